@@ -1,0 +1,109 @@
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+use super::*;
+
+fn mode_of(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().mode() & 0o7777
+}
+
+#[test]
+fn atomic_write_replaces_content_and_leaves_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a");
+    write_atomic(&path, b"one", MODE_PUBLIC).unwrap();
+    write_atomic(&path, b"two", MODE_PRIVATE).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"two");
+    assert_eq!(mode_of(&path), 0o600);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn failed_atomic_write_leaves_the_old_file_and_no_temporary_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = dir.path().join("folder");
+    fs::create_dir(&target).unwrap();
+    fs::write(target.join("inside"), b"x").unwrap();
+    assert!(write_atomic(&target, b"new", MODE_PRIVATE).is_err());
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    assert_eq!(fs::read(target.join("inside")).unwrap(), b"x");
+}
+
+#[test]
+fn exclusive_creation_never_touches_an_existing_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("key");
+    create_exclusive(&path, b"first").unwrap();
+    assert_eq!(mode_of(&path), 0o600);
+    assert!(matches!(create_exclusive(&path, b"second"), Err(FileError::Exists(_))));
+    assert_eq!(fs::read(&path).unwrap(), b"first");
+    let link = dir.path().join("link");
+    symlink(dir.path().join("elsewhere"), &link).unwrap();
+    assert!(matches!(create_exclusive(&link, b"x"), Err(FileError::Exists(_))));
+    assert!(!dir.path().join("elsewhere").exists());
+}
+
+#[test]
+fn private_folder_is_made_closed_and_refused_when_open_or_a_link() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state");
+    create_private_dir(&path).unwrap();
+    assert_eq!(mode_of(&path), 0o700);
+    create_private_dir(&path).unwrap();
+    for open in [0o770, 0o702, 0o1777] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(open)).unwrap();
+        assert!(matches!(create_private_dir(&path), Err(FileError::NotPrivate { .. })), "{open:o}");
+    }
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    create_private_dir(&path).unwrap();
+    let link = dir.path().join("link");
+    symlink(&path, &link).unwrap();
+    assert!(matches!(create_private_dir(&link), Err(FileError::WrongKind { .. })));
+    let file = dir.path().join("file");
+    fs::write(&file, b"").unwrap();
+    assert!(matches!(create_private_dir(&file), Err(FileError::WrongKind { .. })));
+    assert!(matches!(create_private_dir(&dir.path().join("a/b")), Err(FileError::Missing(_))));
+}
+
+#[test]
+fn folder_of_another_user_is_refused() {
+    // Only root can make such a folder; for everybody else the root folder is one.
+    let dir = tempfile::tempdir().unwrap();
+    let foreign = if rustix::process::geteuid().is_root() {
+        let path = dir.path().join("foreign");
+        fs::create_dir(&path).unwrap();
+        std::os::unix::fs::chown(&path, Some(65534), None).unwrap();
+        path
+    } else {
+        PathBuf::from("/")
+    };
+    assert!(matches!(check_private_dir(&foreign), Err(FileError::WrongOwner(_))));
+}
+
+#[test]
+fn bounded_read_stops_at_the_limit_and_refuses_pipes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a");
+    fs::write(&path, b"12345").unwrap();
+    assert_eq!(read_bounded(&path, 5).unwrap(), b"12345");
+    assert!(matches!(read_bounded(&path, 4), Err(FileError::TooLarge { bytes_max: 4, .. })));
+    assert!(matches!(read_bounded(dir.path(), 4), Err(FileError::WrongKind { .. })));
+    assert!(matches!(read_bounded(Path::new("/dev/zero"), 4), Err(FileError::WrongKind { .. })));
+    let pipe = dir.path().join("pipe");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    assert!(matches!(read_bounded(&pipe, 4), Err(FileError::WrongKind { .. })));
+}
+
+#[test]
+fn only_one_holder_has_the_lock() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("lock");
+    let held = FileLock::try_exclusive(&path).unwrap();
+    assert!(held.is_some());
+    assert!(FileLock::try_exclusive(&path).unwrap().is_none());
+    drop(held);
+    assert!(FileLock::try_exclusive(&path).unwrap().is_some());
+    let link = dir.path().join("link");
+    symlink(&path, &link).unwrap();
+    assert!(FileLock::try_exclusive(&link).is_err());
+}

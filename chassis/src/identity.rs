@@ -1,0 +1,263 @@
+//! Who a peer is: one URI in its certificate, `spiffe://<deployment>/<role>[/<instance>]`, read strictly.
+//! What a peer may do is decided elsewhere.
+
+use std::fmt;
+use std::str::FromStr;
+
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+
+/// A deployment id or an instance name has at most this many bytes.
+pub const NAME_BYTES_MAX: usize = 63;
+
+const SCHEME: &str = "spiffe://";
+
+/// The kinds of process that hold a certificate of a deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Faces the model.
+    Gateway,
+    /// Reads the target database.
+    Reader,
+    /// Writes the target database.
+    Writer,
+    /// Keeps the records.
+    Ledger,
+    /// A person at a terminal.
+    Operator,
+}
+
+impl Role {
+    /// All roles.
+    pub const ALL: [Self; 5] = [Self::Gateway, Self::Reader, Self::Writer, Self::Ledger, Self::Operator];
+
+    /// The word used in certificates and on command lines.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Reader => "reader",
+            Self::Writer => "writer",
+            Self::Ledger => "ledger",
+            Self::Operator => "operator",
+        }
+    }
+
+    /// Whether certificates of this role may serve connections.
+    pub fn serves(self) -> bool {
+        match self {
+            Self::Reader | Self::Writer | Self::Ledger => true,
+            Self::Gateway | Self::Operator => false,
+        }
+    }
+
+    /// Whether the URI of this role carries an instance name. Only the ledger's does not.
+    pub fn has_instance(self) -> bool {
+        self != Self::Ledger
+    }
+
+    /// The DNS name in this role's server certificates, which clients demand whatever address they dial.
+    pub fn server_name(self) -> String {
+        format!("{}.synapsor.internal", self.as_str())
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Role {
+    type Err = IdentityError;
+
+    fn from_str(text: &str) -> Result<Self, IdentityError> {
+        Self::ALL.into_iter().find(|role| role.as_str() == text).ok_or(IdentityError::UnknownRole)
+    }
+}
+
+/// The identity that a certificate states. Displays as its URI.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerIdentity {
+    deployment: String,
+    role: Role,
+    instance: Option<String>,
+}
+
+/// Why a certificate or a URI states no identity of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum IdentityError {
+    /// The certificate's bytes are not a certificate.
+    #[error("the certificate cannot be read")]
+    NotACertificate,
+    /// No URI in the subject alternative names; the common name is never looked at.
+    #[error("the certificate carries no URI name")]
+    NoUri,
+    /// More than one URI.
+    #[error("the certificate carries more than one URI name")]
+    SeveralUris,
+    /// The URI does not have the form of an identity.
+    #[error("the URI name is not spiffe://<deployment>/<role>[/<instance>]")]
+    BadForm,
+    /// The role is not one of ours.
+    #[error("the role is none of gateway, reader, writer, ledger, operator")]
+    UnknownRole,
+    /// The deployment is not 1 to 63 of `a-z 0-9 . _ -`, starting with a letter or digit.
+    #[error("a deployment id is 1 to 63 of a-z, 0-9, '.', '_', '-' and starts with a letter or a digit")]
+    BadDeployment,
+    /// The instance is not 1 to 63 of `A-Z a-z 0-9 . _ -`, starting with a letter or digit.
+    #[error("an instance name is 1 to 63 of A-Z, a-z, 0-9, '.', '_', '-' and starts with a letter or a digit")]
+    BadInstance,
+}
+
+impl IdentityError {
+    /// The stable code.
+    pub fn code(self) -> &'static str {
+        "PEER_IDENTITY_INVALID"
+    }
+}
+
+impl From<IdentityError> for crate::run::Failure {
+    fn from(error: IdentityError) -> Self {
+        Self::usage(error.code(), error.to_string())
+    }
+}
+
+impl PeerIdentity {
+    /// An identity from its parts. The ledger takes no instance, every other role needs one.
+    ///
+    /// # Errors
+    /// When a part has a wrong form or an instance is missing or too many.
+    pub fn new(deployment: &str, role: Role, instance: Option<&str>) -> Result<Self, IdentityError> {
+        if !is_name(deployment) || deployment.bytes().any(|b| b.is_ascii_uppercase()) {
+            return Err(IdentityError::BadDeployment);
+        }
+        if instance.is_some() != role.has_instance() {
+            return Err(IdentityError::BadForm);
+        }
+        if !instance.is_none_or(is_name) {
+            return Err(IdentityError::BadInstance);
+        }
+        Ok(Self { deployment: deployment.to_owned(), role, instance: instance.map(str::to_owned) })
+    }
+
+    /// The identity in a certificate's DER bytes: exactly one URI name, of our form.
+    ///
+    /// # Errors
+    /// When the bytes are no certificate or the names are not exactly one URI of our form.
+    pub fn from_certificate(der: &[u8]) -> Result<Self, IdentityError> {
+        let (rest, certificate) =
+            x509_parser::parse_x509_certificate(der).map_err(|_| IdentityError::NotACertificate)?;
+        if !rest.is_empty() {
+            return Err(IdentityError::NotACertificate);
+        }
+        only_uri(&certificate)?.parse()
+    }
+
+    /// The deployment that issued the certificate.
+    pub fn deployment(&self) -> &str {
+        &self.deployment
+    }
+
+    /// The role.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The instance, the writer's name or the person; `None` for the ledger only.
+    pub fn instance(&self) -> Option<&str> {
+        self.instance.as_deref()
+    }
+
+    /// The URI.
+    pub fn uri(&self) -> String {
+        self.to_string()
+    }
+}
+
+fn only_uri<'a>(certificate: &'a X509Certificate<'_>) -> Result<&'a str, IdentityError> {
+    let names = certificate
+        .subject_alternative_name()
+        .map_err(|_| IdentityError::NotACertificate)?
+        .ok_or(IdentityError::NoUri)?;
+    let mut uris = names.value.general_names.iter().filter_map(|name| match name {
+        GeneralName::URI(uri) => Some(*uri),
+        _ => None,
+    });
+    let uri = uris.next().ok_or(IdentityError::NoUri)?;
+    if uris.next().is_some() { Err(IdentityError::SeveralUris) } else { Ok(uri) }
+}
+
+fn is_name(text: &str) -> bool {
+    text.len() <= NAME_BYTES_MAX
+        && text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+}
+
+impl FromStr for PeerIdentity {
+    type Err = IdentityError;
+
+    fn from_str(uri: &str) -> Result<Self, IdentityError> {
+        let mut parts = uri.strip_prefix(SCHEME).ok_or(IdentityError::BadForm)?.split('/');
+        let deployment = parts.next().ok_or(IdentityError::BadForm)?;
+        let role = parts.next().ok_or(IdentityError::BadForm)?.parse()?;
+        let instance = parts.next();
+        if parts.next().is_some() {
+            return Err(IdentityError::BadForm);
+        }
+        Self::new(deployment, role, instance)
+    }
+}
+
+impl fmt::Display for PeerIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{SCHEME}{}/{}", self.deployment, self.role)?;
+        match &self.instance {
+            Some(instance) => write!(f, "/{instance}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_role_survives_the_way_through_its_uri() {
+        for role in Role::ALL {
+            let identity = PeerIdentity::new("d-1", role, role.has_instance().then_some("a.B_c-1")).unwrap();
+            assert_eq!(identity.uri().parse::<PeerIdentity>(), Ok(identity));
+        }
+        assert_eq!(PeerIdentity::new("d", Role::Ledger, None).unwrap().uri(), "spiffe://d/ledger");
+    }
+
+    #[test]
+    fn malformed_uris_are_refused() {
+        let long = format!("spiffe://d/reader/{}", "a".repeat(64));
+        for (uri, error) in [
+            ("https://d/reader/a", IdentityError::BadForm),
+            ("SPIFFE://d/reader/a", IdentityError::BadForm),
+            ("spiffe://d", IdentityError::BadForm),
+            ("spiffe://d/reader", IdentityError::BadForm),
+            ("spiffe://d/ledger/a", IdentityError::BadForm),
+            ("spiffe://d/reader/a/b", IdentityError::BadForm),
+            ("spiffe://d/reader/", IdentityError::BadInstance),
+            ("spiffe://d/reader/..", IdentityError::BadInstance),
+            ("spiffe://d/reader/a%2fb", IdentityError::BadInstance),
+            ("spiffe://d/reader/a?x", IdentityError::BadInstance),
+            (long.as_str(), IdentityError::BadInstance),
+            ("spiffe://D/reader/a", IdentityError::BadDeployment),
+            ("spiffe:///reader/a", IdentityError::BadDeployment),
+            ("spiffe://u@d/reader/a", IdentityError::BadDeployment),
+            ("spiffe://d/Reader/a", IdentityError::UnknownRole),
+            ("spiffe://d/admin/a", IdentityError::UnknownRole),
+        ] {
+            assert_eq!(uri.parse::<PeerIdentity>(), Err(error), "{uri}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_certificate_state_no_identity() {
+        assert_eq!(PeerIdentity::from_certificate(b"junk"), Err(IdentityError::NotACertificate));
+    }
+}

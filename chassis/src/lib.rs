@@ -1,0 +1,18 @@
+//! Plumbing that every process of ours shares, in the order in which a process meets it: hardening, settings,
+//! secrets, certificates, servers, channels, logs, shutdown. Nothing here knows what the processes do for a living.
+
+pub mod clock;
+pub mod files;
+pub mod grpc_channel;
+pub mod grpc_server;
+pub mod harden;
+pub mod identity;
+pub mod propagate;
+pub mod random;
+pub mod retry;
+pub mod run;
+pub mod secret;
+pub mod settings;
+pub mod shutdown;
+pub mod telemetry;
+pub mod tls;

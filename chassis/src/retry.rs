@@ -1,0 +1,122 @@
+//! Retrying with growing, jittered pauses, bounded in number and in time. Which errors are worth a retry is the
+//! caller's knowledge.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How often and how long to try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Attempts in all, the first included; at least one is made.
+    pub attempts_max: u32,
+    /// The pause after the first attempt is drawn from nothing up to this, and the bound doubles each time.
+    pub pause_first: Duration,
+    /// No pause is longer than this.
+    pub pause_max: Duration,
+    /// No attempt begins later than this after the first.
+    pub total_max: Duration,
+}
+
+impl Default for RetryPolicy {
+    /// Five attempts within ten seconds, pauses of up to 50 ms growing to up to 2 s.
+    fn default() -> Self {
+        Self {
+            attempts_max: 5,
+            pause_first: Duration::from_millis(50),
+            pause_max: Duration::from_secs(2),
+            total_max: Duration::from_secs(10),
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// The pause after attempt number `attempt` (from 1): a random part of the bound of that attempt.
+    pub fn pause(&self, attempt: u32, random: u64) -> Duration {
+        let doublings = attempt.saturating_sub(1).min(31);
+        let bound = self.pause_first.saturating_mul(1 << doublings).min(self.pause_max);
+        let bound_us = u64::try_from(bound.as_micros()).unwrap_or(u64::MAX);
+        Duration::from_micros(random % bound_us.saturating_add(1))
+    }
+}
+
+/// Calls `operation` until it succeeds, fails in a way that `is_transient` denies, or the policy is used up;
+/// then the last error is returned. `random` gives the jitter (`chassis::random::number` outside tests).
+///
+/// # Errors
+/// The error of the last attempt.
+pub async fn retry<T, E, Fut>(
+    policy: RetryPolicy,
+    mut random: impl FnMut() -> u64,
+    is_transient: impl Fn(&E) -> bool,
+    mut operation: impl FnMut() -> Fut,
+) -> Result<T, E>
+where
+    Fut: Future<Output = Result<T, E>>,
+{
+    let end = Instant::now() + policy.total_max;
+    let mut attempt = 1;
+    loop {
+        let error = match operation().await {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        let pause = policy.pause(attempt, random());
+        if attempt >= policy.attempts_max || !is_transient(&error) || Instant::now() + pause > end {
+            return Err(error);
+        }
+        tokio::time::sleep(pause).await;
+        attempt += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn attempts_made(policy: RetryPolicy, succeed_at: u32, transient: bool) -> (u32, Result<(), ()>) {
+        let mut made = 0;
+        let outcome = retry(policy, || u64::MAX, |()| transient, || {
+            made += 1;
+            let result = if made == succeed_at { Ok(()) } else { Err(()) };
+            async move { result }
+        })
+        .await;
+        (made, outcome)
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn attempts_are_bounded_and_permanent_errors_end_at_once() {
+        tokio::time::pause();
+        let policy = RetryPolicy::default();
+        assert_eq!(attempts_made(policy, 3, true).await, (3, Ok(())));
+        assert_eq!(attempts_made(policy, 99, true).await, (5, Err(())));
+        assert_eq!(attempts_made(policy, 99, false).await, (1, Err(())));
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn no_attempt_begins_after_the_total_time() {
+        tokio::time::pause();
+        let policy = RetryPolicy {
+            attempts_max: 1_000,
+            pause_first: Duration::from_secs(1),
+            pause_max: Duration::from_secs(1),
+            total_max: Duration::from_secs(3),
+        };
+        let begin = Instant::now();
+        let (_, outcome) = attempts_made(policy, 0, true).await;
+        assert_eq!(outcome, Err(()));
+        assert!(begin.elapsed() <= Duration::from_secs(3));
+    }
+
+    #[test]
+    fn pauses_grow_stay_bounded_and_depend_on_the_random_number() {
+        let policy = RetryPolicy::default();
+        for attempt in 1..200 {
+            let bound_us = (50_000_u64 << (attempt - 1).min(10)).min(2_000_000);
+            assert!(policy.pause(attempt, u64::from(attempt) * 7_919_777) <= Duration::from_micros(bound_us));
+        }
+        assert_eq!(policy.pause(1, 0), Duration::ZERO);
+        assert_eq!(policy.pause(1, 50_000), Duration::from_millis(50));
+    }
+}

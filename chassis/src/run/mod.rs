@@ -1,0 +1,78 @@
+//! The shared body of every `main`: harden, parse, logs, runtime, and one way to end. What a process does is
+//! handed in; parsing its command line is the caller's.
+
+mod failure;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+pub use failure::{EXIT_FAILURE, EXIT_OK, EXIT_UNREACHABLE, EXIT_USAGE, Failure};
+
+use crate::settings::Environment;
+use crate::telemetry::{self, LogSettings};
+use crate::{harden, shutdown};
+
+/// Blocking work that is still going on when the body has ended gets this long before the process ends anyway.
+const RUNTIME_END_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How a process ends when nothing went wrong. `()` is [`EXIT_OK`]; a number is itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exit(pub u8);
+
+impl From<()> for Exit {
+    fn from((): ()) -> Self {
+        Self(EXIT_OK)
+    }
+}
+
+impl From<u8> for Exit {
+    fn from(code: u8) -> Self {
+        Self(code)
+    }
+}
+
+/// Runs a process: hardens it, calls `parse`, starts logs on stderr (`default_level` unless
+/// `SYNAPSOR_LOG_LEVEL` says otherwise) and a runtime, then drives `body`. The token given to `body` is
+/// cancelled at SIGTERM or SIGINT. A failure is printed to stderr and becomes the exit code.
+pub fn run<A, F, Fut, T>(default_level: telemetry::Level, parse: impl FnOnce() -> A, body: F) -> ExitCode
+where
+    F: FnOnce(A, CancellationToken) -> Fut,
+    Fut: Future<Output = Result<T, Failure>>,
+    T: Into<Exit>,
+{
+    if let Err(failure) = harden::process() {
+        return end(&failure);
+    }
+    let arguments = parse();
+    match start(default_level, move |stop| body(arguments, stop)) {
+        Ok(exit) => ExitCode::from(exit.into().0),
+        Err(failure) => end(&failure),
+    }
+}
+
+fn start<F, Fut, T>(default_level: telemetry::Level, body: F) -> Result<T, Failure>
+where
+    F: FnOnce(CancellationToken) -> Fut,
+    Fut: Future<Output = Result<T, Failure>>,
+{
+    telemetry::init(LogSettings::from_environment(&Environment::of_process(), default_level)?)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| {
+        Failure::new("RUNTIME_UNAVAILABLE", format!("cannot start worker threads: {}", e.kind()))
+            .with_fix("raise the limit of processes or threads of this user")
+    })?;
+    let outcome = runtime.block_on(async {
+        let stop = shutdown::on_signal()?;
+        Box::pin(body(stop)).await
+    });
+    runtime.shutdown_timeout(RUNTIME_END_TIMEOUT);
+    outcome
+}
+
+fn end(failure: &Failure) -> ExitCode {
+    // A closed stderr must not turn a clean error into a panic.
+    let _ = writeln!(std::io::stderr().lock(), "{failure}");
+    ExitCode::from(failure.exit())
+}

@@ -1,0 +1,234 @@
+//! The only reader of the process environment: typed values by name, flag over environment over default, and
+//! the refusal of variables that a process must not hold. Secrets are read by `secret`, through here.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use crate::run::Failure;
+
+/// The environment of this process, or a fixed one in tests and previews. Debug prints names only.
+#[derive(Clone)]
+pub struct Environment(Variables);
+
+#[derive(Clone)]
+enum Variables {
+    Process,
+    Fixed(BTreeMap<String, String>),
+}
+
+/// A setting that cannot be used. Never holds the value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettingError {
+    /// The value is not UTF-8.
+    #[error("the environment variable {name} is not valid UTF-8")]
+    NotUtf8 { name: String },
+    /// The value does not parse.
+    #[error("the environment variable {name} has a value that cannot be read: {why}")]
+    Invalid { name: String, why: String },
+    /// No flag, no variable, no default.
+    #[error("the setting {name} is missing")]
+    Missing { name: String },
+    /// The process holds variables that it must not hold.
+    #[error("this process must not hold the environment variables {}", names.join(", "))]
+    Forbidden { names: Vec<String> },
+}
+
+impl SettingError {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotUtf8 { .. } | Self::Invalid { .. } => "SETTING_INVALID",
+            Self::Missing { .. } => "SETTING_MISSING",
+            Self::Forbidden { .. } => "ENVIRONMENT_FORBIDDEN",
+        }
+    }
+
+    fn fix(&self) -> String {
+        match self {
+            Self::NotUtf8 { name } | Self::Invalid { name, .. } => format!("correct or unset {name}"),
+            Self::Missing { name } => format!("set {name} or give the flag"),
+            Self::Forbidden { names } => format!("start it without them: env -u {} …", names.join(" -u ")),
+        }
+    }
+}
+
+impl From<SettingError> for Failure {
+    fn from(error: SettingError) -> Self {
+        Failure::usage(error.code(), error.to_string()).with_fix(error.fix())
+    }
+}
+
+impl Environment {
+    /// The variables of this process, read when they are asked for.
+    pub fn of_process() -> Self {
+        Self(Variables::Process)
+    }
+
+    /// A fixed set of variables.
+    pub fn fixed<K: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (K, V)>) -> Self {
+        Self(Variables::Fixed(pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect()))
+    }
+
+    /// The value of `name`; an empty value counts as absent.
+    ///
+    /// # Errors
+    /// When the value is not UTF-8.
+    pub fn get(&self, name: &str) -> Result<Option<String>, SettingError> {
+        let value = match &self.0 {
+            Variables::Fixed(pairs) => pairs.get(name).cloned(),
+            Variables::Process => match std::env::var_os(name) {
+                None => None,
+                Some(value) => Some(
+                    value.into_string().map_err(|_| SettingError::NotUtf8 { name: name.to_owned() })?,
+                ),
+            },
+        };
+        Ok(value.filter(|v| !v.is_empty()))
+    }
+
+    /// The value of `name` as a `T`.
+    ///
+    /// # Errors
+    /// When the value is present and does not parse. The value itself is not part of the error.
+    pub fn parse<T: FromStr<Err: fmt::Display>>(&self, name: &str) -> Result<Option<T>, SettingError> {
+        let Some(text) = self.get(name)? else { return Ok(None) };
+        text.parse().map(Some).map_err(|why: T::Err| SettingError::Invalid {
+            name: name.to_owned(),
+            why: why.to_string(),
+        })
+    }
+
+    /// `flag`, else the variable `name`, else `default`.
+    ///
+    /// # Errors
+    /// When the variable is needed and does not parse.
+    pub fn choose<T: FromStr<Err: fmt::Display>>(
+        &self,
+        flag: Option<T>,
+        name: &str,
+        default: T,
+    ) -> Result<T, SettingError> {
+        match flag {
+            Some(value) => Ok(value),
+            None => Ok(self.parse(name)?.unwrap_or(default)),
+        }
+    }
+
+    /// `flag`, else the variable `name`.
+    ///
+    /// # Errors
+    /// When neither is there, or the variable does not parse.
+    pub fn require<T: FromStr<Err: fmt::Display>>(
+        &self,
+        flag: Option<T>,
+        name: &str,
+    ) -> Result<T, SettingError> {
+        match flag {
+            Some(value) => Ok(value),
+            None => self.parse(name)?.ok_or_else(|| SettingError::Missing { name: name.to_owned() }),
+        }
+    }
+
+    /// The names of all variables, sorted; values are not read.
+    pub fn names(&self) -> Vec<String> {
+        match &self.0 {
+            Variables::Fixed(pairs) => pairs.keys().cloned().collect(),
+            Variables::Process => {
+                let mut names: Vec<String> =
+                    std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned()).collect();
+                names.sort_unstable();
+                names
+            }
+        }
+    }
+
+    /// Refuses to go on when a variable's name matches one of `patterns`. A pattern is a name in which `*`
+    /// stands for any run of characters; upper and lower case are the same.
+    ///
+    /// # Errors
+    /// All names that match, never their values.
+    pub fn refuse(&self, patterns: &[&str]) -> Result<(), SettingError> {
+        let names: Vec<String> = self
+            .names()
+            .into_iter()
+            .filter(|name| patterns.iter().any(|pattern| matches_pattern(pattern, name)))
+            .collect();
+        if names.is_empty() { Ok(()) } else { Err(SettingError::Forbidden { names }) }
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Environment").field(&self.names()).finish()
+    }
+}
+
+fn matches_pattern(pattern: &str, name: &str) -> bool {
+    let (pattern, name) = (pattern.to_ascii_uppercase(), name.to_ascii_uppercase());
+    let Some((head, tail)) = pattern.split_once('*') else { return pattern == name };
+    let Some(mut rest) = name.strip_prefix(head) else { return false };
+    let mut parts: Vec<&str> = tail.split('*').collect();
+    let last = parts.pop().unwrap_or_default();
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flag_wins_over_environment_over_default() {
+        let env = Environment::fixed([("PORT", "7")]);
+        assert_eq!(env.choose(Some(5), "PORT", 9), Ok(5));
+        assert_eq!(env.choose(None, "PORT", 9), Ok(7));
+        assert_eq!(env.choose(None, "OTHER", 9), Ok(9));
+        assert_eq!(
+            env.require::<u16>(None, "OTHER"),
+            Err(SettingError::Missing { name: "OTHER".into() })
+        );
+    }
+
+    #[test]
+    fn a_value_that_does_not_parse_is_named_but_not_shown() {
+        let env = Environment::fixed([("PORT", "hunter2")]);
+        let error = env.parse::<u16>("PORT").unwrap_err();
+        assert_eq!(error.code(), "SETTING_INVALID");
+        assert!(error.to_string().contains("PORT") && !error.to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn empty_variable_counts_as_absent() {
+        assert_eq!(Environment::fixed([("A", "")]).get("A"), Ok(None));
+    }
+
+    #[test]
+    fn forbidden_variables_are_refused_by_name_and_pattern() {
+        let env = Environment::fixed([
+            ("APP_DATABASE_URL", "x"),
+            ("PATH", "/bin"),
+            ("SYNAPSOR_READER_KEY", "k"),
+            ("pghost", "h"),
+        ]);
+        let error = env.refuse(&["*DATABASE_URL*", "SYNAPSOR_*_KEY", "PG*", "NOT_THERE"]).unwrap_err();
+        assert_eq!(
+            error,
+            SettingError::Forbidden {
+                names: vec!["APP_DATABASE_URL".into(), "SYNAPSOR_READER_KEY".into(), "pghost".into()]
+            }
+        );
+        assert_eq!(env.refuse(&["PATH_*", "*_PATH", "ATH"]), Ok(()));
+    }
+
+    #[test]
+    fn debug_shows_names_only() {
+        let shown = format!("{:?}", Environment::fixed([("TOKEN", "hunter2")]));
+        assert!(shown.contains("TOKEN") && !shown.contains("hunter2"));
+    }
+}

@@ -1,0 +1,115 @@
+//! Logs: lines on stderr, as text or JSON, with secrets scrubbed from every finished line. Nothing is ever
+//! written to stdout, which belongs to protocols and answers.
+
+pub mod redact;
+
+use std::io::{self, Write};
+use std::str::FromStr;
+
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+pub use tracing::Level;
+
+use crate::run::Failure;
+use crate::settings::{Environment, SettingError};
+
+/// Names the form of the lines: `text` (default) or `json`.
+pub const LOG_FORMAT: &str = "SYNAPSOR_LOG_FORMAT";
+/// Names the least important level that is written: `error`, `warn`, `info`, `debug` or `trace`.
+pub const LOG_LEVEL: &str = "SYNAPSOR_LOG_LEVEL";
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err("it is neither text nor json"),
+        }
+    }
+}
+
+/// How a process logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogSettings {
+    /// The form of the lines.
+    pub format: LogFormat,
+    /// The least important level of our own crates that is written. Libraries are heard from `warn` on.
+    pub level: Level,
+}
+
+impl LogSettings {
+    /// Format and level from [`LOG_FORMAT`] and [`LOG_LEVEL`], else text and `default_level`.
+    ///
+    /// # Errors
+    /// When a variable has none of its values.
+    pub fn from_environment(env: &Environment, default_level: Level) -> Result<Self, SettingError> {
+        Ok(Self {
+            format: env.choose(None, LOG_FORMAT, LogFormat::default())?,
+            level: env.choose(None, LOG_LEVEL, default_level)?,
+        })
+    }
+}
+
+/// Starts logging for the whole process.
+///
+/// # Errors
+/// When logging was started before.
+pub fn init(settings: LogSettings) -> Result<(), Failure> {
+    let filter =
+        Targets::new().with_default(LevelFilter::WARN.min(settings.level.into())).with_target("synapsor", settings.level);
+    let registry = tracing_subscriber::registry().with(filter);
+    let layer = tracing_subscriber::fmt::layer().with_writer(ScrubbedStderr).with_ansi(false);
+    let started = match settings.format {
+        LogFormat::Text => registry.with(layer).try_init(),
+        LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
+    };
+    started.map_err(|_| Failure::new("LOGGING_STARTED_TWICE", "logging was started twice in one process"))
+}
+
+/// Hands out writers that scrub each line before it reaches stderr.
+#[derive(Debug, Clone, Copy)]
+struct ScrubbedStderr;
+
+impl<'a> MakeWriter<'a> for ScrubbedStderr {
+    type Writer = Scrubbing<io::Stderr>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        Scrubbing(io::stderr())
+    }
+}
+
+/// Scrubs what it is given. Each call must carry a whole line, as the subscriber's calls do: a secret split over
+/// two calls would not be seen.
+struct Scrubbing<W>(W);
+
+impl<W: Write> Write for Scrubbing<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        let mut clean = redact::scrub(text.strip_suffix('\n').unwrap_or(&text));
+        clean.push('\n');
+        self.0.write_all(clean.as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests;

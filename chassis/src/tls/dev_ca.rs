@@ -1,0 +1,287 @@
+//! A certificate authority in a folder, for one machine or a small deployment: makes itself once and issues
+//! short-lived leaves. Larger deployments bring their own authority and use none of this.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rcgen::string::Ia5String;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, PKCS_ED25519, SanType, SerialNumber,
+};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use time::OffsetDateTime;
+use x509_parser::extensions::GeneralName;
+use zeroize::Zeroizing;
+
+use super::{TlsError, TlsFiles, material};
+use crate::files::{self, FileError, MODE_PUBLIC};
+use crate::identity::{IdentityError, PeerIdentity, Role};
+use crate::random;
+
+/// How long a leaf lasts unless the caller says otherwise.
+pub const LEAF_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+
+const CA_TTL: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
+/// Clocks of different machines may differ by this much.
+const BACKDATED: Duration = Duration::from_secs(5 * 60);
+const CA_CERT: &str = "ca.pem";
+const CA_KEY: &str = "ca.key";
+const PEM_BYTES_MAX: u64 = 64 * 1024;
+
+/// An authority that lives in a folder: `ca.pem` and `ca.key`.
+#[derive(Debug)]
+pub struct DevCa {
+    dir: PathBuf,
+    deployment: String,
+    cert_pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// A leaf certificate and its key, not yet in a folder. Debug prints the identity only.
+pub struct Leaf {
+    identity: PeerIdentity,
+    ca_pem: String,
+    cert_pem: String,
+    key_pem: Zeroizing<String>,
+}
+
+/// One certificate found in a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuedLeaf {
+    /// The file name without `.pem`.
+    pub name: String,
+    /// The identity that it states.
+    pub identity: PeerIdentity,
+    /// When it ends, in milliseconds since 1970.
+    pub not_after_ms: i64,
+}
+
+impl DevCa {
+    /// Makes a new authority for `deployment` in `dir` (made 0700 when missing).
+    ///
+    /// # Errors
+    /// When there is one already, when the folder is unsafe, or when `deployment` has a wrong form.
+    pub fn create(dir: &Path, deployment: &str, now_ms: i64) -> Result<Self, TlsError> {
+        // The ledger's identity is the shortest that checks the deployment's form.
+        PeerIdentity::new(deployment, Role::Ledger, None)?;
+        files::create_private_dir(dir).map_err(in_folder)?;
+        let key = KeyPair::generate_for(&PKCS_ED25519).map_err(unusable)?;
+        let params = ca_params(deployment, now_ms)?;
+        let cert_pem = params.self_signed(&key).map_err(unusable)?.pem();
+        let key_pem = Zeroizing::new(key.serialize_pem());
+        files::create_exclusive(&dir.join(CA_KEY), key_pem.as_bytes()).map_err(in_folder)?;
+        files::write_atomic(&dir.join(CA_CERT), cert_pem.as_bytes(), MODE_PUBLIC).map_err(in_folder)?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            deployment: deployment.to_owned(),
+            cert_pem,
+            issuer: Issuer::new(params, key),
+        })
+    }
+
+    /// Loads the authority of `dir`.
+    ///
+    /// # Errors
+    /// When the files are missing, unsafe, no pair, or not made by [`DevCa::create`].
+    pub fn load(dir: &Path) -> Result<Self, TlsError> {
+        files::check_private_dir(dir).map_err(in_folder)?;
+        let cert_pem = text(files::read_bounded(&dir.join(CA_CERT), PEM_BYTES_MAX).map_err(in_folder)?)?;
+        let key_bytes = files::read_private(&dir.join(CA_KEY), PEM_BYTES_MAX).map_err(in_folder)?;
+        let key_text = std::str::from_utf8(&key_bytes).map_err(|_| not_pem(()))?;
+        let key = KeyPair::from_pem(key_text).map_err(not_pem)?;
+        let der = CertificateDer::from_pem_slice(cert_pem.as_bytes()).map_err(not_pem)?;
+        let deployment = deployment_of(&der, &key)?;
+        // Only names and key usages of these parameters reach the leaves, so that any time will do.
+        let issuer = Issuer::new(ca_params(&deployment, 0)?, key);
+        Ok(Self { dir: dir.to_owned(), deployment, cert_pem, issuer })
+    }
+
+    /// The deployment that this authority speaks for.
+    pub fn deployment(&self) -> &str {
+        &self.deployment
+    }
+
+    /// The file with the authority's own certificate.
+    pub fn cert_path(&self) -> PathBuf {
+        self.dir.join(CA_CERT)
+    }
+
+    /// Issues a leaf that is valid from a few minutes before `now_ms` until `ttl` after it. Readers, writers and
+    /// ledgers may serve and dial; gateways and operators may only dial.
+    ///
+    /// # Errors
+    /// When the instance has a wrong form, is missing, or is given for a ledger.
+    pub fn issue(
+        &self,
+        role: Role,
+        instance: Option<&str>,
+        ttl: Duration,
+        now_ms: i64,
+    ) -> Result<Leaf, TlsError> {
+        let identity = PeerIdentity::new(&self.deployment, role, instance)?;
+        let mut names = vec![SanType::URI(ia5(&identity.uri())?)];
+        let mut usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        if role.serves() {
+            names.push(SanType::DnsName(ia5(&role.server_name())?));
+            usages.push(ExtendedKeyUsagePurpose::ServerAuth);
+        }
+        let mut params = params(&identity.uri(), ttl, now_ms)?;
+        params.subject_alt_names = names;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = usages;
+        params.use_authority_key_identifier_extension = true;
+        params.is_ca = IsCa::ExplicitNoCa;
+        let key = KeyPair::generate_for(&PKCS_ED25519).map_err(unusable)?;
+        let cert_pem = params.signed_by(&key, &self.issuer).map_err(unusable)?.pem();
+        let key_pem = Zeroizing::new(key.serialize_pem());
+        Ok(Leaf { identity, ca_pem: self.cert_pem.clone(), cert_pem, key_pem })
+    }
+
+    /// The leaves in the authority's own folder, by name.
+    ///
+    /// # Errors
+    /// When the folder or a certificate in it cannot be read.
+    pub fn list(&self) -> Result<Vec<IssuedLeaf>, TlsError> {
+        list(&self.dir)
+    }
+}
+
+/// The leaf certificates (`NAME.pem`) in a folder, by name; the authority's own is not among them.
+///
+/// # Errors
+/// When the folder or a certificate in it cannot be read.
+pub fn list(dir: &Path) -> Result<Vec<IssuedLeaf>, TlsError> {
+    let unreadable = |e: std::io::Error| in_folder(FileError::Io { path: dir.to_owned(), kind: e.kind() });
+    let mut leaves = Vec::new();
+    for entry in fs::read_dir(dir).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let (Some(file), Some(name)) = (path.file_name(), path.file_stem().and_then(|s| s.to_str())) else {
+            continue;
+        };
+        if file == CA_CERT || path.extension().is_none_or(|extension| extension != "pem") {
+            continue;
+        }
+        let pem = files::read_bounded(&path, PEM_BYTES_MAX).map_err(in_folder)?;
+        let der = CertificateDer::from_pem_slice(&pem).map_err(not_pem)?;
+        leaves.push(IssuedLeaf {
+            name: name.to_owned(),
+            identity: PeerIdentity::from_certificate(&der)?,
+            not_after_ms: material::not_after_ms(&der)?,
+        });
+    }
+    leaves.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(leaves)
+}
+
+impl Leaf {
+    /// The identity that the certificate states.
+    pub fn identity(&self) -> &PeerIdentity {
+        &self.identity
+    }
+
+    /// The certificate, PEM.
+    pub fn cert_pem(&self) -> &str {
+        &self.cert_pem
+    }
+
+    /// The private key, PKCS#8 PEM.
+    pub fn key_pem(&self) -> &str {
+        &self.key_pem
+    }
+
+    /// The leaf ready for use, without touching a file.
+    ///
+    /// # Errors
+    /// When it is not valid at `now_ms`.
+    pub fn material(&self, now_ms: i64) -> Result<super::TlsMaterial, TlsError> {
+        super::TlsMaterial::from_pem(
+            self.ca_pem.clone().into_bytes(),
+            self.cert_pem.clone().into_bytes(),
+            Zeroizing::new(self.key_pem.as_bytes().to_vec()),
+            now_ms,
+        )
+    }
+
+    /// Writes `NAME.pem`, `NAME.key` (0600) and `ca.pem` into `dir` (made 0700 when missing), replacing an older
+    /// leaf of that name.
+    ///
+    /// # Errors
+    /// When the folder is unsafe or cannot be written.
+    pub fn write(&self, dir: &Path, name: &str) -> Result<TlsFiles, TlsError> {
+        files::create_private_dir(dir).map_err(in_folder)?;
+        let written = TlsFiles {
+            ca: dir.join(CA_CERT),
+            cert: dir.join(format!("{name}.pem")),
+            key: dir.join(format!("{name}.key")),
+        };
+        files::write_atomic(&written.key, self.key_pem.as_bytes(), files::MODE_PRIVATE).map_err(in_folder)?;
+        files::write_atomic(&written.cert, self.cert_pem.as_bytes(), MODE_PUBLIC).map_err(in_folder)?;
+        files::write_atomic(&written.ca, self.ca_pem.as_bytes(), MODE_PUBLIC).map_err(in_folder)?;
+        Ok(written)
+    }
+}
+
+impl std::fmt::Debug for Leaf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Leaf").field(&self.identity.uri()).finish()
+    }
+}
+
+fn params(common_name: &str, ttl: Duration, now_ms: i64) -> Result<CertificateParams, TlsError> {
+    let now = OffsetDateTime::from_unix_timestamp(now_ms.div_euclid(1_000)).map_err(unusable)?;
+    let mut params = CertificateParams::default();
+    params.not_before = now - BACKDATED;
+    params.not_after =
+        now.checked_add(ttl.try_into().map_err(unusable)?).ok_or_else(|| unusable("too long"))?;
+    params.serial_number = Some(SerialNumber::from_slice(&random::bytes::<16>()));
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    Ok(params)
+}
+
+fn ca_params(deployment: &str, now_ms: i64) -> Result<CertificateParams, TlsError> {
+    let mut params = params(&format!("Synapsor development authority {deployment}"), CA_TTL, now_ms)?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.subject_alt_names = vec![SanType::URI(ia5(&format!("spiffe://{deployment}"))?)];
+    Ok(params)
+}
+
+/// Reads the deployment back from the authority's certificate and checks that `key` is the certificate's own.
+fn deployment_of(der: &[u8], key: &KeyPair) -> Result<String, TlsError> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(der).map_err(not_pem)?;
+    if certificate.public_key().subject_public_key.data.as_ref() != key.public_key_raw() {
+        return Err(TlsError::WrongKey);
+    }
+    let names = certificate.subject_alternative_name().map_err(not_pem)?.ok_or(IdentityError::NoUri)?;
+    let deployment = names.value.general_names.iter().find_map(|name| match name {
+        GeneralName::URI(uri) => uri.strip_prefix("spiffe://"),
+        _ => None,
+    });
+    let deployment = deployment.ok_or(IdentityError::NoUri)?;
+    PeerIdentity::new(deployment, Role::Ledger, None)?;
+    Ok(deployment.to_owned())
+}
+
+fn ia5(text: &str) -> Result<Ia5String, TlsError> {
+    Ia5String::try_from(text).map_err(unusable)
+}
+
+fn text(bytes: Vec<u8>) -> Result<String, TlsError> {
+    String::from_utf8(bytes).map_err(not_pem)
+}
+
+fn in_folder(source: FileError) -> TlsError {
+    TlsError::File { what: "the certificate folder", source }
+}
+
+fn not_pem<E>(_: E) -> TlsError {
+    TlsError::NotPem { what: "the certificate folder" }
+}
+
+fn unusable(error: impl std::fmt::Display) -> TlsError {
+    TlsError::Unusable(error.to_string())
+}

@@ -1,0 +1,106 @@
+//! What people sign: decisions and apply orders, and the one verification of both.
+//!
+//! The ledger runs it when a decision arrives and the writer runs it again before it writes, each with its
+//! own trust file.
+
+mod quorum;
+mod verify;
+
+use serde::{Deserialize, Serialize};
+
+pub use quorum::{VerifiedApproval, check_approval};
+pub use verify::{Judge, VerifiedDecision, VerifiedOrder, verify_decision, verify_order};
+
+use crate::digest::Digest;
+use crate::ids::ProposalId;
+use crate::signing::KeyId;
+use crate::timestamp::Timestamp;
+use crate::trust::Environment;
+
+/// The name and version of the document that a person reviews.
+pub const RENDERER: &str = "cli/1";
+
+/// A person's yes or no to one exact proposal (`Kind::Decision`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decision {
+    pub v: u32,
+    pub decision: Verdict,
+    pub proposal_id: ProposalId,
+    pub proposal_digest: Digest,
+    pub contract_digest: Digest,
+    pub audience: Audience,
+    pub approver: Approver,
+    pub render: Render,
+    /// The newest state of the log that the person's machine had verified.
+    pub seen_checkpoint: Option<SeenCheckpoint>,
+    pub issued_at: Timestamp,
+    pub not_before: Timestamp,
+    pub expires_at: Timestamp,
+    /// 32 hex digits.
+    pub nonce: String,
+    pub reason: Option<String>,
+}
+
+/// Yes or no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    Approve,
+    Deny,
+}
+
+/// A person's order to apply a proposal on the strength of exactly these decisions (`Kind::ApplyOrder`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApplyOrder {
+    pub v: u32,
+    pub proposal_id: ProposalId,
+    pub proposal_digest: Digest,
+    pub contract_digest: Digest,
+    /// Digests of the decisions that it counts on, sorted, each once.
+    pub decision_digests: Vec<Digest>,
+    pub audience: Audience,
+    pub approver: Approver,
+    pub seen_checkpoint: Option<SeenCheckpoint>,
+    pub issued_at: Timestamp,
+    pub not_before: Timestamp,
+    pub expires_at: Timestamp,
+    pub nonce: String,
+}
+
+/// Where a signature means something; nowhere else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Audience {
+    pub deployment_id: String,
+    pub environment: Environment,
+    pub source_id: String,
+}
+
+/// Who signs, in which role. Person and role are believed only as far as the verifier's trust file says so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Approver {
+    pub key_id: KeyId,
+    pub person: String,
+    pub role: String,
+}
+
+/// The document that the person saw.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Render {
+    pub renderer: String,
+    pub digest: Digest,
+}
+
+/// A state of the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeenCheckpoint {
+    pub origin: String,
+    pub size: u64,
+    /// 64 hex digits.
+    pub root: String,
+}

@@ -1,0 +1,82 @@
+//! From verified signatures to an approval: enough distinct persons, none of them the one who asked, no deny.
+
+use std::collections::BTreeSet;
+
+use super::verify::{Judge, VerifiedDecision, VerifiedOrder, refused};
+use crate::refusal::Refusal;
+use crate::trust::Duties;
+
+/// Proof that enough persons approved this exact proposal and one ordered it applied. Only
+/// [`check_approval`] makes one.
+#[derive(Debug)]
+pub struct VerifiedApproval {
+    order: VerifiedOrder,
+    persons: BTreeSet<String>,
+}
+
+impl VerifiedApproval {
+    pub const fn order(&self) -> &VerifiedOrder {
+        &self.order
+    }
+    /// The persons whose approval was counted.
+    pub const fn persons(&self) -> &BTreeSet<String> {
+        &self.persons
+    }
+}
+
+/// Judges decisions and order together. `quorum` is the contract's; a trust file can only add to it.
+pub fn check_approval(
+    judge: &Judge<'_>,
+    quorum: u32,
+    decisions: &[VerifiedDecision],
+    order: VerifiedOrder,
+) -> Result<VerifiedApproval, Refusal> {
+    if judge.now >= judge.proposal.not_after {
+        return Err(refused("refused:expired", format!("the proposal expired at {}", judge.proposal.not_after)));
+    }
+    check_nonces(decisions, &order)?;
+    if decisions.iter().any(VerifiedDecision::is_deny) {
+        return Err(refused("refused:denied", "a person denied this proposal; a deny wins whatever its time"));
+    }
+    let persons: BTreeSet<String> = decisions.iter().map(|d| d.person().to_owned()).collect();
+    if persons.len() < usize::try_from(quorum.max(1)).unwrap_or(usize::MAX) {
+        return Err(refused(
+            "refused:quorum",
+            format!("approved by {} distinct person(s), {} needed", persons.len(), quorum.max(1)),
+        ));
+    }
+    let counted: Vec<_> = decisions.iter().map(VerifiedDecision::digest).collect::<BTreeSet<_>>().into_iter().collect();
+    if order.order().decision_digests != counted {
+        return Err(refused("refused:order", "the apply order counts on other decisions than the ones presented"));
+    }
+    check_duties(judge, &persons)?;
+    Ok(VerifiedApproval { order, persons })
+}
+
+fn check_nonces(decisions: &[VerifiedDecision], order: &VerifiedOrder) -> Result<(), Refusal> {
+    let nonces = decisions.iter().map(|d| &d.decision().nonce).chain([&order.order().nonce]);
+    let distinct: BTreeSet<_> = nonces.collect();
+    if distinct.len() != decisions.len() + 1 {
+        return Err(refused("refused:nonce", "the same nonce stands in two signed objects"));
+    }
+    Ok(())
+}
+
+fn check_duties(judge: &Judge<'_>, persons: &BTreeSet<String>) -> Result<(), Refusal> {
+    if judge.trust.separation_of_duties() == Duties::Off {
+        return Ok(());
+    }
+    let requester = &judge.proposal.requested_by.principal;
+    for principal in [Some(requester), judge.proposal.on_behalf_of.as_ref()].into_iter().flatten() {
+        let person = judge.trust.person_of(principal).ok_or_else(|| {
+            refused(
+                "refused:sod",
+                "separation of duties is on and the trust file's `aliases` name no person for the principal",
+            )
+        })?;
+        if persons.contains(person) {
+            return Err(refused("refused:sod", format!("{person} asked for this change and cannot approve it")));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,224 @@
+//! The checks of one signed decision or apply order, in a fixed order; the first that fails names itself.
+
+use super::{ApplyOrder, Approver, Audience, Decision, RENDERER, Verdict};
+use crate::digest::Digest;
+use crate::limits::{CLOCK_SKEW_SECONDS, REASON_CHARS_MAX};
+use crate::proposal::Proposal;
+use crate::refusal::Refusal;
+use crate::review;
+use crate::signing::{Envelope, EnvelopeError, Kind};
+use crate::timestamp::{Span, Timestamp};
+use crate::trust::{APPLIER, TrustFile};
+
+/// What a verifier knows by itself: its trust file, its clock and the proposal at hand.
+#[derive(Debug, Clone, Copy)]
+pub struct Judge<'a> {
+    pub trust: &'a TrustFile,
+    pub now: Timestamp,
+    pub proposal: &'a Proposal,
+    pub proposal_digest: Digest,
+}
+
+/// A decision whose signature, signer, subject and times have been verified. Not yet a quorum.
+#[derive(Debug, Clone)]
+pub struct VerifiedDecision {
+    digest: Digest,
+    decision: Decision,
+    person: String,
+}
+
+/// An apply order verified likewise.
+#[derive(Debug, Clone)]
+pub struct VerifiedOrder {
+    digest: Digest,
+    order: ApplyOrder,
+    person: String,
+}
+
+impl VerifiedDecision {
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+    pub const fn decision(&self) -> &Decision {
+        &self.decision
+    }
+    /// The person of the key, as the verifier's trust file has it.
+    pub fn person(&self) -> &str {
+        &self.person
+    }
+    pub fn is_deny(&self) -> bool {
+        self.decision.decision == Verdict::Deny
+    }
+}
+
+impl VerifiedOrder {
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+    pub const fn order(&self) -> &ApplyOrder {
+        &self.order
+    }
+    pub fn person(&self) -> &str {
+        &self.person
+    }
+}
+
+/// Verifies one decision. A deny needs no role beyond being a valid operator key of this deployment, and no
+/// render digest: stopping is always the safe direction.
+pub fn verify_decision(envelope: &Envelope, judge: &Judge<'_>) -> Result<VerifiedDecision, Refusal> {
+    let decision: Decision = envelope.peek(Kind::Decision).map_err(malformed)?;
+    let digest = envelope.digest(Kind::Decision).map_err(malformed)?;
+    let deny = decision.decision == Verdict::Deny;
+    let claim = Claim {
+        subject: (decision.v, &decision.proposal_id, decision.proposal_digest, decision.contract_digest),
+        approver: &decision.approver,
+        audience: &decision.audience,
+        times: (decision.issued_at, decision.not_before, decision.expires_at),
+        nonce: &decision.nonce,
+        role: if deny { None } else { Some(&judge.proposal.approval.required_role) },
+        ceiling: judge.trust.decision_ceiling(),
+    };
+    let person = claim.verify(envelope, Kind::Decision, judge)?;
+    if decision.reason.as_ref().is_some_and(|r| r.chars().count() > REASON_CHARS_MAX) {
+        return Err(refused("refused:malformed", format!("the reason is longer than {REASON_CHARS_MAX} characters")));
+    }
+    if !deny {
+        let expected = review::digest(judge.proposal, judge.proposal_digest);
+        if decision.render.renderer != RENDERER || decision.render.digest != expected {
+            return Err(refused(
+                "refused:render",
+                "the document that was signed is not the one that this proposal renders to; approve with this version",
+            ));
+        }
+    }
+    Ok(VerifiedDecision { digest, decision, person })
+}
+
+/// Verifies one apply order; role `applier`.
+pub fn verify_order(envelope: &Envelope, judge: &Judge<'_>) -> Result<VerifiedOrder, Refusal> {
+    let order: ApplyOrder = envelope.peek(Kind::ApplyOrder).map_err(malformed)?;
+    let digest = envelope.digest(Kind::ApplyOrder).map_err(malformed)?;
+    let claim = Claim {
+        subject: (order.v, &order.proposal_id, order.proposal_digest, order.contract_digest),
+        approver: &order.approver,
+        audience: &order.audience,
+        times: (order.issued_at, order.not_before, order.expires_at),
+        nonce: &order.nonce,
+        role: Some(APPLIER),
+        ceiling: judge.trust.order_ceiling(),
+    };
+    let person = claim.verify(envelope, Kind::ApplyOrder, judge)?;
+    if order.decision_digests.windows(2).any(|pair| pair[0] >= pair[1]) {
+        return Err(refused("refused:malformed", "decision_digests must be sorted, each once"));
+    }
+    Ok(VerifiedOrder { digest, order, person })
+}
+
+/// The common part of everything that an operator signs.
+struct Claim<'a> {
+    subject: (u32, &'a crate::ids::ProposalId, Digest, Digest),
+    approver: &'a Approver,
+    audience: &'a Audience,
+    times: (Timestamp, Timestamp, Timestamp),
+    nonce: &'a str,
+    /// The role that the signature must carry; `None`: any.
+    role: Option<&'a str>,
+    ceiling: Span,
+}
+
+impl Claim<'_> {
+    /// Returns the person of the key.
+    fn verify(&self, envelope: &Envelope, kind: Kind, judge: &Judge<'_>) -> Result<String, Refusal> {
+        self.check_subject(judge)?;
+        let signer = envelope.signer().map_err(|e| refused("refused:key", e.to_string()))?;
+        if *signer != self.approver.key_id {
+            return Err(refused("refused:key", "the signing key is not the one that the object names"));
+        }
+        let operator = judge.trust.operator(signer).ok_or_else(|| {
+            refused("refused:key", format!("{signer} is no operator key of this deployment's trust file"))
+        })?;
+        if operator.revoked {
+            return Err(refused("refused:key", format!("the key {signer} is revoked")));
+        }
+        if !operator.is_valid_at(judge.now) {
+            return Err(refused("refused:key", format!("the key {signer} is outside its validity")));
+        }
+        if operator.person != self.approver.person {
+            return Err(refused("refused:key", "the key belongs to another person than the object names"));
+        }
+        envelope
+            .open::<serde::de::IgnoredAny>(kind, &operator.public_key)
+            .map_err(|e| refused("refused:signature", e.to_string()))?;
+        self.check_audience(judge)?;
+        self.check_role(operator, judge)?;
+        self.check_times(judge.now)?;
+        if self.nonce.len() != 32 || !self.nonce.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(refused("refused:nonce", "the nonce must be 32 hex digits"));
+        }
+        Ok(operator.person.clone())
+    }
+
+    fn check_subject(&self, judge: &Judge<'_>) -> Result<(), Refusal> {
+        let (version, id, digest, contract) = self.subject;
+        if version != 1 {
+            return Err(refused("refused:malformed", "v must be 1"));
+        }
+        if *id != judge.proposal.id || digest != judge.proposal_digest {
+            return Err(refused("refused:digest", "signed for another proposal than this one"));
+        }
+        if contract != judge.proposal.contract_digest {
+            return Err(refused("refused:digest", "signed under another contract digest than the proposal's"));
+        }
+        Ok(())
+    }
+
+    fn check_audience(&self, judge: &Judge<'_>) -> Result<(), Refusal> {
+        let trust = judge.trust;
+        if self.audience.deployment_id != trust.deployment_id
+            || self.audience.environment != trust.environment
+            || self.audience.source_id != judge.proposal.source.id
+        {
+            return Err(refused("refused:audience", "signed for another deployment, environment or source"));
+        }
+        Ok(())
+    }
+
+    fn check_role(&self, operator: &crate::trust::Operator, judge: &Judge<'_>) -> Result<(), Refusal> {
+        if let Some(role) = self.role {
+            if self.approver.role != role || !operator.has_role(role) {
+                return Err(refused("refused:role", format!("{} does not hold the role `{role}`", operator.person)));
+            }
+        }
+        let proposal = judge.proposal;
+        if !operator.covers(&proposal.capability, &proposal.requested_by.tenant) {
+            return Err(refused("refused:role", format!("the key of {} does not cover this capability and tenant", operator.person)));
+        }
+        Ok(())
+    }
+
+    fn check_times(&self, now: Timestamp) -> Result<(), Refusal> {
+        let (issued_at, not_before, expires_at) = self.times;
+        let latest = now + Span::seconds(CLOCK_SKEW_SECONDS);
+        if issued_at > latest || not_before > latest {
+            return Err(refused("refused:future", "signed for a later time than now; check the clocks"));
+        }
+        if now >= expires_at {
+            return Err(refused("refused:expired", format!("expired at {expires_at}; sign again")));
+        }
+        if expires_at - issued_at > self.ceiling {
+            return Err(refused(
+                "refused:expired",
+                format!("claims a longer life than the {} minutes allowed", self.ceiling.as_seconds() / 60),
+            ));
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn refused(code: &'static str, public: impl Into<String>) -> Refusal {
+    Refusal::new(code, public)
+}
+
+fn malformed(error: EnvelopeError) -> Refusal {
+    refused("refused:malformed", error.to_string())
+}

@@ -1,0 +1,124 @@
+//! Trusted contexts of the file: where tenant and principal come from. Resolving them is `crate::context`.
+
+use super::code::Code;
+use super::fields;
+use super::names::is_safe_name;
+use super::object::{Object, member};
+use super::report::Report;
+use super::source::is_empty;
+use crate::json::Node;
+
+/// Where a context takes tenant and principal from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Provider {
+    /// Literals in the file or variables; for development.
+    StaticDev,
+    /// The reader's own environment.
+    Environment,
+    /// The caller's verified access token.
+    HttpClaims,
+    /// A session of the hosted control plane.
+    CloudSession,
+}
+
+impl Provider {
+    const WORDS: &[(&str, Provider)] = &[
+        ("static_dev", Provider::StaticDev),
+        ("environment", Provider::Environment),
+        ("http_claims", Provider::HttpClaims),
+        ("cloud_session", Provider::CloudSession),
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Provider::StaticDev => "static_dev",
+            Provider::Environment => "environment",
+            Provider::HttpClaims => "http_claims",
+            Provider::CloudSession => "cloud_session",
+        }
+    }
+}
+
+/// One trusted context of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ContextSpec {
+    pub provider: Provider,
+    /// Variable that holds the tenant, if the file names one.
+    pub tenant_id_env: Option<String>,
+    /// Variable that holds the principal, if the file names one.
+    pub principal_env: Option<String>,
+    /// Literal tenant; only `static_dev` reads it.
+    pub tenant_id: Option<String>,
+    /// Literal principal; only `static_dev` reads it.
+    pub principal: Option<String>,
+}
+
+/// A context of the file by the way in which capabilities name it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ContextName {
+    /// The object `trusted_context`.
+    Global,
+    /// A member of `contexts`.
+    Named(String),
+}
+
+pub(super) fn read_global(root: &Object<'_>, report: &mut Report) -> Option<ContextSpec> {
+    read(root.get("trusted_context")?, &root.at("trusted_context"), report)
+}
+
+pub(super) fn read_named(root: &Object<'_>, report: &mut Report) -> Vec<(String, ContextSpec)> {
+    let Some(node) = root.get("contexts") else { return Vec::new() };
+    let path = root.at("contexts");
+    let Node::Map(entries) = node else {
+        report.error(path, Code::ContextsNotObject, "Make `contexts` an object with at least one named context.");
+        return Vec::new();
+    };
+    if is_empty(node) {
+        report.error(&path, Code::ContextsNotObject, "Add a named context, or remove `contexts`.");
+    }
+    let mut contexts = Vec::with_capacity(entries.len());
+    for (name, node) in entries {
+        let path = member(&path, name);
+        if !is_safe_name(name) {
+            let message = "Rename the context: a letter or `_` first, then letters, digits, `_`, `.` and `-`.";
+            report.error(&path, Code::InvalidContextName, message);
+        }
+        contexts.extend(read(node, &path, report).map(|spec| (name.clone(), spec)));
+    }
+    contexts
+}
+
+fn read(node: &Node, path: &str, report: &mut Report) -> Option<ContextSpec> {
+    let Some(context) = Object::of(node, path) else {
+        report.error(path, Code::TrustedContextNotObject, "Make the context an object with `provider`.");
+        return None;
+    };
+    context.only(fields::CONTEXT, report);
+    let provider = context.required_choice("provider", Provider::WORDS, Code::InvalidContextProvider, report);
+    if provider == Some(Provider::StaticDev) {
+        let message = "Everybody gets the same tenant and principal; use `environment` outside development.";
+        report.warn(context.at("provider"), Code::StaticDevContext, message);
+    }
+    let values = context.object("values", Code::ContextValuesNotObject, report);
+    let mut spec = ContextSpec {
+        provider: provider.unwrap_or(Provider::Environment),
+        tenant_id_env: None,
+        principal_env: None,
+        tenant_id: None,
+        principal: None,
+    };
+    if let Some(values) = values {
+        for (key, _) in values.entries() {
+            if !fields::CONTEXT_VALUES.contains(&key.as_str()) {
+                let message = format!("Nothing reads this; known are {}.", fields::CONTEXT_VALUES.join(", "));
+                report.warn(values.at(key), Code::UnknownContextValue, message);
+            }
+        }
+        spec.tenant_id_env = values.env_name("tenant_id_env", Code::InvalidContextValue, report);
+        spec.principal_env = values.env_name("principal_env", Code::InvalidContextValue, report);
+        spec.tenant_id = values.text("tenant_id", Code::InvalidContextValue, report);
+        spec.principal = values.text("principal", Code::InvalidContextValue, report);
+    }
+    provider.map(|_| spec)
+}

@@ -1,0 +1,78 @@
+//! The keys of every object of the file. Validator and published schema are both held against these lists.
+
+pub(super) const TOP_LEVEL: &[&str] = &[
+    "$schema",
+    "version",
+    "mode",
+    "result_format",
+    "strict",
+    "storage",
+    "sources",
+    "trusted_context",
+    "contexts",
+    "executors",
+    "capabilities",
+    "cloud",
+];
+pub(super) const STORAGE: &[&str] = &["sqlite_path"];
+pub(super) const SOURCE: &[&str] =
+    &["engine", "read_url_env", "write_url_env", "read_only", "statement_timeout_ms", "ssl"];
+pub(super) const CONTEXT: &[&str] = &["provider", "values"];
+pub(super) const CONTEXT_VALUES: &[&str] = &["tenant_id_env", "principal_env", "tenant_id", "principal"];
+pub(super) const EXECUTOR: &[&str] =
+    &["type", "url_env", "method", "auth", "signing_secret_env", "timeout_ms", "command_env"];
+pub(super) const EXECUTOR_AUTH: &[&str] = &["type", "token_env"];
+pub(super) const CAPABILITY: &[&str] = &[
+    "name",
+    "kind",
+    "description",
+    "returns_hint",
+    "source",
+    "context",
+    "executor",
+    "target",
+    "args",
+    "lookup",
+    "visible_columns",
+    "evidence",
+    "max_rows",
+    "patch",
+    "allowed_columns",
+    "numeric_bounds",
+    "transition_guards",
+    "conflict_guard",
+    "approval",
+    "db_managed",
+    "single_tenant_dev_ack",
+];
+/// Members of a capability that mean something only on a proposal.
+pub(super) const PROPOSAL_ONLY: &[&str] = &[
+    "executor",
+    "patch",
+    "allowed_columns",
+    "numeric_bounds",
+    "transition_guards",
+    "conflict_guard",
+    "approval",
+    "db_managed",
+];
+pub(super) const TARGET: &[&str] = &["schema", "table", "primary_key", "tenant_key", "single_tenant_dev"];
+pub(super) const ARG: &[&str] = &["type", "description", "required", "max_length", "minimum", "maximum", "enum"];
+pub(super) const LOOKUP: &[&str] = &["id_from_arg"];
+pub(super) const BINDING: &[&str] = &["fixed", "from_arg"];
+pub(super) const BOUND: &[&str] = &["minimum", "maximum"];
+pub(super) const TRANSITION: &[&str] = &["from_column", "allowed"];
+pub(super) const CONFLICT_GUARD: &[&str] = &["column", "weak_guard_ack"];
+pub(super) const APPROVAL: &[&str] = &["mode", "required_role", "quorum"];
+pub(super) const CLOUD: &[&str] = &[
+    "base_url_env",
+    "runner_token_env",
+    "adapter_id",
+    "source_id",
+    "runner_id",
+    "runner_version",
+    "project_id",
+    "engines",
+    "capabilities",
+    "session",
+];

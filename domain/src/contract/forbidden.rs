@@ -1,0 +1,182 @@
+//! What may stand nowhere in the file: connection URLs, secrets, SQL. Keys and values are scanned at any
+//! depth, whether or not unknown keys are allowed.
+
+use super::code::Code;
+use super::object::member;
+use super::report::Report;
+use crate::json::Node;
+
+const URL_KEYS: &[&str] = &[
+    "url",
+    "database_url",
+    "databaseUrl",
+    "read_url",
+    "readUrl",
+    "write_url",
+    "writeUrl",
+    "connection_string",
+    "connectionString",
+];
+const SQL_KEYS: &[&str] = &["sql", "raw_sql", "rawSql", "statement", "query_sql", "querySql"];
+
+const DATABASE_SCHEMES: &[&str] = &[
+    "postgres",
+    "postgresql",
+    "mysql",
+    "mariadb",
+    "sqlite",
+    "mssql",
+    "sqlserver",
+    "oracle",
+    "mongodb",
+    "mongodb+srv",
+    "redis",
+    "rediss",
+    "clickhouse",
+    "cockroachdb",
+];
+
+/// The code that forbids this key, if one does.
+pub(super) fn key_code(key: &str) -> Option<Code> {
+    if URL_KEYS.contains(&key) {
+        Some(Code::InlineDatabaseUrlForbidden)
+    } else if SQL_KEYS.contains(&key) {
+        Some(Code::ArbitrarySqlForbidden)
+    } else {
+        None
+    }
+}
+
+/// Scans the whole file.
+pub(super) fn scan(root: &Node, report: &mut Report) {
+    Scan { report, trail: Vec::new() }.node(root, "$");
+}
+
+struct Scan<'a> {
+    report: &'a mut Report,
+    /// Keys from the root; list positions are left out.
+    trail: Vec<String>,
+}
+
+impl Scan<'_> {
+    fn node(&mut self, node: &Node, path: &str) {
+        match node {
+            Node::Map(entries) => {
+                let keys_are_names = self.keys_are_names();
+                for (key, value) in entries {
+                    // A key with a secret in it is reported at its parent, so that the path does not repeat it.
+                    self.value(key, path);
+                    let path = member(path, key);
+                    if !keys_are_names {
+                        self.key(key, &path);
+                    }
+                    self.trail.push(key.clone());
+                    self.node(value, &path);
+                    self.trail.pop();
+                }
+            }
+            Node::List(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    self.node(item, &format!("{path}[{index}]"));
+                }
+            }
+            Node::Text(text) => self.value(text, path),
+            Node::Null | Node::Bool(_) | Node::Number(_) => {}
+        }
+    }
+
+    /// True inside maps whose keys are names that the owner gave: an argument may well be called `url`.
+    fn keys_are_names(&self) -> bool {
+        let trail: Vec<&str> = self.trail.iter().map(String::as_str).collect();
+        matches!(
+            trail.as_slice(),
+            ["sources" | "contexts" | "executors"]
+                | ["capabilities", "args" | "patch" | "numeric_bounds" | "transition_guards"]
+                | ["capabilities", "transition_guards", _, "allowed"]
+        )
+    }
+
+    fn key(&mut self, key: &str, path: &str) {
+        let message = match key_code(key) {
+            Some(Code::ArbitrarySqlForbidden) => {
+                "Remove this key: a contract never holds SQL; describe target, columns and arguments instead."
+            }
+            Some(_) => {
+                "Remove this key: name the environment variable that holds the URL, in `read_url_env`, \
+                 `write_url_env` or `url_env`."
+            }
+            None => return,
+        };
+        if let Some(code) = key_code(key) {
+            self.report.error(path, code, message);
+        }
+    }
+
+    fn value(&mut self, text: &str, path: &str) {
+        if holds_connection_url(text) {
+            let message = "Remove the connection URL and change its password, which has now been in a file; \
+                           name the environment variable that holds it.";
+            self.report.error(path, Code::InlineDatabaseUrlForbidden, message);
+        } else if holds_secret(text) {
+            let message = "Remove the secret and replace it where it came from; name the environment variable \
+                           that holds it.";
+            self.report.error(path, Code::InlineSecretForbidden, message);
+        }
+    }
+}
+
+/// True if the text holds a URL of a database, or a URL with a user name or a password in it.
+pub fn holds_connection_url(text: &str) -> bool {
+    text.match_indices("://").any(|(at, _)| {
+        let scheme_start = text[..at]
+            .rfind(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '+' | '-')))
+            .map_or(0, |before| before + text[before..].chars().next().map_or(1, char::len_utf8));
+        let scheme = text[scheme_start..at].to_ascii_lowercase();
+        let rest = &text[at + 3..];
+        let authority_end = rest.find(|c: char| matches!(c, '/' | '?' | '#') || c.is_whitespace());
+        let authority = &rest[..authority_end.unwrap_or(rest.len())];
+        DATABASE_SCHEMES.contains(&scheme.as_str()) || (!scheme.is_empty() && authority.contains('@'))
+    })
+}
+
+/// True if the text holds a bearer token, a runner token or a private key.
+pub fn holds_secret(text: &str) -> bool {
+    const TOKEN_CHARS_MIN: usize = 16;
+    let lower = text.to_ascii_lowercase();
+    let bearer = lower.match_indices("bearer ").any(|(at, word)| {
+        let token = lower[at + word.len()..].trim_start();
+        let is_token_char = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '~' | '+' | '/' | '-' | '=');
+        token.chars().take_while(is_token_char).count() >= TOKEN_CHARS_MIN
+    });
+    bearer || lower.contains("syn_wbr_") || (lower.contains("-----begin ") && lower.contains("private key"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connection_urls_are_found_inside_any_text() {
+        for text in [
+            "postgres://u:p@h/db",
+            "see PostgreSQL://h/db",
+            "https://user:pw@example.org/x",
+            "(mysql://h)",
+            "sqlite:///var/a.db",
+            "é mongodb+srv://h",
+        ] {
+            assert!(holds_connection_url(text), "{text}");
+        }
+        for text in ["https://example.org/a@b", "read https://example.org", "://", "a@b", "http://h?x=a@b"] {
+            assert!(!holds_connection_url(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_found_but_talk_about_them_is_not() {
+        assert!(holds_secret("Authorization: Bearer abcdefghijklmnop1234"));
+        assert!(holds_secret("-----BEGIN EC PRIVATE KEY-----\nMHc"));
+        assert!(holds_secret("syn_wbr_0123"));
+        assert!(!holds_secret("the bearer token of the caller"));
+    }
+}

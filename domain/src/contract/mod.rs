@@ -1,0 +1,302 @@
+//! The contract: what the owner of a database reviewed, as one JSON file of version 1.
+//!
+//! [`Contract::parse`] finds all problems at once and gives a typed contract only if there is none.
+//! The file names environment variables and never holds a secret. Reading files is done elsewhere.
+
+mod argument;
+mod binding;
+mod capability;
+mod cloud;
+mod code;
+mod executor;
+mod fields;
+mod forbidden;
+mod names;
+mod object;
+mod proposal;
+mod report;
+mod seal;
+mod source;
+mod transition;
+
+pub use argument::{Arg, ArgType, Misfit, Scalar};
+pub use binding::{ContextName, ContextSpec, Provider};
+pub use capability::{Capability, CapabilityKind, Target};
+pub use code::Code;
+pub use executor::{Executor, ExecutorKind, HANDLER_TIMEOUT_MS, Method};
+pub use forbidden::{holds_connection_url, holds_secret};
+pub use names::{is_env_name, is_identifier, is_qualified_name, is_secret_like, is_trust_scope_name};
+pub use proposal::{
+    ApprovalSpec, Binding, Bound, ConflictGuard, ExecutorRef, ProposalSpec, QUORUM_MAX, Transition,
+};
+pub use report::{Problem, Report};
+pub use source::{Engine, Source};
+
+use crate::json::{self, Node};
+use crate::limits::FILE_BYTES_MAX;
+use object::Object;
+
+/// Nested lists and objects of a contract file.
+const DEPTH_MAX: usize = 16;
+
+/// What the processes may do at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// No proposals.
+    ReadOnly,
+    /// Proposals for comparison; nothing is ever written.
+    Shadow,
+    /// Proposals that people approve and the writer applies.
+    Review,
+    /// Decided by a hosted control plane; no process runs it.
+    Cloud,
+}
+
+impl Mode {
+    const WORDS: &[(&str, Mode)] = &[
+        ("read_only", Mode::ReadOnly),
+        ("shadow", Mode::Shadow),
+        ("review", Mode::Review),
+        ("cloud", Mode::Cloud),
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Mode::ReadOnly => "read_only",
+            Mode::Shadow => "shadow",
+            Mode::Review => "review",
+            Mode::Cloud => "cloud",
+        }
+    }
+}
+
+/// Which shape results have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ResultFormat {
+    V1,
+    V2,
+}
+
+/// A contract without errors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contract {
+    mode: Mode,
+    result_format: Option<ResultFormat>,
+    sqlite_path: Option<String>,
+    sources: Vec<Source>,
+    trusted_context: Option<ContextSpec>,
+    contexts: Vec<(String, ContextSpec)>,
+    executors: Vec<Executor>,
+    capabilities: Vec<Capability>,
+}
+
+/// A contract and what its author should know about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    pub contract: Contract,
+    pub warnings: Vec<Problem>,
+}
+
+impl Contract {
+    /// Reads a contract file.
+    ///
+    /// # Errors
+    /// The report with all errors and warnings, if there is any error.
+    pub fn parse(bytes: &[u8]) -> Result<Checked, Report> {
+        let mut report = Report::default();
+        match read(bytes, &mut report) {
+            Some(contract) if report.is_ok() => Ok(Checked { contract, warnings: report.warnings }),
+            _ => Err(report),
+        }
+    }
+
+    /// All errors and warnings of a contract file.
+    pub fn check(bytes: &[u8]) -> Report {
+        let mut report = Report::default();
+        read(bytes, &mut report);
+        report
+    }
+
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The shape of results; format 1 if the file says nothing.
+    pub fn result_format(&self) -> ResultFormat {
+        self.result_format.unwrap_or(ResultFormat::V1)
+    }
+
+    /// Where the file wants the ledger's store, if it says so.
+    pub fn sqlite_path(&self) -> Option<&str> {
+        self.sqlite_path.as_deref()
+    }
+
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    pub fn source(&self, name: &str) -> Option<&Source> {
+        self.sources.iter().find(|source| source.name == name)
+    }
+
+    pub fn executors(&self) -> &[Executor] {
+        &self.executors
+    }
+
+    pub fn executor(&self, name: &str) -> Option<&Executor> {
+        self.executors.iter().find(|executor| executor.name == name)
+    }
+
+    /// In the order of the file.
+    pub fn capabilities(&self) -> &[Capability] {
+        &self.capabilities
+    }
+
+    pub fn capability(&self, name: &str) -> Option<&Capability> {
+        self.capabilities.iter().find(|capability| capability.name == name)
+    }
+
+    pub fn context(&self, name: &ContextName) -> Option<&ContextSpec> {
+        match name {
+            ContextName::Global => self.trusted_context.as_ref(),
+            ContextName::Named(name) => self.contexts.iter().find(|(key, _)| key == name).map(|(_, spec)| spec),
+        }
+    }
+
+    /// Whether processes can run this contract; validation alone accepts more.
+    ///
+    /// # Errors
+    /// Mode `cloud`, and contexts whose provider no process resolves.
+    pub fn runnable(&self) -> Result<(), Problem> {
+        if self.mode == Mode::Cloud {
+            let message = "Choose mode `read_only`, `shadow` or `review`: mode `cloud` is not available here.";
+            return Err(problem("$.mode", Code::CloudModeNotAvailable, message));
+        }
+        let global = self.trusted_context.iter().map(|spec| ("$.trusted_context".to_owned(), spec));
+        let named = self.contexts.iter().map(|(name, spec)| (object::member("$.contexts", name), spec));
+        for (path, spec) in global.chain(named) {
+            match spec.provider {
+                Provider::Environment | Provider::StaticDev => {}
+                Provider::HttpClaims | Provider::CloudSession => {
+                    let message = "Choose provider `environment`; this one is not available here.";
+                    let path = format!("{path}.provider");
+                    return Err(problem(&path, Code::TrustedContextUnsupported, message));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn problem(path: &str, code: Code, message: &str) -> Problem {
+    Problem { path: path.to_owned(), code, message: message.to_owned() }
+}
+
+/// `Some` whenever enough was readable to build a contract; it counts only if the report has no error.
+fn read(bytes: &[u8], report: &mut Report) -> Option<Contract> {
+    if bytes.len() > FILE_BYTES_MAX {
+        let message = format!("Make the file smaller: it has {} bytes, at most {FILE_BYTES_MAX} are read.", bytes.len());
+        report.error("$", Code::ConfigTooLarge, message);
+        return None;
+    }
+    let node = match json::read(bytes, DEPTH_MAX) {
+        Ok(node) => node,
+        Err(error) => {
+            report.error("$", Code::ConfigNotJson, format!("Correct the JSON: {error}."));
+            return None;
+        }
+    };
+    let Some(root) = Object::of(&node, "$") else {
+        let message = format!("Make the file a JSON object; it is {}.", node.type_name());
+        report.error("$", Code::ConfigNotObject, message);
+        return None;
+    };
+    let contract = read_root(&root, report);
+    forbidden::scan(&node, report);
+    if root.get("strict") == Some(&Node::Bool(false)) {
+        report.errors.retain(|problem| problem.code != Code::UnknownField);
+    }
+    contract
+}
+
+fn read_root(root: &Object<'_>, report: &mut Report) -> Option<Contract> {
+    root.only(fields::TOP_LEVEL, report);
+    root.text("$schema", Code::InvalidSchemaReference, report);
+    root.flag("strict", Code::InvalidStrict, report);
+    if root.get("version").and_then(object::integer) != Some(1) {
+        let message = "Make `version` the number 1; no other version exists.";
+        report.error(root.at("version"), Code::UnsupportedConfigVersion, message);
+    }
+    let mode = root.required_choice("mode", Mode::WORDS, Code::InvalidMode, report);
+    let is_local = mode != Some(Mode::Cloud);
+    let result_format = read_result_format(root, is_local, report);
+    let sqlite_path = root.object("storage", Code::StorageNotObject, report).and_then(|storage| {
+        storage.only(fields::STORAGE, report);
+        storage.text("sqlite_path", Code::InvalidSqlitePath, report)
+    });
+    let sources = source::read_all(root, is_local, report);
+    let trusted_context = binding::read_global(root, report);
+    let contexts = binding::read_named(root, report);
+    let executors = executor::read_all(root, mode, report);
+    let references = capability::References { mode, root, sources: &sources, executors: &executors };
+    let capabilities = capability::read_all(&references, is_local, report);
+    require_context(root, is_local, report);
+    check_cloud(root, mode, report);
+    Some(Contract {
+        mode: mode?,
+        result_format,
+        sqlite_path,
+        sources,
+        trusted_context,
+        contexts,
+        executors,
+        capabilities,
+    })
+}
+
+fn read_result_format(root: &Object<'_>, is_local: bool, report: &mut Report) -> Option<ResultFormat> {
+    let Some(node) = root.get("result_format") else {
+        if is_local {
+            let message = "Results have format 1, as in old files; add `result_format: 2` for the current one.";
+            report.warn(root.at("result_format"), Code::ResultFormatDefault, message);
+        }
+        return None;
+    };
+    match object::integer(node) {
+        Some(1) => Some(ResultFormat::V1),
+        Some(2) => Some(ResultFormat::V2),
+        Some(_) | None => {
+            report.error(root.at("result_format"), Code::InvalidResultFormat, "Make `result_format` 1 or 2.");
+            None
+        }
+    }
+}
+
+/// A global context may be absent only if every capability names one of its own.
+fn require_context(root: &Object<'_>, is_local: bool, report: &mut Report) {
+    let every_capability_names_one = match root.get("capabilities") {
+        Some(Node::List(items)) => items.iter().all(|item| Object::of(item, "").is_some_and(|item| item.has("context"))),
+        _ => false,
+    };
+    let is_covered = root.has("contexts") && every_capability_names_one;
+    if is_local && !root.has("trusted_context") && !is_covered {
+        let message = "Add `trusted_context` with a `provider`, or let every capability name one of `contexts`.";
+        report.error(root.at("trusted_context"), Code::TrustedContextRequired, message);
+    }
+}
+
+fn check_cloud(root: &Object<'_>, mode: Option<Mode>, report: &mut Report) {
+    let cloud = root.get("cloud").and_then(|node| Object::of(node, root.at("cloud")));
+    match (mode, cloud) {
+        (Some(Mode::Cloud), Some(cloud)) => cloud::check(&cloud, report),
+        (Some(Mode::Cloud), None) => {
+            let message = "Add `cloud`, an object with `base_url_env`, `runner_token_env` and `adapter_id`.";
+            report.error(root.at("cloud"), Code::CloudConfigRequired, message);
+        }
+        (Some(_), _) if root.has("cloud") => {
+            let message = "Remove `cloud`, or choose mode `cloud`.";
+            report.error(root.at("cloud"), Code::CloudConfigOnlyForCloudMode, message);
+        }
+        (Some(_) | None, _) => {}
+    }
+}

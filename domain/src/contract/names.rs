@@ -1,0 +1,121 @@
+//! Lexical classes of names, and the names that are refused wherever they stand.
+
+/// A letter or `_`, then letters, digits and `_`: schemas, tables, columns, sources.
+pub fn is_identifier(text: &str) -> bool {
+    let starts_well = text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+    starts_well && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// As an identifier, with `.` and `-` after the first character: contexts, executors, arguments.
+pub fn is_safe_name(text: &str) -> bool {
+    let starts_well = text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+    starts_well && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+}
+
+/// Exactly two identifiers joined by one dot: capabilities.
+pub fn is_qualified_name(text: &str) -> bool {
+    text.split_once('.').is_some_and(|(space, name)| is_identifier(space) && is_identifier(name))
+}
+
+/// An upper-case letter or `_`, then upper-case letters, digits and `_`: environment variables.
+pub fn is_env_name(text: &str) -> bool {
+    let starts_well = text.starts_with(|first: char| first.is_ascii_uppercase() || first == '_');
+    starts_well && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+}
+
+/// Names by which a model would choose tenant, principal, source, version or approver.
+/// Compared without case, `_` and `-`.
+const TRUST_SCOPE: &[&str] = &[
+    "tenant_id",
+    "principal",
+    "principal_id",
+    "project_id",
+    "source_id",
+    "allowed_columns",
+    "row_version",
+    "current_version",
+    "expected_version",
+    "approval_identity",
+];
+
+/// Names by which a model would choose what the statement is about.
+const IDENTIFIERS: &[&str] = &[
+    "table",
+    "table_name",
+    "schema",
+    "schema_name",
+    "column",
+    "columns",
+    "column_name",
+    "database",
+    "database_name",
+];
+
+/// True for names that only the trusted context may bind, in any spelling.
+pub fn is_trust_scope_name(name: &str) -> bool {
+    TRUST_SCOPE.iter().any(|reserved| folded(reserved) == folded(name))
+}
+
+/// True for names that no argument may have.
+pub fn is_reserved_argument(name: &str) -> bool {
+    is_trust_scope_name(name) || IDENTIFIERS.iter().any(|reserved| folded(reserved) == folded(name))
+}
+
+fn folded(name: &str) -> String {
+    name.chars().filter(|letter| !matches!(letter, '_' | '-' | '.')).flat_map(char::to_lowercase).collect()
+}
+
+const SECRET_WORDS: &[&str] = &[
+    "password",
+    "passwd",
+    "secret",
+    "token",
+    "api_key",
+    "access_key",
+    "private_key",
+    "cookie",
+    "credential",
+    "connection_string",
+    "database_url",
+    "read_url",
+    "write_url",
+];
+
+/// True if the name holds, as whole words divided by `_` or `-`, a word for secret material.
+pub fn is_secret_like(name: &str) -> bool {
+    let framed = format!("_{}_", name.to_ascii_lowercase().replace('-', "_"));
+    SECRET_WORDS.iter().any(|word| framed.contains(&format!("_{word}_")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secret_words_count_only_as_whole_words() {
+        for name in ["password", "user_password", "api_key", "API_KEY_hash", "x-token", "database_url"] {
+            assert!(is_secret_like(name), "{name}");
+        }
+        for name in ["tokens_used", "secretary", "apikey_count", "key", "url"] {
+            assert!(!is_secret_like(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn reserved_names_are_found_in_any_spelling() {
+        for name in ["tenant_id", "tenantId", "TENANT-ID", "Principal", "expectedVersion", "row__version"] {
+            assert!(is_trust_scope_name(name), "{name}");
+        }
+        assert!(is_reserved_argument("tableName") && !is_trust_scope_name("tableName"));
+        assert!(!is_reserved_argument("order_id"));
+    }
+
+    #[test]
+    fn lexical_classes_hold_at_their_edges() {
+        assert!(is_identifier("_a1") && !is_identifier("1a") && !is_identifier("a-b") && !is_identifier(""));
+        assert!(!is_identifier("naïve") && !is_identifier("a\"b"));
+        assert!(is_safe_name("a.b-c") && !is_safe_name("-a"));
+        assert!(is_qualified_name("a.b") && !is_qualified_name("a.b.c") && !is_qualified_name("a"));
+        assert!(is_env_name("_A1") && !is_env_name("a") && !is_env_name("1A"));
+    }
+}

@@ -1,0 +1,210 @@
+//! A cursor over one JSON object of the file: reads members by their form and reports what does not fit.
+
+use super::code::Code;
+use super::names::{is_env_name, is_identifier};
+use super::report::Report;
+use crate::decimal::Decimal;
+use crate::json::Node;
+
+/// One object of the file and its path.
+#[derive(Debug)]
+pub(super) struct Object<'a> {
+    entries: &'a [(String, Node)],
+    pub(super) path: String,
+}
+
+/// The path of a member: `$.a`, or `$["a b"]` for a key that is not a plain word.
+pub(super) fn member(path: &str, key: &str) -> String {
+    let plain = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '$' | '-'));
+    if plain { format!("{path}.{key}") } else { format!("{path}[{key:?}]") }
+}
+
+impl<'a> Object<'a> {
+    pub(super) fn of(node: &'a Node, path: impl Into<String>) -> Option<Self> {
+        match node {
+            Node::Map(entries) => Some(Self { entries, path: path.into() }),
+            _ => None,
+        }
+    }
+
+    pub(super) fn entries(&self) -> &'a [(String, Node)] {
+        self.entries
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<&'a Node> {
+        self.entries.iter().find(|(name, _)| name == key).map(|(_, node)| node)
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
+
+    pub(super) fn at(&self, key: &str) -> String {
+        member(&self.path, key)
+    }
+
+    /// Reports keys outside `known`. Keys that are forbidden anyway have their own code.
+    pub(super) fn only(&self, known: &[&str], report: &mut Report) {
+        for (key, _) in self.entries {
+            if !known.contains(&key.as_str()) && super::forbidden::key_code(key).is_none() {
+                let list = known.join(", ");
+                let message = format!("Remove `{key}`, or correct its spelling; this object has: {list}.");
+                report.error(self.at(key), Code::UnknownField, message);
+            }
+        }
+    }
+
+    /// A member that is an object; absent is fine.
+    pub(super) fn object(&self, key: &str, code: Code, report: &mut Report) -> Option<Object<'a>> {
+        let node = self.get(key)?;
+        let object = Object::of(node, self.at(key));
+        if object.is_none() {
+            report.error(self.at(key), code, format!("Make `{key}` an object; it is {}.", node.type_name()));
+        }
+        object
+    }
+
+    /// A non-empty text; absent is fine.
+    pub(super) fn text(&self, key: &str, code: Code, report: &mut Report) -> Option<String> {
+        match self.get(key)? {
+            Node::Text(text) if !text.trim().is_empty() => Some(text.clone()),
+            _ => {
+                report.error(self.at(key), code, format!("Make `{key}` a text that is not empty, or remove it."));
+                None
+            }
+        }
+    }
+
+    /// A non-empty text that must be there.
+    pub(super) fn required_text(&self, key: &str, code: Code, report: &mut Report) -> Option<String> {
+        if !self.has(key) {
+            report.error(self.at(key), code, format!("Add `{key}`, a text that is not empty."));
+        }
+        self.text(key, code, report)
+    }
+
+    /// A safe identifier that must be there.
+    pub(super) fn identifier(&self, key: &str, code: Code, report: &mut Report) -> Option<String> {
+        match self.get(key) {
+            Some(Node::Text(text)) if is_identifier(text) => Some(text.clone()),
+            _ => {
+                let rule = "a letter or `_` first, then letters, digits and `_`";
+                report.error(self.at(key), code, format!("Make `{key}` an identifier: {rule}."));
+                None
+            }
+        }
+    }
+
+    /// The name of an environment variable; absent is fine.
+    pub(super) fn env_name(&self, key: &str, code: Code, report: &mut Report) -> Option<String> {
+        match self.get(key)? {
+            Node::Text(text) if is_env_name(text) => Some(text.clone()),
+            _ => {
+                let rule = "an upper-case letter or `_` first, then upper-case letters, digits and `_`";
+                let message = format!("Make `{key}` the name of an environment variable ({rule}), never its value.");
+                report.error(self.at(key), code, message);
+                None
+            }
+        }
+    }
+
+    /// The name of an environment variable that must be there.
+    pub(super) fn required_env_name(&self, key: &str, code: Code, report: &mut Report) -> Option<String> {
+        if !self.has(key) {
+            let message = format!("Add `{key}`, the name of an environment variable such as `APP_{}`.", {
+                key.trim_end_matches("_env").to_ascii_uppercase()
+            });
+            report.error(self.at(key), code, message);
+        }
+        self.env_name(key, code, report)
+    }
+
+    /// A boolean; absent is fine.
+    pub(super) fn flag(&self, key: &str, code: Code, report: &mut Report) -> Option<bool> {
+        match self.get(key)? {
+            Node::Bool(value) => Some(*value),
+            _ => {
+                report.error(self.at(key), code, format!("Make `{key}` true or false."));
+                None
+            }
+        }
+    }
+
+    /// An integer from 1 to 2147483647; absent is fine.
+    pub(super) fn positive(&self, key: &str, code: Code, report: &mut Report) -> Option<u32> {
+        let number = integer(self.get(key)?).and_then(|number| i32::try_from(number).ok());
+        match number.and_then(|number| u32::try_from(number).ok()).filter(|number| *number > 0) {
+            Some(number) => Some(number),
+            None => {
+                report.error(self.at(key), code, format!("Make `{key}` an integer from 1 to {}.", i32::MAX));
+                None
+            }
+        }
+    }
+
+    /// One of the listed words; absent is fine.
+    pub(super) fn choice<T: Copy>(&self, key: &str, words: &[(&str, T)], code: Code, report: &mut Report) -> Option<T> {
+        let node = self.get(key)?;
+        let chosen = words.iter().find(|(word, _)| matches!(node, Node::Text(text) if text == word));
+        if chosen.is_none() {
+            let list: Vec<_> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+            report.error(self.at(key), code, format!("Make `{key}` one of {}.", list.join(", ")));
+        }
+        chosen.map(|(_, value)| *value)
+    }
+
+    /// One of the listed words, which must be there.
+    pub(super) fn required_choice<T: Copy>(
+        &self,
+        key: &str,
+        words: &[(&str, T)],
+        code: Code,
+        report: &mut Report,
+    ) -> Option<T> {
+        if !self.has(key) {
+            let list: Vec<_> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+            report.error(self.at(key), code, format!("Add `{key}`: one of {}.", list.join(", ")));
+        }
+        self.choice(key, words, code, report)
+    }
+
+    /// A number of any size; absent is fine.
+    pub(super) fn number(&self, key: &str, code: Code, report: &mut Report) -> Option<Decimal> {
+        let read = match self.get(key)? {
+            Node::Number(text) => Decimal::parse(text).map_err(|error| error.to_string()),
+            other => Err(format!("it is {}", other.type_name())),
+        };
+        read.map_err(|reason| report.error(self.at(key), code, format!("Make `{key}` a number; {reason}."))).ok()
+    }
+
+    /// A list of identifiers in which `list_code` tells of a wrong list and `item_code` of a wrong member.
+    pub(super) fn identifiers(&self, key: &str, codes: (Code, Code), report: &mut Report) -> Vec<String> {
+        let (list_code, item_code) = codes;
+        let items = match self.get(key) {
+            Some(Node::List(items)) if !items.is_empty() => items,
+            _ => {
+                report.error(self.at(key), list_code, format!("Make `{key}` a list with at least one column name."));
+                return Vec::new();
+            }
+        };
+        let mut names = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            match item {
+                Node::Text(text) if is_identifier(text) => names.push(text.clone()),
+                _ => {
+                    let message = "Name a column: a letter or `_` first, then letters, digits and `_`.";
+                    report.error(format!("{}[{index}]", self.at(key)), item_code, message);
+                }
+            }
+        }
+        names
+    }
+}
+
+/// The node as an integer from 0, whatever its notation.
+pub(super) fn integer(node: &Node) -> Option<u64> {
+    match node {
+        Node::Number(text) => Decimal::parse(text).ok()?.to_u64(),
+        _ => None,
+    }
+}

@@ -1,0 +1,382 @@
+//! What only proposals have: the patch, its guards, approval, and who carries it out.
+
+use super::argument::{Scalar, read_range};
+use super::capability::{References, is_direct, names_argument};
+use super::code::Code;
+use super::executor::DIRECT;
+use super::fields;
+use super::names::is_identifier;
+use super::object::{Object, integer};
+use super::report::Report;
+use super::source::is_empty;
+use super::{Mode, transition};
+use crate::decimal::Decimal;
+use crate::json::Node;
+
+pub use super::transition::Transition;
+
+/// Persons that a quorum may demand.
+pub const QUORUM_MAX: u8 = 5;
+/// Characters of a role's name.
+pub const ROLE_CHARS_MAX: usize = 128;
+
+/// Where the new value of a column comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// Always this value.
+    Fixed(Scalar),
+    /// The value of this argument; null if an optional argument is absent.
+    Arg(String),
+}
+
+/// Inclusive bounds of a patched column; at least one is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bound {
+    pub column: String,
+    pub minimum: Option<Decimal>,
+    pub maximum: Option<Decimal>,
+}
+
+/// How the writer notices that the row changed after it was shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConflictGuard {
+    /// A column that changes with every change of the row.
+    Column(String),
+    /// No such column exists; every visible column is compared instead.
+    Weak,
+}
+
+/// Who has to agree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApprovalSpec {
+    /// Role of the approvers; `approver` if absent.
+    pub required_role: Option<String>,
+    /// Distinct persons, 1 to [`QUORUM_MAX`].
+    pub quorum: u8,
+}
+
+/// Who carries a proposal out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExecutorRef {
+    /// The writer's own guarded update.
+    Direct,
+    /// A handler of the application, by its name in `executors`.
+    Handler(String),
+}
+
+/// The part of a capability that only proposals have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProposalSpec {
+    pub patch: Vec<(String, Binding)>,
+    pub allowed_columns: Vec<String>,
+    pub bounds: Vec<Bound>,
+    pub transitions: Vec<Transition>,
+    pub conflict_guard: ConflictGuard,
+    pub approval: ApprovalSpec,
+    /// Columns that the database itself changes; never patched.
+    pub db_managed: Vec<String>,
+    pub executor: ExecutorRef,
+}
+
+pub(super) fn read(
+    capability: &Object<'_>,
+    references: &References<'_>,
+    report: &mut Report,
+) -> Option<ProposalSpec> {
+    let patch = read_patch(capability, report);
+    let codes = (Code::AllowedColumnsRequired, Code::InvalidAllowedColumn);
+    let allowed_columns = capability.identifiers("allowed_columns", codes, report);
+    check_columns(capability, &allowed_columns, report);
+    let bounds = read_bounds(capability, &patch, report);
+    let transitions = transition::read_all(capability, &patch, report);
+    let conflict_guard = read_conflict_guard(capability, report);
+    let approval = read_approval(capability, report);
+    let db_managed = read_db_managed(capability, &allowed_columns, report);
+    let executor = read_executor(capability, references, report);
+    Some(ProposalSpec {
+        patch,
+        allowed_columns,
+        bounds,
+        transitions,
+        conflict_guard: conflict_guard?,
+        approval,
+        db_managed,
+        executor: executor?,
+    })
+}
+
+fn read_patch(capability: &Object<'_>, report: &mut Report) -> Vec<(String, Binding)> {
+    let patch = capability.get("patch").filter(|node| !is_empty(node));
+    let Some(patch) = patch.and_then(|node| Object::of(node, capability.at("patch"))) else {
+        let message = "Add `patch`, an object that binds at least one column to `fixed` or `from_arg`.";
+        report.error(capability.at("patch"), Code::PatchRequired, message);
+        return Vec::new();
+    };
+    let mut bindings = Vec::new();
+    for (column, node) in patch.entries() {
+        let path = patch.at(column);
+        if !is_identifier(column) {
+            let message = "Name a column: a letter or `_` first, then letters, digits and `_`.";
+            report.error(&path, Code::InvalidPatchColumn, message);
+        }
+        let Some(binding) = Object::of(node, &path) else {
+            let message = "Make this an object with `fixed` or `from_arg`.";
+            report.error(path, Code::PatchBindingNotObject, message);
+            continue;
+        };
+        bindings.extend(read_binding(capability, &binding, report).map(|binding| (column.clone(), binding)));
+    }
+    bindings
+}
+
+fn read_binding(capability: &Object<'_>, binding: &Object<'_>, report: &mut Report) -> Option<Binding> {
+    binding.only(fields::BINDING, report);
+    match (binding.get("fixed"), binding.get("from_arg")) {
+        (Some(node), None) => match Scalar::of(node) {
+            Some(scalar) => Some(Binding::Fixed(scalar)),
+            None => {
+                let message = "Make `fixed` a text, a boolean, null, or a number of at most 128 digits.";
+                report.error(binding.at("fixed"), Code::InvalidPatchBinding, message);
+                None
+            }
+        },
+        (None, Some(_)) => {
+            let name = binding.text("from_arg", Code::InvalidPatchArg, report)?;
+            if !names_argument(capability, &name) {
+                let message = format!("Make `from_arg` one of the names in `args`; `{name}` is none of them.");
+                report.error(binding.at("from_arg"), Code::UnknownPatchArg, message);
+            }
+            Some(Binding::Arg(name))
+        }
+        (None, None) | (Some(_), Some(_)) => {
+            let message = "Give exactly one of `fixed` and `from_arg`.";
+            report.error(&binding.path, Code::InvalidPatchBinding, message);
+            None
+        }
+    }
+}
+
+/// Columns of the file's patch, whether or not their bindings are well formed.
+pub(super) fn patches(capability: &Object<'_>, column: &str) -> bool {
+    matches!(capability.get("patch"), Some(Node::Map(entries)) if entries.iter().any(|(key, _)| key == column))
+}
+
+/// True if the list under `key` has the column.
+pub(super) fn lists(capability: &Object<'_>, key: &str, column: &str) -> bool {
+    matches!(capability.get(key), Some(Node::List(items))
+        if items.iter().any(|item| matches!(item, Node::Text(text) if text == column)))
+}
+
+/// True if `object.key` is this column.
+pub(super) fn names(capability: &Object<'_>, object: &str, key: &str, column: &str) -> bool {
+    let object = capability.get(object).and_then(|node| Object::of(node, ""));
+    object.is_some_and(|object| matches!(object.get(key), Some(Node::Text(text)) if text == column))
+}
+
+/// True if the column is visible, a key or the guard: what every read brings along.
+pub(super) fn is_read(capability: &Object<'_>, column: &str) -> bool {
+    lists(capability, "visible_columns", column)
+        || names(capability, "target", "primary_key", column)
+        || names(capability, "target", "tenant_key", column)
+        || names(capability, "conflict_guard", "column", column)
+}
+
+fn check_columns(capability: &Object<'_>, allowed: &[String], report: &mut Report) {
+    let Some(patch) = capability.get("patch").and_then(|node| Object::of(node, capability.at("patch"))) else {
+        return;
+    };
+    for (column, _) in patch.entries() {
+        if !allowed.is_empty() && !allowed.contains(column) {
+            let message = format!("Add `{column}` to `allowed_columns`, or remove it from `patch`.");
+            report.error(patch.at(column), Code::PatchColumnNotAllowed, message);
+        }
+        if is_identifier(column) && !is_read(capability, column) {
+            let message = format!("Add `{column}` to `visible_columns`, so that approvers see its old value.");
+            report.warn(patch.at(column), Code::PatchColumnNotVisible, message);
+        }
+    }
+    for (index, column) in allowed.iter().enumerate() {
+        for key in ["primary_key", "tenant_key"] {
+            if names(capability, "target", key, column) {
+                let path = format!("{}[{index}]", capability.at("allowed_columns"));
+                let message = format!("Remove `{column}`: it is the target's `{key}`, which no proposal may change.");
+                report.error(path, Code::KeyColumnAllowed, message);
+            }
+        }
+    }
+}
+
+fn read_bounds(capability: &Object<'_>, patch: &[(String, Binding)], report: &mut Report) -> Vec<Bound> {
+    let Some(map) = capability.object("numeric_bounds", Code::NumericBoundsNotObject, report) else {
+        return Vec::new();
+    };
+    let mut bounds = Vec::new();
+    for (column, node) in map.entries() {
+        let path = map.at(column);
+        if !is_identifier(column) {
+            let message = "Name a column: a letter or `_` first, then letters, digits and `_`.";
+            report.error(&path, Code::InvalidNumericBoundColumn, message);
+        } else if !patches(capability, column) {
+            let message = format!("Add `{column}` to `patch`, or remove its bound.");
+            report.error(&path, Code::NumericBoundPatchColumnRequired, message);
+        }
+        let Some(object) = Object::of(node, &path) else {
+            let message = "Make the bound an object with `minimum`, `maximum` or both.";
+            report.error(path, Code::NumericBoundNotObject, message);
+            continue;
+        };
+        object.only(fields::BOUND, report);
+        if !object.has("minimum") && !object.has("maximum") {
+            report.error(path, Code::NumericBoundEmpty, "Add `minimum`, `maximum` or both, or remove the bound.");
+            continue;
+        }
+        let (minimum, maximum) = read_range(&object, report);
+        let bound = Bound { column: column.clone(), minimum, maximum };
+        check_fixed_bound(capability, patch, &bound, report);
+        bounds.push(bound);
+    }
+    bounds
+}
+
+fn check_fixed_bound(capability: &Object<'_>, patch: &[(String, Binding)], bound: &Bound, report: &mut Report) {
+    let binding = patch.iter().find(|(column, _)| *column == bound.column).map(|(_, binding)| binding);
+    let Some(Binding::Fixed(fixed)) = binding else { return };
+    let is_within = match fixed {
+        Scalar::Number(number) => {
+            bound.minimum.as_ref().is_none_or(|minimum| number >= minimum)
+                && bound.maximum.as_ref().is_none_or(|maximum| number <= maximum)
+        }
+        Scalar::Null | Scalar::Bool(_) | Scalar::Text(_) => false,
+    };
+    if !is_within {
+        let path = format!("{}.{}.fixed", capability.at("patch"), bound.column);
+        let message = "Make the fixed value a number within `numeric_bounds` of its column: every call would be refused.";
+        report.error(path, Code::FixedValueOutOfBounds, message);
+    }
+}
+
+fn read_conflict_guard(capability: &Object<'_>, report: &mut Report) -> Option<ConflictGuard> {
+    let guard = capability.get("conflict_guard").and_then(|node| Object::of(node, capability.at("conflict_guard")));
+    let Some(guard) = guard else {
+        let message = "Add `conflict_guard`: `column` names a column that changes with every change of the row.";
+        report.error(capability.at("conflict_guard"), Code::ConflictGuardRequired, message);
+        return None;
+    };
+    guard.only(fields::CONFLICT_GUARD, report);
+    let is_weak = guard.flag("weak_guard_ack", Code::InvalidWeakGuardAck, report).unwrap_or(false);
+    match guard.get("column") {
+        Some(Node::Text(column)) if is_identifier(column) => Some(ConflictGuard::Column(column.clone())),
+        None if is_weak => Some(ConflictGuard::Weak),
+        _ => {
+            let message = "Make `column` the name of a version column, or, if the table has none, give \
+                           `weak_guard_ack: true` instead.";
+            report.error(guard.at("column"), Code::ConflictGuardColumnRequired, message);
+            None
+        }
+    }
+}
+
+fn read_approval(capability: &Object<'_>, report: &mut Report) -> ApprovalSpec {
+    let mut spec = ApprovalSpec { required_role: None, quorum: 1 };
+    let Some(approval) = capability.object("approval", Code::ApprovalNotObject, report) else { return spec };
+    approval.only(fields::APPROVAL, report);
+    approval.choice("mode", &[("human", ())], Code::InvalidApprovalMode, report);
+    spec.required_role = match approval.get("required_role") {
+        None => None,
+        Some(Node::Text(role)) if is_role(role) => Some(role.clone()),
+        Some(_) => {
+            let message = format!(
+                "Make `required_role` the name of one role: 1 to {ROLE_CHARS_MAX} characters, not `*`, \
+                 no control characters, no spaces at its ends."
+            );
+            report.error(approval.at("required_role"), Code::InvalidRequiredRole, message);
+            None
+        }
+    };
+    if let Some(node) = approval.get("quorum") {
+        let quorum = integer(node).and_then(|number| u8::try_from(number).ok());
+        match quorum.filter(|quorum| (1..=QUORUM_MAX).contains(quorum)) {
+            Some(quorum) => spec.quorum = quorum,
+            None => {
+                let message = format!("Make `quorum` an integer from 1 to {QUORUM_MAX}.");
+                report.error(approval.at("quorum"), Code::InvalidApprovalQuorum, message);
+            }
+        }
+    }
+    spec
+}
+
+fn is_role(role: &str) -> bool {
+    let count = role.chars().count();
+    (1..=ROLE_CHARS_MAX).contains(&count)
+        && role != "*"
+        && role.trim() == role
+        && !role.chars().any(char::is_control)
+}
+
+fn read_db_managed(capability: &Object<'_>, allowed: &[String], report: &mut Report) -> Vec<String> {
+    if !capability.has("db_managed") {
+        return Vec::new();
+    }
+    let columns = capability.identifiers("db_managed", (Code::InvalidDbManaged, Code::InvalidDbManaged), report);
+    for (index, column) in columns.iter().enumerate() {
+        if patches(capability, column) || allowed.contains(column) {
+            let path = format!("{}[{index}]", capability.at("db_managed"));
+            let message = format!("Remove `{column}` here, or from `patch` and `allowed_columns`.");
+            report.error(path, Code::DbManagedColumnPatched, message);
+        }
+    }
+    columns
+}
+
+fn read_executor(
+    capability: &Object<'_>,
+    references: &References<'_>,
+    report: &mut Report,
+) -> Option<ExecutorRef> {
+    let executor = match capability.get("executor") {
+        None => ExecutorRef::Direct,
+        Some(Node::Text(name)) if name == DIRECT || is_direct(references.executors, name) => ExecutorRef::Direct,
+        Some(Node::Text(name)) if references.names("executors", name) => ExecutorRef::Handler(name.clone()),
+        Some(Node::Text(_)) => {
+            let message = "Make `executor` the name of a member of `executors`, or `sql_update`.";
+            report.error(capability.at("executor"), Code::UnknownExecutor, message);
+            return None;
+        }
+        Some(_) => {
+            let message = "Make `executor` a text: the name of a member of `executors`, or `sql_update`.";
+            report.error(capability.at("executor"), Code::InvalidExecutorReference, message);
+            return None;
+        }
+    };
+    if executor == ExecutorRef::Direct && references.mode == Some(Mode::Review) {
+        check_direct(capability, references, report);
+    }
+    Some(executor)
+}
+
+/// Direct writeback needs a source that may be written and a row that is bound to a tenant.
+fn check_direct(capability: &Object<'_>, references: &References<'_>, report: &mut Report) {
+    let target = capability.get("target").and_then(|node| Object::of(node, capability.at("target")));
+    if let Some(target) = target.filter(|target| target.get("single_tenant_dev") == Some(&Node::Bool(true))) {
+        let message = "Give the target a `tenant_key`, or let a handler carry the proposal out: direct writeback \
+                       never changes a row that is not bound to a tenant.";
+        report.error(target.at("single_tenant_dev"), Code::SingleTenantDevDirectWriteback, message);
+    }
+    let source = references.sources.iter().find(|source| names_source(capability, &source.name));
+    let Some(source) = source else { return };
+    if source.is_read_only {
+        let message = "Name a handler as `executor`, or remove `read_only` from the source.";
+        report.error(capability.at("executor"), Code::ReadOnlySourceDirectWriteback, message);
+    }
+    let path = format!("$.sources.{}.write_url_env", source.name);
+    if source.write_url_env.is_none() && !report.warnings.iter().any(|warning| warning.path == path) {
+        let message = "Add `write_url_env`: until then proposals can be approved but not applied.";
+        report.warn(path, Code::WritebackDisabled, message);
+    }
+}
+
+fn names_source(capability: &Object<'_>, name: &str) -> bool {
+    matches!(capability.get("source"), Some(Node::Text(source)) if source == name)
+}

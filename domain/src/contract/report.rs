@@ -1,0 +1,58 @@
+//! What validation found: every problem with its path, its code and its fix.
+
+use serde::Serialize;
+
+use super::code::Code;
+
+/// One thing to fix. `path` is rooted at `$`, as in `$.capabilities[0].args.order_id`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub path: String,
+    pub code: Code,
+    pub message: String,
+}
+
+/// All problems of one file, in the order of the file's parts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    pub errors: Vec<Problem>,
+    pub warnings: Vec<Problem>,
+}
+
+impl Report {
+    /// True if there is no error; warnings do not count.
+    pub fn is_ok(&self) -> bool {
+        self.errors.is_empty()
+    }
+
+    pub(super) fn error(&mut self, path: impl Into<String>, code: Code, message: impl Into<String>) {
+        self.errors.push(Problem { path: path.into(), code, message: message.into() });
+    }
+
+    pub(super) fn warn(&mut self, path: impl Into<String>, code: Code, message: impl Into<String>) {
+        self.warnings.push(Problem { path: path.into(), code, message: message.into() });
+    }
+}
+
+impl Serialize for Problem {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct as _;
+        let mut problem = serializer.serialize_struct("Problem", 3)?;
+        problem.serialize_field("path", &self.path)?;
+        problem.serialize_field("code", self.code.as_str())?;
+        problem.serialize_field("message", &self.message)?;
+        problem.end()
+    }
+}
+
+/// The public form `{ok, errors, warnings}`.
+impl Serialize for Report {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct as _;
+        let mut report = serializer.serialize_struct("Report", 3)?;
+        report.serialize_field("ok", &self.is_ok())?;
+        report.serialize_field("errors", &self.errors)?;
+        report.serialize_field("warnings", &self.warnings)?;
+        report.end()
+    }
+}

@@ -1,0 +1,87 @@
+//! Sources: which engine, and the names of the variables that hold the URLs. Never a URL.
+
+use super::code::Code;
+use super::fields;
+use super::names::is_identifier;
+use super::object::{Object, member};
+use super::report::Report;
+use crate::json::Node;
+
+/// A database engine that a contract can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Engine {
+    Postgres,
+    Mysql,
+    Sqlite,
+}
+
+impl Engine {
+    pub(super) const WORDS: &[(&str, Engine)] =
+        &[("postgres", Engine::Postgres), ("mysql", Engine::Mysql), ("sqlite", Engine::Sqlite)];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Engine::Postgres => "postgres",
+            Engine::Mysql => "mysql",
+            Engine::Sqlite => "sqlite",
+        }
+    }
+}
+
+/// One database that capabilities may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Source {
+    pub name: String,
+    pub engine: Engine,
+    /// Variable that holds the reader's URL.
+    pub read_url_env: String,
+    /// Variable that holds the writer's URL; without it no direct writeback is possible.
+    pub write_url_env: Option<String>,
+    /// The owner declares that this program never writes here itself.
+    pub is_read_only: bool,
+    /// Ceiling of one statement; none of our own if absent.
+    pub statement_timeout_ms: Option<u32>,
+}
+
+pub(super) fn read_all(root: &Object<'_>, is_required: bool, report: &mut Report) -> Vec<Source> {
+    let Some(Node::Map(entries)) = root.get("sources").filter(|node| !is_empty(node)) else {
+        if is_required || root.has("sources") {
+            let message = "Add `sources`, an object with at least one named source.";
+            report.error(root.at("sources"), Code::SourcesRequired, message);
+        }
+        return Vec::new();
+    };
+    let path = root.at("sources");
+    entries.iter().filter_map(|(name, node)| read(name, node, &member(&path, name), report)).collect()
+}
+
+pub(super) fn is_empty(node: &Node) -> bool {
+    matches!(node, Node::Map(entries) if entries.is_empty()) || matches!(node, Node::List(items) if items.is_empty())
+}
+
+fn read(name: &str, node: &Node, path: &str, report: &mut Report) -> Option<Source> {
+    if !is_identifier(name) {
+        let message = "Rename the source: a letter or `_` first, then letters, digits and `_`.";
+        report.error(path, Code::UnsafeSourceName, message);
+    }
+    let Some(source) = Object::of(node, path) else {
+        report.error(path, Code::SourceNotObject, "Make the source an object with `engine` and `read_url_env`.");
+        return None;
+    };
+    source.only(fields::SOURCE, report);
+    source.object("ssl", Code::InvalidSsl, report);
+    let engine = source.required_choice("engine", Engine::WORDS, Code::InvalidSourceEngine, report);
+    let read_url_env = source.required_env_name("read_url_env", Code::ReadUrlEnvRequired, report);
+    let write_url_env = source.env_name("write_url_env", Code::InvalidWriteUrlEnv, report);
+    let is_read_only = source.flag("read_only", Code::InvalidSourceReadOnly, report).unwrap_or(false);
+    let statement_timeout_ms = source.positive("statement_timeout_ms", Code::InvalidTimeout, report);
+    Some(Source {
+        name: name.to_owned(),
+        engine: engine?,
+        read_url_env: read_url_env?,
+        write_url_env,
+        is_read_only,
+        statement_timeout_ms,
+    })
+}

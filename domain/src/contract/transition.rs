@@ -1,0 +1,127 @@
+//! Transition guards: from which current state a column may go to which states.
+
+use super::argument::Scalar;
+use super::code::Code;
+use super::fields;
+use super::names::is_identifier;
+use super::object::Object;
+use super::proposal::{Binding, is_read, patches};
+use super::report::Report;
+use super::source::is_empty;
+use crate::json::Node;
+
+/// Allowed transitions of one patched column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transition {
+    pub column: String,
+    /// Column that holds the current state; the guarded column itself if absent.
+    pub from_column: Option<String>,
+    /// Target states by current state, in the order of the file.
+    pub allowed: Vec<(String, Vec<String>)>,
+}
+
+impl Transition {
+    /// The column that holds the current state.
+    pub fn state_column(&self) -> &str {
+        self.from_column.as_deref().unwrap_or(&self.column)
+    }
+}
+
+pub(super) fn read_all(
+    capability: &Object<'_>,
+    patch: &[(String, Binding)],
+    report: &mut Report,
+) -> Vec<Transition> {
+    let Some(map) = capability.object("transition_guards", Code::TransitionGuardsNotObject, report) else {
+        return Vec::new();
+    };
+    let mut transitions = Vec::new();
+    for (column, node) in map.entries() {
+        let path = map.at(column);
+        if !is_identifier(column) {
+            let message = "Name a column: a letter or `_` first, then letters, digits and `_`.";
+            report.error(&path, Code::InvalidTransitionGuardColumn, message);
+        } else if !patches(capability, column) {
+            let message = format!("Add `{column}` to `patch`, or remove its guard.");
+            report.error(&path, Code::TransitionPatchColumnRequired, message);
+        }
+        let Some(guard) = Object::of(node, &path) else {
+            report.error(path, Code::TransitionGuardNotObject, "Make the guard an object with `allowed`.");
+            continue;
+        };
+        guard.only(fields::TRANSITION, report);
+        let from_column = read_from_column(capability, column, &guard, report);
+        let transition = Transition { column: column.clone(), from_column, allowed: read_allowed(&guard, report) };
+        check_fixed(capability, patch, &transition, report);
+        transitions.push(transition);
+    }
+    transitions
+}
+
+fn read_from_column(
+    capability: &Object<'_>,
+    column: &str,
+    guard: &Object<'_>,
+    report: &mut Report,
+) -> Option<String> {
+    let (state_column, path) = match guard.get("from_column") {
+        None => (column, guard.path.clone()),
+        Some(Node::Text(name)) if is_identifier(name) => (name.as_str(), guard.at("from_column")),
+        Some(_) => {
+            let message = "Name a column: a letter or `_` first, then letters, digits and `_`.";
+            report.error(guard.at("from_column"), Code::InvalidTransitionFromColumn, message);
+            return None;
+        }
+    };
+    if is_identifier(state_column) && !is_read(capability, state_column) {
+        let message = format!("Add `{state_column}` to `visible_columns`: the guard compares its current value.");
+        report.error(path, Code::TransitionFromColumnNotVisible, message);
+    }
+    guard.has("from_column").then(|| state_column.to_owned())
+}
+
+fn read_allowed(guard: &Object<'_>, report: &mut Report) -> Vec<(String, Vec<String>)> {
+    let map = guard.get("allowed").filter(|node| !is_empty(node));
+    let Some(map) = map.and_then(|node| Object::of(node, guard.at("allowed"))) else {
+        let message = "Add `allowed`, an object from current states to lists of target states.";
+        report.error(guard.at("allowed"), Code::TransitionAllowedRequired, message);
+        return Vec::new();
+    };
+    let mut allowed = Vec::new();
+    for (from, node) in map.entries() {
+        if from.trim().is_empty() {
+            report.error(map.at(from), Code::TransitionFromRequired, "Name the current state.");
+        }
+        let mut targets = Vec::new();
+        if let Node::List(items) = node {
+            targets.extend(items.iter().filter_map(|item| match item {
+                Node::Text(text) if !text.trim().is_empty() => Some(text.clone()),
+                _ => None,
+            }));
+        }
+        if targets.is_empty() || !matches!(node, Node::List(items) if items.len() == targets.len()) {
+            let message = "Make this a list with at least one target state, each a text that is not empty.";
+            report.error(map.at(from), Code::TransitionToValuesRequired, message);
+        }
+        allowed.push((from.clone(), targets));
+    }
+    allowed
+}
+
+/// A fixed value that no state leads to would be refused on every call.
+fn check_fixed(
+    capability: &Object<'_>,
+    patch: &[(String, Binding)],
+    transition: &Transition,
+    report: &mut Report,
+) {
+    let binding = patch.iter().find(|(column, _)| *column == transition.column).map(|(_, binding)| binding);
+    let Some(Binding::Fixed(fixed)) = binding else { return };
+    let is_target = matches!(fixed, Scalar::Text(text)
+        if transition.allowed.iter().any(|(_, targets)| targets.contains(text)));
+    if !is_target && !transition.allowed.is_empty() {
+        let path = format!("{}.{}.fixed", capability.at("patch"), transition.column);
+        let message = "Make the fixed value a state that `transition_guards` leads to: every call would be refused.";
+        report.error(path, Code::FixedValueNotAllowed, message);
+    }
+}

@@ -1,0 +1,190 @@
+//! What the log remembers: the kinds of events and the envelope that becomes a leaf.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::ids::ProposalId;
+use crate::timestamp::Timestamp;
+
+/// The leaf of the log, in canonical form. The body stands apart and is committed by `body_digest`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventRecord {
+    /// Position in the log, from 0.
+    pub seq: u64,
+    pub kind: EventKind,
+    pub at: Timestamp,
+    /// The certificate identity that sent it, or the person who signed it.
+    pub actor: String,
+    pub proposal_id: Option<ProposalId>,
+    /// Salted commitment to the body.
+    pub body_digest: Digest,
+    /// A hint for finding the call in traces; vouched for by nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
+}
+
+/// What an event says happened; the comment names the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// A ledger process opened the store: trust file digest and software version.
+    LedgerStarted,
+    /// Envelope of the evidence, signed by a reader.
+    EvidenceRecorded,
+    /// Audit record of a call that returned a row.
+    QueryAudited,
+    /// Audit record of a call that was refused.
+    CallRefused,
+    /// Envelope of the proposal, signed by a reader.
+    ProposalCreated,
+    /// Ids of fresh evidence and audit for a proposal that was open already.
+    ProposalRepeated,
+    /// Envelope of an approving decision, signed by an operator.
+    ProposalApproved,
+    /// Envelope of a denying decision, signed by an operator.
+    ProposalRejected,
+    /// What was presented as a decision or order, and why it was refused.
+    DecisionRefused,
+    /// Envelope of the apply order, signed by an operator.
+    ApplyRequested,
+    ProposalExpired,
+    /// Proposal, fence and attempt that a writer announced.
+    WritebackStarted,
+    /// Envelope of the attempt report, signed by the writer: refused or retryable.
+    WritebackReleased,
+    /// Envelope of the attempt report, signed by the writer.
+    WritebackInDoubt,
+    /// Envelopes of attempt report and receipt, signed by the writer; so are the next three.
+    WritebackApplied,
+    WritebackConflict,
+    WritebackFailed,
+    WritebackCanceled,
+    /// Two different receipts for one proposal, or one that does not verify.
+    ReceiptAlarm,
+}
+
+impl EventKind {
+    pub const ALL: [Self; 19] = [
+        Self::LedgerStarted,
+        Self::EvidenceRecorded,
+        Self::QueryAudited,
+        Self::CallRefused,
+        Self::ProposalCreated,
+        Self::ProposalRepeated,
+        Self::ProposalApproved,
+        Self::ProposalRejected,
+        Self::DecisionRefused,
+        Self::ApplyRequested,
+        Self::ProposalExpired,
+        Self::WritebackStarted,
+        Self::WritebackReleased,
+        Self::WritebackInDoubt,
+        Self::WritebackApplied,
+        Self::WritebackConflict,
+        Self::WritebackFailed,
+        Self::WritebackCanceled,
+        Self::ReceiptAlarm,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LedgerStarted => "ledger_started",
+            Self::EvidenceRecorded => "evidence_recorded",
+            Self::QueryAudited => "query_audited",
+            Self::CallRefused => "call_refused",
+            Self::ProposalCreated => "proposal_created",
+            Self::ProposalRepeated => "proposal_repeated",
+            Self::ProposalApproved => "proposal_approved",
+            Self::ProposalRejected => "proposal_rejected",
+            Self::DecisionRefused => "decision_refused",
+            Self::ApplyRequested => "apply_requested",
+            Self::ProposalExpired => "proposal_expired",
+            Self::WritebackStarted => "writeback_started",
+            Self::WritebackReleased => "writeback_released",
+            Self::WritebackInDoubt => "writeback_in_doubt",
+            Self::WritebackApplied => "writeback_applied",
+            Self::WritebackConflict => "writeback_conflict",
+            Self::WritebackFailed => "writeback_failed",
+            Self::WritebackCanceled => "writeback_canceled",
+            Self::ReceiptAlarm => "receipt_alarm",
+        }
+    }
+}
+
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Text that names no kind of event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no such kind of event")]
+pub struct UnknownEventKind;
+
+impl FromStr for EventKind {
+    type Err = UnknownEventKind;
+
+    fn from_str(text: &str) -> Result<Self, UnknownEventKind> {
+        Self::ALL.into_iter().find(|k| k.as_str() == text).ok_or(UnknownEventKind)
+    }
+}
+
+/// Body of [`EventKind::WritebackStarted`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartBody {
+    pub proposal_id: ProposalId,
+    pub proposal_digest: Digest,
+    pub order_digest: Option<Digest>,
+    pub writer: String,
+    pub fence: u64,
+    pub attempt: u32,
+}
+
+/// Body of the four settling kinds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SettleBody {
+    pub attempt: crate::signing::Envelope,
+    pub receipt: crate::signing::Envelope,
+}
+
+/// Body of [`EventKind::ProposalRepeated`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RepeatBody {
+    pub evidence_id: crate::ids::EvidenceId,
+    pub audit_id: crate::ids::AuditId,
+}
+
+/// Body of [`EventKind::DecisionRefused`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RefusedDecisionBody {
+    /// Digest of what was presented, whatever it was.
+    pub presented_digest: Digest,
+    pub code: String,
+    pub reason: String,
+}
+
+/// Body of [`EventKind::LedgerStarted`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LedgerStartedBody {
+    pub trust_digest: Digest,
+    pub version: String,
+}
+
+/// Body of [`EventKind::ReceiptAlarm`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReceiptAlarmBody {
+    pub known_digest: Option<Digest>,
+    pub presented_digest: Digest,
+    pub reason: String,
+}

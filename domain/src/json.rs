@@ -1,0 +1,190 @@
+//! JSON as people and models write it: keys in their order, numbers as their text, duplicate keys refused.
+//! Our own signed bytes are not read here; they have the stricter canonical form.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// One JSON value. Numbers keep the text in which they were written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Node {
+    Null,
+    Bool(bool),
+    Number(String),
+    Text(String),
+    List(Vec<Node>),
+    Map(Vec<(String, Node)>),
+}
+
+impl Node {
+    /// The English name of the value's type, for messages.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Node::Null => "null",
+            Node::Bool(_) => "a boolean",
+            Node::Number(_) => "a number",
+            Node::Text(_) => "a text",
+            Node::List(_) => "a list",
+            Node::Map(_) => "an object",
+        }
+    }
+}
+
+/// Why a text is not acceptable JSON, and where. Lines and columns count from 1.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason} at line {line} column {column}")]
+pub struct JsonError {
+    pub line: usize,
+    pub column: usize,
+    pub reason: String,
+}
+
+/// Reads one JSON document of at most `depth_max` nested lists and objects.
+///
+/// # Errors
+/// On text that is not UTF-8, on a syntax error, on a key that stands twice in one object, on deeper nesting.
+pub fn read(bytes: &[u8], depth_max: usize) -> Result<Node, JsonError> {
+    let whole = std::str::from_utf8(bytes).map_err(|error| {
+        let (line, column) = position(bytes, error.valid_up_to());
+        JsonError { line, column, reason: "the text is not UTF-8".to_owned() }
+    })?;
+    let document = Document { whole };
+    let raw: &RawValue = serde_json::from_str(whole).map_err(|error| document.syntax(whole, &error))?;
+    document.node(raw.get(), depth_max)
+}
+
+struct Document<'a> {
+    whole: &'a str,
+}
+
+impl Document<'_> {
+    fn node(&self, raw: &str, depth_left: usize) -> Result<Node, JsonError> {
+        let first = raw.as_bytes().first().copied().unwrap_or(b' ');
+        match first {
+            b'{' | b'[' if depth_left == 0 => Err(self.at(raw, "the nesting is too deep".to_owned())),
+            b'{' => {
+                let Entries(entries) = self.part(raw)?;
+                let mut seen = std::collections::HashSet::with_capacity(entries.len());
+                let mut map = Vec::with_capacity(entries.len());
+                for (key, value) in &entries {
+                    if !seen.insert(key.as_str()) {
+                        return Err(self.at(value.get(), format!("the key {key:?} stands twice in one object")));
+                    }
+                    map.push((key.clone(), self.node(value.get(), depth_left - 1)?));
+                }
+                Ok(Node::Map(map))
+            }
+            b'[' => {
+                let items: Vec<&RawValue> = self.part(raw)?;
+                let nodes = items.iter().map(|item| self.node(item.get(), depth_left - 1));
+                nodes.collect::<Result<_, _>>().map(Node::List)
+            }
+            b'"' => self.part(raw).map(Node::Text),
+            b't' | b'f' => self.part(raw).map(Node::Bool),
+            b'n' => Ok(Node::Null),
+            _ => Ok(Node::Number(raw.to_owned())),
+        }
+    }
+
+    fn part<'r, T: Deserialize<'r>>(&self, raw: &'r str) -> Result<T, JsonError> {
+        serde_json::from_str(raw).map_err(|error| self.syntax(raw, &error))
+    }
+
+    /// A syntax error inside `raw`, placed in the whole document.
+    fn syntax(&self, raw: &str, error: &serde_json::Error) -> JsonError {
+        let text = error.to_string();
+        let reason = text.split(" at line ").next().unwrap_or("syntax error").to_owned();
+        let (first_line, first_column) = self.place(raw);
+        let line = first_line + error.line().max(1) - 1;
+        let column = if error.line() <= 1 { first_column + error.column().max(1) - 1 } else { error.column() };
+        JsonError { line, column: column.max(1), reason }
+    }
+
+    fn at(&self, raw: &str, reason: String) -> JsonError {
+        let (line, column) = self.place(raw);
+        JsonError { line, column, reason }
+    }
+
+    /// Every part borrows from the document, so the distance of the addresses is its offset.
+    fn place(&self, raw: &str) -> (usize, usize) {
+        let offset = (raw.as_ptr() as usize).saturating_sub(self.whole.as_ptr() as usize);
+        position(self.whole.as_bytes(), offset)
+    }
+}
+
+fn position(bytes: &[u8], offset: usize) -> (usize, usize) {
+    let before = bytes.get(..offset).unwrap_or(bytes);
+    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+    (line, column)
+}
+
+/// The members of one object in order, duplicates included, with unread values.
+struct Entries<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Entries<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Entries<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(key) = access.next_key::<String>()? {
+                    entries.push((key, access.next_value::<&'de RawValue>()?));
+                }
+                Ok(Entries(entries))
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn duplicate_keys_are_refused_with_their_place() {
+        let error = read(b"{\n  \"a\": {\"b\": 1,\n    \"b\": 2}}", 8).unwrap_err();
+        assert_eq!((error.line, error.column), (3, 10));
+        assert!(error.reason.contains("\"b\""), "{}", error.reason);
+        let escaped = read(br#"{"a":1,"\u0061":2}"#, 8);
+        assert!(escaped.is_err(), "an escaped spelling of the same key is the same key");
+    }
+
+    #[test]
+    fn numbers_keep_their_text() {
+        let node = read(br#"{"n": 1e400, "m": -0.10}"#, 8).unwrap();
+        let expected = vec![
+            ("n".to_owned(), Node::Number("1e400".to_owned())),
+            ("m".to_owned(), Node::Number("-0.10".to_owned())),
+        ];
+        assert_eq!(node, Node::Map(expected));
+    }
+
+    #[test]
+    fn the_private_number_key_of_the_parser_is_an_ordinary_key() {
+        let node = read(br#"{"$serde_json::private::Number": "7"}"#, 8).unwrap();
+        assert!(matches!(node, Node::Map(entries) if entries.len() == 1));
+    }
+
+    #[test]
+    fn syntax_errors_and_deep_nesting_have_a_place() {
+        let error = read(b"{\n  \"a\": 1,\n}", 8).unwrap_err();
+        assert_eq!(error.line, 3, "{error}");
+        let error = read(b"{\"a\":\n [\"\\ud800\"]}", 8).unwrap_err();
+        assert_eq!(error.line, 2, "{error}");
+        assert!(read(b"[[[[1]]]]", 3).is_err());
+        assert!(read(b"[[[1]]]", 3).is_ok());
+        assert!(read(b"{\"a\": \"\xff\"}", 3).is_err());
+        assert!(read(b"", 3).is_err());
+        assert!(read(b"1 2", 3).is_err());
+    }
+}

@@ -1,0 +1,83 @@
+//! What the catalogue of a database says about one table: the columns that values must fit, and everything
+//! that could widen the effect of a one-row update. Its digest goes into the proposal, so that a change of
+//! the table between proposal and writeback is noticed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::canonical;
+use crate::digest::Digest;
+use crate::signing::Kind;
+
+/// One table as its catalogue describes it. Lists are in catalogue order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableShape {
+    /// `sqlite`, later `postgres` and `mysql`.
+    pub engine: String,
+    pub schema: String,
+    pub table: String,
+    pub columns: Vec<Column>,
+    pub triggers: Vec<Trigger>,
+    /// Foreign keys of other tables that point here, with the action that a change of this row would set off.
+    pub referenced_by: Vec<Reference>,
+    /// Engine words that change what a write means: `strict`, `without_rowid`, `view`, `virtual`.
+    pub traits: Vec<String>,
+}
+
+/// A column as declared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Column {
+    pub name: String,
+    pub declared_type: String,
+    pub nullable: bool,
+    pub generated: bool,
+    /// Part of the primary key, alone or with others.
+    pub primary_key: bool,
+    /// Alone in the primary key or in a unique index over the whole table.
+    pub unique: bool,
+    /// The name of the collation, if it is not the engine's binary one.
+    pub collation: Option<String>,
+}
+
+/// A trigger on the table; the digest covers its definition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trigger {
+    pub name: String,
+    pub definition_digest: Digest,
+}
+
+/// A foreign key of another table that references this one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reference {
+    pub table: String,
+    pub columns: Vec<String>,
+    /// Columns of this table that the key points at.
+    pub referenced_columns: Vec<String>,
+    pub on_update: String,
+    pub on_delete: String,
+}
+
+impl TableShape {
+    pub fn fingerprint(&self) -> Digest {
+        let bytes = canonical::encode(self).expect("a table shape is bounded by the engine's own limits");
+        Digest::of(Kind::Schema, &bytes)
+    }
+
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|c| c.name == name)
+    }
+
+    /// What besides the row itself could change, one line each, for the person who reviews.
+    pub fn side_effects(&self) -> Vec<String> {
+        let triggers = self.triggers.iter().map(|t| format!("trigger {}", t.name));
+        let references = self
+            .referenced_by
+            .iter()
+            .filter(|r| !matches!(r.on_update.as_str(), "NO ACTION" | "RESTRICT"))
+            .map(|r| format!("foreign key of {} on update {}", r.table, r.on_update));
+        triggers.chain(references).collect()
+    }
+}

@@ -1,0 +1,162 @@
+//! DSSE envelopes: the exact bytes that were signed, their type, and the signatures over both.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{KeyId, Kind, PublicKey, SigningKey};
+use crate::canonical::{self, CanonicalError};
+use crate::digest::{Digest, pae};
+use crate::limits::{CANONICAL_BYTES_MAX, ENVELOPE_BYTES_MAX, SIGNATURES_MAX};
+
+/// A signed object as it travels and is stored. Holding one says nothing about who signed it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Envelope {
+    #[serde(serialize_with = "to_base64", deserialize_with = "from_base64")]
+    pub payload: Vec<u8>,
+    #[serde(rename = "payloadType")]
+    pub payload_type: String,
+    pub signatures: Vec<Signature>,
+}
+
+/// One signature with the id of the key that claims to have made it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signature {
+    pub keyid: KeyId,
+    #[serde(serialize_with = "to_base64", deserialize_with = "from_base64")]
+    pub sig: Vec<u8>,
+}
+
+/// Why an envelope is not what it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EnvelopeError {
+    #[error("malformed: {0}")]
+    Malformed(#[from] CanonicalError),
+    #[error("the payload type is not the expected one")]
+    WrongType,
+    #[error("expected exactly one signature")]
+    SignatureCount,
+    #[error("signed by another key than the expected one")]
+    WrongKey,
+    #[error("the signature does not verify")]
+    BadSignature,
+}
+
+impl Envelope {
+    /// Encodes `object` canonically and signs it.
+    pub fn seal<T: Serialize>(kind: Kind, object: &T, key: &SigningKey) -> Result<Self, CanonicalError> {
+        Ok(Self::seal_bytes(kind, canonical::encode(object)?, key))
+    }
+
+    /// Signs bytes that are the canonical form already.
+    pub fn seal_bytes(kind: Kind, payload: Vec<u8>, key: &SigningKey) -> Self {
+        let sig = key.sign(&pae(kind.payload_type(), &payload)).to_vec();
+        let signatures = vec![Signature { keyid: key.key_id(), sig }];
+        Self { payload, payload_type: kind.payload_type().to_owned(), signatures }
+    }
+
+    /// The digest of the signed object, if it is of this kind.
+    pub fn digest(&self, kind: Kind) -> Result<Digest, EnvelopeError> {
+        self.expect_kind(kind)?;
+        Ok(Digest::of(kind, &self.payload))
+    }
+
+    /// Reads the object without looking at signatures.
+    pub fn peek<T: DeserializeOwned>(&self, kind: Kind) -> Result<T, EnvelopeError> {
+        self.expect_kind(kind)?;
+        Ok(canonical::decode(&self.payload)?)
+    }
+
+    /// The key id of the one signature.
+    pub fn signer(&self) -> Result<&KeyId, EnvelopeError> {
+        match self.signatures.as_slice() {
+            [one] => Ok(&one.keyid),
+            _ => Err(EnvelopeError::SignatureCount),
+        }
+    }
+
+    /// Verifies exactly one signature by exactly this key over exactly these bytes, then reads the object.
+    pub fn open<T: DeserializeOwned>(&self, kind: Kind, key: &PublicKey) -> Result<T, EnvelopeError> {
+        let object = self.peek(kind)?;
+        if *self.signer()? != key.key_id() {
+            return Err(EnvelopeError::WrongKey);
+        }
+        if !key.verifies(&pae(kind.payload_type(), &self.payload), &self.signatures[0].sig) {
+            return Err(EnvelopeError::BadSignature);
+        }
+        Ok(object)
+    }
+
+    /// The one byte form of the envelope, as it is stored.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, CanonicalError> {
+        canonical::encode_within(self, ENVELOPE_BYTES_MAX)
+    }
+
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CanonicalError> {
+        let envelope: Self = canonical::decode_within(bytes, ENVELOPE_BYTES_MAX)?;
+        envelope.check_sizes()?;
+        Ok(envelope)
+    }
+
+    /// Bounds of what may be looked at at all.
+    pub fn check_sizes(&self) -> Result<(), CanonicalError> {
+        if self.payload.len() > CANONICAL_BYTES_MAX {
+            return Err(CanonicalError::TooLarge(self.payload.len(), CANONICAL_BYTES_MAX));
+        }
+        if self.signatures.len() > SIGNATURES_MAX || self.signatures.iter().any(|s| s.sig.len() != 64) {
+            return Err(CanonicalError::Shape("at most 8 signatures of 64 bytes each".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn expect_kind(&self, kind: Kind) -> Result<(), EnvelopeError> {
+        if self.payload_type == kind.payload_type() { Ok(()) } else { Err(EnvelopeError::WrongType) }
+    }
+}
+
+fn to_base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&BASE64.encode(bytes))
+}
+
+fn from_base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    BASE64.decode(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zeroize::Zeroizing;
+
+    fn key(seed: u8) -> SigningKey {
+        SigningKey::from_seed(&Zeroizing::new([seed; 32]))
+    }
+
+    #[test]
+    fn an_object_of_one_kind_is_not_valid_as_another() {
+        let sealed = Envelope::seal(Kind::Decision, &serde_json::json!({"a": 1}), &key(1)).unwrap();
+        let open = |kind| sealed.open::<serde_json::Value>(kind, &key(1).public_key());
+        assert!(open(Kind::Decision).is_ok());
+        assert_eq!(open(Kind::ApplyOrder), Err(EnvelopeError::WrongType));
+        let mut renamed = sealed.clone();
+        renamed.payload_type = Kind::ApplyOrder.payload_type().to_owned();
+        let opened = renamed.open::<serde_json::Value>(Kind::ApplyOrder, &key(1).public_key());
+        assert_eq!(opened, Err(EnvelopeError::BadSignature));
+    }
+
+    #[test]
+    fn one_changed_byte_or_another_key_or_a_second_signature_is_refused() {
+        let sealed = Envelope::seal(Kind::Decision, &serde_json::json!({"a": 1}), &key(1)).unwrap();
+        let open = |e: &Envelope, k: &SigningKey| e.open::<serde_json::Value>(Kind::Decision, &k.public_key());
+        let mut changed = sealed.clone();
+        changed.payload = br#"{"a":2}"#.to_vec();
+        assert_eq!(open(&changed, &key(1)), Err(EnvelopeError::BadSignature));
+        assert_eq!(open(&sealed, &key(2)), Err(EnvelopeError::WrongKey));
+        let mut doubled = sealed.clone();
+        doubled.signatures.push(sealed.signatures[0].clone());
+        assert_eq!(open(&doubled, &key(1)), Err(EnvelopeError::SignatureCount));
+        assert_eq!(Envelope::from_bytes(&sealed.to_bytes().unwrap()).unwrap(), sealed);
+    }
+}

@@ -1,0 +1,44 @@
+//! The one way in which objects are signed: Ed25519 over a DSSE envelope, verified strictly.
+
+mod envelope;
+mod key;
+
+pub use envelope::{Envelope, EnvelopeError, Signature};
+pub use key::{KeyError, KeyId, PublicKey, SigningKey};
+
+/// What a signed or sealed object is. The verifier fixes the kind; it is never read from the object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Proposal,
+    Contract,
+    Catalog,
+    Schema,
+    Evidence,
+    Decision,
+    ApplyOrder,
+    ReviewDocument,
+    Attempt,
+    Receipt,
+    Freeze,
+    Unfreeze,
+}
+
+impl Kind {
+    /// The payload type that the signature covers.
+    pub const fn payload_type(self) -> &'static str {
+        match self {
+            Self::Proposal => "application/vnd.synapsor.proposal.v1+json",
+            Self::Contract => "application/vnd.synapsor.contract.v1+json",
+            Self::Catalog => "application/vnd.synapsor.catalog.v1+json",
+            Self::Schema => "application/vnd.synapsor.schema.v1+json",
+            Self::Evidence => "application/vnd.synapsor.evidence.v1+json",
+            Self::Decision => "application/vnd.synapsor.decision.v1+json",
+            Self::ApplyOrder => "application/vnd.synapsor.apply-order.v1+json",
+            Self::ReviewDocument => "application/vnd.synapsor.review-document.v1+text",
+            Self::Attempt => "application/vnd.synapsor.attempt.v1+json",
+            Self::Receipt => "application/vnd.synapsor.receipt.v1+json",
+            Self::Freeze => "application/vnd.synapsor.freeze.v1+json",
+            Self::Unfreeze => "application/vnd.synapsor.unfreeze.v1+json",
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! The trust file: who may sign what in one deployment. Loaded from disk by writer, ledger and CLI; never
+//! sent over a network. This module reads and judges it; loading and writing the file is the processes' work.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::limits::{DECISION_MINUTES, DECISION_MINUTES_DEV, FILE_BYTES_MAX, ORDER_MINUTES};
+use crate::refusal::Refusal;
+use crate::signing::{KeyId, PublicKey};
+use crate::timestamp::{Span, Timestamp};
+
+/// The role that counts as every other; loads only in `dev`.
+pub const ANY_ROLE: &str = "*";
+/// The role that an apply order needs.
+pub const APPLIER: &str = "applier";
+/// The role of a decision when the contract names none.
+pub const APPROVER: &str = "approver";
+
+/// How serious a deployment is. A signature for one environment means nothing in another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Environment {
+    Dev,
+    Staging,
+    Production,
+}
+
+/// Version 1 of `synapsor.trust.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustFile {
+    pub version: u32,
+    pub deployment_id: String,
+    pub environment: Environment,
+    pub readers: Vec<ServiceKey>,
+    pub writers: Vec<ServiceKey>,
+    pub ledgers: Vec<ServiceKey>,
+    pub operators: Vec<Operator>,
+    /// Principals that belong to a person, for separation of duties: principal → person.
+    #[serde(default)]
+    pub aliases: BTreeMap<String, String>,
+    #[serde(default)]
+    pub separation_of_duties: Option<Duties>,
+    #[serde(default)]
+    pub ceilings: Ceilings,
+}
+
+/// The key of one of our processes. A retired key verifies what it signed before and signs nothing new.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceKey {
+    pub key_id: KeyId,
+    pub public_key: PublicKey,
+    #[serde(default)]
+    pub retired: bool,
+}
+
+/// A key of a person. One person may have several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Operator {
+    pub person: String,
+    pub key_id: KeyId,
+    pub public_key: PublicKey,
+    pub roles: Vec<String>,
+    /// Capabilities that the key may decide on: names, or a namespace as `billing.*`. Empty: all.
+    #[serde(default)]
+    pub capabilities: Vec<String>,
+    /// Tenants that the key may decide for. Empty: all.
+    #[serde(default)]
+    pub tenants: Vec<String>,
+    pub not_before: Timestamp,
+    pub not_after: Timestamp,
+    /// Refuses every decision of this key that is not applied yet, whatever its date: a thief can backdate.
+    #[serde(default)]
+    pub revoked: bool,
+}
+
+/// Whether the person who asked may also decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Duties {
+    Off,
+    Required,
+}
+
+/// Longest lifetimes that a signature may claim, in minutes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ceilings {
+    #[serde(default)]
+    pub decision_minutes: Option<u32>,
+    #[serde(default)]
+    pub order_minutes: Option<u32>,
+}
+
+impl TrustFile {
+    /// Reads and checks a trust file. All problems come as one refusal, each with its place.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
+        if bytes.len() > FILE_BYTES_MAX {
+            return Err(Refusal::new("TRUST_FILE_TOO_LARGE", format!("the trust file is over {FILE_BYTES_MAX} bytes")));
+        }
+        let file: Self = serde_json::from_slice(bytes).map_err(|e| {
+            Refusal::new("TRUST_FILE_INVALID", format!("the trust file does not read: {e}"))
+        })?;
+        let problems = file.problems();
+        if problems.is_empty() { Ok(file) } else { Err(Refusal::new("TRUST_FILE_INVALID", problems.join("; "))) }
+    }
+
+    /// The digest that is logged and compared when the file may have changed.
+    pub fn digest_of(bytes: &[u8]) -> Digest {
+        Digest::of_typed("application/vnd.synapsor.trust-file.v1+json", bytes)
+    }
+
+    /// The origin of the deployment's log.
+    pub fn ledger_origin(&self) -> String {
+        format!("synapsor/{}", self.deployment_id)
+    }
+
+    pub fn operator(&self, key: &KeyId) -> Option<&Operator> {
+        self.operators.iter().find(|o| o.key_id == *key)
+    }
+
+    /// The key under which a new object of a reader must verify.
+    pub fn reader(&self, key: &KeyId) -> Option<&PublicKey> {
+        find(&self.readers, key)
+    }
+
+    /// The key of a writer, retired ones included: receipts outlive keys.
+    pub fn writer(&self, key: &KeyId) -> Option<&PublicKey> {
+        find(&self.writers, key)
+    }
+
+    pub fn separation_of_duties(&self) -> Duties {
+        self.separation_of_duties.unwrap_or(match self.environment {
+            Environment::Dev => Duties::Off,
+            Environment::Staging | Environment::Production => Duties::Required,
+        })
+    }
+
+    /// The person behind a principal, if the file says so.
+    pub fn person_of(&self, principal: &str) -> Option<&str> {
+        self.aliases.get(principal).map(String::as_str)
+    }
+
+    pub fn decision_ceiling(&self) -> Span {
+        Span::minutes(self.ceilings.decision_minutes.map_or_else(|| self.environment.decision_minutes(), i64::from))
+    }
+
+    pub fn order_ceiling(&self) -> Span {
+        Span::minutes(self.ceilings.order_minutes.map_or(ORDER_MINUTES, i64::from))
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut out = Vec::new();
+        if self.version != 1 {
+            out.push("$.version: must be 1".to_owned());
+        }
+        if !is_name(&self.deployment_id) {
+            out.push("$.deployment_id: 1 to 64 characters of a-z, 0-9, - and .".to_owned());
+        }
+        for (list, keys) in [("readers", &self.readers), ("writers", &self.writers), ("ledgers", &self.ledgers)] {
+            for (i, key) in keys.iter().enumerate() {
+                if key.public_key.key_id() != key.key_id {
+                    out.push(format!("$.{list}[{i}].key_id: is not the id of its public_key"));
+                }
+            }
+        }
+        for (i, operator) in self.operators.iter().enumerate() {
+            out.extend(operator.problems(self.environment).into_iter().map(|p| format!("$.operators[{i}].{p}")));
+            if self.operators[..i].iter().any(|o| o.key_id == operator.key_id) {
+                out.push(format!("$.operators[{i}].key_id: stands twice"));
+            }
+        }
+        out
+    }
+}
+
+impl Operator {
+    /// Whether the key's roles cover `role`.
+    pub fn has_role(&self, role: &str) -> bool {
+        self.roles.iter().any(|r| r == role || r == ANY_ROLE)
+    }
+
+    /// Whether the key may decide on this capability for this tenant.
+    pub fn covers(&self, capability: &str, tenant: &str) -> bool {
+        let namespace = capability.split_once('.').map_or(capability, |(n, _)| n);
+        let named = |c: &String| c == capability || c.strip_suffix(".*") == Some(namespace);
+        (self.capabilities.is_empty() || self.capabilities.iter().any(named))
+            && (self.tenants.is_empty() || self.tenants.iter().any(|t| t == tenant))
+    }
+
+    /// Whether the key is usable at `now`.
+    pub fn is_valid_at(&self, now: Timestamp) -> bool {
+        !self.revoked && self.not_before <= now && now < self.not_after
+    }
+
+    fn problems(&self, environment: Environment) -> Vec<String> {
+        let mut out = Vec::new();
+        if !is_name(&self.person) {
+            out.push("person: 1 to 64 characters of a-z, 0-9, -, _ and .".to_owned());
+        }
+        if self.public_key.key_id() != self.key_id {
+            out.push("key_id: is not the id of its public_key".to_owned());
+        }
+        if self.roles.iter().any(|r| r == ANY_ROLE) && environment != Environment::Dev {
+            out.push("roles: `*` is allowed in dev only; name the roles".to_owned());
+        }
+        if self.not_after <= self.not_before {
+            out.push("not_after: must be later than not_before".to_owned());
+        }
+        out
+    }
+}
+
+impl Environment {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dev => "dev",
+            Self::Staging => "staging",
+            Self::Production => "production",
+        }
+    }
+
+    const fn decision_minutes(self) -> i64 {
+        match self {
+            Self::Dev => DECISION_MINUTES_DEV,
+            Self::Staging | Self::Production => DECISION_MINUTES,
+        }
+    }
+}
+
+impl fmt::Display for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A name that is safe in certificates, paths and terminals.
+pub fn is_name(text: &str) -> bool {
+    let safe = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.');
+    (1..=64).contains(&text.len()) && text.bytes().all(safe) && !text.starts_with(['.', '-'])
+}
+
+fn find<'a>(keys: &'a [ServiceKey], id: &KeyId) -> Option<&'a PublicKey> {
+    keys.iter().find(|k| k.key_id == *id).map(|k| &k.public_key)
+}

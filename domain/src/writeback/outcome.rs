@@ -1,0 +1,148 @@
+//! How an attempt can end: the closed vocabulary of results.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::digest::Digest;
+use crate::ids::ProposalId;
+use crate::timestamp::Timestamp;
+
+/// The terminal outcome that a receipt records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Applied,
+    Conflict,
+    Failed,
+    /// A person denied it after a writer could have started.
+    Denied,
+    Cancelled,
+    Expired,
+    /// Resolved from doubt: no earlier attempt can commit any more.
+    Abandoned,
+}
+
+impl Outcome {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Conflict => "conflict",
+            Self::Failed => "failed",
+            Self::Denied => "tombstoned:denied",
+            Self::Cancelled => "tombstoned:cancelled",
+            Self::Expired => "tombstoned:expired",
+            Self::Abandoned => "tombstoned:abandoned",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What one attempt of a writer came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AttemptResult {
+    Applied,
+    /// A receipt was there already; this is what it says.
+    AlreadyApplied,
+    Conflict(String),
+    Failed(String),
+    Tombstoned(String),
+    /// A check said no; nothing was written and the proposal can be tried again.
+    Refused(String),
+    /// The database was busy or away; nothing was written.
+    Retryable(String),
+    InDoubt,
+}
+
+impl AttemptResult {
+    /// The result that a receipt stands for when it was written just now.
+    pub fn from_outcome(outcome: Outcome, reason: &str) -> Self {
+        match outcome {
+            Outcome::Applied => Self::Applied,
+            Outcome::Conflict => Self::Conflict(reason.to_owned()),
+            Outcome::Failed => Self::Failed(reason.to_owned()),
+            Outcome::Denied => Self::Tombstoned("denied".to_owned()),
+            Outcome::Cancelled => Self::Tombstoned("cancelled".to_owned()),
+            Outcome::Expired => Self::Tombstoned("expired".to_owned()),
+            Outcome::Abandoned => Self::Tombstoned("abandoned".to_owned()),
+        }
+    }
+
+    /// Whether the result ends the proposal.
+    pub const fn is_terminal(&self) -> bool {
+        match self {
+            Self::Applied | Self::AlreadyApplied | Self::Conflict(_) | Self::Failed(_) | Self::Tombstoned(_) => true,
+            Self::Refused(_) | Self::Retryable(_) | Self::InDoubt => false,
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (word, reason) = text.split_once(':').unwrap_or((text, ""));
+        let is_word = !reason.is_empty() && reason.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        match (word, is_word) {
+            ("applied", false) if text == word => Some(Self::Applied),
+            ("already_applied", false) if text == word => Some(Self::AlreadyApplied),
+            ("in_doubt", false) if text == word => Some(Self::InDoubt),
+            ("conflict", true) => Some(Self::Conflict(reason.to_owned())),
+            ("failed", true) => Some(Self::Failed(reason.to_owned())),
+            ("tombstoned", true) => Some(Self::Tombstoned(reason.to_owned())),
+            ("refused", true) => Some(Self::Refused(reason.to_owned())),
+            ("retryable", true) => Some(Self::Retryable(reason.to_owned())),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for AttemptResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Applied => f.write_str("applied"),
+            Self::AlreadyApplied => f.write_str("already_applied"),
+            Self::InDoubt => f.write_str("in_doubt"),
+            Self::Conflict(reason) => write!(f, "conflict:{reason}"),
+            Self::Failed(reason) => write!(f, "failed:{reason}"),
+            Self::Tombstoned(reason) => write!(f, "tombstoned:{reason}"),
+            Self::Refused(reason) => write!(f, "refused:{reason}"),
+            Self::Retryable(reason) => write!(f, "retryable:{reason}"),
+        }
+    }
+}
+
+impl Serialize for AttemptResult {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for AttemptResult {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("no such attempt result"))
+    }
+}
+
+/// What a writer says of one attempt, signed by it (`Kind::Attempt`), so that the person who ordered it need
+/// not believe the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttemptReport {
+    pub v: u32,
+    pub proposal_id: ProposalId,
+    pub proposal_digest: Digest,
+    /// The order that it answers; absent for the reconciler's own work.
+    pub order_digest: Option<Digest>,
+    pub writer: String,
+    pub fence: u64,
+    pub attempt: u32,
+    pub result: AttemptResult,
+    /// One line for a person: which check, what to do.
+    pub message: String,
+    /// Digest of the receipt, for results that end the proposal.
+    pub receipt_digest: Option<Digest>,
+    pub at: Timestamp,
+}

@@ -1,0 +1,97 @@
+//! Opening the database file: settings of every connection, and the proof that it is still the same file.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use super::error::StoreError;
+
+/// "SynL": the ledger's own mark in the file header.
+pub(crate) const APPLICATION_ID: i64 = 0x5379_6e4c;
+
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Which file on disk this is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FileIdentity {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl FileIdentity {
+    pub(crate) fn of(path: &Path) -> Result<Self, StoreError> {
+        let meta = std::fs::symlink_metadata(path).map_err(|_| StoreError::Vanished)?;
+        Ok(Self { path: path.to_owned(), device: meta.dev(), inode: meta.ino() })
+    }
+
+    /// Fails when the path no longer leads to the file that was opened.
+    pub(crate) fn still_there(&self) -> Result<(), StoreError> {
+        if Self::of(&self.path)? == *self { Ok(()) } else { Err(StoreError::Vanished) }
+    }
+}
+
+/// Opens the file for the one writer, creating it when `create` is set.
+pub(crate) fn open_writer(path: &Path, create: bool) -> Result<Connection, StoreError> {
+    let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    if create {
+        flags |= OpenFlags::SQLITE_OPEN_CREATE;
+    }
+    let place = |e: StoreError| at_path(e, path);
+    let conn = Connection::open_with_flags(path, flags).map_err(|e| place(e.into()))?;
+    settings(&conn).map_err(place)?;
+    refuse_foreign(&conn, path)?;
+    let mode: String =
+        conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(|e| place(e.into()))?;
+    if mode != "wal" {
+        return Err(StoreError::ReadOnly(path.to_owned()));
+    }
+    conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA fullfsync = ON").map_err(|e| place(e.into()))?;
+    Ok(conn)
+}
+
+/// Opens the file for looking only.
+pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+    if !path.exists() {
+        return Err(StoreError::Missing(path.to_owned()));
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags).map_err(|e| at_path(e.into(), path))?;
+    settings(&conn).map_err(|e| at_path(e, path))?;
+    conn.execute_batch("PRAGMA query_only = ON")?;
+    refuse_foreign(&conn, path)?;
+    Ok(conn)
+}
+
+fn settings(conn: &Connection) -> Result<(), StoreError> {
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    // REPLACE would delete an old row without asking the triggers if recursive triggers were off.
+    conn.execute_batch(
+        "PRAGMA foreign_keys = ON; PRAGMA recursive_triggers = ON; PRAGMA trusted_schema = OFF; \
+         PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0",
+    )?;
+    conn.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+/// An empty file may become a store; a file with any content must carry our mark.
+fn refuse_foreign(conn: &Connection, path: &Path) -> Result<(), StoreError> {
+    let number = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let mark = number("PRAGMA application_id").map_err(|e| at_path(e.into(), path))?;
+    let objects = number("SELECT count(*) FROM sqlite_schema").map_err(|e| at_path(e.into(), path))?;
+    if mark == APPLICATION_ID || (mark == 0 && objects == 0) {
+        return Ok(());
+    }
+    Err(StoreError::Foreign(path.to_owned()))
+}
+
+fn at_path(error: StoreError, path: &Path) -> StoreError {
+    match error {
+        StoreError::ReadOnly(_) => StoreError::ReadOnly(path.to_owned()),
+        other => other,
+    }
+}

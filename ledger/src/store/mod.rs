@@ -1,0 +1,135 @@
+//! The ledger's store, the only folder that names the database driver: events, bodies, tree nodes and
+//! checkpoints as the truth, and tables derived from the events for finding things.
+
+mod check;
+mod connection;
+mod error;
+mod head;
+mod migrate;
+mod nodes;
+mod pool;
+mod row;
+mod step;
+mod verify;
+mod views;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use synapsor_domain::log::EMPTY_ROOT;
+use synapsor_domain::signing::{PublicKey, SigningKey};
+use tokio::sync::{mpsc, watch};
+
+pub use error::StoreError;
+pub use head::Head;
+pub use verify::{VerifyReport, verify_file};
+pub use writer::{Committed, StepError};
+
+pub(crate) use pool::Reader;
+pub(crate) use step::{NewEvent, Step};
+
+use connection::FileIdentity;
+use pool::Pool;
+use writer::{Job, Task, Writer};
+
+/// Requests that may wait for the writing thread.
+const QUEUE_MAX: usize = 1024;
+
+/// An open store. Clones share the writing thread, which ends when the last one is dropped.
+#[derive(Debug, Clone)]
+pub struct Store {
+    path: Arc<PathBuf>,
+    origin: Arc<str>,
+    key: Arc<PublicKey>,
+    queue: mpsc::Sender<Box<dyn Job>>,
+    readers: Arc<Pool>,
+    head: watch::Receiver<Head>,
+}
+
+impl Store {
+    /// Opens the file, creating it when it is missing, and refuses it when it is foreign, newer, another log's or
+    /// visibly damaged. The cost does not grow with the number of records.
+    pub fn open(path: &Path, origin: &str, key: SigningKey) -> Result<Self, StoreError> {
+        let public = key.public_key();
+        let conn = connection::open_writer(path, true)?;
+        prepare(&conn, origin, &key)?;
+        let head = check::newest_head(&conn, origin, &public)?;
+        let file = FileIdentity::of(path)?;
+        let readers = Pool::open(path, file.clone())?;
+        let (sender, watcher) = watch::channel(head);
+        let (queue, jobs) = mpsc::channel(QUEUE_MAX);
+        let writer = Writer { conn, file, origin: origin.to_owned(), key, head: sender };
+        std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || writer.serve(jobs))
+            .map_err(|_| StoreError::Failed("cannot start the writing thread".to_owned()))?;
+        Ok(Self {
+            path: Arc::new(path.to_owned()),
+            origin: origin.into(),
+            key: Arc::new(public),
+            queue,
+            readers: Arc::new(readers),
+            head: watcher,
+        })
+    }
+
+    /// Runs a step inside the next batch, and answers when that batch is durable. A refused step leaves nothing.
+    pub(crate) async fn write<T, F>(&self, work: F) -> Result<Committed<T>, StepError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Step<'_>) -> Result<T, StepError> + Send + 'static,
+    {
+        let (task, answer) = Task::new(work);
+        self.queue.try_send(Box::new(task)).map_err(|e| match e {
+            mpsc::error::TrySendError::Full(_) => StoreError::Busy,
+            mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
+        })?;
+        answer.await.map_err(|_| StepError::Store(StoreError::Closed))?
+    }
+
+    /// Runs `look` on one consistent state of the file, outside the writing thread.
+    pub(crate) async fn read<T, F>(&self, look: F) -> Result<T, StepError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Reader<'_>) -> Result<T, StepError> + Send + 'static,
+    {
+        self.readers.clone().read(look).await
+    }
+
+    /// The head of the log as it moves; every value is durable.
+    pub fn head(&self) -> watch::Receiver<Head> {
+        self.head.clone()
+    }
+
+    /// Name of the log.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Recomputes everything that the file holds, with its own connection.
+    pub async fn verify_full(&self) -> Result<VerifyReport, StoreError> {
+        let (path, origin, key) = (self.path.clone(), self.origin.clone(), self.key.clone());
+        tokio::task::spawn_blocking(move || verify_file(&path, &origin, &key))
+            .await
+            .map_err(|_| StoreError::Failed("the verification ended early".to_owned()))?
+    }
+}
+
+/// Migrates an older or empty file in one transaction; an empty one gets the checkpoint of the empty log.
+fn prepare(conn: &rusqlite::Connection, origin: &str, key: &SigningKey) -> Result<(), StoreError> {
+    let version = migrate::version(conn)?;
+    if version == migrate::known_version() {
+        return Ok(());
+    }
+    let tx = rusqlite::Transaction::new_unchecked(conn, rusqlite::TransactionBehavior::Immediate)?;
+    migrate::migrate(&tx)?;
+    if version == 0 {
+        head::store(&tx, origin, 0, EMPTY_ROOT, key)?;
+    }
+    tx.commit()?;
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! The stored nodes of the tree: complete subtrees only, in the order in which appending makes them.
+
+use std::cell::RefCell;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+use synapsor_domain::log::{ConsistencyProof, InclusionProof, TreeHash};
+use tlog_tiles::tlog::{self, HashReader};
+
+use super::error::StoreError;
+use super::row::{from_sql, to_sql};
+
+/// Reads stored nodes, and those that the running batch has made but not yet written.
+pub(crate) struct Nodes<'c> {
+    conn: &'c Connection,
+    fresh_from: u64,
+    fresh: Vec<tlog::Hash>,
+    /// The library's error cannot carry a cause, so the driver's is kept here.
+    failure: RefCell<Option<StoreError>>,
+}
+
+impl<'c> Nodes<'c> {
+    /// Over a log of `size` events.
+    pub(crate) fn new(conn: &'c Connection, size: u64) -> Self {
+        Self { conn, fresh_from: tlog::stored_hash_count(size), fresh: Vec::new(), failure: RefCell::new(None) }
+    }
+
+    /// Adds the leaf of event `seq`, and the subtrees that it completes.
+    pub(crate) fn append(&mut self, seq: u64, leaf: &TreeHash) -> Result<(), StoreError> {
+        let made = tlog::stored_hashes_for_record_hash(seq, tlog::Hash(*leaf), self);
+        let made = self.or_failure(made)?;
+        self.fresh.extend(made);
+        Ok(())
+    }
+
+    /// Writes what [`Self::append`] made.
+    pub(crate) fn flush(&mut self) -> Result<(), StoreError> {
+        let mut insert = self.conn.prepare_cached("INSERT INTO nodes (idx, hash) VALUES (?1, ?2)")?;
+        for (offset, hash) in (0_u64..).zip(&self.fresh) {
+            insert.execute(params![to_sql(self.fresh_from + offset), hash.0])?;
+        }
+        self.fresh_from += u64::try_from(self.fresh.len()).expect("a batch fits in memory");
+        self.fresh.clear();
+        Ok(())
+    }
+
+    /// Root of the tree over the first `size` events.
+    pub(crate) fn root(&self, size: u64) -> Result<TreeHash, StoreError> {
+        Ok(self.or_failure(tlog::tree_hash(size, self))?.0)
+    }
+
+    /// Proof that event `index` is in the tree of `size` events.
+    pub(crate) fn inclusion(&self, index: u64, size: u64) -> Result<InclusionProof, StoreError> {
+        let path = self.or_failure(tlog::prove_record(size, index, self))?;
+        InclusionProof::new(index, size, path.into_iter().map(|h| h.0).collect())
+            .map_err(|_| StoreError::Failed("a proof out of bounds".to_owned()))
+    }
+
+    /// Proof that the tree of `old` events is a prefix of the tree of `new` events; `1 <= old <= new`.
+    pub(crate) fn consistency(&self, old: u64, new: u64) -> Result<ConsistencyProof, StoreError> {
+        let path = self.or_failure(tlog::prove_tree(new, old, self))?;
+        ConsistencyProof::new(old, new, path.into_iter().map(|h| h.0).collect())
+            .map_err(|_| StoreError::Failed("a proof out of bounds".to_owned()))
+    }
+
+    fn or_failure<T>(&self, result: Result<T, tlog::Error>) -> Result<T, StoreError> {
+        result.map_err(|_| {
+            self.failure
+                .borrow_mut()
+                .take()
+                .unwrap_or_else(|| StoreError::Tampered("nodes of the tree are missing".to_owned()))
+        })
+    }
+
+    fn read(&self, index: u64) -> Result<tlog::Hash, StoreError> {
+        if let Some(offset) = index.checked_sub(self.fresh_from) {
+            let offset = usize::try_from(offset).expect("a batch fits in memory");
+            return self.fresh.get(offset).copied().ok_or_else(|| missing(index));
+        }
+        let mut query = self.conn.prepare_cached("SELECT hash FROM nodes WHERE idx = ?1")?;
+        let hash: Option<[u8; 32]> = query.query_row([to_sql(index)], |row| row.get(0)).optional()?;
+        hash.map(tlog::Hash).ok_or_else(|| missing(index))
+    }
+}
+
+fn missing(index: u64) -> StoreError {
+    StoreError::Tampered(format!("node {index} of the tree is missing"))
+}
+
+impl HashReader for Nodes<'_> {
+    fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<tlog::Hash>, tlog::Error> {
+        let hashes: Result<Vec<_>, _> = indexes.iter().map(|index| self.read(*index)).collect();
+        hashes.map_err(|cause| {
+            *self.failure.borrow_mut() = Some(cause);
+            tlog::Error::IndexesNotInTree
+        })
+    }
+}
+
+/// Highest stored node, or `None` in an empty log.
+pub(crate) fn last_index(conn: &Connection) -> Result<Option<u64>, StoreError> {
+    let last: Option<i64> = conn.query_row("SELECT max(idx) FROM nodes", [], |row| row.get(0))?;
+    last.map(from_sql).transpose()
+}

@@ -1,0 +1,76 @@
+//! Read-only connections: a handful, each handed to one reader at a time.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::Connection;
+use tokio::sync::Semaphore;
+
+use super::connection::{self, FileIdentity};
+use super::error::StoreError;
+use super::writer::StepError;
+
+/// Readers at one time.
+const READERS_MAX: usize = 4;
+
+/// One consistent state of the file.
+pub(crate) struct Reader<'c> {
+    conn: &'c Connection,
+}
+
+impl<'c> Reader<'c> {
+    /// The connection inside a read transaction, for statements of this folder.
+    pub(crate) fn conn(&self) -> &'c Connection {
+        self.conn
+    }
+}
+
+/// The idle connections.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    path: PathBuf,
+    file: FileIdentity,
+    permits: Semaphore,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Pool {
+    /// Opens the first connection now, so that a file that cannot be read is found at start.
+    pub(crate) fn open(path: &Path, file: FileIdentity) -> Result<Self, StoreError> {
+        let first = connection::open_reader(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            permits: Semaphore::new(READERS_MAX),
+            idle: Mutex::new(vec![first]),
+        })
+    }
+
+    pub(crate) async fn read<T, F>(self: Arc<Self>, look: F) -> Result<T, StepError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Reader<'_>) -> Result<T, StepError> + Send + 'static,
+    {
+        let this = self.clone();
+        let _permit = self.permits.acquire().await.map_err(|_| StoreError::Closed)?;
+        tokio::task::spawn_blocking(move || this.read_now(look))
+            .await
+            .map_err(|_| StepError::Store(StoreError::Failed("a reader ended early".to_owned())))?
+    }
+
+    fn read_now<T>(&self, look: impl FnOnce(&Reader<'_>) -> Result<T, StepError>) -> Result<T, StepError> {
+        self.file.still_there()?;
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let conn = match idle {
+            Some(conn) => conn,
+            None => connection::open_reader(&self.path)?,
+        };
+        conn.execute_batch("BEGIN DEFERRED").map_err(StoreError::from)?;
+        let result = look(&Reader { conn: &conn });
+        // A connection that cannot end its transaction is dropped instead of being handed on.
+        if conn.execute_batch("COMMIT").is_ok() {
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(conn);
+        }
+        result
+    }
+}

@@ -1,0 +1,90 @@
+//! What a request may do inside its batch: read and change the views, and append events.
+
+use rusqlite::{Connection, params};
+use synapsor_domain::canonical;
+use synapsor_domain::event::{EventKind, EventRecord};
+use synapsor_domain::ids::ProposalId;
+use synapsor_domain::log::{BODY_SALT_BYTES, TreeHash, body_commitment, leaf_hash};
+use synapsor_domain::timestamp::Timestamp;
+
+use super::error::StoreError;
+use super::row::to_sql;
+use super::views;
+
+/// An event that is about to be appended.
+#[derive(Debug)]
+pub(crate) struct NewEvent<'a> {
+    pub(crate) kind: EventKind,
+    pub(crate) at: Timestamp,
+    /// The certificate identity that sent it, or the person who signed it.
+    pub(crate) actor: &'a str,
+    pub(crate) proposal_id: Option<&'a ProposalId>,
+    /// Canonical bytes of the body that the kind prescribes.
+    pub(crate) body: &'a [u8],
+    pub(crate) trace_id: Option<&'a str>,
+}
+
+/// The inside of a running batch.
+pub(crate) struct Step<'c> {
+    conn: &'c Connection,
+    first_seq: u64,
+    leaves: Vec<TreeHash>,
+    kept: usize,
+}
+
+impl<'c> Step<'c> {
+    pub(crate) fn new(conn: &'c Connection, next_seq: u64) -> Self {
+        Self { conn, first_seq: next_seq, leaves: Vec::new(), kept: 0 }
+    }
+
+    /// The connection inside the transaction, for statements of this folder.
+    pub(crate) fn conn(&self) -> &'c Connection {
+        self.conn
+    }
+
+    /// Appends an event with its body, updates the views that follow from it, and gives its place in the log.
+    pub(crate) fn append(&mut self, event: &NewEvent<'_>) -> Result<u64, StoreError> {
+        let seq = self.first_seq + u64::try_from(self.leaves.len()).expect("a batch fits in memory");
+        let salt: [u8; BODY_SALT_BYTES] = synapsor_chassis::random::bytes();
+        let record = EventRecord {
+            seq,
+            kind: event.kind,
+            at: event.at,
+            actor: event.actor.to_owned(),
+            proposal_id: event.proposal_id.cloned(),
+            body_digest: body_commitment(&salt, event.body),
+            trace_id: event.trace_id.map(str::to_owned),
+        };
+        let bytes = canonical::encode(&record)
+            .map_err(|e| StoreError::Failed(format!("an event without a canonical form: {e}")))?;
+        let leaf = leaf_hash(&bytes);
+        self.conn
+            .prepare_cached("INSERT INTO events (seq, bytes, leaf) VALUES (?1, ?2, ?3)")?
+            .execute(params![to_sql(seq), bytes, leaf])?;
+        self.conn
+            .prepare_cached("INSERT INTO bodies (event_seq, salt, bytes) VALUES (?1, ?2, ?3)")?
+            .execute(params![to_sql(seq), salt, event.body])?;
+        views::apply(self.conn, &record, event.body)?;
+        self.leaves.push(leaf);
+        Ok(seq)
+    }
+
+    pub(crate) fn savepoint(&mut self) -> Result<(), StoreError> {
+        self.kept = self.leaves.len();
+        self.conn.prepare_cached("SAVEPOINT request")?.execute([])?;
+        Ok(())
+    }
+
+    pub(crate) fn release(&mut self, keep: bool) -> Result<(), StoreError> {
+        if !keep {
+            self.conn.prepare_cached("ROLLBACK TO request")?.execute([])?;
+            self.leaves.truncate(self.kept);
+        }
+        self.conn.prepare_cached("RELEASE request")?.execute([])?;
+        Ok(())
+    }
+
+    pub(crate) fn into_leaves(self) -> Vec<TreeHash> {
+        self.leaves
+    }
+}

@@ -1,0 +1,185 @@
+//! The one writing thread. It commits whatever is queued as one durable transaction and answers only afterwards.
+
+use rusqlite::Connection;
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::SigningKey;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::connection::FileIdentity;
+use super::error::StoreError;
+use super::head::{self, Head};
+use super::nodes::Nodes;
+use super::step::Step;
+use crate::failpoint::{self, Point};
+
+/// Requests that one transaction takes at most.
+pub(crate) const BATCH_MAX: usize = 256;
+
+/// Why a request left nothing behind.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// The request itself was refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The store could not do its work.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<rusqlite::Error> for StepError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// An answer, and the head of the log that its batch made.
+#[derive(Debug, Clone)]
+pub struct Committed<T> {
+    /// What the step returned.
+    pub value: T,
+    /// The log after the batch.
+    pub head: Head,
+}
+
+/// One queued request.
+pub(crate) trait Job: Send {
+    /// Does the work inside its savepoint; false when nothing of it may stay.
+    fn run(&mut self, step: &mut Step<'_>) -> Result<bool, StoreError>;
+    /// Tells the caller, after the batch is durable or has failed.
+    fn answer(self: Box<Self>, outcome: &Result<Head, StoreError>);
+}
+
+/// A request as a function with a place for its answer.
+pub(crate) struct Task<T, F> {
+    work: Option<F>,
+    result: Option<Result<T, Refusal>>,
+    reply: oneshot::Sender<Result<Committed<T>, StepError>>,
+}
+
+impl<T, F> Task<T, F> {
+    pub(crate) fn new(work: F) -> (Self, oneshot::Receiver<Result<Committed<T>, StepError>>) {
+        let (reply, answer) = oneshot::channel();
+        (Self { work: Some(work), result: None, reply }, answer)
+    }
+}
+
+impl<T, F> Job for Task<T, F>
+where
+    T: Send,
+    F: FnOnce(&mut Step<'_>) -> Result<T, StepError> + Send,
+{
+    fn run(&mut self, step: &mut Step<'_>) -> Result<bool, StoreError> {
+        let Some(work) = self.work.take() else { return Ok(false) };
+        let (result, keep) = match work(step) {
+            Ok(value) => (Ok(value), true),
+            Err(StepError::Refused(refusal)) => (Err(refusal), false),
+            Err(StepError::Store(error)) => return Err(error),
+        };
+        self.result = Some(result);
+        Ok(keep)
+    }
+
+    fn answer(self: Box<Self>, outcome: &Result<Head, StoreError>) {
+        let answer = match (outcome, self.result) {
+            (Ok(head), Some(Ok(value))) => Ok(Committed { value, head: head.clone() }),
+            (Ok(_), Some(Err(refusal))) => Err(refusal.into()),
+            (Ok(_), None) => Err(StoreError::Closed.into()),
+            (Err(error), _) => Err(error.clone().into()),
+        };
+        // A caller that went away does not undo what is durable.
+        let _ = self.reply.send(answer);
+    }
+}
+
+/// Everything that the writing thread owns.
+pub(crate) struct Writer {
+    pub(crate) conn: Connection,
+    pub(crate) file: FileIdentity,
+    pub(crate) origin: String,
+    pub(crate) key: SigningKey,
+    pub(crate) head: watch::Sender<Head>,
+}
+
+impl Writer {
+    /// Serves the queue until every sender is gone.
+    pub(crate) fn serve(mut self, mut queue: mpsc::Receiver<Box<dyn Job>>) {
+        let mut batch: Vec<Box<dyn Job>> = Vec::with_capacity(BATCH_MAX);
+        let mut broken: Option<StoreError> = None;
+        while queue.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
+            let outcome = match &broken {
+                Some(error) => Err(error.clone()),
+                None => self.commit(&mut batch),
+            };
+            if let Err(error) = &outcome {
+                tracing::error!(code = error.code(), "a batch was not committed: {error}");
+                broken = broken.or_else(|| self.recover(error));
+            }
+            for job in batch.drain(..) {
+                job.answer(&outcome);
+            }
+        }
+    }
+
+    fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Head, StoreError> {
+        self.file.still_there()?;
+        self.conn.execute_batch("BEGIN IMMEDIATE")?;
+        let head = self.fill(batch)?;
+        failpoint::hit(Point::BeforeCommit).map_err(|e| StoreError::Failed(e.to_string()))?;
+        self.file.still_there()?;
+        self.conn.execute_batch("COMMIT")?;
+        failpoint::hit(Point::AfterCommit).map_err(|e| StoreError::Failed(e.to_string()))?;
+        self.head.send_if_modified(|old| {
+            let grew = old.size != head.size;
+            old.clone_from(&head);
+            grew
+        });
+        Ok(head)
+    }
+
+    /// Runs every request in its savepoint, then extends tree and checkpoint once for all of them.
+    fn fill(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Head, StoreError> {
+        let old = self.head.borrow().clone();
+        let mut step = Step::new(&self.conn, old.size);
+        for job in batch {
+            step.savepoint()?;
+            let keep = job.run(&mut step)?;
+            step.release(keep)?;
+        }
+        let leaves = step.into_leaves();
+        if leaves.is_empty() {
+            return Ok(old);
+        }
+        let mut nodes = Nodes::new(&self.conn, old.size);
+        for (seq, leaf) in (old.size..).zip(&leaves) {
+            nodes.append(seq, leaf)?;
+        }
+        nodes.flush()?;
+        let size = old.size + u64::try_from(leaves.len()).expect("a batch fits in memory");
+        head::store(&self.conn, &self.origin, size, nodes.root(size)?, &self.key)
+    }
+
+    /// After a failed batch: undo it, and look at what the file holds. Gives an error that is to stay when the
+    /// store can no longer be believed.
+    fn recover(&mut self, cause: &StoreError) -> Option<StoreError> {
+        if !self.conn.is_autocommit() && self.conn.execute_batch("ROLLBACK").is_err() {
+            return Some(StoreError::Closed);
+        }
+        match cause {
+            StoreError::Vanished | StoreError::Tampered(_) => return Some(cause.clone()),
+            _ => {}
+        }
+        match head::newest(&self.conn) {
+            // The failed batch may be durable after all; then the head has moved, and the next batch goes on from it.
+            Ok(Some(head)) => {
+                self.head.send_if_modified(|old| {
+                    let moved = old.size != head.size;
+                    *old = head;
+                    moved
+                });
+                None
+            }
+            Ok(None) => Some(StoreError::Tampered("the checkpoints are gone".to_owned())),
+            Err(error) => Some(error),
+        }
+    }
+}

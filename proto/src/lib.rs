@@ -1,0 +1,37 @@
+//! The wire: generated messages by package, their translation to and from the domain, and the one mapping
+//! between refusals and statuses.
+
+// Generated code meets the wire's conventions, not ours.
+#[allow(
+    clippy::all,
+    clippy::pedantic,
+    missing_debug_implementations,
+    unreachable_pub,
+    unused_qualifications,
+    reason = "generated"
+)]
+mod generated {
+    pub mod common {
+        pub mod v1 {
+            tonic::include_proto!("synapsor.common.v1");
+        }
+    }
+    pub mod executor {
+        pub mod v1 {
+            tonic::include_proto!("synapsor.executor.v1");
+        }
+    }
+    pub mod ledger {
+        pub mod v1 {
+            tonic::include_proto!("synapsor.ledger.v1");
+        }
+    }
+}
+
+pub mod convert;
+pub mod status;
+
+pub use generated::{common, executor, ledger};
+
+/// Descriptors of every message and service here, for tables that must cover them all.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -1,0 +1,79 @@
+//! Refusals and gRPC statuses: the only mapping between them. The code crosses as `ErrorInfo.reason`; the
+//! public text as the message; the detail stays behind.
+
+use std::collections::HashMap;
+
+use synapsor_domain::refusal::Refusal;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// The domain of every `ErrorInfo` of ours.
+pub const ERROR_DOMAIN: &str = "synapsor.runner";
+
+/// A refusal as it crosses.
+pub fn to_status(refusal: &Refusal) -> Status {
+    let details = ErrorDetails::with_error_info(refusal.code.to_string(), ERROR_DOMAIN, HashMap::new());
+    Status::with_error_details(grpc_code(&refusal.code), refusal.public.clone(), details)
+}
+
+/// A status as a refusal. One that carries no reason of ours is named by what went wrong with the call.
+pub fn from_status(status: &Status) -> Refusal {
+    let details = status.get_error_details();
+    match details.error_info() {
+        Some(info) if info.domain == ERROR_DOMAIN => {
+            Refusal::received(info.reason.clone(), status.message().to_owned())
+        }
+        Some(_) | None => from_transport(status),
+    }
+}
+
+fn from_transport(status: &Status) -> Refusal {
+    let (code, public) = match status.code() {
+        Code::Unavailable | Code::Unknown => ("UNREACHABLE", "the service cannot be reached or refused the connection"),
+        // The server's own time limit surfaces as a cancelled call.
+        Code::DeadlineExceeded | Code::Cancelled => ("DEADLINE_EXCEEDED", "the service did not answer in time"),
+        Code::PermissionDenied => ("IDENTITY_NOT_ALLOWED", "the certificate does not open this service"),
+        Code::Unauthenticated => ("IDENTITY_MISSING", "the connection carries no usable certificate"),
+        Code::ResourceExhausted => ("TOO_LARGE_OR_BUSY", "the message is too large, or the service is at its limit"),
+        Code::Unimplemented => ("SERVICE_NOT_SERVED", "the process at this address does not serve that"),
+        Code::Ok
+        | Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Internal
+        | Code::DataLoss => ("INTERNAL", "the service failed; its log has the cause"),
+    };
+    Refusal::new(code, public).with_detail(format!("{:?}: {}", status.code(), status.message()))
+}
+
+fn grpc_code(code: &str) -> Code {
+    match code {
+        "PROPOSAL_NOT_FOUND" | "EVIDENCE_NOT_FOUND" | "RECEIPT_NOT_FOUND" => Code::NotFound,
+        "MALFORMED" | "AMBIGUOUS_PROPOSAL" | "UNKNOWN_STATE" | "SECRET_MATERIAL_REJECTED" => Code::InvalidArgument,
+        "OPEN_PROPOSALS_EXCEEDED" | "BUSY" => Code::ResourceExhausted,
+        "STORE_TAMPERED" => Code::DataLoss,
+        "STORE_VANISHED" | "STORE_UNAVAILABLE" | "DATABASE_UNAVAILABLE" => Code::Unavailable,
+        "LEASE_NOT_HELD" | "IDENTITY_NOT_ALLOWED" => Code::PermissionDenied,
+        "RECEIPT_DIFFERS" => Code::AlreadyExists,
+        "INTERNAL" => Code::Internal,
+        _ => Code::FailedPrecondition,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_crosses_with_code_and_public_text_and_without_its_detail() {
+        let refusal = Refusal::new("PROPOSAL_NOT_FOUND", "no such proposal").with_detail("disk text");
+        let status = to_status(&refusal);
+        assert_eq!(status.code(), Code::NotFound);
+        assert!(!format!("{status:?}").contains("disk text"));
+        let back = from_status(&status);
+        assert_eq!((back.code.as_ref(), back.public.as_str()), ("PROPOSAL_NOT_FOUND", "no such proposal"));
+    }
+}
