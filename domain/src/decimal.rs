@@ -28,7 +28,12 @@ impl Decimal {
     /// # Errors
     /// If the text does not follow JSON's number grammar, or has more than [`DIGITS_MAX`] digits written out.
     pub fn parse(text: &str) -> Result<Self, DecimalError> {
-        let Parts { negative, whole, fraction, exponent } = Parts::split(text)?;
+        let Parts {
+            negative,
+            whole,
+            fraction,
+            exponent,
+        } = Parts::split(text)?;
         let all: Vec<u8> = whole.bytes().chain(fraction.bytes()).collect();
         let leading = all.iter().take_while(|digit| **digit == b'0').count();
         let trailing = all.iter().rev().take_while(|digit| **digit == b'0').count();
@@ -47,11 +52,15 @@ impl Decimal {
         if written_out > DIGITS_MAX as i64 {
             return Err(DecimalError::TooManyDigits);
         }
-        Ok(Self { text: write_out(negative, digits, before_point) })
+        Ok(Self {
+            text: write_out(negative, digits, before_point),
+        })
     }
 
     pub fn from_u64(number: u64) -> Self {
-        Self { text: number.to_string() }
+        Self {
+            text: number.to_string(),
+        }
     }
 
     /// The plain spelling, for example `-12.5`.
@@ -82,7 +91,10 @@ fn write_out(negative: bool, digits: &[u8], before_point: i64) -> String {
     match usize::try_from(before_point) {
         Ok(point) if point >= count => format!("{sign}{digits}{}", "0".repeat(point - count)),
         Ok(point) if point > 0 => format!("{sign}{}.{}", &digits[..point], &digits[point..]),
-        _ => format!("{sign}0.{}{digits}", "0".repeat(before_point.unsigned_abs() as usize)),
+        _ => format!(
+            "{sign}0.{}{digits}",
+            "0".repeat(before_point.unsigned_abs() as usize)
+        ),
     }
 }
 
@@ -117,7 +129,12 @@ impl<'a> Parts<'a> {
             Some(text) if is_digits(text.strip_prefix(['+', '-']).unwrap_or(text)) => text.parse().ok(),
             Some(_) => return Err(DecimalError::NotANumber),
         };
-        Ok(Self { negative, whole, fraction, exponent })
+        Ok(Self {
+            negative,
+            whole,
+            fraction,
+            exponent,
+        })
     }
 }
 
@@ -193,10 +210,17 @@ mod tests {
 
     #[test]
     fn what_is_not_a_bounded_json_number_is_refused() {
-        for text in ["", "-", "+1", "01", ".5", "1.", "1e", "1e+", "NaN", "Infinity", "0x10", "1_000", " 1", "١"] {
+        for text in [
+            "", "-", "+1", "01", ".5", "1.", "1e", "1e+", "NaN", "Infinity", "0x10", "1_000", " 1", "١",
+        ] {
             assert_eq!(Decimal::parse(text), Err(DecimalError::NotANumber), "{text}");
         }
-        for text in ["1e400", "1e-400", "1e99999999999999999999", "-1E-9223372036854775808"] {
+        for text in [
+            "1e400",
+            "1e-400",
+            "1e99999999999999999999",
+            "-1E-9223372036854775808",
+        ] {
             assert_eq!(Decimal::parse(text), Err(DecimalError::TooManyDigits), "{text}");
         }
         assert!(Decimal::parse(&"9".repeat(DIGITS_MAX)).is_ok());

@@ -48,7 +48,11 @@ pub struct JsonError {
 pub fn read(bytes: &[u8], depth_max: usize) -> Result<Node, JsonError> {
     let whole = std::str::from_utf8(bytes).map_err(|error| {
         let (line, column) = position(bytes, error.valid_up_to());
-        JsonError { line, column, reason: "the text is not UTF-8".to_owned() }
+        JsonError {
+            line,
+            column,
+            reason: "the text is not UTF-8".to_owned(),
+        }
     })?;
     let document = Document { whole };
     let raw: &RawValue = serde_json::from_str(whole).map_err(|error| document.syntax(whole, &error))?;
@@ -70,7 +74,9 @@ impl Document<'_> {
                 let mut map = Vec::with_capacity(entries.len());
                 for (key, value) in &entries {
                     if !seen.insert(key.as_str()) {
-                        return Err(self.at(value.get(), format!("the key {key:?} stands twice in one object")));
+                        return Err(
+                            self.at(value.get(), format!("the key {key:?} stands twice in one object"))
+                        );
                     }
                     map.push((key.clone(), self.node(value.get(), depth_left - 1)?));
                 }
@@ -95,11 +101,23 @@ impl Document<'_> {
     /// A syntax error inside `raw`, placed in the whole document.
     fn syntax(&self, raw: &str, error: &serde_json::Error) -> JsonError {
         let text = error.to_string();
-        let reason = text.split(" at line ").next().unwrap_or("syntax error").to_owned();
+        let reason = text
+            .split(" at line ")
+            .next()
+            .unwrap_or("syntax error")
+            .to_owned();
         let (first_line, first_column) = self.place(raw);
         let line = first_line + error.line().max(1) - 1;
-        let column = if error.line() <= 1 { first_column + error.column().max(1) - 1 } else { error.column() };
-        JsonError { line, column: column.max(1), reason }
+        let column = if error.line() <= 1 {
+            first_column + error.column().max(1) - 1
+        } else {
+            error.column()
+        };
+        JsonError {
+            line,
+            column: column.max(1),
+            reason,
+        }
     }
 
     fn at(&self, raw: &str, reason: String) -> JsonError {
@@ -156,7 +174,10 @@ mod tests {
         assert_eq!((error.line, error.column), (3, 10));
         assert!(error.reason.contains("\"b\""), "{}", error.reason);
         let escaped = read(br#"{"a":1,"\u0061":2}"#, 8);
-        assert!(escaped.is_err(), "an escaped spelling of the same key is the same key");
+        assert!(
+            escaped.is_err(),
+            "an escaped spelling of the same key is the same key"
+        );
     }
 
     #[test]

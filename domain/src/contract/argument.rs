@@ -11,7 +11,7 @@ use crate::json::Node;
 use crate::value::{Value, ValueKind};
 
 /// Characters of an argument's name; what the strictest clients take.
-pub const ARG_NAME_CHARS_MAX: usize = 64;
+const ARG_NAME_CHARS_MAX: usize = 64;
 
 /// A single value of the file or of a call, numbers exact.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -55,8 +55,11 @@ pub enum ArgType {
 }
 
 impl ArgType {
-    const WORDS: &[(&str, ArgType)] =
-        &[("string", ArgType::Text), ("number", ArgType::Number), ("boolean", ArgType::Boolean)];
+    const WORDS: &[(&str, ArgType)] = &[
+        ("string", ArgType::Text),
+        ("number", ArgType::Number),
+        ("boolean", ArgType::Boolean),
+    ];
 
     /// The word of the file, which is also the word of JSON Schema.
     pub const fn as_str(self) -> &'static str {
@@ -137,7 +140,10 @@ pub(super) fn read_all(capability: &Object<'_>, report: &mut Report) -> Vec<Arg>
         return Vec::new();
     };
     let path = capability.at("args");
-    entries.iter().filter_map(|(name, node)| read(name, node, &member(&path, name), report)).collect()
+    entries
+        .iter()
+        .filter_map(|(name, node)| read(name, node, &member(&path, name), report))
+        .collect()
 }
 
 fn read(name: &str, node: &Node, path: &str, report: &mut Report) -> Option<Arg> {
@@ -153,13 +159,19 @@ fn read(name: &str, node: &Node, path: &str, report: &mut Report) -> Option<Arg>
         report.error(path, Code::InvalidArgName, message);
     }
     let Some(arg) = Object::of(node, path) else {
-        report.error(path, Code::ArgNotObject, "Make the argument an object with `type`.");
+        report.error(
+            path,
+            Code::ArgNotObject,
+            "Make the argument an object with `type`.",
+        );
         return None;
     };
     arg.only(fields::ARG, report);
     let arg_type = arg.required_choice("type", ArgType::WORDS, Code::InvalidArgType, report);
     let description = arg.text("description", Code::InvalidArgDescription, report);
-    let is_required = arg.flag("required", Code::InvalidArgRequired, report).unwrap_or(true);
+    let is_required = arg
+        .flag("required", Code::InvalidArgRequired, report)
+        .unwrap_or(true);
     let max_length = arg.positive("max_length", Code::InvalidMaxLength, report);
     let (minimum, maximum) = read_range(&arg, report);
     for key in ["minimum", "maximum"] {
@@ -170,7 +182,16 @@ fn read(name: &str, node: &Node, path: &str, report: &mut Report) -> Option<Arg>
     }
     let arg_type = arg_type?;
     let name = name.to_owned();
-    let mut read = Arg { name, arg_type, is_required, description, max_length, minimum, maximum, allowed: None };
+    let mut read = Arg {
+        name,
+        arg_type,
+        is_required,
+        description,
+        max_length,
+        minimum,
+        maximum,
+        allowed: None,
+    };
     read.allowed = read_enum(&arg, &read, report);
     Some(read)
 }
@@ -179,7 +200,11 @@ fn read(name: &str, node: &Node, path: &str, report: &mut Report) -> Option<Arg>
 pub(super) fn read_range(object: &Object<'_>, report: &mut Report) -> (Option<Decimal>, Option<Decimal>) {
     let minimum = object.number("minimum", Code::InvalidMinimum, report);
     let maximum = object.number("maximum", Code::InvalidMaximum, report);
-    if minimum.as_ref().zip(maximum.as_ref()).is_some_and(|(minimum, maximum)| minimum > maximum) {
+    if minimum
+        .as_ref()
+        .zip(maximum.as_ref())
+        .is_some_and(|(minimum, maximum)| minimum > maximum)
+    {
         let message = "Make `minimum` at most `maximum`.";
         report.error(&object.path, Code::InvalidNumericRange, message);
     }
@@ -191,7 +216,11 @@ fn read_enum(object: &Object<'_>, arg: &Arg, report: &mut Report) -> Option<Vec<
     let items = match object.get("enum")? {
         Node::List(items) if !items.is_empty() => items,
         _ => {
-            report.error(path, Code::InvalidArgEnum, "Make `enum` a list with at least one value, or remove it.");
+            report.error(
+                path,
+                Code::InvalidArgEnum,
+                "Make `enum` a list with at least one value, or remove it.",
+            );
             return None;
         }
     };
@@ -200,7 +229,11 @@ fn read_enum(object: &Object<'_>, arg: &Arg, report: &mut Report) -> Option<Vec<
         let path = format!("{path}[{index}]");
         match (arg.fit(item), Scalar::of(item)) {
             (Ok(scalar), _) if allowed.contains(&scalar) => {
-                report.error(path, Code::InvalidArgEnum, "Remove the value that stands twice in the list.");
+                report.error(
+                    path,
+                    Code::InvalidArgEnum,
+                    "Remove the value that stands twice in the list.",
+                );
             }
             (Ok(scalar), _) => allowed.push(scalar),
             (Err(_), None) => {

@@ -68,20 +68,31 @@ pub(super) fn read_global(root: &Object<'_>, report: &mut Report) -> Option<Cont
 }
 
 pub(super) fn read_named(root: &Object<'_>, report: &mut Report) -> Vec<(String, ContextSpec)> {
-    let Some(node) = root.get("contexts") else { return Vec::new() };
+    let Some(node) = root.get("contexts") else {
+        return Vec::new();
+    };
     let path = root.at("contexts");
     let Node::Map(entries) = node else {
-        report.error(path, Code::ContextsNotObject, "Make `contexts` an object with at least one named context.");
+        report.error(
+            path,
+            Code::ContextsNotObject,
+            "Make `contexts` an object with at least one named context.",
+        );
         return Vec::new();
     };
     if is_empty(node) {
-        report.error(&path, Code::ContextsNotObject, "Add a named context, or remove `contexts`.");
+        report.error(
+            &path,
+            Code::ContextsNotObject,
+            "Add a named context, or remove `contexts`.",
+        );
     }
     let mut contexts = Vec::with_capacity(entries.len());
     for (name, node) in entries {
         let path = member(&path, name);
         if !is_safe_name(name) {
-            let message = "Rename the context: a letter or `_` first, then letters, digits, `_`, `.` and `-`.";
+            let message =
+                "Rename the context: a letter or `_` first, then letters, digits, `_`, `.` and `-`.";
             report.error(&path, Code::InvalidContextName, message);
         }
         contexts.extend(read(node, &path, report).map(|spec| (name.clone(), spec)));
@@ -91,7 +102,11 @@ pub(super) fn read_named(root: &Object<'_>, report: &mut Report) -> Vec<(String,
 
 fn read(node: &Node, path: &str, report: &mut Report) -> Option<ContextSpec> {
     let Some(context) = Object::of(node, path) else {
-        report.error(path, Code::TrustedContextNotObject, "Make the context an object with `provider`.");
+        report.error(
+            path,
+            Code::TrustedContextNotObject,
+            "Make the context an object with `provider`.",
+        );
         return None;
     };
     context.only(fields::CONTEXT, report);
@@ -111,7 +126,10 @@ fn read(node: &Node, path: &str, report: &mut Report) -> Option<ContextSpec> {
     if let Some(values) = values {
         for (key, _) in values.entries() {
             if !fields::CONTEXT_VALUES.contains(&key.as_str()) {
-                let message = format!("Nothing reads this; known are {}.", fields::CONTEXT_VALUES.join(", "));
+                let message = format!(
+                    "Nothing reads this; known are {}.",
+                    fields::CONTEXT_VALUES.join(", ")
+                );
                 report.warn(values.at(key), Code::UnknownContextValue, message);
             }
         }

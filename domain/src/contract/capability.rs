@@ -83,7 +83,9 @@ impl Capability {
             Some(ConflictGuard::Column(column)) => Some(column),
             Some(ConflictGuard::Weak) | None => None,
         };
-        let keys = std::iter::once(&self.target.primary_key).chain(&self.target.tenant_key).chain(guard);
+        let keys = std::iter::once(&self.target.primary_key)
+            .chain(&self.target.tenant_key)
+            .chain(guard);
         let mut columns = Vec::new();
         for column in self.visible_columns.iter().chain(keys) {
             if !columns.contains(&column.as_str()) {
@@ -108,7 +110,11 @@ impl References<'_> {
     }
 }
 
-pub(super) fn read_all(references: &References<'_>, is_required: bool, report: &mut Report) -> Vec<Capability> {
+pub(super) fn read_all(
+    references: &References<'_>,
+    is_required: bool,
+    report: &mut Report,
+) -> Vec<Capability> {
     let root = references.root;
     let path = root.at("capabilities");
     let Some(Node::List(items)) = root.get("capabilities").filter(|node| !is_empty(node)) else {
@@ -123,7 +129,11 @@ pub(super) fn read_all(references: &References<'_>, is_required: bool, report: &
     for (index, node) in items.iter().enumerate() {
         let path = format!("{path}[{index}]");
         let Some(object) = Object::of(node, &path) else {
-            report.error(path, Code::CapabilityNotObject, "Make the capability an object with `name` and `kind`.");
+            report.error(
+                path,
+                Code::CapabilityNotObject,
+                "Make the capability an object with `name` and `kind`.",
+            );
             continue;
         };
         if let Some(Node::Text(name)) = object.get("name") {
@@ -151,7 +161,9 @@ fn read(capability: &Object<'_>, references: &References<'_>, report: &mut Repor
     let returns_hint = capability.text("returns_hint", Code::InvalidReturnsHint, report);
     let source = read_source(capability, references, report);
     let context = read_context(capability, references, report);
-    let engine = source.as_deref().and_then(|name| references.sources.iter().find(|source| source.name == name));
+    let engine = source
+        .as_deref()
+        .and_then(|name| references.sources.iter().find(|source| source.name == name));
     let target = read_target(capability, engine.map(|source| source.engine), report);
     let args = argument::read_all(capability, report);
     let lookup_arg = read_lookup(capability, report);
@@ -160,7 +172,9 @@ fn read(capability: &Object<'_>, references: &References<'_>, report: &mut Repor
     refuse_secrets(capability, report);
     let evidence_words = &[("required", ()), ("optional", ())];
     capability.choice("evidence", evidence_words, Code::InvalidEvidence, report);
-    let max_rows = capability.positive("max_rows", Code::InvalidMaxRows, report).unwrap_or(1);
+    let max_rows = capability
+        .positive("max_rows", Code::InvalidMaxRows, report)
+        .unwrap_or(1);
     capability.flag("single_tenant_dev_ack", Code::InvalidSingleTenantDevAck, report);
     let kind = match kind {
         Some(true) => proposal::read(capability, references, report).map(CapabilityKind::Proposal),
@@ -214,9 +228,12 @@ fn read_context(
 ) -> Option<ContextName> {
     match capability.get("context") {
         None => Some(ContextName::Global),
-        Some(Node::Text(name)) if references.names("contexts", name) => Some(ContextName::Named(name.clone())),
+        Some(Node::Text(name)) if references.names("contexts", name) => {
+            Some(ContextName::Named(name.clone()))
+        }
         Some(_) => {
-            let message = "Make `context` the name of a member of `contexts`, or remove it to use `trusted_context`.";
+            let message =
+                "Make `context` the name of a member of `contexts`, or remove it to use `trusted_context`.";
             report.error(capability.at("context"), Code::UnknownContext, message);
             None
         }
@@ -224,7 +241,10 @@ fn read_context(
 }
 
 fn read_target(capability: &Object<'_>, engine: Option<Engine>, report: &mut Report) -> Option<Target> {
-    let Some(target) = capability.get("target").and_then(|node| Object::of(node, capability.at("target"))) else {
+    let Some(target) = capability
+        .get("target")
+        .and_then(|node| Object::of(node, capability.at("target")))
+    else {
         let message = "Add `target`, an object with `schema`, `table`, `primary_key` and `tenant_key`.";
         report.error(capability.at("target"), Code::TargetRequired, message);
         return None;
@@ -237,10 +257,16 @@ fn read_target(capability: &Object<'_>, engine: Option<Engine>, report: &mut Rep
         let message = "Make `schema` the word `main`: an SQLite file has no other.";
         report.error(target.at("schema"), Code::InvalidTargetSchema, message);
     }
-    let single = target.flag("single_tenant_dev", Code::InvalidSingleTenantDev, report).unwrap_or(false);
+    let single = target
+        .flag("single_tenant_dev", Code::InvalidSingleTenantDev, report)
+        .unwrap_or(false);
     if single {
         let message = "Rows of this target are not bound to a tenant; only for development.";
-        report.warn(target.at("single_tenant_dev"), Code::SingleTenantDevException, message);
+        report.warn(
+            target.at("single_tenant_dev"),
+            Code::SingleTenantDevException,
+            message,
+        );
     }
     let tenant_key = match target.get("tenant_key") {
         Some(Node::Text(column)) if is_identifier(column) => Some(column.clone()),
@@ -262,7 +288,10 @@ fn read_target(capability: &Object<'_>, engine: Option<Engine>, report: &mut Rep
 }
 
 fn read_lookup(capability: &Object<'_>, report: &mut Report) -> Option<String> {
-    let Some(lookup) = capability.get("lookup").and_then(|node| Object::of(node, capability.at("lookup"))) else {
+    let Some(lookup) = capability
+        .get("lookup")
+        .and_then(|node| Object::of(node, capability.at("lookup")))
+    else {
         let message = "Add `lookup`, an object whose `id_from_arg` names the argument that finds the row.";
         report.error(capability.at("lookup"), Code::LookupRequired, message);
         return None;
@@ -297,8 +326,14 @@ fn refuse_secrets(capability: &Object<'_>, report: &mut Report) {
             }
         }
     }
-    for (object, keys) in [("target", ["primary_key", "tenant_key"].as_slice()), ("conflict_guard", &["column"])] {
-        let Some(object) = capability.get(object).and_then(|node| Object::of(node, capability.at(object))) else {
+    for (object, keys) in [
+        ("target", ["primary_key", "tenant_key"].as_slice()),
+        ("conflict_guard", &["column"]),
+    ] {
+        let Some(object) = capability
+            .get(object)
+            .and_then(|node| Object::of(node, capability.at(object)))
+        else {
             continue;
         };
         for key in keys {
@@ -307,7 +342,10 @@ fn refuse_secrets(capability: &Object<'_>, report: &mut Report) {
             }
         }
     }
-    if let Some(patch) = capability.get("patch").and_then(|node| Object::of(node, capability.at("patch"))) {
+    if let Some(patch) = capability
+        .get("patch")
+        .and_then(|node| Object::of(node, capability.at("patch")))
+    {
         for (name, _) in patch.entries() {
             refuse(patch.at(name), name);
         }
@@ -317,7 +355,8 @@ fn refuse_secrets(capability: &Object<'_>, report: &mut Report) {
 fn warn_of_proposal_members(capability: &Object<'_>, report: &mut Report) {
     for key in fields::PROPOSAL_ONLY {
         if capability.has(key) {
-            let message = format!("Remove `{key}`, or make the capability a proposal; a read does not use it.");
+            let message =
+                format!("Remove `{key}`, or make the capability a proposal; a read does not use it.");
             report.warn(capability.at(key), Code::ProposalFieldOnRead, message);
         }
     }
@@ -325,5 +364,7 @@ fn warn_of_proposal_members(capability: &Object<'_>, report: &mut Report) {
 
 /// True if the named executor is direct writeback under another name.
 pub(super) fn is_direct(executors: &[Executor], name: &str) -> bool {
-    executors.iter().any(|executor| executor.name == name && executor.kind == ExecutorKind::Direct)
+    executors
+        .iter()
+        .any(|executor| executor.name == name && executor.kind == ExecutorKind::Direct)
 }

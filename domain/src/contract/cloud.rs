@@ -19,19 +19,36 @@ pub(super) fn check(cloud: &Object<'_>, report: &mut Report) {
     cloud.object("session", Code::InvalidCloudSession, report);
     let is_engine = |text: &str| Engine::WORDS.iter().any(|(word, _)| *word == text);
     texts(cloud, "engines", is_engine, Code::InvalidCloudEngines, report);
-    texts(cloud, "capabilities", |text| !text.trim().is_empty(), Code::InvalidCloudCapabilities, report);
+    texts(
+        cloud,
+        "capabilities",
+        |text| !text.trim().is_empty(),
+        Code::InvalidCloudCapabilities,
+        report,
+    );
 }
 
 fn texts(cloud: &Object<'_>, key: &str, fits: impl Fn(&str) -> bool, code: Code, report: &mut Report) {
     let Some(node) = cloud.get(key) else { return };
     let is_good = match node {
         Node::List(items) => {
-            !items.is_empty() && items.iter().all(|item| matches!(item, Node::Text(text) if fits(text)))
+            !items.is_empty()
+                && items
+                    .iter()
+                    .all(|item| matches!(item, Node::Text(text) if fits(text)))
         }
         _ => false,
     };
     if !is_good {
-        let what = if key == "engines" { "engines (`postgres`, `mysql`, `sqlite`)" } else { "non-empty texts" };
-        report.error(cloud.at(key), code, format!("Make `{key}` a list with at least one member, of {what}."));
+        let what = if key == "engines" {
+            "engines (`postgres`, `mysql`, `sqlite`)"
+        } else {
+            "non-empty texts"
+        };
+        report.error(
+            cloud.at(key),
+            code,
+            format!("Make `{key}` a list with at least one member, of {what}."),
+        );
     }
 }

@@ -10,7 +10,7 @@ use super::source::is_empty;
 use crate::json::Node;
 
 /// The word for the writer's own guarded update.
-pub const DIRECT: &str = "sql_update";
+pub(super) const DIRECT: &str = "sql_update";
 
 /// HTTP method of a handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,7 +21,11 @@ pub enum Method {
 }
 
 impl Method {
-    const WORDS: &[(&str, Method)] = &[("POST", Method::Post), ("PUT", Method::Put), ("PATCH", Method::Patch)];
+    const WORDS: &[(&str, Method)] = &[
+        ("POST", Method::Post),
+        ("PUT", Method::Put),
+        ("PATCH", Method::Patch),
+    ];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -38,7 +42,12 @@ pub enum ExecutorKind {
     /// The writer's own guarded update under another name.
     Direct,
     /// The application's HTTP endpoint. All members but `method` are names of variables.
-    Http { url_env: String, method: Method, token_env: Option<String>, signing_secret_env: Option<String> },
+    Http {
+        url_env: String,
+        method: Method,
+        token_env: Option<String>,
+        signing_secret_env: Option<String>,
+    },
     /// A command of the application.
     Command { command_env: String },
 }
@@ -73,18 +82,31 @@ enum Word {
     Command,
 }
 
-const WORDS: &[(&str, Word)] =
-    &[(DIRECT, Word::Direct), ("http_handler", Word::Http), ("command_handler", Word::Command)];
+const WORDS: &[(&str, Word)] = &[
+    (DIRECT, Word::Direct),
+    ("http_handler", Word::Http),
+    ("command_handler", Word::Command),
+];
 
 pub(super) fn read_all(root: &Object<'_>, mode: Option<Mode>, report: &mut Report) -> Vec<Executor> {
-    let Some(node) = root.get("executors") else { return Vec::new() };
+    let Some(node) = root.get("executors") else {
+        return Vec::new();
+    };
     let path = root.at("executors");
     let Node::Map(entries) = node else {
-        report.error(path, Code::ExecutorsNotObject, "Make `executors` an object with at least one executor.");
+        report.error(
+            path,
+            Code::ExecutorsNotObject,
+            "Make `executors` an object with at least one executor.",
+        );
         return Vec::new();
     };
     if is_empty(node) {
-        report.error(&path, Code::ExecutorsNotObject, "Add a named executor, or remove `executors`.");
+        report.error(
+            &path,
+            Code::ExecutorsNotObject,
+            "Add a named executor, or remove `executors`.",
+        );
     }
     let mut executors = Vec::with_capacity(entries.len());
     for (name, node) in entries {
@@ -101,13 +123,18 @@ pub(super) fn read_all(root: &Object<'_>, mode: Option<Mode>, report: &mut Repor
 
 fn read(name: &str, node: &Node, path: &str, mode: Option<Mode>, report: &mut Report) -> Option<Executor> {
     let Some(executor) = Object::of(node, path) else {
-        report.error(path, Code::ExecutorNotObject, "Make the executor an object with `type`.");
+        report.error(
+            path,
+            Code::ExecutorNotObject,
+            "Make the executor an object with `type`.",
+        );
         return None;
     };
     executor.only(fields::EXECUTOR, report);
     let word = executor.required_choice("type", WORDS, Code::InvalidExecutorType, report);
     if mode == Some(Mode::ReadOnly) && word.is_some_and(|word| word != Word::Direct) {
-        let message = "Remove the handler, or choose mode `review`: mode `read_only` never carries out anything.";
+        let message =
+            "Remove the handler, or choose mode `review`: mode `read_only` never carries out anything.";
         report.error(path, Code::ExecutorInvalidInReadOnly, message);
     }
     let timeout_ms = executor.positive("timeout_ms", Code::InvalidHandlerTimeout, report);
@@ -118,7 +145,11 @@ fn read(name: &str, node: &Node, path: &str, mode: Option<Mode>, report: &mut Re
             command_env: executor.required_env_name("command_env", Code::CommandEnvRequired, report)?,
         },
     };
-    Some(Executor { name: name.to_owned(), kind, timeout_ms: timeout_ms.unwrap_or(HANDLER_TIMEOUT_MS) })
+    Some(Executor {
+        name: name.to_owned(),
+        kind,
+        timeout_ms: timeout_ms.unwrap_or(HANDLER_TIMEOUT_MS),
+    })
 }
 
 fn read_http(executor: &Object<'_>, report: &mut Report) -> Option<ExecutorKind> {
@@ -126,11 +157,18 @@ fn read_http(executor: &Object<'_>, report: &mut Report) -> Option<ExecutorKind>
     let method = executor.choice("method", Method::WORDS, Code::InvalidHandlerMethod, report);
     let signing_secret_env =
         executor.env_name("signing_secret_env", Code::HandlerSigningSecretEnvInvalid, report);
-    let token_env = executor.object("auth", Code::ExecutorAuthNotObject, report).and_then(|auth| {
-        auth.only(fields::EXECUTOR_AUTH, report);
-        auth.required_choice("type", &[("bearer_env", ())], Code::InvalidExecutorAuth, report);
-        auth.required_env_name("token_env", Code::ExecutorTokenEnvRequired, report)
-    });
+    let token_env = executor
+        .object("auth", Code::ExecutorAuthNotObject, report)
+        .and_then(|auth| {
+            auth.only(fields::EXECUTOR_AUTH, report);
+            auth.required_choice("type", &[("bearer_env", ())], Code::InvalidExecutorAuth, report);
+            auth.required_env_name("token_env", Code::ExecutorTokenEnvRequired, report)
+        });
     let method = method.unwrap_or(Method::Post);
-    Some(ExecutorKind::Http { url_env: url_env?, method, token_env, signing_secret_env })
+    Some(ExecutorKind::Http {
+        url_env: url_env?,
+        method,
+        token_env,
+        signing_secret_env,
+    })
 }

@@ -15,12 +15,25 @@ pub(super) const TOP_LEVEL: &[&str] = &[
     "cloud",
 ];
 pub(super) const STORAGE: &[&str] = &["sqlite_path"];
-pub(super) const SOURCE: &[&str] =
-    &["engine", "read_url_env", "write_url_env", "read_only", "statement_timeout_ms", "ssl"];
+pub(super) const SOURCE: &[&str] = &[
+    "engine",
+    "read_url_env",
+    "write_url_env",
+    "read_only",
+    "statement_timeout_ms",
+    "ssl",
+];
 pub(super) const CONTEXT: &[&str] = &["provider", "values"];
 pub(super) const CONTEXT_VALUES: &[&str] = &["tenant_id_env", "principal_env", "tenant_id", "principal"];
-pub(super) const EXECUTOR: &[&str] =
-    &["type", "url_env", "method", "auth", "signing_secret_env", "timeout_ms", "command_env"];
+pub(super) const EXECUTOR: &[&str] = &[
+    "type",
+    "url_env",
+    "method",
+    "auth",
+    "signing_secret_env",
+    "timeout_ms",
+    "command_env",
+];
 pub(super) const EXECUTOR_AUTH: &[&str] = &["type", "token_env"];
 pub(super) const CAPABILITY: &[&str] = &[
     "name",
@@ -56,8 +69,22 @@ pub(super) const PROPOSAL_ONLY: &[&str] = &[
     "approval",
     "db_managed",
 ];
-pub(super) const TARGET: &[&str] = &["schema", "table", "primary_key", "tenant_key", "single_tenant_dev"];
-pub(super) const ARG: &[&str] = &["type", "description", "required", "max_length", "minimum", "maximum", "enum"];
+pub(super) const TARGET: &[&str] = &[
+    "schema",
+    "table",
+    "primary_key",
+    "tenant_key",
+    "single_tenant_dev",
+];
+pub(super) const ARG: &[&str] = &[
+    "type",
+    "description",
+    "required",
+    "max_length",
+    "minimum",
+    "maximum",
+    "enum",
+];
 pub(super) const LOOKUP: &[&str] = &["id_from_arg"];
 pub(super) const BINDING: &[&str] = &["fixed", "from_arg"];
 pub(super) const BOUND: &[&str] = &["minimum", "maximum"];

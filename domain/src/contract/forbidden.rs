@@ -49,7 +49,11 @@ pub(super) fn key_code(key: &str) -> Option<Code> {
 
 /// Scans the whole file.
 pub(super) fn scan(root: &Node, report: &mut Report) {
-    Scan { report, trail: Vec::new() }.node(root, "$");
+    Scan {
+        report,
+        trail: Vec::new(),
+    }
+    .node(root, "$");
 }
 
 struct Scan<'a> {
@@ -91,7 +95,10 @@ impl Scan<'_> {
         matches!(
             trail.as_slice(),
             ["sources" | "contexts" | "executors"]
-                | ["capabilities", "args" | "patch" | "numeric_bounds" | "transition_guards"]
+                | [
+                    "capabilities",
+                    "args" | "patch" | "numeric_bounds" | "transition_guards"
+                ]
                 | ["capabilities", "transition_guards", _, "allowed"]
         )
     }
@@ -130,7 +137,9 @@ pub fn holds_connection_url(text: &str) -> bool {
     text.match_indices("://").any(|(at, _)| {
         let scheme_start = text[..at]
             .rfind(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '+' | '-')))
-            .map_or(0, |before| before + text[before..].chars().next().map_or(1, char::len_utf8));
+            .map_or(0, |before| {
+                before + text[before..].chars().next().map_or(1, char::len_utf8)
+            });
         let scheme = text[scheme_start..at].to_ascii_lowercase();
         let rest = &text[at + 3..];
         let authority_end = rest.find(|c: char| matches!(c, '/' | '?' | '#') || c.is_whitespace());
@@ -145,7 +154,8 @@ pub fn holds_secret(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
     let bearer = lower.match_indices("bearer ").any(|(at, word)| {
         let token = lower[at + word.len()..].trim_start();
-        let is_token_char = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '~' | '+' | '/' | '-' | '=');
+        let is_token_char =
+            |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '~' | '+' | '/' | '-' | '=');
         token.chars().take_while(is_token_char).count() >= TOKEN_CHARS_MIN
     });
     bearer || lower.contains("syn_wbr_") || (lower.contains("-----begin ") && lower.contains("private key"))
@@ -167,7 +177,13 @@ mod tests {
         ] {
             assert!(holds_connection_url(text), "{text}");
         }
-        for text in ["https://example.org/a@b", "read https://example.org", "://", "a@b", "http://h?x=a@b"] {
+        for text in [
+            "https://example.org/a@b",
+            "read https://example.org",
+            "://",
+            "a@b",
+            "http://h?x=a@b",
+        ] {
             assert!(!holds_connection_url(text), "{text}");
         }
     }

@@ -105,7 +105,10 @@ impl Contract {
     pub fn parse(bytes: &[u8]) -> Result<Checked, Report> {
         let mut report = Report::default();
         match read(bytes, &mut report) {
-            Some(contract) if report.is_ok() => Ok(Checked { contract, warnings: report.warnings }),
+            Some(contract) if report.is_ok() => Ok(Checked {
+                contract,
+                warnings: report.warnings,
+            }),
             _ => Err(report),
         }
     }
@@ -153,13 +156,19 @@ impl Contract {
     }
 
     pub fn capability(&self, name: &str) -> Option<&Capability> {
-        self.capabilities.iter().find(|capability| capability.name == name)
+        self.capabilities
+            .iter()
+            .find(|capability| capability.name == name)
     }
 
     pub fn context(&self, name: &ContextName) -> Option<&ContextSpec> {
         match name {
             ContextName::Global => self.trusted_context.as_ref(),
-            ContextName::Named(name) => self.contexts.iter().find(|(key, _)| key == name).map(|(_, spec)| spec),
+            ContextName::Named(name) => self
+                .contexts
+                .iter()
+                .find(|(key, _)| key == name)
+                .map(|(_, spec)| spec),
         }
     }
 
@@ -169,11 +178,18 @@ impl Contract {
     /// Mode `cloud`, and contexts whose provider no process resolves.
     pub fn runnable(&self) -> Result<(), Problem> {
         if self.mode == Mode::Cloud {
-            let message = "Choose mode `read_only`, `shadow` or `review`: mode `cloud` is not available here.";
+            let message =
+                "Choose mode `read_only`, `shadow` or `review`: mode `cloud` is not available here.";
             return Err(problem("$.mode", Code::CloudModeNotAvailable, message));
         }
-        let global = self.trusted_context.iter().map(|spec| ("$.trusted_context".to_owned(), spec));
-        let named = self.contexts.iter().map(|(name, spec)| (object::member("$.contexts", name), spec));
+        let global = self
+            .trusted_context
+            .iter()
+            .map(|spec| ("$.trusted_context".to_owned(), spec));
+        let named = self
+            .contexts
+            .iter()
+            .map(|(name, spec)| (object::member("$.contexts", name), spec));
         for (path, spec) in global.chain(named) {
             match spec.provider {
                 Provider::Environment | Provider::StaticDev => {}
@@ -189,13 +205,20 @@ impl Contract {
 }
 
 fn problem(path: &str, code: Code, message: &str) -> Problem {
-    Problem { path: path.to_owned(), code, message: message.to_owned() }
+    Problem {
+        path: path.to_owned(),
+        code,
+        message: message.to_owned(),
+    }
 }
 
 /// `Some` whenever enough was readable to build a contract; it counts only if the report has no error.
 fn read(bytes: &[u8], report: &mut Report) -> Option<Contract> {
     if bytes.len() > FILE_BYTES_MAX {
-        let message = format!("Make the file smaller: it has {} bytes, at most {FILE_BYTES_MAX} are read.", bytes.len());
+        let message = format!(
+            "Make the file smaller: it has {} bytes, at most {FILE_BYTES_MAX} are read.",
+            bytes.len()
+        );
         report.error("$", Code::ConfigTooLarge, message);
         return None;
     }
@@ -230,15 +253,22 @@ fn read_root(root: &Object<'_>, report: &mut Report) -> Option<Contract> {
     let mode = root.required_choice("mode", Mode::WORDS, Code::InvalidMode, report);
     let is_local = mode != Some(Mode::Cloud);
     let result_format = read_result_format(root, is_local, report);
-    let sqlite_path = root.object("storage", Code::StorageNotObject, report).and_then(|storage| {
-        storage.only(fields::STORAGE, report);
-        storage.text("sqlite_path", Code::InvalidSqlitePath, report)
-    });
+    let sqlite_path = root
+        .object("storage", Code::StorageNotObject, report)
+        .and_then(|storage| {
+            storage.only(fields::STORAGE, report);
+            storage.text("sqlite_path", Code::InvalidSqlitePath, report)
+        });
     let sources = source::read_all(root, is_local, report);
     let trusted_context = binding::read_global(root, report);
     let contexts = binding::read_named(root, report);
     let executors = executor::read_all(root, mode, report);
-    let references = capability::References { mode, root, sources: &sources, executors: &executors };
+    let references = capability::References {
+        mode,
+        root,
+        sources: &sources,
+        executors: &executors,
+    };
     let capabilities = capability::read_all(&references, is_local, report);
     require_context(root, is_local, report);
     check_cloud(root, mode, report);
@@ -257,7 +287,8 @@ fn read_root(root: &Object<'_>, report: &mut Report) -> Option<Contract> {
 fn read_result_format(root: &Object<'_>, is_local: bool, report: &mut Report) -> Option<ResultFormat> {
     let Some(node) = root.get("result_format") else {
         if is_local {
-            let message = "Results have format 1, as in old files; add `result_format: 2` for the current one.";
+            let message =
+                "Results have format 1, as in old files; add `result_format: 2` for the current one.";
             report.warn(root.at("result_format"), Code::ResultFormatDefault, message);
         }
         return None;
@@ -266,7 +297,11 @@ fn read_result_format(root: &Object<'_>, is_local: bool, report: &mut Report) ->
         Some(1) => Some(ResultFormat::V1),
         Some(2) => Some(ResultFormat::V2),
         Some(_) | None => {
-            report.error(root.at("result_format"), Code::InvalidResultFormat, "Make `result_format` 1 or 2.");
+            report.error(
+                root.at("result_format"),
+                Code::InvalidResultFormat,
+                "Make `result_format` 1 or 2.",
+            );
             None
         }
     }
@@ -275,18 +310,23 @@ fn read_result_format(root: &Object<'_>, is_local: bool, report: &mut Report) ->
 /// A global context may be absent only if every capability names one of its own.
 fn require_context(root: &Object<'_>, is_local: bool, report: &mut Report) {
     let every_capability_names_one = match root.get("capabilities") {
-        Some(Node::List(items)) => items.iter().all(|item| Object::of(item, "").is_some_and(|item| item.has("context"))),
+        Some(Node::List(items)) => items
+            .iter()
+            .all(|item| Object::of(item, "").is_some_and(|item| item.has("context"))),
         _ => false,
     };
     let is_covered = root.has("contexts") && every_capability_names_one;
     if is_local && !root.has("trusted_context") && !is_covered {
-        let message = "Add `trusted_context` with a `provider`, or let every capability name one of `contexts`.";
+        let message =
+            "Add `trusted_context` with a `provider`, or let every capability name one of `contexts`.";
         report.error(root.at("trusted_context"), Code::TrustedContextRequired, message);
     }
 }
 
 fn check_cloud(root: &Object<'_>, mode: Option<Mode>, report: &mut Report) {
-    let cloud = root.get("cloud").and_then(|node| Object::of(node, root.at("cloud")));
+    let cloud = root
+        .get("cloud")
+        .and_then(|node| Object::of(node, root.at("cloud")));
     match (mode, cloud) {
         (Some(Mode::Cloud), Some(cloud)) => cloud::check(&cloud, report),
         (Some(Mode::Cloud), None) => {

@@ -3,24 +3,34 @@
 /// A letter or `_`, then letters, digits and `_`: schemas, tables, columns, sources.
 pub fn is_identifier(text: &str) -> bool {
     let starts_well = text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
-    starts_well && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    starts_well
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// As an identifier, with `.` and `-` after the first character: contexts, executors, arguments.
-pub fn is_safe_name(text: &str) -> bool {
+pub(super) fn is_safe_name(text: &str) -> bool {
     let starts_well = text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
-    starts_well && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+    starts_well
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
 }
 
 /// Exactly two identifiers joined by one dot: capabilities.
 pub fn is_qualified_name(text: &str) -> bool {
-    text.split_once('.').is_some_and(|(space, name)| is_identifier(space) && is_identifier(name))
+    text.split_once('.')
+        .is_some_and(|(space, name)| is_identifier(space) && is_identifier(name))
 }
 
 /// An upper-case letter or `_`, then upper-case letters, digits and `_`: environment variables.
 pub fn is_env_name(text: &str) -> bool {
     let starts_well = text.starts_with(|first: char| first.is_ascii_uppercase() || first == '_');
-    starts_well && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+    starts_well
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
 /// Names by which a model would choose tenant, principal, source, version or approver.
@@ -53,16 +63,24 @@ const IDENTIFIERS: &[&str] = &[
 
 /// True for names that only the trusted context may bind, in any spelling.
 pub fn is_trust_scope_name(name: &str) -> bool {
-    TRUST_SCOPE.iter().any(|reserved| folded(reserved) == folded(name))
+    TRUST_SCOPE
+        .iter()
+        .any(|reserved| folded(reserved) == folded(name))
 }
 
 /// True for names that no argument may have.
-pub fn is_reserved_argument(name: &str) -> bool {
-    is_trust_scope_name(name) || IDENTIFIERS.iter().any(|reserved| folded(reserved) == folded(name))
+pub(super) fn is_reserved_argument(name: &str) -> bool {
+    is_trust_scope_name(name)
+        || IDENTIFIERS
+            .iter()
+            .any(|reserved| folded(reserved) == folded(name))
 }
 
 fn folded(name: &str) -> String {
-    name.chars().filter(|letter| !matches!(letter, '_' | '-' | '.')).flat_map(char::to_lowercase).collect()
+    name.chars()
+        .filter(|letter| !matches!(letter, '_' | '-' | '.'))
+        .flat_map(char::to_lowercase)
+        .collect()
 }
 
 const SECRET_WORDS: &[&str] = &[
@@ -84,7 +102,9 @@ const SECRET_WORDS: &[&str] = &[
 /// True if the name holds, as whole words divided by `_` or `-`, a word for secret material.
 pub fn is_secret_like(name: &str) -> bool {
     let framed = format!("_{}_", name.to_ascii_lowercase().replace('-', "_"));
-    SECRET_WORDS.iter().any(|word| framed.contains(&format!("_{word}_")))
+    SECRET_WORDS
+        .iter()
+        .any(|word| framed.contains(&format!("_{word}_")))
 }
 
 #[cfg(test)]
@@ -93,7 +113,14 @@ mod tests {
 
     #[test]
     fn secret_words_count_only_as_whole_words() {
-        for name in ["password", "user_password", "api_key", "API_KEY_hash", "x-token", "database_url"] {
+        for name in [
+            "password",
+            "user_password",
+            "api_key",
+            "API_KEY_hash",
+            "x-token",
+            "database_url",
+        ] {
             assert!(is_secret_like(name), "{name}");
         }
         for name in ["tokens_used", "secretary", "apikey_count", "key", "url"] {
@@ -103,7 +130,14 @@ mod tests {
 
     #[test]
     fn reserved_names_are_found_in_any_spelling() {
-        for name in ["tenant_id", "tenantId", "TENANT-ID", "Principal", "expectedVersion", "row__version"] {
+        for name in [
+            "tenant_id",
+            "tenantId",
+            "TENANT-ID",
+            "Principal",
+            "expectedVersion",
+            "row__version",
+        ] {
             assert!(is_trust_scope_name(name), "{name}");
         }
         assert!(is_reserved_argument("tableName") && !is_trust_scope_name("tableName"));

@@ -15,14 +15,24 @@ pub(super) struct Object<'a> {
 
 /// The path of a member: `$.a`, or `$["a b"]` for a key that is not a plain word.
 pub(super) fn member(path: &str, key: &str) -> String {
-    let plain = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '$' | '-'));
-    if plain { format!("{path}.{key}") } else { format!("{path}[{key:?}]") }
+    let plain = !key.is_empty()
+        && key
+            .chars()
+            .all(|c| c.is_alphanumeric() || matches!(c, '_' | '$' | '-'));
+    if plain {
+        format!("{path}.{key}")
+    } else {
+        format!("{path}[{key:?}]")
+    }
 }
 
 impl<'a> Object<'a> {
     pub(super) fn of(node: &'a Node, path: impl Into<String>) -> Option<Self> {
         match node {
-            Node::Map(entries) => Some(Self { entries, path: path.into() }),
+            Node::Map(entries) => Some(Self {
+                entries,
+                path: path.into(),
+            }),
             _ => None,
         }
     }
@@ -32,7 +42,10 @@ impl<'a> Object<'a> {
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&'a Node> {
-        self.entries.iter().find(|(name, _)| name == key).map(|(_, node)| node)
+        self.entries
+            .iter()
+            .find(|(name, _)| name == key)
+            .map(|(_, node)| node)
     }
 
     pub(super) fn has(&self, key: &str) -> bool {
@@ -59,7 +72,11 @@ impl<'a> Object<'a> {
         let node = self.get(key)?;
         let object = Object::of(node, self.at(key));
         if object.is_none() {
-            report.error(self.at(key), code, format!("Make `{key}` an object; it is {}.", node.type_name()));
+            report.error(
+                self.at(key),
+                code,
+                format!("Make `{key}` an object; it is {}.", node.type_name()),
+            );
         }
         object
     }
@@ -69,7 +86,11 @@ impl<'a> Object<'a> {
         match self.get(key)? {
             Node::Text(text) if !text.trim().is_empty() => Some(text.clone()),
             _ => {
-                report.error(self.at(key), code, format!("Make `{key}` a text that is not empty, or remove it."));
+                report.error(
+                    self.at(key),
+                    code,
+                    format!("Make `{key}` a text that is not empty, or remove it."),
+                );
                 None
             }
         }
@@ -78,7 +99,11 @@ impl<'a> Object<'a> {
     /// A non-empty text that must be there.
     pub(super) fn required_text(&self, key: &str, code: Code, report: &mut Report) -> Option<String> {
         if !self.has(key) {
-            report.error(self.at(key), code, format!("Add `{key}`, a text that is not empty."));
+            report.error(
+                self.at(key),
+                code,
+                format!("Add `{key}`, a text that is not empty."),
+            );
         }
         self.text(key, code, report)
     }
@@ -101,7 +126,8 @@ impl<'a> Object<'a> {
             Node::Text(text) if is_env_name(text) => Some(text.clone()),
             _ => {
                 let rule = "an upper-case letter or `_` first, then upper-case letters, digits and `_`";
-                let message = format!("Make `{key}` the name of an environment variable ({rule}), never its value.");
+                let message =
+                    format!("Make `{key}` the name of an environment variable ({rule}), never its value.");
                 report.error(self.at(key), code, message);
                 None
             }
@@ -111,9 +137,10 @@ impl<'a> Object<'a> {
     /// The name of an environment variable that must be there.
     pub(super) fn required_env_name(&self, key: &str, code: Code, report: &mut Report) -> Option<String> {
         if !self.has(key) {
-            let message = format!("Add `{key}`, the name of an environment variable such as `APP_{}`.", {
-                key.trim_end_matches("_env").to_ascii_uppercase()
-            });
+            let message = format!(
+                "Add `{key}`, the name of an environment variable such as `APP_{}`.",
+                { key.trim_end_matches("_env").to_ascii_uppercase() }
+            );
             report.error(self.at(key), code, message);
         }
         self.env_name(key, code, report)
@@ -133,22 +160,41 @@ impl<'a> Object<'a> {
     /// An integer from 1 to 2147483647; absent is fine.
     pub(super) fn positive(&self, key: &str, code: Code, report: &mut Report) -> Option<u32> {
         let number = integer(self.get(key)?).and_then(|number| i32::try_from(number).ok());
-        match number.and_then(|number| u32::try_from(number).ok()).filter(|number| *number > 0) {
+        match number
+            .and_then(|number| u32::try_from(number).ok())
+            .filter(|number| *number > 0)
+        {
             Some(number) => Some(number),
             None => {
-                report.error(self.at(key), code, format!("Make `{key}` an integer from 1 to {}.", i32::MAX));
+                report.error(
+                    self.at(key),
+                    code,
+                    format!("Make `{key}` an integer from 1 to {}.", i32::MAX),
+                );
                 None
             }
         }
     }
 
     /// One of the listed words; absent is fine.
-    pub(super) fn choice<T: Copy>(&self, key: &str, words: &[(&str, T)], code: Code, report: &mut Report) -> Option<T> {
+    pub(super) fn choice<T: Copy>(
+        &self,
+        key: &str,
+        words: &[(&str, T)],
+        code: Code,
+        report: &mut Report,
+    ) -> Option<T> {
         let node = self.get(key)?;
-        let chosen = words.iter().find(|(word, _)| matches!(node, Node::Text(text) if text == word));
+        let chosen = words
+            .iter()
+            .find(|(word, _)| matches!(node, Node::Text(text) if text == word));
         if chosen.is_none() {
             let list: Vec<_> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
-            report.error(self.at(key), code, format!("Make `{key}` one of {}.", list.join(", ")));
+            report.error(
+                self.at(key),
+                code,
+                format!("Make `{key}` one of {}.", list.join(", ")),
+            );
         }
         chosen.map(|(_, value)| *value)
     }
@@ -163,7 +209,11 @@ impl<'a> Object<'a> {
     ) -> Option<T> {
         if !self.has(key) {
             let list: Vec<_> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
-            report.error(self.at(key), code, format!("Add `{key}`: one of {}.", list.join(", ")));
+            report.error(
+                self.at(key),
+                code,
+                format!("Add `{key}`: one of {}.", list.join(", ")),
+            );
         }
         self.choice(key, words, code, report)
     }
@@ -174,7 +224,8 @@ impl<'a> Object<'a> {
             Node::Number(text) => Decimal::parse(text).map_err(|error| error.to_string()),
             other => Err(format!("it is {}", other.type_name())),
         };
-        read.map_err(|reason| report.error(self.at(key), code, format!("Make `{key}` a number; {reason}."))).ok()
+        read.map_err(|reason| report.error(self.at(key), code, format!("Make `{key}` a number; {reason}.")))
+            .ok()
     }
 
     /// A list of identifiers in which `list_code` tells of a wrong list and `item_code` of a wrong member.
@@ -183,7 +234,11 @@ impl<'a> Object<'a> {
         let items = match self.get(key) {
             Some(Node::List(items)) if !items.is_empty() => items,
             _ => {
-                report.error(self.at(key), list_code, format!("Make `{key}` a list with at least one column name."));
+                report.error(
+                    self.at(key),
+                    list_code,
+                    format!("Make `{key}` a list with at least one column name."),
+                );
                 return Vec::new();
             }
         };

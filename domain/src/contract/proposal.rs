@@ -18,7 +18,7 @@ pub use super::transition::Transition;
 /// Persons that a quorum may demand.
 pub const QUORUM_MAX: u8 = 5;
 /// Characters of a role's name.
-pub const ROLE_CHARS_MAX: usize = 128;
+const ROLE_CHARS_MAX: usize = 128;
 
 /// Where the new value of a column comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,7 +144,8 @@ fn read_binding(capability: &Object<'_>, binding: &Object<'_>, report: &mut Repo
         (None, Some(_)) => {
             let name = binding.text("from_arg", Code::InvalidPatchArg, report)?;
             if !names_argument(capability, &name) {
-                let message = format!("Make `from_arg` one of the names in `args`; `{name}` is none of them.");
+                let message =
+                    format!("Make `from_arg` one of the names in `args`; `{name}` is none of them.");
                 report.error(binding.at("from_arg"), Code::UnknownPatchArg, message);
             }
             Some(Binding::Arg(name))
@@ -183,7 +184,10 @@ pub(super) fn is_read(capability: &Object<'_>, column: &str) -> bool {
 }
 
 fn check_columns(capability: &Object<'_>, allowed: &[String], report: &mut Report) {
-    let Some(patch) = capability.get("patch").and_then(|node| Object::of(node, capability.at("patch"))) else {
+    let Some(patch) = capability
+        .get("patch")
+        .and_then(|node| Object::of(node, capability.at("patch")))
+    else {
         return;
     };
     for (column, _) in patch.entries() {
@@ -192,7 +196,8 @@ fn check_columns(capability: &Object<'_>, allowed: &[String], report: &mut Repor
             report.error(patch.at(column), Code::PatchColumnNotAllowed, message);
         }
         if is_identifier(column) && !is_read(capability, column) {
-            let message = format!("Add `{column}` to `visible_columns`, so that approvers see its old value.");
+            let message =
+                format!("Add `{column}` to `visible_columns`, so that approvers see its old value.");
             report.warn(patch.at(column), Code::PatchColumnNotVisible, message);
         }
     }
@@ -200,7 +205,8 @@ fn check_columns(capability: &Object<'_>, allowed: &[String], report: &mut Repor
         for key in ["primary_key", "tenant_key"] {
             if names(capability, "target", key, column) {
                 let path = format!("{}[{index}]", capability.at("allowed_columns"));
-                let message = format!("Remove `{column}`: it is the target's `{key}`, which no proposal may change.");
+                let message =
+                    format!("Remove `{column}`: it is the target's `{key}`, which no proposal may change.");
                 report.error(path, Code::KeyColumnAllowed, message);
             }
         }
@@ -228,20 +234,38 @@ fn read_bounds(capability: &Object<'_>, patch: &[(String, Binding)], report: &mu
         };
         object.only(fields::BOUND, report);
         if !object.has("minimum") && !object.has("maximum") {
-            report.error(path, Code::NumericBoundEmpty, "Add `minimum`, `maximum` or both, or remove the bound.");
+            report.error(
+                path,
+                Code::NumericBoundEmpty,
+                "Add `minimum`, `maximum` or both, or remove the bound.",
+            );
             continue;
         }
         let (minimum, maximum) = read_range(&object, report);
-        let bound = Bound { column: column.clone(), minimum, maximum };
+        let bound = Bound {
+            column: column.clone(),
+            minimum,
+            maximum,
+        };
         check_fixed_bound(capability, patch, &bound, report);
         bounds.push(bound);
     }
     bounds
 }
 
-fn check_fixed_bound(capability: &Object<'_>, patch: &[(String, Binding)], bound: &Bound, report: &mut Report) {
-    let binding = patch.iter().find(|(column, _)| *column == bound.column).map(|(_, binding)| binding);
-    let Some(Binding::Fixed(fixed)) = binding else { return };
+fn check_fixed_bound(
+    capability: &Object<'_>,
+    patch: &[(String, Binding)],
+    bound: &Bound,
+    report: &mut Report,
+) {
+    let binding = patch
+        .iter()
+        .find(|(column, _)| *column == bound.column)
+        .map(|(_, binding)| binding);
+    let Some(Binding::Fixed(fixed)) = binding else {
+        return;
+    };
     let is_within = match fixed {
         Scalar::Number(number) => {
             bound.minimum.as_ref().is_none_or(|minimum| number >= minimum)
@@ -257,14 +281,23 @@ fn check_fixed_bound(capability: &Object<'_>, patch: &[(String, Binding)], bound
 }
 
 fn read_conflict_guard(capability: &Object<'_>, report: &mut Report) -> Option<ConflictGuard> {
-    let guard = capability.get("conflict_guard").and_then(|node| Object::of(node, capability.at("conflict_guard")));
+    let guard = capability
+        .get("conflict_guard")
+        .and_then(|node| Object::of(node, capability.at("conflict_guard")));
     let Some(guard) = guard else {
-        let message = "Add `conflict_guard`: `column` names a column that changes with every change of the row.";
-        report.error(capability.at("conflict_guard"), Code::ConflictGuardRequired, message);
+        let message =
+            "Add `conflict_guard`: `column` names a column that changes with every change of the row.";
+        report.error(
+            capability.at("conflict_guard"),
+            Code::ConflictGuardRequired,
+            message,
+        );
         return None;
     };
     guard.only(fields::CONFLICT_GUARD, report);
-    let is_weak = guard.flag("weak_guard_ack", Code::InvalidWeakGuardAck, report).unwrap_or(false);
+    let is_weak = guard
+        .flag("weak_guard_ack", Code::InvalidWeakGuardAck, report)
+        .unwrap_or(false);
     match guard.get("column") {
         Some(Node::Text(column)) if is_identifier(column) => Some(ConflictGuard::Column(column.clone())),
         None if is_weak => Some(ConflictGuard::Weak),
@@ -278,8 +311,13 @@ fn read_conflict_guard(capability: &Object<'_>, report: &mut Report) -> Option<C
 }
 
 fn read_approval(capability: &Object<'_>, report: &mut Report) -> ApprovalSpec {
-    let mut spec = ApprovalSpec { required_role: None, quorum: 1 };
-    let Some(approval) = capability.object("approval", Code::ApprovalNotObject, report) else { return spec };
+    let mut spec = ApprovalSpec {
+        required_role: None,
+        quorum: 1,
+    };
+    let Some(approval) = capability.object("approval", Code::ApprovalNotObject, report) else {
+        return spec;
+    };
     approval.only(fields::APPROVAL, report);
     approval.choice("mode", &[("human", ())], Code::InvalidApprovalMode, report);
     spec.required_role = match approval.get("required_role") {
@@ -319,7 +357,11 @@ fn read_db_managed(capability: &Object<'_>, allowed: &[String], report: &mut Rep
     if !capability.has("db_managed") {
         return Vec::new();
     }
-    let columns = capability.identifiers("db_managed", (Code::InvalidDbManaged, Code::InvalidDbManaged), report);
+    let columns = capability.identifiers(
+        "db_managed",
+        (Code::InvalidDbManaged, Code::InvalidDbManaged),
+        report,
+    );
     for (index, column) in columns.iter().enumerate() {
         if patches(capability, column) || allowed.contains(column) {
             let path = format!("{}[{index}]", capability.at("db_managed"));
@@ -337,7 +379,9 @@ fn read_executor(
 ) -> Option<ExecutorRef> {
     let executor = match capability.get("executor") {
         None => ExecutorRef::Direct,
-        Some(Node::Text(name)) if name == DIRECT || is_direct(references.executors, name) => ExecutorRef::Direct,
+        Some(Node::Text(name)) if name == DIRECT || is_direct(references.executors, name) => {
+            ExecutorRef::Direct
+        }
         Some(Node::Text(name)) if references.names("executors", name) => ExecutorRef::Handler(name.clone()),
         Some(Node::Text(_)) => {
             let message = "Make `executor` the name of a member of `executors`, or `sql_update`.";
@@ -358,17 +402,30 @@ fn read_executor(
 
 /// Direct writeback needs a source that may be written and a row that is bound to a tenant.
 fn check_direct(capability: &Object<'_>, references: &References<'_>, report: &mut Report) {
-    let target = capability.get("target").and_then(|node| Object::of(node, capability.at("target")));
+    let target = capability
+        .get("target")
+        .and_then(|node| Object::of(node, capability.at("target")));
     if let Some(target) = target.filter(|target| target.get("single_tenant_dev") == Some(&Node::Bool(true))) {
         let message = "Give the target a `tenant_key`, or let a handler carry the proposal out: direct writeback \
                        never changes a row that is not bound to a tenant.";
-        report.error(target.at("single_tenant_dev"), Code::SingleTenantDevDirectWriteback, message);
+        report.error(
+            target.at("single_tenant_dev"),
+            Code::SingleTenantDevDirectWriteback,
+            message,
+        );
     }
-    let source = references.sources.iter().find(|source| names_source(capability, &source.name));
+    let source = references
+        .sources
+        .iter()
+        .find(|source| names_source(capability, &source.name));
     let Some(source) = source else { return };
     if source.is_read_only {
         let message = "Name a handler as `executor`, or remove `read_only` from the source.";
-        report.error(capability.at("executor"), Code::ReadOnlySourceDirectWriteback, message);
+        report.error(
+            capability.at("executor"),
+            Code::ReadOnlySourceDirectWriteback,
+            message,
+        );
     }
     let path = format!("$.sources.{}.write_url_env", source.name);
     if source.write_url_env.is_none() && !report.warnings.iter().any(|warning| warning.path == path) {

@@ -26,11 +26,19 @@ impl Report {
     }
 
     pub(super) fn error(&mut self, path: impl Into<String>, code: Code, message: impl Into<String>) {
-        self.errors.push(Problem { path: path.into(), code, message: message.into() });
+        self.errors.push(Problem {
+            path: path.into(),
+            code,
+            message: message.into(),
+        });
     }
 
     pub(super) fn warn(&mut self, path: impl Into<String>, code: Code, message: impl Into<String>) {
-        self.warnings.push(Problem { path: path.into(), code, message: message.into() });
+        self.warnings.push(Problem {
+            path: path.into(),
+            code,
+            message: message.into(),
+        });
     }
 }
 

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    Arg, Binding, Bound, Capability, CapabilityKind, ConflictGuard, Contract, Executor, ExecutorKind, ExecutorRef,
-    ProposalSpec, Scalar,
+    Arg, Binding, Bound, Capability, CapabilityKind, ConflictGuard, Contract, Executor, ExecutorKind,
+    ExecutorRef, ProposalSpec, Scalar,
 };
 use crate::canonical;
 use crate::decimal::Decimal;
@@ -116,13 +116,20 @@ struct SealedExecutor<'a> {
 
 impl<'a> Sealed<'a> {
     fn of(capability: &'a Capability, contract: &'a Contract) -> Self {
-        let source = contract.source(&capability.source).expect("a checked contract has its capabilities' sources");
-        let context = contract.context(&capability.context).expect("a checked contract has its contexts");
+        let source = contract
+            .source(&capability.source)
+            .expect("a checked contract has its capabilities' sources");
+        let context = contract
+            .context(&capability.context)
+            .expect("a checked contract has its contexts");
         let target = &capability.target;
         Self {
             v: 1,
             mode: contract.mode().as_str(),
-            source: SealedSource { name: &source.name, engine: source.engine.as_str() },
+            source: SealedSource {
+                name: &source.name,
+                engine: source.engine.as_str(),
+            },
             context_provider: context.provider.as_str(),
             name: &capability.name,
             kind: capability.kind.as_str(),
@@ -133,7 +140,11 @@ impl<'a> Sealed<'a> {
                 tenant_key: target.tenant_key.as_deref(),
                 single_tenant_dev: target.is_single_tenant_dev,
             },
-            args: capability.args.iter().map(|arg| (arg.name.as_str(), SealedArg::of(arg))).collect(),
+            args: capability
+                .args
+                .iter()
+                .map(|arg| (arg.name.as_str(), SealedArg::of(arg)))
+                .collect(),
             lookup_arg: &capability.lookup_arg,
             visible_columns: &capability.visible_columns,
             max_rows: capability.max_rows,
@@ -153,7 +164,10 @@ impl SealedArg {
             max_length: arg.max_length,
             minimum: arg.minimum.as_ref().map(tagged),
             maximum: arg.maximum.as_ref().map(tagged),
-            allowed: arg.allowed.as_ref().map(|allowed| allowed.iter().map(Scalar::to_value).collect()),
+            allowed: arg
+                .allowed
+                .as_ref()
+                .map(|allowed| allowed.iter().map(Scalar::to_value).collect()),
         }
     }
 }
@@ -162,20 +176,37 @@ impl<'a> SealedProposal<'a> {
     fn of(spec: &'a ProposalSpec, contract: &'a Contract) -> Self {
         let patch = spec.patch.iter().map(|(column, binding)| {
             let sealed = match binding {
-                Binding::Fixed(scalar) => SealedBinding { fixed: Some(scalar.to_value()), from_arg: None },
-                Binding::Arg(name) => SealedBinding { fixed: None, from_arg: Some(name) },
+                Binding::Fixed(scalar) => SealedBinding {
+                    fixed: Some(scalar.to_value()),
+                    from_arg: None,
+                },
+                Binding::Arg(name) => SealedBinding {
+                    fixed: None,
+                    from_arg: Some(name),
+                },
             };
             (column.as_str(), sealed)
         });
         let transitions = spec.transitions.iter().map(|transition| {
-            let allowed = transition.allowed.iter().map(|(from, to)| (from.as_str(), to.as_slice())).collect();
-            let sealed = SealedTransition { from_column: transition.from_column.as_deref(), allowed };
+            let allowed = transition
+                .allowed
+                .iter()
+                .map(|(from, to)| (from.as_str(), to.as_slice()))
+                .collect();
+            let sealed = SealedTransition {
+                from_column: transition.from_column.as_deref(),
+                allowed,
+            };
             (transition.column.as_str(), sealed)
         });
         Self {
             patch: patch.collect(),
             allowed_columns: &spec.allowed_columns,
-            bounds: spec.bounds.iter().map(|bound| (bound.column.as_str(), SealedBound::of(bound))).collect(),
+            bounds: spec
+                .bounds
+                .iter()
+                .map(|bound| (bound.column.as_str(), SealedBound::of(bound)))
+                .collect(),
             transitions: transitions.collect(),
             guard_column: match &spec.conflict_guard {
                 ConflictGuard::Column(column) => Some(column),
@@ -191,7 +222,10 @@ impl<'a> SealedProposal<'a> {
 
 impl SealedBound {
     fn of(bound: &Bound) -> Self {
-        Self { minimum: bound.minimum.as_ref().map(tagged), maximum: bound.maximum.as_ref().map(tagged) }
+        Self {
+            minimum: bound.minimum.as_ref().map(tagged),
+            maximum: bound.maximum.as_ref().map(tagged),
+        }
     }
 }
 
@@ -204,15 +238,32 @@ impl<'a> SealedExecutor<'a> {
             has_bearer_token: false,
             is_signed: false,
         };
-        let ExecutorRef::Handler(name) = executor else { return direct };
-        let Executor { name, kind, .. } = contract.executor(name).expect("a checked contract has its executors");
+        let ExecutorRef::Handler(name) = executor else {
+            return direct;
+        };
+        let Executor { name, kind, .. } = contract
+            .executor(name)
+            .expect("a checked contract has its executors");
         let (method, has_bearer_token, is_signed) = match kind {
-            ExecutorKind::Http { method, token_env, signing_secret_env, .. } => {
-                (Some(method.as_str()), token_env.is_some(), signing_secret_env.is_some())
-            }
+            ExecutorKind::Http {
+                method,
+                token_env,
+                signing_secret_env,
+                ..
+            } => (
+                Some(method.as_str()),
+                token_env.is_some(),
+                signing_secret_env.is_some(),
+            ),
             ExecutorKind::Command { .. } | ExecutorKind::Direct => (None, false, false),
         };
-        Self { name, kind: kind.as_str(), method, has_bearer_token, is_signed }
+        Self {
+            name,
+            kind: kind.as_str(),
+            method,
+            has_bearer_token,
+            is_signed,
+        }
     }
 }
 

@@ -16,8 +16,11 @@ pub enum Engine {
 }
 
 impl Engine {
-    pub(super) const WORDS: &[(&str, Engine)] =
-        &[("postgres", Engine::Postgres), ("mysql", Engine::Mysql), ("sqlite", Engine::Sqlite)];
+    pub(super) const WORDS: &[(&str, Engine)] = &[
+        ("postgres", Engine::Postgres),
+        ("mysql", Engine::Mysql),
+        ("sqlite", Engine::Sqlite),
+    ];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -53,11 +56,15 @@ pub(super) fn read_all(root: &Object<'_>, is_required: bool, report: &mut Report
         return Vec::new();
     };
     let path = root.at("sources");
-    entries.iter().filter_map(|(name, node)| read(name, node, &member(&path, name), report)).collect()
+    entries
+        .iter()
+        .filter_map(|(name, node)| read(name, node, &member(&path, name), report))
+        .collect()
 }
 
 pub(super) fn is_empty(node: &Node) -> bool {
-    matches!(node, Node::Map(entries) if entries.is_empty()) || matches!(node, Node::List(items) if items.is_empty())
+    matches!(node, Node::Map(entries) if entries.is_empty())
+        || matches!(node, Node::List(items) if items.is_empty())
 }
 
 fn read(name: &str, node: &Node, path: &str, report: &mut Report) -> Option<Source> {
@@ -66,7 +73,11 @@ fn read(name: &str, node: &Node, path: &str, report: &mut Report) -> Option<Sour
         report.error(path, Code::UnsafeSourceName, message);
     }
     let Some(source) = Object::of(node, path) else {
-        report.error(path, Code::SourceNotObject, "Make the source an object with `engine` and `read_url_env`.");
+        report.error(
+            path,
+            Code::SourceNotObject,
+            "Make the source an object with `engine` and `read_url_env`.",
+        );
         return None;
     };
     source.only(fields::SOURCE, report);
@@ -74,7 +85,9 @@ fn read(name: &str, node: &Node, path: &str, report: &mut Report) -> Option<Sour
     let engine = source.required_choice("engine", Engine::WORDS, Code::InvalidSourceEngine, report);
     let read_url_env = source.required_env_name("read_url_env", Code::ReadUrlEnvRequired, report);
     let write_url_env = source.env_name("write_url_env", Code::InvalidWriteUrlEnv, report);
-    let is_read_only = source.flag("read_only", Code::InvalidSourceReadOnly, report).unwrap_or(false);
+    let is_read_only = source
+        .flag("read_only", Code::InvalidSourceReadOnly, report)
+        .unwrap_or(false);
     let statement_timeout_ms = source.positive("statement_timeout_ms", Code::InvalidTimeout, report);
     Some(Source {
         name: name.to_owned(),

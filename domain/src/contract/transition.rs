@@ -46,12 +46,20 @@ pub(super) fn read_all(
             report.error(&path, Code::TransitionPatchColumnRequired, message);
         }
         let Some(guard) = Object::of(node, &path) else {
-            report.error(path, Code::TransitionGuardNotObject, "Make the guard an object with `allowed`.");
+            report.error(
+                path,
+                Code::TransitionGuardNotObject,
+                "Make the guard an object with `allowed`.",
+            );
             continue;
         };
         guard.only(fields::TRANSITION, report);
         let from_column = read_from_column(capability, column, &guard, report);
-        let transition = Transition { column: column.clone(), from_column, allowed: read_allowed(&guard, report) };
+        let transition = Transition {
+            column: column.clone(),
+            from_column,
+            allowed: read_allowed(&guard, report),
+        };
         check_fixed(capability, patch, &transition, report);
         transitions.push(transition);
     }
@@ -69,12 +77,17 @@ fn read_from_column(
         Some(Node::Text(name)) if is_identifier(name) => (name.as_str(), guard.at("from_column")),
         Some(_) => {
             let message = "Name a column: a letter or `_` first, then letters, digits and `_`.";
-            report.error(guard.at("from_column"), Code::InvalidTransitionFromColumn, message);
+            report.error(
+                guard.at("from_column"),
+                Code::InvalidTransitionFromColumn,
+                message,
+            );
             return None;
         }
     };
     if is_identifier(state_column) && !is_read(capability, state_column) {
-        let message = format!("Add `{state_column}` to `visible_columns`: the guard compares its current value.");
+        let message =
+            format!("Add `{state_column}` to `visible_columns`: the guard compares its current value.");
         report.error(path, Code::TransitionFromColumnNotVisible, message);
     }
     guard.has("from_column").then(|| state_column.to_owned())
@@ -90,7 +103,11 @@ fn read_allowed(guard: &Object<'_>, report: &mut Report) -> Vec<(String, Vec<Str
     let mut allowed = Vec::new();
     for (from, node) in map.entries() {
         if from.trim().is_empty() {
-            report.error(map.at(from), Code::TransitionFromRequired, "Name the current state.");
+            report.error(
+                map.at(from),
+                Code::TransitionFromRequired,
+                "Name the current state.",
+            );
         }
         let mut targets = Vec::new();
         if let Node::List(items) = node {
@@ -115,13 +132,19 @@ fn check_fixed(
     transition: &Transition,
     report: &mut Report,
 ) {
-    let binding = patch.iter().find(|(column, _)| *column == transition.column).map(|(_, binding)| binding);
-    let Some(Binding::Fixed(fixed)) = binding else { return };
+    let binding = patch
+        .iter()
+        .find(|(column, _)| *column == transition.column)
+        .map(|(_, binding)| binding);
+    let Some(Binding::Fixed(fixed)) = binding else {
+        return;
+    };
     let is_target = matches!(fixed, Scalar::Text(text)
         if transition.allowed.iter().any(|(_, targets)| targets.contains(text)));
     if !is_target && !transition.allowed.is_empty() {
         let path = format!("{}.{}.fixed", capability.at("patch"), transition.column);
-        let message = "Make the fixed value a state that `transition_guards` leads to: every call would be refused.";
+        let message =
+            "Make the fixed value a state that `transition_guards` leads to: every call would be refused.";
         report.error(path, Code::FixedValueNotAllowed, message);
     }
 }
