@@ -263,7 +263,7 @@ mod notes {
         for other in [
             note.replace("\n8\n", "\n08\n"),
             note.replace("\n8\n", "\n9\n"),
-            note.replace("QQyg=\n\n", "QQyg=\nextension\n\n"),
+            note.replace("yg=\n\n", "yg=\nextension\n\n"),
             note.trim_end().to_owned(),
             format!("{note}\n"),
             format!("{note}{line}\n"),
