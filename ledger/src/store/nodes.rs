@@ -62,6 +62,16 @@ impl<'c> Nodes<'c> {
             .map_err(|_| StoreError::Failed("a proof out of bounds".to_owned()))
     }
 
+    /// The stored leaf of event `seq`.
+    pub(crate) fn leaf(&self, seq: u64) -> Result<TreeHash, StoreError> {
+        self.node(tlog::stored_hash_index(0, seq))
+    }
+
+    /// The stored node `index`.
+    pub(crate) fn node(&self, index: u64) -> Result<TreeHash, StoreError> {
+        Ok(self.read(index)?.0)
+    }
+
     fn or_failure<T>(&self, result: Result<T, tlog::Error>) -> Result<T, StoreError> {
         result.map_err(|_| {
             self.failure

@@ -1,0 +1,179 @@
+//! The full check: recomputes every leaf, node, body commitment, root and signature, and derives the views anew.
+
+use std::path::Path;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension as _};
+use synapsor_domain::canonical;
+use synapsor_domain::event::EventRecord;
+use synapsor_domain::log::{TreeHash, body_commitment, leaf_hash};
+use synapsor_domain::signing::PublicKey;
+use tlog_tiles::tlog;
+
+use super::error::StoreError;
+use super::head::{self, Head};
+use super::nodes::Nodes;
+use super::row::{from_sql, to_sql};
+use super::{check, connection, migrate, views};
+
+/// What a full check looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// Events, with their bodies.
+    pub events: u64,
+    /// Signed checkpoints.
+    pub checkpoints: u64,
+    /// Root of the whole log.
+    pub root: TreeHash,
+    /// The newest signed checkpoint.
+    pub note: String,
+}
+
+/// Recomputes everything in the file, which is only read. The first thing that is not as it was written is the error.
+pub fn verify_file(path: &Path, origin: &str, key: &PublicKey) -> Result<VerifyReport, StoreError> {
+    let conn = connection::open_reader(path)?;
+    if migrate::version(&conn)? == 0 {
+        return Err(StoreError::Tampered("the file holds no store".to_owned()));
+    }
+    // One read transaction: the log may grow while this runs.
+    conn.execute_batch("BEGIN DEFERRED")?;
+    structure(&conn)?;
+    let newest = check::newest_head(&conn, origin, key)?;
+    let derived = derive(&conn, newest.size)?;
+    let checkpoints = checkpoints(&conn, &newest, origin, key)?;
+    compare_views(&conn, &derived)?;
+    leases(&conn)?;
+    Ok(VerifyReport { events: newest.size, checkpoints, root: newest.root, note: newest.note })
+}
+
+fn structure(conn: &Connection) -> Result<(), StoreError> {
+    let found: String = conn.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if found != "ok" {
+        return Err(StoreError::Tampered("the database file itself is damaged".to_owned()));
+    }
+    let dangling = conn.prepare("PRAGMA foreign_key_check")?.exists([])?;
+    if dangling {
+        return Err(StoreError::Tampered("a row refers to one that is not there".to_owned()));
+    }
+    Ok(())
+}
+
+/// Recomputes one event: its leaf, as stored beside it and in the tree, its place, and its body.
+pub(crate) fn event(conn: &Connection, tree: &Nodes<'_>, seq: u64) -> Result<(EventRecord, Vec<u8>), StoreError> {
+    let tampered = |what: &str| StoreError::Tampered(format!("event {seq}: {what}"));
+    let row = conn
+        .prepare_cached(
+            "SELECT e.bytes, e.leaf, b.salt, b.bytes FROM events e LEFT JOIN bodies b ON b.event_seq = e.seq \
+             WHERE e.seq = ?1",
+        )?
+        .query_row([to_sql(seq)], |row| {
+            Ok((
+                row.get::<_, Vec<u8>>(0)?,
+                row.get::<_, [u8; 32]>(1)?,
+                row.get::<_, Option<[u8; 32]>>(2)?,
+                row.get::<_, Option<Vec<u8>>>(3)?,
+            ))
+        })
+        .optional()?;
+    let (bytes, leaf, salt, body) = row.ok_or_else(|| tampered("is missing"))?;
+    if leaf_hash(&bytes) != leaf {
+        return Err(tampered("the bytes do not hash to their leaf"));
+    }
+    if tree.leaf(seq)? != leaf {
+        return Err(tampered("the leaf is not the one in the tree"));
+    }
+    let record: EventRecord = canonical::decode(&bytes).map_err(|_| tampered("is no event envelope"))?;
+    if record.seq != seq {
+        return Err(tampered("stands in another place than it says"));
+    }
+    let (salt, body) = salt.zip(body).ok_or_else(|| tampered("the body is missing"))?;
+    if body_commitment(&salt, &body) != record.body_digest {
+        return Err(tampered("the body is not the one that the event commits to"));
+    }
+    Ok((record, body))
+}
+
+/// Recomputes all events, the whole tree, and the views into a fresh database.
+fn derive(conn: &Connection, size: u64) -> Result<Connection, StoreError> {
+    let stored = Nodes::new(conn, size);
+    // An unnamed database lives in memory and moves to a temporary file when it grows.
+    let derived = Connection::open("")?;
+    migrate::migrate(&derived)?;
+    derived.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA synchronous = OFF; BEGIN")?;
+    let mut next_node = 0;
+    for seq in 0..size {
+        let (record, body) = event(conn, &stored, seq)?;
+        let made = tlog::stored_hashes_for_record_hash(seq, tlog::Hash(stored.leaf(seq)?), &stored)
+            .map_err(|_| StoreError::Tampered("nodes of the tree are missing".to_owned()))?;
+        for hash in made {
+            if stored.node(next_node)? != hash.0 {
+                return Err(StoreError::Tampered(format!("node {next_node} of the tree is not the hash of what is below it")));
+            }
+            next_node += 1;
+        }
+        views::apply(&derived, &record, &body)?;
+    }
+    derived.execute_batch("COMMIT")?;
+    let bodies: i64 = conn.query_row("SELECT count(*) FROM bodies", [], |row| row.get(0))?;
+    if from_sql(bodies)? != size {
+        return Err(StoreError::Tampered("there are bodies without an event".to_owned()));
+    }
+    Ok(derived)
+}
+
+fn checkpoints(conn: &Connection, newest: &Head, origin: &str, key: &PublicKey) -> Result<u64, StoreError> {
+    let tree = Nodes::new(conn, newest.size);
+    let mut query = conn.prepare("SELECT size, root, note FROM checkpoints ORDER BY size")?;
+    let mut rows = query.query([])?;
+    let mut count = 0;
+    while let Some(row) = rows.next()? {
+        let stored = Head { size: from_sql(row.get(0)?)?, root: row.get(1)?, note: row.get(2)? };
+        head::check(&stored, origin, key)?;
+        if tree.root(stored.size)? != stored.root {
+            return Err(StoreError::Tampered(format!("checkpoint {} is not the root of its events", stored.size)));
+        }
+        if count == 0 && stored.size != 0 {
+            return Err(StoreError::Tampered("the checkpoint of the empty log is missing".to_owned()));
+        }
+        count += 1;
+    }
+    Ok(count)
+}
+
+fn compare_views(stored: &Connection, derived: &Connection) -> Result<(), StoreError> {
+    for (table, key) in views::TABLES {
+        let sql = format!("SELECT * FROM {table} ORDER BY {key}");
+        let (mut left, mut right) = (stored.prepare(&sql)?, derived.prepare(&sql)?);
+        let columns = left.column_count();
+        let (mut left, mut right) = (left.query([])?, right.query([])?);
+        loop {
+            match (left.next()?, right.next()?) {
+                (None, None) => break,
+                (Some(a), Some(b)) => {
+                    for column in 0..columns {
+                        if a.get::<_, Value>(column)? != b.get::<_, Value>(column)? {
+                            return Err(differs(table));
+                        }
+                    }
+                }
+                (Some(_), None) | (None, Some(_)) => return Err(differs(table)),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A fence below one that an event has named could only have been set back.
+fn leases(conn: &Connection) -> Result<(), StoreError> {
+    let behind: bool = conn.query_row(
+        "SELECT EXISTS (SELECT 1 FROM attempts a LEFT JOIN leases l USING (proposal_id) \
+         WHERE l.fence IS NOT NULL AND l.fence < a.fence)",
+        [],
+        |row| row.get(0),
+    )?;
+    if behind { Err(differs("leases")) } else { Ok(()) }
+}
+
+fn differs(table: &str) -> StoreError {
+    StoreError::Tampered(format!("the table {table} says something else than the events"))
+}

@@ -1,0 +1,85 @@
+//! Proposals: one row each, moved by nothing but the domain's transition table.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+use synapsor_domain::digest::Digest;
+use synapsor_domain::event::{EventRecord, RepeatBody};
+use synapsor_domain::proposal::{Proposal, ProposalMode, State, Step, transition};
+use synapsor_domain::signing::{Envelope, Kind};
+
+use super::super::error::StoreError;
+use super::super::row::to_sql;
+use super::{proposal_id, wrong_body};
+
+pub(super) fn created(conn: &Connection, event: &EventRecord, envelope: &Envelope) -> Result<(), StoreError> {
+    let proposal: Proposal = envelope.peek(Kind::Proposal).map_err(|_| wrong_body(event))?;
+    let digest = Digest::of(Kind::Proposal, &envelope.payload);
+    if event.proposal_id.as_ref() != Some(&proposal.id) {
+        return Err(wrong_body(event));
+    }
+    let mode = match proposal.mode {
+        ProposalMode::Review => "review",
+        ProposalMode::Shadow => "shadow",
+    };
+    conn.prepare_cached(
+        "INSERT INTO proposals (proposal_id, created_seq, changed_seq, digest, content_digest, state, tenant, principal, \
+         capability, source_id, contract_digest, mode, quorum, created_at, not_after) \
+         VALUES (?1, ?2, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+    )?
+    .execute(params![
+        proposal.id.as_str(),
+        to_sql(event.seq),
+        digest.as_bytes(),
+        proposal.content_digest().as_bytes(),
+        State::PendingReview.as_str(),
+        proposal.requested_by.tenant,
+        proposal.requested_by.principal,
+        proposal.capability,
+        proposal.source.id,
+        proposal.contract_digest.as_bytes(),
+        mode,
+        proposal.approval.quorum,
+        proposal.created_at.as_unix_millis(),
+        proposal.not_after.as_unix_millis(),
+    ])?;
+    for evidence in &proposal.evidence {
+        link(conn, proposal.id.as_str(), evidence.id.as_str())?;
+    }
+    Ok(())
+}
+
+pub(super) fn repeated(conn: &Connection, event: &EventRecord, body: &RepeatBody) -> Result<(), StoreError> {
+    link(conn, proposal_id(event)?, body.evidence_id.as_str())?;
+    touch(conn, event)
+}
+
+/// Moves the proposal as the transition table says, and gives the new state.
+pub(super) fn step(conn: &Connection, event: &EventRecord, step: Step) -> Result<State, StoreError> {
+    let id = proposal_id(event)?;
+    let found: Option<(String, bool)> = conn
+        .prepare_cached("SELECT state, started FROM proposals WHERE proposal_id = ?1")?
+        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let (state, started) = found.ok_or_else(|| out_of_place(event))?;
+    let state: State = state.parse().map_err(|_| out_of_place(event))?;
+    let next = transition(state, started, step).map_err(|_| out_of_place(event))?;
+    conn.prepare_cached("UPDATE proposals SET state = ?2, changed_seq = ?3 WHERE proposal_id = ?1")?
+        .execute(params![id, next.as_str(), to_sql(event.seq)])?;
+    Ok(next)
+}
+
+/// Remembers that the event concerns the proposal, without moving it.
+pub(super) fn touch(conn: &Connection, event: &EventRecord) -> Result<(), StoreError> {
+    conn.prepare_cached("UPDATE proposals SET changed_seq = ?2 WHERE proposal_id = ?1")?
+        .execute(params![proposal_id(event)?, to_sql(event.seq)])?;
+    Ok(())
+}
+
+fn link(conn: &Connection, proposal: &str, evidence: &str) -> Result<(), StoreError> {
+    conn.prepare_cached("INSERT OR IGNORE INTO evidence_links (proposal_id, evidence_id) VALUES (?1, ?2)")?
+        .execute([proposal, evidence])?;
+    Ok(())
+}
+
+fn out_of_place(event: &EventRecord) -> StoreError {
+    StoreError::Tampered(format!("event {} ({}) does not follow from the events before it", event.seq, event.kind))
+}
