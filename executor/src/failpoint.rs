@@ -1,0 +1,53 @@
+//! Named crash points of the executor, for the proofs. Without the feature `failpoints` every point is an empty
+//! function, and the variable that selects one is not in the binary.
+
+use crate::engine::EngineError;
+
+/// A point where a process can be told to die, to hang or to fail.
+///
+/// # Errors
+/// Only when this build has the feature and the point was told to fail.
+#[cfg(not(feature = "failpoints"))]
+#[expect(clippy::unused_async, reason = "the same signature as with the feature")]
+pub async fn hit(_name: &'static str) -> Result<(), EngineError> {
+    Ok(())
+}
+
+/// Does what `SYNAPSOR_FAILPOINT=NAME:kill|hang|error[:COUNT]` asks for, if this is the named point and it is
+/// reached for the COUNT-th time (the first, unless it says otherwise).
+///
+/// # Errors
+/// `error` was asked for.
+#[cfg(feature = "failpoints")]
+pub async fn hit(name: &'static str) -> Result<(), EngineError> {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static REACHED: AtomicU32 = AtomicU32::new(0);
+
+    let Some((action, count)) = wanted(name) else { return Ok(()) };
+    if REACHED.fetch_add(1, Ordering::SeqCst) + 1 != count {
+        return Ok(());
+    }
+    let injected = || EngineError::new(crate::engine::error::EngineErrorKind::Unavailable, "injected");
+    match action.as_str() {
+        "kill" => {
+            // A killed process runs no destructors and flushes nothing, which is the point.
+            let own = rustix::process::getpid();
+            rustix::process::kill_process(own, rustix::process::Signal::KILL).map_err(|_| injected())?;
+            std::future::pending().await
+        }
+        "hang" => std::future::pending().await,
+        _ => Err(injected()),
+    }
+}
+
+#[cfg(feature = "failpoints")]
+#[expect(clippy::disallowed_methods, reason = "only builds for the proofs contain this line")]
+fn wanted(name: &str) -> Option<(String, u32)> {
+    let text = std::env::var("SYNAPSOR_FAILPOINT").ok()?;
+    let mut parts = text.split(':');
+    if parts.next() != Some(name) {
+        return None;
+    }
+    let action = parts.next().unwrap_or("error").to_owned();
+    Some((action, parts.next().and_then(|c| c.parse().ok()).unwrap_or(1)))
+}
