@@ -1,1 +1,171 @@
-//! Being written.
+//! Trusted context: for which tenant and principal a call is made. The model has no say in it.
+//! Resolving is pure: the caller lends a function that looks variables up.
+
+use serde::{Deserialize, Serialize};
+
+use crate::contract::{ContextSpec, Provider};
+use crate::refusal::Refusal;
+
+/// Variable that holds the tenant when the contract names none.
+pub const TENANT_ENV: &str = "SYNAPSOR_TENANT_ID";
+/// Variable that holds the principal when the contract names none.
+pub const PRINCIPAL_ENV: &str = "SYNAPSOR_PRINCIPAL";
+/// Bytes of a tenant or a principal.
+pub const BINDING_BYTES_MAX: usize = 256;
+
+/// Where tenant and principal came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Provenance {
+    Environment,
+    StaticDev,
+}
+
+impl Provenance {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Provenance::Environment => "environment",
+            Provenance::StaticDev => "static_dev",
+        }
+    }
+}
+
+/// The tenant and the principal of one call.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustedContext {
+    pub tenant: String,
+    pub principal: String,
+    pub provenance: Provenance,
+}
+
+/// Resolves a context of the contract; `lookup` gives the value of an environment variable.
+///
+/// # Errors
+/// `TRUSTED_BINDING_MISSING` if tenant or principal is absent, empty, too long or has control characters;
+/// `TRUSTED_CONTEXT_UNSUPPORTED` if no process resolves this provider.
+pub fn resolve(
+    spec: &ContextSpec,
+    lookup: impl Fn(&str) -> Option<String>,
+) -> Result<TrustedContext, Refusal> {
+    let (provenance, tenant, principal) = match spec.provider {
+        Provider::Environment => {
+            let tenant_env = spec.tenant_id_env.as_deref().unwrap_or(TENANT_ENV);
+            let principal_env = spec.principal_env.as_deref().unwrap_or(PRINCIPAL_ENV);
+            let tenant = (lookup(tenant_env), format!("set {tenant_env}"));
+            let principal = (lookup(principal_env), format!("set {principal_env}"));
+            (Provenance::Environment, tenant, principal)
+        }
+        Provider::StaticDev => {
+            let tenant = literal_or_env(spec.tenant_id_env.as_deref(), spec.tenant_id.as_ref(), &lookup);
+            let principal = literal_or_env(spec.principal_env.as_deref(), spec.principal.as_ref(), &lookup);
+            let fix = |name: &str| format!("give `{name}` under `values` of the context");
+            (
+                Provenance::StaticDev,
+                (tenant, fix("tenant_id")),
+                (principal, fix("principal")),
+            )
+        }
+        Provider::HttpClaims | Provider::CloudSession => {
+            let message = format!(
+                "The operator chose context provider `{}`, which is not available here.",
+                { spec.provider.as_str() }
+            );
+            return Err(Refusal::new("TRUSTED_CONTEXT_UNSUPPORTED", message));
+        }
+    };
+    Ok(TrustedContext {
+        tenant: bound("tenant", tenant)?,
+        principal: bound("principal", principal)?,
+        provenance,
+    })
+}
+
+fn literal_or_env(
+    env: Option<&str>,
+    literal: Option<&String>,
+    lookup: impl Fn(&str) -> Option<String>,
+) -> Option<String> {
+    env.and_then(lookup)
+        .filter(|value| !value.is_empty())
+        .or_else(|| literal.cloned())
+}
+
+fn bound(what: &str, (value, fix): (Option<String>, String)) -> Result<String, Refusal> {
+    let refuse = |reason: &str| {
+        let message =
+            format!("The trusted {what} {reason}. This is the operator's setting, no argument: {fix}.");
+        Err(Refusal::new("TRUSTED_BINDING_MISSING", message))
+    };
+    match value {
+        None => refuse("is not set"),
+        Some(value) if value.trim().is_empty() => refuse("is empty"),
+        Some(value) if value.len() > BINDING_BYTES_MAX => refuse("is too long"),
+        Some(value) if value.chars().any(char::is_control) => refuse("has control characters"),
+        Some(value) => Ok(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(provider: Provider) -> ContextSpec {
+        let json = format!(
+            r#"{{"version":1,"mode":"read_only","sources":{{"db":{{"engine":"sqlite","read_url_env":"R"}}}},
+            "trusted_context":{{"provider":"{}","values":{{"tenant_id_env":"T","tenant_id":"lit","principal":"p"}}}},
+            "capabilities":[{{"name":"a.b","kind":"read","source":"db","lookup":{{"id_from_arg":"id"}},
+            "target":{{"schema":"main","table":"t","primary_key":"id","tenant_key":"org"}},
+            "args":{{"id":{{"type":"string"}}}},"visible_columns":["id"]}}]}}"#,
+            provider.as_str()
+        );
+        let contract = crate::contract::Contract::parse(json.as_bytes())
+            .unwrap()
+            .contract;
+        contract
+            .context(&crate::contract::ContextName::Global)
+            .unwrap()
+            .clone()
+    }
+
+    #[test]
+    fn the_environment_provider_reads_variables_and_no_literals() {
+        let values = |name: &str| match name {
+            "T" => Some("acme".to_owned()),
+            PRINCIPAL_ENV => Some("ann".to_owned()),
+            _ => None,
+        };
+        let context = resolve(&spec(Provider::Environment), values).unwrap();
+        assert_eq!(
+            (context.tenant.as_str(), context.principal.as_str()),
+            ("acme", "ann")
+        );
+        assert_eq!(context.provenance, Provenance::Environment);
+        let refusal = resolve(&spec(Provider::Environment), |_| None).unwrap_err();
+        assert_eq!(refusal.code, "TRUSTED_BINDING_MISSING");
+        assert!(refusal.public.contains("set T"), "{refusal}");
+    }
+
+    #[test]
+    fn static_dev_prefers_the_variable_and_falls_back_to_the_literal() {
+        let context = resolve(&spec(Provider::StaticDev), |_| None).unwrap();
+        assert_eq!(context.tenant, "lit");
+        let context = resolve(&spec(Provider::StaticDev), |name| {
+            (name == "T").then(|| "env".to_owned())
+        })
+        .unwrap();
+        assert_eq!(context.tenant, "env");
+    }
+
+    #[test]
+    fn unusable_bindings_are_refused() {
+        for value in ["", "  ", "a\nb", "a\u{0}", &"x".repeat(BINDING_BYTES_MAX + 1)] {
+            let refusal = resolve(&spec(Provider::Environment), |_| Some(value.to_owned())).unwrap_err();
+            assert_eq!(refusal.code, "TRUSTED_BINDING_MISSING", "{value:?}");
+        }
+        for provider in [Provider::HttpClaims, Provider::CloudSession] {
+            let refusal = resolve(&spec(provider), |_| Some("x".to_owned())).unwrap_err();
+            assert_eq!(refusal.code, "TRUSTED_CONTEXT_UNSUPPORTED");
+        }
+    }
+}

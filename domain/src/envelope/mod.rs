@@ -1,1 +1,185 @@
-//! Being written.
+//! Results as models get them: the envelope of format 2, the older format 1, and the nine safe codes.
+//! Everything here is built from values that may be shown; nothing internal passes through.
+
+mod code;
+mod v1;
+mod v2;
+
+pub use code::SafeCode;
+
+use serde_json::Value as Json;
+
+use crate::context::TrustedContext;
+use crate::contract::{Mode, ResultFormat};
+use crate::limits::INTEGER_MAX;
+use crate::proposal::{ProposalMode, State};
+use crate::refusal::Refusal;
+use crate::value::{ColumnValue, Value, ValueKind};
+
+/// A read that found its row.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadResult<'a> {
+    pub capability: &'a str,
+    pub mode: Mode,
+    /// Table and key value of the row.
+    pub object: (&'a str, &'a str),
+    pub context: &'a TrustedContext,
+    /// The visible columns, nothing else.
+    pub row: &'a [ColumnValue],
+    pub evidence_id: &'a str,
+}
+
+/// A column of a proposal: the value that was read, if the column is read at all, and the proposed one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    pub column: String,
+    pub before: Option<Value>,
+    pub proposed: Value,
+}
+
+/// A proposal that was filed, or the open one that an identical call found.
+#[derive(Clone, Copy, Debug)]
+pub struct ProposalResult<'a> {
+    pub capability: &'a str,
+    pub object: (&'a str, &'a str),
+    pub context: &'a TrustedContext,
+    pub proposal_id: &'a str,
+    /// Digest of the signed proposal, as text.
+    pub proposal_digest: &'a str,
+    pub state: PublicState,
+    pub diff: &'a [Change],
+    pub evidence_id: &'a str,
+    /// `sql_update` or the name of a handler.
+    pub executor: &'a str,
+    pub is_direct: bool,
+}
+
+/// A call that was refused or failed.
+#[derive(Clone, Copy, Debug)]
+pub struct Failure<'a> {
+    /// The name that was called.
+    pub capability: &'a str,
+    /// `read` or `proposal`; absent if no such capability exists.
+    pub kind: Option<&'a str>,
+    pub context: Option<&'a TrustedContext>,
+    pub refusal: &'a Refusal,
+    /// Leads an operator from the model's transcript to the audit record.
+    pub correlation_id: &'a str,
+}
+
+/// The result of one call.
+#[derive(Clone, Copy, Debug)]
+pub enum Outcome<'a> {
+    Read(ReadResult<'a>),
+    Proposal(ProposalResult<'a>),
+    Failure(Failure<'a>),
+}
+
+impl Outcome<'_> {
+    /// True if the protocol's `isError` has to be set.
+    pub const fn is_error(&self) -> bool {
+        matches!(self, Outcome::Failure(_))
+    }
+
+    /// The structured content in the given format.
+    pub fn to_json(&self, format: ResultFormat) -> Json {
+        match (format, self) {
+            (ResultFormat::V1, Outcome::Read(read)) => v1::read(read),
+            (ResultFormat::V1, Outcome::Proposal(proposal)) => v1::proposal(proposal),
+            (ResultFormat::V1, Outcome::Failure(failure)) => v1::failure(failure),
+            (ResultFormat::V2, Outcome::Read(read)) => v2::read(read),
+            (ResultFormat::V2, Outcome::Proposal(proposal)) => v2::proposal(proposal),
+            (ResultFormat::V2, Outcome::Failure(failure)) => v2::failure(failure),
+        }
+    }
+}
+
+/// The states of a proposal that a model is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PublicState {
+    ReviewRequired,
+    ShadowProposalCreated,
+    Approved,
+    Applied,
+    Conflict,
+    Rejected,
+}
+
+impl PublicState {
+    pub const ALL: [PublicState; 6] = [
+        PublicState::ReviewRequired,
+        PublicState::ShadowProposalCreated,
+        PublicState::Approved,
+        PublicState::Applied,
+        PublicState::Conflict,
+        PublicState::Rejected,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            PublicState::ReviewRequired => "review_required",
+            PublicState::ShadowProposalCreated => "shadow_proposal_created",
+            PublicState::Approved => "approved",
+            PublicState::Applied => "applied",
+            PublicState::Conflict => "conflict",
+            PublicState::Rejected => "rejected",
+        }
+    }
+
+    /// What a model is told of a proposal's state; after approval it does not matter to it who holds the proposal.
+    pub const fn of(state: State, mode: ProposalMode) -> Self {
+        match (mode, state) {
+            (ProposalMode::Shadow, _) => PublicState::ShadowProposalCreated,
+            (ProposalMode::Review, State::PendingReview) => PublicState::ReviewRequired,
+            (ProposalMode::Review, State::Approved | State::PendingWorker | State::InDoubt) => {
+                PublicState::Approved
+            }
+            (ProposalMode::Review, State::Applied) => PublicState::Applied,
+            (ProposalMode::Review, State::Conflict | State::Failed) => PublicState::Conflict,
+            (ProposalMode::Review, State::Rejected | State::Canceled | State::Expired) => {
+                PublicState::Rejected
+            }
+        }
+    }
+}
+
+/// A value as JSON: integers within ±(2^53−1) are numbers, every other number is exact text.
+pub fn value_to_json(value: &Value) -> Json {
+    let Some(text) = value.as_text() else {
+        return Json::Null;
+    };
+    match value.kind() {
+        ValueKind::Null => Json::Null,
+        ValueKind::Bool => Json::Bool(text == "true"),
+        ValueKind::Int => match text.parse::<i64>() {
+            Ok(number) if number.unsigned_abs() <= INTEGER_MAX => Json::from(number),
+            Ok(_) | Err(_) => Json::from(text),
+        },
+        ValueKind::Dec
+        | ValueKind::Float
+        | ValueKind::Text
+        | ValueKind::Bytes
+        | ValueKind::Ts
+        | ValueKind::Tstz
+        | ValueKind::Date
+        | ValueKind::Time
+        | ValueKind::Uuid
+        | ValueKind::Json => Json::from(text),
+    }
+}
+
+fn row_to_json(row: &[ColumnValue]) -> Json {
+    row.iter()
+        .map(|ColumnValue { column, value }| (column.clone(), value_to_json(value)))
+        .collect()
+}
+
+fn diff_to_json(diff: &[Change]) -> Json {
+    let change = |change: &Change| {
+        let before = change.before.as_ref().map_or(Json::Null, value_to_json);
+        serde_json::json!({"before": before, "proposed": value_to_json(&change.proposed)})
+    };
+    diff.iter()
+        .map(|entry| (entry.column.clone(), change(entry)))
+        .collect()
+}

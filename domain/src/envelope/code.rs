@@ -1,0 +1,104 @@
+//! The nine codes that a model can get, and the one mapping from all other codes to them.
+
+/// What went wrong, in the words that are safe to tell a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SafeCode {
+    /// No such row for this tenant; says nothing about other tenants' rows.
+    NotFoundInTenant,
+    /// Bad input, or a trusted binding that the operator has not set.
+    InvalidArgument,
+    /// Outside bounds, transitions or guards.
+    PolicyViolation,
+    /// No such tool.
+    CapabilityNotFound,
+    /// The row changed; read it again.
+    VersionConflict,
+    /// Something other than exactly one row was found.
+    MultiRowBlocked,
+    /// Proposals are disabled in this mode.
+    ApprovalRequired,
+    /// Database or ledger cannot be reached now.
+    TemporarilyUnavailable,
+    /// Anything else; details are in the operator's records only.
+    Internal,
+}
+
+impl SafeCode {
+    pub const ALL: [SafeCode; 9] = [
+        SafeCode::NotFoundInTenant,
+        SafeCode::InvalidArgument,
+        SafeCode::PolicyViolation,
+        SafeCode::CapabilityNotFound,
+        SafeCode::VersionConflict,
+        SafeCode::MultiRowBlocked,
+        SafeCode::ApprovalRequired,
+        SafeCode::TemporarilyUnavailable,
+        SafeCode::Internal,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            SafeCode::NotFoundInTenant => "NOT_FOUND_IN_TENANT",
+            SafeCode::InvalidArgument => "INVALID_ARGUMENT",
+            SafeCode::PolicyViolation => "POLICY_VIOLATION",
+            SafeCode::CapabilityNotFound => "CAPABILITY_NOT_FOUND",
+            SafeCode::VersionConflict => "VERSION_CONFLICT",
+            SafeCode::MultiRowBlocked => "MULTI_ROW_BLOCKED",
+            SafeCode::ApprovalRequired => "APPROVAL_REQUIRED",
+            SafeCode::TemporarilyUnavailable => "TEMPORARILY_UNAVAILABLE",
+            SafeCode::Internal => "INTERNAL",
+        }
+    }
+
+    /// True if the same call may succeed later without a change of its arguments.
+    pub const fn retryable(self) -> bool {
+        matches!(self, SafeCode::TemporarilyUnavailable)
+    }
+
+    /// The safe code for any code of this program; what is not listed is `INTERNAL`.
+    pub fn of(code: &str) -> Self {
+        if let Some(safe) = Self::ALL.into_iter().find(|safe| safe.as_str() == code) {
+            return safe;
+        }
+        if code.starts_with("ARGUMENT") {
+            return SafeCode::InvalidArgument;
+        }
+        if code.starts_with("PATCH_") {
+            return SafeCode::PolicyViolation;
+        }
+        match code {
+            "ROW_NOT_FOUND" => SafeCode::NotFoundInTenant,
+            "LOOKUP_ARG_MISSING"
+            | "MODEL_CANNOT_OVERRIDE_BINDING"
+            | "TRUSTED_BINDING_MISSING"
+            | "TRUSTED_CONTEXT_MISSING" => SafeCode::InvalidArgument,
+            "CONFLICT_GUARD_MISSING" | "OPEN_PROPOSALS_EXCEEDED" => SafeCode::PolicyViolation,
+            "MCP_TOOL_NOT_FOUND" => SafeCode::CapabilityNotFound,
+            "PROPOSALS_DISABLED" => SafeCode::ApprovalRequired,
+            "LOCAL_STORE_UNAVAILABLE"
+            | "SOURCE_CREDENTIAL_MISSING"
+            | "SOURCE_UNAVAILABLE"
+            | "SOURCE_TIMEOUT"
+            | "LEDGER_UNAVAILABLE"
+            | "EXECUTOR_UNAVAILABLE" => SafeCode::TemporarilyUnavailable,
+            _ => SafeCode::Internal,
+        }
+    }
+
+    /// The sentence for codes whose own text stays inside.
+    pub(super) const fn sentence(self) -> &'static str {
+        match self {
+            SafeCode::NotFoundInTenant => "No row with this key exists for the trusted tenant.",
+            SafeCode::InvalidArgument => "An argument is not acceptable.",
+            SafeCode::PolicyViolation => "The proposed change is outside what was reviewed.",
+            SafeCode::CapabilityNotFound => "No such tool exists.",
+            SafeCode::VersionConflict => "The row has changed; read it again.",
+            SafeCode::MultiRowBlocked => "The call is not about exactly one row.",
+            SafeCode::ApprovalRequired => "Proposals are disabled here.",
+            SafeCode::TemporarilyUnavailable => {
+                "The database or the ledger cannot be reached now; try again later."
+            }
+            SafeCode::Internal => "The call failed; the operator finds details under the correlation id.",
+        }
+    }
+}

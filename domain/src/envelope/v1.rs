@@ -1,0 +1,68 @@
+//! Format 1: the shapes of old clients.
+
+use serde_json::{Value as Json, json};
+
+use super::{Failure, ProposalResult, PublicState, ReadResult, SafeCode, diff_to_json, row_to_json, v2};
+
+pub(super) fn read(read: &ReadResult<'_>) -> Json {
+    let (kind, id) = read.object;
+    json!({
+        "status": "ok",
+        "action": read.capability,
+        "mode": read.mode.as_str(),
+        "business_object": {"type": kind, "id": id},
+        "data": row_to_json(read.row),
+        "trusted_context": {
+            "tenant_id": read.context.tenant,
+            "principal": read.context.principal,
+            "provenance": read.context.provenance.as_str(),
+        },
+        "evidence_bundle_id": read.evidence_id,
+        "evidence_resource": format!("synapsor://evidence/{}", read.evidence_id),
+        "source_database_changed": false,
+        "source_database_mutated": false,
+    })
+}
+
+pub(super) fn proposal(proposal: &ProposalResult<'_>) -> Json {
+    let (kind, id) = proposal.object;
+    let is_shadow = proposal.state == PublicState::ShadowProposalCreated;
+    json!({
+        "status": proposal.state.as_str(),
+        "action": proposal.capability,
+        "proposal_id": proposal.proposal_id,
+        "proposal_version": 1,
+        "proposal_hash": proposal.proposal_digest,
+        "target": {"type": kind, "id": id, "tenant_id": proposal.context.tenant},
+        "diff": diff_to_json(proposal.diff),
+        "evidence_bundle_id": proposal.evidence_id,
+        "evidence_resource": format!("synapsor://evidence/{}", proposal.evidence_id),
+        "proposal_resource": format!("synapsor://proposals/{}", proposal.proposal_id),
+        "replay_resource": format!("synapsor://replay/{}", proposal.proposal_id),
+        "approval_required": !is_shadow,
+        "writeback": {
+            "status": "not_applied",
+            "mode": if is_shadow { "read_only" } else { "trusted_worker_required" },
+            "executor": proposal.executor,
+        },
+        "source_database_changed": false,
+        "source_database_mutated": false,
+    })
+}
+
+/// The code is the internal one, except where it would tell too much.
+pub(super) fn failure(failure: &Failure<'_>) -> Json {
+    let safe = SafeCode::of(&failure.refusal.code);
+    let code = match safe {
+        SafeCode::Internal => "MCP_TOOL_FAILED",
+        SafeCode::TemporarilyUnavailable => safe.as_str(),
+        SafeCode::NotFoundInTenant
+        | SafeCode::InvalidArgument
+        | SafeCode::PolicyViolation
+        | SafeCode::CapabilityNotFound
+        | SafeCode::VersionConflict
+        | SafeCode::MultiRowBlocked
+        | SafeCode::ApprovalRequired => &failure.refusal.code,
+    };
+    json!({"ok": false, "code": code, "error": v2::safe_message(safe, failure)})
+}

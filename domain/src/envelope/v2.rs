@@ -1,0 +1,120 @@
+//! Format 2: one shape for all results, every key always there.
+
+use serde_json::{Value as Json, json};
+
+use super::{Failure, ProposalResult, PublicState, ReadResult, SafeCode, diff_to_json, row_to_json};
+use crate::context::TrustedContext;
+
+const EVIDENCE_NOTE: &str = "An audit handle for people; not business data.";
+
+pub(super) fn read(read: &ReadResult<'_>) -> Json {
+    let (kind, id) = read.object;
+    json!({
+        "ok": true,
+        "summary": format!("Read {kind} {id} with {}; the source database is unchanged.", read.capability),
+        "action": read.capability,
+        "kind": "read",
+        "data": row_to_json(read.row),
+        "proposal": null,
+        "error": null,
+        "evidence": {"bundle_id": read.evidence_id, "note": EVIDENCE_NOTE},
+        "source_database_changed": false,
+        "_meta": meta(read.capability, Some(read.context)),
+    })
+}
+
+pub(super) fn proposal(proposal: &ProposalResult<'_>) -> Json {
+    let (kind, id) = proposal.object;
+    let is_shadow = proposal.state == PublicState::ShadowProposalCreated;
+    json!({
+        "ok": true,
+        "summary": format!(
+            "Proposal {} about {kind} {id} is filed; the source database is unchanged.",
+            proposal.proposal_id
+        ),
+        "action": proposal.capability,
+        "kind": "proposal",
+        "data": null,
+        "proposal": {
+            "id": proposal.proposal_id,
+            "state": proposal.state.as_str(),
+            "target": format!("{kind}:{id}"),
+            "diff": diff_to_json(proposal.diff),
+            "approval_required": !is_shadow,
+            "writeback": {
+                "mode": if proposal.is_direct { "direct_update" } else { "app_handler" },
+                "applied": false,
+            },
+            "next": next(proposal.state),
+        },
+        "error": null,
+        "evidence": {"bundle_id": proposal.evidence_id, "note": EVIDENCE_NOTE},
+        "source_database_changed": false,
+        "_meta": meta(proposal.capability, Some(proposal.context)),
+    })
+}
+
+const fn next(state: PublicState) -> &'static str {
+    match state {
+        PublicState::ReviewRequired => {
+            "A person has to review and approve this outside of this conversation."
+        }
+        PublicState::ShadowProposalCreated => "Recorded for comparison only; it will never be applied.",
+        PublicState::Approved => "A person has approved this; it is applied outside of this conversation.",
+        PublicState::Applied => "Nothing; it has been applied.",
+        PublicState::Conflict => "Read the row again and propose anew; it changed in between.",
+        PublicState::Rejected => "Nothing; a person has rejected it.",
+    }
+}
+
+pub(super) fn failure(failure: &Failure<'_>) -> Json {
+    let code = SafeCode::of(&failure.refusal.code);
+    let message = safe_message(code, failure);
+    let mut meta = meta(failure.capability, failure.context);
+    meta["correlation_id"] = failure.correlation_id.into();
+    json!({
+        "ok": false,
+        "summary": message,
+        "action": failure.capability,
+        "kind": failure.kind,
+        "data": null,
+        "proposal": null,
+        "error": {"code": code.as_str(), "message": message, "retryable": code.retryable()},
+        "evidence": null,
+        "source_database_changed": false,
+        "_meta": meta,
+    })
+}
+
+/// The refusal's own text where the caller can act on it; a fixed sentence where it could tell too much.
+pub(super) fn safe_message<'a>(code: SafeCode, failure: &Failure<'a>) -> &'a str {
+    let own = failure.refusal.public.as_str();
+    match code {
+        SafeCode::InvalidArgument
+        | SafeCode::PolicyViolation
+        | SafeCode::ApprovalRequired
+        | SafeCode::VersionConflict => {
+            if own.is_empty() {
+                code.sentence()
+            } else {
+                own
+            }
+        }
+        SafeCode::NotFoundInTenant
+        | SafeCode::CapabilityNotFound
+        | SafeCode::MultiRowBlocked
+        | SafeCode::TemporarilyUnavailable
+        | SafeCode::Internal => code.sentence(),
+    }
+}
+
+fn meta(capability: &str, context: Option<&TrustedContext>) -> Json {
+    let mut meta = serde_json::Map::new();
+    if let Some(context) = context {
+        meta.insert("tenant_id".to_owned(), context.tenant.clone().into());
+        meta.insert("principal".to_owned(), context.principal.clone().into());
+        meta.insert("provenance".to_owned(), context.provenance.as_str().into());
+    }
+    meta.insert("canonical_capability".to_owned(), capability.into());
+    Json::Object(meta)
+}

@@ -1,0 +1,30 @@
+//! From checked arguments to the new values of the patched columns.
+
+use crate::contract::{Binding, ProposalSpec};
+use crate::refusal::Refusal;
+use crate::tool::CheckedArguments;
+use crate::value::{ColumnValue, Value};
+
+/// The new value of every patched column, in the order of the contract. An optional argument that was not
+/// given makes its column null.
+///
+/// # Errors
+/// `PATCH_REQUIRED` if nothing would be changed.
+pub fn build_patch(spec: &ProposalSpec, arguments: &CheckedArguments) -> Result<Vec<ColumnValue>, Refusal> {
+    let value = |binding: &Binding| match binding {
+        Binding::Fixed(scalar) => scalar.to_value(),
+        Binding::Arg(name) => arguments.get(name).cloned().unwrap_or_else(Value::null),
+    };
+    let set: Vec<_> = spec
+        .patch
+        .iter()
+        .map(|(column, binding)| ColumnValue::new(column.clone(), value(binding)))
+        .collect();
+    if set.is_empty() {
+        return Err(Refusal::new(
+            "PATCH_REQUIRED",
+            "The capability changes no column.",
+        ));
+    }
+    Ok(set)
+}

@@ -1,0 +1,176 @@
+//! Arguments of one call, checked against the capability. Everything that is not declared is refused.
+
+use crate::contract::{Arg, Capability, Misfit, Scalar, is_trust_scope_name};
+use crate::json::{self, Node};
+use crate::limits::{ARGUMENTS_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::refusal::Refusal;
+use crate::value::Value;
+
+/// Nesting that is read at all; only scalars are accepted, but a precise refusal wants to see more.
+const DEPTH_MAX: usize = 8;
+/// Characters of a model's own words that a message repeats.
+const ECHO_CHARS_MAX: usize = 64;
+
+/// Arguments that fit their capability; only [`check_arguments`] makes them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckedArguments {
+    /// In the order of the contract.
+    values: Vec<(String, Value)>,
+    lookup: Value,
+}
+
+impl CheckedArguments {
+    /// The value of an argument; `None` if it is optional and was not given.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.values
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value)
+    }
+
+    /// The value that is compared with the primary key.
+    pub const fn lookup(&self) -> &Value {
+        &self.lookup
+    }
+
+    /// The given arguments in the order of the contract.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.values.iter().map(|(name, value)| (name.as_str(), value))
+    }
+}
+
+/// Checks the JSON object of arguments that a model sent.
+///
+/// # Errors
+/// `MODEL_CANNOT_OVERRIDE_BINDING` for names that only the trusted context may bind, before anything else;
+/// `ARGUMENTS_TOO_LARGE`, `ARGUMENTS_NOT_JSON`, `ARGUMENT_UNKNOWN`, `ARGUMENT_REQUIRED`,
+/// `ARGUMENT_TYPE_INVALID`, `ARGUMENT_TOO_LONG`, `ARGUMENT_BELOW_MINIMUM`, `ARGUMENT_ABOVE_MAXIMUM`,
+/// `ARGUMENT_NOT_ALLOWED`, `LOOKUP_ARG_MISSING`. Messages name the argument and the bound.
+pub fn check_arguments(capability: &Capability, arguments_json: &[u8]) -> Result<CheckedArguments, Refusal> {
+    let entries = read(arguments_json)?;
+    if let Some((name, _)) = entries.iter().find(|(name, _)| is_trust_scope_name(name)) {
+        let message = format!(
+            "Argument {} is bound by the trusted context and cannot be given; leave it out.",
+            echo(name)
+        );
+        return Err(Refusal::new("MODEL_CANNOT_OVERRIDE_BINDING", message));
+    }
+    if let Some((name, _)) = entries.iter().find(|(name, _)| capability.arg(name).is_none()) {
+        let known: Vec<&str> = capability.args.iter().map(|arg| arg.name.as_str()).collect();
+        let message = format!(
+            "Argument {} does not exist; known are: {}.",
+            echo(name),
+            known.join(", ")
+        );
+        return Err(Refusal::new("ARGUMENT_UNKNOWN", message));
+    }
+    let mut values = Vec::with_capacity(entries.len());
+    for arg in &capability.args {
+        let given = entries
+            .iter()
+            .find(|(name, _)| *name == arg.name)
+            .map(|(_, node)| node);
+        match given {
+            Some(node) => values.push((arg.name.clone(), fit(arg, node)?)),
+            None if arg.is_required => {
+                let message = format!(
+                    "Argument `{}` is required: a {}.",
+                    arg.name,
+                    arg.arg_type.as_str()
+                );
+                return Err(Refusal::new("ARGUMENT_REQUIRED", message));
+            }
+            None => {}
+        }
+    }
+    let lookup = values
+        .iter()
+        .find(|(name, _)| *name == capability.lookup_arg)
+        .map(|(_, value)| value.clone());
+    let Some(lookup) = lookup else {
+        let message = format!(
+            "Argument `{}` is required: it finds the row.",
+            capability.lookup_arg
+        );
+        return Err(Refusal::new("LOOKUP_ARG_MISSING", message));
+    };
+    Ok(CheckedArguments { values, lookup })
+}
+
+fn read(arguments_json: &[u8]) -> Result<Vec<(String, Node)>, Refusal> {
+    if arguments_json.len() > ARGUMENTS_BYTES_MAX {
+        let message = format!("The arguments have more than {ARGUMENTS_BYTES_MAX} bytes; send less.");
+        return Err(Refusal::new("ARGUMENTS_TOO_LARGE", message));
+    }
+    match json::read(arguments_json, DEPTH_MAX) {
+        Ok(Node::Map(entries)) => Ok(entries),
+        Ok(other) => {
+            let message = format!("Arguments must be a JSON object, not {}.", other.type_name());
+            Err(Refusal::new("ARGUMENTS_NOT_JSON", message))
+        }
+        Err(error) => {
+            let message = format!(
+                "Arguments must be a JSON object in which each name stands once ({}).",
+                { error.reason.chars().take(2 * ECHO_CHARS_MAX).collect::<String>() }
+            );
+            Err(Refusal::new("ARGUMENTS_NOT_JSON", message))
+        }
+    }
+}
+
+fn fit(arg: &Arg, node: &Node) -> Result<Value, Refusal> {
+    let name = &arg.name;
+    let wanted = arg.arg_type.as_str();
+    let (code, reason) = match arg.fit(node) {
+        Ok(Scalar::Text(text)) if text.contains('\0') => (
+            "ARGUMENT_TYPE_INVALID",
+            "may not contain the character U+0000".to_owned(),
+        ),
+        Ok(Scalar::Text(text)) if text.len() > VALUE_BYTES_MAX => (
+            "ARGUMENT_TOO_LONG",
+            format!("may have at most {VALUE_BYTES_MAX} bytes"),
+        ),
+        Ok(scalar) => return Ok(scalar.to_value()),
+        Err(Misfit::Type) => (
+            "ARGUMENT_TYPE_INVALID",
+            format!("must be a {wanted}, not {}", node.type_name()),
+        ),
+        Err(Misfit::Number(error)) => ("ARGUMENT_TYPE_INVALID", format!("is not usable: {error}")),
+        Err(Misfit::TooLong(limit)) => (
+            "ARGUMENT_TOO_LONG",
+            format!("may have at most {limit} characters"),
+        ),
+        Err(Misfit::Below(minimum)) => ("ARGUMENT_BELOW_MINIMUM", format!("must be at least {minimum}")),
+        Err(Misfit::Above(maximum)) => ("ARGUMENT_ABOVE_MAXIMUM", format!("must be at most {maximum}")),
+        Err(Misfit::NotAllowed) => (
+            "ARGUMENT_NOT_ALLOWED",
+            format!("must be one of {}", list_allowed(arg)),
+        ),
+    };
+    Err(Refusal::new(code, format!("Argument `{name}` {reason}.")))
+}
+
+fn list_allowed(arg: &Arg) -> String {
+    const LISTED_MAX: usize = 20;
+    let allowed = arg.allowed.as_deref().unwrap_or_default();
+    let mut words: Vec<String> = allowed
+        .iter()
+        .take(LISTED_MAX)
+        .map(|scalar| {
+            scalar
+                .to_value()
+                .as_text()
+                .map_or_else(|| "null".to_owned(), |text| format!("`{text}`"))
+        })
+        .collect();
+    if allowed.len() > LISTED_MAX {
+        words.push("…".to_owned());
+    }
+    words.join(", ")
+}
+
+/// A name that the model made up, shortened and escaped.
+fn echo(name: &str) -> String {
+    let short: String = name.chars().take(ECHO_CHARS_MAX).collect();
+    format!("{short:?}")
+}

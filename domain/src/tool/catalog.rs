@@ -1,0 +1,121 @@
+//! The catalog: one tool per capability, in the order of the contract, and a digest over what a model sees.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+
+use super::input_schema::input_schema;
+use super::output_schema::output_schema;
+use crate::canonical;
+use crate::contract::{Capability, CapabilityKind, Contract, Mode};
+use crate::digest::Digest;
+use crate::limits::FILE_BYTES_MAX;
+use crate::signing::Kind;
+
+/// Schemas repeat what the contract says in more words, but never by this factor.
+const CATALOG_BYTES_MAX: usize = 64 * FILE_BYTES_MAX;
+
+/// What a client may assume of a tool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Annotations {
+    pub read_only_hint: bool,
+    pub destructive_hint: bool,
+    pub idempotent_hint: bool,
+    pub open_world_hint: bool,
+}
+
+/// One tool as the Model Context Protocol lists it, under its canonical name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Tool {
+    pub name: String,
+    pub title: String,
+    pub description: String,
+    pub input_schema: Json,
+    /// The envelope of format 2; a server that answers in format 1 leaves it out.
+    pub output_schema: Json,
+    pub annotations: Annotations,
+    #[serde(rename = "_meta")]
+    pub meta: Json,
+}
+
+/// All tools that a model sees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Catalog {
+    pub tools: Vec<Tool>,
+}
+
+impl Catalog {
+    /// Proposals are left out in mode `read_only`, or if `read_only` says so.
+    pub fn from_contract(contract: &Contract, read_only: bool) -> Self {
+        let hides_proposals = read_only || contract.mode() == Mode::ReadOnly;
+        let is_listed =
+            |capability: &&Capability| !hides_proposals || capability.kind == CapabilityKind::Read;
+        Self {
+            tools: contract
+                .capabilities()
+                .iter()
+                .filter(is_listed)
+                .map(Tool::of)
+                .collect(),
+        }
+    }
+
+    pub fn tool(&self, name: &str) -> Option<&Tool> {
+        self.tools.iter().find(|tool| tool.name == name)
+    }
+
+    /// A digest over every byte of the catalog.
+    pub fn digest(&self) -> Digest {
+        // Schemas may hold numbers that canonical JSON does not have, so each tool goes in as its text.
+        let texts: Vec<String> = self.tools.iter().map(|tool| json!(tool).to_string()).collect();
+        let bytes = canonical::encode_within(&texts, CATALOG_BYTES_MAX).expect("a list of bounded texts");
+        Digest::of(Kind::Catalog, &bytes)
+    }
+}
+
+impl Tool {
+    /// The tool of one capability.
+    pub fn of(capability: &Capability) -> Self {
+        let is_read = capability.kind == CapabilityKind::Read;
+        Self {
+            name: capability.name.clone(),
+            title: capability.name.clone(),
+            description: description(capability),
+            input_schema: input_schema(capability),
+            output_schema: output_schema(capability),
+            // An identical call finds the same open proposal, so proposals repeat without effect as well.
+            annotations: Annotations {
+                read_only_hint: is_read,
+                destructive_hint: false,
+                idempotent_hint: true,
+                open_world_hint: false,
+            },
+            meta: json!({
+                "synapsor.kind": capability.kind.as_str(),
+                "synapsor.source": capability.source,
+                "synapsor.canonical_tool_name": capability.name,
+                "synapsor.exposed_tool_name": capability.name,
+                "synapsor.tool_name_style": "canonical",
+                "synapsor.raw_sql_exposed": false,
+                "synapsor.approval_tool": false,
+            }),
+        }
+    }
+}
+
+fn description(capability: &Capability) -> String {
+    let generic = match capability.kind {
+        CapabilityKind::Read => {
+            "Reviewed read of one row in the trusted tenant; what was read is kept as evidence."
+        }
+        CapabilityKind::Proposal(_) => {
+            "Files a proposal with evidence for a person to review. The source database is not changed by this call."
+        }
+    };
+    let mut lines = vec![capability.description.as_deref().unwrap_or(generic)];
+    lines.extend(capability.returns_hint.as_deref());
+    lines.push("Evidence handles are audit handles for people; do not treat them as business data.");
+    lines.join("\n")
+}

@@ -1,0 +1,141 @@
+//! The JSON Schema of results: the envelope of format 2, narrowed to one capability's columns.
+
+use serde_json::{Map, Value as Json, json};
+
+use super::input_schema::DIALECT;
+use crate::contract::{Capability, CapabilityKind};
+use crate::envelope::SafeCode;
+
+/// The envelope of any capability, as it is published.
+pub fn envelope_schema() -> Json {
+    let any_columns = json!({"type": "object", "additionalProperties": column()});
+    let any_diff = json!({"type": "object", "additionalProperties": change()});
+    let mut schema = envelope(
+        &json!({"type": "string"}),
+        &data(&any_columns),
+        &proposal(&any_diff),
+    );
+    if let Json::Object(schema) = &mut schema {
+        schema.insert("$id".to_owned(), "urn:synapsor:schema:envelope:v2".into());
+        schema.insert("title".to_owned(), "Result envelope, format 2".into());
+    }
+    schema
+}
+
+/// The envelope as this capability fills it.
+pub(super) fn output_schema(capability: &Capability) -> Json {
+    let action = json!({"const": capability.name});
+    let absent = json!({"type": "null"});
+    match &capability.kind {
+        CapabilityKind::Read => {
+            let columns = exact_object(
+                capability
+                    .visible_columns
+                    .iter()
+                    .map(|name| (name.clone(), column())),
+            );
+            envelope(&action, &data(&columns), &absent)
+        }
+        CapabilityKind::Proposal(spec) => {
+            let diff = exact_object(spec.patch.iter().map(|(name, _)| (name.clone(), change())));
+            envelope(&action, &absent, &proposal(&diff))
+        }
+    }
+}
+
+/// A column's value: null, boolean, an integer within ±(2^53−1), or exact text.
+fn column() -> Json {
+    json!({"type": ["string", "integer", "boolean", "null"]})
+}
+
+fn change() -> Json {
+    exact_object([("before".to_owned(), column()), ("proposed".to_owned(), column())])
+}
+
+fn data(columns: &Json) -> Json {
+    json!({"anyOf": [columns, {"type": "null"}]})
+}
+
+fn proposal(diff: &Json) -> Json {
+    let states = crate::envelope::PublicState::ALL.map(|state| state.as_str());
+    let object = exact_object(
+        [
+            ("id", json!({"type": "string"})),
+            ("state", json!({"enum": states})),
+            ("target", json!({"type": "string"})),
+            ("diff", diff.clone()),
+            ("approval_required", json!({"type": "boolean"})),
+            (
+                "writeback",
+                exact_object([
+                    (
+                        "mode".to_owned(),
+                        json!({"enum": ["direct_update", "app_handler"]}),
+                    ),
+                    ("applied".to_owned(), json!({"const": false})),
+                ]),
+            ),
+            ("next", json!({"type": "string"})),
+        ]
+        .map(|(name, schema)| (name.to_owned(), schema)),
+    );
+    json!({"anyOf": [object, {"type": "null"}]})
+}
+
+fn envelope(action: &Json, data: &Json, proposal: &Json) -> Json {
+    let codes = SafeCode::ALL.map(SafeCode::as_str);
+    let error = exact_object([
+        ("code".to_owned(), json!({"enum": codes})),
+        ("message".to_owned(), json!({"type": "string"})),
+        ("retryable".to_owned(), json!({"type": "boolean"})),
+    ]);
+    let evidence = exact_object([
+        ("bundle_id".to_owned(), json!({"type": "string"})),
+        ("note".to_owned(), json!({"type": "string"})),
+    ]);
+    let mut schema = exact_object(
+        [
+            ("ok", json!({"type": "boolean"})),
+            ("summary", json!({"type": "string"})),
+            ("action", action.clone()),
+            ("kind", json!({"enum": ["read", "proposal", null]})),
+            ("data", data.clone()),
+            ("proposal", proposal.clone()),
+            ("error", json!({"anyOf": [error, {"type": "null"}]})),
+            ("evidence", json!({"anyOf": [evidence, {"type": "null"}]})),
+            ("source_database_changed", json!({"const": false})),
+            ("_meta", meta()),
+        ]
+        .map(|(name, schema)| (name.to_owned(), schema)),
+    );
+    if let Json::Object(schema) = &mut schema {
+        schema.shift_insert(0, "$schema".to_owned(), DIALECT.into());
+    }
+    schema
+}
+
+fn meta() -> Json {
+    json!({
+        "type": "object",
+        "properties": {
+            "tenant_id": {"type": "string"},
+            "principal": {"type": "string"},
+            "provenance": {"type": "string"},
+            "canonical_capability": {"type": "string"},
+            "correlation_id": {"type": "string"},
+        },
+        "required": ["canonical_capability"],
+    })
+}
+
+/// An object with all these members and no others.
+fn exact_object(members: impl IntoIterator<Item = (String, Json)>) -> Json {
+    let properties: Map<String, Json> = members.into_iter().collect();
+    let required: Vec<String> = properties.keys().cloned().collect();
+    json!({
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": false,
+    })
+}
