@@ -13,8 +13,11 @@ use crate::run::Failure;
 /// When the kernel refuses; a process that cannot protect its secrets must not read them.
 pub fn process() -> Result<(), Failure> {
     close_to_siblings().map_err(|errno| {
-        Failure::new("HARDENING_REFUSED", format!("the kernel refuses to protect this process: {errno}"))
-            .with_fix("allow prctl and setrlimit in the sandbox or seccomp profile of this process")
+        Failure::new(
+            "HARDENING_REFUSED",
+            format!("the kernel refuses to protect this process: {errno}"),
+        )
+        .with_fix("allow prctl and setrlimit in the sandbox or seccomp profile of this process")
     })?;
     // A second call in one process finds the provider installed already, which is just as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -29,7 +32,10 @@ fn close_to_siblings() -> rustix::io::Result<()> {
         set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
         rustix::thread::set_no_new_privs(true)?;
     }
-    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    let none = rustix::process::Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
     rustix::process::setrlimit(rustix::process::Resource::Core, none)
 }
 
@@ -37,7 +43,12 @@ fn close_to_siblings() -> rustix::io::Result<()> {
 fn report_panic(info: &std::panic::PanicHookInfo<'_>) {
     let mut stderr = std::io::stderr().lock();
     let _ = match info.location() {
-        Some(place) => writeln!(stderr, "error[PANIC]: internal error at {}:{}", place.file(), place.line()),
+        Some(place) => writeln!(
+            stderr,
+            "error[PANIC]: internal error at {}:{}",
+            place.file(),
+            place.line()
+        ),
         None => writeln!(stderr, "error[PANIC]: internal error"),
     };
 }
@@ -54,7 +65,10 @@ mod tests {
             rustix::process::dumpable_behavior().unwrap(),
             rustix::process::DumpableBehavior::NotDumpable
         );
-        assert_eq!(rustix::process::getrlimit(rustix::process::Resource::Core).maximum, Some(0));
+        assert_eq!(
+            rustix::process::getrlimit(rustix::process::Resource::Core).maximum,
+            Some(0)
+        );
         // The flag belongs to a thread and to the threads that it starts afterwards.
         assert!(rustix::thread::no_new_privs().unwrap());
         let _ = std::panic::take_hook();

@@ -29,7 +29,13 @@ pub enum Role {
 
 impl Role {
     /// All roles.
-    pub const ALL: [Self; 5] = [Self::Gateway, Self::Reader, Self::Writer, Self::Ledger, Self::Operator];
+    pub const ALL: [Self; 5] = [
+        Self::Gateway,
+        Self::Reader,
+        Self::Writer,
+        Self::Ledger,
+        Self::Operator,
+    ];
 
     /// The word used in certificates and on command lines.
     pub fn as_str(self) -> &'static str {
@@ -71,7 +77,10 @@ impl FromStr for Role {
     type Err = IdentityError;
 
     fn from_str(text: &str) -> Result<Self, IdentityError> {
-        Self::ALL.into_iter().find(|role| role.as_str() == text).ok_or(IdentityError::UnknownRole)
+        Self::ALL
+            .into_iter()
+            .find(|role| role.as_str() == text)
+            .ok_or(IdentityError::UnknownRole)
     }
 }
 
@@ -105,7 +114,9 @@ pub enum IdentityError {
     #[error("a deployment id is 1 to 63 of a-z, 0-9, '.', '_', '-' and starts with a letter or a digit")]
     BadDeployment,
     /// The instance is not 1 to 63 of `A-Z a-z 0-9 . _ -`, starting with a letter or digit.
-    #[error("an instance name is 1 to 63 of A-Z, a-z, 0-9, '.', '_', '-' and starts with a letter or a digit")]
+    #[error(
+        "an instance name is 1 to 63 of A-Z, a-z, 0-9, '.', '_', '-' and starts with a letter or a digit"
+    )]
     BadInstance,
 }
 
@@ -137,7 +148,11 @@ impl PeerIdentity {
         if !instance.is_none_or(is_name) {
             return Err(IdentityError::BadInstance);
         }
-        Ok(Self { deployment: deployment.to_owned(), role, instance: instance.map(str::to_owned) })
+        Ok(Self {
+            deployment: deployment.to_owned(),
+            role,
+            instance: instance.map(str::to_owned),
+        })
     }
 
     /// The identity in a certificate's DER bytes: exactly one URI name, of our form.
@@ -184,13 +199,19 @@ fn only_uri<'a>(certificate: &'a X509Certificate<'_>) -> Result<&'a str, Identit
         _ => None,
     });
     let uri = uris.next().ok_or(IdentityError::NoUri)?;
-    if uris.next().is_some() { Err(IdentityError::SeveralUris) } else { Ok(uri) }
+    if uris.next().is_some() {
+        Err(IdentityError::SeveralUris)
+    } else {
+        Ok(uri)
+    }
 }
 
 fn is_name(text: &str) -> bool {
     text.len() <= NAME_BYTES_MAX
         && text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
 impl FromStr for PeerIdentity {
@@ -228,7 +249,10 @@ mod tests {
             let identity = PeerIdentity::new("d-1", role, role.has_instance().then_some("a.B_c-1")).unwrap();
             assert_eq!(identity.uri().parse::<PeerIdentity>(), Ok(identity));
         }
-        assert_eq!(PeerIdentity::new("d", Role::Ledger, None).unwrap().uri(), "spiffe://d/ledger");
+        assert_eq!(
+            PeerIdentity::new("d", Role::Ledger, None).unwrap().uri(),
+            "spiffe://d/ledger"
+        );
     }
 
     #[test]
@@ -258,6 +282,9 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_certificate_state_no_identity() {
-        assert_eq!(PeerIdentity::from_certificate(b"junk"), Err(IdentityError::NotACertificate));
+        assert_eq!(
+            PeerIdentity::from_certificate(b"junk"),
+            Err(IdentityError::NotACertificate)
+        );
     }
 }

@@ -30,7 +30,10 @@ impl TraceParent {
 
     /// Puts it into the metadata of a call that goes out.
     pub fn inject(&self, metadata: &mut MetadataMap) {
-        let value = self.to_string().parse().expect("hex digits and dashes are valid metadata");
+        let value = self
+            .to_string()
+            .parse()
+            .expect("hex digits and dashes are valid metadata");
         metadata.insert(TRACEPARENT, value);
     }
 
@@ -38,7 +41,11 @@ impl TraceParent {
     pub fn extract(metadata: &MetadataMap) -> Option<Self> {
         let mut values = metadata.get_all(TRACEPARENT).iter();
         let value = values.next()?;
-        if values.next().is_some() { None } else { value.to_str().ok()?.parse().ok() }
+        if values.next().is_some() {
+            None
+        } else {
+            value.to_str().ok()?.parse().ok()
+        }
     }
 }
 
@@ -47,7 +54,9 @@ impl FromStr for TraceParent {
 
     fn from_str(text: &str) -> Result<Self, NotATraceParent> {
         let parts: Vec<&str> = text.split('-').collect();
-        let [version, trace_id, parent_id, flags] = parts[..] else { return Err(NotATraceParent) };
+        let [version, trace_id, parent_id, flags] = parts[..] else {
+            return Err(NotATraceParent);
+        };
         let well_formed = version == "00"
             && is_hex(trace_id, 32)
             && is_hex(parent_id, 16)
@@ -57,12 +66,19 @@ impl FromStr for TraceParent {
         if !well_formed {
             return Err(NotATraceParent);
         }
-        Ok(Self { trace_id: trace_id.into(), parent_id: parent_id.into(), flags: flags.into() })
+        Ok(Self {
+            trace_id: trace_id.into(),
+            parent_id: parent_id.into(),
+            flags: flags.into(),
+        })
     }
 }
 
 fn is_hex(text: &str, digits: usize) -> bool {
-    text.len() == digits && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    text.len() == digits
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 impl fmt::Display for TraceParent {

@@ -43,7 +43,10 @@ mod tests {
         for digits in [0, 1, 19, 20, 32] {
             let id = hex_id(digits);
             assert_eq!(id.len(), digits);
-            assert!(id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)));
+            assert!(
+                id.bytes()
+                    .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+            );
         }
     }
 

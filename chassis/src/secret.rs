@@ -86,7 +86,9 @@ impl Secret {
     /// # Errors
     /// When it is missing, given twice, unreadable, too large, open to other users, empty or not text.
     pub fn read(env: &Environment, name: &str) -> Result<Self, SecretError> {
-        Self::read_optional(env, name)?.ok_or_else(|| SecretError::Missing { name: name.to_owned() })
+        Self::read_optional(env, name)?.ok_or_else(|| SecretError::Missing {
+            name: name.to_owned(),
+        })
     }
 
     /// Like [`Secret::read`]; neither variable set gives `None`.
@@ -101,7 +103,9 @@ impl Secret {
             (None, Some(path)) => Self::from_file(name, Path::new(&path)).map(Some),
             (Some(text), Some(_)) => {
                 drop(Zeroizing::new(text));
-                Err(SecretError::Ambiguous { name: name.to_owned() })
+                Err(SecretError::Ambiguous {
+                    name: name.to_owned(),
+                })
             }
         }
     }
@@ -112,14 +116,25 @@ impl Secret {
     /// When the file is unreadable, too large, open to other users, empty or not text.
     pub fn from_file(name: &str, path: &Path) -> Result<Self, SecretError> {
         let bytes = files::read_private(path, SECRET_BYTES_MAX).map_err(|error| match error {
-            FileError::NotPrivate { path, mode } => SecretError::FileOpen { name: name.to_owned(), path, mode },
-            source => SecretError::FileUnreadable { name: name.to_owned(), source },
+            FileError::NotPrivate { path, mode } => SecretError::FileOpen {
+                name: name.to_owned(),
+                path,
+                mode,
+            },
+            source => SecretError::FileUnreadable {
+                name: name.to_owned(),
+                source,
+            },
         })?;
-        let text = std::str::from_utf8(&bytes).map_err(|_| SecretError::NotText { name: name.to_owned() })?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| SecretError::NotText {
+            name: name.to_owned(),
+        })?;
         let text = text.strip_suffix('\n').unwrap_or(text);
         let text = text.strip_suffix('\r').unwrap_or(text);
         if text.is_empty() {
-            return Err(SecretError::NotText { name: name.to_owned() });
+            return Err(SecretError::NotText {
+                name: name.to_owned(),
+            });
         }
         Ok(Self::new(text))
     }
@@ -148,14 +163,19 @@ mod tests {
     }
 
     fn code(pairs: &[(&str, &str)]) -> &'static str {
-        Secret::read(&Environment::fixed(pairs.iter().copied()), "KEY").unwrap_err().code()
+        Secret::read(&Environment::fixed(pairs.iter().copied()), "KEY")
+            .unwrap_err()
+            .code()
     }
 
     #[test]
     fn secret_comes_from_the_variable_or_from_the_named_file() {
         let (_dir, path) = file(b"from file\r\n", 0o600);
         let read = |pairs: [(&str, &str); 1]| {
-            Secret::read(&Environment::fixed(pairs), "KEY").unwrap().expose().to_owned()
+            Secret::read(&Environment::fixed(pairs), "KEY")
+                .unwrap()
+                .expose()
+                .to_owned()
         };
         assert_eq!(read([("KEY", "from env")]), "from env");
         assert_eq!(read([("KEY_FILE", &path)]), "from file");
@@ -164,7 +184,10 @@ mod tests {
     #[test]
     fn missing_double_open_large_and_binary_secrets_are_refused() {
         assert_eq!(code(&[]), "SECRET_MISSING");
-        assert_eq!(code(&[("KEY", "a"), ("KEY_FILE", "/nowhere")]), "SECRET_AMBIGUOUS");
+        assert_eq!(
+            code(&[("KEY", "a"), ("KEY_FILE", "/nowhere")]),
+            "SECRET_AMBIGUOUS"
+        );
         assert_eq!(code(&[("KEY_FILE", "/nowhere/at/all")]), "SECRET_FILE_UNREADABLE");
         let (_a, open) = file(b"x", 0o640);
         assert_eq!(code(&[("KEY_FILE", &open)]), "SECRET_FILE_OPEN");
@@ -180,7 +203,10 @@ mod tests {
     fn open_secret_file_names_the_fix() {
         let (_dir, path) = file(b"x", 0o644);
         let error = Secret::from_file("KEY", Path::new(&path)).unwrap_err();
-        assert_eq!(Failure::from(error).fix(), Some(format!("chmod 600 {path}").as_str()));
+        assert_eq!(
+            Failure::from(error).fix(),
+            Some(format!("chmod 600 {path}").as_str())
+        );
     }
 
     #[test]

@@ -67,7 +67,9 @@ impl Environment {
 
     /// A fixed set of variables.
     pub fn fixed<K: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (K, V)>) -> Self {
-        Self(Variables::Fixed(pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect()))
+        Self(Variables::Fixed(
+            pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect(),
+        ))
     }
 
     /// The value of `name`; an empty value counts as absent.
@@ -79,9 +81,9 @@ impl Environment {
             Variables::Fixed(pairs) => pairs.get(name).cloned(),
             Variables::Process => match std::env::var_os(name) {
                 None => None,
-                Some(value) => Some(
-                    value.into_string().map_err(|_| SettingError::NotUtf8 { name: name.to_owned() })?,
-                ),
+                Some(value) => Some(value.into_string().map_err(|_| SettingError::NotUtf8 {
+                    name: name.to_owned(),
+                })?),
             },
         };
         Ok(value.filter(|v| !v.is_empty()))
@@ -92,11 +94,15 @@ impl Environment {
     /// # Errors
     /// When the value is present and does not parse. The value itself is not part of the error.
     pub fn parse<T: FromStr<Err: fmt::Display>>(&self, name: &str) -> Result<Option<T>, SettingError> {
-        let Some(text) = self.get(name)? else { return Ok(None) };
-        text.parse().map(Some).map_err(|why: T::Err| SettingError::Invalid {
-            name: name.to_owned(),
-            why: why.to_string(),
-        })
+        let Some(text) = self.get(name)? else {
+            return Ok(None);
+        };
+        text.parse()
+            .map(Some)
+            .map_err(|why: T::Err| SettingError::Invalid {
+                name: name.to_owned(),
+                why: why.to_string(),
+            })
     }
 
     /// `flag`, else the variable `name`, else `default`.
@@ -126,7 +132,9 @@ impl Environment {
     ) -> Result<T, SettingError> {
         match flag {
             Some(value) => Ok(value),
-            None => self.parse(name)?.ok_or_else(|| SettingError::Missing { name: name.to_owned() }),
+            None => self.parse(name)?.ok_or_else(|| SettingError::Missing {
+                name: name.to_owned(),
+            }),
         }
     }
 
@@ -135,8 +143,9 @@ impl Environment {
         match &self.0 {
             Variables::Fixed(pairs) => pairs.keys().cloned().collect(),
             Variables::Process => {
-                let mut names: Vec<String> =
-                    std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned()).collect();
+                let mut names: Vec<String> = std::env::vars_os()
+                    .map(|(name, _)| name.to_string_lossy().into_owned())
+                    .collect();
                 names.sort_unstable();
                 names
             }
@@ -154,7 +163,11 @@ impl Environment {
             .into_iter()
             .filter(|name| patterns.iter().any(|pattern| matches_pattern(pattern, name)))
             .collect();
-        if names.is_empty() { Ok(()) } else { Err(SettingError::Forbidden { names }) }
+        if names.is_empty() {
+            Ok(())
+        } else {
+            Err(SettingError::Forbidden { names })
+        }
     }
 }
 
@@ -166,8 +179,12 @@ impl fmt::Debug for Environment {
 
 fn matches_pattern(pattern: &str, name: &str) -> bool {
     let (pattern, name) = (pattern.to_ascii_uppercase(), name.to_ascii_uppercase());
-    let Some((head, tail)) = pattern.split_once('*') else { return pattern == name };
-    let Some(mut rest) = name.strip_prefix(head) else { return false };
+    let Some((head, tail)) = pattern.split_once('*') else {
+        return pattern == name;
+    };
+    let Some(mut rest) = name.strip_prefix(head) else {
+        return false;
+    };
     let mut parts: Vec<&str> = tail.split('*').collect();
     let last = parts.pop().unwrap_or_default();
     for part in parts {
@@ -216,11 +233,17 @@ mod tests {
             ("SYNAPSOR_READER_KEY", "k"),
             ("pghost", "h"),
         ]);
-        let error = env.refuse(&["*DATABASE_URL*", "SYNAPSOR_*_KEY", "PG*", "NOT_THERE"]).unwrap_err();
+        let error = env
+            .refuse(&["*DATABASE_URL*", "SYNAPSOR_*_KEY", "PG*", "NOT_THERE"])
+            .unwrap_err();
         assert_eq!(
             error,
             SettingError::Forbidden {
-                names: vec!["APP_DATABASE_URL".into(), "SYNAPSOR_READER_KEY".into(), "pghost".into()]
+                names: vec![
+                    "APP_DATABASE_URL".into(),
+                    "SYNAPSOR_READER_KEY".into(),
+                    "pghost".into()
+                ]
             }
         );
         assert_eq!(env.refuse(&["PATH_*", "*_PATH", "ATH"]), Ok(()));

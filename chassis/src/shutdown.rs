@@ -19,7 +19,10 @@ const EXIT_IMPATIENT: i32 = 130;
 pub fn on_signal() -> Result<CancellationToken, Failure> {
     let listen = |kind| {
         signal(kind).map_err(|e| {
-            Failure::new("SIGNALS_UNAVAILABLE", format!("cannot listen for signals: {}", e.kind()))
+            Failure::new(
+                "SIGNALS_UNAVAILABLE",
+                format!("cannot listen for signals: {}", e.kind()),
+            )
         })
     };
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
@@ -81,7 +84,9 @@ mod tests {
         let early = tokio::time::timeout(Duration::from_millis(50), &mut ended).await;
         assert!(early.is_err(), "ended although the pipe is open");
         drop(writer);
-        tokio::time::timeout(Duration::from_secs(10), ended).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(10), ended)
+            .await
+            .unwrap();
     }
 
     #[tokio::test]
@@ -89,6 +94,8 @@ mod tests {
         let stop = on_signal().unwrap();
         assert!(!stop.is_cancelled());
         rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM).unwrap();
-        tokio::time::timeout(Duration::from_secs(10), stop.cancelled()).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(10), stop.cancelled())
+            .await
+            .unwrap();
     }
 }

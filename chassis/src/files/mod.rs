@@ -134,14 +134,23 @@ fn open_regular(path: &Path) -> Result<(File, fs::Metadata), FileError> {
     if metadata.is_file() {
         Ok((file, metadata))
     } else {
-        Err(FileError::WrongKind { path: path.to_owned(), wanted: "a regular file" })
+        Err(FileError::WrongKind {
+            path: path.to_owned(),
+            wanted: "a regular file",
+        })
     }
 }
 
 fn read_up_to(file: &File, path: &Path, bytes_max: u64, out: &mut Vec<u8>) -> Result<(), FileError> {
-    let read = file.take(bytes_max + 1).read_to_end(out).map_err(|e| FileError::of(path, &e))?;
+    let read = file
+        .take(bytes_max + 1)
+        .read_to_end(out)
+        .map_err(|e| FileError::of(path, &e))?;
     if read as u64 > bytes_max {
-        return Err(FileError::TooLarge { path: path.to_owned(), bytes_max });
+        return Err(FileError::TooLarge {
+            path: path.to_owned(),
+            bytes_max,
+        });
     }
     Ok(())
 }
@@ -151,7 +160,10 @@ fn require_closed(path: &Path, metadata: &fs::Metadata, forbidden: u32) -> Resul
     if mode & forbidden == 0 {
         Ok(())
     } else {
-        Err(FileError::NotPrivate { path: path.to_owned(), mode })
+        Err(FileError::NotPrivate {
+            path: path.to_owned(),
+            mode,
+        })
     }
 }
 
@@ -176,7 +188,10 @@ pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
 pub fn check_private_dir(path: &Path) -> Result<(), FileError> {
     let metadata = fs::symlink_metadata(path).map_err(|e| FileError::of(path, &e))?;
     if !metadata.is_dir() {
-        return Err(FileError::WrongKind { path: path.to_owned(), wanted: "a folder" });
+        return Err(FileError::WrongKind {
+            path: path.to_owned(),
+            wanted: "a folder",
+        });
     }
     if metadata.uid() != rustix::process::geteuid().as_raw() {
         return Err(FileError::WrongOwner(path.to_owned()));
@@ -201,7 +216,10 @@ pub fn create_exclusive(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
     let mut name = path
         .file_name()
-        .ok_or_else(|| FileError::WrongKind { path: path.to_owned(), wanted: "a file name" })?
+        .ok_or_else(|| FileError::WrongKind {
+            path: path.to_owned(),
+            wanted: "a file name",
+        })?
         .to_owned();
     name.push(format!(".{}.tmp", random::hex_id(12)));
     let temporary = path.with_file_name(name);
@@ -217,7 +235,11 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileErro
 
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
     let write = || -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(path)?;
         file.write_all(bytes)?;
         file.sync_all()
     };
@@ -225,8 +247,13 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
 }
 
 fn sync_parent(path: &Path) -> Result<(), FileError> {
-    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(parent).and_then(|dir| dir.sync_all()).map_err(|e| FileError::of(parent, &e))
+    let parent = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    File::open(parent)
+        .and_then(|dir| dir.sync_all())
+        .map_err(|e| FileError::of(parent, &e))
 }
 
 #[cfg(test)]

@@ -34,7 +34,10 @@ fn exclusive_creation_never_touches_an_existing_file() {
     let path = dir.path().join("key");
     create_exclusive(&path, b"first").unwrap();
     assert_eq!(mode_of(&path), 0o600);
-    assert!(matches!(create_exclusive(&path, b"second"), Err(FileError::Exists(_))));
+    assert!(matches!(
+        create_exclusive(&path, b"second"),
+        Err(FileError::Exists(_))
+    ));
     assert_eq!(fs::read(&path).unwrap(), b"first");
     let link = dir.path().join("link");
     symlink(dir.path().join("elsewhere"), &link).unwrap();
@@ -51,17 +54,29 @@ fn private_folder_is_made_closed_and_refused_when_open_or_a_link() {
     create_private_dir(&path).unwrap();
     for open in [0o770, 0o702, 0o1777] {
         fs::set_permissions(&path, fs::Permissions::from_mode(open)).unwrap();
-        assert!(matches!(create_private_dir(&path), Err(FileError::NotPrivate { .. })), "{open:o}");
+        assert!(
+            matches!(create_private_dir(&path), Err(FileError::NotPrivate { .. })),
+            "{open:o}"
+        );
     }
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     create_private_dir(&path).unwrap();
     let link = dir.path().join("link");
     symlink(&path, &link).unwrap();
-    assert!(matches!(create_private_dir(&link), Err(FileError::WrongKind { .. })));
+    assert!(matches!(
+        create_private_dir(&link),
+        Err(FileError::WrongKind { .. })
+    ));
     let file = dir.path().join("file");
     fs::write(&file, b"").unwrap();
-    assert!(matches!(create_private_dir(&file), Err(FileError::WrongKind { .. })));
-    assert!(matches!(create_private_dir(&dir.path().join("a/b")), Err(FileError::Missing(_))));
+    assert!(matches!(
+        create_private_dir(&file),
+        Err(FileError::WrongKind { .. })
+    ));
+    assert!(matches!(
+        create_private_dir(&dir.path().join("a/b")),
+        Err(FileError::Missing(_))
+    ));
 }
 
 #[test]
@@ -76,7 +91,10 @@ fn folder_of_another_user_is_refused() {
     } else {
         PathBuf::from("/")
     };
-    assert!(matches!(check_private_dir(&foreign), Err(FileError::WrongOwner(_))));
+    assert!(matches!(
+        check_private_dir(&foreign),
+        Err(FileError::WrongOwner(_))
+    ));
 }
 
 #[test]
@@ -85,9 +103,18 @@ fn bounded_read_stops_at_the_limit_and_refuses_pipes() {
     let path = dir.path().join("a");
     fs::write(&path, b"12345").unwrap();
     assert_eq!(read_bounded(&path, 5).unwrap(), b"12345");
-    assert!(matches!(read_bounded(&path, 4), Err(FileError::TooLarge { bytes_max: 4, .. })));
-    assert!(matches!(read_bounded(dir.path(), 4), Err(FileError::WrongKind { .. })));
-    assert!(matches!(read_bounded(Path::new("/dev/zero"), 4), Err(FileError::WrongKind { .. })));
+    assert!(matches!(
+        read_bounded(&path, 4),
+        Err(FileError::TooLarge { bytes_max: 4, .. })
+    ));
+    assert!(matches!(
+        read_bounded(dir.path(), 4),
+        Err(FileError::WrongKind { .. })
+    ));
+    assert!(matches!(
+        read_bounded(Path::new("/dev/zero"), 4),
+        Err(FileError::WrongKind { .. })
+    ));
     let pipe = dir.path().join("pipe");
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();

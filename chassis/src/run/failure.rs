@@ -27,7 +27,12 @@ pub struct Failure {
 impl Failure {
     /// A failure with exit code 1. `code` is a stable UPPER_SNAKE word; `message` says what happened and where.
     pub fn new(code: impl Into<Cow<'static, str>>, message: impl AsRef<str>) -> Self {
-        Self { code: code.into(), message: redact::scrub(message.as_ref()), fix: None, exit: EXIT_FAILURE }
+        Self {
+            code: code.into(),
+            message: redact::scrub(message.as_ref()),
+            fix: None,
+            exit: EXIT_FAILURE,
+        }
     }
 
     /// A failure with exit code 2: the command line or a setting is wrong.
@@ -95,7 +100,10 @@ mod tests {
     #[test]
     fn a_failure_prints_code_message_and_fix_on_two_lines() {
         let failure = Failure::unreachable("UNREACHABLE", "nothing listens").with_fix("start it");
-        assert_eq!(failure.to_string(), "error[UNREACHABLE]: nothing listens\nfix: start it");
+        assert_eq!(
+            failure.to_string(),
+            "error[UNREACHABLE]: nothing listens\nfix: start it"
+        );
         assert_eq!(failure.exit(), EXIT_UNREACHABLE);
     }
 

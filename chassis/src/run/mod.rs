@@ -58,11 +58,20 @@ where
     F: FnOnce(CancellationToken) -> Fut,
     Fut: Future<Output = Result<T, Failure>>,
 {
-    telemetry::init(LogSettings::from_environment(&Environment::of_process(), default_level)?)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| {
-        Failure::new("RUNTIME_UNAVAILABLE", format!("cannot start worker threads: {}", e.kind()))
+    telemetry::init(LogSettings::from_environment(
+        &Environment::of_process(),
+        default_level,
+    )?)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| {
+            Failure::new(
+                "RUNTIME_UNAVAILABLE",
+                format!("cannot start worker threads: {}", e.kind()),
+            )
             .with_fix("raise the limit of processes or threads of this user")
-    })?;
+        })?;
     let outcome = runtime.block_on(async {
         let stop = shutdown::on_signal()?;
         Box::pin(body(stop)).await

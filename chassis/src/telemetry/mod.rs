@@ -70,15 +70,23 @@ impl LogSettings {
 /// # Errors
 /// When logging was started before.
 pub fn init(settings: LogSettings) -> Result<(), Failure> {
-    let filter =
-        Targets::new().with_default(LevelFilter::WARN.min(settings.level.into())).with_target("synapsor", settings.level);
+    let filter = Targets::new()
+        .with_default(LevelFilter::WARN.min(settings.level.into()))
+        .with_target("synapsor", settings.level);
     let registry = tracing_subscriber::registry().with(filter);
-    let layer = tracing_subscriber::fmt::layer().with_writer(ScrubbedStderr).with_ansi(false);
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(ScrubbedStderr)
+        .with_ansi(false);
     let started = match settings.format {
         LogFormat::Text => registry.with(layer).try_init(),
         LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
     };
-    started.map_err(|_| Failure::new("LOGGING_STARTED_TWICE", "logging was started twice in one process"))
+    started.map_err(|_| {
+        Failure::new(
+            "LOGGING_STARTED_TWICE",
+            "logging was started twice in one process",
+        )
+    })
 }
 
 /// Hands out writers that scrub each line before it reaches stderr.

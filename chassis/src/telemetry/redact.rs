@@ -4,8 +4,16 @@
 const HIDDEN: &str = "[redacted]";
 
 /// Words after which `=` or `:` introduces a secret.
-const SECRET_KEYS: [&str; 8] =
-    ["password", "passwd", "pwd", "secret", "token", "api_key", "apikey", "authorization"];
+const SECRET_KEYS: [&str; 8] = [
+    "password",
+    "passwd",
+    "pwd",
+    "secret",
+    "token",
+    "api_key",
+    "apikey",
+    "authorization",
+];
 /// What may follow the word "bearer" in plain prose.
 const PROSE_AFTER_BEARER: [&str; 5] = ["token", "tokens", "scheme", "authentication", "auth"];
 /// Our own access tokens begin with this.
@@ -25,7 +33,11 @@ pub fn scrub(text: &str) -> String {
 
 /// Where a value ends that stands in prose, in quotes or in JSON.
 fn ends_token(c: char) -> bool {
-    c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '\\' | '<' | '>' | ',' | ';' | ')' | '}' | ']')
+    c.is_whitespace()
+        || matches!(
+            c,
+            '"' | '\'' | '`' | '\\' | '<' | '>' | ',' | ';' | ')' | '}' | ']'
+        )
 }
 
 fn hide_private_keys(text: &str) -> String {
@@ -35,7 +47,9 @@ fn hide_private_keys(text: &str) -> String {
         let (before, block) = rest.split_at(at);
         out.push_str(before);
         let label = &block[KEY_BEGIN.len()..];
-        let is_private = label.find("-----").is_some_and(|end| label[..end].ends_with("PRIVATE KEY"));
+        let is_private = label
+            .find("-----")
+            .is_some_and(|end| label[..end].ends_with("PRIVATE KEY"));
         if !is_private {
             out.push_str(KEY_BEGIN);
             rest = label;
@@ -84,9 +98,17 @@ fn hide_keyed_values(text: &str) -> String {
     while let Some(value_at) = next_keyed_value(&lower, from) {
         out.push_str(&text[from..value_at]);
         let value = &text[value_at..];
-        let is_header = lower[..value_at].trim_end_matches([' ', '"', '\\', ':', '=']).ends_with("authorization");
+        let is_header = lower[..value_at]
+            .trim_end_matches([' ', '"', '\\', ':', '='])
+            .ends_with("authorization");
         let end = value
-            .find(|c: char| if is_header { matches!(c, '"' | '\\') } else { ends_token(c) || c == '&' })
+            .find(|c: char| {
+                if is_header {
+                    matches!(c, '"' | '\\')
+                } else {
+                    ends_token(c) || c == '&'
+                }
+            })
             .unwrap_or(value.len());
         if end > 0 {
             out.push_str(HIDDEN);
@@ -122,7 +144,9 @@ fn value_after(lower: &str, after_key: usize) -> Option<usize> {
     if value.starts_with("//") || value.starts_with(':') {
         return None;
     }
-    let value = value.trim_start_matches(' ').trim_start_matches(['\\', '"', '\'']);
+    let value = value
+        .trim_start_matches(' ')
+        .trim_start_matches(['\\', '"', '\'']);
     Some(lower.len() - value.len())
 }
 
@@ -156,7 +180,9 @@ fn hide_own_tokens(text: &str) -> String {
         out.push_str(HIDDEN);
         let tail = &rest[at + TOKEN_PREFIX.len()..];
         let end = tail
-            .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '~' | '+' | '/' | '=')))
+            .find(|c: char| {
+                !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '~' | '+' | '/' | '='))
+            })
             .unwrap_or(tail.len());
         rest = &tail[end..];
     }
@@ -168,7 +194,8 @@ fn escape_controls(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         // Line and paragraph separators and direction marks can make a line look like another one.
-        let misleading = matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let misleading =
+            matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         if c.is_control() || misleading {
             out.push_str(&format!("\\u{:04x}", u32::from(c)));
         } else {
@@ -185,9 +212,15 @@ mod tests {
     #[test]
     fn credentials_in_urls_are_hidden() {
         for (dirty, clean) in [
-            ("connect postgres://app:hunter2@db:5432/x failed", "connect postgres://[redacted]@db:5432/x failed"),
+            (
+                "connect postgres://app:hunter2@db:5432/x failed",
+                "connect postgres://[redacted]@db:5432/x failed",
+            ),
             ("mysql://u:p@ss/w?rd@h/d", "mysql://[redacted]@h/d"),
-            (r#"{"url":"postgres://a:b@h/d"}"#, r#"{"url":"postgres://[redacted]@h/d"}"#),
+            (
+                r#"{"url":"postgres://a:b@h/d"}"#,
+                r#"{"url":"postgres://[redacted]@h/d"}"#,
+            ),
             ("a://u:p@h and b://v:q@i", "a://[redacted]@h and b://[redacted]@i"),
             ("https://example.test/path", "https://example.test/path"),
             ("spiffe://d/reader/a", "spiffe://d/reader/a"),
@@ -200,17 +233,32 @@ mod tests {
     fn bearer_tokens_and_authorization_headers_are_hidden() {
         assert_eq!(scrub("sent Bearer abc.def-1 to x"), "sent Bearer [redacted] to x");
         assert_eq!(scrub("BEARER  short"), "BEARER  [redacted]");
-        assert_eq!(scrub("Authorization: Basic dXNlcjpwYXNz"), "Authorization: [redacted]");
-        assert_eq!(scrub("the bearer token is missing"), "the bearer token is missing");
+        assert_eq!(
+            scrub("Authorization: Basic dXNlcjpwYXNz"),
+            "Authorization: [redacted]"
+        );
+        assert_eq!(
+            scrub("the bearer token is missing"),
+            "the bearer token is missing"
+        );
         assert_eq!(scrub("got syn_wbr_a1B2-c3, twice"), "got [redacted], twice");
     }
 
     #[test]
     fn keyed_secrets_are_hidden_in_prose_json_and_query_form() {
-        assert_eq!(scrub("host=db password=hunter2 user=a"), "host=db password=[redacted] user=a");
-        assert_eq!(scrub(r#"{"api_key": "k1", "n": 1}"#), r#"{"api_key": "[redacted]", "n": 1}"#);
+        assert_eq!(
+            scrub("host=db password=hunter2 user=a"),
+            "host=db password=[redacted] user=a"
+        );
+        assert_eq!(
+            scrub(r#"{"api_key": "k1", "n": 1}"#),
+            r#"{"api_key": "[redacted]", "n": 1}"#
+        );
         assert_eq!(scrub("x?token=abc&y=1"), "x?token=[redacted]&y=1");
-        assert_eq!(scrub("error[TOKEN_EXPIRED]: too old"), "error[TOKEN_EXPIRED]: too old");
+        assert_eq!(
+            scrub("error[TOKEN_EXPIRED]: too old"),
+            "error[TOKEN_EXPIRED]: too old"
+        );
         assert_eq!(scrub("auth::token::check"), "auth::token::check");
     }
 
@@ -218,18 +266,30 @@ mod tests {
     fn private_keys_are_hidden_and_public_certificates_are_not() {
         let key = "a -----BEGIN PRIVATE KEY-----\nMC4C\n-----END PRIVATE KEY----- b";
         assert_eq!(scrub(key), "a [redacted] b");
-        assert_eq!(scrub("-----BEGIN ENCRYPTED PRIVATE KEY-----\\nMC4C"), "[redacted]");
-        assert_eq!(scrub(r#"{"k":"-----BEGIN EC PRIVATE KEY-----\nMC","n":1}"#), r#"{"k":"[redacted]","n":1}"#);
+        assert_eq!(
+            scrub("-----BEGIN ENCRYPTED PRIVATE KEY-----\\nMC4C"),
+            "[redacted]"
+        );
+        assert_eq!(
+            scrub(r#"{"k":"-----BEGIN EC PRIVATE KEY-----\nMC","n":1}"#),
+            r#"{"k":"[redacted]","n":1}"#
+        );
         assert!(scrub("-----BEGIN CERTIFICATE-----MIIB").contains("MIIB"));
     }
 
     #[test]
     fn control_and_direction_characters_are_written_out() {
-        assert_eq!(scrub("a\u{1b}[31mb\nc\u{202e}d\u{9b}"), "a\\u001b[31mb\\u000ac\\u202ed\\u009b");
+        assert_eq!(
+            scrub("a\u{1b}[31mb\nc\u{202e}d\u{9b}"),
+            "a\\u001b[31mb\\u000ac\\u202ed\\u009b"
+        );
     }
 
     #[test]
     fn text_in_any_language_survives() {
-        assert_eq!(scrub("Grüße, 世界: İpassword=ß!"), "Grüße, 世界: İpassword=[redacted]");
+        assert_eq!(
+            scrub("Grüße, 世界: İpassword=ß!"),
+            "Grüße, 世界: İpassword=[redacted]"
+        );
     }
 }

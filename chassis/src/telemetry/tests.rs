@@ -50,7 +50,9 @@ fn secrets_never_reach_a_log_line_in_either_form() {
 #[test]
 fn one_event_is_one_line_even_with_line_ends_inside() {
     for json in [false, true] {
-        let out = logged(json, || tracing::warn!(field = "a\nerror[FAKE]: b", "first\nsecond\u{1b}[0m"));
+        let out = logged(json, || {
+            tracing::warn!(field = "a\nerror[FAKE]: b", "first\nsecond\u{1b}[0m")
+        });
         assert_eq!(out.lines().count(), 1, "{out}");
         assert!(!out.contains('\u{1b}'));
     }
@@ -64,5 +66,11 @@ fn unknown_level_or_format_is_a_setting_error() {
     }
     let env = Environment::fixed([(LOG_LEVEL, "debug"), (LOG_FORMAT, "json")]);
     let settings = LogSettings::from_environment(&env, Level::INFO).unwrap();
-    assert_eq!(settings, LogSettings { format: LogFormat::Json, level: Level::DEBUG });
+    assert_eq!(
+        settings,
+        LogSettings {
+            format: LogFormat::Json,
+            level: Level::DEBUG
+        }
+    );
 }

@@ -96,7 +96,12 @@ impl DevCa {
         let deployment = deployment_of(&der, &key)?;
         // Only names and key usages of these parameters reach the leaves, so that any time will do.
         let issuer = Issuer::new(ca_params(&deployment, 0)?, key);
-        Ok(Self { dir: dir.to_owned(), deployment, cert_pem, issuer })
+        Ok(Self {
+            dir: dir.to_owned(),
+            deployment,
+            cert_pem,
+            issuer,
+        })
     }
 
     /// The deployment that this authority speaks for.
@@ -137,7 +142,12 @@ impl DevCa {
         let key = KeyPair::generate_for(&PKCS_ED25519).map_err(unusable)?;
         let cert_pem = params.signed_by(&key, &self.issuer).map_err(unusable)?.pem();
         let key_pem = Zeroizing::new(key.serialize_pem());
-        Ok(Leaf { identity, ca_pem: self.cert_pem.clone(), cert_pem, key_pem })
+        Ok(Leaf {
+            identity,
+            ca_pem: self.cert_pem.clone(),
+            cert_pem,
+            key_pem,
+        })
     }
 
     /// The leaves in the authority's own folder, by name.
@@ -154,7 +164,12 @@ impl DevCa {
 /// # Errors
 /// When the folder or a certificate in it cannot be read.
 pub fn list(dir: &Path) -> Result<Vec<IssuedLeaf>, TlsError> {
-    let unreadable = |e: std::io::Error| in_folder(FileError::Io { path: dir.to_owned(), kind: e.kind() });
+    let unreadable = |e: std::io::Error| {
+        in_folder(FileError::Io {
+            path: dir.to_owned(),
+            kind: e.kind(),
+        })
+    };
     let mut leaves = Vec::new();
     for entry in fs::read_dir(dir).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
@@ -234,8 +249,9 @@ fn params(common_name: &str, ttl: Duration, now_ms: i64) -> Result<CertificatePa
     let now = OffsetDateTime::from_unix_timestamp(now_ms.div_euclid(1_000)).map_err(unusable)?;
     let mut params = CertificateParams::default();
     params.not_before = now - BACKDATED;
-    params.not_after =
-        now.checked_add(ttl.try_into().map_err(unusable)?).ok_or_else(|| unusable("too long"))?;
+    params.not_after = now
+        .checked_add(ttl.try_into().map_err(unusable)?)
+        .ok_or_else(|| unusable("too long"))?;
     params.serial_number = Some(SerialNumber::from_slice(&random::bytes::<16>()));
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, common_name);
@@ -243,7 +259,11 @@ fn params(common_name: &str, ttl: Duration, now_ms: i64) -> Result<CertificatePa
 }
 
 fn ca_params(deployment: &str, now_ms: i64) -> Result<CertificateParams, TlsError> {
-    let mut params = params(&format!("Synapsor development authority {deployment}"), CA_TTL, now_ms)?;
+    let mut params = params(
+        &format!("Synapsor development authority {deployment}"),
+        CA_TTL,
+        now_ms,
+    )?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params.subject_alt_names = vec![SanType::URI(ia5(&format!("spiffe://{deployment}"))?)];
@@ -256,7 +276,10 @@ fn deployment_of(der: &[u8], key: &KeyPair) -> Result<String, TlsError> {
     if certificate.public_key().subject_public_key.data.as_ref() != key.public_key_raw() {
         return Err(TlsError::WrongKey);
     }
-    let names = certificate.subject_alternative_name().map_err(not_pem)?.ok_or(IdentityError::NoUri)?;
+    let names = certificate
+        .subject_alternative_name()
+        .map_err(not_pem)?
+        .ok_or(IdentityError::NoUri)?;
     let deployment = names.value.general_names.iter().find_map(|name| match name {
         GeneralName::URI(uri) => uri.strip_prefix("spiffe://"),
         _ => None,
@@ -275,11 +298,16 @@ fn text(bytes: Vec<u8>) -> Result<String, TlsError> {
 }
 
 fn in_folder(source: FileError) -> TlsError {
-    TlsError::File { what: "the certificate folder", source }
+    TlsError::File {
+        what: "the certificate folder",
+        source,
+    }
 }
 
 fn not_pem<E>(_: E) -> TlsError {
-    TlsError::NotPem { what: "the certificate folder" }
+    TlsError::NotPem {
+        what: "the certificate folder",
+    }
 }
 
 fn unusable(error: impl std::fmt::Display) -> TlsError {

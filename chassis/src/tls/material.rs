@@ -45,8 +45,10 @@ impl TlsFiles {
         };
         let ca = read("the authority's certificate", &self.ca)?;
         let cert = read("the certificate", &self.cert)?;
-        let key = files::read_private(&self.key, PEM_BYTES_MAX)
-            .map_err(|source| TlsError::File { what: "the private key", source })?;
+        let key = files::read_private(&self.key, PEM_BYTES_MAX).map_err(|source| TlsError::File {
+            what: "the private key",
+            source,
+        })?;
         TlsMaterial::from_pem(ca, cert, key, SystemClock.now_ms())
     }
 }
@@ -64,12 +66,24 @@ impl TlsMaterial {
     ) -> Result<Self, TlsError> {
         let roots = Arc::new(authority(&ca_pem)?);
         let chain = certificates(&cert_pem, "the certificate")?;
-        let leaf = chain.first().ok_or(TlsError::NotPem { what: "the certificate" })?.clone();
+        let leaf = chain
+            .first()
+            .ok_or(TlsError::NotPem {
+                what: "the certificate",
+            })?
+            .clone();
         let identity = PeerIdentity::from_certificate(&leaf)?;
         check_pair(chain.clone(), &key_pem)?;
         check_issued(&roots, &chain, &identity, now_ms)?;
         let not_after_ms = not_after_ms(&leaf)?;
-        Ok(Self(Arc::new(Inner { ca_pem, cert_pem, key_pem, roots, identity, not_after_ms })))
+        Ok(Self(Arc::new(Inner {
+            ca_pem,
+            cert_pem,
+            key_pem,
+            roots,
+            identity,
+            not_after_ms,
+        })))
     }
 
     /// The identity that the certificate states.
@@ -97,7 +111,10 @@ impl TlsMaterial {
 
     /// Client side: presents the own certificate; the server is judged by [`TlsMaterial::peer_verifier`].
     pub(crate) fn client_config(&self, role: Role) -> ClientTlsConfig {
-        ClientTlsConfig::new().identity(self.own()).domain_name(role.server_name()).timeout(HANDSHAKE_TIMEOUT)
+        ClientTlsConfig::new()
+            .identity(self.own())
+            .domain_name(role.server_name())
+            .timeout(HANDSHAKE_TIMEOUT)
     }
 
     pub(crate) fn peer_verifier(
@@ -105,13 +122,20 @@ impl TlsMaterial {
         role: Role,
         instance: Option<String>,
     ) -> Result<Arc<PeerVerifier>, TlsError> {
-        PeerVerifier::new(self.0.roots.clone(), self.0.identity.deployment().to_owned(), role, instance)
+        PeerVerifier::new(
+            self.0.roots.clone(),
+            self.0.identity.deployment().to_owned(),
+            role,
+            instance,
+        )
     }
 }
 
 impl fmt::Debug for TlsMaterial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("TlsMaterial").field(&self.0.identity.uri()).finish()
+        f.debug_tuple("TlsMaterial")
+            .field(&self.0.identity.uri())
+            .finish()
     }
 }
 
@@ -127,18 +151,23 @@ fn authority(pem: &[u8]) -> Result<RootCertStore, TlsError> {
     const WHAT: &str = "the authority's certificate";
     let mut roots = RootCertStore::empty();
     for certificate in certificates(pem, WHAT)? {
-        roots.add(certificate).map_err(|_| TlsError::NotPem { what: WHAT })?;
+        roots
+            .add(certificate)
+            .map_err(|_| TlsError::NotPem { what: WHAT })?;
     }
     Ok(roots)
 }
 
 fn check_pair(chain: Vec<CertificateDer<'static>>, key_pem: &[u8]) -> Result<(), TlsError> {
-    let key =
-        PrivateKeyDer::from_pem_slice(key_pem).map_err(|_| TlsError::NotPem { what: "the private key" })?;
+    let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|_| TlsError::NotPem {
+        what: "the private key",
+    })?;
     match CertifiedKey::from_der(chain, key, &rustls::crypto::ring::default_provider()) {
         Ok(_) => Ok(()),
         Err(rustls::Error::InconsistentKeys(_)) => Err(TlsError::WrongKey),
-        Err(_) => Err(TlsError::NotPem { what: "the private key" }),
+        Err(_) => Err(TlsError::NotPem {
+            what: "the private key",
+        }),
     }
 }
 
@@ -153,7 +182,9 @@ fn check_issued(
     let verifier = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider)
         .build()
         .map_err(|e| TlsError::Unusable(e.to_string()))?;
-    let (leaf, intermediates) = chain.split_first().ok_or(TlsError::NotPem { what: "the certificate" })?;
+    let (leaf, intermediates) = chain.split_first().ok_or(TlsError::NotPem {
+        what: "the certificate",
+    })?;
     let now = UnixTime::since_unix_epoch(Duration::from_millis(u64::try_from(now_ms).unwrap_or(0)));
     match verifier.verify_client_cert(leaf, intermediates, now) {
         Ok(_) => Ok(()),
@@ -162,14 +193,19 @@ fn check_issued(
             | CertificateError::ExpiredContext { .. }
             | CertificateError::NotValidYet
             | CertificateError::NotValidYetContext { .. },
-        )) => Err(TlsError::NotValidNow { identity: identity.uri() }),
-        Err(_) => Err(TlsError::NotIssuedHere { identity: identity.uri() }),
+        )) => Err(TlsError::NotValidNow {
+            identity: identity.uri(),
+        }),
+        Err(_) => Err(TlsError::NotIssuedHere {
+            identity: identity.uri(),
+        }),
     }
 }
 
 /// When a certificate ends, in milliseconds since 1970.
 pub(super) fn not_after_ms(der: &[u8]) -> Result<i64, TlsError> {
-    let (_, certificate) =
-        x509_parser::parse_x509_certificate(der).map_err(|_| TlsError::NotPem { what: "the certificate" })?;
+    let (_, certificate) = x509_parser::parse_x509_certificate(der).map_err(|_| TlsError::NotPem {
+        what: "the certificate",
+    })?;
     Ok(certificate.validity().not_after.timestamp().saturating_mul(1_000))
 }

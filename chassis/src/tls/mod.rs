@@ -55,7 +55,10 @@ impl TlsError {
     /// The stable code.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::File { source: FileError::NotPrivate { .. }, .. } => "TLS_KEY_OPEN",
+            Self::File {
+                source: FileError::NotPrivate { .. },
+                ..
+            } => "TLS_KEY_OPEN",
             Self::File { .. } => "TLS_FILE_UNREADABLE",
             Self::NotPem { .. } => "TLS_FILE_INVALID",
             Self::WrongKey => "TLS_KEY_MISMATCH",

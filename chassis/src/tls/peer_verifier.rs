@@ -31,13 +31,21 @@ impl PeerVerifier {
         let authority = WebPkiServerVerifier::builder_with_provider(roots, provider)
             .build()
             .map_err(|e| TlsError::Unusable(e.to_string()))?;
-        Ok(Arc::new(Self { authority, deployment, role, instance }))
+        Ok(Arc::new(Self {
+            authority,
+            deployment,
+            role,
+            instance,
+        }))
     }
 
     fn expects(&self, peer: &PeerIdentity) -> bool {
         peer.deployment() == self.deployment
             && peer.role() == self.role
-            && self.instance.as_deref().is_none_or(|wanted| peer.instance() == Some(wanted))
+            && self
+                .instance
+                .as_deref()
+                .is_none_or(|wanted| peer.instance() == Some(wanted))
     }
 }
 
@@ -51,7 +59,8 @@ impl ServerCertVerifier for PeerVerifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let verified =
-            self.authority.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)?;
+            self.authority
+                .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)?;
         match PeerIdentity::from_certificate(end_entity) {
             Ok(peer) if self.expects(&peer) => Ok(verified),
             Ok(_) | Err(_) => Err(CertificateError::ApplicationVerificationFailure.into()),

@@ -1,0 +1,171 @@
+//! Which roles may call which services: a table that is looked up before a message is read. A service that is
+//! not in the table may be called by nobody.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::identity::{PeerIdentity, Role};
+
+const HEALTH: &str = "grpc.health.v1.Health";
+
+/// The whole of what callers may reach on one server.
+#[derive(Debug, Clone)]
+pub struct AccessTable {
+    deployment: String,
+    services: BTreeMap<String, BTreeSet<Role>>,
+    only: BTreeMap<Role, BTreeSet<PeerIdentity>>,
+}
+
+/// Why a call is not admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// The certificate states no identity of ours.
+    #[error("PEER_IDENTITY_INVALID: the client certificate states no identity")]
+    NoIdentity,
+    /// The peer belongs to another deployment.
+    #[error("PEER_DEPLOYMENT_REFUSED: the client certificate is of another deployment")]
+    OtherDeployment,
+    /// No such service is offered to anybody.
+    #[error("SERVICE_UNKNOWN: this server offers no such service")]
+    UnknownService,
+    /// The peer's role may not call the service.
+    #[error("PEER_ROLE_REFUSED: this role may not call this service")]
+    Role,
+    /// The role may, but this peer is not on the list.
+    #[error("PEER_NOT_LISTED: this server does not accept this peer")]
+    NotListed,
+}
+
+impl AccessTable {
+    /// A table for peers of `deployment` that allows nothing but health checks.
+    pub fn new(deployment: impl Into<String>) -> Self {
+        Self {
+            deployment: deployment.into(),
+            services: BTreeMap::new(),
+            only: BTreeMap::new(),
+        }
+    }
+
+    /// Lets `roles` call `service` (full name, `package.Service`).
+    #[must_use]
+    pub fn allow(mut self, service: &str, roles: &[Role]) -> Self {
+        self.services.entry(service.to_owned()).or_default().extend(roles);
+        self
+    }
+
+    /// Of the peers of `role`, accepts only `peers`. An empty list accepts none.
+    #[must_use]
+    pub fn only(mut self, role: Role, peers: impl IntoIterator<Item = PeerIdentity>) -> Self {
+        self.only.entry(role).or_default().extend(peers);
+        self
+    }
+
+    /// The deployment whose peers are accepted.
+    pub fn deployment(&self) -> &str {
+        &self.deployment
+    }
+
+    /// The names of the services in the table.
+    pub fn services(&self) -> impl Iterator<Item = &str> {
+        self.services.keys().map(String::as_str)
+    }
+
+    /// Whether `peer` may call `path` (`/package.Service/Method`). Health checks are open to every peer of the
+    /// deployment.
+    ///
+    /// # Errors
+    /// The first reason against it.
+    pub fn check(&self, path: &str, peer: &PeerIdentity) -> Result<(), Denied> {
+        if peer.deployment() != self.deployment {
+            return Err(Denied::OtherDeployment);
+        }
+        let service = service_of(path).ok_or(Denied::UnknownService)?;
+        if service == HEALTH {
+            return Ok(());
+        }
+        let roles = self.services.get(service).ok_or(Denied::UnknownService)?;
+        if !roles.contains(&peer.role()) {
+            return Err(Denied::Role);
+        }
+        match self.only.get(&peer.role()) {
+            Some(listed) if !listed.contains(peer) => Err(Denied::NotListed),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+fn service_of(path: &str) -> Option<&str> {
+    let (service, method) = path.strip_prefix('/')?.split_once('/')?;
+    (!service.is_empty() && !method.is_empty() && !method.contains('/')).then_some(service)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(uri: &str) -> PeerIdentity {
+        uri.parse().unwrap()
+    }
+
+    fn table() -> AccessTable {
+        AccessTable::new("d")
+            .allow("a.Agent", &[Role::Gateway])
+            .allow("a.Schema", &[Role::Operator, Role::Writer])
+            .only(Role::Gateway, [peer("spiffe://d/gateway/mine")])
+    }
+
+    #[test]
+    fn table_admits_exactly_what_it_lists() {
+        for (path, uri, outcome) in [
+            ("/a.Agent/Call", "spiffe://d/gateway/mine", Ok(())),
+            (
+                "/a.Agent/Call",
+                "spiffe://d/gateway/other",
+                Err(Denied::NotListed),
+            ),
+            ("/a.Agent/Call", "spiffe://d/operator/ann", Err(Denied::Role)),
+            (
+                "/a.Agent/Call",
+                "spiffe://e/gateway/mine",
+                Err(Denied::OtherDeployment),
+            ),
+            ("/a.Schema/Inspect", "spiffe://d/operator/ann", Ok(())),
+            ("/a.Schema/Inspect", "spiffe://d/writer/w", Ok(())),
+            ("/a.Schema/Inspect", "spiffe://d/gateway/mine", Err(Denied::Role)),
+            (
+                "/a.Other/Call",
+                "spiffe://d/gateway/mine",
+                Err(Denied::UnknownService),
+            ),
+            ("/grpc.health.v1.Health/Check", "spiffe://d/gateway/other", Ok(())),
+            (
+                "/grpc.health.v1.Health/Check",
+                "spiffe://e/ledger",
+                Err(Denied::OtherDeployment),
+            ),
+            (
+                "/grpc.reflection.v1.ServerReflection/X",
+                "spiffe://d/operator/ann",
+                Err(Denied::UnknownService),
+            ),
+        ] {
+            assert_eq!(table().check(path, &peer(uri)), outcome, "{path} by {uri}");
+        }
+    }
+
+    #[test]
+    fn odd_paths_are_unknown_services() {
+        let ann = peer("spiffe://d/operator/ann");
+        for path in [
+            "",
+            "/",
+            "a.Schema/Inspect",
+            "/a.Schema",
+            "/a.Schema/",
+            "//a.Schema/X",
+            "/a.Schema/X/Y",
+            "/a.schema/X",
+        ] {
+            assert_eq!(table().check(path, &ann), Err(Denied::UnknownService), "{path}");
+        }
+    }
+}

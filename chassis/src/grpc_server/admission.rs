@@ -1,0 +1,204 @@
+//! The gate in front of every service: identity from the certificate, access table, deadline. It sees headers
+//! only; a refused call's message is never read.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::metadata::MetadataMap;
+use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
+use tower::{Layer, Service};
+use tracing::Instrument as _;
+
+use super::{AccessTable, Denied, ServerLimits};
+use crate::identity::PeerIdentity;
+use crate::propagate::TraceParent;
+
+const GRPC_TIMEOUT: &str = "grpc-timeout";
+/// The protocol allows no more digits in a timeout.
+const TIMEOUT_DIGITS_MAX: usize = 8;
+
+/// When the answer to a call is due. Handlers find it in the request's extensions and pass what is left of it on
+/// to the calls that they make themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// The deadline of a request, when it has one.
+    pub fn of<T>(request: &tonic::Request<T>) -> Option<Self> {
+        request.extensions().get::<Self>().copied()
+    }
+
+    /// What is left until then; zero when it has passed.
+    pub fn remaining(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct AdmissionLayer {
+    access: Arc<AccessTable>,
+    limits: Arc<ServerLimits>,
+}
+
+impl AdmissionLayer {
+    pub(super) fn new(access: Arc<AccessTable>, limits: Arc<ServerLimits>) -> Self {
+        Self { access, limits }
+    }
+}
+
+impl<S> Layer<S> for AdmissionLayer {
+    type Service = Admission<S>;
+
+    fn layer(&self, inner: S) -> Admission<S> {
+        Admission {
+            inner,
+            access: self.access.clone(),
+            limits: self.limits.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Admission<S> {
+    inner: S,
+    access: Arc<AccessTable>,
+    limits: Arc<ServerLimits>,
+}
+
+type Answer = Result<http::Response<Body>, Infallible>;
+
+impl<S> Service<http::Request<Body>> for Admission<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        let peer = match self.admit(&request) {
+            Ok(peer) => peer,
+            Err((denied, peer)) => {
+                let peer = peer.map(|p| p.uri());
+                tracing::warn!(path = request.uri().path(), peer, reason = %denied, "call refused");
+                return Box::pin(std::future::ready(Ok(refusal(denied).into_http())));
+            }
+        };
+        let span = self.span(&request, &peer);
+        let deadline = self.timeout(&request).map(|timeout| Instant::now() + timeout);
+        request.extensions_mut().insert(peer);
+        if let Some(due) = deadline {
+            request.extensions_mut().insert(Deadline(due));
+        }
+        // Tonic reports its own timeout as `CANCELLED`. This timer is made before tonic's and polled before it,
+        // so that the caller learns `DEADLINE_EXCEEDED`.
+        let timer = deadline.map(tokio::time::sleep_until);
+        let answer = self.inner.call(request);
+        Box::pin(within(timer, answer).instrument(span))
+    }
+}
+
+impl<S> Admission<S> {
+    fn admit(&self, request: &http::Request<Body>) -> Result<PeerIdentity, (Denied, Option<PeerIdentity>)> {
+        let peer = peer_of(request).ok_or((Denied::NoIdentity, None))?;
+        match self.access.check(request.uri().path(), &peer) {
+            Ok(()) => Ok(peer),
+            Err(denied) => Err((denied, Some(peer))),
+        }
+    }
+
+    fn span(&self, request: &http::Request<Body>, peer: &PeerIdentity) -> tracing::Span {
+        let metadata = MetadataMap::from_headers(request.headers().clone());
+        let trace = TraceParent::extract(&metadata);
+        let trace_id = trace.as_ref().map(TraceParent::trace_id);
+        tracing::info_span!("call", path = request.uri().path(), %peer, trace_id)
+    }
+
+    /// The caller's own timeout or ours, whichever is shorter; streams have the caller's only.
+    fn timeout(&self, request: &http::Request<Body>) -> Option<Duration> {
+        let wanted = request
+            .headers()
+            .get(GRPC_TIMEOUT)
+            .and_then(|v| v.to_str().ok())
+            .and_then(parse_timeout);
+        if self.limits.streaming_methods.contains(request.uri().path()) {
+            return wanted;
+        }
+        let ours = self.limits.request_timeout;
+        Some(wanted.map_or(ours, |wanted| wanted.min(ours)))
+    }
+}
+
+async fn within<F>(timer: Option<tokio::time::Sleep>, answer: F) -> Answer
+where
+    F: Future<Output = Answer>,
+{
+    let Some(timer) = timer else { return answer.await };
+    tokio::select! {
+        biased;
+        answer = answer => answer,
+        () = timer => Ok(Status::deadline_exceeded("the call took longer than its deadline").into_http()),
+    }
+}
+
+fn peer_of(request: &http::Request<Body>) -> Option<PeerIdentity> {
+    let connection = request.extensions().get::<TlsConnectInfo<TcpConnectInfo>>()?;
+    let certificates = connection.peer_certs()?;
+    PeerIdentity::from_certificate(certificates.first()?).ok()
+}
+
+fn refusal(denied: Denied) -> Status {
+    match denied {
+        Denied::NoIdentity => Status::unauthenticated(denied.to_string()),
+        Denied::OtherDeployment | Denied::UnknownService | Denied::Role | Denied::NotListed => {
+            Status::permission_denied(denied.to_string())
+        }
+    }
+}
+
+/// `grpc-timeout`: up to eight digits and a unit. Anything else counts as absent.
+fn parse_timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.len() > TIMEOUT_DIGITS_MAX || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let amount: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(amount * 3_600),
+        "M" => Duration::from_secs(amount * 60),
+        "S" => Duration::from_secs(amount),
+        "m" => Duration::from_millis(amount),
+        "u" => Duration::from_micros(amount),
+        "n" => Duration::from_nanos(amount),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_of_the_protocol_are_read_and_others_ignored() {
+        assert_eq!(parse_timeout("2000000u"), Some(Duration::from_secs(2)));
+        assert_eq!(parse_timeout("5S"), Some(Duration::from_secs(5)));
+        assert_eq!(
+            parse_timeout("99999999H"),
+            Some(Duration::from_secs(99_999_999 * 3_600))
+        );
+        for bad in ["", "S", "5", "123456789S", "-1S", "+1S", "5s", "5é"] {
+            assert_eq!(parse_timeout(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Connections as they come in: bounded in number, counted, and able to be cut.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::Sleep;
+use tokio_stream::Stream;
+use tokio_util::sync::{CancellationToken, PollSemaphore, WaitForCancellationFutureOwned};
+use tonic::transport::server::{Connected, TcpConnectInfo};
+
+/// After the operating system refused to accept (out of descriptors, say) it is asked again after this.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The number of open connections of a server, observable while it runs.
+#[derive(Debug, Clone)]
+pub struct Connections(Arc<watch::Sender<usize>>);
+
+impl Connections {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(0)))
+    }
+
+    /// How many connections are open now.
+    pub fn count(&self) -> usize {
+        *self.0.borrow()
+    }
+
+    /// Resolves as soon as there has been no connection for `idle`, counted from this call or from the end of
+    /// the last connection.
+    pub async fn idle_shutdown(&self, idle: Duration) {
+        let mut count = self.0.subscribe();
+        loop {
+            // The sender lives in `self`, so that waiting cannot fail.
+            let _ = count.wait_for(|open| *open == 0).await;
+            tokio::select! {
+                () = tokio::time::sleep(idle) => return,
+                _ = count.changed() => {}
+            }
+        }
+    }
+
+    fn open(&self) -> Counted {
+        self.0.send_modify(|open| *open += 1);
+        Counted(self.clone())
+    }
+}
+
+/// One open connection in the count.
+#[derive(Debug)]
+struct Counted(Connections);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|open| *open -= 1);
+    }
+}
+
+/// The stream of accepted connections.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    listener: TcpListener,
+    permits: PollSemaphore,
+    free: Option<OwnedSemaphorePermit>,
+    pause: Option<Pin<Box<Sleep>>>,
+    connections: Connections,
+    cut: CancellationToken,
+}
+
+impl Incoming {
+    pub(super) fn new(
+        listener: TcpListener,
+        connections_max: usize,
+        connections: Connections,
+        cut: CancellationToken,
+    ) -> Self {
+        let permits = PollSemaphore::new(Arc::new(Semaphore::new(connections_max)));
+        Self {
+            listener,
+            permits,
+            free: None,
+            pause: None,
+            connections,
+            cut,
+        }
+    }
+}
+
+impl Stream for Incoming {
+    type Item = io::Result<Connection>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(cx));
+            self.pause = None;
+        }
+        if self.free.is_none() {
+            self.free = ready!(self.permits.poll_acquire(cx));
+        }
+        let accepted = ready!(self.listener.poll_accept(cx));
+        match accepted {
+            Ok((socket, _)) => {
+                // Small messages must not wait for the acknowledgement of earlier ones; a socket that refuses
+                // this works all the same.
+                let _ = socket.set_nodelay(true);
+                Poll::Ready(Some(Ok(Connection {
+                    socket,
+                    cut: Box::pin(self.cut.clone().cancelled_owned()),
+                    _counted: self.connections.open(),
+                    _permit: self.free.take(),
+                })))
+            }
+            Err(error) => {
+                self.pause = Some(Box::pin(tokio::time::sleep(ACCEPT_PAUSE)));
+                Poll::Ready(Some(Err(error)))
+            }
+        }
+    }
+}
+
+/// One accepted connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    socket: TcpStream,
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    _counted: Counted,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Connected for Connection {
+    type ConnectInfo = TcpConnectInfo;
+
+    fn connect_info(&self) -> TcpConnectInfo {
+        self.socket.connect_info()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.cut.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        Pin::new(&mut self.socket).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IDLE: Duration = Duration::from_millis(20);
+
+    #[tokio::test]
+    async fn a_server_that_nobody_ever_calls_is_idle() {
+        Connections::new().idle_shutdown(IDLE).await;
+    }
+
+    #[tokio::test]
+    async fn idleness_begins_with_the_end_of_the_last_connection() {
+        let connections = Connections::new();
+        let (first, second) = (connections.open(), connections.open());
+        assert_eq!(connections.count(), 2);
+        let mut idle = Box::pin(connections.idle_shutdown(IDLE));
+        assert!(tokio::time::timeout(IDLE * 5, &mut idle).await.is_err());
+        drop(first);
+        assert!(tokio::time::timeout(IDLE * 5, &mut idle).await.is_err());
+        drop(second);
+        let begin = tokio::time::Instant::now();
+        idle.await;
+        assert!(begin.elapsed() >= IDLE);
+    }
+
+    #[tokio::test]
+    async fn a_connection_during_the_wait_starts_it_anew() {
+        let connections = Connections::new();
+        let mut idle = Box::pin(connections.idle_shutdown(IDLE));
+        // The first poll starts the wait; the connection comes before it is over.
+        assert!(std::future::poll_fn(|cx| Poll::Ready(idle.as_mut().poll(cx).is_pending())).await);
+        let open = connections.open();
+        assert!(tokio::time::timeout(IDLE * 5, &mut idle).await.is_err());
+        drop(open);
+        idle.await;
+    }
+}

@@ -1,0 +1,236 @@
+//! A gRPC server with everything around the services: mutual TLS, the access table, limits, deadlines, health,
+//! draining. The services themselves are handed in as routes.
+
+mod access;
+mod admission;
+mod incoming;
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tonic_health::ServingStatus;
+
+pub use access::{AccessTable, Denied};
+pub use admission::Deadline;
+pub use incoming::Connections;
+
+use crate::run::Failure;
+use crate::tls::{TlsError, TlsMaterial};
+
+/// The largest message, in bytes, that servers and clients of ours accept. Generated services and clients set it
+/// themselves: `.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX)`.
+pub const MESSAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
+/// A peer that opens streams only to reset them is cut off after so many.
+const RESET_STREAMS_MAX: usize = 32;
+/// After the drain deadline the remaining connections are cut; that takes no longer than this.
+const CUT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Bounds of one server.
+#[derive(Debug, Clone)]
+pub struct ServerLimits {
+    /// Connections at one time; more wait in the operating system's queue.
+    pub connections_max: usize,
+    /// Calls at one time on one connection.
+    pub streams_per_connection_max: u32,
+    /// A call that is not in `streaming_methods` is answered within this, or ends with `DEADLINE_EXCEEDED`. A
+    /// shorter `grpc-timeout` of the caller counts instead.
+    pub request_timeout: Duration,
+    /// Full paths (`/package.Service/Method`) of calls whose answer is a stream that may last.
+    pub streaming_methods: BTreeSet<String>,
+    /// How often a silent connection is asked for a sign of life.
+    pub keepalive_interval: Duration,
+    /// How long the sign may take before the connection is closed.
+    pub keepalive_timeout: Duration,
+    /// After a stop, calls in flight may go on for this long.
+    pub drain_timeout: Duration,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self {
+            connections_max: 256,
+            streams_per_connection_max: 128,
+            request_timeout: Duration::from_secs(30),
+            streaming_methods: BTreeSet::new(),
+            keepalive_interval: Duration::from_secs(20),
+            keepalive_timeout: Duration::from_secs(10),
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl ServerLimits {
+    /// The same limits with `paths` as streaming methods.
+    #[must_use]
+    pub fn with_streaming<S: Into<String>>(mut self, paths: impl IntoIterator<Item = S>) -> Self {
+        self.streaming_methods = paths.into_iter().map(Into::into).collect();
+        self
+    }
+}
+
+/// Why a server cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// Another process listens there.
+    #[error("{0} is in use by another process")]
+    AddressInUse(SocketAddr),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {kind}")]
+    CannotListen {
+        address: SocketAddr,
+        kind: std::io::ErrorKind,
+    },
+    /// The own certificate is of another role or deployment than the server needs.
+    #[error("the certificate of {0} cannot serve here")]
+    WrongCertificate(String),
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The transport broke.
+    #[error("the server ended: {0}")]
+    Transport(String),
+}
+
+impl ServerError {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::AddressInUse(_) => "ADDRESS_IN_USE",
+            Self::CannotListen { .. } => "CANNOT_LISTEN",
+            Self::WrongCertificate(_) => "TLS_CERTIFICATE_WRONG_ROLE",
+            Self::Tls(error) => error.code(),
+            Self::Transport(_) => "SERVER_FAILED",
+        }
+    }
+}
+
+impl From<ServerError> for Failure {
+    fn from(error: ServerError) -> Self {
+        let fix = match &error {
+            ServerError::AddressInUse(_) => {
+                "stop that process, or listen on another port (0 picks a free one)"
+            }
+            ServerError::CannotListen { .. } => "listen on an address of this machine and a port above 1023",
+            ServerError::WrongCertificate(_) => {
+                "give a reader, writer or ledger certificate of this deployment"
+            }
+            ServerError::Transport(_) => "start the process again; its log says more",
+            ServerError::Tls(_) => match error {
+                ServerError::Tls(inner) => return inner.into(),
+                _ => "",
+            },
+        };
+        Failure::new(error.code(), error.to_string()).with_fix(fix)
+    }
+}
+
+/// A server that listens already but does not answer yet.
+#[derive(Debug)]
+pub struct GrpcServer {
+    listener: TcpListener,
+    local_addr: SocketAddr,
+    tls: TlsMaterial,
+    access: Arc<AccessTable>,
+    limits: Arc<ServerLimits>,
+    connections: Connections,
+}
+
+impl GrpcServer {
+    /// Listens on `address` (port 0 picks a free one).
+    ///
+    /// # Errors
+    /// When the address is taken or unusable, or the certificate may not serve this access table.
+    pub async fn bind(
+        address: SocketAddr,
+        tls: &TlsMaterial,
+        access: AccessTable,
+        limits: ServerLimits,
+    ) -> Result<Self, ServerError> {
+        let own = tls.identity();
+        if !own.role().serves() || own.deployment() != access.deployment() {
+            return Err(ServerError::WrongCertificate(own.uri()));
+        }
+        let listen_error = |e: std::io::Error| match e.kind() {
+            std::io::ErrorKind::AddrInUse => ServerError::AddressInUse(address),
+            kind => ServerError::CannotListen { address, kind },
+        };
+        let listener = TcpListener::bind(address).await.map_err(listen_error)?;
+        let local_addr = listener.local_addr().map_err(listen_error)?;
+        Ok(Self {
+            listener,
+            local_addr,
+            tls: tls.clone(),
+            access: Arc::new(access),
+            limits: Arc::new(limits),
+            connections: Connections::new(),
+        })
+    }
+
+    /// The address that is listened on, with the real port.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// The count of open connections, to be watched while the server runs.
+    pub fn connections(&self) -> Connections {
+        self.connections.clone()
+    }
+
+    /// Serves `routes` and `grpc.health.v1` until `stop` is cancelled; then accepts nothing new, lets calls in
+    /// flight finish within the drain timeout, cuts what is left, and returns. Handlers of streams that never
+    /// end by themselves should end them when `stop` is cancelled.
+    ///
+    /// # Errors
+    /// When the transport cannot be set up.
+    pub async fn serve(self, routes: Routes, stop: CancellationToken) -> Result<(), ServerError> {
+        let limits = self.limits.clone();
+        let (health, health_service) = tonic_health::server::health_reporter();
+        for service in self.access.services() {
+            health.set_service_status(service, ServingStatus::Serving).await;
+        }
+        let cut = CancellationToken::new();
+        let incoming = incoming::Incoming::new(
+            self.listener,
+            limits.connections_max,
+            self.connections,
+            cut.clone(),
+        );
+        let serving = Server::builder()
+            .tls_config(self.tls.server_config())
+            .map_err(transport)?
+            .max_concurrent_streams(limits.streams_per_connection_max)
+            .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
+            .http2_max_pending_accept_reset_streams(Some(RESET_STREAMS_MAX))
+            .http2_max_local_error_reset_streams(Some(RESET_STREAMS_MAX))
+            .http2_keepalive_interval(Some(limits.keepalive_interval))
+            .http2_keepalive_timeout(Some(limits.keepalive_timeout))
+            .layer(admission::AdmissionLayer::new(self.access, limits.clone()))
+            .serve_with_incoming_shutdown(
+                routes.add_service(health_service).prepare(),
+                incoming,
+                stop.clone().cancelled_owned(),
+            );
+        let mut serving = Box::pin(serving);
+        tokio::select! {
+            ended = &mut serving => return ended.map_err(transport),
+            () = async { stop.cancelled().await; tokio::time::sleep(limits.drain_timeout).await } => {}
+        }
+        cut.cancel();
+        match tokio::time::timeout(CUT_TIMEOUT, serving).await {
+            Ok(ended) => ended.map_err(transport),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+fn transport(error: tonic::transport::Error) -> ServerError {
+    ServerError::Transport(error.to_string())
+}

@@ -1,0 +1,9 @@
+//! Server and channel against each other over loopback, with real certificates.
+
+#![expect(clippy::unwrap_used, reason = "a failed expectation is what a test reports")]
+
+mod access;
+mod authority;
+mod bounds;
+mod fixture;
+mod servers;

@@ -1,0 +1,170 @@
+//! The development authority and the loading of certificates, with real files.
+
+#![expect(clippy::unwrap_used, reason = "a failed expectation is what a test reports")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use synapsor_chassis::clock::{Clock as _, SystemClock};
+use synapsor_chassis::identity::Role;
+use synapsor_chassis::run::Failure;
+use synapsor_chassis::tls::dev_ca::{DevCa, LEAF_TTL, list};
+use synapsor_chassis::tls::{TlsError, TlsFiles};
+
+fn now_ms() -> i64 {
+    SystemClock.now_ms()
+}
+
+fn ca(dir: &Path) -> DevCa {
+    DevCa::create(&dir.join("certs"), "d1", now_ms()).unwrap()
+}
+
+fn code<T: std::fmt::Debug>(outcome: Result<T, TlsError>) -> String {
+    Failure::from(outcome.unwrap_err()).code().to_owned()
+}
+
+#[test]
+fn every_role_gets_a_leaf_that_loads_with_its_identity() {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = ca(dir.path());
+    for role in Role::ALL {
+        let instance = role.has_instance().then_some("i1");
+        let leaf = ca.issue(role, instance, LEAF_TTL, now_ms()).unwrap();
+        let material = leaf
+            .write(&dir.path().join("own"), role.as_str())
+            .unwrap()
+            .load()
+            .unwrap();
+        assert_eq!(material.identity().role(), role);
+        assert_eq!(material.identity().instance(), instance);
+        assert_eq!(material.identity().deployment(), "d1");
+    }
+    let names: Vec<_> = list(&dir.path().join("own"))
+        .unwrap()
+        .into_iter()
+        .map(|l| (l.name, l.identity.role()))
+        .collect();
+    assert_eq!(names.len(), 5);
+    assert_eq!(names[0], ("gateway".to_owned(), Role::Gateway));
+}
+
+#[test]
+fn authority_is_private_made_once_and_loads_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = ca(dir.path());
+    let folder = dir.path().join("certs");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+    assert_eq!((mode(&folder), mode(&folder.join("ca.key"))), (0o700, 0o600));
+    assert_eq!(
+        code(DevCa::create(&folder, "d2", now_ms())),
+        "TLS_FILE_UNREADABLE"
+    );
+
+    let again = DevCa::load(&folder).unwrap();
+    assert_eq!(again.deployment(), "d1");
+    let leaf = again.issue(Role::Reader, Some("r"), LEAF_TTL, now_ms()).unwrap();
+    assert!(leaf.material(now_ms()).is_ok());
+    let listed = {
+        leaf.write(&folder, "reader").unwrap();
+        first.list().unwrap()
+    };
+    assert_eq!(listed.len(), 1);
+    let lasts_ms = listed[0].not_after_ms - now_ms();
+    assert!((86_300_000..=86_400_000).contains(&lasts_ms), "{lasts_ms}");
+}
+
+#[test]
+fn authority_with_a_foreign_key_does_not_load() {
+    let dir = tempfile::tempdir().unwrap();
+    ca(dir.path());
+    DevCa::create(&dir.path().join("other"), "d1", now_ms()).unwrap();
+    fs::copy(dir.path().join("other/ca.key"), dir.path().join("certs/ca.key")).unwrap();
+    assert_eq!(code(DevCa::load(&dir.path().join("certs"))), "TLS_KEY_MISMATCH");
+}
+
+#[test]
+fn bad_certificate_files_are_told_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = ca(dir.path());
+    let folder = dir.path().join("own");
+    let write = |name: &str, ttl, now| {
+        ca.issue(Role::Reader, Some("r"), ttl, now)
+            .unwrap()
+            .write(&folder, name)
+            .unwrap()
+    };
+    let good = write("good", LEAF_TTL, now_ms());
+    let other = write("other", LEAF_TTL, now_ms());
+    let expired = write("expired", Duration::from_secs(60), now_ms() - 120_000);
+    let future = write("future", LEAF_TTL, now_ms() + 3_600_000);
+    let foreign_ca = DevCa::create(&dir.path().join("foreign"), "d1", now_ms()).unwrap();
+    let missing = folder.join("missing");
+    let with = |ca: &Path, cert: &Path, key: &Path| TlsFiles {
+        ca: ca.into(),
+        cert: cert.into(),
+        key: key.into(),
+    };
+
+    assert!(good.load().is_ok());
+    assert_eq!(
+        code(with(&good.ca, &good.cert, &other.key).load()),
+        "TLS_KEY_MISMATCH"
+    );
+    assert_eq!(
+        code(with(&missing, &good.cert, &good.key).load()),
+        "TLS_FILE_UNREADABLE"
+    );
+    assert_eq!(
+        code(with(&good.ca, &good.key, &good.key).load()),
+        "TLS_FILE_INVALID"
+    );
+    assert_eq!(
+        code(with(&good.key, &good.cert, &good.key).load()),
+        "TLS_FILE_INVALID"
+    );
+    assert_eq!(
+        code(with(&foreign_ca.cert_path(), &good.cert, &good.key).load()),
+        "TLS_CERTIFICATE_FOREIGN"
+    );
+    assert_eq!(code(expired.load()), "TLS_CERTIFICATE_EXPIRED");
+    assert_eq!(code(future.load()), "TLS_CERTIFICATE_EXPIRED");
+    fs::set_permissions(&good.key, fs::Permissions::from_mode(0o640)).unwrap();
+    let open = Failure::from(good.load().unwrap_err());
+    assert_eq!(open.code(), "TLS_KEY_OPEN");
+    assert!(open.fix().unwrap().starts_with("chmod go-rwx "));
+}
+
+#[test]
+fn malformed_names_get_no_certificate() {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = ca(dir.path());
+    for (role, instance) in [
+        (Role::Reader, None),
+        (Role::Ledger, Some("x")),
+        (Role::Operator, Some("a/b")),
+        (Role::Gateway, Some("")),
+    ] {
+        assert_eq!(
+            code(ca.issue(role, instance, LEAF_TTL, now_ms())),
+            "TLS_IDENTITY_INVALID"
+        );
+    }
+    assert_eq!(
+        code(DevCa::create(&dir.path().join("x"), "Up/per", now_ms())),
+        "TLS_IDENTITY_INVALID"
+    );
+    assert!(!dir.path().join("x").exists());
+}
+
+#[test]
+fn debug_of_certificates_shows_no_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let leaf = ca(dir.path())
+        .issue(Role::Reader, Some("r"), LEAF_TTL, now_ms())
+        .unwrap();
+    let material = leaf.material(now_ms()).unwrap();
+    assert_eq!(format!("{leaf:?}"), "Leaf(\"spiffe://d1/reader/r\")");
+    assert_eq!(format!("{material:?}"), "TlsMaterial(\"spiffe://d1/reader/r\")");
+}
