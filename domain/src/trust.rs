@@ -124,7 +124,7 @@ impl TrustFile {
         self.operators.iter().find(|o| o.key_id == *key)
     }
 
-    /// The key under which a new object of a reader must verify.
+    /// The key of a reader, retired ones included.
     pub fn reader(&self, key: &KeyId) -> Option<&PublicKey> {
         find(&self.readers, key)
     }

@@ -77,15 +77,18 @@ impl Capability {
         arg.is_required || arg.name == self.lookup_arg
     }
 
-    /// Every column that is read: visible ones, then primary key, tenant key and guard column, each once.
+    /// Every column that is read: visible ones, then primary key, tenant key, guard column and patched
+    /// columns, each once. What is not visible is for the reviewer and the writer, never for the model.
     pub fn read_columns(&self) -> Vec<&str> {
         let guard = match self.proposal().map(|spec| &spec.conflict_guard) {
             Some(ConflictGuard::Column(column)) => Some(column),
             Some(ConflictGuard::Weak) | None => None,
         };
+        let patched = self.proposal().into_iter().flat_map(|spec| spec.patch.iter().map(|(column, _)| column));
         let keys = std::iter::once(&self.target.primary_key)
             .chain(&self.target.tenant_key)
-            .chain(guard);
+            .chain(guard)
+            .chain(patched);
         let mut columns = Vec::new();
         for column in self.visible_columns.iter().chain(keys) {
             if !columns.contains(&column.as_str()) {

@@ -1,11 +1,13 @@
 //! The record that a person decides on. Minted and signed by the reader, which alone can see the row.
 
+mod attested;
 mod state;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use attested::Attested;
 pub use state::{State, Step, transition};
 
 use crate::canonical;

@@ -1,0 +1,69 @@
+//! A proposal whose bytes, digest and reader signature have been verified.
+
+use super::{PROPOSAL_VERSION, Proposal};
+use crate::digest::Digest;
+use crate::refusal::Refusal;
+use crate::signing::{Envelope, EnvelopeError, Kind};
+use crate::trust::TrustFile;
+
+/// Proof that a reader of this deployment signed exactly these bytes. Made only by verifying them.
+#[derive(Debug, Clone)]
+pub struct Attested {
+    proposal: Proposal,
+    digest: Digest,
+    envelope: Envelope,
+}
+
+impl Attested {
+    /// For anything that could still have an effect: the reader's key must not be retired.
+    pub fn verify(envelope: Envelope, trust: &TrustFile) -> Result<Self, Refusal> {
+        let retired = envelope.signer().is_ok_and(|id| trust.readers.iter().any(|k| k.key_id == *id && k.retired));
+        if retired {
+            return Err(Refusal::new(
+                "refused:attestation",
+                "signed by a reader key that is retired; propose the change again",
+            ));
+        }
+        Self::verify_past(envelope, trust)
+    }
+
+    /// For looking back: a retired key still vouches for what it signed.
+    pub fn verify_past(envelope: Envelope, trust: &TrustFile) -> Result<Self, Refusal> {
+        envelope.check_sizes().map_err(|e| Refusal::new("refused:malformed", e.to_string()))?;
+        let signer = envelope.signer().map_err(|e| refusal(&e))?;
+        let key = trust.reader(signer).ok_or_else(|| {
+            Refusal::new("refused:attestation", "signed by no reader of this deployment's trust file")
+        })?;
+        let proposal: Proposal = envelope.open(Kind::Proposal, key).map_err(|e| refusal(&e))?;
+        if proposal.v != PROPOSAL_VERSION {
+            return Err(Refusal::new("refused:malformed", format!("v must be {PROPOSAL_VERSION}")));
+        }
+        if proposal.ledger_origin != trust.ledger_origin() || proposal.environment != trust.environment {
+            return Err(Refusal::new("refused:attestation", "made for another deployment or environment"));
+        }
+        let digest = Digest::of(Kind::Proposal, &envelope.payload);
+        Ok(Self { proposal, digest, envelope })
+    }
+
+    pub const fn proposal(&self) -> &Proposal {
+        &self.proposal
+    }
+
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    pub const fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
+}
+
+fn refusal(error: &EnvelopeError) -> Refusal {
+    let code = match error {
+        EnvelopeError::Malformed(_) | EnvelopeError::WrongType => "refused:malformed",
+        EnvelopeError::SignatureCount | EnvelopeError::WrongKey | EnvelopeError::BadSignature => {
+            "refused:attestation"
+        }
+    };
+    Refusal::new(code, format!("the proposal is not what a reader signed: {error}"))
+}

@@ -1,0 +1,253 @@
+//! The only way to an [`Authorization`]: every check that stands between an approved proposal and a write,
+//! in a fixed order. The first that fails names itself; all inputs but the writer's own are hostile.
+
+use super::proof::{LedgerProof, refused as proof_refused};
+use crate::approval::{self, Judge, VerifiedDecision};
+use crate::change;
+use crate::contract::{Capability, Contract, ExecutorRef, Mode, ProposalSpec};
+use crate::digest::Digest;
+use crate::event::EventKind;
+use crate::limits::{CLOCK_SKEW_SECONDS, DATABASE_SKEW_SECONDS, DECISIONS_MAX};
+use crate::proposal::{Attested, Proposal, ProposalMode};
+use crate::refusal::Refusal;
+use crate::schema::{Column, TableShape};
+use crate::timestamp::{Span, Timestamp};
+use crate::trust::{APPROVER, TrustFile};
+use crate::value::Value;
+
+/// What the writer knows by itself: its files, its clock, its own view of the database, its switches.
+pub struct Facts<'a> {
+    pub trust: &'a TrustFile,
+    pub contract: &'a Contract,
+    pub now: Timestamp,
+    /// The database's clock, read just now.
+    pub database_now: Timestamp,
+    /// The latest time that this writer has ever seen.
+    pub high_water: Timestamp,
+    /// What the writer's database says of itself.
+    pub database_identity: &'a str,
+    /// The target table as the writer's own connection sees it.
+    pub shape: &'a TableShape,
+    /// The engine's rule of what a column holds exactly.
+    pub fit: &'a (dyn Fn(&Column, &Value) -> Result<Value, Refusal> + Sync),
+    /// Everything is stopped here.
+    pub frozen: bool,
+    /// This proposal was denied to this writer directly.
+    pub denied_here: bool,
+}
+
+/// The right to make one exact change once. Only [`authorize`] makes one; it cannot be copied or read from
+/// bytes, and applying consumes it.
+#[derive(Debug)]
+pub struct Authorization {
+    attested: Attested,
+    order_digest: Digest,
+    db_managed: Vec<String>,
+    standing: Standing,
+    ledger_size: u64,
+    ledger_root: [u8; 32],
+}
+
+/// What an authorization rests on that can change before the write: checked again under the row lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The earliest end of proposal, decisions and order.
+    pub valid_until: Timestamp,
+}
+
+impl Authorization {
+    pub const fn proposal(&self) -> &Proposal {
+        self.attested.proposal()
+    }
+    pub const fn proposal_digest(&self) -> Digest {
+        self.attested.digest()
+    }
+    pub const fn order_digest(&self) -> Digest {
+        self.order_digest
+    }
+    /// Columns that may change without being set: declared ones, the guard column, generated ones.
+    pub fn is_db_managed(&self, column: &str) -> bool {
+        self.db_managed.iter().any(|c| c == column)
+    }
+    pub const fn standing(&self) -> &Standing {
+        &self.standing
+    }
+    pub const fn ledger_size(&self) -> u64 {
+        self.ledger_size
+    }
+    pub const fn ledger_root(&self) -> &[u8; 32] {
+        &self.ledger_root
+    }
+}
+
+/// Judges an attested proposal with everything that came with it.
+pub fn authorize(attested: Attested, ledger: &LedgerProof<'_>, facts: &Facts<'_>) -> Result<Authorization, Refusal> {
+    let envelopes = check_ledger(&attested, ledger, facts)?;
+    let proposal = attested.proposal();
+    let (capability, spec) = check_contract(proposal, facts)?;
+    check_plan(proposal, capability, spec, facts)?;
+    check_source(proposal, facts)?;
+
+    let judge = Judge { trust: facts.trust, now: facts.now, proposal, proposal_digest: attested.digest() };
+    let decisions = verify_decisions(&envelopes.decisions, &judge)?;
+    let order = approval::verify_order(&envelopes.order, &judge)?;
+    for seen in decisions.iter().map(|d| &d.decision().seen_checkpoint).chain([&order.order().seen_checkpoint]) {
+        if let Some(seen) = seen {
+            ledger.continues(seen)?;
+        }
+    }
+    let ends = decisions.iter().map(|d| d.decision().expires_at).chain([order.order().expires_at, proposal.not_after]);
+    let valid_until = ends.min().unwrap_or(proposal.not_after);
+    let approval = approval::check_approval(&judge, u32::from(spec.approval.quorum), &decisions, order)?;
+
+    if facts.denied_here {
+        return Err(Refusal::new("refused:denied", "denied to this writer directly"));
+    }
+    if facts.frozen {
+        return Err(Refusal::new("refused:frozen", "writeback is frozen on this writer; resume it with a signed unfreeze"));
+    }
+    check_clock(facts)?;
+    let db_managed = db_managed(spec, proposal, facts.shape);
+    Ok(Authorization {
+        order_digest: approval.order().digest(),
+        db_managed,
+        standing: Standing { valid_until },
+        ledger_size: ledger.checkpoint.size,
+        ledger_root: ledger.checkpoint.root,
+        attested,
+    })
+}
+
+struct Envelopes {
+    decisions: Vec<crate::signing::Envelope>,
+    order: crate::signing::Envelope,
+}
+
+fn check_ledger(attested: &Attested, ledger: &LedgerProof<'_>, facts: &Facts<'_>) -> Result<Envelopes, Refusal> {
+    if ledger.checkpoint.origin != facts.trust.ledger_origin() {
+        return Err(proof_refused("the checkpoint belongs to another log"));
+    }
+    if ledger.decisions.len() > DECISIONS_MAX {
+        return Err(Refusal::new("refused:malformed", format!("more than {DECISIONS_MAX} decisions")));
+    }
+    let logged = ledger.envelope(ledger.proposal, &[EventKind::ProposalCreated])?;
+    if logged != *attested.envelope() {
+        return Err(proof_refused("the log holds another proposal than the one presented"));
+    }
+    let kinds = [EventKind::ProposalApproved, EventKind::ProposalRejected];
+    let decisions = ledger.decisions.iter().map(|r| ledger.envelope(r, &kinds)).collect::<Result<_, _>>()?;
+    let order = ledger.envelope(ledger.order, &[EventKind::ApplyRequested])?;
+    Ok(Envelopes { decisions, order })
+}
+
+fn check_contract<'a>(
+    proposal: &Proposal,
+    facts: &Facts<'a>,
+) -> Result<(&'a Capability, &'a ProposalSpec), Refusal> {
+    let refused = |public: String| Refusal::new("refused:contract", public);
+    if facts.contract.mode() != Mode::Review || proposal.mode != ProposalMode::Review {
+        return Err(refused("only proposals of mode review can be applied, and only by a writer in that mode".to_owned()));
+    }
+    let capability = facts
+        .contract
+        .capabilities()
+        .iter()
+        .find(|c| c.name == proposal.capability)
+        .ok_or_else(|| refused(format!("the writer's contract has no capability `{}`", proposal.capability)))?;
+    if capability.seal(facts.contract) != proposal.contract_digest {
+        return Err(refused(format!(
+            "the writer's contract says something else about `{}` than the proposal was made under; propose again",
+            proposal.capability
+        )));
+    }
+    let spec = capability.proposal().ok_or_else(|| refused("not a proposal capability".to_owned()))?;
+    match &spec.executor {
+        ExecutorRef::Direct => Ok((capability, spec)),
+        ExecutorRef::Handler(name) => Err(Refusal::new(
+            "refused:executor_unavailable",
+            format!("this writer cannot run the handler `{name}`"),
+        )),
+    }
+}
+
+fn check_plan(
+    proposal: &Proposal,
+    capability: &Capability,
+    spec: &ProposalSpec,
+    facts: &Facts<'_>,
+) -> Result<(), Refusal> {
+    let refused = |what: &str| {
+        Refusal::new("refused:plan_mismatch", format!("the proposal's {what} is not what the contract makes of its arguments"))
+    };
+    if proposal.schema_fingerprint != facts.shape.fingerprint() {
+        return Err(Refusal::new("refused:schema_drift", "the table was altered after the proposal was made; propose again"));
+    }
+    let columns: Vec<&str> = proposal.before.iter().map(|c| c.column.as_str()).collect();
+    if columns != capability.read_columns() {
+        return Err(refused("before-image"));
+    }
+    let tenant = &proposal.requested_by.tenant;
+    let plan = change::plan(capability, &proposal.args, &proposal.before, facts.shape, facts.fit, tenant)
+        .map_err(|e| refused("change").with_detail(e.to_string()))?;
+    if plan.target != proposal.target {
+        return Err(refused("target"));
+    }
+    if plan.set != proposal.set {
+        return Err(refused("change"));
+    }
+    if plan.guard != proposal.guard {
+        return Err(refused("guard"));
+    }
+    let role = spec.approval.required_role.as_deref().unwrap_or(APPROVER);
+    let terms = &proposal.approval;
+    if terms.required_role != role || terms.quorum != u32::from(spec.approval.quorum) {
+        return Err(refused("approval"));
+    }
+    Ok(())
+}
+
+fn check_source(proposal: &Proposal, facts: &Facts<'_>) -> Result<(), Refusal> {
+    if proposal.source.fingerprint != facts.database_identity {
+        return Err(Refusal::new(
+            "refused:source",
+            "the writer's database is not the one that the proposal was read from",
+        ));
+    }
+    if proposal.source.engine != facts.shape.engine {
+        return Err(Refusal::new("refused:source", "the writer's source has another engine"));
+    }
+    Ok(())
+}
+
+fn verify_decisions(
+    envelopes: &[crate::signing::Envelope],
+    judge: &Judge<'_>,
+) -> Result<Vec<VerifiedDecision>, Refusal> {
+    envelopes.iter().map(|e| approval::verify_decision(e, judge)).collect()
+}
+
+fn check_clock(facts: &Facts<'_>) -> Result<(), Refusal> {
+    let apart = (facts.now - facts.database_now).as_seconds().abs();
+    if apart > DATABASE_SKEW_SECONDS {
+        return Err(Refusal::new(
+            "refused:clock",
+            format!("the writer's clock and the database's are {apart} s apart, {DATABASE_SKEW_SECONDS} s are allowed"),
+        ));
+    }
+    if facts.now + Span::seconds(CLOCK_SKEW_SECONDS) < facts.high_water {
+        return Err(Refusal::new("refused:clock", "the writer's clock has gone back; correct it"));
+    }
+    Ok(())
+}
+
+fn db_managed(spec: &ProposalSpec, proposal: &Proposal, shape: &TableShape) -> Vec<String> {
+    let guard = proposal.guard.version.iter().map(|v| v.column.clone());
+    let generated = shape.columns.iter().filter(|c| c.generated).map(|c| c.name.clone());
+    spec.db_managed.iter().cloned().chain(guard).chain(generated).collect()
+}
+
+impl std::fmt::Debug for Facts<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Facts").field("now", &self.now).finish_non_exhaustive()
+    }
+}

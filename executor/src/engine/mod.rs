@@ -1,0 +1,125 @@
+//! The only folder that names a database driver: one trait, one folder per engine with the same file names.
+//!
+//! What an engine must do is the conformance list in `tests/conformance`; an engine is finished when the
+//! list is green. The protocol of a writeback is not here but in `writeback/apply`, once for all engines.
+
+pub mod error;
+pub mod receipt;
+pub mod sqlite;
+
+use std::fmt;
+
+use async_trait::async_trait;
+use synapsor_domain::ids::ProposalId;
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::schema::{Column, TableShape};
+use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::value::{ColumnValue, Value};
+
+pub use error::{CommitError, EngineError, RecordError};
+pub use receipt::StoredReceipt;
+
+/// Which row, and which of its columns. Built from the contract; the values are always bound, never printed
+/// into a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowPlan {
+    pub schema: String,
+    pub table: String,
+    pub primary_key: ColumnValue,
+    /// Absent only for single-tenant development reads.
+    pub tenant: Option<ColumnValue>,
+    /// In the order in which values come back.
+    pub columns: Vec<String>,
+}
+
+/// One database behind one credential. A reader's engine is opened read-only and never begins a transaction
+/// that could write; a writer's engine is opened for writing and never serves a gateway.
+#[async_trait]
+pub trait Engine: Send + Sync + fmt::Debug {
+    /// `sqlite`, later `postgres` and `mysql`.
+    fn kind(&self) -> &'static str;
+
+    /// What the database says of itself; another database, a clone or a restored copy says something else
+    /// where the engine can tell.
+    async fn identity(&self) -> Result<String, EngineError>;
+
+    /// The table as its catalogue describes it now; `EngineError::NotFound` if there is none.
+    async fn shape(&self, schema: &str, table: &str) -> Result<TableShape, EngineError>;
+
+    /// The value exactly as the column would hold it, or why the database would round, clip, cast or pad it.
+    fn fit(&self, column: &Column, value: &Value) -> Result<Value, Refusal>;
+
+    /// One round trip; at most two rows, so that "more than one" can be told.
+    async fn read(&self, plan: &RowPlan) -> Result<Vec<Vec<ColumnValue>>, EngineError>;
+
+    /// Why this database cannot be written by the protocol now, with the statements that fix it; empty when
+    /// it can.
+    async fn receipt_problems(&self) -> Result<Vec<String>, EngineError>;
+
+    /// The receipt as committed. Absence proves nothing.
+    async fn find_receipt(&self, id: &ProposalId) -> Result<Option<StoredReceipt>, EngineError>;
+
+    /// Receipts committed at or after a moment, oldest first, at most `rows_max`.
+    async fn receipts_since(&self, from: Timestamp, rows_max: u32) -> Result<Vec<StoredReceipt>, EngineError>;
+
+    /// Opens a connection and a transaction that may write, with its timeouts set. The clock and the
+    /// identity of the database come from inside the transaction.
+    async fn begin(&self) -> Result<Begun, EngineError>;
+}
+
+/// An open transaction with what the database said when it began.
+pub struct Begun {
+    pub transaction: Box<dyn Transaction>,
+    pub identity: String,
+    pub database_now: Timestamp,
+}
+
+impl fmt::Debug for Begun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Begun").field("identity", &self.identity).finish_non_exhaustive()
+    }
+}
+
+/// An open transaction. Dropping it, or any error from it, ends it by closing its connection; there is no
+/// way from an error to a COMMIT.
+#[async_trait]
+pub trait Transaction: Send {
+    /// Locks and reads the row; at most two rows. Waits at most the engine's lock timeout.
+    async fn lock(&mut self, plan: &RowPlan) -> Result<Vec<Vec<ColumnValue>>, EngineError>;
+
+    /// Whether a plain read sees a row that the lock did not.
+    async fn sees(&mut self, plan: &RowPlan) -> Result<bool, EngineError>;
+
+    /// The receipt of a proposal, read under the lock.
+    async fn find_receipt(&mut self, id: &ProposalId) -> Result<Option<StoredReceipt>, EngineError>;
+
+    /// The table's shape as this transaction sees it.
+    async fn shape(&mut self, schema: &str, table: &str) -> Result<TableShape, EngineError>;
+
+    /// One UPDATE of exactly `set` where key, tenant and `guard` match; gives the number of matched rows.
+    async fn update(
+        &mut self,
+        plan: &RowPlan,
+        set: &[ColumnValue],
+        guard: Option<&ColumnValue>,
+    ) -> Result<u64, EngineError>;
+
+    /// Reads the row again inside the transaction; at most two rows.
+    async fn reread(&mut self, plan: &RowPlan) -> Result<Vec<Vec<ColumnValue>>, EngineError>;
+
+    /// Every change of this transaction besides the one row, one line each; empty when there is none.
+    async fn collateral(&mut self, plan: &RowPlan) -> Result<Vec<String>, EngineError>;
+
+    /// Inserts the receipt as the last statement and reads it back byte-equal.
+    async fn record(self: Box<Self>, receipt: &StoredReceipt) -> Result<Box<dyn Recorded>, RecordError>;
+
+    /// Ends the transaction without effect.
+    async fn roll_back(self: Box<Self>);
+}
+
+/// A transaction whose receipt is in place: the only thing that can be committed.
+#[async_trait]
+pub trait Recorded: Send {
+    /// Commits; every error and every missing answer is doubt.
+    async fn commit(self: Box<Self>) -> Result<(), CommitError>;
+}
