@@ -1,0 +1,299 @@
+//! The contract as a whole: a rich file passes, one broken file per code reports that code and path, and the
+//! seal moves with what was reviewed and with nothing else.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value as Json;
+use synapsor_domain::contract::{Code, Contract, ExecutorRef, Problem, Report};
+use synapsor_domain::limits::FILE_BYTES_MAX;
+
+mod broken;
+
+const LIBRARY: &str = include_str!("golden/contract/library.json");
+
+/// The library's file after edits: a JSON pointer with the new JSON text, or with nothing to remove it.
+fn edited(edits: &[(&str, &str)]) -> Vec<u8> {
+    let mut file: Json = serde_json::from_str(LIBRARY).unwrap();
+    for (pointer, text) in edits {
+        if pointer.is_empty() {
+            file = serde_json::from_str(text).unwrap();
+            continue;
+        }
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        let key = key.replace("~1", "/");
+        match file.pointer_mut(parent).unwrap_or_else(|| panic!("no {parent}")) {
+            Json::Object(map) if text.is_empty() => assert!(map.shift_remove(&key).is_some(), "no {pointer}"),
+            Json::Object(map) => drop(map.insert(key, serde_json::from_str(text).unwrap())),
+            Json::Array(items) if key == "-" => items.push(serde_json::from_str(text).unwrap()),
+            Json::Array(items) => items[key.parse::<usize>().unwrap()] = serde_json::from_str(text).unwrap(),
+            _ => panic!("{parent} has no members"),
+        }
+    }
+    serde_json::to_vec(&file).unwrap()
+}
+
+fn library(edits: &[(&str, &str)]) -> Contract {
+    let bytes = edited(edits);
+    Contract::parse(&bytes)
+        .unwrap_or_else(|report| panic!("{:#?}", report.errors))
+        .contract
+}
+
+fn has(problems: &[Problem], code: &str, path: &str) -> bool {
+    problems
+        .iter()
+        .any(|problem| problem.code.as_str() == code && problem.path == path)
+}
+
+fn all(report: &Report) -> Vec<Problem> {
+    report.errors.iter().chain(&report.warnings).cloned().collect()
+}
+
+#[test]
+fn the_rich_file_has_neither_errors_nor_warnings() {
+    let report = Contract::check(LIBRARY.as_bytes());
+    assert_eq!(report, Report::default());
+    let contract = library(&[]);
+    assert!(contract.runnable().is_ok());
+    let fee = contract.capability("loans.propose_fee").unwrap();
+    assert_eq!(
+        fee.proposal().unwrap().executor,
+        ExecutorRef::Direct,
+        "a named sql_update is the direct path"
+    );
+    let expected = [
+        "loan_no",
+        "state",
+        "fee_cents",
+        "note",
+        "is_settled",
+        "library_id",
+        "revision",
+    ];
+    assert_eq!(fee.read_columns(), expected);
+}
+
+#[test]
+fn each_broken_file_reports_its_code_and_path() {
+    for (code, path, edits) in broken::FILES {
+        let report = Contract::check(&edited(edits));
+        let problems = all(&report);
+        assert!(
+            has(&problems, code, path),
+            "{code} at {path} expected, found {problems:#?}"
+        );
+        let message = &problems
+            .iter()
+            .find(|problem| problem.code.as_str() == *code)
+            .unwrap()
+            .message;
+        assert!(
+            message.ends_with('.') && message.len() > 15,
+            "{code} names no fix: {message}"
+        );
+    }
+}
+
+#[test]
+fn most_broken_files_report_nothing_but_their_own_problem() {
+    let noisy: Vec<_> = broken::FILES
+        .iter()
+        .filter(|(_, _, edits)| Contract::check(&edited(edits)).errors.len() > 3)
+        .map(|(code, _, _)| *code)
+        .collect();
+    assert_eq!(
+        noisy,
+        Vec::<&str>::new(),
+        "one mistake should not be reported many times over"
+    );
+}
+
+#[test]
+fn every_code_has_a_broken_file() {
+    let elsewhere = [
+        "CONFIG_NOT_JSON",
+        "CONFIG_TOO_LARGE",
+        "CLOUD_MODE_NOT_AVAILABLE",
+        "TRUSTED_CONTEXT_UNSUPPORTED",
+    ];
+    let covered: BTreeSet<&str> = broken::FILES
+        .iter()
+        .map(|(code, _, _)| *code)
+        .chain(elsewhere)
+        .collect();
+    let existing: BTreeSet<&str> = Code::ALL.iter().map(|(_, name, _)| *name).collect();
+    assert_eq!(covered, existing);
+}
+
+#[test]
+fn warnings_do_not_refuse_a_file() {
+    for code in broken::WARNINGS {
+        let (_, path, edits) = broken::FILES.iter().find(|(name, _, _)| name == code).unwrap();
+        let checked = Contract::parse(&edited(edits)).unwrap_or_else(|report| panic!("{code}: {report:#?}"));
+        assert!(has(&checked.warnings, code, path));
+    }
+    for (code, _, edits) in broken::FILES
+        .iter()
+        .filter(|(code, _, _)| !broken::WARNINGS.contains(code))
+    {
+        assert!(
+            Contract::parse(&edited(edits)).is_err(),
+            "{code} has to refuse the file"
+        );
+    }
+}
+
+#[test]
+fn text_that_is_not_json_is_refused_with_line_and_column() {
+    let duplicate = LIBRARY.replacen("\"version\": 1,", "\"version\": 1,\n  \"version\": 1,", 1);
+    let report = Contract::check(duplicate.as_bytes());
+    assert!(has(&report.errors, "CONFIG_NOT_JSON", "$"));
+    assert!(
+        report.errors[0].message.contains("line 4 column 14"),
+        "{}",
+        report.errors[0].message
+    );
+    let report = Contract::check(LIBRARY[..LIBRARY.len() / 2].as_bytes());
+    assert!(has(&report.errors, "CONFIG_NOT_JSON", "$") && report.errors[0].message.contains("line "));
+    let padded = format!("{LIBRARY}{}", " ".repeat(FILE_BYTES_MAX));
+    assert!(has(
+        &Contract::check(padded.as_bytes()).errors,
+        "CONFIG_TOO_LARGE",
+        "$"
+    ));
+}
+
+#[test]
+fn all_problems_are_reported_at_once() {
+    let report = Contract::check(&edited(&[
+        ("/mode", "\"maybe\""),
+        ("/sources/lending/read_url_env", ""),
+        ("/capabilities/0/max_rows", "0"),
+        ("/capabilities/2/extra", "1"),
+    ]));
+    let codes: Vec<_> = report
+        .errors
+        .iter()
+        .map(|problem| problem.code.as_str())
+        .collect();
+    assert_eq!(
+        codes,
+        [
+            "INVALID_MODE",
+            "READ_URL_ENV_REQUIRED",
+            "INVALID_MAX_ROWS",
+            "UNKNOWN_FIELD"
+        ]
+    );
+    let public = serde_json::to_value(&report).unwrap();
+    assert_eq!(public["ok"], false);
+    assert_eq!(public["errors"][2]["path"], "$.capabilities[0].max_rows");
+}
+
+#[test]
+fn unknown_keys_pass_only_when_the_file_is_not_strict() {
+    for place in broken::PLACES_OF_KEYS {
+        let pointer = format!("{place}/surprise");
+        let report = Contract::check(&edited(&[(&pointer, "1")]));
+        assert!(
+            report
+                .errors
+                .iter()
+                .any(|problem| problem.code == Code::UnknownField),
+            "{place}"
+        );
+        let report = Contract::check(&edited(&[(&pointer, "1"), ("/strict", "false")]));
+        assert!(report.is_ok(), "{place}: {report:#?}");
+    }
+    let report = Contract::check(&edited(&[("/database_url", "1"), ("/strict", "false")]));
+    assert!(!report.is_ok(), "forbidden keys are forbidden in every file");
+}
+
+#[test]
+fn names_that_the_owner_gives_are_not_taken_for_forbidden_keys() {
+    let contract = library(&[
+        (
+            "/capabilities/1/args/statement",
+            r#"{"type": "string", "required": false}"#,
+        ),
+        ("/capabilities/2/patch", r#"{"url": {"fixed": "x"}}"#),
+        ("/capabilities/2/allowed_columns", r#"["url"]"#),
+        ("/capabilities/2/visible_columns", r#"["id", "url"]"#),
+    ]);
+    assert!(
+        contract
+            .capability("loans.propose_fee")
+            .unwrap()
+            .arg("url")
+            .is_some()
+    );
+}
+
+#[test]
+fn processes_refuse_modes_and_providers_that_they_cannot_run() {
+    let cloud = r#"{"base_url_env": "B", "runner_token_env": "T", "adapter_id": "a", "engines": ["mysql"]}"#;
+    let only_cloud = format!(r#"{{"version": 1, "mode": "cloud", "cloud": {cloud}}}"#);
+    let problem = library(&[("", &only_cloud)]).runnable().unwrap_err();
+    assert_eq!(
+        (problem.code, problem.path.as_str()),
+        (Code::CloudModeNotAvailable, "$.mode")
+    );
+    for provider in ["\"http_claims\"", "\"cloud_session\""] {
+        let problem = library(&[("/contexts/desk.main/provider", provider)])
+            .runnable()
+            .unwrap_err();
+        assert_eq!(problem.code, Code::TrustedContextUnsupported);
+        assert_eq!(problem.path, "$.contexts[\"desk.main\"].provider");
+    }
+}
+
+#[test]
+fn the_seal_moves_with_what_was_reviewed() {
+    let seal = |edits: &[(&str, &str)]| {
+        let contract = library(edits);
+        contract.capabilities()[1].seal(&contract)
+    };
+    let original = seal(&[]);
+    for edit in broken::UNSEALED {
+        assert_eq!(seal(&[*edit]), original, "{edit:?} is not part of the seal");
+    }
+    let mut seen = BTreeSet::from([original]);
+    for edits in broken::SEALED {
+        assert!(seen.insert(seal(edits)), "{edits:?} has to alter the seal");
+    }
+}
+
+#[test]
+fn the_seal_covers_the_handler() {
+    let seal = |edits: &[(&str, &str)]| {
+        let contract = library(edits);
+        contract.capabilities()[2].seal(&contract)
+    };
+    let original = seal(&[]);
+    assert_ne!(original, seal(&[("/executors/loan-service/method", "\"POST\"")]));
+    assert_ne!(
+        original,
+        seal(&[("/executors/loan-service/signing_secret_env", "")])
+    );
+    assert_ne!(original, seal(&[("/capabilities/2/executor", "\"letter\"")]));
+    assert_eq!(original, seal(&[("/executors/loan-service/timeout_ms", "9")]));
+    assert_eq!(
+        original,
+        seal(&[("/executors/loan-service/url_env", "\"OTHER_URL\"")])
+    );
+}
+
+#[test]
+fn the_seal_of_a_known_file_never_changes() {
+    let contract = library(&[]);
+    let seals: Vec<_> = contract
+        .capabilities()
+        .iter()
+        .map(|capability| capability.seal(&contract).to_string())
+        .collect();
+    let golden: Vec<&str> = include_str!("golden/contract/library.seals").lines().collect();
+    assert_eq!(
+        seals, golden,
+        "a new seal invalidates every proposal that is open in the field"
+    );
+}
