@@ -69,7 +69,9 @@ CREATE TABLE proposals (
   principal       TEXT NOT NULL,
   capability      TEXT NOT NULL,
   source_id       TEXT NOT NULL,
-  contract_digest BLOB NOT NULL,
+  table_name      TEXT NOT NULL,
+  object_id       TEXT NOT NULL,
+  short_code      TEXT NOT NULL,
   mode            TEXT NOT NULL,
   quorum          INTEGER NOT NULL,
   created_at      INTEGER NOT NULL,
@@ -82,6 +84,10 @@ CREATE INDEX proposals_open_context ON proposals (tenant, principal)
 CREATE INDEX proposals_by_state ON proposals (state, created_seq);
 CREATE INDEX proposals_by_tenant ON proposals (tenant, created_seq);
 CREATE INDEX proposals_by_capability ON proposals (capability, created_seq);
+CREATE INDEX proposals_by_source ON proposals (source_id, created_seq);
+CREATE INDEX proposals_by_code ON proposals (short_code);
+CREATE INDEX proposals_unfinished ON proposals (source_id, changed_seq)
+  WHERE started = 1 AND state IN ('approved', 'pending_worker', 'in_doubt');
 CREATE INDEX proposals_waiting ON proposals (source_id, changed_seq) WHERE state IN ('pending_worker', 'in_doubt');
 CREATE INDEX proposals_deadline ON proposals (not_after)
   WHERE state IN ('pending_review', 'approved', 'pending_worker') AND started = 0;
@@ -124,6 +130,7 @@ CREATE TABLE receipts (
   reason      TEXT NOT NULL,
   created_at  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX receipts_by_outcome ON receipts (outcome, seq);
 
 CREATE TABLE evidence (
   evidence_id TEXT PRIMARY KEY,
@@ -133,16 +140,19 @@ CREATE TABLE evidence (
   principal   TEXT NOT NULL,
   capability  TEXT NOT NULL,
   source_id   TEXT NOT NULL,
+  table_name  TEXT NOT NULL,
   read_at     INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX evidence_by_tenant ON evidence (tenant, seq);
 CREATE INDEX evidence_by_capability ON evidence (capability, seq);
+CREATE INDEX evidence_by_source ON evidence (source_id, seq);
 
 CREATE TABLE evidence_links (
   proposal_id TEXT NOT NULL,
   evidence_id TEXT NOT NULL,
   PRIMARY KEY (proposal_id, evidence_id)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX evidence_links_by_evidence ON evidence_links (evidence_id, proposal_id);
 
 CREATE TABLE audit (
   audit_id    TEXT PRIMARY KEY,
@@ -168,7 +178,6 @@ CREATE TABLE leases (
   fence       INTEGER NOT NULL,
   expires_at  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX leases_by_writer ON leases (writer);
 
 CREATE TABLE requests (
   caller      TEXT NOT NULL,

@@ -4,10 +4,15 @@
 mod check;
 mod connection;
 mod error;
+pub(crate) mod events;
 mod head;
+pub(crate) mod leases;
 mod migrate;
 mod nodes;
 mod pool;
+pub(crate) mod proposals;
+pub(crate) mod records;
+pub(crate) mod requests;
 mod row;
 mod step;
 mod verify;
@@ -31,6 +36,7 @@ pub use writer::{Committed, StepError};
 
 pub(crate) use pool::Reader;
 pub(crate) use step::{NewEvent, Step};
+pub(crate) use views::kind_of;
 
 use connection::FileIdentity;
 use pool::Pool;

@@ -6,6 +6,8 @@ mod records;
 mod reviews;
 mod writebacks;
 
+pub(crate) use writebacks::kind_of;
+
 use rusqlite::{Connection, params};
 use serde::de::DeserializeOwned;
 use synapsor_domain::canonical;

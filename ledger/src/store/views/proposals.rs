@@ -22,8 +22,8 @@ pub(super) fn created(conn: &Connection, event: &EventRecord, envelope: &Envelop
     };
     conn.prepare_cached(
         "INSERT INTO proposals (proposal_id, created_seq, changed_seq, digest, content_digest, state, tenant, principal, \
-         capability, source_id, contract_digest, mode, quorum, created_at, not_after) \
-         VALUES (?1, ?2, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+         capability, source_id, table_name, object_id, short_code, mode, quorum, created_at, not_after) \
+         VALUES (?1, ?2, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
     )?
     .execute(params![
         proposal.id.as_str(),
@@ -35,7 +35,9 @@ pub(super) fn created(conn: &Connection, event: &EventRecord, envelope: &Envelop
         proposal.requested_by.principal,
         proposal.capability,
         proposal.source.id,
-        proposal.contract_digest.as_bytes(),
+        format!("{}.{}", proposal.target.schema, proposal.target.table),
+        proposal.target.primary_key.value.as_text().unwrap_or_default(),
+        digest.short_code(),
         mode,
         proposal.approval.quorum,
         proposal.created_at.as_unix_millis(),
@@ -49,6 +51,9 @@ pub(super) fn created(conn: &Connection, event: &EventRecord, envelope: &Envelop
 
 pub(super) fn repeated(conn: &Connection, event: &EventRecord, body: &RepeatBody) -> Result<(), StoreError> {
     link(conn, proposal_id(event)?, body.evidence_id.as_str())?;
+    // The audit record names the proposal that the call minted; what it is about is the one that was open already.
+    conn.prepare_cached("UPDATE audit SET proposal_id = ?2 WHERE audit_id = ?1")?
+        .execute([body.audit_id.as_str(), proposal_id(event)?])?;
     touch(conn, event)
 }
 

@@ -14,8 +14,8 @@ use super::wrong_body;
 pub(super) fn evidence(conn: &Connection, event: &EventRecord, envelope: &Envelope) -> Result<(), StoreError> {
     let evidence: Evidence = envelope.peek(Kind::Evidence).map_err(|_| wrong_body(event))?;
     conn.prepare_cached(
-        "INSERT INTO evidence (evidence_id, seq, digest, tenant, principal, capability, source_id, read_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO evidence (evidence_id, seq, digest, tenant, principal, capability, source_id, table_name, read_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?
     .execute(params![
         evidence.id.as_str(),
@@ -25,6 +25,7 @@ pub(super) fn evidence(conn: &Connection, event: &EventRecord, envelope: &Envelo
         evidence.requested_by.principal,
         evidence.capability,
         evidence.source.id,
+        format!("{}.{}", evidence.target.schema, evidence.target.table),
         evidence.read_at.as_unix_millis(),
     ])?;
     Ok(())

@@ -1,0 +1,262 @@
+//! Finding proposals.
+
+use rusqlite::types::ToSql;
+use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
+use synapsor_domain::digest::Digest;
+use synapsor_domain::event::EventKind;
+use synapsor_domain::ids::ProposalId;
+use synapsor_domain::proposal::{Proposal, State};
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::timestamp::Timestamp;
+
+use super::error::StoreError;
+use super::events;
+use super::row::{from_sql, to_sql};
+use super::writer::StepError;
+
+/// A proposal as the views have it.
+#[derive(Debug, Clone)]
+pub(crate) struct ProposalRow {
+    pub(crate) id: ProposalId,
+    pub(crate) created_seq: u64,
+    pub(crate) changed_seq: u64,
+    pub(crate) digest: Digest,
+    pub(crate) state: State,
+    pub(crate) started: bool,
+    /// Attempts announced so far.
+    pub(crate) attempts: u32,
+    pub(crate) source_id: String,
+    pub(crate) shadow: bool,
+    pub(crate) quorum: u32,
+    pub(crate) not_after: Timestamp,
+}
+
+/// Filters of a list; `None` means any.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ProposalFilter {
+    pub(crate) tenant: Option<String>,
+    pub(crate) principal: Option<String>,
+    pub(crate) capability: Option<String>,
+    pub(crate) state: Option<State>,
+    pub(crate) source_id: Option<String>,
+    pub(crate) table: Option<String>,
+    pub(crate) object_id: Option<String>,
+    pub(crate) created_from_ms: Option<i64>,
+    pub(crate) created_to_ms: Option<i64>,
+}
+
+const COLUMNS: &str = "proposal_id, created_seq, changed_seq, digest, state, started, attempts, source_id, \
+                       mode, quorum, not_after";
+
+/// One proposal by its whole id.
+pub(crate) fn get(conn: &Connection, id: &ProposalId) -> Result<ProposalRow, StepError> {
+    find(conn, id)?.ok_or_else(|| not_found().into())
+}
+
+/// As [`get`], with absence as a value.
+pub(crate) fn find(conn: &Connection, id: &ProposalId) -> Result<Option<ProposalRow>, StoreError> {
+    one(conn, "proposal_id = ?1", id.as_str())
+}
+
+/// The proposal that is open with exactly this content.
+pub(crate) fn open_with_content(conn: &Connection, content: &Digest) -> Result<Option<ProposalRow>, StoreError> {
+    one(
+        conn,
+        "content_digest = ?1 AND state IN ('pending_review', 'approved', 'pending_worker', 'in_doubt')",
+        content.as_bytes(),
+    )
+}
+
+/// How many proposals one tenant and principal have open.
+pub(crate) fn count_open(conn: &Connection, tenant: &str, principal: &str) -> Result<u64, StoreError> {
+    let count: i64 = conn
+        .prepare_cached(
+            "SELECT count(*) FROM proposals WHERE tenant = ?1 AND principal = ?2 \
+             AND state IN ('pending_review', 'approved', 'pending_worker', 'in_doubt')",
+        )?
+        .query_row([tenant, principal], |row| row.get(0))?;
+    from_sql(count)
+}
+
+/// Proposals whose deadline has passed before any writer started, oldest deadline first.
+pub(crate) fn due(conn: &Connection, now: Timestamp, limit: u32) -> Result<Vec<ProposalId>, StoreError> {
+    let mut query = conn.prepare_cached(
+        "SELECT proposal_id FROM proposals WHERE state IN ('pending_review', 'approved', 'pending_worker') \
+         AND started = 0 AND not_after <= ?1 ORDER BY not_after LIMIT ?2",
+    )?;
+    let ids = query.query_map(params![now.as_unix_millis(), limit], |row| row.get::<_, String>(0))?;
+    ids.map(|id| id?.parse().map_err(|_| damaged())).collect()
+}
+
+/// What a person means: `latest`, a whole id, a prefix that fits one, or a short code.
+pub(crate) fn resolve(conn: &Connection, text: &str) -> Result<ProposalRow, StepError> {
+    if text == "latest" {
+        let newest = rows(conn, "1 = 1 ORDER BY created_seq DESC LIMIT 1", &[])?;
+        return newest.into_iter().next().ok_or_else(|| not_found().into());
+    }
+    let usable = text.len() >= 4 && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
+    if !usable {
+        return Err(not_found().into());
+    }
+    let end = format!("{text}~");
+    let code = text.to_ascii_uppercase();
+    let mut found = rows(conn, "proposal_id >= ?1 AND proposal_id < ?2 LIMIT 2", &[&text, &end])?;
+    if found.is_empty() {
+        found = rows(conn, "short_code = ?1 LIMIT 2", &[&code])?;
+    }
+    let mut found = found.into_iter();
+    match (found.next(), found.next()) {
+        (Some(only), None) => Ok(only),
+        (Some(_), Some(_)) => {
+            Err(Refusal::new("AMBIGUOUS_PROPOSAL", "more than one proposal begins like this; give more of the id").into())
+        }
+        (None, _) => Err(not_found().into()),
+    }
+}
+
+/// A page of proposals, newest first, created before the event `before`.
+pub(crate) fn list(
+    conn: &Connection,
+    filter: &ProposalFilter,
+    before: Option<u64>,
+    limit: u32,
+) -> Result<Vec<ProposalRow>, StoreError> {
+    let mut wheres = vec!["1 = 1"];
+    let mut values: Vec<Box<dyn ToSql>> = Vec::new();
+    let texts = [
+        ("tenant = ?", &filter.tenant),
+        ("principal = ?", &filter.principal),
+        ("capability = ?", &filter.capability),
+        ("source_id = ?", &filter.source_id),
+        ("table_name = ?", &filter.table),
+        ("object_id = ?", &filter.object_id),
+    ];
+    for (clause, value) in texts {
+        if let Some(value) = value {
+            wheres.push(clause);
+            values.push(Box::new(value.clone()));
+        }
+    }
+    let numbers = [
+        ("created_at >= ?", filter.created_from_ms),
+        ("created_at < ?", filter.created_to_ms),
+        ("created_seq < ?", before.map(to_sql)),
+    ];
+    for (clause, value) in numbers {
+        if let Some(value) = value {
+            wheres.push(clause);
+            values.push(Box::new(value));
+        }
+    }
+    if let Some(state) = filter.state {
+        wheres.push("state = ?");
+        values.push(Box::new(state.as_str()));
+    }
+    values.push(Box::new(limit));
+    let clause = format!("{} ORDER BY created_seq DESC LIMIT ?", wheres.join(" AND "));
+    let values: Vec<&dyn ToSql> = values.iter().map(AsRef::as_ref).collect();
+    rows(conn, &clause, &values)
+}
+
+/// Proposals that a writer of one of these sources could work on, longest waiting first.
+pub(crate) fn waiting(conn: &Connection, sources: &[String], limit: u32) -> Result<Vec<ProposalRow>, StoreError> {
+    of_sources(conn, "state IN ('pending_worker', 'in_doubt')", sources, limit)
+}
+
+/// Proposals with an announced attempt whose end is not on file.
+pub(crate) fn unfinished(conn: &Connection, sources: &[String], limit: u32) -> Result<Vec<ProposalRow>, StoreError> {
+    let clause = "started = 1 AND state IN ('approved', 'pending_worker', 'in_doubt') AND EXISTS (SELECT 1 FROM \
+                  attempts a WHERE a.proposal_id = proposals.proposal_id AND (a.result IS NULL OR a.result = 'in_doubt'))";
+    of_sources(conn, clause, sources, limit)
+}
+
+fn of_sources(
+    conn: &Connection,
+    clause: &str,
+    sources: &[String],
+    limit: u32,
+) -> Result<Vec<ProposalRow>, StoreError> {
+    let mut found = Vec::new();
+    for source in sources {
+        let left = limit.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
+        let clause = format!("source_id = ?1 AND {clause} ORDER BY changed_seq LIMIT ?2");
+        found.extend(rows(conn, &clause, &[source, &left])?);
+    }
+    Ok(found)
+}
+
+/// The signed proposal and what it says.
+pub(crate) fn signed(conn: &Connection, row: &ProposalRow) -> Result<(Envelope, Proposal), StoreError> {
+    let envelope = events::envelope(conn, row.created_seq)?;
+    let proposal = envelope.peek(Kind::Proposal).map_err(|_| damaged())?;
+    Ok((envelope, proposal))
+}
+
+/// The newest report of an attempt, with the receipt if it came with one.
+pub(crate) fn newest_report(
+    conn: &Connection,
+    id: &ProposalId,
+) -> Result<(Option<Envelope>, Option<Envelope>), StoreError> {
+    const SETTLING: [EventKind; 4] = [
+        EventKind::WritebackApplied,
+        EventKind::WritebackConflict,
+        EventKind::WritebackFailed,
+        EventKind::WritebackCanceled,
+    ];
+    if let Some(seq) = events::newest_of(conn, id.as_str(), &SETTLING)? {
+        let body = super::records::settle_body(conn, seq)?;
+        return Ok((Some(body.attempt), Some(body.receipt)));
+    }
+    let open = events::newest_of(conn, id.as_str(), &[EventKind::WritebackReleased, EventKind::WritebackInDoubt])?;
+    Ok((open.map(|seq| events::envelope(conn, seq)).transpose()?, None))
+}
+
+/// Said of what is not there and of what may not be seen alike.
+pub(crate) fn not_found() -> Refusal {
+    Refusal::new("PROPOSAL_NOT_FOUND", "no such proposal; `proposals list` shows what there is")
+}
+
+fn one(conn: &Connection, clause: &str, key: impl ToSql) -> Result<Option<ProposalRow>, StoreError> {
+    Ok(rows(conn, clause, &[&key])?.into_iter().next())
+}
+
+fn rows(conn: &Connection, clause: &str, values: &[&dyn ToSql]) -> Result<Vec<ProposalRow>, StoreError> {
+    let mut query = conn.prepare_cached(&format!("SELECT {COLUMNS} FROM proposals WHERE {clause}"))?;
+    let mut rows = query.query(params_from_iter(values))?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(read(row)?);
+    }
+    Ok(found)
+}
+
+fn read(row: &Row<'_>) -> Result<ProposalRow, StoreError> {
+    let text = |i| row.get::<_, String>(i);
+    Ok(ProposalRow {
+        id: text(0)?.parse().map_err(|_| damaged())?,
+        created_seq: from_sql(row.get(1)?)?,
+        changed_seq: from_sql(row.get(2)?)?,
+        digest: Digest::from_bytes(row.get(3)?),
+        state: text(4)?.parse().map_err(|_| damaged())?,
+        started: row.get(5)?,
+        attempts: row.get(6)?,
+        source_id: text(7)?,
+        shadow: text(8)? == "shadow",
+        quorum: row.get(9)?,
+        not_after: Timestamp::from_unix_millis(row.get(10)?),
+    })
+}
+
+/// The newest row about an order, if one was filed.
+pub(crate) fn newest_order(conn: &Connection, id: &ProposalId) -> Result<Option<u64>, StoreError> {
+    let seq: Option<i64> = conn
+        .prepare_cached("SELECT seq FROM apply_orders WHERE proposal_id = ?1 ORDER BY seq DESC LIMIT 1")?
+        .query_row([id.as_str()], |row| row.get(0))
+        .optional()?;
+    seq.map(from_sql).transpose()
+}
+
+fn damaged() -> StoreError {
+    StoreError::Tampered("a proposal's row does not read".to_owned())
+}

@@ -1,0 +1,165 @@
+//! Finding decisions, orders, evidence and receipts.
+
+use rusqlite::types::ToSql;
+use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
+use synapsor_domain::canonical;
+use synapsor_domain::digest::Digest;
+use synapsor_domain::event::SettleBody;
+use synapsor_domain::ids::ProposalId;
+use synapsor_domain::limits::ENVELOPE_BYTES_MAX;
+use synapsor_domain::refusal::Refusal;
+
+use super::error::StoreError;
+use super::events;
+use super::row::{from_sql, to_sql};
+use super::writer::StepError;
+
+/// A decision on file.
+#[derive(Debug, Clone)]
+pub(crate) struct DecisionRow {
+    pub(crate) digest: Digest,
+    pub(crate) seq: u64,
+    pub(crate) deny: bool,
+}
+
+/// Decisions about a proposal, oldest first.
+pub(crate) fn decisions(conn: &Connection, id: &ProposalId) -> Result<Vec<DecisionRow>, StoreError> {
+    let mut query =
+        conn.prepare_cached("SELECT digest, seq, verdict FROM decisions WHERE proposal_id = ?1 ORDER BY seq")?;
+    let mut rows = query.query([id.as_str()])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(DecisionRow {
+            digest: Digest::from_bytes(row.get(0)?),
+            seq: from_sql(row.get(1)?)?,
+            deny: row.get::<_, String>(2)? == "deny",
+        });
+    }
+    Ok(found)
+}
+
+/// Place of the order with this digest.
+pub(crate) fn order(conn: &Connection, digest: &Digest) -> Result<Option<u64>, StoreError> {
+    let seq: Option<i64> = conn
+        .prepare_cached("SELECT seq FROM apply_orders WHERE digest = ?1")?
+        .query_row([digest.as_bytes()], |row| row.get(0))
+        .optional()?;
+    seq.map(from_sql).transpose()
+}
+
+/// Digest and place of the receipt of a proposal.
+pub(crate) fn receipt(conn: &Connection, id: &ProposalId) -> Result<Option<(Digest, u64)>, StoreError> {
+    let found = conn
+        .prepare_cached("SELECT digest, seq FROM receipts WHERE proposal_id = ?1")?
+        .query_row([id.as_str()], |row| Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, i64>(1)?)))
+        .optional()?;
+    found.map(|(digest, seq)| Ok((Digest::from_bytes(digest), from_sql(seq)?))).transpose()
+}
+
+/// Attempt report and receipt of one settling event.
+pub(crate) fn settle_body(conn: &Connection, seq: u64) -> Result<SettleBody, StoreError> {
+    canonical::decode_within(&events::body(conn, seq)?, 2 * ENVELOPE_BYTES_MAX)
+        .map_err(|_| StoreError::Tampered(format!("the body of event {seq} holds no receipt")))
+}
+
+/// The attempt that was announced under this fence and has not ended.
+pub(crate) fn running_attempt(conn: &Connection, id: &ProposalId, fence: u64) -> Result<Option<u32>, StoreError> {
+    Ok(conn
+        .prepare_cached("SELECT attempt FROM attempts WHERE proposal_id = ?1 AND fence = ?2 AND result IS NULL")?
+        .query_row(rusqlite::params![id.as_str(), to_sql(fence)], |row| row.get(0))
+        .optional()?)
+}
+
+/// Fence of the newest attempt.
+pub(crate) fn newest_fence(conn: &Connection, id: &ProposalId) -> Result<u64, StoreError> {
+    let fence: Option<i64> = conn
+        .prepare_cached("SELECT max(fence) FROM attempts WHERE proposal_id = ?1")?
+        .query_row([id.as_str()], |row| row.get(0))?;
+    fence.map_or(Ok(0), from_sql)
+}
+
+/// Filters of the evidence list; `None` means any.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct EvidenceFilter {
+    pub(crate) tenant: Option<String>,
+    pub(crate) capability: Option<String>,
+    pub(crate) proposal_id: Option<String>,
+    pub(crate) source_id: Option<String>,
+    pub(crate) table: Option<String>,
+}
+
+/// Places of evidence, newest first, before the event `before`.
+pub(crate) fn list_evidence(
+    conn: &Connection,
+    filter: &EvidenceFilter,
+    before: Option<u64>,
+    limit: u32,
+) -> Result<Vec<u64>, StoreError> {
+    let clauses = [
+        ("tenant = ?", &filter.tenant),
+        ("capability = ?", &filter.capability),
+        ("evidence_id IN (SELECT evidence_id FROM evidence_links WHERE proposal_id = ?)", &filter.proposal_id),
+        ("source_id = ?", &filter.source_id),
+        ("table_name = ?", &filter.table),
+    ];
+    places(conn, "evidence", &clauses, before, limit)
+}
+
+/// Places of settling events, newest first, before the event `before`.
+pub(crate) fn list_receipts(
+    conn: &Connection,
+    proposal_id: &Option<String>,
+    outcome: &Option<String>,
+    before: Option<u64>,
+    limit: u32,
+) -> Result<Vec<u64>, StoreError> {
+    // `tombstoned` stands for all of its reasons.
+    let tombstoned = outcome.as_deref() == Some("tombstoned");
+    let by_outcome = if tombstoned { "outcome LIKE ? || ':%'" } else { "outcome = ?" };
+    places(conn, "receipts", &[("proposal_id = ?", proposal_id), (by_outcome, outcome)], before, limit)
+}
+
+fn places(
+    conn: &Connection,
+    table: &str,
+    clauses: &[(&str, &Option<String>)],
+    before: Option<u64>,
+    limit: u32,
+) -> Result<Vec<u64>, StoreError> {
+    let mut wheres = vec!["seq < ?"];
+    let mut values: Vec<Box<dyn ToSql>> = vec![Box::new(before.map_or(i64::MAX, to_sql))];
+    for (clause, value) in clauses {
+        if let Some(value) = value {
+            wheres.push(clause);
+            values.push(Box::new(value.clone()));
+        }
+    }
+    values.push(Box::new(limit));
+    let sql = format!("SELECT seq FROM {table} WHERE {} ORDER BY seq DESC LIMIT ?", wheres.join(" AND "));
+    let mut query = conn.prepare_cached(&sql)?;
+    let rows = query.query_map(params_from_iter(values), |row| row.get::<_, i64>(0))?;
+    rows.map(|seq| from_sql(seq?)).collect()
+}
+
+/// Place of the evidence whose id is or begins with `text`, and the proposals that rest on it.
+pub(crate) fn resolve_evidence(conn: &Connection, text: &str) -> Result<(u64, Vec<String>), StepError> {
+    let missing = || Refusal::new("EVIDENCE_NOT_FOUND", "no such evidence; `evidence list` shows what there is");
+    let usable = text.len() >= 4 && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if !usable {
+        return Err(missing().into());
+    }
+    let mut query = conn.prepare_cached(
+        "SELECT evidence_id, seq FROM evidence WHERE evidence_id >= ?1 AND evidence_id < ?1 || '~' LIMIT 2",
+    )?;
+    let rows = query.query_map([text], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
+    let found = rows.collect::<Result<Vec<_>, _>>()?;
+    let (id, seq) = match found.as_slice() {
+        [(id, seq)] => (id, from_sql(*seq)?),
+        [] => return Err(missing().into()),
+        _ => return Err(Refusal::new("AMBIGUOUS_EVIDENCE", "more than one evidence id begins like this").into()),
+    };
+    let mut links =
+        conn.prepare_cached("SELECT proposal_id FROM evidence_links WHERE evidence_id = ?1 ORDER BY 1 LIMIT 200")?;
+    let proposals = links.query_map([id], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    Ok((seq, proposals))
+}

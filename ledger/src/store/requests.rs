@@ -1,0 +1,57 @@
+//! Answers to requests that carry an id, so that a repeated request changes nothing.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::timestamp::{Span, Timestamp};
+
+use super::error::StoreError;
+use super::writer::StepError;
+
+/// Answers are kept for this long.
+const KEPT: Span = Span::days(1);
+
+/// Rows that one pruning removes at most.
+const PRUNED_MAX: u32 = 500;
+
+/// Who asked, and the id that they chose, with the digest of what was asked.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestKey {
+    pub(crate) caller: String,
+    pub(crate) id: String,
+    pub(crate) fingerprint: [u8; 32],
+}
+
+/// The answer that this request got before. The same id with another content is refused.
+pub(crate) fn recall(conn: &Connection, key: &RequestKey) -> Result<Option<String>, StepError> {
+    let found: Option<([u8; 32], String)> = conn
+        .prepare_cached("SELECT fingerprint, answer FROM requests WHERE caller = ?1 AND request_id = ?2")?
+        .query_row([&key.caller, &key.id], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    match found {
+        Some((fingerprint, answer)) if fingerprint == key.fingerprint => Ok(Some(answer)),
+        Some(_) => {
+            Err(Refusal::new("REQUEST_ID_REUSED", "this request_id was used for another request; choose a new one").into())
+        }
+        None => Ok(None),
+    }
+}
+
+/// Keeps the answer.
+pub(crate) fn remember(conn: &Connection, key: &RequestKey, answer: &str, now: Timestamp) -> Result<(), StoreError> {
+    conn.prepare_cached(
+        "INSERT INTO requests (caller, request_id, fingerprint, answer, at) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute(params![key.caller, key.id, key.fingerprint, answer, now.as_unix_millis()])?;
+    Ok(())
+}
+
+/// Forgets answers that are a day old, a bounded number at a time.
+pub(crate) fn prune(conn: &Connection, now: Timestamp) -> Result<(), StoreError> {
+    let oldest = now.as_unix_millis() - KEPT.as_millis();
+    conn.prepare_cached(
+        "DELETE FROM requests WHERE (caller, request_id) IN \
+         (SELECT caller, request_id FROM requests WHERE at < ?1 ORDER BY at LIMIT ?2)",
+    )?
+    .execute(params![oldest, PRUNED_MAX])?;
+    Ok(())
+}
