@@ -135,11 +135,25 @@ fn checked(target: &Target) -> Result<&str, ChannelError> {
     if usable { Ok(&target.address) } else { Err(bad) }
 }
 
-/// A request with a deadline that the server is told and the client keeps.
+/// A request with a deadline that the server is told. It counts from the moment at which the connection stands;
+/// put [`within`] around the call to count the dialling as well.
 pub fn with_deadline<T>(message: T, within: Duration) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(within);
     request
+}
+
+/// Gives `call`, with the dialling that it may need, `limit` to answer; afterwards, and when tonic reports a
+/// timeout of its own, the status is `DEADLINE_EXCEEDED`.
+///
+/// # Errors
+/// The status of the call.
+pub async fn within<T>(limit: Duration, call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    match tokio::time::timeout(limit, call).await {
+        Ok(Err(status)) if is_timeout(&status) => Err(Status::deadline_exceeded("no answer in time")),
+        Ok(outcome) => outcome,
+        Err(_) => Err(Status::deadline_exceeded("no answer in time")),
+    }
 }
 
 /// Whether `status` says that no answer came from the server itself: nobody listens, the handshake failed, or
@@ -189,15 +203,15 @@ pub fn explain(status: &Status, target: &Target) -> Option<Failure> {
 ///
 /// # Errors
 /// What [`explain`] says, or that it is not serving.
-pub async fn probe(channel: &Channel, target: &Target, within: Duration) -> Result<(), Failure> {
+pub async fn probe(channel: &Channel, target: &Target, limit: Duration) -> Result<(), Failure> {
     let mut health = HealthClient::new(channel.clone());
     let request = with_deadline(
         HealthCheckRequest {
             service: String::new(),
         },
-        within,
+        limit,
     );
-    match health.check(request).await {
+    match within(limit, health.check(request)).await {
         Ok(_) => Ok(()),
         Err(status) => Err(explain(&status, target).unwrap_or_else(|| {
             Failure::unreachable("NOT_SERVING", format!("the {target} answers but does not serve"))

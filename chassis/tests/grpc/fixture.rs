@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -127,9 +128,11 @@ pub(crate) fn limits() -> ServerLimits {
 }
 
 pub(crate) async fn start(tls: &TlsMaterial, limits: ServerLimits) -> Running {
-    let server = GrpcServer::bind("127.0.0.1:0".parse().unwrap(), tls, table(), limits)
-        .await
-        .unwrap();
+    start_at("127.0.0.1:0".parse().unwrap(), tls, limits).await
+}
+
+pub(crate) async fn start_at(address: SocketAddr, tls: &TlsMaterial, limits: ServerLimits) -> Running {
+    let server = GrpcServer::bind(address, tls, table(), limits).await.unwrap();
     let stage = Stage::default();
     let routes = Routes::new(Named::<0>(stage.clone()))
         .add_service(Named::<1>(stage.clone()))

@@ -5,13 +5,15 @@ use std::time::Duration;
 use synapsor_chassis::grpc_channel::{Target, connect, probe};
 use synapsor_chassis::grpc_server::{AccessTable, GrpcServer, ServerLimits};
 use synapsor_chassis::identity::Role;
+use synapsor_chassis::random;
+use synapsor_chassis::retry::{RetryPolicy, retry};
 use synapsor_chassis::run::{EXIT_UNREACHABLE, Failure};
 use synapsor_chassis::tls::TlsMaterial;
 use tonic::Code;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 
 use crate::authority::{Authority, Pair};
-use crate::fixture::{REVIEW, Running, call, limits, start};
+use crate::fixture::{REVIEW, Running, call, limits, start, start_at};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -180,12 +182,20 @@ async fn channel_reconnects_when_the_server_comes_back() {
     first.stop.cancel();
     first.ended.await.unwrap().unwrap();
     assert_ne!(call(&channel, REVIEW).await.code(), Code::Ok);
-    let table = AccessTable::new("d1");
-    let again = GrpcServer::bind(first.address.parse().unwrap(), &reader, table, limits())
-        .await
-        .unwrap();
-    let serving = tokio::spawn(again.serve(tonic::service::Routes::default(), first.stop.child_token()));
-    drop(serving);
-    let target = Target::new(Role::Reader, first.address);
-    let _ = probe(&channel, &target, SOON).await;
+
+    let _second = start_at(first.address.parse().unwrap(), &reader, limits()).await;
+    let answered = retry(
+        RetryPolicy::default(),
+        random::number,
+        |_| true,
+        || async {
+            let status = call(&channel, REVIEW).await;
+            if status.code() == Code::Ok {
+                Ok(())
+            } else {
+                Err(status)
+            }
+        },
+    );
+    answered.await.unwrap();
 }
