@@ -22,7 +22,7 @@ pub enum Provider {
 }
 
 impl Provider {
-    const WORDS: &[(&str, Provider)] = &[
+    pub(super) const WORDS: &[(&str, Provider)] = &[
         ("static_dev", Provider::StaticDev),
         ("environment", Provider::Environment),
         ("http_claims", Provider::HttpClaims),

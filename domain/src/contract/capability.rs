@@ -84,7 +84,10 @@ impl Capability {
             Some(ConflictGuard::Column(column)) => Some(column),
             Some(ConflictGuard::Weak) | None => None,
         };
-        let patched = self.proposal().into_iter().flat_map(|spec| spec.patch.iter().map(|(column, _)| column));
+        let patched = self
+            .proposal()
+            .into_iter()
+            .flat_map(|spec| spec.patch.iter().map(|(column, _)| column));
         let keys = std::iter::once(&self.target.primary_key)
             .chain(&self.target.tenant_key)
             .chain(guard)

@@ -21,7 +21,7 @@ pub enum Method {
 }
 
 impl Method {
-    const WORDS: &[(&str, Method)] = &[
+    pub(super) const WORDS: &[(&str, Method)] = &[
         ("POST", Method::Post),
         ("PUT", Method::Put),
         ("PATCH", Method::Patch),

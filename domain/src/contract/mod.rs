@@ -11,6 +11,7 @@ mod code;
 mod executor;
 mod fields;
 mod forbidden;
+mod json_schema;
 mod names;
 mod object;
 mod proposal;
@@ -25,6 +26,7 @@ pub use capability::{Capability, CapabilityKind, Target};
 pub use code::Code;
 pub use executor::{Executor, ExecutorKind, HANDLER_TIMEOUT_MS, Method};
 pub use forbidden::{holds_connection_url, holds_secret};
+pub use json_schema::json_schema;
 pub use names::{is_env_name, is_identifier, is_qualified_name, is_secret_like, is_trust_scope_name};
 pub use proposal::{
     ApprovalSpec, Binding, Bound, ConflictGuard, ExecutorRef, ProposalSpec, QUORUM_MAX, Transition,

@@ -18,7 +18,7 @@ pub use super::transition::Transition;
 /// Persons that a quorum may demand.
 pub const QUORUM_MAX: u8 = 5;
 /// Characters of a role's name.
-const ROLE_CHARS_MAX: usize = 128;
+pub(super) const ROLE_CHARS_MAX: usize = 128;
 
 /// Where the new value of a column comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use crate::contract::{Arg, ArgType, Capability, Scalar};
 use crate::decimal::Decimal;
 
 /// The dialect that all our schemas name.
-pub(crate) const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
+pub(crate) const SCHEMA_DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// The schema of the object that [`super::check_arguments`] accepts.
 pub(super) fn input_schema(capability: &Capability) -> Json {
@@ -22,7 +22,7 @@ pub(super) fn input_schema(capability: &Capability) -> Json {
         .map(|arg| arg.name.as_str())
         .collect();
     json!({
-        "$schema": DIALECT,
+        "$schema": SCHEMA_DIALECT,
         "type": "object",
         "properties": properties,
         "required": required,

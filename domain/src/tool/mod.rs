@@ -7,4 +7,5 @@ mod output_schema;
 
 pub use arguments::{CheckedArguments, check_arguments};
 pub use catalog::{Annotations, Catalog, Tool};
+pub(crate) use input_schema::SCHEMA_DIALECT;
 pub use output_schema::envelope_schema;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::input_schema::DIALECT;
+use super::input_schema::SCHEMA_DIALECT;
 use crate::contract::{Capability, CapabilityKind};
 use crate::envelope::SafeCode;
 
@@ -109,7 +109,7 @@ fn envelope(action: &Json, data: &Json, proposal: &Json) -> Json {
         .map(|(name, schema)| (name.to_owned(), schema)),
     );
     if let Json::Object(schema) = &mut schema {
-        schema.shift_insert(0, "$schema".to_owned(), DIALECT.into());
+        schema.shift_insert(0, "$schema".to_owned(), SCHEMA_DIALECT.into());
     }
     schema
 }

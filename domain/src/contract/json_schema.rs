@@ -1,0 +1,391 @@
+//! The published JSON Schema of the file, for editors. Validation itself does not use it: it knows more,
+//! such as references between parts.
+
+use serde_json::{Map, Value as Json, json};
+
+use super::binding::Provider;
+use super::executor::Method;
+use super::proposal::{QUORUM_MAX, ROLE_CHARS_MAX};
+use super::source::Engine;
+use super::{HANDLER_TIMEOUT_MS, Mode};
+use crate::tool::SCHEMA_DIALECT;
+
+const IDENTIFIER: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
+const SAFE_NAME: &str = "^[A-Za-z_][A-Za-z0-9_.-]*$";
+const QUALIFIED_NAME: &str = "^[A-Za-z_][A-Za-z0-9_]*\\.[A-Za-z_][A-Za-z0-9_]*$";
+const ENV_NAME: &str = "^[A-Z_][A-Z0-9_]*$";
+
+/// The schema `urn:synapsor:schema:contract:v1`.
+pub fn json_schema() -> Json {
+    json!({
+        "$schema": SCHEMA_DIALECT,
+        "$id": "urn:synapsor:schema:contract:v1",
+        "title": "Synapsor Runner contract, version 1",
+        "description": "What agents may ask of a database. Names environment variables, never holds a secret.",
+        "type": "object",
+        "properties": {
+            "$schema": text("For editors; not read."),
+            "version": described(json!({"const": 1}), "The only version."),
+            "mode": words(Mode::WORDS, "read_only: no proposals. shadow: proposals that are never applied. \
+                review: people approve, the writer applies. cloud: not available."),
+            "result_format": described(json!({"enum": [1, 2], "default": 1}), "Shape of results."),
+            "strict": described(json!({"type": "boolean", "default": true}), "false lets unknown keys pass."),
+            "storage": closed(json!({
+                "sqlite_path": text("Where the ledger keeps its store. Default ./.synapsor/local.db."),
+            }), &[]),
+            "sources": named(IDENTIFIER, "#/$defs/source", "Databases by name."),
+            "trusted_context": reference("context"),
+            "contexts": named(SAFE_NAME, "#/$defs/context", "Further contexts, which capabilities name."),
+            "executors": named(SAFE_NAME, "#/$defs/executor", "Handlers of the application by name."),
+            "capabilities": {"type": "array", "minItems": 1, "items": reference("capability")},
+            "cloud": reference("cloud"),
+        },
+        "required": ["version", "mode"],
+        "if": {"properties": {"mode": {"const": "cloud"}}},
+        "then": {"required": ["cloud"]},
+        "else": {"required": ["sources", "capabilities"], "properties": {"cloud": false}},
+        "unevaluatedProperties": false,
+        "$defs": {
+            "source": source(),
+            "context": context(),
+            "executor": executor(),
+            "capability": capability(),
+            "target": target(),
+            "arg": arg(),
+            "binding": binding(),
+            "bound": bound(),
+            "transition": transition(),
+            "cloud": cloud(),
+        },
+    })
+}
+
+fn source() -> Json {
+    closed(
+        json!({
+            "engine": words(Engine::WORDS, "sqlite has only the schema `main`."),
+            "read_url_env": env("Variable that holds the reader's URL."),
+            "write_url_env": env("Variable that holds the writer's URL; needed for direct writeback."),
+            "read_only": flag("This program itself never writes here."),
+            "statement_timeout_ms": positive("Milliseconds that one statement may take."),
+            "ssl": described(json!({"type": "object"}), "Accepted; TLS settings belong to the URL."),
+        }),
+        &["engine", "read_url_env"],
+    )
+}
+
+fn context() -> Json {
+    let values = json!({
+        "type": "object",
+        "properties": {
+            "tenant_id_env": env("Variable that holds the tenant. Default SYNAPSOR_TENANT_ID."),
+            "principal_env": env("Variable that holds the principal. Default SYNAPSOR_PRINCIPAL."),
+            "tenant_id": text("Literal tenant; only static_dev reads it."),
+            "principal": text("Literal principal; only static_dev reads it."),
+        },
+    });
+    closed(
+        json!({"provider": words(Provider::WORDS, "Where tenant and principal come from."), "values": values}),
+        &["provider"],
+    )
+}
+
+fn executor() -> Json {
+    let auth = closed(
+        json!({
+            "type": {"const": "bearer_env"},
+            "token_env": env("Variable that holds the bearer token."),
+        }),
+        &["type", "token_env"],
+    );
+    let mut schema = closed(
+        json!({
+            "type": {"enum": ["sql_update", "http_handler", "command_handler"]},
+            "url_env": env("http_handler: variable that holds the URL."),
+            "method": words(Method::WORDS, "http_handler. Default POST."),
+            "auth": auth,
+            "signing_secret_env": env("http_handler: variable that holds the secret that signs requests."),
+            "timeout_ms": described(
+                json!({"type": "integer", "minimum": 1, "default": HANDLER_TIMEOUT_MS}),
+                "Milliseconds that one call may take.",
+            ),
+            "command_env": env("command_handler: variable that holds the command."),
+        }),
+        &["type"],
+    );
+    schema["allOf"] = json!([
+        when("type", "http_handler", &["url_env"]),
+        when("type", "command_handler", &["command_env"]),
+    ]);
+    schema
+}
+
+fn capability() -> Json {
+    let lookup = closed(
+        json!({"id_from_arg": text("Argument compared with the primary key.")}),
+        &["id_from_arg"],
+    );
+    let mut conflict_guard = closed(
+        json!({
+            "column": identifier("Column that changes with every change of the row."),
+            "weak_guard_ack": flag("true if no such column exists; every visible column is compared instead."),
+        }),
+        &[],
+    );
+    conflict_guard["anyOf"] = json!([{"required": ["column"]}, {"required": ["weak_guard_ack"], "properties": {"weak_guard_ack": {"const": true}}}]);
+    let approval = closed(
+        json!({
+            "mode": {"const": "human"},
+            "required_role": {"type": "string", "minLength": 1, "maxLength": ROLE_CHARS_MAX, "not": {"const": "*"}},
+            "quorum": {"type": "integer", "minimum": 1, "maximum": QUORUM_MAX, "default": 1},
+        }),
+        &[],
+    );
+    let properties = json!({
+        "name": described(json!({"type": "string", "pattern": QUALIFIED_NAME}), "Name of the tool: namespace.name."),
+        "kind": {"enum": ["read", "proposal"]},
+        "description": text("What a model is told."),
+        "returns_hint": text("What a model is told of the result."),
+        "source": identifier("A member of sources."),
+        "context": described(json!({"type": "string", "pattern": SAFE_NAME}), "A member of contexts."),
+        "executor": described(json!({"type": "string", "pattern": SAFE_NAME}), "sql_update or a member of executors."),
+        "target": reference("target"),
+        "args": named(SAFE_NAME, "#/$defs/arg", "What a model may choose."),
+        "lookup": lookup,
+        "visible_columns": columns("What a model and approvers see."),
+        "evidence": described(json!({"enum": ["required", "optional"]}), "Evidence is always kept."),
+        "max_rows": positive("Default 1. A call is about exactly one row either way."),
+        "patch": named(IDENTIFIER, "#/$defs/binding", "New values by column."),
+        "allowed_columns": columns("Columns that may be changed at all."),
+        "numeric_bounds": map(IDENTIFIER, "#/$defs/bound", "Bounds of new values by column."),
+        "transition_guards": map(IDENTIFIER, "#/$defs/transition", "Allowed changes of state by column."),
+        "conflict_guard": conflict_guard,
+        "approval": approval,
+        "db_managed": columns("Columns that the database itself changes."),
+        "single_tenant_dev_ack": flag("Accepted; not read."),
+    });
+    let required = [
+        "name",
+        "kind",
+        "source",
+        "target",
+        "args",
+        "lookup",
+        "visible_columns",
+    ];
+    let mut schema = closed(properties, &required);
+    schema["allOf"] = json!([when(
+        "kind",
+        "proposal",
+        &["patch", "allowed_columns", "conflict_guard"]
+    )]);
+    schema
+}
+
+fn target() -> Json {
+    let mut schema = closed(
+        json!({
+            "schema": identifier("Schema of the table; main in SQLite."),
+            "table": identifier("The table."),
+            "primary_key": identifier("The one column of the primary key."),
+            "tenant_key": identifier("Column that holds the tenant."),
+            "single_tenant_dev": flag("Waives the tenant key in development; never with direct writeback."),
+        }),
+        &["schema", "table", "primary_key"],
+    );
+    schema["anyOf"] = json!([
+        {"required": ["tenant_key"]},
+        {"required": ["single_tenant_dev"], "properties": {"single_tenant_dev": {"const": true}}},
+    ]);
+    schema
+}
+
+fn arg() -> Json {
+    closed(
+        json!({
+            "type": {"enum": ["string", "number", "boolean"]},
+            "description": text("What a model is told of the argument."),
+            "required": described(json!({"type": "boolean", "default": true}), "false makes it optional."),
+            "max_length": positive("Characters of a string."),
+            "minimum": described(json!({"type": "number"}), "Least number, inclusive."),
+            "maximum": described(json!({"type": "number"}), "Largest number, inclusive."),
+            "enum": {"type": "array", "minItems": 1, "uniqueItems": true,
+                "items": {"type": ["string", "number", "boolean"]}},
+        }),
+        &["type"],
+    )
+}
+
+fn binding() -> Json {
+    let mut schema = closed(
+        json!({
+            "fixed": described(json!({"type": ["string", "number", "boolean", "null"]}), "Always this value."),
+            "from_arg": text("The value of this argument."),
+        }),
+        &[],
+    );
+    schema["oneOf"] = json!([{"required": ["fixed"]}, {"required": ["from_arg"]}]);
+    schema
+}
+
+fn bound() -> Json {
+    let mut schema = closed(
+        json!({"minimum": {"type": "number"}, "maximum": {"type": "number"}}),
+        &[],
+    );
+    schema["minProperties"] = 1.into();
+    schema
+}
+
+fn transition() -> Json {
+    let targets = json!({"type": "array", "minItems": 1, "items": {"type": "string", "pattern": "\\S"}});
+    closed(
+        json!({
+            "from_column": identifier("Column that holds the current state; the guarded column if absent."),
+            "allowed": {"type": "object", "minProperties": 1, "propertyNames": {"pattern": "\\S"},
+                "additionalProperties": targets},
+        }),
+        &["allowed"],
+    )
+}
+
+fn cloud() -> Json {
+    closed(
+        json!({
+            "base_url_env": env("Variable that holds the control plane's URL."),
+            "runner_token_env": env("Variable that holds the runner's token."),
+            "adapter_id": text("Adapter of the control plane."),
+            "source_id": text("Source of the control plane."),
+            "runner_id": text("Name of this runner."),
+            "runner_version": text("Version of this runner."),
+            "project_id": text("Project; token_scope means as the token says."),
+            "engines": {"type": "array", "minItems": 1, "items": words(Engine::WORDS, "An engine.")},
+            "capabilities": {"type": "array", "minItems": 1, "items": {"type": "string", "pattern": "\\S"}},
+            "session": {"type": "object"},
+        }),
+        &["base_url_env", "runner_token_env", "adapter_id"],
+    )
+}
+
+/// An object with these members and no others.
+fn closed(properties: Json, required: &[&str]) -> Json {
+    json!({
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": false,
+    })
+}
+
+/// A map whose keys are names that the owner gives; may be empty.
+fn map(pattern: &str, values: &str, description: &str) -> Json {
+    json!({
+        "description": description,
+        "type": "object",
+        "propertyNames": {"pattern": pattern},
+        "additionalProperties": {"$ref": values},
+    })
+}
+
+/// As [`map`], with at least one member.
+fn named(pattern: &str, values: &str, description: &str) -> Json {
+    let mut schema = map(pattern, values, description);
+    schema["minProperties"] = 1.into();
+    schema
+}
+
+fn when(key: &str, word: &str, required: &[&str]) -> Json {
+    json!({"if": {"required": [key], "properties": {key: {"const": word}}}, "then": {"required": required}})
+}
+
+fn reference(definition: &str) -> Json {
+    json!({"$ref": format!("#/$defs/{definition}")})
+}
+
+fn described(schema: Json, description: &str) -> Json {
+    let mut described = Map::new();
+    described.insert("description".to_owned(), description.into());
+    if let Json::Object(members) = schema {
+        described.extend(members);
+    }
+    Json::Object(described)
+}
+
+fn words<T>(words: &[(&str, T)], description: &str) -> Json {
+    let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+    described(json!({"enum": words}), description)
+}
+
+fn text(description: &str) -> Json {
+    described(json!({"type": "string", "pattern": "\\S"}), description)
+}
+
+fn identifier(description: &str) -> Json {
+    described(json!({"type": "string", "pattern": IDENTIFIER}), description)
+}
+
+fn env(description: &str) -> Json {
+    described(json!({"type": "string", "pattern": ENV_NAME}), description)
+}
+
+fn flag(description: &str) -> Json {
+    described(json!({"type": "boolean"}), description)
+}
+
+fn positive(description: &str) -> Json {
+    described(
+        json!({"type": "integer", "minimum": 1, "maximum": i32::MAX}),
+        description,
+    )
+}
+
+fn columns(description: &str) -> Json {
+    let items = json!({"type": "string", "pattern": IDENTIFIER});
+    described(
+        json!({"type": "array", "minItems": 1, "items": items}),
+        description,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fields;
+    use super::*;
+
+    #[test]
+    fn validator_and_schema_know_the_same_fields() {
+        let schema = json_schema();
+        let capability = "/$defs/capability/properties";
+        for (pointer, known) in [
+            (String::new(), fields::TOP_LEVEL),
+            ("/properties/storage".to_owned(), fields::STORAGE),
+            ("/$defs/source".to_owned(), fields::SOURCE),
+            ("/$defs/context".to_owned(), fields::CONTEXT),
+            (
+                "/$defs/context/properties/values".to_owned(),
+                fields::CONTEXT_VALUES,
+            ),
+            ("/$defs/executor".to_owned(), fields::EXECUTOR),
+            (
+                "/$defs/executor/properties/auth".to_owned(),
+                fields::EXECUTOR_AUTH,
+            ),
+            ("/$defs/capability".to_owned(), fields::CAPABILITY),
+            ("/$defs/target".to_owned(), fields::TARGET),
+            ("/$defs/arg".to_owned(), fields::ARG),
+            ("/$defs/binding".to_owned(), fields::BINDING),
+            ("/$defs/bound".to_owned(), fields::BOUND),
+            ("/$defs/transition".to_owned(), fields::TRANSITION),
+            ("/$defs/cloud".to_owned(), fields::CLOUD),
+            (format!("{capability}/lookup"), fields::LOOKUP),
+            (format!("{capability}/conflict_guard"), fields::CONFLICT_GUARD),
+            (format!("{capability}/approval"), fields::APPROVAL),
+        ] {
+            let properties = schema
+                .pointer(&format!("{pointer}/properties"))
+                .and_then(Json::as_object);
+            let names: Vec<&str> = properties.unwrap().keys().map(String::as_str).collect();
+            assert_eq!(names, known, "{pointer}");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! `schemas`: writes the published JSON Schemas from the domain, or checks that they are fresh.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value as Json;
+
+/// Every published schema: file name and where it comes from.
+const SCHEMAS: &[(&str, fn() -> Json)] = &[
+    ("contract.v1.json", synapsor_domain::contract::json_schema),
+    ("envelope.v2.json", synapsor_domain::tool::envelope_schema),
+];
+
+pub(crate) fn run(arguments: &[&str]) -> Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("schemas");
+    match arguments {
+        [] => write(&folder),
+        ["--check"] => check(&folder),
+        _ => bail!("usage: cargo xtask schemas [--check]"),
+    }
+}
+
+fn write(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    for (path, text) in files(folder)? {
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn check(folder: &Path) -> Result<()> {
+    let fresh = files(folder)?;
+    let is_stale = |(path, text): &&(PathBuf, String)| fs::read_to_string(path).ok().as_deref() != Some(text);
+    let mut wrong: Vec<String> = fresh
+        .iter()
+        .filter(is_stale)
+        .map(|(path, _)| name(path))
+        .collect();
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let path = entry?.path();
+        let is_json = path.extension().is_some_and(|extension| extension == "json");
+        if is_json && !fresh.iter().any(|(known, _)| *known == path) {
+            wrong.push(name(&path));
+        }
+    }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "stale in schemas/: {}\nrun `cargo xtask schemas` and look at the difference",
+        wrong.join(", ")
+    )
+}
+
+fn files(folder: &Path) -> Result<Vec<(PathBuf, String)>> {
+    let render = |(name, schema): &(&str, fn() -> Json)| {
+        Ok((folder.join(name), serde_json::to_string_pretty(&schema())? + "\n"))
+    };
+    SCHEMAS.iter().map(render).collect()
+}
+
+fn name(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
