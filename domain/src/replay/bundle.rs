@@ -1,0 +1,122 @@
+//! The file form of a story with its proofs: every record byte for byte, in one canonical JSON object.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::BundleError;
+use crate::canonical;
+use crate::log::{BODY_SALT_BYTES, InclusionProof, LoggedRecord, TreeHash};
+
+/// Bytes of a bundle that is read at all.
+pub const BUNDLE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+const BUNDLE_VERSION: u32 = 1;
+
+/// The records of one proposal, each with its proof under one signed checkpoint. All of it is hostile until
+/// [`super::verify`] has looked at it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bundle {
+    v: u32,
+    /// Name of the log.
+    pub origin: String,
+    /// The checkpoint's signed note.
+    pub checkpoint: String,
+    records: Vec<Record>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    #[serde(serialize_with = "to_base64", deserialize_with = "from_base64")]
+    event: Vec<u8>,
+    /// Hex.
+    body_salt: String,
+    #[serde(serialize_with = "to_base64", deserialize_with = "from_base64")]
+    body: Vec<u8>,
+    proof: Proof,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Proof {
+    index: u64,
+    size: u64,
+    /// Hex, from the leaf upwards.
+    hashes: Vec<String>,
+}
+
+impl Bundle {
+    /// Packs records as a ledger showed them, oldest first.
+    pub fn new(origin: &str, checkpoint: &str, records: &[LoggedRecord]) -> Self {
+        let records = records.iter().map(Record::of).collect();
+        Self { v: BUNDLE_VERSION, origin: origin.to_owned(), checkpoint: checkpoint.to_owned(), records }
+    }
+
+    /// The one byte form.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, BundleError> {
+        canonical::encode_within(self, BUNDLE_BYTES_MAX).map_err(malformed)
+    }
+
+    /// Reads exactly what [`Self::to_bytes`] gives; one line feed at the end is let pass.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, BundleError> {
+        let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        let bundle: Self = canonical::decode_within(bytes, BUNDLE_BYTES_MAX).map_err(malformed)?;
+        if bundle.v != BUNDLE_VERSION {
+            return Err(malformed(format!("v must be {BUNDLE_VERSION}")));
+        }
+        Ok(bundle)
+    }
+
+    /// The records as the log has them.
+    pub fn records(&self) -> Result<Vec<LoggedRecord>, BundleError> {
+        self.records.iter().enumerate().map(|(position, r)| r.logged(position)).collect()
+    }
+}
+
+impl Record {
+    fn of(record: &LoggedRecord) -> Self {
+        let proof = &record.proof;
+        Self {
+            event: record.event_bytes.clone(),
+            body_salt: hex::encode(record.body_salt),
+            body: record.body.clone(),
+            proof: Proof {
+                index: proof.index(),
+                size: proof.size(),
+                hashes: proof.hashes().iter().map(hex::encode).collect(),
+            },
+        }
+    }
+
+    fn logged(&self, position: usize) -> Result<LoggedRecord, BundleError> {
+        let wrong = |what: &str| malformed(format!("record {position}: {what} is not lower-case hex of 32 bytes"));
+        let hashes = self.proof.hashes.iter();
+        let hashes: Vec<TreeHash> =
+            hashes.map(|h| fixed(h)).collect::<Option<_>>().ok_or_else(|| wrong("a hash of the proof"))?;
+        let body_salt: [u8; BODY_SALT_BYTES] = fixed(&self.body_salt).ok_or_else(|| wrong("body_salt"))?;
+        let proof = InclusionProof::new(self.proof.index, self.proof.size, hashes)
+            .map_err(|error| BundleError::Record { position, error })?;
+        Ok(LoggedRecord { event_bytes: self.event.clone(), body_salt, body: self.body.clone(), proof })
+    }
+}
+
+/// 32 bytes from their only spelling in hex.
+fn fixed(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(text, &mut bytes).ok()?;
+    (hex::encode(bytes) == text).then_some(bytes)
+}
+
+fn malformed(problem: impl std::fmt::Display) -> BundleError {
+    BundleError::Malformed(problem.to_string())
+}
+
+fn to_base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&BASE64.encode(bytes))
+}
+
+fn from_base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    BASE64.decode(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+}

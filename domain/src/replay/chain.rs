@@ -1,0 +1,232 @@
+//! From the decisions to the receipt: every signature, and that each object names the ones before it.
+
+use super::{Body, BundleError, Entry};
+use crate::approval::{
+    ApplyOrder, Decision, Judge, SeenCheckpoint, VerifiedDecision, VerifiedOrder, check_approval, verify_decision,
+    verify_order,
+};
+use crate::digest::Digest;
+use crate::event::{EventKind, EventRecord, SettleBody, StartBody};
+use crate::log::Checkpoint;
+use crate::proposal::Attested;
+use crate::refusal::Refusal;
+use crate::signing::{Envelope, KeyId, Kind};
+use crate::timestamp::Timestamp;
+use crate::trust::TrustFile;
+use crate::writeback::{AttemptReport, Outcome, Receipt};
+
+/// The check, with what it has found so far.
+pub(super) struct Chain<'a> {
+    /// The trust file as given.
+    trust: &'a TrustFile,
+    /// The same with no key revoked: what a key signed before stays what it was, and is reported.
+    unrevoked: TrustFile,
+    proposal: &'a Attested,
+    checkpoint: &'a Checkpoint,
+    decisions: Vec<(Envelope, VerifiedDecision)>,
+    orders: Vec<(Timestamp, Envelope, VerifiedOrder)>,
+    receipt: Option<(Digest, Receipt)>,
+    findings: Vec<String>,
+}
+
+impl<'a> Chain<'a> {
+    pub(super) fn new(trust: &'a TrustFile, proposal: &'a Attested, checkpoint: &'a Checkpoint) -> Self {
+        let mut unrevoked = trust.clone();
+        for operator in &mut unrevoked.operators {
+            operator.revoked = false;
+        }
+        Self {
+            trust,
+            unrevoked,
+            proposal,
+            checkpoint,
+            decisions: Vec::new(),
+            orders: Vec::new(),
+            receipt: None,
+            findings: Vec::new(),
+        }
+    }
+
+    /// Goes through the entries, oldest first; gives what is worth knowing.
+    pub(super) fn check(mut self, entries: &[Entry]) -> Result<Vec<String>, BundleError> {
+        for entry in entries {
+            let event = &entry.event;
+            match &entry.body {
+                Body::Decision(envelope) => self.decision(event, envelope)?,
+                Body::Order(envelope) => self.order(event, envelope)?,
+                Body::Started(start) => self.start(event.seq, start)?,
+                Body::Attempt(envelope) => {
+                    self.attempt(event.seq, envelope)?;
+                }
+                Body::Settled(settled) => self.settled(event, settled)?,
+                Body::DecisionRefused(body) => self.findings.push(format!(
+                    "event {}: a decision or order was presented and refused with {}",
+                    event.seq, body.code
+                )),
+                Body::Alarm(body) => self.findings.push(format!("event {}: receipt alarm: {}", event.seq, body.reason)),
+                Body::LedgerStarted(_)
+                | Body::Evidence(_)
+                | Body::Audit(_)
+                | Body::Proposal(_)
+                | Body::Repeated(_)
+                | Body::Expired => {}
+            }
+        }
+        Ok(self.findings)
+    }
+
+    fn judge(&self, now: Timestamp) -> Judge<'_> {
+        Judge {
+            trust: &self.unrevoked,
+            now,
+            proposal: self.proposal.proposal(),
+            proposal_digest: self.proposal.digest(),
+        }
+    }
+
+    fn decision(&mut self, event: &EventRecord, envelope: &Envelope) -> Result<(), BundleError> {
+        let wrong = |refusal| BundleError::Decision { seq: event.seq, refusal };
+        let verified = verify_decision(envelope, &self.judge(event.at)).map_err(wrong)?;
+        if verified.is_deny() != (event.kind == EventKind::ProposalRejected) {
+            return Err(wrong(Refusal::new("refused:malformed", "the event's kind is not the decision's verdict")));
+        }
+        let Decision { seen_checkpoint, approver, .. } = verified.decision();
+        self.check_seen(event.seq, seen_checkpoint.as_ref()).map_err(wrong)?;
+        let key = approver.key_id.clone();
+        self.note_revoked(event.seq, &key);
+        self.decisions.push((envelope.clone(), verified));
+        Ok(())
+    }
+
+    fn order(&mut self, event: &EventRecord, envelope: &Envelope) -> Result<(), BundleError> {
+        let wrong = |refusal| BundleError::Order { seq: event.seq, refusal };
+        let verified = verify_order(envelope, &self.judge(event.at)).map_err(wrong)?;
+        let ApplyOrder { seen_checkpoint, approver, decision_digests, .. } = verified.order();
+        self.check_seen(event.seq, seen_checkpoint.as_ref()).map_err(wrong)?;
+        let known = |digest: &Digest| self.decisions.iter().any(|(_, d)| d.digest() == *digest && !d.is_deny());
+        if !decision_digests.iter().all(known) {
+            let text = "it counts on a decision that is not among the records";
+            return Err(wrong(Refusal::new("refused:order", text)));
+        }
+        let key = approver.key_id.clone();
+        self.note_revoked(event.seq, &key);
+        self.orders.push((event.at, envelope.clone(), verified));
+        Ok(())
+    }
+
+    fn start(&self, seq: u64, start: &StartBody) -> Result<(), BundleError> {
+        self.check_subject(start.proposal_id.as_str(), start.proposal_digest, start.order_digest)
+            .map_err(|problem| BundleError::Attempt { seq, problem })
+    }
+
+    fn attempt(&self, seq: u64, envelope: &Envelope) -> Result<AttemptReport, BundleError> {
+        let wrong = |problem| BundleError::Attempt { seq, problem };
+        let report: AttemptReport = self.open(envelope, Kind::Attempt).map_err(wrong)?;
+        if report.v != 1 {
+            return Err(wrong("v must be 1".to_owned()));
+        }
+        self.check_subject(report.proposal_id.as_str(), report.proposal_digest, report.order_digest).map_err(wrong)?;
+        Ok(report)
+    }
+
+    fn settled(&mut self, event: &EventRecord, settled: &SettleBody) -> Result<(), BundleError> {
+        let wrong = |problem: String| BundleError::Receipt { seq: event.seq, problem };
+        let report = self.attempt(event.seq, &settled.attempt)?;
+        let receipt: Receipt = self.open(&settled.receipt, Kind::Receipt).map_err(wrong)?;
+        let digest = Digest::of(Kind::Receipt, &settled.receipt.payload);
+        if receipt.v != 1 || kind_of(receipt.outcome) != event.kind {
+            return Err(wrong("its outcome or version is not the event's".to_owned()));
+        }
+        self.check_subject(receipt.proposal_id.as_str(), receipt.proposal_digest, receipt.order_digest).map_err(wrong)?;
+        if report.receipt_digest.is_some_and(|named| named != digest) || !report.result.is_terminal() {
+            return Err(wrong("the writer's report beside it speaks of another receipt".to_owned()));
+        }
+        self.check_position(event.seq, receipt.ledger_size, &receipt.ledger_root).map_err(wrong)?;
+        if self.receipt.as_ref().is_some_and(|(before, _)| *before != digest) {
+            return Err(wrong("a second, different receipt".to_owned()));
+        }
+        self.check_authority(event.seq, &receipt)?;
+        self.receipt = Some((digest, receipt));
+        Ok(())
+    }
+
+    /// A receipt of an effect, or of an attempt at one, stands on an order and on the decisions that it names.
+    fn check_authority(&self, seq: u64, receipt: &Receipt) -> Result<(), BundleError> {
+        let Some(named) = receipt.order_digest else {
+            if receipt.outcome == Outcome::Applied {
+                return Err(BundleError::Receipt { seq, problem: "applied without an order".to_owned() });
+            }
+            return Ok(());
+        };
+        let wrong = |refusal| BundleError::Order { seq, refusal };
+        let mut last = Refusal::new("refused:order", "the order that the receipt names is not among the records");
+        // The same order may have been filed again; it must have been good once.
+        for (at, envelope, order) in self.orders.iter().filter(|(_, _, o)| o.digest() == named) {
+            match self.approved_by(*at, envelope, order) {
+                Ok(()) => return Ok(()),
+                Err(refusal) => last = refusal,
+            }
+        }
+        Err(wrong(last))
+    }
+
+    fn approved_by(&self, at: Timestamp, envelope: &Envelope, order: &VerifiedOrder) -> Result<(), Refusal> {
+        let judge = self.judge(at);
+        let counted = |d: &VerifiedDecision| order.order().decision_digests.contains(&d.digest());
+        let named = self.decisions.iter().filter(|(_, d)| d.is_deny() || counted(d));
+        let decisions = named.map(|(e, _)| verify_decision(e, &judge)).collect::<Result<Vec<_>, _>>()?;
+        let order = verify_order(envelope, &judge)?;
+        check_approval(&judge, self.proposal.proposal().approval.quorum, &decisions, order).map(|_| ())
+    }
+
+    fn open<T: serde::de::DeserializeOwned>(&self, envelope: &Envelope, kind: Kind) -> Result<T, String> {
+        let signer = envelope.signer().map_err(|e| e.to_string())?;
+        let key = self.trust.writer(signer).ok_or("signed by no writer of the trust file")?;
+        envelope.open(kind, key).map_err(|e| e.to_string())
+    }
+
+    fn check_subject(&self, id: &str, digest: Digest, order: Option<Digest>) -> Result<(), String> {
+        if id != self.proposal.proposal().id.as_str() || digest != self.proposal.digest() {
+            return Err("it speaks of another proposal".to_owned());
+        }
+        match order {
+            Some(order) if !self.orders.iter().any(|(_, _, o)| o.digest() == order) => {
+                Err("it names an order that is not among the records before it".to_owned())
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn check_seen(&self, seq: u64, seen: Option<&SeenCheckpoint>) -> Result<(), Refusal> {
+        let Some(seen) = seen else { return Ok(()) };
+        let wrong = |text: String| Refusal::new("refused:ledger_proof", text);
+        if seen.origin != self.checkpoint.origin {
+            return Err(wrong("the signer had seen another log".to_owned()));
+        }
+        self.check_position(seq, seen.size, &seen.root).map_err(wrong)
+    }
+
+    /// A state of the log that a signer names must lie before the record that carries the signature.
+    fn check_position(&self, seq: u64, size: u64, root: &str) -> Result<(), String> {
+        if size > seq || (size == self.checkpoint.size && root != hex::encode(self.checkpoint.root)) {
+            return Err("the signer had seen another history of the log".to_owned());
+        }
+        Ok(())
+    }
+
+    fn note_revoked(&mut self, seq: u64, key: &KeyId) {
+        if self.trust.operator(key).is_some_and(|o| o.revoked) {
+            self.findings.push(format!("event {seq}: signed by {key}, which is revoked now"));
+        }
+    }
+}
+
+/// The kind of event that a receipt with this outcome becomes.
+const fn kind_of(outcome: Outcome) -> EventKind {
+    match outcome {
+        Outcome::Applied => EventKind::WritebackApplied,
+        Outcome::Conflict => EventKind::WritebackConflict,
+        Outcome::Failed => EventKind::WritebackFailed,
+        Outcome::Denied | Outcome::Cancelled | Outcome::Expired | Outcome::Abandoned => EventKind::WritebackCanceled,
+    }
+}

@@ -1,0 +1,166 @@
+//! The story as Markdown. Values are escaped as in the review document, so that no text of a database or an
+//! agent can pass for the page around it.
+
+use std::fmt::Write as _;
+
+use super::Story;
+use crate::approval::{Approver, Verdict};
+use crate::proposal::GuardKind;
+use crate::review::{escape, shown};
+use crate::value::ColumnValue;
+
+/// The page, lines ended by `\n`.
+pub fn markdown(story: &Story) -> String {
+    let mut page = Page::default();
+    page.line(&format!("# Replay of {}", story.proposal_id));
+    page.blank();
+    page.item("state", story.state.as_str());
+    page.item("code", &story.short_code);
+    page.item("digest", &story.proposal_digest.to_string());
+    request(&mut page, story);
+    evidence(&mut page, story);
+    diff(&mut page, story);
+    decisions(&mut page, story);
+    writeback(&mut page, story);
+    page.section("Events");
+    for event in &story.events {
+        page.line(&format!("- {} {} {} by {}", event.seq, event.at, event.kind, code(&event.actor)));
+    }
+    page.blank();
+    page.line("This is a replay of what was recorded, not a view of the database at that time.");
+    page.text
+}
+
+fn request(page: &mut Page, story: &Story) {
+    page.section("Request");
+    page.item("action", &code(&story.request.capability));
+    page.item("proposed at", &story.request.created_at.to_string());
+    page.item("expires at", &story.request.not_after.to_string());
+    page.line("- arguments, unverified text from the agent:");
+    for arg in &story.request.args {
+        page.line(&format!("  - {}", column(arg)));
+    }
+    page.section("Trusted context");
+    let context = &story.trusted_context;
+    page.item("tenant", &code(&context.tenant));
+    page.item("principal", &code(&context.principal));
+    page.item("from", &code(&context.provenance));
+    page.item("client", &code(&context.client));
+    if let Some(other) = &context.on_behalf_of {
+        page.item("on behalf of", &code(other));
+    }
+    page.item("source", &format!("{} ({}), {}", code(&story.source.id), code(&story.source.engine), story.environment));
+    let target = &story.target;
+    page.item("row", &format!("{} where {}", code(&format!("{}.{}", target.schema, target.table)), column(&target.primary_key)));
+}
+
+fn evidence(page: &mut Page, story: &Story) {
+    page.section("Evidence");
+    for line in &story.evidence {
+        let role = if line.cited { "the proposal rests on it" } else { "of a repeated call" };
+        page.line(&format!("- {} read at {}, {role}, {}", line.id, line.read_at, line.digest));
+        for value in &line.row {
+            page.line(&format!("  - {}", column(value)));
+        }
+    }
+}
+
+fn diff(page: &mut Page, story: &Story) {
+    page.section("Diff");
+    for change in &story.diff {
+        let before = change.before.as_ref().map_or_else(|| "(not read)".to_owned(), |v| code_raw(&shown(v)));
+        page.line(&format!("- {}: {before} to {}", code(&change.column), code_raw(&shown(&change.after))));
+    }
+    match (story.guard.kind, &story.guard.version) {
+        (GuardKind::VersionColumn, Some(version)) => page.item("guard", &column(version)),
+        (GuardKind::VersionColumn | GuardKind::Weak, _) => page.item("guard", "WEAK: only the values that were read"),
+    }
+}
+
+fn decisions(page: &mut Page, story: &Story) {
+    page.section("Decisions");
+    if story.decisions.is_empty() {
+        page.line("- none");
+    }
+    for line in &story.decisions {
+        let verdict = match line.decision {
+            Verdict::Approve => "approved",
+            Verdict::Deny => "rejected",
+        };
+        page.line(&format!(
+            "- {verdict} by {} at {}, valid until {}",
+            person(&line.approver),
+            line.issued_at,
+            line.expires_at
+        ));
+        if let Some(reason) = &line.reason {
+            page.line(&format!("  - reason: {}", code(reason)));
+        }
+    }
+    for line in &story.orders {
+        page.line(&format!(
+            "- ordered applied by {} at {}, valid until {}, counting on {} decision(s)",
+            person(&line.approver),
+            line.issued_at,
+            line.expires_at,
+            line.decision_digests.len()
+        ));
+    }
+}
+
+fn writeback(page: &mut Page, story: &Story) {
+    page.section("Guarded writeback");
+    if story.attempts.is_empty() {
+        page.line("- no attempt");
+    }
+    for line in &story.attempts {
+        let what = format!("attempt {} of writer {} at {}: {}", line.attempt, code(&line.writer), line.at, line.result);
+        page.line(&format!("- {what} {}", code(&line.message)));
+    }
+    let Some(line) = &story.receipt else { return };
+    let receipt = &line.receipt;
+    page.line(&format!("- receipt {}: {} {}", line.digest, receipt.outcome, code(&receipt.reason)));
+    page.line(&format!("  - rows changed: {}", receipt.rows_affected));
+    page.line(&format!("  - written at {} under key {}", receipt.created_at, line.writer_key));
+}
+
+fn person(approver: &Approver) -> String {
+    format!("{} as {} ({})", code(&approver.person), code(&approver.role), approver.key_id)
+}
+
+fn column(column: &ColumnValue) -> String {
+    format!("{} = {}", code(&column.column), code_raw(&shown(&column.value)))
+}
+
+fn code(text: &str) -> String {
+    code_raw(&escape(text))
+}
+
+/// A code span; a back-tick inside would end it, so it is spelled like everything else that could mislead.
+fn code_raw(text: &str) -> String {
+    if text.is_empty() { "(empty)".to_owned() } else { format!("`{}`", text.replace('`', "\\u{60}")) }
+}
+
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+
+    fn blank(&mut self) {
+        self.text.push('\n');
+    }
+
+    fn section(&mut self, title: &str) {
+        let _ = write!(self.text, "\n## {title}\n\n");
+    }
+
+    fn item(&mut self, name: &str, value: &str) {
+        self.line(&format!("- {name}: {value}"));
+    }
+}

@@ -1,0 +1,325 @@
+//! The story of one proposal as data: who asked for what, who decided, and how it ended.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Body, BundleError, Entry};
+use crate::approval::{ApplyOrder, Approver, Decision, Verdict};
+use crate::digest::Digest;
+use crate::event::EventKind;
+use crate::evidence::Evidence;
+use crate::ids::{EvidenceId, ProposalId};
+use crate::proposal::{Proposal, RowGuard, SourceRef, State, Step, Target, transition};
+use crate::signing::{Envelope, KeyId, Kind};
+use crate::timestamp::Timestamp;
+use crate::trust::Environment;
+use crate::value::{ColumnValue, Value, find};
+use crate::writeback::{AttemptReport, AttemptResult, Receipt};
+
+/// Everything that the log says about one proposal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Story {
+    pub v: u32,
+    pub replay_id: String,
+    pub proposal_id: ProposalId,
+    pub proposal_digest: Digest,
+    /// For people to compare across devices.
+    pub short_code: String,
+    /// Where the events lead by the transition table.
+    pub state: State,
+    pub environment: Environment,
+    pub source: SourceRef,
+    pub request: Request,
+    pub trusted_context: TrustedContext,
+    pub target: Target,
+    pub guard: RowGuard,
+    pub evidence: Vec<EvidenceLine>,
+    pub diff: Vec<Change>,
+    pub decisions: Vec<DecisionLine>,
+    pub orders: Vec<OrderLine>,
+    pub attempts: Vec<AttemptLine>,
+    pub receipt: Option<ReceiptLine>,
+    pub events: Vec<EventLine>,
+}
+
+/// What the agent asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Request {
+    pub capability: String,
+    pub contract_digest: Digest,
+    pub args: Vec<ColumnValue>,
+    pub created_at: Timestamp,
+    pub not_after: Timestamp,
+}
+
+/// For whom it was asked, as the reader knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TrustedContext {
+    pub tenant: String,
+    pub principal: String,
+    pub provenance: String,
+    pub client: String,
+    pub on_behalf_of: Option<String>,
+}
+
+/// What a read of the row saw.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EvidenceLine {
+    pub seq: u64,
+    pub id: EvidenceId,
+    pub digest: Digest,
+    /// Whether the proposal names it; others came with repeated calls.
+    pub cited: bool,
+    pub reader: KeyId,
+    pub read_at: Timestamp,
+    pub row: Vec<ColumnValue>,
+}
+
+/// One column that the proposal sets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    pub column: String,
+    pub before: Option<Value>,
+    pub after: Value,
+}
+
+/// One person's yes or no.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DecisionLine {
+    pub seq: u64,
+    pub digest: Digest,
+    pub decision: Verdict,
+    pub approver: Approver,
+    pub reason: Option<String>,
+    pub issued_at: Timestamp,
+    pub expires_at: Timestamp,
+}
+
+/// One apply order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OrderLine {
+    pub seq: u64,
+    pub digest: Digest,
+    pub approver: Approver,
+    pub decision_digests: Vec<Digest>,
+    pub issued_at: Timestamp,
+    pub expires_at: Timestamp,
+}
+
+/// What a writer said of one attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AttemptLine {
+    pub seq: u64,
+    pub attempt: u32,
+    pub fence: u64,
+    pub writer: String,
+    pub result: AttemptResult,
+    pub message: String,
+    pub order_digest: Option<Digest>,
+    pub at: Timestamp,
+}
+
+/// The receipt with its digest and the key that signed it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReceiptLine {
+    pub seq: u64,
+    pub digest: Digest,
+    pub writer_key: KeyId,
+    pub receipt: Receipt,
+}
+
+/// One event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EventLine {
+    pub seq: u64,
+    pub kind: EventKind,
+    pub at: Timestamp,
+    pub actor: String,
+}
+
+impl Story {
+    /// Tells the story of these records, oldest first; exactly one of them must be the proposal. Believes
+    /// everything: verification is [`super::verify`].
+    pub fn tell(entries: &[Entry]) -> Result<Self, BundleError> {
+        let mut proposals = entries.iter().filter_map(|e| match &e.body {
+            Body::Proposal(envelope) => Some((e.event.seq, envelope)),
+            _ => None,
+        });
+        let (Some((seq, envelope)), None) = (proposals.next(), proposals.next()) else {
+            return Err(BundleError::Proposal("there must be exactly one".to_owned()));
+        };
+        let proposal: Proposal = peek(seq, envelope, Kind::Proposal)?;
+        let mut story = Self::opening(&proposal, Digest::of(Kind::Proposal, &envelope.payload));
+        for entry in entries {
+            story.add(entry, &proposal)?;
+        }
+        story.state = fold(&story, proposal.approval.quorum, entries);
+        Ok(story)
+    }
+
+    fn opening(proposal: &Proposal, digest: Digest) -> Self {
+        let by = &proposal.requested_by;
+        let change = |new: &ColumnValue| Change {
+            column: new.column.clone(),
+            before: find(&proposal.before, &new.column).cloned(),
+            after: new.value.clone(),
+        };
+        Self {
+            v: 1,
+            replay_id: format!("replay_{}", proposal.id),
+            proposal_id: proposal.id.clone(),
+            proposal_digest: digest,
+            short_code: digest.short_code(),
+            state: State::PendingReview,
+            environment: proposal.environment,
+            source: proposal.source.clone(),
+            request: Request {
+                capability: proposal.capability.clone(),
+                contract_digest: proposal.contract_digest,
+                args: proposal.args.iter().map(|(name, value)| ColumnValue::new(name, value.clone())).collect(),
+                created_at: proposal.created_at,
+                not_after: proposal.not_after,
+            },
+            trusted_context: TrustedContext {
+                tenant: by.tenant.clone(),
+                principal: by.principal.clone(),
+                provenance: by.provenance.clone(),
+                client: by.client.clone(),
+                on_behalf_of: proposal.on_behalf_of.clone(),
+            },
+            target: proposal.target.clone(),
+            guard: proposal.guard.clone(),
+            evidence: Vec::new(),
+            diff: proposal.set.iter().map(change).collect(),
+            decisions: Vec::new(),
+            orders: Vec::new(),
+            attempts: Vec::new(),
+            receipt: None,
+            events: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, entry: &Entry, proposal: &Proposal) -> Result<(), BundleError> {
+        let event = &entry.event;
+        let seq = event.seq;
+        self.events.push(EventLine { seq, kind: event.kind, at: event.at, actor: event.actor.clone() });
+        match &entry.body {
+            Body::Evidence(envelope) => self.evidence.push(evidence_line(seq, envelope, proposal)?),
+            Body::Decision(envelope) => {
+                let d: Decision = peek(seq, envelope, Kind::Decision)?;
+                self.decisions.push(DecisionLine {
+                    seq,
+                    digest: Digest::of(Kind::Decision, &envelope.payload),
+                    decision: d.decision,
+                    approver: d.approver,
+                    reason: d.reason,
+                    issued_at: d.issued_at,
+                    expires_at: d.expires_at,
+                });
+            }
+            Body::Order(envelope) => {
+                let o: ApplyOrder = peek(seq, envelope, Kind::ApplyOrder)?;
+                self.orders.push(OrderLine {
+                    seq,
+                    digest: Digest::of(Kind::ApplyOrder, &envelope.payload),
+                    approver: o.approver,
+                    decision_digests: o.decision_digests,
+                    issued_at: o.issued_at,
+                    expires_at: o.expires_at,
+                });
+            }
+            Body::Attempt(envelope) => self.attempts.push(attempt_line(seq, envelope)?),
+            Body::Settled(settled) => {
+                self.attempts.push(attempt_line(seq, &settled.attempt)?);
+                self.receipt = Some(receipt_line(seq, &settled.receipt)?);
+            }
+            Body::Proposal(_)
+            | Body::LedgerStarted(_)
+            | Body::Audit(_)
+            | Body::Repeated(_)
+            | Body::DecisionRefused(_)
+            | Body::Expired
+            | Body::Started(_)
+            | Body::Alarm(_) => {}
+        }
+        Ok(())
+    }
+}
+
+fn evidence_line(seq: u64, envelope: &Envelope, proposal: &Proposal) -> Result<EvidenceLine, BundleError> {
+    let evidence: Evidence = peek(seq, envelope, Kind::Evidence)?;
+    let digest = Digest::of(Kind::Evidence, &envelope.payload);
+    let cited = proposal.evidence.iter().any(|e| e.id == evidence.id && e.digest == digest);
+    let reader = signer(seq, envelope)?;
+    Ok(EvidenceLine { seq, id: evidence.id, digest, cited, reader, read_at: evidence.read_at, row: evidence.row })
+}
+
+fn attempt_line(seq: u64, envelope: &Envelope) -> Result<AttemptLine, BundleError> {
+    let report: AttemptReport = peek(seq, envelope, Kind::Attempt)?;
+    Ok(AttemptLine {
+        seq,
+        attempt: report.attempt,
+        fence: report.fence,
+        writer: report.writer,
+        result: report.result,
+        message: report.message,
+        order_digest: report.order_digest,
+        at: report.at,
+    })
+}
+
+fn receipt_line(seq: u64, envelope: &Envelope) -> Result<ReceiptLine, BundleError> {
+    let receipt = peek(seq, envelope, Kind::Receipt)?;
+    let digest = Digest::of(Kind::Receipt, &envelope.payload);
+    Ok(ReceiptLine { seq, digest, writer_key: signer(seq, envelope)?, receipt })
+}
+
+/// The state that the events lead to; an event that the transition table has no place for moves nothing.
+fn fold(story: &Story, quorum: u32, entries: &[Entry]) -> State {
+    let (mut state, mut started, mut persons) = (State::PendingReview, false, BTreeSet::new());
+    let needed = usize::try_from(quorum.max(1)).unwrap_or(usize::MAX);
+    for entry in entries {
+        let seq = entry.event.seq;
+        let step = match entry.event.kind {
+            EventKind::ProposalApproved => {
+                persons.extend(story.decisions.iter().filter(|d| d.seq == seq).map(|d| &d.approver.person));
+                (persons.len() >= needed).then_some(Step::Approve)
+            }
+            EventKind::ProposalRejected => Some(Step::Reject),
+            EventKind::ApplyRequested => Some(Step::OrderApply),
+            EventKind::ProposalExpired => Some(Step::Expire),
+            EventKind::WritebackStarted => {
+                started = true;
+                Some(Step::Start)
+            }
+            EventKind::WritebackReleased => Some(Step::Release),
+            EventKind::WritebackInDoubt => Some(Step::Doubt),
+            EventKind::WritebackApplied
+            | EventKind::WritebackConflict
+            | EventKind::WritebackFailed
+            | EventKind::WritebackCanceled => story.receipt.as_ref().map(|r| Step::Settle(r.receipt.outcome)),
+            EventKind::LedgerStarted
+            | EventKind::EvidenceRecorded
+            | EventKind::QueryAudited
+            | EventKind::CallRefused
+            | EventKind::ProposalCreated
+            | EventKind::ProposalRepeated
+            | EventKind::DecisionRefused
+            | EventKind::ReceiptAlarm => None,
+        };
+        if let Some(next) = step.and_then(|step| transition(state, started, step).ok()) {
+            state = next;
+        }
+    }
+    state
+}
+
+fn peek<T: DeserializeOwned>(seq: u64, envelope: &Envelope, kind: Kind) -> Result<T, BundleError> {
+    envelope.peek(kind).map_err(|e| BundleError::Body { seq, problem: e.to_string() })
+}
+
+fn signer(seq: u64, envelope: &Envelope) -> Result<KeyId, BundleError> {
+    envelope.signer().cloned().map_err(|e| BundleError::Body { seq, problem: e.to_string() })
+}

@@ -1,0 +1,114 @@
+//! The check of a bundle against a trust file alone: no network, no state, no clock.
+
+use super::chain::Chain;
+use super::{Body, Bundle, BundleError, Entry, Story};
+use crate::digest::Digest;
+use crate::evidence::Evidence;
+use crate::log::{Checkpoint, verify_checkpoint};
+use crate::proposal::{Attested, Proposal};
+use crate::signing::{Envelope, Kind};
+use crate::trust::TrustFile;
+
+/// A bundle in which everything fits.
+#[derive(Debug, Clone)]
+pub struct Verified {
+    pub story: Story,
+    pub proposal: Attested,
+    /// The state of the log that the records are proven under.
+    pub checkpoint: Checkpoint,
+    /// What is genuine and still worth knowing, as a key that was revoked since.
+    pub findings: Vec<String>,
+}
+
+/// Reads and verifies a bundle. Any mismatch is an error that names it.
+pub fn verify(bytes: &[u8], trust: &TrustFile) -> Result<Verified, BundleError> {
+    verify_bundle(&Bundle::from_bytes(bytes)?, trust)
+}
+
+/// Verifies a bundle that was read or packed already.
+pub fn verify_bundle(bundle: &Bundle, trust: &TrustFile) -> Result<Verified, BundleError> {
+    let checkpoint = checkpoint(bundle, trust)?;
+    let entries = entries(bundle, &checkpoint)?;
+    let proposal = proposal(&entries, trust)?;
+    own_records_only(&entries, proposal.proposal())?;
+    check_evidence(&entries, proposal.proposal(), trust)?;
+    let findings = Chain::new(trust, &proposal, &checkpoint).check(&entries)?;
+    Ok(Verified { story: Story::tell(&entries)?, proposal, checkpoint, findings })
+}
+
+fn checkpoint(bundle: &Bundle, trust: &TrustFile) -> Result<Checkpoint, BundleError> {
+    let origin = trust.ledger_origin();
+    if bundle.origin != origin {
+        return Err(BundleError::OtherLog(bundle.origin.clone()));
+    }
+    let mut last = crate::log::LogError::NoteSignature;
+    for ledger in &trust.ledgers {
+        match verify_checkpoint(&bundle.checkpoint, &origin, &ledger.public_key) {
+            Ok(checkpoint) => return Ok(checkpoint),
+            Err(error) => last = error,
+        }
+    }
+    Err(BundleError::Checkpoint(last))
+}
+
+fn entries(bundle: &Bundle, checkpoint: &Checkpoint) -> Result<Vec<Entry>, BundleError> {
+    let mut entries: Vec<Entry> = Vec::new();
+    for (position, record) in bundle.records()?.into_iter().enumerate() {
+        let event = record.verify(checkpoint).map_err(|error| BundleError::Record { position, error })?;
+        if entries.last().is_some_and(|before| before.event.seq >= event.seq) {
+            return Err(BundleError::RecordOrder);
+        }
+        entries.push(Entry::of(event, &record.body)?);
+    }
+    Ok(entries)
+}
+
+fn proposal(entries: &[Entry], trust: &TrustFile) -> Result<Attested, BundleError> {
+    let mut all = entries.iter().filter_map(|entry| match &entry.body {
+        Body::Proposal(envelope) => Some((envelope, &entry.event)),
+        _ => None,
+    });
+    let (Some((envelope, event)), None) = (all.next(), all.next()) else {
+        return Err(BundleError::Proposal("there must be exactly one".to_owned()));
+    };
+    let attested =
+        Attested::verify_past(envelope.clone(), trust).map_err(|e| BundleError::Proposal(e.to_string()))?;
+    if event.proposal_id.as_ref() != Some(&attested.proposal().id) {
+        return Err(BundleError::Proposal("its event names another id".to_owned()));
+    }
+    Ok(attested)
+}
+
+fn own_records_only(entries: &[Entry], proposal: &Proposal) -> Result<(), BundleError> {
+    let foreign = |entry: &&Entry| entry.event.proposal_id.as_ref().is_some_and(|id| *id != proposal.id);
+    entries.iter().find(foreign).map_or(Ok(()), |entry| Err(BundleError::Foreign(entry.event.seq)))
+}
+
+fn check_evidence(entries: &[Entry], proposal: &Proposal, trust: &TrustFile) -> Result<(), BundleError> {
+    let mut seen = Vec::new();
+    for entry in entries {
+        let Body::Evidence(envelope) = &entry.body else { continue };
+        let evidence = open_evidence(envelope, trust)
+            .map_err(|problem| BundleError::Evidence(format!("event {}: {problem}", entry.event.seq)))?;
+        seen.push((evidence, Digest::of(Kind::Evidence, &envelope.payload)));
+    }
+    for cited in &proposal.evidence {
+        let Some((evidence, _)) = seen.iter().find(|(e, digest)| e.id == cited.id && *digest == cited.digest) else {
+            return Err(BundleError::Evidence(format!("{} is missing, or not the one that the proposal names", cited.id)));
+        };
+        if evidence.row != proposal.before || evidence.target != proposal.target || evidence.source != proposal.source {
+            return Err(BundleError::Evidence(format!("{} shows another row than the proposal's", cited.id)));
+        }
+    }
+    Ok(())
+}
+
+fn open_evidence(envelope: &Envelope, trust: &TrustFile) -> Result<Evidence, String> {
+    let signer = envelope.signer().map_err(|e| e.to_string())?;
+    let key = trust.reader(signer).ok_or("signed by no reader of the trust file")?;
+    let evidence: Evidence = envelope.open(Kind::Evidence, key).map_err(|e| e.to_string())?;
+    if evidence.v != 1 || evidence.ledger_origin != trust.ledger_origin() {
+        return Err("made for another deployment or version".to_owned());
+    }
+    Ok(evidence)
+}
