@@ -123,7 +123,14 @@ fn target(
 fn fit_all(patch: Vec<ColumnValue>, shape: &TableShape, fit: &Fit<'_>) -> Result<Vec<ColumnValue>, Refusal> {
     let fitted = |new: ColumnValue| {
         let column = shape.column(&new.column).ok_or_else(|| missing(&new.column))?;
-        Ok(ColumnValue::new(new.column, fit(column, &new.value)?))
+        let value = fit(column, &new.value)?;
+        // A key may be looked up by the digits of a number; what is written has the type that was declared.
+        let is_number = matches!(value.kind(), ValueKind::Int | ValueKind::Dec | ValueKind::Float | ValueKind::Bool);
+        if new.value.kind() == ValueKind::Text && is_number {
+            let text = format!("column `{}` holds numbers; the argument is a text.", new.column);
+            return Err(Refusal::new("VALUE_DOES_NOT_FIT", text));
+        }
+        Ok(ColumnValue::new(new.column, value))
     };
     patch.into_iter().map(fitted).collect()
 }

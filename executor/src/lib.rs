@@ -1,1 +1,5 @@
-//! Stub.
+//! The process that holds database credentials, in one of two roles that share no credential: the reader
+//! answers the gateway and mints proposals, the writer applies what people signed.
+
+pub mod engine;
+pub mod failpoint;

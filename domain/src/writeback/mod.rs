@@ -1,11 +1,13 @@
 //! From an approved proposal to one effect: jobs, attempts, receipts, and the only way to an authorization.
 
 mod authorize;
+mod migration;
 mod outcome;
 mod proof;
 mod receipt;
 
-pub use authorize::{Authorization, Facts, Standing, authorize};
+pub use authorize::{Authorization, Facts, Rehearsal, Standing, authorize, check_database_clock, rehearsal};
+pub use migration::{grants, receipt_table_ddl};
 pub use outcome::{AttemptReport, AttemptResult, Outcome};
 pub use proof::LedgerProof;
 pub use receipt::{RECEIPT_TABLE, Receipt};

@@ -47,6 +47,7 @@ pub trait Engine: Send + Sync + fmt::Debug {
     async fn shape(&self, schema: &str, table: &str) -> Result<TableShape, EngineError>;
 
     /// The value exactly as the column would hold it, or why the database would round, clip, cast or pad it.
+    /// The plain digits of an integer fit an integer column as that integer: keys and tenants come as text.
     fn fit(&self, column: &Column, value: &Value) -> Result<Value, Refusal>;
 
     /// One round trip; at most two rows, so that "more than one" can be told.
