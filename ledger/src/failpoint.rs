@@ -23,13 +23,18 @@ pub(crate) fn hit(_point: Point) -> Result<(), Injected> {
 
 /// Does what `SYNAPSOR_FAILPOINT=NAME:kill|error|hang` asks for, if this point is the one named.
 #[cfg(feature = "failpoints")]
-#[expect(clippy::disallowed_methods, reason = "only builds for the proofs contain this line")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "only builds for the proofs contain this line"
+)]
 pub(crate) fn hit(point: Point) -> Result<(), Injected> {
     let name = match point {
         Point::BeforeCommit => "L1",
         Point::AfterCommit => "L2",
     };
-    let Ok(wanted) = std::env::var("SYNAPSOR_FAILPOINT") else { return Ok(()) };
+    let Ok(wanted) = std::env::var("SYNAPSOR_FAILPOINT") else {
+        return Ok(());
+    };
     match wanted.split_once(':') {
         Some((at, "kill")) if at == name => {
             // A killed process runs no destructors and flushes nothing, which is the point.

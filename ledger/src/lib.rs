@@ -1,4 +1,104 @@
-//! The record: append, decide, lease, settle, prove. One process owns one store; everybody else asks it.
+//! The record: append, decide, lease, settle, prove. One process owns one store; everybody else asks it over gRPC.
 
+mod access;
+mod decide;
+mod error;
+mod expire;
 mod failpoint;
+mod intake;
+mod lease;
+mod rpc;
+mod secret_material;
+mod serve;
+mod settings;
+mod settle;
 pub mod store;
+mod trust;
+
+#[cfg(test)]
+mod test_kit;
+
+use std::sync::Arc;
+
+use synapsor_chassis::clock::Clock;
+use synapsor_domain::digest::Digest;
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::timestamp::Timestamp;
+
+pub use access::{SERVICES, STREAMING_METHODS, access_table};
+pub use error::{refusal_of, refusal_of_store};
+pub use rpc::routes;
+pub use serve::serve;
+pub use settings::Settings;
+pub use trust::{Trust, TrustStore};
+
+use lease::Streams;
+use store::requests::RequestKey;
+use store::{Committed, Step, StepError, Store};
+
+/// Longest request id.
+const REQUEST_ID_BYTES_MAX: usize = 64;
+
+/// Everything that the services share. Clones are the same ledger.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    pub(crate) store: Store,
+    pub(crate) trust: Arc<TrustStore>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) streams: Arc<Streams>,
+}
+
+/// Who asks, as the certificate says, and the trace that the call belongs to.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The URI of the certificate.
+    pub identity: String,
+    /// A hint for finding the call in traces.
+    pub trace_id: Option<String>,
+}
+
+impl Ledger {
+    /// A ledger over an open store.
+    pub fn new(store: Store, trust: TrustStore, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            store,
+            trust: Arc::new(trust),
+            clock,
+            streams: Arc::default(),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::from_unix_millis(self.clock.now_ms())
+    }
+
+    /// Runs a step in the next batch. It is queued at once; a caller that goes away does not take it back.
+    pub(crate) async fn write<T, F>(&self, work: F) -> Result<Committed<T>, StepError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Step<'_>) -> Result<T, StepError> + Send + 'static,
+    {
+        self.store.write(work).await
+    }
+}
+
+impl Caller {
+    /// The key under which the answer to this request is kept; `parts` is everything that was asked.
+    pub(crate) fn request(&self, id: &str, parts: &[&[u8]]) -> Result<RequestKey, Refusal> {
+        if id.is_empty() || id.len() > REQUEST_ID_BYTES_MAX || !id.bytes().all(|b| b.is_ascii_graphic()) {
+            let text = format!("request_id: must be 1 to {REQUEST_ID_BYTES_MAX} printable ASCII characters");
+            return Err(Refusal::new("MALFORMED", text));
+        }
+        let mut all = Vec::new();
+        for part in parts {
+            all.extend_from_slice(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            all.extend_from_slice(part);
+        }
+        let fingerprint = *Digest::of_typed("request.v1", &all).as_bytes();
+        Ok(RequestKey {
+            caller: self.identity.clone(),
+            id: id.to_owned(),
+            fingerprint,
+        })
+    }
+}

@@ -25,12 +25,20 @@ pub(crate) struct FileIdentity {
 impl FileIdentity {
     pub(crate) fn of(path: &Path) -> Result<Self, StoreError> {
         let meta = std::fs::symlink_metadata(path).map_err(|_| StoreError::Vanished)?;
-        Ok(Self { path: path.to_owned(), device: meta.dev(), inode: meta.ino() })
+        Ok(Self {
+            path: path.to_owned(),
+            device: meta.dev(),
+            inode: meta.ino(),
+        })
     }
 
     /// Fails when the path no longer leads to the file that was opened.
     pub(crate) fn still_there(&self) -> Result<(), StoreError> {
-        if Self::of(&self.path)? == *self { Ok(()) } else { Err(StoreError::Vanished) }
+        if Self::of(&self.path)? == *self {
+            Ok(())
+        } else {
+            Err(StoreError::Vanished)
+        }
     }
 }
 
@@ -44,12 +52,14 @@ pub(crate) fn open_writer(path: &Path, create: bool) -> Result<Connection, Store
     let conn = Connection::open_with_flags(path, flags).map_err(|e| place(e.into()))?;
     settings(&conn).map_err(place)?;
     refuse_foreign(&conn, path)?;
-    let mode: String =
-        conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(|e| place(e.into()))?;
+    let mode: String = conn
+        .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
+        .map_err(|e| place(e.into()))?;
     if mode != "wal" {
         return Err(StoreError::ReadOnly(path.to_owned()));
     }
-    conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA fullfsync = ON").map_err(|e| place(e.into()))?;
+    conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA fullfsync = ON")
+        .map_err(|e| place(e.into()))?;
     Ok(conn)
 }
 

@@ -111,7 +111,9 @@ impl From<rusqlite::Error> for StoreError {
                 }
                 _ => Self::Failed(format!("database code {}", cause.extended_code)),
             },
-            Sql::FromSqlConversionFailure(..) | Sql::InvalidColumnType(..) | Sql::IntegralValueOutOfRange(..) => {
+            Sql::FromSqlConversionFailure(..)
+            | Sql::InvalidColumnType(..)
+            | Sql::IntegralValueOutOfRange(..) => {
                 Self::Tampered("a column holds a value of another kind than was written".to_owned())
             }
             _ => Self::Failed("the driver refused a statement".to_owned()),

@@ -54,7 +54,11 @@ pub(crate) fn tail(conn: &Connection, from: u64, filter: &TailFilter) -> Result<
     let mut rows = query.query(params_from_iter(values))?;
     let (mut page, mut bytes) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
-        let event = ShownEvent { seq: from_sql(row.get(0)?)?, bytes: row.get(1)?, body: row.get(2)? };
+        let event = ShownEvent {
+            seq: from_sql(row.get(0)?)?,
+            bytes: row.get(1)?,
+            body: row.get(2)?,
+        };
         bytes += event.bytes.len() + event.body.len();
         if bytes > ANSWER_BYTES_MAX && !page.is_empty() {
             break;
@@ -96,7 +100,12 @@ pub(crate) fn logged(conn: &Connection, seq: u64, size: u64) -> Result<LoggedRec
     let (event_bytes, body_salt, body) =
         row.ok_or_else(|| StoreError::Tampered(format!("event {seq} is missing")))?;
     let proof = Nodes::new(conn, size).inclusion(seq, size)?;
-    Ok(LoggedRecord { event_bytes, body_salt, body, proof })
+    Ok(LoggedRecord {
+        event_bytes,
+        body_salt,
+        body,
+        proof,
+    })
 }
 
 /// Several of them, refused when they do not fit one answer.
@@ -121,7 +130,10 @@ pub(crate) fn newest_of(conn: &Connection, id: &str, kinds: &[EventKind]) -> Res
         "SELECT seq FROM event_index WHERE proposal_id = ?1 AND kind IN ({}) ORDER BY seq DESC LIMIT 1",
         names.join(", ")
     );
-    let seq: Option<i64> = conn.prepare_cached(&sql)?.query_row(params![id], |row| row.get(0)).optional()?;
+    let seq: Option<i64> = conn
+        .prepare_cached(&sql)?
+        .query_row(params![id], |row| row.get(0))
+        .optional()?;
     seq.map(from_sql).transpose()
 }
 

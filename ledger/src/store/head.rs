@@ -27,21 +27,33 @@ pub(crate) fn store(
     key: &SigningKey,
 ) -> Result<Head, StoreError> {
     let note = sign_checkpoint(origin, size, &root, key).map_err(|e| StoreError::Failed(e.to_string()))?;
-    conn.prepare_cached("INSERT INTO checkpoints (size, root, note) VALUES (?1, ?2, ?3)")?.execute(params![
-        to_sql(size),
-        root,
-        note
-    ])?;
+    conn.prepare_cached("INSERT INTO checkpoints (size, root, note) VALUES (?1, ?2, ?3)")?
+        .execute(params![to_sql(size), root, note])?;
     Ok(Head { size, root, note })
 }
 
 /// The newest stored head.
 pub(crate) fn newest(conn: &Connection) -> Result<Option<Head>, StoreError> {
-    let mut query = conn.prepare_cached("SELECT size, root, note FROM checkpoints ORDER BY size DESC LIMIT 1")?;
+    let mut query =
+        conn.prepare_cached("SELECT size, root, note FROM checkpoints ORDER BY size DESC LIMIT 1")?;
     let found = query
-        .query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, [u8; 32]>(1)?, row.get::<_, String>(2)?)))
+        .query_row([], |row| {
+            Ok((
+                row.get::<_, i64>(0)?,
+                row.get::<_, [u8; 32]>(1)?,
+                row.get::<_, String>(2)?,
+            ))
+        })
         .optional()?;
-    found.map(|(size, root, note)| Ok(Head { size: from_sql(size)?, root, note })).transpose()
+    found
+        .map(|(size, root, note)| {
+            Ok(Head {
+                size: from_sql(size)?,
+                root,
+                note,
+            })
+        })
+        .transpose()
 }
 
 /// Checks that the note says what the row says, under this key.
@@ -49,13 +61,23 @@ pub(crate) fn check(head: &Head, origin: &str, key: &PublicKey) -> Result<(), St
     let found = verify_checkpoint(&head.note, origin, key).map_err(|e| {
         let theirs = head.note.lines().next().unwrap_or_default();
         if theirs != origin && theirs.starts_with("synapsor/") && theirs.len() <= 100 {
-            return StoreError::OtherLog { found: theirs.escape_default().to_string(), expected: origin.to_owned() };
+            return StoreError::OtherLog {
+                found: theirs.escape_default().to_string(),
+                expected: origin.to_owned(),
+            };
         }
         StoreError::Tampered(format!("checkpoint {}: {e}", head.size))
     })?;
-    let said = Checkpoint { origin: origin.to_owned(), size: head.size, root: head.root };
+    let said = Checkpoint {
+        origin: origin.to_owned(),
+        size: head.size,
+        root: head.root,
+    };
     if found == said {
         return Ok(());
     }
-    Err(StoreError::Tampered(format!("checkpoint {} says something else than its signed note", head.size)))
+    Err(StoreError::Tampered(format!(
+        "checkpoint {} says something else than its signed note",
+        head.size
+    )))
 }

@@ -22,13 +22,23 @@ pub(crate) fn find(conn: &Connection, id: &ProposalId) -> Result<Option<LeaseRow
     let found = conn
         .prepare_cached("SELECT writer, token_hash, fence, expires_at FROM leases WHERE proposal_id = ?1")?
         .query_row([id.as_str()], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?, row.get::<_, i64>(3)?))
+            Ok((
+                row.get(0)?,
+                row.get(1)?,
+                row.get::<_, i64>(2)?,
+                row.get::<_, i64>(3)?,
+            ))
         })
         .optional()?;
     found
         .map(|(writer, token_hash, fence, expires_at)| {
             let expires_at = Timestamp::from_unix_millis(expires_at);
-            Ok(LeaseRow { writer, token_hash, fence: from_sql(fence)?, expires_at })
+            Ok(LeaseRow {
+                writer,
+                token_hash,
+                fence: from_sql(fence)?,
+                expires_at,
+            })
         })
         .transpose()
 }
@@ -48,7 +58,13 @@ pub(crate) fn grant(
          ON CONFLICT (proposal_id) DO UPDATE SET writer = excluded.writer, token_hash = excluded.token_hash, \
          fence = excluded.fence, expires_at = excluded.expires_at",
     )?
-    .execute(params![id.as_str(), writer, token_hash, to_sql(fence), expires_at.as_unix_millis()])?;
+    .execute(params![
+        id.as_str(),
+        writer,
+        token_hash,
+        to_sql(fence),
+        expires_at.as_unix_millis()
+    ])?;
     Ok(fence)
 }
 

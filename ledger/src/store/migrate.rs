@@ -17,7 +17,10 @@ pub(crate) fn known_version() -> i64 {
 pub(crate) fn version(conn: &Connection) -> Result<i64, StoreError> {
     let found: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if found > known_version() {
-        return Err(StoreError::Newer { found, known: known_version() });
+        return Err(StoreError::Newer {
+            found,
+            known: known_version(),
+        });
     }
     Ok(found)
 }
@@ -43,12 +46,15 @@ pub(crate) fn check_schema(conn: &Connection) -> Result<(), StoreError> {
     if objects(conn)? == objects(&fresh)? {
         return Ok(());
     }
-    Err(StoreError::Tampered("tables, indexes or triggers are not those that the ledger made".to_owned()))
+    Err(StoreError::Tampered(
+        "tables, indexes or triggers are not those that the ledger made".to_owned(),
+    ))
 }
 
 fn objects(conn: &Connection) -> Result<Vec<(String, String, Option<String>)>, StoreError> {
-    let mut query =
-        conn.prepare("SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_stat%' ORDER BY 1, 2")?;
+    let mut query = conn.prepare(
+        "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_stat%' ORDER BY 1, 2",
+    )?;
     let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

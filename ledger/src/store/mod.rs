@@ -7,6 +7,7 @@ mod error;
 pub(crate) mod events;
 mod head;
 pub(crate) mod leases;
+pub(crate) mod log;
 mod migrate;
 mod nodes;
 mod pool;
@@ -68,7 +69,13 @@ impl Store {
         let readers = Pool::open(path, file.clone())?;
         let (sender, watcher) = watch::channel(head);
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
-        let writer = Writer { conn, file, origin: origin.to_owned(), key, head: sender };
+        let writer = Writer {
+            conn,
+            file,
+            origin: origin.to_owned(),
+            key,
+            head: sender,
+        };
         std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || writer.serve(jobs))

@@ -21,7 +21,12 @@ pub(crate) struct Nodes<'c> {
 impl<'c> Nodes<'c> {
     /// Over a log of `size` events.
     pub(crate) fn new(conn: &'c Connection, size: u64) -> Self {
-        Self { conn, fresh_from: tlog::stored_hash_count(size), fresh: Vec::new(), failure: RefCell::new(None) }
+        Self {
+            conn,
+            fresh_from: tlog::stored_hash_count(size),
+            fresh: Vec::new(),
+            failure: RefCell::new(None),
+        }
     }
 
     /// Adds the leaf of event `seq`, and the subtrees that it completes.
@@ -34,7 +39,9 @@ impl<'c> Nodes<'c> {
 
     /// Writes what [`Self::append`] made.
     pub(crate) fn flush(&mut self) -> Result<(), StoreError> {
-        let mut insert = self.conn.prepare_cached("INSERT INTO nodes (idx, hash) VALUES (?1, ?2)")?;
+        let mut insert = self
+            .conn
+            .prepare_cached("INSERT INTO nodes (idx, hash) VALUES (?1, ?2)")?;
         for (offset, hash) in (0_u64..).zip(&self.fresh) {
             insert.execute(params![to_sql(self.fresh_from + offset), hash.0])?;
         }
@@ -86,7 +93,9 @@ impl<'c> Nodes<'c> {
             let offset = usize::try_from(offset).expect("a batch fits in memory");
             return self.fresh.get(offset).copied().ok_or_else(|| missing(index));
         }
-        let mut query = self.conn.prepare_cached("SELECT hash FROM nodes WHERE idx = ?1")?;
+        let mut query = self
+            .conn
+            .prepare_cached("SELECT hash FROM nodes WHERE idx = ?1")?;
         let hash: Option<[u8; 32]> = query.query_row([to_sql(index)], |row| row.get(0)).optional()?;
         hash.map(tlog::Hash).ok_or_else(|| missing(index))
     }

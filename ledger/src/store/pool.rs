@@ -69,7 +69,10 @@ impl Pool {
         let result = look(&Reader { conn: &conn });
         // A connection that cannot end its transaction is dropped instead of being handed on.
         if conn.execute_batch("COMMIT").is_ok() {
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(conn);
+            self.idle
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(conn);
         }
         result
     }

@@ -29,7 +29,6 @@ pub(crate) struct ProposalRow {
     pub(crate) source_id: String,
     pub(crate) shadow: bool,
     pub(crate) quorum: u32,
-    pub(crate) not_after: Timestamp,
 }
 
 /// Filters of a list; `None` means any.
@@ -47,7 +46,7 @@ pub(crate) struct ProposalFilter {
 }
 
 const COLUMNS: &str = "proposal_id, created_seq, changed_seq, digest, state, started, attempts, source_id, \
-                       mode, quorum, not_after";
+                       mode, quorum";
 
 /// One proposal by its whole id.
 pub(crate) fn get(conn: &Connection, id: &ProposalId) -> Result<ProposalRow, StepError> {
@@ -60,7 +59,10 @@ pub(crate) fn find(conn: &Connection, id: &ProposalId) -> Result<Option<Proposal
 }
 
 /// The proposal that is open with exactly this content.
-pub(crate) fn open_with_content(conn: &Connection, content: &Digest) -> Result<Option<ProposalRow>, StoreError> {
+pub(crate) fn open_with_content(
+    conn: &Connection,
+    content: &Digest,
+) -> Result<Option<ProposalRow>, StoreError> {
     one(
         conn,
         "content_digest = ?1 AND state IN ('pending_review', 'approved', 'pending_worker', 'in_doubt')",
@@ -85,7 +87,9 @@ pub(crate) fn due(conn: &Connection, now: Timestamp, limit: u32) -> Result<Vec<P
         "SELECT proposal_id FROM proposals WHERE state IN ('pending_review', 'approved', 'pending_worker') \
          AND started = 0 AND not_after <= ?1 ORDER BY not_after LIMIT ?2",
     )?;
-    let ids = query.query_map(params![now.as_unix_millis(), limit], |row| row.get::<_, String>(0))?;
+    let ids = query.query_map(params![now.as_unix_millis(), limit], |row| {
+        row.get::<_, String>(0)
+    })?;
     ids.map(|id| id?.parse().map_err(|_| damaged())).collect()
 }
 
@@ -95,22 +99,32 @@ pub(crate) fn resolve(conn: &Connection, text: &str) -> Result<ProposalRow, Step
         let newest = rows(conn, "1 = 1 ORDER BY created_seq DESC LIMIT 1", &[])?;
         return newest.into_iter().next().ok_or_else(|| not_found().into());
     }
-    let usable = text.len() >= 4 && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
+    let usable = text.len() >= 4
+        && text.len() <= 64
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
     if !usable {
         return Err(not_found().into());
     }
     let end = format!("{text}~");
     let code = text.to_ascii_uppercase();
-    let mut found = rows(conn, "proposal_id >= ?1 AND proposal_id < ?2 LIMIT 2", &[&text, &end])?;
+    let mut found = rows(
+        conn,
+        "proposal_id >= ?1 AND proposal_id < ?2 LIMIT 2",
+        &[&text, &end],
+    )?;
     if found.is_empty() {
         found = rows(conn, "short_code = ?1 LIMIT 2", &[&code])?;
     }
     let mut found = found.into_iter();
     match (found.next(), found.next()) {
         (Some(only), None) => Ok(only),
-        (Some(_), Some(_)) => {
-            Err(Refusal::new("AMBIGUOUS_PROPOSAL", "more than one proposal begins like this; give more of the id").into())
-        }
+        (Some(_), Some(_)) => Err(Refusal::new(
+            "AMBIGUOUS_PROPOSAL",
+            "more than one proposal begins like this; give more of the id",
+        )
+        .into()),
         (None, _) => Err(not_found().into()),
     }
 }
@@ -160,12 +174,20 @@ pub(crate) fn list(
 }
 
 /// Proposals that a writer of one of these sources could work on, longest waiting first.
-pub(crate) fn waiting(conn: &Connection, sources: &[String], limit: u32) -> Result<Vec<ProposalRow>, StoreError> {
+pub(crate) fn waiting(
+    conn: &Connection,
+    sources: &[String],
+    limit: u32,
+) -> Result<Vec<ProposalRow>, StoreError> {
     of_sources(conn, "state IN ('pending_worker', 'in_doubt')", sources, limit)
 }
 
 /// Proposals with an announced attempt whose end is not on file.
-pub(crate) fn unfinished(conn: &Connection, sources: &[String], limit: u32) -> Result<Vec<ProposalRow>, StoreError> {
+pub(crate) fn unfinished(
+    conn: &Connection,
+    sources: &[String],
+    limit: u32,
+) -> Result<Vec<ProposalRow>, StoreError> {
     let clause = "started = 1 AND state IN ('approved', 'pending_worker', 'in_doubt') AND EXISTS (SELECT 1 FROM \
                   attempts a WHERE a.proposal_id = proposals.proposal_id AND (a.result IS NULL OR a.result = 'in_doubt'))";
     of_sources(conn, clause, sources, limit)
@@ -208,13 +230,20 @@ pub(crate) fn newest_report(
         let body = super::records::settle_body(conn, seq)?;
         return Ok((Some(body.attempt), Some(body.receipt)));
     }
-    let open = events::newest_of(conn, id.as_str(), &[EventKind::WritebackReleased, EventKind::WritebackInDoubt])?;
+    let open = events::newest_of(
+        conn,
+        id.as_str(),
+        &[EventKind::WritebackReleased, EventKind::WritebackInDoubt],
+    )?;
     Ok((open.map(|seq| events::envelope(conn, seq)).transpose()?, None))
 }
 
 /// Said of what is not there and of what may not be seen alike.
 pub(crate) fn not_found() -> Refusal {
-    Refusal::new("PROPOSAL_NOT_FOUND", "no such proposal; `proposals list` shows what there is")
+    Refusal::new(
+        "PROPOSAL_NOT_FOUND",
+        "no such proposal; `proposals list` shows what there is",
+    )
 }
 
 fn one(conn: &Connection, clause: &str, key: impl ToSql) -> Result<Option<ProposalRow>, StoreError> {
@@ -244,7 +273,6 @@ fn read(row: &Row<'_>) -> Result<ProposalRow, StoreError> {
         source_id: text(7)?,
         shadow: text(8)? == "shadow",
         quorum: row.get(9)?,
-        not_after: Timestamp::from_unix_millis(row.get(10)?),
     })
 }
 

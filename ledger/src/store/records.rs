@@ -24,8 +24,8 @@ pub(crate) struct DecisionRow {
 
 /// Decisions about a proposal, oldest first.
 pub(crate) fn decisions(conn: &Connection, id: &ProposalId) -> Result<Vec<DecisionRow>, StoreError> {
-    let mut query =
-        conn.prepare_cached("SELECT digest, seq, verdict FROM decisions WHERE proposal_id = ?1 ORDER BY seq")?;
+    let mut query = conn
+        .prepare_cached("SELECT digest, seq, verdict FROM decisions WHERE proposal_id = ?1 ORDER BY seq")?;
     let mut rows = query.query([id.as_str()])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
@@ -51,9 +51,13 @@ pub(crate) fn order(conn: &Connection, digest: &Digest) -> Result<Option<u64>, S
 pub(crate) fn receipt(conn: &Connection, id: &ProposalId) -> Result<Option<(Digest, u64)>, StoreError> {
     let found = conn
         .prepare_cached("SELECT digest, seq FROM receipts WHERE proposal_id = ?1")?
-        .query_row([id.as_str()], |row| Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, i64>(1)?)))
+        .query_row([id.as_str()], |row| {
+            Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, i64>(1)?))
+        })
         .optional()?;
-    found.map(|(digest, seq)| Ok((Digest::from_bytes(digest), from_sql(seq)?))).transpose()
+    found
+        .map(|(digest, seq)| Ok((Digest::from_bytes(digest), from_sql(seq)?)))
+        .transpose()
 }
 
 /// Attempt report and receipt of one settling event.
@@ -63,11 +67,26 @@ pub(crate) fn settle_body(conn: &Connection, seq: u64) -> Result<SettleBody, Sto
 }
 
 /// The attempt that was announced under this fence and has not ended.
-pub(crate) fn running_attempt(conn: &Connection, id: &ProposalId, fence: u64) -> Result<Option<u32>, StoreError> {
+pub(crate) fn running_attempt(
+    conn: &Connection,
+    id: &ProposalId,
+    fence: u64,
+) -> Result<Option<u32>, StoreError> {
     Ok(conn
-        .prepare_cached("SELECT attempt FROM attempts WHERE proposal_id = ?1 AND fence = ?2 AND result IS NULL")?
+        .prepare_cached(
+            "SELECT attempt FROM attempts WHERE proposal_id = ?1 AND fence = ?2 AND result IS NULL",
+        )?
         .query_row(rusqlite::params![id.as_str(), to_sql(fence)], |row| row.get(0))
         .optional()?)
+}
+
+/// Whether an attempt was announced whose outcome is not on file.
+pub(crate) fn has_open_attempt(conn: &Connection, id: &ProposalId) -> Result<bool, StoreError> {
+    Ok(conn
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM attempts WHERE proposal_id = ?1 AND (result IS NULL OR result = 'in_doubt'))",
+        )?
+        .query_row([id.as_str()], |row| row.get(0))?)
 }
 
 /// Fence of the newest attempt.
@@ -98,7 +117,10 @@ pub(crate) fn list_evidence(
     let clauses = [
         ("tenant = ?", &filter.tenant),
         ("capability = ?", &filter.capability),
-        ("evidence_id IN (SELECT evidence_id FROM evidence_links WHERE proposal_id = ?)", &filter.proposal_id),
+        (
+            "evidence_id IN (SELECT evidence_id FROM evidence_links WHERE proposal_id = ?)",
+            &filter.proposal_id,
+        ),
         ("source_id = ?", &filter.source_id),
         ("table_name = ?", &filter.table),
     ];
@@ -115,8 +137,18 @@ pub(crate) fn list_receipts(
 ) -> Result<Vec<u64>, StoreError> {
     // `tombstoned` stands for all of its reasons.
     let tombstoned = outcome.as_deref() == Some("tombstoned");
-    let by_outcome = if tombstoned { "outcome LIKE ? || ':%'" } else { "outcome = ?" };
-    places(conn, "receipts", &[("proposal_id = ?", proposal_id), (by_outcome, outcome)], before, limit)
+    let by_outcome = if tombstoned {
+        "outcome LIKE ? || ':%'"
+    } else {
+        "outcome = ?"
+    };
+    places(
+        conn,
+        "receipts",
+        &[("proposal_id = ?", proposal_id), (by_outcome, outcome)],
+        before,
+        limit,
+    )
 }
 
 fn places(
@@ -135,7 +167,10 @@ fn places(
         }
     }
     values.push(Box::new(limit));
-    let sql = format!("SELECT seq FROM {table} WHERE {} ORDER BY seq DESC LIMIT ?", wheres.join(" AND "));
+    let sql = format!(
+        "SELECT seq FROM {table} WHERE {} ORDER BY seq DESC LIMIT ?",
+        wheres.join(" AND ")
+    );
     let mut query = conn.prepare_cached(&sql)?;
     let rows = query.query_map(params_from_iter(values), |row| row.get::<_, i64>(0))?;
     rows.map(|seq| from_sql(seq?)).collect()
@@ -143,23 +178,38 @@ fn places(
 
 /// Place of the evidence whose id is or begins with `text`, and the proposals that rest on it.
 pub(crate) fn resolve_evidence(conn: &Connection, text: &str) -> Result<(u64, Vec<String>), StepError> {
-    let missing = || Refusal::new("EVIDENCE_NOT_FOUND", "no such evidence; `evidence list` shows what there is");
-    let usable = text.len() >= 4 && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let missing = || {
+        Refusal::new(
+            "EVIDENCE_NOT_FOUND",
+            "no such evidence; `evidence list` shows what there is",
+        )
+    };
+    let usable =
+        text.len() >= 4 && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     if !usable {
         return Err(missing().into());
     }
     let mut query = conn.prepare_cached(
         "SELECT evidence_id, seq FROM evidence WHERE evidence_id >= ?1 AND evidence_id < ?1 || '~' LIMIT 2",
     )?;
-    let rows = query.query_map([text], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
+    let rows = query.query_map([text], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
+    })?;
     let found = rows.collect::<Result<Vec<_>, _>>()?;
     let (id, seq) = match found.as_slice() {
         [(id, seq)] => (id, from_sql(*seq)?),
         [] => return Err(missing().into()),
-        _ => return Err(Refusal::new("AMBIGUOUS_EVIDENCE", "more than one evidence id begins like this").into()),
+        _ => {
+            return Err(
+                Refusal::new("AMBIGUOUS_EVIDENCE", "more than one evidence id begins like this").into(),
+            );
+        }
     };
-    let mut links =
-        conn.prepare_cached("SELECT proposal_id FROM evidence_links WHERE evidence_id = ?1 ORDER BY 1 LIMIT 200")?;
-    let proposals = links.query_map([id], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let mut links = conn.prepare_cached(
+        "SELECT proposal_id FROM evidence_links WHERE evidence_id = ?1 ORDER BY 1 LIMIT 200",
+    )?;
+    let proposals = links
+        .query_map([id], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
     Ok((seq, proposals))
 }

@@ -29,19 +29,32 @@ pub(crate) fn recall(conn: &Connection, key: &RequestKey) -> Result<Option<Strin
         .optional()?;
     match found {
         Some((fingerprint, answer)) if fingerprint == key.fingerprint => Ok(Some(answer)),
-        Some(_) => {
-            Err(Refusal::new("REQUEST_ID_REUSED", "this request_id was used for another request; choose a new one").into())
-        }
+        Some(_) => Err(Refusal::new(
+            "REQUEST_ID_REUSED",
+            "this request_id was used for another request; choose a new one",
+        )
+        .into()),
         None => Ok(None),
     }
 }
 
 /// Keeps the answer.
-pub(crate) fn remember(conn: &Connection, key: &RequestKey, answer: &str, now: Timestamp) -> Result<(), StoreError> {
+pub(crate) fn remember(
+    conn: &Connection,
+    key: &RequestKey,
+    answer: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     conn.prepare_cached(
         "INSERT INTO requests (caller, request_id, fingerprint, answer, at) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?
-    .execute(params![key.caller, key.id, key.fingerprint, answer, now.as_unix_millis()])?;
+    .execute(params![
+        key.caller,
+        key.id,
+        key.fingerprint,
+        answer,
+        now.as_unix_millis()
+    ])?;
     Ok(())
 }
 

@@ -34,7 +34,12 @@ pub(crate) struct Step<'c> {
 
 impl<'c> Step<'c> {
     pub(crate) fn new(conn: &'c Connection, next_seq: u64) -> Self {
-        Self { conn, first_seq: next_seq, leaves: Vec::new(), kept: 0 }
+        Self {
+            conn,
+            first_seq: next_seq,
+            leaves: Vec::new(),
+            kept: 0,
+        }
     }
 
     /// The connection inside the transaction, for statements of this folder.

@@ -43,23 +43,36 @@ pub fn verify_file(path: &Path, origin: &str, key: &PublicKey) -> Result<VerifyR
     let checkpoints = checkpoints(&conn, &newest, origin, key)?;
     compare_views(&conn, &derived)?;
     leases(&conn)?;
-    Ok(VerifyReport { events: newest.size, checkpoints, root: newest.root, note: newest.note })
+    Ok(VerifyReport {
+        events: newest.size,
+        checkpoints,
+        root: newest.root,
+        note: newest.note,
+    })
 }
 
 fn structure(conn: &Connection) -> Result<(), StoreError> {
     let found: String = conn.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     if found != "ok" {
-        return Err(StoreError::Tampered("the database file itself is damaged".to_owned()));
+        return Err(StoreError::Tampered(
+            "the database file itself is damaged".to_owned(),
+        ));
     }
     let dangling = conn.prepare("PRAGMA foreign_key_check")?.exists([])?;
     if dangling {
-        return Err(StoreError::Tampered("a row refers to one that is not there".to_owned()));
+        return Err(StoreError::Tampered(
+            "a row refers to one that is not there".to_owned(),
+        ));
     }
     Ok(())
 }
 
 /// Recomputes one event: its leaf, as stored beside it and in the tree, its place, and its body.
-pub(crate) fn event(conn: &Connection, tree: &Nodes<'_>, seq: u64) -> Result<(EventRecord, Vec<u8>), StoreError> {
+pub(crate) fn event(
+    conn: &Connection,
+    tree: &Nodes<'_>,
+    seq: u64,
+) -> Result<(EventRecord, Vec<u8>), StoreError> {
     let tampered = |what: &str| StoreError::Tampered(format!("event {seq}: {what}"));
     let row = conn
         .prepare_cached(
@@ -107,7 +120,9 @@ fn derive(conn: &Connection, size: u64) -> Result<Connection, StoreError> {
             .map_err(|_| StoreError::Tampered("nodes of the tree are missing".to_owned()))?;
         for hash in made {
             if stored.node(next_node)? != hash.0 {
-                return Err(StoreError::Tampered(format!("node {next_node} of the tree is not the hash of what is below it")));
+                return Err(StoreError::Tampered(format!(
+                    "node {next_node} of the tree is not the hash of what is below it"
+                )));
             }
             next_node += 1;
         }
@@ -116,7 +131,9 @@ fn derive(conn: &Connection, size: u64) -> Result<Connection, StoreError> {
     derived.execute_batch("COMMIT")?;
     let bodies: i64 = conn.query_row("SELECT count(*) FROM bodies", [], |row| row.get(0))?;
     if from_sql(bodies)? != size {
-        return Err(StoreError::Tampered("there are bodies without an event".to_owned()));
+        return Err(StoreError::Tampered(
+            "there are bodies without an event".to_owned(),
+        ));
     }
     Ok(derived)
 }
@@ -127,13 +144,22 @@ fn checkpoints(conn: &Connection, newest: &Head, origin: &str, key: &PublicKey) 
     let mut rows = query.query([])?;
     let mut count = 0;
     while let Some(row) = rows.next()? {
-        let stored = Head { size: from_sql(row.get(0)?)?, root: row.get(1)?, note: row.get(2)? };
+        let stored = Head {
+            size: from_sql(row.get(0)?)?,
+            root: row.get(1)?,
+            note: row.get(2)?,
+        };
         head::check(&stored, origin, key)?;
         if tree.root(stored.size)? != stored.root {
-            return Err(StoreError::Tampered(format!("checkpoint {} is not the root of its events", stored.size)));
+            return Err(StoreError::Tampered(format!(
+                "checkpoint {} is not the root of its events",
+                stored.size
+            )));
         }
         if count == 0 && stored.size != 0 {
-            return Err(StoreError::Tampered("the checkpoint of the empty log is missing".to_owned()));
+            return Err(StoreError::Tampered(
+                "the checkpoint of the empty log is missing".to_owned(),
+            ));
         }
         count += 1;
     }

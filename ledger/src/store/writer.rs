@@ -59,7 +59,14 @@ pub(crate) struct Task<T, F> {
 impl<T, F> Task<T, F> {
     pub(crate) fn new(work: F) -> (Self, oneshot::Receiver<Result<Committed<T>, StepError>>) {
         let (reply, answer) = oneshot::channel();
-        (Self { work: Some(work), result: None, reply }, answer)
+        (
+            Self {
+                work: Some(work),
+                result: None,
+                reply,
+            },
+            answer,
+        )
     }
 }
 
@@ -69,7 +76,9 @@ where
     F: FnOnce(&mut Step<'_>) -> Result<T, StepError> + Send,
 {
     fn run(&mut self, step: &mut Step<'_>) -> Result<bool, StoreError> {
-        let Some(work) = self.work.take() else { return Ok(false) };
+        let Some(work) = self.work.take() else {
+            return Ok(false);
+        };
         let (result, keep) = match work(step) {
             Ok(value) => (Ok(value), true),
             Err(StepError::Refused(refusal)) => (Err(refusal), false),
@@ -81,7 +90,10 @@ where
 
     fn answer(self: Box<Self>, outcome: &Result<Head, StoreError>) {
         let answer = match (outcome, self.result) {
-            (Ok(head), Some(Ok(value))) => Ok(Committed { value, head: head.clone() }),
+            (Ok(head), Some(Ok(value))) => Ok(Committed {
+                value,
+                head: head.clone(),
+            }),
             (Ok(_), Some(Err(refusal))) => Err(refusal.into()),
             (Ok(_), None) => Err(StoreError::Closed.into()),
             (Err(error), _) => Err(error.clone().into()),

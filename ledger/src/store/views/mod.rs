@@ -35,18 +35,19 @@ pub(crate) const TABLES: [(&str, &str); 9] = [
 
 /// Brings the views up to date with one more event.
 pub(crate) fn apply(conn: &Connection, event: &EventRecord, body: &[u8]) -> Result<(), StoreError> {
-    conn.prepare_cached("INSERT INTO event_index (seq, kind, at, proposal_id) VALUES (?1, ?2, ?3, ?4)")?.execute(
-        params![
+    conn.prepare_cached("INSERT INTO event_index (seq, kind, at, proposal_id) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![
             to_sql(event.seq),
             event.kind.as_str(),
             event.at.as_unix_millis(),
             event.proposal_id.as_ref().map(ProposalId::as_str)
-        ],
-    )?;
+        ])?;
     match event.kind {
         EventKind::LedgerStarted | EventKind::DecisionRefused | EventKind::ReceiptAlarm => Ok(()),
         EventKind::EvidenceRecorded => records::evidence(conn, event, &envelope(event, body)?),
-        EventKind::QueryAudited | EventKind::CallRefused => records::audit(conn, event, &object(event, body)?),
+        EventKind::QueryAudited | EventKind::CallRefused => {
+            records::audit(conn, event, &object(event, body)?)
+        }
         EventKind::ProposalCreated => proposals::created(conn, event, &envelope(event, body)?),
         EventKind::ProposalRepeated => proposals::repeated(conn, event, &object(event, body)?),
         EventKind::ProposalApproved | EventKind::ProposalRejected => {
@@ -55,8 +56,12 @@ pub(crate) fn apply(conn: &Connection, event: &EventRecord, body: &[u8]) -> Resu
         EventKind::ApplyRequested => reviews::ordered(conn, event, &envelope(event, body)?),
         EventKind::ProposalExpired => proposals::step(conn, event, ProposalStep::Expire).map(|_| ()),
         EventKind::WritebackStarted => writebacks::started(conn, event, &object(event, body)?),
-        EventKind::WritebackReleased => writebacks::reported(conn, event, &envelope(event, body)?, ProposalStep::Release),
-        EventKind::WritebackInDoubt => writebacks::reported(conn, event, &envelope(event, body)?, ProposalStep::Doubt),
+        EventKind::WritebackReleased => {
+            writebacks::reported(conn, event, &envelope(event, body)?, ProposalStep::Release)
+        }
+        EventKind::WritebackInDoubt => {
+            writebacks::reported(conn, event, &envelope(event, body)?, ProposalStep::Doubt)
+        }
         EventKind::WritebackApplied
         | EventKind::WritebackConflict
         | EventKind::WritebackFailed
@@ -73,9 +78,16 @@ fn envelope(event: &EventRecord, body: &[u8]) -> Result<Envelope, StoreError> {
 }
 
 fn wrong_body(event: &EventRecord) -> StoreError {
-    StoreError::Tampered(format!("the body of event {} is not what its kind prescribes", event.seq))
+    StoreError::Tampered(format!(
+        "the body of event {} is not what its kind prescribes",
+        event.seq
+    ))
 }
 
 fn proposal_id(event: &EventRecord) -> Result<&str, StoreError> {
-    event.proposal_id.as_ref().map(ProposalId::as_str).ok_or_else(|| wrong_body(event))
+    event
+        .proposal_id
+        .as_ref()
+        .map(ProposalId::as_str)
+        .ok_or_else(|| wrong_body(event))
 }

@@ -86,5 +86,8 @@ fn link(conn: &Connection, proposal: &str, evidence: &str) -> Result<(), StoreEr
 }
 
 fn out_of_place(event: &EventRecord) -> StoreError {
-    StoreError::Tampered(format!("event {} ({}) does not follow from the events before it", event.seq, event.kind))
+    StoreError::Tampered(format!(
+        "event {} ({}) does not follow from the events before it",
+        event.seq, event.kind
+    ))
 }

@@ -11,7 +11,11 @@ use super::super::error::StoreError;
 use super::super::row::to_sql;
 use super::wrong_body;
 
-pub(super) fn evidence(conn: &Connection, event: &EventRecord, envelope: &Envelope) -> Result<(), StoreError> {
+pub(super) fn evidence(
+    conn: &Connection,
+    event: &EventRecord,
+    envelope: &Envelope,
+) -> Result<(), StoreError> {
     let evidence: Evidence = envelope.peek(Kind::Evidence).map_err(|_| wrong_body(event))?;
     conn.prepare_cached(
         "INSERT INTO evidence (evidence_id, seq, digest, tenant, principal, capability, source_id, table_name, read_at) \

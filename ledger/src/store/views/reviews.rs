@@ -34,7 +34,9 @@ pub(super) fn decided(conn: &Connection, event: &EventRecord, envelope: &Envelop
     ])?;
     match decision.decision {
         Verdict::Deny => proposals::step(conn, event, Step::Reject).map(|_| ()),
-        Verdict::Approve if quorum_reached(conn, id)? => proposals::step(conn, event, Step::Approve).map(|_| ()),
+        Verdict::Approve if quorum_reached(conn, id)? => {
+            proposals::step(conn, event, Step::Approve).map(|_| ())
+        }
         Verdict::Approve => proposals::touch(conn, event),
     }
 }

@@ -19,8 +19,16 @@ pub(super) fn started(conn: &Connection, event: &EventRecord, body: &StartBody) 
     proposals::step(conn, event, Step::Start)?;
     conn.prepare_cached("UPDATE proposals SET started = 1, attempts = ?2 WHERE proposal_id = ?1")?
         .execute(params![id, body.attempt])?;
-    conn.prepare_cached("INSERT INTO attempts (proposal_id, attempt, fence, seq, writer) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![id, body.attempt, to_sql(body.fence), to_sql(event.seq), body.writer])?;
+    conn.prepare_cached(
+        "INSERT INTO attempts (proposal_id, attempt, fence, seq, writer) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute(params![
+        id,
+        body.attempt,
+        to_sql(body.fence),
+        to_sql(event.seq),
+        body.writer
+    ])?;
     Ok(())
 }
 
@@ -64,7 +72,9 @@ pub(crate) fn kind_of(outcome: Outcome) -> EventKind {
         Outcome::Applied => EventKind::WritebackApplied,
         Outcome::Conflict => EventKind::WritebackConflict,
         Outcome::Failed => EventKind::WritebackFailed,
-        Outcome::Denied | Outcome::Cancelled | Outcome::Expired | Outcome::Abandoned => EventKind::WritebackCanceled,
+        Outcome::Denied | Outcome::Cancelled | Outcome::Expired | Outcome::Abandoned => {
+            EventKind::WritebackCanceled
+        }
     }
 }
 
@@ -74,7 +84,14 @@ fn result(conn: &Connection, event: &EventRecord, report: &AttemptReport) -> Res
         return Err(wrong_body(event));
     }
     // A report without a start before it is a reconciler's or a refusal's: there is no attempt to close.
-    conn.prepare_cached("UPDATE attempts SET result_seq = ?3, result = ?4 WHERE proposal_id = ?1 AND attempt = ?2")?
-        .execute(params![id, report.attempt, to_sql(event.seq), report.result.to_string()])?;
+    conn.prepare_cached(
+        "UPDATE attempts SET result_seq = ?3, result = ?4 WHERE proposal_id = ?1 AND attempt = ?2",
+    )?
+    .execute(params![
+        id,
+        report.attempt,
+        to_sql(event.seq),
+        report.result.to_string()
+    ])?;
     Ok(())
 }

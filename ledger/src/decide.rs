@@ -1,0 +1,315 @@
+//! What operators file: decisions and apply orders, each verified with the ledger's own trust file before it is
+//! stored. The writer verifies all of them again. What is refused is recorded as refused.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use synapsor_domain::approval::{
+    ApplyOrder, Decision, Judge, VerifiedDecision, VerifiedOrder, check_approval, verify_decision,
+    verify_order,
+};
+use synapsor_domain::canonical;
+use synapsor_domain::digest::Digest;
+use synapsor_domain::event::{EventKind, RefusedDecisionBody};
+use synapsor_domain::ids::ProposalId;
+use synapsor_domain::proposal::{Proposal, State, Step as ProposalStep, transition};
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::{Envelope, EnvelopeError, Kind};
+use synapsor_domain::timestamp::Timestamp;
+
+use crate::store::proposals::{self, ProposalRow};
+use crate::store::records::{self, DecisionRow};
+use crate::store::requests::{self, RequestKey};
+use crate::store::{Committed, NewEvent, Step, StepError, StoreError, events};
+use crate::trust::Trust;
+use crate::{Caller, Ledger, expire, secret_material};
+
+/// Where a proposal stands after a decision.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Decided {
+    pub(crate) state: State,
+    /// Distinct persons whose approvals are valid now.
+    pub(crate) approvals: u32,
+    pub(crate) quorum: u32,
+}
+
+/// A filed order.
+#[derive(Debug, Clone)]
+pub(crate) struct Ordered {
+    /// Place of the order in the log.
+    pub(crate) seq: u64,
+    pub(crate) source_id: String,
+}
+
+/// An answer that is durable either way: what was refused has been recorded as refused.
+pub(crate) type Judged<T> = Result<T, Refusal>;
+
+impl Ledger {
+    /// Files a decision, yes or no.
+    pub(crate) async fn decide(
+        &self,
+        caller: Caller,
+        request_id: &str,
+        signed: Envelope,
+    ) -> Result<Committed<Judged<Decided>>, StepError> {
+        let filing = self.filing(caller, request_id, Kind::Decision, signed)?;
+        self.write(move |step| {
+            if let Some(answer) = requests::recall(step.conn(), &filing.key)? {
+                return Ok(Ok(filing.standing(step, &proposal_of(&answer)?)?));
+            }
+            expire::due(step, filing.now)?;
+            match filing.decide(step) {
+                Err(StepError::Refused(refusal)) => filing.refuse(step, refusal).map(Err),
+                Err(other) => Err(other),
+                Ok(decided) => Ok(Ok(decided)),
+            }
+        })
+        .await
+    }
+
+    /// Files an apply order; a writer pulls it.
+    pub(crate) async fn request_apply(
+        &self,
+        caller: Caller,
+        request_id: &str,
+        signed: Envelope,
+    ) -> Result<Committed<Judged<Ordered>>, StepError> {
+        let filing = self.filing(caller, request_id, Kind::ApplyOrder, signed)?;
+        self.write(move |step| {
+            if requests::recall(step.conn(), &filing.key)?.is_some() {
+                return filing.filed_before(step).map(Ok);
+            }
+            expire::due(step, filing.now)?;
+            match filing.order(step) {
+                Err(StepError::Refused(refusal)) => filing.refuse(step, refusal).map(Err),
+                Err(other) => Err(other),
+                Ok(ordered) => Ok(Ok(ordered)),
+            }
+        })
+        .await
+    }
+
+    fn filing(
+        &self,
+        caller: Caller,
+        request_id: &str,
+        kind: Kind,
+        signed: Envelope,
+    ) -> Result<Filing, Refusal> {
+        let bytes = signed
+            .to_bytes()
+            .map_err(|e| Refusal::new("MALFORMED", format!("signed object: {e}")))?;
+        let key = caller.request(request_id, &[&bytes])?;
+        Ok(Filing {
+            caller,
+            key,
+            trust: self.trust.current()?,
+            now: self.now(),
+            kind,
+            signed,
+            bytes,
+        })
+    }
+}
+
+/// Everything that filing a signed object needs inside the batch.
+struct Filing {
+    caller: Caller,
+    key: RequestKey,
+    trust: Arc<Trust>,
+    now: Timestamp,
+    kind: Kind,
+    signed: Envelope,
+    bytes: Vec<u8>,
+}
+
+impl Filing {
+    fn decide(&self, step: &mut Step<'_>) -> Result<Decided, StepError> {
+        let claimed: Decision = self.signed.peek(Kind::Decision).map_err(malformed)?;
+        if let Some(reason) = &claimed.reason {
+            secret_material::refuse_text("reason", reason)?;
+        }
+        let (row, proposal) = self.proposal(step, &claimed.proposal_id)?;
+        let verified = verify_decision(&self.signed, &self.judge(&row, &proposal))?;
+        let on_file = records::decisions(step.conn(), &row.id)?;
+        if !on_file.iter().any(|d| d.digest == verified.digest()) {
+            let (kind, next) = if verified.is_deny() {
+                (EventKind::ProposalRejected, ProposalStep::Reject)
+            } else {
+                (EventKind::ProposalApproved, ProposalStep::Approve)
+            };
+            transition(row.state, row.started, next)?;
+            self.append(step, kind, verified.person(), &row.id)?;
+        }
+        requests::remember(step.conn(), &self.key, row.id.as_str(), self.now)?;
+        self.standing(step, &row.id)
+    }
+
+    fn order(&self, step: &mut Step<'_>) -> Result<Ordered, StepError> {
+        let claimed: ApplyOrder = self.signed.peek(Kind::ApplyOrder).map_err(malformed)?;
+        let (row, proposal) = self.proposal(step, &claimed.proposal_id)?;
+        let judge = self.judge(&row, &proposal);
+        let next = transition(row.state, row.started, ProposalStep::OrderApply)?;
+        let order = verify_order(&self.signed, &judge)?;
+        let (digest, person) = (order.digest(), order.person().to_owned());
+        let decisions = counted(step, &row, &judge, &order)?;
+        check_approval(&judge, row.quorum, &decisions, order)?;
+        // Filed and not yet answered by an attempt: the same order again is the same order.
+        let waiting = (next == row.state)
+            .then(|| records::order(step.conn(), &digest))
+            .transpose()?
+            .flatten();
+        let seq = match waiting {
+            Some(seq) => seq,
+            None => self.append(step, EventKind::ApplyRequested, &person, &row.id)?,
+        };
+        requests::remember(step.conn(), &self.key, row.id.as_str(), self.now)?;
+        Ok(Ordered {
+            seq,
+            source_id: row.source_id,
+        })
+    }
+
+    fn filed_before(&self, step: &Step<'_>) -> Result<Ordered, StepError> {
+        let digest = Digest::of(Kind::ApplyOrder, &self.signed.payload);
+        let claimed: ApplyOrder = self.signed.peek(Kind::ApplyOrder).map_err(malformed)?;
+        let row = proposals::get(step.conn(), &claimed.proposal_id)?;
+        let seq = records::order(step.conn(), &digest)?.ok_or_else(proposals::not_found)?;
+        Ok(Ordered {
+            seq,
+            source_id: row.source_id,
+        })
+    }
+
+    fn proposal(&self, step: &Step<'_>, id: &ProposalId) -> Result<(ProposalRow, Proposal), StepError> {
+        let row = proposals::get(step.conn(), id)?;
+        if row.shadow {
+            let text = "a shadow proposal is kept for comparison and is never approved or applied";
+            return Err(Refusal::new("SHADOW_WRITEBACK_DISABLED", text).into());
+        }
+        let (_, proposal) = proposals::signed(step.conn(), &row)?;
+        Ok((row, proposal))
+    }
+
+    fn judge<'a>(&'a self, row: &ProposalRow, proposal: &'a Proposal) -> Judge<'a> {
+        Judge {
+            trust: &self.trust.file,
+            now: self.now,
+            proposal,
+            proposal_digest: row.digest,
+        }
+    }
+
+    fn standing(&self, step: &Step<'_>, id: &ProposalId) -> Result<Decided, StepError> {
+        let row = proposals::get(step.conn(), id)?;
+        let (_, proposal) = proposals::signed(step.conn(), &row)?;
+        let judge = self.judge(&row, &proposal);
+        let mut persons = BTreeSet::new();
+        for decision in records::decisions(step.conn(), id)?.iter().filter(|d| !d.deny) {
+            if let Ok(verified) = verify_decision(&events::envelope(step.conn(), decision.seq)?, &judge) {
+                persons.insert(verified.person().to_owned());
+            }
+        }
+        let approvals = u32::try_from(persons.len()).unwrap_or(u32::MAX);
+        Ok(Decided {
+            state: row.state,
+            approvals,
+            quorum: row.quorum,
+        })
+    }
+
+    fn append(
+        &self,
+        step: &mut Step<'_>,
+        kind: EventKind,
+        person: &str,
+        id: &ProposalId,
+    ) -> Result<u64, StepError> {
+        Ok(step.append(&NewEvent {
+            kind,
+            at: self.now,
+            actor: person,
+            proposal_id: Some(id),
+            body: &self.bytes,
+            trace_id: self.caller.trace_id.as_deref(),
+        })?)
+    }
+
+    /// Records that something was presented and refused; of the object itself only its digest is kept.
+    fn refuse(&self, step: &mut Step<'_>, refusal: Refusal) -> Result<Refusal, StepError> {
+        let body = RefusedDecisionBody {
+            presented_digest: Digest::of(self.kind, &self.signed.payload),
+            code: refusal.code.to_string(),
+            reason: refusal.public.clone(),
+        };
+        let body = canonical::encode(&body)
+            .map_err(|e| StoreError::Failed(format!("an event without a canonical form: {e}")))?;
+        let claimed = match self.kind {
+            Kind::Decision => self
+                .signed
+                .peek::<Decision>(Kind::Decision)
+                .ok()
+                .map(|d| d.proposal_id),
+            _ => self
+                .signed
+                .peek::<ApplyOrder>(Kind::ApplyOrder)
+                .ok()
+                .map(|o| o.proposal_id),
+        };
+        let known = claimed
+            .map(|id| proposals::find(step.conn(), &id))
+            .transpose()?
+            .flatten();
+        step.append(&NewEvent {
+            kind: EventKind::DecisionRefused,
+            at: self.now,
+            actor: &self.caller.identity,
+            proposal_id: known.as_ref().map(|row| &row.id),
+            body: &body,
+            trace_id: self.caller.trace_id.as_deref(),
+        })?;
+        Ok(refusal)
+    }
+}
+
+/// The decisions that an order counts on, each verified again now, and every deny.
+fn counted(
+    step: &Step<'_>,
+    row: &ProposalRow,
+    judge: &Judge<'_>,
+    order: &VerifiedOrder,
+) -> Result<Vec<VerifiedDecision>, StepError> {
+    let on_file = records::decisions(step.conn(), &row.id)?;
+    let named = &order.order().decision_digests;
+    if let Some(missing) = named
+        .iter()
+        .find(|digest| !on_file.iter().any(|d| d.digest == **digest))
+    {
+        return Err(Refusal::new(
+            "refused:order",
+            format!("the order counts on {missing}, which is not on file"),
+        )
+        .into());
+    }
+    relevant(&on_file, Some(named))
+        .map(|d| Ok(verify_decision(&events::envelope(step.conn(), d.seq)?, judge)?))
+        .collect()
+}
+
+/// Of the decisions on file: those that an order names, and every deny. Without an order, all.
+pub(crate) fn relevant<'a>(
+    on_file: &'a [DecisionRow],
+    named: Option<&'a Vec<Digest>>,
+) -> impl Iterator<Item = &'a DecisionRow> {
+    on_file
+        .iter()
+        .filter(move |d| d.deny || named.is_none_or(|named| named.contains(&d.digest)))
+}
+
+fn proposal_of(answer: &str) -> Result<ProposalId, Refusal> {
+    answer.parse().map_err(|_| proposals::not_found())
+}
+
+fn malformed(error: EnvelopeError) -> Refusal {
+    Refusal::new("refused:malformed", error.to_string())
+}

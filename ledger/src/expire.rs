@@ -1,0 +1,66 @@
+//! Deadlines of proposals that nobody has started on. They take effect when somebody next looks, and by a sweep.
+
+use synapsor_domain::event::{EventKind, LedgerStartedBody};
+use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::{canonical, digest::Digest};
+
+use crate::store::{NewEvent, Step, StepError, StoreError, proposals, requests};
+use crate::{Caller, Ledger};
+
+/// Proposals that one step expires at most.
+const EXPIRED_MAX: u32 = 64;
+
+const NO_BODY: &[u8] = b"{}";
+
+/// Records the expiry of proposals whose deadline has passed.
+pub(crate) fn due(step: &mut Step<'_>, now: Timestamp) -> Result<(), StepError> {
+    for id in proposals::due(step.conn(), now, EXPIRED_MAX)? {
+        step.append(&NewEvent {
+            kind: EventKind::ProposalExpired,
+            at: now,
+            actor: "ledger",
+            proposal_id: Some(&id),
+            body: NO_BODY,
+            trace_id: None,
+        })?;
+    }
+    Ok(())
+}
+
+impl Ledger {
+    /// One sweep: expired proposals, and answers that need not be remembered any more.
+    pub async fn sweep(&self) -> Result<(), StepError> {
+        let now = self.now();
+        self.write(move |step| {
+            due(step, now)?;
+            requests::prune(step.conn(), now)?;
+            Ok(())
+        })
+        .await
+        .map(|_| ())
+    }
+
+    /// Records that a ledger process opened the store, and under which trust file.
+    pub async fn record_start(&self, caller: Caller, trust_digest: Digest) -> Result<(), StepError> {
+        let body = LedgerStartedBody {
+            trust_digest,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let body = canonical::encode(&body)
+            .map_err(|e| StoreError::Failed(format!("an event without a canonical form: {e}")))?;
+        let now = self.now();
+        self.write(move |step| {
+            step.append(&NewEvent {
+                kind: EventKind::LedgerStarted,
+                at: now,
+                actor: &caller.identity,
+                proposal_id: None,
+                body: &body,
+                trace_id: None,
+            })?;
+            Ok(())
+        })
+        .await
+        .map(|_| ())
+    }
+}

@@ -1,0 +1,375 @@
+//! What readers file: reads, refused calls and proposals, each checked before it exists and durable before it is
+//! answered.
+
+use synapsor_domain::canonical;
+use synapsor_domain::digest::Digest;
+use synapsor_domain::event::{EventKind, RepeatBody};
+use synapsor_domain::evidence::{AuditRecord, Evidence};
+use synapsor_domain::ids::ProposalId;
+use synapsor_domain::limits::{CLOCK_SKEW_SECONDS, OPEN_PROPOSALS_MAX, PROPOSAL_LIFETIME_DAYS};
+use synapsor_domain::proposal::{PROPOSAL_VERSION, Proposal, State};
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::timestamp::{Span, Timestamp};
+
+use crate::store::requests::{self, RequestKey};
+use crate::store::{Committed, NewEvent, Step, StepError, proposals};
+use crate::trust::Trust;
+use crate::{Caller, Ledger, expire, secret_material};
+
+/// Evidence that has been checked, with its stored form.
+#[derive(Debug)]
+struct CheckedEvidence {
+    evidence: Evidence,
+    digest: Digest,
+    bytes: Vec<u8>,
+}
+
+/// A proposal that has been checked, with its stored form.
+#[derive(Debug)]
+struct CheckedProposal {
+    proposal: Proposal,
+    bytes: Vec<u8>,
+}
+
+/// What became of a filed proposal.
+#[derive(Debug, Clone)]
+pub(crate) struct Filed {
+    /// The proposal that is open now.
+    pub(crate) envelope: Envelope,
+    /// Whether an identical one was open already.
+    pub(crate) repeated: bool,
+    pub(crate) state: State,
+}
+
+impl Ledger {
+    /// Records a read that returned a row: its evidence and its audit record.
+    pub(crate) async fn record_read(
+        &self,
+        caller: Caller,
+        request_id: &str,
+        evidence: &Envelope,
+        audit: Vec<u8>,
+    ) -> Result<Committed<()>, StepError> {
+        let trust = self.trust.current()?;
+        let evidence = check_evidence(evidence, &trust)?;
+        let record = check_audit(&audit)?;
+        if record.evidence_id.as_ref() != Some(&evidence.evidence.id) {
+            return Err(malformed("audit", "does not name the evidence that came with it").into());
+        }
+        let key = caller.request(request_id, &[&evidence.bytes, &audit])?;
+        let now = self.now();
+        self.write(move |step| {
+            if requests::recall(step.conn(), &key)?.is_none() {
+                append(
+                    step,
+                    &caller,
+                    now,
+                    EventKind::EvidenceRecorded,
+                    None,
+                    &evidence.bytes,
+                )?;
+                append(step, &caller, now, EventKind::QueryAudited, None, &audit)?;
+                requests::remember(step.conn(), &key, "", now)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Records a call that was refused.
+    pub(crate) async fn record_refusal(
+        &self,
+        caller: Caller,
+        request_id: &str,
+        audit: Vec<u8>,
+    ) -> Result<Committed<()>, StepError> {
+        check_audit(&audit)?;
+        let key = caller.request(request_id, &[&audit])?;
+        let now = self.now();
+        self.write(move |step| {
+            if requests::recall(step.conn(), &key)?.is_none() {
+                append(step, &caller, now, EventKind::CallRefused, None, &audit)?;
+                requests::remember(step.conn(), &key, "", now)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Files a proposal with its evidence and audit record, all or nothing. While an identical one is open, that
+    /// one is returned, and the fresh evidence is linked to it.
+    pub(crate) async fn file_proposal(
+        &self,
+        caller: Caller,
+        request_id: &str,
+        proposal: &Envelope,
+        evidence: &Envelope,
+        audit: Vec<u8>,
+    ) -> Result<Committed<Filed>, StepError> {
+        let trust = self.trust.current()?;
+        let now = self.now();
+        let evidence = check_evidence(evidence, &trust)?;
+        let proposal = check_proposal(proposal, &evidence, &trust, now)?;
+        let record = check_audit(&audit)?;
+        if record.evidence_id.as_ref() != Some(&evidence.evidence.id)
+            || record.proposal_id.as_ref() != Some(&proposal.proposal.id)
+        {
+            return Err(malformed(
+                "audit",
+                "does not name the evidence and the proposal that came with it",
+            )
+            .into());
+        }
+        let key = caller.request(request_id, &[&proposal.bytes, &evidence.bytes, &audit])?;
+        let filing = Filing {
+            caller,
+            key,
+            now,
+            proposal,
+            evidence,
+            audit,
+            audit_id: record.id,
+        };
+        self.write(move |step| filing.run(step)).await
+    }
+}
+
+/// Everything that filing needs inside the batch.
+struct Filing {
+    caller: Caller,
+    key: RequestKey,
+    now: Timestamp,
+    proposal: CheckedProposal,
+    evidence: CheckedEvidence,
+    audit: Vec<u8>,
+    audit_id: synapsor_domain::ids::AuditId,
+}
+
+impl Filing {
+    fn run(&self, step: &mut Step<'_>) -> Result<Filed, StepError> {
+        if let Some(answer) = requests::recall(step.conn(), &self.key)? {
+            return filed_before(step, &answer);
+        }
+        expire::due(step, self.now)?;
+        let proposal = &self.proposal.proposal;
+        let (id, repeated) = match proposals::open_with_content(step.conn(), &proposal.content_digest())? {
+            Some(open) => {
+                self.repeat(step, &open.id)?;
+                (open.id, true)
+            }
+            None => {
+                self.create(step)?;
+                (proposal.id.clone(), false)
+            }
+        };
+        let answer = format!("{id} {}", if repeated { "repeated" } else { "created" });
+        requests::remember(step.conn(), &self.key, &answer, self.now)?;
+        filed_before(step, &answer)
+    }
+
+    fn create(&self, step: &mut Step<'_>) -> Result<(), StepError> {
+        let proposal = &self.proposal.proposal;
+        if proposals::find(step.conn(), &proposal.id)?.is_some() {
+            return Err(Refusal::new(
+                "PROPOSAL_IMMUTABILITY_VIOLATION",
+                "a proposal with this id exists already and cannot be replaced",
+            )
+            .into());
+        }
+        let by = &proposal.requested_by;
+        let open = proposals::count_open(step.conn(), &by.tenant, &by.principal)?;
+        if open >= u64::try_from(OPEN_PROPOSALS_MAX).expect("a small number") {
+            let text = format!(
+                "{OPEN_PROPOSALS_MAX} proposals of this tenant and principal are open; wait until people have decided some"
+            );
+            return Err(Refusal::new("OPEN_PROPOSALS_EXCEEDED", text).into());
+        }
+        let id = Some(&proposal.id);
+        append(
+            step,
+            &self.caller,
+            self.now,
+            EventKind::EvidenceRecorded,
+            id,
+            &self.evidence.bytes,
+        )?;
+        append(
+            step,
+            &self.caller,
+            self.now,
+            EventKind::ProposalCreated,
+            id,
+            &self.proposal.bytes,
+        )?;
+        append(
+            step,
+            &self.caller,
+            self.now,
+            EventKind::QueryAudited,
+            id,
+            &self.audit,
+        )?;
+        Ok(())
+    }
+
+    fn repeat(&self, step: &mut Step<'_>, open: &ProposalId) -> Result<(), StepError> {
+        let body = RepeatBody {
+            evidence_id: self.evidence.evidence.id.clone(),
+            audit_id: self.audit_id.clone(),
+        };
+        let body = canonical::encode(&body).map_err(|e| malformed("audit", &e.to_string()))?;
+        let id = Some(open);
+        append(
+            step,
+            &self.caller,
+            self.now,
+            EventKind::EvidenceRecorded,
+            id,
+            &self.evidence.bytes,
+        )?;
+        append(
+            step,
+            &self.caller,
+            self.now,
+            EventKind::QueryAudited,
+            id,
+            &self.audit,
+        )?;
+        append(
+            step,
+            &self.caller,
+            self.now,
+            EventKind::ProposalRepeated,
+            id,
+            &body,
+        )?;
+        Ok(())
+    }
+}
+
+fn filed_before(step: &Step<'_>, answer: &str) -> Result<Filed, StepError> {
+    let (id, how) = answer.split_once(' ').unwrap_or((answer, ""));
+    let id = id.parse().map_err(|_| proposals::not_found())?;
+    let row = proposals::get(step.conn(), &id)?;
+    let (envelope, _) = proposals::signed(step.conn(), &row)?;
+    Ok(Filed {
+        envelope,
+        repeated: how == "repeated",
+        state: row.state,
+    })
+}
+
+fn append(
+    step: &mut Step<'_>,
+    caller: &Caller,
+    at: Timestamp,
+    kind: EventKind,
+    proposal_id: Option<&ProposalId>,
+    body: &[u8],
+) -> Result<u64, StepError> {
+    let trace_id = caller.trace_id.as_deref();
+    Ok(step.append(&NewEvent {
+        kind,
+        at,
+        actor: &caller.identity,
+        proposal_id,
+        body,
+        trace_id,
+    })?)
+}
+
+fn check_evidence(envelope: &Envelope, trust: &Trust) -> Result<CheckedEvidence, Refusal> {
+    let evidence: Evidence = open_of_reader(envelope, Kind::Evidence, "evidence", trust)?;
+    if evidence.v != 1 {
+        return Err(malformed("evidence.v", "must be 1"));
+    }
+    if evidence.ledger_origin != trust.file.ledger_origin() {
+        return Err(malformed("evidence.ledger_origin", "names another ledger"));
+    }
+    secret_material::refuse("evidence", &envelope.payload)?;
+    let bytes = envelope
+        .to_bytes()
+        .map_err(|e| malformed("evidence", &e.to_string()))?;
+    Ok(CheckedEvidence {
+        evidence,
+        digest: Digest::of(Kind::Evidence, &envelope.payload),
+        bytes,
+    })
+}
+
+fn check_proposal(
+    envelope: &Envelope,
+    evidence: &CheckedEvidence,
+    trust: &Trust,
+    now: Timestamp,
+) -> Result<CheckedProposal, Refusal> {
+    let proposal: Proposal = open_of_reader(envelope, Kind::Proposal, "proposal", trust)?;
+    if proposal.v != PROPOSAL_VERSION {
+        return Err(malformed(
+            "proposal.v",
+            "is not the version that this build knows",
+        ));
+    }
+    if proposal.ledger_origin != trust.file.ledger_origin() || proposal.environment != trust.file.environment
+    {
+        return Err(malformed("proposal", "names another ledger or environment"));
+    }
+    let seen = &evidence.evidence;
+    let rests_on_it = proposal
+        .evidence
+        .iter()
+        .any(|e| e.id == seen.id && e.digest == evidence.digest);
+    if !rests_on_it || proposal.requested_by != seen.requested_by || proposal.source != seen.source {
+        return Err(malformed(
+            "proposal.evidence",
+            "does not name the evidence that came with it",
+        ));
+    }
+    if proposal.created_at > now + Span::seconds(CLOCK_SKEW_SECONDS) {
+        return Err(malformed(
+            "proposal.created_at",
+            "lies in the future; check the clocks",
+        ));
+    }
+    if proposal.not_after <= now
+        || proposal.not_after > proposal.created_at + Span::days(PROPOSAL_LIFETIME_DAYS)
+    {
+        return Err(malformed(
+            "proposal.not_after",
+            "is past, or later than a proposal may last",
+        ));
+    }
+    secret_material::refuse("proposal", &envelope.payload)?;
+    let bytes = envelope
+        .to_bytes()
+        .map_err(|e| malformed("proposal", &e.to_string()))?;
+    Ok(CheckedProposal { proposal, bytes })
+}
+
+fn open_of_reader<T: serde::de::DeserializeOwned>(
+    envelope: &Envelope,
+    kind: Kind,
+    what: &'static str,
+    trust: &Trust,
+) -> Result<T, Refusal> {
+    let attestation = |problem: String| Refusal::new("refused:attestation", format!("{what}: {problem}"));
+    let signer = envelope.signer().map_err(|e| attestation(e.to_string()))?;
+    let key = trust
+        .reader(signer)
+        .ok_or_else(|| attestation(format!("{signer} is no reader key of the ledger's trust file")))?;
+    envelope.open(kind, key).map_err(|e| attestation(e.to_string()))
+}
+
+fn check_audit(bytes: &[u8]) -> Result<AuditRecord, Refusal> {
+    let record: AuditRecord = canonical::decode(bytes).map_err(|e| malformed("audit", &e.to_string()))?;
+    if record.v != 1 {
+        return Err(malformed("audit.v", "must be 1"));
+    }
+    secret_material::refuse("audit", bytes)?;
+    Ok(record)
+}
+
+fn malformed(field: &str, problem: &str) -> Refusal {
+    Refusal::new("MALFORMED", format!("{field}: {problem}"))
+}

@@ -1,0 +1,414 @@
+//! Handing out work to writers: one stream per writer, fenced leases, and the durable start of an attempt. Leases
+//! authorize nothing; they keep two writers from doing the same work, and a writer from being told twice.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use subtle::ConstantTimeEq as _;
+use synapsor_chassis::random;
+use synapsor_domain::approval::{ApplyOrder, Decision};
+use synapsor_domain::canonical;
+use synapsor_domain::digest::Digest;
+use synapsor_domain::event::{EventKind, StartBody};
+use synapsor_domain::ids::ProposalId;
+use synapsor_domain::log::{ConsistencyProof, LoggedRecord};
+use synapsor_domain::proposal::{Step as ProposalStep, transition};
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::timestamp::{Span, Timestamp};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::decide::relevant;
+use crate::store::leases::{self, LeaseRow};
+use crate::store::proposals::{self, ProposalRow};
+use crate::store::{Committed, NewEvent, Reader, Step, StepError, StoreError, events, log, records};
+use crate::{Caller, Ledger};
+
+/// A lease lasts so long unless it is renewed.
+pub(crate) const LEASE_MS: u32 = 60_000;
+
+/// Jobs that one writer may hold.
+pub(crate) const CAPACITY_MAX: u32 = 64;
+
+/// Random bytes of a lease token.
+const TOKEN_BYTES: usize = 32;
+
+/// How often a stream looks for leases that ran out, which no event tells of.
+const LAPSE_CHECK: Duration = Duration::from_secs(5);
+
+/// Waiting proposals that one look takes in.
+const LOOK_MAX: u32 = 200;
+
+/// What a writer asks for when it opens its stream.
+#[derive(Debug, Clone)]
+pub(crate) struct LeaseTerms {
+    pub(crate) writer: String,
+    pub(crate) sources: Vec<String>,
+    /// Jobs at once, 1 to [`CAPACITY_MAX`].
+    pub(crate) capacity: u32,
+    /// Size of the log that the writer's witness knows.
+    pub(crate) known_size: u64,
+}
+
+/// One leased proposal with everything that its writer judges it by.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) proposal: LoggedRecord,
+    pub(crate) decisions: Vec<LoggedRecord>,
+    pub(crate) order: Option<LoggedRecord>,
+    pub(crate) checkpoint: String,
+    pub(crate) consistency: Vec<ConsistencyProof>,
+    pub(crate) token: [u8; TOKEN_BYTES],
+    pub(crate) fence: u64,
+    pub(crate) attempt: u32,
+    pub(crate) unfinished: bool,
+}
+
+/// The open stream of every writer.
+#[derive(Debug, Default)]
+pub(crate) struct Streams {
+    open: Mutex<HashMap<String, OpenStream>>,
+}
+
+#[derive(Debug)]
+struct OpenStream {
+    generation: u64,
+    sources: Vec<String>,
+    superseded: CancellationToken,
+}
+
+/// One writer's place in [`Streams`], given up when it is dropped.
+#[derive(Debug)]
+struct Place<'a> {
+    streams: &'a Streams,
+    writer: String,
+    generation: u64,
+    superseded: CancellationToken,
+}
+
+impl Streams {
+    /// Opens the stream of a writer; an older one of the same certificate is superseded.
+    fn enter(&self, terms: &LeaseTerms) -> Place<'_> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let older = open.remove(&terms.writer);
+        let generation = older.as_ref().map_or(1, |stream| stream.generation + 1);
+        if let Some(older) = older {
+            older.superseded.cancel();
+        }
+        let superseded = CancellationToken::new();
+        let stream = OpenStream {
+            generation,
+            sources: terms.sources.clone(),
+            superseded: superseded.clone(),
+        };
+        open.insert(terms.writer.clone(), stream);
+        Place {
+            streams: self,
+            writer: terms.writer.clone(),
+            generation,
+            superseded,
+        }
+    }
+
+    fn is_current(&self, writer: &str, generation: u64) -> bool {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.get(writer)
+            .is_some_and(|stream| stream.generation == generation)
+    }
+
+    /// Whether a writer of this source is connected.
+    pub(crate) fn serves(&self, source: &str) -> bool {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.values()
+            .any(|stream| stream.sources.iter().any(|s| s == source))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut open = self.streams.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open
+            .get(&self.writer)
+            .is_some_and(|stream| stream.generation == self.generation)
+        {
+            open.remove(&self.writer);
+        }
+    }
+}
+
+impl Ledger {
+    /// Serves one lease stream until the writer goes away, a newer stream supersedes it, or `stop`.
+    pub(crate) async fn serve_leases(
+        &self,
+        terms: LeaseTerms,
+        jobs: mpsc::Sender<Result<Job, Refusal>>,
+        stop: CancellationToken,
+    ) {
+        let place = self.streams.enter(&terms);
+        let mut head = self.store.head();
+        // What this writer held before belongs to a stream that is gone.
+        let mut regrant = true;
+        loop {
+            head.mark_unchanged();
+            let granted = self.grant(&terms, place.generation, regrant).await;
+            regrant = false;
+            match granted {
+                Ok(granted) => {
+                    for job in granted {
+                        if jobs.send(Ok(job)).await.is_err() {
+                            return;
+                        }
+                    }
+                }
+                Err(error) => {
+                    // A full queue passes; anything else ends the stream, and the writer opens a new one.
+                    if !matches!(error, StepError::Store(StoreError::Busy)) {
+                        let _ = jobs.send(Err(crate::refusal_of(error))).await;
+                        return;
+                    }
+                }
+            }
+            tokio::select! {
+                () = place.superseded.cancelled() => {
+                    let text = "a newer stream of the same certificate took over";
+                    let _ = jobs.send(Err(Refusal::new("LEASE_SUPERSEDED", text))).await;
+                    return;
+                }
+                () = stop.cancelled() => return,
+                () = jobs.closed() => return,
+                changed = head.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(LAPSE_CHECK) => {}
+            }
+        }
+    }
+
+    /// Grants what waits and fits the writer's capacity.
+    async fn grant(&self, terms: &LeaseTerms, generation: u64, regrant: bool) -> Result<Vec<Job>, StepError> {
+        let now = self.now();
+        let look = terms.clone();
+        let free = self
+            .store
+            .read(move |reader| free_proposals(reader, &look, regrant, now))
+            .await?;
+        if free.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (streams, writer) = (self.streams.clone(), terms.writer.clone());
+        let granted = self
+            .write(move |step| {
+                if !streams.is_current(&writer, generation) {
+                    return Ok(Vec::new());
+                }
+                free.iter()
+                    .map(|id| grant_one(step, id, &writer, regrant, now))
+                    .filter_map(Result::transpose)
+                    .collect()
+            })
+            .await?
+            .value;
+        let known = terms.known_size;
+        self.store
+            .read(move |reader| {
+                granted
+                    .into_iter()
+                    .map(|grant| job(reader, grant, known))
+                    .collect()
+            })
+            .await
+    }
+
+    /// Keeps a lease, and tells of a deny that arrived meanwhile.
+    pub(crate) async fn heartbeat(
+        &self,
+        caller: Caller,
+        id: ProposalId,
+        token: Vec<u8>,
+    ) -> Result<Option<Envelope>, StepError> {
+        let until = self.now() + Span::seconds(i64::from(LEASE_MS / 1000));
+        let held = self
+            .write(move |step| {
+                held_lease(step, &id, &caller.identity, &token)?;
+                leases::extend(step.conn(), &id, until)?;
+                let deny = records::decisions(step.conn(), &id)?
+                    .into_iter()
+                    .rfind(|d| d.deny);
+                Ok(deny.map(|d| events::envelope(step.conn(), d.seq)).transpose()?)
+            })
+            .await?;
+        Ok(held.value)
+    }
+
+    /// Durably announces an attempt. Asked again under the same lease, it names the same attempt.
+    pub(crate) async fn start(
+        &self,
+        caller: Caller,
+        id: ProposalId,
+        token: Vec<u8>,
+    ) -> Result<Committed<u32>, StepError> {
+        let now = self.now();
+        self.write(move |step| {
+            let lease = held_lease(step, &id, &caller.identity, &token)?;
+            if now >= lease.expires_at {
+                return Err(not_held().into());
+            }
+            if let Some(attempt) = records::running_attempt(step.conn(), &id, lease.fence)? {
+                return Ok(attempt);
+            }
+            let row = proposals::get(step.conn(), &id)?;
+            transition(row.state, row.started, ProposalStep::Start)?;
+            let body = start_body(step, &row, &lease)?;
+            let bytes = canonical::encode(&body)
+                .map_err(|e| StoreError::Failed(format!("an event without a canonical form: {e}")))?;
+            step.append(&NewEvent {
+                kind: EventKind::WritebackStarted,
+                at: now,
+                actor: &caller.identity,
+                proposal_id: Some(&id),
+                body: &bytes,
+                trace_id: caller.trace_id.as_deref(),
+            })?;
+            Ok(body.attempt)
+        })
+        .await
+    }
+}
+
+/// The lease of a proposal if this writer holds it under this token.
+pub(crate) fn held_lease(
+    step: &Step<'_>,
+    id: &ProposalId,
+    writer: &str,
+    token: &[u8],
+) -> Result<LeaseRow, StepError> {
+    let lease = leases::find(step.conn(), id)?.ok_or_else(not_held)?;
+    let same_token = bool::from(token_hash(token).ct_eq(&lease.token_hash));
+    if same_token && lease.writer == writer {
+        Ok(lease)
+    } else {
+        Err(not_held().into())
+    }
+}
+
+fn not_held() -> Refusal {
+    Refusal::new(
+        "LEASE_NOT_HELD",
+        "this writer does not hold the lease of this proposal (any more)",
+    )
+}
+
+fn token_hash(token: &[u8]) -> [u8; 32] {
+    *Digest::of_typed("lease-token.v1", token).as_bytes()
+}
+
+fn start_body(step: &Step<'_>, row: &ProposalRow, lease: &LeaseRow) -> Result<StartBody, StoreError> {
+    let order = proposals::newest_order(step.conn(), &row.id)?;
+    let order = order.map(|seq| events::envelope(step.conn(), seq)).transpose()?;
+    Ok(StartBody {
+        proposal_id: row.id.clone(),
+        proposal_digest: row.digest,
+        order_digest: order.map(|order| Digest::of(Kind::ApplyOrder, &order.payload)),
+        writer: lease.writer.clone(),
+        fence: lease.fence,
+        attempt: row.attempts + 1,
+    })
+}
+
+/// Proposals that wait and that nobody else holds, as many as the writer still takes.
+fn free_proposals(
+    reader: &Reader<'_>,
+    terms: &LeaseTerms,
+    regrant: bool,
+    now: Timestamp,
+) -> Result<Vec<ProposalId>, StepError> {
+    let mut left = terms.capacity.min(CAPACITY_MAX);
+    let mut free = Vec::new();
+    for row in proposals::waiting(reader.conn(), &terms.sources, LOOK_MAX)? {
+        match leases::find(reader.conn(), &row.id)? {
+            Some(lease) if lease.expires_at > now && lease.writer == terms.writer && !regrant => {
+                left = left.saturating_sub(1);
+            }
+            Some(lease) if lease.expires_at > now && lease.writer != terms.writer => {}
+            Some(_) | None => free.push(row.id),
+        }
+    }
+    free.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+    Ok(free)
+}
+
+/// A lease that was just granted.
+#[derive(Debug)]
+struct Grant {
+    id: ProposalId,
+    token: [u8; TOKEN_BYTES],
+    fence: u64,
+}
+
+fn grant_one(
+    step: &Step<'_>,
+    id: &ProposalId,
+    writer: &str,
+    regrant: bool,
+    now: Timestamp,
+) -> Result<Option<Grant>, StepError> {
+    let row = proposals::get(step.conn(), id)?;
+    let taken = leases::find(step.conn(), id)?
+        .is_some_and(|lease| lease.expires_at > now && !(regrant && lease.writer == writer));
+    if taken || transition(row.state, row.started, ProposalStep::Start).is_err() {
+        return Ok(None);
+    }
+    let token = random::bytes::<TOKEN_BYTES>();
+    let until = now + Span::seconds(i64::from(LEASE_MS / 1000));
+    let fence = leases::grant(step.conn(), id, writer, &token_hash(&token), until)?;
+    Ok(Some(Grant {
+        id: id.clone(),
+        token,
+        fence,
+    }))
+}
+
+/// Collects what the writer needs, all of it proven under one checkpoint.
+fn job(reader: &Reader<'_>, grant: Grant, known_size: u64) -> Result<Job, StepError> {
+    let conn = reader.conn();
+    let head = log::head(conn)?;
+    let row = proposals::get(conn, &grant.id)?;
+    let order_seq = proposals::newest_order(conn, &row.id)?;
+    let order: Option<ApplyOrder> = order_seq
+        .map(|seq| events::envelope(conn, seq))
+        .transpose()?
+        .and_then(|o| o.peek(Kind::ApplyOrder).ok());
+    let on_file = records::decisions(conn, &row.id)?;
+    let decisions: Vec<u64> = relevant(&on_file, order.as_ref().map(|o| &o.decision_digests))
+        .map(|d| d.seq)
+        .collect();
+    let mut sizes = BTreeSet::from([known_size]);
+    sizes.extend(
+        order
+            .as_ref()
+            .and_then(|o| o.seen_checkpoint.as_ref())
+            .map(|seen| seen.size),
+    );
+    for seq in &decisions {
+        let decision: Option<Decision> = events::envelope(conn, *seq)?.peek(Kind::Decision).ok();
+        sizes.extend(decision.and_then(|d| d.seen_checkpoint).map(|seen| seen.size));
+    }
+    let consistency = sizes
+        .into_iter()
+        .filter(|size| (1..=head.size).contains(size))
+        .map(|size| log::consistency(conn, size, head.size))
+        .collect::<Result<_, _>>()?;
+    Ok(Job {
+        proposal: events::logged(conn, row.created_seq, head.size)?,
+        decisions: events::logged_all(conn, &decisions, head.size)?,
+        order: order_seq
+            .map(|seq| events::logged(conn, seq, head.size))
+            .transpose()?,
+        checkpoint: head.note,
+        consistency,
+        token: grant.token,
+        fence: grant.fence,
+        attempt: row.attempts + 1,
+        unfinished: row.started && records::has_open_attempt(conn, &row.id)?,
+    })
+}

@@ -1,0 +1,236 @@
+//! `EventService`: what operators read back.
+
+use synapsor_domain::refusal::Refusal;
+use synapsor_proto::common::v1::Signed;
+use synapsor_proto::ledger::v1::event_service_server::EventService;
+use synapsor_proto::ledger::v1::{
+    GetEvidenceRequest, GetEvidenceResponse, GetReplayRequest, GetReplayResponse, ListEvidenceRequest,
+    ListEvidenceResponse, ListReceiptsRequest, ListReceiptsResponse, TailRequest, TailResponse,
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use super::page::Page;
+use super::{Service, refuse, said};
+use crate::Ledger;
+use crate::error::status_of;
+use crate::store::events::{ShownEvent, TailFilter};
+use crate::store::records::EvidenceFilter;
+use crate::store::{StepError, events, log, proposals, records};
+
+/// Events that wait for a slow connection.
+const EVENTS_BUFFERED: usize = 16;
+
+#[tonic::async_trait]
+impl EventService for Service {
+    type TailStream = ReceiverStream<Result<TailResponse, Status>>;
+
+    async fn tail(&self, request: Request<TailRequest>) -> Result<Response<Self::TailStream>, Status> {
+        let message = request.into_inner();
+        let filter = TailFilter {
+            proposal: said(message.proposal_id)
+                .map(|id| id.parse().map_err(|e| malformed("proposal_id", e)))
+                .transpose()?,
+            kind: said(message.kind)
+                .map(|kind| kind.parse().map_err(|e| malformed("kind", e)))
+                .transpose()?,
+        };
+        let tail = Tail {
+            ledger: self.ledger.clone(),
+            filter,
+            next: message.from_seq,
+            follow: message.follow,
+            left: (message.limit > 0).then_some(message.limit),
+        };
+        let (sender, receiver) = mpsc::channel(EVENTS_BUFFERED);
+        tokio::spawn(tail.run(sender, self.stop.clone()));
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn get_replay(
+        &self,
+        request: Request<GetReplayRequest>,
+    ) -> Result<Response<GetReplayResponse>, Status> {
+        let message = request.into_inner();
+        let known = message.known.map_or(0, |known| known.size);
+        let response = self
+            .ledger
+            .store
+            .read(move |reader| {
+                let conn = reader.conn();
+                let row = proposals::resolve(conn, &message.proposal)?;
+                let head = log::head(conn)?;
+                let seqs = events::about_proposal(conn, row.id.as_str())?;
+                let records = events::logged_all(conn, &seqs, head.size)?;
+                Ok(GetReplayResponse {
+                    records: records.iter().map(Into::into).collect(),
+                    consistency: log::proof_since(conn, known, &head)?.as_ref().map(Into::into),
+                    checkpoint: head.note,
+                    state: row.state.to_string(),
+                })
+            })
+            .await
+            .map_err(status_of)?;
+        Ok(Response::new(response))
+    }
+
+    async fn list_evidence(
+        &self,
+        request: Request<ListEvidenceRequest>,
+    ) -> Result<Response<ListEvidenceResponse>, Status> {
+        let message = request.into_inner();
+        let page = Page::from_wire(message.page).map_err(refuse)?;
+        let filter = EvidenceFilter {
+            tenant: said(message.tenant),
+            capability: said(message.capability),
+            proposal_id: said(message.proposal_id),
+            source_id: said(message.source_id),
+            table: said(message.table),
+        };
+        let (evidence, next_page_token) = self
+            .ledger
+            .store
+            .read(move |reader| {
+                let seqs = records::list_evidence(reader.conn(), &filter, page.before, page.look())?;
+                page.fill(
+                    seqs,
+                    |seq| *seq,
+                    |seq| Ok::<_, StepError>(sized(events::envelope(reader.conn(), *seq)?.into())),
+                )
+            })
+            .await
+            .map_err(status_of)?;
+        Ok(Response::new(ListEvidenceResponse {
+            evidence,
+            next_page_token,
+        }))
+    }
+
+    async fn get_evidence(
+        &self,
+        request: Request<GetEvidenceRequest>,
+    ) -> Result<Response<GetEvidenceResponse>, Status> {
+        let id = request.into_inner().evidence_id;
+        let response = self
+            .ledger
+            .store
+            .read(move |reader| {
+                let (seq, proposal_ids) = records::resolve_evidence(reader.conn(), &id)?;
+                let evidence = events::envelope(reader.conn(), seq)?;
+                Ok(GetEvidenceResponse {
+                    evidence: Some(evidence.into()),
+                    proposal_ids,
+                })
+            })
+            .await
+            .map_err(status_of)?;
+        Ok(Response::new(response))
+    }
+
+    async fn list_receipts(
+        &self,
+        request: Request<ListReceiptsRequest>,
+    ) -> Result<Response<ListReceiptsResponse>, Status> {
+        let message = request.into_inner();
+        let page = Page::from_wire(message.page).map_err(refuse)?;
+        let (proposal_id, outcome) = (said(message.proposal_id), said(message.outcome));
+        let (receipts, next_page_token) = self
+            .ledger
+            .store
+            .read(move |reader| {
+                let conn = reader.conn();
+                let seqs = records::list_receipts(conn, &proposal_id, &outcome, page.before, page.look())?;
+                let show =
+                    |seq: &u64| Ok::<_, StepError>(sized(records::settle_body(conn, *seq)?.receipt.into()));
+                page.fill(seqs, |seq| *seq, show)
+            })
+            .await
+            .map_err(status_of)?;
+        Ok(Response::new(ListReceiptsResponse {
+            receipts,
+            next_page_token,
+        }))
+    }
+}
+
+/// One open tail.
+struct Tail {
+    ledger: Ledger,
+    filter: TailFilter,
+    next: u64,
+    follow: bool,
+    left: Option<u32>,
+}
+
+impl Tail {
+    /// Sends what is there, then, when following, what comes. It sleeps until the log grows.
+    async fn run(mut self, out: mpsc::Sender<Result<TailResponse, Status>>, stop: CancellationToken) {
+        let mut head = self.ledger.store.head();
+        loop {
+            let size = head.borrow_and_update().size;
+            if !self.send_up_to(size, &out).await {
+                return;
+            }
+            if !self.follow {
+                return;
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = out.closed() => return,
+                changed = head.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    /// False when nobody listens any more, the limit is reached or the store failed.
+    async fn send_up_to(&mut self, size: u64, out: &mpsc::Sender<Result<TailResponse, Status>>) -> bool {
+        while self.next < size {
+            let (from, filter) = (self.next, self.filter.clone());
+            let page = self
+                .ledger
+                .store
+                .read(move |reader| Ok(events::tail(reader.conn(), from, &filter)?))
+                .await;
+            let page = match page {
+                Ok(page) => page,
+                Err(error) => {
+                    let _ = out.send(Err(status_of(error))).await;
+                    return false;
+                }
+            };
+            // Nothing that matches is left below the head: the next look starts there.
+            self.next = page.last().map_or(size, |event| event.seq + 1);
+            for event in page {
+                if out.send(Ok(to_wire(event))).await.is_err() {
+                    return false;
+                }
+                if let Some(left) = &mut self.left {
+                    *left -= 1;
+                    if *left == 0 {
+                        return false;
+                    }
+                }
+            }
+        }
+        true
+    }
+}
+
+fn to_wire(event: ShownEvent) -> TailResponse {
+    TailResponse {
+        seq: event.seq,
+        event: event.bytes,
+        body: event.body,
+    }
+}
+
+fn sized(signed: Signed) -> (Signed, usize) {
+    let bytes = signed.payload.len() + 256;
+    (signed, bytes)
+}
+
+fn malformed(field: &str, problem: impl std::fmt::Display) -> Status {
+    refuse(Refusal::new("MALFORMED", format!("{field}: {problem}")))
+}

@@ -1,0 +1,100 @@
+//! The services: each method converts, calls one step, and converts back.
+
+mod event_service;
+mod intake_service;
+mod page;
+mod review_service;
+mod transparency_service;
+mod writeback_service;
+
+use synapsor_chassis::grpc_channel;
+use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
+use synapsor_chassis::propagate::TraceParent;
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::Envelope;
+use synapsor_proto::common::v1;
+use synapsor_proto::convert::required;
+use synapsor_proto::ledger::v1::event_service_server::EventServiceServer;
+use synapsor_proto::ledger::v1::intake_service_server::IntakeServiceServer;
+use synapsor_proto::ledger::v1::review_service_server::ReviewServiceServer;
+use synapsor_proto::ledger::v1::transparency_service_server::TransparencyServiceServer;
+use synapsor_proto::ledger::v1::writeback_service_server::WritebackServiceServer;
+use synapsor_proto::status::to_status;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::{Request, Status};
+
+use crate::{Caller, Ledger};
+
+/// What every service holds.
+#[derive(Debug, Clone)]
+pub(crate) struct Service {
+    ledger: Ledger,
+    /// Streams end when it is cancelled.
+    stop: CancellationToken,
+}
+
+/// All services of the ledger, to be served behind [`crate::access_table`].
+pub fn routes(ledger: &Ledger, stop: &CancellationToken) -> Routes {
+    let max = MESSAGE_BYTES_MAX;
+    let service = || Service {
+        ledger: ledger.clone(),
+        stop: stop.clone(),
+    };
+    let intake = IntakeServiceServer::new(service());
+    let review = ReviewServiceServer::new(service());
+    let writeback = WritebackServiceServer::new(service());
+    let event = EventServiceServer::new(service());
+    let transparency = TransparencyServiceServer::new(service());
+    Routes::new(
+        intake
+            .max_decoding_message_size(max)
+            .max_encoding_message_size(max),
+    )
+    .add_service(
+        review
+            .max_decoding_message_size(max)
+            .max_encoding_message_size(max),
+    )
+    .add_service(
+        writeback
+            .max_decoding_message_size(max)
+            .max_encoding_message_size(max),
+    )
+    .add_service(
+        event
+            .max_decoding_message_size(max)
+            .max_encoding_message_size(max),
+    )
+    .add_service(
+        transparency
+            .max_decoding_message_size(max)
+            .max_encoding_message_size(max),
+    )
+}
+
+/// Who asks. A connection without an identity does not get past the access table.
+fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
+    let identity =
+        grpc_channel::caller(request).ok_or_else(|| Status::unauthenticated("no client certificate"))?;
+    let trace_id = TraceParent::extract(request.metadata()).map(|trace| trace.trace_id().to_string());
+    Ok(Caller {
+        identity: identity.uri(),
+        trace_id,
+    })
+}
+
+fn envelope(field: &'static str, signed: Option<v1::Signed>) -> Result<Envelope, Status> {
+    required(field, signed)
+        .and_then(Envelope::try_from)
+        .map_err(|e| to_status(&e))
+}
+
+fn refuse(refusal: Refusal) -> Status {
+    to_status(&refusal)
+}
+
+/// An empty text of the wire means that nothing was said.
+fn said(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}

@@ -1,0 +1,158 @@
+//! `ReviewService`: what operators read and decide.
+
+use synapsor_domain::refusal::Refusal;
+use synapsor_proto::ledger::v1::review_service_server::ReviewService;
+use synapsor_proto::ledger::v1::{
+    DecideRequest, DecideResponse, GetProposalRequest, GetProposalResponse, ListProposalsRequest,
+    ListProposalsResponse, ProposalRecord, RequestApplyRequest, RequestApplyResponse,
+};
+use tonic::{Request, Response, Status};
+
+use super::page::Page;
+use super::{Service, caller, envelope, refuse, said};
+use crate::error::status_of;
+use crate::store::proposals::{self, ProposalFilter, ProposalRow};
+use crate::store::{Reader, StepError, events, log, records};
+
+#[tonic::async_trait]
+impl ReviewService for Service {
+    async fn list_proposals(
+        &self,
+        request: Request<ListProposalsRequest>,
+    ) -> Result<Response<ListProposalsResponse>, Status> {
+        let mut message = request.into_inner();
+        let page = Page::from_wire(message.page.take()).map_err(refuse)?;
+        let filter = filter(message).map_err(refuse)?;
+        let (proposals, next_page_token) = self
+            .ledger
+            .store
+            .read(move |reader| {
+                let rows = proposals::list(reader.conn(), &filter, page.before, page.look())?;
+                page.fill(rows, |row| row.created_seq, |row| shown(reader, row))
+            })
+            .await
+            .map_err(status_of)?;
+        Ok(Response::new(ListProposalsResponse {
+            proposals,
+            next_page_token,
+        }))
+    }
+
+    async fn get_proposal(
+        &self,
+        request: Request<GetProposalRequest>,
+    ) -> Result<Response<GetProposalResponse>, Status> {
+        let message = request.into_inner();
+        let known = message.known.map_or(0, |known| known.size);
+        let response = self
+            .ledger
+            .store
+            .read(move |reader| {
+                let conn = reader.conn();
+                let row = proposals::resolve(conn, &message.proposal)?;
+                let head = log::head(conn)?;
+                let mut seqs = vec![row.created_seq];
+                seqs.extend(records::decisions(conn, &row.id)?.iter().map(|d| d.seq));
+                seqs.extend(proposals::newest_order(conn, &row.id)?);
+                seqs.sort_unstable();
+                let logged = events::logged_all(conn, &seqs, head.size)?;
+                Ok(GetProposalResponse {
+                    record: Some(record(reader, &row)?),
+                    records: logged.iter().map(Into::into).collect(),
+                    consistency: log::proof_since(conn, known, &head)?.as_ref().map(Into::into),
+                    checkpoint: head.note,
+                })
+            })
+            .await
+            .map_err(status_of)?;
+        Ok(Response::new(response))
+    }
+
+    async fn decide(&self, request: Request<DecideRequest>) -> Result<Response<DecideResponse>, Status> {
+        let (caller, message) = (caller(&request)?, request.into_inner());
+        let signed = envelope("decision", message.decision)?;
+        let done = self
+            .ledger
+            .decide(caller, &message.request_id, signed)
+            .await
+            .map_err(status_of)?;
+        let decided = done.value.map_err(refuse)?;
+        Ok(Response::new(DecideResponse {
+            state: decided.state.to_string(),
+            approvals: decided.approvals,
+            quorum: decided.quorum,
+            checkpoint: done.head.note,
+        }))
+    }
+
+    async fn request_apply(
+        &self,
+        request: Request<RequestApplyRequest>,
+    ) -> Result<Response<RequestApplyResponse>, Status> {
+        let (caller, message) = (caller(&request)?, request.into_inner());
+        let signed = envelope("order", message.order)?;
+        let done = self
+            .ledger
+            .request_apply(caller, &message.request_id, signed)
+            .await
+            .map_err(status_of)?;
+        let ordered = done.value.map_err(refuse)?;
+        Ok(Response::new(RequestApplyResponse {
+            seq: ordered.seq,
+            writer_present: self.ledger.streams.serves(&ordered.source_id),
+            checkpoint: done.head.note,
+        }))
+    }
+}
+
+fn filter(message: ListProposalsRequest) -> Result<ProposalFilter, Refusal> {
+    let state = said(message.state).map(|state| state.parse()).transpose()?;
+    let moment = |ms: i64| (ms != 0).then_some(ms);
+    Ok(ProposalFilter {
+        tenant: said(message.tenant),
+        principal: said(message.principal),
+        capability: said(message.capability),
+        state,
+        source_id: said(message.source_id),
+        table: said(message.table),
+        object_id: said(message.object_id),
+        created_from_ms: moment(message.created_from_ms),
+        created_to_ms: moment(message.created_to_ms),
+    })
+}
+
+fn shown(reader: &Reader<'_>, row: &ProposalRow) -> Result<(ProposalRecord, usize), StepError> {
+    let record = record(reader, row)?;
+    let bytes = payload_bytes(&record);
+    Ok((record, bytes))
+}
+
+fn payload_bytes(record: &ProposalRecord) -> usize {
+    let signed = [&record.proposal, &record.order, &record.attempt, &record.receipt];
+    let all = signed.into_iter().flatten().chain(&record.decisions);
+    all.map(|signed| signed.payload.len() + 256).sum()
+}
+
+/// Everything that the ledger holds about a proposal.
+fn record(reader: &Reader<'_>, row: &ProposalRow) -> Result<ProposalRecord, StepError> {
+    let conn = reader.conn();
+    let (proposal, _) = proposals::signed(conn, row)?;
+    let decisions = records::decisions(conn, &row.id)?
+        .iter()
+        .map(|d| Ok(events::envelope(conn, d.seq)?.into()))
+        .collect::<Result<_, StepError>>()?;
+    let order = proposals::newest_order(conn, &row.id)?
+        .map(|seq| events::envelope(conn, seq))
+        .transpose()?;
+    let (attempt, receipt) = proposals::newest_report(conn, &row.id)?;
+    Ok(ProposalRecord {
+        proposal: Some(proposal.into()),
+        state: row.state.to_string(),
+        started: row.started,
+        decisions,
+        order: order.map(Into::into),
+        attempt: attempt.map(Into::into),
+        receipt: receipt.map(Into::into),
+        updated_at_ms: events::at_ms(conn, row.changed_seq)?,
+    })
+}

@@ -1,0 +1,177 @@
+//! `WritebackService`: what writers pull and report.
+
+use synapsor_domain::ids::ProposalId;
+use synapsor_domain::refusal::Refusal;
+use synapsor_proto::ledger::v1::writeback_service_server::WritebackService;
+use synapsor_proto::ledger::v1::{
+    HeartbeatRequest, HeartbeatResponse, Job as WireJob, LeaseRequest, LeaseResponse, ListUnfinishedRequest,
+    ListUnfinishedResponse, ReportInDoubtRequest, ReportInDoubtResponse, SettleRequest, SettleResponse,
+    StartRequest, StartResponse, UnfinishedAttempt,
+};
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use super::{Service, caller, envelope, refuse};
+use crate::error::status_of;
+use crate::lease::{CAPACITY_MAX, Job, LEASE_MS, LeaseTerms};
+use crate::settle::Settlement;
+
+/// Sources that one writer may serve.
+const SOURCES_MAX: usize = 64;
+
+/// Jobs that wait for a slow connection.
+const JOBS_BUFFERED: usize = 4;
+
+type Jobs = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<LeaseResponse, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl WritebackService for Service {
+    type LeaseStream = Jobs;
+
+    async fn lease(&self, request: Request<LeaseRequest>) -> Result<Response<Jobs>, Status> {
+        let (caller, message) = (caller(&request)?, request.into_inner());
+        if message.capacity == 0 || message.capacity > CAPACITY_MAX {
+            return Err(refuse(Refusal::new(
+                "MALFORMED",
+                format!("capacity: must be 1 to {CAPACITY_MAX}"),
+            )));
+        }
+        let terms = LeaseTerms {
+            writer: caller.identity,
+            sources: sources(message.source_ids)?,
+            capacity: message.capacity,
+            known_size: message.known.map_or(0, |known| known.size),
+        };
+        tracing::info!(
+            writer = terms.writer,
+            trust = message.trust_digest,
+            contracts = message.contract_digests.len(),
+            "a writer opened its lease stream"
+        );
+        let (sender, receiver) = mpsc::channel(JOBS_BUFFERED);
+        let (ledger, stop) = (self.ledger.clone(), self.stop.clone());
+        tokio::spawn(async move { ledger.serve_leases(terms, sender, stop).await });
+        let stream = ReceiverStream::new(receiver).map(|job| {
+            job.map(|job| LeaseResponse {
+                job: Some(to_wire(job)),
+            })
+            .map_err(refuse)
+        });
+        Ok(Response::new(Box::pin(stream)))
+    }
+
+    async fn heartbeat(
+        &self,
+        request: Request<HeartbeatRequest>,
+    ) -> Result<Response<HeartbeatResponse>, Status> {
+        let (caller, message) = (caller(&request)?, request.into_inner());
+        let id = proposal_id(&message.proposal_id)?;
+        let deny = self
+            .ledger
+            .heartbeat(caller, id, message.lease_token)
+            .await
+            .map_err(status_of)?;
+        Ok(Response::new(HeartbeatResponse {
+            lease_ms: LEASE_MS,
+            deny: deny.map(Into::into),
+        }))
+    }
+
+    async fn start(&self, request: Request<StartRequest>) -> Result<Response<StartResponse>, Status> {
+        let (caller, message) = (caller(&request)?, request.into_inner());
+        let id = proposal_id(&message.proposal_id)?;
+        let done = self
+            .ledger
+            .start(caller, id, message.lease_token)
+            .await
+            .map_err(status_of)?;
+        Ok(Response::new(StartResponse { attempt: done.value }))
+    }
+
+    async fn settle(&self, request: Request<SettleRequest>) -> Result<Response<SettleResponse>, Status> {
+        let (caller, message) = (caller(&request)?, request.into_inner());
+        let receipt = message
+            .receipt
+            .map(|signed| envelope("receipt", Some(signed)))
+            .transpose()?;
+        let settlement = Settlement {
+            id: proposal_id(&message.proposal_id)?,
+            token: message.lease_token,
+            attempt: envelope("attempt", message.attempt)?,
+            receipt,
+        };
+        let done = self.ledger.settle(caller, settlement).await.map_err(status_of)?;
+        let state = done.value.map_err(refuse)?;
+        Ok(Response::new(SettleResponse {
+            state: state.to_string(),
+            checkpoint: done.head.note,
+        }))
+    }
+
+    async fn report_in_doubt(
+        &self,
+        request: Request<ReportInDoubtRequest>,
+    ) -> Result<Response<ReportInDoubtResponse>, Status> {
+        let (caller, message) = (caller(&request)?, request.into_inner());
+        let settlement = Settlement {
+            id: proposal_id(&message.proposal_id)?,
+            token: message.lease_token,
+            attempt: envelope("attempt", message.attempt)?,
+            receipt: None,
+        };
+        self.ledger
+            .report_in_doubt(caller, settlement)
+            .await
+            .map_err(status_of)?;
+        Ok(Response::new(ReportInDoubtResponse {}))
+    }
+
+    async fn list_unfinished(
+        &self,
+        request: Request<ListUnfinishedRequest>,
+    ) -> Result<Response<ListUnfinishedResponse>, Status> {
+        let sources = sources(request.into_inner().source_ids)?;
+        let found = self.ledger.list_unfinished(sources).await.map_err(status_of)?;
+        let attempts = found.into_iter().map(|unfinished| UnfinishedAttempt {
+            proposal: Some(unfinished.proposal.into()),
+            fence: unfinished.fence,
+            attempt: unfinished.attempt,
+            leased: unfinished.leased,
+        });
+        Ok(Response::new(ListUnfinishedResponse {
+            attempts: attempts.collect(),
+        }))
+    }
+}
+
+fn to_wire(job: Job) -> WireJob {
+    WireJob {
+        proposal: Some((&job.proposal).into()),
+        decisions: job.decisions.iter().map(Into::into).collect(),
+        order: job.order.as_ref().map(Into::into),
+        checkpoint: job.checkpoint,
+        consistency: job.consistency.iter().map(Into::into).collect(),
+        lease_token: job.token.to_vec(),
+        fence: job.fence,
+        attempt: job.attempt,
+        lease_ms: LEASE_MS,
+        unfinished: job.unfinished,
+    }
+}
+
+fn proposal_id(text: &str) -> Result<ProposalId, Status> {
+    text.parse()
+        .map_err(|e| refuse(Refusal::new("MALFORMED", format!("proposal_id: {e}"))))
+}
+
+fn sources(ids: Vec<String>) -> Result<Vec<String>, Status> {
+    if ids.is_empty() || ids.len() > SOURCES_MAX {
+        return Err(refuse(Refusal::new(
+            "MALFORMED",
+            format!("source_ids: 1 to {SOURCES_MAX} names"),
+        )));
+    }
+    Ok(ids)
+}

@@ -1,0 +1,177 @@
+//! The ledger's life: lock, keys, store, services, address published, sweeps, and an orderly end.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use synapsor_chassis::clock::SystemClock;
+use synapsor_chassis::files::{self, FileLock, MODE_PRIVATE};
+use synapsor_chassis::grpc_server::{GrpcServer, ServerLimits};
+use synapsor_chassis::run::Failure;
+use synapsor_chassis::tls::TlsFiles;
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::SigningKey;
+use tokio_util::sync::CancellationToken;
+
+use crate::store::{Store, StoreError};
+use crate::{Caller, Ledger, STREAMING_METHODS, Settings, TrustStore, access_table, refusal_of, routes};
+
+/// A ledger that was started for others ends so long after the last of them.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// How often deadlines are looked at without anybody asking.
+const SWEEP: Duration = Duration::from_secs(60);
+
+const KEY_BYTES_MAX: u64 = 64 * 1024;
+
+/// Runs the ledger until `stop`, or until it is no longer needed.
+pub async fn serve(settings: Settings, stop: CancellationToken) -> Result<(), Failure> {
+    let _lock = own_store(&settings.store)?;
+    let trust = TrustStore::open(&settings.trust).map_err(|e| from_refusal(&e))?;
+    let current = trust.current().map_err(|e| from_refusal(&e))?;
+    let key = signing_key(&settings.signing_key)?;
+    let known = current
+        .file
+        .ledgers
+        .iter()
+        .any(|k| k.key_id == key.key_id() && !k.retired);
+    if !known {
+        return Err(
+            Failure::new("WRONG_KEY", "the ledger's signing key is not in the trust file")
+                .with_fix("give the key whose id stands under `ledgers` in the trust file"),
+        );
+    }
+    let tls = TlsFiles {
+        ca: settings.ca.clone(),
+        cert: settings.cert.clone(),
+        key: settings.key.clone(),
+    }
+    .load()?;
+    let access = access_table(&current.file.deployment_id);
+    let limits = ServerLimits::default().with_streaming(STREAMING_METHODS);
+    let server = GrpcServer::bind(settings.listen, &tls, access, limits).await?;
+    let store = open_store(&settings.store, &current.file.ledger_origin(), key)?;
+    let ledger = Ledger::new(store, trust, Arc::new(SystemClock));
+    let own = Caller {
+        identity: tls.identity().uri(),
+        trace_id: None,
+    };
+    ledger
+        .record_start(own, current.digest)
+        .await
+        .map_err(|e| from_refusal(&refusal_of(e)))?;
+    let _published = settings
+        .run_file
+        .as_deref()
+        .map(|path| Published::write(path, &server))
+        .transpose()?;
+    tracing::info!(address = %server.local_addr(), "the ledger answers");
+
+    let end = stop.child_token();
+    let _sweeper = tokio::spawn(sweep(ledger.clone(), end.clone()));
+    if settings.on_demand {
+        let (connections, end) = (server.connections(), end.clone());
+        tokio::spawn(async move {
+            connections.idle_shutdown(IDLE).await;
+            end.cancel();
+        });
+    }
+    let served = server.serve(routes(&ledger, &end), end.clone()).await;
+    end.cancel();
+    served.map_err(Failure::from)
+}
+
+/// The file lock beside the store: one ledger per store.
+fn own_store(store: &Path) -> Result<FileLock, Failure> {
+    let beside = beside(store, "lock");
+    match FileLock::try_exclusive(&beside)? {
+        Some(lock) => {
+            // Only for people: who holds it. The lock itself is the kernel's.
+            let own = rustix::process::getpid().as_raw_nonzero().to_string();
+            let _ = std::fs::write(&beside, own);
+            Ok(lock)
+        }
+        None => {
+            let holder = std::fs::read_to_string(&beside).unwrap_or_default();
+            let holder = holder
+                .trim()
+                .parse::<u32>()
+                .map_or_else(|_| "another process".to_owned(), |pid| format!("process {pid}"));
+            Err(Failure::new(
+                "STORE_LOCKED",
+                format!("the store {} is held by {holder}", store.display()),
+            )
+            .with_fix("use the ledger that is already running, or end it first"))
+        }
+    }
+}
+
+fn beside(store: &Path, ending: &str) -> PathBuf {
+    let mut name = store.file_name().unwrap_or_default().to_owned();
+    name.push(".");
+    name.push(ending);
+    store.with_file_name(name)
+}
+
+fn open_store(path: &Path, origin: &str, key: SigningKey) -> Result<Store, Failure> {
+    Store::open(path, origin, key).map_err(|error: StoreError| {
+        Failure::new(error.code(), format!("{error} ({})", path.display())).with_fix(error.fix())
+    })
+}
+
+fn signing_key(path: &Path) -> Result<SigningKey, Failure> {
+    let bytes = files::read_private(path, KEY_BYTES_MAX)?;
+    let pem = std::str::from_utf8(&bytes).unwrap_or_default();
+    SigningKey::from_pem(pem).map_err(|e| {
+        Failure::new(
+            "KEY_UNUSABLE",
+            format!("the ledger's signing key {}: {e}", path.display()),
+        )
+        .with_fix("give an unprotected Ed25519 key in PKCS#8 PEM form")
+    })
+}
+
+async fn sweep(ledger: Ledger, end: CancellationToken) {
+    loop {
+        if let Err(error) = ledger.sweep().await {
+            tracing::warn!(code = %refusal_of(error).code, "a sweep failed");
+        }
+        tokio::select! {
+            () = end.cancelled() => return,
+            () = tokio::time::sleep(SWEEP) => {}
+        }
+    }
+}
+
+fn from_refusal(refusal: &Refusal) -> Failure {
+    Failure::new(refusal.code.clone(), &refusal.public)
+}
+
+/// The run file, there as long as the ledger answers.
+#[derive(Debug)]
+struct Published {
+    path: PathBuf,
+    content: String,
+}
+
+impl Published {
+    fn write(path: &Path, server: &GrpcServer) -> Result<Self, Failure> {
+        let pid = rustix::process::getpid().as_raw_nonzero().get();
+        let content =
+            serde_json::json!({ "address": server.local_addr().to_string(), "pid": pid }).to_string();
+        files::write_atomic(path, content.as_bytes(), MODE_PRIVATE)?;
+        Ok(Self {
+            path: path.to_owned(),
+            content,
+        })
+    }
+}
+
+impl Drop for Published {
+    fn drop(&mut self) {
+        // A ledger that took over in between has written its own.
+        if std::fs::read_to_string(&self.path).is_ok_and(|found| found == self.content) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! How attempts end: a receipt ends the proposal, a report without one gives it back, and an unknown outcome stays
+//! open. What a writer says is verified under its key of the trust file; what contradicts itself raises an alarm.
+
+use synapsor_domain::canonical;
+use synapsor_domain::digest::Digest;
+use synapsor_domain::event::{EventKind, ReceiptAlarmBody, SettleBody};
+use synapsor_domain::ids::ProposalId;
+use synapsor_domain::limits::ENVELOPE_BYTES_MAX;
+use synapsor_domain::proposal::{State, Step as ProposalStep, transition};
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::writeback::{AttemptReport, AttemptResult, Receipt};
+
+use crate::decide::Judged;
+use crate::lease::held_lease;
+use crate::store::proposals::{self, ProposalRow};
+use crate::store::{Committed, NewEvent, Step, StepError, StoreError, kind_of, leases, records};
+use crate::trust::Trust;
+use crate::{Caller, Ledger};
+
+/// Unfinished attempts in one answer.
+const UNFINISHED_MAX: u32 = 200;
+
+/// An attempt that was announced and whose end is not on file.
+#[derive(Debug, Clone)]
+pub(crate) struct Unfinished {
+    pub(crate) proposal: Envelope,
+    pub(crate) fence: u64,
+    pub(crate) attempt: u32,
+    /// Whether somebody holds the lease.
+    pub(crate) leased: bool,
+}
+
+/// A report of an attempt, as the writer signed it, with the receipt if there is one.
+#[derive(Debug)]
+pub(crate) struct Settlement {
+    pub(crate) id: ProposalId,
+    /// Empty when a reconciler settles without a lease.
+    pub(crate) token: Vec<u8>,
+    pub(crate) attempt: Envelope,
+    pub(crate) receipt: Option<Envelope>,
+}
+
+impl Ledger {
+    /// Ends an attempt. The same receipt again changes nothing; another one raises an alarm.
+    pub(crate) async fn settle(
+        &self,
+        caller: Caller,
+        settlement: Settlement,
+    ) -> Result<Committed<Judged<State>>, StepError> {
+        let trust = self.trust.current()?;
+        let report = open_report(&settlement, &trust)?;
+        let now = self.now();
+        self.write(move |step| {
+            let row = proposals::get(step.conn(), &settlement.id)?;
+            if report.proposal_digest != row.digest {
+                return Err(malformed("attempt", "speaks of another proposal").into());
+            }
+            let closing = Closing {
+                caller,
+                now,
+                row,
+                settlement,
+                report,
+            };
+            if !closing.settlement.token.is_empty() {
+                closing.check_lease(step)?;
+            }
+            match &closing.settlement.receipt {
+                Some(receipt) => closing.with_receipt(step, receipt, &trust),
+                None => closing.without_receipt(step).map(Ok),
+            }
+        })
+        .await
+    }
+
+    /// Records that an answer to COMMIT was lost. The lease stays.
+    pub(crate) async fn report_in_doubt(
+        &self,
+        caller: Caller,
+        settlement: Settlement,
+    ) -> Result<(), StepError> {
+        let trust = self.trust.current()?;
+        let report = open_report(&settlement, &trust)?;
+        if report.result != AttemptResult::InDoubt {
+            return Err(malformed("attempt.result", "must be in_doubt").into());
+        }
+        let now = self.now();
+        self.write(move |step| {
+            let row = proposals::get(step.conn(), &settlement.id)?;
+            let closing = Closing {
+                caller,
+                now,
+                row,
+                settlement,
+                report,
+            };
+            closing.check_lease(step)?;
+            transition(closing.row.state, closing.row.started, ProposalStep::Doubt)?;
+            closing.append_report(step, EventKind::WritebackInDoubt)
+        })
+        .await
+        .map(|_| ())
+    }
+
+    /// Attempts of these sources that a reconciler has to resolve.
+    pub(crate) async fn list_unfinished(&self, sources: Vec<String>) -> Result<Vec<Unfinished>, StepError> {
+        let now = self.now();
+        self.store
+            .read(move |reader| {
+                let conn = reader.conn();
+                let rows = proposals::unfinished(conn, &sources, UNFINISHED_MAX)?;
+                rows.into_iter()
+                    .map(|row| {
+                        let leased = leases::find(conn, &row.id)?.is_some_and(|lease| lease.expires_at > now);
+                        let fence = records::newest_fence(conn, &row.id)?;
+                        let (proposal, _) = proposals::signed(conn, &row)?;
+                        Ok(Unfinished {
+                            proposal,
+                            fence,
+                            attempt: row.attempts,
+                            leased,
+                        })
+                    })
+                    .collect()
+            })
+            .await
+    }
+}
+
+/// The end of one attempt, inside the batch.
+struct Closing {
+    caller: Caller,
+    now: Timestamp,
+    row: ProposalRow,
+    settlement: Settlement,
+    report: AttemptReport,
+}
+
+impl Closing {
+    fn check_lease(&self, step: &Step<'_>) -> Result<(), StepError> {
+        held_lease(step, &self.row.id, &self.caller.identity, &self.settlement.token).map(|_| ())
+    }
+
+    fn with_receipt(
+        &self,
+        step: &mut Step<'_>,
+        signed: &Envelope,
+        trust: &Trust,
+    ) -> Result<Judged<State>, StepError> {
+        let presented = Digest::of(Kind::Receipt, &signed.payload);
+        let known = records::receipt(step.conn(), &self.row.id)?.map(|(digest, _)| digest);
+        if known == Some(presented) {
+            return Ok(Ok(self.row.state));
+        }
+        let checked = self.check_receipt(signed, presented, trust);
+        let refusal = match (checked, known) {
+            (Err(refusal), _) => refusal,
+            (Ok(_), Some(known)) => Refusal::new(
+                "RECEIPT_DIFFERS",
+                format!(
+                    "a receipt with the digest {known} is on file for this proposal; an operator must look at both"
+                ),
+            ),
+            (Ok(receipt), None) => {
+                match transition(
+                    self.row.state,
+                    self.row.started,
+                    ProposalStep::Settle(receipt.outcome),
+                ) {
+                    Ok(state) => {
+                        self.append_settlement(step, signed, kind_of(receipt.outcome))?;
+                        leases::release(step.conn(), &self.row.id)?;
+                        return Ok(Ok(state));
+                    }
+                    Err(refusal) => refusal,
+                }
+            }
+        };
+        self.alarm(step, known, presented, &refusal)?;
+        Ok(Err(refusal))
+    }
+
+    fn check_receipt(&self, signed: &Envelope, digest: Digest, trust: &Trust) -> Result<Receipt, Refusal> {
+        let receipt: Receipt = open_of_writer(signed, Kind::Receipt, "receipt", trust)?;
+        if receipt.v != 1 || receipt.proposal_id != self.row.id || receipt.proposal_digest != self.row.digest
+        {
+            return Err(integrity("receipt", "speaks of another proposal"));
+        }
+        if self.report.receipt_digest != Some(digest) || !self.report.result.is_terminal() {
+            return Err(integrity(
+                "attempt",
+                "does not name the receipt that came with it",
+            ));
+        }
+        Ok(receipt)
+    }
+
+    fn without_receipt(&self, step: &mut Step<'_>) -> Result<State, StepError> {
+        // Without a receipt only the holder of the lease may say that nothing was written.
+        self.check_lease(step)?;
+        if self.report.result.is_terminal() || self.report.result == AttemptResult::InDoubt {
+            return Err(malformed("receipt", "is missing for a result that ends the proposal").into());
+        }
+        let state = transition(self.row.state, self.row.started, ProposalStep::Release)?;
+        self.append_report(step, EventKind::WritebackReleased)?;
+        leases::release(step.conn(), &self.row.id)?;
+        Ok(state)
+    }
+
+    fn append_report(&self, step: &mut Step<'_>, kind: EventKind) -> Result<(), StepError> {
+        let body = self
+            .settlement
+            .attempt
+            .to_bytes()
+            .map_err(|e| malformed("attempt", &e.to_string()))?;
+        self.append(step, kind, &body)
+    }
+
+    fn append_settlement(
+        &self,
+        step: &mut Step<'_>,
+        signed: &Envelope,
+        kind: EventKind,
+    ) -> Result<(), StepError> {
+        let body = SettleBody {
+            attempt: self.settlement.attempt.clone(),
+            receipt: signed.clone(),
+        };
+        let body = canonical::encode_within(&body, 2 * ENVELOPE_BYTES_MAX)
+            .map_err(|e| malformed("receipt", &e.to_string()))?;
+        self.append(step, kind, &body)
+    }
+
+    fn alarm(
+        &self,
+        step: &mut Step<'_>,
+        known: Option<Digest>,
+        presented: Digest,
+        refusal: &Refusal,
+    ) -> Result<(), StepError> {
+        tracing::error!(proposal = %self.row.id, code = %refusal.code, "a receipt contradicts the record");
+        let reason = refusal.to_string();
+        let body = ReceiptAlarmBody {
+            known_digest: known,
+            presented_digest: presented,
+            reason,
+        };
+        let body = canonical::encode(&body)
+            .map_err(|e| StoreError::Failed(format!("an event without a canonical form: {e}")))?;
+        self.append(step, EventKind::ReceiptAlarm, &body)
+    }
+
+    fn append(&self, step: &mut Step<'_>, kind: EventKind, body: &[u8]) -> Result<(), StepError> {
+        step.append(&NewEvent {
+            kind,
+            at: self.now,
+            actor: &self.caller.identity,
+            proposal_id: Some(&self.row.id),
+            body,
+            trace_id: self.caller.trace_id.as_deref(),
+        })?;
+        Ok(())
+    }
+}
+
+fn open_report(settlement: &Settlement, trust: &Trust) -> Result<AttemptReport, Refusal> {
+    let report: AttemptReport = open_of_writer(&settlement.attempt, Kind::Attempt, "attempt", trust)?;
+    if report.v != 1 || report.proposal_id != settlement.id {
+        return Err(malformed("attempt", "speaks of another proposal"));
+    }
+    Ok(report)
+}
+
+fn open_of_writer<T: serde::de::DeserializeOwned>(
+    envelope: &Envelope,
+    kind: Kind,
+    what: &'static str,
+    trust: &Trust,
+) -> Result<T, Refusal> {
+    let signer = envelope.signer().map_err(|e| integrity(what, &e.to_string()))?;
+    let key = trust.file.writer(signer).ok_or_else(|| {
+        integrity(
+            what,
+            &format!("{signer} is no writer key of the ledger's trust file"),
+        )
+    })?;
+    envelope
+        .open(kind, key)
+        .map_err(|e| integrity(what, &e.to_string()))
+}
+
+fn integrity(what: &str, problem: &str) -> Refusal {
+    Refusal::new("refused:receipt_integrity", format!("{what}: {problem}"))
+}
+
+fn malformed(field: &str, problem: &str) -> Refusal {
+    Refusal::new("MALFORMED", format!("{field}: {problem}"))
+}

@@ -1,0 +1,30 @@
+//! The log's own answers: its head, and proofs that it only grew.
+
+use rusqlite::Connection;
+use synapsor_domain::log::ConsistencyProof;
+
+use super::error::StoreError;
+use super::head::{self, Head};
+use super::nodes::Nodes;
+
+/// The newest head in this state of the file.
+pub(crate) fn head(conn: &Connection) -> Result<Head, StoreError> {
+    head::newest(conn)?.ok_or_else(|| StoreError::Tampered("the checkpoints are gone".to_owned()))
+}
+
+/// Proof that the log of `old` events is a prefix of the log of `new` events; `1 <= old <= new`.
+pub(crate) fn consistency(conn: &Connection, old: u64, new: u64) -> Result<ConsistencyProof, StoreError> {
+    Nodes::new(conn, new).consistency(old, new)
+}
+
+/// The proof for somebody who knew `known` events, if there is something to prove.
+pub(crate) fn proof_since(
+    conn: &Connection,
+    known: u64,
+    head: &Head,
+) -> Result<Option<ConsistencyProof>, StoreError> {
+    if known == 0 || known > head.size {
+        return Ok(None);
+    }
+    consistency(conn, known, head.size).map(Some)
+}

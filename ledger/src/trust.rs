@@ -1,0 +1,100 @@
+//! The ledger's own copy of the trust file, read again whenever the file on disk is another one.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use synapsor_chassis::files;
+use synapsor_domain::digest::Digest;
+use synapsor_domain::limits::FILE_BYTES_MAX;
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::{KeyId, PublicKey};
+use synapsor_domain::trust::TrustFile;
+
+/// A trust file with the digest of its bytes.
+#[derive(Debug)]
+pub struct Trust {
+    /// What it says.
+    pub file: TrustFile,
+    /// Digest of the bytes it was read from.
+    pub digest: Digest,
+}
+
+/// Where the trust file lies, and what it said when it was last read.
+#[derive(Debug)]
+pub struct TrustStore {
+    path: PathBuf,
+    last: Mutex<(Stamp, Arc<Trust>)>,
+}
+
+/// Changes whenever the file is written or replaced.
+#[derive(Debug, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl TrustStore {
+    /// Reads the file for the first time.
+    pub fn open(path: &Path) -> Result<Self, Refusal> {
+        let last = Mutex::new(read(path)?);
+        Ok(Self {
+            path: path.to_owned(),
+            last,
+        })
+    }
+
+    /// What the file says now. A file that no longer reads is refused: the old one may name a revoked key.
+    pub fn current(&self) -> Result<Arc<Trust>, Refusal> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if stamp(&self.path)? != last.0 {
+            *last = read(&self.path)?;
+        }
+        Ok(last.1.clone())
+    }
+}
+
+impl Trust {
+    /// The key of a reader that may sign new objects.
+    pub(crate) fn reader(&self, id: &KeyId) -> Option<&PublicKey> {
+        self.file
+            .readers
+            .iter()
+            .find(|k| k.key_id == *id && !k.retired)
+            .map(|k| &k.public_key)
+    }
+}
+
+fn read(path: &Path) -> Result<(Stamp, Arc<Trust>), Refusal> {
+    // The stamp comes first: a change in between is seen by the next look.
+    let stamp = stamp(path)?;
+    let limit = u64::try_from(FILE_BYTES_MAX).expect("a file limit fits 64 bits");
+    let bytes = files::read_bounded(path, limit).map_err(|_| unreadable())?;
+    let file = TrustFile::parse(&bytes)?;
+    Ok((
+        stamp,
+        Arc::new(Trust {
+            file,
+            digest: TrustFile::digest_of(&bytes),
+        }),
+    ))
+}
+
+fn stamp(path: &Path) -> Result<Stamp, Refusal> {
+    let meta = std::fs::metadata(path).map_err(|_| unreadable())?;
+    Ok(Stamp {
+        inode: meta.ino(),
+        bytes: meta.len(),
+        modified: (meta.mtime(), meta.mtime_nsec()),
+        changed: (meta.ctime(), meta.ctime_nsec()),
+    })
+}
+
+fn unreadable() -> Refusal {
+    Refusal::new(
+        "TRUST_FILE_UNREADABLE",
+        "the ledger cannot read its trust file; put it back and make it readable",
+    )
+}
