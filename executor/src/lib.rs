@@ -3,3 +3,6 @@
 
 pub mod engine;
 pub mod failpoint;
+pub mod rpc;
+pub mod witness;
+pub mod writeback;

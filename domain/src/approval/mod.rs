@@ -3,11 +3,13 @@
 //! The ledger runs it when a decision arrives and the writer runs it again before it writes, each with its
 //! own trust file.
 
+mod freeze;
 mod quorum;
 mod verify;
 
 use serde::{Deserialize, Serialize};
 
+pub use freeze::{Unfreeze, verify_unfreeze};
 pub use quorum::{VerifiedApproval, check_approval};
 pub use verify::{Judge, VerifiedDecision, VerifiedOrder, verify_decision, verify_order};
 

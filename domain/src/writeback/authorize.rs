@@ -18,10 +18,9 @@ use crate::value::Value;
 /// What the writer knows by itself: its files, its clock, its own view of the database, its switches.
 pub struct Facts<'a> {
     pub trust: &'a TrustFile,
+    pub trust_digest: Digest,
     pub contract: &'a Contract,
     pub now: Timestamp,
-    /// The database's clock, read just now.
-    pub database_now: Timestamp,
     /// The latest time that this writer has ever seen.
     pub high_water: Timestamp,
     /// What the writer's database says of itself.
@@ -36,13 +35,20 @@ pub struct Facts<'a> {
     pub denied_here: bool,
 }
 
+/// A proposal that the writer's own contract and database agree with: enough to rehearse the change in a
+/// transaction that is rolled back, and never enough to commit it. Only [`rehearsal`] makes one.
+#[derive(Debug)]
+pub struct Rehearsal {
+    attested: Attested,
+    db_managed: Vec<String>,
+}
+
 /// The right to make one exact change once. Only [`authorize`] makes one; it cannot be copied or read from
 /// bytes, and applying consumes it.
 #[derive(Debug)]
 pub struct Authorization {
-    attested: Attested,
+    rehearsal: Rehearsal,
     order_digest: Digest,
-    db_managed: Vec<String>,
     standing: Standing,
     ledger_size: u64,
     ledger_root: [u8; 32],
@@ -53,21 +59,35 @@ pub struct Authorization {
 pub struct Standing {
     /// The earliest end of proposal, decisions and order.
     pub valid_until: Timestamp,
+    /// The trust file that everything was judged by.
+    pub trust_digest: Digest,
 }
 
-impl Authorization {
+impl Rehearsal {
     pub const fn proposal(&self) -> &Proposal {
         self.attested.proposal()
     }
     pub const fn proposal_digest(&self) -> Digest {
         self.attested.digest()
     }
-    pub const fn order_digest(&self) -> Digest {
-        self.order_digest
-    }
     /// Columns that may change without being set: declared ones, the guard column, generated ones.
     pub fn is_db_managed(&self, column: &str) -> bool {
         self.db_managed.iter().any(|c| c == column)
+    }
+}
+
+impl Authorization {
+    pub const fn rehearsal(&self) -> &Rehearsal {
+        &self.rehearsal
+    }
+    pub const fn proposal(&self) -> &Proposal {
+        self.rehearsal.proposal()
+    }
+    pub const fn proposal_digest(&self) -> Digest {
+        self.rehearsal.proposal_digest()
+    }
+    pub const fn order_digest(&self) -> Digest {
+        self.order_digest
     }
     pub const fn standing(&self) -> &Standing {
         &self.standing
@@ -83,12 +103,10 @@ impl Authorization {
 /// Judges an attested proposal with everything that came with it.
 pub fn authorize(attested: Attested, ledger: &LedgerProof<'_>, facts: &Facts<'_>) -> Result<Authorization, Refusal> {
     let envelopes = check_ledger(&attested, ledger, facts)?;
-    let proposal = attested.proposal();
-    let (capability, spec) = check_contract(proposal, facts)?;
-    check_plan(proposal, capability, spec, facts)?;
-    check_source(proposal, facts)?;
+    let rehearsal = rehearsal(attested, facts)?;
+    let proposal = rehearsal.proposal();
 
-    let judge = Judge { trust: facts.trust, now: facts.now, proposal, proposal_digest: attested.digest() };
+    let judge = Judge { trust: facts.trust, now: facts.now, proposal, proposal_digest: rehearsal.proposal_digest() };
     let decisions = verify_decisions(&envelopes.decisions, &judge)?;
     let order = approval::verify_order(&envelopes.order, &judge)?;
     for seen in decisions.iter().map(|d| &d.decision().seen_checkpoint).chain([&order.order().seen_checkpoint]) {
@@ -98,7 +116,7 @@ pub fn authorize(attested: Attested, ledger: &LedgerProof<'_>, facts: &Facts<'_>
     }
     let ends = decisions.iter().map(|d| d.decision().expires_at).chain([order.order().expires_at, proposal.not_after]);
     let valid_until = ends.min().unwrap_or(proposal.not_after);
-    let approval = approval::check_approval(&judge, u32::from(spec.approval.quorum), &decisions, order)?;
+    let approval = approval::check_approval(&judge, proposal.approval.quorum, &decisions, order)?;
 
     if facts.denied_here {
         return Err(Refusal::new("refused:denied", "denied to this writer directly"));
@@ -106,16 +124,39 @@ pub fn authorize(attested: Attested, ledger: &LedgerProof<'_>, facts: &Facts<'_>
     if facts.frozen {
         return Err(Refusal::new("refused:frozen", "writeback is frozen on this writer; resume it with a signed unfreeze"));
     }
-    check_clock(facts)?;
-    let db_managed = db_managed(spec, proposal, facts.shape);
+    if facts.now + Span::seconds(CLOCK_SKEW_SECONDS) < facts.high_water {
+        return Err(Refusal::new("refused:clock", "the writer's clock has gone back; correct it"));
+    }
     Ok(Authorization {
         order_digest: approval.order().digest(),
-        db_managed,
-        standing: Standing { valid_until },
+        standing: Standing { valid_until, trust_digest: facts.trust_digest },
         ledger_size: ledger.checkpoint.size,
         ledger_root: ledger.checkpoint.root,
-        attested,
+        rehearsal,
     })
+}
+
+/// Judges an attested proposal by the writer's own contract and database alone: what it would do, not whether
+/// anybody wants it done.
+pub fn rehearsal(attested: Attested, facts: &Facts<'_>) -> Result<Rehearsal, Refusal> {
+    let proposal = attested.proposal();
+    let (capability, spec) = check_contract(proposal, facts)?;
+    check_plan(proposal, capability, spec, facts)?;
+    check_source(proposal, facts)?;
+    let db_managed = db_managed(spec, proposal, facts.shape);
+    Ok(Rehearsal { attested, db_managed })
+}
+
+/// Whether writer and database agree about the time well enough for deadlines to mean the same to both.
+pub fn check_database_clock(now: Timestamp, database_now: Timestamp) -> Result<(), Refusal> {
+    let apart = (now - database_now).as_seconds().abs();
+    if apart > DATABASE_SKEW_SECONDS {
+        return Err(Refusal::new(
+            "refused:clock",
+            format!("the writer's clock and the database's are {apart} s apart, {DATABASE_SKEW_SECONDS} s are allowed"),
+        ));
+    }
+    Ok(())
 }
 
 struct Envelopes {
@@ -224,20 +265,6 @@ fn verify_decisions(
     judge: &Judge<'_>,
 ) -> Result<Vec<VerifiedDecision>, Refusal> {
     envelopes.iter().map(|e| approval::verify_decision(e, judge)).collect()
-}
-
-fn check_clock(facts: &Facts<'_>) -> Result<(), Refusal> {
-    let apart = (facts.now - facts.database_now).as_seconds().abs();
-    if apart > DATABASE_SKEW_SECONDS {
-        return Err(Refusal::new(
-            "refused:clock",
-            format!("the writer's clock and the database's are {apart} s apart, {DATABASE_SKEW_SECONDS} s are allowed"),
-        ));
-    }
-    if facts.now + Span::seconds(CLOCK_SKEW_SECONDS) < facts.high_water {
-        return Err(Refusal::new("refused:clock", "the writer's clock has gone back; correct it"));
-    }
-    Ok(())
 }
 
 fn db_managed(spec: &ProposalSpec, proposal: &Proposal, shape: &TableShape) -> Vec<String> {

@@ -1,0 +1,3 @@
+//! Thin: translate, call, translate. One file per service.
+
+pub mod writer_service;

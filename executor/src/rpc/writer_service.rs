@@ -1,0 +1,110 @@
+//! What operators ask of a writer directly: translate, call, translate. Nothing here can write a proposal's
+//! change.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use synapsor_domain::approval::verify_unfreeze;
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::Envelope;
+use synapsor_proto::convert::required;
+use synapsor_proto::executor::v1 as wire;
+use synapsor_proto::executor::v1::writer_service_server::WriterService;
+use synapsor_proto::status::to_status;
+use tonic::{Request, Response, Status};
+
+use crate::writeback::{self, Denied, Writer};
+
+/// The service of a writer.
+#[derive(Debug, Clone)]
+pub struct WriterRpc {
+    writer: Arc<Writer>,
+}
+
+impl WriterRpc {
+    pub const fn new(writer: Arc<Writer>) -> Self {
+        Self { writer }
+    }
+
+    async fn denied(&self, request: wire::DenyRequest) -> Result<wire::DenyResponse, Refusal> {
+        let proposal: Envelope = required("proposal", request.proposal)?.try_into()?;
+        let decision: Envelope = required("decision", request.decision)?.try_into()?;
+        let (effect, receipt) = match writeback::deny(&self.writer, proposal, &decision).await? {
+            Denied::Killed(receipt) => (wire::DenyEffect::Killed, Some(receipt)),
+            Denied::EndedBefore(receipt) => (wire::DenyEffect::EndedBefore, Some(receipt)),
+            Denied::InFlight => (wire::DenyEffect::InFlight, None),
+            Denied::BlockedHere => (wire::DenyEffect::BlockedHere, None),
+        };
+        Ok(wire::DenyResponse { effect: effect.into(), receipt: receipt.map(Into::into) })
+    }
+
+    fn frozen(&self, request: wire::FreezeRequest) -> Result<wire::FreezeResponse, Refusal> {
+        let writer = &self.writer;
+        if !request.frozen {
+            let envelope: Envelope = required("unfreeze", request.unfreeze)?.try_into()?;
+            let (trust, _) = (writer.trust)()?;
+            let person = verify_unfreeze(&envelope, &trust, &writer.name, writer.now())?;
+            tracing::warn!(person, "writeback is resumed");
+        } else {
+            tracing::warn!("writeback is frozen");
+        }
+        writer
+            .switches
+            .set_frozen(request.frozen)
+            .map_err(|e| Refusal::new("STATE_NOT_WRITABLE", e.to_string()))?;
+        Ok(wire::FreezeResponse { frozen: writer.switches.is_frozen() })
+    }
+
+    async fn status(&self) -> Result<wire::GetStatusResponse, Refusal> {
+        let (_, digest) = (self.writer.trust)()?;
+        let mut sources = Vec::new();
+        for (source_id, engine) in &self.writer.engines {
+            let identity = engine.identity().await;
+            let problems = match engine.receipt_problems().await {
+                Ok(problems) => problems,
+                Err(error) => vec![format!("the database cannot be used: {}", error.reason())],
+            };
+            sources.push(wire::SourceStatus {
+                source_id: source_id.clone(),
+                engine: engine.kind().to_owned(),
+                identity: identity.unwrap_or_default(),
+                problems,
+            });
+        }
+        let frozen = self.writer.switches.is_frozen();
+        let writer = self.writer.name.clone();
+        Ok(wire::GetStatusResponse { frozen, trust_digest: digest.to_string(), sources, writer })
+    }
+}
+
+#[tonic::async_trait]
+impl WriterService for WriterRpc {
+    async fn preview(&self, request: Request<wire::PreviewRequest>) -> Result<Response<wire::PreviewResponse>, Status> {
+        let run = async {
+            let proposal: Envelope = required("proposal", request.into_inner().proposal)?.try_into()?;
+            writeback::preview(&self.writer, proposal).await
+        };
+        let preview = run.await.map_err(|r| to_status(&r))?;
+        let after_json = preview.after.map(|row| {
+            let columns: serde_json::Map<_, _> =
+                row.into_iter().map(|c| (c.column, json!(c.value))).collect();
+            serde_json::Value::Object(columns).to_string().into_bytes()
+        });
+        Ok(Response::new(wire::PreviewResponse { result: preview.result, message: preview.message, after_json }))
+    }
+
+    async fn deny(&self, request: Request<wire::DenyRequest>) -> Result<Response<wire::DenyResponse>, Status> {
+        self.denied(request.into_inner()).await.map(Response::new).map_err(|r| to_status(&r))
+    }
+
+    async fn freeze(&self, request: Request<wire::FreezeRequest>) -> Result<Response<wire::FreezeResponse>, Status> {
+        self.frozen(request.into_inner()).map(Response::new).map_err(|r| to_status(&r))
+    }
+
+    async fn get_status(
+        &self,
+        _: Request<wire::GetStatusRequest>,
+    ) -> Result<Response<wire::GetStatusResponse>, Status> {
+        self.status().await.map(Response::new).map_err(|r| to_status(&r))
+    }
+}

@@ -1,0 +1,188 @@
+//! The writer's side of the ledger: leases in, reports out, and its own memory of how far the log had grown.
+
+use std::time::Duration;
+
+use synapsor_chassis::grpc_channel::with_deadline;
+use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
+use synapsor_domain::ids::ProposalId;
+use synapsor_domain::log::{Checkpoint, ConsistencyProof, LoggedRecord};
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::Envelope;
+use synapsor_domain::trust::TrustFile;
+use synapsor_proto::common::v1 as common;
+use synapsor_proto::convert::required;
+use synapsor_proto::ledger::v1 as wire;
+use synapsor_proto::ledger::v1::writeback_service_client::WritebackServiceClient;
+use synapsor_proto::status::from_status;
+use tonic::transport::Channel;
+
+use crate::witness::WitnessFile;
+
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The ledger as one writer talks to it.
+#[derive(Debug, Clone)]
+pub struct LedgerClient {
+    client: WritebackServiceClient<Channel>,
+    witness: WitnessFile,
+}
+
+/// A leased proposal, still as hostile as the ledger that sent it.
+#[derive(Debug, Clone)]
+pub(super) struct Job {
+    pub(super) proposal: LoggedRecord,
+    pub(super) decisions: Vec<LoggedRecord>,
+    pub(super) order: Option<LoggedRecord>,
+    pub(super) checkpoint: String,
+    pub(super) consistency: Vec<ConsistencyProof>,
+    pub(super) lease: Lease,
+    /// An earlier attempt was announced and has not ended on file.
+    pub(super) unfinished: bool,
+}
+
+/// What a lease allows to say to the ledger. A reconciler's report has no token.
+#[derive(Debug, Clone)]
+pub(super) struct Lease {
+    pub(super) proposal_id: ProposalId,
+    pub(super) token: Vec<u8>,
+    pub(super) fence: u64,
+    pub(super) attempt: u32,
+    pub(super) ttl: Duration,
+}
+
+impl LedgerClient {
+    pub fn new(channel: Channel, witness: WitnessFile) -> Self {
+        let client = WritebackServiceClient::new(channel)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        Self { client, witness }
+    }
+
+    /// Opens the stream of jobs.
+    pub(super) async fn lease(
+        &self,
+        source_ids: Vec<String>,
+        capacity: u32,
+        trust_digest: String,
+        contract_digests: Vec<String>,
+    ) -> Result<tonic::Streaming<wire::LeaseResponse>, Refusal> {
+        let known = Some(self.witness.known());
+        let request = wire::LeaseRequest { source_ids, capacity, known, trust_digest, contract_digests };
+        let answer = self.client.clone().lease(request).await.map_err(|s| from_status(&s))?;
+        Ok(answer.into_inner())
+    }
+
+    /// Believes a checkpoint if it is signed by the pinned ledger key and continues what was seen before.
+    pub(super) fn accept(&self, job: &Job, trust: &TrustFile) -> Result<Checkpoint, Refusal> {
+        self.witness.accept(&job.checkpoint, &job.consistency, trust)
+    }
+
+    /// Keeps a lease; gives a deny that arrived meanwhile.
+    pub(super) async fn heartbeat(&self, lease: &Lease) -> Result<Option<Envelope>, Refusal> {
+        let request = wire::HeartbeatRequest {
+            proposal_id: lease.proposal_id.to_string(),
+            lease_token: lease.token.clone(),
+        };
+        let answer = self.client.clone().heartbeat(with_deadline(request, CALL_TIMEOUT)).await;
+        answer.map_err(|s| from_status(&s))?.into_inner().deny.map(Envelope::try_from).transpose()
+    }
+
+    /// Announces an attempt; its number comes back once the announcement is durable.
+    pub(super) async fn start(&self, lease: &Lease) -> Result<u32, Refusal> {
+        let request =
+            wire::StartRequest { proposal_id: lease.proposal_id.to_string(), lease_token: lease.token.clone() };
+        let answer = self.client.clone().start(with_deadline(request, CALL_TIMEOUT)).await;
+        Ok(answer.map_err(|s| from_status(&s))?.into_inner().attempt)
+    }
+
+    /// Reports how an attempt ended.
+    pub(super) async fn settle(
+        &self,
+        id: &ProposalId,
+        token: &[u8],
+        attempt: &Envelope,
+        receipt: Option<&Envelope>,
+    ) -> Result<(), Refusal> {
+        let request = wire::SettleRequest {
+            proposal_id: id.to_string(),
+            lease_token: token.to_vec(),
+            attempt: Some(attempt.into()),
+            receipt: receipt.map(Into::into),
+        };
+        let answer = self.client.clone().settle(with_deadline(request, CALL_TIMEOUT)).await;
+        answer.map_err(|s| from_status(&s)).map(|_| ())
+    }
+
+    pub(super) async fn report_in_doubt(&self, lease: &Lease, attempt: &Envelope) -> Result<(), Refusal> {
+        let request = wire::ReportInDoubtRequest {
+            proposal_id: lease.proposal_id.to_string(),
+            lease_token: lease.token.clone(),
+            attempt: Some(attempt.into()),
+        };
+        let answer = self.client.clone().report_in_doubt(with_deadline(request, CALL_TIMEOUT)).await;
+        answer.map_err(|s| from_status(&s)).map(|_| ())
+    }
+
+    /// Announced attempts without an end on file that no lease holds.
+    pub(super) async fn unfinished(&self, source_ids: Vec<String>) -> Result<Vec<Unfinished>, Refusal> {
+        let request = wire::ListUnfinishedRequest { source_ids };
+        let answer = self.client.clone().list_unfinished(with_deadline(request, CALL_TIMEOUT)).await;
+        let attempts = answer.map_err(|s| from_status(&s))?.into_inner().attempts;
+        attempts.into_iter().filter(|a| !a.leased).map(Unfinished::try_from).collect()
+    }
+}
+
+/// An attempt of which the ledger knows the beginning only.
+#[derive(Debug, Clone)]
+pub(super) struct Unfinished {
+    pub(super) proposal: Envelope,
+    pub(super) fence: u64,
+    pub(super) attempt: u32,
+}
+
+impl TryFrom<wire::UnfinishedAttempt> for Unfinished {
+    type Error = Refusal;
+
+    fn try_from(attempt: wire::UnfinishedAttempt) -> Result<Self, Refusal> {
+        let proposal = required("proposal", attempt.proposal)?.try_into()?;
+        Ok(Self { proposal, fence: attempt.fence, attempt: attempt.attempt })
+    }
+}
+
+impl TryFrom<wire::LeaseResponse> for Job {
+    type Error = Refusal;
+
+    fn try_from(answer: wire::LeaseResponse) -> Result<Self, Refusal> {
+        let job = required("job", answer.job)?;
+        let proposal: LoggedRecord = required("proposal", job.proposal)?.try_into()?;
+        let id = proposal_id(&proposal)?;
+        let lease = Lease {
+            proposal_id: id,
+            token: job.lease_token,
+            fence: job.fence,
+            attempt: job.attempt,
+            ttl: Duration::from_millis(job.lease_ms.into()),
+        };
+        Ok(Self {
+            proposal,
+            decisions: records(job.decisions)?,
+            order: job.order.map(LoggedRecord::try_from).transpose()?,
+            checkpoint: job.checkpoint,
+            consistency: job.consistency.into_iter().map(ConsistencyProof::try_from).collect::<Result<_, _>>()?,
+            lease,
+            unfinished: job.unfinished,
+        })
+    }
+}
+
+fn records(records: Vec<common::LoggedRecord>) -> Result<Vec<LoggedRecord>, Refusal> {
+    records.into_iter().map(LoggedRecord::try_from).collect()
+}
+
+/// Only a name for the lease; what the proposal is comes from verifying it.
+fn proposal_id(record: &LoggedRecord) -> Result<ProposalId, Refusal> {
+    let malformed = || Refusal::new("refused:malformed", "a job without a proposal id");
+    let event: synapsor_domain::event::EventRecord =
+        synapsor_domain::canonical::decode(&record.event_bytes).map_err(|_| malformed())?;
+    event.proposal_id.ok_or_else(malformed)
+}

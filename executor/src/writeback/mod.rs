@@ -1,0 +1,84 @@
+//! The writer: pulls ordered proposals from the ledger, judges them by its own files, writes once, and tells.
+//!
+//! The dangerous act is three files: `attempt` (the order of steps), `apply` (the transaction) and, in the
+//! domain, `writeback/authorize` (the only way to an `Authorization`).
+
+mod apply;
+mod attempt;
+mod deny;
+mod image;
+mod ledger;
+mod preview;
+mod reconcile;
+mod switches;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use synapsor_chassis::clock::Clock;
+use synapsor_chassis::run::Failure;
+use synapsor_domain::contract::Contract;
+use synapsor_domain::digest::Digest;
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::SigningKey;
+use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::trust::TrustFile;
+use tokio_util::sync::CancellationToken;
+
+pub use deny::{Denied, deny};
+pub use ledger::LedgerClient;
+pub use preview::{Preview, preview};
+pub use switches::Switches;
+
+use crate::engine::Engine;
+
+/// Applies that one source takes at once.
+const APPLIES_PER_SOURCE: usize = 4;
+
+/// Reads the trust file as it is on disk now, with its digest.
+pub type ReadTrust = dyn Fn() -> Result<(Arc<TrustFile>, Digest), Refusal> + Send + Sync;
+
+/// Everything that a writer works with; its own, and never the network's.
+pub struct Writer {
+    pub contract: Arc<Contract>,
+    pub trust: Box<ReadTrust>,
+    /// By source name; only sources whose write URL this process was given.
+    pub engines: BTreeMap<String, Arc<dyn Engine>>,
+    pub key: Arc<SigningKey>,
+    /// The name in its certificate.
+    pub name: String,
+    pub ledger: LedgerClient,
+    pub switches: Switches,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Writer {
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::from_unix_millis(self.clock.now_ms())
+    }
+
+    pub(crate) fn engine(&self, source: &str) -> Result<&Arc<dyn Engine>, Refusal> {
+        self.engines.get(source).ok_or_else(|| {
+            Refusal::new("refused:source", format!("this writer has no write access to the source `{source}`"))
+        })
+    }
+
+    fn source_ids(&self) -> Vec<String> {
+        self.engines.keys().cloned().collect()
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").field("name", &self.name).field("sources", &self.source_ids()).finish_non_exhaustive()
+    }
+}
+
+/// Works until told to stop, then lets running attempts end.
+pub async fn run(writer: Arc<Writer>, stop: CancellationToken) -> Result<(), Failure> {
+    let reconciler = tokio::spawn(reconcile::run(Arc::clone(&writer), stop.clone()));
+    worker::run(writer, stop).await;
+    reconciler.await.map_err(|_| Failure::new("RECONCILER_ENDED", "the reconciler ended unexpectedly"))
+}

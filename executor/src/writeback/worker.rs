@@ -1,0 +1,89 @@
+//! Pulls jobs: one lease stream, bounded attempts side by side, reconnects with pauses, drains at the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use synapsor_chassis::random;
+use synapsor_chassis::retry::RetryPolicy;
+use synapsor_domain::log::Checkpoint;
+use synapsor_domain::refusal::Refusal;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::ledger::Job;
+use super::{APPLIES_PER_SOURCE, Writer, attempt};
+
+/// How long running attempts may take to end when the process is told to stop.
+const DRAIN: Duration = Duration::from_secs(25);
+/// Jobs beyond those being worked that a stream may hand over.
+const CAPACITY_MAX: usize = 64;
+
+/// Works until told to stop.
+pub(super) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
+    let capacity = (APPLIES_PER_SOURCE * writer.engines.len()).clamp(1, CAPACITY_MAX);
+    let slots = Arc::new(Semaphore::new(capacity));
+    let mut attempts = JoinSet::new();
+    let pauses = RetryPolicy::default();
+    let mut failures = 0;
+    while !stop.is_cancelled() {
+        let streamed = tokio::select! {
+            () = stop.cancelled() => break,
+            streamed = stream(&writer, &slots, capacity, &mut attempts) => streamed,
+        };
+        match streamed {
+            Ok(()) => failures = 0,
+            Err(refusal) => {
+                failures += 1;
+                tracing::warn!(code = %refusal.code, "no lease stream: {}", refusal.public);
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = tokio::time::sleep(pauses.pause(failures, random::number())) => {}
+        }
+    }
+    let drained = async { while attempts.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN, drained).await.is_err() {
+        tracing::warn!("attempts still ran when the time to stop was up; the next start resolves them");
+    }
+}
+
+/// One stream from opening to its end.
+async fn stream(
+    writer: &Arc<Writer>,
+    slots: &Arc<Semaphore>,
+    capacity: usize,
+    attempts: &mut JoinSet<()>,
+) -> Result<(), Refusal> {
+    let (_, trust_digest) = (writer.trust)()?;
+    let seals = writer.contract.capabilities().iter().map(|c| c.seal(&writer.contract).to_string()).collect();
+    let capacity = u32::try_from(capacity).unwrap_or(1);
+    let mut jobs = writer.ledger.lease(writer.source_ids(), capacity, trust_digest.to_string(), seals).await?;
+    tracing::info!("lease stream open");
+    loop {
+        let next = jobs.message().await.map_err(|s| synapsor_proto::status::from_status(&s))?;
+        let Some(answer) = next else { return Ok(()) };
+        let job = match Job::try_from(answer) {
+            Ok(job) => job,
+            Err(refusal) => {
+                tracing::error!(code = %refusal.code, "a malformed job: {}", refusal.public);
+                continue;
+            }
+        };
+        // In the order of arrival, so that the witness only ever moves forward.
+        let checkpoint = believe(writer, &job);
+        let Ok(slot) = Arc::clone(slots).acquire_owned().await else { return Ok(()) };
+        let writer = Arc::clone(writer);
+        attempts.spawn(async move {
+            attempt::run(&writer, job, checkpoint).await;
+            drop(slot);
+        });
+        while attempts.try_join_next().is_some() {}
+    }
+}
+
+fn believe(writer: &Writer, job: &Job) -> Result<Checkpoint, Refusal> {
+    let (trust, _) = (writer.trust)()?;
+    writer.ledger.accept(job, &trust)
+}
