@@ -1,1 +1,47 @@
-//! Stub.
+//! The model-facing process: MCP in, calls to a reader out. It is a courier: it holds its own certificate and
+//! nothing else, decides nothing, and passes the text of arguments on as it came.
+
+mod answer;
+mod catalog;
+mod http;
+mod inbound;
+mod reader;
+mod run_file;
+mod server;
+mod settings;
+mod stdio;
+
+use synapsor_chassis::run::Failure;
+use synapsor_chassis::settings::Environment;
+use tokio_util::sync::CancellationToken;
+
+pub use settings::Flags;
+
+use catalog::Listing;
+use reader::Reader;
+use server::Gateway;
+use settings::{Settings, Transport};
+
+/// Runs a gateway until its client goes, its lifeline ends, or `stop` is cancelled.
+///
+/// # Errors
+/// When settings are wrong, the environment holds a database URL, the reader cannot be reached, or the address
+/// cannot be listened on.
+pub async fn run(flags: Flags, stop: CancellationToken) -> Result<(), Failure> {
+    let environment = Environment::of_process();
+    settings::refuse_database_urls(&environment)?;
+    let settings = Settings::resolve(flags, &environment)?;
+    let reader = Reader::connect(&settings.tls, &settings.reader)?;
+    let fetched = reader.catalog().await?;
+    let format = settings::result_format(settings.result_format, fetched.result_format);
+    let listing = Listing::read(&fetched, format)?;
+    tracing::info!(tools = listing.tools().len(), mode = listing.mode(), reader = %settings.reader, "serving");
+    let gateway = Gateway::new(reader, listing, format);
+    match settings.transport {
+        Transport::Stdio => {
+            let _run_file = run_file::write(settings.run_file.as_deref(), None)?;
+            stdio::serve(gateway, stop).await
+        }
+        Transport::Http(http) => http::serve(gateway, &http, settings.run_file.as_deref(), stop).await,
+    }
+}

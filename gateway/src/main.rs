@@ -1,1 +1,12 @@
-fn main() {}
+//! The gateway's entry: hardening, flags and logs first, then everything else in the library.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use synapsor_chassis::run;
+use synapsor_chassis::telemetry::Level;
+use synapsor_gateway::Flags;
+
+fn main() -> ExitCode {
+    run::run(Level::INFO, Flags::parse, synapsor_gateway::run)
+}

@@ -1,0 +1,97 @@
+//! The reader's catalog as MCP tools. Made once at start, so that every list is the same to the byte.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use rmcp::model::{JsonObject, MetaObject, Tool, ToolAnnotations};
+use serde_json::Value as Json;
+use synapsor_chassis::run::Failure;
+use synapsor_domain::contract::ResultFormat;
+use synapsor_domain::tool::{self, Catalog};
+
+use crate::reader::FetchedCatalog;
+
+const NAME_CHARS_MAX: usize = 128;
+
+/// What clients are shown.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    tools: Vec<Tool>,
+    digest: String,
+    mode: String,
+}
+
+impl Listing {
+    /// Reads what the reader sent. Output schemas describe format 2 only and are left out of format 1.
+    pub(crate) fn read(fetched: &FetchedCatalog, format: ResultFormat) -> Result<Self, Failure> {
+        let catalog: Catalog =
+            serde_json::from_slice(&fetched.json).map_err(|error| unreadable(&error.to_string()))?;
+        let mut seen = HashSet::new();
+        if let Some(tool) = catalog.tools.iter().find(|tool| !is_name(&tool.name) || !seen.insert(&tool.name)) {
+            return Err(unreadable(&format!("the tool name {:?} is not usable or stands twice", tool.name)));
+        }
+        let tools = catalog.tools.into_iter().map(|tool| to_mcp(tool, format)).collect::<Result<_, _>>()?;
+        Ok(Self { tools, digest: fetched.digest.clone(), mode: fetched.mode.clone() })
+    }
+
+    pub(crate) fn tools(&self) -> &[Tool] {
+        &self.tools
+    }
+
+    pub(crate) fn tool(&self, name: &str) -> Option<&Tool> {
+        self.tools.iter().find(|tool| tool.name == name)
+    }
+
+    pub(crate) fn mode(&self) -> &str {
+        &self.mode
+    }
+
+    /// The digest over the catalog, in the form in which every result carries it.
+    pub(crate) fn meta(&self) -> MetaObject {
+        let mut meta = JsonObject::new();
+        meta.insert("synapsor.catalog_digest".to_owned(), self.digest.clone().into());
+        meta.into()
+    }
+
+    /// `read` or `proposal`, if there is such a tool.
+    pub(crate) fn kind(&self, name: &str) -> Option<&'static str> {
+        let is_read = self.tool(name)?.annotations.as_ref()?.read_only_hint?;
+        Some(if is_read { "read" } else { "proposal" })
+    }
+}
+
+fn to_mcp(tool: tool::Tool, format: ResultFormat) -> Result<Tool, Failure> {
+    let hints = tool.annotations;
+    let annotations = ToolAnnotations::with_title(tool.title.clone())
+        .read_only(hints.read_only_hint)
+        .destructive(hints.destructive_hint)
+        .idempotent(hints.idempotent_hint)
+        .open_world(hints.open_world_hint);
+    let shown = Tool::new(tool.name, tool.description, Arc::new(object(tool.input_schema)?))
+        .with_title(tool.title)
+        .with_annotations(annotations)
+        .with_meta(object(tool.meta)?.into());
+    match format {
+        ResultFormat::V1 => Ok(shown),
+        ResultFormat::V2 => Ok(shown.with_raw_output_schema(Arc::new(object(tool.output_schema)?))),
+    }
+}
+
+fn object(json: Json) -> Result<JsonObject, Failure> {
+    match json {
+        Json::Object(object) => Ok(object),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_) => {
+            Err(unreadable("a schema is not an object"))
+        }
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=NAME_CHARS_MAX).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+}
+
+fn unreadable(why: &str) -> Failure {
+    Failure::new("CATALOG_UNREADABLE", format!("the reader's catalog cannot be used: {why}"))
+        .with_fix("run a gateway and a reader of the same version")
+}

@@ -1,0 +1,138 @@
+//! The way to the reader: its catalog once, then one call per tool call, each with a deadline. What comes back
+//! is passed on, never judged.
+
+use std::time::Duration;
+
+use synapsor_chassis::grpc_channel::{self, CALL_TIMEOUT, Target};
+use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
+use synapsor_chassis::propagate::TraceParent;
+use synapsor_chassis::random;
+use synapsor_chassis::retry::{RetryPolicy, retry};
+use synapsor_chassis::run::Failure;
+use synapsor_chassis::tls::TlsMaterial;
+use synapsor_domain::contract::ResultFormat;
+use synapsor_domain::refusal::Refusal;
+use synapsor_proto::executor::v1::agent_service_client::AgentServiceClient;
+use synapsor_proto::executor::v1::{CallCapabilityRequest, CallCapabilityResponse, GetCatalogRequest};
+use synapsor_proto::status;
+use tokio::sync::Semaphore;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+/// Calls of one gateway that may be under way at once; more are told to come back.
+const CALLS_IN_FLIGHT_MAX: usize = 64;
+const CATALOG_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A reader that is started together with the gateway gets this long to come up.
+const START: RetryPolicy = RetryPolicy {
+    attempts_max: 100,
+    pause_first: Duration::from_millis(50),
+    pause_max: Duration::from_millis(500),
+    total_max: Duration::from_secs(5),
+};
+
+/// A connection to one reader, made when first used and again when it breaks.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    client: AgentServiceClient<Channel>,
+    target: Target,
+    calls: Semaphore,
+}
+
+/// What the reader says about its tools.
+#[derive(Debug)]
+pub(crate) struct FetchedCatalog {
+    /// UTF-8 JSON.
+    pub(crate) json: Vec<u8>,
+    pub(crate) digest: String,
+    pub(crate) mode: String,
+    /// `None` if the contract does not say.
+    pub(crate) result_format: Option<ResultFormat>,
+}
+
+/// One tool call on its way to the reader.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) capability: String,
+    /// The JSON text of the arguments as the client wrote it.
+    pub(crate) arguments: Vec<u8>,
+    pub(crate) format: ResultFormat,
+    pub(crate) trace: Option<TraceParent>,
+}
+
+impl Reader {
+    /// Nothing is dialled yet.
+    pub(crate) fn connect(tls: &TlsMaterial, target: &Target) -> Result<Self, Failure> {
+        let channel = grpc_channel::connect(tls, target)?;
+        let client = AgentServiceClient::new(channel)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        Ok(Self { client, target: target.clone(), calls: Semaphore::new(CALLS_IN_FLIGHT_MAX) })
+    }
+
+    /// The catalog; waits a few seconds for a reader that is still starting.
+    pub(crate) async fn catalog(&self) -> Result<FetchedCatalog, Failure> {
+        let answer = retry(START, random::number, grpc_channel::is_unreachable, || {
+            let mut client = self.client.clone();
+            async move {
+                let request = grpc_channel::with_deadline(GetCatalogRequest {}, CATALOG_TIMEOUT);
+                client.get_catalog(request).await
+            }
+        })
+        .await
+        .map_err(|status| self.explain(&status))?
+        .into_inner();
+        Ok(FetchedCatalog {
+            json: answer.catalog_json,
+            digest: answer.digest,
+            mode: answer.mode,
+            result_format: match answer.result_format {
+                1 => Some(ResultFormat::V1),
+                2 => Some(ResultFormat::V2),
+                _ => None,
+            },
+        })
+    }
+
+    fn explain(&self, status: &Status) -> Failure {
+        grpc_channel::explain(status, &self.target).unwrap_or_else(|| {
+            let refusal = status::from_status(status);
+            Failure::new(refusal.code.into_owned(), refusal.public)
+                .with_fix("look at the reader's log, then start the gateway again")
+        })
+    }
+
+    /// One call. Dropping the future cancels it at the reader.
+    pub(crate) async fn call(&self, call: Call) -> Result<CallCapabilityResponse, Refusal> {
+        let _permit = self.calls.try_acquire().map_err(|_| unavailable("too many calls under way"))?;
+        let message = CallCapabilityRequest {
+            capability: call.capability,
+            arguments_json: call.arguments,
+            result_format: match call.format {
+                ResultFormat::V1 => 1,
+                ResultFormat::V2 => 2,
+            },
+        };
+        let mut request = grpc_channel::with_deadline(message, CALL_TIMEOUT);
+        if let Some(trace) = call.trace {
+            trace.inject(request.metadata_mut());
+        }
+        let mut client = self.client.clone();
+        let answer = client.call_capability(request).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| refusal(&status))
+    }
+}
+
+/// The caller may try again after what passes by itself, and not after anything else.
+fn refusal(status: &Status) -> Refusal {
+    let passes = grpc_channel::is_unreachable(status)
+        || grpc_channel::is_timeout(status)
+        || matches!(status.code(), Code::Unavailable | Code::ResourceExhausted);
+    let cause = status::from_status(status);
+    tracing::warn!(code = %cause.code, "the reader did not answer a call");
+    if passes { unavailable(&cause.code) } else { cause }
+}
+
+fn unavailable(why: &str) -> Refusal {
+    Refusal::new("EXECUTOR_UNAVAILABLE", "the reader cannot be reached now").with_detail(why)
+}

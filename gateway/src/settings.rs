@@ -1,0 +1,274 @@
+//! Flags and environment of the gateway, resolved and checked before anything is opened.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+use synapsor_chassis::grpc_channel::Target;
+use synapsor_chassis::identity::Role;
+use synapsor_chassis::run::Failure;
+use synapsor_chassis::secret::{Secret, SecretError};
+use synapsor_chassis::settings::Environment;
+use synapsor_chassis::tls::{TlsFiles, TlsMaterial};
+use synapsor_domain::contract::ResultFormat;
+
+const LISTEN_DEFAULT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8766);
+const AUTH_TOKEN_ENV_DEFAULT: &str = "SYNAPSOR_RUNNER_HTTP_TOKEN";
+const DATABASE_SCHEMES: [&str; 5] = ["postgres", "postgresql", "mysql", "mariadb", "sqlite"];
+
+/// How a client reaches the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TransportName {
+    /// Lines on stdin and stdout; what an MCP client launches.
+    Stdio,
+    /// HTTP at /mcp on a loopback address.
+    StreamableHttp,
+}
+
+/// What keeps an HTTP gateway alive besides its being wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Lifeline {
+    /// The gateway ends when its stdin is closed.
+    Stdin,
+}
+
+/// Serves the reviewed tools of one reader over MCP. Holds no database credential and can approve nothing.
+#[derive(Debug, Parser)]
+#[command(name = "synapsor-gateway", version)]
+pub struct Flags {
+    /// How clients connect [env: SYNAPSOR_GATEWAY_TRANSPORT] [default: stdio]
+    #[arg(long, value_enum)]
+    transport: Option<TransportName>,
+    /// The reader, host:port [env: SYNAPSOR_GATEWAY_READER]
+    #[arg(long, value_name = "ADDR")]
+    reader: Option<String>,
+    /// The authority's certificate, PEM [env: SYNAPSOR_GATEWAY_TLS_CA]
+    #[arg(long, value_name = "PATH")]
+    tls_ca: Option<PathBuf>,
+    /// The gateway's certificate, PEM [env: SYNAPSOR_GATEWAY_TLS_CERT]
+    #[arg(long, value_name = "PATH")]
+    tls_cert: Option<PathBuf>,
+    /// The key of the gateway's certificate, PEM, 0600 [env: SYNAPSOR_GATEWAY_TLS_KEY]
+    #[arg(long, value_name = "PATH")]
+    tls_key: Option<PathBuf>,
+    /// The deployment that certificates must be of [env: SYNAPSOR_GATEWAY_DEPLOYMENT]
+    #[arg(long, value_name = "ID")]
+    deployment: Option<String>,
+    /// Where HTTP is served; port 0 picks a free one [env: SYNAPSOR_GATEWAY_LISTEN] [default: 127.0.0.1:8766]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Envelope 1 or 2; 0 means as the contract says [env: SYNAPSOR_GATEWAY_RESULT_FORMAT]
+    #[arg(long, value_name = "0|1|2", value_parser = clap::value_parser!(u8).range(0..=2))]
+    result_format: Option<u8>,
+    /// The variable with the bearer token for HTTP; NAME_FILE names a file instead
+    /// [env: SYNAPSOR_GATEWAY_AUTH_TOKEN_ENV] [default: SYNAPSOR_RUNNER_HTTP_TOKEN]
+    #[arg(long, value_name = "NAME")]
+    auth_token_env: Option<String>,
+    /// Serve HTTP without a token; for development on a loopback address only
+    #[arg(long)]
+    dev_no_auth: bool,
+    /// A file that tells where the gateway listens, written once it serves [env: SYNAPSOR_GATEWAY_RUN_FILE]
+    #[arg(long, value_name = "PATH")]
+    run_file: Option<PathBuf>,
+    /// End when the parent closes this; for HTTP only
+    #[arg(long, value_enum)]
+    lifeline: Option<Lifeline>,
+}
+
+/// Checked settings.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) transport: Transport,
+    pub(crate) reader: Target,
+    pub(crate) tls: TlsMaterial,
+    /// `None` means as the contract says.
+    pub(crate) result_format: Option<ResultFormat>,
+    pub(crate) run_file: Option<PathBuf>,
+}
+
+/// How clients connect, with what that needs.
+#[derive(Debug)]
+pub(crate) enum Transport {
+    Stdio,
+    Http(HttpSettings),
+}
+
+/// What serving HTTP needs.
+#[derive(Debug)]
+pub(crate) struct HttpSettings {
+    /// A loopback address.
+    pub(crate) listen: SocketAddr,
+    /// `None` only by explicit wish.
+    pub(crate) token: Option<Secret>,
+    pub(crate) has_lifeline: bool,
+}
+
+impl Settings {
+    /// Flags over environment over defaults.
+    pub(crate) fn resolve(flags: Flags, env: &Environment) -> Result<Self, Failure> {
+        let tls = TlsFiles {
+            ca: env.require(flags.tls_ca.clone(), "SYNAPSOR_GATEWAY_TLS_CA")?,
+            cert: env.require(flags.tls_cert.clone(), "SYNAPSOR_GATEWAY_TLS_CERT")?,
+            key: env.require(flags.tls_key.clone(), "SYNAPSOR_GATEWAY_TLS_KEY")?,
+        };
+        let deployment: String = env.require(flags.deployment.clone(), "SYNAPSOR_GATEWAY_DEPLOYMENT")?;
+        let reader: String = env.require(flags.reader.clone(), "SYNAPSOR_GATEWAY_READER")?;
+        let format = match flags.result_format {
+            Some(format) => format,
+            None => env.parse("SYNAPSOR_GATEWAY_RESULT_FORMAT")?.unwrap_or(0),
+        };
+        let run_file = match &flags.run_file {
+            Some(path) => Some(path.clone()),
+            None => env.parse("SYNAPSOR_GATEWAY_RUN_FILE")?,
+        };
+        Ok(Self {
+            transport: transport(&flags, env)?,
+            reader: Target::new(Role::Reader, reader),
+            tls: own_certificate(&tls, &deployment)?,
+            result_format: wished_format(format)?,
+            run_file,
+        })
+    }
+}
+
+fn transport(flags: &Flags, env: &Environment) -> Result<Transport, Failure> {
+    let name = match flags.transport {
+        Some(name) => name,
+        None => match env.get("SYNAPSOR_GATEWAY_TRANSPORT")? {
+            None => TransportName::Stdio,
+            Some(text) => TransportName::from_str(&text, false).map_err(|_| {
+                Failure::usage("SETTING_INVALID", "SYNAPSOR_GATEWAY_TRANSPORT names no transport")
+                    .with_fix("set it to stdio or streamable-http")
+            })?,
+        },
+    };
+    match name {
+        TransportName::StreamableHttp => http(flags, env).map(Transport::Http),
+        TransportName::Stdio if flags.lifeline.is_some() || flags.dev_no_auth => {
+            Err(Failure::usage("FLAG_NEEDS_HTTP", "--lifeline and --dev-no-auth are for HTTP only")
+                .with_fix("drop them, or add --transport streamable-http"))
+        }
+        TransportName::Stdio => Ok(Transport::Stdio),
+    }
+}
+
+fn http(flags: &Flags, env: &Environment) -> Result<HttpSettings, Failure> {
+    let listen = env.choose(flags.listen, "SYNAPSOR_GATEWAY_LISTEN", LISTEN_DEFAULT)?;
+    if !listen.ip().is_loopback() {
+        return Err(not_loopback(flags.dev_no_auth, listen));
+    }
+    let name = env.choose(
+        flags.auth_token_env.clone(),
+        "SYNAPSOR_GATEWAY_AUTH_TOKEN_ENV",
+        AUTH_TOKEN_ENV_DEFAULT.to_owned(),
+    )?;
+    let token = if flags.dev_no_auth { None } else { Some(Secret::read(env, &name).map_err(token_failure)?) };
+    Ok(HttpSettings { listen, token, has_lifeline: flags.lifeline.is_some() })
+}
+
+fn not_loopback(is_open: bool, listen: SocketAddr) -> Failure {
+    if is_open {
+        Failure::usage("HTTP_DEV_NO_AUTH_UNSAFE_HOST", format!("{listen} without a token is open to the network"))
+            .with_fix("listen on 127.0.0.1, or drop --dev-no-auth and set a token")
+    } else {
+        Failure::usage("HTTP_TLS_REQUIRED", format!("{listen} is not a loopback address, and this build serves no TLS"))
+            .with_fix("listen on 127.0.0.1 and put a TLS proxy or an SSH tunnel in front of it")
+    }
+}
+
+fn token_failure(error: SecretError) -> Failure {
+    match error {
+        SecretError::Missing { name } => {
+            Failure::usage("HTTP_AUTH_TOKEN_MISSING", format!("HTTP needs a bearer token, and {name} is not set"))
+                .with_fix(format!("set {name} to a long random text, or {name}_FILE to the path of a 0600 file"))
+        }
+        other => other.into(),
+    }
+}
+
+fn own_certificate(files: &TlsFiles, deployment: &str) -> Result<TlsMaterial, Failure> {
+    let tls = files.load()?;
+    let identity = tls.identity();
+    if identity.role() == Role::Gateway && identity.deployment() == deployment {
+        return Ok(tls);
+    }
+    let message = format!("the certificate is of {identity}, not of a gateway of deployment {deployment}");
+    Err(Failure::usage("TLS_CERTIFICATE_WRONG_ROLE", message)
+        .with_fix("give the gateway's own certificate, and the deployment that issued it"))
+}
+
+fn wished_format(number: u8) -> Result<Option<ResultFormat>, Failure> {
+    match number {
+        0 => Ok(None),
+        1 => Ok(Some(ResultFormat::V1)),
+        2 => Ok(Some(ResultFormat::V2)),
+        _ => Err(Failure::usage("SETTING_INVALID", "SYNAPSOR_GATEWAY_RESULT_FORMAT is none of 0, 1, 2")
+            .with_fix("set it to 2")),
+    }
+}
+
+/// The format to answer in: as wished, else as the contract says, else 1 as in 0.1.x, with a warning.
+pub(crate) fn result_format(wished: Option<ResultFormat>, of_contract: Option<ResultFormat>) -> ResultFormat {
+    let format = wished.or(of_contract).unwrap_or(ResultFormat::V1);
+    if wished.is_none() && format == ResultFormat::V1 {
+        tracing::warn!(
+            "answering in result format 1; set \"result_format\": 2 in the contract or give --result-format 2"
+        );
+    }
+    format
+}
+
+/// Refuses an environment in which some value looks like a database URL: a process that faces a model must not
+/// hold one, whatever it is called.
+pub(crate) fn refuse_database_urls(env: &Environment) -> Result<(), Failure> {
+    let holds_url = |name: &String| matches!(env.get(name), Ok(Some(value)) if has_database_url(&value));
+    let names: Vec<String> = env.names().into_iter().filter(holds_url).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let message = format!("the gateway's environment holds database URLs: {}", names.join(", "));
+    Err(Failure::usage("GATEWAY_HOLDS_DATABASE_URL", message)
+        .with_fix(format!("start it without them: env -u {} …", names.join(" -u "))))
+}
+
+fn has_database_url(value: &str) -> bool {
+    let is_scheme_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    value.match_indices("://").any(|(at, _)| {
+        let before = &value[..at];
+        let scheme = &before[before.trim_end_matches(is_scheme_char).len()..];
+        // `mysql+driver://` names its database first.
+        let database = scheme.split('+').next().unwrap_or(scheme).to_ascii_lowercase();
+        DATABASE_SCHEMES.contains(&database.as_str())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn database_urls_are_found_under_any_name_and_spelling() {
+        for value in [
+            "postgres://u:p@h/d",
+            "PostgreSQL://h/d",
+            "jdbc:mysql://h/d",
+            "mysql+pymysql://h/d",
+            "x mariadb://h",
+            "sqlite:///tmp/x.db",
+        ] {
+            let error = refuse_database_urls(&Environment::fixed([("INNOCENT", value)])).unwrap_err();
+            assert_eq!((error.code(), error.exit()), ("GATEWAY_HOLDS_DATABASE_URL", 2), "{value}");
+            assert!(error.message().contains("INNOCENT") && !error.message().contains("://"), "{error}");
+        }
+        let harmless = [("B", "postgres"), ("C", "://"), ("D", "http://mysql"), ("E", "notmysql://h")];
+        assert!(refuse_database_urls(&Environment::fixed(harmless)).is_ok());
+    }
+
+    #[test]
+    fn wish_wins_over_contract_and_absence_means_the_older_format() {
+        assert_eq!(result_format(Some(ResultFormat::V2), Some(ResultFormat::V1)), ResultFormat::V2);
+        assert_eq!(result_format(None, Some(ResultFormat::V2)), ResultFormat::V2);
+        assert_eq!(result_format(None, None), ResultFormat::V1);
+    }
+}

@@ -1,0 +1,175 @@
+//! MCP over stdin and stdout: one JSON message per line, bounded, checked before it is parsed. Stdout carries
+//! nothing else, and one task alone writes to it, whole lines at a time.
+
+use std::time::Duration;
+
+use rmcp::ServiceExt as _;
+use rmcp::model::{GetExtensions as _, JsonRpcMessage};
+use rmcp::service::{QuitReason, RoleServer, RxJsonRpcMessage, ServerInitializeError, TxJsonRpcMessage};
+use rmcp::transport::Transport;
+use synapsor_chassis::run::Failure;
+use synapsor_domain::limits::MCP_BODY_BYTES_MAX;
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::inbound::{self, BadMessage};
+use crate::server::Gateway;
+
+const OUT_LINES_QUEUED_MAX: usize = 64;
+const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Serves until stdin ends or `stop` is cancelled.
+pub(crate) async fn serve(gateway: Gateway, stop: CancellationToken) -> Result<(), Failure> {
+    let lines = Lines::new(BufReader::new(tokio::io::stdin()), tokio::io::stdout());
+    let running = match gateway.serve_with_ct(lines, stop).await {
+        Ok(running) => running,
+        // A client may go before it says hello.
+        Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => return Ok(()),
+        // The error's own text would repeat the client's message.
+        Err(_) => {
+            return Err(Failure::new("MCP_HANDSHAKE_FAILED", "the client did not open with a handshake of MCP")
+                .with_fix("connect an MCP client of revision 2025-06-18 or later"));
+        }
+    };
+    match running.waiting().await {
+        Ok(QuitReason::Closed | QuitReason::Cancelled) => Ok(()),
+        Ok(_) | Err(_) => Err(Failure::new("MCP_SERVER_FAILED", "the MCP server ended unexpectedly")),
+    }
+}
+
+/// The transport over one pair of streams.
+struct Lines<R> {
+    input: R,
+    line: Vec<u8>,
+    /// The line is over its limit, and its rest is being skipped.
+    is_skipping: bool,
+    /// An error that waits for its place in the queue. It is kept here because `receive` may be dropped at any
+    /// await and called again.
+    refused: Option<Vec<u8>>,
+    output: Option<mpsc::Sender<Vec<u8>>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl<R: AsyncBufRead + Send + Unpin> Lines<R> {
+    fn new(input: R, output: impl AsyncWrite + Send + Unpin + 'static) -> Self {
+        let (sender, queue) = mpsc::channel(OUT_LINES_QUEUED_MAX);
+        let writer = Some(tokio::spawn(write_lines(queue, output)));
+        Self { input, line: Vec::new(), is_skipping: false, refused: None, output: Some(sender), writer }
+    }
+
+    /// Adds input to the line until it is whole; false at the end of the input. Nothing is lost if it is dropped.
+    async fn fill_line(&mut self) -> bool {
+        loop {
+            let available = match self.input.fill_buf().await {
+                Ok([]) | Err(_) => return false,
+                Ok(available) => available,
+            };
+            let end = available.iter().position(|byte| *byte == b'\n');
+            let taken = end.unwrap_or(available.len());
+            self.is_skipping |= self.line.len() + taken > MCP_BODY_BYTES_MAX;
+            if self.is_skipping {
+                self.line.clear();
+            } else {
+                self.line.extend_from_slice(&available[..taken]);
+            }
+            self.input.consume(taken + usize::from(end.is_some()));
+            if end.is_some() {
+                return true;
+            }
+        }
+    }
+
+    /// The message of the line that is whole; `None` if there is none, with an error to send if one is due.
+    fn take_message(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
+        let line = std::mem::take(&mut self.line);
+        if std::mem::take(&mut self.is_skipping) {
+            self.refused = Some(inbound::error_line(b"", BadMessage::TooLong));
+            return None;
+        }
+        if line.trim_ascii().is_empty() {
+            return None;
+        }
+        match parse(&line) {
+            Ok(message) => Some(message),
+            Err(bad) => {
+                self.refused = Some(inbound::error_line(&line, bad));
+                None
+            }
+        }
+    }
+
+    async fn send_refused(&mut self) -> Option<()> {
+        if self.refused.is_some() {
+            let place = self.output.as_ref()?.reserve().await.ok()?;
+            if let Some(line) = self.refused.take() {
+                place.send(line);
+            }
+        }
+        Some(())
+    }
+}
+
+fn parse(line: &[u8]) -> Result<RxJsonRpcMessage<RoleServer>, BadMessage> {
+    let arguments = inbound::check(line)?;
+    let mut message = serde_json::from_slice(line).map_err(|_| BadMessage::NotOneObject)?;
+    if let JsonRpcMessage::Request(request) = &mut message {
+        let request: &mut rmcp::model::JsonRpcRequest<rmcp::model::ClientRequest> = request;
+        request.request.extensions_mut().insert(arguments);
+    }
+    Ok(message)
+}
+
+/// Ends when all senders are gone or the reader of stdout is.
+async fn write_lines(mut queue: mpsc::Receiver<Vec<u8>>, mut output: impl AsyncWrite + Unpin) {
+    while let Some(mut line) = queue.recv().await {
+        line.push(b'\n');
+        if output.write_all(&line).await.is_err() || output.flush().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn closed() -> std::io::Error {
+    std::io::ErrorKind::BrokenPipe.into()
+}
+
+impl<R: AsyncBufRead + Send + Unpin> Transport<RoleServer> for Lines<R> {
+    type Error = std::io::Error;
+
+    fn send(
+        &mut self,
+        item: TxJsonRpcMessage<RoleServer>,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
+        let output = self.output.clone();
+        async move {
+            let line = serde_json::to_vec(&item)?;
+            output.ok_or_else(closed)?.send(line).await.map_err(|_| closed())
+        }
+    }
+
+    async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
+        loop {
+            self.send_refused().await?;
+            if !self.fill_line().await {
+                return None;
+            }
+            if let Some(message) = self.take_message() {
+                return Some(message);
+            }
+        }
+    }
+
+    async fn close(&mut self) -> Result<(), Self::Error> {
+        self.output = None;
+        let Some(writer) = self.writer.take() else {
+            return Ok(());
+        };
+        let stop = writer.abort_handle();
+        // A client that no longer reads must not keep the process alive.
+        let written = tokio::time::timeout(LAST_LINES_TIMEOUT, writer).await;
+        stop.abort();
+        written.map_err(|_| closed())?.map_err(|_| closed())
+    }
+}

@@ -1,0 +1,371 @@
+//! Over HTTP: what clients see, and who is kept out, by which check, with which answer.
+
+use std::time::Duration;
+
+use rmcp::ServiceExt as _;
+use rmcp::model::CallToolRequestParams;
+use rmcp::transport::StreamableHttpClientTransport;
+use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::raw_http::{Served, TOKEN, call, ping};
+use crate::reader::{DECIMAL, HOLD, INTEGER, PROPOSE, READ};
+use crate::world::{PATIENCE, World};
+
+const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn client_with_the_token_lists_and_calls() {
+    let world = World::start().await;
+    let served = Served::start(&world).await;
+    let config = StreamableHttpClientTransportConfig::with_uri(format!("http://{}/mcp", served.address))
+        .auth_header(TOKEN);
+    let client = ().serve(StreamableHttpClientTransport::from_config(config)).await.unwrap();
+    let names: Vec<_> = client
+        .list_all_tools()
+        .await
+        .unwrap()
+        .iter()
+        .map(|tool| tool.name.to_string())
+        .collect();
+    assert_eq!(names, [READ, PROPOSE]);
+    let result = client.call_tool(CallToolRequestParams::new(READ)).await.unwrap();
+    assert_eq!(
+        result.structured_content.unwrap()["data"]["big"].to_string(),
+        INTEGER
+    );
+    client.cancel().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_cross_unchanged_and_headers_name_no_identity() {
+    let world = World::start().await;
+    let served = Served::start(&world).await;
+    let arguments = format!(r#"{{ "big":{INTEGER} , "exact": {DECIMAL}, "tenant_id":"EVIL"}}"#);
+    for name in [
+        "X-Tenant-Id",
+        "X-Synapsor-Tenant",
+        "X-Principal",
+        "X-Forwarded-User",
+        "Tenant-Id",
+        "Baggage",
+        "Cookie",
+    ] {
+        let extra = format!("{name}: EVIL\ntraceparent: {TRACE}\ntracestate: EVIL=1");
+        let reply = served.post(&call(READ, &arguments), &extra).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        assert!(
+            reply.body.contains(&format!("\"big\":{INTEGER}")) && reply.body.contains(DECIMAL),
+            "{}",
+            reply.body
+        );
+        let seen = world.reader.last();
+        assert_eq!((seen.capability.as_str(), &seen.arguments), (READ, &arguments));
+        assert!(
+            !seen
+                .metadata
+                .iter()
+                .any(|entry| entry.contains("EVIL") || entry.contains(TOKEN)),
+            "{:?}",
+            seen.metadata
+        );
+        assert!(
+            seen.metadata.contains(&format!("traceparent: {TRACE}")),
+            "{:?}",
+            seen.metadata
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_exact_hosts_and_origins_are_answered() {
+    let world = World::start().await;
+    let served = Served::start(&world).await;
+    let port = served.address.rsplit(':').next().unwrap().to_owned();
+    let auth = format!("Authorization: Bearer {TOKEN}");
+    for host in ["localhost:PORT", "127.0.0.1:PORT", "[::1]:PORT", "LocalHost:PORT"] {
+        let host = host.replace("PORT", &port);
+        for origin in [
+            "",
+            "\nOrigin: http://localhost:PORT",
+            "\nOrigin: http://127.0.0.1:PORT",
+            "\nOrigin: http://[::1]:PORT",
+        ] {
+            let lines = format!("Host: {host}\n{auth}{}", origin.replace("PORT", &port));
+            assert_eq!(
+                served.post_with_lines("/mcp", &lines).await.status,
+                200,
+                "{lines}"
+            );
+        }
+    }
+    for host in [
+        "evil.example",
+        "evil.example:PORT",
+        "localhost",
+        "127.0.0.1",
+        "localhost:1",
+        "localhost.:PORT",
+        "127.0.0.1.:PORT",
+        "127.1:PORT",
+        "0.0.0.0:PORT",
+        "[::]:PORT",
+        "::1:PORT",
+        "[0:0:0:0:0:0:0:1]:PORT",
+        "127.0.0.2:PORT",
+        "2130706433:PORT",
+        "user@127.0.0.1:PORT",
+        "127.0.0.1:PORT@evil.example",
+        "localhost:PORT.evil.example",
+        "localhost:0PORT",
+        "localhost:PORT:80",
+        "127.0.0.1:PORT\nHost: evil.example",
+        "127.0.0.1:PORT\nHost: 127.0.0.1:PORT",
+    ] {
+        let lines = format!("Host: {}\n{auth}", host.replace("PORT", &port));
+        let status = served.post_with_lines("/mcp", &lines).await.status;
+        assert!(status == 403 || status == 400, "{status} for {lines}");
+    }
+    for origin in [
+        "null",
+        "http://evil.example",
+        "https://localhost:PORT",
+        "http://localhost",
+        "http://localhost:1",
+        "http://localhost.:PORT",
+        "http://localhost:PORT.evil.example",
+        "http://user@localhost:PORT",
+        "http://localhost:PORT/",
+        "http://127.0.0.2:PORT",
+        "http://0.0.0.0:PORT",
+        "file://",
+        "chrome-extension://localhost:PORT",
+        "*",
+        "",
+        "http://localhost:PORT\nOrigin: http://evil.example",
+    ] {
+        let lines = format!(
+            "Host: 127.0.0.1:{port}\n{auth}\nOrigin: {}",
+            origin.replace("PORT", &port)
+        );
+        let reply = served.post_with_lines("/mcp", &lines).await;
+        assert_eq!(reply.status, 403, "{lines}");
+        assert_eq!(reply.json()["error"], "origin_not_allowed");
+    }
+    let absolute = format!("http://evil.example:{port}/mcp");
+    let reply = served
+        .post_with_lines(&absolute, &format!("Host: 127.0.0.1:{port}\n{auth}"))
+        .await;
+    assert_eq!(reply.status, 403, "the name in the request target counts as well");
+    let health = served
+        .send(
+            "GET /healthz HTTP/1.1\nHost: evil.example\nConnection: close",
+            b"",
+        )
+        .await;
+    assert_eq!(
+        (health.status, health.json()["error"].as_str()),
+        (403, Some("host_not_allowed"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_one_exact_bearer_token_opens() {
+    let world = World::start().await;
+    let served = Served::start(&world).await;
+    let host = format!("Host: {}", served.address);
+    for good in [
+        format!("Authorization: Bearer {TOKEN}"),
+        format!("authorization: bearer {TOKEN}"),
+    ] {
+        assert_eq!(
+            served
+                .post_with_lines("/mcp", &format!("{host}\n{good}"))
+                .await
+                .status,
+            200,
+            "{good}"
+        );
+    }
+    let short = &TOKEN[1..];
+    for bad in [
+        "X-Nothing: 1".to_owned(),
+        "Authorization: Bearer".to_owned(),
+        "Authorization: Bearer ".to_owned(),
+        format!("Authorization: {TOKEN}"),
+        format!("Authorization: Basic {TOKEN}"),
+        format!("Authorization: Bearer {short}"),
+        format!("Authorization: Bearer {TOKEN}x"),
+        format!("Authorization: Bearer {}", TOKEN.to_uppercase()),
+        format!("Authorization: Bearer  {TOKEN}"),
+        format!("Authorization: Bearer {TOKEN}, Bearer {TOKEN}"),
+        format!("Authorization: Bearer {TOKEN}\nAuthorization: Bearer {TOKEN}"),
+        format!("Authorization: Bearer wrong\nAuthorization: Bearer {TOKEN}"),
+        format!("X-Api-Key: {TOKEN}\nCookie: token={TOKEN}"),
+        format!("Proxy-Authorization: Bearer {TOKEN}"),
+    ] {
+        let reply = served.post_with_lines("/mcp", &format!("{host}\n{bad}")).await;
+        assert_eq!(reply.status, 401, "{bad}");
+        assert!(reply.head.contains("www-authenticate: bearer"), "{reply:?}");
+        assert_eq!(reply.body, r#"{"ok":false,"error":"unauthorized"}"#);
+    }
+    let query = format!("/mcp?access_token={TOKEN}");
+    assert_eq!(
+        served.post_with_lines(&query, &host).await.status,
+        401,
+        "a token in the target is none"
+    );
+    let both = served
+        .post_with_lines(&query, &format!("{host}\nAuthorization: Bearer {TOKEN}"))
+        .await;
+    assert_eq!(
+        (both.status, both.json()["error"].as_str()),
+        (400, Some("query_not_allowed"))
+    );
+    assert!(world.reader.seen().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_deep_and_broken_bodies_are_refused_before_dispatch() {
+    let world = World::start().await;
+    let served = Served::start(&world).await;
+    let padded = |bytes: usize| {
+        let frame = call(READ, "{}").len();
+        format!("{}{}", call(READ, "{}"), " ".repeat(bytes - frame))
+    };
+    assert_eq!(served.post(&padded(BODY_BYTES_MAX), "").await.status, 200);
+    let large = padded(BODY_BYTES_MAX + 1);
+    let reply = served.post(&large, "").await;
+    assert_eq!(
+        (reply.status, reply.json()["error"].as_str()),
+        (413, Some("body_too_large"))
+    );
+    let chunked = served
+        .head(0, "Transfer-Encoding: chunked")
+        .replace("Content-Length: 0\n", "");
+    let chunk = format!("{:x}\r\n{large}\r\n0\r\n\r\n", large.len());
+    assert_eq!(
+        served.send(&chunked, chunk.as_bytes()).await.status,
+        413,
+        "also without a stated length"
+    );
+    let deep = call(READ, &format!("{{\"a\":{}{}}}", "[".repeat(31), "]".repeat(31)));
+    let long_text = call(READ, &format!("{{\"a\":\"{}\"}}", "x".repeat(64 * 1024 + 1)));
+    let twice = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{},"arguments":{}}}"#;
+    for (body, code) in [
+        (deep.as_str(), -32_600),
+        (long_text.as_str(), -32_600),
+        (twice, -32_600),
+        ("[]", -32_600),
+        ("{", -32_700),
+        ("", -32_700),
+    ] {
+        let reply = served.post(body, "").await;
+        assert_eq!(
+            (reply.status, reply.json()["error"]["code"].as_i64()),
+            (400, Some(code)),
+            "{reply:?}"
+        );
+    }
+    assert_eq!(world.reader.seen().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_methods_and_paths_are_refused_and_health_needs_no_token() {
+    let world = World::start().await;
+    let served = Served::start(&world).await;
+    let lines = format!(
+        "Host: {}\nAuthorization: Bearer {TOKEN}\nAccept: text/event-stream\nConnection: close",
+        served.address
+    );
+    for method in ["GET", "DELETE", "PUT", "OPTIONS", "PATCH"] {
+        let reply = served
+            .send(&format!("{method} /mcp HTTP/1.1\n{lines}"), b"")
+            .await;
+        assert_eq!(reply.status, 405, "{method}: {reply:?}");
+    }
+    let open = format!("Host: {}\nConnection: close", served.address);
+    for path in ["/", "/mcp/", "/mcp/x", "/approve", "/sse", "/healthz/x"] {
+        let reply = served.send(&format!("GET {path} HTTP/1.1\n{open}"), b"").await;
+        assert_eq!(
+            (reply.status, reply.body.as_str()),
+            (404, r#"{"ok":false,"error":"not_found"}"#),
+            "{path}"
+        );
+    }
+    let health = served.send(&format!("GET /healthz HTTP/1.1\n{open}"), b"").await;
+    assert_eq!(
+        health.body,
+        r#"{"ok":true,"transport":"streamable-http","tools":2,"mode":"review"}"#
+    );
+    let unknown = served
+        .post(r#"{"jsonrpc":"2.0","id":1,"method":"tools/approve"}"#, "")
+        .await;
+    assert_eq!(unknown.json()["error"]["code"], -32_601);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn client_that_hangs_up_cancels_its_call() {
+    let world = World::start().await;
+    let served = Served::start(&world).await;
+    let body = call(HOLD, "{}");
+    let mut stream = served.open(&served.head(body.len(), "")).await;
+    stream.write_all(body.as_bytes()).await.unwrap();
+    world.reader.wait_for_held(1).await;
+    drop(stream);
+    world.reader.wait_for_held(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sixty_fifth_request_at_once_is_told_to_come_back() {
+    let world = World::start().await;
+    let served = Served::start(&world).await;
+    let body = call(HOLD, "{}");
+    let mut streams = Vec::new();
+    for _ in 0..64 {
+        let mut stream = served.open(&served.head(body.len(), "")).await;
+        stream.write_all(body.as_bytes()).await.unwrap();
+        streams.push(stream);
+    }
+    world.reader.wait_for_held(64).await;
+    let reply = served.post(&ping(), "").await;
+    assert_eq!(
+        (reply.status, reply.json()["error"].as_str()),
+        (503, Some("busy"))
+    );
+    drop(streams);
+    world.reader.wait_for_held(0).await;
+    assert_eq!(served.post(&ping(), "").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_headers_are_cut_off() {
+    let world = World::start().await;
+    let served = Served::start(&world).await;
+    let mut stream = TcpStream::connect(&served.address).await.unwrap();
+    stream.write_all(b"POST /mcp HTTP/1.1\r\nHost: ").await.unwrap();
+    let mut rest = Vec::new();
+    let closed = tokio::time::timeout(Duration::from_secs(8), stream.read_to_end(&mut rest)).await;
+    assert!(closed.is_ok(), "the connection is still open");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gateway_ends_with_its_lifeline_and_takes_its_run_file_along() {
+    let world = World::start().await;
+    let mut command = world.gateway(&["--lifeline", "stdin", "--auth-token-env", "OTHER_TOKEN"]);
+    let token_file = world.dir.path().join("token");
+    synapsor_chassis::files::create_exclusive(&token_file, TOKEN.as_bytes()).unwrap();
+    command.env("OTHER_TOKEN_FILE", &token_file);
+    let mut served = Served::spawn(&world, command).await;
+    assert_eq!(served.post(&ping(), "").await.status, 200);
+    assert!(served.run_file.exists());
+    drop(served.child.stdin.take());
+    let status = tokio::time::timeout(PATIENCE, served.child.wait())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(status.code(), Some(0));
+    assert!(!served.run_file.exists());
+}

@@ -1,0 +1,143 @@
+//! A gateway on HTTP, and requests written byte by byte, so that a test can send what no client would.
+
+use serde_json::{Value as Json, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+use crate::world::{PATIENCE, World};
+
+pub const TOKEN: &str = "a-token-of-the-test";
+
+pub struct Served {
+    pub child: Child,
+    /// `127.0.0.1:<port>`.
+    pub address: String,
+    pub run_file: std::path::PathBuf,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Reply {
+    pub fn json(&self) -> Json {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+impl Served {
+    /// With a token, on a free port.
+    pub async fn start(world: &World) -> Self {
+        let mut command = world.gateway(&[]);
+        command.env("SYNAPSOR_RUNNER_HTTP_TOKEN", TOKEN);
+        Self::spawn(world, command).await
+    }
+
+    /// Adds the transport, a free port and a run file; returns once the gateway says that it listens.
+    pub async fn spawn(world: &World, mut command: Command) -> Self {
+        let run_file = world.dir.path().join("gateway.run.json");
+        command
+            .args([
+                "--transport",
+                "streamable-http",
+                "--listen",
+                "127.0.0.1:0",
+                "--run-file",
+            ])
+            .arg(&run_file);
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let listening = async {
+            while let Some(line) = lines.next_line().await.unwrap() {
+                if line.contains("listening") {
+                    return;
+                }
+            }
+            panic!("the gateway ended before it listened");
+        };
+        tokio::time::timeout(PATIENCE, listening).await.unwrap();
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let run: Json = serde_json::from_slice(&std::fs::read(&run_file).unwrap()).unwrap();
+        let address = run["address"].as_str().unwrap().to_owned();
+        assert_eq!(run["url"], format!("http://{address}/mcp"));
+        assert_eq!(run["pid"], json!(child.id().unwrap()));
+        Self {
+            child,
+            address,
+            run_file,
+        }
+    }
+
+    /// Sends the head's lines with a blank line and the body after them; the connection is used once.
+    pub async fn send(&self, head: &str, body: &[u8]) -> Reply {
+        let mut stream = self.open(head).await;
+        // A server that refuses early may close before everything is written.
+        let _ = stream.write_all(body).await;
+        let mut bytes = Vec::new();
+        tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes))
+            .await
+            .unwrap()
+            .unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        let (head, body) = text
+            .split_once("\r\n\r\n")
+            .unwrap_or_else(|| panic!("no reply: {text:?}"));
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Reply {
+            status,
+            head: head.to_ascii_lowercase(),
+            body: body.to_owned(),
+        }
+    }
+
+    /// Sends a head only.
+    pub async fn open(&self, head: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(&self.address).await.unwrap();
+        let head = head.trim().replace('\n', "\r\n");
+        stream
+            .write_all(format!("{head}\r\n\r\n").as_bytes())
+            .await
+            .unwrap();
+        stream
+    }
+
+    /// The head of a good POST, with `extra` lines in it.
+    pub fn head(&self, length: usize, extra: &str) -> String {
+        format!(
+            "POST /mcp HTTP/1.1\nHost: {}\nAuthorization: Bearer {TOKEN}\nContent-Type: application/json\n\
+             Accept: application/json, text/event-stream\nMCP-Protocol-Version: 2025-11-25\n\
+             Content-Length: {length}\nConnection: close\n{extra}",
+            self.address
+        )
+    }
+
+    pub async fn post(&self, body: &str, extra: &str) -> Reply {
+        self.send(&self.head(body.len(), extra), body.as_bytes()).await
+    }
+
+    /// A good POST with other lines for `Host`, `Authorization` and the rest.
+    pub async fn post_with_lines(&self, target: &str, lines: &str) -> Reply {
+        let body = ping();
+        let head = format!(
+            "POST {target} HTTP/1.1\n{lines}\nContent-Type: application/json\n\
+             Accept: application/json, text/event-stream\nContent-Length: {}\nConnection: close",
+            body.len()
+        );
+        self.send(&head, body.as_bytes()).await
+    }
+}
+
+pub fn ping() -> String {
+    json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}).to_string()
+}
+
+pub fn call(name: &str, arguments: &str) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{name}","arguments":{arguments}}}}}"#
+    )
+}

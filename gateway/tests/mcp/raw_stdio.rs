@@ -1,0 +1,91 @@
+//! A gateway on stdio, spoken to line by line, so that a test sees every byte of stdout.
+
+use serde_json::{Value as Json, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+use crate::world::PATIENCE;
+
+pub struct Raw {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+    /// Every line of stdout so far.
+    pub lines: Vec<String>,
+}
+
+impl Raw {
+    /// Spawned, with no word said.
+    pub fn spawn(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        Self {
+            input: child.stdin.take(),
+            child,
+            output,
+            lines: Vec::new(),
+        }
+    }
+
+    /// Past the handshake of 2025-11-25.
+    pub async fn open(command: Command) -> Self {
+        let mut raw = Self::spawn(command);
+        let hello = raw
+            .ask(
+                &json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+                    "protocolVersion": "2025-11-25", "capabilities": {},
+                    "clientInfo": {"name": "test", "version": "1"},
+                }}),
+            )
+            .await;
+        assert_eq!(hello["result"]["protocolVersion"], "2025-11-25", "{hello}");
+        raw.say(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#)
+            .await;
+        raw
+    }
+
+    pub async fn say(&mut self, line: &str) {
+        let input = self.input.as_mut().unwrap();
+        input.write_all(line.as_bytes()).await.unwrap();
+        input.write_all(b"\n").await.unwrap();
+    }
+
+    pub async fn hear(&mut self) -> Json {
+        let mut line = String::new();
+        tokio::time::timeout(PATIENCE, self.output.read_line(&mut line))
+            .await
+            .unwrap()
+            .unwrap();
+        let heard = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
+        self.lines.push(line);
+        heard
+    }
+
+    pub async fn ask(&mut self, message: &Json) -> Json {
+        self.say(&message.to_string()).await;
+        self.hear().await
+    }
+
+    /// Calls a tool with the arguments' text as it stands.
+    pub async fn call(&mut self, name: &str, arguments: &str) -> Json {
+        self.say(&format!(
+            r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{{"name":"{name}","arguments":{arguments}}}}}"#
+        ))
+        .await;
+        self.hear().await
+    }
+
+    /// Closes stdin; gives the exit code, the rest of stdout, and stderr.
+    pub async fn end(mut self) -> (i32, String, String) {
+        self.input = None;
+        let (mut rest, mut errors) = (String::new(), String::new());
+        let mut stderr = self.child.stderr.take().unwrap();
+        let ending = async {
+            self.output.read_to_string(&mut rest).await.unwrap();
+            stderr.read_to_string(&mut errors).await.unwrap();
+            self.child.wait().await.unwrap()
+        };
+        let status = tokio::time::timeout(PATIENCE, ending).await.unwrap();
+        (status.code().unwrap(), rest, errors)
+    }
+}

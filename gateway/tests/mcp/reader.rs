@@ -1,0 +1,159 @@
+//! A reader as the gateway meets it: serves a catalog and answers calls by name. Keeps what it was sent.
+
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
+use synapsor_domain::tool::{Annotations, Catalog, Tool};
+use synapsor_proto::executor::v1::agent_service_server::AgentService;
+use synapsor_proto::executor::v1::{
+    CallCapabilityRequest, CallCapabilityResponse, GetCatalogRequest, GetCatalogResponse,
+};
+use tokio::sync::watch;
+use tonic::metadata::KeyAndValueRef;
+use tonic::{Request, Response, Status};
+
+pub const READ: &str = "billing.inspect_invoice";
+pub const PROPOSE: &str = "billing.propose_late_fee_waiver";
+/// Never answers.
+pub const HOLD: &str = "test.hold";
+
+/// Numbers that no double holds.
+pub const INTEGER: &str = "9007199254740993123";
+pub const DECIMAL: &str = "1234567890123456789012345678901.234";
+
+/// One call as it arrived.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub capability: String,
+    pub arguments: String,
+    pub result_format: u32,
+    /// `key: value`, as text.
+    pub metadata: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct StandIn {
+    seen: Arc<Mutex<Vec<Seen>>>,
+    /// How many calls of [`HOLD`] are waiting.
+    pub held: Arc<watch::Sender<usize>>,
+    pub result_format: u32,
+}
+
+impl StandIn {
+    pub fn new(result_format: u32) -> Self {
+        Self {
+            seen: Arc::default(),
+            held: Arc::new(watch::Sender::new(0)),
+            result_format,
+        }
+    }
+
+    pub fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    pub fn last(&self) -> Seen {
+        self.seen().pop().expect("a call has arrived")
+    }
+
+    /// Waits until exactly `count` calls are held.
+    pub async fn wait_for_held(&self, count: usize) {
+        let mut held = self.held.subscribe();
+        let waiting = held.wait_for(|held| *held == count);
+        tokio::time::timeout(std::time::Duration::from_secs(10), waiting)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+}
+
+/// Counts a held call for as long as its future lives.
+struct Held(Arc<watch::Sender<usize>>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.send_modify(|held| *held -= 1);
+    }
+}
+
+fn catalog() -> Catalog {
+    let tool = |name: &str, is_read: bool| Tool {
+        name: name.to_owned(),
+        title: name.to_owned(),
+        description: format!("Reviewed {name}."),
+        input_schema: json!({"type": "object", "properties": {"id": {"type": "string"}}}),
+        output_schema: json!({"type": "object"}),
+        annotations: Annotations {
+            read_only_hint: is_read,
+            destructive_hint: false,
+            idempotent_hint: true,
+            open_world_hint: false,
+        },
+        meta: json!({"synapsor.approval_tool": false}),
+    };
+    Catalog {
+        tools: vec![tool(READ, true), tool(PROPOSE, false)],
+    }
+}
+
+fn answer(capability: &str) -> (String, bool) {
+    let read = |extra: &str| format!(r#"{{"ok":true,"action":"{capability}",{extra}}}"#);
+    match capability {
+        READ => (
+            read(&format!(r#""data":{{"big":{INTEGER},"exact":{DECIMAL}}}"#)),
+            false,
+        ),
+        PROPOSE => (
+            read(r#""proposal":{"id":"wrp_1","state":"review_required"}"#),
+            false,
+        ),
+        _ => (
+            r#"{"ok":false,"error":{"code":"CAPABILITY_NOT_FOUND"}}"#.to_owned(),
+            true,
+        ),
+    }
+}
+
+#[tonic::async_trait]
+impl AgentService for StandIn {
+    async fn get_catalog(
+        &self,
+        _request: Request<GetCatalogRequest>,
+    ) -> Result<Response<GetCatalogResponse>, Status> {
+        Ok(Response::new(GetCatalogResponse {
+            catalog_json: serde_json::to_vec(&catalog()).unwrap(),
+            digest: "sha256:catalog".to_owned(),
+            result_format: self.result_format,
+            mode: "review".to_owned(),
+        }))
+    }
+
+    async fn call_capability(
+        &self,
+        request: Request<CallCapabilityRequest>,
+    ) -> Result<Response<CallCapabilityResponse>, Status> {
+        let metadata = request.metadata().iter().map(|entry| match entry {
+            KeyAndValueRef::Ascii(key, value) => format!("{key}: {}", value.to_str().unwrap()),
+            KeyAndValueRef::Binary(key, value) => format!("{key}: {value:?}"),
+        });
+        let metadata = metadata.collect();
+        let message = request.into_inner();
+        self.seen.lock().unwrap().push(Seen {
+            capability: message.capability.clone(),
+            arguments: String::from_utf8(message.arguments_json).unwrap(),
+            result_format: message.result_format,
+            metadata,
+        });
+        if message.capability == HOLD {
+            let _held = Held(self.held.clone());
+            self.held.send_modify(|held| *held += 1);
+            std::future::pending::<()>().await;
+        }
+        let (envelope, is_error) = answer(&message.capability);
+        Ok(Response::new(CallCapabilityResponse {
+            envelope_json: envelope.into_bytes(),
+            is_error,
+            code: String::new(),
+        }))
+    }
+}

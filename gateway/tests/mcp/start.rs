@@ -1,0 +1,162 @@
+//! Starts that must not happen, with the code, the exit code and no secret in the output.
+
+use tokio::process::Command;
+
+use crate::raw_stdio::Raw;
+use crate::reader::READ;
+use crate::world::{DEPLOYMENT, PATIENCE, World, bare};
+
+const TOKEN_ENV: &str = "SYNAPSOR_RUNNER_HTTP_TOKEN";
+
+/// Expects a start to be refused; gives what stderr says.
+async fn refused(mut command: Command, code: &str, exit: i32) -> String {
+    let output = tokio::time::timeout(PATIENCE, command.output())
+        .await
+        .unwrap()
+        .unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        errors.contains(&format!("error[{code}]")) && errors.contains("fix: "),
+        "{code}: {errors}"
+    );
+    assert_eq!(
+        (output.status.code(), output.stdout.as_slice()),
+        (Some(exit), &b""[..]),
+        "{errors}"
+    );
+    errors
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_without_a_token_does_not_start() {
+    let world = World::start().await;
+    let http = ["--transport", "streamable-http"];
+    refused(world.gateway(&http), "HTTP_AUTH_TOKEN_MISSING", 2).await;
+    let mut empty = world.gateway(&http);
+    empty.env(TOKEN_ENV, "");
+    refused(empty, "HTTP_AUTH_TOKEN_MISSING", 2).await;
+    let open = [
+        "--transport",
+        "streamable-http",
+        "--listen",
+        "0.0.0.0:0",
+        "--dev-no-auth",
+    ];
+    refused(world.gateway(&open), "HTTP_DEV_NO_AUTH_UNSAFE_HOST", 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_off_loopback_does_not_start_without_tls() {
+    let world = World::start().await;
+    let mut command = world.gateway(&["--transport", "streamable-http", "--listen", "0.0.0.0:0"]);
+    command.env(TOKEN_ENV, "CANARY-TOKEN");
+    let errors = refused(command, "HTTP_TLS_REQUIRED", 2).await;
+    assert!(!errors.contains("CANARY"), "{errors}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn database_url_in_the_environment_stops_the_start() {
+    let world = World::start().await;
+    let mut command = world.gateway(&[]);
+    command.env("HARMLESS_NAME", "postgres://app:CANARY@db/x");
+    let errors = refused(command, "GATEWAY_HOLDS_DATABASE_URL", 2).await;
+    assert!(
+        errors.contains("HARMLESS_NAME") && !errors.contains("CANARY"),
+        "{errors}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_settings_are_named() {
+    let errors = refused(bare(), "SETTING_MISSING", 2).await;
+    assert!(errors.contains("SYNAPSOR_GATEWAY_TLS_CA"), "{errors}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_come_from_the_environment_as_well() {
+    let world = World::start().await;
+    let mut command = bare();
+    command
+        .env("SYNAPSOR_GATEWAY_TLS_CA", &world.tls.ca)
+        .env("SYNAPSOR_GATEWAY_TLS_CERT", &world.tls.cert);
+    command
+        .env("SYNAPSOR_GATEWAY_TLS_KEY", &world.tls.key)
+        .env("SYNAPSOR_GATEWAY_DEPLOYMENT", DEPLOYMENT);
+    command
+        .env("SYNAPSOR_GATEWAY_READER", &world.address)
+        .env("SYNAPSOR_GATEWAY_RESULT_FORMAT", "1");
+    let mut raw = Raw::open(command).await;
+    assert_eq!(raw.call(READ, "{}").await["result"]["isError"], false);
+    assert_eq!(world.reader.last().result_format, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn absent_reader_ends_the_start_as_unreachable() {
+    let mut world = World::start().await;
+    world.stop_reader().await;
+    refused(world.gateway(&[]), "UNREACHABLE", 6).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reader_of_another_authority_is_not_talked_to() {
+    let (world, other) = (World::start().await, World::start().await);
+    let mut command = world.gateway(&[]);
+    command.args(["--tls-ca"]).arg(&other.tls.ca);
+    let output = tokio::time::timeout(PATIENCE, command.output())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        output.status.code(),
+        Some(2),
+        "a flag given twice is a usage error"
+    );
+    let mut stranger = bare();
+    stranger.args(["--reader", &world.address, "--deployment", DEPLOYMENT]);
+    stranger
+        .arg("--tls-ca")
+        .arg(&other.tls.ca)
+        .arg("--tls-cert")
+        .arg(&other.tls.cert);
+    stranger.arg("--tls-key").arg(&other.tls.key);
+    refused(stranger, "UNREACHABLE", 6).await;
+    assert!(world.reader.seen().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificate_of_another_deployment_is_refused() {
+    let world = World::start().await;
+    let mut command = bare();
+    command.args(["--reader", &world.address, "--deployment", "other"]);
+    command
+        .arg("--tls-ca")
+        .arg(&world.tls.ca)
+        .arg("--tls-cert")
+        .arg(&world.tls.cert);
+    command.arg("--tls-key").arg(&world.tls.key);
+    refused(command, "TLS_CERTIFICATE_WRONG_ROLE", 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn taken_port_is_named() {
+    let world = World::start().await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut command = world.gateway(&["--transport", "streamable-http", "--listen", &address]);
+    command.env(TOKEN_ENV, "t");
+    let errors = refused(command, "ADDRESS_IN_USE", 1).await;
+    assert!(errors.contains(&address), "{errors}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn contract_without_a_format_is_answered_in_the_older_one_with_a_warning() {
+    let world = World::with_format(0).await;
+    let mut raw = Raw::open(world.gateway(&[])).await;
+    raw.call(READ, "{}").await;
+    assert_eq!(world.reader.last().result_format, 1);
+    assert!(raw.end().await.2.contains("result format 1"));
+    let mut raw = Raw::open(world.gateway(&["--result-format", "2"])).await;
+    raw.call(READ, "{}").await;
+    assert_eq!(world.reader.last().result_format, 2);
+    assert!(!raw.end().await.2.contains("result format 1"));
+}
