@@ -1,6 +1,8 @@
 //! The contract as a whole: a rich file passes, one broken file per code reports that code and path, and the
 //! seal moves with what was reviewed and with nothing else.
 
+#![allow(clippy::unwrap_used, reason = "a broken fixture ends the test")]
+
 use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
@@ -153,7 +155,7 @@ fn text_that_is_not_json_is_refused_with_line_and_column() {
         "{}",
         report.errors[0].message
     );
-    let report = Contract::check(LIBRARY[..LIBRARY.len() / 2].as_bytes());
+    let report = Contract::check(&LIBRARY.as_bytes()[..LIBRARY.len() / 2]);
     assert!(has(&report.errors, "CONFIG_NOT_JSON", "$") && report.errors[0].message.contains("line "));
     let padded = format!("{LIBRARY}{}", " ".repeat(FILE_BYTES_MAX));
     assert!(has(
@@ -296,4 +298,16 @@ fn the_seal_of_a_known_file_never_changes() {
         seals, golden,
         "a new seal invalidates every proposal that is open in the field"
     );
+}
+
+#[test]
+fn a_damaged_file_never_panics() {
+    let good = LIBRARY.as_bytes();
+    for at in (0..good.len()).step_by(5) {
+        for byte in [b'"', b'}', b'[', b'0', b'n', 0xff] {
+            let mut bytes = good.to_vec();
+            bytes[at] = byte;
+            Contract::check(&bytes);
+        }
+    }
 }

@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value as Json;
 
-/// Every published schema: file name and where it comes from.
-const SCHEMAS: &[(&str, fn() -> Json)] = &[
+/// File name and where the schema comes from.
+type Schema = (&'static str, fn() -> Json);
+
+/// Every published schema.
+const SCHEMAS: &[Schema] = &[
     ("contract.v1.json", synapsor_domain::contract::json_schema),
     ("envelope.v2.json", synapsor_domain::tool::envelope_schema),
 ];
@@ -54,9 +57,8 @@ fn check(folder: &Path) -> Result<()> {
 }
 
 fn files(folder: &Path) -> Result<Vec<(PathBuf, String)>> {
-    let render = |(name, schema): &(&str, fn() -> Json)| {
-        Ok((folder.join(name), serde_json::to_string_pretty(&schema())? + "\n"))
-    };
+    let render =
+        |(name, schema): &Schema| Ok((folder.join(name), serde_json::to_string_pretty(&schema())? + "\n"));
     SCHEMAS.iter().map(render).collect()
 }
 

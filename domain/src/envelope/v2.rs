@@ -11,7 +11,7 @@ pub(super) fn read(read: &ReadResult<'_>) -> Json {
     let (kind, id) = read.object;
     json!({
         "ok": true,
-        "summary": format!("Read {kind} {id} with {}; the source database is unchanged.", read.capability),
+        "summary": one_line(&format!("Read {kind} {id} with {}; the source database is unchanged.", read.capability)),
         "action": read.capability,
         "kind": "read",
         "data": row_to_json(read.row),
@@ -28,10 +28,10 @@ pub(super) fn proposal(proposal: &ProposalResult<'_>) -> Json {
     let is_shadow = proposal.state == PublicState::ShadowProposalCreated;
     json!({
         "ok": true,
-        "summary": format!(
+        "summary": one_line(&format!(
             "Proposal {} about {kind} {id} is filed; the source database is unchanged.",
             proposal.proposal_id
-        ),
+        )),
         "action": proposal.capability,
         "kind": "proposal",
         "data": null,
@@ -74,7 +74,7 @@ pub(super) fn failure(failure: &Failure<'_>) -> Json {
     meta["correlation_id"] = failure.correlation_id.into();
     json!({
         "ok": false,
-        "summary": message,
+        "summary": one_line(message),
         "action": failure.capability,
         "kind": failure.kind,
         "data": null,
@@ -106,6 +106,13 @@ pub(super) fn safe_message<'a>(code: SafeCode, failure: &Failure<'a>) -> &'a str
         | SafeCode::TemporarilyUnavailable
         | SafeCode::Internal => code.sentence(),
     }
+}
+
+/// A key may hold any text; a summary stays one line.
+fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 fn meta(capability: &str, context: Option<&TrustedContext>) -> Json {

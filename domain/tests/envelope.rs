@@ -1,0 +1,267 @@
+//! Results as models get them, in both formats.
+
+#![allow(clippy::unwrap_used, reason = "a broken fixture ends the test")]
+
+use serde_json::Value as Json;
+use synapsor_domain::context::{Provenance, TrustedContext};
+use synapsor_domain::contract::{Mode, ResultFormat};
+use synapsor_domain::envelope::{
+    Change, Failure, Outcome, ProposalResult, PublicState, ReadResult, SafeCode, value_to_json,
+};
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::value::{ColumnValue, Value, ValueKind};
+
+fn context() -> TrustedContext {
+    TrustedContext {
+        tenant: "north".to_owned(),
+        principal: "ann".to_owned(),
+        provenance: Provenance::Environment,
+    }
+}
+
+fn row() -> Vec<ColumnValue> {
+    vec![
+        ColumnValue::new("loan_no", Value::text("L-1")),
+        ColumnValue::new("fee_cents", Value::int(250)),
+        ColumnValue::new("note", Value::null()),
+        ColumnValue::new("is_settled", Value::bool(false)),
+        ColumnValue::new("serial", Value::int(9_007_199_254_740_993)),
+        ColumnValue::new("rate", Value::exact(ValueKind::Dec, "1.50")),
+    ]
+}
+
+fn render(outcome: &Outcome<'_>, format: ResultFormat) -> String {
+    serde_json::to_string_pretty(&outcome.to_json(format)).unwrap() + "\n"
+}
+
+fn read_outcome<'a>(context: &'a TrustedContext, row: &'a [ColumnValue]) -> Outcome<'a> {
+    Outcome::Read(ReadResult {
+        capability: "loans.inspect_loan",
+        mode: Mode::Review,
+        object: ("loans", "L-1"),
+        context,
+        row,
+        evidence_id: "ev_0123456789abcdef0123",
+    })
+}
+
+fn proposal_outcome<'a>(context: &'a TrustedContext, diff: &'a [Change], state: PublicState) -> Outcome<'a> {
+    Outcome::Proposal(ProposalResult {
+        capability: "loans.propose_fee",
+        object: ("loans", "L-1"),
+        context,
+        proposal_id: "wrp_0123456789abcdef0123",
+        proposal_digest: "sha256:00",
+        state,
+        diff,
+        evidence_id: "ev_0123456789abcdef0123",
+        executor: "sql_update",
+        is_direct: true,
+    })
+}
+
+#[test]
+fn a_read_is_the_golden_one_in_both_formats() {
+    let (context, row) = (context(), row());
+    let outcome = read_outcome(&context, &row);
+    assert_eq!(
+        render(&outcome, ResultFormat::V2),
+        include_str!("golden/envelope/read.v2.json")
+    );
+    assert_eq!(
+        render(&outcome, ResultFormat::V1),
+        include_str!("golden/envelope/read.v1.json")
+    );
+}
+
+#[test]
+fn a_proposal_is_the_golden_one_in_both_formats() {
+    let context = context();
+    let diff = [
+        Change {
+            column: "fee_cents".to_owned(),
+            before: Some(Value::int(250)),
+            proposed: Value::int(0),
+        },
+        Change {
+            column: "note".to_owned(),
+            before: None,
+            proposed: Value::text("waived"),
+        },
+    ];
+    let outcome = proposal_outcome(&context, &diff, PublicState::ReviewRequired);
+    assert_eq!(
+        render(&outcome, ResultFormat::V2),
+        include_str!("golden/envelope/proposal.v2.json")
+    );
+    assert_eq!(
+        render(&outcome, ResultFormat::V1),
+        include_str!("golden/envelope/proposal.v1.json")
+    );
+}
+
+#[test]
+fn a_failure_is_the_golden_one_in_both_formats() {
+    let refusal = Refusal::new(
+        "ARGUMENT_TOO_LONG",
+        "Argument `note` may have at most 200 characters.",
+    );
+    let context = context();
+    let failure = Failure {
+        capability: "loans.propose_fee",
+        kind: Some("proposal"),
+        context: Some(&context),
+        refusal: &refusal,
+        correlation_id: "qa_0123456789abcdef0123",
+    };
+    let outcome = Outcome::Failure(failure);
+    assert!(outcome.is_error());
+    assert_eq!(
+        render(&outcome, ResultFormat::V2),
+        include_str!("golden/envelope/failure.v2.json")
+    );
+    assert_eq!(
+        render(&outcome, ResultFormat::V1),
+        include_str!("golden/envelope/failure.v1.json")
+    );
+}
+
+#[test]
+fn every_result_of_format_2_has_every_key() {
+    let (context, row) = (context(), row());
+    let refusal = Refusal::new("MCP_TOOL_NOT_FOUND", "");
+    let failure = Failure {
+        capability: "x.y",
+        kind: None,
+        context: None,
+        refusal: &refusal,
+        correlation_id: "qa_0",
+    };
+    for outcome in [
+        read_outcome(&context, &row),
+        proposal_outcome(&context, &[], PublicState::ShadowProposalCreated),
+        Outcome::Failure(failure),
+    ] {
+        let json = outcome.to_json(ResultFormat::V2);
+        let keys: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
+        let expected = [
+            "ok",
+            "summary",
+            "action",
+            "kind",
+            "data",
+            "proposal",
+            "error",
+            "evidence",
+            "source_database_changed",
+            "_meta",
+        ];
+        assert_eq!(keys, expected);
+        assert_eq!(json["source_database_changed"], false);
+    }
+}
+
+#[test]
+fn each_internal_code_has_one_safe_code() {
+    for (code, safe) in [
+        ("ROW_NOT_FOUND", SafeCode::NotFoundInTenant),
+        ("ARGUMENT_REQUIRED", SafeCode::InvalidArgument),
+        ("ARGUMENT_TYPE_INVALID", SafeCode::InvalidArgument),
+        ("ARGUMENT_TOO_LONG", SafeCode::InvalidArgument),
+        ("ARGUMENT_BELOW_MINIMUM", SafeCode::InvalidArgument),
+        ("ARGUMENT_ABOVE_MAXIMUM", SafeCode::InvalidArgument),
+        ("ARGUMENT_NOT_ALLOWED", SafeCode::InvalidArgument),
+        ("ARGUMENT_UNKNOWN", SafeCode::InvalidArgument),
+        ("ARGUMENTS_TOO_LARGE", SafeCode::InvalidArgument),
+        ("ARGUMENTS_NOT_JSON", SafeCode::InvalidArgument),
+        ("LOOKUP_ARG_MISSING", SafeCode::InvalidArgument),
+        ("MODEL_CANNOT_OVERRIDE_BINDING", SafeCode::InvalidArgument),
+        ("TRUSTED_BINDING_MISSING", SafeCode::InvalidArgument),
+        ("TRUSTED_CONTEXT_MISSING", SafeCode::InvalidArgument),
+        ("PATCH_REQUIRED", SafeCode::PolicyViolation),
+        ("PATCH_ABOVE_MAXIMUM", SafeCode::PolicyViolation),
+        ("PATCH_TRANSITION_NOT_ALLOWED", SafeCode::PolicyViolation),
+        ("PATCH_COLUMN_NOT_ALLOWED", SafeCode::PolicyViolation),
+        ("CONFLICT_GUARD_MISSING", SafeCode::PolicyViolation),
+        ("MCP_TOOL_NOT_FOUND", SafeCode::CapabilityNotFound),
+        ("PROPOSALS_DISABLED", SafeCode::ApprovalRequired),
+        ("LOCAL_STORE_UNAVAILABLE", SafeCode::TemporarilyUnavailable),
+        ("SOURCE_CREDENTIAL_MISSING", SafeCode::TemporarilyUnavailable),
+        ("VERSION_CONFLICT", SafeCode::VersionConflict),
+        ("MULTI_ROW_BLOCKED", SafeCode::MultiRowBlocked),
+        ("TRUSTED_CONTEXT_UNSUPPORTED", SafeCode::Internal),
+        ("ANYTHING_ELSE", SafeCode::Internal),
+    ] {
+        assert_eq!(SafeCode::of(code), safe, "{code}");
+    }
+    for safe in SafeCode::ALL {
+        assert_eq!(safe.retryable(), safe == SafeCode::TemporarilyUnavailable);
+    }
+}
+
+#[test]
+fn what_an_internal_failure_says_stays_inside() {
+    let refusal =
+        Refusal::new("SOMETHING_BROKE", "connect to db.internal:5432 as root").with_detail("driver text");
+    let failure = Failure {
+        capability: "loans.inspect_loan",
+        kind: Some("read"),
+        context: None,
+        refusal: &refusal,
+        correlation_id: "qa_0123456789abcdef0123",
+    };
+    for format in [ResultFormat::V1, ResultFormat::V2] {
+        let text = Outcome::Failure(failure).to_json(format).to_string();
+        assert!(
+            !text.contains("db.internal") && !text.contains("driver") && !text.contains("BROKE"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_row_of_another_tenant_and_a_missing_row_look_the_same() {
+    let text = |public: &str| {
+        let refusal = Refusal::new("ROW_NOT_FOUND", public);
+        let failure = Failure {
+            capability: "a.b",
+            kind: Some("read"),
+            context: None,
+            refusal: &refusal,
+            correlation_id: "q",
+        };
+        Outcome::Failure(failure).to_json(ResultFormat::V2)
+    };
+    assert_eq!(text("no such key"), text("the row belongs to south"));
+}
+
+#[test]
+fn only_safe_integers_are_json_numbers() {
+    let limit = 9_007_199_254_740_991_i128;
+    assert_eq!(
+        value_to_json(&Value::int(limit)),
+        Json::from(9_007_199_254_740_991_i64)
+    );
+    assert_eq!(
+        value_to_json(&Value::int(-limit)),
+        Json::from(-9_007_199_254_740_991_i64)
+    );
+    assert_eq!(
+        value_to_json(&Value::int(limit + 1)),
+        Json::from("9007199254740992")
+    );
+    assert_eq!(
+        value_to_json(&Value::int(-limit - 1)),
+        Json::from("-9007199254740992")
+    );
+    assert_eq!(
+        value_to_json(&Value::exact(ValueKind::Dec, "1.0")),
+        Json::from("1.0")
+    );
+    assert_eq!(
+        value_to_json(&Value::exact(ValueKind::Float, "1")),
+        Json::from("1")
+    );
+    assert_eq!(value_to_json(&Value::null()), Json::Null);
+    assert_eq!(value_to_json(&Value::bool(true)), Json::Bool(true));
+}

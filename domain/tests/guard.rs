@@ -1,0 +1,149 @@
+//! The guards over proposed values and the row as it was read.
+
+#![allow(clippy::unwrap_used, reason = "a broken fixture ends the test")]
+
+use synapsor_domain::contract::{Capability, Contract};
+use synapsor_domain::guard::{build_patch, check_bounds, check_columns, check_proposed, check_transitions};
+use synapsor_domain::tool::check_arguments;
+use synapsor_domain::value::{ColumnValue, Value, ValueKind, find};
+
+const LIBRARY: &str = include_str!("golden/contract/library.json");
+
+fn propose_fee() -> Capability {
+    let contract = Contract::parse(LIBRARY.as_bytes()).unwrap().contract;
+    contract.capability("loans.propose_fee").unwrap().clone()
+}
+
+fn patch(fee: &str) -> Vec<ColumnValue> {
+    let capability = propose_fee();
+    let arguments = format!(r#"{{"loan_no": "L-1", "fee_cents": {fee}, "state": "lost"}}"#);
+    let checked = check_arguments(&capability, arguments.as_bytes()).unwrap();
+    build_patch(capability.proposal().unwrap(), &checked).unwrap()
+}
+
+fn row(state: Value) -> Vec<ColumnValue> {
+    vec![
+        ColumnValue::new("loan_no", Value::text("L-1")),
+        ColumnValue::new("state", state),
+    ]
+}
+
+fn replaced(column: &str, value: Value) -> Vec<ColumnValue> {
+    let mut set = patch("5");
+    set.iter_mut().find(|entry| entry.column == column).unwrap().value = value;
+    set
+}
+
+#[test]
+fn the_patch_has_every_bound_column_and_null_for_an_absent_optional_argument() {
+    let set = patch("5");
+    let columns: Vec<_> = set.iter().map(|entry| entry.column.as_str()).collect();
+    assert_eq!(columns, ["fee_cents", "state", "note", "is_settled"]);
+    assert_eq!(find(&set, "note").unwrap(), &Value::null());
+    assert_eq!(find(&set, "is_settled").unwrap(), &Value::bool(false));
+    assert!(check_proposed(&propose_fee(), &set, &row(Value::text("out"))).is_ok());
+}
+
+#[test]
+fn bounds_are_inclusive_and_exact() {
+    let capability = propose_fee();
+    let check = |value: Value| {
+        let refusal = check_bounds(capability.proposal().unwrap(), &replaced("fee_cents", value)).err()?;
+        Some((refusal.code.into_owned(), refusal.public))
+    };
+    let number = |text: &str| Value::exact(ValueKind::Dec, text);
+    for good in ["0", "5000", "5000.000", "0.00"] {
+        assert_eq!(check(number(good)), None, "{good}");
+    }
+    let (code, message) = check(number("5000.0000000000000000000000001")).unwrap();
+    assert_eq!(code, "PATCH_ABOVE_MAXIMUM");
+    assert!(
+        message.contains("`fee_cents`") && message.contains("5000"),
+        "{message}"
+    );
+    assert_eq!(check(Value::int(-1)).unwrap().0, "PATCH_BELOW_MINIMUM");
+    for value in [
+        Value::null(),
+        Value::text("5"),
+        Value::bool(true),
+        Value::exact(ValueKind::Float, "5"),
+    ] {
+        assert_eq!(
+            check(value.clone()).unwrap().0,
+            "PATCH_NUMERIC_BOUND_TYPE_INVALID",
+            "{value:?}"
+        );
+    }
+}
+
+#[test]
+fn an_argument_within_its_own_bound_still_meets_the_bound_of_the_column() {
+    let refusal = check_proposed(&propose_fee(), &patch("5000.25"), &row(Value::text("out"))).unwrap_err();
+    assert_eq!(refusal.code, "PATCH_ABOVE_MAXIMUM");
+}
+
+#[test]
+fn only_listed_transitions_pass() {
+    let capability = propose_fee();
+    let check = |before: Value, after: Value| {
+        let set = replaced("state", after);
+        check_transitions(capability.proposal().unwrap(), &set, &row(before))
+            .err()
+            .map(|refusal| refusal.code)
+    };
+    let text = |state: &str| Value::text(state);
+    assert_eq!(check(text("out"), text("lost")), None);
+    assert_eq!(check(text("lost"), text("returned")), None);
+    for (before, after) in [
+        ("lost", "lost"),
+        ("returned", "lost"),
+        ("OUT", "lost"),
+        ("out", "out"),
+    ] {
+        assert_eq!(
+            check(text(before), text(after)).unwrap(),
+            "PATCH_TRANSITION_NOT_ALLOWED",
+            "{before}"
+        );
+    }
+    for (before, after) in [
+        (Value::null(), text("lost")),
+        (text("out"), Value::null()),
+        (Value::int(1), text("lost")),
+    ] {
+        assert_eq!(check(before, after).unwrap(), "PATCH_TRANSITION_TYPE_INVALID");
+    }
+    let set = patch("5");
+    let refusal = check_transitions(capability.proposal().unwrap(), &set, &[]).unwrap_err();
+    assert_eq!(
+        refusal.code, "PATCH_TRANSITION_TYPE_INVALID",
+        "a state that was not read is no state"
+    );
+}
+
+#[test]
+fn exactly_the_reviewed_columns_are_changed() {
+    let capability = propose_fee();
+    let code = |set: &[ColumnValue]| check_columns(&capability, set).unwrap_err().code.into_owned();
+    for column in ["loan_no", "library_id", "revision", "updated_at", "title"] {
+        let mut set = patch("5");
+        set.push(ColumnValue::new(column, Value::text("x")));
+        assert_eq!(code(&set), "PATCH_COLUMN_NOT_ALLOWED", "{column}");
+    }
+    let mut twice = patch("5");
+    twice.push(twice[0].clone());
+    assert_eq!(code(&twice), "PATCH_COLUMN_NOT_ALLOWED");
+    assert_eq!(
+        code(&patch("5")[1..]),
+        "PATCH_COLUMN_NOT_ALLOWED",
+        "a reviewed column may not be left out"
+    );
+    assert_eq!(code(&[]), "PATCH_REQUIRED");
+}
+
+#[test]
+fn a_read_has_no_patch() {
+    let contract = Contract::parse(LIBRARY.as_bytes()).unwrap().contract;
+    let refusal = check_proposed(&contract.capabilities()[0], &patch("5"), &[]).unwrap_err();
+    assert_eq!(refusal.code, "PATCH_REQUIRED");
+}

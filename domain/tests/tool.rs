@@ -1,0 +1,327 @@
+//! What a model sees of a contract, and what happens to what it sends.
+
+#![allow(clippy::unwrap_used, reason = "a broken fixture ends the test")]
+
+use synapsor_domain::contract::{Capability, Contract};
+use synapsor_domain::json;
+use synapsor_domain::limits::ARGUMENTS_BYTES_MAX;
+use synapsor_domain::tool::{Catalog, check_arguments};
+use synapsor_domain::value::ValueKind;
+
+const LIBRARY: &str = include_str!("golden/contract/library.json");
+
+fn library() -> Contract {
+    Contract::parse(LIBRARY.as_bytes()).unwrap().contract
+}
+
+fn propose_fee() -> Capability {
+    library().capability("loans.propose_fee").unwrap().clone()
+}
+
+/// Arguments that `loans.propose_fee` accepts, with more members appended.
+fn with(members: &str) -> String {
+    format!(r#"{{"loan_no": "L-1", "fee_cents": 5, "state": "lost"{members}}}"#)
+}
+
+fn refusal(arguments: &str) -> (String, String) {
+    match check_arguments(&propose_fee(), arguments.as_bytes()) {
+        Err(refusal) => (refusal.code.into_owned(), refusal.public),
+        Ok(_) => panic!("accepted: {arguments}"),
+    }
+}
+
+#[test]
+fn the_catalog_of_a_known_file_is_the_golden_one() {
+    let catalog = Catalog::from_contract(&library(), false);
+    let text = serde_json::to_string_pretty(&catalog).unwrap() + "\n";
+    assert!(
+        text == include_str!("golden/tool/library.catalog.json"),
+        "the catalog is now:\n{text}"
+    );
+    let back: Catalog = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        back.digest(),
+        catalog.digest(),
+        "a catalog keeps its digest across processes"
+    );
+}
+
+#[test]
+fn read_only_hides_proposals() {
+    let names = |catalog: &Catalog| {
+        catalog
+            .tools
+            .iter()
+            .map(|tool| tool.name.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        names(&Catalog::from_contract(&library(), true)),
+        ["loans.inspect_loan"]
+    );
+    let file = LIBRARY.replace("\"mode\": \"review\"", "\"mode\": \"shadow\"");
+    let shadow = Contract::parse(file.as_bytes()).unwrap().contract;
+    assert_eq!(Catalog::from_contract(&shadow, false).tools.len(), 3);
+}
+
+#[test]
+fn the_digest_of_the_catalog_moves_with_every_word_that_a_model_sees() {
+    let digest = |file: &str| {
+        Catalog::from_contract(&Contract::parse(file.as_bytes()).unwrap().contract, false).digest()
+    };
+    let original = digest(LIBRARY);
+    for (from, to) in [
+        ("Look at one loan.", "Look at one loan!"),
+        ("Fees are in cents.", "Fees are in euros."),
+        ("Number on the slip.", "Number."),
+        ("\"maximum\": 5000.50", "\"maximum\": 5000.51"),
+        (
+            "[\"returned\", \"lost\"]},\n        \"note\"",
+            "[\"lost\", \"returned\"]},\n        \"note\"",
+        ),
+    ] {
+        assert_ne!(digest(&LIBRARY.replacen(from, to, 1)), original, "{from}");
+    }
+    assert_eq!(
+        digest(&LIBRARY.replacen("LENDING_READ_URL", "OTHER", 1)),
+        original
+    );
+}
+
+#[test]
+fn a_catalog_names_neither_tables_nor_keys_nor_variables() {
+    let text = serde_json::to_string(&Catalog::from_contract(&library(), false)).unwrap();
+    for hidden in [
+        "library_id",
+        "LIBRARY_ID",
+        "\"loans\"",
+        "LENDING",
+        "revision",
+        "desk_lead",
+        "sql_update",
+    ] {
+        assert!(!text.contains(hidden), "{hidden}");
+    }
+}
+
+#[test]
+fn good_arguments_come_out_exact_and_in_the_order_of_the_contract() {
+    let arguments = r#"{"state": "lost", "fee_cents": 0.5e2, "loan_no": "L-1"}"#;
+    let checked = check_arguments(&propose_fee(), arguments.as_bytes()).unwrap();
+    let names: Vec<_> = checked.iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["loan_no", "fee_cents", "state"]);
+    let fee = checked.get("fee_cents").unwrap();
+    assert_eq!((fee.kind(), fee.as_text()), (ValueKind::Int, Some("50")));
+    assert_eq!(checked.lookup().as_text(), Some("L-1"));
+    assert_eq!(checked.get("note"), None);
+}
+
+#[test]
+fn numbers_are_exact_at_any_size() {
+    let file = LIBRARY.replacen(
+        "\"type\": \"number\"}",
+        "\"type\": \"number\", \"maximum\": 1e30}",
+        1,
+    );
+    let contract = Contract::parse(file.as_bytes()).unwrap().contract;
+    let letter = contract.capability("members.propose_letter").unwrap();
+    let lookup = |number: &str| {
+        check_arguments(letter, format!(r#"{{"member_id": {number}}}"#).as_bytes())
+            .map(|checked| checked.lookup().as_text().unwrap().to_owned())
+            .map_err(|refusal| refusal.code.into_owned())
+    };
+    assert_eq!(lookup("9007199254740993").unwrap(), "9007199254740993");
+    assert_eq!(lookup("-0").unwrap(), "0");
+    assert_eq!(lookup("1.50").unwrap(), "1.5");
+    assert_eq!(lookup("1E+30").unwrap(), format!("1{}", "0".repeat(30)));
+    assert_eq!(
+        lookup("1000000000000000000000000000001"),
+        Err("ARGUMENT_ABOVE_MAXIMUM".to_owned())
+    );
+    assert_eq!(lookup("1e400"), Err("ARGUMENT_TYPE_INVALID".to_owned()));
+    assert_eq!(
+        lookup("1e-99999999999999999999"),
+        Err("ARGUMENT_TYPE_INVALID".to_owned())
+    );
+    assert_eq!(lookup("\"1\""), Err("ARGUMENT_TYPE_INVALID".to_owned()));
+}
+
+#[test]
+fn each_rule_has_its_code_and_names_argument_and_bound() {
+    let long = format!(r#", "note": "{}""#, "ü".repeat(201));
+    for (arguments, code, words) in [
+        (
+            r#"{"loan_no": "L-1"}"#.to_owned(),
+            "ARGUMENT_REQUIRED",
+            ["`fee_cents`", "number"],
+        ),
+        (
+            with(r#", "note": 7"#),
+            "ARGUMENT_TYPE_INVALID",
+            ["`note`", "string"],
+        ),
+        (
+            with(r#", "note": null"#),
+            "ARGUMENT_TYPE_INVALID",
+            ["`note`", "null"],
+        ),
+        (
+            with(r#", "note": "a\u0000b""#),
+            "ARGUMENT_TYPE_INVALID",
+            ["`note`", "U+0000"],
+        ),
+        (
+            with(r#", "note": {"a": 1}"#),
+            "ARGUMENT_TYPE_INVALID",
+            ["`note`", "object"],
+        ),
+        (with(&long), "ARGUMENT_TOO_LONG", ["`note`", "200"]),
+        (
+            with("").replace("5,", "-0.001,"),
+            "ARGUMENT_BELOW_MINIMUM",
+            ["`fee_cents`", "0"],
+        ),
+        (
+            with("").replace("5,", "5000.51,"),
+            "ARGUMENT_ABOVE_MAXIMUM",
+            ["`fee_cents`", "5000.5"],
+        ),
+        (
+            with("").replace("lost", "Lost"),
+            "ARGUMENT_NOT_ALLOWED",
+            ["`state`", "`returned`"],
+        ),
+        (
+            with(r#", "colour": 1"#),
+            "ARGUMENT_UNKNOWN",
+            ["\"colour\"", "fee_cents"],
+        ),
+        (
+            with(r#", "table": "x""#),
+            "ARGUMENT_UNKNOWN",
+            ["\"table\"", "loan_no"],
+        ),
+        (
+            with(r#", "state": "lost""#),
+            "ARGUMENTS_NOT_JSON",
+            ["once", "state"],
+        ),
+        ("[]".to_owned(), "ARGUMENTS_NOT_JSON", ["object", "list"]),
+        ("{".to_owned(), "ARGUMENTS_NOT_JSON", ["object", "EOF"]),
+    ] {
+        let (found, message) = refusal(&arguments);
+        assert_eq!(found, code, "{arguments}: {message}");
+        assert!(
+            words.iter().all(|word| message.contains(word)),
+            "{code}: {message}"
+        );
+    }
+}
+
+#[test]
+fn length_counts_characters_and_the_whole_is_bounded() {
+    let exact = with(&format!(r#", "note": "{}""#, "ü".repeat(200)));
+    assert!(
+        check_arguments(&propose_fee(), exact.as_bytes()).is_ok(),
+        "length counts characters"
+    );
+    let large = with(&format!(r#", "note": "{}""#, " ".repeat(ARGUMENTS_BYTES_MAX)));
+    assert_eq!(refusal(&large).0, "ARGUMENTS_TOO_LARGE");
+}
+
+#[test]
+fn an_absent_optional_lookup_argument_is_refused() {
+    let file = LIBRARY.replacen(
+        "\"loan_no\": {\"type\": \"string\",",
+        "\"loan_no\": {\"required\": false, \"type\": \"string\",",
+        1,
+    );
+    let contract = Contract::parse(file.as_bytes()).unwrap().contract;
+    let refusal = check_arguments(&contract.capabilities()[0], b"{}").unwrap_err();
+    assert_eq!(refusal.code, "LOOKUP_ARG_MISSING");
+    let required = &Catalog::from_contract(&contract, false).tools[0].input_schema["required"];
+    assert_eq!(required[0], "loan_no");
+}
+
+#[test]
+fn trusted_bindings_cannot_be_smuggled_in_as_arguments() {
+    let names = [
+        "tenant_id",
+        "tenantId",
+        "tenantID",
+        "TENANT_ID",
+        "Tenant-Id",
+        "tenant__id",
+        "_tenant_id_",
+        "tenant.id",
+        "tenantid",
+        "principal",
+        "Principal",
+        "principal_id",
+        "principalId",
+        "project_id",
+        "projectId",
+        "source_id",
+        "sourceId",
+        "allowed_columns",
+        "allowedColumns",
+        "row_version",
+        "rowVersion",
+        "current_version",
+        "currentVersion",
+        "expected_version",
+        "expectedVersion",
+        "EXPECTED_VERSION",
+        "approval_identity",
+        "approvalIdentity",
+        "\\u0074enant_id",
+        "tenant\\u005fid",
+    ];
+    for name in names {
+        for value in ["\"other\"", "null", "{\"a\": []}", "1e9"] {
+            let (code, message) = refusal(&with(&format!(r#", "{name}": {value}"#)));
+            assert_eq!(code, "MODEL_CANNOT_OVERRIDE_BINDING", "{name}: {message}");
+        }
+        let (code, _) = refusal(&format!(r#"{{"{name}": "other", "colour": 1}}"#));
+        assert_eq!(
+            code, "MODEL_CANNOT_OVERRIDE_BINDING",
+            "{name} is refused before anything else"
+        );
+    }
+    for near in [
+        "tenant",
+        "tenant_id ",
+        "ｔenant_id",
+        "tenant_id\\u200b",
+        "__proto__",
+        "$tenant_id",
+    ] {
+        let (code, _) = refusal(&with(&format!(r#", "{near}": "other""#)));
+        assert_eq!(code, "ARGUMENT_UNKNOWN", "{near}");
+    }
+}
+
+#[test]
+fn a_made_up_name_is_repeated_short_and_escaped() {
+    let (_, message) = refusal(&with(&format!(r#", "\u001b[31m\n{}": 1"#, "x".repeat(5_000))));
+    assert!(
+        message.len() < 400 && !message.contains('\u{1b}') && !message.contains('\n'),
+        "{message}"
+    );
+}
+
+#[test]
+fn bytes_that_are_no_arguments_never_panic() {
+    let capability = propose_fee();
+    let good = with(r#", "note": "x\ud83d\ude00y""#).into_bytes();
+    assert!(check_arguments(&capability, &good).is_ok());
+    for at in 0..good.len() {
+        for byte in [0x00, b'"', b'{', b'}', b'\\', b'9', b'e', 0xff] {
+            let mut bytes = good.clone();
+            bytes[at] = byte;
+            drop(check_arguments(&capability, &bytes));
+            drop(check_arguments(&capability, &bytes[..at]));
+        }
+    }
+    assert!(json::read("[".repeat(60_000).as_bytes(), 8).is_err());
+}
