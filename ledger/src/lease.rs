@@ -150,13 +150,16 @@ impl Ledger {
         let mut head = self.store.head();
         // What this writer held before belongs to a stream that is gone.
         let mut regrant = true;
+        let mut known = terms.known_size;
         loop {
             head.mark_unchanged();
-            let granted = self.grant(&terms, place.generation, regrant).await;
+            let granted = self.grant(&terms, place.generation, regrant, known).await;
             regrant = false;
             match granted {
                 Ok(granted) => {
                     for job in granted {
+                        // The next job's checkpoint must prove that it continues this one's.
+                        known = job.proposal.proof.size();
                         if jobs.send(Ok(job)).await.is_err() {
                             return;
                         }
@@ -185,7 +188,13 @@ impl Ledger {
     }
 
     /// Grants what waits and fits the writer's capacity.
-    async fn grant(&self, terms: &LeaseTerms, generation: u64, regrant: bool) -> Result<Vec<Job>, StepError> {
+    async fn grant(
+        &self,
+        terms: &LeaseTerms,
+        generation: u64,
+        regrant: bool,
+        known: u64,
+    ) -> Result<Vec<Job>, StepError> {
         let now = self.now();
         let look = terms.clone();
         let free = self
@@ -208,7 +217,6 @@ impl Ledger {
             })
             .await?
             .value;
-        let known = terms.known_size;
         self.store
             .read(move |reader| {
                 granted

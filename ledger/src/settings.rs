@@ -34,21 +34,21 @@ pub struct Settings {
     )]
     pub signing_key: PathBuf,
     /// The certificate authority that callers and the ledger share.
-    #[arg(long, value_name = "FILE", env = "SYNAPSOR_LEDGER_CA", hide_env_values = true)]
+    #[arg(long = "tls-ca", value_name = "FILE", env = "SYNAPSOR_LEDGER_TLS_CA", hide_env_values = true)]
     pub ca: PathBuf,
     /// The ledger's certificate.
     #[arg(
-        long,
+        long = "tls-cert",
         value_name = "FILE",
-        env = "SYNAPSOR_LEDGER_CERT",
+        env = "SYNAPSOR_LEDGER_TLS_CERT",
         hide_env_values = true
     )]
     pub cert: PathBuf,
     /// The key of that certificate.
     #[arg(
-        long,
+        long = "tls-key",
         value_name = "FILE",
-        env = "SYNAPSOR_LEDGER_KEY",
+        env = "SYNAPSOR_LEDGER_TLS_KEY",
         hide_env_values = true
     )]
     pub key: PathBuf,
