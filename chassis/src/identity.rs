@@ -206,7 +206,8 @@ fn only_uri<'a>(certificate: &'a X509Certificate<'_>) -> Result<&'a str, Identit
     }
 }
 
-fn is_name(text: &str) -> bool {
+/// Whether `text` can be a part of an identity, and therefore a file name as well.
+pub(crate) fn is_name(text: &str) -> bool {
     text.len() <= NAME_BYTES_MAX
         && text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
         && text

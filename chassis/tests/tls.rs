@@ -168,3 +168,16 @@ fn debug_of_certificates_shows_no_key() {
     assert_eq!(format!("{leaf:?}"), "Leaf(\"spiffe://d1/reader/r\")");
     assert_eq!(format!("{material:?}"), "TlsMaterial(\"spiffe://d1/reader/r\")");
 }
+
+#[test]
+fn leaf_never_replaces_the_authority_or_leaves_its_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = ca(dir.path());
+    let folder = dir.path().join("certs");
+    let key = fs::read(folder.join("ca.key")).unwrap();
+    let leaf = ca.issue(Role::Reader, Some("r"), LEAF_TTL, now_ms()).unwrap();
+    for name in ["ca", "CA", "", "../reader", "a/b", ".hidden"] {
+        assert_eq!(code(leaf.write(&folder, name)), "TLS_IDENTITY_INVALID", "{name}");
+    }
+    assert_eq!(fs::read(folder.join("ca.key")).unwrap(), key);
+}

@@ -114,7 +114,8 @@ impl ServerError {
 
 impl From<ServerError> for Failure {
     fn from(error: ServerError) -> Self {
-        let fix = match &error {
+        let fix = match error {
+            ServerError::Tls(inner) => return inner.into(),
             ServerError::AddressInUse(_) => {
                 "stop that process, or listen on another port (0 picks a free one)"
             }
@@ -123,10 +124,6 @@ impl From<ServerError> for Failure {
                 "give a reader, writer or ledger certificate of this deployment"
             }
             ServerError::Transport(_) => "start the process again; its log says more",
-            ServerError::Tls(_) => match error {
-                ServerError::Tls(inner) => return inner.into(),
-                _ => "",
-            },
         };
         Failure::new(error.code(), error.to_string()).with_fix(fix)
     }

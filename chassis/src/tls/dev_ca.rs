@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use super::{TlsError, TlsFiles, material};
 use crate::files::{self, FileError, MODE_PUBLIC};
-use crate::identity::{IdentityError, PeerIdentity, Role};
+use crate::identity::{self, IdentityError, PeerIdentity, Role};
 use crate::random;
 
 /// How long a leaf lasts unless the caller says otherwise.
@@ -221,11 +221,15 @@ impl Leaf {
     }
 
     /// Writes `NAME.pem`, `NAME.key` (0600) and `ca.pem` into `dir` (made 0700 when missing), replacing an older
-    /// leaf of that name.
+    /// leaf of that name. `name` has the form of an instance name and is not `ca`.
     ///
     /// # Errors
-    /// When the folder is unsafe or cannot be written.
+    /// When the name has a wrong form, or the folder is unsafe or cannot be written.
     pub fn write(&self, dir: &Path, name: &str) -> Result<TlsFiles, TlsError> {
+        // Under the name `ca` a leaf would replace the authority's own key.
+        if !identity::is_name(name) || name.eq_ignore_ascii_case("ca") {
+            return Err(IdentityError::BadInstance.into());
+        }
         files::create_private_dir(dir).map_err(in_folder)?;
         let written = TlsFiles {
             ca: dir.join(CA_CERT),

@@ -1,0 +1,128 @@
+//! Whole processes: this test starts itself again as a process of ours and looks at what it leaves on stderr.
+
+#![expect(clippy::unwrap_used, reason = "a failed expectation is what a test reports")]
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, Command, ExitCode, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use synapsor_chassis::run::{Failure, run};
+use synapsor_chassis::settings::Environment;
+use synapsor_chassis::shutdown::lifeline;
+use synapsor_chassis::telemetry::Level;
+use tokio_util::sync::CancellationToken;
+
+const SCENE: &str = "CHASSIS_TEST_SCENE";
+/// Only sources with this beginning are heard at level `info`.
+const SOURCE: &str = "synapsor_test";
+const CANARY: &str = "hunter2-canary";
+
+/// The body of the process that is started; as a test of its own it does nothing.
+#[test]
+fn child() -> ExitCode {
+    match Environment::of_process().get(SCENE).unwrap() {
+        None => ExitCode::SUCCESS,
+        Some(scene) => run(Level::INFO, || scene, act),
+    }
+}
+
+async fn act(scene: String, stop: CancellationToken) -> Result<(), Failure> {
+    tracing::info!(target: SOURCE, url = format!("postgres://app:{CANARY}@db/x"), "started");
+    match scene.as_str() {
+        "fails" => {
+            Err(Failure::new("TEST", format!("no {CANARY}").replace("no ", "Bearer ")).with_fix("none"))
+        }
+        "panics" => panic!("with {CANARY}"),
+        "hardened" => {
+            tracing::info!(target: SOURCE,
+                dumpable = ?rustix::process::dumpable_behavior().unwrap(),
+                no_new_privs = rustix::thread::no_new_privs().unwrap(),
+            );
+            Ok(())
+        }
+        "until stopped" => {
+            stop.cancelled().await;
+            tracing::info!(target: SOURCE, "stopped");
+            Ok(())
+        }
+        _ => {
+            lifeline().await;
+            tracing::info!(target: SOURCE, "parent gone");
+            Ok(())
+        }
+    }
+}
+
+fn start(scene: &str) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child", "--nocapture"])
+        .env(SCENE, scene)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn end(mut child: Child) -> (bool, String) {
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    let succeeded = child.wait().unwrap().success();
+    assert!(!said.contains(CANARY), "{said}");
+    (succeeded, said)
+}
+
+fn wait_until_started(child: &mut Child) {
+    let mut lines = BufReader::new(child.stderr.as_mut().unwrap());
+    let mut line = String::new();
+    lines.read_line(&mut line).unwrap();
+    assert!(line.contains("started"), "{line}");
+}
+
+#[test]
+fn failure_is_told_with_code_and_fix_and_without_secrets() {
+    let (succeeded, said) = end(start("fails"));
+    assert!(!succeeded);
+    assert!(
+        said.contains("error[TEST]: Bearer [redacted]\nfix: none"),
+        "{said}"
+    );
+    assert!(said.contains("postgres://[redacted]@db/x"), "{said}");
+}
+
+#[test]
+fn panic_tells_its_place_and_not_its_text() {
+    let (succeeded, said) = end(start("panics"));
+    assert!(!succeeded);
+    assert!(
+        said.contains("error[PANIC]: internal error at chassis/tests/process.rs:"),
+        "{said}"
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn worker_threads_are_hardened_before_the_body_runs() {
+    let (succeeded, said) = end(start("hardened"));
+    assert!(succeeded);
+    assert!(said.contains("dumpable=NotDumpable no_new_privs=true"), "{said}");
+}
+
+#[test]
+fn terminate_ends_the_body_in_order() {
+    let mut child = start("until stopped");
+    wait_until_started(&mut child);
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    let (succeeded, said) = end(child);
+    assert!(succeeded && said.contains("stopped"), "{said}");
+}
+
+#[test]
+fn process_on_a_lifeline_ends_with_its_parents_pipe() {
+    let mut child = start("lifeline");
+    wait_until_started(&mut child);
+    assert!(child.try_wait().unwrap().is_none());
+    drop(child.stdin.take());
+    let (succeeded, said) = end(child);
+    assert!(succeeded && said.contains("parent gone"), "{said}");
+}
