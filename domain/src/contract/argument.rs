@@ -2,7 +2,7 @@
 
 use super::code::Code;
 use super::fields;
-use super::names::{is_reserved_argument, is_safe_name};
+use super::names::{is_reserved_argument, is_safe_name, is_secret_like};
 use super::object::{Object, member};
 use super::report::Report;
 use super::source::is_empty;
@@ -157,6 +157,11 @@ fn read(name: &str, node: &Node, path: &str, report: &mut Report) -> Option<Arg>
              at most {ARG_NAME_CHARS_MAX} characters."
         );
         report.error(path, Code::InvalidArgName, message);
+    }
+    if is_secret_like(name) {
+        let message = "Rename or remove the argument: by its name it carries a secret, which may not be recorded \
+                       with the call.";
+        report.error(path, Code::SecretArgForbidden, message);
     }
     let Some(arg) = Object::of(node, path) else {
         report.error(

@@ -3,9 +3,9 @@
 
 use serde_json::{Map, Value as Json, json};
 
+use super::approval::{QUORUM_MAX, ROLE_CHARS_MAX};
 use super::binding::Provider;
 use super::executor::Method;
-use super::proposal::{QUORUM_MAX, ROLE_CHARS_MAX};
 use super::source::Engine;
 use super::{HANDLER_TIMEOUT_MS, Mode};
 use crate::tool::SCHEMA_DIALECT;

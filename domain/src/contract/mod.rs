@@ -3,6 +3,7 @@
 //! [`Contract::parse`] finds all problems at once and gives a typed contract only if there is none.
 //! The file names environment variables and never holds a secret. Reading files is done elsewhere.
 
+mod approval;
 mod argument;
 mod binding;
 mod capability;
@@ -20,6 +21,7 @@ mod seal;
 mod source;
 mod transition;
 
+pub use approval::{ApprovalSpec, QUORUM_MAX};
 pub use argument::{Arg, ArgType, Misfit, Scalar};
 pub use binding::{ContextName, ContextSpec, Provider};
 pub use capability::{Capability, CapabilityKind, Target};
@@ -28,11 +30,10 @@ pub use executor::{Executor, ExecutorKind, HANDLER_TIMEOUT_MS, Method};
 pub use forbidden::{holds_connection_url, holds_secret};
 pub use json_schema::json_schema;
 pub use names::{is_env_name, is_identifier, is_qualified_name, is_secret_like, is_trust_scope_name};
-pub use proposal::{
-    ApprovalSpec, Binding, Bound, ConflictGuard, ExecutorRef, ProposalSpec, QUORUM_MAX, Transition,
-};
+pub use proposal::{Binding, Bound, ConflictGuard, ExecutorRef, ProposalSpec};
 pub use report::{Problem, Report};
 pub use source::{Engine, Source};
+pub use transition::Transition;
 
 use crate::json::{self, Node};
 use crate::limits::FILE_BYTES_MAX;

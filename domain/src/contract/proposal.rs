@@ -1,24 +1,19 @@
 //! What only proposals have: the patch, its guards, approval, and who carries it out.
 
+use super::approval::ApprovalSpec;
 use super::argument::{Scalar, read_range};
 use super::capability::{References, is_direct, names_argument};
 use super::code::Code;
 use super::executor::DIRECT;
 use super::fields;
 use super::names::is_identifier;
-use super::object::{Object, integer};
+use super::object::Object;
 use super::report::Report;
 use super::source::is_empty;
-use super::{Mode, transition};
+use super::transition::Transition;
+use super::{Mode, approval, transition};
 use crate::decimal::Decimal;
 use crate::json::Node;
-
-pub use super::transition::Transition;
-
-/// Persons that a quorum may demand.
-pub const QUORUM_MAX: u8 = 5;
-/// Characters of a role's name.
-pub(super) const ROLE_CHARS_MAX: usize = 128;
 
 /// Where the new value of a column comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,15 +39,6 @@ pub enum ConflictGuard {
     Column(String),
     /// No such column exists; every visible column is compared instead.
     Weak,
-}
-
-/// Who has to agree.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ApprovalSpec {
-    /// Role of the approvers; `approver` if absent.
-    pub required_role: Option<String>,
-    /// Distinct persons, 1 to [`QUORUM_MAX`].
-    pub quorum: u8,
 }
 
 /// Who carries a proposal out.
@@ -91,7 +77,7 @@ pub(super) fn read(
     let bounds = read_bounds(capability, &patch, report);
     let transitions = transition::read_all(capability, &patch, report);
     let conflict_guard = read_conflict_guard(capability, report);
-    let approval = read_approval(capability, report);
+    let approval = approval::read(capability, report);
     let db_managed = read_db_managed(capability, &allowed_columns, report);
     let executor = read_executor(capability, references, report);
     Some(ProposalSpec {
@@ -308,49 +294,6 @@ fn read_conflict_guard(capability: &Object<'_>, report: &mut Report) -> Option<C
             None
         }
     }
-}
-
-fn read_approval(capability: &Object<'_>, report: &mut Report) -> ApprovalSpec {
-    let mut spec = ApprovalSpec {
-        required_role: None,
-        quorum: 1,
-    };
-    let Some(approval) = capability.object("approval", Code::ApprovalNotObject, report) else {
-        return spec;
-    };
-    approval.only(fields::APPROVAL, report);
-    approval.choice("mode", &[("human", ())], Code::InvalidApprovalMode, report);
-    spec.required_role = match approval.get("required_role") {
-        None => None,
-        Some(Node::Text(role)) if is_role(role) => Some(role.clone()),
-        Some(_) => {
-            let message = format!(
-                "Make `required_role` the name of one role: 1 to {ROLE_CHARS_MAX} characters, not `*`, \
-                 no control characters, no spaces at its ends."
-            );
-            report.error(approval.at("required_role"), Code::InvalidRequiredRole, message);
-            None
-        }
-    };
-    if let Some(node) = approval.get("quorum") {
-        let quorum = integer(node).and_then(|number| u8::try_from(number).ok());
-        match quorum.filter(|quorum| (1..=QUORUM_MAX).contains(quorum)) {
-            Some(quorum) => spec.quorum = quorum,
-            None => {
-                let message = format!("Make `quorum` an integer from 1 to {QUORUM_MAX}.");
-                report.error(approval.at("quorum"), Code::InvalidApprovalQuorum, message);
-            }
-        }
-    }
-    spec
-}
-
-fn is_role(role: &str) -> bool {
-    let count = role.chars().count();
-    (1..=ROLE_CHARS_MAX).contains(&count)
-        && role != "*"
-        && role.trim() == role
-        && !role.chars().any(char::is_control)
 }
 
 fn read_db_managed(capability: &Object<'_>, allowed: &[String], report: &mut Report) -> Vec<String> {

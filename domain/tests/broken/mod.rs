@@ -386,6 +386,11 @@ pub(crate) const FILES: &[(&str, &str, Edits)] = &[
         &[("/capabilities/1/args/tenantId", r#"{"type": "string"}"#)],
     ),
     (
+        "SECRET_ARG_FORBIDDEN",
+        "$.capabilities[1].args.access_token",
+        &[("/capabilities/1/args/access_token", r#"{"type": "string"}"#)],
+    ),
+    (
         "ARG_NOT_OBJECT",
         "$.capabilities[1].args.note",
         &[("/capabilities/1/args/note", "\"string\"")],

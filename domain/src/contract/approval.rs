@@ -1,0 +1,64 @@
+//! What a proposal's contract demands of the people who decide.
+
+use super::code::Code;
+use super::fields;
+use super::object::{Object, integer};
+use super::report::Report;
+use crate::json::Node;
+
+/// Persons that a quorum may demand.
+pub const QUORUM_MAX: u8 = 5;
+/// Characters of a role's name.
+pub(super) const ROLE_CHARS_MAX: usize = 128;
+
+/// Who has to agree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApprovalSpec {
+    /// Role of the approvers; `approver` if absent.
+    pub required_role: Option<String>,
+    /// Distinct persons, 1 to [`QUORUM_MAX`].
+    pub quorum: u8,
+}
+
+pub(super) fn read(capability: &Object<'_>, report: &mut Report) -> ApprovalSpec {
+    let mut spec = ApprovalSpec {
+        required_role: None,
+        quorum: 1,
+    };
+    let Some(approval) = capability.object("approval", Code::ApprovalNotObject, report) else {
+        return spec;
+    };
+    approval.only(fields::APPROVAL, report);
+    approval.choice("mode", &[("human", ())], Code::InvalidApprovalMode, report);
+    spec.required_role = match approval.get("required_role") {
+        None => None,
+        Some(Node::Text(role)) if is_role(role) => Some(role.clone()),
+        Some(_) => {
+            let message = format!(
+                "Make `required_role` the name of one role: 1 to {ROLE_CHARS_MAX} characters, not `*`, \
+                 no control characters, no spaces at its ends."
+            );
+            report.error(approval.at("required_role"), Code::InvalidRequiredRole, message);
+            None
+        }
+    };
+    if let Some(node) = approval.get("quorum") {
+        let quorum = integer(node).and_then(|number| u8::try_from(number).ok());
+        match quorum.filter(|quorum| (1..=QUORUM_MAX).contains(quorum)) {
+            Some(quorum) => spec.quorum = quorum,
+            None => {
+                let message = format!("Make `quorum` an integer from 1 to {QUORUM_MAX}.");
+                report.error(approval.at("quorum"), Code::InvalidApprovalQuorum, message);
+            }
+        }
+    }
+    spec
+}
+
+fn is_role(role: &str) -> bool {
+    let count = role.chars().count();
+    (1..=ROLE_CHARS_MAX).contains(&count)
+        && role != "*"
+        && role.trim() == role
+        && !role.chars().any(char::is_control)
+}
