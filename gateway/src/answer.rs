@@ -44,7 +44,11 @@ pub(crate) fn of_refusal(
 /// The envelope as structured content, and the same as text for clients that read only that.
 fn result(envelope: Json, is_error: bool) -> CallToolResult {
     let text = ContentBlock::text(format!("{envelope:#}"));
-    let mut result = if is_error { CallToolResult::error(vec![text]) } else { CallToolResult::success(vec![text]) };
+    let mut result = if is_error {
+        CallToolResult::error(vec![text])
+    } else {
+        CallToolResult::success(vec![text])
+    };
     result.structured_content = Some(envelope);
     result
 }

@@ -27,11 +27,26 @@ impl Listing {
         let catalog: Catalog =
             serde_json::from_slice(&fetched.json).map_err(|error| unreadable(&error.to_string()))?;
         let mut seen = HashSet::new();
-        if let Some(tool) = catalog.tools.iter().find(|tool| !is_name(&tool.name) || !seen.insert(&tool.name)) {
-            return Err(unreadable(&format!("the tool name {:?} is not usable or stands twice", tool.name)));
+        if let Some(tool) = catalog
+            .tools
+            .iter()
+            .find(|tool| !is_name(&tool.name) || !seen.insert(&tool.name))
+        {
+            return Err(unreadable(&format!(
+                "the tool name {:?} is not usable or stands twice",
+                tool.name
+            )));
         }
-        let tools = catalog.tools.into_iter().map(|tool| to_mcp(tool, format)).collect::<Result<_, _>>()?;
-        Ok(Self { tools, digest: fetched.digest.clone(), mode: fetched.mode.clone() })
+        let tools = catalog
+            .tools
+            .into_iter()
+            .map(|tool| to_mcp(tool, format))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            tools,
+            digest: fetched.digest.clone(),
+            mode: fetched.mode.clone(),
+        })
     }
 
     pub(crate) fn tools(&self) -> &[Tool] {
@@ -88,10 +103,15 @@ fn object(json: Json) -> Result<JsonObject, Failure> {
 
 fn is_name(name: &str) -> bool {
     (1..=NAME_CHARS_MAX).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
 }
 
 fn unreadable(why: &str) -> Failure {
-    Failure::new("CATALOG_UNREADABLE", format!("the reader's catalog cannot be used: {why}"))
-        .with_fix("run a gateway and a reader of the same version")
+    Failure::new(
+        "CATALOG_UNREADABLE",
+        format!("the reader's catalog cannot be used: {why}"),
+    )
+    .with_fix("run a gateway and a reader of the same version")
 }

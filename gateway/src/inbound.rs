@@ -27,7 +27,10 @@ pub(crate) enum BadMessage {
     TooDeep,
     #[error("a text in the message is longer than {TEXT_BYTES_MAX} bytes")]
     TextTooLong,
-    #[error("the message is longer than {} bytes", synapsor_domain::limits::MCP_BODY_BYTES_MAX)]
+    #[error(
+        "the message is longer than {} bytes",
+        synapsor_domain::limits::MCP_BODY_BYTES_MAX
+    )]
     TooLong,
 }
 
@@ -58,15 +61,26 @@ pub(crate) fn check(message: &[u8]) -> Result<RawArguments, BadMessage> {
     let parsed: Message<'_> = serde_json::from_slice(message).map_err(|error| not_taken(&error))?;
     let params = parsed.params.filter(|params| params.get().starts_with('{'));
     let arguments = match params {
-        Some(params) => serde_json::from_str::<Params<'_>>(params.get()).map_err(|error| not_taken(&error))?.arguments,
+        Some(params) => {
+            serde_json::from_str::<Params<'_>>(params.get())
+                .map_err(|error| not_taken(&error))?
+                .arguments
+        }
         None => None,
     };
-    Ok(RawArguments(arguments.map_or_else(|| b"{}".to_vec(), |text| text.get().as_bytes().to_vec())))
+    Ok(RawArguments(arguments.map_or_else(
+        || b"{}".to_vec(),
+        |text| text.get().as_bytes().to_vec(),
+    )))
 }
 
 /// A member that stands twice is a data error: which of the two counts must not depend on the reader of it.
 fn not_taken(error: &serde_json::Error) -> BadMessage {
-    if error.is_data() { BadMessage::NotOneObject } else { BadMessage::NotJson }
+    if error.is_data() {
+        BadMessage::NotOneObject
+    } else {
+        BadMessage::NotJson
+    }
 }
 
 /// Depth and text lengths in one pass that keeps nothing. Whether the rest is JSON is the parser's business.
@@ -118,7 +132,9 @@ pub(crate) fn error_line(message: &[u8], bad: BadMessage) -> Vec<u8> {
 fn id_of(message: &[u8]) -> Option<RequestId> {
     let parsed: Message<'_> = serde_json::from_slice(message).ok()?;
     let id = parsed.id?.get();
-    (id.len() <= ID_BYTES_MAX).then(|| serde_json::from_str(id).ok()).flatten()
+    (id.len() <= ID_BYTES_MAX)
+        .then(|| serde_json::from_str(id).ok())
+        .flatten()
 }
 
 #[cfg(test)]
@@ -132,10 +148,14 @@ mod tests {
     #[test]
     fn arguments_keep_every_byte() {
         let text = "{ \"n\": 9007199254740993.10, \"t\":\"\\u0041\" , \"n\":1e400}";
-        let message = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"arguments":{text}}}}}"#);
+        let message =
+            format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"arguments":{text}}}}}"#);
         assert_eq!(lifted(&message), Ok(text.to_owned()));
         assert_eq!(lifted(r#"{"id":1,"params":{"name":"x"}}"#), Ok("{}".to_owned()));
-        assert_eq!(lifted(r#"{"id":1,"params":{"arguments":null}}"#), Ok("{}".to_owned()));
+        assert_eq!(
+            lifted(r#"{"id":1,"params":{"arguments":null}}"#),
+            Ok("{}".to_owned())
+        );
         assert_eq!(lifted(r#"{"id":1}"#), Ok("{}".to_owned()));
     }
 
@@ -143,7 +163,10 @@ mod tests {
     fn a_member_that_stands_twice_is_refused() {
         let twice = r#"{"params":{"arguments":{"a":1},"arguments":{"a":2}}}"#;
         assert_eq!(lifted(twice), Err(BadMessage::NotOneObject));
-        assert_eq!(lifted(r#"{"params":{},"params":{}}"#), Err(BadMessage::NotOneObject));
+        assert_eq!(
+            lifted(r#"{"params":{},"params":{}}"#),
+            Err(BadMessage::NotOneObject)
+        );
     }
 
     #[test]
@@ -163,6 +186,10 @@ mod tests {
     fn errors_carry_the_id_where_there_is_one() {
         let line = String::from_utf8(error_line(br#"{"id":"q7","a":1}"#, BadMessage::TooDeep)).unwrap();
         assert!(line.contains("\"q7\"") && line.contains("-32600"), "{line}");
-        assert!(String::from_utf8(error_line(b"{", BadMessage::NotJson)).unwrap().contains("-32700"));
+        assert!(
+            String::from_utf8(error_line(b"{", BadMessage::NotJson))
+                .unwrap()
+                .contains("-32700")
+        );
     }
 }

@@ -67,7 +67,11 @@ impl Reader {
         let client = AgentServiceClient::new(channel)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        Ok(Self { client, target: target.clone(), calls: Semaphore::new(CALLS_IN_FLIGHT_MAX) })
+        Ok(Self {
+            client,
+            target: target.clone(),
+            calls: Semaphore::new(CALLS_IN_FLIGHT_MAX),
+        })
     }
 
     /// The catalog; waits a few seconds for a reader that is still starting.
@@ -104,7 +108,10 @@ impl Reader {
 
     /// One call. Dropping the future cancels it at the reader.
     pub(crate) async fn call(&self, call: Call) -> Result<CallCapabilityResponse, Refusal> {
-        let _permit = self.calls.try_acquire().map_err(|_| unavailable("too many calls under way"))?;
+        let _permit = self
+            .calls
+            .try_acquire()
+            .map_err(|_| unavailable("too many calls under way"))?;
         let message = CallCapabilityRequest {
             capability: call.capability,
             arguments_json: call.arguments,
@@ -119,7 +126,9 @@ impl Reader {
         }
         let mut client = self.client.clone();
         let answer = client.call_capability(request).await;
-        answer.map(tonic::Response::into_inner).map_err(|status| refusal(&status))
+        answer
+            .map(tonic::Response::into_inner)
+            .map_err(|status| refusal(&status))
     }
 }
 

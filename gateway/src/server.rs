@@ -27,8 +27,11 @@ then propose a change of it. A proposal waits for a person who reviews and appro
 conversation; you cannot approve or apply it, and no tool runs SQL. Every result has `ok`: branch on it, and when \
 it is false read `error.code` and retry only if `error.retryable` is true.";
 
-const VERSIONS: &[ProtocolVersion] =
-    &[ProtocolVersion::V_2025_06_18, ProtocolVersion::V_2025_11_25, ProtocolVersion::V_2026_07_28];
+const VERSIONS: &[ProtocolVersion] = &[
+    ProtocolVersion::V_2025_06_18,
+    ProtocolVersion::V_2025_11_25,
+    ProtocolVersion::V_2026_07_28,
+];
 
 /// The list never changes while the gateway lives, and a restart is not announced; so clients look again soon.
 const LIST_TTL_MS: u64 = 1_000;
@@ -43,7 +46,11 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     pub(crate) fn new(reader: Reader, listing: Listing, format: ResultFormat) -> Self {
-        Self { reader: Arc::new(reader), listing: Arc::new(listing), format }
+        Self {
+            reader: Arc::new(reader),
+            listing: Arc::new(listing),
+            format,
+        }
     }
 
     pub(crate) fn listing(&self) -> &Listing {
@@ -53,7 +60,11 @@ impl Gateway {
     /// Tools that the listing does not have go to the reader as well, which records and refuses them.
     async fn forward(&self, call: Call) -> rmcp::model::CallToolResult {
         let capability = call.capability.clone();
-        let answered = self.reader.call(call).await.and_then(|answer| answer::of_reader(&answer));
+        let answered = self
+            .reader
+            .call(call)
+            .await
+            .and_then(|answer| answer::of_reader(&answer));
         let mut result = answered
             .unwrap_or_else(|refusal| answer::of_refusal(&self.listing, &capability, self.format, &refusal));
         result.meta = Some(self.listing.meta());
@@ -66,14 +77,29 @@ fn trace_of(context: &RequestContext<RoleServer>) -> Option<TraceParent> {
     if let Some(text) = context.meta.get(TRACEPARENT).and_then(|value| value.as_str()) {
         return text.parse().ok();
     }
-    let mut headers = context.extensions.get::<Parts>()?.headers.get_all(TRACEPARENT).iter();
+    let mut headers = context
+        .extensions
+        .get::<Parts>()?
+        .headers
+        .get_all(TRACEPARENT)
+        .iter();
     let only = headers.next()?;
-    if headers.next().is_some() { None } else { only.to_str().ok()?.parse().ok() }
+    if headers.next().is_some() {
+        None
+    } else {
+        only.to_str().ok()?.parse().ok()
+    }
 }
 
 fn arguments_of(context: &RequestContext<RoleServer>) -> Option<RawArguments> {
     let of_line = context.extensions.get::<RawArguments>();
-    let of_body = || context.extensions.get::<Parts>()?.extensions.get::<RawArguments>();
+    let of_body = || {
+        context
+            .extensions
+            .get::<Parts>()?
+            .extensions
+            .get::<RawArguments>()
+    };
     of_line.or_else(of_body).cloned()
 }
 
@@ -98,7 +124,10 @@ impl ServerHandler for Gateway {
         _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         if page.is_some_and(|page| page.cursor.is_some()) {
-            return Err(ErrorData::invalid_params("the list has one page; no cursor is valid", None));
+            return Err(ErrorData::invalid_params(
+                "the list has one page; no cursor is valid",
+                None,
+            ));
         }
         let mut list = ListToolsResult::with_all_items(self.listing.tools().to_vec())
             .with_ttl_ms(LIST_TTL_MS)

@@ -12,8 +12,7 @@ use synapsor_chassis::settings::Environment;
 use synapsor_chassis::tls::{TlsFiles, TlsMaterial};
 use synapsor_domain::contract::ResultFormat;
 
-const LISTEN_DEFAULT: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8766);
+const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8766);
 const AUTH_TOKEN_ENV_DEFAULT: &str = "SYNAPSOR_RUNNER_HTTP_TOKEN";
 const DATABASE_SCHEMES: [&str; 5] = ["postgres", "postgresql", "mysql", "mariadb", "sqlite"];
 
@@ -145,10 +144,11 @@ fn transport(flags: &Flags, env: &Environment) -> Result<Transport, Failure> {
     };
     match name {
         TransportName::StreamableHttp => http(flags, env).map(Transport::Http),
-        TransportName::Stdio if flags.lifeline.is_some() || flags.dev_no_auth => {
-            Err(Failure::usage("FLAG_NEEDS_HTTP", "--lifeline and --dev-no-auth are for HTTP only")
-                .with_fix("drop them, or add --transport streamable-http"))
-        }
+        TransportName::Stdio if flags.lifeline.is_some() || flags.dev_no_auth => Err(Failure::usage(
+            "FLAG_NEEDS_HTTP",
+            "--lifeline and --dev-no-auth are for HTTP only",
+        )
+        .with_fix("drop them, or add --transport streamable-http")),
         TransportName::Stdio => Ok(Transport::Stdio),
     }
 }
@@ -163,26 +163,43 @@ fn http(flags: &Flags, env: &Environment) -> Result<HttpSettings, Failure> {
         "SYNAPSOR_GATEWAY_AUTH_TOKEN_ENV",
         AUTH_TOKEN_ENV_DEFAULT.to_owned(),
     )?;
-    let token = if flags.dev_no_auth { None } else { Some(Secret::read(env, &name).map_err(token_failure)?) };
-    Ok(HttpSettings { listen, token, has_lifeline: flags.lifeline.is_some() })
+    let token = if flags.dev_no_auth {
+        None
+    } else {
+        Some(Secret::read(env, &name).map_err(token_failure)?)
+    };
+    Ok(HttpSettings {
+        listen,
+        token,
+        has_lifeline: flags.lifeline.is_some(),
+    })
 }
 
 fn not_loopback(is_open: bool, listen: SocketAddr) -> Failure {
     if is_open {
-        Failure::usage("HTTP_DEV_NO_AUTH_UNSAFE_HOST", format!("{listen} without a token is open to the network"))
-            .with_fix("listen on 127.0.0.1, or drop --dev-no-auth and set a token")
+        Failure::usage(
+            "HTTP_DEV_NO_AUTH_UNSAFE_HOST",
+            format!("{listen} without a token is open to the network"),
+        )
+        .with_fix("listen on 127.0.0.1, or drop --dev-no-auth and set a token")
     } else {
-        Failure::usage("HTTP_TLS_REQUIRED", format!("{listen} is not a loopback address, and this build serves no TLS"))
-            .with_fix("listen on 127.0.0.1 and put a TLS proxy or an SSH tunnel in front of it")
+        Failure::usage(
+            "HTTP_TLS_REQUIRED",
+            format!("{listen} is not a loopback address, and this build serves no TLS"),
+        )
+        .with_fix("listen on 127.0.0.1 and put a TLS proxy or an SSH tunnel in front of it")
     }
 }
 
 fn token_failure(error: SecretError) -> Failure {
     match error {
-        SecretError::Missing { name } => {
-            Failure::usage("HTTP_AUTH_TOKEN_MISSING", format!("HTTP needs a bearer token, and {name} is not set"))
-                .with_fix(format!("set {name} to a long random text, or {name}_FILE to the path of a 0600 file"))
-        }
+        SecretError::Missing { name } => Failure::usage(
+            "HTTP_AUTH_TOKEN_MISSING",
+            format!("HTTP needs a bearer token, and {name} is not set"),
+        )
+        .with_fix(format!(
+            "set {name} to a long random text, or {name}_FILE to the path of a 0600 file"
+        )),
         other => other.into(),
     }
 }
@@ -203,8 +220,11 @@ fn wished_format(number: u8) -> Result<Option<ResultFormat>, Failure> {
         0 => Ok(None),
         1 => Ok(Some(ResultFormat::V1)),
         2 => Ok(Some(ResultFormat::V2)),
-        _ => Err(Failure::usage("SETTING_INVALID", "SYNAPSOR_GATEWAY_RESULT_FORMAT is none of 0, 1, 2")
-            .with_fix("set it to 2")),
+        _ => Err(Failure::usage(
+            "SETTING_INVALID",
+            "SYNAPSOR_GATEWAY_RESULT_FORMAT is none of 0, 1, 2",
+        )
+        .with_fix("set it to 2")),
     }
 }
 
@@ -227,7 +247,10 @@ pub(crate) fn refuse_database_urls(env: &Environment) -> Result<(), Failure> {
     if names.is_empty() {
         return Ok(());
     }
-    let message = format!("the gateway's environment holds database URLs: {}", names.join(", "));
+    let message = format!(
+        "the gateway's environment holds database URLs: {}",
+        names.join(", ")
+    );
     Err(Failure::usage("GATEWAY_HOLDS_DATABASE_URL", message)
         .with_fix(format!("start it without them: env -u {} …", names.join(" -u "))))
 }
@@ -258,16 +281,31 @@ mod tests {
             "sqlite:///tmp/x.db",
         ] {
             let error = refuse_database_urls(&Environment::fixed([("INNOCENT", value)])).unwrap_err();
-            assert_eq!((error.code(), error.exit()), ("GATEWAY_HOLDS_DATABASE_URL", 2), "{value}");
-            assert!(error.message().contains("INNOCENT") && !error.message().contains("://"), "{error}");
+            assert_eq!(
+                (error.code(), error.exit()),
+                ("GATEWAY_HOLDS_DATABASE_URL", 2),
+                "{value}"
+            );
+            assert!(
+                error.message().contains("INNOCENT") && !error.message().contains("://"),
+                "{error}"
+            );
         }
-        let harmless = [("B", "postgres"), ("C", "://"), ("D", "http://mysql"), ("E", "notmysql://h")];
+        let harmless = [
+            ("B", "postgres"),
+            ("C", "://"),
+            ("D", "http://mysql"),
+            ("E", "notmysql://h"),
+        ];
         assert!(refuse_database_urls(&Environment::fixed(harmless)).is_ok());
     }
 
     #[test]
     fn wish_wins_over_contract_and_absence_means_the_older_format() {
-        assert_eq!(result_format(Some(ResultFormat::V2), Some(ResultFormat::V1)), ResultFormat::V2);
+        assert_eq!(
+            result_format(Some(ResultFormat::V2), Some(ResultFormat::V1)),
+            ResultFormat::V2
+        );
         assert_eq!(result_format(None, Some(ResultFormat::V2)), ResultFormat::V2);
         assert_eq!(result_format(None, None), ResultFormat::V1);
     }

@@ -29,13 +29,19 @@ pub(crate) async fn serve(gateway: Gateway, stop: CancellationToken) -> Result<(
         Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => return Ok(()),
         // The error's own text would repeat the client's message.
         Err(_) => {
-            return Err(Failure::new("MCP_HANDSHAKE_FAILED", "the client did not open with a handshake of MCP")
-                .with_fix("connect an MCP client of revision 2025-06-18 or later"));
+            return Err(Failure::new(
+                "MCP_HANDSHAKE_FAILED",
+                "the client did not open with a handshake of MCP",
+            )
+            .with_fix("connect an MCP client of revision 2025-06-18 or later"));
         }
     };
     match running.waiting().await {
         Ok(QuitReason::Closed | QuitReason::Cancelled) => Ok(()),
-        Ok(_) | Err(_) => Err(Failure::new("MCP_SERVER_FAILED", "the MCP server ended unexpectedly")),
+        Ok(_) | Err(_) => Err(Failure::new(
+            "MCP_SERVER_FAILED",
+            "the MCP server ended unexpectedly",
+        )),
     }
 }
 
@@ -56,7 +62,14 @@ impl<R: AsyncBufRead + Send + Unpin> Lines<R> {
     fn new(input: R, output: impl AsyncWrite + Send + Unpin + 'static) -> Self {
         let (sender, queue) = mpsc::channel(OUT_LINES_QUEUED_MAX);
         let writer = Some(tokio::spawn(write_lines(queue, output)));
-        Self { input, line: Vec::new(), is_skipping: false, refused: None, output: Some(sender), writer }
+        Self {
+            input,
+            line: Vec::new(),
+            is_skipping: false,
+            refused: None,
+            output: Some(sender),
+            writer,
+        }
     }
 
     /// Adds input to the line until it is whole; false at the end of the input. Nothing is lost if it is dropped.

@@ -31,7 +31,9 @@ impl Admission {
 pub(super) async fn admit(State(admission): State<Arc<Admission>>, request: Request, next: Next) -> Response {
     let Ok(_place) = admission.0.try_acquire() else {
         let mut response = refused(StatusCode::SERVICE_UNAVAILABLE, "busy");
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         return response;
     };
     if request.method() != Method::POST {

@@ -40,8 +40,12 @@ pub(crate) async fn serve(
     run_file: Option<&Path>,
     stop: CancellationToken,
 ) -> Result<(), Failure> {
-    let listener = TcpListener::bind(settings.listen).await.map_err(|error| cannot_listen(settings.listen, &error))?;
-    let address = listener.local_addr().map_err(|error| cannot_listen(settings.listen, &error))?;
+    let listener = TcpListener::bind(settings.listen)
+        .await
+        .map_err(|error| cannot_listen(settings.listen, &error))?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| cannot_listen(settings.listen, &error))?;
     let routes = routes(gateway, settings, address, &stop);
     let _run_file = run_file::write(run_file, Some(address))?;
     tracing::info!(%address, "listening");
@@ -64,7 +68,12 @@ fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failure {
 }
 
 /// From the outside in: the names under which the gateway answers, then the path, then the token, then limits.
-fn routes(gateway: Gateway, settings: &HttpSettings, address: SocketAddr, stop: &CancellationToken) -> Router {
+fn routes(
+    gateway: Gateway,
+    settings: &HttpSettings,
+    address: SocketAddr,
+    stop: &CancellationToken,
+) -> Router {
     let names = Arc::new(Names::of(address));
     let gate = Arc::new(Gate::new(settings.token.clone()));
     let config = StreamableHttpServerConfig::default()
@@ -74,7 +83,10 @@ fn routes(gateway: Gateway, settings: &HttpSettings, address: SocketAddr, stop: 
         .with_allowed_origins(names.origins().to_vec())
         .with_max_request_body_bytes(MCP_BODY_BYTES_MAX)
         .with_cancellation_token(stop.child_token());
-    let health = Health { tools: gateway.listing().tools().len(), mode: gateway.listing().mode().to_owned() };
+    let health = Health {
+        tools: gateway.listing().tools().len(),
+        mode: gateway.listing().mode().to_owned(),
+    };
     let mcp = StreamableHttpService::new(
         move || Ok(gateway.clone()),
         Arc::new(NeverSessionManager::default()),
@@ -88,7 +100,9 @@ fn routes(gateway: Gateway, settings: &HttpSettings, address: SocketAddr, stop: 
         .route("/healthz", get(healthz).with_state(Arc::new(health)))
         .merge(guarded)
         .fallback(|| async { refused(StatusCode::NOT_FOUND, "not_found") })
-        .method_not_allowed_fallback(|| async { refused(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed") })
+        .method_not_allowed_fallback(|| async {
+            refused(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed")
+        })
         .layer(from_fn_with_state(names, origin::check))
 }
 

@@ -31,7 +31,10 @@ impl Names {
         if !bare.contains(&own) {
             bare.push(own);
         }
-        let mut hosts: Vec<String> = bare.iter().map(|name| format!("{name}:{}", address.port())).collect();
+        let mut hosts: Vec<String> = bare
+            .iter()
+            .map(|name| format!("{name}:{}", address.port()))
+            .collect();
         if address.port() == HTTP_PORT {
             hosts.extend(bare);
         }
@@ -51,7 +54,10 @@ impl Names {
 /// Lets a request through only with one accepted `Host` and, if it has one, one accepted `Origin`.
 pub(super) async fn check(State(names): State<Arc<Names>>, request: Request, next: Next) -> Response {
     let hosts = values(&request, header::HOST);
-    let named_in_target = request.uri().authority().map(|authority| authority.as_str().as_bytes());
+    let named_in_target = request
+        .uri()
+        .authority()
+        .map(|authority| authority.as_str().as_bytes());
     let mut named = hosts.iter().copied().chain(named_in_target);
     if hosts.len() != 1 || !named.all(|host| is_listed(host, &names.hosts)) {
         return refused(StatusCode::FORBIDDEN, "host_not_allowed");
@@ -63,14 +69,23 @@ pub(super) async fn check(State(names): State<Arc<Names>>, request: Request, nex
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
     response
 }
 
 fn values(request: &Request, name: HeaderName) -> Vec<&[u8]> {
-    request.headers().get_all(name).iter().map(HeaderValue::as_bytes).collect()
+    request
+        .headers()
+        .get_all(name)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect()
 }
 
 fn is_listed(value: &[u8], list: &[String]) -> bool {
-    list.iter().any(|listed| listed.as_bytes().eq_ignore_ascii_case(value))
+    list.iter()
+        .any(|listed| listed.as_bytes().eq_ignore_ascii_case(value))
 }

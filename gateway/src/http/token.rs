@@ -44,10 +44,16 @@ fn bearer(value: &HeaderValue) -> Option<&[u8]> {
 
 /// Answers 401 without the token, and 400 if the target has a query: nothing here takes one, and tokens in URLs
 /// end in logs.
-pub(super) async fn authenticate(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
+pub(super) async fn authenticate(
+    State(gate): State<Arc<Gate>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     if !gate.admits(request.headers()) {
         let mut response = refused(StatusCode::UNAUTHORIZED, "unauthorized");
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         return response;
     }
     if request.uri().query().is_some() {

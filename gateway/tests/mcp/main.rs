@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed expectation is what a test reports")]
 
+mod door;
 mod http;
 mod raw_http;
 mod raw_stdio;

@@ -7,39 +7,39 @@ use tokio::process::{Child, Command};
 
 use crate::world::{PATIENCE, World};
 
-pub const TOKEN: &str = "a-token-of-the-test";
+pub(crate) const TOKEN: &str = "a-token-of-the-test";
 
-pub struct Served {
-    pub child: Child,
+pub(crate) struct Served {
+    pub(crate) child: Child,
     /// `127.0.0.1:<port>`.
-    pub address: String,
-    pub run_file: std::path::PathBuf,
+    pub(crate) address: String,
+    pub(crate) run_file: std::path::PathBuf,
 }
 
 /// What came back.
 #[derive(Debug)]
-pub struct Reply {
-    pub status: u16,
-    pub head: String,
-    pub body: String,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Reply {
-    pub fn json(&self) -> Json {
+    pub(crate) fn json(&self) -> Json {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
 
 impl Served {
     /// With a token, on a free port.
-    pub async fn start(world: &World) -> Self {
+    pub(crate) async fn start(world: &World) -> Self {
         let mut command = world.gateway(&[]);
         command.env("SYNAPSOR_RUNNER_HTTP_TOKEN", TOKEN);
         Self::spawn(world, command).await
     }
 
     /// Adds the transport, a free port and a run file; returns once the gateway says that it listens.
-    pub async fn spawn(world: &World, mut command: Command) -> Self {
+    pub(crate) async fn spawn(world: &World, mut command: Command) -> Self {
         let run_file = world.dir.path().join("gateway.run.json");
         command
             .args([
@@ -74,7 +74,7 @@ impl Served {
     }
 
     /// Sends the head's lines with a blank line and the body after them; the connection is used once.
-    pub async fn send(&self, head: &str, body: &[u8]) -> Reply {
+    pub(crate) async fn send(&self, head: &str, body: &[u8]) -> Reply {
         let mut stream = self.open(head).await;
         // A server that refuses early may close before everything is written.
         let _ = stream.write_all(body).await;
@@ -96,7 +96,7 @@ impl Served {
     }
 
     /// Sends a head only.
-    pub async fn open(&self, head: &str) -> TcpStream {
+    pub(crate) async fn open(&self, head: &str) -> TcpStream {
         let mut stream = TcpStream::connect(&self.address).await.unwrap();
         let head = head.trim().replace('\n', "\r\n");
         stream
@@ -107,7 +107,7 @@ impl Served {
     }
 
     /// The head of a good POST, with `extra` lines in it.
-    pub fn head(&self, length: usize, extra: &str) -> String {
+    pub(crate) fn head(&self, length: usize, extra: &str) -> String {
         format!(
             "POST /mcp HTTP/1.1\nHost: {}\nAuthorization: Bearer {TOKEN}\nContent-Type: application/json\n\
              Accept: application/json, text/event-stream\nMCP-Protocol-Version: 2025-11-25\n\
@@ -116,12 +116,12 @@ impl Served {
         )
     }
 
-    pub async fn post(&self, body: &str, extra: &str) -> Reply {
+    pub(crate) async fn post(&self, body: &str, extra: &str) -> Reply {
         self.send(&self.head(body.len(), extra), body.as_bytes()).await
     }
 
     /// A good POST with other lines for `Host`, `Authorization` and the rest.
-    pub async fn post_with_lines(&self, target: &str, lines: &str) -> Reply {
+    pub(crate) async fn post_with_lines(&self, target: &str, lines: &str) -> Reply {
         let body = ping();
         let head = format!(
             "POST {target} HTTP/1.1\n{lines}\nContent-Type: application/json\n\
@@ -132,11 +132,11 @@ impl Served {
     }
 }
 
-pub fn ping() -> String {
+pub(crate) fn ping() -> String {
     json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}).to_string()
 }
 
-pub fn call(name: &str, arguments: &str) -> String {
+pub(crate) fn call(name: &str, arguments: &str) -> String {
     format!(
         r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{name}","arguments":{arguments}}}}}"#
     )

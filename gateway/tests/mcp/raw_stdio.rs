@@ -6,17 +6,17 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::world::PATIENCE;
 
-pub struct Raw {
+pub(crate) struct Raw {
     child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
     /// Every line of stdout so far.
-    pub lines: Vec<String>,
+    pub(crate) lines: Vec<String>,
 }
 
 impl Raw {
     /// Spawned, with no word said.
-    pub fn spawn(mut command: Command) -> Self {
+    pub(crate) fn spawn(mut command: Command) -> Self {
         let mut child = command.spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         Self {
@@ -28,7 +28,7 @@ impl Raw {
     }
 
     /// Past the handshake of 2025-11-25.
-    pub async fn open(command: Command) -> Self {
+    pub(crate) async fn open(command: Command) -> Self {
         let mut raw = Self::spawn(command);
         let hello = raw
             .ask(
@@ -44,13 +44,13 @@ impl Raw {
         raw
     }
 
-    pub async fn say(&mut self, line: &str) {
+    pub(crate) async fn say(&mut self, line: &str) {
         let input = self.input.as_mut().unwrap();
         input.write_all(line.as_bytes()).await.unwrap();
         input.write_all(b"\n").await.unwrap();
     }
 
-    pub async fn hear(&mut self) -> Json {
+    pub(crate) async fn hear(&mut self) -> Json {
         let mut line = String::new();
         tokio::time::timeout(PATIENCE, self.output.read_line(&mut line))
             .await
@@ -61,13 +61,13 @@ impl Raw {
         heard
     }
 
-    pub async fn ask(&mut self, message: &Json) -> Json {
+    pub(crate) async fn ask(&mut self, message: &Json) -> Json {
         self.say(&message.to_string()).await;
         self.hear().await
     }
 
     /// Calls a tool with the arguments' text as it stands.
-    pub async fn call(&mut self, name: &str, arguments: &str) -> Json {
+    pub(crate) async fn call(&mut self, name: &str, arguments: &str) -> Json {
         self.say(&format!(
             r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{{"name":"{name}","arguments":{arguments}}}}}"#
         ))
@@ -76,7 +76,7 @@ impl Raw {
     }
 
     /// Closes stdin; gives the exit code, the rest of stdout, and stderr.
-    pub async fn end(mut self) -> (i32, String, String) {
+    pub(crate) async fn end(mut self) -> (i32, String, String) {
         self.input = None;
         let (mut rest, mut errors) = (String::new(), String::new());
         let mut stderr = self.child.stderr.take().unwrap();

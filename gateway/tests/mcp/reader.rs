@@ -12,35 +12,35 @@ use tokio::sync::watch;
 use tonic::metadata::KeyAndValueRef;
 use tonic::{Request, Response, Status};
 
-pub const READ: &str = "billing.inspect_invoice";
-pub const PROPOSE: &str = "billing.propose_late_fee_waiver";
+pub(crate) const READ: &str = "billing.inspect_invoice";
+pub(crate) const PROPOSE: &str = "billing.propose_late_fee_waiver";
 /// Never answers.
-pub const HOLD: &str = "test.hold";
+pub(crate) const HOLD: &str = "test.hold";
 
 /// Numbers that no double holds.
-pub const INTEGER: &str = "9007199254740993123";
-pub const DECIMAL: &str = "1234567890123456789012345678901.234";
+pub(crate) const INTEGER: &str = "9007199254740993123";
+pub(crate) const DECIMAL: &str = "1234567890123456789012345678901.234";
 
 /// One call as it arrived.
 #[derive(Clone, Debug)]
-pub struct Seen {
-    pub capability: String,
-    pub arguments: String,
-    pub result_format: u32,
+pub(crate) struct Seen {
+    pub(crate) capability: String,
+    pub(crate) arguments: String,
+    pub(crate) result_format: u32,
     /// `key: value`, as text.
-    pub metadata: Vec<String>,
+    pub(crate) metadata: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
-pub struct StandIn {
+pub(crate) struct StandIn {
     seen: Arc<Mutex<Vec<Seen>>>,
     /// How many calls of [`HOLD`] are waiting.
-    pub held: Arc<watch::Sender<usize>>,
-    pub result_format: u32,
+    pub(crate) held: Arc<watch::Sender<usize>>,
+    pub(crate) result_format: u32,
 }
 
 impl StandIn {
-    pub fn new(result_format: u32) -> Self {
+    pub(crate) fn new(result_format: u32) -> Self {
         Self {
             seen: Arc::default(),
             held: Arc::new(watch::Sender::new(0)),
@@ -48,16 +48,16 @@ impl StandIn {
         }
     }
 
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
 
-    pub fn last(&self) -> Seen {
+    pub(crate) fn last(&self) -> Seen {
         self.seen().pop().expect("a call has arrived")
     }
 
     /// Waits until exactly `count` calls are held.
-    pub async fn wait_for_held(&self, count: usize) {
+    pub(crate) async fn wait_for_held(&self, count: usize) {
         let mut held = self.held.subscribe();
         let waiting = held.wait_for(|held| *held == count);
         tokio::time::timeout(std::time::Duration::from_secs(10), waiting)

@@ -16,26 +16,26 @@ use tonic::service::Routes;
 
 use crate::reader::StandIn;
 
-pub const DEPLOYMENT: &str = "d1";
+pub(crate) const DEPLOYMENT: &str = "d1";
 /// Nothing here should take longer; a test that waits longer has failed.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub struct World {
-    pub dir: TempDir,
-    pub reader: StandIn,
-    pub address: String,
-    pub tls: TlsFiles,
+pub(crate) struct World {
+    pub(crate) dir: TempDir,
+    pub(crate) reader: StandIn,
+    pub(crate) address: String,
+    pub(crate) tls: TlsFiles,
     stop: CancellationToken,
     serving: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl World {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with_format(2).await
     }
 
     /// `format` is what the contract says; 0 is nothing.
-    pub async fn with_format(format: u32) -> Self {
+    pub(crate) async fn with_format(format: u32) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let now = SystemClock.now_ms();
         let ca = DevCa::create(&dir.path().join("certs"), DEPLOYMENT, now).unwrap();
@@ -69,13 +69,13 @@ impl World {
     }
 
     /// Ends the reader; its port is free afterwards.
-    pub async fn stop_reader(&mut self) {
+    pub(crate) async fn stop_reader(&mut self) {
         self.stop.cancel();
         self.serving.take().unwrap().await.unwrap();
     }
 
     /// A gateway of this deployment with an environment that holds nothing.
-    pub fn gateway(&self, flags: &[&str]) -> Command {
+    pub(crate) fn gateway(&self, flags: &[&str]) -> Command {
         let mut command = bare();
         command
             .arg("--tls-ca")
@@ -91,7 +91,7 @@ impl World {
 }
 
 /// The binary, with pipes and an empty environment.
-pub fn bare() -> Command {
+pub(crate) fn bare() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_synapsor-gateway"));
     command.env_clear().kill_on_drop(true);
     command
