@@ -72,14 +72,22 @@ impl SafeCode {
             | "MODEL_CANNOT_OVERRIDE_BINDING"
             | "TRUSTED_BINDING_MISSING"
             | "TRUSTED_CONTEXT_MISSING" => SafeCode::InvalidArgument,
-            "CONFLICT_GUARD_MISSING" | "OPEN_PROPOSALS_EXCEEDED" => SafeCode::PolicyViolation,
+            "VALUE_DOES_NOT_FIT" => SafeCode::InvalidArgument,
+            "CONFLICT_GUARD_MISSING"
+            | "CONFLICT_GUARD_NULL"
+            | "OPEN_PROPOSALS_EXCEEDED"
+            | "PROPOSAL_TOO_LARGE"
+            | "SECRET_MATERIAL_REJECTED" => SafeCode::PolicyViolation,
             "MCP_TOOL_NOT_FOUND" => SafeCode::CapabilityNotFound,
             "PROPOSALS_DISABLED" => SafeCode::ApprovalRequired,
             "LOCAL_STORE_UNAVAILABLE"
             | "SOURCE_CREDENTIAL_MISSING"
             | "SOURCE_UNAVAILABLE"
             | "SOURCE_TIMEOUT"
+            | "DATABASE_UNAVAILABLE"
             | "LEDGER_UNAVAILABLE"
+            | "STORE_UNAVAILABLE"
+            | "STORE_BUSY"
             | "EXECUTOR_UNAVAILABLE" => SafeCode::TemporarilyUnavailable,
             _ => SafeCode::Internal,
         }
