@@ -17,6 +17,8 @@ mod trust;
 
 #[cfg(test)]
 mod test_kit;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -1,1 +1,341 @@
-//! test
+//! A small world for tests: a real store in a temporary folder, real keys, a trust file, and the objects that
+//! readers, operators and writers would sign.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use synapsor_chassis::clock::ManualClock;
+use synapsor_chassis::random;
+use synapsor_domain::approval::{
+    ApplyOrder, Approver, Audience, Decision, RENDERER, Render, Verdict,
+};
+use synapsor_domain::canonical;
+use synapsor_domain::digest::Digest;
+use synapsor_domain::evidence::{AuditRecord, Evidence};
+use synapsor_domain::ids::{AuditId, EvidenceId, ProposalId};
+use synapsor_domain::proposal::{
+    ApprovalTerms, EvidenceRef, GuardKind, Operation, Proposal, ProposalMode, Requester, RowGuard, SourceRef, Target,
+};
+use synapsor_domain::review;
+use synapsor_domain::signing::{Envelope, Kind, SigningKey};
+use synapsor_domain::timestamp::{Span, Timestamp};
+use synapsor_domain::trust::Environment;
+use synapsor_domain::value::{ColumnValue, Value};
+use synapsor_domain::writeback::{AttemptReport, AttemptResult, Outcome, Receipt};
+use zeroize::Zeroizing;
+
+use crate::store::Store;
+use crate::{Caller, Ledger, TrustStore};
+
+pub(crate) const ORIGIN: &str = "synapsor/dep-test";
+pub(crate) const NOW_MS: i64 = 1_800_000_000_000;
+
+pub(crate) const READER: &str = "spiffe://dep-test/reader/r1";
+pub(crate) const WRITER: &str = "spiffe://dep-test/writer/w1";
+pub(crate) const OPERATOR: &str = "spiffe://dep-test/operator/ann";
+
+pub(crate) fn key(seed: u8) -> SigningKey {
+    SigningKey::from_seed(&Zeroizing::new([seed; 32]))
+}
+
+/// Seeds of the keys that the trust file names.
+pub(crate) const LEDGER_KEY: u8 = 1;
+pub(crate) const READER_KEY: u8 = 2;
+pub(crate) const WRITER_KEY: u8 = 3;
+pub(crate) const ANN_KEY: u8 = 4;
+pub(crate) const BOB_KEY: u8 = 5;
+pub(crate) const NOBODY_KEY: u8 = 9;
+
+pub(crate) struct World {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) ledger: Ledger,
+}
+
+/// A filed read of one row, and the change that is proposed on it.
+pub(crate) struct Draft {
+    pub(crate) proposal: Proposal,
+    pub(crate) evidence: Evidence,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::at(NOW_MS));
+        std::fs::write(dir.path().join("trust.json"), trust_file(false)).unwrap();
+        let ledger = open(&dir, clock.clone());
+        Self { dir, clock, ledger }
+    }
+
+    pub(crate) fn store_path(&self) -> PathBuf {
+        self.dir.path().join("local.db")
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.ledger.now()
+    }
+
+    /// Writes the trust file anew, with or without ann's key revoked.
+    pub(crate) fn revoke_ann(&self) {
+        std::fs::write(self.dir.path().join("trust.json"), trust_file(true)).unwrap();
+    }
+
+    /// Drops the ledger and opens its file again.
+    pub(crate) async fn restart(self) -> Self {
+        let Self { dir, clock, ledger } = self;
+        drop(ledger);
+        // The writing thread ends when the last handle is gone; its file is free when a write lock is.
+        let ledger = open(&dir, clock.clone());
+        Self { dir, clock, ledger }
+    }
+
+    pub(crate) fn draft(&self, new_value: &str) -> Draft {
+        draft(self.now(), new_value)
+    }
+
+    pub(crate) async fn file(&self, draft: &Draft) -> ProposalId {
+        let (proposal, evidence, audit) = draft.signed();
+        let id = random::hex_id(16);
+        let filed = self.ledger.file_proposal(caller(READER), &id, &proposal, &evidence, audit).await.unwrap();
+        filed.value.envelope.peek::<Proposal>(Kind::Proposal).unwrap().id
+    }
+
+    pub(crate) fn decision(&self, draft: &Draft, verdict: Verdict) -> Decision {
+        let (proposal, _, _) = draft.signed();
+        let digest = proposal.digest(Kind::Proposal).unwrap();
+        let now = self.now();
+        Decision {
+            v: 1,
+            decision: verdict,
+            proposal_id: draft.proposal.id.clone(),
+            proposal_digest: digest,
+            contract_digest: draft.proposal.contract_digest,
+            audience: audience(),
+            approver: Approver { key_id: key(ANN_KEY).key_id(), person: "ann".into(), role: "approver".into() },
+            render: Render { renderer: RENDERER.into(), digest: review::digest(&draft.proposal, digest) },
+            seen_checkpoint: None,
+            issued_at: now,
+            not_before: now,
+            expires_at: now + Span::minutes(60),
+            nonce: random::hex_id(32),
+            reason: None,
+        }
+    }
+
+    pub(crate) fn order(&self, draft: &Draft, decisions: &[Digest]) -> ApplyOrder {
+        let (proposal, _, _) = draft.signed();
+        let now = self.now();
+        let mut decision_digests = decisions.to_vec();
+        decision_digests.sort();
+        ApplyOrder {
+            v: 1,
+            proposal_id: draft.proposal.id.clone(),
+            proposal_digest: proposal.digest(Kind::Proposal).unwrap(),
+            contract_digest: draft.proposal.contract_digest,
+            decision_digests,
+            audience: audience(),
+            approver: Approver { key_id: key(ANN_KEY).key_id(), person: "ann".into(), role: "applier".into() },
+            seen_checkpoint: None,
+            issued_at: now,
+            not_before: now,
+            expires_at: now + Span::minutes(15),
+            nonce: random::hex_id(32),
+        }
+    }
+
+    /// Files, approves and orders a change; it waits for a writer afterwards.
+    pub(crate) async fn ordered(&self, draft: &Draft) -> ProposalId {
+        let id = self.file(draft).await;
+        let decision = seal(Kind::Decision, &self.decision(draft, Verdict::Approve), ANN_KEY);
+        let digest = decision.digest(Kind::Decision).unwrap();
+        self.ledger.decide(caller(OPERATOR), &random::hex_id(16), decision).await.unwrap().value.unwrap();
+        let order = seal(Kind::ApplyOrder, &self.order(draft, &[digest]), ANN_KEY);
+        self.ledger.request_apply(caller(OPERATOR), &random::hex_id(16), order).await.unwrap().value.unwrap();
+        id
+    }
+
+    pub(crate) fn receipt(&self, draft: &Draft, outcome: Outcome) -> Receipt {
+        let (proposal, _, _) = draft.signed();
+        Receipt {
+            v: 1,
+            proposal_id: draft.proposal.id.clone(),
+            proposal_digest: proposal.digest(Kind::Proposal).unwrap(),
+            outcome,
+            reason: if outcome == Outcome::Applied { String::new() } else { "guard".into() },
+            rows_affected: u32::from(outcome == Outcome::Applied),
+            previous_version: None,
+            new_version: None,
+            order_digest: None,
+            fence: 1,
+            attempt: 1,
+            writer: WRITER.into(),
+            ledger_size: 1,
+            ledger_root: "00".repeat(32),
+            database_identity: "sqlite:test".into(),
+            created_at: self.now(),
+        }
+    }
+
+    pub(crate) fn report(&self, draft: &Draft, result: AttemptResult, receipt: Option<&Envelope>) -> Envelope {
+        let (proposal, _, _) = draft.signed();
+        let report = AttemptReport {
+            v: 1,
+            proposal_id: draft.proposal.id.clone(),
+            proposal_digest: proposal.digest(Kind::Proposal).unwrap(),
+            order_digest: None,
+            writer: WRITER.into(),
+            fence: 1,
+            attempt: 1,
+            result,
+            message: "done".into(),
+            receipt_digest: receipt.map(|r| r.digest(Kind::Receipt).unwrap()),
+            at: self.now(),
+        };
+        seal(Kind::Attempt, &report, WRITER_KEY)
+    }
+}
+
+impl Draft {
+    /// Proposal and evidence as the reader signs them, and the audit record.
+    pub(crate) fn signed(&self) -> (Envelope, Envelope, Vec<u8>) {
+        let proposal = seal(Kind::Proposal, &self.proposal, READER_KEY);
+        let evidence = seal(Kind::Evidence, &self.evidence, READER_KEY);
+        let audit = audit(&self.evidence, Some(&self.proposal));
+        (proposal, evidence, audit)
+    }
+}
+
+pub(crate) fn seal<T: serde::Serialize>(kind: Kind, object: &T, seed: u8) -> Envelope {
+    Envelope::seal(kind, object, &key(seed)).unwrap()
+}
+
+pub(crate) fn caller(identity: &str) -> Caller {
+    Caller { identity: identity.to_owned(), trace_id: None }
+}
+
+pub(crate) fn audience() -> Audience {
+    Audience { deployment_id: "dep-test".into(), environment: Environment::Dev, source_id: "main".into() }
+}
+
+pub(crate) fn draft(now: Timestamp, new_value: &str) -> Draft {
+    let source = SourceRef { id: "main".into(), engine: "sqlite".into(), fingerprint: "sqlite:test".into() };
+    let requested_by = Requester {
+        tenant: "acme".into(),
+        principal: "agent-1".into(),
+        provenance: "environment".into(),
+        client: "spiffe://dep-test/gateway/g1".into(),
+    };
+    let target = Target {
+        schema: "main".into(),
+        table: "invoices".into(),
+        primary_key: ColumnValue::new("id", Value::int(1)),
+        tenant: Some(ColumnValue::new("tenant_id", Value::text("acme"))),
+    };
+    let row = vec![ColumnValue::new("id", Value::int(1)), ColumnValue::new("fee", Value::text("10"))];
+    let contract_digest = Digest::of(Kind::Contract, b"{}");
+    let evidence = Evidence {
+        v: 1,
+        id: EvidenceId::from_random(random::bytes()),
+        ledger_origin: ORIGIN.into(),
+        source: source.clone(),
+        capability: "billing.waive_fee".into(),
+        contract_digest,
+        requested_by: requested_by.clone(),
+        target: target.clone(),
+        row: row.clone(),
+        query_fingerprint: Digest::of(Kind::Schema, b"q"),
+        read_at: now,
+    };
+    let proposal = Proposal {
+        v: 1,
+        id: ProposalId::from_random(random::bytes()),
+        ledger_origin: ORIGIN.into(),
+        environment: Environment::Dev,
+        source,
+        capability: "billing.waive_fee".into(),
+        contract_digest,
+        mode: ProposalMode::Review,
+        executor: "sql_update".into(),
+        operation: Operation::Update,
+        args: BTreeMap::new(),
+        target,
+        set: vec![ColumnValue::new("fee", Value::text(new_value))],
+        before: row,
+        guard: RowGuard { kind: GuardKind::Weak, version: None },
+        schema_fingerprint: Digest::of(Kind::Schema, b"s"),
+        side_effects: Vec::new(),
+        approval: ApprovalTerms { required_role: "approver".into(), quorum: 1 },
+        requested_by,
+        on_behalf_of: None,
+        context_binding: Digest::of(Kind::Schema, b"c"),
+        evidence: Vec::new(),
+        created_at: now,
+        not_after: now + Span::days(7),
+    };
+    with_evidence(Draft { proposal, evidence })
+}
+
+/// Makes the proposal name its evidence again after either was changed.
+pub(crate) fn with_evidence(mut draft: Draft) -> Draft {
+    let digest = seal(Kind::Evidence, &draft.evidence, READER_KEY).digest(Kind::Evidence).unwrap();
+    draft.proposal.evidence = vec![EvidenceRef { id: draft.evidence.id.clone(), digest }];
+    draft
+}
+
+pub(crate) fn audit(evidence: &Evidence, proposal: Option<&Proposal>) -> Vec<u8> {
+    let record = AuditRecord {
+        v: 1,
+        id: AuditId::from_random(random::bytes()),
+        capability: evidence.capability.clone(),
+        tenant: Some(evidence.requested_by.tenant.clone()),
+        principal: Some(evidence.requested_by.principal.clone()),
+        client: evidence.requested_by.client.clone(),
+        source_id: Some(evidence.source.id.clone()),
+        table: Some("main.invoices".into()),
+        columns: vec!["id".into(), "fee".into()],
+        tenant_bound: true,
+        row_count: 1,
+        result: "row".into(),
+        query_fingerprint: Some(evidence.query_fingerprint),
+        primary_key: None,
+        arguments_digest: Digest::of(Kind::Schema, b"a"),
+        evidence_id: Some(evidence.id.clone()),
+        proposal_id: proposal.map(|p| p.id.clone()),
+        at: evidence.read_at,
+    };
+    canonical::encode(&record).unwrap()
+}
+
+pub(crate) fn trust_file(ann_revoked: bool) -> String {
+    let service = |seed: u8| {
+        let key = key(seed);
+        serde_json::json!([{ "key_id": key.key_id(), "public_key": key.public_key() }])
+    };
+    let operator = |person: &str, seed: u8, roles: &[&str], revoked: bool| {
+        let key = key(seed);
+        serde_json::json!({
+            "person": person, "key_id": key.key_id(), "public_key": key.public_key(), "roles": roles,
+            "not_before": "2020-01-01T00:00:00.000Z", "not_after": "2099-01-01T00:00:00.000Z", "revoked": revoked,
+        })
+    };
+    serde_json::json!({
+        "version": 1,
+        "deployment_id": "dep-test",
+        "environment": "dev",
+        "readers": service(READER_KEY),
+        "writers": service(WRITER_KEY),
+        "ledgers": service(LEDGER_KEY),
+        "operators": [
+            operator("ann", ANN_KEY, &["*"], ann_revoked),
+            operator("bob", BOB_KEY, &["viewer"], false),
+        ],
+    })
+    .to_string()
+}
+
+fn open(dir: &tempfile::TempDir, clock: Arc<ManualClock>) -> Ledger {
+    let store = Store::open(&dir.path().join("local.db"), ORIGIN, key(LEDGER_KEY)).unwrap();
+    let trust = TrustStore::open(&dir.path().join("trust.json")).unwrap();
+    Ledger::new(store, trust, clock)
+}

@@ -1,0 +1,6 @@
+//! The business steps over a real store.
+
+mod decide;
+mod intake;
+mod lease;
+mod settle;
