@@ -62,3 +62,36 @@ pub(super) async fn authenticate(
     request.headers_mut().remove(header::AUTHORIZATION);
     next.run(request).await
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::get;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn token_opens_the_door_and_goes_no_further() {
+        let gate = Arc::new(Gate::new(Some(Secret::new("t"))));
+        let inside = |headers: HeaderMap| async move { format!("{headers:?}") };
+        let routes = Router::new()
+            .route("/", get(inside))
+            .layer(from_fn_with_state(gate, authenticate));
+        let request = Request::builder()
+            .header("authorization", "Bearer t")
+            .header("x-kept", "1");
+        let response = routes
+            .oneshot(request.body(Body::empty()).unwrap())
+            .await
+            .unwrap();
+        let body = axum::body::to_bytes(response.into_body(), 1024).await.unwrap();
+        let seen = String::from_utf8(body.to_vec()).unwrap();
+        assert!(
+            seen.contains("x-kept") && !seen.contains("authorization"),
+            "{seen}"
+        );
+    }
+}

@@ -46,12 +46,20 @@ async fn bytes_cross_unchanged_and_headers_name_no_identity() {
     let arguments = format!(r#"{{ "big":{INTEGER} , "exact": {DECIMAL}, "tenant_id":"EVIL"}}"#);
     for name in [
         "X-Tenant-Id",
+        "X-Tenant",
         "X-Synapsor-Tenant",
+        "X-Synapsor-Principal",
         "X-Principal",
+        "X-User",
+        "X-Role",
+        "X-Approver",
         "X-Forwarded-User",
+        "X-Forwarded-Client-Cert",
         "Tenant-Id",
+        "Principal",
         "Baggage",
         "Cookie",
+        "Mcp-Session-Id",
     ] {
         let extra = format!("{name}: EVIL\ntraceparent: {TRACE}\ntracestate: EVIL=1");
         let reply = served.post(&call(READ, &arguments), &extra).await;

@@ -66,6 +66,10 @@ impl Raw {
         self.hear().await
     }
 
+    pub(crate) fn child(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
     /// Calls a tool with the arguments' text as it stands.
     pub(crate) async fn call(&mut self, name: &str, arguments: &str) -> Json {
         self.say(&format!(

@@ -1,7 +1,8 @@
-//! Starts that must not happen, with the code, the exit code and no secret in the output.
+//! Starts that must not happen, with the code, the exit code and no secret in the output; and ends by signal.
 
 use tokio::process::Command;
 
+use crate::raw_http::Served;
 use crate::raw_stdio::Raw;
 use crate::reader::READ;
 use crate::world::{DEPLOYMENT, PATIENCE, World, bare};
@@ -159,4 +160,20 @@ async fn contract_without_a_format_is_answered_in_the_older_one_with_a_warning()
     raw.call(READ, "{}").await;
     assert_eq!(world.reader.last().result_format, 2);
     assert!(!raw.end().await.2.contains("result format 1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn termination_signal_ends_either_transport_in_order() {
+    let world = World::start().await;
+    let mut stdio = Raw::open(world.gateway(&[])).await;
+    let mut served = Served::start(&world).await;
+    for child in [stdio.child(), &mut served.child] {
+        let pid = rustix::process::Pid::from_raw(child.id().unwrap().cast_signed()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let status = tokio::time::timeout(PATIENCE, child.wait())
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(status.code(), Some(0));
+    }
 }

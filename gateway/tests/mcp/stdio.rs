@@ -144,11 +144,19 @@ async fn identity_in_meta_or_arguments_reaches_the_reader_only_inside_the_argume
     for name in [
         "tenant",
         "tenant_id",
+        "tenantId",
         "principal",
+        "principal_id",
         "x-tenant-id",
+        "x-principal",
         "approver",
+        "approval_identity",
+        "actor",
         "role",
+        "source",
+        "authorization",
         "synapsor.tenant",
+        "io.modelcontextprotocol/clientInfo",
     ] {
         let answer = raw
             .ask(
@@ -219,6 +227,27 @@ async fn cancelled_call_is_cancelled_at_the_reader() {
     raw.say(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":9}}"#)
         .await;
     world.reader.wait_for_held(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn call_beyond_the_ceiling_is_told_to_come_back() {
+    let world = World::start().await;
+    let mut raw = Raw::open(world.gateway(&[])).await;
+    for id in 100..164 {
+        let params = format!(r#"{{"name":"{HOLD}"}}"#);
+        raw.say(&format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{params}}}"#
+        ))
+        .await;
+    }
+    world.reader.wait_for_held(64).await;
+    let answer = raw.call(READ, "{}").await;
+    let error = &answer["result"]["structuredContent"]["error"];
+    assert_eq!(
+        (error["code"].as_str(), error["retryable"].as_bool()),
+        (Some("TEMPORARILY_UNAVAILABLE"), Some(true))
+    );
+    assert_eq!(world.reader.seen().len(), 64);
 }
 
 #[tokio::test(flavor = "multi_thread")]
