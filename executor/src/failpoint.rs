@@ -23,7 +23,9 @@ pub async fn hit(name: &'static str) -> Result<(), EngineError> {
     use std::sync::atomic::{AtomicU32, Ordering};
     static REACHED: AtomicU32 = AtomicU32::new(0);
 
-    let Some((action, count)) = wanted(name) else { return Ok(()) };
+    let Some((action, count)) = wanted(name) else {
+        return Ok(());
+    };
     if REACHED.fetch_add(1, Ordering::SeqCst) + 1 != count {
         return Ok(());
     }
@@ -41,7 +43,10 @@ pub async fn hit(name: &'static str) -> Result<(), EngineError> {
 }
 
 #[cfg(feature = "failpoints")]
-#[expect(clippy::disallowed_methods, reason = "only builds for the proofs contain this line")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "only builds for the proofs contain this line"
+)]
 fn wanted(name: &str) -> Option<(String, u32)> {
     let text = std::env::var("SYNAPSOR_FAILPOINT").ok()?;
     let mut parts = text.split(':');

@@ -36,12 +36,16 @@ impl DatabaseFile {
     /// The file that a URL names. Links in folders above it are followed once, here; the file itself must not
     /// be a link.
     pub(super) fn of_url(url: &str) -> Result<Self, Refusal> {
-        let path = url.strip_prefix(URL_PREFIX).ok_or_else(|| bad_url("it must begin with `sqlite:///`"))?;
+        let path = url
+            .strip_prefix(URL_PREFIX)
+            .ok_or_else(|| bad_url("it must begin with `sqlite:///`"))?;
         if path.contains(['?', '#', '%']) || path.chars().any(char::is_control) {
             return Err(bad_url("it must be a plain path, without parameters or escapes"));
         }
         let path = Path::new(path);
-        let is_plain = path.components().all(|c| matches!(c, Component::RootDir | Component::Normal(_)));
+        let is_plain = path
+            .components()
+            .all(|c| matches!(c, Component::RootDir | Component::Normal(_)));
         if !path.is_absolute() || !is_plain {
             return Err(bad_url("the path must be absolute and without `..`"));
         }
@@ -61,7 +65,8 @@ impl DatabaseFile {
     /// Device and inode: another pair means that another file took the place.
     fn stamp(&self) -> Result<(u64, u64), EngineError> {
         let unavailable = |why: &str| EngineError::new(EngineErrorKind::Unavailable, why);
-        let metadata = fs::symlink_metadata(&self.0).map_err(|_| unavailable("the database file is missing"))?;
+        let metadata =
+            fs::symlink_metadata(&self.0).map_err(|_| unavailable("the database file is missing"))?;
         if metadata.is_file() {
             Ok((metadata.dev(), metadata.ino()))
         } else {
@@ -104,12 +109,21 @@ impl DatabaseFile {
         connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
         refuse_ledger(&connection)?;
         if self.stamp()? != stamp {
-            return Err(EngineError::new(EngineErrorKind::Unavailable, "the file was replaced while it was opened"));
+            return Err(EngineError::new(
+                EngineErrorKind::Unavailable,
+                "the file was replaced while it was opened",
+            ));
         }
         let deadline = Arc::new(Deadline::default());
         let watch = deadline.clone();
-        connection.progress_handler(STEPS_PER_CHECK, Some(move || watch.has_passed())).map_err(scrub)?;
-        Ok(Opened { connection, deadline, stamp })
+        connection
+            .progress_handler(STEPS_PER_CHECK, Some(move || watch.has_passed()))
+            .map_err(scrub)?;
+        Ok(Opened {
+            connection,
+            deadline,
+            stamp,
+        })
     }
 }
 
@@ -141,14 +155,18 @@ pub(super) struct Deadline {
 
 impl Default for Deadline {
     fn default() -> Self {
-        Self { base: Instant::now(), at_ms: AtomicU64::new(u64::MAX) }
+        Self {
+            base: Instant::now(),
+            at_ms: AtomicU64::new(u64::MAX),
+        }
     }
 }
 
 impl Deadline {
     pub(super) fn set(&self, from_now: Duration) {
         let at = self.base.elapsed().saturating_add(from_now).as_millis();
-        self.at_ms.store(u64::try_from(at).unwrap_or(u64::MAX), Ordering::SeqCst);
+        self.at_ms
+            .store(u64::try_from(at).unwrap_or(u64::MAX), Ordering::SeqCst);
     }
 
     pub(super) fn set_passed(&self) {
@@ -173,7 +191,10 @@ pub(super) struct Readers {
 
 impl Readers {
     pub(super) fn new(file: DatabaseFile) -> Self {
-        Self { file, idle: Mutex::new(Vec::new()) }
+        Self {
+            file,
+            idle: Mutex::new(Vec::new()),
+        }
     }
 
     /// Lends a connection to `work`. One that met an error is not used again, nor one whose file was replaced.
@@ -198,7 +219,9 @@ impl Readers {
 }
 
 fn refuse_ledger(connection: &Connection) -> Result<(), EngineError> {
-    let mark: i64 = connection.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(scrub)?;
+    let mark: i64 = connection
+        .query_row("PRAGMA application_id", [], |row| row.get(0))
+        .map_err(scrub)?;
     let tables: i64 = connection
         .query_row(
             "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('events', 'checkpoints', 'nodes')",
@@ -207,13 +230,19 @@ fn refuse_ledger(connection: &Connection) -> Result<(), EngineError> {
         )
         .map_err(scrub)?;
     if mark == LEDGER_APPLICATION_ID || tables == 3 {
-        return Err(EngineError::new(EngineErrorKind::Denied, "the file is the store of a ledger"));
+        return Err(EngineError::new(
+            EngineErrorKind::Denied,
+            "the file is the store of a ledger",
+        ));
     }
     Ok(())
 }
 
 fn bad_url(why: &str) -> Refusal {
-    Refusal::new("SOURCE_URL_INVALID", format!("the URL of the source cannot be used: {why}; give sqlite:///absolute/path"))
+    Refusal::new(
+        "SOURCE_URL_INVALID",
+        format!("the URL of the source cannot be used: {why}; give sqlite:///absolute/path"),
+    )
 }
 
 fn absent() -> Refusal {

@@ -41,20 +41,32 @@ pub(super) fn qualified(table: &str) -> String {
 pub(super) fn select_row(plan: &RowPlan) -> String {
     let keys = key_columns(plan).map(|key| quote(&key.column));
     let columns: Vec<String> = plan.columns.iter().map(|c| quote(c)).chain(keys).collect();
-    format!("SELECT {} FROM {} WHERE {} LIMIT 2", columns.join(", "), qualified(&plan.table), matching(plan, 0))
+    format!(
+        "SELECT {} FROM {} WHERE {} LIMIT 2",
+        columns.join(", "),
+        qualified(&plan.table),
+        matching(plan, 0)
+    )
 }
 
 /// The statement that changes the row of a plan. Parameters: the new values, [`key_parameters`], the guard.
 /// The conflict clause keeps a clause of the table from replacing other rows.
 pub(super) fn update_row(plan: &RowPlan, set: &[ColumnValue], guard: Option<&ColumnValue>) -> String {
-    let assignments: Vec<String> =
-        set.iter().enumerate().map(|(i, new)| format!("{} = ?{}", quote(&new.column), i + 1)).collect();
+    let assignments: Vec<String> = set
+        .iter()
+        .enumerate()
+        .map(|(i, new)| format!("{} = ?{}", quote(&new.column), i + 1))
+        .collect();
     let mut condition = matching(plan, set.len());
     if let Some(guard) = guard {
         let at = set.len() + key_columns(plan).count() + 1;
         condition = format!("{condition} AND {}", equals(&guard.column, &guard.value, at));
     }
-    format!("UPDATE OR ROLLBACK {} SET {} WHERE {condition}", qualified(&plan.table), assignments.join(", "))
+    format!(
+        "UPDATE OR ROLLBACK {} SET {} WHERE {condition}",
+        qualified(&plan.table),
+        assignments.join(", ")
+    )
 }
 
 /// Key and tenant of a plan as parameters, in the order of the statements.
@@ -93,9 +105,7 @@ fn equals(column: &str, value: &Value, parameter: usize) -> String {
         | ValueKind::Uuid
         | ValueKind::Json => "text",
     };
-    format!(
-        "{name} = ?{parameter} AND {name} = ?{parameter} COLLATE BINARY AND typeof({name}) = '{stored}'"
-    )
+    format!("{name} = ?{parameter} AND {name} = ?{parameter} COLLATE BINARY AND typeof({name}) = '{stored}'")
 }
 
 /// The value as SQLite binds it. Only values that [`fit`] gives or that were read can be bound.
@@ -147,7 +157,11 @@ pub(super) fn fit(column: &Column, value: &Value) -> Result<Value, Refusal> {
         return misfit("the value is too large");
     }
     if value.is_null() {
-        return if column.nullable { Ok(Value::null()) } else { misfit("it must not be NULL") };
+        return if column.nullable {
+            Ok(Value::null())
+        } else {
+            misfit("it must not be NULL")
+        };
     }
     let text = value.as_text().unwrap_or_default();
     match (value.kind(), affinity(&column.declared_type)) {
@@ -155,7 +169,9 @@ pub(super) fn fit(column: &Column, value: &Value) -> Result<Value, Refusal> {
         (ValueKind::Int | ValueKind::Dec, Affinity::Real) => fit_float(column, text),
         (ValueKind::Dec, Affinity::Numeric | Affinity::None) => fit_float(column, text),
         (ValueKind::Dec, Affinity::Integer) => misfit("it holds whole numbers"),
-        (ValueKind::Bool, Affinity::Integer | Affinity::Numeric) => Ok(Value::int(i128::from(text == "true"))),
+        (ValueKind::Bool, Affinity::Integer | Affinity::Numeric) => {
+            Ok(Value::int(i128::from(text == "true")))
+        }
         (ValueKind::Text, Affinity::Integer) => match text.parse::<i64>() {
             Ok(number) if number.to_string() == text => Ok(Value::int(i128::from(number))),
             Ok(_) | Err(_) => misfit("it holds whole numbers, written in plain digits"),
@@ -167,7 +183,11 @@ pub(super) fn fit(column: &Column, value: &Value) -> Result<Value, Refusal> {
         (ValueKind::Float, Affinity::Real) | (ValueKind::Bytes, Affinity::Blob | Affinity::None) => {
             Ok(value.clone())
         }
-        (kind, _) => misfit(&format!("it is declared `{}` and cannot hold {} unchanged", column.declared_type, a(kind))),
+        (kind, _) => misfit(&format!(
+            "it is declared `{}` and cannot hold {} unchanged",
+            column.declared_type,
+            a(kind)
+        )),
     }
 }
 
@@ -196,7 +216,10 @@ fn float(value: f64) -> Value {
 }
 
 fn misfit(column: &Column, why: &str) -> Refusal {
-    Refusal::new("VALUE_DOES_NOT_FIT", format!("column `{}` does not take the value: {why}", column.name))
+    Refusal::new(
+        "VALUE_DOES_NOT_FIT",
+        format!("column `{}` does not take the value: {why}", column.name),
+    )
 }
 
 /// SQLite's rules by which a declared type decides, in their order.
@@ -221,7 +244,9 @@ fn affinity(declared: &str) -> Affinity {
 fn looks_numeric(text: &str) -> bool {
     let trimmed = text.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\u{b}');
     trimmed.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.'))
-        && trimmed.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.' | b'e' | b'E' | b'x' | b'X'))
+        && trimmed
+            .bytes()
+            .all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.' | b'e' | b'E' | b'x' | b'X'))
 }
 
 fn a(kind: ValueKind) -> &'static str {

@@ -75,7 +75,11 @@ fn listed(connection: &Connection, table: &str) -> Result<Option<Listed>, Engine
         )
         .and_then(|mut statement| {
             let read = |row: &rusqlite::Row<'_>| {
-                Ok(Listed { kind: row.get(0)?, is_without_rowid: row.get(1)?, is_strict: row.get(2)? })
+                Ok(Listed {
+                    kind: row.get(0)?,
+                    is_without_rowid: row.get(1)?,
+                    is_strict: row.get(2)?,
+                })
             };
             statement.query_row([table], read).optional()
         })
@@ -86,7 +90,9 @@ fn columns(connection: &Connection, table: &str, listed: &Listed) -> Result<Vec<
     let unique = unique_columns(connection, table)?;
     let collations = collations(connection, table)?;
     let mut statement = connection
-        .prepare_cached("SELECT name, type, \"notnull\", pk, hidden FROM pragma_table_xinfo(?1, 'main') ORDER BY cid")
+        .prepare_cached(
+            "SELECT name, type, \"notnull\", pk, hidden FROM pragma_table_xinfo(?1, 'main') ORDER BY cid",
+        )
         .map_err(scrub)?;
     let read = |row: &rusqlite::Row<'_>| {
         let (name, declared_type): (String, String) = (row.get(0)?, row.get(1)?);
@@ -98,19 +104,25 @@ fn columns(connection: &Connection, table: &str, listed: &Listed) -> Result<Vec<
         .and_then(Iterator::collect::<Result<_, _>>)
         .map_err(scrub)?;
     let keys = raw.iter().filter(|column| column.3).count();
-    let columns = raw.into_iter().filter(|column| column.4 != 1).map(|(name, declared, not_null, key, hidden)| {
-        // An INTEGER PRIMARY KEY is the row's own number, which is never NULL.
-        let is_row_number = key && keys == 1 && declared.eq_ignore_ascii_case("INTEGER");
-        Column {
-            nullable: !(not_null || is_row_number || (key && listed.is_without_rowid)),
-            generated: matches!(hidden, 2 | 3),
-            primary_key: key,
-            unique: (key && keys == 1) || unique.contains(&name),
-            collation: collations.get(&name).filter(|c| !c.eq_ignore_ascii_case("BINARY")).cloned(),
-            declared_type: declared,
-            name,
-        }
-    });
+    let columns =
+        raw.into_iter()
+            .filter(|column| column.4 != 1)
+            .map(|(name, declared, not_null, key, hidden)| {
+                // An INTEGER PRIMARY KEY is the row's own number, which is never NULL.
+                let is_row_number = key && keys == 1 && declared.eq_ignore_ascii_case("INTEGER");
+                Column {
+                    nullable: !(not_null || is_row_number || (key && listed.is_without_rowid)),
+                    generated: matches!(hidden, 2 | 3),
+                    primary_key: key,
+                    unique: (key && keys == 1) || unique.contains(&name),
+                    collation: collations
+                        .get(&name)
+                        .filter(|c| !c.eq_ignore_ascii_case("BINARY"))
+                        .cloned(),
+                    declared_type: declared,
+                    name,
+                }
+            });
     Ok(columns.collect())
 }
 
@@ -134,7 +146,11 @@ fn unique_columns(connection: &Connection, table: &str) -> Result<Vec<String>, E
 /// that protects a row rests on it: keys and tenants are compared byte for byte whatever it says.
 fn collations(connection: &Connection, table: &str) -> Result<BTreeMap<String, String>, EngineError> {
     let definition: Option<String> = connection
-        .query_row("SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1", [table], |row| row.get(0))
+        .query_row(
+            "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1",
+            [table],
+            |row| row.get(0),
+        )
         .optional()
         .map_err(scrub)?
         .flatten();
@@ -177,9 +193,15 @@ fn triggers(connection: &Connection, table: &str) -> Result<Vec<Trigger>, Engine
     let read = |row: &rusqlite::Row<'_>| {
         let sql: String = row.get(1)?;
         let definition_digest = Digest::of_typed("application/vnd.synapsor.trigger.v1+sql", sql.as_bytes());
-        Ok(Trigger { name: row.get(0)?, definition_digest })
+        Ok(Trigger {
+            name: row.get(0)?,
+            definition_digest,
+        })
     };
-    statement.query_map([table], read).and_then(Iterator::collect::<Result<_, _>>).map_err(scrub)
+    statement
+        .query_map([table], read)
+        .and_then(Iterator::collect::<Result<_, _>>)
+        .map_err(scrub)
 }
 
 /// Foreign keys of all tables that point at this one.
@@ -198,7 +220,10 @@ fn references(connection: &Connection, table: &str) -> Result<Vec<Reference>, En
         let column: String = row.get(2).map_err(scrub)?;
         // Absent: the key points at the primary key.
         let referenced: Option<String> = row.get(3).map_err(scrub)?;
-        if references.last().is_none_or(|(last, reference)| *last != id || reference.table != name) {
+        if references
+            .last()
+            .is_none_or(|(last, reference)| *last != id || reference.table != name)
+        {
             let reference = Reference {
                 table: name,
                 columns: Vec::new(),
@@ -218,30 +243,38 @@ fn references(connection: &Connection, table: &str) -> Result<Vec<Reference>, En
 
 /// Why the receipt table cannot be used, with the statements that make a good one; empty if it can.
 pub(super) fn receipt_problems(connection: &Connection, table: &str) -> Result<Vec<String>, EngineError> {
-    let ddl = receipt_table_ddl("sqlite", SCHEMA, table).map_err(|refusal| {
-        EngineError::new(EngineErrorKind::Other, refusal.public)
-    })?;
+    let ddl = receipt_table_ddl("sqlite", SCHEMA, table)
+        .map_err(|refusal| EngineError::new(EngineErrorKind::Other, refusal.public))?;
     let shape = match shape(connection, SCHEMA, table) {
         Ok(shape) => shape,
         Err(error) if error.kind == EngineErrorKind::NotFound => {
-            return Ok(vec![format!("the receipt table `{table}` does not exist; have it created:\n{ddl}")]);
+            return Ok(vec![format!(
+                "the receipt table `{table}` does not exist; have it created:\n{ddl}"
+            )]);
         }
         Err(error) => return Err(error),
     };
     let mut problems = table_problems(connection, table, &shape)?;
     if !problems.is_empty() {
-        problems.push(format!("move the table `{table}` away and have it created anew:\n{ddl}"));
+        problems.push(format!(
+            "move the table `{table}` away and have it created anew:\n{ddl}"
+        ));
     }
     Ok(problems)
 }
 
-fn table_problems(connection: &Connection, table: &str, shape: &TableShape) -> Result<Vec<String>, EngineError> {
+fn table_problems(
+    connection: &Connection,
+    table: &str,
+    shape: &TableShape,
+) -> Result<Vec<String>, EngineError> {
     let mut problems = Vec::new();
     let mut problem = |text: String| problems.push(format!("the receipt table `{table}` {text}"));
     if shape.traits != ["strict"] {
         problem("must be an ordinary STRICT table with row numbers".to_owned());
     }
-    let expected = RECEIPT_TABLE_COLUMNS.map(|(name, declared, not_null)| (name.to_owned(), declared.to_owned(), !not_null));
+    let expected = RECEIPT_TABLE_COLUMNS
+        .map(|(name, declared, not_null)| (name.to_owned(), declared.to_owned(), !not_null));
     let actual: Vec<_> = shape
         .columns
         .iter()
@@ -250,7 +283,12 @@ fn table_problems(connection: &Connection, table: &str, shape: &TableShape) -> R
     if actual != expected {
         problem("must have exactly the columns of the migration, in their order".to_owned());
     }
-    let keys: Vec<&str> = shape.columns.iter().filter(|c| c.primary_key).map(|c| c.name.as_str()).collect();
+    let keys: Vec<&str> = shape
+        .columns
+        .iter()
+        .filter(|c| c.primary_key)
+        .map(|c| c.name.as_str())
+        .collect();
     if keys != ["proposal_id"] {
         problem("must have the primary key (proposal_id) and nothing else in it".to_owned());
     }
@@ -261,7 +299,11 @@ fn table_problems(connection: &Connection, table: &str, shape: &TableShape) -> R
         problem("must not have triggers".to_owned());
     }
     let definition: String = connection
-        .query_row("SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1", [table], |row| row.get(0))
+        .query_row(
+            "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1",
+            [table],
+            |row| row.get(0),
+        )
         .map_err(scrub)?;
     let definition = definition.to_ascii_uppercase();
     if definition.contains("CONFLICT") {
@@ -294,6 +336,9 @@ pub(super) fn row_number_name(shape: &TableShape) -> Option<&'static str> {
 
 /// The statement that gives the row numbers of a plan's rows.
 pub(super) fn select_row_number(plan: &RowPlan, name: &str) -> String {
-    let bare = RowPlan { columns: Vec::new(), ..plan.clone() };
+    let bare = RowPlan {
+        columns: Vec::new(),
+        ..plan.clone()
+    };
     dialect::select_row(&bare).replacen("SELECT ", &format!("SELECT {name}, "), 1)
 }

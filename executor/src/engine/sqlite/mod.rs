@@ -78,7 +78,10 @@ impl SqliteEngine {
         let turn = match wait.await {
             Ok(Ok(turn)) => turn,
             Ok(Err(_)) | Err(_) => {
-                return Err(EngineError::new(EngineErrorKind::Busy, "all read connections are in use"));
+                return Err(EngineError::new(
+                    EngineErrorKind::Busy,
+                    "all read connections are in use",
+                ));
             }
         };
         let (readers, timeout) = (self.readers.clone(), self.statement_timeout);
@@ -94,7 +97,9 @@ impl SqliteEngine {
                 result
             })
         });
-        let result = done.await.map_err(|_| EngineError::new(EngineErrorKind::Other, "a worker thread died"))?;
+        let result = done
+            .await
+            .map_err(|_| EngineError::new(EngineErrorKind::Other, "a worker thread died"))?;
         drop(interest);
         result
     }
@@ -108,12 +113,14 @@ impl Engine for SqliteEngine {
 
     async fn identity(&self) -> Result<String, EngineError> {
         let file = self.file.clone();
-        self.read_only(move |opened| read::identity(&opened.connection, &file)).await
+        self.read_only(move |opened| read::identity(&opened.connection, &file))
+            .await
     }
 
     async fn shape(&self, schema: &str, table: &str) -> Result<TableShape, EngineError> {
         let (schema, table) = (schema.to_owned(), table.to_owned());
-        self.read_only(move |opened| inspect::shape(&opened.connection, &schema, &table)).await
+        self.read_only(move |opened| inspect::shape(&opened.connection, &schema, &table))
+            .await
     }
 
     fn fit(&self, column: &Column, value: &Value) -> Result<Value, Refusal> {
@@ -122,30 +129,39 @@ impl Engine for SqliteEngine {
 
     async fn read(&self, plan: &RowPlan) -> Result<Vec<Vec<ColumnValue>>, EngineError> {
         let plan = plan.clone();
-        self.read_only(move |opened| read::rows(&opened.connection, &plan)).await
+        self.read_only(move |opened| read::rows(&opened.connection, &plan))
+            .await
     }
 
     async fn receipt_problems(&self) -> Result<Vec<String>, EngineError> {
         let table = self.receipt_table.clone();
-        self.read_only(move |opened| inspect::receipt_problems(&opened.connection, &table)).await
+        self.read_only(move |opened| inspect::receipt_problems(&opened.connection, &table))
+            .await
     }
 
     async fn find_receipt(&self, id: &ProposalId) -> Result<Option<StoredReceipt>, EngineError> {
         let (table, id) = (self.receipt_table.clone(), id.to_string());
-        self.read_only(move |opened| read::receipt(&opened.connection, &table, &id)).await
+        self.read_only(move |opened| read::receipt(&opened.connection, &table, &id))
+            .await
     }
 
-    async fn receipts_since(&self, from: Timestamp, rows_max: u32) -> Result<Vec<StoredReceipt>, EngineError> {
+    async fn receipts_since(
+        &self,
+        from: Timestamp,
+        rows_max: u32,
+    ) -> Result<Vec<StoredReceipt>, EngineError> {
         let (table, from) = (self.receipt_table.clone(), from.to_string());
-        self.read_only(move |opened| read::receipts_since(&opened.connection, &table, &from, rows_max)).await
+        self.read_only(move |opened| read::receipts_since(&opened.connection, &table, &from, rows_max))
+            .await
     }
 
     async fn begin(&self) -> Result<Begun, EngineError> {
         match self.access {
             Access::Write => write::begin(self.file.clone(), self.receipt_table.clone()).await,
-            Access::Read => {
-                Err(EngineError::new(EngineErrorKind::Denied, "this credential is for reading"))
-            }
+            Access::Read => Err(EngineError::new(
+                EngineErrorKind::Denied,
+                "this credential is for reading",
+            )),
         }
     }
 }

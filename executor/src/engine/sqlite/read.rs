@@ -17,16 +17,27 @@ const IDENTITY_TABLE: &str = "synapsor_database_identity";
 /// The rows of a plan, at most two.
 pub(super) fn rows(connection: &Connection, plan: &RowPlan) -> Result<Vec<Vec<ColumnValue>>, EngineError> {
     require_schema(&plan.schema)?;
-    let mut statement = connection.prepare_cached(&dialect::select_row(plan)).map_err(scrub)?;
+    let mut statement = connection
+        .prepare_cached(&dialect::select_row(plan))
+        .map_err(scrub)?;
     let parameters = dialect::key_parameters(plan)?;
-    let mut found = statement.query(params_from_iter(parameters.iter().map(dialect::bound))).map_err(scrub)?;
+    let mut found = statement
+        .query(params_from_iter(parameters.iter().map(dialect::bound)))
+        .map_err(scrub)?;
     let mut rows = Vec::new();
     while let Some(row) = found.next().map_err(scrub)? {
         let values = exact_row(row, plan)?;
         // SQL compared already; a difference here is one that SQL's comparison does not see.
-        if dialect::key_columns(plan).zip(&values[plan.columns.len()..]).all(|(key, value)| key.value == *value) {
+        if dialect::key_columns(plan)
+            .zip(&values[plan.columns.len()..])
+            .all(|(key, value)| key.value == *value)
+        {
             let columns = plan.columns.iter().zip(values);
-            rows.push(columns.map(|(name, value)| ColumnValue::new(name.clone(), value)).collect());
+            rows.push(
+                columns
+                    .map(|(name, value)| ColumnValue::new(name.clone(), value))
+                    .collect(),
+            );
         }
     }
     Ok(rows)
@@ -63,15 +74,23 @@ pub(super) fn identity(connection: &Connection, file: &DatabaseFile) -> Result<S
         let digest = Digest::of_typed("application/vnd.synapsor.database-path.v1", path);
         return Ok(format!("sqlite:path:{}", hex::encode(digest.as_bytes())));
     }
-    let sql = format!("SELECT instance FROM {} WHERE id = 1", dialect::qualified(IDENTITY_TABLE));
-    let instance: Option<String> =
-        connection.query_row(&sql, [], |row| row.get(0)).optional().map_err(scrub)?;
+    let sql = format!(
+        "SELECT instance FROM {} WHERE id = 1",
+        dialect::qualified(IDENTITY_TABLE)
+    );
+    let instance: Option<String> = connection
+        .query_row(&sql, [], |row| row.get(0))
+        .optional()
+        .map_err(scrub)?;
     let is_usable = |text: &String| {
         (8..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
     match instance.filter(is_usable) {
         Some(instance) => Ok(format!("sqlite:{instance}")),
-        None => Err(EngineError::new(EngineErrorKind::Unreadable, "the identity table holds no usable text")),
+        None => Err(EngineError::new(
+            EngineErrorKind::Unreadable,
+            "the identity table holds no usable text",
+        )),
     }
 }
 
@@ -81,7 +100,10 @@ pub(super) fn receipt(
     table: &str,
     proposal_id: &str,
 ) -> Result<Option<StoredReceipt>, EngineError> {
-    let sql = format!("SELECT {RECEIPT_COLUMNS} FROM {} WHERE proposal_id = ?1", dialect::qualified(table));
+    let sql = format!(
+        "SELECT {RECEIPT_COLUMNS} FROM {} WHERE proposal_id = ?1",
+        dialect::qualified(table)
+    );
     connection
         .prepare_cached(&sql)
         .and_then(|mut statement| statement.query_row([proposal_id], receipt_of_row).optional())
@@ -100,7 +122,9 @@ pub(super) fn receipts_since(
         dialect::qualified(table)
     );
     let mut statement = connection.prepare_cached(&sql).map_err(scrub)?;
-    let found = statement.query_map((from, rows_max), receipt_of_row).map_err(scrub)?;
+    let found = statement
+        .query_map((from, rows_max), receipt_of_row)
+        .map_err(scrub)?;
     found.collect::<Result<_, _>>().map_err(scrub)
 }
 
@@ -139,6 +163,9 @@ pub(super) fn require_schema(schema: &str) -> Result<(), EngineError> {
     if schema == SCHEMA {
         Ok(())
     } else {
-        Err(EngineError::new(EngineErrorKind::NotFound, "SQLite serves the schema `main` only"))
+        Err(EngineError::new(
+            EngineErrorKind::NotFound,
+            "SQLite serves the schema `main` only",
+        ))
     }
 }

@@ -1,8 +1,8 @@
 //! Driver errors become causes here. Of the driver's text nothing remains: it can quote values, statements and
 //! paths.
 
-use rusqlite::ffi::ErrorCode;
 use rusqlite::Error;
+use rusqlite::ffi::ErrorCode;
 
 use crate::engine::error::{EngineError, EngineErrorKind};
 
@@ -11,16 +11,29 @@ pub(super) fn scrub(error: Error) -> EngineError {
     use EngineErrorKind as Kind;
     match error {
         Error::SqliteFailure(inner, _) => failure(inner),
-        Error::SqlInputError { error: inner, msg, .. } => {
-            let is_missing = ["no such table", "no such column", "no such function", "unknown database"]
-                .iter()
-                .any(|text| msg.starts_with(text));
-            if is_missing { EngineError::new(Kind::NotFound, code(inner)) } else { failure(inner) }
+        Error::SqlInputError {
+            error: inner, msg, ..
+        } => {
+            let is_missing = [
+                "no such table",
+                "no such column",
+                "no such function",
+                "unknown database",
+            ]
+            .iter()
+            .any(|text| msg.starts_with(text));
+            if is_missing {
+                EngineError::new(Kind::NotFound, code(inner))
+            } else {
+                failure(inner)
+            }
         }
         Error::Utf8Error(..) | Error::FromSqlConversionFailure(..) | Error::InvalidColumnType(..) => {
             EngineError::new(Kind::Unreadable, "a value is not of the expected type")
         }
-        Error::IntegralValueOutOfRange(..) => EngineError::new(Kind::Unreadable, "an integer is out of range"),
+        Error::IntegralValueOutOfRange(..) => {
+            EngineError::new(Kind::Unreadable, "an integer is out of range")
+        }
         // Every other variant is a mistake of this program or a driver feature that it does not use.
         _ => EngineError::new(Kind::Other, "driver error"),
     }
@@ -29,7 +42,11 @@ pub(super) fn scrub(error: Error) -> EngineError {
 /// Whether the error says that a row with this key is there already.
 pub(super) fn is_unique_violation(error: &Error) -> bool {
     use rusqlite::ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_ROWID, SQLITE_CONSTRAINT_UNIQUE};
-    let unique = [SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_ROWID, SQLITE_CONSTRAINT_UNIQUE];
+    let unique = [
+        SQLITE_CONSTRAINT_PRIMARYKEY,
+        SQLITE_CONSTRAINT_ROWID,
+        SQLITE_CONSTRAINT_UNIQUE,
+    ];
     matches!(error, Error::SqliteFailure(inner, _) if unique.contains(&inner.extended_code))
 }
 

@@ -31,8 +31,14 @@ pub(super) async fn begin(file: DatabaseFile, receipt_table: String) -> Result<B
     let deadline = session.deadline.clone();
     let slot = Arc::new(Mutex::new(Some(session)));
     let expiry = tokio::spawn(expire(slot.clone(), deadline)).abort_handle();
-    let transaction = Box::new(SqliteTransaction { held: Held { slot, expiry } });
-    Ok(Begun { transaction, identity, database_now })
+    let transaction = Box::new(SqliteTransaction {
+        held: Held { slot, expiry },
+    });
+    Ok(Begun {
+        transaction,
+        identity,
+        database_now,
+    })
 }
 
 /// Ends a transaction that was held too long: what runs is interrupted, and the connection is closed.
@@ -47,23 +53,45 @@ async fn expire(slot: Slot, deadline: Arc<Deadline>) {
 }
 
 fn open(file: &DatabaseFile, receipt_table: String) -> Result<(Session, String, Timestamp), EngineError> {
-    let Opened { mut connection, deadline, .. } = file.open_writer()?;
+    let Opened {
+        mut connection,
+        deadline,
+        ..
+    } = file.open_writer()?;
     let changes = Arc::new(Mutex::new(Changes::default()));
     let seen = changes.clone();
     connection
-        .update_hook(Some(move |action: Action, schema: &str, table: &str, row: i64| {
-            seen.lock().unwrap_or_else(PoisonError::into_inner).note(action, schema, table, row);
-        }))
+        .update_hook(Some(
+            move |action: Action, schema: &str, table: &str, row: i64| {
+                seen.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .note(action, schema, table, row);
+            },
+        ))
         .map_err(scrub)?;
     deadline.set(TRANSACTION_TIMEOUT);
     connection.execute_batch("BEGIN IMMEDIATE").map_err(scrub)?;
     let identity = read::identity(&connection, file)?;
     let now: String = connection
-        .query_row("SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now')", [], |row| row.get(0))
+        .query_row("SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now')", [], |row| {
+            row.get(0)
+        })
         .map_err(scrub)?;
-    let now = now.parse().map_err(|_| EngineError::new(EngineErrorKind::Unreadable, "the database's clock"))?;
+    let now = now
+        .parse()
+        .map_err(|_| EngineError::new(EngineErrorKind::Unreadable, "the database's clock"))?;
     let total_at_begin = connection.total_changes();
-    Ok((Session { connection, deadline, changes, total_at_begin, receipt_table }, identity, now))
+    Ok((
+        Session {
+            connection,
+            deadline,
+            changes,
+            total_at_begin,
+            receipt_table,
+        },
+        identity,
+        now,
+    ))
 }
 
 /// The connection of one transaction.
@@ -148,7 +176,10 @@ impl Held {
             let session = slot.take().ok_or_else(ended)?;
             let result = work(&session)?;
             if session.connection.is_autocommit() {
-                return Err(EngineError::new(EngineErrorKind::Other, "the database ended the transaction"));
+                return Err(EngineError::new(
+                    EngineErrorKind::Other,
+                    "the database ended the transaction",
+                ));
             }
             *slot = Some(session);
             Ok(result)
@@ -175,12 +206,16 @@ impl Transaction for SqliteTransaction {
 
     async fn find_receipt(&mut self, id: &ProposalId) -> Result<Option<StoredReceipt>, EngineError> {
         let id = id.to_string();
-        self.held.run(move |s| read::receipt(&s.connection, &s.receipt_table, &id)).await
+        self.held
+            .run(move |s| read::receipt(&s.connection, &s.receipt_table, &id))
+            .await
     }
 
     async fn shape(&mut self, schema: &str, table: &str) -> Result<TableShape, EngineError> {
         let (schema, table) = (schema.to_owned(), table.to_owned());
-        self.held.run(move |s| inspect::shape(&s.connection, &schema, &table)).await
+        self.held
+            .run(move |s| inspect::shape(&s.connection, &schema, &table))
+            .await
     }
 
     async fn update(
@@ -190,7 +225,9 @@ impl Transaction for SqliteTransaction {
         guard: Option<&ColumnValue>,
     ) -> Result<u64, EngineError> {
         let (plan, set, guard) = (plan.clone(), set.to_vec(), guard.cloned());
-        self.held.run(move |s| update(s, &plan, &set, guard.as_ref())).await
+        self.held
+            .run(move |s| update(s, &plan, &set, guard.as_ref()))
+            .await
     }
 
     async fn reread(&mut self, plan: &RowPlan) -> Result<Vec<Vec<ColumnValue>>, EngineError> {
@@ -229,10 +266,18 @@ impl Recorded for SqliteRecorded {
     async fn commit(self: Box<Self>) -> Result<(), CommitError> {
         let slot = self.held.slot.clone();
         let done = tokio::task::spawn_blocking(move || {
-            let session = slot.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or_else(ended)?;
+            let session = slot
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take()
+                .ok_or_else(ended)?;
             session.deadline.clear();
             session.connection.execute_batch("COMMIT").map_err(scrub)?;
-            if session.connection.is_autocommit() { Ok(()) } else { Err(ended()) }
+            if session.connection.is_autocommit() {
+                Ok(())
+            } else {
+                Err(ended())
+            }
         });
         done.await.map_err(|_| CommitError(died()))?.map_err(CommitError)
     }
@@ -246,7 +291,11 @@ fn update(
 ) -> Result<u64, EngineError> {
     let connection = &session.connection;
     read::require_schema(&plan.schema)?;
-    session.changes.lock().unwrap_or_else(PoisonError::into_inner).target = target_row(connection, plan)?;
+    session
+        .changes
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .target = target_row(connection, plan)?;
     let mut parameters = Vec::with_capacity(set.len() + 3);
     for new in set {
         parameters.push(dialect::to_sql(&new.value)?);
@@ -254,13 +303,18 @@ fn update(
     parameters.extend(dialect::key_parameters(plan)?);
     if let Some(guard) = guard {
         if guard.value.is_null() {
-            return Err(EngineError::new(EngineErrorKind::Other, "a guard must have a value"));
+            return Err(EngineError::new(
+                EngineErrorKind::Other,
+                "a guard must have a value",
+            ));
         }
         parameters.push(dialect::to_sql(&guard.value)?);
     }
     let sql = dialect::update_row(plan, set, guard);
     let mut statement = connection.prepare(&sql).map_err(scrub)?;
-    let changed = statement.execute(params_from_iter(parameters.iter().map(dialect::bound))).map_err(scrub)?;
+    let changed = statement
+        .execute(params_from_iter(parameters.iter().map(dialect::bound)))
+        .map_err(scrub)?;
     Ok(u64::try_from(changed).unwrap_or(u64::MAX))
 }
 
@@ -268,17 +322,26 @@ fn target_row(connection: &Connection, plan: &RowPlan) -> Result<Target, EngineE
     let shape = inspect::shape(connection, &plan.schema, &plan.table)?;
     let Some(name) = inspect::row_number_name(&shape) else {
         let rows = read::rows(connection, plan)?;
-        return Ok(Target::Unreported { expected: u64::from(rows.len() == 1) });
+        return Ok(Target::Unreported {
+            expected: u64::from(rows.len() == 1),
+        });
     };
-    let mut statement = connection.prepare(&inspect::select_row_number(plan, name)).map_err(scrub)?;
+    let mut statement = connection
+        .prepare(&inspect::select_row_number(plan, name))
+        .map_err(scrub)?;
     let parameters = dialect::key_parameters(plan)?;
     let numbers = statement
-        .query_map(params_from_iter(parameters.iter().map(dialect::bound)), |row| row.get(0))
+        .query_map(params_from_iter(parameters.iter().map(dialect::bound)), |row| {
+            row.get(0)
+        })
         .map_err(scrub)?;
     let numbers: Vec<i64> = numbers.collect::<Result<_, _>>().map_err(scrub)?;
     // With none or several rows there is no row that may change.
     Ok(match numbers[..] {
-        [row] => Target::Numbered { table: plan.table.clone(), row },
+        [row] => Target::Numbered {
+            table: plan.table.clone(),
+            row,
+        },
         _ => Target::None,
     })
 }
@@ -291,7 +354,9 @@ fn collateral(session: &Session) -> Vec<String> {
     let mut lines = changes.others.clone();
     let accounted = changes.total + changes.unreported();
     if counted != accounted {
-        lines.push(format!("the database counts {counted} changes, {accounted} were seen or expected"));
+        lines.push(format!(
+            "the database counts {counted} changes, {accounted} were seen or expected"
+        ));
     }
     lines
 }
@@ -300,7 +365,13 @@ fn collateral(session: &Session) -> Vec<String> {
 fn insert(session: &Session, receipt: &StoredReceipt) -> Result<(), RecordError> {
     let surprise = |what: &str| RecordError::Engine(EngineError::new(EngineErrorKind::Other, what));
     let connection = &session.connection;
-    let seen = || session.changes.lock().unwrap_or_else(PoisonError::into_inner).total;
+    let seen = || {
+        session
+            .changes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .total
+    };
     let (total_before, seen_before) = (connection.total_changes(), seen());
     let sql = format!(
         "INSERT OR ROLLBACK INTO {} ({}) VALUES ({})",

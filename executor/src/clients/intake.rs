@@ -1,0 +1,232 @@
+//! The reader's side of the ledger: everything that is answered to a model is filed here first, and the answer
+//! counts only if the ledger continues what this reader has seen of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use synapsor_chassis::grpc_channel::with_deadline;
+use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
+use synapsor_chassis::propagate::TraceParent;
+use synapsor_chassis::random;
+use synapsor_domain::log::{ConsistencyProof, verify_checkpoint};
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::Envelope;
+use synapsor_domain::trust::TrustFile;
+use synapsor_proto::convert::required;
+use synapsor_proto::ledger::v1 as wire;
+use synapsor_proto::ledger::v1::intake_service_client::IntakeServiceClient;
+use synapsor_proto::ledger::v1::transparency_service_client::TransparencyServiceClient;
+use synapsor_proto::status::from_status;
+use tokio::sync::Mutex;
+use tonic::Status;
+use tonic::transport::Channel;
+
+use crate::witness::WitnessFile;
+
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+const REQUEST_ID_DIGITS: usize = 32;
+
+/// The ledger as one reader talks to it.
+#[derive(Debug, Clone)]
+pub struct IntakeClient {
+    intake: IntakeServiceClient<Channel>,
+    transparency: TransparencyServiceClient<Channel>,
+    witness: WitnessFile,
+    /// One look at the ledger's newest state at a time; it serves all calls that wait.
+    looking: Arc<Mutex<()>>,
+}
+
+/// What became of a filed proposal.
+#[derive(Debug, Clone)]
+pub(crate) struct Filed {
+    /// The proposal that is open now, as the ledger gave it.
+    pub(crate) proposal: Envelope,
+    pub(crate) repeated: bool,
+    pub(crate) state: String,
+}
+
+/// What a call brings along to the ledger: the files it is judged by, and its place in a trace.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Filing<'a> {
+    pub(crate) trust: &'a TrustFile,
+    pub(crate) trace: Option<&'a TraceParent>,
+}
+
+impl Filing<'_> {
+    fn request<T>(&self, message: T) -> tonic::Request<T> {
+        let mut request = with_deadline(message, CALL_TIMEOUT);
+        if let Some(trace) = self.trace {
+            trace.inject(request.metadata_mut());
+        }
+        request
+    }
+}
+
+impl IntakeClient {
+    pub fn new(channel: Channel, witness: WitnessFile) -> Self {
+        let intake = IntakeServiceClient::new(channel.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        let transparency = TransparencyServiceClient::new(channel)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        Self {
+            intake,
+            transparency,
+            witness,
+            looking: Arc::default(),
+        }
+    }
+
+    /// Files a read that found its row.
+    pub(crate) async fn record_read(
+        &self,
+        evidence: &Envelope,
+        audit: Vec<u8>,
+        filing: Filing<'_>,
+    ) -> Result<(), Refusal> {
+        let seen = self.witness.known().size;
+        let request_id = random::hex_id(REQUEST_ID_DIGITS);
+        let request = wire::RecordReadRequest {
+            request_id,
+            evidence: Some(evidence.into()),
+            audit,
+        };
+        let answer = self
+            .intake
+            .clone()
+            .record_read(filing.request(request))
+            .await
+            .map_err(|s| refused(&s))?;
+        self.believe(seen, &answer.into_inner().checkpoint, filing.trust)
+            .await
+    }
+
+    /// Files a call that was refused.
+    pub(crate) async fn record_refusal(&self, audit: Vec<u8>, filing: Filing<'_>) -> Result<(), Refusal> {
+        let seen = self.witness.known().size;
+        let request = wire::RecordRefusalRequest {
+            request_id: random::hex_id(REQUEST_ID_DIGITS),
+            audit,
+        };
+        let answer = self
+            .intake
+            .clone()
+            .record_refusal(filing.request(request))
+            .await
+            .map_err(|s| refused(&s))?;
+        self.believe(seen, &answer.into_inner().checkpoint, filing.trust)
+            .await
+    }
+
+    /// Files a proposal with its evidence, all or nothing.
+    pub(crate) async fn file_proposal(
+        &self,
+        proposal: &Envelope,
+        evidence: &Envelope,
+        audit: Vec<u8>,
+        filing: Filing<'_>,
+    ) -> Result<Filed, Refusal> {
+        let seen = self.witness.known().size;
+        let request = wire::FileProposalRequest {
+            request_id: random::hex_id(REQUEST_ID_DIGITS),
+            proposal: Some(proposal.into()),
+            evidence: Some(evidence.into()),
+            audit,
+        };
+        let answer = self
+            .intake
+            .clone()
+            .file_proposal(filing.request(request))
+            .await
+            .map_err(|s| refused(&s))?;
+        let answer = answer.into_inner();
+        self.believe(seen, &answer.checkpoint, filing.trust).await?;
+        let proposal = required("proposal", answer.proposal)?.try_into()?;
+        Ok(Filed {
+            proposal,
+            repeated: answer.repeated,
+            state: answer.state,
+        })
+    }
+
+    /// Asks for the ledger's newest state and for the proof that it continues the one remembered here.
+    ///
+    /// # Errors
+    /// `LEDGER_UNAVAILABLE` if it does not answer or is not to be believed.
+    pub async fn look(&self, trust: &TrustFile) -> Result<(), Refusal> {
+        let _turn = self.looking.lock().await;
+        self.look_once(trust).await
+    }
+
+    async fn look_once(&self, trust: &TrustFile) -> Result<(), Refusal> {
+        let request = wire::GetCheckpointRequest {
+            known: Some(self.witness.known()),
+        };
+        let answer = self
+            .transparency
+            .clone()
+            .get_checkpoint(with_deadline(request, CALL_TIMEOUT))
+            .await;
+        let answer = answer.map_err(|s| refused(&s))?.into_inner();
+        let proofs: Vec<ConsistencyProof> = answer
+            .consistency
+            .map(ConsistencyProof::try_from)
+            .transpose()?
+            .into_iter()
+            .collect();
+        self.witness
+            .accept(&answer.checkpoint, &proofs, trust)
+            .map_err(|e| disbelieved(&e.to_string()))?;
+        Ok(())
+    }
+
+    /// Believes an answer whose checkpoint is signed by the ledger and grew since the request was sent. A log
+    /// that did not grow was rolled back: the request itself made it grow.
+    async fn believe(&self, seen: u64, note: &str, trust: &TrustFile) -> Result<(), Refusal> {
+        let origin = trust.ledger_origin();
+        let checkpoint = trust
+            .ledgers
+            .iter()
+            .find_map(|key| verify_checkpoint(note, &origin, &key.public_key).ok())
+            .ok_or_else(|| disbelieved("the checkpoint is not signed by a ledger of the trust file"))?;
+        if checkpoint.size <= seen {
+            tracing::error!(seen, now = checkpoint.size, "the ledger was rolled back");
+            return Err(disbelieved("the ledger is shorter than it was"));
+        }
+        let _turn = self.looking.lock().await;
+        if self.witness.known().size < checkpoint.size {
+            self.look_once(trust).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The ledger's own word where it is about the call; else that it is not available.
+fn refused(status: &Status) -> Refusal {
+    let refusal = from_status(status);
+    match refusal.code.as_ref() {
+        "OPEN_PROPOSALS_EXCEEDED" | "SECRET_MATERIAL_REJECTED" => refusal,
+        code => {
+            let detail = format!(
+                "{code}: {} {}",
+                refusal.public,
+                refusal.detail.as_deref().unwrap_or_default()
+            );
+            unavailable(detail)
+        }
+    }
+}
+
+fn disbelieved(why: &str) -> Refusal {
+    tracing::error!(why, "the ledger is not believed; nothing is answered until it is");
+    unavailable(why.to_owned())
+}
+
+fn unavailable(detail: String) -> Refusal {
+    Refusal::new(
+        "LEDGER_UNAVAILABLE",
+        "The ledger cannot take the record of this call.",
+    )
+    .with_detail(detail)
+}

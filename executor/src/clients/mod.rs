@@ -1,0 +1,3 @@
+//! What this process asks of others.
+
+pub mod intake;

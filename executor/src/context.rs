@@ -1,0 +1,91 @@
+//! For whom this reader works: tenant and principal of every context of the contract, resolved once at start
+//! from this process's own environment. No message carries either.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use synapsor_chassis::secret::{Secret, SecretError};
+use synapsor_chassis::settings::Environment;
+use synapsor_domain::canonical;
+use synapsor_domain::context::{self, TrustedContext};
+use synapsor_domain::contract::{ContextName, Contract};
+use synapsor_domain::digest::Digest;
+use synapsor_domain::refusal::Refusal;
+
+/// The resolved contexts of one reader.
+#[derive(Debug, Clone)]
+pub struct Contexts {
+    /// The reader's certificate identity: the process that the contexts are bound to.
+    reader: String,
+    by_name: HashMap<ContextName, Result<TrustedContext, Refusal>>,
+}
+
+#[derive(Serialize)]
+struct Binding<'a> {
+    reader: &'a str,
+    tenant: &'a str,
+    principal: &'a str,
+    provenance: &'a str,
+}
+
+impl Contexts {
+    /// Resolves every context that a capability names. A binding that is missing is told now, and refuses the
+    /// calls that need it.
+    ///
+    /// # Errors
+    /// When a variable of a context cannot be read.
+    pub fn resolve(contract: &Contract, reader: String, env: &Environment) -> Result<Self, SecretError> {
+        let mut by_name = HashMap::new();
+        for capability in contract.capabilities() {
+            let name = &capability.context;
+            if by_name.contains_key(name) {
+                continue;
+            }
+            let resolved = match contract.context(name) {
+                Some(spec) => {
+                    let names = [spec.tenant_id_env.as_deref(), spec.principal_env.as_deref()];
+                    let defaults = [context::TENANT_ENV, context::PRINCIPAL_ENV];
+                    let mut values: HashMap<&str, String> = HashMap::new();
+                    for name in names.into_iter().flatten().chain(defaults) {
+                        if let Some(value) = Secret::read_optional(env, name)? {
+                            values.insert(name, value.expose().to_owned());
+                        }
+                    }
+                    context::resolve(spec, |name| values.get(name).cloned())
+                }
+                None => Err(Refusal::new(
+                    "TRUSTED_CONTEXT_MISSING",
+                    "The contract has no such trusted context.",
+                )),
+            };
+            if let Err(refusal) = &resolved {
+                tracing::warn!(code = %refusal.code, "{}", refusal.public);
+            }
+            by_name.insert(name.clone(), resolved);
+        }
+        Ok(Self { reader, by_name })
+    }
+
+    /// Tenant and principal for calls under this context.
+    pub(crate) fn get(&self, name: &ContextName) -> Result<&TrustedContext, Refusal> {
+        match self.by_name.get(name) {
+            Some(resolved) => resolved.as_ref().map_err(Clone::clone),
+            None => Err(Refusal::new(
+                "TRUSTED_CONTEXT_MISSING",
+                "The contract has no such trusted context.",
+            )),
+        }
+    }
+
+    /// What a proposal says about where its context came from.
+    pub(crate) fn binding(&self, context: &TrustedContext) -> Digest {
+        let binding = Binding {
+            reader: &self.reader,
+            tenant: &context.tenant,
+            principal: &context.principal,
+            provenance: context.provenance.as_str(),
+        };
+        let bytes = canonical::encode(&binding).expect("four bounded texts");
+        Digest::of_typed("application/vnd.synapsor.context-binding.v1+json", &bytes)
+    }
+}

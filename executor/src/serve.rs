@@ -1,0 +1,355 @@
+//! A process of one role, from its settings to its last answer: files, then databases, then the ledger, then the
+//! listener, and an end that lets calls finish.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use synapsor_chassis::clock::SystemClock;
+use synapsor_chassis::files::{self, MODE_PRIVATE};
+use synapsor_chassis::grpc_channel::{self, Target};
+use synapsor_chassis::grpc_server::{AccessTable, GrpcServer, MESSAGE_BYTES_MAX, ServerLimits};
+use synapsor_chassis::identity::{PeerIdentity, Role};
+use synapsor_chassis::run::Failure;
+use synapsor_chassis::secret::Secret;
+use synapsor_chassis::settings::Environment;
+use synapsor_chassis::shutdown;
+use synapsor_chassis::tls::TlsMaterial;
+use synapsor_domain::contract::{Contract, Engine as EngineKind, Mode, Source};
+use synapsor_domain::signing::SigningKey;
+use synapsor_domain::tool::Catalog;
+use synapsor_domain::trust::TrustFile;
+use synapsor_proto::executor::v1::agent_service_server::{AgentServiceServer, SERVICE_NAME as AGENT_SERVICE};
+use synapsor_proto::executor::v1::writer_service_server::{
+    SERVICE_NAME as WRITER_SERVICE, WriterServiceServer,
+};
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::transport::Channel;
+
+use crate::clients::intake::IntakeClient;
+use crate::context::Contexts;
+use crate::engine::Engine;
+use crate::engine::error::EngineErrorKind;
+use crate::engine::sqlite::{Access, SqliteEngine};
+use crate::error::failure;
+use crate::reader::{Reader, Sealed};
+use crate::rpc::agent_service::AgentRpc;
+use crate::rpc::writer_service::WriterRpc;
+use crate::settings::{RoleName, Settings, refuse_foreign_credentials};
+use crate::trust::{TrustStore, load_contract, load_signing_key};
+use crate::witness::WitnessFile;
+use crate::writeback::{self, LedgerClient, Switches, Writer};
+
+/// What both roles have.
+struct Base {
+    settings: Settings,
+    env: Environment,
+    contract: Arc<Contract>,
+    trust: TrustStore,
+    tls: TlsMaterial,
+    key: Arc<SigningKey>,
+    witness: WitnessFile,
+    ledger: Channel,
+}
+
+/// Serves one role until `stop` is cancelled.
+///
+/// # Errors
+/// When settings, files or environment are not what the role needs, or the address cannot be listened on.
+pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Failure> {
+    let base = Base::load(settings)?;
+    if base.settings.has_lifeline {
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            shutdown::lifeline().await;
+            stop.cancel();
+        });
+    }
+    match base.settings.role {
+        RoleName::Reader => Box::pin(serve_reader(base, stop)).await,
+        RoleName::Writer => Box::pin(serve_writer(base, stop)).await,
+    }
+}
+
+impl Base {
+    fn load(settings: Settings) -> Result<Self, Failure> {
+        let env = Environment::of_process();
+        let contract = Arc::new(load_contract(&settings.contract)?);
+        refuse_foreign_credentials(settings.role, &contract, &env)?;
+        let trust = TrustStore::new(&settings.trust);
+        let (file, digest) = trust.read().map_err(|r| failure(&r))?;
+        tracing::info!(%digest, "the trust file is read");
+        let tls = settings.tls.load()?;
+        check_identity(&settings, &tls, &file)?;
+        let key = Arc::new(load_signing_key(&settings.signing_key)?);
+        check_key(settings.role, &key, &file)?;
+        files::create_private_dir(&settings.state_dir)?;
+        let witness_path = settings
+            .state_dir
+            .join(format!("{}.witness", tls.identity().role()));
+        let witness = WitnessFile::load(witness_path, &file.ledger_origin()).map_err(|r| failure(&r))?;
+        let ledger = grpc_channel::connect(&tls, &Target::new(Role::Ledger, &settings.ledger))?;
+        Ok(Self {
+            settings,
+            env,
+            contract,
+            trust,
+            tls,
+            key,
+            witness,
+            ledger,
+        })
+    }
+
+    async fn bind(&self, access: AccessTable) -> Result<(GrpcServer, Option<RunFile>), Failure> {
+        let server =
+            GrpcServer::bind(self.settings.listen, &self.tls, access, ServerLimits::default()).await?;
+        let run_file = match &self.settings.run_file {
+            Some(path) => Some(RunFile::write(path, &server, self.tls.identity().role())?),
+            None => None,
+        };
+        tracing::info!(address = %server.local_addr(), role = %self.tls.identity().role(), "serving");
+        Ok((server, run_file))
+    }
+
+    /// The engines of the sources for which `variable` names a variable and the environment holds a URL.
+    fn engines(
+        &self,
+        access: Access,
+        sources: &[&Source],
+        variable: impl Fn(&Source) -> Option<&str>,
+    ) -> Result<BTreeMap<String, Arc<dyn Engine>>, Failure> {
+        let mut engines: BTreeMap<String, Arc<dyn Engine>> = BTreeMap::new();
+        for source in sources {
+            let Some(name) = variable(source) else { continue };
+            let url = match access {
+                Access::Read => Secret::read(&self.env, name)?,
+                Access::Write => match Secret::read_optional(&self.env, name)? {
+                    Some(url) => url,
+                    None => {
+                        tracing::warn!(source = %source.name, variable = name, "no write URL; the source is not served");
+                        continue;
+                    }
+                },
+            };
+            engines.insert(source.name.clone(), self.engine(source, &url, access)?);
+        }
+        Ok(engines)
+    }
+
+    fn engine(&self, source: &Source, url: &Secret, access: Access) -> Result<Arc<dyn Engine>, Failure> {
+        match source.engine {
+            EngineKind::Sqlite => {
+                let timeout = source
+                    .statement_timeout_ms
+                    .map(|ms| Duration::from_millis(ms.into()));
+                let table = &self.settings.receipt_table;
+                let engine = SqliteEngine::new(url.expose(), access, table, timeout).map_err(|refusal| {
+                    Failure::usage(
+                        refusal.code.clone(),
+                        format!("source `{}`: {}", source.name, refusal.public),
+                    )
+                })?;
+                Ok(Arc::new(engine))
+            }
+            EngineKind::Postgres | EngineKind::Mysql => {
+                let text = format!(
+                    "source `{}`: this build has no engine `{}`",
+                    source.name,
+                    source.engine.as_str()
+                );
+                Err(Failure::usage("ENGINE_NOT_AVAILABLE", text).with_fix("use a source of engine `sqlite`"))
+            }
+        }
+    }
+}
+
+fn check_identity(settings: &Settings, tls: &TlsMaterial, trust: &TrustFile) -> Result<(), Failure> {
+    let expected = match settings.role {
+        RoleName::Reader => Role::Reader,
+        RoleName::Writer => Role::Writer,
+    };
+    let own = tls.identity();
+    if own.role() != expected || own.deployment() != trust.deployment_id {
+        let text = format!(
+            "the certificate says {own}, but this is a {expected} of `{}`",
+            trust.deployment_id
+        );
+        return Err(Failure::usage("TLS_CERTIFICATE_WRONG_ROLE", text)
+            .with_fix("issue a certificate for this role and this deployment"));
+    }
+    Ok(())
+}
+
+fn check_key(role: RoleName, key: &SigningKey, trust: &TrustFile) -> Result<(), Failure> {
+    let (list, keys) = match role {
+        RoleName::Reader => ("readers", &trust.readers),
+        RoleName::Writer => ("writers", &trust.writers),
+    };
+    if keys.iter().any(|k| k.key_id == key.key_id() && !k.retired) {
+        return Ok(());
+    }
+    let text = format!(
+        "the signing key {} is not under `{list}` of the trust file, or is retired",
+        key.key_id()
+    );
+    Err(Failure::usage("SIGNING_KEY_NOT_TRUSTED", text).with_fix("add its public key to the trust file"))
+}
+
+async fn serve_reader(base: Base, stop: CancellationToken) -> Result<(), Failure> {
+    let names = Reader::sources_in_use(&base.contract);
+    let sources: Vec<&Source> = base
+        .contract
+        .sources()
+        .iter()
+        .filter(|s| names.contains(&s.name.as_str()))
+        .collect();
+    let engines = base.engines(Access::Read, &sources, |source| {
+        Some(source.read_url_env.as_str())
+    })?;
+    refuse_unusable(&engines).await?;
+    let own = base.tls.identity();
+    let intake = IntakeClient::new(base.ledger.clone(), base.witness.clone());
+    let (trust, _) = base.trust.read().map_err(|r| failure(&r))?;
+    if let Err(refusal) = intake.look(&trust).await {
+        let detail = refusal.detail.unwrap_or_default();
+        tracing::warn!(code = %refusal.code, detail, "the ledger is not there yet; calls are refused until it is");
+    }
+    let gateways = allowed_gateways(&base.settings.allow_gateway, own)?;
+    let access = AccessTable::new(own.deployment())
+        .allow(AGENT_SERVICE, &[Role::Gateway])
+        .only(Role::Gateway, gateways);
+    let read_only = base.settings.read_only;
+    let reader = Arc::new(Reader {
+        contexts: Contexts::resolve(&base.contract, own.uri(), &base.env)?,
+        catalog: Catalog::from_contract(&base.contract, read_only),
+        seals: Sealed::all(&base.contract),
+        contract: base.contract.clone(),
+        trust: base.trust.clone(),
+        engines,
+        key: base.key.clone(),
+        intake,
+        clock: Arc::new(SystemClock),
+        read_only,
+    });
+    let service = AgentServiceServer::new(AgentRpc::new(reader))
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    let (server, _run_file) = base.bind(access).await?;
+    server.serve(Routes::new(service), stop).await?;
+    Ok(())
+}
+
+async fn serve_writer(base: Base, stop: CancellationToken) -> Result<(), Failure> {
+    let own = base.tls.identity();
+    if base.contract.mode() != Mode::Review {
+        tracing::warn!(
+            mode = base.contract.mode().as_str(),
+            "in this mode nothing is ever applied"
+        );
+    }
+    let sources: Vec<&Source> = base.contract.sources().iter().collect();
+    let engines = base.engines(Access::Write, &sources, |source| source.write_url_env.as_deref())?;
+    if engines.is_empty() {
+        let text = "the contract names no write URL, or this process was given none";
+        return Err(Failure::usage("WRITE_URL_MISSING", text)
+            .with_fix("set the variable that `write_url_env` of a source names"));
+    }
+    refuse_unusable(&engines).await?;
+    let trust = base.trust.clone();
+    let writer = Arc::new(Writer {
+        contract: base.contract.clone(),
+        trust: Box::new(move || trust.read()),
+        engines,
+        key: base.key.clone(),
+        name: own.instance().unwrap_or_default().to_owned(),
+        ledger: LedgerClient::new(base.ledger.clone(), base.witness.clone()),
+        switches: Switches::load(base.settings.state_dir.clone())?,
+        clock: Arc::new(SystemClock),
+    });
+    let access = AccessTable::new(own.deployment()).allow(WRITER_SERVICE, &[Role::Operator]);
+    let service = WriterServiceServer::new(WriterRpc::new(writer.clone()))
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    let (server, _run_file) = base.bind(access).await?;
+    let end = stop.child_token();
+    let mut working = tokio::spawn(writeback::run(writer, end.clone()));
+    let served = tokio::select! {
+        served = server.serve(Routes::new(service), end.clone()) => served.map_err(Failure::from),
+        ended = &mut working => return ended.map_err(|_| worker_ended())?,
+    };
+    end.cancel();
+    // Attempts that run are not cut off: each ends by itself, within its own limits.
+    let worked = working.await.map_err(|_| worker_ended())?;
+    served.and(worked)
+}
+
+fn worker_ended() -> Failure {
+    Failure::new("WORKER_ENDED", "the writeback ended unexpectedly")
+}
+
+/// A source that is there but must not be used ends the process; one that is away may come back.
+async fn refuse_unusable(engines: &BTreeMap<String, Arc<dyn Engine>>) -> Result<(), Failure> {
+    for (name, engine) in engines {
+        match engine.identity().await {
+            Ok(_) => {}
+            Err(error) if error.kind == EngineErrorKind::Denied => {
+                let text = format!("source `{name}`: {}", error.detail);
+                return Err(Failure::usage("SOURCE_REFUSED", text)
+                    .with_fix("give the URL of the application's database"));
+            }
+            Err(error) => {
+                tracing::warn!(source = %name, reason = error.reason(), detail = %error.detail, "the source cannot be used now");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The gateways that may call; without a list only the one of this reader's own instance.
+fn allowed_gateways(listed: &[String], own: &PeerIdentity) -> Result<Vec<PeerIdentity>, Failure> {
+    if listed.is_empty() {
+        return Ok(vec![PeerIdentity::new(
+            own.deployment(),
+            Role::Gateway,
+            own.instance(),
+        )?]);
+    }
+    listed
+        .iter()
+        .map(|san| san.parse().map_err(Failure::from))
+        .collect()
+}
+
+/// The run file, there as long as the process serves.
+struct RunFile {
+    path: PathBuf,
+    content: String,
+}
+
+impl RunFile {
+    fn write(path: &Path, server: &GrpcServer, role: Role) -> Result<Self, Failure> {
+        let content = serde_json::json!({
+            "role": role.as_str(),
+            "pid": std::process::id(),
+            "address": server.local_addr().to_string(),
+        });
+        let content = content.to_string();
+        files::write_atomic(path, content.as_bytes(), MODE_PRIVATE)?;
+        Ok(Self {
+            path: path.to_owned(),
+            content,
+        })
+    }
+}
+
+impl Drop for RunFile {
+    fn drop(&mut self) {
+        // A successor may have written its own in between.
+        if std::fs::read_to_string(&self.path).is_ok_and(|found| found == self.content) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! The command line of both roles: flag over environment over default. Database URLs, tenant and principal come
+//! from the variables that the contract names, and each role refuses to hold the other one's.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use synapsor_chassis::run::Failure;
+use synapsor_chassis::settings::{Environment, SettingError};
+use synapsor_chassis::tls::TlsFiles;
+use synapsor_domain::contract::{Contract, ExecutorKind, is_identifier};
+use synapsor_domain::writeback::RECEIPT_TABLE;
+
+/// Holds database credentials: reads for agents, and writes what people have signed.
+#[derive(Debug, Parser)]
+#[command(name = "synapsor-executor", version)]
+pub struct Flags {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub serve: ServeFlags,
+}
+
+/// What the binary does besides serving.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Makes the database of the demonstration, in a new file.
+    Sample {
+        /// The file to make; never an existing one.
+        #[arg(long, value_name = "FILE")]
+        path: PathBuf,
+    },
+}
+
+/// Which credential this process holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RoleName {
+    /// Answers the gateway: reads, and mints proposals.
+    Reader,
+    /// Applies approved proposals.
+    Writer,
+}
+
+/// What keeps the process alive besides its being wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Lifeline {
+    /// The process ends when its stdin is closed.
+    Stdin,
+}
+
+/// Flags of a process that serves.
+#[derive(Debug, Args)]
+pub struct ServeFlags {
+    /// Which credential this process holds
+    #[arg(long, value_enum, env = "SYNAPSOR_EXECUTOR_ROLE")]
+    pub role: Option<RoleName>,
+    /// The contract, synapsor.runner.json
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "SYNAPSOR_EXECUTOR_CONTRACT",
+        hide_env_values = true
+    )]
+    pub contract: Option<PathBuf>,
+    /// The trust file of the deployment
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "SYNAPSOR_EXECUTOR_TRUST",
+        hide_env_values = true
+    )]
+    pub trust: Option<PathBuf>,
+    /// Where to listen; port 0 takes a free one
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "SYNAPSOR_EXECUTOR_LISTEN",
+        default_value = "127.0.0.1:0"
+    )]
+    pub listen: SocketAddr,
+    /// The ledger, host:port
+    #[arg(long, value_name = "ADDR", env = "SYNAPSOR_EXECUTOR_LEDGER")]
+    pub ledger: Option<String>,
+    /// The authority's certificate, PEM
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "SYNAPSOR_EXECUTOR_TLS_CA",
+        hide_env_values = true
+    )]
+    pub tls_ca: Option<PathBuf>,
+    /// This process's certificate, PEM
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "SYNAPSOR_EXECUTOR_TLS_CERT",
+        hide_env_values = true
+    )]
+    pub tls_cert: Option<PathBuf>,
+    /// The key of the certificate, PEM, 0600
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "SYNAPSOR_EXECUTOR_TLS_KEY",
+        hide_env_values = true
+    )]
+    pub tls_key: Option<PathBuf>,
+    /// The key that signs evidence and proposals, or attempts and receipts; Ed25519, PKCS#8 PEM, 0600
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "SYNAPSOR_EXECUTOR_SIGNING_KEY",
+        hide_env_values = true
+    )]
+    pub signing_key: Option<PathBuf>,
+    /// The folder of this process's memory: its witness of the ledger, and a writer's switches
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "SYNAPSOR_EXECUTOR_STATE_DIR",
+        hide_env_values = true
+    )]
+    pub state_dir: Option<PathBuf>,
+    /// Where to write the address once the process serves; removed at the end
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "SYNAPSOR_EXECUTOR_RUN_FILE",
+        hide_env_values = true
+    )]
+    pub run_file: Option<PathBuf>,
+    /// Reader: a gateway identity that may call, spiffe://…; by default the gateway of the own instance
+    #[arg(
+        long,
+        value_name = "SAN",
+        env = "SYNAPSOR_EXECUTOR_ALLOW_GATEWAY",
+        value_delimiter = ','
+    )]
+    pub allow_gateway: Vec<String>,
+    /// End when the parent closes this
+    #[arg(long, value_enum, env = "SYNAPSOR_EXECUTOR_LIFELINE")]
+    pub lifeline: Option<Lifeline>,
+    /// Reader: refuse proposals whatever the contract says
+    #[arg(long, env = "SYNAPSOR_EXECUTOR_READ_ONLY")]
+    pub read_only: bool,
+    /// Writer: the receipt table's name
+    #[arg(long, value_name = "NAME", env = "SYNAPSOR_EXECUTOR_RECEIPT_TABLE", default_value = RECEIPT_TABLE)]
+    pub receipt_table: String,
+}
+
+/// Checked settings of a process that serves.
+#[derive(Debug)]
+pub struct Settings {
+    pub role: RoleName,
+    pub contract: PathBuf,
+    pub trust: PathBuf,
+    pub listen: SocketAddr,
+    pub ledger: String,
+    pub tls: TlsFiles,
+    pub signing_key: PathBuf,
+    pub state_dir: PathBuf,
+    pub run_file: Option<PathBuf>,
+    pub allow_gateway: Vec<String>,
+    pub has_lifeline: bool,
+    pub read_only: bool,
+    pub receipt_table: String,
+}
+
+impl Settings {
+    /// # Errors
+    /// `SETTING_MISSING` for what has no default, `SETTING_INVALID` for a receipt table that is no name.
+    pub fn resolve(flags: ServeFlags) -> Result<Self, Failure> {
+        if !is_identifier(&flags.receipt_table) {
+            let text = "the receipt table's name must be letters, digits and `_`, not beginning with a digit";
+            return Err(Failure::usage("SETTING_INVALID", text));
+        }
+        Ok(Self {
+            role: required(flags.role, "ROLE")?,
+            contract: required(flags.contract, "CONTRACT")?,
+            trust: required(flags.trust, "TRUST")?,
+            listen: flags.listen,
+            ledger: required(flags.ledger, "LEDGER")?,
+            tls: TlsFiles {
+                ca: required(flags.tls_ca, "TLS_CA")?,
+                cert: required(flags.tls_cert, "TLS_CERT")?,
+                key: required(flags.tls_key, "TLS_KEY")?,
+            },
+            signing_key: required(flags.signing_key, "SIGNING_KEY")?,
+            state_dir: required(flags.state_dir, "STATE_DIR")?,
+            run_file: flags.run_file,
+            allow_gateway: flags.allow_gateway,
+            has_lifeline: flags.lifeline == Some(Lifeline::Stdin),
+            read_only: flags.read_only,
+            receipt_table: flags.receipt_table,
+        })
+    }
+}
+
+fn required<T>(value: Option<T>, name: &str) -> Result<T, SettingError> {
+    value.ok_or_else(|| SettingError::Missing {
+        name: format!("SYNAPSOR_EXECUTOR_{name}"),
+    })
+}
+
+/// Refuses to start with a credential of the other role in the environment. A variable that the contract names
+/// for both roles belongs to both.
+///
+/// # Errors
+/// `ENVIRONMENT_FORBIDDEN` with the names.
+pub fn refuse_foreign_credentials(
+    role: RoleName,
+    contract: &Contract,
+    env: &Environment,
+) -> Result<(), SettingError> {
+    let read: BTreeSet<&str> = contract
+        .sources()
+        .iter()
+        .map(|s| s.read_url_env.as_str())
+        .collect();
+    let write: BTreeSet<&str> = contract
+        .sources()
+        .iter()
+        .filter_map(|s| s.write_url_env.as_deref())
+        .collect();
+    let foreign: Vec<&str> = match role {
+        RoleName::Reader => write
+            .difference(&read)
+            .copied()
+            .chain(handler_secrets(contract))
+            .collect(),
+        RoleName::Writer => read.difference(&write).copied().collect(),
+    };
+    let with_files: Vec<String> = foreign
+        .iter()
+        .flat_map(|name| [(*name).to_owned(), format!("{name}_FILE")])
+        .collect();
+    env.refuse(&with_files.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn handler_secrets(contract: &Contract) -> impl Iterator<Item = &str> {
+    contract
+        .executors()
+        .iter()
+        .flat_map(|executor| match &executor.kind {
+            ExecutorKind::Direct | ExecutorKind::Command { .. } => [None, None],
+            ExecutorKind::Http {
+                token_env,
+                signing_secret_env,
+                ..
+            } => [token_env.as_deref(), signing_secret_env.as_deref()],
+        })
+        .flatten()
+}

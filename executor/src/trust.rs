@@ -1,0 +1,138 @@
+//! The files that this process believes: the trust file, read again whenever its bytes change, and its own copy
+//! of the contract.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use synapsor_chassis::files::{self, FileError};
+use synapsor_chassis::run::Failure;
+use synapsor_domain::contract::Contract;
+use synapsor_domain::digest::Digest;
+use synapsor_domain::limits::FILE_BYTES_MAX;
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::SigningKey;
+use synapsor_domain::trust::TrustFile;
+
+const FILE_LIMIT: u64 = FILE_BYTES_MAX as u64;
+const KEY_BYTES_MAX: u64 = 16 * 1024;
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+const STICKY: u32 = 0o1000;
+
+/// A trust file on disk. Clones share what was read last.
+#[derive(Debug, Clone)]
+pub struct TrustStore {
+    path: PathBuf,
+    last: Arc<Mutex<Option<(Arc<TrustFile>, Digest)>>>,
+}
+
+impl TrustStore {
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            last: Arc::default(),
+        }
+    }
+
+    /// What the file says now, with the digest of its bytes. A file that has become unreadable is refused: the
+    /// earlier one may trust a key that was revoked since.
+    ///
+    /// # Errors
+    /// `TRUST_FILE_UNREADABLE`, `TRUST_FILE_OPEN` if others could have written it, and what parsing says.
+    pub fn read(&self) -> Result<(Arc<TrustFile>, Digest), Refusal> {
+        check_guarded(&self.path)?;
+        let bytes = files::read_bounded(&self.path, FILE_LIMIT).map_err(|e| unreadable(&e))?;
+        let digest = TrustFile::digest_of(&bytes);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((file, known)) = &*last
+            && *known == digest
+        {
+            return Ok((file.clone(), digest));
+        }
+        let file = Arc::new(TrustFile::parse(&bytes)?);
+        if last.is_some() {
+            tracing::warn!(%digest, "the trust file changed");
+        }
+        *last = Some((file.clone(), digest));
+        Ok((file, digest))
+    }
+}
+
+/// Only this user or root may be able to change the file, or to put another one in its place.
+fn check_guarded(path: &Path) -> Result<(), Refusal> {
+    let open = |what: &str| {
+        let text = format!("{} {what}; chmod and chown it", path.display());
+        Err(Refusal::new("TRUST_FILE_OPEN", text))
+    };
+    let file = fs::metadata(path).map_err(|_| unreadable(&FileError::Missing(path.to_owned())))?;
+    let own = rustix::process::geteuid().as_raw();
+    if file.mode() & WRITABLE_BY_OTHERS != 0 {
+        return open("can be written by other users");
+    }
+    if file.uid() != own && file.uid() != 0 {
+        return open("belongs to another user");
+    }
+    let folder = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let folder = fs::metadata(folder).map_err(|_| unreadable(&FileError::Missing(path.to_owned())))?;
+    if folder.mode() & WRITABLE_BY_OTHERS != 0 && folder.mode() & STICKY == 0 {
+        return open("lies in a folder that other users can write to");
+    }
+    Ok(())
+}
+
+fn unreadable(error: &FileError) -> Refusal {
+    Refusal::new(
+        "TRUST_FILE_UNREADABLE",
+        format!("the trust file cannot be read: {error}; {}", error.fix()),
+    )
+}
+
+/// Reads a contract and refuses one that no process can run.
+///
+/// # Errors
+/// What is wrong with the file; of several validation errors the first, with their number.
+pub fn load_contract(path: &Path) -> Result<Contract, Failure> {
+    let bytes = files::read_bounded(path, FILE_LIMIT)?;
+    let checked = Contract::parse(&bytes).map_err(|report| {
+        let first = report.errors.first();
+        let place = first.map_or(String::new(), |p| {
+            format!("{} at {}: {}", p.code.as_str(), p.path, p.message)
+        });
+        let text = format!(
+            "{} has {} errors, first {place}",
+            path.display(),
+            report.errors.len()
+        );
+        Failure::usage("CONTRACT_INVALID", text)
+            .with_fix("correct the contract and validate it before the next start")
+    })?;
+    checked.contract.runnable().map_err(|problem| {
+        Failure::usage(
+            problem.code.as_str(),
+            format!("{} at {}", path.display(), problem.path),
+        )
+        .with_fix(&problem.message)
+    })?;
+    for warning in &checked.warnings {
+        tracing::warn!(code = warning.code.as_str(), path = %warning.path, "{}", warning.message);
+    }
+    Ok(checked.contract)
+}
+
+/// Reads this process's signing key, which must not be protected by a passphrase: nobody is there to type it.
+///
+/// # Errors
+/// When the file is open to others or holds no such key.
+pub fn load_signing_key(path: &Path) -> Result<SigningKey, Failure> {
+    let pem = files::read_private(path, KEY_BYTES_MAX)?;
+    let unusable = |why: &str| {
+        Failure::usage("SIGNING_KEY_UNUSABLE", format!("{}: {why}", path.display()))
+            .with_fix("give an Ed25519 private key in PKCS#8 PEM form, mode 0600")
+    };
+    let pem = std::str::from_utf8(&pem).map_err(|_| unusable("not text"))?;
+    SigningKey::from_pem(pem).map_err(|e| unusable(&e.to_string()))
+}
