@@ -32,7 +32,10 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<(), Failure> {
     settings::refuse_database_urls(&environment)?;
     let settings = Settings::resolve(flags, &environment)?;
     let reader = Reader::connect(&settings.tls, &settings.reader)?;
-    let fetched = reader.catalog().await?;
+    let fetched = tokio::select! {
+        fetched = reader.catalog() => fetched?,
+        () = stop.cancelled() => return Ok(()),
+    };
     let format = settings::result_format(settings.result_format, fetched.result_format);
     let listing = Listing::read(&fetched, format)?;
     tracing::info!(tools = listing.tools().len(), mode = listing.mode(), reader = %settings.reader, "serving");

@@ -185,7 +185,7 @@ fn not_loopback(is_open: bool, listen: SocketAddr) -> Failure {
     } else {
         Failure::usage(
             "HTTP_TLS_REQUIRED",
-            format!("{listen} is not a loopback address, and this build serves no TLS"),
+            format!("{listen} is not a loopback address, and this version serves no TLS"),
         )
         .with_fix("listen on 127.0.0.1 and put a TLS proxy or an SSH tunnel in front of it")
     }

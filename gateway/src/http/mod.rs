@@ -46,7 +46,7 @@ pub(crate) async fn serve(
     let address = listener
         .local_addr()
         .map_err(|error| cannot_listen(settings.listen, &error))?;
-    let routes = routes(gateway, settings, address, &stop);
+    let routes = routes(gateway, settings, address);
     let _run_file = run_file::write(run_file, Some(address))?;
     tracing::info!(%address, "listening");
     if settings.has_lifeline {
@@ -68,12 +68,7 @@ fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failure {
 }
 
 /// From the outside in: the names under which the gateway answers, then the path, then the token, then limits.
-fn routes(
-    gateway: Gateway,
-    settings: &HttpSettings,
-    address: SocketAddr,
-    stop: &CancellationToken,
-) -> Router {
+fn routes(gateway: Gateway, settings: &HttpSettings, address: SocketAddr) -> Router {
     let names = Arc::new(Names::of(address));
     let gate = Arc::new(Gate::new(settings.token.clone()));
     let config = StreamableHttpServerConfig::default()
@@ -81,8 +76,7 @@ fn routes(
         .with_json_response(true)
         .with_allowed_hosts(names.hosts().to_vec())
         .with_allowed_origins(names.origins().to_vec())
-        .with_max_request_body_bytes(MCP_BODY_BYTES_MAX)
-        .with_cancellation_token(stop.child_token());
+        .with_max_request_body_bytes(MCP_BODY_BYTES_MAX);
     let health = Health {
         tools: gateway.listing().tools().len(),
         mode: gateway.listing().mode().to_owned(),

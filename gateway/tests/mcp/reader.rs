@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status};
 
 pub(crate) const READ: &str = "billing.inspect_invoice";
 pub(crate) const PROPOSE: &str = "billing.propose_late_fee_waiver";
-/// Never answers.
+/// Answers once it is released.
 pub(crate) const HOLD: &str = "test.hold";
 
 /// Numbers that no double holds.
@@ -36,6 +36,8 @@ pub(crate) struct StandIn {
     seen: Arc<Mutex<Vec<Seen>>>,
     /// How many calls of [`HOLD`] are waiting.
     pub(crate) held: Arc<watch::Sender<usize>>,
+    /// True lets held calls go on.
+    pub(crate) release: Arc<watch::Sender<bool>>,
     pub(crate) result_format: u32,
 }
 
@@ -44,6 +46,7 @@ impl StandIn {
         Self {
             seen: Arc::default(),
             held: Arc::new(watch::Sender::new(0)),
+            release: Arc::new(watch::Sender::new(false)),
             result_format,
         }
     }
@@ -103,6 +106,7 @@ fn answer(capability: &str) -> (String, bool) {
             read(&format!(r#""data":{{"big":{INTEGER},"exact":{DECIMAL}}}"#)),
             false,
         ),
+        HOLD => (read(r#""data":{}"#), false),
         PROPOSE => (
             read(r#""proposal":{"id":"wrp_1","state":"review_required"}"#),
             false,
@@ -147,7 +151,11 @@ impl AgentService for StandIn {
         if message.capability == HOLD {
             let _held = Held(self.held.clone());
             self.held.send_modify(|held| *held += 1);
-            std::future::pending::<()>().await;
+            self.release
+                .subscribe()
+                .wait_for(|released| *released)
+                .await
+                .unwrap();
         }
         let (envelope, is_error) = answer(&message.capability);
         Ok(Response::new(CallCapabilityResponse {

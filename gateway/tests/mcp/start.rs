@@ -1,10 +1,10 @@
 //! Starts that must not happen, with the code, the exit code and no secret in the output; and ends by signal.
 
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
-use crate::raw_http::Served;
+use crate::raw_http::{Served, call};
 use crate::raw_stdio::Raw;
-use crate::reader::READ;
+use crate::reader::{HOLD, READ};
 use crate::world::{DEPLOYMENT, PATIENCE, World, bare};
 
 const TOKEN_ENV: &str = "SYNAPSOR_RUNNER_HTTP_TOKEN";
@@ -168,12 +168,43 @@ async fn termination_signal_ends_either_transport_in_order() {
     let mut stdio = Raw::open(world.gateway(&[])).await;
     let mut served = Served::start(&world).await;
     for child in [stdio.child(), &mut served.child] {
-        let pid = rustix::process::Pid::from_raw(child.id().unwrap().cast_signed()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        terminate(child);
         let status = tokio::time::timeout(PATIENCE, child.wait())
             .await
             .unwrap()
             .unwrap();
         assert_eq!(status.code(), Some(0));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn request_under_way_is_answered_before_the_end() {
+    let world = World::start().await;
+    let mut served = Served::start(&world).await;
+    let (body, run_file) = (call(HOLD, "{}"), served.run_file.clone());
+    let asking = async {
+        let reply = served.post(&body, "").await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        assert!(reply.body.contains("\"ok\":true"), "{reply:?}");
+    };
+    let ending = async {
+        world.reader.wait_for_held(1).await;
+        terminate(&served.child);
+        // A refused connection shows that the signal has arrived.
+        while tokio::net::TcpStream::connect(&served.address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        world.reader.release.send_replace(true);
+    };
+    tokio::join!(asking, ending);
+    let status = tokio::time::timeout(PATIENCE, served.child.wait())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!((status.code(), run_file.exists()), (Some(0), false));
+}
+
+fn terminate(child: &Child) {
+    let pid = rustix::process::Pid::from_raw(child.id().unwrap().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
 }
