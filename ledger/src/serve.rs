@@ -143,8 +143,13 @@ async fn sweep(ledger: Ledger, end: CancellationToken) {
     }
 }
 
+/// A refusal's text names the problem, and after a semicolon the way out.
 fn from_refusal(refusal: &Refusal) -> Failure {
-    Failure::new(refusal.code.clone(), &refusal.public)
+    let (problem, fix) = refusal
+        .public
+        .split_once("; ")
+        .unwrap_or((&refusal.public, "see the ledger's log"));
+    Failure::new(refusal.code.clone(), problem).with_fix(fix)
 }
 
 /// The run file, there as long as the ledger answers.

@@ -34,7 +34,12 @@ pub struct Settings {
     )]
     pub signing_key: PathBuf,
     /// The certificate authority that callers and the ledger share.
-    #[arg(long = "tls-ca", value_name = "FILE", env = "SYNAPSOR_LEDGER_TLS_CA", hide_env_values = true)]
+    #[arg(
+        long = "tls-ca",
+        value_name = "FILE",
+        env = "SYNAPSOR_LEDGER_TLS_CA",
+        hide_env_values = true
+    )]
     pub ca: PathBuf,
     /// The ledger's certificate.
     #[arg(

@@ -7,15 +7,14 @@ use std::sync::Arc;
 
 use synapsor_chassis::clock::ManualClock;
 use synapsor_chassis::random;
-use synapsor_domain::approval::{
-    ApplyOrder, Approver, Audience, Decision, RENDERER, Render, Verdict,
-};
+use synapsor_domain::approval::{ApplyOrder, Approver, Audience, Decision, RENDERER, Render, Verdict};
 use synapsor_domain::canonical;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::evidence::{AuditRecord, Evidence};
 use synapsor_domain::ids::{AuditId, EvidenceId, ProposalId};
 use synapsor_domain::proposal::{
-    ApprovalTerms, EvidenceRef, GuardKind, Operation, Proposal, ProposalMode, Requester, RowGuard, SourceRef, Target,
+    ApprovalTerms, EvidenceRef, GuardKind, Operation, Proposal, ProposalMode, Requester, RowGuard, SourceRef,
+    Target,
 };
 use synapsor_domain::review;
 use synapsor_domain::signing::{Envelope, Kind, SigningKey};
@@ -97,7 +96,11 @@ impl World {
     pub(crate) async fn file(&self, draft: &Draft) -> ProposalId {
         let (proposal, evidence, audit) = draft.signed();
         let id = random::hex_id(16);
-        let filed = self.ledger.file_proposal(caller(READER), &id, &proposal, &evidence, audit).await.unwrap();
+        let filed = self
+            .ledger
+            .file_proposal(caller(READER), &id, &proposal, &evidence, audit)
+            .await
+            .unwrap();
         filed.value.envelope.peek::<Proposal>(Kind::Proposal).unwrap().id
     }
 
@@ -112,8 +115,15 @@ impl World {
             proposal_digest: digest,
             contract_digest: draft.proposal.contract_digest,
             audience: audience(),
-            approver: Approver { key_id: key(ANN_KEY).key_id(), person: "ann".into(), role: "approver".into() },
-            render: Render { renderer: RENDERER.into(), digest: review::digest(&draft.proposal, digest) },
+            approver: Approver {
+                key_id: key(ANN_KEY).key_id(),
+                person: "ann".into(),
+                role: "approver".into(),
+            },
+            render: Render {
+                renderer: RENDERER.into(),
+                digest: review::digest(&draft.proposal, digest),
+            },
             seen_checkpoint: None,
             issued_at: now,
             not_before: now,
@@ -135,7 +145,11 @@ impl World {
             contract_digest: draft.proposal.contract_digest,
             decision_digests,
             audience: audience(),
-            approver: Approver { key_id: key(ANN_KEY).key_id(), person: "ann".into(), role: "applier".into() },
+            approver: Approver {
+                key_id: key(ANN_KEY).key_id(),
+                person: "ann".into(),
+                role: "applier".into(),
+            },
             seen_checkpoint: None,
             issued_at: now,
             not_before: now,
@@ -149,9 +163,19 @@ impl World {
         let id = self.file(draft).await;
         let decision = seal(Kind::Decision, &self.decision(draft, Verdict::Approve), ANN_KEY);
         let digest = decision.digest(Kind::Decision).unwrap();
-        self.ledger.decide(caller(OPERATOR), &random::hex_id(16), decision).await.unwrap().value.unwrap();
+        self.ledger
+            .decide(caller(OPERATOR), &random::hex_id(16), decision)
+            .await
+            .unwrap()
+            .value
+            .unwrap();
         let order = seal(Kind::ApplyOrder, &self.order(draft, &[digest]), ANN_KEY);
-        self.ledger.request_apply(caller(OPERATOR), &random::hex_id(16), order).await.unwrap().value.unwrap();
+        self.ledger
+            .request_apply(caller(OPERATOR), &random::hex_id(16), order)
+            .await
+            .unwrap()
+            .value
+            .unwrap();
         id
     }
 
@@ -162,7 +186,11 @@ impl World {
             proposal_id: draft.proposal.id.clone(),
             proposal_digest: proposal.digest(Kind::Proposal).unwrap(),
             outcome,
-            reason: if outcome == Outcome::Applied { String::new() } else { "guard".into() },
+            reason: if outcome == Outcome::Applied {
+                String::new()
+            } else {
+                "guard".into()
+            },
             rows_affected: u32::from(outcome == Outcome::Applied),
             previous_version: None,
             new_version: None,
@@ -177,7 +205,12 @@ impl World {
         }
     }
 
-    pub(crate) fn report(&self, draft: &Draft, result: AttemptResult, receipt: Option<&Envelope>) -> Envelope {
+    pub(crate) fn report(
+        &self,
+        draft: &Draft,
+        result: AttemptResult,
+        receipt: Option<&Envelope>,
+    ) -> Envelope {
         let (proposal, _, _) = draft.signed();
         let report = AttemptReport {
             v: 1,
@@ -211,15 +244,26 @@ pub(crate) fn seal<T: serde::Serialize>(kind: Kind, object: &T, seed: u8) -> Env
 }
 
 pub(crate) fn caller(identity: &str) -> Caller {
-    Caller { identity: identity.to_owned(), trace_id: None }
+    Caller {
+        identity: identity.to_owned(),
+        trace_id: None,
+    }
 }
 
 pub(crate) fn audience() -> Audience {
-    Audience { deployment_id: "dep-test".into(), environment: Environment::Dev, source_id: "main".into() }
+    Audience {
+        deployment_id: "dep-test".into(),
+        environment: Environment::Dev,
+        source_id: "main".into(),
+    }
 }
 
 pub(crate) fn draft(now: Timestamp, new_value: &str) -> Draft {
-    let source = SourceRef { id: "main".into(), engine: "sqlite".into(), fingerprint: "sqlite:test".into() };
+    let source = SourceRef {
+        id: "main".into(),
+        engine: "sqlite".into(),
+        fingerprint: "sqlite:test".into(),
+    };
     let requested_by = Requester {
         tenant: "acme".into(),
         principal: "agent-1".into(),
@@ -232,7 +276,10 @@ pub(crate) fn draft(now: Timestamp, new_value: &str) -> Draft {
         primary_key: ColumnValue::new("id", Value::int(1)),
         tenant: Some(ColumnValue::new("tenant_id", Value::text("acme"))),
     };
-    let row = vec![ColumnValue::new("id", Value::int(1)), ColumnValue::new("fee", Value::text("10"))];
+    let row = vec![
+        ColumnValue::new("id", Value::int(1)),
+        ColumnValue::new("fee", Value::text("10")),
+    ];
     let contract_digest = Digest::of(Kind::Contract, b"{}");
     let evidence = Evidence {
         v: 1,
@@ -262,10 +309,16 @@ pub(crate) fn draft(now: Timestamp, new_value: &str) -> Draft {
         target,
         set: vec![ColumnValue::new("fee", Value::text(new_value))],
         before: row,
-        guard: RowGuard { kind: GuardKind::Weak, version: None },
+        guard: RowGuard {
+            kind: GuardKind::Weak,
+            version: None,
+        },
         schema_fingerprint: Digest::of(Kind::Schema, b"s"),
         side_effects: Vec::new(),
-        approval: ApprovalTerms { required_role: "approver".into(), quorum: 1 },
+        approval: ApprovalTerms {
+            required_role: "approver".into(),
+            quorum: 1,
+        },
         requested_by,
         on_behalf_of: None,
         context_binding: Digest::of(Kind::Schema, b"c"),
@@ -278,8 +331,13 @@ pub(crate) fn draft(now: Timestamp, new_value: &str) -> Draft {
 
 /// Makes the proposal name its evidence again after either was changed.
 pub(crate) fn with_evidence(mut draft: Draft) -> Draft {
-    let digest = seal(Kind::Evidence, &draft.evidence, READER_KEY).digest(Kind::Evidence).unwrap();
-    draft.proposal.evidence = vec![EvidenceRef { id: draft.evidence.id.clone(), digest }];
+    let digest = seal(Kind::Evidence, &draft.evidence, READER_KEY)
+        .digest(Kind::Evidence)
+        .unwrap();
+    draft.proposal.evidence = vec![EvidenceRef {
+        id: draft.evidence.id.clone(),
+        digest,
+    }];
     draft
 }
 

@@ -1,1 +1,473 @@
+//! The store over real files: durability, order, append-only tables, tampering, and everything that a disk can do.
 
+use std::path::Path;
+
+use rusqlite::Connection;
+use synapsor_domain::event::EventKind;
+use synapsor_domain::log::Witness;
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::timestamp::Timestamp;
+
+use super::{NewEvent, Step, StepError, Store, StoreError, events, log, verify_file};
+use crate::test_kit::{LEDGER_KEY, NOBODY_KEY, ORIGIN, World, key};
+
+fn open(path: &Path) -> Store {
+    Store::open(path, ORIGIN, key(LEDGER_KEY)).unwrap()
+}
+
+fn append(step: &mut Step<'_>, body: &[u8]) -> Result<u64, StepError> {
+    Ok(step.append(&NewEvent {
+        kind: EventKind::LedgerStarted,
+        at: Timestamp::from_unix_millis(1),
+        actor: "test",
+        proposal_id: None,
+        body,
+        trace_id: None,
+    })?)
+}
+
+async fn add(store: &Store, body: &'static [u8]) -> Result<u64, StepError> {
+    store
+        .write(move |step| append(step, body))
+        .await
+        .map(|done| done.value)
+}
+
+fn code(result: Result<impl Sized, StoreError>) -> &'static str {
+    result.err().expect("an error").code()
+}
+
+/// Edits the file as somebody who owns it could: triggers dropped and put back.
+fn edit(path: &Path, sql: &str) {
+    let conn = Connection::open(path).unwrap();
+    let mut query = conn
+        .prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")
+        .unwrap();
+    let triggers: Vec<(String, String)> = query
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    drop(query);
+    for (name, _) in &triggers {
+        conn.execute_batch(&format!("DROP TRIGGER {name}")).unwrap();
+    }
+    conn.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+    conn.execute_batch(sql).unwrap();
+    for (_, sql) in &triggers {
+        conn.execute_batch(sql).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn every_answer_is_in_the_log_that_its_checkpoint_signs() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("s.db"));
+    let mut witness = Witness::new(ORIGIN);
+    for n in 0..9 {
+        let done = store.write(|step| append(step, b"{}")).await.unwrap();
+        assert_eq!((done.value, done.head.size), (n, n + 1));
+        let known = witness.size;
+        let (head, proof) = store
+            .read(move |r| {
+                let head = log::head(r.conn())?;
+                let proof = log::proof_since(r.conn(), known, &head)?;
+                Ok((head, proof))
+            })
+            .await
+            .unwrap();
+        assert_eq!(head, done.head);
+        let verified =
+            synapsor_domain::log::verify_checkpoint(&head.note, ORIGIN, &key(LEDGER_KEY).public_key())
+                .unwrap();
+        witness.advance(&verified, proof.as_ref()).unwrap();
+        let record = store
+            .read(move |r| Ok(events::logged(r.conn(), n / 2, head.size)?))
+            .await
+            .unwrap();
+        record.verify(&verified).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_batch_keeps_the_order_of_its_requests_and_a_bad_one_does_not_sink_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("s.db"));
+    let requests: Vec<_> = (0..300_u64)
+        .map(|n| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                store
+                    .write(move |step| {
+                        let seq = append(step, b"{}")?;
+                        if n % 3 == 0 {
+                            return Err(Refusal::new("NO", "on purpose").into());
+                        }
+                        Ok(seq)
+                    })
+                    .await
+            })
+        })
+        .collect();
+    let mut seqs = Vec::new();
+    for (n, request) in (0..300_u64).zip(requests) {
+        match request.await.unwrap() {
+            Ok(done) => seqs.push(done.value),
+            Err(StepError::Refused(refusal)) => assert!(refusal.code == "NO" && n % 3 == 0),
+            Err(other) => panic!("{other}"),
+        }
+    }
+    seqs.sort_unstable();
+    assert_eq!(seqs, (0..200).collect::<Vec<_>>());
+    let report = store.verify_full().await.unwrap();
+    assert_eq!(report.events, 200);
+    assert!(report.checkpoints <= 201);
+}
+
+#[tokio::test]
+async fn what_waits_together_becomes_one_transaction() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("s.db"));
+    let (enter, entered) = std::sync::mpsc::channel();
+    let (leave, left) = std::sync::mpsc::channel::<()>();
+    let first = store.clone();
+    let blocking = tokio::spawn(async move {
+        first
+            .write(move |step| {
+                enter.send(()).unwrap();
+                left.recv().unwrap();
+                append(step, b"{}")
+            })
+            .await
+    });
+    tokio::task::spawn_blocking(move || entered.recv().unwrap())
+        .await
+        .unwrap();
+    let waiting: Vec<_> = (0..100)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { store.write(|step| append(step, b"{}")).await })
+        })
+        .collect();
+    while store.queue.capacity() > super::QUEUE_MAX - 100 {
+        tokio::task::yield_now().await;
+    }
+    leave.send(()).unwrap();
+    blocking.await.unwrap().unwrap();
+    for request in waiting {
+        assert_eq!(request.await.unwrap().unwrap().head.size, 101);
+    }
+    // The empty log, the first batch and the second.
+    assert_eq!(store.verify_full().await.unwrap().checkpoints, 3);
+}
+
+#[tokio::test]
+async fn a_full_queue_says_busy_instead_of_growing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("s.db"));
+    let (leave, left) = std::sync::mpsc::channel::<()>();
+    let (enter, entered) = std::sync::mpsc::channel();
+    let blocked = store.clone();
+    let blocking = tokio::spawn(async move {
+        blocked
+            .write(move |_| {
+                enter.send(()).unwrap();
+                left.recv().unwrap();
+                Ok(())
+            })
+            .await
+    });
+    tokio::task::spawn_blocking(move || entered.recv().unwrap())
+        .await
+        .unwrap();
+    let requests: Vec<_> = (0..super::QUEUE_MAX)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { store.write(|_| Ok(())).await })
+        })
+        .collect();
+    while store.queue.capacity() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let refused = store.write(|_| Ok(())).await;
+    assert!(matches!(refused, Err(StepError::Store(StoreError::Busy))));
+    leave.send(()).unwrap();
+    blocking.await.unwrap().unwrap();
+    for request in requests {
+        request.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn events_bodies_nodes_and_checkpoints_are_append_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s.db");
+    let store = open(&path);
+    add(&store, b"{}").await.unwrap();
+    let conn = Connection::open(&path).unwrap();
+    conn.execute_batch("PRAGMA recursive_triggers = ON").unwrap();
+    for table in ["events", "bodies", "nodes", "checkpoints"] {
+        let column = if table == "checkpoints" { "note" } else { "rowid" };
+        assert!(
+            conn.execute_batch(&format!("UPDATE {table} SET {column} = {column}"))
+                .is_err(),
+            "{table}"
+        );
+        assert!(
+            conn.execute_batch(&format!("DELETE FROM {table}")).is_err(),
+            "{table}"
+        );
+        let replace = format!("INSERT OR REPLACE INTO {table} SELECT * FROM {table}");
+        assert!(conn.execute_batch(&replace).is_err(), "{table}");
+    }
+    let gap = "INSERT INTO events (seq, bytes, leaf) VALUES (7, x'00', zeroblob(32))";
+    assert!(conn.execute_batch(gap).is_err());
+    store.verify_full().await.unwrap();
+}
+
+#[tokio::test]
+async fn two_hundred_clean_restarts_raise_no_alarm() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s.db");
+    for n in 0..200 {
+        let store = open(&path);
+        assert_eq!(add(&store, b"{}").await.unwrap(), n);
+    }
+    verify_file(&path, ORIGIN, &key(LEDGER_KEY).public_key()).unwrap();
+}
+
+/// A store with every kind of record in it.
+async fn rich() -> (tempfile::TempDir, std::path::PathBuf) {
+    use synapsor_domain::signing::Kind;
+    use synapsor_domain::writeback::{AttemptResult, Outcome};
+
+    use crate::test_kit::{WRITER, WRITER_KEY, caller, seal};
+    let world = World::new();
+    let draft = world.draft("0");
+    let id = world.ordered(&draft).await;
+    world.file(&world.draft("5")).await;
+    let receipt = seal(
+        Kind::Receipt,
+        &world.receipt(&draft, Outcome::Applied),
+        WRITER_KEY,
+    );
+    let attempt = world.report(&draft, AttemptResult::Applied, Some(&receipt));
+    let settlement = crate::settle::Settlement {
+        id,
+        token: Vec::new(),
+        attempt,
+        receipt: Some(receipt),
+    };
+    world
+        .ledger
+        .settle(caller(WRITER), settlement)
+        .await
+        .unwrap()
+        .value
+        .unwrap();
+    let path = world.store_path();
+    let World { dir, ledger, .. } = world;
+    ledger.store.verify_full().await.unwrap();
+    drop(ledger);
+    (dir, path)
+}
+
+#[tokio::test]
+async fn every_edit_of_a_stored_value_is_reported() {
+    let edits = [
+        "UPDATE events SET bytes = CAST(replace(CAST(bytes AS TEXT), 'a', 'b') AS BLOB) WHERE seq = 2"
+            .to_owned(),
+        "UPDATE events SET leaf = zeroblob(32) WHERE seq = 2".into(),
+        "UPDATE bodies SET salt = zeroblob(32) WHERE event_seq = 1".into(),
+        "UPDATE bodies SET bytes = CAST(replace(CAST(bytes AS TEXT), 'a', 'b') AS BLOB) WHERE event_seq = 1"
+            .into(),
+        "DELETE FROM bodies WHERE event_seq = 1".into(),
+        "UPDATE nodes SET hash = zeroblob(32) WHERE idx = 0".into(),
+        "UPDATE nodes SET hash = zeroblob(32) WHERE idx = 2".into(),
+        "DELETE FROM nodes WHERE idx = 2".into(),
+        "UPDATE checkpoints SET root = zeroblob(32) WHERE size = 3".into(),
+        "UPDATE checkpoints SET note = replace(note, 'A', 'B') WHERE size = 3".into(),
+        "DELETE FROM checkpoints WHERE size = 0".into(),
+        "UPDATE proposals SET state = 'approved' WHERE state = 'pending_review'".into(),
+        "UPDATE proposals SET tenant = 'other'".into(),
+        "UPDATE decisions SET person = 'bob'".into(),
+        "UPDATE apply_orders SET expires_at = expires_at + 1".into(),
+        "UPDATE receipts SET outcome = 'conflict'".into(),
+        "UPDATE evidence SET tenant = 'other'".into(),
+        "DELETE FROM evidence_links".into(),
+        "UPDATE audit SET result = 'x'".into(),
+        "UPDATE event_index SET kind = 'x' WHERE seq = 1".into(),
+        "INSERT INTO event_index VALUES (99, 'x', 0, NULL)".into(),
+        "CREATE TABLE extra (x)".into(),
+        "DROP INDEX proposals_by_state".into(),
+    ];
+    let (dir, path) = rich().await;
+    let public = key(LEDGER_KEY).public_key();
+    verify_file(&path, ORIGIN, &public).unwrap();
+    for (n, sql) in edits.iter().enumerate() {
+        let copy = dir.path().join(format!("copy-{n}.db"));
+        Connection::open(&path)
+            .unwrap()
+            .execute("VACUUM INTO ?1", [copy.to_str().unwrap()])
+            .unwrap();
+        verify_file(&copy, ORIGIN, &public).unwrap();
+        edit(&copy, sql);
+        assert_eq!(
+            code(verify_file(&copy, ORIGIN, &public)),
+            "STORE_TAMPERED",
+            "{sql}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_cut_log_does_not_start() {
+    let (_dir, path) = rich().await;
+    edit(
+        &path,
+        "DELETE FROM bodies WHERE event_seq = (SELECT max(seq) FROM events); \
+         DELETE FROM events WHERE seq = (SELECT max(seq) FROM events)",
+    );
+    assert_eq!(
+        code(Store::open(&path, ORIGIN, key(LEDGER_KEY))),
+        "STORE_TAMPERED"
+    );
+}
+
+#[tokio::test]
+async fn an_older_but_whole_log_is_found_by_its_witness() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s.db");
+    let store = open(&path);
+    let mut witness = Witness::new(ORIGIN);
+    add(&store, b"{}").await.unwrap();
+    let old = dir.path().join("old.db");
+    Connection::open(&path)
+        .unwrap()
+        .execute("VACUUM INTO ?1", [old.to_str().unwrap()])
+        .unwrap();
+    add(&store, b"{}").await.unwrap();
+    let public = key(LEDGER_KEY).public_key();
+    let checkpoint = |store: &Store| {
+        let note = store.head().borrow().note.clone();
+        synapsor_domain::log::verify_checkpoint(&note, ORIGIN, &public).unwrap()
+    };
+    witness.advance(&checkpoint(&store), None).unwrap();
+    let back = open(&old);
+    assert_eq!(
+        witness.advance(&checkpoint(&back), None).unwrap_err().code(),
+        "LEDGER_ROLLED_BACK"
+    );
+    add(&back, b"{}").await.unwrap();
+    // The salt of the body differs, and so does the history.
+    assert_eq!(
+        witness.advance(&checkpoint(&back), None).unwrap_err().code(),
+        "LEDGER_FORKED"
+    );
+}
+
+#[tokio::test]
+async fn a_store_of_another_log_or_key_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s.db");
+    drop(open(&path));
+    assert_eq!(
+        code(Store::open(&path, "synapsor/other", key(LEDGER_KEY))),
+        "STORE_OTHER_LOG"
+    );
+    assert_eq!(
+        code(Store::open(&path, ORIGIN, key(NOBODY_KEY))),
+        "STORE_TAMPERED"
+    );
+}
+
+#[test]
+fn foreign_and_newer_files_are_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let foreign = dir.path().join("app.db");
+    Connection::open(&foreign)
+        .unwrap()
+        .execute_batch("CREATE TABLE customers (id)")
+        .unwrap();
+    let before = std::fs::read(&foreign).unwrap();
+    assert_eq!(
+        code(Store::open(&foreign, ORIGIN, key(LEDGER_KEY))),
+        "STORE_FOREIGN"
+    );
+    assert_eq!(std::fs::read(&foreign).unwrap(), before);
+    let text = dir.path().join("notes.txt");
+    std::fs::write(&text, "not a database, but long enough to look at".repeat(20)).unwrap();
+    assert_eq!(
+        code(Store::open(&text, ORIGIN, key(LEDGER_KEY))),
+        "STORE_TAMPERED"
+    );
+    let newer = dir.path().join("newer.db");
+    drop(open(&newer));
+    Connection::open(&newer)
+        .unwrap()
+        .execute_batch("PRAGMA user_version = 99")
+        .unwrap();
+    assert_eq!(code(Store::open(&newer, ORIGIN, key(LEDGER_KEY))), "STORE_NEWER");
+}
+
+#[tokio::test]
+async fn a_store_that_vanishes_or_is_replaced_fails_closed_for_good() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, aside) = (dir.path().join("s.db"), dir.path().join("aside.db"));
+    let store = open(&path);
+    add(&store, b"{}").await.unwrap();
+    std::fs::rename(&path, &aside).unwrap();
+    let vanished =
+        |result: Result<u64, StepError>| matches!(result, Err(StepError::Store(StoreError::Vanished)));
+    assert!(vanished(add(&store, b"{}").await));
+    std::fs::copy(&aside, &path).unwrap();
+    assert!(vanished(add(&store, b"{}").await));
+    let read = store.read(|r| Ok(log::head(r.conn())?)).await;
+    assert!(matches!(read, Err(StepError::Store(StoreError::Vanished))));
+}
+
+#[tokio::test]
+async fn a_database_that_somebody_else_writes_is_locked_not_half_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s.db");
+    let store = open(&path);
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let refused = add(&store, b"{}").await;
+    assert!(matches!(refused, Err(StepError::Store(StoreError::Locked))));
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(add(&store, b"{}").await.unwrap(), 0);
+    store.verify_full().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_disk_fails_the_batch_and_later_ones_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("s.db"));
+    // A page limit is how SQLite itself says that there is no more room.
+    let limit = |pages: &'static str| store.write(move |step| Ok(pragma(step.conn(), pages)));
+    limit("PRAGMA max_page_count = 1").await.unwrap();
+    let big: &'static [u8] = Box::leak(vec![b' '; 1_000_000].into_boxed_slice());
+    assert!(matches!(
+        add(&store, big).await,
+        Err(StepError::Store(StoreError::Full))
+    ));
+    limit("PRAGMA max_page_count = 1000000").await.unwrap();
+    assert_eq!(add(&store, big).await.unwrap(), 0);
+    store.verify_full().await.unwrap();
+}
+
+fn pragma(conn: &Connection, sql: &str) {
+    conn.query_row(sql, [], |_| Ok(())).unwrap();
+}
+
+#[test]
+fn a_store_in_a_folder_that_does_not_exist_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("no/such/s.db");
+    assert_eq!(
+        code(Store::open(&path, ORIGIN, key(LEDGER_KEY))),
+        "STORE_READ_ONLY"
+    );
+    assert!(!dir.path().join("no").exists());
+}

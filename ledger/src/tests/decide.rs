@@ -1,18 +1,21 @@
 //! What operators file.
 
+use synapsor_chassis::random;
 use synapsor_domain::approval::Verdict;
 use synapsor_domain::event::EventKind;
 use synapsor_domain::proposal::{ProposalMode, State};
 use synapsor_domain::signing::{Envelope, Kind};
 use synapsor_domain::timestamp::Span;
-use synapsor_chassis::random;
 
 use crate::store::StepError;
 use crate::store::events::{self, TailFilter};
 use crate::test_kit::{ANN_KEY, BOB_KEY, Draft, NOBODY_KEY, OPERATOR, World, caller, seal};
 
 async fn decide(world: &World, signed: Envelope) -> Result<State, String> {
-    let done = world.ledger.decide(caller(OPERATOR), &random::hex_id(16), signed).await;
+    let done = world
+        .ledger
+        .decide(caller(OPERATOR), &random::hex_id(16), signed)
+        .await;
     match done {
         Ok(done) => done.value.map(|d| d.state).map_err(|e| e.code.to_string()),
         Err(error) => Err(crate::refusal_of(error).code.to_string()),
@@ -20,13 +23,25 @@ async fn decide(world: &World, signed: Envelope) -> Result<State, String> {
 }
 
 async fn order(world: &World, signed: Envelope) -> Result<u64, String> {
-    let done = world.ledger.request_apply(caller(OPERATOR), &random::hex_id(16), signed).await.unwrap();
+    let done = world
+        .ledger
+        .request_apply(caller(OPERATOR), &random::hex_id(16), signed)
+        .await
+        .unwrap();
     done.value.map(|o| o.seq).map_err(|e| e.code.to_string())
 }
 
 async fn refused_events(world: &World) -> usize {
-    let filter = TailFilter { proposal: None, kind: Some(EventKind::DecisionRefused) };
-    world.ledger.store.read(move |r| Ok(events::tail(r.conn(), 0, &filter)?.len())).await.unwrap()
+    let filter = TailFilter {
+        proposal: None,
+        kind: Some(EventKind::DecisionRefused),
+    };
+    world
+        .ledger
+        .store
+        .read(move |r| Ok(events::tail(r.conn(), 0, &filter)?.len()))
+        .await
+        .unwrap()
 }
 
 fn approval(world: &World, draft: &Draft) -> Envelope {
@@ -65,22 +80,40 @@ async fn decisions_that_do_not_verify_are_refused_and_recorded() {
     assert_eq!(decide(&world, broken).await, Err("refused:signature".into()));
     let mut elsewhere = good.clone();
     elsewhere.audience.deployment_id = "other".into();
-    assert_eq!(decide(&world, seal(Kind::Decision, &elsewhere, ANN_KEY)).await, Err("refused:audience".into()));
+    assert_eq!(
+        decide(&world, seal(Kind::Decision, &elsewhere, ANN_KEY)).await,
+        Err("refused:audience".into())
+    );
     let mut late = good.clone();
     late.expires_at = world.now();
-    assert_eq!(decide(&world, seal(Kind::Decision, &late, ANN_KEY)).await, Err("refused:expired".into()));
+    assert_eq!(
+        decide(&world, seal(Kind::Decision, &late, ANN_KEY)).await,
+        Err("refused:expired".into())
+    );
     let mut unseen = good.clone();
     unseen.render.digest = unseen.proposal_digest;
-    assert_eq!(decide(&world, seal(Kind::Decision, &unseen, ANN_KEY)).await, Err("refused:render".into()));
+    assert_eq!(
+        decide(&world, seal(Kind::Decision, &unseen, ANN_KEY)).await,
+        Err("refused:render".into())
+    );
     let mut other = good.clone();
     other.proposal_digest = other.contract_digest;
-    assert_eq!(decide(&world, seal(Kind::Decision, &other, ANN_KEY)).await, Err("refused:digest".into()));
+    assert_eq!(
+        decide(&world, seal(Kind::Decision, &other, ANN_KEY)).await,
+        Err("refused:digest".into())
+    );
     let mut by_bob = good.clone();
     by_bob.approver.key_id = crate::test_kit::key(BOB_KEY).key_id();
     by_bob.approver.person = "bob".into();
-    assert_eq!(decide(&world, seal(Kind::Decision, &by_bob, BOB_KEY)).await, Err("refused:role".into()));
+    assert_eq!(
+        decide(&world, seal(Kind::Decision, &by_bob, BOB_KEY)).await,
+        Err("refused:role".into())
+    );
     let mut payload = seal(Kind::Decision, &good, ANN_KEY);
-    payload.payload = String::from_utf8(payload.payload).unwrap().replacen("\"v\":1", "\"v\":1,\"v\":1", 1).into();
+    payload.payload = String::from_utf8(payload.payload)
+        .unwrap()
+        .replacen("\"v\":1", "\"v\":1,\"v\":1", 1)
+        .into();
     assert_eq!(decide(&world, payload).await, Err("refused:malformed".into()));
     assert_eq!(refused_events(&world).await, 8);
     world.ledger.store.verify_full().await.unwrap();
@@ -110,7 +143,11 @@ async fn an_order_on_an_expired_approval_is_refused() {
     let digest = approval.digest(Kind::Decision).unwrap();
     let signed = seal(Kind::ApplyOrder, &world.order(&draft, &[digest]), ANN_KEY);
     assert_eq!(order(&world, signed).await, Err("refused:expired".into()));
-    let unknown = seal(Kind::ApplyOrder, &world.order(&draft, &[draft.proposal.contract_digest]), ANN_KEY);
+    let unknown = seal(
+        Kind::ApplyOrder,
+        &world.order(&draft, &[draft.proposal.contract_digest]),
+        ANN_KEY,
+    );
     assert_eq!(order(&world, unknown).await, Err("refused:order".into()));
 }
 
@@ -121,7 +158,10 @@ async fn a_rejected_proposal_is_final_and_may_be_proposed_anew() {
     world.file(&draft).await;
     let deny = seal(Kind::Decision, &world.decision(&draft, Verdict::Deny), ANN_KEY);
     assert_eq!(decide(&world, deny).await, Ok(State::Rejected));
-    assert_eq!(decide(&world, approval(&world, &draft)).await, Err("PROPOSAL_NOT_PENDING_REVIEW".into()));
+    assert_eq!(
+        decide(&world, approval(&world, &draft)).await,
+        Err("PROPOSAL_NOT_PENDING_REVIEW".into())
+    );
     let again = world.draft("0");
     assert_eq!(world.file(&again).await, again.proposal.id);
 }
@@ -132,8 +172,14 @@ async fn quorum_counts_distinct_persons() {
     let mut draft = world.draft("0");
     draft.proposal.approval.quorum = 2;
     world.file(&draft).await;
-    assert_eq!(decide(&world, approval(&world, &draft)).await, Ok(State::PendingReview));
-    assert_eq!(decide(&world, approval(&world, &draft)).await, Ok(State::PendingReview));
+    assert_eq!(
+        decide(&world, approval(&world, &draft)).await,
+        Ok(State::PendingReview)
+    );
+    assert_eq!(
+        decide(&world, approval(&world, &draft)).await,
+        Ok(State::PendingReview)
+    );
     world.ledger.store.verify_full().await.unwrap();
 }
 
@@ -143,7 +189,10 @@ async fn a_shadow_proposal_is_never_approved() {
     let mut draft = world.draft("0");
     draft.proposal.mode = ProposalMode::Shadow;
     world.file(&draft).await;
-    assert_eq!(decide(&world, approval(&world, &draft)).await, Err("SHADOW_WRITEBACK_DISABLED".into()));
+    assert_eq!(
+        decide(&world, approval(&world, &draft)).await,
+        Err("SHADOW_WRITEBACK_DISABLED".into())
+    );
 }
 
 #[tokio::test]
@@ -154,7 +203,10 @@ async fn a_reason_that_holds_a_secret_is_refused_without_being_kept() {
     let mut decision = world.decision(&draft, Verdict::Approve);
     decision.reason = Some("see postgres://u:hunter2@h/db".into());
     let signed = seal(Kind::Decision, &decision, ANN_KEY);
-    assert_eq!(decide(&world, signed).await, Err("SECRET_MATERIAL_REJECTED".into()));
+    assert_eq!(
+        decide(&world, signed).await,
+        Err("SECRET_MATERIAL_REJECTED".into())
+    );
     let path = world.store_path();
     drop(world.ledger);
     let mut all = std::fs::read(&path).unwrap();
@@ -166,8 +218,15 @@ async fn a_reason_that_holds_a_secret_is_refused_without_being_kept() {
 async fn a_decision_about_nothing_is_refused() {
     let world = World::new();
     let draft = world.draft("0");
-    assert_eq!(decide(&world, approval(&world, &draft)).await, Err("PROPOSAL_NOT_FOUND".into()));
-    let row = world.ledger.store.read(|r| crate::store::proposals::resolve(r.conn(), "latest")).await;
+    assert_eq!(
+        decide(&world, approval(&world, &draft)).await,
+        Err("PROPOSAL_NOT_FOUND".into())
+    );
+    let row = world
+        .ledger
+        .store
+        .read(|r| crate::store::proposals::resolve(r.conn(), "latest"))
+        .await;
     assert!(matches!(row, Err(StepError::Refused(refusal)) if refusal.code == "PROPOSAL_NOT_FOUND"));
 }
 
@@ -177,12 +236,27 @@ async fn a_proposal_is_found_by_id_prefix_code_and_latest() {
     let draft = world.draft("0");
     let id = world.file(&draft).await;
     let code = draft.signed().0.digest(Kind::Proposal).unwrap().short_code();
-    for name in [id.to_string(), id.as_str()[..12].to_owned(), "latest".into(), code.clone(), code.to_lowercase()] {
-        let row = world.ledger.store.read(move |r| crate::store::proposals::resolve(r.conn(), &name)).await.unwrap();
+    for name in [
+        id.to_string(),
+        id.as_str()[..12].to_owned(),
+        "latest".into(),
+        code.clone(),
+        code.to_lowercase(),
+    ] {
+        let row = world
+            .ledger
+            .store
+            .read(move |r| crate::store::proposals::resolve(r.conn(), &name))
+            .await
+            .unwrap();
         assert_eq!(row.id, id);
     }
     let other = world.draft("5");
     world.file(&other).await;
-    let both = world.ledger.store.read(|r| crate::store::proposals::resolve(r.conn(), "wrp_")).await;
+    let both = world
+        .ledger
+        .store
+        .read(|r| crate::store::proposals::resolve(r.conn(), "wrp_"))
+        .await;
     assert!(matches!(both, Err(StepError::Refused(refusal)) if refusal.code == "AMBIGUOUS_PROPOSAL"));
 }

@@ -8,9 +8,7 @@ use synapsor_domain::timestamp::Span;
 use synapsor_domain::value::{ColumnValue, Value};
 
 use crate::store::StepError;
-use crate::test_kit::{
-    Draft, NOBODY_KEY, READER, World, audit, caller, seal, with_evidence,
-};
+use crate::test_kit::{Draft, NOBODY_KEY, READER, World, audit, caller, seal, with_evidence};
 
 fn code(error: StepError) -> String {
     crate::refusal_of(error).code.to_string()
@@ -18,9 +16,16 @@ fn code(error: StepError) -> String {
 
 async fn file(world: &World, request: &str, draft: &Draft) -> Result<(String, bool), String> {
     let (proposal, evidence, audit) = draft.signed();
-    let filed = world.ledger.file_proposal(caller(READER), request, &proposal, &evidence, audit).await;
+    let filed = world
+        .ledger
+        .file_proposal(caller(READER), request, &proposal, &evidence, audit)
+        .await;
     let filed = filed.map_err(code)?.value;
-    let id = filed.envelope.peek::<synapsor_domain::proposal::Proposal>(Kind::Proposal).unwrap().id;
+    let id = filed
+        .envelope
+        .peek::<synapsor_domain::proposal::Proposal>(Kind::Proposal)
+        .unwrap()
+        .id;
     Ok((id.to_string(), filed.repeated))
 }
 
@@ -47,10 +52,17 @@ async fn kinds(world: &World) -> Vec<EventKind> {
 async fn a_proposal_is_filed_with_its_evidence_and_audit() {
     let world = World::new();
     let draft = world.draft("0");
-    assert_eq!(file(&world, "a", &draft).await, Ok((draft.proposal.id.to_string(), false)));
+    assert_eq!(
+        file(&world, "a", &draft).await,
+        Ok((draft.proposal.id.to_string(), false))
+    );
     assert_eq!(
         kinds(&world).await,
-        [EventKind::EvidenceRecorded, EventKind::ProposalCreated, EventKind::QueryAudited]
+        [
+            EventKind::EvidenceRecorded,
+            EventKind::ProposalCreated,
+            EventKind::QueryAudited
+        ]
     );
     world.ledger.store.verify_full().await.unwrap();
 }
@@ -62,17 +74,28 @@ async fn an_identical_open_proposal_is_returned_with_the_fresh_evidence_linked()
     let again = world.draft("0");
     let other = world.draft("5");
     file(&world, "a", &first).await.unwrap();
-    assert_eq!(file(&world, "b", &again).await, Ok((first.proposal.id.to_string(), true)));
-    assert_eq!(file(&world, "c", &other).await, Ok((other.proposal.id.to_string(), false)));
-    assert_eq!(kinds(&world).await[3..6], [
-        EventKind::EvidenceRecorded,
-        EventKind::QueryAudited,
-        EventKind::ProposalRepeated
-    ]);
+    assert_eq!(
+        file(&world, "b", &again).await,
+        Ok((first.proposal.id.to_string(), true))
+    );
+    assert_eq!(
+        file(&world, "c", &other).await,
+        Ok((other.proposal.id.to_string(), false))
+    );
+    assert_eq!(
+        kinds(&world).await[3..6],
+        [
+            EventKind::EvidenceRecorded,
+            EventKind::QueryAudited,
+            EventKind::ProposalRepeated
+        ]
+    );
     let linked = world
         .ledger
         .store
-        .read(move |reader| crate::store::records::resolve_evidence(reader.conn(), again.evidence.id.as_str()))
+        .read(move |reader| {
+            crate::store::records::resolve_evidence(reader.conn(), again.evidence.id.as_str())
+        })
         .await
         .unwrap();
     assert_eq!(linked.1, [first.proposal.id.to_string()]);
@@ -85,12 +108,18 @@ async fn a_repeated_request_changes_nothing_and_another_content_is_refused() {
     let (draft, other) = (world.draft("0"), world.draft("5"));
     let (proposal, evidence, record) = draft.signed();
     for _ in 0..2 {
-        let filed =
-            world.ledger.file_proposal(caller(READER), "same", &proposal, &evidence, record.clone()).await.unwrap();
+        let filed = world
+            .ledger
+            .file_proposal(caller(READER), "same", &proposal, &evidence, record.clone())
+            .await
+            .unwrap();
         assert!(!filed.value.repeated);
         assert_eq!(filed.head.size, 3);
     }
-    assert_eq!(file(&world, "same", &other).await, Err("REQUEST_ID_REUSED".into()));
+    assert_eq!(
+        file(&world, "same", &other).await,
+        Err("REQUEST_ID_REUSED".into())
+    );
     assert_eq!(file(&world, "", &other).await, Err("MALFORMED".into()));
 }
 
@@ -100,10 +129,16 @@ async fn an_object_that_no_trusted_reader_signed_is_refused() {
     let draft = world.draft("0");
     let (proposal, evidence, record) = draft.signed();
     let forged = seal(Kind::Proposal, &draft.proposal, NOBODY_KEY);
-    let refused = world.ledger.file_proposal(caller(READER), "a", &forged, &evidence, record.clone()).await;
+    let refused = world
+        .ledger
+        .file_proposal(caller(READER), "a", &forged, &evidence, record.clone())
+        .await;
     assert_eq!(code(refused.unwrap_err()), "refused:attestation");
     let forged = seal(Kind::Evidence, &draft.evidence, NOBODY_KEY);
-    let refused = world.ledger.file_proposal(caller(READER), "b", &proposal, &forged, record).await;
+    let refused = world
+        .ledger
+        .file_proposal(caller(READER), "b", &proposal, &forged, record)
+        .await;
     assert_eq!(code(refused.unwrap_err()), "refused:attestation");
     assert!(kinds(&world).await.is_empty());
 }
@@ -120,13 +155,25 @@ async fn altered_evidence_does_not_carry_a_proposal() {
 async fn secret_material_is_refused_and_leaves_no_trace() {
     let world = World::new();
     let mut draft = world.draft("0");
-    draft.evidence.row.push(ColumnValue::new("api_key", Value::text("x")));
-    assert_eq!(file(&world, "a", &with_evidence(draft)).await, Err("SECRET_MATERIAL_REJECTED".into()));
+    draft
+        .evidence
+        .row
+        .push(ColumnValue::new("api_key", Value::text("x")));
+    assert_eq!(
+        file(&world, "a", &with_evidence(draft)).await,
+        Err("SECRET_MATERIAL_REJECTED".into())
+    );
     let draft = world.draft("postgres://u:p@h/db");
-    assert_eq!(file(&world, "b", &draft).await, Err("SECRET_MATERIAL_REJECTED".into()));
+    assert_eq!(
+        file(&world, "b", &draft).await,
+        Err("SECRET_MATERIAL_REJECTED".into())
+    );
     let mut plain = world.draft("1").evidence;
     plain.capability = "Bearer abcdefghijklmnop1234".into();
-    let refused = world.ledger.record_refusal(caller(READER), "c", audit(&plain, None)).await;
+    let refused = world
+        .ledger
+        .record_refusal(caller(READER), "c", audit(&plain, None))
+        .await;
     assert_eq!(code(refused.unwrap_err()), "SECRET_MATERIAL_REJECTED");
     assert!(kinds(&world).await.is_empty());
 }
@@ -135,9 +182,14 @@ async fn secret_material_is_refused_and_leaves_no_trace() {
 async fn one_context_may_have_fifty_proposals_open_and_expiry_makes_room() {
     let world = World::new();
     for n in 0..OPEN_PROPOSALS_MAX {
-        file(&world, &format!("r{n}"), &world.draft(&n.to_string())).await.unwrap();
+        file(&world, &format!("r{n}"), &world.draft(&n.to_string()))
+            .await
+            .unwrap();
     }
-    assert_eq!(file(&world, "more", &world.draft("x")).await, Err("OPEN_PROPOSALS_EXCEEDED".into()));
+    assert_eq!(
+        file(&world, "more", &world.draft("x")).await,
+        Err("OPEN_PROPOSALS_EXCEEDED".into())
+    );
     let mut other = world.draft("x");
     other.proposal.requested_by.principal = "agent-2".into();
     other.evidence.requested_by.principal = "agent-2".into();
@@ -154,7 +206,10 @@ async fn an_expired_proposal_may_be_proposed_anew() {
     file(&world, "a", &first).await.unwrap();
     world.clock.advance_ms(Span::days(7).as_millis());
     let again = world.draft("0");
-    assert_eq!(file(&world, "b", &again).await, Ok((again.proposal.id.to_string(), false)));
+    assert_eq!(
+        file(&world, "b", &again).await,
+        Ok((again.proposal.id.to_string(), false))
+    );
     let state = world
         .ledger
         .store
@@ -169,13 +224,28 @@ async fn reads_and_refused_calls_are_recorded() {
     let world = World::new();
     let evidence = world.draft("0").evidence;
     let signed = seal(Kind::Evidence, &evidence, crate::test_kit::READER_KEY);
-    world.ledger.record_read(caller(READER), "a", &signed, audit(&evidence, None)).await.unwrap();
-    world.ledger.record_refusal(caller(READER), "b", audit(&evidence, None)).await.unwrap();
+    world
+        .ledger
+        .record_read(caller(READER), "a", &signed, audit(&evidence, None))
+        .await
+        .unwrap();
+    world
+        .ledger
+        .record_refusal(caller(READER), "b", audit(&evidence, None))
+        .await
+        .unwrap();
     assert_eq!(
         kinds(&world).await,
-        [EventKind::EvidenceRecorded, EventKind::QueryAudited, EventKind::CallRefused]
+        [
+            EventKind::EvidenceRecorded,
+            EventKind::QueryAudited,
+            EventKind::CallRefused
+        ]
     );
     let other = world.draft("0").evidence;
-    let refused = world.ledger.record_read(caller(READER), "c", &signed, audit(&other, None)).await;
+    let refused = world
+        .ledger
+        .record_read(caller(READER), "c", &signed, audit(&other, None))
+        .await;
     assert_eq!(code(refused.unwrap_err()), "MALFORMED");
 }

@@ -26,18 +26,42 @@ async fn running() -> Running {
     let mut jobs = open(&world, WRITER, 1);
     let id = world.ordered(&draft).await;
     let token = next(&mut jobs).await.unwrap().token.to_vec();
-    world.ledger.start(caller(WRITER), id.clone(), token.clone()).await.unwrap();
-    Running { world, draft, id, token, _jobs: jobs }
+    world
+        .ledger
+        .start(caller(WRITER), id.clone(), token.clone())
+        .await
+        .unwrap();
+    Running {
+        world,
+        draft,
+        id,
+        token,
+        _jobs: jobs,
+    }
 }
 
 impl Running {
     fn receipt(&self, outcome: Outcome) -> Envelope {
-        seal(Kind::Receipt, &self.world.receipt(&self.draft, outcome), WRITER_KEY)
+        seal(
+            Kind::Receipt,
+            &self.world.receipt(&self.draft, outcome),
+            WRITER_KEY,
+        )
     }
 
-    async fn settle(&self, token: &[u8], result: AttemptResult, receipt: Option<Envelope>) -> Result<State, String> {
+    async fn settle(
+        &self,
+        token: &[u8],
+        result: AttemptResult,
+        receipt: Option<Envelope>,
+    ) -> Result<State, String> {
         let attempt = self.world.report(&self.draft, result, receipt.as_ref());
-        let settlement = Settlement { id: self.id.clone(), token: token.to_vec(), attempt, receipt };
+        let settlement = Settlement {
+            id: self.id.clone(),
+            token: token.to_vec(),
+            attempt,
+            receipt,
+        };
         match self.world.ledger.settle(caller(WRITER), settlement).await {
             Ok(done) => done.value.map_err(|e| e.code.to_string()),
             Err(error) => Err(crate::refusal_of(error).code.to_string()),
@@ -46,12 +70,25 @@ impl Running {
 
     async fn state(&self) -> State {
         let id = self.id.clone();
-        self.world.ledger.store.read(move |r| Ok(proposals::get(r.conn(), &id)?.state)).await.unwrap()
+        self.world
+            .ledger
+            .store
+            .read(move |r| Ok(proposals::get(r.conn(), &id)?.state))
+            .await
+            .unwrap()
     }
 
     async fn count(&self, kind: EventKind) -> usize {
-        let filter = TailFilter { proposal: Some(self.id.clone()), kind: Some(kind) };
-        self.world.ledger.store.read(move |r| Ok(events::tail(r.conn(), 0, &filter)?.len())).await.unwrap()
+        let filter = TailFilter {
+            proposal: Some(self.id.clone()),
+            kind: Some(kind),
+        };
+        self.world
+            .ledger
+            .store
+            .read(move |r| Ok(events::tail(r.conn(), 0, &filter)?.len()))
+            .await
+            .unwrap()
     }
 }
 
@@ -59,8 +96,16 @@ impl Running {
 async fn settling_twice_is_settling_once() {
     let run = running().await;
     let receipt = run.receipt(Outcome::Applied);
-    assert_eq!(run.settle(&run.token, AttemptResult::Applied, Some(receipt.clone())).await, Ok(State::Applied));
-    assert_eq!(run.settle(&[], AttemptResult::AlreadyApplied, Some(receipt)).await, Ok(State::Applied));
+    assert_eq!(
+        run.settle(&run.token, AttemptResult::Applied, Some(receipt.clone()))
+            .await,
+        Ok(State::Applied)
+    );
+    assert_eq!(
+        run.settle(&[], AttemptResult::AlreadyApplied, Some(receipt))
+            .await,
+        Ok(State::Applied)
+    );
     assert_eq!(run.count(EventKind::WritebackApplied).await, 1);
     assert_eq!(run.count(EventKind::ReceiptAlarm).await, 0);
     run.world.ledger.store.verify_full().await.unwrap();
@@ -69,21 +114,39 @@ async fn settling_twice_is_settling_once() {
 #[tokio::test]
 async fn a_second_different_receipt_raises_an_alarm_and_changes_nothing() {
     let run = running().await;
-    run.settle(&run.token, AttemptResult::Applied, Some(run.receipt(Outcome::Applied))).await.unwrap();
+    run.settle(
+        &run.token,
+        AttemptResult::Applied,
+        Some(run.receipt(Outcome::Applied)),
+    )
+    .await
+    .unwrap();
     let conflict = run.receipt(Outcome::Conflict);
-    let refused = run.settle(&[], AttemptResult::Conflict("guard".into()), Some(conflict)).await;
+    let refused = run
+        .settle(&[], AttemptResult::Conflict("guard".into()), Some(conflict))
+        .await;
     assert_eq!(refused, Err("RECEIPT_DIFFERS".into()));
-    assert_eq!((run.state().await, run.count(EventKind::ReceiptAlarm).await), (State::Applied, 1));
+    assert_eq!(
+        (run.state().await, run.count(EventKind::ReceiptAlarm).await),
+        (State::Applied, 1)
+    );
     run.world.ledger.store.verify_full().await.unwrap();
 }
 
 #[tokio::test]
 async fn a_receipt_that_no_trusted_writer_signed_ends_nothing() {
     let run = running().await;
-    let forged = seal(Kind::Receipt, &run.world.receipt(&run.draft, Outcome::Applied), NOBODY_KEY);
+    let forged = seal(
+        Kind::Receipt,
+        &run.world.receipt(&run.draft, Outcome::Applied),
+        NOBODY_KEY,
+    );
     let refused = run.settle(&run.token, AttemptResult::Applied, Some(forged)).await;
     assert_eq!(refused, Err("refused:receipt_integrity".into()));
-    assert_eq!((run.state().await, run.count(EventKind::ReceiptAlarm).await), (State::PendingWorker, 1));
+    assert_eq!(
+        (run.state().await, run.count(EventKind::ReceiptAlarm).await),
+        (State::PendingWorker, 1)
+    );
 }
 
 #[tokio::test]
@@ -92,7 +155,12 @@ async fn a_report_must_name_the_receipt_that_comes_with_it() {
     let other = run.receipt(Outcome::Conflict);
     let attempt = run.world.report(&run.draft, AttemptResult::Applied, Some(&other));
     let receipt = Some(run.receipt(Outcome::Applied));
-    let settlement = Settlement { id: run.id.clone(), token: run.token.clone(), attempt, receipt };
+    let settlement = Settlement {
+        id: run.id.clone(),
+        token: run.token.clone(),
+        attempt,
+        receipt,
+    };
     let done = run.world.ledger.settle(caller(WRITER), settlement).await.unwrap();
     assert_eq!(done.value.unwrap_err().code, "refused:receipt_integrity");
     assert_eq!(run.state().await, State::PendingWorker);
@@ -102,11 +170,23 @@ async fn a_report_must_name_the_receipt_that_comes_with_it() {
 async fn a_refused_attempt_goes_back_to_approved_and_its_order_may_be_filed_again() {
     let mut run = running().await;
     let refused = AttemptResult::Refused("frozen".into());
-    assert_eq!(run.settle(&[7; 32], refused.clone(), None).await, Err("LEASE_NOT_HELD".into()));
-    assert_eq!(run.settle(&[], refused.clone(), None).await, Err("LEASE_NOT_HELD".into()));
-    assert_eq!(run.settle(&run.token, refused.clone(), None).await, Ok(State::Approved));
+    assert_eq!(
+        run.settle(&[7; 32], refused.clone(), None).await,
+        Err("LEASE_NOT_HELD".into())
+    );
+    assert_eq!(
+        run.settle(&[], refused.clone(), None).await,
+        Err("LEASE_NOT_HELD".into())
+    );
+    assert_eq!(
+        run.settle(&run.token, refused.clone(), None).await,
+        Ok(State::Approved)
+    );
     // The lease went with it.
-    assert_eq!(run.settle(&run.token, refused, None).await, Err("LEASE_NOT_HELD".into()));
+    assert_eq!(
+        run.settle(&run.token, refused, None).await,
+        Err("LEASE_NOT_HELD".into())
+    );
     let order = run
         .world
         .ledger
@@ -120,7 +200,13 @@ async fn a_refused_attempt_goes_back_to_approved_and_its_order_may_be_filed_agai
         })
         .await
         .unwrap();
-    run.world.ledger.request_apply(caller(crate::test_kit::OPERATOR), "again", order).await.unwrap().value.unwrap();
+    run.world
+        .ledger
+        .request_apply(caller(crate::test_kit::OPERATOR), "again", order)
+        .await
+        .unwrap()
+        .value
+        .unwrap();
     let job = next(&mut run._jobs).await.unwrap();
     assert_eq!((job.fence, job.attempt, job.unfinished), (2, 2, false));
     run.world.ledger.store.verify_full().await.unwrap();
@@ -129,8 +215,15 @@ async fn a_refused_attempt_goes_back_to_approved_and_its_order_may_be_filed_agai
 #[tokio::test]
 async fn without_a_receipt_nothing_that_ends_a_proposal_is_believed() {
     let run = running().await;
-    for result in [AttemptResult::Applied, AttemptResult::Conflict("guard".into()), AttemptResult::InDoubt] {
-        assert_eq!(run.settle(&run.token, result, None).await, Err("MALFORMED".into()));
+    for result in [
+        AttemptResult::Applied,
+        AttemptResult::Conflict("guard".into()),
+        AttemptResult::InDoubt,
+    ] {
+        assert_eq!(
+            run.settle(&run.token, result, None).await,
+            Err("MALFORMED".into())
+        );
     }
     assert_eq!(run.state().await, State::PendingWorker);
 }
@@ -139,15 +232,43 @@ async fn without_a_receipt_nothing_that_ends_a_proposal_is_believed() {
 async fn an_attempt_in_doubt_stays_open_until_a_receipt_resolves_it() {
     let run = running().await;
     let attempt = run.world.report(&run.draft, AttemptResult::InDoubt, None);
-    let settlement = |token: Vec<u8>| Settlement { id: run.id.clone(), token, attempt: attempt.clone(), receipt: None };
-    let guessed = run.world.ledger.report_in_doubt(caller(WRITER), settlement(vec![7; 32])).await;
+    let settlement = |token: Vec<u8>| Settlement {
+        id: run.id.clone(),
+        token,
+        attempt: attempt.clone(),
+        receipt: None,
+    };
+    let guessed = run
+        .world
+        .ledger
+        .report_in_doubt(caller(WRITER), settlement(vec![7; 32]))
+        .await;
     assert_eq!(code(guessed), "LEASE_NOT_HELD");
-    run.world.ledger.report_in_doubt(caller(WRITER), settlement(run.token.clone())).await.unwrap();
+    run.world
+        .ledger
+        .report_in_doubt(caller(WRITER), settlement(run.token.clone()))
+        .await
+        .unwrap();
     assert_eq!(run.state().await, State::InDoubt);
-    assert_eq!(run.world.ledger.list_unfinished(vec!["main".into()]).await.unwrap().len(), 1);
+    assert_eq!(
+        run.world
+            .ledger
+            .list_unfinished(vec!["main".into()])
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
     let abandoned = run.receipt(Outcome::Abandoned);
     let result = AttemptResult::Tombstoned("abandoned".into());
     assert_eq!(run.settle(&[], result, Some(abandoned)).await, Ok(State::Failed));
-    assert!(run.world.ledger.list_unfinished(vec!["main".into()]).await.unwrap().is_empty());
+    assert!(
+        run.world
+            .ledger
+            .list_unfinished(vec!["main".into()])
+            .await
+            .unwrap()
+            .is_empty()
+    );
     run.world.ledger.store.verify_full().await.unwrap();
 }
