@@ -1,1 +1,18 @@
-//! Stub.
+//! Whole systems for tests and proofs: the real binaries as real processes with real certificates, a real
+//! database, people with keys, agents with MCP clients, and a ledger that lies.
+
+pub mod agent;
+pub mod binaries;
+pub mod deployment;
+pub mod evil_ledger;
+pub mod operator;
+pub mod process;
+pub mod stack;
+
+use synapsor_domain::timestamp::Timestamp;
+
+/// The time now, as the processes see it.
+pub fn now() -> Timestamp {
+    use synapsor_chassis::clock::{Clock as _, SystemClock};
+    Timestamp::from_unix_millis(SystemClock.now_ms())
+}

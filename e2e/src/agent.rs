@@ -1,0 +1,73 @@
+//! An agent: a real MCP client on a gateway, over stdio or HTTP.
+
+use anyhow::{Context as _, bail};
+use rmcp::model::CallToolRequestParams;
+use rmcp::service::{RoleClient, RunningService};
+use rmcp::transport::TokioChildProcess;
+use rmcp::transport::streamable_http_client::{
+    StreamableHttpClientTransport, StreamableHttpClientTransportConfig,
+};
+use rmcp::ServiceExt as _;
+use serde_json::Value as Json;
+
+use crate::process::Process;
+use crate::stack::{Stack, gateway_flags};
+
+/// A connected MCP client.
+#[derive(Debug)]
+pub struct Agent {
+    service: RunningService<RoleClient, ()>,
+}
+
+impl Agent {
+    /// Launches the gateway as a desktop client would and talks to it over its pipes.
+    pub async fn over_stdio(stack: &Stack) -> anyhow::Result<Self> {
+        let mut command = tokio::process::Command::new(stack.deployment.build.binary("synapsor-gateway")?);
+        command.args(gateway_flags(stack)?).env_clear().stderr(std::process::Stdio::inherit());
+        let service = ().serve(TokioChildProcess::new(command)?).await?;
+        Ok(Self { service })
+    }
+
+    /// Connects to a gateway that serves HTTP.
+    pub async fn over_http(gateway: &Process, token: &str) -> anyhow::Result<Self> {
+        let config = StreamableHttpClientTransportConfig::with_uri(format!("http://{}/mcp", gateway.address))
+            .auth_header(token);
+        let service = ().serve(StreamableHttpClientTransport::from_config(config)).await?;
+        Ok(Self { service })
+    }
+
+    /// Names of the tools that the model sees.
+    pub async fn tools(&self) -> anyhow::Result<Vec<String>> {
+        let tools = self.service.list_all_tools().await?;
+        Ok(tools.into_iter().map(|t| t.name.into_owned()).collect())
+    }
+
+    /// The whole tool list as the model sees it.
+    pub async fn tool_list(&self) -> anyhow::Result<Json> {
+        Ok(serde_json::to_value(self.service.list_all_tools().await?)?)
+    }
+
+    /// One call; gives the result envelope.
+    pub async fn call(&self, tool: &str, arguments: Json) -> anyhow::Result<Json> {
+        let Json::Object(arguments) = arguments else { bail!("arguments are an object") };
+        let request = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
+        let result = self.service.call_tool(request).await?;
+        result.structured_content.context("a structured result")
+    }
+
+    pub async fn inspect(&self, invoice: &str) -> anyhow::Result<Json> {
+        self.call("billing.inspect_invoice", serde_json::json!({ "invoice_id": invoice })).await
+    }
+
+    /// Proposes a waiver; gives the proposal's id.
+    pub async fn propose(&self, invoice: &str, reason: &str) -> anyhow::Result<String> {
+        let arguments = serde_json::json!({ "invoice_id": invoice, "reason": reason });
+        let envelope = self.call("billing.propose_late_fee_waiver", arguments).await?;
+        let id = envelope.pointer("/proposal/id").and_then(Json::as_str);
+        id.map(ToOwned::to_owned).with_context(|| format!("no proposal: {envelope}"))
+    }
+
+    pub async fn close(self) {
+        let _ = self.service.cancel().await;
+    }
+}

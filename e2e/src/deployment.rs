@@ -1,0 +1,226 @@
+//! One deployment on disk: authority, keys, trust file, contract and database, made anew for each test.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, ensure};
+use synapsor_chassis::files::{self, MODE_PUBLIC};
+use synapsor_chassis::identity::Role;
+use synapsor_chassis::random;
+use synapsor_chassis::tls::dev_ca::{DevCa, LEAF_TTL};
+use synapsor_chassis::tls::{TlsFiles, TlsMaterial};
+use synapsor_domain::signing::SigningKey;
+use synapsor_domain::timestamp::Span;
+use synapsor_domain::trust::{Ceilings, Duties, Environment, Operator, ServiceKey, TrustFile};
+
+use crate::binaries::Build;
+use crate::now;
+
+/// The contract of the tests.
+pub const CONTRACT: &str = include_str!("../fixtures/billing.json");
+
+/// A person with a key.
+#[derive(Debug)]
+pub struct Person {
+    pub name: String,
+    pub key: SigningKey,
+}
+
+/// Everything that processes are started from.
+#[derive(Debug)]
+pub struct Deployment {
+    pub folder: tempfile::TempDir,
+    pub ca: DevCa,
+    pub id: String,
+    pub environment: Environment,
+    pub reader_key: SigningKey,
+    pub writer_key: SigningKey,
+    pub ledger_key: SigningKey,
+    /// alice: billing_lead and applier; bob: billing_lead; carol: no role that counts.
+    pub people: Vec<Person>,
+    pub build: Build,
+}
+
+fn new_key() -> SigningKey {
+    SigningKey::from_seed(&zeroize::Zeroizing::new(random::bytes::<32>()))
+}
+
+impl Deployment {
+    /// A fresh deployment in `dev` with a sample database.
+    pub fn new(build: Build) -> anyhow::Result<Self> {
+        Self::in_environment(build, Environment::Dev)
+    }
+
+    pub fn in_environment(build: Build, environment: Environment) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let id = format!("test-{}", random::hex_id(8));
+        let clock = now().as_unix_millis();
+        let ca = DevCa::create(&folder.path().join("ca"), &id, clock)?;
+        let person = |name: &str| Person { name: name.to_owned(), key: new_key() };
+        let this = Self {
+            ca,
+            id,
+            environment,
+            reader_key: new_key(),
+            writer_key: new_key(),
+            ledger_key: new_key(),
+            people: vec![person("alice"), person("bob"), person("carol")],
+            build,
+            folder,
+        };
+        this.write_trust(&this.default_trust())?;
+        std::fs::write(this.contract(), CONTRACT)?;
+        for (name, key) in [("reader", &this.reader_key), ("writer", &this.writer_key), ("ledger", &this.ledger_key)] {
+            files::create_exclusive(&this.path(&format!("{name}.key.pem")), key.to_pem().as_bytes())?;
+        }
+        for state in ["reader-state", "writer-state", "other-writer-state", "ledger-state"] {
+            files::create_private_dir(&this.path(state))?;
+        }
+        this.make_database()?;
+        Ok(this)
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+    pub fn contract(&self) -> PathBuf {
+        self.path("synapsor.runner.json")
+    }
+    pub fn trust_path(&self) -> PathBuf {
+        self.path("synapsor.trust.json")
+    }
+    pub fn database(&self) -> PathBuf {
+        self.path("billing.db")
+    }
+    pub fn database_url(&self) -> String {
+        format!("sqlite://{}", self.database().display())
+    }
+    pub fn store(&self) -> PathBuf {
+        self.path("ledger-state/local.db")
+    }
+
+    pub fn person(&self, name: &str) -> &Person {
+        self.people.iter().find(|p| p.name == name).expect("a person of the deployment")
+    }
+
+    /// The trust file that a test starts from.
+    pub fn default_trust(&self) -> TrustFile {
+        let service = |key: &SigningKey| {
+            vec![ServiceKey { key_id: key.key_id(), public_key: key.public_key(), retired: false }]
+        };
+        let roles: &[(&str, &[&str])] =
+            &[("alice", &["billing_lead", "applier"]), ("bob", &["billing_lead"]), ("carol", &["viewer"])];
+        let operators = roles
+            .iter()
+            .map(|(name, roles)| Operator {
+                person: (*name).to_owned(),
+                key_id: self.person(name).key.key_id(),
+                public_key: self.person(name).key.public_key(),
+                roles: roles.iter().map(|r| (*r).to_owned()).collect(),
+                capabilities: Vec::new(),
+                tenants: Vec::new(),
+                not_before: now() + Span::days(-1),
+                not_after: now() + Span::days(30),
+                revoked: false,
+            })
+            .collect();
+        TrustFile {
+            version: 1,
+            deployment_id: self.id.clone(),
+            environment: self.environment,
+            readers: service(&self.reader_key),
+            writers: service(&self.writer_key),
+            ledgers: service(&self.ledger_key),
+            operators,
+            aliases: [("support-agent".to_owned(), "dave".to_owned())].into(),
+            separation_of_duties: None::<Duties>,
+            ceilings: Ceilings::default(),
+        }
+    }
+
+    pub fn write_trust(&self, trust: &TrustFile) -> anyhow::Result<()> {
+        let text = serde_json::to_vec_pretty(trust)?;
+        Ok(files::write_atomic(&self.trust_path(), &text, MODE_PUBLIC)?)
+    }
+
+    pub fn trust(&self) -> anyhow::Result<TrustFile> {
+        Ok(TrustFile::parse(&std::fs::read(self.trust_path())?)?)
+    }
+
+    /// Certificate files of one identity, made on first use.
+    pub fn leaf(&self, role: Role, instance: Option<&str>) -> anyhow::Result<TlsFiles> {
+        let folder = self.path("certificates");
+        if !folder.exists() {
+            files::create_private_dir(&folder)?;
+        }
+        let name = format!("{role}-{}", instance.unwrap_or("only"));
+        let leaf = self.ca.issue(role, instance, LEAF_TTL, now().as_unix_millis())?;
+        Ok(leaf.write(&folder, &name)?)
+    }
+
+    pub fn material(&self, role: Role, instance: Option<&str>) -> anyhow::Result<TlsMaterial> {
+        let now = now().as_unix_millis();
+        Ok(self.ca.issue(role, instance, LEAF_TTL, now)?.material(now)?)
+    }
+
+    fn make_database(&self) -> anyhow::Result<()> {
+        let made = Command::new(self.build.binary("synapsor-executor")?)
+            .args(["sample", "--path"])
+            .arg(self.database())
+            .env_clear()
+            .stdout(Stdio::null())
+            .output()?;
+        ensure!(made.status.success(), "no sample database: {}", String::from_utf8_lossy(&made.stderr));
+        Ok(())
+    }
+
+    /// A connection of the test's own to the target database.
+    pub fn open_database(&self) -> anyhow::Result<rusqlite::Connection> {
+        let connection = rusqlite::Connection::open(self.database())?;
+        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        Ok(connection)
+    }
+
+    /// One invoice as the database holds it: late fee, reason, version.
+    pub fn invoice(&self, id: &str) -> anyhow::Result<(i64, Option<String>, i64)> {
+        let sql = "SELECT late_fee_cents, waiver_reason, version FROM invoices WHERE id = ?1";
+        let row = self.open_database()?.query_row(sql, [id], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)));
+        row.with_context(|| format!("invoice {id}"))
+    }
+
+    /// Receipts in the target database.
+    pub fn receipts(&self) -> anyhow::Result<Vec<(String, String)>> {
+        let connection = self.open_database()?;
+        let mut statement =
+            connection.prepare("SELECT proposal_id, outcome FROM synapsor_writeback_receipts ORDER BY proposal_id")?;
+        let rows = statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// All bytes that matter of the target: every row of every table, in order.
+    pub fn dump(&self) -> anyhow::Result<String> {
+        dump(&self.database())
+    }
+}
+
+/// Every row of every table of a database, as text.
+pub fn dump(path: &Path) -> anyhow::Result<String> {
+    let connection = rusqlite::Connection::open(path)?;
+    let mut tables = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")?;
+    let names: Vec<String> = tables.query_map([], |r| r.get(0))?.collect::<Result<_, _>>()?;
+    let mut out = String::new();
+    for name in names {
+        let mut rows = connection.prepare(&format!("SELECT * FROM \"{name}\" ORDER BY 1"))?;
+        let columns = rows.column_count();
+        let mut cursor = rows.query([])?;
+        while let Some(row) = cursor.next()? {
+            out.push_str(&name);
+            for i in 0..columns {
+                let value: rusqlite::types::Value = row.get(i)?;
+                out.push_str(&format!("|{value:?}"));
+            }
+            out.push('\n');
+        }
+    }
+    Ok(out)
+}

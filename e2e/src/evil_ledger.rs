@@ -1,0 +1,237 @@
+//! A ledger in the hands of an attacker: it holds the genuine ledger key and certificate, keeps a log of its
+//! own making with valid proofs, and hands a real writer whatever a test wants to see refused.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use synapsor_chassis::grpc_server::{AccessTable, GrpcServer, ServerLimits};
+use synapsor_chassis::identity::Role;
+use synapsor_chassis::random;
+use synapsor_domain::canonical;
+use synapsor_domain::event::{EventKind, EventRecord};
+use synapsor_domain::ids::ProposalId;
+use synapsor_domain::log::{
+    ConsistencyProof, InclusionProof, LoggedRecord, body_commitment, sign_checkpoint,
+};
+use synapsor_domain::signing::{Envelope, Kind, SigningKey};
+use synapsor_domain::writeback::AttemptReport;
+use synapsor_proto::convert::required;
+use synapsor_proto::ledger::v1 as wire;
+use synapsor_proto::ledger::v1::writeback_service_server::{WritebackService, WritebackServiceServer};
+use tlog_tiles::tlog;
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use crate::deployment::Deployment;
+use crate::now;
+
+/// A log in memory with proofs.
+#[derive(Debug, Default)]
+pub struct Forge {
+    events: Vec<(Vec<u8>, [u8; 32], Vec<u8>)>,
+    hashes: Vec<tlog::Hash>,
+}
+
+struct Hashes<'a>(&'a [tlog::Hash]);
+
+impl tlog::HashReader for Hashes<'_> {
+    fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<tlog::Hash>, tlog::Error> {
+        Ok(indexes.iter().map(|i| self.0[usize::try_from(*i).expect("a small log")]).collect())
+    }
+}
+
+impl Forge {
+    /// Appends a record; gives its position.
+    pub fn append(&mut self, kind: EventKind, proposal: &ProposalId, body: Vec<u8>) -> u64 {
+        let salt = random::bytes::<32>();
+        let seq = self.events.len() as u64;
+        let event = EventRecord {
+            seq,
+            kind,
+            at: now(),
+            actor: "forged".to_owned(),
+            proposal_id: Some(proposal.clone()),
+            body_digest: body_commitment(&salt, &body),
+            trace_id: None,
+        };
+        let bytes = canonical::encode(&event).expect("an event has a canonical form");
+        let leaf = tlog::record_hash(&bytes);
+        let more = tlog::stored_hashes_for_record_hash(seq, leaf, &Hashes(&self.hashes)).expect("a small log");
+        self.hashes.extend(more);
+        self.events.push((bytes, salt, body));
+        seq
+    }
+
+    pub fn size(&self) -> u64 {
+        self.events.len() as u64
+    }
+
+    pub fn root(&self) -> [u8; 32] {
+        tlog::tree_hash(self.size(), &Hashes(&self.hashes)).expect("a small log").0
+    }
+
+    pub fn note(&self, origin: &str, key: &SigningKey) -> String {
+        sign_checkpoint(origin, self.size(), &self.root(), key).expect("a small log")
+    }
+
+    pub fn record(&self, seq: u64) -> LoggedRecord {
+        let (event_bytes, body_salt, body) = self.events[usize::try_from(seq).expect("small")].clone();
+        let proof = tlog::prove_record(self.size(), seq, &Hashes(&self.hashes)).expect("a record of the log");
+        let hashes = proof.into_iter().map(|h| h.0).collect();
+        let proof = InclusionProof::new(seq, self.size(), hashes).expect("a proof of the log");
+        LoggedRecord { event_bytes, body_salt, body, proof }
+    }
+
+    pub fn consistency(&self, old: u64) -> Option<ConsistencyProof> {
+        if old == 0 {
+            return None;
+        }
+        let hashes = tlog::prove_tree(self.size(), old, &Hashes(&self.hashes)).ok()?;
+        ConsistencyProof::new(old, self.size(), hashes.into_iter().map(|h| h.0).collect()).ok()
+    }
+}
+
+/// What a forged job consists of; everything may be wrong.
+#[derive(Debug, Clone)]
+pub struct Papers {
+    pub proposal: Envelope,
+    pub decisions: Vec<Envelope>,
+    pub order: Option<Envelope>,
+}
+
+/// The running ledger.
+#[derive(Debug)]
+pub struct EvilLedger {
+    pub address: String,
+    pub forge: Arc<Mutex<Forge>>,
+    origin: String,
+    jobs: mpsc::Sender<wire::Job>,
+    reports: mpsc::Receiver<AttemptReport>,
+    stop: CancellationToken,
+    last: u64,
+}
+
+impl EvilLedger {
+    pub async fn start(deployment: &Deployment) -> anyhow::Result<Self> {
+        let tls = deployment.material(Role::Ledger, None)?;
+        let access = AccessTable::new(&deployment.id).allow("synapsor.ledger.v1.WritebackService", &[Role::Writer]);
+        let limits = ServerLimits::default().with_streaming(["/synapsor.ledger.v1.WritebackService/Lease"]);
+        let server = GrpcServer::bind("127.0.0.1:0".parse()?, &tls, access, limits).await?;
+        let address = server.local_addr().to_string();
+        let (jobs, queue) = mpsc::channel(16);
+        let (report, reports) = mpsc::channel(64);
+        let service = Service { queue: Arc::new(Mutex::new(Some(queue))), report };
+        let stop = CancellationToken::new();
+        let routes = tonic::service::Routes::new(WritebackServiceServer::new(service));
+        tokio::spawn(server.serve(routes, stop.clone()));
+        let origin = format!("synapsor/{}", deployment.id);
+        Ok(Self { address, forge: Arc::default(), origin, jobs, reports, stop, last: 0 })
+    }
+
+    /// Hands papers to the writer with a valid log around them, and gives the writer's report.
+    pub async fn present(&mut self, deployment: &Deployment, papers: &Papers) -> anyhow::Result<AttemptReport> {
+        let id = proposal_id(&papers.proposal);
+        let job = {
+            let mut forge = self.forge.lock().expect("no panic in the forge");
+            let body = |e: &Envelope| e.to_bytes().expect("an envelope has a byte form");
+            let proposal = forge.append(EventKind::ProposalCreated, &id, body(&papers.proposal));
+            let decisions: Vec<u64> = papers
+                .decisions
+                .iter()
+                .map(|d| forge.append(EventKind::ProposalApproved, &id, body(d)))
+                .collect();
+            let order = papers.order.as_ref().map(|o| forge.append(EventKind::ApplyRequested, &id, body(o)));
+            let consistency = forge.consistency(self.last);
+            self.last = forge.size();
+            wire::Job {
+                proposal: Some((&forge.record(proposal)).into()),
+                decisions: decisions.iter().map(|d| (&forge.record(*d)).into()).collect(),
+                order: order.map(|o| (&forge.record(o)).into()),
+                checkpoint: forge.note(&self.origin, &deployment.ledger_key),
+                consistency: consistency.iter().map(Into::into).collect(),
+                lease_token: vec![7; 32],
+                fence: 1,
+                attempt: 1,
+                lease_ms: 60_000,
+                unfinished: false,
+            }
+        };
+        self.present_job(job).await
+    }
+
+    /// Hands over a job exactly as it is.
+    pub async fn present_job(&mut self, job: wire::Job) -> anyhow::Result<AttemptReport> {
+        self.jobs.send(job).await.context("the writer's stream is closed")?;
+        let report = tokio::time::timeout(Duration::from_secs(20), self.reports.recv()).await;
+        report.context("the writer did not report")?.context("the ledger ended")
+    }
+}
+
+impl Drop for EvilLedger {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn proposal_id(envelope: &Envelope) -> ProposalId {
+    let named = envelope.peek::<serde_json::Value>(Kind::Proposal).ok();
+    let id = named.and_then(|p| p.get("id")?.as_str()?.parse().ok());
+    id.unwrap_or_else(|| ProposalId::from_random(random::bytes()))
+}
+
+struct Service {
+    queue: Arc<Mutex<Option<mpsc::Receiver<wire::Job>>>>,
+    report: mpsc::Sender<AttemptReport>,
+}
+
+type Jobs = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<wire::LeaseResponse, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl WritebackService for Service {
+    type LeaseStream = Jobs;
+
+    async fn lease(&self, _: Request<wire::LeaseRequest>) -> Result<Response<Jobs>, Status> {
+        let queue = self.queue.lock().map_err(|_| Status::internal("poisoned"))?.take();
+        let queue = queue.ok_or_else(|| Status::unavailable("one stream only"))?;
+        let jobs = ReceiverStream::new(queue).map(|job| Ok(wire::LeaseResponse { job: Some(job) }));
+        Ok(Response::new(Box::pin(jobs)))
+    }
+
+    async fn heartbeat(
+        &self,
+        _: Request<wire::HeartbeatRequest>,
+    ) -> Result<Response<wire::HeartbeatResponse>, Status> {
+        Ok(Response::new(wire::HeartbeatResponse { lease_ms: 60_000, deny: None }))
+    }
+
+    async fn start(&self, _: Request<wire::StartRequest>) -> Result<Response<wire::StartResponse>, Status> {
+        Ok(Response::new(wire::StartResponse { attempt: 1 }))
+    }
+
+    async fn settle(&self, request: Request<wire::SettleRequest>) -> Result<Response<wire::SettleResponse>, Status> {
+        let envelope: Envelope = required("attempt", request.into_inner().attempt)
+            .and_then(Envelope::try_from)
+            .map_err(|r| Status::invalid_argument(r.public))?;
+        let report = envelope.peek(Kind::Attempt).map_err(|e| Status::invalid_argument(e.to_string()))?;
+        self.report.send(report).await.map_err(|_| Status::unavailable("ended"))?;
+        Ok(Response::new(wire::SettleResponse { state: "approved".to_owned(), checkpoint: String::new() }))
+    }
+
+    async fn report_in_doubt(
+        &self,
+        _: Request<wire::ReportInDoubtRequest>,
+    ) -> Result<Response<wire::ReportInDoubtResponse>, Status> {
+        Ok(Response::new(wire::ReportInDoubtResponse {}))
+    }
+
+    async fn list_unfinished(
+        &self,
+        _: Request<wire::ListUnfinishedRequest>,
+    ) -> Result<Response<wire::ListUnfinishedResponse>, Status> {
+        Ok(Response::new(wire::ListUnfinishedResponse { attempts: Vec::new() }))
+    }
+}

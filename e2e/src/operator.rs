@@ -1,0 +1,208 @@
+//! People: what they sign, and how it reaches the ledger. Every part of a signed object can be bent, so that
+//! tests can present what an honest CLI never would.
+
+use anyhow::Context as _;
+use synapsor_chassis::identity::Role;
+use synapsor_chassis::random;
+use synapsor_domain::approval::{
+    ApplyOrder, Approver, Audience, Decision, RENDERER, Render, Verdict,
+};
+use synapsor_domain::digest::Digest;
+use synapsor_domain::proposal::{Attested, Proposal};
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::review;
+use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::timestamp::Span;
+use synapsor_domain::trust::APPLIER;
+use synapsor_domain::writeback::AttemptReport;
+use synapsor_proto::convert::required;
+use synapsor_proto::ledger::v1 as wire;
+use synapsor_proto::ledger::v1::review_service_client::ReviewServiceClient;
+use synapsor_proto::status::from_status;
+use tonic::transport::Channel;
+
+use crate::deployment::{Deployment, Person};
+use crate::now;
+use crate::stack::Stack;
+
+/// A proposal as a person has it on the table.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    pub proposal: Proposal,
+    pub digest: Digest,
+    pub envelope: Envelope,
+}
+
+impl From<&Attested> for Subject {
+    fn from(attested: &Attested) -> Self {
+        Self {
+            proposal: attested.proposal().clone(),
+            digest: attested.digest(),
+            envelope: attested.envelope().clone(),
+        }
+    }
+}
+
+fn audience(deployment: &Deployment, subject: &Subject) -> Audience {
+    Audience {
+        deployment_id: deployment.id.clone(),
+        environment: deployment.environment,
+        source_id: subject.proposal.source.id.clone(),
+    }
+}
+
+/// The decision that an honest person would sign.
+pub fn decision(deployment: &Deployment, person: &Person, subject: &Subject, verdict: Verdict) -> Decision {
+    Decision {
+        v: 1,
+        decision: verdict,
+        proposal_id: subject.proposal.id.clone(),
+        proposal_digest: subject.digest,
+        contract_digest: subject.proposal.contract_digest,
+        audience: audience(deployment, subject),
+        approver: Approver {
+            key_id: person.key.key_id(),
+            person: person.name.clone(),
+            role: subject.proposal.approval.required_role.clone(),
+        },
+        render: Render {
+            renderer: RENDERER.to_owned(),
+            digest: review::digest(&subject.proposal, subject.digest),
+        },
+        seen_checkpoint: None,
+        issued_at: now(),
+        not_before: now(),
+        expires_at: now() + Span::minutes(30),
+        nonce: random::hex_id(32),
+        reason: None,
+    }
+}
+
+/// The apply order that counts on these decisions.
+pub fn order(deployment: &Deployment, person: &Person, subject: &Subject, decisions: &[&Envelope]) -> ApplyOrder {
+    let mut decision_digests: Vec<Digest> =
+        decisions.iter().map(|d| Digest::of(Kind::Decision, &d.payload)).collect();
+    decision_digests.sort_unstable();
+    ApplyOrder {
+        v: 1,
+        proposal_id: subject.proposal.id.clone(),
+        proposal_digest: subject.digest,
+        contract_digest: subject.proposal.contract_digest,
+        decision_digests,
+        audience: audience(deployment, subject),
+        approver: Approver {
+            key_id: person.key.key_id(),
+            person: person.name.clone(),
+            role: APPLIER.to_owned(),
+        },
+        seen_checkpoint: None,
+        issued_at: now(),
+        not_before: now(),
+        expires_at: now() + Span::minutes(10),
+        nonce: random::hex_id(32),
+    }
+}
+
+pub fn seal_decision(person: &Person, decision: &Decision) -> Envelope {
+    Envelope::seal(Kind::Decision, decision, &person.key).expect("a decision has a canonical form")
+}
+
+pub fn seal_order(person: &Person, order: &ApplyOrder) -> Envelope {
+    Envelope::seal(Kind::ApplyOrder, order, &person.key).expect("an order has a canonical form")
+}
+
+/// A person at the ledger's review service.
+#[derive(Debug, Clone)]
+pub struct Desk {
+    client: ReviewServiceClient<Channel>,
+}
+
+impl Desk {
+    pub fn open(stack: &Stack, person: &str) -> anyhow::Result<Self> {
+        Ok(Self { client: ReviewServiceClient::new(stack.ledger_as(Role::Operator, Some(person))?) })
+    }
+
+    /// The proposal that a text names, verified under the deployment's trust file.
+    pub async fn subject(&mut self, deployment: &Deployment, proposal: &str) -> anyhow::Result<Subject> {
+        let record = self.record(proposal).await?;
+        let envelope: Envelope = required("proposal", record.proposal)?.try_into()?;
+        Ok((&Attested::verify_past(envelope, &deployment.trust()?)?).into())
+    }
+
+    pub async fn record(&mut self, proposal: &str) -> anyhow::Result<wire::ProposalRecord> {
+        let request = wire::GetProposalRequest { proposal: proposal.to_owned(), known: None };
+        let answer = self.client.get_proposal(request).await.map_err(|s| from_status(&s))?;
+        answer.into_inner().record.context("a record")
+    }
+
+    pub async fn state(&mut self, proposal: &str) -> anyhow::Result<String> {
+        Ok(self.record(proposal).await?.state)
+    }
+
+    pub async fn decide(&mut self, decision: &Envelope) -> Result<String, Refusal> {
+        let request = wire::DecideRequest { request_id: random::hex_id(32), decision: Some(decision.into()) };
+        Ok(self.client.decide(request).await.map_err(|s| from_status(&s))?.into_inner().state)
+    }
+
+    pub async fn request_apply(&mut self, order: &Envelope) -> Result<u64, Refusal> {
+        let request = wire::RequestApplyRequest { request_id: random::hex_id(32), order: Some(order.into()) };
+        Ok(self.client.request_apply(request).await.map_err(|s| from_status(&s))?.into_inner().seq)
+    }
+
+    /// Approves and orders as alice, the honest way.
+    pub async fn approve_and_order(&mut self, deployment: &Deployment, subject: &Subject) -> anyhow::Result<()> {
+        let alice = deployment.person("alice");
+        let approval = seal_decision(alice, &decision(deployment, alice, subject, Verdict::Approve));
+        self.decide(&approval).await?;
+        self.request_apply(&seal_order(alice, &order(deployment, alice, subject, &[&approval]))).await?;
+        Ok(())
+    }
+
+    /// Waits until the proposal's record satisfies `wanted`, following the log.
+    pub async fn until(
+        &mut self,
+        stack: &Stack,
+        proposal: &str,
+        wanted: impl Fn(&wire::ProposalRecord) -> bool,
+    ) -> anyhow::Result<wire::ProposalRecord> {
+        use synapsor_proto::ledger::v1::event_service_client::EventServiceClient;
+        let mut events = EventServiceClient::new(stack.ledger_as(Role::Operator, Some("alice"))?);
+        let request = wire::TailRequest {
+            from_seq: 0,
+            proposal_id: proposal.to_owned(),
+            kind: String::new(),
+            follow: true,
+            limit: 0,
+        };
+        let mut tail = events.tail(request).await?.into_inner();
+        let wait = async {
+            loop {
+                let record = self.record(proposal).await?;
+                if wanted(&record) {
+                    return anyhow::Ok(record);
+                }
+                tail.message().await?.context("the tail ended")?;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(90), wait).await.context("the outcome did not come")?
+    }
+
+    /// The final state of a proposal.
+    pub async fn outcome(&mut self, stack: &Stack, proposal: &str) -> anyhow::Result<String> {
+        let ended = |r: &wire::ProposalRecord| {
+            r.state.parse::<synapsor_domain::proposal::State>().is_ok_and(|s| s.is_terminal())
+        };
+        Ok(self.until(stack, proposal, ended).await?.state)
+    }
+
+    /// The report of the next attempt that answers this order.
+    pub async fn attempt(&mut self, stack: &Stack, proposal: &str, order: &Envelope) -> anyhow::Result<AttemptReport> {
+        let digest = Some(Digest::of(Kind::ApplyOrder, &order.payload));
+        let report = |r: &wire::ProposalRecord| {
+            let envelope: Envelope = r.attempt.clone()?.try_into().ok()?;
+            envelope.peek::<AttemptReport>(Kind::Attempt).ok().filter(|a| a.order_digest == digest)
+        };
+        let record = self.until(stack, proposal, |r| report(r).is_some()).await?;
+        report(&record).context("a report")
+    }
+}

@@ -1,0 +1,186 @@
+//! The processes of one deployment, started by hand with the flags that an operator would use.
+
+use std::path::Path;
+
+use synapsor_chassis::grpc_channel::{Target, connect};
+use synapsor_chassis::identity::{PeerIdentity, Role};
+use synapsor_chassis::tls::TlsFiles;
+use tonic::transport::Channel;
+
+use crate::deployment::Deployment;
+use crate::process::{Launch, Process};
+
+/// Instance id of the reader and gateway that belong together.
+pub const INSTANCE: &str = "client-1";
+/// Name of the first writer.
+pub const WRITER: &str = "writer-1";
+
+/// A deployment with its processes running.
+#[derive(Debug)]
+pub struct Stack {
+    pub deployment: Deployment,
+    pub ledger: Process,
+    pub reader: Process,
+    pub writer: Option<Process>,
+}
+
+impl Stack {
+    /// Ledger, reader and writer.
+    pub fn start(deployment: Deployment) -> anyhow::Result<Self> {
+        let mut stack = Self::without_writer(deployment)?;
+        stack.start_writer(&[])?;
+        Ok(stack)
+    }
+
+    pub fn without_writer(deployment: Deployment) -> anyhow::Result<Self> {
+        let ledger = ledger(&deployment, &[])?;
+        let reader = reader(&deployment, &ledger.address, "acme")?;
+        Ok(Self { deployment, ledger, reader, writer: None })
+    }
+
+    /// Starts the writer with extra environment; failpoint builds read theirs from it.
+    pub fn start_writer(&mut self, extra: &[(&str, &str)]) -> anyhow::Result<()> {
+        self.writer = None;
+        self.writer = Some(writer(&self.deployment, &self.ledger.address, WRITER, extra)?);
+        Ok(())
+    }
+
+    /// Kills the ledger and starts it on the same store; its address changes.
+    pub fn restart_ledger(&mut self, extra: &[(&str, &str)]) -> anyhow::Result<()> {
+        self.ledger.kill();
+        self.ledger = ledger(&self.deployment, extra)?;
+        Ok(())
+    }
+
+    /// A channel to the ledger under some identity.
+    pub fn ledger_as(&self, role: Role, instance: Option<&str>) -> anyhow::Result<Channel> {
+        channel(&self.deployment, role, instance, Role::Ledger, &self.ledger.address)
+    }
+
+    pub fn reader_as(&self, role: Role, instance: Option<&str>) -> anyhow::Result<Channel> {
+        channel(&self.deployment, role, instance, Role::Reader, &self.reader.address)
+    }
+
+    pub fn writer_as(&self, role: Role, instance: Option<&str>) -> anyhow::Result<Channel> {
+        let writer = self.writer.as_ref().ok_or_else(|| anyhow::anyhow!("no writer runs"))?;
+        channel(&self.deployment, role, instance, Role::Writer, &writer.address)
+    }
+}
+
+/// A channel from an identity to a served role.
+pub fn channel(
+    deployment: &Deployment,
+    role: Role,
+    instance: Option<&str>,
+    served: Role,
+    address: &str,
+) -> anyhow::Result<Channel> {
+    let material = deployment.material(role, instance)?;
+    Ok(connect(&material, &Target::new(served, address))?)
+}
+
+fn launch(deployment: &Deployment, name: &str, binary: &str, arguments: Vec<String>, environment: Vec<(String, String)>) -> anyhow::Result<Process> {
+    let launch = Launch {
+        name: name.to_owned(),
+        binary: deployment.build.binary(binary)?,
+        arguments,
+        environment,
+    };
+    launch.start(deployment.folder.path())
+}
+
+fn flags(pairs: &[(&str, String)]) -> Vec<String> {
+    pairs.iter().flat_map(|(flag, value)| [(*flag).to_owned(), value.clone()]).collect()
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn tls_flags(files: &TlsFiles) -> Vec<String> {
+    flags(&[("--tls-ca", text(&files.ca)), ("--tls-cert", text(&files.cert)), ("--tls-key", text(&files.key))])
+}
+
+fn owned(extra: &[(&str, &str)]) -> Vec<(String, String)> {
+    extra.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+}
+
+/// Starts a ledger on the deployment's store.
+pub fn ledger(deployment: &Deployment, extra: &[(&str, &str)]) -> anyhow::Result<Process> {
+    let files = deployment.leaf(Role::Ledger, None)?;
+    let mut arguments = flags(&[
+        ("--store", text(&deployment.store())),
+        ("--trust", text(&deployment.trust_path())),
+        ("--signing-key", text(&deployment.path("ledger.key.pem"))),
+        ("--listen", "127.0.0.1:0".to_owned()),
+    ]);
+    arguments.extend(tls_flags(&files));
+    launch(deployment, "ledger", "synapsor-ledger", arguments, owned(extra))
+}
+
+fn executor_flags(deployment: &Deployment, role: Role, instance: &str, ledger: &str) -> anyhow::Result<Vec<String>> {
+    let files = deployment.leaf(role, Some(instance))?;
+    let mut arguments = flags(&[
+        ("--role", role.to_string()),
+        ("--contract", text(&deployment.contract())),
+        ("--trust", text(&deployment.trust_path())),
+        ("--listen", "127.0.0.1:0".to_owned()),
+        ("--ledger", ledger.to_owned()),
+        ("--signing-key", text(&deployment.path(&format!("{role}.key.pem")))),
+    ]);
+    arguments.extend(tls_flags(&files));
+    Ok(arguments)
+}
+
+/// Starts a reader for one tenant; only the gateway of [`INSTANCE`] may call it.
+pub fn reader(deployment: &Deployment, ledger: &str, tenant: &str) -> anyhow::Result<Process> {
+    let mut arguments = executor_flags(deployment, Role::Reader, INSTANCE, ledger)?;
+    let gateway = PeerIdentity::new(&deployment.id, Role::Gateway, Some(INSTANCE))?;
+    arguments.extend(flags(&[
+        ("--state-dir", text(&deployment.path("reader-state"))),
+        ("--allow-gateway", gateway.uri()),
+    ]));
+    let environment = owned(&[
+        ("BILLING_READ_URL", &deployment.database_url()),
+        ("BILLING_TENANT", tenant),
+        ("BILLING_PRINCIPAL", "support-agent"),
+    ]);
+    launch(deployment, "reader", "synapsor-executor", arguments, environment)
+}
+
+/// Starts a writer under a name of its own; two names are two writers with the same key and files.
+pub fn writer(
+    deployment: &Deployment,
+    ledger: &str,
+    name: &str,
+    extra: &[(&str, &str)],
+) -> anyhow::Result<Process> {
+    let mut arguments = executor_flags(deployment, Role::Writer, name, ledger)?;
+    let state = if name == WRITER { "writer-state" } else { "other-writer-state" };
+    arguments.extend(flags(&[("--state-dir", text(&deployment.path(state)))]));
+    let mut environment = owned(extra);
+    environment.push(("BILLING_WRITE_URL".to_owned(), deployment.database_url()));
+    launch(deployment, name, "synapsor-executor", arguments, environment)
+}
+
+/// Command line of the gateway that belongs to the stack's reader.
+pub fn gateway_flags(stack: &Stack) -> anyhow::Result<Vec<String>> {
+    let files = stack.deployment.leaf(Role::Gateway, Some(INSTANCE))?;
+    let mut arguments = flags(&[
+        ("--reader", stack.reader.address.clone()),
+        ("--deployment", stack.deployment.id.clone()),
+    ]);
+    arguments.extend(tls_flags(&files));
+    Ok(arguments)
+}
+
+/// Starts the gateway over HTTP with a token.
+pub fn http_gateway(stack: &Stack, token: &str) -> anyhow::Result<Process> {
+    let mut arguments = gateway_flags(stack)?;
+    arguments.extend(flags(&[
+        ("--transport", "streamable-http".to_owned()),
+        ("--listen", "127.0.0.1:0".to_owned()),
+    ]));
+    let environment = owned(&[("SYNAPSOR_RUNNER_HTTP_TOKEN", token)]);
+    launch(&stack.deployment, "gateway", "synapsor-gateway", arguments, environment)
+}
