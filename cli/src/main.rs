@@ -1,1 +1,10 @@
-fn main() {}
+//! The entry of `synapsor-runner`: hardening, the command line and logs first, then the library.
+
+use std::process::ExitCode;
+
+use synapsor_chassis::run;
+use synapsor_chassis::telemetry::Level;
+
+fn main() -> ExitCode {
+    run::run(Level::WARN, synapsor_cli::parse_arguments, synapsor_cli::run)
+}

@@ -1,0 +1,216 @@
+//! This program as an agent: an MCP client of a gateway of its own, with no more power than any other client.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rmcp::ServiceExt as _;
+use rmcp::model::{CallToolRequestParams, Tool};
+use rmcp::service::{RoleClient, RunningService};
+use serde_json::{Map, Value as Json};
+use synapsor_chassis::identity::Role;
+use synapsor_chassis::run::Failure;
+use synapsor_chassis::tls::TlsFiles;
+
+use crate::supervisor::{Child, Executor, StdioGateway, Supervisor};
+use crate::{Context, contract_file, state, supervisor};
+
+/// A call may wait for the reader, the database and the ledger, each bounded by itself.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+const END_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An MCP client and the gateway that it launched.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    client: RunningService<RoleClient, ()>,
+    gateway: StdioGateway,
+    reader: Option<Child>,
+    /// Where the proposals of this agent are kept, as far as this machine knows.
+    store: Option<PathBuf>,
+}
+
+/// What an agent is told.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) envelope: Json,
+    pub(crate) is_error: bool,
+}
+
+impl Agent {
+    /// Starts everything that one client has: reader and gateway of an instance of its own, and the ledger if none
+    /// runs. With `--reader` only the gateway is started, with the certificate of the command line.
+    pub(crate) async fn start(context: &Context) -> Result<Self, Failure> {
+        if let Some(address) = &context.global.remote.reader {
+            let gateway = supervisor::remote_gateway(context, address, gateway_certificate(context)?)?;
+            return Self::connect(gateway, None).await;
+        }
+        let contract = contract_file::load_runnable(&context.global)?;
+        supervisor::check_reader(context, &contract)?;
+        let state = state::find_or_create(context)?;
+        let supervisor = Supervisor::new(context, &state, &contract)?;
+        let ledger = supervisor.ledger().await?;
+        let reader = supervisor.executor(Executor::reader(&ledger, false)).await?;
+        let gateway = supervisor.stdio_gateway(&reader, None, false)?;
+        let mut agent = Self::connect(gateway, Some(reader)).await?;
+        agent.store = Some(state.store().to_owned());
+        Ok(agent)
+    }
+
+    /// Speaks MCP to a gateway that was started on pipes. `reader` ends with the agent.
+    pub(crate) async fn connect(mut gateway: StdioGateway, reader: Option<Child>) -> Result<Self, Failure> {
+        let pipes = (gateway.handle.stdout.take(), gateway.handle.stdin.take());
+        let (Some(output), Some(input)) = pipes else {
+            return Err(Failure::new("MCP_CLIENT_FAILED", "the gateway has no pipes"));
+        };
+        match tokio::time::timeout(CALL_TIMEOUT, ().serve((output, input))).await {
+            Ok(Ok(client)) => Ok(Self {
+                client,
+                gateway,
+                reader,
+                store: None,
+            }),
+            // A gateway that does not greet has said why on stderr.
+            Ok(Err(_)) | Err(_) => Err(end(&mut gateway).await),
+        }
+    }
+
+    pub(crate) fn gateway(&self) -> &StdioGateway {
+        &self.gateway
+    }
+
+    pub(crate) fn reader(&self) -> Option<&Child> {
+        self.reader.as_ref()
+    }
+
+    pub(crate) fn store(&self) -> Option<&PathBuf> {
+        self.store.as_ref()
+    }
+
+    pub(crate) async fn tools(&self) -> Result<Vec<Tool>, Failure> {
+        let listed = tokio::time::timeout(CALL_TIMEOUT, self.client.list_all_tools()).await;
+        listed.map_err(|_| timed_out())?.map_err(|error| broken(&error))
+    }
+
+    /// Calls a tool. A refusal is an answer, not an error.
+    ///
+    /// # Errors
+    /// When the protocol breaks or nothing comes back.
+    pub(crate) async fn call(&self, tool: &str, arguments: Map<String, Json>) -> Result<Answer, Failure> {
+        let request = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
+        let result = tokio::time::timeout(CALL_TIMEOUT, self.client.call_tool(request)).await;
+        let result = result.map_err(|_| timed_out())?.map_err(|error| broken(&error))?;
+        let envelope = result.structured_content.unwrap_or_default();
+        let is_error = result.is_error.unwrap_or(false) || envelope.get("ok") == Some(&Json::Bool(false));
+        Ok(Answer { envelope, is_error })
+    }
+
+    /// Says goodbye and ends the processes of this agent.
+    pub(crate) async fn close(mut self) {
+        // The gateway ends when its stdin does.
+        let _ = self.client.close_with_timeout(END_TIMEOUT).await;
+        drop(self.client);
+        if tokio::time::timeout(END_TIMEOUT, self.gateway.handle.wait())
+            .await
+            .is_err()
+        {
+            let _ = self.gateway.handle.kill().await;
+        }
+        if let Some(reader) = self.reader {
+            reader.stop().await;
+        }
+    }
+}
+
+impl Answer {
+    /// The proposal's id, in either format.
+    pub(crate) fn proposal_id(&self) -> Option<&str> {
+        self.text(&["proposal", "id"])
+            .or_else(|| self.text(&["proposal_id"]))
+    }
+
+    pub(crate) fn evidence_id(&self) -> Option<&str> {
+        self.text(&["evidence", "bundle_id"])
+            .or_else(|| self.text(&["evidence_bundle_id"]))
+    }
+
+    /// Column → before and proposed.
+    pub(crate) fn diff(&self) -> Option<&Map<String, Json>> {
+        let diff = self
+            .envelope
+            .pointer("/proposal/diff")
+            .or_else(|| self.envelope.get("diff"));
+        diff.and_then(Json::as_object)
+    }
+
+    pub(crate) fn data(&self) -> Option<&Map<String, Json>> {
+        self.envelope.get("data").and_then(Json::as_object)
+    }
+
+    /// Code and message of a refusal, in either format.
+    pub(crate) fn refusal(&self) -> Option<(String, String)> {
+        let error = self.envelope.get("error")?;
+        let code = error
+            .get("code")
+            .or_else(|| self.envelope.get("code"))
+            .and_then(Json::as_str)?;
+        let message = error
+            .get("message")
+            .and_then(Json::as_str)
+            .or_else(|| error.as_str())?;
+        Some((code.to_owned(), message.to_owned()))
+    }
+
+    fn text(&self, path: &[&str]) -> Option<&str> {
+        let mut value = &self.envelope;
+        for key in path {
+            value = value.get(*key)?;
+        }
+        value.as_str()
+    }
+}
+
+async fn end(gateway: &mut StdioGateway) -> Failure {
+    if tokio::time::timeout(END_TIMEOUT, gateway.handle.wait())
+        .await
+        .is_err()
+    {
+        let _ = gateway.handle.kill().await;
+    }
+    gateway.last_failure().await
+}
+
+fn gateway_certificate(context: &Context) -> Result<TlsFiles, Failure> {
+    let remote = &context.global.remote;
+    let wrong = |text: String| {
+        Failure::usage("TLS_CERTIFICATE_WRONG_ROLE", text).with_fix(
+            "give --ca, --cert and --key of a gateway that the reader allows: `synapsor-runner certs issue gateway NAME`",
+        )
+    };
+    let (Some(ca), Some(cert), Some(key)) = (&remote.ca, &remote.cert, &remote.key) else {
+        return Err(wrong(
+            "a running reader is called with a gateway's certificate".to_owned(),
+        ));
+    };
+    let files = TlsFiles {
+        ca: ca.clone(),
+        cert: cert.clone(),
+        key: key.clone(),
+    };
+    match files.load()?.identity() {
+        identity if identity.role() == Role::Gateway => Ok(files),
+        identity => Err(wrong(format!("the certificate is of {identity}"))),
+    }
+}
+
+fn timed_out() -> Failure {
+    Failure::unreachable(
+        "MCP_CALL_TIMEOUT",
+        format!("the gateway did not answer in {} s", CALL_TIMEOUT.as_secs()),
+    )
+}
+
+fn broken(error: &rmcp::ServiceError) -> Failure {
+    Failure::new(
+        "MCP_CALL_FAILED",
+        format!("the gateway refused the call: {error}"),
+    )
+}

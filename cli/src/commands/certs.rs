@@ -1,0 +1,137 @@
+//! `certs issue|list`: leaves of the development authority, for services and operators on other machines.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Subcommand;
+use serde_json::{Value as Json, json};
+use synapsor_chassis::clock::{Clock as _, SystemClock};
+use synapsor_chassis::identity::Role;
+use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
+use synapsor_chassis::tls::dev_ca::{self, IssuedLeaf};
+use synapsor_domain::timestamp::Timestamp;
+
+use crate::{Context, output, state};
+
+const HOURS_DEFAULT: u32 = 24;
+const HOURS_MAX: i64 = 24 * 365;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Issue a certificate
+    #[command(
+        after_help = "Example: synapsor-runner certs issue operator alice --out /tmp/alice\n\
+        Exit codes: 0 ok, 1 failure, 2 usage"
+    )]
+    Issue {
+        /// gateway, reader, writer, ledger or operator
+        role: Role,
+        /// Instance or person that the certificate names; a ledger's is `ledger`
+        name: String,
+        /// Folder for NAME.pem, NAME.key and ca.pem [default: certs/issued in the state folder]
+        #[arg(long, value_name = "DIR", visible_alias = "output")]
+        out: Option<PathBuf>,
+        /// How long it lasts
+        #[arg(long, value_name = "HOURS", default_value_t = HOURS_DEFAULT,
+            value_parser = clap::value_parser!(u32).range(1..=HOURS_MAX))]
+        hours: u32,
+    },
+    /// List issued certificates and when they end
+    #[command(
+        after_help = "Example: synapsor-runner certs list --json\nExit codes: 0 ok, 1 failure, 2 usage"
+    )]
+    List {
+        /// The folder to look in [default: certs/issued in the state folder]
+        #[arg(long, value_name = "DIR", visible_alias = "output")]
+        out: Option<PathBuf>,
+    },
+}
+
+pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
+    match command {
+        Command::Issue {
+            role,
+            name,
+            out,
+            hours,
+        } => issue(*role, name, out.as_ref(), *hours, context),
+        Command::List { out } => list(out.as_ref(), context),
+    }
+}
+
+fn issue(
+    role: Role,
+    name: &str,
+    out: Option<&PathBuf>,
+    hours: u32,
+    context: &Context,
+) -> Result<Exit, Failure> {
+    let state = state::find(context)?;
+    let dir = out.cloned().unwrap_or_else(|| state.issued_certs_dir());
+    let instance = role.has_instance().then_some(name);
+    let ttl = Duration::from_secs(u64::from(hours) * 3600);
+    let leaf = state
+        .authority()?
+        .issue(role, instance, ttl, SystemClock.now_ms())?;
+    let files = leaf.write(&dir, name)?;
+    let shown = [("ca", &files.ca), ("cert", &files.cert), ("key", &files.key)];
+    if context.global.json {
+        let paths: serde_json::Map<String, Json> = shown
+            .iter()
+            .map(|(what, path)| ((*what).to_owned(), json!(path.to_string_lossy())))
+            .collect();
+        output::json(&json!({ "ok": true, "identity": leaf.identity().uri(), "files": paths }))?;
+    } else {
+        output::line(format!("issued {} for {hours} hours", leaf.identity().uri()))?;
+        for (what, path) in shown {
+            output::line(format!("  --{what} {}", output::safe(&path.to_string_lossy())))?;
+        }
+    }
+    Ok(Exit(EXIT_OK))
+}
+
+fn list(out: Option<&PathBuf>, context: &Context) -> Result<Exit, Failure> {
+    let dir = match out {
+        Some(dir) => dir.clone(),
+        None => state::find(context)?.issued_certs_dir(),
+    };
+    let leaves: Vec<IssuedLeaf> = if dir.exists() {
+        dev_ca::list(&dir)?
+    } else {
+        Vec::new()
+    };
+    let now_ms = SystemClock.now_ms();
+    if context.global.json {
+        let list: Vec<Json> = leaves
+            .iter()
+            .map(|leaf| {
+                json!({
+                    "name": leaf.name, "identity": leaf.identity.uri(),
+                    "not_after": Timestamp::from_unix_millis(leaf.not_after_ms), "expired": leaf.not_after_ms < now_ms,
+                })
+            })
+            .collect();
+        output::json(&json!({ "ok": true, "folder": dir.to_string_lossy(), "certificates": list }))?;
+        return Ok(Exit(EXIT_OK));
+    }
+    for leaf in &leaves {
+        let end = Timestamp::from_unix_millis(leaf.not_after_ms);
+        let word = if leaf.not_after_ms < now_ms {
+            "ended"
+        } else {
+            "ends"
+        };
+        output::line(format!(
+            "{}  {}  {word} {end}",
+            output::safe(&leaf.name),
+            leaf.identity.uri()
+        ))?;
+    }
+    if leaves.is_empty() {
+        output::note(format!(
+            "no certificates in {}",
+            output::safe(&dir.to_string_lossy())
+        ));
+    }
+    Ok(Exit(EXIT_OK))
+}

@@ -1,0 +1,54 @@
+//! `config validate`: everything that is wrong with the contract, at once. Starts nothing, needs no state folder.
+
+use clap::Subcommand;
+use serde_json::json;
+use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, Failure};
+use synapsor_domain::contract::{Contract, Problem};
+
+use crate::{Context, contract_file, output};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check the contract and list every problem with its path, code and fix
+    #[command(
+        after_help = "Example: synapsor-runner config validate --config synapsor.runner.json --json\n\
+        Exit codes: 0 valid, 1 not valid or not readable, 2 usage"
+    )]
+    Validate,
+}
+
+pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
+    match command {
+        Command::Validate => validate(context),
+    }
+}
+
+fn validate(context: &Context) -> Result<Exit, Failure> {
+    let path = contract_file::path(&context.global);
+    let bytes = contract_file::read(&path)?;
+    let report = Contract::check(&bytes);
+    if context.global.json {
+        let mut value = json!(report);
+        value["config_path"] = json!(path.to_string_lossy());
+        output::json(&value)?;
+    } else {
+        for (word, problems) in [("error", &report.errors), ("warning", &report.warnings)] {
+            for problem in problems {
+                output::line(shown(word, problem))?;
+            }
+        }
+        let verdict = if report.is_ok() { "valid" } else { "not valid" };
+        output::line(format!(
+            "{}: {verdict}, {} error(s), {} warning(s)",
+            output::safe(&path.to_string_lossy()),
+            report.errors.len(),
+            report.warnings.len()
+        ))?;
+    }
+    Ok(Exit(if report.is_ok() { EXIT_OK } else { EXIT_FAILURE }))
+}
+
+fn shown(word: &str, problem: &Problem) -> String {
+    let (path, message) = (output::safe(&problem.path), output::safe(&problem.message));
+    format!("{word} {} at {path}\n  {message}", problem.code.as_str())
+}

@@ -1,0 +1,102 @@
+//! The commands, one file each. The order here is the order in the help.
+
+mod apply;
+mod bundle;
+mod certs;
+mod completions;
+mod config;
+mod confirm;
+mod demo;
+mod events;
+mod evidence;
+mod ledger;
+mod mcp;
+mod proposals;
+mod propose;
+mod receipts;
+mod replay;
+mod smoke;
+mod store;
+mod tools;
+mod up;
+
+use clap::Subcommand;
+use synapsor_chassis::run::{Exit, Failure};
+
+use crate::Context;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the whole loop on an embedded database and show it
+    Demo(demo::Args),
+    /// Start ledger, reader and writer here and print a checklist
+    Up(up::Args),
+    /// Serve the tools to an MCP client
+    #[command(subcommand)]
+    Mcp(mcp::Command),
+    /// Check the contract
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Show what a model would be offered
+    #[command(subcommand)]
+    Tools(tools::Command),
+    /// Call a tool like an MCP client
+    #[command(subcommand)]
+    Smoke(smoke::Command),
+    /// Call a tool that makes a proposal, like an MCP client
+    Propose(propose::Args),
+    /// Review proposals and decide on them
+    #[command(subcommand)]
+    Proposals(proposals::Command),
+    /// Have an approved proposal applied
+    Apply(apply::Args),
+    /// Tell what happened to a proposal
+    #[command(subcommand)]
+    Replay(replay::Command),
+    /// How proposals ended
+    #[command(subcommand)]
+    Receipts(receipts::Command),
+    /// What reads saw
+    #[command(subcommand)]
+    Evidence(evidence::Command),
+    /// The log as it grows
+    #[command(subcommand)]
+    Events(events::Command),
+    /// Check the log and prove what is in it
+    #[command(subcommand)]
+    Ledger(ledger::Command),
+    /// Check an exported story offline
+    #[command(subcommand)]
+    Bundle(bundle::Command),
+    /// The ledger's store
+    #[command(subcommand)]
+    Store(store::Command),
+    /// Certificates from the development authority
+    #[command(subcommand)]
+    Certs(certs::Command),
+    /// Print a completion script for a shell
+    Completions(completions::Args),
+}
+
+pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
+    match command {
+        Command::Demo(args) => demo::run(args, context).await,
+        Command::Up(args) => up::run(args, context).await,
+        Command::Mcp(command) => mcp::run(command, context).await,
+        Command::Config(command) => config::run(&command, context),
+        Command::Tools(command) => tools::run(&command, context),
+        Command::Smoke(command) => smoke::run(command, context).await,
+        Command::Propose(args) => propose::run(args, context).await,
+        Command::Proposals(command) => proposals::run(command, context).await,
+        Command::Apply(args) => apply::run(args, context).await,
+        Command::Replay(command) => replay::run(command, context).await,
+        Command::Receipts(command) => receipts::run(command, context).await,
+        Command::Evidence(command) => evidence::run(command, context).await,
+        Command::Events(command) => events::run(command, context).await,
+        Command::Ledger(command) => ledger::run(command, context).await,
+        Command::Bundle(command) => bundle::run(command, context),
+        Command::Store(command) => store::run(&command, context),
+        Command::Certs(command) => certs::run(&command, context),
+        Command::Completions(args) => completions::run(&args),
+    }
+}

@@ -1,0 +1,27 @@
+//! `propose`: a call of a tool that makes a proposal, as an MCP client makes it.
+
+use synapsor_chassis::run::{Exit, Failure};
+
+use super::smoke::{self, Call};
+use crate::{Context, output};
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example: synapsor-runner propose billing.propose_late_fee_waiver --input call.json\n\
+    Exit codes: 0 ok, 1 the tool refused or failed, 2 usage, 6 unreachable"
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    call: Call,
+}
+
+pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
+    let called = smoke::make(&args.call, context, |capability| capability.proposal().is_some()).await?;
+    if context.global.json {
+        smoke::print_json(&called)?;
+    } else if !smoke::show_refusal(&called.answer)? {
+        output::line(format!("{} made a proposal", output::safe(&called.tool)))?;
+        smoke::show_proposal(&called.answer)?;
+    }
+    Ok(called.exit())
+}

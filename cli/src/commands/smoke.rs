@@ -1,0 +1,280 @@
+//! `smoke call`: one tool call through reader and gateway, as an MCP client makes it.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use serde_json::{Map, Value as Json, json};
+use synapsor_chassis::files;
+use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, Failure};
+use synapsor_domain::contract::{Arg, ArgType, Capability, Contract, Scalar};
+use synapsor_domain::limits::ARGUMENTS_BYTES_MAX;
+
+use crate::agent::{Agent, Answer};
+use crate::{Context, contract_file, output};
+
+const TEXT_SAMPLE: &str = "sample";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Call a tool and show what a model gets
+    #[command(
+        after_help = "Example: synapsor-runner smoke call billing.inspect_invoice --input call.json\n\
+        Exit codes: 0 ok, 1 the tool refused or failed, 2 usage, 6 unreachable"
+    )]
+    Call(Call),
+}
+
+/// Which tool, with which arguments. Shared by `propose`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Call {
+    /// The capability; may be left out when the contract has one only
+    pub(super) capability: Option<String>,
+    #[command(flatten)]
+    pub(super) input: Input,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(multiple = false)]
+pub(crate) struct Input {
+    /// Arguments made up from the contract
+    #[arg(long)]
+    sample: bool,
+    /// A file with the arguments, one JSON object; `-` is stdin
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// The arguments themselves, as 0.1.x took them after --json
+    #[arg(long, value_name = "OBJECT", hide = true)]
+    input_object: Option<String>,
+}
+
+/// A call and its answer.
+#[derive(Debug)]
+pub(super) struct Called {
+    pub(super) tool: String,
+    pub(super) input: Map<String, Json>,
+    pub(super) answer: Answer,
+    pub(super) store: Option<PathBuf>,
+}
+
+pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
+    let Command::Call(call) = command;
+    let called = make(&call, context, |_| true).await?;
+    if context.global.json {
+        print_json(&called)?;
+    } else {
+        show(&called)?;
+    }
+    Ok(called.exit())
+}
+
+impl Called {
+    pub(super) fn exit(&self) -> Exit {
+        Exit(if self.answer.is_error {
+            EXIT_FAILURE
+        } else {
+            EXIT_OK
+        })
+    }
+}
+
+/// Picks the capability among those that `fits`, makes the arguments, starts an agent and calls.
+pub(super) async fn make(
+    call: &Call,
+    context: &Context,
+    fits: impl Fn(&Capability) -> bool,
+) -> Result<Called, Failure> {
+    let loaded = contract_file::load(&context.global)?;
+    let tool = pick(call.capability.as_deref(), &loaded.contract, fits)?;
+    let input = call.input.read(loaded.contract.capability(&tool))?;
+    let agent = Agent::start(context).await?;
+    let answer = agent.call(&tool, input.clone()).await;
+    let store = agent.store().cloned();
+    agent.close().await;
+    Ok(Called {
+        tool,
+        input,
+        answer: answer?,
+        store,
+    })
+}
+
+fn pick(
+    name: Option<&str>,
+    contract: &Contract,
+    fits: impl Fn(&Capability) -> bool,
+) -> Result<String, Failure> {
+    let names: Vec<&str> = contract
+        .capabilities()
+        .iter()
+        .filter(|c| fits(c))
+        .map(|capability| capability.name.as_str())
+        .collect();
+    match (name, names.as_slice()) {
+        // What the contract does not have is for the reader to refuse, as it would for a model.
+        (Some(name), _) if names.contains(&name) || contract.capability(name).is_none() => {
+            Ok(name.to_owned())
+        }
+        (Some(name), _) => Err(Failure::usage(
+            "CAPABILITY_WRONG_KIND",
+            format!("`{name}` makes no proposal"),
+        )
+        .with_fix(format!("choose one of: {}", names.join(", ")))),
+        (None, [only]) => Ok((*only).to_owned()),
+        (None, _) => Err(Failure::usage(
+            "CAPABILITY_REQUIRED",
+            "there is not exactly one capability to call",
+        )
+        .with_fix(format!("name one of: {}", names.join(", ")))),
+    }
+}
+
+impl Input {
+    fn read(&self, capability: Option<&Capability>) -> Result<Map<String, Json>, Failure> {
+        let bytes = match (&self.input, &self.input_object) {
+            (Some(path), _) if path.as_os_str() == "-" => read_stdin()?,
+            (Some(path), _) => files::read_bounded(path, ARGUMENTS_BYTES_MAX as u64)?,
+            (None, Some(text)) => {
+                output::note("hint: --json is output only; give arguments with --input FILE (`-` is stdin)");
+                text.clone().into_bytes()
+            }
+            (None, None) => return Ok(capability.map(sample).unwrap_or_default()),
+        };
+        serde_json::from_slice(&bytes).map_err(|error| {
+            let text = format!(
+                "the input is not one JSON object (line {}, column {})",
+                error.line(),
+                error.column()
+            );
+            Failure::usage("INPUT_INVALID", text)
+                .with_fix("give an object such as {\"invoice_id\": \"INV-1\"}")
+        })
+    }
+}
+
+fn read_stdin() -> Result<Vec<u8>, Failure> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    let limit = ARGUMENTS_BYTES_MAX as u64;
+    let read = std::io::stdin().lock().take(limit + 1).read_to_end(&mut bytes);
+    match read {
+        Ok(count) if count as u64 <= limit => Ok(bytes),
+        Ok(_) => Err(Failure::usage(
+            "INPUT_INVALID",
+            format!("stdin holds over {limit} bytes"),
+        )),
+        Err(error) => Err(Failure::usage(
+            "INPUT_INVALID",
+            format!("stdin cannot be read: {}", error.kind()),
+        )),
+    }
+}
+
+/// Arguments that the contract accepts; whether the row exists is another matter.
+fn sample(capability: &Capability) -> Map<String, Json> {
+    let needed = capability.args.iter().filter(|arg| capability.requires(arg));
+    needed.map(|arg| (arg.name.clone(), sample_value(arg))).collect()
+}
+
+fn sample_value(arg: &Arg) -> Json {
+    if let Some(first) = arg.allowed.as_ref().and_then(|allowed| allowed.first()) {
+        return match first {
+            Scalar::Null => Json::Null,
+            Scalar::Bool(value) => json!(value),
+            Scalar::Number(number) => number_json(number.as_str()),
+            Scalar::Text(text) => json!(text),
+        };
+    }
+    match arg.arg_type {
+        ArgType::Boolean => json!(false),
+        ArgType::Number => {
+            let bound = arg.minimum.as_ref().or(arg.maximum.as_ref());
+            bound.map_or_else(|| json!(1), |bound| number_json(bound.as_str()))
+        }
+        ArgType::Text => {
+            let length = arg
+                .max_length
+                .and_then(|max| usize::try_from(max).ok())
+                .unwrap_or(usize::MAX);
+            json!(TEXT_SAMPLE.chars().take(length).collect::<String>())
+        }
+    }
+}
+
+fn number_json(text: &str) -> Json {
+    serde_json::from_str(text).unwrap_or_else(|_| json!(1))
+}
+
+pub(super) fn print_json(called: &Called) -> Result<(), Failure> {
+    output::json(&json!({
+        "ok": !called.answer.is_error,
+        "tool": called.tool,
+        "input": called.input,
+        "result": called.answer.envelope,
+        "store_path": called.store.as_ref().map(|path| path.to_string_lossy()),
+    }))
+}
+
+fn show(called: &Called) -> Result<(), Failure> {
+    output::line(format!("tool      {}", output::safe(&called.tool)))?;
+    output::line(format!(
+        "input     {}",
+        output::safe(&Json::Object(called.input.clone()).to_string())
+    ))?;
+    if show_refusal(&called.answer)? {
+        return Ok(());
+    }
+    for (column, value) in called.answer.data().into_iter().flatten() {
+        output::line(format!(
+            "  {} = {}",
+            output::safe(column),
+            output::safe(&value.to_string())
+        ))?;
+    }
+    show_proposal(&called.answer)
+}
+
+/// Prints what was refused; true if something was.
+pub(super) fn show_refusal(answer: &Answer) -> Result<bool, Failure> {
+    if !answer.is_error {
+        return Ok(false);
+    }
+    let (code, message) = answer
+        .refusal()
+        .unwrap_or_else(|| ("INTERNAL".to_owned(), answer.envelope.to_string()));
+    output::line(format!(
+        "refused   {}: {}",
+        output::safe(&code),
+        output::safe(&message)
+    ))?;
+    output::line("source changed: no")?;
+    Ok(true)
+}
+
+/// Prints the handles of an answer, and what a person does next.
+pub(super) fn show_proposal(answer: &Answer) -> Result<(), Failure> {
+    for (column, change) in answer.diff().into_iter().flatten() {
+        let side = |name: &str| {
+            change
+                .get(name)
+                .map_or_else(|| "?".to_owned(), |v| output::safe(&v.to_string()))
+        };
+        output::line(format!(
+            "  {}: {} -> {}",
+            output::safe(column),
+            side("before"),
+            side("proposed")
+        ))?;
+    }
+    if let Some(id) = answer.evidence_id() {
+        output::line(format!("evidence  {}", output::safe(id)))?;
+    }
+    output::line("source changed: no")?;
+    if let Some(id) = answer.proposal_id().map(output::safe) {
+        output::line(format!("proposal  {id}"))?;
+        output::line("next:")?;
+        for command in ["proposals show", "proposals approve", "apply", "replay show"] {
+            output::line(format!("  synapsor-runner {command} {id}"))?;
+        }
+    }
+    Ok(())
+}

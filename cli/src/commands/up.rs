@@ -1,0 +1,390 @@
+//! `up`: ledger, reader and writer of this folder as children of one supervisor, with a checklist first.
+
+use clap::ValueEnum as _;
+use serde_json::{Value as Json, json};
+use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, Failure};
+use synapsor_domain::contract::{Contract, ExecutorRef, Mode};
+use synapsor_domain::tool::Catalog;
+
+use super::mcp::{HttpOptions, Transport};
+use super::tools;
+use crate::contract_file::{self, LoadedContract};
+use crate::state::{self, StateFolder};
+use crate::supervisor::{
+    Child, Executor, Http, Keeper, KeptExecutor, Process, Requirement, RunningLedger, Supervisor, missing,
+    requirements,
+};
+use crate::{Context, output};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: synapsor-runner up --serve\n\
+    Exit codes: 0 ended by Ctrl-C or checks passed, 1 failure, 2 usage or a missing variable, 6 unreachable")]
+pub(crate) struct Args {
+    /// Serve MCP over HTTP as well
+    #[arg(long)]
+    serve: bool,
+    /// With --serve: streamable-http
+    #[arg(long, value_enum)]
+    transport: Option<Transport>,
+    /// Check only; start nothing and make nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Offer no tools that make proposals
+    #[arg(long)]
+    read_only: bool,
+    /// Envelope 1 or 2 of the served tools [default: as the contract says]
+    #[arg(long, value_name = "1|2", value_parser = clap::value_parser!(u8).range(1..=2))]
+    result_format: Option<u8>,
+    #[command(flatten)]
+    http: HttpOptions,
+}
+
+/// What is in place and what is not.
+#[derive(Debug)]
+struct Checklist {
+    config: String,
+    state: String,
+    is_new: bool,
+    store: String,
+    mode: Mode,
+    transport: Option<Transport>,
+    tools: Vec<String>,
+    /// Capability, path, and the variable with whether it is set.
+    writeback: Vec<(String, String, Option<(String, bool)>)>,
+    missing: Vec<Requirement>,
+    failed: Vec<String>,
+}
+
+pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
+    if args.serve && args.transport == Some(Transport::Stdio) {
+        return Err(
+            Failure::usage("UP_SERVES_HTTP", "--serve does not go with --transport stdio")
+                .with_fix("drop one of them; an MCP client launches `synapsor-runner mcp serve` itself"),
+        );
+    }
+    let loaded = contract_file::load_runnable(&context.global)?;
+    let checklist = Checklist::of(&args, &loaded, context)?;
+    if args.dry_run {
+        return dry_run(&checklist, context);
+    }
+    if let Some(first) = checklist.missing.first() {
+        checklist.show()?;
+        let names: Vec<String> = checklist
+            .missing
+            .iter()
+            .map(|m| format!("{} ({})", m.name, m.purpose))
+            .collect();
+        return Err(
+            Failure::usage("ENV_MISSING", format!("not set: {}", names.join(", ")))
+                .with_fix(format!("export {}={}", first.name, first.example)),
+        );
+    }
+    let http = if args.serve {
+        Some(args.http.resolve(context, args.result_format)?)
+    } else {
+        None
+    };
+    let state = state::find_or_create(context)?;
+    let supervisor = Supervisor::new(context, &state, &loaded)?;
+    let ledger = supervisor.ledger().await?;
+    let services = Services::start(&supervisor, &ledger, args.read_only, http.as_ref()).await?;
+    report(&checklist, &ledger, &services, context)?;
+    let ended = services.run(&supervisor, &ledger).await;
+    // Its other users find another one or start it; without any it would end by itself a little later.
+    ledger.stop().await;
+    ended
+}
+
+/// The children of `up` apart from the ledger.
+struct Services<'a> {
+    reader: KeptExecutor<'a>,
+    writer: Option<KeptExecutor<'a>>,
+    gateway: Option<Child>,
+}
+
+impl<'a> Services<'a> {
+    async fn start(
+        supervisor: &'a Supervisor<'a>,
+        ledger: &RunningLedger,
+        read_only: bool,
+        http: Option<&Http>,
+    ) -> Result<Self, Failure> {
+        let reader = KeptExecutor::start(supervisor, Executor::reader(ledger, read_only)).await?;
+        let writer = if writes(&supervisor.contract.contract) {
+            Some(KeptExecutor::start(supervisor, Executor::writer(ledger)).await?)
+        } else {
+            None
+        };
+        let gateway = match http {
+            Some(http) => Some(supervisor.http_gateway(reader.child(), http).await?),
+            None => None,
+        };
+        Ok(Self {
+            reader,
+            writer,
+            gateway,
+        })
+    }
+
+    fn children(&self) -> impl Iterator<Item = &Child> {
+        let executors = std::iter::once(&self.reader)
+            .chain(&self.writer)
+            .map(KeptExecutor::child);
+        executors.chain(&self.gateway)
+    }
+
+    /// Until Ctrl-C, or until a child cannot be kept alive; then everything drains and ends.
+    async fn run(mut self, supervisor: &Supervisor<'_>, ledger: &RunningLedger) -> Result<Exit, Failure> {
+        let keeper = Keeper::new(supervisor, ledger)?;
+        let ended = tokio::select! {
+            failure = self.reader.keep() => Err(failure),
+            failure = kept(self.writer.as_mut()) => Err(failure),
+            failure = served(self.gateway.as_mut()) => Err(failure),
+            () = keeper.keep() => Ok(Exit(EXIT_OK)),
+            () = supervisor.context.stop.cancelled() => Ok(Exit(EXIT_OK)),
+        };
+        output::note("ending: no new calls, running ones may finish");
+        if let Some(gateway) = self.gateway {
+            gateway.stop().await;
+        }
+        self.reader.stop().await;
+        if let Some(writer) = self.writer {
+            writer.stop().await;
+        }
+        ended
+    }
+}
+
+async fn kept(writer: Option<&mut KeptExecutor<'_>>) -> Failure {
+    match writer {
+        Some(writer) => writer.keep().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn served(gateway: Option<&mut Child>) -> Failure {
+    match gateway {
+        Some(gateway) => gateway.wait_end().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether anything of the contract is for a writer.
+fn writes(contract: &Contract) -> bool {
+    contract.mode() == Mode::Review && !requirements(Process::Writer, contract).is_empty()
+}
+
+impl Checklist {
+    fn of(args: &Args, loaded: &LoadedContract, context: &Context) -> Result<Self, Failure> {
+        let contract = &loaded.contract;
+        let place: StateFolder = state::place(context)?;
+        let mut needed = requirements(Process::Reader, contract);
+        needed.extend(requirements(Process::Writer, contract));
+        let catalog = Catalog::from_contract(contract, args.read_only);
+        let failed = tools::checks(&catalog)
+            .into_iter()
+            .filter(|c| !c.ok)
+            .map(|c| c.name)
+            .collect();
+        Ok(Self {
+            config: loaded.path.to_string_lossy().into_owned(),
+            state: place.dir().to_string_lossy().into_owned(),
+            is_new: state::find(context).is_err(),
+            store: place.store().to_string_lossy().into_owned(),
+            mode: contract.mode(),
+            transport: args.serve.then_some(Transport::StreamableHttp),
+            tools: catalog.tools.iter().map(|tool| tool.name.clone()).collect(),
+            writeback: writeback(contract, context)?,
+            missing: missing(&context.env, needed)?,
+            failed,
+        })
+    }
+
+    fn is_ok(&self) -> bool {
+        self.missing.is_empty() && self.failed.is_empty()
+    }
+
+    fn json(&self) -> Json {
+        let writeback: Vec<Json> = self
+            .writeback
+            .iter()
+            .map(|(capability, path, variable)| {
+                json!({
+                    "capability": capability, "path": path,
+                    "env": variable.as_ref().map(|(name, _)| name),
+                    "env_set": variable.as_ref().map(|(_, is_set)| is_set),
+                })
+            })
+            .collect();
+        json!({
+            "ok": self.is_ok(),
+            "config_path": self.config,
+            "state_folder": self.state,
+            "state_folder_new": self.is_new,
+            "store_path": self.store,
+            "mode": self.mode.as_str(),
+            "serve": self.transport.is_some(),
+            "transport": transport_name(self.transport),
+            "tools": self.tools,
+            "not_exposed_to_mcp": tools::NEVER_EXPOSED,
+            "writeback": writeback,
+            "missing": self.missing.iter().map(|m| json!({"env": m.name, "for": m.purpose})).collect::<Vec<_>>(),
+            "failed_checks": self.failed,
+            "next": NEXT,
+        })
+    }
+
+    fn show(&self) -> Result<(), Failure> {
+        let safe = output::safe;
+        output::line(format!("config    {}", safe(&self.config)))?;
+        let new = if self.is_new { " (new)" } else { "" };
+        output::line(format!("state     {}{new}", safe(&self.state)))?;
+        output::line(format!("store     {}", safe(&self.store)))?;
+        output::line(format!("mode      {}", self.mode.as_str()))?;
+        output::line(format!("transport {}", transport_name(self.transport)))?;
+        output::line("tools that a model is offered:")?;
+        for tool in &self.tools {
+            output::line(format!("  {}", safe(tool)))?;
+        }
+        output::line(format!("never offered: {}", tools::NEVER_EXPOSED.join(", ")))?;
+        for (capability, path, variable) in &self.writeback {
+            let variable = variable.as_ref().map_or_else(String::new, |(name, is_set)| {
+                format!(", {} {}", safe(name), if *is_set { "set" } else { "MISSING" })
+            });
+            output::line(format!("writeback {}: {path}{variable}", safe(capability)))?;
+        }
+        for check in &self.failed {
+            output::line(format!("FAIL      {check}"))?;
+        }
+        Ok(())
+    }
+}
+
+const NEXT: [&str; 8] = [
+    "synapsor-runner tools preview",
+    "synapsor-runner smoke call --sample",
+    "synapsor-runner proposals list",
+    "synapsor-runner proposals show latest",
+    "synapsor-runner proposals approve latest",
+    "synapsor-runner apply latest",
+    "synapsor-runner replay show latest",
+    "synapsor-runner events tail",
+];
+
+fn transport_name(transport: Option<Transport>) -> String {
+    let value = transport.unwrap_or(Transport::Stdio).to_possible_value();
+    value.map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
+
+/// For each proposal: who carries it out, and whether the variable for that is set.
+#[expect(clippy::type_complexity, reason = "three columns of a table")]
+fn writeback(
+    contract: &Contract,
+    context: &Context,
+) -> Result<Vec<(String, String, Option<(String, bool)>)>, Failure> {
+    let mut rows = Vec::new();
+    for capability in contract.capabilities() {
+        let Some(proposal) = capability.proposal() else {
+            continue;
+        };
+        let (path, variable) = match (&proposal.executor, contract.mode()) {
+            (_, Mode::ReadOnly) => ("not offered in read_only".to_owned(), None),
+            (_, Mode::Shadow) => ("never written in shadow".to_owned(), None),
+            (ExecutorRef::Handler(name), _) => (format!("handler `{}`", output::safe(name)), None),
+            (ExecutorRef::Direct, _) => {
+                let source = contract.source(&capability.source);
+                (
+                    "guarded update of one row".to_owned(),
+                    source.and_then(|source| source.write_url_env.clone()),
+                )
+            }
+        };
+        let variable = match variable {
+            Some(name) => {
+                let is_set =
+                    context.env.get(&name)?.is_some() || context.env.get(&format!("{name}_FILE"))?.is_some();
+                Some((name, is_set))
+            }
+            None => None,
+        };
+        rows.push((capability.name.clone(), path, variable));
+    }
+    Ok(rows)
+}
+
+fn dry_run(checklist: &Checklist, context: &Context) -> Result<Exit, Failure> {
+    if context.global.json {
+        let mut value = checklist.json();
+        value["dry_run"] = json!(true);
+        output::json(&value)?;
+    } else {
+        checklist.show()?;
+        for requirement in &checklist.missing {
+            output::line(format!(
+                "missing   {} is {}",
+                requirement.name, requirement.purpose
+            ))?;
+            output::line(format!(
+                "          export {}={}",
+                requirement.name, requirement.example
+            ))?;
+        }
+        let verdict = if checklist.is_ok() { "ready" } else { "not ready" };
+        output::line(format!("{verdict}; nothing was started"))?;
+    }
+    Ok(Exit(if checklist.is_ok() { EXIT_OK } else { EXIT_FAILURE }))
+}
+
+fn report(
+    checklist: &Checklist,
+    ledger: &RunningLedger,
+    services: &Services<'_>,
+    context: &Context,
+) -> Result<(), Failure> {
+    let mut processes = vec![json!({
+        "name": "ledger", "pid": ledger.pid, "environment": ledger.environment,
+        "address": ledger.address.to_string(),
+    })];
+    for child in services.children() {
+        let address = child.address().map(|address| address.to_string()).ok();
+        processes.push(json!({
+            "name": child.name(), "pid": child.pid(), "environment": child.environment(), "address": address,
+        }));
+    }
+    if context.global.json {
+        let mut value = checklist.json();
+        value["dry_run"] = json!(false);
+        value["processes"] = Json::Array(processes);
+        return output::json(&value);
+    }
+    checklist.show()?;
+    for process in &processes {
+        let text = |key: &str| process[key].as_str().unwrap_or("-").to_owned();
+        let names: Vec<&str> = process["environment"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Json::as_str)
+            .collect();
+        let names = if names.is_empty() {
+            "no variables".to_owned()
+        } else {
+            names.join(", ")
+        };
+        output::line(format!(
+            "running   {:8} pid {} at {} ({names})",
+            text("name"),
+            process["pid"],
+            text("address")
+        ))?;
+    }
+    if let Some(gateway) = &services.gateway {
+        output::line(format!("MCP       http://{}/mcp", gateway.address()?))?;
+    }
+    output::line("posture   the operator's key belongs to the same user as everything here (dev)")?;
+    output::line("next, in another terminal:")?;
+    for command in NEXT {
+        output::line(format!("  {command}"))?;
+    }
+    output::line("Ctrl-C ends it.")
+}

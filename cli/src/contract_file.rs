@@ -1,0 +1,79 @@
+//! The contract as a file on this machine: where it is, and reading it. What it means is the domain's.
+
+use std::path::{Path, PathBuf};
+
+use synapsor_chassis::files::{self, FileError};
+use synapsor_chassis::run::Failure;
+use synapsor_domain::contract::{Contract, Problem, Report};
+use synapsor_domain::limits::FILE_BYTES_MAX;
+
+use crate::Global;
+
+const NAME_DEFAULT: &str = "synapsor.runner.json";
+
+/// A contract without errors, and the file that it came from.
+#[derive(Debug)]
+pub(crate) struct LoadedContract {
+    /// As given, or the default in the current folder.
+    pub(crate) path: PathBuf,
+    pub(crate) contract: Contract,
+    pub(crate) warnings: Vec<Problem>,
+}
+
+pub(crate) fn path(global: &Global) -> PathBuf {
+    global
+        .config
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(NAME_DEFAULT))
+}
+
+/// The bytes of the contract file.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    files::read_bounded(path, FILE_BYTES_MAX as u64).map_err(|error| match error {
+        FileError::Missing(path) => Failure::new(
+            "CONFIG_NOT_FOUND",
+            format!("there is no contract at {}", path.display()),
+        )
+        .with_fix("give its path with --config, or go to the folder that has synapsor.runner.json"),
+        other => other.into(),
+    })
+}
+
+/// Reads and checks the contract that the command line names.
+pub(crate) fn load(global: &Global) -> Result<LoadedContract, Failure> {
+    let path = path(global);
+    let bytes = read(&path)?;
+    let checked = Contract::parse(&bytes).map_err(|report| invalid(&path, &report))?;
+    Ok(LoadedContract {
+        path,
+        contract: checked.contract,
+        warnings: checked.warnings,
+    })
+}
+
+/// Like [`load`], and refuses contracts that no process here can run.
+pub(crate) fn load_runnable(global: &Global) -> Result<LoadedContract, Failure> {
+    let loaded = load(global)?;
+    loaded.contract.runnable().map_err(|problem| {
+        Failure::new(
+            problem.code.as_str(),
+            format!("{} at {}", loaded.path.display(), problem.path),
+        )
+        .with_fix(problem.message)
+    })?;
+    Ok(loaded)
+}
+
+fn invalid(path: &Path, report: &Report) -> Failure {
+    let mut text = format!("{} has {} error(s)", path.display(), report.errors.len());
+    for problem in &report.errors {
+        text.push_str(&format!(
+            "\n  {} {}: {}",
+            problem.path,
+            problem.code.as_str(),
+            problem.message
+        ));
+    }
+    Failure::new("CONFIG_INVALID", text)
+        .with_fix("correct the file; `synapsor-runner config validate` checks it again")
+}

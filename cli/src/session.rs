@@ -1,0 +1,280 @@
+//! How a command reaches the services: those that run on this machine, started on demand, or those that the command
+//! line names. What is asked of them is the commands' business.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use synapsor_chassis::grpc_channel::{self, Target};
+use synapsor_chassis::identity::Role;
+use synapsor_chassis::run::Failure;
+use synapsor_chassis::tls::{TlsFiles, TlsMaterial};
+use synapsor_domain::trust::TrustFile;
+use tonic::transport::Channel;
+
+use crate::state::{self, StateFolder};
+use crate::supervisor::{
+    Child, Executor, Instance, Process, RunFile, RunningLedger, Supervisor, missing, requirements,
+};
+use crate::{Context, contract_file};
+
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A service that can be called.
+#[derive(Debug, Clone)]
+pub(crate) struct Link {
+    pub(crate) channel: Channel,
+    pub(crate) target: Target,
+}
+
+/// An open way to the ledger, and to a writer when one is asked for.
+#[derive(Debug)]
+pub(crate) struct Session {
+    trust: TrustFile,
+    trust_path: PathBuf,
+    tls: TlsMaterial,
+    ledger: Link,
+    place: Place,
+    /// A writer that was started for this command.
+    writer: Option<Child>,
+    writer_link: Option<Link>,
+}
+
+/// Where the services are.
+#[derive(Debug)]
+enum Place {
+    /// On this machine, by this state folder.
+    Local {
+        state: StateFolder,
+        ledger: RunningLedger,
+    },
+    /// Where the command line says.
+    Remote,
+}
+
+impl Session {
+    /// Opens the way to the ledger. Locally the state folder must exist; a ledger that does not run is started.
+    ///
+    /// # Errors
+    /// `STATE_NOT_FOUND`; what is wrong with the trust file or certificates; a ledger that does not answer (exit 6).
+    pub(crate) async fn open(context: &Context) -> Result<Self, Failure> {
+        if context.global.remote.ledger.is_some() {
+            return Self::open_remote(context).await;
+        }
+        let state = state::find(context)?;
+        let instance = Instance::new(&state)?;
+        let trust = state::load_trust(state.trust_path())?;
+        let tls = instance.operator(&context.env)?;
+        let ledger = RunningLedger::ensure(context, &state, &instance).await?;
+        let link = link(&tls, ledger.target())?;
+        Ok(Self {
+            trust,
+            trust_path: state.trust_path().to_owned(),
+            tls,
+            ledger: link,
+            place: Place::Local { state, ledger },
+            writer: None,
+            writer_link: None,
+        })
+    }
+
+    async fn open_remote(context: &Context) -> Result<Self, Failure> {
+        let remote = &context.global.remote;
+        let address = remote.ledger.as_deref().unwrap_or_default();
+        let tls = remote_certificate(context)?;
+        let trust_path = state::trust_path(context)?;
+        let trust = state::load_trust(&trust_path)?;
+        let ledger = link(&tls, Target::new(Role::Ledger, address))?;
+        grpc_channel::probe(&ledger.channel, &ledger.target, PROBE_TIMEOUT).await?;
+        Ok(Self {
+            trust,
+            trust_path,
+            tls,
+            ledger,
+            place: Place::Remote,
+            writer: None,
+            writer_link: None,
+        })
+    }
+
+    pub(crate) fn ledger(&self) -> &Link {
+        &self.ledger
+    }
+
+    pub(crate) fn trust(&self) -> &TrustFile {
+        &self.trust
+    }
+
+    pub(crate) fn trust_path(&self) -> &Path {
+        &self.trust_path
+    }
+
+    /// The person of the operator's certificate; who signs is another matter.
+    pub(crate) fn person(&self) -> &str {
+        self.tls.identity().instance().unwrap_or_default()
+    }
+
+    pub(crate) fn is_remote(&self) -> bool {
+        matches!(self.place, Place::Remote)
+    }
+
+    /// The file in which this command remembers the log: in the state folder, or beside the trust file.
+    pub(crate) fn witness_path(&self) -> PathBuf {
+        match &self.place {
+            Place::Local { state, .. } => state.witness("cli"),
+            Place::Remote => self.trust_path.with_file_name("synapsor.witness"),
+        }
+    }
+
+    /// Makes sure that somebody applies what is ordered: a running writer, or one for the duration of this command.
+    /// Of a remote deployment only the ledger knows.
+    ///
+    /// # Errors
+    /// `NO_WRITER` (exit 6) when none runs and none can be started.
+    pub(crate) async fn ensure_writer(&mut self, context: &Context) -> Result<(), Failure> {
+        if self.is_remote() {
+            Ok(())
+        } else {
+            self.writer(context).await.map(|_| ())
+        }
+    }
+
+    /// The writer, for preview, deny, freeze and status.
+    ///
+    /// # Errors
+    /// `NO_WRITER` (exit 6) when none runs and none can be started, or a remote one is not named.
+    pub(crate) async fn writer(&mut self, context: &Context) -> Result<Link, Failure> {
+        if let Some(link) = &self.writer_link {
+            return Ok(link.clone());
+        }
+        let link = match &self.place {
+            Place::Remote => {
+                let address = context
+                    .global
+                    .remote
+                    .writer
+                    .as_deref()
+                    .ok_or_else(no_remote_writer)?;
+                link(&self.tls, Target::new(Role::Writer, address))?
+            }
+            Place::Local { state, ledger } => match running_writer(state, &self.tls).await? {
+                Some(link) => link,
+                None => {
+                    let (child, link) = start_writer(context, state, ledger, &self.tls).await?;
+                    self.writer = Some(child);
+                    link
+                }
+            },
+        };
+        self.writer_link = Some(link.clone());
+        Ok(link)
+    }
+
+    /// Ends what was started for this command. The ledger ends by itself when nobody uses it.
+    pub(crate) async fn close(self) {
+        if let Some(writer) = self.writer {
+            writer.stop().await;
+        }
+    }
+}
+
+fn link(tls: &TlsMaterial, target: Target) -> Result<Link, Failure> {
+    Ok(Link {
+        channel: grpc_channel::connect(tls, &target)?,
+        target,
+    })
+}
+
+/// A writer of this state folder that somebody else runs.
+async fn running_writer(state: &StateFolder, tls: &TlsMaterial) -> Result<Option<Link>, Failure> {
+    let Ok(entries) = std::fs::read_dir(state.run_dir()) else {
+        return Ok(None);
+    };
+    for entry in entries.filter_map(Result::ok) {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(instance) = name
+            .strip_prefix("writer-")
+            .and_then(|rest| rest.strip_suffix(".json"))
+        else {
+            continue;
+        };
+        let Some(address) = RunFile::read(&entry.path())
+            .filter(RunFile::is_alive)
+            .and_then(|f| f.address)
+        else {
+            // A killed writer leaves its file behind.
+            let _ = std::fs::remove_file(entry.path());
+            continue;
+        };
+        let found = link(
+            tls,
+            Target::new(Role::Writer, address.to_string()).of_instance(instance),
+        )?;
+        if grpc_channel::probe(&found.channel, &found.target, PROBE_TIMEOUT)
+            .await
+            .is_ok()
+        {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+async fn start_writer(
+    context: &Context,
+    state: &StateFolder,
+    ledger: &RunningLedger,
+    tls: &TlsMaterial,
+) -> Result<(Child, Link), Failure> {
+    let contract = contract_file::load_runnable(&context.global)?;
+    let missing = missing(&context.env, requirements(Process::Writer, &contract.contract))?;
+    if let Some(first) = missing.first() {
+        let text = format!(
+            "no writer runs here, and none can be started: {} is not set",
+            first.name
+        );
+        return Err(no_writer(text).with_fix(format!(
+            "run `synapsor-runner up` where {} is set, or here: export {}={}",
+            first.name, first.name, first.example
+        )));
+    }
+    let supervisor = Supervisor::new(context, state, &contract)?;
+    let child = supervisor.executor(Executor::writer(ledger)).await?;
+    let target =
+        Target::new(Role::Writer, child.address()?.to_string()).of_instance(supervisor.instance.id());
+    let link = link(tls, target)?;
+    Ok((child, link))
+}
+
+fn no_writer(text: impl AsRef<str>) -> Failure {
+    Failure::unreachable("NO_WRITER", text)
+}
+
+fn no_remote_writer() -> Failure {
+    no_writer("the remote writer's address is not known")
+        .with_fix("give --writer ADDR or set SYNAPSOR_WRITER")
+}
+
+fn remote_certificate(context: &Context) -> Result<TlsMaterial, Failure> {
+    let remote = &context.global.remote;
+    let (Some(ca), Some(cert), Some(key)) = (&remote.ca, &remote.cert, &remote.key) else {
+        return Err(Failure::usage(
+            "CERTIFICATE_MISSING",
+            "running services are reached with a certificate",
+        )
+        .with_fix("give --ca, --cert and --key; `synapsor-runner certs issue operator NAME` makes them"));
+    };
+    let tls = TlsFiles {
+        ca: ca.clone(),
+        cert: cert.clone(),
+        key: key.clone(),
+    }
+    .load()?;
+    if tls.identity().role() == Role::Operator {
+        return Ok(tls);
+    }
+    Err(Failure::usage(
+        "TLS_CERTIFICATE_WRONG_ROLE",
+        format!("the certificate is of {}", tls.identity()),
+    )
+    .with_fix("give an operator's certificate: `synapsor-runner certs issue operator NAME`"))
+}

@@ -1,0 +1,191 @@
+//! Makes a state folder: a new deployment with its own authority, keys, one operator and a trust file. A folder
+//! appears whole or not at all, and of two processes that make it at once one wins and the other uses it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use synapsor_chassis::clock::{Clock as _, SystemClock};
+use synapsor_chassis::files::{self, FileError, FileLock, MODE_PRIVATE};
+use synapsor_chassis::identity::{PeerIdentity, Role};
+use synapsor_chassis::random;
+use synapsor_chassis::run::Failure;
+use synapsor_chassis::settings::Environment;
+use synapsor_chassis::tls::dev_ca::DevCa;
+use synapsor_domain::signing::SigningKey;
+use synapsor_domain::timestamp::{Span, Timestamp};
+use synapsor_domain::trust::{ANY_ROLE, is_name};
+use zeroize::Zeroizing;
+
+use super::{AUTHORITY, CERTIFICATES, KEYS, LOGS, RUN, ServiceKeyName, TRUST_FILE, WITNESSES};
+
+const OPERATOR_KEY_DAYS: i64 = 3650;
+const LOCK: &str = "state.lock";
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+const FOLDERS: [&str; 4] = [CERTIFICATES, RUN, WITNESSES, LOGS];
+
+/// Makes `dir` a state folder unless it is one.
+pub(super) fn ensure(dir: &Path, env: &Environment) -> Result<(), Failure> {
+    match files::check_private_dir(dir) {
+        Ok(()) if dir.join(TRUST_FILE).exists() => Ok(()),
+        Ok(()) => fill_existing(dir, env),
+        Err(FileError::Missing(_)) => create_whole(dir, env),
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// Builds the folder under another name beside its place and renames it: a rename never lands on a folder with
+/// something in it.
+fn create_whole(dir: &Path, env: &Environment) -> Result<(), Failure> {
+    let new = beside(dir)?;
+    let built = build(&new, env);
+    let placed = built.and_then(|()| fs::rename(&new, dir).map_err(|error| in_place(dir, &error)));
+    match placed {
+        Ok(()) => Ok(()),
+        Err(failure) => {
+            // What was built has no name yet that anybody knows.
+            let _ = fs::remove_dir_all(&new);
+            if dir.join(TRUST_FILE).exists() {
+                Ok(())
+            } else {
+                Err(failure)
+            }
+        }
+    }
+}
+
+/// The folder is there with other things in it, such as a store of 0.1.x. The trust file goes in last: without it
+/// the folder is no state folder, and what a crash left is set aside.
+fn fill_existing(dir: &Path, env: &Environment) -> Result<(), Failure> {
+    let _lock = wait_for_lock(&dir.join(LOCK))?;
+    if dir.join(TRUST_FILE).exists() {
+        return Ok(());
+    }
+    let new = dir.join(format!(".new-{}", random::hex_id(12)));
+    let moved = build(&new, env).and_then(|()| {
+        for name in [AUTHORITY, KEYS].into_iter().chain(FOLDERS).chain([TRUST_FILE]) {
+            let place = dir.join(name);
+            if place.exists() {
+                let aside = dir.join(format!("{name}.old-{}", random::hex_id(12)));
+                fs::rename(&place, aside).map_err(|error| in_place(&place, &error))?;
+            }
+            fs::rename(new.join(name), &place).map_err(|error| in_place(&place, &error))?;
+        }
+        Ok(())
+    });
+    // Empty after success; after a failure nobody knows what is in it.
+    let _ = fs::remove_dir_all(&new);
+    moved
+}
+
+fn wait_for_lock(path: &Path) -> Result<FileLock, Failure> {
+    let start = Instant::now();
+    loop {
+        if let Some(lock) = FileLock::try_exclusive(path)? {
+            return Ok(lock);
+        }
+        if start.elapsed() > LOCK_TIMEOUT {
+            return Err(Failure::new(
+                "STATE_LOCKED",
+                format!("another process holds {}", path.display()),
+            )
+            .with_fix("wait until the other command has ended"));
+        }
+        std::thread::sleep(LOCK_PAUSE);
+    }
+}
+
+fn build(dir: &Path, env: &Environment) -> Result<(), Failure> {
+    let now_ms = SystemClock.now_ms();
+    let deployment = format!("dev-{}", random::hex_id(16));
+    files::create_private_dir(dir)?;
+    for folder in FOLDERS.into_iter().chain([KEYS]) {
+        files::create_private_dir(&dir.join(folder))?;
+    }
+    DevCa::create(&dir.join(AUTHORITY), &deployment, now_ms)?;
+    let keys = dir.join(KEYS);
+    let [reader, writer, ledger] = ServiceKeyName::ALL.map(|name| new_key(&keys, name.as_str()));
+    let person = operator_person(env);
+    let operator = new_key(&keys, &format!("operator-{person}"))?;
+    let now = Timestamp::from_unix_millis(now_ms);
+    // A clock that is set back by a few minutes must not lock the operator out.
+    let not_before = Timestamp::from_unix_millis(now_ms - Span::minutes(5).as_millis());
+    let file = json!({
+        "version": 1,
+        "deployment_id": deployment,
+        "environment": "dev",
+        "readers": [service(&reader?)],
+        "writers": [service(&writer?)],
+        "ledgers": [service(&ledger?)],
+        "operators": [{
+            "person": person,
+            "key_id": operator.key_id(),
+            "public_key": operator.public_key(),
+            "roles": [ANY_ROLE],
+            "not_before": not_before,
+            "not_after": now + Span::days(OPERATOR_KEY_DAYS),
+        }],
+    });
+    let text = serde_json::to_string_pretty(&file).expect("a trust file is plain JSON");
+    files::write_atomic(
+        &dir.join(TRUST_FILE),
+        format!("{text}\n").as_bytes(),
+        MODE_PRIVATE,
+    )?;
+    Ok(())
+}
+
+fn service(key: &SigningKey) -> serde_json::Value {
+    json!({ "key_id": key.key_id(), "public_key": key.public_key() })
+}
+
+fn new_key(dir: &Path, name: &str) -> Result<SigningKey, Failure> {
+    let key = SigningKey::from_seed(&Zeroizing::new(random::bytes::<32>()));
+    files::create_exclusive(&dir.join(format!("{name}.pem")), key.to_pem().as_bytes())?;
+    Ok(key)
+}
+
+/// The person behind this user account, in the form that certificates and the trust file take.
+pub(crate) fn operator_person(env: &Environment) -> String {
+    let user = ["USER", "LOGNAME"]
+        .iter()
+        .find_map(|name| env.get(name).ok().flatten())
+        .unwrap_or_default();
+    let safe = |c: char| {
+        if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') {
+            c
+        } else {
+            '-'
+        }
+    };
+    let name: String = user.to_ascii_lowercase().chars().map(safe).take(48).collect();
+    let name = name
+        .trim_start_matches(|c: char| !c.is_ascii_alphanumeric())
+        .to_owned();
+    let is_usable = is_name(&name) && PeerIdentity::new("dev", Role::Operator, Some(&name)).is_ok();
+    if is_usable { name } else { "operator".to_owned() }
+}
+
+fn beside(dir: &Path) -> Result<PathBuf, Failure> {
+    let parent = dir.parent().filter(|parent| parent.is_dir());
+    match (parent, dir.file_name()) {
+        (Some(parent), Some(name)) => {
+            Ok(parent.join(format!("{}.new-{}", name.to_string_lossy(), random::hex_id(12))))
+        }
+        _ => Err(Failure::new(
+            "STATE_PARENT_MISSING",
+            format!("{} has no parent folder", dir.display()),
+        )
+        .with_fix("make the parent folder first, or give another --store")),
+    }
+}
+
+fn in_place(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(
+        "STATE_NOT_CREATED",
+        format!("cannot put {} in place: {}", path.display(), error.kind()),
+    )
+    .with_fix("check that the folder can be written to")
+}

@@ -1,0 +1,193 @@
+//! The state folder: the parent of the ledger's store, with the trust file, keys, development certificates, run
+//! files and witnesses of one deployment on this machine. Making it is `create`; nothing here starts a process.
+
+mod create;
+mod trust;
+
+use std::path::{Path, PathBuf};
+
+use synapsor_chassis::files::{self, FileError};
+use synapsor_chassis::run::Failure;
+use synapsor_chassis::tls::dev_ca::DevCa;
+
+pub(crate) use create::operator_person;
+pub(crate) use trust::{load_trust, trust_path};
+
+use crate::{Context, contract_file};
+
+const STORE_DEFAULT: &str = "./.synapsor/local.db";
+const TRUST_FILE: &str = "synapsor.trust.json";
+const AUTHORITY: &str = "ca";
+const KEYS: &str = "keys";
+const CERTIFICATES: &str = "certs";
+const RUN: &str = "run";
+const WITNESSES: &str = "witness";
+const LOGS: &str = "logs";
+
+/// A state folder that exists.
+#[derive(Debug, Clone)]
+pub(crate) struct StateFolder {
+    dir: PathBuf,
+    store: PathBuf,
+    trust: PathBuf,
+}
+
+/// Keys of our own processes that the state folder holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ServiceKeyName {
+    Reader,
+    Writer,
+    Ledger,
+}
+
+impl ServiceKeyName {
+    const ALL: [Self; 3] = [Self::Reader, Self::Writer, Self::Ledger];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reader => "reader",
+            Self::Writer => "writer",
+            Self::Ledger => "ledger",
+        }
+    }
+}
+
+/// The state folder of this command line, which must exist already.
+///
+/// # Errors
+/// `STATE_NOT_FOUND` with the folder that was looked at: a command in the wrong folder founds no new deployment.
+pub(crate) fn find(context: &Context) -> Result<StateFolder, Failure> {
+    let folder = place(context)?;
+    match files::check_private_dir(&folder.dir) {
+        Ok(()) if folder.dir.join(TRUST_FILE).is_file() => Ok(folder),
+        Ok(()) | Err(FileError::Missing(_)) => Err(not_found(&folder.dir)),
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// The state folder of this command line, made when it is missing.
+pub(crate) fn find_or_create(context: &Context) -> Result<StateFolder, Failure> {
+    let folder = place(context)?;
+    create::ensure(&folder.dir, &context.env)?;
+    Ok(folder)
+}
+
+/// A new state folder for `store`, which nobody else uses.
+pub(crate) fn create_at(store: &Path, context: &Context) -> Result<StateFolder, Failure> {
+    let folder = StateFolder::of_store(store)?;
+    create::ensure(&folder.dir, &context.env)?;
+    Ok(folder)
+}
+
+/// Where the state folder is or would be; nothing has to exist.
+pub(crate) fn place(context: &Context) -> Result<StateFolder, Failure> {
+    let mut folder = StateFolder::of_store(&store_path(context)?)?;
+    if let Some(trust) = &context.global.trust {
+        folder.trust.clone_from(trust);
+    }
+    Ok(folder)
+}
+
+/// `--store` over `SYNAPSOR_LOCAL_STORE` over the contract over the default.
+fn store_path(context: &Context) -> Result<PathBuf, Failure> {
+    if let Some(store) = &context.global.store {
+        return Ok(store.clone());
+    }
+    let default = PathBuf::from(STORE_DEFAULT);
+    if context.global.config.is_none() && !contract_file::path(&context.global).exists() {
+        return Ok(default);
+    }
+    let loaded = contract_file::load(&context.global)?;
+    Ok(loaded.contract.sqlite_path().map_or(default, PathBuf::from))
+}
+
+fn not_found(dir: &Path) -> Failure {
+    Failure::new("STATE_NOT_FOUND", format!("there is no state folder at {}", dir.display())).with_fix(
+        "go to the folder of the contract or give --config or --store; `synapsor-runner up` makes a new state folder",
+    )
+}
+
+impl StateFolder {
+    fn of_store(store: &Path) -> Result<Self, Failure> {
+        let unusable = |why: &str| {
+            Failure::usage(
+                "STORE_PATH_INVALID",
+                format!("the store path {} {why}", store.display()),
+            )
+            .with_fix("name a file, such as ./.synapsor/local.db")
+        };
+        let store = std::path::absolute(store).map_err(|_| unusable("cannot be made absolute"))?;
+        if store.to_str().is_none() {
+            return Err(unusable("is not UTF-8"));
+        }
+        let dir = store
+            .parent()
+            .filter(|_| store.file_name().is_some())
+            .ok_or_else(|| unusable("names no file"))?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            trust: dir.join(TRUST_FILE),
+            store,
+        })
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The ledger's store; it may not exist yet.
+    pub(crate) fn store(&self) -> &Path {
+        &self.store
+    }
+
+    /// `--trust`, else the folder's own trust file.
+    pub(crate) fn trust_path(&self) -> &Path {
+        &self.trust
+    }
+
+    pub(crate) fn keys_dir(&self) -> PathBuf {
+        self.dir.join(KEYS)
+    }
+
+    pub(crate) fn operator_key(&self, person: &str) -> PathBuf {
+        self.keys_dir().join(format!("operator-{person}.pem"))
+    }
+
+    pub(crate) fn service_key(&self, name: ServiceKeyName) -> PathBuf {
+        self.keys_dir().join(format!("{}.pem", name.as_str()))
+    }
+
+    /// The file in which `name` remembers the last head of the log that it believed.
+    pub(crate) fn witness(&self, name: &str) -> PathBuf {
+        self.witness_dir().join(name)
+    }
+
+    pub(crate) fn witness_dir(&self) -> PathBuf {
+        self.dir.join(WITNESSES)
+    }
+
+    pub(crate) fn run_dir(&self) -> PathBuf {
+        self.dir.join(RUN)
+    }
+
+    pub(crate) fn certs_dir(&self) -> PathBuf {
+        self.dir.join(CERTIFICATES)
+    }
+
+    /// Certificates that people asked for; those of started processes are apart and come and go.
+    pub(crate) fn issued_certs_dir(&self) -> PathBuf {
+        self.certs_dir().join("issued")
+    }
+
+    pub(crate) fn logs_dir(&self) -> PathBuf {
+        self.dir.join(LOGS)
+    }
+
+    /// The development authority of this deployment.
+    pub(crate) fn authority(&self) -> Result<DevCa, Failure> {
+        Ok(DevCa::load(&self.dir.join(AUTHORITY))?)
+    }
+}
+
+#[cfg(test)]
+mod tests;

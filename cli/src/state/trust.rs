@@ -1,0 +1,36 @@
+//! The trust file on disk: which one, and reading it. Judging it is the domain's, editing it the operator commands'.
+
+use std::path::{Path, PathBuf};
+
+use synapsor_chassis::files::{self, FileError};
+use synapsor_chassis::run::Failure;
+use synapsor_domain::limits::FILE_BYTES_MAX;
+use synapsor_domain::trust::TrustFile;
+
+use crate::Context;
+
+/// `--trust`, else the trust file of the state folder, which then must exist.
+pub(crate) fn trust_path(context: &Context) -> Result<PathBuf, Failure> {
+    match &context.global.trust {
+        Some(path) => Ok(path.clone()),
+        None => Ok(super::find(context)?.trust_path().to_owned()),
+    }
+}
+
+pub(crate) fn load_trust(path: &Path) -> Result<TrustFile, Failure> {
+    let bytes = files::read_bounded(path, FILE_BYTES_MAX as u64).map_err(|error| match error {
+        FileError::Missing(path) => Failure::new(
+            "TRUST_FILE_MISSING",
+            format!("there is no trust file at {}", path.display()),
+        )
+        .with_fix("give its path with --trust"),
+        other => other.into(),
+    })?;
+    TrustFile::parse(&bytes).map_err(|refusal| {
+        Failure::new(
+            refusal.code.clone(),
+            format!("{}: {}", path.display(), refusal.public),
+        )
+        .with_fix("restore the file from its backup, or correct the places named")
+    })
+}

@@ -1,0 +1,260 @@
+//! One child process: its environment, its log, its lifeline, its readiness and its end.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{self, OpenOptions};
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use synapsor_chassis::files;
+use synapsor_chassis::run::Failure;
+use tokio::process::{ChildStdin, Command};
+
+use super::binary;
+use super::environment::Process;
+use super::run_file::RunFile;
+
+/// From the start of a child to its answer.
+pub(super) const READY_TIMEOUT: Duration = Duration::from_secs(15);
+/// A child drains for 10 seconds at most; then it is killed.
+const END_TIMEOUT: Duration = Duration::from_secs(12);
+pub(super) const POLL_PAUSE: Duration = Duration::from_millis(10);
+const LOG_BYTES_MAX: u64 = 1024 * 1024;
+
+/// How a child is to be started.
+#[derive(Debug)]
+pub(super) struct Spec {
+    pub(super) process: Process,
+    pub(super) binary: &'static str,
+    pub(super) arguments: Vec<OsString>,
+    pub(super) environment: BTreeMap<String, String>,
+    /// Where its stderr goes; `None` shares this process's.
+    pub(super) log: Option<PathBuf>,
+    pub(super) run_file: PathBuf,
+}
+
+/// A child that was started here. Dropping it closes its lifeline, which ends it.
+#[derive(Debug)]
+pub(crate) struct Child {
+    process: Process,
+    pid: u32,
+    address: Option<SocketAddr>,
+    environment: Vec<String>,
+    log: Option<PathBuf>,
+    run_file: PathBuf,
+    handle: tokio::process::Child,
+    lifeline: Option<ChildStdin>,
+}
+
+/// The command of a child, with a cleared environment and its stderr in the log.
+pub(super) fn command(spec: &Spec) -> Result<Command, Failure> {
+    let mut command = Command::new(binary::path(spec.binary)?);
+    command.args(&spec.arguments).env_clear().envs(&spec.environment);
+    command.stderr(match &spec.log {
+        Some(log) => Stdio::from(open_log(log)?),
+        None => Stdio::inherit(),
+    });
+    Ok(command)
+}
+
+fn open_log(path: &Path) -> Result<fs::File, Failure> {
+    let opened = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(files::MODE_PRIVATE)
+        .open(path);
+    opened.map_err(|error| {
+        Failure::new(
+            "STATE_NOT_WRITABLE",
+            format!("cannot write {}: {}", path.display(), error.kind()),
+        )
+        .with_fix("check that the state folder can be written to by this user")
+    })
+}
+
+impl Child {
+    /// Starts a child that ends when its stdin is closed, in a process group of its own: Ctrl-C reaches this
+    /// process only, which ends the children in order.
+    pub(super) fn start(spec: &Spec) -> Result<Self, Failure> {
+        Self::spawn(spec, Stdio::piped())
+    }
+
+    /// Starts a child that looks after its own end.
+    pub(super) fn start_detached(spec: &Spec) -> Result<Self, Failure> {
+        Self::spawn(spec, Stdio::null())
+    }
+
+    fn spawn(spec: &Spec, stdin: Stdio) -> Result<Self, Failure> {
+        let mut command = command(spec)?;
+        command.stdin(stdin).stdout(Stdio::null()).process_group(0);
+        let mut handle = command.spawn().map_err(|error| not_started(spec, &error))?;
+        Ok(Self {
+            process: spec.process,
+            pid: handle.id().unwrap_or_default(),
+            address: None,
+            environment: spec.environment.keys().cloned().collect(),
+            log: spec.log.clone(),
+            run_file: spec.run_file.clone(),
+            lifeline: handle.stdin.take(),
+            handle,
+        })
+    }
+
+    /// Waits until the child has published that it serves.
+    pub(super) async fn wait_ready(&mut self) -> Result<(), Failure> {
+        let start = Instant::now();
+        loop {
+            if let Some(found) = RunFile::read(&self.run_file).filter(|found| found.pid == self.pid) {
+                self.address = found.address;
+                return Ok(());
+            }
+            if let Some(failure) = self.ended() {
+                return Err(failure);
+            }
+            if start.elapsed() > READY_TIMEOUT {
+                let text = format!(
+                    "the {} does not answer after {} s",
+                    self.name(),
+                    READY_TIMEOUT.as_secs()
+                );
+                return Err(
+                    Failure::unreachable("CHILD_NOT_READY", text).with_fix(look_at(self.log.as_deref()))
+                );
+            }
+            tokio::time::sleep(POLL_PAUSE).await;
+        }
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.process.as_str()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// When it is not ready or does not listen.
+    pub(crate) fn address(&self) -> Result<SocketAddr, Failure> {
+        self.address.ok_or_else(|| {
+            Failure::new(
+                "CHILD_NOT_LISTENING",
+                format!("the {} does not listen", self.name()),
+            )
+        })
+    }
+
+    /// Names of all its variables, sorted.
+    pub(crate) fn environment(&self) -> &[String] {
+        &self.environment
+    }
+
+    /// What ended it, if it has ended.
+    pub(crate) fn ended(&mut self) -> Option<Failure> {
+        match self.handle.try_wait() {
+            Ok(None) => None,
+            Ok(Some(status)) => Some(last_failure(self.log.as_deref(), self.name(), status.code())),
+            Err(error) => Some(Failure::new(
+                "CHILD_LOST",
+                format!("the {} is lost: {}", self.name(), error.kind()),
+            )),
+        }
+    }
+
+    /// Waits for its end; there is no timeout.
+    pub(crate) async fn wait_end(&mut self) -> Failure {
+        let code = self.handle.wait().await.ok().and_then(|status| status.code());
+        last_failure(self.log.as_deref(), self.name(), code)
+    }
+
+    /// Lets it drain and end, or kills it.
+    pub(crate) async fn stop(mut self) {
+        if self.lifeline.take().is_none() {
+            self.terminate();
+        }
+        if tokio::time::timeout(END_TIMEOUT, self.handle.wait())
+            .await
+            .is_err()
+        {
+            // It had its time; a process that is gone already is what is wanted.
+            let _ = self.handle.kill().await;
+        }
+        if let Some(log) = &self.log {
+            let _ = fs::remove_file(log);
+        }
+        let _ = fs::remove_file(&self.run_file);
+    }
+
+    fn terminate(&self) {
+        let pid = i32::try_from(self.pid)
+            .ok()
+            .and_then(rustix::process::Pid::from_raw);
+        if let Some(pid) = pid.filter(|_| self.handle.id().is_some()) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+    }
+}
+
+pub(super) fn not_started(spec: &Spec, error: &std::io::Error) -> Failure {
+    Failure::new(
+        "CHILD_NOT_STARTED",
+        format!("cannot start {}: {}", spec.binary, error.kind()),
+    )
+    .with_fix("check that the binaries beside synapsor-runner can be executed")
+}
+
+/// The last failure that a child printed, as this process's own.
+pub(super) fn last_failure(log: Option<&Path>, name: &str, exit: Option<i32>) -> Failure {
+    let bytes = log
+        .and_then(|log| files::read_bounded(log, LOG_BYTES_MAX).ok())
+        .unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text.lines().collect();
+    let exit = exit
+        .and_then(|code| u8::try_from(code).ok())
+        .filter(|code| (1..=14).contains(code))
+        .unwrap_or(1);
+    let at = lines.iter().rposition(|line| line.starts_with("error["));
+    let parsed = at.and_then(|at| {
+        let (code, message) = lines[at].strip_prefix("error[")?.split_once("]: ")?;
+        let rest = &lines[at + 1..];
+        let more: Vec<&str> = rest
+            .iter()
+            .copied()
+            .take_while(|line| !line.starts_with("fix: "))
+            .collect();
+        let fix = rest.iter().find_map(|line| line.strip_prefix("fix: "));
+        let message = std::iter::once(message)
+            .chain(more)
+            .collect::<Vec<_>>()
+            .join("\n");
+        Some((code.to_owned(), message, fix.map(str::to_owned)))
+    });
+    match parsed {
+        Some((code, message, fix)) => {
+            let failure = Failure::new(code, format!("the {name} ended: {message}")).with_exit(exit);
+            match fix {
+                Some(fix) => failure.with_fix(fix),
+                None => failure,
+            }
+        }
+        None => {
+            let last = lines.last().copied().unwrap_or("it said nothing");
+            Failure::new("CHILD_ENDED", format!("the {name} ended: {last}"))
+                .with_exit(exit)
+                .with_fix(look_at(log))
+        }
+    }
+}
+
+fn look_at(log: Option<&Path>) -> String {
+    log.map_or_else(
+        || "look at its messages above".to_owned(),
+        |log| format!("look at {}", log.display()),
+    )
+}

@@ -1,0 +1,198 @@
+//! How a gateway is started: over HTTP as a service, or on pipes for one client. It never gets a database variable.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use synapsor_chassis::identity::Role;
+use synapsor_chassis::run::Failure;
+use synapsor_chassis::tls::TlsFiles;
+
+use super::Supervisor;
+use super::child::{self, Child, Spec};
+use super::environment::{self, Process};
+use crate::Context;
+
+const BINARY: &str = "synapsor-gateway";
+const END_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How HTTP is served.
+#[derive(Debug, Clone)]
+pub(crate) struct Http {
+    pub(crate) listen: SocketAddr,
+    /// The variable with the bearer token; `None` serves without one, on loopback only.
+    pub(crate) token_env: Option<String>,
+    pub(crate) format: Option<u8>,
+}
+
+/// A gateway that speaks MCP on its stdin and stdout.
+#[derive(Debug)]
+pub(crate) struct StdioGateway {
+    pub(crate) handle: tokio::process::Child,
+    pid: u32,
+    environment: Vec<String>,
+    /// Where its stderr goes, unless it shares this process's.
+    log: Option<PathBuf>,
+}
+
+impl StdioGateway {
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Names of all its variables, sorted.
+    pub(crate) fn environment(&self) -> &[String] {
+        &self.environment
+    }
+
+    /// Asks it to end, and kills it when it does not.
+    pub(crate) async fn end(&mut self) {
+        let pid = i32::try_from(self.pid)
+            .ok()
+            .and_then(rustix::process::Pid::from_raw);
+        if let Some(pid) = pid.filter(|_| self.handle.id().is_some()) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        if tokio::time::timeout(END_TIMEOUT, self.handle.wait())
+            .await
+            .is_err()
+        {
+            let _ = self.handle.kill().await;
+        }
+    }
+
+    /// What the gateway said when it ended.
+    pub(crate) async fn last_failure(&mut self) -> Failure {
+        let code = self.handle.wait().await.ok().and_then(|status| status.code());
+        child::last_failure(self.log.as_deref(), Process::Gateway.as_str(), code)
+    }
+}
+
+impl Drop for StdioGateway {
+    fn drop(&mut self) {
+        if let Some(log) = &self.log {
+            let _ = std::fs::remove_file(log);
+        }
+    }
+}
+
+pub(super) async fn http(supervisor: &Supervisor<'_>, reader: &Child, http: &Http) -> Result<Child, Failure> {
+    let mut arguments: Vec<OsString> = [
+        "--transport",
+        "streamable-http",
+        "--lifeline",
+        "stdin",
+        "--listen",
+    ]
+    .map(OsString::from)
+    .to_vec();
+    arguments.push(http.listen.to_string().into());
+    match &http.token_env {
+        Some(name) => arguments.extend(["--auth-token-env".into(), name.into()]),
+        None => arguments.push("--dev-no-auth".into()),
+    }
+    let mut child = Child::start(&spec(
+        supervisor,
+        reader,
+        http.format,
+        http.token_env.as_deref(),
+        arguments,
+    )?)?;
+    child.wait_ready().await?;
+    Ok(child)
+}
+
+pub(super) fn stdio(
+    supervisor: &Supervisor<'_>,
+    reader: &Child,
+    format: Option<u8>,
+    is_inherited: bool,
+) -> Result<StdioGateway, Failure> {
+    let arguments = ["--transport", "stdio"].map(OsString::from).to_vec();
+    let mut spec = spec(supervisor, reader, format, None, arguments)?;
+    if is_inherited {
+        spec.log = None;
+    }
+    start_stdio(&spec, is_inherited)
+}
+
+/// A gateway of a reader that runs elsewhere, with a certificate that the caller brings.
+pub(crate) fn remote(context: &Context, reader: &str, tls: TlsFiles) -> Result<StdioGateway, Failure> {
+    let deployment = tls.load()?.identity().deployment().to_owned();
+    let mut arguments = ["--transport", "stdio"].map(OsString::from).to_vec();
+    connection(&mut arguments, reader, &deployment, tls);
+    let names = environment::allowed(Process::Gateway, None, None);
+    let spec = Spec {
+        process: Process::Gateway,
+        binary: BINARY,
+        arguments,
+        environment: environment::take(&context.env, &names)?,
+        log: None,
+        run_file: PathBuf::new(),
+    };
+    start_stdio(&spec, false)
+}
+
+/// The streams are this process's own when `is_inherited` says so, and pipes otherwise.
+fn start_stdio(spec: &Spec, is_inherited: bool) -> Result<StdioGateway, Failure> {
+    let mut command = child::command(spec)?;
+    if is_inherited {
+        command.stdin(Stdio::inherit()).stdout(Stdio::inherit());
+    } else {
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .process_group(0);
+    }
+    let handle = command
+        .spawn()
+        .map_err(|error| child::not_started(spec, &error))?;
+    Ok(StdioGateway {
+        pid: handle.id().unwrap_or_default(),
+        environment: spec.environment.keys().cloned().collect(),
+        handle,
+        log: spec.log.clone(),
+    })
+}
+
+fn connection(arguments: &mut Vec<OsString>, reader: &str, deployment: &str, tls: TlsFiles) {
+    let mut option = |flag: &str, value: OsString| arguments.extend([flag.into(), value]);
+    option("--reader", reader.into());
+    option("--deployment", deployment.into());
+    option("--tls-ca", tls.ca.into());
+    option("--tls-cert", tls.cert.into());
+    option("--tls-key", tls.key.into());
+}
+
+fn spec(
+    supervisor: &Supervisor<'_>,
+    reader: &Child,
+    format: Option<u8>,
+    token_env: Option<&str>,
+    mut arguments: Vec<OsString>,
+) -> Result<Spec, Failure> {
+    let tls = supervisor.instance.leaf_files(Role::Gateway)?;
+    let name = format!("gateway-{}", supervisor.instance.id());
+    let run_file = supervisor.state.run_dir().join(format!("{name}.json"));
+    connection(
+        &mut arguments,
+        &reader.address()?.to_string(),
+        supervisor.instance.deployment(),
+        tls,
+    );
+    arguments.extend(["--run-file".into(), run_file.clone().into()]);
+    if let Some(format) = format {
+        arguments.extend(["--result-format".into(), format.to_string().into()]);
+    }
+    let names = environment::allowed(Process::Gateway, None, token_env);
+    Ok(Spec {
+        process: Process::Gateway,
+        binary: BINARY,
+        arguments,
+        environment: environment::take(&supervisor.context.env, &names)?,
+        log: Some(supervisor.state.logs_dir().join(format!("{name}.log"))),
+        run_file,
+    })
+}

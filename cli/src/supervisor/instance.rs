@@ -1,0 +1,113 @@
+//! One start: an instance id, and the short-lived certificates that bear it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use synapsor_chassis::clock::{Clock as _, SystemClock};
+use synapsor_chassis::identity::{PeerIdentity, Role};
+use synapsor_chassis::random;
+use synapsor_chassis::run::Failure;
+use synapsor_chassis::settings::Environment;
+use synapsor_chassis::tls::dev_ca::{self, DevCa, LEAF_TTL};
+use synapsor_chassis::tls::{TlsFiles, TlsMaterial};
+
+use crate::state::{StateFolder, operator_person};
+
+/// Logs of earlier starts that are kept.
+const LOGS_KEPT: usize = 32;
+
+/// An instance and the authority that vouches for it.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    id: String,
+    authority: DevCa,
+    certs_dir: PathBuf,
+    issued: Mutex<Vec<TlsFiles>>,
+}
+
+impl Instance {
+    pub(crate) fn new(state: &StateFolder) -> Result<Self, Failure> {
+        let instance = Self {
+            id: random::hex_id(12),
+            authority: state.authority()?,
+            certs_dir: state.certs_dir(),
+            issued: Mutex::default(),
+        };
+        instance.remove_expired();
+        remove_old_logs(&state.logs_dir());
+        Ok(instance)
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(crate) fn deployment(&self) -> &str {
+        self.authority.deployment()
+    }
+
+    /// The identity that this instance's process of a role bears.
+    pub(crate) fn identity(&self, role: Role) -> Result<PeerIdentity, Failure> {
+        let instance = role.has_instance().then_some(self.id.as_str());
+        Ok(PeerIdentity::new(self.authority.deployment(), role, instance)?)
+    }
+
+    /// A certificate for a child, in files.
+    pub(crate) fn leaf_files(&self, role: Role) -> Result<TlsFiles, Failure> {
+        let instance = role.has_instance().then_some(self.id.as_str());
+        let leaf = self
+            .authority
+            .issue(role, instance, LEAF_TTL, SystemClock.now_ms())?;
+        let files = leaf.write(&self.certs_dir, &format!("{role}-{}", self.id))?;
+        self.issued
+            .lock()
+            .expect("pushing does not panic")
+            .push(files.clone());
+        Ok(files)
+    }
+
+    /// A certificate for this process, in memory only.
+    pub(crate) fn operator(&self, env: &Environment) -> Result<TlsMaterial, Failure> {
+        let now_ms = SystemClock.now_ms();
+        let leaf = self
+            .authority
+            .issue(Role::Operator, Some(&operator_person(env)), LEAF_TTL, now_ms)?;
+        Ok(leaf.material(now_ms)?)
+    }
+
+    /// Killed supervisors leave their leaves behind; nobody needs an expired one. Best effort.
+    fn remove_expired(&self) {
+        let now_ms = SystemClock.now_ms();
+        let leaves = dev_ca::list(&self.certs_dir).unwrap_or_default();
+        for leaf in leaves.into_iter().filter(|leaf| leaf.not_after_ms < now_ms) {
+            let _ = fs::remove_file(self.certs_dir.join(format!("{}.pem", leaf.name)));
+            let _ = fs::remove_file(self.certs_dir.join(format!("{}.key", leaf.name)));
+        }
+    }
+}
+
+/// The files of an instance go with it; the processes have long read them.
+impl Drop for Instance {
+    fn drop(&mut self) {
+        for files in self.issued.get_mut().expect("pushing does not panic") {
+            let _ = fs::remove_file(&files.cert);
+            let _ = fs::remove_file(&files.key);
+        }
+    }
+}
+
+/// Keeps the newest logs of earlier starts. Best effort.
+fn remove_old_logs(dir: &Path) {
+    let Ok(entries) = fs::read_dir(dir) else {
+        return;
+    };
+    let mut logs: Vec<_> = entries
+        .filter_map(Result::ok)
+        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+        .collect();
+    logs.sort_by(|a, b| b.0.cmp(&a.0));
+    for (_, path) in logs.into_iter().skip(LOGS_KEPT) {
+        let _ = fs::remove_file(path);
+    }
+}

@@ -1,0 +1,56 @@
+//! Keeps a ledger where the processes of a supervisor expect it: when it is gone, whoever notices first starts
+//! another one at the same address.
+
+use std::time::Duration;
+
+use synapsor_chassis::grpc_channel::{self, Target};
+use synapsor_chassis::run::Failure;
+use tonic::transport::Channel;
+
+use super::{RunningLedger, Supervisor};
+
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Watches one ledger for one supervisor.
+#[derive(Debug)]
+pub(crate) struct Keeper<'a> {
+    supervisor: &'a Supervisor<'a>,
+    address: std::net::SocketAddr,
+    target: Target,
+    channel: Channel,
+}
+
+impl<'a> Keeper<'a> {
+    pub(crate) fn new(supervisor: &'a Supervisor<'a>, ledger: &RunningLedger) -> Result<Self, Failure> {
+        let target = ledger.target();
+        let tls = supervisor.instance.operator(&supervisor.context.env)?;
+        let channel = grpc_channel::connect(&tls, &target)?;
+        Ok(Self {
+            supervisor,
+            address: ledger.address,
+            target,
+            channel,
+        })
+    }
+
+    /// Never ends. The open connection also tells the ledger that it is needed.
+    pub(crate) async fn keep(&self) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            if grpc_channel::probe(&self.channel, &self.target, PROBE_TIMEOUT)
+                .await
+                .is_ok()
+            {
+                continue;
+            }
+            match self.supervisor.ledger().await {
+                Ok(ledger) if ledger.address == self.address => {
+                    tracing::warn!("the ledger was started again")
+                }
+                Ok(ledger) => tracing::warn!(address = %ledger.address, "the ledger now answers elsewhere"),
+                Err(failure) => tracing::error!(code = failure.code(), "{}", failure.message()),
+            }
+        }
+    }
+}

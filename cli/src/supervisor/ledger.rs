@@ -1,0 +1,168 @@
+//! The ledger of a state folder: whoever needs it first starts it, everybody uses it, and it ends by itself when
+//! nobody is connected. Which process owns the store is decided by the ledger's own lock.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use synapsor_chassis::files;
+use synapsor_chassis::grpc_channel::{self, Target};
+use synapsor_chassis::identity::Role;
+use synapsor_chassis::run::Failure;
+use synapsor_chassis::tls::TlsMaterial;
+
+use super::child::{Child, POLL_PAUSE, READY_TIMEOUT, Spec};
+use super::environment::{self, Process};
+use super::instance::Instance;
+use super::run_file::RunFile;
+use crate::Context;
+use crate::state::{ServiceKeyName, StateFolder};
+
+const BINARY: &str = "synapsor-ledger";
+/// What a ledger says when another one has the store.
+const STORE_LOCKED: &str = "STORE_LOCKED";
+const RUN_FILE: &str = "ledger.json";
+const LAST_ADDRESS_FILE: &str = "ledger.address";
+const ADDRESS_BYTES_MAX: u64 = 64;
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A ledger that answers.
+#[derive(Debug)]
+pub(crate) struct RunningLedger {
+    pub(crate) address: SocketAddr,
+    pub(crate) pid: u32,
+    /// Names of its variables; empty when another process started it.
+    pub(crate) environment: Vec<String>,
+    /// There when this process started it. Dropping it leaves the ledger to its other users.
+    child: Option<Child>,
+}
+
+impl RunningLedger {
+    /// The ledger that runs on `state`, started when there is none.
+    pub(crate) async fn ensure(
+        context: &Context,
+        state: &StateFolder,
+        instance: &Instance,
+    ) -> Result<Self, Failure> {
+        ensure(context, state, instance).await
+    }
+
+    /// Ends the ledger if this process started it.
+    pub(crate) async fn stop(self) {
+        if let Some(child) = self.child {
+            child.stop().await;
+        }
+    }
+
+    pub(crate) fn target(&self) -> Target {
+        Target::new(Role::Ledger, self.address.to_string())
+    }
+}
+
+/// The ledger that runs on `state`, started when there is none.
+///
+/// A new ledger listens where the last one did if it can: processes that knew the last one find the new one.
+async fn ensure(
+    context: &Context,
+    state: &StateFolder,
+    instance: &Instance,
+) -> Result<RunningLedger, Failure> {
+    let tls = instance.operator(&context.env)?;
+    let start = Instant::now();
+    let run_file = state.run_dir().join(RUN_FILE);
+    let mut listen = last_address(state);
+    let mut child: Option<Child> = None;
+    loop {
+        if let Some(found) = RunFile::read(&run_file).filter(RunFile::is_alive)
+            && let Some(running) = answering(&found, &tls).await
+        {
+            remember(state, running.address);
+            return Ok(ours(running, child));
+        }
+        match child.as_mut().and_then(Child::ended) {
+            // Another ledger has the store: it will publish itself, or it is about to end.
+            Some(failure) if failure.code() == STORE_LOCKED => child = None,
+            // Somebody else has the port.
+            Some(_) if listen.is_some() => (child, listen) = (None, None),
+            Some(failure) => return Err(failure),
+            None if child.is_none() && start.elapsed() < READY_TIMEOUT => {
+                child = Some(Child::start_detached(&spec(context, state, instance, listen)?)?);
+            }
+            None => {}
+        }
+        if start.elapsed() > READY_TIMEOUT {
+            return Err(Failure::unreachable(
+                "LEDGER_NOT_READY",
+                "the ledger of this state folder does not answer",
+            )
+            .with_fix(format!("look at the logs in {}", state.logs_dir().display())));
+        }
+        tokio::time::sleep(POLL_PAUSE * if child.is_none() { 10 } else { 1 }).await;
+    }
+}
+
+fn last_address(state: &StateFolder) -> Option<SocketAddr> {
+    let bytes = files::read_bounded(&state.run_dir().join(LAST_ADDRESS_FILE), ADDRESS_BYTES_MAX).ok()?;
+    let address: SocketAddr = std::str::from_utf8(&bytes).ok()?.trim().parse().ok()?;
+    address.ip().is_loopback().then_some(address)
+}
+
+fn remember(state: &StateFolder, address: SocketAddr) {
+    if last_address(state) != Some(address) {
+        let path = state.run_dir().join(LAST_ADDRESS_FILE);
+        // Without it the next ledger listens elsewhere, which only matters to who still knows this one.
+        let _ = files::write_atomic(&path, address.to_string().as_bytes(), files::MODE_PRIVATE);
+    }
+}
+
+async fn answering(found: &RunFile, tls: &TlsMaterial) -> Option<RunningLedger> {
+    let address = found.address?;
+    let target = Target::new(Role::Ledger, address.to_string());
+    let channel = grpc_channel::connect(tls, &target).ok()?;
+    grpc_channel::probe(&channel, &target, PROBE_TIMEOUT).await.ok()?;
+    Some(RunningLedger {
+        address,
+        pid: found.pid,
+        environment: Vec::new(),
+        child: None,
+    })
+}
+
+fn ours(mut running: RunningLedger, child: Option<Child>) -> RunningLedger {
+    if let Some(child) = child.filter(|child| child.pid() == running.pid) {
+        running.environment = child.environment().to_vec();
+        running.child = Some(child);
+    }
+    running
+}
+
+fn spec(
+    context: &Context,
+    state: &StateFolder,
+    instance: &Instance,
+    listen: Option<SocketAddr>,
+) -> Result<Spec, Failure> {
+    let tls = instance.leaf_files(Role::Ledger)?;
+    let run_file = state.run_dir().join(RUN_FILE);
+    let mut arguments: Vec<OsString> = vec!["--on-demand".into()];
+    let mut path = |flag: &str, value: PathBuf| arguments.extend([flag.into(), value.into_os_string()]);
+    path("--store", state.store().to_owned());
+    path("--trust", state.trust_path().to_owned());
+    path("--signing-key", state.service_key(ServiceKeyName::Ledger));
+    path("--ca", tls.ca);
+    path("--cert", tls.cert);
+    path("--key", tls.key);
+    path("--run-file", run_file.clone());
+    if let Some(listen) = listen {
+        arguments.extend(["--listen".into(), listen.to_string().into()]);
+    }
+    Ok(Spec {
+        process: Process::Ledger,
+        binary: BINARY,
+        arguments,
+        environment: environment::take(&context.env, &environment::allowed(Process::Ledger, None, None))?,
+        log: Some(state.logs_dir().join(format!("ledger-{}.log", instance.id()))),
+        run_file,
+    })
+}

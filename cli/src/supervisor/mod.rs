@@ -1,0 +1,84 @@
+//! Starts the other processes on this machine: which binary, which certificate, which environment, in which order.
+//! Each child gets only the variables that its role may hold, and ends when this process does.
+
+mod binary;
+mod child;
+mod environment;
+mod executor;
+mod gateway;
+mod instance;
+mod keeper;
+mod kept;
+mod ledger;
+mod run_file;
+
+pub(crate) use binary::path as binary_path;
+pub(crate) use child::Child;
+pub(crate) use environment::{Process, Requirement, missing, requirements};
+pub(crate) use executor::Executor;
+pub(crate) use gateway::{Http, StdioGateway, remote as remote_gateway};
+pub(crate) use instance::Instance;
+pub(crate) use keeper::Keeper;
+pub(crate) use kept::KeptExecutor;
+pub(crate) use ledger::RunningLedger;
+pub(crate) use run_file::RunFile;
+
+use synapsor_chassis::run::Failure;
+
+use crate::Context;
+use crate::contract_file::LoadedContract;
+use crate::state::StateFolder;
+
+/// Refuses to go on while a variable of the reader is missing, before anything is made or started.
+pub(crate) fn check_reader(context: &Context, contract: &LoadedContract) -> Result<(), Failure> {
+    environment::require(Process::Reader, &context.env, &contract.contract)
+}
+
+/// What every start on this machine needs: whose state, which contract, and a fresh instance.
+#[derive(Debug)]
+pub(crate) struct Supervisor<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) state: &'a StateFolder,
+    pub(crate) contract: &'a LoadedContract,
+    pub(crate) instance: Instance,
+}
+
+impl<'a> Supervisor<'a> {
+    pub(crate) fn new(
+        context: &'a Context,
+        state: &'a StateFolder,
+        contract: &'a LoadedContract,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            context,
+            state,
+            contract,
+            instance: Instance::new(state)?,
+        })
+    }
+
+    /// The ledger that runs on this state folder, started when there is none.
+    pub(crate) async fn ledger(&self) -> Result<RunningLedger, Failure> {
+        RunningLedger::ensure(self.context, self.state, &self.instance).await
+    }
+
+    /// Starts a reader or a writer and waits until it serves.
+    pub(crate) async fn executor(&self, executor: Executor) -> Result<Child, Failure> {
+        executor::start(self, executor).await
+    }
+
+    /// Starts a gateway that serves HTTP.
+    pub(crate) async fn http_gateway(&self, reader: &Child, http: &Http) -> Result<Child, Failure> {
+        gateway::http(self, reader, http).await
+    }
+
+    /// Starts a gateway that speaks MCP on pipes, or on this process's own stdin and stdout.
+    pub(crate) fn stdio_gateway(
+        &self,
+        reader: &Child,
+        format: Option<u8>,
+        is_inherited: bool,
+    ) -> Result<StdioGateway, Failure> {
+        gateway::stdio(self, reader, format, is_inherited)
+    }
+}
