@@ -15,6 +15,7 @@ pub fn refusal_of_store(error: &StoreError) -> Refusal {
         StoreError::ReadOnly(_) => "the ledger's store cannot be written".to_owned(),
         StoreError::Full => "the disk of the ledger's store is full".to_owned(),
         StoreError::Busy => "the ledger has too many requests waiting".to_owned(),
+        StoreError::Duplicate => "a record with this id is on file already".to_owned(),
         StoreError::Foreign(_)
         | StoreError::Newer { .. }
         | StoreError::OtherLog { .. }

@@ -21,31 +21,50 @@ pub(crate) fn hit(_point: Point) -> Result<(), Injected> {
     Ok(())
 }
 
-/// Does what `SYNAPSOR_FAILPOINT=NAME:kill|error|hang` asks for, if this point is the one named.
+/// Does what `SYNAPSOR_FAILPOINT=NAME:kill|hang|error[:COUNT]` asks for, if this point is the one named and is
+/// reached for the COUNT-th time (the first, unless it says otherwise).
 #[cfg(feature = "failpoints")]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "only builds for the proofs contain this line"
-)]
 pub(crate) fn hit(point: Point) -> Result<(), Injected> {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static REACHED: AtomicU32 = AtomicU32::new(0);
+
     let name = match point {
         Point::BeforeCommit => "L1",
         Point::AfterCommit => "L2",
     };
-    let Ok(wanted) = std::env::var("SYNAPSOR_FAILPOINT") else {
+    let Some((action, count)) = wanted(name) else {
         return Ok(());
     };
-    match wanted.split_once(':') {
-        Some((at, "kill")) if at == name => {
+    if REACHED.fetch_add(1, Ordering::SeqCst) + 1 != count {
+        return Ok(());
+    }
+    // The proofs read this line to know that a hanging or failing process has come so far.
+    tracing::warn!(point = name, "a crash point is reached");
+    match action.as_str() {
+        "kill" => {
             // A killed process runs no destructors and flushes nothing, which is the point.
             let own = rustix::process::getpid();
             rustix::process::kill_process(own, rustix::process::Signal::KILL).map_err(|_| Injected)?;
             Err(Injected)
         }
-        Some((at, "error")) if at == name => Err(Injected),
-        Some((at, "hang")) if at == name => loop {
+        "hang" => loop {
             std::thread::park();
         },
-        _ => Ok(()),
+        _ => Err(Injected),
     }
+}
+
+#[cfg(feature = "failpoints")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "only builds for the proofs contain this line"
+)]
+fn wanted(name: &str) -> Option<(String, u32)> {
+    let text = std::env::var("SYNAPSOR_FAILPOINT").ok()?;
+    let mut parts = text.split(':');
+    if parts.next() != Some(name) {
+        return None;
+    }
+    let action = parts.next().unwrap_or("error").to_owned();
+    Some((action, parts.next().and_then(|c| c.parse().ok()).unwrap_or(1)))
 }

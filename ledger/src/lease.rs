@@ -39,7 +39,7 @@ const TOKEN_BYTES: usize = 32;
 const LAPSE_CHECK: Duration = Duration::from_secs(5);
 
 /// Waiting proposals that one look takes in.
-const LOOK_MAX: u32 = 200;
+const LOOK_MAX: u32 = 1_000;
 
 /// What a writer asks for when it opens its stream.
 #[derive(Debug, Clone)]

@@ -1,4 +1,5 @@
 //! The ledger as a process: its lock, its address, its certificate wall, its end, and what a crash leaves behind.
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

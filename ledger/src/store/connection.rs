@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
+use synapsor_chassis::files::{self, FileError};
 
 use super::error::StoreError;
 
@@ -44,10 +45,10 @@ impl FileIdentity {
 
 /// Opens the file for the one writer, creating it when `create` is set.
 pub(crate) fn open_writer(path: &Path, create: bool) -> Result<Connection, StoreError> {
-    let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     if create {
-        flags |= OpenFlags::SQLITE_OPEN_CREATE;
+        create_private(path)?;
     }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let place = |e: StoreError| at_path(e, path);
     let conn = Connection::open_with_flags(path, flags).map_err(|e| place(e.into()))?;
     settings(&conn).map_err(place)?;
@@ -61,6 +62,15 @@ pub(crate) fn open_writer(path: &Path, create: bool) -> Result<Connection, Store
     conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA fullfsync = ON")
         .map_err(|e| place(e.into()))?;
     Ok(conn)
+}
+
+/// Makes an empty file that only its owner can read; the driver's own would follow the umask. Its side files take
+/// over its mode.
+fn create_private(path: &Path) -> Result<(), StoreError> {
+    match files::create_exclusive(path, b"") {
+        Ok(()) | Err(FileError::Exists { .. }) => Ok(()),
+        Err(_) => Err(StoreError::ReadOnly(path.to_owned())),
+    }
 }
 
 /// Opens the file for looking only.

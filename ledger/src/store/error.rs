@@ -44,6 +44,9 @@ pub enum StoreError {
     /// Too many requests are waiting.
     #[error("too many requests are waiting for the store")]
     Busy,
+    /// A record with this id is on file already.
+    #[error("a record with this id is on file already")]
+    Duplicate,
     /// The file does not exist, and this caller may not create it.
     #[error("there is no store at {0}")]
     Missing(PathBuf),
@@ -68,6 +71,7 @@ impl StoreError {
             Self::Newer { .. } => "STORE_NEWER",
             Self::OtherLog { .. } => "STORE_OTHER_LOG",
             Self::Busy => "STORE_BUSY",
+            Self::Duplicate => "ALREADY_RECORDED",
             Self::Missing(_) => "STORE_NOT_FOUND",
             Self::Closed => "STORE_CLOSED",
             Self::Failed(_) => "STORE_FAILED",
@@ -89,6 +93,7 @@ impl StoreError {
             Self::Newer { .. } => "use the newer build that wrote the store",
             Self::OtherLog { .. } => "use the state folder that this store belongs to",
             Self::Busy => "repeat the request in a moment",
+            Self::Duplicate => "give the record an id of its own",
             Self::Missing(_) => "start the ledger once, or name another file with --store",
             Self::Closed => "start the ledger again",
             Self::Failed(_) => "see the ledger's log",
@@ -106,6 +111,7 @@ impl From<rusqlite::Error> for StoreError {
                     Self::ReadOnly(PathBuf::new())
                 }
                 ErrorCode::DiskFull => Self::Full,
+                ErrorCode::ConstraintViolation => Self::Duplicate,
                 ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
                     Self::Tampered("the database file itself is damaged".to_owned())
                 }

@@ -125,6 +125,38 @@ async fn a_batch_keeps_the_order_of_its_requests_and_a_bad_one_does_not_sink_it(
 }
 
 #[tokio::test]
+async fn a_request_that_the_database_refuses_fails_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("s.db"));
+    let requests: Vec<_> = (0..50_u64)
+        .map(|n| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                store
+                    .write(move |step| {
+                        let seq = append(step, b"{}")?;
+                        if n % 5 == 0 {
+                            step.conn().execute("INSERT INTO nodes VALUES (-1, x'00')", [])?;
+                        }
+                        Ok(seq)
+                    })
+                    .await
+            })
+        })
+        .collect();
+    let mut kept = 0;
+    for request in requests {
+        match request.await.unwrap() {
+            Ok(_) => kept += 1,
+            Err(StepError::Store(StoreError::Duplicate)) => {}
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert_eq!(kept, 40);
+    assert_eq!(store.verify_full().await.unwrap().events, 40);
+}
+
+#[tokio::test]
 async fn what_waits_together_becomes_one_transaction() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("s.db"));
@@ -445,7 +477,12 @@ async fn a_full_disk_fails_the_batch_and_later_ones_go_on() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("s.db"));
     // A page limit is how SQLite itself says that there is no more room.
-    let limit = |pages: &'static str| store.write(move |step| Ok(pragma(step.conn(), pages)));
+    let limit = |pages: &'static str| {
+        store.write(move |step| {
+            step.conn().query_row(pages, [], |_| Ok(()))?;
+            Ok(())
+        })
+    };
     limit("PRAGMA max_page_count = 1").await.unwrap();
     let big: &'static [u8] = Box::leak(vec![b' '; 1_000_000].into_boxed_slice());
     assert!(matches!(
@@ -457,8 +494,54 @@ async fn a_full_disk_fails_the_batch_and_later_ones_go_on() {
     store.verify_full().await.unwrap();
 }
 
-fn pragma(conn: &Connection, sql: &str) {
-    conn.query_row(sql, [], |_| Ok(())).unwrap();
+#[tokio::test]
+async fn the_files_of_a_store_are_closed_to_others() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("s.db"));
+    add(&store, b"{}").await.unwrap();
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o077, 0, "{:?}", entry.file_name());
+    }
+}
+
+/// Everything that the log consists of, or nothing when it cannot even be read.
+fn dump(path: &Path) -> Option<Vec<Vec<rusqlite::types::Value>>> {
+    let conn = super::connection::open_reader(path).ok()?;
+    let mut all = Vec::new();
+    for table in ["events", "bodies", "nodes", "checkpoints"] {
+        let mut query = conn.prepare(&format!("SELECT * FROM {table} ORDER BY 1")).ok()?;
+        let columns = query.column_count();
+        let mut rows = query.query([]).ok()?;
+        while let Some(row) = rows.next().ok()? {
+            all.push((0..columns).map(|c| row.get(c)).collect::<Result<_, _>>().ok()?);
+        }
+    }
+    Some(all)
+}
+
+#[tokio::test]
+async fn every_changed_byte_of_the_file_is_reported_or_changes_no_record() {
+    let (dir, path) = rich().await;
+    let whole = dir.path().join("whole.db");
+    Connection::open(&path).unwrap().execute("VACUUM INTO ?1", [whole.to_str().unwrap()]).unwrap();
+    let (bytes, records) = (std::fs::read(&whole).unwrap(), dump(&whole));
+    let public = key(LEDGER_KEY).public_key();
+    let copy = dir.path().join("changed.db");
+    for n in 0..120_usize {
+        // The header and the first pages are where a change does most.
+        let place = if n < 40 { n * 5 } else { (n * 7_919) % bytes.len() };
+        let mut changed = bytes.clone();
+        changed[place] ^= 1 << (n % 8);
+        std::fs::write(&copy, &changed).unwrap();
+        if verify_file(&copy, ORIGIN, &public).is_ok() {
+            assert_eq!(dump(&copy), records, "byte {place}");
+        }
+        for side in ["changed.db-wal", "changed.db-shm", "changed.db-journal"] {
+            let _ = std::fs::remove_file(dir.path().join(side));
+        }
+    }
 }
 
 #[test]

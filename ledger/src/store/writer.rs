@@ -43,8 +43,9 @@ pub struct Committed<T> {
 
 /// One queued request.
 pub(crate) trait Job: Send {
-    /// Does the work inside its savepoint; false when nothing of it may stay.
-    fn run(&mut self, step: &mut Step<'_>) -> Result<bool, StoreError>;
+    /// Does the work inside its savepoint. An error means that nothing of it may stay; what it was is kept for the
+    /// answer, and given back in case the whole batch fails with it.
+    fn run(&mut self, step: &mut Step<'_>) -> Result<(), Option<StoreError>>;
     /// Tells the caller, after the batch is durable or has failed.
     fn answer(self: Box<Self>, outcome: &Result<Head, StoreError>);
 }
@@ -52,7 +53,7 @@ pub(crate) trait Job: Send {
 /// A request as a function with a place for its answer.
 pub(crate) struct Task<T, F> {
     work: Option<F>,
-    result: Option<Result<T, Refusal>>,
+    result: Option<Result<T, StepError>>,
     reply: oneshot::Sender<Result<Committed<T>, StepError>>,
 }
 
@@ -75,17 +76,16 @@ where
     T: Send,
     F: FnOnce(&mut Step<'_>) -> Result<T, StepError> + Send,
 {
-    fn run(&mut self, step: &mut Step<'_>) -> Result<bool, StoreError> {
-        let Some(work) = self.work.take() else {
-            return Ok(false);
-        };
-        let (result, keep) = match work(step) {
-            Ok(value) => (Ok(value), true),
-            Err(StepError::Refused(refusal)) => (Err(refusal), false),
-            Err(StepError::Store(error)) => return Err(error),
+    fn run(&mut self, step: &mut Step<'_>) -> Result<(), Option<StoreError>> {
+        let Some(work) = self.work.take() else { return Err(None) };
+        let result = work(step);
+        let outcome = match &result {
+            Ok(_) => Ok(()),
+            Err(StepError::Refused(_)) => Err(None),
+            Err(StepError::Store(error)) => Err(Some(error.clone())),
         };
         self.result = Some(result);
-        Ok(keep)
+        outcome
     }
 
     fn answer(self: Box<Self>, outcome: &Result<Head, StoreError>) {
@@ -94,7 +94,7 @@ where
                 value,
                 head: head.clone(),
             }),
-            (Ok(_), Some(Err(refusal))) => Err(refusal.into()),
+            (Ok(_), Some(Err(error))) => Err(error),
             (Ok(_), None) => Err(StoreError::Closed.into()),
             (Err(error), _) => Err(error.clone().into()),
         };
@@ -154,8 +154,11 @@ impl Writer {
         let mut step = Step::new(&self.conn, old.size);
         for job in batch {
             step.savepoint()?;
-            let keep = job.run(&mut step)?;
-            step.release(keep)?;
+            match job.run(&mut step) {
+                Ok(()) => step.release(true)?,
+                // A full disk has undone the whole transaction; then the savepoint is gone, and the cause is this one.
+                Err(cause) => step.release(false).map_err(|lost| cause.unwrap_or(lost))?,
+            }
         }
         let leaves = step.into_leaves();
         if leaves.is_empty() {
