@@ -1,0 +1,335 @@
+//! Calls to the ledger. What it answers is material to verify; nothing here verifies it.
+
+use synapsor_chassis::grpc_channel::{CALL_TIMEOUT, Target};
+use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
+use synapsor_chassis::random::hex_id;
+use synapsor_chassis::run::Failure;
+use synapsor_domain::event::EventKind;
+use synapsor_domain::log::{ConsistencyProof, LoggedRecord, Witness};
+use synapsor_domain::proposal::State;
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::Envelope;
+use synapsor_domain::timestamp::Timestamp;
+use synapsor_proto::common::v1::{self as common, KnownCheckpoint, PageRequest, Signed};
+use synapsor_proto::convert::required;
+use synapsor_proto::ledger::v1::{
+    self as wire, event_service_client::EventServiceClient, review_service_client::ReviewServiceClient,
+    transparency_service_client::TransparencyServiceClient,
+};
+use tonic::transport::Channel;
+
+use super::{Tail, TailFilter, call, call_within, not_believed};
+use crate::session::Session;
+
+/// Hex digits of a request id.
+const REQUEST_ID_DIGITS: usize = 32;
+
+/// A running ledger.
+#[derive(Debug, Clone)]
+pub(crate) struct Ledger {
+    review: ReviewServiceClient<Channel>,
+    events: EventServiceClient<Channel>,
+    transparency: TransparencyServiceClient<Channel>,
+    target: Target,
+}
+
+/// A proposal as the ledger shows it.
+#[derive(Debug)]
+pub(crate) struct ProposalRecord {
+    pub(crate) proposal: Envelope,
+    pub(crate) state: State,
+    pub(crate) started: bool,
+    pub(crate) decisions: Vec<Envelope>,
+    pub(crate) attempt: Option<Envelope>,
+    pub(crate) receipt: Option<Envelope>,
+    pub(crate) updated_at: Timestamp,
+}
+
+/// One proposal with proofs.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    pub(crate) record: ProposalRecord,
+    pub(crate) records: Vec<LoggedRecord>,
+    pub(crate) checkpoint: String,
+    pub(crate) consistency: Option<ConsistencyProof>,
+}
+
+/// What to list; empty fields mean any.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct ProposalFilter {
+    pub(crate) tenant: String,
+    pub(crate) principal: String,
+    pub(crate) capability: String,
+    pub(crate) state: String,
+    pub(crate) source_id: String,
+    pub(crate) table: String,
+    pub(crate) object_id: String,
+    pub(crate) created_from: Option<Timestamp>,
+    pub(crate) created_to: Option<Timestamp>,
+}
+
+/// A page of a list.
+#[derive(Debug)]
+pub(crate) struct ProposalPage {
+    pub(crate) proposals: Vec<ProposalRecord>,
+    pub(crate) next_page_token: String,
+}
+
+/// What a filed decision led to.
+#[derive(Debug)]
+pub(crate) struct Decided {
+    pub(crate) state: State,
+    pub(crate) approvals: u32,
+    pub(crate) quorum: u32,
+}
+
+/// Where a filed order stands.
+#[derive(Debug)]
+pub(crate) struct OrderFiled {
+    pub(crate) seq: u64,
+    pub(crate) writer_present: bool,
+}
+
+/// Every record of one proposal.
+#[derive(Debug)]
+pub(crate) struct Replay {
+    pub(crate) records: Vec<LoggedRecord>,
+    pub(crate) checkpoint: String,
+    pub(crate) consistency: Option<ConsistencyProof>,
+}
+
+/// What evidence to list; empty fields mean any.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct EvidenceFilter {
+    pub(crate) tenant: String,
+    pub(crate) capability: String,
+    pub(crate) proposal_id: String,
+    pub(crate) source_id: String,
+    pub(crate) table: String,
+}
+
+/// Signed objects of a list: evidence or receipts.
+#[derive(Debug)]
+pub(crate) struct EvidencePage {
+    pub(crate) signed: Vec<Envelope>,
+    pub(crate) next_page_token: String,
+}
+
+/// One evidence record.
+#[derive(Debug)]
+pub(crate) struct FoundEvidence {
+    pub(crate) evidence: Envelope,
+    pub(crate) proposal_ids: Vec<String>,
+}
+
+/// What the ledger says of its own store.
+#[derive(Debug)]
+pub(crate) struct LogCheck {
+    pub(crate) findings: Vec<String>,
+    pub(crate) records_checked: u64,
+    pub(crate) checkpoint: String,
+    pub(crate) consistency: Option<ConsistencyProof>,
+}
+
+impl Ledger {
+    pub(crate) fn of(session: &Session) -> Self {
+        let link = session.ledger();
+        let channel = || link.channel.clone();
+        let (read, write) = (MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX);
+        Self {
+            review: ReviewServiceClient::new(channel())
+                .max_decoding_message_size(read)
+                .max_encoding_message_size(write),
+            events: EventServiceClient::new(channel())
+                .max_decoding_message_size(read)
+                .max_encoding_message_size(write),
+            transparency: TransparencyServiceClient::new(channel())
+                .max_decoding_message_size(read)
+                .max_encoding_message_size(write),
+            target: link.target.clone(),
+        }
+    }
+
+    pub(crate) async fn list(
+        &mut self,
+        filter: &ProposalFilter,
+        size: u32,
+        token: &str,
+    ) -> Result<ProposalPage, Failure> {
+        let ms = |at: Option<Timestamp>| at.map_or(0, Timestamp::as_unix_millis);
+        let message = wire::ListProposalsRequest {
+            tenant: filter.tenant.clone(),
+            principal: filter.principal.clone(),
+            capability: filter.capability.clone(),
+            state: filter.state.clone(),
+            source_id: filter.source_id.clone(),
+            table: filter.table.clone(),
+            object_id: filter.object_id.clone(),
+            created_from_ms: ms(filter.created_from),
+            created_to_ms: ms(filter.created_to),
+            page: Some(page(size, token)),
+        };
+        let answer = call(&self.target, message, async |m| self.review.list_proposals(m).await).await?;
+        let proposals = answer.proposals.into_iter().map(record).collect::<Result<_, _>>().map_err(odd)?;
+        Ok(ProposalPage { proposals, next_page_token: answer.next_page_token })
+    }
+
+    pub(crate) async fn proposal(&mut self, reference: &str, known: &Witness) -> Result<Shown, Failure> {
+        let message =
+            wire::GetProposalRequest { proposal: reference.to_owned(), known: Some(KnownCheckpoint::from(known)) };
+        let answer = call(&self.target, message, async |m| self.review.get_proposal(m).await).await?;
+        shown(answer).map_err(odd)
+    }
+
+    pub(crate) async fn decide(&mut self, decision: &Envelope) -> Result<Decided, Failure> {
+        let message = wire::DecideRequest { request_id: request_id(), decision: Some(decision.into()) };
+        let answer = call(&self.target, message, async |m| self.review.decide(m).await).await?;
+        let state = answer.state.parse().map_err(odd)?;
+        Ok(Decided { state, approvals: answer.approvals, quorum: answer.quorum })
+    }
+
+    pub(crate) async fn request_apply(&mut self, order: &Envelope) -> Result<OrderFiled, Failure> {
+        let message = wire::RequestApplyRequest { request_id: request_id(), order: Some(order.into()) };
+        let answer = call(&self.target, message, async |m| self.review.request_apply(m).await).await?;
+        Ok(OrderFiled { seq: answer.seq, writer_present: answer.writer_present })
+    }
+
+    pub(crate) async fn replay(&mut self, reference: &str, known: &Witness) -> Result<Replay, Failure> {
+        let message =
+            wire::GetReplayRequest { proposal: reference.to_owned(), known: Some(KnownCheckpoint::from(known)) };
+        let answer = call(&self.target, message, async |m| self.events.get_replay(m).await).await?;
+        let records = logged(answer.records).map_err(odd)?;
+        let consistency = consistency(answer.consistency).map_err(odd)?;
+        Ok(Replay { records, checkpoint: answer.checkpoint, consistency })
+    }
+
+    /// Opens the stream of events; it ends by itself unless it follows.
+    pub(crate) async fn tail(&mut self, filter: &TailFilter) -> Result<Tail, Failure> {
+        let message = wire::TailRequest {
+            from_seq: filter.from_seq,
+            proposal_id: filter.proposal_id.clone(),
+            kind: filter.kind.map_or_else(String::new, |k: EventKind| k.as_str().to_owned()),
+            follow: filter.follow,
+            limit: filter.limit,
+        };
+        // The stream outlives the call's own limit, so only its opening is bounded.
+        let opened = async { self.events.tail(tonic::Request::new(message)).await };
+        match synapsor_chassis::grpc_channel::within(CALL_TIMEOUT, opened).await {
+            Ok(response) => Ok(Tail::new(response.into_inner(), self.target.clone())),
+            Err(status) => Err(super::failure(&status, &self.target)),
+        }
+    }
+
+    pub(crate) async fn list_evidence(
+        &mut self,
+        filter: &EvidenceFilter,
+        size: u32,
+        token: &str,
+    ) -> Result<EvidencePage, Failure> {
+        let message = wire::ListEvidenceRequest {
+            tenant: filter.tenant.clone(),
+            capability: filter.capability.clone(),
+            proposal_id: filter.proposal_id.clone(),
+            source_id: filter.source_id.clone(),
+            table: filter.table.clone(),
+            page: Some(page(size, token)),
+        };
+        let answer = call(&self.target, message, async |m| self.events.list_evidence(m).await).await?;
+        Ok(EvidencePage { signed: envelopes(answer.evidence).map_err(odd)?, next_page_token: answer.next_page_token })
+    }
+
+    pub(crate) async fn evidence(&mut self, evidence_id: &str) -> Result<FoundEvidence, Failure> {
+        let message = wire::GetEvidenceRequest { evidence_id: evidence_id.to_owned() };
+        let answer = call(&self.target, message, async |m| self.events.get_evidence(m).await).await?;
+        let evidence = required("evidence", answer.evidence).and_then(Envelope::try_from).map_err(odd)?;
+        Ok(FoundEvidence { evidence, proposal_ids: answer.proposal_ids })
+    }
+
+    pub(crate) async fn list_receipts(
+        &mut self,
+        proposal_id: &str,
+        outcome: &str,
+        size: u32,
+        token: &str,
+    ) -> Result<EvidencePage, Failure> {
+        let message = wire::ListReceiptsRequest {
+            proposal_id: proposal_id.to_owned(),
+            outcome: outcome.to_owned(),
+            page: Some(page(size, token)),
+        };
+        let answer = call(&self.target, message, async |m| self.events.list_receipts(m).await).await?;
+        Ok(EvidencePage { signed: envelopes(answer.receipts).map_err(odd)?, next_page_token: answer.next_page_token })
+    }
+
+    /// The newest checkpoint with its proof.
+    pub(crate) async fn checkpoint(
+        &mut self,
+        known: &Witness,
+    ) -> Result<(String, Option<ConsistencyProof>), Failure> {
+        let message = wire::GetCheckpointRequest { known: Some(known.into()) };
+        let answer = call(&self.target, message, async |m| self.transparency.get_checkpoint(m).await).await?;
+        Ok((answer.checkpoint, consistency(answer.consistency).map_err(odd)?))
+    }
+
+    /// Lets the ledger recompute its whole store, within `limit`.
+    pub(crate) async fn verify(
+        &mut self,
+        known: &Witness,
+        limit: std::time::Duration,
+    ) -> Result<LogCheck, Failure> {
+        let message = wire::VerifyRequest { known: Some(known.into()) };
+        let answer =
+            call_within(&self.target, limit, message, async |m| self.transparency.verify(m).await).await?;
+        Ok(LogCheck {
+            findings: answer.findings,
+            records_checked: answer.records_checked,
+            checkpoint: answer.checkpoint,
+            consistency: consistency(answer.consistency).map_err(odd)?,
+        })
+    }
+}
+
+fn request_id() -> String {
+    hex_id(REQUEST_ID_DIGITS)
+}
+
+fn page(size: u32, token: &str) -> PageRequest {
+    PageRequest { size, token: token.to_owned() }
+}
+
+fn odd(refusal: Refusal) -> Failure {
+    not_believed("LEDGER_ANSWER_MALFORMED", refusal)
+}
+
+fn record(record: wire::ProposalRecord) -> Result<ProposalRecord, Refusal> {
+    Ok(ProposalRecord {
+        proposal: required("proposal", record.proposal)?.try_into()?,
+        state: record.state.parse()?,
+        started: record.started,
+        decisions: envelopes(record.decisions)?,
+        attempt: record.attempt.map(Envelope::try_from).transpose()?,
+        receipt: record.receipt.map(Envelope::try_from).transpose()?,
+        updated_at: Timestamp::from_unix_millis(record.updated_at_ms),
+    })
+}
+
+fn shown(answer: wire::GetProposalResponse) -> Result<Shown, Refusal> {
+    Ok(Shown {
+        record: record(required("record", answer.record)?)?,
+        records: logged(answer.records)?,
+        checkpoint: answer.checkpoint,
+        consistency: consistency(answer.consistency)?,
+    })
+}
+
+fn envelopes(signed: Vec<Signed>) -> Result<Vec<Envelope>, Refusal> {
+    signed.into_iter().map(Envelope::try_from).collect()
+}
+
+fn logged(records: Vec<common::LoggedRecord>) -> Result<Vec<LoggedRecord>, Refusal> {
+    records.into_iter().map(LoggedRecord::try_from).collect()
+}
+
+fn consistency(proof: Option<common::ConsistencyProof>) -> Result<Option<ConsistencyProof>, Refusal> {
+    proof.map(ConsistencyProof::try_from).transpose()
+}

@@ -1,0 +1,94 @@
+//! Calls to ledger and writer, in the domain's own words. Generated types end here.
+
+mod ledger;
+mod tail;
+mod writer;
+
+use std::time::Duration;
+
+use synapsor_chassis::grpc_channel::{CALL_TIMEOUT, Target, explain, with_deadline, within};
+use synapsor_chassis::run::{EXIT_FAILURE, Failure};
+use synapsor_domain::refusal::Refusal;
+use synapsor_proto::status::from_status;
+use tonic::{Request, Response, Status};
+
+pub(crate) use ledger::{EvidenceFilter, FoundEvidence, Ledger, ProposalFilter, ProposalRecord, Shown};
+pub(crate) use tail::{Tail, TailFilter};
+pub(crate) use writer::{DenyEffect, Preview, Writer};
+
+/// Exit code of a refusal, or of something that is not approved.
+pub(crate) const EXIT_REFUSED: u8 = 4;
+/// Exit code of evidence that does not verify.
+pub(crate) const EXIT_TAMPERED: u8 = 10;
+
+/// One call, bounded in time.
+async fn call<M, T>(
+    target: &Target,
+    message: M,
+    send: impl AsyncFnOnce(Request<M>) -> Result<Response<T>, Status>,
+) -> Result<T, Failure> {
+    call_within(target, CALL_TIMEOUT, message, send).await
+}
+
+async fn call_within<M, T>(
+    target: &Target,
+    limit: Duration,
+    message: M,
+    send: impl AsyncFnOnce(Request<M>) -> Result<Response<T>, Status>,
+) -> Result<T, Failure> {
+    match within(limit, send(with_deadline(message, limit))).await {
+        Ok(response) => Ok(response.into_inner()),
+        Err(status) => Err(failure(&status, target)),
+    }
+}
+
+/// What a status means to the person at the terminal.
+fn failure(status: &Status, target: &Target) -> Failure {
+    let refusal = from_status(status);
+    match explain(status, target) {
+        // A reason of ours says more than the transport does.
+        Some(failure) if refusal.code == "UNREACHABLE" || refusal.code == "DEADLINE_EXCEEDED" => failure,
+        Some(failure) if refusal.code.starts_with("IDENTITY_") => failure,
+        Some(_) | None => refused(refusal),
+    }
+}
+
+/// A refusal with the exit code that its kind has.
+pub(crate) fn refused(refusal: Refusal) -> Failure {
+    let exit = exit_of(&refusal.code);
+    Failure::new(refusal.code, refusal.public).with_exit(exit)
+}
+
+/// An answer that is not what a ledger or writer of ours would give.
+pub(crate) fn not_believed(code: &'static str, problem: impl std::fmt::Display) -> Failure {
+    Failure::new(code, format!("the answer is not believed: {problem}")).with_exit(EXIT_TAMPERED)
+}
+
+fn exit_of(code: &str) -> u8 {
+    match code {
+        "STORE_TAMPERED" | "MALFORMED" => EXIT_TAMPERED,
+        "UNREACHABLE" | "DEADLINE_EXCEEDED" | "STORE_UNAVAILABLE" | "STORE_VANISHED" | "DATABASE_UNAVAILABLE" => 6,
+        "PROPOSAL_NOT_APPROVED"
+        | "PROPOSAL_NOT_PENDING_REVIEW"
+        | "PROPOSAL_NOT_REJECTABLE"
+        | "PROPOSAL_ENDED"
+        | "WRITEBACK_STARTED"
+        | "IDENTITY_NOT_ALLOWED" => EXIT_REFUSED,
+        other if other.starts_with("refused:") => EXIT_REFUSED,
+        _ => EXIT_FAILURE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_refusal_has_its_exit_code() {
+        let exit = |code| refused(Refusal::new(code, "x")).exit();
+        assert_eq!(exit("refused:quorum"), 4);
+        assert_eq!(exit("PROPOSAL_NOT_APPROVED"), 4);
+        assert_eq!(exit("STORE_TAMPERED"), 10);
+        assert_eq!(exit("PROPOSAL_NOT_FOUND"), 1);
+    }
+}

@@ -1,0 +1,162 @@
+//! `apply`: order a proposal applied and show how it ended.
+
+use std::time::Duration;
+
+use clap::Args as ClapArgs;
+use serde_json::{Value as Json, json};
+use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, Failure};
+use synapsor_domain::proposal::GuardKind;
+use synapsor_domain::review::shown;
+use synapsor_domain::trust::Environment;
+
+use super::confirm::Confirm;
+use crate::Context;
+use crate::clients::{EXIT_REFUSED, Preview};
+use crate::operations::{self, Applied, Looked, Status};
+use crate::operator_key::Signer;
+use crate::output::shape;
+use crate::output::{self, safe};
+use crate::session::Session;
+
+/// Seconds to wait for a writer at most.
+const WAIT_SECONDS_MAX: u64 = 600;
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  synapsor-runner apply latest\n  synapsor-runner apply wrp_4f2a --dry-run\n\n\
+    Exit codes: 0 applied or applied before, 1 failed, 2 usage, 3 conflict: nothing was written, 4 refused or not \
+    approved, 5 in doubt, 6 no writer: the order stays filed, 10 tampered, 11 rolled back, 12 forked")]
+pub(crate) struct Args {
+    /// An id, a prefix of one, a short code, or `latest`
+    #[arg(default_value = "latest")]
+    proposal: String,
+    /// The same as the argument
+    #[arg(long = "proposal", value_name = "ID", conflicts_with = "proposal")]
+    named: Option<String>,
+    /// Rehearse it in a transaction that is rolled back; changes nothing anywhere
+    #[arg(long, env = "SYNAPSOR_DRY_RUN", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new())]
+    dry_run: bool,
+    /// Seconds to wait for the outcome
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(..=WAIT_SECONDS_MAX))]
+    wait: u64,
+    #[command(flatten)]
+    confirm: Confirm,
+}
+
+pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
+    let mut session = Session::open(context).await?;
+    let done = Box::pin(work(&args, &mut session, context)).await;
+    session.close().await;
+    done
+}
+
+async fn work(args: &Args, session: &mut Session, context: &Context) -> Result<Exit, Failure> {
+    let reference = args.named.as_deref().unwrap_or(&args.proposal);
+    let looked = operations::look(session, reference).await?;
+    if args.dry_run {
+        let preview = operations::preview(session, context, &looked).await?;
+        return rehearsed(&looked, &preview, context);
+    }
+    // In dev the approval was the act of review; elsewhere the second act is confirmed like the first.
+    if looked.receipt.is_none() && session.trust().environment != Environment::Dev {
+        args.confirm.obtain(reference, &looked, session.trust(), "have exactly this applied")?;
+    }
+    let signer = Signer::load(context, session.trust())?;
+    signer.check_actor(args.confirm.actor.as_deref())?;
+    let applied = operations::apply(session, context, &looked, &signer, Duration::from_secs(args.wait)).await?;
+    if context.global.json {
+        output::json(&shape::applied(&looked, &applied))?;
+    } else {
+        say(&looked, &applied)?;
+    }
+    Ok(Exit(applied.status.exit()))
+}
+
+/// Tells a person how it ended.
+pub(super) fn say(looked: &Looked, applied: &Applied) -> Result<(), Failure> {
+    output::line(title(applied))?;
+    for line in checklist(looked, applied) {
+        output::line(format!("  {line}"))?;
+    }
+    if let (Some(until), false) = (applied.order_valid_until, ends(applied.status)) {
+        output::line(format!("  the order can still be carried out until {until}"))?;
+    }
+    output::line(format!("replay: synapsor-runner replay show {}", looked.attested.proposal().id))
+}
+
+const fn ends(status: Status) -> bool {
+    match status {
+        Status::Applied | Status::AlreadyApplied | Status::Conflict | Status::Failed | Status::Canceled => true,
+        Status::Refused | Status::Retryable | Status::InDoubt | Status::NoWriter => false,
+    }
+}
+
+fn title(applied: &Applied) -> String {
+    let message = safe(&applied.message);
+    match applied.status {
+        Status::Applied => "Applied: one row changed, once".to_owned(),
+        Status::AlreadyApplied => "Already applied: nothing was written again".to_owned(),
+        Status::Conflict => format!("Conflict, nothing was written: {} ({message})", applied.result),
+        Status::Refused => format!("Refused, nothing was written: {} ({message})", applied.result),
+        Status::Retryable => format!("Not applied, nothing was written: {} ({message})", applied.result),
+        Status::InDoubt => format!("In doubt: {message}; the writer goes on finding out"),
+        Status::NoWriter => format!("Not applied yet: {message}"),
+        Status::Failed => format!("Failed: {} ({message})", applied.result),
+        Status::Canceled => format!("Ended without an effect: {} ({message})", applied.result),
+    }
+}
+
+fn checklist(looked: &Looked, applied: &Applied) -> Vec<String> {
+    let proposal = looked.attested.proposal();
+    let mut lines = Vec::new();
+    let done = matches!(applied.status, Status::Applied | Status::AlreadyApplied);
+    if done {
+        let column = |c: &synapsor_domain::value::ColumnValue| format!("{} = {}", safe(&c.column), shown(&c.value));
+        let approvers: Vec<&str> = looked.approvers().into_iter().collect();
+        if !approvers.is_empty() {
+            lines.push(format!("ok  approved by {}", approvers.join(", ")));
+        }
+        lines.push(format!("ok  row matched: {}", column(&proposal.target.primary_key)));
+        if let Some(tenant) = &proposal.target.tenant {
+            lines.push(format!("ok  tenant matched: {}", column(tenant)));
+        }
+        let columns: Vec<String> = proposal.set.iter().map(|c| safe(&c.column)).collect();
+        lines.push(format!("ok  allowed columns only: {}", columns.join(", ")));
+        lines.push(match (proposal.guard.kind, &proposal.guard.version) {
+            (GuardKind::VersionColumn, Some(version)) => format!("ok  conflict guard: {}", column(version)),
+            (GuardKind::VersionColumn | GuardKind::Weak, _) => "ok  conflict guard: WEAK, every value that was read".to_owned(),
+        });
+    }
+    if let Some(signed) = &applied.receipt {
+        let mark = if done { "ok  " } else { "    " };
+        lines.push(format!("{mark}affected rows: {}", signed.receipt.rows_affected));
+        lines.push(format!("{mark}receipt {} of {}", signed.digest, signed.receipt.created_at));
+        lines.push(format!("{mark}signed by the writer's key {}", signed.writer_key));
+    }
+    lines
+}
+
+fn rehearsed(looked: &Looked, preview: &Preview, context: &Context) -> Result<Exit, Failure> {
+    let after: Option<Json> = preview.after_json.as_ref().and_then(|bytes| serde_json::from_slice(bytes).ok());
+    if context.global.json {
+        let mut object = shape::proposal_head(&looked.attested);
+        object.insert("dry_run".to_owned(), json!(true));
+        object.insert("result".to_owned(), json!(preview.result));
+        object.insert("message".to_owned(), json!(preview.message));
+        object.insert("after".to_owned(), after.unwrap_or(Json::Null));
+        output::json(&object)?;
+    } else {
+        output::line(format!("Rehearsal, rolled back: {}", safe(&preview.result)))?;
+        output::line(format!("  {}", safe(&preview.message)))?;
+        for change in &looked.attested.proposal().set {
+            output::line(format!("  {} = {}", safe(&change.column), shown(&change.value)))?;
+        }
+        output::line("  nothing was changed, here or anywhere else")?;
+    }
+    let word = preview.result.split(':').next().unwrap_or_default();
+    Ok(Exit(match word {
+        "would_apply" | "already" => EXIT_OK,
+        "conflict" => 3,
+        "refused" => EXIT_REFUSED,
+        _ => EXIT_FAILURE,
+    }))
+}

@@ -1,0 +1,71 @@
+//! `bundle verify`: an exported story checked offline, with nothing but a trust file.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+use synapsor_chassis::files;
+use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
+use synapsor_domain::replay::{self, BUNDLE_BYTES_MAX, markdown};
+
+use crate::clients::EXIT_TAMPERED;
+use crate::operations::refuted;
+use crate::output::{self, safe};
+use crate::{Context, state};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check every signature, digest and proof of a bundle; needs no network and no state folder
+    #[command(after_help = "Example:\n  synapsor-runner bundle verify replay.json --trust synapsor.trust.json\n\n\
+        Exit codes: 0 genuine, 1 failure, 10 tampered")]
+    Verify(Verify),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// What `replay export` or `ledger prove` wrote
+    file: PathBuf,
+    /// Tell the story as well
+    #[arg(long)]
+    details: bool,
+}
+
+pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
+    let Command::Verify(args) = command;
+    let trust = state::load_trust(&state::trust_path(context)?)?;
+    let most = u64::try_from(BUNDLE_BYTES_MAX).expect("a bound of some megabytes fits");
+    let bytes = files::read_bounded(&args.file, most + 1)?;
+    let verified = match replay::verify(&bytes, &trust) {
+        Ok(verified) => verified,
+        Err(error) if context.global.json => {
+            output::json(&json!({ "genuine": false, "code": error.code(), "problem": safe(&error.to_string()) }))?;
+            return Ok(Exit(EXIT_TAMPERED));
+        }
+        Err(error) => return Err(refuted(&error)),
+    };
+    let story = &verified.story;
+    if context.global.json {
+        output::json(&json!({
+            "genuine": true,
+            "proposal_id": story.proposal_id,
+            "state": story.state,
+            "log": { "origin": verified.checkpoint.origin, "size": verified.checkpoint.size },
+            "findings": verified.findings,
+            "replay": story,
+        }))?;
+        return Ok(Exit(EXIT_OK));
+    }
+    if args.details {
+        output::text(&markdown(story))?;
+    }
+    output::line(format!("Genuine: {} ended or stands as `{}`", story.proposal_id, story.state))?;
+    output::line(format!("  {} events under a checkpoint of {} events", story.events.len(), verified.checkpoint.size))?;
+    output::line(format!("  {} decision(s), {} order(s)", story.decisions.len(), story.orders.len()))?;
+    if let Some(receipt) = &story.receipt {
+        output::line(format!("  receipt {} {}", receipt.receipt.outcome, receipt.digest))?;
+    }
+    for finding in &verified.findings {
+        output::line(format!("  note: {}", safe(finding)))?;
+    }
+    Ok(Exit(EXIT_OK))
+}

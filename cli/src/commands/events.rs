@@ -1,0 +1,99 @@
+//! `events tail`: the log as it grows.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value as Json, json};
+use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
+use synapsor_domain::event::EventKind;
+use synapsor_domain::replay::Entry;
+
+use crate::Context;
+use crate::clients::{Ledger, Tail, TailFilter, not_believed};
+use crate::operations;
+use crate::output::{self, safe};
+use crate::session::Session;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Oldest first; with --json one object per line
+    #[command(after_help = "Examples:\n  synapsor-runner events tail --follow\n  \
+        synapsor-runner events tail --proposal latest --json\n\n\
+        Exit codes: 0 ok, 6 ledger unreachable, 10 not an event")]
+    Tail(TailArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TailArgs {
+    /// Of one proposal: an id, a prefix of one, a short code, or `latest`
+    #[arg(long, value_name = "ID")]
+    proposal: Option<String>,
+    /// Of one kind, as `proposal_created`
+    #[arg(long, value_parser = kind)]
+    kind: Option<EventKind>,
+    /// The first position
+    #[arg(long, visible_alias = "since", value_name = "SEQ", default_value_t = 0)]
+    from: u64,
+    /// Events at most; 0 for all
+    #[arg(long, default_value_t = 0)]
+    limit: u32,
+    /// Go on until Ctrl-C
+    #[arg(long)]
+    follow: bool,
+    /// Also the bodies
+    #[arg(long)]
+    details: bool,
+}
+
+pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
+    let Command::Tail(args) = command;
+    let session = Session::open(context).await?;
+    let done = tail(&args, &session, context).await;
+    session.close().await;
+    done
+}
+
+async fn tail(args: &TailArgs, session: &Session, context: &Context) -> Result<Exit, Failure> {
+    let proposal_id = match args.proposal.as_deref() {
+        None => String::new(),
+        Some(reference) => operations::look(session, reference).await?.attested.proposal().id.to_string(),
+    };
+    let filter = TailFilter {
+        from_seq: args.from,
+        proposal_id,
+        kind: args.kind,
+        follow: args.follow,
+        limit: args.limit,
+    };
+    let mut stream = Ledger::of(session).tail(&filter).await?;
+    tokio::select! {
+        done = print_all(&mut stream, args, context) => done,
+        () = context.stop.cancelled() => Ok(Exit(EXIT_OK)),
+    }
+}
+
+async fn print_all(stream: &mut Tail, args: &TailArgs, context: &Context) -> Result<Exit, Failure> {
+    while let Some(shown) = stream.next().await? {
+        let entry = Entry::read(&shown.event, &shown.body).map_err(|e| not_believed(e.code(), e))?;
+        let event = &entry.event;
+        if context.global.json {
+            let mut object = json!(event);
+            if args.details {
+                object["body"] = serde_json::from_slice(&shown.body).unwrap_or(Json::Null);
+            }
+            output::json_line(&object)?;
+            continue;
+        }
+        let about = event.proposal_id.as_ref().map_or("", |id| id.as_str());
+        output::line(format!("{:>8}  {}  {:<20} {about}  {}", event.seq, event.at, event.kind.as_str(), safe(&event.actor)))?;
+        if args.details {
+            output::line(format!("          {}", safe(&String::from_utf8_lossy(&shown.body))))?;
+        }
+    }
+    Ok(Exit(EXIT_OK))
+}
+
+fn kind(text: &str) -> Result<EventKind, String> {
+    text.parse().map_err(|_| {
+        let all: Vec<_> = EventKind::ALL.iter().map(|k| k.as_str()).collect();
+        format!("one of: {}", all.join(", "))
+    })
+}

@@ -1,0 +1,120 @@
+//! `evidence`: what reads saw, as the readers signed it.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value as Json, json};
+use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
+use synapsor_domain::review::shown;
+
+use crate::Context;
+use crate::clients::EvidenceFilter;
+use crate::operations::{self, ListedEvidence};
+use crate::output::{self, Table, safe};
+use crate::session::Session;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Newest first
+    #[command(after_help = "Example:\n  synapsor-runner evidence list --tenant acme\n\n\
+        Exit codes: 0 ok, 6 ledger unreachable, 10 tampered")]
+    List(List),
+    /// One record with its row
+    #[command(after_help = "Example:\n  synapsor-runner evidence show ev_4f2a\n\n\
+        Exit codes: 0 ok, 1 not found, 6 ledger unreachable, 10 tampered")]
+    Show(Show),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    #[arg(long)]
+    tenant: Option<String>,
+    #[arg(long)]
+    capability: Option<String>,
+    /// That one proposal rests on
+    #[arg(long, value_name = "ID")]
+    proposal: Option<String>,
+    #[arg(long)]
+    source: Option<String>,
+    #[arg(long)]
+    table: Option<String>,
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
+    limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// An id or a prefix of one
+    evidence: String,
+}
+
+pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
+    let session = Session::open(context).await?;
+    let done = match &command {
+        Command::List(args) => list(args, &session, context).await,
+        Command::Show(args) => show(args, &session, context).await,
+    };
+    session.close().await;
+    done
+}
+
+async fn list(args: &List, session: &Session, context: &Context) -> Result<Exit, Failure> {
+    let own = |text: &Option<String>| text.clone().unwrap_or_default();
+    let filter = EvidenceFilter {
+        tenant: own(&args.tenant),
+        capability: own(&args.capability),
+        proposal_id: own(&args.proposal),
+        source_id: own(&args.source),
+        table: own(&args.table),
+    };
+    let rows = operations::list_evidence(session, &filter, args.limit).await?;
+    if context.global.json {
+        let rows: Vec<Json> = rows.iter().map(object).collect();
+        output::json(&json!({ "evidence": rows }))?;
+        return Ok(Exit(EXIT_OK));
+    }
+    let mut table = Table::new(&["EVIDENCE", "CAPABILITY", "ROW", "TENANT", "ASKED BY", "READ AT"]);
+    for row in &rows {
+        let e = &row.evidence;
+        let key = format!("{} {}", e.target.table, e.target.primary_key.value.as_text().unwrap_or("NULL"));
+        let by = &e.requested_by;
+        table.row([e.id.as_str(), &e.capability, &key, &by.tenant, &by.principal, &e.read_at.to_string()]);
+    }
+    output::line(table)?;
+    Ok(Exit(EXIT_OK))
+}
+
+async fn show(args: &Show, session: &Session, context: &Context) -> Result<Exit, Failure> {
+    let (found, proposals) = operations::evidence(session, &args.evidence).await?;
+    if context.global.json {
+        let mut object = object(&found);
+        object["proposal_ids"] = json!(proposals);
+        output::json(&object)?;
+        return Ok(Exit(EXIT_OK));
+    }
+    let e = &found.evidence;
+    let head = [
+        ("evidence", e.id.to_string()),
+        ("digest", found.digest.to_string()),
+        ("capability", safe(&e.capability)),
+        ("source", format!("{} ({})", safe(&e.source.id), safe(&e.source.engine))),
+        ("table", format!("{}.{}", safe(&e.target.schema), safe(&e.target.table))),
+        ("tenant", safe(&e.requested_by.tenant)),
+        ("asked by", safe(&e.requested_by.principal)),
+        ("read at", e.read_at.to_string()),
+        ("query", e.query_fingerprint.to_string()),
+    ];
+    for (name, value) in head {
+        output::line(format!("{name:<16}{value}"))?;
+    }
+    output::line("row:")?;
+    for column in &e.row {
+        output::line(format!("  {} = {}", safe(&column.column), shown(&column.value)))?;
+    }
+    for id in &proposals {
+        output::line(format!("{:<16}{}", "proposal", safe(id)))?;
+    }
+    Ok(Exit(EXIT_OK))
+}
+
+fn object(row: &ListedEvidence) -> Json {
+    json!({ "evidence_id": row.evidence.id, "digest": row.digest, "evidence": row.evidence })
+}

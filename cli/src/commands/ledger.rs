@@ -1,0 +1,86 @@
+//! `ledger`: is the log what it was, and the proofs of one proposal.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
+
+use super::replay;
+use crate::Context;
+use crate::clients::EXIT_TAMPERED;
+use crate::operations;
+use crate::output::{self, safe};
+use crate::session::Session;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Recompute the whole store and compare the log with what this machine has seen
+    #[command(after_help = "Example:\n  synapsor-runner ledger verify\n\n\
+        Exit codes: 0 everything fits, 6 ledger unreachable, 10 tampered, 11 rolled back, 12 forked")]
+    Verify(Verify),
+    /// Write the bundle of one proposal: every record with its proof
+    #[command(after_help = "Example:\n  synapsor-runner ledger prove wrp_4f2a > bundle.json\n\n\
+        Exit codes: 0 ok, 6 ledger unreachable, 10 tampered, 11 rolled back, 12 forked")]
+    Prove(Prove),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// The same: the check is always full
+    #[arg(long)]
+    full: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Prove {
+    /// An id, a prefix of one, a short code, or `latest`
+    proposal: String,
+    /// The file to write; stdout when absent
+    #[arg(long, visible_alias = "out", value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
+    let session = Session::open(context).await?;
+    let done = match &command {
+        Command::Verify(_) => verify(&session, context).await,
+        Command::Prove(args) => prove(args, &session, context).await,
+    };
+    session.close().await;
+    done
+}
+
+async fn verify(session: &Session, context: &Context) -> Result<Exit, Failure> {
+    let verified = operations::verify_ledger(session).await?;
+    let fits = verified.findings.is_empty();
+    let exit = Exit(if fits { EXIT_OK } else { EXIT_TAMPERED });
+    let root = hex::encode(verified.checkpoint.root);
+    if context.global.json {
+        output::json(&json!({
+            "verified": fits,
+            "findings": verified.findings,
+            "records_checked": verified.records_checked,
+            "log": { "origin": verified.checkpoint.origin, "size": verified.checkpoint.size, "root": root },
+        }))?;
+        return Ok(exit);
+    }
+    if fits {
+        output::line(format!("The ledger is what it was: {} records checked", verified.records_checked))?;
+    } else {
+        output::line("STORE_TAMPERED: the ledger does not fit its own log:")?;
+        for finding in &verified.findings {
+            output::line(format!("  {}", safe(finding)))?;
+        }
+    }
+    output::line(format!("  log   {}", safe(&verified.checkpoint.origin)))?;
+    output::line(format!("  size  {}", verified.checkpoint.size))?;
+    output::line(format!("  root  {root}"))?;
+    Ok(exit)
+}
+
+async fn prove(args: &Prove, session: &Session, context: &Context) -> Result<Exit, Failure> {
+    let replayed = operations::replay(session, &args.proposal).await?;
+    replay::write(args.output.as_deref(), &replay::bundle_bytes(&replayed)?, context)?;
+    Ok(Exit(EXIT_OK))
+}

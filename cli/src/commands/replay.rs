@@ -1,0 +1,126 @@
+//! `replay`: the story of one proposal, verified, for people and as files.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::json;
+use synapsor_chassis::files::{self, MODE_PRIVATE};
+use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
+use synapsor_domain::replay::markdown;
+
+use crate::Context;
+use crate::operations::{self, Replayed};
+use crate::output;
+use crate::session::Session;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Tell what happened
+    #[command(after_help = "Example:\n  synapsor-runner replay show latest\n\n\
+        Exit codes: 0 ok, 6 ledger unreachable, 10 tampered, 11 rolled back, 12 forked")]
+    Show(Show),
+    /// Write the story to a file; the default form carries the proofs and is verified by `bundle verify`
+    #[command(after_help = "Examples:\n  synapsor-runner replay export latest --output replay.json\n  \
+        synapsor-runner replay export wrp_4f2a --format markdown --output replay.md\n\n\
+        Exit codes: 0 ok, 6 ledger unreachable, 10 tampered, 11 rolled back, 12 forked")]
+    Export(Export),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// An id, a prefix of one, a short code, `replay_<id>`, or `latest`
+    #[arg(default_value = "latest")]
+    proposal: String,
+    /// The same as the argument
+    #[arg(long = "proposal", visible_alias = "replay", value_name = "ID", conflicts_with = "proposal")]
+    named: Option<String>,
+    /// Accepted for 0.1.x; everything is shown
+    #[arg(long, visible_alias = "debug", hide = true)]
+    details: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// An id, a prefix of one, a short code, `replay_<id>`, or `latest`
+    #[arg(default_value = "latest")]
+    proposal: String,
+    /// The same as the argument
+    #[arg(long = "proposal", visible_alias = "replay", value_name = "ID", conflicts_with = "proposal")]
+    named: Option<String>,
+    /// The file to write; stdout when absent
+    #[arg(long, visible_alias = "out", value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[arg(long, value_enum, default_value_t = Format::Json)]
+    format: Format,
+}
+
+/// The form of an exported story.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// The bundle: every record with its proof
+    Json,
+    /// The same as json
+    Bundle,
+    /// For people; proves nothing
+    Markdown,
+}
+
+pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
+    let session = Session::open(context).await?;
+    let done = match &command {
+        Command::Show(args) => show(args, &session, context).await,
+        Command::Export(args) => export(args, &session, context).await,
+    };
+    session.close().await;
+    done
+}
+
+async fn show(args: &Show, session: &Session, context: &Context) -> Result<Exit, Failure> {
+    let replayed = operations::replay(session, reference(args.named.as_deref(), &args.proposal)).await?;
+    let Replayed { verified, .. } = &replayed;
+    if context.global.json {
+        let size = verified.checkpoint.size;
+        output::json(&json!({ "replay": verified.story, "findings": verified.findings, "verified_at_size": size }))?;
+        return Ok(Exit(EXIT_OK));
+    }
+    output::text(&markdown(&verified.story))?;
+    output::line(format!("\nVerified against the trust file in a log of {} events.", verified.checkpoint.size))?;
+    for finding in &verified.findings {
+        output::line(format!("note: {}", output::safe(finding)))?;
+    }
+    Ok(Exit(EXIT_OK))
+}
+
+async fn export(args: &Export, session: &Session, context: &Context) -> Result<Exit, Failure> {
+    let replayed = operations::replay(session, reference(args.named.as_deref(), &args.proposal)).await?;
+    let bytes = match args.format {
+        Format::Json | Format::Bundle => bundle_bytes(&replayed)?,
+        Format::Markdown => markdown(&replayed.verified.story).into_bytes(),
+    };
+    write(args.output.as_deref(), &bytes, context)?;
+    Ok(Exit(EXIT_OK))
+}
+
+/// The bundle as it is verified elsewhere, ended by a line feed.
+pub(super) fn bundle_bytes(replayed: &Replayed) -> Result<Vec<u8>, Failure> {
+    let mut bytes = replayed.bundle.to_bytes().map_err(|e| Failure::new(e.code(), e.to_string()))?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// Writes to the file, readable by its owner only: it holds business values. Without a file, to stdout.
+pub(super) fn write(path: Option<&Path>, bytes: &[u8], context: &Context) -> Result<(), Failure> {
+    let Some(path) = path else { return output::raw(bytes) };
+    files::write_atomic(path, bytes, MODE_PRIVATE)?;
+    if context.global.json {
+        return output::json(&json!({ "output": path.display().to_string(), "bytes": bytes.len() }));
+    }
+    output::note(format!("wrote {} ({} bytes)", path.display(), bytes.len()));
+    Ok(())
+}
+
+/// Replays are named after their proposals.
+fn reference<'a>(named: Option<&'a str>, proposal: &'a str) -> &'a str {
+    let name = named.unwrap_or(proposal);
+    name.strip_prefix("replay_").unwrap_or(name)
+}

@@ -1,0 +1,299 @@
+//! Ordering a proposal applied and following it to the end. The CLI never touches the target: a writer pulls the
+//! order, and its signature on the outcome is what is believed.
+
+use std::time::Duration;
+
+use synapsor_chassis::random;
+use synapsor_chassis::run::Failure;
+use synapsor_domain::approval::{Judge, VerifiedDecision, verify_order};
+use synapsor_domain::digest::Digest;
+use synapsor_domain::proposal::{Attested, State};
+use synapsor_domain::replay::{Body, Entry};
+use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::trust::TrustFile;
+use synapsor_domain::writeback::{AttemptReport, AttemptResult, Outcome};
+
+use super::look::{Looked, SignedReceipt, open_attempt, open_receipt};
+use super::now;
+use crate::Context;
+use crate::clients::{EXIT_REFUSED, Ledger, Preview, Tail, TailFilter, Writer, not_believed, refused};
+use crate::operator_key::Signer;
+use crate::session::Session;
+use crate::sign::{self, Terms};
+
+/// How applying ended, as far as it was waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Status {
+    Applied,
+    /// A receipt was there already, before this order.
+    AlreadyApplied,
+    Conflict,
+    /// A check of the writer said no; nothing was written.
+    Refused,
+    /// The database was busy or away; nothing was written.
+    Retryable,
+    /// An attempt has begun and its outcome is not known yet.
+    InDoubt,
+    /// No writer took the order in time.
+    NoWriter,
+    Failed,
+    /// Ended without an effect: denied, cancelled, expired or abandoned.
+    Canceled,
+}
+
+impl Status {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::AlreadyApplied => "already_applied",
+            Self::Conflict => "conflict",
+            Self::Refused => "refused",
+            Self::Retryable => "retryable",
+            Self::InDoubt => "in_doubt",
+            Self::NoWriter => "no_writer",
+            Self::Failed => "failed",
+            Self::Canceled => "canceled",
+        }
+    }
+
+    pub(crate) const fn exit(self) -> u8 {
+        match self {
+            Self::Applied | Self::AlreadyApplied => 0,
+            Self::Retryable | Self::Failed => 1,
+            Self::Conflict => 3,
+            Self::Refused | Self::Canceled => EXIT_REFUSED,
+            Self::InDoubt => 5,
+            Self::NoWriter => 6,
+        }
+    }
+}
+
+/// The end of `apply`.
+#[derive(Debug)]
+pub(crate) struct Applied {
+    pub(crate) status: Status,
+    /// The result in the closed vocabulary of writers; `no_writer` when there is none.
+    pub(crate) result: String,
+    /// One line for a person.
+    pub(crate) message: String,
+    /// The order that this call filed; absent when the proposal had ended before.
+    pub(crate) order_digest: Option<Digest>,
+    /// Until when the order can still be carried out.
+    pub(crate) order_valid_until: Option<Timestamp>,
+    pub(crate) receipt: Option<SignedReceipt>,
+}
+
+/// Signs an order for exactly the approvals that count now, files it, and waits for a writer's signed outcome.
+pub(crate) async fn apply(
+    session: &mut Session,
+    context: &Context,
+    looked: &Looked,
+    signer: &Signer,
+    wait: Duration,
+) -> Result<Applied, Failure> {
+    if let Some(ended) = ended_before(looked)? {
+        return Ok(ended);
+    }
+    let (envelope, valid_until) = ordered(session, looked, signer)?;
+    let order_digest = Digest::of(Kind::ApplyOrder, &envelope.payload);
+    // Without a writer the order is filed all the same: one may come before its deadline.
+    let writer = session.ensure_writer(context).await;
+    let filed = Ledger::of(session).request_apply(&envelope).await?;
+    let follow = Follow { trust: session.trust(), looked, order_digest, started: false, doubt: None };
+    let wait = if writer.is_err() && !filed.writer_present { Duration::ZERO } else { wait };
+    let mut outcome = follow.until(session, context, filed.seq, wait).await?;
+    outcome.order_digest = Some(order_digest);
+    outcome.order_valid_until = Some(valid_until);
+    if outcome.status == Status::NoWriter {
+        outcome.message = format!("no writer has taken the order; it stays filed and can be carried out until {valid_until}");
+    }
+    Ok(outcome)
+}
+
+/// Lets the writer rehearse the change in a transaction that it rolls back.
+pub(crate) async fn preview(session: &mut Session, context: &Context, looked: &Looked) -> Result<Preview, Failure> {
+    let link = session.writer(context).await?;
+    Writer::at(&link).preview(looked.attested.envelope()).await
+}
+
+fn ended_before(looked: &Looked) -> Result<Option<Applied>, Failure> {
+    if let Some(receipt) = &looked.receipt {
+        return Ok(Some(by_receipt(receipt.clone(), true)));
+    }
+    let text = |text: String| Failure::new("PROPOSAL_NOT_APPROVED", text).with_exit(EXIT_REFUSED);
+    if looked.state.is_terminal() {
+        let fix = "make a new proposal if the change is still wanted";
+        return Err(text(format!("the proposal has ended as `{}`", looked.state)).with_fix(fix));
+    }
+    if !looked.is_approved() {
+        let (have, need) = (looked.approvers().len(), looked.attested.proposal().approval.quorum.max(1));
+        let id = &looked.attested.proposal().id;
+        return Err(text(format!("{have} of {need} needed approvals count now"))
+            .with_fix(format!("synapsor-runner proposals approve {id}")));
+    }
+    Ok(None)
+}
+
+fn ordered(session: &Session, looked: &Looked, signer: &Signer) -> Result<(Envelope, Timestamp), Failure> {
+    let trust = session.trust();
+    let attested = Attested::verify(looked.attested.envelope().clone(), trust).map_err(refused)?;
+    let terms = Terms {
+        trust,
+        seen: &looked.checkpoint,
+        key_id: signer.key.key_id(),
+        person: &signer.person,
+        now: now(),
+        nonce: random::bytes(),
+        minutes: None,
+    };
+    let order = sign::order(&attested, &looked.decisions, &terms)?;
+    let envelope = Envelope::seal(Kind::ApplyOrder, &order, &signer.key)
+        .map_err(|e| Failure::new("ORDER_UNSIGNABLE", e.to_string()).with_exit(EXIT_REFUSED))?;
+    let judge =
+        Judge { trust, now: terms.now, proposal: attested.proposal(), proposal_digest: attested.digest() };
+    verify_order(&envelope, &judge).map_err(refused)?;
+    let approvals = looked.decisions.iter().map(|d: &VerifiedDecision| d.decision().expires_at);
+    let valid_until = approvals.chain([order.expires_at]).min().unwrap_or(order.expires_at);
+    Ok((envelope, valid_until))
+}
+
+/// Watching one proposal's events for the outcome of one order.
+struct Follow<'a> {
+    trust: &'a TrustFile,
+    looked: &'a Looked,
+    order_digest: Digest,
+    /// Whether a writer has announced an attempt on this order.
+    started: bool,
+    /// The last report that an answer to COMMIT was lost.
+    doubt: Option<AttemptReport>,
+}
+
+impl Follow<'_> {
+    async fn until(
+        mut self,
+        session: &Session,
+        context: &Context,
+        from_seq: u64,
+        wait: Duration,
+    ) -> Result<Applied, Failure> {
+        let filter = TailFilter {
+            from_seq,
+            proposal_id: self.looked.attested.proposal().id.to_string(),
+            follow: true,
+            ..TailFilter::default()
+        };
+        let mut tail = Ledger::of(session).tail(&filter).await?;
+        tokio::select! {
+            outcome = self.watch(&mut tail) => outcome,
+            () = tokio::time::sleep(wait) => Ok(self.unfinished()),
+            () = context.stop.cancelled() => Ok(self.unfinished()),
+        }
+    }
+
+    async fn watch(&mut self, tail: &mut Tail) -> Result<Applied, Failure> {
+        while let Some(shown) = tail.next().await? {
+            let entry = Entry::read(&shown.event, &shown.body).map_err(|e| not_believed(e.code(), e))?;
+            if let Some(outcome) = self.outcome_of(&entry.body)? {
+                return Ok(outcome);
+            }
+        }
+        // A ledger that ends while it is followed; what is known by then is all there is.
+        Ok(self.unfinished())
+    }
+
+    fn outcome_of(&mut self, body: &Body) -> Result<Option<Applied>, Failure> {
+        match body {
+            Body::Started(start) if start.order_digest == Some(self.order_digest) => self.started = true,
+            Body::Attempt(envelope) => {
+                let report = self.own(open_attempt(envelope, self.trust)?)?;
+                if report.order_digest == Some(self.order_digest) {
+                    if report.result != AttemptResult::InDoubt {
+                        return Ok(Some(by_report(&report, None)));
+                    }
+                    // The writer goes on resolving it; the outcome may still come while we wait.
+                    self.doubt = Some(report);
+                }
+            }
+            Body::Settled(settled) => {
+                let report = self.own(open_attempt(&settled.attempt, self.trust)?)?;
+                let receipt = open_receipt(&settled.receipt, self.trust)?;
+                let same = receipt.receipt.proposal_digest == self.looked.attested.digest();
+                if !same || report.receipt_digest.is_some_and(|named| named != receipt.digest) {
+                    return Err(not_believed("RECEIPT_FOREIGN", "the receipt is not the one that the writer reports"));
+                }
+                let ours = report.order_digest == Some(self.order_digest);
+                return Ok(Some(if ours { by_report(&report, Some(receipt)) } else { by_receipt(receipt, true) }));
+            }
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    fn own(&self, report: AttemptReport) -> Result<AttemptReport, Failure> {
+        if report.proposal_digest == self.looked.attested.digest() {
+            Ok(report)
+        } else {
+            Err(not_believed("ATTEMPT_FOREIGN", "a writer's report of another proposal was shown"))
+        }
+    }
+
+    fn unfinished(&self) -> Applied {
+        let (status, message) = match &self.doubt {
+            Some(report) => (Status::InDoubt, report.message.clone()),
+            None if self.started || self.looked.state == State::InDoubt => {
+                (Status::InDoubt, "a writer has begun and has not reported how it ended".to_owned())
+            }
+            None => (Status::NoWriter, String::new()),
+        };
+        Applied {
+            status,
+            result: status.as_str().to_owned(),
+            message,
+            order_digest: None,
+            order_valid_until: None,
+            receipt: None,
+        }
+    }
+}
+
+fn by_report(report: &AttemptReport, receipt: Option<SignedReceipt>) -> Applied {
+    let status = match &report.result {
+        AttemptResult::Applied => Status::Applied,
+        AttemptResult::AlreadyApplied => {
+            receipt.as_ref().map_or(Status::AlreadyApplied, |r| by_receipt(r.clone(), true).status)
+        }
+        AttemptResult::Conflict(_) => Status::Conflict,
+        AttemptResult::Failed(_) => Status::Failed,
+        AttemptResult::Tombstoned(_) => Status::Canceled,
+        AttemptResult::Refused(_) => Status::Refused,
+        AttemptResult::Retryable(_) => Status::Retryable,
+        AttemptResult::InDoubt => Status::InDoubt,
+    };
+    Applied {
+        status,
+        result: report.result.to_string(),
+        message: report.message.clone(),
+        order_digest: None,
+        order_valid_until: None,
+        receipt,
+    }
+}
+
+/// What a receipt stands for; `before` when it is not the work of this order.
+fn by_receipt(signed: SignedReceipt, before: bool) -> Applied {
+    let receipt = &signed.receipt;
+    let status = match receipt.outcome {
+        Outcome::Applied if before => Status::AlreadyApplied,
+        Outcome::Applied => Status::Applied,
+        Outcome::Conflict => Status::Conflict,
+        Outcome::Failed => Status::Failed,
+        Outcome::Denied | Outcome::Cancelled | Outcome::Expired | Outcome::Abandoned => Status::Canceled,
+    };
+    let result = match status {
+        Status::AlreadyApplied => status.as_str().to_owned(),
+        _ => AttemptResult::from_outcome(receipt.outcome, &receipt.reason).to_string(),
+    };
+    let message = format!("the proposal had ended at {}", receipt.created_at);
+    Applied { status, result, message, order_digest: None, order_valid_until: None, receipt: Some(signed) }
+}

@@ -1,0 +1,132 @@
+//! Signing and filing a yes or a no.
+
+use synapsor_chassis::random;
+use synapsor_chassis::run::Failure;
+use synapsor_domain::approval::{Decision, Judge, Verdict, verify_decision};
+use synapsor_domain::digest::Digest;
+use synapsor_domain::proposal::{Attested, State};
+use synapsor_domain::signing::{Envelope, KeyId, Kind};
+use synapsor_domain::timestamp::Timestamp;
+
+use super::look::{Looked, SignedReceipt, open_receipt};
+use super::now;
+use crate::Context;
+use crate::clients::{DenyEffect, EXIT_REFUSED, Ledger, Writer, refused};
+use crate::operator_key::Signer;
+use crate::session::Session;
+use crate::sign::{self, Terms};
+
+/// A filed approval.
+#[derive(Debug)]
+pub(crate) struct Approved {
+    pub(crate) decision_digest: Digest,
+    pub(crate) person: String,
+    pub(crate) key_id: KeyId,
+    pub(crate) role: String,
+    pub(crate) expires_at: Timestamp,
+    /// The state after it, and the approvals that count, as the ledger has them.
+    pub(crate) state: State,
+    pub(crate) approvals: u32,
+    pub(crate) quorum: u32,
+}
+
+/// A filed rejection.
+#[derive(Debug)]
+pub(crate) struct Rejected {
+    pub(crate) decision_digest: Digest,
+    pub(crate) person: String,
+    pub(crate) key_id: KeyId,
+    /// The state after it; absent when only a writer could still stop it.
+    pub(crate) state: Option<State>,
+    /// What the writer did; absent when it was not needed.
+    pub(crate) writer: Option<DenyEffect>,
+    pub(crate) receipt: Option<SignedReceipt>,
+}
+
+/// Signs an approval of exactly what `looked` holds, for `minutes` or as long as usual, and files it.
+pub(crate) async fn approve(
+    session: &Session,
+    looked: &Looked,
+    signer: &Signer,
+    reason: Option<&str>,
+    minutes: Option<u32>,
+) -> Result<Approved, Failure> {
+    let trust = session.trust();
+    // A proposal of a reader that is trusted no more can be read, and not be approved.
+    Attested::verify(looked.attested.envelope().clone(), trust).map_err(refused)?;
+    let (decision, envelope) = sealed(session, looked, signer, Verdict::Approve, (reason, minutes))?;
+    let filed = Ledger::of(session).decide(&envelope).await?;
+    Ok(Approved {
+        decision_digest: Digest::of(Kind::Decision, &envelope.payload),
+        person: signer.person.clone(),
+        key_id: signer.key.key_id(),
+        role: decision.approver.role,
+        expires_at: decision.expires_at,
+        state: filed.state,
+        approvals: filed.approvals,
+        quorum: filed.quorum,
+    })
+}
+
+/// Signs a rejection, files it, and takes it to the writer when one may have started.
+pub(crate) async fn reject(
+    session: &mut Session,
+    context: &Context,
+    looked: &Looked,
+    signer: &Signer,
+    reason: &str,
+) -> Result<Rejected, Failure> {
+    let (_, envelope) = sealed(session, looked, signer, Verdict::Deny, (Some(reason), None))?;
+    let mut rejected = Rejected {
+        decision_digest: Digest::of(Kind::Decision, &envelope.payload),
+        person: signer.person.clone(),
+        key_id: signer.key.key_id(),
+        state: None,
+        writer: None,
+        receipt: None,
+    };
+    match Ledger::of(session).decide(&envelope).await {
+        Ok(filed) => rejected.state = Some(filed.state),
+        Err(failure) if failure.code() == "WRITEBACK_STARTED" => {}
+        Err(failure) => return Err(failure),
+    }
+    let may_have_started = matches!(looked.state, State::PendingWorker | State::InDoubt);
+    if rejected.state.is_none() || may_have_started {
+        let link = session.writer(context).await?;
+        let answer = Writer::at(&link).deny(looked.attested.envelope(), &envelope).await?;
+        rejected.writer = Some(answer.effect);
+        rejected.receipt = answer.receipt.as_ref().map(|e| open_receipt(e, session.trust())).transpose()?;
+    }
+    Ok(rejected)
+}
+
+fn sealed(
+    session: &Session,
+    looked: &Looked,
+    signer: &Signer,
+    verdict: Verdict,
+    (reason, minutes): (Option<&str>, Option<u32>),
+) -> Result<(Decision, Envelope), Failure> {
+    let trust = session.trust();
+    let terms = Terms {
+        trust,
+        seen: &looked.checkpoint,
+        key_id: signer.key.key_id(),
+        person: &signer.person,
+        now: now(),
+        nonce: random::bytes(),
+        minutes,
+    };
+    let decision = sign::decision(&looked.attested, verdict, reason, &terms)?;
+    let envelope = Envelope::seal(Kind::Decision, &decision, &signer.key)
+        .map_err(|e| Failure::new("DECISION_UNSIGNABLE", e.to_string()).with_exit(EXIT_REFUSED))?;
+    // The same judge as ledger and writer, so that a refusal comes before anything is filed.
+    let judge = Judge {
+        trust,
+        now: terms.now,
+        proposal: looked.attested.proposal(),
+        proposal_digest: looked.attested.digest(),
+    };
+    verify_decision(&envelope, &judge).map_err(refused)?;
+    Ok((decision, envelope))
+}

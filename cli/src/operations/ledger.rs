@@ -1,0 +1,35 @@
+//! The whole log: what the ledger finds in its own store, and what this machine's witness knows better.
+
+use std::time::Duration;
+
+use synapsor_chassis::run::Failure;
+use synapsor_domain::log::Checkpoint;
+
+use crate::clients::Ledger;
+use crate::session::Session;
+use crate::witness::Keeper;
+
+/// A full check of a large store takes a while.
+const VERIFY_LIMIT: Duration = Duration::from_secs(300);
+
+/// What a check of the whole ledger found.
+#[derive(Debug)]
+pub(crate) struct LedgerVerified {
+    /// Empty when everything fits.
+    pub(crate) findings: Vec<String>,
+    pub(crate) records_checked: u64,
+    pub(crate) checkpoint: Checkpoint,
+}
+
+/// Compares the log with what was seen before, then lets the ledger recompute its store. A log that does not
+/// continue what was seen is an error with its own exit code.
+pub(crate) async fn verify_ledger(session: &Session) -> Result<LedgerVerified, Failure> {
+    let mut ledger = Ledger::of(session);
+    let mut keeper = Keeper::hold(&session.witness_path(), session.trust()).await?;
+    // The short question first: a cut or forked log is named as such, whatever else is wrong with it.
+    let (note, proof) = ledger.checkpoint(keeper.known()).await?;
+    keeper.accept(&note, proof.as_ref())?;
+    let check = ledger.verify(keeper.known(), VERIFY_LIMIT).await?;
+    let checkpoint = keeper.accept(&check.checkpoint, check.consistency.as_ref())?;
+    Ok(LedgerVerified { findings: check.findings, records_checked: check.records_checked, checkpoint })
+}

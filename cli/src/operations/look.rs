@@ -1,0 +1,177 @@
+//! One proposal, verified: reader's signature, inclusion in a log that continues what was seen, decisions, receipt.
+
+use synapsor_chassis::run::{EXIT_USAGE, Failure};
+use synapsor_domain::approval::{Decision, Judge, VerifiedDecision, verify_decision};
+use synapsor_domain::digest::Digest;
+use synapsor_domain::event::EventKind;
+use synapsor_domain::log::Checkpoint;
+use synapsor_domain::proposal::{Attested, State};
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::replay::{Body, Entry};
+use synapsor_domain::signing::{Envelope, KeyId, Kind};
+use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::trust::TrustFile;
+use synapsor_domain::writeback::{AttemptReport, Receipt};
+
+use super::now;
+use crate::clients::{Ledger, ProposalRecord, Shown, not_believed};
+use crate::session::Session;
+use crate::witness::Keeper;
+
+/// A proposal as far as its signatures and proofs carry it. State and times are the ledger's word.
+#[derive(Debug)]
+pub(crate) struct Looked {
+    pub(crate) attested: Attested,
+    pub(crate) state: State,
+    pub(crate) started: bool,
+    pub(crate) updated_at: Timestamp,
+    /// Decisions that count now.
+    pub(crate) decisions: Vec<VerifiedDecision>,
+    /// Decisions on file that do not.
+    pub(crate) lapsed: Vec<Lapsed>,
+    /// Apply orders in the log.
+    pub(crate) orders: usize,
+    /// The newest report of a writer.
+    pub(crate) attempt: Option<AttemptReport>,
+    pub(crate) receipt: Option<SignedReceipt>,
+    /// The state of the log that all this stands in.
+    pub(crate) checkpoint: Checkpoint,
+}
+
+/// A decision that is in the log and does not count, and why.
+#[derive(Debug)]
+pub(crate) struct Lapsed {
+    pub(crate) decision: Decision,
+    pub(crate) refusal: Refusal,
+}
+
+/// A receipt whose signature was verified.
+#[derive(Debug, Clone)]
+pub(crate) struct SignedReceipt {
+    pub(crate) digest: Digest,
+    pub(crate) writer_key: KeyId,
+    pub(crate) receipt: Receipt,
+}
+
+impl Looked {
+    /// Distinct persons whose approval counts now.
+    pub(crate) fn approvers(&self) -> std::collections::BTreeSet<&str> {
+        self.decisions.iter().filter(|d| !d.is_deny()).map(VerifiedDecision::person).collect()
+    }
+
+    /// Whether the approvals that count now are enough, and nobody said no.
+    pub(crate) fn is_approved(&self) -> bool {
+        let quorum = usize::try_from(self.attested.proposal().approval.quorum.max(1)).unwrap_or(usize::MAX);
+        self.approvers().len() >= quorum && !self.decisions.iter().any(VerifiedDecision::is_deny)
+    }
+}
+
+/// Fetches and verifies a proposal named by id, prefix, short code or `latest`.
+pub(crate) async fn look(session: &Session, reference: &str) -> Result<Looked, Failure> {
+    check_reference(reference)?;
+    let mut keeper = Keeper::hold(&session.witness_path(), session.trust()).await?;
+    let shown = Ledger::of(session).proposal(reference, keeper.known()).await?;
+    let checkpoint = keeper.accept(&shown.checkpoint, shown.consistency.as_ref())?;
+    drop(keeper);
+    believe(shown, reference, session.trust(), checkpoint)
+}
+
+fn believe(shown: Shown, reference: &str, trust: &TrustFile, checkpoint: Checkpoint) -> Result<Looked, Failure> {
+    let Shown { record, records, .. } = shown;
+    let mut entries = Vec::with_capacity(records.len());
+    for logged in &records {
+        let event = logged.verify(&checkpoint).map_err(|e| not_believed(e.code(), e))?;
+        entries.push(Entry::of(event, &logged.body).map_err(|e| not_believed(e.code(), e))?);
+    }
+    let attested = Attested::verify_past(record.proposal.clone(), trust)
+        .map_err(|e| not_believed("PROPOSAL_NOT_ATTESTED", e))?;
+    check_named(&attested, reference)?;
+    check_logged(&attested, &record, &entries)?;
+
+    let judge =
+        Judge { trust, now: now(), proposal: attested.proposal(), proposal_digest: attested.digest() };
+    let (mut decisions, mut lapsed) = (Vec::new(), Vec::new());
+    for envelope in entries.iter().filter_map(decision_of) {
+        match verify_decision(envelope, &judge) {
+            Ok(verified) => decisions.push(verified),
+            Err(refusal) => {
+                let decision =
+                    envelope.peek(Kind::Decision).map_err(|e| not_believed("DECISION_MALFORMED", e))?;
+                lapsed.push(Lapsed { decision, refusal });
+            }
+        }
+    }
+    let receipt = record.receipt.as_ref().map(|e| open_receipt(e, trust)).transpose()?;
+    if receipt.as_ref().is_some_and(|r| r.receipt.proposal_digest != attested.digest()) {
+        return Err(not_believed("RECEIPT_FOREIGN", "the receipt belongs to another proposal"));
+    }
+    let attempt = record.attempt.as_ref().map(|e| open_attempt(e, trust)).transpose()?;
+    let orders = entries.iter().filter(|e| e.event.kind == EventKind::ApplyRequested).count();
+    let ProposalRecord { state, started, updated_at, .. } = record;
+    Ok(Looked { attested, state, started, updated_at, decisions, lapsed, orders, attempt, receipt, checkpoint })
+}
+
+fn decision_of(entry: &Entry) -> Option<&Envelope> {
+    match &entry.body {
+        Body::Decision(envelope) => Some(envelope),
+        _ => None,
+    }
+}
+
+/// The ledger chooses what to show; what it shows must at least be what was asked for.
+pub(super) fn check_named(attested: &Attested, reference: &str) -> Result<(), Failure> {
+    let id = attested.proposal().id.as_str();
+    let plain = |text: &str| text.replace('-', "").to_ascii_uppercase();
+    let named = reference == "latest"
+        || id.starts_with(reference)
+        || plain(&attested.digest().short_code()) == plain(reference)
+        || attested.digest().to_string() == reference;
+    if named {
+        Ok(())
+    } else {
+        Err(not_believed("PROPOSAL_FOREIGN", format!("asked for `{reference}`, the ledger showed {id}")))
+    }
+}
+
+fn check_logged(attested: &Attested, record: &ProposalRecord, entries: &[Entry]) -> Result<(), Failure> {
+    let logged = entries.iter().any(|e| matches!(&e.body, Body::Proposal(p) if p == attested.envelope()));
+    if !logged {
+        return Err(not_believed("PROPOSAL_NOT_IN_LOG", "the log holds no such proposal"));
+    }
+    let id = &attested.proposal().id;
+    if entries.iter().any(|e| e.event.proposal_id.as_ref().is_some_and(|other| other != id)) {
+        return Err(not_believed("RECORD_FOREIGN", "a record of another proposal was shown"));
+    }
+    let in_log: Vec<&Envelope> = entries.iter().filter_map(decision_of).collect();
+    if record.decisions.iter().any(|d| !in_log.contains(&d)) {
+        return Err(not_believed("DECISION_NOT_IN_LOG", "a decision was shown that is not in the log"));
+    }
+    Ok(())
+}
+
+/// Opens a receipt under a writer key of the trust file.
+pub(crate) fn open_receipt(envelope: &Envelope, trust: &TrustFile) -> Result<SignedReceipt, Failure> {
+    let wrong = |problem: String| not_believed("RECEIPT_NOT_GENUINE", problem);
+    let signer = envelope.signer().map_err(|e| wrong(e.to_string()))?;
+    let key = trust.writer(signer).ok_or_else(|| wrong("signed by no writer of the trust file".to_owned()))?;
+    let receipt = envelope.open(Kind::Receipt, key).map_err(|e| wrong(e.to_string()))?;
+    let digest = Digest::of(Kind::Receipt, &envelope.payload);
+    Ok(SignedReceipt { digest, writer_key: signer.clone(), receipt })
+}
+
+/// Opens a report of an attempt under a writer key of the trust file.
+pub(super) fn open_attempt(envelope: &Envelope, trust: &TrustFile) -> Result<AttemptReport, Failure> {
+    let wrong = |problem: String| not_believed("ATTEMPT_NOT_GENUINE", problem);
+    let signer = envelope.signer().map_err(|e| wrong(e.to_string()))?;
+    let key = trust.writer(signer).ok_or_else(|| wrong("signed by no writer of the trust file".to_owned()))?;
+    envelope.open(Kind::Attempt, key).map_err(|e| wrong(e.to_string()))
+}
+
+fn check_reference(reference: &str) -> Result<(), Failure> {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b':');
+    if (1..=128).contains(&reference.len()) && reference.bytes().all(fits) {
+        return Ok(());
+    }
+    Err(Failure::new("PROPOSAL_NAME_INVALID", "name a proposal by its id, a prefix of it, its short code, or `latest`")
+        .with_exit(EXIT_USAGE))
+}

@@ -1,0 +1,24 @@
+//! What operators do, as functions that print nothing: look, decide, order, tell the story, verify the ledger.
+//! Everything that ledger and writer answer is verified here against the trust file before it is believed.
+
+mod apply;
+mod decide;
+mod ledger;
+mod look;
+mod records;
+mod story;
+
+pub(crate) use apply::{Applied, Status, apply, preview};
+pub(crate) use decide::{Approved, Rejected, approve, reject};
+pub(crate) use ledger::verify_ledger;
+pub(crate) use look::{Lapsed, Looked, SignedReceipt, look};
+pub(crate) use records::{ListedEvidence, ListedProposal, evidence, list_evidence, list_proposals, list_receipts};
+pub(crate) use story::{Replayed, refuted, replay};
+
+use synapsor_chassis::clock::{Clock as _, SystemClock};
+use synapsor_domain::timestamp::Timestamp;
+
+/// The time of this machine.
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from_unix_millis(SystemClock.now_ms())
+}

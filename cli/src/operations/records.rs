@@ -1,0 +1,121 @@
+//! Lists of signed records. Every signature is verified; that a list is complete is the ledger's word.
+
+use synapsor_chassis::run::Failure;
+use synapsor_domain::digest::Digest;
+use synapsor_domain::evidence::Evidence;
+use synapsor_domain::proposal::{Attested, State};
+use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::trust::TrustFile;
+
+use super::look::{SignedReceipt, open_receipt};
+use crate::clients::{EvidenceFilter, FoundEvidence, Ledger, ProposalFilter, not_believed};
+use crate::session::Session;
+
+/// Rows of one page.
+const PAGE_ROWS_MAX: u32 = 200;
+
+/// A row of a list of proposals.
+#[derive(Debug)]
+pub(crate) struct ListedProposal {
+    pub(crate) attested: Attested,
+    pub(crate) state: State,
+    pub(crate) updated_at: Timestamp,
+    pub(crate) decisions: usize,
+}
+
+/// A row of a list of evidence.
+#[derive(Debug)]
+pub(crate) struct ListedEvidence {
+    pub(crate) digest: Digest,
+    pub(crate) evidence: Evidence,
+}
+
+/// The newest proposals that match, `limit` at most.
+pub(crate) async fn list_proposals(
+    session: &Session,
+    filter: &ProposalFilter,
+    limit: u32,
+) -> Result<Vec<ListedProposal>, Failure> {
+    let (mut ledger, mut rows, mut token) = (Ledger::of(session), Vec::new(), String::new());
+    loop {
+        let room = limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
+        let page = ledger.list(filter, room.clamp(1, PAGE_ROWS_MAX), &token).await?;
+        for record in page.proposals {
+            let attested = Attested::verify_past(record.proposal, session.trust())
+                .map_err(|e| not_believed("PROPOSAL_NOT_ATTESTED", e))?;
+            let decisions = record.decisions.len();
+            rows.push(ListedProposal { attested, state: record.state, updated_at: record.updated_at, decisions });
+        }
+        rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        if is_last(&page.next_page_token, &token, rows.len(), limit) {
+            return Ok(rows);
+        }
+        token = page.next_page_token;
+    }
+}
+
+/// The newest evidence that matches, `limit` at most.
+pub(crate) async fn list_evidence(
+    session: &Session,
+    filter: &EvidenceFilter,
+    limit: u32,
+) -> Result<Vec<ListedEvidence>, Failure> {
+    let (mut ledger, mut rows, mut token) = (Ledger::of(session), Vec::new(), String::new());
+    loop {
+        let page = ledger.list_evidence(filter, limit.clamp(1, PAGE_ROWS_MAX), &token).await?;
+        for envelope in &page.signed {
+            rows.push(open_evidence(envelope, session.trust())?);
+        }
+        rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        if is_last(&page.next_page_token, &token, rows.len(), limit) {
+            return Ok(rows);
+        }
+        token = page.next_page_token;
+    }
+}
+
+/// One evidence record and the proposals that rest on it.
+pub(crate) async fn evidence(session: &Session, id: &str) -> Result<(ListedEvidence, Vec<String>), Failure> {
+    let FoundEvidence { evidence, proposal_ids } = Ledger::of(session).evidence(id).await?;
+    let found = open_evidence(&evidence, session.trust())?;
+    if !found.evidence.id.as_str().starts_with(id) {
+        return Err(not_believed("EVIDENCE_FOREIGN", "the ledger showed another evidence record"));
+    }
+    Ok((found, proposal_ids))
+}
+
+/// The newest receipts that match, `limit` at most.
+pub(crate) async fn list_receipts(
+    session: &Session,
+    proposal_id: &str,
+    outcome: &str,
+    limit: u32,
+) -> Result<Vec<SignedReceipt>, Failure> {
+    let (mut ledger, mut rows, mut token) = (Ledger::of(session), Vec::new(), String::new());
+    loop {
+        let size = limit.clamp(1, PAGE_ROWS_MAX);
+        let page = ledger.list_receipts(proposal_id, outcome, size, &token).await?;
+        for envelope in &page.signed {
+            rows.push(open_receipt(envelope, session.trust())?);
+        }
+        rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        if is_last(&page.next_page_token, &token, rows.len(), limit) {
+            return Ok(rows);
+        }
+        token = page.next_page_token;
+    }
+}
+
+fn open_evidence(envelope: &Envelope, trust: &TrustFile) -> Result<ListedEvidence, Failure> {
+    let wrong = |problem: String| not_believed("EVIDENCE_NOT_GENUINE", problem);
+    let signer = envelope.signer().map_err(|e| wrong(e.to_string()))?;
+    let key = trust.reader(signer).ok_or_else(|| wrong("signed by no reader of the trust file".to_owned()))?;
+    let evidence = envelope.open(Kind::Evidence, key).map_err(|e| wrong(e.to_string()))?;
+    Ok(ListedEvidence { digest: Digest::of(Kind::Evidence, &envelope.payload), evidence })
+}
+
+/// The end of a list; a token that repeats would turn in circles.
+fn is_last(next: &str, now: &str, rows: usize, limit: u32) -> bool {
+    next.is_empty() || next == now || u32::try_from(rows).unwrap_or(u32::MAX) >= limit
+}

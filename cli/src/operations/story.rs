@@ -1,0 +1,35 @@
+//! The story of one proposal with its proofs, verified like a bundle from a stranger.
+
+use synapsor_chassis::run::Failure;
+use synapsor_domain::replay::{Bundle, BundleError, Verified, verify_bundle};
+
+use crate::clients::{EXIT_TAMPERED, Ledger, not_believed};
+use crate::session::Session;
+use crate::witness::Keeper;
+
+/// A story and the bundle that proves it.
+#[derive(Debug)]
+pub(crate) struct Replayed {
+    pub(crate) bundle: Bundle,
+    pub(crate) verified: Verified,
+}
+
+/// Fetches and verifies everything about one proposal, named as in [`super::look`].
+pub(crate) async fn replay(session: &Session, reference: &str) -> Result<Replayed, Failure> {
+    let trust = session.trust();
+    let mut keeper = Keeper::hold(&session.witness_path(), trust).await?;
+    let shown = Ledger::of(session).replay(reference, keeper.known()).await?;
+    keeper.accept(&shown.checkpoint, shown.consistency.as_ref())?;
+    drop(keeper);
+    let bundle = Bundle::new(&trust.ledger_origin(), &shown.checkpoint, &shown.records);
+    let verified = verify_bundle(&bundle, trust).map_err(|e| refuted(&e))?;
+    super::look::check_named(&verified.proposal, reference)?;
+    Ok(Replayed { bundle, verified })
+}
+
+/// A bundle that does not hold, by name.
+pub(crate) fn refuted(error: &BundleError) -> Failure {
+    let failure = not_believed(error.code(), error);
+    debug_assert_eq!(failure.exit(), EXIT_TAMPERED);
+    failure
+}

@@ -1,0 +1,69 @@
+//! Everything that is printed: data on stdout, messages on stderr, and no byte of foreign text unescaped.
+
+mod prompt;
+pub(crate) mod shape;
+mod table;
+
+use std::fmt::Display;
+use std::io::{ErrorKind, IsTerminal as _, Write};
+
+use serde::Serialize;
+use synapsor_chassis::run::Failure;
+use synapsor_domain::review::escape;
+
+pub(crate) use prompt::ask;
+pub(crate) use table::Table;
+
+/// Writes one line to stdout. A reader that went away ends the output quietly.
+pub(crate) fn line(text: impl Display) -> Result<(), Failure> {
+    written(writeln!(std::io::stdout().lock(), "{text}"))
+}
+
+/// Writes text that ends its own lines to stdout.
+pub(crate) fn text(text: &str) -> Result<(), Failure> {
+    raw(text.as_bytes())
+}
+
+/// Writes bytes to stdout as they are: for files in a fixed form.
+pub(crate) fn raw(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    written(out.write_all(bytes).and_then(|()| out.flush()))
+}
+
+/// Writes one message for the person to stderr.
+pub(crate) fn note(text: impl Display) {
+    // Nobody is left to be told when stderr is gone.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Writes one JSON object to stdout, for programs.
+pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> Result<(), Failure> {
+    line(serde_json::to_string_pretty(value).map_err(unwritable)?)
+}
+
+/// Writes one JSON object as one line to stdout: for streams of them.
+pub(crate) fn json_line<T: Serialize + ?Sized>(value: &T) -> Result<(), Failure> {
+    line(serde_json::to_string(value).map_err(unwritable)?)
+}
+
+/// Foreign text as printable ASCII; everything else is spelled `\u{..}`.
+pub(crate) fn safe(text: &str) -> String {
+    escape(text)
+}
+
+/// Whether a person sits at this command: both its input and its messages are a terminal.
+pub(crate) fn is_interactive() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+fn written(result: std::io::Result<()>) -> Result<(), Failure> {
+    match result {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Failure::new("OUTPUT_FAILED", format!("stdout cannot be written: {}", error.kind()))),
+    }
+}
+
+fn unwritable(error: serde_json::Error) -> Failure {
+    Failure::new("OUTPUT_FAILED", format!("the result has no JSON form: {error}"))
+}

@@ -1,0 +1,205 @@
+//! What an operator signs and when signing is allowed. Pure: clock, randomness and terminal belong to the callers.
+
+use synapsor_chassis::run::{EXIT_USAGE, Failure};
+use synapsor_domain::approval::{
+    ApplyOrder, Approver, Audience, Decision, RENDERER, Render, SeenCheckpoint, VerifiedDecision, Verdict,
+};
+use synapsor_domain::digest::Digest;
+use synapsor_domain::limits::{DECISION_MINUTES, DECISION_MINUTES_DEV, ORDER_MINUTES};
+use synapsor_domain::log::Checkpoint;
+use synapsor_domain::proposal::Attested;
+use synapsor_domain::review;
+use synapsor_domain::timestamp::{Span, Timestamp};
+use synapsor_domain::trust::{APPLIER, Environment, TrustFile};
+
+use crate::clients::EXIT_REFUSED;
+
+/// What a signature is made from, besides the proposal.
+#[derive(Debug)]
+pub(crate) struct Terms<'a> {
+    pub(crate) trust: &'a TrustFile,
+    /// The state of the log that was just verified.
+    pub(crate) seen: &'a Checkpoint,
+    pub(crate) key_id: synapsor_domain::signing::KeyId,
+    pub(crate) person: &'a str,
+    pub(crate) now: Timestamp,
+    /// 128 random bits.
+    pub(crate) nonce: [u8; 16],
+    /// Minutes that the signature shall last; absent: the default.
+    pub(crate) minutes: Option<u32>,
+}
+
+/// A person's yes or no.
+pub(crate) fn decision(
+    attested: &Attested,
+    verdict: Verdict,
+    reason: Option<&str>,
+    terms: &Terms<'_>,
+) -> Result<Decision, Failure> {
+    let proposal = attested.proposal();
+    let default = match terms.trust.environment {
+        Environment::Dev => DECISION_MINUTES_DEV,
+        Environment::Staging | Environment::Production => DECISION_MINUTES,
+    };
+    let span = lifetime(terms.minutes, Span::minutes(default), terms.trust.decision_ceiling())?;
+    Ok(Decision {
+        v: 1,
+        decision: verdict,
+        proposal_id: proposal.id.clone(),
+        proposal_digest: attested.digest(),
+        contract_digest: proposal.contract_digest,
+        audience: audience(attested, terms.trust),
+        approver: approver(terms, &proposal.approval.required_role),
+        render: Render { renderer: RENDERER.to_owned(), digest: review::digest(proposal, attested.digest()) },
+        seen_checkpoint: seen(terms.seen),
+        issued_at: terms.now,
+        not_before: terms.now,
+        expires_at: (terms.now + span).min(proposal.not_after),
+        nonce: hex::encode(terms.nonce),
+        reason: reason.map(str::to_owned),
+    })
+}
+
+/// An order to apply on the strength of exactly the given approvals.
+pub(crate) fn order(
+    attested: &Attested,
+    approvals: &[VerifiedDecision],
+    terms: &Terms<'_>,
+) -> Result<ApplyOrder, Failure> {
+    let proposal = attested.proposal();
+    let span = lifetime(terms.minutes, Span::minutes(ORDER_MINUTES), terms.trust.order_ceiling())?;
+    Ok(ApplyOrder {
+        v: 1,
+        proposal_id: proposal.id.clone(),
+        proposal_digest: attested.digest(),
+        contract_digest: proposal.contract_digest,
+        decision_digests: counted(approvals),
+        audience: audience(attested, terms.trust),
+        approver: approver(terms, APPLIER),
+        seen_checkpoint: seen(terms.seen),
+        issued_at: terms.now,
+        not_before: terms.now,
+        expires_at: (terms.now + span).min(proposal.not_after),
+        nonce: hex::encode(terms.nonce),
+    })
+}
+
+/// Digests of the approving decisions, sorted, each once.
+fn counted(decisions: &[VerifiedDecision]) -> Vec<Digest> {
+    let mut digests: Vec<Digest> = decisions.iter().filter(|d| !d.is_deny()).map(VerifiedDecision::digest).collect();
+    digests.sort_unstable();
+    digests.dedup();
+    digests
+}
+
+fn audience(attested: &Attested, trust: &TrustFile) -> Audience {
+    Audience {
+        deployment_id: trust.deployment_id.clone(),
+        environment: trust.environment,
+        source_id: attested.proposal().source.id.clone(),
+    }
+}
+
+fn approver(terms: &Terms<'_>, role: &str) -> Approver {
+    Approver { key_id: terms.key_id.clone(), person: terms.person.to_owned(), role: role.to_owned() }
+}
+
+fn seen(checkpoint: &Checkpoint) -> Option<SeenCheckpoint> {
+    (checkpoint.size > 0).then(|| SeenCheckpoint {
+        origin: checkpoint.origin.clone(),
+        size: checkpoint.size,
+        root: hex::encode(checkpoint.root),
+    })
+}
+
+/// How long a signature lasts: as asked, within the ceiling, else the default, cut to the ceiling.
+fn lifetime(asked: Option<u32>, default: Span, ceiling: Span) -> Result<Span, Failure> {
+    match asked {
+        None => Ok(default.min(ceiling)),
+        Some(0) => Err(Failure::usage("EXPIRES_INVALID", "--expires is a number of minutes from 1 on")),
+        Some(minutes) if Span::minutes(i64::from(minutes)) > ceiling => {
+            let most = ceiling.as_seconds() / 60;
+            Err(Failure::usage("EXPIRES_TOO_LONG", format!("a signature may last {most} minutes at most here"))
+                .with_fix(format!("pass --expires {most} or less")))
+        }
+        Some(minutes) => Ok(Span::minutes(i64::from(minutes))),
+    }
+}
+
+/// What the person at the command line brought along.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Consent<'a> {
+    /// `--yes`.
+    pub(crate) yes: bool,
+    /// `--code`.
+    pub(crate) code: Option<&'a str>,
+    /// How the proposal was named.
+    pub(crate) reference: &'a str,
+    /// Whether somebody sits at a terminal.
+    pub(crate) interactive: bool,
+}
+
+/// What is still to be asked before signing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Question {
+    Nothing,
+    /// Type `yes`.
+    Yes,
+    /// Type the short code: a value was too long to be shown whole.
+    Code,
+}
+
+impl Consent<'_> {
+    /// Decides what to ask. Outside `dev` a newer proposal could slip in between looking and signing, so there
+    /// `--yes` goes with the code of the digest and never with `latest`.
+    pub(crate) fn question(&self, attested: &Attested, environment: Environment) -> Result<Question, Failure> {
+        let abbreviated = review::is_abbreviated(attested.proposal());
+        let code = attested.digest().short_code();
+        if self.code.is_some_and(|typed| !is_code(typed, &code)) {
+            return Err(other_code());
+        }
+        if !self.yes {
+            let question = if abbreviated && self.code.is_none() { Question::Code } else { Question::Yes };
+            return if self.interactive { Ok(question) } else { Err(no_terminal()) };
+        }
+        if environment != Environment::Dev && self.reference == "latest" {
+            return Err(Failure::usage("LATEST_REFUSED", "outside dev, --yes takes no `latest`: a newer proposal may have arrived")
+                .with_fix("name the proposal by its id"));
+        }
+        if (environment != Environment::Dev || abbreviated) && self.code.is_none() {
+            return Err(Failure::usage("CODE_REQUIRED", "--yes needs --code here: the short code of the digest that you have reviewed")
+                .with_fix("read the code with `synapsor-runner proposals show ID` and pass --code XXXX-XXXX-XXXX"));
+        }
+        Ok(Question::Nothing)
+    }
+}
+
+/// Whether a typed answer is what was asked for.
+pub(crate) fn is_answer(question: Question, typed: &str, code: &str) -> bool {
+    match question {
+        Question::Nothing => true,
+        Question::Yes => typed.trim().eq_ignore_ascii_case("yes"),
+        Question::Code => is_code(typed, code),
+    }
+}
+
+/// Case and dashes do not matter to people who type.
+fn is_code(typed: &str, code: &str) -> bool {
+    let plain = |text: &str| text.trim().replace('-', "").to_ascii_uppercase();
+    plain(typed) == plain(code)
+}
+
+fn other_code() -> Failure {
+    Failure::new("CODE_MISMATCH", "the code is not the one of this proposal; it may be another than you have reviewed")
+        .with_fix("look again with `synapsor-runner proposals show ID`")
+        .with_exit(EXIT_REFUSED)
+}
+
+fn no_terminal() -> Failure {
+    Failure::new("CONFIRMATION_REQUIRED", "nobody is at a terminal to confirm this")
+        .with_fix("run it in a terminal, or pass --yes (outside dev together with --code)")
+        .with_exit(EXIT_USAGE)
+}
+
+#[cfg(test)]
+mod tests;

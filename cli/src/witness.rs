@@ -1,0 +1,107 @@
+//! The CLI's own memory of the log: every contact must continue what was seen at the last one. One file, moved
+//! under a lock, so that two commands at once cannot make each other see a rollback.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use synapsor_chassis::files::{self, FileError, FileLock, MODE_PRIVATE};
+use synapsor_chassis::run::Failure;
+use synapsor_domain::log::{Advance, Checkpoint, ConsistencyProof, LogError, Witness, WitnessError, verify_checkpoint};
+use synapsor_domain::trust::{Environment, TrustFile};
+
+use crate::clients::EXIT_TAMPERED;
+
+/// Bytes of a witness file: an origin, a hash and a size.
+const FILE_BYTES_MAX: u64 = 4096;
+/// Pause between two looks at a lock that another command holds.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+/// Looks at the lock before giving up: a holder makes one bounded call.
+const LOCK_LOOKS_MAX: u32 = 3000;
+
+/// Exit code of a log that is shorter than it was.
+const EXIT_ROLLED_BACK: u8 = 11;
+/// Exit code of a log that is not what it was.
+const EXIT_FORKED: u8 = 12;
+
+/// The witness, held for the time of one contact.
+#[derive(Debug)]
+pub(crate) struct Keeper<'a> {
+    trust: &'a TrustFile,
+    path: PathBuf,
+    witness: Witness,
+    _lock: FileLock,
+}
+
+impl<'a> Keeper<'a> {
+    /// Takes the lock and reads what was seen last.
+    pub(crate) async fn hold(path: &Path, trust: &'a TrustFile) -> Result<Self, Failure> {
+        let lock = lock(&path.with_extension("lock")).await?;
+        let origin = trust.ledger_origin();
+        let witness = match files::read_bounded(path, FILE_BYTES_MAX) {
+            Ok(bytes) => Witness::from_bytes(&bytes).ok_or_else(|| damaged(path))?,
+            Err(FileError::Missing { .. }) => Witness::new(&origin),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Self { trust, path: path.to_owned(), witness, _lock: lock })
+    }
+
+    /// What to tell the ledger.
+    pub(crate) const fn known(&self) -> &Witness {
+        &self.witness
+    }
+
+    /// Believes a signed checkpoint if it continues what was seen, and remembers it before anything is done with it.
+    pub(crate) fn accept(&mut self, note: &str, proof: Option<&ConsistencyProof>) -> Result<Checkpoint, Failure> {
+        let checkpoint = verified(note, self.trust)?;
+        match self.witness.advance(&checkpoint, proof) {
+            Ok(Advance::Unchanged) => {}
+            Ok(Advance::Grew) => files::write_atomic(&self.path, &self.witness.to_bytes(), MODE_PRIVATE)?,
+            Err(error) => return Err(not_continued(error, self.trust.environment)),
+        }
+        Ok(checkpoint)
+    }
+}
+
+fn verified(note: &str, trust: &TrustFile) -> Result<Checkpoint, Failure> {
+    let origin = trust.ledger_origin();
+    let mut last = LogError::NoteSignature;
+    for ledger in trust.ledgers.iter().filter(|k| !k.retired) {
+        match verify_checkpoint(note, &origin, &ledger.public_key) {
+            Ok(checkpoint) => return Ok(checkpoint),
+            Err(error) => last = error,
+        }
+    }
+    Err(Failure::new(last.code(), last.to_string())
+        .with_fix("ask who runs the ledger; nothing that it says is believed until then")
+        .with_exit(EXIT_TAMPERED))
+}
+
+fn not_continued(error: WitnessError, environment: Environment) -> Failure {
+    let exit = match error {
+        WitnessError::RolledBack { .. } => EXIT_ROLLED_BACK,
+        WitnessError::Forked { .. } => EXIT_FORKED,
+        WitnessError::OtherLog | WitnessError::ProofMissing { .. } => EXIT_TAMPERED,
+    };
+    let fix = match environment {
+        Environment::Dev => "put the newest store back, or give this history up with `synapsor-runner store reset --yes`",
+        Environment::Staging | Environment::Production => "put the newest copy of the ledger's store back",
+    };
+    Failure::new(error.code(), error.to_string()).with_fix(fix).with_exit(exit)
+}
+
+fn damaged(path: &Path) -> Failure {
+    Failure::new("WITNESS_DAMAGED", format!("{} is not what this program wrote", path.display()))
+        .with_fix("put the file back; without it a rolled-back ledger would go unnoticed")
+        .with_exit(EXIT_TAMPERED)
+}
+
+async fn lock(path: &Path) -> Result<FileLock, Failure> {
+    for _ in 0..LOCK_LOOKS_MAX {
+        if let Some(lock) = FileLock::try_exclusive(path)? {
+            return Ok(lock);
+        }
+        tokio::time::sleep(LOCK_PAUSE).await;
+    }
+    Err(Failure::new("WITNESS_BUSY", format!("another command has held {} for a minute", path.display()))
+        .with_fix("end the other command and try again"))
+}
