@@ -55,9 +55,10 @@ fn grpc_code(code: &str) -> Code {
         "MALFORMED" | "AMBIGUOUS_PROPOSAL" | "UNKNOWN_STATE" | "SECRET_MATERIAL_REJECTED" => Code::InvalidArgument,
         "OPEN_PROPOSALS_EXCEEDED" | "BUSY" => Code::ResourceExhausted,
         "STORE_TAMPERED" => Code::DataLoss,
-        "STORE_VANISHED" | "STORE_UNAVAILABLE" | "DATABASE_UNAVAILABLE" => Code::Unavailable,
+        "STORE_VANISHED" | "STORE_LOCKED" | "STORE_FULL" | "STORE_READ_ONLY" | "STORE_CLOSED" | "STORE_FAILED"
+        | "DATABASE_UNAVAILABLE" => Code::Unavailable,
         "LEASE_NOT_HELD" | "IDENTITY_NOT_ALLOWED" => Code::PermissionDenied,
-        "RECEIPT_DIFFERS" => Code::AlreadyExists,
+        "RECEIPT_DIFFERS" | "ALREADY_RECORDED" => Code::AlreadyExists,
         "INTERNAL" => Code::Internal,
         _ => Code::FailedPrecondition,
     }
