@@ -1,0 +1,32 @@
+# The menu. `make demo` and `make test` share one build profile, so a fresh clone compiles its
+# dependencies once.
+
+.PHONY: help build demo check test test-clients prove clean
+
+help: ## Lists what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+build: ## Builds all binaries into target/debug
+	cargo build --locked --workspace
+
+demo: build ## Shows the whole loop on an embedded database
+	@target/debug/synapsor-runner demo
+
+check: ## Format, lints, walls between crates, freshness of schemas
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo xtask boundaries
+	cargo xtask schemas --check
+
+test: ## All tests, the proofs at small size among them
+	cargo xtask failpoints
+	cargo test --locked --workspace
+
+test-clients: build ## The official Python SDK against the gateway, over stdio and HTTP
+	e2e/clients/run.sh
+
+prove: ## The long proofs at full size; ends with one JSON object
+	cargo xtask prove
+
+clean: ## Removes what was built
+	cargo clean
