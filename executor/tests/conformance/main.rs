@@ -1,0 +1,43 @@
+//! What every engine must do, run against every engine that this build has. An engine is finished when its list
+//! is green; a new one brings a harness and no new list.
+
+mod behaviours;
+mod reading;
+mod receipts;
+mod sqlite;
+mod writing;
+
+use std::sync::Arc;
+
+use behaviours::{ALL, Database};
+
+/// Behaviours that run at the same time.
+const PARALLEL: usize = 8;
+
+async fn run_all(fresh: fn() -> Arc<dyn Database>) {
+    let mut failed = Vec::new();
+    for group in ALL.chunks(PARALLEL) {
+        let running: Vec<_> =
+            group.iter().map(|(name, behaviour)| (name, tokio::spawn(behaviour(fresh())))).collect();
+        for (name, task) in running {
+            if task.await.is_err() {
+                failed.push(*name);
+            }
+        }
+    }
+    assert!(failed.is_empty(), "behaviours that do not hold: {failed:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn sqlite_conforms() {
+    run_all(sqlite::fresh).await;
+}
+
+#[test]
+fn every_behaviour_has_a_name_of_its_own() {
+    let mut names: Vec<_> = ALL.iter().map(|(name, _)| name).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), ALL.len());
+    assert!(ALL.len() >= 35);
+}

@@ -1,0 +1,96 @@
+//! Behaviours of receipts and of the table that holds them.
+
+use synapsor_domain::ids::ProposalId;
+use synapsor_executor::engine::{RecordError, StoredReceipt};
+
+use crate::behaviours::{Db, Fixture, begin, proposal_id, receipt};
+
+const AT: &str = "2026-01-02T03:04:05.678Z";
+
+async fn commit(db: &Db, receipt: &StoredReceipt) {
+    let recorded = begin(db).await.transaction.record(receipt).await.unwrap();
+    recorded.commit().await.unwrap();
+}
+
+fn id(n: u8) -> ProposalId {
+    proposal_id(n).parse().unwrap()
+}
+
+pub(crate) async fn a_second_receipt_exists(db: Db) {
+    db.set_up(Fixture::Invoices);
+    commit(&db, &receipt(1, AT)).await;
+    let mut other = receipt(1, AT);
+    other.outcome = "failed".to_owned();
+    let error = begin(&db).await.transaction.record(&other).await.err().unwrap();
+    assert_eq!(error, RecordError::Exists);
+    assert_eq!(db.reader().find_receipt(&id(1)).await.unwrap(), Some(receipt(1, AT)));
+}
+
+pub(crate) async fn two_racing_receipts_leave_one(db: Db) {
+    db.set_up(Fixture::Invoices);
+    let racers: Vec<_> = (0..6)
+        .map(|n| {
+            let engine = db.writer();
+            tokio::spawn(async move {
+                let mut own = receipt(1, AT);
+                own.fence = n;
+                let recorded = engine.begin().await.ok()?.transaction.record(&own).await.ok()?;
+                recorded.commit().await.ok()
+            })
+        })
+        .collect();
+    let mut won = 0;
+    for racer in racers {
+        won += usize::from(racer.await.unwrap().is_some());
+    }
+    assert_eq!(won, 1);
+    assert_eq!(db.text("SELECT count(*) FROM synapsor_writeback_receipts"), "1");
+}
+
+pub(crate) async fn a_receipt_reads_back(db: Db) {
+    db.set_up(Fixture::Invoices);
+    let written = receipt(2, AT);
+    let mut begun = begin(&db).await;
+    assert_eq!(begun.transaction.find_receipt(&id(2)).await.unwrap(), None);
+    begun.transaction.record(&written).await.unwrap().commit().await.unwrap();
+    assert_eq!(begin(&db).await.transaction.find_receipt(&id(2)).await.unwrap(), Some(written.clone()));
+    assert_eq!(db.reader().find_receipt(&id(2)).await.unwrap(), Some(written));
+    assert_eq!(db.reader().find_receipt(&id(3)).await.unwrap(), None);
+}
+
+pub(crate) async fn receipts_come_by_time(db: Db) {
+    db.set_up(Fixture::Invoices);
+    for (n, at) in [(3, "2026-01-03T00:00:00.000Z"), (1, "2026-01-01T00:00:00.000Z"), (2, "2026-01-02T00:00:00.000Z")] {
+        commit(&db, &receipt(n, at)).await;
+    }
+    let from = "2026-01-02T00:00:00.000Z".parse().unwrap();
+    let found = db.writer().receipts_since(from, 10).await.unwrap();
+    let ids: Vec<_> = found.into_iter().map(|r| r.proposal_id).collect();
+    assert_eq!(ids, [proposal_id(2), proposal_id(3)]);
+    assert_eq!(db.writer().receipts_since(from, 1).await.unwrap().len(), 1);
+}
+
+pub(crate) async fn a_missing_table_is_told(db: Db) {
+    db.set_up(Fixture::Invoices);
+    db.execute("DROP TABLE synapsor_writeback_receipts");
+    let problems = db.writer().receipt_problems().await.unwrap();
+    assert_eq!(problems.len(), 1);
+    let cure = problems[0].split_once('\n').unwrap().1.to_owned();
+    db.execute(&cure);
+    assert_eq!(db.writer().receipt_problems().await.unwrap(), Vec::<String>::new());
+}
+
+pub(crate) async fn every_bad_table_is_told(db: Db) {
+    for (what, sql) in db.bad_receipt_tables() {
+        let fresh = crate::sqlite::fresh();
+        fresh.set_up(Fixture::Invoices);
+        fresh.execute(sql);
+        assert!(!fresh.writer().receipt_problems().await.unwrap().is_empty(), "{what}");
+    }
+}
+
+pub(crate) async fn a_good_table_has_no_problems(db: Db) {
+    db.set_up(Fixture::Invoices);
+    assert_eq!(db.writer().receipt_problems().await.unwrap(), Vec::<String>::new());
+    assert_eq!(db.reader().receipt_problems().await.unwrap(), Vec::<String>::new());
+}
