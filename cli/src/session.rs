@@ -120,7 +120,7 @@ impl Session {
     /// The file in which this command remembers the log: in the state folder, or beside the trust file.
     pub(crate) fn witness_path(&self) -> PathBuf {
         match &self.place {
-            Place::Local { state, .. } => state.witness("cli"),
+            Place::Local { state, .. } => state.witness("cli.witness"),
             Place::Remote => self.trust_path.with_file_name("synapsor.witness"),
         }
     }

@@ -244,7 +244,8 @@ pub(super) fn last_failure(log: Option<&Path>, name: &str, exit: Option<i32>) ->
             }
         }
         None => {
-            let last = lines.last().copied().unwrap_or("it said nothing");
+            let usage = lines.iter().rfind(|line| line.starts_with("error: "));
+            let last = usage.or(lines.last()).copied().unwrap_or("it said nothing");
             Failure::new("CHILD_ENDED", format!("the {name} ended: {last}"))
                 .with_exit(exit)
                 .with_fix(look_at(log))

@@ -150,9 +150,9 @@ fn spec(
     path("--store", state.store().to_owned());
     path("--trust", state.trust_path().to_owned());
     path("--signing-key", state.service_key(ServiceKeyName::Ledger));
-    path("--ca", tls.ca);
-    path("--cert", tls.cert);
-    path("--key", tls.key);
+    path("--tls-ca", tls.ca);
+    path("--tls-cert", tls.cert);
+    path("--tls-key", tls.key);
     path("--run-file", run_file.clone());
     if let Some(listen) = listen {
         arguments.extend(["--listen".into(), listen.to_string().into()]);
