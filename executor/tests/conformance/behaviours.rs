@@ -78,64 +78,180 @@ type Behaviour = (&'static str, fn(Db) -> Running);
 
 /// Every behaviour.
 pub(crate) const ALL: &[Behaviour] = &[
-    ("values come back exactly", |db| Box::pin(reading::values_come_back_exactly(db))),
-    ("extreme integers come back exactly", |db| Box::pin(reading::extreme_integers_come_back_exactly(db))),
-    ("text that is no text is unreadable", |db| Box::pin(reading::text_that_is_no_text_is_unreadable(db))),
-    ("a row of another tenant is not found", |db| Box::pin(reading::a_row_of_another_tenant_is_not_found(db))),
-    ("tenants that look alike are others", |db| Box::pin(reading::tenants_that_look_alike_are_others(db))),
-    ("case does not matter to the column but to us", |db| Box::pin(reading::folded_columns_match_exactly(db))),
-    ("a text key is not a number", |db| Box::pin(reading::a_text_key_is_not_a_number(db))),
-    ("an integer key is found by its digits", |db| Box::pin(reading::an_integer_key_is_found_by_its_digits(db))),
-    ("at most two rows come back", |db| Box::pin(reading::at_most_two_rows_come_back(db))),
-    ("a missing row is no error", |db| Box::pin(reading::a_missing_row_is_no_error(db))),
-    ("null is no key and no tenant", |db| Box::pin(reading::null_matches_nothing(db))),
-    ("a value at the limit comes back whole", |db| Box::pin(reading::a_value_at_the_limit_comes_back_whole(db))),
-    ("a value beyond the limit is refused", |db| Box::pin(reading::a_value_beyond_the_limit_is_refused(db))),
-    ("a row beyond the limit is refused", |db| Box::pin(reading::a_row_beyond_the_limit_is_refused(db))),
-    ("unknown tables and columns are not found", |db| Box::pin(reading::unknown_names_are_not_found(db))),
-    ("a name cannot become a statement", |db| Box::pin(reading::a_name_cannot_become_a_statement(db))),
-    ("a value cannot become a statement", |db| Box::pin(reading::a_value_cannot_become_a_statement(db))),
-    ("a slow read times out", |db| Box::pin(reading::a_slow_read_times_out(db))),
-    ("a read that nobody waits for stops", |db| Box::pin(reading::a_read_that_nobody_waits_for_stops(db))),
-    ("parallel reads are all served", |db| Box::pin(reading::parallel_reads_are_all_served(db))),
-    ("reads go on while a writer waits", |db| Box::pin(reading::reads_go_on_while_the_lock_is_held(db))),
-    ("a reader begins nothing", |db| Box::pin(reading::a_reader_begins_nothing(db))),
-    ("the identity is the same for both credentials", |db| Box::pin(reading::one_identity_for_both(db))),
-    ("another database has another identity", |db| Box::pin(reading::another_database_is_another(db))),
-    ("a changed identity is noticed", |db| Box::pin(reading::a_changed_identity_is_noticed(db))),
-    ("the shape tells columns and keys", |db| Box::pin(reading::the_shape_tells_columns_and_keys(db))),
-    ("a new trigger changes the fingerprint", |db| Box::pin(reading::a_new_trigger_changes_the_fingerprint(db))),
-    ("the shape tells foreign keys that point here", |db| Box::pin(reading::the_shape_tells_references(db))),
-    ("values that would change do not fit", |db| Box::pin(reading::values_that_would_change_do_not_fit(db))),
-    ("what fits is what the column holds", |db| Box::pin(writing::what_fits_is_what_the_column_holds(db))),
-    ("one row changes once, with its receipt", |db| Box::pin(writing::one_row_changes_with_its_receipt(db))),
-    ("a dropped transaction leaves nothing", |db| Box::pin(writing::a_dropped_transaction_leaves_nothing(db))),
-    ("a rolled back transaction leaves nothing", |db| Box::pin(writing::a_rolled_back_one_leaves_nothing(db))),
-    ("a recorded transaction that is dropped leaves nothing", |db| Box::pin(writing::a_dropped_record_leaves_nothing(db))),
-    ("a stale guard matches nothing", |db| Box::pin(writing::a_stale_guard_matches_nothing(db))),
-    ("another tenant's row is not updated", |db| Box::pin(writing::another_tenants_row_is_not_updated(db))),
-    ("a null guard is refused", |db| Box::pin(writing::a_null_guard_is_refused(db))),
-    ("a plain read inside sees what the lock saw", |db| Box::pin(writing::sees_agrees_with_the_lock(db))),
-    ("a trigger on the row itself is no collateral", |db| Box::pin(writing::a_trigger_on_the_row_is_no_collateral(db))),
-    ("a write to another table is collateral", |db| Box::pin(writing::a_write_elsewhere_is_collateral(db))),
-    ("a change of other rows is collateral", |db| Box::pin(writing::a_change_of_other_rows_is_collateral(db))),
-    ("a rewritten column shows when read again", |db| Box::pin(writing::a_rewritten_column_shows(db))),
-    ("a cascade is collateral", |db| Box::pin(writing::a_cascade_is_collateral(db))),
-    ("an unseen cascade is collateral", |db| Box::pin(writing::an_unseen_cascade_is_collateral(db))),
-    ("a conflict clause replaces no other row", |db| Box::pin(writing::a_conflict_clause_replaces_nothing(db))),
-    ("a clustered key is written like any other", |db| Box::pin(writing::a_clustered_key_is_written(db))),
-    ("after an error nothing can be committed", |db| Box::pin(writing::after_an_error_nothing_commits(db))),
-    ("a held lock is retryable and waits little", |db| Box::pin(writing::a_held_lock_is_retryable(db))),
-    ("a second writer waits for the first", |db| Box::pin(writing::a_second_writer_waits(db))),
-    ("a transaction held too long is ended", |db| Box::pin(writing::a_transaction_held_too_long_is_ended(db))),
-    ("clock, identity and shape come from inside", |db| Box::pin(writing::facts_come_from_inside(db))),
-    ("a second receipt is refused as existing", |db| Box::pin(receipts::a_second_receipt_exists(db))),
-    ("two racing receipts leave one", |db| Box::pin(receipts::two_racing_receipts_leave_one(db))),
-    ("a receipt reads back as it was written", |db| Box::pin(receipts::a_receipt_reads_back(db))),
-    ("receipts come in the order of their time", |db| Box::pin(receipts::receipts_come_by_time(db))),
-    ("a missing receipt table is told with its cure", |db| Box::pin(receipts::a_missing_table_is_told(db))),
-    ("every bad receipt table is told", |db| Box::pin(receipts::every_bad_table_is_told(db))),
-    ("a good receipt table has no problems", |db| Box::pin(receipts::a_good_table_has_no_problems(db))),
+    ("values come back exactly", |db| {
+        Box::pin(reading::values_come_back_exactly(db))
+    }),
+    ("extreme integers come back exactly", |db| {
+        Box::pin(reading::extreme_integers_come_back_exactly(db))
+    }),
+    ("text that is no text is unreadable", |db| {
+        Box::pin(reading::text_that_is_no_text_is_unreadable(db))
+    }),
+    ("a row of another tenant is not found", |db| {
+        Box::pin(reading::a_row_of_another_tenant_is_not_found(db))
+    }),
+    ("tenants that look alike are others", |db| {
+        Box::pin(reading::tenants_that_look_alike_are_others(db))
+    }),
+    ("case does not matter to the column but to us", |db| {
+        Box::pin(reading::folded_columns_match_exactly(db))
+    }),
+    ("a text key is not a number", |db| {
+        Box::pin(reading::a_text_key_is_not_a_number(db))
+    }),
+    ("an integer key is found by its digits", |db| {
+        Box::pin(reading::an_integer_key_is_found_by_its_digits(db))
+    }),
+    ("at most two rows come back", |db| {
+        Box::pin(reading::at_most_two_rows_come_back(db))
+    }),
+    ("a missing row is no error", |db| {
+        Box::pin(reading::a_missing_row_is_no_error(db))
+    }),
+    ("null is no key and no tenant", |db| {
+        Box::pin(reading::null_matches_nothing(db))
+    }),
+    ("a value at the limit comes back whole", |db| {
+        Box::pin(reading::a_value_at_the_limit_comes_back_whole(db))
+    }),
+    ("a value beyond the limit is refused", |db| {
+        Box::pin(reading::a_value_beyond_the_limit_is_refused(db))
+    }),
+    ("a row beyond the limit is refused", |db| {
+        Box::pin(reading::a_row_beyond_the_limit_is_refused(db))
+    }),
+    ("unknown tables and columns are not found", |db| {
+        Box::pin(reading::unknown_names_are_not_found(db))
+    }),
+    ("a name cannot become a statement", |db| {
+        Box::pin(reading::a_name_cannot_become_a_statement(db))
+    }),
+    ("a value cannot become a statement", |db| {
+        Box::pin(reading::a_value_cannot_become_a_statement(db))
+    }),
+    ("a slow read times out", |db| {
+        Box::pin(reading::a_slow_read_times_out(db))
+    }),
+    ("a read that nobody waits for stops", |db| {
+        Box::pin(reading::a_read_that_nobody_waits_for_stops(db))
+    }),
+    ("parallel reads are all served", |db| {
+        Box::pin(reading::parallel_reads_are_all_served(db))
+    }),
+    ("reads go on while a writer waits", |db| {
+        Box::pin(reading::reads_go_on_while_the_lock_is_held(db))
+    }),
+    ("a reader begins nothing", |db| {
+        Box::pin(reading::a_reader_begins_nothing(db))
+    }),
+    ("the identity is the same for both credentials", |db| {
+        Box::pin(reading::one_identity_for_both(db))
+    }),
+    ("another database has another identity", |db| {
+        Box::pin(reading::another_database_is_another(db))
+    }),
+    ("a changed identity is noticed", |db| {
+        Box::pin(reading::a_changed_identity_is_noticed(db))
+    }),
+    ("the shape tells columns and keys", |db| {
+        Box::pin(reading::the_shape_tells_columns_and_keys(db))
+    }),
+    ("a new trigger changes the fingerprint", |db| {
+        Box::pin(reading::a_new_trigger_changes_the_fingerprint(db))
+    }),
+    ("the shape tells foreign keys that point here", |db| {
+        Box::pin(reading::the_shape_tells_references(db))
+    }),
+    ("values that would change do not fit", |db| {
+        Box::pin(reading::values_that_would_change_do_not_fit(db))
+    }),
+    ("what fits is what the column holds", |db| {
+        Box::pin(writing::what_fits_is_what_the_column_holds(db))
+    }),
+    ("one row changes once, with its receipt", |db| {
+        Box::pin(writing::one_row_changes_with_its_receipt(db))
+    }),
+    ("a dropped transaction leaves nothing", |db| {
+        Box::pin(writing::a_dropped_transaction_leaves_nothing(db))
+    }),
+    ("a rolled back transaction leaves nothing", |db| {
+        Box::pin(writing::a_rolled_back_one_leaves_nothing(db))
+    }),
+    ("a recorded transaction that is dropped leaves nothing", |db| {
+        Box::pin(writing::a_dropped_record_leaves_nothing(db))
+    }),
+    ("a stale guard matches nothing", |db| {
+        Box::pin(writing::a_stale_guard_matches_nothing(db))
+    }),
+    ("another tenant's row is not updated", |db| {
+        Box::pin(writing::another_tenants_row_is_not_updated(db))
+    }),
+    ("a null guard is refused", |db| {
+        Box::pin(writing::a_null_guard_is_refused(db))
+    }),
+    ("a plain read inside sees what the lock saw", |db| {
+        Box::pin(writing::sees_agrees_with_the_lock(db))
+    }),
+    ("a trigger on the row itself is no collateral", |db| {
+        Box::pin(writing::a_trigger_on_the_row_is_no_collateral(db))
+    }),
+    ("a write to another table is collateral", |db| {
+        Box::pin(writing::a_write_elsewhere_is_collateral(db))
+    }),
+    ("a change of other rows is collateral", |db| {
+        Box::pin(writing::a_change_of_other_rows_is_collateral(db))
+    }),
+    ("a rewritten column shows when read again", |db| {
+        Box::pin(writing::a_rewritten_column_shows(db))
+    }),
+    ("a cascade is collateral", |db| {
+        Box::pin(writing::a_cascade_is_collateral(db))
+    }),
+    ("an unseen cascade is collateral", |db| {
+        Box::pin(writing::an_unseen_cascade_is_collateral(db))
+    }),
+    ("a conflict clause replaces no other row", |db| {
+        Box::pin(writing::a_conflict_clause_replaces_nothing(db))
+    }),
+    ("a clustered key is written like any other", |db| {
+        Box::pin(writing::a_clustered_key_is_written(db))
+    }),
+    ("after an error nothing can be committed", |db| {
+        Box::pin(writing::after_an_error_nothing_commits(db))
+    }),
+    ("a held lock is retryable and waits little", |db| {
+        Box::pin(writing::a_held_lock_is_retryable(db))
+    }),
+    ("a second writer waits for the first", |db| {
+        Box::pin(writing::a_second_writer_waits(db))
+    }),
+    ("a transaction held too long is ended", |db| {
+        Box::pin(writing::a_transaction_held_too_long_is_ended(db))
+    }),
+    ("clock, identity and shape come from inside", |db| {
+        Box::pin(writing::facts_come_from_inside(db))
+    }),
+    ("a second receipt is refused as existing", |db| {
+        Box::pin(receipts::a_second_receipt_exists(db))
+    }),
+    ("two racing receipts leave one", |db| {
+        Box::pin(receipts::two_racing_receipts_leave_one(db))
+    }),
+    ("a receipt reads back as it was written", |db| {
+        Box::pin(receipts::a_receipt_reads_back(db))
+    }),
+    ("receipts come in the order of their time", |db| {
+        Box::pin(receipts::receipts_come_by_time(db))
+    }),
+    ("a missing receipt table is told with its cure", |db| {
+        Box::pin(receipts::a_missing_table_is_told(db))
+    }),
+    ("every bad receipt table is told", |db| {
+        Box::pin(receipts::every_bad_table_is_told(db))
+    }),
+    ("a good receipt table has no problems", |db| {
+        Box::pin(receipts::a_good_table_has_no_problems(db))
+    }),
 ];
 
 pub(crate) fn text(column: &str, value: &str) -> ColumnValue {

@@ -17,8 +17,10 @@ const PARALLEL: usize = 8;
 async fn run_all(fresh: fn() -> Arc<dyn Database>) {
     let mut failed = Vec::new();
     for group in ALL.chunks(PARALLEL) {
-        let running: Vec<_> =
-            group.iter().map(|(name, behaviour)| (name, tokio::spawn(behaviour(fresh())))).collect();
+        let running: Vec<_> = group
+            .iter()
+            .map(|(name, behaviour)| (name, tokio::spawn(behaviour(fresh()))))
+            .collect();
         for (name, task) in running {
             if task.await.is_err() {
                 failed.push(*name);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use synapsor_domain::schema::Column;
 use synapsor_domain::value::{ColumnValue, Value, ValueKind};
 use synapsor_executor::engine::error::EngineErrorKind;
-use synapsor_executor::engine::{Engine, RowPlan};
+use synapsor_executor::engine::RowPlan;
 
 use crate::behaviours::{Db, Fixture, float, int, invoice, plan, text};
 
@@ -32,40 +32,88 @@ pub(crate) async fn values_come_back_exactly(db: Db) {
         Value::null(),
         Value::text("2026-01-02"),
     ];
-    let expected: Vec<_> = columns.iter().zip(values).map(|(c, v)| ColumnValue::new(*c, v)).collect();
+    let expected: Vec<_> = columns
+        .iter()
+        .zip(values)
+        .map(|(c, v)| ColumnValue::new(*c, v))
+        .collect();
     assert_eq!(row, expected);
 }
 
 pub(crate) async fn extreme_integers_come_back_exactly(db: Db) {
     db.set_up(Fixture::Kinds);
-    assert_eq!(one(&db, &plan(&db, "kinds", "k", "acme", &["big"])).await, [int("big", i64::MAX.into())]);
-    assert_eq!(one(&db, &plan(&db, "kinds", "low", "acme", &["big"])).await, [int("big", i64::MIN.into())]);
+    assert_eq!(
+        one(&db, &plan(&db, "kinds", "k", "acme", &["big"])).await,
+        [int("big", i64::MAX.into())]
+    );
+    assert_eq!(
+        one(&db, &plan(&db, "kinds", "low", "acme", &["big"])).await,
+        [int("big", i64::MIN.into())]
+    );
 }
 
 pub(crate) async fn text_that_is_no_text_is_unreadable(db: Db) {
     db.set_up(Fixture::Broken);
-    let error = db.reader().read(&plan(&db, "broken", "k", "acme", &["body"])).await.unwrap_err();
+    let error = db
+        .reader()
+        .read(&plan(&db, "broken", "k", "acme", &["body"]))
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, EngineErrorKind::Unreadable);
 }
 
 pub(crate) async fn a_row_of_another_tenant_is_not_found(db: Db) {
     db.set_up(Fixture::Invoices);
-    assert_eq!(count(&db, &plan(&db, "invoices", "INV-3", "globex", &["fee"])).await, 1);
-    assert_eq!(count(&db, &plan(&db, "invoices", "INV-3", "acme", &["fee"])).await, 0);
+    assert_eq!(
+        count(&db, &plan(&db, "invoices", "INV-3", "globex", &["fee"])).await,
+        1
+    );
+    assert_eq!(
+        count(&db, &plan(&db, "invoices", "INV-3", "acme", &["fee"])).await,
+        0
+    );
 }
 
 pub(crate) async fn tenants_that_look_alike_are_others(db: Db) {
     db.set_up(Fixture::Invoices);
-    for tenant in ["ACME", "Acme", "acme ", " acme", "acme\t", "acmé", "acm", "acme%", "", "а\u{441}me"] {
-        assert_eq!(count(&db, &plan(&db, "invoices", "INV-1", tenant, &["fee"])).await, 0, "{tenant:?}");
+    for tenant in [
+        "ACME",
+        "Acme",
+        "acme ",
+        " acme",
+        "acme\t",
+        "acmé",
+        "acm",
+        "acme%",
+        "",
+        "а\u{441}me",
+    ] {
+        assert_eq!(
+            count(&db, &plan(&db, "invoices", "INV-1", tenant, &["fee"])).await,
+            0,
+            "{tenant:?}"
+        );
     }
 }
 
 pub(crate) async fn folded_columns_match_exactly(db: Db) {
     db.set_up(Fixture::FoldedKeys);
-    assert_eq!(count(&db, &plan(&db, "folded", "Key", "Acme", &["body"])).await, 1);
-    for (id, tenant) in [("key", "Acme"), ("Key", "acme"), ("KEY", "ACME"), ("trail", "Acme "), ("trail ", "Acme")] {
-        assert_eq!(count(&db, &plan(&db, "folded", id, tenant, &["body"])).await, 0, "{id:?} {tenant:?}");
+    assert_eq!(
+        count(&db, &plan(&db, "folded", "Key", "Acme", &["body"])).await,
+        1
+    );
+    for (id, tenant) in [
+        ("key", "Acme"),
+        ("Key", "acme"),
+        ("KEY", "ACME"),
+        ("trail", "Acme "),
+        ("trail ", "Acme"),
+    ] {
+        assert_eq!(
+            count(&db, &plan(&db, "folded", id, tenant, &["body"])).await,
+            0,
+            "{id:?} {tenant:?}"
+        );
     }
     let shape = db.reader().shape(db.schema(), "folded").await.unwrap();
     assert!(shape.column("tenant").unwrap().collation.is_some());
@@ -90,23 +138,45 @@ pub(crate) async fn an_integer_key_is_found_by_its_digits(db: Db) {
     let shape = engine.shape(db.schema(), "numbered").await.unwrap();
     let key = shape.column("id").unwrap();
     assert_eq!(engine.fit(key, &Value::text("12")).unwrap(), Value::int(12));
-    for other in ["012", "+12", " 12", "12 ", "12.0", "1e1", "0x0c", "", "12;", "９", "9223372036854775808"] {
+    for other in [
+        "012",
+        "+12",
+        " 12",
+        "12 ",
+        "12.0",
+        "1e1",
+        "0x0c",
+        "",
+        "12;",
+        "９",
+        "9223372036854775808",
+    ] {
         assert!(engine.fit(key, &Value::text(other)).is_err(), "{other:?}");
     }
     let mut plan = plan(&db, "numbered", "12", "acme", &["body"]);
-    assert_eq!(count(&db, &plan).await, 0, "a text is never compared with a number");
+    assert_eq!(
+        count(&db, &plan).await,
+        0,
+        "a text is never compared with a number"
+    );
     plan.primary_key = int("id", 12);
     assert_eq!(one(&db, &plan).await, [text("body", "twelve")]);
 }
 
 pub(crate) async fn at_most_two_rows_come_back(db: Db) {
     db.set_up(Fixture::Twins);
-    assert_eq!(count(&db, &plan(&db, "twins", "same", "acme", &["body"])).await, 2);
+    assert_eq!(
+        count(&db, &plan(&db, "twins", "same", "acme", &["body"])).await,
+        2
+    );
 }
 
 pub(crate) async fn a_missing_row_is_no_error(db: Db) {
     db.set_up(Fixture::Invoices);
-    assert_eq!(count(&db, &plan(&db, "invoices", "INV-404", "acme", &["fee"])).await, 0);
+    assert_eq!(
+        count(&db, &plan(&db, "invoices", "INV-404", "acme", &["fee"])).await,
+        0
+    );
 }
 
 pub(crate) async fn null_matches_nothing(db: Db) {
@@ -128,15 +198,30 @@ pub(crate) async fn a_value_at_the_limit_comes_back_whole(db: Db) {
 
 pub(crate) async fn a_value_beyond_the_limit_is_refused(db: Db) {
     db.set_up(Fixture::Wide);
-    let error = db.reader().read(&plan(&db, "wide", "value", "acme", &["a"])).await.unwrap_err();
+    let error = db
+        .reader()
+        .read(&plan(&db, "wide", "value", "acme", &["a"]))
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, EngineErrorKind::TooLarge);
-    assert_eq!(count(&db, &plan(&db, "wide", "value", "acme", &["b"])).await, 1, "only what is read counts");
+    assert_eq!(
+        count(&db, &plan(&db, "wide", "value", "acme", &["b"])).await,
+        1,
+        "only what is read counts"
+    );
 }
 
 pub(crate) async fn a_row_beyond_the_limit_is_refused(db: Db) {
     db.set_up(Fixture::Wide);
-    assert_eq!(count(&db, &plan(&db, "wide", "row", "acme", &["a", "b", "c"])).await, 1);
-    let error = db.reader().read(&plan(&db, "wide", "row", "acme", &["a", "b", "c", "d"])).await.unwrap_err();
+    assert_eq!(
+        count(&db, &plan(&db, "wide", "row", "acme", &["a", "b", "c"])).await,
+        1
+    );
+    let error = db
+        .reader()
+        .read(&plan(&db, "wide", "row", "acme", &["a", "b", "c", "d"]))
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, EngineErrorKind::TooLarge);
 }
 
@@ -147,29 +232,78 @@ pub(crate) async fn unknown_names_are_not_found(db: Db) {
         let engine = engine.clone();
         async move { engine.read(&plan).await.unwrap_err().kind }
     };
-    assert_eq!(kind(plan(&db, "nowhere", "k", "acme", &["fee"])).await, EngineErrorKind::NotFound);
-    assert_eq!(kind(plan(&db, "invoices", "INV-1", "acme", &["nothing"])).await, EngineErrorKind::NotFound);
+    assert_eq!(
+        kind(plan(&db, "nowhere", "k", "acme", &["fee"])).await,
+        EngineErrorKind::NotFound
+    );
+    assert_eq!(
+        kind(plan(&db, "invoices", "INV-1", "acme", &["nothing"])).await,
+        EngineErrorKind::NotFound
+    );
     let mut elsewhere = invoice(&db);
     elsewhere.schema = "elsewhere".to_owned();
     assert_eq!(kind(elsewhere).await, EngineErrorKind::NotFound);
-    assert_eq!(engine.shape(db.schema(), "nowhere").await.unwrap_err().kind, EngineErrorKind::NotFound);
-    assert_eq!(engine.shape("elsewhere", "invoices").await.unwrap_err().kind, EngineErrorKind::NotFound);
+    assert_eq!(
+        engine.shape(db.schema(), "nowhere").await.unwrap_err().kind,
+        EngineErrorKind::NotFound
+    );
+    assert_eq!(
+        engine.shape("elsewhere", "invoices").await.unwrap_err().kind,
+        EngineErrorKind::NotFound
+    );
 }
 
 pub(crate) async fn a_name_cannot_become_a_statement(db: Db) {
     db.set_up(Fixture::Invoices);
-    for name in ["fee\" FROM invoices --", "fee\"; DROP TABLE invoices; --", "1", "fee, tenant", "`fee`", "'fee'"] {
-        assert!(db.reader().read(&plan(&db, "invoices", "INV-1", "acme", &[name])).await.is_err(), "{name}");
-        assert!(db.reader().read(&plan(&db, name, "INV-1", "acme", &["fee"])).await.is_err(), "{name}");
+    for name in [
+        "fee\" FROM invoices --",
+        "fee\"; DROP TABLE invoices; --",
+        "1",
+        "fee, tenant",
+        "`fee`",
+        "'fee'",
+    ] {
+        assert!(
+            db.reader()
+                .read(&plan(&db, "invoices", "INV-1", "acme", &[name]))
+                .await
+                .is_err(),
+            "{name}"
+        );
+        assert!(
+            db.reader()
+                .read(&plan(&db, name, "INV-1", "acme", &["fee"]))
+                .await
+                .is_err(),
+            "{name}"
+        );
     }
     assert_eq!(db.text("SELECT count(*) FROM invoices"), "3");
 }
 
 pub(crate) async fn a_value_cannot_become_a_statement(db: Db) {
     db.set_up(Fixture::Invoices);
-    for value in ["' OR '1'='1", "INV-1' --", "INV-1\0", "?1", "%", "INV_1", "\\", "\"", "INV-1'; DROP TABLE invoices; --"] {
-        assert_eq!(count(&db, &plan(&db, "invoices", value, "acme", &["fee"])).await, 0, "{value:?}");
-        assert_eq!(count(&db, &plan(&db, "invoices", "INV-1", value, &["fee"])).await, 0, "{value:?}");
+    for value in [
+        "' OR '1'='1",
+        "INV-1' --",
+        "INV-1\0",
+        "?1",
+        "%",
+        "INV_1",
+        "\\",
+        "\"",
+        "INV-1'; DROP TABLE invoices; --",
+    ] {
+        assert_eq!(
+            count(&db, &plan(&db, "invoices", value, "acme", &["fee"])).await,
+            0,
+            "{value:?}"
+        );
+        assert_eq!(
+            count(&db, &plan(&db, "invoices", "INV-1", value, &["fee"])).await,
+            0,
+            "{value:?}"
+        );
     }
     assert_eq!(db.text("SELECT count(*) FROM invoices"), "3");
 }
@@ -178,7 +312,10 @@ pub(crate) async fn a_slow_read_times_out(db: Db) {
     db.set_up(Fixture::Slow);
     let begun = Instant::now();
     let engine = db.hurried_reader(Duration::from_millis(200));
-    let error = engine.read(&plan(&db, "slow", "k", "acme", &["body"])).await.unwrap_err();
+    let error = engine
+        .read(&plan(&db, "slow", "k", "acme", &["body"]))
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, EngineErrorKind::Timeout);
     assert!(error.is_retryable());
     assert!(begun.elapsed() < Duration::from_secs(5));
@@ -222,7 +359,10 @@ pub(crate) async fn reads_go_on_while_the_lock_is_held(db: Db) {
 
 pub(crate) async fn a_reader_begins_nothing(db: Db) {
     db.set_up(Fixture::Invoices);
-    assert_eq!(db.reader().begin().await.unwrap_err().kind, EngineErrorKind::Denied);
+    assert_eq!(
+        db.reader().begin().await.unwrap_err().kind,
+        EngineErrorKind::Denied
+    );
 }
 
 pub(crate) async fn one_identity_for_both(db: Db) {
@@ -237,10 +377,16 @@ pub(crate) async fn another_database_is_another(db: Db) {
     db.set_up(Fixture::Invoices);
     let other = crate::sqlite::fresh();
     other.set_up(Fixture::Invoices);
-    assert_ne!(db.reader().identity().await.unwrap(), other.reader().identity().await.unwrap());
+    assert_ne!(
+        db.reader().identity().await.unwrap(),
+        other.reader().identity().await.unwrap()
+    );
     // Without a mark of its own a database is where it lies.
     let (bare, another) = (crate::sqlite::fresh(), crate::sqlite::fresh());
-    assert_ne!(bare.reader().identity().await.unwrap(), another.reader().identity().await.unwrap());
+    assert_ne!(
+        bare.reader().identity().await.unwrap(),
+        another.reader().identity().await.unwrap()
+    );
 }
 
 pub(crate) async fn a_changed_identity_is_noticed(db: Db) {
@@ -265,7 +411,10 @@ pub(crate) async fn the_shape_tells_columns_and_keys(db: Db) {
     assert!(column("status").nullable && !column("status").unique);
     assert!(!column("fee").nullable && !column("fee").generated && !column("fee").primary_key);
     assert_eq!(shape.engine, engine.kind());
-    assert_eq!(shape.fingerprint(), engine.shape(db.schema(), "invoices").await.unwrap().fingerprint());
+    assert_eq!(
+        shape.fingerprint(),
+        engine.shape(db.schema(), "invoices").await.unwrap().fingerprint()
+    );
 }
 
 pub(crate) async fn a_new_trigger_changes_the_fingerprint(db: Db) {
@@ -278,14 +427,20 @@ pub(crate) async fn a_new_trigger_changes_the_fingerprint(db: Db) {
     let without = engine.shape(db.schema(), "invoices").await.unwrap();
     assert_ne!(shape.fingerprint(), without.fingerprint());
     db.execute("ALTER TABLE invoices ADD COLUMN later TEXT");
-    assert_ne!(engine.shape(db.schema(), "invoices").await.unwrap().fingerprint(), without.fingerprint());
+    assert_ne!(
+        engine.shape(db.schema(), "invoices").await.unwrap().fingerprint(),
+        without.fingerprint()
+    );
 }
 
 pub(crate) async fn the_shape_tells_references(db: Db) {
     db.set_up(Fixture::Cascades);
     let shape = db.reader().shape(db.schema(), "invoices").await.unwrap();
     let reference = &shape.referenced_by[0];
-    assert_eq!((reference.table.as_str(), reference.on_update.as_str()), ("notes", "CASCADE"));
+    assert_eq!(
+        (reference.table.as_str(), reference.on_update.as_str()),
+        ("notes", "CASCADE")
+    );
     assert_eq!(reference.referenced_columns, ["status"]);
     assert_eq!(shape.side_effects().len(), 1);
 }
@@ -305,7 +460,10 @@ pub(crate) async fn values_that_would_change_do_not_fit(db: Db) {
     assert_eq!(fit("r", dec("10.5")).unwrap(), float("10.5"));
     assert_eq!(fit("r", Value::int(3)).unwrap(), float("3.0"));
     assert_eq!(fit("t", Value::text("7")).unwrap(), Value::text("7"));
-    assert_eq!(fit("due", Value::text("2026-01-02")).unwrap(), Value::text("2026-01-02"));
+    assert_eq!(
+        fit("due", Value::text("2026-01-02")).unwrap(),
+        Value::text("2026-01-02")
+    );
     assert_eq!(fit("u", Value::null()).unwrap(), Value::null());
     let refused = [
         ("i", dec("1.5")),
@@ -329,6 +487,10 @@ pub(crate) async fn values_that_would_change_do_not_fit(db: Db) {
     for (column, value) in refused {
         let refusal = fit(column, value.clone()).unwrap_err();
         assert_eq!(refusal.code, "VALUE_DOES_NOT_FIT", "{column} {value:?}");
-        assert!(refusal.public.contains(&format!("`{column}`")), "{}", refusal.public);
+        assert!(
+            refusal.public.contains(&format!("`{column}`")),
+            "{}",
+            refusal.public
+        );
     }
 }

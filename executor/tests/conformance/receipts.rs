@@ -23,7 +23,10 @@ pub(crate) async fn a_second_receipt_exists(db: Db) {
     other.outcome = "failed".to_owned();
     let error = begin(&db).await.transaction.record(&other).await.err().unwrap();
     assert_eq!(error, RecordError::Exists);
-    assert_eq!(db.reader().find_receipt(&id(1)).await.unwrap(), Some(receipt(1, AT)));
+    assert_eq!(
+        db.reader().find_receipt(&id(1)).await.unwrap(),
+        Some(receipt(1, AT))
+    );
 }
 
 pub(crate) async fn two_racing_receipts_leave_one(db: Db) {
@@ -52,15 +55,29 @@ pub(crate) async fn a_receipt_reads_back(db: Db) {
     let written = receipt(2, AT);
     let mut begun = begin(&db).await;
     assert_eq!(begun.transaction.find_receipt(&id(2)).await.unwrap(), None);
-    begun.transaction.record(&written).await.unwrap().commit().await.unwrap();
-    assert_eq!(begin(&db).await.transaction.find_receipt(&id(2)).await.unwrap(), Some(written.clone()));
+    begun
+        .transaction
+        .record(&written)
+        .await
+        .unwrap()
+        .commit()
+        .await
+        .unwrap();
+    assert_eq!(
+        begin(&db).await.transaction.find_receipt(&id(2)).await.unwrap(),
+        Some(written.clone())
+    );
     assert_eq!(db.reader().find_receipt(&id(2)).await.unwrap(), Some(written));
     assert_eq!(db.reader().find_receipt(&id(3)).await.unwrap(), None);
 }
 
 pub(crate) async fn receipts_come_by_time(db: Db) {
     db.set_up(Fixture::Invoices);
-    for (n, at) in [(3, "2026-01-03T00:00:00.000Z"), (1, "2026-01-01T00:00:00.000Z"), (2, "2026-01-02T00:00:00.000Z")] {
+    for (n, at) in [
+        (3, "2026-01-03T00:00:00.000Z"),
+        (1, "2026-01-01T00:00:00.000Z"),
+        (2, "2026-01-02T00:00:00.000Z"),
+    ] {
         commit(&db, &receipt(n, at)).await;
     }
     let from = "2026-01-02T00:00:00.000Z".parse().unwrap();
@@ -77,7 +94,10 @@ pub(crate) async fn a_missing_table_is_told(db: Db) {
     assert_eq!(problems.len(), 1);
     let cure = problems[0].split_once('\n').unwrap().1.to_owned();
     db.execute(&cure);
-    assert_eq!(db.writer().receipt_problems().await.unwrap(), Vec::<String>::new());
+    assert_eq!(
+        db.writer().receipt_problems().await.unwrap(),
+        Vec::<String>::new()
+    );
 }
 
 pub(crate) async fn every_bad_table_is_told(db: Db) {
@@ -85,12 +105,21 @@ pub(crate) async fn every_bad_table_is_told(db: Db) {
         let fresh = crate::sqlite::fresh();
         fresh.set_up(Fixture::Invoices);
         fresh.execute(sql);
-        assert!(!fresh.writer().receipt_problems().await.unwrap().is_empty(), "{what}");
+        assert!(
+            !fresh.writer().receipt_problems().await.unwrap().is_empty(),
+            "{what}"
+        );
     }
 }
 
 pub(crate) async fn a_good_table_has_no_problems(db: Db) {
     db.set_up(Fixture::Invoices);
-    assert_eq!(db.writer().receipt_problems().await.unwrap(), Vec::<String>::new());
-    assert_eq!(db.reader().receipt_problems().await.unwrap(), Vec::<String>::new());
+    assert_eq!(
+        db.writer().receipt_problems().await.unwrap(),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        db.reader().receipt_problems().await.unwrap(),
+        Vec::<String>::new()
+    );
 }

@@ -18,7 +18,9 @@ struct SqliteDatabase {
 
 /// A new, empty file.
 pub(crate) fn fresh() -> Arc<dyn Database> {
-    let database = SqliteDatabase { folder: tempfile::tempdir().unwrap() };
+    let database = SqliteDatabase {
+        folder: tempfile::tempdir().unwrap(),
+    };
     database.execute("PRAGMA journal_mode = WAL;");
     Arc::new(database)
 }
@@ -124,7 +126,9 @@ impl Database for SqliteDatabase {
 
     fn text(&self, sql: &str) -> String {
         let connection = Connection::open(self.path()).unwrap();
-        connection.query_row(&format!("SELECT CAST(({sql}) AS TEXT)"), [], |row| row.get(0)).unwrap()
+        connection
+            .query_row(&format!("SELECT CAST(({sql}) AS TEXT)"), [], |row| row.get(0))
+            .unwrap()
     }
 
     fn schema(&self) -> &'static str {
@@ -155,12 +159,30 @@ impl Database for SqliteDatabase {
 
     fn bad_receipt_tables(&self) -> Vec<(&'static str, &'static str)> {
         vec![
-            ("without STRICT", "ALTER TABLE synapsor_writeback_receipts RENAME TO x; CREATE TABLE synapsor_writeback_receipts AS SELECT * FROM x;"),
-            ("a trigger", "CREATE TRIGGER t AFTER INSERT ON synapsor_writeback_receipts BEGIN SELECT 1; END;"),
-            ("another column", "ALTER TABLE synapsor_writeback_receipts ADD COLUMN extra TEXT;"),
-            ("a missing column", "ALTER TABLE synapsor_writeback_receipts DROP COLUMN reason;"),
-            ("a second unique index", "CREATE UNIQUE INDEX u ON synapsor_writeback_receipts (executor_id);"),
-            ("a view", "DROP TABLE synapsor_writeback_receipts; CREATE VIEW synapsor_writeback_receipts AS SELECT 1 AS proposal_id;"),
+            (
+                "without STRICT",
+                "ALTER TABLE synapsor_writeback_receipts RENAME TO x; CREATE TABLE synapsor_writeback_receipts AS SELECT * FROM x;",
+            ),
+            (
+                "a trigger",
+                "CREATE TRIGGER t AFTER INSERT ON synapsor_writeback_receipts BEGIN SELECT 1; END;",
+            ),
+            (
+                "another column",
+                "ALTER TABLE synapsor_writeback_receipts ADD COLUMN extra TEXT;",
+            ),
+            (
+                "a missing column",
+                "ALTER TABLE synapsor_writeback_receipts DROP COLUMN reason;",
+            ),
+            (
+                "a second unique index",
+                "CREATE UNIQUE INDEX u ON synapsor_writeback_receipts (executor_id);",
+            ),
+            (
+                "a view",
+                "DROP TABLE synapsor_writeback_receipts; CREATE VIEW synapsor_writeback_receipts AS SELECT 1 AS proposal_id;",
+            ),
             ("a conflict clause", REPLACING),
             ("a wider key", WIDER),
         ]
@@ -197,14 +219,23 @@ fn refused(url: &str) -> String {
 fn urls_that_name_no_plain_existing_file_are_refused_without_showing_them() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| format!("sqlite://{}/{name}", folder.path().display());
-    for url in ["secret.db", "sqlite:secret.db", "sqlite://secret.db", "postgres://u:secret@h/d", "sqlite:///"] {
+    for url in [
+        "secret.db",
+        "sqlite:secret.db",
+        "sqlite://secret.db",
+        "postgres://u:secret@h/d",
+        "sqlite:///",
+    ] {
         assert_eq!(refused(url), "SOURCE_URL_INVALID", "{url}");
     }
     for name in ["secret.db?mode=rwc", "secret%2edb", "secret#x", "x/../secret.db"] {
         assert_eq!(refused(&at(name)), "SOURCE_URL_INVALID", "{name}");
     }
     assert_eq!(refused(&at("secret.db")), "SOURCE_FILE_MISSING");
-    assert!(!folder.path().join("secret.db").exists(), "nothing may be created");
+    assert!(
+        !folder.path().join("secret.db").exists(),
+        "nothing may be created"
+    );
     std::fs::write(folder.path().join("real.db"), b"").unwrap();
     std::os::unix::fs::symlink(folder.path().join("real.db"), folder.path().join("secret.db")).unwrap();
     assert_eq!(refused(&at("secret.db")), "SOURCE_FILE_MISSING");
@@ -258,7 +289,11 @@ fn the_sample_is_made_once_and_can_be_written() {
     synapsor_executor::sample::create(&path).unwrap();
     let fee: i64 = Connection::open(&path)
         .unwrap()
-        .query_row("SELECT late_fee_cents FROM invoices WHERE id = 'INV-3001'", [], |row| row.get(0))
+        .query_row(
+            "SELECT late_fee_cents FROM invoices WHERE id = 'INV-3001'",
+            [],
+            |row| row.get(0),
+        )
         .unwrap();
     assert_eq!(fee, 5500);
     let again = synapsor_executor::sample::create(&path).unwrap_err();
@@ -266,5 +301,8 @@ fn the_sample_is_made_once_and_can_be_written() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let url = format!("sqlite://{}", path.display());
     let engine = SqliteEngine::new(&url, Access::Write, RECEIPT_TABLE, None).unwrap();
-    assert_eq!(runtime.block_on(engine.receipt_problems()).unwrap(), Vec::<String>::new());
+    assert_eq!(
+        runtime.block_on(engine.receipt_problems()).unwrap(),
+        Vec::<String>::new()
+    );
 }

@@ -14,7 +14,10 @@ const FEE: &str = "SELECT fee FROM invoices WHERE id = 'INV-1'";
 const RECEIPTS: &str = "SELECT count(*) FROM synapsor_writeback_receipts";
 
 async fn waive(db: &Db, transaction: &mut dyn Transaction) -> u64 {
-    transaction.update(&invoice(db), &[int("fee", 0)], Some(&int("version", 7))).await.unwrap()
+    transaction
+        .update(&invoice(db), &[int("fee", 0)], Some(&int("version", 7)))
+        .await
+        .unwrap()
 }
 
 pub(crate) async fn what_fits_is_what_the_column_holds(db: Db) {
@@ -42,15 +45,26 @@ pub(crate) async fn what_fits_is_what_the_column_holds(db: Db) {
         Value::text("Infinity"),
     ];
     let mut fitted = 0;
-    for column in shape.columns.iter().filter(|c| !matches!(c.name.as_str(), "id" | "tenant")) {
+    for column in shape
+        .columns
+        .iter()
+        .filter(|c| !matches!(c.name.as_str(), "id" | "tenant"))
+    {
         for value in &values {
-            let Ok(exact) = db.reader().fit(column, value) else { continue };
+            let Ok(exact) = db.reader().fit(column, value) else {
+                continue;
+            };
             let mut transaction = begin(&db).await.transaction;
             let new = ColumnValue::new(&column.name, exact);
             assert_eq!(transaction.update(&row, &[new.clone()], None).await.unwrap(), 1);
             let mut again = row.clone();
             again.columns = vec![column.name.clone()];
-            assert_eq!(transaction.reread(&again).await.unwrap(), [vec![new]], "{} {value:?}", column.name);
+            assert_eq!(
+                transaction.reread(&again).await.unwrap(),
+                [vec![new]],
+                "{} {value:?}",
+                column.name
+            );
             transaction.roll_back().await;
             fitted += 1;
         }
@@ -62,18 +76,39 @@ pub(crate) async fn one_row_changes_with_its_receipt(db: Db) {
     db.set_up(Fixture::Invoices);
     let mut transaction = begin(&db).await.transaction;
     let before = transaction.lock(&invoice(&db)).await.unwrap();
-    assert_eq!(before, [vec![text("status", "open"), int("fee", 5500), int("version", 7)]]);
+    assert_eq!(
+        before,
+        [vec![text("status", "open"), int("fee", 5500), int("version", 7)]]
+    );
     let set = [int("fee", 0), text("status", "waived"), int("version", 8)];
-    assert_eq!(transaction.update(&invoice(&db), &set, Some(&int("version", 7))).await.unwrap(), 1);
+    assert_eq!(
+        transaction
+            .update(&invoice(&db), &set, Some(&int("version", 7)))
+            .await
+            .unwrap(),
+        1
+    );
     assert_eq!(db.text(FEE), "5500", "nobody else sees it yet");
     let after = transaction.reread(&invoice(&db)).await.unwrap();
-    assert_eq!(after, [vec![text("status", "waived"), int("fee", 0), int("version", 8)]]);
-    assert_eq!(transaction.collateral(&invoice(&db)).await.unwrap(), Vec::<String>::new());
+    assert_eq!(
+        after,
+        [vec![text("status", "waived"), int("fee", 0), int("version", 8)]]
+    );
+    assert_eq!(
+        transaction.collateral(&invoice(&db)).await.unwrap(),
+        Vec::<String>::new()
+    );
     let recorded = transaction.record(&receipt(1, AT)).await.unwrap();
     assert_eq!(db.text(RECEIPTS), "0");
     recorded.commit().await.unwrap();
-    assert_eq!((db.text(FEE), db.text(RECEIPTS)), ("0".to_owned(), "1".to_owned()));
-    assert_eq!(db.text("SELECT group_concat(fee) FROM invoices WHERE id <> 'INV-1'"), "0,100");
+    assert_eq!(
+        (db.text(FEE), db.text(RECEIPTS)),
+        ("0".to_owned(), "1".to_owned())
+    );
+    assert_eq!(
+        db.text("SELECT group_concat(fee) FROM invoices WHERE id <> 'INV-1'"),
+        "0,100"
+    );
 }
 
 pub(crate) async fn a_dropped_transaction_leaves_nothing(db: Db) {
@@ -100,24 +135,46 @@ pub(crate) async fn a_dropped_record_leaves_nothing(db: Db) {
     let mut transaction = begin(&db).await.transaction;
     waive(&db, transaction.as_mut()).await;
     drop(transaction.record(&receipt(1, AT)).await.unwrap());
-    assert_eq!((db.text(FEE), db.text(RECEIPTS)), ("5500".to_owned(), "0".to_owned()));
+    assert_eq!(
+        (db.text(FEE), db.text(RECEIPTS)),
+        ("5500".to_owned(), "0".to_owned())
+    );
 }
 
 pub(crate) async fn a_stale_guard_matches_nothing(db: Db) {
     db.set_up(Fixture::Invoices);
     let mut transaction = begin(&db).await.transaction;
     for stale in [int("version", 6), int("version", 8), text("version", "7")] {
-        assert_eq!(transaction.update(&invoice(&db), &[int("fee", 0)], Some(&stale)).await.unwrap(), 0);
+        assert_eq!(
+            transaction
+                .update(&invoice(&db), &[int("fee", 0)], Some(&stale))
+                .await
+                .unwrap(),
+            0
+        );
     }
-    assert_eq!(transaction.collateral(&invoice(&db)).await.unwrap(), Vec::<String>::new());
+    assert_eq!(
+        transaction.collateral(&invoice(&db)).await.unwrap(),
+        Vec::<String>::new()
+    );
 }
 
 pub(crate) async fn another_tenants_row_is_not_updated(db: Db) {
     db.set_up(Fixture::Invoices);
     let mut transaction = begin(&db).await.transaction;
-    for (id, tenant) in [("INV-3", "acme"), ("INV-1", "globex"), ("INV-1", "ACME"), ("inv-1", "acme"), ("INV-1 ", "acme")] {
+    for (id, tenant) in [
+        ("INV-3", "acme"),
+        ("INV-1", "globex"),
+        ("INV-1", "ACME"),
+        ("inv-1", "acme"),
+        ("INV-1 ", "acme"),
+    ] {
         let plan = plan(&db, "invoices", id, tenant, &["fee"]);
-        assert_eq!(transaction.update(&plan, &[int("fee", 0)], None).await.unwrap(), 0, "{id:?} {tenant:?}");
+        assert_eq!(
+            transaction.update(&plan, &[int("fee", 0)], None).await.unwrap(),
+            0,
+            "{id:?} {tenant:?}"
+        );
     }
 }
 
@@ -125,7 +182,12 @@ pub(crate) async fn a_null_guard_is_refused(db: Db) {
     db.set_up(Fixture::Invoices);
     let mut transaction = begin(&db).await.transaction;
     let guard = ColumnValue::new("version", Value::null());
-    assert!(transaction.update(&invoice(&db), &[int("fee", 0)], Some(&guard)).await.is_err());
+    assert!(
+        transaction
+            .update(&invoice(&db), &[int("fee", 0)], Some(&guard))
+            .await
+            .is_err()
+    );
     assert!(transaction.record(&receipt(1, AT)).await.is_err());
     assert_eq!(db.text(FEE), "5500");
 }
@@ -143,10 +205,19 @@ pub(crate) async fn a_trigger_on_the_row_is_no_collateral(db: Db) {
     db.set_up(Fixture::RaisesVersion);
     let mut transaction = begin(&db).await.transaction;
     assert_eq!(waive(&db, transaction.as_mut()).await, 1);
-    assert_eq!(transaction.collateral(&invoice(&db)).await.unwrap(), Vec::<String>::new());
+    assert_eq!(
+        transaction.collateral(&invoice(&db)).await.unwrap(),
+        Vec::<String>::new()
+    );
     let after = transaction.reread(&invoice(&db)).await.unwrap();
     assert_eq!(after[0][2], int("version", 8));
-    transaction.record(&receipt(1, AT)).await.unwrap().commit().await.unwrap();
+    transaction
+        .record(&receipt(1, AT))
+        .await
+        .unwrap()
+        .commit()
+        .await
+        .unwrap();
     assert_eq!(db.text(FEE), "0");
 }
 
@@ -170,8 +241,17 @@ pub(crate) async fn a_change_of_other_rows_is_collateral(db: Db) {
 pub(crate) async fn a_rewritten_column_shows(db: Db) {
     db.set_up(Fixture::RewritesColumn);
     let mut transaction = begin(&db).await.transaction;
-    assert_eq!(transaction.update(&invoice(&db), &[text("status", "waived")], None).await.unwrap(), 1);
-    assert_eq!(transaction.reread(&invoice(&db)).await.unwrap()[0][0], text("status", "rewritten"));
+    assert_eq!(
+        transaction
+            .update(&invoice(&db), &[text("status", "waived")], None)
+            .await
+            .unwrap(),
+        1
+    );
+    assert_eq!(
+        transaction.reread(&invoice(&db)).await.unwrap()[0][0],
+        text("status", "rewritten")
+    );
 }
 
 pub(crate) async fn a_cascade_is_collateral(db: Db) {
@@ -187,7 +267,10 @@ pub(crate) async fn an_unseen_cascade_is_collateral(db: Db) {
 pub(crate) async fn a_conflict_clause_replaces_nothing(db: Db) {
     db.set_up(Fixture::ReplacesOnConflict);
     let mut transaction = begin(&db).await.transaction;
-    let error = transaction.update(&invoice(&db), &[text("status", "paid")], None).await.unwrap_err();
+    let error = transaction
+        .update(&invoice(&db), &[text("status", "paid")], None)
+        .await
+        .unwrap_err();
     assert!(!error.is_retryable());
     assert_eq!(db.text("SELECT count(*) FROM invoices"), "3");
 }
@@ -196,16 +279,34 @@ pub(crate) async fn a_clustered_key_is_written(db: Db) {
     db.set_up(Fixture::ClusteredKey);
     let mut transaction = begin(&db).await.transaction;
     assert_eq!(waive(&db, transaction.as_mut()).await, 1);
-    assert_eq!(transaction.collateral(&invoice(&db)).await.unwrap(), Vec::<String>::new());
-    transaction.record(&receipt(1, AT)).await.unwrap().commit().await.unwrap();
+    assert_eq!(
+        transaction.collateral(&invoice(&db)).await.unwrap(),
+        Vec::<String>::new()
+    );
+    transaction
+        .record(&receipt(1, AT))
+        .await
+        .unwrap()
+        .commit()
+        .await
+        .unwrap();
     assert_eq!(db.text(FEE), "0");
 }
 
 pub(crate) async fn after_an_error_nothing_commits(db: Db) {
     db.set_up(Fixture::Checked);
     let mut transaction = begin(&db).await.transaction;
-    assert_eq!(transaction.update(&invoice(&db), &[text("status", "half")], None).await.unwrap(), 1);
-    let error = transaction.update(&invoice(&db), &[int("fee", -1)], None).await.unwrap_err();
+    assert_eq!(
+        transaction
+            .update(&invoice(&db), &[text("status", "half")], None)
+            .await
+            .unwrap(),
+        1
+    );
+    let error = transaction
+        .update(&invoice(&db), &[int("fee", -1)], None)
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, EngineErrorKind::Other);
     assert!(transaction.lock(&invoice(&db)).await.is_err());
     assert!(transaction.record(&receipt(1, AT)).await.is_err());
@@ -231,9 +332,19 @@ pub(crate) async fn a_second_writer_waits(db: Db) {
     let engine = db.writer();
     let second = tokio::spawn(async move { engine.begin().await });
     waive(&db, first.as_mut()).await;
-    first.record(&receipt(1, AT)).await.unwrap().commit().await.unwrap();
+    first
+        .record(&receipt(1, AT))
+        .await
+        .unwrap()
+        .commit()
+        .await
+        .unwrap();
     let mut second = second.await.unwrap().unwrap().transaction;
-    assert_eq!(second.lock(&invoice(&db)).await.unwrap()[0][1], int("fee", 0), "it sees what the first wrote");
+    assert_eq!(
+        second.lock(&invoice(&db)).await.unwrap()[0][1],
+        int("fee", 0),
+        "it sees what the first wrote"
+    );
 }
 
 pub(crate) async fn a_transaction_held_too_long_is_ended(db: Db) {
@@ -246,7 +357,10 @@ pub(crate) async fn a_transaction_held_too_long_is_ended(db: Db) {
             Ok(next) => break next,
             Err(error) => assert!(error.is_retryable()),
         }
-        assert!(begun.elapsed() < Duration::from_secs(30), "the lock is still held");
+        assert!(
+            begun.elapsed() < Duration::from_secs(30),
+            "the lock is still held"
+        );
     };
     next.transaction.roll_back().await;
     assert!(held.record(&receipt(1, AT)).await.is_err());

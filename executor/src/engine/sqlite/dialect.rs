@@ -241,12 +241,11 @@ fn affinity(declared: &str) -> Affinity {
     }
 }
 
+/// Whether SQLite could read the text as a number; rather once too often.
 fn looks_numeric(text: &str) -> bool {
     let trimmed = text.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\u{b}');
     trimmed.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.'))
-        && trimmed
-            .bytes()
-            .all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.' | b'e' | b'E' | b'x' | b'X'))
+        && trimmed.parse::<f64>().is_ok()
 }
 
 fn a(kind: ValueKind) -> &'static str {

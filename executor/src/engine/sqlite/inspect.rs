@@ -145,16 +145,7 @@ fn unique_columns(connection: &Connection, table: &str) -> Result<Vec<String>, E
 /// The collation of each column that names one. The catalogue tells it in the table's definition only. Nothing
 /// that protects a row rests on it: keys and tenants are compared byte for byte whatever it says.
 fn collations(connection: &Connection, table: &str) -> Result<BTreeMap<String, String>, EngineError> {
-    let definition: Option<String> = connection
-        .query_row(
-            "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1",
-            [table],
-            |row| row.get(0),
-        )
-        .optional()
-        .map_err(scrub)?
-        .flatten();
-    let definition = definition.unwrap_or_default();
+    let definition = definition(connection, table)?;
     let body = definition.split_once('(').map_or("", |(_, body)| body);
     let bare = |word: &str| word.trim_matches(['"', '`', '[', ']', '\'', ')']).to_owned();
     let of_part = |part: &str| {
@@ -164,6 +155,13 @@ fn collations(connection: &Connection, table: &str) -> Result<BTreeMap<String, S
         Some((name, bare(words.next()?)))
     };
     Ok(top_level_parts(body).into_iter().filter_map(of_part).collect())
+}
+
+/// The statement that made a table; empty for what is no table.
+fn definition(connection: &Connection, table: &str) -> Result<String, EngineError> {
+    let sql = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+    let found = connection.query_row(sql, [table], |row| row.get(0)).optional();
+    Ok(found.map_err(scrub)?.unwrap_or_default())
 }
 
 /// Splits at commas outside of parentheses.
@@ -298,13 +296,7 @@ fn table_problems(
     if !shape.triggers.is_empty() {
         problem("must not have triggers".to_owned());
     }
-    let definition: String = connection
-        .query_row(
-            "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1",
-            [table],
-            |row| row.get(0),
-        )
-        .map_err(scrub)?;
+    let definition = definition(connection, table)?;
     let definition = definition.to_ascii_uppercase();
     if definition.contains("CONFLICT") {
         problem("must not have a conflict clause: it would let a receipt be overwritten".to_owned());

@@ -10,24 +10,13 @@ use crate::engine::error::{EngineError, EngineErrorKind};
 pub(super) fn scrub(error: Error) -> EngineError {
     use EngineErrorKind as Kind;
     match error {
-        Error::SqliteFailure(inner, _) => failure(inner),
+        Error::SqliteFailure(inner, Some(text)) if is_missing(&text) => {
+            EngineError::new(Kind::NotFound, code(inner))
+        }
         Error::SqlInputError {
             error: inner, msg, ..
-        } => {
-            let is_missing = [
-                "no such table",
-                "no such column",
-                "no such function",
-                "unknown database",
-            ]
-            .iter()
-            .any(|text| msg.starts_with(text));
-            if is_missing {
-                EngineError::new(Kind::NotFound, code(inner))
-            } else {
-                failure(inner)
-            }
-        }
+        } if is_missing(&msg) => EngineError::new(Kind::NotFound, code(inner)),
+        Error::SqliteFailure(inner, _) | Error::SqlInputError { error: inner, .. } => failure(inner),
         Error::Utf8Error(..) | Error::FromSqlConversionFailure(..) | Error::InvalidColumnType(..) => {
             EngineError::new(Kind::Unreadable, "a value is not of the expected type")
         }
@@ -48,6 +37,17 @@ pub(super) fn is_unique_violation(error: &Error) -> bool {
         SQLITE_CONSTRAINT_UNIQUE,
     ];
     matches!(error, Error::SqliteFailure(inner, _) if unique.contains(&inner.extended_code))
+}
+
+fn is_missing(text: &str) -> bool {
+    [
+        "no such table",
+        "no such column",
+        "no such function",
+        "unknown database",
+    ]
+    .iter()
+    .any(|start| text.starts_with(start))
 }
 
 fn failure(inner: rusqlite::ffi::Error) -> EngineError {

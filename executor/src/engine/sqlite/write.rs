@@ -241,11 +241,25 @@ impl Transaction for SqliteTransaction {
 
     async fn record(self: Box<Self>, receipt: &StoredReceipt) -> Result<Box<dyn Recorded>, RecordError> {
         let receipt = receipt.clone();
-        let inserted = self.held.run(move |s| Ok(insert(s, &receipt)));
-        match inserted.await.map_err(RecordError::Engine)? {
+        // What the insert met is kept beside the transaction's own error: a violation of the key ends both.
+        let met = Arc::new(Mutex::new(None));
+        let seen = met.clone();
+        let inserted = self.held.run(move |s| {
+            insert(s, &receipt).map_err(|error| {
+                let engine = match &error {
+                    RecordError::Exists => EngineError::new(EngineErrorKind::Other, "a receipt exists"),
+                    RecordError::Engine(engine) => engine.clone(),
+                };
+                *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                engine
+            })
+        });
+        match inserted.await {
             Ok(()) => Ok(Box::new(SqliteRecorded { held: self.held })),
-            // The rest of the transaction goes with `self`.
-            Err(error) => Err(error),
+            Err(engine) => {
+                let met = met.lock().unwrap_or_else(PoisonError::into_inner).take();
+                Err(met.unwrap_or(RecordError::Engine(engine)))
+            }
         }
     }
 
