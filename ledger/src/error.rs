@@ -23,11 +23,7 @@ pub fn refusal_of_store(error: &StoreError) -> Refusal {
         | StoreError::Closed
         | StoreError::Failed(_) => "the ledger's store does not work".to_owned(),
     };
-    let code = match error {
-        StoreError::Busy => "BUSY",
-        other => other.code(),
-    };
-    Refusal::new(code, format!("{what}; {}", error.fix())).with_detail(error.to_string())
+    Refusal::new(error.code(), format!("{what}; {}", error.fix())).with_detail(error.to_string())
 }
 
 /// The refusal that a caller gets.

@@ -26,7 +26,7 @@ const KEY_BYTES_MAX: u64 = 64 * 1024;
 
 /// Runs the ledger until `stop`, or until it is no longer needed.
 pub async fn serve(settings: Settings, stop: CancellationToken) -> Result<(), Failure> {
-    let _lock = own_store(&settings.store)?;
+    let lock = own_store(&settings.store)?;
     let trust = TrustStore::open(&settings.trust).map_err(|e| from_refusal(&e))?;
     let current = trust.current().map_err(|e| from_refusal(&e))?;
     let key = signing_key(&settings.signing_key)?;
@@ -50,7 +50,7 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> Result<(), Fa
     let access = access_table(&current.file.deployment_id);
     let limits = ServerLimits::default().with_streaming(STREAMING_METHODS);
     let server = GrpcServer::bind(settings.listen, &tls, access, limits).await?;
-    let store = open_store(&settings.store, &current.file.ledger_origin(), key)?;
+    let store = open_store(&settings.store, &current.file.ledger_origin(), key, lock)?;
     let ledger = Ledger::new(store, trust, Arc::new(SystemClock));
     let own = Caller {
         identity: tls.identity().uri(),
@@ -113,8 +113,8 @@ fn beside(store: &Path, ending: &str) -> PathBuf {
     store.with_file_name(name)
 }
 
-fn open_store(path: &Path, origin: &str, key: SigningKey) -> Result<Store, Failure> {
-    Store::open(path, origin, key).map_err(|error: StoreError| {
+fn open_store(path: &Path, origin: &str, key: SigningKey, lock: FileLock) -> Result<Store, Failure> {
+    Store::open_locked(path, origin, key, lock).map_err(|error: StoreError| {
         Failure::new(error.code(), format!("{error} ({})", path.display())).with_fix(error.fix())
     })
 }

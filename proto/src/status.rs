@@ -53,7 +53,7 @@ fn grpc_code(code: &str) -> Code {
     match code {
         "PROPOSAL_NOT_FOUND" | "EVIDENCE_NOT_FOUND" | "RECEIPT_NOT_FOUND" => Code::NotFound,
         "MALFORMED" | "AMBIGUOUS_PROPOSAL" | "UNKNOWN_STATE" | "SECRET_MATERIAL_REJECTED" => Code::InvalidArgument,
-        "OPEN_PROPOSALS_EXCEEDED" | "BUSY" => Code::ResourceExhausted,
+        "OPEN_PROPOSALS_EXCEEDED" | "STORE_BUSY" => Code::ResourceExhausted,
         "STORE_TAMPERED" => Code::DataLoss,
         "STORE_VANISHED" | "STORE_LOCKED" | "STORE_FULL" | "STORE_READ_ONLY" | "STORE_CLOSED" | "STORE_FAILED"
         | "DATABASE_UNAVAILABLE" => Code::Unavailable,

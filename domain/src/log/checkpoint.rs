@@ -86,6 +86,11 @@ pub fn verify_checkpoint(note: &str, origin: &str, key: &PublicKey) -> Result<Ch
     if verified.len() != 1 || !others.is_empty() {
         return Err(LogError::NoteSignature);
     }
+    // The library counts a line that stands twice once.
+    let once = Note::new(parsed.text(), &verified).map_err(|_| LogError::NoteMalformed)?;
+    if once.to_bytes() != note.as_bytes() {
+        return Err(LogError::NoteMalformed);
+    }
     Ok(Checkpoint {
         origin: origin.to_owned(),
         size: head.size(),

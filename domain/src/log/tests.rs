@@ -297,6 +297,77 @@ mod notes {
     }
 }
 
+mod records {
+    use super::*;
+    use crate::event::{EventKind, EventRecord};
+    use crate::timestamp::Timestamp;
+
+    fn record(seq: u64, index: u64, body: &[u8]) -> (LoggedRecord, Checkpoint) {
+        let event = EventRecord {
+            seq,
+            kind: EventKind::QueryAudited,
+            at: Timestamp::from_unix_millis(1),
+            actor: "reader".to_owned(),
+            proposal_id: None,
+            body_digest: body_commitment(&[7; 32], body),
+            trace_id: None,
+        };
+        let bytes = crate::canonical::encode(&event).unwrap();
+        let mut leaves = published_leaves();
+        leaves[usize::try_from(index).unwrap()] = bytes.clone();
+        let nodes = tree_of(&leaves);
+        let proof = inclusion(&nodes, index, 8);
+        let logged = LoggedRecord {
+            event_bytes: bytes,
+            body_salt: [7; 32],
+            body: body.to_vec(),
+            proof,
+        };
+        (
+            logged,
+            Checkpoint {
+                origin: "synapsor/d".into(),
+                size: 8,
+                root: root(&nodes, 8),
+            },
+        )
+    }
+
+    #[test]
+    fn a_record_is_believed_with_its_place_its_body_and_its_proof_only() {
+        let (good, head) = record(3, 3, b"{}");
+        assert_eq!(good.verify(&head).unwrap().seq, 3);
+        let (elsewhere, other_head) = record(2, 3, b"{}");
+        assert_eq!(elsewhere.verify(&other_head), Err(LogError::SeqMismatch));
+        assert_eq!(good.verify(&other_head), Err(LogError::ProofRefused));
+        let later = Checkpoint {
+            size: 9,
+            ..head.clone()
+        };
+        assert_eq!(good.verify(&later), Err(LogError::OtherTree));
+        let mut bent = good.clone();
+        bent.body = b"{ }".to_vec();
+        assert_eq!(bent.verify(&head), Err(LogError::BodyMismatch));
+        bent = good.clone();
+        bent.body_salt[0] ^= 1;
+        assert_eq!(bent.verify(&head), Err(LogError::BodyMismatch));
+        bent = good.clone();
+        bent.event_bytes.push(b' ');
+        assert_eq!(bent.verify(&head), Err(LogError::EventMalformed));
+    }
+
+    #[test]
+    fn a_commitment_is_the_published_construction() {
+        // DSSE pre-authentication encoding of type `body.v1` over salt and body, under SHA-256.
+        let salted = [vec![7; 32], b"{}".to_vec()].concat();
+        assert_eq!(
+            body_commitment(&[7; 32], b"{}"),
+            crate::digest::Digest::of_typed("body.v1", &salted)
+        );
+        assert_ne!(body_commitment(&[8; 32], b"{}"), body_commitment(&[7; 32], b"{}"));
+    }
+}
+
 mod witnesses {
     use super::*;
 

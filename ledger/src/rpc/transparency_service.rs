@@ -38,9 +38,12 @@ impl TransparencyService for Service {
         // What is found is an answer; a store that cannot be read at all is an error.
         let (findings, records_checked) = match self.ledger.store.verify_full().await {
             Ok(report) => (Vec::new(), report.events),
-            Err(error @ (StoreError::Tampered(_) | StoreError::OtherLog { .. })) => {
-                (vec![format!("{}: {error}", error.code())], 0)
-            }
+            Err(
+                error @ (StoreError::Tampered(_)
+                | StoreError::OtherLog { .. }
+                | StoreError::Foreign(_)
+                | StoreError::Newer { .. }),
+            ) => (vec![format!("{}: {error}", error.code())], 0),
             Err(error) => return Err(status_of(error.into())),
         };
         let proven = self

@@ -26,6 +26,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use synapsor_chassis::files::FileLock;
 use synapsor_domain::log::EMPTY_ROOT;
 use synapsor_domain::signing::{PublicKey, SigningKey};
 use tokio::sync::{mpsc, watch};
@@ -61,6 +62,25 @@ impl Store {
     /// Opens the file, creating it when it is missing, and refuses it when it is foreign, newer, another log's or
     /// visibly damaged. The cost does not grow with the number of records.
     pub fn open(path: &Path, origin: &str, key: SigningKey) -> Result<Self, StoreError> {
+        Self::open_under(path, origin, key, None)
+    }
+
+    /// As [`Self::open`], under a lock that is given up only when nothing can be written any more.
+    pub fn open_locked(
+        path: &Path,
+        origin: &str,
+        key: SigningKey,
+        lock: FileLock,
+    ) -> Result<Self, StoreError> {
+        Self::open_under(path, origin, key, Some(lock))
+    }
+
+    fn open_under(
+        path: &Path,
+        origin: &str,
+        key: SigningKey,
+        lock: Option<FileLock>,
+    ) -> Result<Self, StoreError> {
         let public = key.public_key();
         let conn = connection::open_writer(path, true)?;
         prepare(&conn, origin, &key)?;
@@ -75,6 +95,7 @@ impl Store {
             origin: origin.to_owned(),
             key,
             head: sender,
+            lock,
         };
         std::thread::Builder::new()
             .name("store-writer".to_owned())

@@ -399,6 +399,27 @@ async fn an_older_but_whole_log_is_found_by_its_witness() {
 }
 
 #[tokio::test]
+async fn a_store_that_changes_under_a_running_ledger_takes_nothing_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s.db");
+    let store = open(&path);
+    add(&store, b"{}").await.unwrap();
+    edit(&path, "UPDATE checkpoints SET root = zeroblob(32) WHERE size = 1");
+    for _ in 0..2 {
+        let refused = add(&store, b"{}").await;
+        assert!(matches!(refused, Err(StepError::Store(StoreError::Tampered(_)))));
+    }
+    // Two ledgers on one file would be the same; the lock beside the store keeps them apart.
+    let (one, two) = (open(&dir.path().join("t.db")), open(&dir.path().join("t.db")));
+    add(&one, b"{}").await.unwrap();
+    assert!(matches!(
+        add(&two, b"{}").await,
+        Err(StepError::Store(StoreError::Tampered(_)))
+    ));
+    one.verify_full().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_store_of_another_log_or_key_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s.db");
@@ -502,7 +523,12 @@ async fn the_files_of_a_store_are_closed_to_others() {
     add(&store, b"{}").await.unwrap();
     for entry in std::fs::read_dir(dir.path()).unwrap() {
         let entry = entry.unwrap();
-        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o077, 0, "{:?}", entry.file_name());
+        assert_eq!(
+            entry.metadata().unwrap().permissions().mode() & 0o077,
+            0,
+            "{:?}",
+            entry.file_name()
+        );
     }
 }
 
@@ -525,7 +551,10 @@ fn dump(path: &Path) -> Option<Vec<Vec<rusqlite::types::Value>>> {
 async fn every_changed_byte_of_the_file_is_reported_or_changes_no_record() {
     let (dir, path) = rich().await;
     let whole = dir.path().join("whole.db");
-    Connection::open(&path).unwrap().execute("VACUUM INTO ?1", [whole.to_str().unwrap()]).unwrap();
+    Connection::open(&path)
+        .unwrap()
+        .execute("VACUUM INTO ?1", [whole.to_str().unwrap()])
+        .unwrap();
     let (bytes, records) = (std::fs::read(&whole).unwrap(), dump(&whole));
     let public = key(LEDGER_KEY).public_key();
     let copy = dir.path().join("changed.db");

@@ -1,6 +1,7 @@
 //! The one writing thread. It commits whatever is queued as one durable transaction and answers only afterwards.
 
 use rusqlite::Connection;
+use synapsor_chassis::files::FileLock;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::SigningKey;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -77,7 +78,9 @@ where
     F: FnOnce(&mut Step<'_>) -> Result<T, StepError> + Send,
 {
     fn run(&mut self, step: &mut Step<'_>) -> Result<(), Option<StoreError>> {
-        let Some(work) = self.work.take() else { return Err(None) };
+        let Some(work) = self.work.take() else {
+            return Err(None);
+        };
         let result = work(step);
         let outcome = match &result {
             Ok(_) => Ok(()),
@@ -110,6 +113,9 @@ pub(crate) struct Writer {
     pub(crate) origin: String,
     pub(crate) key: SigningKey,
     pub(crate) head: watch::Sender<Head>,
+    /// Held as long as this thread can write.
+    #[expect(dead_code, reason = "held for as long as it lives, never read")]
+    pub(crate) lock: Option<FileLock>,
 }
 
 impl Writer {
@@ -151,6 +157,10 @@ impl Writer {
     /// Runs every request in its savepoint, then extends tree and checkpoint once for all of them.
     fn fill(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Head, StoreError> {
         let old = self.head.borrow().clone();
+        if head::newest(&self.conn)?.as_ref() != Some(&old) {
+            let text = "somebody else changed the store while the ledger was running";
+            return Err(StoreError::Tampered(text.to_owned()));
+        }
         let mut step = Step::new(&self.conn, old.size);
         for job in batch {
             step.savepoint()?;
