@@ -13,6 +13,7 @@ mod session;
 mod sign;
 mod state;
 mod supervisor;
+mod trust_edit;
 mod witness;
 
 pub use arguments::{Cli, Global, parse_arguments};

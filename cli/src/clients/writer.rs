@@ -75,6 +75,12 @@ impl Writer {
         Ok(Denied { effect, receipt })
     }
 
+    /// The writer's name, as it tells it; what is signed for it goes to this writer only.
+    pub(crate) async fn name(&mut self) -> Result<String, Failure> {
+        let message = wire::GetStatusRequest {};
+        Ok(call(&self.target, message, async |m| self.client.get_status(m).await).await?.writer)
+    }
+
     /// Stops all writeback, or resumes it on the strength of a signed `unfreeze`.
     pub(crate) async fn freeze(&mut self, frozen: bool, unfreeze: Option<&Envelope>) -> Result<bool, Failure> {
         let message = wire::FreezeRequest { frozen, unfreeze: unfreeze.map(Into::into) };

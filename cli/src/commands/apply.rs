@@ -80,6 +80,9 @@ pub(super) fn say(looked: &Looked, applied: &Applied) -> Result<(), Failure> {
     if let (Some(until), false) = (applied.order_valid_until, ends(applied.status)) {
         output::line(format!("  the order can still be carried out until {until}"))?;
     }
+    if let Some(fix) = &applied.fix {
+        output::line(format!("fix: {fix}"))?;
+    }
     output::line(format!("replay: synapsor-runner replay show {}", looked.attested.proposal().id))
 }
 

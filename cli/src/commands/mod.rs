@@ -11,6 +11,7 @@ mod events;
 mod evidence;
 mod ledger;
 mod mcp;
+mod operator;
 mod proposals;
 mod propose;
 mod receipts;
@@ -19,6 +20,7 @@ mod smoke;
 mod store;
 mod tools;
 mod up;
+mod writeback;
 
 use clap::Subcommand;
 use synapsor_chassis::run::{Exit, Failure};
@@ -68,6 +70,12 @@ pub(crate) enum Command {
     /// Check an exported story offline
     #[command(subcommand)]
     Bundle(bundle::Command),
+    /// Keys of people, and who of them is trusted
+    #[command(subcommand)]
+    Operator(operator::Command),
+    /// Statements for the database's owner; stop and resume a writer
+    #[command(subcommand)]
+    Writeback(writeback::Command),
     /// The ledger's store
     #[command(subcommand)]
     Store(store::Command),
@@ -95,6 +103,8 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Fai
         Command::Events(command) => events::run(command, context).await,
         Command::Ledger(command) => ledger::run(command, context).await,
         Command::Bundle(command) => bundle::run(command, context),
+        Command::Operator(command) => operator::run(command, context),
+        Command::Writeback(command) => writeback::run(command, context).await,
         Command::Store(command) => store::run(&command, context),
         Command::Certs(command) => certs::run(&command, context),
         Command::Completions(args) => completions::run(&args),

@@ -77,6 +77,8 @@ pub(crate) struct Applied {
     pub(crate) result: String,
     /// One line for a person.
     pub(crate) message: String,
+    /// What would help, when that is known.
+    pub(crate) fix: Option<String>,
     /// The order that this call filed; absent when the proposal had ended before.
     pub(crate) order_digest: Option<Digest>,
     /// Until when the order can still be carried out.
@@ -106,7 +108,11 @@ pub(crate) async fn apply(
     outcome.order_digest = Some(order_digest);
     outcome.order_valid_until = Some(valid_until);
     if outcome.status == Status::NoWriter {
-        outcome.message = format!("no writer has taken the order; it stays filed and can be carried out until {valid_until}");
+        outcome.message = "no writer has taken the order; it stays filed".to_owned();
+        if let Err(failure) = writer {
+            outcome.message = format!("{} ({})", outcome.message, failure.message());
+            outcome.fix = failure.fix().map(str::to_owned);
+        }
     }
     Ok(outcome)
 }
@@ -250,6 +256,7 @@ impl Follow<'_> {
             status,
             result: status.as_str().to_owned(),
             message,
+            fix: None,
             order_digest: None,
             order_valid_until: None,
             receipt: None,
@@ -274,6 +281,7 @@ fn by_report(report: &AttemptReport, receipt: Option<SignedReceipt>) -> Applied 
         status,
         result: report.result.to_string(),
         message: report.message.clone(),
+        fix: None,
         order_digest: None,
         order_valid_until: None,
         receipt,
@@ -295,5 +303,5 @@ fn by_receipt(signed: SignedReceipt, before: bool) -> Applied {
         _ => AttemptResult::from_outcome(receipt.outcome, &receipt.reason).to_string(),
     };
     let message = format!("the proposal had ended at {}", receipt.created_at);
-    Applied { status, result, message, order_digest: None, order_valid_until: None, receipt: Some(signed) }
+    Applied { status, result, message, fix: None, order_digest: None, order_valid_until: None, receipt: Some(signed) }
 }

@@ -1,0 +1,107 @@
+//! Changing a trust file: under a lock, checked as a whole, replaced by rename, with the old one kept beside it.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value as Json;
+use synapsor_chassis::files::{self, FileLock, MODE_PRIVATE};
+use synapsor_chassis::run::Failure;
+use synapsor_domain::limits::FILE_BYTES_MAX;
+use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::trust::TrustFile;
+
+/// A trust file that is being changed.
+#[derive(Debug)]
+pub(crate) struct TrustEdit {
+    path: PathBuf,
+    before: Vec<u8>,
+    file: Json,
+    _lock: FileLock,
+}
+
+impl TrustEdit {
+    /// Takes the lock and reads the file, which must be good already.
+    pub(crate) fn begin(path: &Path) -> Result<Self, Failure> {
+        let lock_path = path.with_extension("json.lock");
+        let Some(lock) = FileLock::try_exclusive(&lock_path)? else {
+            return Err(Failure::new("TRUST_FILE_BUSY", "another command is changing the trust file")
+                .with_fix("try again when it has ended"));
+        };
+        let most = u64::try_from(FILE_BYTES_MAX).expect("a megabyte fits");
+        let before = files::read_bounded(path, most)?;
+        check(&before, "is not good as it stands")?;
+        let file = serde_json::from_slice(&before)
+            .map_err(|e| Failure::new("TRUST_FILE_INVALID", format!("the trust file does not read: {e}")))?;
+        Ok(Self { path: path.to_owned(), before, file, _lock: lock })
+    }
+
+    /// The entries of people, to be changed.
+    pub(crate) fn operators(&mut self) -> Result<&mut Vec<Json>, Failure> {
+        self.file["operators"]
+            .as_array_mut()
+            .ok_or_else(|| Failure::new("TRUST_FILE_INVALID", "$.operators: must be an array"))
+    }
+
+    /// Checks the result, keeps the old file beside it and puts the new one in place. Gives the backup's path.
+    pub(crate) fn commit(self, now: Timestamp) -> Result<PathBuf, Failure> {
+        let mut after = serde_json::to_vec_pretty(&self.file)
+            .map_err(|e| Failure::new("TRUST_FILE_INVALID", format!("the trust file cannot be written: {e}")))?;
+        after.push(b'\n');
+        check(&after, "would not be good after this; nothing was changed")?;
+        let name = self.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let stamp: String = now.to_string().chars().filter(char::is_ascii_alphanumeric).collect();
+        let backup = self.path.with_file_name(format!("{name}.{stamp}.bak"));
+        files::create_exclusive(&backup, &self.before)?;
+        files::write_atomic(&self.path, &after, MODE_PRIVATE)?;
+        Ok(backup)
+    }
+}
+
+fn check(bytes: &[u8], what: &str) -> Result<(), Failure> {
+    TrustFile::parse(bytes)
+        .map(|_| ())
+        .map_err(|refusal| Failure::new(refusal.code, format!("the trust file {what}: {}", refusal.public)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn written(folder: &Path) -> PathBuf {
+        let path = folder.join("synapsor.trust.json");
+        let file = json!({
+            "version": 1, "deployment_id": "dev-1", "environment": "dev",
+            "readers": [], "writers": [], "ledgers": [], "operators": [],
+        });
+        std::fs::write(&path, file.to_string()).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_change_that_makes_the_file_bad_leaves_it_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = written(folder.path());
+        let before = std::fs::read(&path).unwrap();
+        let mut edit = TrustEdit::begin(&path).unwrap();
+        edit.operators().unwrap().push(json!({"person": "x"}));
+        assert!(edit.commit(Timestamp::from_unix_millis(0)).is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn the_old_file_is_kept_and_two_cannot_edit_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = written(folder.path());
+        let before = std::fs::read(&path).unwrap();
+        let mut edit = TrustEdit::begin(&path).unwrap();
+        assert_eq!(TrustEdit::begin(&path).unwrap_err().code(), "TRUST_FILE_BUSY");
+        let key = synapsor_domain::signing::SigningKey::from_seed(&zeroize::Zeroizing::new([7; 32]));
+        edit.operators().unwrap().push(json!({
+            "person": "ann", "key_id": key.key_id(), "public_key": key.public_key(), "roles": ["approver"],
+            "not_before": "2026-01-01T00:00:00.000Z", "not_after": "2027-01-01T00:00:00.000Z",
+        }));
+        let backup = edit.commit(Timestamp::from_unix_millis(0)).unwrap();
+        assert_eq!(std::fs::read(backup).unwrap(), before);
+        assert_eq!(TrustFile::parse(&std::fs::read(&path).unwrap()).unwrap().operators.len(), 1);
+    }
+}
