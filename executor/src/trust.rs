@@ -24,8 +24,11 @@ const STICKY: u32 = 0o1000;
 #[derive(Debug, Clone)]
 pub struct TrustStore {
     path: PathBuf,
-    last: Arc<Mutex<Option<(Arc<TrustFile>, Digest)>>>,
+    last: Arc<Mutex<Option<Read>>>,
 }
+
+/// A trust file with the digest of its bytes.
+type Read = (Arc<TrustFile>, Digest);
 
 impl TrustStore {
     pub fn new(path: impl Into<PathBuf>) -> Self {
@@ -40,7 +43,7 @@ impl TrustStore {
     ///
     /// # Errors
     /// `TRUST_FILE_UNREADABLE`, `TRUST_FILE_OPEN` if others could have written it, and what parsing says.
-    pub fn read(&self) -> Result<(Arc<TrustFile>, Digest), Refusal> {
+    pub fn read(&self) -> Result<Read, Refusal> {
         check_guarded(&self.path)?;
         let bytes = files::read_bounded(&self.path, FILE_LIMIT).map_err(|e| unreadable(&e))?;
         let digest = TrustFile::digest_of(&bytes);
