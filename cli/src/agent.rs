@@ -168,6 +168,14 @@ impl Answer {
     }
 }
 
+/// A value of an envelope for a terminal; what is no text has only ASCII in it.
+pub(crate) fn shown(value: &Json) -> String {
+    match value {
+        Json::String(text) => text.clone(),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => value.to_string(),
+    }
+}
+
 async fn end(gateway: &mut StdioGateway) -> Failure {
     if tokio::time::timeout(END_TIMEOUT, gateway.handle.wait())
         .await

@@ -9,7 +9,7 @@ use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, Failure};
 use synapsor_domain::contract::{Arg, ArgType, Capability, Contract, Scalar};
 use synapsor_domain::limits::ARGUMENTS_BYTES_MAX;
 
-use crate::agent::{Agent, Answer};
+use crate::agent::{Agent, Answer, shown};
 use crate::{Context, contract_file, output};
 
 const TEXT_SAMPLE: &str = "sample";
@@ -227,7 +227,7 @@ fn show(called: &Called) -> Result<(), Failure> {
         output::line(format!(
             "  {} = {}",
             output::safe(column),
-            output::safe(&value.to_string())
+            output::safe(&shown(value))
         ))?;
     }
     show_proposal(&called.answer)
@@ -256,7 +256,7 @@ pub(super) fn show_proposal(answer: &Answer) -> Result<(), Failure> {
         let side = |name: &str| {
             change
                 .get(name)
-                .map_or_else(|| "?".to_owned(), |v| output::safe(&v.to_string()))
+                .map_or_else(|| "?".to_owned(), |v| output::safe(&shown(v)))
         };
         output::line(format!(
             "  {}: {} -> {}",

@@ -1,0 +1,110 @@
+//! The folder of a demonstration: sample database, contract, and the variables that its processes may have.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use synapsor_chassis::run::Failure;
+use synapsor_chassis::settings::Environment;
+use synapsor_chassis::{files, random};
+use tokio::process::Command;
+
+use crate::{Context, Global, supervisor};
+
+const CONTRACT: &str = include_str!("../../../assets/demo.runner.json");
+const TENANT: &str = "acme";
+const PRINCIPAL: &str = "support-agent";
+/// Variables of this process that the demonstration's supervisor still sees.
+const KEPT: [&str; 4] = ["USER", "LOGNAME", "SYNAPSOR_LOG_LEVEL", "SYNAPSOR_LOG_FORMAT"];
+
+/// A private temporary folder, removed at the end unless it is to be kept.
+#[derive(Debug)]
+pub(super) struct Stage {
+    dir: PathBuf,
+    keep: bool,
+    context: Context,
+}
+
+impl Stage {
+    pub(super) async fn build(context: &Context, keep: bool) -> Result<Self, Failure> {
+        let dir = std::env::temp_dir().join(format!("synapsor-demo-{}", random::hex_id(12)));
+        files::create_private_dir(&dir)?;
+        let database = dir.join("billing.db");
+        let contract = dir.join("synapsor.runner.json");
+        let url = format!("sqlite://{}", database.display());
+        let mut variables = vec![
+            ("BILLING_READ_URL".to_owned(), url.clone()),
+            ("BILLING_WRITE_URL".to_owned(), url),
+            ("BILLING_TENANT".to_owned(), TENANT.to_owned()),
+            ("BILLING_PRINCIPAL".to_owned(), PRINCIPAL.to_owned()),
+        ];
+        for name in KEPT {
+            variables.extend(context.env.get(name)?.map(|value| (name.to_owned(), value)));
+        }
+        let global = Global {
+            config: Some(contract.clone()),
+            store: Some(dir.join(".synapsor").join("local.db")),
+            json: context.global.json,
+            no_color: context.global.no_color,
+            ..Global::default()
+        };
+        let env = Environment::fixed(variables);
+        // From here on the folder is removed whatever happens.
+        let stage = Self {
+            dir,
+            keep,
+            context: Context {
+                global,
+                env,
+                stop: context.stop.clone(),
+            },
+        };
+        files::write_atomic(&contract, CONTRACT.as_bytes(), files::MODE_PRIVATE)?;
+        make_sample(&database).await?;
+        Ok(stage)
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(super) fn context(&self) -> &Context {
+        &self.context
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if !self.keep {
+            // A folder that cannot be removed is temporary all the same.
+            let _ = std::fs::remove_dir_all(&self.dir);
+        }
+    }
+}
+
+/// This program opens no database; the executor makes the sample.
+async fn make_sample(path: &Path) -> Result<(), Failure> {
+    let mut command = Command::new(supervisor::binary_path("synapsor-executor")?);
+    command
+        .args(["sample", "--path"])
+        .arg(path)
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    let failed = |why: String| {
+        Failure::new(
+            "SAMPLE_NOT_MADE",
+            format!("the sample database was not made: {why}"),
+        )
+    };
+    let output = command
+        .output()
+        .await
+        .map_err(|error| failed(error.kind().to_string()))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(failed(
+        said.lines().last().unwrap_or("it said nothing").to_owned(),
+    ))
+}
