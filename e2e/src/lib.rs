@@ -7,6 +7,7 @@ pub mod deployment;
 pub mod evil_ledger;
 pub mod operator;
 pub mod process;
+pub mod proofs;
 pub mod stack;
 
 use synapsor_domain::timestamp::Timestamp;

@@ -140,12 +140,24 @@ impl Desk {
     }
 
     pub async fn decide(&mut self, decision: &Envelope) -> Result<String, Refusal> {
-        let request = wire::DecideRequest { request_id: random::hex_id(32), decision: Some(decision.into()) };
+        self.decide_as(&random::hex_id(32), decision).await
+    }
+
+    /// The same under a request id of the caller's, who may have to ask again.
+    pub async fn decide_as(&mut self, request_id: &str, decision: &Envelope) -> Result<String, Refusal> {
+        let request =
+            wire::DecideRequest { request_id: request_id.to_owned(), decision: Some(decision.into()) };
         Ok(self.client.decide(request).await.map_err(|s| from_status(&s))?.into_inner().state)
     }
 
     pub async fn request_apply(&mut self, order: &Envelope) -> Result<u64, Refusal> {
-        let request = wire::RequestApplyRequest { request_id: random::hex_id(32), order: Some(order.into()) };
+        self.request_apply_as(&random::hex_id(32), order).await
+    }
+
+    /// The same under a request id of the caller's, who may have to ask again.
+    pub async fn request_apply_as(&mut self, request_id: &str, order: &Envelope) -> Result<u64, Refusal> {
+        let request =
+            wire::RequestApplyRequest { request_id: request_id.to_owned(), order: Some(order.into()) };
         Ok(self.client.request_apply(request).await.map_err(|s| from_status(&s))?.into_inner().seq)
     }
 

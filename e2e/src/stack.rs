@@ -52,6 +52,13 @@ impl Stack {
         Ok(())
     }
 
+    /// Kills the ledger and starts it on the same store and address, as a service manager would.
+    pub fn restart_ledger_in_place(&mut self, extra: &[(&str, &str)]) -> anyhow::Result<()> {
+        self.ledger.kill();
+        self.ledger = ledger_at(&self.deployment, &self.ledger.address, extra)?;
+        Ok(())
+    }
+
     /// A channel to the ledger under some identity.
     pub fn ledger_as(&self, role: Role, instance: Option<&str>) -> anyhow::Result<Channel> {
         channel(&self.deployment, role, instance, Role::Ledger, &self.ledger.address)
@@ -107,12 +114,21 @@ fn owned(extra: &[(&str, &str)]) -> Vec<(String, String)> {
 
 /// Starts a ledger on the deployment's store.
 pub fn ledger(deployment: &Deployment, extra: &[(&str, &str)]) -> anyhow::Result<Process> {
+    ledger_at(deployment, "127.0.0.1:0", extra)
+}
+
+/// Starts a ledger on the deployment's store at an address.
+pub fn ledger_at(
+    deployment: &Deployment,
+    address: &str,
+    extra: &[(&str, &str)],
+) -> anyhow::Result<Process> {
     let files = deployment.leaf(Role::Ledger, None)?;
     let mut arguments = flags(&[
         ("--store", text(&deployment.store())),
         ("--trust", text(&deployment.trust_path())),
         ("--signing-key", text(&deployment.path("ledger.key.pem"))),
-        ("--listen", "127.0.0.1:0".to_owned()),
+        ("--listen", address.to_owned()),
     ]);
     arguments.extend(tls_flags(&files));
     launch(deployment, "ledger", "synapsor-ledger", arguments, owned(extra))

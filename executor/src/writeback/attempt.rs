@@ -54,7 +54,7 @@ pub(super) struct Report {
 /// Works a job to its report. Runs in a task of its own that nobody cancels, so that no COMMIT is ever
 /// abandoned half-way.
 pub(super) async fn run(writer: &Writer, job: Job, checkpoint: Result<Checkpoint, Refusal>) {
-    let Some(flight) = writer.switches.take_off(&job.lease.proposal_id) else { return };
+    let flight = writer.switches.take_off(&job.lease.proposal_id).await;
     tokio::select! {
         () = work(writer, &job, checkpoint, &flight) => {}
         () = keep_lease(writer, &job.lease) => {}

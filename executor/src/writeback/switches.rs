@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use synapsor_chassis::files::{self, FileError, MODE_PRIVATE};
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::timestamp::{Span, Timestamp};
+use tokio::sync::Notify;
 
 /// Bytes of the files kept here.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -21,6 +22,7 @@ const HIGH_WATER_STEP: Span = Span::seconds(30);
 pub struct Switches {
     folder: PathBuf,
     inner: Mutex<Inner>,
+    landed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -53,7 +55,7 @@ impl Switches {
         let high_water = read(HIGH_WATER)?.and_then(|text| text.trim().parse().ok());
         let frozen = read(FREEZE)?.is_some();
         let inner = Inner { frozen, denied, high_water, written: high_water, ..Inner::default() };
-        Ok(Self { folder, inner: Mutex::new(inner) })
+        Ok(Self { folder, inner: Mutex::new(inner), landed: Notify::new() })
     }
 
     pub fn is_frozen(&self) -> bool {
@@ -96,8 +98,21 @@ impl Switches {
         Ok(inner.flights.get(id).copied())
     }
 
-    /// Registers an attempt; `None` when one of the same proposal is running in this process.
-    pub fn take_off(&self, id: &ProposalId) -> Option<FlightGuard<'_>> {
+    /// Registers an attempt, after any other of the same proposal in this process has ended.
+    pub async fn take_off(&self, id: &ProposalId) -> FlightGuard<'_> {
+        loop {
+            let landed = self.landed.notified();
+            tokio::pin!(landed);
+            // Enrolled before looking, so that a landing in between is not missed.
+            landed.as_mut().enable();
+            if let Some(flight) = self.try_take_off(id) {
+                return flight;
+            }
+            landed.await;
+        }
+    }
+
+    fn try_take_off(&self, id: &ProposalId) -> Option<FlightGuard<'_>> {
         let mut inner = self.lock();
         if inner.flights.contains_key(id) {
             return None;
@@ -156,6 +171,7 @@ impl FlightGuard<'_> {
 impl Drop for FlightGuard<'_> {
     fn drop(&mut self) {
         self.switches.lock().flights.remove(&self.id);
+        self.switches.landed.notify_waiters();
     }
 }
 
@@ -176,11 +192,11 @@ mod tests {
     #[test]
     fn a_deny_wins_before_the_point_of_no_return_and_is_told_so_after_it() {
         let (_folder, switches) = switches();
-        let flight = switches.take_off(&id()).unwrap();
+        let flight = switches.try_take_off(&id()).unwrap();
         assert_eq!(switches.deny(&id()).unwrap(), Some(Flight::Stoppable));
         assert!(!flight.commit_to());
         let other = ProposalId::from_random([2; 10]);
-        let flight = switches.take_off(&other).unwrap();
+        let flight = switches.try_take_off(&other).unwrap();
         assert!(flight.commit_to());
         assert_eq!(switches.deny(&other).unwrap(), Some(Flight::Committing));
     }
@@ -196,13 +212,17 @@ mod tests {
         assert!(!Switches::load(folder.path().to_owned()).unwrap().is_frozen());
     }
 
-    #[test]
-    fn one_proposal_has_one_attempt_at_a_time() {
+    #[tokio::test]
+    async fn one_proposal_has_one_attempt_at_a_time_and_the_next_waits() {
         let (_folder, switches) = switches();
-        let first = switches.take_off(&id());
-        assert!(first.is_some() && switches.take_off(&id()).is_none());
+        let first = switches.take_off(&id()).await;
+        assert!(switches.try_take_off(&id()).is_none());
+        let identity = id();
+        let second = switches.take_off(&identity);
+        tokio::pin!(second);
+        assert!(std::future::Future::poll(second.as_mut(), &mut std::task::Context::from_waker(std::task::Waker::noop())).is_pending());
         drop(first);
-        assert!(switches.take_off(&id()).is_some());
+        second.await;
     }
 
     #[test]

@@ -1,0 +1,43 @@
+//! `prove [NAME] [--small] [--seed N]`: runs the proofs beside the binaries that they judge.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use synapsor_chassis::random;
+use synapsor_e2e::proofs::{self, Plan};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("prove: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Gives the number of violations.
+async fn run() -> anyhow::Result<u64> {
+    let mut name = None;
+    let mut plan = Plan { small: false, seed: random::number() };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--small" => plan.small = true,
+            "--seed" => plan.seed = words.next().context("--seed needs a number")?.parse()?,
+            _ if word.starts_with('-') || name.is_some() => {
+                bail!("usage: prove [{}] [--small] [--seed N]", proofs::NAMES.join(" | "))
+            }
+            _ => name = Some(word),
+        }
+    }
+    println!("seed {}", plan.seed);
+    let summary = match &name {
+        Some(name) => proofs::run(name, plan).await?,
+        None => proofs::run_all(plan).await?,
+    };
+    println!("{summary}");
+    Ok(proofs::violations(&summary))
+}

@@ -1,0 +1,249 @@
+//! The workplace of the crash proof: processes, an agent, people, invoices of its own, and what it sees of a case
+//! from outside, in the target database and in the ledger.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use synapsor_domain::approval::Verdict;
+use synapsor_domain::proposal::State;
+use synapsor_domain::signing::Envelope;
+
+use crate::agent::Agent;
+use crate::binaries::Build;
+use crate::deployment::Deployment;
+use crate::operator::{Desk, Subject, decision, order, seal_decision, seal_order};
+use crate::process::Process;
+use crate::stack::{self, Stack};
+
+/// Invoices that one bench can use up.
+const INVOICES: usize = 2_000;
+/// Version of an untouched invoice; each update that commits adds one.
+const VERSION: i64 = 1;
+const FEE: i64 = 900;
+const LOOK: Duration = Duration::from_millis(5);
+/// Longer than a lease of a dead writer lasts.
+const SETTLED: Duration = Duration::from_secs(100);
+const REACHED: Duration = Duration::from_secs(30);
+const ORDERS_MAX: u32 = 5;
+const PROPOSE_TRIES_MAX: u32 = 5;
+
+pub(super) struct Bench {
+    pub(super) stack: Stack,
+    pub(super) desk: Desk,
+    agent: Agent,
+    used: usize,
+}
+
+/// One proposal on one invoice.
+#[derive(Debug, Clone)]
+pub(super) struct Case {
+    pub(super) name: String,
+    pub(super) invoice: String,
+    pub(super) proposal: String,
+    pub(super) subject: Subject,
+    pub(super) approval: Envelope,
+}
+
+/// What can be seen of a case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// Committed updates of the row.
+    pub(super) effects: i64,
+    pub(super) is_waived: bool,
+    /// Outcome and signed bytes in the target database.
+    pub(super) receipt: Option<(String, String)>,
+    pub(super) state: String,
+    /// Signed bytes in the ledger.
+    pub(super) ledger_receipt: Option<String>,
+}
+
+impl Bench {
+    /// Ledger and reader run; no writer does.
+    pub(super) async fn new(build: Build) -> anyhow::Result<Self> {
+        let stack = Stack::without_writer(Deployment::new(build)?)?;
+        let mut connection = stack.deployment.open_database()?;
+        let filling = connection.transaction()?;
+        for number in 1..=INVOICES {
+            filling.execute(
+                "INSERT INTO invoices (id, tenant_id, customer_name, status, late_fee_cents, version) \
+                 VALUES (?1, 'acme', 'Crash Test', 'overdue', ?2, ?3)",
+                rusqlite::params![invoice(number), FEE, VERSION],
+            )?;
+        }
+        filling.commit()?;
+        let agent = Agent::over_stdio(&stack).await?;
+        let desk = Desk::open(&stack, "alice")?;
+        Ok(Self { stack, desk, agent, used: 0 })
+    }
+
+    /// A fresh proposal and alice's approval of it, which is not yet sent.
+    pub(super) async fn proposed(&mut self, name: &str) -> anyhow::Result<Case> {
+        self.used += 1;
+        let invoice = invoice(self.used);
+        let mut tries = 0;
+        let proposal = loop {
+            // The first call after a restart of the ledger may meet the broken connection.
+            match self.agent.propose(&invoice, name).await {
+                Ok(proposal) => break proposal,
+                Err(error) if tries == PROPOSE_TRIES_MAX => return Err(error.context(name.to_owned())),
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+            tries += 1;
+        };
+        let deployment = &self.stack.deployment;
+        let subject = self.desk.subject(deployment, &proposal).await?;
+        let alice = deployment.person("alice");
+        let approval = seal_decision(alice, &decision(deployment, alice, &subject, Verdict::Approve));
+        Ok(Case { name: name.to_owned(), invoice, proposal, subject, approval })
+    }
+
+    /// A fresh proposal, approved and ordered.
+    pub(super) async fn ordered(&mut self, name: &str) -> anyhow::Result<Case> {
+        let case = self.proposed(name).await?;
+        self.desk.decide(&case.approval).await?;
+        self.desk.request_apply(&self.order(&case)).await?;
+        Ok(case)
+    }
+
+    /// A fresh apply order by alice.
+    pub(super) fn order(&self, case: &Case) -> Envelope {
+        let deployment = &self.stack.deployment;
+        let alice = deployment.person("alice");
+        seal_order(alice, &order(deployment, alice, &case.subject, &[&case.approval]))
+    }
+
+    /// Waits for the end of a case, ordering it again whenever it was given back.
+    pub(super) async fn end(&mut self, case: &Case) -> anyhow::Result<()> {
+        let until = Instant::now() + SETTLED;
+        let mut orders = 0;
+        loop {
+            let state: State = self.state(case).await?.parse()?;
+            if state.is_terminal() {
+                return Ok(());
+            }
+            if state == State::Approved {
+                orders += 1;
+                if orders > ORDERS_MAX {
+                    bail!("{}: given back after every order", case.name);
+                }
+                self.desk.request_apply(&self.order(case)).await?;
+            }
+            if Instant::now() > until {
+                bail!("{}: still `{state}` after {SETTLED:?}", case.name);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// The state on file, through an answer that may take a second try after a restart.
+    pub(super) async fn state(&mut self, case: &Case) -> anyhow::Result<String> {
+        match self.desk.state(&case.proposal).await {
+            Ok(state) => Ok(state),
+            Err(_) => self.desk.state(&case.proposal).await,
+        }
+    }
+
+    pub(super) async fn look(&mut self, case: &Case) -> anyhow::Result<Seen> {
+        let (effects, is_waived, receipt) = self.look_at_target(case)?;
+        let record = self.desk.record(&case.proposal).await?;
+        let ledger_receipt = record.receipt.map(Envelope::try_from).transpose()?;
+        let ledger_receipt = ledger_receipt.map(|e| String::from_utf8(e.payload)).transpose()?;
+        Ok(Seen { effects, is_waived, receipt, state: record.state, ledger_receipt })
+    }
+
+    /// Effects, whether the row is as proposed, and the receipt.
+    pub(super) fn look_at_target(&self, case: &Case) -> anyhow::Result<(i64, bool, Option<(String, String)>)> {
+        use rusqlite::OptionalExtension as _;
+        let (fee, reason, version) = self.stack.deployment.invoice(&case.invoice)?;
+        let is_waived = fee == 0 && reason.as_deref() == Some(case.name.as_str());
+        let receipt = self
+            .stack
+            .deployment
+            .open_database()?
+            .query_row(
+                "SELECT outcome, receipt FROM synapsor_writeback_receipts WHERE proposal_id = ?1",
+                [&case.proposal],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .optional()?;
+        Ok((version - VERSION, is_waived, receipt))
+    }
+
+    /// A writer of this name with a crash point; `point` is `NAME:ACTION[:COUNT]`.
+    pub(super) fn failing_writer(&self, name: &str, point: &str) -> anyhow::Result<Failing> {
+        let log = self.stack.deployment.path(&format!("{name}.log"));
+        let from = logged(&log);
+        let extra = [("SYNAPSOR_FAILPOINT", point)];
+        let process = stack::writer(&self.stack.deployment, &self.stack.ledger.address, name, &extra)?;
+        Ok(Failing { process, from })
+    }
+
+    pub(super) fn writer(&self, name: &str) -> anyhow::Result<Process> {
+        stack::writer(&self.stack.deployment, &self.stack.ledger.address, name, &[])
+    }
+}
+
+fn invoice(number: usize) -> String {
+    format!("CR-{number:04}")
+}
+
+/// Where the next part of a log begins.
+pub(super) fn logged(log: &Path) -> u64 {
+    std::fs::metadata(log).map_or(0, |m| m.len())
+}
+
+/// A writer that was told to die, hang or fail, and where its own part of the log begins.
+pub(super) struct Failing {
+    pub(super) process: Process,
+    from: u64,
+}
+
+impl Failing {
+    pub(super) async fn reached(&mut self, action: Action) -> anyhow::Result<()> {
+        reached(&mut self.process, self.from, action).await
+    }
+}
+
+/// Waits until a crash point is reached, as the log says from a place on; a process that kills itself there has
+/// ended then.
+pub(super) async fn reached(process: &mut Process, from: u64, action: Action) -> anyhow::Result<()> {
+    let until = Instant::now() + REACHED;
+    let from = usize::try_from(from)?;
+    loop {
+        let log = std::fs::read(&process.log)?;
+        let own = log.get(from..).context("the log only grows")?;
+        if String::from_utf8_lossy(own).contains("a crash point is reached") {
+            break;
+        }
+        if Instant::now() > until {
+            bail!("the crash point was not reached in {REACHED:?}:\n{}", process.log_text());
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    if action == Action::Kill {
+        process.wait(REACHED)?;
+    }
+    Ok(())
+}
+
+/// What a process is told to do at a crash point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action {
+    Kill,
+    /// Hangs, and is killed by somebody else.
+    Hang,
+    Error,
+}
+
+impl Action {
+    pub(super) const ALL: [Self; 3] = [Self::Kill, Self::Hang, Self::Error];
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::Hang => "hang",
+            Self::Error => "error",
+        }
+    }
+}

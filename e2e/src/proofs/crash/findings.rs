@@ -1,0 +1,64 @@
+//! What must hold of every case, whatever crashed, and the list of what did not.
+
+use super::bench::{Bench, Case, Seen};
+
+/// What did not hold, printed as it is found.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    pub(super) violations: u64,
+    /// Ended cases with what was seen of them, to be asked for again.
+    ended: Vec<(Case, Seen)>,
+}
+
+impl Findings {
+    pub(super) fn violated(&mut self, case: &str, what: &str) {
+        println!("VIOLATION {case}: {what}");
+        self.violations += 1;
+    }
+
+    pub(super) fn check(&mut self, holds: bool, case: &Case, what: &str, seen: &dyn std::fmt::Debug) {
+        if !holds {
+            self.violated(&format!("{} ({})", case.name, case.proposal), &format!("{what}: {seen:?}"));
+        }
+    }
+
+    /// An ended case: one receipt, equal in both places, that tells the truth about the row.
+    pub(super) async fn ended(&mut self, bench: &mut Bench, case: Case, outcome: &str, state: &str) -> anyhow::Result<()> {
+        let seen = bench.look(&case).await?;
+        let told = seen.receipt.as_ref().map(|(outcome, _)| outcome.as_str());
+        self.check(seen.effects <= 1, &case, "more than one effect", &seen);
+        self.check(
+            (told == Some("applied")) == (seen.effects == 1) && seen.is_waived == (seen.effects == 1),
+            &case,
+            "the receipt in the target is not what happened to the row",
+            &seen,
+        );
+        self.check(
+            seen.receipt.as_ref().map(|(_, bytes)| bytes) == seen.ledger_receipt.as_ref(),
+            &case,
+            "the ledger's receipt is not the target's",
+            &seen,
+        );
+        self.check(
+            told == Some(outcome) && seen.state == state,
+            &case,
+            &format!("it did not end as `{state}` by `{outcome}`"),
+            &seen,
+        );
+        self.ended.push((case, seen));
+        Ok(())
+    }
+
+    /// Asks for every ended case again: nothing may have changed, and no new order may be taken. Gives their number.
+    pub(super) async fn ask_again(&mut self, bench: &mut Bench) -> anyhow::Result<usize> {
+        let ended = std::mem::take(&mut self.ended);
+        let asked = ended.len();
+        for (case, before) in ended {
+            let refused = bench.desk.request_apply(&bench.order(&case)).await.is_err();
+            self.check(refused, &case, "an ended proposal took another order", &before);
+            let now = bench.look(&case).await?;
+            self.check(now == before, &case, "asked again, the outcome is another one", &(before, &now));
+        }
+        Ok(asked)
+    }
+}

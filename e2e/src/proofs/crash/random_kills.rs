@@ -1,0 +1,93 @@
+//! `kill -9` of the writer at random moments under a stream of proposals, with the binaries that users run.
+
+use std::time::{Duration, Instant};
+
+use synapsor_domain::proposal::State;
+
+use super::bench::{Bench, Case};
+use super::findings::Findings;
+use crate::proofs::Dice;
+use crate::stack::WRITER;
+
+const KILLS: usize = 200;
+const KILLS_SMALL: usize = 10;
+/// Proposals that wait or run at once.
+const OPEN: usize = 8;
+/// Orders between two kills.
+const ORDERS: usize = 3;
+/// The longest life, in times of what one writeback takes on this machine from the start of the writer on.
+const LIVES: u32 = 3;
+
+/// Gives the number of kills.
+pub(super) async fn run(
+    bench: &mut Bench,
+    findings: &mut Findings,
+    dice: &mut Dice,
+    small: bool,
+) -> anyhow::Result<usize> {
+    let kills = if small { KILLS_SMALL } else { KILLS };
+    let mut open: Vec<Case> = Vec::new();
+    let mut made = 0;
+    let usual = one_writeback(bench, findings).await?;
+    let life_max_us = usize::try_from((usual * LIVES).as_micros())?;
+    for _ in 0..kills {
+        let life = Duration::from_micros(dice.below(life_max_us) as u64);
+        let mut writer = bench.writer(WRITER)?;
+        let killer = async {
+            tokio::time::sleep(life).await;
+            writer.kill();
+        };
+        let stream = async {
+            for _ in 0..ORDERS.min(OPEN.saturating_sub(open.len())) {
+                made += 1;
+                open.push(bench.ordered(&format!("random kill {made}")).await?);
+            }
+            anyhow::Ok(())
+        };
+        let ((), streamed) = tokio::join!(killer, stream);
+        streamed?;
+        open = still_open(bench, findings, open).await?;
+    }
+    let last = bench.writer(WRITER)?;
+    for case in &open {
+        bench.end(case).await?;
+    }
+    drop(last);
+    for case in open {
+        findings.ended(bench, case, "applied", "applied").await?;
+    }
+    Ok(kills)
+}
+
+/// How long a writer that was not killed takes.
+async fn one_writeback(bench: &mut Bench, findings: &mut Findings) -> anyhow::Result<Duration> {
+    let case = bench.ordered("no kill").await?;
+    let writer = bench.writer(WRITER)?;
+    let began = Instant::now();
+    bench.end(&case).await?;
+    let took = began.elapsed();
+    drop(writer);
+    findings.ended(bench, case, "applied", "applied").await?;
+    Ok(took)
+}
+
+/// Checks what has ended and orders again what was given back.
+async fn still_open(
+    bench: &mut Bench,
+    findings: &mut Findings,
+    cases: Vec<Case>,
+) -> anyhow::Result<Vec<Case>> {
+    let mut open = Vec::new();
+    for case in cases {
+        let state: State = bench.state(&case).await?.parse()?;
+        if state.is_terminal() {
+            findings.ended(bench, case, "applied", "applied").await?;
+            continue;
+        }
+        if state == State::Approved {
+            bench.desk.request_apply(&bench.order(&case)).await?;
+        }
+        open.push(case);
+    }
+    Ok(open)
+}

@@ -1,0 +1,69 @@
+//! A writer dies in the middle, and the one who approved is revoked before it starts again: the proposal must be
+//! ended by a receipt without effect, and that ending crashes as well, at each of its points.
+
+use super::bench::{Action, Bench};
+use super::findings::Findings;
+use crate::stack::WRITER;
+
+/// Points of an ending without effect, in their order.
+const POINTS: [&str; 8] = ["F4", "F5", "F10a", "F10b", "F11a", "F11b", "F12a", "F12b"];
+const SMALL: [(&str, Action); 1] = [("F10b", Action::Kill)];
+
+/// Gives the number of cells.
+pub(super) async fn run(bench: &mut Bench, findings: &mut Findings, small: bool) -> anyhow::Result<usize> {
+    let every = |point: &'static str| Action::ALL.map(|action| (point, action));
+    let cells: Vec<(&str, Action)> =
+        if small { SMALL.to_vec() } else { POINTS.into_iter().flat_map(every).collect() };
+    for (point, action) in &cells {
+        ended_without_effect(bench, findings, point, *action).await?;
+    }
+    committed_before(bench, findings).await?;
+    Ok(cells.len() + 1)
+}
+
+async fn ended_without_effect(
+    bench: &mut Bench,
+    findings: &mut Findings,
+    point: &str,
+    action: Action,
+) -> anyhow::Result<()> {
+    let mut first = bench.failing_writer(WRITER, "F9d:kill")?;
+    let case = bench.ordered(&format!("revoked, {point} {}", action.as_str())).await?;
+    first.reached(Action::Kill).await?;
+    revoke(bench, true)?;
+    // The reached point is that of the ending: the receipt of the first attempt was never written.
+    let mut second = bench.failing_writer(WRITER, &format!("{point}:{}", action.as_str()))?;
+    second.reached(action).await?;
+    let last = if action == Action::Error {
+        second.process
+    } else {
+        drop(second);
+        bench.writer(WRITER)?
+    };
+    bench.end(&case).await?;
+    drop(last);
+    revoke(bench, false)?;
+    findings.ended(bench, case, "tombstoned:abandoned", "failed").await
+}
+
+/// What has committed stays, whoever is revoked afterwards.
+async fn committed_before(bench: &mut Bench, findings: &mut Findings) -> anyhow::Result<()> {
+    let mut first = bench.failing_writer(WRITER, "F11b:kill")?;
+    let case = bench.ordered("revoked after the commit").await?;
+    first.reached(Action::Kill).await?;
+    revoke(bench, true)?;
+    let last = bench.writer(WRITER)?;
+    bench.end(&case).await?;
+    drop(last);
+    revoke(bench, false)?;
+    findings.ended(bench, case, "applied", "applied").await
+}
+
+fn revoke(bench: &Bench, revoked: bool) -> anyhow::Result<()> {
+    let deployment = &bench.stack.deployment;
+    let mut trust = deployment.default_trust();
+    for operator in trust.operators.iter_mut().filter(|o| o.person == "alice") {
+        operator.revoked = revoked;
+    }
+    deployment.write_trust(&trust)
+}

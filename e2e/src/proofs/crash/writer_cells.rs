@@ -1,0 +1,139 @@
+//! Every crash point of the writer × dies, hangs and is killed, fails × the same writer goes on, or another one.
+
+use std::time::{Duration, Instant};
+
+use super::bench::{Action, Bench, Case};
+use super::findings::Findings;
+use crate::stack::WRITER;
+
+/// Points of one writeback in their order.
+const POINTS: [&str; 21] = [
+    "F1", "F2", "F3a", "F3b", "F4", "F5", "F6a", "F6b", "F7", "F8", "F9a", "F9b", "F9c", "F9d", "F10a", "F10b", "F11a",
+    "F11b", "F12a", "F12b", "F12c",
+];
+/// From here on the transaction has committed.
+const COMMITTED_FROM: &str = "F11b";
+/// The points of the small run, each with the action that says most about it.
+const SMALL: [(&str, Action); 12] = [
+    ("F2", Action::Kill),
+    ("F3b", Action::Error),
+    ("F6b", Action::Hang),
+    ("F9b", Action::Kill),
+    ("F9d", Action::Error),
+    ("F10a", Action::Error),
+    ("F10b", Action::Error),
+    ("F10b", Action::Kill),
+    ("F11a", Action::Hang),
+    ("F11b", Action::Kill),
+    ("F11b", Action::Error),
+    ("F12a", Action::Kill),
+];
+/// A dead writer's leases outlast its cells by less than this when another writer takes over.
+const ROUND: Duration = Duration::from_secs(40);
+const OTHER: &str = "writer-2";
+
+/// A point and what happens there.
+#[derive(Debug, Clone, Copy)]
+struct Cell {
+    point: &'static str,
+    action: Action,
+}
+
+impl Cell {
+    fn name(self, who: &str) -> String {
+        format!("{} {} {who}", self.point, self.action.as_str())
+    }
+
+    fn wanted(self) -> String {
+        format!("{}:{}", self.point, self.action.as_str())
+    }
+
+    fn has_committed(self) -> bool {
+        let place = |name: &str| POINTS.iter().position(|p| *p == name);
+        place(self.point) >= place(COMMITTED_FROM)
+    }
+}
+
+fn cells(small: bool) -> Vec<Cell> {
+    if small {
+        return SMALL.iter().map(|(point, action)| Cell { point, action: *action }).collect();
+    }
+    let every = |point: &'static str| Action::ALL.map(|action| Cell { point, action });
+    POINTS.into_iter().flat_map(every).collect()
+}
+
+/// Gives the number of cells.
+pub(super) async fn run(bench: &mut Bench, findings: &mut Findings, small: bool) -> anyhow::Result<usize> {
+    let cells = cells(small);
+    for cell in &cells {
+        same_writer(bench, findings, *cell).await?;
+    }
+    if small {
+        return Ok(cells.len());
+    }
+    let mut left = cells.as_slice();
+    while !left.is_empty() {
+        left = other_writer(bench, findings, left).await?;
+    }
+    Ok(2 * cells.len())
+}
+
+/// The writer crashes; the same one starts again and gets its leases granted anew.
+async fn same_writer(bench: &mut Bench, findings: &mut Findings, cell: Cell) -> anyhow::Result<()> {
+    let mut failing = bench.failing_writer(WRITER, &cell.wanted())?;
+    let case = bench.ordered(&cell.name("same writer")).await?;
+    failing.reached(cell.action).await?;
+    let process = if cell.action == Action::Error {
+        failing.process
+    } else {
+        drop(failing);
+        all_or_nothing(bench, findings, &case, cell)?;
+        bench.writer(WRITER)?
+    };
+    bench.end(&case).await?;
+    drop(process);
+    findings.ended(bench, case, "applied", "applied").await
+}
+
+/// Each cell has a writer of its own that crashes; another one takes over when their leases have run out. Gives
+/// the cells that did not fit into this round.
+async fn other_writer<'a>(
+    bench: &mut Bench,
+    findings: &mut Findings,
+    cells: &'a [Cell],
+) -> anyhow::Result<&'a [Cell]> {
+    let began = Instant::now();
+    let mut cases = Vec::new();
+    for (number, cell) in cells.iter().enumerate() {
+        if began.elapsed() > ROUND {
+            break;
+        }
+        let mut failing = bench.failing_writer(&format!("dead-{number}"), &cell.wanted())?;
+        let case = bench.ordered(&cell.name("other writer")).await?;
+        failing.reached(cell.action).await?;
+        drop(failing);
+        if cell.action != Action::Error {
+            all_or_nothing(bench, findings, &case, *cell)?;
+        }
+        cases.push(case);
+    }
+    let rest = &cells[cases.len()..];
+    let other = bench.writer(OTHER)?;
+    for case in &cases {
+        bench.end(case).await?;
+    }
+    drop(other);
+    for case in cases {
+        findings.ended(bench, case, "applied", "applied").await?;
+    }
+    Ok(rest)
+}
+
+/// Right after the crash: effect and receipt are there together or not at all, as the point says.
+fn all_or_nothing(bench: &Bench, findings: &mut Findings, case: &Case, cell: Cell) -> anyhow::Result<()> {
+    let seen = bench.look_at_target(case)?;
+    let committed = cell.has_committed();
+    findings.check(seen.0 == i64::from(committed), case, "the effect does not fit the crash point", &seen);
+    findings.check(seen.2.is_some() == committed, case, "the receipt does not fit the crash point", &seen);
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! Long proofs over the real processes. Each gives one JSON object with the number of its violations; everything
+//! on the way is printed only when something does not hold.
+
+pub mod crash;
+pub mod tamper;
+
+use anyhow::bail;
+use serde_json::{Value as Json, json};
+
+/// Every proof, in the order in which they run.
+pub const NAMES: [&str; 2] = ["crash", "tamper"];
+
+/// How a proof runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// The short form for every test run; not the full number of cases.
+    pub small: bool,
+    /// Where the random choices start.
+    pub seed: u64,
+}
+
+/// Runs one proof; gives its summary.
+pub async fn run(name: &str, plan: Plan) -> anyhow::Result<Json> {
+    match name {
+        "crash" => Box::pin(crash::run(plan)).await,
+        "tamper" => Box::pin(tamper::run(plan)).await,
+        _ => bail!("there is no proof `{name}`; there are {}", NAMES.join(", ")),
+    }
+}
+
+/// Runs all; gives one object around their summaries.
+pub async fn run_all(plan: Plan) -> anyhow::Result<Json> {
+    let mut proofs = Vec::new();
+    for name in NAMES {
+        proofs.push(Box::pin(run(name, plan)).await?);
+    }
+    let violations: u64 = proofs.iter().map(violations).sum();
+    Ok(json!({ "proofs": proofs, "violations": violations }))
+}
+
+/// What a summary counts as not holding.
+pub fn violations(summary: &Json) -> u64 {
+    summary.get("violations").and_then(Json::as_u64).unwrap_or(u64::MAX)
+}
+
+/// Random numbers that a seed repeats; good enough to choose cases, and nothing else.
+#[derive(Debug, Clone)]
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub fn next(&mut self) -> u64 {
+        // SplitMix64, in the public domain.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// Below `end`, which is not 0.
+    pub fn below(&mut self, end: usize) -> usize {
+        let end = u64::try_from(end).expect("a size fits");
+        usize::try_from(self.next() % end).expect("below a size")
+    }
+
+    /// One of these, which are not none.
+    pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.below(from.len())]
+    }
+}

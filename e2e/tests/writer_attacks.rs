@@ -1,0 +1,395 @@
+//! A ledger in the hands of an attacker presents papers to a real writer. Whatever is wrong with them, the
+//! writer names it and no byte of the target database changes; the same papers in order are applied.
+
+use synapsor_domain::approval::{Decision, Verdict};
+use synapsor_domain::digest::Digest;
+use synapsor_domain::proposal::Proposal;
+use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::timestamp::Span;
+use synapsor_domain::trust::{Duties, Environment, TrustFile};
+use synapsor_domain::value::Value;
+use synapsor_domain::writeback::{AttemptReport, AttemptResult};
+use synapsor_e2e::agent::Agent;
+use synapsor_e2e::binaries::Build;
+use synapsor_e2e::deployment::{Deployment, Person};
+use synapsor_e2e::evil_ledger::{EvilLedger, Papers};
+use synapsor_e2e::operator::{self, Desk, Subject, decision, order, seal_decision, seal_order};
+use synapsor_e2e::process::Process;
+use synapsor_e2e::stack::{self, Stack, WRITER};
+
+const INVOICE: &str = "INV-3001";
+
+/// A real proposal, a real writer, and an attacker's ledger between them.
+struct Court {
+    stack: Stack,
+    ledger: EvilLedger,
+    subject: Subject,
+    before: String,
+    _writer: Process,
+}
+
+impl Court {
+    async fn open() -> anyhow::Result<Self> {
+        Self::with(Deployment::new(Build::Plain)?).await
+    }
+
+    async fn with(deployment: Deployment) -> anyhow::Result<Self> {
+        let stack = Stack::without_writer(deployment)?;
+        let agent = Agent::over_stdio(&stack).await?;
+        let id = agent.propose(INVOICE, "goodwill").await?;
+        let subject = Desk::open(&stack, "alice")?.subject(&stack.deployment, &id).await?;
+        let ledger = EvilLedger::start(&stack.deployment).await?;
+        let writer = stack::writer(&stack.deployment, &ledger.address, WRITER, &[])?;
+        let before = stack.deployment.dump()?;
+        Ok(Self { stack, ledger, subject, before, _writer: writer })
+    }
+
+    fn deployment(&self) -> &Deployment {
+        &self.stack.deployment
+    }
+    fn person(&self, name: &str) -> &Person {
+        self.deployment().person(name)
+    }
+
+    /// What an honest ledger would present.
+    fn honest(&self) -> Papers {
+        let alice = self.person("alice");
+        let approval = seal_decision(alice, &decision(self.deployment(), alice, &self.subject, Verdict::Approve));
+        self.papers(approval)
+    }
+
+    /// Alice's order on the strength of one decision, whatever that is.
+    fn papers(&self, approval: Envelope) -> Papers {
+        let alice = self.person("alice");
+        let order = seal_order(alice, &order(self.deployment(), alice, &self.subject, &[&approval]));
+        Papers { proposal: self.subject.envelope.clone(), decisions: vec![approval], order: Some(order) }
+    }
+
+    /// An approval of alice's that is bent in one place and signed by her all the same.
+    fn bent(&self, bend: impl FnOnce(&mut Decision)) -> Papers {
+        let alice = self.person("alice");
+        let mut approval = decision(self.deployment(), alice, &self.subject, Verdict::Approve);
+        bend(&mut approval);
+        self.papers(seal_decision(alice, &approval))
+    }
+
+    async fn judge(&mut self, papers: &Papers) -> anyhow::Result<AttemptReport> {
+        let Self { stack, ledger, .. } = self;
+        ledger.present(&stack.deployment, papers).await
+    }
+
+    /// Presents papers that must be refused for exactly this reason, with nothing written.
+    async fn refuses(&mut self, papers: &Papers, reason: &str) -> anyhow::Result<()> {
+        let report = self.judge(papers).await?;
+        assert_eq!(report.result, AttemptResult::Refused(reason.to_owned()), "{}", report.message);
+        assert_eq!(self.deployment().dump()?, self.before, "the target changed on a refusal");
+        Ok(())
+    }
+
+    /// The same court still applies honest papers: the refusals before were not for some other reason.
+    async fn applies_honest_papers(&mut self) -> anyhow::Result<()> {
+        let papers = self.honest();
+        let report = self.judge(&papers).await?;
+        assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
+        assert_eq!(self.deployment().invoice(INVOICE)?.0, 0);
+        Ok(())
+    }
+
+    fn change_trust(&self, change: impl FnOnce(&mut TrustFile)) -> anyhow::Result<()> {
+        let mut trust = self.deployment().default_trust();
+        change(&mut trust);
+        self.deployment().write_trust(&trust)
+    }
+
+    /// The proposal, bent and attested anew by the genuine reader key, with alice's papers for it.
+    fn rewritten(&self, bend: impl FnOnce(&mut Proposal)) -> Papers {
+        let mut proposal = self.subject.proposal.clone();
+        bend(&mut proposal);
+        let envelope = Envelope::seal(Kind::Proposal, &proposal, &self.deployment().reader_key).expect("canonical");
+        let digest = Digest::of(Kind::Proposal, &envelope.payload);
+        let subject = Subject { proposal, digest, envelope };
+        let alice = self.person("alice");
+        let approval = seal_decision(alice, &decision(self.deployment(), alice, &subject, Verdict::Approve));
+        let order = seal_order(alice, &operator::order(self.deployment(), alice, &subject, &[&approval]));
+        Papers { proposal: subject.envelope, decisions: vec![approval], order: Some(order) }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forged_approval_changes_nothing() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    // Signed by the ledger's key under alice's name, and with alice's key id over another key's signature.
+    let alice = court.person("alice").key.key_id();
+    let body = decision(court.deployment(), court.person("alice"), &court.subject, Verdict::Approve);
+    let forged = Envelope::seal(Kind::Decision, &body, &court.deployment().ledger_key)?;
+    court.refuses(&court.papers(forged.clone()), "key").await?;
+    let mut renamed = forged;
+    renamed.signatures[0].keyid = alice;
+    court.refuses(&court.papers(renamed), "signature").await?;
+    court.applies_honest_papers().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unsigned_or_doubly_signed_approval_changes_nothing() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    let mut unsigned = court.honest();
+    unsigned.decisions[0].signatures.clear();
+    court.refuses(&unsigned, "key").await?;
+    let mut doubled = court.honest();
+    let again = doubled.decisions[0].signatures[0].clone();
+    doubled.decisions[0].signatures.push(again);
+    court.refuses(&doubled, "key").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approval_for_another_digest_or_contract_changes_nothing() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    let other = Digest::of(Kind::Proposal, b"{}");
+    court.refuses(&court.bent(|d| d.proposal_digest = other), "digest").await?;
+    court.refuses(&court.bent(|d| d.contract_digest = other), "digest").await?;
+    court.refuses(&court.bent(|d| d.render.digest = other), "render").await?;
+    court.refuses(&court.bent(|d| d.render.renderer = "cli/0".to_owned()), "render").await?;
+    court.applies_honest_papers().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approval_replayed_for_another_proposal_changes_nothing() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    let agent = Agent::over_stdio(&court.stack).await?;
+    let other = agent.propose(INVOICE, "another reason").await?;
+    let other = Desk::open(&court.stack, "alice")?.subject(court.deployment(), &other).await?;
+    let mut papers = court.honest();
+    papers.proposal = other.envelope;
+    court.refuses(&papers, "digest").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn papers_replayed_after_they_were_applied_change_nothing_again() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    let papers = court.honest();
+    assert_eq!(court.judge(&papers).await?.result, AttemptResult::Applied);
+    let after = court.deployment().dump()?;
+    for _ in 0..3 {
+        assert_eq!(court.judge(&papers).await?.result, AttemptResult::AlreadyApplied);
+    }
+    assert_eq!(court.deployment().dump()?, after);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decision_with_duplicate_keys_changes_nothing() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    let alice = court.person("alice");
+    let honest = court.honest().decisions.remove(0);
+    let text = String::from_utf8(honest.payload)?;
+    // The second `decision` wins in some parsers and the first in others.
+    let doubled = text.replacen("\"decision\":\"approve\"", "\"decision\":\"deny\",\"decision\":\"approve\"", 1);
+    let forged = Envelope::seal_bytes(Kind::Decision, doubled.into_bytes(), &alice.key);
+    court.refuses(&court.papers(forged), "malformed").await?;
+    let spaced = text.replacen("{", "{ ", 1);
+    let forged = Envelope::seal_bytes(Kind::Decision, spaced.into_bytes(), &court.person("alice").key);
+    court.refuses(&court.papers(forged), "malformed").await?;
+    let unknown = text.replacen("{", "{\"also\":1,", 1);
+    let forged = Envelope::seal_bytes(Kind::Decision, unknown.into_bytes(), &court.person("alice").key);
+    court.refuses(&court.papers(forged), "malformed").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_postdated_or_overlong_approval_changes_nothing() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    let now = synapsor_e2e::now();
+    let expired = court.bent(|d| {
+        d.issued_at = now + Span::minutes(-20);
+        d.not_before = d.issued_at;
+        d.expires_at = now + Span::seconds(-1);
+    });
+    court.refuses(&expired, "expired").await?;
+    let postdated = court.bent(|d| d.not_before = now + Span::minutes(5));
+    court.refuses(&postdated, "future").await?;
+    let overlong = court.bent(|d| d.expires_at = now + Span::days(2));
+    court.refuses(&overlong, "expired").await?;
+    court.applies_honest_papers().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approval_for_another_audience_changes_nothing() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    court.refuses(&court.bent(|d| d.audience.environment = Environment::Production), "audience").await?;
+    court.refuses(&court.bent(|d| d.audience.deployment_id = "other".to_owned()), "audience").await?;
+    court.refuses(&court.bent(|d| d.audience.source_id = "other".to_owned()), "audience").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_revoked_after_signing_counts_no_more() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    let papers = court.honest();
+    court.change_trust(|t| t.operators[0].revoked = true)?;
+    court.refuses(&papers, "key").await?;
+    court.change_trust(|t| t.operators[0].not_after = synapsor_e2e::now())?;
+    court.refuses(&papers, "key").await?;
+    court.change_trust(|t| drop(t.operators.remove(0)))?;
+    court.refuses(&papers, "key").await?;
+    court.change_trust(|_| {})?;
+    court.applies_honest_papers().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_without_the_role_cannot_approve_and_none_can_claim_one() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    let carol = court.person("carol");
+    let claimed = decision(court.deployment(), carol, &court.subject, Verdict::Approve);
+    let papers = court.papers(seal_decision(carol, &claimed));
+    court.refuses(&papers, "role").await?;
+    court.refuses(&court.bent(|d| d.approver.role = "viewer".to_owned()), "role").await?;
+    court.refuses(&court.bent(|d| d.approver.person = "bob".to_owned()), "key").await?;
+    court.change_trust(|t| t.operators[0].tenants = vec!["globex".to_owned()])?;
+    court.refuses(&court.honest(), "role").await?;
+    court.change_trust(|t| t.operators[0].capabilities = vec!["orders.*".to_owned()])?;
+    court.refuses(&court.honest(), "role").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approval_without_an_apply_order_changes_nothing() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    let mut papers = court.honest();
+    papers.order = None;
+    court.refuses(&papers, "expired").await?;
+    // An approval in the order's place is no order.
+    let mut papers = court.honest();
+    papers.order = Some(papers.decisions[0].clone());
+    court.refuses(&papers, "malformed").await?;
+    // Bob may approve and not apply.
+    let mut papers = court.honest();
+    let bob = court.person("bob");
+    let by_bob = order(court.deployment(), bob, &court.subject, &[&papers.decisions[0]]);
+    papers.order = Some(seal_order(bob, &by_bob));
+    court.refuses(&papers, "role").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_counts_on_exactly_the_decisions_it_lists() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    let bob = court.person("bob");
+    let more = seal_decision(bob, &decision(court.deployment(), bob, &court.subject, Verdict::Approve));
+    let mut papers = court.honest();
+    papers.decisions.push(more);
+    court.refuses(&papers, "order").await?;
+    let mut papers = court.honest();
+    papers.decisions.clear();
+    court.refuses(&papers, "quorum").await?;
+    let mut papers = court.honest();
+    let twice = papers.decisions[0].clone();
+    papers.decisions.push(twice);
+    court.refuses(&papers, "nonce").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deny_wins_over_every_approval() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    let bob = court.person("bob");
+    let mut deny = decision(court.deployment(), bob, &court.subject, Verdict::Deny);
+    deny.issued_at = synapsor_e2e::now() + Span::days(-3);
+    deny.not_before = deny.issued_at;
+    deny.expires_at = synapsor_e2e::now() + Span::days(-2);
+    let mut papers = court.honest();
+    papers.decisions.push(seal_decision(bob, &deny));
+    court.refuses(&papers, "denied").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_approves_their_own_request_when_duties_are_separated() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    court.change_trust(|t| {
+        t.separation_of_duties = Some(Duties::Required);
+        t.aliases.insert("support-agent".to_owned(), "alice".to_owned());
+    })?;
+    court.refuses(&court.honest(), "sod").await?;
+    court.change_trust(|t| {
+        t.separation_of_duties = Some(Duties::Required);
+        t.aliases.clear();
+    })?;
+    court.refuses(&court.honest(), "sod").await?;
+    court.change_trust(|t| t.separation_of_duties = Some(Duties::Required))?;
+    court.applies_honest_papers().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unattested_or_altered_proposal_changes_nothing() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    let mut unattested = court.honest();
+    unattested.proposal = Envelope::seal(Kind::Proposal, &court.subject.proposal, &court.deployment().ledger_key)?;
+    court.refuses(&unattested, "attestation").await?;
+    let mut altered = court.honest();
+    let text = String::from_utf8(altered.proposal.payload.clone())?;
+    altered.proposal.payload = text.replacen("\"5500\"", "\"9900\"", 1).into_bytes();
+    court.refuses(&altered, "attestation").await?;
+    let mut retired = court.deployment().default_trust();
+    retired.readers[0].retired = true;
+    court.deployment().write_trust(&retired)?;
+    court.refuses(&court.honest(), "attestation").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proposal_that_the_contract_does_not_make_of_its_arguments_changes_nothing() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    let other_amount = court.rewritten(|p| p.set[0].value = Value::int(-100));
+    court.refuses(&other_amount, "plan_mismatch").await?;
+    let other_column = court.rewritten(|p| p.set[0].column = "status".to_owned());
+    court.refuses(&other_column, "plan_mismatch").await?;
+    let other_row = court.rewritten(|p| p.target.primary_key.value = Value::text("INV-3002"));
+    court.refuses(&other_row, "plan_mismatch").await?;
+    let other_tenant = court.rewritten(|p| p.requested_by.tenant = "globex".to_owned());
+    court.refuses(&other_tenant, "plan_mismatch").await?;
+    let less_approval = court.rewritten(|p| p.approval.required_role = "viewer".to_owned());
+    court.refuses(&less_approval, "plan_mismatch").await?;
+    let other_shape = court.rewritten(|p| p.schema_fingerprint = Digest::of(Kind::Schema, b"{}"));
+    court.refuses(&other_shape, "schema_drift").await?;
+    let other_database = court.rewritten(|p| p.source.fingerprint = "sqlite:elsewhere".to_owned());
+    court.refuses(&other_database, "source").await?;
+    court.applies_honest_papers().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_false_before_image_ends_as_a_conflict() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    let papers = court.rewritten(|p| {
+        let name = p.before.iter_mut().find(|c| c.column == "customer_name").expect("a visible column");
+        name.value = Value::text("Somebody Else");
+    });
+    let report = court.judge(&papers).await?;
+    assert_eq!(report.result, AttemptResult::Conflict("row_changed".to_owned()));
+    assert_ne!(court.deployment().invoice(INVOICE)?.0, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proposal_made_under_a_swapped_contract_changes_nothing() -> anyhow::Result<()> {
+    let deployment = Deployment::new(Build::Plain)?;
+    let contract = deployment.contract();
+    let stack = Stack::without_writer(deployment)?;
+    let id = Agent::over_stdio(&stack).await?.propose(INVOICE, "goodwill").await?;
+    // The reviewer saw one contract; the writer's own says something else.
+    let stricter = std::fs::read_to_string(&contract)?.replace("\"billing_lead\"", "\"chief_of_billing\"");
+    std::fs::write(&contract, stricter)?;
+    let subject = Desk::open(&stack, "alice")?.subject(&stack.deployment, &id).await?;
+    let ledger = EvilLedger::start(&stack.deployment).await?;
+    let writer = stack::writer(&stack.deployment, &ledger.address, WRITER, &[])?;
+    let before = stack.deployment.dump()?;
+    let mut court = Court { stack, ledger, subject, before, _writer: writer };
+    court.refuses(&court.honest(), "contract").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_with_another_history_is_refused_whatever_it_holds() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    let papers = court.honest();
+    assert_eq!(court.judge(&papers).await?.result, AttemptResult::Applied);
+    // The attacker begins a new log: every proof in it is valid, and it is not the one that was witnessed.
+    *court.ledger.forge.lock().expect("no panic") = synapsor_e2e::evil_ledger::Forge::default();
+    let agent = Agent::over_stdio(&court.stack).await?;
+    let id = agent.propose("INV-3002", "goodwill").await?;
+    court.subject = Desk::open(&court.stack, "alice")?.subject(court.deployment(), &id).await?;
+    court.before = court.deployment().dump()?;
+    let papers = court.honest();
+    court.refuses(&papers, "ledger_proof").await
+}
