@@ -57,12 +57,21 @@ impl Signer {
     pub(crate) fn of(key: SigningKey, trust: &TrustFile) -> Result<Self, Failure> {
         let id = key.key_id();
         let operator = trust.operator(&id).ok_or_else(|| {
-            Failure::new("KEY_UNKNOWN", format!("{id} is no operator key of the trust file"))
-                .with_fix("have it added with `synapsor-runner operator add FILE`, or name another with --signing-key")
-                .with_exit(EXIT_REFUSED)
+            Failure::new(
+                "KEY_UNKNOWN",
+                format!("{id} is no operator key of the trust file"),
+            )
+            .with_fix(
+                "have it added with `synapsor-runner operator add FILE`, or name another with --signing-key",
+            )
+            .with_exit(EXIT_REFUSED)
         })?;
         let person = operator.person.clone();
-        Ok(Self { key, person, protected: false })
+        Ok(Self {
+            key,
+            person,
+            protected: false,
+        })
     }
 
     /// `--actor` names the signer or nobody: a signature has one person, and the trust file says who.
@@ -78,7 +87,25 @@ impl Signer {
 
     /// How hard the key is to use for somebody else at this machine; printed at every approval.
     pub(crate) const fn posture(&self) -> &'static str {
-        if self.protected { "same-user key, passphrase" } else { "same-user key, unprotected" }
+        posture_of(self.protected)
+    }
+}
+
+/// The posture of the key that this command line would sign with, without opening it; `None` without a key.
+pub(crate) fn posture_here(context: &Context, trust: &TrustFile) -> Option<&'static str> {
+    let path = context
+        .global
+        .signing_key
+        .clone()
+        .or_else(|| in_state_folder(context, trust).ok())?;
+    Some(posture_of(SigningKey::is_protected(&read_pem(&path).ok()?)))
+}
+
+const fn posture_of(protected: bool) -> &'static str {
+    if protected {
+        "same-user key, passphrase"
+    } else {
+        "same-user key, unprotected"
     }
 }
 
@@ -100,11 +127,16 @@ pub(crate) fn open_pem(path: &Path, pem: &str) -> Result<SigningKey, Failure> {
 
 /// Asks on the controlling terminal, whatever stdin is; nothing that is typed is shown.
 pub(crate) fn ask(prompt: &str) -> Result<Zeroizing<String>, Failure> {
-    rpassword::prompt_password(prompt).map(Zeroizing::new).map_err(|_| {
-        Failure::new("TERMINAL_REQUIRED", "a passphrase is typed on a terminal, and this command has none")
+    rpassword::prompt_password(prompt)
+        .map(Zeroizing::new)
+        .map_err(|_| {
+            Failure::new(
+                "TERMINAL_REQUIRED",
+                "a passphrase is typed on a terminal, and this command has none",
+            )
             .with_fix("run the command in a terminal")
             .with_exit(EXIT_USAGE)
-    })
+        })
 }
 
 fn in_state_folder(context: &Context, trust: &TrustFile) -> Result<PathBuf, Failure> {
@@ -114,10 +146,14 @@ fn in_state_folder(context: &Context, trust: &TrustFile) -> Result<PathBuf, Fail
     // The key of the person who is logged in goes first.
     let own = folder.operator_key(&user);
     names.sort_by_key(|path| (*path != own, path.clone()));
-    let known = |path: &&PathBuf| public_id(path).is_none_or(|id| trust.operators.iter().any(|o| o.key_id == id));
+    let known =
+        |path: &&PathBuf| public_id(path).is_none_or(|id| trust.operators.iter().any(|o| o.key_id == id));
     names.iter().find(known).cloned().ok_or_else(|| {
-        Failure::new("SIGNING_KEY_MISSING", "the state folder holds no operator key of the trust file")
-            .with_fix("pass --signing-key PATH, or make a key with `synapsor-runner operator keygen`")
+        Failure::new(
+            "SIGNING_KEY_MISSING",
+            "the state folder holds no operator key of the trust file",
+        )
+        .with_fix("pass --signing-key PATH, or make a key with `synapsor-runner operator keygen`")
     })
 }
 
@@ -135,8 +171,12 @@ pub(crate) fn key_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
         name.starts_with("operator-") && name.ends_with(".pem")
     };
-    let mut paths: Vec<PathBuf> =
-        entries.filter_map(Result::ok).map(|e| e.path()).filter(is_key).take(KEY_FILES_MAX).collect();
+    let mut paths: Vec<PathBuf> = entries
+        .filter_map(Result::ok)
+        .map(|e| e.path())
+        .filter(is_key)
+        .take(KEY_FILES_MAX)
+        .collect();
     paths.sort();
     Ok(paths)
 }
@@ -148,9 +188,12 @@ fn public_id(path: &Path) -> Option<synapsor_domain::signing::KeyId> {
 }
 
 fn unprotected(path: &Path, environment: Environment) -> Failure {
-    Failure::new("KEY_UNPROTECTED", format!("{} has no passphrase, and this is {environment}", path.display()))
-        .with_fix("give it one with `synapsor-runner operator protect`")
-        .with_exit(EXIT_REFUSED)
+    Failure::new(
+        "KEY_UNPROTECTED",
+        format!("{} has no passphrase, and this is {environment}", path.display()),
+    )
+    .with_fix("give it one with `synapsor-runner operator protect`")
+    .with_exit(EXIT_REFUSED)
 }
 
 fn unusable(path: &Path, error: &KeyError) -> Failure {

@@ -2,7 +2,7 @@
 
 use synapsor_chassis::run::{EXIT_USAGE, Failure};
 use synapsor_domain::approval::{
-    ApplyOrder, Approver, Audience, Decision, RENDERER, Render, SeenCheckpoint, VerifiedDecision, Verdict,
+    ApplyOrder, Approver, Audience, Decision, RENDERER, Render, SeenCheckpoint, Verdict, VerifiedDecision,
 };
 use synapsor_domain::digest::Digest;
 use synapsor_domain::limits::{DECISION_MINUTES, DECISION_MINUTES_DEV, ORDER_MINUTES};
@@ -41,7 +41,11 @@ pub(crate) fn decision(
         Environment::Dev => DECISION_MINUTES_DEV,
         Environment::Staging | Environment::Production => DECISION_MINUTES,
     };
-    let span = lifetime(terms.minutes, Span::minutes(default), terms.trust.decision_ceiling())?;
+    let span = lifetime(
+        terms.minutes,
+        Span::minutes(default),
+        terms.trust.decision_ceiling(),
+    )?;
     Ok(Decision {
         v: 1,
         decision: verdict,
@@ -50,7 +54,10 @@ pub(crate) fn decision(
         contract_digest: proposal.contract_digest,
         audience: audience(attested, terms.trust),
         approver: approver(terms, &proposal.approval.required_role),
-        render: Render { renderer: RENDERER.to_owned(), digest: review::digest(proposal, attested.digest()) },
+        render: Render {
+            renderer: RENDERER.to_owned(),
+            digest: review::digest(proposal, attested.digest()),
+        },
         seen_checkpoint: seen(terms.seen),
         issued_at: terms.now,
         not_before: terms.now,
@@ -67,7 +74,11 @@ pub(crate) fn order(
     terms: &Terms<'_>,
 ) -> Result<ApplyOrder, Failure> {
     let proposal = attested.proposal();
-    let span = lifetime(terms.minutes, Span::minutes(ORDER_MINUTES), terms.trust.order_ceiling())?;
+    let span = lifetime(
+        terms.minutes,
+        Span::minutes(ORDER_MINUTES),
+        terms.trust.order_ceiling(),
+    )?;
     Ok(ApplyOrder {
         v: 1,
         proposal_id: proposal.id.clone(),
@@ -86,7 +97,11 @@ pub(crate) fn order(
 
 /// Digests of the approving decisions, sorted, each once.
 fn counted(decisions: &[VerifiedDecision]) -> Vec<Digest> {
-    let mut digests: Vec<Digest> = decisions.iter().filter(|d| !d.is_deny()).map(VerifiedDecision::digest).collect();
+    let mut digests: Vec<Digest> = decisions
+        .iter()
+        .filter(|d| !d.is_deny())
+        .map(VerifiedDecision::digest)
+        .collect();
     digests.sort_unstable();
     digests.dedup();
     digests
@@ -101,7 +116,11 @@ fn audience(attested: &Attested, trust: &TrustFile) -> Audience {
 }
 
 fn approver(terms: &Terms<'_>, role: &str) -> Approver {
-    Approver { key_id: terms.key_id.clone(), person: terms.person.to_owned(), role: role.to_owned() }
+    Approver {
+        key_id: terms.key_id.clone(),
+        person: terms.person.to_owned(),
+        role: role.to_owned(),
+    }
 }
 
 fn seen(checkpoint: &Checkpoint) -> Option<SeenCheckpoint> {
@@ -116,11 +135,17 @@ fn seen(checkpoint: &Checkpoint) -> Option<SeenCheckpoint> {
 fn lifetime(asked: Option<u32>, default: Span, ceiling: Span) -> Result<Span, Failure> {
     match asked {
         None => Ok(default.min(ceiling)),
-        Some(0) => Err(Failure::usage("EXPIRES_INVALID", "--expires is a number of minutes from 1 on")),
+        Some(0) => Err(Failure::usage(
+            "EXPIRES_INVALID",
+            "--expires is a number of minutes from 1 on",
+        )),
         Some(minutes) if Span::minutes(i64::from(minutes)) > ceiling => {
             let most = ceiling.as_seconds() / 60;
-            Err(Failure::usage("EXPIRES_TOO_LONG", format!("a signature may last {most} minutes at most here"))
-                .with_fix(format!("pass --expires {most} or less")))
+            Err(Failure::usage(
+                "EXPIRES_TOO_LONG",
+                format!("a signature may last {most} minutes at most here"),
+            )
+            .with_fix(format!("pass --expires {most} or less")))
         }
         Some(minutes) => Ok(Span::minutes(i64::from(minutes))),
     }
@@ -152,23 +177,43 @@ pub(crate) enum Question {
 impl Consent<'_> {
     /// Decides what to ask. Outside `dev` a newer proposal could slip in between looking and signing, so there
     /// `--yes` goes with the code of the digest and never with `latest`.
-    pub(crate) fn question(&self, attested: &Attested, environment: Environment) -> Result<Question, Failure> {
+    pub(crate) fn question(
+        &self,
+        attested: &Attested,
+        environment: Environment,
+    ) -> Result<Question, Failure> {
         let abbreviated = review::is_abbreviated(attested.proposal());
         let code = attested.digest().short_code();
         if self.code.is_some_and(|typed| !is_code(typed, &code)) {
             return Err(other_code());
         }
         if !self.yes {
-            let question = if abbreviated && self.code.is_none() { Question::Code } else { Question::Yes };
-            return if self.interactive { Ok(question) } else { Err(no_terminal()) };
+            let question = if abbreviated && self.code.is_none() {
+                Question::Code
+            } else {
+                Question::Yes
+            };
+            return if self.interactive {
+                Ok(question)
+            } else {
+                Err(no_terminal())
+            };
         }
         if environment != Environment::Dev && self.reference == "latest" {
-            return Err(Failure::usage("LATEST_REFUSED", "outside dev, --yes takes no `latest`: a newer proposal may have arrived")
-                .with_fix("name the proposal by its id"));
+            return Err(Failure::usage(
+                "LATEST_REFUSED",
+                "outside dev, --yes takes no `latest`: a newer proposal may have arrived",
+            )
+            .with_fix("name the proposal by its id"));
         }
         if (environment != Environment::Dev || abbreviated) && self.code.is_none() {
-            return Err(Failure::usage("CODE_REQUIRED", "--yes needs --code here: the short code of the digest that you have reviewed")
-                .with_fix("read the code with `synapsor-runner proposals show ID` and pass --code XXXX-XXXX-XXXX"));
+            return Err(Failure::usage(
+                "CODE_REQUIRED",
+                "--yes needs --code here: the short code of the digest that you have reviewed",
+            )
+            .with_fix(
+                "read the code with `synapsor-runner proposals show ID` and pass --code XXXX-XXXX-XXXX",
+            ));
         }
         Ok(Question::Nothing)
     }
@@ -190,9 +235,12 @@ fn is_code(typed: &str, code: &str) -> bool {
 }
 
 fn other_code() -> Failure {
-    Failure::new("CODE_MISMATCH", "the code is not the one of this proposal; it may be another than you have reviewed")
-        .with_fix("look again with `synapsor-runner proposals show ID`")
-        .with_exit(EXIT_REFUSED)
+    Failure::new(
+        "CODE_MISMATCH",
+        "the code is not the one of this proposal; it may be another than you have reviewed",
+    )
+    .with_fix("look again with `synapsor-runner proposals show ID`")
+    .with_exit(EXIT_REFUSED)
 }
 
 fn no_terminal() -> Failure {

@@ -23,15 +23,22 @@ impl TrustEdit {
     pub(crate) fn begin(path: &Path) -> Result<Self, Failure> {
         let lock_path = path.with_extension("json.lock");
         let Some(lock) = FileLock::try_exclusive(&lock_path)? else {
-            return Err(Failure::new("TRUST_FILE_BUSY", "another command is changing the trust file")
-                .with_fix("try again when it has ended"));
+            return Err(
+                Failure::new("TRUST_FILE_BUSY", "another command is changing the trust file")
+                    .with_fix("try again when it has ended"),
+            );
         };
         let most = u64::try_from(FILE_BYTES_MAX).expect("a megabyte fits");
         let before = files::read_bounded(path, most)?;
         check(&before, "is not good as it stands")?;
         let file = serde_json::from_slice(&before)
             .map_err(|e| Failure::new("TRUST_FILE_INVALID", format!("the trust file does not read: {e}")))?;
-        Ok(Self { path: path.to_owned(), before, file, _lock: lock })
+        Ok(Self {
+            path: path.to_owned(),
+            before,
+            file,
+            _lock: lock,
+        })
     }
 
     /// The entries of people, to be changed.
@@ -43,12 +50,24 @@ impl TrustEdit {
 
     /// Checks the result, keeps the old file beside it and puts the new one in place. Gives the backup's path.
     pub(crate) fn commit(self, now: Timestamp) -> Result<PathBuf, Failure> {
-        let mut after = serde_json::to_vec_pretty(&self.file)
-            .map_err(|e| Failure::new("TRUST_FILE_INVALID", format!("the trust file cannot be written: {e}")))?;
+        let mut after = serde_json::to_vec_pretty(&self.file).map_err(|e| {
+            Failure::new(
+                "TRUST_FILE_INVALID",
+                format!("the trust file cannot be written: {e}"),
+            )
+        })?;
         after.push(b'\n');
         check(&after, "would not be good after this; nothing was changed")?;
-        let name = self.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        let stamp: String = now.to_string().chars().filter(char::is_ascii_alphanumeric).collect();
+        let name = self
+            .path
+            .file_name()
+            .map(|n| n.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let stamp: String = now
+            .to_string()
+            .chars()
+            .filter(char::is_ascii_alphanumeric)
+            .collect();
         let backup = self.path.with_file_name(format!("{name}.{stamp}.bak"));
         files::create_exclusive(&backup, &self.before)?;
         files::write_atomic(&self.path, &after, MODE_PRIVATE)?;
@@ -102,6 +121,12 @@ mod tests {
         }));
         let backup = edit.commit(Timestamp::from_unix_millis(0)).unwrap();
         assert_eq!(std::fs::read(backup).unwrap(), before);
-        assert_eq!(TrustFile::parse(&std::fs::read(&path).unwrap()).unwrap().operators.len(), 1);
+        assert_eq!(
+            TrustFile::parse(&std::fs::read(&path).unwrap())
+                .unwrap()
+                .operators
+                .len(),
+            1
+        );
     }
 }

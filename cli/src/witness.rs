@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use synapsor_chassis::files::{self, FileError, FileLock, MODE_PRIVATE};
 use synapsor_chassis::run::Failure;
-use synapsor_domain::log::{Advance, Checkpoint, ConsistencyProof, LogError, Witness, WitnessError, verify_checkpoint};
+use synapsor_domain::log::{
+    Advance, Checkpoint, ConsistencyProof, LogError, Witness, WitnessError, verify_checkpoint,
+};
 use synapsor_domain::trust::{Environment, TrustFile};
 
 use crate::clients::EXIT_TAMPERED;
@@ -42,7 +44,12 @@ impl<'a> Keeper<'a> {
             Err(FileError::Missing { .. }) => Witness::new(&origin),
             Err(error) => return Err(error.into()),
         };
-        Ok(Self { trust, path: path.to_owned(), witness, _lock: lock })
+        Ok(Self {
+            trust,
+            path: path.to_owned(),
+            witness,
+            _lock: lock,
+        })
     }
 
     /// What to tell the ledger.
@@ -51,7 +58,11 @@ impl<'a> Keeper<'a> {
     }
 
     /// Believes a signed checkpoint if it continues what was seen, and remembers it before anything is done with it.
-    pub(crate) fn accept(&mut self, note: &str, proof: Option<&ConsistencyProof>) -> Result<Checkpoint, Failure> {
+    pub(crate) fn accept(
+        &mut self,
+        note: &str,
+        proof: Option<&ConsistencyProof>,
+    ) -> Result<Checkpoint, Failure> {
         let checkpoint = verified(note, self.trust)?;
         match self.witness.advance(&checkpoint, proof) {
             Ok(Advance::Unchanged) => {}
@@ -83,16 +94,23 @@ fn not_continued(error: WitnessError, environment: Environment) -> Failure {
         WitnessError::OtherLog | WitnessError::ProofMissing { .. } => EXIT_TAMPERED,
     };
     let fix = match environment {
-        Environment::Dev => "put the newest store back, or give this history up with `synapsor-runner store reset --yes`",
+        Environment::Dev => {
+            "put the newest store back, or give this history up with `synapsor-runner store reset --yes`"
+        }
         Environment::Staging | Environment::Production => "put the newest copy of the ledger's store back",
     };
-    Failure::new(error.code(), error.to_string()).with_fix(fix).with_exit(exit)
+    Failure::new(error.code(), error.to_string())
+        .with_fix(fix)
+        .with_exit(exit)
 }
 
 fn damaged(path: &Path) -> Failure {
-    Failure::new("WITNESS_DAMAGED", format!("{} is not what this program wrote", path.display()))
-        .with_fix("put the file back; without it a rolled-back ledger would go unnoticed")
-        .with_exit(EXIT_TAMPERED)
+    Failure::new(
+        "WITNESS_DAMAGED",
+        format!("{} is not what this program wrote", path.display()),
+    )
+    .with_fix("put the file back; without it a rolled-back ledger would go unnoticed")
+    .with_exit(EXIT_TAMPERED)
 }
 
 async fn lock(path: &Path) -> Result<FileLock, Failure> {
@@ -102,6 +120,68 @@ async fn lock(path: &Path) -> Result<FileLock, Failure> {
         }
         tokio::time::sleep(LOCK_PAUSE).await;
     }
-    Err(Failure::new("WITNESS_BUSY", format!("another command has held {} for a minute", path.display()))
-        .with_fix("end the other command and try again"))
+    Err(Failure::new(
+        "WITNESS_BUSY",
+        format!("another command has held {} for a minute", path.display()),
+    )
+    .with_fix("end the other command and try again"))
+}
+
+#[cfg(test)]
+mod tests {
+    use synapsor_domain::log::sign_checkpoint;
+    use synapsor_domain::signing::SigningKey;
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    const ORIGIN: &str = "synapsor/d1";
+
+    fn key(seed: u8) -> SigningKey {
+        SigningKey::from_seed(&Zeroizing::new([seed; 32]))
+    }
+
+    fn trust() -> TrustFile {
+        let service = serde_json::json!({ "key_id": key(3).key_id(), "public_key": key(3).public_key() });
+        let file = serde_json::json!({
+            "version": 1, "deployment_id": "d1", "environment": "dev",
+            "readers": [], "writers": [], "ledgers": [service], "operators": [],
+        });
+        TrustFile::parse(file.to_string().as_bytes()).unwrap()
+    }
+
+    fn note(size: u64, root: u8, seed: u8) -> String {
+        sign_checkpoint(ORIGIN, size, &[root; 32], &key(seed)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_shorter_or_another_log_is_named_as_such_and_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, trust) = (folder.path().join("cli.witness"), trust());
+        let mut keeper = Keeper::hold(&path, &trust).await.unwrap();
+        keeper.accept(&note(5, 1, 3), None).unwrap();
+        let before = std::fs::read(&path).unwrap();
+        for (note, code, exit) in [
+            (note(3, 1, 3), "LEDGER_ROLLED_BACK", 11),
+            (note(5, 2, 3), "LEDGER_FORKED", 12),
+            (note(6, 2, 3), "WITNESS_PROOF_MISSING", 10),
+            (note(6, 2, 4), "CHECKPOINT_SIGNATURE", 10),
+        ] {
+            let failure = keeper.accept(&note, None).unwrap_err();
+            assert_eq!((failure.code(), failure.exit()), (code, exit));
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        drop(keeper);
+        let again = Keeper::hold(&path, &trust).await.unwrap();
+        assert_eq!(again.known().size, 5);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_witness_is_not_taken_for_a_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, trust) = (folder.path().join("cli.witness"), trust());
+        std::fs::write(&path, "{}").unwrap();
+        let failure = Keeper::hold(&path, &trust).await.unwrap_err();
+        assert_eq!((failure.code(), failure.exit()), ("WITNESS_DAMAGED", 10));
+    }
 }

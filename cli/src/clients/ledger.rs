@@ -169,38 +169,73 @@ impl Ledger {
             created_to_ms: ms(filter.created_to),
             page: Some(page(size, token)),
         };
-        let answer = call(&self.target, message, async |m| self.review.list_proposals(m).await).await?;
-        let proposals = answer.proposals.into_iter().map(record).collect::<Result<_, _>>().map_err(odd)?;
-        Ok(ProposalPage { proposals, next_page_token: answer.next_page_token })
+        let answer = call(&self.target, message, async |m| {
+            self.review.list_proposals(m).await
+        })
+        .await?;
+        let proposals = answer
+            .proposals
+            .into_iter()
+            .map(record)
+            .collect::<Result<_, _>>()
+            .map_err(odd)?;
+        Ok(ProposalPage {
+            proposals,
+            next_page_token: answer.next_page_token,
+        })
     }
 
     pub(crate) async fn proposal(&mut self, reference: &str, known: &Witness) -> Result<Shown, Failure> {
-        let message =
-            wire::GetProposalRequest { proposal: reference.to_owned(), known: Some(KnownCheckpoint::from(known)) };
+        let message = wire::GetProposalRequest {
+            proposal: reference.to_owned(),
+            known: Some(KnownCheckpoint::from(known)),
+        };
         let answer = call(&self.target, message, async |m| self.review.get_proposal(m).await).await?;
         shown(answer).map_err(odd)
     }
 
     pub(crate) async fn decide(&mut self, decision: &Envelope) -> Result<Decided, Failure> {
-        let message = wire::DecideRequest { request_id: request_id(), decision: Some(decision.into()) };
+        let message = wire::DecideRequest {
+            request_id: request_id(),
+            decision: Some(decision.into()),
+        };
         let answer = call(&self.target, message, async |m| self.review.decide(m).await).await?;
         let state = answer.state.parse().map_err(odd)?;
-        Ok(Decided { state, approvals: answer.approvals, quorum: answer.quorum })
+        Ok(Decided {
+            state,
+            approvals: answer.approvals,
+            quorum: answer.quorum,
+        })
     }
 
     pub(crate) async fn request_apply(&mut self, order: &Envelope) -> Result<OrderFiled, Failure> {
-        let message = wire::RequestApplyRequest { request_id: request_id(), order: Some(order.into()) };
-        let answer = call(&self.target, message, async |m| self.review.request_apply(m).await).await?;
-        Ok(OrderFiled { seq: answer.seq, writer_present: answer.writer_present })
+        let message = wire::RequestApplyRequest {
+            request_id: request_id(),
+            order: Some(order.into()),
+        };
+        let answer = call(&self.target, message, async |m| {
+            self.review.request_apply(m).await
+        })
+        .await?;
+        Ok(OrderFiled {
+            seq: answer.seq,
+            writer_present: answer.writer_present,
+        })
     }
 
     pub(crate) async fn replay(&mut self, reference: &str, known: &Witness) -> Result<Replay, Failure> {
-        let message =
-            wire::GetReplayRequest { proposal: reference.to_owned(), known: Some(KnownCheckpoint::from(known)) };
+        let message = wire::GetReplayRequest {
+            proposal: reference.to_owned(),
+            known: Some(KnownCheckpoint::from(known)),
+        };
         let answer = call(&self.target, message, async |m| self.events.get_replay(m).await).await?;
         let records = logged(answer.records).map_err(odd)?;
         let consistency = consistency(answer.consistency).map_err(odd)?;
-        Ok(Replay { records, checkpoint: answer.checkpoint, consistency })
+        Ok(Replay {
+            records,
+            checkpoint: answer.checkpoint,
+            consistency,
+        })
     }
 
     /// Opens the stream of events; it ends by itself unless it follows.
@@ -208,7 +243,9 @@ impl Ledger {
         let message = wire::TailRequest {
             from_seq: filter.from_seq,
             proposal_id: filter.proposal_id.clone(),
-            kind: filter.kind.map_or_else(String::new, |k: EventKind| k.as_str().to_owned()),
+            kind: filter
+                .kind
+                .map_or_else(String::new, |k: EventKind| k.as_str().to_owned()),
             follow: filter.follow,
             limit: filter.limit,
         };
@@ -234,15 +271,28 @@ impl Ledger {
             table: filter.table.clone(),
             page: Some(page(size, token)),
         };
-        let answer = call(&self.target, message, async |m| self.events.list_evidence(m).await).await?;
-        Ok(EvidencePage { signed: envelopes(answer.evidence).map_err(odd)?, next_page_token: answer.next_page_token })
+        let answer = call(&self.target, message, async |m| {
+            self.events.list_evidence(m).await
+        })
+        .await?;
+        Ok(EvidencePage {
+            signed: envelopes(answer.evidence).map_err(odd)?,
+            next_page_token: answer.next_page_token,
+        })
     }
 
     pub(crate) async fn evidence(&mut self, evidence_id: &str) -> Result<FoundEvidence, Failure> {
-        let message = wire::GetEvidenceRequest { evidence_id: evidence_id.to_owned() };
+        let message = wire::GetEvidenceRequest {
+            evidence_id: evidence_id.to_owned(),
+        };
         let answer = call(&self.target, message, async |m| self.events.get_evidence(m).await).await?;
-        let evidence = required("evidence", answer.evidence).and_then(Envelope::try_from).map_err(odd)?;
-        Ok(FoundEvidence { evidence, proposal_ids: answer.proposal_ids })
+        let evidence = required("evidence", answer.evidence)
+            .and_then(Envelope::try_from)
+            .map_err(odd)?;
+        Ok(FoundEvidence {
+            evidence,
+            proposal_ids: answer.proposal_ids,
+        })
     }
 
     pub(crate) async fn list_receipts(
@@ -257,8 +307,14 @@ impl Ledger {
             outcome: outcome.to_owned(),
             page: Some(page(size, token)),
         };
-        let answer = call(&self.target, message, async |m| self.events.list_receipts(m).await).await?;
-        Ok(EvidencePage { signed: envelopes(answer.receipts).map_err(odd)?, next_page_token: answer.next_page_token })
+        let answer = call(&self.target, message, async |m| {
+            self.events.list_receipts(m).await
+        })
+        .await?;
+        Ok(EvidencePage {
+            signed: envelopes(answer.receipts).map_err(odd)?,
+            next_page_token: answer.next_page_token,
+        })
     }
 
     /// The newest checkpoint with its proof.
@@ -266,8 +322,13 @@ impl Ledger {
         &mut self,
         known: &Witness,
     ) -> Result<(String, Option<ConsistencyProof>), Failure> {
-        let message = wire::GetCheckpointRequest { known: Some(known.into()) };
-        let answer = call(&self.target, message, async |m| self.transparency.get_checkpoint(m).await).await?;
+        let message = wire::GetCheckpointRequest {
+            known: Some(known.into()),
+        };
+        let answer = call(&self.target, message, async |m| {
+            self.transparency.get_checkpoint(m).await
+        })
+        .await?;
         Ok((answer.checkpoint, consistency(answer.consistency).map_err(odd)?))
     }
 
@@ -277,9 +338,13 @@ impl Ledger {
         known: &Witness,
         limit: std::time::Duration,
     ) -> Result<LogCheck, Failure> {
-        let message = wire::VerifyRequest { known: Some(known.into()) };
-        let answer =
-            call_within(&self.target, limit, message, async |m| self.transparency.verify(m).await).await?;
+        let message = wire::VerifyRequest {
+            known: Some(known.into()),
+        };
+        let answer = call_within(&self.target, limit, message, async |m| {
+            self.transparency.verify(m).await
+        })
+        .await?;
         Ok(LogCheck {
             findings: answer.findings,
             records_checked: answer.records_checked,
@@ -294,7 +359,10 @@ fn request_id() -> String {
 }
 
 fn page(size: u32, token: &str) -> PageRequest {
-    PageRequest { size, token: token.to_owned() }
+    PageRequest {
+        size,
+        token: token.to_owned(),
+    }
 }
 
 fn odd(refusal: Refusal) -> Failure {

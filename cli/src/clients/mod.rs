@@ -67,7 +67,11 @@ pub(crate) fn not_believed(code: &'static str, problem: impl std::fmt::Display) 
 fn exit_of(code: &str) -> u8 {
     match code {
         "STORE_TAMPERED" | "MALFORMED" => EXIT_TAMPERED,
-        "UNREACHABLE" | "DEADLINE_EXCEEDED" | "STORE_UNAVAILABLE" | "STORE_VANISHED" | "DATABASE_UNAVAILABLE" => 6,
+        "UNREACHABLE"
+        | "DEADLINE_EXCEEDED"
+        | "STORE_UNAVAILABLE"
+        | "STORE_VANISHED"
+        | "DATABASE_UNAVAILABLE" => 6,
         "PROPOSAL_NOT_APPROVED"
         | "PROPOSAL_NOT_PENDING_REVIEW"
         | "PROPOSAL_NOT_REJECTABLE"

@@ -40,7 +40,10 @@ impl Tail {
     /// The next event; `None` at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<TailEvent>, Failure> {
         match self.stream.message().await {
-            Ok(next) => Ok(next.map(|e| TailEvent { event: e.event, body: e.body })),
+            Ok(next) => Ok(next.map(|e| TailEvent {
+                event: e.event,
+                body: e.body,
+            })),
             Err(status) => Err(super::failure(&status, &self.target)),
         }
     }

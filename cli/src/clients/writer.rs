@@ -50,17 +50,29 @@ impl Writer {
         let client = WriterServiceClient::new(link.channel.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        Self { client, target: link.target.clone() }
+        Self {
+            client,
+            target: link.target.clone(),
+        }
     }
 
     pub(crate) async fn preview(&mut self, proposal: &Envelope) -> Result<Preview, Failure> {
-        let message = wire::PreviewRequest { proposal: Some(proposal.into()) };
+        let message = wire::PreviewRequest {
+            proposal: Some(proposal.into()),
+        };
         let answer = call(&self.target, message, async |m| self.client.preview(m).await).await?;
-        Ok(Preview { result: answer.result, message: answer.message, after_json: answer.after_json })
+        Ok(Preview {
+            result: answer.result,
+            message: answer.message,
+            after_json: answer.after_json,
+        })
     }
 
     pub(crate) async fn deny(&mut self, proposal: &Envelope, decision: &Envelope) -> Result<Denied, Failure> {
-        let message = wire::DenyRequest { proposal: Some(proposal.into()), decision: Some(decision.into()) };
+        let message = wire::DenyRequest {
+            proposal: Some(proposal.into()),
+            decision: Some(decision.into()),
+        };
         let answer = call(&self.target, message, async |m| self.client.deny(m).await).await?;
         let effect = match answer.effect() {
             wire::DenyEffect::Killed => DenyEffect::Killed,
@@ -68,7 +80,10 @@ impl Writer {
             wire::DenyEffect::InFlight => DenyEffect::InFlight,
             wire::DenyEffect::BlockedHere => DenyEffect::BlockedHere,
             wire::DenyEffect::Unspecified => {
-                return Err(not_believed("WRITER_ANSWER_MALFORMED", "it does not say what became of the deny"));
+                return Err(not_believed(
+                    "WRITER_ANSWER_MALFORMED",
+                    "it does not say what became of the deny",
+                ));
             }
         };
         let receipt = answer.receipt.map(Envelope::try_from).transpose().map_err(odd)?;
@@ -78,13 +93,26 @@ impl Writer {
     /// The writer's name, as it tells it; what is signed for it goes to this writer only.
     pub(crate) async fn name(&mut self) -> Result<String, Failure> {
         let message = wire::GetStatusRequest {};
-        Ok(call(&self.target, message, async |m| self.client.get_status(m).await).await?.writer)
+        Ok(
+            call(&self.target, message, async |m| self.client.get_status(m).await)
+                .await?
+                .writer,
+        )
     }
 
     /// Stops all writeback, or resumes it on the strength of a signed `unfreeze`.
-    pub(crate) async fn freeze(&mut self, frozen: bool, unfreeze: Option<&Envelope>) -> Result<bool, Failure> {
-        let message = wire::FreezeRequest { frozen, unfreeze: unfreeze.map(Into::into) };
-        Ok(call(&self.target, message, async |m| self.client.freeze(m).await).await?.frozen)
+    pub(crate) async fn freeze(
+        &mut self,
+        frozen: bool,
+        unfreeze: Option<&Envelope>,
+    ) -> Result<bool, Failure> {
+        let message = wire::FreezeRequest {
+            frozen,
+            unfreeze: unfreeze.map(Into::into),
+        };
+        Ok(call(&self.target, message, async |m| self.client.freeze(m).await)
+            .await?
+            .frozen)
     }
 }
 

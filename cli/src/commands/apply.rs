@@ -22,9 +22,11 @@ use crate::session::Session;
 const WAIT_SECONDS_MAX: u64 = 600;
 
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Examples:\n  synapsor-runner apply latest\n  synapsor-runner apply wrp_4f2a --dry-run\n\n\
+#[command(
+    after_help = "Examples:\n  synapsor-runner apply latest\n  synapsor-runner apply wrp_4f2a --dry-run\n\n\
     Exit codes: 0 applied or applied before, 1 failed, 2 usage, 3 conflict: nothing was written, 4 refused or not \
-    approved, 5 in doubt, 6 no writer: the order stays filed, 10 tampered, 11 rolled back, 12 forked")]
+    approved, 5 in doubt, 6 no writer: the order stays filed, 10 tampered, 11 rolled back, 12 forked"
+)]
 pub(crate) struct Args {
     /// An id, a prefix of one, a short code, or `latest`
     #[arg(default_value = "latest")]
@@ -58,11 +60,13 @@ async fn work(args: &Args, session: &mut Session, context: &Context) -> Result<E
     }
     // In dev the approval was the act of review; elsewhere the second act is confirmed like the first.
     if looked.receipt.is_none() && session.trust().environment != Environment::Dev {
-        args.confirm.obtain(reference, &looked, session.trust(), "have exactly this applied")?;
+        args.confirm
+            .obtain(reference, &looked, session.trust(), "have exactly this applied")?;
     }
     let signer = Signer::load(context, session.trust())?;
     signer.check_actor(args.confirm.actor.as_deref())?;
-    let applied = operations::apply(session, context, &looked, &signer, Duration::from_secs(args.wait)).await?;
+    let applied =
+        operations::apply(session, context, &looked, &signer, Duration::from_secs(args.wait)).await?;
     if context.global.json {
         output::json(&shape::applied(&looked, &applied))?;
     } else {
@@ -83,12 +87,17 @@ pub(super) fn say(looked: &Looked, applied: &Applied) -> Result<(), Failure> {
     if let Some(fix) = &applied.fix {
         output::line(format!("fix: {fix}"))?;
     }
-    output::line(format!("replay: synapsor-runner replay show {}", looked.attested.proposal().id))
+    output::line(format!(
+        "replay: synapsor-runner replay show {}",
+        looked.attested.proposal().id
+    ))
 }
 
 const fn ends(status: Status) -> bool {
     match status {
-        Status::Applied | Status::AlreadyApplied | Status::Conflict | Status::Failed | Status::Canceled => true,
+        Status::Applied | Status::AlreadyApplied | Status::Conflict | Status::Failed | Status::Canceled => {
+            true
+        }
         Status::Refused | Status::Retryable | Status::InDoubt | Status::NoWriter => false,
     }
 }
@@ -113,12 +122,16 @@ fn checklist(looked: &Looked, applied: &Applied) -> Vec<String> {
     let mut lines = Vec::new();
     let done = matches!(applied.status, Status::Applied | Status::AlreadyApplied);
     if done {
-        let column = |c: &synapsor_domain::value::ColumnValue| format!("{} = {}", safe(&c.column), shown(&c.value));
+        let column =
+            |c: &synapsor_domain::value::ColumnValue| format!("{} = {}", safe(&c.column), shown(&c.value));
         let approvers: Vec<&str> = looked.approvers().into_iter().collect();
         if !approvers.is_empty() {
             lines.push(format!("ok  approved by {}", approvers.join(", ")));
         }
-        lines.push(format!("ok  row matched: {}", column(&proposal.target.primary_key)));
+        lines.push(format!(
+            "ok  row matched: {}",
+            column(&proposal.target.primary_key)
+        ));
         if let Some(tenant) = &proposal.target.tenant {
             lines.push(format!("ok  tenant matched: {}", column(tenant)));
         }
@@ -126,20 +139,28 @@ fn checklist(looked: &Looked, applied: &Applied) -> Vec<String> {
         lines.push(format!("ok  allowed columns only: {}", columns.join(", ")));
         lines.push(match (proposal.guard.kind, &proposal.guard.version) {
             (GuardKind::VersionColumn, Some(version)) => format!("ok  conflict guard: {}", column(version)),
-            (GuardKind::VersionColumn | GuardKind::Weak, _) => "ok  conflict guard: WEAK, every value that was read".to_owned(),
+            (GuardKind::VersionColumn | GuardKind::Weak, _) => {
+                "ok  conflict guard: WEAK, every value that was read".to_owned()
+            }
         });
     }
     if let Some(signed) = &applied.receipt {
         let mark = if done { "ok  " } else { "    " };
         lines.push(format!("{mark}affected rows: {}", signed.receipt.rows_affected));
-        lines.push(format!("{mark}receipt {} of {}", signed.digest, signed.receipt.created_at));
+        lines.push(format!(
+            "{mark}receipt {} of {}",
+            signed.digest, signed.receipt.created_at
+        ));
         lines.push(format!("{mark}signed by the writer's key {}", signed.writer_key));
     }
     lines
 }
 
 fn rehearsed(looked: &Looked, preview: &Preview, context: &Context) -> Result<Exit, Failure> {
-    let after: Option<Json> = preview.after_json.as_ref().and_then(|bytes| serde_json::from_slice(bytes).ok());
+    let after: Option<Json> = preview
+        .after_json
+        .as_ref()
+        .and_then(|bytes| serde_json::from_slice(bytes).ok());
     if context.global.json {
         let mut object = shape::proposal_head(&looked.attested);
         object.insert("dry_run".to_owned(), json!(true));

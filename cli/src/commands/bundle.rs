@@ -16,8 +16,10 @@ use crate::{Context, state};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Check every signature, digest and proof of a bundle; needs no network and no state folder
-    #[command(after_help = "Example:\n  synapsor-runner bundle verify replay.json --trust synapsor.trust.json\n\n\
-        Exit codes: 0 genuine, 1 failure, 10 tampered")]
+    #[command(
+        after_help = "Example:\n  synapsor-runner bundle verify replay.json --trust synapsor.trust.json\n\n\
+        Exit codes: 0 genuine, 1 failure, 10 tampered"
+    )]
     Verify(Verify),
 }
 
@@ -38,7 +40,9 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, Failure> 
     let verified = match replay::verify(&bytes, &trust) {
         Ok(verified) => verified,
         Err(error) if context.global.json => {
-            output::json(&json!({ "genuine": false, "code": error.code(), "problem": safe(&error.to_string()) }))?;
+            output::json(
+                &json!({ "genuine": false, "code": error.code(), "problem": safe(&error.to_string()) }),
+            )?;
             return Ok(Exit(EXIT_TAMPERED));
         }
         Err(error) => return Err(refuted(&error)),
@@ -58,11 +62,25 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, Failure> 
     if args.details {
         output::text(&markdown(story))?;
     }
-    output::line(format!("Genuine: {} ended or stands as `{}`", story.proposal_id, story.state))?;
-    output::line(format!("  {} events under a checkpoint of {} events", story.events.len(), verified.checkpoint.size))?;
-    output::line(format!("  {} decision(s), {} order(s)", story.decisions.len(), story.orders.len()))?;
+    output::line(format!(
+        "Genuine: {} ended or stands as `{}`",
+        story.proposal_id, story.state
+    ))?;
+    output::line(format!(
+        "  {} events under a checkpoint of {} events",
+        story.events.len(),
+        verified.checkpoint.size
+    ))?;
+    output::line(format!(
+        "  {} decision(s), {} order(s)",
+        story.decisions.len(),
+        story.orders.len()
+    ))?;
     if let Some(receipt) = &story.receipt {
-        output::line(format!("  receipt {} {}", receipt.receipt.outcome, receipt.digest))?;
+        output::line(format!(
+            "  receipt {} {}",
+            receipt.receipt.outcome, receipt.digest
+        ))?;
     }
     for finding in &verified.findings {
         output::line(format!("  note: {}", safe(finding)))?;

@@ -42,9 +42,15 @@ impl Confirm {
         let prompt = match question {
             Question::Nothing => return Ok(()),
             Question::Yes => format!("Type yes to {act}:"),
-            Question::Code => format!("A value was too long to be shown whole. Type the code of the document to {act}:"),
+            Question::Code => {
+                format!("A value was too long to be shown whole. Type the code of the document to {act}:")
+            }
         };
-        if is_answer(question, &output::ask(&prompt)?, &looked.attested.digest().short_code()) {
+        if is_answer(
+            question,
+            &output::ask(&prompt)?,
+            &looked.attested.digest().short_code(),
+        ) {
             return Ok(());
         }
         Err(Failure::new("NOT_CONFIRMED", "nothing was signed").with_exit(EXIT_FAILURE))

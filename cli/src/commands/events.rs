@@ -52,9 +52,15 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Fai
 }
 
 async fn tail(args: &TailArgs, session: &Session, context: &Context) -> Result<Exit, Failure> {
+    operations::watch(session).await?;
     let proposal_id = match args.proposal.as_deref() {
         None => String::new(),
-        Some(reference) => operations::look(session, reference).await?.attested.proposal().id.to_string(),
+        Some(reference) => operations::look(session, reference)
+            .await?
+            .attested
+            .proposal()
+            .id
+            .to_string(),
     };
     let filter = TailFilter {
         from_seq: args.from,
@@ -83,9 +89,18 @@ async fn print_all(stream: &mut Tail, args: &TailArgs, context: &Context) -> Res
             continue;
         }
         let about = event.proposal_id.as_ref().map_or("", |id| id.as_str());
-        output::line(format!("{:>8}  {}  {:<20} {about}  {}", event.seq, event.at, event.kind.as_str(), safe(&event.actor)))?;
+        output::line(format!(
+            "{:>8}  {}  {:<20} {about}  {}",
+            event.seq,
+            event.at,
+            event.kind.as_str(),
+            safe(&event.actor)
+        ))?;
         if args.details {
-            output::line(format!("          {}", safe(&String::from_utf8_lossy(&shown.body))))?;
+            output::line(format!(
+                "          {}",
+                safe(&String::from_utf8_lossy(&shown.body))
+            ))?;
         }
     }
     Ok(Exit(EXIT_OK))

@@ -74,9 +74,20 @@ async fn list(args: &List, session: &Session, context: &Context) -> Result<Exit,
     let mut table = Table::new(&["EVIDENCE", "CAPABILITY", "ROW", "TENANT", "ASKED BY", "READ AT"]);
     for row in &rows {
         let e = &row.evidence;
-        let key = format!("{} {}", e.target.table, e.target.primary_key.value.as_text().unwrap_or("NULL"));
+        let key = format!(
+            "{} {}",
+            e.target.table,
+            e.target.primary_key.value.as_text().unwrap_or("NULL")
+        );
         let by = &e.requested_by;
-        table.row([e.id.as_str(), &e.capability, &key, &by.tenant, &by.principal, &e.read_at.to_string()]);
+        table.row([
+            e.id.as_str(),
+            &e.capability,
+            &key,
+            &by.tenant,
+            &by.principal,
+            &e.read_at.to_string(),
+        ]);
     }
     output::line(table)?;
     Ok(Exit(EXIT_OK))
@@ -95,8 +106,14 @@ async fn show(args: &Show, session: &Session, context: &Context) -> Result<Exit,
         ("evidence", e.id.to_string()),
         ("digest", found.digest.to_string()),
         ("capability", safe(&e.capability)),
-        ("source", format!("{} ({})", safe(&e.source.id), safe(&e.source.engine))),
-        ("table", format!("{}.{}", safe(&e.target.schema), safe(&e.target.table))),
+        (
+            "source",
+            format!("{} ({})", safe(&e.source.id), safe(&e.source.engine)),
+        ),
+        (
+            "table",
+            format!("{}.{}", safe(&e.target.schema), safe(&e.target.table)),
+        ),
         ("tenant", safe(&e.requested_by.tenant)),
         ("asked by", safe(&e.requested_by.principal)),
         ("read at", e.read_at.to_string()),

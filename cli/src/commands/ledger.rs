@@ -20,8 +20,10 @@ pub(crate) enum Command {
         Exit codes: 0 everything fits, 6 ledger unreachable, 10 tampered, 11 rolled back, 12 forked")]
     Verify(Verify),
     /// Write the bundle of one proposal: every record with its proof
-    #[command(after_help = "Example:\n  synapsor-runner ledger prove wrp_4f2a > bundle.json\n\n\
-        Exit codes: 0 ok, 6 ledger unreachable, 10 tampered, 11 rolled back, 12 forked")]
+    #[command(
+        after_help = "Example:\n  synapsor-runner ledger prove wrp_4f2a > bundle.json\n\n\
+        Exit codes: 0 ok, 6 ledger unreachable, 10 tampered, 11 rolled back, 12 forked"
+    )]
     Prove(Prove),
 }
 
@@ -66,7 +68,10 @@ async fn verify(session: &Session, context: &Context) -> Result<Exit, Failure> {
         return Ok(exit);
     }
     if fits {
-        output::line(format!("The ledger is what it was: {} records checked", verified.records_checked))?;
+        output::line(format!(
+            "The ledger is what it was: {} records checked",
+            verified.records_checked
+        ))?;
     } else {
         output::line("STORE_TAMPERED: the ledger does not fit its own log:")?;
         for finding in &verified.findings {

@@ -27,23 +27,31 @@ const BACKDATED: Span = Span::minutes(5);
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make a key and print the public entry to hand to whoever keeps the trust file
-    #[command(after_help = "Examples:\n  synapsor-runner operator keygen --person ann --protect > ann.json\n  \
+    #[command(
+        after_help = "Examples:\n  synapsor-runner operator keygen --person ann --protect > ann.json\n  \
         synapsor-runner operator keygen --person ann --output ~/ann.pem --role approver\n\n\
-        Exit codes: 0 made, 1 failure (also: the file exists), 2 usage")]
+        Exit codes: 0 made, 1 failure (also: the file exists), 2 usage"
+    )]
     Keygen(Keygen),
     /// Give the signing key a passphrase, or a new one
-    #[command(after_help = "Example:\n  synapsor-runner operator protect\n\nExit codes: 0 done, 1 failure, 2 no terminal")]
+    #[command(
+        after_help = "Example:\n  synapsor-runner operator protect\n\nExit codes: 0 done, 1 failure, 2 no terminal"
+    )]
     Protect,
     /// The operators of the trust file, and which of their keys are here
     #[command(after_help = "Example:\n  synapsor-runner operator list\n\nExit codes: 0 ok, 1 failure")]
     List,
     /// Add an entry of `keygen` to the trust file; a backup is kept
-    #[command(after_help = "Example:\n  synapsor-runner operator add ann.json --trust synapsor.trust.json\n\n\
-        Exit codes: 0 added, 1 failure")]
+    #[command(
+        after_help = "Example:\n  synapsor-runner operator add ann.json --trust synapsor.trust.json\n\n\
+        Exit codes: 0 added, 1 failure"
+    )]
     Add(Add),
     /// Revoke a key: nothing that it signed and that is not applied yet counts any more
-    #[command(after_help = "Example:\n  synapsor-runner operator revoke ed25519:4f2a...\n\n\
-        Exit codes: 0 revoked, 1 failure")]
+    #[command(
+        after_help = "Example:\n  synapsor-runner operator revoke ed25519:4f2a...\n\n\
+        Exit codes: 0 revoked, 1 failure"
+    )]
     Revoke(Revoke),
 }
 
@@ -90,15 +98,25 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, Failure> 
 }
 
 fn keygen(args: &Keygen, context: &Context) -> Result<(), Failure> {
-    let person = args.person.clone().unwrap_or_else(|| state::operator_person(&context.env));
+    let person = args
+        .person
+        .clone()
+        .unwrap_or_else(|| state::operator_person(&context.env));
     let path = match &args.output {
         Some(path) => path.clone(),
         None => free_path(&state::find(context)?, &person),
     };
     let key = SigningKey::from_seed(&Zeroizing::new(random::bytes::<32>()));
-    let pem = if args.protect { protected(&key)? } else { key.to_pem() };
+    let pem = if args.protect {
+        protected(&key)?
+    } else {
+        key.to_pem()
+    };
     files::create_exclusive(&path, pem.as_bytes())?;
-    output::note(format!("wrote {} (the private key: it stays here)", path.display()));
+    output::note(format!(
+        "wrote {} (the private key: it stays here)",
+        path.display()
+    ));
     output::note("hand over what is printed on stdout; `synapsor-runner operator add FILE` takes it in");
     output::json(&entry(&key, &person, args, now()))
 }
@@ -119,7 +137,11 @@ fn entry(key: &SigningKey, person: &str, args: &Keygen, now: Timestamp) -> Json 
 /// A person may have several keys; an existing file is never touched.
 fn free_path(folder: &state::StateFolder, person: &str) -> PathBuf {
     let first = folder.operator_key(person);
-    if first.exists() { folder.operator_key(&format!("{person}-{}", random::hex_id(8))) } else { first }
+    if first.exists() {
+        folder.operator_key(&format!("{person}-{}", random::hex_id(8)))
+    } else {
+        first
+    }
 }
 
 fn protect(context: &Context) -> Result<(), Failure> {
@@ -141,9 +163,15 @@ fn only_key(folder: &Path) -> Result<PathBuf, Failure> {
     let paths = key_files(folder)?;
     match paths.as_slice() {
         [path] => Ok(path.clone()),
-        [] => Err(Failure::new("SIGNING_KEY_MISSING", format!("{} holds no operator key", folder.display()))),
-        many => Err(Failure::usage("SIGNING_KEY_AMBIGUOUS", format!("{} holds {} operator keys", folder.display(), many.len()))
-            .with_fix("name one with --signing-key PATH")),
+        [] => Err(Failure::new(
+            "SIGNING_KEY_MISSING",
+            format!("{} holds no operator key", folder.display()),
+        )),
+        many => Err(Failure::usage(
+            "SIGNING_KEY_AMBIGUOUS",
+            format!("{} holds {} operator keys", folder.display(), many.len()),
+        )
+        .with_fix("name one with --signing-key PATH")),
     }
 }
 
@@ -152,7 +180,9 @@ fn protected(key: &SigningKey) -> Result<Zeroizing<String>, Failure> {
     let refused = |text: String| Failure::new("PASSPHRASE_REFUSED", text).with_exit(EXIT_USAGE);
     let first = ask("New passphrase: ")?;
     if first.chars().count() < PASSPHRASE_CHARS_MIN {
-        return Err(refused(format!("a passphrase has {PASSPHRASE_CHARS_MIN} characters or more")));
+        return Err(refused(format!(
+            "a passphrase has {PASSPHRASE_CHARS_MIN} characters or more"
+        )));
     }
     if *ask("The same again: ")? != *first {
         return Err(refused("the two are not the same".to_owned()));
@@ -165,9 +195,7 @@ fn list(context: &Context) -> Result<(), Failure> {
     let here = local_keys(context);
     let now = now();
     if context.global.json {
-        let line = |o: &synapsor_domain::trust::Operator| {
-            json!({ "operator": o, "valid": o.is_valid_at(now), "here": here.contains(&o.key_id) })
-        };
+        let line = |o: &synapsor_domain::trust::Operator| json!({ "operator": o, "valid": o.is_valid_at(now), "here": here.contains(&o.key_id) });
         let operators: Vec<Json> = trust.operators.iter().map(line).collect();
         return output::json(&json!({ "environment": trust.environment, "operators": operators }));
     }
@@ -181,19 +209,34 @@ fn list(context: &Context) -> Result<(), Failure> {
             "out of date"
         };
         let until = operator.not_after.to_string();
-        let here = if here.contains(&operator.key_id) { "yes" } else { "" };
+        let here = if here.contains(&operator.key_id) {
+            "yes"
+        } else {
+            ""
+        };
         let roles = operator.roles.join(",");
-        table.row([&operator.person, operator.key_id.as_str(), &roles, &until, status, here]);
+        table.row([
+            &operator.person,
+            operator.key_id.as_str(),
+            &roles,
+            &until,
+            status,
+            here,
+        ]);
     }
     output::line(table)
 }
 
 /// Ids of the unprotected keys in the state folder; protected ones tell nothing without their passphrase.
 fn local_keys(context: &Context) -> Vec<KeyId> {
-    let Ok(folder) = state::find(context) else { return Vec::new() };
+    let Ok(folder) = state::find(context) else {
+        return Vec::new();
+    };
     let paths = key_files(&folder.keys_dir()).unwrap_or_default();
     let pems = paths.iter().filter_map(|path| read_pem(path).ok());
-    pems.filter_map(|pem| SigningKey::from_pem(&pem).ok()).map(|key| key.key_id()).collect()
+    pems.filter_map(|pem| SigningKey::from_pem(&pem).ok())
+        .map(|key| key.key_id())
+        .collect()
 }
 
 fn add(args: &Add, context: &Context) -> Result<(), Failure> {
@@ -201,16 +244,21 @@ fn add(args: &Add, context: &Context) -> Result<(), Failure> {
     let bytes = if args.file.as_os_str() == "-" {
         use std::io::Read as _;
         let mut bytes = Vec::new();
-        std::io::stdin().lock().take(most).read_to_end(&mut bytes).map_err(|e| {
-            Failure::new("ENTRY_UNREADABLE", format!("stdin cannot be read: {}", e.kind()))
-        })?;
+        std::io::stdin()
+            .lock()
+            .take(most)
+            .read_to_end(&mut bytes)
+            .map_err(|e| Failure::new("ENTRY_UNREADABLE", format!("stdin cannot be read: {}", e.kind())))?;
         bytes
     } else {
         files::read_bounded(&args.file, most)?
     };
     let entry: Json = serde_json::from_slice(&bytes).map_err(|e| {
-        Failure::new("ENTRY_INVALID", format!("{} is not JSON: {e}", args.file.display()))
-            .with_fix("pass what `synapsor-runner operator keygen` printed")
+        Failure::new(
+            "ENTRY_INVALID",
+            format!("{} is not JSON: {e}", args.file.display()),
+        )
+        .with_fix("pass what `synapsor-runner operator keygen` printed")
     })?;
     let mut edit = TrustEdit::begin(&state::trust_path(context)?)?;
     edit.operators()?.push(entry);
@@ -219,10 +267,16 @@ fn add(args: &Add, context: &Context) -> Result<(), Failure> {
 
 fn revoke(key_id: &KeyId, context: &Context) -> Result<(), Failure> {
     let mut edit = TrustEdit::begin(&state::trust_path(context)?)?;
-    let found = edit.operators()?.iter_mut().find(|o| o["key_id"] == json!(key_id));
+    let found = edit
+        .operators()?
+        .iter_mut()
+        .find(|o| o["key_id"] == json!(key_id));
     let Some(operator) = found.and_then(Json::as_object_mut) else {
-        return Err(Failure::new("KEY_UNKNOWN", format!("{key_id} is no operator key of the trust file"))
-            .with_fix("see the ids with `synapsor-runner operator list`"));
+        return Err(Failure::new(
+            "KEY_UNKNOWN",
+            format!("{key_id} is no operator key of the trust file"),
+        )
+        .with_fix("see the ids with `synapsor-runner operator list`"));
     };
     operator.insert("revoked".to_owned(), json!(true));
     done(&edit.commit(now())?, "revoked", context)
@@ -237,5 +291,9 @@ fn done(backup: &Path, what: &str, context: &Context) -> Result<(), Failure> {
 }
 
 fn person(text: &str) -> Result<String, String> {
-    if is_name(text) { Ok(text.to_owned()) } else { Err("1 to 64 characters of a-z, 0-9, -, _ and .".to_owned()) }
+    if is_name(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("1 to 64 characters of a-z, 0-9, -, _ and .".to_owned())
+    }
 }

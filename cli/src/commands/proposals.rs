@@ -12,7 +12,7 @@ use super::confirm::{self, Confirm};
 use crate::Context;
 use crate::clients::{DenyEffect, ProposalFilter};
 use crate::operations::{self, Approved, Looked, Rejected};
-use crate::operator_key::Signer;
+use crate::operator_key::{Signer, posture_here};
 use crate::output::shape::{self, moment, time_left};
 use crate::output::{self, Table, safe};
 use crate::session::Session;
@@ -26,22 +26,30 @@ const APPLY_WAIT_SECONDS: u64 = 30;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Newest first
-    #[command(after_help = "Example:\n  synapsor-runner proposals list --state pending_review --tenant acme\n\n\
-        Exit codes: 0 ok, 6 ledger unreachable, 10 tampered")]
+    #[command(
+        after_help = "Example:\n  synapsor-runner proposals list --state pending_review --tenant acme\n\n\
+        Exit codes: 0 ok, 6 ledger unreachable, 10 tampered"
+    )]
     List(List),
     /// The review document of one proposal, verified on this machine
-    #[command(after_help = "Examples:\n  synapsor-runner proposals show latest\n  synapsor-runner proposals show wrp_4f --json\n\n\
-        Exit codes: 0 ok, 6 ledger unreachable, 10 tampered, 11 rolled back, 12 forked")]
+    #[command(
+        after_help = "Examples:\n  synapsor-runner proposals show latest\n  synapsor-runner proposals show wrp_4f --json\n\n\
+        Exit codes: 0 ok, 6 ledger unreachable, 10 tampered, 11 rolled back, 12 forked"
+    )]
     Show(Show),
     /// Review one proposal and sign a yes
-    #[command(after_help = "Examples:\n  synapsor-runner proposals approve latest --reason \"customer is right\"\n  \
+    #[command(
+        after_help = "Examples:\n  synapsor-runner proposals approve latest --reason \"customer is right\"\n  \
         synapsor-runner proposals approve wrp_4f2a --yes --code ABCD-EFGH-IJKL --apply\n\n\
         Exit codes: 0 ok, 2 usage, 4 refused, 6 unreachable, 10 tampered, 11 rolled back, 12 forked; \
-        with --apply those of apply")]
+        with --apply those of apply"
+    )]
     Approve(Approve),
     /// Sign a no; stops a writer that may have started
-    #[command(after_help = "Example:\n  synapsor-runner proposals reject latest --reason \"wrong invoice\"\n\n\
-        Exit codes: 0 rejected, 2 usage, 4 too late: it had ended, 5 in flight: the outcome is pending, 6 unreachable, 10 tampered")]
+    #[command(
+        after_help = "Example:\n  synapsor-runner proposals reject latest --reason \"wrong invoice\"\n\n\
+        Exit codes: 0 rejected, 2 usage, 4 too late: it had ended, 5 in flight: the outcome is pending, 6 unreachable, 10 tampered"
+    )]
     Reject(Reject),
 }
 
@@ -130,7 +138,10 @@ async fn list(args: &List, session: &Session, context: &Context) -> Result<Exit,
     let (kind, id) = match args.object.as_deref() {
         Some(object) => {
             let (kind, id) = object.split_once(':').ok_or_else(|| {
-                Failure::usage("OBJECT_INVALID", "--object is TYPE:ID, as in --object invoice:INV-3001")
+                Failure::usage(
+                    "OBJECT_INVALID",
+                    "--object is TYPE:ID, as in --object invoice:INV-3001",
+                )
             })?;
             (Some(kind.to_owned()), id.to_owned())
         }
@@ -165,13 +176,28 @@ async fn list(args: &List, session: &Session, context: &Context) -> Result<Exit,
         return Ok(Exit(EXIT_OK));
     }
     let now = operations::now();
-    let mut table = Table::new(&["PROPOSAL", "STATE", "ACTION", "ROW", "TENANT", "ASKED BY", "TIME LEFT"]);
+    let mut table = Table::new(&[
+        "PROPOSAL",
+        "STATE",
+        "ACTION",
+        "ROW",
+        "TENANT",
+        "ASKED BY",
+        "TIME LEFT",
+    ]);
     for row in &rows {
         let proposal = row.attested.proposal();
         let key = &proposal.target.primary_key;
-        let object = format!("{} {}", proposal.target.table, key.value.as_text().unwrap_or("NULL"));
-        let left =
-            if row.state.is_terminal() { "ended".to_owned() } else { time_left(now, proposal.not_after) };
+        let object = format!(
+            "{} {}",
+            proposal.target.table,
+            key.value.as_text().unwrap_or("NULL")
+        );
+        let left = if row.state.is_terminal() {
+            "ended".to_owned()
+        } else {
+            time_left(now, proposal.not_after)
+        };
         let by = &proposal.requested_by;
         table.row([
             proposal.id.as_str(),
@@ -195,12 +221,23 @@ async fn show(args: &Show, session: &Session, context: &Context) -> Result<Exit,
     }
     output::text(&document(&looked))?;
     output::text(&beside(&looked, args.details))?;
+    let posture = posture_here(context, session.trust()).unwrap_or("no signing key here");
+    output::line(format!("posture: {posture}"))?;
     if looked.state.is_terminal() {
-        output::line(format!("next: synapsor-runner replay show {}", looked.attested.proposal().id))?;
+        output::line(format!(
+            "next: synapsor-runner replay show {}",
+            looked.attested.proposal().id
+        ))?;
     } else if looked.is_approved() {
-        output::line(format!("next: synapsor-runner apply {}", looked.attested.proposal().id))?;
+        output::line(format!(
+            "next: synapsor-runner apply {}",
+            looked.attested.proposal().id
+        ))?;
     } else {
-        output::line(format!("next: synapsor-runner proposals approve {}", looked.attested.proposal().id))?;
+        output::line(format!(
+            "next: synapsor-runner proposals approve {}",
+            looked.attested.proposal().id
+        ))?;
     }
     Ok(Exit(EXIT_OK))
 }
@@ -208,13 +245,20 @@ async fn show(args: &Show, session: &Session, context: &Context) -> Result<Exit,
 async fn approve(args: &Approve, session: &mut Session, context: &Context) -> Result<Exit, Failure> {
     let looked = operations::look(session, &args.proposal).await?;
     let page = document(&looked) + &beside(&looked, false);
-    if context.global.json { output::note(page.trim_end()) } else { output::text(&page)? }
+    if context.global.json {
+        output::note(page.trim_end())
+    } else {
+        output::text(&page)?
+    }
+    operations::still_open(&looked, "PROPOSAL_NOT_PENDING_REVIEW")?;
     // The passphrase of a protected key is asked for here, after the document was shown.
-    args.confirm.obtain(&args.proposal, &looked, session.trust(), "approve exactly this")?;
+    args.confirm
+        .obtain(&args.proposal, &looked, session.trust(), "approve exactly this")?;
     let signer = Signer::load(context, session.trust())?;
     signer.check_actor(args.confirm.actor.as_deref())?;
     confirm::posture(&signer, session.trust());
-    let approved = operations::approve(session, &looked, &signer, args.reason.as_deref(), args.expires).await?;
+    let approved =
+        operations::approve(session, &looked, &signer, args.reason.as_deref(), args.expires).await?;
     if !args.apply {
         if context.global.json {
             output::json(&approved_json(&looked, &approved, &signer))?;
@@ -243,8 +287,14 @@ async fn approve(args: &Approve, session: &mut Session, context: &Context) -> Re
 async fn reject(args: &Reject, session: &mut Session, context: &Context) -> Result<Exit, Failure> {
     let looked = operations::look(session, &args.proposal).await?;
     let page = document(&looked) + &beside(&looked, false);
-    if context.global.json { output::note(page.trim_end()) } else { output::text(&page)? }
-    args.confirm.obtain(&args.proposal, &looked, session.trust(), "reject this")?;
+    if context.global.json {
+        output::note(page.trim_end())
+    } else {
+        output::text(&page)?
+    }
+    operations::still_open(&looked, "PROPOSAL_NOT_REJECTABLE")?;
+    args.confirm
+        .obtain(&args.proposal, &looked, session.trust(), "reject this")?;
     let signer = Signer::load(context, session.trust())?;
     signer.check_actor(args.confirm.actor.as_deref())?;
     confirm::posture(&signer, session.trust());
@@ -255,8 +305,14 @@ async fn reject(args: &Reject, session: &mut Session, context: &Context) -> Resu
         object.insert("decision_digest".to_owned(), json!(rejected.decision_digest));
         object.insert("person".to_owned(), json!(rejected.person));
         object.insert("key_id".to_owned(), json!(rejected.key_id));
-        object.insert("writer".to_owned(), json!(rejected.writer.map(DenyEffect::as_str)));
-        object.insert("receipt".to_owned(), rejected.receipt.as_ref().map_or(Json::Null, shape::receipt));
+        object.insert(
+            "writer".to_owned(),
+            json!(rejected.writer.map(DenyEffect::as_str)),
+        );
+        object.insert(
+            "receipt".to_owned(),
+            rejected.receipt.as_ref().map_or(Json::Null, shape::receipt),
+        );
         output::json(&object)?;
     } else {
         output::line(said(&rejected))?;
@@ -273,12 +329,19 @@ fn exit_of(rejected: &Rejected) -> u8 {
 }
 
 fn said(rejected: &Rejected) -> String {
-    let ended = rejected.receipt.as_ref().map_or("unknown".to_owned(), |r| r.receipt.outcome.to_string());
+    let ended = rejected
+        .receipt
+        .as_ref()
+        .map_or("unknown".to_owned(), |r| r.receipt.outcome.to_string());
     match rejected.writer {
         None => format!("Rejected by {}; no writer had started on it.", rejected.person),
-        Some(DenyEffect::Killed) => "Killed: the target database records that it can never be applied.".to_owned(),
+        Some(DenyEffect::Killed) => {
+            "Killed: the target database records that it can never be applied.".to_owned()
+        }
         Some(DenyEffect::EndedBefore) => format!("Too late: it had ended before as {ended}."),
-        Some(DenyEffect::InFlight) => "In flight: an attempt is past the point of no return, outcome pending.".to_owned(),
+        Some(DenyEffect::InFlight) => {
+            "In flight: an attempt is past the point of no return, outcome pending.".to_owned()
+        }
         Some(DenyEffect::BlockedHere) => {
             "Blocked on this writer: its database is away, so nothing is recorded there yet.".to_owned()
         }
@@ -305,32 +368,63 @@ fn beside(looked: &Looked, details: bool) -> String {
     for decision in &looked.decisions {
         let d = decision.decision();
         let text = match d.decision {
-            Verdict::Approve => format!("{} approved, counts for {}", decision.person(), time_left(now, d.expires_at)),
+            Verdict::Approve => format!(
+                "{} approved, counts for {}",
+                decision.person(),
+                time_left(now, d.expires_at)
+            ),
             Verdict::Deny => format!("{} rejected", decision.person()),
         };
         field("", text);
     }
     for lapsed in &looked.lapsed {
         let d = &lapsed.decision;
-        field("", format!("{} does not count: {}", safe(&d.approver.person), lapsed.refusal.code));
+        field(
+            "",
+            format!(
+                "{} does not count: {}",
+                safe(&d.approver.person),
+                lapsed.refusal.code
+            ),
+        );
     }
-    for reason in looked.decisions.iter().filter_map(|d| d.decision().reason.as_ref()) {
+    for reason in looked
+        .decisions
+        .iter()
+        .filter_map(|d| d.decision().reason.as_ref())
+    {
         field("reason", safe(reason));
     }
     if let Some(attempt) = &looked.attempt {
-        field("last attempt", format!("{} {}", attempt.result, safe(&attempt.message)));
+        field(
+            "last attempt",
+            format!("{} {}", attempt.result, safe(&attempt.message)),
+        );
     }
     if details {
-        field("log", format!("{} events, root {}", looked.checkpoint.size, hex::encode(looked.checkpoint.root)));
+        field(
+            "log",
+            format!(
+                "{} events, root {}",
+                looked.checkpoint.size,
+                hex::encode(looked.checkpoint.root)
+            ),
+        );
         field("orders", looked.orders.to_string());
         for d in &looked.decisions {
-            field("decision", format!("{} {}", d.digest(), d.decision().approver.key_id));
+            field(
+                "decision",
+                format!("{} {}", d.digest(), d.decision().approver.key_id),
+            );
         }
         for e in &proposal.evidence {
             field("evidence", format!("{} {}", e.id, e.digest));
         }
         if let Some(r) = &looked.receipt {
-            field("receipt", format!("{} {} {}", r.digest, r.receipt.outcome, r.writer_key));
+            field(
+                "receipt",
+                format!("{} {} {}", r.digest, r.receipt.outcome, r.writer_key),
+            );
         }
     }
     page.push('\n');
@@ -348,27 +442,36 @@ fn source_changed(looked: &Looked) -> String {
 
 fn shown(looked: &Looked) -> Json {
     let mut object = shape::proposal_head(&looked.attested);
-    let decision = |d: &synapsor_domain::approval::VerifiedDecision| {
-        json!({ "digest": d.digest(), "person": d.person(), "counts": true, "decision": d.decision() })
-    };
-    let lapsed = |l: &operations::Lapsed| {
-        json!({ "person": l.decision.approver.person, "counts": false, "code": l.refusal.code, "decision": l.decision })
-    };
-    let decisions: Vec<Json> =
-        looked.decisions.iter().map(decision).chain(looked.lapsed.iter().map(lapsed)).collect();
+    let decision = |d: &synapsor_domain::approval::VerifiedDecision| json!({ "digest": d.digest(), "person": d.person(), "counts": true, "decision": d.decision() });
+    let lapsed = |l: &operations::Lapsed| json!({ "person": l.decision.approver.person, "counts": false, "code": l.refusal.code, "decision": l.decision });
+    let decisions: Vec<Json> = looked
+        .decisions
+        .iter()
+        .map(decision)
+        .chain(looked.lapsed.iter().map(lapsed))
+        .collect();
     let quorum = looked.attested.proposal().approval.quorum.max(1);
     object.insert("state".to_owned(), json!(looked.state));
     object.insert("started".to_owned(), json!(looked.started));
     object.insert("proposal".to_owned(), json!(looked.attested.proposal()));
     object.insert("review_document".to_owned(), json!(document(looked)));
-    object.insert("approvals".to_owned(), json!({ "have": looked.approvers().len(), "need": quorum }));
+    object.insert(
+        "approvals".to_owned(),
+        json!({ "have": looked.approvers().len(), "need": quorum }),
+    );
     object.insert("decisions".to_owned(), Json::Array(decisions));
     object.insert("attempt".to_owned(), json!(looked.attempt));
-    object.insert("receipt".to_owned(), looked.receipt.as_ref().map_or(Json::Null, shape::receipt));
+    object.insert(
+        "receipt".to_owned(),
+        looked.receipt.as_ref().map_or(Json::Null, shape::receipt),
+    );
     object.insert("updated_at".to_owned(), json!(looked.updated_at));
     let checkpoint = &looked.checkpoint;
     let root = hex::encode(checkpoint.root);
-    object.insert("log".to_owned(), json!({ "origin": checkpoint.origin, "size": checkpoint.size, "root": root }));
+    object.insert(
+        "log".to_owned(),
+        json!({ "origin": checkpoint.origin, "size": checkpoint.size, "root": root }),
+    );
     Json::Object(object)
 }
 
@@ -380,17 +483,26 @@ fn approved_json(looked: &Looked, approved: &Approved, signer: &Signer) -> Json 
     object.insert("key_id".to_owned(), json!(approved.key_id));
     object.insert("role".to_owned(), json!(approved.role));
     object.insert("expires_at".to_owned(), json!(approved.expires_at));
-    object.insert("approvals".to_owned(), json!({ "have": approved.approvals, "need": approved.quorum }));
+    object.insert(
+        "approvals".to_owned(),
+        json!({ "have": approved.approvals, "need": approved.quorum }),
+    );
     object.insert("posture".to_owned(), json!(signer.posture()));
     Json::Object(object)
 }
 
 fn say_approved(looked: &Looked, approved: &Approved) -> Result<(), Failure> {
     let id = &looked.attested.proposal().id;
-    output::line(format!("Approved by {} as {} ({})", approved.person, approved.role, approved.key_id))?;
+    output::line(format!(
+        "Approved by {} as {} ({})",
+        approved.person, approved.role, approved.key_id
+    ))?;
     output::line(format!("  decision   {}", approved.decision_digest))?;
     output::line(format!("  counts     until {}", approved.expires_at))?;
-    output::line(format!("  approvals  {} of {}, now {}", approved.approvals, approved.quorum, approved.state))?;
+    output::line(format!(
+        "  approvals  {} of {}, now {}",
+        approved.approvals, approved.quorum, approved.state
+    ))?;
     output::line(format!("next: synapsor-runner apply {id}"))
 }
 

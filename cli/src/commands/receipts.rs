@@ -68,7 +68,12 @@ async fn list(args: &List, session: &Session, context: &Context) -> Result<Exit,
     };
     let proposal = match args.proposal.as_deref() {
         None => String::new(),
-        Some(reference) => operations::look(session, reference).await?.attested.proposal().id.to_string(),
+        Some(reference) => operations::look(session, reference)
+            .await?
+            .attested
+            .proposal()
+            .id
+            .to_string(),
     };
     let receipts = operations::list_receipts(session, &proposal, outcome, args.limit).await?;
     if context.global.json {
@@ -79,7 +84,11 @@ async fn list(args: &List, session: &Session, context: &Context) -> Result<Exit,
     let mut table = Table::new(&["PROPOSAL", "OUTCOME", "REASON", "ROWS", "WRITTEN AT", "WRITER"]);
     for signed in &receipts {
         let r = &signed.receipt;
-        let (outcome, rows, at) = (r.outcome.to_string(), r.rows_affected.to_string(), r.created_at.to_string());
+        let (outcome, rows, at) = (
+            r.outcome.to_string(),
+            r.rows_affected.to_string(),
+            r.created_at.to_string(),
+        );
         table.row([r.proposal_id.as_str(), &outcome, &r.reason, &rows, &at, &r.writer]);
     }
     output::line(table)?;
@@ -89,7 +98,11 @@ async fn list(args: &List, session: &Session, context: &Context) -> Result<Exit,
 async fn show(args: &Show, session: &Session, context: &Context) -> Result<Exit, Failure> {
     let looked = operations::look(session, &args.proposal).await?;
     let Some(signed) = &looked.receipt else {
-        let text = format!("{} has no receipt; it stands as `{}`", looked.attested.proposal().id, looked.state);
+        let text = format!(
+            "{} has no receipt; it stands as `{}`",
+            looked.attested.proposal().id,
+            looked.state
+        );
         return Err(Failure::new("RECEIPT_NOT_FOUND", text));
     };
     if context.global.json {
@@ -103,15 +116,23 @@ async fn show(args: &Show, session: &Session, context: &Context) -> Result<Exit,
 fn print(signed: &SignedReceipt) -> Result<(), Failure> {
     let r = &signed.receipt;
     let version = |v: &Option<synapsor_domain::value::Value>| {
-        v.as_ref().map_or_else(|| "none".to_owned(), synapsor_domain::review::shown)
+        v.as_ref()
+            .map_or_else(|| "none".to_owned(), synapsor_domain::review::shown)
     };
     let fields = [
         ("proposal", r.proposal_id.to_string()),
         ("digest", r.proposal_digest.to_string()),
         ("outcome", format!("{} {}", r.outcome, safe(&r.reason))),
         ("affected rows", r.rows_affected.to_string()),
-        ("version", format!("{} to {}", version(&r.previous_version), version(&r.new_version))),
-        ("order", r.order_digest.map_or_else(|| "none".to_owned(), |d| d.to_string())),
+        (
+            "version",
+            format!("{} to {}", version(&r.previous_version), version(&r.new_version)),
+        ),
+        (
+            "order",
+            r.order_digest
+                .map_or_else(|| "none".to_owned(), |d| d.to_string()),
+        ),
         ("attempt", format!("{} with fence {}", r.attempt, r.fence)),
         ("writer", format!("{} {}", safe(&r.writer), signed.writer_key)),
         ("database", safe(&r.database_identity)),

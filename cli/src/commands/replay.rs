@@ -20,9 +20,11 @@ pub(crate) enum Command {
         Exit codes: 0 ok, 6 ledger unreachable, 10 tampered, 11 rolled back, 12 forked")]
     Show(Show),
     /// Write the story to a file; the default form carries the proofs and is verified by `bundle verify`
-    #[command(after_help = "Examples:\n  synapsor-runner replay export latest --output replay.json\n  \
+    #[command(
+        after_help = "Examples:\n  synapsor-runner replay export latest --output replay.json\n  \
         synapsor-runner replay export wrp_4f2a --format markdown --output replay.md\n\n\
-        Exit codes: 0 ok, 6 ledger unreachable, 10 tampered, 11 rolled back, 12 forked")]
+        Exit codes: 0 ok, 6 ledger unreachable, 10 tampered, 11 rolled back, 12 forked"
+    )]
     Export(Export),
 }
 
@@ -32,7 +34,12 @@ pub(crate) struct Show {
     #[arg(default_value = "latest")]
     proposal: String,
     /// The same as the argument
-    #[arg(long = "proposal", visible_alias = "replay", value_name = "ID", conflicts_with = "proposal")]
+    #[arg(
+        long = "proposal",
+        visible_alias = "replay",
+        value_name = "ID",
+        conflicts_with = "proposal"
+    )]
     named: Option<String>,
     /// Accepted for 0.1.x; everything is shown
     #[arg(long, visible_alias = "debug", hide = true)]
@@ -45,7 +52,12 @@ pub(crate) struct Export {
     #[arg(default_value = "latest")]
     proposal: String,
     /// The same as the argument
-    #[arg(long = "proposal", visible_alias = "replay", value_name = "ID", conflicts_with = "proposal")]
+    #[arg(
+        long = "proposal",
+        visible_alias = "replay",
+        value_name = "ID",
+        conflicts_with = "proposal"
+    )]
     named: Option<String>,
     /// The file to write; stdout when absent
     #[arg(long, visible_alias = "out", value_name = "FILE")]
@@ -80,11 +92,16 @@ async fn show(args: &Show, session: &Session, context: &Context) -> Result<Exit,
     let Replayed { verified, .. } = &replayed;
     if context.global.json {
         let size = verified.checkpoint.size;
-        output::json(&json!({ "replay": verified.story, "findings": verified.findings, "verified_at_size": size }))?;
+        output::json(
+            &json!({ "replay": verified.story, "findings": verified.findings, "verified_at_size": size }),
+        )?;
         return Ok(Exit(EXIT_OK));
     }
     output::text(&markdown(&verified.story))?;
-    output::line(format!("\nVerified against the trust file in a log of {} events.", verified.checkpoint.size))?;
+    output::line(format!(
+        "\nVerified against the trust file in a log of {} events.",
+        verified.checkpoint.size
+    ))?;
     for finding in &verified.findings {
         output::line(format!("note: {}", output::safe(finding)))?;
     }
@@ -103,14 +120,19 @@ async fn export(args: &Export, session: &Session, context: &Context) -> Result<E
 
 /// The bundle as it is verified elsewhere, ended by a line feed.
 pub(super) fn bundle_bytes(replayed: &Replayed) -> Result<Vec<u8>, Failure> {
-    let mut bytes = replayed.bundle.to_bytes().map_err(|e| Failure::new(e.code(), e.to_string()))?;
+    let mut bytes = replayed
+        .bundle
+        .to_bytes()
+        .map_err(|e| Failure::new(e.code(), e.to_string()))?;
     bytes.push(b'\n');
     Ok(bytes)
 }
 
 /// Writes to the file, readable by its owner only: it holds business values. Without a file, to stdout.
 pub(super) fn write(path: Option<&Path>, bytes: &[u8], context: &Context) -> Result<(), Failure> {
-    let Some(path) = path else { return output::raw(bytes) };
+    let Some(path) = path else {
+        return output::raw(bytes);
+    };
     files::write_atomic(path, bytes, MODE_PRIVATE)?;
     if context.global.json {
         return output::json(&json!({ "output": path.display().to_string(), "bytes": bytes.len() }));

@@ -23,15 +23,21 @@ const UNFREEZE_MINUTES: i64 = 5;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Print the statements that create the receipt table; run nothing
-    #[command(after_help = "Example:\n  synapsor-runner writeback migration --engine sqlite | sqlite3 app.db\n\n\
-        Exit codes: 0 ok, 1 no such engine in this build, 2 usage")]
+    #[command(
+        after_help = "Example:\n  synapsor-runner writeback migration --engine sqlite | sqlite3 app.db\n\n\
+        Exit codes: 0 ok, 1 no such engine in this build, 2 usage"
+    )]
     Migration(Migration),
     /// Print the statements that give the writer's role what it needs; run nothing
-    #[command(after_help = "Example:\n  synapsor-runner writeback grants --engine sqlite --writer-role app_writer\n\n\
-        Exit codes: 0 ok, 1 no such engine in this build, 2 usage")]
+    #[command(
+        after_help = "Example:\n  synapsor-runner writeback grants --engine sqlite --writer-role app_writer\n\n\
+        Exit codes: 0 ok, 1 no such engine in this build, 2 usage"
+    )]
     Grants(Grants),
     /// Stop all writeback of the writer at once; survives a restart
-    #[command(after_help = "Example:\n  synapsor-runner writeback freeze\n\nExit codes: 0 frozen, 6 no writer")]
+    #[command(
+        after_help = "Example:\n  synapsor-runner writeback freeze\n\nExit codes: 0 frozen, 6 no writer"
+    )]
     Freeze,
     /// Resume a writer; signed, role applier
     #[command(after_help = "Example:\n  synapsor-runner writeback unfreeze\n\n\
@@ -96,7 +102,11 @@ async fn switch(freeze: bool, context: &Context) -> Result<Exit, Failure> {
     if context.global.json {
         output::json(&json!({ "writer": name, "frozen": frozen }))?;
     } else {
-        let what = if frozen { "frozen: it writes nothing until it is resumed" } else { "at work" };
+        let what = if frozen {
+            "frozen: it writes nothing until it is resumed"
+        } else {
+            "at work"
+        };
         output::line(format!("writer {} is {what}", safe(&name)))?;
     }
     Ok(Exit(EXIT_OK))

@@ -102,8 +102,18 @@ pub(crate) async fn apply(
     // Without a writer the order is filed all the same: one may come before its deadline.
     let writer = session.ensure_writer(context).await;
     let filed = Ledger::of(session).request_apply(&envelope).await?;
-    let follow = Follow { trust: session.trust(), looked, order_digest, started: false, doubt: None };
-    let wait = if writer.is_err() && !filed.writer_present { Duration::ZERO } else { wait };
+    let follow = Follow {
+        trust: session.trust(),
+        looked,
+        order_digest,
+        started: false,
+        doubt: None,
+    };
+    let wait = if writer.is_err() && !filed.writer_present {
+        Duration::ZERO
+    } else {
+        wait
+    };
     let mut outcome = follow.until(session, context, filed.seq, wait).await?;
     outcome.order_digest = Some(order_digest);
     outcome.order_valid_until = Some(valid_until);
@@ -118,7 +128,11 @@ pub(crate) async fn apply(
 }
 
 /// Lets the writer rehearse the change in a transaction that it rolls back.
-pub(crate) async fn preview(session: &mut Session, context: &Context, looked: &Looked) -> Result<Preview, Failure> {
+pub(crate) async fn preview(
+    session: &mut Session,
+    context: &Context,
+    looked: &Looked,
+) -> Result<Preview, Failure> {
     let link = session.writer(context).await?;
     Writer::at(&link).preview(looked.attested.envelope()).await
 }
@@ -133,7 +147,10 @@ fn ended_before(looked: &Looked) -> Result<Option<Applied>, Failure> {
         return Err(text(format!("the proposal has ended as `{}`", looked.state)).with_fix(fix));
     }
     if !looked.is_approved() {
-        let (have, need) = (looked.approvers().len(), looked.attested.proposal().approval.quorum.max(1));
+        let (have, need) = (
+            looked.approvers().len(),
+            looked.attested.proposal().approval.quorum.max(1),
+        );
         let id = &looked.attested.proposal().id;
         return Err(text(format!("{have} of {need} needed approvals count now"))
             .with_fix(format!("synapsor-runner proposals approve {id}")));
@@ -156,11 +173,21 @@ fn ordered(session: &Session, looked: &Looked, signer: &Signer) -> Result<(Envel
     let order = sign::order(&attested, &looked.decisions, &terms)?;
     let envelope = Envelope::seal(Kind::ApplyOrder, &order, &signer.key)
         .map_err(|e| Failure::new("ORDER_UNSIGNABLE", e.to_string()).with_exit(EXIT_REFUSED))?;
-    let judge =
-        Judge { trust, now: terms.now, proposal: attested.proposal(), proposal_digest: attested.digest() };
+    let judge = Judge {
+        trust,
+        now: terms.now,
+        proposal: attested.proposal(),
+        proposal_digest: attested.digest(),
+    };
     verify_order(&envelope, &judge).map_err(refused)?;
-    let approvals = looked.decisions.iter().map(|d: &VerifiedDecision| d.decision().expires_at);
-    let valid_until = approvals.chain([order.expires_at]).min().unwrap_or(order.expires_at);
+    let approvals = looked
+        .decisions
+        .iter()
+        .map(|d: &VerifiedDecision| d.decision().expires_at);
+    let valid_until = approvals
+        .chain([order.expires_at])
+        .min()
+        .unwrap_or(order.expires_at);
     Ok((envelope, valid_until))
 }
 
@@ -226,10 +253,17 @@ impl Follow<'_> {
                 let receipt = open_receipt(&settled.receipt, self.trust)?;
                 let same = receipt.receipt.proposal_digest == self.looked.attested.digest();
                 if !same || report.receipt_digest.is_some_and(|named| named != receipt.digest) {
-                    return Err(not_believed("RECEIPT_FOREIGN", "the receipt is not the one that the writer reports"));
+                    return Err(not_believed(
+                        "RECEIPT_FOREIGN",
+                        "the receipt is not the one that the writer reports",
+                    ));
                 }
                 let ours = report.order_digest == Some(self.order_digest);
-                return Ok(Some(if ours { by_report(&report, Some(receipt)) } else { by_receipt(receipt, true) }));
+                return Ok(Some(if ours {
+                    by_report(&report, Some(receipt))
+                } else {
+                    by_receipt(receipt, true)
+                }));
             }
             _ => {}
         }
@@ -240,16 +274,20 @@ impl Follow<'_> {
         if report.proposal_digest == self.looked.attested.digest() {
             Ok(report)
         } else {
-            Err(not_believed("ATTEMPT_FOREIGN", "a writer's report of another proposal was shown"))
+            Err(not_believed(
+                "ATTEMPT_FOREIGN",
+                "a writer's report of another proposal was shown",
+            ))
         }
     }
 
     fn unfinished(&self) -> Applied {
         let (status, message) = match &self.doubt {
             Some(report) => (Status::InDoubt, report.message.clone()),
-            None if self.started || self.looked.state == State::InDoubt => {
-                (Status::InDoubt, "a writer has begun and has not reported how it ended".to_owned())
-            }
+            None if self.started || self.looked.state == State::InDoubt => (
+                Status::InDoubt,
+                "a writer has begun and has not reported how it ended".to_owned(),
+            ),
             None => (Status::NoWriter, String::new()),
         };
         Applied {
@@ -267,9 +305,9 @@ impl Follow<'_> {
 fn by_report(report: &AttemptReport, receipt: Option<SignedReceipt>) -> Applied {
     let status = match &report.result {
         AttemptResult::Applied => Status::Applied,
-        AttemptResult::AlreadyApplied => {
-            receipt.as_ref().map_or(Status::AlreadyApplied, |r| by_receipt(r.clone(), true).status)
-        }
+        AttemptResult::AlreadyApplied => receipt
+            .as_ref()
+            .map_or(Status::AlreadyApplied, |r| by_receipt(r.clone(), true).status),
         AttemptResult::Conflict(_) => Status::Conflict,
         AttemptResult::Failed(_) => Status::Failed,
         AttemptResult::Tombstoned(_) => Status::Canceled,
@@ -303,5 +341,13 @@ fn by_receipt(signed: SignedReceipt, before: bool) -> Applied {
         _ => AttemptResult::from_outcome(receipt.outcome, &receipt.reason).to_string(),
     };
     let message = format!("the proposal had ended at {}", receipt.created_at);
-    Applied { status, result, message, fix: None, order_digest: None, order_valid_until: None, receipt: Some(signed) }
+    Applied {
+        status,
+        result,
+        message,
+        fix: None,
+        order_digest: None,
+        order_valid_until: None,
+        receipt: Some(signed),
+    }
 }

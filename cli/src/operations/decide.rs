@@ -51,6 +51,7 @@ pub(crate) async fn approve(
     reason: Option<&str>,
     minutes: Option<u32>,
 ) -> Result<Approved, Failure> {
+    still_open(looked, "PROPOSAL_NOT_PENDING_REVIEW")?;
     let trust = session.trust();
     // A proposal of a reader that is trusted no more can be read, and not be approved.
     Attested::verify(looked.attested.envelope().clone(), trust).map_err(refused)?;
@@ -76,6 +77,7 @@ pub(crate) async fn reject(
     signer: &Signer,
     reason: &str,
 ) -> Result<Rejected, Failure> {
+    still_open(looked, "PROPOSAL_NOT_REJECTABLE")?;
     let (_, envelope) = sealed(session, looked, signer, Verdict::Deny, (Some(reason), None))?;
     let mut rejected = Rejected {
         decision_digest: Digest::of(Kind::Decision, &envelope.payload),
@@ -93,11 +95,29 @@ pub(crate) async fn reject(
     let may_have_started = matches!(looked.state, State::PendingWorker | State::InDoubt);
     if rejected.state.is_none() || may_have_started {
         let link = session.writer(context).await?;
-        let answer = Writer::at(&link).deny(looked.attested.envelope(), &envelope).await?;
+        let answer = Writer::at(&link)
+            .deny(looked.attested.envelope(), &envelope)
+            .await?;
         rejected.writer = Some(answer.effect);
-        rejected.receipt = answer.receipt.as_ref().map(|e| open_receipt(e, session.trust())).transpose()?;
+        rejected.receipt = answer
+            .receipt
+            .as_ref()
+            .map(|e| open_receipt(e, session.trust()))
+            .transpose()?;
     }
     Ok(rejected)
+}
+
+/// Nothing can be decided about a proposal that has ended; said before anybody is asked for a signature.
+pub(crate) fn still_open(looked: &Looked, code: &'static str) -> Result<(), Failure> {
+    if !looked.state.is_terminal() && looked.receipt.is_none() {
+        return Ok(());
+    }
+    Err(
+        Failure::new(code, format!("the proposal has ended as `{}`", looked.state))
+            .with_fix("make a new proposal if the change is still wanted")
+            .with_exit(EXIT_REFUSED),
+    )
 }
 
 fn sealed(

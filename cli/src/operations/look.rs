@@ -56,7 +56,11 @@ pub(crate) struct SignedReceipt {
 impl Looked {
     /// Distinct persons whose approval counts now.
     pub(crate) fn approvers(&self) -> std::collections::BTreeSet<&str> {
-        self.decisions.iter().filter(|d| !d.is_deny()).map(VerifiedDecision::person).collect()
+        self.decisions
+            .iter()
+            .filter(|d| !d.is_deny())
+            .map(VerifiedDecision::person)
+            .collect()
     }
 
     /// Whether the approvals that count now are enough, and nobody said no.
@@ -76,11 +80,18 @@ pub(crate) async fn look(session: &Session, reference: &str) -> Result<Looked, F
     believe(shown, reference, session.trust(), checkpoint)
 }
 
-fn believe(shown: Shown, reference: &str, trust: &TrustFile, checkpoint: Checkpoint) -> Result<Looked, Failure> {
+fn believe(
+    shown: Shown,
+    reference: &str,
+    trust: &TrustFile,
+    checkpoint: Checkpoint,
+) -> Result<Looked, Failure> {
     let Shown { record, records, .. } = shown;
     let mut entries = Vec::with_capacity(records.len());
     for logged in &records {
-        let event = logged.verify(&checkpoint).map_err(|e| not_believed(e.code(), e))?;
+        let event = logged
+            .verify(&checkpoint)
+            .map_err(|e| not_believed(e.code(), e))?;
         entries.push(Entry::of(event, &logged.body).map_err(|e| not_believed(e.code(), e))?);
     }
     let attested = Attested::verify_past(record.proposal.clone(), trust)
@@ -88,27 +99,65 @@ fn believe(shown: Shown, reference: &str, trust: &TrustFile, checkpoint: Checkpo
     check_named(&attested, reference)?;
     check_logged(&attested, &record, &entries)?;
 
-    let judge =
-        Judge { trust, now: now(), proposal: attested.proposal(), proposal_digest: attested.digest() };
+    let judge = Judge {
+        trust,
+        now: now(),
+        proposal: attested.proposal(),
+        proposal_digest: attested.digest(),
+    };
     let (mut decisions, mut lapsed) = (Vec::new(), Vec::new());
     for envelope in entries.iter().filter_map(decision_of) {
         match verify_decision(envelope, &judge) {
             Ok(verified) => decisions.push(verified),
             Err(refusal) => {
-                let decision =
-                    envelope.peek(Kind::Decision).map_err(|e| not_believed("DECISION_MALFORMED", e))?;
+                let decision = envelope
+                    .peek(Kind::Decision)
+                    .map_err(|e| not_believed("DECISION_MALFORMED", e))?;
                 lapsed.push(Lapsed { decision, refusal });
             }
         }
     }
-    let receipt = record.receipt.as_ref().map(|e| open_receipt(e, trust)).transpose()?;
-    if receipt.as_ref().is_some_and(|r| r.receipt.proposal_digest != attested.digest()) {
-        return Err(not_believed("RECEIPT_FOREIGN", "the receipt belongs to another proposal"));
+    let receipt = record
+        .receipt
+        .as_ref()
+        .map(|e| open_receipt(e, trust))
+        .transpose()?;
+    if receipt
+        .as_ref()
+        .is_some_and(|r| r.receipt.proposal_digest != attested.digest())
+    {
+        return Err(not_believed(
+            "RECEIPT_FOREIGN",
+            "the receipt belongs to another proposal",
+        ));
     }
-    let attempt = record.attempt.as_ref().map(|e| open_attempt(e, trust)).transpose()?;
-    let orders = entries.iter().filter(|e| e.event.kind == EventKind::ApplyRequested).count();
-    let ProposalRecord { state, started, updated_at, .. } = record;
-    Ok(Looked { attested, state, started, updated_at, decisions, lapsed, orders, attempt, receipt, checkpoint })
+    let attempt = record
+        .attempt
+        .as_ref()
+        .map(|e| open_attempt(e, trust))
+        .transpose()?;
+    let orders = entries
+        .iter()
+        .filter(|e| e.event.kind == EventKind::ApplyRequested)
+        .count();
+    let ProposalRecord {
+        state,
+        started,
+        updated_at,
+        ..
+    } = record;
+    Ok(Looked {
+        attested,
+        state,
+        started,
+        updated_at,
+        decisions,
+        lapsed,
+        orders,
+        attempt,
+        receipt,
+        checkpoint,
+    })
 }
 
 fn decision_of(entry: &Entry) -> Option<&Envelope> {
@@ -129,22 +178,39 @@ pub(super) fn check_named(attested: &Attested, reference: &str) -> Result<(), Fa
     if named {
         Ok(())
     } else {
-        Err(not_believed("PROPOSAL_FOREIGN", format!("asked for `{reference}`, the ledger showed {id}")))
+        Err(not_believed(
+            "PROPOSAL_FOREIGN",
+            format!("asked for `{reference}`, the ledger showed {id}"),
+        ))
     }
 }
 
 fn check_logged(attested: &Attested, record: &ProposalRecord, entries: &[Entry]) -> Result<(), Failure> {
-    let logged = entries.iter().any(|e| matches!(&e.body, Body::Proposal(p) if p == attested.envelope()));
+    let logged = entries
+        .iter()
+        .any(|e| matches!(&e.body, Body::Proposal(p) if p == attested.envelope()));
     if !logged {
-        return Err(not_believed("PROPOSAL_NOT_IN_LOG", "the log holds no such proposal"));
+        return Err(not_believed(
+            "PROPOSAL_NOT_IN_LOG",
+            "the log holds no such proposal",
+        ));
     }
     let id = &attested.proposal().id;
-    if entries.iter().any(|e| e.event.proposal_id.as_ref().is_some_and(|other| other != id)) {
-        return Err(not_believed("RECORD_FOREIGN", "a record of another proposal was shown"));
+    if entries
+        .iter()
+        .any(|e| e.event.proposal_id.as_ref().is_some_and(|other| other != id))
+    {
+        return Err(not_believed(
+            "RECORD_FOREIGN",
+            "a record of another proposal was shown",
+        ));
     }
     let in_log: Vec<&Envelope> = entries.iter().filter_map(decision_of).collect();
     if record.decisions.iter().any(|d| !in_log.contains(&d)) {
-        return Err(not_believed("DECISION_NOT_IN_LOG", "a decision was shown that is not in the log"));
+        return Err(not_believed(
+            "DECISION_NOT_IN_LOG",
+            "a decision was shown that is not in the log",
+        ));
     }
     Ok(())
 }
@@ -153,18 +219,30 @@ fn check_logged(attested: &Attested, record: &ProposalRecord, entries: &[Entry])
 pub(crate) fn open_receipt(envelope: &Envelope, trust: &TrustFile) -> Result<SignedReceipt, Failure> {
     let wrong = |problem: String| not_believed("RECEIPT_NOT_GENUINE", problem);
     let signer = envelope.signer().map_err(|e| wrong(e.to_string()))?;
-    let key = trust.writer(signer).ok_or_else(|| wrong("signed by no writer of the trust file".to_owned()))?;
-    let receipt = envelope.open(Kind::Receipt, key).map_err(|e| wrong(e.to_string()))?;
+    let key = trust
+        .writer(signer)
+        .ok_or_else(|| wrong("signed by no writer of the trust file".to_owned()))?;
+    let receipt = envelope
+        .open(Kind::Receipt, key)
+        .map_err(|e| wrong(e.to_string()))?;
     let digest = Digest::of(Kind::Receipt, &envelope.payload);
-    Ok(SignedReceipt { digest, writer_key: signer.clone(), receipt })
+    Ok(SignedReceipt {
+        digest,
+        writer_key: signer.clone(),
+        receipt,
+    })
 }
 
 /// Opens a report of an attempt under a writer key of the trust file.
 pub(super) fn open_attempt(envelope: &Envelope, trust: &TrustFile) -> Result<AttemptReport, Failure> {
     let wrong = |problem: String| not_believed("ATTEMPT_NOT_GENUINE", problem);
     let signer = envelope.signer().map_err(|e| wrong(e.to_string()))?;
-    let key = trust.writer(signer).ok_or_else(|| wrong("signed by no writer of the trust file".to_owned()))?;
-    envelope.open(Kind::Attempt, key).map_err(|e| wrong(e.to_string()))
+    let key = trust
+        .writer(signer)
+        .ok_or_else(|| wrong("signed by no writer of the trust file".to_owned()))?;
+    envelope
+        .open(Kind::Attempt, key)
+        .map_err(|e| wrong(e.to_string()))
 }
 
 fn check_reference(reference: &str) -> Result<(), Failure> {
@@ -172,6 +250,9 @@ fn check_reference(reference: &str) -> Result<(), Failure> {
     if (1..=128).contains(&reference.len()) && reference.bytes().all(fits) {
         return Ok(());
     }
-    Err(Failure::new("PROPOSAL_NAME_INVALID", "name a proposal by its id, a prefix of it, its short code, or `latest`")
-        .with_exit(EXIT_USAGE))
+    Err(Failure::new(
+        "PROPOSAL_NAME_INVALID",
+        "name a proposal by its id, a prefix of it, its short code, or `latest`",
+    )
+    .with_exit(EXIT_USAGE))
 }

@@ -9,10 +9,12 @@ mod records;
 mod story;
 
 pub(crate) use apply::{Applied, Status, apply, preview};
-pub(crate) use decide::{Approved, Rejected, approve, reject};
-pub(crate) use ledger::verify_ledger;
+pub(crate) use decide::{Approved, Rejected, approve, reject, still_open};
+pub(crate) use ledger::{verify_ledger, watch};
 pub(crate) use look::{Lapsed, Looked, SignedReceipt, look};
-pub(crate) use records::{ListedEvidence, ListedProposal, evidence, list_evidence, list_proposals, list_receipts};
+pub(crate) use records::{
+    ListedEvidence, ListedProposal, evidence, list_evidence, list_proposals, list_receipts,
+};
 pub(crate) use story::{Replayed, refuted, replay};
 
 use synapsor_chassis::clock::{Clock as _, SystemClock};

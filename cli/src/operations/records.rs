@@ -8,6 +8,7 @@ use synapsor_domain::signing::{Envelope, Kind};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::TrustFile;
 
+use super::ledger::watch;
 use super::look::{SignedReceipt, open_receipt};
 use crate::clients::{EvidenceFilter, FoundEvidence, Ledger, ProposalFilter, not_believed};
 use crate::session::Session;
@@ -37,6 +38,7 @@ pub(crate) async fn list_proposals(
     filter: &ProposalFilter,
     limit: u32,
 ) -> Result<Vec<ListedProposal>, Failure> {
+    watch(session).await?;
     let (mut ledger, mut rows, mut token) = (Ledger::of(session), Vec::new(), String::new());
     loop {
         let room = limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
@@ -45,7 +47,12 @@ pub(crate) async fn list_proposals(
             let attested = Attested::verify_past(record.proposal, session.trust())
                 .map_err(|e| not_believed("PROPOSAL_NOT_ATTESTED", e))?;
             let decisions = record.decisions.len();
-            rows.push(ListedProposal { attested, state: record.state, updated_at: record.updated_at, decisions });
+            rows.push(ListedProposal {
+                attested,
+                state: record.state,
+                updated_at: record.updated_at,
+                decisions,
+            });
         }
         rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         if is_last(&page.next_page_token, &token, rows.len(), limit) {
@@ -61,9 +68,12 @@ pub(crate) async fn list_evidence(
     filter: &EvidenceFilter,
     limit: u32,
 ) -> Result<Vec<ListedEvidence>, Failure> {
+    watch(session).await?;
     let (mut ledger, mut rows, mut token) = (Ledger::of(session), Vec::new(), String::new());
     loop {
-        let page = ledger.list_evidence(filter, limit.clamp(1, PAGE_ROWS_MAX), &token).await?;
+        let page = ledger
+            .list_evidence(filter, limit.clamp(1, PAGE_ROWS_MAX), &token)
+            .await?;
         for envelope in &page.signed {
             rows.push(open_evidence(envelope, session.trust())?);
         }
@@ -77,10 +87,17 @@ pub(crate) async fn list_evidence(
 
 /// One evidence record and the proposals that rest on it.
 pub(crate) async fn evidence(session: &Session, id: &str) -> Result<(ListedEvidence, Vec<String>), Failure> {
-    let FoundEvidence { evidence, proposal_ids } = Ledger::of(session).evidence(id).await?;
+    watch(session).await?;
+    let FoundEvidence {
+        evidence,
+        proposal_ids,
+    } = Ledger::of(session).evidence(id).await?;
     let found = open_evidence(&evidence, session.trust())?;
     if !found.evidence.id.as_str().starts_with(id) {
-        return Err(not_believed("EVIDENCE_FOREIGN", "the ledger showed another evidence record"));
+        return Err(not_believed(
+            "EVIDENCE_FOREIGN",
+            "the ledger showed another evidence record",
+        ));
     }
     Ok((found, proposal_ids))
 }
@@ -92,6 +109,7 @@ pub(crate) async fn list_receipts(
     outcome: &str,
     limit: u32,
 ) -> Result<Vec<SignedReceipt>, Failure> {
+    watch(session).await?;
     let (mut ledger, mut rows, mut token) = (Ledger::of(session), Vec::new(), String::new());
     loop {
         let size = limit.clamp(1, PAGE_ROWS_MAX);
@@ -110,9 +128,16 @@ pub(crate) async fn list_receipts(
 fn open_evidence(envelope: &Envelope, trust: &TrustFile) -> Result<ListedEvidence, Failure> {
     let wrong = |problem: String| not_believed("EVIDENCE_NOT_GENUINE", problem);
     let signer = envelope.signer().map_err(|e| wrong(e.to_string()))?;
-    let key = trust.reader(signer).ok_or_else(|| wrong("signed by no reader of the trust file".to_owned()))?;
-    let evidence = envelope.open(Kind::Evidence, key).map_err(|e| wrong(e.to_string()))?;
-    Ok(ListedEvidence { digest: Digest::of(Kind::Evidence, &envelope.payload), evidence })
+    let key = trust
+        .reader(signer)
+        .ok_or_else(|| wrong("signed by no reader of the trust file".to_owned()))?;
+    let evidence = envelope
+        .open(Kind::Evidence, key)
+        .map_err(|e| wrong(e.to_string()))?;
+    Ok(ListedEvidence {
+        digest: Digest::of(Kind::Evidence, &envelope.payload),
+        evidence,
+    })
 }
 
 /// The end of a list; a token that repeats would turn in circles.

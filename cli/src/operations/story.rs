@@ -3,7 +3,7 @@
 use synapsor_chassis::run::Failure;
 use synapsor_domain::replay::{Bundle, BundleError, Verified, verify_bundle};
 
-use crate::clients::{EXIT_TAMPERED, Ledger, not_believed};
+use crate::clients::{EXIT_TAMPERED, Ledger};
 use crate::session::Session;
 use crate::witness::Keeper;
 
@@ -29,7 +29,7 @@ pub(crate) async fn replay(session: &Session, reference: &str) -> Result<Replaye
 
 /// A bundle that does not hold, by name.
 pub(crate) fn refuted(error: &BundleError) -> Failure {
-    let failure = not_believed(error.code(), error);
-    debug_assert_eq!(failure.exit(), EXIT_TAMPERED);
-    failure
+    Failure::new(error.code(), format!("not genuine: {error}"))
+        .with_fix("believe nothing of it; ask for the bundle again, and which trust file belongs to it")
+        .with_exit(EXIT_TAMPERED)
 }

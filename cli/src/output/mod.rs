@@ -60,7 +60,10 @@ fn written(result: std::io::Result<()>) -> Result<(), Failure> {
     match result {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(Failure::new("OUTPUT_FAILED", format!("stdout cannot be written: {}", error.kind()))),
+        Err(error) => Err(Failure::new(
+            "OUTPUT_FAILED",
+            format!("stdout cannot be written: {}", error.kind()),
+        )),
     }
 }
 

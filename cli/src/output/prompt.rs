@@ -9,10 +9,17 @@ const ANSWER_BYTES_MAX: u64 = 256;
 
 /// Asks on stderr and reads one line; empty at the end of the input.
 pub(crate) fn ask(question: &str) -> Result<String, Failure> {
-    let failed = |_| Failure::usage("CONFIRMATION_REQUIRED", "the terminal cannot be read").with_fix("pass --yes");
+    let failed =
+        |_| Failure::usage("CONFIRMATION_REQUIRED", "the terminal cannot be read").with_fix("pass --yes");
     let mut err = std::io::stderr().lock();
-    write!(err, "{question} ").and_then(|()| err.flush()).map_err(failed)?;
+    write!(err, "{question} ")
+        .and_then(|()| err.flush())
+        .map_err(failed)?;
     let mut answer = String::new();
-    std::io::stdin().lock().take(ANSWER_BYTES_MAX).read_line(&mut answer).map_err(failed)?;
+    std::io::stdin()
+        .lock()
+        .take(ANSWER_BYTES_MAX)
+        .read_line(&mut answer)
+        .map_err(failed)?;
     Ok(answer.trim().to_owned())
 }

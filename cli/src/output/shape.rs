@@ -29,7 +29,10 @@ pub(crate) fn applied(looked: &Looked, applied: &Applied) -> Json {
     object.insert("message".to_owned(), json!(applied.message));
     object.insert("order_digest".to_owned(), json!(applied.order_digest));
     object.insert("order_valid_until".to_owned(), json!(applied.order_valid_until));
-    object.insert("receipt".to_owned(), applied.receipt.as_ref().map_or(Json::Null, receipt));
+    object.insert(
+        "receipt".to_owned(),
+        applied.receipt.as_ref().map_or(Json::Null, receipt),
+    );
     Json::Object(object)
 }
 
@@ -55,7 +58,8 @@ pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
         20 => text.replace('Z', ".000Z"),
         _ => text.to_owned(),
     };
-    full.parse().map_err(|_| "expected 2026-01-02 or 2026-01-02T03:04:05Z".to_owned())
+    full.parse()
+        .map_err(|_| "expected 2026-01-02 or 2026-01-02T03:04:05Z".to_owned())
 }
 
 #[cfg(test)]
@@ -64,7 +68,7 @@ mod tests {
 
     #[test]
     fn time_left_is_said_in_two_units_at_most() {
-        let at = |s| Timestamp::from_unix_millis(s * 1000);
+        let at = |s: i64| Timestamp::from_unix_millis(s * 1000);
         assert_eq!(time_left(at(0), at(59)), "59 s");
         assert_eq!(time_left(at(0), at(3599)), "59 min");
         assert_eq!(time_left(at(0), at(3660)), "1 h 1 min");
@@ -74,8 +78,14 @@ mod tests {
 
     #[test]
     fn moments_are_read_as_people_type_them() {
-        assert_eq!(moment("2026-01-02").unwrap().to_string(), "2026-01-02T00:00:00.000Z");
-        assert_eq!(moment("2026-01-02T03:04:05Z").unwrap().to_string(), "2026-01-02T03:04:05.000Z");
+        assert_eq!(
+            moment("2026-01-02").unwrap().to_string(),
+            "2026-01-02T00:00:00.000Z"
+        );
+        assert_eq!(
+            moment("2026-01-02T03:04:05Z").unwrap().to_string(),
+            "2026-01-02T03:04:05.000Z"
+        );
         assert!(moment("yesterday").is_err());
     }
 }

@@ -13,7 +13,9 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn new(head: &[&str]) -> Self {
-        Self { rows: vec![head.iter().map(|h| (*h).to_owned()).collect()] }
+        Self {
+            rows: vec![head.iter().map(|h| (*h).to_owned()).collect()],
+        }
     }
 
     pub(crate) fn row<const N: usize>(&mut self, cells: [&str; N]) {
@@ -24,7 +26,14 @@ impl Table {
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let width = |at: usize| self.rows.iter().filter_map(|r| r.get(at)).map(String::len).max().unwrap_or(0);
+        let width = |at: usize| {
+            self.rows
+                .iter()
+                .filter_map(|r| r.get(at))
+                .map(String::len)
+                .max()
+                .unwrap_or(0)
+        };
         let widths: Vec<usize> = (0..columns).map(width).collect();
         for (n, row) in self.rows.iter().enumerate() {
             if n > 0 {

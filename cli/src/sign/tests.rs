@@ -19,7 +19,8 @@ fn now() -> Timestamp {
 }
 
 fn trust(environment: &str) -> TrustFile {
-    let service = |seed| serde_json::json!({ "key_id": key(seed).key_id(), "public_key": key(seed).public_key() });
+    let service =
+        |seed| serde_json::json!({ "key_id": key(seed).key_id(), "public_key": key(seed).public_key() });
     let person = |name: &str, seed: u8| {
         serde_json::json!({
             "person": name, "key_id": key(seed).key_id(), "public_key": key(seed).public_key(),
@@ -62,17 +63,34 @@ fn attested(text: &str, trust: &TrustFile) -> Attested {
 }
 
 fn checkpoint() -> Checkpoint {
-    Checkpoint { origin: "synapsor/d1".to_owned(), size: 0, root: EMPTY_ROOT }
+    Checkpoint {
+        origin: "synapsor/d1".to_owned(),
+        size: 0,
+        root: EMPTY_ROOT,
+    }
 }
 
 fn terms<'a>(trust: &'a TrustFile, seen: &'a Checkpoint, seed: u8, minutes: Option<u32>) -> Terms<'a> {
     let person = if seed == 4 { "ann" } else { "bob" };
-    Terms { trust, seen, key_id: key(seed).key_id(), person, now: now(), nonce: [seed; 16], minutes }
+    Terms {
+        trust,
+        seen,
+        key_id: key(seed).key_id(),
+        person,
+        now: now(),
+        nonce: [seed; 16],
+        minutes,
+    }
 }
 
 fn approvals(attested: &Attested, trust: &TrustFile) -> Vec<VerifiedDecision> {
     let seen = checkpoint();
-    let judge = Judge { trust, now: now(), proposal: attested.proposal(), proposal_digest: attested.digest() };
+    let judge = Judge {
+        trust,
+        now: now(),
+        proposal: attested.proposal(),
+        proposal_digest: attested.digest(),
+    };
     let approved = |seed| {
         let decision = decision(attested, Verdict::Approve, None, &terms(trust, &seen, seed, None)).unwrap();
         let envelope = Envelope::seal(Kind::Decision, &decision, &key(seed)).unwrap();
@@ -91,8 +109,12 @@ fn an_order_names_every_valid_approval_sorted_and_once() {
     expected.sort_unstable();
     assert_eq!(order.decision_digests, expected);
     assert_eq!(order.expires_at - order.issued_at, Span::minutes(15));
-    let judge =
-        Judge { trust: &trust, now: now(), proposal: attested.proposal(), proposal_digest: attested.digest() };
+    let judge = Judge {
+        trust: &trust,
+        now: now(),
+        proposal: attested.proposal(),
+        proposal_digest: attested.digest(),
+    };
     let envelope = Envelope::seal(Kind::ApplyOrder, &order, &key(4)).unwrap();
     assert!(verify_order(&envelope, &judge).is_ok());
 }
@@ -103,18 +125,32 @@ fn a_decision_lasts_as_long_as_its_environment_allows_and_never_past_the_proposa
     let life = |environment: &str, minutes| {
         let trust = trust(environment);
         let attested = attested("plain", &trust);
-        let made = decision(&attested, Verdict::Approve, None, &terms(&trust, &seen, 4, minutes));
+        let made = decision(
+            &attested,
+            Verdict::Approve,
+            None,
+            &terms(&trust, &seen, 4, minutes),
+        );
         made.map(|d| (d.expires_at - d.issued_at).as_seconds() / 60)
     };
     assert_eq!(life("dev", None).unwrap(), 24 * 60);
     assert_eq!(life("production", None).unwrap(), 60);
     assert_eq!(life("production", Some(5)).unwrap(), 5);
-    assert_eq!(life("production", Some(61)).unwrap_err().code(), "EXPIRES_TOO_LONG");
+    assert_eq!(
+        life("production", Some(61)).unwrap_err().code(),
+        "EXPIRES_TOO_LONG"
+    );
     assert_eq!(life("dev", Some(0)).unwrap_err().code(), "EXPIRES_INVALID");
     let mut trust = trust("dev");
     trust.ceilings.decision_minutes = Some(60 * 24 * 30);
     let attested = attested("plain", &trust);
-    let long = decision(&attested, Verdict::Approve, None, &terms(&trust, &seen, 4, Some(60 * 24 * 20))).unwrap();
+    let long = decision(
+        &attested,
+        Verdict::Approve,
+        None,
+        &terms(&trust, &seen, 4, Some(60 * 24 * 20)),
+    )
+    .unwrap();
     assert_eq!(long.expires_at, attested.proposal().not_after);
 }
 
@@ -122,39 +158,107 @@ fn question(environment: &str, text: &str, consent: Consent<'_>) -> Result<Quest
     let trust = trust(environment);
     let attested = attested(text, &trust);
     let code = attested.digest().short_code().to_lowercase().replace('-', "");
-    let consent = Consent { code: consent.code.map(|c| if c == "right" { code.as_str() } else { c }), ..consent };
-    consent.question(&attested, trust.environment).map_err(|e| match e.code() {
-        "CODE_REQUIRED" => "code required",
-        "LATEST_REFUSED" => "no latest",
-        "CODE_MISMATCH" => "other code",
-        "CONFIRMATION_REQUIRED" => "no terminal",
-        _ => "other",
-    })
+    let consent = Consent {
+        code: consent.code.map(|c| if c == "right" { code.as_str() } else { c }),
+        ..consent
+    };
+    consent
+        .question(&attested, trust.environment)
+        .map_err(|e| match e.code() {
+            "CODE_REQUIRED" => "code required",
+            "LATEST_REFUSED" => "no latest",
+            "CODE_MISMATCH" => "other code",
+            "CONFIRMATION_REQUIRED" => "no terminal",
+            _ => "other",
+        })
 }
 
 #[test]
 fn yes_alone_is_enough_in_dev_only_and_never_for_what_was_not_shown_whole() {
     let long = "x".repeat(3000);
-    let base = Consent { yes: true, code: None, reference: "latest", interactive: false };
+    let base = Consent {
+        yes: true,
+        code: None,
+        reference: "latest",
+        interactive: false,
+    };
     assert_eq!(question("dev", "plain", base), Ok(Question::Nothing));
     assert_eq!(question("dev", &long, base), Err("code required"));
-    assert_eq!(question("dev", &long, Consent { code: Some("right"), ..base }), Ok(Question::Nothing));
+    assert_eq!(
+        question(
+            "dev",
+            &long,
+            Consent {
+                code: Some("right"),
+                ..base
+            }
+        ),
+        Ok(Question::Nothing)
+    );
     assert_eq!(question("staging", "plain", base), Err("no latest"));
-    let named = Consent { reference: "wrp_0011", ..base };
+    let named = Consent {
+        reference: "wrp_0011",
+        ..base
+    };
     assert_eq!(question("staging", "plain", named), Err("code required"));
-    assert_eq!(question("staging", "plain", Consent { code: Some("right"), ..named }), Ok(Question::Nothing));
-    assert_eq!(question("staging", "plain", Consent { code: Some("AAAA-AAAA-AAAA"), ..named }), Err("other code"));
-    assert_eq!(question("dev", "plain", Consent { code: Some("AAAA-AAAA-AAAA"), ..named }), Err("other code"));
+    assert_eq!(
+        question(
+            "staging",
+            "plain",
+            Consent {
+                code: Some("right"),
+                ..named
+            }
+        ),
+        Ok(Question::Nothing)
+    );
+    assert_eq!(
+        question(
+            "staging",
+            "plain",
+            Consent {
+                code: Some("AAAA-AAAA-AAAA"),
+                ..named
+            }
+        ),
+        Err("other code")
+    );
+    assert_eq!(
+        question(
+            "dev",
+            "plain",
+            Consent {
+                code: Some("AAAA-AAAA-AAAA"),
+                ..named
+            }
+        ),
+        Err("other code")
+    );
 }
 
 #[test]
 fn without_yes_a_person_at_a_terminal_types_the_answer() {
     let long = "x".repeat(3000);
-    let base = Consent { yes: false, code: None, reference: "latest", interactive: true };
+    let base = Consent {
+        yes: false,
+        code: None,
+        reference: "latest",
+        interactive: true,
+    };
     assert_eq!(question("dev", "plain", base), Ok(Question::Yes));
     assert_eq!(question("dev", &long, base), Ok(Question::Code));
     assert_eq!(question("production", "plain", base), Ok(Question::Yes));
-    assert_eq!(question("dev", "plain", Consent { interactive: false, ..base }), Err("no terminal"));
+    assert_eq!(
+        question(
+            "dev",
+            "plain",
+            Consent {
+                interactive: false,
+                ..base
+            }
+        ),
+        Err("no terminal")
+    );
     assert!(is_answer(Question::Yes, " YES ", "AAAA-BBBB-CCCC"));
     assert!(!is_answer(Question::Yes, "y", "AAAA-BBBB-CCCC"));
     assert!(!is_answer(Question::Code, "yes", "AAAA-BBBB-CCCC"));
@@ -165,12 +269,18 @@ fn without_yes_a_person_at_a_terminal_types_the_answer() {
 fn a_hostile_proposal_is_shown_as_plain_text() {
     let attested = attested(HOSTILE, &trust("dev"));
     let document = review::document(attested.proposal(), attested.digest());
-    assert!(document.chars().all(|c| c == '\n' || (' '..='~').contains(&c)), "{document}");
+    assert!(
+        document.chars().all(|c| c == '\n' || (' '..='~').contains(&c)),
+        "{document}"
+    );
     assert!(document.lines().all(|line| line.len() <= 80), "{document}");
     let joined = document.replace("\n    ", "");
     let expected = "ok\\u{1B}[2J\\u{202E}\\u{200B} caf\\u{E9}\\u{D}\\u{A}approved by ann";
     assert_eq!(joined.matches(expected).count(), 2, "{document}");
     assert!(document.contains("guard           WEAK"), "{document}");
     let agent = document.find("text from the agent").unwrap();
-    assert!(document.find("expires at").unwrap() < agent, "agent text comes last");
+    assert!(
+        document.find("expires at").unwrap() < agent,
+        "agent text comes last"
+    );
 }

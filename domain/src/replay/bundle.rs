@@ -51,7 +51,12 @@ impl Bundle {
     /// Packs records as a ledger showed them, oldest first.
     pub fn new(origin: &str, checkpoint: &str, records: &[LoggedRecord]) -> Self {
         let records = records.iter().map(Record::of).collect();
-        Self { v: BUNDLE_VERSION, origin: origin.to_owned(), checkpoint: checkpoint.to_owned(), records }
+        Self {
+            v: BUNDLE_VERSION,
+            origin: origin.to_owned(),
+            checkpoint: checkpoint.to_owned(),
+            records,
+        }
     }
 
     /// The one byte form.
@@ -71,7 +76,11 @@ impl Bundle {
 
     /// The records as the log has them.
     pub fn records(&self) -> Result<Vec<LoggedRecord>, BundleError> {
-        self.records.iter().enumerate().map(|(position, r)| r.logged(position)).collect()
+        self.records
+            .iter()
+            .enumerate()
+            .map(|(position, r)| r.logged(position))
+            .collect()
     }
 }
 
@@ -91,14 +100,25 @@ impl Record {
     }
 
     fn logged(&self, position: usize) -> Result<LoggedRecord, BundleError> {
-        let wrong = |what: &str| malformed(format!("record {position}: {what} is not lower-case hex of 32 bytes"));
+        let wrong = |what: &str| {
+            malformed(format!(
+                "record {position}: {what} is not lower-case hex of 32 bytes"
+            ))
+        };
         let hashes = self.proof.hashes.iter();
-        let hashes: Vec<TreeHash> =
-            hashes.map(|h| fixed(h)).collect::<Option<_>>().ok_or_else(|| wrong("a hash of the proof"))?;
+        let hashes: Vec<TreeHash> = hashes
+            .map(|h| fixed(h))
+            .collect::<Option<_>>()
+            .ok_or_else(|| wrong("a hash of the proof"))?;
         let body_salt: [u8; BODY_SALT_BYTES] = fixed(&self.body_salt).ok_or_else(|| wrong("body_salt"))?;
         let proof = InclusionProof::new(self.proof.index, self.proof.size, hashes)
             .map_err(|error| BundleError::Record { position, error })?;
-        Ok(LoggedRecord { event_bytes: self.event.clone(), body_salt, body: self.body.clone(), proof })
+        Ok(LoggedRecord {
+            event_bytes: self.event.clone(),
+            body_salt,
+            body: self.body.clone(),
+            proof,
+        })
     }
 }
 
@@ -118,5 +138,7 @@ fn to_base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Err
 }
 
 fn from_base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-    BASE64.decode(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    BASE64
+        .decode(String::deserialize(deserializer)?)
+        .map_err(serde::de::Error::custom)
 }

@@ -2,8 +2,8 @@
 
 use super::{Body, BundleError, Entry};
 use crate::approval::{
-    ApplyOrder, Decision, Judge, SeenCheckpoint, VerifiedDecision, VerifiedOrder, check_approval, verify_decision,
-    verify_order,
+    ApplyOrder, Decision, Judge, SeenCheckpoint, VerifiedDecision, VerifiedOrder, check_approval,
+    verify_decision, verify_order,
 };
 use crate::digest::Digest;
 use crate::event::{EventKind, EventRecord, SettleBody, StartBody};
@@ -63,7 +63,9 @@ impl<'a> Chain<'a> {
                     "event {}: a decision or order was presented and refused with {}",
                     event.seq, body.code
                 )),
-                Body::Alarm(body) => self.findings.push(format!("event {}: receipt alarm: {}", event.seq, body.reason)),
+                Body::Alarm(body) => self
+                    .findings
+                    .push(format!("event {}: receipt alarm: {}", event.seq, body.reason)),
                 Body::LedgerStarted(_)
                 | Body::Evidence(_)
                 | Body::Audit(_)
@@ -85,13 +87,24 @@ impl<'a> Chain<'a> {
     }
 
     fn decision(&mut self, event: &EventRecord, envelope: &Envelope) -> Result<(), BundleError> {
-        let wrong = |refusal| BundleError::Decision { seq: event.seq, refusal };
+        let wrong = |refusal| BundleError::Decision {
+            seq: event.seq,
+            refusal,
+        };
         let verified = verify_decision(envelope, &self.judge(event.at)).map_err(wrong)?;
         if verified.is_deny() != (event.kind == EventKind::ProposalRejected) {
-            return Err(wrong(Refusal::new("refused:malformed", "the event's kind is not the decision's verdict")));
+            return Err(wrong(Refusal::new(
+                "refused:malformed",
+                "the event's kind is not the decision's verdict",
+            )));
         }
-        let Decision { seen_checkpoint, approver, .. } = verified.decision();
-        self.check_seen(event.seq, seen_checkpoint.as_ref()).map_err(wrong)?;
+        let Decision {
+            seen_checkpoint,
+            approver,
+            ..
+        } = verified.decision();
+        self.check_seen(event.seq, seen_checkpoint.as_ref())
+            .map_err(wrong)?;
         let key = approver.key_id.clone();
         self.note_revoked(event.seq, &key);
         self.decisions.push((envelope.clone(), verified));
@@ -99,11 +112,24 @@ impl<'a> Chain<'a> {
     }
 
     fn order(&mut self, event: &EventRecord, envelope: &Envelope) -> Result<(), BundleError> {
-        let wrong = |refusal| BundleError::Order { seq: event.seq, refusal };
+        let wrong = |refusal| BundleError::Order {
+            seq: event.seq,
+            refusal,
+        };
         let verified = verify_order(envelope, &self.judge(event.at)).map_err(wrong)?;
-        let ApplyOrder { seen_checkpoint, approver, decision_digests, .. } = verified.order();
-        self.check_seen(event.seq, seen_checkpoint.as_ref()).map_err(wrong)?;
-        let known = |digest: &Digest| self.decisions.iter().any(|(_, d)| d.digest() == *digest && !d.is_deny());
+        let ApplyOrder {
+            seen_checkpoint,
+            approver,
+            decision_digests,
+            ..
+        } = verified.order();
+        self.check_seen(event.seq, seen_checkpoint.as_ref())
+            .map_err(wrong)?;
+        let known = |digest: &Digest| {
+            self.decisions
+                .iter()
+                .any(|(_, d)| d.digest() == *digest && !d.is_deny())
+        };
         if !decision_digests.iter().all(known) {
             let text = "it counts on a decision that is not among the records";
             return Err(wrong(Refusal::new("refused:order", text)));
@@ -115,8 +141,12 @@ impl<'a> Chain<'a> {
     }
 
     fn start(&self, seq: u64, start: &StartBody) -> Result<(), BundleError> {
-        self.check_subject(start.proposal_id.as_str(), start.proposal_digest, start.order_digest)
-            .map_err(|problem| BundleError::Attempt { seq, problem })
+        self.check_subject(
+            start.proposal_id.as_str(),
+            start.proposal_digest,
+            start.order_digest,
+        )
+        .map_err(|problem| BundleError::Attempt { seq, problem })
     }
 
     fn attempt(&self, seq: u64, envelope: &Envelope) -> Result<AttemptReport, BundleError> {
@@ -125,23 +155,39 @@ impl<'a> Chain<'a> {
         if report.v != 1 {
             return Err(wrong("v must be 1".to_owned()));
         }
-        self.check_subject(report.proposal_id.as_str(), report.proposal_digest, report.order_digest).map_err(wrong)?;
+        self.check_subject(
+            report.proposal_id.as_str(),
+            report.proposal_digest,
+            report.order_digest,
+        )
+        .map_err(wrong)?;
         Ok(report)
     }
 
     fn settled(&mut self, event: &EventRecord, settled: &SettleBody) -> Result<(), BundleError> {
-        let wrong = |problem: String| BundleError::Receipt { seq: event.seq, problem };
+        let wrong = |problem: String| BundleError::Receipt {
+            seq: event.seq,
+            problem,
+        };
         let report = self.attempt(event.seq, &settled.attempt)?;
         let receipt: Receipt = self.open(&settled.receipt, Kind::Receipt).map_err(wrong)?;
         let digest = Digest::of(Kind::Receipt, &settled.receipt.payload);
         if receipt.v != 1 || kind_of(receipt.outcome) != event.kind {
             return Err(wrong("its outcome or version is not the event's".to_owned()));
         }
-        self.check_subject(receipt.proposal_id.as_str(), receipt.proposal_digest, receipt.order_digest).map_err(wrong)?;
+        self.check_subject(
+            receipt.proposal_id.as_str(),
+            receipt.proposal_digest,
+            receipt.order_digest,
+        )
+        .map_err(wrong)?;
         if report.receipt_digest.is_some_and(|named| named != digest) || !report.result.is_terminal() {
-            return Err(wrong("the writer's report beside it speaks of another receipt".to_owned()));
+            return Err(wrong(
+                "the writer's report beside it speaks of another receipt".to_owned(),
+            ));
         }
-        self.check_position(event.seq, receipt.ledger_size, &receipt.ledger_root).map_err(wrong)?;
+        self.check_position(event.seq, receipt.ledger_size, &receipt.ledger_root)
+            .map_err(wrong)?;
         if self.receipt.as_ref().is_some_and(|(before, _)| *before != digest) {
             return Err(wrong("a second, different receipt".to_owned()));
         }
@@ -154,12 +200,18 @@ impl<'a> Chain<'a> {
     fn check_authority(&self, seq: u64, receipt: &Receipt) -> Result<(), BundleError> {
         let Some(named) = receipt.order_digest else {
             if receipt.outcome == Outcome::Applied {
-                return Err(BundleError::Receipt { seq, problem: "applied without an order".to_owned() });
+                return Err(BundleError::Receipt {
+                    seq,
+                    problem: "applied without an order".to_owned(),
+                });
             }
             return Ok(());
         };
         let wrong = |refusal| BundleError::Order { seq, refusal };
-        let mut last = Refusal::new("refused:order", "the order that the receipt names is not among the records");
+        let mut last = Refusal::new(
+            "refused:order",
+            "the order that the receipt names is not among the records",
+        );
         // The same order may have been filed again; it must have been good once.
         for (at, envelope, order) in self.orders.iter().filter(|(_, _, o)| o.digest() == named) {
             match self.approved_by(*at, envelope, order) {
@@ -174,14 +226,25 @@ impl<'a> Chain<'a> {
         let judge = self.judge(at);
         let counted = |d: &VerifiedDecision| order.order().decision_digests.contains(&d.digest());
         let named = self.decisions.iter().filter(|(_, d)| d.is_deny() || counted(d));
-        let decisions = named.map(|(e, _)| verify_decision(e, &judge)).collect::<Result<Vec<_>, _>>()?;
+        let decisions = named
+            .map(|(e, _)| verify_decision(e, &judge))
+            .collect::<Result<Vec<_>, _>>()?;
         let order = verify_order(envelope, &judge)?;
-        check_approval(&judge, self.proposal.proposal().approval.quorum, &decisions, order).map(|_| ())
+        check_approval(
+            &judge,
+            self.proposal.proposal().approval.quorum,
+            &decisions,
+            order,
+        )
+        .map(|_| ())
     }
 
     fn open<T: serde::de::DeserializeOwned>(&self, envelope: &Envelope, kind: Kind) -> Result<T, String> {
         let signer = envelope.signer().map_err(|e| e.to_string())?;
-        let key = self.trust.writer(signer).ok_or("signed by no writer of the trust file")?;
+        let key = self
+            .trust
+            .writer(signer)
+            .ok_or("signed by no writer of the trust file")?;
         envelope.open(kind, key).map_err(|e| e.to_string())
     }
 
@@ -216,7 +279,8 @@ impl<'a> Chain<'a> {
 
     fn note_revoked(&mut self, seq: u64, key: &KeyId) {
         if self.trust.operator(key).is_some_and(|o| o.revoked) {
-            self.findings.push(format!("event {seq}: signed by {key}, which is revoked now"));
+            self.findings
+                .push(format!("event {seq}: signed by {key}, which is revoked now"));
         }
     }
 }
@@ -227,6 +291,8 @@ const fn kind_of(outcome: Outcome) -> EventKind {
         Outcome::Applied => EventKind::WritebackApplied,
         Outcome::Conflict => EventKind::WritebackConflict,
         Outcome::Failed => EventKind::WritebackFailed,
-        Outcome::Denied | Outcome::Cancelled | Outcome::Expired | Outcome::Abandoned => EventKind::WritebackCanceled,
+        Outcome::Denied | Outcome::Cancelled | Outcome::Expired | Outcome::Abandoned => {
+            EventKind::WritebackCanceled
+        }
     }
 }

@@ -5,7 +5,8 @@ use serde::de::DeserializeOwned;
 use super::BundleError;
 use crate::canonical;
 use crate::event::{
-    EventKind, EventRecord, LedgerStartedBody, ReceiptAlarmBody, RefusedDecisionBody, RepeatBody, SettleBody, StartBody,
+    EventKind, EventRecord, LedgerStartedBody, ReceiptAlarmBody, RefusedDecisionBody, RepeatBody, SettleBody,
+    StartBody,
 };
 use crate::evidence::AuditRecord;
 use crate::limits::ENVELOPE_BYTES_MAX;
@@ -54,7 +55,10 @@ impl Entry {
     pub fn of(event: EventRecord, body: &[u8]) -> Result<Self, BundleError> {
         let seq = event.seq;
         let envelope = || {
-            Envelope::from_bytes(body).map_err(|e| BundleError::Body { seq, problem: e.to_string() })
+            Envelope::from_bytes(body).map_err(|e| BundleError::Body {
+                seq,
+                problem: e.to_string(),
+            })
         };
         let body = match event.kind {
             EventKind::LedgerStarted => Body::LedgerStarted(object(seq, body)?),
@@ -79,5 +83,8 @@ impl Entry {
 }
 
 fn object<T: DeserializeOwned>(seq: u64, bytes: &[u8]) -> Result<T, BundleError> {
-    canonical::decode_within(bytes, BODY_BYTES_MAX).map_err(|e| BundleError::Body { seq, problem: e.to_string() })
+    canonical::decode_within(bytes, BODY_BYTES_MAX).map_err(|e| BundleError::Body {
+        seq,
+        problem: e.to_string(),
+    })
 }

@@ -24,7 +24,13 @@ pub fn markdown(story: &Story) -> String {
     writeback(&mut page, story);
     page.section("Events");
     for event in &story.events {
-        page.line(&format!("- {} {} {} by {}", event.seq, event.at, event.kind, code(&event.actor)));
+        page.line(&format!(
+            "- {} {} {} by {}",
+            event.seq,
+            event.at,
+            event.kind,
+            code(&event.actor)
+        ));
     }
     page.blank();
     page.line("This is a replay of what was recorded, not a view of the database at that time.");
@@ -49,16 +55,38 @@ fn request(page: &mut Page, story: &Story) {
     if let Some(other) = &context.on_behalf_of {
         page.item("on behalf of", &code(other));
     }
-    page.item("source", &format!("{} ({}), {}", code(&story.source.id), code(&story.source.engine), story.environment));
+    page.item(
+        "source",
+        &format!(
+            "{} ({}), {}",
+            code(&story.source.id),
+            code(&story.source.engine),
+            story.environment
+        ),
+    );
     let target = &story.target;
-    page.item("row", &format!("{} where {}", code(&format!("{}.{}", target.schema, target.table)), column(&target.primary_key)));
+    page.item(
+        "row",
+        &format!(
+            "{} where {}",
+            code(&format!("{}.{}", target.schema, target.table)),
+            column(&target.primary_key)
+        ),
+    );
 }
 
 fn evidence(page: &mut Page, story: &Story) {
     page.section("Evidence");
     for line in &story.evidence {
-        let role = if line.cited { "the proposal rests on it" } else { "of a repeated call" };
-        page.line(&format!("- {} read at {}, {role}, {}", line.id, line.read_at, line.digest));
+        let role = if line.cited {
+            "the proposal rests on it"
+        } else {
+            "of a repeated call"
+        };
+        page.line(&format!(
+            "- {} read at {}, {role}, {}",
+            line.id, line.read_at, line.digest
+        ));
         for value in &line.row {
             page.line(&format!("  - {}", column(value)));
         }
@@ -68,12 +96,21 @@ fn evidence(page: &mut Page, story: &Story) {
 fn diff(page: &mut Page, story: &Story) {
     page.section("Diff");
     for change in &story.diff {
-        let before = change.before.as_ref().map_or_else(|| "(not read)".to_owned(), |v| code_raw(&shown(v)));
-        page.line(&format!("- {}: {before} to {}", code(&change.column), code_raw(&shown(&change.after))));
+        let before = change
+            .before
+            .as_ref()
+            .map_or_else(|| "(not read)".to_owned(), |v| code_raw(&shown(v)));
+        page.line(&format!(
+            "- {}: {before} to {}",
+            code(&change.column),
+            code_raw(&shown(&change.after))
+        ));
     }
     match (story.guard.kind, &story.guard.version) {
         (GuardKind::VersionColumn, Some(version)) => page.item("guard", &column(version)),
-        (GuardKind::VersionColumn | GuardKind::Weak, _) => page.item("guard", "WEAK: only the values that were read"),
+        (GuardKind::VersionColumn | GuardKind::Weak, _) => {
+            page.item("guard", "WEAK: only the values that were read")
+        }
     }
 }
 
@@ -114,18 +151,37 @@ fn writeback(page: &mut Page, story: &Story) {
         page.line("- no attempt");
     }
     for line in &story.attempts {
-        let what = format!("attempt {} of writer {} at {}: {}", line.attempt, code(&line.writer), line.at, line.result);
+        let what = format!(
+            "attempt {} of writer {} at {}: {}",
+            line.attempt,
+            code(&line.writer),
+            line.at,
+            line.result
+        );
         page.line(&format!("- {what} {}", code(&line.message)));
     }
     let Some(line) = &story.receipt else { return };
     let receipt = &line.receipt;
-    page.line(&format!("- receipt {}: {} {}", line.digest, receipt.outcome, code(&receipt.reason)));
+    page.line(&format!(
+        "- receipt {}: {} {}",
+        line.digest,
+        receipt.outcome,
+        code(&receipt.reason)
+    ));
     page.line(&format!("  - rows changed: {}", receipt.rows_affected));
-    page.line(&format!("  - written at {} under key {}", receipt.created_at, line.writer_key));
+    page.line(&format!(
+        "  - written at {} under key {}",
+        receipt.created_at, line.writer_key
+    ));
 }
 
 fn person(approver: &Approver) -> String {
-    format!("{} as {} ({})", code(&approver.person), code(&approver.role), approver.key_id)
+    format!(
+        "{} as {} ({})",
+        code(&approver.person),
+        code(&approver.role),
+        approver.key_id
+    )
 }
 
 fn column(column: &ColumnValue) -> String {
@@ -138,7 +194,11 @@ fn code(text: &str) -> String {
 
 /// A code span; a back-tick inside would end it, so it is spelled like everything else that could mislead.
 fn code_raw(text: &str) -> String {
-    if text.is_empty() { "(empty)".to_owned() } else { format!("`{}`", text.replace('`', "\\u{60}")) }
+    if text.is_empty() {
+        "(empty)".to_owned()
+    } else {
+        format!("`{}`", text.replace('`', "\\u{60}"))
+    }
 }
 
 #[derive(Default)]

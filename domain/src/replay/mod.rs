@@ -15,7 +15,8 @@ pub use bundle::{BUNDLE_BYTES_MAX, Bundle};
 pub use entry::{Body, Entry};
 pub use markdown::markdown;
 pub use story::{
-    AttemptLine, Change, DecisionLine, EventLine, EvidenceLine, OrderLine, ReceiptLine, Request, Story, TrustedContext,
+    AttemptLine, Change, DecisionLine, EventLine, EvidenceLine, OrderLine, ReceiptLine, Request, Story,
+    TrustedContext,
 };
 pub use verify::{Verified, verify, verify_bundle};
 

@@ -178,7 +178,11 @@ impl Story {
             request: Request {
                 capability: proposal.capability.clone(),
                 contract_digest: proposal.contract_digest,
-                args: proposal.args.iter().map(|(name, value)| ColumnValue::new(name, value.clone())).collect(),
+                args: proposal
+                    .args
+                    .iter()
+                    .map(|(name, value)| ColumnValue::new(name, value.clone()))
+                    .collect(),
                 created_at: proposal.created_at,
                 not_after: proposal.not_after,
             },
@@ -204,7 +208,12 @@ impl Story {
     fn add(&mut self, entry: &Entry, proposal: &Proposal) -> Result<(), BundleError> {
         let event = &entry.event;
         let seq = event.seq;
-        self.events.push(EventLine { seq, kind: event.kind, at: event.at, actor: event.actor.clone() });
+        self.events.push(EventLine {
+            seq,
+            kind: event.kind,
+            at: event.at,
+            actor: event.actor.clone(),
+        });
         match &entry.body {
             Body::Evidence(envelope) => self.evidence.push(evidence_line(seq, envelope, proposal)?),
             Body::Decision(envelope) => {
@@ -251,9 +260,20 @@ impl Story {
 fn evidence_line(seq: u64, envelope: &Envelope, proposal: &Proposal) -> Result<EvidenceLine, BundleError> {
     let evidence: Evidence = peek(seq, envelope, Kind::Evidence)?;
     let digest = Digest::of(Kind::Evidence, &envelope.payload);
-    let cited = proposal.evidence.iter().any(|e| e.id == evidence.id && e.digest == digest);
+    let cited = proposal
+        .evidence
+        .iter()
+        .any(|e| e.id == evidence.id && e.digest == digest);
     let reader = signer(seq, envelope)?;
-    Ok(EvidenceLine { seq, id: evidence.id, digest, cited, reader, read_at: evidence.read_at, row: evidence.row })
+    Ok(EvidenceLine {
+        seq,
+        id: evidence.id,
+        digest,
+        cited,
+        reader,
+        read_at: evidence.read_at,
+        row: evidence.row,
+    })
 }
 
 fn attempt_line(seq: u64, envelope: &Envelope) -> Result<AttemptLine, BundleError> {
@@ -273,7 +293,12 @@ fn attempt_line(seq: u64, envelope: &Envelope) -> Result<AttemptLine, BundleErro
 fn receipt_line(seq: u64, envelope: &Envelope) -> Result<ReceiptLine, BundleError> {
     let receipt = peek(seq, envelope, Kind::Receipt)?;
     let digest = Digest::of(Kind::Receipt, &envelope.payload);
-    Ok(ReceiptLine { seq, digest, writer_key: signer(seq, envelope)?, receipt })
+    Ok(ReceiptLine {
+        seq,
+        digest,
+        writer_key: signer(seq, envelope)?,
+        receipt,
+    })
 }
 
 /// The state that the events lead to; an event that the transition table has no place for moves nothing.
@@ -284,7 +309,13 @@ fn fold(story: &Story, quorum: u32, entries: &[Entry]) -> State {
         let seq = entry.event.seq;
         let step = match entry.event.kind {
             EventKind::ProposalApproved => {
-                persons.extend(story.decisions.iter().filter(|d| d.seq == seq).map(|d| &d.approver.person));
+                persons.extend(
+                    story
+                        .decisions
+                        .iter()
+                        .filter(|d| d.seq == seq)
+                        .map(|d| &d.approver.person),
+                );
                 (persons.len() >= needed).then_some(Step::Approve)
             }
             EventKind::ProposalRejected => Some(Step::Reject),
@@ -317,9 +348,15 @@ fn fold(story: &Story, quorum: u32, entries: &[Entry]) -> State {
 }
 
 fn peek<T: DeserializeOwned>(seq: u64, envelope: &Envelope, kind: Kind) -> Result<T, BundleError> {
-    envelope.peek(kind).map_err(|e| BundleError::Body { seq, problem: e.to_string() })
+    envelope.peek(kind).map_err(|e| BundleError::Body {
+        seq,
+        problem: e.to_string(),
+    })
 }
 
 fn signer(seq: u64, envelope: &Envelope) -> Result<KeyId, BundleError> {
-    envelope.signer().cloned().map_err(|e| BundleError::Body { seq, problem: e.to_string() })
+    envelope.signer().cloned().map_err(|e| BundleError::Body {
+        seq,
+        problem: e.to_string(),
+    })
 }

@@ -5,16 +5,15 @@ use tlog_tiles::tlog;
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::approval::{
-    ApplyOrder, Approver, Audience, Decision, RENDERER, Render, SeenCheckpoint, Verdict,
-};
+use crate::approval::{ApplyOrder, Approver, Audience, Decision, RENDERER, Render, SeenCheckpoint, Verdict};
 use crate::digest::Digest;
 use crate::event::{EventKind, EventRecord, SettleBody, StartBody};
 use crate::evidence::Evidence;
 use crate::ids::{EvidenceId, ProposalId};
 use crate::log::{InclusionProof, LoggedRecord, body_commitment, sign_checkpoint};
 use crate::proposal::{
-    ApprovalTerms, EvidenceRef, GuardKind, Operation, Proposal, ProposalMode, Requester, RowGuard, SourceRef, State, Target,
+    ApprovalTerms, EvidenceRef, GuardKind, Operation, Proposal, ProposalMode, Requester, RowGuard, SourceRef,
+    State, Target,
 };
 use crate::signing::{Envelope, Kind, SigningKey};
 use crate::timestamp::{Span, Timestamp};
@@ -43,7 +42,11 @@ fn digest(text: &str) -> Digest {
 
 fn trust() -> TrustFile {
     let service = |seed| {
-        vec![ServiceKey { key_id: key(seed).key_id(), public_key: key(seed).public_key(), retired: false }]
+        vec![ServiceKey {
+            key_id: key(seed).key_id(),
+            public_key: key(seed).public_key(),
+            retired: false,
+        }]
     };
     TrustFile {
         version: 1,
@@ -133,7 +136,11 @@ fn row() -> Vec<ColumnValue> {
 }
 
 fn source() -> SourceRef {
-    SourceRef { id: "db".to_owned(), engine: "sqlite".to_owned(), fingerprint: "f".to_owned() }
+    SourceRef {
+        id: "db".to_owned(),
+        engine: "sqlite".to_owned(),
+        fingerprint: "f".to_owned(),
+    }
 }
 
 fn evidence() -> Evidence {
@@ -174,26 +181,44 @@ fn proposal() -> Proposal {
         },
         schema_fingerprint: digest("schema"),
         side_effects: Vec::new(),
-        approval: ApprovalTerms { required_role: "billing_lead".to_owned(), quorum: 1 },
+        approval: ApprovalTerms {
+            required_role: "billing_lead".to_owned(),
+            quorum: 1,
+        },
         requested_by: requester(),
         on_behalf_of: None,
         context_binding: digest("context"),
-        evidence: vec![EvidenceRef { id: EvidenceId::from_random([1; 10]), digest: digest("filled in") }],
+        evidence: vec![EvidenceRef {
+            id: EvidenceId::from_random([1; 10]),
+            digest: digest("filled in"),
+        }],
         created_at: at(0),
         not_after: at(10_000),
     }
 }
 
 fn approver(role: &str) -> Approver {
-    Approver { key_id: key(ANN).key_id(), person: "ann".to_owned(), role: role.to_owned() }
+    Approver {
+        key_id: key(ANN).key_id(),
+        person: "ann".to_owned(),
+        role: role.to_owned(),
+    }
 }
 
 fn audience() -> Audience {
-    Audience { deployment_id: "d1".to_owned(), environment: Environment::Dev, source_id: "db".to_owned() }
+    Audience {
+        deployment_id: "d1".to_owned(),
+        environment: Environment::Dev,
+        source_id: "db".to_owned(),
+    }
 }
 
 fn seen() -> SeenCheckpoint {
-    SeenCheckpoint { origin: "synapsor/d1".to_owned(), size: 2, root: "0".repeat(64) }
+    SeenCheckpoint {
+        origin: "synapsor/d1".to_owned(),
+        size: 2,
+        root: "0".repeat(64),
+    }
 }
 
 impl Tale {
@@ -211,7 +236,10 @@ impl Tale {
                 contract_digest: digest("contract"),
                 audience: audience(),
                 approver: approver("billing_lead"),
-                render: Render { renderer: RENDERER.to_owned(), digest: none },
+                render: Render {
+                    renderer: RENDERER.to_owned(),
+                    digest: none,
+                },
                 seen_checkpoint: Some(seen()),
                 issued_at: at(1),
                 not_before: at(1),
@@ -325,8 +353,14 @@ impl Tale {
             (EventKind::ProposalCreated, proposal.to_bytes().unwrap()),
             (decided, decision.to_bytes().unwrap()),
             (EventKind::ApplyRequested, order.to_bytes().unwrap()),
-            (EventKind::WritebackStarted, canonical::encode(&self.start).unwrap()),
-            (self.settled_as, canonical::encode_within(&settled, 1 << 20).unwrap()),
+            (
+                EventKind::WritebackStarted,
+                canonical::encode(&self.start).unwrap(),
+            ),
+            (
+                self.settled_as,
+                canonical::encode_within(&settled, 1 << 20).unwrap(),
+            ),
         ];
         logged(&bodies, &self.proposal.id, self.checkpoint_key)
     }
@@ -336,7 +370,10 @@ struct Nodes(Vec<tlog::Hash>);
 
 impl tlog::HashReader for Nodes {
     fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<tlog::Hash>, tlog::Error> {
-        Ok(indexes.iter().map(|i| self.0[usize::try_from(*i).unwrap()]).collect())
+        Ok(indexes
+            .iter()
+            .map(|i| self.0[usize::try_from(*i).unwrap()])
+            .collect())
     }
 }
 
@@ -366,7 +403,11 @@ fn logged(bodies: &[(EventKind, Vec<u8>)], id: &ProposalId, checkpoint_key: u8) 
     let note = sign_checkpoint("synapsor/d1", size, &root, &key(checkpoint_key)).unwrap();
     let record = |n: usize| {
         let index = n as u64 + 1;
-        let hashes = tlog::prove_record(size, index, &nodes).unwrap().into_iter().map(|h| h.0).collect();
+        let hashes = tlog::prove_record(size, index, &nodes)
+            .unwrap()
+            .into_iter()
+            .map(|h| h.0)
+            .collect();
         LoggedRecord {
             event_bytes: events[n + 1].clone(),
             body_salt: [5; 32],
@@ -396,10 +437,20 @@ fn a_clean_bundle_verifies_and_tells_the_whole_story() {
     assert_eq!(story.receipt.as_ref().unwrap().receipt.outcome, Outcome::Applied);
     assert_eq!(story.events.len(), 6);
     let page = markdown(story);
-    for part in ["## Request", "## Trusted context", "## Evidence", "## Diff", "`fee`: `5500` to `0`", "ann"] {
+    for part in [
+        "## Request",
+        "## Trusted context",
+        "## Evidence",
+        "## Diff",
+        "`fee`: `5500` to `0`",
+        "ann",
+    ] {
         assert!(page.contains(part), "{part}\n{page}");
     }
-    assert!(page.chars().all(|c| c == '\n' || (' '..='~').contains(&c)), "{page}");
+    assert!(
+        page.chars().all(|c| c == '\n' || (' '..='~').contains(&c)),
+        "{page}"
+    );
     assert!(page.contains("late \\u{60}courier\\u{60}\\u{1B}[31m"), "{page}");
 }
 
@@ -409,7 +460,12 @@ fn an_expired_decision_and_a_retired_key_do_not_spoil_what_was_done_in_time() {
     trust.readers[0].retired = true;
     trust.writers[0].retired = true;
     // The decision ended an hour after it was made; verification has no clock at all.
-    assert!(verify_bundle(&Tale::new().bundle(), &trust).unwrap().findings.is_empty());
+    assert!(
+        verify_bundle(&Tale::new().bundle(), &trust)
+            .unwrap()
+            .findings
+            .is_empty()
+    );
 }
 
 #[test]
@@ -448,9 +504,15 @@ fn every_object_must_name_the_ones_before_it() {
         code(tale)
     };
     assert_eq!(with(|t| t.fixed.evidence_ref = true), "BUNDLE_EVIDENCE");
-    assert_eq!(with(|t| t.evidence.row[2].value = Value::int(1)), "BUNDLE_EVIDENCE");
+    assert_eq!(
+        with(|t| t.evidence.row[2].value = Value::int(1)),
+        "BUNDLE_EVIDENCE"
+    );
     assert_eq!(with(|t| t.fixed.decision = true), "BUNDLE_DECISION");
-    assert_eq!(with(|t| t.decision.proposal_id = ProposalId::from_random([3; 10])), "BUNDLE_DECISION");
+    assert_eq!(
+        with(|t| t.decision.proposal_id = ProposalId::from_random([3; 10])),
+        "BUNDLE_DECISION"
+    );
     assert_eq!(
         with(|t| {
             t.fixed.order = true;
@@ -461,7 +523,10 @@ fn every_object_must_name_the_ones_before_it() {
     assert_eq!(with(|t| t.fixed.report = true), "BUNDLE_ATTEMPT");
     assert_eq!(with(|t| t.fixed.receipt = true), "BUNDLE_RECEIPT");
     assert_eq!(with(|t| t.receipt.outcome = Outcome::Conflict), "BUNDLE_RECEIPT");
-    assert_eq!(with(|t| t.report.result = AttemptResult::InDoubt), "BUNDLE_RECEIPT");
+    assert_eq!(
+        with(|t| t.report.result = AttemptResult::InDoubt),
+        "BUNDLE_RECEIPT"
+    );
     assert_eq!(with(|t| t.receipt.ledger_size = 7), "BUNDLE_RECEIPT");
 }
 
@@ -473,13 +538,22 @@ fn authority_is_judged_at_the_time_of_the_order() {
         code(tale)
     };
     // Good when it was filed, over when the order came.
-    assert_eq!(with(|t| t.decision.expires_at = at(2) + Span::seconds(30)), "BUNDLE_ORDER");
+    assert_eq!(
+        with(|t| t.decision.expires_at = at(2) + Span::seconds(30)),
+        "BUNDLE_ORDER"
+    );
     assert_eq!(with(|t| t.decision.expires_at = at(1)), "BUNDLE_DECISION");
     assert_eq!(with(|t| t.proposal.approval.quorum = 2), "BUNDLE_ORDER");
-    assert_eq!(with(|t| t.decision.approver.role = "applier".to_owned()), "BUNDLE_DECISION");
+    assert_eq!(
+        with(|t| t.decision.approver.role = "applier".to_owned()),
+        "BUNDLE_DECISION"
+    );
     assert_eq!(with(|t| t.order.nonce = "a".repeat(32)), "BUNDLE_ORDER");
     assert_eq!(with(|t| t.decision.decision = Verdict::Deny), "BUNDLE_ORDER");
-    assert_eq!(with(|t| t.decision.seen_checkpoint.as_mut().unwrap().size = 6), "BUNDLE_DECISION");
+    assert_eq!(
+        with(|t| t.decision.seen_checkpoint.as_mut().unwrap().size = 6),
+        "BUNDLE_DECISION"
+    );
     let mut tale = Tale::new();
     tale.order.approver.person = "bob".to_owned();
     assert_eq!(code(tale), "BUNDLE_ORDER");
@@ -490,10 +564,16 @@ fn a_bundle_of_another_deployment_or_environment_is_refused() {
     let mut other = trust();
     other.deployment_id = "d2".to_owned();
     let bundle = Tale::new().bundle();
-    assert_eq!(verify_bundle(&bundle, &other).unwrap_err().code(), "BUNDLE_OTHER_LOG");
+    assert_eq!(
+        verify_bundle(&bundle, &other).unwrap_err().code(),
+        "BUNDLE_OTHER_LOG"
+    );
     let mut staging = trust();
     staging.environment = Environment::Staging;
-    assert_eq!(verify_bundle(&bundle, &staging).unwrap_err().code(), "BUNDLE_PROPOSAL");
+    assert_eq!(
+        verify_bundle(&bundle, &staging).unwrap_err().code(),
+        "BUNDLE_PROPOSAL"
+    );
 }
 
 #[test]
@@ -547,10 +627,15 @@ fn any_changed_byte_of_the_file_is_reported() {
 
 fn leaves(json: &Json, place: String) -> Vec<String> {
     match json {
-        Json::Array(items) => {
-            items.iter().enumerate().flat_map(|(n, item)| leaves(item, format!("{place}/{n}"))).collect()
-        }
-        Json::Object(map) => map.iter().flat_map(|(name, item)| leaves(item, format!("{place}/{name}"))).collect(),
+        Json::Array(items) => items
+            .iter()
+            .enumerate()
+            .flat_map(|(n, item)| leaves(item, format!("{place}/{n}")))
+            .collect(),
+        Json::Object(map) => map
+            .iter()
+            .flat_map(|(name, item)| leaves(item, format!("{place}/{name}")))
+            .collect(),
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => vec![place],
     }
 }

@@ -33,7 +33,12 @@ pub fn verify_bundle(bundle: &Bundle, trust: &TrustFile) -> Result<Verified, Bun
     own_records_only(&entries, proposal.proposal())?;
     check_evidence(&entries, proposal.proposal(), trust)?;
     let findings = Chain::new(trust, &proposal, &checkpoint).check(&entries)?;
-    Ok(Verified { story: Story::tell(&entries)?, proposal, checkpoint, findings })
+    Ok(Verified {
+        story: Story::tell(&entries)?,
+        proposal,
+        checkpoint,
+        findings,
+    })
 }
 
 fn checkpoint(bundle: &Bundle, trust: &TrustFile) -> Result<Checkpoint, BundleError> {
@@ -54,7 +59,9 @@ fn checkpoint(bundle: &Bundle, trust: &TrustFile) -> Result<Checkpoint, BundleEr
 fn entries(bundle: &Bundle, checkpoint: &Checkpoint) -> Result<Vec<Entry>, BundleError> {
     let mut entries: Vec<Entry> = Vec::new();
     for (position, record) in bundle.records()?.into_iter().enumerate() {
-        let event = record.verify(checkpoint).map_err(|error| BundleError::Record { position, error })?;
+        let event = record
+            .verify(checkpoint)
+            .map_err(|error| BundleError::Record { position, error })?;
         if entries.last().is_some_and(|before| before.event.seq >= event.seq) {
             return Err(BundleError::RecordOrder);
         }
@@ -80,24 +87,47 @@ fn proposal(entries: &[Entry], trust: &TrustFile) -> Result<Attested, BundleErro
 }
 
 fn own_records_only(entries: &[Entry], proposal: &Proposal) -> Result<(), BundleError> {
-    let foreign = |entry: &&Entry| entry.event.proposal_id.as_ref().is_some_and(|id| *id != proposal.id);
-    entries.iter().find(foreign).map_or(Ok(()), |entry| Err(BundleError::Foreign(entry.event.seq)))
+    let foreign = |entry: &&Entry| {
+        entry
+            .event
+            .proposal_id
+            .as_ref()
+            .is_some_and(|id| *id != proposal.id)
+    };
+    entries
+        .iter()
+        .find(foreign)
+        .map_or(Ok(()), |entry| Err(BundleError::Foreign(entry.event.seq)))
 }
 
 fn check_evidence(entries: &[Entry], proposal: &Proposal, trust: &TrustFile) -> Result<(), BundleError> {
     let mut seen = Vec::new();
     for entry in entries {
-        let Body::Evidence(envelope) = &entry.body else { continue };
+        let Body::Evidence(envelope) = &entry.body else {
+            continue;
+        };
         let evidence = open_evidence(envelope, trust)
             .map_err(|problem| BundleError::Evidence(format!("event {}: {problem}", entry.event.seq)))?;
         seen.push((evidence, Digest::of(Kind::Evidence, &envelope.payload)));
     }
     for cited in &proposal.evidence {
-        let Some((evidence, _)) = seen.iter().find(|(e, digest)| e.id == cited.id && *digest == cited.digest) else {
-            return Err(BundleError::Evidence(format!("{} is missing, or not the one that the proposal names", cited.id)));
+        let Some((evidence, _)) = seen
+            .iter()
+            .find(|(e, digest)| e.id == cited.id && *digest == cited.digest)
+        else {
+            return Err(BundleError::Evidence(format!(
+                "{} is missing, or not the one that the proposal names",
+                cited.id
+            )));
         };
-        if evidence.row != proposal.before || evidence.target != proposal.target || evidence.source != proposal.source {
-            return Err(BundleError::Evidence(format!("{} shows another row than the proposal's", cited.id)));
+        if evidence.row != proposal.before
+            || evidence.target != proposal.target
+            || evidence.source != proposal.source
+        {
+            return Err(BundleError::Evidence(format!(
+                "{} shows another row than the proposal's",
+                cited.id
+            )));
         }
     }
     Ok(())
@@ -105,7 +135,9 @@ fn check_evidence(entries: &[Entry], proposal: &Proposal, trust: &TrustFile) -> 
 
 fn open_evidence(envelope: &Envelope, trust: &TrustFile) -> Result<Evidence, String> {
     let signer = envelope.signer().map_err(|e| e.to_string())?;
-    let key = trust.reader(signer).ok_or("signed by no reader of the trust file")?;
+    let key = trust
+        .reader(signer)
+        .ok_or("signed by no reader of the trust file")?;
     let evidence: Evidence = envelope.open(Kind::Evidence, key).map_err(|e| e.to_string())?;
     if evidence.v != 1 || evidence.ledger_origin != trust.ledger_origin() {
         return Err("made for another deployment or version".to_owned());
