@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::canonical;
 use crate::digest::Digest;
 use crate::ids::{AuditId, EvidenceId, ProposalId};
 use crate::proposal::{Requester, SourceRef, Target};
@@ -51,4 +52,29 @@ pub struct AuditRecord {
     pub evidence_id: Option<EvidenceId>,
     pub proposal_id: Option<ProposalId>,
     pub at: Timestamp,
+}
+
+#[derive(Serialize)]
+struct Query<'a> {
+    source: &'a str,
+    schema: &'a str,
+    table: &'a str,
+    columns: &'a [&'a str],
+    primary_key: &'a str,
+    tenant_key: Option<&'a str>,
+}
+
+/// The digest of a scoped read: source, table, columns and tenant binding, but no key and no tenant; the same
+/// for every row.
+pub fn query_fingerprint(source_id: &str, target: &Target, columns: &[&str]) -> Digest {
+    let query = Query {
+        source: source_id,
+        schema: &target.schema,
+        table: &target.table,
+        columns,
+        primary_key: &target.primary_key.column,
+        tenant_key: target.tenant.as_ref().map(|t| t.column.as_str()),
+    };
+    let bytes = canonical::encode_within(&query, usize::MAX).expect("names have a canonical form");
+    Digest::of_typed("application/vnd.synapsor.query.v1+json", &bytes)
 }

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Serialize;
 use synapsor_chassis::clock::Clock;
-use synapsor_domain::canonical;
 use synapsor_domain::contract::{Capability, CapabilityKind, Contract, Mode};
 use synapsor_domain::digest::Digest;
+use synapsor_domain::evidence::query_fingerprint;
+use synapsor_domain::proposal::Target;
 use synapsor_domain::signing::SigningKey;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::tool::Catalog;
+use synapsor_domain::value::{ColumnValue, Value};
 
 use crate::clients::intake::IntakeClient;
 use crate::context::Contexts;
@@ -51,39 +52,26 @@ impl Sealed {
             .capabilities()
             .iter()
             .map(|capability| {
+                let from = &capability.target;
+                let any = |column: &String| ColumnValue::new(column.as_str(), Value::null());
+                let target = Target {
+                    schema: from.schema.clone(),
+                    table: from.table.clone(),
+                    primary_key: any(&from.primary_key),
+                    tenant: from.tenant_key.as_ref().map(any),
+                };
                 let sealed = Self {
                     contract_digest: capability.seal(contract),
-                    query_fingerprint: query_fingerprint(capability),
+                    query_fingerprint: query_fingerprint(
+                        &capability.source,
+                        &target,
+                        &capability.read_columns(),
+                    ),
                 };
                 (capability.name.clone(), sealed)
             })
             .collect()
     }
-}
-
-#[derive(Serialize)]
-struct Query<'a> {
-    source: &'a str,
-    schema: &'a str,
-    table: &'a str,
-    columns: Vec<&'a str>,
-    primary_key: &'a str,
-    tenant_key: Option<&'a str>,
-}
-
-fn query_fingerprint(capability: &Capability) -> Digest {
-    let target = &capability.target;
-    let query = Query {
-        source: &capability.source,
-        schema: &target.schema,
-        table: &target.table,
-        columns: capability.read_columns(),
-        primary_key: &target.primary_key,
-        tenant_key: target.tenant_key.as_deref(),
-    };
-    let bytes =
-        canonical::encode_within(&query, usize::MAX).expect("names of a contract have a canonical form");
-    Digest::of_typed("application/vnd.synapsor.query.v1+json", &bytes)
 }
 
 impl Reader {

@@ -11,6 +11,7 @@ type Schema = (&'static str, fn() -> Json);
 
 /// Every published schema.
 const SCHEMAS: &[Schema] = &[
+    ("change-set.v1.json", synapsor_domain::proposal::change_set_schema),
     ("contract.v1.json", synapsor_domain::contract::json_schema),
     ("envelope.v2.json", synapsor_domain::tool::envelope_schema),
 ];

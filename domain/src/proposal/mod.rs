@@ -1,6 +1,7 @@
 //! The record that a person decides on. Minted and signed by the reader, which alone can see the row.
 
 mod attested;
+mod change_set;
 mod state;
 
 use std::collections::BTreeMap;
@@ -8,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use attested::Attested;
+pub use change_set::{change_set_schema, change_set_view};
 pub use state::{State, Step, transition};
 
 use crate::canonical;
