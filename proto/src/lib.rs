@@ -5,6 +5,7 @@
 #[allow(
     clippy::all,
     clippy::pedantic,
+    clippy::allow_attributes_without_reason,
     missing_debug_implementations,
     unreachable_pub,
     unused_qualifications,

@@ -1,2 +1,188 @@
-//! stub
-pub(super) async fn run(_plan: super::Plan) -> anyhow::Result<serde_json::Value> { anyhow::bail!("no") }
+//! A ledger's store in hostile hands: every edit of a value, every attack on the shape and every flipped byte is
+//! reported or changes no record, and a store that nobody touched never raises an alarm.
+
+mod edits;
+mod judge;
+mod original;
+mod process;
+mod structural;
+mod tree;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context as _, bail, ensure};
+use serde_json::{Value as Json, json};
+
+use super::{Dice, Plan};
+use judge::Judge;
+use original::Original;
+use structural::Attack;
+
+/// How many of each.
+struct Numbers {
+    proposals: usize,
+    edits: usize,
+    structural: usize,
+    bytes: usize,
+    restarts: usize,
+    /// Of the edits, so many are shown to the real process as well, and so many clean restarts are its.
+    process_edits: usize,
+    process_restarts: usize,
+}
+
+const FULL: Numbers = Numbers {
+    proposals: 36,
+    edits: 500,
+    structural: 50,
+    bytes: 500,
+    restarts: 200,
+    process_edits: 20,
+    process_restarts: 5,
+};
+const SMALL: Numbers = Numbers {
+    proposals: 12,
+    edits: 50,
+    structural: 10,
+    bytes: 50,
+    restarts: 10,
+    process_edits: 3,
+    process_restarts: 1,
+};
+const OLDER_COPIES: usize = 10;
+
+/// Everything that the cases share.
+struct Scene {
+    original: Original,
+    judge: Judge,
+    records: Vec<String>,
+    seed: u64,
+}
+
+pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
+    let numbers = if plan.small { SMALL } else { FULL };
+    let began = Instant::now();
+    let original = Original::make(numbers.proposals, OLDER_COPIES).await?;
+    let judge = Judge::new(&original)?;
+    let records = judge::records(&original.file)?;
+    println!("tamper: {} events, {} records, {} s", original.events, records.len(), began.elapsed().as_secs());
+    let scene = Scene { original, judge, records, seed: plan.seed };
+    let parts: [(&str, usize, fn(&Scene, usize, &Path) -> anyhow::Result<()>); 4] = [
+        ("edits", numbers.edits, edited),
+        ("structural", numbers.structural, attacked),
+        ("byte_edits", numbers.bytes, flipped),
+        ("clean_restarts", numbers.restarts, untouched),
+    ];
+    let mut summary = json!({ "proof": "tamper", "events": scene.original.events });
+    let mut violations = 0;
+    for (name, count, case) in parts {
+        violations += all(&scene, name, count, case);
+        println!("tamper: {count} {name}, {} s", began.elapsed().as_secs());
+        summary[name] = json!(count);
+    }
+    violations += process::edits(&scene, numbers.process_edits).await?;
+    violations += process::restarts(&scene, numbers.process_restarts).await?;
+    println!("tamper: the real process as well, {} s", began.elapsed().as_secs());
+    summary["process_edits"] = json!(numbers.process_edits);
+    summary["process_restarts"] = json!(numbers.process_restarts);
+    summary["violations"] = json!(violations);
+    summary["skipped"] = json!([]);
+    summary["seed"] = json!(plan.seed);
+    Ok(summary)
+}
+
+/// Runs the cases of one part on all cores; gives the number that did not hold.
+fn all(scene: &Scene, name: &str, count: usize, case: fn(&Scene, usize, &Path) -> anyhow::Result<()>) -> usize {
+    let (next, wrong) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let work = || {
+        loop {
+            let number = next.fetch_add(1, Ordering::SeqCst);
+            if number >= count {
+                return;
+            }
+            let path = scene.original.deployment.path(&format!("{name}-{number}.db"));
+            // A panic on hostile bytes is a violation like any other.
+            let held = catch_unwind(AssertUnwindSafe(|| case(scene, number, &path)));
+            if let Err(error) = held.unwrap_or_else(|_| Err(anyhow::anyhow!("it panicked"))) {
+                println!("VIOLATION {name} {number}: {error:#}");
+                wrong.fetch_add(1, Ordering::SeqCst);
+            }
+            remove(&path);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    wrong.into_inner()
+}
+
+impl Scene {
+    /// The same dice for the same case, whichever thread draws it.
+    fn dice(&self, part: u64, number: usize) -> Dice {
+        let mut dice = Dice::new(self.seed ^ (part << 48) ^ number as u64);
+        dice.next();
+        dice
+    }
+
+    /// One edit of a value on a copy at `path`.
+    fn edit(&self, number: usize, path: &Path) -> anyhow::Result<String> {
+        std::fs::copy(&self.original.file, path)?;
+        let mut dice = self.dice(1, number);
+        edits::attack(path, |store| edits::edit_one_value(store, &mut dice))
+    }
+}
+
+fn edited(scene: &Scene, number: usize, path: &Path) -> anyhow::Result<()> {
+    let what = scene.edit(number, path)?;
+    match scene.judge.alarm(path) {
+        Some(_) => Ok(()),
+        None => bail!("nobody noticed {what}"),
+    }
+}
+
+fn attacked(scene: &Scene, number: usize, path: &Path) -> anyhow::Result<()> {
+    std::fs::copy(&scene.original.file, path)?;
+    let attack = Attack::ALL[number % Attack::ALL.len()];
+    let what = attack.carry_out(path, &scene.original, &scene.judge, &mut scene.dice(2, number))?;
+    let alarm = scene.judge.alarm(path).with_context(|| format!("nobody noticed: {what}"))?;
+    // A forgery that the store itself gives away is a weaker one than this proof wants to make.
+    ensure!(attack.only().is_none_or(|by| by == alarm.by), "{what}: a poor forgery, {alarm:?}");
+    Ok(())
+}
+
+fn flipped(scene: &Scene, number: usize, path: &Path) -> anyhow::Result<()> {
+    let mut dice = scene.dice(3, number);
+    let mut bytes = std::fs::read(&scene.original.file)?;
+    let at = dice.below(bytes.len());
+    let mask = 1 + dice.below(255) as u8;
+    bytes[at] ^= mask;
+    std::fs::write(path, bytes)?;
+    if scene.judge.alarm(path).is_some() {
+        return Ok(());
+    }
+    let records = judge::records(path).with_context(|| format!("byte {at} ^ {mask:#x}, unreadable without alarm"))?;
+    ensure!(records == scene.records, "byte {at} ^ {mask:#x} changed a record, and nobody noticed");
+    Ok(())
+}
+
+fn untouched(scene: &Scene, _number: usize, path: &Path) -> anyhow::Result<()> {
+    std::fs::copy(&scene.original.file, path)?;
+    match scene.judge.alarm(path) {
+        None => Ok(()),
+        Some(alarm) => bail!("a false alarm: {alarm:?}"),
+    }
+}
+
+/// Takes a store and what belongs to it away.
+fn remove(path: &Path) {
+    for ending in ["", "-wal", "-shm", ".lock"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        let _ = std::fs::remove_file(PathBuf::from(name));
+    }
+}
+

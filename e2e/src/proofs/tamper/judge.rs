@@ -1,0 +1,108 @@
+//! Whether anybody notices: the check at start, the full verification, and the witnesses, in this order.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+use synapsor_domain::log::{Witness, verify_checkpoint};
+use synapsor_domain::signing::{PublicKey, SigningKey};
+use synapsor_ledger::store::{Store, StoreError, verify_file};
+
+use super::original::Original;
+use super::tree::Nodes;
+
+/// Tables whose rows are the records: the truth, and the views that follow from it.
+pub(super) const RECORDS: [&str; 13] = [
+    "events", "bodies", "nodes", "checkpoints", "event_index", "proposals", "decisions", "apply_orders", "attempts",
+    "receipts", "evidence", "evidence_links", "audit",
+];
+
+/// What is needed to look at a store as its owner.
+pub(super) struct Judge {
+    origin: String,
+    key_pem: String,
+    public: PublicKey,
+    witnesses: Vec<Witness>,
+}
+
+/// Who noticed, and what they said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Alarm {
+    pub(super) by: By,
+    pub(super) says: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    Start,
+    Verify,
+    Witness,
+}
+
+impl Judge {
+    pub(super) fn new(original: &Original) -> anyhow::Result<Self> {
+        let key = &original.deployment.ledger_key;
+        Ok(Self {
+            origin: original.deployment.trust()?.ledger_origin(),
+            key_pem: key.to_pem().to_string(),
+            public: key.public_key(),
+            witnesses: original.witnesses.clone(),
+        })
+    }
+
+    pub(super) fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// The ledger's key, which a thief has as well.
+    pub(super) fn key(&self) -> SigningKey {
+        SigningKey::from_pem(&self.key_pem).expect("a key that was written by its owner")
+    }
+
+    /// The first alarm about a store.
+    pub(super) fn alarm(&self, path: &Path) -> Option<Alarm> {
+        let store = |by, error: StoreError| Alarm { by, says: format!("{}: {error}", error.code()) };
+        match Store::open(path, &self.origin, self.key()) {
+            Ok(open) => drop(open),
+            Err(error) => return Some(store(By::Start, error)),
+        }
+        let report = match verify_file(path, &self.origin, &self.public) {
+            Ok(report) => report,
+            Err(error) => return Some(store(By::Verify, error)),
+        };
+        let says = |says| Alarm { by: By::Witness, says };
+        self.witnesses.iter().find_map(|witness| self.witnessed(witness, path, &report.note).err().map(says))
+    }
+
+    /// What one witness says to the newest checkpoint, given the best proof that the store can offer.
+    fn witnessed(&self, witness: &Witness, path: &Path, note: &str) -> Result<(), String> {
+        let new = verify_checkpoint(note, &self.origin, &self.public).map_err(|e| e.code().to_owned())?;
+        let proof = if witness.needs_proof(new.size) {
+            let nodes = open_reader(path).and_then(|store| Nodes::read(&store)).map_err(|e| e.to_string())?;
+            Some(nodes.consistency(witness.size, new.size).map_err(|e| e.to_string())?)
+        } else {
+            None
+        };
+        let mut witness = witness.clone();
+        witness.advance(&new, proof.as_ref()).map(|_| ()).map_err(|e| e.code().to_owned())
+    }
+}
+
+fn open_reader(path: &Path) -> anyhow::Result<Connection> {
+    Ok(Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?)
+}
+
+/// Every record of a store, as text.
+pub(super) fn records(path: &Path) -> anyhow::Result<Vec<String>> {
+    let store = open_reader(path)?;
+    let mut records = Vec::new();
+    for table in RECORDS {
+        let mut query = store.prepare(&format!("SELECT * FROM {table} ORDER BY 1, 2"))?;
+        let columns = query.column_count();
+        let mut rows = query.query([])?;
+        while let Some(row) = rows.next()? {
+            let values = (0..columns).map(|i| row.get::<_, rusqlite::types::Value>(i));
+            records.push(format!("{table} {:?}", values.collect::<Result<Vec<_>, _>>()?));
+        }
+    }
+    Ok(records)
+}

@@ -1,0 +1,78 @@
+//! The same questions put to the real ledger process: does it start, and what does its verification answer?
+
+use synapsor_chassis::identity::Role;
+use synapsor_domain::log::{ConsistencyProof, Witness, verify_checkpoint};
+use synapsor_proto::ledger::v1::transparency_service_client::TransparencyServiceClient;
+use synapsor_proto::ledger::v1::{VerifyRequest, VerifyResponse};
+
+use super::{Scene, remove};
+use crate::stack;
+
+/// Shows edited stores to the process; gives the number that nobody noticed.
+pub(super) async fn edits(scene: &Scene, count: usize) -> anyhow::Result<usize> {
+    let store = scene.original.deployment.store();
+    let mut wrong = 0;
+    for number in 0..count {
+        remove(&store);
+        let what = scene.edit(number, &store)?;
+        if alarm(scene).await?.is_none() {
+            println!("VIOLATION process edit {number}: nobody noticed {what}");
+            wrong += 1;
+        }
+    }
+    Ok(wrong)
+}
+
+/// Starts the process on the untouched store, each time where the last one left it; gives the number of alarms.
+pub(super) async fn restarts(scene: &Scene, count: usize) -> anyhow::Result<usize> {
+    let store = scene.original.deployment.store();
+    remove(&store);
+    std::fs::copy(&scene.original.file, &store)?;
+    let mut wrong = 0;
+    for number in 0..count {
+        if let Some(alarm) = alarm(scene).await? {
+            println!("VIOLATION clean restart {number} of the process: {alarm}");
+            wrong += 1;
+        }
+    }
+    Ok(wrong)
+}
+
+async fn alarm(scene: &Scene) -> anyhow::Result<Option<String>> {
+    let deployment = &scene.original.deployment;
+    let ledger = match stack::ledger(deployment, &[]) {
+        Ok(ledger) => ledger,
+        Err(error) => {
+            let said = format!("{error:#}");
+            anyhow::ensure!(said.contains("STORE_"), "the ledger did not start, but not for its store: {said}");
+            return Ok(Some("it did not start".to_owned()));
+        }
+    };
+    let channel = stack::channel(deployment, Role::Operator, Some("alice"), Role::Ledger, &ledger.address)?;
+    let mut client = TransparencyServiceClient::new(channel);
+    for witness in &scene.original.witnesses {
+        let answer = client.verify(VerifyRequest { known: Some(witness.into()) }).await;
+        let alarm = match answer {
+            Ok(answer) => judged(scene, witness.clone(), answer.into_inner())?,
+            Err(status) => Some(status.message().to_owned()),
+        };
+        if alarm.is_some() {
+            return Ok(alarm);
+        }
+    }
+    Ok(None)
+}
+
+/// What a command line makes of the answer: findings, or a checkpoint that its witness does not accept.
+fn judged(scene: &Scene, mut witness: Witness, answer: VerifyResponse) -> anyhow::Result<Option<String>> {
+    if let Some(finding) = answer.findings.into_iter().next() {
+        return Ok(Some(finding));
+    }
+    let key = scene.original.deployment.ledger_key.public_key();
+    let checkpoint = match verify_checkpoint(&answer.checkpoint, scene.judge.origin(), &key) {
+        Ok(checkpoint) => checkpoint,
+        Err(error) => return Ok(Some(error.code().to_owned())),
+    };
+    let proof = answer.consistency.map(ConsistencyProof::try_from).transpose()?;
+    Ok(witness.advance(&checkpoint, proof.as_ref()).err().map(|error| error.code().to_owned()))
+}

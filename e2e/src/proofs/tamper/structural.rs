@@ -1,0 +1,179 @@
+//! Attacks on the shape of the log. The strongest are made with the ledger's own key, so that the store is sound in
+//! itself and only those who remember an earlier checkpoint can tell.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use rusqlite::{Connection, params};
+use synapsor_domain::canonical;
+use synapsor_domain::event::{EventKind, EventRecord};
+use synapsor_domain::log::body_commitment;
+use tlog_tiles::tlog;
+
+use super::edits::attack;
+use super::judge::{By, Judge, RECORDS};
+use super::original::Original;
+use super::tree::make_anew;
+use crate::proofs::Dice;
+
+/// What is done to the shape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Attack {
+    OlderFile,
+    CutTail,
+    Swap,
+    SwapSigned,
+    Fork,
+    LongerFork,
+    RowGone,
+    EventAdded,
+}
+
+impl Attack {
+    pub(super) const ALL: [Self; 8] = [
+        Self::OlderFile,
+        Self::CutTail,
+        Self::Swap,
+        Self::SwapSigned,
+        Self::Fork,
+        Self::LongerFork,
+        Self::RowGone,
+        Self::EventAdded,
+    ];
+
+    /// Who must be the one to notice, if nobody else can.
+    pub(super) const fn only(self) -> Option<By> {
+        match self {
+            Self::OlderFile | Self::Fork | Self::LongerFork => Some(By::Witness),
+            Self::CutTail | Self::Swap | Self::SwapSigned | Self::RowGone | Self::EventAdded => None,
+        }
+    }
+
+    /// Carries it out on a copy of the original at `path`; says what was done.
+    pub(super) fn carry_out(
+        self,
+        path: &Path,
+        original: &Original,
+        judge: &Judge,
+        dice: &mut Dice,
+    ) -> anyhow::Result<String> {
+        let size = original.events;
+        match self {
+            Self::OlderFile => {
+                let older = dice.pick(&original.older);
+                std::fs::copy(older, path)?;
+                Ok(format!("{} put back", older.display()))
+            }
+            Self::CutTail => attack(path, |store| cut_tail(store, dice)),
+            Self::Swap => attack(path, |store| swap(store, size, dice)),
+            Self::SwapSigned => attack(path, |store| {
+                let what = swap(store, size, dice)?;
+                make_anew(store, size, judge.origin(), &judge.key())?;
+                Ok(format!("{what}, signed anew"))
+            }),
+            Self::Fork => attack(path, |store| {
+                let what = another_actor(store, size, dice)?;
+                make_anew(store, size, judge.origin(), &judge.key())?;
+                Ok(what)
+            }),
+            Self::LongerFork => attack(path, |store| {
+                let what = another_actor(store, size, dice)?;
+                let more = 1 + dice.below(5) as u64;
+                for seq in size..size + more {
+                    append(store, seq)?;
+                }
+                make_anew(store, size + more, judge.origin(), &judge.key())?;
+                Ok(format!("{what}, and {more} events more"))
+            }),
+            Self::RowGone => attack(path, |store| row_gone(store, dice)),
+            Self::EventAdded => attack(path, |store| {
+                append(store, size)?;
+                Ok("an event appended without a checkpoint".to_owned())
+            }),
+        }
+    }
+}
+
+/// Back to a genuine earlier checkpoint, in all that the signature covers.
+fn cut_tail(store: &Connection, dice: &mut Dice) -> anyhow::Result<String> {
+    let sizes: Vec<i64> = store
+        .prepare("SELECT size FROM checkpoints WHERE size < (SELECT max(size) FROM checkpoints)")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let size = *dice.pick(&sizes);
+    let nodes = i64::try_from(tlog::stored_hash_count(u64::try_from(size)?))?;
+    store.execute("DELETE FROM bodies WHERE event_seq >= ?1", [size])?;
+    store.execute("DELETE FROM events WHERE seq >= ?1", [size])?;
+    store.execute("DELETE FROM event_index WHERE seq >= ?1", [size])?;
+    store.execute("DELETE FROM nodes WHERE idx >= ?1", [nodes])?;
+    store.execute("DELETE FROM checkpoints WHERE size > ?1", [size])?;
+    Ok(format!("cut to {size} events"))
+}
+
+fn swap(store: &Connection, size: u64, dice: &mut Dice) -> anyhow::Result<String> {
+    let left = i64::try_from(dice.below(usize::try_from(size - 1)?))?;
+    let right = left + 1 + i64::try_from(dice.below(usize::try_from(size)? - usize::try_from(left)? - 1))?;
+    for (table, key) in [("events", "seq"), ("bodies", "event_seq")] {
+        let free = i64::MAX;
+        for (from, to) in [(left, free), (right, left), (free, right)] {
+            store.execute(&format!("UPDATE {table} SET {key} = ?2 WHERE {key} = ?1"), [from, to])?;
+        }
+    }
+    Ok(format!("events {left} and {right} swapped"))
+}
+
+/// An event that says that somebody else sent it; no view shows that.
+fn another_actor(store: &Connection, size: u64, dice: &mut Dice) -> anyhow::Result<String> {
+    let seq = i64::try_from(dice.below(usize::try_from(size)?))?;
+    let bytes: Vec<u8> = store.query_row("SELECT bytes FROM events WHERE seq = ?1", [seq], |row| row.get(0))?;
+    let mut event: EventRecord = canonical::decode(&bytes).context("an event")?;
+    event.actor.push_str("-forged");
+    store.execute("UPDATE events SET bytes = ?2 WHERE seq = ?1", params![seq, canonical::encode(&event)?])?;
+    Ok(format!("forked at event {seq}"))
+}
+
+/// One more start of the ledger, as the ledger itself would write it.
+fn append(store: &Connection, seq: u64) -> anyhow::Result<()> {
+    let salt = [7_u8; 32];
+    let (bytes, body): (Vec<u8>, Vec<u8>) = store.query_row(
+        "SELECT e.bytes, b.bytes FROM events e JOIN bodies b ON b.event_seq = e.seq WHERE e.seq = 0",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    let mut event: EventRecord = canonical::decode(&bytes).context("an event")?;
+    anyhow::ensure!(event.kind == EventKind::LedgerStarted, "the first event is another one");
+    event.seq = seq;
+    event.body_digest = body_commitment(&salt, &body);
+    let bytes = canonical::encode(&event)?;
+    let seq = i64::try_from(seq)?;
+    let leaf = tlog::record_hash(&bytes).0;
+    store.execute("INSERT INTO events (seq, bytes, leaf) VALUES (?1, ?2, ?3)", params![seq, bytes, leaf])?;
+    store.execute("INSERT INTO bodies (event_seq, salt, bytes) VALUES (?1, ?2, ?3)", params![seq, salt, body])?;
+    store.execute(
+        "INSERT INTO event_index (seq, kind, at, proposal_id) VALUES (?1, ?2, ?3, NULL)",
+        params![seq, event.kind.as_str(), event.at.as_unix_millis()],
+    )?;
+    Ok(())
+}
+
+/// Any record but a checkpoint: those in between say nothing that the newest does not.
+fn row_gone(store: &Connection, dice: &mut Dice) -> anyhow::Result<String> {
+    loop {
+        let table = *dice.pick(&RECORDS);
+        let rows: i64 = store.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))?;
+        if table == "checkpoints" || rows == 0 {
+            continue;
+        }
+        let key: String = store.query_row(
+            "SELECT group_concat(name) FROM pragma_table_info(?1) WHERE pk > 0",
+            [table],
+            |row| row.get(0),
+        )?;
+        let at = dice.below(usize::try_from(rows)?);
+        let sql = format!(
+            "DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} ORDER BY {key} LIMIT 1 OFFSET {at})"
+        );
+        store.execute(&sql, [])?;
+        return Ok(format!("row {at} of {table} deleted"));
+    }
+}
