@@ -1,0 +1,305 @@
+//! Planning: one function for reader and writer, which refuses whatever the protocol could not keep.
+
+#![allow(clippy::unwrap_used, reason = "a broken fixture ends the test")]
+
+use std::collections::BTreeMap;
+
+use synapsor_domain::change::{Plan, plan};
+use synapsor_domain::contract::{Capability, Contract};
+use synapsor_domain::digest::Digest;
+use synapsor_domain::ids::{EvidenceId, ProposalId};
+use synapsor_domain::proposal::{
+    ApprovalTerms, EvidenceRef, Operation, PROPOSAL_VERSION, Proposal, ProposalMode, Requester, SourceRef,
+    State, change_set_schema, change_set_view,
+};
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::schema::{Column, TableShape};
+use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::trust::Environment;
+use synapsor_domain::value::{ColumnValue, Value};
+
+const CONTRACT: &str = r#"{
+  "version": 1, "mode": "review", "result_format": 2,
+  "sources": {"db": {"engine": "sqlite", "read_url_env": "READ_URL", "write_url_env": "WRITE_URL"}},
+  "trusted_context": {"provider": "environment", "values": {"tenant_id_env": "TENANT", "principal_env": "PRINCIPAL"}},
+  "capabilities": [{
+    "name": "billing.waive", "kind": "proposal", "source": "db",
+    "target": {"schema": "main", "table": "invoices", "primary_key": "id", "tenant_key": "tenant_id"},
+    "args": {"invoice_id": {"type": "string"}, "fee": {"type": "number"}, "note": {"type": "string"}},
+    "lookup": {"id_from_arg": "invoice_id"},
+    "visible_columns": ["id", "fee", "note"],
+    "patch": {"fee": {"from_arg": "fee"}, "note": {"from_arg": "note"}},
+    "allowed_columns": ["fee", "note"],
+    "numeric_bounds": {"fee": {"minimum": 0, "maximum": 5000}},
+    "conflict_guard": {"column": "version"},
+    "approval": {"mode": "human", "required_role": "lead"}
+  }]
+}"#;
+
+fn capability() -> Capability {
+    let contract = Contract::parse(CONTRACT.as_bytes()).unwrap().contract;
+    contract.capabilities()[0].clone()
+}
+
+fn column(name: &str, declared: &str) -> Column {
+    Column {
+        name: name.to_owned(),
+        declared_type: declared.to_owned(),
+        nullable: true,
+        generated: false,
+        primary_key: name == "id",
+        unique: name == "id",
+        collation: None,
+    }
+}
+
+fn shape() -> TableShape {
+    TableShape {
+        engine: "sqlite".to_owned(),
+        schema: "main".to_owned(),
+        table: "invoices".to_owned(),
+        columns: vec![
+            column("id", "TEXT"),
+            column("tenant_id", "TEXT"),
+            column("fee", "INTEGER"),
+            column("note", "TEXT"),
+            column("version", "INTEGER"),
+        ],
+        triggers: Vec::new(),
+        referenced_by: Vec::new(),
+        traits: Vec::new(),
+    }
+}
+
+fn row() -> Vec<ColumnValue> {
+    vec![
+        ColumnValue::new("id", Value::text("INV-1")),
+        ColumnValue::new("fee", Value::int(5500)),
+        ColumnValue::new("note", Value::null()),
+        ColumnValue::new("tenant_id", Value::text("acme")),
+        ColumnValue::new("version", Value::int(7)),
+    ]
+}
+
+fn args() -> BTreeMap<String, Value> {
+    [
+        ("invoice_id".to_owned(), Value::text("INV-1")),
+        ("fee".to_owned(), Value::int(0)),
+        ("note".to_owned(), Value::text("late courier")),
+    ]
+    .into()
+}
+
+/// Holds every value as it is, and digits in an integer column as that integer.
+fn fit(column: &Column, value: &Value) -> Result<Value, Refusal> {
+    match value.as_text().and_then(|t| t.parse::<i64>().ok()) {
+        Some(number) if column.declared_type == "INTEGER" => Ok(Value::int(number.into())),
+        _ => Ok(value.clone()),
+    }
+}
+
+fn planned(
+    args: &BTreeMap<String, Value>,
+    row: &[ColumnValue],
+    shape: &TableShape,
+    tenant: &str,
+) -> Result<Plan, String> {
+    plan(&capability(), args, row, shape, &fit, tenant).map_err(|refusal| refusal.code.into_owned())
+}
+
+fn with(column: &str, value: Value) -> Vec<ColumnValue> {
+    let mut row = row();
+    row.iter_mut().find(|c| c.column == column).unwrap().value = value;
+    row
+}
+
+#[test]
+fn a_plan_names_one_row_its_new_values_and_its_version() {
+    let plan = planned(&args(), &row(), &shape(), "acme").unwrap();
+    assert_eq!(
+        plan.target.primary_key,
+        ColumnValue::new("id", Value::text("INV-1"))
+    );
+    assert_eq!(
+        plan.target.tenant,
+        Some(ColumnValue::new("tenant_id", Value::text("acme")))
+    );
+    let columns: Vec<_> = plan.set.iter().map(|c| c.column.as_str()).collect();
+    assert_eq!(columns, ["fee", "note"]);
+    assert_eq!(
+        plan.guard.version,
+        Some(ColumnValue::new("version", Value::int(7)))
+    );
+}
+
+#[test]
+fn a_row_of_another_key_or_tenant_is_not_planned() {
+    assert_eq!(
+        planned(&args(), &row(), &shape(), "globex").unwrap_err(),
+        "ROW_NOT_FOUND"
+    );
+    assert_eq!(
+        planned(&args(), &row(), &shape(), "ACME").unwrap_err(),
+        "ROW_NOT_FOUND"
+    );
+    let other = with("id", Value::text("INV-2"));
+    assert_eq!(
+        planned(&args(), &other, &shape(), "acme").unwrap_err(),
+        "ROW_NOT_FOUND"
+    );
+    assert_eq!(
+        planned(&args(), &with("tenant_id", Value::null()), &shape(), "acme").unwrap_err(),
+        "ROW_NOT_FOUND"
+    );
+}
+
+#[test]
+fn a_null_or_missing_version_is_refused() {
+    let null = with("version", Value::null());
+    assert_eq!(
+        planned(&args(), &null, &shape(), "acme").unwrap_err(),
+        "CONFLICT_GUARD_NULL"
+    );
+    let missing = &row()[..4];
+    assert_eq!(
+        planned(&args(), missing, &shape(), "acme").unwrap_err(),
+        "CONFLICT_GUARD_MISSING"
+    );
+}
+
+#[test]
+fn views_generated_columns_and_keys_that_are_not_unique_are_refused() {
+    let mut view = shape();
+    view.traits.push("view".to_owned());
+    let mut generated = shape();
+    generated.columns[2].generated = true;
+    let mut repeated = shape();
+    repeated.columns[0].unique = false;
+    let mut without = shape();
+    without.columns.remove(3);
+    for bad in [view, generated, repeated, without] {
+        assert_eq!(
+            planned(&args(), &row(), &bad, "acme").unwrap_err(),
+            "PLAN_IMPOSSIBLE"
+        );
+    }
+}
+
+#[test]
+fn arguments_outside_of_bounds_or_of_another_type_are_refused() {
+    let bent = |name: &str, value: Value| {
+        let mut args = args();
+        args.insert(name.to_owned(), value);
+        planned(&args, &row(), &shape(), "acme").unwrap_err()
+    };
+    assert_eq!(bent("fee", Value::int(5001)), "PATCH_ABOVE_MAXIMUM");
+    assert_eq!(bent("fee", Value::int(-1)), "PATCH_BELOW_MINIMUM");
+    assert_eq!(bent("fee", Value::text("1")), "ARGUMENT_TYPE_INVALID");
+    assert_eq!(
+        bent("tenant_id", Value::text("globex")),
+        "MODEL_CANNOT_OVERRIDE_BINDING"
+    );
+    assert_eq!(bent("more", Value::int(1)), "ARGUMENT_UNKNOWN");
+}
+
+#[test]
+fn a_text_is_never_written_as_a_number() {
+    let mut numbers = shape();
+    numbers.columns[3].declared_type = "INTEGER".to_owned();
+    let mut args = args();
+    args.insert("note".to_owned(), Value::text("12"));
+    assert_eq!(
+        planned(&args, &row(), &numbers, "acme").unwrap_err(),
+        "VALUE_DOES_NOT_FIT"
+    );
+}
+
+fn proposal() -> Proposal {
+    let plan = planned(&args(), &row(), &shape(), "acme").unwrap();
+    let digest = Digest::of_typed("test", b"");
+    Proposal {
+        v: PROPOSAL_VERSION,
+        id: ProposalId::from_random([1; 10]),
+        ledger_origin: "synapsor/d1".to_owned(),
+        environment: Environment::Dev,
+        source: SourceRef {
+            id: "db".to_owned(),
+            engine: "sqlite".to_owned(),
+            fingerprint: "sqlite:x".to_owned(),
+        },
+        capability: "billing.waive".to_owned(),
+        contract_digest: digest,
+        mode: ProposalMode::Review,
+        executor: "sql_update".to_owned(),
+        operation: Operation::Update,
+        args: args(),
+        target: plan.target,
+        set: plan.set,
+        before: row(),
+        guard: plan.guard,
+        schema_fingerprint: digest,
+        side_effects: Vec::new(),
+        approval: ApprovalTerms {
+            required_role: "lead".to_owned(),
+            quorum: 1,
+        },
+        requested_by: Requester {
+            tenant: "acme".to_owned(),
+            principal: "agent".to_owned(),
+            provenance: "environment".to_owned(),
+            client: "spiffe://d1/gateway/a".to_owned(),
+        },
+        on_behalf_of: None,
+        context_binding: digest,
+        evidence: vec![EvidenceRef {
+            id: EvidenceId::from_random([2; 10]),
+            digest,
+        }],
+        created_at: Timestamp::from_unix_millis(0),
+        not_after: Timestamp::from_unix_millis(1),
+    }
+}
+
+#[test]
+fn the_change_set_shows_before_patch_and_after_and_follows_the_state() {
+    let digest = Digest::of_typed("test", b"proposal");
+    let view = change_set_view(&proposal(), &digest, State::PendingReview);
+    let at = |pointer: &str| view.pointer(pointer).unwrap().clone();
+    assert_eq!(at("/before/fee"), 5500);
+    assert_eq!(at("/patch/fee"), 0);
+    assert_eq!(at("/after/fee"), 0);
+    assert_eq!(at("/after/version"), 7);
+    assert_eq!(at("/guards/expected_version/value"), 7);
+    assert_eq!(at("/mode"), "review_required");
+    assert_eq!(at("/integrity/proposal_hash"), digest.to_string());
+    let words = |state| {
+        let view = change_set_view(&proposal(), &digest, state);
+        (
+            view["approval"]["status"].clone(),
+            view["writeback"]["status"].clone(),
+        )
+    };
+    assert_eq!(words(State::Rejected), ("rejected".into(), "not_applied".into()));
+    assert_eq!(words(State::Applied), ("approved".into(), "applied".into()));
+    assert_eq!(words(State::Expired), ("canceled".into(), "canceled".into()));
+    let mut shadow = proposal();
+    shadow.mode = ProposalMode::Shadow;
+    assert_eq!(
+        change_set_view(&shadow, &digest, State::PendingReview)["mode"],
+        "shadow"
+    );
+}
+
+#[test]
+fn the_change_set_has_exactly_the_keys_of_its_schema() {
+    let view = change_set_view(&proposal(), &Digest::of_typed("test", b""), State::Approved);
+    let schema = change_set_schema();
+    let known: Vec<_> = schema["properties"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .cloned()
+        .collect();
+    let shown: Vec<_> = view.as_object().unwrap().keys().cloned().collect();
+    assert_eq!(shown, known);
+}
