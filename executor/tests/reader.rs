@@ -1,0 +1,263 @@
+//! A reader without a ledger, with real certificates and a real database: it answers nothing that it could not
+//! file, and starts only with the files and variables of its own role.
+
+#![allow(clippy::unwrap_used, reason = "a broken fixture ends the test")]
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+use synapsor_chassis::clock::{Clock as _, SystemClock};
+use synapsor_chassis::grpc_channel::{Target, connect};
+use synapsor_chassis::identity::{PeerIdentity, Role};
+use synapsor_chassis::settings::Environment;
+use synapsor_chassis::tls::dev_ca::{DevCa, LEAF_TTL};
+use synapsor_domain::contract::Contract;
+use synapsor_domain::signing::SigningKey;
+use synapsor_domain::tool::Catalog;
+use synapsor_domain::trust::{Ceilings, Environment as Stage, ServiceKey, TrustFile};
+use synapsor_domain::writeback::RECEIPT_TABLE;
+use synapsor_executor::clients::intake::IntakeClient;
+use synapsor_executor::context::Contexts;
+use synapsor_executor::engine::Engine;
+use synapsor_executor::engine::sqlite::{Access, SqliteEngine};
+use synapsor_executor::reader::{Reader, Sealed};
+use synapsor_executor::rpc::agent_service::AgentRpc;
+use synapsor_executor::settings::{RoleName, refuse_foreign_credentials};
+use synapsor_executor::trust::TrustStore;
+use synapsor_executor::witness::WitnessFile;
+use synapsor_proto::executor::v1::agent_service_server::AgentService as _;
+use synapsor_proto::executor::v1::{CallCapabilityRequest, GetCatalogRequest};
+use tonic::Request;
+use zeroize::Zeroizing;
+
+const DEPLOYMENT: &str = "test-1";
+const CONTRACT: &str = r#"{
+  "version": 1, "mode": "review", "result_format": 2,
+  "sources": {"billing": {"engine": "sqlite", "read_url_env": "BILLING_READ_URL", "write_url_env": "BILLING_WRITE_URL"}},
+  "trusted_context": {"provider": "environment", "values": {"tenant_id_env": "TENANT", "principal_env": "PRINCIPAL"}},
+  "capabilities": [
+    {"name": "billing.inspect", "kind": "read", "source": "billing",
+     "target": {"schema": "main", "table": "invoices", "primary_key": "id", "tenant_key": "tenant_id"},
+     "args": {"invoice_id": {"type": "string"}}, "lookup": {"id_from_arg": "invoice_id"},
+     "visible_columns": ["id", "customer_name", "late_fee_cents"]},
+    {"name": "billing.waive", "kind": "proposal", "source": "billing",
+     "target": {"schema": "main", "table": "invoices", "primary_key": "id", "tenant_key": "tenant_id"},
+     "args": {"invoice_id": {"type": "string"}}, "lookup": {"id_from_arg": "invoice_id"},
+     "visible_columns": ["id", "late_fee_cents"],
+     "patch": {"late_fee_cents": {"fixed": 0}}, "allowed_columns": ["late_fee_cents"],
+     "conflict_guard": {"column": "version"}, "approval": {"mode": "human", "required_role": "lead"}}
+  ]
+}"#;
+
+fn key(seed: u8) -> SigningKey {
+    SigningKey::from_seed(&Zeroizing::new([seed; 32]))
+}
+
+fn service(key: &SigningKey) -> Vec<ServiceKey> {
+    vec![ServiceKey {
+        key_id: key.key_id(),
+        public_key: key.public_key(),
+        retired: false,
+    }]
+}
+
+fn write_trust(path: &Path) {
+    let trust = TrustFile {
+        version: 1,
+        deployment_id: DEPLOYMENT.to_owned(),
+        environment: Stage::Dev,
+        readers: service(&key(1)),
+        writers: service(&key(2)),
+        ledgers: service(&key(3)),
+        operators: Vec::new(),
+        aliases: BTreeMap::new(),
+        separation_of_duties: None,
+        ceilings: Ceilings::default(),
+    };
+    std::fs::write(path, serde_json::to_vec(&trust).unwrap()).unwrap();
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)).unwrap();
+}
+
+fn contract() -> Contract {
+    Contract::parse(CONTRACT.as_bytes()).unwrap().contract
+}
+
+struct Fixture {
+    folder: tempfile::TempDir,
+    rpc: AgentRpc,
+}
+
+impl Fixture {
+    fn database(folder: &Path) -> PathBuf {
+        folder.join("demo.db")
+    }
+}
+
+/// A reader whose ledger listens nowhere.
+fn reader(read_only: bool) -> Fixture {
+    let folder = tempfile::tempdir().unwrap();
+    let trust_path = folder.path().join("trust.json");
+    write_trust(&trust_path);
+    let database = Fixture::database(folder.path());
+    synapsor_executor::sample::create(&database).unwrap();
+    let now = SystemClock.now_ms();
+    let ca = DevCa::create(&folder.path().join("ca"), DEPLOYMENT, now).unwrap();
+    let tls = ca
+        .issue(Role::Reader, Some("r-1"), LEAF_TTL, now)
+        .unwrap()
+        .material(now)
+        .unwrap();
+    let channel = connect(&tls, &Target::new(Role::Ledger, "127.0.0.1:1")).unwrap();
+    let witness = WitnessFile::load(folder.path().join("reader.witness"), "synapsor/test-1").unwrap();
+    let contract = Arc::new(contract());
+    let env = Environment::fixed([("TENANT", "acme"), ("PRINCIPAL", "agent")]);
+    let url = format!("sqlite://{}", database.display());
+    let engine: Arc<dyn Engine> =
+        Arc::new(SqliteEngine::new(&url, Access::Read, RECEIPT_TABLE, None).unwrap());
+    let reader = Reader {
+        contexts: Contexts::resolve(&contract, tls.identity().uri(), &env).unwrap(),
+        catalog: Catalog::from_contract(&contract, read_only),
+        seals: Sealed::all(&contract),
+        contract,
+        trust: TrustStore::new(trust_path),
+        engines: [("billing".to_owned(), engine)].into(),
+        key: Arc::new(key(1)),
+        intake: IntakeClient::new(channel, witness),
+        clock: Arc::new(SystemClock),
+        read_only,
+    };
+    Fixture {
+        rpc: AgentRpc::new(Arc::new(reader)),
+        folder,
+    }
+}
+
+async fn call(fixture: &Fixture, capability: &str, arguments: &str) -> (Json, String) {
+    let mut request = Request::new(CallCapabilityRequest {
+        capability: capability.to_owned(),
+        arguments_json: arguments.as_bytes().to_vec(),
+        result_format: 2,
+    });
+    let gateway = PeerIdentity::new(DEPLOYMENT, Role::Gateway, Some("r-1")).unwrap();
+    request.extensions_mut().insert(gateway);
+    let answer = fixture.rpc.call_capability(request).await.unwrap().into_inner();
+    assert_eq!(answer.is_error, !answer.code.is_empty());
+    (
+        serde_json::from_slice(&answer.envelope_json).unwrap(),
+        answer.code,
+    )
+}
+
+#[tokio::test]
+async fn without_a_ledger_no_row_is_answered() {
+    let fixture = reader(false);
+    for capability in ["billing.inspect", "billing.waive"] {
+        let (envelope, code) = call(&fixture, capability, r#"{"invoice_id": "INV-3001"}"#).await;
+        assert_eq!(code, "LEDGER_UNAVAILABLE");
+        assert_eq!(envelope["error"]["code"], "TEMPORARILY_UNAVAILABLE");
+        assert_eq!(envelope["error"]["retryable"], true);
+        assert!(envelope["data"].is_null() && envelope["proposal"].is_null());
+        assert!(!envelope.to_string().contains("Northwind"), "{envelope}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_that_cannot_be_filed_is_answered_as_unavailable() {
+    let fixture = reader(false);
+    for (capability, arguments) in [
+        ("billing.drop_table", "{}"),
+        ("billing.inspect", r#"{"invoice_id": "INV-9001"}"#),
+        (
+            "billing.inspect",
+            r#"{"invoice_id": "INV-3001", "tenant_id": "globex"}"#,
+        ),
+        ("billing.inspect", "not json"),
+    ] {
+        let (envelope, code) = call(&fixture, capability, arguments).await;
+        assert_eq!(code, "LEDGER_UNAVAILABLE", "{capability} {arguments}");
+        assert!(envelope["data"].is_null());
+    }
+}
+
+#[tokio::test]
+async fn a_caller_without_an_identity_gets_no_answer() {
+    let fixture = reader(false);
+    let request = Request::new(CallCapabilityRequest::default());
+    assert!(fixture.rpc.call_capability(request).await.is_err());
+}
+
+#[tokio::test]
+async fn a_read_only_reader_lists_no_proposal_tool() {
+    for (read_only, tools, mode) in [(false, 2, "review"), (true, 1, "read_only")] {
+        let catalog = reader(read_only)
+            .rpc
+            .get_catalog(Request::new(GetCatalogRequest {}))
+            .await
+            .unwrap()
+            .into_inner();
+        let listed: Catalog = serde_json::from_slice(&catalog.catalog_json).unwrap();
+        assert_eq!((listed.tools.len(), catalog.mode.as_str()), (tools, mode));
+        assert_eq!(catalog.result_format, 2);
+        assert_eq!(catalog.digest, listed.digest().to_string());
+    }
+}
+
+#[test]
+fn each_role_refuses_the_other_roles_credential() {
+    let contract = contract();
+    let check =
+        |role, name: &str| refuse_foreign_credentials(role, &contract, &Environment::fixed([(name, "x")]));
+    for name in ["BILLING_WRITE_URL", "BILLING_WRITE_URL_FILE"] {
+        assert_eq!(
+            check(RoleName::Reader, name).unwrap_err().code(),
+            "ENVIRONMENT_FORBIDDEN"
+        );
+        assert!(check(RoleName::Writer, name).is_ok());
+    }
+    for name in ["BILLING_READ_URL", "BILLING_READ_URL_FILE"] {
+        assert_eq!(
+            check(RoleName::Writer, name).unwrap_err().code(),
+            "ENVIRONMENT_FORBIDDEN"
+        );
+        assert!(check(RoleName::Reader, name).is_ok());
+    }
+}
+
+#[test]
+fn a_trust_file_that_others_can_write_is_refused_and_a_changed_one_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trust.json");
+    let store = TrustStore::new(&path);
+    assert_eq!(store.read().unwrap_err().code, "TRUST_FILE_UNREADABLE");
+    write_trust(&path);
+    let (first, digest) = store.read().unwrap();
+    assert_eq!(first.deployment_id, DEPLOYMENT);
+    let mut changed: Json = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    changed["readers"][0]["retired"] = true.into();
+    std::fs::write(&path, changed.to_string()).unwrap();
+    let (second, other) = store.read().unwrap();
+    assert!(second.readers[0].retired && digest != other);
+    std::fs::write(&path, "{}").unwrap();
+    assert!(
+        store.read().is_err(),
+        "what was believed before is not believed on"
+    );
+    write_trust(&path);
+    for mode in [0o620, 0o602, 0o666] {
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+        assert_eq!(store.read().unwrap_err().code, "TRUST_FILE_OPEN");
+    }
+}
+
+#[tokio::test]
+async fn reading_leaves_the_database_as_it_was() {
+    let fixture = reader(false);
+    let bytes = || std::fs::read(Fixture::database(fixture.folder.path())).unwrap();
+    let before = bytes();
+    call(&fixture, "billing.inspect", r#"{"invoice_id": "INV-3001"}"#).await;
+    call(&fixture, "billing.waive", r#"{"invoice_id": "INV-3001"}"#).await;
+    assert_eq!(before, bytes());
+}
