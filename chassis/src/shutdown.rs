@@ -50,6 +50,20 @@ pub async fn lifeline() {
     end_of(std::io::stdin()).await;
 }
 
+/// From now on this process gets a SIGTERM when its parent ends, however it ends. For a process whose stdin belongs
+/// to somebody else than its parent. Only Linux can do this; elsewhere nothing happens.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn end_with_parent() -> Result<(), Failure> {
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM)).map_err(|errno| {
+        Failure::new("LIFELINE_REFUSED", format!("the kernel does not watch the parent: {errno}"))
+            .with_fix("allow prctl in the sandbox of this process")
+    })?;
+    Ok(())
+}
+
 /// Resolves at the end, or the failure, of `pipe`. A thread of its own does the reading, because a blocked read
 /// inside the runtime would keep the process from ending.
 pub async fn end_of(mut pipe: impl Read + Send + 'static) {

@@ -13,6 +13,7 @@ mod stdio;
 
 use synapsor_chassis::run::Failure;
 use synapsor_chassis::settings::Environment;
+use synapsor_chassis::shutdown;
 use tokio_util::sync::CancellationToken;
 
 pub use settings::Flags;
@@ -31,6 +32,9 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<(), Failure> {
     let environment = Environment::of_process();
     settings::refuse_database_urls(&environment)?;
     let settings = Settings::resolve(flags, &environment)?;
+    if settings.ends_with_parent {
+        shutdown::end_with_parent()?;
+    }
     let reader = Reader::connect(&settings.tls, &settings.reader)?;
     let fetched = tokio::select! {
         fetched = reader.catalog() => fetched?,

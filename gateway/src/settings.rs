@@ -25,11 +25,13 @@ pub(crate) enum TransportName {
     StreamableHttp,
 }
 
-/// What keeps an HTTP gateway alive besides its being wanted.
+/// What keeps a gateway alive besides its being wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Lifeline {
-    /// The gateway ends when its stdin is closed.
+    /// The gateway ends when its stdin is closed; for HTTP.
     Stdin,
+    /// The gateway ends with the process that started it.
+    Parent,
 }
 
 /// Serves the reviewed tools of one reader over MCP. Holds no database credential and can approve nothing.
@@ -70,7 +72,7 @@ pub struct Flags {
     /// A file that tells where the gateway listens, written once it serves [env: SYNAPSOR_GATEWAY_RUN_FILE]
     #[arg(long, value_name = "PATH")]
     run_file: Option<PathBuf>,
-    /// End when the parent closes this; for HTTP only
+    /// End when the parent closes stdin (HTTP only), or when the parent itself ends
     #[arg(long, value_enum)]
     lifeline: Option<Lifeline>,
 }
@@ -84,6 +86,7 @@ pub(crate) struct Settings {
     /// `None` means as the contract says.
     pub(crate) result_format: Option<ResultFormat>,
     pub(crate) run_file: Option<PathBuf>,
+    pub(crate) ends_with_parent: bool,
 }
 
 /// How clients connect, with what that needs.
@@ -123,6 +126,7 @@ impl Settings {
         };
         Ok(Self {
             transport: transport(&flags, env)?,
+            ends_with_parent: flags.lifeline == Some(Lifeline::Parent),
             reader: Target::new(Role::Reader, reader),
             tls: own_certificate(&tls, &deployment)?,
             result_format: wished_format(format)?,
@@ -144,9 +148,9 @@ fn transport(flags: &Flags, env: &Environment) -> Result<Transport, Failure> {
     };
     match name {
         TransportName::StreamableHttp => http(flags, env).map(Transport::Http),
-        TransportName::Stdio if flags.lifeline.is_some() || flags.dev_no_auth => Err(Failure::usage(
+        TransportName::Stdio if flags.lifeline == Some(Lifeline::Stdin) || flags.dev_no_auth => Err(Failure::usage(
             "FLAG_NEEDS_HTTP",
-            "--lifeline and --dev-no-auth are for HTTP only",
+            "--lifeline stdin and --dev-no-auth are for HTTP only",
         )
         .with_fix("drop them, or add --transport streamable-http")),
         TransportName::Stdio => Ok(Transport::Stdio),
@@ -171,7 +175,7 @@ fn http(flags: &Flags, env: &Environment) -> Result<HttpSettings, Failure> {
     Ok(HttpSettings {
         listen,
         token,
-        has_lifeline: flags.lifeline.is_some(),
+        has_lifeline: flags.lifeline == Some(Lifeline::Stdin),
     })
 }
 

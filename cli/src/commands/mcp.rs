@@ -105,7 +105,7 @@ impl HttpOptions {
         if !is_set {
             let text = format!("HTTP needs a bearer token, and {name} is not set");
             return Err(Failure::usage("HTTP_AUTH_TOKEN_MISSING", text).with_fix(format!(
-                "export {name}=\"$(openssl rand -hex 32)\", or {name}_FILE=PATH of a 0600 file"
+                "set {name} to a long random text, or {name}_FILE to the path of a 0600 file"
             )));
         }
         Ok(Http {

@@ -5,8 +5,9 @@ use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use synapsor_chassis::files;
@@ -158,7 +159,7 @@ impl Child {
     pub(crate) fn ended(&mut self) -> Option<Failure> {
         match self.handle.try_wait() {
             Ok(None) => None,
-            Ok(Some(status)) => Some(last_failure(self.log.as_deref(), self.name(), status.code())),
+            Ok(Some(status)) => Some(last_failure(self.log.as_deref(), self.name(), Some(status))),
             Err(error) => Some(Failure::new(
                 "CHILD_LOST",
                 format!("the {} is lost: {}", self.name(), error.kind()),
@@ -168,8 +169,8 @@ impl Child {
 
     /// Waits for its end; there is no timeout.
     pub(crate) async fn wait_end(&mut self) -> Failure {
-        let code = self.handle.wait().await.ok().and_then(|status| status.code());
-        last_failure(self.log.as_deref(), self.name(), code)
+        let status = self.handle.wait().await.ok();
+        last_failure(self.log.as_deref(), self.name(), status)
     }
 
     /// Lets it drain and end, or kills it.
@@ -209,13 +210,20 @@ pub(super) fn not_started(spec: &Spec, error: &std::io::Error) -> Failure {
 }
 
 /// The last failure that a child printed, as this process's own.
-pub(super) fn last_failure(log: Option<&Path>, name: &str, exit: Option<i32>) -> Failure {
+pub(super) fn last_failure(log: Option<&Path>, name: &str, status: Option<ExitStatus>) -> Failure {
+    if let Some(signal) = status.and_then(|status| status.signal()) {
+        return Failure::new(
+            "CHILD_KILLED",
+            format!("the {name} was killed by signal {signal}"),
+        );
+    }
     let bytes = log
         .and_then(|log| files::read_bounded(log, LOG_BYTES_MAX).ok())
         .unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().collect();
-    let exit = exit
+    let exit = status
+        .and_then(|status| status.code())
         .and_then(|code| u8::try_from(code).ok())
         .filter(|code| (1..=14).contains(code))
         .unwrap_or(1);

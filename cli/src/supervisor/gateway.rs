@@ -65,8 +65,8 @@ impl StdioGateway {
 
     /// What the gateway said when it ended.
     pub(crate) async fn last_failure(&mut self) -> Failure {
-        let code = self.handle.wait().await.ok().and_then(|status| status.code());
-        child::last_failure(self.log.as_deref(), Process::Gateway.as_str(), code)
+        let status = self.handle.wait().await.ok();
+        child::last_failure(self.log.as_deref(), Process::Gateway.as_str(), status)
     }
 }
 
@@ -114,6 +114,9 @@ pub(super) fn stdio(
     let mut spec = spec(supervisor, reader, format, None, arguments)?;
     if is_inherited {
         spec.log = None;
+        // Stdin is the client's and outlives this process.
+        spec.arguments
+            .extend(["--lifeline", "parent"].map(OsString::from));
     }
     start_stdio(&spec, is_inherited)
 }
