@@ -179,6 +179,7 @@ impl Page {
     }
 
     fn field(&mut self, name: &str, value: &str) {
-        self.line(&format!("{name:<16}{value}"));
+        // The space also stands behind a name that fills its column: `fee` 5500 must not look like `fee5` 500.
+        self.line(&format!("{name:<15} {value}"));
     }
 }
