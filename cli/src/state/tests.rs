@@ -1,1 +1,186 @@
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
+use synapsor_chassis::settings::Environment;
+use synapsor_domain::signing::SigningKey;
+use synapsor_domain::trust::Environment as Seriousness;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::{Global, contract_file};
+
+fn context(store: &Path) -> Context {
+    let global = Global {
+        store: Some(store.to_owned()),
+        ..Global::default()
+    };
+    let env = Environment::fixed([("USER", "Ada Lovelace")]);
+    Context {
+        global,
+        env,
+        stop: CancellationToken::new(),
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+#[test]
+fn a_new_state_folder_is_closed_to_everybody_else() {
+    let place = folder();
+    let context = context(&place.path().join("state/local.db"));
+    let state = find_or_create(&context).unwrap();
+    assert_eq!(mode(state.dir()), 0o700);
+    for name in ["ca", "keys", "certs", "run", "witness", "logs"] {
+        assert_eq!(mode(&state.dir().join(name)), 0o700, "{name}");
+    }
+    for file in [
+        "keys/reader.pem",
+        "keys/writer.pem",
+        "keys/ledger.pem",
+        "keys/operator-ada-lovelace.pem",
+        "ca/ca.key",
+    ] {
+        assert_eq!(mode(&state.dir().join(file)), 0o600, "{file}");
+    }
+    assert_eq!(mode(state.trust_path()), 0o600);
+    assert!(!state.store().exists());
+}
+
+#[test]
+fn a_new_deployment_is_dev_with_one_operator_of_all_roles() {
+    let place = folder();
+    let context = context(&place.path().join("state/local.db"));
+    let state = find_or_create(&context).unwrap();
+    let trust = load_trust(state.trust_path()).unwrap();
+    assert_eq!(trust.environment, Seriousness::Dev);
+    assert_eq!(trust.deployment_id, state.authority().unwrap().deployment());
+    let [operator] = trust.operators.as_slice() else {
+        panic!("one operator")
+    };
+    assert_eq!(
+        (operator.person.as_str(), operator.roles.as_slice()),
+        ("ada-lovelace", ["*".to_owned()].as_slice())
+    );
+    let pem = std::fs::read_to_string(state.operator_key("ada-lovelace")).unwrap();
+    assert_eq!(SigningKey::from_pem(&pem).unwrap().key_id(), operator.key_id);
+}
+
+#[test]
+fn a_command_in_the_wrong_folder_founds_nothing() {
+    let place = folder();
+    let context = context(&place.path().join("state/local.db"));
+    let failure = find(&context).unwrap_err();
+    assert_eq!((failure.code(), failure.exit()), ("STATE_NOT_FOUND", 1));
+    assert!(failure.message().contains("state") && failure.fix().is_some());
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn of_two_processes_that_create_at_once_one_wins_and_the_other_uses_it() {
+    let place = folder();
+    let store = place.path().join("state/local.db");
+    let deployments: Vec<String> = std::thread::scope(|scope| {
+        let creators: Vec<_> = (0..8)
+            .map(|_| {
+                let context = context(&store);
+                scope.spawn(move || {
+                    load_trust(find_or_create(&context).unwrap().trust_path())
+                        .unwrap()
+                        .deployment_id
+                })
+            })
+            .collect();
+        creators
+            .into_iter()
+            .map(|creator| creator.join().unwrap())
+            .collect()
+    });
+    assert!(
+        deployments.iter().all(|deployment| *deployment == deployments[0]),
+        "{deployments:?}"
+    );
+    assert_eq!(
+        std::fs::read_dir(place.path()).unwrap().count(),
+        1,
+        "nothing is left beside the folder"
+    );
+}
+
+#[test]
+fn a_folder_with_other_things_in_it_becomes_a_state_folder_without_losing_them() {
+    let place = folder();
+    let dir = place.path().join("state");
+    files::create_private_dir(&dir).unwrap();
+    std::fs::write(dir.join("notes.txt"), "mine").unwrap();
+    // What a crash in the middle left: keys, and no trust file.
+    files::create_private_dir(&dir.join("keys")).unwrap();
+    std::fs::write(dir.join("keys/reader.pem"), "half").unwrap();
+    let state = find_or_create(&context(&dir.join("local.db"))).unwrap();
+    assert!(load_trust(state.trust_path()).is_ok());
+    assert_eq!(std::fs::read_to_string(dir.join("notes.txt")).unwrap(), "mine");
+    assert_ne!(
+        std::fs::read_to_string(dir.join("keys/reader.pem")).unwrap(),
+        "half"
+    );
+    let names: Vec<String> = std::fs::read_dir(&dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(
+        names.iter().any(|name| name.starts_with("keys.old-")),
+        "{names:?}"
+    );
+    assert!(!names.iter().any(|name| name.starts_with(".new-")), "{names:?}");
+}
+
+#[test]
+fn a_state_folder_that_others_can_write_to_is_refused() {
+    let place = folder();
+    let context = context(&place.path().join("state/local.db"));
+    let state = find_or_create(&context).unwrap();
+    std::fs::set_permissions(state.dir(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    assert_eq!(
+        find(&context).unwrap_err().code(),
+        find_or_create(&context).unwrap_err().code()
+    );
+}
+
+#[test]
+fn a_missing_parent_is_named_and_nothing_is_left() {
+    let place = folder();
+    let failure = find_or_create(&context(&place.path().join("a/b/local.db"))).unwrap_err();
+    assert_eq!(failure.code(), "STATE_PARENT_MISSING");
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn the_contract_places_the_store_unless_the_command_line_does() {
+    let place = folder();
+    let file = place.path().join("c.json");
+    let text =
+        include_str!("../../assets/demo.runner.json").replace("./.synapsor/local.db", "/elsewhere/x.db");
+    std::fs::write(&file, text).unwrap();
+    let mut context = context(Path::new("/given/y.db"));
+    context.global.config = Some(file);
+    assert_eq!(super::place(&context).unwrap().dir(), Path::new("/given"));
+    context.global.store = None;
+    assert_eq!(super::place(&context).unwrap().dir(), Path::new("/elsewhere"));
+}
+
+#[test]
+fn the_contract_of_the_demonstration_is_valid_and_has_no_warnings() {
+    let place = folder();
+    let file = place.path().join("c.json");
+    std::fs::write(&file, include_str!("../../assets/demo.runner.json")).unwrap();
+    let global = Global {
+        config: Some(file),
+        ..Global::default()
+    };
+    assert!(contract_file::load_runnable(&global).unwrap().warnings.is_empty());
+}

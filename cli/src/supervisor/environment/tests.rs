@@ -1,1 +1,115 @@
+use synapsor_domain::contract::Contract;
 
+use super::*;
+
+fn contract() -> Contract {
+    Contract::parse(include_bytes!("../../../assets/demo.runner.json"))
+        .unwrap()
+        .contract
+}
+
+fn everything() -> Environment {
+    let names = [
+        "BILLING_READ_URL",
+        "BILLING_READ_URL_FILE",
+        "BILLING_WRITE_URL",
+        "BILLING_WRITE_URL_FILE",
+        "BILLING_TENANT",
+        "BILLING_PRINCIPAL",
+        "HTTP_TOKEN",
+        "HTTP_TOKEN_FILE",
+        "SYNAPSOR_LOG_LEVEL",
+        "PATH",
+        "HOME",
+        "LD_PRELOAD",
+        "SYNAPSOR_KEY",
+        "PGPASSWORD",
+    ];
+    Environment::fixed(names.map(|name| (name, "value")))
+}
+
+fn names(process: Process, token: Option<&str>) -> Vec<String> {
+    let contract = contract();
+    take(&everything(), &allowed(process, Some(&contract), token))
+        .unwrap()
+        .into_keys()
+        .collect()
+}
+
+#[test]
+fn reader_gets_read_urls_and_context_only() {
+    let wanted = [
+        "BILLING_PRINCIPAL",
+        "BILLING_READ_URL",
+        "BILLING_READ_URL_FILE",
+        "BILLING_TENANT",
+        "SYNAPSOR_LOG_LEVEL",
+    ];
+    assert_eq!(names(Process::Reader, None), wanted);
+}
+
+#[test]
+fn writer_gets_write_urls_only() {
+    assert_eq!(
+        names(Process::Writer, None),
+        [
+            "BILLING_WRITE_URL",
+            "BILLING_WRITE_URL_FILE",
+            "SYNAPSOR_LOG_LEVEL"
+        ]
+    );
+}
+
+#[test]
+fn ledger_and_gateway_get_no_database_variable() {
+    assert_eq!(names(Process::Ledger, None), ["SYNAPSOR_LOG_LEVEL"]);
+    assert_eq!(names(Process::Gateway, None), ["SYNAPSOR_LOG_LEVEL"]);
+}
+
+#[test]
+fn gateway_gets_the_token_only_when_it_serves_http() {
+    assert_eq!(
+        names(Process::Gateway, Some("HTTP_TOKEN")),
+        ["HTTP_TOKEN", "HTTP_TOKEN_FILE", "SYNAPSOR_LOG_LEVEL"]
+    );
+    assert_eq!(names(Process::Ledger, Some("HTTP_TOKEN")), ["SYNAPSOR_LOG_LEVEL"]);
+    assert!(!names(Process::Reader, Some("HTTP_TOKEN")).contains(&"HTTP_TOKEN".to_owned()));
+}
+
+#[test]
+fn what_is_missing_is_named_with_its_purpose_and_an_example() {
+    let env = Environment::fixed([("BILLING_TENANT", "acme"), ("BILLING_PRINCIPAL", "bot")]);
+    let failure = require(Process::Reader, &env, &contract()).unwrap_err();
+    assert_eq!((failure.code(), failure.exit()), ("ENV_MISSING", 2));
+    assert!(
+        failure
+            .message()
+            .contains("BILLING_READ_URL (the read URL of source `billing`)"),
+        "{failure}"
+    );
+    assert_eq!(
+        failure.fix(),
+        Some("export BILLING_READ_URL=sqlite:///absolute/path/app.db")
+    );
+}
+
+#[test]
+fn a_url_in_a_file_counts_as_set_and_a_tenant_in_a_file_does_not() {
+    let set = |names: [&str; 3]| Environment::fixed(names.map(|name| (name, "x")));
+    let good = set(["BILLING_READ_URL_FILE", "BILLING_TENANT", "BILLING_PRINCIPAL"]);
+    assert!(require(Process::Reader, &good, &contract()).is_ok());
+    let bad = set([
+        "BILLING_READ_URL_FILE",
+        "BILLING_TENANT_FILE",
+        "BILLING_PRINCIPAL",
+    ]);
+    assert!(require(Process::Reader, &bad, &contract()).is_err());
+}
+
+#[test]
+fn a_writer_of_a_read_only_contract_needs_and_gets_nothing() {
+    let text = include_str!("../../../assets/demo.runner.json").replace("\"review\"", "\"read_only\"");
+    let contract = Contract::parse(text.as_bytes()).unwrap().contract;
+    assert!(requirements(Process::Writer, &contract).is_empty());
+    assert_eq!(requirements(Process::Reader, &contract).len(), 3);
+}
