@@ -1,0 +1,208 @@
+//! What the ledger refuses and what it cannot hide: guessed leases, forged filings, edited rows, an older file
+//! put back.
+
+use synapsor_chassis::identity::Role;
+use synapsor_chassis::random;
+use synapsor_domain::approval::Verdict;
+use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::writeback::{AttemptReport, AttemptResult};
+use synapsor_e2e::agent::Agent;
+use synapsor_e2e::binaries::Build;
+use synapsor_e2e::deployment::Deployment;
+use synapsor_e2e::operator::{Desk, Subject, decision, order, seal_decision, seal_order};
+use synapsor_e2e::stack::{self, Stack, WRITER};
+use synapsor_proto::ledger::v1 as wire;
+use synapsor_proto::ledger::v1::intake_service_client::IntakeServiceClient;
+use synapsor_proto::ledger::v1::writeback_service_client::WritebackServiceClient;
+use synapsor_proto::status::from_status;
+
+const INVOICE: &str = "INV-3001";
+
+async fn proposed(stack: &Stack) -> anyhow::Result<(Desk, Subject)> {
+    let id = Agent::over_stdio(stack).await?.propose(INVOICE, "goodwill").await?;
+    let mut desk = Desk::open(stack, "alice")?;
+    let subject = desk.subject(&stack.deployment, &id).await?;
+    Ok((desk, subject))
+}
+
+fn lease_request() -> wire::LeaseRequest {
+    wire::LeaseRequest {
+        source_ids: vec!["billing_db".to_owned()],
+        capacity: 1,
+        known: None,
+        trust_digest: String::new(),
+        contract_digests: Vec::new(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guessed_lease_token_opens_nothing() -> anyhow::Result<()> {
+    let stack = Stack::without_writer(Deployment::new(Build::Plain)?)?;
+    let (mut desk, subject) = proposed(&stack).await?;
+    desk.approve_and_order(&stack.deployment, &subject).await?;
+    let mut holder = WritebackServiceClient::new(stack.ledger_as(Role::Writer, Some(WRITER))?);
+    let mut jobs = holder.lease(lease_request()).await?.into_inner();
+    let job = jobs.message().await?.and_then(|m| m.job).expect("a job");
+    let start = |token: Vec<u8>| wire::StartRequest {
+        proposal_id: subject.proposal.id.to_string(),
+        lease_token: token,
+    };
+    for guess in [Vec::new(), vec![0; 32], random::bytes::<32>().to_vec(), job.lease_token[..31].to_vec()] {
+        let refused = holder.start(start(guess)).await.unwrap_err();
+        assert_eq!(from_status(&refused).code, "LEASE_NOT_HELD");
+    }
+    // The right token in the wrong hands is no better.
+    let mut thief = WritebackServiceClient::new(stack.ledger_as(Role::Writer, Some("writer-9"))?);
+    let refused = thief.start(start(job.lease_token.clone())).await.unwrap_err();
+    assert_eq!(from_status(&refused).code, "LEASE_NOT_HELD");
+    assert_eq!(holder.start(start(job.lease_token)).await?.into_inner().attempt, 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unattested_proposal_and_altered_evidence_are_not_filed() -> anyhow::Result<()> {
+    let stack = Stack::without_writer(Deployment::new(Build::Plain)?)?;
+    let (_, subject) = proposed(&stack).await?;
+    let mut intake = IntakeServiceClient::new(stack.ledger_as(Role::Reader, Some("client-1"))?);
+    let mut forged = subject.proposal.clone();
+    forged.id = synapsor_domain::ids::ProposalId::from_random(random::bytes());
+    let unattested = Envelope::seal(Kind::Proposal, &forged, &stack.deployment.writer_key)?;
+    let evidence = Envelope::seal(Kind::Evidence, &serde_json::json!({ "v": 1 }), &stack.deployment.writer_key)?;
+    let request = wire::FileProposalRequest {
+        request_id: random::hex_id(32),
+        proposal: Some((&unattested).into()),
+        evidence: Some((&evidence).into()),
+        audit: b"{}".to_vec(),
+    };
+    let refused = from_status(&intake.file_proposal(request.clone()).await.unwrap_err());
+    assert_eq!(refused.code, "refused:attestation", "{}", refused.public);
+    // A genuine proposal cannot rest on evidence that its reader did not sign.
+    let genuine = Envelope::seal(Kind::Proposal, &forged, &stack.deployment.reader_key)?;
+    let request = wire::FileProposalRequest {
+        request_id: random::hex_id(32),
+        proposal: Some((&genuine).into()),
+        ..request
+    };
+    let refused = from_status(&intake.file_proposal(request).await.unwrap_err());
+    assert_eq!(refused.code, "refused:attestation", "{}", refused.public);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn decisions_and_orders_that_do_not_verify_are_not_filed() -> anyhow::Result<()> {
+    let stack = Stack::without_writer(Deployment::new(Build::Plain)?)?;
+    let (mut desk, subject) = proposed(&stack).await?;
+    let deployment = &stack.deployment;
+    let (alice, carol) = (deployment.person("alice"), deployment.person("carol"));
+    let honest = decision(deployment, alice, &subject, Verdict::Approve);
+    let forged = Envelope::seal(Kind::Decision, &honest, &deployment.ledger_key)?;
+    assert_eq!(desk.decide(&forged).await.unwrap_err().code, "refused:key");
+    let by_carol = decision(deployment, carol, &subject, Verdict::Approve);
+    assert_eq!(desk.decide(&seal_decision(carol, &by_carol)).await.unwrap_err().code, "refused:role");
+    assert_eq!(desk.state(subject.proposal.id.as_str()).await?, "pending_review");
+    let approval = seal_decision(alice, &honest);
+    let early = seal_order(alice, &order(deployment, alice, &subject, &[&approval]));
+    assert!(desk.request_apply(&early).await.is_err(), "an order before its approval was filed");
+    desk.decide(&approval).await?;
+    let by_carol = seal_order(carol, &order(deployment, carol, &subject, &[&approval]));
+    assert_eq!(desk.request_apply(&by_carol).await.unwrap_err().code, "refused:role");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_writer_s_word_counts_only_under_its_key() -> anyhow::Result<()> {
+    let stack = Stack::without_writer(Deployment::new(Build::Plain)?)?;
+    let (mut desk, subject) = proposed(&stack).await?;
+    desk.approve_and_order(&stack.deployment, &subject).await?;
+    let mut holder = WritebackServiceClient::new(stack.ledger_as(Role::Writer, Some(WRITER))?);
+    let mut jobs = holder.lease(lease_request()).await?.into_inner();
+    let job = jobs.message().await?.and_then(|m| m.job).expect("a job");
+    let report = AttemptReport {
+        v: 1,
+        proposal_id: subject.proposal.id.clone(),
+        proposal_digest: subject.digest,
+        order_digest: None,
+        writer: WRITER.to_owned(),
+        fence: job.fence,
+        attempt: 1,
+        result: AttemptResult::Applied,
+        message: "forged".to_owned(),
+        receipt_digest: None,
+        at: synapsor_e2e::now(),
+    };
+    let forged = Envelope::seal(Kind::Attempt, &report, &stack.deployment.reader_key)?;
+    let request = wire::SettleRequest {
+        proposal_id: subject.proposal.id.to_string(),
+        lease_token: job.lease_token,
+        attempt: Some((&forged).into()),
+        receipt: None,
+    };
+    assert!(holder.settle(request).await.is_err(), "a report under another key was believed");
+    assert_eq!(desk.state(subject.proposal.id.as_str()).await?, "pending_worker");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edited_ledger_row_is_reported_at_the_next_start() -> anyhow::Result<()> {
+    let mut stack = Stack::without_writer(Deployment::new(Build::Plain)?)?;
+    proposed(&stack).await?;
+    stack.ledger.kill();
+    let store = rusqlite::Connection::open(stack.deployment.store())?;
+    store.execute_batch(
+        "PRAGMA writable_schema = ON;
+         DELETE FROM sqlite_schema WHERE type = 'trigger'; PRAGMA writable_schema = RESET;",
+    )?;
+    let changed = store.execute(
+        "UPDATE events SET bytes = CAST(replace(CAST(bytes AS TEXT), '\"at\":\"20', '\"at\":\"19') AS BLOB)
+         WHERE seq = (SELECT max(seq) FROM events)",
+        [],
+    )?;
+    assert_eq!(changed, 1);
+    drop(store);
+    let refused = stack::ledger(&stack.deployment, &[]).map(|_| ()).unwrap_err().to_string();
+    assert!(refused.contains("STORE_TAMPERED"), "{refused}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_was_rolled_back_is_refused_by_the_writer_that_remembers() -> anyhow::Result<()> {
+    let mut stack = Stack::start(Deployment::new(Build::Plain)?)?;
+    let copy = stack.deployment.path("older.db");
+    stack.restart_ledger(&[])?;
+    stack.start_writer(&[])?;
+    // An older file, whole and valid in itself.
+    stack.ledger.kill();
+    checkpointed_copy(&stack.deployment.store(), &copy)?;
+    stack.restart_ledger(&[])?;
+    stack.reader = stack::reader(&stack.deployment, &stack.ledger.address, "acme")?;
+    stack.start_writer(&[])?;
+    let (mut desk, subject) = proposed(&stack).await?;
+    desk.approve_and_order(&stack.deployment, &subject).await?;
+    assert_eq!(desk.outcome(&stack, subject.proposal.id.as_str()).await?, "applied");
+    stack.ledger.kill();
+    let store = stack.deployment.store();
+    for suffix in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{suffix}", store.display()));
+    }
+    std::fs::copy(&copy, &store)?;
+    stack.restart_ledger(&[])?;
+    // The reader remembers too, so it does not even file a proposal with this ledger.
+    stack.reader = match stack::reader(&stack.deployment, &stack.ledger.address, "acme") {
+        Ok(reader) => reader,
+        Err(refused) => {
+            assert!(format!("{refused:#}").contains("LEDGER_ROLLED_BACK"), "{refused:#}");
+            return Ok(());
+        }
+    };
+    let answer = Agent::over_stdio(&stack).await?.inspect(INVOICE).await?;
+    assert_eq!(answer["ok"], serde_json::json!(false), "{answer}");
+    Ok(())
+}
+
+fn checkpointed_copy(store: &std::path::Path, copy: &std::path::Path) -> anyhow::Result<()> {
+    let connection = rusqlite::Connection::open(store)?;
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    drop(connection);
+    std::fs::copy(store, copy)?;
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! The proofs in their small form, with every run of the tests.
+
+use synapsor_e2e::binaries::Build;
+use synapsor_e2e::proofs::{self, Plan};
+
+/// The same choices in every run; the full proofs roll new ones.
+const PLAN: Plan = Plan {
+    small: true,
+    seed: 20_260_401,
+};
+
+async fn holds(name: &str) {
+    let summary = proofs::run(name, PLAN).await.unwrap();
+    assert_eq!(proofs::violations(&summary), 0, "{summary}");
+}
+
+fn needs_failpoints() {
+    assert!(
+        Build::Failpoints.folder().is_ok(),
+        "the binaries with crash points are missing: run `cargo xtask failpoints` (`make test` does)"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_leaves_one_effect_or_none_and_a_receipt_that_says_which() {
+    needs_failpoints();
+    holds("crash").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_tampering_with_the_store_is_reported_and_nothing_else_is() {
+    holds("tamper").await;
+}
+
+#[test]
+fn only_the_build_for_the_proofs_can_be_told_to_crash() {
+    needs_failpoints();
+    let has_switch = |build: Build, name: &str| {
+        let binary = std::fs::read(build.binary(name).unwrap()).unwrap();
+        let switch = b"SYNAPSOR_FAILPOINT";
+        binary.windows(switch.len()).any(|w| w == switch)
+    };
+    for name in ["synapsor-executor", "synapsor-ledger"] {
+        assert!(
+            has_switch(Build::Failpoints, name),
+            "{name} of the proofs has no crash points"
+        );
+        assert!(
+            !has_switch(Build::Plain, name),
+            "the plain {name} can be told to crash"
+        );
+    }
+}
