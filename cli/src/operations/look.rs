@@ -4,7 +4,7 @@ use synapsor_chassis::run::{EXIT_USAGE, Failure};
 use synapsor_domain::approval::{Decision, Judge, VerifiedDecision, verify_decision};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::event::EventKind;
-use synapsor_domain::log::Checkpoint;
+use synapsor_domain::log::{Checkpoint, LoggedRecord};
 use synapsor_domain::proposal::{Attested, State};
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::replay::{Body, Entry};
@@ -17,6 +17,9 @@ use super::now;
 use crate::clients::{Ledger, ProposalRecord, Shown, not_believed};
 use crate::session::Session;
 use crate::witness::Keeper;
+
+/// Exit code of an outcome without its receipt.
+const EXIT_RECEIPT_MISSING: u8 = 13;
 
 /// A proposal as far as its signatures and proofs carry it. State and times are the ledger's word.
 #[derive(Debug)]
@@ -87,18 +90,55 @@ fn believe(
     checkpoint: Checkpoint,
 ) -> Result<Looked, Failure> {
     let Shown { record, records, .. } = shown;
-    let mut entries = Vec::with_capacity(records.len());
-    for logged in &records {
-        let event = logged
-            .verify(&checkpoint)
-            .map_err(|e| not_believed(e.code(), e))?;
-        entries.push(Entry::of(event, &logged.body).map_err(|e| not_believed(e.code(), e))?);
-    }
+    let entries = logged(&records, &checkpoint)?;
     let attested = Attested::verify_past(record.proposal.clone(), trust)
         .map_err(|e| not_believed("PROPOSAL_NOT_ATTESTED", e))?;
     check_named(&attested, reference)?;
     check_logged(&attested, &record, &entries)?;
+    let (decisions, lapsed) = judged(&entries, &attested, trust)?;
+    let receipt = record
+        .receipt
+        .as_ref()
+        .map(|e| open_receipt(e, trust))
+        .transpose()?;
+    check_receipt(&attested, record.state, receipt.as_ref())?;
+    let attempt = record
+        .attempt
+        .as_ref()
+        .map(|e| open_attempt(e, trust))
+        .transpose()?;
+    let orders = entries
+        .iter()
+        .filter(|e| e.event.kind == EventKind::ApplyRequested)
+        .count();
+    Ok(Looked {
+        attested,
+        state: record.state,
+        started: record.started,
+        updated_at: record.updated_at,
+        decisions,
+        lapsed,
+        orders,
+        attempt,
+        receipt,
+        checkpoint,
+    })
+}
 
+fn logged(records: &[LoggedRecord], checkpoint: &Checkpoint) -> Result<Vec<Entry>, Failure> {
+    let read = |logged: &LoggedRecord| {
+        let event = logged.verify(checkpoint).map_err(|e| not_believed(e.code(), e))?;
+        Entry::of(event, &logged.body).map_err(|e| not_believed(e.code(), e))
+    };
+    records.iter().map(read).collect()
+}
+
+/// Decisions that count now, and those that do not.
+fn judged(
+    entries: &[Entry],
+    attested: &Attested,
+    trust: &TrustFile,
+) -> Result<(Vec<VerifiedDecision>, Vec<Lapsed>), Failure> {
     let judge = Judge {
         trust,
         now: now(),
@@ -117,47 +157,32 @@ fn believe(
             }
         }
     }
-    let receipt = record
-        .receipt
-        .as_ref()
-        .map(|e| open_receipt(e, trust))
-        .transpose()?;
-    if receipt
-        .as_ref()
-        .is_some_and(|r| r.receipt.proposal_digest != attested.digest())
-    {
-        return Err(not_believed(
+    Ok((decisions, lapsed))
+}
+
+/// A state that only a receipt brings about comes with one, and a receipt ends its own proposal.
+fn check_receipt(attested: &Attested, state: State, receipt: Option<&SignedReceipt>) -> Result<(), Failure> {
+    let by_receipt = matches!(
+        state,
+        State::Applied | State::Conflict | State::Failed | State::Canceled
+    );
+    match receipt {
+        None if by_receipt => {
+            let text = format!("the ledger says `{state}` and shows no writer's receipt for it");
+            Err(Failure::new("RECEIPT_MISSING", text)
+                .with_fix("ask who runs the ledger; the target database has the receipt")
+                .with_exit(EXIT_RECEIPT_MISSING))
+        }
+        Some(signed) if signed.receipt.proposal_digest != attested.digest() => Err(not_believed(
             "RECEIPT_FOREIGN",
             "the receipt belongs to another proposal",
-        ));
+        )),
+        Some(_) if !state.is_terminal() => Err(not_believed(
+            "STATE_NOT_BELIEVED",
+            format!("`{state}` beside a receipt"),
+        )),
+        Some(_) | None => Ok(()),
     }
-    let attempt = record
-        .attempt
-        .as_ref()
-        .map(|e| open_attempt(e, trust))
-        .transpose()?;
-    let orders = entries
-        .iter()
-        .filter(|e| e.event.kind == EventKind::ApplyRequested)
-        .count();
-    let ProposalRecord {
-        state,
-        started,
-        updated_at,
-        ..
-    } = record;
-    Ok(Looked {
-        attested,
-        state,
-        started,
-        updated_at,
-        decisions,
-        lapsed,
-        orders,
-        attempt,
-        receipt,
-        checkpoint,
-    })
 }
 
 fn decision_of(entry: &Entry) -> Option<&Envelope> {

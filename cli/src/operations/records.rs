@@ -22,7 +22,6 @@ pub(crate) struct ListedProposal {
     pub(crate) attested: Attested,
     pub(crate) state: State,
     pub(crate) updated_at: Timestamp,
-    pub(crate) decisions: usize,
 }
 
 /// A row of a list of evidence.
@@ -46,12 +45,10 @@ pub(crate) async fn list_proposals(
         for record in page.proposals {
             let attested = Attested::verify_past(record.proposal, session.trust())
                 .map_err(|e| not_believed("PROPOSAL_NOT_ATTESTED", e))?;
-            let decisions = record.decisions.len();
             rows.push(ListedProposal {
                 attested,
                 state: record.state,
                 updated_at: record.updated_at,
-                decisions,
             });
         }
         rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));

@@ -1,74 +1,12 @@
 //! Orders, deadlines and the rules of `--yes` and `--code`, on a proposal that tries to mislead.
 
 use synapsor_domain::approval::{Judge, verify_decision, verify_order};
-use synapsor_domain::log::EMPTY_ROOT;
-use synapsor_domain::signing::{Envelope, Kind, SigningKey};
-use synapsor_domain::value::Value;
-use zeroize::Zeroizing;
+use synapsor_domain::signing::{Envelope, Kind};
 
+use super::fixture::{attested, checkpoint, key, now, trust};
 use super::*;
 
 const HOSTILE: &str = "ok\u{1b}[2J\u{202e}\u{200b} caf\u{e9}\r\napproved by ann";
-
-fn key(seed: u8) -> SigningKey {
-    SigningKey::from_seed(&Zeroizing::new([seed; 32]))
-}
-
-fn now() -> Timestamp {
-    "2026-03-01T00:00:00.000Z".parse().unwrap()
-}
-
-fn trust(environment: &str) -> TrustFile {
-    let service =
-        |seed| serde_json::json!({ "key_id": key(seed).key_id(), "public_key": key(seed).public_key() });
-    let person = |name: &str, seed: u8| {
-        serde_json::json!({
-            "person": name, "key_id": key(seed).key_id(), "public_key": key(seed).public_key(),
-            "roles": ["approver", "applier"],
-            "not_before": "2026-01-01T00:00:00.000Z", "not_after": "2027-01-01T00:00:00.000Z",
-        })
-    };
-    let file = serde_json::json!({
-        "version": 1, "deployment_id": "d1", "environment": environment,
-        "readers": [service(1)], "writers": [], "ledgers": [],
-        "operators": [person("ann", 4), person("bob", 5)],
-        "separation_of_duties": "off",
-    });
-    TrustFile::parse(file.to_string().as_bytes()).unwrap()
-}
-
-fn attested(text: &str, trust: &TrustFile) -> Attested {
-    let digest = Digest::of_typed("text/plain", b"x");
-    let value = |text: &str| serde_json::json!(Value::text(text));
-    let column = |name: &str, v: serde_json::Value| serde_json::json!({ "column": name, "value": v });
-    let proposal = serde_json::json!({
-        "v": 1, "id": "wrp_00112233445566778899", "ledger_origin": "synapsor/d1", "environment": trust.environment,
-        "source": { "id": "db", "engine": "sqlite", "fingerprint": "f" },
-        "capability": "billing.waive", "contract_digest": digest, "mode": "review", "executor": "sql_update",
-        "operation": "update", "args": { "reason": value(text) },
-        "target": {
-            "schema": "main", "table": "invoices",
-            "primary_key": column("id", value("INV-1")), "tenant": column("tenant_id", value("acme")),
-        },
-        "set": [column("note", value(text))],
-        "before": [column("id", value("INV-1")), column("note", serde_json::json!(Value::null()))],
-        "guard": { "kind": "weak", "version": null },
-        "schema_fingerprint": digest, "side_effects": [],
-        "approval": { "required_role": "approver", "quorum": 2 },
-        "requested_by": { "tenant": "acme", "principal": "agent", "provenance": "environment", "client": "c" },
-        "on_behalf_of": null, "context_binding": digest, "evidence": [],
-        "created_at": now(), "not_after": now() + Span::days(7),
-    });
-    Attested::verify(Envelope::seal(Kind::Proposal, &proposal, &key(1)).unwrap(), trust).unwrap()
-}
-
-fn checkpoint() -> Checkpoint {
-    Checkpoint {
-        origin: "synapsor/d1".to_owned(),
-        size: 0,
-        root: EMPTY_ROOT,
-    }
-}
 
 fn terms<'a>(trust: &'a TrustFile, seen: &'a Checkpoint, seed: u8, minutes: Option<u32>) -> Terms<'a> {
     let person = if seed == 4 { "ann" } else { "bob" };

@@ -351,3 +351,6 @@ fn by_receipt(signed: SignedReceipt, before: bool) -> Applied {
         receipt: Some(signed),
     }
 }
+
+#[cfg(test)]
+mod tests;

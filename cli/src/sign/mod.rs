@@ -250,4 +250,6 @@ fn no_terminal() -> Failure {
 }
 
 #[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
 mod tests;

@@ -1,0 +1,194 @@
+//! `proposals approve` and `proposals reject`.
+
+use clap::Args;
+use serde_json::{Value as Json, json};
+use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
+use synapsor_domain::limits::REASON_CHARS_MAX;
+
+use super::page::{beside, document};
+use crate::Context;
+use crate::clients::DenyEffect;
+use crate::commands::apply;
+use crate::commands::confirm::{self, Confirm};
+use crate::operations::{self, Approved, Looked, Rejected};
+use crate::operator_key::Signer;
+use crate::output::{self, shape};
+use crate::session::Session;
+
+/// Seconds that `--apply` waits for a writer.
+const APPLY_WAIT_SECONDS: u64 = 30;
+
+#[derive(Debug, Args)]
+pub(crate) struct Approve {
+    /// An id, a prefix of one, a short code, or `latest`
+    proposal: String,
+    #[arg(long, value_parser = reason)]
+    reason: Option<String>,
+    /// Minutes that the approval lasts [default: as long as usual here]
+    #[arg(long, value_name = "MINUTES")]
+    expires: Option<u32>,
+    /// Sign the apply order as well and wait for the outcome
+    #[arg(long)]
+    apply: bool,
+    #[command(flatten)]
+    confirm: Confirm,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Reject {
+    /// An id, a prefix of one, a short code, or `latest`
+    proposal: String,
+    #[arg(long, value_parser = reason)]
+    reason: String,
+    #[command(flatten)]
+    confirm: Confirm,
+}
+
+pub(super) async fn approve(
+    args: &Approve,
+    session: &mut Session,
+    context: &Context,
+) -> Result<Exit, Failure> {
+    let looked = operations::look(session, &args.proposal).await?;
+    let page = document(&looked) + &beside(&looked, false);
+    if context.global.json {
+        output::note(page.trim_end())
+    } else {
+        output::text(&page)?
+    }
+    operations::still_open(&looked, "PROPOSAL_NOT_PENDING_REVIEW")?;
+    // The passphrase of a protected key is asked for here, after the document was shown.
+    args.confirm
+        .obtain(&args.proposal, &looked, session.trust(), "approve exactly this")?;
+    let signer = Signer::load(context, session.trust())?;
+    signer.check_actor(args.confirm.actor.as_deref())?;
+    confirm::posture(&signer, session.trust());
+    let approved =
+        operations::approve(session, &looked, &signer, args.reason.as_deref(), args.expires).await?;
+    if !args.apply {
+        if context.global.json {
+            output::json(&approved_json(&looked, &approved, &signer))?;
+        } else {
+            say_approved(&looked, &approved)?;
+        }
+        return Ok(Exit(EXIT_OK));
+    }
+    if !context.global.json {
+        say_approved(&looked, &approved)?;
+    }
+    // Looked at again, so that the order counts on every approval that is in the log by now.
+    let again = operations::look(session, looked.attested.proposal().id.as_str()).await?;
+    let wait = std::time::Duration::from_secs(APPLY_WAIT_SECONDS);
+    let applied = operations::apply(session, context, &again, &signer, wait).await?;
+    if context.global.json {
+        let mut object = approved_json(&again, &approved, &signer);
+        object["apply"] = shape::applied(&again, &applied);
+        output::json(&object)?;
+    } else {
+        apply::say(&again, &applied)?;
+    }
+    Ok(Exit(applied.status.exit()))
+}
+
+pub(super) async fn reject(args: &Reject, session: &mut Session, context: &Context) -> Result<Exit, Failure> {
+    let looked = operations::look(session, &args.proposal).await?;
+    let page = document(&looked) + &beside(&looked, false);
+    if context.global.json {
+        output::note(page.trim_end())
+    } else {
+        output::text(&page)?
+    }
+    operations::still_open(&looked, "PROPOSAL_NOT_REJECTABLE")?;
+    args.confirm
+        .obtain(&args.proposal, &looked, session.trust(), "reject this")?;
+    let signer = Signer::load(context, session.trust())?;
+    signer.check_actor(args.confirm.actor.as_deref())?;
+    confirm::posture(&signer, session.trust());
+    let rejected = operations::reject(session, context, &looked, &signer, &args.reason).await?;
+    if context.global.json {
+        let mut object = shape::proposal_head(&looked.attested);
+        object.insert("state".to_owned(), json!(rejected.state));
+        object.insert("decision_digest".to_owned(), json!(rejected.decision_digest));
+        object.insert("person".to_owned(), json!(rejected.person));
+        object.insert("key_id".to_owned(), json!(rejected.key_id));
+        object.insert(
+            "writer".to_owned(),
+            json!(rejected.writer.map(DenyEffect::as_str)),
+        );
+        object.insert(
+            "receipt".to_owned(),
+            rejected.receipt.as_ref().map_or(Json::Null, shape::receipt),
+        );
+        output::json(&object)?;
+    } else {
+        output::line(said(&rejected))?;
+    }
+    Ok(Exit(exit_of(&rejected)))
+}
+
+fn exit_of(rejected: &Rejected) -> u8 {
+    match rejected.writer {
+        None | Some(DenyEffect::Killed | DenyEffect::BlockedHere) => EXIT_OK,
+        Some(DenyEffect::EndedBefore) => crate::clients::EXIT_REFUSED,
+        Some(DenyEffect::InFlight) => 5,
+    }
+}
+
+fn said(rejected: &Rejected) -> String {
+    let ended = rejected
+        .receipt
+        .as_ref()
+        .map_or("unknown".to_owned(), |r| r.receipt.outcome.to_string());
+    match rejected.writer {
+        None => format!("Rejected by {}; no writer had started on it.", rejected.person),
+        Some(DenyEffect::Killed) => {
+            "Killed: the target database records that it can never be applied.".to_owned()
+        }
+        Some(DenyEffect::EndedBefore) => format!("Too late: it had ended before as {ended}."),
+        Some(DenyEffect::InFlight) => {
+            "In flight: an attempt is past the point of no return, outcome pending.".to_owned()
+        }
+        Some(DenyEffect::BlockedHere) => {
+            "Blocked on this writer: its database is away, so nothing is recorded there yet.".to_owned()
+        }
+    }
+}
+
+fn approved_json(looked: &Looked, approved: &Approved, signer: &Signer) -> Json {
+    let mut object = shape::proposal_head(&looked.attested);
+    object.insert("state".to_owned(), json!(approved.state));
+    object.insert("decision_digest".to_owned(), json!(approved.decision_digest));
+    object.insert("person".to_owned(), json!(approved.person));
+    object.insert("key_id".to_owned(), json!(approved.key_id));
+    object.insert("role".to_owned(), json!(approved.role));
+    object.insert("expires_at".to_owned(), json!(approved.expires_at));
+    object.insert(
+        "approvals".to_owned(),
+        json!({ "have": approved.approvals, "need": approved.quorum }),
+    );
+    object.insert("posture".to_owned(), json!(signer.posture()));
+    Json::Object(object)
+}
+
+fn say_approved(looked: &Looked, approved: &Approved) -> Result<(), Failure> {
+    let id = &looked.attested.proposal().id;
+    output::line(format!(
+        "Approved by {} as {} ({})",
+        approved.person, approved.role, approved.key_id
+    ))?;
+    output::line(format!("  decision   {}", approved.decision_digest))?;
+    output::line(format!("  counts     until {}", approved.expires_at))?;
+    output::line(format!(
+        "  approvals  {} of {}, now {}",
+        approved.approvals, approved.quorum, approved.state
+    ))?;
+    output::line(format!("next: synapsor-runner apply {id}"))
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("say why in a few words".to_owned()),
+        t if t.chars().count() > REASON_CHARS_MAX => Err(format!("at most {REASON_CHARS_MAX} characters")),
+        t => Ok(t.to_owned()),
+    }
+}

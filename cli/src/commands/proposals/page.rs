@@ -1,0 +1,105 @@
+//! What a reviewer sees: the document that is signed, and beside it what is true now.
+
+use synapsor_domain::approval::Verdict;
+use synapsor_domain::review;
+
+use crate::operations::{self, Looked};
+use crate::output::safe;
+use crate::output::shape::time_left;
+
+pub(super) fn document(looked: &Looked) -> String {
+    review::document(looked.attested.proposal(), looked.attested.digest())
+}
+
+/// What is true now and not signed: state, approvals so far, time left.
+pub(super) fn beside(looked: &Looked, details: bool) -> String {
+    let mut fields = standing(looked);
+    fields.extend(opinions(looked));
+    if let Some(attempt) = &looked.attempt {
+        fields.push((
+            "last attempt",
+            format!("{} {}", attempt.result, safe(&attempt.message)),
+        ));
+    }
+    if details {
+        fields.extend(references(looked));
+    }
+    let lines: String = fields
+        .iter()
+        .map(|(name, value)| format!("{name:<16}{value}\n"))
+        .collect();
+    format!("\n{lines}\n")
+}
+
+fn standing(looked: &Looked) -> Vec<(&'static str, String)> {
+    let proposal = looked.attested.proposal();
+    let mut fields = vec![
+        ("state", looked.state.to_string()),
+        ("source changed", source_changed(looked)),
+    ];
+    if !looked.state.is_terminal() {
+        fields.push(("time left", time_left(operations::now(), proposal.not_after)));
+    }
+    let needed = proposal.approval.quorum.max(1);
+    fields.push(("approvals", format!("{} of {needed}", looked.approvers().len())));
+    fields
+}
+
+fn opinions(looked: &Looked) -> Vec<(&'static str, String)> {
+    let now = operations::now();
+    let mut fields = Vec::new();
+    for decision in &looked.decisions {
+        let d = decision.decision();
+        let left = time_left(now, d.expires_at);
+        let text = match d.decision {
+            Verdict::Approve => format!("{} approved, counts for {left}", decision.person()),
+            Verdict::Deny => format!("{} rejected", decision.person()),
+        };
+        fields.push(("", text));
+        if let Some(reason) = &d.reason {
+            fields.push(("", format!("  reason: {}", safe(reason))));
+        }
+    }
+    for lapsed in &looked.lapsed {
+        let person = safe(&lapsed.decision.approver.person);
+        fields.push(("", format!("{person} does not count: {}", lapsed.refusal.code)));
+    }
+    fields
+}
+
+/// Digests, keys and the state of the log.
+fn references(looked: &Looked) -> Vec<(&'static str, String)> {
+    let log = &looked.checkpoint;
+    let mut fields = vec![
+        (
+            "log",
+            format!("{} events, root {}", log.size, hex::encode(log.root)),
+        ),
+        ("orders", looked.orders.to_string()),
+    ];
+    for d in &looked.decisions {
+        fields.push((
+            "decision",
+            format!("{} {}", d.digest(), d.decision().approver.key_id),
+        ));
+    }
+    for e in &looked.attested.proposal().evidence {
+        fields.push(("evidence", format!("{} {}", e.id, e.digest)));
+    }
+    if let Some(r) = &looked.receipt {
+        fields.push((
+            "receipt",
+            format!("{} {} {}", r.digest, r.receipt.outcome, r.writer_key),
+        ));
+    }
+    fields
+}
+
+fn source_changed(looked: &Looked) -> String {
+    match &looked.receipt {
+        Some(r) if r.receipt.rows_affected > 0 => format!("yes, once, at {}", r.receipt.created_at),
+        Some(_) => "no".to_owned(),
+        None if looked.started => "not known: a writer has started on it".to_owned(),
+        None => "no".to_owned(),
+    }
+}

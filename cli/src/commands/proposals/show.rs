@@ -1,0 +1,86 @@
+//! `proposals show`.
+
+use clap::Args;
+use serde_json::{Value as Json, json};
+use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
+
+use super::page::{beside, document};
+use crate::Context;
+use crate::operations::{self, Looked};
+use crate::operator_key::posture_here;
+use crate::output::{self, shape};
+use crate::session::Session;
+
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// An id, a prefix of one, a short code, or `latest`
+    #[arg(default_value = "latest")]
+    proposal: String,
+    /// Also digests, keys and the state of the log
+    #[arg(long, visible_alias = "debug")]
+    details: bool,
+}
+
+pub(super) async fn show(args: &Show, session: &Session, context: &Context) -> Result<Exit, Failure> {
+    let looked = operations::look(session, &args.proposal).await?;
+    if context.global.json {
+        output::json(&shown(&looked))?;
+        return Ok(Exit(EXIT_OK));
+    }
+    output::text(&document(&looked))?;
+    output::text(&beside(&looked, args.details))?;
+    let posture = posture_here(context, session.trust()).unwrap_or("no signing key here");
+    output::line(format!("posture: {posture}"))?;
+    if looked.state.is_terminal() {
+        output::line(format!(
+            "next: synapsor-runner replay show {}",
+            looked.attested.proposal().id
+        ))?;
+    } else if looked.is_approved() {
+        output::line(format!(
+            "next: synapsor-runner apply {}",
+            looked.attested.proposal().id
+        ))?;
+    } else {
+        output::line(format!(
+            "next: synapsor-runner proposals approve {}",
+            looked.attested.proposal().id
+        ))?;
+    }
+    Ok(Exit(EXIT_OK))
+}
+
+fn shown(looked: &Looked) -> Json {
+    let mut object = shape::proposal_head(&looked.attested);
+    let decision = |d: &synapsor_domain::approval::VerifiedDecision| json!({ "digest": d.digest(), "person": d.person(), "counts": true, "decision": d.decision() });
+    let lapsed = |l: &operations::Lapsed| json!({ "person": l.decision.approver.person, "counts": false, "code": l.refusal.code, "decision": l.decision });
+    let decisions: Vec<Json> = looked
+        .decisions
+        .iter()
+        .map(decision)
+        .chain(looked.lapsed.iter().map(lapsed))
+        .collect();
+    let quorum = looked.attested.proposal().approval.quorum.max(1);
+    object.insert("state".to_owned(), json!(looked.state));
+    object.insert("started".to_owned(), json!(looked.started));
+    object.insert("proposal".to_owned(), json!(looked.attested.proposal()));
+    object.insert("review_document".to_owned(), json!(document(looked)));
+    object.insert(
+        "approvals".to_owned(),
+        json!({ "have": looked.approvers().len(), "need": quorum }),
+    );
+    object.insert("decisions".to_owned(), Json::Array(decisions));
+    object.insert("attempt".to_owned(), json!(looked.attempt));
+    object.insert(
+        "receipt".to_owned(),
+        looked.receipt.as_ref().map_or(Json::Null, shape::receipt),
+    );
+    object.insert("updated_at".to_owned(), json!(looked.updated_at));
+    let checkpoint = &looked.checkpoint;
+    let root = hex::encode(checkpoint.root);
+    object.insert(
+        "log".to_owned(),
+        json!({ "origin": checkpoint.origin, "size": checkpoint.size, "root": root }),
+    );
+    Json::Object(object)
+}

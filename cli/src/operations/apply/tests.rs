@@ -1,0 +1,180 @@
+//! What the person is told: only what a writer of the trust file signed, about this order.
+
+use synapsor_domain::event::SettleBody;
+use synapsor_domain::writeback::Receipt;
+
+use super::*;
+use crate::sign::fixture::{attested, checkpoint, key, now as then, trust};
+
+const WRITER: u8 = 2;
+const STRANGER: u8 = 9;
+
+fn looked(trust: &TrustFile) -> Looked {
+    Looked {
+        attested: attested("plain", trust),
+        state: State::PendingWorker,
+        started: false,
+        updated_at: then(),
+        decisions: Vec::new(),
+        lapsed: Vec::new(),
+        orders: 1,
+        attempt: None,
+        receipt: None,
+        checkpoint: checkpoint(),
+    }
+}
+
+fn order(n: u8) -> Digest {
+    Digest::of_typed("text/plain", &[n])
+}
+
+fn report(looked: &Looked, answers: Digest, result: AttemptResult) -> AttemptReport {
+    AttemptReport {
+        v: 1,
+        proposal_id: looked.attested.proposal().id.clone(),
+        proposal_digest: looked.attested.digest(),
+        order_digest: Some(answers),
+        writer: "w1".to_owned(),
+        fence: 1,
+        attempt: 1,
+        result,
+        message: "why".to_owned(),
+        receipt_digest: None,
+        at: then(),
+    }
+}
+
+fn receipt(looked: &Looked, outcome: Outcome) -> Receipt {
+    Receipt {
+        v: 1,
+        proposal_id: looked.attested.proposal().id.clone(),
+        proposal_digest: looked.attested.digest(),
+        outcome,
+        reason: String::new(),
+        rows_affected: 1,
+        previous_version: None,
+        new_version: None,
+        order_digest: Some(order(1)),
+        fence: 1,
+        attempt: 1,
+        writer: "w1".to_owned(),
+        ledger_size: 1,
+        ledger_root: String::new(),
+        database_identity: String::new(),
+        created_at: then(),
+    }
+}
+
+fn released(report: &AttemptReport, seed: u8) -> Body {
+    Body::Attempt(Envelope::seal(Kind::Attempt, report, &key(seed)).unwrap())
+}
+
+fn settled(report: &AttemptReport, receipt: &Receipt, seed: u8) -> Body {
+    Body::Settled(Box::new(SettleBody {
+        attempt: Envelope::seal(Kind::Attempt, report, &key(seed)).unwrap(),
+        receipt: Envelope::seal(Kind::Receipt, receipt, &key(seed)).unwrap(),
+    }))
+}
+
+fn outcome(body: &Body) -> Result<Option<Status>, u8> {
+    let trust = trust("dev");
+    let looked = looked(&trust);
+    let mut follow = Follow {
+        trust: &trust,
+        looked: &looked,
+        order_digest: order(1),
+        started: false,
+        doubt: None,
+    };
+    follow
+        .outcome_of(body)
+        .map(|o| o.map(|a| a.status))
+        .map_err(|f| f.exit())
+}
+
+#[test]
+fn a_report_on_this_order_ends_the_wait_and_one_on_another_order_does_not() {
+    let looked = looked(&trust("dev"));
+    let refused = AttemptResult::Refused("frozen".to_owned());
+    assert_eq!(
+        outcome(&released(&report(&looked, order(1), refused.clone()), WRITER)),
+        Ok(Some(Status::Refused))
+    );
+    assert_eq!(
+        outcome(&released(&report(&looked, order(2), refused), WRITER)),
+        Ok(None)
+    );
+    assert_eq!(
+        outcome(&released(
+            &report(&looked, order(1), AttemptResult::InDoubt),
+            WRITER
+        )),
+        Ok(None)
+    );
+}
+
+#[test]
+fn what_no_writer_of_the_trust_file_signed_is_not_told() {
+    let looked = looked(&trust("dev"));
+    let applied = report(&looked, order(1), AttemptResult::Applied);
+    let receipt = receipt(&looked, Outcome::Applied);
+    assert_eq!(
+        outcome(&settled(&applied, &receipt, WRITER)),
+        Ok(Some(Status::Applied))
+    );
+    assert_eq!(outcome(&settled(&applied, &receipt, STRANGER)), Err(10));
+    assert_eq!(outcome(&released(&applied, STRANGER)), Err(10));
+}
+
+#[test]
+fn a_receipt_of_another_proposal_or_another_report_is_not_told() {
+    let looked = looked(&trust("dev"));
+    let (mut applied, mut foreign) = (
+        report(&looked, order(1), AttemptResult::Applied),
+        receipt(&looked, Outcome::Applied),
+    );
+    foreign.proposal_digest = order(7);
+    assert_eq!(outcome(&settled(&applied, &foreign, WRITER)), Err(10));
+    applied.receipt_digest = Some(order(8));
+    assert_eq!(
+        outcome(&settled(&applied, &receipt(&looked, Outcome::Applied), WRITER)),
+        Err(10)
+    );
+    applied.proposal_digest = order(9);
+    assert_eq!(outcome(&released(&applied, WRITER)), Err(10));
+}
+
+#[test]
+fn the_work_of_an_earlier_order_is_applied_already() {
+    let looked = looked(&trust("dev"));
+    let other = report(&looked, order(2), AttemptResult::Applied);
+    assert_eq!(
+        outcome(&settled(&other, &receipt(&looked, Outcome::Applied), WRITER)),
+        Ok(Some(Status::AlreadyApplied))
+    );
+}
+
+#[test]
+fn every_status_has_its_exit_code() {
+    let exits = [
+        (Status::Applied, 0),
+        (Status::AlreadyApplied, 0),
+        (Status::Failed, 1),
+        (Status::Retryable, 1),
+        (Status::Conflict, 3),
+        (Status::Refused, 4),
+        (Status::Canceled, 4),
+        (Status::InDoubt, 5),
+        (Status::NoWriter, 6),
+    ];
+    for (status, exit) in exits {
+        assert_eq!(status.exit(), exit, "{status:?}");
+    }
+}
+
+#[test]
+fn nothing_is_ordered_without_enough_approvals() {
+    let trust = trust("dev");
+    let refused = ended_before(&looked(&trust)).unwrap_err();
+    assert_eq!((refused.code(), refused.exit()), ("PROPOSAL_NOT_APPROVED", 4));
+}

@@ -1,0 +1,255 @@
+//! A small log made by hand, and every way to bend it.
+
+mod tale;
+
+use serde_json::Value as Json;
+
+use self::tale::{READER, STRANGER, Tale, WRITER, at, digest, trust};
+use super::*;
+use crate::approval::Verdict;
+use crate::canonical;
+use crate::ids::ProposalId;
+use crate::log::LoggedRecord;
+use crate::proposal::State;
+use crate::timestamp::Span;
+use crate::trust::Environment;
+use crate::value::Value;
+use crate::writeback::{AttemptResult, Outcome};
+
+fn code(tale: Tale) -> &'static str {
+    verify_bundle(&tale.bundle(), &trust()).map_or_else(|e| e.code(), |_| "genuine")
+}
+
+#[test]
+fn a_clean_bundle_verifies_and_tells_the_whole_story() {
+    let bytes = Tale::new().bundle().to_bytes().unwrap();
+    let verified = verify(&bytes, &trust()).unwrap();
+    assert_eq!(verified.findings, Vec::<String>::new());
+    let story = &verified.story;
+    assert_eq!(story.state, State::Applied);
+    assert!(story.evidence[0].cited);
+    assert_eq!(story.diff[0].before, Some(Value::int(5500)));
+    assert_eq!(story.decisions[0].approver.person, "ann");
+    assert_eq!(story.orders[0].decision_digests, [story.decisions[0].digest]);
+    assert_eq!(story.receipt.as_ref().unwrap().receipt.outcome, Outcome::Applied);
+    assert_eq!(story.events.len(), 6);
+    let page = markdown(story);
+    for part in [
+        "## Request",
+        "## Trusted context",
+        "## Evidence",
+        "## Diff",
+        "`fee`: `5500` to `0`",
+        "ann",
+    ] {
+        assert!(page.contains(part), "{part}\n{page}");
+    }
+    assert!(
+        page.chars().all(|c| c == '\n' || (' '..='~').contains(&c)),
+        "{page}"
+    );
+    assert!(page.contains("late \\u{60}courier\\u{60}\\u{1B}[31m"), "{page}");
+}
+
+#[test]
+fn an_expired_decision_and_a_retired_key_do_not_spoil_what_was_done_in_time() {
+    let mut trust = trust();
+    trust.readers[0].retired = true;
+    trust.writers[0].retired = true;
+    // The decision ended an hour after it was made; verification has no clock at all.
+    assert!(
+        verify_bundle(&Tale::new().bundle(), &trust)
+            .unwrap()
+            .findings
+            .is_empty()
+    );
+}
+
+#[test]
+fn a_key_revoked_since_is_a_finding() {
+    let mut trust = trust();
+    trust.operators[0].revoked = true;
+    let findings = verify_bundle(&Tale::new().bundle(), &trust).unwrap().findings;
+    assert_eq!(findings.len(), 2);
+    assert!(findings.iter().all(|f| f.contains("revoked")), "{findings:?}");
+}
+
+#[test]
+fn every_object_must_be_signed_by_whom_the_trust_file_knows() {
+    let with = |change: fn(&mut Tale)| {
+        let mut tale = Tale::new();
+        change(&mut tale);
+        code(tale)
+    };
+    assert_eq!(with(|t| t.signers.evidence = STRANGER), "BUNDLE_EVIDENCE");
+    assert_eq!(with(|t| t.signers.proposal = STRANGER), "BUNDLE_PROPOSAL");
+    assert_eq!(with(|t| t.signers.decision = STRANGER), "BUNDLE_DECISION");
+    assert_eq!(with(|t| t.signers.order = STRANGER), "BUNDLE_ORDER");
+    assert_eq!(with(|t| t.signers.report = STRANGER), "BUNDLE_ATTEMPT");
+    assert_eq!(with(|t| t.signers.receipt = STRANGER), "BUNDLE_RECEIPT");
+    assert_eq!(with(|t| t.checkpoint_key = STRANGER), "BUNDLE_CHECKPOINT");
+    // A key of ours is not good for another's work.
+    assert_eq!(with(|t| t.signers.receipt = READER), "BUNDLE_RECEIPT");
+    assert_eq!(with(|t| t.signers.evidence = WRITER), "BUNDLE_EVIDENCE");
+}
+
+#[test]
+fn every_object_must_name_the_ones_before_it() {
+    let with = |change: fn(&mut Tale)| {
+        let mut tale = Tale::new();
+        change(&mut tale);
+        code(tale)
+    };
+    assert_eq!(with(|t| t.fixed.evidence_ref = true), "BUNDLE_EVIDENCE");
+    assert_eq!(
+        with(|t| t.evidence.row[2].value = Value::int(1)),
+        "BUNDLE_EVIDENCE"
+    );
+    assert_eq!(with(|t| t.fixed.decision = true), "BUNDLE_DECISION");
+    assert_eq!(
+        with(|t| t.decision.proposal_id = ProposalId::from_random([3; 10])),
+        "BUNDLE_DECISION"
+    );
+    assert_eq!(
+        with(|t| {
+            t.fixed.order = true;
+            t.order.decision_digests = vec![digest("another")];
+        }),
+        "BUNDLE_ORDER"
+    );
+    assert_eq!(with(|t| t.fixed.report = true), "BUNDLE_ATTEMPT");
+    assert_eq!(with(|t| t.fixed.receipt = true), "BUNDLE_RECEIPT");
+    assert_eq!(with(|t| t.receipt.outcome = Outcome::Conflict), "BUNDLE_RECEIPT");
+    assert_eq!(
+        with(|t| t.report.result = AttemptResult::InDoubt),
+        "BUNDLE_RECEIPT"
+    );
+    assert_eq!(with(|t| t.receipt.ledger_size = 7), "BUNDLE_RECEIPT");
+}
+
+#[test]
+fn authority_is_judged_at_the_time_of_the_order() {
+    let with = |change: fn(&mut Tale)| {
+        let mut tale = Tale::new();
+        change(&mut tale);
+        code(tale)
+    };
+    // Good when it was filed, over when the order came.
+    assert_eq!(
+        with(|t| t.decision.expires_at = at(2) + Span::seconds(30)),
+        "BUNDLE_ORDER"
+    );
+    assert_eq!(with(|t| t.decision.expires_at = at(1)), "BUNDLE_DECISION");
+    assert_eq!(with(|t| t.proposal.approval.quorum = 2), "BUNDLE_ORDER");
+    assert_eq!(
+        with(|t| t.decision.approver.role = "applier".to_owned()),
+        "BUNDLE_DECISION"
+    );
+    assert_eq!(with(|t| t.order.nonce = "a".repeat(32)), "BUNDLE_ORDER");
+    assert_eq!(with(|t| t.decision.decision = Verdict::Deny), "BUNDLE_ORDER");
+    assert_eq!(
+        with(|t| t.decision.seen_checkpoint.as_mut().unwrap().size = 6),
+        "BUNDLE_DECISION"
+    );
+    let mut tale = Tale::new();
+    tale.order.approver.person = "bob".to_owned();
+    assert_eq!(code(tale), "BUNDLE_ORDER");
+}
+
+#[test]
+fn a_bundle_of_another_deployment_or_environment_is_refused() {
+    let mut other = trust();
+    other.deployment_id = "d2".to_owned();
+    let bundle = Tale::new().bundle();
+    assert_eq!(
+        verify_bundle(&bundle, &other).unwrap_err().code(),
+        "BUNDLE_OTHER_LOG"
+    );
+    let mut staging = trust();
+    staging.environment = Environment::Staging;
+    assert_eq!(
+        verify_bundle(&bundle, &staging).unwrap_err().code(),
+        "BUNDLE_PROPOSAL"
+    );
+}
+
+#[test]
+fn a_changed_leaf_of_the_file_is_reported_wherever_it_is() {
+    let clean: Json = serde_json::from_slice(&Tale::new().bundle().to_bytes().unwrap()).unwrap();
+    let trust = trust();
+    let mut changed = 0;
+    for place in leaves(&clean, String::new()) {
+        for edit in edits(clean.pointer(&place).unwrap()) {
+            let mut json = clean.clone();
+            *json.pointer_mut(&place).unwrap() = edit;
+            let bytes = canonical::encode_within(&json, BUNDLE_BYTES_MAX).unwrap();
+            assert!(verify(&bytes, &trust).is_err(), "{place}");
+            changed += 1;
+        }
+    }
+    assert!(changed > 60, "{changed}");
+}
+
+#[test]
+fn records_left_out_doubled_or_swapped_are_reported() {
+    let bundle = Tale::new().bundle();
+    let records = bundle.records().unwrap();
+    let trust = trust();
+    let verdict = |records: &[LoggedRecord]| {
+        verify_bundle(&Bundle::new(&bundle.origin, &bundle.checkpoint, records), &trust)
+    };
+    for left_out in 0..4 {
+        let mut fewer = records.clone();
+        fewer.remove(left_out);
+        assert!(verdict(&fewer).is_err(), "{left_out}");
+    }
+    let mut doubled = records.clone();
+    doubled.push(records[5].clone());
+    assert_eq!(verdict(&doubled).unwrap_err(), BundleError::RecordOrder);
+    let mut swapped = records;
+    swapped.swap(2, 3);
+    assert_eq!(verdict(&swapped).unwrap_err(), BundleError::RecordOrder);
+}
+
+#[test]
+fn any_changed_byte_of_the_file_is_reported() {
+    let clean = Tale::new().bundle().to_bytes().unwrap();
+    let trust = trust();
+    for position in (0..clean.len()).step_by(101) {
+        let mut bytes = clean.clone();
+        bytes[position] ^= 1;
+        assert!(verify(&bytes, &trust).is_err(), "{position}");
+    }
+}
+
+fn leaves(json: &Json, place: String) -> Vec<String> {
+    match json {
+        Json::Array(items) => items
+            .iter()
+            .enumerate()
+            .flat_map(|(n, item)| leaves(item, format!("{place}/{n}")))
+            .collect(),
+        Json::Object(map) => map
+            .iter()
+            .flat_map(|(name, item)| leaves(item, format!("{place}/{name}")))
+            .collect(),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => vec![place],
+    }
+}
+
+/// Other values of the same kind: a number beside it, a text with one character changed at start, middle and end.
+fn edits(leaf: &Json) -> Vec<Json> {
+    match leaf {
+        Json::Number(number) => vec![Json::from(number.as_u64().unwrap() + 1)],
+        Json::String(text) => [0, text.len() / 2, text.len().saturating_sub(3)]
+            .into_iter()
+            .filter(|n| *n < text.len())
+            .map(|n| {
+                let mut bytes = text.clone().into_bytes();
+                bytes[n] = if bytes[n] == b'A' { b'B' } else { b'A' };
+                Json::from(String::from_utf8(bytes).unwrap())
+            })
+            .collect(),
+        Json::Null | Json::Bool(_) | Json::Array(_) | Json::Object(_) => Vec::new(),
+    }
+}

@@ -1,0 +1,445 @@
+//! The fixture: one proposal from its evidence to its receipt, signed and put into a small log.
+
+use tlog_tiles::tlog;
+use zeroize::Zeroizing;
+
+use super::super::Bundle;
+use crate::approval::{ApplyOrder, Approver, Audience, Decision, RENDERER, Render, SeenCheckpoint, Verdict};
+use crate::digest::Digest;
+use crate::event::{EventKind, EventRecord, SettleBody, StartBody};
+use crate::evidence::Evidence;
+use crate::ids::{EvidenceId, ProposalId};
+use crate::log::{InclusionProof, LoggedRecord, body_commitment, sign_checkpoint};
+use crate::proposal::{
+    ApprovalTerms, EvidenceRef, GuardKind, Operation, Proposal, ProposalMode, Requester, RowGuard, SourceRef,
+    Target,
+};
+use crate::signing::{Envelope, Kind, SigningKey};
+use crate::timestamp::{Span, Timestamp};
+use crate::trust::{Environment, Operator, ServiceKey, TrustFile};
+use crate::value::{ColumnValue, Value};
+use crate::writeback::{AttemptReport, AttemptResult, Outcome, Receipt};
+use crate::{canonical, review};
+
+pub(super) const READER: u8 = 1;
+pub(super) const WRITER: u8 = 2;
+const LEDGER: u8 = 3;
+const ANN: u8 = 4;
+pub(super) const STRANGER: u8 = 9;
+
+fn key(seed: u8) -> SigningKey {
+    SigningKey::from_seed(&Zeroizing::new([seed; 32]))
+}
+
+pub(super) fn at(minute: i64) -> Timestamp {
+    "2026-03-01T00:00:00.000Z".parse::<Timestamp>().unwrap() + Span::minutes(minute)
+}
+
+pub(super) fn digest(text: &str) -> Digest {
+    Digest::of_typed("text/plain", text.as_bytes())
+}
+
+pub(super) fn trust() -> TrustFile {
+    let service = |seed| {
+        vec![ServiceKey {
+            key_id: key(seed).key_id(),
+            public_key: key(seed).public_key(),
+            retired: false,
+        }]
+    };
+    TrustFile {
+        version: 1,
+        deployment_id: "d1".to_owned(),
+        environment: Environment::Dev,
+        readers: service(READER),
+        writers: service(WRITER),
+        ledgers: service(LEDGER),
+        operators: vec![Operator {
+            person: "ann".to_owned(),
+            key_id: key(ANN).key_id(),
+            public_key: key(ANN).public_key(),
+            roles: vec!["billing_lead".to_owned(), "applier".to_owned()],
+            capabilities: Vec::new(),
+            tenants: Vec::new(),
+            not_before: at(-1000),
+            not_after: at(100_000),
+            revoked: false,
+        }],
+        aliases: std::collections::BTreeMap::new(),
+        separation_of_duties: None,
+        ceilings: crate::trust::Ceilings::default(),
+    }
+}
+
+/// Every object of the story before it is signed, and who signs it.
+#[derive(Clone)]
+pub(super) struct Tale {
+    pub(super) evidence: Evidence,
+    pub(super) proposal: Proposal,
+    pub(super) decision: Decision,
+    pub(super) order: ApplyOrder,
+    pub(super) start: StartBody,
+    pub(super) report: AttemptReport,
+    pub(super) receipt: Receipt,
+    /// Set to keep a changed reference from being filled in.
+    pub(super) fixed: Fixed,
+    pub(super) signers: Signers,
+    pub(super) settled_as: EventKind,
+    pub(super) checkpoint_key: u8,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Fixed {
+    pub(super) evidence_ref: bool,
+    pub(super) decision: bool,
+    pub(super) order: bool,
+    pub(super) report: bool,
+    pub(super) receipt: bool,
+}
+
+#[derive(Clone)]
+pub(super) struct Signers {
+    pub(super) evidence: u8,
+    pub(super) proposal: u8,
+    pub(super) decision: u8,
+    pub(super) order: u8,
+    pub(super) report: u8,
+    pub(super) receipt: u8,
+}
+
+fn requester() -> Requester {
+    Requester {
+        tenant: "acme".to_owned(),
+        principal: "agent".to_owned(),
+        provenance: "environment".to_owned(),
+        client: "spiffe://d1/gateway/g1".to_owned(),
+    }
+}
+
+fn target() -> Target {
+    Target {
+        schema: "main".to_owned(),
+        table: "invoices".to_owned(),
+        primary_key: ColumnValue::new("id", Value::text("INV-1")),
+        tenant: Some(ColumnValue::new("tenant_id", Value::text("acme"))),
+    }
+}
+
+fn row() -> Vec<ColumnValue> {
+    vec![
+        ColumnValue::new("id", Value::text("INV-1")),
+        ColumnValue::new("tenant_id", Value::text("acme")),
+        ColumnValue::new("fee", Value::int(5500)),
+        ColumnValue::new("version", Value::int(7)),
+    ]
+}
+
+fn source() -> SourceRef {
+    SourceRef {
+        id: "db".to_owned(),
+        engine: "sqlite".to_owned(),
+        fingerprint: "f".to_owned(),
+    }
+}
+
+fn evidence() -> Evidence {
+    Evidence {
+        v: 1,
+        id: EvidenceId::from_random([1; 10]),
+        ledger_origin: "synapsor/d1".to_owned(),
+        source: source(),
+        capability: "billing.waive".to_owned(),
+        contract_digest: digest("contract"),
+        requested_by: requester(),
+        target: target(),
+        row: row(),
+        query_fingerprint: digest("query"),
+        read_at: at(0),
+    }
+}
+
+fn proposal() -> Proposal {
+    Proposal {
+        v: 1,
+        id: ProposalId::from_random([2; 10]),
+        ledger_origin: "synapsor/d1".to_owned(),
+        environment: Environment::Dev,
+        source: source(),
+        capability: "billing.waive".to_owned(),
+        contract_digest: digest("contract"),
+        mode: ProposalMode::Review,
+        executor: "sql_update".to_owned(),
+        operation: Operation::Update,
+        args: [("reason".to_owned(), Value::text("late `courier`\u{1b}[31m"))].into(),
+        target: target(),
+        set: vec![ColumnValue::new("fee", Value::int(0))],
+        before: row(),
+        guard: RowGuard {
+            kind: GuardKind::VersionColumn,
+            version: Some(ColumnValue::new("version", Value::int(7))),
+        },
+        schema_fingerprint: digest("schema"),
+        side_effects: Vec::new(),
+        approval: ApprovalTerms {
+            required_role: "billing_lead".to_owned(),
+            quorum: 1,
+        },
+        requested_by: requester(),
+        on_behalf_of: None,
+        context_binding: digest("context"),
+        evidence: vec![EvidenceRef {
+            id: EvidenceId::from_random([1; 10]),
+            digest: digest("filled in"),
+        }],
+        created_at: at(0),
+        not_after: at(10_000),
+    }
+}
+
+fn approver(role: &str) -> Approver {
+    Approver {
+        key_id: key(ANN).key_id(),
+        person: "ann".to_owned(),
+        role: role.to_owned(),
+    }
+}
+
+fn audience() -> Audience {
+    Audience {
+        deployment_id: "d1".to_owned(),
+        environment: Environment::Dev,
+        source_id: "db".to_owned(),
+    }
+}
+
+fn seen() -> SeenCheckpoint {
+    SeenCheckpoint {
+        origin: "synapsor/d1".to_owned(),
+        size: 2,
+        root: "0".repeat(64),
+    }
+}
+
+fn proposal_id() -> ProposalId {
+    ProposalId::from_random([2; 10])
+}
+
+fn decision() -> Decision {
+    Decision {
+        v: 1,
+        decision: Verdict::Approve,
+        proposal_id: proposal_id(),
+        proposal_digest: digest("filled in"),
+        contract_digest: digest("contract"),
+        audience: audience(),
+        approver: approver("billing_lead"),
+        render: Render {
+            renderer: RENDERER.to_owned(),
+            digest: digest("filled in"),
+        },
+        seen_checkpoint: Some(seen()),
+        issued_at: at(1),
+        not_before: at(1),
+        expires_at: at(61),
+        nonce: "a".repeat(32),
+        reason: Some("customer is right".to_owned()),
+    }
+}
+
+fn order() -> ApplyOrder {
+    ApplyOrder {
+        v: 1,
+        proposal_id: proposal_id(),
+        proposal_digest: digest("filled in"),
+        contract_digest: digest("contract"),
+        decision_digests: Vec::new(),
+        audience: audience(),
+        approver: approver("applier"),
+        seen_checkpoint: Some(seen()),
+        issued_at: at(2),
+        not_before: at(2),
+        expires_at: at(17),
+        nonce: "b".repeat(32),
+    }
+}
+
+fn start() -> StartBody {
+    StartBody {
+        proposal_id: proposal_id(),
+        proposal_digest: digest("filled in"),
+        order_digest: None,
+        writer: "w1".to_owned(),
+        fence: 1,
+        attempt: 1,
+    }
+}
+
+fn report() -> AttemptReport {
+    AttemptReport {
+        v: 1,
+        proposal_id: proposal_id(),
+        proposal_digest: digest("filled in"),
+        order_digest: None,
+        writer: "w1".to_owned(),
+        fence: 1,
+        attempt: 1,
+        result: AttemptResult::Applied,
+        message: "one row changed".to_owned(),
+        receipt_digest: None,
+        at: at(3),
+    }
+}
+
+fn receipt() -> Receipt {
+    Receipt {
+        v: 1,
+        proposal_id: proposal_id(),
+        proposal_digest: digest("filled in"),
+        outcome: Outcome::Applied,
+        reason: String::new(),
+        rows_affected: 1,
+        previous_version: Some(Value::int(7)),
+        new_version: Some(Value::int(8)),
+        order_digest: None,
+        fence: 1,
+        attempt: 1,
+        writer: "w1".to_owned(),
+        ledger_size: 4,
+        ledger_root: "0".repeat(64),
+        database_identity: "f".to_owned(),
+        created_at: at(3),
+    }
+}
+
+fn signers() -> Signers {
+    Signers {
+        evidence: READER,
+        proposal: READER,
+        decision: ANN,
+        order: ANN,
+        report: WRITER,
+        receipt: WRITER,
+    }
+}
+
+impl Tale {
+    pub(super) fn new() -> Self {
+        Self {
+            evidence: evidence(),
+            proposal: proposal(),
+            decision: decision(),
+            order: order(),
+            start: start(),
+            report: report(),
+            receipt: receipt(),
+            fixed: Fixed::default(),
+            signers: signers(),
+            settled_as: EventKind::WritebackApplied,
+            checkpoint_key: LEDGER,
+        }
+    }
+
+    /// Signs everything in turn, each object naming the ones before it unless its reference is fixed.
+    pub(super) fn bundle(mut self) -> Bundle {
+        let evidence = Envelope::seal(Kind::Evidence, &self.evidence, &key(self.signers.evidence)).unwrap();
+        if !self.fixed.evidence_ref {
+            self.proposal.evidence[0].digest = evidence.digest(Kind::Evidence).unwrap();
+        }
+        let proposal = Envelope::seal(Kind::Proposal, &self.proposal, &key(self.signers.proposal)).unwrap();
+        let subject = proposal.digest(Kind::Proposal).unwrap();
+        if !self.fixed.decision {
+            self.decision.proposal_digest = subject;
+            self.decision.render.digest = review::digest(&self.proposal, subject);
+        }
+        let decision = Envelope::seal(Kind::Decision, &self.decision, &key(self.signers.decision)).unwrap();
+        if !self.fixed.order {
+            self.order.proposal_digest = subject;
+            self.order.decision_digests = vec![decision.digest(Kind::Decision).unwrap()];
+        }
+        let order = Envelope::seal(Kind::ApplyOrder, &self.order, &key(self.signers.order)).unwrap();
+        let ordered = Some(order.digest(Kind::ApplyOrder).unwrap());
+        (self.start.proposal_digest, self.start.order_digest) = (subject, ordered);
+        if !self.fixed.receipt {
+            (self.receipt.proposal_digest, self.receipt.order_digest) = (subject, ordered);
+        }
+        let receipt = Envelope::seal(Kind::Receipt, &self.receipt, &key(self.signers.receipt)).unwrap();
+        if !self.fixed.report {
+            (self.report.proposal_digest, self.report.order_digest) = (subject, ordered);
+            self.report.receipt_digest = Some(receipt.digest(Kind::Receipt).unwrap());
+        }
+        let attempt = Envelope::seal(Kind::Attempt, &self.report, &key(self.signers.report)).unwrap();
+        let settled = SettleBody { attempt, receipt };
+        let decided = match self.decision.decision {
+            Verdict::Approve => EventKind::ProposalApproved,
+            Verdict::Deny => EventKind::ProposalRejected,
+        };
+        let bodies = [
+            (EventKind::EvidenceRecorded, evidence.to_bytes().unwrap()),
+            (EventKind::ProposalCreated, proposal.to_bytes().unwrap()),
+            (decided, decision.to_bytes().unwrap()),
+            (EventKind::ApplyRequested, order.to_bytes().unwrap()),
+            (
+                EventKind::WritebackStarted,
+                canonical::encode(&self.start).unwrap(),
+            ),
+            (
+                self.settled_as,
+                canonical::encode_within(&settled, 1 << 20).unwrap(),
+            ),
+        ];
+        logged(&bodies, &self.proposal.id, self.checkpoint_key)
+    }
+}
+
+struct Nodes(Vec<tlog::Hash>);
+
+impl tlog::HashReader for Nodes {
+    fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<tlog::Hash>, tlog::Error> {
+        Ok(indexes
+            .iter()
+            .map(|i| self.0[usize::try_from(*i).unwrap()])
+            .collect())
+    }
+}
+
+/// A log whose first event is another's, so that sequence numbers and positions differ.
+fn logged(bodies: &[(EventKind, Vec<u8>)], id: &ProposalId, checkpoint_key: u8) -> Bundle {
+    let mut events = vec![b"another's".to_vec()];
+    for (n, (kind, body)) in bodies.iter().enumerate() {
+        let seq = n as u64 + 1;
+        let event = EventRecord {
+            seq,
+            kind: *kind,
+            at: at(n as i64),
+            actor: "spiffe://d1/x".to_owned(),
+            proposal_id: Some(id.clone()),
+            body_digest: body_commitment(&[5; 32], body),
+            trace_id: None,
+        };
+        events.push(canonical::encode(&event).unwrap());
+    }
+    let mut nodes = Nodes(Vec::new());
+    for (n, event) in events.iter().enumerate() {
+        let new = tlog::stored_hashes(n as u64, event, &nodes).unwrap();
+        nodes.0.extend(new);
+    }
+    let size = events.len() as u64;
+    let root = tlog::tree_hash(size, &nodes).unwrap().0;
+    let note = sign_checkpoint("synapsor/d1", size, &root, &key(checkpoint_key)).unwrap();
+    let record = |n: usize| {
+        let index = n as u64 + 1;
+        let hashes = tlog::prove_record(size, index, &nodes)
+            .unwrap()
+            .into_iter()
+            .map(|h| h.0)
+            .collect();
+        LoggedRecord {
+            event_bytes: events[n + 1].clone(),
+            body_salt: [5; 32],
+            body: bodies[n].1.clone(),
+            proof: InclusionProof::new(index, size, hashes).unwrap(),
+        }
+    };
+    let records: Vec<_> = (0..bodies.len()).map(record).collect();
+    Bundle::new("synapsor/d1", &note, &records)
+}
