@@ -22,6 +22,10 @@ pub(super) const READERS_MAX: usize = 4;
 
 /// The mark of a ledger's own store, which is never a source.
 const LEDGER_APPLICATION_ID: i64 = 0x5379_6e4c;
+/// NFS, SMB in three versions, Ceph, AFS.
+#[cfg(target_os = "linux")]
+const NETWORK_FILE_SYSTEMS: [rustix::fs::FsWord; 6] =
+    [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x00c3_6400, 0x5346_414f];
 const URL_PREFIX: &str = "sqlite://";
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 const STATEMENTS_CACHED: usize = 64;
@@ -81,11 +85,37 @@ impl DatabaseFile {
 
     /// Opens a connection that can write, with every setting that the protocol of a writeback needs.
     pub(super) fn open_writer(&self) -> Result<Opened, EngineError> {
+        self.refuse_network()?;
         self.open(
             OpenFlags::SQLITE_OPEN_READ_WRITE,
             "PRAGMA foreign_keys = ON; PRAGMA recursive_triggers = ON; PRAGMA synchronous = FULL; \
              PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;",
         )
+    }
+
+    /// Locks are the whole of SQLite's isolation, and network file systems do not keep them.
+    #[cfg(target_os = "linux")]
+    fn refuse_network(&self) -> Result<(), EngineError> {
+        let stat = rustix::fs::statfs(&self.0)
+            .map_err(|_| EngineError::new(EngineErrorKind::Unavailable, "the file system does not answer"))?;
+        // Some platforms widen the number with its sign.
+        if NETWORK_FILE_SYSTEMS.contains(&(stat.f_type & 0xffff_ffff)) {
+            return Err(EngineError::new(
+                EngineErrorKind::Denied,
+                "the file lies on a network file system",
+            ));
+        }
+        Ok(())
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    #[expect(
+        clippy::unnecessary_wraps,
+        clippy::unused_self,
+        reason = "the same signature as on Linux"
+    )]
+    fn refuse_network(&self) -> Result<(), EngineError> {
+        Ok(())
     }
 
     fn open(&self, access: OpenFlags, pragmas: &str) -> Result<Opened, EngineError> {
