@@ -77,10 +77,6 @@ impl Agent {
         &self.gateway
     }
 
-    pub(crate) fn reader(&self) -> Option<&Child> {
-        self.reader.as_ref()
-    }
-
     pub(crate) fn store(&self) -> Option<&PathBuf> {
         self.store.as_ref()
     }

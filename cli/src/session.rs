@@ -1,7 +1,7 @@
 //! How a command reaches the services: those that run on this machine, started on demand, or those that the command
 //! line names. What is asked of them is the commands' business.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use synapsor_chassis::grpc_channel::{self, Target};
@@ -45,7 +45,7 @@ enum Place {
     /// On this machine, by this state folder.
     Local {
         state: StateFolder,
-        ledger: RunningLedger,
+        ledger: Box<RunningLedger>,
     },
     /// Where the command line says.
     Remote,
@@ -71,7 +71,10 @@ impl Session {
             trust_path: state.trust_path().to_owned(),
             tls,
             ledger: link,
-            place: Place::Local { state, ledger },
+            place: Place::Local {
+                state,
+                ledger: Box::new(ledger),
+            },
             writer: None,
             writer_link: None,
         })
@@ -102,15 +105,6 @@ impl Session {
 
     pub(crate) fn trust(&self) -> &TrustFile {
         &self.trust
-    }
-
-    pub(crate) fn trust_path(&self) -> &Path {
-        &self.trust_path
-    }
-
-    /// The person of the operator's certificate; who signs is another matter.
-    pub(crate) fn person(&self) -> &str {
-        self.tls.identity().instance().unwrap_or_default()
     }
 
     pub(crate) fn is_remote(&self) -> bool {

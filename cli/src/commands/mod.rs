@@ -89,7 +89,7 @@ pub(crate) enum Command {
 pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
     match command {
         Command::Demo(args) => demo::run(args, context).await,
-        Command::Up(args) => up::run(args, context).await,
+        Command::Up(args) => Box::pin(up::run(args, context)).await,
         Command::Mcp(command) => mcp::run(command, context).await,
         Command::Config(command) => config::run(&command, context),
         Command::Tools(command) => tools::run(&command, context),

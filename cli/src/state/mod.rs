@@ -72,13 +72,6 @@ pub(crate) fn find_or_create(context: &Context) -> Result<StateFolder, Failure> 
     Ok(folder)
 }
 
-/// A new state folder for `store`, which nobody else uses.
-pub(crate) fn create_at(store: &Path, context: &Context) -> Result<StateFolder, Failure> {
-    let folder = StateFolder::of_store(store)?;
-    create::ensure(&folder.dir, &context.env)?;
-    Ok(folder)
-}
-
 /// Where the state folder is or would be; nothing has to exist.
 pub(crate) fn place(context: &Context) -> Result<StateFolder, Failure> {
     let mut folder = StateFolder::of_store(&store_path(context)?)?;

@@ -106,7 +106,7 @@ fn remove_old_logs(dir: &Path) {
         .filter_map(Result::ok)
         .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
         .collect();
-    logs.sort_by(|a, b| b.0.cmp(&a.0));
+    logs.sort_by_key(|(modified, _)| std::cmp::Reverse(*modified));
     for (_, path) in logs.into_iter().skip(LOGS_KEPT) {
         let _ = fs::remove_file(path);
     }

@@ -1,20 +1,17 @@
 //! `up`: ledger, reader and writer of this folder as children of one supervisor, with a checklist first.
 
-use clap::ValueEnum as _;
+mod checklist;
+
 use serde_json::{Value as Json, json};
 use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, Failure};
-use synapsor_domain::contract::{Contract, ExecutorRef, Mode};
-use synapsor_domain::tool::Catalog;
+use synapsor_domain::contract::{Contract, Mode};
 
 use super::mcp::{HttpOptions, Transport};
-use super::tools;
-use crate::contract_file::{self, LoadedContract};
-use crate::state::{self, StateFolder};
 use crate::supervisor::{
-    Child, Executor, Http, Keeper, KeptExecutor, Process, Requirement, RunningLedger, Supervisor, missing,
-    requirements,
+    Child, Executor, Http, Keeper, KeptExecutor, Process, RunningLedger, Supervisor, requirements,
 };
-use crate::{Context, output};
+use crate::{Context, contract_file, output, state};
+use checklist::{Checklist, NEXT};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: synapsor-runner up --serve\n\
@@ -39,22 +36,6 @@ pub(crate) struct Args {
     http: HttpOptions,
 }
 
-/// What is in place and what is not.
-#[derive(Debug)]
-struct Checklist {
-    config: String,
-    state: String,
-    is_new: bool,
-    store: String,
-    mode: Mode,
-    transport: Option<Transport>,
-    tools: Vec<String>,
-    /// Capability, path, and the variable with whether it is set.
-    writeback: Vec<(String, String, Option<(String, bool)>)>,
-    missing: Vec<Requirement>,
-    failed: Vec<String>,
-}
-
 pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
     if args.serve && args.transport == Some(Transport::Stdio) {
         return Err(
@@ -62,13 +43,20 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, Failure> 
                 .with_fix("drop one of them; an MCP client launches `synapsor-runner mcp serve` itself"),
         );
     }
+    let transport = if args.serve {
+        Transport::StreamableHttp
+    } else {
+        Transport::Stdio
+    };
     let loaded = contract_file::load_runnable(&context.global)?;
-    let checklist = Checklist::of(&args, &loaded, context)?;
+    let checklist = Checklist::of(transport, args.read_only, &loaded, context)?;
     if args.dry_run {
         return dry_run(&checklist, context);
     }
     if let Some(first) = checklist.missing.first() {
-        checklist.show()?;
+        if !context.global.json {
+            checklist.show()?;
+        }
         let names: Vec<String> = checklist
             .missing
             .iter()
@@ -172,144 +160,6 @@ async fn served(gateway: Option<&mut Child>) -> Failure {
 /// Whether anything of the contract is for a writer.
 fn writes(contract: &Contract) -> bool {
     contract.mode() == Mode::Review && !requirements(Process::Writer, contract).is_empty()
-}
-
-impl Checklist {
-    fn of(args: &Args, loaded: &LoadedContract, context: &Context) -> Result<Self, Failure> {
-        let contract = &loaded.contract;
-        let place: StateFolder = state::place(context)?;
-        let mut needed = requirements(Process::Reader, contract);
-        needed.extend(requirements(Process::Writer, contract));
-        let catalog = Catalog::from_contract(contract, args.read_only);
-        let failed = tools::checks(&catalog)
-            .into_iter()
-            .filter(|c| !c.ok)
-            .map(|c| c.name)
-            .collect();
-        Ok(Self {
-            config: loaded.path.to_string_lossy().into_owned(),
-            state: place.dir().to_string_lossy().into_owned(),
-            is_new: state::find(context).is_err(),
-            store: place.store().to_string_lossy().into_owned(),
-            mode: contract.mode(),
-            transport: args.serve.then_some(Transport::StreamableHttp),
-            tools: catalog.tools.iter().map(|tool| tool.name.clone()).collect(),
-            writeback: writeback(contract, context)?,
-            missing: missing(&context.env, needed)?,
-            failed,
-        })
-    }
-
-    fn is_ok(&self) -> bool {
-        self.missing.is_empty() && self.failed.is_empty()
-    }
-
-    fn json(&self) -> Json {
-        let writeback: Vec<Json> = self
-            .writeback
-            .iter()
-            .map(|(capability, path, variable)| {
-                json!({
-                    "capability": capability, "path": path,
-                    "env": variable.as_ref().map(|(name, _)| name),
-                    "env_set": variable.as_ref().map(|(_, is_set)| is_set),
-                })
-            })
-            .collect();
-        json!({
-            "ok": self.is_ok(),
-            "config_path": self.config,
-            "state_folder": self.state,
-            "state_folder_new": self.is_new,
-            "store_path": self.store,
-            "mode": self.mode.as_str(),
-            "serve": self.transport.is_some(),
-            "transport": transport_name(self.transport),
-            "tools": self.tools,
-            "not_exposed_to_mcp": tools::NEVER_EXPOSED,
-            "writeback": writeback,
-            "missing": self.missing.iter().map(|m| json!({"env": m.name, "for": m.purpose})).collect::<Vec<_>>(),
-            "failed_checks": self.failed,
-            "next": NEXT,
-        })
-    }
-
-    fn show(&self) -> Result<(), Failure> {
-        let safe = output::safe;
-        output::line(format!("config    {}", safe(&self.config)))?;
-        let new = if self.is_new { " (new)" } else { "" };
-        output::line(format!("state     {}{new}", safe(&self.state)))?;
-        output::line(format!("store     {}", safe(&self.store)))?;
-        output::line(format!("mode      {}", self.mode.as_str()))?;
-        output::line(format!("transport {}", transport_name(self.transport)))?;
-        output::line("tools that a model is offered:")?;
-        for tool in &self.tools {
-            output::line(format!("  {}", safe(tool)))?;
-        }
-        output::line(format!("never offered: {}", tools::NEVER_EXPOSED.join(", ")))?;
-        for (capability, path, variable) in &self.writeback {
-            let variable = variable.as_ref().map_or_else(String::new, |(name, is_set)| {
-                format!(", {} {}", safe(name), if *is_set { "set" } else { "MISSING" })
-            });
-            output::line(format!("writeback {}: {path}{variable}", safe(capability)))?;
-        }
-        for check in &self.failed {
-            output::line(format!("FAIL      {check}"))?;
-        }
-        Ok(())
-    }
-}
-
-const NEXT: [&str; 8] = [
-    "synapsor-runner tools preview",
-    "synapsor-runner smoke call --sample",
-    "synapsor-runner proposals list",
-    "synapsor-runner proposals show latest",
-    "synapsor-runner proposals approve latest",
-    "synapsor-runner apply latest",
-    "synapsor-runner replay show latest",
-    "synapsor-runner events tail",
-];
-
-fn transport_name(transport: Option<Transport>) -> String {
-    let value = transport.unwrap_or(Transport::Stdio).to_possible_value();
-    value.map(|value| value.get_name().to_owned()).unwrap_or_default()
-}
-
-/// For each proposal: who carries it out, and whether the variable for that is set.
-#[expect(clippy::type_complexity, reason = "three columns of a table")]
-fn writeback(
-    contract: &Contract,
-    context: &Context,
-) -> Result<Vec<(String, String, Option<(String, bool)>)>, Failure> {
-    let mut rows = Vec::new();
-    for capability in contract.capabilities() {
-        let Some(proposal) = capability.proposal() else {
-            continue;
-        };
-        let (path, variable) = match (&proposal.executor, contract.mode()) {
-            (_, Mode::ReadOnly) => ("not offered in read_only".to_owned(), None),
-            (_, Mode::Shadow) => ("never written in shadow".to_owned(), None),
-            (ExecutorRef::Handler(name), _) => (format!("handler `{}`", output::safe(name)), None),
-            (ExecutorRef::Direct, _) => {
-                let source = contract.source(&capability.source);
-                (
-                    "guarded update of one row".to_owned(),
-                    source.and_then(|source| source.write_url_env.clone()),
-                )
-            }
-        };
-        let variable = match variable {
-            Some(name) => {
-                let is_set =
-                    context.env.get(&name)?.is_some() || context.env.get(&format!("{name}_FILE"))?.is_some();
-                Some((name, is_set))
-            }
-            None => None,
-        };
-        rows.push((capability.name.clone(), path, variable));
-    }
-    Ok(rows)
 }
 
 fn dry_run(checklist: &Checklist, context: &Context) -> Result<Exit, Failure> {

@@ -1,0 +1,211 @@
+//! The checklist of `up`: what a model would get, where changes would go, and what is not set yet.
+
+use clap::ValueEnum as _;
+use serde::Serialize;
+use serde_json::{Value as Json, json};
+use synapsor_chassis::run::Failure;
+use synapsor_domain::contract::{Capability, Contract, ExecutorRef, Mode, ProposalSpec};
+use synapsor_domain::tool::Catalog;
+
+use super::super::mcp::Transport;
+use super::super::tools;
+use crate::contract_file::LoadedContract;
+use crate::supervisor::{Process, Requirement, missing, requirements};
+use crate::{Context, output, state};
+
+/// What is in place and what is not.
+#[derive(Debug)]
+pub(super) struct Checklist {
+    config: String,
+    state: String,
+    is_new: bool,
+    store: String,
+    mode: Mode,
+    transport: Transport,
+    tools: Vec<String>,
+    writeback: Vec<WritePath>,
+    pub(super) missing: Vec<Requirement>,
+    failed: Vec<String>,
+    /// What the contract's author should know: code and message.
+    warnings: Vec<(&'static str, String)>,
+}
+
+/// Who carries out the proposals of one capability.
+#[derive(Debug, Serialize)]
+struct WritePath {
+    capability: String,
+    path: String,
+    /// The variable with the write URL, and whether it is set; absent when none is needed here.
+    env: Option<String>,
+    env_set: Option<bool>,
+}
+
+impl Checklist {
+    pub(super) fn of(
+        transport: Transport,
+        read_only: bool,
+        loaded: &LoadedContract,
+        context: &Context,
+    ) -> Result<Self, Failure> {
+        let contract = &loaded.contract;
+        let place = state::place(context)?;
+        let mut needed = requirements(Process::Reader, contract);
+        needed.extend(requirements(Process::Writer, contract));
+        let catalog = Catalog::from_contract(contract, read_only);
+        let failed = tools::checks(&catalog)
+            .into_iter()
+            .filter(|c| !c.ok)
+            .map(|c| c.name)
+            .collect();
+        Ok(Self {
+            config: loaded.path.to_string_lossy().into_owned(),
+            state: place.dir().to_string_lossy().into_owned(),
+            is_new: state::find(context).is_err(),
+            store: place.store().to_string_lossy().into_owned(),
+            mode: contract.mode(),
+            transport,
+            tools: catalog.tools.iter().map(|tool| tool.name.clone()).collect(),
+            writeback: writeback(contract, context)?,
+            missing: missing(&context.env, needed)?,
+            failed,
+            warnings: loaded
+                .warnings
+                .iter()
+                .map(|w| (w.code.as_str(), w.message.clone()))
+                .collect(),
+        })
+    }
+
+    pub(super) fn is_ok(&self) -> bool {
+        self.missing.is_empty() && self.failed.is_empty()
+    }
+
+    pub(super) fn json(&self) -> Json {
+        let missing: Vec<Json> = self
+            .missing
+            .iter()
+            .map(|m| json!({"env": m.name, "for": m.purpose}))
+            .collect();
+        let warnings: Vec<Json> = self
+            .warnings
+            .iter()
+            .map(|(code, text)| json!({"code": code, "message": text}))
+            .collect();
+        json!({
+            "ok": self.is_ok(),
+            "config_path": self.config,
+            "state_folder": self.state,
+            "state_folder_new": self.is_new,
+            "store_path": self.store,
+            "mode": self.mode.as_str(),
+            "serve": self.transport == Transport::StreamableHttp,
+            "transport": transport_name(self.transport),
+            "tools": self.tools,
+            "not_exposed_to_mcp": tools::NEVER_EXPOSED,
+            "writeback": self.writeback,
+            "missing": missing,
+            "failed_checks": self.failed,
+            "warnings": warnings,
+            "next": NEXT,
+        })
+    }
+
+    pub(super) fn show(&self) -> Result<(), Failure> {
+        let safe = output::safe;
+        output::line(format!("config    {}", safe(&self.config)))?;
+        let new = if self.is_new { " (new)" } else { "" };
+        output::line(format!("state     {}{new}", safe(&self.state)))?;
+        output::line(format!("store     {}", safe(&self.store)))?;
+        output::line(format!("mode      {}", self.mode.as_str()))?;
+        output::line(format!("transport {}", transport_name(self.transport)))?;
+        output::line("tools that a model is offered:")?;
+        for tool in &self.tools {
+            output::line(format!("  {}", safe(tool)))?;
+        }
+        output::line(format!("never offered: {}", tools::NEVER_EXPOSED.join(", ")))?;
+        for row in &self.writeback {
+            let variable = row.env.as_ref().map_or_else(String::new, |name| {
+                format!(
+                    ", {} {}",
+                    safe(name),
+                    if row.env_set == Some(true) {
+                        "set"
+                    } else {
+                        "MISSING"
+                    }
+                )
+            });
+            output::line(format!(
+                "writeback {}: {}{variable}",
+                safe(&row.capability),
+                row.path
+            ))?;
+        }
+        for (code, message) in &self.warnings {
+            output::line(format!("warning   {code}: {}", safe(message)))?;
+        }
+        for check in &self.failed {
+            output::line(format!("FAIL      {check}"))?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) const NEXT: [&str; 8] = [
+    "synapsor-runner tools preview",
+    "synapsor-runner smoke call --sample",
+    "synapsor-runner proposals list",
+    "synapsor-runner proposals show latest",
+    "synapsor-runner proposals approve latest",
+    "synapsor-runner apply latest",
+    "synapsor-runner replay show latest",
+    "synapsor-runner events tail",
+];
+
+fn transport_name(transport: Transport) -> String {
+    let value = transport.to_possible_value();
+    value.map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
+
+/// For each proposal: who carries it out, and whether the variable for that is set.
+fn writeback(contract: &Contract, context: &Context) -> Result<Vec<WritePath>, Failure> {
+    let proposals = contract
+        .capabilities()
+        .iter()
+        .filter_map(|c| Some((c, c.proposal()?)));
+    proposals
+        .map(|(capability, proposal)| write_path(contract, capability, proposal, context))
+        .collect()
+}
+
+fn write_path(
+    contract: &Contract,
+    capability: &Capability,
+    proposal: &ProposalSpec,
+    context: &Context,
+) -> Result<WritePath, Failure> {
+    let (path, env) = match (&proposal.executor, contract.mode()) {
+        (_, Mode::ReadOnly) => ("not offered in read_only".to_owned(), None),
+        (_, Mode::Shadow) => ("never written in shadow".to_owned(), None),
+        (ExecutorRef::Handler(name), _) => (format!("handler `{}`", output::safe(name)), None),
+        (ExecutorRef::Direct, _) => {
+            let source = contract.source(&capability.source);
+            (
+                "guarded update of one row".to_owned(),
+                source.and_then(|source| source.write_url_env.clone()),
+            )
+        }
+    };
+    let env_set = match &env {
+        Some(name) => {
+            Some(context.env.get(name)?.is_some() || context.env.get(&format!("{name}_FILE"))?.is_some())
+        }
+        None => None,
+    };
+    Ok(WritePath {
+        capability: capability.name.clone(),
+        path,
+        env,
+        env_set,
+    })
+}
