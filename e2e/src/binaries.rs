@@ -29,7 +29,7 @@ impl Build {
         };
         ensure!(
             folder.join("synapsor-ledger").exists(),
-            "no binaries in {}: run `make build` first",
+            "no binaries in {}: run `make build` and `cargo xtask failpoints` first",
             folder.display()
         );
         Ok(folder)
@@ -38,7 +38,7 @@ impl Build {
     /// One binary of this build.
     pub fn binary(self, name: &str) -> anyhow::Result<PathBuf> {
         let path = self.folder()?.join(name);
-        ensure!(Path::new(&path).exists(), "{} is missing: run `make build` first", path.display());
+        ensure!(Path::new(&path).exists(), "{} is missing: run `make build` and `cargo xtask failpoints` first", path.display());
         Ok(path)
     }
 }

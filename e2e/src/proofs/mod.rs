@@ -40,7 +40,10 @@ pub async fn run_all(plan: Plan) -> anyhow::Result<Json> {
 
 /// What a summary counts as not holding.
 pub fn violations(summary: &Json) -> u64 {
-    summary.get("violations").and_then(Json::as_u64).unwrap_or(u64::MAX)
+    summary
+        .get("violations")
+        .and_then(Json::as_u64)
+        .unwrap_or(u64::MAX)
 }
 
 /// Random numbers that a seed repeats; good enough to choose cases, and nothing else.

@@ -21,14 +21,20 @@ async fn main() -> ExitCode {
 /// Gives the number of violations.
 async fn run() -> anyhow::Result<u64> {
     let mut name = None;
-    let mut plan = Plan { small: false, seed: random::number() };
+    let mut plan = Plan {
+        small: false,
+        seed: random::number(),
+    };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
             "--small" => plan.small = true,
             "--seed" => plan.seed = words.next().context("--seed needs a number")?.parse()?,
             _ if word.starts_with('-') || name.is_some() => {
-                bail!("usage: prove [{}] [--small] [--seed N]", proofs::NAMES.join(" | "))
+                bail!(
+                    "usage: prove [{}] [--small] [--seed N]",
+                    proofs::NAMES.join(" | ")
+                )
             }
             _ => name = Some(word),
         }

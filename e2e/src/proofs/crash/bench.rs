@@ -74,7 +74,12 @@ impl Bench {
         filling.commit()?;
         let agent = Agent::over_stdio(&stack).await?;
         let desk = Desk::open(&stack, "alice")?;
-        Ok(Self { stack, desk, agent, used: 0 })
+        Ok(Self {
+            stack,
+            desk,
+            agent,
+            used: 0,
+        })
     }
 
     /// A fresh proposal and alice's approval of it, which is not yet sent.
@@ -95,7 +100,13 @@ impl Bench {
         let subject = self.desk.subject(deployment, &proposal).await?;
         let alice = deployment.person("alice");
         let approval = seal_decision(alice, &decision(deployment, alice, &subject, Verdict::Approve));
-        Ok(Case { name: name.to_owned(), invoice, proposal, subject, approval })
+        Ok(Case {
+            name: name.to_owned(),
+            invoice,
+            proposal,
+            subject,
+            approval,
+        })
     }
 
     /// A fresh proposal, approved and ordered.
@@ -149,11 +160,20 @@ impl Bench {
         let record = self.desk.record(&case.proposal).await?;
         let ledger_receipt = record.receipt.map(Envelope::try_from).transpose()?;
         let ledger_receipt = ledger_receipt.map(|e| String::from_utf8(e.payload)).transpose()?;
-        Ok(Seen { effects, is_waived, receipt, state: record.state, ledger_receipt })
+        Ok(Seen {
+            effects,
+            is_waived,
+            receipt,
+            state: record.state,
+            ledger_receipt,
+        })
     }
 
     /// Effects, whether the row is as proposed, and the receipt.
-    pub(super) fn look_at_target(&self, case: &Case) -> anyhow::Result<(i64, bool, Option<(String, String)>)> {
+    pub(super) fn look_at_target(
+        &self,
+        case: &Case,
+    ) -> anyhow::Result<(i64, bool, Option<(String, String)>)> {
         use rusqlite::OptionalExtension as _;
         let (fee, reason, version) = self.stack.deployment.invoice(&case.invoice)?;
         let is_waived = fee == 0 && reason.as_deref() == Some(case.name.as_str());
@@ -217,7 +237,10 @@ pub(super) async fn reached(process: &mut Process, from: u64, action: Action) ->
             break;
         }
         if Instant::now() > until {
-            bail!("the crash point was not reached in {REACHED:?}:\n{}", process.log_text());
+            bail!(
+                "the crash point was not reached in {REACHED:?}:\n{}",
+                process.log_text()
+            );
         }
         tokio::time::sleep(LOOK).await;
     }

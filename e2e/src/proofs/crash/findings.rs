@@ -18,12 +18,21 @@ impl Findings {
 
     pub(super) fn check(&mut self, holds: bool, case: &Case, what: &str, seen: &dyn std::fmt::Debug) {
         if !holds {
-            self.violated(&format!("{} ({})", case.name, case.proposal), &format!("{what}: {seen:?}"));
+            self.violated(
+                &format!("{} ({})", case.name, case.proposal),
+                &format!("{what}: {seen:?}"),
+            );
         }
     }
 
     /// An ended case: one receipt, equal in both places, that tells the truth about the row.
-    pub(super) async fn ended(&mut self, bench: &mut Bench, case: Case, outcome: &str, state: &str) -> anyhow::Result<()> {
+    pub(super) async fn ended(
+        &mut self,
+        bench: &mut Bench,
+        case: Case,
+        outcome: &str,
+        state: &str,
+    ) -> anyhow::Result<()> {
         let seen = bench.look(&case).await?;
         let told = seen.receipt.as_ref().map(|(outcome, _)| outcome.as_str());
         self.check(seen.effects <= 1, &case, "more than one effect", &seen);
@@ -57,7 +66,12 @@ impl Findings {
             let refused = bench.desk.request_apply(&bench.order(&case)).await.is_err();
             self.check(refused, &case, "an ended proposal took another order", &before);
             let now = bench.look(&case).await?;
-            self.check(now == before, &case, "asked again, the outcome is another one", &(before, &now));
+            self.check(
+                now == before,
+                &case,
+                "asked again, the outcome is another one",
+                &(before, &now),
+            );
         }
         Ok(asked)
     }

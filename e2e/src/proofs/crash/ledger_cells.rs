@@ -12,9 +12,17 @@ use crate::stack::WRITER;
 
 const POINTS: [&str; 2] = ["L1", "L2"];
 /// Batches after a start of the ledger, whose own record is the first one.
-const BATCHES: [(&str, u32); 5] = [("decision", 2), ("order", 3), ("lease", 4), ("start", 5), ("settlement", 6)];
-const SMALL: [(&str, Action, &str, u32); 2] =
-    [("L1", Action::Kill, "settlement", 6), ("L2", Action::Kill, "order", 3)];
+const BATCHES: [(&str, u32); 5] = [
+    ("decision", 2),
+    ("order", 3),
+    ("lease", 4),
+    ("start", 5),
+    ("settlement", 6),
+];
+const SMALL: [(&str, Action, &str, u32); 2] = [
+    ("L1", Action::Kill, "settlement", 6),
+    ("L2", Action::Kill, "order", 3),
+];
 const TRIES_MAX: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -31,8 +39,16 @@ pub(super) async fn run(bench: &mut Bench, findings: &mut Findings, small: bool)
     }
     let writer = bench.writer(WRITER)?;
     for (point, action, batch, count) in &cells {
-        let case = bench.proposed(&format!("{point} {} at {batch}", action.as_str())).await?;
-        crash(bench, &case, *action, &format!("{point}:{}:{count}", action.as_str())).await?;
+        let case = bench
+            .proposed(&format!("{point} {} at {batch}", action.as_str()))
+            .await?;
+        crash(
+            bench,
+            &case,
+            *action,
+            &format!("{point}:{}:{count}", action.as_str()),
+        )
+        .await?;
         bench.end(&case).await?;
         findings.ended(bench, case, "applied", "applied").await?;
     }
@@ -42,7 +58,9 @@ pub(super) async fn run(bench: &mut Bench, findings: &mut Findings, small: bool)
 
 async fn crash(bench: &mut Bench, case: &Case, action: Action, point: &str) -> anyhow::Result<()> {
     let from = logged(&bench.stack.ledger.log);
-    bench.stack.restart_ledger_in_place(&[("SYNAPSOR_FAILPOINT", point)])?;
+    bench
+        .stack
+        .restart_ledger_in_place(&[("SYNAPSOR_FAILPOINT", point)])?;
     let (decide, apply) = (random::hex_id(32), random::hex_id(32));
     let order = bench.order(case);
     // A person's command asks again under the same request id until it is answered.

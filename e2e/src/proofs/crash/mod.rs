@@ -26,16 +26,28 @@ pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
     let mut findings = Findings::default();
     let mut bench = Bench::new(Build::Failpoints).await?;
     let writer = writer_cells::run(&mut bench, &mut findings, plan.small).await?;
-    println!("crash: {writer} cells of the writer, {} s", began.elapsed().as_secs());
+    println!(
+        "crash: {writer} cells of the writer, {} s",
+        began.elapsed().as_secs()
+    );
     let revoked = revoked::run(&mut bench, &mut findings, plan.small).await?;
-    println!("crash: {revoked} cells of endings without effect, {} s", began.elapsed().as_secs());
+    println!(
+        "crash: {revoked} cells of endings without effect, {} s",
+        began.elapsed().as_secs()
+    );
     let ledger = ledger_cells::run(&mut bench, &mut findings, plan.small).await?;
-    println!("crash: {ledger} cells of the ledger, {} s", began.elapsed().as_secs());
+    println!(
+        "crash: {ledger} cells of the ledger, {} s",
+        began.elapsed().as_secs()
+    );
     at_the_end(&mut bench, &mut findings).await?;
 
     let mut bench = Bench::new(Build::Plain).await?;
     let kills = random_kills::run(&mut bench, &mut findings, &mut Dice::new(plan.seed), plan.small).await?;
-    println!("crash: {kills} random kills of the writer, {} s", began.elapsed().as_secs());
+    println!(
+        "crash: {kills} random kills of the writer, {} s",
+        began.elapsed().as_secs()
+    );
     let proposals = at_the_end(&mut bench, &mut findings).await?;
     let mut skipped = Vec::new();
     if plan.small {
@@ -60,8 +72,14 @@ async fn at_the_end(bench: &mut Bench, findings: &mut Findings) -> anyhow::Resul
     let asked = findings.ask_again(bench).await?;
     drop(writer);
     let channel = bench.stack.ledger_as(Role::Operator, Some("alice"))?;
-    let answer = TransparencyServiceClient::new(channel).verify(VerifyRequest { known: None }).await?.into_inner();
-    ensure!(answer.records_checked > 0 || !answer.findings.is_empty(), "the verification looked at nothing");
+    let answer = TransparencyServiceClient::new(channel)
+        .verify(VerifyRequest { known: None })
+        .await?
+        .into_inner();
+    ensure!(
+        answer.records_checked > 0 || !answer.findings.is_empty(),
+        "the verification looked at nothing"
+    );
     for finding in answer.findings {
         findings.violated("the log", &finding);
     }

@@ -12,8 +12,11 @@ const SMALL: [(&str, Action); 1] = [("F10b", Action::Kill)];
 /// Gives the number of cells.
 pub(super) async fn run(bench: &mut Bench, findings: &mut Findings, small: bool) -> anyhow::Result<usize> {
     let every = |point: &'static str| Action::ALL.map(|action| (point, action));
-    let cells: Vec<(&str, Action)> =
-        if small { SMALL.to_vec() } else { POINTS.into_iter().flat_map(every).collect() };
+    let cells: Vec<(&str, Action)> = if small {
+        SMALL.to_vec()
+    } else {
+        POINTS.into_iter().flat_map(every).collect()
+    };
     for (point, action) in &cells {
         ended_without_effect(bench, findings, point, *action).await?;
     }
@@ -28,7 +31,9 @@ async fn ended_without_effect(
     action: Action,
 ) -> anyhow::Result<()> {
     let mut first = bench.failing_writer(WRITER, "F9d:kill")?;
-    let case = bench.ordered(&format!("revoked, {point} {}", action.as_str())).await?;
+    let case = bench
+        .ordered(&format!("revoked, {point} {}", action.as_str()))
+        .await?;
     first.reached(Action::Kill).await?;
     revoke(bench, true)?;
     // The reached point is that of the ending: the receipt of the first attempt was never written.
@@ -43,7 +48,9 @@ async fn ended_without_effect(
     bench.end(&case).await?;
     drop(last);
     revoke(bench, false)?;
-    findings.ended(bench, case, "tombstoned:abandoned", "failed").await
+    findings
+        .ended(bench, case, "tombstoned:abandoned", "failed")
+        .await
 }
 
 /// What has committed stays, whoever is revoked afterwards.

@@ -22,7 +22,8 @@ pub(super) fn attack(
     work: impl FnOnce(&Connection) -> anyhow::Result<String>,
 ) -> anyhow::Result<String> {
     let store = Connection::open(path)?;
-    store.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; BEGIN IMMEDIATE")?;
+    store
+        .execute_batch("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; BEGIN IMMEDIATE")?;
     let triggers: Vec<(String, String)> = store
         .prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
@@ -44,7 +45,11 @@ pub(super) fn attack(
 pub(super) fn edit_one_value(store: &Connection, dice: &mut Dice) -> anyhow::Result<String> {
     for _ in 0..TRIES_MAX {
         let place = dice.below(TRUTH * TRUTH_WEIGHT + RECORDS.len() - TRUTH);
-        let table = RECORDS[if place < TRUTH * TRUTH_WEIGHT { place / TRUTH_WEIGHT } else { place - TRUTH * (TRUTH_WEIGHT - 1) }];
+        let table = RECORDS[if place < TRUTH * TRUTH_WEIGHT {
+            place / TRUTH_WEIGHT
+        } else {
+            place - TRUTH * (TRUTH_WEIGHT - 1)
+        }];
         if let Some(what) = try_table(store, table, dice)? {
             return Ok(what);
         }
@@ -57,21 +62,33 @@ fn try_table(store: &Connection, table: &str, dice: &mut Dice) -> anyhow::Result
         .prepare("SELECT name, pk > 0 FROM pragma_table_info(?1) ORDER BY cid")?
         .query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
-    let Some(row) = random_row(store, table, &columns, dice)? else { return Ok(None) };
+    let Some(row) = random_row(store, table, &columns, dice)? else {
+        return Ok(None);
+    };
     let at = dice.below(columns.len());
     let new = changed(&row[at], dice);
     if new == row[at] {
         return Ok(None);
     }
     let keys = columns.iter().zip(&row).filter(|((_, is_key), _)| *is_key);
-    let condition: Vec<String> =
-        keys.clone().enumerate().map(|(i, ((name, _), _))| format!("{name} = ?{}", i + 2)).collect();
+    let condition: Vec<String> = keys
+        .clone()
+        .enumerate()
+        .map(|(i, ((name, _), _))| format!("{name} = ?{}", i + 2))
+        .collect();
     let column = &columns[at].0;
-    let sql = format!("UPDATE {table} SET {column} = ?1 WHERE {}", condition.join(" AND "));
+    let sql = format!(
+        "UPDATE {table} SET {column} = ?1 WHERE {}",
+        condition.join(" AND ")
+    );
     let parameters = std::iter::once(&new).chain(keys.map(|(_, value)| value));
     // A value that the table cannot take (another kind, a duplicate) is no edit.
     match store.execute(&sql, params_from_iter(parameters)) {
-        Ok(1) => Ok(Some(format!("{table}.{column}: {} -> {}", short(&row[at]), short(&new)))),
+        Ok(1) => Ok(Some(format!(
+            "{table}.{column}: {} -> {}",
+            short(&row[at]),
+            short(&new)
+        ))),
         Ok(_) | Err(_) => Ok(None),
     }
 }
@@ -88,18 +105,27 @@ fn random_row(
         return Ok(None);
     }
     let sql = format!("SELECT * FROM {table} LIMIT 1 OFFSET {}", dice.below(rows));
-    let read = |row: &rusqlite::Row<'_>| (0..columns.len()).map(|i| row.get(i)).collect::<Result<Vec<_>, _>>();
+    let read = |row: &rusqlite::Row<'_>| {
+        (0..columns.len())
+            .map(|i| row.get(i))
+            .collect::<Result<Vec<_>, _>>()
+    };
     Ok(Some(store.query_row(&sql, [], read)?))
 }
 
 fn changed(value: &Value, dice: &mut Dice) -> Value {
     match value {
-        Value::Null => dice.pick(&[Value::Integer(1), Value::Text("x".to_owned())]).clone(),
-        Value::Integer(number) => {
-            dice.pick(&[number + 1, number - 1, number + 1_000_000, 1 - number]).to_owned().into()
-        }
+        Value::Null => dice
+            .pick(&[Value::Integer(1), Value::Text("x".to_owned())])
+            .clone(),
+        Value::Integer(number) => dice
+            .pick(&[number + 1, number - 1, number + 1_000_000, 1 - number])
+            .to_owned()
+            .into(),
         Value::Real(number) => Value::Real(number + 1.0),
-        Value::Text(text) => String::from_utf8(changed_bytes(text.as_bytes(), dice, 0x01)).map_or(Value::Null, Value::Text),
+        Value::Text(text) => {
+            String::from_utf8(changed_bytes(text.as_bytes(), dice, 0x01)).map_or(Value::Null, Value::Text)
+        }
         Value::Blob(bytes) => {
             let bit = 1 << dice.below(8);
             Value::Blob(changed_bytes(bytes, dice, bit))
@@ -126,5 +152,13 @@ fn changed_bytes(bytes: &[u8], dice: &mut Dice, bit: u8) -> Vec<u8> {
 
 fn short(value: &Value) -> String {
     let text = format!("{value:?}");
-    if text.len() > 120 { format!("{}… ({} characters)", text.chars().take(80).collect::<String>(), text.len()) } else { text }
+    if text.len() > 120 {
+        format!(
+            "{}… ({} characters)",
+            text.chars().take(80).collect::<String>(),
+            text.len()
+        )
+    } else {
+        text
+    }
 }

@@ -12,8 +12,19 @@ use super::tree::Nodes;
 
 /// Tables whose rows are the records: the truth, and the views that follow from it.
 pub(super) const RECORDS: [&str; 13] = [
-    "events", "bodies", "nodes", "checkpoints", "event_index", "proposals", "decisions", "apply_orders", "attempts",
-    "receipts", "evidence", "evidence_links", "audit",
+    "events",
+    "bodies",
+    "nodes",
+    "checkpoints",
+    "event_index",
+    "proposals",
+    "decisions",
+    "apply_orders",
+    "attempts",
+    "receipts",
+    "evidence",
+    "evidence_links",
+    "audit",
 ];
 
 /// What is needed to look at a store as its owner.
@@ -60,7 +71,10 @@ impl Judge {
 
     /// The first alarm about a store.
     pub(super) fn alarm(&self, path: &Path) -> Option<Alarm> {
-        let store = |by, error: StoreError| Alarm { by, says: format!("{}: {error}", error.code()) };
+        let store = |by, error: StoreError| Alarm {
+            by,
+            says: format!("{}: {error}", error.code()),
+        };
         match Store::open(path, &self.origin, self.key()) {
             Ok(open) => drop(open),
             Err(error) => return Some(store(By::Start, error)),
@@ -69,26 +83,43 @@ impl Judge {
             Ok(report) => report,
             Err(error) => return Some(store(By::Verify, error)),
         };
-        let says = |says| Alarm { by: By::Witness, says };
-        self.witnesses.iter().find_map(|witness| self.witnessed(witness, path, &report.note).err().map(says))
+        let says = |says| Alarm {
+            by: By::Witness,
+            says,
+        };
+        self.witnesses
+            .iter()
+            .find_map(|witness| self.witnessed(witness, path, &report.note).err().map(says))
     }
 
     /// What one witness says to the newest checkpoint, given the best proof that the store can offer.
     fn witnessed(&self, witness: &Witness, path: &Path, note: &str) -> Result<(), String> {
         let new = verify_checkpoint(note, &self.origin, &self.public).map_err(|e| e.code().to_owned())?;
         let proof = if witness.needs_proof(new.size) {
-            let nodes = open_reader(path).and_then(|store| Nodes::read(&store)).map_err(|e| e.to_string())?;
-            Some(nodes.consistency(witness.size, new.size).map_err(|e| e.to_string())?)
+            let nodes = open_reader(path)
+                .and_then(|store| Nodes::read(&store))
+                .map_err(|e| e.to_string())?;
+            Some(
+                nodes
+                    .consistency(witness.size, new.size)
+                    .map_err(|e| e.to_string())?,
+            )
         } else {
             None
         };
         let mut witness = witness.clone();
-        witness.advance(&new, proof.as_ref()).map(|_| ()).map_err(|e| e.code().to_owned())
+        witness
+            .advance(&new, proof.as_ref())
+            .map(|_| ())
+            .map_err(|e| e.code().to_owned())
     }
 }
 
 fn open_reader(path: &Path) -> anyhow::Result<Connection> {
-    Ok(Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?)
+    Ok(Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_ONLY,
+    )?)
 }
 
 /// Every record of a store, as text.

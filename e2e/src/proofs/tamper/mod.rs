@@ -67,8 +67,18 @@ pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
     let original = Original::make(numbers.proposals, OLDER_COPIES).await?;
     let judge = Judge::new(&original)?;
     let records = judge::records(&original.file)?;
-    println!("tamper: {} events, {} records, {} s", original.events, records.len(), began.elapsed().as_secs());
-    let scene = Scene { original, judge, records, seed: plan.seed };
+    println!(
+        "tamper: {} events, {} records, {} s",
+        original.events,
+        records.len(),
+        began.elapsed().as_secs()
+    );
+    let scene = Scene {
+        original,
+        judge,
+        records,
+        seed: plan.seed,
+    };
     let parts: [(&str, usize, fn(&Scene, usize, &Path) -> anyhow::Result<()>); 4] = [
         ("edits", numbers.edits, edited),
         ("structural", numbers.structural, attacked),
@@ -84,7 +94,10 @@ pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
     }
     violations += process::edits(&scene, numbers.process_edits).await?;
     violations += process::restarts(&scene, numbers.process_restarts).await?;
-    println!("tamper: the real process as well, {} s", began.elapsed().as_secs());
+    println!(
+        "tamper: the real process as well, {} s",
+        began.elapsed().as_secs()
+    );
     summary["process_edits"] = json!(numbers.process_edits);
     summary["process_restarts"] = json!(numbers.process_restarts);
     summary["violations"] = json!(violations);
@@ -94,7 +107,12 @@ pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
 }
 
 /// Runs the cases of one part on all cores; gives the number that did not hold.
-fn all(scene: &Scene, name: &str, count: usize, case: fn(&Scene, usize, &Path) -> anyhow::Result<()>) -> usize {
+fn all(
+    scene: &Scene,
+    name: &str,
+    count: usize,
+    case: fn(&Scene, usize, &Path) -> anyhow::Result<()>,
+) -> usize {
     let (next, wrong) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let work = || {
         loop {
@@ -148,9 +166,15 @@ fn attacked(scene: &Scene, number: usize, path: &Path) -> anyhow::Result<()> {
     std::fs::copy(&scene.original.file, path)?;
     let attack = Attack::ALL[number % Attack::ALL.len()];
     let what = attack.carry_out(path, &scene.original, &scene.judge, &mut scene.dice(2, number))?;
-    let alarm = scene.judge.alarm(path).with_context(|| format!("nobody noticed: {what}"))?;
+    let alarm = scene
+        .judge
+        .alarm(path)
+        .with_context(|| format!("nobody noticed: {what}"))?;
     // A forgery that the store itself gives away is a weaker one than this proof wants to make.
-    ensure!(attack.only().is_none_or(|by| by == alarm.by), "{what}: a poor forgery, {alarm:?}");
+    ensure!(
+        attack.only().is_none_or(|by| by == alarm.by),
+        "{what}: a poor forgery, {alarm:?}"
+    );
     Ok(())
 }
 
@@ -164,8 +188,12 @@ fn flipped(scene: &Scene, number: usize, path: &Path) -> anyhow::Result<()> {
     if scene.judge.alarm(path).is_some() {
         return Ok(());
     }
-    let records = judge::records(path).with_context(|| format!("byte {at} ^ {mask:#x}, unreadable without alarm"))?;
-    ensure!(records == scene.records, "byte {at} ^ {mask:#x} changed a record, and nobody noticed");
+    let records =
+        judge::records(path).with_context(|| format!("byte {at} ^ {mask:#x}, unreadable without alarm"))?;
+    ensure!(
+        records == scene.records,
+        "byte {at} ^ {mask:#x} changed a record, and nobody noticed"
+    );
     Ok(())
 }
 
@@ -185,4 +213,3 @@ fn remove(path: &Path) {
         let _ = std::fs::remove_file(PathBuf::from(name));
     }
 }
-

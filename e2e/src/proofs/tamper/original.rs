@@ -47,17 +47,31 @@ impl Original {
         }
         agent.close().await;
         let of_person = last_seen(&stack).await?;
-        let Stack { deployment, mut ledger, reader, writer } = stack;
+        let Stack {
+            deployment,
+            mut ledger,
+            reader,
+            writer,
+        } = stack;
         drop((reader, writer));
         ledger.kill();
         let origin = deployment.trust()?.ledger_origin();
         let remembered = std::fs::read(deployment.path("writer-state/writer.witness"))?;
         let of_writer = Witness::from_bytes(&remembered).context("the writer's witness")?;
-        ensure!(of_writer.origin == origin && of_writer.size > 0, "the writer has seen nothing");
+        ensure!(
+            of_writer.origin == origin && of_writer.size > 0,
+            "the writer has seen nothing"
+        );
         let file = deployment.path("original.db");
         fold_log_in(&deployment.store())?;
         std::fs::copy(deployment.store(), &file)?;
-        Ok(Self { deployment, file, older, events: of_person.size, witnesses: vec![of_person, of_writer] })
+        Ok(Self {
+            deployment,
+            file,
+            older,
+            events: of_person.size,
+            witnesses: vec![of_person, of_writer],
+        })
     }
 }
 
@@ -91,7 +105,11 @@ async fn one_proposal(stack: &Stack, agent: &Agent, desk: &mut Desk, number: usi
     match number % 6 {
         0 => {
             let bob = deployment.person("bob");
-            desk.decide(&seal_decision(bob, &decision(deployment, bob, &subject, Verdict::Deny))).await?;
+            desk.decide(&seal_decision(
+                bob,
+                &decision(deployment, bob, &subject, Verdict::Deny),
+            ))
+            .await?;
         }
         1 => {
             agent.propose(&invoice, "a goodwill gesture").await?;
@@ -114,7 +132,10 @@ async fn one_proposal(stack: &Stack, agent: &Agent, desk: &mut Desk, number: usi
 async fn last_seen(stack: &Stack) -> anyhow::Result<Witness> {
     let trust = stack.deployment.trust()?;
     let mut client = TransparencyServiceClient::new(stack.ledger_as(Role::Operator, Some("alice"))?);
-    let answer = client.get_checkpoint(GetCheckpointRequest { known: None }).await?.into_inner();
+    let answer = client
+        .get_checkpoint(GetCheckpointRequest { known: None })
+        .await?
+        .into_inner();
     let key = stack.deployment.ledger_key.public_key();
     let checkpoint = verify_checkpoint(&answer.checkpoint, &trust.ledger_origin(), &key)?;
     let mut witness = Witness::new(&trust.ledger_origin());

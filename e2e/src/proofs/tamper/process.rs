@@ -44,14 +44,27 @@ async fn alarm(scene: &Scene) -> anyhow::Result<Option<String>> {
         Ok(ledger) => ledger,
         Err(error) => {
             let said = format!("{error:#}");
-            anyhow::ensure!(said.contains("STORE_"), "the ledger did not start, but not for its store: {said}");
+            anyhow::ensure!(
+                said.contains("STORE_"),
+                "the ledger did not start, but not for its store: {said}"
+            );
             return Ok(Some("it did not start".to_owned()));
         }
     };
-    let channel = stack::channel(deployment, Role::Operator, Some("alice"), Role::Ledger, &ledger.address)?;
+    let channel = stack::channel(
+        deployment,
+        Role::Operator,
+        Some("alice"),
+        Role::Ledger,
+        &ledger.address,
+    )?;
     let mut client = TransparencyServiceClient::new(channel);
     for witness in &scene.original.witnesses {
-        let answer = client.verify(VerifyRequest { known: Some(witness.into()) }).await;
+        let answer = client
+            .verify(VerifyRequest {
+                known: Some(witness.into()),
+            })
+            .await;
         let alarm = match answer {
             Ok(answer) => judged(scene, witness.clone(), answer.into_inner())?,
             Err(status) => Some(status.message().to_owned()),
@@ -74,5 +87,8 @@ fn judged(scene: &Scene, mut witness: Witness, answer: VerifyResponse) -> anyhow
         Err(error) => return Ok(Some(error.code().to_owned())),
     };
     let proof = answer.consistency.map(ConsistencyProof::try_from).transpose()?;
-    Ok(witness.advance(&checkpoint, proof.as_ref()).err().map(|error| error.code().to_owned()))
+    Ok(witness
+        .advance(&checkpoint, proof.as_ref())
+        .err()
+        .map(|error| error.code().to_owned()))
 }

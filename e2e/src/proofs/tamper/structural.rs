@@ -116,7 +116,10 @@ fn swap(store: &Connection, size: u64, dice: &mut Dice) -> anyhow::Result<String
     for (table, key) in [("events", "seq"), ("bodies", "event_seq")] {
         let free = i64::MAX;
         for (from, to) in [(left, free), (right, left), (free, right)] {
-            store.execute(&format!("UPDATE {table} SET {key} = ?2 WHERE {key} = ?1"), [from, to])?;
+            store.execute(
+                &format!("UPDATE {table} SET {key} = ?2 WHERE {key} = ?1"),
+                [from, to],
+            )?;
         }
     }
     Ok(format!("events {left} and {right} swapped"))
@@ -125,10 +128,14 @@ fn swap(store: &Connection, size: u64, dice: &mut Dice) -> anyhow::Result<String
 /// An event that says that somebody else sent it; no view shows that.
 fn another_actor(store: &Connection, size: u64, dice: &mut Dice) -> anyhow::Result<String> {
     let seq = i64::try_from(dice.below(usize::try_from(size)?))?;
-    let bytes: Vec<u8> = store.query_row("SELECT bytes FROM events WHERE seq = ?1", [seq], |row| row.get(0))?;
+    let bytes: Vec<u8> =
+        store.query_row("SELECT bytes FROM events WHERE seq = ?1", [seq], |row| row.get(0))?;
     let mut event: EventRecord = canonical::decode(&bytes).context("an event")?;
     event.actor.push_str("-forged");
-    store.execute("UPDATE events SET bytes = ?2 WHERE seq = ?1", params![seq, canonical::encode(&event)?])?;
+    store.execute(
+        "UPDATE events SET bytes = ?2 WHERE seq = ?1",
+        params![seq, canonical::encode(&event)?],
+    )?;
     Ok(format!("forked at event {seq}"))
 }
 
@@ -141,14 +148,23 @@ fn append(store: &Connection, seq: u64) -> anyhow::Result<()> {
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
     let mut event: EventRecord = canonical::decode(&bytes).context("an event")?;
-    anyhow::ensure!(event.kind == EventKind::LedgerStarted, "the first event is another one");
+    anyhow::ensure!(
+        event.kind == EventKind::LedgerStarted,
+        "the first event is another one"
+    );
     event.seq = seq;
     event.body_digest = body_commitment(&salt, &body);
     let bytes = canonical::encode(&event)?;
     let seq = i64::try_from(seq)?;
     let leaf = tlog::record_hash(&bytes).0;
-    store.execute("INSERT INTO events (seq, bytes, leaf) VALUES (?1, ?2, ?3)", params![seq, bytes, leaf])?;
-    store.execute("INSERT INTO bodies (event_seq, salt, bytes) VALUES (?1, ?2, ?3)", params![seq, salt, body])?;
+    store.execute(
+        "INSERT INTO events (seq, bytes, leaf) VALUES (?1, ?2, ?3)",
+        params![seq, bytes, leaf],
+    )?;
+    store.execute(
+        "INSERT INTO bodies (event_seq, salt, bytes) VALUES (?1, ?2, ?3)",
+        params![seq, salt, body],
+    )?;
     store.execute(
         "INSERT INTO event_index (seq, kind, at, proposal_id) VALUES (?1, ?2, ?3, NULL)",
         params![seq, event.kind.as_str(), event.at.as_unix_millis()],

@@ -12,7 +12,10 @@ pub(super) struct Nodes(Vec<Hash>);
 impl HashReader for Nodes {
     fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<Hash>, tlog::Error> {
         let node = |index: &u64| usize::try_from(*index).ok().and_then(|i| self.0.get(i)).copied();
-        indexes.iter().map(|index| node(index).ok_or(tlog::Error::IndexesNotInTree)).collect()
+        indexes
+            .iter()
+            .map(|index| node(index).ok_or(tlog::Error::IndexesNotInTree))
+            .collect()
     }
 }
 
@@ -26,7 +29,11 @@ impl Nodes {
     /// The proof that the ledger would give for this growth, or the best that these nodes allow.
     pub(super) fn consistency(&self, old: u64, new: u64) -> anyhow::Result<ConsistencyProof> {
         let path = tlog::prove_tree(new, old, self).map_err(|_| anyhow::anyhow!("no such proof"))?;
-        Ok(ConsistencyProof::new(old, new, path.into_iter().map(|hash| hash.0).collect())?)
+        Ok(ConsistencyProof::new(
+            old,
+            new,
+            path.into_iter().map(|hash| hash.0).collect(),
+        )?)
     }
 }
 
@@ -35,15 +42,25 @@ pub(super) fn make_anew(store: &Connection, size: u64, origin: &str, key: &Signi
     let mut nodes = Nodes(Vec::new());
     for seq in 0..size {
         let place = i64::try_from(seq)?;
-        let bytes: Vec<u8> = store.query_row("SELECT bytes FROM events WHERE seq = ?1", [place], |row| row.get(0))?;
+        let bytes: Vec<u8> = store.query_row("SELECT bytes FROM events WHERE seq = ?1", [place], |row| {
+            row.get(0)
+        })?;
         let leaf = tlog::record_hash(&bytes);
-        store.execute("UPDATE events SET leaf = ?2 WHERE seq = ?1", params![place, leaf.0])?;
-        let more = tlog::stored_hashes_for_record_hash(seq, leaf, &nodes).ok().context("a whole tree")?;
+        store.execute(
+            "UPDATE events SET leaf = ?2 WHERE seq = ?1",
+            params![place, leaf.0],
+        )?;
+        let more = tlog::stored_hashes_for_record_hash(seq, leaf, &nodes)
+            .ok()
+            .context("a whole tree")?;
         nodes.0.extend(more);
     }
     store.execute("DELETE FROM nodes", [])?;
     for (index, hash) in nodes.0.iter().enumerate() {
-        store.execute("INSERT INTO nodes (idx, hash) VALUES (?1, ?2)", params![i64::try_from(index)?, hash.0])?;
+        store.execute(
+            "INSERT INTO nodes (idx, hash) VALUES (?1, ?2)",
+            params![i64::try_from(index)?, hash.0],
+        )?;
     }
     let sizes: Vec<i64> = store
         .prepare("SELECT size FROM checkpoints WHERE size > 0 ORDER BY size")?
