@@ -11,7 +11,7 @@ use synapsor_domain::timestamp::Timestamp;
 use super::look::{Looked, SignedReceipt, open_receipt};
 use super::now;
 use crate::Context;
-use crate::clients::{DenyEffect, EXIT_REFUSED, Ledger, Writer, refused};
+use crate::clients::{DenyEffect, EXIT_REFUSED, Ledger, Writer, not_believed, refused};
 use crate::operator_key::Signer;
 use crate::session::Session;
 use crate::sign::{self, Terms};
@@ -40,6 +40,8 @@ pub(crate) struct Rejected {
     pub(crate) state: Option<State>,
     /// What the writer did; absent when it was not needed.
     pub(crate) writer: Option<DenyEffect>,
+    /// Why the writer could not be told.
+    pub(crate) writer_problem: Option<String>,
     pub(crate) receipt: Option<SignedReceipt>,
 }
 
@@ -85,6 +87,7 @@ pub(crate) async fn reject(
         key_id: signer.key.key_id(),
         state: None,
         writer: None,
+        writer_problem: None,
         receipt: None,
     };
     match Ledger::of(session).decide(&envelope).await {
@@ -93,19 +96,45 @@ pub(crate) async fn reject(
         Err(failure) => return Err(failure),
     }
     let may_have_started = matches!(looked.state, State::PendingWorker | State::InDoubt);
-    if rejected.state.is_none() || may_have_started {
-        let link = session.writer(context).await?;
-        let answer = Writer::at(&link)
-            .deny(looked.attested.envelope(), &envelope)
-            .await?;
-        rejected.writer = Some(answer.effect);
-        rejected.receipt = answer
-            .receipt
-            .as_ref()
-            .map(|e| open_receipt(e, session.trust()))
-            .transpose()?;
+    if rejected.state.is_some() && !may_have_started {
+        return Ok(rejected);
+    }
+    match denied(session, context, looked, &envelope).await {
+        Ok((effect, receipt)) => (rejected.writer, rejected.receipt) = (Some(effect), receipt),
+        // The ledger has it, so no writer may start any more; one that believes no ledger can still be told later.
+        Err(failure) if rejected.state.is_some() => {
+            rejected.writer_problem = Some(failure.message().to_owned())
+        }
+        Err(failure) => return Err(failure),
     }
     Ok(rejected)
+}
+
+async fn denied(
+    session: &mut Session,
+    context: &Context,
+    looked: &Looked,
+    decision: &Envelope,
+) -> Result<(DenyEffect, Option<SignedReceipt>), Failure> {
+    let link = session.writer(context).await?;
+    let answer = Writer::at(&link)
+        .deny(looked.attested.envelope(), decision)
+        .await?;
+    let receipt = answer
+        .receipt
+        .as_ref()
+        .map(|e| open_receipt(e, session.trust()))
+        .transpose()?;
+    if receipt
+        .as_ref()
+        .is_some_and(|r| r.receipt.proposal_digest != looked.attested.digest())
+    {
+        return Err(not_believed(
+            "RECEIPT_FOREIGN",
+            "the receipt belongs to another proposal",
+        ));
+    }
+    Ok((answer.effect, receipt))
 }
 
 /// Nothing can be decided about a proposal that has ended; said before anybody is asked for a signature.

@@ -12,7 +12,7 @@ use crate::commands::apply;
 use crate::commands::confirm::{self, Confirm};
 use crate::operations::{self, Approved, Looked, Rejected};
 use crate::operator_key::Signer;
-use crate::output::{self, shape};
+use crate::output::{self, safe, shape};
 use crate::session::Session;
 
 /// Seconds that `--apply` waits for a writer.
@@ -115,6 +115,7 @@ pub(super) async fn reject(args: &Reject, session: &mut Session, context: &Conte
             "writer".to_owned(),
             json!(rejected.writer.map(DenyEffect::as_str)),
         );
+        object.insert("writer_problem".to_owned(), json!(rejected.writer_problem));
         object.insert(
             "receipt".to_owned(),
             rejected.receipt.as_ref().map_or(Json::Null, shape::receipt),
@@ -139,16 +140,21 @@ fn said(rejected: &Rejected) -> String {
         .receipt
         .as_ref()
         .map_or("unknown".to_owned(), |r| r.receipt.outcome.to_string());
-    match rejected.writer {
-        None => format!("Rejected by {}; no writer had started on it.", rejected.person),
-        Some(DenyEffect::Killed) => {
+    match (rejected.writer, &rejected.writer_problem) {
+        (None, None) => format!("Rejected by {}; no writer had started on it.", rejected.person),
+        (None, Some(problem)) => format!(
+            "Rejected by {}: the ledger lets no writer start on it. The writer itself could not be told: {}",
+            rejected.person,
+            safe(problem)
+        ),
+        (Some(DenyEffect::Killed), _) => {
             "Killed: the target database records that it can never be applied.".to_owned()
         }
-        Some(DenyEffect::EndedBefore) => format!("Too late: it had ended before as {ended}."),
-        Some(DenyEffect::InFlight) => {
+        (Some(DenyEffect::EndedBefore), _) => format!("Too late: it had ended before as {ended}."),
+        (Some(DenyEffect::InFlight), _) => {
             "In flight: an attempt is past the point of no return, outcome pending.".to_owned()
         }
-        Some(DenyEffect::BlockedHere) => {
+        (Some(DenyEffect::BlockedHere), _) => {
             "Blocked on this writer: its database is away, so nothing is recorded there yet.".to_owned()
         }
     }
