@@ -1,9 +1,9 @@
 //! The operator's hands: review, sign, apply, replay, prove; and the supervisor that starts the other processes on
 //! one machine. Holds no database driver and opens no database.
 
+mod agent;
 mod arguments;
 mod clients;
-mod agent;
 mod commands;
 mod contract_file;
 mod operations;
@@ -31,11 +31,28 @@ pub(crate) struct Context {
     pub(crate) stop: CancellationToken,
 }
 
+impl Context {
+    /// Does `work` unless the person interrupts; what was started for it ends with it.
+    pub(crate) async fn unless_stopped<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            done = work => done,
+            () = self.stop.cancelled() => Err(Failure::new("INTERRUPTED", "interrupted before the answer came")),
+        }
+    }
+}
+
 /// Runs one command.
 ///
 /// # Errors
 /// Whatever ended the command badly, with its exit code.
 pub async fn run(cli: Cli, stop: CancellationToken) -> Result<Exit, Failure> {
-    let context = Context { global: cli.global, env: Environment::of_process(), stop };
+    let context = Context {
+        global: cli.global,
+        env: Environment::of_process(),
+        stop,
+    };
     Box::pin(commands::run(cli.command, &context)).await
 }

@@ -142,9 +142,8 @@ pub(crate) fn ask(prompt: &str) -> Result<Zeroizing<String>, Failure> {
 fn in_state_folder(context: &Context, trust: &TrustFile) -> Result<PathBuf, Failure> {
     let folder = state::find(context)?;
     let mut names = key_files(folder.keys_dir().as_path())?;
-    let user = context.env.get("USER").ok().flatten().unwrap_or_default();
     // The key of the person who is logged in goes first.
-    let own = folder.operator_key(&user);
+    let own = folder.operator_key(&state::operator_person(&context.env));
     names.sort_by_key(|path| (*path != own, path.clone()));
     let known =
         |path: &&PathBuf| public_id(path).is_none_or(|id| trust.operators.iter().any(|o| o.key_id == id));

@@ -57,9 +57,19 @@ impl Session {
     /// # Errors
     /// `STATE_NOT_FOUND`; what is wrong with the trust file or certificates; a ledger that does not answer (exit 6).
     pub(crate) async fn open(context: &Context) -> Result<Self, Failure> {
-        if context.global.remote.ledger.is_some() {
-            return Self::open_remote(context).await;
-        }
+        let is_remote = context.global.remote.ledger.is_some();
+        context
+            .unless_stopped(async {
+                if is_remote {
+                    Self::open_remote(context).await
+                } else {
+                    Self::open_local(context).await
+                }
+            })
+            .await
+    }
+
+    async fn open_local(context: &Context) -> Result<Self, Failure> {
         let state = state::find(context)?;
         let instance = Instance::new(&state)?;
         let trust = state::load_trust(state.trust_path())?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Subcommand;
 use serde_json::{Value as Json, json};
 use synapsor_chassis::clock::{Clock as _, SystemClock};
-use synapsor_chassis::identity::Role;
+use synapsor_chassis::identity::{PeerIdentity, Role};
 use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
 use synapsor_chassis::tls::dev_ca::{self, IssuedLeaf};
 use synapsor_domain::timestamp::Timestamp;
@@ -66,6 +66,15 @@ fn issue(
     hours: u32,
     context: &Context,
 ) -> Result<Exit, Failure> {
+    if PeerIdentity::new("name", Role::Operator, Some(name)).is_err() || name.eq_ignore_ascii_case("ca") {
+        return Err(Failure::usage(
+            "CERTIFICATE_NAME_INVALID",
+            format!("`{}` cannot be a certificate's name", output::safe(name)),
+        )
+        .with_fix(
+            "use 1 to 63 of letters, digits, `.`, `_` and `-`, beginning with a letter or a digit; not `ca`",
+        ));
+    }
     let state = state::find(context)?;
     let dir = out.cloned().unwrap_or_else(|| state.issued_certs_dir());
     let instance = role.has_instance().then_some(name);

@@ -86,16 +86,27 @@ pub(super) async fn make(
     let loaded = contract_file::load(&context.global)?;
     let tool = pick(call.capability.as_deref(), &loaded.contract, fits)?;
     let input = call.input.read(loaded.contract.capability(&tool))?;
-    let agent = Agent::start(context).await?;
-    let answer = agent.call(&tool, input.clone()).await;
-    let store = agent.store().cloned();
-    agent.close().await;
+    let (answer, store) = context
+        .unless_stopped(Box::pin(ask(context, &tool, input.clone())))
+        .await?;
     Ok(Called {
         tool,
         input,
-        answer: answer?,
+        answer,
         store,
     })
+}
+
+async fn ask(
+    context: &Context,
+    tool: &str,
+    input: Map<String, Json>,
+) -> Result<(Answer, Option<PathBuf>), Failure> {
+    let agent = Agent::start(context).await?;
+    let answer = agent.call(tool, input).await;
+    let store = agent.store().cloned();
+    agent.close().await;
+    Ok((answer?, store))
 }
 
 fn pick(

@@ -121,9 +121,10 @@ impl Child {
                     self.name(),
                     READY_TIMEOUT.as_secs()
                 );
-                return Err(
-                    Failure::unreachable("CHILD_NOT_READY", text).with_fix(look_at(self.log.as_deref()))
-                );
+                return Err(Failure::unreachable("CHILD_NOT_READY", text).with_fix(format!(
+                    "look at {}",
+                    self.log.as_deref().unwrap_or(Path::new("its log")).display()
+                )));
             }
             tokio::time::sleep(POLL_PAUSE).await;
         }
@@ -217,9 +218,11 @@ pub(super) fn last_failure(log: Option<&Path>, name: &str, status: Option<ExitSt
             format!("the {name} was killed by signal {signal}"),
         );
     }
-    let bytes = log
-        .and_then(|log| files::read_bounded(log, LOG_BYTES_MAX).ok())
-        .unwrap_or_default();
+    let Some(log) = log else {
+        return Failure::new("CHILD_ENDED", format!("the {name} ended"))
+            .with_fix("look at its message above");
+    };
+    let bytes = files::read_bounded(log, LOG_BYTES_MAX).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().collect();
     let exit = status
@@ -256,14 +259,7 @@ pub(super) fn last_failure(log: Option<&Path>, name: &str, status: Option<ExitSt
             let last = usage.or(lines.last()).copied().unwrap_or("it said nothing");
             Failure::new("CHILD_ENDED", format!("the {name} ended: {last}"))
                 .with_exit(exit)
-                .with_fix(look_at(log))
+                .with_fix(format!("look at {}", log.display()))
         }
     }
-}
-
-fn look_at(log: Option<&Path>) -> String {
-    log.map_or_else(
-        || "look at its messages above".to_owned(),
-        |log| format!("look at {}", log.display()),
-    )
 }
