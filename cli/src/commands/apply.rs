@@ -10,6 +10,7 @@ use synapsor_domain::review::shown;
 use synapsor_domain::trust::Environment;
 
 use super::confirm::Confirm;
+use super::proposals::page;
 use crate::Context;
 use crate::clients::{EXIT_REFUSED, Preview};
 use crate::operations::{self, Applied, Looked, Status};
@@ -60,6 +61,7 @@ async fn work(args: &Args, session: &mut Session, context: &Context) -> Result<E
     }
     // In dev the approval was the act of review; elsewhere the second act is confirmed like the first.
     if looked.receipt.is_none() && session.trust().environment != Environment::Dev {
+        page::show(&looked, context.global.json)?;
         args.confirm
             .obtain(reference, &looked, session.trust(), "have exactly this applied")?;
     }

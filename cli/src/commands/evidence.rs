@@ -25,17 +25,22 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct List {
+    /// For this tenant
     #[arg(long)]
     tenant: Option<String>,
+    /// Of this capability
     #[arg(long)]
     capability: Option<String>,
     /// That one proposal rests on
     #[arg(long, value_name = "ID")]
     proposal: Option<String>,
+    /// Of this source of the contract
     #[arg(long)]
     source: Option<String>,
+    /// Of this table
     #[arg(long)]
     table: Option<String>,
+    /// Rows at most
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
     limit: u32,
 }

@@ -27,8 +27,10 @@ pub(crate) struct List {
     /// Of one proposal
     #[arg(long, value_name = "ID")]
     proposal: Option<String>,
+    /// With this outcome
     #[arg(long, visible_alias = "outcome", value_enum)]
     status: Option<Outcome>,
+    /// Rows at most
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
     limit: u32,
 }

@@ -62,6 +62,7 @@ pub(crate) struct Export {
     /// The file to write; stdout when absent
     #[arg(long, visible_alias = "out", value_name = "FILE")]
     output: Option<PathBuf>,
+    /// The form
     #[arg(long, value_enum, default_value_t = Format::Json)]
     format: Format,
 }

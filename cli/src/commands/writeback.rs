@@ -47,8 +47,10 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Migration {
+    /// The database's engine, as `sqlite`
     #[arg(long)]
     engine: String,
+    /// The schema of the receipt table
     #[arg(long, default_value = "main")]
     schema: String,
     /// The receipt table
@@ -58,11 +60,13 @@ pub(crate) struct Migration {
 
 #[derive(Debug, Args)]
 pub(crate) struct Grants {
+    /// The database's engine, as `sqlite`
     #[arg(long)]
     engine: String,
     /// The database role under which the writer connects
     #[arg(long, value_name = "ROLE")]
     writer_role: String,
+    /// The schema of the receipt table
     #[arg(long, default_value = "main")]
     schema: String,
     /// The receipt table

@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
 use synapsor_domain::limits::REASON_CHARS_MAX;
 
-use super::page::{beside, document};
+use super::page;
 use crate::Context;
 use crate::clients::DenyEffect;
 use crate::commands::apply;
@@ -22,6 +22,7 @@ const APPLY_WAIT_SECONDS: u64 = 30;
 pub(crate) struct Approve {
     /// An id, a prefix of one, a short code, or `latest`
     proposal: String,
+    /// Why; kept with the decision under your signature
     #[arg(long, value_parser = reason)]
     reason: Option<String>,
     /// Minutes that the approval lasts [default: as long as usual here]
@@ -38,6 +39,7 @@ pub(crate) struct Approve {
 pub(crate) struct Reject {
     /// An id, a prefix of one, a short code, or `latest`
     proposal: String,
+    /// Why; kept with the decision under your signature
     #[arg(long, value_parser = reason)]
     reason: String,
     #[command(flatten)]
@@ -50,12 +52,7 @@ pub(super) async fn approve(
     context: &Context,
 ) -> Result<Exit, Failure> {
     let looked = operations::look(session, &args.proposal).await?;
-    let page = document(&looked) + &beside(&looked, false);
-    if context.global.json {
-        output::note(page.trim_end())
-    } else {
-        output::text(&page)?
-    }
+    page::show(&looked, context.global.json)?;
     operations::still_open(&looked, "PROPOSAL_NOT_PENDING_REVIEW")?;
     // The passphrase of a protected key is asked for here, after the document was shown.
     args.confirm
@@ -92,12 +89,7 @@ pub(super) async fn approve(
 
 pub(super) async fn reject(args: &Reject, session: &mut Session, context: &Context) -> Result<Exit, Failure> {
     let looked = operations::look(session, &args.proposal).await?;
-    let page = document(&looked) + &beside(&looked, false);
-    if context.global.json {
-        output::note(page.trim_end())
-    } else {
-        output::text(&page)?
-    }
+    page::show(&looked, context.global.json)?;
     operations::still_open(&looked, "PROPOSAL_NOT_REJECTABLE")?;
     args.confirm
         .obtain(&args.proposal, &looked, session.trust(), "reject this")?;

@@ -18,24 +18,31 @@ const LIST_ROWS_MAX: i64 = 200;
 
 #[derive(Debug, Args)]
 pub(crate) struct List {
+    /// For this tenant
     #[arg(long)]
     tenant: Option<String>,
+    /// Asked by this principal
     #[arg(long)]
     principal: Option<String>,
+    /// Of this capability
     #[arg(long, visible_alias = "action")]
     capability: Option<String>,
     /// A business object, TYPE:ID; the type is a table in singular or plural
     #[arg(long, value_name = "TYPE:ID", conflicts_with_all = ["object_type", "object_id"])]
     object: Option<String>,
+    /// The type alone
     #[arg(long, value_name = "TYPE")]
     object_type: Option<String>,
     /// The row's primary key
     #[arg(long, value_name = "ID")]
     object_id: Option<String>,
+    /// In this state, as `pending_review`
     #[arg(long, visible_alias = "status")]
     state: Option<String>,
+    /// Of this source of the contract
     #[arg(long)]
     source: Option<String>,
+    /// Of this table
     #[arg(long)]
     table: Option<String>,
     /// Made at or after, 2026-01-02 or 2026-01-02T03:04:05Z
@@ -44,6 +51,7 @@ pub(crate) struct List {
     /// Made before
     #[arg(long, value_parser = moment)]
     to: Option<Timestamp>,
+    /// Rows at most
     #[arg(long, default_value_t = LIST_ROWS, value_parser = clap::value_parser!(u32).range(1..=LIST_ROWS_MAX))]
     limit: u32,
 }

@@ -2,7 +2,7 @@
 
 mod decide;
 mod list;
-mod page;
+pub(super) mod page;
 mod show;
 
 use clap::Subcommand;

@@ -1,18 +1,29 @@
 //! What a reviewer sees: the document that is signed, and beside it what is true now.
 
+use synapsor_chassis::run::Failure;
 use synapsor_domain::approval::Verdict;
 use synapsor_domain::review;
 
 use crate::operations::{self, Looked};
-use crate::output::safe;
 use crate::output::shape::time_left;
+use crate::output::{self, safe};
 
-pub(super) fn document(looked: &Looked) -> String {
+/// Shows it before a question: on stdout for people, on stderr when stdout is for a program.
+pub(crate) fn show(looked: &Looked, is_json: bool) -> Result<(), Failure> {
+    let page = document(looked) + &beside(looked, false);
+    if is_json {
+        output::note(page.trim_end());
+        return Ok(());
+    }
+    output::text(&page)
+}
+
+pub(crate) fn document(looked: &Looked) -> String {
     review::document(looked.attested.proposal(), looked.attested.digest())
 }
 
 /// What is true now and not signed: state, approvals so far, time left.
-pub(super) fn beside(looked: &Looked, details: bool) -> String {
+pub(crate) fn beside(looked: &Looked, details: bool) -> String {
     let mut fields = standing(looked);
     fields.extend(opinions(looked));
     if let Some(attempt) = &looked.attempt {
