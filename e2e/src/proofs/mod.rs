@@ -3,12 +3,13 @@
 
 pub mod crash;
 pub mod tamper;
+pub mod wall;
 
 use anyhow::bail;
 use serde_json::{Value as Json, json};
 
 /// Every proof, in the order in which they run.
-pub const NAMES: [&str; 2] = ["crash", "tamper"];
+pub const NAMES: [&str; 3] = ["wall", "crash", "tamper"];
 
 /// How a proof runs.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +23,7 @@ pub struct Plan {
 /// Runs one proof; gives its summary.
 pub async fn run(name: &str, plan: Plan) -> anyhow::Result<Json> {
     match name {
+        "wall" => Box::pin(wall::run(plan)).await,
         "crash" => Box::pin(crash::run(plan)).await,
         "tamper" => Box::pin(tamper::run(plan)).await,
         _ => bail!("there is no proof `{name}`; there are {}", NAMES.join(", ")),
@@ -38,12 +40,13 @@ pub async fn run_all(plan: Plan) -> anyhow::Result<Json> {
     Ok(json!({ "proofs": proofs, "violations": violations }))
 }
 
-/// What a summary counts as not holding.
+/// What a summary counts, or lists, as not holding.
 pub fn violations(summary: &Json) -> u64 {
-    summary
-        .get("violations")
-        .and_then(Json::as_u64)
-        .unwrap_or(u64::MAX)
+    match summary.get("violations") {
+        Some(Json::Array(all)) => u64::try_from(all.len()).unwrap_or(u64::MAX),
+        Some(number) => number.as_u64().unwrap_or(u64::MAX),
+        None => u64::MAX,
+    }
 }
 
 /// Random numbers that a seed repeats; good enough to choose cases, and nothing else.
@@ -55,7 +58,7 @@ impl Dice {
         Self(seed)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn roll(&mut self) -> u64 {
         // SplitMix64, in the public domain.
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -67,7 +70,7 @@ impl Dice {
     /// Below `end`, which is not 0.
     pub fn below(&mut self, end: usize) -> usize {
         let end = u64::try_from(end).expect("a size fits");
-        usize::try_from(self.next() % end).expect("below a size")
+        usize::try_from(self.roll() % end).expect("below a size")
     }
 
     /// One of these, which are not none.

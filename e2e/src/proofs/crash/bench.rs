@@ -48,14 +48,22 @@ pub(super) struct Case {
 /// What can be seen of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Seen {
+    pub(super) target: Target,
+    pub(super) state: String,
+    /// Signed bytes of the receipt in the ledger.
+    pub(super) ledger_receipt: Option<String>,
+}
+
+/// What the target database shows of a case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Target {
     /// Committed updates of the row.
     pub(super) effects: i64,
+    /// Whether the row is as proposed.
     pub(super) is_waived: bool,
-    /// Outcome and signed bytes in the target database.
-    pub(super) receipt: Option<(String, String)>,
-    pub(super) state: String,
-    /// Signed bytes in the ledger.
-    pub(super) ledger_receipt: Option<String>,
+    pub(super) outcome: Option<String>,
+    /// Signed bytes of the receipt.
+    pub(super) receipt: Option<String>,
 }
 
 impl Bench {
@@ -156,28 +164,21 @@ impl Bench {
     }
 
     pub(super) async fn look(&mut self, case: &Case) -> anyhow::Result<Seen> {
-        let (effects, is_waived, receipt) = self.look_at_target(case)?;
+        let target = self.look_at_target(case)?;
         let record = self.desk.record(&case.proposal).await?;
-        let ledger_receipt = record.receipt.map(Envelope::try_from).transpose()?;
-        let ledger_receipt = ledger_receipt.map(|e| String::from_utf8(e.payload)).transpose()?;
+        let receipt = record.receipt.map(Envelope::try_from).transpose()?;
+        let ledger_receipt = receipt.map(|e| String::from_utf8(e.payload)).transpose()?;
         Ok(Seen {
-            effects,
-            is_waived,
-            receipt,
+            target,
             state: record.state,
             ledger_receipt,
         })
     }
 
-    /// Effects, whether the row is as proposed, and the receipt.
-    pub(super) fn look_at_target(
-        &self,
-        case: &Case,
-    ) -> anyhow::Result<(i64, bool, Option<(String, String)>)> {
+    pub(super) fn look_at_target(&self, case: &Case) -> anyhow::Result<Target> {
         use rusqlite::OptionalExtension as _;
         let (fee, reason, version) = self.stack.deployment.invoice(&case.invoice)?;
-        let is_waived = fee == 0 && reason.as_deref() == Some(case.name.as_str());
-        let receipt = self
+        let receipt: Option<(String, String)> = self
             .stack
             .deployment
             .open_database()?
@@ -187,7 +188,13 @@ impl Bench {
                 |row| Ok((row.get(0)?, row.get(1)?)),
             )
             .optional()?;
-        Ok((version - VERSION, is_waived, receipt))
+        let (outcome, receipt) = receipt.unzip();
+        Ok(Target {
+            effects: version - VERSION,
+            is_waived: fee == 0 && reason.as_deref() == Some(case.name.as_str()),
+            outcome,
+            receipt,
+        })
     }
 
     /// A writer of this name with a crash point; `point` is `NAME:ACTION[:COUNT]`.

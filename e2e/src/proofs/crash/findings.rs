@@ -34,22 +34,22 @@ impl Findings {
         state: &str,
     ) -> anyhow::Result<()> {
         let seen = bench.look(&case).await?;
-        let told = seen.receipt.as_ref().map(|(outcome, _)| outcome.as_str());
-        self.check(seen.effects <= 1, &case, "more than one effect", &seen);
+        let target = &seen.target;
+        let told = target.outcome.as_deref();
+        self.check(target.effects <= 1, &case, "more than one effect", &seen);
+        let is_true =
+            (told == Some("applied")) == (target.effects == 1) && target.is_waived == (target.effects == 1);
         self.check(
-            (told == Some("applied")) == (seen.effects == 1) && seen.is_waived == (seen.effects == 1),
+            is_true,
             &case,
             "the receipt in the target is not what happened to the row",
             &seen,
         );
+        let is_same = target.receipt == seen.ledger_receipt;
+        self.check(is_same, &case, "the ledger's receipt is not the target's", &seen);
+        let is_expected = told == Some(outcome) && seen.state == state;
         self.check(
-            seen.receipt.as_ref().map(|(_, bytes)| bytes) == seen.ledger_receipt.as_ref(),
-            &case,
-            "the ledger's receipt is not the target's",
-            &seen,
-        );
-        self.check(
-            told == Some(outcome) && seen.state == state,
+            is_expected,
             &case,
             &format!("it did not end as `{state}` by `{outcome}`"),
             &seen,

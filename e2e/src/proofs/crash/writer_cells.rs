@@ -141,17 +141,7 @@ async fn other_writer<'a>(
 fn all_or_nothing(bench: &Bench, findings: &mut Findings, case: &Case, cell: Cell) -> anyhow::Result<()> {
     let seen = bench.look_at_target(case)?;
     let committed = cell.has_committed();
-    findings.check(
-        seen.0 == i64::from(committed),
-        case,
-        "the effect does not fit the crash point",
-        &seen,
-    );
-    findings.check(
-        seen.2.is_some() == committed,
-        case,
-        "the receipt does not fit the crash point",
-        &seen,
-    );
+    let fits = seen.effects == i64::from(committed) && seen.receipt.is_some() == committed;
+    findings.check(fits, case, "effect and receipt do not fit the crash point", &seen);
     Ok(())
 }

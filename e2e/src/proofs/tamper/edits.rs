@@ -22,8 +22,10 @@ pub(super) fn attack(
     work: impl FnOnce(&Connection) -> anyhow::Result<String>,
 ) -> anyhow::Result<String> {
     let store = Connection::open(path)?;
-    store
-        .execute_batch("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; BEGIN IMMEDIATE")?;
+    store.execute_batch(
+        "PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; \
+         BEGIN IMMEDIATE",
+    )?;
     let triggers: Vec<(String, String)> = store
         .prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?

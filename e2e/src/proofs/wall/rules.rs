@@ -1,0 +1,104 @@
+//! What each process may hold, judged from a look at all of them.
+
+use super::Report;
+use super::look::{Kind, Seen};
+
+const READ_URL: &str = "BILLING_READ_URL";
+const WRITE_URL: &str = "BILLING_WRITE_URL";
+const CONTEXT: [&str; 2] = ["BILLING_TENANT", "BILLING_PRINCIPAL"];
+const LOGS: [&str; 2] = ["SYNAPSOR_LOG_LEVEL", "SYNAPSOR_LOG_FORMAT"];
+/// The variable with the token of the agent's side.
+pub(super) const TOKEN: &str = "SYNAPSOR_RUNNER_HTTP_TOKEN";
+/// The four, in the order in which they are printed.
+pub(super) const NAMES: [&str; 4] = ["gateway", "reader", "writer", "ledger"];
+
+/// Names that a process may have, and those without which the look would have proved nothing.
+fn variables(name: &str) -> (Vec<&'static str>, Vec<&'static str>) {
+    let mut needed = match name {
+        "gateway" => vec![TOKEN],
+        "reader" => vec![READ_URL],
+        "writer" => vec![WRITE_URL],
+        _ => vec![],
+    };
+    let mut may = needed.clone();
+    may.extend(LOGS);
+    if name == "reader" {
+        may.extend(CONTEXT);
+        needed.extend(CONTEXT);
+    }
+    (may, needed)
+}
+
+/// Judges the processes of one deployment, `scene` being how it was started.
+pub(super) fn judge(scene: &str, all: &[Seen], report: &mut Report) {
+    println!("wall: {scene}");
+    for seen in all {
+        print!("{seen}");
+    }
+    let names: Vec<&str> = all.iter().map(|s| s.name.as_str()).collect();
+    report.check(NAMES.iter().all(|n| names.contains(n)), format!("{scene}: all four run, found {names:?}"));
+    for seen in all {
+        let about = format!("{scene}, {}", seen.name);
+        environment(&about, seen, report);
+        files(&about, seen, report);
+        listeners(&about, seen, report);
+    }
+}
+
+fn environment(about: &str, seen: &Seen, report: &mut Report) {
+    let (may, needed) = variables(&seen.name);
+    for name in &seen.variables {
+        report.check(may.contains(&name.as_str()), format!("{about}: holds the variable {name}"));
+    }
+    for name in needed {
+        report.check(seen.variables.iter().any(|v| v == name), format!("{about}: does not hold {name}"));
+    }
+    let allowed = match seen.name.as_str() {
+        "reader" => READ_URL,
+        "writer" => WRITE_URL,
+        _ => "",
+    };
+    for name in &seen.urls {
+        report.check(name == allowed, format!("{about}: the variable {name} holds a URL"));
+    }
+}
+
+fn files(about: &str, seen: &Seen, report: &mut Report) {
+    let Some(files) = &seen.files else {
+        return;
+    };
+    let (reads, writes) = (seen.name == "reader", seen.name == "writer");
+    for file in files {
+        let target = &file.target;
+        match file.kind {
+            Kind::Database => {
+                report.check(reads || writes, format!("{about}: has the database open: {target}"));
+                report.check(writes || !file.is_writable, format!("{about}: can write to the database: {target}"));
+            }
+            Kind::DatabaseSide => {
+                report.check(reads || writes, format!("{about}: has a file of the database open: {target}"));
+            }
+            Kind::Store => report.check(seen.name == "ledger", format!("{about}: has the store open: {target}")),
+            Kind::Other => report.check(false, format!("{about}: has an unexplained file open: {target}")),
+            Kind::Certificate | Kind::Log | Kind::Own | Kind::Socket | Kind::Pipe | Kind::Event | Kind::Device => {}
+        }
+    }
+    // Without these the looks above would hold for processes that do nothing.
+    let is_open_for_writing = files.iter().any(|f| f.kind == Kind::Database && f.is_writable);
+    report.check(!writes || is_open_for_writing, format!("{about}: was not seen with the database"));
+    report.check(!reads || seen.holds_database(), format!("{about}: was not seen with the database"));
+    report.check(seen.name != "ledger" || seen.holds(Kind::Store), format!("{about}: was not seen with its store"));
+}
+
+fn listeners(about: &str, seen: &Seen, report: &mut Report) {
+    let Some(listeners) = &seen.listeners else {
+        let is_loopback = seen.address.starts_with("127.0.0.1:") || seen.address.starts_with("[::1]:");
+        report.check(is_loopback, format!("{about}: listens off loopback at {}", seen.address));
+        return;
+    };
+    for address in listeners {
+        report.check(address.ip().is_loopback(), format!("{about}: listens off loopback at {address}"));
+        report.check(address.to_string() == seen.address, format!("{about}: listens at {address} as well"));
+    }
+    report.check(listeners.len() == 1, format!("{about}: has {} listeners", listeners.len()));
+}
