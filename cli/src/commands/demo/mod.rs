@@ -52,11 +52,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, Failure> 
     let begin = Instant::now();
     let stage = Stage::build(context, args.keep).await?;
     let teller = Teller::new(args.quick, context.global.json);
-    let told = tokio::select! {
-        told = play(&stage, &teller) => told,
-        () = context.stop.cancelled() => Err(Failure::new("INTERRUPTED", "the demonstration was interrupted")),
-    };
-    let mut facts = told?;
+    let mut facts = play(&stage, &teller).await?;
     let ok = went_as_shown(&facts);
     facts.insert("ok".to_owned(), json!(ok));
     facts.insert(
@@ -103,7 +99,10 @@ async fn play(stage: &Stage, teller: &Teller) -> Result<Facts, Failure> {
         writer,
         agent,
     };
-    let told = tell(&cast, context, teller).await;
+    // Interrupted or not, everybody leaves the stage before it is removed.
+    let told = context
+        .unless_stopped(Box::pin(tell(&cast, context, teller)))
+        .await;
     cast.agent.close().await;
     cast.reader.stop().await;
     cast.writer.stop().await;
