@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use synapsor_chassis::files::{self, FileError};
 use synapsor_chassis::run::Failure;
+use synapsor_chassis::telemetry::redact;
 use synapsor_domain::contract::{Contract, Problem, Report};
 use synapsor_domain::limits::FILE_BYTES_MAX;
 
-use crate::Global;
+use crate::{Global, output};
 
 const NAME_DEFAULT: &str = "synapsor.runner.json";
 
@@ -64,16 +65,12 @@ pub(crate) fn load_runnable(global: &Global) -> Result<LoadedContract, Failure> 
     Ok(loaded)
 }
 
+/// Every problem on a line of its own, before the sentence that ends the command.
 fn invalid(path: &Path, report: &Report) -> Failure {
-    let mut text = format!("{} has {} error(s)", path.display(), report.errors.len());
     for problem in &report.errors {
-        text.push_str(&format!(
-            "\n  {} {}: {}",
-            problem.path,
-            problem.code.as_str(),
-            problem.message
-        ));
+        let text = format!("{} {}: {}", problem.path, problem.code.as_str(), problem.message);
+        output::note(format!("  {}", output::safe(&redact::scrub(&text))));
     }
-    Failure::new("CONFIG_INVALID", text)
+    Failure::new("CONFIG_INVALID", format!("{} has {} error(s)", path.display(), report.errors.len()))
         .with_fix("correct the file; `synapsor-runner config validate` checks it again")
 }

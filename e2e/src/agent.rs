@@ -30,7 +30,12 @@ impl Agent {
 
     /// Connects to a gateway that serves HTTP.
     pub async fn over_http(gateway: &Process, token: &str) -> anyhow::Result<Self> {
-        let config = StreamableHttpClientTransportConfig::with_uri(format!("http://{}/mcp", gateway.address))
+        Self::at(&gateway.address, token).await
+    }
+
+    /// Connects to whatever serves MCP over HTTP at an address.
+    pub async fn at(address: &str, token: &str) -> anyhow::Result<Self> {
+        let config = StreamableHttpClientTransportConfig::with_uri(format!("http://{address}/mcp"))
             .auth_header(token);
         let service = ().serve(StreamableHttpClientTransport::from_config(config)).await?;
         Ok(Self { service })

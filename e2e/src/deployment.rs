@@ -13,6 +13,7 @@ use synapsor_domain::signing::SigningKey;
 use synapsor_domain::timestamp::Span;
 use synapsor_domain::trust::{Ceilings, Duties, Environment, Operator, ServiceKey, TrustFile};
 
+use crate::account::Account;
 use crate::binaries::Build;
 use crate::now;
 
@@ -39,6 +40,8 @@ pub struct Deployment {
     /// alice: billing_lead and applier; bob: billing_lead; carol: no role that counts.
     pub people: Vec<Person>,
     pub build: Build,
+    /// Who runs the processes.
+    pub account: Account,
 }
 
 fn new_key() -> SigningKey {
@@ -66,6 +69,7 @@ impl Deployment {
             ledger_key: new_key(),
             people: vec![person("alice"), person("bob"), person("carol")],
             build,
+            account: Account::default(),
             folder,
         };
         this.write_trust(&this.default_trust())?;
@@ -153,6 +157,7 @@ impl Deployment {
         if !folder.exists() {
             files::create_private_dir(&folder)?;
         }
+        self.account.disown(&folder)?;
         let name = format!("{role}-{}", instance.unwrap_or("only"));
         let leaf = self.ca.issue(role, instance, LEAF_TTL, now().as_unix_millis())?;
         Ok(leaf.write(&folder, &name)?)

@@ -1,8 +1,11 @@
 //! Whole systems for tests and proofs: the real binaries as real processes with real certificates, a real
 //! database, people with keys, agents with MCP clients, and a ledger that lies.
 
+pub mod access;
+pub mod account;
 pub mod agent;
 pub mod binaries;
+pub mod cli;
 pub mod deployment;
 pub mod evil_ledger;
 pub mod operator;

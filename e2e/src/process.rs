@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
+use crate::account::Account;
+
 const READY: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -28,6 +30,7 @@ pub struct Launch {
     pub binary: PathBuf,
     pub arguments: Vec<String>,
     pub environment: Vec<(String, String)>,
+    pub account: Account,
 }
 
 impl Launch {
@@ -46,6 +49,7 @@ impl Launch {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::options().create(true).append(true).open(&log)?);
+        self.account.step_down(&mut command);
         let child = command.spawn().with_context(|| format!("starting {}", self.binary.display()))?;
         let mut process = Process {
             name: self.name.clone(),

@@ -89,10 +89,12 @@ pub fn channel(
 fn launch(deployment: &Deployment, name: &str, binary: &str, arguments: Vec<String>, environment: Vec<(String, String)>) -> anyhow::Result<Process> {
     let launch = Launch {
         name: name.to_owned(),
-        binary: deployment.build.binary(binary)?,
+        binary: deployment.account.binary(deployment.build, binary)?,
         arguments,
         environment,
+        account: deployment.account.clone(),
     };
+    deployment.account.own(deployment.folder.path())?;
     launch.start(deployment.folder.path())
 }
 

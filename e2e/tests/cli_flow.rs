@@ -28,7 +28,19 @@ fn contract_and_tools_are_shown_without_a_state_folder() -> anyhow::Result<()> {
     assert_eq!(names, ["billing.inspect_invoice", PROPOSE]);
     let text = place.ok(&["tools", "preview"])?.stdout;
     assert!(text.contains("never offered") && !text.contains("BILLING_"), "{text}");
+    assert!(text.contains("\n      {\n        \"$schema\""), "no readable schema: {text}");
     assert_eq!(place.listing()?, before);
+    Ok(())
+}
+
+#[test]
+fn foreign_text_of_a_contract_reaches_the_terminal_as_ascii() -> anyhow::Result<()> {
+    let place = Workplace::new()?;
+    let contract = std::fs::read_to_string(place.path("synapsor.runner.json"))?;
+    place.write("synapsor.runner.json", &contract.replace("Number of the invoice", "Number \u{202e}of \u{1d11e}"))?;
+    let ran = place.ok(&["tools", "preview"])?;
+    assert!(ran.stdout.is_ascii(), "{ran}");
+    assert!(ran.stdout.contains("Number \\u202eof \\ud834\\udd1e"), "{ran}");
     Ok(())
 }
 
@@ -76,7 +88,7 @@ fn records_tell_the_story(place: &Workplace, id: &str) -> anyhow::Result<()> {
     assert!(shown.contains(id), "evidence that names no proposal: {shown}");
 
     let kinds: Vec<String> = events(place)?.iter().filter_map(|e| e["kind"].as_str().map(str::to_owned)).collect();
-    for kind in ["proposal_created", "proposal_settled"] {
+    for kind in ["proposal_created", "proposal_approved", "apply_requested", "writeback_started", "writeback_applied"] {
         assert!(kinds.iter().any(|k| k == kind), "no {kind} in {kinds:?}");
     }
     let verified = place.json(&["ledger", "verify"])?;
@@ -144,8 +156,9 @@ fn prefix_short_code_and_latest_name_the_same_proposal() -> anyhow::Result<()> {
         assert_eq!(place.json(&["proposals", "show", name])?["proposal_id"], json!(first), "{name}");
     }
     assert_eq!(place.json(&["proposals", "show"])?["proposal_id"], json!(second));
-    place.run(&["proposals", "show", "wrp_"])?.expect_failure(1, "PROPOSAL_AMBIGUOUS", &["wrp_"])?;
+    place.run(&["proposals", "show", "wrp_"])?.expect_failure(1, "AMBIGUOUS_PROPOSAL", &["`wrp_`"])?;
     place.run(&["proposals", "show", "wrp_0000000000"])?.expect_failure(1, "PROPOSAL_NOT_FOUND", &["wrp_0000000000"])?;
+    place.run(&["evidence", "show", "ev_0000000000"])?.expect_failure(1, "EVIDENCE_NOT_FOUND", &["ev_0000000000"])?;
     Ok(())
 }
 
@@ -180,11 +193,12 @@ fn every_command_gives_an_example_and_its_exit_codes() -> anyhow::Result<()> {
 fn json_is_exactly_one_object_on_stdout() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     let id = place.approved(INVOICE, "goodwill")?;
+    place.write("read.json", &json!({ "invoice_id": INVOICE }).to_string())?;
     let commands: [&[&str]; 21] = [
         &["config", "validate"],
         &["tools", "list"],
         &["tools", "preview"],
-        &["smoke", "call", "billing.inspect_invoice", "--input", "call-INV-3001.json"],
+        &["smoke", "call", "billing.inspect_invoice", "--input", "read.json"],
         &["proposals", "list"],
         &["proposals", "show", &id],
         &["apply", &id, "--dry-run"],
@@ -199,8 +213,8 @@ fn json_is_exactly_one_object_on_stdout() -> anyhow::Result<()> {
         &["operator", "list"],
         &["certs", "issue", "operator", "bob"],
         &["certs", "list"],
-        &["writeback", "migration"],
-        &["writeback", "grants"],
+        &["writeback", "migration", "--engine", "sqlite"],
+        &["writeback", "grants", "--engine", "sqlite", "--writer-role", "app"],
         &["up", "--dry-run"],
     ];
     for command in commands {

@@ -18,7 +18,7 @@ use synapsor_proto::ledger::v1::{
 };
 use tonic::transport::Channel;
 
-use super::{Tail, TailFilter, call, call_within, not_believed};
+use super::{Tail, TailFilter, call, call_within, not_believed, not_found};
 use crate::session::Session;
 
 /// Hex digits of a request id.
@@ -190,7 +190,9 @@ impl Ledger {
             proposal: reference.to_owned(),
             known: Some(KnownCheckpoint::from(known)),
         };
-        let answer = call(&self.target, message, async |m| self.review.get_proposal(m).await).await?;
+        let answer = call(&self.target, message, async |m| self.review.get_proposal(m).await)
+            .await
+            .map_err(|failure| not_found(failure, reference))?;
         shown(answer).map_err(odd)
     }
 
@@ -228,7 +230,9 @@ impl Ledger {
             proposal: reference.to_owned(),
             known: Some(KnownCheckpoint::from(known)),
         };
-        let answer = call(&self.target, message, async |m| self.events.get_replay(m).await).await?;
+        let answer = call(&self.target, message, async |m| self.events.get_replay(m).await)
+            .await
+            .map_err(|failure| not_found(failure, reference))?;
         let records = logged(answer.records).map_err(odd)?;
         let consistency = consistency(answer.consistency).map_err(odd)?;
         Ok(Replay {
@@ -285,7 +289,9 @@ impl Ledger {
         let message = wire::GetEvidenceRequest {
             evidence_id: evidence_id.to_owned(),
         };
-        let answer = call(&self.target, message, async |m| self.events.get_evidence(m).await).await?;
+        let answer = call(&self.target, message, async |m| self.events.get_evidence(m).await)
+            .await
+            .map_err(|failure| not_found(failure, evidence_id))?;
         let evidence = required("evidence", answer.evidence)
             .and_then(Envelope::try_from)
             .map_err(odd)?;

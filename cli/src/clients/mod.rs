@@ -59,6 +59,36 @@ pub(crate) fn refused(refusal: Refusal) -> Failure {
     Failure::new(refusal.code, refusal.public).with_exit(exit)
 }
 
+/// The ledger found nothing, or more than one thing, under a name: said with the name and a way on.
+fn not_found(failure: Failure, name: &str) -> Failure {
+    let (problem, fix) = match failure.code() {
+        "PROPOSAL_NOT_FOUND" if name == "latest" => (
+            "there is no proposal yet".to_owned(),
+            "`synapsor-runner propose` makes one, as does an agent",
+        ),
+        "PROPOSAL_NOT_FOUND" => (
+            format!("no proposal is called `{name}`"),
+            "`synapsor-runner proposals list` shows what there is",
+        ),
+        "AMBIGUOUS_PROPOSAL" => (
+            format!("more than one proposal begins with `{name}`"),
+            "give more of the id",
+        ),
+        "EVIDENCE_NOT_FOUND" => (
+            format!("no evidence is called `{name}`"),
+            "`synapsor-runner evidence list` shows what there is",
+        ),
+        "AMBIGUOUS_EVIDENCE" => (
+            format!("more than one evidence record begins with `{name}`"),
+            "give more of the id",
+        ),
+        _ => return failure,
+    };
+    Failure::new(failure.code().to_owned(), problem)
+        .with_fix(fix)
+        .with_exit(failure.exit())
+}
+
 /// An answer that is not what a ledger or writer of ours would give.
 pub(crate) fn not_believed(code: &'static str, problem: impl std::fmt::Display) -> Failure {
     Failure::new(code, format!("the answer is not believed: {problem}")).with_exit(EXIT_TAMPERED)
@@ -66,7 +96,7 @@ pub(crate) fn not_believed(code: &'static str, problem: impl std::fmt::Display) 
 
 fn exit_of(code: &str) -> u8 {
     match code {
-        "STORE_TAMPERED" | "MALFORMED" => EXIT_TAMPERED,
+        "STORE_TAMPERED" => EXIT_TAMPERED,
         "UNREACHABLE"
         | "DEADLINE_EXCEEDED"
         | "STORE_UNAVAILABLE"

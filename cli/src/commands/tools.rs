@@ -128,6 +128,20 @@ fn mapping(tool: &Tool) -> Json {
     json!({"canonicalName": tool.name, "exposedName": tool.name, "isAlias": false, "style": "canonical"})
 }
 
+/// A line of JSON in printable ASCII: what is not is spelled as JSON spells it, so that it stays the same JSON.
+fn ascii_json(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    for c in line.chars() {
+        if matches!(c, ' '..='~') {
+            out.push(c);
+        } else {
+            let mut units = [0; 2];
+            out.extend(c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
+    out
+}
+
 fn show(command: &Command, catalog: &Catalog, checks: &[Check]) -> Result<(), Failure> {
     output::line("A model is offered:")?;
     for tool in &catalog.tools {
@@ -143,7 +157,7 @@ fn show(command: &Command, catalog: &Catalog, checks: &[Check]) -> Result<(), Fa
         if matches!(command, Command::Preview) {
             let schema = serde_json::to_string_pretty(&tool.input_schema).unwrap_or_default();
             for line in schema.lines() {
-                output::line(format!("      {}", output::safe(line)))?;
+                output::line(format!("      {}", ascii_json(line)))?;
             }
         }
     }

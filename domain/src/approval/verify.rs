@@ -184,10 +184,10 @@ impl Claim<'_> {
     }
 
     fn check_role(&self, operator: &crate::trust::Operator, judge: &Judge<'_>) -> Result<(), Refusal> {
-        if let Some(role) = self.role {
-            if self.approver.role != role || !operator.has_role(role) {
-                return Err(refused("refused:role", format!("{} does not hold the role `{role}`", operator.person)));
-            }
+        if let Some(role) = self.role
+            && (self.approver.role != role || !operator.has_role(role))
+        {
+            return Err(refused("refused:role", format!("{} does not hold the role `{role}`", operator.person)));
         }
         let proposal = judge.proposal;
         if !operator.covers(&proposal.capability, &proposal.requested_by.tenant) {

@@ -109,10 +109,9 @@ pub fn authorize(attested: Attested, ledger: &LedgerProof<'_>, facts: &Facts<'_>
     let judge = Judge { trust: facts.trust, now: facts.now, proposal, proposal_digest: rehearsal.proposal_digest() };
     let decisions = verify_decisions(&envelopes.decisions, &judge)?;
     let order = approval::verify_order(&envelopes.order, &judge)?;
-    for seen in decisions.iter().map(|d| &d.decision().seen_checkpoint).chain([&order.order().seen_checkpoint]) {
-        if let Some(seen) = seen {
-            ledger.continues(seen)?;
-        }
+    let seen = decisions.iter().map(|d| &d.decision().seen_checkpoint).chain([&order.order().seen_checkpoint]);
+    for seen in seen.flatten() {
+        ledger.continues(seen)?;
     }
     let ends = decisions.iter().map(|d| d.decision().expires_at).chain([order.order().expires_at, proposal.not_after]);
     let valid_until = ends.min().unwrap_or(proposal.not_after);

@@ -18,6 +18,7 @@ use crate::failpoint::hit;
 
 /// How one transaction ended.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one per transaction, moved twice")]
 pub(super) enum Ended {
     /// A receipt is committed. `fresh` when this transaction wrote it.
     Receipt { receipt: Receipt, envelope: Envelope, fresh: bool },
@@ -57,6 +58,7 @@ impl Verdict {
 }
 
 /// Why a transaction ends before its receipt.
+#[expect(clippy::large_enum_variant, reason = "one per transaction, moved twice")]
 enum Halt {
     Ended(Ended),
     /// Something about the write itself is wrong: roll back, then record the failure on its own.

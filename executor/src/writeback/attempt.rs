@@ -333,19 +333,28 @@ async fn report(writer: &Writer, job: &Job, number: u32, end: Report) {
     }
     let lease = &job.lease;
     let Some(envelope) = sealed(writer, job, number, &end) else { return };
-    for round in 0..SETTLE_TRIES_MAX {
-        match writer.ledger.settle(&lease.proposal_id, &lease.token, &envelope, end.receipt.as_ref()).await {
-            Ok(()) => break,
-            Err(refusal) => {
-                tracing::warn!(proposal = %lease.proposal_id, code = %refusal.code, "{}", refusal.public);
-                pause(round, true).await;
-            }
-        }
-    }
+    settle(writer, lease, &envelope, end.receipt.as_ref()).await;
     // Nothing follows that could fail; the points exist so that the proofs can stop the process here.
     let _ = hit("F12b").await;
     tracing::info!(proposal = %lease.proposal_id, result = %end.result, "attempt ended");
     let _ = hit("F12c").await;
+}
+
+/// Tells the ledger, as long as telling can help. What is lost here the reconciler tells later.
+async fn settle(writer: &Writer, lease: &Lease, attempt: &Envelope, receipt: Option<&Envelope>) {
+    let mut token = lease.token.as_slice();
+    for round in 0..SETTLE_TRIES_MAX {
+        let Err(refusal) = writer.ledger.settle(&lease.proposal_id, token, attempt, receipt).await else { return };
+        tracing::warn!(proposal = %lease.proposal_id, code = %refusal.code, "{}", refusal.public);
+        match refusal.code.as_ref() {
+            // The lease was granted anew meanwhile; a receipt needs none.
+            "LEASE_NOT_HELD" if receipt.is_some() && !token.is_empty() => token = &[],
+            "UNREACHABLE" | "DEADLINE_EXCEEDED" | "STORE_BUSY" | "STORE_FULL" | "STORE_FAILED" | "STORE_CLOSED" => {
+                pause(round, true).await;
+            }
+            _ => return,
+        }
+    }
 }
 
 async fn report_doubt(writer: &Writer, job: &Job, number: u32) {

@@ -29,15 +29,15 @@ pub(super) fn conflict(proposal: &Proposal, row: &[ColumnValue]) -> Option<&'sta
     if find(row, &target.primary_key.column) != Some(&target.primary_key.value) {
         return Some("key_changed");
     }
-    if let Some(tenant) = &target.tenant {
-        if find(row, &tenant.column) != Some(&tenant.value) {
-            return Some("tenant_changed");
-        }
+    if let Some(tenant) = &target.tenant
+        && find(row, &tenant.column) != Some(&tenant.value)
+    {
+        return Some("tenant_changed");
     }
-    if let Some(version) = &proposal.guard.version {
-        if find(row, &version.column) != Some(&version.value) {
-            return Some("version_changed");
-        }
+    if let Some(version) = &proposal.guard.version
+        && find(row, &version.column) != Some(&version.value)
+    {
+        return Some("version_changed");
     }
     if row != proposal.before { Some("row_changed") } else { None }
 }

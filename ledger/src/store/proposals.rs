@@ -108,14 +108,13 @@ pub(crate) fn resolve(conn: &Connection, text: &str) -> Result<ProposalRow, Step
         return Err(not_found().into());
     }
     let end = format!("{text}~");
-    let code = text.to_ascii_uppercase();
     let mut found = rows(
         conn,
         "proposal_id >= ?1 AND proposal_id < ?2 LIMIT 2",
         &[&text, &end],
     )?;
     if found.is_empty() {
-        found = rows(conn, "short_code = ?1 LIMIT 2", &[&code])?;
+        found = rows(conn, "short_code = ?1 LIMIT 2", &[&as_short_code(text)])?;
     }
     let mut found = found.into_iter();
     match (found.next(), found.next()) {
@@ -127,6 +126,13 @@ pub(crate) fn resolve(conn: &Connection, text: &str) -> Result<ProposalRow, Step
         .into()),
         (None, _) => Err(not_found().into()),
     }
+}
+
+/// The form in which short codes are kept, of one that was typed in small letters or without its dashes.
+fn as_short_code(text: &str) -> String {
+    let plain: Vec<u8> = text.to_ascii_uppercase().bytes().filter(|b| *b != b'-').collect();
+    let groups: Vec<_> = plain.chunks(4).map(String::from_utf8_lossy).collect();
+    groups.join("-")
 }
 
 /// A page of proposals, newest first, created before the event `before`.

@@ -1,28 +1,27 @@
 //! `demo`: the whole loop with the real processes on an embedded database, told step by step.
 
+mod person;
 mod stage;
 mod teller;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Map, Value as Json, json};
 use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, Failure};
-use synapsor_domain::review;
 
 use super::tools::NEVER_EXPOSED;
 use crate::agent::{Agent, Answer, shown};
-use crate::operations::{self, Applied, Approved, Status};
 use crate::operator_key::Signer;
 use crate::session::Session;
 use crate::supervisor::{Child, Executor, RunningLedger, Supervisor};
 use crate::{Context, contract_file, output, state};
+use person::Person;
 use stage::Stage;
 use teller::Teller;
 
 const READ_TOOL: &str = "billing.inspect_invoice";
 const PROPOSE_TOOL: &str = "billing.propose_late_fee_waiver";
 const INVOICE: &str = "INV-3001";
-const APPLY_WAIT: Duration = Duration::from_secs(20);
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -65,7 +64,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, Failure> 
     if context.global.json {
         output::json(&facts)?;
     } else {
-        teller.end(ok, begin.elapsed(), args.keep.then(|| stage.dir()))?;
+        teller.end(ok, begin.elapsed(), args.keep.then(|| stage.enter()))?;
     }
     Ok(Exit(if ok { EXIT_OK } else { EXIT_FAILURE }))
 }
@@ -210,153 +209,6 @@ async fn tell_proposals(
     Ok((first_id, second_id))
 }
 
-/// The operator's part of the story.
-struct Person<'a> {
-    context: &'a Context,
-    signer: &'a Signer,
-    teller: &'a Teller,
-}
-
-impl Person<'_> {
-    async fn tell_approvals(
-        &self,
-        session: &Session,
-        ids: [&str; 2],
-        facts: &mut Facts,
-    ) -> Result<(), Failure> {
-        self.teller
-            .step("A person reads the proposal and signs exactly these bytes")?;
-        for id in ids {
-            let looked = operations::look(session, id).await?;
-            let digest = looked.attested.digest();
-            let is_first = !facts.contains_key("approval");
-            if is_first {
-                for line in review::document(looked.attested.proposal(), digest).lines() {
-                    self.teller.quote(line)?;
-                }
-            }
-            let reason = Some("fee waived by agreement");
-            let approved = operations::approve(session, &looked, self.signer, reason, None).await?;
-            let code = digest.short_code();
-            if is_first {
-                self.tell_approval(&approved, &code)?;
-                facts.insert("approval".to_owned(), approval_facts(&approved, &code));
-            } else {
-                self.teller
-                    .fact("second proposal", &format!("approved too, short code {code}"))?;
-            }
-        }
-        self.teller
-            .explain("Approval happens outside MCP with the person's own key; the agent has no way to it.")?;
-        self.teller
-            .explain(&format!("posture: {} (environment dev)", self.signer.posture()))
-    }
-
-    fn tell_approval(&self, approved: &Approved, code: &str) -> Result<(), Failure> {
-        self.teller.fact("approved by", &approved.person)?;
-        self.teller.fact("key", approved.key_id.as_str())?;
-        self.teller.fact("short code", code)?;
-        self.teller
-            .fact("decision", &approved.decision_digest.to_string())?;
-        self.teller.fact("valid until", &approved.expires_at.to_string())
-    }
-
-    async fn tell_apply(&self, session: &mut Session, id: &str, facts: &mut Facts) -> Result<(), Failure> {
-        self.teller.step(
-            "The person orders it applied; the writer checks every signature itself and changes one row",
-        )?;
-        let applied = self.apply(session, id).await?;
-        self.tell_outcome("apply", &applied)?;
-        facts.insert("apply_status".to_owned(), json!(applied.status.as_str()));
-        facts.insert("receipt".to_owned(), receipt_facts(&applied));
-        self.teller.explain("The receipt was written in the same transaction as the row. Effect and receipt exist together or not at all.")?;
-
-        self.teller.step("The same order again changes nothing")?;
-        let retried = self.apply(session, id).await?;
-        self.tell_outcome("retry", &retried)?;
-        facts.insert("retry_status".to_owned(), json!(retried.status.as_str()));
-        let state = operations::look(session, id).await?.state;
-        facts.insert("proposal_state".to_owned(), json!(state.as_str()));
-        Ok(())
-    }
-
-    /// The row is no longer what the second approval was about.
-    async fn tell_stale(
-        &self,
-        session: &mut Session,
-        id: &str,
-        cast: &Cast,
-        facts: &mut Facts,
-    ) -> Result<(), Failure> {
-        self.teller
-            .step("The second proposal was approved too, but its row has changed since")?;
-        let before = answered(cast.agent.call(READ_TOOL, invoice()).await?)?;
-        let stale = self.apply(session, id).await?;
-        let after = answered(cast.agent.call(READ_TOOL, invoice()).await?)?;
-        self.tell_outcome("apply", &stale)?;
-        let changed = before.data() != after.data();
-        self.teller.fact(
-            "written",
-            if changed {
-                "SOMETHING"
-            } else {
-                "nothing (read again and compared)"
-            },
-        )?;
-        facts.insert("stale_status".to_owned(), json!(stale.status.as_str()));
-        facts.insert("stale_changed_source".to_owned(), json!(changed));
-        self.teller.explain("The writer compares version and before-image under lock: an approval counts for the row that was seen.")
-    }
-
-    async fn tell_replay(&self, session: &Session, id: &str, facts: &mut Facts) -> Result<(), Failure> {
-        self.teller
-            .step("The replay tells the story, and the ledger proves that it is the whole one")?;
-        let replayed = operations::replay(session, id).await?;
-        let story = &replayed.verified.story;
-        for event in &story.events {
-            self.teller.fact(
-                &format!("event {}", event.seq),
-                &format!("{} {}", event.at, event.kind),
-            )?;
-        }
-        let checked = operations::verify_ledger(session).await?;
-        let ok = checked.findings.is_empty();
-        let verdict = if ok {
-            "every record, tree node and signature fits"
-        } else {
-            "DAMAGED"
-        };
-        self.teller.fact(
-            "ledger",
-            &format!("{} events, {verdict}", checked.checkpoint.size),
-        )?;
-        facts.insert("ledger_verified".to_owned(), json!(ok));
-        facts.insert("ledger_events".to_owned(), json!(checked.checkpoint.size));
-        self.teller.explain(
-            "Reader, writer and this program each remember the log; a cut or rewritten one is noticed.",
-        )
-    }
-
-    async fn apply(&self, session: &mut Session, id: &str) -> Result<Applied, Failure> {
-        let looked = operations::look(session, id).await?;
-        operations::apply(session, self.context, &looked, self.signer, APPLY_WAIT).await
-    }
-
-    fn tell_outcome(&self, what: &str, applied: &Applied) -> Result<(), Failure> {
-        self.teller.fact(what, applied.status.as_str())?;
-        if applied.status != Status::Applied {
-            return self.teller.fact("because", &applied.message);
-        }
-        let Some(signed) = &applied.receipt else {
-            return Ok(());
-        };
-        self.teller.fact("receipt", &signed.digest.to_string())?;
-        self.teller.fact("signed by writer", signed.writer_key.as_str())?;
-        self.teller
-            .fact("rows", &signed.receipt.rows_affected.to_string())
-    }
-}
-
 fn tell_processes(cast: &Cast, teller: &Teller, facts: &mut Facts) -> Result<(), Failure> {
     let gateway = cast.agent.gateway();
     let rows = [
@@ -383,22 +235,6 @@ fn tell_processes(cast: &Cast, teller: &Teller, facts: &mut Facts) -> Result<(),
         .collect();
     facts.insert("processes".to_owned(), Json::Array(processes));
     Ok(())
-}
-
-fn approval_facts(approved: &Approved, code: &str) -> Json {
-    json!({
-        "person": approved.person, "key_id": approved.key_id, "short_code": code,
-        "decision_digest": approved.decision_digest, "expires_at": approved.expires_at,
-    })
-}
-
-fn receipt_facts(applied: &Applied) -> Json {
-    applied.receipt.as_ref().map_or(Json::Null, |signed| {
-        json!({
-            "digest": signed.digest, "writer_key_id": signed.writer_key,
-            "rows_affected": signed.receipt.rows_affected, "created_at": signed.receipt.created_at,
-        })
-    })
 }
 
 fn invoice() -> Map<String, Json> {

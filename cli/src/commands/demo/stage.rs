@@ -67,6 +67,16 @@ impl Stage {
         &self.dir
     }
 
+    /// A shell line that goes on where the demonstration ended.
+    pub(super) fn enter(&self) -> String {
+        let dir = self.dir.display();
+        let url = format!("sqlite://{dir}/billing.db");
+        format!(
+            "cd {dir} && export BILLING_READ_URL={url} BILLING_WRITE_URL={url} \
+             BILLING_TENANT={TENANT} BILLING_PRINCIPAL={PRINCIPAL}"
+        )
+    }
+
     pub(super) fn context(&self) -> &Context {
         &self.context
     }

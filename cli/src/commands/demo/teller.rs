@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::io::IsTerminal as _;
-use std::path::Path;
 use std::time::Duration;
 
 use synapsor_chassis::run::Failure;
@@ -73,7 +72,7 @@ impl Teller {
         }
     }
 
-    pub(super) fn end(&self, ok: bool, took: Duration, kept: Option<&Path>) -> Result<(), Failure> {
+    pub(super) fn end(&self, ok: bool, took: Duration, kept: Option<String>) -> Result<(), Failure> {
         if self.has_guide {
             output::line("")?;
         }
@@ -83,11 +82,8 @@ impl Teller {
             "SOMETHING WENT OTHERWISE"
         };
         output::line(format!("{verdict}, in {:.1} s.", took.as_secs_f64()))?;
-        if let Some(dir) = kept {
-            output::line(format!(
-                "The folder is kept: {}",
-                output::safe(&dir.to_string_lossy())
-            ))?;
+        if let Some(enter) = kept {
+            output::line(format!("The folder is kept. To go on in it: {enter}"))?;
         }
         if self.has_guide {
             output::line("Next: write a contract for your own database, then `synapsor-runner up`.")?;
