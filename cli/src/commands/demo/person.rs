@@ -1,0 +1,189 @@
+//! The person's part of a demonstration: approvals, orders, replay, and the check of the ledger.
+
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+use synapsor_chassis::run::Failure;
+use synapsor_domain::review;
+
+use super::teller::Teller;
+use super::{Cast, Facts, READ_TOOL, answered, invoice};
+use crate::Context;
+use crate::operations::{self, Applied, Approved, Status};
+use crate::operator_key::Signer;
+use crate::session::Session;
+
+const APPLY_WAIT: Duration = Duration::from_secs(20);
+
+/// The operator's part of the story.
+pub(super) struct Person<'a> {
+    pub(super) context: &'a Context,
+    pub(super) signer: &'a Signer,
+    pub(super) teller: &'a Teller,
+}
+
+impl Person<'_> {
+    pub(super) async fn tell_approvals(
+        &self,
+        session: &Session,
+        ids: [&str; 2],
+        facts: &mut Facts,
+    ) -> Result<(), Failure> {
+        self.teller
+            .step("A person reads the proposal and signs exactly these bytes")?;
+        for id in ids {
+            let looked = operations::look(session, id).await?;
+            let digest = looked.attested.digest();
+            let is_first = !facts.contains_key("approval");
+            if is_first {
+                for line in review::document(looked.attested.proposal(), digest).lines() {
+                    self.teller.quote(line)?;
+                }
+            }
+            let reason = Some("fee waived by agreement");
+            let approved = operations::approve(session, &looked, self.signer, reason, None).await?;
+            let code = digest.short_code();
+            if is_first {
+                self.tell_approval(&approved, &code)?;
+                facts.insert("approval".to_owned(), approval_facts(&approved, &code));
+            } else {
+                self.teller
+                    .fact("second proposal", &format!("approved too, short code {code}"))?;
+            }
+        }
+        self.teller
+            .explain("Approval happens outside MCP with the person's own key; the agent has no way to it.")?;
+        self.teller
+            .explain(&format!("posture: {} (environment dev)", self.signer.posture()))
+    }
+
+    fn tell_approval(&self, approved: &Approved, code: &str) -> Result<(), Failure> {
+        self.teller.fact("approved by", &approved.person)?;
+        self.teller.fact("key", approved.key_id.as_str())?;
+        self.teller.fact("short code", code)?;
+        self.teller
+            .fact("decision", &approved.decision_digest.to_string())?;
+        self.teller.fact("valid until", &approved.expires_at.to_string())
+    }
+
+    pub(super) async fn tell_apply(
+        &self,
+        session: &mut Session,
+        id: &str,
+        facts: &mut Facts,
+    ) -> Result<(), Failure> {
+        self.teller.step(
+            "The person orders it applied; the writer checks every signature itself and changes one row",
+        )?;
+        let applied = self.apply(session, id).await?;
+        self.tell_outcome("apply", &applied)?;
+        facts.insert("apply_status".to_owned(), json!(applied.status.as_str()));
+        facts.insert("receipt".to_owned(), receipt_facts(&applied));
+        self.teller.explain("The receipt was written in the same transaction as the row. Effect and receipt exist together or not at all.")?;
+
+        self.teller.step("The same order again changes nothing")?;
+        let retried = self.apply(session, id).await?;
+        self.tell_outcome("retry", &retried)?;
+        facts.insert("retry_status".to_owned(), json!(retried.status.as_str()));
+        let state = operations::look(session, id).await?.state;
+        facts.insert("proposal_state".to_owned(), json!(state.as_str()));
+        Ok(())
+    }
+
+    /// The row is no longer what the second approval was about.
+    pub(super) async fn tell_stale(
+        &self,
+        session: &mut Session,
+        id: &str,
+        cast: &Cast,
+        facts: &mut Facts,
+    ) -> Result<(), Failure> {
+        self.teller
+            .step("The second proposal was approved too, but its row has changed since")?;
+        let before = answered(cast.agent.call(READ_TOOL, invoice()).await?)?;
+        let stale = self.apply(session, id).await?;
+        let after = answered(cast.agent.call(READ_TOOL, invoice()).await?)?;
+        self.tell_outcome("apply", &stale)?;
+        let changed = before.data() != after.data();
+        self.teller.fact(
+            "written",
+            if changed {
+                "SOMETHING"
+            } else {
+                "nothing (read again and compared)"
+            },
+        )?;
+        facts.insert("stale_status".to_owned(), json!(stale.status.as_str()));
+        facts.insert("stale_changed_source".to_owned(), json!(changed));
+        self.teller.explain("The writer compares version and before-image under lock: an approval counts for the row that was seen.")
+    }
+
+    pub(super) async fn tell_replay(
+        &self,
+        session: &Session,
+        id: &str,
+        facts: &mut Facts,
+    ) -> Result<(), Failure> {
+        self.teller
+            .step("The replay tells the story, and the ledger proves that it is the whole one")?;
+        let replayed = operations::replay(session, id).await?;
+        let story = &replayed.verified.story;
+        for event in &story.events {
+            self.teller.fact(
+                &format!("event {}", event.seq),
+                &format!("{} {}", event.at, event.kind),
+            )?;
+        }
+        let checked = operations::verify_ledger(session).await?;
+        let ok = checked.findings.is_empty();
+        let verdict = if ok {
+            "every record, tree node and signature fits"
+        } else {
+            "DAMAGED"
+        };
+        self.teller.fact(
+            "ledger",
+            &format!("{} events, {verdict}", checked.checkpoint.size),
+        )?;
+        facts.insert("ledger_verified".to_owned(), json!(ok));
+        facts.insert("ledger_events".to_owned(), json!(checked.checkpoint.size));
+        self.teller.explain(
+            "Reader, writer and this program each remember the log; a cut or rewritten one is noticed.",
+        )
+    }
+
+    async fn apply(&self, session: &mut Session, id: &str) -> Result<Applied, Failure> {
+        let looked = operations::look(session, id).await?;
+        operations::apply(session, self.context, &looked, self.signer, APPLY_WAIT).await
+    }
+
+    fn tell_outcome(&self, what: &str, applied: &Applied) -> Result<(), Failure> {
+        self.teller.fact(what, applied.status.as_str())?;
+        if applied.status != Status::Applied {
+            return self.teller.fact("because", &applied.message);
+        }
+        let Some(signed) = &applied.receipt else {
+            return Ok(());
+        };
+        self.teller.fact("receipt", &signed.digest.to_string())?;
+        self.teller.fact("signed by writer", signed.writer_key.as_str())?;
+        self.teller
+            .fact("rows", &signed.receipt.rows_affected.to_string())
+    }
+}
+
+fn approval_facts(approved: &Approved, code: &str) -> Json {
+    json!({
+        "person": approved.person, "key_id": approved.key_id, "short_code": code,
+        "decision_digest": approved.decision_digest, "expires_at": approved.expires_at,
+    })
+}
+
+fn receipt_facts(applied: &Applied) -> Json {
+    applied.receipt.as_ref().map_or(Json::Null, |signed| {
+        json!({
+            "digest": signed.digest, "writer_key_id": signed.writer_key,
+            "rows_affected": signed.receipt.rows_affected, "created_at": signed.receipt.created_at,
+        })
+    })
+}
