@@ -23,6 +23,7 @@ pub struct Plan {
 /// Runs one proof; gives its summary, also when something kept it from its end.
 pub async fn run(name: &str, plan: Plan) -> anyhow::Result<Json> {
     let summary = match name {
+        "wall" => Box::pin(wall::run(plan)).await,
         "crash" => Box::pin(crash::run(plan)).await,
         "tamper" => Box::pin(tamper::run(plan)).await,
         _ => bail!("there is no proof `{name}`; there are {}", NAMES.join(", ")),
