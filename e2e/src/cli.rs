@@ -1,0 +1,322 @@
+//! The command line as a new user meets it: a folder with a database and a contract, a cleared environment, one
+//! command at a time with its output, its exit code and a limit on how long it may take.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use serde_json::{Value as Json, json};
+
+use crate::binaries::Build;
+use crate::deployment::CONTRACT;
+
+/// The invoice that commands are about, and its late fee in cents.
+pub const INVOICE: &str = "INV-3001";
+/// The tool that makes a proposal.
+pub const PROPOSE: &str = "billing.propose_late_fee_waiver";
+/// The person behind the user account of these commands.
+pub const PERSON: &str = "alice";
+
+const LIMIT: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(10);
+
+/// A user's folder, and the variables that the user's shell has set.
+#[derive(Debug)]
+pub struct Workplace {
+    folder: tempfile::TempDir,
+    /// Everything that a command sees of an environment.
+    pub environment: Vec<(String, String)>,
+}
+
+/// A command that ended.
+#[derive(Debug)]
+pub struct Ran {
+    pub arguments: String,
+    /// `None` after a signal.
+    pub exit: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// A command that runs.
+#[derive(Debug)]
+pub struct Running {
+    arguments: String,
+    pub child: Child,
+    stdout: File,
+    stderr: File,
+}
+
+impl Workplace {
+    /// A folder with the sample database, the contract of the tests and all its variables set.
+    pub fn new() -> anyhow::Result<Self> {
+        let mut place = Self::empty()?;
+        let database = place.path("billing.db");
+        let mut sample = Command::new(Build::Plain.binary("synapsor-executor")?);
+        let made = sample.args(["sample", "--path"]).arg(&database).env_clear().output()?;
+        ensure!(made.status.success(), "no sample database: {}", String::from_utf8_lossy(&made.stderr));
+        place.write("synapsor.runner.json", CONTRACT)?;
+        let url = format!("sqlite://{}", database.display());
+        for (name, value) in [
+            ("BILLING_READ_URL", url.as_str()),
+            ("BILLING_WRITE_URL", &url),
+            ("BILLING_TENANT", "acme"),
+            ("BILLING_PRINCIPAL", "support-agent"),
+        ] {
+            place.set(name, value);
+        }
+        Ok(place)
+    }
+
+    /// A folder with nothing in it, and a user with a name and no other variables.
+    pub fn empty() -> anyhow::Result<Self> {
+        let environment = vec![("USER".to_owned(), PERSON.to_owned())];
+        Ok(Self { folder: tempfile::tempdir()?, environment })
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str) -> anyhow::Result<()> {
+        std::fs::write(self.path(name), text).with_context(|| name.to_owned())
+    }
+
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.unset(name);
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    pub fn unset(&mut self, name: &str) {
+        self.environment.retain(|(known, _)| known != name);
+    }
+
+    /// The command, in this folder and with these variables only.
+    pub fn command(&self, arguments: &[&str]) -> anyhow::Result<Command> {
+        let mut command = Command::new(Build::Plain.binary("synapsor-runner")?);
+        command.args(arguments).current_dir(self.folder()).env_clear();
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        Ok(command)
+    }
+
+    /// The same as a user whom file permissions bind: root is put under them first.
+    pub fn bound_command(&self, arguments: &[&str]) -> anyhow::Result<Command> {
+        if !rustix::process::getuid().is_root() {
+            return self.command(arguments);
+        }
+        let mut command = Command::new("/usr/bin/setpriv");
+        command.args(["--bounding-set", "-dac_override,-dac_read_search", "--inh-caps", "-all", "--"]);
+        command.arg(Build::Plain.binary("synapsor-runner")?).args(arguments);
+        command.current_dir(self.folder()).env_clear();
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        Ok(command)
+    }
+
+    /// Starts a command; its output is read when it has ended.
+    pub fn start(&self, arguments: &[&str]) -> anyhow::Result<Running> {
+        Running::of(self.command(arguments)?, arguments)
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, arguments: &[&str]) -> anyhow::Result<Ran> {
+        self.start(arguments)?.end(LIMIT)
+    }
+
+    /// Runs a command that succeeds.
+    pub fn ok(&self, arguments: &[&str]) -> anyhow::Result<Ran> {
+        let ran = self.run(arguments)?;
+        ran.expect(0)?;
+        Ok(ran)
+    }
+
+    /// Runs a command that succeeds and prints exactly one JSON object.
+    pub fn json(&self, arguments: &[&str]) -> anyhow::Result<Json> {
+        let mut arguments = arguments.to_vec();
+        arguments.push("--json");
+        self.ok(&arguments)?.object()
+    }
+
+    /// Makes a proposal for an invoice and returns its id.
+    pub fn propose(&self, invoice: &str, reason: &str) -> anyhow::Result<String> {
+        let call = format!("call-{invoice}.json");
+        self.write(&call, &json!({ "invoice_id": invoice, "reason": reason }).to_string())?;
+        let made = self.json(&["propose", PROPOSE, "--input", &call])?;
+        let id = made.pointer("/result/proposal/id").and_then(Json::as_str);
+        Ok(id.with_context(|| format!("no proposal id in {made}"))?.to_owned())
+    }
+
+    /// Makes a proposal and approves it.
+    pub fn approved(&self, invoice: &str, reason: &str) -> anyhow::Result<String> {
+        let id = self.propose(invoice, reason)?;
+        self.ok(&["proposals", "approve", &id, "--yes"])?;
+        Ok(id)
+    }
+
+    /// One invoice as the database holds it: late fee, reason, version.
+    pub fn invoice(&self, id: &str) -> anyhow::Result<(i64, Option<String>, i64)> {
+        let sql = "SELECT late_fee_cents, waiver_reason, version FROM invoices WHERE id = ?1";
+        let connection = rusqlite::Connection::open(self.path("billing.db"))?;
+        Ok(connection.query_row(sql, [id], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?)
+    }
+
+    /// Every path below the folder, sorted.
+    pub fn listing(&self) -> anyhow::Result<Vec<String>> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.folder().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder)? {
+                let path = entry?.path();
+                found.push(path.strip_prefix(self.folder())?.display().to_string());
+                if path.is_dir() && !path.is_symlink() {
+                    folders.push(path);
+                }
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// Processes that were started with a path of this folder on their command line, each with its command line.
+    pub fn processes(&self) -> anyhow::Result<Vec<(i32, String)>> {
+        let own = self.folder().display().to_string();
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir("/proc")? {
+            let name = entry?.file_name();
+            let Some(pid) = name.to_str().and_then(|n| n.parse::<i32>().ok()) else {
+                continue;
+            };
+            // A process that is gone by now, or is only waited for, has no command line.
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            if line.contains(&own) {
+                found.push((pid, line));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Waits until no process of this folder is left.
+    pub fn wait_until_alone(&self, within: Duration) -> anyhow::Result<()> {
+        let left = || self.processes();
+        until(within, || Ok(left()?.is_empty())).with_context(|| format!("still running: {:?}", left()))
+    }
+}
+
+/// Ends what commands left running: a ledger stays for some seconds after its last user.
+impl Drop for Workplace {
+    fn drop(&mut self) {
+        for (pid, _) in self.processes().unwrap_or_default() {
+            let pid = rustix::process::Pid::from_raw(pid);
+            let _ = pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+        }
+    }
+}
+
+impl Running {
+    /// Starts a command with nothing on its stdin and its output in files, which no child of it can block.
+    pub fn of(mut command: Command, arguments: &[&str]) -> anyhow::Result<Self> {
+        let (stdout, stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
+        command.stdin(Stdio::null()).stdout(stdout.try_clone()?).stderr(stderr.try_clone()?);
+        let child = command.spawn().with_context(|| format!("starting {command:?}"))?;
+        Ok(Self { arguments: arguments.join(" "), child, stdout, stderr })
+    }
+
+    /// Sends the signal that a terminal sends.
+    pub fn signal(&self, signal: rustix::process::Signal) -> anyhow::Result<()> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        Ok(rustix::process::kill_process(pid, signal)?)
+    }
+
+    /// What it has printed by now.
+    pub fn printed(&mut self) -> anyhow::Result<(String, String)> {
+        Ok((read_all(&mut self.stdout)?, read_all(&mut self.stderr)?))
+    }
+
+    /// Waits until stdout satisfies `wanted`.
+    pub fn until_printed(&mut self, within: Duration, wanted: impl Fn(&str) -> bool) -> anyhow::Result<()> {
+        let waited = until(within, || {
+            let printed = read_all(&mut self.stdout)?;
+            ensure!(self.child.try_wait()?.is_none() || wanted(&printed), "it ended");
+            Ok(wanted(&printed))
+        });
+        if let Err(error) = waited {
+            let (stdout, stderr) = self.printed()?;
+            bail!("`{}`: {error}; printed:\n{stdout}\n{stderr}", self.arguments);
+        }
+        Ok(())
+    }
+
+    /// Waits for its end.
+    pub fn end(mut self, within: Duration) -> anyhow::Result<Ran> {
+        let ended = until(within, || Ok(self.child.try_wait()?.is_some()));
+        if ended.is_err() {
+            self.child.kill()?;
+        }
+        let status = self.child.wait()?;
+        let (stdout, stderr) = self.printed()?;
+        if ended.is_err() {
+            bail!("`{}` still ran after {within:?}:\n{stdout}\n{stderr}", self.arguments);
+        }
+        Ok(Ran { arguments: self.arguments.clone(), exit: status.code(), stdout, stderr })
+    }
+}
+
+impl Ran {
+    /// The exit code, or everything that was printed.
+    pub fn expect(&self, exit: i32) -> anyhow::Result<()> {
+        ensure!(self.exit == Some(exit), "not exit {exit}: {self}");
+        Ok(())
+    }
+
+    /// It failed with this exit code and this stable code, said where, and said what helps.
+    pub fn expect_failure(&self, exit: i32, code: &str, places: &[&str]) -> anyhow::Result<()> {
+        self.expect(exit)?;
+        ensure!(self.stderr.contains(&format!("error[{code}]: ")), "no {code}: {self}");
+        for place in places {
+            ensure!(self.stderr.contains(place), "does not name {place}: {self}");
+        }
+        ensure!(self.stderr.lines().any(|line| line.starts_with("fix: ")), "no way out: {self}");
+        ensure!(!self.stderr.contains("panicked"), "{self}");
+        Ok(())
+    }
+
+    /// Its stdout as exactly one JSON object.
+    pub fn object(&self) -> anyhow::Result<Json> {
+        let value: Json = serde_json::from_str(&self.stdout).with_context(|| format!("not one JSON value: {self}"))?;
+        ensure!(value.is_object(), "not an object: {self}");
+        Ok(value)
+    }
+}
+
+impl std::fmt::Display for Ran {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { arguments, exit, stdout, stderr } = self;
+        write!(f, "`synapsor-runner {arguments}` ended with {exit:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}")
+    }
+}
+
+/// Waits until something holds.
+pub fn until(within: Duration, mut holds: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+    let end = Instant::now() + within;
+    while !holds()? {
+        ensure!(Instant::now() < end, "not within {within:?}");
+        std::thread::sleep(LOOK);
+    }
+    Ok(())
+}
+
+fn read_all(file: &mut File) -> anyhow::Result<String> {
+    let mut bytes = Vec::new();
+    // The offset is shared with the process that writes; a second handle on the same file has its own.
+    let mut own = File::open(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(file)))?;
+    own.rewind()?;
+    own.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
