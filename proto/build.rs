@@ -16,7 +16,10 @@ const FILES: &[&str] = &[
     "synapsor/ledger/v1/writeback_service.proto",
 ];
 
-#[expect(clippy::disallowed_methods, reason = "cargo tells build scripts where to write by this variable only")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo tells build scripts where to write by this variable only"
+)]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=synapsor");
     let descriptors = protox::compile(FILES, ["."])?;

@@ -57,10 +57,15 @@ pub async fn lifeline() {
 /// When the kernel refuses.
 pub fn end_with_parent() -> Result<(), Failure> {
     #[cfg(target_os = "linux")]
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM)).map_err(|errno| {
-        Failure::new("LIFELINE_REFUSED", format!("the kernel does not watch the parent: {errno}"))
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM)).map_err(
+        |errno| {
+            Failure::new(
+                "LIFELINE_REFUSED",
+                format!("the kernel does not watch the parent: {errno}"),
+            )
             .with_fix("allow prctl in the sandbox of this process")
-    })?;
+        },
+    )?;
     Ok(())
 }
 

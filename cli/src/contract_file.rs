@@ -71,6 +71,9 @@ fn invalid(path: &Path, report: &Report) -> Failure {
         let text = format!("{} {}: {}", problem.path, problem.code.as_str(), problem.message);
         output::note(format!("  {}", output::safe(&redact::scrub(&text))));
     }
-    Failure::new("CONFIG_INVALID", format!("{} has {} error(s)", path.display(), report.errors.len()))
-        .with_fix("correct the file; `synapsor-runner config validate` checks it again")
+    Failure::new(
+        "CONFIG_INVALID",
+        format!("{} has {} error(s)", path.display(), report.errors.len()),
+    )
+    .with_fix("correct the file; `synapsor-runner config validate` checks it again")
 }

@@ -46,43 +46,75 @@ pub fn plan(
     guard::check_proposed(capability, &patch, row)?;
     let target = target(capability, &arguments, row, shape, fit, tenant)?;
     let set = fit_all(patch, shape, fit)?;
-    Ok(Plan { target, set, guard: row_guard(spec, row)?, side_effects: shape.side_effects() })
+    Ok(Plan {
+        target,
+        set,
+        guard: row_guard(spec, row)?,
+        side_effects: shape.side_effects(),
+    })
 }
 
 /// Typed arguments enter by the same door as a model's: they must be exactly what the check makes of them.
 fn recheck(capability: &Capability, args: &BTreeMap<String, Value>) -> Result<CheckedArguments, Refusal> {
-    let object: serde_json::Map<String, Json> =
-        args.iter().map(|(name, value)| Ok((name.clone(), to_json(value)?))).collect::<Result<_, Refusal>>()?;
+    let object: serde_json::Map<String, Json> = args
+        .iter()
+        .map(|(name, value)| Ok((name.clone(), to_json(value)?)))
+        .collect::<Result<_, Refusal>>()?;
     let checked = check_arguments(capability, Json::Object(object).to_string().as_bytes())?;
     let same = checked.iter().all(|(name, value)| args.get(name) == Some(value));
     if same && checked.iter().count() == args.len() {
         Ok(checked)
     } else {
-        Err(Refusal::new("ARGUMENT_TYPE_INVALID", "An argument is not in the form that its check gives."))
+        Err(Refusal::new(
+            "ARGUMENT_TYPE_INVALID",
+            "An argument is not in the form that its check gives.",
+        ))
     }
 }
 
 fn to_json(value: &Value) -> Result<Json, Refusal> {
-    let wrong = || Refusal::new("ARGUMENT_TYPE_INVALID", "Arguments are texts, numbers and booleans.");
+    let wrong = || {
+        Refusal::new(
+            "ARGUMENT_TYPE_INVALID",
+            "Arguments are texts, numbers and booleans.",
+        )
+    };
     match (value.kind(), value.as_text()) {
         (ValueKind::Text, Some(text)) => Ok(Json::String(text.to_owned())),
         (ValueKind::Bool, Some(text)) => Ok(Json::Bool(text == "true")),
-        (ValueKind::Int | ValueKind::Dec, Some(text)) => {
-            serde_json::from_str::<serde_json::Number>(text).map(Json::Number).map_err(|_| wrong())
-        }
+        (ValueKind::Int | ValueKind::Dec, Some(text)) => serde_json::from_str::<serde_json::Number>(text)
+            .map(Json::Number)
+            .map_err(|_| wrong()),
         _ => Err(wrong()),
     }
 }
 
 fn check_table(capability: &Capability, spec: &ProposalSpec, shape: &TableShape) -> Result<(), Refusal> {
     let impossible = |text: String| Err(Refusal::new("PLAN_IMPOSSIBLE", text));
-    if let Some(word) = shape.traits.iter().find(|t| matches!(t.as_str(), "view" | "virtual")) {
-        return impossible(format!("`{}` is a {word}; only ordinary tables are written.", shape.table));
+    if let Some(word) = shape
+        .traits
+        .iter()
+        .find(|t| matches!(t.as_str(), "view" | "virtual"))
+    {
+        return impossible(format!(
+            "`{}` is a {word}; only ordinary tables are written.",
+            shape.table
+        ));
     }
     match shape.column(&capability.target.primary_key) {
         Some(key) if key.unique => {}
-        Some(_) => return impossible(format!("`{}` is not unique in the table.", capability.target.primary_key)),
-        None => return impossible(format!("the table has no column `{}`.", capability.target.primary_key)),
+        Some(_) => {
+            return impossible(format!(
+                "`{}` is not unique in the table.",
+                capability.target.primary_key
+            ));
+        }
+        None => {
+            return impossible(format!(
+                "the table has no column `{}`.",
+                capability.target.primary_key
+            ));
+        }
     }
     for (column, _) in &spec.patch {
         match shape.column(column) {
@@ -116,7 +148,11 @@ fn target(
         schema: from.schema.clone(),
         table: from.table.clone(),
         primary_key: exact(&from.primary_key, arguments.lookup())?,
-        tenant: from.tenant_key.as_ref().map(|c| exact(c, &Value::text(tenant))).transpose()?,
+        tenant: from
+            .tenant_key
+            .as_ref()
+            .map(|c| exact(c, &Value::text(tenant)))
+            .transpose()?,
     })
 }
 
@@ -125,7 +161,10 @@ fn fit_all(patch: Vec<ColumnValue>, shape: &TableShape, fit: &Fit<'_>) -> Result
         let column = shape.column(&new.column).ok_or_else(|| missing(&new.column))?;
         let value = fit(column, &new.value)?;
         // A key may be looked up by the digits of a number; what is written has the type that was declared.
-        let is_number = matches!(value.kind(), ValueKind::Int | ValueKind::Dec | ValueKind::Float | ValueKind::Bool);
+        let is_number = matches!(
+            value.kind(),
+            ValueKind::Int | ValueKind::Dec | ValueKind::Float | ValueKind::Bool
+        );
         if new.value.kind() == ValueKind::Text && is_number {
             let text = format!("column `{}` holds numbers; the argument is a text.", new.column);
             return Err(Refusal::new("VALUE_DOES_NOT_FIT", text));
@@ -137,15 +176,25 @@ fn fit_all(patch: Vec<ColumnValue>, shape: &TableShape, fit: &Fit<'_>) -> Result
 
 fn row_guard(spec: &ProposalSpec, row: &[ColumnValue]) -> Result<RowGuard, Refusal> {
     let ConflictGuard::Column(column) = &spec.conflict_guard else {
-        return Ok(RowGuard { kind: GuardKind::Weak, version: None });
+        return Ok(RowGuard {
+            kind: GuardKind::Weak,
+            version: None,
+        });
     };
     match find(row, column) {
-        Some(value) if !value.is_null() => {
-            Ok(RowGuard { kind: GuardKind::VersionColumn, version: Some(ColumnValue::new(column, value.clone())) })
-        }
+        Some(value) if !value.is_null() => Ok(RowGuard {
+            kind: GuardKind::VersionColumn,
+            version: Some(ColumnValue::new(column, value.clone())),
+        }),
         // A guard that compares with nothing would let every concurrent change through.
-        Some(_) => Err(Refusal::new("CONFLICT_GUARD_NULL", format!("The row's version column `{column}` is null."))),
-        None => Err(Refusal::new("CONFLICT_GUARD_MISSING", format!("The version column `{column}` was not read."))),
+        Some(_) => Err(Refusal::new(
+            "CONFLICT_GUARD_NULL",
+            format!("The row's version column `{column}` is null."),
+        )),
+        None => Err(Refusal::new(
+            "CONFLICT_GUARD_MISSING",
+            format!("The version column `{column}` was not read."),
+        )),
     }
 }
 

@@ -54,7 +54,9 @@ impl Digest {
                 code.push('-');
             }
             let index = (bits >> (59 - 5 * i)) & 31;
-            code.push(char::from(LETTERS[usize::try_from(index).expect("five bits fit")]));
+            code.push(char::from(
+                LETTERS[usize::try_from(index).expect("five bits fit")],
+            ));
         }
         code
     }
@@ -105,7 +107,9 @@ impl Serialize for Digest {
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 

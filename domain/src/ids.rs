@@ -52,7 +52,10 @@ pub struct NotAnId(pub &'static str);
 
 impl<N: Named> Id<N> {
     pub fn from_random(bytes: [u8; ID_BYTES]) -> Self {
-        Self { text: format!("{}{}", N::PREFIX, hex::encode(bytes)), named: PhantomData }
+        Self {
+            text: format!("{}{}", N::PREFIX, hex::encode(bytes)),
+            named: PhantomData,
+        }
     }
 
     pub fn as_str(&self) -> &str {
@@ -69,13 +72,19 @@ impl<N: Named> FromStr for Id<N> {
         if digits.len() != 2 * ID_BYTES || !digits.bytes().all(is_hex) {
             return Err(NotAnId(N::PREFIX));
         }
-        Ok(Self { text: text.to_owned(), named: PhantomData })
+        Ok(Self {
+            text: text.to_owned(),
+            named: PhantomData,
+        })
     }
 }
 
 impl<N> Clone for Id<N> {
     fn clone(&self) -> Self {
-        Self { text: self.text.clone(), named: PhantomData }
+        Self {
+            text: self.text.clone(),
+            named: PhantomData,
+        }
     }
 }
 impl<N> PartialEq for Id<N> {
@@ -116,6 +125,8 @@ impl<N> Serialize for Id<N> {
 }
 impl<'de, N: Named> Deserialize<'de> for Id<N> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }

@@ -16,12 +16,20 @@ pub struct Refusal {
 
 impl Refusal {
     pub fn new(code: &'static str, public: impl Into<String>) -> Self {
-        Self { code: Cow::Borrowed(code), public: public.into(), detail: None }
+        Self {
+            code: Cow::Borrowed(code),
+            public: public.into(),
+            detail: None,
+        }
     }
 
     /// A refusal whose code came from another process, already checked to be a code.
     pub fn received(code: String, public: String) -> Self {
-        Self { code: Cow::Owned(code), public, detail: None }
+        Self {
+            code: Cow::Owned(code),
+            public,
+            detail: None,
+        }
     }
 
     #[must_use]
@@ -40,7 +48,10 @@ impl fmt::Display for Refusal {
 impl fmt::Debug for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The detail may hold driver text; it is logged on purpose only, never by a stray `{:?}`.
-        f.debug_struct("Refusal").field("code", &self.code).field("public", &self.public).finish_non_exhaustive()
+        f.debug_struct("Refusal")
+            .field("code", &self.code)
+            .field("public", &self.public)
+            .finish_non_exhaustive()
     }
 }
 

@@ -72,7 +72,8 @@ impl Sub for Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000).map_err(|_| fmt::Error)?;
+        let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
+            .map_err(|_| fmt::Error)?;
         f.write_str(&at.format(FORM).map_err(|_| fmt::Error)?)
     }
 }
@@ -87,7 +88,9 @@ impl FromStr for Timestamp {
     type Err = NotATimestamp;
 
     fn from_str(text: &str) -> Result<Self, NotATimestamp> {
-        let at = PrimitiveDateTime::parse(text, FORM).map_err(|_| NotATimestamp)?.assume_utc();
+        let at = PrimitiveDateTime::parse(text, FORM)
+            .map_err(|_| NotATimestamp)?
+            .assume_utc();
         let millis = i64::try_from(at.unix_timestamp_nanos() / 1_000_000).map_err(|_| NotATimestamp)?;
         let this = Self(millis);
         if !(0..=Self::MAX).contains(&millis) || this.to_string() != text {
@@ -105,7 +108,9 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -117,7 +122,12 @@ mod tests {
     fn a_moment_has_one_spelling() {
         let at: Timestamp = "2026-01-02T03:04:05.678Z".parse().unwrap();
         assert_eq!(at.to_string(), "2026-01-02T03:04:05.678Z");
-        for other in ["2026-01-02T03:04:05Z", "2026-01-02T03:04:05.678+00:00", "2026-01-02 03:04:05.678Z", "1960-01-01T00:00:00.000Z"] {
+        for other in [
+            "2026-01-02T03:04:05Z",
+            "2026-01-02T03:04:05.678+00:00",
+            "2026-01-02 03:04:05.678Z",
+            "1960-01-01T00:00:00.000Z",
+        ] {
             assert!(other.parse::<Timestamp>().is_err(), "{other}");
         }
     }

@@ -101,13 +101,19 @@ impl TrustFile {
     /// Reads and checks a trust file. All problems come as one refusal, each with its place.
     pub fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
         if bytes.len() > FILE_BYTES_MAX {
-            return Err(Refusal::new("TRUST_FILE_TOO_LARGE", format!("the trust file is over {FILE_BYTES_MAX} bytes")));
+            return Err(Refusal::new(
+                "TRUST_FILE_TOO_LARGE",
+                format!("the trust file is over {FILE_BYTES_MAX} bytes"),
+            ));
         }
-        let file: Self = serde_json::from_slice(bytes).map_err(|e| {
-            Refusal::new("TRUST_FILE_INVALID", format!("the trust file does not read: {e}"))
-        })?;
+        let file: Self = serde_json::from_slice(bytes)
+            .map_err(|e| Refusal::new("TRUST_FILE_INVALID", format!("the trust file does not read: {e}")))?;
         let problems = file.problems();
-        if problems.is_empty() { Ok(file) } else { Err(Refusal::new("TRUST_FILE_INVALID", problems.join("; "))) }
+        if problems.is_empty() {
+            Ok(file)
+        } else {
+            Err(Refusal::new("TRUST_FILE_INVALID", problems.join("; ")))
+        }
     }
 
     /// The digest that is logged and compared when the file may have changed.
@@ -147,7 +153,11 @@ impl TrustFile {
     }
 
     pub fn decision_ceiling(&self) -> Span {
-        Span::minutes(self.ceilings.decision_minutes.map_or_else(|| self.environment.decision_minutes(), i64::from))
+        Span::minutes(
+            self.ceilings
+                .decision_minutes
+                .map_or_else(|| self.environment.decision_minutes(), i64::from),
+        )
     }
 
     pub fn order_ceiling(&self) -> Span {
@@ -162,7 +172,11 @@ impl TrustFile {
         if !is_name(&self.deployment_id) {
             out.push("$.deployment_id: 1 to 64 characters of a-z, 0-9, - and .".to_owned());
         }
-        for (list, keys) in [("readers", &self.readers), ("writers", &self.writers), ("ledgers", &self.ledgers)] {
+        for (list, keys) in [
+            ("readers", &self.readers),
+            ("writers", &self.writers),
+            ("ledgers", &self.ledgers),
+        ] {
             for (i, key) in keys.iter().enumerate() {
                 if key.public_key.key_id() != key.key_id {
                     out.push(format!("$.{list}[{i}].key_id: is not the id of its public_key"));
@@ -170,7 +184,12 @@ impl TrustFile {
             }
         }
         for (i, operator) in self.operators.iter().enumerate() {
-            out.extend(operator.problems(self.environment).into_iter().map(|p| format!("$.operators[{i}].{p}")));
+            out.extend(
+                operator
+                    .problems(self.environment)
+                    .into_iter()
+                    .map(|p| format!("$.operators[{i}].{p}")),
+            );
             if self.operators[..i].iter().any(|o| o.key_id == operator.key_id) {
                 out.push(format!("$.operators[{i}].key_id: stands twice"));
             }

@@ -43,23 +43,45 @@ pub struct Value {
 
 impl Value {
     pub fn null() -> Self {
-        Self { kind: ValueKind::Null, text: String::new() }
+        Self {
+            kind: ValueKind::Null,
+            text: String::new(),
+        }
     }
     pub fn bool(value: bool) -> Self {
-        Self { kind: ValueKind::Bool, text: value.to_string() }
+        Self {
+            kind: ValueKind::Bool,
+            text: value.to_string(),
+        }
     }
     pub fn int(value: i128) -> Self {
-        Self { kind: ValueKind::Int, text: value.to_string() }
+        Self {
+            kind: ValueKind::Int,
+            text: value.to_string(),
+        }
     }
     pub fn text(value: impl Into<String>) -> Self {
-        Self { kind: ValueKind::Text, text: value.into() }
+        Self {
+            kind: ValueKind::Text,
+            text: value.into(),
+        }
     }
     pub fn bytes(value: &[u8]) -> Self {
-        Self { kind: ValueKind::Bytes, text: hex::encode(value) }
+        Self {
+            kind: ValueKind::Bytes,
+            text: hex::encode(value),
+        }
     }
     /// Exact text of another kind, as the engine or the decimal type wrote it.
     pub fn exact(kind: ValueKind, text: impl Into<String>) -> Self {
-        Self { kind, text: if kind == ValueKind::Null { String::new() } else { text.into() } }
+        Self {
+            kind,
+            text: if kind == ValueKind::Null {
+                String::new()
+            } else {
+                text.into()
+            },
+        }
     }
 
     pub const fn kind(&self) -> ValueKind {
@@ -95,7 +117,10 @@ pub struct ColumnValue {
 
 impl ColumnValue {
     pub fn new(column: impl Into<String>, value: Value) -> Self {
-        Self { column: column.into(), value }
+        Self {
+            column: column.into(),
+            value,
+        }
     }
 }
 

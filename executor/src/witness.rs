@@ -22,16 +22,24 @@ impl WitnessFile {
     /// Reads the witness of one log, or begins one.
     pub fn load(path: PathBuf, origin: &str) -> Result<Self, Refusal> {
         let witness = match files::read_bounded(&path, FILE_BYTES_MAX) {
-            Ok(bytes) => Witness::from_bytes(&bytes).filter(|w| w.origin == origin).ok_or_else(|| {
-                Refusal::new(
-                    "WITNESS_OTHER_LOG",
-                    format!("{} remembers another log; move it away if the deployment was made anew", path.display()),
-                )
-            })?,
+            Ok(bytes) => Witness::from_bytes(&bytes)
+                .filter(|w| w.origin == origin)
+                .ok_or_else(|| {
+                    Refusal::new(
+                        "WITNESS_OTHER_LOG",
+                        format!(
+                            "{} remembers another log; move it away if the deployment was made anew",
+                            path.display()
+                        ),
+                    )
+                })?,
             Err(FileError::Missing(_)) => Witness::new(origin),
             Err(error) => return Err(Refusal::new("WITNESS_UNREADABLE", error.to_string())),
         };
-        Ok(Self { path, inner: Arc::new(Mutex::new(witness)) })
+        Ok(Self {
+            path,
+            inner: Arc::new(Mutex::new(witness)),
+        })
     }
 
     /// What to tell the ledger, so that it can prove that it only grew.
@@ -53,12 +61,19 @@ impl WitnessFile {
             .ledgers
             .iter()
             .find_map(|key| verify_checkpoint(note, &origin, &key.public_key).ok())
-            .ok_or_else(|| refused("the checkpoint is not signed by a ledger of the trust file".to_owned()))?;
+            .ok_or_else(|| {
+                refused("the checkpoint is not signed by a ledger of the trust file".to_owned())
+            })?;
         let mut witness = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let proof = proofs.iter().find(|p| p.old_size() == witness.size && p.new_size() == checkpoint.size);
+        let proof = proofs
+            .iter()
+            .find(|p| p.old_size() == witness.size && p.new_size() == checkpoint.size);
         let before = witness.size;
         witness.advance(&checkpoint, proof).map_err(|e| {
-            tracing::error!(code = e.code(), "the ledger does not continue what this process has seen of it");
+            tracing::error!(
+                code = e.code(),
+                "the ledger does not continue what this process has seen of it"
+            );
             refused(format!("{}: {e}", e.code()))
         })?;
         if witness.size != before {

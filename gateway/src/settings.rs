@@ -148,11 +148,13 @@ fn transport(flags: &Flags, env: &Environment) -> Result<Transport, Failure> {
     };
     match name {
         TransportName::StreamableHttp => http(flags, env).map(Transport::Http),
-        TransportName::Stdio if flags.lifeline == Some(Lifeline::Stdin) || flags.dev_no_auth => Err(Failure::usage(
-            "FLAG_NEEDS_HTTP",
-            "--lifeline stdin and --dev-no-auth are for HTTP only",
-        )
-        .with_fix("drop them, or add --transport streamable-http")),
+        TransportName::Stdio if flags.lifeline == Some(Lifeline::Stdin) || flags.dev_no_auth => {
+            Err(Failure::usage(
+                "FLAG_NEEDS_HTTP",
+                "--lifeline stdin and --dev-no-auth are for HTTP only",
+            )
+            .with_fix("drop them, or add --transport streamable-http"))
+        }
         TransportName::Stdio => Ok(Transport::Stdio),
     }
 }

@@ -29,13 +29,27 @@ pub fn from_status(status: &Status) -> Refusal {
 
 fn from_transport(status: &Status) -> Refusal {
     let (code, public) = match status.code() {
-        Code::Unavailable | Code::Unknown => ("UNREACHABLE", "the service cannot be reached or refused the connection"),
+        Code::Unavailable | Code::Unknown => (
+            "UNREACHABLE",
+            "the service cannot be reached or refused the connection",
+        ),
         // The server's own time limit surfaces as a cancelled call.
-        Code::DeadlineExceeded | Code::Cancelled => ("DEADLINE_EXCEEDED", "the service did not answer in time"),
-        Code::PermissionDenied => ("IDENTITY_NOT_ALLOWED", "the certificate does not open this service"),
+        Code::DeadlineExceeded | Code::Cancelled => {
+            ("DEADLINE_EXCEEDED", "the service did not answer in time")
+        }
+        Code::PermissionDenied => (
+            "IDENTITY_NOT_ALLOWED",
+            "the certificate does not open this service",
+        ),
         Code::Unauthenticated => ("IDENTITY_MISSING", "the connection carries no usable certificate"),
-        Code::ResourceExhausted => ("TOO_LARGE_OR_BUSY", "the message is too large, or the service is at its limit"),
-        Code::Unimplemented => ("SERVICE_NOT_SERVED", "the process at this address does not serve that"),
+        Code::ResourceExhausted => (
+            "TOO_LARGE_OR_BUSY",
+            "the message is too large, or the service is at its limit",
+        ),
+        Code::Unimplemented => (
+            "SERVICE_NOT_SERVED",
+            "the process at this address does not serve that",
+        ),
         Code::Ok
         | Code::InvalidArgument
         | Code::NotFound
@@ -52,10 +66,17 @@ fn from_transport(status: &Status) -> Refusal {
 fn grpc_code(code: &str) -> Code {
     match code {
         "PROPOSAL_NOT_FOUND" | "EVIDENCE_NOT_FOUND" | "RECEIPT_NOT_FOUND" => Code::NotFound,
-        "MALFORMED" | "AMBIGUOUS_PROPOSAL" | "UNKNOWN_STATE" | "SECRET_MATERIAL_REJECTED" => Code::InvalidArgument,
+        "MALFORMED" | "AMBIGUOUS_PROPOSAL" | "UNKNOWN_STATE" | "SECRET_MATERIAL_REJECTED" => {
+            Code::InvalidArgument
+        }
         "OPEN_PROPOSALS_EXCEEDED" | "STORE_BUSY" => Code::ResourceExhausted,
         "STORE_TAMPERED" => Code::DataLoss,
-        "STORE_VANISHED" | "STORE_LOCKED" | "STORE_FULL" | "STORE_READ_ONLY" | "STORE_CLOSED" | "STORE_FAILED"
+        "STORE_VANISHED"
+        | "STORE_LOCKED"
+        | "STORE_FULL"
+        | "STORE_READ_ONLY"
+        | "STORE_CLOSED"
+        | "STORE_FAILED"
         | "DATABASE_UNAVAILABLE" => Code::Unavailable,
         "LEASE_NOT_HELD" | "IDENTITY_NOT_ALLOWED" => Code::PermissionDenied,
         "RECEIPT_DIFFERS" | "ALREADY_RECORDED" => Code::AlreadyExists,
@@ -75,6 +96,9 @@ mod tests {
         assert_eq!(status.code(), Code::NotFound);
         assert!(!format!("{status:?}").contains("disk text"));
         let back = from_status(&status);
-        assert_eq!((back.code.as_ref(), back.public.as_str()), ("PROPOSAL_NOT_FOUND", "no such proposal"));
+        assert_eq!(
+            (back.code.as_ref(), back.public.as_str()),
+            ("PROPOSAL_NOT_FOUND", "no such proposal")
+        );
     }
 }

@@ -26,15 +26,28 @@ pub struct Unfreeze {
 }
 
 /// Verifies an unfreeze for this writer; role `applier`. Gives the person.
-pub fn verify_unfreeze(envelope: &Envelope, trust: &TrustFile, writer: &str, now: Timestamp) -> Result<String, Refusal> {
+pub fn verify_unfreeze(
+    envelope: &Envelope,
+    trust: &TrustFile,
+    writer: &str,
+    now: Timestamp,
+) -> Result<String, Refusal> {
     let refused = |code, text: &str| Refusal::new(code, text);
-    let unfreeze: Unfreeze =
-        envelope.peek(Kind::Unfreeze).map_err(|e| Refusal::new("refused:malformed", e.to_string()))?;
-    let signer = envelope.signer().map_err(|e| Refusal::new("refused:key", e.to_string()))?;
+    let unfreeze: Unfreeze = envelope
+        .peek(Kind::Unfreeze)
+        .map_err(|e| Refusal::new("refused:malformed", e.to_string()))?;
+    let signer = envelope
+        .signer()
+        .map_err(|e| Refusal::new("refused:key", e.to_string()))?;
     let operator = trust
         .operator(signer)
         .filter(|o| o.is_valid_at(now) && o.person == unfreeze.approver.person)
-        .ok_or_else(|| refused("refused:key", "not signed by a valid operator key of the trust file"))?;
+        .ok_or_else(|| {
+            refused(
+                "refused:key",
+                "not signed by a valid operator key of the trust file",
+            )
+        })?;
     envelope
         .open::<Unfreeze>(Kind::Unfreeze, &operator.public_key)
         .map_err(|e| Refusal::new("refused:signature", e.to_string()))?;
@@ -42,16 +55,28 @@ pub fn verify_unfreeze(envelope: &Envelope, trust: &TrustFile, writer: &str, now
         || unfreeze.environment != trust.environment
         || unfreeze.writer != writer
     {
-        return Err(refused("refused:audience", "signed for another deployment, environment or writer"));
+        return Err(refused(
+            "refused:audience",
+            "signed for another deployment, environment or writer",
+        ));
     }
     if unfreeze.approver.role != APPLIER || !operator.has_role(APPLIER) {
-        return Err(refused("refused:role", "resuming a writer needs the role `applier`"));
+        return Err(refused(
+            "refused:role",
+            "resuming a writer needs the role `applier`",
+        ));
     }
     if unfreeze.issued_at > now + Span::seconds(CLOCK_SKEW_SECONDS) {
-        return Err(refused("refused:future", "signed for a later time than now; check the clocks"));
+        return Err(refused(
+            "refused:future",
+            "signed for a later time than now; check the clocks",
+        ));
     }
     if now >= unfreeze.expires_at || unfreeze.expires_at - unfreeze.issued_at > trust.order_ceiling() {
-        return Err(refused("refused:expired", "expired, or claims a longer life than an apply order may have"));
+        return Err(refused(
+            "refused:expired",
+            "expired, or claims a longer life than an apply order may have",
+        ));
     }
     Ok(operator.person.clone())
 }

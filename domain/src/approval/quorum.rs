@@ -32,32 +32,56 @@ pub fn check_approval(
     order: VerifiedOrder,
 ) -> Result<VerifiedApproval, Refusal> {
     if judge.now >= judge.proposal.not_after {
-        return Err(refused("refused:expired", format!("the proposal expired at {}", judge.proposal.not_after)));
+        return Err(refused(
+            "refused:expired",
+            format!("the proposal expired at {}", judge.proposal.not_after),
+        ));
     }
     check_nonces(decisions, &order)?;
     if decisions.iter().any(VerifiedDecision::is_deny) {
-        return Err(refused("refused:denied", "a person denied this proposal; a deny wins whatever its time"));
+        return Err(refused(
+            "refused:denied",
+            "a person denied this proposal; a deny wins whatever its time",
+        ));
     }
     let persons: BTreeSet<String> = decisions.iter().map(|d| d.person().to_owned()).collect();
     if persons.len() < usize::try_from(quorum.max(1)).unwrap_or(usize::MAX) {
         return Err(refused(
             "refused:quorum",
-            format!("approved by {} distinct person(s), {} needed", persons.len(), quorum.max(1)),
+            format!(
+                "approved by {} distinct person(s), {} needed",
+                persons.len(),
+                quorum.max(1)
+            ),
         ));
     }
-    let counted: Vec<_> = decisions.iter().map(VerifiedDecision::digest).collect::<BTreeSet<_>>().into_iter().collect();
+    let counted: Vec<_> = decisions
+        .iter()
+        .map(VerifiedDecision::digest)
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
     if order.order().decision_digests != counted {
-        return Err(refused("refused:order", "the apply order counts on other decisions than the ones presented"));
+        return Err(refused(
+            "refused:order",
+            "the apply order counts on other decisions than the ones presented",
+        ));
     }
     check_duties(judge, &persons)?;
     Ok(VerifiedApproval { order, persons })
 }
 
 fn check_nonces(decisions: &[VerifiedDecision], order: &VerifiedOrder) -> Result<(), Refusal> {
-    let nonces = decisions.iter().map(|d| &d.decision().nonce).chain([&order.order().nonce]);
+    let nonces = decisions
+        .iter()
+        .map(|d| &d.decision().nonce)
+        .chain([&order.order().nonce]);
     let distinct: BTreeSet<_> = nonces.collect();
     if distinct.len() != decisions.len() + 1 {
-        return Err(refused("refused:nonce", "the same nonce stands in two signed objects"));
+        return Err(refused(
+            "refused:nonce",
+            "the same nonce stands in two signed objects",
+        ));
     }
     Ok(())
 }
@@ -67,7 +91,10 @@ fn check_duties(judge: &Judge<'_>, persons: &BTreeSet<String>) -> Result<(), Ref
         return Ok(());
     }
     let requester = &judge.proposal.requested_by.principal;
-    for principal in [Some(requester), judge.proposal.on_behalf_of.as_ref()].into_iter().flatten() {
+    for principal in [Some(requester), judge.proposal.on_behalf_of.as_ref()]
+        .into_iter()
+        .flatten()
+    {
         let person = judge.trust.person_of(principal).ok_or_else(|| {
             refused(
                 "refused:sod",
@@ -75,7 +102,10 @@ fn check_duties(judge: &Judge<'_>, persons: &BTreeSet<String>) -> Result<(), Ref
             )
         })?;
         if persons.contains(person) {
-            return Err(refused("refused:sod", format!("{person} asked for this change and cannot approve it")));
+            return Err(refused(
+                "refused:sod",
+                format!("{person} asked for this change and cannot approve it"),
+            ));
         }
     }
     Ok(())

@@ -70,17 +70,33 @@ pub fn verify_decision(envelope: &Envelope, judge: &Judge<'_>) -> Result<Verifie
     let digest = envelope.digest(Kind::Decision).map_err(malformed)?;
     let deny = decision.decision == Verdict::Deny;
     let claim = Claim {
-        subject: (decision.v, &decision.proposal_id, decision.proposal_digest, decision.contract_digest),
+        subject: (
+            decision.v,
+            &decision.proposal_id,
+            decision.proposal_digest,
+            decision.contract_digest,
+        ),
         approver: &decision.approver,
         audience: &decision.audience,
         times: (decision.issued_at, decision.not_before, decision.expires_at),
         nonce: &decision.nonce,
-        role: if deny { None } else { Some(&judge.proposal.approval.required_role) },
+        role: if deny {
+            None
+        } else {
+            Some(&judge.proposal.approval.required_role)
+        },
         ceiling: judge.trust.decision_ceiling(),
     };
     let person = claim.verify(envelope, Kind::Decision, judge)?;
-    if decision.reason.as_ref().is_some_and(|r| r.chars().count() > REASON_CHARS_MAX) {
-        return Err(refused("refused:malformed", format!("the reason is longer than {REASON_CHARS_MAX} characters")));
+    if decision
+        .reason
+        .as_ref()
+        .is_some_and(|r| r.chars().count() > REASON_CHARS_MAX)
+    {
+        return Err(refused(
+            "refused:malformed",
+            format!("the reason is longer than {REASON_CHARS_MAX} characters"),
+        ));
     }
     if !deny {
         let expected = review::digest(judge.proposal, judge.proposal_digest);
@@ -91,7 +107,11 @@ pub fn verify_decision(envelope: &Envelope, judge: &Judge<'_>) -> Result<Verifie
             ));
         }
     }
-    Ok(VerifiedDecision { digest, decision, person })
+    Ok(VerifiedDecision {
+        digest,
+        decision,
+        person,
+    })
 }
 
 /// Verifies one apply order; role `applier`.
@@ -99,7 +119,12 @@ pub fn verify_order(envelope: &Envelope, judge: &Judge<'_>) -> Result<VerifiedOr
     let order: ApplyOrder = envelope.peek(Kind::ApplyOrder).map_err(malformed)?;
     let digest = envelope.digest(Kind::ApplyOrder).map_err(malformed)?;
     let claim = Claim {
-        subject: (order.v, &order.proposal_id, order.proposal_digest, order.contract_digest),
+        subject: (
+            order.v,
+            &order.proposal_id,
+            order.proposal_digest,
+            order.contract_digest,
+        ),
         approver: &order.approver,
         audience: &order.audience,
         times: (order.issued_at, order.not_before, order.expires_at),
@@ -109,9 +134,16 @@ pub fn verify_order(envelope: &Envelope, judge: &Judge<'_>) -> Result<VerifiedOr
     };
     let person = claim.verify(envelope, Kind::ApplyOrder, judge)?;
     if order.decision_digests.windows(2).any(|pair| pair[0] >= pair[1]) {
-        return Err(refused("refused:malformed", "decision_digests must be sorted, each once"));
+        return Err(refused(
+            "refused:malformed",
+            "decision_digests must be sorted, each once",
+        ));
     }
-    Ok(VerifiedOrder { digest, order, person })
+    Ok(VerifiedOrder {
+        digest,
+        order,
+        person,
+    })
 }
 
 /// The common part of everything that an operator signs.
@@ -130,21 +162,35 @@ impl Claim<'_> {
     /// Returns the person of the key.
     fn verify(&self, envelope: &Envelope, kind: Kind, judge: &Judge<'_>) -> Result<String, Refusal> {
         self.check_subject(judge)?;
-        let signer = envelope.signer().map_err(|e| refused("refused:key", e.to_string()))?;
+        let signer = envelope
+            .signer()
+            .map_err(|e| refused("refused:key", e.to_string()))?;
         if *signer != self.approver.key_id {
-            return Err(refused("refused:key", "the signing key is not the one that the object names"));
+            return Err(refused(
+                "refused:key",
+                "the signing key is not the one that the object names",
+            ));
         }
         let operator = judge.trust.operator(signer).ok_or_else(|| {
-            refused("refused:key", format!("{signer} is no operator key of this deployment's trust file"))
+            refused(
+                "refused:key",
+                format!("{signer} is no operator key of this deployment's trust file"),
+            )
         })?;
         if operator.revoked {
             return Err(refused("refused:key", format!("the key {signer} is revoked")));
         }
         if !operator.is_valid_at(judge.now) {
-            return Err(refused("refused:key", format!("the key {signer} is outside its validity")));
+            return Err(refused(
+                "refused:key",
+                format!("the key {signer} is outside its validity"),
+            ));
         }
         if operator.person != self.approver.person {
-            return Err(refused("refused:key", "the key belongs to another person than the object names"));
+            return Err(refused(
+                "refused:key",
+                "the key belongs to another person than the object names",
+            ));
         }
         envelope
             .open::<serde::de::IgnoredAny>(kind, &operator.public_key)
@@ -164,10 +210,16 @@ impl Claim<'_> {
             return Err(refused("refused:malformed", "v must be 1"));
         }
         if *id != judge.proposal.id || digest != judge.proposal_digest {
-            return Err(refused("refused:digest", "signed for another proposal than this one"));
+            return Err(refused(
+                "refused:digest",
+                "signed for another proposal than this one",
+            ));
         }
         if contract != judge.proposal.contract_digest {
-            return Err(refused("refused:digest", "signed under another contract digest than the proposal's"));
+            return Err(refused(
+                "refused:digest",
+                "signed under another contract digest than the proposal's",
+            ));
         }
         Ok(())
     }
@@ -178,7 +230,10 @@ impl Claim<'_> {
             || self.audience.environment != trust.environment
             || self.audience.source_id != judge.proposal.source.id
         {
-            return Err(refused("refused:audience", "signed for another deployment, environment or source"));
+            return Err(refused(
+                "refused:audience",
+                "signed for another deployment, environment or source",
+            ));
         }
         Ok(())
     }
@@ -187,11 +242,20 @@ impl Claim<'_> {
         if let Some(role) = self.role
             && (self.approver.role != role || !operator.has_role(role))
         {
-            return Err(refused("refused:role", format!("{} does not hold the role `{role}`", operator.person)));
+            return Err(refused(
+                "refused:role",
+                format!("{} does not hold the role `{role}`", operator.person),
+            ));
         }
         let proposal = judge.proposal;
         if !operator.covers(&proposal.capability, &proposal.requested_by.tenant) {
-            return Err(refused("refused:role", format!("the key of {} does not cover this capability and tenant", operator.person)));
+            return Err(refused(
+                "refused:role",
+                format!(
+                    "the key of {} does not cover this capability and tenant",
+                    operator.person
+                ),
+            ));
         }
         Ok(())
     }
@@ -200,19 +264,28 @@ impl Claim<'_> {
         let (issued_at, not_before, expires_at) = self.times;
         let latest = now + Span::seconds(CLOCK_SKEW_SECONDS);
         if issued_at > latest || not_before > latest {
-            return Err(refused("refused:future", "signed for a later time than now; check the clocks"));
+            return Err(refused(
+                "refused:future",
+                "signed for a later time than now; check the clocks",
+            ));
         }
         // A deny has no role to fill and never wears off.
         if self.role.is_none() {
             return Ok(());
         }
         if now >= expires_at {
-            return Err(refused("refused:expired", format!("expired at {expires_at}; sign again")));
+            return Err(refused(
+                "refused:expired",
+                format!("expired at {expires_at}; sign again"),
+            ));
         }
         if expires_at - issued_at > self.ceiling {
             return Err(refused(
                 "refused:expired",
-                format!("claims a longer life than the {} minutes allowed", self.ceiling.as_seconds() / 60),
+                format!(
+                    "claims a longer life than the {} minutes allowed",
+                    self.ceiling.as_seconds() / 60
+                ),
             ));
         }
         Ok(())

@@ -130,7 +130,10 @@ impl FromStr for EventKind {
     type Err = UnknownEventKind;
 
     fn from_str(text: &str) -> Result<Self, UnknownEventKind> {
-        Self::ALL.into_iter().find(|k| k.as_str() == text).ok_or(UnknownEventKind)
+        Self::ALL
+            .into_iter()
+            .find(|k| k.as_str() == text)
+            .ok_or(UnknownEventKind)
     }
 }
 

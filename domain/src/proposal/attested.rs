@@ -17,7 +17,9 @@ pub struct Attested {
 impl Attested {
     /// For anything that could still have an effect: the reader's key must not be retired.
     pub fn verify(envelope: Envelope, trust: &TrustFile) -> Result<Self, Refusal> {
-        let retired = envelope.signer().is_ok_and(|id| trust.readers.iter().any(|k| k.key_id == *id && k.retired));
+        let retired = envelope
+            .signer()
+            .is_ok_and(|id| trust.readers.iter().any(|k| k.key_id == *id && k.retired));
         if retired {
             return Err(Refusal::new(
                 "refused:attestation",
@@ -29,20 +31,35 @@ impl Attested {
 
     /// For looking back: a retired key still vouches for what it signed.
     pub fn verify_past(envelope: Envelope, trust: &TrustFile) -> Result<Self, Refusal> {
-        envelope.check_sizes().map_err(|e| Refusal::new("refused:malformed", e.to_string()))?;
+        envelope
+            .check_sizes()
+            .map_err(|e| Refusal::new("refused:malformed", e.to_string()))?;
         let signer = envelope.signer().map_err(|e| refusal(&e))?;
         let key = trust.reader(signer).ok_or_else(|| {
-            Refusal::new("refused:attestation", "signed by no reader of this deployment's trust file")
+            Refusal::new(
+                "refused:attestation",
+                "signed by no reader of this deployment's trust file",
+            )
         })?;
         let proposal: Proposal = envelope.open(Kind::Proposal, key).map_err(|e| refusal(&e))?;
         if proposal.v != PROPOSAL_VERSION {
-            return Err(Refusal::new("refused:malformed", format!("v must be {PROPOSAL_VERSION}")));
+            return Err(Refusal::new(
+                "refused:malformed",
+                format!("v must be {PROPOSAL_VERSION}"),
+            ));
         }
         if proposal.ledger_origin != trust.ledger_origin() || proposal.environment != trust.environment {
-            return Err(Refusal::new("refused:attestation", "made for another deployment or environment"));
+            return Err(Refusal::new(
+                "refused:attestation",
+                "made for another deployment or environment",
+            ));
         }
         let digest = Digest::of(Kind::Proposal, &envelope.payload);
-        Ok(Self { proposal, digest, envelope })
+        Ok(Self {
+            proposal,
+            digest,
+            envelope,
+        })
     }
 
     pub const fn proposal(&self) -> &Proposal {

@@ -61,7 +61,12 @@ impl State {
     pub const fn is_terminal(self) -> bool {
         match self {
             Self::PendingReview | Self::Approved | Self::PendingWorker | Self::InDoubt => false,
-            Self::Rejected | Self::Canceled | Self::Applied | Self::Conflict | Self::Failed | Self::Expired => true,
+            Self::Rejected
+            | Self::Canceled
+            | Self::Applied
+            | Self::Conflict
+            | Self::Failed
+            | Self::Expired => true,
         }
     }
 
@@ -93,7 +98,10 @@ impl FromStr for State {
     fn from_str(text: &str) -> Result<Self, Refusal> {
         Self::ALL.into_iter().find(|s| s.as_str() == text).ok_or_else(|| {
             let all: Vec<_> = Self::ALL.iter().map(|s| s.as_str()).collect();
-            Refusal::new("UNKNOWN_STATE", format!("no such proposal state; one of: {}", all.join(", ")))
+            Refusal::new(
+                "UNKNOWN_STATE",
+                format!("no such proposal state; one of: {}", all.join(", ")),
+            )
         })
     }
 }
@@ -103,7 +111,10 @@ impl FromStr for State {
 /// `started` says that a writer has ever announced an attempt: from then on only the target database knows
 /// the outcome, so neither a rejection nor a deadline may end the proposal without a receipt.
 pub fn transition(state: State, started: bool, step: Step) -> Result<State, Refusal> {
-    use State::{Applied, Approved, Canceled, Conflict, Expired, Failed, InDoubt, PendingReview, PendingWorker, Rejected};
+    use State::{
+        Applied, Approved, Canceled, Conflict, Expired, Failed, InDoubt, PendingReview, PendingWorker,
+        Rejected,
+    };
     if state.is_terminal() {
         return Err(terminal(state, step));
     }
@@ -125,9 +136,10 @@ pub fn transition(state: State, started: bool, step: Step) -> Result<State, Refu
         (Step::Release, PendingWorker) => Ok(Approved),
         (Step::Release, InDoubt) => Ok(InDoubt),
         (Step::Doubt, PendingWorker | InDoubt) => Ok(InDoubt),
-        (Step::Start | Step::Release | Step::Doubt, _) => {
-            Err(Refusal::new("PROPOSAL_NOT_LEASED", "no writer holds this proposal"))
-        }
+        (Step::Start | Step::Release | Step::Doubt, _) => Err(Refusal::new(
+            "PROPOSAL_NOT_LEASED",
+            "no writer holds this proposal",
+        )),
         (Step::Settle(outcome), PendingReview | Approved | PendingWorker | InDoubt) => Ok(match outcome {
             Outcome::Applied => Applied,
             Outcome::Conflict => Conflict,
@@ -150,7 +162,10 @@ fn terminal(state: State, step: Step) -> Refusal {
             "PROPOSAL_ENDED"
         }
     };
-    Refusal::new(code, format!("the proposal has ended as `{state}`; make a new one if the change is still wanted"))
+    Refusal::new(
+        code,
+        format!("the proposal has ended as `{state}`; make a new one if the change is still wanted"),
+    )
 }
 
 #[cfg(test)]
@@ -189,8 +204,13 @@ mod tests {
     fn once_started_only_a_receipt_ends_a_proposal() {
         for state in State::ALL.into_iter().filter(|s| !s.is_terminal()) {
             for step in STEPS {
-                let Ok(next) = transition(state, true, step) else { continue };
-                assert!(!next.is_terminal() || matches!(step, Step::Settle(_)), "{state} {step:?} {next}");
+                let Ok(next) = transition(state, true, step) else {
+                    continue;
+                };
+                assert!(
+                    !next.is_terminal() || matches!(step, Step::Settle(_)),
+                    "{state} {step:?} {next}"
+                );
             }
         }
     }
@@ -211,10 +231,15 @@ mod tests {
     #[test]
     fn an_apply_order_needs_an_approval() {
         assert_eq!(
-            transition(State::PendingReview, false, Step::OrderApply).unwrap_err().code,
+            transition(State::PendingReview, false, Step::OrderApply)
+                .unwrap_err()
+                .code,
             "PROPOSAL_NOT_APPROVED"
         );
-        assert_eq!(transition(State::Approved, false, Step::OrderApply), Ok(State::PendingWorker));
+        assert_eq!(
+            transition(State::Approved, false, Step::OrderApply),
+            Ok(State::PendingWorker)
+        );
     }
 
     #[test]

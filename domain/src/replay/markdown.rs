@@ -163,7 +163,11 @@ fn writeback(page: &mut Page, story: &Story) {
     let Some(line) = &story.receipt else { return };
     let receipt = &line.receipt;
     // An outcome that speaks for itself has no reason.
-    let reason = if receipt.reason.is_empty() { String::new() } else { format!(" {}", code(&receipt.reason)) };
+    let reason = if receipt.reason.is_empty() {
+        String::new()
+    } else {
+        format!(" {}", code(&receipt.reason))
+    };
     page.line(&format!("- receipt {}: {}{reason}", line.digest, receipt.outcome));
     page.line(&format!("  - rows changed: {}", receipt.rows_affected));
     page.line(&format!(

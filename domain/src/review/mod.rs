@@ -17,7 +17,10 @@ const TAIL_CHARS: usize = 200;
 
 /// The digest that an approval covers.
 pub fn digest(proposal: &Proposal, proposal_digest: Digest) -> Digest {
-    Digest::of(Kind::ReviewDocument, document(proposal, proposal_digest).as_bytes())
+    Digest::of(
+        Kind::ReviewDocument,
+        document(proposal, proposal_digest).as_bytes(),
+    )
 }
 
 /// Whether a value of the change is too long to be shown whole, so that approving asks for the short code.
@@ -50,16 +53,38 @@ fn head(page: &mut Page, proposal: &Proposal, digest: Digest) {
     page.field("code", &digest.short_code());
     page.field("action", &escape(&proposal.capability));
     page.field("environment", proposal.environment.as_str());
-    page.field("source", &format!("{} ({})", escape(&proposal.source.id), escape(&proposal.source.engine)));
+    page.field(
+        "source",
+        &format!(
+            "{} ({})",
+            escape(&proposal.source.id),
+            escape(&proposal.source.engine)
+        ),
+    );
     page.field("database", &escape(&proposal.source.fingerprint));
-    page.field("table", &format!("{}.{}", escape(&proposal.target.schema), escape(&proposal.target.table)));
+    page.field(
+        "table",
+        &format!(
+            "{}.{}",
+            escape(&proposal.target.schema),
+            escape(&proposal.target.table)
+        ),
+    );
     page.field("row", &column(&proposal.target.primary_key));
     match &proposal.target.tenant {
         Some(tenant) => page.field("tenant", &column(tenant)),
         None => page.field("tenant", "NONE: a single-tenant development target"),
     }
     let asked = &proposal.requested_by;
-    page.field("asked by", &format!("{} of tenant {} ({})", quote(&asked.principal), quote(&asked.tenant), escape(&asked.provenance)));
+    page.field(
+        "asked by",
+        &format!(
+            "{} of tenant {} ({})",
+            quote(&asked.principal),
+            quote(&asked.tenant),
+            escape(&asked.provenance)
+        ),
+    );
     if let Some(other) = &proposal.on_behalf_of {
         page.field("on behalf of", &quote(other));
     }
@@ -70,7 +95,10 @@ fn changes(page: &mut Page, proposal: &Proposal) {
     for new in &proposal.set {
         page.line(&format!("  {}", escape(&new.column)));
         let before = find(&proposal.before, &new.column);
-        page.field("    before", &before.map_or_else(|| "(not read)".to_owned(), |v| abbreviate(&shown(v))));
+        page.field(
+            "    before",
+            &before.map_or_else(|| "(not read)".to_owned(), |v| abbreviate(&shown(v))),
+        );
         page.field("    after", &abbreviate(&shown(&new.value)));
         if before == Some(&new.value) {
             page.line("    (no change)");
@@ -78,13 +106,18 @@ fn changes(page: &mut Page, proposal: &Proposal) {
     }
     page.line("all columns of the row as it was read:");
     for old in &proposal.before {
-        page.field(&format!("  {}", escape(&old.column)), &abbreviate(&shown(&old.value)));
+        page.field(
+            &format!("  {}", escape(&old.column)),
+            &abbreviate(&shown(&old.value)),
+        );
     }
 }
 
 fn terms(page: &mut Page, proposal: &Proposal) {
     match (proposal.guard.kind, &proposal.guard.version) {
-        (GuardKind::VersionColumn, Some(version)) => page.field("guard", &format!("version column {}", column(version))),
+        (GuardKind::VersionColumn, Some(version)) => {
+            page.field("guard", &format!("version column {}", column(version)))
+        }
         (GuardKind::VersionColumn | GuardKind::Weak, _) => {
             page.field("guard", "WEAK: no version column, only the values shown above");
         }
@@ -98,13 +131,24 @@ fn terms(page: &mut Page, proposal: &Proposal) {
     page.field("executor", &escape(&proposal.executor));
     page.field("contract", &proposal.contract_digest.short_code());
     let terms = &proposal.approval;
-    page.field("approval", &format!("{} person(s) with role {}", terms.quorum, escape(&terms.required_role)));
+    page.field(
+        "approval",
+        &format!(
+            "{} person(s) with role {}",
+            terms.quorum,
+            escape(&terms.required_role)
+        ),
+    );
     page.field("proposed at", &proposal.created_at.to_string());
     page.field("expires at", &proposal.not_after.to_string());
 }
 
 fn column(column: &ColumnValue) -> String {
-    format!("{} = {}", escape(&column.column), abbreviate(&shown(&column.value)))
+    format!(
+        "{} = {}",
+        escape(&column.column),
+        abbreviate(&shown(&column.value))
+    )
 }
 
 /// A value in one of three unmistakable glyphs: `NULL`, digits or a word, or quoted text.

@@ -54,8 +54,15 @@ impl Envelope {
     /// Signs bytes that are the canonical form already.
     pub fn seal_bytes(kind: Kind, payload: Vec<u8>, key: &SigningKey) -> Self {
         let sig = key.sign(&pae(kind.payload_type(), &payload)).to_vec();
-        let signatures = vec![Signature { keyid: key.key_id(), sig }];
-        Self { payload, payload_type: kind.payload_type().to_owned(), signatures }
+        let signatures = vec![Signature {
+            keyid: key.key_id(),
+            sig,
+        }];
+        Self {
+            payload,
+            payload_type: kind.payload_type().to_owned(),
+            signatures,
+        }
     }
 
     /// The digest of the signed object, if it is of this kind.
@@ -107,13 +114,19 @@ impl Envelope {
             return Err(CanonicalError::TooLarge(self.payload.len(), CANONICAL_BYTES_MAX));
         }
         if self.signatures.len() > SIGNATURES_MAX || self.signatures.iter().any(|s| s.sig.len() != 64) {
-            return Err(CanonicalError::Shape("at most 8 signatures of 64 bytes each".to_owned()));
+            return Err(CanonicalError::Shape(
+                "at most 8 signatures of 64 bytes each".to_owned(),
+            ));
         }
         Ok(())
     }
 
     fn expect_kind(&self, kind: Kind) -> Result<(), EnvelopeError> {
-        if self.payload_type == kind.payload_type() { Ok(()) } else { Err(EnvelopeError::WrongType) }
+        if self.payload_type == kind.payload_type() {
+            Ok(())
+        } else {
+            Err(EnvelopeError::WrongType)
+        }
     }
 }
 
@@ -122,7 +135,9 @@ fn to_base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Err
 }
 
 fn from_base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-    BASE64.decode(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    BASE64
+        .decode(String::deserialize(deserializer)?)
+        .map_err(serde::de::Error::custom)
 }
 
 #[cfg(test)]
@@ -149,7 +164,8 @@ mod tests {
     #[test]
     fn one_changed_byte_or_another_key_or_a_second_signature_is_refused() {
         let sealed = Envelope::seal(Kind::Decision, &serde_json::json!({"a": 1}), &key(1)).unwrap();
-        let open = |e: &Envelope, k: &SigningKey| e.open::<serde_json::Value>(Kind::Decision, &k.public_key());
+        let open =
+            |e: &Envelope, k: &SigningKey| e.open::<serde_json::Value>(Kind::Decision, &k.public_key());
         let mut changed = sealed.clone();
         changed.payload = br#"{"a":2}"#.to_vec();
         assert_eq!(open(&changed, &key(1)), Err(EnvelopeError::BadSignature));

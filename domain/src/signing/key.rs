@@ -6,7 +6,7 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
-use ed25519_dalek::{Signer as _, Signature as DalekSignature};
+use ed25519_dalek::{Signature as DalekSignature, Signer as _};
 use pkcs8::pkcs5::pbes2;
 use pkcs8::{EncryptedPrivateKeyInfo, LineEnding, PrivateKeyInfo, SecretDocument};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -60,10 +60,11 @@ impl SigningKey {
         if label != ENCRYPTED_LABEL {
             return Err(KeyError::NotAPrivateKey);
         }
-        let info = EncryptedPrivateKeyInfo::try_from(document.as_bytes()).map_err(|_| KeyError::NotAPrivateKey)?;
+        let info =
+            EncryptedPrivateKeyInfo::try_from(document.as_bytes()).map_err(|_| KeyError::NotAPrivateKey)?;
         let plain = info.decrypt(passphrase).map_err(|_| KeyError::WrongPassphrase)?;
-        let key =
-            ed25519_dalek::SigningKey::from_pkcs8_der(plain.as_bytes()).map_err(|_| KeyError::WrongPassphrase)?;
+        let key = ed25519_dalek::SigningKey::from_pkcs8_der(plain.as_bytes())
+            .map_err(|_| KeyError::WrongPassphrase)?;
         Ok(Self(key))
     }
 
@@ -72,19 +73,28 @@ impl SigningKey {
     }
 
     pub fn to_pem(&self) -> Zeroizing<String> {
-        self.0.to_pkcs8_pem(LineEnding::LF).expect("an Ed25519 key always has a PKCS#8 form")
+        self.0
+            .to_pkcs8_pem(LineEnding::LF)
+            .expect("an Ed25519 key always has a PKCS#8 form")
     }
 
     /// The key encrypted under a passphrase: PBES2 with scrypt (N 2^15, r 8, p 1) and AES-256-CBC, which
     /// other tools read too. `salt` and `iv` must be fresh random bytes.
     pub fn to_protected_pem(&self, passphrase: &[u8], salt: &[u8; 16], iv: &[u8; 16]) -> Zeroizing<String> {
-        let der = self.0.to_pkcs8_der().expect("an Ed25519 key always has a PKCS#8 form");
+        let der = self
+            .0
+            .to_pkcs8_der()
+            .expect("an Ed25519 key always has a PKCS#8 form");
         let info = PrivateKeyInfo::try_from(der.as_bytes()).expect("just encoded");
         let cost = pkcs8::pkcs5::scrypt::Params::new(15, 8, 1, 32).expect("constant parameters are valid");
         let parameters =
             pbes2::Parameters::scrypt_aes256cbc(cost, salt, iv).expect("constant parameters are valid");
-        let document = info.encrypt_with_params(parameters, passphrase).expect("encryption of a short document");
-        document.to_pem(ENCRYPTED_LABEL, LineEnding::LF).expect("DER always has a PEM form")
+        let document = info
+            .encrypt_with_params(parameters, passphrase)
+            .expect("encryption of a short document");
+        document
+            .to_pem(ENCRYPTED_LABEL, LineEnding::LF)
+            .expect("DER always has a PEM form")
     }
 
     pub fn public_key(&self) -> PublicKey {
@@ -121,7 +131,9 @@ impl PublicKey {
 
     /// Strict: small-order keys and non-canonical signatures do not verify.
     pub fn verifies(&self, bytes: &[u8], signature: &[u8]) -> bool {
-        let Ok(signature) = DalekSignature::from_slice(signature) else { return false };
+        let Ok(signature) = DalekSignature::from_slice(signature) else {
+            return false;
+        };
         self.0.verify_strict(bytes, &signature).is_ok()
     }
 }
@@ -187,7 +199,9 @@ impl Serialize for KeyId {
 }
 impl<'de> Deserialize<'de> for KeyId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 impl Serialize for PublicKey {
@@ -197,7 +211,9 @@ impl Serialize for PublicKey {
 }
 impl<'de> Deserialize<'de> for PublicKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -219,23 +235,34 @@ mod tests {
     fn a_protected_key_opens_with_its_passphrase_only() {
         let pem = key().to_protected_pem(b"correct horse", &[1; 16], &[2; 16]);
         assert!(matches!(SigningKey::from_pem(&pem), Err(KeyError::Protected)));
-        assert!(matches!(SigningKey::from_protected_pem(&pem, b"wrong"), Err(KeyError::WrongPassphrase)));
-        assert_eq!(SigningKey::from_protected_pem(&pem, b"correct horse").unwrap().key_id(), key().key_id());
+        assert!(matches!(
+            SigningKey::from_protected_pem(&pem, b"wrong"),
+            Err(KeyError::WrongPassphrase)
+        ));
+        assert_eq!(
+            SigningKey::from_protected_pem(&pem, b"correct horse")
+                .unwrap()
+                .key_id(),
+            key().key_id()
+        );
     }
 
     #[test]
     fn small_order_public_keys_are_refused() {
         let mut identity = [0; 32];
         identity[0] = 1;
-        assert_eq!(PublicKey::from_bytes(&identity).unwrap_err(), KeyError::NotAPublicKey);
+        assert_eq!(
+            PublicKey::from_bytes(&identity).unwrap_err(),
+            KeyError::NotAPublicKey
+        );
     }
 
     #[test]
     fn a_signature_with_a_non_canonical_scalar_does_not_verify() {
         // The group order added to S gives the same point equation, and so a second valid-looking signature.
         const ORDER: [u8; 32] = [
-            0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0,
-            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+            0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14,
+            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
         ];
         let mut signature = key().sign(b"x");
         assert!(key().public_key().verifies(b"x", &signature));

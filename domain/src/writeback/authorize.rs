@@ -101,19 +101,34 @@ impl Authorization {
 }
 
 /// Judges an attested proposal with everything that came with it.
-pub fn authorize(attested: Attested, ledger: &LedgerProof<'_>, facts: &Facts<'_>) -> Result<Authorization, Refusal> {
+pub fn authorize(
+    attested: Attested,
+    ledger: &LedgerProof<'_>,
+    facts: &Facts<'_>,
+) -> Result<Authorization, Refusal> {
     let envelopes = check_ledger(&attested, ledger, facts)?;
     let rehearsal = rehearsal(attested, facts)?;
     let proposal = rehearsal.proposal();
 
-    let judge = Judge { trust: facts.trust, now: facts.now, proposal, proposal_digest: rehearsal.proposal_digest() };
+    let judge = Judge {
+        trust: facts.trust,
+        now: facts.now,
+        proposal,
+        proposal_digest: rehearsal.proposal_digest(),
+    };
     let decisions = verify_decisions(&envelopes.decisions, &judge)?;
     let order = approval::verify_order(&envelopes.order, &judge)?;
-    let seen = decisions.iter().map(|d| &d.decision().seen_checkpoint).chain([&order.order().seen_checkpoint]);
+    let seen = decisions
+        .iter()
+        .map(|d| &d.decision().seen_checkpoint)
+        .chain([&order.order().seen_checkpoint]);
     for seen in seen.flatten() {
         ledger.continues(seen)?;
     }
-    let ends = decisions.iter().map(|d| d.decision().expires_at).chain([order.order().expires_at, proposal.not_after]);
+    let ends = decisions
+        .iter()
+        .map(|d| d.decision().expires_at)
+        .chain([order.order().expires_at, proposal.not_after]);
     let valid_until = ends.min().unwrap_or(proposal.not_after);
     let approval = approval::check_approval(&judge, proposal.approval.quorum, &decisions, order)?;
 
@@ -121,14 +136,23 @@ pub fn authorize(attested: Attested, ledger: &LedgerProof<'_>, facts: &Facts<'_>
         return Err(Refusal::new("refused:denied", "denied to this writer directly"));
     }
     if facts.frozen {
-        return Err(Refusal::new("refused:frozen", "writeback is frozen on this writer; resume it with a signed unfreeze"));
+        return Err(Refusal::new(
+            "refused:frozen",
+            "writeback is frozen on this writer; resume it with a signed unfreeze",
+        ));
     }
     if facts.now + Span::seconds(CLOCK_SKEW_SECONDS) < facts.high_water {
-        return Err(Refusal::new("refused:clock", "the writer's clock has gone back; correct it"));
+        return Err(Refusal::new(
+            "refused:clock",
+            "the writer's clock has gone back; correct it",
+        ));
     }
     Ok(Authorization {
         order_digest: approval.order().digest(),
-        standing: Standing { valid_until, trust_digest: facts.trust_digest },
+        standing: Standing {
+            valid_until,
+            trust_digest: facts.trust_digest,
+        },
         ledger_size: ledger.checkpoint.size,
         ledger_root: ledger.checkpoint.root,
         rehearsal,
@@ -152,7 +176,9 @@ pub fn check_database_clock(now: Timestamp, database_now: Timestamp) -> Result<(
     if apart > DATABASE_SKEW_SECONDS {
         return Err(Refusal::new(
             "refused:clock",
-            format!("the writer's clock and the database's are {apart} s apart, {DATABASE_SKEW_SECONDS} s are allowed"),
+            format!(
+                "the writer's clock and the database's are {apart} s apart, {DATABASE_SKEW_SECONDS} s are allowed"
+            ),
         ));
     }
     Ok(())
@@ -163,19 +189,32 @@ struct Envelopes {
     order: crate::signing::Envelope,
 }
 
-fn check_ledger(attested: &Attested, ledger: &LedgerProof<'_>, facts: &Facts<'_>) -> Result<Envelopes, Refusal> {
+fn check_ledger(
+    attested: &Attested,
+    ledger: &LedgerProof<'_>,
+    facts: &Facts<'_>,
+) -> Result<Envelopes, Refusal> {
     if ledger.checkpoint.origin != facts.trust.ledger_origin() {
         return Err(proof_refused("the checkpoint belongs to another log"));
     }
     if ledger.decisions.len() > DECISIONS_MAX {
-        return Err(Refusal::new("refused:malformed", format!("more than {DECISIONS_MAX} decisions")));
+        return Err(Refusal::new(
+            "refused:malformed",
+            format!("more than {DECISIONS_MAX} decisions"),
+        ));
     }
     let logged = ledger.envelope(ledger.proposal, &[EventKind::ProposalCreated])?;
     if logged != *attested.envelope() {
-        return Err(proof_refused("the log holds another proposal than the one presented"));
+        return Err(proof_refused(
+            "the log holds another proposal than the one presented",
+        ));
     }
     let kinds = [EventKind::ProposalApproved, EventKind::ProposalRejected];
-    let decisions = ledger.decisions.iter().map(|r| ledger.envelope(r, &kinds)).collect::<Result<_, _>>()?;
+    let decisions = ledger
+        .decisions
+        .iter()
+        .map(|r| ledger.envelope(r, &kinds))
+        .collect::<Result<_, _>>()?;
     let order = ledger.envelope(ledger.order, &[EventKind::ApplyRequested])?;
     Ok(Envelopes { decisions, order })
 }
@@ -186,21 +225,30 @@ fn check_contract<'a>(
 ) -> Result<(&'a Capability, &'a ProposalSpec), Refusal> {
     let refused = |public: String| Refusal::new("refused:contract", public);
     if facts.contract.mode() != Mode::Review || proposal.mode != ProposalMode::Review {
-        return Err(refused("only proposals of mode review can be applied, and only by a writer in that mode".to_owned()));
+        return Err(refused(
+            "only proposals of mode review can be applied, and only by a writer in that mode".to_owned(),
+        ));
     }
     let capability = facts
         .contract
         .capabilities()
         .iter()
         .find(|c| c.name == proposal.capability)
-        .ok_or_else(|| refused(format!("the writer's contract has no capability `{}`", proposal.capability)))?;
+        .ok_or_else(|| {
+            refused(format!(
+                "the writer's contract has no capability `{}`",
+                proposal.capability
+            ))
+        })?;
     if capability.seal(facts.contract) != proposal.contract_digest {
         return Err(refused(format!(
             "the writer's contract says something else about `{}` than the proposal was made under; propose again",
             proposal.capability
         )));
     }
-    let spec = capability.proposal().ok_or_else(|| refused("not a proposal capability".to_owned()))?;
+    let spec = capability
+        .proposal()
+        .ok_or_else(|| refused("not a proposal capability".to_owned()))?;
     match &spec.executor {
         ExecutorRef::Direct => Ok((capability, spec)),
         ExecutorRef::Handler(name) => Err(Refusal::new(
@@ -217,18 +265,31 @@ fn check_plan(
     facts: &Facts<'_>,
 ) -> Result<(), Refusal> {
     let refused = |what: &str| {
-        Refusal::new("refused:plan_mismatch", format!("the proposal's {what} is not what the contract makes of its arguments"))
+        Refusal::new(
+            "refused:plan_mismatch",
+            format!("the proposal's {what} is not what the contract makes of its arguments"),
+        )
     };
     if proposal.schema_fingerprint != facts.shape.fingerprint() {
-        return Err(Refusal::new("refused:schema_drift", "the table was altered after the proposal was made; propose again"));
+        return Err(Refusal::new(
+            "refused:schema_drift",
+            "the table was altered after the proposal was made; propose again",
+        ));
     }
     let columns: Vec<&str> = proposal.before.iter().map(|c| c.column.as_str()).collect();
     if columns != capability.read_columns() {
         return Err(refused("before-image"));
     }
     let tenant = &proposal.requested_by.tenant;
-    let plan = change::plan(capability, &proposal.args, &proposal.before, facts.shape, facts.fit, tenant)
-        .map_err(|e| refused("change").with_detail(e.to_string()))?;
+    let plan = change::plan(
+        capability,
+        &proposal.args,
+        &proposal.before,
+        facts.shape,
+        facts.fit,
+        tenant,
+    )
+    .map_err(|e| refused("change").with_detail(e.to_string()))?;
     if plan.target != proposal.target {
         return Err(refused("target"));
     }
@@ -254,7 +315,10 @@ fn check_source(proposal: &Proposal, facts: &Facts<'_>) -> Result<(), Refusal> {
         ));
     }
     if proposal.source.engine != facts.shape.engine {
-        return Err(Refusal::new("refused:source", "the writer's source has another engine"));
+        return Err(Refusal::new(
+            "refused:source",
+            "the writer's source has another engine",
+        ));
     }
     Ok(())
 }
@@ -263,17 +327,31 @@ fn verify_decisions(
     envelopes: &[crate::signing::Envelope],
     judge: &Judge<'_>,
 ) -> Result<Vec<VerifiedDecision>, Refusal> {
-    envelopes.iter().map(|e| approval::verify_decision(e, judge)).collect()
+    envelopes
+        .iter()
+        .map(|e| approval::verify_decision(e, judge))
+        .collect()
 }
 
 fn db_managed(spec: &ProposalSpec, proposal: &Proposal, shape: &TableShape) -> Vec<String> {
     let guard = proposal.guard.version.iter().map(|v| v.column.clone());
-    let generated = shape.columns.iter().filter(|c| c.generated).map(|c| c.name.clone());
-    spec.db_managed.iter().cloned().chain(guard).chain(generated).collect()
+    let generated = shape
+        .columns
+        .iter()
+        .filter(|c| c.generated)
+        .map(|c| c.name.clone());
+    spec.db_managed
+        .iter()
+        .cloned()
+        .chain(guard)
+        .chain(generated)
+        .collect()
 }
 
 impl std::fmt::Debug for Facts<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Facts").field("now", &self.now).finish_non_exhaustive()
+        f.debug_struct("Facts")
+            .field("now", &self.now)
+            .finish_non_exhaustive()
     }
 }

@@ -81,6 +81,9 @@ mod tests {
         assert!(receipt_table_ddl("sqlite", "main", "receipts").is_ok());
         let refused = receipt_table_ddl("sqlite", "main", "x\"; DROP TABLE y; --").unwrap_err();
         assert_eq!(refused.code, "UNSAFE_IDENTIFIER");
-        assert_eq!(grants("postgres", "writer", "main", "t").unwrap_err().code, "ENGINE_NOT_AVAILABLE");
+        assert_eq!(
+            grants("postgres", "writer", "main", "t").unwrap_err().code,
+            "ENGINE_NOT_AVAILABLE"
+        );
     }
 }

@@ -76,14 +76,21 @@ impl AttemptResult {
     /// Whether the result ends the proposal.
     pub const fn is_terminal(&self) -> bool {
         match self {
-            Self::Applied | Self::AlreadyApplied | Self::Conflict(_) | Self::Failed(_) | Self::Tombstoned(_) => true,
+            Self::Applied
+            | Self::AlreadyApplied
+            | Self::Conflict(_)
+            | Self::Failed(_)
+            | Self::Tombstoned(_) => true,
             Self::Refused(_) | Self::Retryable(_) | Self::InDoubt => false,
         }
     }
 
     fn parse(text: &str) -> Option<Self> {
         let (word, reason) = text.split_once(':').unwrap_or((text, ""));
-        let is_word = !reason.is_empty() && reason.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        let is_word = !reason.is_empty()
+            && reason
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
         match (word, is_word) {
             ("applied", false) if text == word => Some(Self::Applied),
             ("already_applied", false) if text == word => Some(Self::AlreadyApplied),

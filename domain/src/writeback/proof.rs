@@ -23,9 +23,14 @@ pub struct LedgerProof<'a> {
 impl LedgerProof<'_> {
     /// The record's envelope, if the record stands in the log as one of `kinds`.
     pub fn envelope(&self, record: &LoggedRecord, kinds: &[EventKind]) -> Result<Envelope, Refusal> {
-        let event: EventRecord = record.verify(self.checkpoint).map_err(|e| refused(e.to_string()))?;
+        let event: EventRecord = record
+            .verify(self.checkpoint)
+            .map_err(|e| refused(e.to_string()))?;
         if !kinds.contains(&event.kind) {
-            return Err(refused(format!("a record of kind `{}` stands where another is expected", event.kind)));
+            return Err(refused(format!(
+                "a record of kind `{}` stands where another is expected",
+                event.kind
+            )));
         }
         Envelope::from_bytes(&record.body).map_err(|e| refused(e.to_string()))
     }
@@ -36,19 +41,26 @@ impl LedgerProof<'_> {
             return Err(refused("a signer had seen another log"));
         }
         let mut root = [0; 32];
-        hex::decode_to_slice(&seen.root, &mut root).map_err(|_| refused("seen_checkpoint.root is not 64 hex digits"))?;
+        hex::decode_to_slice(&seen.root, &mut root)
+            .map_err(|_| refused("seen_checkpoint.root is not 64 hex digits"))?;
         if seen.size == 0 {
             return Ok(());
         }
         if seen.size == self.checkpoint.size {
-            return if root == self.checkpoint.root { Ok(()) } else { Err(refused("a signer had seen another history")) };
+            return if root == self.checkpoint.root {
+                Ok(())
+            } else {
+                Err(refused("a signer had seen another history"))
+            };
         }
         let proof = self
             .consistency
             .iter()
             .find(|p| p.old_size() == seen.size && p.new_size() == self.checkpoint.size)
             .ok_or_else(|| refused("no proof that the log which a signer had seen is a part of this one"))?;
-        proof.verify(&root, &self.checkpoint.root).map_err(|_| refused("a signer had seen another history"))
+        proof
+            .verify(&root, &self.checkpoint.root)
+            .map_err(|_| refused("a signer had seen another history"))
     }
 }
 

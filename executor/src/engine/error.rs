@@ -46,7 +46,10 @@ pub struct CommitError(pub EngineError);
 
 impl EngineError {
     pub fn new(kind: EngineErrorKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into() }
+        Self {
+            kind,
+            detail: detail.into(),
+        }
     }
 
     /// One word for results and codes.

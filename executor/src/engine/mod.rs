@@ -61,7 +61,8 @@ pub trait Engine: Send + Sync + fmt::Debug {
     async fn find_receipt(&self, id: &ProposalId) -> Result<Option<StoredReceipt>, EngineError>;
 
     /// Receipts committed at or after a moment, oldest first, at most `rows_max`.
-    async fn receipts_since(&self, from: Timestamp, rows_max: u32) -> Result<Vec<StoredReceipt>, EngineError>;
+    async fn receipts_since(&self, from: Timestamp, rows_max: u32)
+    -> Result<Vec<StoredReceipt>, EngineError>;
 
     /// Opens a connection and a transaction that may write, with its timeouts set. The clock and the
     /// identity of the database come from inside the transaction.
@@ -77,7 +78,9 @@ pub struct Begun {
 
 impl fmt::Debug for Begun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Begun").field("identity", &self.identity).finish_non_exhaustive()
+        f.debug_struct("Begun")
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
     }
 }
 

@@ -31,7 +31,9 @@ pub struct StoredReceipt {
 impl StoredReceipt {
     /// The row for a sealed receipt.
     pub fn from_envelope(envelope: &Envelope) -> Result<Self, Refusal> {
-        let receipt: Receipt = envelope.peek(Kind::Receipt).map_err(|e| integrity(&e.to_string()))?;
+        let receipt: Receipt = envelope
+            .peek(Kind::Receipt)
+            .map_err(|e| integrity(&e.to_string()))?;
         let signature = envelope.signatures.first().ok_or_else(|| integrity("unsigned"))?;
         let text = String::from_utf8(envelope.payload.clone()).map_err(|_| integrity("not UTF-8"))?;
         Ok(Self::view(&receipt, text, signature))
@@ -42,8 +44,12 @@ impl StoredReceipt {
     pub fn verify(&self, trust: &TrustFile) -> Result<(Receipt, Envelope), Refusal> {
         let envelope = self.envelope()?;
         let signer = envelope.signer().map_err(|e| integrity(&e.to_string()))?;
-        let key = trust.writer(signer).ok_or_else(|| integrity("signed by no writer of the trust file"))?;
-        let receipt: Receipt = envelope.open(Kind::Receipt, key).map_err(|e| integrity(&e.to_string()))?;
+        let key = trust
+            .writer(signer)
+            .ok_or_else(|| integrity("signed by no writer of the trust file"))?;
+        let receipt: Receipt = envelope
+            .open(Kind::Receipt, key)
+            .map_err(|e| integrity(&e.to_string()))?;
         if Self::view(&receipt, self.receipt.clone(), &envelope.signatures[0]) != *self {
             return Err(integrity("a column differs from the signed bytes"));
         }
@@ -51,7 +57,10 @@ impl StoredReceipt {
     }
 
     fn envelope(&self) -> Result<Envelope, Refusal> {
-        let keyid = self.executor_key.parse().map_err(|_| integrity("malformed key id"))?;
+        let keyid = self
+            .executor_key
+            .parse()
+            .map_err(|_| integrity("malformed key id"))?;
         let sig = hex::decode(&self.executor_sig).map_err(|_| integrity("malformed signature"))?;
         let envelope = Envelope {
             payload: self.receipt.clone().into_bytes(),
@@ -88,6 +97,8 @@ impl StoredReceipt {
 }
 
 fn integrity(problem: &str) -> Refusal {
-    Refusal::new("refused:receipt_integrity", format!("the receipt in the target database is not genuine: {problem}"))
+    Refusal::new(
+        "refused:receipt_integrity",
+        format!("the receipt in the target database is not genuine: {problem}"),
+    )
 }
-

@@ -35,7 +35,10 @@ impl WriterRpc {
             Denied::InFlight => (wire::DenyEffect::InFlight, None),
             Denied::BlockedHere => (wire::DenyEffect::BlockedHere, None),
         };
-        Ok(wire::DenyResponse { effect: effect.into(), receipt: receipt.map(Into::into) })
+        Ok(wire::DenyResponse {
+            effect: effect.into(),
+            receipt: receipt.map(Into::into),
+        })
     }
 
     fn frozen(&self, request: wire::FreezeRequest) -> Result<wire::FreezeResponse, Refusal> {
@@ -52,7 +55,9 @@ impl WriterRpc {
             .switches
             .set_frozen(request.frozen)
             .map_err(|e| Refusal::new("STATE_NOT_WRITABLE", e.to_string()))?;
-        Ok(wire::FreezeResponse { frozen: writer.switches.is_frozen() })
+        Ok(wire::FreezeResponse {
+            frozen: writer.switches.is_frozen(),
+        })
     }
 
     async fn status(&self) -> Result<wire::GetStatusResponse, Refusal> {
@@ -73,13 +78,21 @@ impl WriterRpc {
         }
         let frozen = self.writer.switches.is_frozen();
         let writer = self.writer.name.clone();
-        Ok(wire::GetStatusResponse { frozen, trust_digest: digest.to_string(), sources, writer })
+        Ok(wire::GetStatusResponse {
+            frozen,
+            trust_digest: digest.to_string(),
+            sources,
+            writer,
+        })
     }
 }
 
 #[tonic::async_trait]
 impl WriterService for WriterRpc {
-    async fn preview(&self, request: Request<wire::PreviewRequest>) -> Result<Response<wire::PreviewResponse>, Status> {
+    async fn preview(
+        &self,
+        request: Request<wire::PreviewRequest>,
+    ) -> Result<Response<wire::PreviewResponse>, Status> {
         let run = async {
             let proposal: Envelope = required("proposal", request.into_inner().proposal)?.try_into()?;
             writeback::preview(&self.writer, proposal).await
@@ -90,15 +103,30 @@ impl WriterService for WriterRpc {
                 row.into_iter().map(|c| (c.column, json!(c.value))).collect();
             serde_json::Value::Object(columns).to_string().into_bytes()
         });
-        Ok(Response::new(wire::PreviewResponse { result: preview.result, message: preview.message, after_json }))
+        Ok(Response::new(wire::PreviewResponse {
+            result: preview.result,
+            message: preview.message,
+            after_json,
+        }))
     }
 
-    async fn deny(&self, request: Request<wire::DenyRequest>) -> Result<Response<wire::DenyResponse>, Status> {
-        self.denied(request.into_inner()).await.map(Response::new).map_err(|r| to_status(&r))
+    async fn deny(
+        &self,
+        request: Request<wire::DenyRequest>,
+    ) -> Result<Response<wire::DenyResponse>, Status> {
+        self.denied(request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(|r| to_status(&r))
     }
 
-    async fn freeze(&self, request: Request<wire::FreezeRequest>) -> Result<Response<wire::FreezeResponse>, Status> {
-        self.frozen(request.into_inner()).map(Response::new).map_err(|r| to_status(&r))
+    async fn freeze(
+        &self,
+        request: Request<wire::FreezeRequest>,
+    ) -> Result<Response<wire::FreezeResponse>, Status> {
+        self.frozen(request.into_inner())
+            .map(Response::new)
+            .map_err(|r| to_status(&r))
     }
 
     async fn get_status(

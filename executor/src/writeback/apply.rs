@@ -21,7 +21,11 @@ use crate::failpoint::hit;
 #[expect(clippy::large_enum_variant, reason = "one per transaction, moved twice")]
 pub(super) enum Ended {
     /// A receipt is committed. `fresh` when this transaction wrote it.
-    Receipt { receipt: Receipt, envelope: Envelope, fresh: bool },
+    Receipt {
+        receipt: Receipt,
+        envelope: Envelope,
+        fresh: bool,
+    },
     /// Nothing was written; a new transaction may succeed.
     Retryable(EngineError),
     /// Nothing was written; what the authorization rested on has changed.
@@ -53,7 +57,12 @@ struct Verdict {
 
 impl Verdict {
     const fn without_effect(outcome: Outcome, reason: &'static str) -> Self {
-        Self { outcome, reason, previous_version: None, new_version: None }
+        Self {
+            outcome,
+            reason,
+            previous_version: None,
+            new_version: None,
+        }
     }
 }
 
@@ -76,7 +85,10 @@ fn from_engine(error: EngineError) -> Ended {
     if error.is_retryable() {
         Ended::Retryable(error)
     } else {
-        Ended::Refused(Refusal::new("refused:database", format!("the database refused: {}", error.reason())))
+        Ended::Refused(Refusal::new(
+            "refused:database",
+            format!("the database refused: {}", error.reason()),
+        ))
     }
 }
 
@@ -95,7 +107,17 @@ pub(super) async fn apply(
     let (mut transaction, identity) = (begun.transaction, begun.identity);
     let verdict = change(writer, transaction.as_mut(), authorization, flight).await;
     let ended = match verdict {
-        Ok(verdict) => commit(writer, transaction, authorization.proposal(), context, verdict, &identity).await,
+        Ok(verdict) => {
+            commit(
+                writer,
+                transaction,
+                authorization.proposal(),
+                context,
+                verdict,
+                &identity,
+            )
+            .await
+        }
         Err(Halt::Ended(ended)) => {
             transaction.roll_back().await;
             ended
@@ -118,7 +140,14 @@ pub(super) async fn tombstone(
     context: &Context,
     outcome: Outcome,
 ) -> Ended {
-    record_alone(writer, engine, proposal, context, Verdict::without_effect(outcome, "")).await
+    record_alone(
+        writer,
+        engine,
+        proposal,
+        context,
+        Verdict::without_effect(outcome, ""),
+    )
+    .await
 }
 
 async fn record_alone(
@@ -195,7 +224,11 @@ async fn compare(
     hit("F7").await?;
     let row = match rows.as_slice() {
         [] => {
-            let reason = if transaction.sees(&by_key).await? { "target_invisible" } else { "target_missing" };
+            let reason = if transaction.sees(&by_key).await? {
+                "target_invisible"
+            } else {
+                "target_missing"
+            };
             return Ok(Some(Verdict::without_effect(Outcome::Conflict, reason)));
         }
         [row] => row,
@@ -220,7 +253,10 @@ pub(super) struct Rehearsed {
 
 /// The whole writeback up to the receipt, always rolled back.
 pub(super) async fn rehearse(writer: &Writer, engine: &dyn Engine, rehearsal: &Rehearsal) -> Rehearsed {
-    let ended = |ended| Rehearsed { result: rehearsed_end(&ended), after: None };
+    let ended = |ended| Rehearsed {
+        result: rehearsed_end(&ended),
+        after: None,
+    };
     let mut transaction = match begin(writer, engine, rehearsal.proposal()).await {
         Ok(begun) => begun.transaction,
         Err(end) => return ended(end),
@@ -232,9 +268,18 @@ pub(super) async fn rehearse(writer: &Writer, engine: &dyn Engine, rehearsal: &R
     };
     transaction.roll_back().await;
     match outcome {
-        Ok(Ok(after)) => Rehearsed { result: "would_apply".to_owned(), after: Some(after) },
-        Ok(Err(verdict)) => Rehearsed { result: format!("{}:{}", verdict.outcome, verdict.reason), after: None },
-        Err(Halt::Failed(reason)) => Rehearsed { result: format!("failed:{reason}"), after: None },
+        Ok(Ok(after)) => Rehearsed {
+            result: "would_apply".to_owned(),
+            after: Some(after),
+        },
+        Ok(Err(verdict)) => Rehearsed {
+            result: format!("{}:{}", verdict.outcome, verdict.reason),
+            after: None,
+        },
+        Err(Halt::Failed(reason)) => Rehearsed {
+            result: format!("failed:{reason}"),
+            after: None,
+        },
         Err(Halt::Ended(end)) => ended(end),
     }
 }
@@ -270,18 +315,25 @@ async fn still_stands(
 }
 
 /// The one UPDATE and everything that proves what it did; gives the row as it is afterwards.
-async fn write_row(transaction: &mut dyn Transaction, rehearsal: &Rehearsal) -> Result<Vec<ColumnValue>, Halt> {
+async fn write_row(
+    transaction: &mut dyn Transaction,
+    rehearsal: &Rehearsal,
+) -> Result<Vec<ColumnValue>, Halt> {
     let proposal = rehearsal.proposal();
     let scoped = image::scoped(proposal);
     hit("F9a").await?;
-    let matched = transaction.update(&scoped, &proposal.set, proposal.guard.version.as_ref()).await?;
+    let matched = transaction
+        .update(&scoped, &proposal.set, proposal.guard.version.as_ref())
+        .await?;
     hit("F9b").await?;
     if matched != 1 {
         return Err(Halt::Failed("matched_rows"));
     }
     let mut rows = transaction.reread(&scoped).await?;
     hit("F9c").await?;
-    let (Some(row), true) = (rows.pop(), rows.is_empty()) else { return Err(Halt::Failed("post_image")) };
+    let (Some(row), true) = (rows.pop(), rows.is_empty()) else {
+        return Err(Halt::Failed("post_image"));
+    };
     if let Some(column) = image::surprise(rehearsal, &row) {
         tracing::warn!(proposal = %proposal.id, column, "the row after the update is not as requested");
         return Err(Halt::Failed("post_image"));
@@ -312,10 +364,16 @@ async fn existing(
     proposal: &Proposal,
     digest: Digest,
 ) -> Result<(), Halt> {
-    let Some(stored) = transaction.find_receipt(&proposal.id).await? else { return Ok(()) };
+    let Some(stored) = transaction.find_receipt(&proposal.id).await? else {
+        return Ok(());
+    };
     let (trust, _) = (writer.trust)().map_err(|r| Halt::Ended(Ended::Refused(r)))?;
     let ended = match genuine(&stored, &trust, digest) {
-        Ok((receipt, envelope)) => Ended::Receipt { receipt, envelope, fresh: false },
+        Ok((receipt, envelope)) => Ended::Receipt {
+            receipt,
+            envelope,
+            fresh: false,
+        },
         Err(refusal) => Ended::Refused(refusal),
     };
     Err(Halt::Ended(ended))
@@ -331,7 +389,10 @@ pub(super) fn genuine(
         if receipt.proposal_digest == digest {
             Ok((receipt, envelope))
         } else {
-            Err(Refusal::new("refused:receipt_integrity", "the receipt in the target database is for another digest"))
+            Err(Refusal::new(
+                "refused:receipt_integrity",
+                "the receipt in the target database is for another digest",
+            ))
         }
     });
     verified.inspect_err(|refusal| tracing::error!(code = %refusal.code, "{}", refusal.public))
@@ -369,7 +430,11 @@ async fn commit(
         return from_engine(error);
     }
     match recorded.commit().await {
-        Ok(()) if hit("F11b").await.is_ok() => Ended::Receipt { receipt, envelope, fresh: true },
+        Ok(()) if hit("F11b").await.is_ok() => Ended::Receipt {
+            receipt,
+            envelope,
+            fresh: true,
+        },
         Ok(()) | Err(_) => Ended::Doubt,
     }
 }

@@ -74,7 +74,9 @@ async fn keep_lease(writer: &Writer, lease: &Lease) {
                 }
             }
             // Losing the lease is no danger: the receipt key decides. The attempt goes on.
-            Err(refusal) => tracing::warn!(proposal = %lease.proposal_id, code = %refusal.code, "heartbeat failed"),
+            Err(refusal) => {
+                tracing::warn!(proposal = %lease.proposal_id, code = %refusal.code, "heartbeat failed")
+            }
         }
     }
 }
@@ -109,7 +111,11 @@ async fn work(writer: &Writer, job: &Job, checkpoint: Result<Checkpoint, Refusal
     // In doubt stays in doubt: the ledger hands it out again, and the reconciler looks for the receipt.
     if !doubted {
         let message = "the database did not let the change through in time; nothing was written".to_owned();
-        let end = Report { result: AttemptResult::Retryable(last.to_owned()), message, receipt: None };
+        let end = Report {
+            result: AttemptResult::Retryable(last.to_owned()),
+            message,
+            receipt: None,
+        };
         report(writer, job, number, end).await;
     }
 }
@@ -132,7 +138,9 @@ async fn one_round(
             if let Err(refusal) = announce(writer, &job.lease, number).await {
                 return Round::Report(refused(&refusal));
             }
-            let Ok(engine) = writer.engine(&authorization.proposal().source.id) else { return Round::Outdated };
+            let Ok(engine) = writer.engine(&authorization.proposal().source.id) else {
+                return Round::Outdated;
+            };
             let context = context(&authorization, &job.lease, *number);
             let ended = apply::apply(writer, engine.as_ref(), &authorization, &context, flight).await;
             round_of(ended)
@@ -143,7 +151,10 @@ async fn one_round(
 /// Whether the writer may write, before anything is announced.
 enum Judged {
     Authorized(Box<Authorization>),
-    Refused { attested: Box<Attested>, refusal: Refusal },
+    Refused {
+        attested: Box<Attested>,
+        refusal: Refusal,
+    },
 }
 
 async fn judge(writer: &Writer, job: &Job, checkpoint: &Checkpoint) -> Result<Judged, Round> {
@@ -166,7 +177,10 @@ async fn judge(writer: &Writer, job: &Job, checkpoint: &Checkpoint) -> Result<Ju
     let identity = engine.identity().await.map_err(|e| unusable(&e))?;
     let Some(order) = &job.order else {
         let refusal = Refusal::new("refused:expired", "no apply order is in force");
-        return Ok(Judged::Refused { attested: Box::new(attested), refusal });
+        return Ok(Judged::Refused {
+            attested: Box::new(attested),
+            refusal,
+        });
     };
     let proof = LedgerProof {
         checkpoint,
@@ -175,11 +189,23 @@ async fn judge(writer: &Writer, job: &Job, checkpoint: &Checkpoint) -> Result<Ju
         order,
         consistency: &job.consistency,
     };
-    let own = Own { trust: &trust, trust_digest, shape: &shape, identity: &identity };
-    Ok(match with_facts(writer, engine.as_ref(), &attested, &own, |facts| authorize(attested.clone(), &proof, facts)) {
-        Ok(authorization) => Judged::Authorized(Box::new(authorization)),
-        Err(refusal) => Judged::Refused { attested: Box::new(attested), refusal },
-    })
+    let own = Own {
+        trust: &trust,
+        trust_digest,
+        shape: &shape,
+        identity: &identity,
+    };
+    Ok(
+        match with_facts(writer, engine.as_ref(), &attested, &own, |facts| {
+            authorize(attested.clone(), &proof, facts)
+        }) {
+            Ok(authorization) => Judged::Authorized(Box::new(authorization)),
+            Err(refusal) => Judged::Refused {
+                attested: Box::new(attested),
+                refusal,
+            },
+        },
+    )
 }
 
 /// What the writer has just read of its own.
@@ -221,7 +247,10 @@ async fn known_outcome(
     attested: &Attested,
     trust: &TrustFile,
 ) -> Result<Option<Report>, Round> {
-    let found = engine.find_receipt(&attested.proposal().id).await.map_err(|e| unusable(&e))?;
+    let found = engine
+        .find_receipt(&attested.proposal().id)
+        .await
+        .map_err(|e| unusable(&e))?;
     let Some(stored) = found else { return Ok(None) };
     match apply::genuine(&stored, trust, attested.digest()) {
         Ok((receipt, envelope)) => Ok(Some(settled(&receipt, envelope, false))),
@@ -252,7 +281,9 @@ async fn resolve_refused(
     let outcome = match refusal.code.as_ref() {
         "refused:denied" => Outcome::Denied,
         "refused:expired" => Outcome::Expired,
-        "refused:key" | "refused:role" | "refused:quorum" | "refused:sod" | "refused:order" => Outcome::Abandoned,
+        "refused:key" | "refused:role" | "refused:quorum" | "refused:sod" | "refused:order" => {
+            Outcome::Abandoned
+        }
         _ => return Round::Report(refused(refusal)),
     };
     let Ok(engine) = writer.engine(&attested.proposal().source.id) else {
@@ -282,7 +313,11 @@ fn context(authorization: &Authorization, lease: &Lease, number: u32) -> Context
 
 fn round_of(ended: Ended) -> Round {
     match ended {
-        Ended::Receipt { receipt, envelope, fresh } => Round::Report(settled(&receipt, envelope, fresh)),
+        Ended::Receipt {
+            receipt,
+            envelope,
+            fresh,
+        } => Round::Report(settled(&receipt, envelope, fresh)),
         Ended::Retryable(error) => Round::Again(error.reason()),
         Ended::Outdated => Round::Outdated,
         Ended::Refused(refusal) => Round::Report(refused(&refusal)),
@@ -314,7 +349,11 @@ pub(super) fn settled(receipt: &Receipt, envelope: Envelope, fresh: bool) -> Rep
             "ended without a write; no writer can apply it any more".to_owned()
         }
     };
-    Report { result, message, receipt: Some(envelope) }
+    Report {
+        result,
+        message,
+        receipt: Some(envelope),
+    }
 }
 
 fn refused(refusal: &Refusal) -> Report {
@@ -324,7 +363,11 @@ fn refused(refusal: &Refusal) -> Report {
         Some(_) | None => AttemptResult::Retryable("ledger_unavailable".to_owned()),
     };
     tracing::warn!(code = %refusal.code, detail = refusal.detail, "{}", refusal.public);
-    Report { result, message: refusal.public.clone(), receipt: None }
+    Report {
+        result,
+        message: refusal.public.clone(),
+        receipt: None,
+    }
 }
 
 async fn report(writer: &Writer, job: &Job, number: u32, end: Report) {
@@ -332,7 +375,9 @@ async fn report(writer: &Writer, job: &Job, number: u32, end: Report) {
         return;
     }
     let lease = &job.lease;
-    let Some(envelope) = sealed(writer, job, number, &end) else { return };
+    let Some(envelope) = sealed(writer, job, number, &end) else {
+        return;
+    };
     settle(writer, lease, &envelope, end.receipt.as_ref()).await;
     // Nothing follows that could fail; the points exist so that the proofs can stop the process here.
     let _ = hit("F12b").await;
@@ -344,12 +389,19 @@ async fn report(writer: &Writer, job: &Job, number: u32, end: Report) {
 async fn settle(writer: &Writer, lease: &Lease, attempt: &Envelope, receipt: Option<&Envelope>) {
     let mut token = lease.token.as_slice();
     for round in 0..SETTLE_TRIES_MAX {
-        let Err(refusal) = writer.ledger.settle(&lease.proposal_id, token, attempt, receipt).await else { return };
+        let Err(refusal) = writer
+            .ledger
+            .settle(&lease.proposal_id, token, attempt, receipt)
+            .await
+        else {
+            return;
+        };
         tracing::warn!(proposal = %lease.proposal_id, code = %refusal.code, "{}", refusal.public);
         match refusal.code.as_ref() {
             // The lease was granted anew meanwhile; a receipt needs none.
             "LEASE_NOT_HELD" if receipt.is_some() && !token.is_empty() => token = &[],
-            "UNREACHABLE" | "DEADLINE_EXCEEDED" | "STORE_BUSY" | "STORE_FULL" | "STORE_FAILED" | "STORE_CLOSED" => {
+            "UNREACHABLE" | "DEADLINE_EXCEEDED" | "STORE_BUSY" | "STORE_FULL" | "STORE_FAILED"
+            | "STORE_CLOSED" => {
                 pause(round, true).await;
             }
             _ => return,
@@ -359,16 +411,28 @@ async fn settle(writer: &Writer, lease: &Lease, attempt: &Envelope, receipt: Opt
 
 async fn report_doubt(writer: &Writer, job: &Job, number: u32) {
     let message = "the answer to COMMIT was lost; being resolved".to_owned();
-    let end = Report { result: AttemptResult::InDoubt, message, receipt: None };
-    let Some(envelope) = sealed(writer, job, number, &end) else { return };
+    let end = Report {
+        result: AttemptResult::InDoubt,
+        message,
+        receipt: None,
+    };
+    let Some(envelope) = sealed(writer, job, number, &end) else {
+        return;
+    };
     if let Err(refusal) = writer.ledger.report_in_doubt(&job.lease, &envelope).await {
         tracing::warn!(proposal = %job.lease.proposal_id, code = %refusal.code, "{}", refusal.public);
     }
 }
 
 fn sealed(writer: &Writer, job: &Job, number: u32, end: &Report) -> Option<Envelope> {
-    let proposal = Envelope::from_bytes(&job.proposal.body).ok()?.digest(Kind::Proposal).ok()?;
-    let order = job.order.as_ref().and_then(|o| Envelope::from_bytes(&o.body).ok());
+    let proposal = Envelope::from_bytes(&job.proposal.body)
+        .ok()?
+        .digest(Kind::Proposal)
+        .ok()?;
+    let order = job
+        .order
+        .as_ref()
+        .and_then(|o| Envelope::from_bytes(&o.body).ok());
     let lease = &job.lease;
     let subject = Subject {
         proposal_id: lease.proposal_id.clone(),

@@ -7,10 +7,10 @@ use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::Envelope;
 use synapsor_domain::writeback::Outcome;
 
+use super::Writer;
 use super::apply::{self, Context, Ended};
 use super::attempt::{Subject, seal_report, settled};
 use super::switches::Flight;
-use super::Writer;
 
 /// How far a deny got.
 #[derive(Debug, Clone)]
@@ -39,7 +39,10 @@ pub async fn deny(writer: &Writer, proposal: Envelope, decision: &Envelope) -> R
         return Err(Refusal::new("refused:malformed", "the decision is not a deny"));
     }
     let id = &attested.proposal().id;
-    let flight = writer.switches.deny(id).map_err(|e| Refusal::new("STATE_NOT_WRITABLE", e.to_string()))?;
+    let flight = writer
+        .switches
+        .deny(id)
+        .map_err(|e| Refusal::new("STATE_NOT_WRITABLE", e.to_string()))?;
     if flight == Some(Flight::Committing) {
         return Ok(Denied::InFlight);
     }
@@ -52,8 +55,20 @@ pub async fn deny(writer: &Writer, proposal: Envelope, decision: &Envelope) -> R
         ledger_size: 0,
         ledger_root: [0; 32],
     };
-    match apply::tombstone(writer, engine.as_ref(), attested.proposal(), &context, Outcome::Denied).await {
-        Ended::Receipt { receipt, envelope, fresh } => {
+    match apply::tombstone(
+        writer,
+        engine.as_ref(),
+        attested.proposal(),
+        &context,
+        Outcome::Denied,
+    )
+    .await
+    {
+        Ended::Receipt {
+            receipt,
+            envelope,
+            fresh,
+        } => {
             let subject = Subject {
                 proposal_id: id.clone(),
                 proposal_digest: attested.digest(),
@@ -68,7 +83,11 @@ pub async fn deny(writer: &Writer, proposal: Envelope, decision: &Envelope) -> R
                     tracing::warn!(proposal = %id, code = %refusal.code, "{}", refusal.public);
                 }
             }
-            Ok(if fresh { Denied::Killed(envelope) } else { Denied::EndedBefore(envelope) })
+            Ok(if fresh {
+                Denied::Killed(envelope)
+            } else {
+                Denied::EndedBefore(envelope)
+            })
         }
         Ended::Retryable(_) | Ended::Outdated | Ended::Doubt => Ok(Denied::BlockedHere),
         Ended::Refused(refusal) => Err(refusal),

@@ -8,7 +8,10 @@ use crate::engine::RowPlan;
 
 /// The row of a proposal by its key alone: whether it is still the tenant's is compared, not filtered.
 pub(super) fn by_key(proposal: &Proposal) -> RowPlan {
-    RowPlan { tenant: None, ..scoped(proposal) }
+    RowPlan {
+        tenant: None,
+        ..scoped(proposal)
+    }
 }
 
 /// The row of a proposal within its tenant.
@@ -39,14 +42,20 @@ pub(super) fn conflict(proposal: &Proposal, row: &[ColumnValue]) -> Option<&'sta
     {
         return Some("version_changed");
     }
-    if row != proposal.before { Some("row_changed") } else { None }
+    if row != proposal.before {
+        Some("row_changed")
+    } else {
+        None
+    }
 }
 
 /// The first column that is not as the change should have left it: set columns as requested, all others as
 /// before, save those that the database manages itself.
 pub(super) fn surprise<'a>(rehearsal: &Rehearsal, row: &'a [ColumnValue]) -> Option<&'a str> {
     let proposal = rehearsal.proposal();
-    row.iter().find(|now| !is_expected(rehearsal, proposal, now)).map(|c| c.column.as_str())
+    row.iter()
+        .find(|now| !is_expected(rehearsal, proposal, now))
+        .map(|c| c.column.as_str())
 }
 
 fn is_expected(rehearsal: &Rehearsal, proposal: &Proposal, now: &ColumnValue) -> bool {

@@ -67,8 +67,19 @@ impl LedgerClient {
         contract_digests: Vec<String>,
     ) -> Result<tonic::Streaming<wire::LeaseResponse>, Refusal> {
         let known = Some(self.witness.known());
-        let request = wire::LeaseRequest { source_ids, capacity, known, trust_digest, contract_digests };
-        let answer = self.client.clone().lease(request).await.map_err(|s| from_status(&s))?;
+        let request = wire::LeaseRequest {
+            source_ids,
+            capacity,
+            known,
+            trust_digest,
+            contract_digests,
+        };
+        let answer = self
+            .client
+            .clone()
+            .lease(request)
+            .await
+            .map_err(|s| from_status(&s))?;
         Ok(answer.into_inner())
     }
 
@@ -83,15 +94,30 @@ impl LedgerClient {
             proposal_id: lease.proposal_id.to_string(),
             lease_token: lease.token.clone(),
         };
-        let answer = self.client.clone().heartbeat(with_deadline(request, CALL_TIMEOUT)).await;
-        answer.map_err(|s| from_status(&s))?.into_inner().deny.map(Envelope::try_from).transpose()
+        let answer = self
+            .client
+            .clone()
+            .heartbeat(with_deadline(request, CALL_TIMEOUT))
+            .await;
+        answer
+            .map_err(|s| from_status(&s))?
+            .into_inner()
+            .deny
+            .map(Envelope::try_from)
+            .transpose()
     }
 
     /// Announces an attempt; its number comes back once the announcement is durable.
     pub(super) async fn start(&self, lease: &Lease) -> Result<u32, Refusal> {
-        let request =
-            wire::StartRequest { proposal_id: lease.proposal_id.to_string(), lease_token: lease.token.clone() };
-        let answer = self.client.clone().start(with_deadline(request, CALL_TIMEOUT)).await;
+        let request = wire::StartRequest {
+            proposal_id: lease.proposal_id.to_string(),
+            lease_token: lease.token.clone(),
+        };
+        let answer = self
+            .client
+            .clone()
+            .start(with_deadline(request, CALL_TIMEOUT))
+            .await;
         Ok(answer.map_err(|s| from_status(&s))?.into_inner().attempt)
     }
 
@@ -109,7 +135,11 @@ impl LedgerClient {
             attempt: Some(attempt.into()),
             receipt: receipt.map(Into::into),
         };
-        let answer = self.client.clone().settle(with_deadline(request, CALL_TIMEOUT)).await;
+        let answer = self
+            .client
+            .clone()
+            .settle(with_deadline(request, CALL_TIMEOUT))
+            .await;
         answer.map_err(|s| from_status(&s)).map(|_| ())
     }
 
@@ -119,16 +149,28 @@ impl LedgerClient {
             lease_token: lease.token.clone(),
             attempt: Some(attempt.into()),
         };
-        let answer = self.client.clone().report_in_doubt(with_deadline(request, CALL_TIMEOUT)).await;
+        let answer = self
+            .client
+            .clone()
+            .report_in_doubt(with_deadline(request, CALL_TIMEOUT))
+            .await;
         answer.map_err(|s| from_status(&s)).map(|_| ())
     }
 
     /// Announced attempts without an end on file that no lease holds.
     pub(super) async fn unfinished(&self, source_ids: Vec<String>) -> Result<Vec<Unfinished>, Refusal> {
         let request = wire::ListUnfinishedRequest { source_ids };
-        let answer = self.client.clone().list_unfinished(with_deadline(request, CALL_TIMEOUT)).await;
+        let answer = self
+            .client
+            .clone()
+            .list_unfinished(with_deadline(request, CALL_TIMEOUT))
+            .await;
         let attempts = answer.map_err(|s| from_status(&s))?.into_inner().attempts;
-        attempts.into_iter().filter(|a| !a.leased).map(Unfinished::try_from).collect()
+        attempts
+            .into_iter()
+            .filter(|a| !a.leased)
+            .map(Unfinished::try_from)
+            .collect()
     }
 }
 
@@ -145,7 +187,11 @@ impl TryFrom<wire::UnfinishedAttempt> for Unfinished {
 
     fn try_from(attempt: wire::UnfinishedAttempt) -> Result<Self, Refusal> {
         let proposal = required("proposal", attempt.proposal)?.try_into()?;
-        Ok(Self { proposal, fence: attempt.fence, attempt: attempt.attempt })
+        Ok(Self {
+            proposal,
+            fence: attempt.fence,
+            attempt: attempt.attempt,
+        })
     }
 }
 
@@ -168,7 +214,11 @@ impl TryFrom<wire::LeaseResponse> for Job {
             decisions: records(job.decisions)?,
             order: job.order.map(LoggedRecord::try_from).transpose()?,
             checkpoint: job.checkpoint,
-            consistency: job.consistency.into_iter().map(ConsistencyProof::try_from).collect::<Result<_, _>>()?,
+            consistency: job
+                .consistency
+                .into_iter()
+                .map(ConsistencyProof::try_from)
+                .collect::<Result<_, _>>()?,
             lease,
             unfinished: job.unfinished,
         })

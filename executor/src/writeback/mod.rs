@@ -61,7 +61,10 @@ impl Writer {
 
     pub(crate) fn engine(&self, source: &str) -> Result<&Arc<dyn Engine>, Refusal> {
         self.engines.get(source).ok_or_else(|| {
-            Refusal::new("refused:source", format!("this writer has no write access to the source `{source}`"))
+            Refusal::new(
+                "refused:source",
+                format!("this writer has no write access to the source `{source}`"),
+            )
         })
     }
 
@@ -72,7 +75,10 @@ impl Writer {
 
 impl fmt::Debug for Writer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Writer").field("name", &self.name).field("sources", &self.source_ids()).finish_non_exhaustive()
+        f.debug_struct("Writer")
+            .field("name", &self.name)
+            .field("sources", &self.source_ids())
+            .finish_non_exhaustive()
     }
 }
 
@@ -80,5 +86,7 @@ impl fmt::Debug for Writer {
 pub async fn run(writer: Arc<Writer>, stop: CancellationToken) -> Result<(), Failure> {
     let reconciler = tokio::spawn(reconcile::run(Arc::clone(&writer), stop.clone()));
     worker::run(writer, stop).await;
-    reconciler.await.map_err(|_| Failure::new("RECONCILER_ENDED", "the reconciler ended unexpectedly"))
+    reconciler
+        .await
+        .map_err(|_| Failure::new("RECONCILER_ENDED", "the reconciler ended unexpectedly"))
 }

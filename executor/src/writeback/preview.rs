@@ -27,16 +27,33 @@ pub async fn preview(writer: &Writer, proposal: Envelope) -> Result<Preview, Ref
     let engine = writer.engine(&attested.proposal().source.id)?;
     let target = &attested.proposal().target;
     let database = |e: crate::engine::EngineError| {
-        Refusal::new("DATABASE_UNAVAILABLE", format!("the writer's database cannot be used: {}", e.reason()))
+        Refusal::new(
+            "DATABASE_UNAVAILABLE",
+            format!("the writer's database cannot be used: {}", e.reason()),
+        )
     };
-    let shape = engine.shape(&target.schema, &target.table).await.map_err(database)?;
+    let shape = engine
+        .shape(&target.schema, &target.table)
+        .await
+        .map_err(database)?;
     let identity = engine.identity().await.map_err(database)?;
-    let own = Own { trust: &trust, trust_digest, shape: &shape, identity: &identity };
-    let planned = with_facts(writer, engine.as_ref(), &attested, &own, |facts| rehearsal(attested.clone(), facts));
+    let own = Own {
+        trust: &trust,
+        trust_digest,
+        shape: &shape,
+        identity: &identity,
+    };
+    let planned = with_facts(writer, engine.as_ref(), &attested, &own, |facts| {
+        rehearsal(attested.clone(), facts)
+    });
     let planned = match planned {
         Ok(planned) => planned,
         Err(refusal) => {
-            return Ok(Preview { result: refusal.code.to_string(), message: refusal.public, after: None });
+            return Ok(Preview {
+                result: refusal.code.to_string(),
+                message: refusal.public,
+                after: None,
+            });
         }
     };
     let rehearsed = apply::rehearse(writer, engine.as_ref(), &planned).await;
@@ -45,5 +62,9 @@ pub async fn preview(writer: &Writer, proposal: Envelope) -> Result<Preview, Ref
     } else {
         "nothing would be written".to_owned()
     };
-    Ok(Preview { result: rehearsed.result, message, after: rehearsed.after })
+    Ok(Preview {
+        result: rehearsed.result,
+        message,
+        after: rehearsed.after,
+    })
 }

@@ -43,10 +43,16 @@ pub(super) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
 async fn unfinished(writer: &Writer) -> Result<(), Refusal> {
     let (trust, _) = (writer.trust)()?;
     for attempt in writer.ledger.unfinished(writer.source_ids()).await? {
-        let Ok(attested) = Attested::verify_past(attempt.proposal, &trust) else { continue };
+        let Ok(attested) = Attested::verify_past(attempt.proposal, &trust) else {
+            continue;
+        };
         let proposal = attested.proposal();
-        let Ok(engine) = writer.engine(&proposal.source.id) else { continue };
-        let Ok(Some(stored)) = engine.find_receipt(&proposal.id).await else { continue };
+        let Ok(engine) = writer.engine(&proposal.source.id) else {
+            continue;
+        };
+        let Ok(Some(stored)) = engine.find_receipt(&proposal.id).await else {
+            continue;
+        };
         let (receipt, envelope) = genuine(&stored, &trust, attested.digest())?;
         tell(writer, &receipt, envelope, attempt.fence, attempt.attempt).await?;
     }
@@ -59,10 +65,16 @@ async fn scan(writer: &Writer, seen: &mut BTreeSet<(Timestamp, ProposalId)>) {
     *seen = seen.split_off(&(from, ProposalId::from_random([0; 10])));
     let Ok((trust, _)) = (writer.trust)() else { return };
     for engine in writer.engines.values() {
-        let Ok(receipts) = engine.receipts_since(from, RECEIPTS_MAX).await else { continue };
+        let Ok(receipts) = engine.receipts_since(from, RECEIPTS_MAX).await else {
+            continue;
+        };
         for stored in receipts {
-            let Ok(digest) = stored.proposal_digest.parse::<Digest>() else { continue };
-            let Ok((receipt, envelope)) = genuine(&stored, &trust, digest) else { continue };
+            let Ok(digest) = stored.proposal_digest.parse::<Digest>() else {
+                continue;
+            };
+            let Ok((receipt, envelope)) = genuine(&stored, &trust, digest) else {
+                continue;
+            };
             let key = (receipt.created_at, receipt.proposal_id.clone());
             if seen.contains(&key) {
                 continue;
@@ -90,6 +102,11 @@ async fn tell(
         attempt,
     };
     let end = settled(receipt, envelope, false);
-    let Some(report) = seal_report(writer, subject, &end) else { return Ok(()) };
-    writer.ledger.settle(&receipt.proposal_id, &[], &report, end.receipt.as_ref()).await
+    let Some(report) = seal_report(writer, subject, &end) else {
+        return Ok(());
+    };
+    writer
+        .ledger
+        .settle(&receipt.proposal_id, &[], &report, end.receipt.as_ref())
+        .await
 }

@@ -51,11 +51,25 @@ impl Switches {
             Err(FileError::Missing(_)) => Ok(None),
             Err(error) => Err(error),
         };
-        let denied = read(DENIES)?.unwrap_or_default().lines().map(str::to_owned).collect();
+        let denied = read(DENIES)?
+            .unwrap_or_default()
+            .lines()
+            .map(str::to_owned)
+            .collect();
         let high_water = read(HIGH_WATER)?.and_then(|text| text.trim().parse().ok());
         let frozen = read(FREEZE)?.is_some();
-        let inner = Inner { frozen, denied, high_water, written: high_water, ..Inner::default() };
-        Ok(Self { folder, inner: Mutex::new(inner), landed: Notify::new() })
+        let inner = Inner {
+            frozen,
+            denied,
+            high_water,
+            written: high_water,
+            ..Inner::default()
+        };
+        Ok(Self {
+            folder,
+            inner: Mutex::new(inner),
+            landed: Notify::new(),
+        })
     }
 
     pub fn is_frozen(&self) -> bool {
@@ -118,7 +132,10 @@ impl Switches {
             return None;
         }
         inner.flights.insert(id.clone(), Flight::Stoppable);
-        Some(FlightGuard { switches: self, id: id.clone() })
+        Some(FlightGuard {
+            switches: self,
+            id: id.clone(),
+        })
     }
 
     /// The latest time seen, raised to `now`.
@@ -128,7 +145,13 @@ impl Switches {
         inner.high_water = Some(high);
         if inner.written.is_none_or(|w| high - w >= HIGH_WATER_STEP) {
             // Losing the mark weakens one hint about the clock; it must not stop a writeback.
-            if files::write_atomic(&self.folder.join(HIGH_WATER), high.to_string().as_bytes(), MODE_PRIVATE).is_ok() {
+            if files::write_atomic(
+                &self.folder.join(HIGH_WATER),
+                high.to_string().as_bytes(),
+                MODE_PRIVATE,
+            )
+            .is_ok()
+            {
                 inner.written = Some(high);
             }
         }
@@ -164,7 +187,10 @@ impl FlightGuard<'_> {
 
     /// Back before the point of no return: the transaction was rolled back.
     pub fn step_back(&self) {
-        self.switches.lock().flights.insert(self.id.clone(), Flight::Stoppable);
+        self.switches
+            .lock()
+            .flights
+            .insert(self.id.clone(), Flight::Stoppable);
     }
 }
 
@@ -220,7 +246,13 @@ mod tests {
         let identity = id();
         let second = switches.take_off(&identity);
         tokio::pin!(second);
-        assert!(std::future::Future::poll(second.as_mut(), &mut std::task::Context::from_waker(std::task::Waker::noop())).is_pending());
+        assert!(
+            std::future::Future::poll(
+                second.as_mut(),
+                &mut std::task::Context::from_waker(std::task::Waker::noop())
+            )
+            .is_pending()
+        );
         drop(first);
         second.await;
     }
@@ -232,6 +264,11 @@ mod tests {
         assert_eq!(switches.high_water(late), late);
         let early = Timestamp::from_unix_millis(1_000_000_000_000);
         assert_eq!(switches.high_water(early), late);
-        assert_eq!(Switches::load(folder.path().to_owned()).unwrap().high_water(early), late);
+        assert_eq!(
+            Switches::load(folder.path().to_owned())
+                .unwrap()
+                .high_water(early),
+            late
+        );
     }
 }

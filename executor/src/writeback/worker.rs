@@ -57,12 +57,23 @@ async fn stream(
     attempts: &mut JoinSet<()>,
 ) -> Result<(), Refusal> {
     let (_, trust_digest) = (writer.trust)()?;
-    let seals = writer.contract.capabilities().iter().map(|c| c.seal(&writer.contract).to_string()).collect();
+    let seals = writer
+        .contract
+        .capabilities()
+        .iter()
+        .map(|c| c.seal(&writer.contract).to_string())
+        .collect();
     let capacity = u32::try_from(capacity).unwrap_or(1);
-    let mut jobs = writer.ledger.lease(writer.source_ids(), capacity, trust_digest.to_string(), seals).await?;
+    let mut jobs = writer
+        .ledger
+        .lease(writer.source_ids(), capacity, trust_digest.to_string(), seals)
+        .await?;
     tracing::info!("lease stream open");
     loop {
-        let next = jobs.message().await.map_err(|s| synapsor_proto::status::from_status(&s))?;
+        let next = jobs
+            .message()
+            .await
+            .map_err(|s| synapsor_proto::status::from_status(&s))?;
         let Some(answer) = next else { return Ok(()) };
         let job = match Job::try_from(answer) {
             Ok(job) => job,
@@ -73,7 +84,9 @@ async fn stream(
         };
         // In the order of arrival, so that the witness only ever moves forward.
         let checkpoint = believe(writer, &job);
-        let Ok(slot) = Arc::clone(slots).acquire_owned().await else { return Ok(()) };
+        let Ok(slot) = Arc::clone(slots).acquire_owned().await else {
+            return Ok(());
+        };
         let writer = Arc::clone(writer);
         attempts.spawn(async move {
             attempt::run(&writer, job, checkpoint).await;

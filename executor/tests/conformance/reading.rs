@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use synapsor_domain::schema::Column;
 use synapsor_domain::value::{ColumnValue, Value, ValueKind};
-use synapsor_executor::engine::error::EngineErrorKind;
 use synapsor_executor::engine::RowPlan;
+use synapsor_executor::engine::error::EngineErrorKind;
 
 use crate::behaviours::{Db, Fixture, float, int, invoice, plan, text};
 

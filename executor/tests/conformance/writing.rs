@@ -56,7 +56,13 @@ pub(crate) async fn what_fits_is_what_the_column_holds(db: Db) {
             };
             let mut transaction = begin(&db).await.transaction;
             let new = ColumnValue::new(&column.name, exact);
-            assert_eq!(transaction.update(&row, std::slice::from_ref(&new), None).await.unwrap(), 1);
+            assert_eq!(
+                transaction
+                    .update(&row, std::slice::from_ref(&new), None)
+                    .await
+                    .unwrap(),
+                1
+            );
             let mut again = row.clone();
             again.columns = vec![column.name.clone()];
             assert_eq!(

@@ -13,7 +13,11 @@ fn log_error(field: &'static str) -> impl Fn(LogError) -> Refusal {
 impl From<&InclusionProof> for v1::InclusionProof {
     fn from(proof: &InclusionProof) -> Self {
         let hashes = proof.hashes().iter().map(|h| h.to_vec()).collect();
-        Self { index: proof.index(), size: proof.size(), hashes }
+        Self {
+            index: proof.index(),
+            size: proof.size(),
+            hashes,
+        }
     }
 }
 
@@ -28,7 +32,11 @@ impl TryFrom<v1::InclusionProof> for InclusionProof {
 impl From<&ConsistencyProof> for v1::ConsistencyProof {
     fn from(proof: &ConsistencyProof) -> Self {
         let hashes = proof.hashes().iter().map(|h| h.to_vec()).collect();
-        Self { old_size: proof.old_size(), new_size: proof.new_size(), hashes }
+        Self {
+            old_size: proof.old_size(),
+            new_size: proof.new_size(),
+            hashes,
+        }
     }
 }
 
@@ -55,16 +63,30 @@ impl TryFrom<v1::LoggedRecord> for LoggedRecord {
     type Error = Refusal;
 
     fn try_from(record: v1::LoggedRecord) -> Result<Self, Refusal> {
-        let body_salt =
-            record.body_salt.try_into().map_err(|_| malformed("body_salt", "must be 32 bytes"))?;
+        let body_salt = record
+            .body_salt
+            .try_into()
+            .map_err(|_| malformed("body_salt", "must be 32 bytes"))?;
         let proof = required("proof", record.proof)?.try_into()?;
-        Ok(Self { event_bytes: record.event, body_salt, body: record.body, proof })
+        Ok(Self {
+            event_bytes: record.event,
+            body_salt,
+            body: record.body,
+            proof,
+        })
     }
 }
 
 impl From<&Witness> for v1::KnownCheckpoint {
     fn from(witness: &Witness) -> Self {
-        let root = if witness.size == 0 { Vec::new() } else { witness.root.to_vec() };
-        Self { size: witness.size, root }
+        let root = if witness.size == 0 {
+            Vec::new()
+        } else {
+            witness.root.to_vec()
+        };
+        Self {
+            size: witness.size,
+            root,
+        }
     }
 }

@@ -11,9 +11,16 @@ impl From<&Envelope> for v1::Signed {
         let signatures = envelope
             .signatures
             .iter()
-            .map(|s| v1::Signature { key_id: s.keyid.to_string(), sig: s.sig.clone() })
+            .map(|s| v1::Signature {
+                key_id: s.keyid.to_string(),
+                sig: s.sig.clone(),
+            })
             .collect();
-        Self { payload_type: envelope.payload_type.clone(), payload: envelope.payload.clone(), signatures }
+        Self {
+            payload_type: envelope.payload_type.clone(),
+            payload: envelope.payload.clone(),
+            signatures,
+        }
     }
 }
 
@@ -35,7 +42,11 @@ impl TryFrom<v1::Signed> for Envelope {
                 Ok(Signature { keyid, sig: s.sig })
             })
             .collect::<Result<_, Refusal>>()?;
-        let envelope = Self { payload: signed.payload, payload_type: signed.payload_type, signatures };
+        let envelope = Self {
+            payload: signed.payload,
+            payload_type: signed.payload_type,
+            signatures,
+        };
         envelope.check_sizes().map_err(|e| malformed("payload", e))?;
         Ok(envelope)
     }
