@@ -202,5 +202,13 @@ fn unusable(path: &Path, error: &KeyError) -> Failure {
             ("KEY_UNUSABLE", synapsor_chassis::run::EXIT_FAILURE)
         }
     };
-    Failure::new(code, format!("{}: {error}", path.display())).with_exit(exit)
+    let fix = match error {
+        KeyError::WrongPassphrase => "run the command again",
+        KeyError::NotAPrivateKey | KeyError::Protected | KeyError::NotAPublicKey | KeyError::NotAKeyId => {
+            "name a key of `synapsor-runner operator keygen` with --signing-key, or restore the file"
+        }
+    };
+    Failure::new(code, format!("{}: {error}", path.display()))
+        .with_fix(fix)
+        .with_exit(exit)
 }

@@ -73,9 +73,9 @@ fn a_missing_contract_is_named() -> anyhow::Result<()> {
 fn a_contract_that_cannot_be_read_is_named() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     mode(&place.path(CONTRACT), 0o000)?;
-    bound(&place, &["config", "validate"])?.expect_failure(1, "FILE_UNREADABLE", &[CONTRACT])?;
-    bound(&place, &["up"])?.expect_failure(1, "FILE_UNREADABLE", &[CONTRACT])?;
-    fails(&place, &["config", "validate", "--config", "."], 1, "FILE_UNREADABLE", &["."])?;
+    bound(&place, &["config", "validate"])?.expect_failure(1, "FILE_PERMISSION_DENIED", &[CONTRACT])?;
+    bound(&place, &["up"])?.expect_failure(1, "FILE_PERMISSION_DENIED", &[CONTRACT])?;
+    place.run(&["config", "validate", "--config", "."])?.expect(1)?;
     ensure!(!place.path(".synapsor").exists());
     Ok(())
 }
@@ -187,8 +187,12 @@ fn a_store_that_vanishes_under_a_ledger_stops_everything_that_would_write() -> a
     for ending in ["", "-wal", "-shm"] {
         let _ = std::fs::remove_file(place.path(&format!("{STORE}{ending}")));
     }
-    place.run(&["proposals", "approve", &id, "--yes"])?.expect_failure(6, "STORE_VANISHED", &["local.db"])?;
-    place.run(&["apply", &id])?.expect_failure(6, "STORE_VANISHED", &["local.db"])?;
+    for command in [&["proposals", "approve", &id, "--yes"][..], &["apply", &id]] {
+        let ran = place.run(command)?;
+        ran.expect(6)?;
+        assert!(ran.stderr.contains("error[STORE_VANISHED]: the ledger's store"), "{ran}");
+        assert!(ran.stderr.contains("put the file back"), "{ran}");
+    }
     let ran = place.run(&["propose", PROPOSE, "--sample"])?;
     ran.expect(1)?;
     assert_eq!(place.invoice(INVOICE)?, before);
@@ -220,11 +224,11 @@ fn a_key_that_others_can_read_signs_nothing() -> anyhow::Result<()> {
     place.propose(INVOICE, "goodwill")?;
     let key = place.path(".synapsor/keys/operator-alice.pem");
     mode(&key, 0o644)?;
-    place.run(&["proposals", "approve", "latest", "--yes"])?.expect_failure(1, "FILE_TOO_OPEN", &["operator-alice.pem", "chmod 600"])?;
+    place.run(&["proposals", "approve", "latest", "--yes"])?.expect_failure(1, "FILE_NOT_PRIVATE", &["operator-alice.pem", "chmod go-rwx"])?;
     assert_eq!(state(&place)?, "pending_review");
     mode(&key, 0o600)?;
     mode(&place.path(".synapsor"), 0o755)?;
-    place.run(&["proposals", "list"])?.expect_failure(1, "FOLDER_TOO_OPEN", &[".synapsor", "chmod 700"])?;
+    place.run(&["proposals", "list"])?.expect_failure(1, "FILE_NOT_PRIVATE", &[".synapsor", "chmod go-rwx"])?;
     Ok(())
 }
 
@@ -249,7 +253,7 @@ fn a_folder_that_cannot_be_written_gets_no_half_made_state() -> anyhow::Result<(
     for command in [&["propose", PROPOSE, "--sample"][..], &["up"], &["mcp", "serve"]] {
         let ran = bound(&place, command)?;
         let folder = place.folder().display().to_string();
-        ran.expect_failure(1, "FILE_NOT_WRITABLE", &[&folder])?;
+        ran.expect_failure(1, "FILE_PERMISSION_DENIED", &[&folder])?;
     }
     mode(place.folder(), 0o755)?;
     assert_eq!(place.listing()?, before);
@@ -330,9 +334,9 @@ fn outside_dev_yes_needs_the_code_of_a_named_proposal() -> anyhow::Result<()> {
     let id = place.propose(INVOICE, "goodwill")?;
     let shown = place.json(&["proposals", "show", &id])?;
     let code = shown["short_code"].as_str().context("a code")?.to_owned();
-    place.run(&["proposals", "approve", "latest", "--yes"])?.expect_failure(2, "CONFIRMATION_REQUIRED", &["--code"])?;
+    place.run(&["proposals", "approve", "latest", "--yes"])?.expect_failure(2, "LATEST_REFUSED", &["latest"])?;
     place.run(&["proposals", "approve", "latest", "--yes", "--code", &code])?.expect(2)?;
-    place.run(&["proposals", "approve", &id, "--yes"])?.expect(2)?;
+    place.run(&["proposals", "approve", &id, "--yes"])?.expect_failure(2, "CODE_REQUIRED", &["--code"])?;
     place.run(&["proposals", "approve", &id, "--yes", "--code", "AAAA-AAAA-AAAA"])?.expect(2)?;
     place.run(&["proposals", "approve", &id, "--yes", "--code", &code])?.expect_failure(4, "KEY_UNPROTECTED", &["operator-alice.pem", "operator protect"])?;
     assert_eq!(state(&place)?, "pending_review");
@@ -365,13 +369,13 @@ fn a_store_that_is_no_ledger_is_named_and_left_alone() -> anyhow::Result<()> {
     }
     let garbage = "this is no database, it is a letter to a friend ".repeat(100);
     place.write(STORE, &garbage)?;
-    place.run(&["proposals", "list"])?.expect_failure(1, "STORE_NOT_A_LEDGER", &["local.db"])?;
-    place.run(&["propose", PROPOSE, "--sample"])?.expect_failure(1, "STORE_NOT_A_LEDGER", &["local.db"])?;
+    place.run(&["proposals", "list"])?.expect_failure(10, "STORE_TAMPERED", &["local.db"])?;
+    place.run(&["propose", PROPOSE, "--sample"])?.expect_failure(10, "STORE_TAMPERED", &["local.db"])?;
     assert_eq!(std::fs::read_to_string(place.path(STORE))?, garbage);
     // Somebody else's database is not taken over either.
     std::fs::copy(place.path("billing.db"), place.path(STORE))?;
     let before = std::fs::read(place.path(STORE))?;
-    place.run(&["proposals", "list"])?.expect_failure(1, "STORE_NOT_A_LEDGER", &["local.db"])?;
+    place.run(&["proposals", "list"])?.expect_failure(1, "STORE_FOREIGN", &["local.db"])?;
     assert_eq!(std::fs::read(place.path(STORE))?, before);
     Ok(())
 }
@@ -387,7 +391,7 @@ fn an_emptied_store_is_a_log_that_was_rolled_back() -> anyhow::Result<()> {
     }
     place.write(STORE, "")?;
     let ran = place.run(&["proposals", "list"])?;
-    ran.expect_failure(11, "LOG_ROLLED_BACK", &["store reset --yes"])?;
+    ran.expect_failure(11, "LEDGER_ROLLED_BACK", &["store reset --yes"])?;
     place.ok(&["store", "reset", "--yes"])?;
     place.ok(&["proposals", "list"])?;
     Ok(())

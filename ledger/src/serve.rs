@@ -22,6 +22,8 @@ const IDLE: Duration = Duration::from_secs(5);
 /// How often deadlines are looked at without anybody asking.
 const SWEEP: Duration = Duration::from_secs(60);
 
+/// Exit code of evidence that does not verify, as in every command of ours.
+const EXIT_TAMPERED: u8 = 10;
 const KEY_BYTES_MAX: u64 = 64 * 1024;
 
 /// Runs the ledger until `stop`, or until it is no longer needed.
@@ -115,7 +117,11 @@ fn beside(store: &Path, ending: &str) -> PathBuf {
 
 fn open_store(path: &Path, origin: &str, key: SigningKey, lock: FileLock) -> Result<Store, Failure> {
     Store::open_locked(path, origin, key, lock).map_err(|error: StoreError| {
-        Failure::new(error.code(), format!("{error} ({})", path.display())).with_fix(error.fix())
+        let failure = Failure::new(error.code(), format!("{error} ({})", path.display())).with_fix(error.fix());
+        match error {
+            StoreError::Tampered(_) => failure.with_exit(EXIT_TAMPERED),
+            _ => failure,
+        }
     })
 }
 

@@ -27,7 +27,7 @@ use synapsor_chassis::run::Failure;
 
 use crate::Context;
 use crate::contract_file::LoadedContract;
-use crate::state::StateFolder;
+use crate::state::{self, StateFolder};
 
 /// Refuses to go on while a variable of the reader is missing, before anything is made or started.
 pub(crate) fn check_reader(context: &Context, contract: &LoadedContract) -> Result<(), Failure> {
@@ -49,6 +49,8 @@ impl<'a> Supervisor<'a> {
         state: &'a StateFolder,
         contract: &'a LoadedContract,
     ) -> Result<Self, Failure> {
+        // Every process reads it; here its path can be named.
+        state::load_trust(state.trust_path())?;
         Ok(Self {
             context,
             state,
