@@ -8,7 +8,7 @@ use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
 
 use crate::contract_file::{self, LoadedContract};
 use crate::state::{self, StateFolder};
-use crate::supervisor::{Executor, Http, Keeper, KeptExecutor, Supervisor};
+use crate::supervisor::{Executor, Http, Keeper, Kept, Supervisor};
 use crate::{Context, output, supervisor};
 
 pub(super) const PORT_DEFAULT: u16 = 8766;
@@ -143,7 +143,7 @@ async fn serve_stdio(tools: &ToolOptions, context: &Context) -> Result<Exit, Fai
     let (contract, state) = prepare(context)?;
     let supervisor = Supervisor::new(context, &state, &contract)?;
     let ledger = supervisor.ledger().await?;
-    let mut reader = KeptExecutor::start(&supervisor, Executor::reader(&ledger, tools.read_only)).await?;
+    let mut reader = Kept::executor(&supervisor, Executor::reader(&ledger, tools.read_only)).await?;
     let mut gateway = supervisor.stdio_gateway(reader.child(), tools.result_format, true)?;
     let keeper = Keeper::new(&supervisor, &ledger)?;
     let ended = tokio::select! {
@@ -179,15 +179,15 @@ async fn serve_http(tools: &ToolOptions, options: &HttpOptions, context: &Contex
     let (contract, state) = prepare(context)?;
     let supervisor = Supervisor::new(context, &state, &contract)?;
     let ledger = supervisor.ledger().await?;
-    let mut reader = KeptExecutor::start(&supervisor, Executor::reader(&ledger, tools.read_only)).await?;
-    let mut gateway = match supervisor.http_gateway(reader.child(), &http).await {
+    let mut reader = Kept::executor(&supervisor, Executor::reader(&ledger, tools.read_only)).await?;
+    let mut gateway = match Kept::gateway(&supervisor, reader.child(), &http).await {
         Ok(gateway) => gateway,
         Err(failure) => {
             reader.stop().await;
             return Err(failure);
         }
     };
-    output::note(format!("serving http://{}/mcp", gateway.address()?));
+    output::note(format!("serving http://{}/mcp", gateway.child().address()?));
     output::note(match &http.token_env {
         Some(name) => format!("clients send the token of {name} as a bearer token"),
         None => "anybody on this machine may call: no token".to_owned(),
@@ -199,7 +199,7 @@ async fn serve_http(tools: &ToolOptions, options: &HttpOptions, context: &Contex
     ));
     let keeper = Keeper::new(&supervisor, &ledger)?;
     let ended = tokio::select! {
-        failure = gateway.wait_end() => Err(failure),
+        failure = gateway.keep() => Err(failure),
         failure = reader.keep() => Err(failure),
         () = keeper.keep() => Ok(Exit(EXIT_OK)),
         () = context.stop.cancelled() => Ok(Exit(EXIT_OK)),

@@ -78,7 +78,7 @@ impl Drop for StdioGateway {
     }
 }
 
-pub(super) async fn http(supervisor: &Supervisor<'_>, reader: &Child, http: &Http) -> Result<Child, Failure> {
+pub(super) async fn http(supervisor: &Supervisor<'_>, reader: SocketAddr, http: &Http) -> Result<Child, Failure> {
     let mut arguments: Vec<OsString> = [
         "--transport",
         "streamable-http",
@@ -111,7 +111,7 @@ pub(super) fn stdio(
     is_inherited: bool,
 ) -> Result<StdioGateway, Failure> {
     let arguments = ["--transport", "stdio"].map(OsString::from).to_vec();
-    let mut spec = spec(supervisor, reader, format, None, arguments)?;
+    let mut spec = spec(supervisor, reader.address()?, format, None, arguments)?;
     if is_inherited {
         spec.log = None;
         // Stdin is the client's and outlives this process.
@@ -171,7 +171,7 @@ fn connection(arguments: &mut Vec<OsString>, reader: &str, deployment: &str, tls
 
 fn spec(
     supervisor: &Supervisor<'_>,
-    reader: &Child,
+    reader: SocketAddr,
     format: Option<u8>,
     token_env: Option<&str>,
     mut arguments: Vec<OsString>,
@@ -181,7 +181,7 @@ fn spec(
     let run_file = supervisor.state.run_dir().join(format!("{name}.json"));
     connection(
         &mut arguments,
-        &reader.address()?.to_string(),
+        &reader.to_string(),
         supervisor.instance.deployment(),
         tls,
     );

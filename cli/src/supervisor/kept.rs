@@ -1,10 +1,12 @@
-//! An executor that is started again when it dies: its neighbours go on meanwhile, and find it where it was.
+//! A child that is started again when it dies: its neighbours go on meanwhile, and find it where it was.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use synapsor_chassis::run::Failure;
 
 use super::executor::{self, Executor};
+use super::gateway::{self, Http};
 use super::{Child, Supervisor};
 
 /// One that dies more often than this has a reason that starting it again does not remove.
@@ -12,21 +14,49 @@ const RESTARTS_MAX: u32 = 10;
 const PAUSE_FIRST: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
-/// A running executor and what it takes to start it again.
+/// A running child and what it takes to start it again.
 #[derive(Debug)]
-pub(crate) struct KeptExecutor<'a> {
+pub(crate) struct Kept<'a> {
     supervisor: &'a Supervisor<'a>,
-    executor: Executor,
+    service: Service,
     child: Child,
 }
 
-impl<'a> KeptExecutor<'a> {
-    pub(crate) async fn start(supervisor: &'a Supervisor<'a>, executor: Executor) -> Result<Self, Failure> {
+/// What is started, with the address at which it already was.
+#[derive(Debug)]
+enum Service {
+    Executor(Executor),
+    Gateway { reader: SocketAddr, http: Http },
+}
+
+impl Service {
+    async fn start(&self, supervisor: &Supervisor<'_>) -> Result<Child, Failure> {
+        match self {
+            Self::Executor(executor) => executor::start(supervisor, *executor).await,
+            Self::Gateway { reader, http } => gateway::http(supervisor, *reader, http).await,
+        }
+    }
+}
+
+impl<'a> Kept<'a> {
+    pub(crate) async fn executor(supervisor: &'a Supervisor<'a>, executor: Executor) -> Result<Self, Failure> {
         let child = executor::start(supervisor, executor).await?;
-        let executor = executor.at(child.address()?);
+        let service = Service::Executor(executor.at(child.address()?));
         Ok(Self {
             supervisor,
-            executor,
+            service,
+            child,
+        })
+    }
+
+    /// A gateway over HTTP for `reader`, which stays where it is as long as it is kept.
+    pub(crate) async fn gateway(supervisor: &'a Supervisor<'a>, reader: &Child, http: &Http) -> Result<Self, Failure> {
+        let reader = reader.address()?;
+        let child = gateway::http(supervisor, reader, http).await?;
+        let http = Http { listen: child.address()?, ..http.clone() };
+        Ok(Self {
+            supervisor,
+            service: Service::Gateway { reader, http },
             child,
         })
     }
@@ -45,7 +75,7 @@ impl<'a> KeptExecutor<'a> {
                 failure.message()
             );
             tokio::time::sleep((PAUSE_FIRST * 2_u32.saturating_pow(attempt)).min(PAUSE_MAX)).await;
-            failure = match executor::start(self.supervisor, self.executor).await {
+            failure = match self.service.start(self.supervisor).await {
                 Ok(child) => {
                     self.child = child;
                     self.child.wait_end().await

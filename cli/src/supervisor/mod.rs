@@ -19,7 +19,7 @@ pub(crate) use executor::Executor;
 pub(crate) use gateway::{Http, StdioGateway, remote as remote_gateway};
 pub(crate) use instance::Instance;
 pub(crate) use keeper::Keeper;
-pub(crate) use kept::KeptExecutor;
+pub(crate) use kept::Kept;
 pub(crate) use ledger::RunningLedger;
 pub(crate) use run_file::RunFile;
 
@@ -67,11 +67,6 @@ impl<'a> Supervisor<'a> {
     /// Starts a reader or a writer and waits until it serves.
     pub(crate) async fn executor(&self, executor: Executor) -> Result<Child, Failure> {
         executor::start(self, executor).await
-    }
-
-    /// Starts a gateway that serves HTTP.
-    pub(crate) async fn http_gateway(&self, reader: &Child, http: &Http) -> Result<Child, Failure> {
-        gateway::http(self, reader, http).await
     }
 
     /// Starts a gateway that speaks MCP on pipes, or on this process's own stdin and stdout.

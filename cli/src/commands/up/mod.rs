@@ -8,7 +8,7 @@ use synapsor_domain::contract::{Contract, Mode};
 
 use super::mcp::{HttpOptions, Transport};
 use crate::supervisor::{
-    Child, Executor, Http, Keeper, KeptExecutor, Process, RunningLedger, Supervisor, requirements,
+    Child, Executor, Http, Keeper, Kept, Process, RunningLedger, Supervisor, requirements,
 };
 use crate::{Context, contract_file, output, state};
 use checklist::{Checklist, NEXT};
@@ -85,9 +85,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, Failure> 
 
 /// The children of `up` apart from the ledger.
 struct Services<'a> {
-    reader: KeptExecutor<'a>,
-    writer: Option<KeptExecutor<'a>>,
-    gateway: Option<Child>,
+    reader: Kept<'a>,
+    writer: Option<Kept<'a>>,
+    gateway: Option<Kept<'a>>,
 }
 
 impl<'a> Services<'a> {
@@ -97,14 +97,14 @@ impl<'a> Services<'a> {
         read_only: bool,
         http: Option<&Http>,
     ) -> Result<Self, Failure> {
-        let reader = KeptExecutor::start(supervisor, Executor::reader(ledger, read_only)).await?;
+        let reader = Kept::executor(supervisor, Executor::reader(ledger, read_only)).await?;
         let writer = if writes(&supervisor.contract.contract) {
-            Some(KeptExecutor::start(supervisor, Executor::writer(ledger)).await?)
+            Some(Kept::executor(supervisor, Executor::writer(ledger)).await?)
         } else {
             None
         };
         let gateway = match http {
-            Some(http) => Some(supervisor.http_gateway(reader.child(), http).await?),
+            Some(http) => Some(Kept::gateway(supervisor, reader.child(), http).await?),
             None => None,
         };
         Ok(Self {
@@ -115,10 +115,8 @@ impl<'a> Services<'a> {
     }
 
     fn children(&self) -> impl Iterator<Item = &Child> {
-        let executors = std::iter::once(&self.reader)
-            .chain(&self.writer)
-            .map(KeptExecutor::child);
-        executors.chain(&self.gateway)
+        let all = std::iter::once(&self.reader).chain(&self.writer).chain(&self.gateway);
+        all.map(Kept::child)
     }
 
     /// Until Ctrl-C, or until a child cannot be kept alive; then everything drains and ends.
@@ -127,7 +125,7 @@ impl<'a> Services<'a> {
         let ended = tokio::select! {
             failure = self.reader.keep() => Err(failure),
             failure = kept(self.writer.as_mut()) => Err(failure),
-            failure = served(self.gateway.as_mut()) => Err(failure),
+            failure = kept(self.gateway.as_mut()) => Err(failure),
             () = keeper.keep() => Ok(Exit(EXIT_OK)),
             () = supervisor.context.stop.cancelled() => Ok(Exit(EXIT_OK)),
         };
@@ -143,16 +141,9 @@ impl<'a> Services<'a> {
     }
 }
 
-async fn kept(writer: Option<&mut KeptExecutor<'_>>) -> Failure {
-    match writer {
-        Some(writer) => writer.keep().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn served(gateway: Option<&mut Child>) -> Failure {
-    match gateway {
-        Some(gateway) => gateway.wait_end().await,
+async fn kept(child: Option<&mut Kept<'_>>) -> Failure {
+    match child {
+        Some(child) => child.keep().await,
         None => std::future::pending().await,
     }
 }
@@ -229,7 +220,7 @@ fn report(
         ))?;
     }
     if let Some(gateway) = &services.gateway {
-        output::line(format!("MCP       http://{}/mcp", gateway.address()?))?;
+        output::line(format!("MCP       http://{}/mcp", gateway.child().address()?))?;
     }
     output::line("posture   the operator's key belongs to the same user as everything here (dev)")?;
     output::line("next, in another terminal:")?;
