@@ -80,7 +80,8 @@ impl Signer {
             Some(actor) if actor != self.person => Err(Failure::usage(
                 "ACTOR_MISMATCH",
                 format!("--actor must be the person of the signing key, {}", self.person),
-            )),
+            )
+            .with_fix("leave --actor out, or name that person's key with --signing-key")),
             Some(_) | None => Ok(()),
         }
     }
