@@ -56,8 +56,16 @@ impl Workplace {
         let mut place = Self::empty()?;
         let database = place.path("billing.db");
         let mut sample = Command::new(Build::Plain.binary("synapsor-executor")?);
-        let made = sample.args(["sample", "--path"]).arg(&database).env_clear().output()?;
-        ensure!(made.status.success(), "no sample database: {}", String::from_utf8_lossy(&made.stderr));
+        let made = sample
+            .args(["sample", "--path"])
+            .arg(&database)
+            .env_clear()
+            .output()?;
+        ensure!(
+            made.status.success(),
+            "no sample database: {}",
+            String::from_utf8_lossy(&made.stderr)
+        );
         place.write("synapsor.runner.json", CONTRACT)?;
         let url = format!("sqlite://{}", database.display());
         for (name, value) in [
@@ -74,7 +82,10 @@ impl Workplace {
     /// A folder with nothing in it, and a user with a name and no other variables.
     pub fn empty() -> anyhow::Result<Self> {
         let environment = vec![("USER".to_owned(), PERSON.to_owned())];
-        Ok(Self { folder: tempfile::tempdir()?, environment })
+        Ok(Self {
+            folder: tempfile::tempdir()?,
+            environment,
+        })
     }
 
     pub fn folder(&self) -> &Path {
@@ -112,8 +123,16 @@ impl Workplace {
             return self.command(arguments);
         }
         let mut command = Command::new("/usr/bin/setpriv");
-        command.args(["--bounding-set", "-dac_override,-dac_read_search", "--inh-caps", "-all", "--"]);
-        command.arg(Build::Plain.binary("synapsor-runner")?).args(arguments);
+        command.args([
+            "--bounding-set",
+            "-dac_override,-dac_read_search",
+            "--inh-caps",
+            "-all",
+            "--",
+        ]);
+        command
+            .arg(Build::Plain.binary("synapsor-runner")?)
+            .args(arguments);
         command.current_dir(self.folder()).env_clear();
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         Ok(command)
@@ -146,10 +165,15 @@ impl Workplace {
     /// Makes a proposal for an invoice and returns its id.
     pub fn propose(&self, invoice: &str, reason: &str) -> anyhow::Result<String> {
         let call = format!("call-{invoice}.json");
-        self.write(&call, &json!({ "invoice_id": invoice, "reason": reason }).to_string())?;
+        self.write(
+            &call,
+            &json!({ "invoice_id": invoice, "reason": reason }).to_string(),
+        )?;
         let made = self.json(&["propose", PROPOSE, "--input", &call])?;
         let id = made.pointer("/result/proposal/id").and_then(Json::as_str);
-        Ok(id.with_context(|| format!("no proposal id in {made}"))?.to_owned())
+        Ok(id
+            .with_context(|| format!("no proposal id in {made}"))?
+            .to_owned())
     }
 
     /// Makes a proposal and approves it.
@@ -223,9 +247,17 @@ impl Running {
     /// Starts a command with nothing on its stdin and its output in files, which no child of it can block.
     pub fn of(mut command: Command, arguments: &[&str]) -> anyhow::Result<Self> {
         let (stdout, stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
-        command.stdin(Stdio::null()).stdout(stdout.try_clone()?).stderr(stderr.try_clone()?);
+        command
+            .stdin(Stdio::null())
+            .stdout(stdout.try_clone()?)
+            .stderr(stderr.try_clone()?);
         let child = command.spawn().with_context(|| format!("starting {command:?}"))?;
-        Ok(Self { arguments: arguments.join(" "), child, stdout, stderr })
+        Ok(Self {
+            arguments: arguments.join(" "),
+            child,
+            stdout,
+            stderr,
+        })
     }
 
     /// Sends the signal that a terminal sends.
@@ -262,9 +294,17 @@ impl Running {
         let status = self.child.wait()?;
         let (stdout, stderr) = self.printed()?;
         if ended.is_err() {
-            bail!("`{}` still ran after {within:?}:\n{stdout}\n{stderr}", self.arguments);
+            bail!(
+                "`{}` still ran after {within:?}:\n{stdout}\n{stderr}",
+                self.arguments
+            );
         }
-        Ok(Ran { arguments: self.arguments.clone(), exit: status.code(), stdout, stderr })
+        Ok(Ran {
+            arguments: self.arguments.clone(),
+            exit: status.code(),
+            stdout,
+            stderr,
+        })
     }
 }
 
@@ -278,18 +318,25 @@ impl Ran {
     /// It failed with this exit code and this stable code, said where, and said what helps.
     pub fn expect_failure(&self, exit: i32, code: &str, places: &[&str]) -> anyhow::Result<()> {
         self.expect(exit)?;
-        ensure!(self.stderr.contains(&format!("error[{code}]: ")), "no {code}: {self}");
+        ensure!(
+            self.stderr.contains(&format!("error[{code}]: ")),
+            "no {code}: {self}"
+        );
         for place in places {
             ensure!(self.stderr.contains(place), "does not name {place}: {self}");
         }
-        ensure!(self.stderr.lines().any(|line| line.starts_with("fix: ")), "no way out: {self}");
+        ensure!(
+            self.stderr.lines().any(|line| line.starts_with("fix: ")),
+            "no way out: {self}"
+        );
         ensure!(!self.stderr.contains("panicked"), "{self}");
         Ok(())
     }
 
     /// Its stdout as exactly one JSON object.
     pub fn object(&self) -> anyhow::Result<Json> {
-        let value: Json = serde_json::from_str(&self.stdout).with_context(|| format!("not one JSON value: {self}"))?;
+        let value: Json =
+            serde_json::from_str(&self.stdout).with_context(|| format!("not one JSON value: {self}"))?;
         ensure!(value.is_object(), "not an object: {self}");
         Ok(value)
     }
@@ -297,8 +344,16 @@ impl Ran {
 
 impl std::fmt::Display for Ran {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { arguments, exit, stdout, stderr } = self;
-        write!(f, "`synapsor-runner {arguments}` ended with {exit:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}")
+        let Self {
+            arguments,
+            exit,
+            stdout,
+            stderr,
+        } = self;
+        write!(
+            f,
+            "`synapsor-runner {arguments}` ended with {exit:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}"
+        )
     }
 }
 

@@ -13,7 +13,10 @@ const ALONE: Duration = Duration::from_secs(10);
 
 fn events(place: &Workplace) -> anyhow::Result<Vec<Json>> {
     let ran = place.ok(&["events", "tail", "--json", "--details"])?;
-    ran.stdout.lines().map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
+    ran.stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).with_context(|| line.to_owned()))
+        .collect()
 }
 
 #[test]
@@ -21,14 +24,29 @@ fn contract_and_tools_are_shown_without_a_state_folder() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     let before = place.listing()?;
     let valid = place.json(&["config", "validate"])?;
-    assert_eq!((&valid["ok"], &valid["errors"]), (&json!(true), &json!([])), "{valid}");
+    assert_eq!(
+        (&valid["ok"], &valid["errors"]),
+        (&json!(true), &json!([])),
+        "{valid}"
+    );
     let shown = place.json(&["tools", "preview"])?;
     assert_eq!(shown["ok"], json!(true), "{shown}");
-    let names: Vec<&str> = shown["exposed_to_mcp"].as_array().context("tools")?.iter().filter_map(|t| t["name"].as_str()).collect();
+    let names: Vec<&str> = shown["exposed_to_mcp"]
+        .as_array()
+        .context("tools")?
+        .iter()
+        .filter_map(|t| t["name"].as_str())
+        .collect();
     assert_eq!(names, ["billing.inspect_invoice", PROPOSE]);
     let text = place.ok(&["tools", "preview"])?.stdout;
-    assert!(text.contains("never offered") && !text.contains("BILLING_"), "{text}");
-    assert!(text.contains("\n      {\n        \"$schema\""), "no readable schema: {text}");
+    assert!(
+        text.contains("never offered") && !text.contains("BILLING_"),
+        "{text}"
+    );
+    assert!(
+        text.contains("\n      {\n        \"$schema\""),
+        "no readable schema: {text}"
+    );
     assert_eq!(place.listing()?, before);
     Ok(())
 }
@@ -37,7 +55,10 @@ fn contract_and_tools_are_shown_without_a_state_folder() -> anyhow::Result<()> {
 fn foreign_text_of_a_contract_reaches_the_terminal_as_ascii() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     let contract = std::fs::read_to_string(place.path("synapsor.runner.json"))?;
-    place.write("synapsor.runner.json", &contract.replace("Number of the invoice", "Number \u{202e}of \u{1d11e}"))?;
+    place.write(
+        "synapsor.runner.json",
+        &contract.replace("Number of the invoice", "Number \u{202e}of \u{1d11e}"),
+    )?;
     let ran = place.ok(&["tools", "preview"])?;
     assert!(ran.stdout.is_ascii(), "{ran}");
     assert!(ran.stdout.contains("Number \\u202eof \\ud834\\udd1e"), "{ran}");
@@ -49,7 +70,11 @@ fn a_call_becomes_one_changed_row_by_commands_alone() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     let (_, _, version) = place.invoice(INVOICE)?;
     let id = place.propose(INVOICE, "goodwill")?;
-    assert_eq!(place.invoice(INVOICE)?, (5500, None, version), "a proposal changed the source");
+    assert_eq!(
+        place.invoice(INVOICE)?,
+        (5500, None, version),
+        "a proposal changed the source"
+    );
 
     let listed = place.json(&["proposals", "list"])?;
     assert_eq!(listed["proposals"][0]["proposal_id"], json!(id));
@@ -58,7 +83,11 @@ fn a_call_becomes_one_changed_row_by_commands_alone() -> anyhow::Result<()> {
     assert_eq!(shown["proposal_id"], json!(id));
 
     let approved = place.json(&["proposals", "approve", "latest", "--yes", "--reason", "agreed"])?;
-    assert_eq!((&approved["state"], &approved["person"]), (&json!("approved"), &json!(PERSON)), "{approved}");
+    assert_eq!(
+        (&approved["state"], &approved["person"]),
+        (&json!("approved"), &json!(PERSON)),
+        "{approved}"
+    );
     let applied = place.json(&["apply", "latest"])?;
     assert_eq!(applied["status"], json!("applied"), "{applied}");
     let after = place.invoice(INVOICE)?;
@@ -75,7 +104,15 @@ fn records_tell_the_story(place: &Workplace, id: &str) -> anyhow::Result<()> {
     let text = place.ok(&["replay", "show", "latest"])?.stdout;
     assert!(text.contains(id) && text.contains("goodwill"), "{text}");
     place.ok(&["replay", "export", "latest", "--output", "replay.json"])?;
-    place.ok(&["replay", "export", "latest", "--format", "markdown", "--output", "replay.md"])?;
+    place.ok(&[
+        "replay",
+        "export",
+        "latest",
+        "--format",
+        "markdown",
+        "--output",
+        "replay.md",
+    ])?;
     assert!(std::fs::read_to_string(place.path("replay.md"))?.contains(id));
 
     let receipts = place.json(&["receipts", "list"])?;
@@ -83,12 +120,30 @@ fn records_tell_the_story(place: &Workplace, id: &str) -> anyhow::Result<()> {
     assert_eq!(receipts.len(), 1, "{receipts:?}");
     let evidence = place.json(&["evidence", "list"])?;
     let first = evidence["evidence"][0].clone();
-    let evidence_id = first.pointer("/evidence/id").or(first.get("evidence_id")).and_then(Json::as_str);
-    let shown = place.ok(&["evidence", "show", evidence_id.with_context(|| first.to_string())?])?.stdout;
+    let evidence_id = first
+        .pointer("/evidence/id")
+        .or(first.get("evidence_id"))
+        .and_then(Json::as_str);
+    let shown = place
+        .ok(&[
+            "evidence",
+            "show",
+            evidence_id.with_context(|| first.to_string())?,
+        ])?
+        .stdout;
     assert!(shown.contains(id), "evidence that names no proposal: {shown}");
 
-    let kinds: Vec<String> = events(place)?.iter().filter_map(|e| e["kind"].as_str().map(str::to_owned)).collect();
-    for kind in ["proposal_created", "proposal_approved", "apply_requested", "writeback_started", "writeback_applied"] {
+    let kinds: Vec<String> = events(place)?
+        .iter()
+        .filter_map(|e| e["kind"].as_str().map(str::to_owned))
+        .collect();
+    for kind in [
+        "proposal_created",
+        "proposal_approved",
+        "apply_requested",
+        "writeback_started",
+        "writeback_applied",
+    ] {
         assert!(kinds.iter().any(|k| k == kind), "no {kind} in {kinds:?}");
     }
     let verified = place.json(&["ledger", "verify"])?;
@@ -96,7 +151,11 @@ fn records_tell_the_story(place: &Workplace, id: &str) -> anyhow::Result<()> {
     place.ok(&["ledger", "prove", id, "--output", "proof.json"])?;
     for bundle in ["replay.json", "proof.json"] {
         let genuine = place.json(&["bundle", "verify", bundle])?;
-        assert_eq!((&genuine["genuine"], &genuine["state"]), (&json!(true), &json!("applied")), "{genuine}");
+        assert_eq!(
+            (&genuine["genuine"], &genuine["state"]),
+            (&json!(true), &json!("applied")),
+            "{genuine}"
+        );
     }
     Ok(())
 }
@@ -106,7 +165,10 @@ fn a_stale_row_is_a_conflict_and_nothing_is_written() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     place.approved(INVOICE, "goodwill")?;
     let database = rusqlite::Connection::open(place.path("billing.db"))?;
-    database.execute("UPDATE invoices SET customer_name = 'Renamed Ltd' WHERE id = ?1", [INVOICE])?;
+    database.execute(
+        "UPDATE invoices SET customer_name = 'Renamed Ltd' WHERE id = ?1",
+        [INVOICE],
+    )?;
     let before = place.invoice(INVOICE)?;
     let ran = place.run(&["apply", "latest", "--json"])?;
     ran.expect(3)?;
@@ -126,7 +188,12 @@ fn a_rehearsal_changes_nothing_in_database_and_ledger() -> anyhow::Result<()> {
     let before = (dump(&place.path("billing.db"))?, events(&place)?);
     let rehearsed = place.json(&["apply", "latest", "--dry-run"])?;
     assert_eq!(rehearsed["dry_run"], json!(true));
-    assert!(rehearsed["result"].as_str().is_some_and(|r| r.starts_with("would_apply")), "{rehearsed}");
+    assert!(
+        rehearsed["result"]
+            .as_str()
+            .is_some_and(|r| r.starts_with("would_apply")),
+        "{rehearsed}"
+    );
     assert_eq!(dump(&place.path("billing.db"))?, before.0);
     assert_eq!(events(&place)?, before.1);
     assert_eq!(place.json(&["apply", "latest"])?["status"], json!("applied"));
@@ -137,9 +204,18 @@ fn a_rehearsal_changes_nothing_in_database_and_ledger() -> anyhow::Result<()> {
 fn a_rejected_proposal_is_never_applied() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     let id = place.propose(INVOICE, "goodwill")?;
-    let rejected = place.json(&["proposals", "reject", "latest", "--reason", "wrong invoice", "--yes"])?;
+    let rejected = place.json(&[
+        "proposals",
+        "reject",
+        "latest",
+        "--reason",
+        "wrong invoice",
+        "--yes",
+    ])?;
     assert_eq!(rejected["state"], json!("rejected"), "{rejected}");
-    place.run(&["apply", &id])?.expect_failure(4, "PROPOSAL_NOT_APPROVED", &["rejected"])?;
+    place
+        .run(&["apply", &id])?
+        .expect_failure(4, "PROPOSAL_NOT_APPROVED", &["rejected"])?;
     place.run(&["proposals", "approve", &id, "--yes"])?.expect(4)?;
     assert_ne!(place.propose(INVOICE, "goodwill")?, id, "it may be proposed anew");
     Ok(())
@@ -153,20 +229,36 @@ fn prefix_short_code_and_latest_name_the_same_proposal() -> anyhow::Result<()> {
     let code = shown["short_code"].as_str().context("a short code")?.to_owned();
     let second = place.propose("INV-3002", "goodwill")?;
     for name in [&first[..12], &code, &code.to_lowercase(), &code.replace('-', "")] {
-        assert_eq!(place.json(&["proposals", "show", name])?["proposal_id"], json!(first), "{name}");
+        assert_eq!(
+            place.json(&["proposals", "show", name])?["proposal_id"],
+            json!(first),
+            "{name}"
+        );
     }
     assert_eq!(place.json(&["proposals", "show"])?["proposal_id"], json!(second));
-    place.run(&["proposals", "show", "wrp_"])?.expect_failure(1, "AMBIGUOUS_PROPOSAL", &["`wrp_`"])?;
-    place.run(&["proposals", "show", "wrp_0000000000"])?.expect_failure(1, "PROPOSAL_NOT_FOUND", &["wrp_0000000000"])?;
-    place.run(&["evidence", "show", "ev_0000000000"])?.expect_failure(1, "EVIDENCE_NOT_FOUND", &["ev_0000000000"])?;
+    place
+        .run(&["proposals", "show", "wrp_"])?
+        .expect_failure(1, "AMBIGUOUS_PROPOSAL", &["`wrp_`"])?;
+    place
+        .run(&["proposals", "show", "wrp_0000000000"])?
+        .expect_failure(1, "PROPOSAL_NOT_FOUND", &["wrp_0000000000"])?;
+    place
+        .run(&["evidence", "show", "ev_0000000000"])?
+        .expect_failure(1, "EVIDENCE_NOT_FOUND", &["ev_0000000000"])?;
     Ok(())
 }
 
 /// The subcommands that a help text lists.
 fn subcommands(help: &str) -> Vec<String> {
     let list = help.lines().skip_while(|line| *line != "Commands:").skip(1);
-    let names = list.take_while(|line| line.starts_with("  ")).filter(|line| !line.starts_with("   "));
-    names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").map(str::to_owned).collect()
+    let names = list
+        .take_while(|line| line.starts_with("  "))
+        .filter(|line| !line.starts_with("   "));
+    names
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
@@ -177,12 +269,22 @@ fn every_command_gives_an_example_and_its_exit_codes() -> anyhow::Result<()> {
         let arguments: Vec<&str> = words.iter().map(String::as_str).chain(["--help"]).collect();
         let help = place.ok(&arguments)?.stdout;
         let below = subcommands(&help);
-        assert!(help.contains("Exit codes") || !below.is_empty(), "no exit codes:\n{help}");
+        assert!(
+            help.contains("Exit codes") || !below.is_empty(),
+            "no exit codes:\n{help}"
+        );
         if below.is_empty() {
-            assert!(help.contains("Example") && help.contains("synapsor-runner "), "no example:\n{help}");
+            assert!(
+                help.contains("Example") && help.contains("synapsor-runner "),
+                "no example:\n{help}"
+            );
             leaves += 1;
         }
-        open.extend(below.into_iter().map(|name| words.iter().cloned().chain([name]).collect()));
+        open.extend(
+            below
+                .into_iter()
+                .map(|name| words.iter().cloned().chain([name]).collect()),
+        );
     }
     assert!(leaves > 30, "only {leaves} commands were found");
     assert_eq!(place.listing()?, Vec::<String>::new());
@@ -214,7 +316,14 @@ fn json_is_exactly_one_object_on_stdout() -> anyhow::Result<()> {
         &["certs", "issue", "operator", "bob"],
         &["certs", "list"],
         &["writeback", "migration", "--engine", "sqlite"],
-        &["writeback", "grants", "--engine", "sqlite", "--writer-role", "app"],
+        &[
+            "writeback",
+            "grants",
+            "--engine",
+            "sqlite",
+            "--writer-role",
+            "app",
+        ],
         &["up", "--dry-run"],
     ];
     for command in commands {
@@ -238,17 +347,37 @@ fn the_demonstration_states_its_facts() -> anyhow::Result<()> {
     for (name, value) in expected.as_object().context("an object")? {
         assert_eq!(&facts[name], value, "{name} in {facts}");
     }
-    assert!(facts["proposal_id"].as_str().is_some_and(|id| id.starts_with("wrp_")));
+    assert!(
+        facts["proposal_id"]
+            .as_str()
+            .is_some_and(|id| id.starts_with("wrp_"))
+    );
     let processes = facts["processes"].as_array().context("processes")?;
     let names: Vec<&str> = processes.iter().filter_map(|p| p["name"].as_str()).collect();
     assert_eq!(names, ["gateway", "reader", "writer", "ledger"]);
-    let environment = |name: &str| processes.iter().find(|p| p["name"] == name).map(|p| p["environment"].clone());
+    let environment = |name: &str| {
+        processes
+            .iter()
+            .find(|p| p["name"] == name)
+            .map(|p| p["environment"].clone())
+    };
     assert_eq!(environment("gateway"), Some(json!([])));
-    assert_eq!(environment("reader"), Some(json!(["BILLING_PRINCIPAL", "BILLING_READ_URL", "BILLING_TENANT"])));
+    assert_eq!(
+        environment("reader"),
+        Some(json!(["BILLING_PRINCIPAL", "BILLING_READ_URL", "BILLING_TENANT"]))
+    );
     assert_eq!(environment("writer"), Some(json!(["BILLING_WRITE_URL"])));
     assert_eq!(environment("ledger"), Some(json!([])));
-    assert!(processes.iter().all(|p| p["pid"].as_u64().is_some_and(|pid| pid > 1)));
-    assert_eq!(place.listing()?, Vec::<String>::new(), "the demonstration has a folder of its own");
+    assert!(
+        processes
+            .iter()
+            .all(|p| p["pid"].as_u64().is_some_and(|pid| pid > 1))
+    );
+    assert_eq!(
+        place.listing()?,
+        Vec::<String>::new(),
+        "the demonstration has a folder of its own"
+    );
     Ok(())
 }
 
@@ -258,7 +387,15 @@ fn the_demonstration_told_to_a_person_names_every_step_and_ends_soon() -> anyhow
     let begun = std::time::Instant::now();
     let text = place.ok(&["demo", "--quick"])?.stdout;
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
-    for part in ["never offered", "source changed", "approved by", "receipt", "already_applied", "conflict", "every record"] {
+    for part in [
+        "never offered",
+        "source changed",
+        "approved by",
+        "receipt",
+        "already_applied",
+        "conflict",
+        "every record",
+    ] {
         assert!(text.contains(part), "{part} is missing:\n{text}");
     }
     Ok(())
@@ -269,7 +406,10 @@ fn up_dry_run_checks_and_makes_nothing() -> anyhow::Result<()> {
     let mut place = Workplace::new()?;
     let before = place.listing()?;
     let checked = place.json(&["up", "--dry-run"])?;
-    assert_eq!((&checked["ok"], &checked["dry_run"], &checked["state_folder_new"]), (&json!(true), &json!(true), &json!(true)));
+    assert_eq!(
+        (&checked["ok"], &checked["dry_run"], &checked["state_folder_new"]),
+        (&json!(true), &json!(true), &json!(true))
+    );
     place.unset("BILLING_WRITE_URL");
     let ran = place.run(&["up", "--dry-run"])?;
     ran.expect(1)?;
@@ -293,9 +433,17 @@ fn two_commands_at_once_in_a_fresh_folder_share_one_deployment() -> anyhow::Resu
     }
     let listed = place.json(&["proposals", "list"])?;
     assert_eq!(listed["proposals"].as_array().map(Vec::len), Some(2), "{listed}");
-    let ledgers = place.processes()?.into_iter().filter(|(_, line)| line.contains("synapsor-ledger")).count();
+    let ledgers = place
+        .processes()?
+        .into_iter()
+        .filter(|(_, line)| line.contains("synapsor-ledger"))
+        .count();
     assert!(ledgers <= 1, "{ledgers} ledgers on one store");
-    let half_made: Vec<String> = place.listing()?.into_iter().filter(|p| p.contains(".new-") || p.contains(".old-")).collect();
+    let half_made: Vec<String> = place
+        .listing()?
+        .into_iter()
+        .filter(|p| p.contains(".new-") || p.contains(".old-"))
+        .collect();
     assert_eq!(half_made, Vec::<String>::new());
     assert_eq!(place.json(&["ledger", "verify"])?["verified"], json!(true));
     Ok(())

@@ -1,0 +1,174 @@
+//! An exported story verified far away: no network, no state folder, nothing but the bundle and a trust file.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use serde_json::{Value as Json, json};
+use synapsor_e2e::binaries::Build;
+use synapsor_e2e::cli::{INVOICE, Ran, Running, Workplace};
+
+const TRUST: &str = "synapsor.trust.json";
+const BUNDLE: &str = "replay.json";
+
+/// A folder with a bundle of an applied proposal and the trust file, and nothing else.
+fn far_away() -> anyhow::Result<Workplace> {
+    let place = Workplace::new()?;
+    place.approved(INVOICE, "goodwill")?;
+    place.ok(&["apply", "latest"])?;
+    let away = Workplace::empty()?;
+    let output = away.path(BUNDLE).display().to_string();
+    place.ok(&["replay", "export", "latest", "--output", &output])?;
+    std::fs::copy(place.path(".synapsor").join(TRUST), away.path(TRUST))?;
+    assert_eq!(away.listing()?, [BUNDLE, TRUST]);
+    Ok(away)
+}
+
+/// `bundle verify` in a network namespace in which not even loopback is up.
+fn without_network(place: &Workplace, bundle: &str, trust: &str) -> anyhow::Result<Ran> {
+    let arguments = ["bundle", "verify", bundle, "--trust", trust];
+    let mut command = Command::new("/usr/bin/unshare");
+    command
+        .arg(if rustix::process::getuid().is_root() {
+            "-n"
+        } else {
+            "-rn"
+        })
+        .arg("--");
+    command
+        .arg(Build::Plain.binary("synapsor-runner")?)
+        .args(arguments);
+    command.current_dir(place.folder()).env_clear();
+    let ran = Running::of(command, &arguments)?.end(Duration::from_secs(20))?;
+    ensure!(
+        !ran.stderr.contains("unshare:"),
+        "no network namespace here: {ran}"
+    );
+    Ok(ran)
+}
+
+#[test]
+fn a_bundle_is_verified_without_network_and_without_state() -> anyhow::Result<()> {
+    let away = far_away()?;
+    let ran = without_network(&away, BUNDLE, TRUST)?;
+    ran.expect(0)?;
+    assert!(
+        ran.stdout.contains("Genuine") && ran.stdout.contains("`applied`"),
+        "{ran}"
+    );
+    assert_eq!(away.listing()?, [BUNDLE, TRUST], "something was left behind");
+    Ok(())
+}
+
+/// Flips one bit of the byte in the middle of a text.
+fn flipped(text: &str) -> String {
+    let mut bytes = text.as_bytes().to_vec();
+    let middle = bytes.len() / 2;
+    bytes[middle] = if bytes[middle] == b'A' { b'B' } else { b'A' };
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn flip(bundle: &Json, pointer: &str) -> anyhow::Result<Json> {
+    let mut edited = bundle.clone();
+    let place = edited
+        .pointer_mut(pointer)
+        .with_context(|| format!("{pointer} in the bundle"))?;
+    let text = place.as_str().with_context(|| format!("{pointer} is a text"))?;
+    *place = json!(flipped(text));
+    ensure!(edited != *bundle, "nothing was flipped at {pointer}");
+    Ok(edited)
+}
+
+#[test]
+fn one_flipped_byte_in_any_record_is_exit_10() -> anyhow::Result<()> {
+    let away = far_away()?;
+    let bundle: Json = serde_json::from_slice(&std::fs::read(away.path(BUNDLE))?)?;
+    let records = bundle["records"].as_array().context("records")?.len();
+    assert!(records >= 6, "a story of {records} records");
+    let mut pointers = vec!["/checkpoint".to_owned(), "/origin".to_owned()];
+    for record in 0..records {
+        for field in ["event", "body", "body_salt", "proof/hashes/0"] {
+            pointers.push(format!("/records/{record}/{field}"));
+        }
+    }
+    for pointer in pointers {
+        away.write("edited.json", &format!("{}\n", flip(&bundle, &pointer)?))?;
+        let ran = away.run(&["bundle", "verify", "edited.json", "--trust", TRUST])?;
+        ran.expect_failure(10, ran.stderr.split(['[', ']']).nth(1).unwrap_or("a code"), &[])
+            .with_context(|| pointer.clone())?;
+    }
+    without_network(&away, "edited.json", TRUST)?.expect(10)
+}
+
+/// The bundle with other records, written to `edited.json` and verified.
+fn verify_with(away: &Workplace, bundle: &Json, records: Vec<Json>) -> anyhow::Result<Ran> {
+    let mut edited = bundle.clone();
+    edited["records"] = Json::Array(records);
+    away.write("edited.json", &format!("{edited}\n"))?;
+    away.run(&["bundle", "verify", "edited.json", "--trust", TRUST, "--json"])
+}
+
+#[test]
+fn a_record_in_another_place_is_exit_10() -> anyhow::Result<()> {
+    let away = far_away()?;
+    let bundle: Json = serde_json::from_slice(&std::fs::read(away.path(BUNDLE))?)?;
+    let records = bundle["records"].as_array().context("records")?;
+    for at in 0..records.len() {
+        let mut moved = records.clone();
+        moved.swap(at, (at + 1) % records.len());
+        verify_with(&away, &bundle, moved)?
+            .expect(10)
+            .with_context(|| format!("record {at}"))?;
+        let mut twice = records.clone();
+        twice.insert(at, records[at].clone());
+        verify_with(&away, &bundle, twice)?
+            .expect(10)
+            .with_context(|| format!("record {at}"))?;
+    }
+    Ok(())
+}
+
+/// Proofs of inclusion cannot tell that the end of a story was kept back; but no claim stands without its record.
+#[test]
+fn no_claim_of_a_bundle_stands_without_the_record_that_it_rests_on() -> anyhow::Result<()> {
+    let away = far_away()?;
+    let bundle: Json = serde_json::from_slice(&std::fs::read(away.path(BUNDLE))?)?;
+    let records = bundle["records"].as_array().context("records")?;
+    let mut refuted = 0;
+    for at in 0..records.len() {
+        let mut left = records.clone();
+        left.remove(at);
+        let ran = verify_with(&away, &bundle, left)?;
+        let is_last = at + 1 == records.len();
+        if ran.exit == Some(10) {
+            refuted += 1;
+        } else if is_last {
+            assert_ne!(
+                ran.object()?["state"],
+                json!("applied"),
+                "applied without a receipt: {ran}"
+            );
+        }
+    }
+    assert!(
+        refuted >= 4,
+        "evidence, proposal, decision or order can be left out"
+    );
+    Ok(())
+}
+
+#[test]
+fn another_deployments_trust_file_says_why_it_does_not_fit() -> anyhow::Result<()> {
+    let (away, other) = (far_away()?, far_away()?);
+    std::fs::copy(other.path(TRUST), away.path("other.json"))?;
+    let ran = without_network(&away, BUNDLE, "other.json")?;
+    ran.expect(10)?;
+    assert!(
+        ran.stderr.contains("error[") && ran.stderr.contains("which trust file"),
+        "{ran}"
+    );
+    let ran = without_network(&away, BUNDLE, "none.json")?;
+    ran.expect_failure(1, "TRUST_FILE_MISSING", &["none.json"])?;
+    without_network(&away, "none.json", TRUST)?.expect_failure(1, "FILE_NOT_FOUND", &["none.json"])?;
+    Ok(())
+}
