@@ -10,45 +10,73 @@ use super::bench::{Action, Bench, Case, logged, reached};
 use super::findings::Findings;
 use crate::stack::WRITER;
 
-const POINTS: [&str; 2] = ["L1", "L2"];
 /// Batches after a start of the ledger, whose own record is the first one.
-const BATCHES: [(&str, u32); 5] = [
-    ("decision", 2),
-    ("order", 3),
-    ("lease", 4),
-    ("start", 5),
-    ("settlement", 6),
+const BATCHES: [&str; 5] = ["decision", "order", "lease", "start", "settlement"];
+/// State, announced, leased: what the store holds before each batch, and after the last one.
+const STEPS: [(&str, bool, bool); 6] = [
+    ("pending_review", false, false),
+    ("approved", false, false),
+    ("pending_worker", false, false),
+    ("pending_worker", false, true),
+    ("pending_worker", true, true),
+    ("applied", true, false),
 ];
-const SMALL: [(&str, Action, &str, u32); 2] = [
-    ("L1", Action::Kill, "settlement", 6),
-    ("L2", Action::Kill, "order", 3),
-];
+
+/// Which batch is cut off, and how.
+#[derive(Debug, Clone, Copy)]
+struct Cell {
+    batch: usize,
+    is_committed: bool,
+    action: Action,
+}
+
+impl Cell {
+    fn wanted(self) -> String {
+        let point = if self.is_committed { "L2" } else { "L1" };
+        format!("{point}:{}:{}", self.action.as_str(), self.batch + 2)
+    }
+
+    fn name(self) -> String {
+        let when = if self.is_committed { "after" } else { "before" };
+        format!(
+            "ledger {} {when} the commit of the {}",
+            self.action.as_str(),
+            BATCHES[self.batch]
+        )
+    }
+
+    /// What the store holds right after the crash.
+    fn left(self) -> (&'static str, bool, bool) {
+        STEPS[self.batch + usize::from(self.is_committed)]
+    }
+}
+
+fn cells(small: bool) -> Vec<Cell> {
+    let mut cells = Vec::new();
+    for is_committed in [false, true] {
+        for action in Action::ALL {
+            cells.extend((0..BATCHES.len()).map(|batch| Cell {
+                batch,
+                is_committed,
+                action,
+            }));
+        }
+    }
+    // The small run asks what matters most: an answer lost after the commit, at both ends of the way.
+    cells.retain(|c| !small || (c.is_committed && c.action == Action::Kill && matches!(c.batch, 1 | 4)));
+    cells
+}
+
 const TRIES_MAX: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Gives the number of cells.
 pub(super) async fn run(bench: &mut Bench, findings: &mut Findings, small: bool) -> anyhow::Result<usize> {
-    let mut cells = Vec::new();
-    for point in POINTS {
-        for action in Action::ALL {
-            cells.extend(BATCHES.map(|(batch, count)| (point, action, batch, count)));
-        }
-    }
-    if small {
-        cells = SMALL.to_vec();
-    }
+    let cells = cells(small);
     let writer = bench.writer(WRITER)?;
-    for (point, action, batch, count) in &cells {
-        let case = bench
-            .proposed(&format!("{point} {} at {batch}", action.as_str()))
-            .await?;
-        crash(
-            bench,
-            &case,
-            *action,
-            &format!("{point}:{}:{count}", action.as_str()),
-        )
-        .await?;
+    for cell in &cells {
+        let case = bench.proposed(&cell.name()).await?;
+        crash(bench, findings, &case, *cell).await?;
         bench.end(&case).await?;
         findings.ended(bench, case, "applied", "applied").await?;
     }
@@ -56,11 +84,11 @@ pub(super) async fn run(bench: &mut Bench, findings: &mut Findings, small: bool)
     Ok(cells.len())
 }
 
-async fn crash(bench: &mut Bench, case: &Case, action: Action, point: &str) -> anyhow::Result<()> {
+async fn crash(bench: &mut Bench, findings: &mut Findings, case: &Case, cell: Cell) -> anyhow::Result<()> {
     let from = logged(&bench.stack.ledger.log);
     bench
         .stack
-        .restart_ledger_in_place(&[("SYNAPSOR_FAILPOINT", point)])?;
+        .restart_ledger_in_place(&[("SYNAPSOR_FAILPOINT", &cell.wanted())])?;
     let (decide, apply) = (random::hex_id(32), random::hex_id(32));
     let order = bench.order(case);
     // A person's command asks again under the same request id until it is answered.
@@ -76,8 +104,12 @@ async fn crash(bench: &mut Bench, case: &Case, action: Action, point: &str) -> a
         }
         anyhow::Ok(())
     });
-    reached(&mut bench.stack.ledger, from, action).await?;
-    if action != Action::Error {
+    reached(&mut bench.stack.ledger, from, cell.action).await?;
+    if cell.action != Action::Error {
+        bench.stack.ledger.kill();
+        let left = left(bench, case)?;
+        let fits = (left.0.as_str(), left.1, left.2) == cell.left();
+        findings.check(fits, case, "the store does not fit the crash point", &left);
         bench.stack.restart_ledger_in_place(&[])?;
     }
     asking.await?
@@ -90,4 +122,14 @@ async fn give_up(tries: &mut u32, refusal: Refusal) -> anyhow::Result<()> {
     }
     tokio::time::sleep(PAUSE).await;
     Ok(())
+}
+
+/// State, announced, leased, as the file says while no ledger runs.
+fn left(bench: &Bench, case: &Case) -> anyhow::Result<(String, bool, bool)> {
+    let store = rusqlite::Connection::open(bench.stack.deployment.store())?;
+    let sql = "SELECT state, started, EXISTS (SELECT 1 FROM leases l WHERE l.proposal_id = p.proposal_id \
+               AND l.expires_at > 0) FROM proposals p WHERE proposal_id = ?1";
+    Ok(store.query_row(sql, [&case.proposal], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+    })?)
 }
