@@ -1,0 +1,135 @@
+//! What a contract or its variables can be wrong in.
+
+use anyhow::ensure;
+use serde_json::json;
+use synapsor_e2e::cli::{PROPOSE, Workplace};
+
+use super::{CONTRACT, bound, fails, mode};
+
+#[test]
+fn a_missing_contract_is_named() -> anyhow::Result<()> {
+    let place = Workplace::empty()?;
+    let commands: [&[&str]; 6] = [
+        &["config", "validate"],
+        &["tools", "preview"],
+        &["up"],
+        &["mcp", "serve"],
+        &["smoke", "call", "--sample"],
+        &["propose", PROPOSE, "--sample"],
+    ];
+    for command in commands {
+        fails(&place, command, 1, "CONFIG_NOT_FOUND", &[CONTRACT])?;
+    }
+    fails(
+        &place,
+        &["up", "--config", "some/where.json"],
+        1,
+        "CONFIG_NOT_FOUND",
+        &["some/where.json"],
+    )
+}
+
+#[test]
+fn a_contract_that_cannot_be_read_is_named() -> anyhow::Result<()> {
+    let place = Workplace::new()?;
+    mode(&place.path(CONTRACT), 0o000)?;
+    bound(&place, &["config", "validate"])?.expect_failure(1, "FILE_PERMISSION_DENIED", &[CONTRACT])?;
+    bound(&place, &["up"])?.expect_failure(1, "FILE_PERMISSION_DENIED", &[CONTRACT])?;
+    place.run(&["config", "validate", "--config", "."])?.expect(1)?;
+    ensure!(!place.path(".synapsor").exists());
+    Ok(())
+}
+
+#[test]
+fn every_problem_of_a_contract_is_shown_at_once_with_its_path() -> anyhow::Result<()> {
+    let place = Workplace::new()?;
+    let text = std::fs::read_to_string(place.path(CONTRACT))?;
+    let text = text.replacen("\"version\": 1,", "\"version\": 1, \"colour\": true,", 1);
+    place.write(
+        CONTRACT,
+        &text
+            .replace("\"patch\"", "\"pach\"")
+            .replace("\"billing_db\",", "\"nowhere\","),
+    )?;
+    let paths = [
+        "$.colour",
+        "UNKNOWN_FIELD",
+        "$.capabilities[1].pach",
+        "$.capabilities[0].source",
+    ];
+    for command in [
+        &["up"][..],
+        &["tools", "list"],
+        &["propose", PROPOSE, "--sample"],
+        &["mcp", "serve"],
+    ] {
+        fails(&place, command, 1, "CONFIG_INVALID", &paths)?;
+    }
+    let ran = place.run(&["config", "validate"])?;
+    ran.expect(1)?;
+    assert!(paths.iter().all(|path| ran.stdout.contains(path)), "{ran}");
+    let ran = place.run(&["config", "validate", "--json"])?;
+    ran.expect(1)?;
+    let report = ran.object()?;
+    assert_eq!(report["ok"], json!(false));
+    assert!(report["errors"].as_array().is_some_and(|e| e.len() >= 4 && e.iter().all(|p| p["code"].is_string() && p["path"].is_string())));
+    place.write(CONTRACT, "{ \"version\": 1,")?;
+    fails(
+        &place,
+        &["up"],
+        1,
+        "CONFIG_INVALID",
+        &["CONFIG_NOT_JSON", "line 1"],
+    )
+}
+
+#[test]
+fn a_missing_variable_is_named_with_an_example() -> anyhow::Result<()> {
+    for name in ["BILLING_READ_URL", "BILLING_TENANT", "BILLING_PRINCIPAL"] {
+        let mut place = Workplace::new()?;
+        let commands: [&[&str]; 4] = [
+            &["up"],
+            &["mcp", "serve"],
+            &["propose", PROPOSE, "--sample"],
+            &["smoke", "call", PROPOSE, "--sample"],
+        ];
+        place.unset(name);
+        for command in commands {
+            fails(
+                &place,
+                command,
+                2,
+                "ENV_MISSING",
+                &[name, &format!("export {name}=")],
+            )?;
+        }
+        place.set(name, "");
+        fails(&place, &["up"], 2, "ENV_MISSING", &[name])?;
+    }
+    let mut place = Workplace::new()?;
+    place.unset("BILLING_WRITE_URL");
+    fails(&place, &["up"], 2, "ENV_MISSING", &["BILLING_WRITE_URL"])?;
+    fails(
+        &place,
+        &["mcp", "serve-streamable-http"],
+        2,
+        "HTTP_AUTH_TOKEN_MISSING",
+        &["SYNAPSOR_RUNNER_HTTP_TOKEN"],
+    )
+}
+
+#[test]
+fn a_database_without_the_table_is_refused_without_its_words() -> anyhow::Result<()> {
+    let place = Workplace::new()?;
+    std::fs::remove_file(place.path("billing.db"))?;
+    place.write("billing.db", "")?;
+    let ran = place.run(&["propose", PROPOSE, "--sample"])?;
+    assert!(ran.exit != Some(0) && ran.exit.is_some(), "{ran}");
+    let said = format!("{}{}", ran.stdout, ran.stderr);
+    assert!(
+        !said.contains("no such table") && !said.contains("sqlite://"),
+        "{ran}"
+    );
+    assert_eq!(std::fs::read_to_string(place.path("billing.db"))?, "");
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! Everything that a user can get wrong: each time a stable code, the place, a way out, the documented exit code,
+//! and nothing half-written.
+
+mod contract;
+mod keys;
+mod place;
+mod services;
+mod store;
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use serde_json::Value as Json;
+use synapsor_e2e::cli::{Ran, Running, Workplace};
+
+const ALONE: Duration = Duration::from_secs(15);
+const CONTRACT: &str = "synapsor.runner.json";
+const TRUST: &str = ".synapsor/synapsor.trust.json";
+const STORE: &str = ".synapsor/local.db";
+
+fn mode(path: &Path, bits: u32) -> anyhow::Result<()> {
+    Ok(std::fs::set_permissions(
+        path,
+        std::fs::Permissions::from_mode(bits),
+    )?)
+}
+
+/// Runs a command that must fail like this and leave the folder as it was.
+fn fails(
+    place: &Workplace,
+    arguments: &[&str],
+    exit: i32,
+    code: &str,
+    places: &[&str],
+) -> anyhow::Result<()> {
+    let before = place.listing()?;
+    place.run(arguments)?.expect_failure(exit, code, places)?;
+    ensure!(
+        place.listing()? == before,
+        "`{}` left something behind",
+        arguments.join(" ")
+    );
+    Ok(())
+}
+
+fn bound(place: &Workplace, arguments: &[&str]) -> anyhow::Result<Ran> {
+    Running::of(place.bound_command(arguments)?, arguments)?.end(Duration::from_secs(60))
+}
+
+/// The state of the newest proposal.
+fn state(place: &Workplace) -> anyhow::Result<String> {
+    let shown = place.json(&["proposals", "show", "latest"])?;
+    Ok(shown["state"].as_str().context("a state")?.to_owned())
+}
+
+fn edit_trust(place: &Workplace, edit: impl Fn(&mut Json)) -> anyhow::Result<()> {
+    let mut trust: Json = serde_json::from_slice(&std::fs::read(place.path(TRUST))?)?;
+    edit(&mut trust);
+    place.write(TRUST, &trust.to_string())
+}
+
+/// A command that keeps the ledger of the folder running.
+fn keep_ledger(place: &Workplace) -> anyhow::Result<Running> {
+    let mut follower = place.start(&["events", "tail", "--follow", "--json"])?;
+    follower.until_printed(Duration::from_secs(20), |printed| {
+        printed.contains("ledger_started")
+    })?;
+    Ok(follower)
+}

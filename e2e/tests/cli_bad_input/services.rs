@@ -1,0 +1,126 @@
+//! Services that are not there, and Ctrl-C while they are.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rustix::process::Signal;
+use serde_json::json;
+use synapsor_e2e::cli::{INVOICE, PERSON, Workplace, until};
+
+use super::{ALONE, fails};
+
+#[test]
+fn without_a_writer_an_order_stays_filed_and_nothing_is_written() -> anyhow::Result<()> {
+    let mut place = Workplace::new()?;
+    let url = place
+        .environment
+        .iter()
+        .find(|(n, _)| n == "BILLING_WRITE_URL")
+        .context("a url")?
+        .1
+        .clone();
+    place.approved(INVOICE, "goodwill")?;
+    let before = place.invoice(INVOICE)?;
+    place.unset("BILLING_WRITE_URL");
+    let ran = place.run(&["apply", "latest"])?;
+    ran.expect(6)?;
+    assert!(
+        ran.stdout.contains("BILLING_WRITE_URL") && ran.stdout.contains("until"),
+        "{ran}"
+    );
+    assert_eq!(place.invoice(INVOICE)?, before);
+    place
+        .run(&["apply", "latest", "--dry-run"])?
+        .expect_failure(6, "NO_WRITER", &["BILLING_WRITE_URL"])?;
+    place.set("BILLING_WRITE_URL", &url);
+    place.ok(&["apply", "latest"])?;
+    assert_eq!(place.invoice(INVOICE)?.2, before.2 + 1, "two orders, one effect");
+    Ok(())
+}
+
+#[test]
+fn a_ledger_that_does_not_answer_is_exit_6() -> anyhow::Result<()> {
+    let place = Workplace::new()?;
+    place.propose(INVOICE, "goodwill")?;
+    place.ok(&["certs", "issue", "operator", PERSON, "--out", "certs"])?;
+    place.wait_until_alone(ALONE)?;
+    let remote = [
+        "--ledger",
+        "127.0.0.1:1",
+        "--ca",
+        "certs/ca.pem",
+        "--cert",
+        "certs/alice.pem",
+        "--key",
+        "certs/alice.key",
+    ];
+    for command in [
+        &["proposals", "list"][..],
+        &["ledger", "verify"],
+        &["apply", "latest"],
+        &["replay", "show"],
+    ] {
+        let arguments = [command, &remote].concat();
+        fails(&place, &arguments, 6, "UNREACHABLE", &["127.0.0.1:1"])?;
+    }
+    fails(
+        &place,
+        &["proposals", "list", "--ledger", "127.0.0.1:1"],
+        2,
+        "CERTIFICATE_MISSING",
+        &["--cert"],
+    )?;
+    place.write("certs/alice.pem", "garbage")?;
+    let ran = place.run(&[&["proposals", "list"][..], &remote].concat())?;
+    assert!(ran.exit == Some(1) || ran.exit == Some(2), "{ran}");
+    assert!(ran.stderr.contains("alice.pem"), "{ran}");
+    assert_eq!(place.processes()?, [], "something was started");
+    Ok(())
+}
+
+#[test]
+fn ctrl_c_ends_up_and_everything_that_it_started() -> anyhow::Result<()> {
+    let place = Workplace::new()?;
+    let mut up = place.start(&["up"])?;
+    up.until_printed(Duration::from_secs(30), |printed| {
+        printed.contains("Ctrl-C ends it")
+    })?;
+    assert!(place.processes()?.len() >= 3);
+    up.signal(Signal::INT)?;
+    up.end(ALONE)?.expect(0)?;
+    place.wait_until_alone(ALONE)?;
+    // While it is still starting.
+    let up = place.start(&["up"])?;
+    until(Duration::from_secs(20), || Ok(!place.processes()?.is_empty()))?;
+    up.signal(Signal::INT)?;
+    let ran = up.end(Duration::from_secs(30))?;
+    assert!(!ran.stderr.contains("panicked"), "{ran}");
+    place.wait_until_alone(ALONE)?;
+    assert_eq!(place.json(&["proposals", "list"])?["proposals"], json!([]));
+    Ok(())
+}
+
+#[test]
+fn ctrl_c_during_apply_ends_the_waiting_and_leaves_one_effect_or_none() -> anyhow::Result<()> {
+    let place = Workplace::new()?;
+    let id = place.approved(INVOICE, "goodwill")?;
+    let (_, _, version) = place.invoice(INVOICE)?;
+    // The writer cannot go on while somebody else writes.
+    let blocker = rusqlite::Connection::open(place.path("billing.db"))?;
+    blocker.execute_batch("BEGIN EXCLUSIVE")?;
+    let apply = place.start(&["apply", &id, "--wait", "60"])?;
+    let mut follower = place.start(&["events", "tail", "--follow", "--json", "--proposal", &id])?;
+    follower.until_printed(Duration::from_secs(30), |printed| {
+        printed.contains("apply_requested")
+    })?;
+    apply.signal(Signal::INT)?;
+    let ran = apply.end(Duration::from_secs(30))?;
+    assert!(matches!(ran.exit, Some(1 | 5 | 6)), "{ran}");
+    blocker.execute_batch("ROLLBACK")?;
+    drop(blocker);
+    follower.signal(Signal::INT)?;
+    follower.end(ALONE)?.expect(0)?;
+    place.ok(&["apply", &id])?;
+    assert_eq!(place.invoice(INVOICE)?.2, version + 1);
+    place.wait_until_alone(ALONE)
+}
