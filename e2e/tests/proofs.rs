@@ -22,6 +22,16 @@ fn needs_failpoints() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_process_holds_or_reaches_what_belongs_to_another() {
+    holds("wall").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_loop_connects_to_nothing_beyond_this_machine_and_no_failure_tells_a_secret() {
+    holds("quiet").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_crash_leaves_one_effect_or_none_and_a_receipt_that_says_which() {
     needs_failpoints();
     holds("crash").await;

@@ -78,7 +78,11 @@ impl Drop for StdioGateway {
     }
 }
 
-pub(super) async fn http(supervisor: &Supervisor<'_>, reader: SocketAddr, http: &Http) -> Result<Child, Failure> {
+pub(super) async fn http(
+    supervisor: &Supervisor<'_>,
+    reader: SocketAddr,
+    http: &Http,
+) -> Result<Child, Failure> {
     let mut arguments: Vec<OsString> = [
         "--transport",
         "streamable-http",

@@ -39,7 +39,10 @@ impl Service {
 }
 
 impl<'a> Kept<'a> {
-    pub(crate) async fn executor(supervisor: &'a Supervisor<'a>, executor: Executor) -> Result<Self, Failure> {
+    pub(crate) async fn executor(
+        supervisor: &'a Supervisor<'a>,
+        executor: Executor,
+    ) -> Result<Self, Failure> {
         let child = executor::start(supervisor, executor).await?;
         let service = Service::Executor(executor.at(child.address()?));
         Ok(Self {
@@ -50,10 +53,17 @@ impl<'a> Kept<'a> {
     }
 
     /// A gateway over HTTP for `reader`, which stays where it is as long as it is kept.
-    pub(crate) async fn gateway(supervisor: &'a Supervisor<'a>, reader: &Child, http: &Http) -> Result<Self, Failure> {
+    pub(crate) async fn gateway(
+        supervisor: &'a Supervisor<'a>,
+        reader: &Child,
+        http: &Http,
+    ) -> Result<Self, Failure> {
         let reader = reader.address()?;
         let child = gateway::http(supervisor, reader, http).await?;
-        let http = Http { listen: child.address()?, ..http.clone() };
+        let http = Http {
+            listen: child.address()?,
+            ..http.clone()
+        };
         Ok(Self {
             supervisor,
             service: Service::Gateway { reader, http },

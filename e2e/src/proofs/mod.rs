@@ -2,6 +2,7 @@
 //! on the way is printed only when something does not hold.
 
 pub mod crash;
+pub mod quiet;
 pub mod tamper;
 pub mod wall;
 
@@ -9,7 +10,7 @@ use anyhow::bail;
 use serde_json::{Value as Json, json};
 
 /// Every proof, in the order in which they run.
-pub const NAMES: [&str; 3] = ["wall", "crash", "tamper"];
+pub const NAMES: [&str; 4] = ["wall", "quiet", "crash", "tamper"];
 
 /// How a proof runs.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +25,7 @@ pub struct Plan {
 pub async fn run(name: &str, plan: Plan) -> anyhow::Result<Json> {
     let summary = match name {
         "wall" => Box::pin(wall::run(plan)).await,
+        "quiet" => Box::pin(quiet::run(plan)).await,
         "crash" => Box::pin(crash::run(plan)).await,
         "tamper" => Box::pin(tamper::run(plan)).await,
         _ => bail!("there is no proof `{name}`; there are {}", NAMES.join(", ")),

@@ -72,6 +72,10 @@ impl Seen {
         self.files.iter().flatten().any(|f| f.kind == Kind::Database)
     }
 
+    pub(super) fn can_write_database(&self) -> bool {
+        self.files.iter().flatten().any(|f| f.kind == Kind::Database && f.is_writable)
+    }
+
     pub(super) fn holds(&self, kind: Kind) -> bool {
         self.files.iter().flatten().any(|f| f.kind == kind)
     }

@@ -89,7 +89,7 @@ fn look_while_applying(subjects: &[Subject], places: &Places) -> anyhow::Result<
     }
     until(LOOK_WITHIN, || {
         seen = subjects.iter().map(|subject| look::at(subject, places)).collect::<anyhow::Result<Vec<_>>>()?;
-        Ok(seen.iter().any(|s| s.name == "writer" && s.holds_database()))
+        Ok(seen.iter().any(|s| s.name == "writer" && s.can_write_database()))
     })
     .context("the writer never opened the database")?;
     Ok(seen)

@@ -84,8 +84,7 @@ fn files(about: &str, seen: &Seen, report: &mut Report) {
         }
     }
     // Without these the looks above would hold for processes that do nothing.
-    let is_open_for_writing = files.iter().any(|f| f.kind == Kind::Database && f.is_writable);
-    report.check(!writes || is_open_for_writing, format!("{about}: was not seen with the database"));
+    report.check(!writes || seen.can_write_database(), format!("{about}: was not seen with the database"));
     report.check(!reads || seen.holds_database(), format!("{about}: was not seen with the database"));
     report.check(seen.name != "ledger" || seen.holds(Kind::Store), format!("{about}: was not seen with its store"));
 }

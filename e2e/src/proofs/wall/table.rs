@@ -18,7 +18,7 @@ pub(super) async fn check(stack: &Stack, report: &mut Report) -> anyhow::Result<
     let servers =
         [(Role::Reader, &stack.reader.address), (Role::Writer, &writer.address), (Role::Ledger, &stack.ledger.address)];
     println!("wall: who may call what, tried with real certificates");
-    let header: Vec<String> = Role::ALL.iter().map(|r| format!("{r:>9}")).collect();
+    let header: Vec<String> = Role::ALL.iter().map(|r| format!("{:>9}", r.to_string())).collect();
     println!("  {:58}{}", "RPC", header.concat());
     let rpcs = all_rpcs();
     let mut elsewhere = 0;

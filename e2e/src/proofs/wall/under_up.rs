@@ -1,7 +1,7 @@
 //! The processes as `up --serve` starts them, driven by the command line.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value as Json, json};
@@ -16,6 +16,7 @@ use crate::cli::{INVOICE, Ran, Running, Workplace};
 const SCENE: &str = "under up";
 const TOKEN: &str = "a-token-of-this-proof";
 const START: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(50);
 const END: Duration = Duration::from_secs(60);
 
 /// `up` with what it said about its children.
@@ -55,6 +56,9 @@ pub(super) async fn run(account: &Account, report: &mut Report) -> anyhow::Resul
     gate.open()?;
     applied(&apply.end(END)?, "the gateway", report);
     drop(agent);
+    let agent = again(&up.subject("gateway")?.address).await?;
+    let read = agent.inspect("INV-3004").await?;
+    report.check(read["ok"] == json!(true), format!("{SCENE}: gateway and reader are back, reads go on: {read}"));
 
     up.end()?;
     let up = Up::start(&place, account)?;
@@ -65,8 +69,19 @@ pub(super) async fn run(account: &Account, report: &mut Report) -> anyhow::Resul
     up.end()
 }
 
+/// The agent connects again to a gateway that is being started again.
+async fn again(address: &str) -> anyhow::Result<Agent> {
+    let end = Instant::now() + START;
+    loop {
+        match Agent::at(address, TOKEN).await {
+            Err(_) if Instant::now() < end => tokio::time::sleep(LOOK).await,
+            agent => return agent,
+        }
+    }
+}
+
 fn applied(ran: &Ran, killed: &str, report: &mut Report) {
-    let ended = ran.exit == Some(0) && ran.stdout.contains("applied");
+    let ended = ran.exit == Some(0) && ran.stdout.contains("Applied");
     report.check(ended, format!("{SCENE}: {killed} killed during the apply: {ran}"));
     println!("wall: {SCENE}: {killed} killed while the writer applied: apply ended with {:?}", ran.exit);
 }
