@@ -20,7 +20,7 @@ check: ## Format, lints, walls between crates, freshness of schemas
 
 test: ## All tests, the proofs at small size among them
 	cargo xtask failpoints
-	cargo test --locked --workspace
+	cargo test --locked --workspace --no-fail-fast
 
 test-clients: build ## The official Python SDK against the gateway, over stdio and HTTP
 	e2e/clients/run.sh
