@@ -44,7 +44,10 @@ pub fn all_rpcs() -> Vec<Rpc> {
     for file in &set.file {
         for service in &file.service {
             let name = format!("{}.{}", file.package(), service.name());
-            rpcs.extend(service.method.iter().map(|m| Rpc { service: name.clone(), name: m.name().to_owned() }));
+            rpcs.extend(service.method.iter().map(|m| Rpc {
+                service: name.clone(),
+                name: m.name().to_owned(),
+            }));
         }
     }
     rpcs
@@ -80,7 +83,9 @@ pub fn instance_of(role: Role) -> Option<&'static str> {
 /// What the server answers, or that it does not.
 pub async fn call(channel: &Channel, path: &str) -> Result<(), Status> {
     let mut grpc = tonic::client::Grpc::new(channel.clone());
-    grpc.ready().await.map_err(|e| Status::unavailable(e.to_string()))?;
+    grpc.ready()
+        .await
+        .map_err(|e| Status::unavailable(e.to_string()))?;
     let path = path.parse().expect("a path");
     let codec: ProstCodec<(), ()> = ProstCodec::default();
     let answer = grpc.server_streaming(Request::new(()), path, codec).await?;

@@ -13,7 +13,12 @@ use crate::binaries::Build;
 
 /// `nobody`, who owns nothing that is not given to it.
 const ORDINARY: u32 = 65_534;
-const BINARIES: [&str; 4] = ["synapsor-runner", "synapsor-gateway", "synapsor-executor", "synapsor-ledger"];
+const BINARIES: [&str; 4] = [
+    "synapsor-runner",
+    "synapsor-gateway",
+    "synapsor-executor",
+    "synapsor-ledger",
+];
 
 /// A user that processes are started as.
 #[derive(Debug, Clone, Default)]
@@ -30,7 +35,10 @@ impl Account {
         if !is_root() {
             return Ok(Self::default());
         }
-        let mut account = Self { user: Some(ORDINARY), binaries: None };
+        let mut account = Self {
+            user: Some(ORDINARY),
+            binaries: None,
+        };
         let mut attempt = Command::new(Build::Plain.binary(BINARIES[0])?);
         account.step_down(attempt.arg("--version").env_clear().stdout(Stdio::null()));
         if attempt.status().is_err() {
@@ -99,7 +107,8 @@ fn copied() -> anyhow::Result<tempfile::TempDir> {
     let folder = tempfile::tempdir()?;
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
     for name in BINARIES {
-        std::fs::copy(Build::Plain.binary(name)?, folder.path().join(name)).with_context(|| name.to_owned())?;
+        std::fs::copy(Build::Plain.binary(name)?, folder.path().join(name))
+            .with_context(|| name.to_owned())?;
     }
     Ok(folder)
 }

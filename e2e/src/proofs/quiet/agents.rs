@@ -20,20 +20,58 @@ const PROPOSE: &str = "billing.propose_late_fee_waiver";
 
 /// A name, and the message that must be refused.
 fn wrong() -> Vec<(&'static str, Json)> {
-    let request = |method: &str, params: Json| json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params });
-    let call = |tool: &str, arguments: Json| request("tools/call", json!({ "name": tool, "arguments": arguments }));
+    let request =
+        |method: &str, params: Json| json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params });
+    let call =
+        |tool: &str, arguments: Json| request("tools/call", json!({ "name": tool, "arguments": arguments }));
     vec![
         ("an unknown method", request("tools/destroy", json!({}))),
-        ("an unknown tool", call("billing.approve", json!({ "invoice_id": INVOICE }))),
-        ("a tool of SQL", call("execute_sql", json!({ "sql": "SELECT internal_note FROM invoices" }))),
+        (
+            "an unknown tool",
+            call("billing.approve", json!({ "invoice_id": INVOICE })),
+        ),
+        (
+            "a tool of SQL",
+            call(
+                "execute_sql",
+                json!({ "sql": "SELECT internal_note FROM invoices" }),
+            ),
+        ),
         ("no arguments", call(READ, json!({}))),
-        ("an argument of a wrong type", call(READ, json!({ "invoice_id": { "$ne": null } }))),
-        ("an argument too many", call(READ, json!({ "invoice_id": INVOICE, "columns": ["internal_note"] }))),
-        ("a tenant", call(READ, json!({ "invoice_id": INVOICE, "tenant_id": "globex" }))),
-        ("somebody else's row", call(READ, json!({ "invoice_id": "INV-9001" }))),
-        ("an injected condition", call(READ, json!({ "invoice_id": "x' OR internal_note LIKE '%" }))),
-        ("a reason that is too long", call(PROPOSE, json!({ "invoice_id": INVOICE, "reason": "x".repeat(400) }))),
-        ("an unknown resource", request("resources/read", json!({ "uri": "file:///etc/passwd" }))),
+        (
+            "an argument of a wrong type",
+            call(READ, json!({ "invoice_id": { "$ne": null } })),
+        ),
+        (
+            "an argument too many",
+            call(
+                READ,
+                json!({ "invoice_id": INVOICE, "columns": ["internal_note"] }),
+            ),
+        ),
+        (
+            "a tenant",
+            call(READ, json!({ "invoice_id": INVOICE, "tenant_id": "globex" })),
+        ),
+        (
+            "somebody else's row",
+            call(READ, json!({ "invoice_id": "INV-9001" })),
+        ),
+        (
+            "an injected condition",
+            call(READ, json!({ "invoice_id": "x' OR internal_note LIKE '%" })),
+        ),
+        (
+            "a reason that is too long",
+            call(
+                PROPOSE,
+                json!({ "invoice_id": INVOICE, "reason": "x".repeat(400) }),
+            ),
+        ),
+        (
+            "an unknown resource",
+            request("resources/read", json!({ "uri": "file:///etc/passwd" })),
+        ),
     ]
 }
 
@@ -63,12 +101,29 @@ impl Pipes {
         let input = child.stdin.take().context("piped")?;
         let output = BufReader::new(child.stdout.take().context("piped")?);
         let (sender, lines) = std::sync::mpsc::channel();
-        std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        let mut this = Self { child, input, lines, said: Vec::new() };
+        std::thread::spawn(move || {
+            output
+                .lines()
+                .map_while(Result::ok)
+                .try_for_each(|line| sender.send(line))
+        });
+        let mut this = Self {
+            child,
+            input,
+            lines,
+            said: Vec::new(),
+        };
         let client = json!({ "name": "prover", "version": "1" });
         let params = json!({ "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client });
-        this.exchange(&json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params }).to_string(), 0)?;
-        writeln!(this.input, "{}", json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }))?;
+        this.exchange(
+            &json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params }).to_string(),
+            0,
+        )?;
+        writeln!(
+            this.input,
+            "{}",
+            json!({ "jsonrpc": "2.0", "method": "notifications/initialized" })
+        )?;
         Ok(this)
     }
 
@@ -94,9 +149,12 @@ impl Pipes {
         while let Ok(line) = self.lines.recv_timeout(ANSWER) {
             self.said.extend_from_slice(line.as_bytes());
         }
-        until(ANSWER, || Ok(self.child.try_wait()?.is_some())).context("`mcp serve` after its client has gone")?;
+        until(ANSWER, || Ok(self.child.try_wait()?.is_some()))
+            .context("`mcp serve` after its client has gone")?;
         scene.capture.add("MCP over stdio", self.said);
-        scene.capture.add("MCP over stdio, stderr", std::fs::read(scene.place.path(ERRORS))?);
+        scene
+            .capture
+            .add("MCP over stdio, stderr", std::fs::read(scene.place.path(ERRORS))?);
         Ok(())
     }
 }
@@ -105,7 +163,11 @@ pub(super) fn over_stdio(scene: &mut Scene) -> anyhow::Result<()> {
     let mut gateway = Pipes::start(scene)?;
     for (name, message) in wrong() {
         let answer = gateway.exchange(&message.to_string(), 7)?;
-        scene.failed(&format!("stdio: {name}"), is_refused(&answer), &answer.to_string());
+        scene.failed(
+            &format!("stdio: {name}"),
+            is_refused(&answer),
+            &answer.to_string(),
+        );
     }
     for (number, (name, line)) in [
         ("bad JSON", "{\"jsonrpc\": \"2.0\", \"id\": 8, ".to_owned()),
@@ -127,8 +189,14 @@ pub(super) fn over_stdio(scene: &mut Scene) -> anyhow::Result<()> {
     let mut gateway = Pipes::start(scene)?;
     // A line that is not read to its end has no id to answer to.
     let large = read(9).to_string().replace(INVOICE, &"x".repeat(TOO_LARGE_BYTES));
-    let answer = gateway.exchange_until(&large, |answer| answer["id"] == json!(9) || answer["id"].is_null())?;
-    scene.failed("stdio: a line that is too large", is_refused(&answer), &answer.to_string());
+    let answer = gateway.exchange_until(&large, |answer| {
+        answer["id"] == json!(9) || answer["id"].is_null()
+    })?;
+    scene.failed(
+        "stdio: a line that is too large",
+        is_refused(&answer),
+        &answer.to_string(),
+    );
     gateway.end(scene)
 }
 
@@ -144,19 +212,51 @@ pub(super) async fn over_http(scene: &mut Scene) -> anyhow::Result<()> {
     let token = scene.token.clone();
     let forged = format!("{token}x");
     let short = token[..token.len() - 1].to_owned();
-    let plain = |name| Post { name, token: Some(&token), header: None, body: read(1).to_string() };
+    let plain = |name| Post {
+        name,
+        token: Some(&token),
+        header: None,
+        body: read(1).to_string(),
+    };
     let mut posts = vec![
-        Post { token: None, ..plain("no token") },
-        Post { token: Some(&forged), ..plain("a longer token") },
-        Post { token: Some(&short), ..plain("a shorter token") },
-        Post { header: Some(("origin", "https://evil.example")), ..plain("a foreign origin") },
-        Post { header: Some(("host", "evil.example")), ..plain("a foreign host") },
-        Post { header: Some(("content-type", "text/plain")), ..plain("a wrong content type") },
-        Post { body: "{\"jsonrpc\": ".to_owned(), ..plain("bad JSON") },
-        Post { body: "x".repeat(TOO_LARGE_BYTES), ..plain("a body that is too large") },
+        Post {
+            token: None,
+            ..plain("no token")
+        },
+        Post {
+            token: Some(&forged),
+            ..plain("a longer token")
+        },
+        Post {
+            token: Some(&short),
+            ..plain("a shorter token")
+        },
+        Post {
+            header: Some(("origin", "https://evil.example")),
+            ..plain("a foreign origin")
+        },
+        Post {
+            header: Some(("host", "evil.example")),
+            ..plain("a foreign host")
+        },
+        Post {
+            header: Some(("content-type", "text/plain")),
+            ..plain("a wrong content type")
+        },
+        Post {
+            body: "{\"jsonrpc\": ".to_owned(),
+            ..plain("bad JSON")
+        },
+        Post {
+            body: "x".repeat(TOO_LARGE_BYTES),
+            ..plain("a body that is too large")
+        },
     ];
     let messages = wrong();
-    posts.extend(messages.iter().map(|(name, message)| Post { body: message.to_string(), ..plain(name) }));
+    posts.extend(messages.iter().map(|(name, message)| Post {
+        body: message.to_string(),
+        ..plain(name)
+    }));
     let address = scene.address("gateway")?;
     for post in posts {
         let (ok, answer) = send(scene, &address, &post).await?;
@@ -167,18 +267,32 @@ pub(super) async fn over_http(scene: &mut Scene) -> anyhow::Result<()> {
     for path in ["", "mcp/../admin", "mcp?token=guess"] {
         let answer = client.get(format!("http://{address}/{path}")).send().await?;
         let (status, headers) = (answer.status(), format!("{:?}", answer.headers()));
-        scene.capture.add("HTTP", format!("{headers}{}", answer.text().await?));
-        scene.failed(&format!("HTTP: GET /{path}"), !status.is_success(), status.as_str());
+        scene
+            .capture
+            .add("HTTP", format!("{headers}{}", answer.text().await?));
+        scene.failed(
+            &format!("HTTP: GET /{path}"),
+            !status.is_success(),
+            status.as_str(),
+        );
     }
     let (ok, answer) = send(scene, &address, &plain("a read")).await?;
-    ensure!(ok && serde_json::from_str(&answer).is_ok_and(|a| !is_refused(&a)), "a good read: {answer}");
+    ensure!(
+        ok && serde_json::from_str(&answer).is_ok_and(|a| !is_refused(&a)),
+        "a good read: {answer}"
+    );
     Ok(())
 }
 
 /// A read over HTTP while something else is broken.
 pub(super) async fn read_fails(scene: &mut Scene, why: &str) -> anyhow::Result<()> {
     let token = scene.token.clone();
-    let post = Post { name: why, token: Some(&token), header: None, body: read(1).to_string() };
+    let post = Post {
+        name: why,
+        token: Some(&token),
+        header: None,
+        body: read(1).to_string(),
+    };
     let address = scene.address("gateway")?;
     let (ok, answer) = send(scene, &address, &post).await?;
     let refused = !ok || serde_json::from_str(&answer).is_ok_and(|answer| is_refused(&answer));
@@ -205,6 +319,8 @@ async fn send(scene: &mut Scene, address: &str, post: &Post<'_>) -> anyhow::Resu
     };
     let (status, headers) = (answer.status(), format!("{:?}", answer.headers()));
     let body = answer.text().await.unwrap_or_default();
-    scene.capture.add(format!("HTTP: {}", post.name), format!("{headers}\n{body}"));
+    scene
+        .capture
+        .add(format!("HTTP: {}", post.name), format!("{headers}\n{body}"));
     Ok((status.is_success(), body))
 }

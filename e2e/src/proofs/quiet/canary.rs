@@ -22,21 +22,29 @@ pub(super) fn text(kind: &str) -> String {
 
 impl Canary {
     pub(super) fn of_text(name: &str, secret: &str) -> Self {
-        let mut canary = Self { name: name.to_owned(), needles: Vec::new() };
+        let mut canary = Self {
+            name: name.to_owned(),
+            needles: Vec::new(),
+        };
         canary.add(secret.as_bytes());
         canary
     }
 
     /// The private half of keys in PEM files; the public half is no secret.
     pub(super) fn of_keys(name: &str, files: &[std::path::PathBuf]) -> anyhow::Result<Self> {
-        let mut canary = Self { name: name.to_owned(), needles: Vec::new() };
+        let mut canary = Self {
+            name: name.to_owned(),
+            needles: Vec::new(),
+        };
         for file in files {
             let pem = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
             let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
             let der = STANDARD.decode(body.trim())?;
             // An Ed25519 key in PKCS#8: 16 bytes of frame, then the seed.
             let seed = der.get(16..48).context("an Ed25519 key")?;
-            canary.needles.push(body.get(24..60).context("a body")?.to_owned());
+            canary
+                .needles
+                .push(body.get(24..60).context("a body")?.to_owned());
             canary.add(seed);
         }
         anyhow::ensure!(!canary.needles.is_empty(), "no key for the canary {name}");
@@ -46,7 +54,11 @@ impl Canary {
     fn add(&mut self, secret: &[u8]) {
         let hexed = hex::encode(secret);
         let per_byte = |prefix: &str, hexed: &str| -> String {
-            hexed.as_bytes().chunks(2).map(|pair| format!("{prefix}{}", String::from_utf8_lossy(pair))).collect()
+            hexed
+                .as_bytes()
+                .chunks(2)
+                .map(|pair| format!("{prefix}{}", String::from_utf8_lossy(pair)))
+                .collect()
         };
         let upper = hexed.to_uppercase();
         self.needles.extend([

@@ -23,7 +23,14 @@ pub(super) fn arguments(scene: &mut Scene) -> anyhow::Result<()> {
         &["proposals", "show", "wrp_00000000000000000000"],
         &["proposals", "approve", "no-such-proposal", "--yes"],
         &["proposals", "approve", "latest", "--yes", "--actor", "mallory"],
-        &["proposals", "approve", "latest", "--yes", "--expires", "999999999"],
+        &[
+            "proposals",
+            "approve",
+            "latest",
+            "--yes",
+            "--expires",
+            "999999999",
+        ],
         &["apply", "no-such-proposal", "--yes"],
         &["replay", "show", "wrp_00000000000000000000"],
         &["evidence", "show", "ev_00000000000000000000"],
@@ -38,7 +45,13 @@ pub(super) fn arguments(scene: &mut Scene) -> anyhow::Result<()> {
         &["certs", "issue", "sorcerer", "x"],
         &["config", "validate", "--config", "no-such-contract.json"],
         &["smoke", "call", "billing.no_such_tool", "--input", "call.json"],
-        &["smoke", "call", "billing.inspect_invoice", "--input", "no-such-input.json"],
+        &[
+            "smoke",
+            "call",
+            "billing.inspect_invoice",
+            "--input",
+            "no-such-input.json",
+        ],
     ];
     for arguments in wrong {
         scene.fails(arguments, &[])?;
@@ -57,20 +70,47 @@ pub(super) fn files(scene: &mut Scene) -> anyhow::Result<()> {
     scene.place.write("broken.json", &unknown)?;
     scene.fails(&["up", "--config", "broken.json"], &[])?;
     scene.place.write("input.json", "{\"invoice_id\": ")?;
-    scene.fails(&["smoke", "call", "billing.inspect_invoice", "--input", "input.json"], &[])?;
-    scene.place.write("input.json", &json!({ "invoice_id": "INV-3001", "internal_note": true }).to_string())?;
-    scene.fails(&["smoke", "call", "billing.inspect_invoice", "--input", "input.json"], &[])?;
+    scene.fails(
+        &[
+            "smoke",
+            "call",
+            "billing.inspect_invoice",
+            "--input",
+            "input.json",
+        ],
+        &[],
+    )?;
+    scene.place.write(
+        "input.json",
+        &json!({ "invoice_id": "INV-3001", "internal_note": true }).to_string(),
+    )?;
+    scene.fails(
+        &[
+            "smoke",
+            "call",
+            "billing.inspect_invoice",
+            "--input",
+            "input.json",
+        ],
+        &[],
+    )?;
 
     let key = std::fs::read_to_string(scene.state("keys/operator-alice.pem"))?;
     let other = scene.state("keys/writer.pem");
     let other = other.to_str().context("a plain path")?;
     // A key that is whole but of somebody else, cut off, open to others, and a folder.
     let approve = |path: &'static str| ["proposals", "approve", "latest", "--yes", "--signing-key", path];
-    scene.fails(&["proposals", "approve", "latest", "--yes", "--signing-key", other], &[])?;
+    scene.fails(
+        &["proposals", "approve", "latest", "--yes", "--signing-key", other],
+        &[],
+    )?;
     files::create_exclusive(&scene.place.path("cut.pem"), &key.as_bytes()[..key.len() / 2])?;
     scene.fails(&approve("cut.pem"), &[])?;
     scene.place.write("open.pem", &key)?;
-    std::fs::set_permissions(scene.place.path("open.pem"), std::fs::Permissions::from_mode(0o644))?;
+    std::fs::set_permissions(
+        scene.place.path("open.pem"),
+        std::fs::Permissions::from_mode(0o644),
+    )?;
     scene.fails(&approve("open.pem"), &[])?;
     scene.fails(&approve("."), &[])?;
 
@@ -78,13 +118,31 @@ pub(super) fn files(scene: &mut Scene) -> anyhow::Result<()> {
     let at = trust.find(&scene.alias).context("the person")?;
     let broken = [
         trust[..at + scene.alias.len() / 2].to_owned(),
-        trust.replacen("\"version\": 1", &format!("\"version\": 1, \"comment\": \"{}\"", scene.alias), 1),
+        trust.replacen(
+            "\"version\": 1",
+            &format!("\"version\": 1, \"comment\": \"{}\"", scene.alias),
+            1,
+        ),
         trust.replacen("\"version\": 1", "\"version\": 77", 1),
-        trust.replacen(&format!("\"{}\"", scene.alias), &format!("[\"{}\"]", scene.alias), 1),
+        trust.replacen(
+            &format!("\"{}\"", scene.alias),
+            &format!("[\"{}\"]", scene.alias),
+            1,
+        ),
     ];
     for text in broken {
         scene.place.write("broken.trust.json", &text)?;
-        scene.fails(&["proposals", "approve", "latest", "--yes", "--trust", "broken.trust.json"], &[])?;
+        scene.fails(
+            &[
+                "proposals",
+                "approve",
+                "latest",
+                "--yes",
+                "--trust",
+                "broken.trust.json",
+            ],
+            &[],
+        )?;
     }
     Ok(())
 }
@@ -110,7 +168,13 @@ pub(super) fn variables(scene: &mut Scene) -> anyhow::Result<()> {
     scene.fails(&READ, &[("BILLING_READ_URL", Some(&folder))])?;
     let garbage = scene.place.path("garbage.db");
     std::fs::write(&garbage, secret.repeat(64))?;
-    scene.fails(&READ, &[("BILLING_READ_URL", Some(&format!("sqlite://{}", garbage.display())))])?;
+    scene.fails(
+        &READ,
+        &[(
+            "BILLING_READ_URL",
+            Some(&format!("sqlite://{}", garbage.display())),
+        )],
+    )?;
     scene.fails(&READ, &[("SYNAPSOR_LOG_LEVEL", Some(&secret))])?;
     Ok(())
 }
@@ -122,10 +186,25 @@ pub(super) fn remote(scene: &mut Scene) -> anyhow::Result<()> {
     let ledger = scene.address("ledger")?;
     let list = |address: &str, name: &str| {
         let (cert, key) = (format!("issued/{name}.pem"), format!("issued/{name}.key"));
-        let words = ["proposals", "list", "--ledger", address, "--ca", "issued/ca.pem", "--cert", &cert, "--key", &key];
+        let words = [
+            "proposals",
+            "list",
+            "--ledger",
+            address,
+            "--ca",
+            "issued/ca.pem",
+            "--cert",
+            &cert,
+            "--key",
+            &key,
+        ];
         words.map(ToOwned::to_owned)
     };
-    for words in [list("127.0.0.1:1", "alice"), list("nonsense", "alice"), list(&ledger, "elsewhere")] {
+    for words in [
+        list("127.0.0.1:1", "alice"),
+        list("nonsense", "alice"),
+        list(&ledger, "elsewhere"),
+    ] {
         scene.fails(&words.each_ref().map(String::as_str), &[])?;
     }
     let missing = ["proposals", "list", "--ledger", &ledger];
@@ -140,7 +219,10 @@ pub(super) fn writeback(scene: &mut Scene, applied: &str) -> anyhow::Result<()> 
     scene.ok(&["proposals", "approve", &stale, "--yes"])?;
     let connection = rusqlite::Connection::open(&scene.database)?;
     connection.busy_timeout(Duration::from_secs(5))?;
-    connection.execute("UPDATE invoices SET customer_name = 'Renamed Ltd' WHERE id = 'INV-3002'", [])?;
+    connection.execute(
+        "UPDATE invoices SET customer_name = 'Renamed Ltd' WHERE id = 'INV-3002'",
+        [],
+    )?;
     scene.fails(&["apply", &stale, "--yes"], &[])?;
     let locked = scene.place.propose("INV-3004", "goodwill")?;
     scene.ok(&["proposals", "approve", &locked, "--yes"])?;
@@ -157,7 +239,10 @@ pub(super) fn state(scene: &mut Scene) -> anyhow::Result<()> {
     std::fs::set_permissions(&state, std::fs::Permissions::from_mode(0o777))?;
     scene.fails(&["proposals", "list"], &[])?;
     std::fs::set_permissions(&state, std::fs::Permissions::from_mode(0o700))?;
-    scene.fails(&["proposals", "list", "--store", "elsewhere/.synapsor/local.db"], &[])?;
+    scene.fails(
+        &["proposals", "list", "--store", "elsewhere/.synapsor/local.db"],
+        &[],
+    )?;
     let operator = scene.state("keys/operator-alice.pem");
     std::fs::rename(&operator, scene.place.path("away.pem"))?;
     scene.fails(&["proposals", "approve", "latest", "--yes"], &[])?;
@@ -166,12 +251,17 @@ pub(super) fn state(scene: &mut Scene) -> anyhow::Result<()> {
     let store = scene.state("local.db");
     let connection = rusqlite::Connection::open(&store)?;
     let triggers = "SELECT name FROM sqlite_schema WHERE type = 'trigger'";
-    let names: Vec<String> =
-        connection.prepare(triggers)?.query_map([], |r| r.get(0))?.collect::<Result<_, _>>()?;
+    let names: Vec<String> = connection
+        .prepare(triggers)?
+        .query_map([], |r| r.get(0))?
+        .collect::<Result<_, _>>()?;
     for name in names {
         connection.execute_batch(&format!("DROP TRIGGER \"{name}\""))?;
     }
-    connection.execute("UPDATE events SET bytes = zeroblob(64) WHERE seq = (SELECT min(seq) FROM events)", [])?;
+    connection.execute(
+        "UPDATE events SET bytes = zeroblob(64) WHERE seq = (SELECT min(seq) FROM events)",
+        [],
+    )?;
     drop(connection);
     scene.fails(&["ledger", "verify"], &[])?;
     scene.fails(&["proposals", "list"], &[])

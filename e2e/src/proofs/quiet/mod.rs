@@ -35,13 +35,23 @@ pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
             traced.to_loopback,
             traced.local,
             traced.beyond.len(),
-            if traced.is_isolated { "only a loopback was there" } else { "the machine's own network was there" },
+            if traced.is_isolated {
+                "only a loopback was there"
+            } else {
+                "the machine's own network was there"
+            },
             began.elapsed().as_secs()
         );
         beyond = Some(traced.beyond.len());
-        violations.extend(traced.beyond.into_iter().map(|line| format!("a connection: {line}")));
+        violations.extend(
+            traced
+                .beyond
+                .into_iter()
+                .map(|line| format!("a connection: {line}")),
+        );
     } else {
-        let missing = "strace is missing: install it (apt-get install strace) to trace the loop's connections";
+        let missing =
+            "strace is missing: install it (apt-get install strace) to trace the loop's connections";
         println!("SKIPPED {missing}");
         if plan.small {
             skipped.push(missing);
@@ -51,14 +61,26 @@ pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
     }
     let mut scene = Scene::build()?;
     provoke(&mut scene).await?;
-    println!("quiet: {} failures provoked, {} s", scene.provoked, began.elapsed().as_secs());
+    println!(
+        "quiet: {} failures provoked, {} s",
+        scene.provoked,
+        began.elapsed().as_secs()
+    );
     scene.find_all_where_they_belong()?;
     let hits = scene.capture.scan(&scene.canaries);
-    println!("quiet: {} bytes scanned, {} s", scene.capture.bytes(), began.elapsed().as_secs());
+    println!(
+        "quiet: {} bytes scanned, {} s",
+        scene.capture.bytes(),
+        began.elapsed().as_secs()
+    );
     violations.extend(hits.iter().map(|hit| format!("a secret: {hit}")));
     violations.extend(scene.wrong.iter().cloned());
     if scene.provoked < FAILURES_MIN || scene.canaries.len() != CANARIES {
-        violations.push(format!("{} failures, {} canaries", scene.provoked, scene.canaries.len()));
+        violations.push(format!(
+            "{} failures, {} canaries",
+            scene.provoked,
+            scene.canaries.len()
+        ));
     }
     for violation in &violations {
         println!("VIOLATION {violation}");
@@ -102,10 +124,14 @@ async fn broken_neighbours(scene: &mut Scene) -> anyhow::Result<()> {
     agents::read_fails(scene, "HTTP: the database is none").await?;
     std::fs::rename(&away, &database)?;
 
-    let pid = scene.process("ledger")?["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
+    let pid = scene.process("ledger")?["pid"]
+        .as_i64()
+        .and_then(|pid| i32::try_from(pid).ok());
     let pid = pid.and_then(rustix::process::Pid::from_raw).context("a pid")?;
     rustix::process::kill_process(pid, rustix::process::Signal::KILL)?;
     agents::read_fails(scene, "HTTP: the ledger is killed").await?;
     // The supervisor starts another one; what follows needs it.
-    until(BACK, || Ok(scene.place.run(&["proposals", "list"])?.exit == Some(0)))
+    until(BACK, || {
+        Ok(scene.place.run(&["proposals", "list"])?.exit == Some(0))
+    })
 }

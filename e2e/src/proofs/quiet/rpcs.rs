@@ -61,7 +61,10 @@ pub(super) async fn all(scene: &mut Scene, proposal: &str) -> anyhow::Result<()>
 fn own_instance(scene: &Scene) -> anyhow::Result<String> {
     for entry in std::fs::read_dir(scene.state("certs"))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        if let Some(instance) = name.strip_prefix("gateway-").and_then(|rest| rest.strip_suffix(".pem")) {
+        if let Some(instance) = name
+            .strip_prefix("gateway-")
+            .and_then(|rest| rest.strip_suffix(".pem"))
+        {
             return Ok(instance.to_owned());
         }
     }
@@ -75,17 +78,39 @@ fn records(caller: Role, served: Role, proposal: &str) -> Vec<(&'static str, Vec
         (Role::Gateway, Role::Reader) => {
             let arguments_json = format!("{{\"invoice_id\":\"{INVOICE}\"}}").into_bytes();
             let capability = "billing.inspect_invoice".to_owned();
-            let call = CallCapabilityRequest { capability, arguments_json, result_format: 2 };
-            vec![("/synapsor.executor.v1.AgentService/CallCapability", call.encode_to_vec())]
+            let call = CallCapabilityRequest {
+                capability,
+                arguments_json,
+                result_format: 2,
+            };
+            vec![(
+                "/synapsor.executor.v1.AgentService/CallCapability",
+                call.encode_to_vec(),
+            )]
         }
         (Role::Operator, Role::Ledger) => {
-            let get = wire::GetProposalRequest { proposal: id(), known: None };
-            let tail = wire::TailRequest { limit: 200, ..Default::default() };
-            let replay = wire::GetReplayRequest { proposal: id(), ..Default::default() };
+            let get = wire::GetProposalRequest {
+                proposal: id(),
+                known: None,
+            };
+            let tail = wire::TailRequest {
+                limit: 200,
+                ..Default::default()
+            };
+            let replay = wire::GetReplayRequest {
+                proposal: id(),
+                ..Default::default()
+            };
             vec![
-                ("/synapsor.ledger.v1.ReviewService/GetProposal", get.encode_to_vec()),
+                (
+                    "/synapsor.ledger.v1.ReviewService/GetProposal",
+                    get.encode_to_vec(),
+                ),
                 ("/synapsor.ledger.v1.EventService/Tail", tail.encode_to_vec()),
-                ("/synapsor.ledger.v1.EventService/GetReplay", replay.encode_to_vec()),
+                (
+                    "/synapsor.ledger.v1.EventService/GetReplay",
+                    replay.encode_to_vec(),
+                ),
                 ("/synapsor.ledger.v1.EventService/ListEvidence", Vec::new()),
                 ("/synapsor.ledger.v1.EventService/ListReceipts", Vec::new()),
             ]
@@ -107,9 +132,14 @@ fn bytes(answer: &Result<Vec<u8>, Status>) -> Vec<u8> {
 
 async fn call(channel: &Channel, path: &str, message: &[u8]) -> Result<Vec<u8>, Status> {
     let mut grpc = tonic::client::Grpc::new(channel.clone());
-    grpc.ready().await.map_err(|e| Status::unavailable(e.to_string()))?;
+    grpc.ready()
+        .await
+        .map_err(|e| Status::unavailable(e.to_string()))?;
     let path = path.parse().expect("a path");
-    let mut answers = grpc.server_streaming(Request::new(message.to_vec()), path, Raw).await?.into_inner();
+    let mut answers = grpc
+        .server_streaming(Request::new(message.to_vec()), path, Raw)
+        .await?
+        .into_inner();
     let mut all = Vec::new();
     while let Some(answer) = answers.message().await? {
         all.extend(answer);

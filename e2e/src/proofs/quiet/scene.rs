@@ -107,7 +107,11 @@ impl Scene {
         let path = self.state("synapsor.trust.json");
         let mut trust: Json = serde_json::from_slice(&std::fs::read(&path)?)?;
         trust["aliases"] = json!({ "somebody-else": self.alias });
-        Ok(files::write_atomic(&path, &serde_json::to_vec_pretty(&trust)?, MODE_PRIVATE)?)
+        Ok(files::write_atomic(
+            &path,
+            &serde_json::to_vec_pretty(&trust)?,
+            MODE_PRIVATE,
+        )?)
     }
 
     /// Starts the services, and takes in their keys as canaries.
@@ -120,7 +124,8 @@ impl Scene {
         let keys = self.state("keys");
         for role in ["operator-alice", "reader", "writer", "ledger"] {
             let file = keys.join(format!("{role}.pem"));
-            self.canaries.push(Canary::of_keys(&format!("the key of {role}"), &[file])?);
+            self.canaries
+                .push(Canary::of_keys(&format!("the key of {role}"), &[file])?);
         }
         let mut leaves = vec![self.state("ca/ca.key")];
         for entry in std::fs::read_dir(self.state("certs"))? {
@@ -134,11 +139,17 @@ impl Scene {
 
     /// What `up` said about a process.
     pub(super) fn process(&self, name: &str) -> anyhow::Result<&Json> {
-        self.processes.iter().find(|p| p["name"] == name).with_context(|| format!("{name} runs"))
+        self.processes
+            .iter()
+            .find(|p| p["name"] == name)
+            .with_context(|| format!("{name} runs"))
     }
 
     pub(super) fn address(&self, name: &str) -> anyhow::Result<String> {
-        Ok(self.process(name)?["address"].as_str().context("an address")?.to_owned())
+        Ok(self.process(name)?["address"]
+            .as_str()
+            .context("an address")?
+            .to_owned())
     }
 
     /// The services' end, and everything that they leave behind.
@@ -157,7 +168,9 @@ impl Scene {
         // These files are the places where keys and names belong.
         let own = ["keys", "ca", "certs"].map(|name| state.join(name));
         let wanted = |path: &Path| {
-            let is_trust = path.file_name().is_some_and(|n| n.to_string_lossy().contains("synapsor.trust.json"));
+            let is_trust = path
+                .file_name()
+                .is_some_and(|n| n.to_string_lossy().contains("synapsor.trust.json"));
             !own.contains(&path.to_owned()) && !is_trust
         };
         self.capture.add_files(&state, &wanted)?;
@@ -181,7 +194,9 @@ impl Scene {
         places.add("URLs", self.url_secret.clone());
         let found = places.scan(&self.canaries);
         for canary in &self.canaries {
-            let is_found = found.iter().any(|hit| hit.starts_with(&format!("{} in ", canary.name)));
+            let is_found = found
+                .iter()
+                .any(|hit| hit.starts_with(&format!("{} in ", canary.name)));
             ensure!(is_found, "the scan does not find {} where it lies", canary.name);
         }
         Ok(())
@@ -202,7 +217,11 @@ impl Scene {
     }
 
     /// A command that must fail, with other variables for once; `None` takes one away.
-    pub(super) fn fails(&mut self, arguments: &[&str], changes: &[(&str, Option<&str>)]) -> anyhow::Result<()> {
+    pub(super) fn fails(
+        &mut self,
+        arguments: &[&str],
+        changes: &[(&str, Option<&str>)],
+    ) -> anyhow::Result<()> {
         let mut command: Command = self.place.command(arguments)?;
         for (name, value) in changes {
             match value {
@@ -285,7 +304,10 @@ impl Watcher {
             }
             watched
         });
-        Self { stop, thread: Some(thread) }
+        Self {
+            stop,
+            thread: Some(thread),
+        }
     }
 
     fn end(&mut self, capture: &mut Capture) -> anyhow::Result<()> {
@@ -293,8 +315,13 @@ impl Watcher {
         let Some(thread) = self.thread.take() else {
             return Ok(());
         };
-        let watched = thread.join().map_err(|_| anyhow::anyhow!("the watcher panicked"))?;
-        ensure!(watched.logs.len() > 3 && watched.lines.len() > 5, "the watcher saw nothing");
+        let watched = thread
+            .join()
+            .map_err(|_| anyhow::anyhow!("the watcher panicked"))?;
+        ensure!(
+            watched.logs.len() > 3 && watched.lines.len() > 5,
+            "the watcher saw nothing"
+        );
         for (path, mut file) in watched.logs {
             let mut bytes = Vec::new();
             file.read_to_end(&mut bytes)?;

@@ -29,14 +29,19 @@ pub(super) fn has_strace(may_install: bool) -> bool {
     if may_install && account::is_root() {
         println!("quiet: strace is missing, installing it");
         let mut install = Command::new("apt-get");
-        install.args(["install", "-y", "strace"]).env("DEBIAN_FRONTEND", "noninteractive");
+        install
+            .args(["install", "-y", "strace"])
+            .env("DEBIAN_FRONTEND", "noninteractive");
         return runs(&mut install) && runs(Command::new("strace").arg("-V"));
     }
     false
 }
 
 fn runs(command: &mut Command) -> bool {
-    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let quiet = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     quiet.status().is_ok_and(|status| status.success())
 }
 
@@ -44,12 +49,25 @@ fn runs(command: &mut Command) -> bool {
 pub(super) fn demo(folder: &Path) -> anyhow::Result<Traced> {
     let log = folder.join("strace.log");
     let runner = Build::Plain.binary("synapsor-runner")?;
-    let traced = ["strace", "-f", "-qq", "-s", "0", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-o"];
+    let traced = [
+        "strace",
+        "-f",
+        "-qq",
+        "-s",
+        "0",
+        "-e",
+        "trace=connect,sendto,sendmsg,sendmmsg",
+        "-o",
+    ];
     // A shell brings the loopback up; what follows is passed as arguments and never read as shell text.
     let script = "ip link set lo up && exec \"$@\"";
     let mut isolated = Command::new("unshare");
     isolated.args(namespace());
-    let is_isolated = runs(Command::new("unshare").args(namespace()).args(["sh", "-c", "ip link set lo up"]));
+    let is_isolated = runs(
+        Command::new("unshare")
+            .args(namespace())
+            .args(["sh", "-c", "ip link set lo up"]),
+    );
     let mut command = if is_isolated {
         isolated.args(["sh", "-c", script, "sh"]).args(traced);
         isolated
@@ -58,22 +76,45 @@ pub(super) fn demo(folder: &Path) -> anyhow::Result<Traced> {
         plain.args(&traced[1..]);
         plain
     };
-    command.arg(&log).arg(&runner).args(["demo", "--json"]).stdin(Stdio::null());
-    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("TMPDIR", folder);
-    let output = command.output().context("running the demonstration under strace")?;
+    command
+        .arg(&log)
+        .arg(&runner)
+        .args(["demo", "--json"])
+        .stdin(Stdio::null());
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("TMPDIR", folder);
+    let output = command
+        .output()
+        .context("running the demonstration under strace")?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "the demonstration failed under strace: {said}");
+    ensure!(
+        output.status.success(),
+        "the demonstration failed under strace: {said}"
+    );
     let facts: Json = serde_json::from_slice(&output.stdout)?;
-    ensure!(facts["ok"] == Json::Bool(true), "the demonstration went otherwise: {facts}");
+    ensure!(
+        facts["ok"] == Json::Bool(true),
+        "the demonstration went otherwise: {facts}"
+    );
     let mut traced = judge(&std::fs::read_to_string(&log)?);
     traced.is_isolated = is_isolated;
-    ensure!(traced.to_loopback >= 4, "the trace saw {} connections to loopback only: it is blind", traced.to_loopback);
+    ensure!(
+        traced.to_loopback >= 4,
+        "the trace saw {} connections to loopback only: it is blind",
+        traced.to_loopback
+    );
     Ok(traced)
 }
 
 /// Root has its namespaces; everybody else first becomes root of a namespace of users, if the system permits.
 fn namespace() -> &'static [&'static str] {
-    if account::is_root() { &["--net", "--"] } else { &["--user", "--map-root-user", "--net", "--"] }
+    if account::is_root() {
+        &["--net", "--"]
+    } else {
+        &["--user", "--map-root-user", "--net", "--"]
+    }
 }
 
 fn judge(log: &str) -> Traced {
@@ -95,7 +136,10 @@ fn place(line: &str) -> anyhow::Result<Option<bool>> {
     let is_resumed = line.contains("resumed>");
     if !line.contains("sa_family=") {
         // On a connected socket there is no address; a connect always has one.
-        ensure!(is_resumed || !line.contains(" connect("), "an address that cannot be read");
+        ensure!(
+            is_resumed || !line.contains(" connect("),
+            "an address that cannot be read"
+        );
         return Ok(None);
     }
     for family in ["AF_UNIX", "AF_NETLINK", "AF_UNSPEC"] {
@@ -104,9 +148,15 @@ fn place(line: &str) -> anyhow::Result<Option<bool>> {
         }
     }
     let address = if line.contains("sa_family=AF_INET6") {
-        between(line, "inet_pton(AF_INET6, \"").unwrap_or_default().parse().map(std::net::IpAddr::V6)
+        between(line, "inet_pton(AF_INET6, \"")
+            .unwrap_or_default()
+            .parse()
+            .map(std::net::IpAddr::V6)
     } else {
-        between(line, "inet_addr(\"").unwrap_or_default().parse().map(std::net::IpAddr::V4)
+        between(line, "inet_addr(\"")
+            .unwrap_or_default()
+            .parse()
+            .map(std::net::IpAddr::V4)
     };
     match address {
         Ok(ip) if ip.is_loopback() => Ok(Some(true)),

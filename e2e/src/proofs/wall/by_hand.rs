@@ -24,7 +24,10 @@ pub(super) async fn run(account: &Account, report: &mut Report) -> anyhow::Resul
     table::check(&stack, report).await?;
 
     let agent = Agent::over_http(&gateway, TOKEN).await?;
-    let (first, second) = (agent.propose("INV-3001", "goodwill").await?, agent.propose("INV-3002", "goodwill").await?);
+    let (first, second) = (
+        agent.propose("INV-3001", "goodwill").await?,
+        agent.propose("INV-3002", "goodwill").await?,
+    );
     let places = Places {
         folder: stack.deployment.folder.path().to_owned(),
         database: stack.deployment.database(),
@@ -47,14 +50,23 @@ pub(super) async fn run(account: &Account, report: &mut Report) -> anyhow::Resul
     stack.reader = reader(&stack.deployment, &stack.ledger.address, "acme")?;
     let gateway = http_gateway(&stack, TOKEN)?;
     let agent = Agent::over_http(&gateway, TOKEN).await?;
-    ensure!(agent.inspect("INV-3004").await?["ok"] == json!(true), "reads work again");
+    ensure!(
+        agent.inspect("INV-3004").await?["ok"] == json!(true),
+        "reads work again"
+    );
     if let Some(writer) = &mut stack.writer {
         writer.kill();
     }
     let read = agent.inspect("INV-3004").await?;
-    report.check(read["ok"] == json!(true), format!("{SCENE}: the writer killed, reads go on: {read}"));
+    report.check(
+        read["ok"] == json!(true),
+        format!("{SCENE}: the writer killed, reads go on: {read}"),
+    );
     let proposed = agent.propose("INV-3004", "goodwill").await;
-    report.check(proposed.is_ok(), format!("{SCENE}: the writer killed, proposals go on: {proposed:?}"));
+    report.check(
+        proposed.is_ok(),
+        format!("{SCENE}: the writer killed, proposals go on: {proposed:?}"),
+    );
     Ok(())
 }
 
@@ -67,9 +79,17 @@ async fn order(stack: &Stack, proposal: &str) -> anyhow::Result<Gate> {
     Ok(gate)
 }
 
-async fn ends_applied(stack: &Stack, proposal: &str, killed: &str, report: &mut Report) -> anyhow::Result<()> {
+async fn ends_applied(
+    stack: &Stack,
+    proposal: &str,
+    killed: &str,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let state = Desk::open(stack, "alice")?.outcome(stack, proposal).await?;
-    report.check(state == "applied", format!("{SCENE}: {killed} killed during the apply, it ended {state}"));
+    report.check(
+        state == "applied",
+        format!("{SCENE}: {killed} killed during the apply, it ended {state}"),
+    );
     println!("wall: {SCENE}: {killed} killed while the writer applied: {state}");
     Ok(())
 }
@@ -78,7 +98,11 @@ fn subjects(stack: &Stack, gateway: &Process) -> Vec<Subject> {
     let writer = stack.writer.as_ref().expect("a writer");
     let all = [gateway, &stack.reader, writer, &stack.ledger];
     let subject = |process: &Process| Subject {
-        name: if process.name == WRITER { "writer".to_owned() } else { process.name.clone() },
+        name: if process.name == WRITER {
+            "writer".to_owned()
+        } else {
+            process.name.clone()
+        },
         pid: process.pid(),
         address: process.address.clone(),
         reported: process.environment.iter().map(|(name, _)| name.clone()).collect(),

@@ -73,7 +73,10 @@ impl Seen {
     }
 
     pub(super) fn can_write_database(&self) -> bool {
-        self.files.iter().flatten().any(|f| f.kind == Kind::Database && f.is_writable)
+        self.files
+            .iter()
+            .flatten()
+            .any(|f| f.kind == Kind::Database && f.is_writable)
     }
 
     pub(super) fn holds(&self, kind: Kind) -> bool {
@@ -83,7 +86,11 @@ impl Seen {
 
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let source = if self.is_from_kernel { "/proc" } else { "its supervisor" };
+        let source = if self.is_from_kernel {
+            "/proc"
+        } else {
+            "its supervisor"
+        };
         writeln!(f, "  {} (pid {})", self.name, self.pid)?;
         writeln!(f, "    variables, says {source}: {}", list(&self.variables))?;
         match &self.files {
@@ -98,19 +105,30 @@ impl fmt::Display for Seen {
                     };
                     *kinds.entry(what).or_default() += 1;
                 }
-                let lines: Vec<_> = kinds.iter().map(|(what, count)| format!("{count}x {what}")).collect();
+                let lines: Vec<_> = kinds
+                    .iter()
+                    .map(|(what, count)| format!("{count}x {what}"))
+                    .collect();
                 writeln!(f, "    open files: {}", lines.join("; "))?;
             }
         }
         match &self.listeners {
             None => writeln!(f, "    listens: says it is at {}", self.address),
-            Some(all) => writeln!(f, "    listens: {}", list(&all.iter().map(ToString::to_string).collect::<Vec<_>>())),
+            Some(all) => writeln!(
+                f,
+                "    listens: {}",
+                list(&all.iter().map(ToString::to_string).collect::<Vec<_>>())
+            ),
         }
     }
 }
 
 fn list(names: &[String]) -> String {
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    }
 }
 
 pub(super) fn at(subject: &Subject, places: &Places) -> anyhow::Result<Seen> {
@@ -126,7 +144,8 @@ pub(super) fn at(subject: &Subject, places: &Places) -> anyhow::Result<Seen> {
     };
     if account::is_root() {
         let proc = PathBuf::from(format!("/proc/{}", subject.pid));
-        let environ = fs::read(proc.join("environ")).with_context(|| format!("{}'s environment", subject.name))?;
+        let environ =
+            fs::read(proc.join("environ")).with_context(|| format!("{}'s environment", subject.name))?;
         read_variables(&mut seen, &environ);
         let (files, inodes) = open_files(&proc, places)?;
         seen.files = Some(files);
@@ -161,11 +180,17 @@ fn open_files(proc: &Path, places: &Places) -> anyhow::Result<(Vec<OpenFile>, Ve
         let target = target.to_string_lossy().into_owned();
         let info = fs::read_to_string(proc.join("fdinfo").join(entry.file_name())).unwrap_or_default();
         let flags = info.lines().find_map(|l| l.strip_prefix("flags:"));
-        let flags = flags.and_then(|f| u32::from_str_radix(f.trim(), 8).ok()).unwrap_or(1);
+        let flags = flags
+            .and_then(|f| u32::from_str_radix(f.trim(), 8).ok())
+            .unwrap_or(1);
         if let Some(inode) = target.strip_prefix("socket:[").and_then(|t| t.strip_suffix(']')) {
             inodes.push(inode.parse()?);
         }
-        files.push(OpenFile { kind: kind_of(&target, places), is_writable: flags & 0b11 != 0, target });
+        files.push(OpenFile {
+            kind: kind_of(&target, places),
+            is_writable: flags & 0b11 != 0,
+            target,
+        });
     }
     Ok((files, inodes))
 }
@@ -176,7 +201,10 @@ fn kind_of(target: &str, places: &Places) -> Kind {
     let ends = |suffix: &str| Path::new(plain).extension().is_some_and(|e| e == suffix);
     if plain == database {
         Kind::Database
-    } else if plain.strip_prefix(&*database).is_some_and(|rest| rest.starts_with('-')) {
+    } else if plain
+        .strip_prefix(&*database)
+        .is_some_and(|rest| rest.starts_with('-'))
+    {
         Kind::DatabaseSide
     } else if plain.starts_with(&*store) {
         Kind::Store
@@ -227,7 +255,11 @@ fn address(text: &str) -> Option<SocketAddr> {
     let (ip, port) = text.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
     let words: Option<Vec<u8>> = (0..ip.len() / 8)
-        .map(|i| u32::from_str_radix(ip.get(i * 8..i * 8 + 8)?, 16).ok().map(u32::to_ne_bytes))
+        .map(|i| {
+            u32::from_str_radix(ip.get(i * 8..i * 8 + 8)?, 16)
+                .ok()
+                .map(u32::to_ne_bytes)
+        })
         .collect::<Option<Vec<_>>>()
         .map(|words| words.concat());
     let words = words?;

@@ -88,7 +88,10 @@ fn look_while_applying(subjects: &[Subject], places: &Places) -> anyhow::Result<
         return subjects.iter().map(|subject| look::at(subject, places)).collect();
     }
     until(LOOK_WITHIN, || {
-        seen = subjects.iter().map(|subject| look::at(subject, places)).collect::<anyhow::Result<Vec<_>>>()?;
+        seen = subjects
+            .iter()
+            .map(|subject| look::at(subject, places))
+            .collect::<anyhow::Result<Vec<_>>>()?;
         Ok(seen.iter().any(|s| s.name == "writer" && s.can_write_database()))
     })
     .context("the writer never opened the database")?;
@@ -96,6 +99,9 @@ fn look_while_applying(subjects: &[Subject], places: &Places) -> anyhow::Result<
 }
 
 fn kill(pid: u32) -> anyhow::Result<()> {
-    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).context("a process id")?;
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+        .context("a process id")?;
     Ok(rustix::process::kill_process(pid, rustix::process::Signal::KILL)?)
 }

@@ -36,7 +36,10 @@ pub(super) fn judge(scene: &str, all: &[Seen], report: &mut Report) {
         print!("{seen}");
     }
     let names: Vec<&str> = all.iter().map(|s| s.name.as_str()).collect();
-    report.check(NAMES.iter().all(|n| names.contains(n)), format!("{scene}: all four run, found {names:?}"));
+    report.check(
+        NAMES.iter().all(|n| names.contains(n)),
+        format!("{scene}: all four run, found {names:?}"),
+    );
     for seen in all {
         let about = format!("{scene}, {}", seen.name);
         environment(&about, seen, report);
@@ -48,10 +51,16 @@ pub(super) fn judge(scene: &str, all: &[Seen], report: &mut Report) {
 fn environment(about: &str, seen: &Seen, report: &mut Report) {
     let (may, needed) = variables(&seen.name);
     for name in &seen.variables {
-        report.check(may.contains(&name.as_str()), format!("{about}: holds the variable {name}"));
+        report.check(
+            may.contains(&name.as_str()),
+            format!("{about}: holds the variable {name}"),
+        );
     }
     for name in needed {
-        report.check(seen.variables.iter().any(|v| v == name), format!("{about}: does not hold {name}"));
+        report.check(
+            seen.variables.iter().any(|v| v == name),
+            format!("{about}: does not hold {name}"),
+        );
     }
     let allowed = match seen.name.as_str() {
         "reader" => READ_URL,
@@ -59,7 +68,10 @@ fn environment(about: &str, seen: &Seen, report: &mut Report) {
         _ => "",
     };
     for name in &seen.urls {
-        report.check(name == allowed, format!("{about}: the variable {name} holds a URL"));
+        report.check(
+            name == allowed,
+            format!("{about}: the variable {name} holds a URL"),
+        );
     }
 }
 
@@ -72,32 +84,137 @@ fn files(about: &str, seen: &Seen, report: &mut Report) {
         let target = &file.target;
         match file.kind {
             Kind::Database => {
-                report.check(reads || writes, format!("{about}: has the database open: {target}"));
-                report.check(writes || !file.is_writable, format!("{about}: can write to the database: {target}"));
+                report.check(
+                    reads || writes,
+                    format!("{about}: has the database open: {target}"),
+                );
+                report.check(
+                    writes || !file.is_writable,
+                    format!("{about}: can write to the database: {target}"),
+                );
             }
             Kind::DatabaseSide => {
-                report.check(reads || writes, format!("{about}: has a file of the database open: {target}"));
+                report.check(
+                    reads || writes,
+                    format!("{about}: has a file of the database open: {target}"),
+                );
             }
-            Kind::Store => report.check(seen.name == "ledger", format!("{about}: has the store open: {target}")),
+            Kind::Store => report.check(
+                seen.name == "ledger",
+                format!("{about}: has the store open: {target}"),
+            ),
             Kind::Other => report.check(false, format!("{about}: has an unexplained file open: {target}")),
-            Kind::Certificate | Kind::Log | Kind::Own | Kind::Socket | Kind::Pipe | Kind::Event | Kind::Device => {}
+            Kind::Certificate
+            | Kind::Log
+            | Kind::Own
+            | Kind::Socket
+            | Kind::Pipe
+            | Kind::Event
+            | Kind::Device => {}
         }
     }
     // Without these the looks above would hold for processes that do nothing.
-    report.check(!writes || seen.can_write_database(), format!("{about}: was not seen with the database"));
-    report.check(!reads || seen.holds_database(), format!("{about}: was not seen with the database"));
-    report.check(seen.name != "ledger" || seen.holds(Kind::Store), format!("{about}: was not seen with its store"));
+    report.check(
+        !writes || seen.can_write_database(),
+        format!("{about}: was not seen with the database"),
+    );
+    report.check(
+        !reads || seen.holds_database(),
+        format!("{about}: was not seen with the database"),
+    );
+    report.check(
+        seen.name != "ledger" || seen.holds(Kind::Store),
+        format!("{about}: was not seen with its store"),
+    );
 }
 
 fn listeners(about: &str, seen: &Seen, report: &mut Report) {
     let Some(listeners) = &seen.listeners else {
         let is_loopback = seen.address.starts_with("127.0.0.1:") || seen.address.starts_with("[::1]:");
-        report.check(is_loopback, format!("{about}: listens off loopback at {}", seen.address));
+        report.check(
+            is_loopback,
+            format!("{about}: listens off loopback at {}", seen.address),
+        );
         return;
     };
     for address in listeners {
-        report.check(address.ip().is_loopback(), format!("{about}: listens off loopback at {address}"));
-        report.check(address.to_string() == seen.address, format!("{about}: listens at {address} as well"));
+        report.check(
+            address.ip().is_loopback(),
+            format!("{about}: listens off loopback at {address}"),
+        );
+        report.check(
+            address.to_string() == seen.address,
+            format!("{about}: listens at {address} as well"),
+        );
     }
-    report.check(listeners.len() == 1, format!("{about}: has {} listeners", listeners.len()));
+    report.check(
+        listeners.len() == 1,
+        format!("{about}: has {} listeners", listeners.len()),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::look::OpenFile;
+    use super::*;
+
+    fn file(kind: Kind, is_writable: bool) -> OpenFile {
+        OpenFile {
+            kind,
+            target: "/a/file".to_owned(),
+            is_writable,
+        }
+    }
+
+    fn all() -> Vec<Seen> {
+        let address: std::net::SocketAddr = "127.0.0.1:4000".parse().unwrap();
+        let seen = |name: &str, files: Vec<OpenFile>| Seen {
+            name: name.to_owned(),
+            pid: 1,
+            address: address.to_string(),
+            variables: variables(name).1.into_iter().map(ToOwned::to_owned).collect(),
+            is_from_kernel: true,
+            urls: Vec::new(),
+            files: Some(files),
+            listeners: Some(vec![address]),
+        };
+        vec![
+            seen("gateway", vec![]),
+            seen("reader", vec![file(Kind::Database, false)]),
+            seen("writer", vec![file(Kind::Database, true)]),
+            seen("ledger", vec![file(Kind::Store, true)]),
+        ]
+    }
+
+    fn violations(change: impl Fn(&mut Vec<Seen>)) -> usize {
+        let (mut seen, mut report) = (all(), Report::default());
+        change(&mut seen);
+        judge("a test", &seen, &mut report);
+        report.violations.len()
+    }
+
+    #[test]
+    fn a_wall_that_stands_is_no_violation() {
+        assert_eq!(violations(|_| {}), 0);
+    }
+
+    #[test]
+    fn every_hole_is_a_violation() {
+        let outside = || "0.0.0.0:4000".parse().unwrap();
+        let holes: [fn(&mut Vec<Seen>); 9] = [
+            |all| all[0].variables.push(READ_URL.to_owned()),
+            |all| all[1].variables.push(WRITE_URL.to_owned()),
+            |all| all[2].variables.push(READ_URL.to_owned()),
+            |all| all[3].urls.push("SYNAPSOR_LOG_LEVEL".to_owned()),
+            |all| all[0].files.as_mut().unwrap().push(file(Kind::Database, false)),
+            |all| all[0].files.as_mut().unwrap().push(file(Kind::Store, false)),
+            |all| all[1].files.as_mut().unwrap().push(file(Kind::Database, true)),
+            |all| all[3].files.as_mut().unwrap().push(file(Kind::Other, false)),
+            |all| drop(all.pop()),
+        ];
+        for (number, hole) in holes.iter().enumerate() {
+            assert!(violations(hole) > 0, "hole {number}");
+        }
+        assert!(violations(|all| all[2].listeners.as_mut().unwrap().push(outside())) > 0);
+    }
 }

@@ -10,9 +10,16 @@ use crate::account::Account;
 const WINDOWS: [(&str, &str); 4] = [("cat", "environ"), ("cat", "maps"), ("cat", "auxv"), ("ls", "fd")];
 
 /// Tries every window of every process as the user that all of them run as.
-pub(super) fn probe(scene: &str, subjects: &[Subject], account: &Account, report: &mut Report) -> anyhow::Result<()> {
+pub(super) fn probe(
+    scene: &str,
+    subjects: &[Subject],
+    account: &Account,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let mut control = Command::new("sleep");
-    let mut control = account.step_down(control.arg("60").env_clear().env("A_CONTROL", "seen")).spawn()?;
+    let mut control = account
+        .step_down(control.arg("60").env_clear().env("A_CONTROL", "seen"))
+        .spawn()?;
     let seen = look(account, "cat", control.id(), "environ");
     control.kill()?;
     control.wait()?;
@@ -25,19 +32,33 @@ pub(super) fn probe(scene: &str, subjects: &[Subject], account: &Account, report
         for (program, window) in WINDOWS {
             let (worked, said) = look(account, program, subject.pid, window)?;
             let refused = !worked && (said.contains("Permission denied") || said.contains("not permitted"));
-            report.check(refused, format!("{scene}: a sibling reads /proc/…/{window} of the {}: {said}", subject.name));
+            report.check(
+                refused,
+                format!(
+                    "{scene}: a sibling reads /proc/…/{window} of the {}: {said}",
+                    subject.name
+                ),
+            );
         }
     }
-    println!("wall: {scene}: a sibling of the same user reads a plain process, and was refused {} times at ours",
-        subjects.len() * WINDOWS.len());
+    println!(
+        "wall: {scene}: a sibling of the same user reads a plain process, and was refused {} times at ours",
+        subjects.len() * WINDOWS.len()
+    );
     Ok(())
 }
 
 /// Whether the program succeeded, and what it printed on both streams.
 fn look(account: &Account, program: &str, pid: u32, window: &str) -> anyhow::Result<(bool, String)> {
     let mut command = Command::new(program);
-    command.arg(format!("/proc/{pid}/{window}")).env("LC_ALL", "C").stdin(Stdio::null());
+    command
+        .arg(format!("/proc/{pid}/{window}"))
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null());
     let output = account.step_down(&mut command).output()?;
     let said = [output.stdout, output.stderr].concat();
-    Ok((output.status.success(), String::from_utf8_lossy(&said).into_owned()))
+    Ok((
+        output.status.success(),
+        String::from_utf8_lossy(&said).into_owned(),
+    ))
 }

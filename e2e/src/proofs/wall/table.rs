@@ -8,24 +8,33 @@ use crate::stack::{Stack, channel};
 
 /// Words that an RPC of the writer must not begin with: what is written is pulled from the ledger by the writer.
 const WRITING: [&str; 14] = [
-    "Apply", "Execute", "Write", "Update", "Insert", "Delete", "Commit", "Run", "Set", "Put", "Call", "Submit",
-    "Approve", "Settle",
+    "Apply", "Execute", "Write", "Update", "Insert", "Delete", "Commit", "Run", "Set", "Put", "Call",
+    "Submit", "Approve", "Settle",
 ];
 
 pub(super) async fn check(stack: &Stack, report: &mut Report) -> anyhow::Result<()> {
     writer_has_no_write(report);
     let writer = stack.writer.as_ref().expect("a writer");
-    let servers =
-        [(Role::Reader, &stack.reader.address), (Role::Writer, &writer.address), (Role::Ledger, &stack.ledger.address)];
+    let servers = [
+        (Role::Reader, &stack.reader.address),
+        (Role::Writer, &writer.address),
+        (Role::Ledger, &stack.ledger.address),
+    ];
     println!("wall: who may call what, tried with real certificates");
-    let header: Vec<String> = Role::ALL.iter().map(|r| format!("{:>9}", r.to_string())).collect();
+    let header: Vec<String> = Role::ALL
+        .iter()
+        .map(|r| format!("{:>9}", r.to_string()))
+        .collect();
     println!("  {:58}{}", "RPC", header.concat());
     let rpcs = all_rpcs();
     let mut elsewhere = 0;
     for (served, address) in servers {
         let mut channels = Vec::new();
         for caller in Role::ALL {
-            channels.push((caller, channel(&stack.deployment, caller, instance_of(caller), served, address)?));
+            channels.push((
+                caller,
+                channel(&stack.deployment, caller, instance_of(caller), served, address)?,
+            ));
         }
         for rpc in &rpcs {
             let mut row = String::new();
@@ -33,7 +42,10 @@ pub(super) async fn check(stack: &Stack, report: &mut Report) -> anyhow::Result<
                 let answer = call(channel, &rpc.path()).await;
                 let (is_in, should) = (is_let_in(&answer), is_allowed(*caller, &rpc.service, served));
                 row.push_str(&format!("{:>9}", if is_in { "allowed" } else { "-" }));
-                report.check(is_in == should, format!("{caller} at the {served}, {}: {answer:?}", rpc.path()));
+                report.check(
+                    is_in == should,
+                    format!("{caller} at the {served}, {}: {answer:?}", rpc.path()),
+                );
             }
             if served_by(&rpc.service) == served {
                 println!("  {:58}{row}", rpc.path());
@@ -47,8 +59,14 @@ pub(super) async fn check(stack: &Stack, report: &mut Report) -> anyhow::Result<
 }
 
 fn writer_has_no_write(report: &mut Report) {
-    for rpc in all_rpcs().iter().filter(|rpc| served_by(&rpc.service) == Role::Writer) {
+    for rpc in all_rpcs()
+        .iter()
+        .filter(|rpc| served_by(&rpc.service) == Role::Writer)
+    {
         let writes = WRITING.iter().any(|word| rpc.name.starts_with(word));
-        report.check(!writes, format!("the writer serves {}, which sounds like a write", rpc.path()));
+        report.check(
+            !writes,
+            format!("the writer serves {}, which sounds like a write", rpc.path()),
+        );
     }
 }

@@ -50,7 +50,12 @@ pub(super) async fn run(account: &Account, report: &mut Report) -> anyhow::Resul
     applied(&apply.end(END)?, "the reader", report);
 
     let (gate, apply) = up.order(&second)?;
-    let still: Vec<Subject> = up.subjects.iter().filter(|s| s.name != "reader").cloned().collect();
+    let still: Vec<Subject> = up
+        .subjects
+        .iter()
+        .filter(|s| s.name != "reader")
+        .cloned()
+        .collect();
     look_while_applying(&still, &places)?;
     kill(up.subject("gateway")?.pid)?;
     gate.open()?;
@@ -58,14 +63,20 @@ pub(super) async fn run(account: &Account, report: &mut Report) -> anyhow::Resul
     drop(agent);
     let agent = again(&up.subject("gateway")?.address).await?;
     let read = agent.inspect("INV-3004").await?;
-    report.check(read["ok"] == json!(true), format!("{SCENE}: gateway and reader are back, reads go on: {read}"));
+    report.check(
+        read["ok"] == json!(true),
+        format!("{SCENE}: gateway and reader are back, reads go on: {read}"),
+    );
 
     up.end()?;
     let up = Up::start(&place, account)?;
     let agent = Agent::at(&up.subject("gateway")?.address, TOKEN).await?;
     kill(up.subject("writer")?.pid)?;
     let read = agent.inspect("INV-3004").await?;
-    report.check(read["ok"] == json!(true), format!("{SCENE}: the writer killed, reads go on: {read}"));
+    report.check(
+        read["ok"] == json!(true),
+        format!("{SCENE}: the writer killed, reads go on: {read}"),
+    );
     up.end()
 }
 
@@ -83,7 +94,10 @@ async fn again(address: &str) -> anyhow::Result<Agent> {
 fn applied(ran: &Ran, killed: &str, report: &mut Report) {
     let ended = ran.exit == Some(0) && ran.stdout.contains("Applied");
     report.check(ended, format!("{SCENE}: {killed} killed during the apply: {ran}"));
-    println!("wall: {SCENE}: {killed} killed while the writer applied: apply ended with {:?}", ran.exit);
+    println!(
+        "wall: {SCENE}: {killed} killed while the writer applied: apply ended with {:?}",
+        ran.exit
+    );
 }
 
 impl<'a> Up<'a> {
@@ -93,12 +107,23 @@ impl<'a> Up<'a> {
         running.until_printed(START, |out| serde_json::from_str::<Json>(out).is_ok())?;
         let said: Json = serde_json::from_str(&running.printed()?.0)?;
         let processes = said["processes"].as_array().context("processes")?;
-        let subjects = processes.iter().map(subject).collect::<anyhow::Result<Vec<_>>>()?;
-        Ok(Self { place, account, running, subjects })
+        let subjects = processes
+            .iter()
+            .map(subject)
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        Ok(Self {
+            place,
+            account,
+            running,
+            subjects,
+        })
     }
 
     fn subject(&self, name: &str) -> anyhow::Result<&Subject> {
-        self.subjects.iter().find(|s| s.name == name).with_context(|| format!("{name} runs"))
+        self.subjects
+            .iter()
+            .find(|s| s.name == name)
+            .with_context(|| format!("{name} runs"))
     }
 
     /// Approves a proposal and starts `apply` while nobody can write to the database.
@@ -129,12 +154,24 @@ fn command(place: &Workplace, account: &Account, arguments: &[&str]) -> anyhow::
 }
 
 fn subject(process: &Json) -> anyhow::Result<Subject> {
-    let text = |key: &str| process[key].as_str().map(ToOwned::to_owned).with_context(|| format!("{key} in {process}"));
+    let text = |key: &str| {
+        process[key]
+            .as_str()
+            .map(ToOwned::to_owned)
+            .with_context(|| format!("{key} in {process}"))
+    };
     let names = process["environment"].as_array().context("names of variables")?;
     Ok(Subject {
         name: text("name")?,
-        pid: process["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).context("a pid")?,
+        pid: process["pid"]
+            .as_u64()
+            .and_then(|pid| u32::try_from(pid).ok())
+            .context("a pid")?,
         address: text("address")?,
-        reported: names.iter().filter_map(Json::as_str).map(ToOwned::to_owned).collect(),
+        reported: names
+            .iter()
+            .filter_map(Json::as_str)
+            .map(ToOwned::to_owned)
+            .collect(),
     })
 }
