@@ -287,15 +287,15 @@ fn a_start_that_cannot_work_says_why() {
         "plain text, and quite a lot of it ".repeat(40),
     )
     .unwrap();
-    for (flag, value, code) in [
-        ("--signing-key", place.path("other.pem"), "WRONG_KEY"),
-        ("--signing-key", place.path("missing.pem"), "FILE_"),
-        ("--trust", place.path("missing.json"), "TRUST_FILE_UNREADABLE"),
-        ("--store", place.path("foreign.db"), "STORE_TAMPERED"),
-        ("--store", place.path("no/such/folder.db"), "FILE_"),
+    for (flag, value, code, wanted) in [
+        ("--signing-key", place.path("other.pem"), "WRONG_KEY", 1),
+        ("--signing-key", place.path("missing.pem"), "FILE_", 1),
+        ("--trust", place.path("missing.json"), "TRUST_FILE_UNREADABLE", 1),
+        ("--store", place.path("foreign.db"), "STORE_TAMPERED", 10),
+        ("--store", place.path("no/such/folder.db"), "FILE_", 1),
     ] {
         let (exit, text) = place.fails(with(flag, value));
-        assert_eq!(exit, Some(1), "{code}: {text}");
+        assert_eq!(exit, Some(wanted), "{code}: {text}");
         assert!(
             text.contains(&format!("error[{code}")) && text.contains("fix:"),
             "{code}: {text}"
