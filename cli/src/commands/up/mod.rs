@@ -77,7 +77,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, Failure> 
     let ledger = supervisor.ledger().await?;
     let services = Services::start(&supervisor, &ledger, args.read_only, http.as_ref()).await?;
     report(&checklist, &ledger, &services, context)?;
-    let ended = services.run(&supervisor, &ledger).await;
+    let ended = Box::pin(services.run(&supervisor, &ledger)).await;
     // Its other users find another one or start it; without any it would end by itself a little later.
     ledger.stop().await;
     ended

@@ -42,6 +42,8 @@ pub(super) enum Kind {
     Pipe,
     Event,
     Device,
+    /// Handed down by whoever runs the proof, such as a shell with a file open: this process has it as well.
+    Inherited,
     Other,
 }
 
@@ -179,10 +181,7 @@ fn open_files(proc: &Path, places: &Places) -> anyhow::Result<(Vec<OpenFile>, Ve
         };
         let target = target.to_string_lossy().into_owned();
         let info = fs::read_to_string(proc.join("fdinfo").join(entry.file_name())).unwrap_or_default();
-        let flags = info.lines().find_map(|l| l.strip_prefix("flags:"));
-        let flags = flags
-            .and_then(|f| u32::from_str_radix(f.trim(), 8).ok())
-            .unwrap_or(1);
+        let flags = flags(&info).unwrap_or(1);
         if let Some(inode) = target.strip_prefix("socket:[").and_then(|t| t.strip_suffix(']')) {
             inodes.push(inode.parse()?);
         }
@@ -222,9 +221,30 @@ fn kind_of(target: &str, places: &Places) -> Kind {
         Kind::Log
     } else if Path::new(plain).starts_with(&places.folder) {
         Kind::Own
+    } else if handed_down().iter().any(|t| t == target) {
+        Kind::Inherited
     } else {
         Kind::Other
     }
+}
+
+/// What this process leaves open for those that it starts.
+fn handed_down() -> Vec<String> {
+    const CLOSE_ON_EXEC: u32 = 0o2_000_000;
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc/self/fd").into_iter().flatten().flatten() {
+        let info = fs::read_to_string(Path::new("/proc/self/fdinfo").join(entry.file_name()));
+        if flags(&info.unwrap_or_default()).is_some_and(|flags| flags & CLOSE_ON_EXEC == 0) {
+            found.extend(fs::read_link(entry.path()).map(|t| t.to_string_lossy().into_owned()));
+        }
+    }
+    found
+}
+
+/// How a descriptor was opened.
+fn flags(info: &str) -> Option<u32> {
+    let octal = info.lines().find_map(|l| l.strip_prefix("flags:"))?;
+    u32::from_str_radix(octal.trim(), 8).ok()
 }
 
 /// Addresses of listening TCP and bound UDP sockets among these inodes.

@@ -110,7 +110,8 @@ fn files(about: &str, seen: &Seen, report: &mut Report) {
             | Kind::Socket
             | Kind::Pipe
             | Kind::Event
-            | Kind::Device => {}
+            | Kind::Device
+            | Kind::Inherited => {}
         }
     }
     // Without these the looks above would hold for processes that do nothing.
