@@ -275,8 +275,16 @@ fn remote_certificate(context: &Context) -> Result<TlsMaterial, Failure> {
     .load()
     .map_err(|error| {
         let failure = Failure::from(error);
-        let files = format!("--ca {}, --cert {} and --key {}", ca.display(), cert.display(), key.display());
-        let fix = format!("{}; given were {files}", failure.fix().unwrap_or("check the files"));
+        let files = format!(
+            "--ca {}, --cert {} and --key {}",
+            ca.display(),
+            cert.display(),
+            key.display()
+        );
+        let fix = format!(
+            "{}; given were {files}",
+            failure.fix().unwrap_or("check the files")
+        );
         failure.with_fix(fix)
     })?;
     if tls.identity().role() == Role::Operator {

@@ -1,13 +1,13 @@
 //! An agent: a real MCP client on a gateway, over stdio or HTTP.
 
 use anyhow::{Context as _, bail};
+use rmcp::ServiceExt as _;
 use rmcp::model::CallToolRequestParams;
 use rmcp::service::{RoleClient, RunningService};
 use rmcp::transport::TokioChildProcess;
 use rmcp::transport::streamable_http_client::{
     StreamableHttpClientTransport, StreamableHttpClientTransportConfig,
 };
-use rmcp::ServiceExt as _;
 use serde_json::Value as Json;
 
 use crate::process::Process;
@@ -23,7 +23,10 @@ impl Agent {
     /// Launches the gateway as a desktop client would and talks to it over its pipes.
     pub async fn over_stdio(stack: &Stack) -> anyhow::Result<Self> {
         let mut command = tokio::process::Command::new(stack.deployment.build.binary("synapsor-gateway")?);
-        command.args(gateway_flags(stack)?).env_clear().stderr(std::process::Stdio::inherit());
+        command
+            .args(gateway_flags(stack)?)
+            .env_clear()
+            .stderr(std::process::Stdio::inherit());
         let service = ().serve(TokioChildProcess::new(command)?).await?;
         Ok(Self { service })
     }
@@ -35,8 +38,8 @@ impl Agent {
 
     /// Connects to whatever serves MCP over HTTP at an address.
     pub async fn at(address: &str, token: &str) -> anyhow::Result<Self> {
-        let config = StreamableHttpClientTransportConfig::with_uri(format!("http://{address}/mcp"))
-            .auth_header(token);
+        let config =
+            StreamableHttpClientTransportConfig::with_uri(format!("http://{address}/mcp")).auth_header(token);
         let service = ().serve(StreamableHttpClientTransport::from_config(config)).await?;
         Ok(Self { service })
     }
@@ -54,14 +57,20 @@ impl Agent {
 
     /// One call; gives the result envelope.
     pub async fn call(&self, tool: &str, arguments: Json) -> anyhow::Result<Json> {
-        let Json::Object(arguments) = arguments else { bail!("arguments are an object") };
+        let Json::Object(arguments) = arguments else {
+            bail!("arguments are an object")
+        };
         let request = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
         let result = self.service.call_tool(request).await?;
         result.structured_content.context("a structured result")
     }
 
     pub async fn inspect(&self, invoice: &str) -> anyhow::Result<Json> {
-        self.call("billing.inspect_invoice", serde_json::json!({ "invoice_id": invoice })).await
+        self.call(
+            "billing.inspect_invoice",
+            serde_json::json!({ "invoice_id": invoice }),
+        )
+        .await
     }
 
     /// Proposes a waiver; gives the proposal's id.
@@ -69,7 +78,8 @@ impl Agent {
         let arguments = serde_json::json!({ "invoice_id": invoice, "reason": reason });
         let envelope = self.call("billing.propose_late_fee_waiver", arguments).await?;
         let id = envelope.pointer("/proposal/id").and_then(Json::as_str);
-        id.map(ToOwned::to_owned).with_context(|| format!("no proposal: {envelope}"))
+        id.map(ToOwned::to_owned)
+            .with_context(|| format!("no proposal: {envelope}"))
     }
 
     pub async fn close(self) {

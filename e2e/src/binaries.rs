@@ -38,7 +38,11 @@ impl Build {
     /// One binary of this build.
     pub fn binary(self, name: &str) -> anyhow::Result<PathBuf> {
         let path = self.folder()?.join(name);
-        ensure!(Path::new(&path).exists(), "{} is missing: run `make build` and `cargo xtask failpoints` first", path.display());
+        ensure!(
+            Path::new(&path).exists(),
+            "{} is missing: run `make build` and `cargo xtask failpoints` first",
+            path.display()
+        );
         Ok(path)
     }
 }

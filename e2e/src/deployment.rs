@@ -59,7 +59,10 @@ impl Deployment {
         let id = format!("test-{}", random::hex_id(8));
         let clock = now().as_unix_millis();
         let ca = DevCa::create(&folder.path().join("ca"), &id, clock)?;
-        let person = |name: &str| Person { name: name.to_owned(), key: new_key() };
+        let person = |name: &str| Person {
+            name: name.to_owned(),
+            key: new_key(),
+        };
         let this = Self {
             ca,
             id,
@@ -74,10 +77,19 @@ impl Deployment {
         };
         this.write_trust(&this.default_trust())?;
         std::fs::write(this.contract(), CONTRACT)?;
-        for (name, key) in [("reader", &this.reader_key), ("writer", &this.writer_key), ("ledger", &this.ledger_key)] {
+        for (name, key) in [
+            ("reader", &this.reader_key),
+            ("writer", &this.writer_key),
+            ("ledger", &this.ledger_key),
+        ] {
             files::create_exclusive(&this.path(&format!("{name}.key.pem")), key.to_pem().as_bytes())?;
         }
-        for state in ["reader-state", "writer-state", "other-writer-state", "ledger-state"] {
+        for state in [
+            "reader-state",
+            "writer-state",
+            "other-writer-state",
+            "ledger-state",
+        ] {
             files::create_private_dir(&this.path(state))?;
         }
         this.make_database()?;
@@ -104,16 +116,26 @@ impl Deployment {
     }
 
     pub fn person(&self, name: &str) -> &Person {
-        self.people.iter().find(|p| p.name == name).expect("a person of the deployment")
+        self.people
+            .iter()
+            .find(|p| p.name == name)
+            .expect("a person of the deployment")
     }
 
     /// The trust file that a test starts from.
     pub fn default_trust(&self) -> TrustFile {
         let service = |key: &SigningKey| {
-            vec![ServiceKey { key_id: key.key_id(), public_key: key.public_key(), retired: false }]
+            vec![ServiceKey {
+                key_id: key.key_id(),
+                public_key: key.public_key(),
+                retired: false,
+            }]
         };
-        let roles: &[(&str, &[&str])] =
-            &[("alice", &["billing_lead", "applier"]), ("bob", &["billing_lead"]), ("carol", &["viewer"])];
+        let roles: &[(&str, &[&str])] = &[
+            ("alice", &["billing_lead", "applier"]),
+            ("bob", &["billing_lead"]),
+            ("carol", &["viewer"]),
+        ];
         let operators = roles
             .iter()
             .map(|(name, roles)| Operator {
@@ -175,7 +197,11 @@ impl Deployment {
             .env_clear()
             .stdout(Stdio::null())
             .output()?;
-        ensure!(made.status.success(), "no sample database: {}", String::from_utf8_lossy(&made.stderr));
+        ensure!(
+            made.status.success(),
+            "no sample database: {}",
+            String::from_utf8_lossy(&made.stderr)
+        );
         Ok(())
     }
 
@@ -189,15 +215,17 @@ impl Deployment {
     /// One invoice as the database holds it: late fee, reason, version.
     pub fn invoice(&self, id: &str) -> anyhow::Result<(i64, Option<String>, i64)> {
         let sql = "SELECT late_fee_cents, waiver_reason, version FROM invoices WHERE id = ?1";
-        let row = self.open_database()?.query_row(sql, [id], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)));
+        let row = self
+            .open_database()?
+            .query_row(sql, [id], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)));
         row.with_context(|| format!("invoice {id}"))
     }
 
     /// Receipts in the target database.
     pub fn receipts(&self) -> anyhow::Result<Vec<(String, String)>> {
         let connection = self.open_database()?;
-        let mut statement =
-            connection.prepare("SELECT proposal_id, outcome FROM synapsor_writeback_receipts ORDER BY proposal_id")?;
+        let mut statement = connection
+            .prepare("SELECT proposal_id, outcome FROM synapsor_writeback_receipts ORDER BY proposal_id")?;
         let rows = statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -211,7 +239,8 @@ impl Deployment {
 /// Every row of every table of a database, as text.
 pub fn dump(path: &Path) -> anyhow::Result<String> {
     let connection = rusqlite::Connection::open(path)?;
-    let mut tables = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")?;
+    let mut tables =
+        connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")?;
     let names: Vec<String> = tables.query_map([], |r| r.get(0))?.collect::<Result<_, _>>()?;
     let mut out = String::new();
     for name in names {

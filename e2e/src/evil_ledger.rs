@@ -40,7 +40,10 @@ struct Hashes<'a>(&'a [tlog::Hash]);
 
 impl tlog::HashReader for Hashes<'_> {
     fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<tlog::Hash>, tlog::Error> {
-        Ok(indexes.iter().map(|i| self.0[usize::try_from(*i).expect("a small log")]).collect())
+        Ok(indexes
+            .iter()
+            .map(|i| self.0[usize::try_from(*i).expect("a small log")])
+            .collect())
     }
 }
 
@@ -60,7 +63,8 @@ impl Forge {
         };
         let bytes = canonical::encode(&event).expect("an event has a canonical form");
         let leaf = tlog::record_hash(&bytes);
-        let more = tlog::stored_hashes_for_record_hash(seq, leaf, &Hashes(&self.hashes)).expect("a small log");
+        let more =
+            tlog::stored_hashes_for_record_hash(seq, leaf, &Hashes(&self.hashes)).expect("a small log");
         self.hashes.extend(more);
         self.events.push((bytes, salt, body));
         seq
@@ -71,7 +75,9 @@ impl Forge {
     }
 
     pub fn root(&self) -> [u8; 32] {
-        tlog::tree_hash(self.size(), &Hashes(&self.hashes)).expect("a small log").0
+        tlog::tree_hash(self.size(), &Hashes(&self.hashes))
+            .expect("a small log")
+            .0
     }
 
     pub fn note(&self, origin: &str, key: &SigningKey) -> String {
@@ -83,7 +89,12 @@ impl Forge {
         let proof = tlog::prove_record(self.size(), seq, &Hashes(&self.hashes)).expect("a record of the log");
         let hashes = proof.into_iter().map(|h| h.0).collect();
         let proof = InclusionProof::new(seq, self.size(), hashes).expect("a proof of the log");
-        LoggedRecord { event_bytes, body_salt, body, proof }
+        LoggedRecord {
+            event_bytes,
+            body_salt,
+            body,
+            proof,
+        }
     }
 
     pub fn consistency(&self, old: u64) -> Option<ConsistencyProof> {
@@ -118,22 +129,38 @@ pub struct EvilLedger {
 impl EvilLedger {
     pub async fn start(deployment: &Deployment) -> anyhow::Result<Self> {
         let tls = deployment.material(Role::Ledger, None)?;
-        let access = AccessTable::new(&deployment.id).allow("synapsor.ledger.v1.WritebackService", &[Role::Writer]);
+        let access =
+            AccessTable::new(&deployment.id).allow("synapsor.ledger.v1.WritebackService", &[Role::Writer]);
         let limits = ServerLimits::default().with_streaming(["/synapsor.ledger.v1.WritebackService/Lease"]);
         let server = GrpcServer::bind("127.0.0.1:0".parse()?, &tls, access, limits).await?;
         let address = server.local_addr().to_string();
         let (jobs, queue) = mpsc::channel(16);
         let (report, reports) = mpsc::channel(64);
-        let service = Service { queue: Arc::new(Mutex::new(Some(queue))), report };
+        let service = Service {
+            queue: Arc::new(Mutex::new(Some(queue))),
+            report,
+        };
         let stop = CancellationToken::new();
         let routes = tonic::service::Routes::new(WritebackServiceServer::new(service));
         tokio::spawn(server.serve(routes, stop.clone()));
         let origin = format!("synapsor/{}", deployment.id);
-        Ok(Self { address, forge: Arc::default(), origin, jobs, reports, stop, last: 0 })
+        Ok(Self {
+            address,
+            forge: Arc::default(),
+            origin,
+            jobs,
+            reports,
+            stop,
+            last: 0,
+        })
     }
 
     /// Hands papers to the writer with a valid log around them, and gives the writer's report.
-    pub async fn present(&mut self, deployment: &Deployment, papers: &Papers) -> anyhow::Result<AttemptReport> {
+    pub async fn present(
+        &mut self,
+        deployment: &Deployment,
+        papers: &Papers,
+    ) -> anyhow::Result<AttemptReport> {
         let id = proposal_id(&papers.proposal);
         let job = {
             let mut forge = self.forge.lock().expect("no panic in the forge");
@@ -144,7 +171,10 @@ impl EvilLedger {
                 .iter()
                 .map(|d| forge.append(EventKind::ProposalApproved, &id, body(d)))
                 .collect();
-            let order = papers.order.as_ref().map(|o| forge.append(EventKind::ApplyRequested, &id, body(o)));
+            let order = papers
+                .order
+                .as_ref()
+                .map(|o| forge.append(EventKind::ApplyRequested, &id, body(o)));
             let consistency = forge.consistency(self.last);
             self.last = forge.size();
             wire::Job {
@@ -165,9 +195,14 @@ impl EvilLedger {
 
     /// Hands over a job exactly as it is.
     pub async fn present_job(&mut self, job: wire::Job) -> anyhow::Result<AttemptReport> {
-        self.jobs.send(job).await.context("the writer's stream is closed")?;
+        self.jobs
+            .send(job)
+            .await
+            .context("the writer's stream is closed")?;
         let report = tokio::time::timeout(Duration::from_secs(20), self.reports.recv()).await;
-        report.context("the writer did not report")?.context("the ledger ended")
+        report
+            .context("the writer did not report")?
+            .context("the ledger ended")
     }
 }
 
@@ -195,7 +230,11 @@ impl WritebackService for Service {
     type LeaseStream = Jobs;
 
     async fn lease(&self, _: Request<wire::LeaseRequest>) -> Result<Response<Jobs>, Status> {
-        let queue = self.queue.lock().map_err(|_| Status::internal("poisoned"))?.take();
+        let queue = self
+            .queue
+            .lock()
+            .map_err(|_| Status::internal("poisoned"))?
+            .take();
         let queue = queue.ok_or_else(|| Status::unavailable("one stream only"))?;
         let jobs = ReceiverStream::new(queue).map(|job| Ok(wire::LeaseResponse { job: Some(job) }));
         Ok(Response::new(Box::pin(jobs)))
@@ -205,20 +244,34 @@ impl WritebackService for Service {
         &self,
         _: Request<wire::HeartbeatRequest>,
     ) -> Result<Response<wire::HeartbeatResponse>, Status> {
-        Ok(Response::new(wire::HeartbeatResponse { lease_ms: 60_000, deny: None }))
+        Ok(Response::new(wire::HeartbeatResponse {
+            lease_ms: 60_000,
+            deny: None,
+        }))
     }
 
     async fn start(&self, _: Request<wire::StartRequest>) -> Result<Response<wire::StartResponse>, Status> {
         Ok(Response::new(wire::StartResponse { attempt: 1 }))
     }
 
-    async fn settle(&self, request: Request<wire::SettleRequest>) -> Result<Response<wire::SettleResponse>, Status> {
+    async fn settle(
+        &self,
+        request: Request<wire::SettleRequest>,
+    ) -> Result<Response<wire::SettleResponse>, Status> {
         let envelope: Envelope = required("attempt", request.into_inner().attempt)
             .and_then(Envelope::try_from)
             .map_err(|r| Status::invalid_argument(r.public))?;
-        let report = envelope.peek(Kind::Attempt).map_err(|e| Status::invalid_argument(e.to_string()))?;
-        self.report.send(report).await.map_err(|_| Status::unavailable("ended"))?;
-        Ok(Response::new(wire::SettleResponse { state: "approved".to_owned(), checkpoint: String::new() }))
+        let report = envelope
+            .peek(Kind::Attempt)
+            .map_err(|e| Status::invalid_argument(e.to_string()))?;
+        self.report
+            .send(report)
+            .await
+            .map_err(|_| Status::unavailable("ended"))?;
+        Ok(Response::new(wire::SettleResponse {
+            state: "approved".to_owned(),
+            checkpoint: String::new(),
+        }))
     }
 
     async fn report_in_doubt(
@@ -232,6 +285,8 @@ impl WritebackService for Service {
         &self,
         _: Request<wire::ListUnfinishedRequest>,
     ) -> Result<Response<wire::ListUnfinishedResponse>, Status> {
-        Ok(Response::new(wire::ListUnfinishedResponse { attempts: Vec::new() }))
+        Ok(Response::new(wire::ListUnfinishedResponse {
+            attempts: Vec::new(),
+        }))
     }
 }

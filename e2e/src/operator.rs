@@ -4,9 +4,7 @@
 use anyhow::Context as _;
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::random;
-use synapsor_domain::approval::{
-    ApplyOrder, Approver, Audience, Decision, RENDERER, Render, Verdict,
-};
+use synapsor_domain::approval::{ApplyOrder, Approver, Audience, Decision, RENDERER, Render, Verdict};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::proposal::{Attested, Proposal};
 use synapsor_domain::refusal::Refusal;
@@ -79,9 +77,16 @@ pub fn decision(deployment: &Deployment, person: &Person, subject: &Subject, ver
 }
 
 /// The apply order that counts on these decisions.
-pub fn order(deployment: &Deployment, person: &Person, subject: &Subject, decisions: &[&Envelope]) -> ApplyOrder {
-    let mut decision_digests: Vec<Digest> =
-        decisions.iter().map(|d| Digest::of(Kind::Decision, &d.payload)).collect();
+pub fn order(
+    deployment: &Deployment,
+    person: &Person,
+    subject: &Subject,
+    decisions: &[&Envelope],
+) -> ApplyOrder {
+    let mut decision_digests: Vec<Digest> = decisions
+        .iter()
+        .map(|d| Digest::of(Kind::Decision, &d.payload))
+        .collect();
     decision_digests.sort_unstable();
     ApplyOrder {
         v: 1,
@@ -119,7 +124,9 @@ pub struct Desk {
 
 impl Desk {
     pub fn open(stack: &Stack, person: &str) -> anyhow::Result<Self> {
-        Ok(Self { client: ReviewServiceClient::new(stack.ledger_as(Role::Operator, Some(person))?) })
+        Ok(Self {
+            client: ReviewServiceClient::new(stack.ledger_as(Role::Operator, Some(person))?),
+        })
     }
 
     /// The proposal that a text names, verified under the deployment's trust file.
@@ -130,8 +137,15 @@ impl Desk {
     }
 
     pub async fn record(&mut self, proposal: &str) -> anyhow::Result<wire::ProposalRecord> {
-        let request = wire::GetProposalRequest { proposal: proposal.to_owned(), known: None };
-        let answer = self.client.get_proposal(request).await.map_err(|s| from_status(&s))?;
+        let request = wire::GetProposalRequest {
+            proposal: proposal.to_owned(),
+            known: None,
+        };
+        let answer = self
+            .client
+            .get_proposal(request)
+            .await
+            .map_err(|s| from_status(&s))?;
         answer.into_inner().record.context("a record")
     }
 
@@ -145,9 +159,17 @@ impl Desk {
 
     /// The same under a request id of the caller's, who may have to ask again.
     pub async fn decide_as(&mut self, request_id: &str, decision: &Envelope) -> Result<String, Refusal> {
-        let request =
-            wire::DecideRequest { request_id: request_id.to_owned(), decision: Some(decision.into()) };
-        Ok(self.client.decide(request).await.map_err(|s| from_status(&s))?.into_inner().state)
+        let request = wire::DecideRequest {
+            request_id: request_id.to_owned(),
+            decision: Some(decision.into()),
+        };
+        Ok(self
+            .client
+            .decide(request)
+            .await
+            .map_err(|s| from_status(&s))?
+            .into_inner()
+            .state)
     }
 
     pub async fn request_apply(&mut self, order: &Envelope) -> Result<u64, Refusal> {
@@ -156,17 +178,33 @@ impl Desk {
 
     /// The same under a request id of the caller's, who may have to ask again.
     pub async fn request_apply_as(&mut self, request_id: &str, order: &Envelope) -> Result<u64, Refusal> {
-        let request =
-            wire::RequestApplyRequest { request_id: request_id.to_owned(), order: Some(order.into()) };
-        Ok(self.client.request_apply(request).await.map_err(|s| from_status(&s))?.into_inner().seq)
+        let request = wire::RequestApplyRequest {
+            request_id: request_id.to_owned(),
+            order: Some(order.into()),
+        };
+        Ok(self
+            .client
+            .request_apply(request)
+            .await
+            .map_err(|s| from_status(&s))?
+            .into_inner()
+            .seq)
     }
 
     /// Approves and orders as alice, the honest way.
-    pub async fn approve_and_order(&mut self, deployment: &Deployment, subject: &Subject) -> anyhow::Result<()> {
+    pub async fn approve_and_order(
+        &mut self,
+        deployment: &Deployment,
+        subject: &Subject,
+    ) -> anyhow::Result<()> {
         let alice = deployment.person("alice");
         let approval = seal_decision(alice, &decision(deployment, alice, subject, Verdict::Approve));
         self.decide(&approval).await?;
-        self.request_apply(&seal_order(alice, &order(deployment, alice, subject, &[&approval]))).await?;
+        self.request_apply(&seal_order(
+            alice,
+            &order(deployment, alice, subject, &[&approval]),
+        ))
+        .await?;
         Ok(())
     }
 
@@ -196,23 +234,35 @@ impl Desk {
                 tail.message().await?.context("the tail ended")?;
             }
         };
-        tokio::time::timeout(std::time::Duration::from_secs(90), wait).await.context("the outcome did not come")?
+        tokio::time::timeout(std::time::Duration::from_secs(90), wait)
+            .await
+            .context("the outcome did not come")?
     }
 
     /// The final state of a proposal.
     pub async fn outcome(&mut self, stack: &Stack, proposal: &str) -> anyhow::Result<String> {
         let ended = |r: &wire::ProposalRecord| {
-            r.state.parse::<synapsor_domain::proposal::State>().is_ok_and(|s| s.is_terminal())
+            r.state
+                .parse::<synapsor_domain::proposal::State>()
+                .is_ok_and(|s| s.is_terminal())
         };
         Ok(self.until(stack, proposal, ended).await?.state)
     }
 
     /// The report of the next attempt that answers this order.
-    pub async fn attempt(&mut self, stack: &Stack, proposal: &str, order: &Envelope) -> anyhow::Result<AttemptReport> {
+    pub async fn attempt(
+        &mut self,
+        stack: &Stack,
+        proposal: &str,
+        order: &Envelope,
+    ) -> anyhow::Result<AttemptReport> {
         let digest = Some(Digest::of(Kind::ApplyOrder, &order.payload));
         let report = |r: &wire::ProposalRecord| {
             let envelope: Envelope = r.attempt.clone()?.try_into().ok()?;
-            envelope.peek::<AttemptReport>(Kind::Attempt).ok().filter(|a| a.order_digest == digest)
+            envelope
+                .peek::<AttemptReport>(Kind::Attempt)
+                .ok()
+                .filter(|a| a.order_digest == digest)
         };
         let record = self.until(stack, proposal, |r| report(r).is_some()).await?;
         report(&record).context("a report")

@@ -50,7 +50,9 @@ impl Launch {
             .stdout(Stdio::null())
             .stderr(File::options().create(true).append(true).open(&log)?);
         self.account.step_down(&mut command);
-        let child = command.spawn().with_context(|| format!("starting {}", self.binary.display()))?;
+        let child = command
+            .spawn()
+            .with_context(|| format!("starting {}", self.binary.display()))?;
         let mut process = Process {
             name: self.name.clone(),
             child,
@@ -69,7 +71,11 @@ impl Process {
         let until = Instant::now() + READY;
         loop {
             if let Some(status) = self.child.try_wait()? {
-                bail!("{} ended with {status} before it was ready:\n{}", self.name, self.log_text());
+                bail!(
+                    "{} ended with {status} before it was ready:\n{}",
+                    self.name,
+                    self.log_text()
+                );
             }
             if let Ok(text) = std::fs::read_to_string(&self.run_file) {
                 let published: serde_json::Value = serde_json::from_str(&text)?;

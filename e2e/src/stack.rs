@@ -35,7 +35,12 @@ impl Stack {
     pub fn without_writer(deployment: Deployment) -> anyhow::Result<Self> {
         let ledger = ledger(&deployment, &[])?;
         let reader = reader(&deployment, &ledger.address, "acme")?;
-        Ok(Self { deployment, ledger, reader, writer: None })
+        Ok(Self {
+            deployment,
+            ledger,
+            reader,
+            writer: None,
+        })
     }
 
     /// Starts the writer with extra environment; failpoint builds read theirs from it.
@@ -61,15 +66,30 @@ impl Stack {
 
     /// A channel to the ledger under some identity.
     pub fn ledger_as(&self, role: Role, instance: Option<&str>) -> anyhow::Result<Channel> {
-        channel(&self.deployment, role, instance, Role::Ledger, &self.ledger.address)
+        channel(
+            &self.deployment,
+            role,
+            instance,
+            Role::Ledger,
+            &self.ledger.address,
+        )
     }
 
     pub fn reader_as(&self, role: Role, instance: Option<&str>) -> anyhow::Result<Channel> {
-        channel(&self.deployment, role, instance, Role::Reader, &self.reader.address)
+        channel(
+            &self.deployment,
+            role,
+            instance,
+            Role::Reader,
+            &self.reader.address,
+        )
     }
 
     pub fn writer_as(&self, role: Role, instance: Option<&str>) -> anyhow::Result<Channel> {
-        let writer = self.writer.as_ref().ok_or_else(|| anyhow::anyhow!("no writer runs"))?;
+        let writer = self
+            .writer
+            .as_ref()
+            .ok_or_else(|| anyhow::anyhow!("no writer runs"))?;
         channel(&self.deployment, role, instance, Role::Writer, &writer.address)
     }
 }
@@ -86,7 +106,13 @@ pub fn channel(
     Ok(connect(&material, &Target::new(served, address))?)
 }
 
-fn launch(deployment: &Deployment, name: &str, binary: &str, arguments: Vec<String>, environment: Vec<(String, String)>) -> anyhow::Result<Process> {
+fn launch(
+    deployment: &Deployment,
+    name: &str,
+    binary: &str,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+) -> anyhow::Result<Process> {
     let launch = Launch {
         name: name.to_owned(),
         binary: deployment.account.binary(deployment.build, binary)?,
@@ -99,7 +125,10 @@ fn launch(deployment: &Deployment, name: &str, binary: &str, arguments: Vec<Stri
 }
 
 fn flags(pairs: &[(&str, String)]) -> Vec<String> {
-    pairs.iter().flat_map(|(flag, value)| [(*flag).to_owned(), value.clone()]).collect()
+    pairs
+        .iter()
+        .flat_map(|(flag, value)| [(*flag).to_owned(), value.clone()])
+        .collect()
 }
 
 fn text(path: &Path) -> String {
@@ -107,11 +136,18 @@ fn text(path: &Path) -> String {
 }
 
 fn tls_flags(files: &TlsFiles) -> Vec<String> {
-    flags(&[("--tls-ca", text(&files.ca)), ("--tls-cert", text(&files.cert)), ("--tls-key", text(&files.key))])
+    flags(&[
+        ("--tls-ca", text(&files.ca)),
+        ("--tls-cert", text(&files.cert)),
+        ("--tls-key", text(&files.key)),
+    ])
 }
 
 fn owned(extra: &[(&str, &str)]) -> Vec<(String, String)> {
-    extra.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+    extra
+        .iter()
+        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+        .collect()
 }
 
 /// Starts a ledger on the deployment's store.
@@ -120,11 +156,7 @@ pub fn ledger(deployment: &Deployment, extra: &[(&str, &str)]) -> anyhow::Result
 }
 
 /// Starts a ledger on the deployment's store at an address.
-pub fn ledger_at(
-    deployment: &Deployment,
-    address: &str,
-    extra: &[(&str, &str)],
-) -> anyhow::Result<Process> {
+pub fn ledger_at(deployment: &Deployment, address: &str, extra: &[(&str, &str)]) -> anyhow::Result<Process> {
     let files = deployment.leaf(Role::Ledger, None)?;
     let mut arguments = flags(&[
         ("--store", text(&deployment.store())),
@@ -136,7 +168,12 @@ pub fn ledger_at(
     launch(deployment, "ledger", "synapsor-ledger", arguments, owned(extra))
 }
 
-fn executor_flags(deployment: &Deployment, role: Role, instance: &str, ledger: &str) -> anyhow::Result<Vec<String>> {
+fn executor_flags(
+    deployment: &Deployment,
+    role: Role,
+    instance: &str,
+    ledger: &str,
+) -> anyhow::Result<Vec<String>> {
     let files = deployment.leaf(role, Some(instance))?;
     let mut arguments = flags(&[
         ("--role", role.to_string()),
@@ -144,7 +181,10 @@ fn executor_flags(deployment: &Deployment, role: Role, instance: &str, ledger: &
         ("--trust", text(&deployment.trust_path())),
         ("--listen", "127.0.0.1:0".to_owned()),
         ("--ledger", ledger.to_owned()),
-        ("--signing-key", text(&deployment.path(&format!("{role}.key.pem")))),
+        (
+            "--signing-key",
+            text(&deployment.path(&format!("{role}.key.pem"))),
+        ),
     ]);
     arguments.extend(tls_flags(&files));
     Ok(arguments)
@@ -174,7 +214,11 @@ pub fn writer(
     extra: &[(&str, &str)],
 ) -> anyhow::Result<Process> {
     let mut arguments = executor_flags(deployment, Role::Writer, name, ledger)?;
-    let state = if name == WRITER { "writer-state" } else { "other-writer-state" };
+    let state = if name == WRITER {
+        "writer-state"
+    } else {
+        "other-writer-state"
+    };
     arguments.extend(flags(&[("--state-dir", text(&deployment.path(state)))]));
     let mut environment = owned(extra);
     environment.push(("BILLING_WRITE_URL".to_owned(), deployment.database_url()));
@@ -200,5 +244,11 @@ pub fn http_gateway(stack: &Stack, token: &str) -> anyhow::Result<Process> {
         ("--listen", "127.0.0.1:0".to_owned()),
     ]));
     let environment = owned(&[("SYNAPSOR_RUNNER_HTTP_TOKEN", token)]);
-    launch(&stack.deployment, "gateway", "synapsor-gateway", arguments, environment)
+    launch(
+        &stack.deployment,
+        "gateway",
+        "synapsor-gateway",
+        arguments,
+        environment,
+    )
 }

@@ -12,12 +12,18 @@ use synapsor_e2e::stack::{INSTANCE, Stack, channel};
 async fn every_identity_reaches_exactly_its_services() -> anyhow::Result<()> {
     let stack = Stack::start(Deployment::new(Build::Plain)?)?;
     let writer = stack.writer.as_ref().expect("a writer");
-    let addresses =
-        [(Role::Reader, &stack.reader.address), (Role::Writer, &writer.address), (Role::Ledger, &stack.ledger.address)];
+    let addresses = [
+        (Role::Reader, &stack.reader.address),
+        (Role::Writer, &writer.address),
+        (Role::Ledger, &stack.ledger.address),
+    ];
     let rpcs = all_rpcs();
     let services: BTreeSet<_> = rpcs.iter().map(|rpc| rpc.service.as_str()).collect();
     for (_, service) in ALLOWED {
-        assert!(services.contains(service), "{service} is in the table and not in the protos");
+        assert!(
+            services.contains(service),
+            "{service} is in the table and not in the protos"
+        );
     }
     let mut wrong = Vec::new();
     for role in Role::ALL {
@@ -27,7 +33,10 @@ async fn every_identity_reaches_exactly_its_services() -> anyhow::Result<()> {
                 let should = is_allowed(role, &rpc.service, served);
                 let answer = call(&channel, &rpc.path()).await;
                 if is_let_in(&answer) != should {
-                    wrong.push(format!("{role} on {served}: {}: {answer:?}, expected {should}", rpc.path()));
+                    wrong.push(format!(
+                        "{role} on {served}: {}: {answer:?}, expected {should}",
+                        rpc.path()
+                    ));
                 }
             }
         }
@@ -51,7 +60,13 @@ async fn another_client_s_gateway_cannot_use_my_reader() -> anyhow::Result<()> {
 async fn a_certificate_of_another_deployment_opens_nothing() -> anyhow::Result<()> {
     let stack = Stack::without_writer(Deployment::new(Build::Plain)?)?;
     let other = Deployment::new(Build::Plain)?;
-    let foreign = channel(&other, Role::Operator, Some("alice"), Role::Ledger, &stack.ledger.address)?;
+    let foreign = channel(
+        &other,
+        Role::Operator,
+        Some("alice"),
+        Role::Ledger,
+        &stack.ledger.address,
+    )?;
     let answer = call(&foreign, "/synapsor.ledger.v1.ReviewService/ListProposals").await;
     assert!(answer.is_err(), "a foreign authority was believed");
     Ok(())
@@ -59,7 +74,10 @@ async fn a_certificate_of_another_deployment_opens_nothing() -> anyhow::Result<(
 
 #[test]
 fn no_rpc_of_the_writer_applies_anything() {
-    let rpcs: Vec<_> = all_rpcs().into_iter().filter(|rpc| rpc.service.ends_with("WriterService")).collect();
+    let rpcs: Vec<_> = all_rpcs()
+        .into_iter()
+        .filter(|rpc| rpc.service.ends_with("WriterService"))
+        .collect();
     let names: BTreeSet<_> = rpcs.iter().map(|rpc| rpc.name.as_str()).collect();
     assert_eq!(names, BTreeSet::from(["Deny", "Freeze", "GetStatus", "Preview"]));
 }

@@ -19,7 +19,10 @@ use synapsor_proto::status::from_status;
 const INVOICE: &str = "INV-3001";
 
 async fn proposed(stack: &Stack) -> anyhow::Result<(Desk, Subject)> {
-    let id = Agent::over_stdio(stack).await?.propose(INVOICE, "goodwill").await?;
+    let id = Agent::over_stdio(stack)
+        .await?
+        .propose(INVOICE, "goodwill")
+        .await?;
     let mut desk = Desk::open(stack, "alice")?;
     let subject = desk.subject(&stack.deployment, &id).await?;
     Ok((desk, subject))
@@ -47,7 +50,12 @@ async fn a_guessed_lease_token_opens_nothing() -> anyhow::Result<()> {
         proposal_id: subject.proposal.id.to_string(),
         lease_token: token,
     };
-    for guess in [Vec::new(), vec![0; 32], random::bytes::<32>().to_vec(), job.lease_token[..31].to_vec()] {
+    for guess in [
+        Vec::new(),
+        vec![0; 32],
+        random::bytes::<32>().to_vec(),
+        job.lease_token[..31].to_vec(),
+    ] {
         let refused = holder.start(start(guess)).await.unwrap_err();
         assert_eq!(from_status(&refused).code, "LEASE_NOT_HELD");
     }
@@ -55,7 +63,10 @@ async fn a_guessed_lease_token_opens_nothing() -> anyhow::Result<()> {
     let mut thief = WritebackServiceClient::new(stack.ledger_as(Role::Writer, Some("writer-9"))?);
     let refused = thief.start(start(job.lease_token.clone())).await.unwrap_err();
     assert_eq!(from_status(&refused).code, "LEASE_NOT_HELD");
-    assert_eq!(holder.start(start(job.lease_token)).await?.into_inner().attempt, 1);
+    assert_eq!(
+        holder.start(start(job.lease_token)).await?.into_inner().attempt,
+        1
+    );
     Ok(())
 }
 
@@ -67,7 +78,11 @@ async fn an_unattested_proposal_and_altered_evidence_are_not_filed() -> anyhow::
     let mut forged = subject.proposal.clone();
     forged.id = synapsor_domain::ids::ProposalId::from_random(random::bytes());
     let unattested = Envelope::seal(Kind::Proposal, &forged, &stack.deployment.writer_key)?;
-    let evidence = Envelope::seal(Kind::Evidence, &serde_json::json!({ "v": 1 }), &stack.deployment.writer_key)?;
+    let evidence = Envelope::seal(
+        Kind::Evidence,
+        &serde_json::json!({ "v": 1 }),
+        &stack.deployment.writer_key,
+    )?;
     let request = wire::FileProposalRequest {
         request_id: random::hex_id(32),
         proposal: Some((&unattested).into()),
@@ -98,14 +113,26 @@ async fn decisions_and_orders_that_do_not_verify_are_not_filed() -> anyhow::Resu
     let forged = Envelope::seal(Kind::Decision, &honest, &deployment.ledger_key)?;
     assert_eq!(desk.decide(&forged).await.unwrap_err().code, "refused:key");
     let by_carol = decision(deployment, carol, &subject, Verdict::Approve);
-    assert_eq!(desk.decide(&seal_decision(carol, &by_carol)).await.unwrap_err().code, "refused:role");
+    assert_eq!(
+        desk.decide(&seal_decision(carol, &by_carol))
+            .await
+            .unwrap_err()
+            .code,
+        "refused:role"
+    );
     assert_eq!(desk.state(subject.proposal.id.as_str()).await?, "pending_review");
     let approval = seal_decision(alice, &honest);
     let early = seal_order(alice, &order(deployment, alice, &subject, &[&approval]));
-    assert!(desk.request_apply(&early).await.is_err(), "an order before its approval was filed");
+    assert!(
+        desk.request_apply(&early).await.is_err(),
+        "an order before its approval was filed"
+    );
     desk.decide(&approval).await?;
     let by_carol = seal_order(carol, &order(deployment, carol, &subject, &[&approval]));
-    assert_eq!(desk.request_apply(&by_carol).await.unwrap_err().code, "refused:role");
+    assert_eq!(
+        desk.request_apply(&by_carol).await.unwrap_err().code,
+        "refused:role"
+    );
     Ok(())
 }
 
@@ -137,7 +164,10 @@ async fn a_writer_s_word_counts_only_under_its_key() -> anyhow::Result<()> {
         attempt: Some((&forged).into()),
         receipt: None,
     };
-    assert!(holder.settle(request).await.is_err(), "a report under another key was believed");
+    assert!(
+        holder.settle(request).await.is_err(),
+        "a report under another key was believed"
+    );
     assert_eq!(desk.state(subject.proposal.id.as_str()).await?, "pending_worker");
     Ok(())
 }
@@ -159,7 +189,10 @@ async fn an_edited_ledger_row_is_reported_at_the_next_start() -> anyhow::Result<
     )?;
     assert_eq!(changed, 1);
     drop(store);
-    let refused = stack::ledger(&stack.deployment, &[]).map(|_| ()).unwrap_err().to_string();
+    let refused = stack::ledger(&stack.deployment, &[])
+        .map(|_| ())
+        .unwrap_err()
+        .to_string();
     assert!(refused.contains("STORE_TAMPERED"), "{refused}");
     Ok(())
 }
@@ -178,7 +211,10 @@ async fn a_ledger_that_was_rolled_back_is_refused_by_the_writer_that_remembers()
     stack.start_writer(&[])?;
     let (mut desk, subject) = proposed(&stack).await?;
     desk.approve_and_order(&stack.deployment, &subject).await?;
-    assert_eq!(desk.outcome(&stack, subject.proposal.id.as_str()).await?, "applied");
+    assert_eq!(
+        desk.outcome(&stack, subject.proposal.id.as_str()).await?,
+        "applied"
+    );
     stack.ledger.kill();
     let store = stack.deployment.store();
     for suffix in ["-wal", "-shm"] {
@@ -190,7 +226,10 @@ async fn a_ledger_that_was_rolled_back_is_refused_by_the_writer_that_remembers()
     stack.reader = match stack::reader(&stack.deployment, &stack.ledger.address, "acme") {
         Ok(reader) => reader,
         Err(refused) => {
-            assert!(format!("{refused:#}").contains("LEDGER_ROLLED_BACK"), "{refused:#}");
+            assert!(
+                format!("{refused:#}").contains("LEDGER_ROLLED_BACK"),
+                "{refused:#}"
+            );
             return Ok(());
         }
     };

@@ -21,7 +21,11 @@ fn shell_blocks(markdown: &str) -> Vec<&str> {
 #[test]
 fn the_readme_s_own_database_section_works_as_it_stands() -> anyhow::Result<()> {
     let blocks = shell_blocks(README);
-    assert_eq!(blocks.len(), 1, "the README has another number of shell blocks than this test knows");
+    assert_eq!(
+        blocks.len(),
+        1,
+        "the README has another number of shell blocks than this test knows"
+    );
     let folder = tempfile::tempdir()?;
     let path = format!("{}:/usr/bin:/bin", Build::Plain.folder()?.display());
     let run = Command::new("bash")
@@ -32,7 +36,10 @@ fn the_readme_s_own_database_section_works_as_it_stands() -> anyhow::Result<()> 
         .env("HOME", folder.path())
         .env("USER", "reader")
         .output()?;
-    let (out, err) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    let (out, err) = (
+        String::from_utf8_lossy(&run.stdout),
+        String::from_utf8_lossy(&run.stderr),
+    );
     assert!(run.status.success(), "{out}\n{err}");
     for promise in ["source changed: no", "Applied: one row changed, once", "receipt"] {
         assert!(out.contains(promise), "`{promise}` is missing in:\n{out}");

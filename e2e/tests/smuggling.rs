@@ -28,13 +28,32 @@ struct Way {
 
 fn ways() -> Vec<Way> {
     let argument_names = [
-        "tenant_id", "tenantId", "tenant", "principal", "principal_id", "principalId", "project_id", "source_id",
-        "allowed_columns", "row_version", "expected_version", "approval_identity", "x-tenant", "__proto__",
-        "context", "on_behalf_of",
+        "tenant_id",
+        "tenantId",
+        "tenant",
+        "principal",
+        "principal_id",
+        "principalId",
+        "project_id",
+        "source_id",
+        "allowed_columns",
+        "row_version",
+        "expected_version",
+        "approval_identity",
+        "x-tenant",
+        "__proto__",
+        "context",
+        "on_behalf_of",
     ];
     let meta_names = [
-        "tenant_id", "synapsor.tenant_id", "io.modelcontextprotocol/tenant", "principal", "trusted_context",
-        "x-synapsor-tenant", "org", "claims",
+        "tenant_id",
+        "synapsor.tenant_id",
+        "io.modelcontextprotocol/tenant",
+        "principal",
+        "trusted_context",
+        "x-synapsor-tenant",
+        "org",
+        "claims",
     ];
     let headers: [&[(&'static str, &'static str)]; 6] = [
         &[("x-tenant-id", OTHER)],
@@ -44,9 +63,21 @@ fn ways() -> Vec<Way> {
         &[("grpc-metadata-tenant", OTHER)],
         &[("baggage", "tenant_id=globex,principal=root")],
     ];
-    let by_argument = argument_names.map(|n| Way { arguments: json!({ n: OTHER }), meta: json!({}), headers: vec![] });
-    let by_meta = meta_names.map(|n| Way { arguments: json!({}), meta: json!({ n: OTHER }), headers: vec![] });
-    let by_header = headers.map(|h| Way { arguments: json!({}), meta: json!({}), headers: h.to_vec() });
+    let by_argument = argument_names.map(|n| Way {
+        arguments: json!({ n: OTHER }),
+        meta: json!({}),
+        headers: vec![],
+    });
+    let by_meta = meta_names.map(|n| Way {
+        arguments: json!({}),
+        meta: json!({ n: OTHER }),
+        headers: vec![],
+    });
+    let by_header = headers.map(|h| Way {
+        arguments: json!({}),
+        meta: json!({}),
+        headers: h.to_vec(),
+    });
     by_argument.into_iter().chain(by_meta).chain(by_header).collect()
 }
 
@@ -62,14 +93,20 @@ fn request(id: u64, way: &Way, invoice: &str) -> Json {
 /// The result is for acme, or it is a refusal; never the other tenant's row.
 fn judge(way: usize, invoice: &str, answer: &Json) {
     let text = answer.to_string();
-    assert!(!text.contains("Adventure Works") && !text.contains("7500"), "way {way}: {text}");
+    assert!(
+        !text.contains("Adventure Works") && !text.contains("7500"),
+        "way {way}: {text}"
+    );
     let envelope = &answer["result"]["structuredContent"];
     let code = envelope["error"]["code"].as_str();
     match (invoice, envelope["ok"].as_bool()) {
         (OWN, Some(true)) => assert_eq!(envelope["_meta"]["tenant_id"], json!("acme"), "way {way}: {text}"),
         (OWN, Some(false)) => assert_eq!(code, Some("INVALID_ARGUMENT"), "way {way}: {text}"),
         (_, Some(false)) => {
-            assert!(matches!(code, Some("INVALID_ARGUMENT" | "NOT_FOUND_IN_TENANT")), "way {way}: {text}");
+            assert!(
+                matches!(code, Some("INVALID_ARGUMENT" | "NOT_FOUND_IN_TENANT")),
+                "way {way}: {text}"
+            );
         }
         _ => panic!("way {way}: {text}"),
     }
@@ -78,8 +115,14 @@ fn judge(way: usize, invoice: &str, answer: &Json) {
 /// Every evidence on file is for the tenant of the reader.
 async fn records_name_only(stack: &Stack, tenant: &str) -> anyhow::Result<usize> {
     let mut events = EventServiceClient::new(stack.ledger_as(Role::Operator, Some("alice"))?);
-    let page = synapsor_proto::common::v1::PageRequest { size: 200, token: String::new() };
-    let request = wire::ListEvidenceRequest { page: Some(page), ..Default::default() };
+    let page = synapsor_proto::common::v1::PageRequest {
+        size: 200,
+        token: String::new(),
+    };
+    let request = wire::ListEvidenceRequest {
+        page: Some(page),
+        ..Default::default()
+    };
     let evidence = events.list_evidence(request).await?.into_inner().evidence;
     for signed in &evidence {
         let envelope: Envelope = signed.clone().try_into()?;
@@ -136,13 +179,20 @@ async fn a_tenant_smuggled_over_stdio_has_no_effect() -> anyhow::Result<()> {
         if answered {
             output.read_line(&mut line)?;
         }
-        Ok(if answered { serde_json::from_str(&line)? } else { Json::Null })
+        Ok(if answered {
+            serde_json::from_str(&line)?
+        } else {
+            Json::Null
+        })
     };
     let client = json!({ "name": "smuggler", "version": "1", "tenant_id": OTHER });
     let hello = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
         "protocolVersion": "2025-06-18", "capabilities": { "tenant": OTHER }, "clientInfo": client } });
     exchange(&hello, true)?;
-    exchange(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }), false)?;
+    exchange(
+        &json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }),
+        false,
+    )?;
     for (number, way) in ways().iter().enumerate() {
         for invoice in [OWN, FOREIGN] {
             let answer = exchange(&request(1 + number as u64, way, invoice), true)?;

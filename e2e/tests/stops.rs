@@ -30,11 +30,19 @@ struct Scene {
 impl Scene {
     async fn set() -> anyhow::Result<Self> {
         let stack = Stack::start(Deployment::new(Build::Plain)?)?;
-        let id = Agent::over_stdio(&stack).await?.propose(INVOICE, "goodwill").await?;
+        let id = Agent::over_stdio(&stack)
+            .await?
+            .propose(INVOICE, "goodwill")
+            .await?;
         let mut desk = Desk::open(&stack, "alice")?;
         let subject = desk.subject(&stack.deployment, &id).await?;
         let writer = WriterServiceClient::new(stack.writer_as(Role::Operator, Some("alice"))?);
-        Ok(Self { stack, desk, subject, writer })
+        Ok(Self {
+            stack,
+            desk,
+            subject,
+            writer,
+        })
     }
 
     fn alice(&self) -> &Person {
@@ -42,14 +50,20 @@ impl Scene {
     }
 
     fn deny(&self) -> Envelope {
-        seal_decision(self.alice(), &decision(&self.stack.deployment, self.alice(), &self.subject, Verdict::Deny))
+        seal_decision(
+            self.alice(),
+            &decision(&self.stack.deployment, self.alice(), &self.subject, Verdict::Deny),
+        )
     }
 
     /// Approves and orders, and gives the order.
     async fn order(&mut self) -> anyhow::Result<Envelope> {
         let deployment = &self.stack.deployment;
         let alice = deployment.person("alice");
-        let approval = seal_decision(alice, &decision(deployment, alice, &self.subject, Verdict::Approve));
+        let approval = seal_decision(
+            alice,
+            &decision(deployment, alice, &self.subject, Verdict::Approve),
+        );
         self.desk.decide(&approval).await?;
         let order = seal_order(alice, &order(deployment, alice, &self.subject, &[&approval]));
         self.desk.request_apply(&order).await?;
@@ -61,13 +75,25 @@ impl Scene {
             proposal: Some((&self.subject.envelope).into()),
             decision: Some((&self.deny()).into()),
         };
-        let answer = self.writer.deny(request).await.map_err(|s| from_status(&s))?.into_inner();
+        let answer = self
+            .writer
+            .deny(request)
+            .await
+            .map_err(|s| from_status(&s))?
+            .into_inner();
         Ok(answer.effect())
     }
 
     async fn freeze(&mut self, frozen: bool, unfreeze: Option<Envelope>) -> Result<bool, String> {
-        let request = wire::FreezeRequest { frozen, unfreeze: unfreeze.map(Into::into) };
-        let answer = self.writer.freeze(request).await.map_err(|s| from_status(&s).code.into_owned())?;
+        let request = wire::FreezeRequest {
+            frozen,
+            unfreeze: unfreeze.map(Into::into),
+        };
+        let answer = self
+            .writer
+            .freeze(request)
+            .await
+            .map_err(|s| from_status(&s).code.into_owned())?;
         Ok(answer.into_inner().frozen)
     }
 
@@ -106,9 +132,15 @@ async fn a_frozen_writer_writes_nothing_until_an_applier_signs_it_free() -> anyh
 
     assert_eq!(scene.freeze(false, None).await, Err("MALFORMED".to_owned()));
     let by_bob = scene.unfreeze_by("bob", WRITER);
-    assert_eq!(scene.freeze(false, Some(by_bob)).await, Err("refused:role".to_owned()));
+    assert_eq!(
+        scene.freeze(false, Some(by_bob)).await,
+        Err("refused:role".to_owned())
+    );
     let for_another = scene.unfreeze_by("alice", "writer-9");
-    assert_eq!(scene.freeze(false, Some(for_another)).await, Err("refused:audience".to_owned()));
+    assert_eq!(
+        scene.freeze(false, Some(for_another)).await,
+        Err("refused:audience".to_owned())
+    );
     let signed = scene.unfreeze_by("alice", WRITER);
     assert_eq!(scene.freeze(false, Some(signed)).await, Ok(false));
     scene.order().await?;
@@ -122,7 +154,10 @@ async fn a_deny_at_the_writer_kills_an_approved_proposal_for_good() -> anyhow::R
     let before = scene.stack.deployment.invoice(INVOICE)?;
     assert_eq!(scene.denied().await?, DenyEffect::Killed);
     let id = scene.subject.proposal.id.to_string();
-    assert_eq!(scene.stack.deployment.receipts()?, [(id.clone(), "tombstoned:denied".to_owned())]);
+    assert_eq!(
+        scene.stack.deployment.receipts()?,
+        [(id.clone(), "tombstoned:denied".to_owned())]
+    );
     assert_eq!(scene.desk.outcome(&scene.stack, &id).await?, "canceled");
     assert!(scene.order().await.is_err(), "a killed proposal took an order");
     assert_eq!(scene.denied().await?, DenyEffect::EndedBefore);
@@ -144,7 +179,12 @@ async fn a_deny_after_the_fact_says_how_it_had_ended() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deny_nobody_signed_stops_nothing() -> anyhow::Result<()> {
     let mut scene = Scene::set().await?;
-    let deny = decision(&scene.stack.deployment, scene.alice(), &scene.subject, Verdict::Deny);
+    let deny = decision(
+        &scene.stack.deployment,
+        scene.alice(),
+        &scene.subject,
+        Verdict::Deny,
+    );
     let forged = Envelope::seal(Kind::Decision, &deny, &scene.stack.deployment.reader_key)?;
     let request = wire::DenyRequest {
         proposal: Some((&scene.subject.envelope).into()),
@@ -162,7 +202,9 @@ async fn a_deny_nobody_signed_stops_nothing() -> anyhow::Result<()> {
 async fn a_rehearsal_changes_nothing_anywhere() -> anyhow::Result<()> {
     let mut scene = Scene::set().await?;
     let before = scene.stack.deployment.dump()?;
-    let request = || wire::PreviewRequest { proposal: Some((&scene.subject.envelope).into()) };
+    let request = || wire::PreviewRequest {
+        proposal: Some((&scene.subject.envelope).into()),
+    };
     let preview = scene.writer.preview(request()).await?.into_inner();
     assert_eq!(preview.result, "would_apply");
     let after: serde_json::Value = serde_json::from_slice(preview.after_json.as_deref().unwrap_or_default())?;
@@ -170,10 +212,11 @@ async fn a_rehearsal_changes_nothing_anywhere() -> anyhow::Result<()> {
     assert_eq!(scene.stack.deployment.dump()?, before);
     let id = scene.subject.proposal.id.to_string();
     assert_eq!(scene.desk.state(&id).await?, "pending_review");
-    scene.stack.deployment.open_database()?.execute(
-        "UPDATE invoices SET status = 'paid' WHERE id = ?1",
-        [INVOICE],
-    )?;
+    scene
+        .stack
+        .deployment
+        .open_database()?
+        .execute("UPDATE invoices SET status = 'paid' WHERE id = ?1", [INVOICE])?;
     let preview = scene.writer.preview(request()).await?.into_inner();
     assert_eq!(preview.result, "conflict:version_changed");
     Ok(())
@@ -182,7 +225,12 @@ async fn a_rehearsal_changes_nothing_anywhere() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_writers_on_the_same_work_have_one_effect() -> anyhow::Result<()> {
     let mut scene = Scene::set().await?;
-    let _second = stack::writer(&scene.stack.deployment, &scene.stack.ledger.address, "writer-2", &[])?;
+    let _second = stack::writer(
+        &scene.stack.deployment,
+        &scene.stack.ledger.address,
+        "writer-2",
+        &[],
+    )?;
     let version = scene.stack.deployment.invoice(INVOICE)?.2;
     scene.order().await?;
     let id = scene.subject.proposal.id.to_string();

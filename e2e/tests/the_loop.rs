@@ -17,7 +17,10 @@ async fn stack() -> anyhow::Result<Stack> {
 
 async fn agent_loop(stack: &Stack, agent: &Agent) -> anyhow::Result<()> {
     let tools = agent.tools().await?;
-    assert_eq!(tools, ["billing.inspect_invoice", "billing.propose_late_fee_waiver"]);
+    assert_eq!(
+        tools,
+        ["billing.inspect_invoice", "billing.propose_late_fee_waiver"]
+    );
 
     let read = agent.inspect(INVOICE).await?;
     assert_eq!(read["ok"], json!(true), "{read}");
@@ -27,13 +30,20 @@ async fn agent_loop(stack: &Stack, agent: &Agent) -> anyhow::Result<()> {
     let (before, version) = (stack.deployment.dump()?, stack.deployment.invoice(INVOICE)?.2);
     let id = agent.propose(INVOICE, "goodwill").await?;
     assert_eq!(stack.deployment.dump()?, before, "a proposal changed the source");
-    assert_eq!(agent.propose(INVOICE, "goodwill").await?, id, "the same open proposal is returned");
+    assert_eq!(
+        agent.propose(INVOICE, "goodwill").await?,
+        id,
+        "the same open proposal is returned"
+    );
 
     let mut desk = Desk::open(stack, "alice")?;
     let subject = desk.subject(&stack.deployment, &id).await?;
     desk.approve_and_order(&stack.deployment, &subject).await?;
     assert_eq!(desk.outcome(stack, &id).await?, "applied");
-    assert_eq!(stack.deployment.invoice(INVOICE)?, (0, Some("goodwill".to_owned()), version + 1));
+    assert_eq!(
+        stack.deployment.invoice(INVOICE)?,
+        (0, Some("goodwill".to_owned()), version + 1)
+    );
     assert_eq!(stack.deployment.receipts()?, [(id, "applied".to_owned())]);
     Ok(())
 }
@@ -60,14 +70,24 @@ async fn no_tool_approves_applies_or_speaks_sql_and_none_takes_a_tenant() -> any
     let list = agent.tool_list().await?;
     for tool in list.as_array().into_iter().flatten() {
         let input = tool["inputSchema"]["properties"].to_string();
-        assert!(!["tenant", "principal", "sql", "table", "column"].iter().any(|w| input.contains(w)), "{input}");
+        assert!(
+            !["tenant", "principal", "sql", "table", "column"]
+                .iter()
+                .any(|w| input.contains(w)),
+            "{input}"
+        );
     }
     let text = list.to_string();
     for leak in ["sqlite://", "BILLING_", "invoices", "tenant_key", "internal_note"] {
         assert!(!text.contains(leak), "{leak} in {text}");
     }
     for tool in agent.tools().await? {
-        assert!(!["approve", "apply", "commit", "sql"].iter().any(|w| tool.contains(w)), "{tool}");
+        assert!(
+            !["approve", "apply", "commit", "sql"]
+                .iter()
+                .any(|w| tool.contains(w)),
+            "{tool}"
+        );
     }
     Ok(())
 }
@@ -125,7 +145,11 @@ async fn the_ledger_gone_no_row_is_returned() -> anyhow::Result<()> {
     stack.ledger.kill();
     let answer = agent.inspect(INVOICE).await?;
     assert_eq!(answer["ok"], json!(false));
-    assert_eq!(answer["error"]["code"], json!("TEMPORARILY_UNAVAILABLE"), "{answer}");
+    assert_eq!(
+        answer["error"]["code"],
+        json!("TEMPORARILY_UNAVAILABLE"),
+        "{answer}"
+    );
     assert!(!answer.to_string().contains("5500"));
     Ok(())
 }
@@ -134,22 +158,39 @@ async fn the_ledger_gone_no_row_is_returned() -> anyhow::Result<()> {
 async fn a_proposal_needs_as_many_persons_as_its_quorum() -> anyhow::Result<()> {
     let deployment = Deployment::new(Build::Plain)?;
     let contract = std::fs::read_to_string(deployment.contract())?;
-    let two = contract.replace("\"required_role\": \"billing_lead\"", "\"required_role\": \"billing_lead\", \"quorum\": 2");
+    let two = contract.replace(
+        "\"required_role\": \"billing_lead\"",
+        "\"required_role\": \"billing_lead\", \"quorum\": 2",
+    );
     std::fs::write(deployment.contract(), two)?;
     let stack = Stack::start(deployment)?;
     let deployment = &stack.deployment;
-    let id = Agent::over_stdio(&stack).await?.propose(INVOICE, "goodwill").await?;
+    let id = Agent::over_stdio(&stack)
+        .await?
+        .propose(INVOICE, "goodwill")
+        .await?;
     let mut desk = Desk::open(&stack, "alice")?;
     let subject = desk.subject(deployment, &id).await?;
     let (alice, bob) = (deployment.person("alice"), deployment.person("bob"));
     let sign = |person| seal_decision(person, &decision(deployment, person, &subject, Verdict::Approve));
     let (first, again, second) = (sign(alice), sign(alice), sign(bob));
     assert_eq!(desk.decide(&first).await?, "pending_review");
-    assert_eq!(desk.decide(&again).await?, "pending_review", "one person counts once");
+    assert_eq!(
+        desk.decide(&again).await?,
+        "pending_review",
+        "one person counts once"
+    );
     let early = seal_order(alice, &order(deployment, alice, &subject, &[&first]));
-    assert_eq!(desk.request_apply(&early).await.unwrap_err().code, "PROPOSAL_NOT_APPROVED");
+    assert_eq!(
+        desk.request_apply(&early).await.unwrap_err().code,
+        "PROPOSAL_NOT_APPROVED"
+    );
     assert_eq!(desk.decide(&second).await?, "approved");
-    desk.request_apply(&seal_order(alice, &order(deployment, alice, &subject, &[&first, &second]))).await?;
+    desk.request_apply(&seal_order(
+        alice,
+        &order(deployment, alice, &subject, &[&first, &second]),
+    ))
+    .await?;
     assert_eq!(desk.outcome(&stack, &id).await?, "applied");
     Ok(())
 }

@@ -37,11 +37,19 @@ impl Court {
         let stack = Stack::without_writer(deployment)?;
         let agent = Agent::over_stdio(&stack).await?;
         let id = agent.propose(INVOICE, "goodwill").await?;
-        let subject = Desk::open(&stack, "alice")?.subject(&stack.deployment, &id).await?;
+        let subject = Desk::open(&stack, "alice")?
+            .subject(&stack.deployment, &id)
+            .await?;
         let ledger = EvilLedger::start(&stack.deployment).await?;
         let writer = stack::writer(&stack.deployment, &ledger.address, WRITER, &[])?;
         let before = stack.deployment.dump()?;
-        Ok(Self { stack, ledger, subject, before, _writer: writer })
+        Ok(Self {
+            stack,
+            ledger,
+            subject,
+            before,
+            _writer: writer,
+        })
     }
 
     fn deployment(&self) -> &Deployment {
@@ -54,15 +62,25 @@ impl Court {
     /// What an honest ledger would present.
     fn honest(&self) -> Papers {
         let alice = self.person("alice");
-        let approval = seal_decision(alice, &decision(self.deployment(), alice, &self.subject, Verdict::Approve));
+        let approval = seal_decision(
+            alice,
+            &decision(self.deployment(), alice, &self.subject, Verdict::Approve),
+        );
         self.papers(approval)
     }
 
     /// Alice's order on the strength of one decision, whatever that is.
     fn papers(&self, approval: Envelope) -> Papers {
         let alice = self.person("alice");
-        let order = seal_order(alice, &order(self.deployment(), alice, &self.subject, &[&approval]));
-        Papers { proposal: self.subject.envelope.clone(), decisions: vec![approval], order: Some(order) }
+        let order = seal_order(
+            alice,
+            &order(self.deployment(), alice, &self.subject, &[&approval]),
+        );
+        Papers {
+            proposal: self.subject.envelope.clone(),
+            decisions: vec![approval],
+            order: Some(order),
+        }
     }
 
     /// An approval of alice's that is bent in one place and signed by her all the same.
@@ -81,8 +99,17 @@ impl Court {
     /// Presents papers that must be refused for exactly this reason, with nothing written.
     async fn refuses(&mut self, papers: &Papers, reason: &str) -> anyhow::Result<()> {
         let report = self.judge(papers).await?;
-        assert_eq!(report.result, AttemptResult::Refused(reason.to_owned()), "{}", report.message);
-        assert_eq!(self.deployment().dump()?, self.before, "the target changed on a refusal");
+        assert_eq!(
+            report.result,
+            AttemptResult::Refused(reason.to_owned()),
+            "{}",
+            report.message
+        );
+        assert_eq!(
+            self.deployment().dump()?,
+            self.before,
+            "the target changed on a refusal"
+        );
         Ok(())
     }
 
@@ -105,13 +132,28 @@ impl Court {
     fn rewritten(&self, bend: impl FnOnce(&mut Proposal)) -> Papers {
         let mut proposal = self.subject.proposal.clone();
         bend(&mut proposal);
-        let envelope = Envelope::seal(Kind::Proposal, &proposal, &self.deployment().reader_key).expect("canonical");
+        let envelope =
+            Envelope::seal(Kind::Proposal, &proposal, &self.deployment().reader_key).expect("canonical");
         let digest = Digest::of(Kind::Proposal, &envelope.payload);
-        let subject = Subject { proposal, digest, envelope };
+        let subject = Subject {
+            proposal,
+            digest,
+            envelope,
+        };
         let alice = self.person("alice");
-        let approval = seal_decision(alice, &decision(self.deployment(), alice, &subject, Verdict::Approve));
-        let order = seal_order(alice, &operator::order(self.deployment(), alice, &subject, &[&approval]));
-        Papers { proposal: subject.envelope, decisions: vec![approval], order: Some(order) }
+        let approval = seal_decision(
+            alice,
+            &decision(self.deployment(), alice, &subject, Verdict::Approve),
+        );
+        let order = seal_order(
+            alice,
+            &operator::order(self.deployment(), alice, &subject, &[&approval]),
+        );
+        Papers {
+            proposal: subject.envelope,
+            decisions: vec![approval],
+            order: Some(order),
+        }
     }
 }
 
@@ -120,7 +162,12 @@ async fn a_forged_approval_changes_nothing() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     // Signed by the ledger's key under alice's name, and with alice's key id over another key's signature.
     let alice = court.person("alice").key.key_id();
-    let body = decision(court.deployment(), court.person("alice"), &court.subject, Verdict::Approve);
+    let body = decision(
+        court.deployment(),
+        court.person("alice"),
+        &court.subject,
+        Verdict::Approve,
+    );
     let forged = Envelope::seal(Kind::Decision, &body, &court.deployment().ledger_key)?;
     court.refuses(&court.papers(forged.clone()), "key").await?;
     let mut renamed = forged;
@@ -145,10 +192,18 @@ async fn an_unsigned_or_doubly_signed_approval_changes_nothing() -> anyhow::Resu
 async fn an_approval_for_another_digest_or_contract_changes_nothing() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let other = Digest::of(Kind::Proposal, b"{}");
-    court.refuses(&court.bent(|d| d.proposal_digest = other), "digest").await?;
-    court.refuses(&court.bent(|d| d.contract_digest = other), "digest").await?;
-    court.refuses(&court.bent(|d| d.render.digest = other), "render").await?;
-    court.refuses(&court.bent(|d| d.render.renderer = "cli/0".to_owned()), "render").await?;
+    court
+        .refuses(&court.bent(|d| d.proposal_digest = other), "digest")
+        .await?;
+    court
+        .refuses(&court.bent(|d| d.contract_digest = other), "digest")
+        .await?;
+    court
+        .refuses(&court.bent(|d| d.render.digest = other), "render")
+        .await?;
+    court
+        .refuses(&court.bent(|d| d.render.renderer = "cli/0".to_owned()), "render")
+        .await?;
     court.applies_honest_papers().await
 }
 
@@ -157,7 +212,9 @@ async fn an_approval_replayed_for_another_proposal_changes_nothing() -> anyhow::
     let mut court = Court::open().await?;
     let agent = Agent::over_stdio(&court.stack).await?;
     let other = agent.propose(INVOICE, "another reason").await?;
-    let other = Desk::open(&court.stack, "alice")?.subject(court.deployment(), &other).await?;
+    let other = Desk::open(&court.stack, "alice")?
+        .subject(court.deployment(), &other)
+        .await?;
     let mut papers = court.honest();
     papers.proposal = other.envelope;
     court.refuses(&papers, "digest").await
@@ -183,7 +240,11 @@ async fn a_decision_with_duplicate_keys_changes_nothing() -> anyhow::Result<()> 
     let honest = court.honest().decisions.remove(0);
     let text = String::from_utf8(honest.payload)?;
     // The second `decision` wins in some parsers and the first in others.
-    let doubled = text.replacen("\"decision\":\"approve\"", "\"decision\":\"deny\",\"decision\":\"approve\"", 1);
+    let doubled = text.replacen(
+        "\"decision\":\"approve\"",
+        "\"decision\":\"deny\",\"decision\":\"approve\"",
+        1,
+    );
     let forged = Envelope::seal_bytes(Kind::Decision, doubled.into_bytes(), &alice.key);
     court.refuses(&court.papers(forged), "malformed").await?;
     let spaced = text.replacen("{", "{ ", 1);
@@ -214,9 +275,24 @@ async fn an_expired_postdated_or_overlong_approval_changes_nothing() -> anyhow::
 #[tokio::test(flavor = "multi_thread")]
 async fn an_approval_for_another_audience_changes_nothing() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
-    court.refuses(&court.bent(|d| d.audience.environment = Environment::Production), "audience").await?;
-    court.refuses(&court.bent(|d| d.audience.deployment_id = "other".to_owned()), "audience").await?;
-    court.refuses(&court.bent(|d| d.audience.source_id = "other".to_owned()), "audience").await
+    court
+        .refuses(
+            &court.bent(|d| d.audience.environment = Environment::Production),
+            "audience",
+        )
+        .await?;
+    court
+        .refuses(
+            &court.bent(|d| d.audience.deployment_id = "other".to_owned()),
+            "audience",
+        )
+        .await?;
+    court
+        .refuses(
+            &court.bent(|d| d.audience.source_id = "other".to_owned()),
+            "audience",
+        )
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -240,8 +316,12 @@ async fn an_operator_without_the_role_cannot_approve_and_none_can_claim_one() ->
     let claimed = decision(court.deployment(), carol, &court.subject, Verdict::Approve);
     let papers = court.papers(seal_decision(carol, &claimed));
     court.refuses(&papers, "role").await?;
-    court.refuses(&court.bent(|d| d.approver.role = "viewer".to_owned()), "role").await?;
-    court.refuses(&court.bent(|d| d.approver.person = "bob".to_owned()), "key").await?;
+    court
+        .refuses(&court.bent(|d| d.approver.role = "viewer".to_owned()), "role")
+        .await?;
+    court
+        .refuses(&court.bent(|d| d.approver.person = "bob".to_owned()), "key")
+        .await?;
     court.change_trust(|t| t.operators[0].tenants = vec!["globex".to_owned()])?;
     court.refuses(&court.honest(), "role").await?;
     court.change_trust(|t| t.operators[0].capabilities = vec!["orders.*".to_owned()])?;
@@ -270,7 +350,10 @@ async fn an_approval_without_an_apply_order_changes_nothing() -> anyhow::Result<
 async fn an_order_counts_on_exactly_the_decisions_it_lists() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let bob = court.person("bob");
-    let more = seal_decision(bob, &decision(court.deployment(), bob, &court.subject, Verdict::Approve));
+    let more = seal_decision(
+        bob,
+        &decision(court.deployment(), bob, &court.subject, Verdict::Approve),
+    );
     let mut papers = court.honest();
     papers.decisions.push(more);
     court.refuses(&papers, "order").await?;
@@ -317,7 +400,11 @@ async fn nobody_approves_their_own_request_when_duties_are_separated() -> anyhow
 async fn an_unattested_or_altered_proposal_changes_nothing() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let mut unattested = court.honest();
-    unattested.proposal = Envelope::seal(Kind::Proposal, &court.subject.proposal, &court.deployment().ledger_key)?;
+    unattested.proposal = Envelope::seal(
+        Kind::Proposal,
+        &court.subject.proposal,
+        &court.deployment().ledger_key,
+    )?;
     court.refuses(&unattested, "attestation").await?;
     let mut altered = court.honest();
     let text = String::from_utf8(altered.proposal.payload.clone())?;
@@ -353,7 +440,11 @@ async fn a_proposal_that_the_contract_does_not_make_of_its_arguments_changes_not
 async fn a_false_before_image_ends_as_a_conflict() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let papers = court.rewritten(|p| {
-        let name = p.before.iter_mut().find(|c| c.column == "customer_name").expect("a visible column");
+        let name = p
+            .before
+            .iter_mut()
+            .find(|c| c.column == "customer_name")
+            .expect("a visible column");
         name.value = Value::text("Somebody Else");
     });
     let report = court.judge(&papers).await?;
@@ -367,15 +458,26 @@ async fn a_proposal_made_under_a_swapped_contract_changes_nothing() -> anyhow::R
     let deployment = Deployment::new(Build::Plain)?;
     let contract = deployment.contract();
     let stack = Stack::without_writer(deployment)?;
-    let id = Agent::over_stdio(&stack).await?.propose(INVOICE, "goodwill").await?;
+    let id = Agent::over_stdio(&stack)
+        .await?
+        .propose(INVOICE, "goodwill")
+        .await?;
     // The reviewer saw one contract; the writer's own says something else.
     let stricter = std::fs::read_to_string(&contract)?.replace("\"billing_lead\"", "\"chief_of_billing\"");
     std::fs::write(&contract, stricter)?;
-    let subject = Desk::open(&stack, "alice")?.subject(&stack.deployment, &id).await?;
+    let subject = Desk::open(&stack, "alice")?
+        .subject(&stack.deployment, &id)
+        .await?;
     let ledger = EvilLedger::start(&stack.deployment).await?;
     let writer = stack::writer(&stack.deployment, &ledger.address, WRITER, &[])?;
     let before = stack.deployment.dump()?;
-    let mut court = Court { stack, ledger, subject, before, _writer: writer };
+    let mut court = Court {
+        stack,
+        ledger,
+        subject,
+        before,
+        _writer: writer,
+    };
     court.refuses(&court.honest(), "contract").await
 }
 
@@ -388,7 +490,9 @@ async fn a_log_with_another_history_is_refused_whatever_it_holds() -> anyhow::Re
     *court.ledger.forge.lock().expect("no panic") = synapsor_e2e::evil_ledger::Forge::default();
     let agent = Agent::over_stdio(&court.stack).await?;
     let id = agent.propose("INV-3002", "goodwill").await?;
-    court.subject = Desk::open(&court.stack, "alice")?.subject(court.deployment(), &id).await?;
+    court.subject = Desk::open(&court.stack, "alice")?
+        .subject(court.deployment(), &id)
+        .await?;
     court.before = court.deployment().dump()?;
     let papers = court.honest();
     court.refuses(&papers, "ledger_proof").await

@@ -76,10 +76,41 @@ impl WitnessFile {
             );
             refused(format!("{}: {e}", e.code()))
         })?;
-        if witness.size != before {
+        if witness.size != before && !self.is_behind_file(&witness) {
             files::write_atomic(&self.path, &witness.to_bytes(), MODE_PRIVATE)
                 .map_err(|e| refused(format!("the witness file cannot be written: {e}")))?;
         }
         Ok(checkpoint)
+    }
+
+    /// Whether another process of the same role has remembered more: what is on file must never shrink.
+    fn is_behind_file(&self, witness: &Witness) -> bool {
+        let on_file = files::read_bounded(&self.path, FILE_BYTES_MAX).ok();
+        let on_file = on_file.and_then(|bytes| Witness::from_bytes(&bytes));
+        on_file.is_some_and(|w| w.origin == witness.origin && w.size > witness.size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_process_remembered_is_not_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("reader.witness");
+        let file = WitnessFile::load(path.clone(), "synapsor/x").unwrap();
+        let more = Witness {
+            origin: "synapsor/x".to_owned(),
+            size: 9,
+            root: [1; 32],
+        };
+        let less = Witness {
+            size: 4,
+            ..more.clone()
+        };
+        assert!(!file.is_behind_file(&less));
+        std::fs::write(&path, more.to_bytes()).unwrap();
+        assert!(file.is_behind_file(&less) && !file.is_behind_file(&more));
     }
 }

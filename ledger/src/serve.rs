@@ -117,7 +117,8 @@ fn beside(store: &Path, ending: &str) -> PathBuf {
 
 fn open_store(path: &Path, origin: &str, key: SigningKey, lock: FileLock) -> Result<Store, Failure> {
     Store::open_locked(path, origin, key, lock).map_err(|error: StoreError| {
-        let failure = Failure::new(error.code(), format!("{error} ({})", path.display())).with_fix(error.fix());
+        let failure =
+            Failure::new(error.code(), format!("{error} ({})", path.display())).with_fix(error.fix());
         match error {
             StoreError::Tampered(_) => failure.with_exit(EXIT_TAMPERED),
             _ => failure,

@@ -115,7 +115,9 @@ impl<'a> Services<'a> {
     }
 
     fn children(&self) -> impl Iterator<Item = &Child> {
-        let all = std::iter::once(&self.reader).chain(&self.writer).chain(&self.gateway);
+        let all = std::iter::once(&self.reader)
+            .chain(&self.writer)
+            .chain(&self.gateway);
         all.map(Kept::child)
     }
 
