@@ -35,6 +35,9 @@ pub(crate) const CAPACITY_MAX: u32 = 64;
 /// Random bytes of a lease token.
 const TOKEN_BYTES: usize = 32;
 
+/// Leases of a writer whose stream ended last so long.
+const ABANDONED: Span = Span::seconds(5);
+
 /// How often a stream looks for leases that ran out, which no event tells of.
 const LAPSE_CHECK: Duration = Duration::from_secs(5);
 
@@ -147,13 +150,36 @@ impl Ledger {
         stop: CancellationToken,
     ) {
         let place = self.streams.enter(&terms);
+        self.stream(&terms, &place, jobs, &stop).await;
+        if stop.is_cancelled() || !self.streams.is_current(&terms.writer, place.generation) {
+            return;
+        }
+        // The writer is gone or will come back: either way nobody should wait a whole lease for it. One that
+        // still works renews what it holds, and the receipt's key decides in the end.
+        let until = self.now() + ABANDONED;
+        let writer = terms.writer.clone();
+        let shortened = self
+            .write(move |step| Ok(leases::shorten(step.conn(), &writer, until)?))
+            .await;
+        if let Err(error) = shortened {
+            tracing::warn!(code = %crate::refusal_of(error).code, "leases of a gone writer run their time");
+        }
+    }
+
+    async fn stream(
+        &self,
+        terms: &LeaseTerms,
+        place: &Place<'_>,
+        jobs: mpsc::Sender<Result<Job, Refusal>>,
+        stop: &CancellationToken,
+    ) {
         let mut head = self.store.head();
         // What this writer held before belongs to a stream that is gone.
         let mut regrant = true;
         let mut known = terms.known_size;
         loop {
             head.mark_unchanged();
-            let granted = self.grant(&terms, place.generation, regrant, known).await;
+            let granted = self.grant(terms, place.generation, regrant, known).await;
             regrant = false;
             match granted {
                 Ok(granted) => {

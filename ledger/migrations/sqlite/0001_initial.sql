@@ -178,6 +178,7 @@ CREATE TABLE leases (
   fence       INTEGER NOT NULL,
   expires_at  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX leases_by_writer ON leases (writer) WHERE writer <> '';
 
 CREATE TABLE requests (
   caller      TEXT NOT NULL,

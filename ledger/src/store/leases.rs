@@ -75,6 +75,15 @@ pub(crate) fn extend(conn: &Connection, id: &ProposalId, expires_at: Timestamp) 
     Ok(())
 }
 
+/// Lets no lease of this writer last longer than `until`.
+pub(crate) fn shorten(conn: &Connection, writer: &str, until: Timestamp) -> Result<(), StoreError> {
+    conn.prepare_cached(
+        "UPDATE leases SET expires_at = ?2 WHERE writer = ?1 AND writer <> '' AND expires_at > ?2",
+    )?
+    .execute(params![writer, until.as_unix_millis()])?;
+    Ok(())
+}
+
 /// Ends the lease. The row stays, because its fence must not be forgotten; no token hashes to zeros.
 pub(crate) fn release(conn: &Connection, id: &ProposalId) -> Result<(), StoreError> {
     conn.prepare_cached(

@@ -230,3 +230,36 @@ async fn a_restarted_ledger_goes_on_with_the_fence() {
     let again = next(&mut jobs).await.unwrap();
     assert_eq!((again.fence, again.attempt, again.unfinished), (2, 2, true));
 }
+
+#[tokio::test]
+async fn the_lease_of_a_writer_that_went_away_soon_goes_to_another() {
+    let world = World::new();
+    let mut gone = open(&world, WRITER, 1);
+    let id = world.ordered(&world.draft("0")).await;
+    let first = next(&mut gone).await.unwrap();
+    drop(gone);
+    // The shortened lease is what the next look at the row shows; well before its sixty seconds are over.
+    let soon = world.ledger.now() + synapsor_domain::timestamp::Span::seconds(5);
+    let shortened = async {
+        loop {
+            let row = id.clone();
+            let lease = world
+                .ledger
+                .store
+                .read(move |reader| Ok::<_, StepError>(crate::store::leases::find(reader.conn(), &row)?))
+                .await
+                .unwrap();
+            if lease.is_some_and(|l| l.expires_at <= soon) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), shortened)
+        .await
+        .expect("a shorter lease");
+    world.clock.advance_ms(6_000);
+    let mut other = open(&world, OTHER_WRITER, 1);
+    let second = next(&mut other).await.unwrap();
+    assert!(second.fence > first.fence);
+}
