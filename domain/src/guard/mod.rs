@@ -1,17 +1,31 @@
-//! Guards: one rule each, one file each, pure. Those here judge what is proposed before a proposal is made;
-//! reader and writer both run them, each with its own contract.
+//! Guards: one rule each, one file each, pure. Some judge what is proposed before a proposal is made; reader
+//! and writer both run them, each with its own contract. Some judge the row under its lock; only the writer
+//! can, and it compares in Rust, so that no collation and no cast decides.
 
+mod before_image;
 mod bounds;
 mod columns;
+mod freshness;
 mod patch;
+mod post_image;
+mod scope;
+mod single_row;
 mod transition;
+mod version;
 
+pub use before_image::check_before_image;
 pub use bounds::check_bounds;
 pub use columns::check_columns;
+pub use freshness::is_fresh;
 pub use patch::build_patch;
+pub use post_image::find_surprise;
+pub use scope::check_scope;
+pub use single_row::{RowCount, single_row};
 pub use transition::check_transitions;
+pub use version::check_version;
 
 use crate::contract::Capability;
+use crate::proposal::Proposal;
 use crate::refusal::Refusal;
 use crate::value::ColumnValue;
 
@@ -30,4 +44,18 @@ pub fn check_proposed(
     check_columns(capability, set)?;
     check_bounds(spec, set)?;
     check_transitions(spec, set, before)
+}
+
+/// Why a locked row is not the one that was reviewed, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conflict(pub &'static str);
+
+/// Every rule about the row under its lock, in order.
+///
+/// # Errors
+/// The first rule that finds another row than the reviewed one.
+pub fn check_locked(proposal: &Proposal, row: &[ColumnValue]) -> Result<(), Conflict> {
+    check_scope(proposal, row)?;
+    check_version(proposal, row)?;
+    check_before_image(proposal, row)
 }

@@ -4,6 +4,7 @@
 //! error before it ends the transaction by dropping its connection.
 
 use synapsor_domain::digest::Digest;
+use synapsor_domain::guard::{self, Conflict, RowCount};
 use synapsor_domain::proposal::Proposal;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::{Envelope, Kind};
@@ -12,7 +13,7 @@ use synapsor_domain::value::{ColumnValue, Value, find};
 use synapsor_domain::writeback::{Authorization, Outcome, Receipt, Rehearsal, check_database_clock};
 
 use super::switches::FlightGuard;
-use super::{Writer, image};
+use super::{Writer, row};
 use crate::engine::{Begun, Engine, EngineError, RecordError, StoredReceipt, Transaction};
 use crate::failpoint::hit;
 
@@ -212,7 +213,7 @@ async fn compare(
     rehearsal: &Rehearsal,
 ) -> Result<Option<Verdict>, Halt> {
     let proposal = rehearsal.proposal();
-    let by_key = image::by_key(proposal);
+    let by_key = row::by_key(proposal);
     hit("F6a").await?;
     let mut rows = transaction.lock(&by_key).await?;
     if rows.is_empty() {
@@ -222,8 +223,8 @@ async fn compare(
     hit("F6b").await?;
     existing(writer, transaction, proposal, rehearsal.proposal_digest()).await?;
     hit("F7").await?;
-    let row = match rows.as_slice() {
-        [] => {
+    let found = match guard::single_row(&rows) {
+        RowCount::None => {
             let reason = if transaction.sees(&by_key).await? {
                 "target_invisible"
             } else {
@@ -231,14 +232,14 @@ async fn compare(
             };
             return Ok(Some(Verdict::without_effect(Outcome::Conflict, reason)));
         }
-        [row] => row,
-        _ => return Ok(Some(Verdict::without_effect(Outcome::Failed, "not_unique"))),
+        RowCount::One(row) => row,
+        RowCount::More => return Ok(Some(Verdict::without_effect(Outcome::Failed, "not_unique"))),
     };
-    if let Some(reason) = image::conflict(proposal, row) {
+    if let Err(Conflict(reason)) = guard::check_locked(proposal, found) {
         let version = proposal.guard.version.as_ref();
         return Ok(Some(Verdict {
             previous_version: version.map(|v| v.value.clone()),
-            new_version: version.and_then(|v| find(row, &v.column)).cloned(),
+            new_version: version.and_then(|v| find(found, &v.column)).cloned(),
             ..Verdict::without_effect(Outcome::Conflict, reason)
         }));
     }
@@ -302,16 +303,14 @@ async fn still_stands(
     flight: &FlightGuard<'_>,
 ) -> Result<(), Halt> {
     let (_, trust_digest) = (writer.trust)().map_err(|r| Halt::Ended(Ended::Refused(r)))?;
-    let standing = authorization.standing();
-    if trust_digest != standing.trust_digest || writer.now() >= standing.valid_until {
-        return Err(Halt::Ended(Ended::Outdated));
-    }
     let target = &authorization.proposal().target;
     let shape = transaction.shape(&target.schema, &target.table).await?;
-    if shape.fingerprint() != authorization.proposal().schema_fingerprint || !flight.commit_to() {
-        return Err(Halt::Ended(Ended::Outdated));
+    let is_fresh = guard::is_fresh(authorization, writer.now(), trust_digest, shape.fingerprint());
+    if is_fresh && flight.commit_to() {
+        Ok(())
+    } else {
+        Err(Halt::Ended(Ended::Outdated))
     }
-    Ok(())
 }
 
 /// The one UPDATE and everything that proves what it did; gives the row as it is afterwards.
@@ -320,7 +319,7 @@ async fn write_row(
     rehearsal: &Rehearsal,
 ) -> Result<Vec<ColumnValue>, Halt> {
     let proposal = rehearsal.proposal();
-    let scoped = image::scoped(proposal);
+    let scoped = row::scoped(proposal);
     hit("F9a").await?;
     let matched = transaction
         .update(&scoped, &proposal.set, proposal.guard.version.as_ref())
@@ -329,12 +328,12 @@ async fn write_row(
     if matched != 1 {
         return Err(Halt::Failed("matched_rows"));
     }
-    let mut rows = transaction.reread(&scoped).await?;
+    let rows = transaction.reread(&scoped).await?;
     hit("F9c").await?;
-    let (Some(row), true) = (rows.pop(), rows.is_empty()) else {
+    let RowCount::One(after) = guard::single_row(&rows) else {
         return Err(Halt::Failed("post_image"));
     };
-    if let Some(column) = image::surprise(rehearsal, &row) {
+    if let Some(column) = guard::find_surprise(rehearsal, after) {
         tracing::warn!(proposal = %proposal.id, column, "the row after the update is not as requested");
         return Err(Halt::Failed("post_image"));
     }
@@ -344,7 +343,7 @@ async fn write_row(
         tracing::warn!(proposal = %proposal.id, ?collateral, "the update changed more than its row");
         return Err(Halt::Failed("collateral"));
     }
-    Ok(row)
+    Ok(after.to_vec())
 }
 
 fn applied(proposal: &Proposal, row: &[ColumnValue]) -> Verdict {

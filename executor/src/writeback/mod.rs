@@ -6,10 +6,10 @@
 mod apply;
 mod attempt;
 mod deny;
-mod image;
 mod ledger;
 mod preview;
 mod reconcile;
+mod row;
 mod switches;
 mod worker;
 

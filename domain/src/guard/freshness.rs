@@ -1,0 +1,19 @@
+//! What an authorization rests on still holds: no deadline has passed, the trust file is the same, and the
+//! table has not been altered.
+
+use crate::digest::Digest;
+use crate::timestamp::Timestamp;
+use crate::writeback::Authorization;
+
+/// Whether to go on; if not, everything is judged anew.
+pub fn is_fresh(
+    authorization: &Authorization,
+    now: Timestamp,
+    trust_digest: Digest,
+    schema_fingerprint: Digest,
+) -> bool {
+    let standing = authorization.standing();
+    now < standing.valid_until
+        && trust_digest == standing.trust_digest
+        && schema_fingerprint == authorization.proposal().schema_fingerprint
+}

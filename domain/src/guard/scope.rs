@@ -1,0 +1,18 @@
+//! The locked row is the one that was named, and it is still the tenant's.
+
+use super::Conflict;
+use crate::proposal::Proposal;
+use crate::value::{ColumnValue, find};
+
+/// # Errors
+/// `key_changed`, `tenant_changed`.
+pub fn check_scope(proposal: &Proposal, row: &[ColumnValue]) -> Result<(), Conflict> {
+    let target = &proposal.target;
+    if find(row, &target.primary_key.column) != Some(&target.primary_key.value) {
+        return Err(Conflict("key_changed"));
+    }
+    match &target.tenant {
+        Some(tenant) if find(row, &tenant.column) != Some(&tenant.value) => Err(Conflict("tenant_changed")),
+        Some(_) | None => Ok(()),
+    }
+}

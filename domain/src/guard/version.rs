@@ -1,0 +1,17 @@
+//! The version column holds what the reviewer saw. A weak guard has no such column; the before-image stands
+//! in for it.
+
+use super::Conflict;
+use crate::proposal::Proposal;
+use crate::value::{ColumnValue, find};
+
+/// # Errors
+/// `version_changed`.
+pub fn check_version(proposal: &Proposal, row: &[ColumnValue]) -> Result<(), Conflict> {
+    match &proposal.guard.version {
+        Some(version) if find(row, &version.column) != Some(&version.value) => {
+            Err(Conflict("version_changed"))
+        }
+        Some(_) | None => Ok(()),
+    }
+}

@@ -1,0 +1,84 @@
+//! The guards of the row under its lock: each names its own reason.
+
+use synapsor_domain::guard::{Conflict, RowCount, check_locked, single_row};
+use synapsor_domain::proposal::Proposal;
+use synapsor_domain::value::{ColumnValue, Value};
+
+fn proposal(guard: &str) -> Proposal {
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let text = format!(
+        r#"{{"v":1,"id":"wrp_00000000000000000000","ledger_origin":"synapsor/x","environment":"dev",
+        "source":{{"id":"app","engine":"sqlite","fingerprint":"sqlite:1"}},"capability":"a.b","contract_digest":"{digest}",
+        "mode":"review","executor":"sql_update","operation":"update","args":{{}},
+        "target":{{"schema":"main","table":"t","primary_key":{{"column":"id","value":{{"t":"text","v":"1"}}}},
+          "tenant":{{"column":"tenant","value":{{"t":"text","v":"acme"}}}}}},
+        "set":[{{"column":"fee","value":{{"t":"int","v":"0"}}}}],
+        "before":[{{"column":"id","value":{{"t":"text","v":"1"}}}},{{"column":"tenant","value":{{"t":"text","v":"acme"}}}},
+          {{"column":"fee","value":{{"t":"int","v":"5"}}}},{{"column":"version","value":{{"t":"int","v":"7"}}}}],
+        "guard":{guard},"schema_fingerprint":"{digest}","side_effects":[],
+        "approval":{{"required_role":"approver","quorum":1}},
+        "requested_by":{{"tenant":"acme","principal":"p","provenance":"environment","client":"c"}},
+        "on_behalf_of":null,"context_binding":"{digest}","evidence":[],
+        "created_at":"2026-01-01T00:00:00.000Z","not_after":"2026-01-08T00:00:00.000Z"}}"#
+    );
+    serde_json::from_str(&text).expect("a whole proposal")
+}
+
+const BY_VERSION: &str =
+    r#"{"kind":"version_column","version":{"column":"version","value":{"t":"int","v":"7"}}}"#;
+const WEAK: &str = r#"{"kind":"weak","version":null}"#;
+
+fn changed(proposal: &Proposal, column: &str, value: Value) -> Vec<ColumnValue> {
+    let mut row = proposal.before.clone();
+    row.iter_mut()
+        .find(|c| c.column == column)
+        .expect("a column that was read")
+        .value = value;
+    row
+}
+
+#[test]
+fn the_row_as_it_was_reviewed_passes() {
+    for guard in [BY_VERSION, WEAK] {
+        let proposal = proposal(guard);
+        assert_eq!(check_locked(&proposal, &proposal.before), Ok(()));
+    }
+}
+
+#[test]
+fn every_change_of_the_row_is_a_conflict_with_its_own_reason() {
+    let proposal = proposal(BY_VERSION);
+    for (column, value, reason) in [
+        ("id", Value::text("2"), "key_changed"),
+        ("id", Value::int(1), "key_changed"),
+        ("tenant", Value::text("ACME"), "tenant_changed"),
+        ("tenant", Value::text("acme "), "tenant_changed"),
+        ("version", Value::int(8), "version_changed"),
+        ("version", Value::null(), "version_changed"),
+        ("version", Value::text("7"), "version_changed"),
+        ("fee", Value::int(6), "row_changed"),
+        ("fee", Value::null(), "row_changed"),
+    ] {
+        let row = changed(&proposal, column, value);
+        assert_eq!(check_locked(&proposal, &row), Err(Conflict(reason)), "{column}");
+    }
+    assert_eq!(
+        check_locked(&proposal, &proposal.before[..3]),
+        Err(Conflict("version_changed"))
+    );
+}
+
+#[test]
+fn a_weak_guard_still_compares_every_column() {
+    let proposal = proposal(WEAK);
+    let row = changed(&proposal, "version", Value::int(8));
+    assert_eq!(check_locked(&proposal, &row), Err(Conflict("row_changed")));
+}
+
+#[test]
+fn no_row_one_row_and_more_are_told_apart() {
+    let row = proposal(WEAK).before;
+    assert_eq!(single_row(&[]), RowCount::None);
+    assert_eq!(single_row(std::slice::from_ref(&row)), RowCount::One(&row));
+    assert_eq!(single_row(&[row.clone(), row]), RowCount::More);
+}
