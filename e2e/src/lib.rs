@@ -8,6 +8,7 @@ pub mod binaries;
 pub mod cli;
 pub mod deployment;
 pub mod evil_ledger;
+pub mod namespaces;
 pub mod operator;
 pub mod process;
 pub mod proofs;

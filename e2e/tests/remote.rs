@@ -5,17 +5,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use serde_json::{Value as Json, json};
 use synapsor_chassis::random;
 use synapsor_e2e::account::Account;
 use synapsor_e2e::binaries::Build;
 use synapsor_e2e::cli::{INVOICE, PERSON, PROPOSE, Ran, Running, Workplace};
+use synapsor_e2e::namespaces;
 use synapsor_e2e::process::{Launch, Process};
 
 const IP: &str = "/usr/sbin/ip";
-/// Set by whoever knows that this machine cannot have network namespaces.
-const WITHOUT: &str = "SYNAPSOR_TEST_WITHOUT_NETNS";
 const SERVICES_ADDRESS: &str = "10.213.47.1";
 const PERSON_ADDRESS: &str = "10.213.47.2";
 const LIMIT: Duration = Duration::from_secs(60);
@@ -94,16 +93,16 @@ impl Drop for Cable {
     }
 }
 
-/// The cable; `None` where it cannot be had and somebody has said that this is known.
+/// The cable; `None` where it cannot be had and nobody demands it.
 fn cable() -> anyhow::Result<Option<Cable>> {
     match Cable::lay() {
         Ok(cable) => Ok(Some(cable)),
-        Err(reason) if std::env::var_os(WITHOUT).is_some_and(|value| value == "1") => {
-            println!("NOT TESTED: services and command line in two network namespaces: {reason}");
-            Ok(None)
-        }
         Err(reason) => {
-            bail!("network namespaces need root and iproute2 ({reason}); {WITHOUT}=1 leaves this test out")
+            namespaces::missing(
+                "services and command line on two machines; needs root and iproute2",
+                &reason,
+            )?;
+            Ok(None)
         }
     }
 }
