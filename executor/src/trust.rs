@@ -1,8 +1,6 @@
 //! The files that this process believes: the trust file, read again whenever its bytes change, and its own copy
 //! of the contract.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,8 +15,6 @@ use synapsor_domain::trust::TrustFile;
 
 const FILE_LIMIT: u64 = FILE_BYTES_MAX as u64;
 const KEY_BYTES_MAX: u64 = 16 * 1024;
-const WRITABLE_BY_OTHERS: u32 = 0o022;
-const STICKY: u32 = 0o1000;
 
 /// A trust file on disk. Clones share what was read last.
 #[derive(Debug, Clone)]
@@ -44,7 +40,7 @@ impl TrustStore {
     /// # Errors
     /// `TRUST_FILE_UNREADABLE`, `TRUST_FILE_OPEN` if others could have written it, and what parsing says.
     pub fn read(&self) -> Result<Read, Refusal> {
-        check_guarded(&self.path)?;
+        files::check_guarded(&self.path).map_err(|e| unreadable(&e))?;
         let bytes = files::read_bounded(&self.path, FILE_LIMIT).map_err(|e| unreadable(&e))?;
         let digest = TrustFile::digest_of(&bytes);
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,35 +58,15 @@ impl TrustStore {
     }
 }
 
-/// Only this user or root may be able to change the file, or to put another one in its place.
-fn check_guarded(path: &Path) -> Result<(), Refusal> {
-    let open = |what: &str| {
-        let text = format!("{} {what}; chmod and chown it", path.display());
-        Err(Refusal::new("TRUST_FILE_OPEN", text))
-    };
-    let file = fs::metadata(path).map_err(|_| unreadable(&FileError::Missing(path.to_owned())))?;
-    let own = rustix::process::geteuid().as_raw();
-    if file.mode() & WRITABLE_BY_OTHERS != 0 {
-        return open("can be written by other users");
-    }
-    if file.uid() != own && file.uid() != 0 {
-        return open("belongs to another user");
-    }
-    let folder = path
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let folder = fs::metadata(folder).map_err(|_| unreadable(&FileError::Missing(path.to_owned())))?;
-    if folder.mode() & WRITABLE_BY_OTHERS != 0 && folder.mode() & STICKY == 0 {
-        return open("lies in a folder that other users can write to");
-    }
-    Ok(())
-}
-
 fn unreadable(error: &FileError) -> Refusal {
+    let code = if matches!(error, FileError::Unguarded { .. }) {
+        "TRUST_FILE_OPEN"
+    } else {
+        "TRUST_FILE_UNREADABLE"
+    };
     Refusal::new(
-        "TRUST_FILE_UNREADABLE",
-        format!("the trust file cannot be read: {error}; {}", error.fix()),
+        code,
+        format!("the trust file cannot be used: {error}; {}", error.fix()),
     )
 }
 

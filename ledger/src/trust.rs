@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use synapsor_chassis::files;
+use synapsor_chassis::files::{self, FileError};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::limits::FILE_BYTES_MAX;
 use synapsor_domain::refusal::Refusal;
@@ -70,6 +70,7 @@ impl Trust {
 fn read(path: &Path) -> Result<(Stamp, Arc<Trust>), Refusal> {
     // The stamp comes first: a change in between is seen by the next look.
     let stamp = stamp(path)?;
+    files::check_guarded(path).map_err(|e| unusable(&e))?;
     let limit = u64::try_from(FILE_BYTES_MAX).expect("a file limit fits 64 bits");
     let bytes = files::read_bounded(path, limit).map_err(|_| unreadable())?;
     let file = TrustFile::parse(&bytes)?;
@@ -90,6 +91,16 @@ fn stamp(path: &Path) -> Result<Stamp, Refusal> {
         modified: (meta.mtime(), meta.mtime_nsec()),
         changed: (meta.ctime(), meta.ctime_nsec()),
     })
+}
+
+fn unusable(error: &FileError) -> Refusal {
+    match error {
+        FileError::Unguarded { .. } => Refusal::new(
+            "TRUST_FILE_OPEN",
+            format!("the trust file cannot be used: {error}; {}", error.fix()),
+        ),
+        _ => unreadable(),
+    }
 }
 
 fn unreadable() -> Refusal {

@@ -287,7 +287,11 @@ fn a_start_that_cannot_work_says_why() {
         "plain text, and quite a lot of it ".repeat(40),
     )
     .unwrap();
+    std::fs::copy(place.path("trust.json"), place.path("open.json")).unwrap();
+    let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    std::fs::set_permissions(place.path("open.json"), everybody).unwrap();
     for (flag, value, code, wanted) in [
+        ("--trust", place.path("open.json"), "TRUST_FILE_OPEN", 1),
         ("--signing-key", place.path("other.pem"), "WRONG_KEY", 1),
         ("--signing-key", place.path("missing.pem"), "FILE_", 1),
         ("--trust", place.path("missing.json"), "TRUST_FILE_UNREADABLE", 1),

@@ -47,6 +47,9 @@ pub enum FileError {
     /// Other users can get at it.
     #[error("{} is open to other users (mode {mode:04o})", path.display())]
     NotPrivate { path: PathBuf, mode: u32 },
+    /// Others than this user and root could change it, or put another one in its place.
+    #[error("{} {how}", path.display())]
+    Unguarded { path: PathBuf, how: &'static str },
     /// Anything else that the operating system says.
     #[error("{}: {kind}", path.display())]
     Io { path: PathBuf, kind: io::ErrorKind },
@@ -63,6 +66,7 @@ impl FileError {
             Self::WrongKind { .. } => "FILE_WRONG_KIND",
             Self::WrongOwner(_) => "FILE_WRONG_OWNER",
             Self::NotPrivate { .. } => "FILE_NOT_PRIVATE",
+            Self::Unguarded { .. } => "FILE_UNGUARDED",
             Self::Io { .. } => "FILE_UNUSABLE",
         }
     }
@@ -77,6 +81,7 @@ impl FileError {
             Self::WrongKind { wanted, .. } => format!("put {wanted} there or choose another path"),
             Self::WrongOwner(path) => format!("run as the owner of {} or change its owner", path.display()),
             Self::NotPrivate { path, .. } => format!("chmod go-rwx {}", path.display()),
+            Self::Unguarded { path, .. } => format!("chmod go-w and chown {} and its folder", path.display()),
             Self::Io { path, .. } => format!("check the file system of {}", path.display()),
         }
     }
@@ -121,6 +126,39 @@ pub fn read_private(path: &Path, bytes_max: u64) -> Result<Zeroizing<Vec<u8>>, F
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(bytes_max).unwrap_or(0) + 1));
     read_up_to(&file, path, bytes_max, &mut bytes)?;
     Ok(bytes)
+}
+
+/// Whether only this user and root can change the file or put another one in its place: for files whose content
+/// is believed.
+///
+/// # Errors
+/// [`FileError::Unguarded`] with how others could; what the file system says otherwise.
+pub fn check_guarded(path: &Path) -> Result<(), FileError> {
+    const WRITABLE_BY_OTHERS: u32 = 0o022;
+    const STICKY: u32 = 0o1000;
+    let unguarded = |how| {
+        Err(FileError::Unguarded {
+            path: path.to_owned(),
+            how,
+        })
+    };
+    let file = fs::metadata(path).map_err(|e| FileError::of(path, &e))?;
+    let own = rustix::process::geteuid().as_raw();
+    if file.mode() & WRITABLE_BY_OTHERS != 0 {
+        return unguarded("can be written by other users");
+    }
+    if file.uid() != own && file.uid() != 0 {
+        return unguarded("belongs to another user");
+    }
+    let folder = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let folder = fs::metadata(folder).map_err(|e| FileError::of(path, &e))?;
+    if folder.mode() & WRITABLE_BY_OTHERS != 0 && folder.mode() & STICKY == 0 {
+        return unguarded("lies in a folder that other users can write to");
+    }
+    Ok(())
 }
 
 fn open_regular(path: &Path) -> Result<(File, fs::Metadata), FileError> {

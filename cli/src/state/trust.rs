@@ -26,6 +26,8 @@ pub(crate) fn load_trust(path: &Path) -> Result<TrustFile, Failure> {
         .with_fix("give its path with --trust"),
         other => other.into(),
     })?;
+    files::check_guarded(path)
+        .map_err(|error| Failure::new("TRUST_FILE_OPEN", error.to_string()).with_fix(error.fix()))?;
     TrustFile::parse(&bytes).map_err(|refusal| {
         Failure::new(
             refusal.code.clone(),
