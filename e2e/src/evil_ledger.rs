@@ -20,7 +20,7 @@ use synapsor_proto::convert::required;
 use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::writeback_service_server::{WritebackService, WritebackServiceServer};
 use tlog_tiles::tlog;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -124,6 +124,12 @@ pub struct EvilLedger {
     reports: mpsc::Receiver<AttemptReport>,
     stop: CancellationToken,
     last: u64,
+    /// How long the next job's lease lasts; heartbeats come three times as often.
+    pub lease_ms: u32,
+    /// What heartbeats answer with.
+    pub deny: Arc<Mutex<Option<Envelope>>>,
+    /// Counts heartbeats.
+    pub heartbeats: watch::Receiver<u32>,
 }
 
 impl EvilLedger {
@@ -136,9 +142,13 @@ impl EvilLedger {
         let address = server.local_addr().to_string();
         let (jobs, queue) = mpsc::channel(16);
         let (report, reports) = mpsc::channel(64);
+        let deny = Arc::default();
+        let (beat, heartbeats) = watch::channel(0);
         let service = Service {
             queue: Arc::new(Mutex::new(Some(queue))),
             report,
+            deny: Arc::clone(&deny),
+            beat,
         };
         let stop = CancellationToken::new();
         let routes = tonic::service::Routes::new(WritebackServiceServer::new(service));
@@ -152,6 +162,9 @@ impl EvilLedger {
             reports,
             stop,
             last: 0,
+            lease_ms: 60_000,
+            deny,
+            heartbeats,
         })
     }
 
@@ -186,7 +199,7 @@ impl EvilLedger {
                 lease_token: vec![7; 32],
                 fence: 1,
                 attempt: 1,
-                lease_ms: 60_000,
+                lease_ms: self.lease_ms,
                 unfinished: false,
             }
         };
@@ -221,6 +234,8 @@ fn proposal_id(envelope: &Envelope) -> ProposalId {
 struct Service {
     queue: Arc<Mutex<Option<mpsc::Receiver<wire::Job>>>>,
     report: mpsc::Sender<AttemptReport>,
+    deny: Arc<Mutex<Option<Envelope>>>,
+    beat: watch::Sender<u32>,
 }
 
 type Jobs = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<wire::LeaseResponse, Status>> + Send>>;
@@ -244,9 +259,15 @@ impl WritebackService for Service {
         &self,
         _: Request<wire::HeartbeatRequest>,
     ) -> Result<Response<wire::HeartbeatResponse>, Status> {
+        self.beat.send_modify(|count| *count += 1);
+        let deny = self
+            .deny
+            .lock()
+            .map_err(|_| Status::internal("poisoned"))?
+            .clone();
         Ok(Response::new(wire::HeartbeatResponse {
             lease_ms: 60_000,
-            deny: None,
+            deny: deny.map(Into::into),
         }))
     }
 

@@ -497,3 +497,51 @@ async fn a_log_with_another_history_is_refused_whatever_it_holds() -> anyhow::Re
     let papers = court.honest();
     court.refuses(&papers, "ledger_proof").await
 }
+
+/// Presents honest papers while the database is locked, lets a deny arrive by heartbeat, and unlocks.
+async fn denied_under_way(court: &mut Court, deny: Envelope) -> anyhow::Result<AttemptReport> {
+    let lock = court.deployment().open_database()?;
+    lock.execute_batch("BEGIN IMMEDIATE")?;
+    court.ledger.lease_ms = 300;
+    *court.ledger.deny.lock().expect("no panic") = Some(deny);
+    let mut heartbeats = court.ledger.heartbeats.clone();
+    let papers = court.honest();
+    let unlock = async {
+        // The second heartbeat is sent only after the first one's answer was worked on.
+        heartbeats.wait_for(|count| *count >= 2).await?;
+        anyhow::Ok(lock.execute_batch("ROLLBACK")?)
+    };
+    let (report, unlocked) = tokio::join!(court.judge(&papers), unlock);
+    unlocked?;
+    report
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signed_deny_stops_an_attempt_that_is_under_way() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    let bob = court.person("bob");
+    let deny = seal_decision(
+        bob,
+        &decision(court.deployment(), bob, &court.subject, Verdict::Deny),
+    );
+    let report = denied_under_way(&mut court, deny).await?;
+    assert_eq!(
+        report.result,
+        AttemptResult::Refused("denied".to_owned()),
+        "{}",
+        report.message
+    );
+    assert_eq!(court.deployment().dump()?, court.before);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deny_that_nobody_signed_does_not_stop_an_attempt() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    let bob = court.person("bob");
+    let body = decision(court.deployment(), bob, &court.subject, Verdict::Deny);
+    let forged = Envelope::seal(Kind::Decision, &body, &court.deployment().ledger_key)?;
+    let report = denied_under_way(&mut court, forged).await?;
+    assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
+    Ok(())
+}

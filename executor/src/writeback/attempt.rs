@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use synapsor_chassis::random;
+use synapsor_domain::approval::{Judge, verify_decision};
 use synapsor_domain::contract::Contract;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::log::Checkpoint;
@@ -57,26 +58,51 @@ pub(super) async fn run(writer: &Writer, job: Job, checkpoint: Result<Checkpoint
     let flight = writer.switches.take_off(&job.lease.proposal_id).await;
     tokio::select! {
         () = work(writer, &job, checkpoint, &flight) => {}
-        () = keep_lease(writer, &job.lease) => {}
+        () = keep_lease(writer, &job) => {}
     }
 }
 
 /// Renews the lease and takes denies to heart; never ends by itself.
-async fn keep_lease(writer: &Writer, lease: &Lease) {
+async fn keep_lease(writer: &Writer, job: &Job) {
+    let lease = &job.lease;
     loop {
         tokio::time::sleep(lease.ttl / HEARTBEATS_PER_LEASE).await;
         match writer.ledger.heartbeat(lease).await {
             Ok(None) => {}
-            // Stopping is the safe direction: even a deny that turns out to be forged only delays.
-            Ok(Some(_deny)) => {
-                if let Err(error) = writer.switches.deny(&lease.proposal_id) {
-                    tracing::error!(proposal = %lease.proposal_id, code = error.code(), "a deny could not be kept");
-                }
-            }
+            Ok(Some(deny)) => take_to_heart(writer, job, &deny),
             // Losing the lease is no danger: the receipt key decides. The attempt goes on.
             Err(refusal) => {
-                tracing::warn!(proposal = %lease.proposal_id, code = %refusal.code, "heartbeat failed")
+                tracing::warn!(proposal = %lease.proposal_id, code = %refusal.code, "heartbeat failed");
             }
+        }
+    }
+}
+
+/// Keeps a deny that a person signed. What merely claims to be one is the ledger's word, and that stops nothing
+/// for good.
+fn take_to_heart(writer: &Writer, job: &Job, deny: &Envelope) {
+    let verified = (writer.trust)().and_then(|(trust, _)| {
+        let envelope = Envelope::from_bytes(&job.proposal.body)
+            .map_err(|e| Refusal::new("refused:malformed", e.to_string()))?;
+        let attested = Attested::verify(envelope, &trust)?;
+        let (proposal, proposal_digest) = (attested.proposal(), attested.digest());
+        let judge = Judge {
+            trust: &trust,
+            now: writer.now(),
+            proposal,
+            proposal_digest,
+        };
+        verify_decision(deny, &judge)
+    });
+    match verified {
+        Ok(decision) if decision.is_deny() => {
+            if let Err(error) = writer.switches.deny(&job.lease.proposal_id) {
+                tracing::error!(proposal = %job.lease.proposal_id, code = error.code(), "a deny could not be kept");
+            }
+        }
+        Ok(_) => {}
+        Err(refusal) => {
+            tracing::warn!(proposal = %job.lease.proposal_id, code = %refusal.code, "a deny does not verify");
         }
     }
 }
