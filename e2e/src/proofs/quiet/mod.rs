@@ -14,6 +14,7 @@ use serde_json::{Value as Json, json};
 
 use super::Plan;
 use crate::cli::until;
+use crate::namespaces;
 use scene::Scene;
 
 /// Fewer provoked failures than this prove nothing.
@@ -52,7 +53,7 @@ pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
     } else {
         let missing =
             "strace is missing: install it (apt-get install strace) to trace the loop's connections";
-        println!("SKIPPED {missing}");
+        namespaces::left_out(format_args!("{missing}"));
         if plan.small {
             skipped.push(missing);
         } else {
