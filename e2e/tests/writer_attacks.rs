@@ -545,3 +545,36 @@ async fn a_deny_that_nobody_signed_does_not_stop_an_attempt() -> anyhow::Result<
     assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_writer_whose_clock_went_back_writes_nothing() -> anyhow::Result<()> {
+    let deployment = Deployment::new(Build::Plain)?;
+    // What an earlier run of this writer had seen.
+    let later = synapsor_e2e::now() + Span::days(1);
+    std::fs::write(
+        deployment.path("writer-state/clock-high-water"),
+        later.to_string(),
+    )?;
+    let mut court = Court::with(deployment).await?;
+    court.refuses(&court.honest(), "clock").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shadow_proposal_is_never_written_whoever_approved_it() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    let shadow = court.rewritten(|p| p.mode = synapsor_domain::proposal::ProposalMode::Shadow);
+    court.refuses(&shadow, "contract").await?;
+    court.applies_honest_papers().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proposal_for_a_handler_that_cannot_run_is_not_written_directly() -> anyhow::Result<()> {
+    let deployment = Deployment::new(Build::Plain)?;
+    let handler = "\"executors\": { \"billing_app\": { \"type\": \"http_handler\", \"url_env\": \"BILLING_APP_URL\" } },\n  \"capabilities\"";
+    let contract = std::fs::read_to_string(deployment.contract())?
+        .replacen("\"capabilities\"", handler, 1)
+        .replace("\"patch\":", "\"executor\": \"billing_app\", \"patch\":");
+    std::fs::write(deployment.contract(), contract)?;
+    let mut court = Court::with(deployment).await?;
+    court.refuses(&court.honest(), "executor_unavailable").await
+}

@@ -355,3 +355,23 @@ impl std::fmt::Debug for Facts<'_> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_may_differ_by_two_minutes_in_either_direction() {
+        let now = Timestamp::from_unix_millis(1_800_000_000_000);
+        for apart in [0, DATABASE_SKEW_SECONDS, -DATABASE_SKEW_SECONDS] {
+            assert!(
+                check_database_clock(now, now + Span::seconds(apart)).is_ok(),
+                "{apart}"
+            );
+        }
+        for apart in [DATABASE_SKEW_SECONDS + 1, -DATABASE_SKEW_SECONDS - 1] {
+            let refused = check_database_clock(now, now + Span::seconds(apart)).unwrap_err();
+            assert_eq!(refused.code, "refused:clock", "{apart}");
+        }
+    }
+}
