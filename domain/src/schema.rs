@@ -12,15 +12,22 @@ use crate::signing::Kind;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TableShape {
-    /// `sqlite`, later `postgres` and `mysql`.
+    /// `postgres`, `mysql` or `sqlite`.
     pub engine: String,
     pub schema: String,
     pub table: String,
     pub columns: Vec<Column>,
-    pub triggers: Vec<Trigger>,
+    pub triggers: Vec<Definition>,
+    /// Rewrite rules besides the one that makes a view.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<Definition>,
+    /// Row security policies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<Definition>,
     /// Foreign keys of other tables that point here, with the action that a change of this row would set off.
     pub referenced_by: Vec<Reference>,
-    /// Engine words that change what a write means: `strict`, `without_rowid`, `view`, `virtual`.
+    /// Engine words that change what a write means: `strict`, `without_rowid`, `view`, `virtual`,
+    /// `partitioned`, `partition`, `foreign`, `unlogged`, `row_security`, `engine:InnoDB`.
     pub traits: Vec<String>,
 }
 
@@ -38,12 +45,19 @@ pub struct Column {
     pub unique: bool,
     /// The name of the collation, if it is not the engine's binary one.
     pub collation: Option<String>,
+    /// For a domain type, the declared type that it rests on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_type: Option<String>,
+    /// For an enumeration, every label in its order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
 }
 
-/// A trigger on the table; the digest covers its definition.
+/// A trigger, a rule or a policy of the table; the digest covers its definition and, for a trigger, the
+/// function that it calls.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Trigger {
+pub struct Definition {
     pub name: String,
     pub definition_digest: Digest,
 }
@@ -62,7 +76,8 @@ pub struct Reference {
 
 impl TableShape {
     pub fn fingerprint(&self) -> Digest {
-        let bytes = canonical::encode(self).expect("a table shape is bounded by the engine's own limits");
+        let bytes =
+            canonical::encode_within(self, usize::MAX).expect("a table shape is flat and has no numbers");
         Digest::of(Kind::Schema, &bytes)
     }
 
@@ -78,6 +93,7 @@ impl TableShape {
             .iter()
             .filter(|r| !matches!(r.on_update.as_str(), "NO ACTION" | "RESTRICT"))
             .map(|r| format!("foreign key of {} on update {}", r.table, r.on_update));
-        triggers.chain(references).collect()
+        let rules = self.rules.iter().map(|r| format!("rule {}", r.name));
+        triggers.chain(rules).chain(references).collect()
     }
 }

@@ -50,6 +50,8 @@ fn column(name: &str, declared: &str) -> Column {
         primary_key: name == "id",
         unique: name == "id",
         collation: None,
+        base_type: None,
+        labels: Vec::new(),
     }
 }
 
@@ -66,6 +68,8 @@ fn shape() -> TableShape {
             column("version", "INTEGER"),
         ],
         triggers: Vec::new(),
+        rules: Vec::new(),
+        policies: Vec::new(),
         referenced_by: Vec::new(),
         traits: Vec::new(),
     }

@@ -1,5 +1,7 @@
 //! One scoped read: exactly one row of the trusted tenant, found by its key, and the evidence of what was seen.
 
+use std::sync::Arc;
+
 use synapsor_domain::context::TrustedContext;
 use synapsor_domain::contract::Capability;
 use synapsor_domain::evidence::Evidence;
@@ -12,7 +14,7 @@ use synapsor_domain::tool::CheckedArguments;
 use synapsor_domain::value::{ColumnValue, Value};
 
 use crate::call::Draft;
-use crate::engine::{Engine, RowPlan};
+use crate::engine::{Engine, Reading, RowPlan};
 use crate::error::source_refusal;
 use crate::reader::{Reader, Sealed};
 
@@ -22,7 +24,7 @@ pub(crate) struct Found {
     pub(crate) target: Target,
     /// Every column that was read, in the order of the capability.
     pub(crate) row: Vec<ColumnValue>,
-    pub(crate) shape: TableShape,
+    pub(crate) shape: Arc<TableShape>,
     pub(crate) source: SourceRef,
 }
 
@@ -36,7 +38,7 @@ pub(crate) async fn find(
 ) -> Result<Found, Refusal> {
     let target = &capability.target;
     let shape = engine
-        .shape(&target.schema, &target.table)
+        .known_shape(&target.schema, &target.table)
         .await
         .map_err(|e| source_refusal(&e))?;
     let primary_key = key(engine, &shape, &target.primary_key, arguments.lookup())?;
@@ -52,8 +54,10 @@ pub(crate) async fn find(
         tenant: tenant.clone(),
         columns: capability.read_columns().into_iter().map(str::to_owned).collect(),
     };
-    let fingerprint = engine.identity().await.map_err(|e| source_refusal(&e))?;
-    let mut rows = engine.read(&plan).await.map_err(|e| source_refusal(&e))?;
+    let Reading {
+        identity: fingerprint,
+        mut rows,
+    } = engine.read(&plan).await.map_err(|e| source_refusal(&e))?;
     let row = match (rows.pop(), rows.is_empty()) {
         (Some(row), true) => row,
         (None, _) => return Err(not_found()),

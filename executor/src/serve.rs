@@ -30,9 +30,10 @@ use tonic::transport::Channel;
 
 use crate::clients::intake::IntakeClient;
 use crate::context::Contexts;
+use crate::engine::Access;
 use crate::engine::Engine;
 use crate::engine::error::EngineErrorKind;
-use crate::engine::sqlite::{Access, SqliteEngine};
+use crate::engine::sqlite::SqliteEngine;
 use crate::error::failure;
 use crate::reader::{Reader, Sealed};
 use crate::rpc::agent_service::AgentRpc;

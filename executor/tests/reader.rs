@@ -21,8 +21,9 @@ use synapsor_domain::trust::{Ceilings, Environment as Stage, ServiceKey, TrustFi
 use synapsor_domain::writeback::RECEIPT_TABLE;
 use synapsor_executor::clients::intake::IntakeClient;
 use synapsor_executor::context::Contexts;
+use synapsor_executor::engine::Access;
 use synapsor_executor::engine::Engine;
-use synapsor_executor::engine::sqlite::{Access, SqliteEngine};
+use synapsor_executor::engine::sqlite::SqliteEngine;
 use synapsor_executor::reader::{Reader, Sealed};
 use synapsor_executor::rpc::agent_service::AgentRpc;
 use synapsor_executor::settings::{RoleName, refuse_foreign_credentials};

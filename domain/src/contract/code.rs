@@ -46,6 +46,7 @@ pub enum Code {
     InvalidTimeout,
     /// `ssl` is not an object.
     InvalidSsl,
+    InvalidReceiptTable,
     /// A direct proposal on a source that is never written.
     ReadOnlySourceDirectWriteback,
     /// Warning: a direct proposal on a source without a write URL.
@@ -313,6 +314,7 @@ impl Code {
         (Code::InvalidSourceReadOnly, "INVALID_SOURCE_READ_ONLY"),
         (Code::InvalidTimeout, "INVALID_TIMEOUT"),
         (Code::InvalidSsl, "INVALID_SSL"),
+        (Code::InvalidReceiptTable, "INVALID_RECEIPT_TABLE"),
         (
             Code::ReadOnlySourceDirectWriteback,
             "READ_ONLY_SOURCE_DIRECT_WRITEBACK",

@@ -22,7 +22,10 @@ pub(super) const SOURCE: &[&str] = &[
     "read_only",
     "statement_timeout_ms",
     "ssl",
+    "receipt_schema",
+    "receipt_table",
 ];
+pub(super) const SSL: &[&str] = &["mode", "ca_env", "cert_env", "key_env"];
 pub(super) const CONTEXT: &[&str] = &["provider", "values"];
 pub(super) const CONTEXT_VALUES: &[&str] = &["tenant_id_env", "principal_env", "tenant_id", "principal"];
 pub(super) const EXECUTOR: &[&str] = &[

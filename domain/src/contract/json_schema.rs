@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json, json};
 use super::approval::{QUORUM_MAX, ROLE_CHARS_MAX};
 use super::binding::Provider;
 use super::executor::Method;
-use super::source::Engine;
+use super::source::{Engine, SslMode};
 use super::{HANDLER_TIMEOUT_MS, Mode};
 use crate::tool::SCHEMA_DIALECT;
 
@@ -68,9 +68,23 @@ fn source() -> Json {
             "write_url_env": env("Variable that holds the writer's URL; needed for direct writeback."),
             "read_only": flag("This program itself never writes here."),
             "statement_timeout_ms": positive("Milliseconds that one statement may take."),
-            "ssl": described(json!({"type": "object"}), "Accepted; TLS settings belong to the URL."),
+            "ssl": ssl(),
+            "receipt_schema": identifier("Schema of the receipt table. Default: postgres `public`, mysql the URL's database."),
+            "receipt_table": identifier("Name of the receipt table. Default synapsor_writeback_receipts."),
         }),
         &["engine", "read_url_env"],
+    )
+}
+
+fn ssl() -> Json {
+    closed(
+        json!({
+            "mode": words(SslMode::WORDS, "Off loopback `disable` is refused, and `verify-full` is the default."),
+            "ca_env": env("Variable with the PEM text of the authorities to trust. Default: the machine's own."),
+            "cert_env": env("Variable with the PEM text of this side's certificate."),
+            "key_env": env("Variable with the PEM text of that certificate's key."),
+        }),
+        &["mode"],
     )
 }
 

@@ -32,7 +32,7 @@ pub use json_schema::json_schema;
 pub use names::{is_env_name, is_identifier, is_qualified_name, is_secret_like, is_trust_scope_name};
 pub use proposal::{Binding, Bound, ConflictGuard, ExecutorRef, ProposalSpec};
 pub use report::{Problem, Report};
-pub use source::{Engine, Source};
+pub use source::{Engine, Source, Ssl, SslMode};
 pub use transition::Transition;
 
 use crate::json::{self, Node};

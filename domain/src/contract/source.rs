@@ -45,6 +45,51 @@ pub struct Source {
     pub is_read_only: bool,
     /// Ceiling of one statement; none of our own if absent.
     pub statement_timeout_ms: Option<u32>,
+    pub ssl: Option<Ssl>,
+    /// Schema of the receipt table; the target's own if absent.
+    pub receipt_schema: Option<String>,
+    /// Name of the receipt table; the published one if absent.
+    pub receipt_table: Option<String>,
+}
+
+/// How the connection to a database server is protected. Everything but the mode is the name of a variable that
+/// holds PEM text, or of which `NAME_FILE` names a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ssl {
+    pub mode: SslMode,
+    /// Authorities that the server's certificate may come from; the machine's own if absent.
+    pub ca_env: Option<String>,
+    /// Certificate that this side shows; only together with `key_env`.
+    pub cert_env: Option<String>,
+    pub key_env: Option<String>,
+}
+
+/// What is demanded of the connection, from nothing to everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SslMode {
+    /// Plain text; only on loopback and local sockets.
+    Disable,
+    /// Encrypted to a server whose certificate an authority signed, whatever its name.
+    VerifyCa,
+    /// As `VerifyCa`, and the certificate names the host; the default off loopback.
+    VerifyFull,
+}
+
+impl SslMode {
+    pub(super) const WORDS: &[(&str, SslMode)] = &[
+        ("disable", SslMode::Disable),
+        ("verify-ca", SslMode::VerifyCa),
+        ("verify-full", SslMode::VerifyFull),
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            SslMode::Disable => "disable",
+            SslMode::VerifyCa => "verify-ca",
+            SslMode::VerifyFull => "verify-full",
+        }
+    }
 }
 
 pub(super) fn read_all(root: &Object<'_>, is_required: bool, report: &mut Report) -> Vec<Source> {
@@ -81,7 +126,9 @@ fn read(name: &str, node: &Node, path: &str, report: &mut Report) -> Option<Sour
         return None;
     };
     source.only(fields::SOURCE, report);
-    source.object("ssl", Code::InvalidSsl, report);
+    let ssl = source
+        .object("ssl", Code::InvalidSsl, report)
+        .and_then(|ssl| read_ssl(&ssl, report));
     let engine = source.required_choice("engine", Engine::WORDS, Code::InvalidSourceEngine, report);
     let read_url_env = source.required_env_name("read_url_env", Code::ReadUrlEnvRequired, report);
     let write_url_env = source.env_name("write_url_env", Code::InvalidWriteUrlEnv, report);
@@ -96,5 +143,30 @@ fn read(name: &str, node: &Node, path: &str, report: &mut Report) -> Option<Sour
         write_url_env,
         is_read_only,
         statement_timeout_ms,
+        ssl,
+        receipt_schema: optional_identifier(&source, "receipt_schema", report),
+        receipt_table: optional_identifier(&source, "receipt_table", report),
+    })
+}
+
+fn optional_identifier(source: &Object<'_>, key: &str, report: &mut Report) -> Option<String> {
+    source.get(key)?;
+    source.identifier(key, Code::InvalidReceiptTable, report)
+}
+
+fn read_ssl(ssl: &Object<'_>, report: &mut Report) -> Option<Ssl> {
+    ssl.only(fields::SSL, report);
+    let mode = ssl.required_choice("mode", SslMode::WORDS, Code::InvalidSsl, report);
+    let mut name = |key| ssl.env_name(key, Code::InvalidSsl, report);
+    let (ca_env, cert_env, key_env) = (name("ca_env"), name("cert_env"), name("key_env"));
+    if cert_env.is_some() != key_env.is_some() {
+        let message = "Give `cert_env` and `key_env` together, or neither.";
+        report.error(&ssl.path, Code::InvalidSsl, message);
+    }
+    Some(Ssl {
+        mode: mode?,
+        ca_env,
+        cert_env,
+        key_env,
     })
 }

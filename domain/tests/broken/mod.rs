@@ -154,6 +154,11 @@ pub(crate) const FILES: &[(&str, &str, Edits)] = &[
         &[("/sources/members/ssl", "true")],
     ),
     (
+        "INVALID_RECEIPT_TABLE",
+        "$.sources.members.receipt_table",
+        &[("/sources/members/receipt_table", "\"a b\"")],
+    ),
+    (
         "READ_ONLY_SOURCE_DIRECT_WRITEBACK",
         "$.capabilities[1].executor",
         &[("/sources/lending/read_only", "true")],

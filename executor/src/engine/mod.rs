@@ -3,11 +3,15 @@
 //! What an engine must do is the conformance list in `tests/conformance`; an engine is finished when the
 //! list is green. The protocol of a writeback is not here but in `writeback/apply`, once for all engines.
 
+pub mod catalogue;
+pub mod credential;
 pub mod error;
 pub mod receipt;
 pub mod sqlite;
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use synapsor_domain::ids::ProposalId;
@@ -16,8 +20,27 @@ use synapsor_domain::schema::{Column, TableShape};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::value::{ColumnValue, Value};
 
+pub use catalogue::{Catalogue, CheckTarget, Finding};
+pub use credential::Credential;
 pub use error::{CommitError, EngineError, RecordError};
 pub use receipt::StoredReceipt;
+
+/// What a credential is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Reads only; no transaction that could write is ever begun.
+    Read,
+    /// Reads, and transactions of the writeback.
+    Write,
+}
+
+/// Where receipts are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceiptTable {
+    /// The engine's own default if absent.
+    pub schema: Option<String>,
+    pub table: String,
+}
 
 /// Which row, and which of its columns. Built from the contract; the values are always bound, never printed
 /// into a statement.
@@ -32,12 +55,35 @@ pub struct RowPlan {
     pub columns: Vec<String>,
 }
 
+/// What one UPDATE changes.
+#[derive(Debug, Clone, Copy)]
+pub struct RowChange<'a> {
+    pub set: &'a [ColumnValue],
+    /// The version column as it must still be.
+    pub guard: Option<&'a ColumnValue>,
+    /// A version column that is set to the database's own time.
+    pub now: Option<&'a str>,
+}
+
+/// Rows, and the database that they are from.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    pub identity: String,
+    pub rows: Vec<Vec<ColumnValue>>,
+}
+
+/// How old a kept table shape may be.
+pub const SHAPE_AGE_MAX: Duration = Duration::from_secs(2);
+
 /// One database behind one credential. A reader's engine is opened read-only and never begins a transaction
 /// that could write; a writer's engine is opened for writing and never serves a gateway.
 #[async_trait]
 pub trait Engine: Send + Sync + fmt::Debug {
-    /// `sqlite`, later `postgres` and `mysql`.
+    /// `postgres`, `mysql` or `sqlite`.
     fn kind(&self) -> &'static str;
+
+    /// What is really there, with its version: `PostgreSQL 15.18`, `MariaDB 10.11.19`.
+    async fn product(&self) -> Result<String, EngineError>;
 
     /// What the database says of itself; another database, a clone or a restored copy says something else
     /// where the engine can tell.
@@ -46,12 +92,25 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// The table as its catalogue describes it now; `EngineError::NotFound` if there is none.
     async fn shape(&self, schema: &str, table: &str) -> Result<TableShape, EngineError>;
 
+    /// As [`Engine::shape`], but up to [`SHAPE_AGE_MAX`] old: enough to plan with, since a writer compares the
+    /// fingerprint with a fresh one under the lock. Costs no round trip while it is kept.
+    async fn known_shape(&self, schema: &str, table: &str) -> Result<Arc<TableShape>, EngineError>;
+
     /// The value exactly as the column would hold it, or why the database would round, clip, cast or pad it.
     /// The plain digits of an integer fit an integer column as that integer: keys and tenants come as text.
     fn fit(&self, column: &Column, value: &Value) -> Result<Value, Refusal>;
 
-    /// One round trip; at most two rows, so that "more than one" can be told.
-    async fn read(&self, plan: &RowPlan) -> Result<Vec<Vec<ColumnValue>>, EngineError>;
+    /// One round trip on a connection that is open and has the statement prepared; at most two rows, so that
+    /// "more than one" can be told. Key and tenant are compared byte for byte whatever the collation. The
+    /// statement is stopped on the server when the caller goes away.
+    async fn read(&self, plan: &RowPlan) -> Result<Reading, EngineError>;
+
+    /// Every table and view that this credential sees, of one schema or of all but the system's.
+    async fn catalogue(&self, schema: Option<&str>) -> Result<Catalogue, EngineError>;
+
+    /// Proves the write path under this credential: every statement of a writeback on `targets` and on the
+    /// receipt table, rolled back; and what the role may do that it need not.
+    async fn check(&self, targets: &[CheckTarget]) -> Result<Vec<Finding>, EngineError>;
 
     /// Why this database cannot be written by the protocol now, with the statements that fix it; empty when
     /// it can.
@@ -100,13 +159,9 @@ pub trait Transaction: Send {
     /// The table's shape as this transaction sees it.
     async fn shape(&mut self, schema: &str, table: &str) -> Result<TableShape, EngineError>;
 
-    /// One UPDATE of exactly `set` where key, tenant and `guard` match; gives the number of matched rows.
-    async fn update(
-        &mut self,
-        plan: &RowPlan,
-        set: &[ColumnValue],
-        guard: Option<&ColumnValue>,
-    ) -> Result<u64, EngineError>;
+    /// One UPDATE of exactly the change where key, tenant and guard match, and everything that the database
+    /// had deferred to the COMMIT; gives the number of matched rows.
+    async fn update(&mut self, plan: &RowPlan, change: RowChange<'_>) -> Result<u64, EngineError>;
 
     /// Reads the row again inside the transaction; at most two rows.
     async fn reread(&mut self, plan: &RowPlan) -> Result<Vec<Vec<ColumnValue>>, EngineError>;

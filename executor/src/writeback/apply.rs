@@ -14,7 +14,7 @@ use synapsor_domain::writeback::{Authorization, Outcome, Receipt, Rehearsal, che
 
 use super::switches::FlightGuard;
 use super::{Writer, row};
-use crate::engine::{Begun, Engine, EngineError, RecordError, StoredReceipt, Transaction};
+use crate::engine::{Begun, Engine, EngineError, RecordError, RowChange, StoredReceipt, Transaction};
 use crate::failpoint::hit;
 
 /// How one transaction ended.
@@ -322,7 +322,14 @@ async fn write_row(
     let scoped = row::scoped(proposal);
     hit("F9a").await?;
     let matched = transaction
-        .update(&scoped, &proposal.set, proposal.guard.version.as_ref())
+        .update(
+            &scoped,
+            RowChange {
+                set: &proposal.set,
+                guard: proposal.guard.version.as_ref(),
+                now: None,
+            },
+        )
         .await?;
     hit("F9b").await?;
     if matched != 1 {

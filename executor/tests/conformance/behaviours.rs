@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use synapsor_domain::value::{ColumnValue, Value, ValueKind};
-use synapsor_executor::engine::{Begun, Engine, RowPlan, StoredReceipt};
+use synapsor_executor::engine::{Begun, Engine, RowChange, RowPlan, StoredReceipt};
 
 use crate::{reading, receipts, writing};
 
@@ -313,4 +313,13 @@ pub(crate) fn receipt(n: u8, created_at: &str) -> StoredReceipt {
 
 fn hex(n: u8, bytes: usize) -> String {
     format!("{n:02x}").repeat(bytes)
+}
+
+/// An update that moves no column to the present.
+pub(crate) const fn change<'a>(set: &'a [ColumnValue], guard: Option<&'a ColumnValue>) -> RowChange<'a> {
+    RowChange {
+        set,
+        guard,
+        now: None,
+    }
 }

@@ -10,13 +10,13 @@ use synapsor_executor::engine::error::EngineErrorKind;
 use crate::behaviours::{Db, Fixture, float, int, invoice, plan, text};
 
 async fn one(db: &Db, plan: &RowPlan) -> Vec<ColumnValue> {
-    let mut rows = db.reader().read(plan).await.unwrap();
+    let mut rows = db.reader().read(plan).await.unwrap().rows;
     assert_eq!(rows.len(), 1);
     rows.remove(0)
 }
 
 async fn count(db: &Db, plan: &RowPlan) -> usize {
-    db.reader().read(plan).await.unwrap().len()
+    db.reader().read(plan).await.unwrap().rows.len()
 }
 
 pub(crate) async fn values_come_back_exactly(db: Db) {
@@ -332,7 +332,7 @@ pub(crate) async fn a_read_that_nobody_waits_for_stops(db: Db) {
         assert!(waited.is_err());
     }
     let begun = Instant::now();
-    assert_eq!(engine.read(&invoice(&db)).await.unwrap().len(), 1);
+    assert_eq!(engine.read(&invoice(&db)).await.unwrap().rows.len(), 1);
     assert!(begun.elapsed() < Duration::from_secs(10));
 }
 
@@ -342,7 +342,7 @@ pub(crate) async fn parallel_reads_are_all_served(db: Db) {
     let reads: Vec<_> = (0..64)
         .map(|_| {
             let (engine, plan) = (engine.clone(), invoice(&db));
-            tokio::spawn(async move { engine.read(&plan).await.unwrap().len() })
+            tokio::spawn(async move { engine.read(&plan).await.unwrap().rows.len() })
         })
         .collect();
     for read in reads {

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use synapsor_domain::writeback::{RECEIPT_TABLE, receipt_table_ddl};
+use synapsor_executor::engine::Access;
 use synapsor_executor::engine::Engine;
 use synapsor_executor::engine::error::EngineErrorKind;
-use synapsor_executor::engine::sqlite::{Access, SqliteEngine};
+use synapsor_executor::engine::sqlite::SqliteEngine;
 
 use crate::behaviours::{Database, Fixture};
 

@@ -7,7 +7,7 @@ use synapsor_domain::value::{ColumnValue, Value, ValueKind};
 use synapsor_executor::engine::Transaction;
 use synapsor_executor::engine::error::EngineErrorKind;
 
-use crate::behaviours::{Db, Fixture, begin, int, invoice, plan, receipt, text};
+use crate::behaviours::{Db, Fixture, begin, change, int, invoice, plan, receipt, text};
 
 const AT: &str = "2026-01-02T03:04:05.678Z";
 const FEE: &str = "SELECT fee FROM invoices WHERE id = 'INV-1'";
@@ -15,7 +15,7 @@ const RECEIPTS: &str = "SELECT count(*) FROM synapsor_writeback_receipts";
 
 async fn waive(db: &Db, transaction: &mut dyn Transaction) -> u64 {
     transaction
-        .update(&invoice(db), &[int("fee", 0)], Some(&int("version", 7)))
+        .update(&invoice(db), change(&[int("fee", 0)], Some(&int("version", 7))))
         .await
         .unwrap()
 }
@@ -58,7 +58,7 @@ pub(crate) async fn what_fits_is_what_the_column_holds(db: Db) {
             let new = ColumnValue::new(&column.name, exact);
             assert_eq!(
                 transaction
-                    .update(&row, std::slice::from_ref(&new), None)
+                    .update(&row, change(std::slice::from_ref(&new), None))
                     .await
                     .unwrap(),
                 1
@@ -89,7 +89,7 @@ pub(crate) async fn one_row_changes_with_its_receipt(db: Db) {
     let set = [int("fee", 0), text("status", "waived"), int("version", 8)];
     assert_eq!(
         transaction
-            .update(&invoice(&db), &set, Some(&int("version", 7)))
+            .update(&invoice(&db), change(&set, Some(&int("version", 7))))
             .await
             .unwrap(),
         1
@@ -153,7 +153,7 @@ pub(crate) async fn a_stale_guard_matches_nothing(db: Db) {
     for stale in [int("version", 6), int("version", 8), text("version", "7")] {
         assert_eq!(
             transaction
-                .update(&invoice(&db), &[int("fee", 0)], Some(&stale))
+                .update(&invoice(&db), change(&[int("fee", 0)], Some(&stale)))
                 .await
                 .unwrap(),
             0
@@ -177,7 +177,10 @@ pub(crate) async fn another_tenants_row_is_not_updated(db: Db) {
     ] {
         let plan = plan(&db, "invoices", id, tenant, &["fee"]);
         assert_eq!(
-            transaction.update(&plan, &[int("fee", 0)], None).await.unwrap(),
+            transaction
+                .update(&plan, change(&[int("fee", 0)], None))
+                .await
+                .unwrap(),
             0,
             "{id:?} {tenant:?}"
         );
@@ -190,7 +193,7 @@ pub(crate) async fn a_null_guard_is_refused(db: Db) {
     let guard = ColumnValue::new("version", Value::null());
     assert!(
         transaction
-            .update(&invoice(&db), &[int("fee", 0)], Some(&guard))
+            .update(&invoice(&db), change(&[int("fee", 0)], Some(&guard)))
             .await
             .is_err()
     );
@@ -229,7 +232,13 @@ pub(crate) async fn a_trigger_on_the_row_is_no_collateral(db: Db) {
 
 async fn is_collateral(db: &Db, set: ColumnValue) {
     let mut transaction = begin(db).await.transaction;
-    assert_eq!(transaction.update(&invoice(db), &[set], None).await.unwrap(), 1);
+    assert_eq!(
+        transaction
+            .update(&invoice(db), change(&[set], None))
+            .await
+            .unwrap(),
+        1
+    );
     assert!(!transaction.collateral(&invoice(db)).await.unwrap().is_empty());
 }
 
@@ -249,7 +258,7 @@ pub(crate) async fn a_rewritten_column_shows(db: Db) {
     let mut transaction = begin(&db).await.transaction;
     assert_eq!(
         transaction
-            .update(&invoice(&db), &[text("status", "waived")], None)
+            .update(&invoice(&db), change(&[text("status", "waived")], None))
             .await
             .unwrap(),
         1
@@ -274,7 +283,7 @@ pub(crate) async fn a_conflict_clause_replaces_nothing(db: Db) {
     db.set_up(Fixture::ReplacesOnConflict);
     let mut transaction = begin(&db).await.transaction;
     let error = transaction
-        .update(&invoice(&db), &[text("status", "paid")], None)
+        .update(&invoice(&db), change(&[text("status", "paid")], None))
         .await
         .unwrap_err();
     assert!(!error.is_retryable());
@@ -304,13 +313,13 @@ pub(crate) async fn after_an_error_nothing_commits(db: Db) {
     let mut transaction = begin(&db).await.transaction;
     assert_eq!(
         transaction
-            .update(&invoice(&db), &[text("status", "half")], None)
+            .update(&invoice(&db), change(&[text("status", "half")], None))
             .await
             .unwrap(),
         1
     );
     let error = transaction
-        .update(&invoice(&db), &[int("fee", -1)], None)
+        .update(&invoice(&db), change(&[int("fee", -1)], None))
         .await
         .unwrap_err();
     assert_eq!(error.kind, EngineErrorKind::Other);

@@ -14,6 +14,9 @@ use crate::engine::error::{EngineError, EngineErrorKind};
 /// The only schema that is served.
 pub(super) const SCHEMA: &str = "main";
 
+/// The database's time in UTC, as a text with milliseconds.
+const NOW: &str = "strftime('%Y-%m-%d %H:%M:%f', 'now')";
+
 /// What SQLite does to values that are stored in a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Affinity {
@@ -51,12 +54,18 @@ pub(super) fn select_row(plan: &RowPlan) -> String {
 
 /// The statement that changes the row of a plan. Parameters: the new values, [`key_parameters`], the guard.
 /// The conflict clause keeps a clause of the table from replacing other rows.
-pub(super) fn update_row(plan: &RowPlan, set: &[ColumnValue], guard: Option<&ColumnValue>) -> String {
-    let assignments: Vec<String> = set
+pub(super) fn update_row(
+    plan: &RowPlan,
+    set: &[ColumnValue],
+    guard: Option<&ColumnValue>,
+    now: Option<&str>,
+) -> String {
+    let mut assignments: Vec<String> = set
         .iter()
         .enumerate()
         .map(|(i, new)| format!("{} = ?{}", quote(&new.column), i + 1))
         .collect();
+    assignments.extend(now.map(|column| format!("{} = {NOW}", quote(column))));
     let mut condition = matching(plan, set.len());
     if let Some(guard) = guard {
         let at = set.len() + key_columns(plan).count() + 1;

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension as _};
 use synapsor_domain::digest::Digest;
-use synapsor_domain::schema::{Column, Reference, TableShape, Trigger};
+use synapsor_domain::schema::{Column, Definition, Reference, TableShape};
 use synapsor_domain::writeback::receipt_table_ddl;
 
 use super::dialect::{self, SCHEMA};
 use super::read::require_schema;
 use super::scrub::scrub;
-use crate::engine::RowPlan;
+use crate::engine::catalogue::{ForeignKey, Index, Severity, TABLES_MAX, Table, Unique};
 use crate::engine::error::{EngineError, EngineErrorKind};
+use crate::engine::{Catalogue, CheckTarget, Engine, Finding, RowPlan};
 
 /// `(name, type, NOT NULL)` of the receipt table's columns; the first is the whole primary key.
 const RECEIPT_TABLE_COLUMNS: [(&str, &str, bool); 16] = [
@@ -62,6 +63,8 @@ pub(super) fn shape(connection: &Connection, schema: &str, table: &str) -> Resul
         table: table.to_owned(),
         columns: columns(connection, table, &listed)?,
         triggers: triggers(connection, table)?,
+        rules: Vec::new(),
+        policies: Vec::new(),
         referenced_by: references(connection, table)?,
         traits,
     })
@@ -120,6 +123,8 @@ fn columns(connection: &Connection, table: &str, listed: &Listed) -> Result<Vec<
                         .filter(|c| !c.eq_ignore_ascii_case("BINARY"))
                         .cloned(),
                     declared_type: declared,
+                    base_type: None,
+                    labels: Vec::new(),
                     name,
                 }
             });
@@ -182,7 +187,7 @@ fn top_level_parts(body: &str) -> Vec<&str> {
     parts
 }
 
-fn triggers(connection: &Connection, table: &str) -> Result<Vec<Trigger>, EngineError> {
+fn triggers(connection: &Connection, table: &str) -> Result<Vec<Definition>, EngineError> {
     let mut statement = connection
         .prepare_cached(
             "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE ORDER BY name",
@@ -191,7 +196,7 @@ fn triggers(connection: &Connection, table: &str) -> Result<Vec<Trigger>, Engine
     let read = |row: &rusqlite::Row<'_>| {
         let sql: String = row.get(1)?;
         let definition_digest = Digest::of_typed("application/vnd.synapsor.trigger.v1+sql", sql.as_bytes());
-        Ok(Trigger {
+        Ok(Definition {
             name: row.get(0)?,
             definition_digest,
         })
@@ -333,4 +338,149 @@ pub(super) fn select_row_number(plan: &RowPlan, name: &str) -> String {
         ..plan.clone()
     };
     dialect::select_row(&bare).replacen("SELECT ", &format!("SELECT {name}, "), 1)
+}
+
+/// Every table and view of the file.
+pub(super) fn catalogue(connection: &Connection, schema: Option<&str>) -> Result<Catalogue, EngineError> {
+    if let Some(schema) = schema {
+        require_schema(schema)?;
+    }
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'view') \
+             AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name LIMIT ?1",
+        )
+        .map_err(scrub)?;
+    let names: Vec<String> = statement
+        .query_map([i64::try_from(TABLES_MAX + 1).unwrap_or(i64::MAX)], |row| {
+            row.get(0)
+        })
+        .and_then(Iterator::collect)
+        .map_err(scrub)?;
+    let tables: Result<_, _> = names
+        .iter()
+        .take(TABLES_MAX)
+        .map(|name| described(connection, name))
+        .collect();
+    Ok(Catalogue {
+        product: format!("SQLite {}", rusqlite::version()),
+        account: "the owner of the file".to_owned(),
+        schemas: vec![SCHEMA.to_owned()],
+        tables: tables?,
+        truncated: names.len() > TABLES_MAX,
+    })
+}
+
+fn described(connection: &Connection, table: &str) -> Result<Table, EngineError> {
+    let shape = shape(connection, SCHEMA, table)?;
+    let columns = shape.columns.iter();
+    let primary_key = columns.filter(|c| c.primary_key).map(|c| c.name.clone());
+    Ok(Table {
+        primary_key: primary_key.collect(),
+        defaults: defaults(connection, table)?,
+        unique: indexes(connection, table)?
+            .into_iter()
+            .filter(|index| index.unique && !index.columns.is_empty())
+            .map(|index| Unique {
+                name: index.name,
+                columns: index.columns,
+            })
+            .collect(),
+        foreign_keys: foreign_keys(connection, table)?,
+        indexes: indexes(connection, table)?,
+        shape,
+    })
+}
+
+fn defaults(connection: &Connection, table: &str) -> Result<Vec<(String, String)>, EngineError> {
+    let sql = "SELECT name, dflt_value FROM pragma_table_xinfo(?1, 'main') WHERE dflt_value IS NOT NULL ORDER BY cid";
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| {
+            statement
+                .query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect()
+        })
+        .map_err(scrub)
+}
+
+fn indexes(connection: &Connection, table: &str) -> Result<Vec<Index>, EngineError> {
+    let sql = "SELECT i.name, i.\"unique\", x.name FROM pragma_index_list(?1, 'main') AS i, \
+               pragma_index_info(i.name, 'main') AS x ORDER BY i.seq, x.seqno";
+    let mut statement = connection.prepare_cached(sql).map_err(scrub)?;
+    let mut found = statement.query([table]).map_err(scrub)?;
+    let mut indexes: Vec<Index> = Vec::new();
+    while let Some(row) = found.next().map_err(scrub)? {
+        let name: String = row.get(0).map_err(scrub)?;
+        let column: Option<String> = row.get(2).map_err(scrub)?;
+        if indexes.last().is_none_or(|last| last.name != name) {
+            indexes.push(Index {
+                name,
+                columns: Vec::new(),
+                unique: row.get(1).map_err(scrub)?,
+            });
+        }
+        if let Some(last) = indexes.last_mut() {
+            last.columns.extend(column);
+        }
+    }
+    Ok(indexes)
+}
+
+fn foreign_keys(connection: &Connection, table: &str) -> Result<Vec<ForeignKey>, EngineError> {
+    let sql =
+        "SELECT id, \"table\", \"from\", \"to\" FROM pragma_foreign_key_list(?1, 'main') ORDER BY id, seq";
+    let mut statement = connection.prepare_cached(sql).map_err(scrub)?;
+    let mut found = statement.query([table]).map_err(scrub)?;
+    let mut keys: Vec<ForeignKey> = Vec::new();
+    while let Some(row) = found.next().map_err(scrub)? {
+        let id: i64 = row.get(0).map_err(scrub)?;
+        let name = format!("{table}_{id}");
+        if keys.last().is_none_or(|last| last.name != name) {
+            keys.push(ForeignKey {
+                name,
+                columns: Vec::new(),
+                referenced_schema: SCHEMA.to_owned(),
+                referenced_table: row.get(1).map_err(scrub)?,
+                referenced_columns: Vec::new(),
+            });
+        }
+        let (from, to): (String, Option<String>) = (row.get(2).map_err(scrub)?, row.get(3).map_err(scrub)?);
+        if let Some(last) = keys.last_mut() {
+            last.columns.push(from);
+            last.referenced_columns.extend(to);
+        }
+    }
+    Ok(keys)
+}
+
+/// The write path of a file: there are no rights to look at, so the receipt table and the targets are.
+pub(super) async fn check(engine: &dyn Engine, targets: &[CheckTarget]) -> Result<Vec<Finding>, EngineError> {
+    let mut findings: Vec<Finding> = engine
+        .receipt_problems()
+        .await?
+        .into_iter()
+        .map(|text| Finding {
+            severity: Severity::Problem,
+            code: "RECEIPT_TABLE_UNFIT",
+            text,
+            fix: None,
+        })
+        .collect();
+    for target in targets {
+        let shape = engine.shape(&target.schema, &target.table).await?;
+        let missing = target.reads.iter().chain(&target.writes);
+        findings.extend(
+            missing
+                .filter(|name| shape.column(name).is_none())
+                .map(|name| Finding {
+                    severity: Severity::Problem,
+                    code: "COLUMN_MISSING",
+                    text: format!("the table `{}` has no column `{name}`", target.table),
+                    fix: None,
+                }),
+        );
+    }
+    engine.begin().await?.transaction.roll_back().await;
+    Ok(findings)
 }

@@ -17,24 +17,15 @@ use synapsor_domain::ids::ProposalId;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::schema::{Column, TableShape};
 use synapsor_domain::timestamp::Timestamp;
-use synapsor_domain::value::{ColumnValue, Value};
+use synapsor_domain::value::Value;
 use tokio::sync::Semaphore;
 
 use self::connect::{DatabaseFile, Deadline, Opened, READERS_MAX, Readers};
 use super::error::{EngineError, EngineErrorKind};
-use super::{Begun, Engine, RowPlan, StoredReceipt};
+use super::{Access, Begun, Catalogue, CheckTarget, Engine, Finding, Reading, RowPlan, StoredReceipt};
 
 /// How long a read may take unless the contract says less.
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// What a credential is good for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// Reads only; no transaction that could write is ever begun.
-    Read,
-    /// Reads, and transactions of the writeback.
-    Write,
-}
 
 /// One database file.
 #[derive(Debug)]
@@ -111,6 +102,10 @@ impl Engine for SqliteEngine {
         "sqlite"
     }
 
+    async fn product(&self) -> Result<String, EngineError> {
+        Ok(format!("SQLite {}", rusqlite::version()))
+    }
+
     async fn identity(&self) -> Result<String, EngineError> {
         let file = self.file.clone();
         self.read_only(move |opened| read::identity(&opened.connection, &file))
@@ -123,14 +118,34 @@ impl Engine for SqliteEngine {
             .await
     }
 
+    async fn known_shape(&self, schema: &str, table: &str) -> Result<Arc<TableShape>, EngineError> {
+        // An embedded file has no round trip to save.
+        self.shape(schema, table).await.map(Arc::new)
+    }
+
     fn fit(&self, column: &Column, value: &Value) -> Result<Value, Refusal> {
         dialect::fit(column, value)
     }
 
-    async fn read(&self, plan: &RowPlan) -> Result<Vec<Vec<ColumnValue>>, EngineError> {
-        let plan = plan.clone();
-        self.read_only(move |opened| read::rows(&opened.connection, &plan))
+    async fn read(&self, plan: &RowPlan) -> Result<Reading, EngineError> {
+        let (plan, file) = (plan.clone(), self.file.clone());
+        self.read_only(move |opened| {
+            Ok(Reading {
+                identity: read::identity(&opened.connection, &file)?,
+                rows: read::rows(&opened.connection, &plan)?,
+            })
+        })
+        .await
+    }
+
+    async fn catalogue(&self, schema: Option<&str>) -> Result<Catalogue, EngineError> {
+        let schema = schema.map(ToOwned::to_owned);
+        self.read_only(move |opened| inspect::catalogue(&opened.connection, schema.as_deref()))
             .await
+    }
+
+    async fn check(&self, targets: &[CheckTarget]) -> Result<Vec<Finding>, EngineError> {
+        inspect::check(self, targets).await
     }
 
     async fn receipt_problems(&self) -> Result<Vec<String>, EngineError> {

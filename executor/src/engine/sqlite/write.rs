@@ -17,7 +17,7 @@ use super::connect::{DatabaseFile, Deadline, Opened};
 use super::scrub::{is_unique_violation, scrub};
 use super::{dialect, inspect, read};
 use crate::engine::error::{CommitError, EngineError, EngineErrorKind, RecordError};
-use crate::engine::{Begun, Recorded, RowPlan, StoredReceipt, Transaction};
+use crate::engine::{Begun, Recorded, RowChange, RowPlan, StoredReceipt, Transaction};
 
 /// Nobody may hold the file's one lock for longer.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -218,15 +218,18 @@ impl Transaction for SqliteTransaction {
             .await
     }
 
-    async fn update(
-        &mut self,
-        plan: &RowPlan,
-        set: &[ColumnValue],
-        guard: Option<&ColumnValue>,
-    ) -> Result<u64, EngineError> {
-        let (plan, set, guard) = (plan.clone(), set.to_vec(), guard.cloned());
+    async fn update(&mut self, plan: &RowPlan, change: RowChange<'_>) -> Result<u64, EngineError> {
+        let (plan, set, guard) = (plan.clone(), change.set.to_vec(), change.guard.cloned());
+        let now = change.now.map(ToOwned::to_owned);
         self.held
-            .run(move |s| update(s, &plan, &set, guard.as_ref()))
+            .run(move |s| {
+                let change = RowChange {
+                    set: &set,
+                    guard: guard.as_ref(),
+                    now: now.as_deref(),
+                };
+                update(s, &plan, change)
+            })
             .await
     }
 
@@ -297,12 +300,8 @@ impl Recorded for SqliteRecorded {
     }
 }
 
-fn update(
-    session: &Session,
-    plan: &RowPlan,
-    set: &[ColumnValue],
-    guard: Option<&ColumnValue>,
-) -> Result<u64, EngineError> {
+fn update(session: &Session, plan: &RowPlan, change: RowChange<'_>) -> Result<u64, EngineError> {
+    let RowChange { set, guard, now } = change;
     let connection = &session.connection;
     read::require_schema(&plan.schema)?;
     session
@@ -324,7 +323,7 @@ fn update(
         }
         parameters.push(dialect::to_sql(&guard.value)?);
     }
-    let sql = dialect::update_row(plan, set, guard);
+    let sql = dialect::update_row(plan, set, guard, now);
     let mut statement = connection.prepare(&sql).map_err(scrub)?;
     let changed = statement
         .execute(params_from_iter(parameters.iter().map(dialect::bound)))

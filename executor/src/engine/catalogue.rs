@@ -1,0 +1,96 @@
+//! What a person is shown of a database: its tables with what a contract needs to know of them, and what a check
+//! of the write path found. Metadata only, never a row.
+
+use synapsor_domain::schema::TableShape;
+
+/// Everything that one credential sees.
+#[derive(Debug, Clone)]
+pub struct Catalogue {
+    /// As [`super::Engine::product`].
+    pub product: String,
+    /// The account, as the database names it.
+    pub account: String,
+    /// Every schema that is no system schema, whether or not its tables are listed.
+    pub schemas: Vec<String>,
+    /// By schema, then by name.
+    pub tables: Vec<Table>,
+    /// Whether tables were left out because there are more than are listed.
+    pub truncated: bool,
+}
+
+/// Tables that a catalogue lists at most.
+pub const TABLES_MAX: usize = 500;
+
+/// One table or view.
+#[derive(Debug, Clone)]
+pub struct Table {
+    pub shape: TableShape,
+    /// In key order; empty without a primary key.
+    pub primary_key: Vec<String>,
+    /// By column, in the database's own words.
+    pub defaults: Vec<(String, String)>,
+    pub unique: Vec<Unique>,
+    pub foreign_keys: Vec<ForeignKey>,
+    pub indexes: Vec<Index>,
+}
+
+/// A unique constraint or index over whole columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unique {
+    pub name: String,
+    pub columns: Vec<String>,
+}
+
+/// A foreign key of the table itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignKey {
+    pub name: String,
+    pub columns: Vec<String>,
+    pub referenced_schema: String,
+    pub referenced_table: String,
+    pub referenced_columns: Vec<String>,
+}
+
+/// An index; expressions have no column name and are left out of `columns`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Index {
+    pub name: String,
+    pub columns: Vec<String>,
+    pub unique: bool,
+}
+
+/// One table that direct writebacks of the contract change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckTarget {
+    pub schema: String,
+    pub table: String,
+    pub primary_key: String,
+    pub tenant: Option<String>,
+    /// Every column that a writeback reads under the lock, keys and guard included.
+    pub reads: Vec<String>,
+    /// Every column that a writeback sets.
+    pub writes: Vec<String>,
+}
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// As it should be.
+    Fine,
+    /// Writebacks work, but a promise is weaker or a right is broader than it should be.
+    Warning,
+    /// Writebacks cannot work, or are refused.
+    Problem,
+}
+
+/// One thing that a check found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub severity: Severity,
+    /// Stable, upper snake case: `GRANT_MISSING`, `GRANT_EXCESSIVE`, `RECEIPT_TABLE_MISSING`.
+    pub code: &'static str,
+    /// One sentence; names objects and rights, never a value or a URL.
+    pub text: String,
+    /// The exact statements for the owner to run, if there are any.
+    pub fix: Option<String>,
+}

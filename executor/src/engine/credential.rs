@@ -1,0 +1,115 @@
+//! What opens a database: its URL and the certificates around it. Each comes from the variable that the contract
+//! names or from the file that `NAME_FILE` names, and is read again for every new connection, so that a rotated
+//! password or certificate is used without a restart. Nothing of it is ever shown.
+
+use std::fmt;
+
+use synapsor_chassis::run::Failure;
+use synapsor_chassis::secret::{Secret, SecretError};
+use synapsor_chassis::settings::Environment;
+use synapsor_domain::contract::{Source, Ssl, SslMode};
+use synapsor_domain::digest::Digest;
+
+use super::Access;
+use super::error::{EngineError, EngineErrorKind};
+
+/// Where the URL and the certificates of one source are found.
+#[derive(Clone)]
+pub struct Credential {
+    env: Environment,
+    url_name: String,
+    ssl: Option<Ssl>,
+}
+
+/// The material of one moment.
+pub struct Material {
+    pub url: Secret,
+    /// What the contract demands; `None` leaves it to the engine: plain on loopback, `verify-full` elsewhere.
+    pub mode: Option<SslMode>,
+    /// PEM.
+    pub ca: Option<Secret>,
+    /// PEM: certificate and key.
+    pub client: Option<(Secret, Secret)>,
+    /// Changes when any of the material does; connections of another generation are not used for new work.
+    pub generation: Digest,
+}
+
+impl Credential {
+    /// The credential of one source; `None` if the contract names no variable for this access.
+    pub fn of_source(source: &Source, access: Access, env: &Environment) -> Option<Self> {
+        let url_name = match access {
+            Access::Read => Some(source.read_url_env.clone()),
+            Access::Write => source.write_url_env.clone(),
+        };
+        Some(Self {
+            env: env.clone(),
+            url_name: url_name?,
+            ssl: source.ssl.clone(),
+        })
+    }
+
+    /// A credential without contract, from the variable of this name.
+    pub fn of_variable(name: &str, env: &Environment) -> Self {
+        Self {
+            env: env.clone(),
+            url_name: name.to_owned(),
+            ssl: None,
+        }
+    }
+
+    /// The name of the variable that holds the URL.
+    pub fn url_name(&self) -> &str {
+        &self.url_name
+    }
+
+    /// Whether there is a URL at all; says what is wrong with it if it cannot be read.
+    pub fn is_present(&self) -> Result<bool, Failure> {
+        Ok(Secret::read_optional(&self.env, &self.url_name)?.is_some())
+    }
+
+    /// The material as it is now.
+    ///
+    /// # Errors
+    /// `Unavailable` when a variable is unset or its file unreadable; the detail names the variable only.
+    pub fn read(&self) -> Result<Material, EngineError> {
+        let secret = |name: &str| Secret::read(&self.env, name).map_err(|e| unreadable(&e));
+        let optional = |name: Option<&String>| name.map(|name| secret(name)).transpose();
+        let ssl = self.ssl.as_ref();
+        let url = secret(&self.url_name)?;
+        let ca = optional(ssl.and_then(|s| s.ca_env.as_ref()))?;
+        let cert = optional(ssl.and_then(|s| s.cert_env.as_ref()))?;
+        let key = optional(ssl.and_then(|s| s.key_env.as_ref()))?;
+        let mut bytes = Vec::new();
+        for part in [Some(&url), ca.as_ref(), cert.as_ref(), key.as_ref()] {
+            let text = part.map_or("", Secret::expose);
+            bytes.extend_from_slice(&(text.len() as u64).to_be_bytes());
+            bytes.extend_from_slice(text.as_bytes());
+        }
+        let bytes = zeroize::Zeroizing::new(bytes);
+        Ok(Material {
+            url,
+            mode: ssl.map(|s| s.mode),
+            ca,
+            client: cert.zip(key),
+            generation: Digest::of_typed("application/vnd.synapsor.credential.v1", &bytes),
+        })
+    }
+}
+
+fn unreadable(error: &SecretError) -> EngineError {
+    EngineError::new(EngineErrorKind::Unavailable, error.code())
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential")
+            .field("url_name", &self.url_name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Material {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Material")
+    }
+}
