@@ -3,9 +3,11 @@
 //! password or certificate is used without a restart. Nothing of it is ever shown.
 
 use std::fmt;
+use std::path::Path;
 
+use synapsor_chassis::files;
 use synapsor_chassis::run::Failure;
-use synapsor_chassis::secret::{Secret, SecretError};
+use synapsor_chassis::secret::{SECRET_BYTES_MAX, Secret, SecretError};
 use synapsor_chassis::settings::Environment;
 use synapsor_domain::contract::{Source, Ssl, SslMode};
 use synapsor_domain::digest::Digest;
@@ -73,12 +75,13 @@ impl Credential {
     /// `Unavailable` when a variable is unset or its file unreadable; the detail names the variable only.
     pub fn read(&self) -> Result<Material, EngineError> {
         let secret = |name: &str| Secret::read(&self.env, name).map_err(|e| unreadable(&e));
-        let optional = |name: Option<&String>| name.map(|name| secret(name)).transpose();
+        let public = |name: Option<&String>| name.map(|name| self.public(name)).transpose();
         let ssl = self.ssl.as_ref();
         let url = secret(&self.url_name)?;
-        let ca = optional(ssl.and_then(|s| s.ca_env.as_ref()))?;
-        let cert = optional(ssl.and_then(|s| s.cert_env.as_ref()))?;
-        let key = optional(ssl.and_then(|s| s.key_env.as_ref()))?;
+        let ca = public(ssl.and_then(|s| s.ca_env.as_ref()))?;
+        let cert = public(ssl.and_then(|s| s.cert_env.as_ref()))?;
+        let key = ssl.and_then(|s| s.key_env.as_ref());
+        let key = key.map(|name| secret(name)).transpose()?;
         let mut bytes = Vec::new();
         for part in [Some(&url), ca.as_ref(), cert.as_ref(), key.as_ref()] {
             let text = part.map_or("", Secret::expose);
@@ -93,6 +96,21 @@ impl Credential {
             client: cert.zip(key),
             generation: Digest::of_typed("application/vnd.synapsor.credential.v1", &bytes),
         })
+    }
+
+    /// A certificate: like a secret, but its file may be open to everybody.
+    fn public(&self, name: &str) -> Result<Secret, EngineError> {
+        let unusable = || EngineError::new(EngineErrorKind::Unavailable, format!("{name} or {name}_FILE"));
+        let variable = |name: &str| self.env.get(name).map_err(|_| unusable());
+        match (variable(name)?, variable(&format!("{name}_FILE"))?) {
+            (Some(text), None) => Ok(Secret::new(text)),
+            (None, Some(path)) => files::read_bounded(Path::new(&path), SECRET_BYTES_MAX)
+                .ok()
+                .and_then(|bytes| String::from_utf8(bytes).ok())
+                .map(Secret::new)
+                .ok_or_else(unusable),
+            (None, None) | (Some(_), Some(_)) => Err(unusable()),
+        }
     }
 }
 

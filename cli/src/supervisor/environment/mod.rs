@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use synapsor_chassis::run::Failure;
 use synapsor_chassis::settings::Environment;
 use synapsor_domain::context::{PRINCIPAL_ENV, TENANT_ENV};
-use synapsor_domain::contract::{Contract, Engine, Mode, Provider};
+use synapsor_domain::contract::{Contract, Engine, Mode, Provider, Source};
 
 /// Shape and amount of logs; every process may have them.
 const LOG_VARIABLES: [&str; 2] = ["SYNAPSOR_LOG_LEVEL", "SYNAPSOR_LOG_FORMAT"];
@@ -50,6 +50,7 @@ pub(crate) fn requirements(process: Process, contract: &Contract) -> Vec<Require
             for source in used_sources(contract, false) {
                 let purpose = format!("the read URL of source `{}`", source.name);
                 found.push(Requirement::url(&source.read_url_env, purpose, source.engine));
+                found.extend(certificates(source));
             }
             found.extend(bindings(contract));
         }
@@ -58,6 +59,7 @@ pub(crate) fn requirements(process: Process, contract: &Contract) -> Vec<Require
                 if let Some(name) = &source.write_url_env {
                     let purpose = format!("the write URL of source `{}`", source.name);
                     found.push(Requirement::url(name, purpose, source.engine));
+                    found.extend(certificates(source));
                 }
             }
         }
@@ -138,10 +140,20 @@ pub(super) fn require(process: Process, env: &Environment, contract: &Contract) 
     .with_fix(format!("export {}={}", first.name, first.example)))
 }
 
-fn used_sources(
-    contract: &Contract,
-    for_writes: bool,
-) -> impl Iterator<Item = &synapsor_domain::contract::Source> {
+/// What protects the connection to a source.
+fn certificates(source: &Source) -> impl Iterator<Item = Requirement> {
+    let ssl = source.ssl.as_ref();
+    let names = ssl.map(|ssl| [&ssl.ca_env, &ssl.cert_env, &ssl.key_env]);
+    let names = names.into_iter().flatten().flatten();
+    names.map(|name| Requirement {
+        name: name.clone(),
+        purpose: format!("TLS material of source `{}`", source.name),
+        example: "\"$(cat FILE.pem)\"",
+        is_secret: true,
+    })
+}
+
+fn used_sources(contract: &Contract, for_writes: bool) -> impl Iterator<Item = &Source> {
     contract.sources().iter().filter(move |source| {
         let uses = |c: &&synapsor_domain::contract::Capability| c.source == source.name;
         let mut capabilities = contract.capabilities().iter().filter(uses);

@@ -113,3 +113,23 @@ fn a_writer_of_a_read_only_contract_needs_and_gets_nothing() {
     assert!(requirements(Process::Writer, &contract).is_empty());
     assert_eq!(requirements(Process::Reader, &contract).len(), 3);
 }
+
+#[test]
+fn tls_material_goes_to_the_roles_that_open_databases_and_to_no_other() {
+    let text = include_str!("../../../assets/demo.runner.json").replacen(
+        "\"engine\": \"sqlite\",",
+        "\"engine\": \"postgres\", \"ssl\": {\"mode\": \"verify-full\", \"ca_env\": \"BILLING_CA\"},",
+        1,
+    );
+    let contract = Contract::parse(text.as_bytes()).unwrap().contract;
+    for (process, has) in [
+        (Process::Reader, true),
+        (Process::Writer, true),
+        (Process::Gateway, false),
+        (Process::Ledger, false),
+    ] {
+        let names = allowed(process, Some(&contract), None);
+        assert_eq!(names.contains("BILLING_CA"), has, "{process:?}");
+        assert_eq!(names.contains("BILLING_CA_FILE"), has, "{process:?}");
+    }
+}
