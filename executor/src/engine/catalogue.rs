@@ -32,6 +32,9 @@ pub struct Table {
     pub unique: Vec<Unique>,
     pub foreign_keys: Vec<ForeignKey>,
     pub indexes: Vec<Index>,
+    /// Whether this credential may change rows here, through any of its roles and in any column; in an engine
+    /// without rights whether the object can be changed at all.
+    pub can_change: bool,
 }
 
 /// A unique constraint or index over whole columns.

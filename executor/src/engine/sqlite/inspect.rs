@@ -388,6 +388,7 @@ fn described(connection: &Connection, table: &str) -> Result<Table, EngineError>
             .collect(),
         foreign_keys: foreign_keys(connection, table)?,
         indexes: indexes(connection, table)?,
+        can_change: !shape.traits.iter().any(|t| t == "view" || t == "shadow"),
         shape,
     })
 }
