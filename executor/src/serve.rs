@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use synapsor_chassis::clock::SystemClock;
 use synapsor_chassis::files::{self, MODE_PRIVATE};
@@ -12,11 +11,10 @@ use synapsor_chassis::grpc_channel::{self, Target};
 use synapsor_chassis::grpc_server::{AccessTable, GrpcServer, MESSAGE_BYTES_MAX, ServerLimits};
 use synapsor_chassis::identity::{PeerIdentity, Role};
 use synapsor_chassis::run::Failure;
-use synapsor_chassis::secret::Secret;
 use synapsor_chassis::settings::Environment;
 use synapsor_chassis::shutdown;
 use synapsor_chassis::tls::TlsMaterial;
-use synapsor_domain::contract::{Contract, Engine as EngineKind, Mode, Source};
+use synapsor_domain::contract::{Contract, Mode, Source};
 use synapsor_domain::signing::SigningKey;
 use synapsor_domain::tool::Catalog;
 use synapsor_domain::trust::TrustFile;
@@ -30,10 +28,8 @@ use tonic::transport::Channel;
 
 use crate::clients::intake::IntakeClient;
 use crate::context::Contexts;
-use crate::engine::Access;
-use crate::engine::Engine;
 use crate::engine::error::EngineErrorKind;
-use crate::engine::sqlite::SqliteEngine;
+use crate::engine::{Access, Credential, Engine, Opening};
 use crate::error::failure;
 use crate::reader::{Reader, Sealed};
 use crate::rpc::agent_service::AgentRpc;
@@ -115,55 +111,26 @@ impl Base {
         Ok((server, run_file))
     }
 
-    /// The engines of the sources for which `variable` names a variable and the environment holds a URL.
+    /// The engines of the sources for which the contract names a variable and the environment holds a URL.
     fn engines(
         &self,
         access: Access,
         sources: &[&Source],
-        variable: impl Fn(&Source) -> Option<&str>,
     ) -> Result<BTreeMap<String, Arc<dyn Engine>>, Failure> {
         let mut engines: BTreeMap<String, Arc<dyn Engine>> = BTreeMap::new();
         for source in sources {
-            let Some(name) = variable(source) else { continue };
-            let url = match access {
-                Access::Read => Secret::read(&self.env, name)?,
-                Access::Write => match Secret::read_optional(&self.env, name)? {
-                    Some(url) => url,
-                    None => {
-                        tracing::warn!(source = %source.name, variable = name, "no write URL; the source is not served");
-                        continue;
-                    }
-                },
+            let Some(credential) = Credential::of_source(source, access, &self.env) else {
+                continue;
             };
-            engines.insert(source.name.clone(), self.engine(source, &url, access)?);
+            if access == Access::Write && !credential.is_present()? {
+                let variable = credential.url_name();
+                tracing::warn!(source = %source.name, variable, "no write URL; the source is not served");
+                continue;
+            }
+            let opening = Opening::of_source(source, credential, access, &self.settings.receipt_table);
+            engines.insert(source.name.clone(), opening.open()?);
         }
         Ok(engines)
-    }
-
-    fn engine(&self, source: &Source, url: &Secret, access: Access) -> Result<Arc<dyn Engine>, Failure> {
-        match source.engine {
-            EngineKind::Sqlite => {
-                let timeout = source
-                    .statement_timeout_ms
-                    .map(|ms| Duration::from_millis(ms.into()));
-                let table = &self.settings.receipt_table;
-                let engine = SqliteEngine::new(url.expose(), access, table, timeout).map_err(|refusal| {
-                    Failure::usage(
-                        refusal.code.clone(),
-                        format!("source `{}`: {}", source.name, refusal.public),
-                    )
-                })?;
-                Ok(Arc::new(engine))
-            }
-            EngineKind::Postgres | EngineKind::Mysql => {
-                let text = format!(
-                    "source `{}`: this build has no engine `{}`",
-                    source.name,
-                    source.engine.as_str()
-                );
-                Err(Failure::usage("ENGINE_NOT_AVAILABLE", text).with_fix("use a source of engine `sqlite`"))
-            }
-        }
     }
 }
 
@@ -207,9 +174,7 @@ async fn serve_reader(base: Base, stop: CancellationToken) -> Result<(), Failure
         .iter()
         .filter(|s| names.contains(&s.name.as_str()))
         .collect();
-    let engines = base.engines(Access::Read, &sources, |source| {
-        Some(source.read_url_env.as_str())
-    })?;
+    let engines = base.engines(Access::Read, &sources)?;
     refuse_unusable(&engines).await?;
     let own = base.tls.identity();
     let intake = IntakeClient::new(base.ledger.clone(), base.witness.clone());
@@ -252,7 +217,7 @@ async fn serve_writer(base: Base, stop: CancellationToken) -> Result<(), Failure
         );
     }
     let sources: Vec<&Source> = base.contract.sources().iter().collect();
-    let engines = base.engines(Access::Write, &sources, |source| source.write_url_env.as_deref())?;
+    let engines = base.engines(Access::Write, &sources)?;
     if engines.is_empty() {
         let text = "the contract names no write URL, or this process was given none";
         return Err(Failure::usage("WRITE_URL_MISSING", text)

@@ -6,6 +6,7 @@
 pub mod catalogue;
 pub mod credential;
 pub mod error;
+pub mod open;
 pub mod receipt;
 pub mod sqlite;
 
@@ -23,6 +24,7 @@ use synapsor_domain::value::{ColumnValue, Value};
 pub use catalogue::{Catalogue, CheckTarget, Finding};
 pub use credential::Credential;
 pub use error::{CommitError, EngineError, RecordError};
+pub use open::Opening;
 pub use receipt::StoredReceipt;
 
 /// What a credential is good for.

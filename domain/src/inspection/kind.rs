@@ -1,0 +1,89 @@
+//! Declared types, as far as an argument of a tool needs to know them.
+
+/// What a model says about a column's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColumnKind {
+    Text,
+    Number,
+    Boolean,
+}
+
+const NUMBERS: &[&str] = &[
+    "int",
+    "integer",
+    "smallint",
+    "bigint",
+    "tinyint",
+    "mediumint",
+    "int2",
+    "int4",
+    "int8",
+    "serial",
+    "smallserial",
+    "bigserial",
+    "numeric",
+    "decimal",
+    "dec",
+    "real",
+    "double",
+    "double precision",
+    "float",
+    "float4",
+    "float8",
+    "number",
+];
+const BOOLEANS: &[&str] = &["bool", "boolean"];
+const TEXTS: &[&str] = &[
+    "char",
+    "character",
+    "varchar",
+    "character varying",
+    "text",
+    "tinytext",
+    "mediumtext",
+    "longtext",
+    "citext",
+    "bpchar",
+    "nchar",
+    "nvarchar",
+    "enum",
+];
+
+pub(super) fn of(declared: &str) -> Option<ColumnKind> {
+    let declared = declared.trim().to_ascii_lowercase();
+    if declared.starts_with("tinyint(1)") {
+        return Some(ColumnKind::Boolean);
+    }
+    let name = bare(&declared);
+    let is_in = |list: &[&str]| list.contains(&name.as_str());
+    if is_in(NUMBERS) {
+        Some(ColumnKind::Number)
+    } else if is_in(BOOLEANS) {
+        Some(ColumnKind::Boolean)
+    } else if is_in(TEXTS) {
+        Some(ColumnKind::Text)
+    } else {
+        None
+    }
+}
+
+/// The name without length, sign and the like; an array keeps its brackets and is no scalar.
+pub(super) fn bare(declared: &str) -> String {
+    let lower = declared.to_ascii_lowercase();
+    let (head, tail) = lower.split_once('(').unwrap_or((&lower, ""));
+    let tail = tail.split_once(')').map_or("", |(_, tail)| tail);
+    let words: Vec<&str> = head
+        .split_whitespace()
+        .chain(tail.split_whitespace())
+        .filter(|word| !matches!(*word, "unsigned" | "signed" | "zerofill"))
+        .collect();
+    words.join(" ")
+}
+
+pub(super) fn length(declared: &str) -> Option<u32> {
+    if of(declared) != Some(ColumnKind::Text) {
+        return None;
+    }
+    let (_, rest) = declared.split_once('(')?;
+    rest.split_once(')')?.0.trim().parse().ok()
+}

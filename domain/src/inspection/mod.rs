@@ -1,0 +1,188 @@
+//! What a person is shown of a database before a contract exists: its tables as facts, and what they suggest.
+//! A suggestion is never authority: whoever writes the contract decides. Metadata only, never a row.
+
+mod kind;
+mod suggest;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+pub use kind::ColumnKind;
+pub use suggest::{ColumnSuggestions, TableSuggestions, of_column, of_table};
+
+use crate::contract::is_identifier;
+
+/// The sentence that goes with every inspection.
+pub const ADVISORY: &str = "Suggestions go by names and types only: confirm tenant, version and visible columns before you use them.";
+
+/// Bytes of an inspection as JSON.
+pub const INSPECTION_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// One database behind one credential. The public form of `inspect --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inspection {
+    /// `postgres`, `mysql` or `sqlite`.
+    pub engine: String,
+    /// What is really there, with its version: `MariaDB 10.11.19`. Empty in files of 0.1.x.
+    #[serde(default)]
+    pub product: String,
+    pub server_version: String,
+    pub current_user: String,
+    /// RFC 3339, UTC.
+    pub inspected_at: String,
+    /// Every schema that is no system schema, whether or not its tables are listed.
+    pub schemas: Vec<String>,
+    pub tables: Vec<Table>,
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+/// One table or view.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    pub schema: String,
+    pub name: String,
+    #[serde(rename = "type")]
+    pub kind: TableKind,
+    /// Whether this credential may change rows here.
+    pub writable: bool,
+    pub columns: Vec<Column>,
+    /// In key order; empty without a primary key.
+    pub primary_key: Vec<String>,
+    #[serde(default)]
+    pub unique_constraints: Vec<Unique>,
+    #[serde(default)]
+    pub foreign_keys: Vec<ForeignKey>,
+    #[serde(default)]
+    pub indexes: Vec<Index>,
+    #[serde(default)]
+    pub suggestions: TableSuggestions,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TableKind {
+    Table,
+    View,
+}
+
+/// A column as declared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Column {
+    pub name: String,
+    pub data_type: String,
+    /// For a domain type, the type that it rests on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_type: Option<String>,
+    /// For an enumeration, every label in its order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
+    pub nullable: bool,
+    /// In the database's own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<String>,
+    /// Computed by the database from other columns; a default is not.
+    pub generated: bool,
+    /// From 1.
+    pub ordinal_position: u32,
+    #[serde(default)]
+    pub suggestions: ColumnSuggestions,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unique {
+    pub name: String,
+    pub columns: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignKey {
+    pub name: String,
+    pub columns: Vec<String>,
+    pub referenced_schema: String,
+    pub referenced_table: String,
+    pub referenced_columns: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Index {
+    pub name: String,
+    /// Whole columns only; an expression has no name.
+    #[serde(default)]
+    pub columns: Vec<String>,
+    #[serde(default)]
+    pub unique: bool,
+}
+
+impl TableKind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::View => "view",
+        }
+    }
+}
+
+impl Inspection {
+    /// The table of this name, in this schema if one is given.
+    pub fn tables_called<'a>(
+        &'a self,
+        schema: Option<&'a str>,
+        name: &'a str,
+    ) -> impl Iterator<Item = &'a Table> {
+        self.tables
+            .iter()
+            .filter(move |table| table.name == name && schema.is_none_or(|schema| table.schema == schema))
+    }
+
+    /// Fills in what the facts suggest.
+    #[must_use]
+    pub fn with_suggestions(mut self) -> Self {
+        for table in &mut self.tables {
+            for column in &mut table.columns {
+                let is_key = table.primary_key.contains(&column.name);
+                column.suggestions = of_column(&column.name, &column.data_type, is_key);
+            }
+            table.suggestions = of_table(&table.columns);
+        }
+        self
+    }
+}
+
+impl Table {
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// The only column of the primary key, else a column that looks like one: `id`, `<object>_id`, `<table>_id`.
+    pub fn key_candidate(&self, object: &str) -> Option<&str> {
+        if let [only] = self.primary_key.as_slice() {
+            return Some(only);
+        }
+        let names = [
+            "id".to_owned(),
+            format!("{object}_id"),
+            format!("{}_id", self.name),
+        ];
+        let found = names.iter().find_map(|name| self.column(name))?;
+        self.primary_key.is_empty().then_some(found.name.as_str())
+    }
+}
+
+impl Column {
+    /// What a model can say about it; `None` for types of which this program knows nothing.
+    pub fn kind(&self) -> Option<ColumnKind> {
+        kind::of(self.base_type.as_deref().unwrap_or(&self.data_type))
+    }
+
+    /// Characters that the type holds, if it says so.
+    pub fn length(&self) -> Option<u32> {
+        kind::length(self.base_type.as_deref().unwrap_or(&self.data_type))
+    }
+
+    /// Whether a contract can name it.
+    pub fn is_nameable(&self) -> bool {
+        is_identifier(&self.name)
+    }
+}
