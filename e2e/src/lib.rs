@@ -8,10 +8,12 @@ pub mod binaries;
 pub mod cli;
 pub mod deployment;
 pub mod evil_ledger;
+pub mod generous_ledger;
 pub mod namespaces;
 pub mod operator;
 pub mod process;
 pub mod proofs;
+pub mod proxy;
 pub mod stack;
 
 use synapsor_domain::timestamp::Timestamp;

@@ -12,7 +12,7 @@ pub async fn hit(_name: &'static str) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// Does what `SYNAPSOR_FAILPOINT=NAME:kill|hang|error[:COUNT]` asks for, if this is the named point and it is
+/// Does what `SYNAPSOR_FAILPOINT=NAME:kill|hang|stop|error[:COUNT]` asks for, if this is the named point and it is
 /// reached for the COUNT-th time (the first, unless it says otherwise).
 ///
 /// # Errors
@@ -34,13 +34,19 @@ pub async fn hit(name: &'static str) -> Result<(), EngineError> {
     match action.as_str() {
         "kill" => {
             // A killed process runs no destructors and flushes nothing, which is the point.
-            let own = rustix::process::getpid();
-            rustix::process::kill_process(own, rustix::process::Signal::KILL).map_err(|_| injected())?;
+            signal(rustix::process::Signal::KILL).map_err(|_| injected())?;
             std::future::pending().await
         }
+        // Goes on from here when somebody continues the process.
+        "stop" => signal(rustix::process::Signal::STOP).map_err(|_| injected()),
         "hang" => std::future::pending().await,
         _ => Err(injected()),
     }
+}
+
+#[cfg(feature = "failpoints")]
+fn signal(signal: rustix::process::Signal) -> rustix::io::Result<()> {
+    rustix::process::kill_process(rustix::process::getpid(), signal)
 }
 
 #[cfg(feature = "failpoints")]

@@ -1,0 +1,265 @@
+//! A ledger that hands every writer every job, many times over, and keeps what they report. Its log is in order
+//! and its papers are genuine: what it breaks is the promise that a lease is held by one writer only.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::bail;
+use synapsor_chassis::grpc_server::{AccessTable, GrpcServer, ServerLimits};
+use synapsor_chassis::identity::Role;
+use synapsor_chassis::random;
+use synapsor_domain::event::EventKind;
+use synapsor_domain::ids::ProposalId;
+use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::writeback::AttemptReport;
+use synapsor_proto::convert::required;
+use synapsor_proto::ledger::v1 as wire;
+use synapsor_proto::ledger::v1::writeback_service_server::{WritebackService, WritebackServiceServer};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use crate::deployment::Deployment;
+use crate::evil_ledger::{Forge, Papers};
+use crate::proofs::Dice;
+
+const LEASE_MS: u32 = 60_000;
+
+/// What a writer said of one attempt.
+#[derive(Debug, Clone)]
+pub struct Said {
+    pub report: AttemptReport,
+    /// Signed bytes of the receipt that came with it.
+    pub receipt: Option<String>,
+}
+
+/// The running ledger.
+#[derive(Debug)]
+pub struct GenerousLedger {
+    pub address: String,
+    heard: Arc<Heard>,
+    /// Jobs that were handed out and will be.
+    pub expected: usize,
+    stop: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Heard {
+    said: Mutex<BTreeMap<String, Vec<Said>>>,
+    count: watch::Sender<usize>,
+}
+
+impl Heard {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Vec<Said>>> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl GenerousLedger {
+    /// Every one of `writers` gets every paper `times` times.
+    pub async fn start(
+        deployment: &Deployment,
+        papers: &[(ProposalId, Papers)],
+        writers: usize,
+        times: usize,
+    ) -> anyhow::Result<Self> {
+        let tls = deployment.material(Role::Ledger, None)?;
+        let access =
+            AccessTable::new(&deployment.id).allow("synapsor.ledger.v1.WritebackService", &[Role::Writer]);
+        let limits = ServerLimits::default().with_streaming(["/synapsor.ledger.v1.WritebackService/Lease"]);
+        let server = GrpcServer::bind("127.0.0.1:0".parse()?, &tls, access, limits).await?;
+        let address = server.local_addr().to_string();
+        let heard = Arc::new(Heard {
+            said: Mutex::default(),
+            count: watch::Sender::new(0),
+        });
+        let service = Service {
+            jobs: Arc::new(jobs(deployment, papers)),
+            times,
+            streams: Mutex::default(),
+            writers,
+            heard: Arc::clone(&heard),
+        };
+        let stop = CancellationToken::new();
+        let routes = tonic::service::Routes::new(WritebackServiceServer::new(service));
+        tokio::spawn(server.serve(routes, stop.clone()));
+        Ok(Self {
+            address,
+            heard,
+            expected: writers * times * papers.len(),
+            stop,
+        })
+    }
+
+    /// Waits until every job was answered; gives everything that was said, by proposal.
+    pub async fn everything(&self, within: Duration) -> anyhow::Result<BTreeMap<String, Vec<Said>>> {
+        let mut count = self.heard.count.subscribe();
+        let all = count.wait_for(|count| *count >= self.expected);
+        if tokio::time::timeout(within, all).await.is_err() {
+            let count = *self.heard.count.borrow();
+            bail!("{count} of {} jobs were answered in {within:?}", self.expected);
+        }
+        Ok(std::mem::take(&mut *self.heard.lock()))
+    }
+}
+
+impl Drop for GenerousLedger {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// One job for each of the papers, all proven under the same checkpoint.
+fn jobs(deployment: &Deployment, papers: &[(ProposalId, Papers)]) -> Vec<wire::Job> {
+    let mut forge = Forge::default();
+    let body = |e: &Envelope| e.to_bytes().expect("an envelope has a byte form");
+    let places: Vec<_> = papers
+        .iter()
+        .map(|(id, papers)| {
+            let proposal = forge.append(EventKind::ProposalCreated, id, body(&papers.proposal));
+            let mut decided = |d: &Envelope| forge.append(EventKind::ProposalApproved, id, body(d));
+            let decisions: Vec<u64> = papers.decisions.iter().map(&mut decided).collect();
+            let order = papers.order.as_ref();
+            let order = order.map(|o| forge.append(EventKind::ApplyRequested, id, body(o)));
+            (proposal, decisions, order)
+        })
+        .collect();
+    let checkpoint = forge.note(&format!("synapsor/{}", deployment.id), &deployment.ledger_key);
+    places
+        .into_iter()
+        .map(|(proposal, decisions, order)| wire::Job {
+            proposal: Some((&forge.record(proposal)).into()),
+            decisions: decisions.iter().map(|d| (&forge.record(*d)).into()).collect(),
+            order: order.map(|o| (&forge.record(o)).into()),
+            checkpoint: checkpoint.clone(),
+            consistency: Vec::new(),
+            lease_token: random::bytes::<32>().to_vec(),
+            fence: 1,
+            attempt: 1,
+            lease_ms: LEASE_MS,
+            unfinished: false,
+        })
+        .collect()
+}
+
+struct Service {
+    jobs: Arc<Vec<wire::Job>>,
+    times: usize,
+    /// Streams opened so far; each belongs to a writer of its own.
+    streams: Mutex<usize>,
+    writers: usize,
+    heard: Arc<Heard>,
+}
+
+type Jobs = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<wire::LeaseResponse, Status>> + Send>>;
+
+/// All jobs so many times. The first time all writers get them in the same order, so that they meet; later ones are
+/// in an order of each writer's own.
+async fn hand_out(jobs: Arc<Vec<wire::Job>>, times: usize, seed: u64, queue: mpsc::Sender<wire::Job>) {
+    let mut dice = Dice::new(seed);
+    let mut order: Vec<usize> = (0..jobs.len()).collect();
+    for time in 0..times {
+        for place in (1..order.len()).rev().filter(|_| time > 0) {
+            order.swap(place, dice.below(place + 1));
+        }
+        for index in &order {
+            let mut job = jobs[*index].clone();
+            job.fence = time as u64 + 1;
+            if queue.send(job).await.is_err() {
+                return;
+            }
+        }
+    }
+    // The stream stays open, as that of a ledger without work does.
+    queue.closed().await;
+}
+
+#[tonic::async_trait]
+impl WritebackService for Service {
+    type LeaseStream = Jobs;
+
+    async fn lease(&self, _: Request<wire::LeaseRequest>) -> Result<Response<Jobs>, Status> {
+        let stream = {
+            let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+            *streams += 1;
+            *streams
+        };
+        if stream > self.writers {
+            return Err(Status::unavailable("every writer has had its jobs"));
+        }
+        let (queue, jobs) = mpsc::channel(1);
+        tokio::spawn(hand_out(Arc::clone(&self.jobs), self.times, stream as u64, queue));
+        let jobs = ReceiverStream::new(jobs).map(|job| Ok(wire::LeaseResponse { job: Some(job) }));
+        Ok(Response::new(Box::pin(jobs)))
+    }
+
+    async fn heartbeat(
+        &self,
+        _: Request<wire::HeartbeatRequest>,
+    ) -> Result<Response<wire::HeartbeatResponse>, Status> {
+        Ok(Response::new(wire::HeartbeatResponse {
+            lease_ms: LEASE_MS,
+            deny: None,
+        }))
+    }
+
+    async fn start(&self, _: Request<wire::StartRequest>) -> Result<Response<wire::StartResponse>, Status> {
+        Ok(Response::new(wire::StartResponse { attempt: 1 }))
+    }
+
+    async fn settle(
+        &self,
+        request: Request<wire::SettleRequest>,
+    ) -> Result<Response<wire::SettleResponse>, Status> {
+        let request = request.into_inner();
+        let refused = |r: synapsor_domain::refusal::Refusal| Status::invalid_argument(r.public);
+        let attempt: Envelope = required("attempt", request.attempt)
+            .and_then(Envelope::try_from)
+            .map_err(refused)?;
+        let report: AttemptReport = attempt
+            .peek(Kind::Attempt)
+            .map_err(|e| Status::invalid_argument(e.to_string()))?;
+        let receipt = request
+            .receipt
+            .map(Envelope::try_from)
+            .transpose()
+            .map_err(refused)?;
+        // A reconciler tells of receipts without a lease; only an attempt answers a job.
+        let answers_a_job = !request.lease_token.is_empty();
+        let said = Said {
+            report,
+            receipt: receipt.map(|r| String::from_utf8_lossy(&r.payload).into_owned()),
+        };
+        self.heard
+            .lock()
+            .entry(said.report.proposal_id.to_string())
+            .or_default()
+            .push(said);
+        if answers_a_job {
+            self.heard.count.send_modify(|count| *count += 1);
+        }
+        Ok(Response::new(wire::SettleResponse {
+            state: "applied".to_owned(),
+            checkpoint: String::new(),
+        }))
+    }
+
+    async fn report_in_doubt(
+        &self,
+        _: Request<wire::ReportInDoubtRequest>,
+    ) -> Result<Response<wire::ReportInDoubtResponse>, Status> {
+        Ok(Response::new(wire::ReportInDoubtResponse {}))
+    }
+
+    async fn list_unfinished(
+        &self,
+        _: Request<wire::ListUnfinishedRequest>,
+    ) -> Result<Response<wire::ListUnfinishedResponse>, Status> {
+        Ok(Response::new(wire::ListUnfinishedResponse {
+            attempts: Vec::new(),
+        }))
+    }
+}

@@ -1,0 +1,179 @@
+//! As much of the two plain-text protocols as it takes to see a COMMIT pass: where one message ends, and whether
+//! it commits. Nothing is altered, and what is not understood passes.
+
+use std::collections::BTreeSet;
+
+/// What a proposal's id begins with, and its length.
+const ID_PREFIX: &[u8] = b"wrp_";
+const ID_BYTES: usize = 24;
+const POSTGRES_PROTOCOL_MAJOR: u32 = 3;
+
+/// Which protocol is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    Postgres,
+    /// MariaDB as well.
+    Mysql,
+}
+
+/// What one message of a client means to the proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Meaning {
+    Other,
+    /// Answering it commits; more messages may have to follow before the server answers.
+    Commit,
+}
+
+/// Cuts the bytes of one client into messages.
+#[derive(Debug)]
+pub(super) struct Client {
+    dialect: Dialect,
+    has_started: bool,
+    /// Prepared statements of PostgreSQL that commit.
+    committing: BTreeSet<Vec<u8>>,
+    /// The proposal that was spoken of last.
+    pub(super) about: Option<String>,
+}
+
+impl Client {
+    pub(super) fn new(dialect: Dialect) -> Self {
+        Self {
+            dialect,
+            has_started: false,
+            committing: BTreeSet::new(),
+            about: None,
+        }
+    }
+
+    /// The length of the first message in these bytes, once it is complete.
+    pub(super) fn message(&self, bytes: &[u8]) -> Option<usize> {
+        let length = match self.dialect {
+            Dialect::Postgres if !self.has_started => big_endian(bytes.get(..4)?),
+            Dialect::Postgres => 1 + big_endian(bytes.get(1..5)?),
+            Dialect::Mysql => {
+                let header = bytes.get(..4)?;
+                4 + usize::from(header[0]) + (usize::from(header[1]) << 8) + (usize::from(header[2]) << 16)
+            }
+        };
+        (bytes.len() >= length).then_some(length)
+    }
+
+    pub(super) fn understand(&mut self, message: &[u8]) -> Meaning {
+        if let Some(id) = find_id(message) {
+            self.about = Some(id);
+        }
+        let commits = match self.dialect {
+            Dialect::Postgres if !self.has_started => {
+                // A request for encryption comes before the start and is no start.
+                let version = message.get(4..8).map_or(0, big_endian) >> 16;
+                self.has_started = u32::try_from(version).is_ok_and(|v| v == POSTGRES_PROTOCOL_MAJOR);
+                false
+            }
+            Dialect::Postgres => self.postgres_commits(message),
+            Dialect::Mysql => message.get(4) == Some(&0x03) && message.get(5..).is_some_and(is_commit),
+        };
+        if commits { Meaning::Commit } else { Meaning::Other }
+    }
+
+    /// A simple query, or the binding of a statement that was prepared as one.
+    fn postgres_commits(&mut self, message: &[u8]) -> bool {
+        let (kind, body) = (message.first(), message.get(5..).unwrap_or_default());
+        match kind {
+            Some(b'Q') => is_commit(body),
+            Some(b'P') => {
+                let mut parts = body.splitn(2, |b| *b == 0);
+                let name = parts.next().unwrap_or_default().to_vec();
+                if parts.next().is_some_and(is_commit) {
+                    self.committing.insert(name);
+                } else {
+                    self.committing.remove(&name);
+                }
+                false
+            }
+            Some(b'B') => {
+                let name = body.splitn(3, |b| *b == 0).nth(1).unwrap_or_default();
+                self.committing.contains(name)
+            }
+            Some(_) | None => false,
+        }
+    }
+}
+
+fn big_endian(bytes: &[u8]) -> usize {
+    bytes
+        .iter()
+        .fold(0, |number, byte| (number << 8) | usize::from(*byte))
+}
+
+fn is_commit(statement: &[u8]) -> bool {
+    let word = b"COMMIT";
+    let statement = statement.trim_ascii_start();
+    statement
+        .get(..word.len())
+        .is_some_and(|s| s.eq_ignore_ascii_case(word))
+}
+
+fn find_id(message: &[u8]) -> Option<String> {
+    let at = message.windows(ID_PREFIX.len()).position(|w| w == ID_PREFIX)?;
+    let id = message.get(at..at + ID_BYTES)?;
+    Some(String::from_utf8_lossy(id).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn postgres(kind: u8, body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
+        [&[kind][..], &length[..], body].concat()
+    }
+
+    fn started() -> Client {
+        let mut client = Client::new(Dialect::Postgres);
+        let start = [
+            &[0, 0, 0, 8, 4, 210, 22, 47][..],
+            &[0, 0, 0, 9, 0, 3, 0, 0, 0][..],
+        ]
+        .concat();
+        for range in [0..8, 8..17] {
+            assert_eq!(client.message(&start[range.clone()]), Some(range.len()));
+            assert_eq!(client.understand(&start[range]), Meaning::Other);
+        }
+        client
+    }
+
+    #[test]
+    fn a_commit_of_postgres_is_seen_in_either_form() {
+        let mut client = started();
+        assert_eq!(client.understand(&postgres(b'Q', b"COMMIT\0")), Meaning::Commit);
+        assert_eq!(
+            client.understand(&postgres(b'Q', b"SELECT 'COMMIT'\0")),
+            Meaning::Other
+        );
+        assert_eq!(
+            client.understand(&postgres(b'P', b"s1\0COMMIT\0\0\0")),
+            Meaning::Other
+        );
+        assert_eq!(client.understand(&postgres(b'B', b"\0s1\0\0\0")), Meaning::Commit);
+        assert_eq!(client.understand(&postgres(b'B', b"\0s2\0\0\0")), Meaning::Other);
+    }
+
+    #[test]
+    fn a_commit_of_mysql_is_seen_and_half_a_message_is_not_taken_for_one() {
+        let mut client = Client::new(Dialect::Mysql);
+        let commit = [&[7, 0, 0, 0, 3][..], b"COMMIT"].concat();
+        assert_eq!(client.message(&commit[..6]), None);
+        assert_eq!(client.message(&commit), Some(commit.len()));
+        assert_eq!(client.understand(&commit), Meaning::Commit);
+        let other = [&[7, 0, 0, 0, 22][..], b"COMMIT"].concat();
+        assert_eq!(client.understand(&other), Meaning::Other);
+    }
+
+    #[test]
+    fn the_proposal_that_was_spoken_of_last_is_known() {
+        let mut client = started();
+        client.understand(&postgres(b'B', b"\0s\0..wrp_0123456789abcdef0123.."));
+        client.understand(&postgres(b'Q', b"COMMIT\0"));
+        assert_eq!(client.about.as_deref(), Some("wrp_0123456789abcdef0123"));
+    }
+}
