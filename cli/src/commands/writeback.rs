@@ -5,10 +5,11 @@ use serde_json::json;
 use synapsor_chassis::random;
 use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
 use synapsor_domain::approval::{Approver, Unfreeze, verify_unfreeze};
+use synapsor_domain::contract::Engine;
 use synapsor_domain::signing::{Envelope, Kind};
 use synapsor_domain::timestamp::Span;
 use synapsor_domain::trust::APPLIER;
-use synapsor_domain::writeback::{RECEIPT_TABLE, grants, receipt_table_ddl};
+use synapsor_domain::writeback::{GrantPlan, RECEIPT_TABLE, grants, receipt_table_ddl};
 
 use crate::Context;
 use crate::clients::{EXIT_REFUSED, Writer, refused};
@@ -74,6 +75,23 @@ pub(crate) struct Grants {
     table: String,
 }
 
+impl Grants {
+    fn plan(&self) -> Result<GrantPlan, Failure> {
+        let engine = Engine::of_name(&self.engine).ok_or_else(|| {
+            let text = format!("this build has no engine `{}`", self.engine);
+            Failure::new("ENGINE_NOT_AVAILABLE", text)
+        })?;
+        Ok(GrantPlan {
+            engine,
+            read_role: None,
+            write_role: Some(self.writer_role.clone()),
+            receipt_schema: self.schema.clone(),
+            receipt_table: self.table.clone(),
+            targets: Vec::new(),
+        })
+    }
+}
+
 pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
     match command {
         Command::Migration(args) => {
@@ -81,7 +99,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Fai
             statements(&args.engine, &text, context)
         }
         Command::Grants(args) => {
-            let text = grants(&args.engine, &args.writer_role, &args.schema, &args.table).map_err(refused)?;
+            let text = grants(&args.plan()?).map_err(refused)?;
             statements(&args.engine, &text, context)
         }
         Command::Freeze => switch(true, context).await,

@@ -22,6 +22,14 @@ impl Engine {
         ("sqlite", Engine::Sqlite),
     ];
 
+    /// The engine of this name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::WORDS
+            .iter()
+            .find(|(word, _)| *word == name)
+            .map(|(_, engine)| *engine)
+    }
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Engine::Postgres => "postgres",

@@ -3,11 +3,15 @@
 mod authorize;
 mod migration;
 mod outcome;
+mod probe;
 mod proof;
 mod receipt;
+mod targets;
 
 pub use authorize::{Authorization, Facts, Rehearsal, Standing, authorize, check_database_clock, rehearsal};
-pub use migration::{grants, receipt_table_ddl};
+pub use migration::{GrantPlan, GrantTarget, grants, receipt_table_ddl};
 pub use outcome::{AttemptReport, AttemptResult, Outcome};
+pub use probe::{ProbeFinding, Severity, SourceProbe};
 pub use proof::LedgerProof;
 pub use receipt::{RECEIPT_TABLE, Receipt};
+pub use targets::{TableTarget, table_targets};

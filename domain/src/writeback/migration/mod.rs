@@ -1,0 +1,170 @@
+//! The statements that a database's owner runs once: the receipt table, the table that says which database it
+//! is where the server cannot tell, and the rights of reader and writer. Printed on request and never executed
+//! by a reader or a writer. One file per engine.
+
+mod mysql;
+mod postgres;
+mod sqlite;
+
+use crate::contract::{Engine, is_identifier};
+use crate::refusal::Refusal;
+
+/// What the roles of one database need, and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrantPlan {
+    pub engine: Engine,
+    /// The account of the reader; no statements for it if absent. As its engine spells accounts.
+    pub read_role: Option<String>,
+    /// The account of the writer; no statements for it if absent.
+    pub write_role: Option<String>,
+    pub receipt_schema: String,
+    pub receipt_table: String,
+    pub targets: Vec<GrantTarget>,
+}
+
+/// One table that capabilities read, and perhaps write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrantTarget {
+    pub schema: String,
+    pub table: String,
+    /// Every column that is read, with key, tenant and guard. Order and repetition do not matter.
+    pub reads: Vec<String>,
+    /// Every column that a direct writeback sets; without one the writer needs nothing here.
+    pub writes: Vec<String>,
+}
+
+/// The statements that create the receipt table, and the identity table where the engine needs one.
+///
+/// # Errors
+/// `ENGINE_NOT_AVAILABLE` for engines that this build cannot write to, `UNSAFE_IDENTIFIER` for names that are
+/// no identifiers.
+pub fn receipt_table_ddl(engine: &str, schema: &str, table: &str) -> Result<String, Refusal> {
+    let known = Engine::of_name(engine).ok_or_else(|| unavailable(engine))?;
+    require_names([schema, table])?;
+    match known {
+        Engine::Postgres => Ok(postgres::receipt_table_ddl(schema, table)),
+        Engine::Mysql => mysql::receipt_table_ddl(schema, table),
+        Engine::Sqlite => Ok(sqlite::receipt_table_ddl(schema, table)),
+    }
+}
+
+/// The statements that give the roles exactly what they need.
+///
+/// # Errors
+/// As [`receipt_table_ddl`].
+pub fn grants(plan: &GrantPlan) -> Result<String, Refusal> {
+    require_names([plan.receipt_schema.as_str(), plan.receipt_table.as_str()])?;
+    for target in &plan.targets {
+        let columns = target.reads.iter().chain(&target.writes);
+        require_names([&target.schema, &target.table].into_iter().chain(columns))?;
+    }
+    match plan.engine {
+        Engine::Postgres => postgres::grants(plan),
+        Engine::Mysql => mysql::grants(plan),
+        Engine::Sqlite => Ok(sqlite::grants().to_owned()),
+    }
+}
+
+/// Names in the order in which they come first, each once.
+fn once<'a>(names: impl IntoIterator<Item = &'a String>) -> Vec<&'a str> {
+    let mut found: Vec<&str> = Vec::new();
+    for name in names {
+        if !found.contains(&name.as_str()) {
+            found.push(name);
+        }
+    }
+    found
+}
+
+fn unavailable(engine: &str) -> Refusal {
+    Refusal::new(
+        "ENGINE_NOT_AVAILABLE",
+        format!("this build has no statements for `{engine}`; it knows postgres, mysql and sqlite"),
+    )
+}
+
+fn require_names<'a, N: AsRef<str> + 'a>(names: impl IntoIterator<Item = N>) -> Result<(), Refusal> {
+    if names.into_iter().all(|name| is_identifier(name.as_ref())) {
+        return Ok(());
+    }
+    Err(unsafe_name(
+        "name schema, table and columns with letters, digits and `_`, not beginning with a digit",
+    ))
+}
+
+fn unsafe_name(how: &str) -> Refusal {
+    Refusal::new("UNSAFE_IDENTIFIER", how)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(engine: Engine) -> GrantPlan {
+        GrantPlan {
+            engine,
+            read_role: Some("reader".to_owned()),
+            write_role: Some("wri\"ter".to_owned()),
+            receipt_schema: "synapsor".to_owned(),
+            receipt_table: "receipts".to_owned(),
+            targets: vec![GrantTarget {
+                schema: "public".to_owned(),
+                table: "invoices".to_owned(),
+                reads: ["id", "tenant", "fee", "version", "id"]
+                    .map(str::to_owned)
+                    .to_vec(),
+                writes: vec!["fee".to_owned()],
+            }],
+        }
+    }
+
+    #[test]
+    fn names_that_are_no_identifiers_and_other_engines_get_no_statements() {
+        for engine in ["sqlite", "postgres"] {
+            assert!(receipt_table_ddl(engine, "main", "receipts").is_ok());
+            let refused = receipt_table_ddl(engine, "main", "x\"; DROP TABLE y; --").unwrap_err();
+            assert_eq!(refused.code, "UNSAFE_IDENTIFIER");
+        }
+        let unknown = receipt_table_ddl("oracle", "main", "t").unwrap_err();
+        assert_eq!(unknown.code, "ENGINE_NOT_AVAILABLE");
+        let mut bad = plan(Engine::Postgres);
+        bad.targets[0].writes.push("fee\") ON x".to_owned());
+        assert_eq!(grants(&bad).unwrap_err().code, "UNSAFE_IDENTIFIER");
+    }
+
+    #[test]
+    fn postgres_roles_get_columns_and_nothing_else() {
+        let text = grants(&plan(Engine::Postgres)).unwrap();
+        let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("--")).collect();
+        assert_eq!(
+            lines,
+            [
+                "GRANT USAGE ON SCHEMA \"public\" TO \"reader\";",
+                "GRANT SELECT (\"id\", \"tenant\", \"fee\", \"version\") ON \"public\".\"invoices\" TO \"reader\";",
+                "GRANT USAGE ON SCHEMA \"public\" TO \"wri\"\"ter\";",
+                "GRANT SELECT (\"id\", \"tenant\", \"fee\", \"version\") ON \"public\".\"invoices\" TO \"wri\"\"ter\";",
+                "GRANT UPDATE (\"fee\") ON \"public\".\"invoices\" TO \"wri\"\"ter\";",
+                "GRANT USAGE ON SCHEMA \"synapsor\" TO \"wri\"\"ter\";",
+                "GRANT SELECT, INSERT ON \"synapsor\".\"receipts\" TO \"wri\"\"ter\";",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_table_that_is_only_read_gives_the_writer_nothing() {
+        let mut reading = plan(Engine::Postgres);
+        reading.targets[0].writes.clear();
+        reading.read_role = None;
+        let text = grants(&reading).unwrap();
+        assert!(!text.contains("invoices"), "{text}");
+    }
+
+    #[test]
+    fn a_role_that_no_server_can_have_is_refused() {
+        for role in ["", "line\nbreak", "nul\0", &"x".repeat(64)] {
+            let mut bad = plan(Engine::Postgres);
+            bad.write_role = Some(role.to_owned());
+            assert_eq!(grants(&bad).unwrap_err().code, "UNSAFE_IDENTIFIER", "{role:?}");
+        }
+    }
+}

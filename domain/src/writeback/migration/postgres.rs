@@ -1,0 +1,122 @@
+//! PostgreSQL: the receipt table, in a schema of its own if wanted, and rights by column. The server says itself
+//! which database it is, so there is no identity table.
+
+use std::fmt::Write as _;
+
+use super::{GrantPlan, once, unsafe_name};
+use crate::refusal::Refusal;
+
+/// Bytes of a name; the server cuts longer ones off.
+const NAME_BYTES_MAX: usize = 63;
+
+pub(super) fn receipt_table_ddl(schema: &str, table: &str) -> String {
+    let name = format!("{}.{}", quote(schema), quote(table));
+    let mut text = String::new();
+    if schema != "public" {
+        text = format!("CREATE SCHEMA IF NOT EXISTS {};\n", quote(schema));
+    }
+    text + &format!(
+        "CREATE TABLE {name} (
+  proposal_id text COLLATE \"C\" NOT NULL PRIMARY KEY,
+  proposal_digest text COLLATE \"C\" NOT NULL,
+  outcome text COLLATE \"C\" NOT NULL,
+  reason text COLLATE \"C\" NOT NULL,
+  rows_affected bigint NOT NULL,
+  previous_version text COLLATE \"C\",
+  new_version text COLLATE \"C\",
+  fence bigint NOT NULL,
+  executor_id text COLLATE \"C\" NOT NULL,
+  ledger_size bigint NOT NULL,
+  ledger_root text COLLATE \"C\" NOT NULL,
+  db_identity text COLLATE \"C\" NOT NULL,
+  created_at text COLLATE \"C\" NOT NULL,
+  receipt text COLLATE \"C\" NOT NULL,
+  executor_key text COLLATE \"C\" NOT NULL,
+  executor_sig text COLLATE \"C\" NOT NULL
+);
+CREATE INDEX ON {name} (created_at, proposal_id);
+"
+    )
+}
+
+pub(super) fn grants(plan: &GrantPlan) -> Result<String, Refusal> {
+    let mut text = String::new();
+    if let Some(role) = &plan.read_role {
+        text.push_str("-- The reader: the columns that capabilities read.\n");
+        grant_targets(&mut text, plan, &role_name(role)?, false);
+    }
+    if let Some(role) = &plan.write_role {
+        let role = role_name(role)?;
+        text.push_str(
+            "-- The writer: the columns that it compares, the columns that it sets, and new receipts.\n",
+        );
+        grant_targets(&mut text, plan, &role, true);
+        let (schema, table) = (quote(&plan.receipt_schema), quote(&plan.receipt_table));
+        if !schemas(plan, true).contains(&plan.receipt_schema.as_str()) {
+            line(&mut text, &format!("GRANT USAGE ON SCHEMA {schema} TO {role};"));
+        }
+        line(
+            &mut text,
+            &format!("GRANT SELECT, INSERT ON {schema}.{table} TO {role};"),
+        );
+    }
+    Ok(text)
+}
+
+fn grant_targets(text: &mut String, plan: &GrantPlan, role: &str, for_writing: bool) {
+    for schema in schemas(plan, for_writing) {
+        line(
+            text,
+            &format!("GRANT USAGE ON SCHEMA {} TO {role};", quote(schema)),
+        );
+    }
+    for target in plan
+        .targets
+        .iter()
+        .filter(|t| !for_writing || !t.writes.is_empty())
+    {
+        let name = format!("{}.{}", quote(&target.schema), quote(&target.table));
+        line(
+            text,
+            &format!("GRANT SELECT ({}) ON {name} TO {role};", list(&target.reads)),
+        );
+        if for_writing {
+            line(
+                text,
+                &format!("GRANT UPDATE ({}) ON {name} TO {role};", list(&target.writes)),
+            );
+        }
+    }
+}
+
+fn schemas(plan: &GrantPlan, for_writing: bool) -> Vec<&str> {
+    let targets = plan
+        .targets
+        .iter()
+        .filter(|t| !for_writing || !t.writes.is_empty());
+    once(targets.map(|target| &target.schema))
+}
+
+fn list(columns: &[String]) -> String {
+    once(columns)
+        .into_iter()
+        .map(quote)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn line(text: &mut String, statement: &str) {
+    writeln!(text, "{statement}").expect("a string takes every text");
+}
+
+fn role_name(role: &str) -> Result<String, Refusal> {
+    if role.is_empty() || role.len() > NAME_BYTES_MAX || role.chars().any(char::is_control) {
+        return Err(unsafe_name("a role has 1 to 63 bytes and no control characters"));
+    }
+    Ok(quote(role))
+}
+
+/// A name as an identifier.
+fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
