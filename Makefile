@@ -1,7 +1,7 @@
 # The menu. `make demo` and `make test` share one build profile, so a fresh clone compiles its
 # dependencies once.
 
-.PHONY: help build demo check test test-clients prove clean
+.PHONY: help build demo check databases test test-clients prove clean
 
 help: ## Lists what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -18,15 +18,18 @@ check: ## Format, lints, walls between crates, freshness of schemas
 	cargo xtask boundaries
 	cargo xtask schemas --check
 
-test: ## All tests, the proofs at small size among them
+databases: ## Brings up the database servers of the tests and keeps them, until `e2e/databases/servers.sh down`
+	e2e/databases/servers.sh up
+
+test: ## All tests, the proofs at small size among them, with the database servers that they need
 	cargo xtask failpoints
-	cargo test --locked --workspace --no-fail-fast
+	e2e/databases/servers.sh run cargo test --locked --workspace --no-fail-fast
 
 test-clients: build ## The official Python SDK against the gateway, over stdio and HTTP
 	e2e/clients/run.sh
 
 prove: ## The long proofs at full size; ends with one JSON object
-	cargo xtask prove
+	e2e/databases/servers.sh run cargo xtask prove
 
 clean: ## Removes what was built
 	cargo clean
