@@ -380,10 +380,13 @@ fn success(
                 before: find(&proposal.before, &new.column).cloned(),
                 proposed: new.value.clone(),
             };
-            let diff: Vec<Change> = proposal.set.iter().map(change).collect();
-            let is_direct = capability
-                .proposal()
-                .is_some_and(|spec| spec.executor == ExecutorRef::Direct);
+            let spec = capability.proposal();
+            // A version that the writer advances was not asked for, and may not be shown.
+            let asked = |new: &&ColumnValue| {
+                spec.is_some_and(|spec| spec.patch.iter().any(|(column, _)| *column == new.column))
+            };
+            let diff: Vec<Change> = proposal.set.iter().filter(asked).map(change).collect();
+            let is_direct = spec.is_some_and(|spec| spec.executor == ExecutorRef::Direct);
             Outcome::Proposal(ProposalResult {
                 capability: &capability.name,
                 object: (table, &text_of(&proposal.target.primary_key)),

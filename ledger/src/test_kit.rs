@@ -13,7 +13,7 @@ use synapsor_domain::digest::Digest;
 use synapsor_domain::evidence::{AuditRecord, Evidence};
 use synapsor_domain::ids::{AuditId, EvidenceId, ProposalId};
 use synapsor_domain::proposal::{
-    ApprovalTerms, EvidenceRef, GuardKind, Operation, Proposal, ProposalMode, Requester, RowGuard, SourceRef,
+    ApprovalTerms, EvidenceRef, Operation, Proposal, ProposalMode, Requester, RowGuard, SourceRef,
     Target,
 };
 use synapsor_domain::review;
@@ -247,6 +247,7 @@ pub(crate) fn caller(identity: &str) -> Caller {
     Caller {
         identity: identity.to_owned(),
         trace_id: None,
+        known: 0,
     }
 }
 
@@ -309,10 +310,7 @@ pub(crate) fn draft(now: Timestamp, new_value: &str) -> Draft {
         target,
         set: vec![ColumnValue::new("fee", Value::text(new_value))],
         before: row,
-        guard: RowGuard {
-            kind: GuardKind::Weak,
-            version: None,
-        },
+        guard: RowGuard::weak(),
         schema_fingerprint: Digest::of(Kind::Schema, b"s"),
         side_effects: Vec::new(),
         approval: ApprovalTerms {

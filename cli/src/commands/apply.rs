@@ -140,6 +140,9 @@ fn checklist(looked: &Looked, applied: &Applied) -> Vec<String> {
         let columns: Vec<String> = proposal.set.iter().map(|c| safe(&c.column)).collect();
         lines.push(format!("ok  allowed columns only: {}", columns.join(", ")));
         lines.push(match (proposal.guard.kind, &proposal.guard.version) {
+            (GuardKind::VersionColumn, Some(version)) if proposal.guard.is_weak() => {
+                format!("ok  conflict guard: WEAK, {}", column(version))
+            }
             (GuardKind::VersionColumn, Some(version)) => format!("ok  conflict guard: {}", column(version)),
             (GuardKind::VersionColumn | GuardKind::Weak, _) => {
                 "ok  conflict guard: WEAK, every value that was read".to_owned()

@@ -10,7 +10,7 @@ use super::object::Object;
 use super::proposal::{self, ProposalSpec};
 use super::report::Report;
 use super::source::{Engine, Source, is_empty};
-use super::{ConflictGuard, Mode};
+use super::{Mode, conflict_guard};
 use crate::json::Node;
 
 /// What a capability does.
@@ -80,22 +80,19 @@ impl Capability {
     /// Every column that is read: visible ones, then primary key, tenant key, guard column and patched
     /// columns, each once. What is not visible is for the reviewer and the writer, never for the model.
     pub fn read_columns(&self) -> Vec<&str> {
-        let guard = match self.proposal().map(|spec| &spec.conflict_guard) {
-            Some(ConflictGuard::Column(column)) => Some(column),
-            Some(ConflictGuard::Weak) | None => None,
-        };
+        let guard = self.proposal().and_then(|spec| spec.conflict_guard.column());
         let patched = self
             .proposal()
             .into_iter()
-            .flat_map(|spec| spec.patch.iter().map(|(column, _)| column));
-        let keys = std::iter::once(&self.target.primary_key)
-            .chain(&self.target.tenant_key)
+            .flat_map(|spec| spec.patch.iter().map(|(column, _)| column.as_str()));
+        let keys = std::iter::once(self.target.primary_key.as_str())
+            .chain(self.target.tenant_key.as_deref())
             .chain(guard)
             .chain(patched);
         let mut columns = Vec::new();
-        for column in self.visible_columns.iter().chain(keys) {
-            if !columns.contains(&column.as_str()) {
-                columns.push(column.as_str());
+        for column in self.visible_columns.iter().map(String::as_str).chain(keys) {
+            if !columns.contains(&column) {
+                columns.push(column);
             }
         }
         columns
@@ -176,6 +173,7 @@ fn read(capability: &Object<'_>, references: &References<'_>, report: &mut Repor
     let codes = (Code::VisibleColumnsRequired, Code::InvalidVisibleColumn);
     let visible_columns = capability.identifiers("visible_columns", codes, report);
     refuse_secrets(capability, report);
+    conflict_guard::check_xmin(capability, references, report);
     let evidence_words = &[("required", ()), ("optional", ())];
     capability.choice("evidence", evidence_words, Code::InvalidEvidence, report);
     let max_rows = capability

@@ -241,6 +241,24 @@ pub enum Code {
     ConflictGuardColumnRequired,
     /// `weak_guard_ack` is not a boolean.
     InvalidWeakGuardAck,
+    /// `conflict_guard.advance` is not one of its words.
+    InvalidGuardAdvance,
+    /// A guard without a column shall advance.
+    GuardAdvanceColumnRequired,
+    /// `xmin` shall be advanced, which only PostgreSQL can.
+    GuardAdvanceXmin,
+    /// A key shall be advanced.
+    GuardAdvanceKey,
+    /// The column that the writer advances is patched or allowed as well.
+    GuardAdvanceColumnPatched,
+    /// The column that the writer advances is managed by the database as well.
+    GuardAdvanceDbManaged,
+    /// The writer shall advance a column of a row that a handler changes.
+    GuardAdvanceHandler,
+    /// `xmin` is the guard of a source that is not PostgreSQL.
+    XminGuardEngine,
+    /// `xmin` of a PostgreSQL table is named elsewhere than as a guard.
+    XminNotGuard,
     /// `approval` is not an object.
     ApprovalNotObject,
     /// `approval.mode` is not `human`.
@@ -442,6 +460,15 @@ impl Code {
             "CONFLICT_GUARD_COLUMN_REQUIRED",
         ),
         (Code::InvalidWeakGuardAck, "INVALID_WEAK_GUARD_ACK"),
+        (Code::InvalidGuardAdvance, "INVALID_GUARD_ADVANCE"),
+        (Code::GuardAdvanceColumnRequired, "GUARD_ADVANCE_COLUMN_REQUIRED"),
+        (Code::GuardAdvanceXmin, "GUARD_ADVANCE_XMIN"),
+        (Code::GuardAdvanceKey, "GUARD_ADVANCE_KEY"),
+        (Code::GuardAdvanceColumnPatched, "GUARD_ADVANCE_COLUMN_PATCHED"),
+        (Code::GuardAdvanceDbManaged, "GUARD_ADVANCE_DB_MANAGED"),
+        (Code::GuardAdvanceHandler, "GUARD_ADVANCE_HANDLER"),
+        (Code::XminGuardEngine, "XMIN_GUARD_ENGINE"),
+        (Code::XminNotGuard, "XMIN_NOT_GUARD"),
         (Code::ApprovalNotObject, "APPROVAL_NOT_OBJECT"),
         (Code::InvalidApprovalMode, "INVALID_APPROVAL_MODE"),
         (Code::InvalidRequiredRole, "INVALID_REQUIRED_ROLE"),

@@ -92,7 +92,7 @@ pub(super) const LOOKUP: &[&str] = &["id_from_arg"];
 pub(super) const BINDING: &[&str] = &["fixed", "from_arg"];
 pub(super) const BOUND: &[&str] = &["minimum", "maximum"];
 pub(super) const TRANSITION: &[&str] = &["from_column", "allowed"];
-pub(super) const CONFLICT_GUARD: &[&str] = &["column", "weak_guard_ack"];
+pub(super) const CONFLICT_GUARD: &[&str] = &["column", "weak_guard_ack", "advance"];
 pub(super) const APPROVAL: &[&str] = &["mode", "required_role", "quorum"];
 pub(super) const CLOUD: &[&str] = &[
     "base_url_env",

@@ -7,7 +7,7 @@ use super::approval::{QUORUM_MAX, ROLE_CHARS_MAX};
 use super::binding::Provider;
 use super::executor::Method;
 use super::source::{Engine, SslMode};
-use super::{HANDLER_TIMEOUT_MS, Mode};
+use super::{Advance, HANDLER_TIMEOUT_MS, Mode};
 use crate::tool::SCHEMA_DIALECT;
 
 const IDENTIFIER: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
@@ -143,6 +143,9 @@ fn capability() -> Json {
         json!({
             "column": identifier("Column that changes with every change of the row."),
             "weak_guard_ack": flag("true if no such column exists; every visible column is compared instead."),
+            "advance": words(Advance::WORDS, "What the writer does to the column in the same update. \
+                Default none: the application or the database moves it. increment adds one; now sets it to the \
+                database's time."),
         }),
         &[],
     );

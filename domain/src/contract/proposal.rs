@@ -11,7 +11,7 @@ use super::object::Object;
 use super::report::Report;
 use super::source::is_empty;
 use super::transition::Transition;
-use super::{Mode, approval, transition};
+use super::{ConflictGuard, Mode, approval, conflict_guard, transition};
 use crate::decimal::Decimal;
 use crate::json::Node;
 
@@ -30,15 +30,6 @@ pub struct Bound {
     pub column: String,
     pub minimum: Option<Decimal>,
     pub maximum: Option<Decimal>,
-}
-
-/// How the writer notices that the row changed after it was shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ConflictGuard {
-    /// A column that changes with every change of the row.
-    Column(String),
-    /// No such column exists; every visible column is compared instead.
-    Weak,
 }
 
 /// Who carries a proposal out.
@@ -76,7 +67,7 @@ pub(super) fn read(
     check_columns(capability, &allowed_columns, report);
     let bounds = read_bounds(capability, &patch, report);
     let transitions = transition::read_all(capability, &patch, report);
-    let conflict_guard = read_conflict_guard(capability, report);
+    let conflict_guard = conflict_guard::read(capability, references, report);
     let approval = approval::read(capability, report);
     let db_managed = read_db_managed(capability, &allowed_columns, report);
     let executor = read_executor(capability, references, report);
@@ -266,36 +257,6 @@ fn check_fixed_bound(
     }
 }
 
-fn read_conflict_guard(capability: &Object<'_>, report: &mut Report) -> Option<ConflictGuard> {
-    let guard = capability
-        .get("conflict_guard")
-        .and_then(|node| Object::of(node, capability.at("conflict_guard")));
-    let Some(guard) = guard else {
-        let message =
-            "Add `conflict_guard`: `column` names a column that changes with every change of the row.";
-        report.error(
-            capability.at("conflict_guard"),
-            Code::ConflictGuardRequired,
-            message,
-        );
-        return None;
-    };
-    guard.only(fields::CONFLICT_GUARD, report);
-    let is_weak = guard
-        .flag("weak_guard_ack", Code::InvalidWeakGuardAck, report)
-        .unwrap_or(false);
-    match guard.get("column") {
-        Some(Node::Text(column)) if is_identifier(column) => Some(ConflictGuard::Column(column.clone())),
-        None if is_weak => Some(ConflictGuard::Weak),
-        _ => {
-            let message = "Make `column` the name of a version column, or, if the table has none, give \
-                           `weak_guard_ack: true` instead.";
-            report.error(guard.at("column"), Code::ConflictGuardColumnRequired, message);
-            None
-        }
-    }
-}
-
 fn read_db_managed(capability: &Object<'_>, allowed: &[String], report: &mut Report) -> Vec<String> {
     if !capability.has("db_managed") {
         return Vec::new();
@@ -377,6 +338,6 @@ fn check_direct(capability: &Object<'_>, references: &References<'_>, report: &m
     }
 }
 
-fn names_source(capability: &Object<'_>, name: &str) -> bool {
+pub(super) fn names_source(capability: &Object<'_>, name: &str) -> bool {
     matches!(capability.get("source"), Some(Node::Text(source)) if source == name)
 }

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    Arg, Binding, Bound, Capability, CapabilityKind, ConflictGuard, Contract, Executor, ExecutorKind,
-    ExecutorRef, ProposalSpec, Scalar,
+    Advance, Arg, Binding, Bound, Capability, CapabilityKind, Contract, Executor, ExecutorKind, ExecutorRef,
+    ProposalSpec, Scalar,
 };
 use crate::canonical;
 use crate::decimal::Decimal;
@@ -80,6 +80,9 @@ struct SealedProposal<'a> {
     bounds: BTreeMap<&'a str, SealedBound>,
     transitions: BTreeMap<&'a str, SealedTransition<'a>>,
     guard_column: Option<&'a str>,
+    // Absent for a guard that others move, so that files without the word keep the seals they had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guard_advance: Option<&'static str>,
     required_role: Option<&'a str>,
     quorum: u8,
     db_managed: &'a [String],
@@ -208,9 +211,11 @@ impl<'a> SealedProposal<'a> {
                 .map(|bound| (bound.column.as_str(), SealedBound::of(bound)))
                 .collect(),
             transitions: transitions.collect(),
-            guard_column: match &spec.conflict_guard {
-                ConflictGuard::Column(column) => Some(column),
-                ConflictGuard::Weak => None,
+            guard_column: spec.conflict_guard.column(),
+            guard_advance: match spec.conflict_guard.advance() {
+                Advance::None => None,
+                Advance::Increment => Some("increment"),
+                Advance::Now => Some("now"),
             },
             required_role: spec.approval.required_role.as_deref(),
             quorum: spec.approval.quorum,

@@ -75,6 +75,9 @@ impl SafeCode {
             "VALUE_DOES_NOT_FIT" => SafeCode::InvalidArgument,
             "CONFLICT_GUARD_MISSING"
             | "CONFLICT_GUARD_NULL"
+            | "CONFLICT_GUARD_OVERFLOW"
+            | "CONFLICT_GUARD_UNFIT"
+            | "WEAK_GUARD_INEXACT_COLUMN"
             | "OPEN_PROPOSALS_EXCEEDED"
             | "PROPOSAL_TOO_LARGE"
             | "SECRET_MATERIAL_REJECTED" => SafeCode::PolicyViolation,

@@ -2,27 +2,37 @@
 //! and writer both run them, each with its own contract. Some judge the row under its lock; only the writer
 //! can, and it compares in Rust, so that no collation and no cast decides.
 
+mod advanced;
 mod before_image;
 mod bounds;
 mod columns;
+mod exact_before;
 mod freshness;
 mod patch;
 mod post_image;
 mod scope;
 mod single_row;
+mod strength;
 mod transition;
 mod version;
 
+pub use advanced::{NotAdvanced, check_advanced};
 pub use before_image::check_before_image;
 pub use bounds::check_bounds;
 pub use columns::check_columns;
+pub use exact_before::check_exact_before;
 pub use freshness::is_fresh;
 pub use patch::build_patch;
-pub use post_image::find_surprise;
+pub use post_image::{find_surprise, reads_back};
 pub use scope::check_scope;
 pub use single_row::{RowCount, single_row};
+pub use strength::guard_strength;
 pub use transition::check_transitions;
 pub use version::check_version;
+
+pub(crate) use advanced::incremented;
+pub(crate) use post_image::{JSON_DEPTH_MAX, is_readable_json};
+pub(crate) use strength::text_fraction;
 
 use crate::contract::Capability;
 use crate::proposal::Proposal;

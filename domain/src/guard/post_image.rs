@@ -1,8 +1,13 @@
 //! After the update the row is what was requested: set columns as set, all others as before, save those that
 //! the database manages itself.
 
-use crate::value::{ColumnValue, find};
+use crate::decimal::Decimal;
+use crate::json::{self, Node};
+use crate::value::{ColumnValue, Value, ValueKind, find};
 use crate::writeback::Rehearsal;
+
+/// Levels of nesting of a JSON value that is compared.
+pub(crate) const JSON_DEPTH_MAX: usize = 64;
 
 /// The first column that is not as the change should have left it.
 pub fn find_surprise<'a>(rehearsal: &Rehearsal, row: &'a [ColumnValue]) -> Option<&'a str> {
@@ -13,7 +18,52 @@ pub fn find_surprise<'a>(rehearsal: &Rehearsal, row: &'a [ColumnValue]) -> Optio
 fn is_expected(rehearsal: &Rehearsal, now: &ColumnValue) -> bool {
     let proposal = rehearsal.proposal();
     if let Some(wanted) = find(&proposal.set, &now.column) {
-        return now.value == *wanted;
+        return reads_back(wanted, &now.value);
     }
     rehearsal.is_db_managed(&now.column) || find(&proposal.before, &now.column) == Some(&now.value)
+}
+
+/// Whether a column that was set to `wanted` and now holds `found` holds what was wanted: the same text or, for
+/// JSON, which databases write in their own way, the same document.
+pub fn reads_back(wanted: &Value, found: &Value) -> bool {
+    let is_json = wanted.kind() == ValueKind::Json || found.kind() == ValueKind::Json;
+    if !is_json || wanted.is_null() || found.is_null() {
+        return wanted == found;
+    }
+    match (document(wanted), document(found)) {
+        (Some(wanted), Some(found)) => same(&wanted, &found),
+        (None, _) | (_, None) => false,
+    }
+}
+
+/// Whether a JSON value can be compared at all: it is well formed, no object has a key twice, and it is not
+/// nested too deep.
+pub(crate) fn is_readable_json(value: &Value) -> bool {
+    document(value).is_some()
+}
+
+fn document(value: &Value) -> Option<Node> {
+    json::read(value.as_text()?.as_bytes(), JSON_DEPTH_MAX).ok()
+}
+
+/// Objects in any order of their keys; numbers by their exact value, however they are written.
+fn same(one: &Node, other: &Node) -> bool {
+    match (one, other) {
+        (Node::Number(one), Node::Number(other)) => match (Decimal::parse(one), Decimal::parse(other)) {
+            (Ok(one), Ok(other)) => one == other,
+            (Err(_), _) | (_, Err(_)) => one == other,
+        },
+        (Node::List(one), Node::List(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
+        }
+        // No key stands twice, so as many keys of which each has its equal are the same keys.
+        (Node::Map(one), Node::Map(other)) => {
+            let by_key: std::collections::HashMap<_, _> = other.iter().map(|(k, node)| (k, node)).collect();
+            one.len() == other.len()
+                && one
+                    .iter()
+                    .all(|(key, node)| by_key.get(key).is_some_and(|found| same(node, found)))
+        }
+        _ => one == other,
+    }
 }

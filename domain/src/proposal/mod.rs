@@ -2,6 +2,7 @@
 
 mod attested;
 mod change_set;
+mod row_guard;
 mod state;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use attested::Attested;
 pub use change_set::{change_set_schema, change_set_view};
+pub use row_guard::{GuardKind, GuardStrength, RowGuard};
 pub use state::{State, Step, transition};
 
 use crate::canonical;
@@ -94,24 +96,6 @@ pub struct Target {
     pub primary_key: ColumnValue,
     /// Absent only for single-tenant development targets, which are never written directly.
     pub tenant: Option<ColumnValue>,
-}
-
-/// What must still be true of the row, besides the before-image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RowGuard {
-    pub kind: GuardKind,
-    /// The version column with the value that was read; absent for a weak guard.
-    pub version: Option<ColumnValue>,
-}
-
-/// How well a concurrent change would be noticed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum GuardKind {
-    VersionColumn,
-    /// Only the before-image of the visible columns.
-    Weak,
 }
 
 /// What the contract demands of the people who decide. The writer takes it from its own contract; here it

@@ -107,6 +107,9 @@ fn diff(page: &mut Page, story: &Story) {
         ));
     }
     match (story.guard.kind, &story.guard.version) {
+        (GuardKind::VersionColumn, Some(version)) if story.guard.is_weak() => {
+            page.item("guard", &format!("WEAK: {}", column(version)))
+        }
         (GuardKind::VersionColumn, Some(version)) => page.item("guard", &column(version)),
         (GuardKind::VersionColumn | GuardKind::Weak, _) => {
             page.item("guard", "WEAK: only the values that were read")

@@ -4,8 +4,9 @@
 //! `\u{..}`, and so do leading and trailing spaces. Approvals so far, posture and relative times are shown
 //! beside the document by the CLI and are not part of it.
 
+use crate::contract::Advance;
 use crate::digest::Digest;
-use crate::proposal::{GuardKind, Proposal};
+use crate::proposal::{GuardKind, GuardStrength, Proposal, RowGuard};
 use crate::signing::Kind;
 use crate::value::{ColumnValue, Value, ValueKind, find};
 
@@ -91,7 +92,8 @@ fn head(page: &mut Page, proposal: &Proposal, digest: Digest) {
 }
 
 fn changes(page: &mut Page, proposal: &Proposal) {
-    page.line(&format!("changes to {} column(s) of 1 row:", proposal.set.len()));
+    let count = proposal.set.len() + usize::from(proposal.guard.advance == Advance::Now);
+    page.line(&format!("changes to {count} column(s) of 1 row:"));
     for new in &proposal.set {
         page.line(&format!("  {}", escape(&new.column)));
         let before = find(&proposal.before, &new.column);
@@ -104,6 +106,16 @@ fn changes(page: &mut Page, proposal: &Proposal) {
             page.line("    (no change)");
         }
     }
+    if let Some(version) = proposal
+        .guard
+        .version
+        .as_ref()
+        .filter(|_| proposal.guard.advance == Advance::Now)
+    {
+        page.line(&format!("  {}", escape(&version.column)));
+        page.field("    before", &abbreviate(&shown(&version.value)));
+        page.field("    after", "(the database's time when it is written)");
+    }
     page.line("all columns of the row as it was read:");
     for old in &proposal.before {
         page.field(
@@ -114,12 +126,22 @@ fn changes(page: &mut Page, proposal: &Proposal) {
 }
 
 fn terms(page: &mut Page, proposal: &Proposal) {
-    match (proposal.guard.kind, &proposal.guard.version) {
-        (GuardKind::VersionColumn, Some(version)) => {
-            page.field("guard", &format!("version column {}", column(version)))
+    page.field("guard", &guard(&proposal.guard));
+    match (proposal.guard.advance, &proposal.guard.version) {
+        (Advance::None, _) | (_, None) => {}
+        (Advance::Increment, Some(version)) => {
+            let text = format!(
+                "the writer adds 1 to {} in the same update",
+                escape(&version.column)
+            );
+            page.field("advance", &text);
         }
-        (GuardKind::VersionColumn | GuardKind::Weak, _) => {
-            page.field("guard", "WEAK: no version column, only the values shown above");
+        (Advance::Now, Some(version)) => {
+            let name = escape(&version.column);
+            page.field(
+                "advance",
+                &format!("the writer sets {name} to the database's time"),
+            );
         }
     }
     if proposal.side_effects.is_empty() {
@@ -141,6 +163,28 @@ fn terms(page: &mut Page, proposal: &Proposal) {
     );
     page.field("proposed at", &proposal.created_at.to_string());
     page.field("expires at", &proposal.not_after.to_string());
+}
+
+/// The guard in one line: its column and how well that guards. A weak one begins with the word `WEAK`.
+pub fn guard(guard: &RowGuard) -> String {
+    let Some(version) = guard
+        .version
+        .as_ref()
+        .filter(|_| guard.kind == GuardKind::VersionColumn)
+    else {
+        return "WEAK: no version column, only the values shown above".to_owned();
+    };
+    let declared = guard.declared_type.as_deref().map_or(String::new(), escape);
+    let shown = column(version);
+    match guard.strength {
+        None => format!("version column {shown}"),
+        Some(GuardStrength::Weak) => {
+            format!("WEAK: version column {shown} ({declared}) is too coarse to tell two quick changes apart")
+        }
+        Some(strength @ (GuardStrength::Strong | GuardStrength::Medium)) => {
+            format!("version column {shown} ({declared}, {})", strength.as_str())
+        }
+    }
 }
 
 fn column(column: &ColumnValue) -> String {

@@ -41,6 +41,7 @@ pub struct Facts<'a> {
 pub struct Rehearsal {
     attested: Attested,
     db_managed: Vec<String>,
+    is_version_maintained: bool,
 }
 
 /// The right to make one exact change once. Only [`authorize`] makes one; it cannot be copied or read from
@@ -73,6 +74,10 @@ impl Rehearsal {
     /// Columns that may change without being set: declared ones, the guard column, generated ones.
     pub fn is_db_managed(&self, column: &str) -> bool {
         self.db_managed.iter().any(|c| c == column)
+    }
+    /// Whether the database itself moves the version column with every change of the row.
+    pub const fn is_version_maintained(&self) -> bool {
+        self.is_version_maintained
     }
 }
 
@@ -167,7 +172,12 @@ pub fn rehearsal(attested: Attested, facts: &Facts<'_>) -> Result<Rehearsal, Ref
     check_plan(proposal, capability, spec, facts)?;
     check_source(proposal, facts)?;
     let db_managed = db_managed(spec, proposal, facts.shape);
-    Ok(Rehearsal { attested, db_managed })
+    let is_version_maintained = is_version_maintained(spec, proposal, facts.shape);
+    Ok(Rehearsal {
+        attested,
+        db_managed,
+        is_version_maintained,
+    })
 }
 
 /// Whether writer and database agree about the time well enough for deadlines to mean the same to both.
@@ -299,6 +309,9 @@ fn check_plan(
     if plan.guard != proposal.guard {
         return Err(refused("guard"));
     }
+    if plan.side_effects != proposal.side_effects {
+        return Err(refused("list of side effects"));
+    }
     let role = spec.approval.required_role.as_deref().unwrap_or(APPROVER);
     let terms = &proposal.approval;
     if terms.required_role != role || terms.quorum != u32::from(spec.approval.quorum) {
@@ -346,6 +359,13 @@ fn db_managed(spec: &ProposalSpec, proposal: &Proposal, shape: &TableShape) -> V
         .chain(guard)
         .chain(generated)
         .collect()
+}
+
+fn is_version_maintained(spec: &ProposalSpec, proposal: &Proposal, shape: &TableShape) -> bool {
+    proposal.guard.version.as_ref().is_some_and(|version| {
+        spec.db_managed.contains(&version.column)
+            || shape.column(&version.column).is_some_and(|c| c.generated)
+    })
 }
 
 impl std::fmt::Debug for Facts<'_> {

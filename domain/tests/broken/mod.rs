@@ -46,6 +46,7 @@ pub(crate) const UNSEALED: &[(&str, &str)] = &[
     ("/storage/sqlite_path", "\"x.db\""),
     ("/result_format", "1"),
     ("/$schema", ""),
+    ("/capabilities/1/conflict_guard/advance", "\"none\""),
 ];
 
 /// Edits of which each gives `loans.propose_fee` another seal.
@@ -76,6 +77,8 @@ pub(crate) const SEALED: &[Edits] = &[
     &[("/capabilities/1/transition_guards/state/from_column", "\"note\"")],
     &[("/capabilities/1/conflict_guard/column", "\"version\"")],
     &[("/capabilities/1/conflict_guard", "{\"weak_guard_ack\": true}")],
+    &[("/capabilities/1/conflict_guard/advance", "\"increment\"")],
+    &[("/capabilities/1/conflict_guard/advance", "\"now\"")],
     &[("/capabilities/1/approval/required_role", "\"other\"")],
     &[("/capabilities/1/approval/quorum", "3")],
     &[("/capabilities/1/db_managed", "")],
@@ -659,6 +662,72 @@ pub(crate) const FILES: &[(&str, &str, Edits)] = &[
         "INVALID_WEAK_GUARD_ACK",
         "$.capabilities[2].conflict_guard.weak_guard_ack",
         &[("/capabilities/2/conflict_guard/weak_guard_ack", "\"yes\"")],
+    ),
+    (
+        "INVALID_GUARD_ADVANCE",
+        "$.capabilities[1].conflict_guard.advance",
+        &[("/capabilities/1/conflict_guard/advance", "\"bump\"")],
+    ),
+    (
+        "GUARD_ADVANCE_COLUMN_REQUIRED",
+        "$.capabilities[1].conflict_guard.advance",
+        &[(
+            "/capabilities/1/conflict_guard",
+            r#"{"weak_guard_ack": true, "advance": "now"}"#,
+        )],
+    ),
+    (
+        "GUARD_ADVANCE_XMIN",
+        "$.capabilities[1].conflict_guard.advance",
+        &[
+            ("/sources/lending/engine", "\"postgres\""),
+            (
+                "/capabilities/1/conflict_guard",
+                r#"{"column": "xmin", "advance": "increment"}"#,
+            ),
+        ],
+    ),
+    (
+        "GUARD_ADVANCE_KEY",
+        "$.capabilities[1].conflict_guard.advance",
+        &[(
+            "/capabilities/1/conflict_guard",
+            r#"{"column": "loan_no", "advance": "increment"}"#,
+        )],
+    ),
+    (
+        "GUARD_ADVANCE_COLUMN_PATCHED",
+        "$.capabilities[1].conflict_guard.advance",
+        &[
+            ("/capabilities/1/conflict_guard/advance", "\"increment\""),
+            ("/capabilities/1/allowed_columns/-", "\"revision\""),
+        ],
+    ),
+    (
+        "GUARD_ADVANCE_DB_MANAGED",
+        "$.capabilities[1].conflict_guard.advance",
+        &[
+            ("/capabilities/1/conflict_guard/advance", "\"now\""),
+            ("/capabilities/1/db_managed/-", "\"revision\""),
+        ],
+    ),
+    (
+        "GUARD_ADVANCE_HANDLER",
+        "$.capabilities[2].conflict_guard.advance",
+        &[(
+            "/capabilities/2/conflict_guard",
+            r#"{"column": "revision", "advance": "increment"}"#,
+        )],
+    ),
+    (
+        "XMIN_GUARD_ENGINE",
+        "$.capabilities[1].conflict_guard.column",
+        &[("/capabilities/1/conflict_guard/column", "\"xmin\"")],
+    ),
+    (
+        "XMIN_NOT_GUARD",
+        "$.capabilities[2].visible_columns",
+        &[("/capabilities/2/visible_columns/-", "\"xmin\"")],
     ),
     (
         "APPROVAL_NOT_OBJECT",

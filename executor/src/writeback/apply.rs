@@ -3,8 +3,9 @@
 //! Invariant: a COMMIT is reachable only through `Transaction::record`, which has the receipt in place. Every
 //! error before it ends the transaction by dropping its connection.
 
+use synapsor_domain::contract::Advance;
 use synapsor_domain::digest::Digest;
-use synapsor_domain::guard::{self, Conflict, RowCount};
+use synapsor_domain::guard::{self, Conflict, NotAdvanced, RowCount};
 use synapsor_domain::proposal::Proposal;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::{Envelope, Kind};
@@ -16,6 +17,9 @@ use super::switches::FlightGuard;
 use super::{Writer, row};
 use crate::engine::{Begun, Engine, EngineError, RecordError, RowChange, StoredReceipt, Transaction};
 use crate::failpoint::hit;
+
+/// Why nothing is written when the version column stays where it was.
+pub(super) const VERSION_NOT_ADVANCED: &str = "version_not_advanced";
 
 /// How one transaction ended.
 #[derive(Debug)]
@@ -29,6 +33,8 @@ pub(super) enum Ended {
     },
     /// Nothing was written; a new transaction may succeed.
     Retryable(EngineError),
+    /// Nothing was written; by the next tick of the database's clock the version can move.
+    NotYet,
     /// Nothing was written; what the authorization rested on has changed.
     Outdated,
     /// Nothing was written, and trying again will not help.
@@ -289,6 +295,7 @@ fn rehearsed_end(ended: &Ended) -> String {
     match ended {
         Ended::Receipt { receipt, .. } => format!("already:{}", receipt.outcome),
         Ended::Retryable(error) => format!("retryable:{}", error.reason()),
+        Ended::NotYet => format!("retryable:{VERSION_NOT_ADVANCED}"),
         Ended::Outdated => "retryable:outdated".to_owned(),
         Ended::Refused(refusal) => refusal.code.to_string(),
         Ended::Doubt => "in_doubt".to_owned(),
@@ -327,7 +334,7 @@ async fn write_row(
             RowChange {
                 set: &proposal.set,
                 guard: proposal.guard.version.as_ref(),
-                now: None,
+                now: moved_by_clock(proposal),
             },
         )
         .await?;
@@ -340,6 +347,11 @@ async fn write_row(
     let RowCount::One(after) = guard::single_row(&rows) else {
         return Err(Halt::Failed("post_image"));
     };
+    match guard::check_advanced(proposal, rehearsal.is_version_maintained(), after) {
+        Ok(()) => {}
+        Err(NotAdvanced::Yet) => return Err(Halt::Ended(Ended::NotYet)),
+        Err(NotAdvanced::AsPromised) => return Err(Halt::Failed(VERSION_NOT_ADVANCED)),
+    }
     if let Some(column) = guard::find_surprise(rehearsal, after) {
         tracing::warn!(proposal = %proposal.id, column, "the row after the update is not as requested");
         return Err(Halt::Failed("post_image"));
@@ -351,6 +363,12 @@ async fn write_row(
         return Err(Halt::Failed("collateral"));
     }
     Ok(after.to_vec())
+}
+
+/// The version column that is set to the database's own time.
+fn moved_by_clock(proposal: &Proposal) -> Option<&str> {
+    let version = proposal.guard.version.as_ref()?;
+    (proposal.guard.advance == Advance::Now).then_some(version.column.as_str())
 }
 
 fn applied(proposal: &Proposal, row: &[ColumnValue]) -> Verdict {

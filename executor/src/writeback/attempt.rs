@@ -345,6 +345,7 @@ fn round_of(ended: Ended) -> Round {
             fresh,
         } => Round::Report(settled(&receipt, envelope, fresh)),
         Ended::Retryable(error) => Round::Again(error.reason()),
+        Ended::NotYet => Round::Again(apply::VERSION_NOT_ADVANCED),
         Ended::Outdated => Round::Outdated,
         Ended::Refused(refusal) => Round::Report(refused(&refusal)),
         Ended::Doubt => Round::Doubt,

@@ -89,7 +89,7 @@ pub async fn deny(writer: &Writer, proposal: Envelope, decision: &Envelope) -> R
                 Denied::EndedBefore(envelope)
             })
         }
-        Ended::Retryable(_) | Ended::Outdated | Ended::Doubt => Ok(Denied::BlockedHere),
+        Ended::Retryable(_) | Ended::NotYet | Ended::Outdated | Ended::Doubt => Ok(Denied::BlockedHere),
         Ended::Refused(refusal) => Err(refusal),
     }
 }

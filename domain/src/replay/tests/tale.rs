@@ -177,6 +177,7 @@ fn proposal() -> Proposal {
         guard: RowGuard {
             kind: GuardKind::VersionColumn,
             version: Some(ColumnValue::new("version", Value::int(7))),
+            ..RowGuard::weak()
         },
         schema_fingerprint: digest("schema"),
         side_effects: Vec::new(),

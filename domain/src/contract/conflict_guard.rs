@@ -1,0 +1,196 @@
+//! The conflict guard of a proposal: the column that tells one state of the row from the next, and who moves it.
+
+use serde::{Deserialize, Serialize};
+
+use super::capability::{References, is_direct};
+use super::code::Code;
+use super::executor::DIRECT;
+use super::fields;
+use super::names::is_identifier;
+use super::object::Object;
+use super::proposal::{lists, names, names_source, patches};
+use super::report::Report;
+use super::source::Engine;
+use crate::json::Node;
+
+/// PostgreSQL's own row version: moved by every update of the row, in no catalogue of the owner's columns.
+pub const XMIN: &str = "xmin";
+
+/// How the writer notices that the row changed after it was shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConflictGuard {
+    /// A column that changes with every change of the row.
+    Column { column: String, advance: Advance },
+    /// No such column exists; every column that was read is compared instead.
+    Weak,
+}
+
+impl ConflictGuard {
+    /// The version column, if there is one.
+    pub fn column(&self) -> Option<&str> {
+        match self {
+            Self::Column { column, .. } => Some(column),
+            Self::Weak => None,
+        }
+    }
+
+    /// What the writer itself does to the version column.
+    pub const fn advance(&self) -> Advance {
+        match self {
+            Self::Column { advance, .. } => *advance,
+            Self::Weak => Advance::None,
+        }
+    }
+}
+
+/// What the writer does to the version column in the same UPDATE.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Advance {
+    /// Nothing: the application or the database moves it.
+    #[default]
+    None,
+    /// Adds one.
+    Increment,
+    /// Sets it to the database's own time.
+    Now,
+}
+
+impl Advance {
+    pub(super) const WORDS: &[(&str, Advance)] = &[
+        ("none", Advance::None),
+        ("increment", Advance::Increment),
+        ("now", Advance::Now),
+    ];
+
+    pub const fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+}
+
+pub(super) fn read(
+    capability: &Object<'_>,
+    references: &References<'_>,
+    report: &mut Report,
+) -> Option<ConflictGuard> {
+    let guard = capability
+        .get("conflict_guard")
+        .and_then(|node| Object::of(node, capability.at("conflict_guard")));
+    let Some(guard) = guard else {
+        let message =
+            "Add `conflict_guard`: `column` names a column that changes with every change of the row.";
+        report.error(
+            capability.at("conflict_guard"),
+            Code::ConflictGuardRequired,
+            message,
+        );
+        return None;
+    };
+    guard.only(fields::CONFLICT_GUARD, report);
+    let is_weak = guard
+        .flag("weak_guard_ack", Code::InvalidWeakGuardAck, report)
+        .unwrap_or(false);
+    let advance = guard
+        .choice("advance", Advance::WORDS, Code::InvalidGuardAdvance, report)
+        .unwrap_or_default();
+    match guard.get("column") {
+        Some(Node::Text(column)) if is_identifier(column) => {
+            if advance != Advance::None {
+                check_advance(capability, references, (&guard, column), report);
+            }
+            let column = column.clone();
+            Some(ConflictGuard::Column { column, advance })
+        }
+        None if is_weak => {
+            if advance != Advance::None {
+                let message = "Add `column`, the version column that shall advance, or remove `advance`.";
+                report.error(guard.at("advance"), Code::GuardAdvanceColumnRequired, message);
+            }
+            Some(ConflictGuard::Weak)
+        }
+        _ => {
+            let message = "Make `column` the name of a version column, or, if the table has none, give \
+                           `weak_guard_ack: true` instead.";
+            report.error(guard.at("column"), Code::ConflictGuardColumnRequired, message);
+            None
+        }
+    }
+}
+
+/// The writer moves the column only if nobody else does, and only where it writes itself.
+fn check_advance(
+    capability: &Object<'_>,
+    references: &References<'_>,
+    (guard, column): (&Object<'_>, &str),
+    report: &mut Report,
+) {
+    let path = guard.at("advance");
+    if column == XMIN && engine(capability, references) == Some(Engine::Postgres) {
+        let message = "Remove `advance`: PostgreSQL moves `xmin` itself, and nobody else can.";
+        report.error(&path, Code::GuardAdvanceXmin, message);
+    }
+    for key in ["primary_key", "tenant_key"] {
+        if names(capability, "target", key, column) {
+            let message =
+                format!("Guard by another column: `{column}` is the target's `{key}`, which never changes.");
+            report.error(&path, Code::GuardAdvanceKey, message);
+        }
+    }
+    if patches(capability, column) || lists(capability, "allowed_columns", column) {
+        let message =
+            format!("Remove `{column}` from `patch` and `allowed_columns`: the writer itself advances it.");
+        report.error(&path, Code::GuardAdvanceColumnPatched, message);
+    }
+    if lists(capability, "db_managed", column) {
+        let message =
+            format!("Remove `{column}` from `db_managed`, or `advance`: only one of the two moves it.");
+        report.error(&path, Code::GuardAdvanceDbManaged, message);
+    }
+    let is_handler = matches!(capability.get("executor"), Some(Node::Text(name))
+        if name != DIRECT && !is_direct(references.executors, name));
+    if is_handler {
+        let message =
+            "Remove `advance`: a handler changes the row, so the handler is who moves the version column.";
+        report.error(path, Code::GuardAdvanceHandler, message);
+    }
+}
+
+/// `xmin` is PostgreSQL's; there it guards and is nothing else, elsewhere it is no version.
+pub(super) fn check_xmin(capability: &Object<'_>, references: &References<'_>, report: &mut Report) {
+    let Some(engine) = engine(capability, references) else {
+        return;
+    };
+    if engine != Engine::Postgres {
+        if names(capability, "conflict_guard", "column", XMIN) {
+            let path = format!("{}.column", capability.at("conflict_guard"));
+            let message = "Guard by a version column of the table: only PostgreSQL has `xmin`.";
+            report.error(path, Code::XminGuardEngine, message);
+        }
+        return;
+    }
+    let mut refuse = |path: String| {
+        let message =
+            "Remove `xmin`: it is PostgreSQL's own row version, and serves as a guard's column only.";
+        report.error(path, Code::XminNotGuard, message);
+    };
+    for key in ["visible_columns", "allowed_columns", "db_managed"] {
+        if lists(capability, key, XMIN) {
+            refuse(capability.at(key));
+        }
+    }
+    if patches(capability, XMIN) {
+        refuse(format!("{}.{XMIN}", capability.at("patch")));
+    }
+    for key in ["primary_key", "tenant_key"] {
+        if names(capability, "target", key, XMIN) {
+            refuse(format!("{}.{key}", capability.at("target")));
+        }
+    }
+}
+
+fn engine(capability: &Object<'_>, references: &References<'_>) -> Option<Engine> {
+    let mut sources = references.sources.iter();
+    sources
+        .find(|source| names_source(capability, &source.name))
+        .map(|source| source.engine)
+}

@@ -1,0 +1,68 @@
+//! Guard: after the update the version column has moved, wherever the contract or the catalogue says that it
+//! does. A version that stays would let the next stale change through.
+
+use crate::contract::Advance;
+use crate::proposal::{GuardStrength, Proposal};
+use crate::value::{ColumnValue, Value, ValueKind, find};
+
+/// A version column that should have moved and has not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotAdvanced {
+    /// A clock's next tick will tell the two states apart: roll back and try again.
+    Yet,
+    /// Nobody moves it as was promised.
+    AsPromised,
+}
+
+/// `is_maintained` says that the database itself moves the version column: it is declared so, or generated.
+///
+/// # Errors
+/// [`NotAdvanced`]; nothing may be committed then.
+pub fn check_advanced(
+    proposal: &Proposal,
+    is_maintained: bool,
+    row: &[ColumnValue],
+) -> Result<(), NotAdvanced> {
+    let Some(version) = &proposal.guard.version else {
+        return Ok(());
+    };
+    let (before, after) = (&version.value, find(row, &version.column));
+    let has_moved = after.is_some_and(|after| !after.is_null() && after != before);
+    let is_coarse = proposal.guard.strength == Some(GuardStrength::Weak);
+    match proposal.guard.advance {
+        Advance::Increment if after.is_some() && after == incremented(before).as_ref() => Ok(()),
+        Advance::Increment => Err(NotAdvanced::AsPromised),
+        Advance::Now if has_moved => Ok(()),
+        Advance::Now => Err(NotAdvanced::Yet),
+        Advance::None if !is_maintained || has_moved || changes_nothing(proposal) => Ok(()),
+        Advance::None if is_coarse => Err(NotAdvanced::Yet),
+        Advance::None => Err(NotAdvanced::AsPromised),
+    }
+}
+
+/// Many databases leave a row alone that is set to what it was; its version then need not move either.
+fn changes_nothing(proposal: &Proposal) -> bool {
+    let same = |new: &ColumnValue| find(&proposal.before, &new.column) == Some(&new.value);
+    proposal.set.iter().all(same)
+}
+
+/// The next integer, in the kind of this one; none for what is no whole number or has no next one.
+pub(crate) fn incremented(value: &Value) -> Option<Value> {
+    match value.kind() {
+        ValueKind::Int | ValueKind::Dec => {
+            let next = value.as_text()?.parse::<i128>().ok()?.checked_add(1)?;
+            Some(Value::exact(value.kind(), next.to_string()))
+        }
+        ValueKind::Null
+        | ValueKind::Bool
+        | ValueKind::Float
+        | ValueKind::Text
+        | ValueKind::Bytes
+        | ValueKind::Ts
+        | ValueKind::Tstz
+        | ValueKind::Date
+        | ValueKind::Time
+        | ValueKind::Uuid
+        | ValueKind::Json => None,
+    }
+}

@@ -1,0 +1,30 @@
+//! Guard: where only the before-image notices a concurrent change, every column of it must be one that is
+//! compared exactly.
+
+use crate::proposal::RowGuard;
+use crate::refusal::Refusal;
+use crate::value::{ColumnValue, ValueKind};
+
+/// # Errors
+/// `WEAK_GUARD_INEXACT_COLUMN` names the first column that is a binary float or JSON.
+pub fn check_exact_before(guard: &RowGuard, before: &[ColumnValue]) -> Result<(), Refusal> {
+    if guard.version.is_some() {
+        return Ok(());
+    }
+    let inexact = |c: &&ColumnValue| matches!(c.value.kind(), ValueKind::Float | ValueKind::Json);
+    match before.iter().find(inexact) {
+        None => Ok(()),
+        Some(ColumnValue { column, value }) => {
+            let kind = if value.kind() == ValueKind::Json {
+                "JSON"
+            } else {
+                "a binary float"
+            };
+            let text = format!(
+                "Without a version column every column is compared, and `{column}` is {kind}, which is not \
+                 compared exactly; guard by a version column, or do not read `{column}`."
+            );
+            Err(Refusal::new("WEAK_GUARD_INEXACT_COLUMN", text))
+        }
+    }
+}

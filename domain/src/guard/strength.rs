@@ -1,0 +1,80 @@
+//! Guard: the version column can tell two states of the row apart, and how well it does.
+
+use crate::contract::XMIN;
+use crate::proposal::GuardStrength;
+use crate::refusal::Refusal;
+use crate::schema::Column;
+use crate::value::{Value, ValueKind};
+
+/// Digits after the second from which on a time is fine enough to be more than a weak guard.
+const FRACTION_DIGITS: usize = 6;
+
+/// How well a column guards that holds this value.
+///
+/// # Errors
+/// `CONFLICT_GUARD_UNFIT` for a type whose values are not compared exactly, or that has too few of them.
+pub fn guard_strength(engine: &str, column: &Column, value: &Value) -> Result<GuardStrength, Refusal> {
+    if engine == "postgres" && column.name == XMIN {
+        return Ok(GuardStrength::Strong);
+    }
+    let declared = column.base_type.as_deref().unwrap_or(&column.declared_type);
+    if declared.to_ascii_lowercase().contains("json") {
+        return Err(unfit(column, "the same JSON can be written in many ways"));
+    }
+    match value.kind() {
+        ValueKind::Int | ValueKind::Dec => Ok(GuardStrength::Strong),
+        ValueKind::Ts | ValueKind::Tstz => Ok(of_fraction(declared_fraction(engine, declared))),
+        ValueKind::Text => Ok(text_fraction(value).map_or(GuardStrength::Medium, of_fraction)),
+        ValueKind::Bytes | ValueKind::Uuid => Ok(GuardStrength::Medium),
+        ValueKind::Date | ValueKind::Time => Ok(GuardStrength::Weak),
+        ValueKind::Float => Err(unfit(column, "a binary float is rounded")),
+        ValueKind::Json => Err(unfit(column, "the same JSON can be written in many ways")),
+        ValueKind::Bool => Err(unfit(column, "two changes bring a boolean back to where it was")),
+        ValueKind::Null => Err(unfit(column, "it is null")),
+    }
+}
+
+fn unfit(column: &Column, why: &str) -> Refusal {
+    let text = format!(
+        "`{}` ({}) cannot guard a row: {why}; name an integer or a timestamp column that every change moves.",
+        column.name, column.declared_type
+    );
+    Refusal::new("CONFLICT_GUARD_UNFIT", text)
+}
+
+const fn of_fraction(digits: usize) -> GuardStrength {
+    if digits >= FRACTION_DIGITS {
+        GuardStrength::Medium
+    } else {
+        GuardStrength::Weak
+    }
+}
+
+/// Digits after the second that a type keeps: `datetime(6)`, `timestamp(3) with time zone`.
+fn declared_fraction(engine: &str, declared: &str) -> usize {
+    let written = declared
+        .split_once('(')
+        .and_then(|(_, rest)| rest.split_once(')')?.0.trim().parse().ok());
+    written.unwrap_or(if engine == "postgres" { FRACTION_DIGITS } else { 0 })
+}
+
+/// Digits after the second of a text that is a time, as databases without a type for it keep one.
+pub(crate) fn text_fraction(value: &Value) -> Option<usize> {
+    let text = value.as_text()?;
+    let (date, time) = (text.get(..10)?, text.get(11..)?);
+    let shaped = |text: &str, like: &str| {
+        text.len() == like.len()
+            && text.bytes().zip(like.bytes()).all(|(byte, shape)| match shape {
+                b'0' => byte.is_ascii_digit(),
+                _ => byte == shape,
+            })
+    };
+    let is_time = shaped(date, "0000-00-00")
+        && matches!(text.as_bytes()[10], b' ' | b'T')
+        && shaped(time.get(..8)?, "00:00:00");
+    if !is_time {
+        return None;
+    }
+    let fraction = time[8..].strip_prefix('.').unwrap_or_default();
+    Some(fraction.bytes().take_while(u8::is_ascii_digit).count())
+}
