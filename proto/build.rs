@@ -8,6 +8,7 @@ const FILES: &[&str] = &[
     "synapsor/common/v1/page.proto",
     "synapsor/common/v1/signed.proto",
     "synapsor/executor/v1/agent_service.proto",
+    "synapsor/executor/v1/schema_service.proto",
     "synapsor/executor/v1/writer_service.proto",
     "synapsor/ledger/v1/event_service.proto",
     "synapsor/ledger/v1/intake_service.proto",

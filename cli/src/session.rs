@@ -188,6 +188,30 @@ fn link(tls: &TlsMaterial, target: Target) -> Result<Link, Failure> {
     })
 }
 
+/// The way to a service that the command line names, without a ledger.
+///
+/// # Errors
+/// What is wrong with the certificate; a service that does not answer (exit 6).
+pub(crate) async fn remote(context: &Context, role: Role, address: &str) -> Result<Link, Failure> {
+    let found = link(&remote_certificate(context)?, Target::new(role, address))?;
+    context
+        .unless_stopped(async {
+            grpc_channel::probe(&found.channel, &found.target, PROBE_TIMEOUT).await?;
+            Ok(())
+        })
+        .await?;
+    Ok(found)
+}
+
+/// The writer that already runs on this machine's state folder, if there is one. Starts and makes nothing.
+pub(crate) async fn local_writer(context: &Context) -> Result<Option<Link>, Failure> {
+    let Ok(state) = state::find(context) else {
+        return Ok(None);
+    };
+    let tls = Instance::new(&state)?.operator(&context.env)?;
+    context.unless_stopped(running_writer(&state, &tls)).await
+}
+
 /// A writer of this state folder that somebody else runs.
 async fn running_writer(state: &StateFolder, tls: &TlsMaterial) -> Result<Option<Link>, Failure> {
     let Ok(entries) = std::fs::read_dir(state.run_dir()) else {

@@ -12,6 +12,7 @@ use crate::stack::INSTANCE;
 /// The whole table: every identity and the services that it opens.
 pub const ALLOWED: &[(Role, &str)] = &[
     (Role::Gateway, "synapsor.executor.v1.AgentService"),
+    (Role::Operator, "synapsor.executor.v1.SchemaService"),
     (Role::Operator, "synapsor.executor.v1.WriterService"),
     (Role::Reader, "synapsor.ledger.v1.IntakeService"),
     (Role::Operator, "synapsor.ledger.v1.ReviewService"),
@@ -56,7 +57,7 @@ pub fn all_rpcs() -> Vec<Rpc> {
 /// Which process serves a service.
 pub fn served_by(service: &str) -> Role {
     match service {
-        "synapsor.executor.v1.AgentService" => Role::Reader,
+        "synapsor.executor.v1.AgentService" | "synapsor.executor.v1.SchemaService" => Role::Reader,
         "synapsor.executor.v1.WriterService" => Role::Writer,
         _ => Role::Ledger,
     }

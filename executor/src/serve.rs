@@ -19,6 +19,9 @@ use synapsor_domain::signing::SigningKey;
 use synapsor_domain::tool::Catalog;
 use synapsor_domain::trust::TrustFile;
 use synapsor_proto::executor::v1::agent_service_server::{AgentServiceServer, SERVICE_NAME as AGENT_SERVICE};
+use synapsor_proto::executor::v1::schema_service_server::{
+    SERVICE_NAME as SCHEMA_SERVICE, SchemaServiceServer,
+};
 use synapsor_proto::executor::v1::writer_service_server::{
     SERVICE_NAME as WRITER_SERVICE, WriterServiceServer,
 };
@@ -33,6 +36,7 @@ use crate::engine::{Access, Credential, Engine, Opening};
 use crate::error::failure;
 use crate::reader::{Reader, Sealed};
 use crate::rpc::agent_service::AgentRpc;
+use crate::rpc::schema_service::SchemaRpc;
 use crate::rpc::writer_service::WriterRpc;
 use crate::settings::{RoleName, Settings, refuse_foreign_credentials};
 use crate::trust::{TrustStore, load_contract, load_signing_key};
@@ -186,6 +190,7 @@ async fn serve_reader(base: Base, stop: CancellationToken) -> Result<(), Failure
     let gateways = allowed_gateways(&base.settings.allow_gateway, own)?;
     let access = AccessTable::new(own.deployment())
         .allow(AGENT_SERVICE, &[Role::Gateway])
+        .allow(SCHEMA_SERVICE, &[Role::Operator])
         .only(Role::Gateway, gateways);
     let read_only = base.settings.read_only;
     let reader = Arc::new(Reader {
@@ -200,11 +205,16 @@ async fn serve_reader(base: Base, stop: CancellationToken) -> Result<(), Failure
         clock: Arc::new(SystemClock),
         read_only,
     });
-    let service = AgentServiceServer::new(AgentRpc::new(reader))
+    let agents = AgentServiceServer::new(AgentRpc::new(reader.clone()))
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    let schemas = SchemaServiceServer::new(SchemaRpc::new(reader))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let (server, _run_file) = base.bind(access).await?;
-    server.serve(Routes::new(service), stop).await?;
+    server
+        .serve(Routes::new(agents).add_service(schemas), stop)
+        .await?;
     Ok(())
 }
 

@@ -31,6 +31,35 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         path: PathBuf,
     },
+    /// Prints what the catalogue of a database says, as JSON; serves nothing.
+    Inspect(InspectFlags),
+    /// Tries a role's credentials on the contract's tables, rolled back, and prints the findings as JSON.
+    Probe(ProbeFlags),
+}
+
+/// Flags of an inspection.
+#[derive(Debug, Args)]
+pub struct InspectFlags {
+    /// The variable that holds the URL, or of which NAME_FILE names the file
+    #[arg(long, value_name = "NAME")]
+    pub from_env: String,
+    /// The engine; by default that of the URL
+    #[arg(long, value_name = "NAME")]
+    pub engine: Option<String>,
+    /// Tables of this schema only
+    #[arg(long, value_name = "NAME")]
+    pub schema: Option<String>,
+}
+
+/// Flags of a probe.
+#[derive(Debug, Args)]
+pub struct ProbeFlags {
+    /// Whose credentials
+    #[arg(long = "as", value_enum)]
+    pub credentials: RoleName,
+    /// The contract, synapsor.runner.json
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
 }
 
 /// Which credential this process holds.

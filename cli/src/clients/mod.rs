@@ -1,6 +1,7 @@
 //! Calls to ledger and writer, in the domain's own words. Generated types end here.
 
 mod ledger;
+mod reader;
 mod tail;
 mod writer;
 
@@ -13,6 +14,7 @@ use synapsor_proto::status::from_status;
 use tonic::{Request, Response, Status};
 
 pub(crate) use ledger::{EvidenceFilter, FoundEvidence, Ledger, ProposalFilter, ProposalRecord, Shown};
+pub(crate) use reader::Reader;
 pub(crate) use tail::{Tail, TailFilter};
 pub(crate) use writer::{DenyEffect, Preview, Writer};
 

@@ -1,15 +1,21 @@
 //! Calls to a writer: rehearse, deny, freeze. None of them writes to a target.
 
+use std::time::Duration;
+
 use synapsor_chassis::grpc_channel::Target;
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
 use synapsor_chassis::run::Failure;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::Envelope;
+use synapsor_domain::writeback::SourceProbe;
 use synapsor_proto::executor::v1::{self as wire, writer_service_client::WriterServiceClient};
 use tonic::transport::Channel;
 
-use super::{call, not_believed};
+use super::{call, call_within, not_believed};
 use crate::session::Link;
+
+/// A probe opens connections and tries every statement, on every source.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running writer.
 #[derive(Debug, Clone)]
@@ -66,6 +72,17 @@ impl Writer {
             message: answer.message,
             after_json: answer.after_json,
         })
+    }
+
+    /// Proves the write path of every source that it serves; nothing is changed.
+    pub(crate) async fn probe(&mut self) -> Result<Vec<SourceProbe>, Failure> {
+        let message = wire::ProbeRequest::default();
+        let answer = call_within(&self.target, PROBE_TIMEOUT, message, async |m| {
+            self.client.probe(m).await
+        })
+        .await?;
+        let probes: Result<_, Refusal> = answer.sources.into_iter().map(TryInto::try_into).collect();
+        probes.map_err(odd)
     }
 
     pub(crate) async fn deny(&mut self, proposal: &Envelope, decision: &Envelope) -> Result<Denied, Failure> {

@@ -9,6 +9,7 @@ mod confirm;
 mod demo;
 mod events;
 mod evidence;
+mod inspect;
 mod ledger;
 mod mcp;
 mod operator;
@@ -33,6 +34,10 @@ pub(crate) enum Command {
     Demo(demo::Args),
     /// Start ledger, reader and writer here and print a checklist
     Up(up::Args),
+    /// Show what is in a database, to write a contract for it
+    #[command(after_help = "Example: synapsor-runner inspect --from-env SYNAPSOR_DATABASE_READ_URL --schema public\n\
+        Exit codes: 0 ok, 1 refused by the database, 2 usage or variable missing, 6 unreachable")]
+    Inspect(inspect::Args),
     /// Serve the tools to an MCP client
     #[command(subcommand)]
     Mcp(mcp::Command),
@@ -90,6 +95,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Fai
     match command {
         Command::Demo(args) => demo::run(args, context).await,
         Command::Up(args) => Box::pin(up::run(args, context)).await,
+        Command::Inspect(args) => inspect::run(args, context).await,
         Command::Mcp(command) => mcp::run(command, context).await,
         Command::Config(command) => config::run(&command, context),
         Command::Tools(command) => tools::run(&command, context),

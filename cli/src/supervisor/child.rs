@@ -230,23 +230,7 @@ pub(super) fn last_failure(log: Option<&Path>, name: &str, status: Option<ExitSt
         .and_then(|code| u8::try_from(code).ok())
         .filter(|code| (1..=14).contains(code))
         .unwrap_or(1);
-    let at = lines.iter().rposition(|line| line.starts_with("error["));
-    let parsed = at.and_then(|at| {
-        let (code, message) = lines[at].strip_prefix("error[")?.split_once("]: ")?;
-        let rest = &lines[at + 1..];
-        let more: Vec<&str> = rest
-            .iter()
-            .copied()
-            .take_while(|line| !line.starts_with("fix: "))
-            .collect();
-        let fix = rest.iter().find_map(|line| line.strip_prefix("fix: "));
-        let message = std::iter::once(message)
-            .chain(more)
-            .collect::<Vec<_>>()
-            .join("\n");
-        Some((code.to_owned(), message, fix.map(str::to_owned)))
-    });
-    match parsed {
+    match printed_failure(&lines) {
         Some((code, message, fix)) => {
             let failure = Failure::new(code, format!("the {name} ended: {message}")).with_exit(exit);
             match fix {
@@ -262,4 +246,18 @@ pub(super) fn last_failure(log: Option<&Path>, name: &str, status: Option<ExitSt
                 .with_fix(format!("look at {}", log.display()))
         }
     }
+}
+
+/// Code, message and fix of the last failure among lines that a process of ours printed.
+pub(super) fn printed_failure(lines: &[&str]) -> Option<(String, String, Option<String>)> {
+    let at = lines.iter().rposition(|line| line.starts_with("error["))?;
+    let (code, message) = lines[at].strip_prefix("error[")?.split_once("]: ")?;
+    let rest = &lines[at + 1..];
+    let more = rest.iter().copied().take_while(|line| !line.starts_with("fix: "));
+    let fix = rest.iter().find_map(|line| line.strip_prefix("fix: "));
+    let message = std::iter::once(message)
+        .chain(more)
+        .collect::<Vec<_>>()
+        .join("\n");
+    Some((code.to_owned(), message, fix.map(str::to_owned)))
 }

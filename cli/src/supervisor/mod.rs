@@ -10,17 +10,19 @@ mod instance;
 mod keeper;
 mod kept;
 mod ledger;
+mod oneshot;
 mod run_file;
 
 pub(crate) use binary::path as binary_path;
 pub(crate) use child::Child;
-pub(crate) use environment::{Process, Requirement, missing, requirements};
+pub(crate) use environment::{Process, Requirement, allowed, missing, requirements};
 pub(crate) use executor::Executor;
 pub(crate) use gateway::{Http, StdioGateway, remote as remote_gateway};
 pub(crate) use instance::Instance;
 pub(crate) use keeper::Keeper;
 pub(crate) use kept::Kept;
 pub(crate) use ledger::RunningLedger;
+pub(crate) use oneshot::ask;
 pub(crate) use run_file::RunFile;
 
 use synapsor_chassis::run::Failure;

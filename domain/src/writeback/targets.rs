@@ -57,7 +57,10 @@ fn written(capability: &Capability) -> Vec<&str> {
     else {
         return Vec::new();
     };
-    spec.patch.iter().map(|(column, _)| column.as_str()).collect()
+    let guard = &spec.conflict_guard;
+    let moved = guard.column().filter(|_| !guard.advance().is_none());
+    let patched = spec.patch.iter().map(|(column, _)| column.as_str());
+    patched.chain(moved).collect()
 }
 
 fn add(columns: &mut Vec<String>, more: Vec<&str>) {
@@ -76,5 +79,61 @@ impl From<TableTarget> for GrantTarget {
             reads: target.reads,
             writes: target.writes,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as Json, json};
+
+    use super::*;
+
+    fn capability(name: &str, table: &str, more: Json) -> Json {
+        let mut capability = json!({
+            "name": name, "kind": "read", "source": "app",
+            "target": { "schema": "s", "table": table, "primary_key": "id", "tenant_key": "tenant_id" },
+            "args": { "key": { "type": "string" } },
+            "lookup": { "id_from_arg": "key" },
+            "visible_columns": ["id", "status"]
+        });
+        for (key, value) in more.as_object().unwrap() {
+            capability[key] = value.clone();
+        }
+        capability
+    }
+
+    fn targets(mode: &str) -> Vec<TableTarget> {
+        let proposal = json!({
+            "kind": "proposal", "visible_columns": ["id", "note"],
+            "patch": { "status": { "fixed": "closed" } }, "allowed_columns": ["status"],
+            "conflict_guard": { "column": "version", "advance": "increment" }
+        });
+        let contract = json!({
+            "version": 1, "mode": mode, "result_format": 2,
+            "sources": { "app": { "engine": "postgres", "read_url_env": "R", "write_url_env": "W" } },
+            "trusted_context": { "provider": "environment" },
+            "capabilities": [
+                capability("a.read", "orders", json!({})),
+                capability("a.close", "orders", proposal),
+                capability("a.other", "parcels", json!({}))
+            ]
+        });
+        let checked = Contract::parse(contract.to_string().as_bytes()).unwrap();
+        assert!(table_targets(&checked.contract, "elsewhere").is_empty());
+        table_targets(&checked.contract, "app")
+    }
+
+    #[test]
+    fn capabilities_of_one_table_come_together_with_every_column_that_they_touch() {
+        let found = targets("review");
+        assert_eq!(found.len(), 2);
+        assert_eq!(found[0].reads, ["id", "status", "tenant_id", "note", "version"]);
+        assert_eq!(found[0].writes, ["status", "version"]);
+        assert_eq!((found[1].table.as_str(), found[1].writes.len()), ("parcels", 0));
+    }
+
+    #[test]
+    fn nothing_is_written_outside_of_review() {
+        assert!(targets("shadow").iter().all(|target| target.writes.is_empty()));
     }
 }

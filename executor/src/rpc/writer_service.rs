@@ -13,6 +13,7 @@ use synapsor_proto::executor::v1::writer_service_server::WriterService;
 use synapsor_proto::status::to_status;
 use tonic::{Request, Response, Status};
 
+use crate::probe;
 use crate::writeback::{self, Denied, Writer};
 
 /// The service of a writer.
@@ -39,6 +40,20 @@ impl WriterRpc {
             effect: effect.into(),
             receipt: receipt.map(Into::into),
         })
+    }
+
+    async fn probed(&self, wanted: &str) -> Result<wire::ProbeResponse, Refusal> {
+        if !wanted.is_empty() {
+            self.writer.engine(wanted)?;
+        }
+        let mut sources = Vec::new();
+        for (source, engine) in &self.writer.engines {
+            if wanted.is_empty() || wanted == source {
+                let found = probe::writer(engine.as_ref(), source, &self.writer.contract).await;
+                sources.push(found.into());
+            }
+        }
+        Ok(wire::ProbeResponse { sources })
     }
 
     fn frozen(&self, request: wire::FreezeRequest) -> Result<wire::FreezeResponse, Refusal> {
@@ -108,6 +123,16 @@ impl WriterService for WriterRpc {
             message: preview.message,
             after_json,
         }))
+    }
+
+    async fn probe(
+        &self,
+        request: Request<wire::ProbeRequest>,
+    ) -> Result<Response<wire::ProbeResponse>, Status> {
+        self.probed(&request.into_inner().source_id)
+            .await
+            .map(Response::new)
+            .map_err(|r| to_status(&r))
     }
 
     async fn deny(

@@ -1,6 +1,7 @@
 //! Between wire and domain: `TryFrom` inward, `From` outward, and no defaults: what is missing is refused.
 
 mod log;
+mod probe;
 mod signed;
 
 use synapsor_domain::refusal::Refusal;

@@ -70,7 +70,7 @@ pub(crate) fn requirements(process: Process, contract: &Contract) -> Vec<Require
 }
 
 /// Names that a process may hold. `token` names the variable with a gateway's HTTP token.
-pub(super) fn allowed(
+pub(crate) fn allowed(
     process: Process,
     contract: Option<&Contract>,
     token: Option<&str>,

@@ -1,15 +1,17 @@
-//! `writeback`: the statements that a database's owner runs, and stopping and resuming a writer.
+//! `writeback`: the statements that a database's owner runs, the check that they did what they should, and stopping
+//! and resuming a writer.
 
-use clap::{Args, Subcommand};
+mod doctor;
+mod statements;
+
+use clap::Subcommand;
 use serde_json::json;
 use synapsor_chassis::random;
 use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
 use synapsor_domain::approval::{Approver, Unfreeze, verify_unfreeze};
-use synapsor_domain::contract::Engine;
 use synapsor_domain::signing::{Envelope, Kind};
 use synapsor_domain::timestamp::Span;
 use synapsor_domain::trust::APPLIER;
-use synapsor_domain::writeback::{GrantPlan, RECEIPT_TABLE, grants, receipt_table_ddl};
 
 use crate::Context;
 use crate::clients::{EXIT_REFUSED, Writer, refused};
@@ -25,16 +27,27 @@ const UNFREEZE_MINUTES: i64 = 5;
 pub(crate) enum Command {
     /// Print the statements that create the receipt table; run nothing
     #[command(
-        after_help = "Example:\n  synapsor-runner writeback migration --engine sqlite | sqlite3 app.db\n\n\
-        Exit codes: 0 ok, 1 no such engine in this build, 2 usage"
+        after_help = "Examples:\n  synapsor-runner writeback migration --engine sqlite | sqlite3 app.db\n  \
+        synapsor-runner writeback migration --engine postgres --schema synapsor | psql \"$OWNER_URL\"\n\n\
+        Without --engine, engine, schema and table are those of the contract's source.\n\
+        Exit codes: 0 ok, 1 no such statements, 2 usage"
     )]
-    Migration(Migration),
-    /// Print the statements that give the writer's role what it needs; run nothing
+    Migration(statements::Migration),
+    /// Print the statements that give reader and writer exactly what they need; run nothing
     #[command(
-        after_help = "Example:\n  synapsor-runner writeback grants --engine sqlite --writer-role app_writer\n\n\
-        Exit codes: 0 ok, 1 no such engine in this build, 2 usage"
+        after_help = "Examples:\n  synapsor-runner writeback grants --read-role app_read --writer-role app_write\n  \
+        synapsor-runner writeback grants --engine mysql --schema shop --writer-role app_write@10.0.0.5\n\n\
+        With a contract (--config, or without --engine) the columns of its tables are included.\n\
+        Exit codes: 0 ok, 1 no such statements, 2 usage"
     )]
-    Grants(Grants),
+    Grants(statements::Grants),
+    /// Check the variables of both roles, and with --check-db prove that writebacks can work
+    #[command(after_help = "Examples:\n  synapsor-runner writeback doctor\n  \
+        synapsor-runner writeback doctor --check-db --json\n\n\
+        --check-db opens the databases under both credentials and tries every statement of a writeback in a\n\
+        transaction that is rolled back; with --writer ADDR or --reader ADDR the running service does it.\n\
+        Exit codes: 0 fine or warnings only, 1 problems, 2 usage, 6 a database cannot be reached")]
+    Doctor(doctor::Args),
     /// Stop all writeback of the writer at once; survives a restart
     #[command(
         after_help = "Example:\n  synapsor-runner writeback freeze\n\nExit codes: 0 frozen, 6 no writer"
@@ -46,74 +59,14 @@ pub(crate) enum Command {
     Unfreeze,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct Migration {
-    /// The database's engine, as `sqlite`
-    #[arg(long)]
-    engine: String,
-    /// The schema of the receipt table
-    #[arg(long, default_value = "main")]
-    schema: String,
-    /// The receipt table
-    #[arg(long, default_value = RECEIPT_TABLE)]
-    table: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Grants {
-    /// The database's engine, as `sqlite`
-    #[arg(long)]
-    engine: String,
-    /// The database role under which the writer connects
-    #[arg(long, value_name = "ROLE")]
-    writer_role: String,
-    /// The schema of the receipt table
-    #[arg(long, default_value = "main")]
-    schema: String,
-    /// The receipt table
-    #[arg(long, default_value = RECEIPT_TABLE)]
-    table: String,
-}
-
-impl Grants {
-    fn plan(&self) -> Result<GrantPlan, Failure> {
-        let engine = Engine::of_name(&self.engine).ok_or_else(|| {
-            let text = format!("this build has no engine `{}`", self.engine);
-            Failure::new("ENGINE_NOT_AVAILABLE", text)
-        })?;
-        Ok(GrantPlan {
-            engine,
-            read_role: None,
-            write_role: Some(self.writer_role.clone()),
-            receipt_schema: self.schema.clone(),
-            receipt_table: self.table.clone(),
-            targets: Vec::new(),
-        })
-    }
-}
-
 pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
     match command {
-        Command::Migration(args) => {
-            let text = receipt_table_ddl(&args.engine, &args.schema, &args.table).map_err(refused)?;
-            statements(&args.engine, &text, context)
-        }
-        Command::Grants(args) => {
-            let text = grants(&args.plan()?).map_err(refused)?;
-            statements(&args.engine, &text, context)
-        }
+        Command::Migration(args) => statements::migration(&args, context),
+        Command::Grants(args) => statements::grants(args, context),
+        Command::Doctor(args) => doctor::run(&args, context).await,
         Command::Freeze => switch(true, context).await,
         Command::Unfreeze => switch(false, context).await,
     }
-}
-
-fn statements(engine: &str, text: &str, context: &Context) -> Result<Exit, Failure> {
-    if context.global.json {
-        output::json(&json!({ "engine": engine, "statements": text }))?;
-    } else {
-        output::text(text)?;
-    }
-    Ok(Exit(EXIT_OK))
 }
 
 async fn switch(freeze: bool, context: &Context) -> Result<Exit, Failure> {

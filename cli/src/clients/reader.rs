@@ -1,0 +1,55 @@
+//! Calls to a reader by an operator: the catalogue of its databases, never a row.
+
+use std::time::Duration;
+
+use synapsor_chassis::grpc_channel::Target;
+use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
+use synapsor_chassis::run::Failure;
+use synapsor_domain::inspection::Inspection;
+use synapsor_proto::executor::v1::{self as wire, schema_service_client::SchemaServiceClient};
+use tonic::transport::Channel;
+
+use super::{call_within, not_believed};
+use crate::session::Link;
+
+/// A large catalogue takes the database some seconds.
+const INSPECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A running reader.
+#[derive(Debug, Clone)]
+pub(crate) struct Reader {
+    client: SchemaServiceClient<Channel>,
+    target: Target,
+}
+
+impl Reader {
+    pub(crate) fn at(link: &Link) -> Self {
+        let client = SchemaServiceClient::new(link.channel.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        Self {
+            client,
+            target: link.target.clone(),
+        }
+    }
+
+    /// The catalogue of one of its sources, or of its only one.
+    pub(crate) async fn inspect(
+        &mut self,
+        source: Option<&str>,
+        schema: Option<&str>,
+        table: Option<&str>,
+    ) -> Result<Inspection, Failure> {
+        let message = wire::InspectRequest {
+            source_id: source.unwrap_or_default().to_owned(),
+            schema: schema.map(str::to_owned),
+            table: table.map(str::to_owned),
+        };
+        let answer = call_within(&self.target, INSPECT_TIMEOUT, message, async |m| {
+            self.client.inspect(m).await
+        })
+        .await?;
+        serde_json::from_slice(&answer.inspection_json)
+            .map_err(|_| not_believed("READER_ANSWER_MALFORMED", "it holds no inspection"))
+    }
+}

@@ -1,0 +1,207 @@
+//! `inspect`: what is in a database, so that a contract can be written for it. Metadata only; the database is opened
+//! by a reader of this command's own, or by a running one.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+
+use clap::Args as ClapArgs;
+use synapsor_chassis::identity::Role;
+use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
+use synapsor_domain::contract::is_env_name;
+use synapsor_domain::inspection::{Inspection, Table};
+
+use crate::Context;
+use crate::clients::{Reader, not_believed};
+use crate::output::{self, safe};
+use crate::session;
+use crate::supervisor::ask;
+
+/// The variable with the read URL, unless another one is named.
+pub(super) const READ_URL_ENV: &str = "SYNAPSOR_DATABASE_READ_URL";
+/// Suggested columns that a person is shown of one table.
+const VISIBLE_SHOWN: usize = 12;
+
+/// Which database, by the variable that holds its URL.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(super) database: Database,
+    /// Tables of this schema only
+    #[arg(long, value_name = "NAME")]
+    schema: Option<String>,
+    /// With --reader: the source of its contract
+    #[arg(long, value_name = "NAME", requires = "reader")]
+    source: Option<String>,
+    /// A URL, as 0.1.x took it
+    #[arg(hide = true, value_name = "URL")]
+    url: Option<String>,
+}
+
+/// Options of every command that looks at a database before there is a contract.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Database {
+    /// The variable that holds the URL (or, as NAME_FILE, the path of its file) [default: SYNAPSOR_DATABASE_READ_URL]
+    #[arg(long, value_name = "NAME", aliases = ["url-env", "database-url-env"])]
+    pub(super) from_env: Option<String>,
+    /// The engine; auto goes by the URL
+    #[arg(long, value_name = "NAME", default_value = "auto",
+          value_parser = ["auto", "postgres", "mysql", "sqlite"])]
+    pub(super) engine: String,
+    /// A URL, as 0.1.x took it
+    #[arg(long, hide = true, value_name = "URL")]
+    from: Option<String>,
+}
+
+impl Database {
+    /// The name of the variable.
+    pub(super) fn variable(&self) -> &str {
+        self.from_env.as_deref().unwrap_or(READ_URL_ENV)
+    }
+
+    /// Refuses URLs on the command line, which every process of the machine can read.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        if self.from.is_some() {
+            return Err(inline_url());
+        }
+        if is_env_name(self.variable()) {
+            return Ok(());
+        }
+        Err(Failure::usage(
+            "ENV_NAME_INVALID",
+            "--from-env takes the name of a variable: upper-case letters, digits and `_`",
+        )
+        .with_fix(
+            "export SYNAPSOR_DATABASE_READ_URL='<the URL>' and give --from-env SYNAPSOR_DATABASE_READ_URL",
+        ))
+    }
+
+    /// What the catalogue says, by a process that gets this one variable and ends.
+    pub(super) async fn inspect(
+        &self,
+        context: &Context,
+        schema: Option<&str>,
+    ) -> Result<Inspection, Failure> {
+        let name = self.variable();
+        let mut arguments: Vec<OsString> = ["inspect", "--from-env", name, "--engine", &self.engine]
+            .map(OsString::from)
+            .to_vec();
+        if let Some(schema) = schema {
+            // One word, so that no name can be taken for another flag.
+            arguments.push(format!("--schema={schema}").into());
+        }
+        let names = BTreeSet::from([name.to_owned(), format!("{name}_FILE")]);
+        let printed = ask(context, arguments, &names).await?;
+        serde_json::from_slice(&printed)
+            .map_err(|_| not_believed("READER_ANSWER_MALFORMED", "it holds no inspection"))
+    }
+}
+
+fn inline_url() -> Failure {
+    Failure::usage(
+        "INLINE_URL_REFUSED",
+        "a URL on the command line can be read by every process of this machine",
+    )
+    .with_fix(
+        "export SYNAPSOR_DATABASE_READ_URL='<the URL>' (or SYNAPSOR_DATABASE_READ_URL_FILE) and give no URL",
+    )
+}
+
+pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
+    if args.url.is_some() {
+        return Err(inline_url());
+    }
+    args.database.check()?;
+    let schema = args.schema.as_deref();
+    let inspection = match &context.global.remote.reader {
+        Some(address) => {
+            let link = session::remote(context, Role::Reader, address).await?;
+            let mut reader = Reader::at(&link);
+            let asked = reader.inspect(args.source.as_deref(), schema, None);
+            context.unless_stopped(asked).await?
+        }
+        None => args.database.inspect(context, schema).await?,
+    };
+    if context.global.json {
+        output::json(&inspection)?;
+    } else {
+        show(&inspection, args.database.variable())?;
+    }
+    Ok(Exit(EXIT_OK))
+}
+
+fn show(inspection: &Inspection, variable: &str) -> Result<(), Failure> {
+    let list = |names: &[String]| names.iter().map(|n| safe(n)).collect::<Vec<_>>().join(", ");
+    output::line(format!(
+        "engine    {} ({})",
+        safe(&inspection.engine),
+        safe(&inspection.product)
+    ))?;
+    output::line(format!("user      {}", safe(&inspection.current_user)))?;
+    output::line(format!("schemas   {}", list(&inspection.schemas)))?;
+    for table in &inspection.tables {
+        show_table(table, &list)?;
+    }
+    if inspection.tables.is_empty() {
+        output::line("\nno tables that this credential may see")?;
+    }
+    output::line("")?;
+    for warning in &inspection.warnings {
+        output::line(format!("note: {}", safe(warning)))?;
+    }
+    let Some(table) = inspection.tables.first() else {
+        return Ok(());
+    };
+    output::line("next:")?;
+    output::line(format!(
+        "  synapsor-runner init --from-env {variable} --table {}.{} --mode review --patch COLUMN=arg:NAME",
+        safe(&table.schema),
+        safe(&table.name)
+    ))
+}
+
+fn show_table(table: &Table, list: &impl Fn(&[String]) -> String) -> Result<(), Failure> {
+    let right = if table.writable {
+        ", may be changed by this credential"
+    } else {
+        ""
+    };
+    output::line(format!(
+        "\n{}.{}  {}{right}",
+        safe(&table.schema),
+        safe(&table.name),
+        table.kind.as_str()
+    ))?;
+    let key = match (table.primary_key.as_slice(), table.key_candidate(&table.name)) {
+        ([], Some(candidate)) => format!("none; perhaps {}", safe(candidate)),
+        ([], None) => "none".to_owned(),
+        (columns, _) => list(columns),
+    };
+    let or_none = |names: &[String]| {
+        if names.is_empty() {
+            "none found".to_owned()
+        } else {
+            list(names)
+        }
+    };
+    let suggested = &table.suggestions;
+    output::line(format!("  key       {key}"))?;
+    output::line(format!("  tenant    {}", or_none(&suggested.tenant_columns)))?;
+    output::line(format!("  version   {}", or_none(&suggested.conflict_columns)))?;
+    let large = table.columns.iter().filter(|c| c.suggestions.large_or_binary);
+    let hidden: Vec<String> = suggested
+        .sensitive_columns
+        .iter()
+        .cloned()
+        .chain(large.map(|c| format!("{} ({})", c.name, c.data_type)))
+        .collect();
+    if !hidden.is_empty() {
+        output::line(format!("  review    {}", list(&hidden)))?;
+    }
+    let visible = &suggested.default_visible_columns;
+    let more = match visible.len().saturating_sub(VISIBLE_SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let shown = &visible[..visible.len().min(VISIBLE_SHOWN)];
+    output::line(format!("  visible   {}{more}", or_none(shown)))
+}

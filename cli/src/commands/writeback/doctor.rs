@@ -1,0 +1,312 @@
+//! `writeback doctor`: the variables of both roles, and with `--check-db` the write path under the writer's own
+//! credential and what the reader's may do. Each finding has a code, a sentence and, if it can be mended by the
+//! database's owner, the statements. Nothing is changed.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+
+use serde_json::json;
+use synapsor_chassis::identity::Role;
+use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, EXIT_UNREACHABLE, Exit, Failure};
+use synapsor_chassis::settings::Environment;
+use synapsor_domain::contract::{Contract, Engine};
+use synapsor_domain::inspection::Inspection;
+use synapsor_domain::writeback::{ProbeFinding, Severity, SourceProbe, TableTarget, table_targets};
+
+use crate::clients::{Reader, Writer, not_believed};
+use crate::contract_file::LoadedContract;
+use crate::output::{self, safe};
+use crate::supervisor::{Process, allowed, ask, missing, requirements};
+use crate::{Context, contract_file, session};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Open the databases and try every statement of a writeback, rolled back
+    #[arg(long)]
+    check_db: bool,
+}
+
+/// The findings about one role.
+struct Part {
+    role: Process,
+    variables: Vec<ProbeFinding>,
+    sources: Vec<SourceProbe>,
+}
+
+pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    let loaded = contract_file::load_runnable(&context.global)?;
+    let mut parts = Vec::new();
+    for role in [Process::Reader, Process::Writer] {
+        let mut part = Part {
+            role,
+            variables: variables(role, &loaded.contract, context)?,
+            sources: Vec::new(),
+        };
+        if args.check_db {
+            part.sources = match role {
+                Process::Writer => writer_side(&loaded, &mut part.variables, context).await?,
+                _ => reader_side(&loaded, context).await?,
+            };
+        }
+        parts.push(part);
+    }
+    let exit = exit(&parts);
+    if context.global.json {
+        print_json(&parts, exit)?;
+    } else {
+        show(&parts, args.check_db)?;
+    }
+    Ok(exit)
+}
+
+fn exit(parts: &[Part]) -> Exit {
+    let mut findings = parts.iter().flat_map(|part| &part.variables);
+    let mut sources = parts.iter().flat_map(|part| &part.sources);
+    let is_problem = findings.any(|finding| finding.severity == Severity::Problem)
+        || sources.clone().any(SourceProbe::has_problem);
+    Exit(if is_problem {
+        EXIT_FAILURE
+    } else if sources.any(|source| source.unavailable.is_some()) {
+        EXIT_UNREACHABLE
+    } else {
+        EXIT_OK
+    })
+}
+
+/// What is set and what is not. A service that runs elsewhere has an environment of its own.
+fn variables(role: Process, contract: &Contract, context: &Context) -> Result<Vec<ProbeFinding>, Failure> {
+    let remote = &context.global.remote;
+    let is_elsewhere = match role {
+        Process::Reader => remote.reader.is_some(),
+        _ => remote.writer.is_some(),
+    };
+    if is_elsewhere {
+        return Ok(Vec::new());
+    }
+    let needed = requirements(role, contract);
+    let missing = missing(&context.env, needed.clone())?;
+    let mut findings = Vec::new();
+    for variable in needed {
+        let (severity, code, text, fix) = if missing.contains(&variable) {
+            let text = format!("{} ({}) is not set", variable.name, variable.purpose);
+            let fix = format!("export {}={}", variable.name, variable.example);
+            (Severity::Problem, "VARIABLE_MISSING", text, Some(fix))
+        } else {
+            let text = format!("{} ({}) is set", variable.name, variable.purpose);
+            (Severity::Fine, "VARIABLE_SET", text, None)
+        };
+        findings.push(finding(severity, code, text, fix));
+    }
+    if role == Process::Writer {
+        findings.extend(no_write_url(contract));
+        findings.extend(shared(contract, &context.env)?);
+    }
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    Ok(findings)
+}
+
+fn finding(severity: Severity, code: &str, text: String, fix: Option<String>) -> ProbeFinding {
+    ProbeFinding {
+        severity,
+        code: code.to_owned(),
+        text,
+        fix,
+    }
+}
+
+/// Sources with direct proposals that no writer can reach.
+fn no_write_url(contract: &Contract) -> Vec<ProbeFinding> {
+    let sources = contract.sources().iter().filter(|source| {
+        let targets = table_targets(contract, &source.name);
+        source.write_url_env.is_none() && targets.iter().any(|target| !target.writes.is_empty())
+    });
+    sources
+        .map(|source| {
+            let text = format!(
+                "the source `{}` has no `write_url_env`: nothing is applied there",
+                source.name
+            );
+            finding(Severity::Problem, "WRITEBACK_DISABLED", text, None)
+        })
+        .collect()
+}
+
+/// Reader and writer should not hold the same credential; a file has only one.
+fn shared(contract: &Contract, env: &Environment) -> Result<Vec<ProbeFinding>, Failure> {
+    let mut findings = Vec::new();
+    for source in contract.sources().iter().filter(|s| s.engine != Engine::Sqlite) {
+        let Some(write) = &source.write_url_env else {
+            continue;
+        };
+        let read = &source.read_url_env;
+        let mut is_same = read == write;
+        for form in ["", "_FILE"] {
+            let (one, other) = (
+                env.get(&format!("{read}{form}"))?,
+                env.get(&format!("{write}{form}"))?,
+            );
+            is_same |= one.is_some() && one == other;
+        }
+        if is_same {
+            let text = format!(
+                "reader and writer of the source `{}` share one credential: the reader could write",
+                source.name
+            );
+            let fix = "give each a role of its own: synapsor-runner writeback grants".to_owned();
+            findings.push(finding(Severity::Warning, "CREDENTIAL_SHARED", text, Some(fix)));
+        }
+    }
+    Ok(findings)
+}
+
+/// The writer's probe: by the one that the command line names, by a process that gets the writer's variables and
+/// ends, or, where those are not set, by a writer that runs here.
+async fn writer_side(
+    loaded: &LoadedContract,
+    variables: &mut Vec<ProbeFinding>,
+    context: &Context,
+) -> Result<Vec<SourceProbe>, Failure> {
+    let link = match &context.global.remote.writer {
+        Some(address) => Some(session::remote(context, Role::Writer, address).await?),
+        None if has_missing(variables) => session::local_writer(context).await?,
+        None => None,
+    };
+    let Some(link) = link else {
+        return probed("writer", Process::Writer, loaded, context).await;
+    };
+    // It has the variables that this shell has not.
+    variables.retain(|finding| finding.code != "VARIABLE_MISSING");
+    let mut writer = Writer::at(&link);
+    context.unless_stopped(writer.probe()).await
+}
+
+fn has_missing(findings: &[ProbeFinding]) -> bool {
+    findings.iter().any(|finding| finding.code == "VARIABLE_MISSING")
+}
+
+async fn reader_side(loaded: &LoadedContract, context: &Context) -> Result<Vec<SourceProbe>, Failure> {
+    let Some(address) = &context.global.remote.reader else {
+        return probed("reader", Process::Reader, loaded, context).await;
+    };
+    let link = session::remote(context, Role::Reader, address).await?;
+    let mut reader = Reader::at(&link);
+    let mut probes = Vec::new();
+    for source in loaded.contract.sources() {
+        for target in table_targets(&loaded.contract, &source.name) {
+            let (schema, table) = (Some(target.schema.as_str()), Some(target.table.as_str()));
+            let asked = reader.inspect(Some(&source.name), schema, table);
+            probes.push(judged(
+                &source.name,
+                &target,
+                context.unless_stopped(asked).await?,
+            ));
+        }
+    }
+    Ok(probes)
+}
+
+/// What a running reader's look at one table means.
+fn judged(source: &str, target: &TableTarget, found: Inspection) -> SourceProbe {
+    let name = format!("`{}`.`{}`", target.schema, target.table);
+    let mut findings = Vec::new();
+    match found.tables.first() {
+        None => {
+            let text = format!("the read credential sees no table {name}");
+            findings.push(finding(Severity::Problem, "TABLE_MISSING", text, None));
+        }
+        Some(table) => {
+            let missing = target
+                .reads
+                .iter()
+                .filter(|column| table.column(column).is_none());
+            for column in missing.filter(|column| *column != synapsor_domain::contract::XMIN) {
+                let text = format!("the read credential sees no column `{column}` of {name}");
+                findings.push(finding(Severity::Problem, "COLUMN_MISSING", text, None));
+            }
+            if table.writable && found.engine != "sqlite" {
+                let text = format!("the read credential may change rows of {name}; it should only read");
+                findings.push(finding(Severity::Warning, "READ_ROLE_CAN_WRITE", text, None));
+            }
+        }
+    }
+    SourceProbe {
+        source_id: source.to_owned(),
+        engine: found.engine,
+        product: found.product,
+        unavailable: None,
+        findings,
+    }
+}
+
+async fn probed(
+    role: &str,
+    process: Process,
+    loaded: &LoadedContract,
+    context: &Context,
+) -> Result<Vec<SourceProbe>, Failure> {
+    let mut arguments: Vec<OsString> = ["probe", "--as", role, "--config"].map(OsString::from).to_vec();
+    arguments.push(loaded.path.clone().into_os_string());
+    let names: BTreeSet<String> = allowed(process, Some(&loaded.contract), None);
+    let printed = ask(context, arguments, &names).await?;
+    serde_json::from_slice(&printed)
+        .map_err(|_| not_believed("PROBE_ANSWER_MALFORMED", "it holds no findings"))
+}
+
+fn print_json(parts: &[Part], exit: Exit) -> Result<(), Failure> {
+    let parts: Vec<_> = parts
+        .iter()
+        .map(|part| {
+            json!({ "role": part.role.as_str(), "variables": part.variables, "sources": part.sources })
+        })
+        .collect();
+    output::json(&json!({ "ok": exit == Exit(EXIT_OK), "roles": parts }))
+}
+
+fn show(parts: &[Part], is_checked: bool) -> Result<(), Failure> {
+    for part in parts {
+        output::line(part.role.as_str())?;
+        for finding in &part.variables {
+            show_finding(finding)?;
+        }
+        for source in &part.sources {
+            let engine = if source.product.is_empty() {
+                &source.engine
+            } else {
+                &source.product
+            };
+            output::line(format!("  source {}: {}", safe(&source.source_id), safe(engine)))?;
+            if let Some(reason) = &source.unavailable {
+                output::line(format!(
+                    "  unreachable UNREACHABLE: the database cannot be asked: {}",
+                    safe(reason)
+                ))?;
+            } else if source.findings.is_empty() {
+                output::line("  fine     everything that was tried works")?;
+            }
+            for finding in &source.findings {
+                show_finding(finding)?;
+            }
+        }
+    }
+    if !is_checked {
+        output::line("the databases were not opened; --check-db does that")?;
+    }
+    Ok(())
+}
+
+fn show_finding(finding: &ProbeFinding) -> Result<(), Failure> {
+    let ProbeFinding {
+        severity,
+        code,
+        text,
+        fix,
+    } = finding;
+    // Statements of a fix may come on lines of their own.
+    let mut lines = text.lines();
+    let first = safe(lines.next().unwrap_or_default());
+    output::line(format!("  {:<8} {}: {first}", severity.as_str(), safe(code)))?;
+    for line in lines.chain(fix.iter().flat_map(|fix| fix.lines())) {
+        output::line(format!("           {}", safe(line)))?;
+    }
+    Ok(())
+}

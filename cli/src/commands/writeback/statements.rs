@@ -1,0 +1,159 @@
+//! `writeback migration` and `writeback grants`: text for the database's owner, from the contract or from flags.
+//! Nothing here opens a database.
+
+use clap::Args;
+use serde_json::json;
+use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
+use synapsor_domain::contract::{Contract, Engine, Source};
+use synapsor_domain::writeback::{GrantPlan, GrantTarget, RECEIPT_TABLE, table_targets};
+
+use crate::clients::refused;
+use crate::{Context, contract_file, output};
+
+const ENGINES: [&str; 3] = ["postgres", "mysql", "sqlite"];
+
+/// Which database, and where its receipts are.
+#[derive(Debug, Args)]
+pub(crate) struct Place {
+    /// The database's engine [default: that of the contract's source]
+    #[arg(long, value_name = "NAME", value_parser = ENGINES)]
+    engine: Option<String>,
+    /// The source of the contract, when it has several
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
+    /// The schema of the receipt table; for MySQL the database [default: the contract's, else public or main]
+    #[arg(long, value_name = "NAME")]
+    schema: Option<String>,
+    /// The receipt table [default: the contract's, else synapsor_writeback_receipts]
+    #[arg(long, value_name = "NAME")]
+    table: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Migration {
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Grants {
+    #[command(flatten)]
+    place: Place,
+    /// The role under which the reader connects; for MySQL name or name@host
+    #[arg(long, value_name = "ROLE")]
+    read_role: Option<String>,
+    /// The role under which the writer connects; for MySQL name or name@host
+    #[arg(
+        long,
+        value_name = "ROLE",
+        required_unless_present = "read_role",
+        alias = "write-role"
+    )]
+    writer_role: Option<String>,
+}
+
+/// What both commands print for.
+struct Resolved {
+    engine: Engine,
+    schema: String,
+    table: String,
+    targets: Vec<GrantTarget>,
+}
+
+pub(super) fn migration(args: &Migration, context: &Context) -> Result<Exit, Failure> {
+    let of = args.place.resolve(context)?;
+    let text = synapsor_domain::writeback::receipt_table_ddl(of.engine.as_str(), &of.schema, &of.table);
+    print(of.engine, &text.map_err(refused)?, context)
+}
+
+pub(super) fn grants(args: Grants, context: &Context) -> Result<Exit, Failure> {
+    let of = args.place.resolve(context)?;
+    let plan = GrantPlan {
+        engine: of.engine,
+        read_role: args.read_role,
+        write_role: args.writer_role,
+        receipt_schema: of.schema,
+        receipt_table: of.table,
+        targets: of.targets,
+    };
+    let text = synapsor_domain::writeback::grants(&plan).map_err(refused)?;
+    print(plan.engine, &text, context)
+}
+
+fn print(engine: Engine, text: &str, context: &Context) -> Result<Exit, Failure> {
+    if context.global.json {
+        output::json(&json!({ "engine": engine.as_str(), "statements": text }))?;
+    } else {
+        output::text(text)?;
+    }
+    Ok(Exit(EXIT_OK))
+}
+
+impl Place {
+    fn resolve(&self, context: &Context) -> Result<Resolved, Failure> {
+        let engine = self.engine.as_deref().and_then(Engine::of_name);
+        match engine {
+            Some(engine) if context.global.config.is_none() => {
+                let schema = match (&self.schema, engine) {
+                    (Some(schema), _) => schema.clone(),
+                    (None, Engine::Postgres) => "public".to_owned(),
+                    (None, Engine::Sqlite) => "main".to_owned(),
+                    (None, Engine::Mysql) => return Err(no_schema()),
+                };
+                Ok(Resolved {
+                    engine,
+                    schema,
+                    table: self.table.clone().unwrap_or_else(|| RECEIPT_TABLE.to_owned()),
+                    targets: Vec::new(),
+                })
+            }
+            _ => self.of_contract(engine, &contract_file::load(&context.global)?.contract),
+        }
+    }
+
+    fn of_contract(&self, engine: Option<Engine>, contract: &Contract) -> Result<Resolved, Failure> {
+        let source = self.pick(engine, contract)?;
+        let targets = table_targets(contract, &source.name);
+        let own = targets.iter().find(|target| !target.writes.is_empty());
+        let default = match source.engine {
+            Engine::Postgres => Some("public"),
+            Engine::Sqlite => Some("main"),
+            // The database that the URL names, which is that of the tables.
+            Engine::Mysql => own.or(targets.first()).map(|target| target.schema.as_str()),
+        };
+        let schema = self.schema.as_ref().or(source.receipt_schema.as_ref());
+        let schema = schema.map(String::as_str).or(default).ok_or_else(no_schema)?;
+        let table = self.table.as_ref().or(source.receipt_table.as_ref());
+        Ok(Resolved {
+            engine: source.engine,
+            schema: schema.to_owned(),
+            table: table.map_or(RECEIPT_TABLE, String::as_str).to_owned(),
+            targets: targets.into_iter().map(Into::into).collect(),
+        })
+    }
+
+    fn pick<'a>(&self, engine: Option<Engine>, contract: &'a Contract) -> Result<&'a Source, Failure> {
+        let fits = |source: &&Source| {
+            self.source.as_ref().is_none_or(|name| source.name == *name)
+                && engine.is_none_or(|engine| source.engine == engine)
+        };
+        let found: Vec<&Source> = contract.sources().iter().filter(fits).collect();
+        if let [only] = found.as_slice() {
+            return Ok(only);
+        }
+        let names: Vec<&str> = contract.sources().iter().map(|s| s.name.as_str()).collect();
+        Err(Failure::usage(
+            "SOURCE_REQUIRED",
+            "there is not exactly one source in the contract that this can be about",
+        )
+        .with_fix(format!("give --source with one of: {}", names.join(", "))))
+    }
+}
+
+fn no_schema() -> Failure {
+    Failure::usage(
+        "SCHEMA_REQUIRED",
+        "a MySQL receipt table belongs to a database, and none is named",
+    )
+    .with_fix("give --schema with the database's name, or --config with a contract")
+}

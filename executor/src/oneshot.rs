@@ -1,0 +1,170 @@
+//! One question about a database, answered as JSON on stdout by a process that serves nothing: what there is, and
+//! whether a role's credentials do. For the command line, which holds no driver.
+
+use std::io::Write as _;
+use std::sync::Arc;
+
+use serde::Serialize;
+use synapsor_chassis::clock::{Clock as _, SystemClock};
+use synapsor_chassis::run::Failure;
+use synapsor_chassis::secret::Secret;
+use synapsor_chassis::settings::Environment;
+use synapsor_domain::contract::{Contract, Engine as EngineKind};
+use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::writeback::{RECEIPT_TABLE, SourceProbe, table_targets};
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::error::{EngineError, EngineErrorKind};
+use crate::engine::open::kind_of_url;
+use crate::engine::{Access, Credential, Engine, Opening, ReceiptTable};
+use crate::inspect::{self, Scope};
+use crate::probe;
+use crate::settings::{InspectFlags, ProbeFlags, RoleName, refuse_foreign_credentials};
+use crate::trust::load_contract;
+
+/// Prints the catalogue behind one variable.
+///
+/// # Errors
+/// A variable that is missing or holds no URL of an engine here, and what the database says; never the URL.
+pub async fn inspect(flags: &InspectFlags, stop: CancellationToken) -> Result<(), Failure> {
+    let env = Environment::of_process();
+    let name = &flags.from_env;
+    let engine = engine_of(name, flags.engine.as_deref(), &env)?;
+    let scope = Scope {
+        schema: flags.schema.as_deref(),
+        table: None,
+    };
+    let now = Timestamp::from_unix_millis(SystemClock.now_ms());
+    let found = tokio::select! {
+        found = inspect::inspect(engine.as_ref(), scope, now) => found,
+        () = stop.cancelled() => return Err(interrupted()),
+    };
+    print(&found.map_err(|error| refused(&error, name))?)
+}
+
+fn engine_of(name: &str, kind: Option<&str>, env: &Environment) -> Result<Arc<dyn Engine>, Failure> {
+    let url = Secret::read(env, name)?;
+    let of_url = kind_of_url(&url);
+    let wanted = match kind {
+        None | Some("auto") => of_url,
+        Some(word) => {
+            let wanted = EngineKind::of_name(word).ok_or_else(|| {
+                Failure::usage("ENGINE_NOT_AVAILABLE", "there is no such engine")
+                    .with_fix("use postgres, mysql, sqlite or auto")
+            })?;
+            Some(wanted).filter(|wanted| of_url.is_none_or(|of_url| of_url == *wanted))
+        }
+    };
+    let Some(kind) = wanted else {
+        let text = format!("{name} does not hold a database URL that is understood here");
+        return Err(Failure::usage("SOURCE_URL_INVALID", text).with_fix(
+            "begin it with postgres://, mysql:// or sqlite:///, and give the --engine of the URL or none",
+        ));
+    };
+    let opening = Opening {
+        name: name.to_owned(),
+        kind,
+        credential: Credential::of_variable(name, env),
+        access: Access::Read,
+        receipts: ReceiptTable {
+            schema: None,
+            table: RECEIPT_TABLE.to_owned(),
+        },
+        statement_timeout: None,
+    };
+    opening.open()
+}
+
+/// What went wrong, for the person whose own variable it is.
+fn refused(error: &EngineError, name: &str) -> Failure {
+    let detail = match error.detail.as_str() {
+        "" => error.reason(),
+        detail => detail,
+    };
+    let unreachable = |code: &'static str, text: String| {
+        Failure::unreachable(code, text).with_fix(format!(
+            "check host, port and TLS of the URL in {name}, and that the server runs"
+        ))
+    };
+    match error.kind {
+        EngineErrorKind::Unavailable => unreachable(
+            "SOURCE_UNAVAILABLE",
+            format!("the database of {name} cannot be reached: {detail}"),
+        ),
+        EngineErrorKind::Busy | EngineErrorKind::Timeout => unreachable(
+            "SOURCE_TIMEOUT",
+            format!("the database of {name} did not answer in time"),
+        ),
+        EngineErrorKind::Denied => Failure::new(
+            "SOURCE_DENIED",
+            format!("the database refuses the credential in {name}: {detail}"),
+        )
+        .with_fix(format!(
+            "check user, password and database of the URL in {name}, and the role's rights"
+        )),
+        EngineErrorKind::NotFound => Failure::new(
+            "SOURCE_OBJECT_NOT_FOUND",
+            format!("the database of {name}: {detail}"),
+        )
+        .with_fix("check the database of the URL and --schema; without it all schemas are listed"),
+        EngineErrorKind::TooLarge | EngineErrorKind::Unreadable | EngineErrorKind::Other => Failure::new(
+            "SOURCE_FAILED",
+            format!("the catalogue behind {name} cannot be read: {detail}"),
+        )
+        .with_fix("try a role that may read the catalogue, and name one --schema"),
+    }
+}
+
+/// Prints what a role's credentials find on the contract's sources.
+///
+/// # Errors
+/// A contract that cannot be read, credentials of the other role, variables that are unreadable.
+pub async fn probe(flags: &ProbeFlags, stop: CancellationToken) -> Result<(), Failure> {
+    let env = Environment::of_process();
+    let contract = load_contract(&flags.config)?;
+    refuse_foreign_credentials(flags.credentials, &contract, &env)?;
+    let found = tokio::select! {
+        found = probed(flags.credentials, &contract, &env) => found?,
+        () = stop.cancelled() => return Err(interrupted()),
+    };
+    print(&found)
+}
+
+async fn probed(role: RoleName, contract: &Contract, env: &Environment) -> Result<Vec<SourceProbe>, Failure> {
+    let access = match role {
+        RoleName::Reader => Access::Read,
+        RoleName::Writer => Access::Write,
+    };
+    let mut found = Vec::new();
+    for source in contract.sources() {
+        let targets = table_targets(contract, &source.name);
+        let concerns = match role {
+            RoleName::Reader => !targets.is_empty(),
+            RoleName::Writer => targets.iter().any(|target| !target.writes.is_empty()),
+        };
+        let credential = Credential::of_source(source, access, env).filter(|_| concerns);
+        let Some(credential) = credential else { continue };
+        if !credential.is_present()? {
+            continue;
+        }
+        let engine = Opening::of_source(source, credential, access, RECEIPT_TABLE).open()?;
+        found.push(match role {
+            RoleName::Reader => probe::reader(engine.as_ref(), &source.name, contract).await,
+            RoleName::Writer => probe::writer(engine.as_ref(), &source.name, contract).await,
+        });
+    }
+    Ok(found)
+}
+
+fn interrupted() -> Failure {
+    Failure::new("INTERRUPTED", "interrupted before the database answered")
+}
+
+fn print<T: Serialize>(answer: &T) -> Result<(), Failure> {
+    let failed = || Failure::new("OUTPUT_FAILED", "the answer cannot be written to stdout");
+    let bytes = serde_json::to_vec(answer).map_err(|_| failed())?;
+    let mut out = std::io::stdout().lock();
+    out.write_all(&bytes)
+        .and_then(|()| out.flush())
+        .map_err(|_| failed())
+}

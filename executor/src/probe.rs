@@ -1,0 +1,167 @@
+//! Whether a source can be worked on under the credential at hand: the writer's whole write path, rolled back, and
+//! the reader's tables, columns and rights. Changes nothing anywhere.
+
+use synapsor_domain::contract::Contract;
+use synapsor_domain::writeback::{ProbeFinding, Severity, SourceProbe, TableTarget, table_targets};
+
+use crate::engine::catalogue;
+use crate::engine::error::{EngineError, EngineErrorKind};
+use crate::engine::{CheckTarget, Engine, Finding};
+
+/// Proves the write path of one source for the direct proposals of the contract.
+pub async fn writer(engine: &dyn Engine, source: &str, contract: &Contract) -> SourceProbe {
+    let targets: Vec<CheckTarget> = table_targets(contract, source)
+        .into_iter()
+        .filter(|target| !target.writes.is_empty())
+        .map(check_target)
+        .collect();
+    let found = engine.check(&targets).await;
+    let found = found.map(|findings| findings.into_iter().map(finding).collect());
+    finished(engine, source, found).await
+}
+
+/// Looks at what the read credential sees of the contract's tables, and whether it could change them.
+pub async fn reader(engine: &dyn Engine, source: &str, contract: &Contract) -> SourceProbe {
+    let found = read_side(engine, source, contract).await;
+    finished(engine, source, found).await
+}
+
+async fn finished(
+    engine: &dyn Engine,
+    source: &str,
+    found: Result<Vec<ProbeFinding>, EngineError>,
+) -> SourceProbe {
+    let product = engine.product().await;
+    match (found, product) {
+        (Ok(mut findings), Ok(product)) => {
+            findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+            SourceProbe {
+                source_id: source.to_owned(),
+                engine: engine.kind().to_owned(),
+                product,
+                unavailable: None,
+                findings,
+            }
+        }
+        (Err(error), product) => {
+            let mut probe = SourceProbe::unavailable(source, engine.kind(), error.reason());
+            probe.product = product.unwrap_or_default();
+            if !is_away(&error) {
+                // The database answered, and its answer is the finding.
+                probe.unavailable = None;
+                probe.findings.push(refused(&error));
+            }
+            probe
+        }
+        (Ok(_), Err(error)) => SourceProbe::unavailable(source, engine.kind(), error.reason()),
+    }
+}
+
+fn is_away(error: &EngineError) -> bool {
+    matches!(
+        error.kind,
+        EngineErrorKind::Unavailable | EngineErrorKind::Timeout | EngineErrorKind::Busy
+    )
+}
+
+fn refused(error: &EngineError) -> ProbeFinding {
+    let code = match error.kind {
+        EngineErrorKind::Denied => "ACCESS_DENIED",
+        EngineErrorKind::NotFound => "OBJECT_MISSING",
+        EngineErrorKind::Busy
+        | EngineErrorKind::Unavailable
+        | EngineErrorKind::Timeout
+        | EngineErrorKind::TooLarge
+        | EngineErrorKind::Unreadable
+        | EngineErrorKind::Other => "PROBE_FAILED",
+    };
+    problem(code, format!("the database refused the probe: {}", error.detail))
+}
+
+fn problem(code: &str, text: String) -> ProbeFinding {
+    ProbeFinding {
+        severity: Severity::Problem,
+        code: code.to_owned(),
+        text,
+        fix: None,
+    }
+}
+
+fn check_target(target: TableTarget) -> CheckTarget {
+    CheckTarget {
+        schema: target.schema,
+        table: target.table,
+        primary_key: target.primary_key,
+        tenant: target.tenant,
+        reads: target.reads,
+        writes: target.writes,
+    }
+}
+
+fn finding(found: Finding) -> ProbeFinding {
+    let severity = match found.severity {
+        catalogue::Severity::Fine => Severity::Fine,
+        catalogue::Severity::Warning => Severity::Warning,
+        catalogue::Severity::Problem => Severity::Problem,
+    };
+    ProbeFinding {
+        severity,
+        code: found.code.to_owned(),
+        text: found.text,
+        fix: found.fix,
+    }
+}
+
+async fn read_side(
+    engine: &dyn Engine,
+    source: &str,
+    contract: &Contract,
+) -> Result<Vec<ProbeFinding>, EngineError> {
+    let mut findings = Vec::new();
+    for target in table_targets(contract, source) {
+        let name = format!("`{}`.`{}`", target.schema, target.table);
+        let shape = match engine.shape(&target.schema, &target.table).await {
+            Ok(shape) => shape,
+            Err(error) if error.kind == EngineErrorKind::NotFound => {
+                let text = format!("the read credential sees no table {name}");
+                findings.push(problem("TABLE_MISSING", text));
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let missing = target
+            .reads
+            .iter()
+            .filter(|column| shape.column(column).is_none());
+        findings.extend(missing.map(|column| {
+            let text = format!("the read credential sees no column `{column}` of {name}");
+            problem("COLUMN_MISSING", text)
+        }));
+        findings.extend(too_much(engine, &target, &name).await?);
+    }
+    Ok(findings)
+}
+
+/// A warning when the read credential could change the table. Who holds a file has no rights to take away.
+async fn too_much(
+    engine: &dyn Engine,
+    target: &TableTarget,
+    name: &str,
+) -> Result<Option<ProbeFinding>, EngineError> {
+    if engine.kind() == "sqlite" {
+        return Ok(None);
+    }
+    let catalogue = engine.catalogue(Some(&target.schema)).await?;
+    let can_change = catalogue.tables.iter().any(|table| {
+        table.shape.schema == target.schema && table.shape.table == target.table && table.can_change
+    });
+    Ok(can_change.then(|| ProbeFinding {
+        severity: Severity::Warning,
+        code: "READ_ROLE_CAN_WRITE".to_owned(),
+        text: format!(
+            "the read credential may change rows of {name}: give the reader a role of its own, with the statements \
+             of `synapsor-runner writeback grants --read-role ROLE`"
+        ),
+        fix: None,
+    }))
+}
