@@ -84,12 +84,7 @@ impl Deployment {
         ] {
             files::create_exclusive(&this.path(&format!("{name}.key.pem")), key.to_pem().as_bytes())?;
         }
-        for state in [
-            "reader-state",
-            "writer-state",
-            "other-writer-state",
-            "ledger-state",
-        ] {
+        for state in ["reader-state", "writer-state", "ledger-state"] {
             files::create_private_dir(&this.path(state))?;
         }
         this.make_database()?;

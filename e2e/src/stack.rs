@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use synapsor_chassis::files;
 use synapsor_chassis::grpc_channel::{Target, connect};
 use synapsor_chassis::identity::{PeerIdentity, Role};
 use synapsor_chassis::tls::TlsFiles;
@@ -206,7 +207,8 @@ pub fn reader(deployment: &Deployment, ledger: &str, tenant: &str) -> anyhow::Re
     launch(deployment, "reader", "synapsor-executor", arguments, environment)
 }
 
-/// Starts a writer under a name of its own; two names are two writers with the same key and files.
+/// Starts a writer under a name of its own; two names are two writers with the same key, and with a state folder
+/// each. What `extra` sets wins, the database's URL included.
 pub fn writer(
     deployment: &Deployment,
     ledger: &str,
@@ -214,14 +216,17 @@ pub fn writer(
     extra: &[(&str, &str)],
 ) -> anyhow::Result<Process> {
     let mut arguments = executor_flags(deployment, Role::Writer, name, ledger)?;
-    let state = if name == WRITER {
-        "writer-state"
+    let state = deployment.path(&if name == WRITER {
+        "writer-state".to_owned()
     } else {
-        "other-writer-state"
-    };
-    arguments.extend(flags(&[("--state-dir", text(&deployment.path(state)))]));
-    let mut environment = owned(extra);
-    environment.push(("BILLING_WRITE_URL".to_owned(), deployment.database_url()));
+        format!("{name}-state")
+    });
+    if !state.exists() {
+        files::create_private_dir(&state)?;
+    }
+    arguments.extend(flags(&[("--state-dir", text(&state))]));
+    let mut environment = owned(&[("BILLING_WRITE_URL", &deployment.database_url())]);
+    environment.extend(owned(extra));
     launch(deployment, name, "synapsor-executor", arguments, environment)
 }
 

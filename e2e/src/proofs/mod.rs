@@ -1,7 +1,13 @@
 //! Long proofs over the real processes. Each gives one JSON object with the number of its violations; everything
 //! on the way is printed only when something does not hold.
 
+mod bench;
+pub mod checker;
 pub mod crash;
+mod findings;
+pub mod ground;
+mod invoices;
+mod journal;
 pub mod quiet;
 pub mod tamper;
 pub mod wall;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use synapsor_chassis::random;
 use synapsor_domain::refusal::Refusal;
 
-use super::bench::{Action, Bench, Case, logged, reached};
-use super::findings::Findings;
+use crate::proofs::bench::{Action, Bench, Case, logged, reached};
+use crate::proofs::findings::Findings;
 use crate::stack::WRITER;
 
 /// Batches after a start of the ledger, whose own record is the first one.

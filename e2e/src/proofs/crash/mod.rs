@@ -1,8 +1,6 @@
 //! Crashes at every named point of writer and ledger, and at random moments: one effect or none, a receipt that
 //! tells the truth, and a record that says the same, whenever and whoever asks.
 
-mod bench;
-mod findings;
 mod ledger_cells;
 mod random_kills;
 mod revoked;
@@ -18,13 +16,16 @@ use synapsor_proto::ledger::v1::transparency_service_client::TransparencyService
 
 use super::{Dice, Plan};
 use crate::binaries::Build;
-use bench::Bench;
-use findings::Findings;
+use crate::proofs::bench::Bench;
+use crate::proofs::findings::Findings;
 
 pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
     let began = Instant::now();
     let mut findings = Findings::default();
-    let mut bench = Bench::new(Build::Failpoints).await?;
+    let ground = crate::proofs::ground::Ground {
+        engine: crate::proofs::ground::Engine::Sqlite,
+    };
+    let mut bench = ground.bench(Build::Failpoints).await?;
     let writer = writer_cells::run(&mut bench, &mut findings, plan.small).await?;
     println!(
         "crash: {writer} cells of the writer, {} s",
@@ -42,7 +43,7 @@ pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
     );
     at_the_end(&mut bench, &mut findings).await?;
 
-    let mut bench = Bench::new(Build::Plain).await?;
+    let mut bench = ground.bench(Build::Plain).await?;
     let kills = random_kills::run(&mut bench, &mut findings, &mut Dice::new(plan.seed), plan.small).await?;
     println!(
         "crash: {kills} random kills of the writer, {} s",

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use synapsor_domain::proposal::State;
 
-use super::bench::{Bench, Case};
-use super::findings::Findings;
 use crate::proofs::Dice;
+use crate::proofs::bench::{Bench, Case};
+use crate::proofs::findings::Findings;
 use crate::stack::WRITER;
 
 const KILLS: usize = 200;

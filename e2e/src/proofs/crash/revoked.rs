@@ -1,8 +1,8 @@
 //! A writer dies in the middle, and the one who approved is revoked before it starts again: the proposal must be
 //! ended by a receipt without effect, and that ending crashes as well, at each of its points.
 
-use super::bench::{Action, Bench};
-use super::findings::Findings;
+use crate::proofs::bench::{Action, Bench};
+use crate::proofs::findings::Findings;
 use crate::stack::WRITER;
 
 /// Points of an ending without effect, in their order.

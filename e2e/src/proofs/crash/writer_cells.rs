@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::bench::{Action, Bench, Case};
-use super::findings::Findings;
+use crate::proofs::bench::{Action, Bench, Case};
+use crate::proofs::findings::Findings;
 use crate::stack::WRITER;
 
 /// Points of one writeback in their order.
@@ -95,7 +95,7 @@ async fn same_writer(bench: &mut Bench, findings: &mut Findings, cell: Cell) -> 
         failing.process
     } else {
         drop(failing);
-        all_or_nothing(bench, findings, &case, cell)?;
+        all_or_nothing(bench, findings, &case, cell).await?;
         bench.writer(WRITER)?
     };
     bench.end(&case).await?;
@@ -121,7 +121,7 @@ async fn other_writer<'a>(
         failing.reached(cell.action).await?;
         drop(failing);
         if cell.action != Action::Error {
-            all_or_nothing(bench, findings, &case, *cell)?;
+            all_or_nothing(bench, findings, &case, *cell).await?;
         }
         cases.push(case);
     }
@@ -138,8 +138,13 @@ async fn other_writer<'a>(
 }
 
 /// Right after the crash: effect and receipt are there together or not at all, as the point says.
-fn all_or_nothing(bench: &Bench, findings: &mut Findings, case: &Case, cell: Cell) -> anyhow::Result<()> {
-    let seen = bench.look_at_target(case)?;
+async fn all_or_nothing(
+    bench: &Bench,
+    findings: &mut Findings,
+    case: &Case,
+    cell: Cell,
+) -> anyhow::Result<()> {
+    let seen = bench.look_at_target(case).await?;
     let committed = cell.has_committed();
     let fits = seen.effects == i64::from(committed) && seen.receipt.is_some() == committed;
     findings.check(fits, case, "effect and receipt do not fit the crash point", &seen);

@@ -1,4 +1,4 @@
-//! What must hold of every case, whatever crashed, and the list of what did not.
+//! What must hold of every case, whatever broke, and the list of what did not.
 
 use super::bench::{Bench, Case, Seen};
 
@@ -37,8 +37,7 @@ impl Findings {
         let target = &seen.target;
         let told = target.outcome.as_deref();
         self.check(target.effects <= 1, &case, "more than one effect", &seen);
-        let is_true =
-            (told == Some("applied")) == (target.effects == 1) && target.is_waived == (target.effects == 1);
+        let is_true = (told == Some("applied")) == (target.effects == 1) && target.is_as_proposed;
         self.check(
             is_true,
             &case,

@@ -1,5 +1,5 @@
-//! The workplace of the crash proof: processes, an agent, people, invoices of its own, and what it sees of a case
-//! from outside, in the target database and in the ledger.
+//! The workplace of the proofs that break things: processes, an agent, people, invoices of its own, and what can be
+//! seen of a case from outside, in the target database and in the ledger.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -9,8 +9,9 @@ use synapsor_domain::approval::Verdict;
 use synapsor_domain::proposal::State;
 use synapsor_domain::signing::Envelope;
 
+use super::checker::{Checker, Place};
+use super::invoices::{self, Target};
 use crate::agent::Agent;
-use crate::binaries::Build;
 use crate::deployment::Deployment;
 use crate::operator::{Desk, Subject, decision, order, seal_decision, seal_order};
 use crate::process::Process;
@@ -18,9 +19,6 @@ use crate::stack::{self, Stack};
 
 /// Invoices that one bench can use up.
 const INVOICES: usize = 2_000;
-/// Version of an untouched invoice; each update that commits adds one.
-const VERSION: i64 = 1;
-const FEE: i64 = 900;
 const LOOK: Duration = Duration::from_millis(5);
 /// Longer than a lease of a dead writer lasts.
 const SETTLED: Duration = Duration::from_secs(100);
@@ -31,6 +29,7 @@ const PROPOSE_TRIES_MAX: u32 = 5;
 pub(super) struct Bench {
     pub(super) stack: Stack,
     pub(super) desk: Desk,
+    pub(super) checker: Checker,
     agent: Agent,
     used: usize,
 }
@@ -54,37 +53,19 @@ pub(super) struct Seen {
     pub(super) ledger_receipt: Option<String>,
 }
 
-/// What the target database shows of a case.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Target {
-    /// Committed updates of the row.
-    pub(super) effects: i64,
-    /// Whether the row is as proposed.
-    pub(super) is_waived: bool,
-    pub(super) outcome: Option<String>,
-    /// Signed bytes of the receipt.
-    pub(super) receipt: Option<String>,
-}
-
 impl Bench {
     /// Ledger and reader run; no writer does.
-    pub(super) async fn new(build: Build) -> anyhow::Result<Self> {
-        let stack = Stack::without_writer(Deployment::new(build)?)?;
-        let mut connection = stack.deployment.open_database()?;
-        let filling = connection.transaction()?;
-        for number in 1..=INVOICES {
-            filling.execute(
-                "INSERT INTO invoices (id, tenant_id, customer_name, status, late_fee_cents, version) \
-                 VALUES (?1, 'acme', 'Crash Test', 'overdue', ?2, ?3)",
-                rusqlite::params![invoice(number), FEE, VERSION],
-            )?;
-        }
-        filling.commit()?;
+    pub(super) async fn new(deployment: Deployment, place: Place) -> anyhow::Result<Self> {
+        let stack = Stack::without_writer(deployment)?;
+        let checker = Checker::new(place);
+        let numbers: Vec<String> = (1..=INVOICES).map(invoice).collect();
+        invoices::fill(&checker, &numbers).await?;
         let agent = Agent::over_stdio(&stack).await?;
         let desk = Desk::open(&stack, "alice")?;
         Ok(Self {
             stack,
             desk,
+            checker,
             agent,
             used: 0,
         })
@@ -164,7 +145,7 @@ impl Bench {
     }
 
     pub(super) async fn look(&mut self, case: &Case) -> anyhow::Result<Seen> {
-        let target = self.look_at_target(case)?;
+        let target = self.look_at_target(case).await?;
         let record = self.desk.record(&case.proposal).await?;
         let receipt = record.receipt.map(Envelope::try_from).transpose()?;
         let ledger_receipt = receipt.map(|e| String::from_utf8(e.payload)).transpose()?;
@@ -175,26 +156,8 @@ impl Bench {
         })
     }
 
-    pub(super) fn look_at_target(&self, case: &Case) -> anyhow::Result<Target> {
-        use rusqlite::OptionalExtension as _;
-        let (fee, reason, version) = self.stack.deployment.invoice(&case.invoice)?;
-        let receipt: Option<(String, String)> = self
-            .stack
-            .deployment
-            .open_database()?
-            .query_row(
-                "SELECT outcome, receipt FROM synapsor_writeback_receipts WHERE proposal_id = ?1",
-                [&case.proposal],
-                |row| Ok((row.get(0)?, row.get(1)?)),
-            )
-            .optional()?;
-        let (outcome, receipt) = receipt.unzip();
-        Ok(Target {
-            effects: version - VERSION,
-            is_waived: fee == 0 && reason.as_deref() == Some(case.name.as_str()),
-            outcome,
-            receipt,
-        })
+    pub(super) async fn look_at_target(&self, case: &Case) -> anyhow::Result<Target> {
+        invoices::look(&self.checker, &case.invoice, &case.proposal, &case.name).await
     }
 
     /// A writer of this name with a crash point; `point` is `NAME:ACTION[:COUNT]`.
