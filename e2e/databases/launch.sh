@@ -132,7 +132,8 @@ kill_hard() {
   children=$(cat "/proc/$pid/task/"*/children 2>/dev/null)
   kill -KILL "$pid" $children 2>/dev/null
   gone 10 "$pid" $children || { echo "process $pid does not end" >&2; return 1; }
-  rm -f "$1/pid"
+  # The numbers of ended processes may live on for a while, and a server that starts believes its lock files.
+  rm -f "$1/pid" "$1/data/postmaster.pid" "$1/data/s.lock"
 }
 
 # Stops a server in good order, and hard if it takes long.

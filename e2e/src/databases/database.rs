@@ -1,0 +1,170 @@
+//! A database of a test's own: made empty, given the receipt table and roles of few rights in the words that the
+//! product prints for a database's owner, dropped at the end.
+
+use synapsor_chassis::random;
+use synapsor_domain::contract;
+use synapsor_domain::writeback::{GrantPlan, GrantTarget, RECEIPT_TABLE, grants, receipt_table_ddl};
+
+use super::client::TextRow;
+use super::{Engine, Server, Session};
+
+/// A fresh database on a server.
+#[derive(Debug)]
+pub struct Database {
+    server: Server,
+    name: String,
+    owner: Session,
+}
+
+/// Two accounts with passwords and exactly the rights that the product asks for.
+#[derive(Debug, Clone)]
+pub struct Roles {
+    pub reader: String,
+    pub writer: String,
+    pub read_url: String,
+    pub write_url: String,
+}
+
+impl Database {
+    pub(super) fn create(server: &Server) -> anyhow::Result<Self> {
+        let name = format!("e2e_{}", random::hex_id(10));
+        let sql = match server.engine.in_contract() {
+            contract::Engine::Mysql => format!("CREATE DATABASE {name} CHARACTER SET utf8mb4"),
+            contract::Engine::Postgres | contract::Engine::Sqlite => format!("CREATE DATABASE {name}"),
+        };
+        let session = server.session();
+        session.execute(&sql)?;
+        session.close();
+        Ok(Self {
+            owner: Session::new(server.engine, server.url_for(None, &name)),
+            server: server.clone(),
+            name,
+        })
+    }
+
+    pub fn engine(&self) -> Engine {
+        self.server.engine
+    }
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The schema that a contract names for tables made here.
+    pub fn schema(&self) -> &str {
+        match self.engine().in_contract() {
+            contract::Engine::Mysql => &self.name,
+            contract::Engine::Postgres | contract::Engine::Sqlite => "public",
+        }
+    }
+
+    pub fn owner_url(&self) -> String {
+        self.server.url_for(None, &self.name)
+    }
+
+    /// Another connection of the owner's, for a transaction beside the first.
+    pub fn session(&self) -> Session {
+        Session::new(self.engine(), self.owner_url())
+    }
+
+    /// Runs the owner's statements.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn execute(&self, sql: &str) -> anyhow::Result<()> {
+        self.owner.execute(sql)
+    }
+
+    /// The owner's view of rows, each value in the server's own text.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn query_text(&self, sql: &str) -> anyhow::Result<Vec<TextRow>> {
+        self.owner.query_text(sql)
+    }
+
+    /// The first value of the first row.
+    ///
+    /// # Errors
+    /// What the server says; no row; null.
+    pub fn value(&self, sql: &str) -> anyhow::Result<String> {
+        self.owner.value(sql)
+    }
+
+    /// Makes the receipt table, a reader and a writer, and gives them their rights on these tables, all in the
+    /// product's own statements.
+    ///
+    /// # Errors
+    /// What the product or the server refuses.
+    pub fn prepare_writeback(&self, targets: Vec<GrantTarget>) -> anyhow::Result<Roles> {
+        let engine = self.engine().in_contract();
+        self.execute(&receipt_table_ddl(engine.as_str(), self.schema(), RECEIPT_TABLE)?)?;
+        let (reader, read_url) = self.role("r")?;
+        let (writer, write_url) = self.role("w")?;
+        self.execute(&grants(&GrantPlan {
+            engine,
+            read_role: Some(reader.clone()),
+            write_role: Some(writer.clone()),
+            receipt_schema: self.schema().to_owned(),
+            receipt_table: RECEIPT_TABLE.to_owned(),
+            targets,
+        })?)?;
+        Ok(Roles {
+            reader,
+            writer,
+            read_url,
+            write_url,
+        })
+    }
+
+    /// A new account that may connect and nothing else; its name and its URL.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn role(&self, suffix: &str) -> anyhow::Result<(String, String)> {
+        let (name, password) = (format!("{}_{suffix}", self.name), random::hex_id(24));
+        self.execute(&match self.engine().in_contract() {
+            contract::Engine::Mysql => format!("CREATE USER '{name}'@'%' IDENTIFIED BY '{password}'"),
+            contract::Engine::Postgres | contract::Engine::Sqlite => {
+                format!("CREATE ROLE {name} LOGIN PASSWORD '{password}'")
+            }
+        })?;
+        let url = self.server.url_for(Some((&name, &password)), &self.name);
+        Ok((name, url))
+    }
+
+    fn drop_all(&self) -> anyhow::Result<()> {
+        self.owner.close();
+        let session = self.server.session();
+        let prefix = format!("{}_", self.name);
+        match self.engine().in_contract() {
+            contract::Engine::Mysql => {
+                session.execute(&format!("DROP DATABASE IF EXISTS {}", self.name))?;
+                let roles = format!(
+                    "SELECT user FROM mysql.user WHERE LEFT(user, {}) = '{prefix}'",
+                    prefix.len()
+                );
+                for role in session.query_text(&roles)?.into_iter().flatten().flatten() {
+                    session.execute(&format!("DROP USER '{role}'@'%'"))?;
+                }
+            }
+            contract::Engine::Postgres | contract::Engine::Sqlite => {
+                session.execute(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name))?;
+                let roles = format!("SELECT rolname FROM pg_roles WHERE starts_with(rolname, '{prefix}')");
+                for role in session.query_text(&roles)?.into_iter().flatten().flatten() {
+                    session.execute(&format!("DROP ROLE {role}"))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What cannot be dropped, as on a server that was killed, is left: its name is in nobody's way.
+impl Drop for Database {
+    fn drop(&mut self) {
+        let _ = self.drop_all();
+    }
+}

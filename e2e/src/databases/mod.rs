@@ -1,0 +1,182 @@
+//! The database servers that tests run against: found by their URLs, which `e2e/databases/servers.sh` provides,
+//! with a fresh database and roles of few rights for each test, and servers of a test's own that it may kill.
+
+mod client;
+mod database;
+mod private;
+
+use std::fmt;
+
+use anyhow::{Context as _, bail};
+use synapsor_domain::contract;
+
+pub use client::Session;
+pub use database::{Database, Roles};
+pub use private::{PrivateServer, program};
+
+use crate::namespaces::left_out;
+
+/// Set to `required` where every server must be there, as in continuous integration.
+const DEMAND: &str = "SYNAPSOR_TEST_DATABASES";
+/// Names of servers that may be missing all the same, with commas between them.
+const WAIVED: &str = "SYNAPSOR_TEST_WAIVED";
+
+/// The database products that the tests know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Engine {
+    Sqlite,
+    Postgres,
+    /// PostgreSQL 18, where the machine can get it; never demanded.
+    Postgres18,
+    Mysql,
+    Mariadb,
+}
+
+impl Engine {
+    /// All of them with a server to run against.
+    pub const SERVERS: &[Self] = &[Self::Postgres, Self::Postgres18, Self::Mysql, Self::Mariadb];
+
+    /// The name that scripts and variables have for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+            Self::Postgres18 => "postgres18",
+            Self::Mysql => "mysql",
+            Self::Mariadb => "mariadb",
+        }
+    }
+
+    /// What a contract calls it.
+    pub const fn in_contract(self) -> contract::Engine {
+        match self {
+            Self::Sqlite => contract::Engine::Sqlite,
+            Self::Postgres | Self::Postgres18 => contract::Engine::Postgres,
+            Self::Mysql | Self::Mariadb => contract::Engine::Mysql,
+        }
+    }
+
+    /// A name in the engine's quotes.
+    pub fn quote(self, name: &str) -> String {
+        match self.in_contract() {
+            contract::Engine::Mysql => format!("`{}`", name.replace('`', "``")),
+            contract::Engine::Postgres | contract::Engine::Sqlite => {
+                format!("\"{}\"", name.replace('"', "\"\""))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A running server and the URL of its owner.
+#[derive(Debug, Clone)]
+pub struct Server {
+    pub engine: Engine,
+    url: String,
+}
+
+impl Server {
+    /// The server of an engine; `None`, said loudly, where there is none.
+    ///
+    /// # Errors
+    /// Where there is none and the run demands it.
+    pub fn of(engine: Engine) -> anyhow::Result<Option<Self>> {
+        let name = format!("SYNAPSOR_TEST_{}_URL", engine.name().to_uppercase());
+        match std::env::var(&name) {
+            Ok(url) if !url.is_empty() => Ok(Some(Self { engine, url })),
+            _ => missing(engine, &format!("{name} is not set; `make test` sets it")).map(|()| None),
+        }
+    }
+
+    /// [`Server::of`] PostgreSQL.
+    pub fn postgres() -> anyhow::Result<Option<Self>> {
+        Self::of(Engine::Postgres)
+    }
+
+    /// [`Server::of`] MySQL.
+    pub fn mysql() -> anyhow::Result<Option<Self>> {
+        Self::of(Engine::Mysql)
+    }
+
+    /// [`Server::of`] MariaDB.
+    pub fn mariadb() -> anyhow::Result<Option<Self>> {
+        Self::of(Engine::Mariadb)
+    }
+
+    /// A new empty database, dropped with the value.
+    pub fn database(&self) -> anyhow::Result<Database> {
+        Database::create(self).with_context(|| format!("a database on {}", self.engine))
+    }
+
+    /// `host:port`, where a proxy would connect to.
+    pub fn address(&self) -> &str {
+        let rest = self
+            .url
+            .split_once("://")
+            .map_or(self.url.as_str(), |(_, rest)| rest);
+        let authority = rest.split(['/', '?']).next().unwrap_or_default();
+        authority.rsplit_once('@').map_or(authority, |(_, at)| at)
+    }
+
+    /// The owner's URL with another user and another database.
+    fn url_for(&self, user: Option<(&str, &str)>, database: &str) -> String {
+        let scheme = match self.engine.in_contract() {
+            contract::Engine::Mysql => "mysql",
+            contract::Engine::Postgres | contract::Engine::Sqlite => "postgres",
+        };
+        let rest = self
+            .url
+            .split_once("://")
+            .map_or(self.url.as_str(), |(_, rest)| rest);
+        let owner = rest.rsplit_once('@').map_or("", |(owner, _)| owner).to_owned();
+        let user = user.map_or(owner, |(name, password)| format!("{name}:{password}"));
+        format!("{scheme}://{user}@{}/{database}", self.address())
+    }
+
+    /// A connection of the owner's to the server itself.
+    pub fn session(&self) -> Session {
+        Session::new(self.engine, self.url.clone())
+    }
+}
+
+/// Says that an engine is not tested and why; fails where it is demanded and not waived by its name.
+pub fn missing(engine: Engine, reason: &str) -> anyhow::Result<()> {
+    let is = |name: &str, wanted: &str| {
+        std::env::var(name).is_ok_and(|value| value.split(',').any(|part| part.trim() == wanted))
+    };
+    let is_demanded = is(DEMAND, "required") && engine != Engine::Postgres18;
+    if is_demanded && !is(WAIVED, engine.name()) {
+        bail!(
+            "{DEMAND} is `required`, {WAIVED} does not name {engine}, and there is no {engine} server: {reason}"
+        );
+    }
+    left_out(format_args!("{engine}: {reason}"));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_of_a_role_keeps_the_server_and_nothing_of_the_owner() {
+        let server = Server {
+            engine: Engine::Mariadb,
+            url: "mysql://root:secret@127.0.0.1:3307/mysql?ssl-mode=DISABLED".to_owned(),
+        };
+        assert_eq!(server.address(), "127.0.0.1:3307");
+        assert_eq!(
+            server.url_for(Some(("reader", "word")), "shop"),
+            "mysql://reader:word@127.0.0.1:3307/shop"
+        );
+        assert_eq!(
+            server.url_for(None, "shop"),
+            "mysql://root:secret@127.0.0.1:3307/shop"
+        );
+    }
+}

@@ -1,0 +1,123 @@
+//! A server of a test's own, which it may kill, restart and configure; started by the same script as the shared
+//! ones.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, ensure};
+
+use super::{Engine, Server, missing};
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/databases/servers.sh");
+
+/// A server with its own data folder and port; stopped and removed with the value.
+#[derive(Debug)]
+pub struct PrivateServer {
+    engine: Engine,
+    folder: tempfile::TempDir,
+    options: Vec<String>,
+    server: Server,
+}
+
+impl PrivateServer {
+    /// Starts a server with its usual settings and the options given, in the words of its own command line.
+    /// `None`, said loudly, where the machine has no such server.
+    ///
+    /// # Errors
+    /// Where there is none and the run demands it.
+    pub fn start(engine: Engine, options: &[&str]) -> anyhow::Result<Option<Self>> {
+        Self::start_with(engine, |_| Ok(options.iter().map(|o| (*o).to_owned()).collect()))
+    }
+
+    /// The same with options that name files, which are made in the folder of the server first. They are given
+    /// to the user that the server runs as.
+    ///
+    /// # Errors
+    /// As [`PrivateServer::start`], and what making the files says.
+    pub fn start_with(
+        engine: Engine,
+        prepare: impl FnOnce(&Path) -> anyhow::Result<Vec<String>>,
+    ) -> anyhow::Result<Option<Self>> {
+        let folder = tempfile::Builder::new()
+            .prefix("synapsor-server-")
+            .tempdir_in("/tmp")?;
+        let options = prepare(folder.path())?;
+        match start(engine, folder.path(), &options) {
+            Ok(url) => Ok(Some(Self {
+                engine,
+                folder,
+                options,
+                server: Server { engine, url },
+            })),
+            Err(reason) => missing(engine, &format!("a server of a test's own: {reason:#}")).map(|()| None),
+        }
+    }
+
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Ends every process of it at once, as `kill -9` and a crash would.
+    ///
+    /// # Errors
+    /// Where they do not end.
+    pub fn kill_hard(&self) -> anyhow::Result<()> {
+        script(&["kill"], self.folder(), &[]).map(drop)
+    }
+
+    /// Stops it in good order.
+    ///
+    /// # Errors
+    /// Where it does not end.
+    pub fn stop(&self) -> anyhow::Result<()> {
+        script(&["stop"], self.folder(), &[]).map(drop)
+    }
+
+    /// Starts it again on its data and port, and waits until it takes connections.
+    ///
+    /// # Errors
+    /// Where it does not start.
+    pub fn start_again(&self) -> anyhow::Result<()> {
+        start(self.engine, self.folder(), &self.options).map(drop)
+    }
+}
+
+impl Drop for PrivateServer {
+    fn drop(&mut self) {
+        let _ = self.kill_hard();
+    }
+}
+
+/// A program that comes with the database servers: `pgbench`, `psql`, `pgbouncer`.
+///
+/// # Errors
+/// Where the machine has none and cannot get it.
+pub fn program(name: &str) -> anyhow::Result<PathBuf> {
+    let output = run(Command::new(SCRIPT).args(["program", name]))?;
+    Ok(PathBuf::from(output))
+}
+
+fn start(engine: Engine, folder: &Path, options: &[String]) -> anyhow::Result<String> {
+    script(&["start", engine.name()], folder, options)
+}
+
+fn script(what: &[&str], folder: &Path, options: &[String]) -> anyhow::Result<String> {
+    run(Command::new(SCRIPT).args(what).arg(folder).args(options))
+}
+
+fn run(command: &mut Command) -> anyhow::Result<String> {
+    let output = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("starting {command:?}"))?;
+    let printed = String::from_utf8(output.stdout)?.trim().to_owned();
+    ensure!(output.status.success(), "{printed}");
+    Ok(printed)
+}

@@ -1,0 +1,114 @@
+//! The servers that the tests stand on: fresh databases, accounts of few rights, and servers that survive a kill.
+
+use synapsor_domain::writeback::GrantTarget;
+use synapsor_e2e::databases::{Engine, PrivateServer, Server, Session};
+
+fn target(schema: &str) -> GrantTarget {
+    let columns = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect();
+    GrantTarget {
+        schema: schema.to_owned(),
+        table: "items".to_owned(),
+        reads: columns(&["id", "amount"]),
+        writes: columns(&["amount"]),
+    }
+}
+
+fn roles_have_their_rights_and_no_others(engine: Engine) -> anyhow::Result<()> {
+    let Some(server) = Server::of(engine)? else {
+        return Ok(());
+    };
+    let database = server.database()?;
+    database.execute("CREATE TABLE items (id INT PRIMARY KEY, amount INT NOT NULL, hidden INT)")?;
+    database.execute("INSERT INTO items VALUES (1, 10, 5)")?;
+    let roles = database.prepare_writeback(vec![target(database.schema())])?;
+    let reader = Session::new(engine, roles.read_url.clone());
+    let writer = Session::new(engine, roles.write_url.clone());
+    for role in [&reader, &writer] {
+        assert_eq!(role.value("SELECT amount FROM items")?, "10");
+        for sql in [
+            "SELECT hidden FROM items",
+            "DELETE FROM items",
+            "UPDATE items SET id = 2",
+        ] {
+            assert!(role.execute(sql).is_err(), "{engine}: {sql}");
+        }
+    }
+    assert!(reader.execute("UPDATE items SET amount = 11").is_err());
+    writer.execute("UPDATE items SET amount = 11")?;
+    assert_eq!(database.value("SELECT amount FROM items")?, "11");
+    let wrong = roles.read_url.replacen(&roles.reader, &roles.writer, 1);
+    let impostor = Session::new(engine, wrong);
+    assert!(
+        impostor.execute("SELECT 1").is_err(),
+        "{engine} let a wrong password in"
+    );
+    Ok(())
+}
+
+#[test]
+fn roles_of_postgres_have_their_rights_and_no_others() -> anyhow::Result<()> {
+    roles_have_their_rights_and_no_others(Engine::Postgres)?;
+    roles_have_their_rights_and_no_others(Engine::Postgres18)
+}
+
+#[test]
+fn roles_of_mysql_have_their_rights_and_no_others() -> anyhow::Result<()> {
+    roles_have_their_rights_and_no_others(Engine::Mysql)
+}
+
+#[test]
+fn roles_of_mariadb_have_their_rights_and_no_others() -> anyhow::Result<()> {
+    roles_have_their_rights_and_no_others(Engine::Mariadb)
+}
+
+#[test]
+fn a_database_is_gone_with_its_roles_when_it_is_dropped() -> anyhow::Result<()> {
+    for &engine in Engine::SERVERS {
+        let Some(server) = Server::of(engine)? else {
+            continue;
+        };
+        let database = server.database()?;
+        database.execute("CREATE TABLE items (id INT PRIMARY KEY, amount INT)")?;
+        let roles = database.prepare_writeback(vec![target(database.schema())])?;
+        let guest = Session::new(engine, roles.read_url);
+        guest.execute("SELECT 1")?;
+        drop(database);
+        guest.close();
+        assert!(guest.execute("SELECT 1").is_err(), "{engine}");
+    }
+    Ok(())
+}
+
+fn what_was_committed_outlives_a_kill(engine: Engine) -> anyhow::Result<()> {
+    let Some(private) = PrivateServer::start(engine, &[])? else {
+        return Ok(());
+    };
+    let database = private.server().database()?;
+    database.execute("CREATE TABLE items (id INT PRIMARY KEY)")?;
+    database.execute("INSERT INTO items VALUES (1)")?;
+    let open = database.session();
+    open.execute("BEGIN")?;
+    open.execute("INSERT INTO items VALUES (2)")?;
+    private.kill_hard()?;
+    assert!(database.execute("SELECT 1").is_err(), "{engine} still answers");
+    private.start_again()?;
+    assert_eq!(database.value("SELECT COUNT(*) FROM items")?, "1", "{engine}");
+    private.stop()?;
+    assert!(database.execute("SELECT 1").is_err(), "{engine} still answers");
+    Ok(())
+}
+
+#[test]
+fn what_was_committed_outlives_a_kill_of_postgres() -> anyhow::Result<()> {
+    what_was_committed_outlives_a_kill(Engine::Postgres)
+}
+
+#[test]
+fn what_was_committed_outlives_a_kill_of_mysql() -> anyhow::Result<()> {
+    what_was_committed_outlives_a_kill(Engine::Mysql)
+}
+
+#[test]
+fn what_was_committed_outlives_a_kill_of_mariadb() -> anyhow::Result<()> {
+    what_was_committed_outlives_a_kill(Engine::Mariadb)
+}
