@@ -20,6 +20,7 @@ pub mod value;
 
 pub mod context;
 pub mod contract;
+pub mod draft;
 pub mod inspection;
 pub mod schema;
 pub mod tool;

@@ -125,11 +125,11 @@ impl TableKind {
 }
 
 impl Inspection {
-    /// The table of this name, in this schema if one is given.
-    pub fn tables_called<'a>(
+    /// The tables of this name, in this schema if one is given.
+    pub fn tables_called<'a, 'b>(
         &'a self,
-        schema: Option<&'a str>,
-        name: &'a str,
+        schema: Option<&'b str>,
+        name: &'b str,
     ) -> impl Iterator<Item = &'a Table> {
         self.tables
             .iter()

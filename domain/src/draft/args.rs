@@ -1,0 +1,111 @@
+//! Arguments of the proposal, from the columns that they end up in.
+
+use serde_json::{Map, Value as Json, json};
+
+use super::DraftError;
+use super::language::{Assigned, number};
+use super::resolve::Change;
+use crate::inspection::{Column, ColumnKind, Table};
+
+/// Characters of a text argument at most.
+const TEXT_CHARS_MAX: u32 = 500;
+/// Characters of the argument that finds the row, and of a state.
+pub(super) const KEY_CHARS_MAX: u32 = 128;
+
+/// The arguments that a patch binds, in its order.
+pub(super) fn of_change(
+    change: &Change,
+    lookup: &str,
+    table: Option<&Table>,
+) -> Result<Map<String, Json>, DraftError> {
+    let mut args = Map::new();
+    for (column, assigned) in &change.patch {
+        let Assigned::Arg(name) = assigned else { continue };
+        if name == lookup {
+            let text =
+                format!("the argument `{name}` finds the row, and cannot be written into `{column}` as well");
+            return Err(DraftError::new(
+                "ARGUMENT_TWICE",
+                text,
+                "give the patch an argument of its own",
+            ));
+        }
+        let arg = of_column(column, change, table.and_then(|table| table.column(column)));
+        match args.get(name) {
+            Some(known) if differs(known, &arg) => {
+                let text = format!("the argument `{name}` is bound to columns that take different values");
+                return Err(DraftError::new(
+                    "ARGUMENT_TWICE",
+                    text,
+                    "give each of these columns an argument of its own",
+                ));
+            }
+            Some(_) => {}
+            None => {
+                args.insert(name.clone(), arg);
+            }
+        }
+    }
+    Ok(args)
+}
+
+/// Whether two arguments differ in more than what is said about them.
+fn differs(one: &Json, other: &Json) -> bool {
+    let bare = |arg: &Json| {
+        let mut arg = arg.clone();
+        if let Some(members) = arg.as_object_mut() {
+            members.shift_remove("description");
+        }
+        arg
+    };
+    bare(one) != bare(other)
+}
+
+fn of_column(name: &str, change: &Change, column: Option<&Column>) -> Json {
+    let description = format!("The new value of {}.", super::names::spoken(name));
+    if let Some((_, bounds)) = change.bounds.iter().find(|(column, _)| column == name) {
+        let mut arg = json!({ "type": "number", "description": description, "required": true });
+        for (key, side) in [("minimum", &bounds.minimum), ("maximum", &bounds.maximum)] {
+            if let Some(side) = side {
+                arg[key] = number(side);
+            }
+        }
+        return arg;
+    }
+    if let Some((_, states)) = change.states.iter().find(|(column, _)| column == name) {
+        let mut targets: Vec<&str> = Vec::new();
+        for target in states.iter().flat_map(|(_, to)| to) {
+            if !targets.contains(&target.as_str()) {
+                targets.push(target);
+            }
+        }
+        return words(&description, &targets);
+    }
+    let labels: Vec<&str> = column
+        .iter()
+        .flat_map(|c| c.labels.iter().map(String::as_str))
+        .collect();
+    if !labels.is_empty() {
+        return words(&description, &labels);
+    }
+    match column.and_then(Column::kind) {
+        Some(ColumnKind::Number) => json!({ "type": "number", "description": description, "required": true }),
+        Some(ColumnKind::Boolean) => {
+            json!({ "type": "boolean", "description": description, "required": true })
+        }
+        Some(ColumnKind::Text) | None => {
+            let held = column.and_then(Column::length).unwrap_or(TEXT_CHARS_MAX);
+            json!({
+                "type": "string", "description": description, "required": true,
+                "max_length": held.clamp(1, TEXT_CHARS_MAX),
+            })
+        }
+    }
+}
+
+fn words(description: &str, allowed: &[&str]) -> Json {
+    json!({
+        "type": "string", "description": description, "required": true,
+        "enum": allowed, "max_length": KEY_CHARS_MAX,
+    })
+}

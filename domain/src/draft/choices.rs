@@ -1,0 +1,84 @@
+//! What a person may choose; everything that is absent is derived.
+
+use super::language::{Assigned, Bounds, States};
+use crate::contract::{Advance, Mode};
+
+/// Choices from flags or from an answers file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Choices {
+    pub engine: Option<String>,
+    pub mode: Option<Mode>,
+    pub schema: Option<String>,
+    /// Alone or as `schema.table`.
+    pub table: Option<String>,
+    pub primary_key: Option<String>,
+    pub tenant_column: Option<String>,
+    /// The table has no tenants; for development.
+    pub single_tenant_dev: bool,
+    pub conflict_column: Option<String>,
+    pub conflict_advance: Option<Advance>,
+    pub visible_columns: Vec<String>,
+    pub allowed_columns: Vec<String>,
+    pub patch: Vec<(String, Assigned)>,
+    pub bounds: Vec<(String, Bounds)>,
+    pub states: Vec<(String, States)>,
+    pub namespace: Option<String>,
+    pub object_name: Option<String>,
+    pub lookup_arg: Option<String>,
+    pub read_tool: Option<String>,
+    pub proposal_tool: Option<String>,
+    pub read_description: Option<String>,
+    pub read_returns_hint: Option<String>,
+    pub proposal_description: Option<String>,
+    pub proposal_returns_hint: Option<String>,
+    /// 1 or 2.
+    pub result_format: Option<u8>,
+    pub source_name: Option<String>,
+    pub read_url_env: Option<String>,
+    pub write_url_env: Option<String>,
+    pub tenant_env: Option<String>,
+    pub principal_env: Option<String>,
+    pub approval_role: Option<String>,
+}
+
+impl Choices {
+    /// These choices, and those of `base` where these say nothing.
+    #[must_use]
+    pub fn over(self, base: Self) -> Self {
+        fn list<T>(own: Vec<T>, base: Vec<T>) -> Vec<T> {
+            if own.is_empty() { base } else { own }
+        }
+        Self {
+            engine: self.engine.or(base.engine),
+            mode: self.mode.or(base.mode),
+            schema: self.schema.or(base.schema),
+            table: self.table.or(base.table),
+            primary_key: self.primary_key.or(base.primary_key),
+            tenant_column: self.tenant_column.or(base.tenant_column),
+            single_tenant_dev: self.single_tenant_dev || base.single_tenant_dev,
+            conflict_column: self.conflict_column.or(base.conflict_column),
+            conflict_advance: self.conflict_advance.or(base.conflict_advance),
+            visible_columns: list(self.visible_columns, base.visible_columns),
+            allowed_columns: list(self.allowed_columns, base.allowed_columns),
+            patch: list(self.patch, base.patch),
+            bounds: list(self.bounds, base.bounds),
+            states: list(self.states, base.states),
+            namespace: self.namespace.or(base.namespace),
+            object_name: self.object_name.or(base.object_name),
+            lookup_arg: self.lookup_arg.or(base.lookup_arg),
+            read_tool: self.read_tool.or(base.read_tool),
+            proposal_tool: self.proposal_tool.or(base.proposal_tool),
+            read_description: self.read_description.or(base.read_description),
+            read_returns_hint: self.read_returns_hint.or(base.read_returns_hint),
+            proposal_description: self.proposal_description.or(base.proposal_description),
+            proposal_returns_hint: self.proposal_returns_hint.or(base.proposal_returns_hint),
+            result_format: self.result_format.or(base.result_format),
+            source_name: self.source_name.or(base.source_name),
+            read_url_env: self.read_url_env.or(base.read_url_env),
+            write_url_env: self.write_url_env.or(base.write_url_env),
+            tenant_env: self.tenant_env.or(base.tenant_env),
+            principal_env: self.principal_env.or(base.principal_env),
+            approval_role: self.approval_role.or(base.approval_role),
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Names that are derived from a table's.
+
+/// One thing of a table: lower case, only what an identifier may have, singular.
+pub(super) fn object_of(table: &str) -> String {
+    let lower = table.to_ascii_lowercase();
+    let clean: String = lower
+        .chars()
+        .map(|letter| {
+            if letter.is_ascii_alphanumeric() {
+                letter
+            } else {
+                '_'
+            }
+        })
+        .collect();
+    let clean = clean.trim_matches('_');
+    let singular = match clean.strip_suffix("ies") {
+        Some(stem) if !stem.is_empty() => format!("{stem}y"),
+        _ if clean.ends_with("ss") => clean.to_owned(),
+        _ => clean.strip_suffix('s').unwrap_or(clean).to_owned(),
+    };
+    match singular.chars().next() {
+        None => "row".to_owned(),
+        Some(first) if first.is_ascii_digit() => format!("row_{singular}"),
+        Some(_) => singular,
+    }
+}
+
+/// The first word of an object's name.
+pub(super) fn namespace_of(object: &str) -> String {
+    let first = object.split('_').find(|word| !word.is_empty());
+    first.unwrap_or(object).to_owned()
+}
+
+/// The name for people: words instead of underscores.
+pub(super) fn spoken(name: &str) -> String {
+    name.replace('_', " ")
+}

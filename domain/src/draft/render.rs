@@ -1,0 +1,223 @@
+//! The text of the files.
+
+use serde_json::{Map, Value as Json, json};
+
+use super::language::{Assigned, is_number, number};
+use super::names::spoken;
+use super::resolve::{Change, Plan};
+use super::{DraftError, args};
+use crate::contract::{Engine, Mode};
+use crate::inspection::ColumnKind;
+
+const CONTEXT: &str = "local_operator";
+const ROLE: &str = "local_reviewer";
+const STORE: &str = "./.synapsor/local.db";
+const STATEMENT_TIMEOUT_MS: u32 = 3000;
+
+pub(super) fn contract(plan: &Plan<'_>) -> Result<String, DraftError> {
+    let context = json!({
+        "provider": "environment",
+        "values": { "tenant_id_env": plan.tenant_env, "principal_env": plan.principal_env },
+    });
+    let mut capabilities = vec![read(plan)];
+    if let Some(change) = &plan.change {
+        capabilities.push(proposal(plan, change)?);
+    }
+    let contract = json!({
+        "version": 1,
+        "mode": plan.mode.as_str(),
+        "result_format": plan.choices.result_format.unwrap_or(2),
+        "storage": { "sqlite_path": STORE },
+        "sources": { plan.source.as_str(): source(plan) },
+        "trusted_context": context,
+        "contexts": { CONTEXT: context },
+        "capabilities": capabilities,
+    });
+    let text = serde_json::to_string_pretty(&contract).expect("JSON of text and numbers has a text form");
+    Ok(text + "\n")
+}
+
+fn source(plan: &Plan<'_>) -> Json {
+    let mut source = json!({ "engine": plan.engine.as_str(), "read_url_env": plan.read_url_env });
+    if let Some(name) = &plan.write_url_env {
+        source["write_url_env"] = json!(name);
+    }
+    source["statement_timeout_ms"] = json!(STATEMENT_TIMEOUT_MS);
+    source
+}
+
+fn target(plan: &Plan<'_>) -> Json {
+    let mut target = json!({
+        "schema": plan.schema, "table": plan.table, "primary_key": plan.primary_key,
+    });
+    match &plan.tenant {
+        Some(tenant) => target["tenant_key"] = json!(tenant),
+        None => target["single_tenant_dev"] = json!(true),
+    }
+    target
+}
+
+fn lookup_arg(plan: &Plan<'_>) -> Json {
+    json!({
+        "type": "string",
+        "description": format!("The {} of the {}.", spoken(&plan.primary_key), spoken(&plan.object)),
+        "required": true,
+        "max_length": args::KEY_CHARS_MAX,
+    })
+}
+
+fn read(plan: &Plan<'_>) -> Json {
+    let (choices, object) = (plan.choices, spoken(&plan.object));
+    let description = choices
+        .read_description
+        .clone()
+        .unwrap_or_else(|| format!("Reads one {object} of the current tenant."));
+    let hint = choices
+        .read_returns_hint
+        .clone()
+        .unwrap_or_else(|| format!("One {object} with the columns {}.", plan.visible.join(", ")));
+    json!({
+        "name": plan.read_tool,
+        "kind": "read",
+        "description": description,
+        "returns_hint": hint,
+        "source": plan.source,
+        "context": CONTEXT,
+        "target": target(plan),
+        "args": { plan.lookup.as_str(): lookup_arg(plan) },
+        "lookup": { "id_from_arg": plan.lookup },
+        "visible_columns": plan.visible,
+        "evidence": "required",
+        "max_rows": 1,
+    })
+}
+
+fn proposal(plan: &Plan<'_>, change: &Change) -> Result<Json, DraftError> {
+    let (choices, object) = (plan.choices, spoken(&plan.object));
+    let columns: Vec<String> = change.patch.iter().map(|(column, _)| spoken(column)).collect();
+    let description = choices.proposal_description.clone().unwrap_or_else(|| {
+        format!(
+            "Proposes to change {} of one {object}. Nothing is written before a person has approved it.",
+            columns.join(", ")
+        )
+    });
+    let hint = choices
+        .proposal_returns_hint
+        .clone()
+        .unwrap_or_else(|| "The proposal with the values before and after.".to_owned());
+    let mut arguments = Map::new();
+    arguments.insert(plan.lookup.clone(), lookup_arg(plan));
+    arguments.extend(args::of_change(change, &plan.lookup, plan.found)?);
+    let mut proposal = json!({
+        "name": change.tool,
+        "kind": "proposal",
+        "description": description,
+        "returns_hint": hint,
+        "source": plan.source,
+        "context": CONTEXT,
+        "target": target(plan),
+        "args": arguments,
+        "lookup": { "id_from_arg": plan.lookup },
+        "visible_columns": plan.visible,
+        "evidence": "required",
+        "max_rows": 1,
+        "patch": patch(plan, change),
+        "allowed_columns": change.allowed,
+    });
+    if !change.bounds.is_empty() {
+        proposal["numeric_bounds"] = bounds(change);
+    }
+    if !change.states.is_empty() {
+        proposal["transition_guards"] = states(change);
+    }
+    proposal["conflict_guard"] = match &plan.guard {
+        None => json!({ "weak_guard_ack": true }),
+        Some(column) if change.advance.is_none() => json!({ "column": column }),
+        Some(column) => json!({ "column": column, "advance": change.advance }),
+    };
+    let role = choices.approval_role.as_deref().unwrap_or(ROLE);
+    proposal["approval"] = json!({ "mode": "human", "required_role": role });
+    Ok(proposal)
+}
+
+fn patch(plan: &Plan<'_>, change: &Change) -> Json {
+    let mut patch = Map::new();
+    for (column, assigned) in &change.patch {
+        let binding = match assigned {
+            Assigned::Arg(name) => json!({ "from_arg": name }),
+            Assigned::Fixed(text) => {
+                let found = plan.found.and_then(|table| table.column(column));
+                let is_text = found.and_then(|column| column.kind()) == Some(ColumnKind::Text);
+                json!({ "fixed": fixed(text, is_text) })
+            }
+        };
+        patch.insert(column.clone(), binding);
+    }
+    Json::Object(patch)
+}
+
+/// `null`, `true`, `false` and numbers mean themselves, unless the column is known to hold text.
+fn fixed(text: &str, is_text: bool) -> Json {
+    match text {
+        "null" => Json::Null,
+        _ if is_text => json!(text),
+        "true" => json!(true),
+        "false" => json!(false),
+        _ if is_number(text) => number(text),
+        _ => json!(text),
+    }
+}
+
+fn bounds(change: &Change) -> Json {
+    let mut all = Map::new();
+    for (column, bounds) in &change.bounds {
+        let mut bound = Map::new();
+        for (key, side) in [("minimum", &bounds.minimum), ("maximum", &bounds.maximum)] {
+            if let Some(side) = side {
+                bound.insert(key.to_owned(), number(side));
+            }
+        }
+        all.insert(column.clone(), Json::Object(bound));
+    }
+    Json::Object(all)
+}
+
+fn states(change: &Change) -> Json {
+    let mut all = Map::new();
+    for (column, states) in &change.states {
+        let allowed: Map<String, Json> = states
+            .iter()
+            .map(|(from, to)| (from.clone(), json!(to)))
+            .collect();
+        all.insert(column.clone(), json!({ "allowed": allowed }));
+    }
+    Json::Object(all)
+}
+
+pub(super) fn env_example(plan: &Plan<'_>) -> String {
+    let url = |role: &str| match plan.engine {
+        Engine::Postgres => format!("postgres://{role}:PASSWORD@127.0.0.1:5432/DATABASE"),
+        Engine::Mysql => format!("mysql://{role}:PASSWORD@127.0.0.1:3306/{}", plan.schema),
+        Engine::Sqlite => "sqlite:///ABSOLUTE/PATH/app.db".to_owned(),
+    };
+    let mut text = format!(
+        "# Variables of the contract, with placeholders. Fill in a copy that only you can read; a value may also come\n\
+         # from a file: NAME_FILE holds its path.\n\n\
+         # A role that can only read.\n{}={}\n",
+        plan.read_url_env,
+        url("READ_ROLE")
+    );
+    if let Some(name) = &plan.write_url_env {
+        text.push_str(&format!(
+            "# The writer's own role; see `synapsor-runner writeback grants`.\n{name}={}\n",
+            url("WRITE_ROLE")
+        ));
+    }
+    if plan.mode != Mode::Cloud {
+        text.push_str(&format!(
+            "\n# For whom the tools work: the tenant, and who acts.\n{}=acme\n{}=local_operator\n",
+            plan.tenant_env, plan.principal_env
+        ));
+    }
+    text
+}

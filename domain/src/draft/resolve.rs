@@ -1,0 +1,387 @@
+//! From choices and catalogue to a plan in which nothing is open. Every doubt is a refusal or a warning.
+
+use super::choices::Choices;
+use super::language::{Assigned, Bounds, States};
+use super::names::{namespace_of, object_of};
+use super::{DraftError, READ_URL_ENV, WRITE_URL_ENV};
+use crate::context::{PRINCIPAL_ENV, TENANT_ENV};
+use crate::contract::{Advance, Engine, Mode, XMIN};
+use crate::inspection::{Inspection, Table, TableKind};
+
+/// Tables that a refusal names.
+const TABLES_NAMED: usize = 12;
+
+/// Everything that the files say.
+pub(super) struct Plan<'a> {
+    pub(super) choices: &'a Choices,
+    pub(super) engine: Engine,
+    pub(super) mode: Mode,
+    pub(super) schema: String,
+    pub(super) table: String,
+    pub(super) found: Option<&'a Table>,
+    pub(super) primary_key: String,
+    pub(super) tenant: Option<String>,
+    pub(super) guard: Option<String>,
+    pub(super) visible: Vec<String>,
+    pub(super) object: String,
+    pub(super) lookup: String,
+    pub(super) read_tool: String,
+    pub(super) source: String,
+    pub(super) read_url_env: String,
+    pub(super) write_url_env: Option<String>,
+    pub(super) tenant_env: String,
+    pub(super) principal_env: String,
+    /// Absent in mode `read_only`.
+    pub(super) change: Option<Change>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// What the proposal does.
+pub(super) struct Change {
+    pub(super) tool: String,
+    pub(super) patch: Vec<(String, Assigned)>,
+    pub(super) allowed: Vec<String>,
+    pub(super) bounds: Vec<(String, Bounds)>,
+    pub(super) states: Vec<(String, States)>,
+    pub(super) advance: Advance,
+}
+
+pub(super) fn plan<'a>(
+    choices: &'a Choices,
+    inspection: Option<&'a Inspection>,
+) -> Result<Plan<'a>, DraftError> {
+    let engine = engine(choices, inspection)?;
+    let mode = choices.mode.unwrap_or(Mode::Shadow);
+    if mode == Mode::Cloud {
+        let text = "mode `cloud` is not available";
+        return Err(DraftError::new(
+            "NOT_AVAILABLE",
+            text,
+            "choose read_only, shadow or review",
+        ));
+    }
+    let (schema, table, found) = table(choices, inspection)?;
+    let object = choices.object_name.clone().unwrap_or_else(|| object_of(&table));
+    let namespace = choices.namespace.clone().unwrap_or_else(|| namespace_of(&object));
+    let mut warnings = Vec::new();
+    let primary_key = primary_key(choices, found, &object, &mut warnings)?;
+    let tenant = tenant(choices, found)?;
+    let guard = guard(choices, found, mode, &mut warnings);
+    let change = match mode {
+        Mode::ReadOnly => None,
+        Mode::Shadow | Mode::Review | Mode::Cloud => Some(change(choices, found, &namespace, &object)?),
+    };
+    let visible = visible(
+        choices,
+        found,
+        [Some(&primary_key), tenant.as_ref(), guard.as_ref()],
+    )?;
+    let plan = Plan {
+        choices,
+        engine,
+        mode,
+        primary_key,
+        tenant,
+        guard,
+        visible,
+        lookup: choices
+            .lookup_arg
+            .clone()
+            .unwrap_or_else(|| format!("{object}_id")),
+        read_tool: choices
+            .read_tool
+            .clone()
+            .unwrap_or_else(|| format!("{namespace}.inspect_{object}")),
+        source: choices
+            .source_name
+            .clone()
+            .unwrap_or_else(|| format!("local_{}", engine.as_str())),
+        read_url_env: choices
+            .read_url_env
+            .clone()
+            .unwrap_or_else(|| READ_URL_ENV.to_owned()),
+        write_url_env: (mode == Mode::Review).then(|| {
+            choices
+                .write_url_env
+                .clone()
+                .unwrap_or_else(|| WRITE_URL_ENV.to_owned())
+        }),
+        tenant_env: choices
+            .tenant_env
+            .clone()
+            .unwrap_or_else(|| TENANT_ENV.to_owned()),
+        principal_env: choices
+            .principal_env
+            .clone()
+            .unwrap_or_else(|| PRINCIPAL_ENV.to_owned()),
+        schema,
+        table,
+        found,
+        object,
+        change,
+        warnings,
+    };
+    known_columns(&plan)?;
+    Ok(plan)
+}
+
+fn engine(choices: &Choices, inspection: Option<&Inspection>) -> Result<Engine, DraftError> {
+    let chosen = choices.engine.as_deref().filter(|word| *word != "auto");
+    let word = match (chosen, inspection) {
+        (Some(chosen), Some(found)) if chosen != found.engine => {
+            let text = format!("the inspection is of {}, not of {chosen}", found.engine);
+            return Err(DraftError::new(
+                "ENGINE_MISMATCH",
+                text,
+                "leave --engine out, or inspect the other database",
+            ));
+        }
+        (_, Some(found)) => found.engine.as_str(),
+        (Some(chosen), None) => chosen,
+        (None, None) => "postgres",
+    };
+    Engine::of_name(word).ok_or_else(|| {
+        DraftError::new(
+            "ENGINE_NOT_AVAILABLE",
+            "there is no such engine",
+            "choose postgres, mysql or sqlite",
+        )
+    })
+}
+
+type FoundTable<'a> = (String, String, Option<&'a Table>);
+
+fn table<'a>(choices: &Choices, inspection: Option<&'a Inspection>) -> Result<FoundTable<'a>, DraftError> {
+    let text = choices.table.as_deref().unwrap_or_default();
+    if text.is_empty() {
+        return Err(no_table(inspection));
+    }
+    let (schema, table) = match text.split_once('.') {
+        Some((schema, table)) => (Some(schema.to_owned()), table),
+        None => (choices.schema.clone(), text),
+    };
+    let Some(inspection) = inspection else {
+        let schema = schema.ok_or_else(|| {
+            let text = "without an inspection the schema is not known";
+            DraftError::new(
+                "SCHEMA_REQUIRED",
+                text,
+                "give `schema`, or the table as SCHEMA.TABLE",
+            )
+        })?;
+        return Ok((schema, table.to_owned(), None));
+    };
+    let found: Vec<&Table> = inspection.tables_called(schema.as_deref(), table).collect();
+    match found.as_slice() {
+        [only] => Ok((only.schema.clone(), only.name.clone(), Some(only))),
+        [] => Err(DraftError::new(
+            "TABLE_NOT_FOUND",
+            format!("the read credential sees no table `{text}`"),
+            format!("choose one of: {}", listed(inspection)),
+        )),
+        several => {
+            let schemas: Vec<&str> = several.iter().map(|table| table.schema.as_str()).collect();
+            Err(DraftError::new(
+                "TABLE_AMBIGUOUS",
+                format!("more than one schema has a table `{table}`"),
+                format!("give --schema with one of: {}", schemas.join(", ")),
+            ))
+        }
+    }
+}
+
+fn no_table(inspection: Option<&Inspection>) -> DraftError {
+    let fix = inspection.map_or_else(
+        || "give --table SCHEMA.TABLE".to_owned(),
+        |inspection| format!("give --table with one of: {}", listed(inspection)),
+    );
+    DraftError::new(
+        "TABLE_REQUIRED",
+        "it is not said which table the contract is about",
+        fix,
+    )
+}
+
+fn listed(inspection: &Inspection) -> String {
+    let mut names: Vec<String> = inspection
+        .tables
+        .iter()
+        .take(TABLES_NAMED)
+        .map(|table| format!("{}.{}", table.schema, table.name))
+        .collect();
+    if inspection.tables.len() > TABLES_NAMED {
+        names.push("…".to_owned());
+    }
+    names.join(", ")
+}
+
+fn primary_key(
+    choices: &Choices,
+    found: Option<&Table>,
+    object: &str,
+    warnings: &mut Vec<String>,
+) -> Result<String, DraftError> {
+    let chosen = choices.primary_key.as_deref();
+    let key = chosen.or_else(|| found.and_then(|table| table.key_candidate(object)));
+    let key = key.ok_or_else(|| {
+        DraftError::new(
+            "PRIMARY_KEY_REQUIRED",
+            "no single column is known that finds one row",
+            "give --primary-key with a column that is unique on its own",
+        )
+    })?;
+    let Some(table) = found else {
+        return Ok(key.to_owned());
+    };
+    let is_unique = table.primary_key == [key]
+        || table
+            .unique_constraints
+            .iter()
+            .any(|unique| unique.columns == [key]);
+    if !is_unique {
+        warnings.push(format!(
+            "`{key}` is not unique on its own by any constraint: a call that finds two rows is refused. Add a unique \
+             constraint."
+        ));
+    }
+    Ok(key.to_owned())
+}
+
+fn tenant(choices: &Choices, found: Option<&Table>) -> Result<Option<String>, DraftError> {
+    if let Some(chosen) = &choices.tenant_column {
+        return Ok(Some(chosen.clone()));
+    }
+    if choices.single_tenant_dev {
+        return Ok(None);
+    }
+    let suggested = found.and_then(|table| table.suggestions.tenant_columns.first());
+    suggested.cloned().map(Some).ok_or_else(|| {
+        DraftError::new(
+            "TENANT_REQUIRED",
+            "no column is known that says whose a row is",
+            "give --tenant-column; --single-tenant-dev is for development, without writeback",
+        )
+    })
+}
+
+fn guard(choices: &Choices, found: Option<&Table>, mode: Mode, warnings: &mut Vec<String>) -> Option<String> {
+    let suggested = found.and_then(|table| table.suggestions.conflict_columns.first());
+    let guard = choices.conflict_column.as_ref().or(suggested).cloned();
+    match (&guard, mode) {
+        (_, Mode::ReadOnly) => {}
+        (None, _) => warnings.push(
+            "The table has no version column that is known: the contract compares every visible column instead \
+             (`weak_guard_ack`). A version column with --conflict-column is better."
+                .to_owned(),
+        ),
+        (Some(column), _) if choices.conflict_advance.is_none() && column != XMIN => warnings.push(format!(
+            "`{column}` must change with every change of the row. If neither the application nor the database sees \
+             to that, give --conflict-advance increment (a number) or now (a time)."
+        )),
+        (Some(_), _) => {}
+    }
+    guard
+}
+
+fn change(
+    choices: &Choices,
+    found: Option<&Table>,
+    namespace: &str,
+    object: &str,
+) -> Result<Change, DraftError> {
+    if found.is_some_and(|table| table.kind == TableKind::View) {
+        return Err(DraftError::new(
+            "TABLE_IS_VIEW",
+            "proposals change tables, and this is a view",
+            "choose its table, or --mode read_only",
+        ));
+    }
+    if choices.patch.is_empty() {
+        return Err(DraftError::new(
+            "PATCH_REQUIRED",
+            "it is not said what a proposal may change",
+            "give --patch COLUMN=arg:NAME or COLUMN=fixed:VALUE, or --mode read_only",
+        ));
+    }
+    let patched: Vec<String> = choices.patch.iter().map(|(column, _)| column.clone()).collect();
+    Ok(Change {
+        tool: choices
+            .proposal_tool
+            .clone()
+            .unwrap_or_else(|| format!("{namespace}.propose_{object}_update")),
+        allowed: match choices.allowed_columns.as_slice() {
+            [] => patched,
+            chosen => chosen.to_vec(),
+        },
+        patch: choices.patch.clone(),
+        bounds: choices.bounds.clone(),
+        states: choices.states.clone(),
+        advance: choices.conflict_advance.unwrap_or_default(),
+    })
+}
+
+fn visible(
+    choices: &Choices,
+    found: Option<&Table>,
+    first: [Option<&String>; 3],
+) -> Result<Vec<String>, DraftError> {
+    let suggested = found.map(|table| table.suggestions.default_visible_columns.as_slice());
+    let chosen = match choices.visible_columns.as_slice() {
+        [] => suggested.unwrap_or_default(),
+        chosen => chosen,
+    };
+    if chosen.is_empty() {
+        let text = "it is not said which columns a model may see";
+        return Err(DraftError::new(
+            "VISIBLE_COLUMNS_REQUIRED",
+            text,
+            "give --visible-columns A,B",
+        ));
+    }
+    let mut columns: Vec<String> = Vec::new();
+    for column in first.into_iter().flatten().chain(chosen) {
+        if !columns.contains(column) && column != XMIN {
+            columns.push(column.clone());
+        }
+    }
+    Ok(columns)
+}
+
+/// Every column that the plan names must be there, and what is patched must be settable.
+fn known_columns(plan: &Plan<'_>) -> Result<(), DraftError> {
+    let Some(table) = plan.found else { return Ok(()) };
+    let change = plan.change.iter();
+    let patched: Vec<&String> = change
+        .flat_map(|change| change.patch.iter().map(|(column, _)| column))
+        .collect();
+    let allowed = plan.change.iter().flat_map(|change| &change.allowed);
+    let named = [Some(&plan.primary_key), plan.tenant.as_ref(), plan.guard.as_ref()];
+    let mut all = named
+        .into_iter()
+        .flatten()
+        .chain(&plan.visible)
+        .chain(patched.iter().copied())
+        .chain(allowed);
+    let is_missing = |column: &&String| {
+        table.column(column).is_none() && !(plan.engine == Engine::Postgres && *column == XMIN)
+    };
+    if let Some(column) = all.find(is_missing) {
+        let names: Vec<&str> = table.columns.iter().map(|c| c.name.as_str()).collect();
+        return Err(DraftError::new(
+            "COLUMN_NOT_FOUND",
+            format!("`{}.{}` has no column `{column}`", table.schema, table.name),
+            format!("choose among: {}", names.join(", ")),
+        ));
+    }
+    let generated = patched
+        .iter()
+        .find(|column| table.column(column).is_some_and(|c| c.generated));
+    match generated {
+        None => Ok(()),
+        Some(column) => Err(DraftError::new(
+            "COLUMN_GENERATED",
+            format!("`{column}` is computed by the database and cannot be set"),
+            "patch the columns that it is computed from",
+        )),
+    }
+}

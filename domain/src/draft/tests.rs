@@ -1,0 +1,285 @@
+use serde_json::{Value as Json, json};
+
+use super::*;
+use crate::contract::{Advance, Mode};
+
+const INSPECTION: &str = include_str!("fixtures/inspection.json");
+
+fn inspection() -> Inspection {
+    let found: Inspection = serde_json::from_str(INSPECTION).unwrap();
+    found.with_suggestions()
+}
+
+fn orders() -> Choices {
+    Choices {
+        mode: Some(Mode::Review),
+        table: Some("shop.orders".to_owned()),
+        patch: read_patch("status=arg:status, note=arg:reason").unwrap(),
+        states: read_states("status=open:packed|canceled;packed:sent").unwrap(),
+        ..Choices::default()
+    }
+}
+
+fn drafted(choices: &Choices) -> Json {
+    let drafted = draft(choices, Some(&inspection())).unwrap();
+    serde_json::from_str(&drafted.contract).unwrap()
+}
+
+fn refused(choices: &Choices) -> DraftError {
+    draft(choices, Some(&inspection())).unwrap_err()
+}
+
+fn check(name: &str, expected: (&str, &str), draft: &Draft) {
+    assert_eq!(draft.contract, expected.0, "{name}");
+    assert_eq!(draft.env_example, expected.1, "{name}");
+}
+
+#[test]
+fn one_read_and_one_proposal_are_drafted_as_published() {
+    let review = draft(&orders(), Some(&inspection())).unwrap();
+    check(
+        "review",
+        (
+            include_str!("fixtures/review.json"),
+            include_str!("fixtures/review.env"),
+        ),
+        &review,
+    );
+    assert_eq!(
+        review.proposal_tool.as_deref(),
+        Some("order.propose_order_update")
+    );
+    assert!(review.is_applied);
+    assert_eq!(review.warnings.len(), 1, "{:?}", review.warnings);
+}
+
+#[test]
+fn answers_need_no_inspection_and_are_drafted_as_published() {
+    let choices = read_answers(include_bytes!("fixtures/answers.json")).unwrap();
+    let found = draft(&choices, None).unwrap();
+    check(
+        "answers",
+        (
+            include_str!("fixtures/answers.contract.json"),
+            include_str!("fixtures/answers.env"),
+        ),
+        &found,
+    );
+    assert_eq!(found.warnings.len(), 1, "{:?}", found.warnings);
+}
+
+#[test]
+fn a_table_without_version_column_is_guarded_by_all_its_columns_and_says_so() {
+    let mut choices = orders();
+    choices.table = Some("public.orders".to_owned());
+    choices.tenant_column = Some("id".to_owned());
+    choices.patch = Vec::new();
+    choices.mode = Some(Mode::ReadOnly);
+    let found = draft(&choices, Some(&inspection())).unwrap();
+    assert!(found.warnings.is_empty() && found.proposal_tool.is_none() && !found.is_applied);
+
+    let mut found = inspection();
+    found.tables[0].columns.retain(|column| column.name != "version");
+    let found = draft(&orders(), Some(&found.with_suggestions())).unwrap();
+    assert!(found.contract.contains("\"weak_guard_ack\": true"));
+    assert!(
+        found.warnings[0].contains("weak_guard_ack"),
+        "{:?}",
+        found.warnings
+    );
+}
+
+#[test]
+fn arguments_follow_the_columns_that_they_end_up_in() {
+    let mut choices = orders();
+    choices.patch =
+        read_patch("discount=arg:discount,is_gift=arg:gift,note=arg:note,size=arg:size,status=arg:status")
+            .unwrap();
+    choices.bounds = read_bounds("discount=0:0.50").unwrap();
+    let contract = drafted(&choices);
+    let args = &contract["capabilities"][1]["args"];
+    let names: Vec<&String> = args.as_object().unwrap().keys().collect();
+    assert_eq!(names, ["order_id", "discount", "gift", "note", "size", "status"]);
+    assert_eq!(args["discount"]["type"], "number");
+    assert_eq!(args["discount"]["maximum"].to_string(), "0.50");
+    assert_eq!(args["gift"]["type"], "boolean");
+    assert_eq!(args["note"]["max_length"], json!(200));
+    assert_eq!(args["size"]["enum"], json!(["small", "large"]));
+    assert_eq!(args["status"]["enum"], json!(["packed", "canceled", "sent"]));
+}
+
+#[test]
+fn fixed_values_mean_themselves_unless_the_column_holds_text() {
+    let mut choices = orders();
+    choices.states = Vec::new();
+    choices.patch =
+        read_patch("note=fixed:007,discount=fixed:0.10,is_gift=fixed:false,status=fixed:null").unwrap();
+    let contract = drafted(&choices);
+    let patch = &contract["capabilities"][1]["patch"];
+    assert_eq!(patch["note"]["fixed"], json!("007"));
+    assert_eq!(patch["discount"]["fixed"].to_string(), "0.10");
+    assert_eq!(patch["is_gift"]["fixed"], json!(false));
+    assert_eq!(patch["status"]["fixed"], Json::Null);
+}
+
+#[test]
+fn sensitive_large_and_unchosen_columns_are_not_shown() {
+    let contract = drafted(&orders());
+    let visible = contract["capabilities"][0]["visible_columns"].to_string();
+    assert!(!visible.contains("access_token") && !visible.contains("label_pdf"));
+    let mut choices = orders();
+    choices.visible_columns = vec!["status".to_owned(), "note".to_owned()];
+    let contract = drafted(&choices);
+    assert_eq!(
+        contract["capabilities"][0]["visible_columns"],
+        json!(["id", "tenant_id", "version", "status", "note"])
+    );
+}
+
+#[test]
+fn outside_of_review_nothing_names_a_write_url() {
+    let mut choices = orders();
+    choices.mode = None;
+    let found = draft(&choices, Some(&inspection())).unwrap();
+    assert!(found.contract.contains("\"mode\": \"shadow\"") && !found.is_applied);
+    assert!(!found.contract.contains("write_url_env") && !found.env_example.contains("WRITE"));
+}
+
+#[test]
+fn the_database_s_own_row_version_guards_without_being_shown() {
+    let mut choices = orders();
+    choices.conflict_column = Some("xmin".to_owned());
+    let contract = drafted(&choices);
+    assert_eq!(
+        contract["capabilities"][1]["conflict_guard"],
+        json!({ "column": "xmin" })
+    );
+    assert!(
+        !contract["capabilities"][1]["visible_columns"]
+            .to_string()
+            .contains("xmin")
+    );
+    choices.conflict_column = None;
+    choices.conflict_advance = Some(Advance::Increment);
+    let found = draft(&choices, Some(&inspection())).unwrap();
+    assert!(found.contract.contains("\"advance\": \"increment\"") && found.warnings.is_empty());
+}
+
+#[test]
+fn wrong_choices_are_refused_with_a_way_on() {
+    let with = |change: fn(&mut Choices)| {
+        let mut choices = orders();
+        change(&mut choices);
+        let error = refused(&choices);
+        assert!(!error.fix.is_empty() && !error.text.is_empty());
+        error.code
+    };
+    assert_eq!(with(|c| c.table = None), "TABLE_REQUIRED");
+    assert_eq!(with(|c| c.table = Some("ordres".to_owned())), "TABLE_NOT_FOUND");
+    assert_eq!(with(|c| c.table = Some("orders".to_owned())), "TABLE_AMBIGUOUS");
+    assert_eq!(
+        with(|c| c.table = Some("shop.order_lines".to_owned())),
+        "PRIMARY_KEY_REQUIRED"
+    );
+    assert_eq!(
+        with(|c| c.table = Some("shop.open_orders".to_owned())),
+        "TABLE_IS_VIEW"
+    );
+    assert_eq!(
+        with(|c| c.table = Some("public.orders".to_owned())),
+        "TENANT_REQUIRED"
+    );
+    assert_eq!(with(|c| c.engine = Some("mysql".to_owned())), "ENGINE_MISMATCH");
+    assert_eq!(with(|c| c.mode = Some(Mode::Cloud)), "NOT_AVAILABLE");
+    assert_eq!(with(|c| c.patch = Vec::new()), "PATCH_REQUIRED");
+    assert_eq!(
+        with(|c| c.patch = read_patch("statu=arg:x").unwrap()),
+        "COLUMN_NOT_FOUND"
+    );
+    assert_eq!(
+        with(|c| c.patch = read_patch("total=arg:x").unwrap()),
+        "COLUMN_GENERATED"
+    );
+    assert_eq!(
+        with(|c| c.patch = read_patch("note=arg:order_id").unwrap()),
+        "ARGUMENT_TWICE"
+    );
+    assert_eq!(
+        with(|c| c.patch = read_patch("note=arg:x,is_gift=arg:x").unwrap()),
+        "ARGUMENT_TWICE"
+    );
+    assert_eq!(
+        with(|c| c.patch = read_patch("id=fixed:7").unwrap()),
+        "DRAFT_INVALID"
+    );
+    assert_eq!(
+        with(|c| c.visible_columns = vec!["access_token".to_owned()]),
+        "DRAFT_INVALID"
+    );
+    assert_eq!(
+        with(|c| c.read_tool = Some("one.two.three".to_owned())),
+        "DRAFT_INVALID"
+    );
+    assert_eq!(
+        with(|c| {
+            c.single_tenant_dev = true;
+            c.tenant_column = None;
+            c.table = Some("public.orders".to_owned());
+            c.patch = read_patch("id=fixed:x").unwrap();
+            c.states = Vec::new();
+        }),
+        "DRAFT_INVALID"
+    );
+}
+
+#[test]
+fn the_small_languages_take_what_they_say_and_nothing_else() {
+    let patch = read_patch("a=fixed:x=y:z, b=arg:n").unwrap();
+    assert_eq!(patch[0], ("a".to_owned(), Assigned::Fixed("x=y:z".to_owned())));
+    assert_eq!(patch[1], ("b".to_owned(), Assigned::Arg("n".to_owned())));
+    for bad in ["a", "a=", "a=x", "a=fixed:", "=arg:n", "a=env:n", "a=fixed:x,y"] {
+        assert_eq!(read_patch(bad).unwrap_err().code, "PATCH_INVALID", "{bad}");
+    }
+    let bounds = read_bounds("a=-1:2.50,b=:3").unwrap();
+    assert_eq!(bounds[0].1.maximum.as_deref(), Some("2.50"));
+    assert_eq!(bounds[1].1.minimum, None);
+    for bad in ["a=:", "a=1", "a=x:2", "a=NaN:1", "a=0x1:2", "=1:2", "a=\"1\":2"] {
+        assert_eq!(read_bounds(bad).unwrap_err().code, "BOUNDS_INVALID", "{bad}");
+    }
+    let states = read_states("s=a:b|c;b:c").unwrap();
+    assert_eq!(
+        states[0].1[0],
+        ("a".to_owned(), vec!["b".to_owned(), "c".to_owned()])
+    );
+    for bad in ["s", "s=", "s=a", "s=a:", "s=:b", "=a:b"] {
+        assert_eq!(read_states(bad).unwrap_err().code, "STATES_INVALID", "{bad}");
+    }
+}
+
+#[test]
+fn answers_that_are_wrong_are_refused_by_name() {
+    let code = |text: &str| read_answers(text.as_bytes()).unwrap_err().code;
+    assert_eq!(code("[]"), "ANSWERS_INVALID");
+    assert_eq!(code("{\"table\": 7}"), "ANSWERS_INVALID");
+    assert_eq!(code("{\"tabel\": \"x\"}"), "ANSWERS_UNKNOWN_KEY");
+    assert_eq!(code("{\"mode\": \"write\"}"), "ANSWERS_INVALID");
+    assert_eq!(code("{\"writeback\": \"http_handler\"}"), "NOT_AVAILABLE");
+    assert_eq!(code("{\"patch\": \"a=b\"}"), "PATCH_INVALID");
+    assert!(read_answers(b"{\"handler_url_env\": null, \"writeback\": \"sql_update\"}").is_ok());
+}
+
+#[test]
+fn names_come_from_the_table() {
+    let object = super::names::object_of;
+    for (table, expected) in [
+        ("orders", "order"),
+        ("Companies", "company"),
+        ("address", "address"),
+        ("tbl-items", "tbl_item"),
+        ("2fa", "row_2fa"),
+        ("___", "row"),
+    ] {
+        assert_eq!(object(table), expected, "{table}");
+    }
+    assert_eq!(super::names::namespace_of("support_ticket"), "support");
+}
