@@ -7,6 +7,7 @@ use synapsor_e2e::proofs::{self, Plan};
 const PLAN: Plan = Plan {
     small: true,
     seed: 20_260_401,
+    engine: None,
 };
 
 async fn holds(name: &str) {

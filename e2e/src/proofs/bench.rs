@@ -9,7 +9,7 @@ use synapsor_domain::approval::Verdict;
 use synapsor_domain::proposal::State;
 use synapsor_domain::signing::Envelope;
 
-use super::checker::{Checker, Place};
+use super::checker::Checker;
 use super::invoices::{self, Target};
 use crate::agent::Agent;
 use crate::deployment::Deployment;
@@ -55,11 +55,10 @@ pub(super) struct Seen {
 
 impl Bench {
     /// Ledger and reader run; no writer does.
-    pub(super) async fn new(deployment: Deployment, place: Place) -> anyhow::Result<Self> {
+    pub(super) async fn new(deployment: Deployment, checker: Checker) -> anyhow::Result<Self> {
         let stack = Stack::without_writer(deployment)?;
-        let checker = Checker::new(place);
         let numbers: Vec<String> = (1..=INVOICES).map(invoice).collect();
-        invoices::fill(&checker, &numbers).await?;
+        invoices::fill(&checker, &numbers)?;
         let agent = Agent::over_stdio(&stack).await?;
         let desk = Desk::open(&stack, "alice")?;
         Ok(Self {
@@ -74,11 +73,15 @@ impl Bench {
     /// A fresh proposal and alice's approval of it, which is not yet sent.
     pub(super) async fn proposed(&mut self, name: &str) -> anyhow::Result<Case> {
         self.used += 1;
-        let invoice = invoice(self.used);
+        self.proposed_on(&invoice(self.used), name).await
+    }
+
+    /// The same on an invoice that may have other proposals.
+    pub(super) async fn proposed_on(&mut self, invoice: &str, name: &str) -> anyhow::Result<Case> {
         let mut tries = 0;
         let proposal = loop {
             // The first call after a restart of the ledger may meet the broken connection.
-            match self.agent.propose(&invoice, name).await {
+            match self.agent.propose(invoice, name).await {
                 Ok(proposal) => break proposal,
                 Err(error) if tries == PROPOSE_TRIES_MAX => return Err(error.context(name.to_owned())),
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
@@ -91,7 +94,7 @@ impl Bench {
         let approval = seal_decision(alice, &decision(deployment, alice, &subject, Verdict::Approve));
         Ok(Case {
             name: name.to_owned(),
-            invoice,
+            invoice: invoice.to_owned(),
             proposal,
             subject,
             approval,
@@ -145,7 +148,7 @@ impl Bench {
     }
 
     pub(super) async fn look(&mut self, case: &Case) -> anyhow::Result<Seen> {
-        let target = self.look_at_target(case).await?;
+        let target = self.look_at_target(case)?;
         let record = self.desk.record(&case.proposal).await?;
         let receipt = record.receipt.map(Envelope::try_from).transpose()?;
         let ledger_receipt = receipt.map(|e| String::from_utf8(e.payload)).transpose()?;
@@ -156,8 +159,8 @@ impl Bench {
         })
     }
 
-    pub(super) async fn look_at_target(&self, case: &Case) -> anyhow::Result<Target> {
-        invoices::look(&self.checker, &case.invoice, &case.proposal, &case.name).await
+    pub(super) fn look_at_target(&self, case: &Case) -> anyhow::Result<Target> {
+        invoices::look(&self.checker, &case.invoice, &case.proposal, &case.name)
     }
 
     /// A writer of this name with a crash point; `point` is `NAME:ACTION[:COUNT]`.
@@ -170,7 +173,12 @@ impl Bench {
     }
 
     pub(super) fn writer(&self, name: &str) -> anyhow::Result<Process> {
-        stack::writer(&self.stack.deployment, &self.stack.ledger.address, name, &[])
+        self.writer_with(name, &[])
+    }
+
+    /// A writer with some of its environment replaced.
+    pub(super) fn writer_with(&self, name: &str, extra: &[(&str, &str)]) -> anyhow::Result<Process> {
+        stack::writer(&self.stack.deployment, &self.stack.ledger.address, name, extra)
     }
 }
 

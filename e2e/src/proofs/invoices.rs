@@ -24,29 +24,28 @@ pub(super) struct Target {
 }
 
 /// Adds untouched invoices and the journal's table.
-pub(super) async fn fill(checker: &Checker, numbers: &[String]) -> anyhow::Result<()> {
-    checker.query(journal::TABLE).await?;
+pub(super) fn fill(checker: &Checker, numbers: &[String]) -> anyhow::Result<()> {
+    checker.query(journal::TABLE)?;
     for numbers in numbers.chunks(ROWS) {
-        let rows: Vec<String> = numbers
-            .iter()
-            .map(|id| format!("('{id}', 'acme', 'Crash Test', 'overdue', {FEE}, {VERSION})"))
-            .collect();
-        let sql = format!(
-            "INSERT INTO invoices (id, tenant_id, customer_name, status, late_fee_cents, version) VALUES {}",
-            rows.join(", ")
-        );
-        checker.query(&sql).await?;
+        checker.query(&insert(numbers))?;
     }
     Ok(())
 }
 
+/// The statement that adds untouched invoices.
+pub(super) fn insert(numbers: &[String]) -> String {
+    let rows: Vec<String> = numbers
+        .iter()
+        .map(|id| format!("('{id}', 'acme', 'Crash Test', 'overdue', {FEE}, {VERSION})"))
+        .collect();
+    format!(
+        "INSERT INTO invoices (id, tenant_id, customer_name, status, late_fee_cents, version) VALUES {}",
+        rows.join(", ")
+    )
+}
+
 /// One invoice and the receipt of the proposal that was made on it, whose reason is `reason`.
-pub(super) async fn look(
-    checker: &Checker,
-    invoice: &str,
-    proposal: &str,
-    reason: &str,
-) -> anyhow::Result<Target> {
+pub(super) fn look(checker: &Checker, invoice: &str, proposal: &str, reason: &str) -> anyhow::Result<Target> {
     let noted = "(SELECT COUNT(*) FROM effect_journal j WHERE j.invoice = i.id";
     // One statement, so that nobody moves an effect into the journal between two looks.
     let sql = format!(
@@ -54,8 +53,7 @@ pub(super) async fn look(
          {noted}), {noted} AND j.reason = '{reason}') FROM invoices i WHERE i.id = '{invoice}'"
     );
     let row = checker
-        .query(&sql)
-        .await?
+        .query(&sql)?
         .into_iter()
         .next()
         .with_context(|| format!("no invoice {invoice}"))?;
@@ -70,8 +68,7 @@ pub(super) async fn look(
     let sql =
         format!("SELECT outcome, receipt FROM synapsor_writeback_receipts WHERE proposal_id = '{proposal}'");
     let mut receipt = checker
-        .query(&sql)
-        .await?
+        .query(&sql)?
         .into_iter()
         .next()
         .unwrap_or_default()

@@ -2,12 +2,14 @@
 //! on the way is printed only when something does not hold.
 
 mod bench;
-pub mod checker;
+mod checker;
+pub mod concurrency;
 pub mod crash;
 mod findings;
 pub mod ground;
 mod invoices;
 mod journal;
+pub mod lost;
 pub mod quiet;
 pub mod tamper;
 pub mod wall;
@@ -15,8 +17,10 @@ pub mod wall;
 use anyhow::bail;
 use serde_json::{Value as Json, json};
 
+use crate::databases::Engine;
+
 /// Every proof, in the order in which they run.
-pub const NAMES: [&str; 4] = ["wall", "quiet", "crash", "tamper"];
+pub const NAMES: [&str; 6] = ["wall", "quiet", "crash", "lost", "concurrency", "tamper"];
 
 /// How a proof runs.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +29,8 @@ pub struct Plan {
     pub small: bool,
     /// Where the random choices start.
     pub seed: u64,
+    /// Only on this engine, for those that run on several.
+    pub engine: Option<Engine>,
 }
 
 /// Runs one proof; gives its summary, also when something kept it from its end.
@@ -33,6 +39,8 @@ pub async fn run(name: &str, plan: Plan) -> anyhow::Result<Json> {
         "wall" => Box::pin(wall::run(plan)).await,
         "quiet" => Box::pin(quiet::run(plan)).await,
         "crash" => Box::pin(crash::run(plan)).await,
+        "lost" => Box::pin(lost::run(plan)).await,
+        "concurrency" => Box::pin(concurrency::run(plan)).await,
         "tamper" => Box::pin(tamper::run(plan)).await,
         _ => bail!("there is no proof `{name}`; there are {}", NAMES.join(", ")),
     };

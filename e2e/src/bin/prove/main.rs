@@ -1,9 +1,11 @@
-//! `prove [NAME] [--small] [--seed N]`: runs the proofs beside the binaries that they judge.
+//! `prove [NAME] [--small] [--engine NAME] [--seed N]`: runs the proofs beside the binaries that they judge.
 
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use synapsor_chassis::random;
+use synapsor_e2e::databases::Engine;
+use synapsor_e2e::proofs::ground::ENGINES;
 use synapsor_e2e::proofs::{self, Plan};
 
 #[tokio::main]
@@ -24,15 +26,17 @@ async fn run() -> anyhow::Result<u64> {
     let mut plan = Plan {
         small: false,
         seed: random::number(),
+        engine: None,
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
             "--small" => plan.small = true,
+            "--engine" => plan.engine = Some(engine(&words.next().context("--engine needs a name")?)?),
             "--seed" => plan.seed = words.next().context("--seed needs a number")?.parse()?,
             _ if word.starts_with('-') || name.is_some() => {
                 bail!(
-                    "usage: prove [{}] [--small] [--seed N]",
+                    "usage: prove [{}] [--small] [--engine NAME] [--seed N]",
                     proofs::NAMES.join(" | ")
                 )
             }
@@ -46,4 +50,14 @@ async fn run() -> anyhow::Result<u64> {
     };
     println!("{summary}");
     Ok(proofs::violations(&summary))
+}
+
+fn engine(name: &str) -> anyhow::Result<Engine> {
+    let found = ENGINES.into_iter().find(|engine| engine.name() == name);
+    found.with_context(|| {
+        format!(
+            "there is no engine `{name}`; there are {}",
+            ENGINES.map(Engine::name).join(", ")
+        )
+    })
 }

@@ -14,60 +14,55 @@ use synapsor_chassis::identity::Role;
 use synapsor_proto::ledger::v1::VerifyRequest;
 use synapsor_proto::ledger::v1::transparency_service_client::TransparencyServiceClient;
 
+use super::ground::{self, Ground};
 use super::{Dice, Plan};
 use crate::binaries::Build;
+use crate::databases::Engine;
 use crate::proofs::bench::Bench;
 use crate::proofs::findings::Findings;
 
 pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
+    ground::on_every_engine("crash", plan, |ground| Box::pin(on_engine(ground, plan))).await
+}
+
+async fn on_engine(ground: Ground, plan: Plan) -> anyhow::Result<Json> {
     let began = Instant::now();
-    let mut findings = Findings::default();
-    let ground = crate::proofs::ground::Ground {
-        engine: crate::proofs::ground::Engine::Sqlite,
+    let tell = |what: &str, number: usize| {
+        println!(
+            "crash on {}: {number} {what}, {} s",
+            ground.engine,
+            began.elapsed().as_secs()
+        );
     };
+    let mut findings = Findings::default();
     let mut bench = ground.bench(Build::Failpoints).await?;
     let writer = writer_cells::run(&mut bench, &mut findings, plan.small).await?;
-    println!(
-        "crash: {writer} cells of the writer, {} s",
-        began.elapsed().as_secs()
-    );
+    tell("cells of the writer", writer);
     let revoked = revoked::run(&mut bench, &mut findings, plan.small).await?;
-    println!(
-        "crash: {revoked} cells of endings without effect, {} s",
-        began.elapsed().as_secs()
-    );
-    let ledger = ledger_cells::run(&mut bench, &mut findings, plan.small).await?;
-    println!(
-        "crash: {ledger} cells of the ledger, {} s",
-        began.elapsed().as_secs()
-    );
+    tell("cells of endings without effect", revoked);
+    // The ledger's crashes have nothing to do with the target's engine.
+    let ledger = match ground.engine {
+        Engine::Sqlite => ledger_cells::run(&mut bench, &mut findings, plan.small).await?,
+        Engine::Postgres | Engine::Postgres18 | Engine::Mysql | Engine::Mariadb => 0,
+    };
+    tell("cells of the ledger", ledger);
     at_the_end(&mut bench, &mut findings).await?;
 
     let mut bench = ground.bench(Build::Plain).await?;
     let kills = random_kills::run(&mut bench, &mut findings, &mut Dice::new(plan.seed), plan.small).await?;
-    println!(
-        "crash: {kills} random kills of the writer, {} s",
-        began.elapsed().as_secs()
-    );
+    tell("random kills of the writer", kills);
     let proposals = at_the_end(&mut bench, &mut findings).await?;
-    let mut skipped = Vec::new();
-    if plan.small {
-        skipped.push("another writer takes over: its wait for a lease to run out belongs to the full run");
-    }
     Ok(json!({
-        "proof": "crash",
         "cells": writer + revoked + ledger,
         "random_kills": kills,
         "proposals_under_random_kills": proposals,
         "violations": findings.violations,
-        "skipped": skipped,
-        "seed": plan.seed,
     }))
 }
 
 /// After everything: another start of the ledger and a writer, the same outcomes, and a log that verifies. Gives the
 /// number of proposals.
-async fn at_the_end(bench: &mut Bench, findings: &mut Findings) -> anyhow::Result<usize> {
+pub(super) async fn at_the_end(bench: &mut Bench, findings: &mut Findings) -> anyhow::Result<usize> {
     bench.stack.restart_ledger_in_place(&[])?;
     let writer = bench.writer(crate::stack::WRITER)?;
     let asked = findings.ask_again(bench).await?;

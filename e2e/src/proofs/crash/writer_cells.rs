@@ -95,7 +95,7 @@ async fn same_writer(bench: &mut Bench, findings: &mut Findings, cell: Cell) -> 
         failing.process
     } else {
         drop(failing);
-        all_or_nothing(bench, findings, &case, cell).await?;
+        all_or_nothing(bench, findings, &case, cell)?;
         bench.writer(WRITER)?
     };
     bench.end(&case).await?;
@@ -121,7 +121,7 @@ async fn other_writer<'a>(
         failing.reached(cell.action).await?;
         drop(failing);
         if cell.action != Action::Error {
-            all_or_nothing(bench, findings, &case, *cell).await?;
+            all_or_nothing(bench, findings, &case, *cell)?;
         }
         cases.push(case);
     }
@@ -138,13 +138,8 @@ async fn other_writer<'a>(
 }
 
 /// Right after the crash: effect and receipt are there together or not at all, as the point says.
-async fn all_or_nothing(
-    bench: &Bench,
-    findings: &mut Findings,
-    case: &Case,
-    cell: Cell,
-) -> anyhow::Result<()> {
-    let seen = bench.look_at_target(case).await?;
+fn all_or_nothing(bench: &Bench, findings: &mut Findings, case: &Case, cell: Cell) -> anyhow::Result<()> {
+    let seen = bench.look_at_target(case)?;
     let committed = cell.has_committed();
     let fits = seen.effects == i64::from(committed) && seen.receipt.is_some() == committed;
     findings.check(fits, case, "effect and receipt do not fit the crash point", &seen);

@@ -1,0 +1,232 @@
+//! Many writers, each with every job many times, all at once: every proposal has exactly one effect, everybody tells
+//! the same of it, and of rivals for one row exactly one wins.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value as Json, json};
+use synapsor_domain::approval::Verdict;
+use synapsor_domain::ids::ProposalId;
+use synapsor_domain::writeback::AttemptResult;
+
+use super::Plan;
+use super::bench::{Bench, Case};
+use super::checker::Checker;
+use super::findings::Findings;
+use super::ground::{self, Ground};
+use super::journal::Journal;
+use crate::binaries::Build;
+use crate::evil_ledger::Papers;
+use crate::generous_ledger::{GenerousLedger, Said};
+use crate::operator::{decision, seal_decision};
+use crate::stack;
+
+/// Rivals for one row.
+const RIVALS: usize = 5;
+const ALL_DONE: Duration = Duration::from_secs(540);
+
+/// How many of everything.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    writers: usize,
+    /// How often each writer gets each job.
+    duplicates: usize,
+    /// Proposals on a row of their own.
+    proposals: usize,
+    /// Rows that rivals want.
+    contested: usize,
+}
+
+const FULL: Size = Size {
+    writers: 8,
+    duplicates: 16,
+    proposals: 200,
+    contested: 8,
+};
+const SMALL: Size = Size {
+    writers: 4,
+    duplicates: 4,
+    proposals: 20,
+    contested: 2,
+};
+
+pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
+    let size = if plan.small { SMALL } else { FULL };
+    ground::on_every_engine("concurrency", plan, |ground| Box::pin(on_engine(ground, size))).await
+}
+
+/// What everybody works on.
+struct Work {
+    alone: Vec<Case>,
+    /// By row.
+    rivals: Vec<Vec<Case>>,
+    papers: Vec<(ProposalId, Papers)>,
+}
+
+async fn on_engine(ground: Ground, size: Size) -> anyhow::Result<Json> {
+    let mut bench = ground.bench(Build::Plain).await?;
+    let work = work(&mut bench, size).await?;
+    let deployment = &bench.stack.deployment;
+    let journal = Journal::watch(ground.checker(deployment)?, "CR-");
+    let began = Instant::now();
+    let ledger = GenerousLedger::start(deployment, &work.papers, size.writers, size.duplicates).await?;
+    let writers: Vec<_> = (1..=size.writers)
+        .map(|number| stack::writer(deployment, &ledger.address, &format!("crowd-{number}"), &[]))
+        .collect::<anyhow::Result<_>>()?;
+    let said = ledger.everything(ALL_DONE).await?;
+    let took = began.elapsed();
+    drop(writers);
+    journal.close().await?;
+    let mut findings = Findings::default();
+    let effects = effects(&bench.checker, &mut findings, &work)?;
+    let tally = everybody_agrees(&bench, &mut findings, &work, &said)?;
+    Ok(json!({
+        "writers": size.writers,
+        "duplicates": size.duplicates,
+        "proposals": size.proposals,
+        "effects": effects,
+        "contested_rows": size.contested,
+        "rivals": size.contested * RIVALS,
+        "attempts": ledger.expected,
+        "results": tally,
+        "seconds": took.as_secs(),
+        "violations": findings.violations,
+    }))
+}
+
+async fn work(bench: &mut Bench, size: Size) -> anyhow::Result<Work> {
+    let mut work = Work {
+        alone: Vec::new(),
+        rivals: Vec::new(),
+        papers: Vec::new(),
+    };
+    for number in 0..size.proposals {
+        let case = bench.proposed(&format!("alone {number}")).await?;
+        work.papers.push(signed(bench, &case).await?);
+        work.alone.push(case);
+    }
+    for row in 0..size.contested {
+        let invoice = format!("CX-{row:04}");
+        bench
+            .checker
+            .query(&super::invoices::insert(std::slice::from_ref(&invoice)))?;
+        let mut rivals = Vec::new();
+        for number in 0..RIVALS {
+            let case = bench
+                .proposed_on(&invoice, &format!("rival {number} for {row}"))
+                .await?;
+            work.papers.push(signed(bench, &case).await?);
+            rivals.push(case);
+        }
+        work.rivals.push(rivals);
+    }
+    Ok(work)
+}
+
+/// What the writers are given. The ledger that knows the proposal is told to close it, so that there is room for
+/// the next one; these writers never ask that ledger.
+async fn signed(bench: &mut Bench, case: &Case) -> anyhow::Result<(ProposalId, Papers)> {
+    let deployment = &bench.stack.deployment;
+    let alice = deployment.person("alice");
+    let deny = seal_decision(alice, &decision(deployment, alice, &case.subject, Verdict::Deny));
+    let papers = Papers {
+        proposal: case.subject.envelope.clone(),
+        decisions: vec![case.approval.clone()],
+        order: Some(bench.order(case)),
+    };
+    bench.desk.decide(&deny).await?;
+    Ok((case.subject.proposal.id.clone(), papers))
+}
+
+/// Counts the effects in the target: one of each proposal, one on each contested row.
+fn effects(checker: &Checker, findings: &mut Findings, work: &Work) -> anyhow::Result<i64> {
+    let total = checker.number("SELECT COUNT(*) FROM effect_journal")?;
+    if usize::try_from(total)? != work.alone.len() {
+        findings.violated(
+            "the journal",
+            &format!("{total} effects of {} proposals", work.alone.len()),
+        );
+    }
+    for case in &work.alone {
+        let sql = format!(
+            "SELECT COUNT(*) FROM effect_journal WHERE invoice = '{}' AND reason = '{}'",
+            case.invoice, case.name
+        );
+        let noted = checker.number(&sql)?;
+        findings.check(noted == 1, case, "it is not in the journal exactly once", &noted);
+    }
+    Ok(total)
+}
+
+/// Compares what the writers said with each other and with the target. Gives how often each result was told.
+fn everybody_agrees(
+    bench: &Bench,
+    findings: &mut Findings,
+    work: &Work,
+    said: &BTreeMap<String, Vec<Said>>,
+) -> anyhow::Result<BTreeMap<String, usize>> {
+    let mut tally = BTreeMap::new();
+    for said in said.values().flatten() {
+        *tally.entry(said.report.result.to_string()).or_default() += 1;
+    }
+    let none = Vec::new();
+    let told = |case: &Case| said.get(&case.proposal).unwrap_or(&none);
+    for case in &work.alone {
+        let outcome = agreed(bench, findings, case, told(case))?;
+        findings.check(
+            outcome.as_deref() == Some("applied"),
+            case,
+            "it was not applied",
+            &outcome,
+        );
+    }
+    for rivals in &work.rivals {
+        let mut winners = 0;
+        for case in rivals {
+            let outcome = agreed(bench, findings, case, told(case))?;
+            winners += usize::from(outcome.as_deref() == Some("applied"));
+            let is_an_end = matches!(outcome.as_deref(), Some("applied" | "conflict"));
+            findings.check(is_an_end, case, "a rival neither won nor lost", &outcome);
+        }
+        let target = bench.look_at_target(&rivals[0])?;
+        let is_one = winners == 1 && target.effects == 1;
+        findings.check(
+            is_one,
+            &rivals[0],
+            "not exactly one rival won",
+            &(winners, target),
+        );
+    }
+    Ok(tally)
+}
+
+/// One receipt for everybody, the one in the target, and at most one writer that wrote. Gives its outcome.
+fn agreed(
+    bench: &Bench,
+    findings: &mut Findings,
+    case: &Case,
+    said: &[Said],
+) -> anyhow::Result<Option<String>> {
+    let target = bench.look_at_target(case)?;
+    let is_same = |s: &Said| s.receipt.is_none() || s.receipt == target.receipt;
+    findings.check(
+        said.iter().all(is_same),
+        case,
+        "a writer told of another receipt",
+        &target,
+    );
+    let fresh = said
+        .iter()
+        .filter(|s| s.report.result == AttemptResult::Applied)
+        .count();
+    findings.check(fresh <= 1, case, "more than one writer wrote", &fresh);
+    let is_known = |s: &Said| matches!(&s.report.result, AttemptResult::Retryable(_)) || s.receipt.is_some();
+    let odd: Vec<_> = said.iter().filter(|s| !is_known(s)).map(|s| &s.report).collect();
+    findings.check(
+        odd.is_empty(),
+        case,
+        "a writer told of no receipt and of no reason to wait",
+        &odd,
+    );
+    Ok(target.outcome)
+}
