@@ -9,6 +9,7 @@ mod confirm;
 mod demo;
 mod events;
 mod evidence;
+mod init;
 mod inspect;
 mod ledger;
 mod mcp;
@@ -38,6 +39,12 @@ pub(crate) enum Command {
     #[command(after_help = "Example: synapsor-runner inspect --from-env SYNAPSOR_DATABASE_READ_URL --schema public\n\
         Exit codes: 0 ok, 1 refused by the database, 2 usage or variable missing, 6 unreachable")]
     Inspect(inspect::Args),
+    /// Write a first contract for one table, from its catalogue
+    #[command(after_help = "Examples:\n  synapsor-runner init --from-env SYNAPSOR_DATABASE_READ_URL --table shop.orders \\\n    \
+        --mode review --patch status=arg:status --status-guards 'status=open:packed|canceled' --non-interactive\n  \
+        synapsor-runner init --answers answers.json --dry-run\n\n\
+        Exit codes: 0 written, 1 a file exists or the database refuses, 2 usage, 6 unreachable")]
+    Init(Box<init::Args>),
     /// Serve the tools to an MCP client
     #[command(subcommand)]
     Mcp(mcp::Command),
@@ -96,6 +103,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Fai
         Command::Demo(args) => demo::run(args, context).await,
         Command::Up(args) => Box::pin(up::run(args, context)).await,
         Command::Inspect(args) => inspect::run(args, context).await,
+        Command::Init(args) => init::run(*args, context).await,
         Command::Mcp(command) => mcp::run(command, context).await,
         Command::Config(command) => config::run(&command, context),
         Command::Tools(command) => tools::run(&command, context),

@@ -1,0 +1,289 @@
+//! The flags of `init`, those of 0.1.x that mean something else here included.
+
+use std::path::PathBuf;
+
+use clap::Args as ClapArgs;
+use synapsor_chassis::run::Failure;
+use synapsor_domain::contract::{Advance, Mode};
+use synapsor_domain::draft::{Choices, DraftError, read_bounds, read_patch, read_states};
+
+use crate::commands::inspect::Database;
+
+/// What the contract is to say.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(super) database: Database,
+    /// The table, alone or as SCHEMA.TABLE
+    #[arg(long, value_name = "TABLE")]
+    table: Option<String>,
+    /// The table's schema
+    #[arg(long, value_name = "NAME")]
+    schema: Option<String>,
+    /// read_only, shadow or review [default: shadow]
+    #[arg(long, value_name = "MODE", value_parser = ["read_only", "shadow", "review", "cloud"])]
+    mode: Option<String>,
+    /// The column that finds one row [default: the primary key]
+    #[arg(long, value_name = "COLUMN")]
+    primary_key: Option<String>,
+    /// The column that says whose a row is [default: the first suggestion]
+    #[arg(long, value_name = "COLUMN", alias = "tenant-key")]
+    tenant_column: Option<String>,
+    /// The table has no tenants; for development, without writeback
+    #[arg(long)]
+    single_tenant_dev: bool,
+    /// The column that changes with every change of the row; xmin on PostgreSQL [default: the first suggestion]
+    #[arg(long, value_name = "COLUMN")]
+    conflict_column: Option<String>,
+    /// What the writer does to that column: none, increment or now [default: none]
+    #[arg(long, value_name = "HOW", value_parser = ["none", "increment", "now"])]
+    conflict_advance: Option<String>,
+    /// Columns that a model may see, joined by commas [default: the suggested ones]
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    visible_columns: Vec<String>,
+    /// Columns that a proposal may change [default: those of --patch]
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    allowed_columns: Vec<String>,
+    /// What a proposal sets: COLUMN=arg:NAME or COLUMN=fixed:VALUE, joined by commas
+    #[arg(long, value_name = "RULE")]
+    patch: Vec<String>,
+    /// As --patch COLUMN=fixed:VALUE: COLUMN=VALUE
+    #[arg(long, value_name = "COLUMN=VALUE", hide = true)]
+    patch_fixed: Vec<String>,
+    /// As --patch COLUMN=arg:NAME: COLUMN=NAME
+    #[arg(long, value_name = "COLUMN=NAME", hide = true)]
+    patch_from_arg: Vec<String>,
+    /// Limits of what is set: COLUMN=MIN:MAX
+    #[arg(long, value_name = "RULE", alias = "numeric-bound")]
+    patch_bounds: Vec<String>,
+    /// Which state may follow which: COLUMN=FROM:TO|TO;FROM:TO
+    #[arg(long, value_name = "RULE", alias = "transition-guard")]
+    status_guards: Vec<String>,
+    #[command(flatten)]
+    names: Names,
+    #[command(flatten)]
+    variables: Variables,
+    /// An answers file (JSON) instead of flags; flags win
+    #[arg(long, value_name = "FILE")]
+    pub(super) answers: Option<PathBuf>,
+    /// A saved `inspect --json` instead of the database
+    #[arg(long, value_name = "FILE", conflicts_with = "from_env")]
+    pub(super) inspection_json: Option<PathBuf>,
+    /// The contract to write [default: ./synapsor.runner.json]
+    #[arg(long, value_name = "FILE", alias = "out")]
+    pub(super) output: Option<PathBuf>,
+    /// Print the contract and write nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Replace existing files
+    #[arg(long)]
+    pub(super) force: bool,
+    /// Ask nothing; this command never does
+    #[arg(long, alias = "yes")]
+    non_interactive: bool,
+    #[command(flatten)]
+    elsewhere: Elsewhere,
+}
+
+/// What things are called.
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Names and texts")]
+struct Names {
+    /// The first half of tool names [default: from the table]
+    #[arg(long, value_name = "NAME")]
+    namespace: Option<String>,
+    /// What one row is called [default: from the table]
+    #[arg(long, value_name = "NAME")]
+    object_name: Option<String>,
+    /// The argument that finds the row [default: OBJECT_id]
+    #[arg(long, value_name = "NAME", alias = "lookup-arg")]
+    id_arg: Option<String>,
+    /// The tool that reads, as namespace.name
+    #[arg(long, value_name = "NAME", alias = "inspect-tool-name")]
+    read_tool: Option<String>,
+    /// The tool that proposes, as namespace.name
+    #[arg(long, value_name = "NAME", alias = "proposal-tool-name")]
+    proposal_tool: Option<String>,
+    /// What a model is told about the reading tool
+    #[arg(long, value_name = "TEXT", alias = "inspect-description")]
+    read_description: Option<String>,
+    /// What a model is told that it returns
+    #[arg(long, value_name = "TEXT", alias = "inspect-returns-hint")]
+    read_returns_hint: Option<String>,
+    /// What a model is told about the proposing tool
+    #[arg(long, value_name = "TEXT")]
+    proposal_description: Option<String>,
+    /// What a model is told that it returns
+    #[arg(long, value_name = "TEXT")]
+    proposal_returns_hint: Option<String>,
+    /// The result envelope, 1 or 2 [default: 2]
+    #[arg(long, value_name = "N", value_parser = ["1", "2", "v1", "v2"])]
+    result_format: Option<String>,
+    /// The source [default: local_ENGINE]
+    #[arg(long, value_name = "NAME")]
+    source_name: Option<String>,
+    /// Who may approve [default: local_reviewer]
+    #[arg(long, value_name = "ROLE")]
+    approval_role: Option<String>,
+}
+
+/// Names of variables that the contract has.
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Variables that the contract names")]
+struct Variables {
+    /// The writer's URL [default: SYNAPSOR_DATABASE_WRITE_URL]
+    #[arg(long, value_name = "NAME")]
+    write_url_env: Option<String>,
+    /// The tenant [default: SYNAPSOR_TENANT_ID]
+    #[arg(long, value_name = "NAME")]
+    tenant_env: Option<String>,
+    /// Who acts [default: SYNAPSOR_PRINCIPAL]
+    #[arg(long, value_name = "NAME")]
+    principal_env: Option<String>,
+}
+
+/// Flags of 0.1.x whose work this version does not do; taken, so that the refusal can say so.
+#[derive(Debug, ClapArgs)]
+struct Elsewhere {
+    #[arg(long, hide = true)]
+    wizard: bool,
+    #[arg(long, hide = true)]
+    starter: bool,
+    #[arg(long, hide = true, value_name = "FILE")]
+    spec: Option<String>,
+    #[arg(long, hide = true, value_name = "ID")]
+    recipe: Option<String>,
+    #[arg(long, hide = true, value_name = "HOW")]
+    writeback: Option<String>,
+    #[arg(long, hide = true, value_name = "NAME")]
+    executor_name: Option<String>,
+    #[arg(long, hide = true, value_name = "NAME")]
+    handler_url_env: Option<String>,
+    #[arg(long, hide = true, value_name = "NAME")]
+    handler_token_env: Option<String>,
+    #[arg(long, hide = true, value_name = "NAME")]
+    handler_signing_secret_env: Option<String>,
+    #[arg(long, hide = true, value_name = "NAME")]
+    handler_command_env: Option<String>,
+    #[arg(long, hide = true, value_name = "MS")]
+    handler_timeout_ms: Option<String>,
+    #[arg(long, hide = true)]
+    emit_handler: bool,
+    #[arg(long, hide = true)]
+    no_emit_handler: bool,
+    #[arg(long, hide = true)]
+    skip_handler_template: bool,
+    #[arg(long, hide = true, value_name = "NAME")]
+    handler_template: Option<String>,
+    #[arg(long, hide = true, value_name = "PATH", alias = "handler-template-output")]
+    handler_output: Option<String>,
+}
+
+impl Elsewhere {
+    /// The first flag that asks for what is not here.
+    fn first(&self) -> Option<&'static str> {
+        let writeback = self.writeback.as_deref().is_some_and(|how| how != "sql_update");
+        [
+            ("--wizard", self.wizard),
+            ("--starter", self.starter),
+            ("--spec", self.spec.is_some()),
+            ("--recipe", self.recipe.is_some()),
+            ("--writeback", writeback),
+            ("--executor-name", self.executor_name.is_some()),
+            ("--handler-url-env", self.handler_url_env.is_some()),
+            ("--handler-token-env", self.handler_token_env.is_some()),
+            (
+                "--handler-signing-secret-env",
+                self.handler_signing_secret_env.is_some(),
+            ),
+            ("--handler-command-env", self.handler_command_env.is_some()),
+            ("--handler-timeout-ms", self.handler_timeout_ms.is_some()),
+            ("--emit-handler", self.emit_handler),
+            ("--handler-template", self.handler_template.is_some()),
+            ("--handler-output", self.handler_output.is_some()),
+        ]
+        .into_iter()
+        .find_map(|(flag, is_given)| is_given.then_some(flag))
+    }
+}
+
+impl Args {
+    /// Handlers, recipes and the wizard are not in this version.
+    pub(super) fn refuse_what_is_not_here(&self) -> Result<(), Failure> {
+        let Some(flag) = self.elsewhere.first() else {
+            return Ok(());
+        };
+        Err(Failure::usage(
+            "NOT_AVAILABLE",
+            format!("{flag}: this version writes contracts without wizard, recipes and handlers only"),
+        )
+        .with_fix("give --table, --patch and the like, or --answers FILE; handlers can be added to the contract by hand"))
+    }
+
+    /// The flags as choices.
+    pub(super) fn choices(&self) -> Result<Choices, DraftError> {
+        let mut patch = Vec::new();
+        for rule in &self.patch {
+            patch.extend(read_patch(rule)?);
+        }
+        for (rules, kind) in [(&self.patch_fixed, "fixed"), (&self.patch_from_arg, "arg")] {
+            for rule in rules {
+                patch.extend(read_patch(&rule.replacen('=', &format!("={kind}:"), 1))?);
+            }
+        }
+        let (names, variables) = (&self.names, &self.variables);
+        Ok(Choices {
+            engine: Some(self.database.engine.clone()).filter(|engine| engine != "auto"),
+            mode: self.mode.as_deref().map(mode),
+            schema: self.schema.clone(),
+            table: self.table.clone(),
+            primary_key: self.primary_key.clone(),
+            tenant_column: self.tenant_column.clone(),
+            single_tenant_dev: self.single_tenant_dev,
+            conflict_column: self.conflict_column.clone(),
+            conflict_advance: self.conflict_advance.as_deref().map(advance),
+            visible_columns: self.visible_columns.clone(),
+            allowed_columns: self.allowed_columns.clone(),
+            patch,
+            bounds: read_bounds(&self.patch_bounds.join(","))?,
+            states: read_states(&self.status_guards.join(","))?,
+            namespace: names.namespace.clone(),
+            object_name: names.object_name.clone(),
+            lookup_arg: names.id_arg.clone(),
+            read_tool: names.read_tool.clone(),
+            proposal_tool: names.proposal_tool.clone(),
+            read_description: names.read_description.clone(),
+            read_returns_hint: names.read_returns_hint.clone(),
+            proposal_description: names.proposal_description.clone(),
+            proposal_returns_hint: names.proposal_returns_hint.clone(),
+            result_format: names
+                .result_format
+                .as_deref()
+                .map(|word| if word.ends_with('1') { 1 } else { 2 }),
+            source_name: names.source_name.clone(),
+            read_url_env: self.database.from_env.clone(),
+            write_url_env: variables.write_url_env.clone(),
+            tenant_env: variables.tenant_env.clone(),
+            principal_env: variables.principal_env.clone(),
+            approval_role: names.approval_role.clone(),
+        })
+    }
+}
+
+/// The words are those that the command line takes.
+fn mode(word: &str) -> Mode {
+    match word {
+        "read_only" => Mode::ReadOnly,
+        "review" => Mode::Review,
+        "cloud" => Mode::Cloud,
+        _ => Mode::Shadow,
+    }
+}
+
+fn advance(word: &str) -> Advance {
+    match word {
+        "increment" => Advance::Increment,
+        "now" => Advance::Now,
+        _ => Advance::None,
+    }
+}

@@ -1,0 +1,190 @@
+//! `init`: a first contract for one table of one's own database, without questions. What it says is decided in the
+//! domain; here are files and the database's catalogue.
+
+mod flags;
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use synapsor_chassis::files::{self, MODE_PUBLIC};
+use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
+use synapsor_domain::contract::{Mode, is_env_name};
+use synapsor_domain::draft::{Choices, Draft, DraftError, draft, read_answers};
+use synapsor_domain::inspection::{INSPECTION_BYTES_MAX, Inspection};
+use synapsor_domain::limits::FILE_BYTES_MAX;
+
+pub(crate) use flags::Args;
+
+use crate::output::{self, safe};
+use crate::{Context, contract_file};
+
+const ENV_EXAMPLE: &str = ".env.example";
+
+pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
+    args.refuse_what_is_not_here()?;
+    args.database.check()?;
+    let place = Place::of(&args, context)?;
+    if !args.dry_run && !args.force {
+        place.refuse_existing()?;
+    }
+    let choices = choices(&args)?;
+    let inspection = inspection(&args, &choices, context).await?;
+    let drafted = draft(&choices, inspection.as_ref()).map_err(refused)?;
+    if !args.dry_run {
+        place.write(&drafted)?;
+    }
+    if context.global.json {
+        print_json(&drafted, &place, args.dry_run)?;
+    } else {
+        show(&drafted, &place, args.dry_run)?;
+    }
+    Ok(Exit(EXIT_OK))
+}
+
+fn refused(error: DraftError) -> Failure {
+    let text = safe_lines(&error.text);
+    Failure::usage(error.code, text).with_fix(safe(&error.fix))
+}
+
+fn safe_lines(text: &str) -> String {
+    text.lines().map(safe).collect::<Vec<_>>().join("\n")
+}
+
+fn choices(args: &Args) -> Result<Choices, Failure> {
+    let mut choices = args.choices().map_err(refused)?;
+    if let Some(path) = &args.answers {
+        let bytes = files::read_bounded(path, FILE_BYTES_MAX as u64)?;
+        choices = choices.over(read_answers(&bytes).map_err(refused)?);
+    }
+    if choices.mode.is_none() {
+        choices.mode = Some(Mode::Shadow);
+    }
+    let names = [
+        &choices.read_url_env,
+        &choices.write_url_env,
+        &choices.tenant_env,
+        &choices.principal_env,
+    ];
+    if names.into_iter().flatten().any(|name| !is_env_name(name)) {
+        // The value is not shown: it could be the URL itself.
+        let text = "the name of a variable has other characters than upper-case letters, digits and `_`";
+        return Err(Failure::usage("ENV_NAME_INVALID", text)
+            .with_fix("give names of variables, such as SYNAPSOR_DATABASE_READ_URL; their values stay in the environment"));
+    }
+    Ok(choices)
+}
+
+/// The catalogue, from a file or from the database; an answers file can do without.
+async fn inspection(
+    args: &Args,
+    choices: &Choices,
+    context: &Context,
+) -> Result<Option<Inspection>, Failure> {
+    if let Some(path) = &args.inspection_json {
+        let bytes = files::read_bounded(path, INSPECTION_BYTES_MAX as u64)?;
+        let found: Inspection = serde_json::from_slice(&bytes).map_err(|error| {
+            let text = format!(
+                "{} is no inspection (line {}, column {})",
+                safe(&path.to_string_lossy()),
+                error.line(),
+                error.column()
+            );
+            Failure::usage("INSPECTION_INVALID", text)
+                .with_fix("make it with `synapsor-runner inspect --json`")
+        })?;
+        return Ok(Some(found.with_suggestions()));
+    }
+    if args.answers.is_some() && args.database.from_env.is_none() {
+        return Ok(None);
+    }
+    // The schema of SCHEMA.TABLE is enough; without one every schema is looked through.
+    let of_table = choices.table.as_deref().and_then(|table| table.split_once('.'));
+    let schema = of_table.map(|(schema, _)| schema).or(choices.schema.as_deref());
+    args.database.inspect(context, schema).await.map(Some)
+}
+
+/// Where the files go.
+struct Place {
+    contract: PathBuf,
+    env_example: PathBuf,
+}
+
+impl Place {
+    fn of(args: &Args, context: &Context) -> Result<Self, Failure> {
+        let contract = args
+            .output
+            .clone()
+            .unwrap_or_else(|| contract_file::path(&context.global));
+        if contract.file_name().is_none() {
+            return Err(Failure::usage("OUTPUT_INVALID", "--output names no file")
+                .with_fix("give --output synapsor.runner.json"));
+        }
+        Ok(Self {
+            env_example: contract.with_file_name(ENV_EXAMPLE),
+            contract,
+        })
+    }
+
+    fn refuse_existing(&self) -> Result<(), Failure> {
+        let existing = [&self.contract, &self.env_example]
+            .into_iter()
+            .find(|path| path.symlink_metadata().is_ok());
+        match existing {
+            None => Ok(()),
+            Some(path) => Err(Failure::new(
+                "FILE_EXISTS",
+                format!("{} exists already", safe(&path.to_string_lossy())),
+            )
+            .with_fix("give --force to replace it, another --output, or --dry-run to look first")),
+        }
+    }
+
+    fn write(&self, drafted: &Draft) -> Result<(), Failure> {
+        let write = |path: &Path, text: &str| files::write_atomic(path, text.as_bytes(), MODE_PUBLIC);
+        write(&self.contract, &drafted.contract)?;
+        write(&self.env_example, &drafted.env_example)?;
+        Ok(())
+    }
+}
+
+fn print_json(drafted: &Draft, place: &Place, is_dry: bool) -> Result<(), Failure> {
+    let contract: serde_json::Value = serde_json::from_str(&drafted.contract)
+        .map_err(|_| Failure::new("OUTPUT_FAILED", "the contract has no JSON form"))?;
+    output::json(&json!({
+        "ok": true,
+        "written": !is_dry,
+        "config_path": place.contract.to_string_lossy(),
+        "env_example_path": place.env_example.to_string_lossy(),
+        "read_tool": drafted.read_tool,
+        "proposal_tool": drafted.proposal_tool,
+        "warnings": drafted.warnings,
+        "config": contract,
+    }))
+}
+
+fn show(drafted: &Draft, place: &Place, is_dry: bool) -> Result<(), Failure> {
+    for warning in &drafted.warnings {
+        output::note(format!("warning: {}", safe(warning)));
+    }
+    if is_dry {
+        return output::text(&drafted.contract);
+    }
+    let path = safe(&place.contract.to_string_lossy());
+    output::line(format!("wrote {path}"))?;
+    output::line(format!("wrote {}", safe(&place.env_example.to_string_lossy())))?;
+    output::line(format!("  read      {}", safe(&drafted.read_tool)))?;
+    if let Some(tool) = &drafted.proposal_tool {
+        output::line(format!("  proposal  {}", safe(tool)))?;
+    }
+    output::line("next:")?;
+    output::line("  synapsor-runner config validate")?;
+    if drafted.is_applied {
+        output::line("  synapsor-runner writeback migration     # for the database's owner, once")?;
+        output::line("  synapsor-runner writeback grants --read-role ROLE --writer-role ROLE")?;
+        output::line("  synapsor-runner writeback doctor --check-db")?;
+    }
+    output::line(format!(
+        "  synapsor-runner smoke call {} --input call.json",
+        safe(&drafted.read_tool)
+    ))
+}
