@@ -7,6 +7,7 @@ pub mod catalogue;
 pub mod credential;
 pub mod error;
 pub mod open;
+pub mod postgres;
 pub mod receipt;
 pub mod sqlite;
 

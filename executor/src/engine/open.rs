@@ -9,6 +9,7 @@ use synapsor_domain::contract::{Engine as EngineKind, Source};
 use synapsor_domain::refusal::Refusal;
 
 use super::credential::Credential;
+use super::postgres::PostgresEngine;
 use super::sqlite::SqliteEngine;
 use super::{Access, Engine, ReceiptTable};
 
@@ -52,19 +53,26 @@ impl Opening {
             let name = self.credential.url_name().to_owned();
             return Err(SecretError::Missing { name }.into());
         }
-        let refused = |refusal: Refusal| {
-            Failure::usage(refusal.code.clone(), format!("{}: {}", self.name, refusal.public))
-        };
         match self.kind {
             EngineKind::Sqlite => {
                 let url = self.url()?;
                 let table = &self.receipts.table;
                 let engine = SqliteEngine::new(url.expose(), self.access, table, self.statement_timeout);
-                Ok(Arc::new(engine.map_err(refused)?))
+                Ok(Arc::new(engine.map_err(|refusal| named(&self.name, &refusal))?))
             }
-            EngineKind::Postgres | EngineKind::Mysql => {
+            EngineKind::Postgres => {
+                let engine = PostgresEngine::new(
+                    self.credential,
+                    self.access,
+                    self.receipts,
+                    self.statement_timeout,
+                );
+                Ok(Arc::new(engine.map_err(|refusal| named(&self.name, &refusal))?))
+            }
+            EngineKind::Mysql => {
                 let text = format!("{}: this build has no engine `{}`", self.name, self.kind.as_str());
-                Err(Failure::usage("ENGINE_NOT_AVAILABLE", text).with_fix("use a source of engine `sqlite`"))
+                Err(Failure::usage("ENGINE_NOT_AVAILABLE", text)
+                    .with_fix("use a source of engine `postgres` or `sqlite`"))
             }
         }
     }
@@ -76,6 +84,10 @@ impl Opening {
         })?;
         Ok(material.url)
     }
+}
+
+fn named(name: &str, refusal: &Refusal) -> Failure {
+    Failure::usage(refusal.code.clone(), format!("{name}: {}", refusal.public))
 }
 
 /// The engine that a URL is of, by its scheme.
