@@ -11,7 +11,10 @@ use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value as Json, json};
 
 use crate::binaries::Build;
-use crate::deployment::CONTRACT;
+use crate::databases::Database;
+use crate::deployment::{self, CONTRACT};
+use crate::fixture::Fixture;
+use crate::target::Target;
 
 /// The invoice that commands are about, and its late fee in cents.
 pub const INVOICE: &str = "INV-3001";
@@ -27,6 +30,8 @@ const LOOK: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct Workplace {
     folder: tempfile::TempDir,
+    /// The database that the user works on.
+    pub target: Target,
     /// Everything that a command sees of an environment.
     pub environment: Vec<(String, String)>,
 }
@@ -67,23 +72,39 @@ impl Workplace {
             String::from_utf8_lossy(&made.stderr)
         );
         place.write("synapsor.runner.json", CONTRACT)?;
-        let url = format!("sqlite://{}", database.display());
+        place.set_variables();
+        Ok(place)
+    }
+
+    /// The same with a database of a server and accounts of few rights.
+    pub fn over(database: Database, fixture: &Fixture) -> anyhow::Result<Self> {
+        let mut place = Self::empty()?;
+        place.write("synapsor.runner.json", &fixture.contract_for(&database))?;
+        let roles = fixture.fill(&database)?;
+        place.target = Target::Server { database, roles };
+        place.set_variables();
+        Ok(place)
+    }
+
+    fn set_variables(&mut self) {
+        let (read, write) = (self.target.read_url(), self.target.write_url());
         for (name, value) in [
-            ("BILLING_READ_URL", url.as_str()),
-            ("BILLING_WRITE_URL", &url),
+            ("BILLING_READ_URL", read.as_str()),
+            ("BILLING_WRITE_URL", &write),
             ("BILLING_TENANT", "acme"),
             ("BILLING_PRINCIPAL", "support-agent"),
         ] {
-            place.set(name, value);
+            self.set(name, value);
         }
-        Ok(place)
     }
 
     /// A folder with nothing in it, and a user with a name and no other variables.
     pub fn empty() -> anyhow::Result<Self> {
         let environment = vec![("USER".to_owned(), PERSON.to_owned())];
+        let folder = tempfile::tempdir()?;
         Ok(Self {
-            folder: tempfile::tempdir()?,
+            target: Target::File(folder.path().join("billing.db")),
+            folder,
             environment,
         })
     }
@@ -185,9 +206,7 @@ impl Workplace {
 
     /// One invoice as the database holds it: late fee, reason, version.
     pub fn invoice(&self, id: &str) -> anyhow::Result<(i64, Option<String>, i64)> {
-        let sql = "SELECT late_fee_cents, waiver_reason, version FROM invoices WHERE id = ?1";
-        let connection = rusqlite::Connection::open(self.path("billing.db"))?;
-        Ok(connection.query_row(sql, [id], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?)
+        deployment::invoice(&self.target, id)
     }
 
     /// Every path below the folder, sorted.

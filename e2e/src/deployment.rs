@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{bail, ensure};
 use synapsor_chassis::files::{self, MODE_PUBLIC};
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::random;
@@ -15,7 +15,10 @@ use synapsor_domain::trust::{Ceilings, Duties, Environment, Operator, ServiceKey
 
 use crate::account::Account;
 use crate::binaries::Build;
+use crate::databases::{Database, Server};
+use crate::fixture::Fixture;
 use crate::now;
+use crate::target::Target;
 
 /// The contract of the tests.
 pub const CONTRACT: &str = include_str!("../fixtures/billing.json");
@@ -40,6 +43,8 @@ pub struct Deployment {
     /// alice: billing_lead and applier; bob: billing_lead; carol: no role that counts.
     pub people: Vec<Person>,
     pub build: Build,
+    /// The database with the invoices.
+    pub target: Target,
     /// Who runs the processes.
     pub account: Account,
 }
@@ -56,6 +61,31 @@ impl Deployment {
 
     pub fn in_environment(build: Build, environment: Environment) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
+        let target = Target::File(folder.path().join("billing.db"));
+        let this = Self::made((folder, target), build, environment, CONTRACT)?;
+        this.make_database()?;
+        Ok(this)
+    }
+
+    /// A fresh deployment in `dev` with the invoices in a fresh database of a server.
+    pub fn on(build: Build, server: &Server) -> anyhow::Result<Self> {
+        Self::over(build, server.database()?, &Fixture::billing())
+    }
+
+    /// The same with other tables and another contract, in an empty database.
+    pub fn over(build: Build, database: Database, fixture: &Fixture) -> anyhow::Result<Self> {
+        let contract = fixture.contract_for(&database);
+        let roles = fixture.fill(&database)?;
+        let target = Target::Server { database, roles };
+        Self::made((tempfile::tempdir()?, target), build, Environment::Dev, &contract)
+    }
+
+    fn made(
+        (folder, target): (tempfile::TempDir, Target),
+        build: Build,
+        environment: Environment,
+        contract: &str,
+    ) -> anyhow::Result<Self> {
         let id = format!("test-{}", random::hex_id(8));
         let clock = now().as_unix_millis();
         let ca = DevCa::create(&folder.path().join("ca"), &id, clock)?;
@@ -72,11 +102,12 @@ impl Deployment {
             ledger_key: new_key(),
             people: vec![person("alice"), person("bob"), person("carol")],
             build,
+            target,
             account: Account::default(),
             folder,
         };
         this.write_trust(&this.default_trust())?;
-        std::fs::write(this.contract(), CONTRACT)?;
+        std::fs::write(this.contract(), contract)?;
         for (name, key) in [
             ("reader", &this.reader_key),
             ("writer", &this.writer_key),
@@ -87,7 +118,6 @@ impl Deployment {
         for state in ["reader-state", "writer-state", "ledger-state"] {
             files::create_private_dir(&this.path(state))?;
         }
-        this.make_database()?;
         Ok(this)
     }
 
@@ -100,11 +130,13 @@ impl Deployment {
     pub fn trust_path(&self) -> PathBuf {
         self.path("synapsor.trust.json")
     }
+    /// The file with the invoices, where they are in a file.
     pub fn database(&self) -> PathBuf {
         self.path("billing.db")
     }
+    /// What the writer is given.
     pub fn database_url(&self) -> String {
-        format!("sqlite://{}", self.database().display())
+        self.target.write_url()
     }
     pub fn store(&self) -> PathBuf {
         self.path("ledger-state/local.db")
@@ -200,7 +232,7 @@ impl Deployment {
         Ok(())
     }
 
-    /// A connection of the test's own to the target database.
+    /// A connection of the test's own to the file with the invoices.
     pub fn open_database(&self) -> anyhow::Result<rusqlite::Connection> {
         let connection = rusqlite::Connection::open(self.database())?;
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
@@ -209,47 +241,39 @@ impl Deployment {
 
     /// One invoice as the database holds it: late fee, reason, version.
     pub fn invoice(&self, id: &str) -> anyhow::Result<(i64, Option<String>, i64)> {
-        let sql = "SELECT late_fee_cents, waiver_reason, version FROM invoices WHERE id = ?1";
-        let row = self
-            .open_database()?
-            .query_row(sql, [id], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)));
-        row.with_context(|| format!("invoice {id}"))
+        invoice(&self.target, id)
     }
 
     /// Receipts in the target database.
     pub fn receipts(&self) -> anyhow::Result<Vec<(String, String)>> {
-        let connection = self.open_database()?;
-        let mut statement = connection
-            .prepare("SELECT proposal_id, outcome FROM synapsor_writeback_receipts ORDER BY proposal_id")?;
-        let rows = statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let sql = "SELECT proposal_id, outcome FROM synapsor_writeback_receipts ORDER BY proposal_id";
+        let rows = self.target.query_text(sql)?;
+        let pairs = rows
+            .into_iter()
+            .map(|row| match <[Option<String>; 2]>::try_from(row) {
+                Ok([Some(proposal), Some(outcome)]) => Ok((proposal, outcome)),
+                other => bail!("a receipt without id or outcome: {other:?}"),
+            });
+        pairs.collect()
     }
 
     /// All bytes that matter of the target: every row of every table, in order.
     pub fn dump(&self) -> anyhow::Result<String> {
-        dump(&self.database())
+        self.target.dump()
     }
 }
 
-/// Every row of every table of a database, as text.
-pub fn dump(path: &Path) -> anyhow::Result<String> {
-    let connection = rusqlite::Connection::open(path)?;
-    let mut tables =
-        connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")?;
-    let names: Vec<String> = tables.query_map([], |r| r.get(0))?.collect::<Result<_, _>>()?;
-    let mut out = String::new();
-    for name in names {
-        let mut rows = connection.prepare(&format!("SELECT * FROM \"{name}\" ORDER BY 1"))?;
-        let columns = rows.column_count();
-        let mut cursor = rows.query([])?;
-        while let Some(row) = cursor.next()? {
-            out.push_str(&name);
-            for i in 0..columns {
-                let value: rusqlite::types::Value = row.get(i)?;
-                out.push_str(&format!("|{value:?}"));
-            }
-            out.push('\n');
-        }
+/// One invoice as a database holds it: late fee, reason, version.
+pub fn invoice(target: &Target, id: &str) -> anyhow::Result<(i64, Option<String>, i64)> {
+    let sql = format!("SELECT late_fee_cents, waiver_reason, version FROM invoices WHERE id = '{id}'");
+    let row = target.query_text(&sql)?.into_iter().next();
+    match row.map(<[Option<String>; 3]>::try_from) {
+        Some(Ok([Some(fee), reason, Some(version)])) => Ok((fee.parse()?, reason, version.parse()?)),
+        other => bail!("invoice {id}: {other:?}"),
     }
-    Ok(out)
+}
+
+/// Every row of every table of a database file, as text.
+pub fn dump(path: &Path) -> anyhow::Result<String> {
+    Target::File(path.to_owned()).dump()
 }

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod databases;
 pub mod deployment;
 pub mod evil_ledger;
+pub mod fixture;
 pub mod generous_ledger;
 pub mod namespaces;
 pub mod operator;
@@ -16,6 +17,7 @@ pub mod process;
 pub mod proofs;
 pub mod proxy;
 pub mod stack;
+pub mod target;
 
 use synapsor_domain::timestamp::Timestamp;
 

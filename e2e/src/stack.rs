@@ -200,7 +200,7 @@ pub fn reader(deployment: &Deployment, ledger: &str, tenant: &str) -> anyhow::Re
         ("--allow-gateway", gateway.uri()),
     ]));
     let environment = owned(&[
-        ("BILLING_READ_URL", &deployment.database_url()),
+        ("BILLING_READ_URL", &deployment.target.read_url()),
         ("BILLING_TENANT", tenant),
         ("BILLING_PRINCIPAL", "support-agent"),
     ]);

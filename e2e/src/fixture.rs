@@ -1,0 +1,119 @@
+//! The tables and the contract that a deployment starts with, in the words of each engine.
+
+use serde_json::{Value as Json, json};
+use synapsor_domain::contract;
+use synapsor_domain::writeback::GrantTarget;
+
+use crate::databases::{Database, Roles};
+use crate::deployment::CONTRACT;
+
+const POSTGRES: &str = include_str!("../fixtures/postgres.sql");
+const MYSQL: &str = include_str!("../fixtures/mysql.sql");
+const ROWS: &str = include_str!("../fixtures/rows.sql");
+const MORE: &str = include_str!("../fixtures/more.json");
+
+/// What a test puts into a fresh database of a server.
+#[derive(Debug, Clone)]
+pub struct Fixture {
+    /// As for SQLite; engine and schema are put in when the database is known.
+    pub contract: Json,
+    pub postgres: String,
+    pub mysql: String,
+}
+
+impl Fixture {
+    /// The invoices of every test. No trigger counts versions here: the writer does.
+    pub fn billing() -> Self {
+        let mut contract = json(CONTRACT);
+        for capability in capabilities(&mut contract) {
+            if let Some(guard) = capability.get_mut("conflict_guard") {
+                *guard = json!({ "column": "version", "advance": "increment" });
+            }
+        }
+        Self {
+            contract,
+            postgres: format!("{POSTGRES}{ROWS}"),
+            mysql: format!("{MYSQL}{ROWS}"),
+        }
+    }
+
+    /// The invoices, tickets that are guarded by the time of their last change, and credits that have no version.
+    pub fn with_more_guards() -> Self {
+        let mut this = Self::billing();
+        if let Json::Array(more) = json(MORE) {
+            capabilities(&mut this.contract).extend(more);
+        }
+        this
+    }
+
+    /// Makes the tables and the accounts.
+    ///
+    /// # Errors
+    /// What the server or the product refuses.
+    pub fn fill(&self, database: &Database) -> anyhow::Result<Roles> {
+        database.execute(match database.engine().in_contract() {
+            contract::Engine::Mysql => &self.mysql,
+            contract::Engine::Postgres | contract::Engine::Sqlite => &self.postgres,
+        })?;
+        database.prepare_writeback(self.targets(database.schema()))
+    }
+
+    /// The contract for a database.
+    pub fn contract_for(&self, database: &Database) -> String {
+        let mut contract = self.contract.clone();
+        for source in contract["sources"]
+            .as_object_mut()
+            .into_iter()
+            .flat_map(|sources| sources.values_mut())
+        {
+            source["engine"] = json!(database.engine().in_contract().as_str());
+        }
+        for capability in capabilities(&mut contract) {
+            capability["target"]["schema"] = json!(database.schema());
+        }
+        contract.to_string()
+    }
+
+    /// The columns that the contract reads and writes, table by table.
+    fn targets(&self, schema: &str) -> Vec<GrantTarget> {
+        let mut contract = self.contract.clone();
+        capabilities(&mut contract)
+            .iter()
+            .map(|capability| {
+                let target = &capability["target"];
+                let guard = &capability["conflict_guard"];
+                let keys = [&target["primary_key"], &target["tenant_key"], &guard["column"]];
+                let moved = guard
+                    .get("advance")
+                    .is_some_and(|how| how != "none")
+                    .then_some(&guard["column"]);
+                GrantTarget {
+                    schema: schema.to_owned(),
+                    table: target["table"].as_str().unwrap_or_default().to_owned(),
+                    reads: names(list(&capability["visible_columns"]).chain(keys)),
+                    writes: names(list(&capability["allowed_columns"]).chain(moved)),
+                }
+            })
+            .collect()
+    }
+}
+
+fn json(text: &str) -> Json {
+    serde_json::from_str(text).expect("a fixture is JSON")
+}
+
+fn capabilities(contract: &mut Json) -> &mut Vec<Json> {
+    contract["capabilities"]
+        .as_array_mut()
+        .expect("a contract has capabilities")
+}
+
+fn list(node: &Json) -> impl Iterator<Item = &Json> {
+    node.as_array().into_iter().flatten()
+}
+
+fn names<'a>(nodes: impl Iterator<Item = &'a Json>) -> Vec<String> {
+    nodes
+        .filter_map(|node| node.as_str().map(str::to_owned))
+        .collect()
+}
