@@ -9,7 +9,7 @@ mod receipt;
 mod targets;
 
 pub use authorize::{Authorization, Facts, Rehearsal, Standing, authorize, check_database_clock, rehearsal};
-pub use migration::{GrantPlan, GrantTarget, grants, receipt_table_ddl};
+pub use migration::{GrantPlan, GrantTarget, MYSQL_TABLE_CATALOGUE, grants, receipt_table_ddl};
 pub use outcome::{AttemptReport, AttemptResult, Outcome};
 pub use probe::{ProbeFinding, Severity, SourceProbe};
 pub use proof::LedgerProof;

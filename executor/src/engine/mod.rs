@@ -6,6 +6,7 @@
 pub mod catalogue;
 pub mod credential;
 pub mod error;
+pub mod mysql;
 pub mod open;
 pub mod postgres;
 pub mod receipt;

@@ -9,6 +9,7 @@ use synapsor_domain::contract::{Engine as EngineKind, Source};
 use synapsor_domain::refusal::Refusal;
 
 use super::credential::Credential;
+use super::mysql::MysqlEngine;
 use super::postgres::PostgresEngine;
 use super::sqlite::SqliteEngine;
 use super::{Access, Engine, ReceiptTable};
@@ -70,9 +71,13 @@ impl Opening {
                 Ok(Arc::new(engine.map_err(|refusal| named(&self.name, &refusal))?))
             }
             EngineKind::Mysql => {
-                let text = format!("{}: this build has no engine `{}`", self.name, self.kind.as_str());
-                Err(Failure::usage("ENGINE_NOT_AVAILABLE", text)
-                    .with_fix("use a source of engine `postgres` or `sqlite`"))
+                let engine = MysqlEngine::new(
+                    self.credential,
+                    self.access,
+                    self.receipts,
+                    self.statement_timeout,
+                );
+                Ok(Arc::new(engine.map_err(|refusal| named(&self.name, &refusal))?))
             }
         }
     }

@@ -6,6 +6,8 @@ mod mysql;
 mod postgres;
 mod sqlite;
 
+pub use mysql::TABLE_CATALOGUE as MYSQL_TABLE_CATALOGUE;
+
 use crate::contract::{Engine, is_identifier};
 use crate::refusal::Refusal;
 
@@ -43,7 +45,7 @@ pub fn receipt_table_ddl(engine: &str, schema: &str, table: &str) -> Result<Stri
     require_names([schema, table])?;
     match known {
         Engine::Postgres => Ok(postgres::receipt_table_ddl(schema, table)),
-        Engine::Mysql => mysql::receipt_table_ddl(schema, table),
+        Engine::Mysql => Ok(mysql::receipt_table_ddl(schema, table)),
         Engine::Sqlite => Ok(sqlite::receipt_table_ddl(schema, table)),
     }
 }

@@ -1,12 +1,328 @@
-//! MySQL and MariaDB: nothing yet that could be run.
+//! MySQL and MariaDB: the receipt table, the identity table, a procedure that tells an account of few rights
+//! what its tables are like, and rights by column. The statements are the same for both servers.
 
-use super::{GrantPlan, unavailable};
+use std::fmt::Write as _;
+
+use super::{GrantPlan, once, unsafe_name};
 use crate::refusal::Refusal;
 
-pub(super) fn receipt_table_ddl(_schema: &str, _table: &str) -> Result<String, Refusal> {
-    Err(unavailable("mysql"))
+/// The procedure that describes one table of its own database.
+pub const TABLE_CATALOGUE: &str = "synapsor_table_catalogue";
+
+/// Characters of a user's name, as the servers limit it.
+const USER_CHARS_MAX: usize = 32;
+const HOST_CHARS_MAX: usize = 255;
+
+pub(super) fn receipt_table_ddl(schema: &str, table: &str) -> String {
+    let (place, identity) = (name(schema, table), name(schema, "synapsor_database_identity"));
+    format!(
+        "CREATE TABLE {place} (
+  proposal_id VARCHAR(64) NOT NULL PRIMARY KEY,
+  proposal_digest VARCHAR(128) NOT NULL,
+  outcome VARCHAR(64) NOT NULL,
+  reason TEXT NOT NULL,
+  rows_affected INT UNSIGNED NOT NULL,
+  previous_version MEDIUMTEXT,
+  new_version MEDIUMTEXT,
+  fence BIGINT UNSIGNED NOT NULL,
+  executor_id VARCHAR(255) NOT NULL,
+  ledger_size BIGINT UNSIGNED NOT NULL,
+  ledger_root VARCHAR(128) NOT NULL,
+  db_identity VARCHAR(255) NOT NULL,
+  created_at VARCHAR(32) NOT NULL,
+  receipt MEDIUMTEXT NOT NULL,
+  executor_key VARCHAR(128) NOT NULL,
+  executor_sig VARCHAR(255) NOT NULL,
+  KEY receipts_by_time (created_at, proposal_id)
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+CREATE TABLE IF NOT EXISTS {identity} (
+  id TINYINT NOT NULL PRIMARY KEY,
+  instance VARCHAR(64) NOT NULL
+) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+INSERT IGNORE INTO {identity} (id, instance) VALUES (1, LOWER(HEX(RANDOM_BYTES(16))));
+{}",
+        table_catalogue_ddl(schema)
+    )
 }
 
-pub(super) fn grants(_plan: &GrantPlan) -> Result<String, Refusal> {
-    Err(unavailable("mysql"))
+/// Columns, indexes, triggers and foreign keys of one table of `schema`, with the rights of the procedure's
+/// owner: an account that may read some columns of a table sees neither its other columns, nor its triggers,
+/// nor the keys that point at it. The last row says whether the owner itself may see triggers. Parts in
+/// `/*!80000 */` are for MySQL and parts in `/*M! */` for MariaDB; the names of either mean the same.
+fn table_catalogue_ddl(schema: &str) -> String {
+    let procedure = name(schema, TABLE_CATALOGUE);
+    let text = |expression: &str| format!("CONVERT({expression} USING utf8mb4)");
+    let row = |what: &str, cells: [&str; 6], number: &str| {
+        let cells = cells.map(|cell| {
+            if cell.is_empty() {
+                "NULL".to_owned()
+            } else {
+                text(cell)
+            }
+        });
+        format!(
+            "SELECT '{what}' AS what, {}, CAST({number} AS CHAR) AS n",
+            cells.join(", ")
+        )
+    };
+    let here = format!("TABLE_SCHEMA = '{schema}' AND TABLE_NAME = wanted");
+    let has_right = |list: &str, place: &str| {
+        format!(
+            "EXISTS (SELECT 1 FROM information_schema.{list} WHERE PRIVILEGE_TYPE = 'TRIGGER' \
+             AND REPLACE(GRANTEE, '''', '') = CURRENT_USER(){place})"
+        )
+    };
+    let parts = [
+        row(
+            "table",
+            ["TABLE_NAME", "TABLE_TYPE", "ENGINE", "CREATE_OPTIONS", "", ""],
+            "0",
+        ) + &format!(" FROM information_schema.TABLES WHERE {here}"),
+        row(
+            "column",
+            [
+                "COLUMN_NAME",
+                "COLUMN_TYPE",
+                "IS_NULLABLE",
+                "EXTRA",
+                "COLLATION_NAME",
+                "COLUMN_DEFAULT",
+            ],
+            "ORDINAL_POSITION",
+        ) + &format!(" FROM information_schema.COLUMNS WHERE {here}"),
+        row(
+            "index",
+            ["INDEX_NAME", "COLUMN_NAME", "NON_UNIQUE", "SUB_PART", "", ""],
+            "SEQ_IN_INDEX",
+        ) + &format!(" FROM information_schema.STATISTICS WHERE {here}"),
+        row(
+            "trigger",
+            [
+                "TRIGGER_NAME",
+                "EVENT_MANIPULATION",
+                "ACTION_TIMING",
+                "ACTION_STATEMENT",
+                "",
+                "",
+            ],
+            "ACTION_ORDER",
+        ) + &format!(
+            " FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = '{schema}' AND EVENT_OBJECT_TABLE = wanted"
+        ),
+        // Of all databases, whoever may read them; the numbers are InnoDB's own.
+        row(
+            "reference",
+            [
+                "f.ID",
+                "f.FOR_NAME",
+                "c.FOR_COL_NAME",
+                "c.REF_COL_NAME",
+                "f.TYPE",
+                "",
+            ],
+            "c.POS",
+        ) + &format!(
+            " FROM information_schema./*!80000 INNODB_FOREIGN *//*M! INNODB_SYS_FOREIGN */ AS f \
+                 JOIN information_schema./*!80000 INNODB_FOREIGN_COLS *//*M! INNODB_SYS_FOREIGN_COLS */ AS c \
+                 ON c.ID = f.ID WHERE f.REF_NAME = CONCAT('{schema}/', wanted)"
+        ),
+        row(
+            "foreign",
+            [
+                "CONSTRAINT_NAME",
+                "COLUMN_NAME",
+                "REFERENCED_TABLE_SCHEMA",
+                "REFERENCED_TABLE_NAME",
+                "REFERENCED_COLUMN_NAME",
+                "",
+            ],
+            "ORDINAL_POSITION",
+        ) + &format!(
+            " FROM information_schema.KEY_COLUMN_USAGE WHERE {here} AND REFERENCED_TABLE_NAME IS NOT NULL"
+        ),
+        row(
+            "sees",
+            ["", "", "", "", "", ""],
+            &format!(
+                "({} OR {} OR {})",
+                has_right("USER_PRIVILEGES", ""),
+                has_right("SCHEMA_PRIVILEGES", &format!(" AND TABLE_SCHEMA = '{schema}'")),
+                has_right("TABLE_PRIVILEGES", &format!(" AND {here}")),
+            ),
+        ),
+    ];
+    format!(
+        "DROP PROCEDURE IF EXISTS {procedure};
+CREATE PROCEDURE {procedure} (IN wanted VARCHAR(64) CHARACTER SET utf8mb4)
+  READS SQL DATA SQL SECURITY DEFINER
+{};
+",
+        parts.join("\nUNION ALL ")
+    )
+}
+
+pub(super) fn grants(plan: &GrantPlan) -> Result<String, Refusal> {
+    let mut text = String::new();
+    let elsewhere = schemas(plan, false)
+        .into_iter()
+        .filter(|schema| *schema != plan.receipt_schema);
+    for schema in elsewhere {
+        writeln!(
+            text,
+            "-- What the tables of `{schema}` are like, for accounts that see them in part."
+        )
+        .expect("a string takes every text");
+        text.push_str(&table_catalogue_ddl(schema));
+    }
+    if let Some(role) = &plan.read_role {
+        text.push_str("-- The reader: the columns that capabilities read, and which database this is.\n");
+        grant_role(&mut text, plan, &account(role)?, false);
+    }
+    if let Some(role) = &plan.write_role {
+        let role = account(role)?;
+        text.push_str(
+            "-- The writer: the columns that it compares, the columns that it sets, and new receipts.\n",
+        );
+        grant_role(&mut text, plan, &role, true);
+        let receipts = name(&plan.receipt_schema, &plan.receipt_table);
+        line(
+            &mut text,
+            &format!("GRANT SELECT, INSERT ON {receipts} TO {role};"),
+        );
+    }
+    Ok(text)
+}
+
+fn grant_role(text: &mut String, plan: &GrantPlan, role: &str, for_writing: bool) {
+    for target in plan
+        .targets
+        .iter()
+        .filter(|t| !for_writing || !t.writes.is_empty())
+    {
+        let place = name(&target.schema, &target.table);
+        line(
+            text,
+            &format!("GRANT SELECT ({}) ON {place} TO {role};", list(&target.reads)),
+        );
+        if for_writing {
+            line(
+                text,
+                &format!("GRANT UPDATE ({}) ON {place} TO {role};", list(&target.writes)),
+            );
+        }
+    }
+    let mut described = schemas(plan, for_writing);
+    if !described.contains(&plan.receipt_schema.as_str()) {
+        described.push(&plan.receipt_schema);
+    }
+    for schema in described {
+        let procedure = name(schema, TABLE_CATALOGUE);
+        line(
+            text,
+            &format!("GRANT EXECUTE ON PROCEDURE {procedure} TO {role};"),
+        );
+    }
+    let identity = name(&plan.receipt_schema, "synapsor_database_identity");
+    line(text, &format!("GRANT SELECT ON {identity} TO {role};"));
+}
+
+fn schemas(plan: &GrantPlan, for_writing: bool) -> Vec<&str> {
+    let targets = plan
+        .targets
+        .iter()
+        .filter(|t| !for_writing || !t.writes.is_empty());
+    once(targets.map(|target| &target.schema))
+}
+
+fn list(columns: &[String]) -> String {
+    once(columns)
+        .into_iter()
+        .map(quote)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn line(text: &mut String, statement: &str) {
+    writeln!(text, "{statement}").expect("a string takes every text");
+}
+
+/// An account: `name`, which means from every host, or `name@host`.
+fn account(role: &str) -> Result<String, Refusal> {
+    let (user, host) = role.rsplit_once('@').unwrap_or((role, "%"));
+    let is_fine = |text: &str, chars_max: usize| {
+        !text.is_empty() && text.chars().count() <= chars_max && !text.chars().any(char::is_control)
+    };
+    if !is_fine(user, USER_CHARS_MAX) || !is_fine(host, HOST_CHARS_MAX) {
+        return Err(unsafe_name(
+            "an account is `name` or `name@host`, its name of 1 to 32 characters and without control characters",
+        ));
+    }
+    Ok(format!("{}@{}", quote(user), quote(host)))
+}
+
+fn name(schema: &str, object: &str) -> String {
+    format!("{}.{}", quote(schema), quote(object))
+}
+
+/// A name as an identifier.
+fn quote(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Engine;
+    use crate::writeback::migration::GrantTarget;
+
+    fn plan(receipt_schema: &str) -> GrantPlan {
+        GrantPlan {
+            engine: Engine::Mysql,
+            read_role: Some("reader".to_owned()),
+            write_role: Some("wri`ter@10.0.0.%".to_owned()),
+            receipt_schema: receipt_schema.to_owned(),
+            receipt_table: "receipts".to_owned(),
+            targets: vec![GrantTarget {
+                schema: "shop".to_owned(),
+                table: "invoices".to_owned(),
+                reads: ["id", "fee", "id"].map(str::to_owned).to_vec(),
+                writes: vec!["fee".to_owned()],
+            }],
+        }
+    }
+
+    #[test]
+    fn accounts_get_columns_and_nothing_else() {
+        let text = grants(&plan("shop")).unwrap();
+        let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("--")).collect();
+        assert_eq!(
+            lines,
+            [
+                "GRANT SELECT (`id`, `fee`) ON `shop`.`invoices` TO `reader`@`%`;",
+                "GRANT EXECUTE ON PROCEDURE `shop`.`synapsor_table_catalogue` TO `reader`@`%`;",
+                "GRANT SELECT ON `shop`.`synapsor_database_identity` TO `reader`@`%`;",
+                "GRANT SELECT (`id`, `fee`) ON `shop`.`invoices` TO `wri``ter`@`10.0.0.%`;",
+                "GRANT UPDATE (`fee`) ON `shop`.`invoices` TO `wri``ter`@`10.0.0.%`;",
+                "GRANT EXECUTE ON PROCEDURE `shop`.`synapsor_table_catalogue` TO `wri``ter`@`10.0.0.%`;",
+                "GRANT SELECT ON `shop`.`synapsor_database_identity` TO `wri``ter`@`10.0.0.%`;",
+                "GRANT SELECT, INSERT ON `shop`.`receipts` TO `wri``ter`@`10.0.0.%`;",
+            ]
+        );
+    }
+
+    #[test]
+    fn every_database_with_a_target_gets_its_procedure() {
+        let text = grants(&plan("audit")).unwrap();
+        assert!(text.contains("CREATE PROCEDURE `shop`.`synapsor_table_catalogue`"));
+        assert!(text.contains("GRANT EXECUTE ON PROCEDURE `audit`.`synapsor_table_catalogue`"));
+    }
+
+    #[test]
+    fn an_account_that_no_server_can_have_is_refused() {
+        for role in ["", "@host", "name@", "line\nbreak", &"x".repeat(33)] {
+            let mut bad = plan("shop");
+            bad.write_role = Some((*role).to_owned());
+            assert_eq!(grants(&bad).unwrap_err().code, "UNSAFE_IDENTIFIER", "{role:?}");
+        }
+    }
 }
