@@ -1,6 +1,7 @@
 //! A ledger in the hands of an attacker: it holds the genuine ledger key and certificate, keeps a log of its
 //! own making with valid proofs, and hands a real writer whatever a test wants to see refused.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -130,6 +131,28 @@ pub struct EvilLedger {
     pub deny: Arc<Mutex<Option<Envelope>>>,
     /// Counts heartbeats.
     pub heartbeats: watch::Receiver<u32>,
+    /// Counts announced attempts.
+    pub starts: watch::Receiver<u32>,
+    /// Calls of each kind that get no answer from now on.
+    pub deaf: Arc<Deaf>,
+}
+
+/// Calls that the ledger pretends not to be there for, by their kind.
+#[derive(Debug, Default)]
+pub struct Deaf {
+    pub starts: AtomicU32,
+    pub settles: AtomicU32,
+    pub heartbeats: AtomicU32,
+}
+
+impl Deaf {
+    fn refuses(calls: &AtomicU32) -> Result<(), Status> {
+        let counted = calls.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        match counted {
+            Ok(_) => Err(Status::unavailable("gone for a moment")),
+            Err(_) => Ok(()),
+        }
+    }
 }
 
 impl EvilLedger {
@@ -144,11 +167,15 @@ impl EvilLedger {
         let (report, reports) = mpsc::channel(64);
         let deny = Arc::default();
         let (beat, heartbeats) = watch::channel(0);
+        let (start, starts) = watch::channel(0);
+        let deaf = Arc::<Deaf>::default();
         let service = Service {
             queue: Arc::new(Mutex::new(Some(queue))),
             report,
             deny: Arc::clone(&deny),
             beat,
+            start,
+            deaf: Arc::clone(&deaf),
         };
         let stop = CancellationToken::new();
         let routes = tonic::service::Routes::new(WritebackServiceServer::new(service));
@@ -165,6 +192,8 @@ impl EvilLedger {
             lease_ms: 60_000,
             deny,
             heartbeats,
+            starts,
+            deaf,
         })
     }
 
@@ -236,6 +265,8 @@ struct Service {
     report: mpsc::Sender<AttemptReport>,
     deny: Arc<Mutex<Option<Envelope>>>,
     beat: watch::Sender<u32>,
+    start: watch::Sender<u32>,
+    deaf: Arc<Deaf>,
 }
 
 type Jobs = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<wire::LeaseResponse, Status>> + Send>>;
@@ -260,6 +291,7 @@ impl WritebackService for Service {
         _: Request<wire::HeartbeatRequest>,
     ) -> Result<Response<wire::HeartbeatResponse>, Status> {
         self.beat.send_modify(|count| *count += 1);
+        Deaf::refuses(&self.deaf.heartbeats)?;
         let deny = self
             .deny
             .lock()
@@ -272,6 +304,8 @@ impl WritebackService for Service {
     }
 
     async fn start(&self, _: Request<wire::StartRequest>) -> Result<Response<wire::StartResponse>, Status> {
+        Deaf::refuses(&self.deaf.starts)?;
+        self.start.send_modify(|count| *count += 1);
         Ok(Response::new(wire::StartResponse { attempt: 1 }))
     }
 
@@ -279,6 +313,7 @@ impl WritebackService for Service {
         &self,
         request: Request<wire::SettleRequest>,
     ) -> Result<Response<wire::SettleResponse>, Status> {
+        Deaf::refuses(&self.deaf.settles)?;
         let envelope: Envelope = required("attempt", request.into_inner().attempt)
             .and_then(Envelope::try_from)
             .map_err(|r| Status::invalid_argument(r.public))?;

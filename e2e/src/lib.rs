@@ -6,6 +6,7 @@ pub mod account;
 pub mod agent;
 pub mod binaries;
 pub mod cli;
+pub mod court;
 pub mod databases;
 pub mod deployment;
 pub mod evil_ledger;

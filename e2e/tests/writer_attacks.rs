@@ -1,161 +1,20 @@
 //! A ledger in the hands of an attacker presents papers to a real writer. Whatever is wrong with them, the
 //! writer names it and no byte of the target database changes; the same papers in order are applied.
 
-use synapsor_domain::approval::{Decision, Verdict};
+use synapsor_domain::approval::Verdict;
 use synapsor_domain::digest::Digest;
-use synapsor_domain::proposal::Proposal;
 use synapsor_domain::signing::{Envelope, Kind};
 use synapsor_domain::timestamp::Span;
-use synapsor_domain::trust::{Duties, Environment, TrustFile};
+use synapsor_domain::trust::{Duties, Environment};
 use synapsor_domain::value::Value;
 use synapsor_domain::writeback::{AttemptReport, AttemptResult};
 use synapsor_e2e::agent::Agent;
 use synapsor_e2e::binaries::Build;
-use synapsor_e2e::deployment::{Deployment, Person};
-use synapsor_e2e::evil_ledger::{EvilLedger, Papers};
-use synapsor_e2e::operator::{self, Desk, Subject, decision, order, seal_decision, seal_order};
-use synapsor_e2e::process::Process;
+use synapsor_e2e::court::{Court, INVOICE};
+use synapsor_e2e::deployment::Deployment;
+use synapsor_e2e::evil_ledger::EvilLedger;
+use synapsor_e2e::operator::{Desk, decision, order, seal_decision, seal_order};
 use synapsor_e2e::stack::{self, Stack, WRITER};
-
-const INVOICE: &str = "INV-3001";
-
-/// A real proposal, a real writer, and an attacker's ledger between them.
-struct Court {
-    stack: Stack,
-    ledger: EvilLedger,
-    subject: Subject,
-    before: String,
-    _writer: Process,
-}
-
-impl Court {
-    async fn open() -> anyhow::Result<Self> {
-        Self::with(Deployment::new(Build::Plain)?).await
-    }
-
-    async fn with(deployment: Deployment) -> anyhow::Result<Self> {
-        let stack = Stack::without_writer(deployment)?;
-        let agent = Agent::over_stdio(&stack).await?;
-        let id = agent.propose(INVOICE, "goodwill").await?;
-        let subject = Desk::open(&stack, "alice")?
-            .subject(&stack.deployment, &id)
-            .await?;
-        let ledger = EvilLedger::start(&stack.deployment).await?;
-        let writer = stack::writer(&stack.deployment, &ledger.address, WRITER, &[])?;
-        let before = stack.deployment.dump()?;
-        Ok(Self {
-            stack,
-            ledger,
-            subject,
-            before,
-            _writer: writer,
-        })
-    }
-
-    fn deployment(&self) -> &Deployment {
-        &self.stack.deployment
-    }
-    fn person(&self, name: &str) -> &Person {
-        self.deployment().person(name)
-    }
-
-    /// What an honest ledger would present.
-    fn honest(&self) -> Papers {
-        let alice = self.person("alice");
-        let approval = seal_decision(
-            alice,
-            &decision(self.deployment(), alice, &self.subject, Verdict::Approve),
-        );
-        self.papers(approval)
-    }
-
-    /// Alice's order on the strength of one decision, whatever that is.
-    fn papers(&self, approval: Envelope) -> Papers {
-        let alice = self.person("alice");
-        let order = seal_order(
-            alice,
-            &order(self.deployment(), alice, &self.subject, &[&approval]),
-        );
-        Papers {
-            proposal: self.subject.envelope.clone(),
-            decisions: vec![approval],
-            order: Some(order),
-        }
-    }
-
-    /// An approval of alice's that is bent in one place and signed by her all the same.
-    fn bent(&self, bend: impl FnOnce(&mut Decision)) -> Papers {
-        let alice = self.person("alice");
-        let mut approval = decision(self.deployment(), alice, &self.subject, Verdict::Approve);
-        bend(&mut approval);
-        self.papers(seal_decision(alice, &approval))
-    }
-
-    async fn judge(&mut self, papers: &Papers) -> anyhow::Result<AttemptReport> {
-        let Self { stack, ledger, .. } = self;
-        ledger.present(&stack.deployment, papers).await
-    }
-
-    /// Presents papers that must be refused for exactly this reason, with nothing written.
-    async fn refuses(&mut self, papers: &Papers, reason: &str) -> anyhow::Result<()> {
-        let report = self.judge(papers).await?;
-        assert_eq!(
-            report.result,
-            AttemptResult::Refused(reason.to_owned()),
-            "{}",
-            report.message
-        );
-        assert_eq!(
-            self.deployment().dump()?,
-            self.before,
-            "the target changed on a refusal"
-        );
-        Ok(())
-    }
-
-    /// The same court still applies honest papers: the refusals before were not for some other reason.
-    async fn applies_honest_papers(&mut self) -> anyhow::Result<()> {
-        let papers = self.honest();
-        let report = self.judge(&papers).await?;
-        assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
-        assert_eq!(self.deployment().invoice(INVOICE)?.0, 0);
-        Ok(())
-    }
-
-    fn change_trust(&self, change: impl FnOnce(&mut TrustFile)) -> anyhow::Result<()> {
-        let mut trust = self.deployment().default_trust();
-        change(&mut trust);
-        self.deployment().write_trust(&trust)
-    }
-
-    /// The proposal, bent and attested anew by the genuine reader key, with alice's papers for it.
-    fn rewritten(&self, bend: impl FnOnce(&mut Proposal)) -> Papers {
-        let mut proposal = self.subject.proposal.clone();
-        bend(&mut proposal);
-        let envelope =
-            Envelope::seal(Kind::Proposal, &proposal, &self.deployment().reader_key).expect("canonical");
-        let digest = Digest::of(Kind::Proposal, &envelope.payload);
-        let subject = Subject {
-            proposal,
-            digest,
-            envelope,
-        };
-        let alice = self.person("alice");
-        let approval = seal_decision(
-            alice,
-            &decision(self.deployment(), alice, &subject, Verdict::Approve),
-        );
-        let order = seal_order(
-            alice,
-            &operator::order(self.deployment(), alice, &subject, &[&approval]),
-        );
-        Papers {
-            proposal: subject.envelope,
-            decisions: vec![approval],
-            order: Some(order),
-        }
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forged_approval_changes_nothing() -> anyhow::Result<()> {
@@ -431,6 +290,8 @@ async fn a_proposal_that_the_contract_does_not_make_of_its_arguments_changes_not
     court.refuses(&less_approval, "plan_mismatch").await?;
     let other_shape = court.rewritten(|p| p.schema_fingerprint = Digest::of(Kind::Schema, b"{}"));
     court.refuses(&other_shape, "schema_drift").await?;
+    let other_effects = court.rewritten(|p| p.side_effects.clear());
+    court.refuses(&other_effects, "plan_mismatch").await?;
     let other_database = court.rewritten(|p| p.source.fingerprint = "sqlite:elsewhere".to_owned());
     court.refuses(&other_database, "source").await?;
     court.applies_honest_papers().await
@@ -476,7 +337,7 @@ async fn a_proposal_made_under_a_swapped_contract_changes_nothing() -> anyhow::R
         ledger,
         subject,
         before,
-        _writer: writer,
+        writer,
     };
     court.refuses(&court.honest(), "contract").await
 }
@@ -555,7 +416,7 @@ async fn a_writer_whose_clock_went_back_writes_nothing() -> anyhow::Result<()> {
         deployment.path("writer-state/clock-high-water"),
         later.to_string(),
     )?;
-    let mut court = Court::with(deployment).await?;
+    let mut court = Court::with(deployment, &[]).await?;
     court.refuses(&court.honest(), "clock").await
 }
 
@@ -575,6 +436,6 @@ async fn a_proposal_for_a_handler_that_cannot_run_is_not_written_directly() -> a
         .replacen("\"capabilities\"", handler, 1)
         .replace("\"patch\":", "\"executor\": \"billing_app\", \"patch\":");
     std::fs::write(deployment.contract(), contract)?;
-    let mut court = Court::with(deployment).await?;
+    let mut court = Court::with(deployment, &[]).await?;
     court.refuses(&court.honest(), "executor_unavailable").await
 }

@@ -41,7 +41,7 @@ use crate::rpc::writer_service::WriterRpc;
 use crate::settings::{RoleName, Settings, refuse_foreign_credentials};
 use crate::trust::{TrustStore, load_contract, load_signing_key};
 use crate::witness::WitnessFile;
-use crate::writeback::{self, LedgerClient, Switches, Writer};
+use crate::writeback::{self, Identities, LedgerClient, Switches, Writer};
 
 /// What both roles have.
 struct Base {
@@ -243,6 +243,7 @@ async fn serve_writer(base: Base, stop: CancellationToken) -> Result<(), Failure
         name: own.instance().unwrap_or_default().to_owned(),
         ledger: LedgerClient::new(base.ledger.clone(), base.witness.clone()),
         switches: Switches::load(base.settings.state_dir.clone())?,
+        identities: Identities::default(),
         clock: Arc::new(SystemClock),
     });
     let access = AccessTable::new(own.deployment()).allow(WRITER_SERVICE, &[Role::Operator]);

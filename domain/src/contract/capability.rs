@@ -15,6 +15,7 @@ use crate::json::Node;
 
 /// What a capability does.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one per capability of a contract")]
 pub enum CapabilityKind {
     Read,
     Proposal(ProposalSpec),

@@ -183,6 +183,7 @@ async fn begin(writer: &Writer, engine: &dyn Engine, proposal: &Proposal) -> Res
     hit("F4").await.map_err(from_engine)?;
     let begun = engine.begin().await.map_err(from_engine)?;
     hit("F5").await.map_err(from_engine)?;
+    writer.identities.keep(&proposal.source.id, &begun.identity);
     if begun.identity != proposal.source.fingerprint {
         begun.transaction.roll_back().await;
         let text = "the database is not the one that the proposal was read from";

@@ -9,7 +9,7 @@ use synapsor_domain::writeback::Outcome;
 
 use super::Writer;
 use super::apply::{self, Context, Ended};
-use super::attempt::{Subject, seal_report, settled};
+use super::report::{Subject, seal_report, settled};
 use super::switches::Flight;
 
 /// How far a deny got.

@@ -19,6 +19,10 @@ use tonic::transport::Channel;
 use crate::witness::WitnessFile;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// For calls that change nothing when they are made again: sooner asked anew than waited for.
+const REPEATABLE_TIMEOUT: Duration = Duration::from_secs(4);
+/// The work of resolving waits for this one.
+const IN_DOUBT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The ledger as one writer talks to it.
 #[derive(Debug, Clone)]
@@ -116,7 +120,7 @@ impl LedgerClient {
         let answer = self
             .client
             .clone()
-            .start(with_deadline(request, CALL_TIMEOUT))
+            .start(with_deadline(request, REPEATABLE_TIMEOUT))
             .await;
         Ok(answer.map_err(|s| from_status(&s))?.into_inner().attempt)
     }
@@ -138,7 +142,7 @@ impl LedgerClient {
         let answer = self
             .client
             .clone()
-            .settle(with_deadline(request, CALL_TIMEOUT))
+            .settle(with_deadline(request, REPEATABLE_TIMEOUT))
             .await;
         answer.map_err(|s| from_status(&s)).map(|_| ())
     }
@@ -152,7 +156,7 @@ impl LedgerClient {
         let answer = self
             .client
             .clone()
-            .report_in_doubt(with_deadline(request, CALL_TIMEOUT))
+            .report_in_doubt(with_deadline(request, IN_DOUBT_TIMEOUT))
             .await;
         answer.map_err(|s| from_status(&s)).map(|_| ())
     }

@@ -6,9 +6,12 @@
 mod apply;
 mod attempt;
 mod deny;
+mod identities;
 mod ledger;
+mod patience;
 mod preview;
 mod reconcile;
+mod report;
 mod row;
 mod switches;
 mod worker;
@@ -28,6 +31,7 @@ use synapsor_domain::trust::TrustFile;
 use tokio_util::sync::CancellationToken;
 
 pub use deny::{Denied, deny};
+pub use identities::Identities;
 pub use ledger::LedgerClient;
 pub use preview::{Preview, preview};
 pub use switches::Switches;
@@ -35,7 +39,7 @@ pub use switches::Switches;
 use crate::engine::Engine;
 
 /// Applies that one source takes at once.
-const APPLIES_PER_SOURCE: usize = 4;
+const APPLIES_PER_SOURCE: usize = 8;
 
 /// Reads the trust file as it is on disk now, with its digest.
 pub type ReadTrust = dyn Fn() -> Result<(Arc<TrustFile>, Digest), Refusal> + Send + Sync;
@@ -51,6 +55,7 @@ pub struct Writer {
     pub name: String,
     pub ledger: LedgerClient,
     pub switches: Switches,
+    pub identities: Identities,
     pub clock: Arc<dyn Clock>,
 }
 

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Writer;
 use super::apply::genuine;
-use super::attempt::{Subject, seal_report, settled};
+use super::report::{Subject, seal_report, settled};
 
 const EVERY: Duration = Duration::from_secs(60);
 /// Receipts are looked at again for this long, in case their report was lost.

@@ -16,20 +16,33 @@ use super::{APPLIES_PER_SOURCE, Writer, attempt};
 
 /// How long running attempts may take to end when the process is told to stop.
 const DRAIN: Duration = Duration::from_secs(25);
-/// Jobs beyond those being worked that a stream may hand over.
+/// Jobs that a stream may hand over and that have not ended yet, whatever the number of sources.
 const CAPACITY_MAX: usize = 64;
+/// Jobs that may be here for each one that is at a database: the others are being announced or reported.
+const JOBS_PER_TURN: usize = 2;
+
+/// How many jobs are here at once, and how many of them at a database.
+struct Hall {
+    capacity: usize,
+    places: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
+}
 
 /// Works until told to stop.
 pub(super) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
-    let capacity = (APPLIES_PER_SOURCE * writer.engines.len()).clamp(1, CAPACITY_MAX);
-    let slots = Arc::new(Semaphore::new(capacity));
+    let turns = (APPLIES_PER_SOURCE * writer.engines.len()).clamp(1, CAPACITY_MAX);
+    let hall = Hall {
+        capacity: (turns * JOBS_PER_TURN).min(CAPACITY_MAX),
+        places: Arc::new(Semaphore::new((turns * JOBS_PER_TURN).min(CAPACITY_MAX))),
+        turns: Arc::new(Semaphore::new(turns)),
+    };
     let mut attempts = JoinSet::new();
     let pauses = RetryPolicy::default();
     let mut failures = 0;
     while !stop.is_cancelled() {
         let streamed = tokio::select! {
             () = stop.cancelled() => break,
-            streamed = stream(&writer, &slots, capacity, &mut attempts) => streamed,
+            streamed = stream(&writer, &hall, &mut attempts) => streamed,
         };
         match streamed {
             Ok(()) => failures = 0,
@@ -50,12 +63,7 @@ pub(super) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
 }
 
 /// One stream from opening to its end.
-async fn stream(
-    writer: &Arc<Writer>,
-    slots: &Arc<Semaphore>,
-    capacity: usize,
-    attempts: &mut JoinSet<()>,
-) -> Result<(), Refusal> {
+async fn stream(writer: &Arc<Writer>, hall: &Hall, attempts: &mut JoinSet<()>) -> Result<(), Refusal> {
     let (_, trust_digest) = (writer.trust)()?;
     let seals = writer
         .contract
@@ -63,7 +71,7 @@ async fn stream(
         .iter()
         .map(|c| c.seal(&writer.contract).to_string())
         .collect();
-    let capacity = u32::try_from(capacity).unwrap_or(1);
+    let capacity = u32::try_from(hall.capacity).unwrap_or(1);
     let mut jobs = writer
         .ledger
         .lease(writer.source_ids(), capacity, trust_digest.to_string(), seals)
@@ -84,13 +92,13 @@ async fn stream(
         };
         // In the order of arrival, so that the witness only ever moves forward.
         let checkpoint = believe(writer, &job);
-        let Ok(slot) = Arc::clone(slots).acquire_owned().await else {
+        let Ok(place) = Arc::clone(&hall.places).acquire_owned().await else {
             return Ok(());
         };
-        let writer = Arc::clone(writer);
+        let (writer, turns) = (Arc::clone(writer), Arc::clone(&hall.turns));
         attempts.spawn(async move {
-            attempt::run(&writer, job, checkpoint).await;
-            drop(slot);
+            attempt::run(&writer, job, checkpoint, &turns).await;
+            drop(place);
         });
         while attempts.try_join_next().is_some() {}
     }

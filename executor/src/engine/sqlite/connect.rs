@@ -27,7 +27,7 @@ const LEDGER_APPLICATION_ID: i64 = 0x5379_6e4c;
 const NETWORK_FILE_SYSTEMS: [rustix::fs::FsWord; 6] =
     [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x00c3_6400, 0x5346_414f];
 const URL_PREFIX: &str = "sqlite://";
-const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 const STATEMENTS_CACHED: usize = 64;
 /// Steps of SQLite's machine between two looks at the deadline.
 const STEPS_PER_CHECK: i32 = 1_000;

@@ -36,6 +36,7 @@ pub struct SqliteEngine {
     statement_timeout: Duration,
     readers: Arc<Readers>,
     turns: Arc<Semaphore>,
+    writing: Arc<Semaphore>,
 }
 
 impl SqliteEngine {
@@ -57,6 +58,7 @@ impl SqliteEngine {
             receipt_table: receipt_table.to_owned(),
             statement_timeout: statement_timeout.unwrap_or(STATEMENT_TIMEOUT),
             turns: Arc::new(Semaphore::new(READERS_MAX)),
+            writing: Arc::new(Semaphore::new(1)),
         })
     }
 
@@ -172,7 +174,10 @@ impl Engine for SqliteEngine {
 
     async fn begin(&self) -> Result<Begun, EngineError> {
         match self.access {
-            Access::Write => write::begin(self.file.clone(), self.receipt_table.clone()).await,
+            Access::Write => {
+                let (file, table) = (self.file.clone(), self.receipt_table.clone());
+                write::begin(file, table, Arc::clone(&self.writing)).await
+            }
             Access::Read => Err(EngineError::new(
                 EngineErrorKind::Denied,
                 "this credential is for reading",

@@ -11,9 +11,10 @@ use synapsor_domain::ids::ProposalId;
 use synapsor_domain::schema::TableShape;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::value::ColumnValue;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 
-use super::connect::{DatabaseFile, Deadline, Opened};
+use super::connect::{DatabaseFile, Deadline, LOCK_TIMEOUT, Opened};
 use super::scrub::{is_unique_violation, scrub};
 use super::{dialect, inspect, read};
 use crate::engine::error::{CommitError, EngineError, EngineErrorKind, RecordError};
@@ -25,8 +26,22 @@ const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 const COLLATERAL_LINES_MAX: usize = 16;
 
 /// Begins a transaction on a connection of its own.
-pub(super) async fn begin(file: DatabaseFile, receipt_table: String) -> Result<Begun, EngineError> {
-    let opened = tokio::task::spawn_blocking(move || open(&file, receipt_table));
+///
+/// Within this process writers queue for `turns`, of which there is one: cheaper and fairer than SQLite's own
+/// waiting, which looks again and again.
+pub(super) async fn begin(
+    file: DatabaseFile,
+    receipt_table: String,
+    turns: Arc<Semaphore>,
+) -> Result<Begun, EngineError> {
+    let turn = match tokio::time::timeout(LOCK_TIMEOUT, turns.acquire_owned()).await {
+        Ok(Ok(turn)) => turn,
+        Ok(Err(_)) | Err(_) => {
+            let text = "another transaction of this process holds the file";
+            return Err(EngineError::new(EngineErrorKind::Busy, text));
+        }
+    };
+    let opened = tokio::task::spawn_blocking(move || open(&file, receipt_table, turn));
     let (session, identity, database_now) = opened.await.map_err(|_| died())??;
     let deadline = session.deadline.clone();
     let slot = Arc::new(Mutex::new(Some(session)));
@@ -52,7 +67,11 @@ async fn expire(slot: Slot, deadline: Arc<Deadline>) {
     let _ = closing.await;
 }
 
-fn open(file: &DatabaseFile, receipt_table: String) -> Result<(Session, String, Timestamp), EngineError> {
+fn open(
+    file: &DatabaseFile,
+    receipt_table: String,
+    turn: OwnedSemaphorePermit,
+) -> Result<(Session, String, Timestamp), EngineError> {
     let Opened {
         mut connection,
         deadline,
@@ -88,6 +107,7 @@ fn open(file: &DatabaseFile, receipt_table: String) -> Result<(Session, String, 
             changes,
             total_at_begin,
             receipt_table,
+            _turn: turn,
         },
         identity,
         now,
@@ -101,6 +121,8 @@ struct Session {
     changes: Arc<Mutex<Changes>>,
     total_at_begin: u64,
     receipt_table: String,
+    /// Given back after the connection is closed: fields are dropped in their order.
+    _turn: OwnedSemaphorePermit,
 }
 
 type Slot = Arc<Mutex<Option<Session>>>;

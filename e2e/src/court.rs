@@ -1,0 +1,160 @@
+//! A court for one writer: a real proposal, a real writer process, and a ledger in the test's own hands that
+//! presents whatever papers the test wants judged.
+
+use synapsor_domain::approval::{Decision, Verdict};
+use synapsor_domain::digest::Digest;
+use synapsor_domain::proposal::Proposal;
+use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::trust::TrustFile;
+use synapsor_domain::writeback::{AttemptReport, AttemptResult};
+
+use crate::agent::Agent;
+use crate::binaries::Build;
+use crate::deployment::{Deployment, Person};
+use crate::evil_ledger::{EvilLedger, Papers};
+use crate::operator::{self, Desk, Subject, decision, order, seal_decision, seal_order};
+use crate::process::Process;
+use crate::stack::{self, Stack, WRITER};
+
+/// The invoice that every case is about.
+pub const INVOICE: &str = "INV-3001";
+
+/// A real proposal, a real writer, and an attacker's ledger between them.
+#[derive(Debug)]
+pub struct Court {
+    pub stack: Stack,
+    pub ledger: EvilLedger,
+    pub subject: Subject,
+    pub before: String,
+    pub writer: Process,
+}
+
+impl Court {
+    pub async fn open() -> anyhow::Result<Self> {
+        Self::with(Deployment::new(Build::Plain)?, &[]).await
+    }
+
+    /// In this deployment; the writer gets extra environment.
+    pub async fn with(deployment: Deployment, extra: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let stack = Stack::without_writer(deployment)?;
+        let agent = Agent::over_stdio(&stack).await?;
+        let id = agent.propose(INVOICE, "goodwill").await?;
+        let subject = Desk::open(&stack, "alice")?
+            .subject(&stack.deployment, &id)
+            .await?;
+        let ledger = EvilLedger::start(&stack.deployment).await?;
+        let writer = stack::writer(&stack.deployment, &ledger.address, WRITER, extra)?;
+        let before = stack.deployment.dump()?;
+        Ok(Self {
+            stack,
+            ledger,
+            subject,
+            before,
+            writer,
+        })
+    }
+
+    pub fn deployment(&self) -> &Deployment {
+        &self.stack.deployment
+    }
+    pub fn person(&self, name: &str) -> &Person {
+        self.deployment().person(name)
+    }
+
+    /// What an honest ledger would present.
+    pub fn honest(&self) -> Papers {
+        let alice = self.person("alice");
+        let approval = seal_decision(
+            alice,
+            &decision(self.deployment(), alice, &self.subject, Verdict::Approve),
+        );
+        self.papers(approval)
+    }
+
+    /// Alice's order on the strength of one decision, whatever that is.
+    pub fn papers(&self, approval: Envelope) -> Papers {
+        let alice = self.person("alice");
+        let order = seal_order(
+            alice,
+            &order(self.deployment(), alice, &self.subject, &[&approval]),
+        );
+        Papers {
+            proposal: self.subject.envelope.clone(),
+            decisions: vec![approval],
+            order: Some(order),
+        }
+    }
+
+    /// An approval of alice's that is bent in one place and signed by her all the same.
+    pub fn bent(&self, bend: impl FnOnce(&mut Decision)) -> Papers {
+        let alice = self.person("alice");
+        let mut approval = decision(self.deployment(), alice, &self.subject, Verdict::Approve);
+        bend(&mut approval);
+        self.papers(seal_decision(alice, &approval))
+    }
+
+    pub async fn judge(&mut self, papers: &Papers) -> anyhow::Result<AttemptReport> {
+        let Self { stack, ledger, .. } = self;
+        ledger.present(&stack.deployment, papers).await
+    }
+
+    /// Presents papers that must be refused for exactly this reason, with nothing written.
+    pub async fn refuses(&mut self, papers: &Papers, reason: &str) -> anyhow::Result<()> {
+        let report = self.judge(papers).await?;
+        assert_eq!(
+            report.result,
+            AttemptResult::Refused(reason.to_owned()),
+            "{}",
+            report.message
+        );
+        assert_eq!(
+            self.deployment().dump()?,
+            self.before,
+            "the target changed on a refusal"
+        );
+        Ok(())
+    }
+
+    /// The same court still applies honest papers: the refusals before were not for some other reason.
+    pub async fn applies_honest_papers(&mut self) -> anyhow::Result<()> {
+        let papers = self.honest();
+        let report = self.judge(&papers).await?;
+        assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
+        assert_eq!(self.deployment().invoice(INVOICE)?.0, 0);
+        Ok(())
+    }
+
+    pub fn change_trust(&self, change: impl FnOnce(&mut TrustFile)) -> anyhow::Result<()> {
+        let mut trust = self.deployment().default_trust();
+        change(&mut trust);
+        self.deployment().write_trust(&trust)
+    }
+
+    /// The proposal, bent and attested anew by the genuine reader key, with alice's papers for it.
+    pub fn rewritten(&self, bend: impl FnOnce(&mut Proposal)) -> Papers {
+        let mut proposal = self.subject.proposal.clone();
+        bend(&mut proposal);
+        let envelope =
+            Envelope::seal(Kind::Proposal, &proposal, &self.deployment().reader_key).expect("canonical");
+        let digest = Digest::of(Kind::Proposal, &envelope.payload);
+        let subject = Subject {
+            proposal,
+            digest,
+            envelope,
+        };
+        let alice = self.person("alice");
+        let approval = seal_decision(
+            alice,
+            &decision(self.deployment(), alice, &subject, Verdict::Approve),
+        );
+        let order = seal_order(
+            alice,
+            &operator::order(self.deployment(), alice, &subject, &[&approval]),
+        );
+        Papers {
+            proposal: subject.envelope,
+            decisions: vec![approval],
+            order: Some(order),
+        }
+    }
+}

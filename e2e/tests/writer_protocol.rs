@@ -1,0 +1,326 @@
+//! What a writer does when something moves under its hands: tables, versions, the database, the ledger. One
+//! effect or none, and an answer within seconds.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use synapsor_domain::review;
+use synapsor_domain::value::{Value, find};
+use synapsor_domain::writeback::{AttemptReport, AttemptResult};
+use synapsor_e2e::binaries::Build;
+use synapsor_e2e::court::{Court, INVOICE};
+use synapsor_e2e::deployment::Deployment;
+
+/// Doubt and lost reports have to be over well before this.
+const SOON: Duration = Duration::from_secs(10);
+
+/// A court whose invoices are guarded as `guard` says, in a database that was changed first.
+async fn court(guard: &str, change: &str) -> anyhow::Result<Court> {
+    let deployment = Deployment::new(Build::Plain)?;
+    let contract = std::fs::read_to_string(deployment.contract())?;
+    let contract = contract.replace(r#"{ "column": "version" }"#, guard);
+    std::fs::write(deployment.contract(), contract)?;
+    deployment.open_database()?.execute_batch(change)?;
+    Court::with(deployment, &[]).await
+}
+
+async fn judged(court: &mut Court) -> anyhow::Result<AttemptReport> {
+    let papers = court.honest();
+    court.judge(&papers).await
+}
+
+fn refused(reason: &str) -> AttemptResult {
+    AttemptResult::Refused(reason.to_owned())
+}
+fn failed(reason: &str) -> AttemptResult {
+    AttemptResult::Failed(reason.to_owned())
+}
+
+/// One column of one receipt.
+fn receipt(court: &Court, column: &str) -> anyhow::Result<Option<String>> {
+    let sql = format!("SELECT {column} FROM synapsor_writeback_receipts");
+    let found = court
+        .deployment()
+        .open_database()?
+        .query_row(&sql, [], |row| row.get(0));
+    Ok(found?)
+}
+
+const WITHOUT_TRIGGER: &str = "DROP TRIGGER invoices_version;";
+const COUNTED: &str = r#"{ "column": "version", "advance": "increment" }"#;
+const TIMED: &str = r#"{ "column": "changed_at", "advance": "now" }"#;
+const WITH_TIME: &str = "DROP TRIGGER invoices_version;
+    ALTER TABLE invoices ADD COLUMN changed_at TEXT NOT NULL DEFAULT '2026-01-02 03:04:05.678';";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_writer_counts_the_version_where_nobody_else_does() -> anyhow::Result<()> {
+    let mut court = court(COUNTED, WITHOUT_TRIGGER).await?;
+    assert_eq!(find(&court.subject.proposal.set, "version"), Some(&Value::int(8)));
+    let report = judged(&mut court).await?;
+    assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
+    assert_eq!(
+        court.deployment().invoice(INVOICE)?,
+        (0, Some("goodwill".to_owned()), 8)
+    );
+    assert_eq!(receipt(&court, "previous_version")?.as_deref(), Some("7"));
+    assert_eq!(receipt(&court, "new_version")?.as_deref(), Some("8"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_writer_sets_the_time_where_that_is_the_version() -> anyhow::Result<()> {
+    let mut court = court(TIMED, WITH_TIME).await?;
+    let (subject, digest) = (&court.subject.proposal, court.subject.digest);
+    let document = review::document(subject, digest);
+    assert!(document.contains("WEAK: version column changed_at"), "{document}");
+    let report = judged(&mut court).await?;
+    assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
+    let moved: String = court.deployment().open_database()?.query_row(
+        "SELECT changed_at FROM invoices WHERE id = ?1",
+        [INVOICE],
+        |row| row.get(0),
+    )?;
+    assert_ne!(moved, "2026-01-02 03:04:05.678");
+    assert_eq!(receipt(&court, "new_version")?, Some(moved));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_is_set_back_is_a_failure_and_nothing_is_written() -> anyhow::Result<()> {
+    let back = "DROP TRIGGER invoices_version;
+        CREATE TRIGGER back AFTER UPDATE OF version ON invoices WHEN new.version > old.version
+        BEGIN UPDATE invoices SET version = old.version WHERE id = new.id; END;";
+    let mut court = court(COUNTED, back).await?;
+    let report = judged(&mut court).await?;
+    assert_eq!(
+        report.result,
+        failed("version_not_advanced"),
+        "{}",
+        report.message
+    );
+    assert_eq!(court.deployment().invoice(INVOICE)?, (5500, None, 7));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_the_database_was_to_move_and_did_not_is_a_failure() -> anyhow::Result<()> {
+    let guard = r#"{ "column": "version" }, "db_managed": ["version"]"#;
+    let mut lazy = court(guard, WITHOUT_TRIGGER).await?;
+    let report = judged(&mut lazy).await?;
+    assert_eq!(
+        report.result,
+        failed("version_not_advanced"),
+        "{}",
+        report.message
+    );
+    assert_eq!(lazy.deployment().invoice(INVOICE)?, (5500, None, 7));
+    // The same promise kept, and the same table without the promise.
+    let mut kept = court(guard, "").await?;
+    assert_eq!(judged(&mut kept).await?.result, AttemptResult::Applied);
+    let mut silent = court(r#"{ "column": "version" }"#, WITHOUT_TRIGGER).await?;
+    assert_eq!(judged(&mut silent).await?.result, AttemptResult::Applied);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_that_does_not_move_is_tried_again_and_then_given_back() -> anyhow::Result<()> {
+    let stopped = format!(
+        "{WITH_TIME} CREATE TRIGGER stopped AFTER UPDATE OF changed_at ON invoices
+         WHEN new.changed_at > old.changed_at
+         BEGIN UPDATE invoices SET changed_at = old.changed_at WHERE id = new.id; END;"
+    );
+    let mut court = court(TIMED, &stopped).await?;
+    let report = judged(&mut court).await?;
+    let given_back = AttemptResult::Retryable("version_not_advanced".to_owned());
+    assert_eq!(report.result, given_back, "{}", report.message);
+    assert_eq!(court.deployment().dump()?, court.before);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conflict_s_receipt_names_the_version_that_was_found() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    let sql = "UPDATE invoices SET version = 41 WHERE id = ?1";
+    court.deployment().open_database()?.execute(sql, [INVOICE])?;
+    let report = judged(&mut court).await?;
+    assert_eq!(
+        report.result,
+        AttemptResult::Conflict("version_changed".to_owned())
+    );
+    assert_eq!(receipt(&court, "previous_version")?.as_deref(), Some("7"));
+    assert_eq!(receipt(&court, "new_version")?.as_deref(), Some("41"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn side_effects_that_the_reviewer_saw_stay_within_the_row_or_nothing_is_written() -> anyhow::Result<()>
+{
+    let elsewhere = "CREATE TABLE notes (text TEXT) STRICT;
+        CREATE TRIGGER noted AFTER UPDATE ON invoices BEGIN INSERT INTO notes VALUES (new.id); END;
+        CREATE TABLE lines (invoice_id TEXT REFERENCES invoices (id) ON UPDATE CASCADE) STRICT;";
+    let mut court = court(r#"{ "column": "version" }"#, elsewhere).await?;
+    let document = review::document(&court.subject.proposal, court.subject.digest);
+    for effect in [
+        "trigger invoices_version",
+        "trigger noted",
+        "foreign key of lines on update CASCADE",
+    ] {
+        assert!(
+            document.contains(&format!("side effects    {effect}\n")),
+            "{document}"
+        );
+    }
+    let report = judged(&mut court).await?;
+    assert_eq!(report.result, failed("collateral"), "{}", report.message);
+    assert_eq!(court.deployment().invoice(INVOICE)?, (5500, None, 7));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_altered_after_the_proposal_is_refused_before_a_transaction_begins() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    let change = "ALTER TABLE invoices ADD COLUMN colour TEXT;";
+    court.deployment().open_database()?.execute_batch(change)?;
+    court.before = court.deployment().dump()?;
+    let papers = court.honest();
+    court.refuses(&papers, "schema_drift").await?;
+    assert_eq!(*court.ledger.starts.borrow(), 0, "no attempt was announced");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_altered_while_the_writer_waits_for_its_lock_is_refused() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    let lock = court.deployment().open_database()?;
+    lock.execute_batch("BEGIN IMMEDIATE")?;
+    let mut starts = court.ledger.starts.clone();
+    let papers = court.honest();
+    let alter = async {
+        // Announced: the checks are done, and the writer is about to wait for the lock or waits for it.
+        starts.wait_for(|count| *count >= 1).await?;
+        lock.execute_batch("CREATE TRIGGER late AFTER UPDATE ON invoices BEGIN SELECT 1; END; COMMIT;")?;
+        anyhow::Ok(())
+    };
+    let (report, altered) = tokio::join!(court.judge(&papers), alter);
+    altered?;
+    let report = report?;
+    assert_eq!(report.result, refused("schema_drift"), "{}", report.message);
+    assert_eq!(court.deployment().dump()?, court.before);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trust_file_changed_while_the_writer_waits_for_its_lock_counts() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    let lock = court.deployment().open_database()?;
+    lock.execute_batch("BEGIN IMMEDIATE")?;
+    let mut starts = court.ledger.starts.clone();
+    let papers = court.honest();
+    let mut trust = court.deployment().default_trust();
+    trust.operators[0].revoked = true;
+    let path = court.deployment().trust_path();
+    let revoke = async {
+        starts.wait_for(|count| *count >= 1).await?;
+        let bytes = serde_json::to_vec_pretty(&trust)?;
+        synapsor_chassis::files::write_atomic(&path, &bytes, synapsor_chassis::files::MODE_PUBLIC)?;
+        anyhow::Ok(lock.execute_batch("ROLLBACK")?)
+    };
+    let (report, revoked) = tokio::join!(court.judge(&papers), revoke);
+    revoked?;
+    let report = report?;
+    assert_eq!(report.result, refused("key"), "{}", report.message);
+    assert_eq!(court.deployment().dump()?, court.before);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_the_ledger_did_not_hear_is_told_again_at_once() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    court.ledger.deaf.settles.store(5, Ordering::SeqCst);
+    let began = Instant::now();
+    let report = judged(&mut court).await?;
+    assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_announcement_that_the_ledger_did_not_hear_is_made_again() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    court.ledger.deaf.starts.store(2, Ordering::SeqCst);
+    let report = judged(&mut court).await?;
+    assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_away_for_seconds_is_outlasted() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    let (there, away) = (court.deployment().database(), court.deployment().path("away.db"));
+    std::fs::rename(&there, &away)?;
+    let log = court.writer.log.clone();
+    let papers = court.honest();
+    let back = async {
+        // Two tries have met nothing.
+        let failures = || {
+            std::fs::read_to_string(&log)
+                .unwrap_or_default()
+                .matches("cannot be used")
+                .count()
+        };
+        while failures() < 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        anyhow::Ok(std::fs::rename(&away, &there)?)
+    };
+    let (report, returned) = tokio::join!(court.judge(&papers), back);
+    returned?;
+    let report = report?;
+    assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_tried_again_under_a_lease_that_has_run_out() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    let lock = court.deployment().open_database()?;
+    lock.execute_batch("BEGIN IMMEDIATE")?;
+    court.ledger.lease_ms = 300;
+    court.ledger.deaf.heartbeats.store(u32::MAX, Ordering::SeqCst);
+    let report = judged(&mut court).await?;
+    assert_eq!(
+        report.result,
+        AttemptResult::Retryable("database_busy".to_owned())
+    );
+    let tries = court
+        .writer
+        .log_text()
+        .matches("database error during a writeback")
+        .count();
+    assert_eq!(tries, 1, "the lease was over before the first try had ended");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_whose_answer_was_lost_is_resolved_within_seconds() -> anyhow::Result<()> {
+    for (point, result) in [
+        // Committed; the answer did not come.
+        ("F11b:error", AttemptResult::AlreadyApplied),
+        // Rolled back; the writer tries again.
+        ("F11a:error", AttemptResult::Applied),
+        ("F9b:error", AttemptResult::Applied),
+    ] {
+        let deployment = Deployment::new(Build::Failpoints)?;
+        let mut court = Court::with(deployment, &[("SYNAPSOR_FAILPOINT", point)]).await?;
+        let began = Instant::now();
+        let report = judged(&mut court).await?;
+        assert_eq!(report.result, result, "{point}: {}", report.message);
+        assert!(began.elapsed() < SOON, "{point}: {:?}", began.elapsed());
+        assert_eq!(
+            court.deployment().invoice(INVOICE)?,
+            (0, Some("goodwill".to_owned()), 8),
+            "{point}"
+        );
+    }
+    Ok(())
+}

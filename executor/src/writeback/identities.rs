@@ -1,0 +1,24 @@
+//! What each database last said of itself, so that it is not asked before every transaction: the answer inside
+//! the transaction is the one that counts.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The databases of one writer, by source name.
+#[derive(Debug, Default)]
+pub struct Identities(Mutex<BTreeMap<String, String>>);
+
+impl Identities {
+    /// Whether the database of this source has said to be this one, and nothing else since.
+    pub(super) fn is_known(&self, source: &str, identity: &str) -> bool {
+        self.lock().get(source).is_some_and(|known| known == identity)
+    }
+
+    pub(super) fn keep(&self, source: &str, identity: &str) {
+        self.lock().insert(source.to_owned(), identity.to_owned());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

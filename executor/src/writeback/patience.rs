@@ -1,0 +1,160 @@
+//! How often a transaction is tried again, for how long, and after which pause. Each try is a whole new
+//! transaction; nothing here knows what is in it.
+
+use std::time::{Duration, Instant};
+
+use synapsor_chassis::random;
+
+use crate::engine::EngineError;
+use crate::engine::error::EngineErrorKind;
+
+/// Whole transactions that one lease may try.
+const TRIES_MAX: u32 = 5;
+/// No transaction begins later than this after the first.
+const TRY_FOR: Duration = Duration::from_secs(30);
+/// While the outcome of a COMMIT is unknown the number of tries does not matter, only this.
+const RESOLVE_FOR: Duration = Duration::from_secs(60);
+
+/// What a pause waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// Another transaction to end.
+    Contention,
+    /// A server or a network to come back.
+    Outage,
+    /// The clock of the database to show another second.
+    Tick,
+}
+
+impl Pace {
+    pub(super) const fn of(error: &EngineError) -> Self {
+        match error.kind {
+            EngineErrorKind::Unavailable | EngineErrorKind::Timeout => Self::Outage,
+            EngineErrorKind::Busy
+            | EngineErrorKind::Denied
+            | EngineErrorKind::NotFound
+            | EngineErrorKind::TooLarge
+            | EngineErrorKind::Unreadable
+            | EngineErrorKind::Other => Self::Contention,
+        }
+    }
+
+    /// The first pause and the longest; each is twice the one before.
+    const fn bounds(self) -> (Duration, Duration) {
+        match self {
+            Self::Contention => (Duration::from_millis(20), Duration::from_secs(1)),
+            Self::Outage => (Duration::from_secs(1), Duration::from_secs(8)),
+            // Its fixed half is a whole second.
+            Self::Tick => (Duration::from_millis(2_100), Duration::from_millis(2_100)),
+        }
+    }
+}
+
+/// The tries of one lease.
+#[derive(Debug)]
+pub(super) struct Patience {
+    began: Instant,
+    tries: u32,
+    doubt: Option<Instant>,
+}
+
+impl Patience {
+    pub(super) const fn begin(now: Instant) -> Self {
+        Self {
+            began: now,
+            tries: 0,
+            doubt: None,
+        }
+    }
+
+    /// Notes that the outcome of a COMMIT is unknown; true for the first time.
+    pub(super) fn doubt(&mut self, now: Instant) -> bool {
+        let is_first = self.doubt.is_none();
+        if is_first {
+            self.doubt = Some(now);
+            // The next tries look for one receipt, and the pauses begin anew.
+            self.tries = 0;
+        }
+        is_first
+    }
+
+    pub(super) const fn is_in_doubt(&self) -> bool {
+        self.doubt.is_some()
+    }
+
+    /// Counts a try that failed; the pause before the next, or none if there shall be no other.
+    pub(super) fn next(&mut self, pace: Pace, now: Instant) -> Option<Duration> {
+        let pause = pause(self.tries, self.doubt.map_or(pace, |_| Pace::Contention));
+        self.tries += 1;
+        let (since, limit) = match self.doubt {
+            Some(doubt) => (doubt, RESOLVE_FOR),
+            None if self.tries >= TRIES_MAX => return None,
+            None => (self.began, TRY_FOR),
+        };
+        (now - since + pause < limit).then_some(pause)
+    }
+}
+
+/// Half fixed, half random, so that writers that failed together do not try again together.
+pub(super) fn pause(tries: u32, pace: Pace) -> Duration {
+    let (first, longest) = pace.bounds();
+    let full = first.saturating_mul(1 << tries.min(16)).min(longest);
+    let half = full / 2;
+    let jitter = random::number() % (u64::try_from(half.as_micros()).unwrap_or(u64::MAX) + 1);
+    half + Duration::from_micros(jitter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn five_transactions_at_most() {
+        let now = Instant::now();
+        let mut patience = Patience::begin(now);
+        let pauses: Vec<_> = std::iter::from_fn(|| patience.next(Pace::Contention, now)).collect();
+        assert_eq!(pauses.len(), 4, "{pauses:?}");
+    }
+
+    #[test]
+    fn nothing_begins_after_half_a_minute() {
+        let now = Instant::now();
+        let mut patience = Patience::begin(now);
+        assert!(patience.next(Pace::Outage, now).is_some());
+        assert_eq!(patience.next(Pace::Outage, now + TRY_FOR), None);
+    }
+
+    #[test]
+    fn an_outage_of_some_seconds_is_outlasted() {
+        for _ in 0..50 {
+            let now = Instant::now();
+            let mut patience = Patience::begin(now);
+            let waited: Duration = std::iter::from_fn(|| patience.next(Pace::Outage, now)).sum();
+            assert!(waited >= Duration::from_secs(7), "{waited:?}");
+        }
+    }
+
+    #[test]
+    fn a_pause_for_the_clock_lasts_over_a_second() {
+        for tries in 0..4 {
+            assert!(pause(tries, Pace::Tick) > Duration::from_secs(1));
+        }
+    }
+
+    #[test]
+    fn doubt_is_resolved_for_a_minute_with_a_second_between_tries() {
+        let mut now = Instant::now();
+        let mut patience = Patience::begin(now);
+        for _ in 0..4 {
+            patience.next(Pace::Outage, now);
+        }
+        assert!(patience.doubt(now) && !patience.doubt(now));
+        let mut tries = 0;
+        while let Some(pause) = patience.next(Pace::Outage, now) {
+            assert!(pause <= Duration::from_secs(1));
+            now += pause;
+            tries += 1;
+        }
+        assert!(tries > 55, "{tries}");
+    }
+}

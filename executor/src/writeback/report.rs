@@ -1,0 +1,178 @@
+//! What a writer tells the ledger of an attempt: signed, and told again until it is heard.
+
+use std::time::{Duration, Instant};
+
+use synapsor_domain::digest::Digest;
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::writeback::{AttemptReport, AttemptResult, Outcome, Receipt};
+
+use super::Writer;
+use super::ledger::{Job, Lease};
+use super::patience::{Pace, pause};
+use crate::failpoint::hit;
+
+/// How long the end of an attempt is told; then it is left to the reconciler.
+const TELL_FOR: Duration = Duration::from_secs(60);
+
+/// The end of an attempt.
+pub(super) struct Report {
+    pub(super) result: AttemptResult,
+    pub(super) message: String,
+    pub(super) receipt: Option<Envelope>,
+}
+
+/// The report for a receipt that is committed.
+pub(super) fn settled(receipt: &Receipt, envelope: Envelope, fresh: bool) -> Report {
+    let result = match (receipt.outcome, fresh) {
+        (Outcome::Applied, false) => AttemptResult::AlreadyApplied,
+        (outcome, _) => AttemptResult::from_outcome(outcome, &receipt.reason),
+    };
+    let message = match receipt.outcome {
+        Outcome::Applied => "1 row changed, receipt committed with it".to_owned(),
+        Outcome::Conflict => "the row is no longer the one that was reviewed; nothing was written".to_owned(),
+        Outcome::Failed => "the write was rolled back; nothing was written".to_owned(),
+        Outcome::Denied | Outcome::Cancelled | Outcome::Expired | Outcome::Abandoned => {
+            "ended without a write; no writer can apply it any more".to_owned()
+        }
+    };
+    Report {
+        result,
+        message,
+        receipt: Some(envelope),
+    }
+}
+
+pub(super) fn refused(refusal: &Refusal) -> Report {
+    let result = match refusal.code.split_once(':') {
+        Some(("refused", reason)) => AttemptResult::Refused(reason.to_owned()),
+        Some(("retryable", reason)) => AttemptResult::Retryable(reason.to_owned()),
+        Some(_) | None => AttemptResult::Retryable("ledger_unavailable".to_owned()),
+    };
+    tracing::warn!(code = %refusal.code, detail = refusal.detail, "{}", refusal.public);
+    Report {
+        result,
+        message: refusal.public.clone(),
+        receipt: None,
+    }
+}
+
+/// Ends an attempt on file.
+pub(super) async fn report(writer: &Writer, job: &Job, number: u32, end: Report) {
+    let lease = &job.lease;
+    let Some(envelope) = sealed(writer, job, number, &end) else {
+        return;
+    };
+    settle(writer, lease, &envelope, end.receipt.as_ref()).await;
+    // Nothing follows that could fail; the points exist so that the proofs can stop the process here.
+    let _ = hit("F12b").await;
+    tracing::info!(proposal = %lease.proposal_id, result = %end.result, "attempt ended");
+    let _ = hit("F12c").await;
+}
+
+/// Tells the ledger, as long as telling can help: the same words again change nothing. What is lost here the
+/// reconciler tells later.
+async fn settle(writer: &Writer, lease: &Lease, attempt: &Envelope, receipt: Option<&Envelope>) {
+    let mut token = lease.token.as_slice();
+    let until = Instant::now() + TELL_FOR;
+    for round in 0.. {
+        let told = match hit("F12a").await {
+            Ok(()) => {
+                let id = &lease.proposal_id;
+                writer.ledger.settle(id, token, attempt, receipt).await
+            }
+            Err(_) => Err(Refusal::new("UNREACHABLE", "injected")),
+        };
+        let Err(refusal) = told else { return };
+        tracing::warn!(proposal = %lease.proposal_id, code = %refusal.code, "{}", refusal.public);
+        match refusal.code.as_ref() {
+            // The lease was granted anew meanwhile; a receipt needs none.
+            "LEASE_NOT_HELD" if receipt.is_some() && !token.is_empty() => token = &[],
+            code if is_passing(code) && Instant::now() < until => {
+                tokio::time::sleep(pause(round, Pace::Contention)).await;
+            }
+            _ => return,
+        }
+    }
+}
+
+/// Whether the same call to the ledger can succeed a moment later.
+pub(super) fn is_passing(code: &str) -> bool {
+    matches!(
+        code,
+        "UNREACHABLE"
+            | "DEADLINE_EXCEEDED"
+            | "TOO_LARGE_OR_BUSY"
+            | "STORE_BUSY"
+            | "STORE_LOCKED"
+            | "STORE_FULL"
+            | "STORE_FAILED"
+            | "STORE_CLOSED"
+    )
+}
+
+/// Tells the ledger that the outcome is unknown. Nothing depends on its hearing: the announced attempt has no
+/// end on file either way.
+pub(super) async fn report_doubt(writer: &Writer, job: &Job, number: u32) {
+    let message = "the answer to COMMIT was lost; being resolved".to_owned();
+    let end = Report {
+        result: AttemptResult::InDoubt,
+        message,
+        receipt: None,
+    };
+    let Some(envelope) = sealed(writer, job, number, &end) else {
+        return;
+    };
+    if let Err(refusal) = writer.ledger.report_in_doubt(&job.lease, &envelope).await {
+        tracing::warn!(proposal = %job.lease.proposal_id, code = %refusal.code, "{}", refusal.public);
+    }
+}
+
+fn sealed(writer: &Writer, job: &Job, number: u32, end: &Report) -> Option<Envelope> {
+    let proposal = Envelope::from_bytes(&job.proposal.body)
+        .ok()?
+        .digest(Kind::Proposal)
+        .ok()?;
+    let order = job
+        .order
+        .as_ref()
+        .and_then(|o| Envelope::from_bytes(&o.body).ok());
+    let lease = &job.lease;
+    let subject = Subject {
+        proposal_id: lease.proposal_id.clone(),
+        proposal_digest: proposal,
+        order_digest: order.and_then(|o| o.digest(Kind::ApplyOrder).ok()),
+        fence: lease.fence,
+        attempt: number,
+    };
+    seal_report(writer, subject, end)
+}
+
+/// What an attempt report is about.
+pub(super) struct Subject {
+    pub(super) proposal_id: synapsor_domain::ids::ProposalId,
+    pub(super) proposal_digest: Digest,
+    pub(super) order_digest: Option<Digest>,
+    pub(super) fence: u64,
+    pub(super) attempt: u32,
+}
+
+pub(super) fn seal_report(writer: &Writer, subject: Subject, end: &Report) -> Option<Envelope> {
+    let receipt_digest = end.receipt.as_ref().and_then(|r| r.digest(Kind::Receipt).ok());
+    let report = AttemptReport {
+        v: 1,
+        proposal_id: subject.proposal_id,
+        proposal_digest: subject.proposal_digest,
+        order_digest: subject.order_digest,
+        writer: writer.name.clone(),
+        fence: subject.fence,
+        attempt: subject.attempt,
+        result: end.result.clone(),
+        message: end.message.clone(),
+        receipt_digest,
+        at: writer.now(),
+    };
+    Envelope::seal(Kind::Attempt, &report, &writer.key)
+        .inspect_err(|error| tracing::error!(%error, "an attempt report could not be sealed"))
+        .ok()
+}
