@@ -48,9 +48,12 @@ INSERT IGNORE INTO {identity} (id, instance) VALUES (1, LOWER(HEX(RANDOM_BYTES(1
 /// Columns, indexes, triggers and foreign keys of one table of `schema`, with the rights of the procedure's
 /// owner: an account that may read some columns of a table sees neither its other columns, nor its triggers,
 /// nor the keys that point at it. The last row says whether the owner itself may see triggers. Parts in
-/// `/*!80000 */` are for MySQL and parts in `/*M! */` for MariaDB; the names of either mean the same.
+/// `/*!80000 */` are for MySQL and parts in `/*M! */` for MariaDB; the names of either mean the same. The body is
+/// a procedure of its own, called with the owner's rights already: MySQL looks at InnoDB's tables when it loads
+/// a procedure, and with the caller's rights it may not.
 fn table_catalogue_ddl(schema: &str) -> String {
     let procedure = name(schema, TABLE_CATALOGUE);
+    let body = name(schema, &format!("{TABLE_CATALOGUE}_body"));
     let text = |expression: &str| format!("CONVERT({expression} USING utf8mb4)");
     let row = |what: &str, cells: [&str; 6], number: &str| {
         let cells = cells.map(|cell| {
@@ -153,9 +156,13 @@ fn table_catalogue_ddl(schema: &str) -> String {
     ];
     format!(
         "DROP PROCEDURE IF EXISTS {procedure};
-CREATE PROCEDURE {procedure} (IN wanted VARCHAR(64) CHARACTER SET utf8mb4)
+DROP PROCEDURE IF EXISTS {body};
+CREATE PROCEDURE {body} (IN wanted VARCHAR(64) CHARACTER SET utf8mb4)
   READS SQL DATA SQL SECURITY DEFINER
 {};
+CREATE PROCEDURE {procedure} (IN wanted VARCHAR(64) CHARACTER SET utf8mb4)
+  READS SQL DATA SQL SECURITY DEFINER
+CALL {body}(wanted);
 ",
         parts.join("\nUNION ALL ")
     )
