@@ -144,13 +144,19 @@ impl Server {
     }
 }
 
+/// Whether a run may do without this engine.
+pub fn is_waived(engine: Engine) -> bool {
+    is_among(WAIVED, engine.name())
+}
+
+fn is_among(variable: &str, wanted: &str) -> bool {
+    std::env::var(variable).is_ok_and(|value| value.split(',').any(|part| part.trim() == wanted))
+}
+
 /// Says that an engine is not tested and why; fails where it is demanded and not waived by its name.
 pub fn missing(engine: Engine, reason: &str) -> anyhow::Result<()> {
-    let is = |name: &str, wanted: &str| {
-        std::env::var(name).is_ok_and(|value| value.split(',').any(|part| part.trim() == wanted))
-    };
-    let is_demanded = is(DEMAND, "required") && engine != Engine::Postgres18;
-    if is_demanded && !is(WAIVED, engine.name()) {
+    let is_demanded = is_among(DEMAND, "required") && engine != Engine::Postgres18;
+    if is_demanded && !is_waived(engine) {
         bail!(
             "{DEMAND} is `required`, {WAIVED} does not name {engine}, and there is no {engine} server: {reason}"
         );

@@ -30,6 +30,14 @@ impl Checker {
         Ok(Self::Sqlite(Arc::new(Mutex::new(connection))))
     }
 
+    /// To be called when the server was restarted: the next statement begins on a new connection.
+    pub(super) fn forget(&self) {
+        match self {
+            Self::Sqlite(_) => {}
+            Self::Server(session) => block_in_place(|| session.close()),
+        }
+    }
+
     /// Runs one statement; gives its rows.
     pub(super) fn query(&self, sql: &str) -> anyhow::Result<Rows> {
         block_in_place(|| match self {

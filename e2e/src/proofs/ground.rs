@@ -5,24 +5,35 @@ use std::pin::Pin;
 
 use anyhow::Context as _;
 use serde_json::{Value as Json, json};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, block_in_place};
 
 use super::bench::Bench;
 use super::checker::Checker;
 use super::{Plan, violations};
 use crate::binaries::Build;
-use crate::databases::{Engine, Server};
+use crate::databases::{Engine, PrivateServer, Server, is_waived};
 use crate::deployment::Deployment;
 use crate::proxy::{Dialect, Proxy};
+use crate::target::Target;
 
 /// Engines in the order in which proofs take them.
 pub const ENGINES: [Engine; 4] = [Engine::Sqlite, Engine::Postgres, Engine::Mysql, Engine::Mariadb];
+
+/// Whose servers a proof uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Servers {
+    /// Those of the whole run.
+    Shared,
+    /// Its own, which it may kill.
+    Private,
+}
 
 /// An engine that is there.
 #[derive(Debug)]
 pub(super) struct Ground {
     pub(super) engine: Engine,
-    pub(super) server: Option<Server>,
+    server: Option<Server>,
+    pub(super) private: Option<PrivateServer>,
 }
 
 /// How one proof runs on one engine.
@@ -32,6 +43,7 @@ pub(super) type OnEngine = Pin<Box<dyn Future<Output = anyhow::Result<Json>> + S
 pub(super) async fn on_every_engine(
     proof: &str,
     plan: Plan,
+    servers: Servers,
     run: impl Fn(Ground) -> OnEngine,
 ) -> anyhow::Result<Json> {
     let mut running = JoinSet::new();
@@ -40,19 +52,12 @@ pub(super) async fn on_every_engine(
         .into_iter()
         .filter(|e| plan.engine.is_none_or(|only| only == *e))
     {
-        let server = match engine {
-            Engine::Sqlite => None,
-            _ => match Server::of(engine) {
-                Ok(Some(server)) => Some(server),
-                Ok(None) => {
-                    skipped.push(json!({ "engine": engine.name(), "reason": "no server" }));
-                    continue;
-                }
-                Err(error) => return Err(error),
-            },
-        };
-        let run = run(Ground { engine, server });
-        running.spawn(async move { (engine, run.await) });
+        if let Some(ground) = Ground::find(engine, servers)? {
+            let run = run(ground);
+            running.spawn(async move { (engine, run.await) });
+        } else {
+            skipped.push(json!({ "engine": engine.name(), "reason": "there is no server", "is_waived": is_waived(engine) }));
+        }
     }
     let mut engines = serde_json::Map::new();
     while let Some(ended) = running.join_next().await {
@@ -76,16 +81,42 @@ pub(super) async fn on_every_engine(
 }
 
 impl Ground {
+    /// `None`, said loudly, where the machine has no such server.
+    pub(super) fn find(engine: Engine, servers: Servers) -> anyhow::Result<Option<Self>> {
+        let mut ground = Self {
+            engine,
+            server: None,
+            private: None,
+        };
+        if engine == Engine::Sqlite {
+            return Ok(Some(ground));
+        }
+        ground.server = match servers {
+            Servers::Shared => Server::of(engine)?,
+            Servers::Private => {
+                ground.private = block_in_place(|| PrivateServer::start(engine, &[]))?;
+                ground.private.as_ref().map(|private| private.server().clone())
+            }
+        };
+        Ok(ground.server.is_some().then_some(ground))
+    }
+
     /// A workplace in a deployment and a database of its own.
     pub(super) async fn bench(&self, build: Build) -> anyhow::Result<Bench> {
-        let deployment = Deployment::new(build)?;
+        let deployment = match &self.server {
+            None => Deployment::new(build)?,
+            Some(server) => Deployment::on(build, server)?,
+        };
         let checker = self.checker(&deployment)?;
         Bench::new(deployment, checker).await
     }
 
     /// Another connection of the owner's to the deployment's database.
     pub(super) fn checker(&self, deployment: &Deployment) -> anyhow::Result<Checker> {
-        Checker::of_file(&deployment.database())
+        match &deployment.target {
+            Target::File(path) => Checker::of_file(path),
+            Target::Server { database, .. } => Ok(Checker::Server(database.session())),
+        }
     }
 
     /// A proxy before the server; `None` where there is none.

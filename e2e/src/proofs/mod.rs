@@ -4,6 +4,7 @@
 mod bench;
 mod checker;
 pub mod concurrency;
+pub mod contention;
 pub mod crash;
 mod findings;
 pub mod ground;
@@ -57,7 +58,22 @@ pub async fn run_all(plan: Plan) -> anyhow::Result<Json> {
         proofs.push(Box::pin(run(name, plan)).await?);
     }
     let violations: u64 = proofs.iter().map(violations).sum();
-    Ok(json!({ "proofs": proofs, "violations": violations }))
+    let skipped: Vec<&Json> = proofs.iter().flat_map(skipped).collect();
+    Ok(json!({ "violations": violations, "skipped": skipped, "proofs": proofs }))
+}
+
+/// What a summary left out.
+fn skipped(summary: &Json) -> impl Iterator<Item = &Json> {
+    summary
+        .get("skipped")
+        .and_then(Json::as_array)
+        .into_iter()
+        .flatten()
+}
+
+/// Whether a summary left something out that nobody waived.
+pub fn is_complete(summary: &Json) -> bool {
+    skipped(summary).all(|skipped| skipped.get("is_waived") != Some(&json!(false)))
 }
 
 /// What a summary counts, or lists, as not holding.

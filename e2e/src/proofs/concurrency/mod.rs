@@ -13,7 +13,7 @@ use super::Plan;
 use super::bench::{Bench, Case};
 use super::checker::Checker;
 use super::findings::Findings;
-use super::ground::{self, Ground};
+use super::ground::{self, Ground, Servers};
 use super::journal::Journal;
 use crate::binaries::Build;
 use crate::evil_ledger::Papers;
@@ -52,7 +52,10 @@ const SMALL: Size = Size {
 
 pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
     let size = if plan.small { SMALL } else { FULL };
-    ground::on_every_engine("concurrency", plan, |ground| Box::pin(on_engine(ground, size))).await
+    ground::on_every_engine("concurrency", plan, Servers::Shared, |ground| {
+        Box::pin(on_engine(ground, size))
+    })
+    .await
 }
 
 /// What everybody works on.

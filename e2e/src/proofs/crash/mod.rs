@@ -4,6 +4,7 @@
 mod ledger_cells;
 mod random_kills;
 mod revoked;
+mod server_cells;
 mod writer_cells;
 
 use std::time::Instant;
@@ -14,7 +15,7 @@ use synapsor_chassis::identity::Role;
 use synapsor_proto::ledger::v1::VerifyRequest;
 use synapsor_proto::ledger::v1::transparency_service_client::TransparencyServiceClient;
 
-use super::ground::{self, Ground};
+use super::ground::{self, Ground, Servers};
 use super::{Dice, Plan};
 use crate::binaries::Build;
 use crate::databases::Engine;
@@ -22,7 +23,10 @@ use crate::proofs::bench::Bench;
 use crate::proofs::findings::Findings;
 
 pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
-    ground::on_every_engine("crash", plan, |ground| Box::pin(on_engine(ground, plan))).await
+    ground::on_every_engine("crash", plan, Servers::Private, |ground| {
+        Box::pin(on_engine(ground, plan))
+    })
+    .await
 }
 
 async fn on_engine(ground: Ground, plan: Plan) -> anyhow::Result<Json> {
@@ -46,6 +50,11 @@ async fn on_engine(ground: Ground, plan: Plan) -> anyhow::Result<Json> {
         Engine::Postgres | Engine::Postgres18 | Engine::Mysql | Engine::Mariadb => 0,
     };
     tell("cells of the ledger", ledger);
+    let server = match &ground.private {
+        Some(server) => server_cells::run(&mut bench, &mut findings, server, plan.small).await?,
+        None => 0,
+    };
+    tell("kills of the database server", server);
     at_the_end(&mut bench, &mut findings).await?;
 
     let mut bench = ground.bench(Build::Plain).await?;
@@ -53,7 +62,8 @@ async fn on_engine(ground: Ground, plan: Plan) -> anyhow::Result<Json> {
     tell("random kills of the writer", kills);
     let proposals = at_the_end(&mut bench, &mut findings).await?;
     Ok(json!({
-        "cells": writer + revoked + ledger,
+        "cells": writer + revoked + ledger + server,
+        "server_kills": server,
         "random_kills": kills,
         "proposals_under_random_kills": proposals,
         "violations": findings.violations,

@@ -9,7 +9,7 @@ use synapsor_domain::proposal::State;
 use super::Plan;
 use super::bench::{Bench, Case};
 use super::findings::Findings;
-use super::ground::{self, Ground};
+use super::ground::{self, Ground, Servers};
 use super::journal::Journal;
 use crate::binaries::Build;
 use crate::proxy::{Loss, Proxy};
@@ -58,7 +58,10 @@ impl Way {
 }
 
 pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
-    ground::on_every_engine("lost", plan, |ground| Box::pin(on_engine(ground, plan))).await
+    ground::on_every_engine("lost", plan, Servers::Shared, |ground| {
+        Box::pin(on_engine(ground, plan))
+    })
+    .await
 }
 
 async fn on_engine(ground: Ground, plan: Plan) -> anyhow::Result<Json> {

@@ -1,0 +1,276 @@
+//! What other sessions and a failing server do to a writer: rows and keys that are held, deadlocks, serializable
+//! neighbours, restarts. Whatever happens, an effect has its receipt, a receipt its effect, and everything ends.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use tokio::task::block_in_place;
+
+use super::bench::{Bench, Case};
+use super::checker::Checker;
+use super::findings::Findings;
+use super::ground::{Ground, Servers};
+use crate::binaries::Build;
+use crate::databases::Engine;
+use crate::process::Process;
+use crate::stack::WRITER;
+
+/// Longer than a writer waits for a lock, shorter than it is patient.
+const BEYOND_A_TIMEOUT: Duration = Duration::from_secs(4);
+const LOOK: Duration = Duration::from_millis(20);
+const WAITS: Duration = Duration::from_secs(20);
+const SERIES: usize = 24;
+const RESTARTS: i64 = 3;
+const RECEIPTS: &str = "synapsor_writeback_receipts";
+/// Every column of a receipt but its key.
+const REST: &str = "proposal_digest, outcome, reason, rows_affected, previous_version, new_version, fence, \
+                    executor_id, ledger_size, ledger_root, db_identity, created_at, receipt, executor_key, executor_sig";
+
+/// What happens to the writer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scene {
+    /// The row is locked, and free before the writer stops waiting.
+    RowHeldBriefly,
+    /// The row is locked for longer than the writer waits.
+    RowHeldLong,
+    /// The receipt's key is taken for longer than the writer waits, by somebody who then steps back.
+    KeyHeldLong,
+    /// Somebody holds the receipt's key and wants the row.
+    Deadlock,
+    /// A serializable transaction has read the row and then writes it.
+    Serializable,
+    /// The server is killed in the middle of a series of applies, again and again.
+    Restarts,
+}
+
+/// Plays a scene on one engine; `None` where the machine has no such server. Gives the number of violations.
+pub async fn play(scene: Scene, engine: Engine) -> anyhow::Result<Option<u64>> {
+    let servers = if scene == Scene::Restarts {
+        Servers::Private
+    } else {
+        Servers::Shared
+    };
+    let Some(ground) = Ground::find(engine, servers)? else {
+        return Ok(None);
+    };
+    let bench = ground.bench(Build::Plain).await?;
+    let rival = ground.checker(&bench.stack.deployment)?;
+    let mut bout = Bout {
+        writer: bench.writer(WRITER)?,
+        bench,
+        rival,
+        findings: Findings::default(),
+        ground,
+    };
+    match scene {
+        Scene::RowHeldBriefly => bout.row_held(Duration::ZERO).await?,
+        Scene::RowHeldLong => bout.row_held(BEYOND_A_TIMEOUT).await?,
+        Scene::KeyHeldLong => bout.key_held().await?,
+        Scene::Deadlock => bout.deadlock().await?,
+        Scene::Serializable => bout.serializable().await?,
+        Scene::Restarts => bout.restarts().await?,
+    }
+    Ok(Some(bout.findings.violations))
+}
+
+/// A writer and a session of somebody else.
+struct Bout {
+    bench: Bench,
+    writer: Process,
+    rival: Checker,
+    findings: Findings,
+    ground: Ground,
+}
+
+impl Bout {
+    async fn row_held(&mut self, beyond: Duration) -> anyhow::Result<()> {
+        let case = self.approved("row held").await?;
+        self.rival.query("BEGIN")?;
+        self.rival.query(&format!(
+            "SELECT id FROM invoices WHERE id = '{}' FOR UPDATE",
+            case.invoice
+        ))?;
+        self.order(&case).await?;
+        self.writer_waits().await?;
+        self.hold(&case, beyond).await?;
+        self.rival.query("ROLLBACK")?;
+        self.applied(case).await
+    }
+
+    async fn key_held(&mut self) -> anyhow::Result<()> {
+        let key = self.some_receipt().await?;
+        let case = self.approved("key held").await?;
+        self.rival.query("BEGIN")?;
+        self.take_key(&key, &case)?;
+        self.order(&case).await?;
+        // The row is changed by now, and its receipt waits.
+        self.writer_waits().await?;
+        self.hold(&case, BEYOND_A_TIMEOUT).await?;
+        self.rival.query("ROLLBACK")?;
+        self.applied(case).await
+    }
+
+    async fn deadlock(&mut self) -> anyhow::Result<()> {
+        let key = self.some_receipt().await?;
+        for name in ["deadlock", "heavy deadlock"] {
+            let case = self.approved(name).await?;
+            self.rival.query("BEGIN")?;
+            if name != "deadlock" {
+                // MySQL ends the side that has changed less.
+                self.rival
+                    .query("UPDATE invoices SET internal_note = 'rival' WHERE id LIKE 'INV-%'")?;
+            }
+            self.take_key(&key, &case)?;
+            self.order(&case).await?;
+            self.writer_waits().await?;
+            let update = format!(
+                "UPDATE invoices SET internal_note = 'rival' WHERE id = '{}'",
+                case.invoice
+            );
+            // Either side may be the one that is ended.
+            match self.rival.query(&update) {
+                Ok(_) => drop(self.rival.query("ROLLBACK")?),
+                Err(_) => self.rival.forget(),
+            }
+            self.applied(case).await?;
+        }
+        Ok(())
+    }
+
+    async fn serializable(&mut self) -> anyhow::Result<()> {
+        for commits in [false, true] {
+            let case = self.approved(&format!("serializable {commits}")).await?;
+            if self.ground.engine == Engine::Postgres {
+                self.rival.query("BEGIN ISOLATION LEVEL SERIALIZABLE")?;
+            } else {
+                self.rival.query("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")?;
+                self.rival.query("BEGIN")?;
+            }
+            let row = format!("WHERE id = '{}'", case.invoice);
+            self.rival.query(&format!("SELECT version FROM invoices {row}"))?;
+            self.order(&case).await?;
+            if self.ground.engine == Engine::Postgres {
+                self.bench.end(&case).await?;
+            } else {
+                self.writer_waits().await?;
+            }
+            let update = format!("UPDATE invoices SET internal_note = 'rival' {row}");
+            let end = if commits { "COMMIT" } else { "ROLLBACK" };
+            if self
+                .rival
+                .query(&update)
+                .and_then(|_| self.rival.query(end))
+                .is_err()
+            {
+                self.rival.forget();
+            }
+            self.applied(case).await?;
+        }
+        Ok(())
+    }
+
+    async fn restarts(&mut self) -> anyhow::Result<()> {
+        let mut cases = Vec::new();
+        for number in 0..SERIES {
+            cases.push(self.approved(&format!("series {number}")).await?);
+        }
+        for case in &cases {
+            self.order(case).await?;
+        }
+        let every = i64::try_from(SERIES)? / (RESTARTS + 1);
+        for restart in 1..=RESTARTS {
+            self.receipts(restart * every).await?;
+            let server = self
+                .ground
+                .private
+                .as_ref()
+                .context("a server that may be killed")?;
+            block_in_place(|| server.kill_hard().and_then(|()| server.start_again()))?;
+            self.rival.forget();
+            self.bench.checker.forget();
+        }
+        for case in cases {
+            self.applied(case).await?;
+        }
+        Ok(())
+    }
+
+    /// A fresh proposal that alice has approved.
+    async fn approved(&mut self, name: &str) -> anyhow::Result<Case> {
+        let case = self.bench.proposed(name).await?;
+        self.bench.desk.decide(&case.approval).await?;
+        Ok(case)
+    }
+
+    async fn order(&mut self, case: &Case) -> anyhow::Result<()> {
+        self.bench.desk.request_apply(&self.bench.order(case)).await?;
+        Ok(())
+    }
+
+    async fn applied(&mut self, case: Case) -> anyhow::Result<()> {
+        self.bench.end(&case).await?;
+        self.findings
+            .ended(&mut self.bench, case, "applied", "applied")
+            .await
+    }
+
+    /// Lets time pass in which nothing may become visible.
+    async fn hold(&mut self, case: &Case, time: Duration) -> anyhow::Result<()> {
+        tokio::time::sleep(time).await;
+        let seen = self.bench.look_at_target(case)?;
+        let is_untouched = seen.effects == 0 && seen.receipt.is_none();
+        self.findings
+            .check(is_untouched, case, "something was written past a lock", &seen);
+        Ok(())
+    }
+
+    /// The key of a receipt that is there.
+    async fn some_receipt(&mut self) -> anyhow::Result<String> {
+        let case = self.approved("before").await?;
+        self.order(&case).await?;
+        let key = case.proposal.clone();
+        self.applied(case).await?;
+        Ok(key)
+    }
+
+    /// Inserts a receipt under the key of a proposal, in the rival's open transaction.
+    fn take_key(&self, from: &str, case: &Case) -> anyhow::Result<()> {
+        let sql = format!(
+            "INSERT INTO {RECEIPTS} (proposal_id, {REST}) SELECT '{}', {REST} FROM {RECEIPTS} WHERE proposal_id = '{from}'",
+            case.proposal
+        );
+        self.rival.query(&sql).map(drop)
+    }
+
+    /// Waits until a session of this database waits for a lock.
+    async fn writer_waits(&self) -> anyhow::Result<()> {
+        let sql = if self.ground.engine == Engine::Postgres {
+            "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        } else {
+            "SELECT COUNT(*) FROM information_schema.innodb_trx t JOIN information_schema.processlist p \
+             ON p.id = t.trx_mysql_thread_id WHERE t.trx_state = 'LOCK WAIT' AND p.db = DATABASE()"
+        };
+        self.until(sql, 1).await
+    }
+
+    async fn receipts(&self, count: i64) -> anyhow::Result<()> {
+        self.until(&format!("SELECT COUNT(*) FROM {RECEIPTS}"), count)
+            .await
+    }
+
+    async fn until(&self, sql: &str, least: i64) -> anyhow::Result<()> {
+        let looking = async {
+            while self.bench.checker.number(sql)? < least {
+                tokio::time::sleep(LOOK).await;
+            }
+            anyhow::Ok(())
+        };
+        match tokio::time::timeout(WAITS, looking).await {
+            Ok(looked) => looked,
+            Err(_) => bail!(
+                "still less than {least} after {WAITS:?}: {sql}\n{}",
+                self.writer.log_text()
+            ),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! `kill -9` of the database server while a writer stands between its UPDATE and the end of its COMMIT. The server
+//! starts again, and the writer goes on with what is left of its connection, or dies as well.
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::task::block_in_place;
+
+use crate::databases::PrivateServer;
+use crate::proofs::bench::{Action, Bench};
+use crate::proofs::findings::Findings;
+use crate::stack::WRITER;
+
+/// Points with a transaction open, and the one right after the COMMIT was answered.
+const POINTS: [&str; 4] = ["F9b", "F10b", "F11a", "F11b"];
+const COMMITTED: &str = "F11b";
+const ROUNDS: usize = 3;
+
+/// What becomes of the writer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Writer {
+    GoesOn,
+    Dies,
+}
+
+/// Gives the number of cells.
+pub(super) async fn run(
+    bench: &mut Bench,
+    findings: &mut Findings,
+    server: &PrivateServer,
+    small: bool,
+) -> anyhow::Result<usize> {
+    let mut cells = Vec::new();
+    for _ in 0..if small { 1 } else { ROUNDS } {
+        for point in POINTS {
+            cells.extend([(point, Writer::GoesOn), (point, Writer::Dies)]);
+        }
+    }
+    cells
+        .retain(|(point, writer)| !small || (*writer == Writer::GoesOn && matches!(*point, "F10b" | "F11b")));
+    for (point, writer) in &cells {
+        cell(bench, findings, server, point, *writer).await?;
+    }
+    Ok(cells.len())
+}
+
+async fn cell(
+    bench: &mut Bench,
+    findings: &mut Findings,
+    server: &PrivateServer,
+    point: &str,
+    writer: Writer,
+) -> anyhow::Result<()> {
+    let mut stopped = bench.failing_writer(WRITER, &format!("{point}:stop"))?;
+    let case = bench
+        .ordered(&format!("server killed, {point} {writer:?}"))
+        .await?;
+    stopped.reached(Action::Hang).await?;
+    block_in_place(|| server.kill_hard().and_then(|()| server.start_again()))?;
+    bench.checker.forget();
+    let seen = bench.look_at_target(&case)?;
+    let committed = point == COMMITTED;
+    let fits = seen.effects == i64::from(committed) && seen.receipt.is_some() == committed;
+    findings.check(
+        fits,
+        &case,
+        "effect and receipt do not fit the point of the kill",
+        &seen,
+    );
+    let process = match writer {
+        Writer::GoesOn => {
+            let pid = Pid::from_child(&stopped.process.child);
+            kill_process(pid, Signal::CONT)?;
+            stopped.process
+        }
+        Writer::Dies => {
+            drop(stopped);
+            bench.writer(WRITER)?
+        }
+    };
+    bench.end(&case).await?;
+    drop(process);
+    findings.ended(bench, case, "applied", "applied").await
+}

@@ -1,0 +1,48 @@
+//! Other sessions and a failing server, on each database server: no receipt without its effect, no effect without its
+//! receipt, and everything ends.
+
+use synapsor_e2e::databases::Engine;
+use synapsor_e2e::proofs::contention::{Scene, play};
+use tokio::task::JoinSet;
+
+async fn holds(scene: Scene) {
+    let mut playing = JoinSet::new();
+    for engine in [Engine::Postgres, Engine::Mysql, Engine::Mariadb] {
+        playing.spawn(async move { (engine, play(scene, engine).await) });
+    }
+    while let Some(played) = playing.join_next().await {
+        let (engine, violations) = played.unwrap();
+        let violations = violations.unwrap_or_else(|error| panic!("{scene:?} on {engine}: {error:#}"));
+        assert_eq!(violations.unwrap_or(0), 0, "{scene:?} on {engine}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_is_held_for_a_moment_is_written_when_it_is_free() {
+    holds(Scene::RowHeldBriefly).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_timeout_writes_nothing_and_the_row_is_written_when_it_is_free() {
+    holds(Scene::RowHeldLong).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_that_times_out_takes_its_effect_with_it() {
+    holds(Scene::KeyHeldLong).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadlock_ends_in_one_effect_with_its_receipt() {
+    holds(Scene::Deadlock).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_serializable_neighbour_costs_no_effect_and_doubles_none() {
+    holds(Scene::Serializable).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restarts_of_the_server_cost_no_effect_and_double_none() {
+    holds(Scene::Restarts).await;
+}
