@@ -38,11 +38,20 @@ pub async fn hit(name: &'static str) -> Result<(), EngineError> {
             std::future::pending().await
         }
         // Goes on from here when somebody continues the process.
-        "stop" => signal(rustix::process::Signal::STOP).map_err(|_| injected()),
+        "stop" => {
+            signal(rustix::process::Signal::STOP).map_err(|_| injected())?;
+            // The threads of a process stop one after the other; this one shall not run ahead.
+            tokio::time::sleep(STOPPED).await;
+            Ok(())
+        }
         "hang" => std::future::pending().await,
         _ => Err(injected()),
     }
 }
+
+/// Long enough for every thread to have stopped.
+#[cfg(feature = "failpoints")]
+const STOPPED: std::time::Duration = std::time::Duration::from_millis(200);
 
 #[cfg(feature = "failpoints")]
 fn signal(signal: rustix::process::Signal) -> rustix::io::Result<()> {
