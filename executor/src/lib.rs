@@ -5,6 +5,7 @@ pub mod clients;
 pub mod context;
 pub mod engine;
 pub mod error;
+pub mod explain;
 pub mod failpoint;
 pub mod inspect;
 pub mod oneshot;

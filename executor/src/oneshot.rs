@@ -14,9 +14,10 @@ use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::{RECEIPT_TABLE, SourceProbe, table_targets};
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::error::{EngineError, EngineErrorKind};
+use crate::engine::error::EngineError;
 use crate::engine::open::kind_of_url;
 use crate::engine::{Access, Credential, Engine, Opening, ReceiptTable};
+use crate::explain::explain;
 use crate::inspect::{self, Scope};
 use crate::probe;
 use crate::settings::{InspectFlags, ProbeFlags, RoleName, refuse_foreign_credentials};
@@ -77,42 +78,18 @@ fn engine_of(name: &str, kind: Option<&str>, env: &Environment) -> Result<Arc<dy
 
 /// What went wrong, for the person whose own variable it is.
 fn refused(error: &EngineError, name: &str) -> Failure {
+    let explained = explain(error);
     let detail = match error.detail.as_str() {
         "" => error.reason(),
         detail => detail,
     };
-    let unreachable = |code: &'static str, text: String| {
-        Failure::unreachable(code, text).with_fix(format!(
-            "check host, port and TLS of the URL in {name}, and that the server runs"
-        ))
+    let text = format!("the database of {name} {} ({detail})", explained.text);
+    let failure = if explained.is_away {
+        Failure::unreachable(explained.code, text)
+    } else {
+        Failure::new(explained.code, text)
     };
-    match error.kind {
-        EngineErrorKind::Unavailable => unreachable(
-            "SOURCE_UNAVAILABLE",
-            format!("the database of {name} cannot be reached: {detail}"),
-        ),
-        EngineErrorKind::Busy | EngineErrorKind::Timeout => unreachable(
-            "SOURCE_TIMEOUT",
-            format!("the database of {name} did not answer in time"),
-        ),
-        EngineErrorKind::Denied => Failure::new(
-            "SOURCE_DENIED",
-            format!("the database refuses the credential in {name}: {detail}"),
-        )
-        .with_fix(format!(
-            "check user, password and database of the URL in {name}, and the role's rights"
-        )),
-        EngineErrorKind::NotFound => Failure::new(
-            "SOURCE_OBJECT_NOT_FOUND",
-            format!("the database of {name}: {detail}"),
-        )
-        .with_fix("check the database of the URL and --schema; without it all schemas are listed"),
-        EngineErrorKind::TooLarge | EngineErrorKind::Unreadable | EngineErrorKind::Other => Failure::new(
-            "SOURCE_FAILED",
-            format!("the catalogue behind {name} cannot be read: {detail}"),
-        )
-        .with_fix("try a role that may read the catalogue, and name one --schema"),
-    }
+    failure.with_fix(format!("{}; the URL is in {name}", explained.fix))
 }
 
 /// Prints what a role's credentials find on the contract's sources.

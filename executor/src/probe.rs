@@ -7,6 +7,7 @@ use synapsor_domain::writeback::{ProbeFinding, Severity, SourceProbe, TableTarge
 use crate::engine::catalogue;
 use crate::engine::error::{EngineError, EngineErrorKind};
 use crate::engine::{CheckTarget, Engine, Finding};
+use crate::explain::explain;
 
 /// Proves the write path of one source for the direct proposals of the contract.
 pub async fn writer(engine: &dyn Engine, source: &str, contract: &Contract) -> SourceProbe {
@@ -44,38 +45,22 @@ async fn finished(
             }
         }
         (Err(error), product) => {
+            let explained = explain(&error);
             let mut probe = SourceProbe::unavailable(source, engine.kind(), error.reason());
             probe.product = product.unwrap_or_default();
-            if !is_away(&error) {
+            if !explained.is_away {
                 // The database answered, and its answer is the finding.
                 probe.unavailable = None;
-                probe.findings.push(refused(&error));
+                let text = format!(
+                    "the database {} ({}): {}",
+                    explained.text, error.detail, explained.fix
+                );
+                probe.findings.push(problem(explained.code, text));
             }
             probe
         }
         (Ok(_), Err(error)) => SourceProbe::unavailable(source, engine.kind(), error.reason()),
     }
-}
-
-fn is_away(error: &EngineError) -> bool {
-    matches!(
-        error.kind,
-        EngineErrorKind::Unavailable | EngineErrorKind::Timeout | EngineErrorKind::Busy
-    )
-}
-
-fn refused(error: &EngineError) -> ProbeFinding {
-    let code = match error.kind {
-        EngineErrorKind::Denied => "ACCESS_DENIED",
-        EngineErrorKind::NotFound => "OBJECT_MISSING",
-        EngineErrorKind::Busy
-        | EngineErrorKind::Unavailable
-        | EngineErrorKind::Timeout
-        | EngineErrorKind::TooLarge
-        | EngineErrorKind::Unreadable
-        | EngineErrorKind::Other => "PROBE_FAILED",
-    };
-    problem(code, format!("the database refused the probe: {}", error.detail))
 }
 
 fn problem(code: &str, text: String) -> ProbeFinding {

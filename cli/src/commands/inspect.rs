@@ -148,7 +148,10 @@ fn show(inspection: &Inspection, variable: &str) -> Result<(), Failure> {
     for warning in &inspection.warnings {
         output::line(format!("note: {}", safe(warning)))?;
     }
-    let Some(table) = inspection.tables.first() else {
+    let is_likely =
+        |table: &&Table| !table.primary_key.is_empty() && !table.suggestions.tenant_columns.is_empty();
+    let mut tables = inspection.tables.iter();
+    let Some(table) = tables.find(is_likely).or(inspection.tables.first()) else {
         return Ok(());
     };
     output::line("next:")?;

@@ -93,6 +93,7 @@ impl Opening {
 
 fn named(name: &str, refusal: &Refusal) -> Failure {
     Failure::usage(refusal.code.clone(), format!("{name}: {}", refusal.public))
+        .with_fix("correct the URL, or the file that it names")
 }
 
 /// The engine that a URL is of, by its scheme.

@@ -1,0 +1,219 @@
+//! `writeback doctor`: each thing that is missing or too much has a code and the statement that mends it, and
+//! running that statement does.
+
+use anyhow::Context as _;
+use serde_json::{Value as Json, json};
+use synapsor_domain::contract;
+use synapsor_e2e::databases::Engine;
+
+use crate::shop::{self, ENGINES, Shop};
+
+/// The findings of one role, worst first.
+fn findings(checked: &Json, role: usize) -> Vec<Json> {
+    let part = &checked["roles"][role];
+    let of_sources = part["sources"].as_array().into_iter().flatten();
+    part["variables"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .chain(of_sources.flat_map(|source| source["findings"].as_array().into_iter().flatten()))
+        .filter(|finding| finding["severity"] != "fine")
+        .cloned()
+        .collect()
+}
+
+fn check(shop: &Shop, exit: i32) -> anyhow::Result<Json> {
+    let ran = shop.place.run(&["writeback", "doctor", "--check-db", "--json"])?;
+    ran.expect(exit)?;
+    assert!(!ran.to_string().contains("not-a-secret"), "{ran}");
+    ran.object()
+}
+
+fn revoke(shop: &Shop, what: &str, from: &str) -> anyhow::Result<()> {
+    let database = shop.database.as_ref().context("a server's database")?;
+    let role = shop::renamed(from, database);
+    shop.execute(&format!("REVOKE {what} FROM {role}"))
+}
+
+#[test]
+fn a_right_that_is_missing_is_named_with_the_statement_that_gives_it() -> anyhow::Result<()> {
+    for engine in ENGINES.into_iter().filter(|engine| *engine != Engine::Sqlite) {
+        let Some(shop) = shop::open(engine)? else { continue };
+        let receipts = match engine.in_contract() {
+            contract::Engine::Postgres => "synapsor.synapsor_writeback_receipts",
+            _ => "synapsor_writeback_receipts",
+        };
+        for what in [
+            format!("UPDATE (status) ON {}", shop.table()),
+            format!("SELECT (version) ON {}", shop.table()),
+            format!("INSERT ON {receipts}"),
+        ] {
+            revoke(&shop, &what, "orders_writer")?;
+            let checked = check(&shop, 1)?;
+            let found = findings(&checked, 1);
+            let fixes: Vec<&str> = found.iter().filter_map(|f| f["fix"].as_str()).collect();
+            assert!(
+                !fixes.is_empty(),
+                "{engine}, without {what}: no statement in {checked}"
+            );
+            for fix in fixes {
+                shop.execute(fix)
+                    .with_context(|| format!("{engine}, without {what}: {checked}"))?;
+            }
+            check(&shop, 0).with_context(|| format!("{engine}: mended {what}"))?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn rights_that_are_too_broad_are_warnings() -> anyhow::Result<()> {
+    for engine in ENGINES.into_iter().filter(|engine| *engine != Engine::Sqlite) {
+        let Some(shop) = shop::open(engine)? else { continue };
+        let database = shop.database.as_ref().context("a server's database")?;
+        let (reader, writer) = (
+            shop::renamed("orders_reader", database),
+            shop::renamed("orders_writer", database),
+        );
+        shop.execute(&format!("GRANT UPDATE ON {} TO {reader}", shop.table()))?;
+        shop.execute(&format!("GRANT DELETE ON {} TO {writer}", shop.table()))?;
+        let checked = check(&shop, 0)?;
+        let read = findings(&checked, 0);
+        assert!(
+            read.iter()
+                .any(|f| f["code"] == "READ_ROLE_CAN_WRITE" && f["severity"] == "warning"),
+            "{engine}: {checked}"
+        );
+        assert!(
+            !findings(&checked, 1).is_empty(),
+            "{engine}: DELETE is no warning in {checked}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_missing_receipt_table_is_a_problem_with_its_migration() -> anyhow::Result<()> {
+    for engine in ENGINES {
+        let Some(shop) = shop::open(engine)? else { continue };
+        let receipts = match engine.in_contract() {
+            contract::Engine::Postgres => "synapsor.synapsor_writeback_receipts",
+            _ => "synapsor_writeback_receipts",
+        };
+        shop.execute(&format!("DROP TABLE {receipts}"))?;
+        let checked = check(&shop, 1)?;
+        assert!(
+            checked.to_string().contains("CREATE TABLE"),
+            "{engine}: {checked}"
+        );
+        let shown = shop.place.run(&["writeback", "doctor", "--check-db"])?;
+        shown.expect(1)?;
+        assert!(shown.stdout.contains("problem"), "{shown}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_database_that_is_away_is_no_problem_of_its_rights() -> anyhow::Result<()> {
+    let Some(mut shop) = shop::open(Engine::Postgres)? else {
+        return Ok(());
+    };
+    for variable in ["ORDERS_READ_URL", "ORDERS_WRITE_URL"] {
+        shop.place
+            .set(variable, "postgres://u:not-a-secret-7@127.0.0.1:1/d");
+    }
+    let checked = check(&shop, 6)?;
+    assert!(
+        checked["roles"][1]["sources"][0]["unavailable"].is_string(),
+        "{checked}"
+    );
+    Ok(())
+}
+
+#[test]
+fn without_a_look_at_the_database_only_variables_are_checked() -> anyhow::Result<()> {
+    let mut shop = shop::open(Engine::Sqlite)?.context("SQLite is always there")?;
+    let fine = shop.place.ok(&["writeback", "doctor"])?;
+    assert!(fine.stdout.contains("--check-db"), "{fine}");
+    shop.place.unset("ORDERS_WRITE_URL");
+    let ran = shop.place.run(&["writeback", "doctor", "--json"])?;
+    ran.expect(1)?;
+    let checked = ran.object()?;
+    assert_eq!(
+        findings(&checked, 1)[0]["code"],
+        json!("VARIABLE_MISSING"),
+        "{checked}"
+    );
+    // One variable for both is no credential of the writer's own.
+    let contract = shop::published(Engine::Postgres).1;
+    shop.place.write(
+        "synapsor.runner.json",
+        &contract.replace("ORDERS_WRITE_URL", "ORDERS_READ_URL"),
+    )?;
+    let shared = shop.place.ok(&["writeback", "doctor", "--json"])?.object()?;
+    assert_eq!(
+        findings(&shared, 1)[0]["code"],
+        json!("CREDENTIAL_SHARED"),
+        "{shared}"
+    );
+    Ok(())
+}
+
+#[test]
+fn statements_need_a_role_an_engine_and_plain_names() -> anyhow::Result<()> {
+    let shop = shop::open(Engine::Sqlite)?.context("SQLite is always there")?;
+    let place = &shop.place;
+    place
+        .run(&["writeback", "grants", "--engine", "postgres"])?
+        .expect(2)?;
+    place
+        .run(&["writeback", "migration", "--engine", "oracle"])?
+        .expect(2)?;
+    place
+        .run(&["writeback", "migration", "--engine", "mysql"])?
+        .expect_failure(2, "SCHEMA_REQUIRED", &["--schema"])?;
+    place
+        .run(&[
+            "writeback",
+            "migration",
+            "--engine",
+            "postgres",
+            "--schema",
+            "a\"; DROP",
+        ])?
+        .expect(1)?;
+    let printed = place.json(&[
+        "writeback",
+        "migration",
+        "--engine",
+        "postgres",
+        "--schema",
+        "own",
+        "--table",
+        "r",
+    ])?;
+    assert!(
+        printed["statements"]
+            .as_str()
+            .is_some_and(|sql| sql.contains("\"own\".\"r\"")),
+        "{printed}"
+    );
+    let grants = [
+        "writeback",
+        "grants",
+        "--engine",
+        "mysql",
+        "--schema",
+        "own",
+        "--writer-role",
+        "app@10.0.0.5",
+    ];
+    let printed = place.json(&grants)?;
+    assert!(
+        printed["statements"]
+            .as_str()
+            .is_some_and(|sql| sql.contains("`app`@`10.0.0.5`")),
+        "{printed}"
+    );
+    Ok(())
+}

@@ -1,0 +1,201 @@
+//! The example shop in a database of a test's own: its SQL as published, under names that nobody else has.
+
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+use synapsor_domain::contract;
+use synapsor_e2e::binaries::Build;
+use synapsor_e2e::cli::Workplace;
+use synapsor_e2e::databases::{Database, Engine, Server};
+
+pub const ENGINES: [Engine; 5] = [
+    Engine::Sqlite,
+    Engine::Postgres,
+    Engine::Postgres18,
+    Engine::Mysql,
+    Engine::Mariadb,
+];
+const PASSWORD: &str = "not-a-secret-7";
+
+/// A user's folder with the contract of the example and its variables, and the database behind it.
+#[derive(Debug)]
+pub struct Shop {
+    pub place: Workplace,
+    pub engine: Engine,
+    /// Absent for SQLite, whose database is the file `orders.db`.
+    pub database: Option<Database>,
+}
+
+/// SQL and contract of an engine, as published.
+pub fn published(engine: Engine) -> (&'static str, &'static str) {
+    match engine.in_contract() {
+        contract::Engine::Postgres => (
+            include_str!("../../../examples/orders/postgres.sql"),
+            include_str!("../../../examples/orders/postgres.runner.json"),
+        ),
+        contract::Engine::Mysql => (
+            include_str!("../../../examples/orders/mysql.sql"),
+            include_str!("../../../examples/orders/mysql.runner.json"),
+        ),
+        contract::Engine::Sqlite => (
+            include_str!("../../../examples/orders/sqlite.sql"),
+            include_str!("../../../examples/orders/sqlite.runner.json"),
+        ),
+    }
+}
+
+/// The shop on a server; `None`, said loudly, where there is none.
+pub fn open(engine: Engine) -> anyhow::Result<Option<Shop>> {
+    let mut place = Workplace::empty()?;
+    place.set("ORDERS_SHOP", "nord");
+    place.set("ORDERS_AGENT", "support-agent");
+    let (sql, contract) = published(engine);
+    let database = if engine == Engine::Sqlite {
+        rusqlite::Connection::open(place.path("orders.db"))?.execute_batch(sql)?;
+        let url = format!("sqlite://{}", place.path("orders.db").display());
+        place.set("ORDERS_READ_URL", &url);
+        place.set("ORDERS_WRITE_URL", &url);
+        place.write("synapsor.runner.json", contract)?;
+        None
+    } else {
+        let Some(server) = Server::of(engine)? else {
+            return Ok(None);
+        };
+        let database = server.database()?;
+        let renamed = |text: &str| renamed(text, &database);
+        database.execute(&renamed(sql))?;
+        place.write("synapsor.runner.json", &renamed(contract))?;
+        for (variable, role) in [
+            ("ORDERS_READ_URL", "orders_reader"),
+            ("ORDERS_WRITE_URL", "orders_writer"),
+        ] {
+            let role = renamed(role);
+            database.execute(&match engine.in_contract() {
+                contract::Engine::Mysql => {
+                    format!("ALTER USER {role} IDENTIFIED BY '{PASSWORD}' ACCOUNT UNLOCK")
+                }
+                contract::Engine::Postgres | contract::Engine::Sqlite => {
+                    format!("ALTER ROLE {role} PASSWORD '{PASSWORD}'")
+                }
+            })?;
+            place.set(variable, &url(&database, &role));
+        }
+        Some(database)
+    };
+    Ok(Some(Shop {
+        place,
+        engine,
+        database,
+    }))
+}
+
+/// The URL of an account in the test's database.
+pub fn url(database: &Database, role: &str) -> String {
+    let scheme = match database.engine().in_contract() {
+        contract::Engine::Mysql => "mysql",
+        contract::Engine::Postgres | contract::Engine::Sqlite => "postgres",
+    };
+    let (address, name) = (database.server().address(), database.name());
+    format!("{scheme}://{role}:{PASSWORD}@{address}/{name}")
+}
+
+/// Published text with accounts, and on MySQL the database, of this test's own.
+pub fn renamed(text: &str, database: &Database) -> String {
+    let name = database.name();
+    let mut text = text.to_owned();
+    for (from, to) in [
+        ("orders_reader", "r"),
+        ("orders_writer", "w"),
+        ("shop_reader", "sr"),
+        ("shop_writer", "sw"),
+    ] {
+        text = text.replace(from, &format!("{name}_{to}"));
+    }
+    if database.engine().in_contract() == contract::Engine::Mysql {
+        for (from, to) in [
+            ("CREATE DATABASE shop CHARACTER SET utf8mb4;", String::new()),
+            ("USE shop;", String::new()),
+            ("`shop`", format!("`{name}`")),
+            ("'shop'", format!("'{name}'")),
+            ("'shop/'", format!("'{name}/'")),
+            ("\"schema\": \"shop\"", format!("\"schema\": \"{name}\"")),
+        ] {
+            text = text.replace(from, &to);
+        }
+    }
+    text
+}
+
+impl Shop {
+    /// Where the orders are, as statements name it.
+    pub fn table(&self) -> &'static str {
+        match self.engine.in_contract() {
+            contract::Engine::Postgres => "shop.orders",
+            contract::Engine::Mysql | contract::Engine::Sqlite => "orders",
+        }
+    }
+
+    /// The schema of the contract.
+    pub fn schema(&self) -> &str {
+        match (&self.database, self.engine.in_contract()) {
+            (Some(database), contract::Engine::Mysql) => database.name(),
+            (_, contract::Engine::Postgres) => "shop",
+            _ => "main",
+        }
+    }
+
+    /// Runs the owner's statements.
+    pub fn execute(&self, sql: &str) -> anyhow::Result<()> {
+        match &self.database {
+            Some(database) => database.execute(sql),
+            None => {
+                let connection = rusqlite::Connection::open(self.place.path("orders.db"))?;
+                Ok(connection.execute_batch(sql)?)
+            }
+        }
+    }
+
+    /// One value of one order, in the owner's view.
+    pub fn order(&self, number: &str, column: &str) -> anyhow::Result<String> {
+        let sql = format!(
+            "SELECT {column} FROM {} WHERE order_number = '{number}'",
+            self.table()
+        );
+        match &self.database {
+            Some(database) => database.value(&sql),
+            None => {
+                let connection = rusqlite::Connection::open(self.place.path("orders.db"))?;
+                let value: rusqlite::types::Value = connection.query_row(&sql, [], |row| row.get(0))?;
+                match value {
+                    rusqlite::types::Value::Integer(number) => Ok(number.to_string()),
+                    rusqlite::types::Value::Text(text) => Ok(text),
+                    other => anyhow::bail!("{other:?}"),
+                }
+            }
+        }
+    }
+}
+
+/// Runs a shell script of the documentation in the user's folder, with our binaries and those of `more` on its path.
+pub fn shell(place: &Workplace, script: &str, more: &[&std::path::Path]) -> anyhow::Result<String> {
+    let mut path = Build::Plain.folder()?.display().to_string();
+    for folder in more {
+        path = format!("{path}:{}", folder.display());
+    }
+    let run = Command::new("bash")
+        .args(["-euo", "pipefail", "-c", script])
+        .current_dir(place.folder())
+        .env_clear()
+        .envs(place.environment.iter().map(|(name, value)| (name, value)))
+        .env("PATH", format!("{path}:/usr/bin:/bin"))
+        .env("HOME", place.folder())
+        .output()
+        .context("bash")?;
+    let out = String::from_utf8_lossy(&run.stdout).into_owned();
+    let err = String::from_utf8_lossy(&run.stderr);
+    ensure!(
+        run.status.success(),
+        "{script}\n--- printed\n{out}\n--- stderr\n{err}"
+    );
+    Ok(out)
+}
