@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use synapsor_domain::value::{ColumnValue, Value, ValueKind};
-use synapsor_executor::engine::{Begun, Engine, RowChange, RowPlan, StoredReceipt};
+use synapsor_executor::engine::error::EngineError;
+use synapsor_executor::engine::{Begun, Engine, RowChange, RowPlan, StoredReceipt, Transaction};
 
 use crate::{reading, receipts, writing};
 
@@ -52,24 +53,61 @@ pub(crate) enum Fixture {
     Slow,
 }
 
-/// A fresh database behind both kinds of credential.
+/// A fresh database behind both kinds of credential. All of its methods wait for the server.
 pub(crate) trait Database: Send + Sync {
-    fn set_up(&self, fixture: Fixture);
-    /// Runs statements as the owner.
+    /// Makes a fixture; `false` if the engine cannot have it, which ends the behaviour.
+    fn set_up(&self, fixture: Fixture) -> bool;
+    /// Runs statements as the owner, and lets both accounts read and change what there is then.
     fn execute(&self, sql: &str);
     /// One text, as the owner.
     fn text(&self, sql: &str) -> String;
-    fn schema(&self) -> &'static str;
+    fn schema(&self) -> String;
+    /// Another fresh database of the same engine.
+    fn another(&self) -> Db;
+    fn drop_trigger(&self, name: &str);
     fn reader(&self) -> Arc<dyn Engine>;
     /// A reader whose statements may take this long.
     fn hurried_reader(&self, timeout: Duration) -> Arc<dyn Engine>;
     fn writer(&self) -> Arc<dyn Engine>;
-    /// Keeps writers out until it is dropped.
+    /// Keeps writers from the invoice `INV-1` until it is dropped.
     fn hold_lock(&self) -> Box<dyn Send>;
     /// Makes the database say something else of itself.
     fn change_identity(&self);
     /// What is wrong with receipt tables that this engine could be given, as statements that make one.
     fn bad_receipt_tables(&self) -> Vec<(&'static str, &'static str)>;
+    /// What the row `k` of `Kinds` holds in its columns.
+    fn kinds(&self) -> Vec<(&'static str, Value)>;
+    /// Columns of `Kinds` with a value, and as what they take it.
+    fn fits(&self) -> Vec<(&'static str, Value, Value)>;
+    /// Columns of `Kinds` with a value that they do not take.
+    fn misfits(&self) -> Vec<(&'static str, Value)>;
+    /// Types of columns, each with a value as a statement spells it and as it is read.
+    fn samples(&self) -> Vec<Sample>;
+    /// Statements of the reader's account that the server is running now, if it can tell.
+    fn running_reads(&self) -> Option<u64>;
+}
+
+/// A type of column.
+pub(crate) struct Sample {
+    pub(crate) declared: &'static str,
+    pub(crate) literal: &'static str,
+    pub(crate) value: Value,
+    /// Whether the value can be written as it was read, and not only read.
+    pub(crate) is_writable: bool,
+}
+
+pub(crate) const fn sample(
+    declared: &'static str,
+    literal: &'static str,
+    value: Value,
+    is_writable: bool,
+) -> Sample {
+    Sample {
+        declared,
+        literal,
+        value,
+        is_writable,
+    }
 }
 
 pub(crate) type Db = Arc<dyn Database>;
@@ -269,7 +307,7 @@ pub(crate) fn float(text: &str) -> Value {
 /// The plan of a row of `table` by text key and tenant.
 pub(crate) fn plan(db: &Db, table: &str, id: &str, tenant: &str, columns: &[&str]) -> RowPlan {
     RowPlan {
-        schema: db.schema().to_owned(),
+        schema: db.schema(),
         table: table.to_owned(),
         primary_key: text("id", id),
         tenant: Some(text("tenant", tenant)),
@@ -284,6 +322,23 @@ pub(crate) fn invoice(db: &Db) -> RowPlan {
 
 pub(crate) async fn begin(db: &Db) -> Begun {
     db.writer().begin().await.unwrap()
+}
+
+/// A transaction that has locked the invoice, whether its engine locks rows or everything.
+pub(crate) async fn locked(db: &Db) -> Result<Box<dyn Transaction>, EngineError> {
+    let mut transaction = db.writer().begin().await?.transaction;
+    transaction.lock(&invoice(db)).await?;
+    Ok(transaction)
+}
+
+/// An exact decimal.
+pub(crate) fn dec(text: &str) -> Value {
+    Value::exact(ValueKind::Dec, text)
+}
+
+/// A value of a kind whose text is as the server writes it.
+pub(crate) fn exact(kind: ValueKind, text: &str) -> Value {
+    Value::exact(kind, text)
 }
 
 pub(crate) fn proposal_id(n: u8) -> String {

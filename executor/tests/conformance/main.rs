@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a behaviour that panics does not hold")]
 
 mod behaviours;
+mod mysql_traps;
+mod postgres;
 mod reading;
 mod receipts;
 mod sqlite;
@@ -35,6 +37,28 @@ async fn run_all(fresh: fn() -> Arc<dyn Database>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn sqlite_conforms() {
     run_all(sqlite::fresh).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn postgres_conforms() {
+    const URL: &str = "SYNAPSOR_TEST_POSTGRES_URL";
+    if std::env::var(URL).is_ok() {
+        run_all(|| postgres::fresh(URL)).await;
+    } else {
+        let is_required = std::env::var("SYNAPSOR_TEST_DATABASES").is_ok_and(|word| word == "required");
+        assert!(!is_required, "{URL} names no server, and databases are required");
+        eprintln!("NOT TESTED: PostgreSQL, because {URL} names no server");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_later_postgres_conforms() {
+    const URL: &str = "SYNAPSOR_TEST_POSTGRES18_URL";
+    if std::env::var(URL).is_ok() {
+        run_all(|| postgres::fresh(URL)).await;
+    } else {
+        eprintln!("NOT TESTED: PostgreSQL 18, because {URL} names no server");
+    }
 }
 
 #[test]

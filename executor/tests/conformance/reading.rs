@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use synapsor_domain::schema::Column;
-use synapsor_domain::value::{ColumnValue, Value, ValueKind};
+use synapsor_domain::value::{ColumnValue, Value};
 use synapsor_executor::engine::RowPlan;
 use synapsor_executor::engine::error::EngineErrorKind;
 
-use crate::behaviours::{Db, Fixture, float, int, invoice, plan, text};
+use crate::behaviours::{Db, Fixture, int, invoice, plan, text};
 
 async fn one(db: &Db, plan: &RowPlan) -> Vec<ColumnValue> {
     let mut rows = db.reader().read(plan).await.unwrap().rows;
@@ -21,23 +21,16 @@ async fn count(db: &Db, plan: &RowPlan) -> usize {
 
 pub(crate) async fn values_come_back_exactly(db: Db) {
     db.set_up(Fixture::Kinds);
-    let columns = ["i", "r", "n", "t", "b", "u", "due"];
-    let row = one(&db, &plan(&db, "kinds", "k", "acme", &columns)).await;
-    let values = [
-        Value::int(42),
-        float("0.1"),
-        float("10.5"),
-        Value::text("Zoë \"q\""),
-        Value::bytes(&[0, 255]),
-        Value::null(),
-        Value::text("2026-01-02"),
-    ];
-    let expected: Vec<_> = columns
-        .iter()
-        .zip(values)
-        .map(|(c, v)| ColumnValue::new(*c, v))
+    let expected: Vec<_> = db
+        .kinds()
+        .into_iter()
+        .map(|(c, v)| ColumnValue::new(c, v))
         .collect();
-    assert_eq!(row, expected);
+    let columns: Vec<&str> = expected.iter().map(|c| c.column.as_str()).collect();
+    assert_eq!(
+        one(&db, &plan(&db, "kinds", "k", "acme", &columns)).await,
+        expected
+    );
 }
 
 pub(crate) async fn extreme_integers_come_back_exactly(db: Db) {
@@ -53,7 +46,9 @@ pub(crate) async fn extreme_integers_come_back_exactly(db: Db) {
 }
 
 pub(crate) async fn text_that_is_no_text_is_unreadable(db: Db) {
-    db.set_up(Fixture::Broken);
+    if !db.set_up(Fixture::Broken) {
+        return;
+    }
     let error = db
         .reader()
         .read(&plan(&db, "broken", "k", "acme", &["body"]))
@@ -97,7 +92,9 @@ pub(crate) async fn tenants_that_look_alike_are_others(db: Db) {
 }
 
 pub(crate) async fn folded_columns_match_exactly(db: Db) {
-    db.set_up(Fixture::FoldedKeys);
+    if !db.set_up(Fixture::FoldedKeys) {
+        return;
+    }
     assert_eq!(
         count(&db, &plan(&db, "folded", "Key", "Acme", &["body"])).await,
         1
@@ -115,7 +112,7 @@ pub(crate) async fn folded_columns_match_exactly(db: Db) {
             "{id:?} {tenant:?}"
         );
     }
-    let shape = db.reader().shape(db.schema(), "folded").await.unwrap();
+    let shape = db.reader().shape(&db.schema(), "folded").await.unwrap();
     assert!(shape.column("tenant").unwrap().collation.is_some());
     assert!(shape.column("body").unwrap().collation.is_none());
 }
@@ -135,7 +132,7 @@ pub(crate) async fn a_text_key_is_not_a_number(db: Db) {
 pub(crate) async fn an_integer_key_is_found_by_its_digits(db: Db) {
     db.set_up(Fixture::IntegerKeys);
     let engine = db.reader();
-    let shape = engine.shape(db.schema(), "numbered").await.unwrap();
+    let shape = engine.shape(&db.schema(), "numbered").await.unwrap();
     let key = shape.column("id").unwrap();
     assert_eq!(engine.fit(key, &Value::text("12")).unwrap(), Value::int(12));
     for other in [
@@ -244,7 +241,7 @@ pub(crate) async fn unknown_names_are_not_found(db: Db) {
     elsewhere.schema = "elsewhere".to_owned();
     assert_eq!(kind(elsewhere).await, EngineErrorKind::NotFound);
     assert_eq!(
-        engine.shape(db.schema(), "nowhere").await.unwrap_err().kind,
+        engine.shape(&db.schema(), "nowhere").await.unwrap_err().kind,
         EngineErrorKind::NotFound
     );
     assert_eq!(
@@ -333,6 +330,13 @@ pub(crate) async fn a_read_that_nobody_waits_for_stops(db: Db) {
     }
     let begun = Instant::now();
     assert_eq!(engine.read(&invoice(&db)).await.unwrap().rows.len(), 1);
+    while db.running_reads().is_some_and(|running| running > 0) {
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "the server still works for nobody"
+        );
+        tokio::task::yield_now().await;
+    }
     assert!(begun.elapsed() < Duration::from_secs(10));
 }
 
@@ -375,14 +379,14 @@ pub(crate) async fn one_identity_for_both(db: Db) {
 
 pub(crate) async fn another_database_is_another(db: Db) {
     db.set_up(Fixture::Invoices);
-    let other = crate::sqlite::fresh();
+    let other = db.another();
     other.set_up(Fixture::Invoices);
     assert_ne!(
         db.reader().identity().await.unwrap(),
         other.reader().identity().await.unwrap()
     );
     // Without a mark of its own a database is where it lies.
-    let (bare, another) = (crate::sqlite::fresh(), crate::sqlite::fresh());
+    let (bare, another) = (db.another(), db.another());
     assert_ne!(
         bare.reader().identity().await.unwrap(),
         another.reader().identity().await.unwrap()
@@ -403,8 +407,14 @@ pub(crate) async fn a_changed_identity_is_noticed(db: Db) {
 pub(crate) async fn the_shape_tells_columns_and_keys(db: Db) {
     db.set_up(Fixture::Invoices);
     let engine = db.reader();
-    let shape = engine.shape(db.schema(), "invoices").await.unwrap();
-    let names: Vec<_> = shape.columns.iter().map(|c| c.name.as_str()).collect();
+    let shape = engine.shape(&db.schema(), "invoices").await.unwrap();
+    // A version of the row that the engine keeps itself is no column of the table.
+    let names: Vec<_> = shape
+        .columns
+        .iter()
+        .map(|c| c.name.as_str())
+        .filter(|n| *n != "xmin")
+        .collect();
     assert_eq!(names, ["id", "tenant", "status", "fee", "version"]);
     let column = |name: &str| shape.column(name).unwrap().clone();
     assert!(column("id").primary_key && column("id").unique && !column("id").nullable);
@@ -413,29 +423,37 @@ pub(crate) async fn the_shape_tells_columns_and_keys(db: Db) {
     assert_eq!(shape.engine, engine.kind());
     assert_eq!(
         shape.fingerprint(),
-        engine.shape(db.schema(), "invoices").await.unwrap().fingerprint()
+        engine
+            .shape(&db.schema(), "invoices")
+            .await
+            .unwrap()
+            .fingerprint()
     );
 }
 
 pub(crate) async fn a_new_trigger_changes_the_fingerprint(db: Db) {
     db.set_up(Fixture::RaisesVersion);
     let engine = db.reader();
-    let shape = engine.shape(db.schema(), "invoices").await.unwrap();
+    let shape = engine.shape(&db.schema(), "invoices").await.unwrap();
     assert_eq!(shape.triggers.len(), 1);
     assert_eq!(shape.side_effects().len(), 1);
-    db.execute("DROP TRIGGER raise");
-    let without = engine.shape(db.schema(), "invoices").await.unwrap();
+    db.drop_trigger("raise");
+    let without = engine.shape(&db.schema(), "invoices").await.unwrap();
     assert_ne!(shape.fingerprint(), without.fingerprint());
     db.execute("ALTER TABLE invoices ADD COLUMN later TEXT");
     assert_ne!(
-        engine.shape(db.schema(), "invoices").await.unwrap().fingerprint(),
+        engine
+            .shape(&db.schema(), "invoices")
+            .await
+            .unwrap()
+            .fingerprint(),
         without.fingerprint()
     );
 }
 
 pub(crate) async fn the_shape_tells_references(db: Db) {
     db.set_up(Fixture::Cascades);
-    let shape = db.reader().shape(db.schema(), "invoices").await.unwrap();
+    let shape = db.reader().shape(&db.schema(), "invoices").await.unwrap();
     let reference = &shape.referenced_by[0];
     assert_eq!(
         (reference.table.as_str(), reference.on_update.as_str()),
@@ -448,43 +466,15 @@ pub(crate) async fn the_shape_tells_references(db: Db) {
 pub(crate) async fn values_that_would_change_do_not_fit(db: Db) {
     db.set_up(Fixture::Kinds);
     let engine = db.reader();
-    let shape = engine.shape(db.schema(), "kinds").await.unwrap();
+    let shape = engine.shape(&db.schema(), "kinds").await.unwrap();
     let fit = |column: &str, value: Value| {
         let column: &Column = shape.column(column).unwrap();
         engine.fit(column, &value)
     };
-    let dec = |text: &str| Value::exact(ValueKind::Dec, text);
-    let int = |text: &str| Value::exact(ValueKind::Int, text);
-    assert_eq!(fit("i", Value::bool(true)).unwrap(), Value::int(1));
-    assert_eq!(fit("flag", Value::bool(false)).unwrap(), Value::int(0));
-    assert_eq!(fit("r", dec("10.5")).unwrap(), float("10.5"));
-    assert_eq!(fit("r", Value::int(3)).unwrap(), float("3.0"));
-    assert_eq!(fit("t", Value::text("7")).unwrap(), Value::text("7"));
-    assert_eq!(
-        fit("due", Value::text("2026-01-02")).unwrap(),
-        Value::text("2026-01-02")
-    );
-    assert_eq!(fit("u", Value::null()).unwrap(), Value::null());
-    let refused = [
-        ("i", dec("1.5")),
-        ("i", Value::text("1.0")),
-        ("i", int("9223372036854775808")),
-        ("i", Value::bytes(&[1])),
-        ("big", int("-9223372036854775809")),
-        ("r", dec("0.1000000000000000055511151231257827")),
-        ("r", int("9007199254740993")),
-        ("r", Value::text("1")),
-        ("n", Value::text("1")),
-        ("n", Value::text(" 1e3 ")),
-        ("n", int("18446744073709551616")),
-        ("t", Value::int(7)),
-        ("t", Value::bool(true)),
-        ("t", Value::text("a\0b")),
-        ("t", Value::text("x".repeat(64 * 1024 + 1))),
-        ("b", Value::text("00ff")),
-        ("need", Value::null()),
-    ];
-    for (column, value) in refused {
+    for (column, value, held) in db.fits() {
+        assert_eq!(fit(column, value.clone()), Ok(held), "{column} {value:?}");
+    }
+    for (column, value) in db.misfits() {
         let refusal = fit(column, value.clone()).unwrap_err();
         assert_eq!(refusal.code, "VALUE_DOES_NOT_FIT", "{column} {value:?}");
         assert!(

@@ -24,7 +24,7 @@ pub(crate) async fn a_second_receipt_exists(db: Db) {
     let error = begin(&db).await.transaction.record(&other).await.err().unwrap();
     assert_eq!(error, RecordError::Exists);
     assert_eq!(
-        db.reader().find_receipt(&id(1)).await.unwrap(),
+        db.writer().find_receipt(&id(1)).await.unwrap(),
         Some(receipt(1, AT))
     );
 }
@@ -67,8 +67,8 @@ pub(crate) async fn a_receipt_reads_back(db: Db) {
         begin(&db).await.transaction.find_receipt(&id(2)).await.unwrap(),
         Some(written.clone())
     );
-    assert_eq!(db.reader().find_receipt(&id(2)).await.unwrap(), Some(written));
-    assert_eq!(db.reader().find_receipt(&id(3)).await.unwrap(), None);
+    assert_eq!(db.writer().find_receipt(&id(2)).await.unwrap(), Some(written));
+    assert_eq!(db.writer().find_receipt(&id(3)).await.unwrap(), None);
 }
 
 pub(crate) async fn receipts_come_by_time(db: Db) {
@@ -102,7 +102,7 @@ pub(crate) async fn a_missing_table_is_told(db: Db) {
 
 pub(crate) async fn every_bad_table_is_told(db: Db) {
     for (what, sql) in db.bad_receipt_tables() {
-        let fresh = crate::sqlite::fresh();
+        let fresh = db.another();
         fresh.set_up(Fixture::Invoices);
         fresh.execute(sql);
         assert!(

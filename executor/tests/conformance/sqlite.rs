@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Connection;
+use synapsor_domain::value::{Value, ValueKind};
 use synapsor_domain::writeback::{RECEIPT_TABLE, receipt_table_ddl};
 use synapsor_executor::engine::Access;
 use synapsor_executor::engine::Engine;
 use synapsor_executor::engine::error::EngineErrorKind;
 use synapsor_executor::engine::sqlite::SqliteEngine;
 
-use crate::behaviours::{Database, Fixture};
+use crate::behaviours::{Database, Db, Fixture, Sample, dec, float, sample};
 
 struct SqliteDatabase {
     folder: tempfile::TempDir,
@@ -51,7 +52,7 @@ impl SqliteDatabase {
 }
 
 impl Database for SqliteDatabase {
-    fn set_up(&self, fixture: Fixture) {
+    fn set_up(&self, fixture: Fixture) -> bool {
         match fixture {
             Fixture::Invoices => self.invoices(("", "STRICT"), ""),
             Fixture::RaisesVersion => self.invoices(
@@ -119,6 +120,7 @@ impl Database for SqliteDatabase {
                    (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 1000000000) SELECT max(x) FROM c) AS body;",
             ),
         }
+        true
     }
 
     fn execute(&self, sql: &str) {
@@ -132,8 +134,16 @@ impl Database for SqliteDatabase {
             .unwrap()
     }
 
-    fn schema(&self) -> &'static str {
-        "main"
+    fn schema(&self) -> String {
+        "main".to_owned()
+    }
+
+    fn another(&self) -> Db {
+        fresh()
+    }
+
+    fn drop_trigger(&self, name: &str) {
+        self.execute(&format!("DROP TRIGGER {name}"));
     }
 
     fn reader(&self) -> Arc<dyn Engine> {
@@ -187,6 +197,86 @@ impl Database for SqliteDatabase {
             ("a conflict clause", REPLACING),
             ("a wider key", WIDER),
         ]
+    }
+
+    fn kinds(&self) -> Vec<(&'static str, Value)> {
+        vec![
+            ("i", Value::int(42)),
+            ("r", float("0.1")),
+            ("n", float("10.5")),
+            ("t", Value::text("Zoë \"q\"")),
+            ("b", Value::bytes(&[0, 255])),
+            ("u", Value::null()),
+            ("due", Value::text("2026-01-02")),
+        ]
+    }
+
+    fn fits(&self) -> Vec<(&'static str, Value, Value)> {
+        vec![
+            ("i", Value::bool(true), Value::int(1)),
+            ("flag", Value::bool(false), Value::int(0)),
+            ("r", dec("10.5"), float("10.5")),
+            ("r", Value::int(3), float("3.0")),
+            ("t", Value::text("7"), Value::text("7")),
+            ("due", Value::text("2026-01-02"), Value::text("2026-01-02")),
+            ("u", Value::null(), Value::null()),
+        ]
+    }
+
+    fn misfits(&self) -> Vec<(&'static str, Value)> {
+        let int = |text: &str| Value::exact(ValueKind::Int, text);
+        vec![
+            ("i", dec("1.5")),
+            ("i", Value::text("1.0")),
+            ("i", int("9223372036854775808")),
+            ("i", Value::bytes(&[1])),
+            ("big", int("-9223372036854775809")),
+            ("r", dec("0.1000000000000000055511151231257827")),
+            ("r", int("9007199254740993")),
+            ("r", Value::text("1")),
+            ("n", Value::text("1")),
+            ("n", Value::text(" 1e3 ")),
+            ("n", int("18446744073709551616")),
+            ("t", Value::int(7)),
+            ("t", Value::bool(true)),
+            ("t", Value::text("a\0b")),
+            ("t", Value::text("x".repeat(64 * 1024 + 1))),
+            ("b", Value::text("00ff")),
+            ("need", Value::null()),
+        ]
+    }
+
+    fn samples(&self) -> Vec<Sample> {
+        vec![
+            sample("INTEGER", "-1", Value::int(-1), true),
+            sample("REAL", "1e300", float("1e300"), true),
+            sample("REAL", "9e999", float("inf"), false),
+            sample("TEXT", "'Zo\u{eb}'", Value::text("Zo\u{eb}"), true),
+            sample("TEXT", "'Zoe\u{308}'", Value::text("Zoe\u{308}"), true),
+            sample("TEXT", "'\u{1F600}'", Value::text("\u{1F600}"), true),
+            sample("TEXT", "''", Value::text(""), true),
+            sample("TEXT", "' a '", Value::text(" a "), true),
+            sample("CHAR(8)", "'ab'", Value::text("ab"), true),
+            sample("BLOB", "x'00ff'", Value::bytes(&[0, 255]), true),
+            sample("NUMERIC", "'1.50'", float("1.5"), false),
+            sample(
+                "TIMESTAMP",
+                "'2026-01-02 03:04:05.000006'",
+                Value::text("2026-01-02 03:04:05.000006"),
+                true,
+            ),
+            sample(
+                "JSON",
+                "'{\"b\": 1, \"a\": 2}'",
+                Value::text("{\"b\": 1, \"a\": 2}"),
+                true,
+            ),
+        ]
+    }
+
+    fn running_reads(&self) -> Option<u64> {
+        // What runs here runs in this process, and its end is what the behaviours measure.
+        None
     }
 }
 

@@ -6,7 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow, PgSslMode};
-use sqlx::{Arguments as _, AssertSqlSafe, ConnectOptions as _, PgConnection, Row as _, ValueRef as _};
+use sqlx::{
+    Arguments as _, AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Row as _,
+    ValueRef as _,
+};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::refusal::Refusal;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -28,6 +31,10 @@ const ANSWER_GRACE: Duration = Duration::from_secs(2);
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(300);
 /// How often the credential is read again while connections are kept.
 const CREDENTIAL_AGE_MAX: Duration = Duration::from_secs(1);
+
+/// How often a running statement is told to stop, and how long it has for it each time.
+const CANCELS_MAX: u32 = 10;
+const CANCEL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What makes every text of a value the same on every connection; names are found in the catalogue only.
 pub(super) const EXACT_SETTINGS: [(&str, &str); 8] = [
@@ -238,6 +245,19 @@ impl Connections {
         }
     }
 
+    /// Stops what runs on a connection and closes it. A process that has not begun yet overhears the first call.
+    async fn stop(&self, mut session: Session) {
+        for _ in 0..CANCELS_MAX {
+            self.cancel(&session.facts).await;
+            if tokio::time::timeout(CANCEL_TIMEOUT, session.connection.ping())
+                .await
+                .is_ok()
+            {
+                return;
+            }
+        }
+    }
+
     /// Stops what another process of the server runs for this role.
     async fn cancel(&self, facts: &Facts) {
         let mut canceller = self.canceller.lock().await;
@@ -392,8 +412,7 @@ impl Drop for Lease {
         let home = self.home.clone();
         runtime.spawn(async move {
             // The connection stays open until then, so that its process cannot be another one's.
-            home.cancel(&session.facts).await;
-            drop(session);
+            home.stop(session).await;
             drop(turn);
         });
     }
