@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use synapsor_chassis::files::{self, FileError};
+use synapsor_chassis::clock::{Clock as _, SystemClock};
+use synapsor_chassis::files::{self, FileError, FileStamp};
 use synapsor_chassis::run::Failure;
 use synapsor_domain::contract::Contract;
 use synapsor_domain::digest::Digest;
@@ -20,11 +21,19 @@ const KEY_BYTES_MAX: u64 = 16 * 1024;
 #[derive(Debug, Clone)]
 pub struct TrustStore {
     path: PathBuf,
-    last: Arc<Mutex<Option<Read>>>,
+    last: Arc<Mutex<Option<Last>>>,
 }
 
 /// A trust file with the digest of its bytes.
 type Read = (Arc<TrustFile>, Digest);
+
+/// What was read last.
+#[derive(Debug)]
+struct Last {
+    read: Read,
+    /// Known when any later change of the file gives it another one.
+    stamp: Option<FileStamp>,
+}
 
 impl TrustStore {
     pub fn new(path: impl Into<PathBuf>) -> Self {
@@ -34,26 +43,37 @@ impl TrustStore {
         }
     }
 
-    /// What the file says now, with the digest of its bytes. A file that has become unreadable is refused: the
+    /// What the file says now, with the digest of its bytes; it is read only when it may be another one. A file that has become unreadable is refused: the
     /// earlier one may trust a key that was revoked since.
     ///
     /// # Errors
     /// `TRUST_FILE_UNREADABLE`, `TRUST_FILE_OPEN` if others could have written it, and what parsing says.
     pub fn read(&self) -> Result<Read, Refusal> {
         files::check_guarded(&self.path).map_err(|e| unreadable(&e))?;
+        let stamp = FileStamp::of(&self.path).map_err(|e| unreadable(&e))?;
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = &*last
+            && known.stamp.as_ref() == Some(&stamp)
+        {
+            return Ok(known.read.clone());
+        }
+        let settled = Some(stamp).filter(|stamp| stamp.has_settled(SystemClock.now_ms()));
         let bytes = files::read_bounded(&self.path, FILE_LIMIT).map_err(|e| unreadable(&e))?;
         let digest = TrustFile::digest_of(&bytes);
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((file, known)) = &*last
-            && *known == digest
-        {
-            return Ok((file.clone(), digest));
-        }
-        let file = Arc::new(TrustFile::parse(&bytes)?);
-        if last.is_some() {
-            tracing::warn!(%digest, "the trust file changed");
-        }
-        *last = Some((file.clone(), digest));
+        let file = match &*last {
+            Some(known) if known.read.1 == digest => known.read.0.clone(),
+            known => {
+                let file = Arc::new(TrustFile::parse(&bytes)?);
+                if known.is_some() {
+                    tracing::warn!(%digest, "the trust file changed");
+                }
+                file
+            }
+        };
+        *last = Some(Last {
+            read: (file.clone(), digest),
+            stamp: settled,
+        });
         Ok((file, digest))
     }
 }

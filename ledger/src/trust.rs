@@ -1,10 +1,10 @@
 //! The ledger's own copy of the trust file, read again whenever the file on disk is another one.
 
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use synapsor_chassis::files::{self, FileError};
+use synapsor_chassis::clock::{Clock as _, SystemClock};
+use synapsor_chassis::files::{self, FileError, FileStamp};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::limits::FILE_BYTES_MAX;
 use synapsor_domain::refusal::Refusal;
@@ -24,17 +24,11 @@ pub struct Trust {
 #[derive(Debug)]
 pub struct TrustStore {
     path: PathBuf,
-    last: Mutex<(Stamp, Arc<Trust>)>,
+    last: Mutex<Last>,
 }
 
-/// Changes whenever the file is written or replaced.
-#[derive(Debug, PartialEq, Eq)]
-struct Stamp {
-    inode: u64,
-    bytes: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
+/// What was read last, with the stamp of the file if any later change gives it another one.
+type Last = (Option<FileStamp>, Arc<Trust>);
 
 impl TrustStore {
     /// Reads the file for the first time.
@@ -49,7 +43,8 @@ impl TrustStore {
     /// What the file says now. A file that no longer reads is refused: the old one may name a revoked key.
     pub fn current(&self) -> Result<Arc<Trust>, Refusal> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if stamp(&self.path)? != last.0 {
+        let stamp = FileStamp::of(&self.path).map_err(|_| unreadable())?;
+        if last.0 != Some(stamp) {
             *last = read(&self.path)?;
         }
         Ok(last.1.clone())
@@ -67,9 +62,10 @@ impl Trust {
     }
 }
 
-fn read(path: &Path) -> Result<(Stamp, Arc<Trust>), Refusal> {
+fn read(path: &Path) -> Result<Last, Refusal> {
     // The stamp comes first: a change in between is seen by the next look.
-    let stamp = stamp(path)?;
+    let stamp = FileStamp::of(path).map_err(|_| unreadable())?;
+    let stamp = Some(stamp).filter(|stamp| stamp.has_settled(SystemClock.now_ms()));
     files::check_guarded(path).map_err(|e| unusable(&e))?;
     let limit = u64::try_from(FILE_BYTES_MAX).expect("a file limit fits 64 bits");
     let bytes = files::read_bounded(path, limit).map_err(|_| unreadable())?;
@@ -81,16 +77,6 @@ fn read(path: &Path) -> Result<(Stamp, Arc<Trust>), Refusal> {
             digest: TrustFile::digest_of(&bytes),
         }),
     ))
-}
-
-fn stamp(path: &Path) -> Result<Stamp, Refusal> {
-    let meta = std::fs::metadata(path).map_err(|_| unreadable())?;
-    Ok(Stamp {
-        inode: meta.ino(),
-        bytes: meta.len(),
-        modified: (meta.mtime(), meta.mtime_nsec()),
-        changed: (meta.ctime(), meta.ctime_nsec()),
-    })
 }
 
 fn unusable(error: &FileError) -> Refusal {

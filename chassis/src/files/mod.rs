@@ -2,6 +2,7 @@
 //! reads, locks. What is in the files is the caller's.
 
 mod lock;
+mod stamp;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -12,6 +13,7 @@ use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 pub use lock::FileLock;
+pub use stamp::FileStamp;
 
 use crate::random;
 use crate::run::Failure;

@@ -3,10 +3,11 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
@@ -40,15 +41,42 @@ impl Deadline {
     }
 }
 
+/// Certificates whose identity is kept; peers come with few, and again and again.
+const PEERS_KEPT_MAX: usize = 32;
+
 #[derive(Debug, Clone)]
 pub(super) struct AdmissionLayer {
     access: Arc<AccessTable>,
     limits: Arc<ServerLimits>,
+    peers: Arc<Peers>,
 }
 
 impl AdmissionLayer {
     pub(super) fn new(access: Arc<AccessTable>, limits: Arc<ServerLimits>) -> Self {
-        Self { access, limits }
+        Self {
+            access,
+            limits,
+            peers: Arc::default(),
+        }
+    }
+}
+
+/// The identities that certificates state. The handshake has verified the certificate; what it says never changes.
+#[derive(Debug, Default)]
+struct Peers(Mutex<Vec<(CertificateDer<'static>, PeerIdentity)>>);
+
+impl Peers {
+    fn identity(&self, certificate: &CertificateDer<'static>) -> Option<PeerIdentity> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, identity)) = kept.iter().find(|(known, _)| known == certificate) {
+            return Some(identity.clone());
+        }
+        let identity = PeerIdentity::from_certificate(certificate).ok()?;
+        if kept.len() >= PEERS_KEPT_MAX {
+            kept.clear();
+        }
+        kept.push((certificate.clone(), identity.clone()));
+        Some(identity)
     }
 }
 
@@ -60,6 +88,7 @@ impl<S> Layer<S> for AdmissionLayer {
             inner,
             access: self.access.clone(),
             limits: self.limits.clone(),
+            peers: self.peers.clone(),
         }
     }
 }
@@ -69,6 +98,7 @@ pub(super) struct Admission<S> {
     inner: S,
     access: Arc<AccessTable>,
     limits: Arc<ServerLimits>,
+    peers: Arc<Peers>,
 }
 
 type Answer = Result<http::Response<Body>, Infallible>;
@@ -111,7 +141,7 @@ where
 
 impl<S> Admission<S> {
     fn admit(&self, request: &http::Request<Body>) -> Result<PeerIdentity, (Denied, Option<PeerIdentity>)> {
-        let peer = peer_of(request).ok_or((Denied::NoIdentity, None))?;
+        let peer = peer_of(request, &self.peers).ok_or((Denied::NoIdentity, None))?;
         match self.access.check(request.uri().path(), &peer) {
             Ok(()) => Ok(peer),
             Err(denied) => Err((denied, Some(peer))),
@@ -152,10 +182,10 @@ where
     }
 }
 
-fn peer_of(request: &http::Request<Body>) -> Option<PeerIdentity> {
+fn peer_of(request: &http::Request<Body>, peers: &Peers) -> Option<PeerIdentity> {
     let connection = request.extensions().get::<TlsConnectInfo<TcpConnectInfo>>()?;
     let certificates = connection.peer_certs()?;
-    PeerIdentity::from_certificate(certificates.first()?).ok()
+    peers.identity(certificates.first()?)
 }
 
 fn refusal(denied: Denied) -> Status {

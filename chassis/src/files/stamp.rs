@@ -1,0 +1,70 @@
+//! Whether a file is still the one that was read, without reading it again.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use super::FileError;
+
+/// A file system may give two changes within a few milliseconds the same time. After so many it cannot.
+const SETTLED_AFTER_MS: i64 = 1_000;
+
+/// Changes whenever a file is written, replaced or given other rights, if it [settled](Self::has_settled) before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileStamp {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    mode: u32,
+    owner: u32,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl FileStamp {
+    /// The stamp of the file at `path`. Take it before reading, so that a change in between shows the next time.
+    ///
+    /// # Errors
+    /// When the file is not there or may not be looked at.
+    pub fn of(path: &Path) -> Result<Self, FileError> {
+        let found = std::fs::metadata(path).map_err(|e| FileError::of(path, &e))?;
+        Ok(Self {
+            device: found.dev(),
+            inode: found.ino(),
+            bytes: found.len(),
+            mode: found.mode(),
+            owner: found.uid(),
+            modified: (found.mtime(), found.mtime_nsec()),
+            changed: (found.ctime(), found.ctime_nsec()),
+        })
+    }
+
+    /// Whether the last change is so long ago, at `now_ms` milliseconds since 1970, that another one would give
+    /// another stamp. Before that the file has to be read to be known.
+    pub fn has_settled(&self, now_ms: i64) -> bool {
+        let (seconds, nanoseconds) = self.changed;
+        let changed_ms = seconds
+            .saturating_mul(1_000)
+            .saturating_add(nanoseconds / 1_000_000);
+        now_ms.saturating_sub(changed_ms) >= SETTLED_AFTER_MS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_change_of_a_settled_file_changes_its_stamp() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "one").unwrap();
+        let first = FileStamp::of(&path).unwrap();
+        let (seconds, _) = first.changed;
+        assert!(!first.has_settled(seconds * 1_000));
+        assert!(first.has_settled((seconds + 2) * 1_000));
+        assert_eq!(FileStamp::of(&path).unwrap(), first);
+        std::fs::write(folder.path().join("new"), "two").unwrap();
+        std::fs::rename(folder.path().join("new"), &path).unwrap();
+        assert_ne!(FileStamp::of(&path).unwrap(), first);
+    }
+}
