@@ -30,7 +30,7 @@ pub const SIGNATURES_MAX: usize = 8;
 pub const DECISIONS_MAX: usize = 32;
 /// Characters of a reason that a person gives.
 pub const REASON_CHARS_MAX: usize = 1_000;
-/// Proposals that one tenant and principal may have open at once.
+/// Proposals that one tenant and principal may have open at once, unless the trust file says otherwise.
 pub const OPEN_PROPOSALS_MAX: usize = 50;
 
 /// Seconds by which clocks of two machines may differ.

@@ -7,7 +7,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::limits::{DECISION_MINUTES, DECISION_MINUTES_DEV, FILE_BYTES_MAX, ORDER_MINUTES};
+use crate::limits::{
+    DECISION_MINUTES, DECISION_MINUTES_DEV, FILE_BYTES_MAX, OPEN_PROPOSALS_MAX, ORDER_MINUTES,
+};
 use crate::refusal::Refusal;
 use crate::signing::{KeyId, PublicKey};
 use crate::timestamp::{Span, Timestamp};
@@ -87,7 +89,7 @@ pub enum Duties {
     Required,
 }
 
-/// Longest lifetimes that a signature may claim, in minutes.
+/// Longest lifetimes that a signature may claim, in minutes, and how much may wait for people at once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ceilings {
@@ -95,6 +97,9 @@ pub struct Ceilings {
     pub decision_minutes: Option<u32>,
     #[serde(default)]
     pub order_minutes: Option<u32>,
+    /// Proposals that one tenant and principal may have open at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_proposals: Option<u32>,
 }
 
 impl TrustFile {
@@ -162,6 +167,13 @@ impl TrustFile {
 
     pub fn order_ceiling(&self) -> Span {
         Span::minutes(self.ceilings.order_minutes.map_or(ORDER_MINUTES, i64::from))
+    }
+
+    /// Proposals that one tenant and principal may have open at once.
+    pub fn open_proposals_max(&self) -> u64 {
+        self.ceilings
+            .open_proposals
+            .map_or(OPEN_PROPOSALS_MAX as u64, u64::from)
     }
 
     fn problems(&self) -> Vec<String> {

@@ -88,6 +88,7 @@ async fn an_unattested_proposal_and_altered_evidence_are_not_filed() -> anyhow::
         proposal: Some((&unattested).into()),
         evidence: Some((&evidence).into()),
         audit: b"{}".to_vec(),
+        known: None,
     };
     let refused = from_status(&intake.file_proposal(request.clone()).await.unwrap_err());
     assert_eq!(refused.code, "refused:attestation", "{}", refused.public);

@@ -290,10 +290,18 @@ impl Work<'_> {
             .intake
             .file_proposal(&envelope, evidence, audit, self.filing())
             .await?;
-        if !filed.repeated && filed.proposal != envelope {
-            return Err(unfit(
-                "the ledger returned another proposal than the one that was filed",
-            ));
+        let state = filed.state.parse()?;
+        if !filed.repeated {
+            if filed.proposal != envelope {
+                return Err(unfit(
+                    "the ledger returned another proposal than the one that was filed",
+                ));
+            }
+            return Ok(Done::Proposed {
+                digest: Digest::of(Kind::Proposal, &envelope.payload),
+                proposal: Box::new(minted),
+                state,
+            });
         }
         let attested = Attested::verify_past(filed.proposal, self.trust)
             .map_err(|e| unfit("the open proposal is not attested").with_detail(e.to_string()))?;
@@ -301,7 +309,6 @@ impl Work<'_> {
         if proposal.content_digest() != minted.content_digest() {
             return Err(unfit("the open proposal is about another change"));
         }
-        let state = filed.state.parse()?;
         Ok(Done::Proposed {
             digest: attested.digest(),
             proposal: Box::new(proposal),

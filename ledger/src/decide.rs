@@ -20,7 +20,7 @@ use synapsor_domain::timestamp::Timestamp;
 use crate::store::proposals::{self, ProposalRow};
 use crate::store::records::{self, DecisionRow};
 use crate::store::requests::{self, RequestKey};
-use crate::store::{Committed, NewEvent, Step, StepError, StoreError, events};
+use crate::store::{Committed, NewEvent, ReadBody, Step, StepError, StoreError, events};
 use crate::trust::Trust;
 use crate::{Caller, Ledger, expire, secret_material};
 
@@ -231,6 +231,7 @@ impl Filing {
             actor: person,
             proposal_id: Some(id),
             body: &self.bytes,
+            read: ReadBody::No,
             trace_id: self.caller.trace_id.as_deref(),
         })?)
     }
@@ -266,6 +267,7 @@ impl Filing {
             actor: &self.caller.identity,
             proposal_id: known.as_ref().map(|row| &row.id),
             body: &body,
+            read: ReadBody::No,
             trace_id: self.caller.trace_id.as_deref(),
         })?;
         Ok(refusal)

@@ -4,7 +4,7 @@ use synapsor_domain::event::{EventKind, LedgerStartedBody};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::{canonical, digest::Digest};
 
-use crate::store::{NewEvent, Step, StepError, StoreError, proposals, requests};
+use crate::store::{NewEvent, ReadBody, Step, StepError, StoreError, proposals, requests};
 use crate::{Caller, Ledger};
 
 /// Proposals that one step expires at most.
@@ -21,6 +21,7 @@ pub(crate) fn due(step: &mut Step<'_>, now: Timestamp) -> Result<(), StepError> 
             actor: "ledger",
             proposal_id: Some(&id),
             body: NO_BODY,
+            read: ReadBody::No,
             trace_id: None,
         })?;
     }
@@ -56,6 +57,7 @@ impl Ledger {
                 actor: &caller.identity,
                 proposal_id: None,
                 body: &body,
+                read: ReadBody::No,
                 trace_id: None,
             })?;
             Ok(())

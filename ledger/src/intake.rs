@@ -6,14 +6,14 @@ use synapsor_domain::digest::Digest;
 use synapsor_domain::event::{EventKind, RepeatBody};
 use synapsor_domain::evidence::{AuditRecord, Evidence};
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::limits::{CLOCK_SKEW_SECONDS, OPEN_PROPOSALS_MAX, PROPOSAL_LIFETIME_DAYS};
+use synapsor_domain::limits::{CLOCK_SKEW_SECONDS, PROPOSAL_LIFETIME_DAYS};
 use synapsor_domain::proposal::{PROPOSAL_VERSION, Proposal, State};
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::{Envelope, Kind};
 use synapsor_domain::timestamp::{Span, Timestamp};
 
 use crate::store::requests::{self, RequestKey};
-use crate::store::{Committed, NewEvent, Step, StepError, proposals};
+use crate::store::{Committed, NewEvent, ReadBody, ReadProposal, Step, StepError, proposals};
 use crate::trust::Trust;
 use crate::{Caller, Ledger, expire, secret_material};
 
@@ -25,11 +25,31 @@ struct CheckedEvidence {
     bytes: Vec<u8>,
 }
 
-/// A proposal that has been checked, with its stored form.
+impl CheckedEvidence {
+    fn read(&self) -> ReadBody<'_> {
+        ReadBody::Evidence(&self.evidence, self.digest)
+    }
+}
+
+/// A proposal that has been checked, as it came and in its stored form.
 #[derive(Debug)]
 struct CheckedProposal {
-    proposal: Proposal,
+    read: ReadProposal,
+    envelope: Envelope,
     bytes: Vec<u8>,
+}
+
+/// An audit record that has been checked, with its stored form.
+#[derive(Debug)]
+struct CheckedAudit {
+    record: AuditRecord,
+    bytes: Vec<u8>,
+}
+
+impl CheckedAudit {
+    fn read(&self) -> ReadBody<'_> {
+        ReadBody::Audit(&self.record)
+    }
 }
 
 /// What became of a filed proposal.
@@ -53,28 +73,24 @@ impl Ledger {
     ) -> Result<Committed<()>, StepError> {
         let trust = self.trust.current()?;
         let evidence = check_evidence(evidence, &trust)?;
-        let record = check_audit(&audit)?;
-        if record.evidence_id.as_ref() != Some(&evidence.evidence.id) {
+        let audit = check_audit(audit)?;
+        if audit.record.evidence_id.as_ref() != Some(&evidence.evidence.id) {
             return Err(malformed("audit", "does not name the evidence that came with it").into());
         }
-        let key = caller.request(request_id, &[&evidence.bytes, &audit])?;
+        let key = caller.request(request_id, &[&evidence.bytes, &audit.bytes])?;
         let now = self.now();
-        self.write(move |step| {
-            if requests::recall(step.conn(), &key)?.is_none() {
-                append(
-                    step,
-                    &caller,
-                    now,
-                    EventKind::EvidenceRecorded,
-                    None,
-                    &evidence.bytes,
-                )?;
-                append(step, &caller, now, EventKind::QueryAudited, None, &audit)?;
-                requests::remember(step.conn(), &key, "", now)?;
-            }
-            Ok(())
-        })
-        .await
+        let known = caller.known;
+        self.store
+            .write_proven(known, move |step| {
+                if requests::recall(step.conn(), &key)?.is_none() {
+                    let mut file = Pen::new(step, &caller, now, None);
+                    file.append(EventKind::EvidenceRecorded, &evidence.bytes, evidence.read())?;
+                    file.append(EventKind::QueryAudited, &audit.bytes, audit.read())?;
+                    requests::remember(step.conn(), &key, "", now)?;
+                }
+                Ok(())
+            })
+            .await
     }
 
     /// Records a call that was refused.
@@ -84,17 +100,20 @@ impl Ledger {
         request_id: &str,
         audit: Vec<u8>,
     ) -> Result<Committed<()>, StepError> {
-        check_audit(&audit)?;
-        let key = caller.request(request_id, &[&audit])?;
+        let audit = check_audit(audit)?;
+        let key = caller.request(request_id, &[&audit.bytes])?;
         let now = self.now();
-        self.write(move |step| {
-            if requests::recall(step.conn(), &key)?.is_none() {
-                append(step, &caller, now, EventKind::CallRefused, None, &audit)?;
-                requests::remember(step.conn(), &key, "", now)?;
-            }
-            Ok(())
-        })
-        .await
+        let known = caller.known;
+        self.store
+            .write_proven(known, move |step| {
+                if requests::recall(step.conn(), &key)?.is_none() {
+                    let mut file = Pen::new(step, &caller, now, None);
+                    file.append(EventKind::CallRefused, &audit.bytes, audit.read())?;
+                    requests::remember(step.conn(), &key, "", now)?;
+                }
+                Ok(())
+            })
+            .await
     }
 
     /// Files a proposal with its evidence and audit record, all or nothing. While an identical one is open, that
@@ -111,9 +130,9 @@ impl Ledger {
         let now = self.now();
         let evidence = check_evidence(evidence, &trust)?;
         let proposal = check_proposal(proposal, &evidence, &trust, now)?;
-        let record = check_audit(&audit)?;
-        if record.evidence_id.as_ref() != Some(&evidence.evidence.id)
-            || record.proposal_id.as_ref() != Some(&proposal.proposal.id)
+        let audit = check_audit(audit)?;
+        if audit.record.evidence_id.as_ref() != Some(&evidence.evidence.id)
+            || audit.record.proposal_id.as_ref() != Some(&proposal.read.proposal.id)
         {
             return Err(malformed(
                 "audit",
@@ -121,7 +140,7 @@ impl Ledger {
             )
             .into());
         }
-        let key = caller.request(request_id, &[&proposal.bytes, &evidence.bytes, &audit])?;
+        let key = caller.request(request_id, &[&proposal.bytes, &evidence.bytes, &audit.bytes])?;
         let filing = Filing {
             caller,
             key,
@@ -129,9 +148,10 @@ impl Ledger {
             proposal,
             evidence,
             audit,
-            audit_id: record.id,
+            open_max: trust.file.open_proposals_max(),
         };
-        self.write(move |step| filing.run(step)).await
+        let known = filing.caller.known;
+        self.store.write_proven(known, move |step| filing.run(step)).await
     }
 }
 
@@ -142,8 +162,9 @@ struct Filing {
     now: Timestamp,
     proposal: CheckedProposal,
     evidence: CheckedEvidence,
-    audit: Vec<u8>,
-    audit_id: synapsor_domain::ids::AuditId,
+    audit: CheckedAudit,
+    /// Proposals that one tenant and principal may have open.
+    open_max: u64,
 }
 
 impl Filing {
@@ -152,24 +173,29 @@ impl Filing {
             return filed_before(step, &answer);
         }
         expire::due(step, self.now)?;
-        let proposal = &self.proposal.proposal;
-        let (id, repeated) = match proposals::open_with_content(step.conn(), &proposal.content_digest())? {
+        let read = &self.proposal.read;
+        match proposals::open_with_content(step.conn(), &read.content_digest)? {
             Some(open) => {
                 self.repeat(step, &open.id)?;
-                (open.id, true)
+                let answer = format!("{} repeated", open.id);
+                requests::remember(step.conn(), &self.key, &answer, self.now)?;
+                filed_before(step, &answer)
             }
             None => {
                 self.create(step)?;
-                (proposal.id.clone(), false)
+                let id = &read.proposal.id;
+                requests::remember(step.conn(), &self.key, &format!("{id} created"), self.now)?;
+                Ok(Filed {
+                    envelope: self.proposal.envelope.clone(),
+                    repeated: false,
+                    state: proposals::get(step.conn(), id)?.state,
+                })
             }
-        };
-        let answer = format!("{id} {}", if repeated { "repeated" } else { "created" });
-        requests::remember(step.conn(), &self.key, &answer, self.now)?;
-        filed_before(step, &answer)
+        }
     }
 
     fn create(&self, step: &mut Step<'_>) -> Result<(), StepError> {
-        let proposal = &self.proposal.proposal;
+        let proposal = &self.proposal.read.proposal;
         if proposals::find(step.conn(), &proposal.id)?.is_some() {
             return Err(Refusal::new(
                 "PROPOSAL_IMMUTABILITY_VIOLATION",
@@ -179,72 +205,30 @@ impl Filing {
         }
         let by = &proposal.requested_by;
         let open = proposals::count_open(step.conn(), &by.tenant, &by.principal)?;
-        if open >= u64::try_from(OPEN_PROPOSALS_MAX).expect("a small number") {
+        if open >= self.open_max {
             let text = format!(
-                "{OPEN_PROPOSALS_MAX} proposals of this tenant and principal are open; wait until people have decided some"
+                "{open} proposals of this tenant and principal are open; wait until people have decided some"
             );
             return Err(Refusal::new("OPEN_PROPOSALS_EXCEEDED", text).into());
         }
-        let id = Some(&proposal.id);
-        append(
-            step,
-            &self.caller,
-            self.now,
-            EventKind::EvidenceRecorded,
-            id,
-            &self.evidence.bytes,
-        )?;
-        append(
-            step,
-            &self.caller,
-            self.now,
-            EventKind::ProposalCreated,
-            id,
-            &self.proposal.bytes,
-        )?;
-        append(
-            step,
-            &self.caller,
-            self.now,
-            EventKind::QueryAudited,
-            id,
-            &self.audit,
-        )?;
-        Ok(())
+        let (evidence, read) = (&self.evidence, ReadBody::Proposal(&self.proposal.read));
+        let mut file = Pen::new(step, &self.caller, self.now, Some(&proposal.id));
+        file.append(EventKind::EvidenceRecorded, &evidence.bytes, evidence.read())?;
+        file.append(EventKind::ProposalCreated, &self.proposal.bytes, read)?;
+        file.append(EventKind::QueryAudited, &self.audit.bytes, self.audit.read())
     }
 
     fn repeat(&self, step: &mut Step<'_>, open: &ProposalId) -> Result<(), StepError> {
         let body = RepeatBody {
             evidence_id: self.evidence.evidence.id.clone(),
-            audit_id: self.audit_id.clone(),
+            audit_id: self.audit.record.id.clone(),
         };
         let body = canonical::encode(&body).map_err(|e| malformed("audit", &e.to_string()))?;
-        let id = Some(open);
-        append(
-            step,
-            &self.caller,
-            self.now,
-            EventKind::EvidenceRecorded,
-            id,
-            &self.evidence.bytes,
-        )?;
-        append(
-            step,
-            &self.caller,
-            self.now,
-            EventKind::QueryAudited,
-            id,
-            &self.audit,
-        )?;
-        append(
-            step,
-            &self.caller,
-            self.now,
-            EventKind::ProposalRepeated,
-            id,
-            &body,
-        )?;
-        Ok(())
+        let evidence = &self.evidence;
+        let mut file = Pen::new(step, &self.caller, self.now, Some(open));
+        file.append(EventKind::EvidenceRecorded, &evidence.bytes, evidence.read())?;
+        file.append(EventKind::QueryAudited, &self.audit.bytes, self.audit.read())?;
+        file.append(EventKind::ProposalRepeated, &body, ReadBody::No)
     }
 }
 
@@ -260,23 +244,41 @@ fn filed_before(step: &Step<'_>, answer: &str) -> Result<Filed, StepError> {
     })
 }
 
-fn append(
-    step: &mut Step<'_>,
-    caller: &Caller,
+/// Appends events that belong together.
+struct Pen<'s, 'c> {
+    step: &'s mut Step<'c>,
+    caller: &'s Caller,
     at: Timestamp,
-    kind: EventKind,
-    proposal_id: Option<&ProposalId>,
-    body: &[u8],
-) -> Result<u64, StepError> {
-    let trace_id = caller.trace_id.as_deref();
-    Ok(step.append(&NewEvent {
-        kind,
-        at,
-        actor: &caller.identity,
-        proposal_id,
-        body,
-        trace_id,
-    })?)
+    proposal_id: Option<&'s ProposalId>,
+}
+
+impl<'s, 'c> Pen<'s, 'c> {
+    const fn new(
+        step: &'s mut Step<'c>,
+        caller: &'s Caller,
+        at: Timestamp,
+        proposal_id: Option<&'s ProposalId>,
+    ) -> Self {
+        Self {
+            step,
+            caller,
+            at,
+            proposal_id,
+        }
+    }
+
+    fn append(&mut self, kind: EventKind, body: &[u8], read: ReadBody<'_>) -> Result<(), StepError> {
+        self.step.append(&NewEvent {
+            kind,
+            at: self.at,
+            actor: &self.caller.identity,
+            proposal_id: self.proposal_id,
+            body,
+            read,
+            trace_id: self.caller.trace_id.as_deref(),
+        })?;
+        Ok(())
+    }
 }
 
 fn check_evidence(envelope: &Envelope, trust: &Trust) -> Result<CheckedEvidence, Refusal> {
@@ -344,7 +346,11 @@ fn check_proposal(
     let bytes = envelope
         .to_bytes()
         .map_err(|e| malformed("proposal", &e.to_string()))?;
-    Ok(CheckedProposal { proposal, bytes })
+    Ok(CheckedProposal {
+        read: ReadProposal::new(proposal, &envelope.payload),
+        envelope: envelope.clone(),
+        bytes,
+    })
 }
 
 fn open_of_reader<T: serde::de::DeserializeOwned>(
@@ -361,13 +367,13 @@ fn open_of_reader<T: serde::de::DeserializeOwned>(
     envelope.open(kind, key).map_err(|e| attestation(e.to_string()))
 }
 
-fn check_audit(bytes: &[u8]) -> Result<AuditRecord, Refusal> {
-    let record: AuditRecord = canonical::decode(bytes).map_err(|e| malformed("audit", &e.to_string()))?;
+fn check_audit(bytes: Vec<u8>) -> Result<CheckedAudit, Refusal> {
+    let record: AuditRecord = canonical::decode(&bytes).map_err(|e| malformed("audit", &e.to_string()))?;
     if record.v != 1 {
         return Err(malformed("audit.v", "must be 1"));
     }
-    secret_material::refuse("audit", bytes)?;
-    Ok(record)
+    secret_material::refuse("audit", &bytes)?;
+    Ok(CheckedAudit { record, bytes })
 }
 
 fn malformed(field: &str, problem: &str) -> Refusal {

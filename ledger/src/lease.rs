@@ -23,7 +23,9 @@ use tokio_util::sync::CancellationToken;
 use crate::decide::relevant;
 use crate::store::leases::{self, LeaseRow};
 use crate::store::proposals::{self, ProposalRow};
-use crate::store::{Committed, NewEvent, Reader, Step, StepError, StoreError, events, log, records};
+use crate::store::{
+    Committed, NewEvent, ReadBody, Reader, Step, StepError, StoreError, events, log, records,
+};
 use crate::{Caller, Ledger};
 
 /// A lease lasts so long unless it is renewed.
@@ -301,6 +303,7 @@ impl Ledger {
                 actor: &caller.identity,
                 proposal_id: Some(&id),
                 body: &bytes,
+                read: ReadBody::No,
                 trace_id: caller.trace_id.as_deref(),
             })?;
             Ok(body.attempt)

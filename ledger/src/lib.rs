@@ -57,6 +57,8 @@ pub struct Caller {
     pub identity: String,
     /// A hint for finding the call in traces.
     pub trace_id: Option<String>,
+    /// Events of the log that it has seen; what is filed is answered with proofs from there.
+    pub known: u64,
 }
 
 impl Ledger {

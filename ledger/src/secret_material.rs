@@ -1,6 +1,8 @@
 //! Refusal of secret material before it is recorded: a log that cannot forget must not learn it.
 
-use serde_json::Value;
+use std::fmt;
+
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use synapsor_domain::contract::{holds_connection_url, holds_secret, is_secret_like};
 use synapsor_domain::refusal::Refusal;
 
@@ -8,45 +10,144 @@ use synapsor_domain::refusal::Refusal;
 const NAME_KEYS: [&str; 2] = ["column", "columns"];
 
 /// Refuses canonical bytes that hold a secret-like key or column name, a connection URL, a token or a private key.
+/// The bytes are read as they stand; nothing is built of them.
 pub(crate) fn refuse(what: &'static str, bytes: &[u8]) -> Result<(), Refusal> {
-    let json: Value = serde_json::from_slice(bytes)
-        .map_err(|_| Refusal::new("MALFORMED", format!("{what}: is not JSON")))?;
-    walk(&json, false, what, 0)
+    let mut found = None;
+    let look = Look {
+        is_name: false,
+        found: &mut found,
+    };
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let read = look.deserialize(&mut json).and_then(|()| json.end());
+    match (found, read) {
+        (Some(why), _) => Err(rejected(what, why)),
+        (None, Ok(())) => Ok(()),
+        (None, Err(_)) => Err(Refusal::new("MALFORMED", format!("{what}: is not JSON"))),
+    }
 }
 
 /// The same for a text that a person wrote.
 pub(crate) fn refuse_text(what: &'static str, text: &str) -> Result<(), Refusal> {
-    if holds_connection_url(text) || holds_secret(text) {
-        return Err(rejected(
-            what,
-            "a value looks like a connection URL, a token or a private key",
-        ));
-    }
-    Ok(())
+    judge(text).map_or(Ok(()), |why| Err(rejected(what, why)))
 }
 
-fn walk(json: &Value, is_name: bool, what: &'static str, depth: usize) -> Result<(), Refusal> {
-    // Canonical bytes are 16 levels deep at most; serde_json itself stops at 128.
-    debug_assert!(depth <= 128, "deeper than the parser allows");
-    match json {
-        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
-        Value::String(text) if is_name && is_secret_like(text) => {
-            Err(rejected(what, "a column name says that it holds secrets"))
+fn judge(text: &str) -> Option<&'static str> {
+    (holds_connection_url(text) || holds_secret(text))
+        .then_some("a value looks like a connection URL, a token or a private key")
+}
+
+/// A look at one value and everything in it. What is found ends it.
+struct Look<'f> {
+    /// Whether a text here is the name of a column.
+    is_name: bool,
+    found: &'f mut Option<&'static str>,
+}
+
+impl Look<'_> {
+    fn at<E: serde::de::Error>(self, why: Option<&'static str>) -> Result<(), E> {
+        *self.found = why;
+        match why {
+            Some(why) => Err(E::custom(why)),
+            None => Ok(()),
         }
-        Value::String(text) => refuse_text(what, text),
-        Value::Array(items) => items
-            .iter()
-            .try_for_each(|item| walk(item, is_name, what, depth + 1)),
-        Value::Object(map) => map.iter().try_for_each(|(key, value)| {
-            if is_secret_like(key) {
-                return Err(rejected(what, "a key says that it holds secrets"));
-            }
-            refuse_text(what, key)?;
-            walk(value, NAME_KEYS.contains(&key.as_str()), what, depth + 1)
-        }),
     }
 }
 
+impl<'de> DeserializeSeed<'de> for Look<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Look<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
+        let why = if self.is_name && is_secret_like(text) {
+            Some("a column name says that it holds secrets")
+        } else {
+            judge(text)
+        };
+        self.at(why)
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let Self { is_name, found } = self;
+        while items.next_element_seed(Look { is_name, found })?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        while let Some(key) = entries.next_key::<Key>()? {
+            if key.found.is_some() {
+                return self.at(key.found);
+            }
+            entries.next_value_seed(Look {
+                is_name: key.names_columns,
+                found: self.found,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// What there is to say of a key.
+struct Key {
+    found: Option<&'static str>,
+    names_columns: bool,
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        struct Reads;
+        impl Visitor<'_> for Reads {
+            type Value = Key;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+
+            fn visit_str<E>(self, key: &str) -> Result<Key, E> {
+                let found = if is_secret_like(key) {
+                    Some("a key says that it holds secrets")
+                } else {
+                    judge(key)
+                };
+                Ok(Key {
+                    found,
+                    names_columns: NAME_KEYS.contains(&key),
+                })
+            }
+        }
+        json.deserialize_str(Reads)
+    }
+}
 fn rejected(what: &'static str, why: &str) -> Refusal {
     Refusal::new(
         "SECRET_MATERIAL_REJECTED",

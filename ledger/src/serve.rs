@@ -57,6 +57,7 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> Result<(), Fa
     let own = Caller {
         identity: tls.identity().uri(),
         trace_id: None,
+        known: 0,
     };
     ledger
         .record_start(own, current.digest)

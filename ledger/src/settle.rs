@@ -15,7 +15,7 @@ use synapsor_domain::writeback::{AttemptReport, AttemptResult, Receipt};
 use crate::decide::Judged;
 use crate::lease::held_lease;
 use crate::store::proposals::{self, ProposalRow};
-use crate::store::{Committed, NewEvent, Step, StepError, StoreError, kind_of, leases, records};
+use crate::store::{Committed, NewEvent, ReadBody, Step, StepError, StoreError, kind_of, leases, records};
 use crate::trust::Trust;
 use crate::{Caller, Ledger};
 
@@ -259,6 +259,7 @@ impl Closing {
             actor: &self.caller.identity,
             proposal_id: Some(&self.row.id),
             body,
+            read: ReadBody::No,
             trace_id: self.caller.trace_id.as_deref(),
         })?;
         Ok(())

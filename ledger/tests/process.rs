@@ -167,6 +167,7 @@ fn refusal(request_id: &str) -> RecordRefusalRequest {
     RecordRefusalRequest {
         request_id: request_id.into(),
         audit: canonical::encode(&record).unwrap(),
+        known: None,
     }
 }
 

@@ -8,10 +8,11 @@ use synapsor_chassis::grpc_channel::with_deadline;
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
 use synapsor_chassis::propagate::TraceParent;
 use synapsor_chassis::random;
-use synapsor_domain::log::{ConsistencyProof, verify_checkpoint};
+use synapsor_domain::log::Witness;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::Envelope;
 use synapsor_domain::trust::TrustFile;
+use synapsor_proto::common::v1::ConsistencyProof as ConsistencyProofMessage;
 use synapsor_proto::convert::required;
 use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::intake_service_client::IntakeServiceClient;
@@ -21,10 +22,12 @@ use tokio::sync::Mutex;
 use tonic::Status;
 use tonic::transport::Channel;
 
-use crate::witness::WitnessFile;
+use crate::witness::{Followed, WitnessFile};
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_ID_DIGITS: usize = 32;
+/// Answers may overtake each other while the log grows; more often than this they do not in a row.
+const LOOKS_MAX: usize = 8;
 
 /// The ledger as one reader talks to it.
 #[derive(Debug, Clone)]
@@ -85,12 +88,12 @@ impl IntakeClient {
         audit: Vec<u8>,
         filing: Filing<'_>,
     ) -> Result<(), Refusal> {
-        let seen = self.witness.known().size;
-        let request_id = random::hex_id(REQUEST_ID_DIGITS);
+        let before = self.witness.seen();
         let request = wire::RecordReadRequest {
-            request_id,
+            request_id: random::hex_id(REQUEST_ID_DIGITS),
             evidence: Some(evidence.into()),
             audit,
+            known: Some((&before).into()),
         };
         let answer = self
             .intake
@@ -98,16 +101,18 @@ impl IntakeClient {
             .record_read(filing.request(request))
             .await
             .map_err(|s| refused(&s))?;
-        self.believe(seen, &answer.into_inner().checkpoint, filing.trust)
+        let answer = answer.into_inner();
+        self.believe(&before, &answer.checkpoint, answer.consistency, filing.trust)
             .await
     }
 
     /// Files a call that was refused.
     pub(crate) async fn record_refusal(&self, audit: Vec<u8>, filing: Filing<'_>) -> Result<(), Refusal> {
-        let seen = self.witness.known().size;
+        let before = self.witness.seen();
         let request = wire::RecordRefusalRequest {
             request_id: random::hex_id(REQUEST_ID_DIGITS),
             audit,
+            known: Some((&before).into()),
         };
         let answer = self
             .intake
@@ -115,7 +120,8 @@ impl IntakeClient {
             .record_refusal(filing.request(request))
             .await
             .map_err(|s| refused(&s))?;
-        self.believe(seen, &answer.into_inner().checkpoint, filing.trust)
+        let answer = answer.into_inner();
+        self.believe(&before, &answer.checkpoint, answer.consistency, filing.trust)
             .await
     }
 
@@ -127,12 +133,13 @@ impl IntakeClient {
         audit: Vec<u8>,
         filing: Filing<'_>,
     ) -> Result<Filed, Refusal> {
-        let seen = self.witness.known().size;
+        let before = self.witness.seen();
         let request = wire::FileProposalRequest {
             request_id: random::hex_id(REQUEST_ID_DIGITS),
             proposal: Some(proposal.into()),
             evidence: Some(evidence.into()),
             audit,
+            known: Some((&before).into()),
         };
         let answer = self
             .intake
@@ -141,7 +148,8 @@ impl IntakeClient {
             .await
             .map_err(|s| refused(&s))?;
         let answer = answer.into_inner();
-        self.believe(seen, &answer.checkpoint, filing.trust).await?;
+        self.believe(&before, &answer.checkpoint, answer.consistency, filing.trust)
+            .await?;
         let proposal = required("proposal", answer.proposal)?.try_into()?;
         Ok(Filed {
             proposal,
@@ -160,46 +168,63 @@ impl IntakeClient {
     }
 
     async fn look_once(&self, trust: &TrustFile) -> Result<(), Refusal> {
-        let request = wire::GetCheckpointRequest {
-            known: Some(self.witness.known()),
-        };
-        let answer = self
-            .transparency
-            .clone()
-            .get_checkpoint(with_deadline(request, CALL_TIMEOUT))
-            .await;
-        let answer = answer.map_err(|s| refused(&s))?.into_inner();
-        let proofs: Vec<ConsistencyProof> = answer
-            .consistency
-            .map(ConsistencyProof::try_from)
-            .transpose()?
-            .into_iter()
-            .collect();
-        self.witness
-            .accept(&answer.checkpoint, &proofs, trust)
-            .map_err(|e| disbelieved(&e.to_string()))?;
-        Ok(())
+        for _ in 0..LOOKS_MAX {
+            let before = self.witness.seen();
+            let request = wire::GetCheckpointRequest {
+                known: Some((&before).into()),
+            };
+            let answer = self
+                .transparency
+                .clone()
+                .get_checkpoint(with_deadline(request, CALL_TIMEOUT))
+                .await;
+            let answer = answer.map_err(|s| refused(&s))?.into_inner();
+            let proofs = answer.consistency.into_iter().collect();
+            let followed = self
+                .witness
+                .follow(&before, &answer.checkpoint, proofs, trust)
+                .map_err(|e| disbelieved(&e.to_string()))?;
+            if followed == Followed::Believed {
+                return Ok(());
+            }
+        }
+        Err(disbelieved("the ledger grows faster than it proves to"))
     }
 
-    /// Believes an answer whose checkpoint is signed by the ledger and grew since the request was sent. A log
-    /// that did not grow was rolled back: the request itself made it grow.
-    async fn believe(&self, seen: u64, note: &str, trust: &TrustFile) -> Result<(), Refusal> {
-        let origin = trust.ledger_origin();
-        let checkpoint = trust
-            .ledgers
-            .iter()
-            .find_map(|key| verify_checkpoint(note, &origin, &key.public_key).ok())
-            .ok_or_else(|| disbelieved("the checkpoint is not signed by a ledger of the trust file"))?;
-        if checkpoint.size <= seen {
-            tracing::error!(seen, now = checkpoint.size, "the ledger was rolled back");
+    /// Believes an answer whose checkpoint is signed by the ledger and proven to have grown since the request was
+    /// sent. A log that did not grow was rolled back: the request itself made it grow. The answer brings the proof
+    /// along, except when other processes filed so much in between that none of its proofs fits; then it is
+    /// asked for.
+    async fn believe(
+        &self,
+        before: &Witness,
+        note: &str,
+        proofs: Vec<ConsistencyProofMessage>,
+        trust: &TrustFile,
+    ) -> Result<(), Refusal> {
+        let size = size_of(note).ok_or_else(|| disbelieved("the checkpoint does not read"))?;
+        if size <= before.size {
+            tracing::error!(seen = before.size, now = size, "the ledger was rolled back");
             return Err(disbelieved("the ledger is shorter than it was"));
         }
-        let _turn = self.looking.lock().await;
-        if self.witness.known().size < checkpoint.size {
-            self.look_once(trust).await?;
+        let followed = self
+            .witness
+            .follow(before, note, proofs, trust)
+            .map_err(|e| disbelieved(&e.to_string()))?;
+        if let Followed::Unproven { size } = followed {
+            let _turn = self.looking.lock().await;
+            if self.witness.seen().size < size {
+                self.look_once(trust).await?;
+            }
         }
-        Ok(())
+        let kept = self.witness.keep().await;
+        kept.map_err(|e| disbelieved(&e.to_string()))
     }
+}
+
+/// The size that a note states; whether it is signed is another question.
+fn size_of(note: &str) -> Option<u64> {
+    note.lines().nth(1)?.parse().ok()
 }
 
 /// The ledger's own word where it is about the call; else that it is not available.

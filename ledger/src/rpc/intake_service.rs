@@ -1,5 +1,10 @@
 //! `IntakeService`: what readers file.
 
+use std::sync::Arc;
+
+use synapsor_domain::log::ConsistencyProof;
+use synapsor_proto::common::v1 as common;
+use synapsor_proto::common::v1::KnownCheckpoint;
 use synapsor_proto::ledger::v1::intake_service_server::IntakeService;
 use synapsor_proto::ledger::v1::{
     FileProposalRequest, FileProposalResponse, RecordReadRequest, RecordReadResponse, RecordRefusalRequest,
@@ -16,7 +21,9 @@ impl IntakeService for Service {
         &self,
         request: Request<RecordReadRequest>,
     ) -> Result<Response<RecordReadResponse>, Status> {
-        let (caller, message) = (caller(&request)?, request.into_inner());
+        let mut caller = caller(&request)?;
+        let message = request.into_inner();
+        caller.known = size_of(message.known.as_ref());
         let evidence = envelope("evidence", message.evidence)?;
         let done = self
             .ledger
@@ -25,6 +32,7 @@ impl IntakeService for Service {
             .map_err(status_of)?;
         Ok(Response::new(RecordReadResponse {
             checkpoint: done.head.note,
+            consistency: wire(&done.growth),
         }))
     }
 
@@ -32,7 +40,9 @@ impl IntakeService for Service {
         &self,
         request: Request<RecordRefusalRequest>,
     ) -> Result<Response<RecordRefusalResponse>, Status> {
-        let (caller, message) = (caller(&request)?, request.into_inner());
+        let mut caller = caller(&request)?;
+        let message = request.into_inner();
+        caller.known = size_of(message.known.as_ref());
         let done = self
             .ledger
             .record_refusal(caller, &message.request_id, message.audit)
@@ -40,6 +50,7 @@ impl IntakeService for Service {
             .map_err(status_of)?;
         Ok(Response::new(RecordRefusalResponse {
             checkpoint: done.head.note,
+            consistency: wire(&done.growth),
         }))
     }
 
@@ -47,7 +58,9 @@ impl IntakeService for Service {
         &self,
         request: Request<FileProposalRequest>,
     ) -> Result<Response<FileProposalResponse>, Status> {
-        let (caller, message) = (caller(&request)?, request.into_inner());
+        let mut caller = caller(&request)?;
+        let message = request.into_inner();
+        caller.known = size_of(message.known.as_ref());
         let proposal = envelope("proposal", message.proposal)?;
         let evidence = envelope("evidence", message.evidence)?;
         let done = self
@@ -60,6 +73,15 @@ impl IntakeService for Service {
             repeated: done.value.repeated,
             state: done.value.state.to_string(),
             checkpoint: done.head.note,
+            consistency: wire(&done.growth),
         }))
     }
+}
+
+fn size_of(known: Option<&KnownCheckpoint>) -> u64 {
+    known.map_or(0, |known| known.size)
+}
+
+fn wire(growth: &[Arc<ConsistencyProof>]) -> Vec<common::ConsistencyProof> {
+    growth.iter().map(|proof| proof.as_ref().into()).collect()
 }

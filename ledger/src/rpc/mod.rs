@@ -81,6 +81,7 @@ fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
     Ok(Caller {
         identity: identity.uri(),
         trace_id,
+        known: 0,
     })
 }
 

@@ -14,6 +14,11 @@ use super::error::StoreError;
 pub(crate) const APPLICATION_ID: i64 = 0x5379_6e4c;
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+/// Pages that the writing connection keeps, in KiB: the inner pages of every index, so that a request costs the
+/// same however many records there are.
+const CACHE_KIB: u32 = 32 * 1024;
+/// Pages in the write-ahead log before they are moved to the file; a page that many batches change is moved once.
+const CHECKPOINT_PAGES: u32 = 4_000;
 
 /// Which file on disk this is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,8 +64,11 @@ pub(crate) fn open_writer(path: &Path, create: bool) -> Result<Connection, Store
     if mode != "wal" {
         return Err(StoreError::ReadOnly(path.to_owned()));
     }
-    conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA fullfsync = ON")
-        .map_err(|e| place(e.into()))?;
+    conn.execute_batch(&format!(
+        "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA cache_size = -{CACHE_KIB}; \
+         PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}"
+    ))
+    .map_err(|e| place(e.into()))?;
     Ok(conn)
 }
 

@@ -6,7 +6,10 @@ use super::connection::APPLICATION_ID;
 use super::error::StoreError;
 
 /// Existing files never change; a new one is added at the end.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_initial.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/sqlite/0001_initial.sql"),
+    include_str!("../../migrations/sqlite/0002_open_contexts.sql"),
+];
 
 /// Newest version that this build knows.
 pub(crate) fn known_version() -> i64 {

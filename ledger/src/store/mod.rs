@@ -38,9 +38,10 @@ pub use writer::{Committed, StepError};
 
 pub(crate) use pool::Reader;
 pub(crate) use step::{NewEvent, Step};
-pub(crate) use views::kind_of;
+pub(crate) use views::{ReadBody, ReadProposal, kind_of};
 
 use connection::FileIdentity;
+use nodes::KeptNodes;
 use pool::Pool;
 use writer::{Job, Task, Writer};
 
@@ -95,6 +96,7 @@ impl Store {
             origin: origin.to_owned(),
             key,
             head: sender,
+            nodes: KeptNodes::default(),
             lock,
         };
         std::thread::Builder::new()
@@ -117,7 +119,24 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&mut Step<'_>) -> Result<T, StepError> + Send + 'static,
     {
-        let (task, answer) = Task::new(work);
+        self.enqueue(work, None).await
+    }
+
+    /// As [`Self::write`], with proofs that the log still continues what the caller knew of it, `known` events.
+    pub(crate) async fn write_proven<T, F>(&self, known: u64, work: F) -> Result<Committed<T>, StepError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Step<'_>) -> Result<T, StepError> + Send + 'static,
+    {
+        self.enqueue(work, Some(known)).await
+    }
+
+    async fn enqueue<T, F>(&self, work: F, known: Option<u64>) -> Result<Committed<T>, StepError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Step<'_>) -> Result<T, StepError> + Send + 'static,
+    {
+        let (task, answer) = Task::new(work, known);
         self.queue.try_send(Box::new(task)).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => StoreError::Busy,
             mpsc::error::TrySendError::Closed(_) => StoreError::Closed,

@@ -1,6 +1,7 @@
 //! The stored nodes of the tree: complete subtrees only, in the order in which appending makes them.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use synapsor_domain::log::{ConsistencyProof, InclusionProof, TreeHash};
@@ -9,9 +10,32 @@ use tlog_tiles::tlog::{self, HashReader};
 use super::error::StoreError;
 use super::row::{from_sql, to_sql};
 
+/// Nodes that the writing thread keeps in memory at most. Every batch reads the right edge of the tree anew.
+const KEPT_MAX: usize = 8_192;
+
+/// Nodes that the writing thread has read or written; a node never changes.
+#[derive(Debug, Default)]
+pub(crate) struct KeptNodes(RefCell<HashMap<u64, tlog::Hash>>);
+
+impl KeptNodes {
+    /// After a batch that may not be durable.
+    pub(crate) fn forget(&self) {
+        self.0.borrow_mut().clear();
+    }
+
+    fn keep(&self, index: u64, hash: tlog::Hash) {
+        let mut kept = self.0.borrow_mut();
+        if kept.len() >= KEPT_MAX {
+            kept.clear();
+        }
+        kept.insert(index, hash);
+    }
+}
+
 /// Reads stored nodes, and those that the running batch has made but not yet written.
 pub(crate) struct Nodes<'c> {
     conn: &'c Connection,
+    kept: Option<&'c KeptNodes>,
     fresh_from: u64,
     fresh: Vec<tlog::Hash>,
     /// The library's error cannot carry a cause, so the driver's is kept here.
@@ -23,9 +47,18 @@ impl<'c> Nodes<'c> {
     pub(crate) fn new(conn: &'c Connection, size: u64) -> Self {
         Self {
             conn,
+            kept: None,
             fresh_from: tlog::stored_hash_count(size),
             fresh: Vec::new(),
             failure: RefCell::new(None),
+        }
+    }
+
+    /// The same, with what the writing thread keeps.
+    pub(crate) fn kept(conn: &'c Connection, size: u64, kept: &'c KeptNodes) -> Self {
+        Self {
+            kept: Some(kept),
+            ..Self::new(conn, size)
         }
     }
 
@@ -44,6 +77,9 @@ impl<'c> Nodes<'c> {
             .prepare_cached("INSERT INTO nodes (idx, hash) VALUES (?1, ?2)")?;
         for (offset, hash) in (0_u64..).zip(&self.fresh) {
             insert.execute(params![to_sql(self.fresh_from + offset), hash.0])?;
+            if let Some(kept) = self.kept {
+                kept.keep(self.fresh_from + offset, *hash);
+            }
         }
         self.fresh_from += u64::try_from(self.fresh.len()).expect("a batch fits in memory");
         self.fresh.clear();
@@ -93,11 +129,18 @@ impl<'c> Nodes<'c> {
             let offset = usize::try_from(offset).expect("a batch fits in memory");
             return self.fresh.get(offset).copied().ok_or_else(|| missing(index));
         }
+        if let Some(hash) = self.kept.and_then(|kept| kept.0.borrow().get(&index).copied()) {
+            return Ok(hash);
+        }
         let mut query = self
             .conn
             .prepare_cached("SELECT hash FROM nodes WHERE idx = ?1")?;
         let hash: Option<[u8; 32]> = query.query_row([to_sql(index)], |row| row.get(0)).optional()?;
-        hash.map(tlog::Hash).ok_or_else(|| missing(index))
+        let hash = hash.map(tlog::Hash).ok_or_else(|| missing(index))?;
+        if let Some(kept) = self.kept {
+            kept.keep(index, hash);
+        }
+        Ok(hash)
     }
 }
 

@@ -72,13 +72,11 @@ pub(crate) fn open_with_content(
 
 /// How many proposals one tenant and principal have open.
 pub(crate) fn count_open(conn: &Connection, tenant: &str, principal: &str) -> Result<u64, StoreError> {
-    let count: i64 = conn
-        .prepare_cached(
-            "SELECT count(*) FROM proposals WHERE tenant = ?1 AND principal = ?2 \
-             AND state IN ('pending_review', 'approved', 'pending_worker', 'in_doubt')",
-        )?
-        .query_row([tenant, principal], |row| row.get(0))?;
-    from_sql(count)
+    let count: Option<i64> = conn
+        .prepare_cached("SELECT open FROM open_contexts WHERE tenant = ?1 AND principal = ?2")?
+        .query_row([tenant, principal], |row| row.get(0))
+        .optional()?;
+    from_sql(count.unwrap_or(0))
 }
 
 /// Proposals whose deadline has passed before any writer started, oldest deadline first.

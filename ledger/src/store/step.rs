@@ -9,7 +9,7 @@ use synapsor_domain::timestamp::Timestamp;
 
 use super::error::StoreError;
 use super::row::to_sql;
-use super::views;
+use super::views::{self, ReadBody};
 
 /// An event that is about to be appended.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub(crate) struct NewEvent<'a> {
     pub(crate) proposal_id: Option<&'a ProposalId>,
     /// Canonical bytes of the body that the kind prescribes.
     pub(crate) body: &'a [u8],
+    /// The same, if it was read already.
+    pub(crate) read: ReadBody<'a>,
     pub(crate) trace_id: Option<&'a str>,
 }
 
@@ -69,7 +71,7 @@ impl<'c> Step<'c> {
         self.conn
             .prepare_cached("INSERT INTO bodies (event_seq, salt, bytes) VALUES (?1, ?2, ?3)")?
             .execute(params![to_sql(seq), salt, event.body])?;
-        views::apply(self.conn, &record, event.body)?;
+        views::apply(self.conn, &record, event.body, event.read)?;
         self.leaves.push(leaf);
         Ok(seq)
     }

@@ -8,7 +8,7 @@ use synapsor_domain::log::Witness;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::timestamp::Timestamp;
 
-use super::{NewEvent, Step, StepError, Store, StoreError, events, log, verify_file};
+use super::{NewEvent, ReadBody, Step, StepError, Store, StoreError, events, log, verify_file};
 use crate::test_kit::{LEDGER_KEY, NOBODY_KEY, ORIGIN, World, key};
 
 fn open(path: &Path) -> Store {
@@ -22,6 +22,7 @@ fn append(step: &mut Step<'_>, body: &[u8]) -> Result<u64, StepError> {
         actor: "test",
         proposal_id: None,
         body,
+        read: ReadBody::No,
         trace_id: None,
     })?)
 }

@@ -126,7 +126,7 @@ fn derive(conn: &Connection, size: u64) -> Result<Connection, StoreError> {
             }
             next_node += 1;
         }
-        views::apply(&derived, &record, &body)?;
+        views::apply(&derived, &record, &body, views::ReadBody::No)?;
     }
     derived.execute_batch("COMMIT")?;
     let bodies: i64 = conn.query_row("SELECT count(*) FROM bodies", [], |row| row.get(0))?;

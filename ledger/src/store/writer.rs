@@ -1,7 +1,11 @@
 //! The one writing thread. It commits whatever is queued as one durable transaction and answers only afterwards.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use rusqlite::Connection;
 use synapsor_chassis::files::FileLock;
+use synapsor_domain::log::ConsistencyProof;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::SigningKey;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -9,7 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::connection::FileIdentity;
 use super::error::StoreError;
 use super::head::{self, Head};
-use super::nodes::Nodes;
+use super::nodes::{KeptNodes, Nodes};
 use super::step::Step;
 use crate::failpoint::{self, Point};
 
@@ -40,6 +44,25 @@ pub struct Committed<T> {
     pub value: T,
     /// The log after the batch.
     pub head: Head,
+    /// Proofs that it continues the head that the caller knew, and the one before the batch.
+    pub growth: Vec<Arc<ConsistencyProof>>,
+}
+
+/// A batch that is durable.
+#[derive(Debug, Clone)]
+pub(crate) struct Batch {
+    head: Head,
+    /// From the head before the batch, and from each head that a caller of the batch knew.
+    growth: Vec<Arc<ConsistencyProof>>,
+    /// Size before the batch.
+    before: u64,
+}
+
+impl Batch {
+    fn growth_since(&self, known: u64) -> Vec<Arc<ConsistencyProof>> {
+        let wanted = |proof: &&Arc<ConsistencyProof>| [known, self.before].contains(&proof.old_size());
+        self.growth.iter().filter(wanted).cloned().collect()
+    }
 }
 
 /// One queued request.
@@ -47,23 +70,31 @@ pub(crate) trait Job: Send {
     /// Does the work inside its savepoint. An error means that nothing of it may stay; what it was is kept for the
     /// answer, and given back in case the whole batch fails with it.
     fn run(&mut self, step: &mut Step<'_>) -> Result<(), Option<StoreError>>;
+    /// Size of the log that the caller wants a proof from; 0 for none.
+    fn known(&self) -> u64;
     /// Tells the caller, after the batch is durable or has failed.
-    fn answer(self: Box<Self>, outcome: &Result<Head, StoreError>);
+    fn answer(self: Box<Self>, outcome: &Result<Batch, StoreError>);
 }
 
 /// A request as a function with a place for its answer.
 pub(crate) struct Task<T, F> {
     work: Option<F>,
+    known: Option<u64>,
     result: Option<Result<T, StepError>>,
     reply: oneshot::Sender<Result<Committed<T>, StepError>>,
 }
 
 impl<T, F> Task<T, F> {
-    pub(crate) fn new(work: F) -> (Self, oneshot::Receiver<Result<Committed<T>, StepError>>) {
+    /// With the size of the log that the caller wants a proof from, if it wants proofs.
+    pub(crate) fn new(
+        work: F,
+        known: Option<u64>,
+    ) -> (Self, oneshot::Receiver<Result<Committed<T>, StepError>>) {
         let (reply, answer) = oneshot::channel();
         (
             Self {
                 work: Some(work),
+                known,
                 result: None,
                 reply,
             },
@@ -91,11 +122,18 @@ where
         outcome
     }
 
-    fn answer(self: Box<Self>, outcome: &Result<Head, StoreError>) {
+    fn known(&self) -> u64 {
+        self.known.unwrap_or(0)
+    }
+
+    fn answer(self: Box<Self>, outcome: &Result<Batch, StoreError>) {
         let answer = match (outcome, self.result) {
-            (Ok(head), Some(Ok(value))) => Ok(Committed {
+            (Ok(batch), Some(Ok(value))) => Ok(Committed {
                 value,
-                head: head.clone(),
+                head: batch.head.clone(),
+                growth: self
+                    .known
+                    .map_or_else(Vec::new, |known| batch.growth_since(known)),
             }),
             (Ok(_), Some(Err(error))) => Err(error),
             (Ok(_), None) => Err(StoreError::Closed.into()),
@@ -113,6 +151,7 @@ pub(crate) struct Writer {
     pub(crate) origin: String,
     pub(crate) key: SigningKey,
     pub(crate) head: watch::Sender<Head>,
+    pub(crate) nodes: KeptNodes,
     /// Held as long as this thread can write.
     #[expect(dead_code, reason = "held for as long as it lives, never read")]
     pub(crate) lock: Option<FileLock>,
@@ -138,34 +177,35 @@ impl Writer {
         }
     }
 
-    fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Head, StoreError> {
+    fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Batch, StoreError> {
         self.file.still_there()?;
         let changes = self.conn.total_changes();
-        self.conn.execute_batch("BEGIN IMMEDIATE")?;
-        let head = self.fill(batch)?;
+        self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let made = self.fill(batch)?;
+        let head = &made.head;
         // A sweep that finds nothing is no batch to crash at; its moment would be nobody's to choose.
         let has_changes = self.conn.total_changes() != changes;
         crash_point(has_changes, Point::BeforeCommit)?;
         self.file.still_there()?;
-        self.conn.execute_batch("COMMIT")?;
+        self.conn.prepare_cached("COMMIT")?.execute([])?;
         crash_point(has_changes, Point::AfterCommit)?;
         self.head.send_if_modified(|old| {
             let grew = old.size != head.size;
-            old.clone_from(&head);
+            old.clone_from(head);
             grew
         });
-        Ok(head)
+        Ok(made)
     }
 
     /// Runs every request in its savepoint, then extends tree and checkpoint once for all of them.
-    fn fill(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Head, StoreError> {
+    fn fill(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Batch, StoreError> {
         let old = self.head.borrow().clone();
         if head::newest(&self.conn)?.as_ref() != Some(&old) {
             let text = "somebody else changed the store while the ledger was running";
             return Err(StoreError::Tampered(text.to_owned()));
         }
         let mut step = Step::new(&self.conn, old.size);
-        for job in batch {
+        for job in &mut *batch {
             step.savepoint()?;
             match job.run(&mut step) {
                 Ok(()) => step.release(true)?,
@@ -174,21 +214,31 @@ impl Writer {
             }
         }
         let leaves = step.into_leaves();
-        if leaves.is_empty() {
-            return Ok(old);
-        }
-        let mut nodes = Nodes::new(&self.conn, old.size);
+        let mut nodes = Nodes::kept(&self.conn, old.size, &self.nodes);
         for (seq, leaf) in (old.size..).zip(&leaves) {
             nodes.append(seq, leaf)?;
         }
         nodes.flush()?;
         let size = old.size + u64::try_from(leaves.len()).expect("a batch fits in memory");
-        head::store(&self.conn, &self.origin, size, nodes.root(size)?, &self.key)
+        let before = old.size;
+        let head = if leaves.is_empty() {
+            old
+        } else {
+            head::store(&self.conn, &self.origin, size, nodes.root(size)?, &self.key)?
+        };
+        let wanted: BTreeSet<u64> = batch.iter().map(|job| job.known()).chain([before]).collect();
+        let growth = wanted
+            .into_iter()
+            .filter(|known| (1..=size).contains(known))
+            .map(|known| nodes.consistency(known, size).map(Arc::new))
+            .collect::<Result<_, _>>()?;
+        Ok(Batch { head, growth, before })
     }
 
     /// After a failed batch: undo it, and look at what the file holds. Gives an error that is to stay when the
     /// store can no longer be believed.
     fn recover(&mut self, cause: &StoreError) -> Option<StoreError> {
+        self.nodes.forget();
         if !self.conn.is_autocommit() && self.conn.execute_batch("ROLLBACK").is_err() {
             return Some(StoreError::Closed);
         }

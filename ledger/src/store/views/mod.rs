@@ -11,19 +11,22 @@ pub(crate) use writebacks::kind_of;
 use rusqlite::{Connection, params};
 use serde::de::DeserializeOwned;
 use synapsor_domain::canonical;
+use synapsor_domain::digest::Digest;
 use synapsor_domain::event::{EventKind, EventRecord};
+use synapsor_domain::evidence::{AuditRecord, Evidence};
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::limits::ENVELOPE_BYTES_MAX;
-use synapsor_domain::proposal::Step as ProposalStep;
-use synapsor_domain::signing::Envelope;
+use synapsor_domain::proposal::{Proposal, Step as ProposalStep};
+use synapsor_domain::signing::{Envelope, Kind};
 
 use super::error::StoreError;
 use super::row::to_sql;
 
 /// Tables that [`apply`] writes, each with the columns of its primary key.
-pub(crate) const TABLES: [(&str, &str); 9] = [
+pub(crate) const TABLES: [(&str, &str); 10] = [
     ("event_index", "seq"),
     ("proposals", "proposal_id"),
+    ("open_contexts", "tenant, principal"),
     ("decisions", "digest"),
     ("apply_orders", "digest"),
     ("attempts", "proposal_id, attempt"),
@@ -33,8 +36,45 @@ pub(crate) const TABLES: [(&str, &str); 9] = [
     ("audit", "audit_id"),
 ];
 
-/// Brings the views up to date with one more event.
-pub(crate) fn apply(conn: &Connection, event: &EventRecord, body: &[u8]) -> Result<(), StoreError> {
+/// A body that was read already, so that it need not be read again on the writing thread.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) enum ReadBody<'a> {
+    /// Not read, or of a kind that is read here.
+    #[default]
+    No,
+    /// With the digest of the signed payload.
+    Evidence(&'a Evidence, Digest),
+    Audit(&'a AuditRecord),
+    Proposal(&'a ReadProposal),
+}
+
+/// A proposal with what follows from its bytes.
+#[derive(Debug)]
+pub(crate) struct ReadProposal {
+    pub(crate) proposal: Proposal,
+    /// Of the signed payload.
+    pub(crate) digest: Digest,
+    /// Of what makes two proposals the same.
+    pub(crate) content_digest: Digest,
+}
+
+impl ReadProposal {
+    pub(crate) fn new(proposal: Proposal, payload: &[u8]) -> Self {
+        Self {
+            digest: Digest::of(Kind::Proposal, payload),
+            content_digest: proposal.content_digest(),
+            proposal,
+        }
+    }
+}
+
+/// Brings the views up to date with one more event. `read` must be what `body` says.
+pub(crate) fn apply(
+    conn: &Connection,
+    event: &EventRecord,
+    body: &[u8],
+    read: ReadBody<'_>,
+) -> Result<(), StoreError> {
     conn.prepare_cached("INSERT INTO event_index (seq, kind, at, proposal_id) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![
             to_sql(event.seq),
@@ -44,11 +84,33 @@ pub(crate) fn apply(conn: &Connection, event: &EventRecord, body: &[u8]) -> Resu
         ])?;
     match event.kind {
         EventKind::LedgerStarted | EventKind::DecisionRefused | EventKind::ReceiptAlarm => Ok(()),
-        EventKind::EvidenceRecorded => records::evidence(conn, event, &envelope(event, body)?),
-        EventKind::QueryAudited | EventKind::CallRefused => {
-            records::audit(conn, event, &object(event, body)?)
-        }
-        EventKind::ProposalCreated => proposals::created(conn, event, &envelope(event, body)?),
+        EventKind::EvidenceRecorded => match read {
+            ReadBody::Evidence(evidence, digest) => records::evidence(conn, event, evidence, digest),
+            ReadBody::No | ReadBody::Audit(_) | ReadBody::Proposal(_) => {
+                let envelope = envelope(event, body)?;
+                let evidence = envelope.peek(Kind::Evidence).map_err(|_| wrong_body(event))?;
+                records::evidence(
+                    conn,
+                    event,
+                    &evidence,
+                    Digest::of(Kind::Evidence, &envelope.payload),
+                )
+            }
+        },
+        EventKind::QueryAudited | EventKind::CallRefused => match read {
+            ReadBody::Audit(record) => records::audit(conn, event, record),
+            ReadBody::No | ReadBody::Evidence(..) | ReadBody::Proposal(_) => {
+                records::audit(conn, event, &object(event, body)?)
+            }
+        },
+        EventKind::ProposalCreated => match read {
+            ReadBody::Proposal(read) => proposals::created(conn, event, read),
+            ReadBody::No | ReadBody::Evidence(..) | ReadBody::Audit(_) => {
+                let envelope = envelope(event, body)?;
+                let proposal = envelope.peek(Kind::Proposal).map_err(|_| wrong_body(event))?;
+                proposals::created(conn, event, &ReadProposal::new(proposal, &envelope.payload))
+            }
+        },
         EventKind::ProposalRepeated => proposals::repeated(conn, event, &object(event, body)?),
         EventKind::ProposalApproved | EventKind::ProposalRejected => {
             reviews::decided(conn, event, &envelope(event, body)?)

@@ -1,18 +1,19 @@
 //! Proposals: one row each, moved by nothing but the domain's transition table.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
-use synapsor_domain::digest::Digest;
 use synapsor_domain::event::{EventRecord, RepeatBody};
-use synapsor_domain::proposal::{Proposal, ProposalMode, State, Step, transition};
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::proposal::{ProposalMode, State, Step, transition};
 
 use super::super::error::StoreError;
 use super::super::row::to_sql;
-use super::{proposal_id, wrong_body};
+use super::{ReadProposal, proposal_id, wrong_body};
 
-pub(super) fn created(conn: &Connection, event: &EventRecord, envelope: &Envelope) -> Result<(), StoreError> {
-    let proposal: Proposal = envelope.peek(Kind::Proposal).map_err(|_| wrong_body(event))?;
-    let digest = Digest::of(Kind::Proposal, &envelope.payload);
+pub(super) fn created(conn: &Connection, event: &EventRecord, read: &ReadProposal) -> Result<(), StoreError> {
+    let ReadProposal {
+        proposal,
+        digest,
+        content_digest,
+    } = read;
     if event.proposal_id.as_ref() != Some(&proposal.id) {
         return Err(wrong_body(event));
     }
@@ -29,7 +30,7 @@ pub(super) fn created(conn: &Connection, event: &EventRecord, envelope: &Envelop
         proposal.id.as_str(),
         to_sql(event.seq),
         digest.as_bytes(),
-        proposal.content_digest().as_bytes(),
+        content_digest.as_bytes(),
         State::PendingReview.as_str(),
         proposal.requested_by.tenant,
         proposal.requested_by.principal,
@@ -46,6 +47,12 @@ pub(super) fn created(conn: &Connection, event: &EventRecord, envelope: &Envelop
     for evidence in &proposal.evidence {
         link(conn, proposal.id.as_str(), evidence.id.as_str())?;
     }
+    let by = &proposal.requested_by;
+    conn.prepare_cached(
+        "INSERT INTO open_contexts (tenant, principal, open) VALUES (?1, ?2, 1) \
+         ON CONFLICT (tenant, principal) DO UPDATE SET open = open + 1",
+    )?
+    .execute([&by.tenant, &by.principal])?;
     Ok(())
 }
 
@@ -69,7 +76,26 @@ pub(super) fn step(conn: &Connection, event: &EventRecord, step: Step) -> Result
     let next = transition(state, started, step).map_err(|_| out_of_place(event))?;
     conn.prepare_cached("UPDATE proposals SET state = ?2, changed_seq = ?3 WHERE proposal_id = ?1")?
         .execute(params![id, next.as_str(), to_sql(event.seq)])?;
+    if next.is_terminal() && !state.is_terminal() {
+        closed(conn, id)?;
+    }
     Ok(next)
+}
+
+/// One open proposal less of its tenant and principal.
+fn closed(conn: &Connection, id: &str) -> Result<(), StoreError> {
+    const CONTEXT: &str =
+        "(tenant, principal) = (SELECT tenant, principal FROM proposals WHERE proposal_id = ?1)";
+    let last = conn
+        .prepare_cached(&format!("DELETE FROM open_contexts WHERE open = 1 AND {CONTEXT}"))?
+        .execute([id])?;
+    if last == 0 {
+        conn.prepare_cached(&format!(
+            "UPDATE open_contexts SET open = open - 1 WHERE {CONTEXT}"
+        ))?
+        .execute([id])?;
+    }
+    Ok(())
 }
 
 /// Remembers that the event concerns the proposal, without moving it.

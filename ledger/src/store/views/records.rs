@@ -5,18 +5,16 @@ use synapsor_domain::digest::Digest;
 use synapsor_domain::event::EventRecord;
 use synapsor_domain::evidence::{AuditRecord, Evidence};
 use synapsor_domain::ids::{EvidenceId, ProposalId};
-use synapsor_domain::signing::{Envelope, Kind};
 
 use super::super::error::StoreError;
 use super::super::row::to_sql;
-use super::wrong_body;
 
 pub(super) fn evidence(
     conn: &Connection,
     event: &EventRecord,
-    envelope: &Envelope,
+    evidence: &Evidence,
+    digest: Digest,
 ) -> Result<(), StoreError> {
-    let evidence: Evidence = envelope.peek(Kind::Evidence).map_err(|_| wrong_body(event))?;
     conn.prepare_cached(
         "INSERT INTO evidence (evidence_id, seq, digest, tenant, principal, capability, source_id, table_name, read_at) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
@@ -24,7 +22,7 @@ pub(super) fn evidence(
     .execute(params![
         evidence.id.as_str(),
         to_sql(event.seq),
-        Digest::of(Kind::Evidence, &envelope.payload).as_bytes(),
+        digest.as_bytes(),
         evidence.requested_by.tenant,
         evidence.requested_by.principal,
         evidence.capability,
