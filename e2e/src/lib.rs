@@ -11,6 +11,7 @@ pub mod databases;
 pub mod deployment;
 pub mod evil_ledger;
 pub mod fixture;
+pub mod load;
 pub mod generous_ledger;
 pub mod namespaces;
 pub mod operator;

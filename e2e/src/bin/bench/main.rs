@@ -1,0 +1,47 @@
+//! `bench [--seconds N] [--clients 1,8,32] [--sizes 10000,100000] [--applies N] [--only PREFIX]`: loads the
+//! binaries beside it, tells of each measure on stderr and ends with one JSON object on stdout.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use synapsor_e2e::load::{self, Plan};
+
+const USAGE: &str = "usage: bench [--seconds N] [--clients N,…] [--sizes N,…] [--applies N] [--only PREFIX]";
+
+/// One thread: the client must leave the processors to what it measures.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> anyhow::Result<()> {
+    let mut plan = Plan::default();
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut value = || words.next().context(USAGE);
+        match word.as_str() {
+            "--seconds" => plan.seconds = value()?.parse()?,
+            "--clients" => plan.clients = numbers(&value()?)?,
+            "--sizes" => plan.ledger_sizes = numbers(&value()?)?,
+            "--applies" => plan.applies = value()?.parse()?,
+            "--only" => plan.only = value()?,
+            _ => bail!(USAGE),
+        }
+    }
+    let figures = load::run(&plan, |name, figures| eprintln!("{name} {figures}")).await?;
+    println!("{figures}");
+    Ok(())
+}
+
+fn numbers<T: std::str::FromStr>(list: &str) -> anyhow::Result<Vec<T>> {
+    let parts = list.split(',').filter(|part| !part.is_empty());
+    parts
+        .map(|part| part.parse().ok().with_context(|| format!("{part} is no number")))
+        .collect()
+}

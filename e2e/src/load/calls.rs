@@ -1,0 +1,157 @@
+//! The two ways in that are loaded, MCP over HTTP and gRPC at the reader, and the calls that are made there.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Context as _, bail};
+use serde_json::Value as Json;
+use synapsor_chassis::identity::Role;
+use synapsor_proto::executor::v1::CallCapabilityRequest;
+use synapsor_proto::executor::v1::agent_service_client::AgentServiceClient;
+use tonic::transport::Channel;
+
+use super::http::{Http, find};
+use super::scene::{Scene, TOKEN, row_id};
+use crate::stack::INSTANCE;
+
+/// What a call asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// One row, another one each time.
+    Read,
+    /// A change of a row that no open proposal is about.
+    Propose,
+}
+
+impl Ask {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Propose => "propose",
+        }
+    }
+
+    const fn tool(self) -> &'static str {
+        match self {
+            Self::Read => "billing.inspect_invoice",
+            Self::Propose => "billing.propose_late_fee_waiver",
+        }
+    }
+
+    fn arguments(self, row: u64) -> String {
+        let id = row_id(row);
+        match self {
+            Self::Read => format!(r#"{{"invoice_id":"{id}"}}"#),
+            Self::Propose => format!(r#"{{"invoice_id":"{id}","reason":"waived by agreement {row}"}}"#),
+        }
+    }
+}
+
+/// The way in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// MCP over streamable HTTP, through the gateway.
+    Mcp,
+    /// gRPC at the reader, with the gateway's certificate.
+    Grpc,
+}
+
+impl Door {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Mcp => "mcp",
+            Self::Grpc => "grpc",
+        }
+    }
+}
+
+/// One client.
+#[derive(Debug)]
+pub(super) struct Client {
+    way: Way,
+    ask: Ask,
+    rows: Rows,
+}
+
+#[derive(Debug)]
+enum Way {
+    Mcp(Http),
+    Grpc(AgentServiceClient<Channel>),
+}
+
+/// Which rows are asked for: each call takes the next one, whoever makes it.
+#[derive(Debug, Clone)]
+pub(super) struct Rows {
+    next: Arc<AtomicU64>,
+    count: u64,
+}
+
+impl Rows {
+    /// From `first` on, round and round.
+    pub(super) fn new(first: u64, count: u64) -> Self {
+        Self {
+            next: Arc::new(AtomicU64::new(first)),
+            count,
+        }
+    }
+
+    /// The row that comes next.
+    pub(super) fn take(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed) % self.count
+    }
+}
+
+impl Client {
+    pub(super) async fn connect(scene: &Scene, door: Door, ask: Ask, rows: Rows) -> anyhow::Result<Self> {
+        let way = match door {
+            Door::Mcp => Way::Mcp(Http::connect(&scene.gateway.address, TOKEN).await?),
+            Door::Grpc => {
+                let channel = scene.stack.reader_as(Role::Gateway, Some(INSTANCE))?;
+                Way::Grpc(AgentServiceClient::new(channel))
+            }
+        };
+        Ok(Self { way, ask, rows })
+    }
+
+    /// One call that must go well.
+    pub(super) async fn call(&mut self) -> anyhow::Result<()> {
+        self.envelope().await.map(|_| ())
+    }
+
+    /// One proposal over MCP; gives its id.
+    pub(super) async fn propose(&mut self) -> anyhow::Result<String> {
+        let answer: Json = serde_json::from_slice(self.envelope().await?)?;
+        let id = answer.pointer("/result/structuredContent/proposal/id");
+        let id = id.and_then(Json::as_str).map(str::to_owned);
+        id.with_context(|| format!("no proposal: {answer}"))
+    }
+
+    /// What came back, if it is no refusal.
+    async fn envelope(&mut self) -> anyhow::Result<&[u8]> {
+        let arguments = self.ask.arguments(self.rows.take());
+        let tool = self.ask.tool();
+        match &mut self.way {
+            Way::Mcp(http) => {
+                let body = format!(
+                    r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{tool}","arguments":{arguments}}}}}"#
+                );
+                let answer = http.post(&body).await?;
+                find(answer, br#""isError":false"#)
+                    .with_context(|| String::from_utf8_lossy(answer).into_owned())?;
+                Ok(answer)
+            }
+            Way::Grpc(client) => {
+                let request = CallCapabilityRequest {
+                    capability: tool.to_owned(),
+                    arguments_json: arguments.into_bytes(),
+                    result_format: 2,
+                };
+                let answer = client.call_capability(request).await?.into_inner();
+                if answer.is_error {
+                    bail!("{}", answer.code);
+                }
+                Ok(&[])
+            }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! A ledger with many proposals on file, filed through its own service as readers file theirs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::Context as _;
+use synapsor_chassis::identity::Role;
+use synapsor_chassis::random;
+use synapsor_domain::canonical;
+use synapsor_domain::digest::Digest;
+use synapsor_domain::evidence::{AuditRecord, Evidence};
+use synapsor_domain::ids::{AuditId, EvidenceId, ProposalId};
+use synapsor_domain::limits::PROPOSAL_LIFETIME_DAYS;
+use synapsor_domain::proposal::{EvidenceRef, Proposal};
+use synapsor_domain::signing::{Envelope, Kind, SigningKey};
+use synapsor_domain::timestamp::Span;
+use synapsor_domain::value::Value;
+use synapsor_proto::ledger::v1::FileProposalRequest;
+use synapsor_proto::ledger::v1::intake_service_client::IntakeServiceClient;
+use tokio::task::JoinSet;
+
+use super::scene::Scene;
+use crate::now;
+
+/// Proposals that are on their way at once.
+const IN_FLIGHT: usize = 64;
+/// Proposals of one principal.
+const BY_PRINCIPAL: u64 = 40;
+
+/// Files `count` proposals like `like`, each about a row of its own and open.
+pub(super) async fn fill(scene: &Scene, like: &Proposal, count: u64) -> anyhow::Result<()> {
+    let pem = scene.stack.deployment.reader_key.to_pem();
+    let minter = Arc::new(Minter {
+        key: SigningKey::from_pem(&pem)?,
+        like: like.clone(),
+        batch: random::hex_id(8),
+    });
+    let next = Arc::new(AtomicU64::new(0));
+    let channel = scene.stack.ledger_as(Role::Reader, Some("filler"))?;
+    let mut filing = JoinSet::new();
+    for _ in 0..IN_FLIGHT {
+        let mut intake = IntakeServiceClient::new(channel.clone());
+        let (next, minter) = (next.clone(), minter.clone());
+        filing.spawn(async move {
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= count {
+                    return anyhow::Ok(());
+                }
+                intake.file_proposal(minter.request(number)?).await?;
+            }
+        });
+    }
+    while let Some(ended) = filing.join_next().await {
+        ended?.context("filling the ledger")?;
+    }
+    Ok(())
+}
+
+/// Makes what a reader would have made.
+struct Minter {
+    key: SigningKey,
+    like: Proposal,
+    /// Tells the principals of one filling from those of another.
+    batch: String,
+}
+
+impl Minter {
+    fn request(&self, number: u64) -> anyhow::Result<FileProposalRequest> {
+        let mut proposal = self.like.clone();
+        proposal.id = ProposalId::from_random(random::bytes());
+        proposal.target.primary_key.value = Value::text(format!("{}-{number}", self.batch));
+        proposal.requested_by.principal = format!("agent-{}-{}", self.batch, number / BY_PRINCIPAL);
+        (proposal.created_at, proposal.not_after) = (now(), now() + Span::days(PROPOSAL_LIFETIME_DAYS));
+        let evidence = evidence_of(&proposal);
+        let signed_evidence = Envelope::seal(Kind::Evidence, &evidence, &self.key)?;
+        proposal.evidence = vec![EvidenceRef {
+            id: evidence.id.clone(),
+            digest: Digest::of(Kind::Evidence, &signed_evidence.payload),
+        }];
+        let signed_proposal = Envelope::seal(Kind::Proposal, &proposal, &self.key)?;
+        Ok(FileProposalRequest {
+            request_id: random::hex_id(32),
+            proposal: Some((&signed_proposal).into()),
+            evidence: Some((&signed_evidence).into()),
+            audit: canonical::encode(&audit_of(&proposal, &evidence))?,
+            ..FileProposalRequest::default()
+        })
+    }
+}
+
+fn evidence_of(proposal: &Proposal) -> Evidence {
+    Evidence {
+        v: 1,
+        id: EvidenceId::from_random(random::bytes()),
+        ledger_origin: proposal.ledger_origin.clone(),
+        source: proposal.source.clone(),
+        capability: proposal.capability.clone(),
+        contract_digest: proposal.contract_digest,
+        requested_by: proposal.requested_by.clone(),
+        target: proposal.target.clone(),
+        row: proposal.before.clone(),
+        query_fingerprint: proposal.contract_digest,
+        read_at: proposal.created_at,
+    }
+}
+
+fn audit_of(proposal: &Proposal, evidence: &Evidence) -> AuditRecord {
+    AuditRecord {
+        v: 1,
+        id: AuditId::from_random(random::bytes()),
+        capability: proposal.capability.clone(),
+        tenant: Some(proposal.requested_by.tenant.clone()),
+        principal: Some(proposal.requested_by.principal.clone()),
+        client: proposal.requested_by.client.clone(),
+        source_id: Some(proposal.source.id.clone()),
+        table: Some(format!("{}.{}", proposal.target.schema, proposal.target.table)),
+        columns: Vec::new(),
+        tenant_bound: proposal.target.tenant.is_some(),
+        row_count: 1,
+        result: "row".to_owned(),
+        query_fingerprint: Some(evidence.query_fingerprint),
+        primary_key: Some(proposal.target.primary_key.clone()),
+        arguments_digest: evidence.query_fingerprint,
+        evidence_id: Some(evidence.id.clone()),
+        proposal_id: Some(proposal.id.clone()),
+        at: proposal.created_at,
+    }
+}

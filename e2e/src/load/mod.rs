@@ -1,0 +1,205 @@
+//! The load harness: drives a real deployment of release binaries and prints what it saw, without a word on it.
+
+mod applies;
+mod calls;
+mod drive;
+mod figures;
+mod fill;
+mod http;
+mod scene;
+mod usage;
+mod yardstick;
+
+use serde_json::{Value as Json, json};
+
+pub use calls::{Ask, Door};
+
+use calls::Rows;
+use drive::Load;
+use scene::{ROWS, Scene};
+use yardstick::Statement;
+
+/// What a run measures.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Seconds of each measure.
+    pub seconds: u64,
+    /// Numbers of clients that call at once.
+    pub clients: Vec<usize>,
+    /// Proposals that are on file before calls are measured again.
+    pub ledger_sizes: Vec<u64>,
+    /// Proposals that the worker applies; 0 leaves applies out.
+    pub applies: u64,
+    /// Only measures whose name begins with this.
+    pub only: String,
+}
+
+impl Default for Plan {
+    /// The short set: a few minutes.
+    fn default() -> Self {
+        Self {
+            seconds: 4,
+            clients: vec![1, 8, 32],
+            ledger_sizes: vec![10_000, 100_000],
+            applies: 1_000,
+            only: String::new(),
+        }
+    }
+}
+
+/// Runs the plan. `tell` hears of each measure when it ends.
+pub async fn run(plan: &Plan, tell: impl Fn(&str, &Json)) -> anyhow::Result<Json> {
+    let scene = Scene::start()?;
+    let mut run = Run {
+        plan,
+        has_yardstick: yardstick::prepare(&scene.stack.deployment.target)?,
+        scene,
+        rows: Rows::new(0, ROWS),
+        measures: json!({}),
+        tell,
+    };
+    run.idle()?;
+    run.yardstick()?;
+    run.calls("", &plan.clients).await?;
+    run.open_loop().await?;
+    run.applies().await?;
+    run.sizes().await?;
+    run.ratios();
+    Ok(json!({
+        "engine": run.scene.stack.deployment.target.engine().name(),
+        "processors": std::thread::available_parallelism().map_or(0, usize::from),
+        "measures": run.measures,
+    }))
+}
+
+struct Run<'a, T> {
+    plan: &'a Plan,
+    /// Whether pgbench can be asked.
+    has_yardstick: bool,
+    scene: Scene,
+    rows: Rows,
+    measures: Json,
+    tell: T,
+}
+
+impl<T: Fn(&str, &Json)> Run<'_, T> {
+    fn wants(&self, name: &str) -> bool {
+        name.starts_with(&self.plan.only)
+    }
+
+    fn note(&mut self, name: &str, figures: Json) {
+        (self.tell)(name, &figures);
+        self.measures[name] = figures;
+    }
+
+    /// Memory of the processes before anybody called.
+    fn idle(&mut self) -> anyhow::Result<()> {
+        let mut memory = json!({});
+        for (name, pid) in self.scene.processes() {
+            memory[name] = (usage::memory_kb(pid, "VmRSS:")? / 1024).into();
+        }
+        self.note("idle", json!({ "memory_mb": memory }));
+        Ok(())
+    }
+
+    /// The database server by itself.
+    fn yardstick(&mut self) -> anyhow::Result<()> {
+        for statement in [Statement::Select, Statement::Update] {
+            for clients in self.plan.clients.clone() {
+                let name = format!("{}.{clients}", statement.name());
+                if self.has_yardstick && self.wants(&name) {
+                    let deployment = &self.scene.stack.deployment;
+                    let (folder, load) = (deployment.folder.path(), (clients, self.plan.seconds));
+                    let figures = yardstick::run(&deployment.target, folder, statement, load)?;
+                    self.note(&name, figures);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets every measure beside what the server does with the same statement for as many clients; a proposal
+    /// reads one row, and eight writebacks are under way at once.
+    fn ratios(&mut self) {
+        let names: Vec<String> = self
+            .measures
+            .as_object()
+            .into_iter()
+            .flat_map(|m| m.keys().cloned())
+            .collect();
+        for name in names {
+            let clients = name.split('.').nth(2).unwrap_or_default();
+            let beside = match name.split('.').next() {
+                Some("read" | "propose") => format!("{}.{clients}", Statement::Select.name()),
+                Some("apply") => format!("{}.8", Statement::Update.name()),
+                _ => continue,
+            };
+            let ratio = yardstick::ratio(&self.measures[&name], &self.measures[&beside]);
+            self.measures[&name]["ratio_to_pgbench"] = ratio;
+        }
+    }
+
+    fn load(&self, door: Door, ask: Ask, clients: usize) -> Load {
+        Load {
+            door,
+            ask,
+            clients,
+            seconds: self.plan.seconds,
+            rows: self.rows.clone(),
+        }
+    }
+
+    /// Reads and proposals in closed loops.
+    async fn calls(&mut self, suffix: &str, clients: &[usize]) -> anyhow::Result<()> {
+        for (door, ask) in [
+            (Door::Mcp, Ask::Read),
+            (Door::Grpc, Ask::Read),
+            (Door::Mcp, Ask::Propose),
+        ] {
+            for count in clients {
+                let name = format!("{}.{}.{count}{suffix}", ask.name(), door.name());
+                if self.wants(&name) {
+                    let load = self.load(door, ask, *count);
+                    let figures = drive::closed(&self.scene, &load).await?;
+                    self.note(&name, figures);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads that come at half the rate at which the busiest closed loop was served.
+    async fn open_loop(&mut self) -> anyhow::Result<()> {
+        const NAME: &str = "read.mcp.open";
+        let busiest = self.plan.clients.iter().max().copied().unwrap_or(1);
+        let rate = self.measures[format!("read.mcp.{busiest}")]["rate"].as_f64();
+        if let Some(rate) = rate.filter(|rate| *rate >= 2.0 && self.wants(NAME)) {
+            let load = self.load(Door::Mcp, Ask::Read, busiest);
+            let figures = drive::open(&self.scene, &load, (rate / 2.0) as u64).await?;
+            self.note(NAME, figures);
+        }
+        Ok(())
+    }
+
+    async fn applies(&mut self) -> anyhow::Result<()> {
+        if self.plan.applies > 0 && self.wants("apply") {
+            let rows = self.rows.clone();
+            let figures = applies::run(&mut self.scene, &rows, self.plan.applies).await?;
+            self.note("apply", figures);
+        }
+        Ok(())
+    }
+
+    /// The busiest measures again, with more and more proposals on file.
+    async fn sizes(&mut self) -> anyhow::Result<()> {
+        let busiest = self.plan.clients.iter().max().copied().unwrap_or(1);
+        let mut filled = 0;
+        for size in &self.plan.ledger_sizes {
+            let like = applies::some_proposal(&self.scene, &self.rows).await?;
+            fill::fill(&self.scene, &like, size - filled).await?;
+            filled = *size;
+            self.calls(&format!(".ledger-{size}"), &[1, busiest]).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,79 @@
+//! The deployment under load: the real release binaries with a database of many rows, and no limit on open
+//! proposals that a person would set.
+
+use crate::binaries::Build;
+use crate::databases::{Engine, Server};
+use crate::deployment::Deployment;
+use crate::process::Process;
+use crate::stack::{Stack, http_gateway};
+
+/// Opens the gateway.
+pub(super) const TOKEN: &str = "load-harness";
+/// Rows of the tenant under load; each proposal is about another one until they are used up.
+pub(super) const ROWS: u64 = 200_000;
+/// Beyond everything that a run proposes.
+const OPEN_PROPOSALS: u32 = 10_000_000;
+
+/// A running deployment.
+#[derive(Debug)]
+pub(super) struct Scene {
+    pub(super) gateway: Process,
+    pub(super) stack: Stack,
+}
+
+/// The key of a row.
+pub(super) fn row_id(row: u64) -> String {
+    format!("L-{row:07}")
+}
+
+impl Scene {
+    /// Ledger, reader and gateway over a fresh database, on PostgreSQL if there is one; no writer yet.
+    pub(super) fn start() -> anyhow::Result<Self> {
+        let deployment = match Server::postgres()? {
+            Some(server) => Deployment::on(Build::Plain, &server)?,
+            None => Deployment::new(Build::Plain)?,
+        };
+        let mut trust = deployment.default_trust();
+        trust.ceilings.open_proposals = Some(OPEN_PROPOSALS);
+        deployment.write_trust(&trust)?;
+        deployment.target.execute(&rows(deployment.target.engine()))?;
+        let stack = Stack::without_writer(deployment)?;
+        let gateway = http_gateway(&stack, TOKEN)?;
+        Ok(Self { gateway, stack })
+    }
+
+    /// Names and ids of what runs, with this process, which is the client.
+    pub(super) fn processes(&self) -> Vec<(String, u32)> {
+        let mut all = vec![("client".to_owned(), std::process::id())];
+        let own = [&self.gateway, &self.stack.reader, &self.stack.ledger];
+        let writer = self.stack.writer.as_ref();
+        let named = own.into_iter().chain(writer);
+        all.extend(named.map(|p| (p.name.clone(), p.pid())));
+        all
+    }
+}
+
+/// The statement that makes the rows.
+fn rows(engine: Engine) -> String {
+    let numbers = match engine {
+        Engine::Postgres | Engine::Postgres18 => {
+            format!("SELECT n FROM generate_series(0, {ROWS} - 1) AS g (n)")
+        }
+        Engine::Sqlite | Engine::Mysql | Engine::Mariadb => {
+            format!(
+                "WITH RECURSIVE g (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM g WHERE n < {ROWS} - 1) SELECT n FROM g"
+            )
+        }
+    };
+    let columns = "id, tenant_id, customer_name, status, late_fee_cents, version";
+    let (key, customer) = match engine {
+        Engine::Sqlite => ("printf('L-%07d', n)", "printf('Customer %d', n)"),
+        Engine::Postgres | Engine::Postgres18 | Engine::Mysql | Engine::Mariadb => (
+            "concat('L-', lpad(concat(n, ''), 7, '0'))",
+            "concat('Customer ', n)",
+        ),
+    };
+    format!(
+        "INSERT INTO invoices ({columns}) SELECT {key}, 'acme', {customer}, 'overdue', 5500, 1 FROM ({numbers}) AS r"
+    )
+}

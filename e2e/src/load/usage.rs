@@ -1,0 +1,58 @@
+//! What processes have used, as the kernel counts it: seconds of processor time and the most memory at once.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use serde_json::{Value as Json, json};
+
+use super::figures::rounded;
+
+/// Linux shows processor time to programs in this unit, whatever the kernel counts in.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Processor seconds of several processes at one moment.
+#[derive(Debug)]
+pub(super) struct Usage(BTreeMap<String, f64>);
+
+impl Usage {
+    /// Of processes by name and id.
+    pub(super) fn now(processes: &[(String, u32)]) -> anyhow::Result<Self> {
+        let seconds = processes
+            .iter()
+            .map(|(name, pid)| Ok((name.clone(), cpu_seconds(*pid)?)))
+            .collect::<anyhow::Result<_>>()?;
+        Ok(Self(seconds))
+    }
+
+    /// What was used since, in all and by call, and the most memory so far.
+    pub(super) fn since(&self, processes: &[(String, u32)], calls: u64) -> anyhow::Result<Json> {
+        let now = Self::now(processes)?;
+        let mut used = json!({});
+        for (name, pid) in processes {
+            let seconds = now.0[name] - self.0.get(name).copied().unwrap_or(0.0);
+            used[name] = json!({
+                "cpu_seconds": rounded(seconds, 2),
+                "cpu_us_per_call": rounded(seconds * 1e6 / calls.max(1) as f64, 1),
+                "peak_memory_mb": rounded(memory_kb(*pid, "VmHWM:")? as f64 / 1024.0, 1),
+            });
+        }
+        Ok(used)
+    }
+}
+
+fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name in parentheses may hold spaces; the 12th and 13th field after it are user and system ticks.
+    let (_, fields) = stat.rsplit_once(')').context("a process name")?;
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let ticks = |i: usize| -> anyhow::Result<f64> { Ok(fields.get(i).context("a field")?.parse()?) };
+    Ok((ticks(11)? + ticks(12)?) / TICKS_PER_SECOND)
+}
+
+/// A line of the process's status, in KiB: `VmHWM:` for the peak, `VmRSS:` for now.
+pub(super) fn memory_kb(pid: u32, line: &str) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let found = status.lines().find_map(|l| l.strip_prefix(line));
+    let number = found.context("a line of the status")?.trim();
+    Ok(number.trim_end_matches(" kB").trim().parse()?)
+}
