@@ -2,6 +2,7 @@
 //! appears whole or not at all, and of two processes that make it at once one wins and the other uses it.
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,16 @@ pub(super) fn ensure(dir: &Path, env: &Environment) -> Result<(), Failure> {
         Err(FileError::Missing(_)) => create_whole(dir, env),
         Err(other) => Err(other.into()),
     }
+}
+
+/// Makes the folders above `dir` that are missing, closed to others.
+pub(super) fn make_parents(dir: &Path) -> Result<(), Failure> {
+    let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700);
+    builder.create(parent).map_err(|error| in_place(parent, &error))
 }
 
 /// Builds the folder under another name beside its place and renames it: a rename never lands on a folder with

@@ -68,6 +68,11 @@ pub(crate) fn find(context: &Context) -> Result<StateFolder, Failure> {
 /// The state folder of this command line, made when it is missing.
 pub(crate) fn find_or_create(context: &Context) -> Result<StateFolder, Failure> {
     let folder = place(context)?;
+    if context.global.store.is_none() {
+        // A contract says where its store is and may name folders that nobody has made; on a command line that
+        // would be a typing error.
+        create::make_parents(&folder.dir)?;
+    }
     create::ensure(&folder.dir, &context.env)?;
     Ok(folder)
 }

@@ -160,6 +160,29 @@ fn a_missing_parent_is_named_and_nothing_is_left() {
 }
 
 #[test]
+fn a_contract_may_place_its_store_in_folders_that_nobody_has_made() {
+    let place = folder();
+    let (file, store) = (
+        place.path().join("c.json"),
+        place.path().join("tmp/orders/local.db"),
+    );
+    let text = include_str!("../../assets/demo.runner.json")
+        .replace("./.synapsor/local.db", &store.display().to_string());
+    std::fs::write(&file, text).unwrap();
+    let mut context = context(&store);
+    context.global.config = Some(file);
+    assert_eq!(
+        find_or_create(&context).unwrap_err().code(),
+        "STATE_PARENT_MISSING"
+    );
+    context.global.store = None;
+    assert_eq!(
+        find_or_create(&context).unwrap().dir(),
+        place.path().join("tmp/orders")
+    );
+}
+
+#[test]
 fn the_contract_places_the_store_unless_the_command_line_does() {
     let place = folder();
     let file = place.path().join("c.json");
