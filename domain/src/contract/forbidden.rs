@@ -151,14 +151,32 @@ pub fn holds_connection_url(text: &str) -> bool {
 /// True if the text holds a bearer token, a runner token or a private key.
 pub fn holds_secret(text: &str) -> bool {
     const TOKEN_CHARS_MIN: usize = 16;
-    let lower = text.to_ascii_lowercase();
-    let bearer = lower.match_indices("bearer ").any(|(at, word)| {
-        let token = lower[at + word.len()..].trim_start();
-        let is_token_char =
-            |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '~' | '+' | '/' | '-' | '=');
-        token.chars().take_while(is_token_char).count() >= TOKEN_CHARS_MIN
-    });
-    bearer || lower.contains("syn_wbr_") || (lower.contains("-----begin ") && lower.contains("private key"))
+    const RUNNER_TOKEN: &[u8] = b"syn_wbr_";
+    const BEARER: &[u8] = b"bearer ";
+    let is_token_char =
+        |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'~' | b'+' | b'/' | b'-' | b'=');
+    let bytes = text.as_bytes();
+    // Each of them begins with another letter, so that one look at a byte rules out nearly every place.
+    (0..bytes.len()).any(|at| {
+        let rest = &bytes[at..];
+        match rest[0] {
+            b'b' | b'B' => {
+                begins_with(rest, BEARER) && {
+                    let token = text[at + BEARER.len()..].trim_start().as_bytes();
+                    token.iter().take_while(|b| is_token_char(b)).count() >= TOKEN_CHARS_MIN
+                }
+            }
+            b's' | b'S' => begins_with(rest, RUNNER_TOKEN),
+            b'-' => begins_with(rest, b"-----begin ") && text.to_ascii_lowercase().contains("private key"),
+            _ => false,
+        }
+    })
+}
+
+/// Whether the text begins with `wanted`, which is in small letters.
+fn begins_with(text: &[u8], wanted: &[u8]) -> bool {
+    text.get(..wanted.len())
+        .is_some_and(|begin| begin.eq_ignore_ascii_case(wanted))
 }
 
 #[cfg(test)]

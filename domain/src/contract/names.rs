@@ -101,10 +101,28 @@ const SECRET_WORDS: &[&str] = &[
 
 /// True if the name holds, as whole words divided by `_` or `-`, a word for secret material.
 pub fn is_secret_like(name: &str) -> bool {
-    let framed = format!("_{}_", name.to_ascii_lowercase().replace('-', "_"));
-    SECRET_WORDS
-        .iter()
-        .any(|word| framed.contains(&format!("_{word}_")))
+    let name = name.as_bytes();
+    let is_end = |at: usize| name.get(at).is_none_or(|byte| matches!(byte, b'_' | b'-'));
+    (0..name.len())
+        .filter(|at| at.checked_sub(1).is_none_or(is_end))
+        .any(|at| {
+            SECRET_WORDS
+                .iter()
+                .any(|word| is_end(at + word.len()) && begins_with(&name[at..], word))
+        })
+}
+
+/// Whether the text begins with the word, in any case and with dashes for underscores.
+fn begins_with(text: &[u8], word: &str) -> bool {
+    let same = |byte: &u8, wanted: u8| match byte {
+        b'-' => wanted == b'_',
+        _ => byte.to_ascii_lowercase() == wanted,
+    };
+    text.len() >= word.len()
+        && text
+            .iter()
+            .zip(word.bytes())
+            .all(|(byte, wanted)| same(byte, wanted))
 }
 
 #[cfg(test)]

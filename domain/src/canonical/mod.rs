@@ -3,6 +3,8 @@
 //! The form: UTF-8, keys sorted by their bytes, no white space, integers within ±(2^53−1) as the only
 //! numbers, depth at most 16. Values of a database are never numbers here; they are tagged text (`value`).
 
+mod form;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
@@ -55,13 +57,20 @@ pub fn decode_within<T: DeserializeOwned>(bytes: &[u8], bytes_max: usize) -> Res
     if bytes.len() > bytes_max {
         return Err(CanonicalError::TooLarge(bytes.len(), bytes_max));
     }
-    let json: Json = serde_json::from_slice(bytes).map_err(|_| CanonicalError::NotJson)?;
-    let mut again = Vec::with_capacity(bytes.len());
-    write(&json, 0, &mut again)?;
-    if again != bytes {
-        return Err(CanonicalError::NotCanonical);
+    if !form::is_canonical(bytes) {
+        return Err(problem(bytes));
     }
-    serde_json::from_value(json).map_err(|e| CanonicalError::Shape(e.to_string()))
+    serde_json::from_slice(bytes).map_err(|e| CanonicalError::Shape(e.to_string()))
+}
+
+/// Why bytes are not in the form.
+fn problem(bytes: &[u8]) -> CanonicalError {
+    let Ok(json) = serde_json::from_slice::<Json>(bytes) else {
+        return CanonicalError::NotJson;
+    };
+    write(&json, 0, &mut Vec::new())
+        .err()
+        .unwrap_or(CanonicalError::NotCanonical)
 }
 
 fn write(json: &Json, depth: usize, out: &mut Vec<u8>) -> Result<(), CanonicalError> {
