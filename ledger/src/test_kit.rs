@@ -13,8 +13,7 @@ use synapsor_domain::digest::Digest;
 use synapsor_domain::evidence::{AuditRecord, Evidence};
 use synapsor_domain::ids::{AuditId, EvidenceId, ProposalId};
 use synapsor_domain::proposal::{
-    ApprovalTerms, EvidenceRef, Operation, Proposal, ProposalMode, Requester, RowGuard, SourceRef,
-    Target,
+    ApprovalTerms, EvidenceRef, Operation, Proposal, ProposalMode, Requester, RowGuard, SourceRef, Target,
 };
 use synapsor_domain::review;
 use synapsor_domain::signing::{Envelope, Kind, SigningKey};
