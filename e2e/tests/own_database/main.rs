@@ -3,6 +3,7 @@
 
 mod doctor;
 mod example;
+mod guide;
 mod init;
 mod inspect;
 mod shop;
