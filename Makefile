@@ -32,4 +32,5 @@ prove: ## The long proofs at full size; ends with one JSON object
 	e2e/databases/servers.sh run cargo xtask prove
 
 clean: ## Removes what was built
+	e2e/databases/servers.sh down
 	cargo clean
