@@ -47,7 +47,7 @@ pub(super) struct Server {
     pub(super) product: String,
     /// Whether the database holds the table that says which one it is.
     pub(super) has_marker: bool,
-    /// Whether row locks end at this node of a cluster.
+    /// Whether row locks end at this node of a cluster, and other nodes may be written to.
     pub(super) is_cluster: bool,
 }
 
@@ -183,9 +183,10 @@ impl Connector {
             .first()
             .is_some_and(|row| row.text(0).is_ok_and(|n| n != "0"));
         let cluster = session.rows("SHOW VARIABLES LIKE 'wsrep_on'", Vec::new()).await?;
-        let is_cluster = cluster
-            .first()
-            .is_some_and(|row| row.text(1).is_ok_and(|on| on == "ON"));
+        let is_cluster = !self.credential.is_galera_single_writer()
+            && cluster
+                .first()
+                .is_some_and(|row| row.text(1).is_ok_and(|on| on == "ON"));
         session.know(
             id,
             Server {

@@ -2,6 +2,7 @@
 //! triggers that cannot be read from the row and foreign keys that follow are refused; neither ends a transaction
 //! at every error, so every error ends its connection.
 
+mod catalogue;
 mod check;
 mod column;
 mod connect;
@@ -186,7 +187,7 @@ impl Engine for MysqlEngine {
 
     async fn catalogue(&self, schema: Option<&str>) -> Result<Catalogue, EngineError> {
         let mut held = self.take().await?;
-        let found = check::catalogue(held.session(), &self.shapes, schema).await;
+        let found = catalogue::catalogue(held.session(), &self.shapes, schema).await;
         self.finish(held, found)
     }
 

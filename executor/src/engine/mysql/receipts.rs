@@ -41,7 +41,8 @@ pub(super) async fn problems(
     if server.is_cluster {
         problems.push(
             "the server is a node of a Galera cluster, whose row locks end at the node; writebacks need a server \
-             of its own"
+             of its own, or all writes of the cluster on this one node and `galera_single_writer_ack: true` at \
+             the source"
                 .to_owned(),
         );
     }
