@@ -76,6 +76,8 @@ pub(super) fn plan<'a>(
         found,
         [Some(&primary_key), tenant.as_ref(), guard.as_ref()],
     )?;
+    let or = |chosen: &Option<String>, derived: String| chosen.clone().unwrap_or(derived);
+    let write_url_env = or(&choices.write_url_env, WRITE_URL_ENV.to_owned());
     let plan = Plan {
         choices,
         engine,
@@ -84,36 +86,13 @@ pub(super) fn plan<'a>(
         tenant,
         guard,
         visible,
-        lookup: choices
-            .lookup_arg
-            .clone()
-            .unwrap_or_else(|| format!("{object}_id")),
-        read_tool: choices
-            .read_tool
-            .clone()
-            .unwrap_or_else(|| format!("{namespace}.inspect_{object}")),
-        source: choices
-            .source_name
-            .clone()
-            .unwrap_or_else(|| format!("local_{}", engine.as_str())),
-        read_url_env: choices
-            .read_url_env
-            .clone()
-            .unwrap_or_else(|| READ_URL_ENV.to_owned()),
-        write_url_env: (mode == Mode::Review).then(|| {
-            choices
-                .write_url_env
-                .clone()
-                .unwrap_or_else(|| WRITE_URL_ENV.to_owned())
-        }),
-        tenant_env: choices
-            .tenant_env
-            .clone()
-            .unwrap_or_else(|| TENANT_ENV.to_owned()),
-        principal_env: choices
-            .principal_env
-            .clone()
-            .unwrap_or_else(|| PRINCIPAL_ENV.to_owned()),
+        lookup: or(&choices.lookup_arg, format!("{object}_id")),
+        read_tool: or(&choices.read_tool, format!("{namespace}.inspect_{object}")),
+        source: or(&choices.source_name, format!("local_{}", engine.as_str())),
+        read_url_env: or(&choices.read_url_env, READ_URL_ENV.to_owned()),
+        write_url_env: (mode == Mode::Review).then_some(write_url_env),
+        tenant_env: or(&choices.tenant_env, TENANT_ENV.to_owned()),
+        principal_env: or(&choices.principal_env, PRINCIPAL_ENV.to_owned()),
         schema,
         table,
         found,

@@ -44,10 +44,12 @@ fn the_loop(shop: &Shop) -> anyhow::Result<()> {
     let place = &shop.place;
     let checked = place.json(&["writeback", "doctor", "--check-db"])?;
     assert_eq!(checked["ok"], json!(true));
+    // A test server may be set up to be fast and forgetful; its roles must have exactly their rights.
     let text = checked.to_string();
-    assert!(
-        !text.contains("\"warning\""),
-        "the printed grants are too broad: {text}"
+    assert_eq!(
+        text.matches("\"warning\"").count(),
+        text.matches("DURABILITY_WEAK").count(),
+        "the printed rights are not exact: {text}"
     );
 
     let read = call(
