@@ -39,6 +39,16 @@ async fn a_crash_leaves_one_effect_or_none_and_a_receipt_that_says_which() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lost_commit_or_answer_never_leads_to_a_wrong_verdict() {
+    holds("lost").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_writers_with_the_same_jobs_have_one_effect_each() {
+    holds("concurrency").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_tampering_with_the_store_is_reported_and_nothing_else_is() {
     holds("tamper").await;
 }

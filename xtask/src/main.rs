@@ -12,7 +12,8 @@ usage: cargo xtask COMMAND
 
   boundaries [--manifest-path FILE]   check who may depend on whom, and who may reach a driver
   failpoints                          build the binaries with crash points, beside the plain ones
-  prove [NAME] [--small] [--seed N]   run one of the long proofs, or all; ends with one JSON object
+  prove [NAME] [--small] [--engine NAME] [--seed N]
+                                      run one of the long proofs, or all; ends with one JSON object
   schemas [--check]                   write schemas/, or say which files there are stale
 ";
 

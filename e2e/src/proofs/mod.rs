@@ -11,6 +11,7 @@ pub mod ground;
 mod invoices;
 mod journal;
 pub mod lost;
+pub mod properties;
 pub mod quiet;
 pub mod tamper;
 pub mod wall;
@@ -21,7 +22,15 @@ use serde_json::{Value as Json, json};
 use crate::databases::Engine;
 
 /// Every proof, in the order in which they run.
-pub const NAMES: [&str; 6] = ["wall", "quiet", "crash", "lost", "concurrency", "tamper"];
+pub const NAMES: [&str; 7] = [
+    "wall",
+    "quiet",
+    "crash",
+    "lost",
+    "concurrency",
+    "properties",
+    "tamper",
+];
 
 /// How a proof runs.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +51,7 @@ pub async fn run(name: &str, plan: Plan) -> anyhow::Result<Json> {
         "crash" => Box::pin(crash::run(plan)).await,
         "lost" => Box::pin(lost::run(plan)).await,
         "concurrency" => Box::pin(concurrency::run(plan)).await,
+        "properties" => properties::run(plan),
         "tamper" => Box::pin(tamper::run(plan)).await,
         _ => bail!("there is no proof `{name}`; there are {}", NAMES.join(", ")),
     };

@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 const ID_PREFIX: &[u8] = b"wrp_";
 const ID_BYTES: usize = 24;
 const POSTGRES_PROTOCOL_MAJOR: u32 = 3;
+/// MySQL's flag of a client that goes on in TLS.
+const CLIENT_SSL: u8 = 0x08;
 
 /// Which protocol is spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub(super) enum Meaning {
 pub(super) struct Client {
     dialect: Dialect,
     has_started: bool,
+    /// It went on in TLS, as a first login at MySQL does; the next ones do not.
+    is_opaque: bool,
     /// Prepared statements of PostgreSQL that commit.
     committing: BTreeSet<Vec<u8>>,
     /// The proposal that was spoken of last.
@@ -40,6 +44,7 @@ impl Client {
         Self {
             dialect,
             has_started: false,
+            is_opaque: false,
             committing: BTreeSet::new(),
             about: None,
         }
@@ -47,6 +52,9 @@ impl Client {
 
     /// The length of the first message in these bytes, once it is complete.
     pub(super) fn message(&self, bytes: &[u8]) -> Option<usize> {
+        if self.is_opaque {
+            return (!bytes.is_empty()).then_some(bytes.len());
+        }
         let length = match self.dialect {
             Dialect::Postgres if !self.has_started => big_endian(bytes.get(..4)?),
             Dialect::Postgres => 1 + big_endian(bytes.get(1..5)?),
@@ -59,6 +67,9 @@ impl Client {
     }
 
     pub(super) fn understand(&mut self, message: &[u8]) -> Meaning {
+        if self.is_opaque {
+            return Meaning::Other;
+        }
         if let Some(id) = find_id(message) {
             self.about = Some(id);
         }
@@ -70,6 +81,11 @@ impl Client {
                 false
             }
             Dialect::Postgres => self.postgres_commits(message),
+            Dialect::Mysql if !self.has_started => {
+                self.has_started = true;
+                self.is_opaque = message.get(5).is_some_and(|flags| flags & CLIENT_SSL != 0);
+                false
+            }
             Dialect::Mysql => message.get(4) == Some(&0x03) && message.get(5..).is_some_and(is_commit),
         };
         if commits { Meaning::Commit } else { Meaning::Other }
@@ -161,12 +177,27 @@ mod tests {
     #[test]
     fn a_commit_of_mysql_is_seen_and_half_a_message_is_not_taken_for_one() {
         let mut client = Client::new(Dialect::Mysql);
+        assert_eq!(
+            client.understand(&[4, 0, 0, 1, 0x8d, 0xa2, 0x3a, 0]),
+            Meaning::Other
+        );
         let commit = [&[7, 0, 0, 0, 3][..], b"COMMIT"].concat();
         assert_eq!(client.message(&commit[..6]), None);
         assert_eq!(client.message(&commit), Some(commit.len()));
         assert_eq!(client.understand(&commit), Meaning::Commit);
         let other = [&[7, 0, 0, 0, 22][..], b"COMMIT"].concat();
         assert_eq!(client.understand(&other), Meaning::Other);
+    }
+
+    #[test]
+    fn what_goes_on_in_tls_passes_unread() {
+        let mut client = Client::new(Dialect::Mysql);
+        client.understand(&[4, 0, 0, 1, 0x8d, 0xaa, 0x3a, 0]);
+        assert_eq!(client.message(&[22, 3, 1]), Some(3));
+        assert_eq!(
+            client.understand(&[7, 0, 0, 0, 3, b'C', b'O', b'M', b'M', b'I', b'T']),
+            Meaning::Other
+        );
     }
 
     #[test]

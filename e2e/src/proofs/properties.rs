@@ -1,0 +1,72 @@
+//! The property tests of the engines, quoting and round trips of values, with as many cases as a proof asks for.
+
+use std::process::Command;
+
+use anyhow::Context as _;
+use serde_json::{Value as Json, json};
+use tokio::task::block_in_place;
+
+use super::Plan;
+
+const CASES: u32 = 10_000;
+const CASES_SMALL: u32 = 500;
+/// What the names of these tests have in common.
+const NAMES: &str = "propert";
+
+pub(super) fn run(plan: Plan) -> anyhow::Result<Json> {
+    let cases = if plan.small { CASES_SMALL } else { CASES };
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command
+        .args([
+            "test",
+            "--locked",
+            "--workspace",
+            "--no-fail-fast",
+            "--test",
+            "conformance",
+            "--",
+            NAMES,
+        ])
+        .env("SYNAPSOR_PROPERTY_CASES", cases.to_string())
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let output = block_in_place(|| command.output()).context("starting cargo")?;
+    let told = String::from_utf8_lossy(&output.stdout);
+    let (passed, failed) = (count(&told, "passed"), count(&told, "failed"));
+    // A run without tests, or one that was cut off, shows nothing.
+    let violations = failed.max(u64::from(!output.status.success() || passed == 0));
+    if violations > 0 {
+        println!(
+            "VIOLATION properties: {told}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(json!({
+        "proof": "properties",
+        "properties": passed + failed,
+        "cases": cases,
+        "violations": violations,
+        "skipped": [],
+    }))
+}
+
+/// The sum of one number over the lines `test result: ok. 3 passed; 0 failed; …`.
+fn count(told: &str, what: &str) -> u64 {
+    let results = told.lines().filter(|line| line.starts_with("test result:"));
+    let counts = results.filter_map(|line| {
+        let before = line.split(what).next()?.trim_end();
+        before.rsplit(' ').next()?.parse::<u64>().ok()
+    });
+    counts.sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::count;
+
+    #[test]
+    fn the_numbers_of_every_result_line_are_added_up() {
+        let told =
+            "test result: ok. 3 passed; 0 failed; 1 ignored\nx\ntest result: FAILED. 4 passed; 2 failed;";
+        assert_eq!((count(told, "passed"), count(told, "failed")), (7, 2));
+    }
+}
