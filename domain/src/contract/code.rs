@@ -47,6 +47,8 @@ pub enum Code {
     /// `ssl` is not an object.
     InvalidSsl,
     InvalidReceiptTable,
+    /// `galera_single_writer_ack` is not a boolean, or the source is no MySQL.
+    InvalidGaleraAck,
     /// A direct proposal on a source that is never written.
     ReadOnlySourceDirectWriteback,
     /// Warning: a direct proposal on a source without a write URL.
@@ -333,6 +335,7 @@ impl Code {
         (Code::InvalidTimeout, "INVALID_TIMEOUT"),
         (Code::InvalidSsl, "INVALID_SSL"),
         (Code::InvalidReceiptTable, "INVALID_RECEIPT_TABLE"),
+        (Code::InvalidGaleraAck, "INVALID_GALERA_SINGLE_WRITER_ACK"),
         (
             Code::ReadOnlySourceDirectWriteback,
             "READ_ONLY_SOURCE_DIRECT_WRITEBACK",

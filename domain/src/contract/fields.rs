@@ -24,6 +24,7 @@ pub(super) const SOURCE: &[&str] = &[
     "ssl",
     "receipt_schema",
     "receipt_table",
+    "galera_single_writer_ack",
 ];
 pub(super) const SSL: &[&str] = &["mode", "ca_env", "cert_env", "key_env"];
 pub(super) const CONTEXT: &[&str] = &["provider", "values"];

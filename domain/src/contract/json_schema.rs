@@ -71,6 +71,7 @@ fn source() -> Json {
             "ssl": ssl(),
             "receipt_schema": identifier("Schema of the receipt table. Default: postgres `public`, mysql the URL's database."),
             "receipt_table": identifier("Name of the receipt table. Default synapsor_writeback_receipts."),
+            "galera_single_writer_ack": flag("mysql only: true if the server is a node of a Galera cluster all of whose writes go to this one node. Without it writebacks to a cluster are refused."),
         }),
         &["engine", "read_url_env"],
     )

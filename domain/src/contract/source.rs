@@ -58,6 +58,8 @@ pub struct Source {
     pub receipt_schema: Option<String>,
     /// Name of the receipt table; the published one if absent.
     pub receipt_table: Option<String>,
+    /// The owner declares that all writes of the Galera cluster go to this one node, so that its row locks hold.
+    pub is_galera_single_writer: bool,
 }
 
 /// How the connection to a database server is protected. Everything but the mode is the name of a variable that
@@ -143,6 +145,13 @@ fn read(name: &str, node: &Node, path: &str, report: &mut Report) -> Option<Sour
     let is_read_only = source
         .flag("read_only", Code::InvalidSourceReadOnly, report)
         .unwrap_or(false);
+    let is_galera_single_writer = source
+        .flag("galera_single_writer_ack", Code::InvalidGaleraAck, report)
+        .unwrap_or(false);
+    if is_galera_single_writer && engine.is_some_and(|engine| engine != Engine::Mysql) {
+        let message = "Remove it: only MySQL and MariaDB servers are nodes of a Galera cluster.";
+        report.error(source.at("galera_single_writer_ack"), Code::InvalidGaleraAck, message);
+    }
     let statement_timeout_ms = source.positive("statement_timeout_ms", Code::InvalidTimeout, report);
     Some(Source {
         name: name.to_owned(),
@@ -154,6 +163,7 @@ fn read(name: &str, node: &Node, path: &str, report: &mut Report) -> Option<Sour
         ssl,
         receipt_schema: optional_identifier(&source, "receipt_schema", report),
         receipt_table: optional_identifier(&source, "receipt_table", report),
+        is_galera_single_writer,
     })
 }
 

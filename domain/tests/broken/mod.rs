@@ -162,6 +162,11 @@ pub(crate) const FILES: &[(&str, &str, Edits)] = &[
         &[("/sources/members/receipt_table", "\"a b\"")],
     ),
     (
+        "INVALID_GALERA_SINGLE_WRITER_ACK",
+        "$.sources.members.galera_single_writer_ack",
+        &[("/sources/members/galera_single_writer_ack", "true")],
+    ),
+    (
         "READ_ONLY_SOURCE_DIRECT_WRITEBACK",
         "$.capabilities[1].executor",
         &[("/sources/lending/read_only", "true")],

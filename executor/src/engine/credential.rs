@@ -21,6 +21,7 @@ pub struct Credential {
     env: Environment,
     url_name: String,
     ssl: Option<Ssl>,
+    is_galera_single_writer: bool,
 }
 
 /// The material of one moment.
@@ -47,6 +48,7 @@ impl Credential {
             env: env.clone(),
             url_name: url_name?,
             ssl: source.ssl.clone(),
+            is_galera_single_writer: source.is_galera_single_writer,
         })
     }
 
@@ -56,12 +58,18 @@ impl Credential {
             env: env.clone(),
             url_name: name.to_owned(),
             ssl: None,
+            is_galera_single_writer: false,
         }
     }
 
     /// The name of the variable that holds the URL.
     pub fn url_name(&self) -> &str {
         &self.url_name
+    }
+
+    /// Whether the owner declares that the server behind it takes all writes of its cluster.
+    pub const fn is_galera_single_writer(&self) -> bool {
+        self.is_galera_single_writer
     }
 
     /// Whether there is a URL at all; says what is wrong with it if it cannot be read.
