@@ -87,9 +87,9 @@ impl Server {
     /// Where there is none and the run demands it.
     pub fn of(engine: Engine) -> anyhow::Result<Option<Self>> {
         let name = format!("SYNAPSOR_TEST_{}_URL", engine.name().to_uppercase());
-        match std::env::var(&name) {
-            Ok(url) if !url.is_empty() => Ok(Some(Self { engine, url })),
-            _ => missing(engine, &format!("{name} is not set; `make test` sets it")).map(|()| None),
+        match variable(&name) {
+            Some(url) => Ok(Some(Self { engine, url })),
+            None => missing(engine, &format!("{name} is not set; `make test` sets it")).map(|()| None),
         }
     }
 
@@ -149,8 +149,16 @@ pub fn is_waived(engine: Engine) -> bool {
     is_among(WAIVED, engine.name())
 }
 
-fn is_among(variable: &str, wanted: &str) -> bool {
-    std::env::var(variable).is_ok_and(|value| value.split(',').any(|part| part.trim() == wanted))
+/// A variable of the test's own environment, unless it is empty.
+fn variable(name: &str) -> Option<String> {
+    std::env::var_os(name)?
+        .into_string()
+        .ok()
+        .filter(|value| !value.is_empty())
+}
+
+fn is_among(name: &str, wanted: &str) -> bool {
+    variable(name).is_some_and(|value| value.split(',').any(|part| part.trim() == wanted))
 }
 
 /// Says that an engine is not tested and why; fails where it is demanded and not waived by its name.
