@@ -18,6 +18,7 @@ use crate::stack::WRITER;
 /// Longer than a writer waits for a lock, shorter than it is patient.
 const BEYOND_A_TIMEOUT: Duration = Duration::from_secs(4);
 const LOOK: Duration = Duration::from_millis(20);
+const LOOKS: u32 = 15;
 const WAITS: Duration = Duration::from_secs(20);
 const SERIES: usize = 24;
 const RESTARTS: i64 = 3;
@@ -242,15 +243,18 @@ impl Bout {
         self.rival.query(&sql).map(drop)
     }
 
-    /// Waits until a session of this database waits for a lock.
+    /// Waits until the writer's session waits for a lock.
     async fn writer_waits(&self) -> anyhow::Result<()> {
-        let sql = if self.ground.engine == Engine::Postgres {
-            "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        } else {
-            "SELECT COUNT(*) FROM information_schema.innodb_trx t JOIN information_schema.processlist p \
-             ON p.id = t.trx_mysql_thread_id WHERE t.trx_state = 'LOCK WAIT' AND p.user = CONCAT(DATABASE(), '_w')"
-        };
-        self.until(sql, 1).await
+        if self.ground.engine == Engine::Postgres {
+            let sql = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() \
+                       AND wait_event_type = 'Lock'";
+            return self.until(sql, 1, 1).await;
+        }
+        // MySQL's list of locks stays as it is while somebody keeps looking; a statement that does not end is one
+        // that waits.
+        let sql = "SELECT COUNT(*) FROM information_schema.processlist \
+                   WHERE user = CONCAT(DATABASE(), '_w') AND command <> 'Sleep'";
+        self.until(sql, 1, LOOKS).await
     }
 
     async fn receipts(&self, count: i64) -> anyhow::Result<()> {
@@ -258,9 +262,16 @@ impl Bout {
             .await
     }
 
-    async fn until(&self, sql: &str, least: i64) -> anyhow::Result<()> {
+    /// Until a number was at least so great for so many looks in a row.
+    async fn until(&self, sql: &str, least: i64, looks: u32) -> anyhow::Result<()> {
         let looking = async {
-            while self.bench.checker.number(sql)? < least {
+            let mut reached = 0;
+            while reached < looks {
+                reached = if self.bench.checker.number(sql)? < least {
+                    0
+                } else {
+                    reached + 1
+                };
                 tokio::time::sleep(LOOK).await;
             }
             anyhow::Ok(())
