@@ -258,7 +258,7 @@ impl Bout {
     }
 
     async fn receipts(&self, count: i64) -> anyhow::Result<()> {
-        self.until(&format!("SELECT COUNT(*) FROM {RECEIPTS}"), count)
+        self.until(&format!("SELECT COUNT(*) FROM {RECEIPTS}"), count, 1)
             .await
     }
 
