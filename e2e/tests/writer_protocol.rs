@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use synapsor_domain::review;
 use synapsor_domain::value::{Value, find};
 use synapsor_domain::writeback::{AttemptReport, AttemptResult};
+use synapsor_e2e::agent::Agent;
 use synapsor_e2e::binaries::Build;
 use synapsor_e2e::court::{Court, INVOICE};
 use synapsor_e2e::deployment::Deployment;
@@ -64,6 +65,24 @@ async fn the_writer_counts_the_version_where_nobody_else_does() -> anyhow::Resul
     );
     assert_eq!(receipt(&court, "previous_version")?.as_deref(), Some("7"));
     assert_eq!(receipt(&court, "new_version")?.as_deref(), Some("8"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_the_writer_counts_is_not_the_model_s_business() -> anyhow::Result<()> {
+    let court = court(COUNTED, WITHOUT_TRIGGER).await?;
+    let agent = Agent::over_stdio(&court.stack).await?;
+    let arguments = serde_json::json!({"invoice_id": INVOICE, "reason": "goodwill"});
+    let envelope = agent.call("billing.propose_late_fee_waiver", arguments).await?;
+    let text = envelope.to_string();
+    assert!(
+        text.contains("waiver_reason") && text.contains("\"ok\":true"),
+        "{text}"
+    );
+    assert!(
+        !text.contains("version\":") && !text.contains("\"version\""),
+        "{text}"
+    );
     Ok(())
 }
 
