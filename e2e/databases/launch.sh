@@ -91,7 +91,7 @@ launch() {
   local pid=$! until=$((SECONDS + 60))
   echo "$pid" >"$at/pid"
   while [ $SECONDS -lt $until ]; do
-    ! grep -qE 'ready (to accept|for) connections' "$at/log" 2>/dev/null || return 0
+    ! grep -qE 'ready (to accept|for) (read-only )?connections' "$at/log" 2>/dev/null || return 0
     kill -0 "$pid" 2>/dev/null || break
     sleep 0.05
   done

@@ -77,6 +77,11 @@ impl Database {
         self.owner.execute(sql)
     }
 
+    /// Closes the owner's own connection; the next call opens another.
+    pub fn close(&self) {
+        self.owner.close();
+    }
+
     /// The owner's view of rows, each value in the server's own text.
     ///
     /// # Errors

@@ -17,6 +17,10 @@ pub(super) fn scrub(error: &Error) -> EngineError {
             Some(number) => EngineError::new(kind(number), format!("server error {number}")),
             None => EngineError::new(Kind::Other, "an error of another server"),
         },
+        // So does a certificate fail that is not believed.
+        Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            EngineError::new(Kind::Unavailable, "the server's certificate is not believed")
+        }
         Error::Io(error) => EngineError::new(
             Kind::Unavailable,
             format!("the connection failed: {:?}", error.kind()),
@@ -90,9 +94,9 @@ fn kind(number: u16) -> EngineErrorKind {
         | 3168
         | 3169
         | 4031 => Kind::Unavailable,
-        1044 | 1045 | 1130 | 1142 | 1143 | 1227 | 1356 | 1370 | 1449 | 1698 | 1792 | 1820 | 3118 | 4151 => {
-            Kind::Denied
-        }
+        // The login itself: a credential that is being changed is right again soon.
+        1045 | 1130 | 1698 | 1820 | 3118 | 4151 => Kind::Unavailable,
+        1044 | 1142 | 1143 | 1227 | 1356 | 1370 | 1449 | 1792 => Kind::Denied,
         1049 | 1051 | 1054 | 1146 | 1305 => Kind::NotFound,
         1153 | 1301 => Kind::TooLarge,
         _ => Kind::Other,
@@ -113,6 +117,7 @@ mod tests {
             (1317, EngineErrorKind::Timeout),
             (1290, EngineErrorKind::Unavailable),
             (1927, EngineErrorKind::Unavailable),
+            (1045, EngineErrorKind::Unavailable),
             (1142, EngineErrorKind::Denied),
             (1143, EngineErrorKind::Denied),
             (1146, EngineErrorKind::NotFound),

@@ -12,7 +12,12 @@ pub(super) fn scrub(error: &Error) -> EngineError {
             let code = inner.code().unwrap_or_default();
             EngineError::new(kind_of(&code), detail(&code))
         }
-        Error::Io(_) | Error::Tls(_) | Error::Protocol(_) | Error::WorkerCrashed => {
+        Error::Tls(_) => EngineError::new(Kind::Unavailable, "the server offers no TLS"),
+        // So does a certificate fail that is not believed.
+        Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            EngineError::new(Kind::Unavailable, "the server's certificate is not believed")
+        }
+        Error::Io(_) | Error::Protocol(_) | Error::WorkerCrashed => {
             EngineError::new(Kind::Unavailable, "the connection failed")
         }
         Error::ColumnDecode { .. } | Error::Decode(_) => {

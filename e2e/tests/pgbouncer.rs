@@ -1,0 +1,311 @@
+//! PostgreSQL behind a transaction pooler with two connections for everybody: reads, the whole writeback, nothing
+//! left in a session that belongs to others, and a pooler of statements refused.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, Row as _, raw_sql};
+use synapsor_chassis::settings::Environment;
+use synapsor_domain::contract;
+use synapsor_domain::value::{ColumnValue, Value};
+use synapsor_domain::writeback::RECEIPT_TABLE;
+use synapsor_e2e::agent::Agent;
+use synapsor_e2e::binaries::Build;
+use synapsor_e2e::cli::until;
+use synapsor_e2e::databases::{Engine, Server, missing, program};
+use synapsor_e2e::deployment::Deployment;
+use synapsor_e2e::operator::Desk;
+use synapsor_e2e::stack::Stack;
+use synapsor_e2e::target::Target;
+use synapsor_executor::engine::{self, Access, Credential, Opening, ReceiptTable, RowPlan};
+use tokio::task::JoinSet;
+
+const SERVER_CONNECTIONS: usize = 2;
+const LIMIT: Duration = Duration::from_secs(20);
+/// What a client may leave behind in a session that is not its own.
+const TRACES: &str = "SELECT string_agg(name || '=' || setting, ' ' ORDER BY name) FROM pg_settings WHERE name IN \
+    ('statement_timeout', 'lock_timeout', 'search_path', 'TimeZone', 'DateStyle', 'bytea_output', 'row_security', \
+     'default_transaction_read_only', 'idle_in_transaction_session_timeout', 'synchronous_commit') \
+    UNION ALL SELECT count(*)::text FROM pg_prepared_statements";
+
+/// A running pooler; ends with the value.
+struct Pooler {
+    address: SocketAddr,
+    process: Child,
+    _folder: tempfile::TempDir,
+}
+
+impl Pooler {
+    /// For the accounts of these URLs.
+    fn start(server: &Server, mode: &str, urls: [&str; 2]) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new()
+            .prefix("synapsor-pooler-")
+            .tempdir_in("/tmp")?;
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let (host, port) = server.address().split_once(':').context("a port")?;
+        let at = folder.path().display();
+        let settings = format!(
+            "[databases]\n* = host={host} port={port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+             listen_port = {}\nunix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {at}/users\n\
+             pool_mode = {mode}\ndefault_pool_size = {SERVER_CONNECTIONS}\nmax_client_conn = 200\n",
+            address.port()
+        );
+        let users = urls.map(|url| {
+            let login = url.split(['/', '@']).nth(2).unwrap_or_default();
+            let (user, password) = login.split_once(':').unwrap_or_default();
+            format!("\"{user}\" \"{password}\"\n")
+        });
+        std::fs::write(folder.path().join("users"), users.concat())?;
+        std::fs::write(folder.path().join("settings.ini"), settings)?;
+        let mut command = Command::new(program("pgbouncer")?);
+        command.arg(folder.path().join("settings.ini"));
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command.stderr(std::fs::File::create(folder.path().join("log"))?);
+        if rustix::process::geteuid().is_root() {
+            // It does not run as root; `daemon` owns nothing else.
+            const DAEMON: u32 = 1;
+            for path in [
+                folder.path().to_owned(),
+                folder.path().join("users"),
+                folder.path().join("settings.ini"),
+            ] {
+                std::os::unix::fs::chown(path, Some(DAEMON), Some(DAEMON))?;
+            }
+            command.uid(DAEMON).gid(DAEMON);
+        }
+        let pooler = Self {
+            address,
+            process: command.spawn()?,
+            _folder: folder,
+        };
+        until(LIMIT, || Ok(TcpStream::connect(address).is_ok())).context("the pooler does not answer")?;
+        Ok(pooler)
+    }
+
+    /// A URL that goes through it.
+    fn url(&self, server: &Server, url: &str) -> String {
+        let through = url.replacen(server.address(), &self.address.to_string(), 1);
+        format!("{through}?pgbouncer=true")
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A deployment whose processes know the pooler only.
+struct Scene {
+    deployment: Deployment,
+    pooler: Pooler,
+}
+
+impl Scene {
+    /// `None` where there is no PostgreSQL or no pooler.
+    fn new(mode: &str) -> anyhow::Result<Option<Self>> {
+        let Some(server) = Server::postgres()? else {
+            return Ok(None);
+        };
+        if let Err(reason) = program("pgbouncer") {
+            missing(Engine::Postgres, &format!("PgBouncer: {reason}"))?;
+            return Ok(None);
+        }
+        let mut deployment = Deployment::on(Build::Plain, &server)?;
+        let Target::Server { database, roles } = &mut deployment.target else {
+            anyhow::bail!("a server has the target");
+        };
+        database.execute(
+            "INSERT INTO invoices SELECT 'P-' || n, 'acme', 'many', 'open', 100, NULL, NULL, 1 FROM generate_series(1, 12) n",
+        )?;
+        database.execute(&format!(
+            "CREATE VIEW slow AS SELECT 'k'::text AS id, 'acme'::text AS tenant, pg_sleep(60)::text AS body; \
+             GRANT SELECT ON slow TO {}",
+            roles.reader
+        ))?;
+        let pooler = Pooler::start(&server, mode, [&roles.read_url, &roles.write_url])?;
+        roles.read_url = pooler.url(&server, &roles.read_url);
+        roles.write_url = pooler.url(&server, &roles.write_url);
+        Ok(Some(Self { deployment, pooler }))
+    }
+
+    fn engine(&self, access: Access) -> anyhow::Result<Arc<dyn engine::Engine>> {
+        let url = match access {
+            Access::Read => self.deployment.target.read_url(),
+            Access::Write => self.deployment.target.write_url(),
+        };
+        let opening = Opening {
+            name: "through the pooler".to_owned(),
+            kind: contract::Engine::Postgres,
+            credential: Credential::of_variable("URL", &Environment::fixed([("URL", url)])),
+            access,
+            receipts: ReceiptTable {
+                schema: None,
+                table: RECEIPT_TABLE.to_owned(),
+            },
+            statement_timeout: None,
+        };
+        opening
+            .open()
+            .map_err(|failure| anyhow::anyhow!("{}", failure.code()))
+    }
+
+    /// Somebody else's connection through the same pool.
+    async fn neighbour(&self, access: Access) -> anyhow::Result<PgConnection> {
+        let url = match access {
+            Access::Read => self.deployment.target.read_url(),
+            Access::Write => self.deployment.target.write_url(),
+        };
+        let (url, _) = url.split_once('?').context("a parameter")?;
+        let options = PgConnectOptions::from_str(url)?.extra_float_digits(None);
+        Ok(options.connect().await?)
+    }
+}
+
+async fn texts(connection: &mut PgConnection, sql: &str) -> anyhow::Result<Vec<String>> {
+    let rows = raw_sql(AssertSqlSafe(sql.to_owned()))
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(|row| Ok(row.try_get_unchecked(0)?)).collect()
+}
+
+fn plan(table: &str, id: &str, columns: &[&str]) -> RowPlan {
+    let tenant = if table == "slow" { "tenant" } else { "tenant_id" };
+    RowPlan {
+        schema: "public".to_owned(),
+        table: table.to_owned(),
+        primary_key: ColumnValue::new("id", Value::text(id)),
+        tenant: Some(ColumnValue::new(tenant, Value::text("acme"))),
+        columns: columns.iter().map(|c| (*c).to_owned()).collect(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_whole_loop_runs_through_a_transaction_pooler() -> anyhow::Result<()> {
+    let Some(Scene { deployment, pooler }) = Scene::new("transaction")? else {
+        return Ok(());
+    };
+    let stack = Stack::start(deployment)?;
+    let agent = Agent::over_stdio(&stack).await?;
+    let mut desk = Desk::open(&stack, "alice")?;
+    let mut proposals = Vec::new();
+    for n in 1..=12 {
+        proposals.push(agent.propose(&format!("P-{n}"), "goodwill").await?);
+    }
+    for id in &proposals {
+        let subject = desk.subject(&stack.deployment, id).await?;
+        desk.approve_and_order(&stack.deployment, &subject).await?;
+    }
+    for id in &proposals {
+        assert_eq!(desk.outcome(&stack, id).await?, "applied");
+    }
+    assert_eq!(stack.deployment.receipts()?.len(), 12);
+    assert_eq!(
+        stack.deployment.invoice("P-12")?,
+        (0, Some("goodwill".to_owned()), 2)
+    );
+    drop(pooler);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_read_and_write_over_two_connections_and_leave_nothing_in_them() -> anyhow::Result<()> {
+    let Some(scene) = Scene::new("transaction")? else {
+        return Ok(());
+    };
+    let (reader, writer) = (scene.engine(Access::Read)?, scene.engine(Access::Write)?);
+    let mut neighbours = [
+        scene.neighbour(Access::Read).await?,
+        scene.neighbour(Access::Write).await?,
+    ];
+    let mut before = Vec::new();
+    for neighbour in &mut neighbours {
+        before.push(texts(neighbour, TRACES).await?);
+    }
+    assert_eq!(before[0][1], "0", "{before:?}");
+    let mut running = JoinSet::new();
+    for n in 0..64 {
+        let (reader, writer) = (reader.clone(), writer.clone());
+        running.spawn(async move {
+            let plan = plan("invoices", &format!("P-{}", n % 12 + 1), &["late_fee_cents"]);
+            if n % 4 == 0 {
+                let mut transaction = writer.begin().await?.transaction;
+                let rows = transaction.lock(&plan).await?;
+                // Every other one is left as a writer that fails leaves it.
+                if n % 8 == 0 {
+                    transaction.roll_back().await;
+                }
+                return Ok(rows.len());
+            }
+            Ok::<_, engine::EngineError>(reader.read(&plan).await?.rows.len())
+        });
+    }
+    let mut seen = Vec::new();
+    while let Some(done) = running.join_next().await {
+        let rows = done?.map_err(|error| anyhow::anyhow!("{error}: {}", error.detail))?;
+        assert_eq!(rows, 1);
+        for (neighbour, before) in neighbours.iter_mut().zip(&before) {
+            let now = texts(neighbour, TRACES).await?;
+            ensure!(now == *before, "left behind: {now:?}, before: {before:?}");
+        }
+        seen.push(rows);
+    }
+    assert_eq!(seen.len(), 64);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_nobody_waits_for_stops_behind_a_pooler() -> anyhow::Result<()> {
+    let Some(scene) = Scene::new("transaction")? else {
+        return Ok(());
+    };
+    let reader = scene.engine(Access::Read)?;
+    let Target::Server { database, roles } = &scene.deployment.target else {
+        anyhow::bail!("a server has the target");
+    };
+    let asleep = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE usename = '{}' AND state = 'active' AND query LIKE '%slow%' \
+         AND pid <> pg_backend_pid()",
+        roles.reader
+    );
+    let owner = database.session();
+    for _ in 0..SERVER_CONNECTIONS {
+        let slow = plan("slow", "k", &["body"]);
+        let waiting = tokio::spawn({
+            let reader = reader.clone();
+            async move { reader.read(&slow).await.map(drop) }
+        });
+        until(LIMIT, || Ok(owner.value(&asleep)? == "1")).context("the read began")?;
+        waiting.abort();
+        until(Duration::from_secs(4), || Ok(owner.value(&asleep)? == "0")).context("the read goes on")?;
+    }
+    let row = plan("invoices", "P-1", &["late_fee_cents"]);
+    for _ in 0..2 * SERVER_CONNECTIONS {
+        let found = reader
+            .read(&row)
+            .await
+            .map_err(|e| anyhow::anyhow!("{e}: {}", e.detail))?;
+        assert_eq!(found.rows.len(), 1);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pooler_of_statements_is_refused() -> anyhow::Result<()> {
+    let Some(scene) = Scene::new("statement")? else {
+        return Ok(());
+    };
+    let row = plan("invoices", "P-1", &["late_fee_cents"]);
+    assert!(scene.engine(Access::Read)?.read(&row).await.is_err());
+    assert!(scene.engine(Access::Write)?.begin().await.is_err());
+    assert_eq!(scene.deployment.receipts()?, []);
+    drop(scene.pooler);
+    Ok(())
+}
