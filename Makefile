@@ -1,7 +1,7 @@
 # The menu. `make demo` and `make test` share one build profile, so a fresh clone compiles its
 # dependencies once.
 
-.PHONY: help build demo check databases test test-clients prove clean
+.PHONY: help build demo check databases test test-clients prove bench clean
 
 help: ## Lists what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -30,6 +30,10 @@ test-clients: build ## The official Python SDK against the gateway, over stdio a
 
 prove: ## The long proofs at full size; ends with one JSON object
 	e2e/databases/servers.sh run cargo xtask prove
+
+bench: ## Load on release binaries beside pgbench; ends with one JSON object
+	cargo build --locked --release --workspace --bins
+	target/release/bench
 
 clean: ## Removes what was built
 	e2e/databases/servers.sh down

@@ -11,6 +11,7 @@ const HEAD_END: &[u8] = b"\r\n\r\n";
 /// A connection that carries one request at a time.
 #[derive(Debug)]
 pub(super) struct Http {
+    address: String,
     stream: TcpStream,
     head: String,
     out: Vec<u8>,
@@ -19,15 +20,14 @@ pub(super) struct Http {
 
 impl Http {
     pub(super) async fn connect(address: &str, token: &str) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
         let head = format!(
             "POST /mcp HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\
              content-type: application/json\r\naccept: application/json, text/event-stream\r\n\
              mcp-protocol-version: 2025-06-18\r\ncontent-length: "
         );
         Ok(Self {
-            stream,
+            stream: dial(address).await?,
+            address: address.to_owned(),
             head,
             out: Vec::new(),
             buffer: Vec::new(),
@@ -41,13 +41,18 @@ impl Http {
         self.out
             .extend_from_slice(format!("{}\r\n\r\n", body.len()).as_bytes());
         self.out.extend_from_slice(body.as_bytes());
-        self.stream.write_all(&self.out).await?;
         self.buffer.clear();
+        // A connection that was idle for long is closed by the gateway; then the request has not been read.
+        let sent = self.stream.write_all(&self.out).await;
+        if sent.is_err() || self.more().await.is_err() {
+            self.stream = dial(&self.address).await?;
+            self.stream.write_all(&self.out).await?;
+        }
         let start = loop {
-            self.more().await?;
             if let Some(at) = find(&self.buffer, HEAD_END) {
                 break at + HEAD_END.len();
             }
+            self.more().await?;
         };
         let head = std::str::from_utf8(&self.buffer[..start])?;
         let status = head.split(' ').nth(1).context("a status")?.to_owned();
@@ -67,6 +72,12 @@ impl Http {
         }
         Ok(())
     }
+}
+
+async fn dial(address: &str) -> anyhow::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 fn length_of(head: &str) -> anyhow::Result<usize> {

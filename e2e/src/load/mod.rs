@@ -2,6 +2,7 @@
 
 mod applies;
 mod calls;
+mod commands;
 mod drive;
 mod figures;
 mod fill;
@@ -32,6 +33,8 @@ pub struct Plan {
     pub applies: u64,
     /// Only measures whose name begins with this.
     pub only: String,
+    /// The source is a SQLite file instead of a PostgreSQL database.
+    pub on_sqlite: bool,
 }
 
 impl Default for Plan {
@@ -43,13 +46,14 @@ impl Default for Plan {
             ledger_sizes: vec![10_000, 100_000],
             applies: 1_000,
             only: String::new(),
+            on_sqlite: false,
         }
     }
 }
 
 /// Runs the plan. `tell` hears of each measure when it ends.
 pub async fn run(plan: &Plan, tell: impl Fn(&str, &Json)) -> anyhow::Result<Json> {
-    let scene = Scene::start()?;
+    let scene = Scene::start(plan.on_sqlite)?;
     let mut run = Run {
         plan,
         has_yardstick: yardstick::prepare(&scene.stack.deployment.target)?,
@@ -64,6 +68,7 @@ pub async fn run(plan: &Plan, tell: impl Fn(&str, &Json)) -> anyhow::Result<Json
     run.open_loop().await?;
     run.applies().await?;
     run.sizes().await?;
+    run.commands()?;
     run.ratios();
     Ok(json!({
         "engine": run.scene.stack.deployment.target.engine().name(),
@@ -186,6 +191,14 @@ impl<T: Fn(&str, &Json)> Run<'_, T> {
             let rows = self.rows.clone();
             let figures = applies::run(&mut self.scene, &rows, self.plan.applies).await?;
             self.note("apply", figures);
+        }
+        Ok(())
+    }
+
+    fn commands(&mut self) -> anyhow::Result<()> {
+        if self.wants("commands") {
+            let figures = commands::run(&self.scene)?;
+            self.note("commands", figures);
         }
         Ok(())
     }

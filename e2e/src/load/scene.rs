@@ -2,7 +2,7 @@
 //! proposals that a person would set.
 
 use crate::binaries::Build;
-use crate::databases::{Engine, Server};
+use crate::databases::{Engine, PrivateServer, Server};
 use crate::deployment::Deployment;
 use crate::process::Process;
 use crate::stack::{Stack, http_gateway};
@@ -14,11 +14,16 @@ pub(super) const ROWS: u64 = 200_000;
 /// Beyond everything that a run proposes.
 const OPEN_PROPOSALS: u32 = 10_000_000;
 
+/// The servers of tests forget what they commit when the power fails; a yardstick must not.
+const DURABLE: [&str; 2] = ["-c", "fsync=on"];
+
 /// A running deployment.
 #[derive(Debug)]
 pub(super) struct Scene {
     pub(super) gateway: Process,
     pub(super) stack: Stack,
+    /// Ends after everything that uses it.
+    _server: Option<PrivateServer>,
 }
 
 /// The key of a row.
@@ -27,10 +32,16 @@ pub(super) fn row_id(row: u64) -> String {
 }
 
 impl Scene {
-    /// Ledger, reader and gateway over a fresh database, on PostgreSQL if there is one; no writer yet.
-    pub(super) fn start() -> anyhow::Result<Self> {
-        let deployment = match Server::postgres()? {
-            Some(server) => Deployment::on(Build::Plain, &server)?,
+    /// Ledger, reader and gateway over a fresh database on PostgreSQL, or in a SQLite file; no writer yet. The
+    /// server is the one of the environment, or else one for this run, which keeps what it commits.
+    pub(super) fn start(on_sqlite: bool) -> anyhow::Result<Self> {
+        let given = if on_sqlite { None } else { given_server()? };
+        let own = match (&given, on_sqlite) {
+            (None, false) => PrivateServer::start(Engine::Postgres, &DURABLE)?,
+            (Some(_), _) | (None, true) => None,
+        };
+        let deployment = match given.as_ref().or(own.as_ref().map(PrivateServer::server)) {
+            Some(server) => Deployment::on(Build::Plain, server)?,
             None => Deployment::new(Build::Plain)?,
         };
         let mut trust = deployment.default_trust();
@@ -39,7 +50,11 @@ impl Scene {
         deployment.target.execute(&rows(deployment.target.engine()))?;
         let stack = Stack::without_writer(deployment)?;
         let gateway = http_gateway(&stack, TOKEN)?;
-        Ok(Self { gateway, stack })
+        Ok(Self {
+            gateway,
+            stack,
+            _server: own,
+        })
     }
 
     /// Names and ids of what runs, with this process, which is the client.
@@ -51,6 +66,13 @@ impl Scene {
         all.extend(named.map(|p| (p.name.clone(), p.pid())));
         all
     }
+}
+
+fn given_server() -> anyhow::Result<Option<Server>> {
+    if std::env::var_os("SYNAPSOR_TEST_POSTGRES_URL").is_none() {
+        return Ok(None);
+    }
+    Server::postgres()
 }
 
 /// The statement that makes the rows.

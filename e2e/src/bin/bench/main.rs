@@ -1,12 +1,13 @@
-//! `bench [--seconds N] [--clients 1,8,32] [--sizes 10000,100000] [--applies N] [--only PREFIX]`: loads the
-//! binaries beside it, tells of each measure on stderr and ends with one JSON object on stdout.
+//! `bench [--seconds N] [--clients 1,8,32] [--sizes 10000,100000] [--applies N] [--only PREFIX] [--sqlite]`:
+//! loads the binaries beside it, tells of each measure on stderr and ends with one JSON object on stdout.
 
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use synapsor_e2e::load::{self, Plan};
 
-const USAGE: &str = "usage: bench [--seconds N] [--clients N,…] [--sizes N,…] [--applies N] [--only PREFIX]";
+const USAGE: &str = "usage: bench [--seconds N] [--clients N,…] [--sizes N,…] [--applies N] [--only PREFIX] \
+    [--sqlite]";
 
 /// One thread: the client must leave the processors to what it measures.
 #[tokio::main(flavor = "current_thread")]
@@ -31,6 +32,7 @@ async fn run() -> anyhow::Result<()> {
             "--sizes" => plan.ledger_sizes = numbers(&value()?)?,
             "--applies" => plan.applies = value()?.parse()?,
             "--only" => plan.only = value()?,
+            "--sqlite" => plan.on_sqlite = true,
             _ => bail!(USAGE),
         }
     }
