@@ -92,15 +92,31 @@ fn to_json(value: &Value) -> Result<Json, Refusal> {
     }
 }
 
+/// Traits of tables whose rows are elsewhere, are not kept like others, or are not counted where they are changed;
+/// a storage engine is only named when it keeps no transactions.
+const UNWRITABLE: [&str; 11] = [
+    "view",
+    "materialized_view",
+    "virtual",
+    "foreign",
+    "partitioned",
+    "partition",
+    "inherits",
+    "inherited",
+    "unlogged",
+    "temporary",
+    "storage",
+];
+
 fn check_table(capability: &Capability, spec: &ProposalSpec, shape: &TableShape) -> Result<(), Refusal> {
     let impossible = |text: String| Err(Refusal::new("PLAN_IMPOSSIBLE", text));
     if let Some(word) = shape
         .traits
         .iter()
-        .find(|t| matches!(t.as_str(), "view" | "virtual"))
+        .find(|word| UNWRITABLE.contains(&word.as_str()) || word.starts_with("engine:"))
     {
         return impossible(format!(
-            "`{}` is a {word}; only ordinary tables are written.",
+            "`{}` is no ordinary table ({word}); only those are written.",
             shape.table
         ));
     }

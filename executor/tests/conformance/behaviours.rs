@@ -8,7 +8,7 @@ use synapsor_domain::value::{ColumnValue, Value, ValueKind};
 use synapsor_executor::engine::error::EngineError;
 use synapsor_executor::engine::{Begun, Engine, RowChange, RowPlan, StoredReceipt, Transaction};
 
-use crate::{reading, receipts, writing};
+use crate::{looking, reading, receipts, traps, values, writing};
 
 /// Tables that the behaviours need, each in its own engine's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -289,6 +289,124 @@ pub(crate) const ALL: &[Behaviour] = &[
     }),
     ("a good receipt table has no problems", |db| {
         Box::pin(receipts::a_good_table_has_no_problems(db))
+    }),
+    ("every type of column reads exactly", |db| {
+        Box::pin(values::every_type_reads_exactly(db))
+    }),
+    ("what was read can be written as it was", |db| {
+        Box::pin(values::what_was_read_can_be_written(db))
+    }),
+    ("what cannot be written unchanged is refused by name", |db| {
+        Box::pin(values::what_cannot_be_written_is_refused_by_name(db))
+    }),
+    ("a value of any type finds its own row", |db| {
+        Box::pin(values::every_value_is_a_key_to_itself(db))
+    }),
+    ("composed and combining characters differ", |db| {
+        Box::pin(values::composed_and_combining_characters_differ(db))
+    }),
+    ("blanks, case and quotes are kept", |db| {
+        Box::pin(values::blanks_and_case_are_kept(db))
+    }),
+    ("an empty text is not null", |db| {
+        Box::pin(values::an_empty_text_is_not_null(db))
+    }),
+    ("a text at the limit can be written", |db| {
+        Box::pin(values::a_text_at_the_limit_can_be_written(db))
+    }),
+    ("a plan without tenant finds by key", |db| {
+        Box::pin(looking::a_plan_without_tenant_finds_by_key(db))
+    }),
+    ("columns come in the order that is asked, repeated too", |db| {
+        Box::pin(looking::columns_come_as_they_are_asked(db))
+    }),
+    ("a row without columns is a row", |db| {
+        Box::pin(looking::a_row_without_columns_is_a_row(db))
+    }),
+    ("an error leaves the engine usable", |db| {
+        Box::pin(looking::an_error_leaves_the_engine_usable(db))
+    }),
+    ("reads survive a new column", |db| {
+        Box::pin(looking::reads_survive_a_new_column(db))
+    }),
+    ("a table that was known and is gone is not found", |db| {
+        Box::pin(looking::a_dropped_table_is_not_found(db))
+    }),
+    ("the product is named with its version", |db| {
+        Box::pin(looking::the_product_is_named_with_its_version(db))
+    }),
+    ("a generated column is told and follows", |db| {
+        Box::pin(looking::a_generated_column_is_told(db))
+    }),
+    ("parts of a key are not unique alone", |db| {
+        Box::pin(looking::parts_of_a_key_are_not_unique_alone(db))
+    }),
+    ("a view is told", |db| Box::pin(looking::a_view_is_told(db))),
+    ("a new column changes the fingerprint", |db| {
+        Box::pin(looking::a_new_column_is_drift(db))
+    }),
+    ("a dropped column changes the fingerprint", |db| {
+        Box::pin(looking::a_dropped_column_is_drift(db))
+    }),
+    ("a renamed column changes the fingerprint", |db| {
+        Box::pin(looking::a_renamed_column_is_drift(db))
+    }),
+    ("a new unique index changes the fingerprint", |db| {
+        Box::pin(looking::a_new_unique_index_is_drift(db))
+    }),
+    ("a kept shape is young", |db| {
+        Box::pin(looking::a_kept_shape_is_young(db))
+    }),
+    ("the catalogue lists tables and keys", |db| {
+        Box::pin(looking::the_catalogue_lists_tables_and_keys(db))
+    }),
+    ("the catalogue tells foreign keys", |db| {
+        Box::pin(looking::the_catalogue_tells_foreign_keys(db))
+    }),
+    ("a writer with its rights passes the check", |db| {
+        Box::pin(looking::a_proper_writer_passes_the_check(db))
+    }),
+    ("a missing column fails the check", |db| {
+        Box::pin(looking::a_missing_column_fails_the_check(db))
+    }),
+    ("a missing receipt table fails the check", |db| {
+        Box::pin(looking::a_missing_receipt_table_fails_the_check(db))
+    }),
+    ("a row that stays as it is was matched", |db| {
+        Box::pin(traps::a_row_that_stays_as_it_is_was_matched(db))
+    }),
+    ("a missing row matches nothing", |db| {
+        Box::pin(traps::a_missing_row_matches_nothing(db))
+    }),
+    ("two rows of one key are both seen by the lock", |db| {
+        Box::pin(traps::two_rows_of_one_key_are_both_locked(db))
+    }),
+    ("a column moves to the database's present", |db| {
+        Box::pin(traps::a_column_moves_to_the_present(db))
+    }),
+    ("nobody reads what is not committed", |db| {
+        Box::pin(traps::nobody_reads_what_is_not_committed(db))
+    }),
+    ("many transactions leave nothing behind", |db| {
+        Box::pin(traps::many_transactions_leave_nothing_behind(db))
+    }),
+    ("each transaction is accounted for alone", |db| {
+        Box::pin(traps::one_transaction_after_another_is_accounted_alone(db))
+    }),
+    ("a receipt of any characters reads back", |db| {
+        Box::pin(traps::a_receipt_of_any_characters_reads_back(db))
+    }),
+    ("a long receipt reads back", |db| {
+        Box::pin(traps::a_long_receipt_reads_back(db))
+    }),
+    ("the largest numbers of a receipt read back", |db| {
+        Box::pin(traps::the_largest_numbers_of_a_receipt_read_back(db))
+    }),
+    ("receipts of one moment come by id", |db| {
+        Box::pin(traps::receipts_of_one_moment_come_by_id(db))
+    }),
+    ("a guard of text is compared exactly", |db| {
+        Box::pin(traps::a_guard_of_text_is_compared_exactly(db))
     }),
 ];
 

@@ -4,11 +4,18 @@
 #![allow(clippy::unwrap_used, reason = "a behaviour that panics does not hold")]
 
 mod behaviours;
+mod looking;
+mod mysql;
 mod mysql_traps;
 mod postgres;
+mod postgres_traps;
+mod properties;
+mod published;
 mod reading;
 mod receipts;
 mod sqlite;
+mod traps;
+mod values;
 mod writing;
 
 use std::sync::Arc;
@@ -61,11 +68,25 @@ async fn a_later_postgres_conforms() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn mysql_conforms() {
+    if mysql::MYSQL.is_there() {
+        run_all(|| mysql::MYSQL.fresh()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn mariadb_conforms() {
+    if mysql::MARIADB.is_there() {
+        run_all(|| mysql::MARIADB.fresh()).await;
+    }
+}
+
 #[test]
 fn every_behaviour_has_a_name_of_its_own() {
     let mut names: Vec<_> = ALL.iter().map(|(name, _)| name).collect();
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), ALL.len());
-    assert!(ALL.len() >= 35);
+    assert!(ALL.len() >= 80);
 }

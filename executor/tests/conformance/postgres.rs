@@ -19,6 +19,11 @@ use crate::behaviours::{Database, Db, Fixture, Sample, dec, exact, float, sample
 
 /// A new, empty database of the server whose owner's URL this variable holds.
 pub(crate) fn fresh(variable: &'static str) -> Db {
+    database(variable)
+}
+
+/// As [`fresh`], with what only this engine has.
+pub(crate) fn database(variable: &'static str) -> Arc<PostgresDatabase> {
     Arc::new(PostgresDatabase {
         variable,
         mark: hex::encode(random::bytes::<6>()),
@@ -27,7 +32,7 @@ pub(crate) fn fresh(variable: &'static str) -> Db {
     })
 }
 
-struct PostgresDatabase {
+pub(crate) struct PostgresDatabase {
     variable: &'static str,
     mark: String,
     /// How often another database took the place of the first.
@@ -94,6 +99,20 @@ impl PostgresDatabase {
         });
     }
 
+    /// Runs statements of a transaction and keeps it open until it is dropped, when `end` ends it.
+    pub(crate) fn hold(&self, sql: &'static str, end: &'static str) -> Held {
+        Held::hold(self.owner_options().database(&self.name()), sql, end)
+    }
+
+    /// Runs statements as the owner and leaves the rights as they are then.
+    pub(crate) fn alter(&self, sql: &str) {
+        self.as_owner(sql);
+    }
+
+    pub(crate) fn writer_role(&self) -> String {
+        self.role(Access::Write)
+    }
+
     /// Gives both accounts what the product prints for every table that there is.
     fn grant(&self) {
         let listed = self.as_owner(
@@ -156,6 +175,51 @@ impl PostgresDatabase {
              {more}
              {receipts}"
         ));
+    }
+
+    /// The fixtures without invoices.
+    fn tables(&self, fixture: Fixture) {
+        match fixture {
+            Fixture::FoldedKeys => self.execute(
+                "CREATE COLLATION folding (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+                 CREATE TABLE folded (id text COLLATE folding PRIMARY KEY, tenant text COLLATE folding, body text);
+                 INSERT INTO folded VALUES ('Key', 'Acme', 'one'), ('trail ', 'Acme ', 'two');",
+            ),
+            Fixture::IntegerKeys => self.execute(
+                "CREATE TABLE numbered (id bigint PRIMARY KEY, tenant text, body text);
+                 INSERT INTO numbered VALUES (1, 'acme', 'one'), (12, 'acme', 'twelve');",
+            ),
+            Fixture::TextKeys => self.execute(
+                "CREATE TABLE lettered (id text, tenant text, body text);
+                 INSERT INTO lettered VALUES ('1', 'acme', 'one'), ('01', 'acme', 'padded'), ('1 ', 'acme', 'spaced');",
+            ),
+            Fixture::Twins => self.execute(
+                "CREATE TABLE twins (id text, tenant text, body text);
+                 INSERT INTO twins VALUES ('same', 'acme', 'a'), ('same', 'acme', 'b'), ('same', 'acme', 'c');",
+            ),
+            Fixture::Kinds => {
+                let receipts = receipt_table_ddl("postgres", "public", RECEIPT_TABLE).unwrap();
+                self.execute(&format!("{KINDS} {receipts}"));
+            }
+            Fixture::Wide => self.execute(
+                "CREATE TABLE wide (id text PRIMARY KEY, tenant text, a text, b text, c text, d text);
+                 INSERT INTO wide (id, tenant, a) VALUES ('limit', 'acme', repeat('x', 65536)),
+                   ('value', 'acme', repeat('x', 65537));
+                 INSERT INTO wide SELECT 'row', 'acme', t, t, t, t FROM (SELECT repeat('x', 61440) AS t) AS x;",
+            ),
+            Fixture::Broken => {
+                // Only a database that knows no encoding takes any bytes for text.
+                self.make("ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'");
+                self.execute(
+                    "CREATE TABLE broken (id text PRIMARY KEY, tenant text, body text);
+                     INSERT INTO broken VALUES ('k', 'acme', E'\\xff41');",
+                );
+            }
+            Fixture::Slow => self.execute(
+                "CREATE VIEW slow AS SELECT 'k'::text AS id, 'acme'::text AS tenant, pg_sleep(60)::text AS body;",
+            ),
+            _ => panic!("{fixture:?} has invoices"),
+        }
     }
 
     fn invoices_with_trigger(&self, name: &str, when: &str, body: &str) {
@@ -236,11 +300,9 @@ impl Database for PostgresDatabase {
                 "AFTER UPDATE OF fee",
                 "UPDATE public.invoices SET status = 'touched' WHERE id <> NEW.id;",
             ),
-            Fixture::RewritesColumn => self.invoices_with_trigger(
-                "rewrite",
-                "BEFORE UPDATE OF status",
-                "NEW.status := 'rewritten';",
-            ),
+            Fixture::RewritesColumn => {
+                self.invoices_with_trigger("rewrite", "BEFORE UPDATE OF status", "NEW.status := 'rewritten';")
+            }
             Fixture::Cascades => self.invoices(
                 ", UNIQUE (status)",
                 "CREATE TABLE notes (status text REFERENCES invoices (status) ON UPDATE CASCADE);
@@ -254,44 +316,14 @@ impl Database for PostgresDatabase {
             ),
             Fixture::ReplacesOnConflict => self.invoices(", UNIQUE (status)", ""),
             Fixture::Checked => self.invoices(", CHECK (fee >= 0)", ""),
-            Fixture::FoldedKeys => self.execute(
-                "CREATE COLLATION folding (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
-                 CREATE TABLE folded (id text COLLATE folding PRIMARY KEY, tenant text COLLATE folding, body text);
-                 INSERT INTO folded VALUES ('Key', 'Acme', 'one'), ('trail ', 'Acme ', 'two');",
-            ),
-            Fixture::IntegerKeys => self.execute(
-                "CREATE TABLE numbered (id bigint PRIMARY KEY, tenant text, body text);
-                 INSERT INTO numbered VALUES (1, 'acme', 'one'), (12, 'acme', 'twelve');",
-            ),
-            Fixture::TextKeys => self.execute(
-                "CREATE TABLE lettered (id text, tenant text, body text);
-                 INSERT INTO lettered VALUES ('1', 'acme', 'one'), ('01', 'acme', 'padded'), ('1 ', 'acme', 'spaced');",
-            ),
-            Fixture::Twins => self.execute(
-                "CREATE TABLE twins (id text, tenant text, body text);
-                 INSERT INTO twins VALUES ('same', 'acme', 'a'), ('same', 'acme', 'b'), ('same', 'acme', 'c');",
-            ),
-            Fixture::Kinds => {
-                let receipts = receipt_table_ddl("postgres", "public", RECEIPT_TABLE).unwrap();
-                self.execute(&format!("{KINDS} {receipts}"));
-            }
-            Fixture::Wide => self.execute(
-                "CREATE TABLE wide (id text PRIMARY KEY, tenant text, a text, b text, c text, d text);
-                 INSERT INTO wide (id, tenant, a) VALUES ('limit', 'acme', repeat('x', 65536)),
-                   ('value', 'acme', repeat('x', 65537));
-                 INSERT INTO wide SELECT 'row', 'acme', t, t, t, t FROM (SELECT repeat('x', 61440) AS t) AS x;",
-            ),
-            Fixture::Broken => {
-                // Only a database that knows no encoding takes any bytes for text.
-                self.make("ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'");
-                self.execute(
-                    "CREATE TABLE broken (id text PRIMARY KEY, tenant text, body text);
-                     INSERT INTO broken VALUES ('k', 'acme', E'\\xff41');",
-                );
-            }
-            Fixture::Slow => self.execute(
-                "CREATE VIEW slow AS SELECT 'k'::text AS id, 'acme'::text AS tenant, pg_sleep(60)::text AS body;",
-            ),
+            Fixture::FoldedKeys
+            | Fixture::IntegerKeys
+            | Fixture::TextKeys
+            | Fixture::Twins
+            | Fixture::Kinds
+            | Fixture::Wide
+            | Fixture::Broken
+            | Fixture::Slow => self.tables(fixture),
         }
         true
     }
@@ -331,7 +363,10 @@ impl Database for PostgresDatabase {
     }
 
     fn hold_lock(&self) -> Box<dyn Send> {
-        Box::new(RowLock::hold(self.owner_options().database(&self.name())))
+        Box::new(self.hold(
+            "BEGIN; SELECT 1 FROM invoices WHERE id = 'INV-1' FOR UPDATE",
+            "ROLLBACK",
+        ))
     }
 
     fn change_identity(&self) {
@@ -351,75 +386,7 @@ impl Database for PostgresDatabase {
     }
 
     fn bad_receipt_tables(&self) -> Vec<(&'static str, &'static str)> {
-        vec![
-            ("unlogged", "ALTER TABLE synapsor_writeback_receipts SET UNLOGGED"),
-            (
-                "a trigger",
-                "CREATE FUNCTION t() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN RETURN NULL; END $f$; \
-                 CREATE TRIGGER t BEFORE INSERT ON synapsor_writeback_receipts FOR EACH ROW EXECUTE FUNCTION t()",
-            ),
-            (
-                "a rule",
-                "CREATE RULE r AS ON INSERT TO synapsor_writeback_receipts DO INSTEAD NOTHING",
-            ),
-            (
-                "row security",
-                "ALTER TABLE synapsor_writeback_receipts ENABLE ROW LEVEL SECURITY",
-            ),
-            (
-                "another column",
-                "ALTER TABLE synapsor_writeback_receipts ADD COLUMN extra text",
-            ),
-            (
-                "a missing column",
-                "ALTER TABLE synapsor_writeback_receipts DROP COLUMN reason",
-            ),
-            (
-                "another type",
-                "ALTER TABLE synapsor_writeback_receipts ALTER COLUMN receipt TYPE varchar(100)",
-            ),
-            (
-                "another collation",
-                "ALTER TABLE synapsor_writeback_receipts ALTER COLUMN proposal_id TYPE text COLLATE \"default\"",
-            ),
-            (
-                "a second unique index",
-                "CREATE UNIQUE INDEX u ON synapsor_writeback_receipts (executor_id)",
-            ),
-            (
-                "a deferrable key",
-                "ALTER TABLE synapsor_writeback_receipts DROP CONSTRAINT synapsor_writeback_receipts_pkey; \
-                 ALTER TABLE synapsor_writeback_receipts ADD PRIMARY KEY (proposal_id) DEFERRABLE",
-            ),
-            (
-                "a wider key",
-                "ALTER TABLE synapsor_writeback_receipts DROP CONSTRAINT synapsor_writeback_receipts_pkey; \
-                 ALTER TABLE synapsor_writeback_receipts ADD PRIMARY KEY (proposal_id, outcome)",
-            ),
-            (
-                "no key",
-                "ALTER TABLE synapsor_writeback_receipts DROP CONSTRAINT synapsor_writeback_receipts_pkey",
-            ),
-            (
-                "partitions",
-                "ALTER TABLE synapsor_writeback_receipts RENAME TO x; \
-                 CREATE TABLE synapsor_writeback_receipts (LIKE x) PARTITION BY HASH (proposal_id)",
-            ),
-            (
-                "an inheriting table",
-                "CREATE TABLE child () INHERITS (synapsor_writeback_receipts)",
-            ),
-            (
-                "a foreign key",
-                "CREATE TABLE outcomes (o text COLLATE \"C\" PRIMARY KEY); \
-                 ALTER TABLE synapsor_writeback_receipts ADD FOREIGN KEY (outcome) REFERENCES outcomes",
-            ),
-            (
-                "a view",
-                "ALTER TABLE synapsor_writeback_receipts RENAME TO x; \
-                 CREATE VIEW synapsor_writeback_receipts AS SELECT * FROM x",
-            ),
-        ]
+        BAD_RECEIPT_TABLES.to_vec()
     }
 
     fn kinds(&self) -> Vec<(&'static str, Value)> {
@@ -505,120 +472,10 @@ impl Database for PostgresDatabase {
     }
 
     fn samples(&self) -> Vec<Sample> {
-        let (ts, tstz) = (
-            |text| exact(ValueKind::Ts, text),
-            |text| exact(ValueKind::Tstz, text),
-        );
-        let json = |text| exact(ValueKind::Json, text);
-        vec![
-            sample("smallint", "-32768", Value::int(-32768), true),
-            sample("integer", "2147483647", Value::int(2_147_483_647), true),
-            sample(
-                "bigint",
-                "-9223372036854775808",
-                Value::int(i64::MIN.into()),
-                true,
-            ),
-            sample("numeric", "1.5000000000", dec("1.5000000000"), true),
-            sample("numeric", "'NaN'", Value::text("NaN"), false),
-            sample(
-                "numeric(40,20)",
-                "12345678901234567890.12345678901234567890",
-                dec("12345678901234567890.12345678901234567890"),
-                true,
-            ),
-            sample("real", "0.1", float("0.1"), true),
-            sample("double precision", "'Infinity'", float("inf"), false),
-            sample("double precision", "'NaN'", float("NaN"), false),
-            sample("double precision", "1e300", float("1e300"), true),
-            sample("boolean", "true", Value::bool(true), true),
-            sample("text", "'Zo\u{eb}'", Value::text("Zo\u{eb}"), true),
-            sample("text", "'Zoe\u{308}'", Value::text("Zoe\u{308}"), true),
-            sample("text", "'\u{1F600}'", Value::text("\u{1F600}"), true),
-            sample("text", "''", Value::text(""), true),
-            sample("text", "' a '", Value::text(" a "), true),
-            sample("varchar(3)", "'a  '", Value::text("a  "), true),
-            sample("char(8)", "'ab'", Value::text("ab"), true),
-            sample("bpchar", "'ab  '", Value::text("ab  "), false),
-            sample("name", "'n'", Value::text("n"), false),
-            sample("\"char\"", "'x'", Value::text("x"), false),
-            sample("bytea", "'\\x00ff'", Value::bytes(&[0, 255]), true),
-            sample(
-                "uuid",
-                "'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'",
-                exact(ValueKind::Uuid, "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
-                true,
-            ),
-            sample("date", "'infinity'", exact(ValueKind::Date, "infinity"), true),
-            sample(
-                "date",
-                "'0044-03-15 BC'",
-                exact(ValueKind::Date, "0044-03-15 BC"),
-                false,
-            ),
-            sample(
-                "time",
-                "'23:59:59.999999'",
-                exact(ValueKind::Time, "23:59:59.999999"),
-                true,
-            ),
-            sample("timetz", "'13:00:00+02'", Value::text("13:00:00+02"), false),
-            sample(
-                "timestamp",
-                "'2026-01-02 03:04:05.000006'",
-                ts("2026-01-02 03:04:05.000006"),
-                true,
-            ),
-            sample(
-                "timestamp(3)",
-                "'2026-01-02 03:04:05.1'",
-                ts("2026-01-02 03:04:05.1"),
-                true,
-            ),
-            sample(
-                "timestamptz",
-                "'2026-01-02 03:04:05.5+02'",
-                tstz("2026-01-02 01:04:05.5+00"),
-                true,
-            ),
-            sample("timestamptz", "'-infinity'", tstz("-infinity"), true),
-            sample(
-                "interval",
-                "'1 year 2 days 03:04:05.6'",
-                Value::text("1 year 2 days 03:04:05.6"),
-                false,
-            ),
-            sample(
-                "json",
-                "'{\"b\":  1, \"a\": 2, \"a\": 3}'",
-                json("{\"b\":  1, \"a\": 2, \"a\": 3}"),
-                true,
-            ),
-            sample(
-                "jsonb",
-                "'{\"bb\": 1, \"a\": 1.50}'",
-                json("{\"a\": 1.50, \"bb\": 1}"),
-                true,
-            ),
-            sample("integer[]", "'{1,NULL,3}'", Value::text("{1,NULL,3}"), false),
-            sample("text[]", "'{\"a b\",c}'", Value::text("{\"a b\",c}"), false),
-            sample("int4range", "'[1,5)'", Value::text("[1,5)"), false),
-            sample("inet", "'10.0.0.1'", Value::text("10.0.0.1"), false),
-            sample("cidr", "'10.0.0.0/8'", Value::text("10.0.0.0/8"), false),
-            sample(
-                "macaddr",
-                "'08:00:2b:01:02:03'",
-                Value::text("08:00:2b:01:02:03"),
-                false,
-            ),
-            sample("bit(4)", "B'1010'", Value::text("1010"), false),
-            sample("varbit", "B'101'", Value::text("101"), false),
-            sample("point", "'(1,2)'", Value::text("(1,2)"), false),
-            sample("xml", "'<a/>'", Value::text("<a/>"), false),
-            sample("money", "'1.5'", Value::text("$1.50"), false),
-            sample("oid", "4294967295", Value::int(4_294_967_295), false),
-            sample("tsvector", "'a b'", Value::text("'a' 'b'"), false),
-        ]
+        [numbers(), texts(), times(), others()]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     fn running_reads(&self) -> Option<u64> {
@@ -630,27 +487,129 @@ impl Database for PostgresDatabase {
     }
 }
 
-/// A lock on one row by a connection that lives on a thread of its own.
-struct RowLock {
+fn numbers() -> Vec<Sample> {
+    let long = "12345678901234567890.12345678901234567890";
+    vec![
+        sample("smallint", "-32768", Value::int(-32768), true),
+        sample("integer", "2147483647", Value::int(2_147_483_647), true),
+        sample(
+            "bigint",
+            "-9223372036854775808",
+            Value::int(i64::MIN.into()),
+            true,
+        ),
+        sample("numeric", "1.5000000000", dec("1.5000000000"), true),
+        sample("numeric", "'NaN'", Value::text("NaN"), false),
+        sample(
+            "numeric(40,20)",
+            "12345678901234567890.12345678901234567890",
+            dec(long),
+            true,
+        ),
+        sample("real", "0.1", float("0.1"), true),
+        sample("double precision", "'Infinity'", float("inf"), false),
+        sample("double precision", "'NaN'", float("NaN"), false),
+        sample("double precision", "1e300", float("1e300"), true),
+        sample("boolean", "true", Value::bool(true), true),
+        sample("oid", "4294967295", Value::int(4_294_967_295), false),
+    ]
+}
+
+fn texts() -> Vec<Sample> {
+    let json = |text| exact(ValueKind::Json, text);
+    let uuid = exact(ValueKind::Uuid, "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11");
+    vec![
+        sample("text", "'Zo\u{eb}'", Value::text("Zo\u{eb}"), true),
+        sample("text", "'Zoe\u{308}'", Value::text("Zoe\u{308}"), true),
+        sample("text", "'\u{1F600}'", Value::text("\u{1F600}"), true),
+        sample("text", "''", Value::text(""), true),
+        sample("text", "' a '", Value::text(" a "), true),
+        sample("varchar(3)", "'a  '", Value::text("a  "), true),
+        sample("char(8)", "'ab'", Value::text("ab"), true),
+        sample("bpchar", "'ab  '", Value::text("ab  "), false),
+        sample("name", "'n'", Value::text("n"), false),
+        sample("\"char\"", "'x'", Value::text("x"), false),
+        sample("bytea", "'\\x00ff'", Value::bytes(&[0, 255]), true),
+        sample("uuid", "'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'", uuid, true),
+        sample(
+            "json",
+            "'{\"b\":  1, \"a\": 2}'",
+            json("{\"b\":  1, \"a\": 2}"),
+            true,
+        ),
+        sample(
+            "jsonb",
+            "'{\"bb\": 1, \"a\": 1.50}'",
+            json("{\"a\": 1.50, \"bb\": 1}"),
+            true,
+        ),
+    ]
+}
+
+fn times() -> Vec<Sample> {
+    let date = |text| exact(ValueKind::Date, text);
+    let (ts, tstz) = (
+        |text| exact(ValueKind::Ts, text),
+        |text| exact(ValueKind::Tstz, text),
+    );
+    let time = exact(ValueKind::Time, "23:59:59.999999");
+    let (micros, shifted) = ("2026-01-02 03:04:05.000006", "2026-01-02 01:04:05.5+00");
+    let interval = Value::text("1 year 2 days 03:04:05.6");
+    vec![
+        sample("date", "'infinity'", date("infinity"), true),
+        sample("date", "'0044-03-15 BC'", date("0044-03-15 BC"), false),
+        sample("time", "'23:59:59.999999'", time, true),
+        sample("timetz", "'13:00:00+02'", Value::text("13:00:00+02"), false),
+        sample("timestamp", "'2026-01-02 03:04:05.000006'", ts(micros), true),
+        sample(
+            "timestamp(3)",
+            "'2026-01-02 03:04:05.1'",
+            ts("2026-01-02 03:04:05.1"),
+            true,
+        ),
+        sample("timestamptz", "'2026-01-02 03:04:05.5+02'", tstz(shifted), true),
+        sample("timestamptz", "'-infinity'", tstz("-infinity"), true),
+        sample("interval", "'1 year 2 days 03:04:05.6'", interval, false),
+    ]
+}
+
+fn others() -> Vec<Sample> {
+    let of = |declared, literal, text| sample(declared, literal, Value::text(text), false);
+    vec![
+        of("integer[]", "'{1,NULL,3}'", "{1,NULL,3}"),
+        of("text[]", "'{\"a b\",c}'", "{\"a b\",c}"),
+        of("int4range", "'[1,5)'", "[1,5)"),
+        of("inet", "'10.0.0.1'", "10.0.0.1"),
+        of("cidr", "'10.0.0.0/8'", "10.0.0.0/8"),
+        of("macaddr", "'08:00:2b:01:02:03'", "08:00:2b:01:02:03"),
+        of("bit(4)", "B'1010'", "1010"),
+        of("varbit", "B'101'", "101"),
+        of("point", "'(1,2)'", "(1,2)"),
+        of("xml", "'<a/>'", "<a/>"),
+        of("tsvector", "'a b'", "'a' 'b'"),
+    ]
+}
+
+/// An open transaction of a connection that lives on a thread of its own.
+pub(crate) struct Held {
     release: Option<mpsc::Sender<()>>,
     holder: Option<JoinHandle<()>>,
 }
 
-impl RowLock {
-    fn hold(options: PgConnectOptions) -> Self {
+impl Held {
+    fn hold(options: PgConnectOptions, sql: &'static str, end: &'static str) -> Self {
         let (release, released) = mpsc::channel::<()>();
         let (locked, is_locked) = mpsc::channel();
         let holder = std::thread::spawn(move || {
             let runtime = runtime();
             let mut connection: PgConnection = runtime.block_on(options.connect()).unwrap();
-            let sql = "BEGIN; SELECT 1 FROM invoices WHERE id = 'INV-1' FOR UPDATE";
             runtime
                 .block_on(sqlx::raw_sql(sql).execute(&mut connection))
                 .unwrap();
             locked.send(()).unwrap();
             let _ = released.recv();
             runtime
-                .block_on(sqlx::raw_sql("ROLLBACK").execute(&mut connection))
+                .block_on(sqlx::raw_sql(end).execute(&mut connection))
                 .unwrap();
         });
         is_locked.recv().unwrap();
@@ -661,7 +620,7 @@ impl RowLock {
     }
 }
 
-impl Drop for RowLock {
+impl Drop for Held {
     fn drop(&mut self) {
         drop(self.release.take());
         if let Some(holder) = self.holder.take() {
@@ -669,6 +628,76 @@ impl Drop for RowLock {
         }
     }
 }
+
+const BAD_RECEIPT_TABLES: &[(&str, &str)] = &[
+    ("unlogged", "ALTER TABLE synapsor_writeback_receipts SET UNLOGGED"),
+    (
+        "a trigger",
+        "CREATE FUNCTION t() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN RETURN NULL; END $f$; \
+                 CREATE TRIGGER t BEFORE INSERT ON synapsor_writeback_receipts FOR EACH ROW EXECUTE FUNCTION t()",
+    ),
+    (
+        "a rule",
+        "CREATE RULE r AS ON INSERT TO synapsor_writeback_receipts DO INSTEAD NOTHING",
+    ),
+    (
+        "row security",
+        "ALTER TABLE synapsor_writeback_receipts ENABLE ROW LEVEL SECURITY",
+    ),
+    (
+        "another column",
+        "ALTER TABLE synapsor_writeback_receipts ADD COLUMN extra text",
+    ),
+    (
+        "a missing column",
+        "ALTER TABLE synapsor_writeback_receipts DROP COLUMN reason",
+    ),
+    (
+        "another type",
+        "ALTER TABLE synapsor_writeback_receipts ALTER COLUMN receipt TYPE varchar(100)",
+    ),
+    (
+        "another collation",
+        "ALTER TABLE synapsor_writeback_receipts ALTER COLUMN proposal_id TYPE text COLLATE \"default\"",
+    ),
+    (
+        "a second unique index",
+        "CREATE UNIQUE INDEX u ON synapsor_writeback_receipts (executor_id)",
+    ),
+    (
+        "a deferrable key",
+        "ALTER TABLE synapsor_writeback_receipts DROP CONSTRAINT synapsor_writeback_receipts_pkey; \
+                 ALTER TABLE synapsor_writeback_receipts ADD PRIMARY KEY (proposal_id) DEFERRABLE",
+    ),
+    (
+        "a wider key",
+        "ALTER TABLE synapsor_writeback_receipts DROP CONSTRAINT synapsor_writeback_receipts_pkey; \
+                 ALTER TABLE synapsor_writeback_receipts ADD PRIMARY KEY (proposal_id, outcome)",
+    ),
+    (
+        "no key",
+        "ALTER TABLE synapsor_writeback_receipts DROP CONSTRAINT synapsor_writeback_receipts_pkey",
+    ),
+    (
+        "partitions",
+        "ALTER TABLE synapsor_writeback_receipts RENAME TO x; \
+                 CREATE TABLE synapsor_writeback_receipts (LIKE x) PARTITION BY HASH (proposal_id)",
+    ),
+    (
+        "an inheriting table",
+        "CREATE TABLE child () INHERITS (synapsor_writeback_receipts)",
+    ),
+    (
+        "a foreign key",
+        "CREATE TABLE outcomes (o text COLLATE \"C\" PRIMARY KEY); \
+                 ALTER TABLE synapsor_writeback_receipts ADD FOREIGN KEY (outcome) REFERENCES outcomes",
+    ),
+    (
+        "a view",
+        "ALTER TABLE synapsor_writeback_receipts RENAME TO x; \
+                 CREATE VIEW synapsor_writeback_receipts AS SELECT * FROM x",
+    ),
+];
 
 const KINDS: &str = "CREATE TYPE mood AS ENUM ('calm', 'Calm', 'glad'); CREATE DOMAIN amount AS numeric(12,2);
     CREATE TABLE kinds (id text PRIMARY KEY, tenant text, i integer, big bigint, r double precision, n amount, \

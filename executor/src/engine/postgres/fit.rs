@@ -183,6 +183,7 @@ fn numeric(column: &Column, limits: Option<(u32, i32)>, text: &str) -> Result<Va
 /// A binary float holds few decimals exactly; one is accepted if it reads back as the same decimal.
 fn float(column: &Column, text: &str, held: Option<String>) -> Result<Value, Refusal> {
     match held {
+        Some(held) if held == text => Ok(Value::exact(ValueKind::Float, held)),
         Some(held) if Decimal::parse(&held).is_ok_and(|h| Decimal::parse(text).as_ref() == Ok(&h)) => {
             Ok(Value::exact(ValueKind::Float, held))
         }

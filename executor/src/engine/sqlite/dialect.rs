@@ -210,7 +210,12 @@ fn fit_integer(column: &Column, text: &str) -> Result<Value, Refusal> {
 /// A binary float holds few decimals exactly; one is accepted if it reads back as the same decimal.
 fn fit_float(column: &Column, text: &str) -> Result<Value, Refusal> {
     let wanted = Decimal::parse(text);
-    let held = text.parse::<f64>().ok().filter(|f| f.is_finite());
+    // Adding zero takes the sign from a negative zero, which the database does not keep.
+    let held = text
+        .parse::<f64>()
+        .ok()
+        .filter(|f| f.is_finite())
+        .map(|f| f + 0.0);
     match (wanted, held) {
         (Ok(wanted), Some(held)) if Decimal::parse(&held.to_string()).as_ref() == Ok(&wanted) => {
             Ok(float(held))
