@@ -71,7 +71,8 @@ impl Minter {
         proposal.id = ProposalId::from_random(random::bytes());
         proposal.target.primary_key.value = Value::text(format!("{}-{number}", self.batch));
         proposal.requested_by.principal = format!("agent-{}-{}", self.batch, number / BY_PRINCIPAL);
-        (proposal.created_at, proposal.not_after) = (now(), now() + Span::days(PROPOSAL_LIFETIME_DAYS));
+        proposal.created_at = now();
+        proposal.not_after = proposal.created_at + Span::days(PROPOSAL_LIFETIME_DAYS);
         let evidence = evidence_of(&proposal);
         let signed_evidence = Envelope::seal(Kind::Evidence, &evidence, &self.key)?;
         proposal.evidence = vec![EvidenceRef {
