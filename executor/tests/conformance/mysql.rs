@@ -92,10 +92,16 @@ impl MysqlDatabase {
         format!("{}_{role}", self.name)
     }
 
+    /// Host and port of the server.
+    pub(crate) fn place(&self) -> String {
+        let options: sqlx::mysql::MySqlConnectOptions = self.url.parse().unwrap();
+        format!("{}:{}", options.get_host(), options.get_port())
+    }
+
     /// The URL of a role: `r`, `w`, or `o` for the owner.
     pub(crate) fn url(&self, role: char) -> String {
         let options: sqlx::mysql::MySqlConnectOptions = self.url.parse().unwrap();
-        let place = format!("{}:{}/{}", options.get_host(), options.get_port(), self.name);
+        let place = format!("{}/{}", self.place(), self.name);
         match role {
             'o' => format!("mysql://{}@{place}", options.get_username()),
             _ => format!("mysql://{}:{PASSWORD}@{place}", self.account(role)),
@@ -458,7 +464,7 @@ fn samples() -> Vec<Sample> {
         sample("DECIMAL(5,2)", "-0.5", dec("-0.50"), true),
         sample("FLOAT", "0.1", float("0.1"), true),
         sample("FLOAT", "16777216", float("16777216.0"), true),
-        sample("FLOAT", "3.4028235e38", float("3.4028235e38"), true),
+        sample("FLOAT", "3.402823466e38", float("3.4028235e38"), true),
         sample("DOUBLE", "0.1", float("0.1"), true),
         sample(
             "DOUBLE",

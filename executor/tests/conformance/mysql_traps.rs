@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use synapsor_domain::value::{ColumnValue, Value, ValueKind};
 use synapsor_executor::engine::error::{EngineErrorKind, RecordError};
-use synapsor_executor::engine::{CheckTarget, RowPlan, Transaction};
+use synapsor_executor::engine::{Access, CheckTarget, RowPlan, Transaction};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::behaviours::{Db, Fixture, begin, change, dec, int, invoice, plan, receipt, text};
 use crate::mysql::{Holder, MARIADB, MYSQL, MysqlDatabase, MysqlServer};
@@ -481,4 +483,61 @@ async fn a_lock_of_somebody_else_is_waited_for_only_shortly() {
         assert!(transaction.record(&receipt(1, AT)).await.is_err());
         drop(held);
     }
+}
+
+#[tokio::test]
+async fn a_way_to_the_server_that_counts_changed_rows_is_refused() {
+    for server in servers() {
+        let database = server.fresh();
+        let db = with(&database);
+        db.set_up(Fixture::Invoices);
+        // A first login directly, so that the server needs no other way to log in later.
+        begin(&db).await.transaction.roll_back().await;
+        let (direct, place) = (database.url('w'), database.place());
+        let through = direct.replace(&place, &counting_changed(place.clone()).await);
+        assert_ne!(direct, through);
+        let engine = database.engine_at(&through, Access::Write, None);
+        let mut transaction = engine.begin().await.unwrap().transaction;
+        transaction.lock(&invoice(&db)).await.unwrap();
+        // A change that changes nothing matches its row, and such a way says that it does not.
+        let error = transaction
+            .update(&invoice(&db), change(&[int("fee", 5500)], None))
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind, EngineErrorKind::Denied);
+        assert!(transaction.record(&receipt(1, AT)).await.is_err());
+    }
+}
+
+/// A proxy before a server that takes from its clients the wish to count matched rows.
+async fn counting_changed(server: String) -> String {
+    /// CLIENT_FOUND_ROWS, in the first byte of a client's first packet.
+    const FOUND_ROWS: u8 = 0x02;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let place = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let mut upstream = TcpStream::connect(&server).await.unwrap();
+            tokio::spawn(async move {
+                let greeting = packet(&mut upstream).await;
+                client.write_all(&greeting).await.unwrap();
+                let mut login = packet(&mut client).await;
+                login[4] &= !FOUND_ROWS;
+                upstream.write_all(&login).await.unwrap();
+                // Either side may end first; there is nothing to do about it here.
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut upstream).await;
+            });
+        }
+    });
+    place
+}
+
+async fn packet(stream: &mut TcpStream) -> Vec<u8> {
+    let mut packet = vec![0; 4];
+    stream.read_exact(&mut packet).await.unwrap();
+    let len = usize::from(packet[0]) | usize::from(packet[1]) << 8 | usize::from(packet[2]) << 16;
+    packet.resize(4 + len, 0);
+    stream.read_exact(&mut packet[4..]).await.unwrap();
+    packet
 }

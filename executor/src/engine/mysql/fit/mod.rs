@@ -196,6 +196,13 @@ fn float(text: &str, is_double: bool, is_unsigned: bool, kind: ValueKind) -> Fit
     let Some((is_negative, shortest, plain)) = shown else {
         return Err(Misfit::Because("the number is beyond its range"));
     };
+    if shortest == "-0.0" {
+        // MariaDB keeps no sign of zero; numbers that are no floats have none.
+        return match kind {
+            ValueKind::Float => Err(Misfit::Because("it loses the sign of zero")),
+            _ => Ok(Value::exact(ValueKind::Float, "0.0")),
+        };
+    }
     if is_unsigned && is_negative {
         return Err(Misfit::Because("it holds no negative numbers"));
     }

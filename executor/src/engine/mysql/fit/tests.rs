@@ -78,6 +78,8 @@ fn floats_take_what_reads_back() {
     assert_eq!(fits("double", &dec("0.1000000000000000055511151231257827")), None);
     assert_eq!(fits("float(7,2)", &dec("0.1")), None);
     assert_eq!(fits("double unsigned", &dec("-0.5")), None);
+    assert_eq!(fits("double", &dec("-0")), float("0.0"));
+    assert_eq!(fits("double", &exact(ValueKind::Float, "-0.0")), None);
 }
 
 #[test]
