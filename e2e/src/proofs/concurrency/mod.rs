@@ -23,7 +23,7 @@ use crate::stack;
 
 /// Rivals for one row.
 const RIVALS: usize = 5;
-const ALL_DONE: Duration = Duration::from_secs(540);
+const ALL_DONE: Duration = Duration::from_secs(900);
 
 /// How many of everything.
 #[derive(Debug, Clone, Copy)]
