@@ -79,10 +79,12 @@ pub(crate) fn count_open(conn: &Connection, tenant: &str, principal: &str) -> Re
     from_sql(count.unwrap_or(0))
 }
 
-/// Proposals whose deadline has passed before any writer started, oldest deadline first.
+/// Proposals whose deadline has passed before any writer started, oldest deadline first. The index is named because
+/// the planner would rather look at every open proposal, for each one that is filed.
 pub(crate) fn due(conn: &Connection, now: Timestamp, limit: u32) -> Result<Vec<ProposalId>, StoreError> {
     let mut query = conn.prepare_cached(
-        "SELECT proposal_id FROM proposals WHERE state IN ('pending_review', 'approved', 'pending_worker') \
+        "SELECT proposal_id FROM proposals INDEXED BY proposals_deadline \
+         WHERE state IN ('pending_review', 'approved', 'pending_worker') \
          AND started = 0 AND not_after <= ?1 ORDER BY not_after LIMIT ?2",
     )?;
     let ids = query.query_map(params![now.as_unix_millis(), limit], |row| {
