@@ -63,6 +63,7 @@ where
         default_level,
     )?)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers())
         .enable_all()
         .build()
         .map_err(|e| {
@@ -78,6 +79,13 @@ where
     });
     runtime.shutdown_timeout(RUNTIME_END_TIMEOUT);
     outcome
+}
+
+/// Half of the processors: a call goes through several of our processes, which share the machine with each other
+/// and often with the database. More threads than processors only wake each other up.
+fn workers() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    processors.div_ceil(2)
 }
 
 fn end(failure: &Failure) -> ExitCode {

@@ -35,9 +35,14 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CanonicalError> {
 
 /// As [`encode`], with another bound: for carriers that wrap a whole canonical object in base64.
 pub fn encode_within<T: Serialize>(value: &T, bytes_max: usize) -> Result<Vec<u8>, CanonicalError> {
-    let json = serde_json::to_value(value).map_err(|e| CanonicalError::Shape(e.to_string()))?;
-    let mut out = Vec::new();
-    write(&json, 0, &mut out)?;
+    let shape = |e: serde_json::Error| CanonicalError::Shape(e.to_string());
+    let mut out = serde_json::to_vec(value).map_err(shape)?;
+    // Objects that every call needs declare their fields in the order of the form, and are done here.
+    if !form::is_canonical(&out) {
+        let json = serde_json::to_value(value).map_err(shape)?;
+        out.clear();
+        write(&json, 0, &mut out)?;
+    }
     if out.len() > bytes_max {
         return Err(CanonicalError::TooLarge(out.len(), bytes_max));
     }

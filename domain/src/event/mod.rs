@@ -13,15 +13,15 @@ use crate::timestamp::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventRecord {
-    /// Position in the log, from 0.
-    pub seq: u64,
-    pub kind: EventKind,
-    pub at: Timestamp,
     /// The certificate identity that sent it, or the person who signed it.
     pub actor: String,
-    pub proposal_id: Option<ProposalId>,
+    pub at: Timestamp,
     /// Salted commitment to the body.
     pub body_digest: Digest,
+    pub kind: EventKind,
+    pub proposal_id: Option<ProposalId>,
+    /// Position in the log, from 0.
+    pub seq: u64,
     /// A hint for finding the call in traces; vouched for by nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,

@@ -28,47 +28,47 @@ pub const PROPOSAL_VERSION: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Proposal {
-    pub v: u32,
+    pub approval: ApprovalTerms,
+    pub args: BTreeMap<String, Value>,
+    /// Every column that was read, before the change.
+    pub before: Vec<ColumnValue>,
+    pub capability: String,
+    /// Digest of the credential or process that the context came from.
+    pub context_binding: Digest,
+    /// The seal of the capability in the reader's contract.
+    pub contract_digest: Digest,
+    pub created_at: Timestamp,
+    pub environment: Environment,
+    pub evidence: Vec<EvidenceRef>,
+    /// `sql_update`, or the name of a handler.
+    pub executor: String,
+    pub guard: RowGuard,
     pub id: ProposalId,
     /// `synapsor/<deployment id>`: the log that may hold it.
     pub ledger_origin: String,
-    pub environment: Environment,
-    pub source: SourceRef,
-    pub capability: String,
-    /// The seal of the capability in the reader's contract.
-    pub contract_digest: Digest,
     pub mode: ProposalMode,
-    /// `sql_update`, or the name of a handler.
-    pub executor: String,
+    pub not_after: Timestamp,
+    pub on_behalf_of: Option<String>,
     pub operation: Operation,
-    pub args: BTreeMap<String, Value>,
-    pub target: Target,
-    /// New values, fitted to the column types.
-    pub set: Vec<ColumnValue>,
-    /// Every column that was read, before the change.
-    pub before: Vec<ColumnValue>,
-    pub guard: RowGuard,
+    pub requested_by: Requester,
     /// Digest of the table's shape when the proposal was made.
     pub schema_fingerprint: Digest,
+    /// New values, fitted to the column types.
+    pub set: Vec<ColumnValue>,
     pub side_effects: Vec<String>,
-    pub approval: ApprovalTerms,
-    pub requested_by: Requester,
-    pub on_behalf_of: Option<String>,
-    /// Digest of the credential or process that the context came from.
-    pub context_binding: Digest,
-    pub evidence: Vec<EvidenceRef>,
-    pub created_at: Timestamp,
-    pub not_after: Timestamp,
+    pub source: SourceRef,
+    pub target: Target,
+    pub v: u32,
 }
 
 /// Which database, as the reader is configured and as the database itself answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceRef {
-    pub id: String,
     pub engine: String,
     /// The identity that the database reports of itself.
     pub fingerprint: String,
+    pub id: String,
 }
 
 /// Whether the proposal may ever be applied.
@@ -91,9 +91,9 @@ pub enum Operation {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
+    pub primary_key: ColumnValue,
     pub schema: String,
     pub table: String,
-    pub primary_key: ColumnValue,
     /// Absent only for single-tenant development targets, which are never written directly.
     pub tenant: Option<ColumnValue>,
 }
@@ -103,28 +103,28 @@ pub struct Target {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApprovalTerms {
-    pub required_role: String,
     pub quorum: u32,
+    pub required_role: String,
 }
 
 /// For whom the agent asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Requester {
-    pub tenant: String,
+    /// The identity of the gateway that asked.
+    pub client: String,
     pub principal: String,
     /// Where tenant and principal came from: `environment`, `static_dev`.
     pub provenance: String,
-    /// The identity of the gateway that asked.
-    pub client: String,
+    pub tenant: String,
 }
 
 /// Evidence that the proposal rests on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvidenceRef {
-    pub id: EvidenceId,
     pub digest: Digest,
+    pub id: EvidenceId,
 }
 
 impl Proposal {

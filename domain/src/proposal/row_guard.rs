@@ -9,18 +9,18 @@ use crate::value::ColumnValue;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RowGuard {
-    pub kind: GuardKind,
-    /// The version column with the value that was read; absent for a weak guard.
-    pub version: Option<ColumnValue>,
-    /// The version column's type as the database declares it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub declared_type: Option<String>,
-    /// How well the version column tells two states of the row apart.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub strength: Option<GuardStrength>,
     /// What the writer does to the version column in the same UPDATE.
     #[serde(default, skip_serializing_if = "Advance::is_none")]
     pub advance: Advance,
+    /// The version column's type as the database declares it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared_type: Option<String>,
+    pub kind: GuardKind,
+    /// How well the version column tells two states of the row apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strength: Option<GuardStrength>,
+    /// The version column with the value that was read; absent for a weak guard.
+    pub version: Option<ColumnValue>,
 }
 
 impl RowGuard {

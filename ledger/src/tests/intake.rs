@@ -48,6 +48,19 @@ async fn kinds(world: &World) -> Vec<EventKind> {
         .unwrap()
 }
 
+/// Then they need not be sorted on the way to their bytes.
+#[test]
+fn what_every_call_files_is_declared_in_the_order_of_the_canonical_form() {
+    fn is_in_order(object: &impl serde::Serialize) -> bool {
+        serde_json::to_vec(object).unwrap() == synapsor_domain::canonical::encode(object).unwrap()
+    }
+    let draft = World::new().draft("0");
+    let (proposal, evidence, audit) = draft.signed();
+    let audit: synapsor_domain::evidence::AuditRecord = synapsor_domain::canonical::decode(&audit).unwrap();
+    assert!(is_in_order(&draft.proposal) && is_in_order(&draft.evidence) && is_in_order(&audit));
+    assert!(is_in_order(&proposal) && is_in_order(&evidence));
+}
+
 #[tokio::test]
 async fn a_proposal_is_filed_with_its_evidence_and_audit() {
     let world = World::new();
