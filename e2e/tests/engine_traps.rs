@@ -1,0 +1,346 @@
+//! Traps of database servers through the real processes: a real proposal, a real writer, and a database that does
+//! something of its own between the lock and the COMMIT. The other traps are in the conformance tests of the
+//! executor; `docs/engine-traps.md` lists all of them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use synapsor_domain::writeback::AttemptResult;
+use synapsor_e2e::binaries::Build;
+use synapsor_e2e::court::{Court, INVOICE};
+use synapsor_e2e::databases::{Engine, Server, Session};
+use synapsor_e2e::deployment::Deployment;
+use synapsor_e2e::target::Target;
+
+const LIMIT: Duration = Duration::from_secs(20);
+/// MySQL's list of transactions stays as it is for whoever looks more often than ten times a second.
+const LOOK: Duration = Duration::from_millis(150);
+const SERVERS: [Engine; 3] = [Engine::Postgres, Engine::Mysql, Engine::Mariadb];
+
+/// A court over a database of an engine that its owner changed first; `None` where there is no such server.
+async fn court(engine: Engine, change: &str) -> anyhow::Result<Option<Court>> {
+    let Some(server) = Server::of(engine)? else {
+        return Ok(None);
+    };
+    let deployment = Deployment::on(Build::Plain, &server)?;
+    if !change.is_empty() {
+        deployment.target.execute(change)?;
+    }
+    Ok(Some(Court::with(deployment, &[]).await?))
+}
+
+/// What honest papers come to on PostgreSQL after a change of the owner's; nothing but receipts may differ unless
+/// the row was written.
+async fn on_postgres(change: &str, expected: AttemptResult) -> anyhow::Result<()> {
+    let Some(mut court) = court(Engine::Postgres, change).await? else {
+        return Ok(());
+    };
+    let papers = court.honest();
+    let before = court.deployment().invoice(INVOICE)?;
+    let report = court.judge(&papers).await?;
+    assert_eq!(report.result, expected, "{}", report.message);
+    if expected != AttemptResult::Applied {
+        assert_eq!(
+            court.deployment().invoice(INVOICE)?,
+            before,
+            "the row was written"
+        );
+    }
+    let journal = "SELECT count(*) FROM pg_tables WHERE tablename = 'journal'";
+    if court.deployment().target.query_text(journal)?[0][0].as_deref() == Some("1") {
+        let lines = court
+            .deployment()
+            .target
+            .query_text("SELECT count(*) FROM journal")?;
+        assert_eq!(lines[0][0].as_deref(), Some("0"), "something else was written");
+    }
+    Ok(())
+}
+
+fn conflict(reason: &str) -> AttemptResult {
+    AttemptResult::Conflict(reason.to_owned())
+}
+
+fn failed(reason: &str) -> AttemptResult {
+    AttemptResult::Failed(reason.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_hides_the_row_from_updates_is_a_conflict() -> anyhow::Result<()> {
+    on_postgres(
+        "ALTER TABLE invoices ENABLE ROW LEVEL SECURITY;
+         CREATE POLICY look ON invoices FOR SELECT USING (true);
+         CREATE POLICY touch ON invoices FOR UPDATE USING (status <> 'overdue');",
+        conflict("target_invisible"),
+    )
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deferred_trigger_that_writes_elsewhere_is_seen_before_the_commit() -> anyhow::Result<()> {
+    on_postgres(
+        "CREATE TABLE journal (line text);
+         CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+           $$ BEGIN INSERT INTO public.journal VALUES (new.id); RETURN NULL; END $$;
+         CREATE CONSTRAINT TRIGGER later AFTER UPDATE ON invoices DEFERRABLE INITIALLY DEFERRED
+           FOR EACH ROW EXECUTE FUNCTION note();",
+        failed("collateral"),
+    )
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trigger_that_puts_off_what_was_made_immediate_is_seen_before_the_commit() -> anyhow::Result<()> {
+    on_postgres(
+        "CREATE TABLE journal (line text);
+         CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+           $$ BEGIN INSERT INTO public.journal VALUES (new.id); RETURN NULL; END $$;
+         CREATE CONSTRAINT TRIGGER later AFTER UPDATE ON invoices DEFERRABLE INITIALLY DEFERRED
+           FOR EACH ROW EXECUTE FUNCTION note();
+         CREATE FUNCTION put_off() RETURNS trigger LANGUAGE plpgsql AS
+           $$ BEGIN SET CONSTRAINTS ALL DEFERRED; RETURN new; END $$;
+         CREATE TRIGGER a_first BEFORE UPDATE ON invoices FOR EACH ROW EXECUTE FUNCTION put_off();",
+        failed("collateral"),
+    )
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trigger_that_rewrites_what_was_reviewed_writes_nothing() -> anyhow::Result<()> {
+    on_postgres(
+        "CREATE FUNCTION rewrite() RETURNS trigger LANGUAGE plpgsql AS
+           $$ BEGIN new.waiver_reason := 'something else'; RETURN new; END $$;
+         CREATE TRIGGER rewrite BEFORE UPDATE ON invoices FOR EACH ROW EXECUTE FUNCTION rewrite();",
+        failed("post_image"),
+    )
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trigger_that_suppresses_the_update_is_never_applied() -> anyhow::Result<()> {
+    let Some(mut court) = court(
+        Engine::Postgres,
+        "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+         CREATE TRIGGER nothing BEFORE UPDATE ON invoices FOR EACH ROW EXECUTE FUNCTION nothing();",
+    )
+    .await?
+    else {
+        return Ok(());
+    };
+    let papers = court.honest();
+    let report = court.judge(&papers).await?;
+    assert!(
+        matches!(
+            report.result,
+            AttemptResult::Conflict(_) | AttemptResult::Failed(_)
+        ),
+        "{:?}",
+        report.result
+    );
+    assert_eq!(court.deployment().invoice(INVOICE)?.0, 5500);
+    Ok(())
+}
+
+/// Sessions of the writer that wait for a lock.
+fn waiting(engine: Engine, owner: &Session, role: &str) -> anyhow::Result<Vec<String>> {
+    let sql = match engine {
+        Engine::Mysql | Engine::Mariadb => format!(
+            "SELECT CAST(p.id AS CHAR) FROM information_schema.processlist p \
+             JOIN information_schema.innodb_trx t ON t.trx_mysql_thread_id = p.id \
+             WHERE p.user = '{role}' AND t.trx_state = 'LOCK WAIT'"
+        ),
+        Engine::Postgres | Engine::Postgres18 | Engine::Sqlite => format!(
+            "SELECT pid::text FROM pg_stat_activity WHERE usename = '{role}' AND wait_event_type = 'Lock'"
+        ),
+    };
+    Ok(owner.query_text(&sql)?.into_iter().flatten().flatten().collect())
+}
+
+/// Judges honest papers while the owner holds the row; `meanwhile` runs as soon as the writer waits for it, in the
+/// transaction that holds it, and with another connection.
+async fn while_the_row_is_held(
+    engine: Engine,
+    meanwhile: impl Fn(&Session, &Session, &[String]) -> anyhow::Result<()>,
+) -> anyhow::Result<Option<(Court, AttemptResult)>> {
+    let Some(mut court) = court(engine, "").await? else {
+        return Ok(None);
+    };
+    let Target::Server { database, roles } = &court.deployment().target else {
+        anyhow::bail!("a server has the target");
+    };
+    let (holder, owner, role) = (database.session(), database.session(), roles.writer.clone());
+    holder.execute("BEGIN")?;
+    holder.execute(&format!(
+        "UPDATE invoices SET status = status WHERE id = '{INVOICE}'"
+    ))?;
+    holder.execute(&format!(
+        "SELECT id FROM invoices WHERE id = '{INVOICE}' FOR UPDATE"
+    ))?;
+    let papers = court.honest();
+    let (report, done) = tokio::join!(court.judge(&papers), async {
+        let mut found = Vec::new();
+        let until = tokio::time::Instant::now() + LIMIT;
+        while found.is_empty() && tokio::time::Instant::now() < until {
+            tokio::time::sleep(LOOK).await;
+            found = waiting(engine, &owner, &role)?;
+        }
+        ensure!(!found.is_empty(), "the writer never waited");
+        meanwhile(&holder, &owner, &found)?;
+        holder.execute("COMMIT")
+    });
+    done?;
+    let result = report?.result;
+    Ok(Some((court, result)))
+}
+
+fn deleted_and_inserted_again(holder: &Session, version: i64) -> anyhow::Result<()> {
+    holder.execute(&format!("DELETE FROM invoices WHERE id = '{INVOICE}'"))?;
+    holder.execute(&format!(
+        "INSERT INTO invoices VALUES ('{INVOICE}', 'acme', 'Northwind Traders', 'overdue', 5500, NULL, \
+         'called twice in March', {version})"
+    ))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_deleted_and_inserted_again_during_the_wait_is_the_row_that_is_there() -> anyhow::Result<()> {
+    for engine in SERVERS {
+        let same = while_the_row_is_held(engine, |holder, _, _| deleted_and_inserted_again(holder, 7));
+        if let Some((court, result)) = same.await? {
+            assert_eq!(result, AttemptResult::Applied, "{engine}");
+            assert_eq!(
+                court.deployment().invoice(INVOICE)?,
+                (0, Some("goodwill".to_owned()), 8)
+            );
+        }
+        let other = while_the_row_is_held(engine, |holder, _, _| deleted_and_inserted_again(holder, 9));
+        if let Some((court, result)) = other.await? {
+            assert!(
+                matches!(&result, AttemptResult::Conflict(why) if why != "target_missing"),
+                "{engine}: {result:?}"
+            );
+            assert_eq!(court.deployment().invoice(INVOICE)?, (5500, None, 9));
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_ended_in_the_middle_costs_no_effect_and_doubles_none() -> anyhow::Result<()> {
+    for engine in SERVERS {
+        let ended = while_the_row_is_held(engine, |_, owner, sessions| {
+            for session in sessions {
+                owner.execute(&match engine {
+                    Engine::Mysql | Engine::Mariadb => format!("KILL CONNECTION {session}"),
+                    Engine::Postgres | Engine::Postgres18 | Engine::Sqlite => {
+                        format!("SELECT pg_terminate_backend({session})")
+                    }
+                })?;
+            }
+            Ok(())
+        });
+        let Some((mut court, result)) = ended.await? else {
+            continue;
+        };
+        if matches!(result, AttemptResult::Retryable(_)) {
+            assert_eq!(
+                court.deployment().receipts()?,
+                [],
+                "{engine}: no effect, no receipt"
+            );
+            court.applies_honest_papers().await?;
+        } else {
+            assert_eq!(result, AttemptResult::Applied, "{engine}");
+        }
+        assert_eq!(
+            court.deployment().invoice(INVOICE)?,
+            (0, Some("goodwill".to_owned()), 8)
+        );
+        assert_eq!(court.deployment().receipts()?.len(), 1, "{engine}");
+    }
+    Ok(())
+}
+
+/// A table that came by another copy of the database is not the one that was reviewed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_writer_at_another_database_refuses_and_writes_nothing() -> anyhow::Result<()> {
+    for engine in SERVERS {
+        let Some(server) = Server::of(engine)? else {
+            continue;
+        };
+        let other = Deployment::on(Build::Plain, &server)?;
+        let url = other.target.write_url();
+        let deployment = Deployment::on(Build::Plain, &server)?;
+        if engine != Engine::Postgres {
+            // There the name of the database is in the contract, and accounts are of all databases.
+            let (Target::Server { database, .. }, Target::Server { roles, .. }) =
+                (&deployment.target, &other.target)
+            else {
+                anyhow::bail!("a server has the target");
+            };
+            let (name, role) = (database.name(), &roles.writer);
+            database.execute(&format!("GRANT ALL ON {name}.* TO '{role}'@'%'"))?;
+        }
+        let before = other.dump()?;
+        let mut court = Court::with(deployment, &[("BILLING_WRITE_URL", &url)]).await?;
+        let papers = court.honest();
+        court
+            .refuses(&papers, "source")
+            .await
+            .with_context(|| engine.to_string())?;
+        assert_eq!(other.dump()?, before, "{engine}");
+    }
+    Ok(())
+}
+
+/// Every `fn` and every quoted behaviour in the tests of this repository.
+fn tests() -> anyhow::Result<String> {
+    let mut all = String::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut folders: Vec<_> = [
+        "executor/tests",
+        "executor/src",
+        "e2e/tests",
+        "domain/tests",
+        "domain/src",
+    ]
+    .map(|folder| root.join(folder))
+    .into();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                all.push_str(&std::fs::read_to_string(&path)?);
+            }
+        }
+    }
+    Ok(all)
+}
+
+#[test]
+fn every_trap_of_the_published_list_has_its_test() -> anyhow::Result<()> {
+    let list = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/engine-traps.md");
+    let (list, tests) = (std::fs::read_to_string(list)?, tests()?);
+    let mut traps = 0;
+    let rows = |line: &&str| line.starts_with("| ") && !line.starts_with("| Trap ");
+    for line in list.lines().filter(rows) {
+        let named: Vec<&str> = line
+            .rsplit('|')
+            .nth(1)
+            .unwrap_or_default()
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .collect();
+        ensure!(!named.is_empty(), "no test: {line}");
+        for name in named {
+            let is_there = tests.contains(&format!("fn {name}(")) || tests.contains(&format!("(\"{name}\","));
+            ensure!(is_there, "there is no test `{name}`: {line}");
+        }
+        traps += 1;
+    }
+    ensure!(traps >= 30, "{traps} traps");
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! A database whose clock is not the writer's: the real writer refuses, and changes nothing.
+
+use synapsor_e2e::binaries::Build;
+use synapsor_e2e::court::Court;
+use synapsor_e2e::databases::Engine;
+use synapsor_e2e::deployment::Deployment;
+use synapsor_e2e::target::Target;
+
+use crate::scene::{Scene, sessions_of};
+
+/// A little more than the writer allows, in seconds.
+const APART: u32 = 180;
+
+pub(crate) async fn a_database_with_another_clock_is_not_written(scene: &Scene) -> anyhow::Result<()> {
+    let deployment = Deployment::on(Build::Plain, scene.server.server())?;
+    let mut court = Court::with(deployment, &[]).await?;
+    let owner = scene.server.server().session();
+    for sign in ["-", "+"] {
+        match scene.engine {
+            // The time of a session of few rights, as if the machine's clock were wrong.
+            Engine::Mysql | Engine::Mariadb => owner.execute(&format!(
+                "SET GLOBAL init_connect = 'SET timestamp = UNIX_TIMESTAMP() {sign} {APART}'"
+            ))?,
+            Engine::Postgres | Engine::Postgres18 | Engine::Sqlite => {
+                court.deployment().target.execute(&format!(
+                    "SET allow_system_table_mods = on;
+                 CREATE OR REPLACE FUNCTION pg_catalog.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS
+                   $$ SELECT pg_catalog.statement_timestamp() {sign} interval '{APART} s' $$"
+                ))?
+            }
+        }
+        forget_connections(scene, &court)?;
+        let papers = court.honest();
+        court.refuses(&papers, "clock").await?;
+    }
+    match scene.engine {
+        Engine::Mysql | Engine::Mariadb => {
+            owner.execute("SET GLOBAL init_connect = ''")?;
+            forget_connections(scene, &court)?;
+        }
+        Engine::Postgres | Engine::Postgres18 | Engine::Sqlite => court.deployment().target.execute(
+            "SET allow_system_table_mods = on;
+             CREATE OR REPLACE FUNCTION pg_catalog.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS
+               $$ SELECT pg_catalog.statement_timestamp() $$",
+        )?,
+    }
+    court.applies_honest_papers().await
+}
+
+/// A connection of MySQL keeps the time that it was opened with.
+fn forget_connections(scene: &Scene, court: &Court) -> anyhow::Result<()> {
+    let Target::Server { roles, .. } = &court.deployment().target else {
+        anyhow::bail!("a server has the target");
+    };
+    let owner = scene.server.server().session();
+    if matches!(scene.engine, Engine::Mysql | Engine::Mariadb) {
+        for session in sessions_of(&owner, scene.engine, &roles.writer)? {
+            owner.execute(&format!("KILL CONNECTION {session}"))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! Databases that look like the one of a proposal and are another: one beside it on the same server, a standby, a
+//! copy of the server's files.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+use synapsor_e2e::databases::{Engine, PrivateServer, Session};
+use synapsor_executor::engine::Access;
+use synapsor_executor::engine::error::EngineErrorKind;
+
+use crate::authority::Age;
+use crate::scene::{NAMES, READ_URL, Scene, WRITE_URL, open, prepare, told, until};
+
+async fn identity(engine: Engine, url: &str) -> anyhow::Result<String> {
+    let reader = open(engine, None, &[(READ_URL, url)], Access::Read)?;
+    reader.identity().await.map_err(told)
+}
+
+/// What a writer would compare with the proposal.
+async fn begun(engine: Engine, url: &str) -> anyhow::Result<String> {
+    let writer = open(engine, None, &[(WRITE_URL, url)], Access::Write)?;
+    let begun = writer.begin().await.map_err(told)?;
+    begun.transaction.roll_back().await;
+    Ok(begun.identity)
+}
+
+pub(crate) async fn a_restored_copy_beside_it_is_another_database(scene: &Scene) -> anyhow::Result<()> {
+    let own = begun(scene.engine, &scene.roles.write_url).await?;
+    ensure!(identity(scene.engine, &scene.roles.read_url).await? == own);
+    let (name, copy) = (scene.database.name(), format!("{}_copy", scene.database.name()));
+    let owner = scene.server.server().session();
+    match scene.engine {
+        Engine::Mysql | Engine::Mariadb => {
+            owner.execute(&format!("CREATE DATABASE {copy}"))?;
+            let tables =
+                format!("SELECT table_name FROM information_schema.tables WHERE table_schema = '{name}'");
+            for table in owner.query_text(&tables)?.into_iter().flatten().flatten() {
+                owner.execute(&format!("CREATE TABLE {copy}.{table} LIKE {name}.{table}"))?;
+                owner.execute(&format!(
+                    "INSERT INTO {copy}.{table} SELECT * FROM {name}.{table}"
+                ))?;
+            }
+            for role in [&scene.roles.reader, &scene.roles.writer] {
+                owner.execute(&format!("GRANT SELECT ON {copy}.* TO '{role}'@'%'"))?;
+            }
+        }
+        Engine::Postgres | Engine::Postgres18 | Engine::Sqlite => {
+            // A database is copied while nobody uses it.
+            scene.database.close();
+            let others = format!(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}' AND pid <> pg_backend_pid()"
+            );
+            owner.execute(&others)?;
+            owner.execute(&format!("CREATE DATABASE {copy} TEMPLATE {name}"))?;
+        }
+    }
+    let there = |url: &str| format!("{url}_copy");
+    ensure!(begun(scene.engine, &there(&scene.roles.write_url)).await? != own);
+    ensure!(identity(scene.engine, &there(&scene.roles.read_url)).await? != own);
+    Ok(())
+}
+
+/// The server's files, taken while it stands still, and started as a server of their own.
+pub(crate) async fn a_copy_of_the_servers_files_is_another_database(scene: &Scene) -> anyhow::Result<()> {
+    let own = begun(scene.engine, &scene.roles.write_url).await?;
+    scene.database.close();
+    scene.server.stop()?;
+    let leaf = scene.authority.leaf(&NAMES, Age::Valid)?;
+    let copy = PrivateServer::start_with(scene.engine, |folder| {
+        copy_files(scene.server.folder(), folder)?;
+        match scene.engine {
+            Engine::Mysql => std::fs::remove_file(folder.join("data/auto.cnf"))?,
+            Engine::Mariadb => {}
+            Engine::Postgres | Engine::Postgres18 | Engine::Sqlite => {
+                std::fs::write(folder.join("data/standby.signal"), "")?;
+            }
+        }
+        prepare(scene.engine, folder, &scene.authority, &leaf)
+    });
+    scene.server.start_again()?;
+    let copy = copy?.context("a second server of the kind")?;
+    let (here, there) = (scene.server.server().address(), copy.server().address());
+    let write_url = scene.roles.write_url.replacen(here, there, 1);
+    let read_url = scene.roles.read_url.replacen(here, there, 1);
+    if scene.engine == Engine::Postgres {
+        a_standby_is_not_written(scene, &write_url).await?;
+        ensure!(
+            identity(scene.engine, &read_url).await? != own,
+            "a standby says the same"
+        );
+        promote(&copy.server().session())?;
+    }
+    ensure!(
+        begun(scene.engine, &write_url).await? != own,
+        "the copy says the same"
+    );
+    ensure!(
+        identity(scene.engine, &read_url).await? != own,
+        "the copy says the same"
+    );
+    ensure!(
+        begun(scene.engine, &scene.roles.write_url).await? == own,
+        "the first says something else after its restart"
+    );
+    Ok(())
+}
+
+async fn a_standby_is_not_written(scene: &Scene, url: &str) -> anyhow::Result<()> {
+    let writer = scene.open(None, &[(WRITE_URL, url)], Access::Write)?;
+    let error = writer.begin().await.err().context("a standby was begun on")?;
+    ensure!(
+        error.kind == EngineErrorKind::Unavailable,
+        "{error:?}: {}",
+        error.detail
+    );
+    Ok(())
+}
+
+fn promote(owner: &Session) -> anyhow::Result<()> {
+    owner.execute("SELECT pg_promote()")?;
+    until(|| Ok(owner.value("SELECT pg_is_in_recovery()::text")? == "false"))
+}
+
+fn copy_files(from: &Path, to: &Path) -> anyhow::Result<()> {
+    for name in ["data", "engine", "password", "owner.secret", "initialised"] {
+        let status = Command::new("cp")
+            .arg("-a")
+            .arg(from.join(name))
+            .arg(to)
+            .status()?;
+        ensure!(status.success(), "copying {name}");
+    }
+    Ok(())
+}

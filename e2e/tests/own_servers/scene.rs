@@ -1,0 +1,251 @@
+//! A server of the test's own with certificates that can be changed while it runs, a database in it with accounts
+//! of few rights, and engines that are opened as the executor opens them.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use serde_json::{Value as Json, json};
+use synapsor_chassis::settings::Environment;
+use synapsor_domain::contract::Contract;
+use synapsor_domain::value::{ColumnValue, Value};
+use synapsor_domain::writeback::{GrantTarget, RECEIPT_TABLE};
+use synapsor_e2e::databases::{Database, Engine, PrivateServer, Roles, Session};
+use synapsor_e2e::deployment::CONTRACT;
+use synapsor_executor::engine::{self, Access, Credential, EngineError, Opening, RowPlan};
+
+use crate::authority::{Age, Authority, Leaf, write_for_owner};
+
+pub(crate) const READ_URL: &str = "BILLING_READ_URL";
+pub(crate) const WRITE_URL: &str = "BILLING_WRITE_URL";
+/// The names under which the tests reach the server.
+pub(crate) const NAMES: [&str; 2] = ["localhost", "127.0.0.1"];
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Variables of a process.
+pub(crate) type Variables<'a> = &'a [(&'a str, &'a str)];
+
+pub(crate) struct Scene {
+    pub(crate) engine: Engine,
+    pub(crate) server: PrivateServer,
+    pub(crate) database: Database,
+    pub(crate) roles: Roles,
+    pub(crate) authority: Authority,
+}
+
+impl Scene {
+    /// `None` where the machine has no such server.
+    pub(crate) fn new(engine: Engine) -> anyhow::Result<Option<Self>> {
+        let authority = Authority::new("authority of a test")?;
+        let leaf = authority.leaf(&NAMES, Age::Valid)?;
+        let prepare = |folder: &Path| prepare(engine, folder, &authority, &leaf);
+        let Some(server) = PrivateServer::start_with(engine, prepare)? else {
+            return Ok(None);
+        };
+        let (database, roles) = tables(&server)?;
+        Ok(Some(Self {
+            engine,
+            server,
+            database,
+            roles,
+            authority,
+        }))
+    }
+
+    /// Lets the server show this certificate to whoever connects from now on.
+    pub(crate) fn present(&self, leaf: &Leaf) -> anyhow::Result<()> {
+        // Some servers look whether they would believe themselves.
+        write_for_owner(&self.server.folder().join("ca.pem"), &leaf.issuer)?;
+        write_leaf(self.server.folder(), leaf)?;
+        self.reload()
+    }
+
+    /// Makes the server read its settings and certificates again, and waits until new sessions have them.
+    pub(crate) fn reload(&self) -> anyhow::Result<()> {
+        let owner = self.server.server().session();
+        match self.engine {
+            Engine::Mysql => owner.execute("ALTER INSTANCE RELOAD TLS"),
+            Engine::Mariadb => owner.execute("FLUSH SSL"),
+            Engine::Postgres | Engine::Postgres18 | Engine::Sqlite => {
+                let mark = synapsor_chassis::random::hex_id(8);
+                // The server knows a setting of no module only after its use.
+                owner.execute(&format!("SET synapsor.mark = '{mark}'"))?;
+                owner.execute(&format!("ALTER SYSTEM SET synapsor.mark = '{mark}'"))?;
+                owner.execute("SELECT pg_reload_conf()")?;
+                until(|| {
+                    owner.close();
+                    Ok(owner.value("SHOW synapsor.mark").is_ok_and(|shown| shown == mark))
+                })
+            }
+        }
+    }
+
+    /// An engine as the executor opens it, from a contract with these TLS settings and a process with these
+    /// variables.
+    pub(crate) fn open(
+        &self,
+        ssl: Option<Json>,
+        variables: Variables<'_>,
+        access: Access,
+    ) -> anyhow::Result<Arc<dyn engine::Engine>> {
+        open(self.engine, ssl, variables, access)
+    }
+
+    /// A reader's engine with a URL by its variable.
+    pub(crate) fn reader(
+        &self,
+        ssl: Json,
+        url: &str,
+        more: Variables<'_>,
+    ) -> anyhow::Result<Arc<dyn engine::Engine>> {
+        let mut variables = vec![(READ_URL, url)];
+        variables.extend(more);
+        self.open(Some(ssl), &variables, Access::Read)
+    }
+
+    pub(crate) fn plan(&self) -> RowPlan {
+        plan(&self.database)
+    }
+
+    /// The server's numbers of the sessions of a role.
+    pub(crate) fn sessions_of(&self, role: &str) -> anyhow::Result<Vec<String>> {
+        sessions_of(&self.database.session(), self.engine, role)
+    }
+}
+
+/// A database with one row of `items`, and its accounts.
+pub(crate) fn tables(server: &PrivateServer) -> anyhow::Result<(Database, Roles)> {
+    let database = server.server().database()?;
+    database.execute(
+        "CREATE TABLE items (id VARCHAR(20) PRIMARY KEY, tenant VARCHAR(20) NOT NULL, amount INT NOT NULL)",
+    )?;
+    database.execute("INSERT INTO items VALUES ('one', 'acme', 10)")?;
+    let columns = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect();
+    let roles = database.prepare_writeback(vec![GrantTarget {
+        schema: database.schema().to_owned(),
+        table: "items".to_owned(),
+        reads: columns(&["id", "tenant", "amount"]),
+        writes: columns(&["amount"]),
+    }])?;
+    Ok((database, roles))
+}
+
+/// The one row of `items`.
+pub(crate) fn plan(database: &Database) -> RowPlan {
+    RowPlan {
+        schema: database.schema().to_owned(),
+        table: "items".to_owned(),
+        primary_key: ColumnValue::new("id", Value::text("one")),
+        tenant: Some(ColumnValue::new("tenant", Value::text("acme"))),
+        columns: vec!["amount".to_owned()],
+    }
+}
+
+pub(crate) fn sessions_of(owner: &Session, engine: Engine, role: &str) -> anyhow::Result<Vec<String>> {
+    let sql = match engine {
+        Engine::Mysql | Engine::Mariadb => {
+            format!(
+                "SELECT CAST(id AS CHAR) FROM information_schema.processlist WHERE user = '{role}' ORDER BY 1"
+            )
+        }
+        Engine::Postgres | Engine::Postgres18 | Engine::Sqlite => {
+            format!("SELECT pid::text FROM pg_stat_activity WHERE usename = '{role}' ORDER BY 1")
+        }
+    };
+    Ok(owner.query_text(&sql)?.into_iter().flatten().flatten().collect())
+}
+
+/// See [`Scene::open`].
+pub(crate) fn open(
+    engine: Engine,
+    ssl: Option<Json>,
+    variables: Variables<'_>,
+    access: Access,
+) -> anyhow::Result<Arc<dyn engine::Engine>> {
+    let more = ssl.map_or(json!({}), |ssl| json!({ "ssl": ssl }));
+    open_source(engine, &more, variables, access)
+}
+
+/// The same with more fields of the source.
+pub(crate) fn open_source(
+    engine: Engine,
+    more: &Json,
+    variables: Variables<'_>,
+    access: Access,
+) -> anyhow::Result<Arc<dyn engine::Engine>> {
+    let mut contract: Json = serde_json::from_str(CONTRACT)?;
+    let source = &mut contract["sources"]["billing_db"];
+    source["engine"] = json!(engine.in_contract().as_str());
+    for (name, value) in more.as_object().into_iter().flatten() {
+        source[name] = value.clone();
+    }
+    let checked = Contract::parse(contract.to_string().as_bytes())
+        .map_err(|report| anyhow::anyhow!("the contract: {report:?}"))?;
+    let source = checked.contract.sources().first().context("a source")?;
+    let env = Environment::fixed(variables.iter().copied());
+    let credential = Credential::of_source(source, access, &env).context("a URL's variable")?;
+    let opened = Opening::of_source(source, credential, access, RECEIPT_TABLE).open();
+    opened.map_err(|failure| anyhow::anyhow!("{}: {failure}", failure.code()))
+}
+
+/// Files and options that a server starts with.
+pub(crate) fn prepare(
+    engine: Engine,
+    folder: &Path,
+    authority: &Authority,
+    leaf: &Leaf,
+) -> anyhow::Result<Vec<String>> {
+    write_for_owner(&folder.join("ca.pem"), &authority.pem)?;
+    write_leaf(folder, leaf)?;
+    let at = |name: &str| folder.join(name).display().to_string();
+    Ok(match engine {
+        Engine::Mysql | Engine::Mariadb => vec![
+            format!("--ssl-ca={}", at("ca.pem")),
+            format!("--ssl-cert={}", at("server.pem")),
+            format!("--ssl-key={}", at("server.key")),
+        ],
+        Engine::Postgres | Engine::Postgres18 | Engine::Sqlite => [
+            "ssl=on".to_owned(),
+            format!("ssl_ca_file={}", at("ca.pem")),
+            format!("ssl_cert_file={}", at("server.pem")),
+            format!("ssl_key_file={}", at("server.key")),
+        ]
+        .into_iter()
+        .flat_map(|setting| ["-c".to_owned(), setting])
+        .collect(),
+    })
+}
+
+fn write_leaf(folder: &Path, leaf: &Leaf) -> anyhow::Result<()> {
+    write_for_owner(&folder.join("server.pem"), &leaf.certificate)?;
+    write_for_owner(&folder.join("server.key"), &leaf.key)
+}
+
+/// An engine's error with what it keeps for the log.
+pub(crate) fn told(error: EngineError) -> anyhow::Error {
+    anyhow::anyhow!("{error}: {}", error.detail)
+}
+
+/// Waits until something holds.
+pub(crate) fn until(mut holds: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+    let end = Instant::now() + LIMIT;
+    while !holds()? {
+        ensure!(Instant::now() < end, "not within {LIMIT:?}");
+        std::thread::sleep(Duration::from_millis(30));
+    }
+    Ok(())
+}
+
+/// The same of something that is waited for.
+pub(crate) async fn until_it(
+    what: &str,
+    mut holds: impl AsyncFnMut() -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
+    let end = Instant::now() + LIMIT;
+    while !holds().await.with_context(|| what.to_owned())? {
+        ensure!(Instant::now() < end, "not within {LIMIT:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    Ok(())
+}
