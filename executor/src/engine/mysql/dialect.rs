@@ -226,7 +226,11 @@ fn assigned(column: &ColumnType, value: &Value) -> Option<(String, Arg)> {
         return Some(("?".to_owned(), Arg::Null));
     };
     let plain = |arg| Some(("?".to_owned(), arg));
-    let cast = |kind: &str, text: &str| Some((format!("CAST(? AS {kind})"), Arg::Text(text.to_owned())));
+    // Declared a text first: MySQL gives a bare parameter of a cast a type of its own choice, without fractions.
+    let cast = |kind: &str, text: &str| {
+        let given = format!("CAST(CONVERT(? USING utf8mb4) AS {kind})");
+        Some((given, Arg::Text(text.to_owned())))
+    };
     match (column, value.kind()) {
         (ColumnType::Int { .. } | ColumnType::Year, Kind::Int) => plain(whole(text)?),
         (ColumnType::Decimal { precision, scale, .. }, Kind::Dec) => {
