@@ -51,6 +51,15 @@ pub(crate) fn safe(text: &str) -> String {
     escape(text)
 }
 
+/// A line of a statement for a person to copy: quotes stay as they are, what does not print is spelled.
+pub(crate) fn statement(line: &str) -> String {
+    let spell = |c: char| match c {
+        ' '..='~' => c.to_string(),
+        _ => format!("\\u{{{:X}}}", u32::from(c)),
+    };
+    line.chars().map(spell).collect()
+}
+
 /// Whether a person sits at this command: both its input and its messages are a terminal.
 pub(crate) fn is_interactive() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()

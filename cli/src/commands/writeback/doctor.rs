@@ -306,7 +306,7 @@ fn show_finding(finding: &ProbeFinding) -> Result<(), Failure> {
     let first = safe(lines.next().unwrap_or_default());
     output::line(format!("  {:<8} {}: {first}", severity.as_str(), safe(code)))?;
     for line in lines.chain(fix.iter().flat_map(|fix| fix.lines())) {
-        output::line(format!("           {}", safe(line)))?;
+        output::line(format!("           {}", output::statement(line)))?;
     }
     Ok(())
 }
