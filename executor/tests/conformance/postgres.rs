@@ -17,6 +17,11 @@ use synapsor_executor::engine::{Access, Credential, Engine, ReceiptTable};
 
 use crate::behaviours::{Database, Db, Fixture, Sample, dec, exact, float, sample};
 
+/// Whether this variable names a server.
+pub(crate) fn is_there(variable: &str) -> bool {
+    std::env::var(variable).is_ok_and(|url| !url.is_empty())
+}
+
 /// A new, empty database of the server whose owner's URL this variable holds.
 pub(crate) fn fresh(variable: &'static str) -> Db {
     database(variable)

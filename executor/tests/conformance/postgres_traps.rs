@@ -8,13 +8,15 @@ use synapsor_executor::engine::error::EngineErrorKind;
 use synapsor_executor::engine::{CheckTarget, Finding};
 
 use crate::behaviours::{Database as _, Db, Fixture, begin, change, int, invoice};
-use crate::postgres::{PostgresDatabase, database};
+use crate::postgres::{PostgresDatabase, database, is_there};
 
 const URL: &str = "SYNAPSOR_TEST_POSTGRES_URL";
 
 /// A database with invoices, if there is a server; `postgres_conforms` says so if there is none.
 fn invoices() -> Option<(Arc<PostgresDatabase>, Db)> {
-    std::env::var(URL).ok()?;
+    if !is_there(URL) {
+        return None;
+    }
     let database = database(URL);
     database.set_up(Fixture::Invoices);
     Some((database.clone(), database))

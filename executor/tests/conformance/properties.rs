@@ -25,7 +25,7 @@ async fn names_and_values_pass_through_sqlite() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn names_and_values_pass_through_postgres() {
     const URL: &str = "SYNAPSOR_TEST_POSTGRES_URL";
-    if std::env::var(URL).is_ok() {
+    if postgres::is_there(URL) {
         what_fits_reads_back(postgres::fresh(URL)).await;
         names_are_quoted(postgres::fresh(URL)).await;
     }

@@ -60,3 +60,25 @@ impl Subscriber for Catcher {
 
     fn exit(&self, _: &Id) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::with_warnings;
+
+    #[tokio::test]
+    async fn a_warning_of_the_server_is_told_and_nothing_else_is() {
+        let (done, is_warned) = with_warnings(async { 7 }).await;
+        assert_eq!((done, is_warned), (7, false));
+        let quiet = async {
+            tracing::info!(target: "sqlx::postgres::notice", "a notice");
+            tracing::warn!(target: "sqlx::query", "a slow statement");
+        };
+        assert!(!with_warnings(quiet).await.1);
+        let loud = async {
+            tokio::task::yield_now().await;
+            tracing::warn!(target: "sqlx::postgres::notice", "a warning");
+        };
+        assert!(with_warnings(loud).await.1);
+        assert!(!with_warnings(async {}).await.1);
+    }
+}
