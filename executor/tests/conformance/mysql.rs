@@ -434,8 +434,14 @@ impl Database for MysqlDatabase {
 }
 
 fn samples() -> Vec<Sample> {
+    let mut samples = numbers();
+    samples.extend(texts());
+    samples.extend(moments());
+    samples
+}
+
+fn numbers() -> Vec<Sample> {
     let int = |text: &str| Value::exact(ValueKind::Int, text);
-    let ts = |text: &str| Value::exact(ValueKind::Ts, text);
     vec![
         sample("TINYINT(1)", "5", Value::int(5), true),
         sample("TINYINT UNSIGNED", "255", Value::int(255), true),
@@ -474,6 +480,11 @@ fn samples() -> Vec<Sample> {
         ),
         sample("DOUBLE", "5e-324", float("5e-324"), true),
         sample("DOUBLE(8,3)", "1.5", float("1.5"), false),
+    ]
+}
+
+fn texts() -> Vec<Sample> {
+    vec![
         sample("CHAR(8)", "'ab'", Value::text("ab"), true),
         sample("VARCHAR(8)", "' a '", Value::text(" a "), true),
         sample("VARCHAR(8)", "''", Value::text(""), true),
@@ -503,6 +514,12 @@ fn samples() -> Vec<Sample> {
         sample("BINARY(3)", "x'01'", Value::bytes(&[1, 0, 0]), true),
         sample("VARBINARY(8)", "x'00ff00'", Value::bytes(&[0, 255, 0]), true),
         sample("BLOB", "x'ff'", Value::bytes(&[255]), true),
+    ]
+}
+
+fn moments() -> Vec<Sample> {
+    let ts = |text: &str| Value::exact(ValueKind::Ts, text);
+    vec![
         sample(
             "DATE",
             "'9999-12-31'",

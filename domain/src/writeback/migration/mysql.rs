@@ -54,28 +54,28 @@ INSERT IGNORE INTO {identity} (id, instance) VALUES (1, LOWER(HEX(RANDOM_BYTES(1
 fn table_catalogue_ddl(schema: &str) -> String {
     let procedure = name(schema, TABLE_CATALOGUE);
     let body = name(schema, &format!("{TABLE_CATALOGUE}_body"));
-    let text = |expression: &str| format!("CONVERT({expression} USING utf8mb4)");
-    let row = |what: &str, cells: [&str; 6], number: &str| {
-        let cells = cells.map(|cell| {
-            if cell.is_empty() {
-                "NULL".to_owned()
-            } else {
-                text(cell)
-            }
-        });
-        format!(
-            "SELECT '{what}' AS what, {}, CAST({number} AS CHAR) AS n",
-            cells.join(", ")
-        )
-    };
-    let here = format!("TABLE_SCHEMA = '{schema}' AND TABLE_NAME = wanted");
-    let has_right = |list: &str, place: &str| {
-        format!(
-            "EXISTS (SELECT 1 FROM information_schema.{list} WHERE PRIVILEGE_TYPE = 'TRIGGER' \
-             AND REPLACE(GRANTEE, '''', '') = CURRENT_USER(){place})"
-        )
-    };
-    let parts = [
+    let parts: Vec<String> = own_parts(schema)
+        .into_iter()
+        .chain(related_parts(schema))
+        .collect();
+    format!(
+        "DROP PROCEDURE IF EXISTS {procedure};
+DROP PROCEDURE IF EXISTS {body};
+CREATE PROCEDURE {body} (IN wanted VARCHAR(64) CHARACTER SET utf8mb4)
+  READS SQL DATA SQL SECURITY DEFINER
+{};
+CREATE PROCEDURE {procedure} (IN wanted VARCHAR(64) CHARACTER SET utf8mb4)
+  READS SQL DATA SQL SECURITY DEFINER
+CALL {body}(wanted);
+",
+        parts.join("\nUNION ALL ")
+    )
+}
+
+/// Table, columns, indexes and triggers.
+fn own_parts(schema: &str) -> [String; 4] {
+    let here = here(schema);
+    [
         row(
             "table",
             ["TABLE_NAME", "TABLE_TYPE", "ENGINE", "CREATE_OPTIONS", "", ""],
@@ -112,6 +112,19 @@ fn table_catalogue_ddl(schema: &str) -> String {
         ) + &format!(
             " FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = '{schema}' AND EVENT_OBJECT_TABLE = wanted"
         ),
+    ]
+}
+
+/// Foreign keys in both directions, and whether the owner sees triggers.
+fn related_parts(schema: &str) -> [String; 3] {
+    let here = here(schema);
+    let has_right = |list: &str, place: &str| {
+        format!(
+            "EXISTS (SELECT 1 FROM information_schema.{list} WHERE PRIVILEGE_TYPE = 'TRIGGER' \
+             AND REPLACE(GRANTEE, '''', '') = CURRENT_USER(){place})"
+        )
+    };
+    [
         // Of all databases, whoever may read them; the numbers are InnoDB's own.
         row(
             "reference",
@@ -153,18 +166,23 @@ fn table_catalogue_ddl(schema: &str) -> String {
                 has_right("TABLE_PRIVILEGES", &format!(" AND {here}")),
             ),
         ),
-    ];
+    ]
+}
+
+/// The condition on tables of the catalogue.
+fn here(schema: &str) -> String {
+    format!("TABLE_SCHEMA = '{schema}' AND TABLE_NAME = wanted")
+}
+
+/// The beginning of a part: what its rows are of, six texts, and a number that orders them.
+fn row(what: &str, cells: [&str; 6], number: &str) -> String {
+    let cells = cells.map(|cell| match cell {
+        "" => "NULL".to_owned(),
+        cell => format!("CONVERT({cell} USING utf8mb4)"),
+    });
     format!(
-        "DROP PROCEDURE IF EXISTS {procedure};
-DROP PROCEDURE IF EXISTS {body};
-CREATE PROCEDURE {body} (IN wanted VARCHAR(64) CHARACTER SET utf8mb4)
-  READS SQL DATA SQL SECURITY DEFINER
-{};
-CREATE PROCEDURE {procedure} (IN wanted VARCHAR(64) CHARACTER SET utf8mb4)
-  READS SQL DATA SQL SECURITY DEFINER
-CALL {body}(wanted);
-",
-        parts.join("\nUNION ALL ")
+        "SELECT '{what}' AS what, {}, CAST({number} AS CHAR) AS n",
+        cells.join(", ")
     )
 }
 

@@ -75,10 +75,15 @@ impl Described {
     }
 }
 
+/// Schema and table.
+type Place = (String, String);
+/// A description with the moment that it was read.
+type Kept = (Instant, Arc<Described>);
+
 /// What is kept of tables for a short while.
 #[derive(Debug, Default)]
 pub(super) struct Shapes {
-    kept: Mutex<HashMap<(String, String), (Instant, Arc<Described>)>>,
+    kept: Mutex<HashMap<Place, Kept>>,
     /// Schemas whose procedure this account may call.
     told: Mutex<HashSet<String>>,
 }

@@ -63,7 +63,8 @@ pub(super) fn time(text: &str, digits: usize) -> Option<String> {
         hours == HOURS_MAX && rest == "59:59" && fraction.bytes().any(|b| matches!(b, b'1'..=b'9'));
     let shown = format!("{hours:02}:{rest}{fraction}");
     let is_zero = !shown.bytes().any(|b| matches!(b, b'1'..=b'9'));
-    (!is_beyond && !(is_zero && sign == "-")).then(|| format!("{sign}{shown}"))
+    let is_negative_zero = is_zero && sign == "-";
+    (!is_beyond && !is_negative_zero).then(|| format!("{sign}{shown}"))
 }
 
 /// Whether a text of the server is a day or a moment of the calendar, and no zero in it.

@@ -61,7 +61,9 @@ fn held(column: &ColumnType, kind: ValueKind, text: &str) -> Fitted {
         ) => {
             let exact = decimal(text, *precision, *scale, *is_unsigned)?;
             if kind == Kind::Text && exact != text {
-                return Err(Misfit::Because("a number as text must be written as the column shows it"));
+                return Err(Misfit::Because(
+                    "a number as text must be written as the column shows it",
+                ));
             }
             Ok(Value::exact(Kind::Dec, exact))
         }
@@ -78,24 +80,10 @@ fn held(column: &ColumnType, kind: ValueKind, text: &str) -> Fitted {
         ) => float(text, *is_double, *is_unsigned, kind),
         (ColumnType::Text { charset, size }, Kind::Text) => words(charset, *size, text),
         (ColumnType::Bytes { bytes_max, is_fixed }, Kind::Bytes) => bytes(text, *bytes_max, *is_fixed),
-        (ColumnType::Date, Kind::Date | Kind::Text) => moment::date(text)
-            .map(|date| Value::exact(Kind::Date, date))
-            .ok_or(Misfit::Because("it takes a day as YYYY-MM-DD, from 1000-01-01")),
-        (ColumnType::DateTime(digits), Kind::Ts | Kind::Text) => moment::date_time(text, *digits)
-            .map(|moment| Value::exact(Kind::Ts, moment))
-            .ok_or(Misfit::Because(
-                "it takes YYYY-MM-DD HH:MM:SS without a zone and with no more digits of a second than it is declared with",
-            )),
-        (ColumnType::Timestamp(digits), Kind::Tstz | Kind::Text) => moment::timestamp(text, *digits)
-            .map(|moment| Value::exact(Kind::Tstz, moment))
-            .ok_or(Misfit::Because(
-                "it takes YYYY-MM-DD HH:MM:SSZ between 1970 and 2038 with no more digits of a second than it is declared with",
-            )),
-        (ColumnType::Time(digits), Kind::Time | Kind::Text) => moment::time(text, *digits)
-            .map(|time| Value::exact(Kind::Time, time))
-            .ok_or(Misfit::Because(
-                "it takes HH:MM:SS up to 838:59:59 with no more digits of a second than it is declared with",
-            )),
+        (
+            ColumnType::Date | ColumnType::DateTime(_) | ColumnType::Timestamp(_) | ColumnType::Time(_),
+            Kind::Date | Kind::Ts | Kind::Tstz | Kind::Time | Kind::Text,
+        ) => moment_of(column, kind, text),
         (ColumnType::Bit(width), _) => bits(kind, text, *width),
         (ColumnType::Enum { charset, labels }, Kind::Text) => {
             if labels.iter().any(|label| label == text) && charset.holds(text) && !text.is_empty() {
@@ -123,6 +111,32 @@ fn held(column: &ColumnType, kind: ValueKind, text: &str) -> Fitted {
             | ColumnType::Uuid,
             _,
         ) => Err(Misfit::Kind),
+    }
+}
+
+/// Days, moments and times, each in its own column only.
+fn moment_of(column: &ColumnType, kind: ValueKind, text: &str) -> Fitted {
+    use ValueKind as Kind;
+    match (column, kind) {
+        (ColumnType::Date, Kind::Date | Kind::Text) => moment::date(text)
+            .map(|date| Value::exact(Kind::Date, date))
+            .ok_or(Misfit::Because("it takes a day as YYYY-MM-DD, from 1000-01-01")),
+        (ColumnType::DateTime(digits), Kind::Ts | Kind::Text) => moment::date_time(text, *digits)
+            .map(|moment| Value::exact(Kind::Ts, moment))
+            .ok_or(Misfit::Because(
+                "it takes YYYY-MM-DD HH:MM:SS without a zone and with no more digits of a second than it is declared with",
+            )),
+        (ColumnType::Timestamp(digits), Kind::Tstz | Kind::Text) => moment::timestamp(text, *digits)
+            .map(|moment| Value::exact(Kind::Tstz, moment))
+            .ok_or(Misfit::Because(
+                "it takes YYYY-MM-DD HH:MM:SSZ between 1970 and 2038 with no more digits of a second than it is declared with",
+            )),
+        (ColumnType::Time(digits), Kind::Time | Kind::Text) => moment::time(text, *digits)
+            .map(|time| Value::exact(Kind::Time, time))
+            .ok_or(Misfit::Because(
+                "it takes HH:MM:SS up to 838:59:59 with no more digits of a second than it is declared with",
+            )),
+        _ => Err(Misfit::Kind),
     }
 }
 
