@@ -212,9 +212,7 @@ async fn serve_reader(base: Base, stop: CancellationToken) -> Result<(), Failure
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let (server, _run_file) = base.bind(access).await?;
-    let served = server
-        .serve(Routes::new(agents).add_service(schemas), stop)
-        .await;
+    let served = server.serve(Routes::new(agents).add_service(schemas), stop).await;
     base.witness.keep_now().map_err(|r| failure(&r))?;
     Ok(served?)
 }

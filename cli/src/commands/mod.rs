@@ -36,14 +36,18 @@ pub(crate) enum Command {
     /// Start ledger, reader and writer here and print a checklist
     Up(up::Args),
     /// Show what is in a database, to write a contract for it
-    #[command(after_help = "Example: synapsor-runner inspect --from-env SYNAPSOR_DATABASE_READ_URL --schema public\n\
-        Exit codes: 0 ok, 1 refused by the database, 2 usage or variable missing, 6 unreachable")]
+    #[command(
+        after_help = "Example: synapsor-runner inspect --from-env SYNAPSOR_DATABASE_READ_URL --schema public\n\
+        Exit codes: 0 ok, 1 refused by the database, 2 usage or variable missing, 6 unreachable"
+    )]
     Inspect(inspect::Args),
     /// Write a first contract for one table, from its catalogue
-    #[command(after_help = "Examples:\n  synapsor-runner init --from-env SYNAPSOR_DATABASE_READ_URL --table shop.orders \\\n    \
+    #[command(
+        after_help = "Examples:\n  synapsor-runner init --from-env SYNAPSOR_DATABASE_READ_URL --table shop.orders \\\n    \
         --mode review --patch status=arg:status --status-guards 'status=open:packed|canceled' --non-interactive\n  \
         synapsor-runner init --answers answers.json --dry-run\n\n\
-        Exit codes: 0 written, 1 a file exists or the database refuses, 2 usage, 6 unreachable")]
+        Exit codes: 0 written, 1 a file exists or the database refuses, 2 usage, 6 unreachable"
+    )]
     Init(Box<init::Args>),
     /// Serve the tools to an MCP client
     #[command(subcommand)]

@@ -150,7 +150,11 @@ fn read(name: &str, node: &Node, path: &str, report: &mut Report) -> Option<Sour
         .unwrap_or(false);
     if is_galera_single_writer && engine.is_some_and(|engine| engine != Engine::Mysql) {
         let message = "Remove it: only MySQL and MariaDB servers are nodes of a Galera cluster.";
-        report.error(source.at("galera_single_writer_ack"), Code::InvalidGaleraAck, message);
+        report.error(
+            source.at("galera_single_writer_ack"),
+            Code::InvalidGaleraAck,
+            message,
+        );
     }
     let statement_timeout_ms = source.positive("statement_timeout_ms", Code::InvalidTimeout, report);
     Some(Source {

@@ -205,7 +205,8 @@ impl Connections {
 
     async fn connect(&self) -> Result<Session, EngineError> {
         let material = self.credential.read()?;
-        let refused = |refusal: Refusal| EngineError::new(EngineErrorKind::Unavailable, refusal.code.to_string());
+        let refused =
+            |refusal: Refusal| EngineError::new(EngineErrorKind::Unavailable, refusal.code.to_string());
         let url = ServerUrl::parse(material.url.expose()).map_err(refused)?;
         let mut options = options(&url, &material).map_err(refused)?;
         if !url.is_pooled {
