@@ -24,6 +24,7 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Nobody may hold a row for longer. The server ends a silent transaction itself after as long.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
+const WHICH_CONNECTION: &str = "SELECT CAST(CONNECTION_ID() AS CHAR)";
 /// How long to wait for a connection when all are in use.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -245,13 +246,17 @@ impl Recorded for MysqlRecorded {
         let session = self.held.session();
         session.unlimited();
         session.limit(COMMIT_TIMEOUT);
-        match session.command("COMMIT".to_owned()).await {
-            Ok(()) => {
-                self.held.release();
-                Ok(())
-            }
-            Err(failed) => Err(CommitError(failed.error)),
+        let doubt = |failed: super::session::Failed| CommitError(failed.error);
+        session.command("COMMIT".to_owned()).await.map_err(doubt)?;
+        // On a connection that was replaced before it, COMMIT succeeds and commits nothing.
+        let answer = session.rows(WHICH_CONNECTION, Vec::new()).await.map_err(doubt)?;
+        let id = answer.first().map(|cells| cells.text(0)).transpose();
+        if id.map_err(CommitError)? != Some(session.id.to_string()) {
+            let error = EngineError::new(EngineErrorKind::Other, "the connection was replaced");
+            return Err(CommitError(error));
         }
+        self.held.release();
+        Ok(())
     }
 }
 
