@@ -628,8 +628,9 @@ impl Holder {
 
 pub(crate) async fn connect(url: &str) -> sqlx::MySqlConnection {
     let options: sqlx::mysql::MySqlConnectOptions = url.parse().unwrap();
+    // MySQL takes the password of an account that it has not seen yet over TLS only.
     let options = options
-        .ssl_mode(sqlx::mysql::MySqlSslMode::Disabled)
+        .ssl_mode(sqlx::mysql::MySqlSslMode::Preferred)
         .timezone(None);
     options.disable_statement_logging().connect().await.unwrap()
 }
