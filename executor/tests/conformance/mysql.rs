@@ -100,11 +100,18 @@ impl MysqlDatabase {
 
     /// The URL of a role: `r`, `w`, or `o` for the owner.
     pub(crate) fn url(&self, role: char) -> String {
-        let options: sqlx::mysql::MySqlConnectOptions = self.url.parse().unwrap();
-        let place = format!("{}/{}", self.place(), self.name);
         match role {
-            'o' => format!("mysql://{}@{place}", options.get_username()),
-            _ => format!("mysql://{}:{PASSWORD}@{place}", self.account(role)),
+            'o' => {
+                let server = self.url.split('?').next().unwrap();
+                let (server, _) = server.rsplit_once('/').unwrap();
+                format!("{server}/{}", self.name)
+            }
+            _ => format!(
+                "mysql://{}:{PASSWORD}@{}/{}",
+                self.account(role),
+                self.place(),
+                self.name
+            ),
         }
     }
 
