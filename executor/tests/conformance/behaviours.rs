@@ -496,3 +496,13 @@ pub(crate) const fn change<'a>(set: &'a [ColumnValue], guard: Option<&'a ColumnV
         now: None,
     }
 }
+
+/// Runs what blocks its thread, and gives the other work of that thread away first: what an engine does behind an
+/// answer must go on, or the owner could wait for a connection that nobody gets to close.
+pub(crate) fn handing_over<T>(work: impl FnOnce() -> T) -> T {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}

@@ -27,8 +27,7 @@ use std::sync::Arc;
 
 use behaviours::{ALL, Database};
 
-/// Behaviours that run at the same time. Owners' statements block their thread, so each run has several threads
-/// per behaviour: what an engine does behind an answer must go on meanwhile.
+/// Behaviours that run at the same time.
 const PARALLEL: usize = 8;
 
 async fn run_all(fresh: fn() -> Arc<dyn Database>) {
@@ -47,12 +46,12 @@ async fn run_all(fresh: fn() -> Arc<dyn Database>) {
     assert!(failed.is_empty(), "behaviours that do not hold: {failed:#?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 32)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn sqlite_conforms() {
     run_all(sqlite::fresh).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 32)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn postgres_conforms() {
     const URL: &str = "SYNAPSOR_TEST_POSTGRES_URL";
     if postgres::is_there(URL) {
@@ -64,7 +63,7 @@ async fn postgres_conforms() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 32)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_later_postgres_conforms() {
     const URL: &str = "SYNAPSOR_TEST_POSTGRES18_URL";
     if postgres::is_there(URL) {
@@ -74,14 +73,14 @@ async fn a_later_postgres_conforms() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 32)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn mysql_conforms() {
     if mysql::MYSQL.is_there() {
         run_all(|| mysql::MYSQL.fresh()).await;
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 32)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn mariadb_conforms() {
     if mysql::MARIADB.is_there() {
         run_all(|| mysql::MARIADB.fresh()).await;

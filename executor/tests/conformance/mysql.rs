@@ -12,7 +12,7 @@ use synapsor_domain::writeback::{GrantPlan, GrantTarget, RECEIPT_TABLE, grants, 
 use synapsor_executor::engine::mysql::MysqlEngine;
 use synapsor_executor::engine::{Access, Credential, Engine, ReceiptTable};
 
-use crate::behaviours::{Database, Db, Fixture, Sample, dec, float, sample};
+use crate::behaviours::{Database, Db, Fixture, Sample, dec, float, handing_over, sample};
 
 /// The password of every account that is made here.
 const PASSWORD: &str = "Correct-Horse-7";
@@ -666,5 +666,5 @@ fn blocking<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -
             .unwrap();
         runtime.block_on(work)
     };
-    std::thread::spawn(run).join().unwrap()
+    handing_over(|| std::thread::spawn(run).join()).unwrap()
 }

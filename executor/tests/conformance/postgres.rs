@@ -15,7 +15,7 @@ use synapsor_domain::writeback::{GrantPlan, GrantTarget, RECEIPT_TABLE, grants, 
 use synapsor_executor::engine::postgres::PostgresEngine;
 use synapsor_executor::engine::{Access, Credential, Engine, ReceiptTable};
 
-use crate::behaviours::{Database, Db, Fixture, Sample, dec, exact, float, sample};
+use crate::behaviours::{Database, Db, Fixture, Sample, dec, exact, float, handing_over, sample};
 
 /// Whether this variable names a server.
 pub(crate) fn is_there(variable: &str) -> bool {
@@ -256,7 +256,9 @@ fn run(options: PgConnectOptions, sql: &str) -> Rows {
         connection.close().await?;
         Ok(rows)
     };
-    let done = std::thread::scope(|scope| scope.spawn(|| runtime().block_on(work())).join().unwrap());
+    let done = handing_over(|| {
+        std::thread::scope(|scope| scope.spawn(|| runtime().block_on(work())).join().unwrap())
+    });
     done.unwrap_or_else(|error| panic!("{error}: {sql}"))
 }
 
@@ -629,7 +631,7 @@ impl Drop for Held {
     fn drop(&mut self) {
         drop(self.release.take());
         if let Some(holder) = self.holder.take() {
-            holder.join().unwrap();
+            handing_over(|| holder.join()).unwrap();
         }
     }
 }

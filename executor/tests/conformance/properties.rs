@@ -16,13 +16,13 @@ const CASES: u32 = 500;
 /// Cases that share one transaction.
 const CASES_PER_TRANSACTION: usize = 50;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 32)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn names_and_values_pass_through_sqlite() {
     what_fits_reads_back(sqlite::fresh()).await;
     names_are_quoted(sqlite::fresh()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 32)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn names_and_values_pass_through_postgres() {
     const URL: &str = "SYNAPSOR_TEST_POSTGRES_URL";
     if postgres::is_there(URL) {
@@ -31,7 +31,7 @@ async fn names_and_values_pass_through_postgres() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 32)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn names_and_values_pass_through_mysql() {
     if mysql::MYSQL.is_there() {
         what_fits_reads_back(mysql::MYSQL.fresh()).await;
@@ -39,7 +39,7 @@ async fn names_and_values_pass_through_mysql() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 32)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn names_and_values_pass_through_mariadb() {
     if mysql::MARIADB.is_there() {
         what_fits_reads_back(mysql::MARIADB.fresh()).await;

@@ -276,7 +276,10 @@ mod tests {
         assert_eq!(of("bit(64)"), ColumnType::Bit(64));
         assert_eq!(of("geometry"), ColumnType::Other);
         assert_eq!(of("inet6"), ColumnType::Other);
-        assert_eq!(labels("enum('a','it''s','x,y)','''')"), ["a", "it's", "x,y)", "'"]);
+        assert_eq!(
+            labels("enum('a','it''s','x,y)','''')"),
+            ["a", "it's", "x,y)", "'"]
+        );
         assert_eq!(labels("varchar(3)"), Vec::<String>::new());
     }
 
