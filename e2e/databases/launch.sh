@@ -60,7 +60,7 @@ initialise() {
   esac
   (cd "$at" && LC_ALL=C as_server timeout 120 "$@" >"$at/initialise.log" 2>&1 </dev/null) && touch "$at/initialised" && return
   rm -rf "$at/data"
-  echo "no data folder, see $at/initialise.log: $(tail -n 1 "$at/initialise.log")"
+  echo "no data folder: $(grep -v '^[[:space:]]*$' "$at/initialise.log" | tail -n 4 | tr '\n' ' ')"
   return 1
 }
 
@@ -109,7 +109,11 @@ start() {
   ! is_running "$at" || return 0
   top=$(obtain "$engine") || { echo "$top"; return 1; }
   top=${top%/}
-  [ -e "$at/initialised" ] || initialise "$engine" "$top" "$at" || return 1
+  if [ ! -e "$at/initialised" ] && ! reason=$(initialise "$engine" "$top" "$at"); then
+    # Once more: on a busy machine the makers of data folders are the first to give up.
+    echo "$reason" >&2
+    initialise "$engine" "$top" "$at" || return 1
+  fi
   give "$at"
   for attempt in 1 2 3; do
     port=$(cat "$at/port" 2>/dev/null || free_port)
