@@ -52,9 +52,14 @@ fn all(report: &Report) -> Vec<Problem> {
 }
 
 #[test]
-fn the_rich_file_has_neither_errors_nor_warnings() {
+fn the_rich_file_has_no_errors_and_is_warned_of_its_weak_guard_only() {
     let report = Contract::check(LIBRARY.as_bytes());
-    assert_eq!(report, Report::default());
+    assert!(report.is_ok() && report.warnings.len() == 1, "{report:#?}");
+    assert!(has(
+        &report.warnings,
+        "CONFLICT_GUARD_WEAK",
+        "$.capabilities[2].conflict_guard"
+    ));
     let contract = library(&[]);
     assert!(contract.runnable().is_ok());
     let fee = contract.capability("loans.propose_fee").unwrap();
@@ -142,6 +147,60 @@ fn warnings_do_not_refuse_a_file() {
             Contract::parse(&edited(edits)).is_err(),
             "{code} has to refuse the file"
         );
+    }
+}
+
+/// The warnings of the guard of `loans.propose_fee`.
+fn weaknesses(edits: &[(&str, &str)]) -> Vec<(String, String)> {
+    let warnings = Contract::check(&edited(edits)).warnings;
+    let is_ours = |p: &Problem| p.code == Code::ConflictGuardWeak && p.path.starts_with("$.capabilities[1]");
+    let ours = warnings.into_iter().filter(is_ours);
+    ours.map(|problem| (problem.path, problem.message)).collect()
+}
+
+#[test]
+fn a_guard_that_the_contract_shows_to_be_weak_is_named_with_its_reason_and_fix() {
+    const GUARD: &str = "/capabilities/1/conflict_guard";
+    let at = "$.capabilities[1].conflict_guard";
+    let ack = r#"{"weak_guard_ack": true}"#;
+    for (guard, path, words) in [
+        (ack, at.to_owned(), "`weak_guard_ack` names no version column"),
+        (
+            r#"{"column": "loan_no"}"#,
+            format!("{at}.column"),
+            "`primary_key`",
+        ),
+        (
+            r#"{"column": "library_id"}"#,
+            format!("{at}.column"),
+            "`tenant_key`",
+        ),
+        (
+            r#"{"column": "state"}"#,
+            format!("{at}.column"),
+            "`state` is in `patch`",
+        ),
+    ] {
+        let found = weaknesses(&[(GUARD, guard)]);
+        assert!(found.len() == 1 && found[0].0 == path, "{guard}: {found:#?}");
+        assert!(found[0].1.contains(words), "{guard}: {found:#?}");
+        assert!(found[0].1.contains("`loans.propose_fee`"), "{found:#?}");
+    }
+    let on_postgres = [(GUARD, ack), ("/sources/lending/engine", "\"postgres\"")];
+    assert!(weaknesses(&on_postgres)[0].1.contains("`xmin`"));
+    assert!(!weaknesses(&[(GUARD, ack)])[0].1.contains("`xmin`"));
+}
+
+#[test]
+fn a_guard_of_whose_strength_the_contract_says_nothing_is_not_called_weak() {
+    for guard in [
+        r#"{"column": "revision"}"#,
+        r#"{"column": "revision", "weak_guard_ack": true}"#,
+        r#"{"column": "revision", "advance": "now"}"#,
+        r#"{"column": "title"}"#,
+    ] {
+        let found = weaknesses(&[("/capabilities/1/conflict_guard", guard)]);
+        assert!(found.is_empty(), "{guard}: {found:#?}");
     }
 }
 

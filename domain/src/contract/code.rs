@@ -243,6 +243,8 @@ pub enum Code {
     ConflictGuardColumnRequired,
     /// `weak_guard_ack` is not a boolean.
     InvalidWeakGuardAck,
+    /// Warning: by the contract alone a changed row can look unchanged.
+    ConflictGuardWeak,
     /// `conflict_guard.advance` is not one of its words.
     InvalidGuardAdvance,
     /// A guard without a column shall advance.
@@ -463,6 +465,7 @@ impl Code {
             "CONFLICT_GUARD_COLUMN_REQUIRED",
         ),
         (Code::InvalidWeakGuardAck, "INVALID_WEAK_GUARD_ACK"),
+        (Code::ConflictGuardWeak, "CONFLICT_GUARD_WEAK"),
         (Code::InvalidGuardAdvance, "INVALID_GUARD_ADVANCE"),
         (Code::GuardAdvanceColumnRequired, "GUARD_ADVANCE_COLUMN_REQUIRED"),
         (Code::GuardAdvanceXmin, "GUARD_ADVANCE_XMIN"),

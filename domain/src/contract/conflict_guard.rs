@@ -97,6 +97,8 @@ pub(super) fn read(
         Some(Node::Text(column)) if is_identifier(column) => {
             if advance != Advance::None {
                 check_advance(capability, references, (&guard, column), report);
+            } else {
+                warn_of_column(capability, (&guard, column), report);
             }
             let column = column.clone();
             Some(ConflictGuard::Column { column, advance })
@@ -106,6 +108,7 @@ pub(super) fn read(
                 let message = "Add `column`, the version column that shall advance, or remove `advance`.";
                 report.error(guard.at("advance"), Code::GuardAdvanceColumnRequired, message);
             }
+            warn_of_no_column(capability, &guard, engine(capability, references), report);
             Some(ConflictGuard::Weak)
         }
         _ => {
@@ -114,6 +117,52 @@ pub(super) fn read(
             report.error(guard.at("column"), Code::ConflictGuardColumnRequired, message);
             None
         }
+    }
+}
+
+/// Without a version column only what is read can tell that the row changed.
+fn warn_of_no_column(
+    capability: &Object<'_>,
+    guard: &Object<'_>,
+    engine: Option<Engine>,
+    report: &mut Report,
+) {
+    let instead = if engine == Some(Engine::Postgres) {
+        "or `xmin`, which every table of PostgreSQL has"
+    } else {
+        "with `advance` if nobody else moves it"
+    };
+    let message = format!(
+        "The guard of `{}` is weak: `weak_guard_ack` names no version column, so a change of a column that is not \
+         read goes unnoticed, and so does one that was undone. Add `column`, the name of a version column, {instead}.",
+        name(capability)
+    );
+    report.warn(&guard.path, Code::ConflictGuardWeak, message);
+}
+
+/// A version column that the contract itself shows to be none. What its type makes of it only the database knows.
+fn warn_of_column(capability: &Object<'_>, (guard, column): (&Object<'_>, &str), report: &mut Report) {
+    let keys = ["primary_key", "tenant_key"];
+    let why = match keys.iter().find(|key| names(capability, "target", key, column)) {
+        Some(key) => format!("`{column}` is the target's `{key}`, which stays when the row changes"),
+        None if patches(capability, column) => {
+            format!(
+                "`{column}` is in `patch`, and a value that proposals choose can come back to what it was"
+            )
+        }
+        None => return,
+    };
+    let message = format!(
+        "The guard of `{}` is weak: {why}. Make `column` a version column that every change of the row moves.",
+        name(capability)
+    );
+    report.warn(guard.at("column"), Code::ConflictGuardWeak, message);
+}
+
+fn name(capability: &Object<'_>) -> String {
+    match capability.get("name") {
+        Some(Node::Text(name)) => name.clone(),
+        _ => capability.path.clone(),
     }
 }
 

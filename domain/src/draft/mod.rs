@@ -17,7 +17,7 @@ pub use answers::read_answers;
 pub use choices::Choices;
 pub use language::{Assigned, Bounds, States, read_bounds, read_patch, read_states};
 
-use crate::contract::Contract;
+use crate::contract::{Code, Contract, Problem};
 use crate::inspection::Inspection;
 
 /// Variables that a contract names unless the person chooses others.
@@ -88,10 +88,13 @@ pub fn draft(choices: &Choices, inspection: Option<&Inspection>) -> Result<Draft
         )
     })?;
     let mut warnings = std::mem::take(&mut plan.warnings);
+    // That there is no version column is said already, in the words of the choices.
+    let is_said = |problem: &Problem| problem.code == Code::ConflictGuardWeak && plan.guard.is_none();
     warnings.extend(
         checked
             .warnings
             .iter()
+            .filter(|problem| !is_said(problem))
             .map(|problem| format!("{} {}: {}", problem.path, problem.code.as_str(), problem.message)),
     );
     Ok(Draft {

@@ -10,6 +10,7 @@ pub(crate) const WARNINGS: &[&str] = &[
     "SINGLE_TENANT_DEV_EXCEPTION",
     "PROPOSAL_FIELD_ON_READ",
     "PATCH_COLUMN_NOT_VISIBLE",
+    "CONFLICT_GUARD_WEAK",
     "RESULT_FORMAT_DEFAULT",
 ];
 
@@ -667,6 +668,11 @@ pub(crate) const FILES: &[(&str, &str, Edits)] = &[
         "INVALID_WEAK_GUARD_ACK",
         "$.capabilities[2].conflict_guard.weak_guard_ack",
         &[("/capabilities/2/conflict_guard/weak_guard_ack", "\"yes\"")],
+    ),
+    (
+        "CONFLICT_GUARD_WEAK",
+        "$.capabilities[1].conflict_guard",
+        &[("/capabilities/1/conflict_guard", r#"{"weak_guard_ack": true}"#)],
     ),
     (
         "INVALID_GUARD_ADVANCE",
