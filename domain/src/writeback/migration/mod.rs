@@ -8,6 +8,8 @@ mod sqlite;
 
 pub use mysql::TABLE_CATALOGUE as MYSQL_TABLE_CATALOGUE;
 
+use std::fmt::Write as _;
+
 use crate::contract::{Engine, is_identifier};
 use crate::refusal::Refusal;
 
@@ -65,6 +67,46 @@ pub fn grants(plan: &GrantPlan) -> Result<String, Refusal> {
         Engine::Mysql => mysql::grants(plan),
         Engine::Sqlite => Ok(sqlite::grants().to_owned()),
     }
+}
+
+/// The tables that concern a role: all of them for reading, those with columns to set for writing.
+fn targets(plan: &GrantPlan, for_writing: bool) -> impl Iterator<Item = &GrantTarget> {
+    plan.targets
+        .iter()
+        .filter(move |target| !for_writing || !target.writes.is_empty())
+}
+
+/// The schemas of those tables.
+fn schemas(plan: &GrantPlan, for_writing: bool) -> Vec<&str> {
+    once(targets(plan, for_writing).map(|target| &target.schema))
+}
+
+/// The rights of a role on the columns of each of its tables, with names as `quote` spells them.
+fn grant_columns(
+    text: &mut String,
+    plan: &GrantPlan,
+    role: &str,
+    for_writing: bool,
+    quote: fn(&str) -> String,
+) {
+    for target in targets(plan, for_writing) {
+        let place = format!("{}.{}", quote(&target.schema), quote(&target.table));
+        let mut given = vec![("SELECT", &target.reads)];
+        if for_writing {
+            given.push(("UPDATE", &target.writes));
+        }
+        for (right, columns) in given {
+            let columns: Vec<String> = once(columns).into_iter().map(quote).collect();
+            line(
+                text,
+                &format!("GRANT {right} ({}) ON {place} TO {role};", columns.join(", ")),
+            );
+        }
+    }
+}
+
+fn line(text: &mut String, statement: &str) {
+    writeln!(text, "{statement}").expect("a string takes every text");
 }
 
 /// Names in the order in which they come first, each once.

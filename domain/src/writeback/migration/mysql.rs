@@ -1,9 +1,7 @@
 //! MySQL and MariaDB: the receipt table, the identity table, a procedure that tells an account of few rights
 //! what its tables are like, and rights by column. The statements are the same for both servers.
 
-use std::fmt::Write as _;
-
-use super::{GrantPlan, once, unsafe_name};
+use super::{GrantPlan, grant_columns, line, schemas, unsafe_name};
 use crate::refusal::Refusal;
 
 /// The procedure that describes one table of its own database.
@@ -192,11 +190,10 @@ pub(super) fn grants(plan: &GrantPlan) -> Result<String, Refusal> {
         .into_iter()
         .filter(|schema| *schema != plan.receipt_schema);
     for schema in elsewhere {
-        writeln!(
-            text,
-            "-- What the tables of `{schema}` are like, for accounts that see them in part."
-        )
-        .expect("a string takes every text");
+        line(
+            &mut text,
+            &format!("-- What the tables of `{schema}` are like, for accounts that see them in part."),
+        );
         text.push_str(&table_catalogue_ddl(schema));
     }
     if let Some(role) = &plan.read_role {
@@ -219,23 +216,7 @@ pub(super) fn grants(plan: &GrantPlan) -> Result<String, Refusal> {
 }
 
 fn grant_role(text: &mut String, plan: &GrantPlan, role: &str, for_writing: bool) {
-    for target in plan
-        .targets
-        .iter()
-        .filter(|t| !for_writing || !t.writes.is_empty())
-    {
-        let place = name(&target.schema, &target.table);
-        line(
-            text,
-            &format!("GRANT SELECT ({}) ON {place} TO {role};", list(&target.reads)),
-        );
-        if for_writing {
-            line(
-                text,
-                &format!("GRANT UPDATE ({}) ON {place} TO {role};", list(&target.writes)),
-            );
-        }
-    }
+    grant_columns(text, plan, role, for_writing, quote);
     let mut described = schemas(plan, for_writing);
     if !described.contains(&plan.receipt_schema.as_str()) {
         described.push(&plan.receipt_schema);
@@ -249,26 +230,6 @@ fn grant_role(text: &mut String, plan: &GrantPlan, role: &str, for_writing: bool
     }
     let identity = name(&plan.receipt_schema, "synapsor_database_identity");
     line(text, &format!("GRANT SELECT ON {identity} TO {role};"));
-}
-
-fn schemas(plan: &GrantPlan, for_writing: bool) -> Vec<&str> {
-    let targets = plan
-        .targets
-        .iter()
-        .filter(|t| !for_writing || !t.writes.is_empty());
-    once(targets.map(|target| &target.schema))
-}
-
-fn list(columns: &[String]) -> String {
-    once(columns)
-        .into_iter()
-        .map(quote)
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
-fn line(text: &mut String, statement: &str) {
-    writeln!(text, "{statement}").expect("a string takes every text");
 }
 
 /// An account: `name`, which means from every host, or `name@host`.

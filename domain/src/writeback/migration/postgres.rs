@@ -1,9 +1,7 @@
 //! PostgreSQL: the receipt table, in a schema of its own if wanted, and rights by column. The server says itself
 //! which database it is, so there is no identity table.
 
-use std::fmt::Write as _;
-
-use super::{GrantPlan, once, unsafe_name};
+use super::{GrantPlan, grant_columns, line, schemas, unsafe_name};
 use crate::refusal::Refusal;
 
 /// Bytes of a name; the server cuts longer ones off.
@@ -70,43 +68,7 @@ fn grant_targets(text: &mut String, plan: &GrantPlan, role: &str, for_writing: b
             &format!("GRANT USAGE ON SCHEMA {} TO {role};", quote(schema)),
         );
     }
-    for target in plan
-        .targets
-        .iter()
-        .filter(|t| !for_writing || !t.writes.is_empty())
-    {
-        let name = format!("{}.{}", quote(&target.schema), quote(&target.table));
-        line(
-            text,
-            &format!("GRANT SELECT ({}) ON {name} TO {role};", list(&target.reads)),
-        );
-        if for_writing {
-            line(
-                text,
-                &format!("GRANT UPDATE ({}) ON {name} TO {role};", list(&target.writes)),
-            );
-        }
-    }
-}
-
-fn schemas(plan: &GrantPlan, for_writing: bool) -> Vec<&str> {
-    let targets = plan
-        .targets
-        .iter()
-        .filter(|t| !for_writing || !t.writes.is_empty());
-    once(targets.map(|target| &target.schema))
-}
-
-fn list(columns: &[String]) -> String {
-    once(columns)
-        .into_iter()
-        .map(quote)
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
-fn line(text: &mut String, statement: &str) {
-    writeln!(text, "{statement}").expect("a string takes every text");
+    grant_columns(text, plan, role, for_writing, quote);
 }
 
 fn role_name(role: &str) -> Result<String, Refusal> {
