@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use synapsor_domain::value::{ColumnValue, Value, ValueKind};
 use synapsor_executor::engine::error::EngineError;
-use synapsor_executor::engine::{Begun, Engine, RowChange, RowPlan, StoredReceipt, Transaction};
+use synapsor_executor::engine::{Access, Begun, Engine, RowChange, RowPlan, StoredReceipt, Transaction};
 
 use crate::{looking, reading, receipts, traps, values, writing};
 
@@ -65,16 +65,26 @@ pub(crate) trait Database: Send + Sync {
     /// Another fresh database of the same engine.
     fn another(&self) -> Db;
     fn drop_trigger(&self, name: &str);
-    fn reader(&self) -> Arc<dyn Engine>;
+    /// This database behind one credential; a statement may take `timeout` instead of the engine's own limit.
+    fn engine(&self, access: Access, timeout: Option<Duration>) -> Arc<dyn Engine>;
+    fn reader(&self) -> Arc<dyn Engine> {
+        self.engine(Access::Read, None)
+    }
     /// A reader whose statements may take this long.
-    fn hurried_reader(&self, timeout: Duration) -> Arc<dyn Engine>;
-    fn writer(&self) -> Arc<dyn Engine>;
+    fn hurried_reader(&self, timeout: Duration) -> Arc<dyn Engine> {
+        self.engine(Access::Read, Some(timeout))
+    }
+    fn writer(&self) -> Arc<dyn Engine> {
+        self.engine(Access::Write, None)
+    }
     /// Keeps writers from the invoice `INV-1` until it is dropped.
     fn hold_lock(&self) -> Box<dyn Send>;
     /// Makes the database say something else of itself.
     fn change_identity(&self);
     /// What is wrong with receipt tables that this engine could be given, as statements that make one.
     fn bad_receipt_tables(&self) -> Vec<(&'static str, &'static str)>;
+    /// Has the receipt table change the `reason` of every new receipt.
+    fn alter_receipts(&self);
     /// What the row `k` of `Kinds` holds in its columns.
     fn kinds(&self) -> Vec<(&'static str, Value)>;
     /// Columns of `Kinds` with a value, and as what they take it.
@@ -257,6 +267,9 @@ pub(crate) const ALL: &[Behaviour] = &[
     ("after an error nothing can be committed", |db| {
         Box::pin(writing::after_an_error_nothing_commits(db))
     }),
+    ("after an unusable value nothing can be committed", |db| {
+        Box::pin(writing::after_an_unusable_value_nothing_commits(db))
+    }),
     ("a held lock is retryable and waits little", |db| {
         Box::pin(writing::a_held_lock_is_retryable(db))
     }),
@@ -277,6 +290,9 @@ pub(crate) const ALL: &[Behaviour] = &[
     }),
     ("a receipt reads back as it was written", |db| {
         Box::pin(receipts::a_receipt_reads_back(db))
+    }),
+    ("a receipt that the table alters is not recorded", |db| {
+        Box::pin(receipts::an_altered_receipt_is_not_recorded(db))
     }),
     ("receipts come in the order of their time", |db| {
         Box::pin(receipts::receipts_come_by_time(db))
@@ -459,6 +475,30 @@ pub(crate) fn exact(kind: ValueKind, text: &str) -> Value {
     Value::exact(kind, text)
 }
 
+/// When the receipts of the behaviours were written, where nothing depends on it.
+pub(crate) const AT: &str = "2026-01-02T03:04:05.678Z";
+
+/// Changes the row of a plan; gives the number of matched rows.
+pub(crate) async fn update(
+    transaction: &mut dyn Transaction,
+    plan: &RowPlan,
+    set: &[ColumnValue],
+    guard: Option<&ColumnValue>,
+) -> u64 {
+    transaction.update(plan, change(set, guard)).await.unwrap()
+}
+
+/// Nothing changed besides the row of the plan.
+pub(crate) async fn nothing_else_changed(transaction: &mut dyn Transaction, plan: &RowPlan) {
+    let collateral = transaction.collateral(plan).await.unwrap();
+    assert_eq!(collateral, Vec::<String>::new());
+}
+
+/// Records a receipt and commits it with what the transaction did.
+pub(crate) async fn commit(transaction: Box<dyn Transaction>, receipt: &StoredReceipt) {
+    transaction.record(receipt).await.unwrap().commit().await.unwrap();
+}
+
 pub(crate) fn proposal_id(n: u8) -> String {
     format!("wrp_{}", hex(n, 10))
 }
@@ -495,6 +535,25 @@ pub(crate) const fn change<'a>(set: &'a [ColumnValue], guard: Option<&'a ColumnV
         guard,
         now: None,
     }
+}
+
+/// The server of a second version of PostgreSQL.
+pub(crate) const LATER_POSTGRES: &str = "SYNAPSOR_TEST_POSTGRES18_URL";
+
+/// Whether this variable names a server; if not, says loudly that it was not tested.
+pub(crate) fn is_there(variable: &str) -> bool {
+    let is_there = std::env::var(variable).is_ok_and(|url| !url.is_empty());
+    if !is_there {
+        // One server of each engine is required; a later version of one is more than that.
+        let is_required = std::env::var("SYNAPSOR_TEST_DATABASES").is_ok_and(|word| word == "required")
+            && variable != LATER_POSTGRES;
+        assert!(
+            !is_required,
+            "{variable} names no server, and databases are required"
+        );
+        eprintln!("NOT TESTED: {variable} names no server");
+    }
+    is_there
 }
 
 /// Runs what blocks its thread, and gives the other work of that thread away first: what an engine does behind an

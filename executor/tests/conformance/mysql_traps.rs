@@ -5,14 +5,13 @@ use std::time::{Duration, Instant};
 
 use synapsor_domain::value::{ColumnValue, Value, ValueKind};
 use synapsor_executor::engine::error::{EngineErrorKind, RecordError};
-use synapsor_executor::engine::{Access, CheckTarget, RowPlan, Transaction};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use synapsor_executor::engine::{Access, CheckTarget, Engine, RowPlan, Transaction};
 
-use crate::behaviours::{Db, Fixture, begin, change, dec, int, invoice, plan, receipt, text};
+use crate::behaviours::{AT, Db, Fixture, begin, change, dec, int, invoice, plan, receipt, text, update};
 use crate::mysql::{Holder, MARIADB, MYSQL, MysqlDatabase, MysqlServer};
+use crate::proxy::{Rewriting, counting_changed};
 
-const AT: &str = "2026-01-02T03:04:05.678Z";
+const FEE: &str = "SELECT fee FROM invoices WHERE id = 'INV-1'";
 const RECEIPTS: &str = "SELECT count(*) FROM synapsor_writeback_receipts";
 
 /// The servers that there are.
@@ -36,7 +35,7 @@ async fn count(db: &Db, plan: &RowPlan) -> usize {
 
 async fn set(db: &Db, transaction: &mut dyn Transaction, plan: &RowPlan, new: ColumnValue) -> ColumnValue {
     let name = new.column.clone();
-    assert_eq!(transaction.update(plan, change(&[new], None)).await.unwrap(), 1);
+    assert_eq!(update(transaction, plan, &[new], None).await, 1);
     let mut again = plan.clone();
     again.columns = vec![name];
     let _ = db;
@@ -58,10 +57,7 @@ async fn a_text_column_never_meets_a_number() {
             assert_eq!(count(&db, &plan).await, 0);
             let mut transaction = begin(&db).await.transaction;
             assert_eq!(
-                transaction
-                    .update(&plan, change(&[text("body", "!")], None))
-                    .await
-                    .unwrap(),
+                update(transaction.as_mut(), &plan, &[text("body", "!")], None).await,
                 0
             );
         }
@@ -94,10 +90,7 @@ async fn accents_case_and_blanks_make_another_tenant() {
             let mut transaction = begin(&db).await.transaction;
             assert!(transaction.lock(&plan).await.unwrap().is_empty());
             assert_eq!(
-                transaction
-                    .update(&plan, change(&[int("fee", 9)], None))
-                    .await
-                    .unwrap(),
+                update(transaction.as_mut(), &plan, &[int("fee", 9)], None).await,
                 0
             );
         }
@@ -133,18 +126,9 @@ async fn numbers_are_refused_before_the_server_rounds_or_clips_them() {
         let mut transaction = begin(&db).await.transaction;
         let set = [int("many", 2)];
         let stale = guard("18446744073709551614");
-        assert_eq!(
-            transaction
-                .update(&row, change(&set, Some(&stale)))
-                .await
-                .unwrap(),
-            0
-        );
+        assert_eq!(update(transaction.as_mut(), &row, &set, Some(&stale)).await, 0);
         let now = guard("18446744073709551615");
-        assert_eq!(
-            transaction.update(&row, change(&set, Some(&now))).await.unwrap(),
-            1
-        );
+        assert_eq!(update(transaction.as_mut(), &row, &set, Some(&now)).await, 1);
     }
 }
 
@@ -156,10 +140,13 @@ async fn a_change_to_the_same_values_still_matches() {
         let mut transaction = begin(&db).await.transaction;
         let same = [int("fee", 5500)];
         assert_eq!(
-            transaction
-                .update(&invoice(&db), change(&same, Some(&int("version", 7))))
-                .await
-                .unwrap(),
+            update(
+                transaction.as_mut(),
+                &invoice(&db),
+                &same,
+                Some(&int("version", 7))
+            )
+            .await,
             1
         );
     }
@@ -332,10 +319,7 @@ async fn a_connection_that_is_killed_in_the_middle_commits_nothing() {
         db.set_up(Fixture::Invoices);
         let mut transaction = begin(&db).await.transaction;
         assert_eq!(
-            transaction
-                .update(&invoice(&db), change(&[int("fee", 0)], None))
-                .await
-                .unwrap(),
+            update(transaction.as_mut(), &invoice(&db), &[int("fee", 0)], None).await,
             1
         );
         let recorded = transaction.record(&receipt(1, AT)).await.unwrap();
@@ -410,6 +394,16 @@ async fn what_cannot_be_seen_counts_as_unobservable() {
         );
         let unseen = db.writer().shape(&db.schema(), "invoices").await.unwrap();
         assert_eq!(unseen.traits, ["unobservable_triggers"]);
+        let mut transaction = begin(&db).await.transaction;
+        assert_eq!(
+            update(transaction.as_mut(), &invoice(&db), &[int("fee", 0)], None).await,
+            1
+        );
+        assert_ne!(
+            transaction.collateral(&invoice(&db)).await.unwrap(),
+            Vec::<String>::new()
+        );
+        transaction.roll_back().await;
         assert!(!db.writer().receipt_problems().await.unwrap().is_empty());
     }
 }
@@ -509,35 +503,79 @@ async fn a_way_to_the_server_that_counts_changed_rows_is_refused() {
     }
 }
 
-/// A proxy before a server that takes from its clients the wish to count matched rows.
-async fn counting_changed(server: String) -> String {
-    /// CLIENT_FOUND_ROWS, in the first byte of a client's first packet.
-    const FOUND_ROWS: u8 = 0x02;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let place = listener.local_addr().unwrap().to_string();
-    tokio::spawn(async move {
-        loop {
-            let (mut client, _) = listener.accept().await.unwrap();
-            let mut upstream = TcpStream::connect(&server).await.unwrap();
-            tokio::spawn(async move {
-                let greeting = packet(&mut upstream).await;
-                client.write_all(&greeting).await.unwrap();
-                let mut login = packet(&mut client).await;
-                login[4] &= !FOUND_ROWS;
-                upstream.write_all(&login).await.unwrap();
-                // Either side may end first; there is nothing to do about it here.
-                let _ = tokio::io::copy_bidirectional(&mut client, &mut upstream).await;
-            });
-        }
-    });
-    place
+/// A writer whose way to its server is through a proxy that can take words from what it says.
+async fn proxied(
+    database: &Arc<MysqlDatabase>,
+    from: &'static str,
+    to: &'static str,
+) -> (Arc<dyn Engine>, Rewriting) {
+    let db = with(database);
+    db.set_up(Fixture::Invoices);
+    // A first login directly, so that the server needs no other way to log in later.
+    begin(&db).await.transaction.roll_back().await;
+    let proxy = Rewriting::start(database.place(), from, to).await;
+    let url = database.url('w').replace(&database.place(), proxy.place());
+    (database.engine_at(&url, Access::Write, None), proxy)
 }
 
-async fn packet(stream: &mut TcpStream) -> Vec<u8> {
-    let mut packet = vec![0; 4];
-    stream.read_exact(&mut packet).await.unwrap();
-    let len = usize::from(packet[0]) | usize::from(packet[1]) << 8 | usize::from(packet[2]) << 16;
-    packet.resize(4 + len, 0);
-    stream.read_exact(&mut packet[4..]).await.unwrap();
-    packet
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_became_another_one_writes_nothing_and_claims_nothing() {
+    for server in servers() {
+        let database = server.fresh();
+        let db = with(&database);
+        let (engine, proxy) = proxied(&database, "CONNECTION_ID()", "'1234567890123'").await;
+        let fee = [int("fee", 0)];
+
+        engine.identity().await.unwrap();
+        proxy.rewrites(true);
+        assert_eq!(
+            engine.begin().await.unwrap_err().kind,
+            EngineErrorKind::Unavailable
+        );
+
+        proxy.rewrites(false);
+        let mut transaction = engine.begin().await.unwrap().transaction;
+        proxy.rewrites(true);
+        assert!(
+            transaction
+                .update(&invoice(&db), change(&fee, None))
+                .await
+                .is_err()
+        );
+        drop(transaction);
+        assert_eq!(db.text(FEE), "5500");
+
+        proxy.rewrites(false);
+        let mut transaction = engine.begin().await.unwrap().transaction;
+        assert_eq!(update(transaction.as_mut(), &invoice(&db), &fee, None).await, 1);
+        proxy.rewrites(true);
+        assert!(transaction.record(&receipt(1, AT)).await.is_err());
+        assert_eq!(
+            (db.text(FEE), db.text(RECEIPTS)),
+            ("5500".to_owned(), "0".to_owned())
+        );
+
+        proxy.rewrites(false);
+        let mut transaction = engine.begin().await.unwrap().transaction;
+        assert_eq!(update(transaction.as_mut(), &invoice(&db), &fee, None).await, 1);
+        let recorded = transaction.record(&receipt(1, AT)).await.unwrap();
+        proxy.rewrites(true);
+        assert!(
+            recorded.commit().await.is_err(),
+            "whose COMMIT it was is not known"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_says_it_is_read_only_is_not_written() {
+    for server in servers() {
+        let database = server.fresh();
+        let (engine, proxy) = proxied(&database, "@@innodb_read_only", "1                 ").await;
+        proxy.rewrites(true);
+        assert_eq!(
+            engine.begin().await.unwrap_err().kind,
+            EngineErrorKind::Unavailable
+        );
+    }
 }

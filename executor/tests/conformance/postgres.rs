@@ -17,11 +17,6 @@ use synapsor_executor::engine::{Access, Credential, Engine, ReceiptTable};
 
 use crate::behaviours::{Database, Db, Fixture, Sample, dec, exact, float, handing_over, sample};
 
-/// Whether this variable names a server.
-pub(crate) fn is_there(variable: &str) -> bool {
-    std::env::var(variable).is_ok_and(|url| !url.is_empty())
-}
-
 /// A new, empty database of the server whose owner's URL this variable holds.
 pub(crate) fn fresh(variable: &'static str) -> Db {
     database(variable)
@@ -65,16 +60,29 @@ impl PostgresDatabase {
         std::env::var(self.variable).unwrap().parse().unwrap()
     }
 
-    fn url(&self, access: Access) -> String {
+    /// Host and port of the server.
+    pub(crate) fn place(&self) -> String {
         let options = self.owner_options();
-        format!(
-            "postgres://{}:{}@{}:{}/{}",
-            self.role(access),
-            self.mark,
-            options.get_host(),
-            options.get_port(),
-            self.name()
-        )
+        format!("{}:{}", options.get_host(), options.get_port())
+    }
+
+    /// An engine whose way to the server is through this place.
+    pub(crate) fn engine_through(
+        &self,
+        place: &str,
+        access: Access,
+        timeout: Option<Duration>,
+    ) -> Arc<dyn Engine> {
+        self.make("");
+        let (role, name) = (self.role(access), self.name());
+        let url = format!("postgres://{role}:{}@{place}/{name}", self.mark);
+        let env = Environment::fixed([("URL", url)]);
+        let credential = Credential::of_variable("URL", &env);
+        let receipts = ReceiptTable {
+            schema: None,
+            table: RECEIPT_TABLE.to_owned(),
+        };
+        Arc::new(PostgresEngine::new(credential, access, receipts, timeout).unwrap())
     }
 
     /// Runs statements outside of the database.
@@ -157,17 +165,6 @@ impl PostgresDatabase {
             .lines()
             .filter(|line| has_receipts || !line.contains(RECEIPT_TABLE));
         self.as_owner(&wanted.collect::<Vec<_>>().join("\n"));
-    }
-
-    fn engine(&self, access: Access, timeout: Option<Duration>) -> Arc<dyn Engine> {
-        self.make("");
-        let env = Environment::fixed([("URL", self.url(access))]);
-        let credential = Credential::of_variable("URL", &env);
-        let receipts = ReceiptTable {
-            schema: None,
-            table: RECEIPT_TABLE.to_owned(),
-        };
-        Arc::new(PostgresEngine::new(credential, access, receipts, timeout).unwrap())
     }
 
     fn invoices(&self, clauses: &str, more: &str) {
@@ -357,16 +354,8 @@ impl Database for PostgresDatabase {
         self.execute(&format!("DROP TRIGGER {name} ON invoices"));
     }
 
-    fn reader(&self) -> Arc<dyn Engine> {
-        self.engine(Access::Read, None)
-    }
-
-    fn hurried_reader(&self, timeout: Duration) -> Arc<dyn Engine> {
-        self.engine(Access::Read, Some(timeout))
-    }
-
-    fn writer(&self) -> Arc<dyn Engine> {
-        self.engine(Access::Write, None)
+    fn engine(&self, access: Access, timeout: Option<Duration>) -> Arc<dyn Engine> {
+        self.engine_through(&self.place(), access, timeout)
     }
 
     fn hold_lock(&self) -> Box<dyn Send> {
@@ -394,6 +383,15 @@ impl Database for PostgresDatabase {
 
     fn bad_receipt_tables(&self) -> Vec<(&'static str, &'static str)> {
         BAD_RECEIPT_TABLES.to_vec()
+    }
+
+    fn alter_receipts(&self) {
+        self.execute(
+            "CREATE FUNCTION alter_it() RETURNS trigger LANGUAGE plpgsql AS \
+               $f$ BEGIN NEW.reason := 'altered'; RETURN NEW; END $f$; \
+             CREATE TRIGGER alter_it BEFORE INSERT ON synapsor_writeback_receipts FOR EACH ROW \
+               EXECUTE FUNCTION alter_it()",
+        );
     }
 
     fn kinds(&self) -> Vec<(&'static str, Value)> {

@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use synapsor_executor::engine::catalogue::Severity;
 use synapsor_executor::engine::error::EngineErrorKind;
-use synapsor_executor::engine::{CheckTarget, Finding};
+use synapsor_executor::engine::{Access, CheckTarget, Engine, Finding};
 
-use crate::behaviours::{Database as _, Db, Fixture, begin, change, int, invoice};
-use crate::postgres::{PostgresDatabase, database, is_there};
+use crate::behaviours::{
+    AT, Database as _, Db, Fixture, begin, change, int, invoice, is_there, receipt, text, update,
+};
+use crate::postgres::{PostgresDatabase, database};
+use crate::proxy::Rewriting;
 
 const URL: &str = "SYNAPSOR_TEST_POSTGRES_URL";
 
@@ -92,10 +95,7 @@ async fn a_row_that_row_security_hides_from_updates_is_seen_but_not_locked() {
     assert!(transaction.lock(&invoice(&db)).await.unwrap().is_empty());
     assert!(transaction.sees(&invoice(&db)).await.unwrap());
     assert_eq!(
-        transaction
-            .update(&invoice(&db), change(&[int("fee", 0)], None))
-            .await
-            .unwrap(),
+        update(transaction.as_mut(), &invoice(&db), &[int("fee", 0)], None).await,
         0
     );
     transaction.roll_back().await;
@@ -108,10 +108,7 @@ async fn collateral_of(trigger: &str) {
     ));
     let mut transaction = begin(&db).await.transaction;
     assert_eq!(
-        transaction
-            .update(&invoice(&db), change(&[int("fee", 0)], None))
-            .await
-            .unwrap(),
+        update(transaction.as_mut(), &invoice(&db), &[int("fee", 0)], None).await,
         1
     );
     let lines = transaction.collateral(&invoice(&db)).await.unwrap();
@@ -165,4 +162,96 @@ async fn a_row_that_is_inserted_anew_during_the_wait_is_found_by_a_second_look()
     let (first, second) = waiting.await.unwrap();
     assert!(first.is_empty());
     assert_eq!(second[0][1], int("fee", 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_does_not_count_changes_is_not_written() {
+    let Some((postgres, db)) = invoices() else { return };
+    let role = postgres.writer_role();
+    postgres.alter(&format!("ALTER ROLE {role} SET track_counts = off"));
+    assert_eq!(
+        db.writer().begin().await.unwrap_err().kind,
+        EngineErrorKind::Denied
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_writeback_is_durable_whatever_its_role_is_set_to() {
+    let Some((postgres, db)) = invoices() else { return };
+    let role = postgres.writer_role();
+    postgres.alter(&format!(
+        "ALTER ROLE {role} SET synchronous_commit = off; \
+         CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS \
+           $f$ BEGIN NEW.status := pg_catalog.current_setting('synchronous_commit'); RETURN NEW; END $f$; \
+         CREATE TRIGGER tell BEFORE UPDATE ON invoices FOR EACH ROW EXECUTE FUNCTION tell()"
+    ));
+    let mut transaction = begin(&db).await.transaction;
+    assert_eq!(
+        update(transaction.as_mut(), &invoice(&db), &[int("fee", 0)], None).await,
+        1
+    );
+    let after = transaction.reread(&invoice(&db)).await.unwrap();
+    assert_eq!(after[0][0], text("status", "on"));
+    transaction.roll_back().await;
+}
+
+/// A writer whose way to its server is through a proxy that can take words from what it says.
+async fn proxied(
+    postgres: &PostgresDatabase,
+    access: Access,
+    from: &'static str,
+    to: &'static str,
+) -> (Arc<dyn Engine>, Rewriting) {
+    let proxy = Rewriting::start(postgres.place(), from, to).await;
+    (postgres.engine_through(proxy.place(), access, None), proxy)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_ends_in_a_rollback_is_no_commit() {
+    let Some((postgres, db)) = invoices() else { return };
+    let (engine, proxy) = proxied(&postgres, Access::Write, "COMMIT;", "ABORT; ").await;
+    let mut transaction = engine.begin().await.unwrap().transaction;
+    assert_eq!(
+        update(transaction.as_mut(), &invoice(&db), &[int("fee", 0)], None).await,
+        1
+    );
+    let recorded = transaction.record(&receipt(1, AT)).await.unwrap();
+    proxy.rewrites(true);
+    assert!(recorded.commit().await.is_err());
+    assert_eq!(db.text("SELECT fee FROM invoices WHERE id = 'INV-1'"), "5500");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_became_another_one_writes_nothing() {
+    let Some((postgres, db)) = invoices() else { return };
+    let (engine, proxy) = proxied(&postgres, Access::Write, "pg_backend_pid()", "1               ").await;
+    let fee = [int("fee", 0)];
+    let mut transaction = engine.begin().await.unwrap().transaction;
+    proxy.rewrites(true);
+    let matched = transaction.update(&invoice(&db), change(&fee, None)).await;
+    assert_eq!(matched.unwrap(), 0);
+    // Its connection has the rewritten statement prepared.
+    drop(transaction);
+
+    proxy.rewrites(false);
+    let mut transaction = engine.begin().await.unwrap().transaction;
+    assert_eq!(update(transaction.as_mut(), &invoice(&db), &fee, None).await, 1);
+    proxy.rewrites(true);
+    assert!(transaction.record(&receipt(1, AT)).await.is_err());
+    assert_eq!(db.text("SELECT fee FROM invoices WHERE id = 'INV-1'"), "5500");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_for_reading_that_could_write_is_not_used() {
+    let Some((postgres, db)) = invoices() else { return };
+    let setting = (
+        "default_transaction_read_only=on",
+        "default_transaction_read_only=no",
+    );
+    let (engine, proxy) = proxied(&postgres, Access::Read, setting.0, setting.1).await;
+    proxy.rewrites(true);
+    let error = engine.read(&invoice(&db)).await.unwrap_err();
+    assert_eq!(error.kind, EngineErrorKind::Denied);
+    proxy.rewrites(false);
+    assert_eq!(engine.read(&invoice(&db)).await.unwrap().rows.len(), 1);
 }

@@ -8,7 +8,7 @@ use synapsor_domain::schema::TableShape;
 use synapsor_domain::value::{ColumnValue, Value, ValueKind};
 use synapsor_executor::engine::Engine;
 
-use crate::behaviours::{Db, change, plan};
+use crate::behaviours::{Db, change, is_there, plan};
 use crate::{mysql, postgres, sqlite};
 
 /// Cases of each property, unless `SYNAPSOR_PROPERTY_CASES` says otherwise.
@@ -25,7 +25,7 @@ async fn names_and_values_pass_through_sqlite() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn names_and_values_pass_through_postgres() {
     const URL: &str = "SYNAPSOR_TEST_POSTGRES_URL";
-    if postgres::is_there(URL) {
+    if is_there(URL) {
         what_fits_reads_back(postgres::fresh(URL)).await;
         names_are_quoted(postgres::fresh(URL)).await;
     }

@@ -3,13 +3,10 @@
 use synapsor_domain::ids::ProposalId;
 use synapsor_executor::engine::{RecordError, StoredReceipt};
 
-use crate::behaviours::{Db, Fixture, begin, proposal_id, receipt};
+use crate::behaviours::{AT, Db, Fixture, begin, commit, proposal_id, receipt};
 
-const AT: &str = "2026-01-02T03:04:05.678Z";
-
-async fn commit(db: &Db, receipt: &StoredReceipt) {
-    let recorded = begin(db).await.transaction.record(receipt).await.unwrap();
-    recorded.commit().await.unwrap();
+async fn write(db: &Db, receipt: &StoredReceipt) {
+    commit(begin(db).await.transaction, receipt).await;
 }
 
 fn id(n: u8) -> ProposalId {
@@ -18,7 +15,7 @@ fn id(n: u8) -> ProposalId {
 
 pub(crate) async fn a_second_receipt_exists(db: Db) {
     db.set_up(Fixture::Invoices);
-    commit(&db, &receipt(1, AT)).await;
+    write(&db, &receipt(1, AT)).await;
     let mut other = receipt(1, AT);
     other.outcome = "failed".to_owned();
     let error = begin(&db).await.transaction.record(&other).await.err().unwrap();
@@ -55,14 +52,7 @@ pub(crate) async fn a_receipt_reads_back(db: Db) {
     let written = receipt(2, AT);
     let mut begun = begin(&db).await;
     assert_eq!(begun.transaction.find_receipt(&id(2)).await.unwrap(), None);
-    begun
-        .transaction
-        .record(&written)
-        .await
-        .unwrap()
-        .commit()
-        .await
-        .unwrap();
+    commit(begun.transaction, &written).await;
     assert_eq!(
         begin(&db).await.transaction.find_receipt(&id(2)).await.unwrap(),
         Some(written.clone())
@@ -78,7 +68,7 @@ pub(crate) async fn receipts_come_by_time(db: Db) {
         (1, "2026-01-01T00:00:00.000Z"),
         (2, "2026-01-02T00:00:00.000Z"),
     ] {
-        commit(&db, &receipt(n, at)).await;
+        write(&db, &receipt(n, at)).await;
     }
     let from = "2026-01-02T00:00:00.000Z".parse().unwrap();
     let found = db.writer().receipts_since(from, 10).await.unwrap();
@@ -110,6 +100,14 @@ pub(crate) async fn every_bad_table_is_told(db: Db) {
             "{what}"
         );
     }
+}
+
+pub(crate) async fn an_altered_receipt_is_not_recorded(db: Db) {
+    db.set_up(Fixture::Invoices);
+    db.alter_receipts();
+    let recorded = begin(&db).await.transaction.record(&receipt(1, AT)).await;
+    assert!(matches!(recorded, Err(RecordError::Engine(_))));
+    assert_eq!(db.text("SELECT count(*) FROM synapsor_writeback_receipts"), "0");
 }
 
 pub(crate) async fn a_good_table_has_no_problems(db: Db) {

@@ -32,11 +32,6 @@ impl SqliteDatabase {
         self.folder.path().join("app.db")
     }
 
-    fn engine(&self, access: Access, timeout: Option<Duration>) -> Arc<dyn Engine> {
-        let url = format!("sqlite://{}", self.path().display());
-        Arc::new(SqliteEngine::new(&url, access, RECEIPT_TABLE, timeout).unwrap())
-    }
-
     fn invoices(&self, clauses: (&str, &str), more: &str) {
         let (of_columns, of_table) = clauses;
         let receipts = receipt_table_ddl("sqlite", "main", RECEIPT_TABLE).unwrap();
@@ -146,16 +141,9 @@ impl Database for SqliteDatabase {
         self.execute(&format!("DROP TRIGGER {name}"));
     }
 
-    fn reader(&self) -> Arc<dyn Engine> {
-        self.engine(Access::Read, None)
-    }
-
-    fn hurried_reader(&self, timeout: Duration) -> Arc<dyn Engine> {
-        self.engine(Access::Read, Some(timeout))
-    }
-
-    fn writer(&self) -> Arc<dyn Engine> {
-        self.engine(Access::Write, None)
+    fn engine(&self, access: Access, timeout: Option<Duration>) -> Arc<dyn Engine> {
+        let url = format!("sqlite://{}", self.path().display());
+        Arc::new(SqliteEngine::new(&url, access, RECEIPT_TABLE, timeout).unwrap())
     }
 
     fn hold_lock(&self) -> Box<dyn Send> {
@@ -197,6 +185,13 @@ impl Database for SqliteDatabase {
             ("a conflict clause", REPLACING),
             ("a wider key", WIDER),
         ]
+    }
+
+    fn alter_receipts(&self) {
+        self.execute(
+            "CREATE TRIGGER alter_it AFTER INSERT ON synapsor_writeback_receipts BEGIN \
+               UPDATE synapsor_writeback_receipts SET reason = 'altered'; END;",
+        );
     }
 
     fn kinds(&self) -> Vec<(&'static str, Value)> {

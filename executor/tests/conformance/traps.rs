@@ -3,9 +3,10 @@
 use synapsor_domain::value::ColumnValue;
 use synapsor_executor::engine::{RowChange, StoredReceipt};
 
-use crate::behaviours::{Db, Fixture, begin, change, int, invoice, plan, proposal_id, receipt, text};
-
-const AT: &str = "2026-01-02T03:04:05.678Z";
+use crate::behaviours::{
+    AT, Db, Fixture, begin, change, commit, int, invoice, nothing_else_changed, plan, proposal_id, receipt,
+    text, update,
+};
 
 pub(crate) async fn a_row_that_stays_as_it_is_was_matched(db: Db) {
     db.set_up(Fixture::Invoices);
@@ -15,17 +16,8 @@ pub(crate) async fn a_row_that_stays_as_it_is_was_matched(db: Db) {
         .update(&invoice(&db), change(&same, Some(&int("version", 7))))
         .await;
     assert_eq!(matched.unwrap(), 1);
-    assert_eq!(
-        transaction.collateral(&invoice(&db)).await.unwrap(),
-        Vec::<String>::new()
-    );
-    transaction
-        .record(&receipt(1, AT))
-        .await
-        .unwrap()
-        .commit()
-        .await
-        .unwrap();
+    nothing_else_changed(transaction.as_mut(), &invoice(&db)).await;
+    commit(transaction, &receipt(1, AT)).await;
 }
 
 pub(crate) async fn a_missing_row_matches_nothing(db: Db) {
@@ -34,23 +26,11 @@ pub(crate) async fn a_missing_row_matches_nothing(db: Db) {
     let mut transaction = begin(&db).await.transaction;
     assert!(transaction.lock(&missing).await.unwrap().is_empty());
     assert_eq!(
-        transaction
-            .update(&missing, change(&[int("fee", 0)], None))
-            .await
-            .unwrap(),
+        update(transaction.as_mut(), &missing, &[int("fee", 0)], None).await,
         0
     );
-    assert_eq!(
-        transaction.collateral(&missing).await.unwrap(),
-        Vec::<String>::new()
-    );
-    transaction
-        .record(&receipt(1, AT))
-        .await
-        .unwrap()
-        .commit()
-        .await
-        .unwrap();
+    nothing_else_changed(transaction.as_mut(), &missing).await;
+    commit(transaction, &receipt(1, AT)).await;
 }
 
 pub(crate) async fn two_rows_of_one_key_are_both_locked(db: Db) {
@@ -94,13 +74,7 @@ pub(crate) async fn nobody_reads_what_is_not_committed(db: Db) {
         .await
         .unwrap();
     assert_eq!(fee().await, int("fee", 5500));
-    transaction
-        .record(&receipt(1, AT))
-        .await
-        .unwrap()
-        .commit()
-        .await
-        .unwrap();
+    commit(transaction, &receipt(1, AT)).await;
     assert_eq!(fee().await, int("fee", 1));
 }
 
@@ -110,17 +84,8 @@ pub(crate) async fn many_transactions_leave_nothing_behind(db: Db) {
     for n in 0..40 {
         let mut transaction = engine.begin().await.unwrap().transaction;
         let set = [int("fee", n)];
-        assert_eq!(
-            transaction
-                .update(&invoice(&db), change(&set, None))
-                .await
-                .unwrap(),
-            1
-        );
-        assert_eq!(
-            transaction.collateral(&invoice(&db)).await.unwrap(),
-            Vec::<String>::new()
-        );
+        assert_eq!(update(transaction.as_mut(), &invoice(&db), &set, None).await, 1);
+        nothing_else_changed(transaction.as_mut(), &invoice(&db)).await;
         transaction.roll_back().await;
     }
     assert_eq!(db.text("SELECT fee FROM invoices WHERE id = 'INV-1'"), "5500");
@@ -132,38 +97,15 @@ pub(crate) async fn one_transaction_after_another_is_accounted_alone(db: Db) {
     for n in 1..6 {
         let mut transaction = engine.begin().await.unwrap().transaction;
         let set = [int("fee", n.into())];
-        assert_eq!(
-            transaction
-                .update(&invoice(&db), change(&set, None))
-                .await
-                .unwrap(),
-            1
-        );
-        assert_eq!(
-            transaction.collateral(&invoice(&db)).await.unwrap(),
-            Vec::<String>::new()
-        );
-        transaction
-            .record(&receipt(n, AT))
-            .await
-            .unwrap()
-            .commit()
-            .await
-            .unwrap();
+        assert_eq!(update(transaction.as_mut(), &invoice(&db), &set, None).await, 1);
+        nothing_else_changed(transaction.as_mut(), &invoice(&db)).await;
+        commit(transaction, &receipt(n, AT)).await;
     }
     assert_eq!(db.text("SELECT count(*) FROM synapsor_writeback_receipts"), "5");
 }
 
 async fn reads_back(db: &Db, written: StoredReceipt) {
-    begin(db)
-        .await
-        .transaction
-        .record(&written)
-        .await
-        .unwrap()
-        .commit()
-        .await
-        .unwrap();
+    commit(begin(db).await.transaction, &written).await;
     let id = written.proposal_id.parse().unwrap();
     assert_eq!(db.writer().find_receipt(&id).await.unwrap(), Some(written));
 }
@@ -194,15 +136,7 @@ pub(crate) async fn the_largest_numbers_of_a_receipt_read_back(db: Db) {
 pub(crate) async fn receipts_of_one_moment_come_by_id(db: Db) {
     db.set_up(Fixture::Invoices);
     for n in [3, 1, 2] {
-        begin(&db)
-            .await
-            .transaction
-            .record(&receipt(n, AT))
-            .await
-            .unwrap()
-            .commit()
-            .await
-            .unwrap();
+        commit(begin(&db).await.transaction, &receipt(n, AT)).await;
     }
     let found = db.writer().receipts_since(AT.parse().unwrap(), 10).await.unwrap();
     let ids: Vec<_> = found.into_iter().map(|r| r.proposal_id).collect();

@@ -7,9 +7,11 @@ use synapsor_domain::value::{ColumnValue, Value, ValueKind};
 use synapsor_executor::engine::Transaction;
 use synapsor_executor::engine::error::EngineErrorKind;
 
-use crate::behaviours::{Db, Fixture, begin, change, int, invoice, locked, plan, receipt, text};
+use crate::behaviours::{
+    AT, Db, Fixture, begin, change, commit, int, invoice, locked, nothing_else_changed, plan, receipt, text,
+    update,
+};
 
-const AT: &str = "2026-01-02T03:04:05.678Z";
 const FEE: &str = "SELECT fee FROM invoices WHERE id = 'INV-1'";
 const RECEIPTS: &str = "SELECT count(*) FROM synapsor_writeback_receipts";
 
@@ -57,10 +59,7 @@ pub(crate) async fn what_fits_is_what_the_column_holds(db: Db) {
             let mut transaction = begin(&db).await.transaction;
             let new = ColumnValue::new(&column.name, exact);
             assert_eq!(
-                transaction
-                    .update(&row, change(std::slice::from_ref(&new), None))
-                    .await
-                    .unwrap(),
+                update(transaction.as_mut(), &row, std::slice::from_ref(&new), None).await,
                 1
             );
             let mut again = row.clone();
@@ -88,10 +87,13 @@ pub(crate) async fn one_row_changes_with_its_receipt(db: Db) {
     );
     let set = [int("fee", 0), text("status", "waived"), int("version", 8)];
     assert_eq!(
-        transaction
-            .update(&invoice(&db), change(&set, Some(&int("version", 7))))
-            .await
-            .unwrap(),
+        update(
+            transaction.as_mut(),
+            &invoice(&db),
+            &set,
+            Some(&int("version", 7))
+        )
+        .await,
         1
     );
     assert_eq!(db.text(FEE), "5500", "nobody else sees it yet");
@@ -100,10 +102,7 @@ pub(crate) async fn one_row_changes_with_its_receipt(db: Db) {
         after,
         [vec![text("status", "waived"), int("fee", 0), int("version", 8)]]
     );
-    assert_eq!(
-        transaction.collateral(&invoice(&db)).await.unwrap(),
-        Vec::<String>::new()
-    );
+    nothing_else_changed(transaction.as_mut(), &invoice(&db)).await;
     let recorded = transaction.record(&receipt(1, AT)).await.unwrap();
     assert_eq!(db.text(RECEIPTS), "0");
     recorded.commit().await.unwrap();
@@ -150,17 +149,17 @@ pub(crate) async fn a_stale_guard_matches_nothing(db: Db) {
     let mut transaction = begin(&db).await.transaction;
     for stale in [int("version", 6), int("version", 8), text("version", "7")] {
         assert_eq!(
-            transaction
-                .update(&invoice(&db), change(&[int("fee", 0)], Some(&stale)))
-                .await
-                .unwrap(),
+            update(
+                transaction.as_mut(),
+                &invoice(&db),
+                &[int("fee", 0)],
+                Some(&stale)
+            )
+            .await,
             0
         );
     }
-    assert_eq!(
-        transaction.collateral(&invoice(&db)).await.unwrap(),
-        Vec::<String>::new()
-    );
+    nothing_else_changed(transaction.as_mut(), &invoice(&db)).await;
 }
 
 pub(crate) async fn another_tenants_row_is_not_updated(db: Db) {
@@ -175,10 +174,7 @@ pub(crate) async fn another_tenants_row_is_not_updated(db: Db) {
     ] {
         let plan = plan(&db, "invoices", id, tenant, &["fee"]);
         assert_eq!(
-            transaction
-                .update(&plan, change(&[int("fee", 0)], None))
-                .await
-                .unwrap(),
+            update(transaction.as_mut(), &plan, &[int("fee", 0)], None).await,
             0,
             "{id:?} {tenant:?}"
         );
@@ -214,31 +210,16 @@ pub(crate) async fn a_trigger_on_the_row_is_no_collateral(db: Db) {
     }
     let mut transaction = begin(&db).await.transaction;
     assert_eq!(waive(&db, transaction.as_mut()).await, 1);
-    assert_eq!(
-        transaction.collateral(&invoice(&db)).await.unwrap(),
-        Vec::<String>::new()
-    );
+    nothing_else_changed(transaction.as_mut(), &invoice(&db)).await;
     let after = transaction.reread(&invoice(&db)).await.unwrap();
     assert_eq!(after[0][2], int("version", 8));
-    transaction
-        .record(&receipt(1, AT))
-        .await
-        .unwrap()
-        .commit()
-        .await
-        .unwrap();
+    commit(transaction, &receipt(1, AT)).await;
     assert_eq!(db.text(FEE), "0");
 }
 
 async fn is_collateral(db: &Db, set: ColumnValue) {
     let mut transaction = begin(db).await.transaction;
-    assert_eq!(
-        transaction
-            .update(&invoice(db), change(&[set], None))
-            .await
-            .unwrap(),
-        1
-    );
+    assert_eq!(update(transaction.as_mut(), &invoice(db), &[set], None).await, 1);
     assert!(!transaction.collateral(&invoice(db)).await.unwrap().is_empty());
 }
 
@@ -263,10 +244,13 @@ pub(crate) async fn a_rewritten_column_shows(db: Db) {
     }
     let mut transaction = begin(&db).await.transaction;
     assert_eq!(
-        transaction
-            .update(&invoice(&db), change(&[text("status", "waived")], None))
-            .await
-            .unwrap(),
+        update(
+            transaction.as_mut(),
+            &invoice(&db),
+            &[text("status", "waived")],
+            None
+        )
+        .await,
         1
     );
     assert_eq!(
@@ -308,17 +292,8 @@ pub(crate) async fn a_clustered_key_is_written(db: Db) {
     }
     let mut transaction = begin(&db).await.transaction;
     assert_eq!(waive(&db, transaction.as_mut()).await, 1);
-    assert_eq!(
-        transaction.collateral(&invoice(&db)).await.unwrap(),
-        Vec::<String>::new()
-    );
-    transaction
-        .record(&receipt(1, AT))
-        .await
-        .unwrap()
-        .commit()
-        .await
-        .unwrap();
+    nothing_else_changed(transaction.as_mut(), &invoice(&db)).await;
+    commit(transaction, &receipt(1, AT)).await;
     assert_eq!(db.text(FEE), "0");
 }
 
@@ -328,10 +303,13 @@ pub(crate) async fn after_an_error_nothing_commits(db: Db) {
     }
     let mut transaction = begin(&db).await.transaction;
     assert_eq!(
-        transaction
-            .update(&invoice(&db), change(&[text("status", "half")], None))
-            .await
-            .unwrap(),
+        update(
+            transaction.as_mut(),
+            &invoice(&db),
+            &[text("status", "half")],
+            None
+        )
+        .await,
         1
     );
     let error = transaction
@@ -343,6 +321,19 @@ pub(crate) async fn after_an_error_nothing_commits(db: Db) {
     assert!(transaction.record(&receipt(1, AT)).await.is_err());
     assert_eq!(db.text("SELECT status FROM invoices WHERE id = 'INV-1'"), "open");
     assert_eq!(db.text(RECEIPTS), "0");
+}
+
+pub(crate) async fn after_an_unusable_value_nothing_commits(db: Db) {
+    db.set_up(Fixture::Invoices);
+    db.set_up(Fixture::Wide);
+    let mut transaction = begin(&db).await.transaction;
+    assert_eq!(waive(&db, transaction.as_mut()).await, 1);
+    // The database answered well; what it answered is more than is served.
+    let row = plan(&db, "wide", "value", "acme", &["a"]);
+    let error = transaction.lock(&row).await.unwrap_err();
+    assert_eq!(error.kind, EngineErrorKind::TooLarge);
+    assert!(transaction.record(&receipt(1, AT)).await.is_err());
+    assert_eq!(db.text(FEE), "5500");
 }
 
 pub(crate) async fn a_held_lock_is_retryable(db: Db) {
@@ -363,13 +354,7 @@ pub(crate) async fn a_second_writer_waits(db: Db) {
     waive(&db, first.as_mut()).await;
     let waiting = db.clone();
     let second = tokio::spawn(async move { locked(&waiting).await });
-    first
-        .record(&receipt(1, AT))
-        .await
-        .unwrap()
-        .commit()
-        .await
-        .unwrap();
+    commit(first, &receipt(1, AT)).await;
     let mut second = second.await.unwrap().unwrap();
     assert_eq!(
         second.lock(&invoice(&db)).await.unwrap()[0][1],

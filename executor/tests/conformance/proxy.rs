@@ -1,0 +1,102 @@
+//! Proxies between an engine and its server, for what real servers do too seldom: a way that counts changed rows,
+//! and a way on which a statement meets another connection, or another server, than the one before.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Bytes of what a client says at one time; statements of the behaviours are shorter.
+const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+
+/// A proxy that puts other words into what its clients say, of the same length and only while it is told to.
+pub(crate) struct Rewriting {
+    place: String,
+    is_on: Arc<AtomicBool>,
+}
+
+impl Rewriting {
+    pub(crate) async fn start(server: String, from: &'static str, to: &'static str) -> Self {
+        assert_eq!(from.len(), to.len(), "lengths are part of the protocols");
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let place = listener.local_addr().unwrap().to_string();
+        let is_on = Arc::new(AtomicBool::new(false));
+        let rewrites = is_on.clone();
+        tokio::spawn(async move {
+            loop {
+                let (client, _) = listener.accept().await.unwrap();
+                let upstream = TcpStream::connect(&server).await.unwrap();
+                tokio::spawn(pass(client, upstream, rewrites.clone(), from, to));
+            }
+        });
+        Self { place, is_on }
+    }
+
+    pub(crate) fn place(&self) -> &str {
+        &self.place
+    }
+
+    pub(crate) fn rewrites(&self, is_on: bool) {
+        self.is_on.store(is_on, Ordering::SeqCst);
+    }
+}
+
+async fn pass(
+    client: TcpStream,
+    upstream: TcpStream,
+    rewrites: Arc<AtomicBool>,
+    from: &'static str,
+    to: &'static str,
+) {
+    let (mut asks, mut hears) = client.into_split();
+    let (mut answers, mut listens) = upstream.into_split();
+    let back = tokio::spawn(async move { tokio::io::copy(&mut answers, &mut hears).await });
+    let mut message = vec![0; MESSAGE_BYTES_MAX];
+    while let Ok(len @ 1..) = asks.read(&mut message).await {
+        let said = &mut message[..len];
+        if rewrites.load(Ordering::SeqCst) {
+            while let Some(at) = said.windows(from.len()).position(|w| w == from.as_bytes()) {
+                said[at..at + to.len()].copy_from_slice(to.as_bytes());
+            }
+        }
+        if listens.write_all(said).await.is_err() {
+            break;
+        }
+    }
+    // The client is gone, so nobody waits for more.
+    back.abort();
+}
+
+/// A proxy before a server of MySQL that takes from its clients the wish to count matched rows; gives its place.
+pub(crate) async fn counting_changed(server: String) -> String {
+    /// CLIENT_FOUND_ROWS, in the first byte of a client's first packet.
+    const FOUND_ROWS: u8 = 0x02;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let place = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let mut upstream = TcpStream::connect(&server).await.unwrap();
+            tokio::spawn(async move {
+                let greeting = packet(&mut upstream).await;
+                client.write_all(&greeting).await.unwrap();
+                let mut login = packet(&mut client).await;
+                login[4] &= !FOUND_ROWS;
+                upstream.write_all(&login).await.unwrap();
+                // Either side may end first; there is nothing to do about it here.
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut upstream).await;
+            });
+        }
+    });
+    place
+}
+
+async fn packet(stream: &mut TcpStream) -> Vec<u8> {
+    let mut packet = vec![0; 4];
+    stream.read_exact(&mut packet).await.unwrap();
+    let len = usize::from(packet[0]) | usize::from(packet[1]) << 8 | usize::from(packet[2]) << 16;
+    packet.resize(4 + len, 0);
+    stream.read_exact(&mut packet[4..]).await.unwrap();
+    packet
+}
