@@ -133,6 +133,10 @@ pub struct EvilLedger {
     pub heartbeats: watch::Receiver<u32>,
     /// Counts announced attempts.
     pub starts: watch::Receiver<u32>,
+    /// Counts attempts whose outcome a writer does not know.
+    pub doubts: watch::Receiver<u32>,
+    /// While somebody holds it, a writer that is in doubt gets no answer.
+    pub doubt: Arc<tokio::sync::Mutex<()>>,
     /// Calls of each kind that get no answer from now on.
     pub deaf: Arc<Deaf>,
 }
@@ -168,6 +172,8 @@ impl EvilLedger {
         let deny = Arc::default();
         let (beat, heartbeats) = watch::channel(0);
         let (start, starts) = watch::channel(0);
+        let (doubted, doubts) = watch::channel(0);
+        let doubt = Arc::default();
         let deaf = Arc::<Deaf>::default();
         let service = Service {
             queue: Arc::new(Mutex::new(Some(queue))),
@@ -175,6 +181,8 @@ impl EvilLedger {
             deny: Arc::clone(&deny),
             beat,
             start,
+            doubted,
+            doubt: Arc::clone(&doubt),
             deaf: Arc::clone(&deaf),
         };
         let stop = CancellationToken::new();
@@ -193,6 +201,8 @@ impl EvilLedger {
             deny,
             heartbeats,
             starts,
+            doubts,
+            doubt,
             deaf,
         })
     }
@@ -266,6 +276,8 @@ struct Service {
     deny: Arc<Mutex<Option<Envelope>>>,
     beat: watch::Sender<u32>,
     start: watch::Sender<u32>,
+    doubted: watch::Sender<u32>,
+    doubt: Arc<tokio::sync::Mutex<()>>,
     deaf: Arc<Deaf>,
 }
 
@@ -334,6 +346,8 @@ impl WritebackService for Service {
         &self,
         _: Request<wire::ReportInDoubtRequest>,
     ) -> Result<Response<wire::ReportInDoubtResponse>, Status> {
+        self.doubted.send_modify(|count| *count += 1);
+        drop(self.doubt.lock().await);
         Ok(Response::new(wire::ReportInDoubtResponse {}))
     }
 

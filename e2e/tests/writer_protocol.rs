@@ -1,6 +1,7 @@
 //! What a writer does when something moves under its hands: tables, versions, the database, the ledger. One
 //! effect or none, and an answer within seconds.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use synapsor_domain::value::{Value, find};
 use synapsor_domain::writeback::{AttemptReport, AttemptResult};
 use synapsor_e2e::agent::Agent;
 use synapsor_e2e::binaries::Build;
+use synapsor_e2e::cli::until;
 use synapsor_e2e::court::{Court, INVOICE};
 use synapsor_e2e::deployment::Deployment;
 
@@ -341,5 +343,31 @@ async fn a_commit_whose_answer_was_lost_is_resolved_within_seconds() -> anyhow::
             "{point}"
         );
     }
+    Ok(())
+}
+
+/// The writer may not see receipts for a while: that is no answer to whether its COMMIT took place.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_but_a_receipt_ends_doubt() -> anyhow::Result<()> {
+    let deployment = Deployment::new(Build::Failpoints)?;
+    let mut court = Court::with(deployment, &[("SYNAPSOR_FAILPOINT", "F11b:error")]).await?;
+    let database = court.deployment().open_database()?;
+    let log = court.writer.log.clone();
+    let (doubt, mut doubts) = (Arc::clone(&court.ledger.doubt), court.ledger.doubts.clone());
+    let papers = court.honest();
+    let unseen = async {
+        let unanswered = doubt.lock().await;
+        doubts.wait_for(|count| *count > 0).await?;
+        database.execute_batch("ALTER TABLE synapsor_writeback_receipts RENAME TO aside")?;
+        drop(unanswered);
+        until(SOON, || {
+            Ok(std::fs::read_to_string(&log)?.contains("the database cannot be used"))
+        })?;
+        anyhow::Ok(database.execute_batch("ALTER TABLE aside RENAME TO synapsor_writeback_receipts")?)
+    };
+    let (report, seen) = tokio::join!(court.judge(&papers), unseen);
+    seen?;
+    let report = report?;
+    assert_eq!(report.result, AttemptResult::AlreadyApplied, "{}", report.message);
     Ok(())
 }

@@ -110,6 +110,11 @@ impl Work<'_> {
         loop {
             let in_doubt = job.unfinished || patience.is_in_doubt();
             let (reason, pace) = match self.round(&checkpoint, &mut number, in_doubt, view).await {
+                // A report would put an end on file to an attempt whose end nobody knows: of a COMMIT without an answer
+                // only the receipt tells, and a refusal of today says nothing of it.
+                Round::Report(end) if patience.is_in_doubt() && end.receipt.is_none() => {
+                    ("in_doubt", Pace::Contention)
+                }
                 Round::Report(end) => return report(writer, job, number, end).await,
                 Round::Again(reason, pace) => (reason, pace),
                 Round::Outdated => {
