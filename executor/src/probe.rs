@@ -5,7 +5,7 @@ use synapsor_domain::contract::Contract;
 use synapsor_domain::writeback::{ProbeFinding, Severity, SourceProbe, TableTarget, table_targets};
 
 use crate::engine::catalogue;
-use crate::engine::error::{EngineError, EngineErrorKind};
+use crate::engine::error::EngineError;
 use crate::engine::{CheckTarget, Engine, Finding};
 use crate::explain::explain;
 
@@ -21,7 +21,7 @@ pub async fn writer(engine: &dyn Engine, source: &str, contract: &Contract) -> S
     finished(engine, source, found).await
 }
 
-/// Looks at what the read credential sees of the contract's tables, and whether it could change them.
+/// Looks at whether the read credential may read what the contract names, and whether it could change it.
 pub async fn reader(engine: &dyn Engine, source: &str, contract: &Contract) -> SourceProbe {
     let found = read_side(engine, source, contract).await;
     finished(engine, source, found).await
@@ -104,35 +104,27 @@ async fn read_side(
 ) -> Result<Vec<ProbeFinding>, EngineError> {
     let mut findings = Vec::new();
     for target in table_targets(contract, source) {
-        let name = format!("`{}`.`{}`", target.schema, target.table);
-        let shape = match engine.shape(&target.schema, &target.table).await {
-            Ok(shape) => shape,
-            Err(error) if error.kind == EngineErrorKind::NotFound => {
-                let text = format!("the read credential sees no table {name}");
-                findings.push(problem("TABLE_MISSING", text));
-                continue;
-            }
-            Err(error) => return Err(error),
+        let target = CheckTarget {
+            writes: Vec::new(),
+            ..check_target(target)
         };
-        let missing = target
-            .reads
-            .iter()
-            .filter(|column| shape.column(column).is_none());
-        findings.extend(missing.map(|column| {
-            let text = format!("the read credential sees no column `{column}` of {name}");
-            problem("COLUMN_MISSING", text)
-        }));
-        findings.extend(too_much(engine, &target, &name).await?);
+        let found = engine.check_reading(&target).await?;
+        for found in found
+            .into_iter()
+            .map(finding)
+            .chain(too_much(engine, &target).await?)
+        {
+            // Targets with other keys may be of the same table.
+            if !findings.contains(&found) {
+                findings.push(found);
+            }
+        }
     }
     Ok(findings)
 }
 
 /// A warning when the read credential could change the table. Who holds a file has no rights to take away.
-async fn too_much(
-    engine: &dyn Engine,
-    target: &TableTarget,
-    name: &str,
-) -> Result<Option<ProbeFinding>, EngineError> {
+async fn too_much(engine: &dyn Engine, target: &CheckTarget) -> Result<Option<ProbeFinding>, EngineError> {
     if engine.kind() == "sqlite" {
         return Ok(None);
     }
@@ -144,8 +136,9 @@ async fn too_much(
         severity: Severity::Warning,
         code: "READ_ROLE_CAN_WRITE".to_owned(),
         text: format!(
-            "the read credential may change rows of {name}: give the reader a role of its own, with the statements \
-             of `synapsor-runner writeback grants --read-role ROLE`"
+            "the read credential may change rows of `{}`.`{}`: give the reader a role of its own, with the statements \
+             of `synapsor-runner writeback grants --read-role ROLE`",
+            target.schema, target.table
         ),
         fix: None,
     }))

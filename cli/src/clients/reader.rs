@@ -1,4 +1,4 @@
-//! Calls to a reader by an operator: the catalogue of its databases, never a row.
+//! Calls to a reader by an operator: the catalogue of its databases and its rights there, never a row.
 
 use std::time::Duration;
 
@@ -6,6 +6,8 @@ use synapsor_chassis::grpc_channel::Target;
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
 use synapsor_chassis::run::Failure;
 use synapsor_domain::inspection::Inspection;
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::writeback::SourceProbe;
 use synapsor_proto::executor::v1::{self as wire, schema_service_client::SchemaServiceClient};
 use tonic::transport::Channel;
 
@@ -14,6 +16,8 @@ use crate::session::Link;
 
 /// A large catalogue takes the database some seconds.
 const INSPECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// A probe opens connections and looks at every table, on every source.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running reader.
 #[derive(Debug, Clone)]
@@ -51,5 +55,16 @@ impl Reader {
         .await?;
         serde_json::from_slice(&answer.inspection_json)
             .map_err(|_| not_believed("READER_ANSWER_MALFORMED", "it holds no inspection"))
+    }
+
+    /// Whether its credentials may read what its contract names, on every source that it serves.
+    pub(crate) async fn probe(&mut self) -> Result<Vec<SourceProbe>, Failure> {
+        let message = wire::ProbeReadingRequest::default();
+        let answer = call_within(&self.target, PROBE_TIMEOUT, message, async |m| {
+            self.client.probe_reading(m).await
+        })
+        .await?;
+        let probes: Result<_, Refusal> = answer.sources.into_iter().map(TryInto::try_into).collect();
+        probes.map_err(|_| not_believed("READER_ANSWER_MALFORMED", "it holds no findings"))
     }
 }

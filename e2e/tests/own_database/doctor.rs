@@ -67,6 +67,75 @@ fn a_right_that_is_missing_is_named_with_the_statement_that_gives_it() -> anyhow
 }
 
 #[test]
+fn a_column_that_the_reader_may_not_read_is_named_with_the_statement_that_lets_it() -> anyhow::Result<()> {
+    for engine in ENGINES.into_iter().filter(|engine| *engine != Engine::Sqlite) {
+        let Some(shop) = shop::open(engine)? else { continue };
+        // A visible column, the guard, the tenant and the key.
+        for column in ["ship_city", "version", "shop_id", "order_number"] {
+            revoke(
+                &shop,
+                &format!("SELECT ({column}) ON {}", shop.table()),
+                "orders_reader",
+            )?;
+            let checked = check(&shop, 1)?;
+            let found = findings(&checked, 0);
+            assert_eq!(found.len(), 1, "{engine}, without {column}: {checked}");
+            let quoted = match engine.in_contract() {
+                contract::Engine::Postgres => format!("\"{column}\""),
+                _ => format!("`{column}`"),
+            };
+            let text = format!("the account may not SELECT `{column}` of `orders`");
+            assert_eq!(
+                (&found[0]["code"], &found[0]["severity"], &found[0]["text"]),
+                (&json!("GRANT_MISSING"), &json!("problem"), &json!(text)),
+                "{engine}: {checked}"
+            );
+            let fix = found[0]["fix"].as_str().context("a statement")?;
+            assert!(
+                fix.starts_with(&format!("GRANT SELECT ({quoted}) ON ")),
+                "{engine}: {fix}"
+            );
+            let shown = shop.place.run(&["writeback", "doctor", "--check-db"])?;
+            shown.expect(1)?;
+            assert!(
+                shown.stdout.contains(&text) && shown.stdout.contains(fix),
+                "{shown}"
+            );
+            shop.execute(fix)?;
+            check(&shop, 0).with_context(|| format!("{engine}: mended {column}"))?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_reader_without_any_right_on_a_table_is_told_of_every_column() -> anyhow::Result<()> {
+    for engine in ENGINES.into_iter().filter(|engine| *engine != Engine::Sqlite) {
+        let Some(shop) = shop::open(engine)? else { continue };
+        revoke(
+            &shop,
+            &format!(
+                "SELECT (order_number, customer_name, status, ship_street, ship_city, \
+            ship_postcode, total_amount, placed_at, version, shop_id) ON {}",
+                shop.table()
+            ),
+            "orders_reader",
+        )?;
+        let checked = check(&shop, 1)?;
+        let found = findings(&checked, 0);
+        let fixes: Vec<&str> = found.iter().filter_map(|f| f["fix"].as_str()).collect();
+        assert_eq!(fixes.len(), 1, "{engine}: {checked}");
+        assert!(
+            fixes[0].contains("shop_id") && fixes[0].contains("order_number"),
+            "{checked}"
+        );
+        shop.execute(fixes[0])?;
+        check(&shop, 0).with_context(|| format!("{engine}: mended"))?;
+    }
+    Ok(())
+}
+
+#[test]
 fn rights_that_are_too_broad_are_warnings() -> anyhow::Result<()> {
     for engine in ENGINES.into_iter().filter(|engine| *engine != Engine::Sqlite) {
         let Some(shop) = shop::open(engine)? else { continue };

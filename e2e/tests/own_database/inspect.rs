@@ -271,5 +271,11 @@ fn running_services_answer_an_operator_who_has_no_url() -> anyhow::Result<()> {
         );
         assert_eq!(checked["roles"][role]["variables"], json!([]), "{checked}");
     }
+    let target = &stack.deployment.target;
+    target.execute("ALTER TABLE invoices RENAME COLUMN waiver_reason TO reason")?;
+    let ran = place.run(&[&doctor[..], &["--json"], &reader, &identity].concat())?;
+    ran.expect(1)?;
+    let finding = &ran.object()?["roles"][0]["sources"][0]["findings"][0];
+    assert_eq!(finding["code"], json!("COLUMN_MISSING"), "{ran}");
     Ok(())
 }

@@ -116,6 +116,10 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// receipt table, rolled back; and what the role may do that it need not.
     async fn check(&self, targets: &[CheckTarget]) -> Result<Vec<Finding>, EngineError>;
 
+    /// What keeps this credential from reading the columns of a target: every right that it lacks, with the
+    /// statement that gives it, and what is not there. No row is read.
+    async fn check_reading(&self, target: &CheckTarget) -> Result<Vec<Finding>, EngineError>;
+
     /// Why this database cannot be written by the protocol now, with the statements that fix it; empty when
     /// it can.
     async fn receipt_problems(&self) -> Result<Vec<String>, EngineError>;

@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status};
 use crate::engine::Engine;
 use crate::error::source_refusal;
 use crate::inspect::{Scope, inspect};
+use crate::probe;
 use crate::reader::Reader;
 
 /// Bytes around the inspection in a message.
@@ -58,6 +59,20 @@ impl SchemaRpc {
         }
         Ok(wire::InspectResponse { inspection_json })
     }
+
+    async fn probed(&self, wanted: &str) -> Result<wire::ProbeReadingResponse, Refusal> {
+        if !wanted.is_empty() {
+            self.engine(wanted)?;
+        }
+        let mut sources = Vec::new();
+        for (source, engine) in &self.reader.engines {
+            if wanted.is_empty() || wanted == source {
+                let found = probe::reader(engine.as_ref(), source, &self.reader.contract).await;
+                sources.push(found.into());
+            }
+        }
+        Ok(wire::ProbeReadingResponse { sources })
+    }
 }
 
 #[tonic::async_trait]
@@ -67,6 +82,16 @@ impl SchemaService for SchemaRpc {
         request: Request<wire::InspectRequest>,
     ) -> Result<Response<wire::InspectResponse>, Status> {
         self.inspected(request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(|r| to_status(&r))
+    }
+
+    async fn probe_reading(
+        &self,
+        request: Request<wire::ProbeReadingRequest>,
+    ) -> Result<Response<wire::ProbeReadingResponse>, Status> {
+        self.probed(&request.into_inner().source_id)
             .await
             .map(Response::new)
             .map_err(|r| to_status(&r))

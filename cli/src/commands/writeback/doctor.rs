@@ -10,8 +10,7 @@ use synapsor_chassis::identity::Role;
 use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, EXIT_UNREACHABLE, Exit, Failure};
 use synapsor_chassis::settings::Environment;
 use synapsor_domain::contract::{Contract, Engine};
-use synapsor_domain::inspection::Inspection;
-use synapsor_domain::writeback::{ProbeFinding, Severity, SourceProbe, TableTarget, table_targets};
+use synapsor_domain::writeback::{ProbeFinding, Severity, SourceProbe, table_targets};
 
 use crate::clients::{Reader, Writer, not_believed};
 use crate::contract_file::LoadedContract;
@@ -190,52 +189,7 @@ async fn reader_side(loaded: &LoadedContract, context: &Context) -> Result<Vec<S
     };
     let link = session::remote(context, Role::Reader, address).await?;
     let mut reader = Reader::at(&link);
-    let mut probes = Vec::new();
-    for source in loaded.contract.sources() {
-        for target in table_targets(&loaded.contract, &source.name) {
-            let (schema, table) = (Some(target.schema.as_str()), Some(target.table.as_str()));
-            let asked = reader.inspect(Some(&source.name), schema, table);
-            probes.push(judged(
-                &source.name,
-                &target,
-                context.unless_stopped(asked).await?,
-            ));
-        }
-    }
-    Ok(probes)
-}
-
-/// What a running reader's look at one table means.
-fn judged(source: &str, target: &TableTarget, found: Inspection) -> SourceProbe {
-    let name = format!("`{}`.`{}`", target.schema, target.table);
-    let mut findings = Vec::new();
-    match found.tables.first() {
-        None => {
-            let text = format!("the read credential sees no table {name}");
-            findings.push(finding(Severity::Problem, "TABLE_MISSING", text, None));
-        }
-        Some(table) => {
-            let missing = target
-                .reads
-                .iter()
-                .filter(|column| table.column(column).is_none());
-            for column in missing.filter(|column| *column != synapsor_domain::contract::XMIN) {
-                let text = format!("the read credential sees no column `{column}` of {name}");
-                findings.push(finding(Severity::Problem, "COLUMN_MISSING", text, None));
-            }
-            if table.writable && found.engine != "sqlite" {
-                let text = format!("the read credential may change rows of {name}; it should only read");
-                findings.push(finding(Severity::Warning, "READ_ROLE_CAN_WRITE", text, None));
-            }
-        }
-    }
-    SourceProbe {
-        source_id: source.to_owned(),
-        engine: found.engine,
-        product: found.product,
-        unavailable: None,
-        findings,
-    }
+    context.unless_stopped(reader.probe()).await
 }
 
 async fn probed(

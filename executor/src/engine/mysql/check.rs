@@ -35,16 +35,26 @@ struct Right {
 }
 
 /// Collects what was found.
-struct Report {
+pub(super) struct Report {
     /// As GRANT takes it.
     account: String,
     /// As the catalogue spells it.
     grantee: String,
-    findings: Vec<Finding>,
+    pub(super) findings: Vec<Finding>,
 }
 
 impl Report {
-    fn add(&mut self, severity: Severity, code: &'static str, text: String, fix: Option<String>) {
+    /// Nothing yet, about an account as `CURRENT_USER()` tells it.
+    pub(super) fn of(current: &str) -> Self {
+        let (user, host) = current.rsplit_once('@').unwrap_or((current, "%"));
+        Self {
+            account: format!("{}@{}", quote(user), quote(host)),
+            grantee: format!("'{user}'@'{host}'"),
+            findings: Vec::new(),
+        }
+    }
+
+    pub(super) fn add(&mut self, severity: Severity, code: &'static str, text: String, fix: Option<String>) {
         let finding = Finding {
             severity,
             code,
@@ -56,7 +66,7 @@ impl Report {
         }
     }
 
-    fn missing(&mut self, text: String, right: &str, on: &str) {
+    pub(super) fn missing(&mut self, text: String, right: &str, on: &str) {
         let fix = format!("GRANT {right} ON {on} TO {};", self.account);
         self.add(Severity::Problem, "GRANT_MISSING", text, Some(fix));
     }
@@ -103,13 +113,7 @@ async fn server(held: &mut Held) -> Result<Report, EngineError> {
     let cells = answer
         .first()
         .ok_or_else(|| EngineError::new(EngineErrorKind::Unavailable, "no answer"))?;
-    let current = cells.text(4)?;
-    let (user, host) = current.rsplit_once('@').unwrap_or((&current, "%"));
-    let mut report = Report {
-        account: format!("{}@{}", quote(user), quote(host)),
-        grantee: format!("'{user}'@'{host}'"),
-        findings: Vec::new(),
-    };
+    let mut report = Report::of(&cells.text(4)?);
     let mut weak = |setting: &str, consequence: &str| {
         report.add(
             Severity::Warning,

@@ -12,6 +12,7 @@ mod inspect;
 mod moment;
 mod pool;
 mod read;
+mod reading;
 mod receipts;
 mod scrub;
 mod session;
@@ -193,6 +194,10 @@ impl Engine for MysqlEngine {
 
     async fn check(&self, targets: &[CheckTarget]) -> Result<Vec<Finding>, EngineError> {
         check::check(&self.pool, &self.shapes, targets).await
+    }
+
+    async fn check_reading(&self, target: &CheckTarget) -> Result<Vec<Finding>, EngineError> {
+        reading::check(self, target).await
     }
 
     async fn receipt_problems(&self) -> Result<Vec<String>, EngineError> {

@@ -45,7 +45,7 @@ const DURABILITY: [(&str, &str); 3] = [
 ];
 
 /// What the account may do with one table.
-struct Rights {
+pub(super) struct Rights {
     table: Vec<String>,
     columns: Vec<(String, String)>,
 }
@@ -63,12 +63,20 @@ impl Rights {
 }
 
 /// Collects what was found.
-struct Report {
+pub(super) struct Report {
     role: String,
-    findings: Vec<Finding>,
+    pub(super) findings: Vec<Finding>,
 }
 
 impl Report {
+    /// Nothing yet, about the account of this connection.
+    pub(super) async fn of(lease: &mut Lease) -> Result<Self, EngineError> {
+        Ok(Self {
+            role: text(&one(lease, "SELECT current_user::text", &[]).await?, 0),
+            findings: Vec::new(),
+        })
+    }
+
     fn add(&mut self, severity: Severity, code: &'static str, text: String, fix: Option<String>) {
         let finding = Finding {
             severity,
@@ -110,10 +118,7 @@ pub(super) async fn check(
             local_settings(&settings)
         ))
         .await?;
-    let mut report = Report {
-        role: text(&one(&mut lease, "SELECT current_user::text", &[]).await?, 0),
-        findings: Vec::new(),
-    };
+    let mut report = Report::of(&mut lease).await?;
     durability(&mut lease, &mut report).await?;
     receipts(engine, &mut lease, &mut report).await?;
     for target in targets {
@@ -199,7 +204,11 @@ async fn receipts(
     probe(lease, report, &insert, "add a receipt").await
 }
 
-async fn check_account(lease: &mut Lease, report: &mut Report, schema: &str) -> Result<(), EngineError> {
+pub(super) async fn check_account(
+    lease: &mut Lease,
+    report: &mut Report,
+    schema: &str,
+) -> Result<(), EngineError> {
     let row = one(lease, ACCOUNT, &[schema]).await?;
     if row.is_empty() {
         let what = format!("there is no schema `{schema}`");
@@ -235,47 +244,68 @@ async fn check_target(
     target: &CheckTarget,
 ) -> Result<(), EngineError> {
     check_account(lease, report, &target.schema).await?;
-    let shape = match inspect::describe(lease, &target.schema, &target.table).await {
-        Ok(described) => described.shape(),
-        Err(error) if error.kind == EngineErrorKind::NotFound => {
-            let what = format!("there is no table `{}.{}`", target.schema, target.table);
-            report.add(Severity::Problem, "TABLE_MISSING", what, None);
-            return Ok(());
-        }
-        Err(error) => return Err(error),
+    let Some(shape) = check_columns(lease, report, target).await? else {
+        return Ok(());
     };
-    let wanted = target.reads.iter().chain(&target.writes);
-    let absent: Vec<&String> = wanted.filter(|name| shape.column(name).is_none()).collect();
-    for name in &absent {
-        let what = format!("the table `{}` has no column `{name}`", target.table);
-        report.add(Severity::Problem, "COLUMN_MISSING", what, None);
-    }
     table_notes(report, target, &shape);
     let rights = rights(lease, &target.schema, &target.table).await?;
-    target_rights(report, target, &rights);
-    if absent.is_empty() {
+    missing_rights(report, target, &shape, &rights);
+    excessive_rights(report, target, &rights);
+    let mut wanted = target.reads.iter().chain(&target.writes);
+    if wanted.all(|name| shape.column(name).is_some()) {
         probe_target(lease, report, target).await?;
     }
     Ok(())
 }
 
-fn target_rights(report: &mut Report, target: &CheckTarget, rights: &Rights) {
+/// The shape of the table, if there is one; reports what of the target is not there.
+pub(super) async fn check_columns(
+    lease: &mut Lease,
+    report: &mut Report,
+    target: &CheckTarget,
+) -> Result<Option<TableShape>, EngineError> {
+    let shape = match inspect::describe(lease, &target.schema, &target.table).await {
+        Ok(described) => described.shape(),
+        Err(error) if error.kind == EngineErrorKind::NotFound => {
+            let what = format!("there is no table `{}.{}`", target.schema, target.table);
+            report.add(Severity::Problem, "TABLE_MISSING", what, None);
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let wanted = target.reads.iter().chain(&target.writes);
+    for name in wanted.filter(|name| shape.column(name).is_none()) {
+        let what = format!("the table `{}` has no column `{name}`", target.table);
+        report.add(Severity::Problem, "COLUMN_MISSING", what, None);
+    }
+    Ok(Some(shape))
+}
+
+/// Rights that the target needs on columns that are there.
+pub(super) fn missing_rights(report: &mut Report, target: &CheckTarget, shape: &TableShape, rights: &Rights) {
     let name = qualified(&target.schema, &target.table);
     for (right, columns) in [("SELECT", &target.reads), ("UPDATE", &target.writes)] {
-        let missing: Vec<String> = columns
+        let missing: Vec<&String> = columns
             .iter()
-            .filter(|column| !rights.has_on(right, column))
-            .map(|column| quote(column))
+            .filter(|column| shape.column(column).is_some() && !rights.has_on(right, column))
             .collect();
         if !missing.is_empty() {
-            let list = missing.join(", ");
+            let listed = |named: fn(&str) -> String| {
+                let names: Vec<String> = missing.iter().map(|column| named(column)).collect();
+                names.join(", ")
+            };
+            let shown = listed(|column| format!("`{column}`"));
             report.missing(
-                format!("the account may not {right} {list} of `{}`", target.table),
-                &format!("{right} ({list})"),
+                format!("the account may not {right} {shown} of `{}`", target.table),
+                &format!("{right} ({})", listed(quote)),
                 &name,
             );
         }
     }
+}
+
+fn excessive_rights(report: &mut Report, target: &CheckTarget, rights: &Rights) {
+    let name = qualified(&target.schema, &target.table);
     for right in ["INSERT", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"] {
         if rights.has(right) {
             report.excessive(
@@ -400,7 +430,7 @@ async fn probe(lease: &mut Lease, report: &mut Report, sql: &str, what: &str) ->
         .map(|_| ())
 }
 
-async fn rights(lease: &mut Lease, schema: &str, table: &str) -> Result<Rights, EngineError> {
+pub(super) async fn rights(lease: &mut Lease, schema: &str, table: &str) -> Result<Rights, EngineError> {
     let rows = lease.fetch(statement(RIGHTS, &[schema, table])).await?;
     let pairs = rows.iter().map(|row| (text(row, 0), text(row, 1)));
     let (table, columns): (Vec<_>, Vec<_>) = pairs.partition(|(_, column)| column.is_empty());

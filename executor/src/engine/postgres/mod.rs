@@ -10,6 +10,7 @@ mod inspect;
 mod moment;
 mod notice;
 mod read;
+mod reading;
 mod scrub;
 mod shapes;
 mod types;
@@ -189,6 +190,14 @@ impl Engine for PostgresEngine {
 
     async fn check(&self, targets: &[CheckTarget]) -> Result<Vec<Finding>, EngineError> {
         check::check(self, targets).await
+    }
+
+    async fn check_reading(&self, target: &CheckTarget) -> Result<Vec<Finding>, EngineError> {
+        self.read_only(|mut lease| async move {
+            let found = reading::check(&mut lease, target).await?;
+            Ok((lease, found))
+        })
+        .await
     }
 
     async fn receipt_problems(&self) -> Result<Vec<String>, EngineError> {

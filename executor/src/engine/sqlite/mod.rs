@@ -6,6 +6,7 @@ mod connect;
 mod dialect;
 mod inspect;
 mod read;
+mod reading;
 mod scrub;
 mod write;
 
@@ -148,6 +149,10 @@ impl Engine for SqliteEngine {
 
     async fn check(&self, targets: &[CheckTarget]) -> Result<Vec<Finding>, EngineError> {
         inspect::check(self, targets).await
+    }
+
+    async fn check_reading(&self, target: &CheckTarget) -> Result<Vec<Finding>, EngineError> {
+        reading::check(self, target).await
     }
 
     async fn receipt_problems(&self) -> Result<Vec<String>, EngineError> {
