@@ -67,6 +67,10 @@ pub(super) async fn on_every_engine(
             json!({ "violations": 1, "error": error.root_cause().to_string() })
         });
         println!("{proof} on {engine}: {summary}");
+        for mut left_out in super::skipped(&summary).cloned() {
+            left_out["engine"] = json!(engine.name());
+            skipped.push(left_out);
+        }
         engines.insert(engine.name().to_owned(), summary);
     }
     let sum = |field: &str| -> u64 { engines.values().filter_map(|e| e.get(field)?.as_u64()).sum() };

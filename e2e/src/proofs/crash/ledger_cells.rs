@@ -6,6 +6,7 @@ use std::time::Duration;
 use synapsor_chassis::random;
 use synapsor_domain::refusal::Refusal;
 
+use super::Ran;
 use crate::proofs::bench::{Action, Bench, Case, logged, reached};
 use crate::proofs::findings::Findings;
 use crate::stack::WRITER;
@@ -70,8 +71,7 @@ fn cells(small: bool) -> Vec<Cell> {
 const TRIES_MAX: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Gives the number of cells.
-pub(super) async fn run(bench: &mut Bench, findings: &mut Findings, small: bool) -> anyhow::Result<usize> {
+pub(super) async fn run(bench: &mut Bench, findings: &mut Findings, small: bool) -> anyhow::Result<Ran> {
     let cells = cells(small);
     let writer = bench.writer(WRITER)?;
     for cell in &cells {
@@ -81,7 +81,8 @@ pub(super) async fn run(bench: &mut Bench, findings: &mut Findings, small: bool)
         findings.ended(bench, case, "applied", "applied").await?;
     }
     drop(writer);
-    Ok(cells.len())
+    let all = self::cells(false).len();
+    Ok(Ran::new("crashes of the ledger", cells.len(), all))
 }
 
 async fn crash(bench: &mut Bench, findings: &mut Findings, case: &Case, cell: Cell) -> anyhow::Result<()> {

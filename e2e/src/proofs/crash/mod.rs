@@ -29,44 +29,67 @@ pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
     .await
 }
 
+/// How much of one kind of crash was tried.
+#[derive(Debug)]
+struct Ran {
+    what: &'static str,
+    number: usize,
+    /// What the full size tries.
+    of: usize,
+}
+
+impl Ran {
+    const fn new(what: &'static str, number: usize, of: usize) -> Self {
+        Self { what, number, of }
+    }
+
+    /// What the small size left out.
+    fn left_out(&self) -> Option<Json> {
+        let Self { what, number, of } = self;
+        (number < of).then(|| json!({ "what": what, "ran": number, "of": of, "reason": "--small" }))
+    }
+}
+
 async fn on_engine(ground: Ground, plan: Plan) -> anyhow::Result<Json> {
     let began = Instant::now();
-    let tell = |what: &str, number: usize| {
-        println!(
-            "crash on {}: {number} {what}, {} s",
-            ground.engine,
-            began.elapsed().as_secs()
-        );
+    let tell = |ran: &Ran| {
+        let (engine, seconds) = (ground.engine, began.elapsed().as_secs());
+        println!("crash on {engine}: {} {}, {seconds} s", ran.number, ran.what);
     };
     let mut findings = Findings::default();
     let mut bench = ground.bench(Build::Failpoints).await?;
-    let writer = writer_cells::run(&mut bench, &mut findings, plan.small).await?;
-    tell("cells of the writer", writer);
+    let mut cells = Vec::from(writer_cells::run(&mut bench, &mut findings, plan.small).await?);
+    cells.iter().for_each(tell);
     let revoked = revoked::run(&mut bench, &mut findings, plan.small).await?;
-    tell("cells of endings without effect", revoked);
+    tell(&revoked);
+    cells.push(revoked);
     // The ledger's crashes have nothing to do with the target's engine.
-    let ledger = match ground.engine {
-        Engine::Sqlite => ledger_cells::run(&mut bench, &mut findings, plan.small).await?,
-        Engine::Postgres | Engine::Postgres18 | Engine::Mysql | Engine::Mariadb => 0,
-    };
-    tell("cells of the ledger", ledger);
-    let server = match &ground.private {
-        Some(server) => server_cells::run(&mut bench, &mut findings, server, plan.small).await?,
-        None => 0,
-    };
-    tell("kills of the database server", server);
+    if ground.engine == Engine::Sqlite {
+        let ledger = ledger_cells::run(&mut bench, &mut findings, plan.small).await?;
+        tell(&ledger);
+        cells.push(ledger);
+    }
+    let mut server_kills = 0;
+    if let Some(server) = &ground.private {
+        let server = server_cells::run(&mut bench, &mut findings, server, plan.small).await?;
+        tell(&server);
+        server_kills = server.number;
+        cells.push(server);
+    }
     at_the_end(&mut bench, &mut findings).await?;
 
     let mut bench = ground.bench(Build::Plain).await?;
     let kills = random_kills::run(&mut bench, &mut findings, &mut Dice::new(plan.seed), plan.small).await?;
-    tell("random kills of the writer", kills);
+    tell(&kills);
     let proposals = at_the_end(&mut bench, &mut findings).await?;
+    let skipped: Vec<Json> = cells.iter().chain([&kills]).filter_map(Ran::left_out).collect();
     Ok(json!({
-        "cells": writer + revoked + ledger + server,
-        "server_kills": server,
-        "random_kills": kills,
+        "cells": cells.iter().map(|ran| ran.number).sum::<usize>(),
+        "server_kills": server_kills,
+        "random_kills": kills.number,
         "proposals_under_random_kills": proposals,
         "violations": findings.violations,
+        "skipped": skipped,
     }))
 }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use synapsor_domain::proposal::State;
 
+use super::Ran;
 use crate::proofs::Dice;
 use crate::proofs::bench::{Bench, Case};
 use crate::proofs::findings::Findings;
@@ -18,13 +19,12 @@ const ORDERS: usize = 3;
 /// The longest life, in times of what one writeback takes on this machine from the start of the writer on.
 const LIVES: u32 = 3;
 
-/// Gives the number of kills.
 pub(super) async fn run(
     bench: &mut Bench,
     findings: &mut Findings,
     dice: &mut Dice,
     small: bool,
-) -> anyhow::Result<usize> {
+) -> anyhow::Result<Ran> {
     let kills = if small { KILLS_SMALL } else { KILLS };
     let mut open: Vec<Case> = Vec::new();
     let mut made = 0;
@@ -56,7 +56,7 @@ pub(super) async fn run(
     for case in open {
         findings.ended(bench, case, "applied", "applied").await?;
     }
-    Ok(kills)
+    Ok(Ran::new("random kills of the writer", kills, KILLS))
 }
 
 /// How long a writer that was not killed takes.

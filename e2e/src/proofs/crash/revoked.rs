@@ -1,6 +1,7 @@
 //! A writer dies in the middle, and the one who approved is revoked before it starts again: the proposal must be
 //! ended by a receipt without effect, and that ending crashes as well, at each of its points.
 
+use super::Ran;
 use crate::proofs::bench::{Action, Bench};
 use crate::proofs::findings::Findings;
 use crate::stack::WRITER;
@@ -9,19 +10,16 @@ use crate::stack::WRITER;
 const POINTS: [&str; 8] = ["F4", "F5", "F10a", "F10b", "F11a", "F11b", "F12a", "F12b"];
 const SMALL: [(&str, Action); 1] = [("F10b", Action::Kill)];
 
-/// Gives the number of cells.
-pub(super) async fn run(bench: &mut Bench, findings: &mut Findings, small: bool) -> anyhow::Result<usize> {
+pub(super) async fn run(bench: &mut Bench, findings: &mut Findings, small: bool) -> anyhow::Result<Ran> {
     let every = |point: &'static str| Action::ALL.map(|action| (point, action));
-    let cells: Vec<(&str, Action)> = if small {
-        SMALL.to_vec()
-    } else {
-        POINTS.into_iter().flat_map(every).collect()
-    };
+    let all: Vec<(&str, Action)> = POINTS.into_iter().flat_map(every).collect();
+    let number = all.len() + 1;
+    let cells = if small { SMALL.to_vec() } else { all };
     for (point, action) in &cells {
         ended_without_effect(bench, findings, point, *action).await?;
     }
     committed_before(bench, findings).await?;
-    Ok(cells.len() + 1)
+    Ok(Ran::new("crashes before a revocation", cells.len() + 1, number))
 }
 
 async fn ended_without_effect(

@@ -4,6 +4,7 @@
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::task::block_in_place;
 
+use super::Ran;
 use crate::databases::PrivateServer;
 use crate::proofs::bench::{Action, Bench};
 use crate::proofs::findings::Findings;
@@ -14,6 +15,8 @@ const POINTS: [&str; 4] = ["F9b", "F10b", "F11a", "F11b"];
 const COMMITTED: &str = "F11b";
 const ROUNDS: usize = 3;
 
+const SMALL: [(&str, Writer); 2] = [("F10b", Writer::GoesOn), ("F11b", Writer::GoesOn)];
+
 /// What becomes of the writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Writer {
@@ -21,25 +24,26 @@ enum Writer {
     Dies,
 }
 
-/// Gives the number of cells.
 pub(super) async fn run(
     bench: &mut Bench,
     findings: &mut Findings,
     server: &PrivateServer,
     small: bool,
-) -> anyhow::Result<usize> {
-    let mut cells = Vec::new();
-    for _ in 0..if small { 1 } else { ROUNDS } {
-        for point in POINTS {
-            cells.extend([(point, Writer::GoesOn), (point, Writer::Dies)]);
-        }
-    }
-    cells
-        .retain(|(point, writer)| !small || (*writer == Writer::GoesOn && matches!(*point, "F10b" | "F11b")));
+) -> anyhow::Result<Ran> {
+    let round: Vec<(&str, Writer)> = POINTS
+        .into_iter()
+        .flat_map(|point| [(point, Writer::GoesOn), (point, Writer::Dies)])
+        .collect();
+    let all = round.len() * ROUNDS;
+    let cells = if small {
+        SMALL.to_vec()
+    } else {
+        round.repeat(ROUNDS)
+    };
     for (point, writer) in &cells {
         cell(bench, findings, server, point, *writer).await?;
     }
-    Ok(cells.len())
+    Ok(Ran::new("kills of the database server", cells.len(), all))
 }
 
 async fn cell(

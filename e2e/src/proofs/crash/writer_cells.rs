@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::Ran;
 use crate::proofs::bench::{Action, Bench, Case};
 use crate::proofs::findings::Findings;
 use crate::stack::WRITER;
@@ -72,20 +73,25 @@ fn cells(small: bool) -> Vec<Cell> {
     POINTS.into_iter().flat_map(every).collect()
 }
 
-/// Gives the number of cells.
-pub(super) async fn run(bench: &mut Bench, findings: &mut Findings, small: bool) -> anyhow::Result<usize> {
-    let cells = cells(small);
+/// With the same writer, and with another one, for which the small run has no time.
+pub(super) async fn run(bench: &mut Bench, findings: &mut Findings, small: bool) -> anyhow::Result<[Ran; 2]> {
+    let (all, cells) = (cells(false).len(), cells(small));
     for cell in &cells {
         same_writer(bench, findings, *cell).await?;
     }
-    if small {
-        return Ok(cells.len());
-    }
-    let mut left = cells.as_slice();
+    let mut left = if small { &[] } else { cells.as_slice() };
+    let others = left.len();
     while !left.is_empty() {
         left = other_writer(bench, findings, left).await?;
     }
-    Ok(2 * cells.len())
+    Ok([
+        Ran::new("crashes of a writer that starts again", cells.len(), all),
+        Ran::new(
+            "crashes of a writer whose work another one takes over",
+            others,
+            all,
+        ),
+    ])
 }
 
 /// The writer crashes; the same one starts again and gets its leases granted anew.
