@@ -105,10 +105,20 @@ run() {
   exec 7>"$folder/users"
   flock -s 7
   trap leave EXIT
-  trap 'exit 130' INT TERM HUP
   . "$environment"
-  "$@" 7>&-
-  local status=$?
+  # In the background, because a shell hears signals only while it waits; the interrupt of a terminal reaches both.
+  (trap - INT TERM HUP && exec "$@" 7>&-) <&0 &
+  command=$!
+  local status signal=0
+  trap 'signal=130' INT
+  trap 'signal=143; kill -TERM "$command" 2>/dev/null' TERM HUP
+  wait "$command"
+  status=$?
+  while kill -0 "$command" 2>/dev/null; do
+    wait "$command"
+    status=$?
+  done
+  [ "$signal" = 0 ] || exit "$signal"
   if [ -s "$folder/missing" ]; then
     {
       printf '\nNOT TESTED, because a database server is missing:\n'

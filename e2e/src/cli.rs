@@ -14,6 +14,7 @@ use crate::binaries::Build;
 use crate::databases::Database;
 use crate::deployment::{self, CONTRACT};
 use crate::fixture::Fixture;
+use crate::interrupt;
 use crate::target::Target;
 
 /// The invoice that commands are about, and its late fee in cents.
@@ -380,6 +381,7 @@ impl std::fmt::Display for Ran {
 pub fn until(within: Duration, mut holds: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
     let end = Instant::now() + within;
     while !holds()? {
+        ensure!(!interrupt::is_told(), "interrupted");
         ensure!(Instant::now() < end, "not within {within:?}");
         std::thread::sleep(LOOK);
     }

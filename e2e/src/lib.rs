@@ -12,6 +12,7 @@ pub mod deployment;
 pub mod evil_ledger;
 pub mod fixture;
 pub mod generous_ledger;
+pub mod interrupt;
 pub mod load;
 pub mod namespaces;
 pub mod operator;

@@ -4,16 +4,23 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
+use synapsor_e2e::interrupt;
 use synapsor_e2e::load::{self, Plan};
+use tokio::runtime::Builder;
 
 const USAGE: &str = "usage: bench [--seconds N] [--clients N,…] [--sizes N,…] [--applies N] [--only PREFIX] \
     [--sqlite]";
 
-/// One thread: the client must leave the processors to what it measures.
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
+fn main() -> ExitCode {
+    // One thread: the client must leave the processors to what it measures.
+    let ended = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Into::into)
+        .and_then(|runtime| interrupt::run(runtime, run()));
+    match ended.and_then(Option::transpose) {
+        Ok(Some(())) => ExitCode::SUCCESS,
+        Ok(None) => ExitCode::from(interrupt::EXIT_INTERRUPTED),
         Err(error) => {
             eprintln!("bench: {error:#}");
             ExitCode::FAILURE

@@ -1,18 +1,24 @@
-//! `prove [NAME] [--small] [--engine NAME] [--seed N]`: runs the proofs beside the binaries that they judge.
+//! `prove [NAME] [--small] [--engine NAME] [--seed N]`: runs the proofs beside the binaries that they judge. Ended by
+//! a signal, it leaves no process behind.
 
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use synapsor_chassis::random;
 use synapsor_e2e::databases::Engine;
+use synapsor_e2e::interrupt;
 use synapsor_e2e::proofs::ground::ENGINES;
 use synapsor_e2e::proofs::{self, Plan};
+use tokio::runtime::Runtime;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run().await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+fn main() -> ExitCode {
+    let ended = Runtime::new()
+        .map_err(Into::into)
+        .and_then(|runtime| interrupt::run(runtime, run()));
+    match ended.and_then(Option::transpose) {
+        Ok(Some(true)) => ExitCode::SUCCESS,
+        Ok(Some(false)) => ExitCode::FAILURE,
+        Ok(None) => ExitCode::from(interrupt::EXIT_INTERRUPTED),
         Err(error) => {
             eprintln!("prove: {error:#}");
             ExitCode::FAILURE
