@@ -83,24 +83,30 @@ async fn an_unattested_proposal_and_altered_evidence_are_not_filed() -> anyhow::
         &serde_json::json!({ "v": 1 }),
         &stack.deployment.writer_key,
     )?;
-    let request = wire::FileProposalRequest {
-        request_id: random::hex_id(32),
-        proposal: Some((&unattested).into()),
+    let record = |proposal: &Envelope| wire::ProposalFiling {
+        proposal: Some(proposal.into()),
         evidence: Some((&evidence).into()),
         audit: b"{}".to_vec(),
-        known: None,
     };
-    let refused = from_status(&intake.file_proposal(request.clone()).await.unwrap_err());
-    assert_eq!(refused.code, "refused:attestation", "{}", refused.public);
     // A genuine proposal cannot rest on evidence that its reader did not sign.
     let genuine = Envelope::seal(Kind::Proposal, &forged, &stack.deployment.reader_key)?;
-    let request = wire::FileProposalRequest {
+    let filing = |proposal: &Envelope| wire::Filing {
         request_id: random::hex_id(32),
-        proposal: Some((&genuine).into()),
-        ..request
+        traceparent: String::new(),
+        record: Some(wire::filing::Record::Proposal(record(proposal))),
     };
-    let refused = from_status(&intake.file_proposal(request).await.unwrap_err());
-    assert_eq!(refused.code, "refused:attestation", "{}", refused.public);
+    let request = wire::FileRequest {
+        filings: vec![filing(&unattested), filing(&genuine)],
+        known: None,
+    };
+    let answer = intake.file(request).await?.into_inner();
+    assert_eq!((answer.outcomes.len(), answer.checkpoint.as_str()), (2, ""));
+    for outcome in answer.outcomes {
+        let Some(wire::filing_outcome::Outcome::Refused(refused)) = outcome.outcome else {
+            anyhow::bail!("it was filed");
+        };
+        assert_eq!(refused.code, "refused:attestation", "{}", refused.message);
+    }
     Ok(())
 }
 

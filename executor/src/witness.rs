@@ -122,7 +122,7 @@ impl WitnessFile {
         &self,
         before: &Witness,
         note: &str,
-        proofs: Vec<wire::ConsistencyProof>,
+        proofs: &[wire::ConsistencyProof],
         trust: &TrustFile,
     ) -> Result<Followed, Refusal> {
         if self.memory().has_note(note, trust) {
@@ -130,7 +130,8 @@ impl WitnessFile {
         }
         let (checkpoint, key) = verified(note, trust)?;
         let proofs = proofs
-            .into_iter()
+            .iter()
+            .cloned()
             .map(ConsistencyProof::try_from)
             .collect::<Result<Vec<_>, _>>()?;
         let mut memory = self.memory();
@@ -360,27 +361,28 @@ mod tests {
     fn an_answer_is_believed_only_if_it_proves_growth() {
         let (_folder, file) = seen_one();
         let before = file.seen();
-        let follow =
-            |size, root: &TreeHash, proofs| file.follow(&before, &note(size, root), proofs, &trust());
-        assert!(follow(2, &root(TWO), vec![]).is_err(), "no proof");
-        assert!(follow(2, &root(OTHER_TWO), from_one_to_two(b"b")).is_err());
+        let follow = |size, root: &TreeHash, proofs: &[wire::ConsistencyProof]| {
+            file.follow(&before, &note(size, root), proofs, &trust())
+        };
+        assert!(follow(2, &root(TWO), &[]).is_err(), "no proof");
+        assert!(follow(2, &root(OTHER_TWO), &from_one_to_two(b"b")).is_err());
         assert_eq!(file.seen(), before);
-        let proven = follow(2, &root(TWO), from_one_to_two(b"b")).unwrap();
+        let proven = follow(2, &root(TWO), &from_one_to_two(b"b")).unwrap();
         assert_eq!((proven, file.seen().size), (Followed::Believed, 2));
         // Other answers of the batch carry the same note.
-        assert_eq!(follow(2, &root(TWO), vec![]).unwrap(), Followed::Believed);
+        assert_eq!(follow(2, &root(TWO), &[]).unwrap(), Followed::Believed);
     }
 
     #[test]
     fn an_answer_of_a_fork_is_not_believed_because_it_was_overtaken() {
         let (_folder, file) = seen_one();
         let before = file.seen();
-        file.follow(&before, &note(2, &root(TWO)), from_one_to_two(b"b"), &trust())
+        file.follow(&before, &note(2, &root(TWO)), &from_one_to_two(b"b"), &trust())
             .unwrap();
         let forked = file.follow(
             &before,
             &note(2, &root(OTHER_TWO)),
-            from_one_to_two(b"c"),
+            &from_one_to_two(b"c"),
             &trust(),
         );
         assert!(forked.unwrap_err().public.contains("LEDGER_FORKED"));
@@ -394,7 +396,7 @@ mod tests {
         file.follow(
             &file.seen(),
             &note(2, &root(TWO)),
-            from_one_to_two(b"b"),
+            &from_one_to_two(b"b"),
             &trust(),
         )
         .unwrap();

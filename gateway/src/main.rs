@@ -3,9 +3,14 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use mimalloc::MiMalloc;
 use synapsor_chassis::run;
 use synapsor_chassis::telemetry::Level;
 use synapsor_gateway::Flags;
+
+/// A call is many small pieces of memory; see docs/decisions/0006-allocator.md.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     run::run(Level::INFO, Flags::parse, synapsor_gateway::run)

@@ -34,11 +34,16 @@ pub fn refusal_of(error: StepError) -> Refusal {
     }
 }
 
-/// The status that a caller gets.
-pub(crate) fn status_of(error: StepError) -> Status {
+/// The same, with its detail in the log, where it stays.
+pub(crate) fn told(error: StepError) -> Refusal {
     let refusal = refusal_of(error);
     if let Some(detail) = &refusal.detail {
         tracing::warn!(code = %refusal.code, detail, "a request failed");
     }
-    to_status(&refusal)
+    refusal
+}
+
+/// The status that a caller gets.
+pub(crate) fn status_of(error: StepError) -> Status {
+    to_status(&told(error))
 }

@@ -1,6 +1,8 @@
 //! What readers file: reads, refused calls and proposals, each checked before it exists and durable before it is
 //! answered.
 
+use std::sync::Arc;
+
 use synapsor_domain::canonical;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::event::{EventKind, RepeatBody};
@@ -52,6 +54,32 @@ impl CheckedAudit {
     }
 }
 
+/// What one call of a reader leaves behind, as it came.
+#[derive(Debug, Clone)]
+pub(crate) struct Filing {
+    /// Chosen by the reader.
+    pub(crate) request_id: String,
+    /// A hint for finding the call in traces.
+    pub(crate) trace_id: Option<String>,
+    pub(crate) record: Record,
+}
+
+/// The kinds of filings.
+#[derive(Debug, Clone)]
+pub(crate) enum Record {
+    /// A read that returned a row: its evidence and its audit record.
+    Read { evidence: Envelope, audit: Vec<u8> },
+    /// A call that was refused.
+    Refusal { audit: Vec<u8> },
+    /// A proposal with its evidence and audit record, all or nothing. While an identical one is open, that one is
+    /// returned, and the fresh evidence is linked to it.
+    Proposal {
+        proposal: Envelope,
+        evidence: Envelope,
+        audit: Vec<u8>,
+    },
+}
+
 /// What became of a filed proposal.
 #[derive(Debug, Clone)]
 pub(crate) struct Filed {
@@ -63,128 +91,177 @@ pub(crate) struct Filed {
 }
 
 impl Ledger {
-    /// Records a read that returned a row: its evidence and its audit record.
-    pub(crate) async fn record_read(
+    /// Files what several calls left behind; what could not even be read is refused in its place. Each stands or
+    /// falls by itself; what stands is durable when this
+    /// returns, with the proposal for those that filed one. All are checked before the first is queued, so that
+    /// one batch takes them together.
+    pub(crate) async fn file(
         &self,
-        caller: Caller,
-        request_id: &str,
-        evidence: &Envelope,
-        audit: Vec<u8>,
-    ) -> Result<Committed<()>, StepError> {
-        let trust = self.trust.current()?;
-        let evidence = check_evidence(evidence, &trust)?;
-        let audit = check_audit(audit)?;
-        if audit.record.evidence_id.as_ref() != Some(&evidence.evidence.id) {
-            return Err(malformed("audit", "does not name the evidence that came with it").into());
+        caller: &Caller,
+        filings: Vec<Result<Filing, Refusal>>,
+    ) -> Vec<Result<Committed<Option<Filed>>, StepError>> {
+        let trust = self.trust.current();
+        let now = self.now();
+        let checked: Vec<_> = filings
+            .into_iter()
+            .map(|filing| filing.and_then(|filing| Job::check(filing, caller, &trust, now)))
+            .collect();
+        let queue = |job: Job| self.store.submit(caller.known, move |step| job.run(step));
+        let pending: Vec<_> = checked
+            .into_iter()
+            .map(|job| job.map_err(StepError::from).and_then(queue))
+            .collect();
+        let mut outcomes = Vec::with_capacity(pending.len());
+        for pending in pending {
+            outcomes.push(match pending {
+                Ok(pending) => pending.answer().await,
+                Err(error) => Err(error),
+            });
         }
-        let key = caller.request(request_id, &[&evidence.bytes, &audit.bytes])?;
-        let now = self.now();
-        let known = caller.known;
-        self.store
-            .write_proven(known, move |step| {
-                if requests::recall(step.conn(), &key)?.is_none() {
-                    let mut file = Pen::new(step, &caller, now, None);
-                    file.append(EventKind::EvidenceRecorded, &evidence.bytes, evidence.read())?;
-                    file.append(EventKind::QueryAudited, &audit.bytes, audit.read())?;
-                    requests::remember(step.conn(), &key, "", now)?;
-                }
-                Ok(())
-            })
-            .await
-    }
-
-    /// Records a call that was refused.
-    pub(crate) async fn record_refusal(
-        &self,
-        caller: Caller,
-        request_id: &str,
-        audit: Vec<u8>,
-    ) -> Result<Committed<()>, StepError> {
-        let audit = check_audit(audit)?;
-        let key = caller.request(request_id, &[&audit.bytes])?;
-        let now = self.now();
-        let known = caller.known;
-        self.store
-            .write_proven(known, move |step| {
-                if requests::recall(step.conn(), &key)?.is_none() {
-                    let mut file = Pen::new(step, &caller, now, None);
-                    file.append(EventKind::CallRefused, &audit.bytes, audit.read())?;
-                    requests::remember(step.conn(), &key, "", now)?;
-                }
-                Ok(())
-            })
-            .await
-    }
-
-    /// Files a proposal with its evidence and audit record, all or nothing. While an identical one is open, that
-    /// one is returned, and the fresh evidence is linked to it.
-    pub(crate) async fn file_proposal(
-        &self,
-        caller: Caller,
-        request_id: &str,
-        proposal: &Envelope,
-        evidence: &Envelope,
-        audit: Vec<u8>,
-    ) -> Result<Committed<Filed>, StepError> {
-        let trust = self.trust.current()?;
-        let now = self.now();
-        let evidence = check_evidence(evidence, &trust)?;
-        let proposal = check_proposal(proposal, &evidence, &trust, now)?;
-        let audit = check_audit(audit)?;
-        if audit.record.evidence_id.as_ref() != Some(&evidence.evidence.id)
-            || audit.record.proposal_id.as_ref() != Some(&proposal.read.proposal.id)
-        {
-            return Err(malformed(
-                "audit",
-                "does not name the evidence and the proposal that came with it",
-            )
-            .into());
-        }
-        let key = caller.request(request_id, &[&proposal.bytes, &evidence.bytes, &audit.bytes])?;
-        let filing = Filing {
-            caller,
-            key,
-            now,
-            proposal,
-            evidence,
-            audit,
-            open_max: trust.file.open_proposals_max(),
-        };
-        let known = filing.caller.known;
-        self.store.write_proven(known, move |step| filing.run(step)).await
+        outcomes
     }
 }
 
-/// Everything that filing needs inside the batch.
-struct Filing {
+/// A filing that was checked, with everything that it needs inside the batch.
+struct Job {
     caller: Caller,
     key: RequestKey,
     now: Timestamp,
-    proposal: CheckedProposal,
-    evidence: CheckedEvidence,
     audit: CheckedAudit,
-    /// Proposals that one tenant and principal may have open.
+    record: CheckedRecord,
+}
+
+enum CheckedRecord {
+    Read(CheckedEvidence),
+    Refusal,
+    Proposal {
+        evidence: CheckedEvidence,
+        proposal: Box<CheckedProposal>,
+        /// Proposals that one tenant and principal may have open.
+        open_max: u64,
+    },
+}
+
+impl Job {
+    fn check(
+        filing: Filing,
+        caller: &Caller,
+        trust: &Result<Arc<Trust>, Refusal>,
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
+        let caller = Caller {
+            trace_id: filing.trace_id,
+            ..caller.clone()
+        };
+        let id = &filing.request_id;
+        let (key, audit, record) = match filing.record {
+            Record::Read { evidence, audit } => {
+                let evidence = check_evidence(&evidence, trust.as_ref().map_err(Clone::clone)?)?;
+                let audit = check_audit(audit)?;
+                if audit.record.evidence_id.as_ref() != Some(&evidence.evidence.id) {
+                    return Err(malformed("audit", "does not name the evidence that came with it"));
+                }
+                let key = caller.request(id, &[&evidence.bytes, &audit.bytes])?;
+                (key, audit, CheckedRecord::Read(evidence))
+            }
+            Record::Refusal { audit } => {
+                let audit = check_audit(audit)?;
+                let key = caller.request(id, &[&audit.bytes])?;
+                (key, audit, CheckedRecord::Refusal)
+            }
+            Record::Proposal {
+                proposal,
+                evidence,
+                audit,
+            } => {
+                let trust = trust.as_ref().map_err(Clone::clone)?;
+                let evidence = check_evidence(&evidence, trust)?;
+                let proposal = check_proposal(proposal, &evidence, trust, now)?;
+                let audit = check_audit(audit)?;
+                if audit.record.evidence_id.as_ref() != Some(&evidence.evidence.id)
+                    || audit.record.proposal_id.as_ref() != Some(&proposal.read.proposal.id)
+                {
+                    let problem = "does not name the evidence and the proposal that came with it";
+                    return Err(malformed("audit", problem));
+                }
+                let key = caller.request(id, &[&proposal.bytes, &evidence.bytes, &audit.bytes])?;
+                let record = CheckedRecord::Proposal {
+                    evidence,
+                    proposal: Box::new(proposal),
+                    open_max: trust.file.open_proposals_max(),
+                };
+                (key, audit, record)
+            }
+        };
+        Ok(Self {
+            caller,
+            key,
+            now,
+            audit,
+            record,
+        })
+    }
+
+    fn run(&self, step: &mut Step<'_>) -> Result<Option<Filed>, StepError> {
+        let answered = requests::recall(step.conn(), &self.key)?;
+        if let CheckedRecord::Proposal {
+            evidence,
+            proposal,
+            open_max,
+        } = &self.record
+        {
+            let filing = ProposalFiling {
+                job: self,
+                evidence,
+                proposal,
+                open_max: *open_max,
+            };
+            return filing.run(step, answered).map(Some);
+        }
+        if answered.is_some() {
+            return Ok(None);
+        }
+        let mut file = Pen::new(step, &self.caller, self.now, None);
+        let kind = match &self.record {
+            CheckedRecord::Read(evidence) => {
+                file.append(EventKind::EvidenceRecorded, &evidence.bytes, evidence.read())?;
+                EventKind::QueryAudited
+            }
+            CheckedRecord::Refusal | CheckedRecord::Proposal { .. } => EventKind::CallRefused,
+        };
+        file.append(kind, &self.audit.bytes, self.audit.read())?;
+        requests::remember(step.conn(), &self.key, "", self.now)?;
+        Ok(None)
+    }
+}
+
+/// A proposal inside the batch.
+struct ProposalFiling<'a> {
+    job: &'a Job,
+    evidence: &'a CheckedEvidence,
+    proposal: &'a CheckedProposal,
     open_max: u64,
 }
 
-impl Filing {
-    fn run(&self, step: &mut Step<'_>) -> Result<Filed, StepError> {
-        if let Some(answer) = requests::recall(step.conn(), &self.key)? {
+impl ProposalFiling<'_> {
+    fn run(&self, step: &mut Step<'_>, answered: Option<String>) -> Result<Filed, StepError> {
+        if let Some(answer) = answered {
             return filed_before(step, &answer);
         }
-        expire::due(step, self.now)?;
+        let Job { key, now, .. } = self.job;
+        expire::due(step, *now)?;
         let read = &self.proposal.read;
         match proposals::open_with_content(step.conn(), &read.content_digest)? {
             Some(open) => {
                 self.repeat(step, &open.id)?;
                 let answer = format!("{} repeated", open.id);
-                requests::remember(step.conn(), &self.key, &answer, self.now)?;
+                requests::remember(step.conn(), key, &answer, *now)?;
                 filed_before(step, &answer)
             }
             None => {
                 self.create(step)?;
                 let id = &read.proposal.id;
-                requests::remember(step.conn(), &self.key, &format!("{id} created"), self.now)?;
+                requests::remember(step.conn(), key, &format!("{id} created"), *now)?;
                 Ok(Filed {
                     envelope: self.proposal.envelope.clone(),
                     repeated: false,
@@ -211,23 +288,29 @@ impl Filing {
             );
             return Err(Refusal::new("OPEN_PROPOSALS_EXCEEDED", text).into());
         }
-        let (evidence, read) = (&self.evidence, ReadBody::Proposal(&self.proposal.read));
-        let mut file = Pen::new(step, &self.caller, self.now, Some(&proposal.id));
+        let (evidence, read) = (self.evidence, ReadBody::Proposal(&self.proposal.read));
+        let Job {
+            caller, now, audit, ..
+        } = self.job;
+        let mut file = Pen::new(step, caller, *now, Some(&proposal.id));
         file.append(EventKind::EvidenceRecorded, &evidence.bytes, evidence.read())?;
         file.append(EventKind::ProposalCreated, &self.proposal.bytes, read)?;
-        file.append(EventKind::QueryAudited, &self.audit.bytes, self.audit.read())
+        file.append(EventKind::QueryAudited, &audit.bytes, audit.read())
     }
 
     fn repeat(&self, step: &mut Step<'_>, open: &ProposalId) -> Result<(), StepError> {
         let body = RepeatBody {
             evidence_id: self.evidence.evidence.id.clone(),
-            audit_id: self.audit.record.id.clone(),
+            audit_id: self.job.audit.record.id.clone(),
         };
         let body = canonical::encode(&body).map_err(|e| malformed("audit", &e.to_string()))?;
-        let evidence = &self.evidence;
-        let mut file = Pen::new(step, &self.caller, self.now, Some(open));
+        let evidence = self.evidence;
+        let Job {
+            caller, now, audit, ..
+        } = self.job;
+        let mut file = Pen::new(step, caller, *now, Some(open));
         file.append(EventKind::EvidenceRecorded, &evidence.bytes, evidence.read())?;
-        file.append(EventKind::QueryAudited, &self.audit.bytes, self.audit.read())?;
+        file.append(EventKind::QueryAudited, &audit.bytes, audit.read())?;
         file.append(EventKind::ProposalRepeated, &body, ReadBody::No)
     }
 }
@@ -301,12 +384,12 @@ fn check_evidence(envelope: &Envelope, trust: &Trust) -> Result<CheckedEvidence,
 }
 
 fn check_proposal(
-    envelope: &Envelope,
+    envelope: Envelope,
     evidence: &CheckedEvidence,
     trust: &Trust,
     now: Timestamp,
 ) -> Result<CheckedProposal, Refusal> {
-    let proposal: Proposal = open_of_reader(envelope, Kind::Proposal, "proposal", trust)?;
+    let proposal: Proposal = open_of_reader(&envelope, Kind::Proposal, "proposal", trust)?;
     if proposal.v != PROPOSAL_VERSION {
         return Err(malformed(
             "proposal.v",
@@ -348,7 +431,7 @@ fn check_proposal(
         .map_err(|e| malformed("proposal", &e.to_string()))?;
     Ok(CheckedProposal {
         read: ReadProposal::new(proposal, &envelope.payload),
-        envelope: envelope.clone(),
+        envelope,
         bytes,
     })
 }

@@ -23,7 +23,8 @@ use synapsor_domain::value::{ColumnValue, Value};
 use synapsor_domain::writeback::{AttemptReport, AttemptResult, Outcome, Receipt};
 use zeroize::Zeroizing;
 
-use crate::store::Store;
+use crate::intake::{Filed, Filing, Record};
+use crate::store::{Committed, StepError, Store};
 use crate::{Caller, Ledger, TrustStore};
 
 pub(crate) const ORIGIN: &str = "synapsor/dep-test";
@@ -95,12 +96,28 @@ impl World {
     pub(crate) async fn file(&self, draft: &Draft) -> ProposalId {
         let (proposal, evidence, audit) = draft.signed();
         let id = random::hex_id(16);
-        let filed = self
-            .ledger
-            .file_proposal(caller(READER), &id, &proposal, &evidence, audit)
-            .await
-            .unwrap();
-        filed.value.envelope.peek::<Proposal>(Kind::Proposal).unwrap().id
+        let record = Record::Proposal {
+            proposal,
+            evidence,
+            audit,
+        };
+        let filed = self.submit(&id, record).await.unwrap().value.unwrap();
+        filed.envelope.peek::<Proposal>(Kind::Proposal).unwrap().id
+    }
+
+    /// Files one thing as the reader.
+    pub(crate) async fn submit(
+        &self,
+        request_id: &str,
+        record: Record,
+    ) -> Result<Committed<Option<Filed>>, StepError> {
+        let filing = Filing {
+            request_id: request_id.to_owned(),
+            trace_id: None,
+            record,
+        };
+        let mut outcomes = self.ledger.file(&caller(READER), vec![Ok(filing)]).await;
+        outcomes.pop().unwrap()
     }
 
     pub(crate) fn decision(&self, draft: &Draft, verdict: Verdict) -> Decision {

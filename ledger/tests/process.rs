@@ -21,7 +21,9 @@ use synapsor_ledger::SERVICES;
 use synapsor_ledger::store::verify_file;
 use synapsor_proto::ledger::v1::intake_service_client::IntakeServiceClient;
 use synapsor_proto::ledger::v1::transparency_service_client::TransparencyServiceClient;
-use synapsor_proto::ledger::v1::{GetCheckpointRequest, RecordRefusalRequest, VerifyRequest};
+use synapsor_proto::ledger::v1::{
+    FileRequest, Filing, GetCheckpointRequest, RefusalFiling, VerifyRequest, filing,
+};
 use tonic::transport::Channel;
 use zeroize::Zeroizing;
 
@@ -143,7 +145,7 @@ impl Process {
     }
 }
 
-fn refusal(request_id: &str) -> RecordRefusalRequest {
+fn refusal(request_id: &str) -> FileRequest {
     let record = AuditRecord {
         v: 1,
         id: AuditId::from_random(synapsor_chassis::random::bytes()),
@@ -164,9 +166,13 @@ fn refusal(request_id: &str) -> RecordRefusalRequest {
         proposal_id: None,
         at: Timestamp::from_unix_millis(SystemClock.now_ms()),
     };
-    RecordRefusalRequest {
-        request_id: request_id.into(),
-        audit: canonical::encode(&record).unwrap(),
+    let audit = canonical::encode(&record).unwrap();
+    FileRequest {
+        filings: vec![Filing {
+            request_id: request_id.into(),
+            traceparent: String::new(),
+            record: Some(filing::Record::Refusal(RefusalFiling { audit })),
+        }],
         known: None,
     }
 }
@@ -232,12 +238,7 @@ async fn what_was_answered_survives_a_kill() {
     let mut process = place.start(place.command());
     let address = process.address().await;
     let mut intake = IntakeServiceClient::new(place.dial(Role::Reader, &address));
-    let note = intake
-        .record_refusal(refusal("one"))
-        .await
-        .unwrap()
-        .into_inner()
-        .checkpoint;
+    let note = intake.file(refusal("one")).await.unwrap().into_inner().checkpoint;
     let head = verify_checkpoint(&note, ORIGIN, &key().public_key()).unwrap();
     drop(process);
     let report = verify_file(&place.path("local.db"), ORIGIN, &key().public_key()).unwrap();

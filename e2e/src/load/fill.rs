@@ -15,15 +15,16 @@ use synapsor_domain::proposal::{EvidenceRef, Proposal};
 use synapsor_domain::signing::{Envelope, Kind, SigningKey};
 use synapsor_domain::timestamp::Span;
 use synapsor_domain::value::Value;
-use synapsor_proto::ledger::v1::FileProposalRequest;
 use synapsor_proto::ledger::v1::intake_service_client::IntakeServiceClient;
+use synapsor_proto::ledger::v1::{FileRequest, Filing, ProposalFiling, filing, filing_outcome};
 use tokio::task::JoinSet;
 
 use super::scene::Scene;
 use crate::now;
 
-/// Proposals that are on their way at once.
-const IN_FLIGHT: usize = 64;
+/// Requests that are on their way at once, and proposals of each.
+const IN_FLIGHT: usize = 2;
+const BY_REQUEST: u64 = 64;
 /// Proposals of one principal.
 const BY_PRINCIPAL: u64 = 40;
 
@@ -43,11 +44,21 @@ pub(super) async fn fill(scene: &Scene, like: &Proposal, count: u64) -> anyhow::
         let (next, minter) = (next.clone(), minter.clone());
         filing.spawn(async move {
             loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                if number >= count {
+                let first = next.fetch_add(BY_REQUEST, Ordering::Relaxed);
+                let numbers = first..count.min(first + BY_REQUEST);
+                if numbers.is_empty() {
                     return anyhow::Ok(());
                 }
-                intake.file_proposal(minter.request(number)?).await?;
+                let filings = numbers.map(|number| minter.filing(number));
+                let request = FileRequest {
+                    filings: filings.collect::<Result<_, _>>()?,
+                    known: None,
+                };
+                for outcome in intake.file(request).await?.into_inner().outcomes {
+                    if let Some(filing_outcome::Outcome::Refused(refused)) = outcome.outcome {
+                        anyhow::bail!("{}: {}", refused.code, refused.message);
+                    }
+                }
             }
         });
     }
@@ -66,7 +77,7 @@ struct Minter {
 }
 
 impl Minter {
-    fn request(&self, number: u64) -> anyhow::Result<FileProposalRequest> {
+    fn filing(&self, number: u64) -> anyhow::Result<Filing> {
         let mut proposal = self.like.clone();
         proposal.id = ProposalId::from_random(random::bytes());
         proposal.target.primary_key.value = Value::text(format!("{}-{number}", self.batch));
@@ -80,12 +91,15 @@ impl Minter {
             digest: Digest::of(Kind::Evidence, &signed_evidence.payload),
         }];
         let signed_proposal = Envelope::seal(Kind::Proposal, &proposal, &self.key)?;
-        Ok(FileProposalRequest {
-            request_id: random::hex_id(32),
+        let record = ProposalFiling {
             proposal: Some((&signed_proposal).into()),
             evidence: Some((&signed_evidence).into()),
             audit: canonical::encode(&audit_of(&proposal, &evidence))?,
-            ..FileProposalRequest::default()
+        };
+        Ok(Filing {
+            request_id: random::hex_id(32),
+            traceparent: String::new(),
+            record: Some(filing::Record::Proposal(record)),
         })
     }
 }

@@ -2,19 +2,19 @@
 //! counts only if the ledger continues what this reader has seen of it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use synapsor_chassis::grpc_channel::with_deadline;
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
 use synapsor_chassis::propagate::TraceParent;
 use synapsor_chassis::random;
-use synapsor_domain::log::Witness;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::Envelope;
 use synapsor_domain::trust::TrustFile;
-use synapsor_proto::common::v1::ConsistencyProof as ConsistencyProofMessage;
 use synapsor_proto::convert::required;
 use synapsor_proto::ledger::v1 as wire;
+use synapsor_proto::ledger::v1::filing::Record;
 use synapsor_proto::ledger::v1::intake_service_client::IntakeServiceClient;
 use synapsor_proto::ledger::v1::transparency_service_client::TransparencyServiceClient;
 use synapsor_proto::status::from_status;
@@ -22,19 +22,22 @@ use tokio::sync::Mutex;
 use tonic::Status;
 use tonic::transport::Channel;
 
+use super::filing::{Answer, FilingQueue};
 use crate::witness::{Followed, WitnessFile};
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-const REQUEST_ID_DIGITS: usize = 32;
+/// Digits of a reader process's part of its request ids.
+const PROCESS_ID_DIGITS: usize = 32;
 /// Answers may overtake each other while the log grows; more often than this they do not in a row.
 const LOOKS_MAX: usize = 8;
 
 /// The ledger as one reader talks to it.
 #[derive(Debug, Clone)]
 pub struct IntakeClient {
-    intake: IntakeServiceClient<Channel>,
+    queue: FilingQueue,
     transparency: TransparencyServiceClient<Channel>,
     witness: WitnessFile,
+    ids: RequestIds,
     /// One look at the ledger's newest state at a time; it serves all calls that wait.
     looking: Arc<Mutex<()>>,
 }
@@ -48,6 +51,27 @@ pub(crate) struct Filed {
     pub(crate) state: String,
 }
 
+/// Ids that no other process and no other request has. They ascend, so that the ledger files them side by side.
+#[derive(Debug, Clone)]
+struct RequestIds {
+    process: Arc<str>,
+    next: Arc<AtomicU64>,
+}
+
+impl RequestIds {
+    fn new() -> Self {
+        Self {
+            process: random::hex_id(PROCESS_ID_DIGITS).into(),
+            next: Arc::default(),
+        }
+    }
+
+    fn next(&self) -> String {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        format!("{}-{number:016x}", self.process)
+    }
+}
+
 /// What a call brings along to the ledger: the files it is judged by, and its place in a trace.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Filing<'a> {
@@ -55,17 +79,8 @@ pub(crate) struct Filing<'a> {
     pub(crate) trace: Option<&'a TraceParent>,
 }
 
-impl Filing<'_> {
-    fn request<T>(&self, message: T) -> tonic::Request<T> {
-        let mut request = with_deadline(message, CALL_TIMEOUT);
-        if let Some(trace) = self.trace {
-            trace.inject(request.metadata_mut());
-        }
-        request
-    }
-}
-
 impl IntakeClient {
+    /// Within a runtime, which sends what is filed.
     pub fn new(channel: Channel, witness: WitnessFile) -> Self {
         let intake = IntakeServiceClient::new(channel.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -74,9 +89,10 @@ impl IntakeClient {
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         Self {
-            intake,
+            queue: FilingQueue::start(intake, witness.clone()),
             transparency,
             witness,
+            ids: RequestIds::new(),
             looking: Arc::default(),
         }
     }
@@ -88,41 +104,17 @@ impl IntakeClient {
         audit: Vec<u8>,
         filing: Filing<'_>,
     ) -> Result<(), Refusal> {
-        let before = self.witness.seen();
-        let request = wire::RecordReadRequest {
-            request_id: random::hex_id(REQUEST_ID_DIGITS),
+        let record = wire::ReadFiling {
             evidence: Some(evidence.into()),
             audit,
-            known: Some((&before).into()),
         };
-        let answer = self
-            .intake
-            .clone()
-            .record_read(filing.request(request))
-            .await
-            .map_err(|s| refused(&s))?;
-        let answer = answer.into_inner();
-        self.believe(&before, &answer.checkpoint, answer.consistency, filing.trust)
-            .await
+        self.file(Record::Read(record), filing).await.map(drop)
     }
 
     /// Files a call that was refused.
     pub(crate) async fn record_refusal(&self, audit: Vec<u8>, filing: Filing<'_>) -> Result<(), Refusal> {
-        let before = self.witness.seen();
-        let request = wire::RecordRefusalRequest {
-            request_id: random::hex_id(REQUEST_ID_DIGITS),
-            audit,
-            known: Some((&before).into()),
-        };
-        let answer = self
-            .intake
-            .clone()
-            .record_refusal(filing.request(request))
-            .await
-            .map_err(|s| refused(&s))?;
-        let answer = answer.into_inner();
-        self.believe(&before, &answer.checkpoint, answer.consistency, filing.trust)
-            .await
+        let record = Record::Refusal(wire::RefusalFiling { audit });
+        self.file(record, filing).await.map(drop)
     }
 
     /// Files a proposal with its evidence, all or nothing.
@@ -133,29 +125,31 @@ impl IntakeClient {
         audit: Vec<u8>,
         filing: Filing<'_>,
     ) -> Result<Filed, Refusal> {
-        let before = self.witness.seen();
-        let request = wire::FileProposalRequest {
-            request_id: random::hex_id(REQUEST_ID_DIGITS),
+        let record = wire::ProposalFiling {
             proposal: Some(proposal.into()),
             evidence: Some(evidence.into()),
             audit,
-            known: Some((&before).into()),
         };
-        let answer = self
-            .intake
-            .clone()
-            .file_proposal(filing.request(request))
-            .await
-            .map_err(|s| refused(&s))?;
-        let answer = answer.into_inner();
-        self.believe(&before, &answer.checkpoint, answer.consistency, filing.trust)
-            .await?;
-        let proposal = required("proposal", answer.proposal)?.try_into()?;
+        let filed = self.file(Record::Proposal(record), filing).await?;
+        let proposal = required("proposal", filed.proposal)?.try_into()?;
         Ok(Filed {
             proposal,
-            repeated: answer.repeated,
-            state: answer.state,
+            repeated: filed.repeated,
+            state: filed.state,
         })
+    }
+
+    async fn file(&self, record: Record, filing: Filing<'_>) -> Result<wire::Filed, Refusal> {
+        let answer = self
+            .queue
+            .file(wire::Filing {
+                request_id: self.ids.next(),
+                traceparent: filing.trace.map(ToString::to_string).unwrap_or_default(),
+                record: Some(record),
+            })
+            .await?;
+        self.believe(&answer, filing.trust).await?;
+        Ok(answer.filed)
     }
 
     /// Asks for the ledger's newest state and for the proof that it continues the one remembered here.
@@ -179,10 +173,9 @@ impl IntakeClient {
                 .get_checkpoint(with_deadline(request, CALL_TIMEOUT))
                 .await;
             let answer = answer.map_err(|s| refused(&s))?.into_inner();
-            let proofs = answer.consistency.into_iter().collect();
             let followed = self
                 .witness
-                .follow(&before, &answer.checkpoint, proofs, trust)
+                .follow(&before, &answer.checkpoint, answer.consistency.as_slice(), trust)
                 .map_err(|e| disbelieved(&e.to_string()))?;
             if followed == Followed::Believed {
                 return Ok(());
@@ -195,13 +188,8 @@ impl IntakeClient {
     /// sent. A log that did not grow was rolled back: the request itself made it grow. The answer brings the proof
     /// along, except when other processes filed so much in between that none of its proofs fits; then it is
     /// asked for.
-    async fn believe(
-        &self,
-        before: &Witness,
-        note: &str,
-        proofs: Vec<ConsistencyProofMessage>,
-        trust: &TrustFile,
-    ) -> Result<(), Refusal> {
+    async fn believe(&self, answer: &Answer, trust: &TrustFile) -> Result<(), Refusal> {
+        let (before, note) = (&answer.before, &answer.checkpoint);
         let size = size_of(note).ok_or_else(|| disbelieved("the checkpoint does not read"))?;
         if size <= before.size {
             tracing::error!(seen = before.size, now = size, "the ledger was rolled back");
@@ -209,7 +197,7 @@ impl IntakeClient {
         }
         let followed = self
             .witness
-            .follow(before, note, proofs, trust)
+            .follow(before, note, &answer.consistency, trust)
             .map_err(|e| disbelieved(&e.to_string()))?;
         if let Followed::Unproven { size } = followed {
             let _turn = self.looking.lock().await;
@@ -227,9 +215,13 @@ fn size_of(note: &str) -> Option<u64> {
     note.lines().nth(1)?.parse().ok()
 }
 
+/// Why nothing was filed at all.
+pub(super) fn refused(status: &Status) -> Refusal {
+    judged(from_status(status))
+}
+
 /// The ledger's own word where it is about the call; else that it is not available.
-fn refused(status: &Status) -> Refusal {
-    let refusal = from_status(status);
+pub(super) fn judged(refusal: Refusal) -> Refusal {
     match refusal.code.as_ref() {
         "OPEN_PROPOSALS_EXCEEDED" | "SECRET_MATERIAL_REJECTED" => refusal,
         code => {
@@ -248,7 +240,7 @@ fn disbelieved(why: &str) -> Refusal {
     unavailable(why.to_owned())
 }
 
-fn unavailable(detail: String) -> Refusal {
+pub(super) fn unavailable(detail: String) -> Refusal {
     Refusal::new(
         "LEDGER_UNAVAILABLE",
         "The ledger cannot take the record of this call.",

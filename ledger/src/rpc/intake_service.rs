@@ -2,86 +2,103 @@
 
 use std::sync::Arc;
 
+use synapsor_chassis::propagate::TraceParent;
 use synapsor_domain::log::ConsistencyProof;
+use synapsor_domain::refusal::Refusal;
 use synapsor_proto::common::v1 as common;
-use synapsor_proto::common::v1::KnownCheckpoint;
+use synapsor_proto::convert::required;
+use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::intake_service_server::IntakeService;
-use synapsor_proto::ledger::v1::{
-    FileProposalRequest, FileProposalResponse, RecordReadRequest, RecordReadResponse, RecordRefusalRequest,
-    RecordRefusalResponse,
-};
+use synapsor_proto::ledger::v1::{FileRequest, FileResponse, FilingOutcome};
 use tonic::{Request, Response, Status};
 
-use super::{Service, caller, envelope};
-use crate::error::status_of;
+use super::{Service, caller, refuse};
+use crate::error::told;
+use crate::intake::{Filed, Filing, Record};
+use crate::store::{Committed, StepError};
+
+/// Filings of one request.
+const FILINGS_MAX: usize = 64;
 
 #[tonic::async_trait]
 impl IntakeService for Service {
-    async fn record_read(
-        &self,
-        request: Request<RecordReadRequest>,
-    ) -> Result<Response<RecordReadResponse>, Status> {
+    async fn file(&self, request: Request<FileRequest>) -> Result<Response<FileResponse>, Status> {
         let mut caller = caller(&request)?;
         let message = request.into_inner();
-        caller.known = size_of(message.known.as_ref());
-        let evidence = envelope("evidence", message.evidence)?;
-        let done = self
-            .ledger
-            .record_read(caller, &message.request_id, &evidence, message.audit)
-            .await
-            .map_err(status_of)?;
-        Ok(Response::new(RecordReadResponse {
-            checkpoint: done.head.note,
-            consistency: wire(&done.growth),
-        }))
-    }
-
-    async fn record_refusal(
-        &self,
-        request: Request<RecordRefusalRequest>,
-    ) -> Result<Response<RecordRefusalResponse>, Status> {
-        let mut caller = caller(&request)?;
-        let message = request.into_inner();
-        caller.known = size_of(message.known.as_ref());
-        let done = self
-            .ledger
-            .record_refusal(caller, &message.request_id, message.audit)
-            .await
-            .map_err(status_of)?;
-        Ok(Response::new(RecordRefusalResponse {
-            checkpoint: done.head.note,
-            consistency: wire(&done.growth),
-        }))
-    }
-
-    async fn file_proposal(
-        &self,
-        request: Request<FileProposalRequest>,
-    ) -> Result<Response<FileProposalResponse>, Status> {
-        let mut caller = caller(&request)?;
-        let message = request.into_inner();
-        caller.known = size_of(message.known.as_ref());
-        let proposal = envelope("proposal", message.proposal)?;
-        let evidence = envelope("evidence", message.evidence)?;
-        let done = self
-            .ledger
-            .file_proposal(caller, &message.request_id, &proposal, &evidence, message.audit)
-            .await
-            .map_err(status_of)?;
-        Ok(Response::new(FileProposalResponse {
-            proposal: Some(done.value.envelope.into()),
-            repeated: done.value.repeated,
-            state: done.value.state.to_string(),
-            checkpoint: done.head.note,
-            consistency: wire(&done.growth),
-        }))
+        if !(1..=FILINGS_MAX).contains(&message.filings.len()) {
+            let text = format!("filings: must be 1 to {FILINGS_MAX}");
+            return Err(refuse(Refusal::new("MALFORMED", text)));
+        }
+        caller.known = message.known.map_or(0, |known| known.size);
+        let filings = message.filings.into_iter().map(filing).collect();
+        Ok(Response::new(response(self.ledger.file(&caller, filings).await)))
     }
 }
 
-fn size_of(known: Option<&KnownCheckpoint>) -> u64 {
-    known.map_or(0, |known| known.size)
+fn filing(message: wire::Filing) -> Result<Filing, Refusal> {
+    use wire::filing::Record as Sent;
+    let record = match message.record {
+        Some(Sent::Read(read)) => Record::Read {
+            evidence: required("evidence", read.evidence)?.try_into()?,
+            audit: read.audit,
+        },
+        Some(Sent::Refusal(refusal)) => Record::Refusal { audit: refusal.audit },
+        Some(Sent::Proposal(filed)) => Record::Proposal {
+            proposal: required("proposal", filed.proposal)?.try_into()?,
+            evidence: required("evidence", filed.evidence)?.try_into()?,
+            audit: filed.audit,
+        },
+        None => return Err(Refusal::new("MALFORMED", "filings.record: is missing")),
+    };
+    let trace: Option<TraceParent> = message.traceparent.parse().ok();
+    Ok(Filing {
+        request_id: message.request_id,
+        trace_id: trace.map(|trace| trace.trace_id().to_owned()),
+        record,
+    })
 }
 
-fn wire(growth: &[Arc<ConsistencyProof>]) -> Vec<common::ConsistencyProof> {
+/// The newest head of all batches that took part, and its proofs.
+fn response(outcomes: Vec<Result<Committed<Option<Filed>>, StepError>>) -> FileResponse {
+    let committed = outcomes.iter().flatten();
+    let newest = committed.max_by_key(|committed| committed.head.size);
+    let (checkpoint, consistency) = newest.map_or_else(Default::default, |newest| {
+        (newest.head.note.clone(), proofs(&newest.growth))
+    });
+    FileResponse {
+        outcomes: outcomes.into_iter().map(outcome).collect(),
+        checkpoint,
+        consistency,
+    }
+}
+
+fn outcome(outcome: Result<Committed<Option<Filed>>, StepError>) -> FilingOutcome {
+    use wire::filing_outcome::Outcome;
+    let outcome = match outcome {
+        Ok(committed) => {
+            Outcome::Filed(
+                committed
+                    .value
+                    .map_or_else(wire::Filed::default, |filed| wire::Filed {
+                        proposal: Some(filed.envelope.into()),
+                        repeated: filed.repeated,
+                        state: filed.state.to_string(),
+                    }),
+            )
+        }
+        Err(error) => {
+            let refusal = told(error);
+            Outcome::Refused(wire::FilingRefused {
+                code: refusal.code.into_owned(),
+                message: refusal.public,
+            })
+        }
+    };
+    FilingOutcome {
+        outcome: Some(outcome),
+    }
+}
+
+fn proofs(growth: &[Arc<ConsistencyProof>]) -> Vec<common::ConsistencyProof> {
     growth.iter().map(|proof| proof.as_ref().into()).collect()
 }

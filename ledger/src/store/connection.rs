@@ -64,9 +64,10 @@ pub(crate) fn open_writer(path: &Path, create: bool) -> Result<Connection, Store
     if mode != "wal" {
         return Err(StoreError::ReadOnly(path.to_owned()));
     }
+    // A request's savepoint keeps each page as it was before; on disk that would be a second write of everything.
     conn.execute_batch(&format!(
         "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA cache_size = -{CACHE_KIB}; \
-         PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}"
+         PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}; PRAGMA temp_store = MEMORY"
     ))
     .map_err(|e| place(e.into()))?;
     Ok(conn)

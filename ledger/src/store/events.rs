@@ -137,16 +137,10 @@ pub(crate) fn newest_of(conn: &Connection, id: &str, kinds: &[EventKind]) -> Res
     seq.map(from_sql).transpose()
 }
 
-/// Places of every event about a proposal and about the evidence and calls that it rests on, oldest first.
+/// Places of every event about a proposal, with the evidence and the audit records of the calls that filed it,
+/// oldest first.
 pub(crate) fn about_proposal(conn: &Connection, id: &str) -> Result<Vec<u64>, StoreError> {
-    let mut query = conn.prepare_cached(
-        "SELECT seq FROM event_index WHERE proposal_id = ?1 \
-         UNION SELECT e.seq FROM evidence e JOIN evidence_links l USING (evidence_id) WHERE l.proposal_id = ?1 \
-         UNION SELECT a.seq FROM audit a WHERE a.proposal_id = ?1 \
-         UNION SELECT a.seq FROM audit a JOIN evidence_links l ON l.evidence_id = a.evidence_id \
-               WHERE l.proposal_id = ?1 \
-         ORDER BY 1",
-    )?;
+    let mut query = conn.prepare_cached("SELECT seq FROM event_index WHERE proposal_id = ?1 ORDER BY seq")?;
     let rows = query.query_map([id], |row| row.get::<_, i64>(0))?;
     rows.map(|seq| from_sql(seq?)).collect()
 }

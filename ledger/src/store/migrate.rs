@@ -9,6 +9,7 @@ use super::error::StoreError;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_initial.sql"),
     include_str!("../../migrations/sqlite/0002_open_contexts.sql"),
+    include_str!("../../migrations/sqlite/0003_fewer_indexes.sql"),
 ];
 
 /// Newest version that this build knows.

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use synapsor_chassis::files::FileLock;
 use synapsor_domain::log::EMPTY_ROOT;
 use synapsor_domain::signing::{PublicKey, SigningKey};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 pub use error::StoreError;
 pub use head::Head;
@@ -47,6 +47,16 @@ use writer::{Job, Task, Writer};
 
 /// Requests that may wait for the writing thread.
 const QUEUE_MAX: usize = 1024;
+
+/// A step on its way through the next batch. Dropping it does not take the step back.
+pub(crate) struct Pending<T>(oneshot::Receiver<Result<Committed<T>, StepError>>);
+
+impl<T> Pending<T> {
+    /// Comes when the batch is durable or has failed.
+    pub(crate) async fn answer(self) -> Result<Committed<T>, StepError> {
+        self.0.await.map_err(|_| StepError::Store(StoreError::Closed))?
+    }
+}
 
 /// An open store. Clones share the writing thread, which ends when the last one is dropped.
 #[derive(Debug, Clone)]
@@ -119,19 +129,20 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&mut Step<'_>) -> Result<T, StepError> + Send + 'static,
     {
-        self.enqueue(work, None).await
+        self.enqueue(work, None)?.answer().await
     }
 
-    /// As [`Self::write`], with proofs that the log still continues what the caller knew of it, `known` events.
-    pub(crate) async fn write_proven<T, F>(&self, known: u64, work: F) -> Result<Committed<T>, StepError>
+    /// Queues `work` for the next batch at once; the answer comes with proofs that the log still continues what
+    /// the caller knew of it, `known` events.
+    pub(crate) fn submit<T, F>(&self, known: u64, work: F) -> Result<Pending<T>, StepError>
     where
         T: Send + 'static,
         F: FnOnce(&mut Step<'_>) -> Result<T, StepError> + Send + 'static,
     {
-        self.enqueue(work, Some(known)).await
+        self.enqueue(work, Some(known))
     }
 
-    async fn enqueue<T, F>(&self, work: F, known: Option<u64>) -> Result<Committed<T>, StepError>
+    fn enqueue<T, F>(&self, work: F, known: Option<u64>) -> Result<Pending<T>, StepError>
     where
         T: Send + 'static,
         F: FnOnce(&mut Step<'_>) -> Result<T, StepError> + Send + 'static,
@@ -141,7 +152,7 @@ impl Store {
             mpsc::error::TrySendError::Full(_) => StoreError::Busy,
             mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
         })?;
-        answer.await.map_err(|_| StepError::Store(StoreError::Closed))?
+        Ok(Pending(answer))
     }
 
     /// Runs `look` on one consistent state of the file, outside the writing thread.

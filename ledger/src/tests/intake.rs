@@ -3,10 +3,12 @@
 use synapsor_domain::event::EventKind;
 use synapsor_domain::limits::OPEN_PROPOSALS_MAX;
 use synapsor_domain::proposal::State;
+use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::Kind;
 use synapsor_domain::timestamp::Span;
 use synapsor_domain::value::{ColumnValue, Value};
 
+use crate::intake::{Filing, Record};
 use crate::store::StepError;
 use crate::test_kit::{Draft, NOBODY_KEY, READER, World, audit, caller, seal, with_evidence};
 
@@ -15,18 +17,23 @@ fn code(error: StepError) -> String {
 }
 
 async fn file(world: &World, request: &str, draft: &Draft) -> Result<(String, bool), String> {
-    let (proposal, evidence, audit) = draft.signed();
-    let filed = world
-        .ledger
-        .file_proposal(caller(READER), request, &proposal, &evidence, audit)
-        .await;
-    let filed = filed.map_err(code)?.value;
+    let filed = world.submit(request, proposal(draft)).await;
+    let filed = filed.map_err(code)?.value.unwrap();
     let id = filed
         .envelope
         .peek::<synapsor_domain::proposal::Proposal>(Kind::Proposal)
         .unwrap()
         .id;
     Ok((id.to_string(), filed.repeated))
+}
+
+fn proposal(draft: &Draft) -> Record {
+    let (proposal, evidence, audit) = draft.signed();
+    Record::Proposal {
+        proposal,
+        evidence,
+        audit,
+    }
 }
 
 async fn kinds(world: &World) -> Vec<EventKind> {
@@ -119,14 +126,10 @@ async fn an_identical_open_proposal_is_returned_with_the_fresh_evidence_linked()
 async fn a_repeated_request_changes_nothing_and_another_content_is_refused() {
     let world = World::new();
     let (draft, other) = (world.draft("0"), world.draft("5"));
-    let (proposal, evidence, record) = draft.signed();
+    let record = proposal(&draft);
     for _ in 0..2 {
-        let filed = world
-            .ledger
-            .file_proposal(caller(READER), "same", &proposal, &evidence, record.clone())
-            .await
-            .unwrap();
-        assert!(!filed.value.repeated);
+        let filed = world.submit("same", record.clone()).await.unwrap();
+        assert!(!filed.value.unwrap().repeated);
         assert_eq!(filed.head.size, 3);
     }
     assert_eq!(
@@ -140,19 +143,21 @@ async fn a_repeated_request_changes_nothing_and_another_content_is_refused() {
 async fn an_object_that_no_trusted_reader_signed_is_refused() {
     let world = World::new();
     let draft = world.draft("0");
-    let (proposal, evidence, record) = draft.signed();
-    let forged = seal(Kind::Proposal, &draft.proposal, NOBODY_KEY);
-    let refused = world
-        .ledger
-        .file_proposal(caller(READER), "a", &forged, &evidence, record.clone())
-        .await;
-    assert_eq!(code(refused.unwrap_err()), "refused:attestation");
-    let forged = seal(Kind::Evidence, &draft.evidence, NOBODY_KEY);
-    let refused = world
-        .ledger
-        .file_proposal(caller(READER), "b", &proposal, &forged, record)
-        .await;
-    assert_eq!(code(refused.unwrap_err()), "refused:attestation");
+    let (proposal, evidence, audit) = draft.signed();
+    let forged_proposal = Record::Proposal {
+        proposal: seal(Kind::Proposal, &draft.proposal, NOBODY_KEY),
+        evidence,
+        audit: audit.clone(),
+    };
+    let forged_evidence = Record::Proposal {
+        proposal,
+        evidence: seal(Kind::Evidence, &draft.evidence, NOBODY_KEY),
+        audit,
+    };
+    for forged in [forged_proposal, forged_evidence] {
+        let refused = world.submit("a", forged).await;
+        assert_eq!(code(refused.unwrap_err()), "refused:attestation");
+    }
     assert!(kinds(&world).await.is_empty());
 }
 
@@ -183,10 +188,8 @@ async fn secret_material_is_refused_and_leaves_no_trace() {
     );
     let mut plain = world.draft("1").evidence;
     plain.capability = "Bearer abcdefghijklmnop1234".into();
-    let refused = world
-        .ledger
-        .record_refusal(caller(READER), "c", audit(&plain, None))
-        .await;
+    let audit = audit(&plain, None);
+    let refused = world.submit("c", Record::Refusal { audit }).await;
     assert_eq!(code(refused.unwrap_err()), "SECRET_MATERIAL_REJECTED");
     assert!(kinds(&world).await.is_empty());
 }
@@ -237,16 +240,15 @@ async fn reads_and_refused_calls_are_recorded() {
     let world = World::new();
     let evidence = world.draft("0").evidence;
     let signed = seal(Kind::Evidence, &evidence, crate::test_kit::READER_KEY);
-    world
-        .ledger
-        .record_read(caller(READER), "a", &signed, audit(&evidence, None))
-        .await
-        .unwrap();
-    world
-        .ledger
-        .record_refusal(caller(READER), "b", audit(&evidence, None))
-        .await
-        .unwrap();
+    let read = |audit| Record::Read {
+        evidence: signed.clone(),
+        audit,
+    };
+    let refusal = Record::Refusal {
+        audit: audit(&evidence, None),
+    };
+    world.submit("a", read(audit(&evidence, None))).await.unwrap();
+    world.submit("b", refusal).await.unwrap();
     assert_eq!(
         kinds(&world).await,
         [
@@ -256,9 +258,55 @@ async fn reads_and_refused_calls_are_recorded() {
         ]
     );
     let other = world.draft("0").evidence;
-    let refused = world
-        .ledger
-        .record_read(caller(READER), "c", &signed, audit(&other, None))
-        .await;
+    let refused = world.submit("c", read(audit(&other, None))).await;
     assert_eq!(code(refused.unwrap_err()), "MALFORMED");
+}
+
+#[tokio::test]
+async fn filings_of_one_request_stand_or_fall_by_themselves() {
+    let world = World::new();
+    let filing = |request_id: &str, record| Filing {
+        request_id: request_id.to_owned(),
+        trace_id: Some(request_id.repeat(32)),
+        record,
+    };
+    let other = world.draft("1");
+    let (_, signed, record) = other.signed();
+    let forged = Record::Proposal {
+        proposal: seal(Kind::Proposal, &other.proposal, NOBODY_KEY),
+        evidence: signed,
+        audit: record,
+    };
+    let evidence = world.draft("0").evidence;
+    let (first, same) = (world.draft("0"), world.draft("0"));
+    let filings = vec![
+        Ok(filing("a", proposal(&first))),
+        Ok(filing("b", forged)),
+        Err(Refusal::new("MALFORMED", "unreadable")),
+        Ok(filing("c", proposal(&same))),
+        Ok(filing(
+            "d",
+            Record::Refusal {
+                audit: audit(&evidence, None),
+            },
+        )),
+    ];
+    let outcomes = world.ledger.file(&caller(READER), filings).await;
+    let said: Vec<_> = outcomes
+        .into_iter()
+        .map(|outcome| outcome.map(|c| c.value.map(|filed| filed.repeated)).map_err(code))
+        .collect();
+    let refused = |code: &str| Err(code.to_owned());
+    assert_eq!(
+        said,
+        [
+            Ok(Some(false)),
+            refused("refused:attestation"),
+            refused("MALFORMED"),
+            Ok(Some(true)),
+            Ok(None)
+        ]
+    );
+    assert_eq!(kinds(&world).await.len(), 3 + 3 + 1);
+    world.ledger.store.verify_full().await.unwrap();
 }
