@@ -155,6 +155,16 @@ async fn an_approval_for_another_audience_changes_nothing() -> anyhow::Result<()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_applied_stays_applied_when_its_operator_is_revoked() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    let papers = court.honest();
+    assert_eq!(court.judge(&papers).await?.result, AttemptResult::Applied);
+    court.change_trust(|t| t.operators[0].revoked = true)?;
+    assert_eq!(court.judge(&papers).await?.result, AttemptResult::AlreadyApplied);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_operator_revoked_after_signing_counts_no_more() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let papers = court.honest();
