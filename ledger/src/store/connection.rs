@@ -15,8 +15,8 @@ pub(crate) const APPLICATION_ID: i64 = 0x5379_6e4c;
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pages that the writing connection keeps, in KiB: the inner pages of every index, so that a request costs the
-/// same however many records there are.
-const CACHE_KIB: u32 = 32 * 1024;
+/// same however many records there are. Not more, because a commit after the split of a page looks at all of them.
+const CACHE_KIB: u32 = 8 * 1024;
 /// Pages in the write-ahead log before they are moved to the file; a page that many batches change is moved once.
 const CHECKPOINT_PAGES: u32 = 4_000;
 

@@ -9,7 +9,7 @@ use super::error::StoreError;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_initial.sql"),
     include_str!("../../migrations/sqlite/0002_open_contexts.sql"),
-    include_str!("../../migrations/sqlite/0003_fewer_indexes.sql"),
+    include_str!("../../migrations/sqlite/0003_records_by_seq.sql"),
 ];
 
 /// Newest version that this build knows.
@@ -61,4 +61,36 @@ fn objects(conn: &Connection) -> Result<Vec<(String, String, Option<String>)>, S
     )?;
     let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_the_version_before_keeps_its_records_and_gets_the_new_schema() {
+        let conn = Connection::open_in_memory().unwrap();
+        for sql in &MIGRATIONS[..2] {
+            conn.execute_batch(sql).unwrap();
+        }
+        conn.execute_batch(
+            "PRAGMA user_version = 2;
+             INSERT INTO evidence VALUES ('ev_b', 0, x'01', 't', 'p', 'c', 's', 'public.x', 5);
+             INSERT INTO evidence VALUES ('ev_a', 3, x'02', 't', 'p', 'c', 's', 'public.x', 6);
+             INSERT INTO audit VALUES ('qa_b', 1, 'c', 't', 'p', 'row', 'ev_b', NULL, 5);
+             INSERT INTO audit VALUES ('qa_a', 4, 'c', NULL, NULL, 'NO', NULL, NULL, 6);",
+        )
+        .unwrap();
+        migrate(&conn).unwrap();
+        check_schema(&conn).unwrap();
+        let found: String = conn
+            .query_row(
+                "SELECT (SELECT group_concat(seq || evidence_id || hex(digest) || read_at) FROM evidence) || ' ' || \
+                 (SELECT group_concat(seq || audit_id || result || coalesce(tenant, '-')) FROM audit)",
+                [],
+                |row| row.get(0),
+            )
+            .unwrap();
+        assert_eq!(found, "0ev_b015,3ev_a026 1qa_browt,4qa_aNO-");
+    }
 }

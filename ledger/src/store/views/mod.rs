@@ -31,9 +31,9 @@ pub(crate) const TABLES: [(&str, &str); 10] = [
     ("apply_orders", "digest"),
     ("attempts", "proposal_id, attempt"),
     ("receipts", "proposal_id"),
-    ("evidence", "evidence_id"),
+    ("evidence", "seq"),
     ("evidence_links", "proposal_id, evidence_id"),
-    ("audit", "audit_id"),
+    ("audit", "seq"),
 ];
 
 /// A body that was read already, so that it need not be read again on the writing thread.
