@@ -357,6 +357,9 @@ async fn a_log_with_another_history_is_refused_whatever_it_holds() -> anyhow::Re
     let mut court = Court::open().await?;
     let papers = court.honest();
     assert_eq!(court.judge(&papers).await?.result, AttemptResult::Applied);
+    // What the writer acted on it remembers, however it ended.
+    court.writer.kill();
+    court.writer = stack::writer(&court.stack.deployment, &court.ledger.address, WRITER, &[])?;
     // The attacker begins a new log: every proof in it is valid, and it is not the one that was witnessed.
     *court.ledger.forge.lock().expect("no panic") = synapsor_e2e::evil_ledger::Forge::default();
     let agent = Agent::over_stdio(&court.stack).await?;

@@ -102,9 +102,10 @@ impl WitnessFile {
         KnownCheckpoint::from(&self.memory().witness)
     }
 
-    /// Believes a signed checkpoint that continues the log, and remembers it durably. A checkpoint behind the
-    /// remembered one is a ledger that was rolled back, or an answer that was overtaken by a newer one.
-    pub fn accept(
+    /// Believes a signed checkpoint that continues the log. A checkpoint behind the remembered one is a ledger that
+    /// was rolled back, or an answer that was overtaken by a newer one. Before anything rests on it, it must be
+    /// [kept](Self::keep_durably).
+    pub(crate) fn accept(
         &self,
         note: &str,
         proofs: &[ConsistencyProof],
@@ -112,8 +113,17 @@ impl WitnessFile {
     ) -> Result<Checkpoint, Refusal> {
         let (checkpoint, key) = verified(note, trust)?;
         self.memory().advance(&checkpoint, proofs, (note, key))?;
-        self.keep_now()?;
         Ok(checkpoint)
+    }
+
+    /// Returns when everything that was seen until now is on file. Those who wait at the same time share one writing.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(crate) async fn keep_durably(&self) -> Result<(), Refusal> {
+        let this = self.clone();
+        let written = tokio::task::spawn_blocking(move || this.keep_now()).await;
+        written.map_err(|_| refused("the witness was not written".to_owned()))?
     }
 
     /// Judges the checkpoint of an answer to a request that was sent when `before` was the newest head seen. The
@@ -172,8 +182,7 @@ impl WitnessFile {
         };
         let this = self.clone();
         if wait.is_zero() {
-            let written = tokio::task::spawn_blocking(move || this.keep_now()).await;
-            return written.map_err(|_| refused("the witness was not written".to_owned()))?;
+            return this.keep_durably().await;
         }
         tokio::spawn(async move {
             tokio::time::sleep(wait).await;

@@ -43,9 +43,6 @@ const ABANDONED: Span = Span::seconds(5);
 /// How often a stream looks for leases that ran out, which no event tells of.
 const LAPSE_CHECK: Duration = Duration::from_secs(5);
 
-/// Waiting proposals that one look takes in.
-const LOOK_MAX: u32 = 1_000;
-
 /// What a writer asks for when it opens its stream.
 #[derive(Debug, Clone)]
 pub(crate) struct LeaseTerms {
@@ -359,18 +356,19 @@ fn free_proposals(
     regrant: bool,
     now: Timestamp,
 ) -> Result<Vec<ProposalId>, StepError> {
-    let mut left = terms.capacity.min(CAPACITY_MAX);
-    let mut free = Vec::new();
-    for row in proposals::waiting(reader.conn(), &terms.sources, LOOK_MAX)? {
-        match leases::find(reader.conn(), &row.id)? {
-            Some(lease) if lease.expires_at > now && lease.writer == terms.writer && !regrant => {
-                left = left.saturating_sub(1);
-            }
-            Some(lease) if lease.expires_at > now && lease.writer != terms.writer => {}
-            Some(_) | None => free.push(row.id),
-        }
+    let held = if regrant {
+        0
+    } else {
+        proposals::count_held(reader.conn(), &terms.writer, now)?
+    };
+    let left = u64::from(terms.capacity.min(CAPACITY_MAX)).saturating_sub(held);
+    let left = usize::try_from(left).unwrap_or(usize::MAX);
+    if left == 0 {
+        return Ok(Vec::new());
     }
-    free.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+    let asked = (terms.sources.as_slice(), terms.writer.as_str(), regrant);
+    let mut free = proposals::free(reader.conn(), asked, now, left)?;
+    free.truncate(left);
     Ok(free)
 }
 

@@ -1,5 +1,6 @@
-//! The one road of a reader's calls to the ledger. What waits at the same time goes in one request, so that a busy
-//! reader asks less often than it is called. What the answers are worth is judged elsewhere.
+//! The one road of a reader's calls to the ledger. One request is under way at a time, and what comes meanwhile goes
+//! together in the next, so that a busy reader asks less often than it is called. What the answers are worth is judged
+//! elsewhere.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,15 +11,13 @@ use synapsor_domain::refusal::Refusal;
 use synapsor_proto::common::v1::ConsistencyProof;
 use synapsor_proto::ledger::v1::intake_service_client::IntakeServiceClient;
 use synapsor_proto::ledger::v1::{FileRequest, Filed, Filing, filing, filing_outcome};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tonic::transport::Channel;
 
 use super::intake::{refused, unavailable};
 use crate::witness::WitnessFile;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// Requests that may be under way: one is made durable while the next is checked.
-const REQUESTS_MAX: usize = 2;
 /// Filings of one request.
 const FILINGS_MAX: usize = 64;
 /// Bytes of one request; a single filing may be larger, up to what a message may have.
@@ -69,12 +68,11 @@ impl FilingQueue {
 
 async fn serve(
     mut queue: mpsc::Receiver<Waiting>,
-    intake: IntakeServiceClient<Channel>,
+    mut intake: IntakeServiceClient<Channel>,
     witness: WitnessFile,
 ) {
-    let turns = Arc::new(Semaphore::new(REQUESTS_MAX));
     let mut next = None;
-    while let Ok(turn) = turns.clone().acquire_owned().await {
+    loop {
         let first = match next.take() {
             Some(first) => first,
             None => match queue.recv().await {
@@ -98,21 +96,16 @@ async fn serve(
         }
         batch.retain(|waiting| !waiting.answer.is_closed());
         if !batch.is_empty() {
-            tokio::spawn(send(intake.clone(), witness.seen(), batch, turn));
+            send(&mut intake, &witness.seen(), batch).await;
         }
     }
 }
 
-async fn send(
-    mut intake: IntakeServiceClient<Channel>,
-    before: Witness,
-    batch: Vec<Waiting>,
-    _turn: OwnedSemaphorePermit,
-) {
+async fn send(intake: &mut IntakeServiceClient<Channel>, before: &Witness, batch: Vec<Waiting>) {
     let (filings, callers): (Vec<_>, Vec<_>) = batch.into_iter().map(|w| (w.filing, w.answer)).unzip();
     let request = FileRequest {
         filings,
-        known: Some((&before).into()),
+        known: Some(before.into()),
     };
     let sent = intake.file(with_deadline(request, CALL_TIMEOUT)).await;
     let answer = sent.map_err(|status| refused(&status)).and_then(|answer| {

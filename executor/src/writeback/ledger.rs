@@ -87,9 +87,15 @@ impl LedgerClient {
         Ok(answer.into_inner())
     }
 
-    /// Believes a checkpoint if it is signed by the pinned ledger key and continues what was seen before.
+    /// Believes a checkpoint if it is signed by the pinned ledger key and continues what was seen before. Nothing may
+    /// rest on it before [`Self::remember`].
     pub(super) fn accept(&self, job: &Job, trust: &TrustFile) -> Result<Checkpoint, Refusal> {
         self.witness.accept(&job.checkpoint, &job.consistency, trust)
+    }
+
+    /// Returns when every checkpoint that was believed until now is remembered durably.
+    pub(super) async fn remember(&self) -> Result<(), Refusal> {
+        self.witness.keep_durably().await
     }
 
     /// Keeps a lease; gives a deny that arrived meanwhile.

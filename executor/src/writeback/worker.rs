@@ -97,6 +97,8 @@ async fn stream(writer: &Arc<Writer>, hall: &Hall, attempts: &mut JoinSet<()>) -
         };
         let (writer, turns) = (Arc::clone(writer), Arc::clone(&hall.turns));
         attempts.spawn(async move {
+            let remembered = writer.ledger.remember().await;
+            let checkpoint = checkpoint.and_then(|checkpoint| remembered.map(|()| checkpoint));
             attempt::run(&writer, job, checkpoint, &turns).await;
             drop(place);
         });
