@@ -357,9 +357,6 @@ async fn a_log_with_another_history_is_refused_whatever_it_holds() -> anyhow::Re
     let mut court = Court::open().await?;
     let papers = court.honest();
     assert_eq!(court.judge(&papers).await?.result, AttemptResult::Applied);
-    // What the writer acted on it remembers, however it ended.
-    court.writer.kill();
-    court.writer = stack::writer(&court.stack.deployment, &court.ledger.address, WRITER, &[])?;
     // The attacker begins a new log: every proof in it is valid, and it is not the one that was witnessed.
     *court.ledger.forge.lock().expect("no panic") = synapsor_e2e::evil_ledger::Forge::default();
     let agent = Agent::over_stdio(&court.stack).await?;
@@ -368,6 +365,19 @@ async fn a_log_with_another_history_is_refused_whatever_it_holds() -> anyhow::Re
         .subject(court.deployment(), &id)
         .await?;
     court.before = court.deployment().dump()?;
+    let papers = court.honest();
+    court.refuses(&papers, "ledger_proof").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_writer_that_was_killed_remembers_the_log_that_it_judged_by() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    let bent = court.bent(|d| d.proposal_digest = Digest::of(Kind::Proposal, b"{}"));
+    court.refuses(&bent, "digest").await?;
+    court.writer.kill();
+    // A new log again, for a new process with the memory of the old one.
+    court.ledger = EvilLedger::start(court.deployment()).await?;
+    court.writer = stack::writer(court.deployment(), &court.ledger.address, WRITER, &[])?;
     let papers = court.honest();
     court.refuses(&papers, "ledger_proof").await
 }
