@@ -1,8 +1,9 @@
 //! Trusted context: for which tenant and principal a call is made. The model has no say in it.
-//! Resolving is pure: the caller lends a function that looks variables up.
+//! Resolving is pure: the caller lends a function that looks variables up, or a token that was verified.
 
 use serde::{Deserialize, Serialize};
 
+use crate::access_token::VerifiedToken;
 use crate::contract::{ContextSpec, Provider};
 use crate::refusal::Refusal;
 
@@ -19,6 +20,7 @@ pub const BINDING_BYTES_MAX: usize = 256;
 pub enum Provenance {
     Environment,
     StaticDev,
+    HttpClaims,
 }
 
 impl Provenance {
@@ -26,6 +28,7 @@ impl Provenance {
         match self {
             Provenance::Environment => "environment",
             Provenance::StaticDev => "static_dev",
+            Provenance::HttpClaims => "http_claims",
         }
     }
 }
@@ -43,7 +46,8 @@ pub struct TrustedContext {
 ///
 /// # Errors
 /// `TRUSTED_BINDING_MISSING` if tenant or principal is absent, empty, too long or has control characters;
-/// `TRUSTED_CONTEXT_UNSUPPORTED` if no process resolves this provider.
+/// `ACCESS_TOKEN_REQUIRED` for contexts that come from tokens; `TRUSTED_CONTEXT_UNSUPPORTED` if no process resolves
+/// this provider.
 pub fn resolve(
     spec: &ContextSpec,
     lookup: impl Fn(&str) -> Option<String>,
@@ -66,7 +70,11 @@ pub fn resolve(
                 (principal, fix("principal")),
             )
         }
-        Provider::HttpClaims | Provider::CloudSession => {
+        Provider::HttpClaims => {
+            let message = "Tenant and principal come from the caller's access token, and there is none.";
+            return Err(Refusal::new("ACCESS_TOKEN_REQUIRED", message));
+        }
+        Provider::CloudSession => {
             let message = format!(
                 "The operator chose context provider `{}`, which is not available here.",
                 { spec.provider.as_str() }
@@ -78,6 +86,30 @@ pub fn resolve(
         tenant: bound("tenant", tenant)?,
         principal: bound("principal", principal)?,
         provenance,
+    })
+}
+
+/// Tenant and principal as a verified token says them, for contexts of provider `http_claims`.
+///
+/// # Errors
+/// `ACCESS_TOKEN_UNBOUND` if a claim that the contract names is absent, no text, empty, too long or has control
+/// characters.
+pub fn of_token(spec: &ContextSpec, token: &VerifiedToken) -> Result<TrustedContext, Refusal> {
+    let Some(source) = spec.tokens() else {
+        let message = "The operator chose another context provider than access tokens.";
+        return Err(Refusal::new("TRUSTED_CONTEXT_UNSUPPORTED", message));
+    };
+    let claim = |what: &str, claim: &str| {
+        let fix = format!("have the issuer put it into the claim `{claim}`");
+        bound(what, (token.text(claim).map(str::to_owned), fix)).map_err(|refusal| Refusal {
+            code: "ACCESS_TOKEN_UNBOUND".into(),
+            ..refusal
+        })
+    };
+    Ok(TrustedContext {
+        tenant: claim("tenant", &source.policy.tenant_claim)?,
+        principal: claim("principal", &source.policy.principal_claim)?,
+        provenance: Provenance::HttpClaims,
     })
 }
 
@@ -163,9 +195,12 @@ mod tests {
             let refusal = resolve(&spec(Provider::Environment), |_| Some(value.to_owned())).unwrap_err();
             assert_eq!(refusal.code, "TRUSTED_BINDING_MISSING", "{value:?}");
         }
-        for provider in [Provider::HttpClaims, Provider::CloudSession] {
+        for (provider, code) in [
+            (Provider::HttpClaims, "ACCESS_TOKEN_REQUIRED"),
+            (Provider::CloudSession, "TRUSTED_CONTEXT_UNSUPPORTED"),
+        ] {
             let refusal = resolve(&spec(provider), |_| Some("x".to_owned())).unwrap_err();
-            assert_eq!(refusal.code, "TRUSTED_CONTEXT_UNSUPPORTED");
+            assert_eq!(refusal.code, code);
         }
     }
 }

@@ -18,6 +18,7 @@ pub mod timestamp;
 pub mod decimal;
 pub mod value;
 
+pub mod access_token;
 pub mod context;
 pub mod contract;
 pub mod draft;

@@ -122,6 +122,8 @@ fn every_code_has_a_broken_file() {
         "CONFIG_TOO_LARGE",
         "CLOUD_MODE_NOT_AVAILABLE",
         "TRUSTED_CONTEXT_UNSUPPORTED",
+        "HTTP_CLAIMS_INCOMPLETE",
+        "CONTEXTS_MIXED",
     ];
     let covered: BTreeSet<&str> = broken::FILES
         .iter()
@@ -299,12 +301,135 @@ fn processes_refuse_modes_and_providers_that_they_cannot_run() {
         (problem.code, problem.path.as_str()),
         (Code::CloudModeNotAvailable, "$.mode")
     );
-    for provider in ["\"http_claims\"", "\"cloud_session\""] {
+    for (provider, expected) in [
+        (
+            "\"http_claims\"",
+            (Code::HttpClaimsIncomplete, "$.contexts[\"desk.main\"].values"),
+        ),
+        (
+            "\"cloud_session\"",
+            (
+                Code::TrustedContextUnsupported,
+                "$.contexts[\"desk.main\"].provider",
+            ),
+        ),
+    ] {
         let problem = library(&[("/contexts/desk.main/provider", provider)])
             .runnable()
             .unwrap_err();
-        assert_eq!(problem.code, Code::TrustedContextUnsupported);
-        assert_eq!(problem.path, "$.contexts[\"desk.main\"].provider");
+        assert_eq!((problem.code, problem.path.as_str()), expected);
+    }
+}
+
+const TOKENS: &str = r#"{"provider": "http_claims", "values":
+    {"issuer": "https://id.example.com/", "audience": "https://mcp.example.com/mcp"}}"#;
+
+fn with_tokens(edits: &[(&str, &str)]) -> Contract {
+    let mut all = vec![("/trusted_context", TOKENS), ("/contexts/desk.main", TOKENS)];
+    all.extend(edits);
+    library(&all)
+}
+
+#[test]
+fn a_contract_of_access_tokens_says_whose_tokens_count() {
+    let source = with_tokens(&[]);
+    source.runnable().unwrap();
+    let source = source.tokens().unwrap();
+    assert_eq!(source.policy.audience, "https://mcp.example.com/mcp");
+    assert_eq!(
+        (
+            source.policy.tenant_claim.as_str(),
+            source.policy.principal_claim.as_str()
+        ),
+        ("tenant_id", "sub")
+    );
+    assert_eq!(
+        (source.policy.algorithms.len(), source.policy.lifetime_seconds_max),
+        (3, 3_600)
+    );
+    for missing in ["issuer", "audience"] {
+        let problem = with_tokens(&[(&format!("/trusted_context/values/{missing}"), "")])
+            .runnable()
+            .unwrap_err();
+        assert_eq!(
+            (problem.code, problem.path.as_str()),
+            (Code::HttpClaimsIncomplete, "$.trusted_context.values")
+        );
+    }
+    for (key, wrong) in [
+        ("issuer", "\"http://id.example.com\""),
+        ("audience", "\"mcp\""),
+        ("jwks_url", "\"file:///keys\""),
+        ("algorithms", "[\"HS256\"]"),
+        ("algorithms", "[]"),
+        ("tenant_claim", "\"a b\""),
+        ("read_scope", "\"a\\\"b\""),
+        ("token_lifetime_seconds", "59"),
+        ("token_lifetime_seconds", "1e3"),
+    ] {
+        let pointer = format!("/trusted_context/values/{key}");
+        let file = edited(&[("/trusted_context", TOKENS), (&pointer, wrong)]);
+        let path = format!("$.trusted_context.values.{key}");
+        assert!(
+            has(&Contract::check(&file).errors, "INVALID_CONTEXT_VALUE", &path),
+            "{key} {wrong}"
+        );
+    }
+}
+
+#[test]
+fn callers_show_the_same_kind_of_token_to_all_capabilities() {
+    let other_claim = ("/contexts/desk.main/values/tenant_claim", "\"library\"");
+    with_tokens(&[other_claim]).runnable().unwrap();
+    let from_elsewhere = ("/contexts/desk.main", r#"{"provider": "environment"}"#);
+    for edit in [
+        from_elsewhere,
+        (
+            "/contexts/desk.main/values/issuer",
+            "\"https://other.example.com/\"",
+        ),
+        ("/contexts/desk.main/values/propose_scope", "\"other\""),
+        (
+            "/contexts/desk.main/values/jwks_url",
+            "\"https://id.example.com/keys\"",
+        ),
+    ] {
+        let problem = with_tokens(&[edit]).runnable().unwrap_err();
+        assert_eq!(
+            (problem.code, problem.path.as_str()),
+            (Code::ContextsMixed, "$.capabilities[1].context"),
+            "{edit:?}"
+        );
+    }
+}
+
+#[test]
+fn the_seal_covers_which_tokens_bind_the_tenant() {
+    let seal = |edits: &[(&str, &str)]| {
+        let contract = with_tokens(edits);
+        contract.capabilities()[0].seal(&contract)
+    };
+    let reviewed = seal(&[]);
+    assert_eq!(
+        seal(&[(
+            "/trusted_context/values/jwks_url",
+            "\"https://id.example.com/keys\""
+        )]),
+        reviewed
+    );
+    for edit in [
+        ("/trusted_context/values/tenant_claim", "\"org\""),
+        ("/trusted_context/values/principal_claim", "\"email\""),
+        ("/trusted_context/values/issuer", "\"https://other.example.com/\""),
+        (
+            "/trusted_context/values/audience",
+            "\"https://other.example.com/mcp\"",
+        ),
+        ("/trusted_context/values/algorithms", "[\"RS256\"]"),
+        ("/trusted_context/values/propose_scope", "\"other\""),
+        ("/trusted_context/values/token_lifetime_seconds", "60"),
+    ] {
+        assert_ne!(seal(&[edit]), reviewed, "{edit:?}");
     }
 }
 

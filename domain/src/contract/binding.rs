@@ -6,6 +6,7 @@ use super::names::is_safe_name;
 use super::object::{Object, member};
 use super::report::Report;
 use super::source::is_empty;
+use super::token::{self, TokenSource};
 use crate::json::Node;
 
 /// Where a context takes tenant and principal from.
@@ -52,6 +53,8 @@ pub struct ContextSpec {
     pub tenant_id: Option<String>,
     /// Literal principal; only `static_dev` reads it.
     pub principal: Option<String>,
+    /// Which access tokens say it; only `http_claims` reads it, and cannot be run without.
+    pub token: Option<TokenSource>,
 }
 
 /// A context of the file by the way in which capabilities name it.
@@ -122,6 +125,7 @@ fn read(node: &Node, path: &str, report: &mut Report) -> Option<ContextSpec> {
         principal_env: None,
         tenant_id: None,
         principal: None,
+        token: None,
     };
     if let Some(values) = values {
         for (key, _) in values.entries() {
@@ -137,6 +141,7 @@ fn read(node: &Node, path: &str, report: &mut Report) -> Option<ContextSpec> {
         spec.principal_env = values.env_name("principal_env", Code::InvalidContextValue, report);
         spec.tenant_id = values.text("tenant_id", Code::InvalidContextValue, report);
         spec.principal = values.text("principal", Code::InvalidContextValue, report);
+        spec.token = token::read(&values, report);
     }
     provider.map(|_| spec)
 }

@@ -311,6 +311,10 @@ pub enum Code {
     CloudModeNotAvailable,
     /// A provider that is validated but that no process resolves yet.
     TrustedContextUnsupported,
+    /// A context of provider `http_claims` does not say which tokens it accepts.
+    HttpClaimsIncomplete,
+    /// Some contexts come from access tokens and others do not, or from tokens of different issuers.
+    ContextsMixed,
 }
 
 impl Code {
@@ -505,6 +509,8 @@ impl Code {
         (Code::ResultFormatDefault, "RESULT_FORMAT_DEFAULT"),
         (Code::CloudModeNotAvailable, "CLOUD_MODE_NOT_AVAILABLE"),
         (Code::TrustedContextUnsupported, "TRUSTED_CONTEXT_UNSUPPORTED"),
+        (Code::HttpClaimsIncomplete, "HTTP_CLAIMS_INCOMPLETE"),
+        (Code::ContextsMixed, "CONTEXTS_MIXED"),
     ];
 
     /// The stable name, for example `UNKNOWN_FIELD`.

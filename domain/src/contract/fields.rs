@@ -28,7 +28,21 @@ pub(super) const SOURCE: &[&str] = &[
 ];
 pub(super) const SSL: &[&str] = &["mode", "ca_env", "cert_env", "key_env"];
 pub(super) const CONTEXT: &[&str] = &["provider", "values"];
-pub(super) const CONTEXT_VALUES: &[&str] = &["tenant_id_env", "principal_env", "tenant_id", "principal"];
+pub(super) const CONTEXT_VALUES: &[&str] = &[
+    "tenant_id_env",
+    "principal_env",
+    "tenant_id",
+    "principal",
+    "issuer",
+    "audience",
+    "jwks_url",
+    "algorithms",
+    "tenant_claim",
+    "principal_claim",
+    "read_scope",
+    "propose_scope",
+    "token_lifetime_seconds",
+];
 pub(super) const EXECUTOR: &[&str] = &[
     "type",
     "url_env",

@@ -8,6 +8,7 @@ use super::binding::Provider;
 use super::executor::Method;
 use super::source::{Engine, SslMode};
 use super::{Advance, HANDLER_TIMEOUT_MS, Mode};
+use crate::access_token::{Algorithm, LIFETIME_SECONDS_DEFAULT, LIFETIME_SECONDS_MAX, LIFETIME_SECONDS_MIN};
 use crate::tool::SCHEMA_DIALECT;
 
 const IDENTIFIER: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
@@ -97,6 +98,26 @@ fn context() -> Json {
             "principal_env": env("Variable that holds the principal. Default SYNAPSOR_PRINCIPAL."),
             "tenant_id": text("Literal tenant; only static_dev reads it."),
             "principal": text("Literal principal; only static_dev reads it."),
+            "issuer": text("http_claims: the issuer of access tokens, an https URL."),
+            "audience": text("http_claims: the https URL under which clients know this deployment."),
+            "jwks_url": text("http_claims: where the issuer publishes its keys; without it the reader is given a file."),
+            "algorithms": described(
+                json!({"type": "array", "minItems": 1, "items": words(Algorithm::WORDS, "A signature algorithm.")}),
+                "http_claims: signature algorithms that are accepted. Default all.",
+            ),
+            "tenant_claim": text("http_claims: the claim that holds the tenant. Default tenant_id."),
+            "principal_claim": text("http_claims: the claim that holds the principal. Default sub."),
+            "read_scope": text("http_claims: the scope that opens reads. Default synapsor:read."),
+            "propose_scope": text("http_claims: the scope that opens proposals. Default synapsor:propose."),
+            "token_lifetime_seconds": described(
+                json!({
+                    "type": "integer",
+                    "minimum": LIFETIME_SECONDS_MIN,
+                    "maximum": LIFETIME_SECONDS_MAX,
+                    "default": LIFETIME_SECONDS_DEFAULT,
+                }),
+                "http_claims: seconds that a token may live from its issue to its end.",
+            ),
         },
     });
     closed(

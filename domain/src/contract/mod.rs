@@ -20,6 +20,7 @@ mod proposal;
 mod report;
 mod seal;
 mod source;
+mod token;
 mod transition;
 
 pub use approval::{ApprovalSpec, QUORUM_MAX};
@@ -35,6 +36,7 @@ pub use names::{is_env_name, is_identifier, is_qualified_name, is_secret_like, i
 pub use proposal::{Binding, Bound, ExecutorRef, ProposalSpec};
 pub use report::{Problem, Report};
 pub use source::{Engine, Source, Ssl, SslMode};
+pub use token::TokenSource;
 pub use transition::Transition;
 
 use crate::json::{self, Node};
@@ -177,10 +179,18 @@ impl Contract {
         }
     }
 
+    /// Which access tokens the capabilities' contexts come from; `None` if they come from elsewhere. A contract that
+    /// can be run has one answer for all of them.
+    pub fn tokens(&self) -> Option<&TokenSource> {
+        let of_capabilities = self.capabilities.iter().filter_map(|c| self.context(&c.context));
+        of_capabilities.filter_map(ContextSpec::tokens).next()
+    }
+
     /// Whether processes can run this contract; validation alone accepts more.
     ///
     /// # Errors
-    /// Mode `cloud`, and contexts whose provider no process resolves.
+    /// Mode `cloud`, contexts whose provider no process resolves or that say too little about it, and capabilities
+    /// whose callers would have to show different things.
     pub fn runnable(&self) -> Result<(), Problem> {
         if self.mode == Mode::Cloud {
             let message =
@@ -198,14 +208,61 @@ impl Contract {
         for (path, spec) in global.chain(named) {
             match spec.provider {
                 Provider::Environment | Provider::StaticDev => {}
-                Provider::HttpClaims | Provider::CloudSession => {
-                    let message = "Choose provider `environment`; this one is not available here.";
+                Provider::HttpClaims if spec.token.is_some() => {}
+                Provider::HttpClaims => {
+                    let message = "Add `issuer` and `audience` to `values`: whose access tokens are accepted, and \
+                        the URL under which clients know this deployment.";
+                    return Err(problem(
+                        &format!("{path}.values"),
+                        Code::HttpClaimsIncomplete,
+                        message,
+                    ));
+                }
+                Provider::CloudSession => {
+                    let message =
+                        "Choose provider `environment` or `http_claims`; this one is not available here.";
                     let path = format!("{path}.provider");
                     return Err(problem(&path, Code::TrustedContextUnsupported, message));
                 }
             }
         }
-        Ok(())
+        self.one_kind_of_caller()
+    }
+
+    /// One server has one way to say who calls it.
+    fn one_kind_of_caller(&self) -> Result<(), Problem> {
+        let expected = self.tokens();
+        let differs = |capability: &Capability| {
+            let own = self.context(&capability.context).and_then(ContextSpec::tokens);
+            let comparable = |source: &TokenSource| {
+                let policy = &source.policy;
+                let texts = [
+                    &policy.issuer,
+                    &policy.audience,
+                    &policy.read_scope,
+                    &policy.propose_scope,
+                ];
+                let rest = (
+                    policy.algorithms.clone(),
+                    policy.lifetime_seconds_max,
+                    source.jwks_url.clone(),
+                );
+                (texts.map(String::clone), rest)
+            };
+            own.map(comparable) != expected.map(comparable)
+        };
+        match self.capabilities.iter().position(differs) {
+            None => Ok(()),
+            Some(index) => {
+                let message = "Let all capabilities have contexts of provider `http_claims` that accept the same \
+                    tokens, or none; only the claims for tenant and principal may differ.";
+                Err(problem(
+                    &format!("$.capabilities[{index}].context"),
+                    Code::ContextsMixed,
+                    message,
+                ))
+            }
+        }
     }
 }
 

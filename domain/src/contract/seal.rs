@@ -1,6 +1,7 @@
 //! The seal of a capability: one digest over everything that decides what it may do.
 //!
-//! Covered: mode, source name and engine, context provider, handler, and the capability itself. Not covered:
+//! Covered: mode, source name and engine, context provider with the access tokens that it accepts, handler, and the
+//! capability itself. Not covered:
 //! descriptions, names of variables, timeouts, storage, result format; they may change without a new review.
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use super::{
     Advance, Arg, Binding, Bound, Capability, CapabilityKind, Contract, Executor, ExecutorKind, ExecutorRef,
     ProposalSpec, Scalar,
 };
+use crate::access_token::TokenPolicy;
 use crate::canonical;
 use crate::decimal::Decimal;
 use crate::digest::Digest;
@@ -36,6 +38,9 @@ struct Sealed<'a> {
     mode: &'static str,
     source: SealedSource<'a>,
     context_provider: &'static str,
+    // Absent for other providers, so that their files keep the seals they had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context_token: Option<&'a TokenPolicy>,
     name: &'a str,
     kind: &'static str,
     target: SealedTarget<'a>,
@@ -134,6 +139,7 @@ impl<'a> Sealed<'a> {
                 engine: source.engine.as_str(),
             },
             context_provider: context.provider.as_str(),
+            context_token: context.tokens().map(|source| &source.policy),
             name: &capability.name,
             kind: capability.kind.as_str(),
             target: SealedTarget {

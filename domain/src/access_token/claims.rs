@@ -1,0 +1,189 @@
+//! What a token says: the claims that every access token must have, its scopes, and any other by name.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use super::{DEPTH_MAX, TokenError, TokenPolicy};
+use crate::context::BINDING_BYTES_MAX;
+use crate::digest::Digest;
+use crate::json::{self, Node};
+use crate::limits::CLOCK_SKEW_SECONDS;
+use crate::timestamp::Timestamp;
+
+/// Seconds since 1970 that a claim may say; later ones would not fit a timestamp.
+const SECONDS_MAX: i64 = 253_402_300_799;
+
+/// The scopes that a token carries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scopes(BTreeSet<String>);
+
+impl Scopes {
+    /// Whether the token opens reads: by its own scope, or because it opens proposals.
+    pub fn opens_reads(&self, policy: &TokenPolicy) -> bool {
+        self.0.contains(&policy.read_scope) || self.opens_proposals(policy)
+    }
+
+    /// Whether the token opens proposals.
+    pub fn opens_proposals(&self, policy: &TokenPolicy) -> bool {
+        self.0.contains(&policy.propose_scope)
+    }
+}
+
+/// A token that was verified; only [`super::verify`] makes it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct VerifiedToken {
+    issuer: String,
+    client_id: String,
+    jti: String,
+    /// Every claim that is a text.
+    texts: Vec<(String, String)>,
+    scopes: Scopes,
+    expires_at: Timestamp,
+}
+
+impl VerifiedToken {
+    /// The client that the token was issued to.
+    pub fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    /// A claim whose value is a text.
+    pub fn text(&self, claim: &str) -> Option<&str> {
+        let found = self.texts.iter().find(|(name, _)| name == claim);
+        found.map(|(_, text)| text.as_str())
+    }
+
+    pub const fn scopes(&self) -> &Scopes {
+        &self.scopes
+    }
+
+    /// From here on the token opens nothing, clock skew aside.
+    pub const fn expires_at(&self) -> Timestamp {
+        self.expires_at
+    }
+
+    /// Names this token in records without holding anything of it that could be used.
+    pub fn fingerprint(&self) -> Digest {
+        let named = [self.issuer.as_bytes(), b"\0", self.jti.as_bytes()].concat();
+        Digest::of_typed("application/vnd.synapsor.access-token-id.v1", &named)
+    }
+}
+
+impl fmt::Debug for VerifiedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifiedToken")
+            .field("issuer", &self.issuer)
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Claims as they stand in the token.
+pub(super) struct Claims(Vec<(String, Node)>);
+
+impl Claims {
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, TokenError> {
+        match json::read(bytes, DEPTH_MAX).map_err(|e| TokenError::json("payload", &e))? {
+            Node::Map(entries) => Ok(Self(entries)),
+            _ => Err(TokenError::Json {
+                part: "payload",
+                reason: "it is not an object".to_owned(),
+            }),
+        }
+    }
+
+    pub(super) fn check(&self, policy: &TokenPolicy, now: Timestamp) -> Result<VerifiedToken, TokenError> {
+        if self.required_text("iss")? != policy.issuer {
+            return Err(TokenError::Issuer);
+        }
+        self.check_audience(&policy.audience)?;
+        let (issued, expires) = (self.seconds("iat")?, self.seconds("exp")?);
+        let now_seconds = now.as_unix_millis().div_euclid(1_000);
+        if now_seconds >= expires.saturating_add(CLOCK_SKEW_SECONDS) {
+            return Err(TokenError::Expired);
+        }
+        let not_before = self.get("nbf").map(|_| self.seconds("nbf")).transpose()?;
+        if not_before.unwrap_or(issued).max(issued) > now_seconds.saturating_add(CLOCK_SKEW_SECONDS) {
+            return Err(TokenError::NotYetValid);
+        }
+        if expires.saturating_sub(issued) > i64::from(policy.lifetime_seconds_max) {
+            return Err(TokenError::LivesTooLong);
+        }
+        self.required_text("sub")?;
+        Ok(VerifiedToken {
+            issuer: policy.issuer.clone(),
+            client_id: self.required_text("client_id")?.to_owned(),
+            jti: self.required_text("jti")?.to_owned(),
+            texts: self.texts(),
+            scopes: self.scopes()?,
+            expires_at: Timestamp::from_unix_millis(expires * 1_000),
+        })
+    }
+
+    fn get(&self, name: &str) -> Option<&Node> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, node)| node)
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        match self.get(name)? {
+            Node::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn texts(&self) -> Vec<(String, String)> {
+        let text = |(name, node): &(String, Node)| match node {
+            Node::Text(text) => Some((name.clone(), text.clone())),
+            _ => None,
+        };
+        self.0.iter().filter_map(text).collect()
+    }
+
+    fn required_text(&self, name: &'static str) -> Result<&str, TokenError> {
+        self.text(name)
+            .filter(|text| (1..=BINDING_BYTES_MAX).contains(&text.len()))
+            .ok_or(TokenError::Claim(name))
+    }
+
+    /// Exactly this audience. A token that is good elsewhere too could have been taken from there.
+    fn check_audience(&self, audience: &str) -> Result<(), TokenError> {
+        let is_ours = |node: &Node| matches!(node, Node::Text(text) if text == audience);
+        match self.get("aud").ok_or(TokenError::Claim("aud"))? {
+            Node::List(items) if items.len() == 1 && items.iter().all(is_ours) => Ok(()),
+            node if is_ours(node) => Ok(()),
+            _ => Err(TokenError::Audience),
+        }
+    }
+
+    /// A time in whole seconds; fractions, which the standard allows, are cut off.
+    fn seconds(&self, name: &'static str) -> Result<i64, TokenError> {
+        let Some(Node::Number(text)) = self.get(name) else {
+            return Err(TokenError::Claim(name));
+        };
+        let whole = match text.split_once('.') {
+            Some((whole, fraction)) if fraction.bytes().all(|b| b.is_ascii_digit()) => whole,
+            Some(_) => return Err(TokenError::Claim(name)),
+            None => text,
+        };
+        let seconds: i64 = whole.parse().map_err(|_| TokenError::Claim(name))?;
+        if (0..=SECONDS_MAX).contains(&seconds) {
+            Ok(seconds)
+        } else {
+            Err(TokenError::Claim(name))
+        }
+    }
+
+    /// One text with blanks between (RFC 8693, 4.2); absent means none.
+    fn scopes(&self) -> Result<Scopes, TokenError> {
+        match self.get("scope") {
+            None => Ok(Scopes::default()),
+            Some(Node::Text(text)) => Ok(Scopes(
+                text.split(' ')
+                    .filter(|s| !s.is_empty())
+                    .map(str::to_owned)
+                    .collect(),
+            )),
+            Some(_) => Err(TokenError::Claim("scope")),
+        }
+    }
+}

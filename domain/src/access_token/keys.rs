@@ -1,0 +1,149 @@
+//! The issuer's public keys (RFC 7517). Symmetric keys, keys for encryption and kinds that are not known are left
+//! out of a set, so that no token can name them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey,
+};
+
+use super::{Algorithm, TokenError};
+use crate::json::{self, Node};
+use crate::refusal::Refusal;
+
+/// Bytes of a key set document.
+pub const KEY_SET_BYTES_MAX: usize = 256 * 1024;
+/// Keys that are kept of one set.
+const KEYS_MAX: usize = 64;
+const DEPTH_MAX: usize = 6;
+const ED25519_BYTES: usize = 32;
+const P256_COORDINATE_BYTES: usize = 32;
+/// First byte of an uncompressed point (SEC 1, 2.3.3).
+const UNCOMPRESSED: u8 = 4;
+
+/// Public keys by their `kid`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeySet(Vec<(String, PublicKey)>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum PublicKey {
+    Ed25519(Vec<u8>),
+    P256(Vec<u8>),
+    Rsa { n: Vec<u8>, e: Vec<u8> },
+}
+
+impl KeySet {
+    /// Reads a JSON Web Key Set.
+    ///
+    /// # Errors
+    /// `TOKEN_KEYS_UNREADABLE` if it is no such document, has too many keys, one `kid` twice, or no usable key.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
+        let unreadable = |why: String| {
+            Refusal::new(
+                "TOKEN_KEYS_UNREADABLE",
+                format!("the key set cannot be used: {why}"),
+            )
+        };
+        if bytes.len() > KEY_SET_BYTES_MAX {
+            return Err(unreadable(format!("it has more than {KEY_SET_BYTES_MAX} bytes")));
+        }
+        let node = json::read(bytes, DEPTH_MAX).map_err(|error| unreadable(error.to_string()))?;
+        let listed = member(&node, "keys");
+        let Some(Node::List(items)) = listed else {
+            return Err(unreadable("it has no list `keys`".to_owned()));
+        };
+        if items.len() > KEYS_MAX {
+            return Err(unreadable(format!("it has more than {KEYS_MAX} keys")));
+        }
+        let mut keys: Vec<(String, PublicKey)> = Vec::with_capacity(items.len());
+        for (kid, key) in items.iter().filter_map(usable) {
+            if keys.iter().any(|(known, _)| *known == kid) {
+                return Err(unreadable("a `kid` stands twice".to_owned()));
+            }
+            keys.push((kid, key));
+        }
+        if keys.is_empty() {
+            return Err(unreadable("no key in it can verify tokens".to_owned()));
+        }
+        Ok(Self(keys))
+    }
+
+    pub(super) fn find(&self, kid: &str) -> Option<&PublicKey> {
+        self.0.iter().find(|(known, _)| known == kid).map(|(_, key)| key)
+    }
+}
+
+impl PublicKey {
+    const fn algorithm(&self) -> Algorithm {
+        match self {
+            PublicKey::Ed25519(_) => Algorithm::EdDSA,
+            PublicKey::P256(_) => Algorithm::ES256,
+            PublicKey::Rsa { .. } => Algorithm::RS256,
+        }
+    }
+
+    pub(super) fn verify(
+        &self,
+        algorithm: Algorithm,
+        signed: &[u8],
+        signature: &[u8],
+    ) -> Result<(), TokenError> {
+        if self.algorithm() != algorithm {
+            return Err(TokenError::KeyMismatch);
+        }
+        let verified = match self {
+            PublicKey::Ed25519(key) => UnparsedPublicKey::new(&ED25519, key).verify(signed, signature),
+            PublicKey::P256(key) => {
+                UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key).verify(signed, signature)
+            }
+            PublicKey::Rsa { n, e } => {
+                RsaPublicKeyComponents { n, e }.verify(&RSA_PKCS1_2048_8192_SHA256, signed, signature)
+            }
+        };
+        verified.map_err(|_| TokenError::Signature)
+    }
+}
+
+fn member<'a>(node: &'a Node, name: &str) -> Option<&'a Node> {
+    match node {
+        Node::Map(entries) => entries.iter().find(|(key, _)| key == name).map(|(_, node)| node),
+        _ => None,
+    }
+}
+
+fn text<'a>(node: &'a Node, name: &str) -> Option<&'a str> {
+    match member(node, name) {
+        Some(Node::Text(text)) => Some(text),
+        _ => None,
+    }
+}
+
+/// A key that signs tokens, with its name.
+fn usable(node: &Node) -> Option<(String, PublicKey)> {
+    let kid = text(node, "kid")?.to_owned();
+    if text(node, "use").is_some_and(|purpose| purpose != "sig") {
+        return None;
+    }
+    let bytes = |name: &str| text(node, name).and_then(|value| URL_SAFE_NO_PAD.decode(value).ok());
+    let key = match (text(node, "kty")?, text(node, "crv")) {
+        ("OKP", Some("Ed25519")) => PublicKey::Ed25519(bytes("x").filter(|x| x.len() == ED25519_BYTES)?),
+        ("EC", Some("P-256")) => {
+            let coordinate = |name| bytes(name).filter(|part| part.len() == P256_COORDINATE_BYTES);
+            PublicKey::P256([vec![UNCOMPRESSED], coordinate("x")?, coordinate("y")?].concat())
+        }
+        ("RSA", _) => PublicKey::Rsa {
+            n: without_leading_zeros(bytes("n")?),
+            e: without_leading_zeros(bytes("e")?),
+        },
+        _ => return None,
+    };
+    let is_for_another = text(node, "alg").is_some_and(|alg| alg != key.algorithm().as_str());
+    (!is_for_another).then_some((kid, key))
+}
+
+/// Some issuers pad big-endian integers; the verifier takes them in their shortest form only.
+fn without_leading_zeros(mut bytes: Vec<u8>) -> Vec<u8> {
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    bytes.drain(..zeros);
+    bytes
+}

@@ -1,0 +1,66 @@
+//! What a token has to be: the reviewed part of the decision, taken from the contract.
+
+use serde::{Deserialize, Serialize};
+
+/// Seconds that a token may live when the contract says nothing.
+pub const LIFETIME_SECONDS_DEFAULT: u32 = 3_600;
+/// The shortest ceiling that a contract may set.
+pub const LIFETIME_SECONDS_MIN: u32 = 60;
+/// The longest ceiling that a contract may set.
+pub const LIFETIME_SECONDS_MAX: u32 = 86_400;
+
+/// Signature algorithms of tokens. There is no symmetric one and no `none`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Algorithm {
+    /// Ed25519.
+    EdDSA,
+    /// ECDSA on P-256 with SHA-256.
+    ES256,
+    /// RSASSA-PKCS1-v1_5 with SHA-256, 2048 to 8192 bits.
+    RS256,
+}
+
+impl Algorithm {
+    /// Each with its registered name, most preferred first.
+    pub const WORDS: &[(&str, Algorithm)] = &[
+        ("EdDSA", Algorithm::EdDSA),
+        ("ES256", Algorithm::ES256),
+        ("RS256", Algorithm::RS256),
+    ];
+
+    pub fn of(name: &str) -> Option<Self> {
+        let found = Self::WORDS.iter().find(|(word, _)| *word == name);
+        found.map(|(_, algorithm)| *algorithm)
+    }
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Algorithm::EdDSA => "EdDSA",
+            Algorithm::ES256 => "ES256",
+            Algorithm::RS256 => "RS256",
+        }
+    }
+}
+
+/// Which tokens are accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenPolicy {
+    /// Compared byte by byte with `iss`.
+    pub issuer: String,
+    /// The resource identifier of this deployment (RFC 8707), compared byte by byte with `aud`, which may name
+    /// nothing else.
+    pub audience: String,
+    /// Never empty.
+    pub algorithms: Vec<Algorithm>,
+    /// `exp - iat` at most.
+    pub lifetime_seconds_max: u32,
+    /// The claim that holds the tenant.
+    pub tenant_claim: String,
+    /// The claim that holds the principal.
+    pub principal_claim: String,
+    /// The scope that opens reads; the other one opens them as well.
+    pub read_scope: String,
+    /// The scope that opens proposals. No scope opens approval.
+    pub propose_scope: String,
+}

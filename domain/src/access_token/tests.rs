@@ -1,0 +1,463 @@
+//! Tokens that an issuer made, and tokens that somebody else made to look like them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::hmac;
+use ring::rand::SystemRandom;
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
+    RsaKeyPair, RsaPublicKeyComponents,
+};
+use serde_json::{Value as Json, json};
+
+use super::*;
+
+const NOW_S: i64 = 1_800_000_000;
+const ISSUER: &str = "https://id.example.com/";
+const AUDIENCE: &str = "https://mcp.example.com/mcp";
+/// Made for these tests alone; it opens nothing.
+const RSA_KEY: &[u8] = include_bytes!("fixtures/rsa.pk8");
+
+enum Key {
+    Ed(Ed25519KeyPair),
+    Ec(EcdsaKeyPair),
+    Rsa(RsaKeyPair),
+}
+
+impl Key {
+    fn ed() -> Self {
+        let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+        Key::Ed(Ed25519KeyPair::from_pkcs8(document.as_ref()).unwrap())
+    }
+
+    fn ec() -> Self {
+        let (random, algorithm) = (SystemRandom::new(), &ECDSA_P256_SHA256_FIXED_SIGNING);
+        let document = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
+        Key::Ec(EcdsaKeyPair::from_pkcs8(algorithm, document.as_ref(), &random).unwrap())
+    }
+
+    fn rsa() -> Self {
+        Key::Rsa(RsaKeyPair::from_pkcs8(RSA_KEY).unwrap())
+    }
+
+    fn algorithm(&self) -> &'static str {
+        match self {
+            Key::Ed(_) => "EdDSA",
+            Key::Ec(_) => "ES256",
+            Key::Rsa(_) => "RS256",
+        }
+    }
+
+    fn public(&self) -> Vec<u8> {
+        match self {
+            Key::Ed(key) => key.public_key().as_ref().to_vec(),
+            Key::Ec(key) => key.public_key().as_ref().to_vec(),
+            Key::Rsa(key) => RsaPublicKeyComponents::<Vec<u8>>::from(key.public()).n,
+        }
+    }
+
+    fn jwk(&self, kid: &str) -> Json {
+        let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let public = self.public();
+        match self {
+            Key::Ed(_) => json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": text(&public)}),
+            Key::Ec(_) => json!({"kty": "EC", "crv": "P-256", "kid": kid, "use": "sig",
+                "x": text(&public[1..33]), "y": text(&public[33..])}),
+            // Padded, as some issuers write it.
+            Key::Rsa(_) => json!({"kty": "RSA", "kid": kid, "alg": "RS256",
+                "n": text(&[vec![0], public].concat()), "e": "AQAB"}),
+        }
+    }
+
+    fn sign(&self, signed: &[u8]) -> Vec<u8> {
+        let random = SystemRandom::new();
+        match self {
+            Key::Ed(key) => key.sign(signed).as_ref().to_vec(),
+            Key::Ec(key) => key.sign(&random, signed).unwrap().as_ref().to_vec(),
+            Key::Rsa(key) => {
+                let mut signature = vec![0; key.public().modulus_len()];
+                key.sign(&RSA_PKCS1_SHA256, &random, signed, &mut signature)
+                    .unwrap();
+                signature
+            }
+        }
+    }
+}
+
+fn keys(keys: &[(&str, &Key)]) -> KeySet {
+    let keys: Vec<Json> = keys.iter().map(|(kid, key)| key.jwk(kid)).collect();
+    KeySet::parse(json!({ "keys": keys }).to_string().as_bytes()).unwrap()
+}
+
+fn policy() -> TokenPolicy {
+    TokenPolicy {
+        issuer: ISSUER.to_owned(),
+        audience: AUDIENCE.to_owned(),
+        algorithms: Algorithm::WORDS.iter().map(|(_, algorithm)| *algorithm).collect(),
+        lifetime_seconds_max: 600,
+        tenant_claim: "org".to_owned(),
+        principal_claim: "sub".to_owned(),
+        read_scope: "r".to_owned(),
+        propose_scope: "p".to_owned(),
+    }
+}
+
+fn claims() -> Json {
+    json!({"iss": ISSUER, "aud": AUDIENCE, "sub": "ann", "client_id": "desk", "jti": "j1", "org": "acme",
+        "iat": NOW_S - 10, "exp": NOW_S + 300, "scope": "r other"})
+}
+
+fn header(key: &Key) -> Json {
+    json!({"alg": key.algorithm(), "typ": "at+jwt", "kid": "k"})
+}
+
+fn part(json: &str) -> String {
+    URL_SAFE_NO_PAD.encode(json)
+}
+
+fn token(key: &Key, header: &str, claims: &str) -> String {
+    let signed = format!("{}.{}", part(header), part(claims));
+    let signature = URL_SAFE_NO_PAD.encode(key.sign(signed.as_bytes()));
+    format!("{signed}.{signature}")
+}
+
+fn verified(token: &str, keys: &KeySet) -> Result<VerifiedToken, TokenError> {
+    verify(token, &policy(), keys, Timestamp::from_unix_millis(NOW_S * 1_000))
+}
+
+/// What becomes of the usual token with one edit of its header.
+fn with_header(edit: impl Fn(&mut Json)) -> Result<VerifiedToken, TokenError> {
+    let key = Key::ed();
+    let mut header = header(&key);
+    edit(&mut header);
+    verified(
+        &token(&key, &header.to_string(), &claims().to_string()),
+        &keys(&[("k", &key)]),
+    )
+}
+
+/// What becomes of the usual token with one edit of its claims.
+fn with_claims(edit: impl Fn(&mut Json)) -> Result<VerifiedToken, TokenError> {
+    let key = Key::ed();
+    let mut claims = claims();
+    edit(&mut claims);
+    verified(
+        &token(&key, &header(&key).to_string(), &claims.to_string()),
+        &keys(&[("k", &key)]),
+    )
+}
+
+#[test]
+fn a_token_of_each_algorithm_is_accepted_with_what_it_says() {
+    for key in [Key::ed(), Key::ec(), Key::rsa()] {
+        let token = token(&key, &header(&key).to_string(), &claims().to_string());
+        let verified = verified(&token, &keys(&[("other", &Key::ed()), ("k", &key)])).unwrap();
+        assert_eq!(
+            (verified.text("org"), verified.text("sub")),
+            (Some("acme"), Some("ann"))
+        );
+        assert_eq!(verified.client_id(), "desk");
+        assert!(verified.scopes().opens_reads(&policy()) && !verified.scopes().opens_proposals(&policy()));
+        assert!(
+            !format!("{verified:?}").contains("ann"),
+            "claims stay out of logs"
+        );
+    }
+}
+
+#[test]
+fn the_scope_for_proposals_opens_reads_and_no_scope_opens_nothing() {
+    let proposes = with_claims(|c| c["scope"] = json!("p")).unwrap();
+    assert!(proposes.scopes().opens_reads(&policy()) && proposes.scopes().opens_proposals(&policy()));
+    for none in [json!(""), json!("rp"), json!("R")] {
+        let token = with_claims(|c| c["scope"] = none.clone()).unwrap();
+        assert!(!token.scopes().opens_reads(&policy()), "{none}");
+    }
+}
+
+#[test]
+fn a_token_without_a_signature_is_refused() {
+    let key = Key::ed();
+    let keys = keys(&[("k", &key)]);
+    for alg in ["none", "None", "NONE", ""] {
+        let header = json!({"alg": alg, "typ": "at+jwt", "kid": "k"}).to_string();
+        let bare = format!("{}.{}.", part(&header), part(&claims().to_string()));
+        assert!(
+            matches!(verified(&bare, &keys), Err(TokenError::Header(_))),
+            "{alg}"
+        );
+    }
+    let bare = format!(
+        "{}.{}.",
+        part(&header(&key).to_string()),
+        part(&claims().to_string())
+    );
+    assert_eq!(verified(&bare, &keys), Err(TokenError::Signature));
+}
+
+#[test]
+fn a_public_key_used_as_a_secret_is_refused() {
+    for key in [Key::ed(), Key::ec(), Key::rsa()] {
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, &key.public());
+        let header = json!({"alg": "HS256", "typ": "at+jwt", "kid": "k"}).to_string();
+        let signed = format!("{}.{}", part(&header), part(&claims().to_string()));
+        let signature = URL_SAFE_NO_PAD.encode(hmac::sign(&secret, signed.as_bytes()));
+        let error = verified(&format!("{signed}.{signature}"), &keys(&[("k", &key)])).unwrap_err();
+        assert_eq!(error, TokenError::Header("no algorithm that is known"));
+    }
+    let symmetric = br#"{"keys":[{"kty":"oct","kid":"k","k":"c2VjcmV0"}]}"#;
+    assert_eq!(
+        KeySet::parse(symmetric).unwrap_err().code,
+        "TOKEN_KEYS_UNREADABLE"
+    );
+}
+
+#[test]
+fn a_token_that_brings_its_own_key_or_address_is_refused() {
+    let own = Key::ed();
+    for (name, value) in [
+        ("jwk", own.jwk("k")),
+        ("jku", json!("https://evil.example/keys")),
+        ("x5u", json!("https://evil.example/cert")),
+        ("x5c", json!(["MIIB"])),
+        ("x5t", json!("AAAA")),
+        ("x5t#S256", json!("AAAA")),
+        ("crit", json!(["exp"])),
+        ("b64", json!(false)),
+    ] {
+        let error = with_header(|h| h[name] = value.clone()).unwrap_err();
+        assert_eq!(
+            error,
+            TokenError::Header("it brings its own key, address or extension"),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_kid_is_only_ever_a_name_in_the_set() {
+    for kid in [
+        json!("../../etc/passwd"),
+        json!("/dev/null"),
+        json!("https://evil.example/k"),
+        json!("k' OR '1'='1"),
+        json!("K"),
+        json!("k "),
+    ] {
+        let error = with_header(|h| h["kid"] = kid.clone()).unwrap_err();
+        assert_eq!(error, TokenError::KeyUnknown, "{kid}");
+        assert!(error.may_be_a_new_key());
+    }
+    for kid in [json!(""), json!(7), json!(null), json!("k".repeat(300))] {
+        assert_eq!(
+            with_header(|h| h["kid"] = kid.clone()).unwrap_err(),
+            TokenError::Header("no `kid`"),
+            "{kid}"
+        );
+    }
+}
+
+#[test]
+fn a_key_verifies_only_by_its_own_algorithm_and_the_list_decides() {
+    let key = Key::ed();
+    let header = json!({"alg": "ES256", "typ": "at+jwt", "kid": "k"}).to_string();
+    let mixed = token(&key, &header, &claims().to_string());
+    assert_eq!(
+        verified(&mixed, &keys(&[("k", &key)])),
+        Err(TokenError::KeyMismatch)
+    );
+
+    let good = token(
+        &key,
+        &json!({"alg": "EdDSA", "typ": "at+jwt", "kid": "k"}).to_string(),
+        &claims().to_string(),
+    );
+    let only_rsa = TokenPolicy {
+        algorithms: vec![Algorithm::RS256],
+        ..policy()
+    };
+    let refused = verify(
+        &good,
+        &only_rsa,
+        &keys(&[("k", &key)]),
+        Timestamp::from_unix_millis(NOW_S * 1_000),
+    );
+    assert_eq!(
+        refused,
+        Err(TokenError::Header("the algorithm is not on the list"))
+    );
+
+    let foreign = token(
+        &Key::ed(),
+        &json!({"alg": "EdDSA", "typ": "at+jwt", "kid": "k"}).to_string(),
+        &claims().to_string(),
+    );
+    assert_eq!(
+        verified(&foreign, &keys(&[("k", &key)])),
+        Err(TokenError::Signature)
+    );
+}
+
+#[test]
+fn tokens_of_another_type_are_refused() {
+    for typ in [
+        json!("JWT"),
+        json!("id+jwt"),
+        json!("application/jwt"),
+        json!(null),
+        json!(""),
+    ] {
+        let error = with_header(|h| h["typ"] = typ.clone()).unwrap_err();
+        assert_eq!(
+            error,
+            TokenError::Header("`typ` is not that of an access token"),
+            "{typ}"
+        );
+    }
+    assert!(with_header(|h| h["typ"] = json!("application/at+jwt")).is_ok());
+}
+
+#[test]
+fn only_this_audience_and_this_issuer_count() {
+    for aud in [
+        json!("https://mcp.example.com"),
+        json!("https://mcp.example.com/mcp/"),
+        json!([AUDIENCE, "https://other.example.com"]),
+        json!([]),
+        json!([[AUDIENCE]]),
+        json!({"aud": AUDIENCE}),
+        json!(null),
+    ] {
+        assert_eq!(
+            with_claims(|c| c["aud"] = aud.clone()).unwrap_err(),
+            TokenError::Audience,
+            "{aud}"
+        );
+    }
+    assert!(with_claims(|c| c["aud"] = json!([AUDIENCE])).is_ok());
+    for iss in [
+        "https://id.example.com",
+        "https://evil.example/",
+        "HTTPS://ID.EXAMPLE.COM/",
+    ] {
+        assert_eq!(
+            with_claims(|c| c["iss"] = json!(iss)).unwrap_err(),
+            TokenError::Issuer,
+            "{iss}"
+        );
+    }
+}
+
+#[test]
+fn a_token_counts_only_in_its_time_and_not_for_longer_than_the_ceiling() {
+    let skew = crate::limits::CLOCK_SKEW_SECONDS;
+    let at = |iat: i64, exp: i64| {
+        with_claims(|c| {
+            c["iat"] = json!(iat);
+            c["exp"] = json!(exp);
+        })
+    };
+    assert!(at(NOW_S - 300, NOW_S - skew + 1).is_ok());
+    assert_eq!(at(NOW_S - 300, NOW_S - skew).unwrap_err(), TokenError::Expired);
+    assert!(at(NOW_S + skew, NOW_S + 300).is_ok());
+    assert_eq!(
+        at(NOW_S + skew + 1, NOW_S + 300).unwrap_err(),
+        TokenError::NotYetValid
+    );
+    assert!(at(NOW_S - 300, NOW_S + 300).is_ok());
+    assert_eq!(
+        at(NOW_S - 300, NOW_S + 301).unwrap_err(),
+        TokenError::LivesTooLong
+    );
+    let early = with_claims(|c| c["nbf"] = json!(NOW_S + skew + 1)).unwrap_err();
+    assert_eq!(early, TokenError::NotYetValid);
+    for exp in [
+        json!("1800000300"),
+        json!(1e300),
+        json!(-1),
+        json!(null),
+        json!(true),
+    ] {
+        assert_eq!(
+            with_claims(|c| c["exp"] = exp.clone()).unwrap_err(),
+            TokenError::Claim("exp"),
+            "{exp}"
+        );
+    }
+}
+
+#[test]
+fn claims_that_every_access_token_has_must_be_there() {
+    for name in ["iss", "aud", "sub", "client_id", "jti", "iat", "exp"] {
+        let error = with_claims(|c| {
+            c.as_object_mut().unwrap().remove(name);
+        });
+        assert_eq!(error.unwrap_err(), TokenError::Claim(name), "{name}");
+    }
+}
+
+#[test]
+fn a_claim_or_header_that_stands_twice_is_refused() {
+    let key = Key::ed();
+    let keys = keys(&[("k", &key)]);
+    let claims = claims().to_string();
+    let twice = format!("{},\"org\":\"globex\"}}", claims.strip_suffix('}').unwrap());
+    let error = verified(&token(&key, &header(&key).to_string(), &twice), &keys).unwrap_err();
+    assert!(
+        matches!(error, TokenError::Json { part: "payload", .. }),
+        "{error}"
+    );
+    let header = r#"{"alg":"none","alg":"EdDSA","typ":"at+jwt","kid":"k"}"#;
+    let error = verified(&token(&key, header, &claims), &keys).unwrap_err();
+    assert!(
+        matches!(error, TokenError::Json { part: "header", .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn texts_that_are_no_tokens_are_refused() {
+    let key = Key::ed();
+    let keys = keys(&[("k", &key)]);
+    let good = token(&key, &header(&key).to_string(), &claims().to_string());
+    for broken in [
+        String::new(),
+        "a.b".to_owned(),
+        format!("{good}.x"),
+        format!("{good}="),
+        good.replace('.', "+"),
+        format!(" {good}"),
+    ] {
+        assert!(verified(&broken, &keys).is_err(), "{broken}");
+    }
+    assert_eq!(
+        verified(&"x".repeat(TOKEN_BYTES_MAX + 1), &keys),
+        Err(TokenError::TooLong)
+    );
+}
+
+#[test]
+fn key_sets_keep_only_what_verifies_tokens() {
+    let (one, two) = (Key::ed(), Key::ec());
+    let mut encrypts = one.jwk("enc");
+    encrypts["use"] = json!("enc");
+    let mut other = two.jwk("other");
+    other["alg"] = json!("ES384");
+    let set = json!({"keys": [encrypts, other, two.jwk("k"), {"kty": "future", "kid": "f"}]}).to_string();
+    let set = KeySet::parse(set.as_bytes()).unwrap();
+    assert!(set.find("k").is_some());
+    assert!(set.find("enc").is_none() && set.find("other").is_none() && set.find("f").is_none());
+    for broken in [
+        json!({"keys": []}).to_string(),
+        json!({"keys": [one.jwk("k"), two.jwk("k")]}).to_string(),
+        json!([one.jwk("k")]).to_string(),
+        json!({"keys": vec![one.jwk("k"); 65]}).to_string(),
+        "{".to_owned(),
+        format!("{{\"keys\":[]}}{}", " ".repeat(KEY_SET_BYTES_MAX)),
+    ] {
+        assert_eq!(
+            KeySet::parse(broken.as_bytes()).unwrap_err().code,
+            "TOKEN_KEYS_UNREADABLE"
+        );
+    }
+}

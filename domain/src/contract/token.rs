@@ -1,0 +1,188 @@
+//! Which access tokens a context of provider `http_claims` accepts, and which claims hold tenant and principal.
+//! Verifying a token is `crate::access_token`.
+
+use super::binding::{ContextSpec, Provider};
+use super::code::Code;
+use super::object::Object;
+use super::report::Report;
+use crate::access_token::{
+    Algorithm, LIFETIME_SECONDS_DEFAULT, LIFETIME_SECONDS_MAX, LIFETIME_SECONDS_MIN, TokenPolicy,
+};
+use crate::json::Node;
+
+const TENANT_CLAIM: &str = "tenant_id";
+const PRINCIPAL_CLAIM: &str = "sub";
+const READ_SCOPE: &str = "synapsor:read";
+const PROPOSE_SCOPE: &str = "synapsor:propose";
+const URL_BYTES_MAX: usize = 2_048;
+const CLAIM_BYTES_MAX: usize = 256;
+
+/// Where a context's tokens come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TokenSource {
+    pub policy: TokenPolicy,
+    /// Where the issuer publishes its keys; without it the reader is given a file.
+    pub jwks_url: Option<String>,
+}
+
+impl ContextSpec {
+    /// What the tokens of this context have to be; `None` for contexts that do not come from tokens.
+    pub fn tokens(&self) -> Option<&TokenSource> {
+        self.token
+            .as_ref()
+            .filter(|_| self.provider == Provider::HttpClaims)
+    }
+}
+
+/// `None` if the values name no issuer or no audience; that is told when the contract is to be run.
+pub(super) fn read(values: &Object<'_>, report: &mut Report) -> Option<TokenSource> {
+    let url = |key: &str, report: &mut Report| {
+        let text = values.text(key, Code::InvalidContextValue, report)?;
+        if is_https_or_loopback(&text) {
+            return Some(text);
+        }
+        let message = format!(
+            "Make `{key}` an absolute https URL without user, query and fragment; plain http is for loopback addresses."
+        );
+        report.error(values.at(key), Code::InvalidContextValue, message);
+        None
+    };
+    let (issuer, audience, jwks_url) = (
+        url("issuer", report),
+        url("audience", report),
+        url("jwks_url", report),
+    );
+    let algorithms = algorithms(values, report);
+    let mut word = |key: &str, default: &str, is_fit: fn(char) -> bool| {
+        let Some(text) = values.text(key, Code::InvalidContextValue, report) else {
+            return default.to_owned();
+        };
+        if text.len() > CLAIM_BYTES_MAX || !text.chars().all(is_fit) {
+            let message =
+                format!("Make `{key}` one word of at most {CLAIM_BYTES_MAX} printable ASCII characters.");
+            report.error(values.at(key), Code::InvalidContextValue, message);
+        }
+        text
+    };
+    let is_printable: fn(char) -> bool = |c| c.is_ascii_graphic();
+    // RFC 6749, 3.3
+    let is_of_a_scope: fn(char) -> bool = |c| c.is_ascii_graphic() && c != '"' && c != '\\';
+    let tenant_claim = word("tenant_claim", TENANT_CLAIM, is_printable);
+    let principal_claim = word("principal_claim", PRINCIPAL_CLAIM, is_printable);
+    let read_scope = word("read_scope", READ_SCOPE, is_of_a_scope);
+    let propose_scope = word("propose_scope", PROPOSE_SCOPE, is_of_a_scope);
+    let lifetime_seconds_max = lifetime(values, report);
+    Some(TokenSource {
+        policy: TokenPolicy {
+            issuer: issuer?,
+            audience: audience?,
+            algorithms,
+            lifetime_seconds_max,
+            tenant_claim,
+            principal_claim,
+            read_scope,
+            propose_scope,
+        },
+        jwks_url,
+    })
+}
+
+fn algorithms(values: &Object<'_>, report: &mut Report) -> Vec<Algorithm> {
+    let all = || Algorithm::WORDS.iter().map(|(_, algorithm)| *algorithm).collect();
+    let Some(node) = values.get("algorithms") else {
+        return all();
+    };
+    let named = match node {
+        Node::List(items) => items
+            .iter()
+            .map(|item| match item {
+                Node::Text(text) => Algorithm::of(text),
+                _ => None,
+            })
+            .collect::<Option<Vec<_>>>()
+            .filter(|named| !named.is_empty()),
+        _ => None,
+    };
+    named.unwrap_or_else(|| {
+        let message = "Make `algorithms` a list of EdDSA, ES256 and RS256, or remove it.";
+        report.error(values.at("algorithms"), Code::InvalidContextValue, message);
+        all()
+    })
+}
+
+fn lifetime(values: &Object<'_>, report: &mut Report) -> u32 {
+    let key = "token_lifetime_seconds";
+    let Some(node) = values.get(key) else {
+        return LIFETIME_SECONDS_DEFAULT;
+    };
+    let seconds = match node {
+        Node::Number(text) => text.parse().ok(),
+        _ => None,
+    };
+    let accepted = LIFETIME_SECONDS_MIN..=LIFETIME_SECONDS_MAX;
+    seconds
+        .filter(|seconds| accepted.contains(seconds))
+        .unwrap_or_else(|| {
+            let message =
+                format!("Make `{key}` a whole number from {LIFETIME_SECONDS_MIN} to {LIFETIME_SECONDS_MAX}.");
+            report.error(values.at(key), Code::InvalidContextValue, message);
+            LIFETIME_SECONDS_DEFAULT
+        })
+}
+
+/// An absolute URL that names nothing but a place, and that nobody on the way can change.
+fn is_https_or_loopback(text: &str) -> bool {
+    let (is_secure, rest) = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
+        (Some(rest), _) => (true, rest),
+        (None, Some(rest)) => (false, rest),
+        (None, None) => return false,
+    };
+    let is_plain = text.len() <= URL_BYTES_MAX
+        && text
+            .chars()
+            .all(|c| c.is_ascii_graphic() && !matches!(c, '@' | '?' | '#' | '\\' | '"' | '<' | '>'));
+    let authority = rest.split('/').next().unwrap_or_default();
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.parse::<u16>().is_ok() => host,
+        Some((_, port)) if !port.ends_with(']') => return false,
+        _ => authority,
+    };
+    let is_loopback = matches!(host, "localhost" | "127.0.0.1" | "[::1]");
+    is_plain && !host.is_empty() && (is_secure || is_loopback)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_https_or_on_this_machine() {
+        for good in [
+            "https://id.example.com",
+            "https://id.example.com/realms/acme",
+            "https://id.example.com:8443/",
+            "http://127.0.0.1:9000/keys",
+            "http://localhost",
+            "http://[::1]:9000/x",
+        ] {
+            assert!(is_https_or_loopback(good), "{good}");
+        }
+        for bad in [
+            "http://id.example.com",
+            "https://",
+            "https:///path",
+            "https://user@id.example.com",
+            "https://id.example.com/?q=1",
+            "https://id.example.com/#f",
+            "https://id.example.com:port/",
+            "http://127.0.0.1.example.com/",
+            "http://localhost@evil.example/",
+            "ftp://localhost/",
+            "id.example.com",
+            "https://a b",
+        ] {
+            assert!(!is_https_or_loopback(bad), "{bad}");
+        }
+    }
+}
