@@ -2,6 +2,7 @@
 //! answered. Refused calls are filed as well; what cannot be filed is answered with a refusal.
 
 use synapsor_chassis::propagate::TraceParent;
+use synapsor_chassis::secret::Secret;
 use synapsor_domain::canonical;
 use synapsor_domain::context::TrustedContext;
 use synapsor_domain::contract::{Capability, ExecutorRef, ProposalSpec, ResultFormat};
@@ -16,6 +17,7 @@ use synapsor_domain::tool::{CheckedArguments, check_arguments};
 use synapsor_domain::trust::TrustFile;
 use synapsor_domain::value::{ColumnValue, find};
 
+use crate::callers::Caller;
 use crate::clients::intake::Filing;
 use crate::engine::Engine;
 use crate::propose::{self, Material};
@@ -33,6 +35,8 @@ pub(crate) struct Call {
     pub(crate) capability: String,
     pub(crate) arguments_json: Vec<u8>,
     pub(crate) format: Option<ResultFormat>,
+    /// As the caller showed it; empty if none was.
+    pub(crate) access_token: Secret,
     /// The identity of the gateway's certificate.
     pub(crate) client: String,
     pub(crate) trace: Option<TraceParent>,
@@ -135,9 +139,16 @@ pub(crate) async fn answer(reader: &Reader, call: &Call) -> Answer {
     let mut draft = Draft::begin(reader, call);
     let format = call.format.unwrap_or_else(|| reader.contract.result_format());
     let capability = reader.contract.capability(&call.capability);
-    let context = capability.and_then(|c| reader.contexts.get(&c.context).ok());
-    let result = attempt(reader, call, capability, &mut draft).await;
-    let refusal = match (&result, capability, context) {
+    let caller = reader.callers.identify(call.access_token.expose()).await;
+    let context = match (&caller, capability) {
+        (Ok(caller), Some(capability)) => reader.contexts.get(&capability.context, caller).ok(),
+        _ => None,
+    };
+    let result = match &caller {
+        Ok(caller) => attempt(reader, call, caller, capability, &mut draft).await,
+        Err(refusal) => Err(refusal.clone()),
+    };
+    let refusal = match (&result, capability, &context) {
         (Ok(done), Some(capability), Some(context)) => {
             let json = success(reader, capability, context, done, &draft, format);
             return Answer {
@@ -158,7 +169,7 @@ pub(crate) async fn answer(reader: &Reader, call: &Call) -> Answer {
     let failure = Failure {
         capability: &draft.record.capability,
         kind: capability.map(kind_of),
-        context,
+        context: context.as_ref(),
         refusal: &refusal,
         correlation_id: draft.record.id.as_str(),
     };
@@ -172,6 +183,7 @@ pub(crate) async fn answer(reader: &Reader, call: &Call) -> Answer {
 async fn attempt(
     reader: &Reader,
     call: &Call,
+    caller: &Caller,
     capability: Option<&Capability>,
     draft: &mut Draft,
 ) -> Result<Done, Refusal> {
@@ -181,6 +193,11 @@ async fn attempt(
         return Err(Refusal::new("MCP_TOOL_NOT_FOUND", "No such tool exists."));
     };
     draft.of_capability(capability, sealed);
+    let context = reader.contexts.get(&capability.context, caller);
+    if let Ok(context) = &context {
+        draft.of_context(context);
+    }
+    reader.callers.admit(caller, capability)?;
     let arguments = check_arguments(capability, &call.arguments_json)?;
     if capability.proposal().is_some() && reader.refuses_proposals() {
         return Err(Refusal::new("PROPOSALS_DISABLED", "Proposals are disabled here."));
@@ -191,11 +208,11 @@ async fn attempt(
             "This reader has no credential for the source.",
         )
     })?;
-    let context = reader.contexts.get(&capability.context)?;
-    draft.of_context(context);
+    let context = &context?;
     let work = Work {
         reader,
         call,
+        caller,
         trust: &trust,
         capability,
         sealed,
@@ -216,6 +233,7 @@ async fn attempt(
 struct Work<'a> {
     reader: &'a Reader,
     call: &'a Call,
+    caller: &'a Caller,
     trust: &'a TrustFile,
     capability: &'a Capability,
     sealed: &'a Sealed,
@@ -275,6 +293,7 @@ impl Work<'_> {
             sealed: self.sealed,
             arguments: self.arguments,
             context: self.context,
+            caller: self.caller,
             requester: self.requester.clone(),
             found,
             evidence: reference.clone(),

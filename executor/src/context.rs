@@ -1,5 +1,5 @@
 //! For whom this reader works: tenant and principal of every context of the contract, resolved once at start
-//! from this process's own environment. No message carries either.
+//! from this process's own environment, or for each call from the caller's verified token. No message carries either.
 
 use std::collections::HashMap;
 
@@ -8,24 +8,35 @@ use synapsor_chassis::secret::{Secret, SecretError};
 use synapsor_chassis::settings::Environment;
 use synapsor_domain::canonical;
 use synapsor_domain::context::{self, TrustedContext};
-use synapsor_domain::contract::{ContextName, Contract};
+use synapsor_domain::contract::{ContextName, ContextSpec, Contract};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::refusal::Refusal;
+
+use crate::callers::Caller;
 
 /// The resolved contexts of one reader.
 #[derive(Debug, Clone)]
 pub struct Contexts {
     /// The reader's certificate identity: the process that the contexts are bound to.
     reader: String,
-    by_name: HashMap<ContextName, Result<TrustedContext, Refusal>>,
+    by_name: HashMap<ContextName, Binding>,
+}
+
+#[derive(Debug, Clone)]
+enum Binding {
+    Own(Result<TrustedContext, Refusal>),
+    OfToken(ContextSpec),
 }
 
 #[derive(Serialize)]
-struct Binding<'a> {
+struct Bound<'a> {
     reader: &'a str,
     tenant: &'a str,
     principal: &'a str,
     provenance: &'a str,
+    // Absent for contexts of this process's own, which have the digest that they always had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<Digest>,
 }
 
 impl Contexts {
@@ -42,6 +53,10 @@ impl Contexts {
                 continue;
             }
             let resolved = match contract.context(name) {
+                Some(spec) if spec.tokens().is_some() => {
+                    by_name.insert(name.clone(), Binding::OfToken(spec.clone()));
+                    continue;
+                }
                 Some(spec) => {
                     let names = [spec.tenant_id_env.as_deref(), spec.principal_env.as_deref()];
                     let defaults = [context::TENANT_ENV, context::PRINCIPAL_ENV];
@@ -61,16 +76,21 @@ impl Contexts {
             if let Err(refusal) = &resolved {
                 tracing::warn!(code = %refusal.code, "{}", refusal.public);
             }
-            by_name.insert(name.clone(), resolved);
+            by_name.insert(name.clone(), Binding::Own(resolved));
         }
         Ok(Self { reader, by_name })
     }
 
-    /// Tenant and principal for calls under this context.
-    pub(crate) fn get(&self, name: &ContextName) -> Result<&TrustedContext, Refusal> {
-        match self.by_name.get(name) {
-            Some(resolved) => resolved.as_ref().map_err(Clone::clone),
-            None => Err(Refusal::new(
+    /// Tenant and principal for calls of this caller under this context.
+    pub(crate) fn get(&self, name: &ContextName, caller: &Caller) -> Result<TrustedContext, Refusal> {
+        match (self.by_name.get(name), caller) {
+            (Some(Binding::Own(resolved)), _) => resolved.clone(),
+            (Some(Binding::OfToken(spec)), Caller::Bearer(token)) => context::of_token(spec, token),
+            (Some(Binding::OfToken(_)), Caller::Own) => Err(Refusal::new(
+                "ACCESS_TOKEN_REQUIRED",
+                "Tenant and principal come from the caller's access token, and there is none.",
+            )),
+            (None, _) => Err(Refusal::new(
                 "TRUSTED_CONTEXT_MISSING",
                 "The contract has no such trusted context.",
             )),
@@ -78,8 +98,12 @@ impl Contexts {
     }
 
     /// What a proposal says about where its context came from.
-    pub(crate) fn binding(&self, context: &TrustedContext) -> Digest {
-        let binding = Binding {
+    pub(crate) fn binding(&self, context: &TrustedContext, caller: &Caller) -> Digest {
+        let binding = Bound {
+            token: match caller {
+                Caller::Own => None,
+                Caller::Bearer(token) => Some(token.fingerprint()),
+            },
             reader: &self.reader,
             tenant: &context.tenant,
             principal: &context.principal,

@@ -1,6 +1,7 @@
 //! The process that holds database credentials, in one of two roles that share no credential: the reader
 //! answers the gateway and mints proposals, the writer applies what people signed.
 
+pub mod callers;
 pub mod clients;
 pub mod context;
 pub mod engine;

@@ -18,6 +18,7 @@ use synapsor_domain::tool::CheckedArguments;
 use synapsor_domain::trust::{APPROVER, TrustFile};
 use synapsor_domain::value::Value;
 
+use crate::callers::Caller;
 use crate::engine::Engine;
 use crate::read::Found;
 use crate::reader::{Reader, Sealed};
@@ -32,6 +33,7 @@ pub(crate) struct Material<'a> {
     pub(crate) sealed: &'a Sealed,
     pub(crate) arguments: &'a CheckedArguments,
     pub(crate) context: &'a TrustedContext,
+    pub(crate) caller: &'a Caller,
     pub(crate) requester: Requester,
     pub(crate) found: &'a Found,
     pub(crate) evidence: EvidenceRef,
@@ -98,7 +100,7 @@ pub(crate) fn mint(
                 .unwrap_or_else(|| APPROVER.to_owned()),
             quorum: u32::from(spec.approval.quorum),
         },
-        context_binding: reader.contexts.binding(material.context),
+        context_binding: reader.contexts.binding(material.context, material.caller),
         requested_by: material.requester,
         on_behalf_of: None,
         evidence: vec![material.evidence],

@@ -15,6 +15,7 @@ use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::tool::Catalog;
 use synapsor_domain::value::{ColumnValue, Value};
 
+use crate::callers::Callers;
 use crate::clients::intake::IntakeClient;
 use crate::context::Contexts;
 use crate::engine::Engine;
@@ -29,6 +30,7 @@ pub struct Reader {
     pub key: Arc<SigningKey>,
     pub intake: IntakeClient,
     pub contexts: Contexts,
+    pub callers: Callers,
     pub clock: Arc<dyn Clock>,
     /// Hides and refuses proposals whatever the contract says.
     pub read_only: bool,

@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::Channel;
 
+use crate::callers::Callers;
 use crate::clients::intake::IntakeClient;
 use crate::context::Contexts;
 use crate::engine::error::EngineErrorKind;
@@ -193,7 +194,14 @@ async fn serve_reader(base: Base, stop: CancellationToken) -> Result<(), Failure
         .allow(SCHEMA_SERVICE, &[Role::Operator])
         .only(Role::Gateway, gateways);
     let read_only = base.settings.read_only;
+    let callers = Callers::of_contract(
+        &base.contract,
+        base.settings.jwks_file.clone(),
+        trust.environment,
+        Arc::new(SystemClock),
+    )?;
     let reader = Arc::new(Reader {
+        callers,
         contexts: Contexts::resolve(&base.contract, own.uri(), &base.env)?,
         catalog: Catalog::from_contract(&base.contract, read_only),
         seals: Sealed::all(&base.contract),

@@ -173,6 +173,14 @@ pub struct ServeFlags {
     /// Reader: refuse proposals whatever the contract says
     #[arg(long, env = "SYNAPSOR_EXECUTOR_READ_ONLY")]
     pub read_only: bool,
+    /// Reader: the token issuer's JSON Web Key Set, instead of the address that the contract names
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "SYNAPSOR_EXECUTOR_JWKS_FILE",
+        hide_env_values = true
+    )]
+    pub jwks_file: Option<PathBuf>,
     /// Writer: the receipt table's name
     #[arg(long, value_name = "NAME", env = "SYNAPSOR_EXECUTOR_RECEIPT_TABLE", default_value = RECEIPT_TABLE)]
     pub receipt_table: String,
@@ -193,6 +201,7 @@ pub struct Settings {
     pub allow_gateway: Vec<String>,
     pub has_lifeline: bool,
     pub read_only: bool,
+    pub jwks_file: Option<PathBuf>,
     pub receipt_table: String,
 }
 
@@ -221,6 +230,7 @@ impl Settings {
             allow_gateway: flags.allow_gateway,
             has_lifeline: flags.lifeline == Some(Lifeline::Stdin),
             read_only: flags.read_only,
+            jwks_file: flags.jwks_file,
             receipt_table: flags.receipt_table,
         })
     }

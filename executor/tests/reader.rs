@@ -19,6 +19,7 @@ use synapsor_domain::signing::SigningKey;
 use synapsor_domain::tool::Catalog;
 use synapsor_domain::trust::{Ceilings, Environment as Stage, ServiceKey, TrustFile};
 use synapsor_domain::writeback::RECEIPT_TABLE;
+use synapsor_executor::callers::Callers;
 use synapsor_executor::clients::intake::IntakeClient;
 use synapsor_executor::context::Contexts;
 use synapsor_executor::engine::Access;
@@ -118,7 +119,10 @@ fn reader(read_only: bool) -> Fixture {
     let url = format!("sqlite://{}", database.display());
     let engine: Arc<dyn Engine> =
         Arc::new(SqliteEngine::new(&url, Access::Read, RECEIPT_TABLE, None).unwrap());
+    let clock = Arc::new(SystemClock);
+    let callers = Callers::of_contract(&contract, None, Stage::Dev, clock).unwrap();
     let reader = Reader {
+        callers,
         contexts: Contexts::resolve(&contract, tls.identity().uri(), &env).unwrap(),
         catalog: Catalog::from_contract(&contract, read_only),
         seals: Sealed::all(&contract),
@@ -141,6 +145,7 @@ async fn call(fixture: &Fixture, capability: &str, arguments: &str) -> (Json, St
         capability: capability.to_owned(),
         arguments_json: arguments.as_bytes().to_vec(),
         result_format: 2,
+        access_token: String::new(),
     });
     let gateway = PeerIdentity::new(DEPLOYMENT, Role::Gateway, Some("r-1")).unwrap();
     request.extensions_mut().insert(gateway);

@@ -119,6 +119,7 @@ impl Reader {
                 ResultFormat::V1 => 1,
                 ResultFormat::V2 => 2,
             },
+            access_token: String::new(),
         };
         let mut request = grpc_channel::with_deadline(message, CALL_TIMEOUT);
         if let Some(trace) = call.trace {

@@ -30,6 +30,7 @@ mod generated {
 }
 
 pub mod convert;
+mod debug;
 pub mod status;
 
 pub use generated::{common, executor, ledger};

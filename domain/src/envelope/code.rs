@@ -91,6 +91,7 @@ impl SafeCode {
             | "LEDGER_UNAVAILABLE"
             | "STORE_UNAVAILABLE"
             | "STORE_BUSY"
+            | "TOKEN_KEYS_UNAVAILABLE"
             | "EXECUTOR_UNAVAILABLE" => SafeCode::TemporarilyUnavailable,
             _ => SafeCode::Internal,
         }

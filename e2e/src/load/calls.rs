@@ -145,6 +145,7 @@ impl Client {
                     capability: tool.to_owned(),
                     arguments_json: arguments.into_bytes(),
                     result_format: 2,
+                    access_token: String::new(),
                 };
                 let answer = client.call_capability(request).await?.into_inner();
                 if answer.is_error {

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use synapsor_chassis::grpc_channel::caller;
 use synapsor_chassis::propagate::TraceParent;
+use synapsor_chassis::secret::Secret;
+use synapsor_domain::access_token::TokenPolicy;
 use synapsor_domain::contract::ResultFormat;
 use synapsor_domain::refusal::Refusal;
 use synapsor_proto::executor::v1 as wire;
@@ -38,6 +40,20 @@ fn format(number: u32) -> Result<Option<ResultFormat>, Refusal> {
     }
 }
 
+fn authorization(policy: &TokenPolicy) -> wire::Authorization {
+    let policy = policy.clone();
+    wire::Authorization {
+        issuer: policy.issuer,
+        audience: policy.audience,
+        algorithms: policy.algorithms.iter().map(|a| a.as_str().to_owned()).collect(),
+        lifetime_seconds_max: policy.lifetime_seconds_max,
+        tenant_claim: policy.tenant_claim,
+        principal_claim: policy.principal_claim,
+        read_scope: policy.read_scope,
+        propose_scope: policy.propose_scope,
+    }
+}
+
 #[tonic::async_trait]
 impl AgentService for AgentRpc {
     async fn get_catalog(
@@ -56,7 +72,17 @@ impl AgentService for AgentRpc {
             digest: catalog.digest().to_string(),
             result_format,
             mode: self.reader.mode().to_owned(),
+            authorization: self.reader.callers.policy().map(authorization),
         }))
+    }
+
+    async fn get_token_keys(
+        &self,
+        request: Request<wire::GetTokenKeysRequest>,
+    ) -> Result<Response<wire::GetTokenKeysResponse>, Status> {
+        let keys = self.reader.callers.published_keys(request.into_inner().refresh);
+        let jwks_json = keys.await.map_err(|refusal| to_status(&refusal))?;
+        Ok(Response::new(wire::GetTokenKeysResponse { jwks_json }))
     }
 
     async fn call_capability(
@@ -75,6 +101,7 @@ impl AgentService for AgentRpc {
             capability: message.capability,
             arguments_json: message.arguments_json,
             format: format(message.result_format).map_err(|r| to_status(&r))?,
+            access_token: Secret::new(message.access_token),
             client,
             trace,
         };

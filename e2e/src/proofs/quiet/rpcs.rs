@@ -82,6 +82,7 @@ fn records(caller: Role, served: Role, proposal: &str) -> Vec<(&'static str, Vec
                 capability,
                 arguments_json,
                 result_format: 2,
+                access_token: String::new(),
             };
             vec![(
                 "/synapsor.executor.v1.AgentService/CallCapability",

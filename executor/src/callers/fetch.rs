@@ -1,0 +1,253 @@
+//! The one request that this process makes to the token issuer: a GET of the contract's address, to public machines
+//! only, without redirects, proxies, cookies or credentials, bounded in bytes and seconds.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{Client, Url, redirect};
+use synapsor_chassis::run::Failure;
+use synapsor_domain::access_token::KEY_SET_BYTES_MAX;
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::trust::Environment;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Fetches one address.
+#[derive(Debug)]
+pub struct Fetcher {
+    client: Client,
+    url: Url,
+}
+
+impl Fetcher {
+    /// In environment `dev` loopback addresses count as public ones, so that an issuer can run beside the reader.
+    ///
+    /// # Errors
+    /// `TOKEN_KEYS_ORIGIN` for an address that must not be asked from here.
+    pub(super) fn new(url: &str, environment: Environment) -> Result<Self, Failure> {
+        let refuse = |why: &str| {
+            let text = format!("`jwks_url` of the contract cannot be used: {why}");
+            Failure::usage("TOKEN_KEYS_ORIGIN", text)
+                .with_fix("give a public https address, or the keys themselves with --jwks-file")
+        };
+        let url: Url = url.parse().map_err(|_| refuse("it is not a URL"))?;
+        let reach = Reach {
+            loopback: environment == Environment::Dev,
+        };
+        if url.scheme() != "https" && !reach.loopback {
+            return Err(refuse("plain http is for environment `dev`"));
+        }
+        // Names are looked at when they are resolved; an address in the URL is never resolved.
+        let host = url.host_str().ok_or_else(|| refuse("it names no host"))?;
+        let literal: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
+        if literal.is_some_and(|address| !reach.includes(address)) {
+            return Err(refuse("the address is not a public one"));
+        }
+        let client = Client::builder()
+            .dns_resolver(Arc::new(reach))
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TOTAL_TIMEOUT)
+            .user_agent(concat!("synapsor-runner/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|_| refuse("no HTTP client can be made for it"))?;
+        Ok(Self { client, url })
+    }
+
+    /// The document at the address. The error's detail names no more than the step that failed.
+    pub(super) async fn fetch(&self) -> Result<Vec<u8>, Refusal> {
+        let failed = |why: String| {
+            Refusal::new("TOKEN_KEYS_UNAVAILABLE", "Access tokens cannot be checked now.").with_detail(why)
+        };
+        let request = self
+            .client
+            .get(self.url.clone())
+            .header("accept", "application/json");
+        let mut response = request
+            .send()
+            .await
+            .map_err(|error| failed(step(&error).to_owned()))?;
+        if response.status() != reqwest::StatusCode::OK {
+            return Err(failed(format!(
+                "the issuer answered {}",
+                response.status().as_u16()
+            )));
+        }
+        let mut document = Vec::new();
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| failed(step(&error).to_owned()))?
+        {
+            if document.len() + chunk.len() > KEY_SET_BYTES_MAX {
+                return Err(failed(format!(
+                    "the key set has more than {KEY_SET_BYTES_MAX} bytes"
+                )));
+            }
+            document.extend_from_slice(&chunk);
+        }
+        Ok(document)
+    }
+}
+
+fn step(error: &reqwest::Error) -> &'static str {
+    if error.is_timeout() {
+        "no answer in time"
+    } else if error.is_connect() {
+        "no connection"
+    } else {
+        "the request failed"
+    }
+}
+
+/// Which machines may be asked.
+#[derive(Clone, Copy, Debug)]
+struct Reach {
+    loopback: bool,
+}
+
+impl Reach {
+    fn includes(self, address: IpAddr) -> bool {
+        (self.loopback && address.is_loopback()) || is_public(address)
+    }
+}
+
+impl Resolve for Reach {
+    fn resolve(&self, name: Name) -> Resolving {
+        let reach = *self;
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            // One private address refuses the name: which of several is dialled would be up to the resolver.
+            let all: Vec<SocketAddr> = found.collect();
+            if all.is_empty() || !all.iter().all(|address| reach.includes(address.ip())) {
+                return Err("the name does not lead to public addresses only".into());
+            }
+            Ok(Box::new(all.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// Globally reachable unicast, by the special-purpose registries of RFC 6890.
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_public_v4(address),
+        IpAddr::V6(address) => match address.to_ipv4_mapped() {
+            Some(mapped) => is_public_v4(mapped),
+            None => is_public_v6(address),
+        },
+    }
+}
+
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    let special = match address.octets() {
+        [0 | 10 | 127, ..] | [169, 254, ..] | [192, 168, ..] => true,
+        [100, second, ..] => (64..128).contains(&second),
+        [172, second, ..] => (16..32).contains(&second),
+        [192, 0, 0 | 2, _] | [192, 88, 99, _] | [198, 51, 100, _] | [203, 0, 113, _] => true,
+        [198, second, ..] => matches!(second, 18 | 19),
+        [first, ..] => first >= 224,
+    };
+    !special
+}
+
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    match address.segments() {
+        // Tunnels and translations hide another address; documentation and benchmarks lead nowhere.
+        [0x2001, second, ..] if second < 0x0200 || second == 0x0db8 => false,
+        [0x2002, ..] | [0x3fff, ..] => false,
+        [first, ..] => first & 0xe000 == 0x2000,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_public_machines_are_asked() {
+        for address in [
+            "0.0.0.0",
+            "10.0.0.1",
+            "127.0.0.1",
+            "100.64.0.1",
+            "169.254.169.254",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.0.0.8",
+            "192.0.2.1",
+            "192.168.1.1",
+            "198.18.0.1",
+            "198.51.100.7",
+            "203.0.113.9",
+            "224.0.0.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+            "fe80::1",
+            "fc00::1",
+            "fd00:ec2::254",
+            "ff02::1",
+            "64:ff9b::a9fe:a9fe",
+            "2001::1",
+            "2001:db8::1",
+            "2002:7f00:1::",
+        ] {
+            let address: IpAddr = address.parse().unwrap();
+            assert!(!is_public(address), "{address}");
+            assert_eq!(
+                Reach { loopback: true }.includes(address),
+                address.is_loopback(),
+                "{address}"
+            );
+        }
+        for address in [
+            "1.1.1.1",
+            "172.32.0.1",
+            "100.128.0.1",
+            "192.0.1.1",
+            "2606:4700::1111",
+            "2001:4860::8888",
+        ] {
+            assert!(is_public(address.parse().unwrap()), "{address}");
+        }
+    }
+
+    #[test]
+    fn addresses_that_must_not_be_asked_are_refused_before_anything_is_sent() {
+        for url in [
+            "http://id.example.com/keys",
+            "https://169.254.169.254/latest/meta-data",
+            "https://2130706433/keys",
+            "https://0x7f.1/keys",
+            "https://[::1]/keys",
+            "https://[::ffff:10.0.0.1]/keys",
+            "https://127.0.0.1/keys",
+        ] {
+            let error = Fetcher::new(url, Environment::Production).unwrap_err();
+            assert_eq!(error.code(), "TOKEN_KEYS_ORIGIN", "{url}");
+        }
+        assert!(Fetcher::new("https://id.example.com/keys", Environment::Production).is_ok());
+        assert!(Fetcher::new("http://127.0.0.1:9/keys", Environment::Dev).is_ok());
+        assert!(Fetcher::new("http://10.0.0.1/keys", Environment::Dev).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_to_this_machine_is_not_asked() {
+        let _ = rustls_provider();
+        let fetcher = Fetcher::new("https://localhost/keys", Environment::Production).unwrap();
+        let refusal = fetcher.fetch().await.unwrap_err();
+        assert_eq!(refusal.code, "TOKEN_KEYS_UNAVAILABLE");
+        assert_eq!(refusal.detail.as_deref(), Some("no connection"));
+    }
+
+    fn rustls_provider() -> Result<(), Failure> {
+        synapsor_chassis::harden::process()
+    }
+}

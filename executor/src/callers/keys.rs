@@ -1,0 +1,180 @@
+//! The issuer's keys as this process has them: from a file that is read again when it changes, or from the one
+//! address that the contract names, fetched when they are needed and kept for a while. A token cannot choose where
+//! keys come from, and cannot make this process ask more often than every half minute.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use synapsor_chassis::clock::Clock;
+use synapsor_chassis::files::{self, FileStamp};
+use synapsor_chassis::run::Failure;
+use synapsor_domain::access_token::{KEY_SET_BYTES_MAX, KeySet};
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::trust::Environment;
+
+use super::fetch::Fetcher;
+
+/// Fetched keys are used for so long without a look at the issuer.
+const FRESH_MS: i64 = 10 * 60 * 1_000;
+/// An issuer that cannot be reached does not stop its tokens at once, but a withdrawn key must end some time.
+const STALE_MS: i64 = 60 * 60 * 1_000;
+/// Between two looks at the issuer that tokens or failures cause.
+const COOLDOWN_MS: i64 = 30 * 1_000;
+
+/// Where keys come from.
+#[derive(Debug)]
+pub enum KeyOrigin {
+    File(PathBuf),
+    Url(Fetcher),
+}
+
+impl KeyOrigin {
+    /// # Errors
+    /// `TOKEN_KEYS_ORIGIN` for an address that must not be asked from here.
+    pub fn url(url: &str, environment: Environment) -> Result<Self, Failure> {
+        Fetcher::new(url, environment).map(Self::Url)
+    }
+}
+
+/// A key set with the document that it was read from.
+#[derive(Debug)]
+pub(super) struct Published {
+    pub(super) set: KeySet,
+    pub(super) document: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub(super) struct Keys {
+    origin: KeyOrigin,
+    clock: Arc<dyn Clock>,
+    held: Mutex<Held>,
+    /// One look at the origin at a time; who waits takes what it found.
+    looking: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    published: Option<Arc<Published>>,
+    /// When the origin was asked last with success, and at all.
+    succeeded_ms: i64,
+    asked_ms: Option<i64>,
+    stamp: Option<FileStamp>,
+}
+
+impl Keys {
+    /// A file is read now, so that a wrong one is told at start.
+    pub(super) fn new(origin: KeyOrigin, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
+        let keys = Self {
+            origin,
+            clock,
+            held: Mutex::default(),
+            looking: tokio::sync::Mutex::default(),
+        };
+        if let KeyOrigin::File(path) = &keys.origin {
+            keys.read_file(path).map_err(|refusal| {
+                Failure::usage(refusal.code, refusal.public)
+                    .with_fix("give the issuer's JSON Web Key Set in a file that only this user can write")
+            })?;
+        }
+        Ok(keys)
+    }
+
+    /// The keys as they count now.
+    pub(super) async fn current(&self) -> Result<Arc<Published>, Refusal> {
+        let fetcher = match &self.origin {
+            KeyOrigin::File(path) => return self.read_file(path),
+            KeyOrigin::Url(fetcher) => fetcher,
+        };
+        if let Some(published) = self.held_for(FRESH_MS) {
+            return Ok(published);
+        }
+        let _turn = self.looking.lock().await;
+        if let Some(published) = self.held_for(FRESH_MS) {
+            return Ok(published);
+        }
+        self.look(fetcher).await
+    }
+
+    /// The keys after another look at the origin, if it is not too early for one.
+    pub(super) async fn refresh(&self) -> Result<Arc<Published>, Refusal> {
+        let fetcher = match &self.origin {
+            KeyOrigin::File(path) => return self.read_file(path),
+            KeyOrigin::Url(fetcher) => fetcher,
+        };
+        let _turn = self.looking.lock().await;
+        self.look(fetcher).await
+    }
+
+    /// Asks the issuer, unless it was asked just now; falls back on what is held and not too old.
+    async fn look(&self, fetcher: &Fetcher) -> Result<Arc<Published>, Refusal> {
+        let now_ms = self.clock.now_ms();
+        let is_early = self
+            .held()
+            .asked_ms
+            .is_some_and(|asked| (0..COOLDOWN_MS).contains(&(now_ms - asked)));
+        if !is_early {
+            self.held().asked_ms = Some(now_ms);
+            match fetcher.fetch().await.and_then(read) {
+                Ok(published) => {
+                    let mut held = self.held();
+                    held.succeeded_ms = now_ms;
+                    if held
+                        .published
+                        .as_ref()
+                        .is_none_or(|known| known.document != published.document)
+                    {
+                        tracing::info!("the token issuer's keys are read");
+                        held.published = Some(Arc::new(published));
+                    }
+                }
+                Err(refusal) => tracing::warn!(
+                    code = %refusal.code,
+                    detail = refusal.detail.as_deref().unwrap_or_default(),
+                    "the token issuer's keys cannot be read now"
+                ),
+            }
+        }
+        self.held_for(STALE_MS)
+            .ok_or_else(|| Refusal::new("TOKEN_KEYS_UNAVAILABLE", "Access tokens cannot be checked now."))
+    }
+
+    fn read_file(&self, path: &std::path::Path) -> Result<Arc<Published>, Refusal> {
+        let unusable = |error: &files::FileError| {
+            Refusal::new(
+                "TOKEN_KEYS_UNREADABLE",
+                format!("the key set cannot be used: {error}; {}", error.fix()),
+            )
+        };
+        files::check_guarded(path).map_err(|e| unusable(&e))?;
+        let stamp = FileStamp::of(path).map_err(|e| unusable(&e))?;
+        let mut held = self.held();
+        if let Some(published) = &held.published
+            && held.stamp.as_ref() == Some(&stamp)
+        {
+            return Ok(published.clone());
+        }
+        let document = files::read_bounded(path, KEY_SET_BYTES_MAX as u64).map_err(|e| unusable(&e))?;
+        let published = Arc::new(read(document)?);
+        held.stamp = Some(stamp).filter(|stamp| stamp.has_settled(self.clock.now_ms()));
+        held.published = Some(published.clone());
+        Ok(published)
+    }
+
+    /// What is held, if the issuer said it at most `age_ms` ago.
+    fn held_for(&self, age_ms: i64) -> Option<Arc<Published>> {
+        let held = self.held();
+        let age = self.clock.now_ms() - held.succeeded_ms;
+        held.published.clone().filter(|_| (0..age_ms).contains(&age))
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read(document: Vec<u8>) -> Result<Published, Refusal> {
+    Ok(Published {
+        set: KeySet::parse(&document)?,
+        document,
+    })
+}

@@ -1,0 +1,158 @@
+//! Who is behind a call: this reader's own environment, or the access token that the gateway passed on. The gateway
+//! has looked at the token already; what counts is what this process finds.
+
+mod fetch;
+mod keys;
+
+use std::sync::Arc;
+
+use synapsor_chassis::clock::Clock;
+use synapsor_chassis::run::Failure;
+use synapsor_domain::access_token::{self, TokenPolicy, VerifiedToken};
+use synapsor_domain::contract::{Capability, CapabilityKind, Contract};
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::trust::Environment;
+
+pub use keys::KeyOrigin;
+use keys::Keys;
+
+/// Tells callers apart.
+#[derive(Debug)]
+pub struct Callers {
+    tokens: Option<Tokens>,
+}
+
+#[derive(Debug)]
+struct Tokens {
+    policy: TokenPolicy,
+    keys: Keys,
+    clock: Arc<dyn Clock>,
+}
+
+/// One caller.
+#[derive(Debug)]
+pub enum Caller {
+    /// Whoever this reader was started for.
+    Own,
+    /// The bearer of a token that this process verified.
+    Bearer(Box<VerifiedToken>),
+}
+
+impl Callers {
+    /// Callers as the contract wants them. Keys are fetched when they are first needed.
+    ///
+    /// # Errors
+    /// `TOKEN_KEYS_ORIGIN` if the contract's tokens cannot be verified with what this process was given, or if it
+    /// was given keys that the contract has no use for.
+    pub fn of_contract(
+        contract: &Contract,
+        file: Option<std::path::PathBuf>,
+        environment: Environment,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Failure> {
+        let Some(source) = contract.tokens() else {
+            return match file {
+                None => Ok(Self { tokens: None }),
+                Some(_) => Err(origin("the contract's contexts do not come from access tokens")
+                    .with_fix("drop --jwks-file, or let the contexts have provider `http_claims`")),
+            };
+        };
+        let from = match (file, &source.jwks_url) {
+            (Some(file), _) => KeyOrigin::File(file),
+            (None, Some(url)) => KeyOrigin::url(url, environment)?,
+            (None, None) => {
+                return Err(origin("nothing says where the keys of the token issuer are")
+                    .with_fix("give `jwks_url` in the contract, or --jwks-file"));
+            }
+        };
+        Ok(Self {
+            tokens: Some(Tokens {
+                policy: source.policy.clone(),
+                keys: Keys::new(from, clock.clone())?,
+                clock,
+            }),
+        })
+    }
+
+    /// What tokens have to be; `None` if callers show none.
+    pub fn policy(&self) -> Option<&TokenPolicy> {
+        self.tokens.as_ref().map(|tokens| &tokens.policy)
+    }
+
+    /// Finds out who calls. `token` is empty if none was shown.
+    ///
+    /// # Errors
+    /// `ACCESS_TOKEN_REQUIRED`, `ACCESS_TOKEN_REFUSED`, and `TOKEN_KEYS_UNAVAILABLE` if that cannot be known now.
+    pub async fn identify(&self, token: &str) -> Result<Caller, Refusal> {
+        let Some(tokens) = &self.tokens else {
+            return Ok(Caller::Own);
+        };
+        if token.is_empty() {
+            let message = "Tenant and principal come from the caller's access token, and there is none.";
+            return Err(Refusal::new("ACCESS_TOKEN_REQUIRED", message));
+        }
+        let now = Timestamp::from_unix_millis(tokens.clock.now_ms());
+        let verify = |keys: &access_token::KeySet| access_token::verify(token, &tokens.policy, keys, now);
+        let keys = tokens.keys.current().await?;
+        let mut verified = verify(&keys.set);
+        if verified
+            .as_ref()
+            .is_err_and(access_token::TokenError::may_be_a_new_key)
+        {
+            let newer = tokens.keys.refresh().await?;
+            if !Arc::ptr_eq(&newer, &keys) {
+                verified = verify(&newer.set);
+            }
+        }
+        verified
+            .map(|token| Caller::Bearer(Box::new(token)))
+            .map_err(|error| {
+                Refusal::new(
+                    "ACCESS_TOKEN_REFUSED",
+                    format!("The call is refused: {}.", error.description()),
+                )
+                .with_detail(error.to_string())
+            })
+    }
+
+    /// The issuer's key set as it was published, for the gateway's own look at tokens.
+    ///
+    /// # Errors
+    /// `TOKENS_NOT_USED`, or as [`Callers::identify`].
+    pub async fn published_keys(&self, refresh: bool) -> Result<Vec<u8>, Refusal> {
+        let tokens = self
+            .tokens
+            .as_ref()
+            .ok_or_else(|| Refusal::new("TOKENS_NOT_USED", "callers of this reader show no tokens"))?;
+        let keys = if refresh {
+            tokens.keys.refresh().await?
+        } else {
+            tokens.keys.current().await?
+        };
+        Ok(keys.document.clone())
+    }
+
+    /// Whether the caller's scopes open this capability.
+    ///
+    /// # Errors
+    /// `SCOPE_INSUFFICIENT` with the scope that would.
+    pub fn admit(&self, caller: &Caller, capability: &Capability) -> Result<(), Refusal> {
+        let (Caller::Bearer(token), Some(policy)) = (caller, self.policy()) else {
+            return Ok(());
+        };
+        let (is_open, scope) = match capability.kind {
+            CapabilityKind::Read => (token.scopes().opens_reads(policy), &policy.read_scope),
+            CapabilityKind::Proposal(_) => (token.scopes().opens_proposals(policy), &policy.propose_scope),
+        };
+        if is_open {
+            return Ok(());
+        }
+        let message = format!("The access token does not open this tool; it needs the scope `{scope}`.");
+        Err(Refusal::new("SCOPE_INSUFFICIENT", message))
+    }
+}
+
+fn origin(text: &str) -> Failure {
+    Failure::usage("TOKEN_KEYS_ORIGIN", text)
+}

@@ -1,0 +1,14 @@
+//! Messages that carry what must not be shown: printed without it.
+
+use std::fmt;
+
+use crate::executor::v1::CallCapabilityRequest;
+
+impl fmt::Debug for CallCapabilityRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallCapabilityRequest")
+            .field("capability", &self.capability)
+            .field("result_format", &self.result_format)
+            .finish_non_exhaustive()
+    }
+}
