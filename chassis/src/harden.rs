@@ -19,10 +19,15 @@ pub fn process() -> Result<(), Failure> {
         )
         .with_fix("allow prctl and setrlimit in the sandbox or seccomp profile of this process")
     })?;
-    // A second call in one process finds the provider installed already, which is just as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    choose_tls_provider();
     std::panic::set_hook(Box::new(report_panic));
     Ok(())
+}
+
+/// The one provider of cryptography for TLS in this process, for processes that are not ours to harden.
+pub fn choose_tls_provider() {
+    // A second call in one process finds the provider installed already, which is just as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 fn close_to_siblings() -> rustix::io::Result<()> {

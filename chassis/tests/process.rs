@@ -6,7 +6,8 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, ExitCode, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
-use synapsor_chassis::run::{Failure, run};
+use synapsor_chassis::confine::{Needs, confine};
+use synapsor_chassis::run::{Failure, run, run_confined};
 use synapsor_chassis::settings::Environment;
 use synapsor_chassis::shutdown::lifeline;
 use synapsor_chassis::telemetry::Level;
@@ -15,6 +16,9 @@ use tokio_util::sync::CancellationToken;
 const SCENE: &str = "CHASSIS_TEST_SCENE";
 /// Only sources with this beginning are heard at level `info`.
 const SOURCE: &str = "synapsor_test";
+/// Set for the confined process: its folder, and a server that it should not reach.
+const CELL: &str = "CHASSIS_TEST_CELL";
+const OUTSIDE: &str = "CHASSIS_TEST_OUTSIDE";
 const CANARY: &str = "hunter2-canary";
 
 /// The body of the process that is started; as a test of its own it does nothing.
@@ -22,6 +26,7 @@ const CANARY: &str = "hunter2-canary";
 fn child() -> ExitCode {
     match Environment::of_process().get(SCENE).unwrap() {
         None => ExitCode::SUCCESS,
+        Some(scene) if scene == "confined" => run_confined(Level::INFO, || scene, lock_in, try_the_door),
         Some(scene) => run(Level::INFO, || scene, act),
     }
 }
@@ -51,6 +56,61 @@ async fn act(scene: String, stop: CancellationToken) -> Result<(), Failure> {
             Ok(())
         }
     }
+}
+
+/// The folder in which the confined process may read one file and write another.
+fn cell() -> std::path::PathBuf {
+    Environment::of_process().get(CELL).unwrap().unwrap().into()
+}
+
+fn lock_in(_: &String) -> Result<(), Failure> {
+    let held = confine(&Needs {
+        files: vec![cell().join("readable")],
+        outboxes: vec![cell().join("outbox")],
+        ..Needs::default()
+    })?;
+    tracing::info!(target: SOURCE, held = ?held);
+    Ok(())
+}
+
+/// Says of each deed whether it was possible.
+async fn try_the_door(_: String, _: CancellationToken) -> Result<(), Failure> {
+    let cell = cell();
+    let outside: std::net::SocketAddr = Environment::of_process()
+        .get(OUTSIDE)
+        .unwrap()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let parent = rustix::process::getppid().unwrap();
+    // On another thread than the one that locked itself in.
+    let tried = tokio::spawn(async move {
+        vec![
+            ("read", std::fs::read(cell.join("readable")).is_ok()),
+            ("read another", std::fs::read(cell.join("other")).is_ok()),
+            ("read the system", std::fs::read("/etc/passwd").is_ok()),
+            ("list", std::fs::read_dir(&cell).is_ok()),
+            ("write", std::fs::write(cell.join("outbox/new"), "x").is_ok()),
+            ("read back", std::fs::read(cell.join("outbox/new")).is_ok()),
+            ("write another", std::fs::write(cell.join("other"), "x").is_ok()),
+            ("write beside", std::fs::write(cell.join("new"), "x").is_ok()),
+            ("execute", Command::new("/bin/true").status().is_ok()),
+            ("connect", tokio::net::TcpStream::connect(outside).await.is_ok()),
+            (
+                "listen",
+                tokio::net::TcpListener::bind("127.0.0.1:0").await.is_ok(),
+            ),
+            ("signal", rustix::process::test_kill_process(parent).is_ok()),
+        ]
+    });
+    let done: Vec<&str> = tried
+        .await
+        .unwrap()
+        .into_iter()
+        .filter_map(|(deed, was_possible)| was_possible.then_some(deed))
+        .collect();
+    tracing::info!(target: SOURCE, done = done.join(", "));
+    Ok(())
 }
 
 fn start(scene: &str) -> Child {
@@ -106,6 +166,38 @@ fn worker_threads_are_hardened_before_the_body_runs() {
     let (succeeded, said) = end(start("hardened"));
     assert!(succeeded);
     assert!(said.contains("dumpable=NotDumpable no_new_privs=true"), "{said}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_confined_process_keeps_what_it_named_and_nothing_else() {
+    let cell = tempfile::tempdir().unwrap();
+    for file in ["readable", "other"] {
+        std::fs::write(cell.path().join(file), "x").unwrap();
+    }
+    std::fs::create_dir(cell.path().join("outbox")).unwrap();
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child", "--nocapture"])
+        .env(SCENE, "confined")
+        .env(CELL, cell.path())
+        .env(OUTSIDE, server.local_addr().unwrap().to_string())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (succeeded, said) = end(child);
+    assert!(succeeded, "{said}");
+    if said.contains("held=Not") {
+        println!("NOT TESTED: this kernel has no Landlock");
+        return;
+    }
+    if said.contains("held=Fully") {
+        assert!(said.contains("done=\"read, write\""), "{said}");
+    }
+    for deed in ["another", "the system", "list,", "back", "beside", "execute"] {
+        assert!(!said.contains(deed), "{said}");
+    }
 }
 
 #[test]

@@ -40,7 +40,7 @@ impl Agent {
     pub async fn at(address: &str, token: &str) -> anyhow::Result<Self> {
         let config =
             StreamableHttpClientTransportConfig::with_uri(format!("http://{address}/mcp")).auth_header(token);
-        let service = ().serve(StreamableHttpClientTransport::from_config(config)).await?;
+        let service = ().serve(StreamableHttpClientTransport::with_client(http_client(), config)).await?;
         Ok(Self { service })
     }
 
@@ -85,4 +85,10 @@ impl Agent {
     pub async fn close(self) {
         let _ = self.service.cancel().await;
     }
+}
+
+/// A client of HTTP with the TLS of our processes.
+pub fn http_client() -> reqwest::Client {
+    synapsor_chassis::harden::choose_tls_provider();
+    reqwest::Client::new()
 }

@@ -137,7 +137,7 @@ async fn records_name_only(stack: &Stack, tenant: &str) -> anyhow::Result<usize>
 async fn a_tenant_smuggled_over_http_has_no_effect() -> anyhow::Result<()> {
     let stack = Stack::without_writer(Deployment::new(Build::Plain)?)?;
     let gateway = http_gateway(&stack, TOKEN)?;
-    let http = reqwest::Client::new();
+    let http = synapsor_e2e::agent::http_client();
     assert_eq!(ways().len(), 30);
     for (number, way) in ways().iter().enumerate() {
         for invoice in [OWN, FOREIGN] {

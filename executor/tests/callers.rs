@@ -121,7 +121,7 @@ impl Issuer {
     }
 
     fn callers(&self, clock: &Arc<ManualClock>) -> Callers {
-        let _ = synapsor_chassis::harden::process();
+        synapsor_chassis::harden::choose_tls_provider();
         Callers::of_contract(&contract(Some(&self.url)), None, Environment::Dev, clock.clone()).unwrap()
     }
 }

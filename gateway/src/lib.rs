@@ -3,6 +3,7 @@
 
 mod answer;
 mod catalog;
+mod confinement;
 mod http;
 mod inbound;
 mod reader;
@@ -16,6 +17,7 @@ use synapsor_chassis::settings::Environment;
 use synapsor_chassis::shutdown;
 use tokio_util::sync::CancellationToken;
 
+pub use confinement::confine;
 pub use settings::Flags;
 
 use catalog::Listing;

@@ -13,5 +13,10 @@ use synapsor_gateway::Flags;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
-    run::run(Level::INFO, Flags::parse, synapsor_gateway::run)
+    run::run_confined(
+        Level::INFO,
+        Flags::parse,
+        synapsor_gateway::confine,
+        synapsor_gateway::run,
+    )
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
+use synapsor_chassis::confine::Needs;
 use synapsor_chassis::grpc_channel::Target;
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::run::Failure;
@@ -120,10 +121,7 @@ impl Settings {
             Some(format) => format,
             None => env.parse("SYNAPSOR_GATEWAY_RESULT_FORMAT")?.unwrap_or(0),
         };
-        let run_file = match &flags.run_file {
-            Some(path) => Some(path.clone()),
-            None => env.parse("SYNAPSOR_GATEWAY_RUN_FILE")?,
-        };
+        let run_file = run_file(&flags, env)?;
         Ok(Self {
             transport: transport(&flags, env)?,
             ends_with_parent: flags.lifeline == Some(Lifeline::Parent),
@@ -135,18 +133,51 @@ impl Settings {
     }
 }
 
-fn transport(flags: &Flags, env: &Environment) -> Result<Transport, Failure> {
-    let name = match flags.transport {
-        Some(name) => name,
-        None => match env.get("SYNAPSOR_GATEWAY_TRANSPORT")? {
-            None => TransportName::Stdio,
-            Some(text) => TransportName::from_str(&text, false).map_err(|_| {
-                Failure::usage("SETTING_INVALID", "SYNAPSOR_GATEWAY_TRANSPORT names no transport")
-                    .with_fix("set it to stdio or streamable-http")
-            })?,
-        },
+/// What these settings make the process read, write, dial and listen on; nothing is opened here.
+pub(crate) fn needs(flags: &Flags, env: &Environment) -> Result<Needs, Failure> {
+    let own = [
+        env.require(flags.tls_ca.clone(), "SYNAPSOR_GATEWAY_TLS_CA")?,
+        env.require(flags.tls_cert.clone(), "SYNAPSOR_GATEWAY_TLS_CERT")?,
+        env.require(flags.tls_key.clone(), "SYNAPSOR_GATEWAY_TLS_KEY")?,
+    ];
+    let mut needs = Needs {
+        files: own.to_vec(),
+        ..Needs::default()
     };
-    match name {
+    needs.dial(&env.require::<String>(flags.reader.clone(), "SYNAPSOR_GATEWAY_READER")?);
+    if let Some(path) = run_file(flags, env)? {
+        needs.outbox_of(&path);
+    }
+    if transport_name(flags, env)? == TransportName::StreamableHttp {
+        needs.listened.push(
+            env.choose(flags.listen, "SYNAPSOR_GATEWAY_LISTEN", LISTEN_DEFAULT)?
+                .port(),
+        );
+        let token = auth_token_env(flags, env)?;
+        needs
+            .files
+            .extend(env.get(&format!("{token}_FILE"))?.map(PathBuf::from));
+    }
+    Ok(needs)
+}
+
+fn run_file(flags: &Flags, env: &Environment) -> Result<Option<PathBuf>, Failure> {
+    match &flags.run_file {
+        Some(path) => Ok(Some(path.clone())),
+        None => Ok(env.parse("SYNAPSOR_GATEWAY_RUN_FILE")?),
+    }
+}
+
+fn auth_token_env(flags: &Flags, env: &Environment) -> Result<String, Failure> {
+    Ok(env.choose(
+        flags.auth_token_env.clone(),
+        "SYNAPSOR_GATEWAY_AUTH_TOKEN_ENV",
+        AUTH_TOKEN_ENV_DEFAULT.to_owned(),
+    )?)
+}
+
+fn transport(flags: &Flags, env: &Environment) -> Result<Transport, Failure> {
+    match transport_name(flags, env)? {
         TransportName::StreamableHttp => http(flags, env).map(Transport::Http),
         TransportName::Stdio if flags.lifeline == Some(Lifeline::Stdin) || flags.dev_no_auth => {
             Err(Failure::usage(
@@ -159,16 +190,25 @@ fn transport(flags: &Flags, env: &Environment) -> Result<Transport, Failure> {
     }
 }
 
+fn transport_name(flags: &Flags, env: &Environment) -> Result<TransportName, Failure> {
+    if let Some(name) = flags.transport {
+        return Ok(name);
+    }
+    match env.get("SYNAPSOR_GATEWAY_TRANSPORT")? {
+        None => Ok(TransportName::Stdio),
+        Some(text) => TransportName::from_str(&text, false).map_err(|_| {
+            Failure::usage("SETTING_INVALID", "SYNAPSOR_GATEWAY_TRANSPORT names no transport")
+                .with_fix("set it to stdio or streamable-http")
+        }),
+    }
+}
+
 fn http(flags: &Flags, env: &Environment) -> Result<HttpSettings, Failure> {
     let listen = env.choose(flags.listen, "SYNAPSOR_GATEWAY_LISTEN", LISTEN_DEFAULT)?;
     if !listen.ip().is_loopback() {
         return Err(not_loopback(flags.dev_no_auth, listen));
     }
-    let name = env.choose(
-        flags.auth_token_env.clone(),
-        "SYNAPSOR_GATEWAY_AUTH_TOKEN_ENV",
-        AUTH_TOKEN_ENV_DEFAULT.to_owned(),
-    )?;
+    let name = auth_token_env(flags, env)?;
     let token = if flags.dev_no_auth {
         None
     } else {

@@ -43,27 +43,51 @@ where
     Fut: Future<Output = Result<T, Failure>>,
     T: Into<Exit>,
 {
+    run_confined(default_level, parse, |_| Ok(()), body)
+}
+
+/// As [`run`], with a step between logs and runtime, when the process still has one thread: what `confine` takes away
+/// is taken away from every thread that is started later.
+pub fn run_confined<A, F, Fut, T>(
+    default_level: telemetry::Level,
+    parse: impl FnOnce() -> A,
+    confine: impl FnOnce(&A) -> Result<(), Failure>,
+    body: F,
+) -> ExitCode
+where
+    F: FnOnce(A, CancellationToken) -> Fut,
+    Fut: Future<Output = Result<T, Failure>>,
+    T: Into<Exit>,
+{
     if let Err(failure) = harden::process() {
         return end(&failure);
     }
     let arguments = parse();
-    match start(default_level, move |stop| body(arguments, stop)) {
+    match start(default_level, arguments, confine, body) {
         Ok(exit) => ExitCode::from(exit.into().0),
         Err(failure) => end(&failure),
     }
 }
 
-fn start<F, Fut, T>(default_level: telemetry::Level, body: F) -> Result<T, Failure>
+fn start<A, F, Fut, T>(
+    default_level: telemetry::Level,
+    arguments: A,
+    confine: impl FnOnce(&A) -> Result<(), Failure>,
+    body: F,
+) -> Result<T, Failure>
 where
-    F: FnOnce(CancellationToken) -> Fut,
+    F: FnOnce(A, CancellationToken) -> Fut,
     Fut: Future<Output = Result<T, Failure>>,
 {
     telemetry::init(LogSettings::from_environment(
         &Environment::of_process(),
         default_level,
     )?)?;
+    // Counted first: the limits of a container are read from files.
+    let workers = workers();
+    confine(&arguments)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(workers())
+        .worker_threads(workers)
         .enable_all()
         .build()
         .map_err(|e| {
@@ -75,7 +99,7 @@ where
         })?;
     let outcome = runtime.block_on(async {
         let stop = shutdown::on_signal()?;
-        Box::pin(body(stop)).await
+        Box::pin(body(arguments, stop)).await
     });
     runtime.shutdown_timeout(RUNTIME_END_TIMEOUT);
     outcome

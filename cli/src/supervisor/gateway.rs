@@ -182,7 +182,7 @@ fn spec(
 ) -> Result<Spec, Failure> {
     let tls = supervisor.instance.leaf_files(Role::Gateway)?;
     let name = format!("gateway-{}", supervisor.instance.id());
-    let run_file = supervisor.state.run_dir().join(format!("{name}.json"));
+    let run_file = supervisor.instance.gateway_run_dir()?.join("gateway.json");
     connection(
         &mut arguments,
         &reader.to_string(),

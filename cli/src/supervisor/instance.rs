@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use synapsor_chassis::clock::{Clock as _, SystemClock};
+use synapsor_chassis::files;
 use synapsor_chassis::identity::{PeerIdentity, Role};
 use synapsor_chassis::random;
 use synapsor_chassis::run::Failure;
@@ -14,6 +15,8 @@ use synapsor_chassis::tls::{TlsFiles, TlsMaterial};
 
 use crate::state::{StateFolder, operator_person};
 
+/// In the folder of a gateway's certificate: the folder that the gateway itself writes to.
+const GATEWAY_RUN_DIR: &str = "run";
 /// Logs of earlier starts that are kept.
 const LOGS_KEPT: usize = 32;
 
@@ -53,18 +56,35 @@ impl Instance {
         Ok(PeerIdentity::new(self.authority.deployment(), role, instance)?)
     }
 
-    /// A certificate for a child, in files.
+    /// A certificate for a child, in files. A gateway's stand in a folder of their own: it is the only one of the
+    /// state folder that a gateway sees.
     pub(crate) fn leaf_files(&self, role: Role) -> Result<TlsFiles, Failure> {
         let instance = role.has_instance().then_some(self.id.as_str());
         let leaf = self
             .authority
             .issue(role, instance, LEAF_TTL, SystemClock.now_ms())?;
-        let files = leaf.write(&self.certs_dir, &format!("{role}-{}", self.id))?;
+        let dir = match role {
+            Role::Gateway => self.gateway_dir(),
+            _ => self.certs_dir.clone(),
+        };
+        let files = leaf.write(&dir, &format!("{role}-{}", self.id))?;
         self.issued
             .lock()
             .expect("pushing does not panic")
             .push(files.clone());
         Ok(files)
+    }
+
+    fn gateway_dir(&self) -> PathBuf {
+        self.certs_dir.join(format!("gateway-{}", self.id))
+    }
+
+    /// The folder in which this instance's gateway says where it listens; it goes with the instance.
+    pub(crate) fn gateway_run_dir(&self) -> Result<PathBuf, Failure> {
+        let dir = self.gateway_dir().join(GATEWAY_RUN_DIR);
+        files::create_private_dir(&self.gateway_dir())?;
+        files::create_private_dir(&dir)?;
+        Ok(dir)
     }
 
     /// A certificate for this process, in memory only.
@@ -84,6 +104,13 @@ impl Instance {
             let _ = fs::remove_file(self.certs_dir.join(format!("{}.pem", leaf.name)));
             let _ = fs::remove_file(self.certs_dir.join(format!("{}.key", leaf.name)));
         }
+        let folders = fs::read_dir(&self.certs_dir).into_iter().flatten().flatten();
+        for folder in folders.filter(|entry| entry.file_name().to_string_lossy().starts_with("gateway-")) {
+            let leaves = dev_ca::list(&folder.path()).unwrap_or_default();
+            if leaves.iter().all(|leaf| leaf.not_after_ms < now_ms) {
+                let _ = fs::remove_dir_all(folder.path());
+            }
+        }
     }
 }
 
@@ -94,6 +121,7 @@ impl Drop for Instance {
             let _ = fs::remove_file(&files.cert);
             let _ = fs::remove_file(&files.key);
         }
+        let _ = fs::remove_dir_all(self.gateway_dir());
     }
 }
 

@@ -240,14 +240,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_leads_to_this_machine_is_not_asked() {
-        let _ = rustls_provider();
+        synapsor_chassis::harden::choose_tls_provider();
         let fetcher = Fetcher::new("https://localhost/keys", Environment::Production).unwrap();
         let refusal = fetcher.fetch().await.unwrap_err();
         assert_eq!(refusal.code, "TOKEN_KEYS_UNAVAILABLE");
         assert_eq!(refusal.detail.as_deref(), Some("no connection"));
-    }
-
-    fn rustls_provider() -> Result<(), Failure> {
-        synapsor_chassis::harden::process()
     }
 }

@@ -22,6 +22,7 @@ async fn client_with_the_token_lists_and_calls() {
     let served = Served::start(&world).await;
     let config = StreamableHttpClientTransportConfig::with_uri(format!("http://{}/mcp", served.address))
         .auth_header(TOKEN);
+    synapsor_chassis::harden::choose_tls_provider();
     let client = ().serve(StreamableHttpClientTransport::from_config(config)).await.unwrap();
     let names: Vec<_> = client
         .list_all_tools()

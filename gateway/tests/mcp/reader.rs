@@ -7,6 +7,7 @@ use synapsor_domain::tool::{Annotations, Catalog, Tool};
 use synapsor_proto::executor::v1::agent_service_server::AgentService;
 use synapsor_proto::executor::v1::{
     CallCapabilityRequest, CallCapabilityResponse, GetCatalogRequest, GetCatalogResponse,
+    GetTokenKeysRequest, GetTokenKeysResponse,
 };
 use tokio::sync::watch;
 use tonic::metadata::KeyAndValueRef;
@@ -129,7 +130,15 @@ impl AgentService for StandIn {
             digest: "sha256:catalog".to_owned(),
             result_format: self.result_format,
             mode: "review".to_owned(),
+            authorization: None,
         }))
+    }
+
+    async fn get_token_keys(
+        &self,
+        _request: Request<GetTokenKeysRequest>,
+    ) -> Result<Response<GetTokenKeysResponse>, Status> {
+        Err(Status::unimplemented("callers of this reader show no tokens"))
     }
 
     async fn call_capability(

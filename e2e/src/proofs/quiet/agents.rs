@@ -263,7 +263,7 @@ pub(super) async fn over_http(scene: &mut Scene) -> anyhow::Result<()> {
         let refused = !ok || serde_json::from_str(&answer).is_ok_and(|answer| is_refused(&answer));
         scene.failed(&format!("HTTP: {}", post.name), refused, &answer);
     }
-    let client = reqwest::Client::new();
+    let client = crate::agent::http_client();
     for path in ["", "mcp/../admin", "mcp?token=guess"] {
         let answer = client.get(format!("http://{address}/{path}")).send().await?;
         let (status, headers) = (answer.status(), format!("{:?}", answer.headers()));
@@ -301,7 +301,7 @@ pub(super) async fn read_fails(scene: &mut Scene, why: &str) -> anyhow::Result<(
 }
 
 async fn send(scene: &mut Scene, address: &str, post: &Post<'_>) -> anyhow::Result<(bool, String)> {
-    let mut request = reqwest::Client::new()
+    let mut request = crate::agent::http_client()
         .post(format!("http://{address}/mcp"))
         .header("accept", "application/json, text/event-stream")
         .header("mcp-protocol-version", "2025-06-18");

@@ -61,10 +61,7 @@ pub(super) async fn all(scene: &mut Scene, proposal: &str) -> anyhow::Result<()>
 fn own_instance(scene: &Scene) -> anyhow::Result<String> {
     for entry in std::fs::read_dir(scene.state("certs"))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        if let Some(instance) = name
-            .strip_prefix("gateway-")
-            .and_then(|rest| rest.strip_suffix(".pem"))
-        {
+        if let Some(instance) = name.strip_prefix("gateway-") {
             return Ok(instance.to_owned());
         }
     }

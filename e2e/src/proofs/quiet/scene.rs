@@ -129,7 +129,13 @@ impl Scene {
         }
         let mut leaves = vec![self.state("ca/ca.key")];
         for entry in std::fs::read_dir(self.state("certs"))? {
-            leaves.push(entry?.path());
+            let path = entry?.path();
+            if path.is_dir() {
+                for entry in std::fs::read_dir(&path)? {
+                    leaves.push(entry?.path());
+                }
+            }
+            leaves.push(path);
         }
         leaves.retain(|path| path.extension().is_some_and(|e| e == "key"));
         ensure!(leaves.len() > 3, "the certificates of the services");

@@ -1,0 +1,65 @@
+//! What a gateway keeps when it locks itself in: its certificate, the file of its token, the folder of its run file,
+//! the ports of its one upstream and of its listener. It executes nothing.
+
+use synapsor_chassis::confine::{self, Held};
+use synapsor_chassis::run::Failure;
+use synapsor_chassis::settings::Environment;
+
+use crate::settings::{self, Flags};
+
+/// Locks the process in, before it has read anything that a client sent, and says how well that holds.
+///
+/// # Errors
+/// When a setting is missing, a file of the settings is not there, or the kernel refuses.
+pub fn confine(flags: &Flags) -> Result<(), Failure> {
+    let needs = settings::needs(flags, &Environment::of_process())?;
+    match confine::confine(&needs)? {
+        held @ Held::Fully => tracing::info!("{}", held.posture()),
+        held @ (Held::Partly | Held::Not) => tracing::warn!("{}", held.posture()),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use synapsor_chassis::confine::Needs;
+
+    use super::*;
+
+    #[test]
+    fn a_gateway_keeps_its_own_files_and_the_ports_that_it_uses() {
+        use clap::Parser as _;
+        let flags = Flags::parse_from([
+            "synapsor-gateway",
+            "--reader",
+            "127.0.0.1:5001",
+            "--deployment",
+            "d",
+            "--tls-ca",
+            "/c/ca.pem",
+            "--tls-cert",
+            "/c/own.pem",
+            "--tls-key",
+            "/c/own.key",
+            "--run-file",
+            "/r/run.json",
+            "--transport",
+            "streamable-http",
+            "--listen",
+            "127.0.0.1:0",
+        ]);
+        let env = Environment::fixed([("SYNAPSOR_RUNNER_HTTP_TOKEN_FILE", "/t/token")]);
+        let needs = settings::needs(&flags, &env).unwrap();
+        let expected = Needs {
+            files: ["/c/ca.pem", "/c/own.pem", "/c/own.key", "/t/token"]
+                .map(Into::into)
+                .to_vec(),
+            folders: Vec::new(),
+            outboxes: vec!["/r".into()],
+            dialled: vec![5001],
+            listened: vec![0],
+            names: false,
+        };
+        assert_eq!(needs, expected);
+    }
+}
