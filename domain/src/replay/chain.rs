@@ -11,6 +11,7 @@ use crate::log::Checkpoint;
 use crate::proposal::Attested;
 use crate::refusal::Refusal;
 use crate::signing::{Envelope, KeyId, Kind};
+use crate::ticket::VerifiedTicket;
 use crate::timestamp::Timestamp;
 use crate::trust::TrustFile;
 use crate::writeback::{AttemptReport, Outcome, Receipt};
@@ -54,6 +55,7 @@ impl<'a> Chain<'a> {
             match &entry.body {
                 Body::Decision(envelope) => self.decision(event, envelope)?,
                 Body::Order(envelope) => self.order(event, envelope)?,
+                Body::Withdrawn(ticket) => self.withdrawn(event, ticket)?,
                 Body::Started(start) => self.start(event.seq, start)?,
                 Body::Attempt(envelope) => {
                     self.attempt(event.seq, envelope)?;
@@ -138,6 +140,22 @@ impl<'a> Chain<'a> {
         self.note_revoked(event.seq, &key);
         self.orders.push((event.at, envelope.clone(), verified));
         Ok(())
+    }
+
+    /// A reader vouched at that time that this gateway spoke for whoever asked.
+    fn withdrawn(&self, event: &EventRecord, ticket: &Envelope) -> Result<(), BundleError> {
+        let wrong = |problem: &str| BundleError::Withdrawal {
+            seq: event.seq,
+            problem: problem.to_owned(),
+        };
+        let ticket = VerifiedTicket::verify_past(ticket.clone(), self.trust, &event.actor, event.at)
+            .map_err(|refusal| wrong(refusal.detail.as_deref().unwrap_or(&refusal.public)))?;
+        let by = &self.proposal.proposal().requested_by;
+        if ticket.speaks_for(&by.tenant, &by.principal) {
+            Ok(())
+        } else {
+            Err(wrong("its ticket does not speak for whoever asked"))
+        }
     }
 
     fn start(&self, seq: u64, start: &StartBody) -> Result<(), BundleError> {
