@@ -10,6 +10,7 @@ const FILES: &[&str] = &[
     "synapsor/executor/v1/agent_service.proto",
     "synapsor/executor/v1/schema_service.proto",
     "synapsor/executor/v1/writer_service.proto",
+    "synapsor/ledger/v1/agent_record_service.proto",
     "synapsor/ledger/v1/event_service.proto",
     "synapsor/ledger/v1/intake_service.proto",
     "synapsor/ledger/v1/review_service.proto",

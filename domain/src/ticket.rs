@@ -163,10 +163,26 @@ impl VerifiedTicket {
         if ticket.issued_at > then + Span::seconds(CLOCK_SKEW_SECONDS) {
             return Err(refused("issued in the future; check the clocks"));
         }
-        if then >= ticket.expires_at {
-            return Err(refused("expired"));
+        let this = Self { ticket, envelope };
+        this.still(then)?;
+        Ok(this)
+    }
+
+    /// Checks that it has not run out since it was verified.
+    ///
+    /// # Errors
+    /// `TICKET_REFUSED`.
+    pub fn still(&self, now: Timestamp) -> Result<(), Refusal> {
+        if now < self.ticket.expires_at {
+            Ok(())
+        } else {
+            Err(refused("expired"))
         }
-        Ok(Self { ticket, envelope })
+    }
+
+    /// The refusal of what does not even read as a signed object; `why` goes into its detail.
+    pub fn unreadable(why: &str) -> Refusal {
+        refused(why)
     }
 
     /// Tenant and principal pairs, ascending.
