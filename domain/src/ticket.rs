@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::context::BINDING_BYTES_MAX;
+use crate::event::EventRecord;
 use crate::limits::CLOCK_SKEW_SECONDS;
+use crate::proposal::Proposal;
 use crate::refusal::Refusal;
 use crate::signing::{Envelope, Kind};
 use crate::timestamp::{Span, Timestamp};
@@ -216,6 +218,26 @@ impl VerifiedTicket {
     /// The bytes that were signed, with their signature.
     pub const fn envelope(&self) -> &Envelope {
         &self.envelope
+    }
+}
+
+/// Checks the record of a withdrawal: a reader vouched at that time that the gateway which sent it spoke for whoever
+/// asked for the proposal.
+///
+/// # Errors
+/// `TICKET_REFUSED`.
+pub fn verify_withdrawal(
+    ticket: &Envelope,
+    event: &EventRecord,
+    proposal: &Proposal,
+    trust: &TrustFile,
+) -> Result<(), Refusal> {
+    let ticket = VerifiedTicket::verify_past(ticket.clone(), trust, &event.actor, event.at)?;
+    let by = &proposal.requested_by;
+    if event.proposal_id.as_ref() == Some(&proposal.id) && ticket.speaks_for(&by.tenant, &by.principal) {
+        Ok(())
+    } else {
+        Err(refused("does not speak for whoever asked"))
     }
 }
 

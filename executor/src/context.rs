@@ -77,6 +77,11 @@ impl Contexts {
         }
     }
 
+    /// Tenant and principal of every context that has both; several contexts may have the same.
+    pub(crate) fn resolved(&self) -> impl Iterator<Item = &TrustedContext> {
+        self.by_name.values().filter_map(|context| context.as_ref().ok())
+    }
+
     /// What a proposal says about where its context came from.
     pub(crate) fn binding(&self, context: &TrustedContext) -> Digest {
         let binding = Binding {

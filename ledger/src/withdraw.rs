@@ -74,10 +74,9 @@ impl Ledger {
 /// What is withdrawn already is so, whoever asked.
 fn standing(step: &Step<'_>, id: &ProposalId, refusal: Option<Refusal>) -> Result<Withdrawal, StepError> {
     let row = proposals::get(step.conn(), id)?;
-    let refusal = if agents::is_withdrawn(step.conn(), id)? {
-        None
-    } else {
-        refusal
+    let refusal = match agents::withdrawal(step.conn(), id)? {
+        Some(_) => None,
+        None => refusal,
     };
     Ok(Withdrawal {
         state: RecordState::of(row.state, mode(&row)),

@@ -11,7 +11,7 @@ use crate::log::Checkpoint;
 use crate::proposal::Attested;
 use crate::refusal::Refusal;
 use crate::signing::{Envelope, KeyId, Kind};
-use crate::ticket::VerifiedTicket;
+use crate::ticket::verify_withdrawal;
 use crate::timestamp::Timestamp;
 use crate::trust::TrustFile;
 use crate::writeback::{AttemptReport, Outcome, Receipt};
@@ -142,20 +142,13 @@ impl<'a> Chain<'a> {
         Ok(())
     }
 
-    /// A reader vouched at that time that this gateway spoke for whoever asked.
     fn withdrawn(&self, event: &EventRecord, ticket: &Envelope) -> Result<(), BundleError> {
-        let wrong = |problem: &str| BundleError::Withdrawal {
-            seq: event.seq,
-            problem: problem.to_owned(),
-        };
-        let ticket = VerifiedTicket::verify_past(ticket.clone(), self.trust, &event.actor, event.at)
-            .map_err(|refusal| wrong(refusal.detail.as_deref().unwrap_or(&refusal.public)))?;
-        let by = &self.proposal.proposal().requested_by;
-        if ticket.speaks_for(&by.tenant, &by.principal) {
-            Ok(())
-        } else {
-            Err(wrong("its ticket does not speak for whoever asked"))
-        }
+        verify_withdrawal(ticket, event, self.proposal.proposal(), self.trust).map_err(|refusal| {
+            BundleError::Withdrawal {
+                seq: event.seq,
+                problem: format!("its ticket: {}", refusal.detail.unwrap_or(refusal.public)),
+            }
+        })
     }
 
     fn start(&self, seq: u64, start: &StartBody) -> Result<(), BundleError> {

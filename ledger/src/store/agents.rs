@@ -158,15 +158,17 @@ pub(crate) fn events_of(conn: &Connection, id: &ProposalId) -> Result<(Vec<Event
     Ok((events, omitted))
 }
 
-/// Whether an agent has taken the proposal back.
-pub(crate) fn is_withdrawn(conn: &Connection, id: &ProposalId) -> Result<bool, StoreError> {
-    Ok(conn
+/// Place of the event by which an agent has taken the proposal back.
+pub(crate) fn withdrawal(conn: &Connection, id: &ProposalId) -> Result<Option<u64>, StoreError> {
+    let seq: Option<i64> = conn
         .prepare_cached(&format!(
-            "SELECT EXISTS (SELECT 1 FROM event_index INDEXED BY event_index_by_proposal \
-             WHERE proposal_id = ?1 AND kind = '{}')",
+            "SELECT seq FROM event_index INDEXED BY event_index_by_proposal \
+             WHERE proposal_id = ?1 AND kind = '{}' LIMIT 1",
             EventKind::ProposalWithdrawn
         ))?
-        .query_row([id.as_str()], |row| row.get(0))?)
+        .query_row([id.as_str()], |row| row.get(0))
+        .optional()?;
+    seq.map(from_sql).transpose()
 }
 
 /// Changes of state in `from..to` of the log for the scope's tenants, oldest first, and the place up to which that

@@ -40,7 +40,7 @@ fn steps(world: &World, scope: &Scope, id: &ProposalId, evidence: &str) -> Vec<u
         &|conn| assert!(agents::evidence(conn, evidence, scope).unwrap().is_some()),
         &|conn| assert!(agents::links(conn, evidence, ANN.0).unwrap().len() == 1),
         &|conn| assert!(agents::events_of(conn, id).unwrap().0.len() == 1),
-        &|conn| assert!(!agents::is_withdrawn(conn, id).unwrap()),
+        &|conn| assert!(agents::withdrawal(conn, id).unwrap().is_none()),
     ];
     let mut all = Vec::new();
     for look in looks {
