@@ -10,6 +10,7 @@ const FILES: &[&str] = &[
     "synapsor/executor/v1/agent_service.proto",
     "synapsor/executor/v1/schema_service.proto",
     "synapsor/executor/v1/writer_service.proto",
+    "synapsor/ledger/v1/agent_record_service.proto",
     "synapsor/ledger/v1/event_service.proto",
     "synapsor/ledger/v1/intake_service.proto",
     "synapsor/ledger/v1/review_service.proto",
@@ -28,7 +29,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
     // What carries a caller's token is never shown; see `debug.rs`.
     tonic_prost_build::configure()
-        .skip_debug(["synapsor.executor.v1.CallCapabilityRequest"])
+        .skip_debug([
+            "synapsor.executor.v1.CallCapabilityRequest",
+            "synapsor.executor.v1.IssueTicketRequest",
+        ])
         .compile_fds(descriptors)?;
     Ok(())
 }

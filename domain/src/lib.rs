@@ -41,3 +41,6 @@ pub mod writeback;
 pub mod event;
 pub mod log;
 pub mod replay;
+
+pub mod agent_view;
+pub mod ticket;

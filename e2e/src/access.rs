@@ -12,6 +12,7 @@ use crate::stack::INSTANCE;
 /// The whole table: every identity and the services that it opens.
 pub const ALLOWED: &[(Role, &str)] = &[
     (Role::Gateway, "synapsor.executor.v1.AgentService"),
+    (Role::Gateway, "synapsor.ledger.v1.AgentRecordService"),
     (Role::Operator, "synapsor.executor.v1.SchemaService"),
     (Role::Operator, "synapsor.executor.v1.WriterService"),
     (Role::Reader, "synapsor.ledger.v1.IntakeService"),

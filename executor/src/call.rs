@@ -197,7 +197,7 @@ async fn attempt(
     if let Ok(context) = &context {
         draft.of_context(context);
     }
-    reader.callers.admit(caller, capability)?;
+    reader.callers.admit(caller, &capability.kind)?;
     let arguments = check_arguments(capability, &call.arguments_json)?;
     if capability.proposal().is_some() && reader.refuses_proposals() {
         return Err(Refusal::new("PROPOSALS_DISABLED", "Proposals are disabled here."));

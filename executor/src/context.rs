@@ -97,6 +97,11 @@ impl Contexts {
         }
     }
 
+    /// Tenant and principal of every context that has both for this caller; several contexts may have the same.
+    pub(crate) fn all(&self, caller: &Caller) -> impl Iterator<Item = TrustedContext> {
+        self.by_name.keys().filter_map(|name| self.get(name, caller).ok())
+    }
+
     /// What a proposal says about where its context came from.
     pub(crate) fn binding(&self, context: &TrustedContext, caller: &Caller) -> Digest {
         let binding = Bound {

@@ -23,6 +23,7 @@ pub mod writeback;
 mod call;
 mod propose;
 mod read;
+mod ticket;
 
 use synapsor_chassis::run::Failure;
 use tokio_util::sync::CancellationToken;

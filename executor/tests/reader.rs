@@ -15,7 +15,10 @@ use synapsor_chassis::identity::{PeerIdentity, Role};
 use synapsor_chassis::settings::Environment;
 use synapsor_chassis::tls::dev_ca::{DevCa, LEAF_TTL};
 use synapsor_domain::contract::Contract;
-use synapsor_domain::signing::SigningKey;
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::{Envelope, Kind, SigningKey};
+use synapsor_domain::ticket::{ContextTicket, RecordKind, VerifiedTicket};
+use synapsor_domain::timestamp::{Span, Timestamp};
 use synapsor_domain::tool::Catalog;
 use synapsor_domain::trust::{Ceilings, Environment as Stage, ServiceKey, TrustFile};
 use synapsor_domain::writeback::RECEIPT_TABLE;
@@ -31,7 +34,8 @@ use synapsor_executor::settings::{RoleName, refuse_foreign_credentials};
 use synapsor_executor::trust::TrustStore;
 use synapsor_executor::witness::WitnessFile;
 use synapsor_proto::executor::v1::agent_service_server::AgentService as _;
-use synapsor_proto::executor::v1::{CallCapabilityRequest, GetCatalogRequest};
+use synapsor_proto::executor::v1::{CallCapabilityRequest, GetCatalogRequest, IssueTicketRequest};
+use synapsor_proto::status::from_status;
 use tonic::Request;
 use zeroize::Zeroizing;
 
@@ -100,6 +104,15 @@ impl Fixture {
 
 /// A reader whose ledger listens nowhere.
 fn reader(read_only: bool) -> Fixture {
+    bound(
+        read_only,
+        contract(),
+        &[("TENANT", "acme"), ("PRINCIPAL", "agent")],
+    )
+}
+
+/// The same with another contract and other variables.
+fn bound(read_only: bool, contract: Contract, variables: &[(&'static str, &'static str)]) -> Fixture {
     let folder = tempfile::tempdir().unwrap();
     let trust_path = folder.path().join("trust.json");
     write_trust(&trust_path);
@@ -114,8 +127,8 @@ fn reader(read_only: bool) -> Fixture {
         .unwrap();
     let channel = connect(&tls, &Target::new(Role::Ledger, "127.0.0.1:1")).unwrap();
     let witness = WitnessFile::load(folder.path().join("reader.witness"), "synapsor/test-1").unwrap();
-    let contract = Arc::new(contract());
-    let env = Environment::fixed([("TENANT", "acme"), ("PRINCIPAL", "agent")]);
+    let contract = Arc::new(contract);
+    let env = Environment::fixed(variables.iter().copied());
     let url = format!("sqlite://{}", database.display());
     let engine: Arc<dyn Engine> =
         Arc::new(SqliteEngine::new(&url, Access::Read, RECEIPT_TABLE, None).unwrap());
@@ -193,6 +206,90 @@ async fn a_caller_without_an_identity_gets_no_answer() {
     let fixture = reader(false);
     let request = Request::new(CallCapabilityRequest::default());
     assert!(fixture.rpc.call_capability(request).await.is_err());
+}
+
+async fn ticket(fixture: &Fixture, gateway: &str) -> Result<(Envelope, i64), Refusal> {
+    let mut request = Request::new(IssueTicketRequest::default());
+    let gateway = PeerIdentity::new(DEPLOYMENT, Role::Gateway, Some(gateway)).unwrap();
+    request.extensions_mut().insert(gateway);
+    let answer = fixture
+        .rpc
+        .issue_ticket(request)
+        .await
+        .map_err(|status| from_status(&status))?
+        .into_inner();
+    Ok((answer.ticket.unwrap().try_into().unwrap(), answer.expires_at_ms))
+}
+
+fn trust_of(fixture: &Fixture) -> TrustFile {
+    TrustFile::parse(&std::fs::read(fixture.folder.path().join("trust.json")).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_ticket_speaks_for_the_readers_own_context_and_for_the_gateway_that_asked() {
+    let fixture = reader(false);
+    let before = Timestamp::from_unix_millis(SystemClock.now_ms());
+    let (signed, expires_at_ms) = ticket(&fixture, "g-1").await.unwrap();
+    let now = Timestamp::from_unix_millis(SystemClock.now_ms());
+    let verify = |gateway: &str| {
+        let peer = format!("spiffe://{DEPLOYMENT}/gateway/{gateway}");
+        VerifiedTicket::verify(signed.clone(), &trust_of(&fixture), &peer, now)
+    };
+    let verified = verify("g-1").unwrap();
+    assert_eq!(verified.contexts().len(), 1);
+    assert!(verified.speaks_for("acme", "agent"));
+    assert_eq!(
+        verified.visible("billing.inspect").unwrap(),
+        ["id", "customer_name", "late_fee_cents"]
+    );
+    assert_eq!(
+        verified.visible("billing.waive").unwrap(),
+        ["id", "late_fee_cents"]
+    );
+    assert!(RecordKind::ALL.iter().all(|kind| verified.allows(*kind)));
+    assert_eq!(verified.expires_at().as_unix_millis(), expires_at_ms);
+    assert!((before + Span::minutes(5)..=now + Span::minutes(5)).contains(&verified.expires_at()));
+    assert_eq!(verify("g-2").unwrap_err().code, "TICKET_REFUSED");
+}
+
+#[tokio::test]
+async fn contexts_that_are_not_bound_are_left_out_and_equal_ones_count_once() {
+    let text = CONTRACT
+        .replace(
+            r#""trusted_context": {"provider": "environment", "values": {"tenant_id_env": "TENANT", "principal_env": "PRINCIPAL"}},"#,
+            r#""contexts": {
+                "one": {"provider": "environment", "values": {"tenant_id_env": "TENANT", "principal_env": "PRINCIPAL"}},
+                "two": {"provider": "environment", "values": {"tenant_id_env": "OTHER", "principal_env": "PRINCIPAL"}}},"#,
+        )
+        .replace(r#""name": "billing.inspect","#, r#""name": "billing.inspect", "context": "one","#)
+        .replace(r#""name": "billing.waive","#, r#""name": "billing.waive", "context": "two","#);
+    let contract = || Contract::parse(text.as_bytes()).unwrap().contract;
+    for (variables, expected) in [
+        (&[("TENANT", "acme"), ("PRINCIPAL", "agent")][..], &["acme"][..]),
+        (
+            &[("TENANT", "acme"), ("OTHER", "acme"), ("PRINCIPAL", "agent")],
+            &["acme"],
+        ),
+        (
+            &[("TENANT", "north"), ("OTHER", "acme"), ("PRINCIPAL", "agent")],
+            &["acme", "north"],
+        ),
+    ] {
+        let fixture = bound(false, contract(), variables);
+        let (signed, _) = ticket(&fixture, "g-1").await.unwrap();
+        let ticket: ContextTicket = signed.peek(Kind::ContextTicket).unwrap();
+        let tenants: Vec<_> = ticket.contexts.iter().map(|c| c.tenant.as_str()).collect();
+        assert_eq!(tenants, expected);
+    }
+    let unbound = bound(false, contract(), &[("PRINCIPAL", "agent")]);
+    let refusal = ticket(&unbound, "g-1").await.unwrap_err();
+    assert_eq!(refusal.code, "TRUSTED_BINDING_MISSING");
+}
+
+#[tokio::test]
+async fn a_caller_without_an_identity_gets_no_ticket() {
+    let request = Request::new(IssueTicketRequest::default());
+    assert!(reader(false).rpc.issue_ticket(request).await.is_err());
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The record: append, decide, lease, settle, prove. One process owns one store; everybody else asks it over gRPC.
 
 mod access;
+mod agent_record;
 mod decide;
 mod error;
 mod expire;
@@ -14,6 +15,8 @@ mod settings;
 mod settle;
 pub mod store;
 mod trust;
+mod watch;
+mod withdraw;
 
 #[cfg(test)]
 mod test_kit;
@@ -37,6 +40,7 @@ pub use trust::{Trust, TrustStore};
 use lease::Streams;
 use store::requests::RequestKey;
 use store::{Committed, Step, StepError, Store};
+use watch::Watches;
 
 /// Longest request id.
 const REQUEST_ID_BYTES_MAX: usize = 64;
@@ -48,6 +52,7 @@ pub struct Ledger {
     pub(crate) trust: Arc<TrustStore>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) streams: Arc<Streams>,
+    pub(crate) watches: Arc<Watches>,
 }
 
 /// Who asks, as the certificate says, and the trace that the call belongs to.
@@ -69,6 +74,7 @@ impl Ledger {
             trust: Arc::new(trust),
             clock,
             streams: Arc::default(),
+            watches: Arc::default(),
         }
     }
 

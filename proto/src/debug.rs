@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::executor::v1::CallCapabilityRequest;
+use crate::executor::v1::{CallCapabilityRequest, IssueTicketRequest};
 
 impl fmt::Debug for CallCapabilityRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -10,5 +10,11 @@ impl fmt::Debug for CallCapabilityRequest {
             .field("capability", &self.capability)
             .field("result_format", &self.result_format)
             .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for IssueTicketRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IssueTicketRequest").finish_non_exhaustive()
     }
 }

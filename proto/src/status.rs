@@ -65,11 +65,13 @@ fn from_transport(status: &Status) -> Refusal {
 
 fn grpc_code(code: &str) -> Code {
     match code {
-        "PROPOSAL_NOT_FOUND" | "EVIDENCE_NOT_FOUND" | "RECEIPT_NOT_FOUND" => Code::NotFound,
+        "PROPOSAL_NOT_FOUND" | "EVIDENCE_NOT_FOUND" | "RECEIPT_NOT_FOUND" | "RECORD_NOT_FOUND" => {
+            Code::NotFound
+        }
         "MALFORMED" | "AMBIGUOUS_PROPOSAL" | "UNKNOWN_STATE" | "SECRET_MATERIAL_REJECTED" => {
             Code::InvalidArgument
         }
-        "OPEN_PROPOSALS_EXCEEDED" | "STORE_BUSY" => Code::ResourceExhausted,
+        "OPEN_PROPOSALS_EXCEEDED" | "STORE_BUSY" | "WATCHES_EXCEEDED" => Code::ResourceExhausted,
         "STORE_TAMPERED" => Code::DataLoss,
         "STORE_VANISHED"
         | "STORE_LOCKED"
@@ -79,6 +81,7 @@ fn grpc_code(code: &str) -> Code {
         | "STORE_FAILED"
         | "DATABASE_UNAVAILABLE" => Code::Unavailable,
         "LEASE_NOT_HELD" | "IDENTITY_NOT_ALLOWED" => Code::PermissionDenied,
+        "WATCH_OUT_OF_RANGE" => Code::OutOfRange,
         "RECEIPT_DIFFERS" | "ALREADY_RECORDED" => Code::AlreadyExists,
         "INTERNAL" => Code::Internal,
         _ => Code::FailedPrecondition,

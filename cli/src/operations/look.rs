@@ -1,14 +1,16 @@
 //! One proposal, verified: reader's signature, inclusion in a log that continues what was seen, decisions, receipt.
 
+use serde::Serialize;
 use synapsor_chassis::run::{EXIT_USAGE, Failure};
 use synapsor_domain::approval::{Decision, Judge, VerifiedDecision, verify_decision};
 use synapsor_domain::digest::Digest;
-use synapsor_domain::event::EventKind;
+use synapsor_domain::event::{EventKind, EventRecord};
 use synapsor_domain::log::{Checkpoint, LoggedRecord};
 use synapsor_domain::proposal::{Attested, State};
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::replay::{Body, Entry};
 use synapsor_domain::signing::{Envelope, KeyId, Kind};
+use synapsor_domain::ticket::verify_withdrawal;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::TrustFile;
 use synapsor_domain::writeback::{AttemptReport, Receipt};
@@ -37,6 +39,8 @@ pub(crate) struct Looked {
     /// The newest report of a writer.
     pub(crate) attempt: Option<AttemptReport>,
     pub(crate) receipt: Option<SignedReceipt>,
+    /// There if its agent took it back.
+    pub(crate) withdrawal: Option<Withdrawal>,
     /// The state of the log that all this stands in.
     pub(crate) checkpoint: Checkpoint,
 }
@@ -46,6 +50,14 @@ pub(crate) struct Looked {
 pub(crate) struct Lapsed {
     pub(crate) decision: Decision,
     pub(crate) refusal: Refusal,
+}
+
+/// The agent's own end of a proposal, vouched for by a reader.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Withdrawal {
+    pub(crate) at: Timestamp,
+    /// The certificate identity of the gateway that sent it.
+    pub(crate) gateway: String,
 }
 
 /// A receipt whose signature was verified.
@@ -101,7 +113,8 @@ fn believe(
         .as_ref()
         .map(|e| open_receipt(e, trust))
         .transpose()?;
-    check_receipt(&attested, record.state, receipt.as_ref())?;
+    let withdrawal = withdrawn(&entries, &attested, trust)?;
+    check_end(&attested, record.state, receipt.as_ref(), withdrawal.as_ref())?;
     let attempt = record
         .attempt
         .as_ref()
@@ -121,6 +134,7 @@ fn believe(
         orders,
         attempt,
         receipt,
+        withdrawal,
         checkpoint,
     })
 }
@@ -160,12 +174,53 @@ fn judged(
     Ok((decisions, lapsed))
 }
 
-/// A state that only a receipt brings about comes with one, and a receipt ends its own proposal.
-fn check_receipt(attested: &Attested, state: State, receipt: Option<&SignedReceipt>) -> Result<(), Failure> {
-    let by_receipt = matches!(
-        state,
-        State::Applied | State::Conflict | State::Failed | State::Canceled
-    );
+fn withdrawn(
+    entries: &[Entry],
+    attested: &Attested,
+    trust: &TrustFile,
+) -> Result<Option<Withdrawal>, Failure> {
+    let found = entries.iter().find_map(|entry| match &entry.body {
+        Body::Withdrawn(ticket) => Some((&entry.event, ticket)),
+        _ => None,
+    });
+    found
+        .map(|(event, ticket)| open_withdrawal(event, ticket, attested, trust))
+        .transpose()
+}
+
+/// Checks that a reader of the trust file vouched for whoever took the proposal back.
+pub(super) fn open_withdrawal(
+    event: &EventRecord,
+    ticket: &Envelope,
+    attested: &Attested,
+    trust: &TrustFile,
+) -> Result<Withdrawal, Failure> {
+    verify_withdrawal(ticket, event, attested.proposal(), trust).map_err(|refusal| {
+        not_believed("WITHDRAWAL_NOT_GENUINE", refusal.detail.unwrap_or(refusal.public))
+    })?;
+    Ok(Withdrawal {
+        at: event.at,
+        gateway: event.actor.clone(),
+    })
+}
+
+/// A state that only a receipt or a withdrawal brings about comes with one, and a receipt ends its own proposal.
+fn check_end(
+    attested: &Attested,
+    state: State,
+    receipt: Option<&SignedReceipt>,
+    withdrawal: Option<&Withdrawal>,
+) -> Result<(), Failure> {
+    let by_receipt = match state {
+        State::Applied | State::Conflict | State::Failed => true,
+        State::Canceled => withdrawal.is_none(),
+        State::PendingReview
+        | State::Approved
+        | State::Rejected
+        | State::PendingWorker
+        | State::Expired
+        | State::InDoubt => false,
+    };
     match receipt {
         None if by_receipt => {
             let text = format!("the ledger says `{state}` and shows no writer's receipt for it");
@@ -280,4 +335,28 @@ fn check_reference(reference: &str) -> Result<(), Failure> {
         "name a proposal by its id, a prefix of it, its short code, or `latest`",
     )
     .with_exit(EXIT_USAGE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sign::fixture::{attested, now as then, trust};
+
+    #[test]
+    fn a_canceled_proposal_shows_a_receipt_or_its_agents_withdrawal() {
+        let attested = attested("plain", &trust("dev"));
+        let withdrawal = Withdrawal {
+            at: then(),
+            gateway: "spiffe://d1/gateway/g1".to_owned(),
+        };
+        let end = |state, withdrawal| {
+            check_end(&attested, state, None, withdrawal).map_err(|failure| failure.code().to_owned())
+        };
+        assert_eq!(end(State::Canceled, Some(&withdrawal)), Ok(()));
+        assert_eq!(end(State::Canceled, None), Err("RECEIPT_MISSING".to_owned()));
+        // It stands for nothing else that only a receipt brings about.
+        for state in [State::Applied, State::Conflict, State::Failed] {
+            assert_eq!(end(state, Some(&withdrawal)), Err("RECEIPT_MISSING".to_owned()));
+        }
+    }
 }

@@ -52,6 +52,8 @@ pub enum EventKind {
     /// Envelope of the apply order, signed by an operator.
     ApplyRequested,
     ProposalExpired,
+    /// Envelope of the context ticket under which its agent took it back, signed by a reader.
+    ProposalWithdrawn,
     /// Proposal, fence and attempt that a writer announced.
     WritebackStarted,
     /// Envelope of the attempt report, signed by the writer: refused or retryable.
@@ -68,7 +70,7 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::LedgerStarted,
         Self::EvidenceRecorded,
         Self::QueryAudited,
@@ -80,6 +82,7 @@ impl EventKind {
         Self::DecisionRefused,
         Self::ApplyRequested,
         Self::ProposalExpired,
+        Self::ProposalWithdrawn,
         Self::WritebackStarted,
         Self::WritebackReleased,
         Self::WritebackInDoubt,
@@ -103,6 +106,7 @@ impl EventKind {
             Self::DecisionRefused => "decision_refused",
             Self::ApplyRequested => "apply_requested",
             Self::ProposalExpired => "proposal_expired",
+            Self::ProposalWithdrawn => "proposal_withdrawn",
             Self::WritebackStarted => "writeback_started",
             Self::WritebackReleased => "writeback_released",
             Self::WritebackInDoubt => "writeback_in_doubt",

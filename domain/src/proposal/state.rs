@@ -41,6 +41,8 @@ pub enum Step {
     /// A receipt says how it ended.
     Settle(Outcome),
     Expire,
+    /// The agent that asked takes it back.
+    Withdraw,
 }
 
 impl State {
@@ -109,7 +111,7 @@ impl FromStr for State {
 /// The next state, or why there is none.
 ///
 /// `started` says that a writer has ever announced an attempt: from then on only the target database knows
-/// the outcome, so neither a rejection nor a deadline may end the proposal without a receipt.
+/// the outcome, so neither a rejection nor a deadline nor the agent may end the proposal without a receipt.
 pub fn transition(state: State, started: bool, step: Step) -> Result<State, Refusal> {
     use State::{
         Applied, Approved, Canceled, Conflict, Expired, Failed, InDoubt, PendingReview, PendingWorker,
@@ -148,7 +150,10 @@ pub fn transition(state: State, started: bool, step: Step) -> Result<State, Refu
             Outcome::Expired => Expired,
         }),
         (Step::Expire, PendingReview | Approved | PendingWorker) if !started => Ok(Expired),
-        (Step::Expire, _) => Err(Refusal::new("WRITEBACK_STARTED", "a writer has started on it")),
+        (Step::Withdraw, PendingReview | Approved | PendingWorker) if !started => Ok(Canceled),
+        (Step::Expire | Step::Withdraw, _) => {
+            Err(Refusal::new("WRITEBACK_STARTED", "a writer has started on it"))
+        }
         (_, Rejected | Canceled | Applied | Conflict | Failed | Expired) => Err(terminal(state, step)),
     }
 }
@@ -158,9 +163,13 @@ fn terminal(state: State, step: Step) -> Refusal {
         Step::Approve => "PROPOSAL_NOT_PENDING_REVIEW",
         Step::Reject => "PROPOSAL_NOT_REJECTABLE",
         Step::OrderApply if state != State::Applied => "PROPOSAL_NOT_APPROVED",
-        Step::OrderApply | Step::Start | Step::Release | Step::Doubt | Step::Settle(_) | Step::Expire => {
-            "PROPOSAL_ENDED"
-        }
+        Step::OrderApply
+        | Step::Start
+        | Step::Release
+        | Step::Doubt
+        | Step::Settle(_)
+        | Step::Expire
+        | Step::Withdraw => "PROPOSAL_ENDED",
     };
     Refusal::new(
         code,
@@ -172,7 +181,7 @@ fn terminal(state: State, step: Step) -> Refusal {
 mod tests {
     use super::*;
 
-    const STEPS: [Step; 14] = [
+    const STEPS: [Step; 15] = [
         Step::Approve,
         Step::Reject,
         Step::OrderApply,
@@ -187,6 +196,7 @@ mod tests {
         Step::Settle(Outcome::Expired),
         Step::Settle(Outcome::Abandoned),
         Step::Expire,
+        Step::Withdraw,
     ];
 
     #[test]

@@ -11,6 +11,7 @@ use crate::log::Checkpoint;
 use crate::proposal::Attested;
 use crate::refusal::Refusal;
 use crate::signing::{Envelope, KeyId, Kind};
+use crate::ticket::verify_withdrawal;
 use crate::timestamp::Timestamp;
 use crate::trust::TrustFile;
 use crate::writeback::{AttemptReport, Outcome, Receipt};
@@ -54,6 +55,7 @@ impl<'a> Chain<'a> {
             match &entry.body {
                 Body::Decision(envelope) => self.decision(event, envelope)?,
                 Body::Order(envelope) => self.order(event, envelope)?,
+                Body::Withdrawn(ticket) => self.withdrawn(event, ticket)?,
                 Body::Started(start) => self.start(event.seq, start)?,
                 Body::Attempt(envelope) => {
                     self.attempt(event.seq, envelope)?;
@@ -138,6 +140,15 @@ impl<'a> Chain<'a> {
         self.note_revoked(event.seq, &key);
         self.orders.push((event.at, envelope.clone(), verified));
         Ok(())
+    }
+
+    fn withdrawn(&self, event: &EventRecord, ticket: &Envelope) -> Result<(), BundleError> {
+        verify_withdrawal(ticket, event, self.proposal.proposal(), self.trust).map_err(|refusal| {
+            BundleError::Withdrawal {
+                seq: event.seq,
+                problem: format!("its ticket: {}", refusal.detail.unwrap_or(refusal.public)),
+            }
+        })
     }
 
     fn start(&self, seq: u64, start: &StartBody) -> Result<(), BundleError> {

@@ -36,6 +36,8 @@ pub enum Body {
     DecisionRefused(RefusedDecisionBody),
     Order(Envelope),
     Expired,
+    /// The context ticket of the gateway that withdrew it.
+    Withdrawn(Envelope),
     Started(StartBody),
     /// The report of an attempt that did not end the proposal.
     Attempt(Envelope),
@@ -70,6 +72,7 @@ impl Entry {
             EventKind::DecisionRefused => Body::DecisionRefused(object(seq, body)?),
             EventKind::ApplyRequested => Body::Order(envelope()?),
             EventKind::ProposalExpired => Body::Expired,
+            EventKind::ProposalWithdrawn => Body::Withdrawn(envelope()?),
             EventKind::WritebackStarted => Body::Started(object(seq, body)?),
             EventKind::WritebackReleased | EventKind::WritebackInDoubt => Body::Attempt(envelope()?),
             EventKind::WritebackApplied

@@ -146,6 +146,13 @@ fn decisions(page: &mut Page, story: &Story) {
             line.decision_digests.len()
         ));
     }
+    if let Some(line) = &story.withdrawal {
+        page.line(&format!(
+            "- withdrawn by its agent at {} through {}",
+            line.at,
+            code(&line.gateway)
+        ));
+    }
 }
 
 fn writeback(page: &mut Page, story: &Story) {

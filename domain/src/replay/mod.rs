@@ -16,7 +16,7 @@ pub use entry::{Body, Entry};
 pub use markdown::markdown;
 pub use story::{
     AttemptLine, Change, DecisionLine, EventLine, EvidenceLine, OrderLine, ReceiptLine, Request, Story,
-    TrustedContext,
+    TrustedContext, WithdrawalLine,
 };
 pub use verify::{Verified, verify, verify_bundle};
 
@@ -48,6 +48,8 @@ pub enum BundleError {
     Decision { seq: u64, refusal: Refusal },
     #[error("the apply order of event {seq}: {refusal}")]
     Order { seq: u64, refusal: Refusal },
+    #[error("the withdrawal of event {seq}: {problem}")]
+    Withdrawal { seq: u64, problem: String },
     #[error("the writer's report of event {seq}: {problem}")]
     Attempt { seq: u64, problem: String },
     #[error("the receipt of event {seq}: {problem}")]
@@ -69,6 +71,7 @@ impl BundleError {
             Self::Evidence(_) => "BUNDLE_EVIDENCE",
             Self::Decision { .. } => "BUNDLE_DECISION",
             Self::Order { .. } => "BUNDLE_ORDER",
+            Self::Withdrawal { .. } => "BUNDLE_WITHDRAWAL",
             Self::Attempt { .. } => "BUNDLE_ATTEMPT",
             Self::Receipt { .. } => "BUNDLE_RECEIPT",
         }

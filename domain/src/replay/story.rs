@@ -39,6 +39,9 @@ pub struct Story {
     pub diff: Vec<Change>,
     pub decisions: Vec<DecisionLine>,
     pub orders: Vec<OrderLine>,
+    /// There only if its agent took it back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub withdrawal: Option<WithdrawalLine>,
     pub attempts: Vec<AttemptLine>,
     pub receipt: Option<ReceiptLine>,
     pub events: Vec<EventLine>,
@@ -106,6 +109,15 @@ pub struct OrderLine {
     pub decision_digests: Vec<Digest>,
     pub issued_at: Timestamp,
     pub expires_at: Timestamp,
+}
+
+/// The agent's own end of it: which gateway took it back, and the reader that vouched for whom.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WithdrawalLine {
+    pub seq: u64,
+    pub at: Timestamp,
+    pub gateway: String,
+    pub reader: KeyId,
 }
 
 /// What a writer said of one attempt.
@@ -199,6 +211,7 @@ impl Story {
             diff: proposal.set.iter().map(change).collect(),
             decisions: Vec::new(),
             orders: Vec::new(),
+            withdrawal: None,
             attempts: Vec::new(),
             receipt: None,
             events: Vec::new(),
@@ -237,6 +250,14 @@ impl Story {
                     decision_digests: o.decision_digests,
                     issued_at: o.issued_at,
                     expires_at: o.expires_at,
+                });
+            }
+            Body::Withdrawn(ticket) => {
+                self.withdrawal = Some(WithdrawalLine {
+                    seq,
+                    at: event.at,
+                    gateway: event.actor.clone(),
+                    reader: signer(seq, ticket)?,
                 });
             }
             Body::Attempt(envelope) => self.attempts.push(attempt_line(seq, envelope)?),
@@ -321,6 +342,7 @@ fn fold(story: &Story, quorum: u32, entries: &[Entry]) -> State {
             EventKind::ProposalRejected => Some(Step::Reject),
             EventKind::ApplyRequested => Some(Step::OrderApply),
             EventKind::ProposalExpired => Some(Step::Expire),
+            EventKind::ProposalWithdrawn => Some(Step::Withdraw),
             EventKind::WritebackStarted => {
                 started = true;
                 Some(Step::Start)

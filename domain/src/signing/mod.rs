@@ -21,6 +21,7 @@ pub enum Kind {
     Receipt,
     Freeze,
     Unfreeze,
+    ContextTicket,
 }
 
 impl Kind {
@@ -39,6 +40,7 @@ impl Kind {
             Self::Receipt => "application/vnd.synapsor.receipt.v1+json",
             Self::Freeze => "application/vnd.synapsor.freeze.v1+json",
             Self::Unfreeze => "application/vnd.synapsor.unfreeze.v1+json",
+            Self::ContextTicket => "application/vnd.synapsor.context-ticket.v1+json",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! How an attempt can end: the closed vocabulary of results.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -24,6 +25,17 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 7] = [
+        Self::Applied,
+        Self::Conflict,
+        Self::Failed,
+        Self::Denied,
+        Self::Cancelled,
+        Self::Expired,
+        Self::Abandoned,
+    ];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Applied => "applied",
@@ -34,6 +46,23 @@ impl Outcome {
             Self::Expired => "tombstoned:expired",
             Self::Abandoned => "tombstoned:abandoned",
         }
+    }
+}
+
+/// Text that names no outcome.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no such outcome")]
+pub struct UnknownOutcome;
+
+impl FromStr for Outcome {
+    type Err = UnknownOutcome;
+
+    /// Reads what [`Outcome::as_str`] gives.
+    fn from_str(text: &str) -> Result<Self, UnknownOutcome> {
+        Self::ALL
+            .into_iter()
+            .find(|outcome| outcome.as_str() == text)
+            .ok_or(UnknownOutcome)
     }
 }
 

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use synapsor_chassis::clock::Clock;
 use synapsor_chassis::run::Failure;
 use synapsor_domain::access_token::{self, TokenPolicy, VerifiedToken};
-use synapsor_domain::contract::{Capability, CapabilityKind, Contract};
+use synapsor_domain::contract::{CapabilityKind, Contract};
+use synapsor_domain::limits::CLOCK_SKEW_SECONDS;
 use synapsor_domain::refusal::Refusal;
-use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::timestamp::{Span, Timestamp};
 use synapsor_domain::trust::Environment;
 
 pub use keys::KeyOrigin;
@@ -37,6 +38,16 @@ pub enum Caller {
     Own,
     /// The bearer of a token that this process verified.
     Bearer(Box<VerifiedToken>),
+}
+
+impl Caller {
+    /// From when on the caller's token opens nothing any more, if it showed one.
+    pub(crate) fn ends_at(&self) -> Option<Timestamp> {
+        match self {
+            Caller::Own => None,
+            Caller::Bearer(token) => Some(token.expires_at() + Span::seconds(CLOCK_SKEW_SECONDS)),
+        }
+    }
 }
 
 impl Callers {
@@ -133,22 +144,22 @@ impl Callers {
         Ok(keys.document.clone())
     }
 
-    /// Whether the caller's scopes open this capability.
+    /// Whether the caller's scopes open capabilities of this kind.
     ///
     /// # Errors
     /// `SCOPE_INSUFFICIENT` with the scope that would.
-    pub fn admit(&self, caller: &Caller, capability: &Capability) -> Result<(), Refusal> {
+    pub fn admit(&self, caller: &Caller, kind: &CapabilityKind) -> Result<(), Refusal> {
         let (Caller::Bearer(token), Some(policy)) = (caller, self.policy()) else {
             return Ok(());
         };
-        let (is_open, scope) = match capability.kind {
+        let (is_open, scope) = match kind {
             CapabilityKind::Read => (token.scopes().opens_reads(policy), &policy.read_scope),
             CapabilityKind::Proposal(_) => (token.scopes().opens_proposals(policy), &policy.propose_scope),
         };
         if is_open {
             return Ok(());
         }
-        let message = format!("The access token does not open this tool; it needs the scope `{scope}`.");
+        let message = format!("The access token does not open this; it needs the scope `{scope}`.");
         Err(Refusal::new("SCOPE_INSUFFICIENT", message))
     }
 }

@@ -15,6 +15,7 @@ use tonic::{Request, Response, Status};
 
 use crate::call::{self, Call};
 use crate::reader::Reader;
+use crate::ticket;
 
 /// The service of a reader.
 #[derive(Debug, Clone)]
@@ -89,12 +90,7 @@ impl AgentService for AgentRpc {
         &self,
         request: Request<wire::CallCapabilityRequest>,
     ) -> Result<Response<wire::CallCapabilityResponse>, Status> {
-        let client = caller(&request).map(ToString::to_string).ok_or_else(|| {
-            to_status(&Refusal::new(
-                "IDENTITY_NOT_ALLOWED",
-                "the caller has no identity",
-            ))
-        })?;
+        let client = client(&request)?;
         let trace = TraceParent::extract(request.metadata());
         let message = request.into_inner();
         let call = Call {
@@ -112,4 +108,33 @@ impl AgentService for AgentRpc {
             code: answer.code,
         }))
     }
+
+    async fn issue_ticket(
+        &self,
+        request: Request<wire::IssueTicketRequest>,
+    ) -> Result<Response<wire::IssueTicketResponse>, Status> {
+        let gateway = client(&request)?;
+        let access_token = Secret::new(request.into_inner().access_token);
+        let caller = self.reader.callers.identify(access_token.expose()).await;
+        let issued = caller.and_then(|caller| ticket::issue(&self.reader, &caller, &gateway));
+        let issued = issued.map_err(|refusal| {
+            let detail = refusal.detail.as_deref().unwrap_or_default();
+            tracing::warn!(code = %refusal.code, detail, "no ticket was issued");
+            to_status(&refusal)
+        })?;
+        Ok(Response::new(wire::IssueTicketResponse {
+            ticket: Some(issued.ticket.into()),
+            expires_at_ms: issued.expires_at.as_unix_millis(),
+        }))
+    }
+}
+
+/// The certificate identity of the gateway that asks.
+fn client<T>(request: &Request<T>) -> Result<String, Status> {
+    caller(request).map(ToString::to_string).ok_or_else(|| {
+        to_status(&Refusal::new(
+            "IDENTITY_NOT_ALLOWED",
+            "the caller has no identity",
+        ))
+    })
 }

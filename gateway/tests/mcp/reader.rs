@@ -7,7 +7,7 @@ use synapsor_domain::tool::{Annotations, Catalog, Tool};
 use synapsor_proto::executor::v1::agent_service_server::AgentService;
 use synapsor_proto::executor::v1::{
     CallCapabilityRequest, CallCapabilityResponse, GetCatalogRequest, GetCatalogResponse,
-    GetTokenKeysRequest, GetTokenKeysResponse,
+    GetTokenKeysRequest, GetTokenKeysResponse, IssueTicketRequest, IssueTicketResponse,
 };
 use tokio::sync::watch;
 use tonic::metadata::KeyAndValueRef;
@@ -139,6 +139,13 @@ impl AgentService for StandIn {
         _request: Request<GetTokenKeysRequest>,
     ) -> Result<Response<GetTokenKeysResponse>, Status> {
         Err(Status::unimplemented("callers of this reader show no tokens"))
+    }
+
+    async fn issue_ticket(
+        &self,
+        _request: Request<IssueTicketRequest>,
+    ) -> Result<Response<IssueTicketResponse>, Status> {
+        Err(Status::unimplemented("there is no ledger behind this reader"))
     }
 
     async fn call_capability(

@@ -1,5 +1,6 @@
 //! The services: each method converts, calls one step, and converts back.
 
+mod agent_record_service;
 mod event_service;
 mod intake_service;
 mod page;
@@ -14,6 +15,7 @@ use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::Envelope;
 use synapsor_proto::common::v1;
 use synapsor_proto::convert::required;
+use synapsor_proto::ledger::v1::agent_record_service_server::AgentRecordServiceServer;
 use synapsor_proto::ledger::v1::event_service_server::EventServiceServer;
 use synapsor_proto::ledger::v1::intake_service_server::IntakeServiceServer;
 use synapsor_proto::ledger::v1::review_service_server::ReviewServiceServer;
@@ -42,12 +44,18 @@ pub fn routes(ledger: &Ledger, stop: &CancellationToken) -> Routes {
         stop: stop.clone(),
     };
     let intake = IntakeServiceServer::new(service());
+    let agent_record = AgentRecordServiceServer::new(service());
     let review = ReviewServiceServer::new(service());
     let writeback = WritebackServiceServer::new(service());
     let event = EventServiceServer::new(service());
     let transparency = TransparencyServiceServer::new(service());
     Routes::new(
         intake
+            .max_decoding_message_size(max)
+            .max_encoding_message_size(max),
+    )
+    .add_service(
+        agent_record
             .max_decoding_message_size(max)
             .max_encoding_message_size(max),
     )

@@ -1,5 +1,6 @@
 //! `ReviewService`: what operators read and decide.
 
+use synapsor_domain::proposal::State;
 use synapsor_domain::refusal::Refusal;
 use synapsor_proto::ledger::v1::review_service_server::ReviewService;
 use synapsor_proto::ledger::v1::{
@@ -12,7 +13,7 @@ use super::page::Page;
 use super::{Service, caller, envelope, refuse, said};
 use crate::error::status_of;
 use crate::store::proposals::{self, ProposalFilter, ProposalRow};
-use crate::store::{Reader, StepError, events, log, records};
+use crate::store::{Reader, StepError, agents, events, log, records};
 
 #[tonic::async_trait]
 impl ReviewService for Service {
@@ -54,6 +55,9 @@ impl ReviewService for Service {
                 let mut seqs = vec![row.created_seq];
                 seqs.extend(records::decisions(conn, &row.id)?.iter().map(|d| d.seq));
                 seqs.extend(proposals::newest_order(conn, &row.id)?);
+                if row.state == State::Canceled {
+                    seqs.extend(agents::withdrawal(conn, &row.id)?);
+                }
                 seqs.sort_unstable();
                 let logged = events::logged_all(conn, &seqs, head.size)?;
                 Ok(GetProposalResponse {

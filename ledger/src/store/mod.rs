@@ -1,6 +1,7 @@
 //! The ledger's store, the only folder that names the database driver: events, bodies, tree nodes and
 //! checkpoints as the truth, and tables derived from the events for finding things.
 
+pub(crate) mod agents;
 mod check;
 mod connection;
 mod error;

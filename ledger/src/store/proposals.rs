@@ -285,7 +285,11 @@ fn one(conn: &Connection, clause: &str, key: impl ToSql) -> Result<Option<Propos
     Ok(rows(conn, clause, &[&key])?.into_iter().next())
 }
 
-fn rows(conn: &Connection, clause: &str, values: &[&dyn ToSql]) -> Result<Vec<ProposalRow>, StoreError> {
+pub(super) fn rows(
+    conn: &Connection,
+    clause: &str,
+    values: &[&dyn ToSql],
+) -> Result<Vec<ProposalRow>, StoreError> {
     let mut query = conn.prepare_cached(&format!("SELECT {COLUMNS} FROM proposals WHERE {clause}"))?;
     let mut rows = query.query(params_from_iter(values))?;
     let mut found = Vec::new();

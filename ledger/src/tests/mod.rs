@@ -1,5 +1,6 @@
 //! The business steps over a real store.
 
+mod agents;
 mod decide;
 mod intake;
 mod lease;

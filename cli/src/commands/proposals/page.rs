@@ -32,6 +32,13 @@ pub(crate) fn beside(looked: &Looked, details: bool) -> String {
             format!("{} {}", attempt.result, safe(&attempt.message)),
         ));
     }
+    if let Some(withdrawal) = &looked.withdrawal {
+        let gateway = safe(&withdrawal.gateway);
+        fields.push((
+            "withdrawn",
+            format!("by its agent at {} through {gateway}", withdrawal.at),
+        ));
+    }
     if details {
         fields.extend(references(looked));
     }

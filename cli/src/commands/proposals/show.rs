@@ -75,6 +75,7 @@ fn shown(looked: &Looked) -> Json {
         "receipt".to_owned(),
         looked.receipt.as_ref().map_or(Json::Null, shape::receipt),
     );
+    object.insert("withdrawal".to_owned(), json!(looked.withdrawal));
     object.insert("updated_at".to_owned(), json!(looked.updated_at));
     let checkpoint = &looked.checkpoint;
     let root = hex::encode(checkpoint.root);

@@ -14,7 +14,7 @@ use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::TrustFile;
 use synapsor_domain::writeback::{AttemptReport, AttemptResult, Outcome};
 
-use super::look::{Looked, SignedReceipt, open_attempt, open_receipt};
+use super::look::{Looked, SignedReceipt, Withdrawal, open_attempt, open_receipt, open_withdrawal};
 use super::now;
 use crate::Context;
 use crate::clients::{EXIT_REFUSED, Ledger, Preview, Tail, TailFilter, Writer, not_believed, refused};
@@ -227,12 +227,23 @@ impl Follow<'_> {
     async fn watch(&mut self, tail: &mut Tail) -> Result<Applied, Failure> {
         while let Some(shown) = tail.next().await? {
             let entry = Entry::read(&shown.event, &shown.body).map_err(|e| not_believed(e.code(), e))?;
+            if let Some(outcome) = self.taken_back(&entry)? {
+                return Ok(outcome);
+            }
             if let Some(outcome) = self.outcome_of(&entry.body)? {
                 return Ok(outcome);
             }
         }
         // A ledger that ends while it is followed; what is known by then is all there is.
         Ok(self.unfinished())
+    }
+
+    fn taken_back(&self, entry: &Entry) -> Result<Option<Applied>, Failure> {
+        let Body::Withdrawn(ticket) = &entry.body else {
+            return Ok(None);
+        };
+        let withdrawal = open_withdrawal(&entry.event, ticket, &self.looked.attested, self.trust)?;
+        Ok(Some(withdrawn(&withdrawal)))
     }
 
     fn outcome_of(&mut self, body: &Body) -> Result<Option<Applied>, Failure> {
@@ -299,6 +310,19 @@ impl Follow<'_> {
             order_valid_until: None,
             receipt: None,
         }
+    }
+}
+
+/// No writer can take the order any more.
+fn withdrawn(withdrawal: &Withdrawal) -> Applied {
+    Applied {
+        status: Status::Canceled,
+        result: AttemptResult::from_outcome(Outcome::Cancelled, "").to_string(),
+        message: format!("its agent took the proposal back at {}", withdrawal.at),
+        fix: None,
+        order_digest: None,
+        order_valid_until: None,
+        receipt: None,
     }
 }
 

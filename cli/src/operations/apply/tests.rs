@@ -1,6 +1,8 @@
 //! What the person is told: only what a writer of the trust file signed, about this order.
 
-use synapsor_domain::event::SettleBody;
+use synapsor_domain::event::{EventKind, EventRecord, SettleBody};
+use synapsor_domain::ticket::{self, ContextTicket, RecordKind, TicketContext};
+use synapsor_domain::timestamp::Span;
 use synapsor_domain::writeback::Receipt;
 
 use super::*;
@@ -20,6 +22,7 @@ fn looked(trust: &TrustFile) -> Looked {
         orders: 1,
         attempt: None,
         receipt: None,
+        withdrawal: None,
         checkpoint: checkpoint(),
     }
 }
@@ -152,6 +155,60 @@ fn the_work_of_an_earlier_order_is_applied_already() {
         outcome(&settled(&other, &receipt(&looked, Outcome::Applied), WRITER)),
         Ok(Some(Status::AlreadyApplied))
     );
+}
+
+fn taken_back(principal: &str, seed: u8) -> Result<Option<(Status, String)>, u8> {
+    let trust = trust("dev");
+    let looked = looked(&trust);
+    let ticket = ContextTicket {
+        audience: ticket::Audience::Ledger,
+        contexts: vec![TicketContext {
+            principal: principal.to_owned(),
+            tenant: "acme".to_owned(),
+        }],
+        deployment_id: trust.deployment_id.clone(),
+        environment: trust.environment,
+        expires_at: then() + Span::minutes(5),
+        gateway: "spiffe://d1/gateway/g1".to_owned(),
+        issued_at: then(),
+        kinds: vec![RecordKind::Proposal],
+        ledger_origin: trust.ledger_origin(),
+        v: 1,
+        visible: std::collections::BTreeMap::new(),
+    };
+    let entry = Entry {
+        event: EventRecord {
+            actor: ticket.gateway.clone(),
+            at: then(),
+            body_digest: order(0),
+            kind: EventKind::ProposalWithdrawn,
+            proposal_id: Some(looked.attested.proposal().id.clone()),
+            seq: 9,
+            trace_id: None,
+        },
+        body: Body::Withdrawn(Envelope::seal(Kind::ContextTicket, &ticket, &key(seed)).unwrap()),
+    };
+    let follow = Follow {
+        trust: &trust,
+        looked: &looked,
+        order_digest: order(1),
+        started: false,
+        doubt: None,
+    };
+    follow
+        .taken_back(&entry)
+        .map(|o| o.map(|a| (a.status, a.result)))
+        .map_err(|f| f.exit())
+}
+
+#[test]
+fn a_withdrawal_that_a_reader_vouches_for_ends_the_wait_and_another_is_not_told() {
+    const READER: u8 = 1;
+    let canceled = (Status::Canceled, "tombstoned:cancelled".to_owned());
+    assert_eq!(taken_back("agent", READER), Ok(Some(canceled)));
+    assert_eq!(taken_back("other", READER), Err(10));
+    assert_eq!(taken_back("agent", WRITER), Err(10));
+    assert_eq!(taken_back("agent", STRANGER), Err(10));
 }
 
 #[test]

@@ -4,13 +4,14 @@ mod tale;
 
 use serde_json::Value as Json;
 
-use self::tale::{READER, STRANGER, Tale, WRITER, at, digest, trust};
+use self::tale::{READER, STRANGER, Tale, WRITER, at, digest, ticket, trust};
 use super::*;
 use crate::approval::Verdict;
 use crate::canonical;
 use crate::ids::ProposalId;
 use crate::log::LoggedRecord;
 use crate::proposal::State;
+use crate::ticket::ContextTicket;
 use crate::timestamp::Span;
 use crate::trust::Environment;
 use crate::value::Value;
@@ -154,6 +155,42 @@ fn authority_is_judged_at_the_time_of_the_order() {
     let mut tale = Tale::new();
     tale.order.approver.person = "bob".to_owned();
     assert_eq!(code(tale), "BUNDLE_ORDER");
+}
+
+#[test]
+fn a_withdrawn_proposal_ends_canceled_and_the_bundle_proves_who_took_it_back() {
+    let verified = verify_bundle(&Tale::new().withdrawn(&ticket(), READER), &trust()).unwrap();
+    assert_eq!(verified.story.state, State::Canceled);
+    let line = verified.story.withdrawal.as_ref().unwrap();
+    assert_eq!((line.seq, line.gateway.as_str()), (4, "spiffe://d1/x"));
+    let page = markdown(&verified.story);
+    assert!(
+        page.contains("withdrawn by its agent at 2026-03-01T00:03:00.000Z through `spiffe://d1/x`"),
+        "{page}"
+    );
+    let with = |signer, change: fn(&mut ContextTicket)| {
+        let mut ticket = ticket();
+        change(&mut ticket);
+        verify_bundle(&Tale::new().withdrawn(&ticket, signer), &trust())
+            .map_or_else(|e| e.code(), |_| "genuine")
+    };
+    assert_eq!(with(READER, |_| ()), "genuine");
+    assert_eq!(with(STRANGER, |_| ()), "BUNDLE_WITHDRAWAL");
+    assert_eq!(with(WRITER, |_| ()), "BUNDLE_WITHDRAWAL");
+    assert_eq!(
+        with(READER, |t| t.gateway = "spiffe://d1/y".to_owned()),
+        "BUNDLE_WITHDRAWAL"
+    );
+    assert_eq!(
+        with(READER, |t| t.contexts[0].principal = "other".to_owned()),
+        "BUNDLE_WITHDRAWAL"
+    );
+    assert_eq!(
+        with(READER, |t| t.contexts[0].tenant = "other".to_owned()),
+        "BUNDLE_WITHDRAWAL"
+    );
+    // It had run out when it was presented.
+    assert_eq!(with(READER, |t| t.expires_at = at(3)), "BUNDLE_WITHDRAWAL");
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::proposal::{
     Target,
 };
 use crate::signing::{Envelope, Kind, SigningKey};
+use crate::ticket::{self, ContextTicket, RecordKind, TicketContext};
 use crate::timestamp::{Span, Timestamp};
 use crate::trust::{Environment, Operator, ServiceKey, TrustFile};
 use crate::value::{ColumnValue, Value};
@@ -389,6 +390,46 @@ impl Tale {
             ),
         ];
         logged(&bodies, &self.proposal.id, self.checkpoint_key)
+    }
+
+    /// Another end: approved, and then taken back.
+    pub(super) fn withdrawn(mut self, ticket: &ContextTicket, signer: u8) -> Bundle {
+        let evidence = Envelope::seal(Kind::Evidence, &self.evidence, &key(READER)).unwrap();
+        self.proposal.evidence[0].digest = evidence.digest(Kind::Evidence).unwrap();
+        let proposal = Envelope::seal(Kind::Proposal, &self.proposal, &key(READER)).unwrap();
+        let subject = proposal.digest(Kind::Proposal).unwrap();
+        self.decision.proposal_digest = subject;
+        self.decision.render.digest = review::digest(&self.proposal, subject);
+        let decision = Envelope::seal(Kind::Decision, &self.decision, &key(ANN)).unwrap();
+        let ticket = Envelope::seal(Kind::ContextTicket, ticket, &key(signer)).unwrap();
+        let bodies = [
+            (EventKind::EvidenceRecorded, evidence),
+            (EventKind::ProposalCreated, proposal),
+            (EventKind::ProposalApproved, decision),
+            (EventKind::ProposalWithdrawn, ticket),
+        ];
+        let bodies = bodies.map(|(kind, envelope)| (kind, envelope.to_bytes().unwrap()));
+        logged(&bodies, &self.proposal.id, LEDGER)
+    }
+}
+
+/// The ticket under which the gateway of the tale takes the proposal back in minute 3.
+pub(super) fn ticket() -> ContextTicket {
+    ContextTicket {
+        audience: ticket::Audience::Ledger,
+        contexts: vec![TicketContext {
+            principal: "agent".to_owned(),
+            tenant: "acme".to_owned(),
+        }],
+        deployment_id: "d1".to_owned(),
+        environment: Environment::Dev,
+        expires_at: at(4),
+        gateway: "spiffe://d1/x".to_owned(),
+        issued_at: at(2),
+        kinds: vec![RecordKind::Proposal],
+        ledger_origin: "synapsor/d1".to_owned(),
+        v: 1,
+        visible: std::collections::BTreeMap::new(),
     }
 }
 

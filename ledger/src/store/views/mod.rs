@@ -18,6 +18,7 @@ use synapsor_domain::ids::ProposalId;
 use synapsor_domain::limits::ENVELOPE_BYTES_MAX;
 use synapsor_domain::proposal::{Proposal, Step as ProposalStep};
 use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::ticket::ContextTicket;
 
 use super::error::StoreError;
 use super::row::to_sql;
@@ -117,6 +118,12 @@ pub(crate) fn apply(
         }
         EventKind::ApplyRequested => reviews::ordered(conn, event, &envelope(event, body)?),
         EventKind::ProposalExpired => proposals::step(conn, event, ProposalStep::Expire).map(|_| ()),
+        EventKind::ProposalWithdrawn => {
+            let _: ContextTicket = envelope(event, body)?
+                .peek(Kind::ContextTicket)
+                .map_err(|_| wrong_body(event))?;
+            proposals::step(conn, event, ProposalStep::Withdraw).map(|_| ())
+        }
         EventKind::WritebackStarted => writebacks::started(conn, event, &object(event, body)?),
         EventKind::WritebackReleased => {
             writebacks::reported(conn, event, &envelope(event, body)?, ProposalStep::Release)

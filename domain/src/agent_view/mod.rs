@@ -1,0 +1,39 @@
+//! What agents read back of their own records: proposal, evidence and replay as public JSON. Built from values
+//! that may be shown and cut to the columns that agents may see now; no person, no key and no signature passes
+//! through.
+
+mod evidence;
+mod proposal;
+mod replay;
+mod state;
+
+pub use evidence::{EvidenceFacts, evidence_view};
+pub use proposal::{EVENTS_SHOWN_MAX, EventFact, ProposalFacts, SHOWN_EVENTS, proposal_view};
+pub use replay::{ReplayFacts, replay_view};
+pub use state::{RecordState, STATE_EVENTS, Standing};
+
+use serde_json::{Map, Value as Json};
+
+use crate::envelope::value_to_json;
+use crate::value::ColumnValue;
+
+/// Columns of one capability that may be shown; `None` if nothing of it may.
+pub type Visible<'a> = Option<&'a [String]>;
+
+fn is_visible(visible: Visible<'_>, column: &str) -> bool {
+    visible.is_some_and(|columns| columns.iter().any(|c| c == column))
+}
+
+fn cut(visible: Visible<'_>, row: &[ColumnValue]) -> Json {
+    let shown: Map<String, Json> = row
+        .iter()
+        .filter(|c| is_visible(visible, &c.column))
+        .map(|c| (c.column.clone(), value_to_json(&c.value)))
+        .collect();
+    Json::Object(shown)
+}
+
+/// The key of the row, which the agent named itself; hidden with everything else of a capability that is gone.
+fn object_id<'a>(visible: Visible<'_>, key: &'a ColumnValue) -> Option<&'a str> {
+    visible.and_then(|_| key.value.as_text())
+}

@@ -1,0 +1,149 @@
+//! A proposal with its events and receipts.
+
+use serde_json::{Map, Value as Json, json};
+
+use super::{RecordState, Visible, is_visible, object_id};
+use crate::digest::Digest;
+use crate::envelope::value_to_json;
+use crate::event::EventKind;
+use crate::proposal::{Proposal, ProposalMode, State};
+use crate::timestamp::Timestamp;
+use crate::value::{ColumnValue, find};
+use crate::writeback::{Outcome, Receipt};
+
+/// Events that one answer shows, the newest of them.
+pub const EVENTS_SHOWN_MAX: usize = 100;
+
+/// Kinds of events that an agent is shown.
+pub const SHOWN_EVENTS: [EventKind; 13] = [
+    EventKind::ProposalCreated,
+    EventKind::ProposalApproved,
+    EventKind::ProposalRejected,
+    EventKind::ApplyRequested,
+    EventKind::ProposalExpired,
+    EventKind::ProposalWithdrawn,
+    EventKind::WritebackStarted,
+    EventKind::WritebackReleased,
+    EventKind::WritebackInDoubt,
+    EventKind::WritebackApplied,
+    EventKind::WritebackConflict,
+    EventKind::WritebackFailed,
+    EventKind::WritebackCanceled,
+];
+
+/// An event, of one of [`SHOWN_EVENTS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventFact {
+    pub kind: EventKind,
+    pub at: Timestamp,
+}
+
+/// What the ledger holds about one proposal.
+#[derive(Clone, Copy, Debug)]
+pub struct ProposalFacts<'a> {
+    pub proposal: &'a Proposal,
+    /// Of the signed proposal.
+    pub digest: Digest,
+    pub state: State,
+    pub updated_at: Timestamp,
+    /// Oldest first, at most [`EVENTS_SHOWN_MAX`].
+    pub events: &'a [EventFact],
+    /// Whether older events were left out.
+    pub events_omitted: bool,
+    pub receipt: Option<&'a Receipt>,
+}
+
+impl ProposalFacts<'_> {
+    pub(super) const fn record_state(&self) -> RecordState {
+        RecordState::of(self.state, self.proposal.mode)
+    }
+
+    fn is_applied(&self) -> bool {
+        self.receipt.is_some_and(|r| r.outcome == Outcome::Applied)
+    }
+}
+
+/// The resource `synapsor://proposals/{proposal_id}`.
+pub fn proposal_view(facts: &ProposalFacts<'_>, visible: Visible<'_>) -> Json {
+    json!({
+        "proposal": body(facts, visible),
+        "events": events(facts),
+        "events_omitted": facts.events_omitted,
+        "receipts": receipts(facts),
+    })
+}
+
+pub(super) fn body(facts: &ProposalFacts<'_>, visible: Visible<'_>) -> Json {
+    let proposal = facts.proposal;
+    let by = &proposal.requested_by;
+    let target = &proposal.target;
+    let state = facts.record_state();
+    let is_shadow = proposal.mode == ProposalMode::Shadow;
+    let is_direct = proposal.executor == "sql_update";
+    let evidence = proposal.evidence.first().map(|e| e.id.as_str());
+    json!({
+        "proposal_id": proposal.id,
+        "proposal_version": 1,
+        "proposal_hash": facts.digest,
+        "action": proposal.capability,
+        "state": state.as_str(),
+        "mode": if is_shadow { "shadow" } else { "review" },
+        "target": {
+            "type": target.table,
+            "id": object_id(visible, &target.primary_key),
+            "tenant_id": by.tenant,
+        },
+        "principal": by.principal,
+        "diff": diff(proposal, visible),
+        "evidence_bundle_id": evidence,
+        "evidence_resource": evidence.map(|id| format!("synapsor://evidence/{id}")),
+        "replay_resource": format!("synapsor://replay/{}", proposal.id),
+        "approval_required": !is_shadow,
+        "writeback": {
+            "mode": if is_direct { "direct_update" } else { "app_handler" },
+            "applied": facts.is_applied(),
+        },
+        "source_database_changed": facts.is_applied(),
+        "created_at": proposal.created_at,
+        "not_after": proposal.not_after,
+        "updated_at": facts.updated_at,
+        "next": state.next(),
+    })
+}
+
+/// What was asked for. The old value of a column is shown only if the column is; a version that the writer
+/// advances was not asked for.
+fn diff(proposal: &Proposal, visible: Visible<'_>) -> Json {
+    let guard = proposal.guard.version.as_ref().map(|version| &version.column);
+    let shown = |new: &&ColumnValue| {
+        visible.is_some() && (Some(&new.column) != guard || is_visible(visible, &new.column))
+    };
+    let change = |new: &ColumnValue| {
+        let before = find(&proposal.before, &new.column).filter(|_| is_visible(visible, &new.column));
+        let before = before.map_or(Json::Null, value_to_json);
+        (
+            new.column.clone(),
+            json!({"before": before, "proposed": value_to_json(&new.value)}),
+        )
+    };
+    let entries: Map<String, Json> = proposal.set.iter().filter(shown).map(change).collect();
+    Json::Object(entries)
+}
+
+pub(super) fn events(facts: &ProposalFacts<'_>) -> Json {
+    let event = |event: &EventFact| json!({"kind": event.kind, "at": event.at});
+    facts.events.iter().map(event).collect()
+}
+
+pub(super) fn receipts(facts: &ProposalFacts<'_>) -> Json {
+    let receipt = |receipt: &Receipt| {
+        json!({
+            "status": RecordState::settled(receipt.outcome).as_str(),
+            "reason": receipt.reason,
+            "rows_affected": receipt.rows_affected,
+            "source_database_changed": receipt.outcome == Outcome::Applied,
+            "created_at": receipt.created_at,
+        })
+    };
+    facts.receipt.into_iter().map(receipt).collect()
+}

@@ -1,0 +1,239 @@
+//! The states of a proposal in the words of the envelopes, finer where a record can tell more than a call.
+
+use std::fmt;
+
+use crate::envelope::PublicState;
+use crate::event::EventKind;
+use crate::proposal::{ProposalMode, State};
+use crate::writeback::Outcome;
+
+/// Where a proposal stands, as its agent is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RecordState {
+    ReviewRequired,
+    ShadowProposalCreated,
+    Approved,
+    /// A COMMIT was sent and its answer was lost; being resolved.
+    InDoubt,
+    Applied,
+    Conflict,
+    Failed,
+    Rejected,
+    Canceled,
+    Expired,
+}
+
+/// Kinds of events after which a proposal may stand elsewhere.
+pub const STATE_EVENTS: [EventKind; 12] = [
+    EventKind::ProposalCreated,
+    EventKind::ProposalApproved,
+    EventKind::ProposalRejected,
+    EventKind::ApplyRequested,
+    EventKind::ProposalExpired,
+    EventKind::ProposalWithdrawn,
+    EventKind::WritebackReleased,
+    EventKind::WritebackInDoubt,
+    EventKind::WritebackApplied,
+    EventKind::WritebackConflict,
+    EventKind::WritebackFailed,
+    EventKind::WritebackCanceled,
+];
+
+/// What an event does not say itself about where it leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    pub mode: ProposalMode,
+    /// Enough persons had approved up to and with this event.
+    pub is_approved: bool,
+    /// An attempt's outcome was unknown at this event or before it.
+    pub is_in_doubt: bool,
+    /// What the proposal's receipt says, if there is one.
+    pub outcome: Option<Outcome>,
+}
+
+impl RecordState {
+    /// Every state.
+    pub const ALL: [Self; 10] = [
+        Self::ReviewRequired,
+        Self::ShadowProposalCreated,
+        Self::Approved,
+        Self::InDoubt,
+        Self::Applied,
+        Self::Conflict,
+        Self::Failed,
+        Self::Rejected,
+        Self::Canceled,
+        Self::Expired,
+    ];
+
+    /// The word for a state of the ledger.
+    pub const fn of(state: State, mode: ProposalMode) -> Self {
+        match (state, mode) {
+            (State::PendingReview, ProposalMode::Review) => Self::ReviewRequired,
+            (State::PendingReview, ProposalMode::Shadow) => Self::ShadowProposalCreated,
+            (State::Approved | State::PendingWorker, _) => Self::Approved,
+            (State::InDoubt, _) => Self::InDoubt,
+            (State::Applied, _) => Self::Applied,
+            (State::Conflict, _) => Self::Conflict,
+            (State::Failed, _) => Self::Failed,
+            (State::Rejected, _) => Self::Rejected,
+            (State::Canceled, _) => Self::Canceled,
+            (State::Expired, _) => Self::Expired,
+        }
+    }
+
+    /// Where the proposal stood after an event of this kind; `None` if such an event moves nothing.
+    pub const fn after(kind: EventKind, standing: Standing) -> Option<Self> {
+        let open = match (standing.is_in_doubt, standing.is_approved) {
+            (true, _) => Self::InDoubt,
+            (false, true) => Self::Approved,
+            (false, false) => Self::of(State::PendingReview, standing.mode),
+        };
+        match kind {
+            EventKind::ProposalCreated => Some(Self::of(State::PendingReview, standing.mode)),
+            EventKind::ProposalApproved | EventKind::ApplyRequested | EventKind::WritebackReleased => {
+                Some(open)
+            }
+            EventKind::ProposalRejected => Some(Self::Rejected),
+            EventKind::ProposalExpired => Some(Self::Expired),
+            EventKind::ProposalWithdrawn => Some(Self::Canceled),
+            EventKind::WritebackInDoubt => Some(Self::InDoubt),
+            EventKind::WritebackApplied => Some(Self::Applied),
+            EventKind::WritebackConflict => Some(Self::Conflict),
+            EventKind::WritebackFailed => Some(Self::Failed),
+            EventKind::WritebackCanceled => match standing.outcome {
+                Some(outcome) => Some(Self::settled(outcome)),
+                None => None,
+            },
+            EventKind::LedgerStarted
+            | EventKind::EvidenceRecorded
+            | EventKind::QueryAudited
+            | EventKind::CallRefused
+            | EventKind::ProposalRepeated
+            | EventKind::DecisionRefused
+            | EventKind::WritebackStarted
+            | EventKind::ReceiptAlarm => None,
+        }
+    }
+
+    /// How a receipt with this outcome ends a proposal.
+    pub const fn settled(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Applied => Self::Applied,
+            Outcome::Conflict => Self::Conflict,
+            Outcome::Failed | Outcome::Abandoned => Self::Failed,
+            Outcome::Denied | Outcome::Cancelled => Self::Canceled,
+            Outcome::Expired => Self::Expired,
+        }
+    }
+
+    /// Nothing moves it any more.
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::ReviewRequired | Self::ShadowProposalCreated | Self::Approved | Self::InDoubt => false,
+            Self::Applied
+            | Self::Conflict
+            | Self::Failed
+            | Self::Rejected
+            | Self::Canceled
+            | Self::Expired => true,
+        }
+    }
+
+    /// The word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ReviewRequired => PublicState::ReviewRequired.as_str(),
+            Self::ShadowProposalCreated => PublicState::ShadowProposalCreated.as_str(),
+            Self::Approved => PublicState::Approved.as_str(),
+            Self::InDoubt => "in_doubt",
+            Self::Applied => PublicState::Applied.as_str(),
+            Self::Conflict => PublicState::Conflict.as_str(),
+            Self::Failed => "failed",
+            Self::Rejected => PublicState::Rejected.as_str(),
+            Self::Canceled => "canceled",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// What the agent can do about it.
+    pub(super) const fn next(self) -> &'static str {
+        match self {
+            Self::ReviewRequired => "A person has to review and approve this outside of this conversation.",
+            Self::ShadowProposalCreated => "Recorded for comparison only; it will never be applied.",
+            Self::Approved => "A person has approved this; it is applied outside of this conversation.",
+            Self::InDoubt => "Wait: whether it was applied is being found out.",
+            Self::Applied => "Nothing; it has been applied.",
+            Self::Conflict => "Read the row again and propose anew; it changed in between.",
+            Self::Failed => "Nothing was changed; read the row again before you propose anew.",
+            Self::Rejected => "Nothing; a person has rejected it.",
+            Self::Canceled => "Nothing; it was canceled before anything was changed.",
+            Self::Expired => "Nobody decided in time; propose anew if the change is still wanted.",
+        }
+    }
+}
+
+impl fmt::Display for RecordState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPEN: Standing = Standing {
+        mode: ProposalMode::Review,
+        is_approved: false,
+        is_in_doubt: false,
+        outcome: None,
+    };
+
+    #[test]
+    fn exactly_the_state_events_move_a_proposal() {
+        let standing = Standing {
+            outcome: Some(Outcome::Denied),
+            ..OPEN
+        };
+        for kind in EventKind::ALL {
+            let moves = RecordState::after(kind, standing).is_some();
+            assert_eq!(moves, STATE_EVENTS.contains(&kind), "{kind}");
+        }
+    }
+
+    #[test]
+    fn an_approval_short_of_the_quorum_leaves_it_in_review() {
+        let after = |standing| RecordState::after(EventKind::ProposalApproved, standing);
+        assert_eq!(after(OPEN), Some(RecordState::ReviewRequired));
+        let approved = Standing {
+            is_approved: true,
+            ..OPEN
+        };
+        assert_eq!(after(approved), Some(RecordState::Approved));
+        let in_doubt = Standing {
+            is_in_doubt: true,
+            ..approved
+        };
+        assert_eq!(after(in_doubt), Some(RecordState::InDoubt));
+    }
+
+    #[test]
+    fn a_state_is_final_exactly_when_the_ledgers_is() {
+        for state in State::ALL {
+            for mode in [ProposalMode::Review, ProposalMode::Shadow] {
+                assert_eq!(
+                    RecordState::of(state, mode).is_final(),
+                    state.is_terminal(),
+                    "{state}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_word_is_another_one() {
+        let words: std::collections::BTreeSet<_> = RecordState::ALL.iter().map(|s| s.as_str()).collect();
+        assert_eq!(words.len(), RecordState::ALL.len());
+    }
+}

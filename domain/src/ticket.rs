@@ -1,0 +1,254 @@
+//! The context ticket: a reader's short-lived word to the ledger for whom one gateway may read records back.
+//! The gateway carries it and can neither make one nor widen it; what it finds is decided by the ledger.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::context::BINDING_BYTES_MAX;
+use crate::event::EventRecord;
+use crate::limits::CLOCK_SKEW_SECONDS;
+use crate::proposal::Proposal;
+use crate::refusal::Refusal;
+use crate::signing::{Envelope, Kind};
+use crate::timestamp::{Span, Timestamp};
+use crate::trust::{Environment, TrustFile};
+
+/// The version that `ContextTicket::v` must have.
+pub const TICKET_VERSION: u32 = 1;
+/// Contexts of one ticket.
+pub const CONTEXTS_MAX: usize = 16;
+/// Minutes that a ticket may last.
+pub const TICKET_MINUTES_MAX: i64 = 5;
+
+/// For whom a gateway may read records back, and how much of them (`Kind::ContextTicket`). Minted by a reader.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContextTicket {
+    pub audience: Audience,
+    /// 1 to [`CONTEXTS_MAX`], in ascending order, each once.
+    pub contexts: Vec<TicketContext>,
+    pub deployment_id: String,
+    pub environment: Environment,
+    pub expires_at: Timestamp,
+    /// The certificate identity of the one gateway that may present it.
+    pub gateway: String,
+    pub issued_at: Timestamp,
+    /// In ascending order, each once; at least one.
+    pub kinds: Vec<RecordKind>,
+    pub ledger_origin: String,
+    pub v: u32,
+    /// For each capability the columns that agents may see now. Of a capability that is missing here no value is
+    /// shown.
+    pub visible: BTreeMap<String, Vec<String>>,
+}
+
+/// Who is to look at a ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Audience {
+    Ledger,
+}
+
+/// A tenant, and the principal in it that the gateway's calls are made for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TicketContext {
+    pub principal: String,
+    pub tenant: String,
+}
+
+/// What may be read back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordKind {
+    Proposal,
+    Evidence,
+    Replay,
+}
+
+impl RecordKind {
+    /// Every kind, in ascending order.
+    pub const ALL: [Self; 3] = [Self::Proposal, Self::Evidence, Self::Replay];
+}
+
+impl ContextTicket {
+    /// What is wrong with its shape, whoever signed it.
+    pub fn problem(&self) -> Option<&'static str> {
+        if self.v != TICKET_VERSION {
+            return Some("an unknown version");
+        }
+        if self.contexts.is_empty() || self.contexts.len() > CONTEXTS_MAX {
+            return Some("not 1 to 16 contexts");
+        }
+        if !ascends(&self.contexts) {
+            return Some("contexts out of order or doubled");
+        }
+        let bound = |text: &str| (1..=BINDING_BYTES_MAX).contains(&text.len());
+        if !self
+            .contexts
+            .iter()
+            .all(|c| bound(&c.tenant) && bound(&c.principal))
+        {
+            return Some("a tenant or principal that is empty or too long");
+        }
+        if self.kinds.is_empty() || !ascends(&self.kinds) {
+            return Some("kinds missing, out of order or doubled");
+        }
+        let lasts = self.expires_at - self.issued_at;
+        if lasts <= Span::seconds(0) || lasts > Span::minutes(TICKET_MINUTES_MAX) {
+            return Some("a lifetime that is not 1 ms to 5 minutes");
+        }
+        None
+    }
+}
+
+/// A ticket that a reader of this deployment signed for this gateway and that has not run out. Made only by
+/// verifying it.
+#[derive(Debug, Clone)]
+pub struct VerifiedTicket {
+    ticket: ContextTicket,
+    envelope: Envelope,
+}
+
+impl VerifiedTicket {
+    /// Checks a ticket that `peer` presents `now`.
+    ///
+    /// # Errors
+    /// `TICKET_REFUSED`, the same for everything that can be wrong; only the detail tells more.
+    pub fn verify(
+        envelope: Envelope,
+        trust: &TrustFile,
+        peer: &str,
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
+        let retired = envelope
+            .signer()
+            .is_ok_and(|id| trust.readers.iter().any(|k| k.key_id == *id && k.retired));
+        if retired {
+            return Err(refused("signed by a reader key that is retired"));
+        }
+        Self::verify_past(envelope, trust, peer, now)
+    }
+
+    /// For looking back at what was presented at `then`: a retired key still vouches for what it signed.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub fn verify_past(
+        envelope: Envelope,
+        trust: &TrustFile,
+        peer: &str,
+        then: Timestamp,
+    ) -> Result<Self, Refusal> {
+        envelope.check_sizes().map_err(|e| refused(&e.to_string()))?;
+        let signer = envelope.signer().map_err(|e| refused(&e.to_string()))?;
+        let key = trust
+            .reader(signer)
+            .ok_or_else(|| refused("signed by no reader of the trust file"))?;
+        let ticket: ContextTicket = envelope
+            .open(Kind::ContextTicket, key)
+            .map_err(|e| refused(&e.to_string()))?;
+        if let Some(problem) = ticket.problem() {
+            return Err(refused(problem));
+        }
+        let Audience::Ledger = ticket.audience;
+        if ticket.deployment_id != trust.deployment_id
+            || ticket.environment != trust.environment
+            || ticket.ledger_origin != trust.ledger_origin()
+        {
+            return Err(refused("made for another deployment, environment or ledger"));
+        }
+        if ticket.gateway != peer {
+            return Err(refused("made for another gateway"));
+        }
+        if ticket.issued_at > then + Span::seconds(CLOCK_SKEW_SECONDS) {
+            return Err(refused("issued in the future; check the clocks"));
+        }
+        let this = Self { ticket, envelope };
+        this.still(then)?;
+        Ok(this)
+    }
+
+    /// Checks that it has not run out since it was verified.
+    ///
+    /// # Errors
+    /// `TICKET_REFUSED`.
+    pub fn still(&self, now: Timestamp) -> Result<(), Refusal> {
+        if now < self.ticket.expires_at {
+            Ok(())
+        } else {
+            Err(refused("expired"))
+        }
+    }
+
+    /// The refusal of what does not even read as a signed object; `why` goes into its detail.
+    pub fn unreadable(why: &str) -> Refusal {
+        refused(why)
+    }
+
+    /// Tenant and principal pairs, ascending.
+    pub fn contexts(&self) -> &[TicketContext] {
+        &self.ticket.contexts
+    }
+
+    /// Whether records of this kind may be read.
+    pub fn allows(&self, kind: RecordKind) -> bool {
+        self.ticket.kinds.contains(&kind)
+    }
+
+    /// Whether the ticket speaks for this principal in this tenant.
+    pub fn speaks_for(&self, tenant: &str, principal: &str) -> bool {
+        self.ticket
+            .contexts
+            .iter()
+            .any(|c| c.tenant == tenant && c.principal == principal)
+    }
+
+    /// The columns of a capability that agents may see; none of a capability that the reader does not have.
+    pub fn visible(&self, capability: &str) -> Option<&[String]> {
+        self.ticket.visible.get(capability).map(Vec::as_slice)
+    }
+
+    /// When it ends.
+    pub const fn expires_at(&self) -> Timestamp {
+        self.ticket.expires_at
+    }
+
+    /// The bytes that were signed, with their signature.
+    pub const fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
+}
+
+/// Checks the record of a withdrawal: a reader vouched at that time that the gateway which sent it spoke for whoever
+/// asked for the proposal.
+///
+/// # Errors
+/// `TICKET_REFUSED`.
+pub fn verify_withdrawal(
+    ticket: &Envelope,
+    event: &EventRecord,
+    proposal: &Proposal,
+    trust: &TrustFile,
+) -> Result<(), Refusal> {
+    let ticket = VerifiedTicket::verify_past(ticket.clone(), trust, &event.actor, event.at)?;
+    let by = &proposal.requested_by;
+    if event.proposal_id.as_ref() == Some(&proposal.id) && ticket.speaks_for(&by.tenant, &by.principal) {
+        Ok(())
+    } else {
+        Err(refused("does not speak for whoever asked"))
+    }
+}
+
+fn ascends<T: Ord>(items: &[T]) -> bool {
+    items.windows(2).all(|pair| pair[0] < pair[1])
+}
+
+fn refused(why: &str) -> Refusal {
+    Refusal::new(
+        "TICKET_REFUSED",
+        "the context ticket is not valid here and now; ask the reader for a fresh one",
+    )
+    .with_detail(why)
+}

@@ -1,0 +1,311 @@
+//! Records as agents read them back.
+
+#![allow(clippy::unwrap_used, reason = "a broken fixture ends the test")]
+
+use synapsor_domain::agent_view::{
+    EventFact, EvidenceFacts, ProposalFacts, ReplayFacts, Visible, evidence_view, proposal_view, replay_view,
+};
+use synapsor_domain::digest::Digest;
+use synapsor_domain::event::EventKind;
+use synapsor_domain::evidence::{AuditRecord, Evidence};
+use synapsor_domain::ids::{AuditId, EvidenceId, ProposalId};
+use synapsor_domain::proposal::{
+    ApprovalTerms, EvidenceRef, GuardKind, Operation, Proposal, ProposalMode, Requester, RowGuard, SourceRef,
+    State, Target,
+};
+use synapsor_domain::timestamp::{Span, Timestamp};
+use synapsor_domain::trust::Environment;
+use synapsor_domain::value::{ColumnValue, Value, ValueKind};
+use synapsor_domain::writeback::{Outcome, Receipt};
+
+fn at(minute: i64) -> Timestamp {
+    "2026-03-01T00:00:00.000Z".parse::<Timestamp>().unwrap() + Span::minutes(minute)
+}
+
+fn digest(text: &str) -> Digest {
+    Digest::of_typed("text/plain", text.as_bytes())
+}
+
+fn requester() -> Requester {
+    Requester {
+        tenant: "north".to_owned(),
+        principal: "agent-1".to_owned(),
+        provenance: "environment".to_owned(),
+        client: "spiffe://d1/gateway/SECRET-gateway".to_owned(),
+    }
+}
+
+fn target() -> Target {
+    Target {
+        schema: "main".to_owned(),
+        table: "loans".to_owned(),
+        primary_key: ColumnValue::new("loan_no", Value::text("L-1")),
+        tenant: Some(ColumnValue::new("library", Value::text("north"))),
+    }
+}
+
+fn source() -> SourceRef {
+    SourceRef {
+        id: "loans_db".to_owned(),
+        engine: "sqlite".to_owned(),
+        fingerprint: "SECRET-fingerprint".to_owned(),
+    }
+}
+
+fn row() -> Vec<ColumnValue> {
+    vec![
+        ColumnValue::new("loan_no", Value::text("L-1")),
+        ColumnValue::new("library", Value::text("north")),
+        ColumnValue::new("fee_cents", Value::int(250)),
+        ColumnValue::new("serial", Value::int(9_007_199_254_740_993)),
+        ColumnValue::new("rate", Value::exact(ValueKind::Dec, "1.50")),
+        ColumnValue::new("home_address", Value::text("HIDDEN street")),
+        ColumnValue::new("note", Value::text("HIDDEN note")),
+        ColumnValue::new("version", Value::int(77_777)),
+    ]
+}
+
+fn evidence() -> Evidence {
+    Evidence {
+        v: 1,
+        id: EvidenceId::from_random([1; 10]),
+        ledger_origin: "synapsor/d1".to_owned(),
+        source: source(),
+        capability: "loans.propose_fee".to_owned(),
+        contract_digest: digest("contract"),
+        requested_by: requester(),
+        target: target(),
+        row: row(),
+        query_fingerprint: digest("query"),
+        read_at: at(0),
+    }
+}
+
+fn proposal() -> Proposal {
+    Proposal {
+        v: 1,
+        id: ProposalId::from_random([2; 10]),
+        ledger_origin: "synapsor/d1".to_owned(),
+        environment: Environment::Dev,
+        source: source(),
+        capability: "loans.propose_fee".to_owned(),
+        contract_digest: digest("contract"),
+        mode: ProposalMode::Review,
+        executor: "sql_update".to_owned(),
+        operation: Operation::Update,
+        args: [("reason".to_owned(), Value::text("courier was late"))].into(),
+        target: target(),
+        // `note` is patched and not visible; the version is advanced by the writer and not visible.
+        set: vec![
+            ColumnValue::new("fee_cents", Value::int(0)),
+            ColumnValue::new("serial", Value::int(-9_007_199_254_740_993)),
+            ColumnValue::new("note", Value::text("courier was late")),
+            ColumnValue::new("version", Value::int(77_778)),
+        ],
+        before: row(),
+        guard: RowGuard {
+            kind: GuardKind::VersionColumn,
+            version: Some(ColumnValue::new("version", Value::int(77_777))),
+            ..RowGuard::weak()
+        },
+        schema_fingerprint: digest("schema"),
+        side_effects: Vec::new(),
+        approval: ApprovalTerms {
+            required_role: "SECRET-role".to_owned(),
+            quorum: 1,
+        },
+        requested_by: requester(),
+        on_behalf_of: None,
+        context_binding: digest("context"),
+        evidence: vec![EvidenceRef {
+            id: EvidenceId::from_random([1; 10]),
+            digest: digest("evidence"),
+        }],
+        created_at: at(0),
+        not_after: at(10_000),
+    }
+}
+
+fn receipt(outcome: Outcome) -> Receipt {
+    Receipt {
+        v: 1,
+        proposal_id: ProposalId::from_random([2; 10]),
+        proposal_digest: digest("proposal"),
+        outcome,
+        reason: if outcome == Outcome::Applied {
+            ""
+        } else {
+            "row_changed"
+        }
+        .to_owned(),
+        rows_affected: u32::from(outcome == Outcome::Applied),
+        previous_version: Some(Value::int(77_777)),
+        new_version: Some(Value::int(77_778)),
+        order_digest: None,
+        fence: 1,
+        attempt: 1,
+        writer: "spiffe://d1/writer/SECRET-writer".to_owned(),
+        ledger_size: 4,
+        ledger_root: "0".repeat(64),
+        database_identity: "SECRET-database".to_owned(),
+        created_at: at(3),
+    }
+}
+
+fn audit() -> AuditRecord {
+    AuditRecord {
+        arguments_digest: digest("arguments"),
+        at: at(0),
+        capability: "loans.propose_fee".to_owned(),
+        client: "spiffe://d1/gateway/SECRET-gateway".to_owned(),
+        columns: row().into_iter().map(|c| c.column).collect(),
+        evidence_id: Some(EvidenceId::from_random([1; 10])),
+        id: AuditId::from_random([3; 10]),
+        primary_key: None,
+        principal: Some("agent-1".to_owned()),
+        proposal_id: Some(ProposalId::from_random([2; 10])),
+        query_fingerprint: Some(digest("query")),
+        result: "row".to_owned(),
+        row_count: 1,
+        source_id: Some("loans_db".to_owned()),
+        table: Some("main.loans".to_owned()),
+        tenant: Some("north".to_owned()),
+        tenant_bound: true,
+        v: 1,
+    }
+}
+
+const EVENTS: [EventFact; 0] = [];
+
+fn events() -> Vec<EventFact> {
+    let event = |kind, minute| EventFact { kind, at: at(minute) };
+    vec![
+        event(EventKind::ProposalCreated, 0),
+        event(EventKind::ProposalApproved, 1),
+        event(EventKind::ApplyRequested, 2),
+        event(EventKind::WritebackStarted, 2),
+        event(EventKind::WritebackApplied, 3),
+    ]
+}
+
+fn facts<'a>(
+    proposal: &'a Proposal,
+    state: State,
+    events: &'a [EventFact],
+    receipt: Option<&'a Receipt>,
+) -> ProposalFacts<'a> {
+    ProposalFacts {
+        proposal,
+        digest: digest("proposal"),
+        state,
+        updated_at: at(3),
+        events,
+        events_omitted: false,
+        receipt,
+    }
+}
+
+fn visible() -> Vec<String> {
+    ["loan_no", "fee_cents", "serial", "rate"]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+fn render(json: &serde_json::Value) -> String {
+    serde_json::to_string_pretty(json).unwrap() + "\n"
+}
+
+/// Every view of an applied proposal.
+fn all(visible: Visible<'_>) -> [String; 3] {
+    let (proposal, events, receipt) = (proposal(), events(), receipt(Outcome::Applied));
+    let (evidence, audit, ids) = (evidence(), audit(), [proposal.id.clone()]);
+    let told = facts(&proposal, State::Applied, &events, Some(&receipt));
+    let bundle = EvidenceFacts {
+        evidence: &evidence,
+        audit: Some(&audit),
+        proposals: &ids,
+    };
+    let replay = ReplayFacts {
+        proposal: told,
+        evidence: &[bundle],
+        now: at(5),
+    };
+    [
+        render(&proposal_view(&told, visible)),
+        render(&evidence_view(&bundle, visible)),
+        render(&replay_view(&replay, visible)),
+    ]
+}
+
+#[test]
+fn the_views_are_the_golden_ones() {
+    let visible = visible();
+    let [proposal, evidence, replay] = all(Some(&visible));
+    assert_eq!(proposal, include_str!("golden/agent_view/proposal.json"));
+    assert_eq!(evidence, include_str!("golden/agent_view/evidence.json"));
+    assert_eq!(replay, include_str!("golden/agent_view/replay.json"));
+}
+
+#[test]
+fn nothing_hidden_and_nobodys_name_or_key_is_in_any_view() {
+    let visible = visible();
+    for shown in all(Some(&visible)) {
+        for hidden in [
+            "HIDDEN",
+            "SECRET",
+            "home_address",
+            "77777",
+            "77778",
+            "ed25519",
+            "nonce",
+        ] {
+            assert!(!shown.contains(hidden), "{hidden}\n{shown}");
+        }
+    }
+}
+
+#[test]
+fn of_a_capability_that_is_gone_no_value_is_shown() {
+    for shown in all(None) {
+        for value in [
+            "L-1",
+            "250",
+            "9007199254740993",
+            "1.50",
+            "courier",
+            "fee_cents",
+            "HIDDEN",
+        ] {
+            assert!(!shown.contains(value), "{value}\n{shown}");
+        }
+    }
+}
+
+#[test]
+fn the_source_counts_as_changed_only_with_an_applied_receipt() {
+    let (proposal, visible) = (proposal(), visible());
+    for state in State::ALL {
+        for outcome in [None, Some(Outcome::Applied), Some(Outcome::Conflict)] {
+            let receipt = outcome.map(receipt);
+            let view = proposal_view(
+                &facts(&proposal, state, &EVENTS, receipt.as_ref()),
+                Some(&visible),
+            );
+            let changed = outcome == Some(Outcome::Applied);
+            assert_eq!(view["proposal"]["source_database_changed"], changed, "{state}");
+            assert_eq!(view["proposal"]["writeback"]["applied"], changed, "{state}");
+        }
+    }
+}
+
+#[test]
+fn a_shadow_proposal_asks_for_no_approval() {
+    let (mut proposal, visible) = (proposal(), visible());
+    proposal.mode = ProposalMode::Shadow;
+    let view = proposal_view(
+        &facts(&proposal, State::PendingReview, &EVENTS, None),
+        Some(&visible),
+    );
+    assert_eq!(view["proposal"]["state"], "shadow_proposal_created");
+    assert_eq!(view["proposal"]["approval_required"], false);
+}

@@ -1,0 +1,239 @@
+//! Context tickets: each field that is another one is refused, and nobody outside learns which.
+
+#![allow(clippy::unwrap_used, reason = "a broken fixture ends the test")]
+
+use synapsor_domain::context::BINDING_BYTES_MAX;
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::{Envelope, Kind, SigningKey};
+use synapsor_domain::ticket::{
+    Audience, CONTEXTS_MAX, ContextTicket, RecordKind, TicketContext, VerifiedTicket,
+};
+use synapsor_domain::timestamp::{Span, Timestamp};
+use synapsor_domain::trust::{Ceilings, Environment, ServiceKey, TrustFile};
+use zeroize::Zeroizing;
+
+const GATEWAY: &str = "spiffe://d1/gateway/g1";
+const READER: u8 = 1;
+const WRITER: u8 = 2;
+const STRANGER: u8 = 9;
+
+fn key(seed: u8) -> SigningKey {
+    SigningKey::from_seed(&Zeroizing::new([seed; 32]))
+}
+
+fn now() -> Timestamp {
+    "2026-03-01T00:00:00.000Z".parse().unwrap()
+}
+
+fn trust() -> TrustFile {
+    let service = |seed| {
+        vec![ServiceKey {
+            key_id: key(seed).key_id(),
+            public_key: key(seed).public_key(),
+            retired: false,
+        }]
+    };
+    TrustFile {
+        version: 1,
+        deployment_id: "d1".to_owned(),
+        environment: Environment::Staging,
+        readers: service(READER),
+        writers: service(WRITER),
+        ledgers: Vec::new(),
+        operators: Vec::new(),
+        aliases: [].into(),
+        separation_of_duties: None,
+        ceilings: Ceilings::default(),
+    }
+}
+
+fn context(tenant: &str, principal: &str) -> TicketContext {
+    TicketContext {
+        principal: principal.to_owned(),
+        tenant: tenant.to_owned(),
+    }
+}
+
+fn ticket() -> ContextTicket {
+    ContextTicket {
+        audience: Audience::Ledger,
+        contexts: vec![context("acme", "agent-1"), context("north", "agent-2")],
+        deployment_id: "d1".to_owned(),
+        environment: Environment::Staging,
+        expires_at: now() + Span::minutes(5),
+        gateway: GATEWAY.to_owned(),
+        issued_at: now(),
+        kinds: RecordKind::ALL.to_vec(),
+        ledger_origin: "synapsor/d1".to_owned(),
+        v: 1,
+        visible: [("billing.inspect".to_owned(), vec!["id".to_owned()])].into(),
+    }
+}
+
+fn verify(ticket: &ContextTicket) -> Result<VerifiedTicket, Refusal> {
+    let signed = Envelope::seal(Kind::ContextTicket, ticket, &key(READER)).unwrap();
+    VerifiedTicket::verify(signed, &trust(), GATEWAY, now())
+}
+
+fn why(result: Result<VerifiedTicket, Refusal>) -> String {
+    let refusal = result.unwrap_err();
+    assert_eq!(refusal.code, "TICKET_REFUSED");
+    // One text for all of it.
+    assert_eq!(
+        refusal.public,
+        "the context ticket is not valid here and now; ask the reader for a fresh one"
+    );
+    refusal.detail.unwrap()
+}
+
+fn bent(change: impl FnOnce(&mut ContextTicket)) -> String {
+    let mut ticket = ticket();
+    change(&mut ticket);
+    why(verify(&ticket))
+}
+
+#[test]
+fn a_genuine_ticket_says_for_whom_and_how_much() {
+    let verified = verify(&ticket()).unwrap();
+    assert!(verified.speaks_for("acme", "agent-1"));
+    assert!(!verified.speaks_for("acme", "agent-2"), "pairs are not mixed");
+    assert!(!verified.speaks_for("south", "agent-1"));
+    assert_eq!(verified.visible("billing.inspect").unwrap(), ["id"]);
+    assert_eq!(verified.visible("billing.other"), None);
+    assert!(RecordKind::ALL.iter().all(|kind| verified.allows(*kind)));
+    assert_eq!(verified.expires_at(), now() + Span::minutes(5));
+    let mut narrow = ticket();
+    narrow.kinds = vec![RecordKind::Evidence];
+    let narrow = verify(&narrow).unwrap();
+    assert!(narrow.allows(RecordKind::Evidence) && !narrow.allows(RecordKind::Proposal));
+}
+
+#[test]
+fn every_field_that_names_another_place_is_refused() {
+    let elsewhere = "made for another deployment, environment or ledger";
+    assert_eq!(bent(|t| t.deployment_id = "d2".to_owned()), elsewhere);
+    assert_eq!(bent(|t| t.environment = Environment::Production), elsewhere);
+    assert_eq!(bent(|t| t.ledger_origin = "synapsor/d2".to_owned()), elsewhere);
+    assert_eq!(
+        bent(|t| t.gateway = "spiffe://d1/gateway/g2".to_owned()),
+        "made for another gateway"
+    );
+}
+
+#[test]
+fn a_ticket_of_another_shape_is_refused() {
+    assert_eq!(bent(|t| t.v = 2), "an unknown version");
+    assert_eq!(bent(|t| t.contexts.clear()), "not 1 to 16 contexts");
+    let many = |count: usize| (0..count).map(|n| context("t", &format!("p{n:02}"))).collect();
+    assert_eq!(
+        bent(|t| t.contexts = many(CONTEXTS_MAX + 1)),
+        "not 1 to 16 contexts"
+    );
+    let mut most = ticket();
+    most.contexts = many(CONTEXTS_MAX);
+    assert!(verify(&most).is_ok());
+    assert_eq!(
+        bent(|t| t.contexts.swap(0, 1)),
+        "contexts out of order or doubled"
+    );
+    assert_eq!(
+        bent(|t| t.contexts = vec![context("a", "p"), context("a", "p")]),
+        "contexts out of order or doubled"
+    );
+    let unbound = "a tenant or principal that is empty or too long";
+    for text in ["", &"x".repeat(BINDING_BYTES_MAX + 1)] {
+        assert_eq!(bent(|t| t.contexts = vec![context(text, "p")]), unbound);
+        assert_eq!(bent(|t| t.contexts = vec![context("t", text)]), unbound);
+    }
+    let kinds = "kinds missing, out of order or doubled";
+    assert_eq!(bent(|t| t.kinds.clear()), kinds);
+    assert_eq!(bent(|t| t.kinds.swap(0, 1)), kinds);
+    assert_eq!(bent(|t| t.kinds = vec![RecordKind::Proposal; 2]), kinds);
+}
+
+#[test]
+fn a_ticket_lasts_five_minutes_at_most_and_ends_when_it_says() {
+    let lifetime = "a lifetime that is not 1 ms to 5 minutes";
+    assert_eq!(bent(|t| t.expires_at = t.issued_at), lifetime);
+    assert_eq!(
+        bent(|t| t.expires_at = t.issued_at + Span::minutes(5) + Span::seconds(1)),
+        lifetime
+    );
+    let early = |seconds| {
+        move |t: &mut ContextTicket| {
+            t.issued_at = now() + Span::seconds(seconds);
+            t.expires_at = t.issued_at + Span::minutes(1);
+        }
+    };
+    assert_eq!(bent(early(61)), "issued in the future; check the clocks");
+    let mut ahead = ticket();
+    early(60)(&mut ahead);
+    assert!(verify(&ahead).is_ok(), "clocks may differ by a minute");
+    assert_eq!(
+        bent(|t| {
+            t.issued_at = now() + Span::minutes(-5);
+            t.expires_at = now();
+        }),
+        "expired"
+    );
+}
+
+#[test]
+fn only_a_reader_key_in_use_makes_a_ticket() {
+    let sealed = |seed| Envelope::seal(Kind::ContextTicket, &ticket(), &key(seed)).unwrap();
+    let open = |envelope, trust: &TrustFile| VerifiedTicket::verify(envelope, trust, GATEWAY, now());
+    for seed in [WRITER, STRANGER] {
+        assert_eq!(
+            why(open(sealed(seed), &trust())),
+            "signed by no reader of the trust file"
+        );
+    }
+    let mut retired = trust();
+    retired.readers[0].retired = true;
+    assert_eq!(
+        why(open(sealed(READER), &retired)),
+        "signed by a reader key that is retired"
+    );
+    assert!(VerifiedTicket::verify_past(sealed(READER), &retired, GATEWAY, now()).is_ok());
+    let mut claimed = sealed(STRANGER);
+    claimed.signatures[0].keyid = key(READER).key_id();
+    assert_eq!(why(open(claimed, &trust())), "the signature does not verify");
+    let mut unsigned = sealed(READER);
+    unsigned.signatures.clear();
+    assert_eq!(why(open(unsigned, &trust())), "expected exactly one signature");
+    let mut doubled = sealed(READER);
+    doubled.signatures.push(doubled.signatures[0].clone());
+    assert_eq!(why(open(doubled, &trust())), "expected exactly one signature");
+}
+
+#[test]
+fn any_changed_byte_is_refused() {
+    let sealed = Envelope::seal(Kind::ContextTicket, &ticket(), &key(READER)).unwrap();
+    for position in 0..sealed.payload.len() {
+        let mut changed = sealed.clone();
+        changed.payload[position] ^= 1;
+        why(VerifiedTicket::verify(changed, &trust(), GATEWAY, now()));
+    }
+}
+
+#[test]
+fn signed_bytes_that_are_no_ticket_in_canonical_form_are_refused() {
+    let canonical = Envelope::seal(Kind::ContextTicket, &ticket(), &key(READER)).unwrap();
+    let text = String::from_utf8(canonical.payload).unwrap();
+    for payload in [
+        text.replacen("\"v\":1", "\"v\":1,\"v\":1", 1),
+        text.replacen("\"v\":1", "\"v\":1.0", 1),
+        text.replacen("\"v\":1", "\"v\":1,\"w\":1", 1),
+        text.replacen("\"ledger\"", "\"writer\"", 1),
+        text.replacen("\"proposal\"", "\"decision\"", 1),
+        text.replacen(',', ", ", 1),
+        text.replacen(",\"v\":1", "", 1),
+    ] {
+        let signed = Envelope::seal_bytes(Kind::ContextTicket, payload.clone().into_bytes(), &key(READER));
+        let detail = why(VerifiedTicket::verify(signed, &trust(), GATEWAY, now()));
+        assert!(detail.starts_with("malformed"), "{payload}: {detail}");
+    }
+    // Another object of the same reader is no ticket.
+    let other = Envelope::seal(Kind::Evidence, &ticket(), &key(READER)).unwrap();
+    why(VerifiedTicket::verify(other, &trust(), GATEWAY, now()));
+}

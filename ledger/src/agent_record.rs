@@ -1,0 +1,212 @@
+//! What agents read back, under a verified ticket: found by the store within the ticket's tenants, told by the
+//! domain within the ticket's columns.
+
+use synapsor_domain::agent_view::{
+    EventFact, EvidenceFacts, ProposalFacts, RecordState, ReplayFacts, evidence_view, proposal_view,
+    replay_view,
+};
+use synapsor_domain::canonical;
+use synapsor_domain::digest::Digest;
+use synapsor_domain::evidence::{AuditRecord, Evidence};
+use synapsor_domain::ids::ProposalId;
+use synapsor_domain::proposal::{Proposal, State};
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::ticket::{RecordKind, VerifiedTicket};
+use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::writeback::Receipt;
+
+use crate::store::agents::{self, Scope};
+use crate::store::proposals::{self, ProposalRow};
+use crate::store::{Reader, StepError, StoreError, events, records};
+use crate::{Caller, Ledger};
+
+/// Evidence bundles that one replay shows.
+const EVIDENCE_MAX: usize = 8;
+
+/// A proposal as its agent is told, with what a task needs to know of it.
+#[derive(Debug)]
+pub(crate) struct ToldProposal {
+    pub(crate) json: serde_json::Value,
+    pub(crate) proposal: Proposal,
+    pub(crate) state: RecordState,
+    pub(crate) updated_at: Timestamp,
+    pub(crate) principal_matches: bool,
+}
+
+impl Ledger {
+    /// The ticket that a gateway presents, if it is good here and now.
+    ///
+    /// # Errors
+    /// `TICKET_REFUSED`, and what is wrong with the ledger's own trust file.
+    pub(crate) fn admit(&self, caller: &Caller, ticket: Envelope) -> Result<VerifiedTicket, Refusal> {
+        let trust = self.trust.current()?;
+        VerifiedTicket::verify(ticket, &trust.file, &caller.identity, self.now())
+    }
+
+    /// A proposal with its events and receipts.
+    pub(crate) async fn proposal_for(
+        &self,
+        ticket: VerifiedTicket,
+        id: String,
+    ) -> Result<ToldProposal, StepError> {
+        self.store
+            .read(move |reader| {
+                let row = agents::proposal(reader.conn(), &id, &Scope::of(&ticket))?;
+                let row = allowed(row, &ticket, RecordKind::Proposal)?;
+                let held = Held::read(reader, &row)?;
+                let facts = held.facts();
+                let json = proposal_view(&facts, ticket.visible(&held.proposal.capability));
+                let by = &held.proposal.requested_by;
+                Ok(ToldProposal {
+                    json,
+                    state: RecordState::of(held.state, held.proposal.mode),
+                    updated_at: held.updated_at,
+                    principal_matches: ticket.speaks_for(&by.tenant, &by.principal),
+                    proposal: held.proposal,
+                })
+            })
+            .await
+    }
+
+    /// What a read saw.
+    pub(crate) async fn evidence_for(
+        &self,
+        ticket: VerifiedTicket,
+        id: String,
+    ) -> Result<serde_json::Value, StepError> {
+        self.store
+            .read(move |reader| {
+                let seq = agents::evidence(reader.conn(), &id, &Scope::of(&ticket))?;
+                let seq = allowed(seq, &ticket, RecordKind::Evidence)?;
+                let seen = Seen::read(reader, seq)?;
+                let visible = ticket.visible(&seen.evidence.capability);
+                Ok(evidence_view(&seen.facts(), visible))
+            })
+            .await
+    }
+
+    /// A proposal from the read that it rests on to its receipt.
+    pub(crate) async fn replay_for(
+        &self,
+        ticket: VerifiedTicket,
+        id: String,
+    ) -> Result<serde_json::Value, StepError> {
+        let now = self.now();
+        self.store
+            .read(move |reader| {
+                let id = id.strip_prefix("replay_").unwrap_or(&id);
+                let scope = Scope::of(&ticket);
+                let row = agents::proposal(reader.conn(), id, &scope)?;
+                let row = allowed(row, &ticket, RecordKind::Replay)?;
+                let held = Held::read(reader, &row)?;
+                let mut seen = Vec::new();
+                for cited in held.proposal.evidence.iter().take(EVIDENCE_MAX) {
+                    if let Some(seq) = agents::evidence(reader.conn(), cited.id.as_str(), &scope)? {
+                        seen.push(Seen::read(reader, seq)?);
+                    }
+                }
+                let evidence: Vec<_> = seen.iter().map(Seen::facts).collect();
+                let facts = ReplayFacts {
+                    proposal: held.facts(),
+                    evidence: &evidence,
+                    now,
+                };
+                Ok(replay_view(&facts, ticket.visible(&held.proposal.capability)))
+            })
+            .await
+    }
+}
+
+/// Said alike of what is not there, of another tenant's, of what is no id, and of a kind that the ticket leaves out.
+pub(crate) fn not_found() -> Refusal {
+    Refusal::new("RECORD_NOT_FOUND", "no such record")
+}
+
+/// What was found, if the ticket lets this kind be read; the look itself is the same either way.
+pub(crate) fn allowed<T>(found: Option<T>, ticket: &VerifiedTicket, kind: RecordKind) -> Result<T, Refusal> {
+    found.filter(|_| ticket.allows(kind)).ok_or_else(not_found)
+}
+
+/// A proposal with everything that is told of it.
+struct Held {
+    proposal: Proposal,
+    digest: Digest,
+    state: State,
+    updated_at: Timestamp,
+    events: Vec<EventFact>,
+    events_omitted: bool,
+    receipt: Option<Receipt>,
+}
+
+impl Held {
+    fn read(reader: &Reader<'_>, row: &ProposalRow) -> Result<Self, StepError> {
+        let conn = reader.conn();
+        let (_, proposal) = proposals::signed(conn, row)?;
+        let (events, events_omitted) = agents::events_of(conn, &row.id)?;
+        let receipt = records::receipt(conn, &row.id)?
+            .map(|(_, seq)| {
+                let body = records::settle_body(conn, seq)?;
+                body.receipt.peek(Kind::Receipt).map_err(|_| damaged(seq))
+            })
+            .transpose()?;
+        Ok(Self {
+            proposal,
+            digest: row.digest,
+            state: row.state,
+            updated_at: Timestamp::from_unix_millis(events::at_ms(conn, row.changed_seq)?),
+            events,
+            events_omitted,
+            receipt,
+        })
+    }
+
+    fn facts(&self) -> ProposalFacts<'_> {
+        ProposalFacts {
+            proposal: &self.proposal,
+            digest: self.digest,
+            state: self.state,
+            updated_at: self.updated_at,
+            events: &self.events,
+            events_omitted: self.events_omitted,
+            receipt: self.receipt.as_ref(),
+        }
+    }
+}
+
+/// An evidence bundle with everything that is told of it.
+struct Seen {
+    evidence: Evidence,
+    audit: Option<AuditRecord>,
+    proposals: Vec<ProposalId>,
+}
+
+impl Seen {
+    fn read(reader: &Reader<'_>, seq: u64) -> Result<Self, StepError> {
+        let conn = reader.conn();
+        let evidence: Evidence = events::envelope(conn, seq)?
+            .peek(Kind::Evidence)
+            .map_err(|_| damaged(seq))?;
+        let audit = agents::audit_of(conn, seq, evidence.id.as_str())?
+            .map(|seq| canonical::decode(&events::body(conn, seq)?).map_err(|_| damaged(seq)))
+            .transpose()?;
+        let proposals = agents::links(conn, evidence.id.as_str(), &evidence.requested_by.tenant)?;
+        Ok(Self {
+            evidence,
+            audit,
+            proposals,
+        })
+    }
+
+    fn facts(&self) -> EvidenceFacts<'_> {
+        EvidenceFacts {
+            evidence: &self.evidence,
+            audit: self.audit.as_ref(),
+            proposals: &self.proposals,
+        }
+    }
+}
+
+fn damaged(seq: u64) -> StoreError {
+    StoreError::Tampered(format!("the body of event {seq} is not what its kind prescribes"))
+}

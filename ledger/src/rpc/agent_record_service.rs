@@ -1,0 +1,152 @@
+//! `AgentRecordService`: what gateways read back for their agents. Every request brings its own ticket.
+
+use synapsor_domain::signing::Envelope;
+use synapsor_domain::ticket::VerifiedTicket;
+use synapsor_proto::common::v1::Signed;
+use synapsor_proto::convert::required;
+use synapsor_proto::ledger::v1::agent_record_service_server::AgentRecordService;
+use synapsor_proto::ledger::v1::watch_response::Message;
+use synapsor_proto::ledger::v1::{
+    AgentRecordServiceGetEvidenceRequest, AgentRecordServiceGetEvidenceResponse,
+    AgentRecordServiceGetProposalRequest, AgentRecordServiceGetProposalResponse,
+    AgentRecordServiceGetReplayRequest, AgentRecordServiceGetReplayResponse, WatchChange, WatchPosition,
+    WatchRequest, WatchResponse, WithdrawRequest, WithdrawResponse,
+};
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use super::{Service, caller, refuse};
+use crate::Caller;
+use crate::error::status_of;
+use crate::store::StepError;
+use crate::watch::Told;
+
+/// Changes that wait for a slow connection.
+const CHANGES_BUFFERED: usize = 16;
+
+type Changes = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<WatchResponse, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl AgentRecordService for Service {
+    type WatchStream = Changes;
+
+    async fn get_proposal(
+        &self,
+        request: Request<AgentRecordServiceGetProposalRequest>,
+    ) -> Result<Response<AgentRecordServiceGetProposalResponse>, Status> {
+        let (caller, message) = (caller(&request)?, request.into_inner());
+        let ticket = self.ticket(&caller, message.ticket)?;
+        let told = self
+            .ledger
+            .proposal_for(ticket, message.proposal_id)
+            .await
+            .map_err(status_of)?;
+        Ok(Response::new(AgentRecordServiceGetProposalResponse {
+            record_json: told.json.to_string().into_bytes(),
+            state: told.state.to_string(),
+            is_final: told.state.is_final(),
+            principal_matches: told.principal_matches,
+            created_at_ms: told.proposal.created_at.as_unix_millis(),
+            updated_at_ms: told.updated_at.as_unix_millis(),
+            not_after_ms: told.proposal.not_after.as_unix_millis(),
+            capability: told.proposal.capability,
+        }))
+    }
+
+    async fn get_evidence(
+        &self,
+        request: Request<AgentRecordServiceGetEvidenceRequest>,
+    ) -> Result<Response<AgentRecordServiceGetEvidenceResponse>, Status> {
+        let (caller, message) = (caller(&request)?, request.into_inner());
+        let ticket = self.ticket(&caller, message.ticket)?;
+        let json = self
+            .ledger
+            .evidence_for(ticket, message.evidence_id)
+            .await
+            .map_err(status_of)?;
+        Ok(Response::new(AgentRecordServiceGetEvidenceResponse {
+            record_json: json.to_string().into_bytes(),
+        }))
+    }
+
+    async fn get_replay(
+        &self,
+        request: Request<AgentRecordServiceGetReplayRequest>,
+    ) -> Result<Response<AgentRecordServiceGetReplayResponse>, Status> {
+        let (caller, message) = (caller(&request)?, request.into_inner());
+        let ticket = self.ticket(&caller, message.ticket)?;
+        let json = self
+            .ledger
+            .replay_for(ticket, message.replay_id)
+            .await
+            .map_err(status_of)?;
+        Ok(Response::new(AgentRecordServiceGetReplayResponse {
+            record_json: json.to_string().into_bytes(),
+        }))
+    }
+
+    async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Changes>, Status> {
+        let (caller, message) = (caller(&request)?, request.into_inner());
+        let ticket = self.ticket(&caller, message.ticket)?;
+        let watch = self
+            .ledger
+            .watch(&caller, ticket, message.after_seq)
+            .map_err(refuse)?;
+        let (sender, receiver) = mpsc::channel(CHANGES_BUFFERED);
+        tokio::spawn(watch.run(sender, self.stop.clone()));
+        let stream = ReceiverStream::new(receiver).map(|told| told.map(to_wire).map_err(refuse));
+        Ok(Response::new(Box::pin(stream)))
+    }
+
+    async fn withdraw(
+        &self,
+        request: Request<WithdrawRequest>,
+    ) -> Result<Response<WithdrawResponse>, Status> {
+        let (caller, message) = (caller(&request)?, request.into_inner());
+        let ticket = self.ticket(&caller, message.ticket)?;
+        let done = self
+            .ledger
+            .withdraw(caller, &message.request_id, ticket, message.proposal_id)
+            .await
+            .map_err(status_of)?;
+        Ok(Response::new(WithdrawResponse {
+            withdrawn: done.refusal.is_none(),
+            state: done.state.to_string(),
+            code: done
+                .refusal
+                .map_or(String::new(), |refusal| refusal.code.into_owned()),
+        }))
+    }
+}
+
+impl Service {
+    /// The ticket of a request; one that is missing or does not even read is refused like any other.
+    fn ticket(&self, caller: &Caller, signed: Option<Signed>) -> Result<VerifiedTicket, Status> {
+        required("ticket", signed)
+            .and_then(Envelope::try_from)
+            .map_err(|refusal| VerifiedTicket::unreadable(&refusal.public))
+            .and_then(|envelope| self.ledger.admit(caller, envelope))
+            .map_err(|refusal| status_of(StepError::Refused(refusal)))
+    }
+}
+
+fn to_wire(told: Told) -> WatchResponse {
+    let message = match told {
+        Told::Position(seq) => Message::Position(WatchPosition { seq }),
+        Told::Change {
+            change,
+            principal_matches,
+        } => Message::Change(WatchChange {
+            seq: change.seq,
+            proposal_id: change.proposal.to_string(),
+            state: change.state.to_string(),
+            is_final: change.state.is_final(),
+            principal_matches,
+        }),
+    };
+    WatchResponse {
+        message: Some(message),
+    }
+}

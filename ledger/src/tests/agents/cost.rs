@@ -1,0 +1,113 @@
+//! Looking a record up costs the same however much the ledger holds, in steps of the database's machine.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rusqlite::Connection;
+use synapsor_domain::ids::ProposalId;
+use synapsor_domain::ticket::VerifiedTicket;
+
+use super::{ANN, NORA, Scene, envelope, unknown};
+use crate::store::agents::{self, Scope};
+use crate::test_kit::{World, caller};
+
+/// Proposals that are added between the two looks.
+const MORE: usize = 300;
+
+/// Steps of each kind of look.
+fn steps(world: &World, scope: &Scope, id: &ProposalId, evidence: &str) -> Vec<u64> {
+    let mut conn = Connection::open(world.store_path()).unwrap();
+    let count = Arc::new(AtomicU64::new(0));
+    let counter = count.clone();
+    conn.progress_handler(
+        1,
+        Some(move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+            false
+        }),
+    )
+    .unwrap();
+    let looks: [&dyn Fn(&Connection); 7] = [
+        &|conn| drop(agents::proposal(conn, id.as_str(), scope).unwrap().unwrap()),
+        &|conn| {
+            assert!(
+                agents::proposal(conn, unknown().as_str(), scope)
+                    .unwrap()
+                    .is_none()
+            )
+        },
+        &|conn| drop(agents::own_proposal(conn, id.as_str(), scope).unwrap().unwrap()),
+        &|conn| assert!(agents::evidence(conn, evidence, scope).unwrap().is_some()),
+        &|conn| assert!(agents::links(conn, evidence, ANN.0).unwrap().len() == 1),
+        &|conn| assert!(agents::events_of(conn, id).unwrap().0.len() == 1),
+        &|conn| assert!(agents::withdrawal(conn, id).unwrap().is_none()),
+    ];
+    let mut all = Vec::new();
+    for look in looks {
+        // The first run reads the schema and prepares.
+        look(&conn);
+        count.store(0, Ordering::Relaxed);
+        look(&conn);
+        all.push(count.load(Ordering::Relaxed));
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_look_costs_the_same_in_a_small_and_in_a_large_ledger() {
+    let scene = Scene::new().await;
+    let world = &scene.world;
+    let draft = scene.draft(ANN, "0");
+    let id = world.file(&draft).await;
+    let ticket = envelope(scene.signed(&[ANN, NORA]));
+    let ticket = world.ledger.admit(&caller(super::GATEWAY), ticket).unwrap();
+    let scope = Scope::of(&ticket);
+    let evidence = draft.evidence.id.as_str();
+    let small = steps(world, &scope, &id, evidence);
+    for n in 0..MORE {
+        // Principals may have only so many open.
+        let who = format!("agent-{}", n / 40);
+        world.file(&scene.draft((ANN.0, &who), &format!("9{n}"))).await;
+    }
+    let large = steps(world, &scope, &id, evidence);
+    // A search that ends at the last entry of an index takes a step less than one that ends before another's.
+    let apart = small.iter().zip(&large).map(|(s, l)| s.abs_diff(*l)).max();
+    assert!(apart <= Some(2), "{small:?} {large:?}");
+    assert!(large.iter().all(|steps| *steps < 200), "{large:?}");
+}
+
+#[tokio::test]
+async fn a_watch_goes_through_what_is_new_and_not_through_what_is_there() {
+    let scene = Scene::new().await;
+    let world = &scene.world;
+    let ticket: VerifiedTicket = world
+        .ledger
+        .admit(&caller(super::GATEWAY), envelope(scene.signed(&[ANN])))
+        .unwrap();
+    let scope = Scope::of(&ticket);
+    let look = || {
+        let mut conn = Connection::open(world.store_path()).unwrap();
+        let size = world.ledger.store.head().borrow().size;
+        let range = (size - 3, size);
+        let count = Arc::new(AtomicU64::new(0));
+        let counter = count.clone();
+        assert_eq!(agents::changes(&conn, range, &scope).unwrap().0.len(), 1);
+        conn.progress_handler(
+            1,
+            Some(move || {
+                counter.fetch_add(1, Ordering::Relaxed);
+                false
+            }),
+        )
+        .unwrap();
+        assert_eq!(agents::changes(&conn, range, &scope).unwrap().0.len(), 1);
+        count.load(Ordering::Relaxed)
+    };
+    world.file(&scene.draft(ANN, "0")).await;
+    let small = look();
+    for n in 0..MORE {
+        let who = format!("agent-{}", n / 40);
+        world.file(&scene.draft((ANN.0, &who), &format!("9{n}"))).await;
+    }
+    assert!(look().abs_diff(small) <= 4, "{small} {}", look());
+}

@@ -1,0 +1,119 @@
+//! Two tenants, every kind of record, every kind of id: what is not one's own is not there.
+
+use synapsor_domain::ticket::RecordKind;
+
+use super::{ANN, BEN, NORA, Scene, code, sign, told, unknown};
+
+/// Ids that name nothing, or nothing of ours.
+fn no_ids() -> Vec<String> {
+    vec![
+        unknown().to_string(),
+        String::new(),
+        "latest".to_owned(),
+        "wrp_".to_owned(),
+        "wrp_%".to_owned(),
+        "' OR 1=1 --".to_owned(),
+        "\u{0}".to_owned(),
+        "é".repeat(40),
+        "x".repeat(100_000),
+    ]
+}
+
+#[tokio::test]
+async fn another_tenants_id_is_answered_byte_for_byte_like_one_that_does_not_exist() {
+    let scene = Scene::new().await;
+    let mut gateway = scene.gateway("g1");
+    let mut own = Vec::new();
+    for who in [ANN, NORA] {
+        let draft = scene.draft(who, "0");
+        let id = scene.world.file(&draft).await.to_string();
+        own.push((who, id, draft.evidence.id.to_string()));
+    }
+    for (who, proposal, evidence) in &own {
+        let ticket = scene.signed(&[*who]);
+        assert!(gateway.proposal(&ticket, proposal).await.is_ok());
+        assert!(gateway.evidence(&ticket, evidence).await.is_ok());
+        assert!(gateway.replay(&ticket, proposal).await.is_ok());
+        let reference = told(gateway.proposal(&ticket, unknown().as_str()).await);
+        assert!(String::from_utf8_lossy(&reference).contains("RECORD_NOT_FOUND"));
+        let mut ids = no_ids();
+        // A prefix of one's own id is no id.
+        ids.push(proposal[..12].to_owned());
+        for (other, proposal, evidence) in &own {
+            if other != who {
+                ids.extend([proposal.clone(), evidence.clone(), format!("replay_{proposal}")]);
+            }
+        }
+        for id in &ids {
+            assert_eq!(told(gateway.proposal(&ticket, id).await), reference, "{id}");
+            assert_eq!(told(gateway.evidence(&ticket, id).await), reference, "{id}");
+            assert_eq!(told(gateway.replay(&ticket, id).await), reference, "{id}");
+            assert_eq!(told(gateway.withdraw(&ticket, id).await), reference, "{id}");
+        }
+        // An id of the right tenant and the wrong kind.
+        assert_eq!(told(gateway.proposal(&ticket, evidence).await), reference);
+        assert_eq!(told(gateway.evidence(&ticket, proposal).await), reference);
+    }
+    scene.world.ledger.store.verify_full().await.unwrap();
+}
+
+#[tokio::test]
+async fn within_a_tenant_everybody_reads_and_only_whoever_asked_withdraws() {
+    let scene = Scene::new().await;
+    let id = scene.world.file(&scene.draft(ANN, "0")).await;
+    let (mut gateway, ben) = (scene.gateway("g1"), scene.signed(&[BEN]));
+    let read = gateway.proposal(&ben, id.as_str()).await.unwrap();
+    assert!(!read.principal_matches);
+    assert_eq!(
+        told(gateway.withdraw(&ben, id.as_str()).await),
+        told(gateway.withdraw(&ben, unknown().as_str()).await)
+    );
+    // The same principal's name in another tenant is somebody else, also beside the tenant itself.
+    let mixed = scene.signed(&[BEN, NORA]);
+    assert_eq!(
+        told(gateway.withdraw(&mixed, id.as_str()).await),
+        told(gateway.withdraw(&mixed, unknown().as_str()).await)
+    );
+    let own = scene.signed(&[ANN]);
+    assert!(gateway.withdraw(&own, id.as_str()).await.unwrap().withdrawn);
+}
+
+#[tokio::test]
+async fn a_ticket_of_several_contexts_opens_each_of_them() {
+    let scene = Scene::new().await;
+    let mut gateway = scene.gateway("g1");
+    let both = scene.signed(&[ANN, NORA]);
+    for who in [ANN, NORA] {
+        let id = scene.world.file(&scene.draft(who, "0")).await;
+        let read = gateway.proposal(&both, id.as_str()).await.unwrap();
+        assert!(read.principal_matches, "{who:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_kind_that_the_ticket_leaves_out_is_not_there() {
+    let scene = Scene::new().await;
+    let draft = scene.draft(ANN, "0");
+    let id = scene.world.file(&draft).await;
+    let mut gateway = scene.gateway("g1");
+    let only = |kind| {
+        let mut ticket = scene.ticket(&[ANN]);
+        ticket.kinds = vec![kind];
+        sign(&ticket)
+    };
+    let (proposal, evidence, replay) = (
+        only(RecordKind::Proposal),
+        only(RecordKind::Evidence),
+        only(RecordKind::Replay),
+    );
+    let bundle = draft.evidence.id.as_str();
+    let id = id.as_str();
+    assert!(gateway.proposal(&proposal, id).await.is_ok());
+    assert!(gateway.evidence(&evidence, bundle).await.is_ok());
+    assert!(gateway.replay(&replay, id).await.is_ok());
+    assert_eq!(code(gateway.proposal(&evidence, id).await), "RECORD_NOT_FOUND");
+    assert_eq!(code(gateway.evidence(&replay, bundle).await), "RECORD_NOT_FOUND");
+    assert_eq!(code(gateway.replay(&proposal, id).await), "RECORD_NOT_FOUND");
+    assert_eq!(code(gateway.withdraw(&replay, id).await), "RECORD_NOT_FOUND");
+    assert_eq!(code(gateway.watch(&evidence, None).await), "RECORD_NOT_FOUND");
+}

@@ -1,0 +1,197 @@
+//! Who gets in, and what a ticket must be.
+
+use synapsor_chassis::identity::Role;
+use synapsor_domain::signing::Kind;
+use synapsor_domain::timestamp::Span;
+use synapsor_domain::trust::Environment;
+use synapsor_proto::common::v1::Signed;
+use synapsor_proto::ledger::v1 as wire;
+use synapsor_proto::ledger::v1::agent_record_service_client::AgentRecordServiceClient;
+use tonic::Code;
+
+use super::{ANN, Scene, code, json, sign, told};
+use crate::test_kit::{NOBODY_KEY, WRITER_KEY, seal};
+
+#[tokio::test]
+async fn a_gateway_reads_its_own_tenants_records_with_a_ticket() {
+    let scene = Scene::new().await;
+    let draft = scene.draft(ANN, "0");
+    let id = scene.world.file(&draft).await;
+    let (mut gateway, ticket) = (scene.gateway("g1"), scene.signed(&[ANN]));
+    let proposal = gateway.proposal(&ticket, id.as_str()).await.unwrap();
+    assert_eq!(
+        (proposal.state.as_str(), proposal.is_final),
+        ("review_required", false)
+    );
+    assert_eq!(
+        (proposal.capability.as_str(), proposal.principal_matches),
+        ("billing.waive_fee", true)
+    );
+    let shown = json(&proposal.record_json);
+    assert_eq!(
+        shown["proposal"]["diff"]["fee"],
+        serde_json::json!({"before": "10", "proposed": "0"})
+    );
+    assert_eq!(shown["events"][0]["kind"], "proposal_created");
+    let evidence = json(
+        &gateway
+            .evidence(&ticket, draft.evidence.id.as_str())
+            .await
+            .unwrap(),
+    );
+    assert_eq!(evidence["proposal_ids"], serde_json::json!([id]));
+    assert_eq!(evidence["query_audit"][0]["row_count"], 1);
+    for name in [id.to_string(), format!("replay_{id}")] {
+        let replay = json(&gateway.replay(&ticket, &name).await.unwrap());
+        assert_eq!(replay["replay_id"], format!("replay_{id}"));
+        assert_eq!(
+            replay["evidence"][0]["evidence_bundle_id"],
+            draft.evidence.id.as_str()
+        );
+        assert_eq!(replay["query_audit"].as_array().unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn columns_that_are_not_visible_now_are_cut_from_older_records() {
+    let scene = Scene::new().await;
+    let draft = scene.draft(ANN, "0");
+    let id = scene.world.file(&draft).await;
+    let mut gateway = scene.gateway("g1");
+    let mut ticket = scene.ticket(&[ANN]);
+    ticket
+        .visible
+        .insert("billing.waive_fee".to_owned(), vec!["id".to_owned()]);
+    let replay = json(&gateway.replay(&sign(&ticket), id.as_str()).await.unwrap());
+    assert_eq!(
+        replay["evidence"][0]["items"][0]["visible_row"],
+        serde_json::json!({"id": 1})
+    );
+    ticket.visible.clear();
+    let signed = sign(&ticket);
+    let record = gateway.proposal(&signed, id.as_str()).await.unwrap().record_json;
+    assert_eq!(json(&record)["proposal"]["diff"], serde_json::json!({}));
+    let evidence = gateway
+        .evidence(&signed, draft.evidence.id.as_str())
+        .await
+        .unwrap();
+    assert_eq!(json(&evidence)["items"][0]["visible_row"], serde_json::json!({}));
+}
+
+#[tokio::test]
+async fn every_bad_ticket_gets_the_same_refusal_from_every_method() {
+    let scene = Scene::new().await;
+    let id = scene.world.file(&scene.draft(ANN, "0")).await;
+    let id = id.as_str();
+    let good = scene.ticket(&[ANN]);
+    let bent = |change: fn(&mut synapsor_domain::ticket::ContextTicket)| {
+        let mut ticket = good.clone();
+        change(&mut ticket);
+        sign(&ticket)
+    };
+    let by = |seed| Signed::from(&seal(Kind::ContextTicket, &good, seed));
+    let mut flipped = sign(&good);
+    flipped.payload[20] ^= 1;
+    let mut unsigned = sign(&good);
+    unsigned.signatures.clear();
+    let mut other_kind = sign(&good);
+    other_kind.payload_type = Kind::Evidence.payload_type().to_owned();
+    let mut oversized = sign(&good);
+    oversized.payload = vec![b' '; 300 * 1024];
+    let mut no_key = sign(&good);
+    no_key.signatures[0].key_id = "ed25519:x".to_owned();
+    let bad = [
+        bent(|t| t.gateway = "spiffe://dep-test/gateway/g2".to_owned()),
+        bent(|t| t.deployment_id = "other".to_owned()),
+        bent(|t| t.environment = Environment::Production),
+        bent(|t| t.ledger_origin = "synapsor/other".to_owned()),
+        bent(|t| t.v = 2),
+        bent(|t| t.contexts.clear()),
+        bent(|t| t.expires_at = t.issued_at + Span::minutes(6)),
+        bent(|t| {
+            t.issued_at = t.issued_at + Span::minutes(-2);
+            t.expires_at = t.issued_at + Span::minutes(2);
+        }),
+        by(NOBODY_KEY),
+        by(WRITER_KEY),
+        flipped,
+        unsigned,
+        other_kind,
+        oversized,
+        no_key,
+        Signed::default(),
+    ];
+    let mut gateway = scene.gateway("g1");
+    let reference = told(gateway.proposal(&bad[0], id).await);
+    assert!(String::from_utf8_lossy(&reference).contains("TICKET_REFUSED"));
+    for (n, ticket) in bad.iter().enumerate() {
+        assert_eq!(told(gateway.proposal(ticket, id).await), reference, "{n}");
+        assert_eq!(told(gateway.evidence(ticket, id).await), reference, "{n}");
+        assert_eq!(told(gateway.replay(ticket, id).await), reference, "{n}");
+        assert_eq!(told(gateway.withdraw(ticket, id).await), reference, "{n}");
+        assert_eq!(told(gateway.watch(ticket, None).await), reference, "{n}");
+    }
+    let none = wire::AgentRecordServiceGetProposalRequest {
+        ticket: None,
+        proposal_id: id.to_owned(),
+    };
+    assert_eq!(told(gateway.client.get_proposal(none).await), reference);
+    // The genuine one still works, so all of that was about the tickets.
+    assert!(gateway.proposal(&sign(&good), id).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_ticket_opens_nothing_for_another_gateway_and_nothing_after_its_end() {
+    let scene = Scene::new().await;
+    let id = scene.world.file(&scene.draft(ANN, "0")).await;
+    let ticket = scene.signed(&[ANN]);
+    let stolen = scene.gateway("g2").proposal(&ticket, id.as_str()).await;
+    assert_eq!(code(stolen), "TICKET_REFUSED");
+    let mut gateway = scene.gateway("g1");
+    scene.world.clock.advance_ms(5 * 60_000 - 1);
+    assert!(gateway.proposal(&ticket, id.as_str()).await.is_ok());
+    scene.world.clock.advance_ms(1);
+    assert_eq!(
+        code(gateway.proposal(&ticket, id.as_str()).await),
+        "TICKET_REFUSED"
+    );
+    assert_eq!(
+        code(gateway.withdraw(&ticket, id.as_str()).await),
+        "TICKET_REFUSED"
+    );
+}
+
+#[tokio::test]
+async fn a_reader_key_that_is_retired_vouches_for_nothing_more() {
+    let scene = Scene::new().await;
+    let id = scene.world.file(&scene.draft(ANN, "0")).await;
+    let (mut gateway, ticket) = (scene.gateway("g1"), scene.signed(&[ANN]));
+    assert!(gateway.proposal(&ticket, id.as_str()).await.is_ok());
+    let mut trust: serde_json::Value = serde_json::from_str(&crate::test_kit::trust_file(false)).unwrap();
+    trust["readers"][0]["retired"] = true.into();
+    std::fs::write(scene.world.dir.path().join("trust.json"), trust.to_string()).unwrap();
+    assert_eq!(
+        code(gateway.proposal(&ticket, id.as_str()).await),
+        "TICKET_REFUSED"
+    );
+}
+
+#[tokio::test]
+async fn no_other_role_gets_as_far_as_its_ticket() {
+    let scene = Scene::new().await;
+    let id = scene.world.file(&scene.draft(ANN, "0")).await;
+    for (role, instance) in [
+        (Role::Reader, Some("r1")),
+        (Role::Writer, Some("w1")),
+        (Role::Operator, Some("ann")),
+        (Role::Ledger, None),
+    ] {
+        let mut client = AgentRecordServiceClient::new(scene.channel(role, instance));
+        let request = wire::AgentRecordServiceGetProposalRequest {
+            ticket: Some(scene.signed(&[ANN])),
+            proposal_id: id.to_string(),
+        };
+        let status = client.get_proposal(request).await.unwrap_err();
+        assert_eq!(status.code(), Code::PermissionDenied, "{role}");
+    }
+}

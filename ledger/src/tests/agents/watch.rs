@@ -1,0 +1,274 @@
+//! Watching: every change of one's own tenants, in order, once, and nothing else.
+
+use std::time::Duration;
+
+use synapsor_chassis::random;
+use synapsor_domain::approval::Verdict;
+use synapsor_domain::signing::Kind;
+use synapsor_domain::timestamp::Span;
+use synapsor_domain::writeback::{AttemptResult, Outcome};
+use synapsor_proto::ledger::v1::watch_response::Message;
+use synapsor_proto::ledger::v1::{WatchChange, WatchResponse};
+use tonic::Streaming;
+
+use super::{ANN, BEN, NORA, Scene, code, sign};
+use crate::settle::Settlement;
+use crate::test_kit::{ANN_KEY, Draft, OPERATOR, WRITER, WRITER_KEY, World, caller, seal, with_evidence};
+use crate::tests::lease;
+
+type Stream = Streaming<WatchResponse>;
+
+async fn next(stream: &mut Stream) -> Option<Message> {
+    tokio::time::timeout(Duration::from_secs(20), stream.message())
+        .await
+        .expect("a message in time")
+        .expect("no error")
+        .map(|m| m.message.expect("a message"))
+}
+
+async fn position(stream: &mut Stream) -> u64 {
+    match next(stream).await {
+        Some(Message::Position(position)) => position.seq,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn change(stream: &mut Stream) -> WatchChange {
+    match next(stream).await {
+        Some(Message::Change(change)) => change,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn states(stream: &mut Stream, count: usize) -> Vec<String> {
+    let mut states = Vec::new();
+    for _ in 0..count {
+        states.push(change(stream).await.state);
+    }
+    states
+}
+
+async fn decide(world: &World, draft: &Draft, verdict: Verdict) {
+    let signed = seal(Kind::Decision, &world.decision(draft, verdict), ANN_KEY);
+    let done = world
+        .ledger
+        .decide(caller(OPERATOR), &random::hex_id(16), signed)
+        .await;
+    done.unwrap().value.unwrap();
+}
+
+/// From filed to applied, by everybody's real steps.
+async fn apply(world: &World, draft: &Draft, result: AttemptResult) {
+    let mut jobs = lease::open(world, WRITER, 1);
+    let id = world.ordered(draft).await;
+    let job = lease::next(&mut jobs).await.unwrap();
+    let token = job.token.to_vec();
+    world
+        .ledger
+        .start(caller(WRITER), id.clone(), token.clone())
+        .await
+        .unwrap();
+    let doubt = Settlement {
+        id: id.clone(),
+        token: token.clone(),
+        attempt: world.report(draft, AttemptResult::InDoubt, None),
+        receipt: None,
+    };
+    world.ledger.report_in_doubt(caller(WRITER), doubt).await.unwrap();
+    let receipt = seal(Kind::Receipt, &world.receipt(draft, Outcome::Applied), WRITER_KEY);
+    let settlement = Settlement {
+        id,
+        token,
+        attempt: world.report(draft, result, Some(&receipt)),
+        receipt: Some(receipt),
+    };
+    world
+        .ledger
+        .settle(caller(WRITER), settlement)
+        .await
+        .unwrap()
+        .value
+        .unwrap();
+}
+
+#[tokio::test]
+async fn every_change_after_the_first_message_arrives_once_and_in_order() {
+    let scene = Scene::new().await;
+    let world = &scene.world;
+    world.file(&scene.draft(ANN, "before")).await;
+    let (mut gateway, ticket) = (scene.gateway("g1"), scene.signed(&[ANN]));
+    let mut stream = gateway.watch(&ticket, None).await.unwrap();
+    let start = position(&mut stream).await;
+    assert_eq!(start + 1, world.ledger.store.head().borrow().size);
+    // Nobody reads meanwhile: what was there at each moment is told all the same, not only where it ended.
+    apply(world, &scene.draft(ANN, "0"), AttemptResult::Applied).await;
+    let rejected = scene.draft(ANN, "1");
+    world.file(&rejected).await;
+    decide(world, &rejected, Verdict::Deny).await;
+    let withdrawn = world.file(&scene.draft(ANN, "2")).await;
+    gateway.withdraw(&ticket, withdrawn.as_str()).await.unwrap();
+    let mut expiring = scene.draft(ANN, "3");
+    expiring.proposal.not_after = world.now() + Span::seconds(1);
+    world.file(&with_evidence(expiring)).await;
+    world.clock.advance_ms(1_000);
+    world.ledger.sweep().await.unwrap();
+    let expected = [
+        "review_required",
+        "approved",
+        "approved",
+        "in_doubt",
+        "applied",
+        "review_required",
+        "rejected",
+        "review_required",
+        "canceled",
+        "review_required",
+        "expired",
+    ];
+    let mut last = start;
+    for state in expected {
+        let change = change(&mut stream).await;
+        assert_eq!(change.state, state);
+        assert!(change.seq > last, "{change:?}");
+        assert!(change.principal_matches);
+        let open = ["review_required", "approved", "in_doubt"];
+        assert_eq!(change.is_final, !open.contains(&state));
+        last = change.seq;
+    }
+}
+
+#[tokio::test]
+async fn a_first_approval_of_two_is_no_approval() {
+    let scene = Scene::new().await;
+    let world = &scene.world;
+    let mut gateway = scene.gateway("g1");
+    let mut stream = gateway.watch(&scene.signed(&[ANN]), None).await.unwrap();
+    position(&mut stream).await;
+    let mut draft = scene.draft(ANN, "0");
+    draft.proposal.approval.quorum = 2;
+    world.file(&draft).await;
+    decide(world, &draft, Verdict::Approve).await;
+    decide(world, &draft, Verdict::Deny).await;
+    assert_eq!(
+        states(&mut stream, 3).await,
+        ["review_required", "review_required", "rejected"]
+    );
+}
+
+#[tokio::test]
+async fn a_watch_tells_of_its_own_tenants_and_who_in_them_asked() {
+    let scene = Scene::new().await;
+    let world = &scene.world;
+    let mut gateway = scene.gateway("g1");
+    let mut ann = gateway.watch(&scene.signed(&[ANN]), None).await.unwrap();
+    let mut nora = gateway.watch(&scene.signed(&[NORA]), None).await.unwrap();
+    position(&mut ann).await;
+    position(&mut nora).await;
+    world.file(&scene.draft(NORA, "0")).await;
+    world.file(&scene.draft(BEN, "1")).await;
+    let own = world.file(&scene.draft(ANN, "2")).await;
+    let last = world.file(&scene.draft(NORA, "3")).await;
+    let first = change(&mut ann).await;
+    assert!(!first.principal_matches, "a colleague's");
+    let second = change(&mut ann).await;
+    assert_eq!(
+        (second.proposal_id.as_str(), second.principal_matches),
+        (own.as_str(), true)
+    );
+    change(&mut nora).await;
+    assert_eq!(change(&mut nora).await.proposal_id, last.as_str());
+}
+
+#[tokio::test]
+async fn a_watch_goes_on_where_another_ended() {
+    let scene = Scene::new().await;
+    let world = &scene.world;
+    let (mut gateway, ticket) = (scene.gateway("g1"), scene.signed(&[ANN]));
+    world.file(&scene.draft(ANN, "0")).await;
+    let mut stream = gateway.watch(&ticket, None).await.unwrap();
+    let seen = position(&mut stream).await;
+    drop(stream);
+    let missed = world.file(&scene.draft(ANN, "1")).await;
+    let mut stream = gateway.watch(&ticket, Some(seen)).await.unwrap();
+    assert_eq!(position(&mut stream).await, seen);
+    assert_eq!(change(&mut stream).await.proposal_id, missed.as_str());
+    // A place that the log does not have yet is no place.
+    let ahead = gateway.watch(&ticket, Some(seen + 1_000)).await;
+    assert_eq!(code(ahead), "WATCH_OUT_OF_RANGE");
+}
+
+#[tokio::test]
+async fn more_changes_than_one_look_gives_all_arrive() {
+    let scene = Scene::new().await;
+    let world = &scene.world;
+    let (mut gateway, ticket) = (scene.gateway("g1"), scene.signed(&[ANN]));
+    world.file(&scene.draft(NORA, "start")).await;
+    let start = world.ledger.store.head().borrow().size - 1;
+    let mut filed = Vec::new();
+    for n in 0..210 {
+        let who = format!("agent-{}", n / 40);
+        let draft = scene.draft((ANN.0, &who), &n.to_string());
+        filed.push(world.file(&draft).await.to_string());
+    }
+    let mut stream = gateway.watch(&ticket, Some(start)).await.unwrap();
+    assert_eq!(position(&mut stream).await, start);
+    for id in filed {
+        assert_eq!(change(&mut stream).await.proposal_id, id);
+    }
+}
+
+#[tokio::test]
+async fn a_watch_ends_with_its_ticket_and_says_where_to_go_on() {
+    let scene = Scene::new().await;
+    let world = &scene.world;
+    let mut gateway = scene.gateway("g1");
+    let mut stream = gateway.watch(&scene.signed(&[ANN]), None).await.unwrap();
+    position(&mut stream).await;
+    world.file(&scene.draft(ANN, "0")).await;
+    change(&mut stream).await;
+    world.file(&scene.draft(NORA, "0")).await;
+    scene.settle().await;
+    let size = world.ledger.store.head().borrow().size;
+    world.clock.advance_ms(5 * 60_000);
+    // What wakes it now tells it that its time is over.
+    world.file(&scene.draft(ANN, "1")).await;
+    assert!(position(&mut stream).await + 1 >= size);
+    assert_eq!(next(&mut stream).await, None);
+}
+
+#[tokio::test]
+async fn a_silent_watch_ends_with_its_ticket_too() {
+    let scene = Scene::new().await;
+    let mut ticket = scene.ticket(&[ANN]);
+    ticket.expires_at = ticket.issued_at + Span::seconds(1);
+    let mut gateway = scene.gateway("g1");
+    let mut stream = gateway.watch(&sign(&ticket), None).await.unwrap();
+    position(&mut stream).await;
+    // Its own timer wakes it; by then the clock has moved on as well.
+    scene.world.clock.advance_ms(1_000);
+    position(&mut stream).await;
+    assert_eq!(next(&mut stream).await, None);
+}
+
+#[tokio::test]
+async fn a_gateway_has_only_so_many_watches_open_and_gets_places_back() {
+    let scene = Scene::new().await;
+    let (mut gateway, ticket) = (scene.gateway("g1"), scene.signed(&[ANN]));
+    let mut open = Vec::new();
+    for _ in 0..64 {
+        let mut stream = gateway.watch(&ticket, None).await.unwrap();
+        position(&mut stream).await;
+        open.push(stream);
+    }
+    assert_eq!(code(gateway.watch(&ticket, None).await), "WATCHES_EXCEEDED");
+    let mut other = scene.ticket(&[ANN]);
+    other.gateway = "spiffe://dep-test/gateway/g2".to_owned();
+    assert!(scene.gateway("g2").watch(&sign(&other), None).await.is_ok());
+    open.clear();
+    let again = tokio::time::timeout(Duration::from_secs(20), async {
+        while gateway.watch(&ticket, None).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    });
+    again.await.expect("a place comes free when a watcher goes away");
+}

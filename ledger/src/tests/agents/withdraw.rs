@@ -1,0 +1,352 @@
+//! Taking back: before a start it ends the proposal, afterwards it does not, and it is decided in one place.
+
+use synapsor_chassis::random;
+use synapsor_domain::approval::Verdict;
+use synapsor_domain::event::EventKind;
+use synapsor_domain::proposal::{ProposalMode, State};
+use synapsor_domain::signing::Kind;
+use synapsor_domain::ticket::ContextTicket;
+use synapsor_domain::timestamp::Span;
+use synapsor_domain::writeback::{AttemptResult, Outcome};
+use synapsor_proto::ledger::v1::WithdrawResponse;
+
+use super::{ANN, GATEWAY, Scene, code, envelope, json};
+use crate::settle::Settlement;
+use crate::store::events::{self, TailFilter};
+use crate::store::proposals;
+use crate::test_kit::{ANN_KEY, Draft, OPERATOR, WRITER, WRITER_KEY, World, caller, seal, with_evidence};
+use crate::tests::lease;
+
+fn withdrawn() -> WithdrawResponse {
+    WithdrawResponse {
+        withdrawn: true,
+        state: "canceled".to_owned(),
+        code: String::new(),
+    }
+}
+
+fn refused(state: &str, code: &str) -> WithdrawResponse {
+    WithdrawResponse {
+        withdrawn: false,
+        state: state.to_owned(),
+        code: code.to_owned(),
+    }
+}
+
+async fn approve(world: &World, draft: &Draft) -> Result<State, String> {
+    let signed = seal(Kind::Decision, &world.decision(draft, Verdict::Approve), ANN_KEY);
+    let done = world
+        .ledger
+        .decide(caller(OPERATOR), &random::hex_id(16), signed)
+        .await
+        .unwrap();
+    done.value.map(|d| d.state).map_err(|e| e.code.to_string())
+}
+
+async fn events_of(world: &World, kind: EventKind) -> usize {
+    let filter = TailFilter {
+        proposal: None,
+        kind: Some(kind),
+    };
+    world
+        .ledger
+        .store
+        .read(move |r| Ok(events::tail(r.conn(), 0, &filter)?.len()))
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_withdrawal_is_an_event_with_the_ticket_as_its_proof_and_counts_once() {
+    let scene = Scene::new().await;
+    let world = &scene.world;
+    let id = world.file(&scene.draft(ANN, "0")).await;
+    let (mut gateway, ticket) = (scene.gateway("g1"), scene.signed(&[ANN]));
+    let request = random::hex_id(16);
+    for _ in 0..2 {
+        let answer = gateway.withdraw_as(&ticket, id.as_str(), &request).await.unwrap();
+        assert_eq!(answer, withdrawn());
+    }
+    // Another request, and a fresh ticket.
+    scene.world.clock.advance_ms(1_000);
+    let again = gateway
+        .withdraw(&scene.signed(&[ANN]), id.as_str())
+        .await
+        .unwrap();
+    assert_eq!(again, withdrawn());
+    assert_eq!(events_of(world, EventKind::ProposalWithdrawn).await, 1);
+    let filter = TailFilter {
+        proposal: Some(id.clone()),
+        kind: Some(EventKind::ProposalWithdrawn),
+    };
+    let shown = world
+        .ledger
+        .store
+        .read(move |r| Ok(events::tail(r.conn(), 0, &filter)?.remove(0)))
+        .await
+        .unwrap();
+    assert_eq!(json(&shown.bytes)["actor"], GATEWAY);
+    assert_eq!(shown.body, envelope(ticket).to_bytes().unwrap());
+    let body = synapsor_domain::signing::Envelope::from_bytes(&shown.body).unwrap();
+    assert!(body.peek::<ContextTicket>(Kind::ContextTicket).is_ok());
+    let fresh = scene.signed(&[ANN]);
+    let record = gateway.proposal(&fresh, id.as_str()).await.unwrap();
+    assert_eq!((record.state.as_str(), record.is_final), ("canceled", true));
+    let record = json(&record.record_json);
+    assert_eq!(record["events"][1]["kind"], "proposal_withdrawn");
+    assert_eq!(record["proposal"]["source_database_changed"], false);
+    world.ledger.store.verify_full().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_request_id_names_one_request() {
+    let scene = Scene::new().await;
+    let mut gateway = scene.gateway("g1");
+    let ticket = scene.signed(&[ANN]);
+    let one = scene.world.file(&scene.draft(ANN, "0")).await;
+    let two = scene.world.file(&scene.draft(ANN, "1")).await;
+    let request = random::hex_id(16);
+    gateway
+        .withdraw_as(&ticket, one.as_str(), &request)
+        .await
+        .unwrap();
+    let reused = gateway.withdraw_as(&ticket, two.as_str(), &request).await;
+    assert_eq!(code(reused), "REQUEST_ID_REUSED");
+    assert_eq!(
+        code(gateway.withdraw_as(&ticket, two.as_str(), "").await),
+        "MALFORMED"
+    );
+}
+
+#[tokio::test]
+async fn what_is_withdrawn_is_neither_approved_nor_ordered_nor_rejected_any_more() {
+    let scene = Scene::new().await;
+    let (world, mut gateway) = (&scene.world, scene.gateway("g1"));
+    let ticket = scene.signed(&[ANN]);
+    let draft = scene.draft(ANN, "0");
+    let id = world.file(&draft).await;
+    gateway.withdraw(&ticket, id.as_str()).await.unwrap();
+    assert_eq!(
+        approve(world, &draft).await,
+        Err("PROPOSAL_NOT_PENDING_REVIEW".into())
+    );
+    let deny = seal(Kind::Decision, &world.decision(&draft, Verdict::Deny), ANN_KEY);
+    let denied = world
+        .ledger
+        .decide(caller(OPERATOR), &random::hex_id(16), deny)
+        .await;
+    assert_eq!(denied.unwrap().value.unwrap_err().code, "PROPOSAL_NOT_REJECTABLE");
+    // The other order: approved first, then withdrawn, then ordered.
+    let draft = scene.draft(ANN, "1");
+    let id = world.file(&draft).await;
+    let decision = world.decision(&draft, Verdict::Approve);
+    let signed = seal(Kind::Decision, &decision, ANN_KEY);
+    let digest = signed.digest(Kind::Decision).unwrap();
+    let decided = world
+        .ledger
+        .decide(caller(OPERATOR), &random::hex_id(16), signed)
+        .await;
+    assert_eq!(decided.unwrap().value.unwrap().state, State::Approved);
+    assert_eq!(gateway.withdraw(&ticket, id.as_str()).await.unwrap(), withdrawn());
+    let order = seal(Kind::ApplyOrder, &world.order(&draft, &[digest]), ANN_KEY);
+    let ordered = world
+        .ledger
+        .request_apply(caller(OPERATOR), &random::hex_id(16), order)
+        .await;
+    let refusal = ordered.unwrap().value.unwrap_err();
+    assert_eq!(refusal.code, "PROPOSAL_NOT_APPROVED");
+    assert!(refusal.public.contains("canceled"), "{refusal}");
+    world.ledger.store.verify_full().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_approval_at_the_same_moment_never_outlives_a_withdrawal() {
+    let scene = Scene::new().await;
+    let world = &scene.world;
+    let ticket = scene.signed(&[ANN]);
+    for n in 0..20 {
+        let draft = scene.draft(ANN, &n.to_string());
+        let id = world.file(&draft).await;
+        let mut gateway = scene.gateway("g1");
+        let (taken, approved) = tokio::join!(gateway.withdraw(&ticket, id.as_str()), approve(world, &draft));
+        assert_eq!(taken.unwrap(), withdrawn());
+        assert!(
+            approved == Ok(State::Approved) || approved == Err("PROPOSAL_NOT_PENDING_REVIEW".into()),
+            "{approved:?}"
+        );
+        let row = world
+            .ledger
+            .store
+            .read(move |r| proposals::get(r.conn(), &id))
+            .await;
+        assert_eq!(row.unwrap().state, State::Canceled);
+    }
+    world.ledger.store.verify_full().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_withdrawn_proposal_is_granted_to_no_writer_and_a_lease_on_it_starts_nothing() {
+    let scene = Scene::new().await;
+    let (world, mut gateway) = (&scene.world, scene.gateway("g1"));
+    let ticket = scene.signed(&[ANN]);
+    let first = world.ordered(&scene.draft(ANN, "0")).await;
+    let second = world.ordered(&scene.draft(ANN, "1")).await;
+    // Ordered and waiting, longest first: without the withdrawal it would be the first job.
+    assert_eq!(
+        gateway.withdraw(&ticket, first.as_str()).await.unwrap(),
+        withdrawn()
+    );
+    let mut jobs = lease::open(world, WRITER, 2);
+    let job = lease::next(&mut jobs).await.unwrap();
+    let proposal = synapsor_domain::signing::Envelope::from_bytes(&job.proposal.body).unwrap();
+    let proposal: synapsor_domain::proposal::Proposal = proposal.peek(Kind::Proposal).unwrap();
+    assert_eq!(proposal.id, second);
+    // Leased and not started: the withdrawal still counts, and the start does not.
+    assert_eq!(
+        gateway.withdraw(&ticket, second.as_str()).await.unwrap(),
+        withdrawn()
+    );
+    let started = world
+        .ledger
+        .start(caller(WRITER), second, job.token.to_vec())
+        .await;
+    assert_eq!(lease::code(started), "PROPOSAL_ENDED");
+    assert!(jobs.try_recv().is_err(), "no other job");
+    world.ledger.store.verify_full().await.unwrap();
+}
+
+#[tokio::test]
+async fn after_a_start_only_the_state_is_told() {
+    let scene = Scene::new().await;
+    let (world, mut gateway) = (&scene.world, scene.gateway("g1"));
+    let ticket = scene.signed(&[ANN]);
+    let draft = scene.draft(ANN, "0");
+    let mut jobs = lease::open(world, WRITER, 1);
+    let id = world.ordered(&draft).await;
+    let job = lease::next(&mut jobs).await.unwrap();
+    world
+        .ledger
+        .start(caller(WRITER), id.clone(), job.token.to_vec())
+        .await
+        .unwrap();
+    assert_eq!(
+        gateway.withdraw(&ticket, id.as_str()).await.unwrap(),
+        refused("approved", "WRITEBACK_STARTED")
+    );
+    let receipt = seal(
+        Kind::Receipt,
+        &world.receipt(&draft, Outcome::Applied),
+        WRITER_KEY,
+    );
+    let settlement = Settlement {
+        id: id.clone(),
+        token: job.token.to_vec(),
+        attempt: world.report(&draft, AttemptResult::Applied, Some(&receipt)),
+        receipt: Some(receipt),
+    };
+    world
+        .ledger
+        .settle(caller(WRITER), settlement)
+        .await
+        .unwrap()
+        .value
+        .unwrap();
+    assert_eq!(
+        gateway.withdraw(&ticket, id.as_str()).await.unwrap(),
+        refused("applied", "PROPOSAL_ENDED")
+    );
+    let record = gateway.proposal(&ticket, id.as_str()).await.unwrap();
+    assert_eq!(
+        json(&record.record_json)["proposal"]["source_database_changed"],
+        true
+    );
+    assert_eq!(events_of(world, EventKind::ProposalWithdrawn).await, 0);
+}
+
+#[tokio::test]
+async fn of_a_start_and_a_withdrawal_at_the_same_moment_exactly_one_counts() {
+    let scene = Scene::new().await;
+    let world = &scene.world;
+    let ticket = scene.signed(&[ANN]);
+    let mut jobs = lease::open(world, WRITER, 64);
+    for n in 0..20 {
+        let id = world.ordered(&scene.draft(ANN, &n.to_string())).await;
+        let job = lease::next(&mut jobs).await.unwrap();
+        let mut gateway = scene.gateway("g1");
+        let (taken, started) = tokio::join!(
+            gateway.withdraw(&ticket, id.as_str()),
+            world.ledger.start(caller(WRITER), id.clone(), job.token.to_vec())
+        );
+        let taken = taken.unwrap();
+        assert_ne!(taken.withdrawn, started.is_ok(), "{taken:?}");
+        let expected = if taken.withdrawn {
+            withdrawn()
+        } else {
+            refused("approved", "WRITEBACK_STARTED")
+        };
+        assert_eq!(taken, expected);
+    }
+    world.ledger.store.verify_full().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_person_ended_or_time_did_stays_so() {
+    let scene = Scene::new().await;
+    let (world, mut gateway) = (&scene.world, scene.gateway("g1"));
+    let draft = scene.draft(ANN, "0");
+    let id = world.file(&draft).await;
+    let deny = seal(Kind::Decision, &world.decision(&draft, Verdict::Deny), ANN_KEY);
+    let denied = world
+        .ledger
+        .decide(caller(OPERATOR), &random::hex_id(16), deny)
+        .await;
+    assert!(denied.unwrap().value.is_ok());
+    assert_eq!(
+        gateway
+            .withdraw(&scene.signed(&[ANN]), id.as_str())
+            .await
+            .unwrap(),
+        refused("rejected", "PROPOSAL_ENDED")
+    );
+    let mut draft = scene.draft(ANN, "1");
+    draft.proposal.not_after = world.now() + Span::minutes(1);
+    let id = world.file(&with_evidence(draft)).await;
+    world.clock.advance_ms(60_000);
+    assert_eq!(
+        gateway
+            .withdraw(&scene.signed(&[ANN]), id.as_str())
+            .await
+            .unwrap(),
+        refused("expired", "PROPOSAL_ENDED")
+    );
+}
+
+#[tokio::test]
+async fn a_withdrawal_makes_room_and_lets_the_same_change_be_proposed_anew() {
+    let scene = Scene::new().await;
+    let (world, mut gateway) = (&scene.world, scene.gateway("g1"));
+    let ticket = scene.signed(&[ANN]);
+    let draft = scene.draft(ANN, "0");
+    let first = world.file(&draft).await;
+    gateway.withdraw(&ticket, first.as_str()).await.unwrap();
+    let second = world.file(&scene.draft(ANN, "0")).await;
+    assert_ne!(first, second, "a withdrawn proposal is not open any more");
+    let open = world
+        .ledger
+        .store
+        .read(|r| Ok(proposals::count_open(r.conn(), ANN.0, ANN.1)?))
+        .await;
+    assert_eq!(open.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_shadow_proposal_can_be_taken_back_too() {
+    let scene = Scene::new().await;
+    let mut draft = scene.draft(ANN, "0");
+    draft.proposal.mode = ProposalMode::Shadow;
+    let id = scene.world.file(&draft).await;
+    let (mut gateway, ticket) = (scene.gateway("g1"), scene.signed(&[ANN]));
+    let before = gateway.proposal(&ticket, id.as_str()).await.unwrap();
+    assert_eq!(before.state, "shadow_proposal_created");
+    assert_eq!(gateway.withdraw(&ticket, id.as_str()).await.unwrap(), withdrawn());
+}

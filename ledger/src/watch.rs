@@ -1,0 +1,209 @@
+//! Telling gateways of changes of state: one stream per ticket, fed as the log grows, ended by the ticket's own
+//! deadline.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::ticket::{RecordKind, VerifiedTicket};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::store::StepError;
+use crate::store::agents::{self, Change, Scope};
+use crate::{Caller, Ledger};
+
+/// Watches that one gateway may have open.
+const WATCHES_MAX: usize = 64;
+
+/// Records behind the newest from which a watch may go on.
+const BACK_MAX: u64 = 10_000;
+
+/// Records that one look goes through.
+const WINDOW: u64 = 2_000;
+
+/// How many watches each gateway has open.
+#[derive(Debug, Default)]
+pub(crate) struct Watches {
+    open: Mutex<HashMap<String, usize>>,
+}
+
+/// One open watch in [`Watches`], given up when it is dropped.
+#[derive(Debug)]
+struct Place {
+    watches: Arc<Watches>,
+    gateway: String,
+}
+
+/// What a watcher is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// Everything up to and with this record has been told.
+    Position(u64),
+    Change {
+        change: Change,
+        principal_matches: bool,
+    },
+}
+
+/// One open watch.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    ledger: Ledger,
+    ticket: VerifiedTicket,
+    scope: Scope,
+    /// The first record that was not looked at yet.
+    next: u64,
+    _place: Place,
+}
+
+pub(crate) type Out = mpsc::Sender<Result<Told, Refusal>>;
+
+impl Watches {
+    fn enter(self: &Arc<Self>, gateway: &str) -> Result<Place, Refusal> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(gateway.to_owned()).or_default();
+        if *count >= WATCHES_MAX {
+            let text = format!("this gateway has {WATCHES_MAX} watches open; end some before it opens more");
+            return Err(Refusal::new("WATCHES_EXCEEDED", text));
+        }
+        *count += 1;
+        Ok(Place {
+            watches: self.clone(),
+            gateway: gateway.to_owned(),
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.watches.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.gateway) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.gateway);
+            }
+        }
+    }
+}
+
+impl Ledger {
+    /// Opens a watch behind the record `after`, or behind the newest.
+    ///
+    /// # Errors
+    /// `RECORD_NOT_FOUND` if the ticket leaves proposals out, `WATCH_OUT_OF_RANGE` and `WATCHES_EXCEEDED`.
+    pub(crate) fn watch(
+        &self,
+        caller: &Caller,
+        ticket: VerifiedTicket,
+        after: Option<u64>,
+    ) -> Result<Watch, Refusal> {
+        if !ticket.allows(RecordKind::Proposal) {
+            return Err(crate::agent_record::not_found());
+        }
+        let size = self.store.head().borrow().size;
+        let next = match after {
+            None => size,
+            Some(seq) if seq < size && size - seq <= BACK_MAX => seq + 1,
+            Some(_) => {
+                let text = format!(
+                    "after_seq is not one of the last {BACK_MAX} records; watch from now on and read the proposals \
+                     again"
+                );
+                return Err(Refusal::new("WATCH_OUT_OF_RANGE", text));
+            }
+        };
+        Ok(Watch {
+            ledger: self.clone(),
+            scope: Scope::of(&ticket),
+            ticket,
+            next,
+            _place: self.watches.enter(&caller.identity)?,
+        })
+    }
+}
+
+impl Watch {
+    /// Tells what comes until the ticket ends, nobody listens, or `stop`.
+    pub(crate) async fn run(mut self, out: Out, stop: CancellationToken) {
+        let mut head = self.ledger.store.head();
+        if !self.send(&out, self.position(), &stop).await {
+            return;
+        }
+        loop {
+            let size = head.borrow_and_update().size;
+            if !self.tell_up_to(size, &out, &stop).await {
+                return;
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = out.closed() => return,
+                changed = head.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(self.left()) => {}
+            }
+            if self.is_over() {
+                // Whoever watches on under a fresh ticket goes on from here. A full buffer has no room for it.
+                let _ = out.try_send(Ok(self.position()));
+                return;
+            }
+        }
+    }
+
+    /// False when the watch is to end.
+    async fn tell_up_to(&mut self, size: u64, out: &Out, stop: &CancellationToken) -> bool {
+        while self.next < size {
+            let range = (self.next, size.min(self.next + WINDOW));
+            let scope = self.scope.clone();
+            let look = self
+                .ledger
+                .store
+                .read(move |reader| Ok(agents::changes(reader.conn(), range, &scope)?));
+            let (changes, told) = match look.await {
+                Ok(found) => found,
+                Err(error) => return self.fail(error, out),
+            };
+            for change in changes {
+                let principal_matches = self.ticket.speaks_for(&change.tenant, &change.principal);
+                let message = Told::Change {
+                    change,
+                    principal_matches,
+                };
+                if !self.send(out, message, stop).await {
+                    return false;
+                }
+            }
+            self.next = told;
+        }
+        true
+    }
+
+    /// Waits for a slow connection, but not beyond the ticket.
+    async fn send(&self, out: &Out, message: Told, stop: &CancellationToken) -> bool {
+        if self.is_over() {
+            return false;
+        }
+        tokio::select! {
+            () = stop.cancelled() => false,
+            sent = tokio::time::timeout(self.left(), out.send(Ok(message))) => matches!(sent, Ok(Ok(()))),
+        }
+    }
+
+    fn fail(&self, error: StepError, out: &Out) -> bool {
+        let _ = out.try_send(Err(crate::error::told(error)));
+        false
+    }
+
+    fn position(&self) -> Told {
+        Told::Position(self.next.saturating_sub(1))
+    }
+
+    fn is_over(&self) -> bool {
+        self.ticket.still(self.ledger.now()).is_err()
+    }
+
+    fn left(&self) -> Duration {
+        let left = (self.ticket.expires_at() - self.ledger.now()).as_millis();
+        Duration::from_millis(u64::try_from(left).unwrap_or(0))
+    }
+}
