@@ -2,6 +2,7 @@
 //! secrets, certificates, servers, channels, logs, shutdown. Nothing here knows what the processes do for a living.
 
 pub mod clock;
+pub mod exposure;
 pub mod files;
 pub mod grpc_channel;
 pub mod grpc_server;
