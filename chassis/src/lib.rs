@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod confine;
+pub mod exposure;
 pub mod files;
 pub mod grpc_channel;
 pub mod grpc_server;

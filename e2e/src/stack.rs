@@ -132,6 +132,13 @@ fn flags(pairs: &[(&str, String)]) -> Vec<String> {
         .collect()
 }
 
+fn owned_flags<'a>(pairs: &[(&'a str, &str)]) -> Vec<(&'a str, String)> {
+    pairs
+        .iter()
+        .map(|(flag, value)| (*flag, (*value).to_owned()))
+        .collect()
+}
+
 fn text(path: &Path) -> String {
     path.display().to_string()
 }
@@ -243,7 +250,13 @@ pub fn gateway_flags(stack: &Stack) -> anyhow::Result<Vec<String>> {
 
 /// Starts the gateway over HTTP with a token.
 pub fn http_gateway(stack: &Stack, token: &str) -> anyhow::Result<Process> {
+    http_gateway_with(stack, token, &[])
+}
+
+/// The same with more flags.
+pub fn http_gateway_with(stack: &Stack, token: &str, more: &[(&str, &str)]) -> anyhow::Result<Process> {
     let mut arguments = gateway_flags(stack)?;
+    arguments.extend(flags(&owned_flags(more)));
     arguments.extend(flags(&[
         ("--transport", "streamable-http".to_owned()),
         ("--listen", "127.0.0.1:0".to_owned()),

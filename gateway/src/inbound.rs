@@ -1,6 +1,8 @@
 //! What every message of a client passes before MCP machinery sees it: limits on its shape, and the lifting of
 //! the arguments' exact text. Values are not looked at.
 
+use std::borrow::Cow;
+
 use rmcp::model::{ErrorData, JsonRpcError, RequestId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -16,6 +18,23 @@ const ID_BYTES_MAX: usize = 256;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RawArguments(pub(crate) Vec<u8>);
 
+/// What a message is, as far as the way to its handler depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The handshake of the revisions before 2026-07-28.
+    Initialize,
+    /// A request whose answer is a stream that lasts.
+    Listen,
+    Other,
+}
+
+/// A message that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Inspected {
+    pub(crate) arguments: RawArguments,
+    pub(crate) kind: Kind,
+}
+
 /// Why a message is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadMessage {
@@ -23,6 +42,8 @@ pub(crate) enum BadMessage {
     NotJson,
     #[error("the message is not one JSON-RPC object")]
     NotOneObject,
+    #[error("the message is no request, notification or answer of MCP")]
+    NotOfMcp,
     #[error("the message nests more than {DEPTH_MAX} levels")]
     TooDeep,
     #[error("a text in the message is longer than {TEXT_BYTES_MAX} bytes")]
@@ -39,6 +60,8 @@ struct Message<'a> {
     #[serde(borrow)]
     id: Option<&'a RawValue>,
     #[serde(borrow)]
+    method: Option<Cow<'a, str>>,
+    #[serde(borrow)]
     params: Option<&'a RawValue>,
 }
 
@@ -49,7 +72,7 @@ struct Params<'a> {
 }
 
 /// Checks one message and lifts its arguments out; a message without arguments counts as one with `{}`.
-pub(crate) fn check(message: &[u8]) -> Result<RawArguments, BadMessage> {
+pub(crate) fn check(message: &[u8]) -> Result<Inspected, BadMessage> {
     check_shape(message)?;
     if first_byte(message) != Some(b'{') {
         return Err(if serde_json::from_slice::<&RawValue>(message).is_ok() {
@@ -68,10 +91,16 @@ pub(crate) fn check(message: &[u8]) -> Result<RawArguments, BadMessage> {
         }
         None => None,
     };
-    Ok(RawArguments(arguments.map_or_else(
-        || b"{}".to_vec(),
-        |text| text.get().as_bytes().to_vec(),
-    )))
+    Ok(Inspected {
+        arguments: RawArguments(
+            arguments.map_or_else(|| b"{}".to_vec(), |text| text.get().as_bytes().to_vec()),
+        ),
+        kind: match parsed.method.as_deref() {
+            Some("initialize") => Kind::Initialize,
+            Some("subscriptions/listen") => Kind::Listen,
+            Some(_) | None => Kind::Other,
+        },
+    })
 }
 
 /// A member that stands twice is a data error: which of the two counts must not depend on the reader of it.
@@ -122,9 +151,11 @@ fn first_byte(message: &[u8]) -> Option<u8> {
 pub(crate) fn error_line(message: &[u8], bad: BadMessage) -> Vec<u8> {
     let error = match bad {
         BadMessage::NotJson => ErrorData::parse_error(bad.to_string(), None),
-        BadMessage::NotOneObject | BadMessage::TooDeep | BadMessage::TextTooLong | BadMessage::TooLong => {
-            ErrorData::invalid_request(bad.to_string(), None)
-        }
+        BadMessage::NotOneObject
+        | BadMessage::NotOfMcp
+        | BadMessage::TooDeep
+        | BadMessage::TextTooLong
+        | BadMessage::TooLong => ErrorData::invalid_request(bad.to_string(), None),
     };
     serde_json::to_vec(&JsonRpcError::new(id_of(message), error)).expect("an error of ours is JSON")
 }
@@ -142,7 +173,7 @@ mod tests {
     use super::*;
 
     fn lifted(message: &str) -> Result<String, BadMessage> {
-        check(message.as_bytes()).map(|raw| String::from_utf8(raw.0).unwrap())
+        check(message.as_bytes()).map(|seen| String::from_utf8(seen.arguments.0).unwrap())
     }
 
     #[test]

@@ -2,9 +2,10 @@
 //! nothing else, decides nothing, and passes the text of arguments on as it came.
 
 mod answer;
+pub mod caller;
 mod catalog;
 mod confinement;
-mod http;
+pub mod http;
 mod inbound;
 mod reader;
 mod run_file;
@@ -51,6 +52,9 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<(), Failure> {
             let _run_file = run_file::write(settings.run_file.as_deref(), None)?;
             stdio::serve(gateway, stop).await
         }
-        Transport::Http(http) => http::serve(gateway, &http, settings.run_file.as_deref(), stop).await,
+        Transport::Http(http) => {
+            let about = gateway.about();
+            http::serve(gateway, about, &http, settings.run_file.as_deref(), stop).await
+        }
     }
 }

@@ -19,8 +19,10 @@ use tokio::sync::Semaphore;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-/// Calls of one gateway that may be under way at once; more are told to come back.
-const CALLS_IN_FLIGHT_MAX: usize = 64;
+/// Calls of one gateway that may be under way at once; more are told to come back. A reader takes as many on one
+/// connection.
+const CALLS_IN_FLIGHT_MAX: usize = 128;
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 const CATALOG_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A reader that is started together with the gateway gets this long to come up.
@@ -35,6 +37,7 @@ const START: RetryPolicy = RetryPolicy {
 #[derive(Debug)]
 pub(crate) struct Reader {
     client: AgentServiceClient<Channel>,
+    channel: Channel,
     target: Target,
     calls: Semaphore,
 }
@@ -64,11 +67,12 @@ impl Reader {
     /// Nothing is dialled yet.
     pub(crate) fn connect(tls: &TlsMaterial, target: &Target) -> Result<Self, Failure> {
         let channel = grpc_channel::connect(tls, target)?;
-        let client = AgentServiceClient::new(channel)
+        let client = AgentServiceClient::new(channel.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         Ok(Self {
             client,
+            channel,
             target: target.clone(),
             calls: Semaphore::new(CALLS_IN_FLIGHT_MAX),
         })
@@ -96,6 +100,13 @@ impl Reader {
                 _ => None,
             },
         })
+    }
+
+    /// Whether the reader can be reached and serves.
+    pub(crate) async fn is_answering(&self) -> bool {
+        grpc_channel::probe(&self.channel, &self.target, PROBE_TIMEOUT)
+            .await
+            .is_ok()
     }
 
     fn explain(&self, status: &Status) -> Failure {

@@ -12,17 +12,28 @@ use synapsor_chassis::run::Failure;
 #[derive(Debug)]
 pub(crate) struct RunFile(PathBuf);
 
-/// Writes the file when one is wanted. `address` is where HTTP is served; stdio has none.
-pub(crate) fn write(path: Option<&Path>, address: Option<SocketAddr>) -> Result<Option<RunFile>, Failure> {
+/// Where HTTP is served.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) transport: &'static str,
+    pub(crate) address: SocketAddr,
+    pub(crate) is_https: bool,
+}
+
+/// Writes the file when one is wanted. Stdio has no place.
+pub(crate) fn write(path: Option<&Path>, place: Option<Place>) -> Result<Option<RunFile>, Failure> {
     let Some(path) = path else {
         return Ok(None);
     };
     let content = json!({
         "role": "gateway",
         "pid": std::process::id(),
-        "transport": if address.is_some() { "streamable-http" } else { "stdio" },
-        "address": address.map(|address| address.to_string()),
-        "url": address.map(|address| format!("http://{address}/mcp")),
+        "transport": place.map_or("stdio", |place| place.transport),
+        "address": place.map(|place| place.address.to_string()),
+        "url": place.map(|place| {
+            let scheme = if place.is_https { "https" } else { "http" };
+            format!("{scheme}://{}/mcp", place.address)
+        }),
     });
     files::write_atomic(path, format!("{content}\n").as_bytes(), MODE_PRIVATE)?;
     Ok(Some(RunFile(path.to_owned())))

@@ -19,6 +19,7 @@ use synapsor_domain::contract::ResultFormat;
 
 use crate::answer;
 use crate::catalog::Listing;
+use crate::http::About;
 use crate::inbound::RawArguments;
 use crate::reader::{Call, Reader};
 
@@ -53,8 +54,13 @@ impl Gateway {
         }
     }
 
-    pub(crate) fn listing(&self) -> &Listing {
-        &self.listing
+    /// What is told about it to everybody.
+    pub(crate) fn about(&self) -> About {
+        let reader = self.reader.clone();
+        About::new(self.listing.tools().len(), self.listing.mode(), move || {
+            let reader = reader.clone();
+            async move { reader.is_answering().await }
+        })
     }
 
     /// Tools that the listing does not have go to the reader as well, which records and refuses them.

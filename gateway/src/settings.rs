@@ -1,6 +1,5 @@
 //! Flags and environment of the gateway, resolved and checked before anything is opened.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
@@ -8,13 +7,12 @@ use synapsor_chassis::confine::Needs;
 use synapsor_chassis::grpc_channel::Target;
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::run::Failure;
-use synapsor_chassis::secret::{Secret, SecretError};
 use synapsor_chassis::settings::Environment;
 use synapsor_chassis::tls::{TlsFiles, TlsMaterial};
 use synapsor_domain::contract::ResultFormat;
 
-const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8766);
-const AUTH_TOKEN_ENV_DEFAULT: &str = "SYNAPSOR_RUNNER_HTTP_TOKEN";
+use crate::http::{HttpFlags, HttpSettings, Wire};
+
 const DATABASE_SCHEMES: [&str; 5] = ["postgres", "postgresql", "mysql", "mariadb", "sqlite"];
 
 /// How a client reaches the gateway.
@@ -22,8 +20,10 @@ const DATABASE_SCHEMES: [&str; 5] = ["postgres", "postgresql", "mysql", "mariadb
 pub(crate) enum TransportName {
     /// Lines on stdin and stdout; what an MCP client launches.
     Stdio,
-    /// HTTP at /mcp on a loopback address.
+    /// HTTP at /mcp.
     StreamableHttp,
+    /// Legacy: plain JSON-RPC by HTTP POST at /mcp, as 0.1.x had it.
+    HttpBridge,
 }
 
 /// What keeps a gateway alive besides its being wanted.
@@ -57,25 +57,17 @@ pub struct Flags {
     /// The deployment that certificates must be of [env: SYNAPSOR_GATEWAY_DEPLOYMENT]
     #[arg(long, value_name = "ID")]
     deployment: Option<String>,
-    /// Where HTTP is served; port 0 picks a free one [env: SYNAPSOR_GATEWAY_LISTEN] [default: 127.0.0.1:8766]
-    #[arg(long, value_name = "ADDR")]
-    listen: Option<SocketAddr>,
     /// Envelope 1 or 2; 0 means as the contract says [env: SYNAPSOR_GATEWAY_RESULT_FORMAT]
     #[arg(long, value_name = "0|1|2", value_parser = clap::value_parser!(u8).range(0..=2))]
     result_format: Option<u8>,
-    /// The variable with the bearer token for HTTP; NAME_FILE names a file instead
-    /// [env: SYNAPSOR_GATEWAY_AUTH_TOKEN_ENV] [default: SYNAPSOR_RUNNER_HTTP_TOKEN]
-    #[arg(long, value_name = "NAME")]
-    auth_token_env: Option<String>,
-    /// Serve HTTP without a token; for development on a loopback address only
-    #[arg(long)]
-    dev_no_auth: bool,
     /// A file that tells where the gateway listens, written once it serves [env: SYNAPSOR_GATEWAY_RUN_FILE]
     #[arg(long, value_name = "PATH")]
     run_file: Option<PathBuf>,
     /// End when the parent closes stdin (HTTP only), or when the parent itself ends
     #[arg(long, value_enum)]
     lifeline: Option<Lifeline>,
+    #[command(flatten)]
+    http: HttpFlags,
 }
 
 /// Checked settings.
@@ -94,17 +86,7 @@ pub(crate) struct Settings {
 #[derive(Debug)]
 pub(crate) enum Transport {
     Stdio,
-    Http(HttpSettings),
-}
-
-/// What serving HTTP needs.
-#[derive(Debug)]
-pub(crate) struct HttpSettings {
-    /// A loopback address.
-    pub(crate) listen: SocketAddr,
-    /// `None` only by explicit wish.
-    pub(crate) token: Option<Secret>,
-    pub(crate) has_lifeline: bool,
+    Http(Box<HttpSettings>),
 }
 
 impl Settings {
@@ -148,15 +130,10 @@ pub(crate) fn needs(flags: &Flags, env: &Environment) -> Result<Needs, Failure> 
     if let Some(path) = run_file(flags, env)? {
         needs.outbox_of(&path);
     }
-    if transport_name(flags, env)? == TransportName::StreamableHttp {
-        needs.listened.push(
-            env.choose(flags.listen, "SYNAPSOR_GATEWAY_LISTEN", LISTEN_DEFAULT)?
-                .port(),
-        );
-        let token = auth_token_env(flags, env)?;
-        needs
-            .files
-            .extend(env.get(&format!("{token}_FILE"))?.map(PathBuf::from));
+    match transport_name(flags, env)? {
+        TransportName::Stdio => {}
+        TransportName::StreamableHttp => flags.http.needs(Wire::Streamable, env, &mut needs)?,
+        TransportName::HttpBridge => flags.http.needs(Wire::Bridge, env, &mut needs)?,
     }
     Ok(needs)
 }
@@ -168,28 +145,6 @@ fn run_file(flags: &Flags, env: &Environment) -> Result<Option<PathBuf>, Failure
     }
 }
 
-fn auth_token_env(flags: &Flags, env: &Environment) -> Result<String, Failure> {
-    Ok(env.choose(
-        flags.auth_token_env.clone(),
-        "SYNAPSOR_GATEWAY_AUTH_TOKEN_ENV",
-        AUTH_TOKEN_ENV_DEFAULT.to_owned(),
-    )?)
-}
-
-fn transport(flags: &Flags, env: &Environment) -> Result<Transport, Failure> {
-    match transport_name(flags, env)? {
-        TransportName::StreamableHttp => http(flags, env).map(Transport::Http),
-        TransportName::Stdio if flags.lifeline == Some(Lifeline::Stdin) || flags.dev_no_auth => {
-            Err(Failure::usage(
-                "FLAG_NEEDS_HTTP",
-                "--lifeline stdin and --dev-no-auth are for HTTP only",
-            )
-            .with_fix("drop them, or add --transport streamable-http"))
-        }
-        TransportName::Stdio => Ok(Transport::Stdio),
-    }
-}
-
 fn transport_name(flags: &Flags, env: &Environment) -> Result<TransportName, Failure> {
     if let Some(name) = flags.transport {
         return Ok(name);
@@ -198,55 +153,26 @@ fn transport_name(flags: &Flags, env: &Environment) -> Result<TransportName, Fai
         None => Ok(TransportName::Stdio),
         Some(text) => TransportName::from_str(&text, false).map_err(|_| {
             Failure::usage("SETTING_INVALID", "SYNAPSOR_GATEWAY_TRANSPORT names no transport")
-                .with_fix("set it to stdio or streamable-http")
+                .with_fix("set it to stdio, streamable-http or http-bridge")
         }),
     }
 }
 
-fn http(flags: &Flags, env: &Environment) -> Result<HttpSettings, Failure> {
-    let listen = env.choose(flags.listen, "SYNAPSOR_GATEWAY_LISTEN", LISTEN_DEFAULT)?;
-    if !listen.ip().is_loopback() {
-        return Err(not_loopback(flags.dev_no_auth, listen));
-    }
-    let name = auth_token_env(flags, env)?;
-    let token = if flags.dev_no_auth {
-        None
-    } else {
-        Some(Secret::read(env, &name).map_err(token_failure)?)
+fn transport(flags: &Flags, env: &Environment) -> Result<Transport, Failure> {
+    let ends_with_stdin = flags.lifeline == Some(Lifeline::Stdin);
+    let http = |wire| {
+        let settings = flags.http.resolve_for(wire, env, ends_with_stdin)?;
+        Ok(Transport::Http(Box::new(settings)))
     };
-    Ok(HttpSettings {
-        listen,
-        token,
-        has_lifeline: flags.lifeline == Some(Lifeline::Stdin),
-    })
-}
-
-fn not_loopback(is_open: bool, listen: SocketAddr) -> Failure {
-    if is_open {
-        Failure::usage(
-            "HTTP_DEV_NO_AUTH_UNSAFE_HOST",
-            format!("{listen} without a token is open to the network"),
+    match transport_name(flags, env)? {
+        TransportName::StreamableHttp => http(Wire::Streamable),
+        TransportName::HttpBridge => http(Wire::Bridge),
+        TransportName::Stdio if ends_with_stdin || flags.http.opens_without_token() => Err(Failure::usage(
+            "FLAG_NEEDS_HTTP",
+            "--lifeline stdin and --dev-no-auth are for HTTP only",
         )
-        .with_fix("listen on 127.0.0.1, or drop --dev-no-auth and set a token")
-    } else {
-        Failure::usage(
-            "HTTP_TLS_REQUIRED",
-            format!("{listen} is not a loopback address, and this version serves no TLS"),
-        )
-        .with_fix("listen on 127.0.0.1 and put a TLS proxy or an SSH tunnel in front of it")
-    }
-}
-
-fn token_failure(error: SecretError) -> Failure {
-    match error {
-        SecretError::Missing { name } => Failure::usage(
-            "HTTP_AUTH_TOKEN_MISSING",
-            format!("HTTP needs a bearer token, and {name} is not set"),
-        )
-        .with_fix(format!(
-            "set {name} to a long random text, or {name}_FILE to the path of a 0600 file"
-        )),
-        other => other.into(),
+        .with_fix("drop them, or add --transport streamable-http")),
+        TransportName::Stdio => Ok(Transport::Stdio),
     }
 }
 

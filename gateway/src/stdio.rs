@@ -125,7 +125,7 @@ impl<R: AsyncBufRead + Send + Unpin> Lines<R> {
 }
 
 fn parse(line: &[u8]) -> Result<RxJsonRpcMessage<RoleServer>, BadMessage> {
-    let arguments = inbound::check(line)?;
+    let arguments = inbound::check(line)?.arguments;
     let mut message = serde_json::from_slice(line).map_err(|_| BadMessage::NotOneObject)?;
     if let JsonRpcMessage::Request(request) = &mut message {
         let request: &mut rmcp::model::JsonRpcRequest<rmcp::model::ClientRequest> = request;

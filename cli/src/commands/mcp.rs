@@ -1,18 +1,22 @@
 //! `mcp serve`: what an MCP client launches. A supervisor of one reader and one gateway; over stdio the gateway has
 //! this process's own stdin and stdout, and nothing else is ever written there.
 
+use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
+use synapsor_chassis::exposure::Exposure;
 use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
 
 use crate::contract_file::{self, LoadedContract};
 use crate::state::{self, StateFolder};
-use crate::supervisor::{Executor, Http, Keeper, Kept, Supervisor};
+use crate::supervisor::{Executor, Http, Keeper, Kept, Supervisor, Wire};
 use crate::{Context, output, supervisor};
 
-pub(super) const PORT_DEFAULT: u16 = 8766;
-pub(super) const TOKEN_ENV_DEFAULT: &str = "SYNAPSOR_RUNNER_HTTP_TOKEN";
+const PORT_DEFAULT: u16 = 8766;
+const BRIDGE_PORT_DEFAULT: u16 = 8765;
+const TOKEN_ENV_DEFAULT: &str = "SYNAPSOR_RUNNER_HTTP_TOKEN";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -26,6 +30,11 @@ pub(crate) enum Command {
         synapsor-runner mcp serve-streamable-http\n\
         Exit codes: 0 ended, 1 failure, 2 usage or a missing variable, 6 unreachable")]
     ServeStreamableHttp(ServeHttp),
+    /// Legacy: plain JSON-RPC at http://127.0.0.1:8765/mcp, as in 0.1.x; clients of MCP use serve-streamable-http
+    #[command(after_help = "Example: SYNAPSOR_RUNNER_HTTP_TOKEN=$(openssl rand -hex 32) \
+        synapsor-runner mcp serve-http\n\
+        Exit codes: 0 ended, 1 failure, 2 usage or a missing variable, 6 unreachable")]
+    ServeHttp(ServeHttp),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -70,49 +79,135 @@ pub(crate) struct ToolOptions {
 /// Where HTTP is served, and who may call.
 #[derive(Debug, clap::Args)]
 pub(crate) struct HttpOptions {
-    /// The address; loopback only
+    /// The address
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
-    pub(super) host: IpAddr,
-    /// The port; 0 takes a free one
-    #[arg(long, default_value_t = PORT_DEFAULT)]
-    pub(super) port: u16,
+    host: IpAddr,
+    /// The port; 0 takes a free one [default: 8766, with serve-http 8765]
+    #[arg(long)]
+    port: Option<u16>,
     /// The variable with the bearer token; NAME_FILE names a file instead
     #[arg(long, value_name = "NAME", default_value = TOKEN_ENV_DEFAULT)]
-    pub(super) auth_token_env: String,
+    auth_token_env: String,
+    /// More bearer tokens, one `name token` per line, 0600; read again when it changes
+    #[arg(long, value_name = "PATH")]
+    auth_tokens_file: Option<PathBuf>,
     /// Serve without a token; for development on loopback
     #[arg(long)]
-    pub(super) dev_no_auth: bool,
+    dev_no_auth: bool,
+    /// Let other machines connect; needs a token, and TLS here or in a proxy
+    #[arg(long)]
+    allow_remote: bool,
+    /// A proxy in front takes TLS off
+    #[arg(long)]
+    tls_terminated: bool,
+    /// The certificate that clients see, PEM, leaf first; read again when it changes
+    #[arg(long, value_name = "PATH", requires = "tls_server_key")]
+    tls_server_cert: Option<PathBuf>,
+    /// The key of that certificate, PEM, 0600
+    #[arg(long, value_name = "PATH", requires = "tls_server_cert")]
+    tls_server_key: Option<PathBuf>,
+    /// One more host that requests may name, as clients write it; may be repeated
+    #[arg(long = "allowed-host", value_name = "HOST")]
+    allowed_hosts: Vec<String>,
+    /// One more origin that requests may come from; may be repeated
+    #[arg(long = "allowed-origin", value_name = "ORIGIN")]
+    allowed_origins: Vec<String>,
+    /// The one origin whose pages may call and read answers (CORS) [default: none]
+    #[arg(long, value_name = "ORIGIN")]
+    cors_origin: Option<String>,
+    /// Seconds after which an idle session ends [default: 1800]
+    #[arg(long, value_name = "SECONDS")]
+    session_idle_seconds: Option<u64>,
+    /// Requests per second of one caller, and four times as many at once [default: 50]
+    #[arg(long, value_name = "COUNT")]
+    rate_per_second: Option<u32>,
 }
 
 impl HttpOptions {
     /// How the gateway serves HTTP; refused before anything is started when it cannot.
-    pub(super) fn resolve(&self, context: &Context, format: Option<u8>) -> Result<Http, Failure> {
-        let listen = SocketAddr::new(self.host, self.port);
-        if !self.host.is_loopback() {
-            let text = format!("{listen} is not a loopback address, and this build serves no TLS");
-            return Err(Failure::usage("HTTP_TLS_REQUIRED", text)
-                .with_fix("listen on 127.0.0.1 and put a TLS proxy or an SSH tunnel in front of it"));
-        }
+    pub(super) fn resolve(&self, wire: Wire, context: &Context, format: Option<u8>) -> Result<Http, Failure> {
+        let port = self.port.unwrap_or(match wire {
+            Wire::Streamable => PORT_DEFAULT,
+            Wire::Bridge => BRIDGE_PORT_DEFAULT,
+        });
+        let listen = SocketAddr::new(self.host, port);
+        let exposure = Exposure {
+            listen,
+            is_authenticated: !self.dev_no_auth,
+            is_remote_allowed: self.allow_remote,
+            has_tls: self.tls_server_cert.is_some(),
+            is_tls_terminated: self.tls_terminated,
+            allowed_hosts: self.allowed_hosts.len(),
+        };
+        exposure.check()?;
+        Ok(Http {
+            wire,
+            listen,
+            is_https: self.tls_server_cert.is_some(),
+            is_open: self.dev_no_auth,
+            token_env: self.token_env(context)?,
+            more: self.more(),
+            format,
+        })
+    }
+
+    /// The variable with the token, where one is set; without any there has to be a file of tokens.
+    fn token_env(&self, context: &Context) -> Result<Option<String>, Failure> {
         if self.dev_no_auth {
-            return Ok(Http {
-                listen,
-                token_env: None,
-                format,
-            });
+            return Ok(None);
         }
         let name = &self.auth_token_env;
         let is_set = context.env.get(name)?.is_some() || context.env.get(&format!("{name}_FILE"))?.is_some();
-        if !is_set {
-            let text = format!("HTTP needs a bearer token, and {name} is not set");
-            return Err(Failure::usage("HTTP_AUTH_TOKEN_MISSING", text).with_fix(format!(
-                "set {name} to a long random text, or {name}_FILE to the path of a 0600 file"
-            )));
+        if is_set {
+            return Ok(Some(name.clone()));
         }
-        Ok(Http {
-            listen,
-            token_env: Some(name.clone()),
-            format,
-        })
+        if self.auth_tokens_file.is_some() {
+            return Ok(None);
+        }
+        let text = format!("HTTP needs a bearer token, and {name} is not set");
+        Err(Failure::usage("HTTP_AUTH_TOKEN_MISSING", text).with_fix(format!(
+            "set {name} to a long random text, or {name}_FILE to the path of a 0600 file"
+        )))
+    }
+
+    /// What goes to the gateway as it is.
+    fn more(&self) -> Vec<OsString> {
+        let mut more = Vec::new();
+        let mut flag = |name: &str, value: OsString| more.extend([name.into(), value]);
+        let paths = [
+            ("--auth-tokens-file", &self.auth_tokens_file),
+            ("--tls-server-cert", &self.tls_server_cert),
+            ("--tls-server-key", &self.tls_server_key),
+        ];
+        for (name, path) in paths {
+            path.iter().for_each(|path| flag(name, path.clone().into()));
+        }
+        for host in &self.allowed_hosts {
+            flag("--allowed-host", host.into());
+        }
+        for origin in &self.allowed_origins {
+            flag("--allowed-origin", origin.into());
+        }
+        self.cors_origin
+            .iter()
+            .for_each(|origin| flag("--cors-origin", origin.into()));
+        self.session_idle_seconds
+            .iter()
+            .for_each(|seconds| flag("--session-idle-seconds", seconds.to_string().into()));
+        self.rate_per_second
+            .iter()
+            .for_each(|rate| flag("--rate-per-second", rate.to_string().into()));
+        let words = [
+            ("--allow-remote", self.allow_remote),
+            ("--tls-terminated", self.tls_terminated),
+        ];
+        more.extend(
+            words
+                .iter()
+                .filter(|(_, is_set)| *is_set)
+                .map(|(word, _)| word.into()),
+        );
+        more
     }
 }
 
@@ -128,7 +223,15 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Fai
             tools,
             http,
         })
-        | Command::ServeStreamableHttp(ServeHttp { tools, http }) => serve_http(&tools, &http, context).await,
+        | Command::ServeStreamableHttp(ServeHttp { tools, http }) => {
+            serve_http(Wire::Streamable, &tools, &http, context).await
+        }
+        Command::ServeHttp(ServeHttp { tools, http }) => {
+            output::note(
+                "serve-http is the legacy bridge of 0.1.x; clients of MCP use serve-streamable-http",
+            );
+            serve_http(Wire::Bridge, &tools, &http, context).await
+        }
     }
 }
 
@@ -174,8 +277,13 @@ fn exit_of(status: std::io::Result<std::process::ExitStatus>) -> Result<Exit, Fa
     }
 }
 
-async fn serve_http(tools: &ToolOptions, options: &HttpOptions, context: &Context) -> Result<Exit, Failure> {
-    let http = options.resolve(context, tools.result_format)?;
+async fn serve_http(
+    wire: Wire,
+    tools: &ToolOptions,
+    options: &HttpOptions,
+    context: &Context,
+) -> Result<Exit, Failure> {
+    let http = options.resolve(wire, context, tools.result_format)?;
     let (contract, state) = prepare(context)?;
     let supervisor = Supervisor::new(context, &state, &contract)?;
     let ledger = supervisor.ledger().await?;
@@ -187,11 +295,12 @@ async fn serve_http(tools: &ToolOptions, options: &HttpOptions, context: &Contex
             return Err(failure);
         }
     };
-    output::note(format!("serving http://{}/mcp", gateway.child().address()?));
-    output::note(match &http.token_env {
-        Some(name) => format!("clients send the token of {name} as a bearer token"),
-        None => "anybody on this machine may call: no token".to_owned(),
-    });
+    output::note(format!(
+        "serving {}://{}/mcp",
+        http.scheme(),
+        gateway.child().address()?
+    ));
+    output::note(http.who_may_call());
     output::note(format!(
         "contract {}, state {}",
         contract.path.display(),

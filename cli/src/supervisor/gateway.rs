@@ -18,13 +18,42 @@ use crate::Context;
 const BINARY: &str = "synapsor-gateway";
 const END_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// In which form MCP crosses HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wire {
+    Streamable,
+    /// Plain JSON-RPC, as in 0.1.x.
+    Bridge,
+}
+
 /// How HTTP is served.
 #[derive(Debug, Clone)]
 pub(crate) struct Http {
+    pub(crate) wire: Wire,
     pub(crate) listen: SocketAddr,
-    /// The variable with the bearer token; `None` serves without one, on loopback only.
+    pub(crate) is_https: bool,
+    /// Without any token, on loopback only.
+    pub(crate) is_open: bool,
+    /// The variable with the bearer token; without one there is a file of tokens, or none is asked for.
     pub(crate) token_env: Option<String>,
+    /// More flags of the gateway.
+    pub(crate) more: Vec<OsString>,
     pub(crate) format: Option<u8>,
+}
+
+impl Http {
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.is_https { "https" } else { "http" }
+    }
+
+    /// For people.
+    pub(crate) fn who_may_call(&self) -> String {
+        match &self.token_env {
+            Some(name) => format!("clients send the token of {name} as a bearer token"),
+            None if self.is_open => "anybody on this machine may call: no token".to_owned(),
+            None => "clients send one of the tokens of the file as a bearer token".to_owned(),
+        }
+    }
 }
 
 /// A gateway that speaks MCP on its stdin and stdout.
@@ -83,20 +112,21 @@ pub(super) async fn http(
     reader: SocketAddr,
     http: &Http,
 ) -> Result<Child, Failure> {
-    let mut arguments: Vec<OsString> = [
-        "--transport",
-        "streamable-http",
-        "--lifeline",
-        "stdin",
-        "--listen",
-    ]
-    .map(OsString::from)
-    .to_vec();
+    let transport = match http.wire {
+        Wire::Streamable => "streamable-http",
+        Wire::Bridge => "http-bridge",
+    };
+    let mut arguments: Vec<OsString> = ["--transport", transport, "--lifeline", "stdin", "--listen"]
+        .map(OsString::from)
+        .to_vec();
     arguments.push(http.listen.to_string().into());
-    match &http.token_env {
-        Some(name) => arguments.extend(["--auth-token-env".into(), name.into()]),
-        None => arguments.push("--dev-no-auth".into()),
+    if let Some(name) = &http.token_env {
+        arguments.extend(["--auth-token-env".into(), name.into()]);
     }
+    if http.is_open {
+        arguments.push("--dev-no-auth".into());
+    }
+    arguments.extend(http.more.iter().cloned());
     let mut child = Child::start(&spec(
         supervisor,
         reader,

@@ -17,7 +17,7 @@ pub(crate) use binary::path as binary_path;
 pub(crate) use child::Child;
 pub(crate) use environment::{Process, Requirement, allowed, missing, requirements};
 pub(crate) use executor::Executor;
-pub(crate) use gateway::{Http, StdioGateway, remote as remote_gateway};
+pub(crate) use gateway::{Http, StdioGateway, Wire, remote as remote_gateway};
 pub(crate) use instance::Instance;
 pub(crate) use keeper::Keeper;
 pub(crate) use kept::Kept;

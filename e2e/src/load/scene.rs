@@ -5,7 +5,7 @@ use crate::binaries::Build;
 use crate::databases::{Engine, PrivateServer, Server};
 use crate::deployment::Deployment;
 use crate::process::Process;
-use crate::stack::{Stack, http_gateway};
+use crate::stack::{Stack, http_gateway_with};
 
 /// Opens the gateway.
 pub(super) const TOKEN: &str = "load-harness";
@@ -13,6 +13,9 @@ pub(super) const TOKEN: &str = "load-harness";
 pub(super) const ROWS: u64 = 200_000;
 /// Beyond everything that a run proposes.
 const OPEN_PROPOSALS: u32 = 10_000_000;
+
+/// One caller makes all the load.
+const NO_RATE_LIMIT: [(&str, &str); 1] = [("--rate-per-second", "100000")];
 
 /// The servers of tests forget what they commit when the power fails; a yardstick must not.
 const DURABLE: [&str; 2] = ["-c", "fsync=on"];
@@ -49,7 +52,7 @@ impl Scene {
         deployment.write_trust(&trust)?;
         deployment.target.execute(&rows(deployment.target.engine()))?;
         let stack = Stack::without_writer(deployment)?;
-        let gateway = http_gateway(&stack, TOKEN)?;
+        let gateway = http_gateway_with(&stack, TOKEN, &NO_RATE_LIMIT)?;
         Ok(Self {
             gateway,
             stack,

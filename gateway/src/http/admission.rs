@@ -1,5 +1,7 @@
-//! Limits on what is admitted: requests at once, seconds and bytes of a body, the shape of its JSON.
+//! Limits on what is admitted: requests of one caller and of all, seconds and bytes of a body, the shape of its
+//! JSON, seconds of a whole request.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,54 +9,161 @@ use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, FromRequest as _, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use synapsor_domain::limits::MCP_BODY_BYTES_MAX;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::refused;
-use crate::inbound;
+use super::callers::{Callers, Standing};
+use super::held;
+use super::{refused, refused_for_now};
+use crate::caller::Caller;
+use crate::inbound::{self, BadMessage, Kind};
 
-const REQUESTS_IN_FLIGHT_MAX: usize = 64;
+const REQUESTS_IN_FLIGHT_MAX: usize = 256;
+const STREAMS_MAX: usize = 1_000;
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
+/// From the body to the head of the answer. Longer than the reader may take for a call.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+const JSON: &str = "application/json";
+const EVENT_STREAM: &str = "text/event-stream";
 
-/// The places for requests that are under way.
+/// The places for requests that are under way, and for streams.
 #[derive(Debug)]
-pub(super) struct Admission(Semaphore);
+pub(super) struct Admission {
+    requests: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
+    pub(super) callers: Callers,
+}
+
+/// A place of the caller and a place among all.
+type Places = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 impl Admission {
-    pub(super) fn new() -> Self {
-        Self(Semaphore::new(REQUESTS_IN_FLIGHT_MAX))
+    pub(super) fn new(per_second: NonZeroU32) -> Self {
+        Self {
+            requests: Arc::new(Semaphore::new(REQUESTS_IN_FLIGHT_MAX)),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            callers: Callers::new(per_second),
+        }
+    }
+
+    fn request(&self, standing: &Standing) -> Result<Places, Box<Response>> {
+        places(&standing.requests, &self.requests)
+    }
+
+    fn stream(&self, standing: &Standing) -> Result<Places, Box<Response>> {
+        places(&standing.streams, &self.streams)
     }
 }
 
-/// Reads and checks the body of a POST; other methods have none that counts.
-pub(super) async fn admit(State(admission): State<Arc<Admission>>, request: Request, next: Next) -> Response {
-    let Ok(_place) = admission.0.try_acquire() else {
-        let mut response = refused(StatusCode::SERVICE_UNAVAILABLE, "busy");
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        return response;
+fn places(own: &Arc<Semaphore>, of_all: &Arc<Semaphore>) -> Result<Places, Box<Response>> {
+    let Ok(own) = own.clone().try_acquire_owned() else {
+        return Err(Box::new(refused_for_now(
+            StatusCode::TOO_MANY_REQUESTS,
+            "busy",
+            1,
+        )));
     };
-    if request.method() != Method::POST {
-        return next.run(request).await;
+    match of_all.clone().try_acquire_owned() {
+        Ok(of_all) => Ok((own, of_all)),
+        Err(_) => Err(Box::new(busy())),
     }
-    let (parts, body) = request.into_parts();
-    let body = match read(body).await {
-        Ok(body) => body,
+}
+
+fn busy() -> Response {
+    refused_for_now(StatusCode::SERVICE_UNAVAILABLE, "busy", 1)
+}
+
+/// Takes a request in its caller's turn, reads and checks the body of a POST, and gives the whole its time. Other
+/// methods have no body that counts.
+pub(super) async fn admit(
+    State(admission): State<Arc<Admission>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let key = request.extensions().get::<Caller>().map(Caller::key);
+    let Some(standing) = key.and_then(|key| admission.callers.standing(key)) else {
+        return busy();
+    };
+    if let Err(seconds) = standing.take() {
+        return refused_for_now(StatusCode::TOO_MANY_REQUESTS, "rate_limited", seconds);
+    }
+    let opens_stream = request.method() == Method::GET;
+    let taken = if opens_stream {
+        admission.stream(&standing)
+    } else {
+        admission.request(&standing)
+    };
+    let mut places = match taken {
+        Ok(places) => places,
         Err(response) => return *response,
     };
-    match inbound::check(&body) {
-        Ok(arguments) => {
-            let mut request = Request::from_parts(parts, Body::from(body));
-            request.extensions_mut().insert(arguments);
-            next.run(request).await
-        }
-        Err(bad) => {
-            let headers = [(header::CONTENT_TYPE, "application/json")];
-            (StatusCode::BAD_REQUEST, headers, inbound::error_line(&body, bad)).into_response()
+    let mut body = Bytes::new();
+    if request.method() == Method::POST {
+        let kind;
+        (request, body, kind) = match take_body(request).await {
+            Ok(taken) => taken,
+            Err(response) => return *response,
+        };
+        if kind == Kind::Listen {
+            places = match admission.stream(&standing) {
+                Ok(places) => places,
+                Err(response) => return *response,
+            };
         }
     }
+    let Ok(response) = tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await else {
+        return refused(StatusCode::GATEWAY_TIMEOUT, "request_timeout");
+    };
+    if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+        // The media type has been checked; what is not understood is the message.
+        return bad_message(&body, BadMessage::NotOfMcp);
+    }
+    if has_type(response.headers(), EVENT_STREAM) {
+        return held::hold(response, places);
+    }
+    response
+}
+
+/// The same request with its body read, checked and told of in the extensions.
+async fn take_body(request: Request) -> Result<(Request, Bytes, Kind), Box<Response>> {
+    let headers = request.headers();
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        return Err(Box::new(refused(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "content_encoding_not_accepted",
+        )));
+    }
+    if !has_type(headers, JSON) {
+        return Err(Box::new(refused(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "content_type_not_json",
+        )));
+    }
+    let (parts, body) = request.into_parts();
+    let body = read(body).await?;
+    let inspected = inbound::check(&body).map_err(|bad| Box::new(bad_message(&body, bad)))?;
+    let mut request = Request::from_parts(parts, Body::from(body.clone()));
+    request.extensions_mut().insert(inspected.arguments);
+    request.extensions_mut().insert(inspected.kind);
+    Ok((request, body, inspected.kind))
+}
+
+fn bad_message(body: &[u8], bad: BadMessage) -> Response {
+    let headers = [(header::CONTENT_TYPE, JSON)];
+    (StatusCode::BAD_REQUEST, headers, inbound::error_line(body, bad)).into_response()
+}
+
+fn has_type(headers: &HeaderMap, wanted: &str) -> bool {
+    let mut values = headers
+        .get_all(header::CONTENT_TYPE)
+        .iter()
+        .map(HeaderValue::to_str);
+    let (Some(Ok(value)), None) = (values.next(), values.next()) else {
+        return false;
+    };
+    let essence = value.split(';').next().unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case(wanted)
 }
 
 async fn read(body: Body) -> Result<Bytes, Box<Response>> {

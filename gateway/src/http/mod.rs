@@ -1,53 +1,99 @@
-//! MCP over streamable HTTP on a loopback address: the routes, and what stands in front of them. Each POST is
-//! served by itself; there are no sessions to guess, to steal or to lose.
+//! MCP over HTTP: the routes, and what stands in front of them. What is behind them is any handler of MCP, so that a
+//! program of tests can stand on exactly this stack.
 
 mod admission;
+mod bridge;
+mod callers;
+mod cors;
+mod eras;
+mod flags;
+mod health;
+mod held;
 mod origin;
+mod sessions;
+mod static_tokens;
+mod tls;
 mod token;
+mod upkeep;
+mod watched;
 mod wire;
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::Request;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
 use axum::{Json, Router};
-use http::StatusCode;
-use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
-use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
+use http::{HeaderValue, StatusCode, header};
+use rmcp::ServerHandler;
 use serde_json::json;
 use synapsor_chassis::grpc_server::ServerError;
 use synapsor_chassis::run::Failure;
 use synapsor_chassis::shutdown;
-use synapsor_domain::limits::MCP_BODY_BYTES_MAX;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::run_file;
-use crate::server::Gateway;
-use crate::settings::HttpSettings;
-use admission::Admission;
-use origin::Names;
-use token::Gate;
+pub(crate) use flags::Wire;
+pub use flags::{HttpFlags, HttpSettings};
+pub use health::About;
 
-/// Serves until `stop` is cancelled or the lifeline ends.
-pub(crate) async fn serve(
-    gateway: Gateway,
+use crate::run_file::{self, Place};
+use admission::Admission;
+use bridge::Bridge;
+use eras::Mcp;
+use health::Health;
+use origin::Names;
+use sessions::Sessions;
+use token::Gate;
+use upkeep::Upkeep;
+
+/// Serves `handler` until `stop` is cancelled or the lifeline ends.
+///
+/// # Errors
+/// When files that the settings name cannot be used, or the address cannot be listened on.
+pub async fn serve<H: ServerHandler + Clone>(
+    handler: H,
+    about: About,
     settings: &HttpSettings,
     run_file: Option<&Path>,
     stop: CancellationToken,
 ) -> Result<(), Failure> {
+    let tokens = settings.tokens()?.map(Arc::new);
+    let tls = settings.server_tls()?.map(Arc::new);
     let listener = TcpListener::bind(settings.listen)
         .await
         .map_err(|error| cannot_listen(settings.listen, &error))?;
     let address = listener
         .local_addr()
         .map_err(|error| cannot_listen(settings.listen, &error))?;
-    let routes = routes(gateway, settings, address);
-    let _run_file = run_file::write(run_file, Some(address))?;
+    let stack = Stack {
+        names: Arc::new(settings.names(address)),
+        gate: Arc::new(Gate::new(tokens.clone())),
+        admission: Arc::new(Admission::new(settings.per_second)),
+        sessions: Arc::new(Sessions::new(settings.session_idle)),
+    };
+    let upkeep = Upkeep {
+        admission: stack.admission.clone(),
+        sessions: stack.sessions.clone(),
+        tokens,
+        tls: tls.clone(),
+    };
+    let routes = match settings.wire {
+        Wire::Streamable => stack.streamable(handler, about, stop.clone()),
+        Wire::Bridge => {
+            tracing::warn!("the JSON-RPC bridge is legacy; clients of MCP use --transport streamable-http");
+            stack.bridge(handler, about)
+        }
+    };
+    let place = Place {
+        transport: settings.wire.as_str(),
+        address,
+        is_https: tls.is_some(),
+    };
+    let _run_file = run_file::write(run_file, Some(place))?;
     tracing::info!(%address, "listening");
     if settings.has_lifeline {
         let stop = stop.clone();
@@ -56,7 +102,8 @@ pub(crate) async fn serve(
             stop.cancel();
         });
     }
-    wire::serve(listener, routes, stop).await;
+    tokio::spawn(upkeep.keep(stop.clone()));
+    wire::serve(listener, tls, routes, stop).await;
     Ok(())
 }
 
@@ -67,56 +114,62 @@ fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failure {
     }
 }
 
-/// From the outside in: the names under which the gateway answers, then the path, then the token, then limits.
-fn routes(gateway: Gateway, settings: &HttpSettings, address: SocketAddr) -> Router {
-    let names = Arc::new(Names::of(address));
-    let gate = Arc::new(Gate::new(settings.token.clone()));
-    let config = StreamableHttpServerConfig::default()
-        .with_legacy_session_mode(false)
-        .with_json_response(true)
-        .with_allowed_hosts(names.hosts().to_vec())
-        .with_allowed_origins(names.origins().to_vec())
-        .with_max_request_body_bytes(MCP_BODY_BYTES_MAX);
-    let health = Health {
-        tools: gateway.listing().tools().len(),
-        mode: gateway.listing().mode().to_owned(),
-    };
-    let mcp = StreamableHttpService::new(
-        move || Ok(gateway.clone()),
-        Arc::new(NeverSessionManager::default()),
-        config,
-    );
-    let guarded = Router::new()
-        .route_service("/mcp", mcp)
-        .route_layer(from_fn_with_state(Arc::new(Admission::new()), admission::admit))
-        .route_layer(from_fn_with_state(gate, token::authenticate));
-    Router::new()
-        .route("/healthz", get(healthz).with_state(Arc::new(health)))
-        .merge(guarded)
-        .fallback(|| async { refused(StatusCode::NOT_FOUND, "not_found") })
-        .method_not_allowed_fallback(|| async {
-            refused(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed")
-        })
-        .layer(from_fn_with_state(names, origin::check))
+/// What every request passes.
+struct Stack {
+    names: Arc<Names>,
+    gate: Arc<Gate>,
+    admission: Arc<Admission>,
+    sessions: Arc<Sessions>,
 }
 
-#[derive(Debug)]
-struct Health {
-    tools: usize,
-    mode: String,
-}
+impl Stack {
+    fn streamable<H: ServerHandler + Clone>(
+        self,
+        handler: H,
+        about: About,
+        stop: CancellationToken,
+    ) -> Router {
+        let health = Health::new(about, Some(self.sessions.clone()));
+        let mcp = Arc::new(Mcp::new(handler, self.sessions.clone(), stop));
+        let inner = Router::new().route("/mcp", any(eras::serve::<H>).with_state(mcp));
+        self.guarded(inner, health)
+    }
 
-async fn healthz(State(health): State<Arc<Health>>) -> Response {
-    Json(json!({
-        "ok": true,
-        "transport": "streamable-http",
-        "tools": health.tools,
-        "mode": health.mode,
-    }))
-    .into_response()
+    fn bridge<H: ServerHandler + Clone>(self, handler: H, about: About) -> Router {
+        let health = Health::new(about.over("http"), None);
+        let bridge = Arc::new(Bridge::new(handler));
+        let inner = Router::new().route("/mcp", any(bridge::serve::<H>).with_state(bridge));
+        self.guarded(inner, health)
+    }
+
+    /// From the outside in: the names under which the gateway answers, then the path, then the token, then limits.
+    fn guarded(self, inner: Router, health: Health) -> Router {
+        let health = Arc::new(health);
+        let inner = inner
+            .route_layer(from_fn_with_state(self.admission, admission::admit))
+            .route_layer(from_fn_with_state(self.gate, token::authenticate));
+        Router::new()
+            .route("/healthz", get(health::healthz).with_state(health.clone()))
+            .route("/readyz", get(health::readyz).with_state(health))
+            .merge(inner)
+            .fallback(|_: Request| async { refused(StatusCode::NOT_FOUND, "not_found") })
+            .method_not_allowed_fallback(|| async {
+                refused(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed")
+            })
+            .layer(from_fn_with_state(self.names, origin::check))
+    }
 }
 
 /// A refusal before MCP.
 fn refused(status: StatusCode, error: &'static str) -> Response {
     (status, Json(json!({"ok": false, "error": error}))).into_response()
+}
+
+/// A refusal that is none after so many seconds.
+fn refused_for_now(status: StatusCode, error: &'static str, seconds: u64) -> Response {
+    let mut response = refused(status, error);
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    response
 }

@@ -1,5 +1,5 @@
-//! Under which names the gateway answers. A page in a browser can make a name of its own point at this machine;
-//! the exact list of hosts and origins is what keeps it out.
+//! Under which names the gateway answers, and which pages may call it. A page in a browser can make a name of its
+//! own point at this machine; the exact list of hosts and origins is what keeps it out.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,66 +7,108 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, Version, header};
 
+use super::cors::Cors;
 use super::refused;
 
 const HTTP_PORT: u16 = 80;
+const HTTPS_PORT: u16 = 443;
 
 /// The exact hosts and origins that are accepted.
 #[derive(Debug)]
 pub(super) struct Names {
     hosts: Vec<String>,
     origins: Vec<String>,
+    cors: Option<Cors>,
 }
 
 impl Names {
     /// The loopback names and the address itself, with the port.
-    pub(super) fn of(address: SocketAddr) -> Self {
+    pub(super) fn of(address: SocketAddr, is_https: bool) -> Self {
         let own = match address {
             SocketAddr::V4(v4) => v4.ip().to_string(),
             SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
         };
         let mut bare = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "[::1]".to_owned()];
-        if !bare.contains(&own) {
+        if !bare.contains(&own) && !address.ip().is_unspecified() {
             bare.push(own);
         }
         let mut hosts: Vec<String> = bare
             .iter()
             .map(|name| format!("{name}:{}", address.port()))
             .collect();
-        if address.port() == HTTP_PORT {
+        let (scheme, port) = if is_https {
+            ("https", HTTPS_PORT)
+        } else {
+            ("http", HTTP_PORT)
+        };
+        if address.port() == port {
             hosts.extend(bare);
         }
-        let origins = hosts.iter().map(|host| format!("http://{host}")).collect();
-        Self { hosts, origins }
+        let origins = hosts.iter().map(|host| format!("{scheme}://{host}")).collect();
+        Self {
+            hosts,
+            origins,
+            cors: None,
+        }
     }
 
-    pub(super) fn hosts(&self) -> &[String] {
-        &self.hosts
+    /// The same with more hosts and origins, and with one origin whose pages may read answers.
+    pub(super) fn with(mut self, hosts: &[String], origins: &[String], cors: Option<Cors>) -> Self {
+        self.hosts.extend_from_slice(hosts);
+        self.origins.extend_from_slice(origins);
+        self.origins
+            .extend(cors.as_ref().map(|cors| cors.origin().to_owned()));
+        self.cors = cors;
+        self
     }
 
-    pub(super) fn origins(&self) -> &[String] {
-        &self.origins
+    fn accepts_host(&self, request: &Request) -> bool {
+        let hosts = values(request, header::HOST);
+        let in_target = request
+            .uri()
+            .authority()
+            .map(|authority| authority.as_str().as_bytes());
+        // HTTP/2 names the host in the target and may leave the header away.
+        let is_named = match request.version() {
+            Version::HTTP_2 => hosts.len() <= 1 && in_target.is_some(),
+            _ => hosts.len() == 1,
+        };
+        is_named
+            && hosts
+                .into_iter()
+                .chain(in_target)
+                .all(|host| is_listed(host, &self.hosts))
     }
 }
 
-/// Lets a request through only with one accepted `Host` and, if it has one, one accepted `Origin`.
+/// Lets a request through only with one accepted host and, if it has one, one accepted `Origin`. Answers what a
+/// browser asks before it lets a page call.
 pub(super) async fn check(State(names): State<Arc<Names>>, request: Request, next: Next) -> Response {
-    let hosts = values(&request, header::HOST);
-    let named_in_target = request
-        .uri()
-        .authority()
-        .map(|authority| authority.as_str().as_bytes());
-    let mut named = hosts.iter().copied().chain(named_in_target);
-    if hosts.len() != 1 || !named.all(|host| is_listed(host, &names.hosts)) {
-        return refused(StatusCode::FORBIDDEN, "host_not_allowed");
+    if !names.accepts_host(&request) {
+        return sealed(refused(StatusCode::FORBIDDEN, "host_not_allowed"));
     }
     let origins = values(&request, header::ORIGIN);
     if origins.len() > 1 || !origins.iter().all(|origin| is_listed(origin, &names.origins)) {
-        return refused(StatusCode::FORBIDDEN, "origin_not_allowed");
+        return sealed(refused(StatusCode::FORBIDDEN, "origin_not_allowed"));
+    }
+    let cors = names
+        .cors
+        .as_ref()
+        .filter(|cors| origins.iter().any(|origin| cors.is_for(origin)));
+    let Some(cors) = cors else {
+        return sealed(next.run(request).await);
+    };
+    if let Some(answer) = cors.preflight(&request) {
+        return sealed(answer);
     }
     let mut response = next.run(request).await;
+    cors.open(response.headers_mut());
+    sealed(response)
+}
+
+fn sealed(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(

@@ -60,7 +60,6 @@ async fn bytes_cross_unchanged_and_headers_name_no_identity() {
         "Principal",
         "Baggage",
         "Cookie",
-        "Mcp-Session-Id",
     ] {
         let extra = format!("{name}: EVIL\ntraceparent: {TRACE}\ntracestate: EVIL=1");
         let reply = served.post(&call(READ, &arguments), &extra).await;
@@ -159,7 +158,7 @@ async fn other_methods_and_paths_are_refused_and_health_needs_no_token() {
     let health = served.send(&format!("GET /healthz HTTP/1.1\n{open}"), b"").await;
     assert_eq!(
         health.body,
-        r#"{"ok":true,"transport":"streamable-http","tools":2,"mode":"review"}"#
+        r#"{"ok":true,"transport":"streamable-http","tools":2,"mode":"review","sessions":0}"#
     );
     let unknown = served
         .post(r#"{"jsonrpc":"2.0","id":1,"method":"tools/approve"}"#, "")
@@ -180,7 +179,7 @@ async fn client_that_hangs_up_cancels_its_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sixty_fifth_request_at_once_is_told_to_come_back() {
+async fn sixty_fifth_request_of_a_caller_at_once_is_told_to_come_back() {
     let world = World::start().await;
     let served = Served::start(&world).await;
     let body = call(HOLD, "{}");
@@ -194,7 +193,7 @@ async fn sixty_fifth_request_at_once_is_told_to_come_back() {
     let reply = served.post(&ping(), "").await;
     assert_eq!(
         (reply.status, reply.json()["error"].as_str()),
-        (503, Some("busy"))
+        (429, Some("busy"))
     );
     drop(streams);
     world.reader.wait_for_held(0).await;

@@ -233,21 +233,21 @@ async fn cancelled_call_is_cancelled_at_the_reader() {
 async fn call_beyond_the_ceiling_is_told_to_come_back() {
     let world = World::start().await;
     let mut raw = Raw::open(world.gateway(&[])).await;
-    for id in 100..164 {
+    for id in 100..228 {
         let params = format!(r#"{{"name":"{HOLD}"}}"#);
         raw.say(&format!(
             r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{params}}}"#
         ))
         .await;
     }
-    world.reader.wait_for_held(64).await;
+    world.reader.wait_for_held(128).await;
     let answer = raw.call(READ, "{}").await;
     let error = &answer["result"]["structuredContent"]["error"];
     assert_eq!(
         (error["code"].as_str(), error["retryable"].as_bool()),
         (Some("TEMPORARILY_UNAVAILABLE"), Some(true))
     );
-    assert_eq!(world.reader.seen().len(), 64);
+    assert_eq!(world.reader.seen().len(), 128);
 }
 
 #[tokio::test(flavor = "multi_thread")]

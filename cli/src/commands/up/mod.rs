@@ -8,7 +8,7 @@ use synapsor_domain::contract::{Contract, Mode};
 
 use super::mcp::{HttpOptions, Transport};
 use crate::supervisor::{
-    Child, Executor, Http, Keeper, Kept, Process, RunningLedger, Supervisor, requirements,
+    Child, Executor, Http, Keeper, Kept, Process, RunningLedger, Supervisor, Wire, requirements,
 };
 use crate::{Context, contract_file, output, state};
 use checklist::{Checklist, NEXT};
@@ -68,7 +68,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, Failure> 
         );
     }
     let http = if args.serve {
-        Some(args.http.resolve(context, args.result_format)?)
+        Some(args.http.resolve(Wire::Streamable, context, args.result_format)?)
     } else {
         None
     };
@@ -88,6 +88,7 @@ struct Services<'a> {
     reader: Kept<'a>,
     writer: Option<Kept<'a>>,
     gateway: Option<Kept<'a>>,
+    scheme: &'static str,
 }
 
 impl<'a> Services<'a> {
@@ -111,6 +112,7 @@ impl<'a> Services<'a> {
             reader,
             writer,
             gateway,
+            scheme: http.map_or("http", Http::scheme),
         })
     }
 
@@ -222,7 +224,8 @@ fn report(
         ))?;
     }
     if let Some(gateway) = &services.gateway {
-        output::line(format!("MCP       http://{}/mcp", gateway.child().address()?))?;
+        let address = gateway.child().address()?;
+        output::line(format!("MCP       {}://{address}/mcp", services.scheme))?;
     }
     output::line("posture   the operator's key belongs to the same user as everything here (dev)")?;
     output::line("next, in another terminal:")?;

@@ -1,0 +1,141 @@
+//! What one caller may take: requests per second, requests at once, open streams. Kept for callers that were here
+//! lately, and for a bounded number of them.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use governor::clock::{Clock as _, DefaultClock};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use tokio::sync::Semaphore;
+
+const CALLERS_MAX: usize = 10_000;
+const REQUESTS_IN_FLIGHT_MAX: usize = 64;
+const STREAMS_MAX: usize = 64;
+/// How many seconds' worth of requests may come at once.
+const BURST_SECONDS: u32 = 4;
+/// After so long without a request the bucket is full again and nothing is lost by forgetting it.
+const FORGET_AFTER: Duration = Duration::from_secs(2 * BURST_SECONDS as u64);
+
+/// All callers of late.
+#[derive(Debug)]
+pub(super) struct Callers {
+    quota: Quota,
+    known: Mutex<HashMap<Arc<str>, Known>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    standing: Arc<Standing>,
+    used: Instant,
+}
+
+/// What is left to one caller.
+#[derive(Debug)]
+pub(super) struct Standing {
+    bucket: DefaultDirectRateLimiter,
+    pub(super) requests: Arc<Semaphore>,
+    pub(super) streams: Arc<Semaphore>,
+}
+
+impl Callers {
+    pub(super) fn new(per_second: NonZeroU32) -> Self {
+        let burst = per_second.saturating_mul(NonZeroU32::MIN.saturating_add(BURST_SECONDS - 1));
+        Self {
+            quota: Quota::per_second(per_second).allow_burst(burst),
+            known: Mutex::default(),
+        }
+    }
+
+    /// `None` if there are too many callers at once.
+    pub(super) fn standing(&self, key: &str) -> Option<Arc<Standing>> {
+        let now = Instant::now();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = known.get_mut(key) {
+            found.used = now;
+            return Some(found.standing.clone());
+        }
+        if known.len() >= CALLERS_MAX {
+            sweep(&mut known, now);
+        }
+        if known.len() >= CALLERS_MAX {
+            return None;
+        }
+        let standing = Arc::new(Standing {
+            bucket: RateLimiter::direct(self.quota),
+            requests: Arc::new(Semaphore::new(REQUESTS_IN_FLIGHT_MAX)),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+        });
+        let entry = Known {
+            standing: standing.clone(),
+            used: now,
+        };
+        known.insert(key.into(), entry);
+        Some(standing)
+    }
+
+    /// Forgets who has not been here for a while.
+    pub(super) fn sweep(&self) {
+        sweep(
+            &mut self.known.lock().unwrap_or_else(PoisonError::into_inner),
+            Instant::now(),
+        );
+    }
+}
+
+fn sweep(known: &mut HashMap<Arc<str>, Known>, now: Instant) {
+    known.retain(|_, entry| {
+        let is_taken = entry.standing.requests.available_permits() < REQUESTS_IN_FLIGHT_MAX
+            || entry.standing.streams.available_permits() < STREAMS_MAX;
+        is_taken || now.duration_since(entry.used) < FORGET_AFTER
+    });
+}
+
+impl Standing {
+    /// Takes one request, or says in how many whole seconds the next one will be taken.
+    pub(super) fn take(&self) -> Result<(), u64> {
+        self.bucket.check().map_err(|not_until| {
+            let wait = not_until.wait_time_from(DefaultClock::default().now());
+            wait.as_secs() + 1
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_caller_has_a_bucket_of_its_own() {
+        let callers = Callers::new(NonZeroU32::new(5).unwrap());
+        let taken = |key: &str| {
+            let standing = callers.standing(key).unwrap();
+            (0..50).take_while(|_| standing.take().is_ok()).count()
+        };
+        assert!((20..25).contains(&taken("a")));
+        assert!((20..25).contains(&taken("b")));
+        assert_eq!(taken("a"), 0);
+        assert_eq!(callers.standing("a").unwrap().take(), Err(1));
+    }
+
+    #[test]
+    fn callers_are_bounded_and_those_who_wait_for_nothing_are_forgotten() {
+        let callers = Callers::new(NonZeroU32::MIN);
+        for number in 0..CALLERS_MAX {
+            assert!(callers.standing(&number.to_string()).is_some());
+        }
+        assert!(callers.standing("one more").is_none());
+        assert!(callers.standing("0").is_some());
+        let held = callers
+            .standing("1")
+            .unwrap()
+            .requests
+            .clone()
+            .try_acquire_owned();
+        let later = Instant::now() + FORGET_AFTER + Duration::from_secs(1);
+        sweep(&mut callers.known.lock().unwrap(), later);
+        assert_eq!(callers.known.lock().unwrap().len(), 1);
+        drop(held);
+    }
+}

@@ -1,0 +1,152 @@
+//! Which way a message goes: requests that stand for themselves, as all do since 2026-07-28, are served one by one;
+//! a handshake of the revisions before opens a session, and what names a session goes to it.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use rmcp::ServerHandler;
+use rmcp::transport::streamable_http_server::session::SessionManager;
+use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
+use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
+use synapsor_domain::limits::MCP_BODY_BYTES_MAX;
+use tokio_util::sync::CancellationToken;
+
+use super::held;
+use super::sessions::{NotEntered, OfCaller, Purpose, Sessions};
+use super::{refused, refused_for_now};
+use crate::caller::Caller;
+use crate::inbound::Kind;
+
+const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+/// The first revision without sessions.
+const SESSIONLESS_SINCE: &[u8] = b"2026-07-28";
+const RETRY_SECONDS: u64 = 5;
+
+/// One handler, reached in both ways.
+pub(super) struct Mcp<H: ServerHandler + Clone> {
+    handler: H,
+    one_by_one: StreamableHttpService<H, NeverSessionManager>,
+    sessions: Arc<Sessions>,
+    stop: CancellationToken,
+}
+
+impl<H: ServerHandler + Clone> Mcp<H> {
+    /// When `stop` is cancelled, streams that nobody asked for end; requests under way do not.
+    pub(super) fn new(handler: H, sessions: Arc<Sessions>, stop: CancellationToken) -> Self {
+        let each = handler.clone();
+        let config = config().with_legacy_session_mode(false);
+        let never = Arc::new(NeverSessionManager::default());
+        Self {
+            one_by_one: StreamableHttpService::new(move || Ok(each.clone()), never, config),
+            handler,
+            sessions,
+            stop,
+        }
+    }
+
+    /// The handler in sessions of `caller`.
+    async fn in_sessions(&self, caller: &Caller, request: Request) -> Response {
+        let config = if request.method() == Method::GET {
+            config().with_cancellation_token(self.stop.child_token())
+        } else {
+            config()
+        };
+        let manager = Arc::new(OfCaller::new(self.sessions.clone(), caller.key().into()));
+        let each = self.handler.clone();
+        let service = StreamableHttpService::new(move || Ok(each.clone()), manager.clone(), config);
+        let response = served(&service, request).await;
+        if manager.was_full() {
+            return refused_for_now(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too_many_sessions",
+                RETRY_SECONDS,
+            );
+        }
+        response
+    }
+
+    async fn in_session(&self, caller: &Caller, id: &str, request: Request) -> Response {
+        let purpose = if request.method() == Method::GET {
+            Purpose::Listen
+        } else {
+            Purpose::Message
+        };
+        match self.sessions.enter(id, caller.key(), purpose) {
+            Ok(in_use) => held::hold(self.in_sessions(caller, request).await, in_use),
+            Err(NotEntered::Unknown) => refused(StatusCode::NOT_FOUND, "session_not_found"),
+            Err(NotEntered::TooManyListeners) => {
+                refused_for_now(StatusCode::TOO_MANY_REQUESTS, "too_many_streams", RETRY_SECONDS)
+            }
+        }
+    }
+}
+
+/// The names under which the gateway answers, origins and sizes are checked before; checking them again would only
+/// cost time.
+fn config() -> StreamableHttpServerConfig {
+    StreamableHttpServerConfig::default()
+        .with_json_response(true)
+        .disable_allowed_hosts()
+        .with_max_request_body_bytes(MCP_BODY_BYTES_MAX)
+}
+
+async fn served<H: ServerHandler, M: SessionManager>(
+    service: &StreamableHttpService<H, M>,
+    request: Request,
+) -> Response {
+    service.handle(request).await.map(Body::new)
+}
+
+/// Serves one request that was let in.
+pub(super) async fn serve<H: ServerHandler + Clone>(
+    State(mcp): State<Arc<Mcp<H>>>,
+    request: Request,
+) -> Response {
+    let Some(caller) = request.extensions().get::<Caller>().cloned() else {
+        return refused(StatusCode::UNAUTHORIZED, "unauthorized");
+    };
+    let is_sessionless = is_sessionless(request.headers());
+    let Ok(session) = session_of(request.headers()) else {
+        return refused(StatusCode::BAD_REQUEST, "session_id_invalid");
+    };
+    let kind = request.extensions().get::<Kind>().copied();
+    match (request.method(), kind, session) {
+        (&Method::POST, Some(Kind::Initialize), _) => mcp.in_sessions(&caller, request).await,
+        (&Method::POST | &Method::GET | &Method::DELETE, _, Some(id)) if !is_sessionless => {
+            mcp.in_session(&caller, &id, request).await
+        }
+        (&Method::POST, _, _) => served(&mcp.one_by_one, request).await,
+        _ => {
+            let allowed = if is_sessionless {
+                "POST"
+            } else {
+                "POST, GET, DELETE"
+            };
+            let mut response = refused(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed");
+            response
+                .headers_mut()
+                .insert(header::ALLOW, HeaderValue::from_static(allowed));
+            response
+        }
+    }
+}
+
+fn is_sessionless(headers: &HeaderMap) -> bool {
+    headers
+        .get(PROTOCOL_VERSION)
+        .is_some_and(|version| version.as_bytes() >= SESSIONLESS_SINCE)
+}
+
+/// The one session that is named, if one is.
+fn session_of(headers: &HeaderMap) -> Result<Option<String>, ()> {
+    let mut named = headers.get_all(SESSION_ID).iter();
+    match (named.next(), named.next()) {
+        (None, _) => Ok(None),
+        (Some(id), None) => id.to_str().map(|id| Some(id.to_owned())).map_err(|_| ()),
+        (Some(_), Some(_)) => Err(()),
+    }
+}

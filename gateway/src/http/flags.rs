@@ -1,0 +1,391 @@
+//! Flags and environment of the HTTP front, resolved and checked before anything is opened.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::uri::{Authority, Uri};
+use synapsor_chassis::confine::Needs;
+use synapsor_chassis::exposure::Exposure;
+use synapsor_chassis::run::Failure;
+use synapsor_chassis::secret::{Secret, SecretError};
+use synapsor_chassis::settings::Environment;
+
+use super::cors::Cors;
+use super::origin::Names;
+use super::static_tokens::StaticTokens;
+use super::tls::{ServerTls, ServerTlsFiles};
+
+const PORT_DEFAULT: u16 = 8766;
+const BRIDGE_PORT_DEFAULT: u16 = 8765;
+const AUTH_TOKEN_ENV_DEFAULT: &str = "SYNAPSOR_RUNNER_HTTP_TOKEN";
+const NAMES_MAX: usize = 64;
+const SESSION_IDLE_SECONDS_DEFAULT: u64 = 30 * 60;
+const SESSION_IDLE_SECONDS_MAX: u64 = 24 * 60 * 60;
+const PER_SECOND_DEFAULT: NonZeroU32 = NonZeroU32::new(50).expect("50 is not zero");
+const PER_SECOND_MAX: u32 = 100_000;
+
+/// How HTTP is served, and for whom.
+#[derive(Debug, clap::Args)]
+pub struct HttpFlags {
+    /// Where HTTP is served; port 0 picks a free one
+    /// [env: SYNAPSOR_GATEWAY_LISTEN] [default: 127.0.0.1:8766, the bridge 127.0.0.1:8765]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// The variable with the bearer token for HTTP; NAME_FILE names a file instead
+    /// [env: SYNAPSOR_GATEWAY_AUTH_TOKEN_ENV] [default: SYNAPSOR_RUNNER_HTTP_TOKEN]
+    #[arg(long, value_name = "NAME")]
+    auth_token_env: Option<String>,
+    /// More bearer tokens, one `name token` per line, 0600; read again when it changes
+    /// [env: SYNAPSOR_GATEWAY_AUTH_TOKENS_FILE]
+    #[arg(long, value_name = "PATH")]
+    auth_tokens_file: Option<PathBuf>,
+    /// Serve HTTP without a token; for development on a loopback address only
+    #[arg(long)]
+    dev_no_auth: bool,
+    /// Let other machines connect; needs a token, and TLS here or in a proxy
+    #[arg(long)]
+    allow_remote: bool,
+    /// A proxy in front takes TLS off
+    #[arg(long)]
+    tls_terminated: bool,
+    /// The certificate that clients see, PEM, leaf first; read again when it changes
+    /// [env: SYNAPSOR_GATEWAY_TLS_SERVER_CERT]
+    #[arg(long, value_name = "PATH")]
+    tls_server_cert: Option<PathBuf>,
+    /// The key of that certificate, PEM, 0600 [env: SYNAPSOR_GATEWAY_TLS_SERVER_KEY]
+    #[arg(long, value_name = "PATH")]
+    tls_server_key: Option<PathBuf>,
+    /// One more host that requests may name, as clients write it: HOST or HOST:PORT; may be repeated
+    #[arg(long = "allowed-host", value_name = "HOST")]
+    allowed_hosts: Vec<String>,
+    /// One more origin that requests may come from: SCHEME://HOST[:PORT]; may be repeated
+    #[arg(long = "allowed-origin", value_name = "ORIGIN")]
+    allowed_origins: Vec<String>,
+    /// The one origin whose pages may call and read answers (CORS) [default: none]
+    #[arg(long, value_name = "ORIGIN")]
+    cors_origin: Option<String>,
+    /// Seconds after which an idle session ends [env: SYNAPSOR_GATEWAY_SESSION_IDLE_SECONDS] [default: 1800]
+    #[arg(long, value_name = "SECONDS")]
+    session_idle_seconds: Option<u64>,
+    /// Requests per second of one caller, and four times as many at once
+    /// [env: SYNAPSOR_GATEWAY_RATE_PER_SECOND] [default: 50]
+    #[arg(long, value_name = "COUNT")]
+    rate_per_second: Option<NonZeroU32>,
+}
+
+/// In which form MCP crosses HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wire {
+    Streamable,
+    /// Plain JSON-RPC, as 0.1.x had it.
+    Bridge,
+}
+
+impl Wire {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Streamable => "streamable-http",
+            Self::Bridge => "http-bridge",
+        }
+    }
+}
+
+/// Checked settings of the HTTP front.
+#[derive(Debug)]
+pub struct HttpSettings {
+    pub(super) wire: Wire,
+    pub(super) listen: SocketAddr,
+    pub(super) has_lifeline: bool,
+    pub(super) session_idle: Duration,
+    pub(super) per_second: NonZeroU32,
+    door: Door,
+    tls: Option<ServerTlsFiles>,
+    is_https_outside: bool,
+    hosts: Vec<String>,
+    origins: Vec<String>,
+    cors: Option<Cors>,
+}
+
+/// Who is let in.
+#[derive(Debug)]
+enum Door {
+    /// Everybody, by explicit wish.
+    Open,
+    Tokens {
+        of_variable: Option<Secret>,
+        file: Option<PathBuf>,
+    },
+}
+
+impl HttpFlags {
+    /// Whether a flag was given that means something for HTTP only.
+    pub(crate) fn opens_without_token(&self) -> bool {
+        self.dev_no_auth
+    }
+
+    /// Flags over environment over defaults, for MCP as streamable HTTP. With a lifeline the server ends when its
+    /// stdin is closed.
+    ///
+    /// # Errors
+    /// When a setting cannot be used, or the settings do not go together.
+    pub fn resolve(&self, env: &Environment, has_lifeline: bool) -> Result<HttpSettings, Failure> {
+        self.resolve_for(Wire::Streamable, env, has_lifeline)
+    }
+
+    pub(crate) fn resolve_for(
+        &self,
+        wire: Wire,
+        env: &Environment,
+        has_lifeline: bool,
+    ) -> Result<HttpSettings, Failure> {
+        let listen = self.listen(wire, env)?;
+        let tls = self.tls_files(env)?;
+        let exposure = Exposure {
+            listen,
+            is_authenticated: !self.dev_no_auth,
+            is_remote_allowed: self.allow_remote,
+            has_tls: tls.is_some(),
+            is_tls_terminated: self.tls_terminated,
+            allowed_hosts: self.allowed_hosts.len(),
+        };
+        exposure.check()?;
+        let hosts = checked(&self.allowed_hosts, "--allowed-host", is_host)?;
+        let origins = checked(&self.allowed_origins, "--allowed-origin", is_origin)?;
+        let cors: Vec<String> = self.cors_origin.iter().cloned().collect();
+        let cors = checked(&cors, "--cors-origin", is_origin)?;
+        Ok(HttpSettings {
+            wire,
+            listen,
+            has_lifeline,
+            session_idle: self.session_idle(env)?,
+            per_second: self.per_second(env)?,
+            door: self.door(env)?,
+            is_https_outside: tls.is_some() || self.tls_terminated,
+            tls,
+            hosts,
+            origins,
+            cors: cors.into_iter().next().and_then(Cors::new),
+        })
+    }
+
+    /// What serving HTTP reads and listens on, as far as the settings say. Files that are read again when they change
+    /// may be replaced by others, so that their folders are needed.
+    pub(crate) fn needs(&self, wire: Wire, env: &Environment, needs: &mut Needs) -> Result<(), Failure> {
+        needs.listened.push(self.listen(wire, env)?.port());
+        if let Some(files) = self.tls_files(env)? {
+            needs.folder_of(&files.cert);
+            needs.folder_of(&files.key);
+        }
+        if let Some(path) = self.tokens_file(env)? {
+            needs.folder_of(&path);
+        }
+        let token_file = env.get(&format!("{}_FILE", self.token_name(env)?))?;
+        needs.files.extend(token_file.map(PathBuf::from));
+        Ok(())
+    }
+
+    fn listen(&self, wire: Wire, env: &Environment) -> Result<SocketAddr, Failure> {
+        let port = match wire {
+            Wire::Streamable => PORT_DEFAULT,
+            Wire::Bridge => BRIDGE_PORT_DEFAULT,
+        };
+        let loopback = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        Ok(env.choose(self.listen, "SYNAPSOR_GATEWAY_LISTEN", loopback)?)
+    }
+
+    fn token_name(&self, env: &Environment) -> Result<String, Failure> {
+        let default = AUTH_TOKEN_ENV_DEFAULT.to_owned();
+        Ok(env.choose(
+            self.auth_token_env.clone(),
+            "SYNAPSOR_GATEWAY_AUTH_TOKEN_ENV",
+            default,
+        )?)
+    }
+
+    fn tokens_file(&self, env: &Environment) -> Result<Option<PathBuf>, Failure> {
+        match &self.auth_tokens_file {
+            Some(path) => Ok(Some(path.clone())),
+            None => Ok(env.parse("SYNAPSOR_GATEWAY_AUTH_TOKENS_FILE")?),
+        }
+    }
+
+    fn tls_files(&self, env: &Environment) -> Result<Option<ServerTlsFiles>, Failure> {
+        let path = |flag: &Option<PathBuf>, name| match flag {
+            Some(path) => Ok(Some(path.clone())),
+            None => env.parse::<PathBuf>(name),
+        };
+        let cert = path(&self.tls_server_cert, "SYNAPSOR_GATEWAY_TLS_SERVER_CERT")?;
+        let key = path(&self.tls_server_key, "SYNAPSOR_GATEWAY_TLS_SERVER_KEY")?;
+        match (cert, key) {
+            (None, None) => Ok(None),
+            (Some(cert), Some(key)) => Ok(Some(ServerTlsFiles { cert, key })),
+            (Some(_), None) | (None, Some(_)) => Err(Failure::usage(
+                "HTTP_TLS_INCOMPLETE",
+                "a certificate for TLS needs its key, and a key its certificate",
+            )
+            .with_fix("give --tls-server-cert and --tls-server-key together")),
+        }
+    }
+
+    fn session_idle(&self, env: &Environment) -> Result<Duration, Failure> {
+        const NAME: &str = "SYNAPSOR_GATEWAY_SESSION_IDLE_SECONDS";
+        let seconds = env.choose(self.session_idle_seconds, NAME, SESSION_IDLE_SECONDS_DEFAULT)?;
+        if (1..=SESSION_IDLE_SECONDS_MAX).contains(&seconds) {
+            return Ok(Duration::from_secs(seconds));
+        }
+        let text = "the idle time of sessions is out of bounds";
+        Err(Failure::usage("SETTING_INVALID", text).with_fix(format!(
+            "give --session-idle-seconds a number from 1 to {SESSION_IDLE_SECONDS_MAX}"
+        )))
+    }
+
+    fn per_second(&self, env: &Environment) -> Result<NonZeroU32, Failure> {
+        const NAME: &str = "SYNAPSOR_GATEWAY_RATE_PER_SECOND";
+        let rate = env.choose(self.rate_per_second, NAME, PER_SECOND_DEFAULT)?;
+        if rate.get() <= PER_SECOND_MAX {
+            return Ok(rate);
+        }
+        let text = "the rate of requests is out of bounds";
+        Err(Failure::usage("SETTING_INVALID", text).with_fix(format!(
+            "give --rate-per-second a number from 1 to {PER_SECOND_MAX}"
+        )))
+    }
+
+    fn door(&self, env: &Environment) -> Result<Door, Failure> {
+        if self.dev_no_auth {
+            return Ok(Door::Open);
+        }
+        let name = self.token_name(env)?;
+        let file = self.tokens_file(env)?;
+        let of_variable = if file.is_some() {
+            Secret::read_optional(env, &name)?
+        } else {
+            Some(Secret::read(env, &name).map_err(token_failure)?)
+        };
+        Ok(Door::Tokens { of_variable, file })
+    }
+}
+
+impl HttpSettings {
+    /// The tokens that open; `None` if everybody is let in.
+    pub(super) fn tokens(&self) -> Result<Option<StaticTokens>, Failure> {
+        match &self.door {
+            Door::Open => Ok(None),
+            Door::Tokens { of_variable, file } => {
+                StaticTokens::load(of_variable.as_ref(), file.as_deref()).map(Some)
+            }
+        }
+    }
+
+    pub(super) fn server_tls(&self) -> Result<Option<ServerTls>, Failure> {
+        self.tls.clone().map(ServerTls::load).transpose()
+    }
+
+    /// The names under which a server at `address` answers.
+    pub(super) fn names(&self, address: SocketAddr) -> Names {
+        Names::of(address, self.is_https_outside).with(&self.hosts, &self.origins, self.cors.clone())
+    }
+}
+
+fn token_failure(error: SecretError) -> Failure {
+    match error {
+        SecretError::Missing { name } => Failure::usage(
+            "HTTP_AUTH_TOKEN_MISSING",
+            format!("HTTP needs a bearer token, and {name} is not set"),
+        )
+        .with_fix(format!(
+            "set {name} to a long random text, or {name}_FILE to the path of a 0600 file"
+        )),
+        other => other.into(),
+    }
+}
+
+fn checked(
+    values: &[String],
+    flag: &'static str,
+    is_good: impl Fn(&str) -> bool,
+) -> Result<Vec<String>, Failure> {
+    let refused = |text: String| {
+        Failure::usage("SETTING_INVALID", text).with_fix(match flag {
+            "--allowed-host" => "give HOST or HOST:PORT in lower case, for example mcp.example.com",
+            _ => {
+                "give SCHEME://HOST or SCHEME://HOST:PORT in lower case, for example https://app.example.com"
+            }
+        })
+    };
+    if values.len() > NAMES_MAX {
+        return Err(refused(format!("{flag} is given more than {NAMES_MAX} times")));
+    }
+    match values.iter().find(|value| !is_good(value)) {
+        Some(value) => Err(refused(format!("{flag} {value:?} cannot be used"))),
+        None => Ok(values.to_vec()),
+    }
+}
+
+/// Exact names only: no pattern, no account, nothing that a client would not write.
+fn is_host(text: &str) -> bool {
+    let is_plain = text.bytes().all(|b| {
+        b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b':' | b'[' | b']')
+    });
+    let Ok(authority) = text.parse::<Authority>() else {
+        return false;
+    };
+    let host = authority.host();
+    let is_whole = match authority.port_u16() {
+        None => text == host,
+        Some(port) => text == format!("{host}:{port}"),
+    };
+    is_plain && is_whole && !host.is_empty()
+}
+
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, host)) = text.split_once("://") else {
+        return false;
+    };
+    matches!(scheme, "http" | "https") && is_host(host) && text.parse::<Uri>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_and_origins_are_exact_names() {
+        for host in [
+            "mcp.example.com",
+            "mcp.example.com:8443",
+            "[fd00::1]:1",
+            "10.0.0.1",
+        ] {
+            assert!(is_host(host), "{host}");
+            assert!(is_origin(&format!("https://{host}")), "{host}");
+        }
+        for host in [
+            "",
+            "*",
+            "*.example.com",
+            "user@host",
+            "host/path",
+            "host?x",
+            "HOST",
+            "a b",
+            ":1",
+            "host:port",
+        ] {
+            assert!(!is_host(host), "{host}");
+            assert!(!is_origin(&format!("https://{host}")), "{host}");
+        }
+        for origin in [
+            "null",
+            "*",
+            "example.com",
+            "ftp://example.com",
+            "file://",
+            "https://a/",
+        ] {
+            assert!(!is_origin(origin), "{origin}");
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! A response body that holds something until its end: a place, for as long as a stream is open.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::response::Response;
+use hyper::body::{Frame, SizeHint};
+
+struct Held<T> {
+    body: Body,
+    _kept: T,
+}
+
+/// The same response, which drops `kept` when its body has ended or is given up.
+pub(super) fn hold<T: Send + Unpin + 'static>(response: Response, kept: T) -> Response {
+    response.map(|body| Body::new(Held { body, _kept: kept }))
+}
+
+impl<T: Send + Unpin> HttpBody for Held<T> {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,118 @@
+//! The sessions as the MCP machinery sees them: those of one caller, in one request.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rmcp::model::{ClientJsonRpcMessage, ServerJsonRpcMessage};
+use rmcp::transport::WorkerTransport;
+use rmcp::transport::streamable_http_server::session::local::{
+    LocalSessionHandle, LocalSessionManagerError, LocalSessionWorker, SessionConfig, SessionError,
+    create_local_session,
+};
+use rmcp::transport::streamable_http_server::session::{ServerSseMessage, SessionId, SessionManager};
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::{Full, Sessions, new_id};
+
+/// Sessions that one caller may use.
+#[derive(Debug)]
+pub(in crate::http) struct OfCaller {
+    sessions: Arc<Sessions>,
+    owner: Arc<str>,
+    was_full: AtomicBool,
+}
+
+impl OfCaller {
+    pub(in crate::http) fn new(sessions: Arc<Sessions>, owner: Arc<str>) -> Self {
+        Self {
+            sessions,
+            owner,
+            was_full: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether a session was wanted and there was no room for it.
+    pub(in crate::http) fn was_full(&self) -> bool {
+        self.was_full.load(Ordering::Relaxed)
+    }
+
+    fn handle(&self, id: &SessionId) -> Result<LocalSessionHandle, LocalSessionManagerError> {
+        self.sessions
+            .handle(id)
+            .ok_or_else(|| LocalSessionManagerError::SessionNotFound(id.clone()))
+    }
+}
+
+/// Idle sessions are ended by [`Sessions`], which also sees streams that are open.
+fn config() -> SessionConfig {
+    let mut config = SessionConfig::default();
+    config.keep_alive = None;
+    config
+}
+
+impl SessionManager for OfCaller {
+    type Error = LocalSessionManagerError;
+    type Transport = WorkerTransport<LocalSessionWorker>;
+
+    async fn create_session(&self) -> Result<(SessionId, Self::Transport), Self::Error> {
+        let id = new_id();
+        let (handle, worker) = create_local_session(id.clone(), config());
+        let opened = self.sessions.open(id.clone(), self.owner.clone(), handle);
+        opened.map_err(|Full| {
+            self.was_full.store(true, Ordering::Relaxed);
+            SessionError::SessionServiceTerminated
+        })?;
+        Ok((id, WorkerTransport::spawn(worker)))
+    }
+
+    async fn initialize_session(
+        &self,
+        id: &SessionId,
+        message: ClientJsonRpcMessage,
+    ) -> Result<ServerJsonRpcMessage, Self::Error> {
+        Ok(self.handle(id)?.initialize(message).await?)
+    }
+
+    async fn has_session(&self, id: &SessionId) -> Result<bool, Self::Error> {
+        Ok(self.sessions.handle(id).is_some())
+    }
+
+    async fn close_session(&self, id: &SessionId) -> Result<(), Self::Error> {
+        self.sessions.remove(id);
+        Ok(())
+    }
+
+    async fn create_stream(
+        &self,
+        id: &SessionId,
+        message: ClientJsonRpcMessage,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
+        let handle = self.handle(id)?;
+        let receiver = handle.establish_request_wise_channel().await?;
+        handle.push_message(message, receiver.http_request_id).await?;
+        Ok(ReceiverStream::new(receiver.inner))
+    }
+
+    async fn accept_message(&self, id: &SessionId, message: ClientJsonRpcMessage) -> Result<(), Self::Error> {
+        Ok(self.handle(id)?.push_message(message, None).await?)
+    }
+
+    async fn create_standalone_stream(
+        &self,
+        id: &SessionId,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
+        let receiver = self.handle(id)?.establish_common_channel().await?;
+        Ok(ReceiverStream::new(receiver.inner))
+    }
+
+    async fn resume(
+        &self,
+        id: &SessionId,
+        last_event_id: String,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
+        let last_event_id = last_event_id.parse()?;
+        let receiver = self.handle(id)?.resume(last_event_id).await?;
+        Ok(ReceiverStream::new(receiver.inner))
+    }
+}

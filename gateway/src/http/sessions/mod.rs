@@ -1,0 +1,309 @@
+//! Sessions of the revisions before 2026-07-28: each belongs to the caller that opened it, ends when it was idle for
+//! too long or lived for too long, and is one of a bounded number. To everybody else it does not exist.
+
+mod manager;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rmcp::transport::streamable_http_server::session::SessionId;
+use rmcp::transport::streamable_http_server::session::local::LocalSessionHandle;
+use synapsor_chassis::random;
+
+pub(super) use manager::OfCaller;
+
+const SESSIONS_MAX: usize = 1_000;
+const SESSIONS_PER_CALLER_MAX: usize = 32;
+/// Streams of one session that no request asked for.
+const LISTENERS_MAX: usize = 4;
+const LIFE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// 160 bits.
+const ID_DIGITS: usize = 40;
+
+/// All sessions of one gateway.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    idle_max: Duration,
+    all: Mutex<HashMap<SessionId, Session>>,
+}
+
+#[derive(Debug)]
+struct Session {
+    owner: Arc<str>,
+    handle: LocalSessionHandle,
+    opened: Instant,
+    /// Since when nothing goes on in it; meaningless while something does.
+    idle_since: Instant,
+    /// Requests and streams that are open.
+    uses: usize,
+    listeners: usize,
+}
+
+/// No more sessions can be opened now.
+#[derive(Debug)]
+pub(super) struct Full;
+
+/// What a request does in a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Message,
+    /// To hear what no request asked for.
+    Listen,
+}
+
+/// Why a session is not entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotEntered {
+    /// There is none of this id, or it belongs to somebody else.
+    Unknown,
+    TooManyListeners,
+}
+
+/// One request or stream in a session, which is not idle before all of them are gone.
+#[derive(Debug)]
+pub(super) struct Use {
+    sessions: Arc<Sessions>,
+    id: SessionId,
+    purpose: Purpose,
+}
+
+impl Drop for Use {
+    fn drop(&mut self) {
+        if let Some(session) = self.sessions.lock().get_mut(&self.id) {
+            session.uses -= 1;
+            session.listeners -= usize::from(self.purpose == Purpose::Listen);
+            session.idle_since = Instant::now();
+        }
+    }
+}
+
+impl Sessions {
+    pub(super) fn new(idle_max: Duration) -> Self {
+        Self {
+            idle_max,
+            all: Mutex::default(),
+        }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Uses the session `id`, if it is `owner`'s.
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        id: &str,
+        owner: &str,
+        purpose: Purpose,
+    ) -> Result<Use, NotEntered> {
+        self.enter_at(Instant::now(), id, owner, purpose)
+    }
+
+    fn enter_at(
+        self: &Arc<Self>,
+        now: Instant,
+        id: &str,
+        owner: &str,
+        purpose: Purpose,
+    ) -> Result<Use, NotEntered> {
+        let mut all = self.lock();
+        if all.get(id).is_some_and(|session| self.is_over(session, now)) {
+            end(all.remove(id));
+        }
+        let (id, session) = match all.get_key_value(id) {
+            Some((id, session)) if *session.owner == *owner => (id.clone(), session),
+            Some(_) | None => return Err(NotEntered::Unknown),
+        };
+        if purpose == Purpose::Listen && session.listeners >= LISTENERS_MAX {
+            return Err(NotEntered::TooManyListeners);
+        }
+        if let Some(session) = all.get_mut(&id) {
+            session.uses += 1;
+            session.listeners += usize::from(purpose == Purpose::Listen);
+        }
+        Ok(Use {
+            sessions: self.clone(),
+            id,
+            purpose,
+        })
+    }
+
+    /// Opens a session of `owner`. Of a caller that has as many as it may, the one that was idle for longest is closed.
+    fn open(&self, id: SessionId, owner: Arc<str>, handle: LocalSessionHandle) -> Result<(), Full> {
+        self.open_at(Instant::now(), id, owner, handle)
+    }
+
+    fn open_at(
+        &self,
+        now: Instant,
+        id: SessionId,
+        owner: Arc<str>,
+        handle: LocalSessionHandle,
+    ) -> Result<(), Full> {
+        let mut all = self.lock();
+        self.end_those_that_are_over(&mut all, now);
+        if all.values().filter(|session| session.owner == owner).count() >= SESSIONS_PER_CALLER_MAX {
+            let idle = all
+                .iter()
+                .filter(|(_, session)| session.owner == owner && session.uses == 0);
+            let oldest = idle.min_by_key(|(_, session)| session.idle_since);
+            let oldest = oldest.map(|(id, _)| id.clone()).ok_or(Full)?;
+            end(all.remove(&oldest));
+        }
+        if all.len() >= SESSIONS_MAX {
+            return Err(Full);
+        }
+        let session = Session {
+            owner,
+            handle,
+            opened: now,
+            idle_since: now,
+            uses: 0,
+            listeners: 0,
+        };
+        all.insert(id, session);
+        Ok(())
+    }
+
+    fn handle(&self, id: &SessionId) -> Option<LocalSessionHandle> {
+        self.lock().get(id).map(|session| session.handle.clone())
+    }
+
+    fn remove(&self, id: &SessionId) {
+        end(self.lock().remove(id));
+    }
+
+    /// Closes what is idle or has lived for too long.
+    pub(super) fn sweep(&self) {
+        self.end_those_that_are_over(&mut self.lock(), Instant::now());
+    }
+
+    /// Closes all sessions of a caller that may no longer come.
+    pub(super) fn close_of(&self, owner: &str) {
+        let mut all = self.lock();
+        all.extract_if(|_, session| *session.owner == *owner)
+            .for_each(|(_, session)| end(Some(session)));
+    }
+
+    fn end_those_that_are_over(&self, all: &mut HashMap<SessionId, Session>, now: Instant) {
+        all.extract_if(|_, session| self.is_over(session, now))
+            .for_each(|(_, session)| end(Some(session)));
+    }
+
+    fn is_over(&self, session: &Session, now: Instant) -> bool {
+        let is_idle = session.uses == 0 && now.duration_since(session.idle_since) >= self.idle_max;
+        is_idle || now.duration_since(session.opened) >= LIFE_MAX
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Session>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Lets the session's worker end, and with it the streams that are open.
+fn end(session: Option<Session>) {
+    if let Some(Session { handle, .. }) = session {
+        // A worker that is gone already is what is wanted.
+        tokio::spawn(async move { drop(handle.close().await) });
+    }
+}
+
+fn new_id() -> SessionId {
+    random::hex_id(ID_DIGITS).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use rmcp::transport::streamable_http_server::session::local::{SessionConfig, create_local_session};
+
+    use super::*;
+
+    const IDLE: Duration = Duration::from_secs(60);
+
+    fn sessions() -> Arc<Sessions> {
+        Arc::new(Sessions::new(IDLE))
+    }
+
+    fn open(sessions: &Sessions, now: Instant, owner: &str) -> Result<SessionId, Full> {
+        let id = new_id();
+        let (handle, _worker) = create_local_session(id.clone(), SessionConfig::default());
+        sessions
+            .open_at(now, id.clone(), owner.into(), handle)
+            .map(|()| id)
+    }
+
+    #[tokio::test]
+    async fn session_exists_for_its_owner_only() {
+        let sessions = sessions();
+        let id = open(&sessions, Instant::now(), "a").unwrap();
+        assert!(sessions.enter(&id, "a", Purpose::Message).is_ok());
+        for (id, owner) in [(&*id, "b"), (&*id, ""), ("", "a"), (&id[1..], "a")] {
+            let entered = sessions.enter(id, owner, Purpose::Message);
+            assert_eq!(entered.unwrap_err(), NotEntered::Unknown);
+        }
+    }
+
+    #[tokio::test]
+    async fn idle_and_old_sessions_end_and_used_ones_do_not_count_as_idle() {
+        let (sessions, begin) = (sessions(), Instant::now());
+        let idle = open(&sessions, begin, "a").unwrap();
+        let used = open(&sessions, begin, "a").unwrap();
+        let message = Purpose::Message;
+        let using = sessions.enter_at(begin, &used, "a", Purpose::Listen).unwrap();
+        let later = begin + IDLE;
+        assert!(sessions.enter_at(later, &idle, "a", message).is_err());
+        assert!(sessions.enter_at(later, &used, "a", message).is_ok());
+        sessions.end_those_that_are_over(&mut sessions.lock(), begin + LIFE_MAX);
+        assert_eq!(sessions.count(), 0);
+        drop(using);
+    }
+
+    #[tokio::test]
+    async fn caller_at_its_cap_loses_the_session_that_was_idle_for_longest() {
+        let (sessions, begin) = (sessions(), Instant::now());
+        let mut ids = Vec::new();
+        for number in 0..SESSIONS_PER_CALLER_MAX {
+            let now = begin + Duration::from_millis(number as u64);
+            ids.push(open(&sessions, now, "a").unwrap());
+        }
+        let mut used = vec![sessions.enter(&ids[0], "a", Purpose::Message).unwrap()];
+        ids.push(open(&sessions, begin + Duration::from_secs(1), "a").unwrap());
+        assert_eq!(sessions.count(), SESSIONS_PER_CALLER_MAX);
+        let closed = sessions.enter(&ids.remove(1), "a", Purpose::Message);
+        assert_eq!(closed.unwrap_err(), NotEntered::Unknown);
+        used.extend(
+            ids[1..]
+                .iter()
+                .map(|id| sessions.enter(id, "a", Purpose::Message).unwrap()),
+        );
+        assert!(open(&sessions, begin, "a").is_err(), "none is idle");
+        assert!(open(&sessions, begin, "b").is_ok());
+    }
+
+    #[tokio::test]
+    async fn sessions_of_all_callers_are_capped() {
+        let (sessions, begin) = (sessions(), Instant::now());
+        for number in 0..SESSIONS_MAX {
+            let owner = (number / SESSIONS_PER_CALLER_MAX).to_string();
+            open(&sessions, begin, &owner).unwrap();
+        }
+        assert!(open(&sessions, begin, "new").is_err());
+        assert!(open(&sessions, begin + IDLE, "new").is_ok());
+    }
+
+    #[tokio::test]
+    async fn listeners_of_one_session_are_capped() {
+        let sessions = sessions();
+        let id = open(&sessions, Instant::now(), "a").unwrap();
+        let mut listening = Vec::new();
+        for _ in 0..LISTENERS_MAX {
+            listening.push(sessions.enter(&id, "a", Purpose::Listen).unwrap());
+        }
+        let more = sessions.enter(&id, "a", Purpose::Listen);
+        assert_eq!(more.unwrap_err(), NotEntered::TooManyListeners);
+        assert!(sessions.enter(&id, "a", Purpose::Message).is_ok());
+        listening.pop();
+        assert!(sessions.enter(&id, "a", Purpose::Listen).is_ok());
+    }
+}

@@ -1,0 +1,220 @@
+//! Static bearer tokens with names: one from a variable, more from a file that may change while the gateway runs.
+//! Only digests are kept.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use synapsor_chassis::files;
+use synapsor_chassis::run::Failure;
+use synapsor_chassis::secret::Secret;
+
+use super::watched::Watched;
+use crate::caller::Caller;
+
+/// The name of the token that comes from a variable.
+const VARIABLE_NAME: &str = "default";
+const FILE_BYTES_MAX: u64 = 256 * 1024;
+const TOKENS_MAX: usize = 1_000;
+const NAME_CHARS_MAX: usize = 64;
+const TOKEN_CHARS_MIN: usize = 16;
+const TOKEN_CHARS_MAX: usize = 4_096;
+
+/// All tokens that are good now.
+#[derive(Debug)]
+pub(super) struct StaticTokens {
+    of_variable: Option<Named>,
+    file: Option<PathBuf>,
+    current: RwLock<Arc<Vec<Named>>>,
+}
+
+#[derive(Clone, Debug)]
+struct Named {
+    caller: Caller,
+    digest: [u8; 32],
+}
+
+impl Named {
+    fn new(name: &str, token: &str) -> Self {
+        Self {
+            caller: Caller::of_token(name),
+            digest: Sha256::digest(token).into(),
+        }
+    }
+}
+
+impl StaticTokens {
+    /// # Errors
+    /// When the file cannot be used.
+    pub(super) fn load(of_variable: Option<&Secret>, file: Option<&Path>) -> Result<Self, Failure> {
+        let of_variable = of_variable.map(|token| Named::new(VARIABLE_NAME, token.expose()));
+        let tokens = Self {
+            current: RwLock::new(Arc::default()),
+            of_variable,
+            file: file.map(Path::to_owned),
+        };
+        tokens.read_again()?;
+        Ok(tokens)
+    }
+
+    /// The holder of `given`. All tokens are compared, each in the same time, whatever `given` is.
+    pub(super) fn holder(&self, given: &[u8]) -> Option<Caller> {
+        let given: [u8; 32] = Sha256::digest(given).into();
+        let current = self
+            .current
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let mut holder = None;
+        for named in current.iter() {
+            if bool::from(named.digest.ct_eq(&given)) {
+                holder = Some(&named.caller);
+            }
+        }
+        holder.cloned()
+    }
+
+    /// The file's watch, if there is a file.
+    pub(super) fn watch(&self) -> Option<Watched> {
+        Some(Watched::new(vec![self.file.clone()?]))
+    }
+
+    /// Reads the file again, and gives the callers that are no more. What was good stays good if the file cannot be
+    /// used.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub(super) fn read_again(&self) -> Result<Vec<Caller>, Failure> {
+        let mut tokens: Vec<Named> = self.of_variable.iter().cloned().collect();
+        if let Some(path) = &self.file {
+            tokens.extend(read(path, self.of_variable.is_some())?);
+        }
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        let kept: HashSet<&Caller> = tokens.iter().map(|named| &named.caller).collect();
+        let gone = current
+            .iter()
+            .map(|named| &named.caller)
+            .filter(|caller| !kept.contains(caller))
+            .cloned()
+            .collect();
+        *current = Arc::new(tokens);
+        Ok(gone)
+    }
+}
+
+/// Lines `name token`; empty lines and lines that begin with `#` are skipped.
+fn read(path: &Path, is_default_taken: bool) -> Result<Vec<Named>, Failure> {
+    let bytes = files::read_private(path, FILE_BYTES_MAX)?;
+    let bad = |line: usize, what: &str| {
+        let message = format!("line {line} of {}: {what}", path.display());
+        Failure::usage("HTTP_TOKENS_FILE_INVALID", message).with_fix(format!(
+            "write one `name token` per line; names of {NAME_CHARS_MAX} letters, digits, `_`, `.` or `-` at most, \
+             tokens of {TOKEN_CHARS_MIN} visible characters at least"
+        ))
+    };
+    let text = std::str::from_utf8(&bytes).map_err(|_| bad(1, "the file is not UTF-8 text"))?;
+    let mut names: HashSet<&str> = is_default_taken.then_some(VARIABLE_NAME).into_iter().collect();
+    let mut tokens = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let mut words = line.split_ascii_whitespace();
+        let (Some(name), Some(token), None) = (words.next(), words.next(), words.next()) else {
+            return Err(bad(at + 1, "not a name and a token"));
+        };
+        if !is_name(name) {
+            return Err(bad(at + 1, "the name cannot be used"));
+        }
+        if !names.insert(name) {
+            return Err(bad(
+                at + 1,
+                "the name stands twice, or is the one of the variable's token",
+            ));
+        }
+        let is_visible = token.bytes().all(|byte| byte.is_ascii_graphic());
+        if !is_visible || !(TOKEN_CHARS_MIN..=TOKEN_CHARS_MAX).contains(&token.len()) {
+            return Err(bad(
+                at + 1,
+                "the token is too short, too long or not visible ASCII",
+            ));
+        }
+        if tokens.len() == TOKENS_MAX {
+            return Err(bad(at + 1, "too many tokens"));
+        }
+        tokens.push(Named::new(name, token));
+    }
+    let distinct: HashSet<&[u8; 32]> = tokens.iter().map(|named| &named.digest).collect();
+    if distinct.len() < tokens.len() {
+        return Err(bad(1, "two names have the same token"));
+    }
+    Ok(tokens)
+}
+
+fn is_name(name: &str) -> bool {
+    name.len() <= NAME_CHARS_MAX
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_file(content: &str) -> (tempfile::TempDir, Result<StaticTokens, Failure>) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokens");
+        files::create_exclusive(&path, content.as_bytes()).unwrap();
+        let tokens = StaticTokens::load(Some(&Secret::new("the variable's token")), Some(&path));
+        (dir, tokens)
+    }
+
+    #[test]
+    fn each_token_has_its_own_holder() {
+        let (_dir, tokens) = with_file("# who\nalice alices-long-token\n\n bob\tbobs-longer-token \r\n");
+        let tokens = tokens.unwrap();
+        let holder = |given: &str| tokens.holder(given.as_bytes()).map(|c| c.key().to_owned());
+        assert_eq!(holder("alices-long-token").as_deref(), Some("token:alice"));
+        assert_eq!(holder("bobs-longer-token").as_deref(), Some("token:bob"));
+        assert_eq!(holder("the variable's token").as_deref(), Some("token:default"));
+        for other in ["", "alices-long-toke", "alices-long-token ", "ALICES-LONG-TOKEN"] {
+            assert_eq!(holder(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn file_that_leaves_a_doubt_is_refused_without_showing_a_token() {
+        for content in [
+            "alice",
+            "alice CANARY-0123456789 more",
+            "alice CANARY-short",
+            "a/b CANARY-0123456789",
+            "alice CANARY-0123456789\nalice CANARY-9876543210",
+            "default CANARY-0123456789",
+            "alice CANARY-0123456789\nbob CANARY-0123456789",
+            "alice CANARY-0123456789é",
+        ] {
+            let (_dir, tokens) = with_file(content);
+            let error = tokens.unwrap_err();
+            assert_eq!(error.code(), "HTTP_TOKENS_FILE_INVALID", "{content}");
+            assert!(!error.to_string().contains("CANARY"), "{error}");
+        }
+    }
+
+    #[test]
+    fn name_that_leaves_the_file_is_gone_and_a_broken_file_changes_nothing() {
+        let (dir, tokens) = with_file("alice alices-long-token\nbob bobs-longer-token\n");
+        let (tokens, path) = (tokens.unwrap(), dir.path().join("tokens"));
+        let write = |text: &str| files::write_atomic(&path, text.as_bytes(), 0o600).unwrap();
+        write("alice alices-other-token\n");
+        assert_eq!(tokens.read_again().unwrap(), [Caller::of_token("bob")]);
+        assert!(tokens.holder(b"alices-long-token").is_none());
+        write("alice");
+        assert!(tokens.read_again().is_err());
+        assert!(tokens.holder(b"alices-other-token").is_some());
+    }
+}

@@ -1,0 +1,121 @@
+//! The certificate that clients see, which may be replaced while the gateway serves. It is another one than the
+//! certificate with which the gateway goes to the reader.
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rustls::ServerConfig;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use synapsor_chassis::files;
+use synapsor_chassis::run::Failure;
+use tokio_rustls::TlsAcceptor;
+
+use super::watched::Watched;
+
+const PEM_BYTES_MAX: u64 = 256 * 1024;
+
+/// The name of HTTP/2 in a handshake.
+pub(super) const H2: &[u8] = b"h2";
+const HTTP_1_1: &[u8] = b"http/1.1";
+
+/// Where the certificate and its key are. Both PEM; the key must be closed to other users.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ServerTlsFiles {
+    pub(super) cert: PathBuf,
+    pub(super) key: PathBuf,
+}
+
+/// What takes handshakes.
+pub(super) struct ServerTls {
+    files: ServerTlsFiles,
+    provider: Arc<CryptoProvider>,
+    current: Arc<Current>,
+    acceptor: TlsAcceptor,
+}
+
+/// The certificate that the next handshake shows.
+#[derive(Debug)]
+struct Current(RwLock<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for Current {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.read().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
+
+impl ServerTls {
+    /// # Errors
+    /// When the files cannot be used.
+    pub(super) fn load(files: ServerTlsFiles) -> Result<Self, Failure> {
+        let provider = Arc::new(ring::default_provider());
+        let current = Arc::new(Current(RwLock::new(read(&files, &provider)?)));
+        let mut config = ServerConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| unusable(&error.to_string()))?
+            .with_no_client_auth()
+            .with_cert_resolver(current.clone());
+        config.alpn_protocols = vec![H2.to_vec(), HTTP_1_1.to_vec()];
+        // A resumed connection would not see a certificate that has been replaced.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Ok(Self {
+            files,
+            provider,
+            current,
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+        })
+    }
+
+    pub(super) fn acceptor(&self) -> &TlsAcceptor {
+        &self.acceptor
+    }
+
+    pub(super) fn watch(&self) -> Watched {
+        Watched::new(vec![self.files.cert.clone(), self.files.key.clone()])
+    }
+
+    /// Reads the files again. The certificate that was good stays if they cannot be used.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub(super) fn read_again(&self) -> Result<(), Failure> {
+        let new = read(&self.files, &self.provider)?;
+        let mut current = self.current.0.write().unwrap_or_else(PoisonError::into_inner);
+        if current.cert != new.cert {
+            tracing::info!("new connections see a new certificate");
+        }
+        *current = new;
+        Ok(())
+    }
+}
+
+fn read(files: &ServerTlsFiles, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, Failure> {
+    let cert = files::read_bounded(&files.cert, PEM_BYTES_MAX)?;
+    let key = files::read_private(&files.key, PEM_BYTES_MAX)?;
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(&cert)
+        .collect::<Result<_, _>>()
+        .map_err(|_| unusable("the certificate is not PEM"))?;
+    if chain.is_empty() {
+        return Err(unusable("the file of the certificate holds none"));
+    }
+    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| unusable("the key is not PEM"))?;
+    let key = provider
+        .key_provider
+        .load_private_key(key)
+        .map_err(|_| unusable("the key is of a kind that cannot be used"))?;
+    let certified = CertifiedKey::new(chain, key);
+    certified
+        .keys_match()
+        .map_err(|_| unusable("the key does not belong to the certificate"))?;
+    Ok(Arc::new(certified))
+}
+
+fn unusable(why: &str) -> Failure {
+    Failure::usage("HTTP_TLS_FILES_INVALID", format!("TLS cannot be served: {why}")).with_fix(
+        "give --tls-server-cert as PEM, leaf first, and --tls-server-key as its key in PEM with mode 0600",
+    )
+}

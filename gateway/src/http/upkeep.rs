@@ -1,0 +1,100 @@
+//! What is done while the gateway serves and nobody asks: sessions that are over are closed, callers that are gone
+//! are forgotten, files that changed are read again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use synapsor_chassis::run::Failure;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::admission::Admission;
+use super::sessions::Sessions;
+use super::static_tokens::StaticTokens;
+use super::tls::ServerTls;
+use super::watched::Watched;
+
+const FILES_EVERY: Duration = Duration::from_secs(1);
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+
+/// All that needs it.
+pub(super) struct Upkeep {
+    pub(super) admission: Arc<Admission>,
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) tokens: Option<Arc<StaticTokens>>,
+    pub(super) tls: Option<Arc<ServerTls>>,
+}
+
+/// Files with what came of reading them last, so that a broken one is told of once.
+struct Kept {
+    files: Watched,
+    is_broken: bool,
+}
+
+impl Kept {
+    fn new(files: Watched) -> Self {
+        Self {
+            files,
+            is_broken: false,
+        }
+    }
+
+    fn refresh(&mut self, what: &'static str, read: impl FnOnce() -> Result<(), Failure>) {
+        if !self.files.may_have_changed() {
+            return;
+        }
+        let outcome = read();
+        match &outcome {
+            Err(failure) if !self.is_broken => {
+                tracing::error!(
+                    what,
+                    code = failure.code(),
+                    "a file that changed cannot be used; what was good stays"
+                );
+            }
+            Ok(()) if self.is_broken => tracing::info!(what, "the file is good again"),
+            Ok(()) | Err(_) => {}
+        }
+        self.is_broken = outcome.is_err();
+    }
+}
+
+impl Upkeep {
+    /// Until `stop` is cancelled.
+    pub(super) async fn keep(self, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(FILES_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut swept = Instant::now();
+        let mut token_file = self
+            .tokens
+            .as_ref()
+            .and_then(|tokens| tokens.watch())
+            .map(Kept::new);
+        let mut certificate = self.tls.as_ref().map(|tls| Kept::new(tls.watch()));
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = stop.cancelled() => return,
+            }
+            if let (Some(tokens), Some(file)) = (&self.tokens, &mut token_file) {
+                file.refresh("tokens", || self.read_tokens(tokens));
+            }
+            if let (Some(tls), Some(files)) = (&self.tls, &mut certificate) {
+                files.refresh("certificate", || tls.read_again());
+            }
+            if swept.elapsed() >= SWEEP_EVERY {
+                swept = Instant::now();
+                self.sessions.sweep();
+                self.admission.callers.sweep();
+            }
+        }
+    }
+
+    fn read_tokens(&self, tokens: &StaticTokens) -> Result<(), Failure> {
+        for caller in tokens.read_again()? {
+            tracing::info!(caller = caller.key(), "a token is no more; its sessions end");
+            self.sessions.close_of(caller.key());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,187 @@
+//! Connections: how many, how they are encrypted, how long they may say nothing, and how they end.
+
+mod pulse;
+
+use std::convert::Infallible;
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::response::Response;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::tls::{H2, ServerTls};
+use pulse::{Pulse, Watched};
+
+const CONNECTIONS_MAX: usize = 2_000;
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+const HEADER_BYTES_MAX: usize = 16 * 1024;
+const H2_HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
+const H2_STREAMS_MAX: u32 = 100;
+/// A peer that opens streams only to reset them is cut off after so many.
+const H2_RESET_STREAMS_MAX: usize = 32;
+const H2_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+const H2_KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+const H2_SEND_BUFFER_BYTES_MAX: usize = 256 * 1024;
+/// A peer that does not take what it is sent is given up after this.
+const UNACKNOWLEDGED_MS_MAX: u32 = 30_000;
+/// Requests under way may go on for this long after a stop.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// After a failed accept, as when file descriptors are used up.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until `stop` is cancelled, then lets requests under way finish.
+pub(super) async fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<ServerTls>>,
+    routes: Router,
+    stop: CancellationToken,
+) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let tasks = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &places) => accepted,
+            () = stop.cancelled() => break,
+        };
+        let Some((stream, place)) = accepted else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let connection = Connection {
+            routes: routes.clone(),
+            stop: stop.clone(),
+        };
+        match tls.clone() {
+            None => tasks.spawn(async move {
+                connection.http1(stream).await;
+                drop(place);
+            }),
+            Some(tls) => tasks.spawn(async move {
+                connection.over_tls(stream, &tls).await;
+                drop(place);
+            }),
+        };
+    }
+    drop(listener);
+    tasks.close();
+    // Whatever is left is cut when the process ends.
+    let _ = tokio::time::timeout(DRAIN_TIMEOUT, tasks.wait()).await;
+}
+
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let place = places
+        .clone()
+        .acquire_owned()
+        .await
+        .expect("the semaphore is never closed");
+    let (stream, _) = listener.accept().await.ok()?;
+    // Small answers should not wait for more; a socket that cannot do either works as well.
+    let _ = stream.set_nodelay(true);
+    let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, UNACKNOWLEDGED_MS_MAX);
+    Some((stream, place))
+}
+
+struct Connection {
+    routes: Router,
+    stop: CancellationToken,
+}
+
+impl Connection {
+    async fn over_tls(self, stream: TcpStream, tls: &ServerTls) {
+        let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.acceptor().accept(stream));
+        let stream = tokio::select! {
+            Ok(Ok(stream)) = handshake => stream,
+            () = self.stop.cancelled() => return,
+            else => return,
+        };
+        if stream.get_ref().1.alpn_protocol() == Some(H2) {
+            Box::pin(self.http2(stream)).await;
+        } else {
+            Box::pin(self.http1(stream)).await;
+        }
+    }
+
+    async fn http1(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let pulse = Arc::new(Pulse::of_http1());
+        let io = TokioIo::new(Watched::new(stream, pulse.clone()));
+        // The pulse keeps the time for headers, because hyper's would count while nothing is asked as well.
+        let serving = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(None)
+            .max_buf_size(HEADER_BYTES_MAX)
+            .serve_connection(io, service(self.routes, pulse.clone()));
+        until_over(serving, &pulse, &self.stop).await;
+    }
+
+    async fn http2(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let pulse = Arc::new(Pulse::of_http2());
+        let io = TokioIo::new(Watched::new(stream, pulse.clone()));
+        let serving = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(H2_STREAMS_MAX)
+            .max_header_list_size(H2_HEADER_LIST_BYTES_MAX)
+            .max_pending_accept_reset_streams(H2_RESET_STREAMS_MAX)
+            .max_local_error_reset_streams(H2_RESET_STREAMS_MAX)
+            .max_send_buf_size(H2_SEND_BUFFER_BYTES_MAX)
+            .keep_alive_interval(H2_KEEPALIVE_INTERVAL)
+            .keep_alive_timeout(H2_KEEPALIVE_TIMEOUT)
+            .serve_connection(io, service(self.routes, pulse.clone()));
+        until_over(serving, &pulse, &self.stop).await;
+    }
+}
+
+/// The routes, with each request felt.
+fn service(
+    routes: Router,
+    pulse: Arc<Pulse>,
+) -> impl hyper::service::Service<
+    http::Request<Incoming>,
+    Response = Response,
+    Error = Infallible,
+    Future: Send + 'static,
+> {
+    let routes = TowerToHyperService::new(routes);
+    service_fn(move |request| {
+        let answer = routes.call(request);
+        let under_way = pulse.request();
+        async move {
+            let answer = answer.await;
+            drop(under_way);
+            answer
+        }
+    })
+}
+
+/// Waits for a connection to end: by itself, by a stop after its requests, or because nothing comes.
+async fn until_over<C>(serving: C, pulse: &Pulse, stop: &CancellationToken)
+where
+    C: GracefulConnection<Error: Display>,
+{
+    let mut serving = std::pin::pin!(serving);
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = stop.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+        () = pulse.has_stopped() => Ok(()),
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}

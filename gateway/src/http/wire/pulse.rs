@@ -1,0 +1,212 @@
+//! Whether anything still goes on in a connection: the time for the headers of a request, and the time between
+//! requests.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const NONE: u64 = u64::MAX;
+
+/// Times are milliseconds since the connection began.
+#[derive(Debug)]
+pub(super) struct Pulse {
+    begin: Instant,
+    /// When a byte last went either way.
+    moved: AtomicU64,
+    /// When a head began whose request has not begun.
+    head_begun: AtomicU64,
+    requests: AtomicUsize,
+    /// HTTP/2 has frames besides requests, so that a byte says nothing about a head.
+    sees_heads: bool,
+}
+
+impl Pulse {
+    /// The first head is due from the beginning.
+    pub(super) fn of_http1() -> Self {
+        Self {
+            begin: Instant::now(),
+            moved: AtomicU64::new(0),
+            head_begun: AtomicU64::new(0),
+            requests: AtomicUsize::new(0),
+            sees_heads: true,
+        }
+    }
+
+    pub(super) fn of_http2() -> Self {
+        Self {
+            sees_heads: false,
+            ..Self::of_http1()
+        }
+    }
+
+    /// A request is under way until the guard is dropped.
+    pub(super) fn request(self: &Arc<Self>) -> UnderWay {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.head_begun.store(NONE, Ordering::Relaxed);
+        UnderWay(self.clone())
+    }
+
+    /// Resolves when no more is to be waited for.
+    pub(super) async fn has_stopped(&self) {
+        while let Some(left) = self.left(self.now()) {
+            tokio::time::sleep(left).await;
+        }
+    }
+
+    fn left(&self, now: u64) -> Option<Duration> {
+        let until = |from: u64, limit: Duration| {
+            let limit = u64::try_from(limit.as_millis()).unwrap_or(NONE);
+            from.saturating_add(limit).saturating_sub(now)
+        };
+        if self.requests.load(Ordering::Relaxed) > 0 {
+            return Some(HEADER_TIMEOUT);
+        }
+        let idle = until(self.moved.load(Ordering::Relaxed), IDLE_TIMEOUT);
+        let head = match self.head_begun.load(Ordering::Relaxed) {
+            NONE => HEADER_TIMEOUT.as_millis().try_into().unwrap_or(NONE),
+            begun => until(begun, HEADER_TIMEOUT),
+        };
+        let left = idle.min(head);
+        (left > 0).then(|| Duration::from_millis(left))
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(NONE)
+    }
+
+    fn has_read(&self, now: u64) {
+        self.moved.store(now, Ordering::Relaxed);
+        if self.sees_heads && self.requests.load(Ordering::Relaxed) == 0 {
+            // Only the first byte of a head starts its time.
+            let _ = self
+                .head_begun
+                .compare_exchange(NONE, now, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    fn has_written(&self, now: u64) {
+        self.moved.store(now, Ordering::Relaxed);
+    }
+}
+
+/// A request that is under way.
+#[derive(Debug)]
+pub(super) struct UnderWay(Arc<Pulse>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.has_written(self.0.now());
+        self.0.requests.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A stream whose traffic is felt.
+#[derive(Debug)]
+pub(super) struct Watched<S> {
+    stream: S,
+    pulse: Arc<Pulse>,
+}
+
+impl<S> Watched<S> {
+    pub(super) fn new(stream: S, pulse: Arc<Pulse>) -> Self {
+        Self { stream, pulse }
+    }
+
+    fn wrote(&self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(1..)) = outcome {
+            self.pulse.has_written(self.pulse.now());
+        }
+        outcome
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.pulse.has_read(self.pulse.now());
+        }
+        outcome
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.wrote(outcome)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.wrote(outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The connection has begun at most a second ago, so times differ by more than that.
+    fn has_stopped(pulse: &Pulse, second: u64) -> bool {
+        pulse.left(second * 1_000).is_none()
+    }
+
+    #[test]
+    fn head_has_its_time_and_no_byte_of_it_gives_more() {
+        let pulse = Arc::new(Pulse::of_http1());
+        pulse.has_read(3_000);
+        assert!(!has_stopped(&pulse, 4));
+        assert!(has_stopped(&pulse, 5));
+        drop(pulse.request());
+        assert!(!has_stopped(&pulse, 30), "between requests there is no head");
+        pulse.has_read(30_000);
+        pulse.has_read(34_000);
+        assert!(!has_stopped(&pulse, 34));
+        assert!(has_stopped(&pulse, 35));
+    }
+
+    #[test]
+    fn idle_connection_ends_and_one_with_a_request_does_not() {
+        for pulse in [Pulse::of_http1(), Pulse::of_http2()] {
+            let pulse = Arc::new(pulse);
+            let under_way = pulse.request();
+            assert!(!has_stopped(&pulse, 600));
+            drop(under_way);
+            pulse.has_written(600_000);
+            assert!(!has_stopped(&pulse, 659));
+            assert!(has_stopped(&pulse, 660));
+        }
+    }
+}
