@@ -11,6 +11,7 @@ use synapsor_chassis::secret::{Secret, SecretError};
 use synapsor_chassis::settings::Environment;
 use synapsor_chassis::tls::{TlsFiles, TlsMaterial};
 use synapsor_domain::contract::ResultFormat;
+use synapsor_domain::tool::AliasMode;
 
 const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8766);
 const AUTH_TOKEN_ENV_DEFAULT: &str = "SYNAPSOR_RUNNER_HTTP_TOKEN";
@@ -62,6 +63,10 @@ pub struct Flags {
     /// Envelope 1 or 2; 0 means as the contract says [env: SYNAPSOR_GATEWAY_RESULT_FORMAT]
     #[arg(long, value_name = "0|1|2", value_parser = clap::value_parser!(u8).range(0..=2))]
     result_format: Option<u8>,
+    /// Names that are listed: canonical, openai (without dots) or both; either is called
+    /// [env: SYNAPSOR_GATEWAY_ALIAS_MODE] [default: canonical]
+    #[arg(long, value_name = "MODE")]
+    alias_mode: Option<AliasMode>,
     /// The variable with the bearer token for HTTP; NAME_FILE names a file instead
     /// [env: SYNAPSOR_GATEWAY_AUTH_TOKEN_ENV] [default: SYNAPSOR_RUNNER_HTTP_TOKEN]
     #[arg(long, value_name = "NAME")]
@@ -85,6 +90,8 @@ pub(crate) struct Settings {
     pub(crate) tls: TlsMaterial,
     /// `None` means as the contract says.
     pub(crate) result_format: Option<ResultFormat>,
+    /// Which names are listed.
+    pub(crate) alias_mode: AliasMode,
     pub(crate) run_file: Option<PathBuf>,
     pub(crate) ends_with_parent: bool,
 }
@@ -130,6 +137,11 @@ impl Settings {
             reader: Target::new(Role::Reader, reader),
             tls: own_certificate(&tls, &deployment)?,
             result_format: wished_format(format)?,
+            alias_mode: env.choose(
+                flags.alias_mode,
+                "SYNAPSOR_GATEWAY_ALIAS_MODE",
+                AliasMode::Canonical,
+            )?,
             run_file,
         })
     }
