@@ -6,9 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use clap::{Subcommand, ValueEnum};
 use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
 
+use super::tool_names::NameOptions;
 use crate::contract_file::{self, LoadedContract};
 use crate::state::{self, StateFolder};
-use crate::supervisor::{Executor, Http, Keeper, Kept, Supervisor};
+use crate::supervisor::{Executor, Http, Keeper, Kept, Shown, Supervisor};
 use crate::{Context, output, supervisor};
 
 pub(super) const PORT_DEFAULT: u16 = 8766;
@@ -65,6 +66,17 @@ pub(crate) struct ToolOptions {
     /// Envelope 1 or 2 [default: as the contract says]
     #[arg(long, value_name = "1|2", value_parser = clap::value_parser!(u8).range(1..=2))]
     pub(super) result_format: Option<u8>,
+    #[command(flatten)]
+    names: NameOptions,
+}
+
+impl ToolOptions {
+    fn shown(&self) -> Shown {
+        Shown {
+            format: self.result_format,
+            names: self.names.mode(),
+        }
+    }
 }
 
 /// Where HTTP is served, and who may call.
@@ -86,7 +98,7 @@ pub(crate) struct HttpOptions {
 
 impl HttpOptions {
     /// How the gateway serves HTTP; refused before anything is started when it cannot.
-    pub(super) fn resolve(&self, context: &Context, format: Option<u8>) -> Result<Http, Failure> {
+    pub(super) fn resolve(&self, context: &Context, shown: Shown) -> Result<Http, Failure> {
         let listen = SocketAddr::new(self.host, self.port);
         if !self.host.is_loopback() {
             let text = format!("{listen} is not a loopback address, and this build serves no TLS");
@@ -97,7 +109,7 @@ impl HttpOptions {
             return Ok(Http {
                 listen,
                 token_env: None,
-                format,
+                shown,
             });
         }
         let name = &self.auth_token_env;
@@ -111,7 +123,7 @@ impl HttpOptions {
         Ok(Http {
             listen,
             token_env: Some(name.clone()),
-            format,
+            shown,
         })
     }
 }
@@ -144,7 +156,7 @@ async fn serve_stdio(tools: &ToolOptions, context: &Context) -> Result<Exit, Fai
     let supervisor = Supervisor::new(context, &state, &contract)?;
     let ledger = supervisor.ledger().await?;
     let mut reader = Kept::executor(&supervisor, Executor::reader(&ledger, tools.read_only)).await?;
-    let mut gateway = supervisor.stdio_gateway(reader.child(), tools.result_format, true)?;
+    let mut gateway = supervisor.stdio_gateway(reader.child(), tools.shown(), true)?;
     let keeper = Keeper::new(&supervisor, &ledger)?;
     let ended = tokio::select! {
         status = gateway.handle.wait() => exit_of(status),
@@ -175,7 +187,7 @@ fn exit_of(status: std::io::Result<std::process::ExitStatus>) -> Result<Exit, Fa
 }
 
 async fn serve_http(tools: &ToolOptions, options: &HttpOptions, context: &Context) -> Result<Exit, Failure> {
-    let http = options.resolve(context, tools.result_format)?;
+    let http = options.resolve(context, tools.shown())?;
     let (contract, state) = prepare(context)?;
     let supervisor = Supervisor::new(context, &state, &contract)?;
     let ledger = supervisor.ledger().await?;

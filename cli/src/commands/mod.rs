@@ -20,6 +20,7 @@ mod receipts;
 mod replay;
 mod smoke;
 mod store;
+mod tool_names;
 mod tools;
 mod up;
 mod writeback;
