@@ -130,6 +130,21 @@ pub fn read_private(path: &Path, bytes_max: u64) -> Result<Zeroizing<Vec<u8>>, F
     Ok(bytes)
 }
 
+/// Like [`read_private`], and the file must belong to this user: for files that a person keeps by hand.
+///
+/// # Errors
+/// As [`read_private`], and when it belongs to somebody else.
+pub fn read_own_private(path: &Path, bytes_max: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    let (file, metadata) = open_regular(path)?;
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        return Err(FileError::WrongOwner(path.to_owned()));
+    }
+    require_closed(path, &metadata, 0o077)?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(bytes_max).unwrap_or(0) + 1));
+    read_up_to(&file, path, bytes_max, &mut bytes)?;
+    Ok(bytes)
+}
+
 /// Whether only this user and root can change the file or put another one in its place: for files whose content
 /// is believed.
 ///

@@ -103,6 +103,13 @@ pub(crate) enum Command {
     Completions(completions::Args),
 }
 
+impl Command {
+    /// Whether the variables of `--env-file` are for this command, and not for one that it tells of.
+    pub(crate) fn reads_env_file(&self) -> bool {
+        true
+    }
+}
+
 pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
     match command {
         Command::Demo(args) => demo::run(args, context).await,
