@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use clap::{Subcommand, ValueEnum};
 use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
 
+use super::client_config;
 use super::tool_names::NameOptions;
 use crate::contract_file::{self, LoadedContract};
 use crate::state::{self, StateFolder};
@@ -27,6 +28,9 @@ pub(crate) enum Command {
         synapsor-runner mcp serve-streamable-http\n\
         Exit codes: 0 ended, 1 failure, 2 usage or a missing variable, 6 unreachable")]
     ServeStreamableHttp(ServeHttp),
+    /// Print what a client needs to reach this server, or put it into the client's file
+    #[command(visible_aliases = ["client-config", "configure"])]
+    Config(Box<client_config::Args>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -36,6 +40,15 @@ pub(crate) enum Transport {
     /// HTTP at /mcp
     #[value(alias = "http")]
     StreamableHttp,
+}
+
+impl Transport {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stdio => "stdio",
+            Self::StreamableHttp => "streamable-http",
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -67,7 +80,7 @@ pub(crate) struct ToolOptions {
     #[arg(long, value_name = "1|2", value_parser = clap::value_parser!(u8).range(1..=2))]
     pub(super) result_format: Option<u8>,
     #[command(flatten)]
-    names: NameOptions,
+    pub(super) names: NameOptions,
 }
 
 impl ToolOptions {
@@ -141,6 +154,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Fai
             http,
         })
         | Command::ServeStreamableHttp(ServeHttp { tools, http }) => serve_http(&tools, &http, context).await,
+        Command::Config(args) => client_config::run(&args, context),
     }
 }
 

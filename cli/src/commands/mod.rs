@@ -3,6 +3,7 @@
 mod apply;
 mod bundle;
 mod certs;
+mod client_config;
 mod completions;
 mod config;
 mod confirm;
@@ -106,7 +107,7 @@ pub(crate) enum Command {
 impl Command {
     /// Whether the variables of `--env-file` are for this command, and not for one that it tells of.
     pub(crate) fn reads_env_file(&self) -> bool {
-        true
+        !matches!(self, Self::Mcp(mcp::Command::Config(_)))
     }
 }
 

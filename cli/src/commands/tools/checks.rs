@@ -71,7 +71,7 @@ pub(in crate::commands) fn checks(catalog: &Catalog, contract: &Contract) -> Vec
     });
     checks.push(Check::none_of(
         "no database URL",
-        &tools_with(catalog, |text| has_database_url(text)),
+        &tools_with(catalog, has_database_url),
     ));
     let names = credential_names(contract);
     checks.push(Check::none_of(
