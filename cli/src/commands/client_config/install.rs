@@ -264,6 +264,8 @@ fn replace(path: &Path, before: Option<&str>, after: &str) -> Result<Option<Path
     let backup = keep(path, before)?;
     // The client may have written it meanwhile.
     if read(path)?.as_deref() != Some(before) {
+        // What was copied is not what stands there.
+        let _ = fs::remove_file(&backup);
         let text = format!("{} was changed by somebody else just now", path.display());
         return Err(Failure::new("CLIENT_FILE_CHANGED", text).with_fix("close the client and try again"));
     }
@@ -310,4 +312,45 @@ fn diff(path: &Path, before: &str, after: &str) -> String {
         .lines()
         .map(|line| output::statement(&redact::scrub(line)) + "\n");
     lines.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_the_client_has_written_meanwhile_is_left_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mcp.json");
+        fs::write(&path, "the client's").unwrap();
+        let failure = replace(&path, Some("what was read"), "ours").unwrap_err();
+        assert_eq!(failure.code(), "CLIENT_FILE_CHANGED");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "the client's");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_appears_meanwhile_is_not_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/mcp.json");
+        assert_eq!(replace(&path, None, "ours").unwrap(), None);
+        let failure = replace(&path, None, "ours again").unwrap_err();
+        assert_eq!(failure.code(), "FILE_EXISTS");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "ours");
+    }
+
+    #[test]
+    fn what_looks_like_a_secret_of_another_server_is_not_shown() {
+        let before = "{\n  \"a\": \"1\",\n  \"API_KEY\": \"SEKRIT\",\n  \"u\": \"https://u:SEKRIT@h/\"\n}\n";
+        let shown = diff(
+            Path::new("f"),
+            before,
+            &before.replace("\"a\": \"1\"", "\"a\": \"\u{1b}2\""),
+        );
+        assert!(
+            shown.contains("-  \"a\": \"1\"") && shown.contains("API_KEY"),
+            "{shown}"
+        );
+        assert!(!shown.contains("SEKRIT") && !shown.contains('\u{1b}'), "{shown}");
+    }
 }
