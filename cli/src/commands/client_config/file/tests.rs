@@ -224,3 +224,40 @@ fn an_inline_table_and_windows_line_ends_stay_what_they_are() {
         "{after:?}"
     );
 }
+
+#[test]
+fn comments_around_our_entry_stay_when_it_goes() {
+    let json = "{\n  \"mcpServers\": {\n    // about a\n    \"a\": {}, // behind a\n    // above\n    \"synapsor\": { \"command\": \"x\" },\n\n    /* about b */\n    \"b\": {} // behind b\n    // at the end\n  } // behind all\n}\n";
+    let toml = "# top\n[mcp_servers.a] # behind a\nx = 1\n\n# above\n[mcp_servers.synapsor]\ncommand = \"x\"\n\n# about b\n[mcp_servers.b] # behind b\ny = 2\n# at the end\n";
+    for (client, before) in [(Client::Cursor, json), (Client::Codex, toml)] {
+        let after = without(before, &snippet(client, &stdio())).unwrap();
+        let ours = |line: &&str| !line.contains("command") && !line.contains("synapsor");
+        let kept: Vec<&str> = before
+            .lines()
+            .filter(ours)
+            .filter(|line| !line.is_empty())
+            .collect();
+        let found: Vec<&str> = after.lines().filter(|line| !line.is_empty()).collect();
+        assert_eq!(found, kept);
+    }
+    let last = "[a]\nx = 1\n\n# above\n[mcp_servers.synapsor]\ncommand = \"x\"\n# at the end\n";
+    let after = without(last, &snippet(Client::Codex, &stdio())).unwrap();
+    assert_eq!(after, "[a]\nx = 1\n\n# above\n# at the end\n");
+}
+
+#[test]
+fn comments_stand_where_they_did_when_our_entry_comes() {
+    for before in [
+        "// top\n\n// more\n",
+        "{\n  // nothing yet\n}\n",
+        "{\n  \"mcpServers\": {\n    // nothing yet\n  }\n}\n",
+        "{ // a\n  \"mcpServers\": { // b\n    \"x\": {} // c\n    // d\n  } // e\n} // f\n",
+    ] {
+        let after = merged(before, &snippet(Client::Cursor, &http())).unwrap();
+        let comments = |text: &str| -> Vec<String> {
+            let apart = text.lines().filter_map(|line| line.split_once("// "));
+            apart.map(|(_, comment)| comment.to_owned()).collect()
+        };
+        assert_eq!(comments(&after), comments(before), "{after}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 use synapsor_chassis::run::Failure;
-use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike, Value};
+use toml_edit::{Array, DocumentMut, InlineTable, Item, RawString, Table, TableLike, Value};
 
 use super::super::snippet::Snippet;
 use super::{changes, shape, unparsable};
@@ -47,10 +47,63 @@ pub(super) fn without(before: &str, snippet: &Snippet) -> Result<String, Failure
     let servers = servers
         .as_table_like_mut()
         .ok_or_else(|| shape(&format!("`{}`", snippet.servers_key), "a table"))?;
-    if servers.remove(&snippet.name).is_none() {
+    let Some(entry) = servers.remove(&snippet.name) else {
         return Ok(before.to_owned());
+    };
+    if let Some(table) = entry.as_table() {
+        hand_on_comments(&mut document, table);
     }
     Ok(document.to_string())
+}
+
+/// What stands above a table may be about more than the table: it goes to what comes next.
+fn hand_on_comments(document: &mut DocumentMut, removed: &Table) {
+    let above = removed
+        .decor()
+        .prefix()
+        .and_then(RawString::as_str)
+        .unwrap_or_default();
+    if !above.contains('#') {
+        return;
+    }
+    let mut next = None;
+    tables_after(document.as_table_mut(), removed.position(), &mut next);
+    match next {
+        Some(table) => {
+            let own = table
+                .decor()
+                .prefix()
+                .and_then(RawString::as_str)
+                .unwrap_or_default();
+            let both = format!("{above}{own}");
+            table.decor_mut().set_prefix(both);
+        }
+        None => {
+            let both = format!("{above}{}", document.trailing().as_str().unwrap_or_default());
+            document.set_trailing(both);
+        }
+    }
+}
+
+/// The first table below `table`, at any depth, that stands in the file after `place`.
+fn tables_after<'a>(table: &'a mut Table, place: Option<isize>, first: &mut Option<&'a mut Table>) {
+    for (_, item) in table.iter_mut() {
+        let tables: Vec<&mut Table> = match item {
+            Item::Table(table) => vec![table],
+            Item::ArrayOfTables(tables) => tables.iter_mut().collect(),
+            Item::None | Item::Value(_) => Vec::new(),
+        };
+        for found in tables {
+            let is_first = first
+                .as_ref()
+                .is_none_or(|first| found.position() < first.position());
+            if found.position() > place && is_first {
+                *first = Some(found);
+            } else {
+                tables_after(found, place, first);
+            }
+        }
+    }
 }
 
 fn parse(text: &str) -> Result<DocumentMut, Failure> {
