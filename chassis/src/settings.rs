@@ -7,9 +7,14 @@ use std::str::FromStr;
 
 use crate::run::Failure;
 
-/// The environment of this process, or a fixed one in tests and previews. Debug prints names only.
+/// The environment of this process, or a fixed one in tests and previews, over defaults if there are any. Debug
+/// prints names only.
 #[derive(Clone)]
-pub struct Environment(Variables);
+pub struct Environment {
+    set: Variables,
+    /// Only names that `set` does not have.
+    defaults: BTreeMap<String, String>,
+}
 
 #[derive(Clone)]
 enum Variables {
@@ -62,14 +67,32 @@ impl From<SettingError> for Failure {
 impl Environment {
     /// The variables of this process, read when they are asked for.
     pub fn of_process() -> Self {
-        Self(Variables::Process)
+        Self {
+            set: Variables::Process,
+            defaults: BTreeMap::new(),
+        }
     }
 
     /// A fixed set of variables.
     pub fn fixed<K: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (K, V)>) -> Self {
-        Self(Variables::Fixed(
-            pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect(),
-        ))
+        Self {
+            set: Variables::Fixed(pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect()),
+            defaults: BTreeMap::new(),
+        }
+    }
+
+    /// The same with values for names that are not set. `NAME` and `NAME_FILE` are one setting: where either is
+    /// set, a default for neither counts.
+    #[must_use]
+    pub fn with_defaults(mut self, defaults: BTreeMap<String, String>) -> Self {
+        let is_free = |name: &String| {
+            let other = name
+                .strip_suffix("_FILE")
+                .map_or_else(|| format!("{name}_FILE"), str::to_owned);
+            !self.set.has(name) && !self.set.has(&other)
+        };
+        self.defaults = defaults.into_iter().filter(|(name, _)| is_free(name)).collect();
+        self
     }
 
     /// The value of `name`; an empty value counts as absent.
@@ -77,7 +100,7 @@ impl Environment {
     /// # Errors
     /// When the value is not UTF-8.
     pub fn get(&self, name: &str) -> Result<Option<String>, SettingError> {
-        let value = match &self.0 {
+        let value = match &self.set {
             Variables::Fixed(pairs) => pairs.get(name).cloned(),
             Variables::Process => match std::env::var_os(name) {
                 None => None,
@@ -86,7 +109,8 @@ impl Environment {
                 })?),
             },
         };
-        Ok(value.filter(|v| !v.is_empty()))
+        let value = value.filter(|v| !v.is_empty());
+        Ok(value.or_else(|| self.defaults.get(name).filter(|v| !v.is_empty()).cloned()))
     }
 
     /// The value of `name` as a `T`.
@@ -140,16 +164,16 @@ impl Environment {
 
     /// The names of all variables, sorted; values are not read.
     pub fn names(&self) -> Vec<String> {
-        match &self.0 {
+        let mut names: Vec<String> = match &self.set {
             Variables::Fixed(pairs) => pairs.keys().cloned().collect(),
-            Variables::Process => {
-                let mut names: Vec<String> = std::env::vars_os()
-                    .map(|(name, _)| name.to_string_lossy().into_owned())
-                    .collect();
-                names.sort_unstable();
-                names
-            }
-        }
+            Variables::Process => std::env::vars_os()
+                .map(|(name, _)| name.to_string_lossy().into_owned())
+                .collect(),
+        };
+        names.extend(self.defaults.keys().cloned());
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     /// Refuses to go on when a variable's name matches one of `patterns`. A pattern is a name in which `*`
@@ -167,6 +191,16 @@ impl Environment {
             Ok(())
         } else {
             Err(SettingError::Forbidden { names })
+        }
+    }
+}
+
+impl Variables {
+    /// Whether the variable has a value, of whatever kind, that is not empty.
+    fn has(&self, name: &str) -> bool {
+        match self {
+            Self::Fixed(pairs) => pairs.get(name).is_some_and(|value| !value.is_empty()),
+            Self::Process => std::env::var_os(name).is_some_and(|value| !value.is_empty()),
         }
     }
 }
@@ -223,6 +257,25 @@ mod tests {
     #[test]
     fn empty_variable_counts_as_absent() {
         assert_eq!(Environment::fixed([("A", "")]).get("A"), Ok(None));
+    }
+
+    #[test]
+    fn a_default_counts_only_where_neither_spelling_of_the_setting_is_set() {
+        let defaults = [("A", "1"), ("B", "2"), ("C_FILE", "3"), ("D", "4"), ("E", "5")];
+        let set = [("A", "a"), ("B_FILE", "b"), ("C", "c"), ("D", "")];
+        let env =
+            Environment::fixed(set).with_defaults(defaults.map(|(k, v)| (k.to_owned(), v.to_owned())).into());
+        let value = |name: &str| env.get(name).unwrap();
+        assert_eq!(value("A").as_deref(), Some("a"));
+        assert_eq!((value("B"), value("C_FILE")), (None, None));
+        assert_eq!(
+            value("D").as_deref(),
+            Some("4"),
+            "an empty value counts as absent"
+        );
+        assert_eq!(value("E").as_deref(), Some("5"));
+        assert_eq!(env.names(), ["A", "B_FILE", "C", "D", "E"]);
+        assert!(!format!("{env:?}").contains('5'));
     }
 
     #[test]

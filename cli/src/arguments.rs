@@ -69,6 +69,9 @@ pub struct Global {
         hide_env_values = true
     )]
     pub signing_key: Option<PathBuf>,
+    /// A file with variables, NAME=value lines, 0600, for where no shell sets them; what is set already wins
+    #[arg(long, global = true, value_name = "PATH")]
+    pub env_file: Option<PathBuf>,
     /// Data as JSON on stdout
     #[arg(long, global = true)]
     pub json: bool,

@@ -6,6 +6,7 @@ mod arguments;
 mod clients;
 mod commands;
 mod contract_file;
+mod env_file;
 mod operations;
 mod operator_key;
 mod output;
@@ -49,9 +50,14 @@ impl Context {
 /// # Errors
 /// Whatever ended the command badly, with its exit code.
 pub async fn run(cli: Cli, stop: CancellationToken) -> Result<Exit, Failure> {
+    let env_file = cli
+        .global
+        .env_file
+        .as_ref()
+        .filter(|_| cli.command.reads_env_file());
     let context = Context {
+        env: env_file::environment(env_file)?,
         global: cli.global,
-        env: Environment::of_process(),
         stop,
     };
     Box::pin(commands::run(cli.command, &context)).await

@@ -5,7 +5,7 @@
 use synapsor_domain::contract::{Capability, Contract};
 use synapsor_domain::json;
 use synapsor_domain::limits::ARGUMENTS_BYTES_MAX;
-use synapsor_domain::tool::{Catalog, check_arguments};
+use synapsor_domain::tool::{AliasMode, Catalog, ToolNames, alias, check_arguments};
 use synapsor_domain::value::ValueKind;
 
 const LIBRARY: &str = include_str!("golden/contract/library.json");
@@ -43,6 +43,72 @@ fn the_catalog_of_a_known_file_is_the_golden_one() {
         back.digest(),
         catalog.digest(),
         "a catalog keeps its digest across processes"
+    );
+}
+
+/// The vectors were made by another implementation.
+#[test]
+fn aliases_are_the_golden_ones() {
+    let golden: serde_json::Value = serde_json::from_str(include_str!("golden/tool/aliases.json")).unwrap();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    for pair in golden["alias"].as_array().unwrap() {
+        assert_eq!(alias(&text(&pair[0])), text(&pair[1]), "{pair}");
+    }
+    for list in golden["lists"].as_array().unwrap() {
+        let names: Vec<&str> = list["names"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|n| n.as_str())
+            .collect();
+        let mode: AliasMode = text(&list["mode"]).parse().unwrap();
+        let exposed: Vec<_> = ToolNames::new(&names, mode)
+            .exposed()
+            .iter()
+            .map(|e| serde_json::json!([e.canonical, e.exposed]))
+            .collect();
+        assert_eq!(serde_json::json!(exposed), list["exposed"], "{list}");
+    }
+}
+
+#[test]
+fn an_alias_is_listed_as_the_same_tool_that_says_whose_alias_it_is() {
+    let catalog = Catalog::from_contract(&library(), false);
+    let listed = catalog.exposed(&catalog.names(AliasMode::Both));
+    assert_eq!(listed.len(), 2 * catalog.tools.len());
+    for (tool, pair) in catalog.tools.iter().zip(listed.chunks(2)) {
+        assert_eq!(tool, &pair[0]);
+        let alias = &pair[1];
+        assert_eq!(alias.name, tool.name.replace('.', "__"));
+        assert_eq!(
+            alias.description,
+            format!("Alias of {}.\n{}", tool.name, tool.description)
+        );
+        assert_eq!(alias.meta["synapsor.canonical_tool_name"], *tool.name);
+        assert_eq!(alias.meta["synapsor.exposed_tool_name"], *alias.name);
+        assert_eq!(alias.meta["synapsor.tool_name_style"], "openai");
+        assert_eq!(
+            (
+                &alias.title,
+                &alias.input_schema,
+                &alias.output_schema,
+                alias.annotations
+            ),
+            (
+                &tool.title,
+                &tool.input_schema,
+                &tool.output_schema,
+                tool.annotations
+            )
+        );
+    }
+}
+
+#[test]
+fn tokens_are_estimated_as_a_quarter_of_the_bytes_rounded_up() {
+    assert_eq!(
+        [0, 1, 4, 5].map(synapsor_domain::tool::tokens_estimated),
+        [0, 1, 1, 2]
     );
 }
 

@@ -31,6 +31,13 @@ impl Agent {
         Ok(Self { service })
     }
 
+    /// Launches a command as a desktop client does and talks to it over its pipes.
+    pub async fn launched(mut command: tokio::process::Command) -> anyhow::Result<Self> {
+        command.stderr(std::process::Stdio::inherit());
+        let service = ().serve(TokioChildProcess::new(command)?).await?;
+        Ok(Self { service })
+    }
+
     /// Connects to a gateway that serves HTTP.
     pub async fn over_http(gateway: &Process, token: &str) -> anyhow::Result<Self> {
         Self::at(&gateway.address, token).await
@@ -38,8 +45,12 @@ impl Agent {
 
     /// Connects to whatever serves MCP over HTTP at an address.
     pub async fn at(address: &str, token: &str) -> anyhow::Result<Self> {
-        let config =
-            StreamableHttpClientTransportConfig::with_uri(format!("http://{address}/mcp")).auth_header(token);
+        Self::at_url(&format!("http://{address}/mcp"), token).await
+    }
+
+    /// Connects to a URL with a bearer token.
+    pub async fn at_url(url: &str, token: &str) -> anyhow::Result<Self> {
+        let config = StreamableHttpClientTransportConfig::with_uri(url.to_owned()).auth_header(token);
         let service = ().serve(StreamableHttpClientTransport::with_client(http_client(), config)).await?;
         Ok(Self { service })
     }

@@ -7,7 +7,7 @@ use rmcp::model::{JsonObject, MetaObject, Tool, ToolAnnotations};
 use serde_json::Value as Json;
 use synapsor_chassis::run::Failure;
 use synapsor_domain::contract::ResultFormat;
-use synapsor_domain::tool::{self, Catalog};
+use synapsor_domain::tool::{self, AliasMode, Catalog, ToolNames};
 
 use crate::reader::FetchedCatalog;
 
@@ -16,14 +16,21 @@ const NAME_CHARS_MAX: usize = 128;
 /// What clients are shown.
 #[derive(Debug)]
 pub(crate) struct Listing {
+    /// One for each name that is shown, in that order.
     tools: Vec<Tool>,
+    names: ToolNames,
     digest: String,
     mode: String,
 }
 
 impl Listing {
     /// Reads what the reader sent. Output schemas describe format 2 only and are left out of format 1.
-    pub(crate) fn read(fetched: &FetchedCatalog, format: ResultFormat) -> Result<Self, Failure> {
+    /// `aliases` says which names are shown; every tool can be called by either of its names.
+    pub(crate) fn read(
+        fetched: &FetchedCatalog,
+        format: ResultFormat,
+        aliases: AliasMode,
+    ) -> Result<Self, Failure> {
         let catalog: Catalog =
             serde_json::from_slice(&fetched.json).map_err(|error| unreadable(&error.to_string()))?;
         let mut seen = HashSet::new();
@@ -37,13 +44,15 @@ impl Listing {
                 tool.name
             )));
         }
+        let names = catalog.names(aliases);
         let tools = catalog
-            .tools
+            .exposed(&names)
             .into_iter()
             .map(|tool| to_mcp(tool, format))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             tools,
+            names,
             digest: fetched.digest.clone(),
             mode: fetched.mode.clone(),
         })
@@ -53,8 +62,23 @@ impl Listing {
         &self.tools
     }
 
+    /// The tool that a call names, by its canonical name or its alias.
     pub(crate) fn tool(&self, name: &str) -> Option<&Tool> {
-        self.tools.iter().find(|tool| tool.name == name)
+        let shown = self.tools.iter().find(|tool| tool.name == name);
+        shown.or_else(|| {
+            let canonical = self.names.canonical(name)?;
+            let at = self
+                .names
+                .exposed()
+                .iter()
+                .position(|e| e.canonical == canonical)?;
+            self.tools.get(at)
+        })
+    }
+
+    /// The canonical name for a name that a call may use; a name that nothing has stays as it is.
+    pub(crate) fn canonical<'a>(&'a self, name: &'a str) -> &'a str {
+        self.names.canonical(name).unwrap_or(name)
     }
 
     pub(crate) fn mode(&self) -> &str {
@@ -114,4 +138,36 @@ fn unreadable(why: &str) -> Failure {
         format!("the reader's catalog cannot be used: {why}"),
     )
     .with_fix("run a gateway and a reader of the same version")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// What the operator is told about the size of the list is computed from the same form.
+    #[test]
+    fn a_tool_is_sent_in_the_form_that_its_size_is_computed_from() {
+        let tool = tool::Tool {
+            name: "a.b".to_owned(),
+            title: "a.b".to_owned(),
+            description: "Reads \u{e9}.".to_owned(),
+            input_schema: json!({"type": "object"}),
+            output_schema: json!({"type": "object"}),
+            annotations: tool::Annotations {
+                read_only_hint: true,
+                destructive_hint: false,
+                idempotent_hint: true,
+                open_world_hint: false,
+            },
+            meta: json!({"synapsor.kind": "read"}),
+        };
+        for format in [ResultFormat::V1, ResultFormat::V2] {
+            let listed = tool.listed(format);
+            let sent = serde_json::to_string(&to_mcp(tool.clone(), format).unwrap()).unwrap();
+            assert_eq!(serde_json::from_str::<Json>(&sent).unwrap(), listed);
+            assert_eq!(sent.len(), listed.to_string().len());
+        }
+    }
 }

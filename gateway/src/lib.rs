@@ -44,7 +44,7 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<(), Failure> {
         () = stop.cancelled() => return Ok(()),
     };
     let format = settings::result_format(settings.result_format, fetched.result_format);
-    let listing = Listing::read(&fetched, format)?;
+    let listing = Listing::read(&fetched, format, settings.alias_mode)?;
     tracing::info!(tools = listing.tools().len(), mode = listing.mode(), reader = %settings.reader, "serving");
     let gateway = Gateway::new(reader, listing, format);
     match settings.transport {

@@ -150,7 +150,7 @@ impl ServerHandler for Gateway {
         let RawArguments(arguments) = arguments_of(&context)
             .ok_or_else(|| ErrorData::internal_error("the arguments' text is missing", None))?;
         let call = Call {
-            capability: request.name.into_owned(),
+            capability: self.listing.canonical(&request.name).to_owned(),
             arguments,
             format: self.format,
             trace: trace_of(&context),

@@ -10,6 +10,7 @@ use synapsor_chassis::run::Failure;
 use synapsor_chassis::settings::Environment;
 use synapsor_chassis::tls::{TlsFiles, TlsMaterial};
 use synapsor_domain::contract::ResultFormat;
+use synapsor_domain::tool::AliasMode;
 
 use crate::http::{HttpFlags, HttpSettings, Wire};
 
@@ -60,6 +61,10 @@ pub struct Flags {
     /// Envelope 1 or 2; 0 means as the contract says [env: SYNAPSOR_GATEWAY_RESULT_FORMAT]
     #[arg(long, value_name = "0|1|2", value_parser = clap::value_parser!(u8).range(0..=2))]
     result_format: Option<u8>,
+    /// Names that are listed: canonical, openai (without dots) or both; either is called
+    /// [env: SYNAPSOR_GATEWAY_ALIAS_MODE] [default: canonical]
+    #[arg(long, value_name = "MODE")]
+    alias_mode: Option<AliasMode>,
     /// A file that tells where the gateway listens, written once it serves [env: SYNAPSOR_GATEWAY_RUN_FILE]
     #[arg(long, value_name = "PATH")]
     run_file: Option<PathBuf>,
@@ -78,6 +83,8 @@ pub(crate) struct Settings {
     pub(crate) tls: TlsMaterial,
     /// `None` means as the contract says.
     pub(crate) result_format: Option<ResultFormat>,
+    /// Which names are listed.
+    pub(crate) alias_mode: AliasMode,
     pub(crate) run_file: Option<PathBuf>,
     pub(crate) ends_with_parent: bool,
 }
@@ -110,6 +117,11 @@ impl Settings {
             reader: Target::new(Role::Reader, reader),
             tls: own_certificate(&tls, &deployment)?,
             result_format: wished_format(format)?,
+            alias_mode: env.choose(
+                flags.alias_mode,
+                "SYNAPSOR_GATEWAY_ALIAS_MODE",
+                AliasMode::Canonical,
+            )?,
             run_file,
         })
     }

@@ -6,7 +6,7 @@ mod stamp;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -125,6 +125,21 @@ pub fn read_private(path: &Path, bytes_max: u64) -> Result<Zeroizing<Vec<u8>>, F
     let (file, metadata) = open_regular(path)?;
     require_closed(path, &metadata, 0o077)?;
     // Reserved at once, so that growing leaves no copy behind that is not wiped.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(bytes_max).unwrap_or(0) + 1));
+    read_up_to(&file, path, bytes_max, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Like [`read_private`], and the file must belong to this user: for files that a person keeps by hand.
+///
+/// # Errors
+/// As [`read_private`], and when it belongs to somebody else.
+pub fn read_own_private(path: &Path, bytes_max: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    let (file, metadata) = open_regular(path)?;
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        return Err(FileError::WrongOwner(path.to_owned()));
+    }
+    require_closed(path, &metadata, 0o077)?;
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(bytes_max).unwrap_or(0) + 1));
     read_up_to(&file, path, bytes_max, &mut bytes)?;
     Ok(bytes)
@@ -254,6 +269,24 @@ pub fn create_exclusive(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 /// # Errors
 /// What the operating system says; then the old file is untouched.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+    put_in_place(path, |temporary| write_new(temporary, bytes, mode))
+}
+
+/// Like [`write_atomic`] for a file that exists and keeps its mode, whatever the process would give a new one.
+///
+/// # Errors
+/// As [`write_atomic`]; when it is missing or no regular file.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let (_, metadata) = open_regular(path)?;
+    let permissions = fs::Permissions::from_mode(metadata.mode() & 0o7777);
+    put_in_place(path, |temporary| {
+        write_new(temporary, bytes, MODE_PRIVATE)?;
+        fs::set_permissions(temporary, permissions).map_err(|e| FileError::of(path, &e))
+    })
+}
+
+/// Renames what `write` has written beside `path` to `path`.
+fn put_in_place(path: &Path, write: impl FnOnce(&Path) -> Result<(), FileError>) -> Result<(), FileError> {
     let mut name = path
         .file_name()
         .ok_or_else(|| FileError::WrongKind {
@@ -263,7 +296,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileErro
         .to_owned();
     name.push(format!(".{}.tmp", random::hex_id(12)));
     let temporary = path.with_file_name(name);
-    let outcome = write_new(&temporary, bytes, mode)
+    let outcome = write(&temporary)
         .and_then(|()| fs::rename(&temporary, path).map_err(|e| FileError::of(path, &e)))
         .and_then(|()| sync_parent(path));
     if outcome.is_err() {

@@ -158,3 +158,41 @@ fn a_file_that_others_could_change_or_replace_is_not_believed() {
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o1777)).unwrap();
     check_guarded(&path).unwrap();
 }
+
+#[test]
+fn a_replaced_file_keeps_its_mode_and_a_missing_one_is_not_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a");
+    assert!(matches!(replace(&path, b"x"), Err(FileError::Missing(_))));
+    for mode in [0o664, 0o640, 0o600] {
+        fs::write(&path, b"old").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        replace(&path, b"new").unwrap();
+        assert_eq!(
+            (fs::read(&path).unwrap(), mode_of(&path)),
+            (b"new".to_vec(), mode)
+        );
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn an_own_private_file_is_closed_and_of_this_user() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a");
+    create_exclusive(&path, b"x").unwrap();
+    assert_eq!(read_own_private(&path, 1).unwrap().as_slice(), b"x");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    assert!(matches!(
+        read_own_private(&path, 1),
+        Err(FileError::NotPrivate { .. })
+    ));
+    if rustix::process::geteuid().is_root() {
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        std::os::unix::fs::chown(&path, Some(12_345), None).unwrap();
+        assert!(matches!(
+            read_own_private(&path, 1),
+            Err(FileError::WrongOwner(_))
+        ));
+    }
+}

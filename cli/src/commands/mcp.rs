@@ -8,15 +8,18 @@ use std::path::PathBuf;
 use clap::{Subcommand, ValueEnum};
 use synapsor_chassis::exposure::Exposure;
 use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
+use synapsor_domain::tool::AliasMode;
 
+use super::client_config;
+use super::tool_names::NameOptions;
 use crate::contract_file::{self, LoadedContract};
 use crate::state::{self, StateFolder};
-use crate::supervisor::{Executor, Http, Keeper, Kept, Supervisor, Wire};
+use crate::supervisor::{Executor, Http, Keeper, Kept, Shown, Supervisor, Wire};
 use crate::{Context, output, supervisor};
 
-const PORT_DEFAULT: u16 = 8766;
+pub(super) const PORT_DEFAULT: u16 = 8766;
 const BRIDGE_PORT_DEFAULT: u16 = 8765;
-const TOKEN_ENV_DEFAULT: &str = "SYNAPSOR_RUNNER_HTTP_TOKEN";
+pub(super) const TOKEN_ENV_DEFAULT: &str = "SYNAPSOR_RUNNER_HTTP_TOKEN";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -35,6 +38,9 @@ pub(crate) enum Command {
         synapsor-runner mcp serve-http\n\
         Exit codes: 0 ended, 1 failure, 2 usage or a missing variable, 6 unreachable")]
     ServeHttp(ServeHttp),
+    /// Print what a client needs to reach this server, or put it into the client's file
+    #[command(visible_aliases = ["client-config", "configure"])]
+    Config(Box<client_config::Args>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -44,6 +50,15 @@ pub(crate) enum Transport {
     /// HTTP at /mcp
     #[value(alias = "http")]
     StreamableHttp,
+}
+
+impl Transport {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stdio => "stdio",
+            Self::StreamableHttp => "streamable-http",
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -74,6 +89,17 @@ pub(crate) struct ToolOptions {
     /// Envelope 1 or 2 [default: as the contract says]
     #[arg(long, value_name = "1|2", value_parser = clap::value_parser!(u8).range(1..=2))]
     pub(super) result_format: Option<u8>,
+    #[command(flatten)]
+    pub(super) names: NameOptions,
+}
+
+impl ToolOptions {
+    fn shown(&self) -> Shown {
+        Shown {
+            format: self.result_format,
+            names: self.names.mode(),
+        }
+    }
 }
 
 /// Where HTTP is served, and who may call.
@@ -125,7 +151,7 @@ pub(crate) struct HttpOptions {
 
 impl HttpOptions {
     /// How the gateway serves HTTP; refused before anything is started when it cannot.
-    pub(super) fn resolve(&self, wire: Wire, context: &Context, format: Option<u8>) -> Result<Http, Failure> {
+    pub(super) fn resolve(&self, wire: Wire, context: &Context, shown: Shown) -> Result<Http, Failure> {
         let port = self.port.unwrap_or(match wire {
             Wire::Streamable => PORT_DEFAULT,
             Wire::Bridge => BRIDGE_PORT_DEFAULT,
@@ -147,7 +173,7 @@ impl HttpOptions {
             is_open: self.dev_no_auth,
             token_env: self.token_env(context)?,
             more: self.more(),
-            format,
+            shown,
         })
     }
 
@@ -227,11 +253,17 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Fai
             serve_http(Wire::Streamable, &tools, &http, context).await
         }
         Command::ServeHttp(ServeHttp { tools, http }) => {
+            if tools.names.mode() != AliasMode::Canonical {
+                let text = "the legacy bridge lists tools by their canonical names only";
+                return Err(Failure::usage("ALIAS_MODE_UNSUPPORTED", text)
+                    .with_fix("drop the flag, or serve with `mcp serve-streamable-http`"));
+            }
             output::note(
                 "serve-http is the legacy bridge of 0.1.x; clients of MCP use serve-streamable-http",
             );
             serve_http(Wire::Bridge, &tools, &http, context).await
         }
+        Command::Config(args) => client_config::run(&args, context),
     }
 }
 
@@ -247,7 +279,7 @@ async fn serve_stdio(tools: &ToolOptions, context: &Context) -> Result<Exit, Fai
     let supervisor = Supervisor::new(context, &state, &contract)?;
     let ledger = supervisor.ledger().await?;
     let mut reader = Kept::executor(&supervisor, Executor::reader(&ledger, tools.read_only)).await?;
-    let mut gateway = supervisor.stdio_gateway(reader.child(), tools.result_format, true)?;
+    let mut gateway = supervisor.stdio_gateway(reader.child(), tools.shown(), true)?;
     let keeper = Keeper::new(&supervisor, &ledger)?;
     let ended = tokio::select! {
         status = gateway.handle.wait() => exit_of(status),
@@ -283,7 +315,7 @@ async fn serve_http(
     options: &HttpOptions,
     context: &Context,
 ) -> Result<Exit, Failure> {
-    let http = options.resolve(wire, context, tools.result_format)?;
+    let http = options.resolve(wire, context, tools.shown())?;
     let (contract, state) = prepare(context)?;
     let supervisor = Supervisor::new(context, &state, &contract)?;
     let ledger = supervisor.ledger().await?;

@@ -3,6 +3,7 @@
 mod apply;
 mod bundle;
 mod certs;
+mod client_config;
 mod completions;
 mod config;
 mod confirm;
@@ -20,6 +21,7 @@ mod receipts;
 mod replay;
 mod smoke;
 mod store;
+mod tool_names;
 mod tools;
 mod up;
 mod writeback;
@@ -100,6 +102,13 @@ pub(crate) enum Command {
     Certs(certs::Command),
     /// Print a completion script for a shell
     Completions(completions::Args),
+}
+
+impl Command {
+    /// Whether the variables of `--env-file` are for this command, and not for one that it tells of.
+    pub(crate) fn reads_env_file(&self) -> bool {
+        !matches!(self, Self::Mcp(mcp::Command::Config(_)))
+    }
 }
 
 pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::run::Failure;
 use synapsor_chassis::tls::TlsFiles;
+use synapsor_domain::tool::AliasMode;
 
 use super::Supervisor;
 use super::child::{self, Child, Spec};
@@ -26,6 +27,14 @@ pub(crate) enum Wire {
     Bridge,
 }
 
+/// How tools and results look to a client.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Shown {
+    /// Envelope 1 or 2; `None` as the contract says.
+    pub(crate) format: Option<u8>,
+    pub(crate) names: AliasMode,
+}
+
 /// How HTTP is served.
 #[derive(Debug, Clone)]
 pub(crate) struct Http {
@@ -38,7 +47,7 @@ pub(crate) struct Http {
     pub(crate) token_env: Option<String>,
     /// More flags of the gateway.
     pub(crate) more: Vec<OsString>,
-    pub(crate) format: Option<u8>,
+    pub(crate) shown: Shown,
 }
 
 impl Http {
@@ -130,7 +139,7 @@ pub(super) async fn http(
     let mut child = Child::start(&spec(
         supervisor,
         reader,
-        http.format,
+        http.shown,
         http.token_env.as_deref(),
         arguments,
     )?)?;
@@ -141,11 +150,11 @@ pub(super) async fn http(
 pub(super) fn stdio(
     supervisor: &Supervisor<'_>,
     reader: &Child,
-    format: Option<u8>,
+    shown: Shown,
     is_inherited: bool,
 ) -> Result<StdioGateway, Failure> {
     let arguments = ["--transport", "stdio"].map(OsString::from).to_vec();
-    let mut spec = spec(supervisor, reader.address()?, format, None, arguments)?;
+    let mut spec = spec(supervisor, reader.address()?, shown, None, arguments)?;
     if is_inherited {
         spec.log = None;
         // Stdin is the client's and outlives this process.
@@ -206,7 +215,7 @@ fn connection(arguments: &mut Vec<OsString>, reader: &str, deployment: &str, tls
 fn spec(
     supervisor: &Supervisor<'_>,
     reader: SocketAddr,
-    format: Option<u8>,
+    shown: Shown,
     token_env: Option<&str>,
     mut arguments: Vec<OsString>,
 ) -> Result<Spec, Failure> {
@@ -220,9 +229,10 @@ fn spec(
         tls,
     );
     arguments.extend(["--run-file".into(), run_file.clone().into()]);
-    if let Some(format) = format {
+    if let Some(format) = shown.format {
         arguments.extend(["--result-format".into(), format.to_string().into()]);
     }
+    arguments.extend(["--alias-mode".into(), shown.names.as_str().into()]);
     let names = environment::allowed(Process::Gateway, None, token_env);
     Ok(Spec {
         process: Process::Gateway,

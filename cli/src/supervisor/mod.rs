@@ -17,7 +17,7 @@ pub(crate) use binary::path as binary_path;
 pub(crate) use child::Child;
 pub(crate) use environment::{Process, Requirement, allowed, missing, requirements};
 pub(crate) use executor::Executor;
-pub(crate) use gateway::{Http, StdioGateway, Wire, remote as remote_gateway};
+pub(crate) use gateway::{Http, Shown, StdioGateway, Wire, remote as remote_gateway};
 pub(crate) use instance::Instance;
 pub(crate) use keeper::Keeper;
 pub(crate) use kept::Kept;
@@ -75,9 +75,9 @@ impl<'a> Supervisor<'a> {
     pub(crate) fn stdio_gateway(
         &self,
         reader: &Child,
-        format: Option<u8>,
+        shown: Shown,
         is_inherited: bool,
     ) -> Result<StdioGateway, Failure> {
-        gateway::stdio(self, reader, format, is_inherited)
+        gateway::stdio(self, reader, shown, is_inherited)
     }
 }

@@ -1,11 +1,15 @@
 //! Tools: what a model sees of a contract, and the check of what it sends.
 
+mod alias;
 mod arguments;
 mod catalog;
 mod input_schema;
+mod listing;
 mod output_schema;
 
+pub use alias::{ALIAS_CHARS_MAX, AliasMode, ExposedName, ToolNames, UnknownAliasMode, alias};
 pub use arguments::{CheckedArguments, check_arguments};
 pub use catalog::{Annotations, Catalog, Tool};
 pub(crate) use input_schema::SCHEMA_DIALECT;
+pub use listing::tokens_estimated;
 pub use output_schema::envelope_schema;

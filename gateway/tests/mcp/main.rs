@@ -5,6 +5,7 @@
 
 mod door;
 mod http;
+mod names;
 mod raw_http;
 mod raw_stdio;
 mod reader;

@@ -52,7 +52,7 @@ impl Checklist {
         let mut needed = requirements(Process::Reader, contract);
         needed.extend(requirements(Process::Writer, contract));
         let catalog = Catalog::from_contract(contract, read_only);
-        let failed = tools::checks(&catalog)
+        let failed = tools::checks(&catalog, contract)
             .into_iter()
             .filter(|c| !c.ok)
             .map(|c| c.name)

@@ -7,8 +7,9 @@ use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, Failure};
 use synapsor_domain::contract::{Contract, Mode};
 
 use super::mcp::{HttpOptions, Transport};
+use super::tool_names::NameOptions;
 use crate::supervisor::{
-    Child, Executor, Http, Keeper, Kept, Process, RunningLedger, Supervisor, Wire, requirements,
+    Child, Executor, Http, Keeper, Kept, Process, RunningLedger, Shown, Supervisor, Wire, requirements,
 };
 use crate::{Context, contract_file, output, state};
 use checklist::{Checklist, NEXT};
@@ -32,6 +33,8 @@ pub(crate) struct Args {
     /// Envelope 1 or 2 of the served tools [default: as the contract says]
     #[arg(long, value_name = "1|2", value_parser = clap::value_parser!(u8).range(1..=2))]
     result_format: Option<u8>,
+    #[command(flatten)]
+    names: NameOptions,
     #[command(flatten)]
     http: HttpOptions,
 }
@@ -68,7 +71,11 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, Failure> 
         );
     }
     let http = if args.serve {
-        Some(args.http.resolve(Wire::Streamable, context, args.result_format)?)
+        let shown = Shown {
+            format: args.result_format,
+            names: args.names.mode(),
+        };
+        Some(args.http.resolve(Wire::Streamable, context, shown)?)
     } else {
         None
     };

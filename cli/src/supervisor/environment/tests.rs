@@ -66,6 +66,30 @@ fn ledger_and_gateway_get_no_database_variable() {
     assert_eq!(names(Process::Gateway, None), ["SYNAPSOR_LOG_LEVEL"]);
 }
 
+/// What an env file says goes the same way as what a shell has set.
+#[test]
+fn variables_of_an_env_file_go_to_the_role_that_may_hold_them_and_to_no_other() {
+    let file = everything()
+        .names()
+        .into_iter()
+        .map(|name| (name, "of the file".to_owned()));
+    let env = Environment::fixed([("BILLING_TENANT", "of the shell")]).with_defaults(file.collect());
+    let contract = contract();
+    let taken = |process, token| take(&env, &allowed(process, Some(&contract), token)).unwrap();
+    let reader = taken(Process::Reader, None);
+    assert_eq!(reader["BILLING_READ_URL"], "of the file");
+    assert_eq!(reader["BILLING_TENANT"], "of the shell");
+    assert!(!reader.contains_key("BILLING_WRITE_URL"));
+    assert!(taken(Process::Writer, None).contains_key("BILLING_WRITE_URL"));
+    let names = |process, token| taken(process, token).into_keys().collect::<Vec<_>>();
+    assert_eq!(names(Process::Gateway, None), ["SYNAPSOR_LOG_LEVEL"]);
+    assert_eq!(names(Process::Ledger, None), ["SYNAPSOR_LOG_LEVEL"]);
+    assert_eq!(
+        names(Process::Gateway, Some("HTTP_TOKEN")),
+        ["HTTP_TOKEN", "HTTP_TOKEN_FILE", "SYNAPSOR_LOG_LEVEL"]
+    );
+}
+
 #[test]
 fn gateway_gets_the_token_only_when_it_serves_http() {
     assert_eq!(

@@ -1,0 +1,216 @@
+//! The clients that are known: which transports each takes, and where its file is. What stands in the file is
+//! `snippet`.
+
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use synapsor_chassis::run::Failure;
+use synapsor_chassis::settings::Environment;
+
+use crate::commands::mcp::Transport;
+
+/// A program that connects to MCP servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Client {
+    /// Any client that starts a command
+    #[value(alias = "generic-stdio")]
+    Generic,
+    /// Any client that connects to a URL
+    GenericHttp,
+    /// Claude Desktop
+    #[value(alias = "claude")]
+    ClaudeDesktop,
+    /// Claude Code
+    ClaudeCode,
+    /// Cursor
+    Cursor,
+    /// Visual Studio Code
+    Vscode,
+    /// Codex
+    Codex,
+    /// A program with the OpenAI Agents SDK
+    OpenaiAgents,
+}
+
+/// The language of a client's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// With or without comments.
+    Json,
+    Toml,
+}
+
+impl Client {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Generic => "generic",
+            Self::GenericHttp => "generic-http",
+            Self::ClaudeDesktop => "claude-desktop",
+            Self::ClaudeCode => "claude-code",
+            Self::Cursor => "cursor",
+            Self::Vscode => "vscode",
+            Self::Codex => "codex",
+            Self::OpenaiAgents => "openai-agents",
+        }
+    }
+
+    pub(super) const fn format(self) -> Format {
+        match self {
+            Self::Codex => Format::Toml,
+            Self::Generic
+            | Self::GenericHttp
+            | Self::ClaudeDesktop
+            | Self::ClaudeCode
+            | Self::Cursor
+            | Self::Vscode
+            | Self::OpenaiAgents => Format::Json,
+        }
+    }
+
+    /// The key of the file under which servers stand.
+    pub(super) const fn servers_key(self) -> &'static str {
+        match self {
+            Self::Vscode => "servers",
+            Self::Codex => "mcp_servers",
+            Self::Generic
+            | Self::GenericHttp
+            | Self::ClaudeDesktop
+            | Self::ClaudeCode
+            | Self::Cursor
+            | Self::OpenaiAgents => "mcpServers",
+        }
+    }
+
+    /// Whether the client starts servers in a folder of its own choice and with a PATH of its own.
+    pub(super) const fn needs_absolute_paths(self) -> bool {
+        match self {
+            Self::ClaudeDesktop | Self::Codex => true,
+            Self::Generic
+            | Self::GenericHttp
+            | Self::ClaudeCode
+            | Self::Cursor
+            | Self::Vscode
+            | Self::OpenaiAgents => false,
+        }
+    }
+
+    /// What a path relative to the project begins with.
+    pub(super) const fn project_prefix(self) -> &'static str {
+        match self {
+            Self::Cursor | Self::Vscode => "${workspaceFolder}/",
+            Self::Generic
+            | Self::GenericHttp
+            | Self::ClaudeDesktop
+            | Self::ClaudeCode
+            | Self::Codex
+            | Self::OpenaiAgents => "",
+        }
+    }
+
+    /// The transport that was asked for, or the one that the client is used with.
+    ///
+    /// # Errors
+    /// `CLIENT_TRANSPORT_UNSUPPORTED` when the client's file cannot say so.
+    pub(super) fn transport(self, asked: Option<Transport>) -> Result<Transport, Failure> {
+        let only_http = matches!(self, Self::GenericHttp | Self::OpenaiAgents);
+        let transport = asked.unwrap_or(if only_http {
+            Transport::StreamableHttp
+        } else {
+            Transport::Stdio
+        });
+        let fix = match (self, transport) {
+            (Self::ClaudeDesktop, Transport::StreamableHttp) => {
+                "use --transport stdio; remote servers are added in Claude Desktop's own settings, under Connectors"
+            }
+            (Self::GenericHttp, Transport::Stdio) => "use the client generic",
+            (Self::OpenaiAgents, Transport::Stdio) => "use --transport streamable-http",
+            (_, Transport::Stdio | Transport::StreamableHttp) => return Ok(transport),
+        };
+        let text = format!("{} is not set up this way", self.as_str());
+        Err(Failure::usage("CLIENT_TRANSPORT_UNSUPPORTED", text).with_fix(fix))
+    }
+
+    /// Where the client's file is: in the current folder for clients that have one per project, else the user's.
+    pub(super) fn destination(self, env: &Environment) -> Result<Option<PathBuf>, Failure> {
+        Ok(match self {
+            Self::Generic | Self::GenericHttp | Self::OpenaiAgents => None,
+            Self::ClaudeCode => Some(PathBuf::from(".mcp.json")),
+            Self::Cursor => Some(PathBuf::from(".cursor/mcp.json")),
+            Self::Vscode => Some(PathBuf::from(".vscode/mcp.json")),
+            Self::ClaudeDesktop => {
+                let folder = if cfg!(target_os = "macos") {
+                    in_home(env, "Library/Application Support")?
+                } else {
+                    named_folder(env, "XDG_CONFIG_HOME", ".config")?
+                };
+                folder.map(|folder| folder.join("Claude/claude_desktop_config.json"))
+            }
+            Self::Codex => {
+                named_folder(env, "CODEX_HOME", ".codex")?.map(|folder| folder.join("config.toml"))
+            }
+        })
+    }
+}
+
+/// The folder that the variable names, if it is absolute, else `usual` in the user's home.
+fn named_folder(env: &Environment, name: &str, usual: &str) -> Result<Option<PathBuf>, Failure> {
+    let named = env.get(name)?.map(PathBuf::from);
+    match named.filter(|path| path.is_absolute()) {
+        Some(path) => Ok(Some(path)),
+        None => in_home(env, usual),
+    }
+}
+
+fn in_home(env: &Environment, folder: &str) -> Result<Option<PathBuf>, Failure> {
+    let home = env.get("HOME")?;
+    Ok(home.map(|home| Path::new(&home).join(folder)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_where_the_clients_look_for_them() {
+        let place = |client: Client, env: &[(&str, &str)]| {
+            let env = Environment::fixed(env.iter().copied());
+            client
+                .destination(&env)
+                .unwrap()
+                .map(|path| path.display().to_string())
+        };
+        let home = [("HOME", "/home/a")];
+        assert_eq!(
+            place(Client::Codex, &home).as_deref(),
+            Some("/home/a/.codex/config.toml")
+        );
+        let own = [
+            ("HOME", "/home/a"),
+            ("CODEX_HOME", "/c"),
+            ("XDG_CONFIG_HOME", "x"),
+        ];
+        assert_eq!(place(Client::Codex, &own).as_deref(), Some("/c/config.toml"));
+        assert_eq!(place(Client::Vscode, &[]).as_deref(), Some(".vscode/mcp.json"));
+        assert_eq!(place(Client::Codex, &[]), None);
+        assert_eq!(place(Client::Generic, &home), None);
+        if cfg!(target_os = "linux") {
+            let usual = "/home/a/.config/Claude/claude_desktop_config.json";
+            assert_eq!(place(Client::ClaudeDesktop, &own).as_deref(), Some(usual));
+        }
+    }
+
+    #[test]
+    fn a_transport_that_a_client_s_file_cannot_name_is_refused() {
+        use Transport::{Stdio, StreamableHttp};
+        assert_eq!(Client::Cursor.transport(None).unwrap(), Stdio);
+        assert_eq!(Client::OpenaiAgents.transport(None).unwrap(), StreamableHttp);
+        for (client, transport) in [
+            (Client::ClaudeDesktop, StreamableHttp),
+            (Client::GenericHttp, Stdio),
+            (Client::OpenaiAgents, Stdio),
+        ] {
+            let failure = client.transport(Some(transport)).unwrap_err();
+            assert_eq!(failure.code(), "CLIENT_TRANSPORT_UNSUPPORTED");
+        }
+    }
+}

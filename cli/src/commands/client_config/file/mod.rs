@@ -1,0 +1,144 @@
+//! A client's file as text: our entry put in, taken out or looked up, with everything else kept as it is. Pure; each
+//! result is checked against the text before, in values.
+
+mod json;
+mod toml;
+
+use serde_json::{Map, Value as Json};
+use synapsor_chassis::run::Failure;
+
+use super::client::Format;
+use super::snippet::{OWN_MEMBERS, Snippet};
+
+/// The text with our entry in it as `snippet` says. The same text if it stands there already.
+///
+/// # Errors
+/// `CLIENT_FILE_UNPARSABLE`, `CLIENT_FILE_SHAPE`, `CLIENT_FILE_AMBIGUOUS`; `CLIENT_FILE_NOT_KEPT` if anything else
+/// would change.
+pub(super) fn merged(before: &str, snippet: &Snippet) -> Result<String, Failure> {
+    let after = match snippet.format {
+        Format::Json => json::merged(before, snippet)?,
+        Format::Toml => toml::merged(before, snippet)?,
+    };
+    check_kept(before, &after, snippet)?;
+    Ok(after)
+}
+
+/// The text without our entry. The same text if there is none.
+///
+/// # Errors
+/// As [`merged`].
+pub(super) fn without(before: &str, snippet: &Snippet) -> Result<String, Failure> {
+    let after = match snippet.format {
+        Format::Json => json::without(before, snippet)?,
+        Format::Toml => toml::without(before, snippet)?,
+    };
+    check_kept(before, &after, snippet)?;
+    Ok(after)
+}
+
+/// Our entry as it stands there.
+///
+/// # Errors
+/// As [`merged`].
+pub(super) fn entry(text: &str, snippet: &Snippet) -> Result<Option<Json>, Failure> {
+    let whole = value(text, snippet.format)?;
+    let servers = whole.get(snippet.servers_key);
+    Ok(servers.and_then(|servers| servers.get(&snippet.name)).cloned())
+}
+
+/// Whether the entry says what the snippet says; members that are not ours do not count.
+pub(super) fn is_same(entry: &Json, snippet: &Snippet) -> bool {
+    entry.as_object().is_some_and(|entry| {
+        OWN_MEMBERS
+            .iter()
+            .all(|key| entry.get(*key) == snippet.entry.get(*key))
+    })
+}
+
+/// The text as a value, an empty one as an empty object.
+fn value(text: &str, format: Format) -> Result<Json, Failure> {
+    match format {
+        Format::Json => json::value(text),
+        Format::Toml => toml::value(text),
+    }
+}
+
+/// Invariant: but for our entry, and the question that goes with it, both texts mean the same.
+fn check_kept(before: &str, after: &str, snippet: &Snippet) -> Result<(), Failure> {
+    let rest = |text| value(text, snippet.format).map(|whole| rest(whole, snippet));
+    if rest(before)? == rest(after)? {
+        return Ok(());
+    }
+    Err(Failure::new(
+        "CLIENT_FILE_NOT_KEPT",
+        "the file is written in a way that cannot be edited without changing more than this entry; nothing was changed",
+    )
+    .with_fix("put the snippet in by hand"))
+}
+
+/// What is not ours. An empty list of servers or questions counts as none.
+fn rest(mut whole: Json, snippet: &Snippet) -> Json {
+    let Json::Object(members) = &mut whole else {
+        return whole;
+    };
+    if let Some(Json::Object(servers)) = members.get_mut(snippet.servers_key) {
+        servers.remove(&snippet.name);
+    }
+    if let (Some(id), Some(Json::Array(inputs))) = (&snippet.input_id, members.get_mut("inputs")) {
+        inputs.retain(|input| !is_input(input, id));
+    }
+    let is_empty = |value: &Json| match value {
+        Json::Object(object) => object.is_empty(),
+        Json::Array(array) => array.is_empty(),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => false,
+    };
+    for key in [snippet.servers_key, "inputs"] {
+        if members.get(key).is_some_and(is_empty) {
+            members.remove(key);
+        }
+    }
+    whole
+}
+
+fn is_input(input: &Json, id: &str) -> bool {
+    input.get("id").and_then(Json::as_str) == Some(id)
+}
+
+fn unparsable(why: &str) -> Failure {
+    Failure::new(
+        "CLIENT_FILE_UNPARSABLE",
+        format!("the client's file cannot be read: {why}"),
+    )
+    .with_fix("correct the file, or move it away and begin a new one")
+}
+
+fn shape(place: &str, wanted: &str) -> Failure {
+    Failure::new(
+        "CLIENT_FILE_SHAPE",
+        format!("{place} of the client's file is not {wanted}"),
+    )
+    .with_fix("correct the file by hand")
+}
+
+fn ambiguous(key: &str) -> Failure {
+    Failure::new(
+        "CLIENT_FILE_AMBIGUOUS",
+        format!("{key} stands in the client's file more than once"),
+    )
+    .with_fix("remove all but one of them by hand")
+}
+
+/// Of our own members: those to set, each with its value, and those to take out.
+fn changes(
+    entry: &Map<String, Json>,
+    present: impl Fn(&str) -> Option<Json>,
+) -> impl Iterator<Item = (&'static str, Option<&Json>)> {
+    OWN_MEMBERS.into_iter().filter_map(move |key| {
+        let (wanted, found) = (entry.get(key), present(key));
+        (wanted != found.as_ref()).then_some((key, wanted))
+    })
+}
+
+#[cfg(test)]
+mod tests;

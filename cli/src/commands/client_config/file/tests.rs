@@ -1,0 +1,263 @@
+use serde_json::json;
+
+use super::super::client::Client;
+use super::super::server::{Launch, Way};
+use super::*;
+
+fn stdio() -> Way {
+    Way::Stdio(Launch {
+        command: "synapsor-runner".to_owned(),
+        args: ["mcp", "serve", "--config", "a \"b\".json"]
+            .map(str::to_owned)
+            .to_vec(),
+    })
+}
+
+fn http() -> Way {
+    Way::Http {
+        url: "http://127.0.0.1:8766/mcp".to_owned(),
+        token_env: "TOKEN".to_owned(),
+    }
+}
+
+fn snippet(client: Client, way: &Way) -> Snippet {
+    Snippet::of(client, "synapsor", way)
+}
+
+const CURSOR: &str = "// Servers of the team\n{\n\t\"mcpServers\": {\n\t\t// the tracker\n\t\t\"tracker\": { \"url\": \"https://t.example/mcp\", \"n\": 1.50 }, // keep\n\t},\n\t\"other\": [1,2,  3], /* odd\n\t   spacing */\n}\n";
+
+const CODEX: &str = "# my settings\nmodel = \"o\"   # a model\n\n[mcp_servers.tracker] # keep\nurl = 'https://t.example/mcp'\nstartup_timeout_sec = 20.0\n\n[ profiles . fast ]\nx = 0x1F\n";
+
+/// Every line of the text before is still there, in its order.
+fn assert_lines_kept(before: &str, after: &str) {
+    let mut rest = after.lines();
+    for line in before.lines() {
+        assert!(
+            rest.any(|found| found == line),
+            "{line:?} is lost or moved in\n{after}"
+        );
+    }
+}
+
+#[test]
+fn json_keeps_comments_order_and_spelling_of_everything_else() {
+    for way in [stdio(), http()] {
+        let snippet = snippet(Client::Cursor, &way);
+        let after = merged(CURSOR, &snippet).unwrap();
+        assert_lines_kept(CURSOR, &after);
+        assert!(
+            is_same(&entry(&after, &snippet).unwrap().unwrap(), &snippet),
+            "{after}"
+        );
+        assert_eq!(
+            merged(&after, &snippet).unwrap(),
+            after,
+            "a second time changes nothing"
+        );
+        assert_eq!(without(&after, &snippet).unwrap(), CURSOR);
+    }
+}
+
+#[test]
+fn toml_keeps_comments_order_and_spelling_of_everything_else() {
+    for way in [stdio(), http()] {
+        let snippet = snippet(Client::Codex, &way);
+        let after = merged(CODEX, &snippet).unwrap();
+        assert_lines_kept(CODEX, &after);
+        assert!(
+            is_same(&entry(&after, &snippet).unwrap().unwrap(), &snippet),
+            "{after}"
+        );
+        assert_eq!(
+            merged(&after, &snippet).unwrap(),
+            after,
+            "a second time changes nothing"
+        );
+        assert_eq!(without(&after, &snippet).unwrap(), CODEX);
+    }
+}
+
+#[test]
+fn another_transport_replaces_our_members_and_leaves_those_of_the_user() {
+    for (client, own) in [
+        (Client::Cursor, "\"env\": { \"A\": \"b\" } // mine"),
+        (Client::Codex, "startup_timeout_sec = 9 # mine"),
+    ] {
+        let (first, second) = (snippet(client, &stdio()), snippet(client, &http()));
+        let written = merged("", &first).unwrap();
+        let edited = match client {
+            Client::Codex => format!("{written}{own}\n"),
+            _ => written
+                .replacen("\"command\"", &format!("{own}\n,\"command\""), 1)
+                .replacen("// mine\n,", ", // mine\n", 1),
+        };
+        let after = merged(&edited, &second).unwrap();
+        assert!(after.contains("mine"), "{after}");
+        let found = entry(&after, &second).unwrap().unwrap();
+        assert!(is_same(&found, &second) && !is_same(&found, &first), "{after}");
+        assert!(found.get("command").is_none(), "{after}");
+        assert!(
+            found.get("env").is_some() || found.get("startup_timeout_sec").is_some(),
+            "{after}"
+        );
+    }
+}
+
+#[test]
+fn vscode_asks_for_the_token_once_and_no_longer_than_it_is_used() {
+    let before = "{\n  // mine\n  \"inputs\": [\n    { \"type\": \"promptString\", \"id\": \"x\" } // x\n  ],\n  \"servers\": {}\n}\n";
+    let (asks, plain) = (
+        snippet(Client::Vscode, &http()),
+        snippet(Client::Vscode, &stdio()),
+    );
+    let after = merged(before, &asks).unwrap();
+    assert_eq!(after.matches("\"synapsor-token\"").count(), 1, "{after}");
+    assert_eq!(merged(&after, &asks).unwrap(), after);
+    let switched = merged(&after, &plain).unwrap();
+    assert!(
+        !switched.contains("synapsor-token") && switched.contains("// x"),
+        "{switched}"
+    );
+    let used = after.replace(
+        "\"servers\": {",
+        "\"servers\": {\n    \"b\": { \"url\": \"${input:synapsor-token}\" },",
+    );
+    let left = without(&used, &asks).unwrap();
+    assert!(
+        left.contains("\"id\": \"synapsor-token\""),
+        "another server asks for it: {left}"
+    );
+    let gone = without(&after, &asks).unwrap();
+    assert!(
+        !gone.contains("synapsor") && gone.contains("\"id\": \"x\"") && gone.contains("// mine"),
+        "{gone}"
+    );
+}
+
+#[test]
+fn a_new_or_empty_file_gets_the_snippet_and_nothing_else() {
+    for client in [
+        Client::ClaudeDesktop,
+        Client::ClaudeCode,
+        Client::Vscode,
+        Client::Codex,
+        Client::Generic,
+    ] {
+        let snippet = snippet(client, &stdio());
+        for before in ["", "\n", "  \n\n"] {
+            let after = merged(before, &snippet).unwrap();
+            assert!(
+                is_same(&entry(&after, &snippet).unwrap().unwrap(), &snippet),
+                "{after}"
+            );
+            assert!(after.ends_with('\n'), "{after:?}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_understood_is_refused_without_a_word_of_it() {
+    let (json, toml) = (
+        snippet(Client::Cursor, &stdio()),
+        snippet(Client::Codex, &stdio()),
+    );
+    for (text, snippet, code) in [
+        ("{ \"SEKRIT\": ", &json, "CLIENT_FILE_UNPARSABLE"),
+        ("{ \"a\": SEKRIT }", &json, "CLIENT_FILE_UNPARSABLE"),
+        ("{ 'SEKRIT': 1 }", &json, "CLIENT_FILE_UNPARSABLE"),
+        ("{ \"a\": 1 } {}", &json, "CLIENT_FILE_UNPARSABLE"),
+        ("[]", &json, "CLIENT_FILE_SHAPE"),
+        ("{ \"mcpServers\": [\"SEKRIT\"] }", &json, "CLIENT_FILE_SHAPE"),
+        (
+            "{ \"mcpServers\": {}, \"mcpServers\": {} }",
+            &json,
+            "CLIENT_FILE_AMBIGUOUS",
+        ),
+        (
+            "{ \"mcpServers\": { \"synapsor\": {}, \"synapsor\": {} } }",
+            &json,
+            "CLIENT_FILE_AMBIGUOUS",
+        ),
+        ("a = SEKRIT", &toml, "CLIENT_FILE_UNPARSABLE"),
+        ("mcp_servers = \"SEKRIT\"", &toml, "CLIENT_FILE_SHAPE"),
+        ("[mcp_servers]\nsynapsor = \"SEKRIT\"", &toml, "CLIENT_FILE_SHAPE"),
+        ("[a]\n[a]", &toml, "CLIENT_FILE_UNPARSABLE"),
+    ] {
+        let failure = merged(text, snippet).unwrap_err();
+        assert_eq!(failure.code(), code, "{text}");
+        assert!(!failure.to_string().contains("SEKRIT"), "{failure}");
+    }
+}
+
+#[test]
+fn a_result_that_would_change_anything_else_is_not_given_out() {
+    let snippet = snippet(Client::Cursor, &stdio());
+    let before = "{\"a\": 1, \"mcpServers\": {}}";
+    for after in ["{\"a\": 2}", "{}", "{\"a\": 1, \"mcpServers\": {\"x\": {}}}"] {
+        assert_eq!(
+            check_kept(before, after, &snippet).unwrap_err().code(),
+            "CLIENT_FILE_NOT_KEPT"
+        );
+    }
+    assert!(check_kept(before, "{\"mcpServers\": {\"synapsor\": 1}, \"a\": 1}", &snippet).is_ok());
+}
+
+#[test]
+fn an_inline_table_and_windows_line_ends_stay_what_they_are() {
+    let toml = snippet(Client::Codex, &stdio());
+    let before = "mcp_servers = { a = { command = \"x\" } } # c\n";
+    let after = merged(before, &toml).unwrap();
+    assert!(
+        after.starts_with("mcp_servers = { a = { command = \"x\" }"),
+        "{after}"
+    );
+    assert!(after.ends_with("} # c\n"), "{after}");
+    assert_eq!(
+        value(&without(&after, &toml).unwrap(), Format::Toml).unwrap()["mcp_servers"]["a"],
+        json!({"command": "x"})
+    );
+    let json = snippet(Client::Cursor, &stdio());
+    let after = merged("{\r\n  \"a\": 1\r\n}\r\n", &json).unwrap();
+    assert_eq!(
+        after.matches('\n').count(),
+        after.matches("\r\n").count(),
+        "{after:?}"
+    );
+}
+
+#[test]
+fn comments_around_our_entry_stay_when_it_goes() {
+    let json = "{\n  \"mcpServers\": {\n    // about a\n    \"a\": {}, // behind a\n    // above\n    \"synapsor\": { \"command\": \"x\" },\n\n    /* about b */\n    \"b\": {} // behind b\n    // at the end\n  } // behind all\n}\n";
+    let toml = "# top\n[mcp_servers.a] # behind a\nx = 1\n\n# above\n[mcp_servers.synapsor]\ncommand = \"x\"\n\n# about b\n[mcp_servers.b] # behind b\ny = 2\n# at the end\n";
+    for (client, before) in [(Client::Cursor, json), (Client::Codex, toml)] {
+        let after = without(before, &snippet(client, &stdio())).unwrap();
+        let ours = |line: &&str| !line.contains("command") && !line.contains("synapsor");
+        let kept: Vec<&str> = before
+            .lines()
+            .filter(ours)
+            .filter(|line| !line.is_empty())
+            .collect();
+        let found: Vec<&str> = after.lines().filter(|line| !line.is_empty()).collect();
+        assert_eq!(found, kept);
+    }
+    let last = "[a]\nx = 1\n\n# above\n[mcp_servers.synapsor]\ncommand = \"x\"\n# at the end\n";
+    let after = without(last, &snippet(Client::Codex, &stdio())).unwrap();
+    assert_eq!(after, "[a]\nx = 1\n\n# above\n# at the end\n");
+}
+
+#[test]
+fn comments_stand_where_they_did_when_our_entry_comes() {
+    for before in [
+        "// top\n\n// more\n",
+        "{\n  // nothing yet\n}\n",
+        "{\n  \"mcpServers\": {\n    // nothing yet\n  }\n}\n",
+        "{ // a\n  \"mcpServers\": { // b\n    \"x\": {} // c\n    // d\n  } // e\n} // f\n",
+    ] {
+        let after = merged(before, &snippet(Client::Cursor, &http())).unwrap();
+        let comments = |text: &str| -> Vec<String> {
+            let apart = text.lines().filter_map(|line| line.split_once("// "));
+            apart.map(|(_, comment)| comment.to_owned()).collect()
+        };
+        assert_eq!(comments(&after), comments(before), "{after}");
+    }
+}

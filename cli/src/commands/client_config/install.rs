@@ -1,0 +1,356 @@
+//! Putting the snippet into the client's file, taking it out, and looking whether it is there. Nothing else of the
+//! file changes; the old file stays beside it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use similar::TextDiff;
+use synapsor_chassis::clock::{Clock as _, SystemClock};
+use synapsor_chassis::files;
+use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, Failure};
+use synapsor_chassis::telemetry::redact;
+use synapsor_domain::limits::FILE_BYTES_MAX;
+use synapsor_domain::timestamp::Timestamp;
+
+use super::client::Client;
+use super::{Args, Setup, file};
+use crate::{Context, output};
+
+/// Lines around a change that are shown.
+const CONTEXT_LINES: usize = 2;
+
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Options of the client's file")]
+pub(crate) struct InstallOptions {
+    /// Put the snippet into the client's file; what else stands there is kept
+    #[arg(long, group = "act")]
+    write: bool,
+    /// Take this server out of the client's file; what else stands there is kept
+    #[arg(long, group = "act")]
+    uninstall: bool,
+    /// Look whether the client's file has this server; changes nothing
+    #[arg(long, group = "act")]
+    status: bool,
+    /// The client's file [default: where the client looks for it]
+    #[arg(long, value_name = "PATH", requires = "act")]
+    destination: Option<PathBuf>,
+    /// Do not ask
+    #[arg(long, requires = "act")]
+    yes: bool,
+    /// Show what would change; change nothing
+    #[arg(long, requires = "act", conflicts_with = "status")]
+    dry_run: bool,
+}
+
+/// What is done to the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Act {
+    Write,
+    Uninstall,
+}
+
+impl Act {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Write => "write",
+            Self::Uninstall => "uninstall",
+        }
+    }
+}
+
+/// Where the client's file is, as the command line says or the client has it.
+pub(super) fn destination(args: &Args, setup: &Setup, context: &Context) -> Result<Option<PathBuf>, Failure> {
+    match &args.install.destination {
+        Some(path) => Ok(Some(path.clone())),
+        None => setup.client.destination(&context.env),
+    }
+}
+
+/// Does what the options say to the client's file; `None` if they say nothing.
+pub(super) fn run(args: &Args, setup: &Setup, context: &Context) -> Result<Option<Exit>, Failure> {
+    let options = &args.install;
+    if !(options.write || options.uninstall || options.status) {
+        return Ok(None);
+    }
+    if setup.client == Client::OpenaiAgents {
+        return Err(Failure::usage(
+            "CLIENT_HAS_NO_FILE",
+            "openai-agents is set up in a program, not in a file",
+        )
+        .with_fix("drop the option and put the printed code into your program"));
+    }
+    let Some(path) = destination(args, setup, context)? else {
+        let text = format!("where {} has its file is not known here", setup.client.as_str());
+        return Err(Failure::usage("CLIENT_DESTINATION_NEEDED", text).with_fix("name it: --destination PATH"));
+    };
+    let before = read(&path)?;
+    let exit = if options.status {
+        status(&path, before.as_deref(), setup, context)?
+    } else {
+        let act = if options.write { Act::Write } else { Act::Uninstall };
+        change(act, &path, before.as_deref(), (args, setup), context)?
+    };
+    Ok(Some(exit))
+}
+
+/// The text of the file; `None` if there is none. What is behind a link is not ours to replace.
+fn read(path: &Path) -> Result<Option<String>, Failure> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Ok(metadata) if metadata.is_symlink() => {
+            let text = format!("{} is a symbolic link", path.display());
+            return Err(Failure::new("CLIENT_FILE_IS_LINK", text)
+                .with_fix("name the file that it leads to with --destination"));
+        }
+        Ok(_) | Err(_) => {}
+    }
+    let bytes = files::read_bounded(path, FILE_BYTES_MAX as u64)?;
+    String::from_utf8(bytes).map(Some).map_err(|_| {
+        Failure::new(
+            "CLIENT_FILE_UNPARSABLE",
+            format!("{} is not UTF-8 text", path.display()),
+        )
+        .with_fix("correct the file, or move it away and begin a new one")
+    })
+}
+
+fn status(path: &Path, text: Option<&str>, setup: &Setup, context: &Context) -> Result<Exit, Failure> {
+    let entry = match text {
+        Some(text) => file::entry(text, &setup.snippet)?,
+        None => None,
+    };
+    let is_same = entry.as_ref().map(|entry| file::is_same(entry, &setup.snippet));
+    let command = entry.as_ref().and_then(|entry| entry.get("command")?.as_str());
+    let found = match command {
+        Some(command) => Some(is_found(command, context)?),
+        None => None,
+    };
+    let is_ok = is_same == Some(true) && found != Some(false);
+    if context.global.json {
+        output::json(&json!({
+            "ok": is_ok,
+            "client": setup.client.as_str(),
+            "name": setup.snippet.name,
+            "destination": path.to_string_lossy(),
+            "file_exists": text.is_some(),
+            "installed": entry.is_some(),
+            "matches": is_same,
+            "command": command,
+            "command_found": found,
+        }))?;
+    } else {
+        let yes_no = |is: Option<bool>| match is {
+            Some(true) => "yes",
+            Some(false) => "no",
+            None => "-",
+        };
+        output::line(format!(
+            "file       {}",
+            output::statement(&path.to_string_lossy())
+        ))?;
+        output::line(format!("installed  {}", yes_no(Some(entry.is_some()))))?;
+        output::line(format!("matches    {}", yes_no(is_same)))?;
+        output::line(format!(
+            "command    {} (found: {})",
+            output::safe(command.unwrap_or("-")),
+            yes_no(found)
+        ))?;
+    }
+    Ok(Exit(if is_ok { EXIT_OK } else { EXIT_FAILURE }))
+}
+
+/// Whether a program of this name can be started here.
+fn is_found(command: &str, context: &Context) -> Result<bool, Failure> {
+    let can_run = |path: &Path| {
+        fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    };
+    if command.contains('/') {
+        return Ok(can_run(Path::new(command)));
+    }
+    let path = context.env.get("PATH")?.unwrap_or_default();
+    Ok(std::env::split_paths(&path).any(|folder| can_run(&folder.join(command))))
+}
+
+fn change(
+    act: Act,
+    path: &Path,
+    before: Option<&str>,
+    (args, setup): (&Args, &Setup),
+    context: &Context,
+) -> Result<Exit, Failure> {
+    let text = before.unwrap_or_default();
+    let after = match act {
+        Act::Write => file::merged(text, &setup.snippet)?,
+        Act::Uninstall => file::without(text, &setup.snippet)?,
+    };
+    let is_changed = after != text;
+    let diff = diff(path, text, &after);
+    let is_dry = args.install.dry_run;
+    let backup = if is_changed && !is_dry {
+        if !context.global.json {
+            output::note(diff.trim_end());
+        }
+        confirm(args.install.yes, path)?;
+        replace(path, before, &after)?
+    } else {
+        None
+    };
+    if context.global.json {
+        output::json(&json!({
+            "ok": true,
+            "client": setup.client.as_str(),
+            "name": setup.snippet.name,
+            "action": act.as_str(),
+            "destination": path.to_string_lossy(),
+            "dry_run": is_dry,
+            "changed": is_changed && !is_dry,
+            "would_change": is_changed,
+            "backup": backup.as_ref().map(|path| path.to_string_lossy()),
+            "diff": diff,
+        }))?;
+        return Ok(Exit(EXIT_OK));
+    }
+    let shown = output::statement(&path.to_string_lossy());
+    match (is_changed, is_dry, act) {
+        (true, true, _) => output::text(&diff)?,
+        (true, false, Act::Write) => output::line(format!("{shown} has the server {}", setup.snippet.name))?,
+        (true, false, Act::Uninstall) => {
+            output::line(format!("{shown} no longer has the server {}", setup.snippet.name))?;
+        }
+        (false, _, Act::Write) => output::line(format!("{shown} has it already; nothing changed"))?,
+        (false, _, Act::Uninstall) => output::line(format!("{shown} does not have it; nothing changed"))?,
+    }
+    if let Some(backup) = backup {
+        output::line(format!(
+            "the old file is {}",
+            output::statement(&backup.to_string_lossy())
+        ))?;
+    }
+    if is_dry {
+        output::note("nothing was changed");
+    }
+    Ok(Exit(EXIT_OK))
+}
+
+fn confirm(is_agreed: bool, path: &Path) -> Result<(), Failure> {
+    if is_agreed {
+        return Ok(());
+    }
+    if !output::is_interactive() {
+        return Err(
+            Failure::usage("CONFIRMATION_REQUIRED", "nobody is at a terminal to confirm this")
+                .with_fix("look at it with --dry-run, then pass --yes"),
+        );
+    }
+    let answer = output::ask(&format!(
+        "Change {}? Type yes:",
+        output::statement(&path.to_string_lossy())
+    ))?;
+    if answer == "yes" {
+        return Ok(());
+    }
+    Err(Failure::new("NOT_CONFIRMED", "nothing was changed").with_exit(EXIT_FAILURE))
+}
+
+/// Puts the new text in place, with the old file's rights, and gives the path of the copy of the old one.
+fn replace(path: &Path, before: Option<&str>, after: &str) -> Result<Option<PathBuf>, Failure> {
+    let Some(before) = before else {
+        make_folder(path)?;
+        files::create_exclusive(path, after.as_bytes())?;
+        return Ok(None);
+    };
+    let backup = keep(path, before)?;
+    // The client may have written it meanwhile.
+    if read(path)?.as_deref() != Some(before) {
+        // What was copied is not what stands there.
+        let _ = fs::remove_file(&backup);
+        let text = format!("{} was changed by somebody else just now", path.display());
+        return Err(Failure::new("CLIENT_FILE_CHANGED", text).with_fix("close the client and try again"));
+    }
+    files::replace(path, after.as_bytes())?;
+    Ok(Some(backup))
+}
+
+/// A copy beside the file, named for the moment, closed to others: it may hold secrets of other servers.
+fn keep(path: &Path, text: &str) -> Result<PathBuf, Failure> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let now = Timestamp::from_unix_millis(SystemClock.now_ms()).to_string();
+    let stamp: String = now.chars().filter(char::is_ascii_alphanumeric).collect();
+    let backup = path.with_file_name(format!("{name}.{stamp}.bak"));
+    files::create_exclusive(&backup, text.as_bytes())?;
+    Ok(backup)
+}
+
+/// The folder of a file that is new, if only that is missing.
+fn make_folder(path: &Path) -> Result<(), Failure> {
+    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    match fs::create_dir(folder) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => {
+            let text = format!("the folder {} cannot be made: {}", folder.display(), error.kind());
+            Err(Failure::new("CLIENT_FOLDER_MISSING", text)
+                .with_fix("start the client once, or make the folder, or name another with --destination"))
+        }
+    }
+}
+
+/// The change for a person to read. Lines around it may be of other servers: what looks like a secret is taken out.
+fn diff(path: &Path, before: &str, after: &str) -> String {
+    let name = path.to_string_lossy();
+    let changes = TextDiff::from_lines(before, after);
+    let shown = changes
+        .unified_diff()
+        .context_radius(CONTEXT_LINES)
+        .header(&name, &name)
+        .to_string();
+    let lines = shown
+        .lines()
+        .map(|line| output::statement(&redact::scrub(line)) + "\n");
+    lines.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_the_client_has_written_meanwhile_is_left_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mcp.json");
+        fs::write(&path, "the client's").unwrap();
+        let failure = replace(&path, Some("what was read"), "ours").unwrap_err();
+        assert_eq!(failure.code(), "CLIENT_FILE_CHANGED");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "the client's");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_appears_meanwhile_is_not_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/mcp.json");
+        assert_eq!(replace(&path, None, "ours").unwrap(), None);
+        let failure = replace(&path, None, "ours again").unwrap_err();
+        assert_eq!(failure.code(), "FILE_EXISTS");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "ours");
+    }
+
+    #[test]
+    fn what_looks_like_a_secret_of_another_server_is_not_shown() {
+        let before = "{\n  \"a\": \"1\",\n  \"API_KEY\": \"SEKRIT\",\n  \"u\": \"https://u:SEKRIT@h/\"\n}\n";
+        let shown = diff(
+            Path::new("f"),
+            before,
+            &before.replace("\"a\": \"1\"", "\"a\": \"\u{1b}2\""),
+        );
+        assert!(
+            shown.contains("-  \"a\": \"1\"") && shown.contains("API_KEY"),
+            "{shown}"
+        );
+        assert!(!shown.contains("SEKRIT") && !shown.contains('\u{1b}'), "{shown}");
+    }
+}

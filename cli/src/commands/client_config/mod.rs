@@ -1,0 +1,183 @@
+//! `mcp config`, `mcp client-config` and `mcp configure`: one command that prints what a client needs to reach this
+//! server, and puts it into the client's file when asked. No snippet holds a secret or a tenant. Starts nothing.
+
+mod client;
+mod file;
+mod install;
+mod instructions;
+mod openai_agents;
+mod report;
+mod server;
+mod snippet;
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use synapsor_chassis::run::{Exit, Failure};
+use synapsor_domain::contract::is_identifier;
+use synapsor_domain::tool::{AliasMode, Catalog};
+
+use super::mcp::{PORT_DEFAULT, TOKEN_ENV_DEFAULT, ToolOptions, Transport};
+use crate::contract_file::{self, LoadedContract};
+use crate::supervisor::Shown;
+use crate::{Context, output};
+use client::Client;
+use install::InstallOptions;
+use server::Server;
+use snippet::Snippet;
+
+const NAME_DEFAULT: &str = "synapsor";
+const NAME_CHARS_MAX: usize = 64;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  synapsor-runner mcp config claude-desktop --env-file ~/.config/app.env\n  \
+    synapsor-runner mcp config vscode --transport streamable-http --write --dry-run\n  \
+    synapsor-runner mcp config codex --status\n  \
+    synapsor-runner mcp config cursor --uninstall --yes\n\n\
+    The snippet goes to stdout; what belongs to it, such as the command of the server, to stderr.\n\
+    Exit codes: 0 ok, 1 not installed, another entry, or the file cannot be changed, 2 usage"
+)]
+pub(crate) struct Args {
+    /// The client [default: claude-desktop]
+    #[arg(value_enum, value_name = "CLIENT")]
+    client: Option<Client>,
+    /// The same as CLIENT
+    #[arg(
+        long = "client",
+        value_enum,
+        value_name = "CLIENT",
+        conflicts_with = "client",
+        hide_possible_values = true
+    )]
+    client_option: Option<Client>,
+    /// How the client connects [default: stdio; HTTP for generic-http and openai-agents]
+    #[arg(long, value_enum)]
+    transport: Option<Transport>,
+    /// The address of the HTTP server
+    #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    host: IpAddr,
+    /// The port of the HTTP server
+    #[arg(long, default_value_t = PORT_DEFAULT)]
+    port: u16,
+    /// The variable from which client and server take the bearer token
+    #[arg(long, value_name = "NAME", default_value = TOKEN_ENV_DEFAULT)]
+    auth_token_env: String,
+    /// The URL of a server that runs elsewhere, https://NAME/mcp
+    #[arg(long, value_name = "URL", conflicts_with_all = ["host", "port"])]
+    url: Option<String>,
+    #[command(flatten)]
+    tools: ToolOptions,
+    /// The name of the server in the client
+    #[arg(long, value_name = "NAME", default_value = NAME_DEFAULT)]
+    name: String,
+    /// Add what an agent should be told about these tools
+    #[arg(long)]
+    include_instructions: bool,
+    /// Whole paths, for clients that start servers in another folder
+    #[arg(long)]
+    absolute_paths: bool,
+    #[command(flatten)]
+    install: InstallOptions,
+}
+
+/// Everything that a client is told.
+#[derive(Debug)]
+struct Setup {
+    client: Client,
+    transport: Transport,
+    server: Server,
+    snippet: Snippet,
+    mode: AliasMode,
+    /// `None` if it is not on this machine, which is fine when the server is not either.
+    contract: Option<LoadedContract>,
+}
+
+impl Args {
+    fn client(&self) -> Client {
+        self.client
+            .or(self.client_option)
+            .unwrap_or(Client::ClaudeDesktop)
+    }
+
+    /// How the server shows its tools to this client: function names of the OpenAI API have no dots.
+    fn shown(&self) -> Shown {
+        let usual = match self.client() {
+            Client::OpenaiAgents => AliasMode::OpenAi,
+            Client::Generic
+            | Client::GenericHttp
+            | Client::ClaudeDesktop
+            | Client::ClaudeCode
+            | Client::Cursor
+            | Client::Vscode
+            | Client::Codex => AliasMode::Canonical,
+        };
+        Shown {
+            names: self.tools.names.asked().unwrap_or(usual),
+            format: self.tools.result_format,
+        }
+    }
+
+    fn setup(&self, context: &Context) -> Result<Setup, Failure> {
+        self.check_names()?;
+        let asked = self.client();
+        let client = match (asked, self.transport) {
+            (Client::Generic, Some(Transport::StreamableHttp)) => Client::GenericHttp,
+            (other, _) => other,
+        };
+        let transport = client.transport(self.transport)?;
+        let contract = if self.url.is_some() && !contract_file::path(&context.global).exists() {
+            None
+        } else {
+            Some(contract_file::load(&context.global)?)
+        };
+        let server = Server::of(self, client, transport, context)?;
+        Ok(Setup {
+            client,
+            transport,
+            snippet: Snippet::of(client, &self.name, &server.way),
+            server,
+            mode: self.shown().names,
+            contract,
+        })
+    }
+
+    /// They stand in files, code and shells. A token that was given instead of a name is not repeated.
+    fn check_names(&self) -> Result<(), Failure> {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        let starts_well = self.name.starts_with(|c: char| c.is_ascii_alphabetic());
+        if !starts_well || self.name.len() > NAME_CHARS_MAX || !self.name.chars().all(is_name) {
+            return Err(
+                Failure::usage("CLIENT_NAME_INVALID", "--name is no name of a server")
+                    .with_fix("use a letter, then letters, digits, - and _; at most 64"),
+            );
+        }
+        if !is_identifier(&self.auth_token_env) {
+            return Err(
+                Failure::usage("TOKEN_ENV_INVALID", "--auth-token-env is no name of a variable")
+                    .with_fix("give the variable's name, not the token"),
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Setup {
+    fn catalog(&self, read_only: bool) -> Option<Catalog> {
+        let loaded = self.contract.as_ref()?;
+        Some(Catalog::from_contract(&loaded.contract, read_only))
+    }
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    let setup = args.setup(context)?;
+    if let Some(exit) = install::run(args, &setup, context)? {
+        return Ok(exit);
+    }
+    if context.global.json {
+        output::json(&report::json(args, &setup, context)?)?;
+    } else {
+        output::text(&report::text(args, &setup)?)?;
+        report::notes(args, &setup, context)?;
+    }
+    Ok(Exit(synapsor_chassis::run::EXIT_OK))
+}

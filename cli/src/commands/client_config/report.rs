@@ -1,0 +1,120 @@
+//! What is printed of a set-up: the snippet, and beside it what belongs to it. Names of variables, no values.
+
+use serde_json::{Value as Json, json};
+use synapsor_chassis::run::Failure;
+
+use super::client::{Client, Format};
+use super::server::Way;
+use super::{Args, Setup, install, instructions, openai_agents};
+use crate::commands::mcp::Transport;
+use crate::supervisor::{Process, requirements};
+use crate::{Context, output};
+
+/// The snippet as it goes into the client's file, or the program that uses the server.
+pub(super) fn text(args: &Args, setup: &Setup) -> Result<String, Failure> {
+    match (&setup.server.way, setup.client) {
+        (Way::Http { url, token_env }, Client::OpenaiAgents) => {
+            Ok(openai_agents::python(url, token_env, &args.name))
+        }
+        (Way::Stdio(_) | Way::Http { .. }, _) => setup.snippet.text(),
+    }
+}
+
+fn snippet_json(args: &Args, setup: &Setup) -> Json {
+    if setup.client == Client::OpenaiAgents {
+        let catalog = setup.catalog(args.tools.read_only);
+        openai_agents::json(&setup.server, &args.name, setup.mode, catalog.as_ref())
+    } else {
+        setup.snippet.json()
+    }
+}
+
+/// One document with everything.
+pub(super) fn json(args: &Args, setup: &Setup, context: &Context) -> Result<Json, Failure> {
+    let destination = install::destination(args, setup, context)?;
+    let format = match (setup.client, setup.client.format()) {
+        (Client::OpenaiAgents, _) => "python",
+        (_, Format::Json) => "json",
+        (_, Format::Toml) => "toml",
+    };
+    let mut value = json!({
+        "ok": true,
+        "client": setup.client.as_str(),
+        "transport": setup.transport.as_str(),
+        "name": args.name,
+        "alias_mode": setup.mode.as_str(),
+        "format": format,
+        "snippet": snippet_json(args, setup),
+        "snippet_text": text(args, setup)?,
+        "destination": destination.map(|path| path.to_string_lossy().into_owned()),
+        "server_command": setup.server.by_hand.as_ref().map(super::server::Launch::json),
+        "server_variables": server_variables(setup),
+        "client_variables": client_variables(setup),
+    });
+    if args.include_instructions {
+        value["agent_instructions"] = instructions::json(setup.client, setup.mode);
+    }
+    Ok(value)
+}
+
+/// What a person has to know besides the snippet.
+pub(super) fn notes(args: &Args, setup: &Setup, context: &Context) -> Result<(), Failure> {
+    output::note("");
+    match install::destination(args, setup, context)? {
+        Some(path) => output::note(format!(
+            "goes into    {} (or add --write)",
+            output::statement(&path.to_string_lossy())
+        )),
+        None if setup.client == Client::OpenaiAgents => output::note("goes into    your program"),
+        None => output::note("goes into    the client's own file"),
+    }
+    if let Some(launch) = &setup.server.by_hand {
+        let who = match setup.transport {
+            Transport::Stdio => "the client starts",
+            Transport::StreamableHttp => "start first ",
+        };
+        output::note(format!("{who}  {}", output::statement(&launch.line())));
+    }
+    let names = server_variables(setup);
+    if !names.is_empty() {
+        output::note(format!("the server needs  {}", names.join(", ")));
+        if context.global.env_file.is_none() && setup.transport == Transport::Stdio {
+            output::note(
+                "a client that inherits no shell does not have them: put them into a file, chmod 600, and give --env-file",
+            );
+        }
+    }
+    let names = client_variables(setup);
+    if !names.is_empty() {
+        output::note(format!("the client needs  {}", names.join(", ")));
+    }
+    if args.include_instructions {
+        output::note("\ntell the agent:");
+        output::note(instructions::SYSTEM_PROMPT);
+        for line in instructions::CHECKLIST {
+            output::note(format!("- {line}"));
+        }
+    }
+    Ok(())
+}
+
+/// Names of what the server takes from its environment or its env file.
+fn server_variables(setup: &Setup) -> Vec<String> {
+    let (Some(loaded), Some(_)) = (&setup.contract, &setup.server.by_hand) else {
+        return Vec::new();
+    };
+    let needed = requirements(Process::Reader, &loaded.contract);
+    let mut names: Vec<String> = needed.into_iter().map(|requirement| requirement.name).collect();
+    if let Way::Http { token_env, .. } = &setup.server.way {
+        names.push(token_env.clone());
+    }
+    names
+}
+
+/// Names of what the client takes from its environment; one that asks its user needs none.
+fn client_variables(setup: &Setup) -> Vec<String> {
+    match &setup.server.way {
+        Way::Http { token_env, .. } if setup.client != Client::Vscode => vec![token_env.clone()],
+        Way::Stdio(_) | Way::Http { .. } => Vec::new(),
+    }
+}

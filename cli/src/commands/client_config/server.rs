@@ -1,0 +1,279 @@
+//! The server that a client is to use: the command that starts it, or the URL at which it is. Holds paths and names
+//! of variables, never a value of one.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value as Json, json};
+use synapsor_chassis::run::Failure;
+
+use super::Args;
+use super::client::Client;
+use crate::commands::mcp::{PORT_DEFAULT, TOKEN_ENV_DEFAULT, Transport};
+use crate::{Context, contract_file, state, supervisor};
+
+const BINARY: &str = "synapsor-runner";
+const URL_CHARS_MAX: usize = 2_048;
+
+/// A program with its arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Launch {
+    pub(super) command: String,
+    pub(super) args: Vec<String>,
+}
+
+/// How a client reaches the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// The client starts it.
+    Stdio(Launch),
+    /// Somebody else does.
+    Http { url: String, token_env: String },
+}
+
+/// The server, as the client's file names it and as a person starts it.
+#[derive(Clone, Debug)]
+pub(super) struct Server {
+    pub(super) way: Way,
+    /// What a person runs in a shell for the same; `None` for a server that runs elsewhere.
+    pub(super) by_hand: Option<Launch>,
+}
+
+impl Launch {
+    pub(super) fn json(&self) -> Json {
+        json!({"command": self.command, "args": self.args})
+    }
+
+    /// One line for a shell.
+    pub(super) fn line(&self) -> String {
+        let words = std::iter::once(&self.command).chain(&self.args);
+        let words: Vec<String> = words.map(|word| quoted(word)).collect();
+        words.join(" ")
+    }
+}
+
+impl Server {
+    pub(super) fn of(
+        args: &Args,
+        client: Client,
+        transport: Transport,
+        context: &Context,
+    ) -> Result<Self, Failure> {
+        if let Some(url) = args
+            .url
+            .as_deref()
+            .filter(|_| transport == Transport::StreamableHttp)
+        {
+            return Ok(Self {
+                way: Way::Http {
+                    url: checked_url(url)?,
+                    token_env: args.auth_token_env.clone(),
+                },
+                by_hand: None,
+            });
+        }
+        if args.url.is_some() {
+            return Err(Failure::usage("CLIENT_URL_UNUSED", "--url goes with HTTP only")
+                .with_fix("add --transport streamable-http, or drop --url"));
+        }
+        let is_absolute = args.absolute_paths || client.needs_absolute_paths();
+        let plain = Paths {
+            is_absolute,
+            prefix: "",
+        };
+        let by_hand = launch(args, transport, context, &plain)?;
+        let way = match transport {
+            Transport::Stdio => {
+                let prefix = client.project_prefix();
+                Way::Stdio(launch(args, transport, context, &Paths { is_absolute, prefix })?)
+            }
+            Transport::StreamableHttp => Way::Http {
+                url: own_url(args)?,
+                token_env: args.auth_token_env.clone(),
+            },
+        };
+        Ok(Self {
+            way,
+            by_hand: Some(by_hand),
+        })
+    }
+}
+
+/// How paths are written.
+struct Paths {
+    is_absolute: bool,
+    /// What a relative path begins with.
+    prefix: &'static str,
+}
+
+impl Paths {
+    fn write(&self, path: &Path) -> Result<String, Failure> {
+        let unusable = || {
+            Failure::usage(
+                "CLIENT_PATH_INVALID",
+                format!("the path {} cannot be used", path.display()),
+            )
+        };
+        let written = if self.is_absolute {
+            std::path::absolute(path).map_err(|_| unusable())?
+        } else {
+            path.strip_prefix(".").unwrap_or(path).to_owned()
+        };
+        let text = written
+            .to_str()
+            .filter(|text| !text.contains(char::is_control))
+            .ok_or_else(|| {
+                unusable().with_fix("move it to a path of UTF-8 text without control characters")
+            })?;
+        Ok(if written.is_absolute() {
+            text.to_owned()
+        } else {
+            format!("{}{text}", self.prefix)
+        })
+    }
+}
+
+fn launch(args: &Args, transport: Transport, context: &Context, paths: &Paths) -> Result<Launch, Failure> {
+    let verb = match transport {
+        Transport::Stdio => "serve",
+        Transport::StreamableHttp => "serve-streamable-http",
+    };
+    let mut words = vec!["mcp".to_owned(), verb.to_owned()];
+    let mut option = |flag: &str, value: String| words.extend([flag.to_owned(), value]);
+    option("--config", paths.write(&contract_file::path(&context.global))?);
+    option("--store", paths.write(&store(context)?)?);
+    if let Some(trust) = &context.global.trust {
+        option("--trust", paths.write(trust)?);
+    }
+    if let Some(file) = &context.global.env_file {
+        option("--env-file", paths.write(file)?);
+    }
+    let shown = args.shown();
+    if shown.names != synapsor_domain::tool::AliasMode::default() {
+        option("--alias-mode", shown.names.as_str().to_owned());
+    }
+    if let Some(format) = shown.format {
+        option("--result-format", format.to_string());
+    }
+    if transport == Transport::StreamableHttp {
+        if !args.host.is_loopback() || args.host != std::net::Ipv4Addr::LOCALHOST {
+            option("--host", args.host.to_string());
+        }
+        if args.port != PORT_DEFAULT {
+            option("--port", args.port.to_string());
+        }
+        if args.auth_token_env != TOKEN_ENV_DEFAULT {
+            option("--auth-token-env", args.auth_token_env.clone());
+        }
+    }
+    if args.tools.read_only {
+        words.push("--read-only".to_owned());
+    }
+    let command = if paths.is_absolute {
+        paths.write(&supervisor::binary_path(BINARY)?)?
+    } else {
+        BINARY.to_owned()
+    };
+    Ok(Launch { command, args: words })
+}
+
+/// The store as the command line or the contract names it, else where it would be.
+fn store(context: &Context) -> Result<PathBuf, Failure> {
+    if let Some(store) = &context.global.store {
+        return Ok(store.clone());
+    }
+    let place = state::place(context)?.store().to_owned();
+    let current = std::path::absolute(".").unwrap_or_default();
+    Ok(place.strip_prefix(&current).map_or(place.clone(), Path::to_owned))
+}
+
+fn own_url(args: &Args) -> Result<String, Failure> {
+    if !args.host.is_loopback() {
+        let text = format!("how clients reach a server on {} is not known here", args.host);
+        return Err(Failure::usage("CLIENT_URL_NEEDED", text).with_fix("say it: --url https://NAME/mcp"));
+    }
+    if args.port == 0 {
+        return Err(
+            Failure::usage("CLIENT_URL_NEEDED", "port 0 is another one at every start")
+                .with_fix("give --port with a number of its own"),
+        );
+    }
+    Ok(format!(
+        "http://{}/mcp",
+        std::net::SocketAddr::new(args.host, args.port)
+    ))
+}
+
+/// A URL that holds no secret and sends none in the clear. The URL itself is never part of an error.
+fn checked_url(text: &str) -> Result<String, Failure> {
+    let invalid = |why: &str| {
+        Failure::usage("CLIENT_URL_INVALID", format!("--url {why}")).with_fix("give https://NAME/mcp")
+    };
+    if text.len() > URL_CHARS_MAX {
+        return Err(invalid("is too long"));
+    }
+    let url: http::Uri = text.parse().map_err(|_| invalid("is no URL"))?;
+    let (Some(scheme), Some(authority)) = (url.scheme_str(), url.authority()) else {
+        return Err(invalid("is no whole URL"));
+    };
+    if authority.as_str().contains('@') || url.query().is_some() || text.contains('#') {
+        return Err(invalid(
+            "has a user, a password, a query or a fragment; secrets do not belong in a client's file",
+        ));
+    }
+    let host = authority.host().trim_matches(['[', ']']);
+    let is_loopback = host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
+    match scheme {
+        "https" => Ok(text.to_owned()),
+        "http" if is_loopback => Ok(text.to_owned()),
+        "http" => Err(invalid("would send the token in the clear")),
+        _ => Err(invalid("is neither http nor https")),
+    }
+}
+
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_that_holds_a_secret_or_would_send_one_in_the_clear_is_refused_and_not_repeated() {
+        for good in [
+            "https://a.example/mcp",
+            "http://127.0.0.1:1/mcp",
+            "http://[::1]:1/mcp",
+            "http://localhost/mcp",
+        ] {
+            assert_eq!(checked_url(good).unwrap(), good);
+        }
+        for bad in [
+            "https://user:SEKRIT@a.example/mcp",
+            "https://a.example/mcp?token=SEKRIT",
+            "https://a.example/mcp#SEKRIT",
+            "http://a.example/mcp/SEKRIT",
+            "ftp://a.example/SEKRIT",
+            "SEKRIT",
+            "/SEKRIT",
+        ] {
+            let failure = checked_url(bad).unwrap_err();
+            assert_eq!(failure.code(), "CLIENT_URL_INVALID", "{bad}");
+            assert!(!failure.to_string().contains("SEKRIT"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_line_for_a_shell_keeps_its_words() {
+        let launch = Launch {
+            command: "a b".to_owned(),
+            args: ["c", "", "d'e", "$(f)"].map(str::to_owned).to_vec(),
+        };
+        assert_eq!(launch.line(), r"'a b' c '' 'd'\''e' '$(f)'");
+    }
+}

@@ -1,0 +1,71 @@
+//! Options that choose which names of tools are shown. No command by itself.
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use synapsor_domain::tool::AliasMode;
+
+const MODES: [&str; 3] = [
+    AliasMode::Canonical.as_str(),
+    AliasMode::OpenAi.as_str(),
+    AliasMode::Both.as_str(),
+];
+
+/// Names that a list shows. A call may use either name, whatever is shown.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(crate) struct NameOptions {
+    /// Names of tools that are listed: with dots, without them for clients that allow none (openai), or both
+    /// [default: canonical]
+    #[arg(
+        long,
+        value_name = "MODE",
+        visible_alias = "tool-name-style",
+        value_parser = PossibleValuesParser::new(MODES).try_map(|mode| mode.parse::<AliasMode>())
+    )]
+    alias_mode: Option<AliasMode>,
+    /// The same as --alias-mode openai
+    #[arg(long, conflicts_with = "alias_mode")]
+    openai_tool_aliases: bool,
+}
+
+impl NameOptions {
+    /// What was asked for, if anything was.
+    pub(crate) fn asked(self) -> Option<AliasMode> {
+        if self.openai_tool_aliases {
+            Some(AliasMode::OpenAi)
+        } else {
+            self.alias_mode
+        }
+    }
+
+    pub(crate) fn mode(self) -> AliasMode {
+        self.asked().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Probe {
+        #[command(flatten)]
+        names: NameOptions,
+    }
+
+    fn mode(words: &[&str]) -> Option<AliasMode> {
+        let words = std::iter::once("x").chain(words.iter().copied());
+        Probe::try_parse_from(words).ok().map(|probe| probe.names.mode())
+    }
+
+    #[test]
+    fn older_spellings_mean_the_same() {
+        assert_eq!(mode(&[]), Some(AliasMode::Canonical));
+        assert_eq!(mode(&["--alias-mode", "both"]), Some(AliasMode::Both));
+        assert_eq!(mode(&["--tool-name-style", "openai"]), Some(AliasMode::OpenAi));
+        assert_eq!(mode(&["--openai-tool-aliases"]), Some(AliasMode::OpenAi));
+        assert_eq!(mode(&["--alias-mode", "dotless"]), None);
+        assert_eq!(mode(&["--alias-mode", "both", "--openai-tool-aliases"]), None);
+    }
+}

@@ -1,0 +1,200 @@
+//! `tools list|preview`: what a model would be offered, straight from the contract. Starts nothing.
+
+mod checks;
+mod cost;
+
+use clap::Subcommand;
+use serde_json::{Value as Json, json};
+use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, Failure};
+use synapsor_domain::tool::{AliasMode, Catalog, ExposedName, Tool, ToolNames, tokens_estimated};
+
+use super::tool_names::NameOptions;
+use crate::{Context, contract_file, output, state};
+pub(super) use checks::{Check, checks};
+use cost::{HOW, ListCost};
+
+/// What no tool list of this program ever has.
+pub(super) const NEVER_EXPOSED: [&str; 7] = [
+    "raw SQL tools",
+    "approval tools",
+    "commit and apply tools",
+    "database URLs",
+    "write credentials",
+    "model-controlled tenant authority",
+    "arbitrary table and column names",
+];
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Names, kinds and descriptions of the tools, and what reading the list costs a model
+    #[command(after_help = "Examples: synapsor-runner tools list --json\n          \
+        synapsor-runner tools list --alias-mode openai\n\
+        Exit codes: 0 ok, 1 a check fails, 2 usage")]
+    List(Options),
+    /// The tools with their schemas, as a model sees them
+    #[command(
+        after_help = "Example: synapsor-runner tools preview\nExit codes: 0 ok, 1 a check fails, 2 usage"
+    )]
+    Preview(Options),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Show the alias of every tool beside its name, whatever is listed
+    #[arg(long)]
+    aliases: bool,
+    #[command(flatten)]
+    names: NameOptions,
+}
+
+/// What a client of this contract would be shown.
+struct Shown {
+    mode: AliasMode,
+    names: ToolNames,
+    tools: Vec<Tool>,
+    cost: ListCost,
+    checks: Vec<Check>,
+    /// Names of all aliases, when they are asked for.
+    aliases: Option<ToolNames>,
+    has_schemas: bool,
+}
+
+pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
+    let loaded = contract_file::load(&context.global)?;
+    let catalog = Catalog::from_contract(&loaded.contract, false);
+    let (Command::List(options) | Command::Preview(options)) = command;
+    let mode = options.names.mode();
+    let names = catalog.names(mode);
+    let tools = catalog.exposed(&names);
+    let shown = Shown {
+        mode,
+        cost: ListCost::of(&tools, loaded.contract.result_format()),
+        tools,
+        names,
+        checks: checks(&catalog, &loaded.contract),
+        aliases: options.aliases.then(|| catalog.names(AliasMode::Both)),
+        has_schemas: matches!(command, Command::Preview(_)),
+    };
+    if context.global.json {
+        let mut value = json!({
+            "ok": shown.is_ok(),
+            "config_path": loaded.path.to_string_lossy(),
+            "store_path": state::place(context)?.store().to_string_lossy(),
+        });
+        shown.add_to(&mut value);
+        output::json(&value)?;
+    } else {
+        show(&shown)?;
+    }
+    Ok(Exit(if shown.is_ok() { EXIT_OK } else { EXIT_FAILURE }))
+}
+
+impl Shown {
+    fn is_ok(&self) -> bool {
+        self.checks.iter().all(|check| check.ok)
+    }
+
+    fn add_to(&self, value: &mut Json) {
+        let whole = |tool: &Tool| {
+            if self.has_schemas {
+                json!(tool)
+            } else {
+                json!(tool.name)
+            }
+        };
+        let mapped = self.aliases.as_ref().unwrap_or(&self.names);
+        let checks = self.checks.iter();
+        value["alias_mode"] = json!(self.mode.as_str());
+        value["exposed_to_mcp"] = self.tools.iter().map(whole).collect();
+        value["alias_mappings"] = mapped.exposed().iter().map(mapping).collect();
+        value["list_cost"] = self.cost.json();
+        value["not_exposed_to_mcp"] = json!(NEVER_EXPOSED);
+        value["checks"] = checks
+            .map(|c| json!({"name": c.name, "ok": c.ok, "detail": c.detail}))
+            .collect();
+    }
+}
+
+fn mapping(name: &ExposedName) -> Json {
+    json!({
+        "canonicalName": name.canonical,
+        "exposedName": name.exposed,
+        "isAlias": name.is_alias(),
+        "style": name.style(),
+    })
+}
+
+/// A line of JSON in printable ASCII: what is not is spelled as JSON spells it, so that it stays the same JSON.
+fn ascii_json(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    for c in line.chars() {
+        if matches!(c, ' '..='~') {
+            out.push(c);
+        } else {
+            let mut units = [0; 2];
+            out.extend(
+                c.encode_utf16(&mut units)
+                    .iter()
+                    .map(|unit| format!("\\u{unit:04x}")),
+            );
+        }
+    }
+    out
+}
+
+fn show(shown: &Shown) -> Result<(), Failure> {
+    output::line("A model is offered:")?;
+    for ((tool, name), cost) in shown
+        .tools
+        .iter()
+        .zip(shown.names.exposed())
+        .zip(&shown.cost.tools)
+    {
+        show_tool(tool, cost.bytes, shown.has_schemas)?;
+        if let Some(alias) = shown.aliases.as_ref().and_then(|all| other_name(all, name)) {
+            output::line(format!("      also called {}", output::safe(alias)))?;
+        }
+    }
+    output::line(format!(
+        "The list costs {} bytes, about {} tokens ({HOW}).",
+        shown.cost.bytes,
+        tokens_estimated(shown.cost.bytes)
+    ))?;
+    output::line(format!("It is never offered: {}", NEVER_EXPOSED.join(", ")))?;
+    for check in &shown.checks {
+        let mark = if check.ok { "ok  " } else { "FAIL" };
+        output::line(format!("{mark} {}: {}", check.name, output::safe(&check.detail)))?;
+    }
+    Ok(())
+}
+
+/// The name of the same tool that is not the one shown.
+fn other_name<'a>(all: &'a ToolNames, shown: &ExposedName) -> Option<&'a str> {
+    let mut names = all.exposed().iter().filter(|e| e.canonical == shown.canonical);
+    names
+        .find(|e| e.exposed != shown.exposed)
+        .map(|e| e.exposed.as_str())
+}
+
+fn show_tool(tool: &Tool, bytes: usize, has_schemas: bool) -> Result<(), Failure> {
+    let kind = tool
+        .meta
+        .get("synapsor.kind")
+        .and_then(Json::as_str)
+        .unwrap_or_default();
+    output::line(format!(
+        "  {} ({kind}; {bytes} bytes, about {} tokens)",
+        output::safe(&tool.name),
+        tokens_estimated(bytes)
+    ))?;
+    for line in tool.description.lines() {
+        output::line(format!("      {}", output::safe(line)))?;
+    }
+    if has_schemas {
+        let schema = serde_json::to_string_pretty(&tool.input_schema).unwrap_or_default();
+        for line in schema.lines() {
+            output::line(format!("      {}", ascii_json(line)))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,146 @@
+//! The env file: variables for programs that inherit no shell, such as servers that a desktop client starts. Read by
+//! this process alone; children get single variables by name, and no child gets the file's path.
+
+mod parse;
+
+use std::path::{Path, PathBuf};
+
+use synapsor_chassis::files::{self, FileError};
+use synapsor_chassis::run::Failure;
+use synapsor_chassis::settings::Environment;
+
+use parse::parse;
+
+const BYTES_MAX: u64 = 64 * 1024;
+
+/// Variables that the command line takes before any file is read. In a file they would have no effect.
+const OF_THE_COMMAND_LINE: [(&str, &str); 10] = [
+    ("SYNAPSOR_MCP_CONFIG", "--config"),
+    ("SYNAPSOR_LOCAL_STORE", "--store"),
+    ("SYNAPSOR_TRUST", "--trust"),
+    ("SYNAPSOR_SIGNING_KEY", "--signing-key"),
+    ("SYNAPSOR_LEDGER", "--ledger"),
+    ("SYNAPSOR_READER", "--reader"),
+    ("SYNAPSOR_WRITER", "--writer"),
+    ("SYNAPSOR_CA", "--ca"),
+    ("SYNAPSOR_CERT", "--cert"),
+    ("SYNAPSOR_KEY", "--key"),
+];
+
+/// The environment of this process, over the variables of `path`: what is set in the process wins.
+///
+/// # Errors
+/// `ENV_FILE_NOT_FOUND`; `ENV_FILE_OPEN` when others than this user own it or can read it; `ENV_FILE_TOO_LARGE`;
+/// `ENV_FILE_INVALID` with the line; `ENV_FILE_UNREADABLE`.
+pub(crate) fn environment(path: Option<&PathBuf>) -> Result<Environment, Failure> {
+    let own = Environment::of_process();
+    match path {
+        None => Ok(own),
+        Some(path) => over(own, path),
+    }
+}
+
+fn over(own: Environment, path: &Path) -> Result<Environment, Failure> {
+    let bytes = files::read_own_private(path, BYTES_MAX).map_err(|error| unusable(path, &error))?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| {
+        invalid(path, "it is not UTF-8 text").with_fix("save it as UTF-8, one NAME=value a line")
+    })?;
+    let found = parse(text).map_err(|bad| {
+        invalid(path, &bad.to_string())
+            .with_fix("correct that line: NAME=value, NAME='value' or NAME=\"value\"; # begins a comment")
+    })?;
+    for (name, flag) in OF_THE_COMMAND_LINE {
+        if found.contains_key(name) {
+            let text = format!("{name} has no effect in an env file");
+            return Err(invalid(path, &text).with_fix(format!("remove it there and give {flag}")));
+        }
+    }
+    Ok(own.with_defaults(found))
+}
+
+fn unusable(path: &Path, error: &FileError) -> Failure {
+    let code = match error {
+        FileError::Missing(_) => "ENV_FILE_NOT_FOUND",
+        FileError::NotPrivate { .. } | FileError::WrongOwner(_) => "ENV_FILE_OPEN",
+        FileError::TooLarge { .. } => "ENV_FILE_TOO_LARGE",
+        FileError::Exists(_)
+        | FileError::Denied(_)
+        | FileError::WrongKind { .. }
+        | FileError::Unguarded { .. }
+        | FileError::Io { .. } => "ENV_FILE_UNREADABLE",
+    };
+    let fix = match error {
+        FileError::NotPrivate { .. } => format!("chmod 600 {}", path.display()),
+        other => other.fix(),
+    };
+    Failure::usage(code, format!("the env file cannot be used: {error}")).with_fix(fix)
+}
+
+fn invalid(path: &Path, why: &str) -> Failure {
+    Failure::usage("ENV_FILE_INVALID", format!("{}, {why}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn written(text: &[u8], mode: u32) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.env");
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        (folder, path)
+    }
+
+    fn code(text: &[u8], mode: u32) -> String {
+        let (_folder, path) = written(text, mode);
+        let failure = over(Environment::fixed::<&str, &str>([]), &path).unwrap_err();
+        assert_eq!(failure.exit(), 2);
+        assert!(!failure.to_string().contains("SEKRIT"), "{failure}");
+        failure.code().to_owned()
+    }
+
+    #[test]
+    fn what_is_set_in_the_process_wins_over_the_file() {
+        let (_folder, path) = written(b"A=file\nB=file\n", 0o600);
+        let env = over(Environment::fixed([("A", "process")]), &path).unwrap();
+        assert_eq!(env.get("A").unwrap().as_deref(), Some("process"));
+        assert_eq!(env.get("B").unwrap().as_deref(), Some("file"));
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_is_refused() {
+        for mode in [0o640, 0o604, 0o660, 0o644] {
+            assert_eq!(code(b"A=SEKRIT", mode), "ENV_FILE_OPEN", "{mode:o}");
+        }
+        let (_folder, path) = written(b"A=b", 0o400);
+        assert!(over(Environment::fixed::<&str, &str>([]), &path).is_ok());
+    }
+
+    #[test]
+    fn a_file_of_another_user_is_refused() {
+        if !rustix::process::getuid().is_root() {
+            return;
+        }
+        let (_folder, path) = written(b"A=SEKRIT", 0o600);
+        std::os::unix::fs::chown(&path, Some(12_345), None).unwrap();
+        let failure = over(Environment::fixed::<&str, &str>([]), &path).unwrap_err();
+        assert_eq!(failure.code(), "ENV_FILE_OPEN");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_meant_is_refused() {
+        assert_eq!(code(b"A=SEKRIT x", 0o600), "ENV_FILE_INVALID");
+        assert_eq!(code(b"A=\xff", 0o600), "ENV_FILE_INVALID");
+        assert_eq!(code(b"SYNAPSOR_TRUST=SEKRIT", 0o600), "ENV_FILE_INVALID");
+        let large = vec![b'#'; usize::try_from(BYTES_MAX).unwrap() + 1];
+        assert_eq!(code(&large, 0o600), "ENV_FILE_TOO_LARGE");
+        let (folder, _) = written(b"", 0o600);
+        let at = |path: &Path| over(Environment::fixed::<&str, &str>([]), path).unwrap_err();
+        assert_eq!(at(&folder.path().join("none")).code(), "ENV_FILE_NOT_FOUND");
+        assert_eq!(at(folder.path()).code(), "ENV_FILE_UNREADABLE");
+    }
+}

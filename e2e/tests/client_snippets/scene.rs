@@ -1,0 +1,194 @@
+//! A project folder as a user has it who works with a desktop client: a contract, a database, an env file, and a
+//! shell that has set nothing but HOME and PATH.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use serde_json::Value as Json;
+use synapsor_e2e::binaries::Build;
+use synapsor_e2e::cli::Workplace;
+
+pub(crate) const TOKEN_ENV: &str = "SYNAPSOR_RUNNER_HTTP_TOKEN";
+pub(crate) const TOKEN: &str = "a-long-random-text-of-a-test";
+pub(crate) const ENV_FILE: &str = "app.env";
+
+/// All clients with a file of JSON or TOML, each with the transports that it takes.
+pub(crate) const CLIENTS: [(&str, &[&str]); 7] = [
+    ("generic", &["stdio"]),
+    ("generic-http", &["streamable-http"]),
+    ("claude-desktop", &["stdio"]),
+    ("claude-code", &["stdio", "streamable-http"]),
+    ("cursor", &["stdio", "streamable-http"]),
+    ("vscode", &["stdio", "streamable-http"]),
+    ("codex", &["stdio", "streamable-http"]),
+];
+
+/// The folder; its variables are in the env file and not in the shell.
+pub(crate) fn project() -> anyhow::Result<Workplace> {
+    let mut place = Workplace::new()?;
+    let variables: String = place
+        .environment
+        .iter()
+        .map(|(name, value)| format!("{name}='{value}'\n"))
+        .collect();
+    place.write(
+        ENV_FILE,
+        &format!("# for the server\n{variables}{TOKEN_ENV}={TOKEN}\n"),
+    )?;
+    fs::set_permissions(place.path(ENV_FILE), fs::Permissions::from_mode(0o600))?;
+    place.environment = desktop(&place)?;
+    fs::create_dir(place.path("home"))?;
+    Ok(place)
+}
+
+/// What a desktop client gives to what it starts.
+pub(crate) fn desktop(place: &Workplace) -> anyhow::Result<Vec<(String, String)>> {
+    let path = format!("{}:/usr/bin:/bin", Build::Plain.folder()?.display());
+    let home = place.path("home").display().to_string();
+    Ok(vec![("PATH".to_owned(), path), ("HOME".to_owned(), home)])
+}
+
+/// What stands for one server in a client's file.
+#[derive(Debug)]
+pub(crate) struct Server {
+    client: String,
+    entry: Json,
+    inputs: Json,
+}
+
+impl Server {
+    /// Reads a file, or a snippet, as the client reads it.
+    pub(crate) fn read(client: &str, text: &str) -> anyhow::Result<Self> {
+        let whole: Json = if client == "codex" {
+            let document: toml_edit::DocumentMut = text.parse()?;
+            toml_json(document.as_item())?
+        } else {
+            serde_json::from_str(text).with_context(|| text.to_owned())?
+        };
+        let entry = match client {
+            "generic" | "generic-http" => whole.clone(),
+            "vscode" => whole["servers"]["synapsor"].clone(),
+            "codex" => whole["mcp_servers"]["synapsor"].clone(),
+            _ => whole["mcpServers"]["synapsor"].clone(),
+        };
+        anyhow::ensure!(entry.is_object(), "no server in {text}");
+        Ok(Self {
+            client: client.to_owned(),
+            inputs: whole["inputs"].clone(),
+            entry,
+        })
+    }
+
+    /// The command that the client starts, in the folder in which it does.
+    pub(crate) fn command(&self, place: &Workplace) -> anyhow::Result<tokio::process::Command> {
+        let word = |value: &Json| {
+            let text = value.as_str().context("a text")?;
+            self.expanded(place, text)
+        };
+        let mut words = vec![word(&self.entry["command"])?];
+        for argument in self.entry["args"].as_array().context("arguments")? {
+            words.push(word(argument)?);
+        }
+        let folder = match self.client.as_str() {
+            // Each starts servers where it likes; what it likes is not the project.
+            "claude-desktop" | "codex" | "cursor" | "vscode" => place.path("home"),
+            _ => place.folder().to_owned(),
+        };
+        Ok(desktop_command(place, &words, folder)?.into())
+    }
+
+    /// The URL, and the value of the Authorization header that the client sends.
+    pub(crate) fn url_and_header(&self, place: &Workplace) -> anyhow::Result<(String, String)> {
+        let url = self.entry["url"].as_str().context("a URL")?.to_owned();
+        let header = if self.client == "codex" {
+            let name = self.entry["bearer_token_env_var"]
+                .as_str()
+                .context("a variable")?;
+            format!("Bearer {}", variable(name)?)
+        } else {
+            let text = self.entry["headers"]["Authorization"].as_str();
+            self.expanded(place, text.context("a header")?)?
+        };
+        Ok((url, header))
+    }
+
+    /// `${…}` as this client replaces it, and nothing that it would not replace.
+    fn expanded(&self, place: &Workplace, text: &str) -> anyhow::Result<String> {
+        let mut out = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("${") {
+            let (name, after) = after.split_once('}').context("an open ${")?;
+            out.push_str(before);
+            out.push_str(&match (self.client.as_str(), name.split_once(':')) {
+                ("cursor" | "vscode", None) if name == "workspaceFolder" => {
+                    place.folder().display().to_string()
+                }
+                ("claude-code" | "generic-http", None) => variable(name)?,
+                ("cursor", Some(("env", name))) => variable(name)?,
+                ("vscode", Some(("input", id))) => self.asked(id)?,
+                _ => bail!("{} does not know ${{{name}}}", self.client),
+            });
+            rest = after;
+        }
+        Ok(out + rest)
+    }
+
+    /// The answer to a question of the file, if it is asked and its answer is hidden.
+    fn asked(&self, id: &str) -> anyhow::Result<String> {
+        let mut inputs = self.inputs.as_array().into_iter().flatten();
+        let input = inputs
+            .find(|input| input["id"] == *id)
+            .context("no such question")?;
+        anyhow::ensure!(
+            input["type"] == "promptString" && input["password"] == true,
+            "{input}"
+        );
+        variable(TOKEN_ENV)
+    }
+}
+
+/// A command with the environment of a desktop client.
+pub(crate) fn desktop_command(
+    place: &Workplace,
+    words: &[String],
+    folder: PathBuf,
+) -> anyhow::Result<std::process::Command> {
+    let environment = desktop(place)?;
+    // The search for the program is the client's, along the client's PATH.
+    let program = if words[0].contains('/') {
+        PathBuf::from(&words[0])
+    } else {
+        Build::Plain.binary(&words[0])?
+    };
+    let mut command = std::process::Command::new(program);
+    command
+        .args(&words[1..])
+        .current_dir(folder)
+        .env_clear()
+        .envs(environment);
+    Ok(command)
+}
+
+/// The client's own environment has the token and nothing else.
+fn variable(name: &str) -> anyhow::Result<String> {
+    anyhow::ensure!(name == TOKEN_ENV, "the client has no variable {name}");
+    Ok(TOKEN.to_owned())
+}
+
+fn toml_json(item: &toml_edit::Item) -> anyhow::Result<Json> {
+    if let Some(table) = item.as_table_like() {
+        let members = table
+            .iter()
+            .map(|(key, item)| Ok((key.to_owned(), toml_json(item)?)));
+        return Ok(Json::Object(members.collect::<anyhow::Result<_>>()?));
+    }
+    if let Some(list) = item.as_array() {
+        let texts = list
+            .iter()
+            .map(|value| value.as_str().map(Json::from).context("a text"));
+        return Ok(Json::Array(texts.collect::<anyhow::Result<_>>()?));
+    }
+    item.as_str().map(Json::from).context("a text")
+}

@@ -1,0 +1,103 @@
+//! No secret and no tenant ever stands in what is printed or written for a client.
+
+use anyhow::ensure;
+use synapsor_e2e::cli::Workplace;
+
+use crate::scene::{CLIENTS, ENV_FILE, TOKEN_ENV, project};
+
+const CANARY: &str = "CANARY";
+
+/// The project with something recognisable wherever a secret or a tenant could come from.
+fn planted() -> anyhow::Result<Workplace> {
+    let mut place = project()?;
+    for name in [
+        "BILLING_READ_URL",
+        "BILLING_WRITE_URL",
+        "BILLING_TENANT",
+        "BILLING_PRINCIPAL",
+        "SYNAPSOR_TENANT_ID",
+        "SYNAPSOR_PRINCIPAL",
+        TOKEN_ENV,
+    ] {
+        place.set(name, &format!("{CANARY}-{name}"));
+    }
+    let file = std::fs::read_to_string(place.path(ENV_FILE))?;
+    place.write(ENV_FILE, &format!("{file}MORE={CANARY}-of-the-file\n"))?;
+    let contract = std::fs::read_to_string(place.path("synapsor.runner.json"))?;
+    let literal = contract.replace(
+        "\"provider\": \"environment\",\n    \"values\": { \"tenant_id_env\": \"BILLING_TENANT\", \"principal_env\": \"BILLING_PRINCIPAL\" }",
+        &format!("\"provider\": \"static_dev\", \"values\": {{ \"tenant_id\": \"{CANARY}-tenant\", \"principal\": \"{CANARY}-principal\" }}"),
+    );
+    ensure!(
+        literal.contains(CANARY),
+        "the contract is written in another way now"
+    );
+    place.write("synapsor.runner.json", &literal)?;
+    Ok(place)
+}
+
+#[test]
+fn no_secret_and_no_tenant_stands_in_any_snippet_or_file() -> anyhow::Result<()> {
+    let place = planted()?;
+    let all = CLIENTS
+        .iter()
+        .copied()
+        .chain([("openai-agents", &["streamable-http"][..])]);
+    let mut runs = 0;
+    for (client, transports) in all {
+        for transport in transports {
+            let common = [
+                "mcp",
+                "config",
+                client,
+                "--transport",
+                transport,
+                "--env-file",
+                ENV_FILE,
+            ];
+            for more in [
+                &["--include-instructions"][..],
+                &["--json", "--include-instructions", "--absolute-paths"],
+            ] {
+                let ran = place.ok(&[&common[..], more].concat())?;
+                ensure!(!ran.to_string().contains(CANARY), "{ran}");
+                ensure!(!ran.stdout.contains("acme"), "a tenant: {ran}");
+                runs += 1;
+            }
+            if client == "openai-agents" {
+                continue;
+            }
+            let name = format!("{client}.{transport}");
+            let write = ["--write", "--yes", "--json", "--destination", &name];
+            let ran = place.ok(&[&common[..], &write].concat())?;
+            let written = std::fs::read_to_string(place.path(&name))?;
+            ensure!(
+                !ran.to_string().contains(CANARY) && !written.contains(CANARY),
+                "{ran}\n{written}"
+            );
+        }
+    }
+    assert_eq!(runs, 24, "clients and transports");
+    Ok(())
+}
+
+#[test]
+fn a_secret_in_the_place_of_a_name_or_a_url_is_refused_and_not_repeated() -> anyhow::Result<()> {
+    let place = project()?;
+    let http = ["mcp", "config", "cursor", "--transport", "streamable-http"];
+    for (more, code) in [
+        (["--auth-token-env", "sk-CANARY"], "TOKEN_ENV_INVALID"),
+        (["--url", "https://u:CANARY@a.example/mcp"], "CLIENT_URL_INVALID"),
+        (
+            ["--url", "https://a.example/mcp?key=CANARY"],
+            "CLIENT_URL_INVALID",
+        ),
+        (["--url", "http://a.example/CANARY"], "CLIENT_URL_INVALID"),
+        (["--name", "a\"CANARY"], "CLIENT_NAME_INVALID"),
+    ] {
+        let ran = place.run(&[&http[..], &more].concat())?;
+        ran.expect_failure(2, code, &[])?;
+        ensure!(!ran.stderr.contains(CANARY) && ran.stdout.is_empty(), "{ran}");
+    }
+    Ok(())
+}

@@ -1,0 +1,256 @@
+//! Every snippet starts a working session: handshake, list, one read.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use serde_json::{Value as Json, json};
+use synapsor_e2e::agent::Agent;
+use synapsor_e2e::cli::{INVOICE, Running, Workplace, until};
+
+use crate::scene::{CLIENTS, ENV_FILE, Server, TOKEN, TOKEN_ENV, desktop_command, project};
+
+const READ: &str = "billing.inspect_invoice";
+const READ_ALIAS: &str = "billing__inspect_invoice";
+const UP: Duration = Duration::from_secs(30);
+
+async fn reads(agent: &Agent, listed: &[&str], called: &str) -> anyhow::Result<()> {
+    assert_eq!(agent.tools().await?, listed);
+    let envelope = agent.call(called, json!({ "invoice_id": INVOICE })).await?;
+    ensure!(envelope["ok"] == json!(true), "{envelope}");
+    assert_eq!(envelope["data"]["id"], json!(INVOICE), "{envelope}");
+    Ok(())
+}
+
+const CANONICAL: [&str; 2] = [READ, "billing.propose_late_fee_waiver"];
+const ALIASES: [&str; 2] = [READ_ALIAS, "billing__propose_late_fee_waiver"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_of_every_stdio_snippet_starts_a_session_with_a_desktop_client_s_environment()
+-> anyhow::Result<()> {
+    let place = project()?;
+    for (client, _) in CLIENTS
+        .iter()
+        .filter(|(_, transports)| transports.contains(&"stdio"))
+    {
+        let printed = place.ok(&["mcp", "config", client, "--env-file", ENV_FILE])?;
+        let server = Server::read(client, &printed.stdout)?;
+        let agent = Agent::launched(server.command(&place)?)
+            .await
+            .with_context(|| format!("{client}: {printed}"))?;
+        reads(&agent, &CANONICAL, READ)
+            .await
+            .with_context(|| (*client).to_owned())?;
+        gateway_knows_no_secret(&place)?;
+        agent.close().await;
+    }
+    // Whatever folder a client started it in, there is one state folder, and it is the project's.
+    ensure!(place.path(".synapsor").is_dir() && !place.path("home/.synapsor").exists());
+    Ok(())
+}
+
+/// The gateway has no path of the env file, and none of its variables.
+fn gateway_knows_no_secret(place: &Workplace) -> anyhow::Result<()> {
+    let all = place.processes()?;
+    let mut gateways = all
+        .iter()
+        .filter(|(_, line)| line.contains("synapsor-gateway"))
+        .peekable();
+    ensure!(gateways.peek().is_some(), "no gateway among {all:?}");
+    for (pid, line) in gateways {
+        ensure!(!line.contains(ENV_FILE), "{line}");
+        // Closed to everybody but root.
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        let environment = String::from_utf8_lossy(&environment);
+        ensure!(
+            !environment.contains("BILLING_") && !environment.contains(TOKEN),
+            "{environment}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alias_modes_of_a_snippet_reach_the_list_and_either_name_is_taken() -> anyhow::Result<()> {
+    let place = project()?;
+    for (mode, listed) in [
+        ("openai", ALIASES.to_vec()),
+        ("both", vec![CANONICAL[0], ALIASES[0], CANONICAL[1], ALIASES[1]]),
+    ] {
+        let arguments = [
+            "mcp",
+            "config",
+            "codex",
+            "--env-file",
+            ENV_FILE,
+            "--alias-mode",
+            mode,
+        ];
+        let server = Server::read("codex", &place.ok(&arguments)?.stdout)?;
+        let agent = Agent::launched(server.command(&place)?).await?;
+        for called in [READ, READ_ALIAS] {
+            reads(&agent, &listed, called)
+                .await
+                .with_context(|| mode.to_owned())?;
+        }
+        agent.close().await;
+    }
+    Ok(())
+}
+
+/// The bytes that `tools list` counts are those that a client gets.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cost_that_is_told_is_the_size_of_what_a_client_gets() -> anyhow::Result<()> {
+    let place = project()?;
+    for mode in ["canonical", "both"] {
+        let told = place.json(&["tools", "list", "--alias-mode", mode])?;
+        let arguments = [
+            "mcp",
+            "config",
+            "generic",
+            "--env-file",
+            ENV_FILE,
+            "--alias-mode",
+            mode,
+        ];
+        let server = Server::read("generic", &place.ok(&arguments)?.stdout)?;
+        let agent = Agent::launched(server.command(&place)?).await?;
+        let bytes = agent.tool_list().await?.to_string().len();
+        agent.close().await;
+        assert_eq!(told["list_cost"]["bytes"], json!(bytes), "{mode}: {told}");
+        assert_eq!(told["list_cost"]["tokens_estimated"], json!(bytes.div_ceil(4)));
+    }
+    Ok(())
+}
+
+/// A server that runs until it is dropped.
+struct Served {
+    _running: Ended,
+}
+
+struct Ended(Running);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.signal(rustix::process::Signal::TERM);
+        let _ = self.0.child.wait();
+    }
+}
+
+/// Starts the command that was printed with a snippet, from the project's folder.
+fn served(place: &Workplace, printed: &Json) -> anyhow::Result<Served> {
+    let launch = &printed["server_command"];
+    let mut words = vec![launch["command"].as_str().context("a command")?.to_owned()];
+    for word in launch["args"].as_array().context("arguments")? {
+        words.push(word.as_str().context("a text")?.to_owned());
+    }
+    let command = desktop_command(place, &words, place.folder().to_owned())?;
+    let mut running = Ended(Running::of(command, &["the printed server command"])?);
+    until(UP, || {
+        let (_, stderr) = running.0.printed()?;
+        ensure!(running.0.child.try_wait()?.is_none(), "it ended: {stderr}");
+        Ok(stderr.contains("serving http://"))
+    })?;
+    Ok(Served { _running: running })
+}
+
+fn free_port() -> anyhow::Result<String> {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
+    Ok(taken.local_addr()?.port().to_string())
+}
+
+async fn reads_over_http(url: &str, header: &str, listed: &[&str]) -> anyhow::Result<()> {
+    let token = header.strip_prefix("Bearer ").context("a bearer token")?;
+    ensure!(
+        Agent::at_url(url, "another-token").await.is_err(),
+        "any token is good"
+    );
+    let agent = Agent::at_url(url, token).await?;
+    reads(&agent, listed, listed[0]).await?;
+    agent.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn url_and_header_of_every_http_snippet_reach_the_server_that_is_printed_beside_it()
+-> anyhow::Result<()> {
+    let place = project()?;
+    for (client, _) in CLIENTS
+        .iter()
+        .filter(|(_, transports)| transports.contains(&"streamable-http"))
+    {
+        let port = free_port()?;
+        let arguments = [
+            "mcp",
+            "configure",
+            "--client",
+            client,
+            "--transport",
+            "streamable-http",
+            "--port",
+            &port,
+            "--env-file",
+            ENV_FILE,
+        ];
+        let text = place.ok(&arguments)?.stdout;
+        let printed = place.json(&arguments)?;
+        assert_eq!(printed["snippet_text"], json!(text), "{client}");
+        let _served = served(&place, &printed).with_context(|| (*client).to_owned())?;
+        let (url, header) = Server::read(client, &text)?.url_and_header(&place)?;
+        reads_over_http(&url, &header, &CANONICAL)
+            .await
+            .with_context(|| (*client).to_owned())?;
+    }
+    Ok(())
+}
+
+/// Stands in for the SDK's classes: shows what the program hands to them.
+const STUB: &str = "import json\n\n\nclass MCPServerStreamableHttp:\n    def __init__(self, name, params):\n        self.name, self.params = name, params\n\n    async def __aenter__(self):\n        print(json.dumps({'name': self.name, **self.params}))\n        return self\n\n    async def __aexit__(self, *error):\n        return None\n";
+const STUB_TOP: &str = "class Agent:\n    def __init__(self, name, instructions, mcp_servers):\n        self.mcp_servers = mcp_servers\n\n\nclass Runner:\n    @staticmethod\n    async def run(agent, question):\n        assert len(agent.mcp_servers) == 1\n        return type('Result', (), {'final_output': 'done'})\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_program_for_the_agents_sdk_connects_to_the_server_that_is_printed_beside_it()
+-> anyhow::Result<()> {
+    let place = project()?;
+    let port = free_port()?;
+    let arguments = [
+        "mcp",
+        "client-config",
+        "openai-agents",
+        "--port",
+        &port,
+        "--env-file",
+        ENV_FILE,
+    ];
+    place.write("program.py", &place.ok(&arguments)?.stdout)?;
+    std::fs::create_dir(place.path("agents"))?;
+    place.write("agents/__init__.py", STUB_TOP)?;
+    place.write("agents/mcp.py", STUB)?;
+    let ran = Command::new("python3")
+        .arg(place.path("program.py"))
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .env(TOKEN_ENV, TOKEN)
+        .output()
+        .context("python3 is needed to run the program")?;
+    ensure!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let shown = String::from_utf8(ran.stdout)?;
+    let mut lines = shown.lines();
+    let handed: Json = serde_json::from_str(lines.next().context("the stub's line")?)?;
+    assert_eq!(lines.next(), Some("done"));
+    assert_eq!(handed["name"], json!("synapsor"));
+
+    let printed = place.json(&arguments)?;
+    let sdk = &printed["snippet"]["openai_agents_sdk"];
+    assert_eq!(handed["url"], sdk["url"], "the code and the object name one URL");
+    let names = &printed["snippet"]["tool_names"];
+    assert_eq!(names["canonical"], json!(CANONICAL));
+    assert_eq!(names["model_visible_with_alias_mode_openai"], json!(ALIASES));
+    assert_eq!(
+        printed["snippet"]["start_server"]["args"],
+        printed["server_command"]["args"]
+    );
+    let _served = served(&place, &printed)?;
+    let header = handed["headers"]["Authorization"].as_str().context("a header")?;
+    reads_over_http(handed["url"].as_str().context("a URL")?, header, &ALIASES).await
+}

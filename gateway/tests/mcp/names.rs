@@ -1,0 +1,87 @@
+//! Names of tools: what each mode lists, and that a call reaches the reader by its canonical name whichever is used.
+
+use serde_json::{Value as Json, json};
+
+use crate::raw_stdio::Raw;
+use crate::reader::{PROPOSE, READ};
+use crate::world::World;
+
+const READ_ALIAS: &str = "billing__inspect_invoice";
+const PROPOSE_ALIAS: &str = "billing__propose_late_fee_waiver";
+const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
+
+async fn listed(raw: &mut Raw) -> Vec<Json> {
+    raw.say(LIST).await;
+    let answer = raw.hear().await;
+    answer["result"]["tools"].as_array().unwrap().clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_mode_lists_its_names_and_takes_either() {
+    let world = World::start().await;
+    for (mode, names) in [
+        ("canonical", vec![READ, PROPOSE]),
+        ("openai", vec![READ_ALIAS, PROPOSE_ALIAS]),
+        ("both", vec![READ, READ_ALIAS, PROPOSE, PROPOSE_ALIAS]),
+    ] {
+        let mut raw = Raw::open(world.gateway(&["--alias-mode", mode])).await;
+        let tools = listed(&mut raw).await;
+        let shown: Vec<&str> = tools.iter().map(|t| t["name"].as_str().unwrap()).collect();
+        assert_eq!(shown, names, "{mode}");
+        for called in [READ, READ_ALIAS] {
+            let answer = raw.call(called, "{}").await;
+            assert_eq!(answer["result"]["isError"], false, "{mode} {called}: {answer}");
+            assert_eq!(world.reader.last().capability, READ, "{mode} {called}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alias_says_in_its_first_line_and_in_its_metadata_whose_it_is() {
+    let world = World::start().await;
+    let mut raw = Raw::open(world.gateway(&["--alias-mode", "both"])).await;
+    let tools = listed(&mut raw).await;
+    let (own, alias) = (&tools[0], &tools[1]);
+    let text = format!("Alias of {READ}.\n{}", own["description"].as_str().unwrap());
+    assert_eq!(alias["description"], json!(text));
+    assert_eq!(alias["_meta"]["synapsor.exposed_tool_name"], READ_ALIAS);
+    assert_eq!(alias["_meta"]["synapsor.tool_name_style"], "openai");
+    assert_eq!(own["_meta"]["synapsor.exposed_tool_name"], READ);
+    assert_eq!(own["_meta"]["synapsor.tool_name_style"], "canonical");
+    assert_eq!(alias["title"], READ);
+    assert_eq!(alias["inputSchema"], own["inputSchema"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_nothing_has_goes_to_the_reader_as_it_came() {
+    let world = World::start().await;
+    for mode in ["canonical", "openai", "both"] {
+        let mut raw = Raw::open(world.gateway(&["--alias-mode", mode])).await;
+        for unknown in [
+            "billing__inspect_invoices",
+            "execute_sql",
+            "billing.__inspect_invoice",
+        ] {
+            let answer = raw.call(unknown, "{}").await;
+            assert_eq!(answer["result"]["isError"], true, "{answer}");
+            assert_eq!(world.reader.last().capability, unknown);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_mode_comes_from_the_environment_and_a_wrong_one_stops_the_start() {
+    let world = World::start().await;
+    let mut command = world.gateway(&[]);
+    command.env("SYNAPSOR_GATEWAY_ALIAS_MODE", "openai");
+    let mut raw = Raw::open(command).await;
+    assert_eq!(listed(&mut raw).await[0]["name"], READ_ALIAS);
+    let mut wrong = world.gateway(&[]);
+    wrong.env("SYNAPSOR_GATEWAY_ALIAS_MODE", "dotless");
+    let (exit, _, errors) = Raw::spawn(wrong).end().await;
+    assert_eq!(exit, 2, "{errors}");
+    assert!(
+        errors.contains("SYNAPSOR_GATEWAY_ALIAS_MODE") && !errors.contains("dotless"),
+        "{errors}"
+    );
+}
