@@ -11,7 +11,7 @@ use synapsor_chassis::identity::Role;
 use synapsor_chassis::run::Failure;
 use synapsor_chassis::tls::TlsFiles;
 
-use crate::supervisor::{Child, Executor, Shown, StdioGateway, Supervisor};
+use crate::supervisor::{Child, Executor, Shown, StdioGateway, Supervisor, Upstream};
 use crate::{Context, contract_file, state, supervisor};
 
 /// A call may wait for the reader, the database and the ledger, each bounded by itself.
@@ -49,7 +49,7 @@ impl Agent {
         let supervisor = Supervisor::new(context, &state, &contract)?;
         let ledger = supervisor.ledger().await?;
         let reader = supervisor.executor(Executor::reader(&ledger, false)).await?;
-        let gateway = supervisor.stdio_gateway(&reader, Shown::default(), false)?;
+        let gateway = supervisor.stdio_gateway(Upstream::new(&reader, &ledger)?, Shown::default(), false)?;
         let mut agent = Self::connect(gateway, Some(reader)).await?;
         agent.store = Some(state.store().to_owned());
         Ok(agent)

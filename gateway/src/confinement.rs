@@ -33,6 +33,8 @@ mod tests {
             "synapsor-gateway",
             "--reader",
             "127.0.0.1:5001",
+            "--ledger",
+            "127.0.0.1:5002",
             "--deployment",
             "d",
             "--tls-ca",
@@ -56,7 +58,7 @@ mod tests {
                 .to_vec(),
             folders: Vec::new(),
             outboxes: vec!["/r".into()],
-            dialled: vec![5001],
+            dialled: vec![5001, 5002],
             listened: vec![0],
             names: false,
         };

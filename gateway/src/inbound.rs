@@ -33,6 +33,10 @@ pub(crate) enum Kind {
 pub(crate) struct Inspected {
     pub(crate) arguments: RawArguments,
     pub(crate) kind: Kind,
+    /// Of a request or notification.
+    pub(crate) method: Option<String>,
+    /// What a request is about: the name of a tool or prompt.
+    pub(crate) name: Option<String>,
 }
 
 /// Why a message is not taken.
@@ -65,10 +69,12 @@ struct Message<'a> {
     params: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Params<'a> {
     #[serde(borrow)]
     arguments: Option<&'a RawValue>,
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
 }
 
 /// Checks one message and lifts its arguments out; a message without arguments counts as one with `{}`.
@@ -83,13 +89,9 @@ pub(crate) fn check(message: &[u8]) -> Result<Inspected, BadMessage> {
     }
     let parsed: Message<'_> = serde_json::from_slice(message).map_err(|error| not_taken(&error))?;
     let params = parsed.params.filter(|params| params.get().starts_with('{'));
-    let arguments = match params {
-        Some(params) => {
-            serde_json::from_str::<Params<'_>>(params.get())
-                .map_err(|error| not_taken(&error))?
-                .arguments
-        }
-        None => None,
+    let Params { arguments, name } = match params {
+        Some(params) => serde_json::from_str(params.get()).map_err(|error| not_taken(&error))?,
+        None => Params::default(),
     };
     Ok(Inspected {
         arguments: RawArguments(
@@ -100,6 +102,8 @@ pub(crate) fn check(message: &[u8]) -> Result<Inspected, BadMessage> {
             Some("subscriptions/listen") => Kind::Listen,
             Some(_) | None => Kind::Other,
         },
+        method: parsed.method.map(Cow::into_owned),
+        name: name.and_then(|name| serde_json::from_str(name.get()).ok()),
     })
 }
 

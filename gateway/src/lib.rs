@@ -1,6 +1,7 @@
 //! The model-facing process: MCP in, calls to a reader out. It is a courier: it holds its own certificate and
 //! nothing else, decides nothing, and passes the text of arguments on as it came.
 
+mod access_tokens;
 mod answer;
 pub mod caller;
 mod catalog;
@@ -13,6 +14,8 @@ mod server;
 mod settings;
 mod stdio;
 
+use std::sync::Arc;
+
 use synapsor_chassis::run::Failure;
 use synapsor_chassis::settings::Environment;
 use synapsor_chassis::shutdown;
@@ -21,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 pub use confinement::confine;
 pub use settings::Flags;
 
+use access_tokens::AccessTokens;
 use catalog::Listing;
 use reader::Reader;
 use server::Gateway;
@@ -38,21 +42,37 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<(), Failure> {
     if settings.ends_with_parent {
         shutdown::end_with_parent()?;
     }
-    let reader = Reader::connect(&settings.tls, &settings.reader)?;
+    let reader = Arc::new(Reader::connect(&settings.tls, &settings.reader)?);
     let fetched = tokio::select! {
         fetched = reader.catalog() => fetched?,
         () = stop.cancelled() => return Ok(()),
     };
     let format = settings::result_format(settings.result_format, fetched.result_format);
-    let listing = Listing::read(&fetched, format, settings.alias_mode)?;
+    let listing = Arc::new(Listing::read(&fetched, format, settings.alias_mode)?);
     tracing::info!(tools = listing.tools().len(), mode = listing.mode(), reader = %settings.reader, "serving");
+    let access_tokens = match &fetched.authorization {
+        Some(wanted) => Some(Arc::new(AccessTokens::new(
+            wanted,
+            reader.clone(),
+            listing.clone(),
+        )?)),
+        None => None,
+    };
     let gateway = Gateway::new(reader, listing, format);
     match settings.transport {
+        Transport::Stdio if access_tokens.is_some() => {
+            let text =
+                "the contract takes tenant and principal from access tokens, which come over HTTP only";
+            Err(Failure::usage("CONTRACT_NEEDS_HTTP", text).with_fix(
+                "serve it with `mcp serve-streamable-http`, or let the context have provider `environment`",
+            ))
+        }
         Transport::Stdio => {
             let _run_file = run_file::write(settings.run_file.as_deref(), None)?;
             stdio::serve(gateway, stop).await
         }
-        Transport::Http(http) => {
+        Transport::Http(mut http) => {
+            http.let_in(access_tokens)?;
             let about = gateway.about();
             http::serve(gateway, about, &http, settings.run_file.as_deref(), stop).await
         }

@@ -12,12 +12,18 @@ use synapsor_chassis::run::Failure;
 use synapsor_chassis::tls::TlsMaterial;
 use synapsor_domain::contract::ResultFormat;
 use synapsor_domain::refusal::Refusal;
+use synapsor_proto::common::v1::Signed;
 use synapsor_proto::executor::v1::agent_service_client::AgentServiceClient;
-use synapsor_proto::executor::v1::{CallCapabilityRequest, CallCapabilityResponse, GetCatalogRequest};
+use synapsor_proto::executor::v1::{
+    Authorization, CallCapabilityRequest, CallCapabilityResponse, GetCatalogRequest, GetTokenKeysRequest,
+    IssueTicketRequest,
+};
 use synapsor_proto::status;
 use tokio::sync::Semaphore;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
+
+use crate::caller::Caller;
 
 /// Calls of one gateway that may be under way at once; more are told to come back. A reader takes as many on one
 /// connection.
@@ -51,6 +57,8 @@ pub(crate) struct FetchedCatalog {
     pub(crate) mode: String,
     /// `None` if the contract does not say.
     pub(crate) result_format: Option<ResultFormat>,
+    /// Which access tokens callers show; `None` if they show none.
+    pub(crate) authorization: Option<Authorization>,
 }
 
 /// One tool call on its way to the reader.
@@ -61,6 +69,7 @@ pub(crate) struct Call {
     pub(crate) arguments: Vec<u8>,
     pub(crate) format: ResultFormat,
     pub(crate) trace: Option<TraceParent>,
+    pub(crate) caller: Caller,
 }
 
 impl Reader {
@@ -99,7 +108,31 @@ impl Reader {
                 2 => Some(ResultFormat::V2),
                 _ => None,
             },
+            authorization: answer.authorization,
         })
+    }
+
+    /// The token issuer's key set; `refresh` lets the reader ask the issuer anew.
+    pub(crate) async fn token_keys(&self, refresh: bool) -> Result<Vec<u8>, Refusal> {
+        let request = grpc_channel::with_deadline(GetTokenKeysRequest { refresh }, CALL_TIMEOUT);
+        let answer = self.client.clone().get_token_keys(request).await;
+        answer
+            .map(|answer| answer.into_inner().jwks_json)
+            .map_err(|status| refusal(&status))
+    }
+
+    /// A context ticket for the caller, with the moment at which it ends in milliseconds since 1970.
+    pub(crate) async fn ticket(&self, caller: &Caller) -> Result<(Signed, i64), Refusal> {
+        let message = IssueTicketRequest {
+            access_token: caller.access_token().to_owned(),
+        };
+        let request = grpc_channel::with_deadline(message, CALL_TIMEOUT);
+        let answer = self.client.clone().issue_ticket(request).await;
+        let answer = answer.map_err(|status| refusal(&status))?.into_inner();
+        let ticket = answer
+            .ticket
+            .ok_or_else(|| Refusal::new("INTERNAL", "the reader issued no ticket"))?;
+        Ok((ticket, answer.expires_at_ms))
     }
 
     /// Whether the reader can be reached and serves.
@@ -130,7 +163,7 @@ impl Reader {
                 ResultFormat::V1 => 1,
                 ResultFormat::V2 => 2,
             },
-            access_token: String::new(),
+            access_token: call.caller.access_token().to_owned(),
         };
         let mut request = grpc_channel::with_deadline(message, CALL_TIMEOUT);
         if let Some(trace) = call.trace {

@@ -18,6 +18,7 @@ use synapsor_chassis::propagate::{TRACEPARENT, TraceParent};
 use synapsor_domain::contract::ResultFormat;
 
 use crate::answer;
+use crate::caller::Caller;
 use crate::catalog::Listing;
 use crate::http::About;
 use crate::inbound::RawArguments;
@@ -46,10 +47,10 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    pub(crate) fn new(reader: Reader, listing: Listing, format: ResultFormat) -> Self {
+    pub(crate) fn new(reader: Arc<Reader>, listing: Arc<Listing>, format: ResultFormat) -> Self {
         Self {
-            reader: Arc::new(reader),
-            listing: Arc::new(listing),
+            reader,
+            listing,
             format,
         }
     }
@@ -95,6 +96,13 @@ fn trace_of(context: &RequestContext<RoleServer>) -> Option<TraceParent> {
     } else {
         only.to_str().ok()?.parse().ok()
     }
+}
+
+/// Who calls; over stdio it is whoever the reader was started for, as it is where callers show no token.
+fn caller_of(context: &RequestContext<RoleServer>) -> Caller {
+    let parts = context.extensions.get::<Parts>();
+    let caller = parts.and_then(|parts| parts.extensions.get::<Caller>());
+    caller.cloned().unwrap_or(Caller::Anonymous)
 }
 
 fn arguments_of(context: &RequestContext<RoleServer>) -> Option<RawArguments> {
@@ -154,6 +162,7 @@ impl ServerHandler for Gateway {
             arguments,
             format: self.format,
             trace: trace_of(&context),
+            caller: caller_of(&context),
         };
         tokio::select! {
             result = self.forward(call) => Ok(result.into()),

@@ -46,6 +46,9 @@ pub struct Flags {
     /// The reader, host:port [env: SYNAPSOR_GATEWAY_READER]
     #[arg(long, value_name = "ADDR")]
     reader: Option<String>,
+    /// The ledger, host:port; without one no records are read back [env: SYNAPSOR_GATEWAY_LEDGER]
+    #[arg(long, value_name = "ADDR")]
+    ledger: Option<String>,
     /// The authority's certificate, PEM [env: SYNAPSOR_GATEWAY_TLS_CA]
     #[arg(long, value_name = "PATH")]
     tls_ca: Option<PathBuf>,
@@ -80,6 +83,8 @@ pub struct Flags {
 pub(crate) struct Settings {
     pub(crate) transport: Transport,
     pub(crate) reader: Target,
+    /// Where records are read back, if anywhere.
+    pub(crate) ledger: Option<Target>,
     pub(crate) tls: TlsMaterial,
     /// `None` means as the contract says.
     pub(crate) result_format: Option<ResultFormat>,
@@ -115,6 +120,7 @@ impl Settings {
             transport: transport(&flags, env)?,
             ends_with_parent: flags.lifeline == Some(Lifeline::Parent),
             reader: Target::new(Role::Reader, reader),
+            ledger: ledger(&flags, env)?.map(|address| Target::new(Role::Ledger, address)),
             tls: own_certificate(&tls, &deployment)?,
             result_format: wished_format(format)?,
             alias_mode: env.choose(
@@ -139,6 +145,9 @@ pub(crate) fn needs(flags: &Flags, env: &Environment) -> Result<Needs, Failure> 
         ..Needs::default()
     };
     needs.dial(&env.require::<String>(flags.reader.clone(), "SYNAPSOR_GATEWAY_READER")?);
+    if let Some(address) = ledger(flags, env)? {
+        needs.dial(&address);
+    }
     if let Some(path) = run_file(flags, env)? {
         needs.outbox_of(&path);
     }
@@ -148,6 +157,13 @@ pub(crate) fn needs(flags: &Flags, env: &Environment) -> Result<Needs, Failure> 
         TransportName::HttpBridge => flags.http.needs(Wire::Bridge, env, &mut needs)?,
     }
     Ok(needs)
+}
+
+fn ledger(flags: &Flags, env: &Environment) -> Result<Option<String>, Failure> {
+    match &flags.ledger {
+        Some(address) => Ok(Some(address.clone())),
+        None => Ok(env.get("SYNAPSOR_GATEWAY_LEDGER")?),
+    }
 }
 
 fn run_file(flags: &Flags, env: &Environment) -> Result<Option<PathBuf>, Failure> {

@@ -8,13 +8,14 @@ use std::path::PathBuf;
 use clap::{Subcommand, ValueEnum};
 use synapsor_chassis::exposure::Exposure;
 use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
+use synapsor_domain::contract::Contract;
 use synapsor_domain::tool::AliasMode;
 
 use super::client_config;
 use super::tool_names::NameOptions;
 use crate::contract_file::{self, LoadedContract};
 use crate::state::{self, StateFolder};
-use crate::supervisor::{Executor, Http, Keeper, Kept, Shown, Supervisor, Wire};
+use crate::supervisor::{Door, Executor, Http, Keeper, Kept, Shown, Supervisor, Upstream, Wire};
 use crate::{Context, output, supervisor};
 
 pub(super) const PORT_DEFAULT: u16 = 8766;
@@ -151,7 +152,13 @@ pub(crate) struct HttpOptions {
 
 impl HttpOptions {
     /// How the gateway serves HTTP; refused before anything is started when it cannot.
-    pub(super) fn resolve(&self, wire: Wire, context: &Context, shown: Shown) -> Result<Http, Failure> {
+    pub(super) fn resolve(
+        &self,
+        wire: Wire,
+        context: &Context,
+        contract: &Contract,
+        shown: Shown,
+    ) -> Result<Http, Failure> {
         let port = self.port.unwrap_or(match wire {
             Wire::Streamable => PORT_DEFAULT,
             Wire::Bridge => BRIDGE_PORT_DEFAULT,
@@ -170,25 +177,35 @@ impl HttpOptions {
             wire,
             listen,
             is_https: self.tls_server_cert.is_some(),
-            is_open: self.dev_no_auth,
-            token_env: self.token_env(context)?,
+            door: self.door(context, contract)?,
             more: self.more(),
             shown,
         })
     }
 
-    /// The variable with the token, where one is set; without any there has to be a file of tokens.
-    fn token_env(&self, context: &Context) -> Result<Option<String>, Failure> {
+    /// Access tokens where the contract wants them; else the variable with the token, where one is set; without any
+    /// there has to be a file of tokens.
+    fn door(&self, context: &Context, contract: &Contract) -> Result<Door, Failure> {
+        if let Some(source) = contract.tokens() {
+            if self.dev_no_auth || self.auth_tokens_file.is_some() {
+                let text = "the contract takes tenant and principal from callers' access tokens";
+                return Err(Failure::usage("HTTP_ACCESS_TOKENS_REQUIRED", text)
+                    .with_fix("drop --dev-no-auth and --auth-tokens-file"));
+            }
+            return Ok(Door::AccessTokens {
+                issuer: source.policy.issuer.clone(),
+            });
+        }
         if self.dev_no_auth {
-            return Ok(None);
+            return Ok(Door::Open);
         }
         let name = &self.auth_token_env;
         let is_set = context.env.get(name)?.is_some() || context.env.get(&format!("{name}_FILE"))?.is_some();
         if is_set {
-            return Ok(Some(name.clone()));
+            return Ok(Door::Token(name.clone()));
         }
         if self.auth_tokens_file.is_some() {
-            return Ok(None);
+            return Ok(Door::TokensFile);
         }
         let text = format!("HTTP needs a bearer token, and {name} is not set");
         Err(Failure::usage("HTTP_AUTH_TOKEN_MISSING", text).with_fix(format!(
@@ -267,19 +284,25 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Fai
     }
 }
 
-fn prepare(context: &Context) -> Result<(LoadedContract, StateFolder), Failure> {
-    let contract = contract_file::load_runnable(&context.global)?;
-    supervisor::check_reader(context, &contract)?;
-    let state = state::find_or_create(context)?;
-    Ok((contract, state))
+fn prepare(context: &Context, contract: &LoadedContract) -> Result<StateFolder, Failure> {
+    supervisor::check_reader(context, contract)?;
+    state::find_or_create(context)
 }
 
 async fn serve_stdio(tools: &ToolOptions, context: &Context) -> Result<Exit, Failure> {
-    let (contract, state) = prepare(context)?;
+    let contract = contract_file::load_runnable(&context.global)?;
+    if contract.contract.tokens().is_some() {
+        let text = "the contract takes tenant and principal from access tokens, which come over HTTP only";
+        return Err(Failure::usage("CONTRACT_NEEDS_HTTP", text).with_fix(
+            "serve it with `mcp serve-streamable-http`, or let the context have provider `environment`",
+        ));
+    }
+    let state = prepare(context, &contract)?;
     let supervisor = Supervisor::new(context, &state, &contract)?;
     let ledger = supervisor.ledger().await?;
     let mut reader = Kept::executor(&supervisor, Executor::reader(&ledger, tools.read_only)).await?;
-    let mut gateway = supervisor.stdio_gateway(reader.child(), tools.shown(), true)?;
+    let upstream = Upstream::new(reader.child(), &ledger)?;
+    let mut gateway = supervisor.stdio_gateway(upstream, tools.shown(), true)?;
     let keeper = Keeper::new(&supervisor, &ledger)?;
     let ended = tokio::select! {
         status = gateway.handle.wait() => exit_of(status),
@@ -315,12 +338,14 @@ async fn serve_http(
     options: &HttpOptions,
     context: &Context,
 ) -> Result<Exit, Failure> {
-    let http = options.resolve(wire, context, tools.shown())?;
-    let (contract, state) = prepare(context)?;
+    let contract = contract_file::load_runnable(&context.global)?;
+    let http = options.resolve(wire, context, &contract.contract, tools.shown())?;
+    let state = prepare(context, &contract)?;
     let supervisor = Supervisor::new(context, &state, &contract)?;
     let ledger = supervisor.ledger().await?;
     let mut reader = Kept::executor(&supervisor, Executor::reader(&ledger, tools.read_only)).await?;
-    let mut gateway = match Kept::gateway(&supervisor, reader.child(), &http).await {
+    let upstream = Upstream::new(reader.child(), &ledger)?;
+    let mut gateway = match Kept::gateway(&supervisor, upstream, &http).await {
         Ok(gateway) => gateway,
         Err(failure) => {
             reader.stop().await;

@@ -11,9 +11,9 @@ use synapsor_chassis::run::Failure;
 use synapsor_chassis::tls::TlsFiles;
 use synapsor_domain::tool::AliasMode;
 
-use super::Supervisor;
 use super::child::{self, Child, Spec};
 use super::environment::{self, Process};
+use super::{RunningLedger, Supervisor};
 use crate::Context;
 
 const BINARY: &str = "synapsor-gateway";
@@ -41,10 +41,7 @@ pub(crate) struct Http {
     pub(crate) wire: Wire,
     pub(crate) listen: SocketAddr,
     pub(crate) is_https: bool,
-    /// Without any token, on loopback only.
-    pub(crate) is_open: bool,
-    /// The variable with the bearer token; without one there is a file of tokens, or none is asked for.
-    pub(crate) token_env: Option<String>,
+    pub(crate) door: Door,
     /// More flags of the gateway.
     pub(crate) more: Vec<OsString>,
     pub(crate) shown: Shown,
@@ -57,11 +54,42 @@ impl Http {
 
     /// For people.
     pub(crate) fn who_may_call(&self) -> String {
-        match &self.token_env {
-            Some(name) => format!("clients send the token of {name} as a bearer token"),
-            None if self.is_open => "anybody on this machine may call: no token".to_owned(),
-            None => "clients send one of the tokens of the file as a bearer token".to_owned(),
+        match &self.door {
+            Door::Token(name) => format!("clients send the token of {name} as a bearer token"),
+            Door::TokensFile => "clients send one of the tokens of the file as a bearer token".to_owned(),
+            Door::AccessTokens { issuer } => format!("clients send access tokens of {issuer}"),
+            Door::Open => "anybody on this machine may call: no token".to_owned(),
         }
+    }
+}
+
+/// Who is let in over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// The variable with the bearer token; there may be a file of more.
+    Token(String),
+    TokensFile,
+    /// As the contract says.
+    AccessTokens {
+        issuer: String,
+    },
+    /// Everybody, on loopback only.
+    Open,
+}
+
+/// Where a gateway gets what it shows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Upstream {
+    pub(crate) reader: SocketAddr,
+    pub(crate) ledger: SocketAddr,
+}
+
+impl Upstream {
+    pub(crate) fn new(reader: &Child, ledger: &RunningLedger) -> Result<Self, Failure> {
+        Ok(Self {
+            reader: reader.address()?,
+            ledger: ledger.address,
+        })
     }
 }
 
@@ -118,7 +146,7 @@ impl Drop for StdioGateway {
 
 pub(super) async fn http(
     supervisor: &Supervisor<'_>,
-    reader: SocketAddr,
+    upstream: Upstream,
     http: &Http,
 ) -> Result<Child, Failure> {
     let transport = match http.wire {
@@ -129,32 +157,35 @@ pub(super) async fn http(
         .map(OsString::from)
         .to_vec();
     arguments.push(http.listen.to_string().into());
-    if let Some(name) = &http.token_env {
-        arguments.extend(["--auth-token-env".into(), name.into()]);
-    }
-    if http.is_open {
-        arguments.push("--dev-no-auth".into());
-    }
+    let token_env = match &http.door {
+        Door::Token(name) => {
+            arguments.extend(["--auth-token-env".into(), name.into()]);
+            Some(name.as_str())
+        }
+        Door::AccessTokens { .. } => {
+            arguments.push("--access-tokens".into());
+            None
+        }
+        Door::Open => {
+            arguments.push("--dev-no-auth".into());
+            None
+        }
+        Door::TokensFile => None,
+    };
     arguments.extend(http.more.iter().cloned());
-    let mut child = Child::start(&spec(
-        supervisor,
-        reader,
-        http.shown,
-        http.token_env.as_deref(),
-        arguments,
-    )?)?;
+    let mut child = Child::start(&spec(supervisor, upstream, http.shown, token_env, arguments)?)?;
     child.wait_ready().await?;
     Ok(child)
 }
 
 pub(super) fn stdio(
     supervisor: &Supervisor<'_>,
-    reader: &Child,
+    upstream: Upstream,
     shown: Shown,
     is_inherited: bool,
 ) -> Result<StdioGateway, Failure> {
     let arguments = ["--transport", "stdio"].map(OsString::from).to_vec();
-    let mut spec = spec(supervisor, reader.address()?, shown, None, arguments)?;
+    let mut spec = spec(supervisor, upstream, shown, None, arguments)?;
     if is_inherited {
         spec.log = None;
         // Stdin is the client's and outlives this process.
@@ -169,6 +200,9 @@ pub(crate) fn remote(context: &Context, reader: &str, tls: TlsFiles) -> Result<S
     let deployment = tls.load()?.identity().deployment().to_owned();
     let mut arguments = ["--transport", "stdio"].map(OsString::from).to_vec();
     connection(&mut arguments, reader, &deployment, tls);
+    if let Some(ledger) = &context.global.remote.ledger {
+        arguments.extend(["--ledger".into(), ledger.into()]);
+    }
     let names = environment::allowed(Process::Gateway, None, None);
     let spec = Spec {
         process: Process::Gateway,
@@ -214,7 +248,7 @@ fn connection(arguments: &mut Vec<OsString>, reader: &str, deployment: &str, tls
 
 fn spec(
     supervisor: &Supervisor<'_>,
-    reader: SocketAddr,
+    upstream: Upstream,
     shown: Shown,
     token_env: Option<&str>,
     mut arguments: Vec<OsString>,
@@ -224,10 +258,11 @@ fn spec(
     let run_file = supervisor.instance.gateway_run_dir()?.join("gateway.json");
     connection(
         &mut arguments,
-        &reader.to_string(),
+        &upstream.reader.to_string(),
         supervisor.instance.deployment(),
         tls,
     );
+    arguments.extend(["--ledger".into(), upstream.ledger.to_string().into()]);
     arguments.extend(["--run-file".into(), run_file.clone().into()]);
     if let Some(format) = shown.format {
         arguments.extend(["--result-format".into(), format.to_string().into()]);

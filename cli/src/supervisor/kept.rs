@@ -1,12 +1,11 @@
 //! A child that is started again when it dies: its neighbours go on meanwhile, and find it where it was.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use synapsor_chassis::run::Failure;
 
 use super::executor::{self, Executor};
-use super::gateway::{self, Http};
+use super::gateway::{self, Http, Upstream};
 use super::{Child, Supervisor};
 
 /// One that dies more often than this has a reason that starting it again does not remove.
@@ -26,14 +25,14 @@ pub(crate) struct Kept<'a> {
 #[derive(Debug)]
 enum Service {
     Executor(Executor),
-    Gateway { reader: SocketAddr, http: Http },
+    Gateway { upstream: Upstream, http: Http },
 }
 
 impl Service {
     async fn start(&self, supervisor: &Supervisor<'_>) -> Result<Child, Failure> {
         match self {
             Self::Executor(executor) => executor::start(supervisor, *executor).await,
-            Self::Gateway { reader, http } => gateway::http(supervisor, *reader, http).await,
+            Self::Gateway { upstream, http } => gateway::http(supervisor, *upstream, http).await,
         }
     }
 }
@@ -52,21 +51,20 @@ impl<'a> Kept<'a> {
         })
     }
 
-    /// A gateway over HTTP for `reader`, which stays where it is as long as it is kept.
+    /// A gateway over HTTP, with upstreams that stay where they are as long as they are kept.
     pub(crate) async fn gateway(
         supervisor: &'a Supervisor<'a>,
-        reader: &Child,
+        upstream: Upstream,
         http: &Http,
     ) -> Result<Self, Failure> {
-        let reader = reader.address()?;
-        let child = gateway::http(supervisor, reader, http).await?;
+        let child = gateway::http(supervisor, upstream, http).await?;
         let http = Http {
             listen: child.address()?,
             ..http.clone()
         };
         Ok(Self {
             supervisor,
-            service: Service::Gateway { reader, http },
+            service: Service::Gateway { upstream, http },
             child,
         })
     }

@@ -17,7 +17,7 @@ pub(crate) use binary::path as binary_path;
 pub(crate) use child::Child;
 pub(crate) use environment::{Process, Requirement, allowed, missing, requirements};
 pub(crate) use executor::Executor;
-pub(crate) use gateway::{Http, Shown, StdioGateway, Wire, remote as remote_gateway};
+pub(crate) use gateway::{Door, Http, Shown, StdioGateway, Upstream, Wire, remote as remote_gateway};
 pub(crate) use instance::Instance;
 pub(crate) use keeper::Keeper;
 pub(crate) use kept::Kept;
@@ -74,10 +74,10 @@ impl<'a> Supervisor<'a> {
     /// Starts a gateway that speaks MCP on pipes, or on this process's own stdin and stdout.
     pub(crate) fn stdio_gateway(
         &self,
-        reader: &Child,
+        upstream: Upstream,
         shown: Shown,
         is_inherited: bool,
     ) -> Result<StdioGateway, Failure> {
-        gateway::stdio(self, reader, shown, is_inherited)
+        gateway::stdio(self, upstream, shown, is_inherited)
     }
 }

@@ -15,9 +15,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::callers::{Callers, Standing};
 use super::held;
+use super::token::Gate;
 use super::{refused, refused_for_now};
 use crate::caller::Caller;
-use crate::inbound::{self, BadMessage, Kind};
+use crate::inbound::{self, BadMessage, Inspected, Kind};
 
 const REQUESTS_IN_FLIGHT_MAX: usize = 256;
 const STREAMS_MAX: usize = 1_000;
@@ -33,17 +34,19 @@ pub(super) struct Admission {
     requests: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     pub(super) callers: Callers,
+    gate: Arc<Gate>,
 }
 
 /// A place of the caller and a place among all.
 type Places = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 impl Admission {
-    pub(super) fn new(per_second: NonZeroU32) -> Self {
+    pub(super) fn new(per_second: NonZeroU32, gate: Arc<Gate>) -> Self {
         Self {
             requests: Arc::new(Semaphore::new(REQUESTS_IN_FLIGHT_MAX)),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             callers: Callers::new(per_second),
+            gate,
         }
     }
 
@@ -81,8 +84,10 @@ pub(super) async fn admit(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let key = request.extensions().get::<Caller>().map(Caller::key);
-    let Some(standing) = key.and_then(|key| admission.callers.standing(key)) else {
+    let Some(caller) = request.extensions().get::<Caller>().cloned() else {
+        return refused(StatusCode::UNAUTHORIZED, "unauthorized");
+    };
+    let Some(standing) = admission.callers.standing(caller.key()) else {
         return busy();
     };
     if let Err(seconds) = standing.take() {
@@ -100,12 +105,15 @@ pub(super) async fn admit(
     };
     let mut body = Bytes::new();
     if request.method() == Method::POST {
-        let kind;
-        (request, body, kind) = match take_body(request).await {
+        let inspected;
+        (request, body, inspected) = match take_body(request).await {
             Ok(taken) => taken,
             Err(response) => return *response,
         };
-        if kind == Kind::Listen {
+        if let Some(response) = admission.gate.refusal(&caller, &inspected) {
+            return response;
+        }
+        if inspected.kind == Kind::Listen {
             places = match admission.stream(&standing) {
                 Ok(places) => places,
                 Err(response) => return *response,
@@ -126,7 +134,7 @@ pub(super) async fn admit(
 }
 
 /// The same request with its body read, checked and told of in the extensions.
-async fn take_body(request: Request) -> Result<(Request, Bytes, Kind), Box<Response>> {
+async fn take_body(request: Request) -> Result<(Request, Bytes, Inspected), Box<Response>> {
     let headers = request.headers();
     if headers.contains_key(header::CONTENT_ENCODING) {
         return Err(Box::new(refused(
@@ -144,9 +152,9 @@ async fn take_body(request: Request) -> Result<(Request, Bytes, Kind), Box<Respo
     let body = read(body).await?;
     let inspected = inbound::check(&body).map_err(|bad| Box::new(bad_message(&body, bad)))?;
     let mut request = Request::from_parts(parts, Body::from(body.clone()));
-    request.extensions_mut().insert(inspected.arguments);
+    request.extensions_mut().insert(inspected.arguments.clone());
     request.extensions_mut().insert(inspected.kind);
-    Ok((request, body, inspected.kind))
+    Ok((request, body, inspected))
 }
 
 fn bad_message(body: &[u8], bad: BadMessage) -> Response {

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::{Authority, Uri};
@@ -16,6 +17,8 @@ use super::cors::Cors;
 use super::origin::Names;
 use super::static_tokens::StaticTokens;
 use super::tls::{ServerTls, ServerTlsFiles};
+use super::token::Gate;
+use crate::access_tokens::AccessTokens;
 
 const PORT_DEFAULT: u16 = 8766;
 const BRIDGE_PORT_DEFAULT: u16 = 8765;
@@ -41,6 +44,9 @@ pub struct HttpFlags {
     /// [env: SYNAPSOR_GATEWAY_AUTH_TOKENS_FILE]
     #[arg(long, value_name = "PATH")]
     auth_tokens_file: Option<PathBuf>,
+    /// Callers show access tokens of the issuer that the reader's contract names
+    #[arg(long, conflicts_with_all = ["auth_token_env", "auth_tokens_file", "dev_no_auth"])]
+    access_tokens: bool,
     /// Serve HTTP without a token; for development on a loopback address only
     #[arg(long)]
     dev_no_auth: bool,
@@ -113,6 +119,8 @@ pub struct HttpSettings {
 enum Door {
     /// Everybody, by explicit wish.
     Open,
+    /// As the reader says; `None` until it has said so.
+    Issued(Option<Arc<AccessTokens>>),
     Tokens {
         of_variable: Option<Secret>,
         file: Option<PathBuf>,
@@ -257,6 +265,9 @@ impl HttpFlags {
         if self.dev_no_auth {
             return Ok(Door::Open);
         }
+        if self.access_tokens {
+            return Ok(Door::Issued(None));
+        }
         let name = self.token_name(env)?;
         let file = self.tokens_file(env)?;
         let of_variable = if file.is_some() {
@@ -269,12 +280,42 @@ impl HttpFlags {
 }
 
 impl HttpSettings {
-    /// The tokens that open; `None` if everybody is let in.
-    pub(super) fn tokens(&self) -> Result<Option<StaticTokens>, Failure> {
+    /// Says which access tokens open, as the reader's contract has it, if it has any.
+    ///
+    /// # Errors
+    /// `HTTP_ACCESS_TOKENS_REQUIRED` and `HTTP_ACCESS_TOKENS_UNUSED` when the settings want something else.
+    pub(crate) fn let_in(&mut self, issued: Option<Arc<AccessTokens>>) -> Result<(), Failure> {
+        match (&mut self.door, issued) {
+            (Door::Issued(place), Some(tokens)) => {
+                *place = Some(tokens);
+                Ok(())
+            }
+            (Door::Issued(_), None) => {
+                let text = "the reader's contract does not take tenant and principal from access tokens";
+                Err(Failure::usage("HTTP_ACCESS_TOKENS_UNUSED", text)
+                    .with_fix("drop --access-tokens and set a bearer token"))
+            }
+            (Door::Open | Door::Tokens { .. }, Some(_)) => {
+                let text = "the reader's contract takes tenant and principal from callers' access tokens";
+                Err(Failure::usage("HTTP_ACCESS_TOKENS_REQUIRED", text)
+                    .with_fix("give --access-tokens instead of another way to authenticate"))
+            }
+            (Door::Open | Door::Tokens { .. }, None) => Ok(()),
+        }
+    }
+
+    /// Who is let in, and the tokens that are read again when their file changes.
+    pub(super) fn gate(&self) -> Result<(Arc<Gate>, Option<Arc<StaticTokens>>), Failure> {
         match &self.door {
-            Door::Open => Ok(None),
+            Door::Open => Ok((Arc::new(Gate::Open), None)),
+            Door::Issued(Some(tokens)) => Ok((Arc::new(Gate::Issued(tokens.clone())), None)),
+            Door::Issued(None) => Err(Failure::usage(
+                "HTTP_ACCESS_TOKENS_UNUSED",
+                "nothing says which access tokens open",
+            )),
             Door::Tokens { of_variable, file } => {
-                StaticTokens::load(of_variable.as_ref(), file.as_deref()).map(Some)
+                let tokens = Arc::new(StaticTokens::load(of_variable.as_ref(), file.as_deref())?);
+                Ok((Arc::new(Gate::Static(tokens.clone())), Some(tokens)))
             }
         }
     }

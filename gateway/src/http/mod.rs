@@ -40,6 +40,7 @@ pub(crate) use flags::Wire;
 pub use flags::{HttpFlags, HttpSettings};
 pub use health::About;
 
+use crate::access_tokens::{AccessTokens, METADATA_PATH};
 use crate::run_file::{self, Place};
 use admission::Admission;
 use bridge::Bridge;
@@ -61,7 +62,7 @@ pub async fn serve<H: ServerHandler + Clone>(
     run_file: Option<&Path>,
     stop: CancellationToken,
 ) -> Result<(), Failure> {
-    let tokens = settings.tokens()?.map(Arc::new);
+    let (gate, tokens) = settings.gate()?;
     let tls = settings.server_tls()?.map(Arc::new);
     let listener = TcpListener::bind(settings.listen)
         .await
@@ -71,8 +72,8 @@ pub async fn serve<H: ServerHandler + Clone>(
         .map_err(|error| cannot_listen(settings.listen, &error))?;
     let stack = Stack {
         names: Arc::new(settings.names(address)),
-        gate: Arc::new(Gate::new(tokens.clone())),
-        admission: Arc::new(Admission::new(settings.per_second)),
+        admission: Arc::new(Admission::new(settings.per_second, gate.clone())),
+        gate,
         sessions: Arc::new(Sessions::new(settings.session_idle)),
     };
     let upkeep = Upkeep {
@@ -145,12 +146,17 @@ impl Stack {
     /// From the outside in: the names under which the gateway answers, then the path, then the token, then limits.
     fn guarded(self, inner: Router, health: Health) -> Router {
         let health = Arc::new(health);
+        let metadata = match &*self.gate {
+            Gate::Issued(tokens) => metadata(tokens),
+            Gate::Open | Gate::Static(_) => Router::new(),
+        };
         let inner = inner
             .route_layer(from_fn_with_state(self.admission, admission::admit))
             .route_layer(from_fn_with_state(self.gate, token::authenticate));
         Router::new()
             .route("/healthz", get(health::healthz).with_state(health.clone()))
             .route("/readyz", get(health::readyz).with_state(health))
+            .merge(metadata)
             .merge(inner)
             .fallback(|_: Request| async { refused(StatusCode::NOT_FOUND, "not_found") })
             .method_not_allowed_fallback(|| async {
@@ -158,6 +164,18 @@ impl Stack {
             })
             .layer(from_fn_with_state(self.names, origin::check))
     }
+}
+
+/// Where clients learn whose tokens open this resource; nobody needs a token for that.
+fn metadata(tokens: &AccessTokens) -> Router {
+    let document = tokens.metadata();
+    let answer = get(move || {
+        let document = document.clone();
+        async move { Json(document) }
+    });
+    Router::new()
+        .route(METADATA_PATH, answer.clone())
+        .route(&format!("{METADATA_PATH}/{{*resource}}"), answer)
 }
 
 /// A refusal before MCP.

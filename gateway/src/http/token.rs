@@ -8,32 +8,96 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::refused;
 use super::static_tokens::StaticTokens;
+use super::{refused, refused_for_now};
+use crate::access_tokens::{AccessTokens, Rejection, Scope};
 use crate::caller::Caller;
+use crate::inbound::Inspected;
 
 /// Who gets in.
 #[derive(Debug)]
-pub(super) struct Gate {
-    /// `None` lets everybody in; that was asked for explicitly.
-    tokens: Option<Arc<StaticTokens>>,
+pub(super) enum Gate {
+    /// Everybody; that was asked for explicitly.
+    Open,
+    /// Who holds one of a few tokens that the operator gave out.
+    Static(Arc<StaticTokens>),
+    /// Who was given an access token by the issuer that the contract names.
+    Issued(Arc<AccessTokens>),
 }
 
 impl Gate {
-    pub(super) fn new(tokens: Option<Arc<StaticTokens>>) -> Self {
-        Self { tokens }
-    }
-
-    fn admits(&self, headers: &HeaderMap) -> Option<Caller> {
-        let Some(tokens) = &self.tokens else {
-            return Some(Caller::Anonymous);
+    /// Lets a request in, or answers it.
+    async fn admit(&self, headers: &HeaderMap) -> Result<Caller, Box<Response>> {
+        let given = match self {
+            Self::Open => return Ok(Caller::Anonymous),
+            Self::Static(_) | Self::Issued(_) => the_one_bearer(headers),
         };
-        let mut given = headers.get_all(header::AUTHORIZATION).iter();
-        match (given.next().and_then(bearer), given.next()) {
-            (Some(given), None) => tokens.holder(given),
-            (Some(_) | None, _) => None,
+        match (self, given) {
+            (Self::Open, _) => Ok(Caller::Anonymous),
+            (Self::Static(tokens), given) => given
+                .and_then(|given| tokens.holder(given))
+                .ok_or_else(|| Box::new(unauthorized("Bearer"))),
+            (Self::Issued(tokens), None) => Err(Box::new(unauthorized(&tokens.challenge(None, None)))),
+            (Self::Issued(tokens), Some(given)) => {
+                let token = std::str::from_utf8(given).unwrap_or_default();
+                tokens.identify(token).await.map_err(|rejection| {
+                    Box::new(match rejection {
+                        Rejection::Refused(why) => {
+                            unauthorized(&tokens.challenge(Some(("invalid_token", why)), None))
+                        }
+                        Rejection::Unavailable => {
+                            refused_for_now(StatusCode::SERVICE_UNAVAILABLE, "tokens_unavailable", 1)
+                        }
+                    })
+                })
+            }
         }
     }
+
+    /// The answer to a message that the caller's token does not open, if there is one. What counts is the message
+    /// itself, not what a header says of it.
+    pub(super) fn refusal(&self, caller: &Caller, message: &Inspected) -> Option<Response> {
+        let (Self::Issued(tokens), Caller::Bearer(bearer)) = (self, caller) else {
+            return None;
+        };
+        let needed = tokens.needed(message.method.as_deref()?, message.name.as_deref())?;
+        let is_open = match needed {
+            Scope::Read => bearer.may_read,
+            Scope::Propose => bearer.may_propose,
+        };
+        if is_open {
+            return None;
+        }
+        let why = ("insufficient_scope", "the access token does not open this");
+        let challenge = tokens.challenge(Some(why), Some(needed));
+        Some(challenged(
+            StatusCode::FORBIDDEN,
+            "insufficient_scope",
+            &challenge,
+        ))
+    }
+}
+
+/// Two headers could be read differently by whoever stands in front.
+fn the_one_bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    match (given.next().and_then(bearer), given.next()) {
+        (Some(given), None) => Some(given),
+        (Some(_) | None, _) => None,
+    }
+}
+
+fn unauthorized(challenge: &str) -> Response {
+    challenged(StatusCode::UNAUTHORIZED, "unauthorized", challenge)
+}
+
+fn challenged(status: StatusCode, error: &'static str, challenge: &str) -> Response {
+    let mut response = refused(status, error);
+    // Issuers, audiences and scopes of a contract are printable ASCII.
+    if let Ok(challenge) = HeaderValue::from_str(challenge) {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    response
 }
 
 fn bearer(value: &HeaderValue) -> Option<&[u8]> {
@@ -48,12 +112,9 @@ pub(super) async fn authenticate(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let Some(caller) = gate.admits(request.headers()) else {
-        let mut response = refused(StatusCode::UNAUTHORIZED, "unauthorized");
-        response
-            .headers_mut()
-            .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        return response;
+    let caller = match gate.admit(request.headers()).await {
+        Ok(caller) => caller,
+        Err(response) => return *response,
     };
     if request.uri().query().is_some() {
         return refused(StatusCode::BAD_REQUEST, "query_not_allowed");
@@ -77,7 +138,7 @@ mod tests {
     #[tokio::test]
     async fn token_opens_the_door_and_goes_no_further() {
         let tokens = StaticTokens::load(Some(&Secret::new("t")), None).unwrap();
-        let gate = Arc::new(Gate::new(Some(Arc::new(tokens))));
+        let gate = Arc::new(Gate::Static(Arc::new(tokens)));
         let inside = |request: Request| async move {
             format!(
                 "{:?} {:?}",

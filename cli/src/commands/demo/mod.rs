@@ -13,7 +13,7 @@ use super::tools::NEVER_EXPOSED;
 use crate::agent::{Agent, Answer, shown};
 use crate::operator_key::Signer;
 use crate::session::Session;
-use crate::supervisor::{Child, Executor, RunningLedger, Shown, Supervisor};
+use crate::supervisor::{Child, Executor, RunningLedger, Shown, Supervisor, Upstream};
 use crate::{Context, contract_file, output, state};
 use person::Person;
 use stage::Stage;
@@ -91,7 +91,11 @@ async fn play(stage: &Stage, teller: &Teller) -> Result<Facts, Failure> {
         supervisor.executor(Executor::reader(&ledger, false)),
         supervisor.executor(Executor::writer(&ledger)),
     )?;
-    let agent = Agent::connect(supervisor.stdio_gateway(&reader, Shown::default(), false)?, None).await?;
+    let agent = Agent::connect(
+        supervisor.stdio_gateway(Upstream::new(&reader, &ledger)?, Shown::default(), false)?,
+        None,
+    )
+    .await?;
     let cast = Cast {
         ledger,
         reader,

@@ -9,7 +9,8 @@ use synapsor_domain::contract::{Contract, Mode};
 use super::mcp::{HttpOptions, Transport};
 use super::tool_names::NameOptions;
 use crate::supervisor::{
-    Child, Executor, Http, Keeper, Kept, Process, RunningLedger, Shown, Supervisor, Wire, requirements,
+    Child, Executor, Http, Keeper, Kept, Process, RunningLedger, Shown, Supervisor, Upstream, Wire,
+    requirements,
 };
 use crate::{Context, contract_file, output, state};
 use checklist::{Checklist, NEXT};
@@ -75,7 +76,10 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, Failure> 
             format: args.result_format,
             names: args.names.mode(),
         };
-        Some(args.http.resolve(Wire::Streamable, context, shown)?)
+        Some(
+            args.http
+                .resolve(Wire::Streamable, context, &loaded.contract, shown)?,
+        )
     } else {
         None
     };
@@ -112,7 +116,9 @@ impl<'a> Services<'a> {
             None
         };
         let gateway = match http {
-            Some(http) => Some(Kept::gateway(supervisor, reader.child(), http).await?),
+            Some(http) => {
+                Some(Kept::gateway(supervisor, Upstream::new(reader.child(), ledger)?, http).await?)
+            }
             None => None,
         };
         Ok(Self {

@@ -10,6 +10,9 @@ use synapsor_domain::contract::{Contract, Engine, Mode, Provider, Source};
 /// Shape and amount of logs; every process may have them.
 const LOG_VARIABLES: [&str; 2] = ["SYNAPSOR_LOG_LEVEL", "SYNAPSOR_LOG_FORMAT"];
 
+/// Where a reader finds the token issuer's keys, instead of at the address that the contract names.
+const JWKS_FILE_ENV: &str = "SYNAPSOR_EXECUTOR_JWKS_FILE";
+
 /// A child, as far as its environment goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Process {
@@ -53,6 +56,13 @@ pub(crate) fn requirements(process: Process, contract: &Contract) -> Vec<Require
                 found.extend(certificates(source));
             }
             found.extend(bindings(contract));
+            if contract.tokens().is_some_and(|source| source.jwks_url.is_none()) {
+                found.push(Requirement::binding(
+                    JWKS_FILE_ENV,
+                    "the file with the token issuer's keys",
+                    "/absolute/path/jwks.json",
+                ));
+            }
         }
         Process::Writer => {
             for source in used_sources(contract, true) {
@@ -87,6 +97,9 @@ pub(crate) fn allowed(
     }
     if let (Process::Reader, Some(contract)) = (process, contract) {
         names.extend(optional_bindings(contract));
+        if contract.tokens().is_some() {
+            names.insert(JWKS_FILE_ENV.to_owned());
+        }
     }
     if let (Process::Gateway, Some(token)) = (process, token) {
         names.insert(token.to_owned());

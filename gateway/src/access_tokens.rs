@@ -1,0 +1,227 @@
+//! A look at callers' access tokens before anything of theirs is passed on: who is no caller of this deployment gets
+//! no further than here. It decides nothing else: the reader verifies the same token again, and what it finds counts.
+//! The issuer's keys come from the reader, so that this process asks nobody outside.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value as Json, json};
+use synapsor_chassis::clock::{Clock as _, SystemClock};
+use synapsor_chassis::run::Failure;
+use synapsor_domain::access_token::{self, Algorithm, KeySet, TokenError, TokenPolicy, VerifiedToken};
+use synapsor_domain::digest::Digest;
+use synapsor_domain::timestamp::Timestamp;
+use synapsor_proto::executor::v1::Authorization;
+
+use crate::caller::{BearerCaller, Caller};
+use crate::catalog::Listing;
+use crate::reader::Reader;
+
+/// The reader knows of a rotated key set after so long at the latest, without any token having asked for it.
+const KEYS_FRESH: Duration = Duration::from_secs(60);
+/// Between two questions to the reader that tokens cause.
+const COOLDOWN: Duration = Duration::from_secs(5);
+/// Where clients find the metadata (RFC 9728, 3).
+pub(crate) const METADATA_PATH: &str = "/.well-known/oauth-protected-resource";
+
+/// Which tokens are let in, and with which keys that is seen.
+#[derive(Debug)]
+pub(crate) struct AccessTokens {
+    policy: TokenPolicy,
+    reader: Arc<Reader>,
+    keys: Mutex<Held>,
+    asking: tokio::sync::Mutex<()>,
+    listing: Arc<Listing>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    set: Option<Arc<KeySet>>,
+    asked: Option<Instant>,
+}
+
+/// Why a caller is not let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Rejection {
+    /// The text is for the caller.
+    Refused(&'static str),
+    /// Whether the token is good cannot be known now.
+    Unavailable,
+}
+
+/// What a message needs of the token that comes with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    Read,
+    Propose,
+}
+
+impl AccessTokens {
+    /// As the reader says that its contract wants them; the listing tells which tools need the wider scope.
+    ///
+    /// # Errors
+    /// `CATALOG_UNREADABLE` if the reader names an algorithm that this build does not have.
+    pub(crate) fn new(
+        authorization: &Authorization,
+        reader: Arc<Reader>,
+        listing: Arc<Listing>,
+    ) -> Result<Self, Failure> {
+        let named = authorization.algorithms.iter().map(|name| Algorithm::of(name));
+        let algorithms = named.collect::<Option<Vec<_>>>().ok_or_else(|| {
+            Failure::new(
+                "CATALOG_UNREADABLE",
+                "the reader accepts a signature algorithm that is not known here",
+            )
+            .with_fix("run a gateway and a reader of the same version")
+        })?;
+        let policy = TokenPolicy {
+            issuer: authorization.issuer.clone(),
+            audience: authorization.audience.clone(),
+            algorithms,
+            lifetime_seconds_max: authorization.lifetime_seconds_max,
+            tenant_claim: authorization.tenant_claim.clone(),
+            principal_claim: authorization.principal_claim.clone(),
+            read_scope: authorization.read_scope.clone(),
+            propose_scope: authorization.propose_scope.clone(),
+        };
+        Ok(Self {
+            policy,
+            reader,
+            keys: Mutex::default(),
+            asking: tokio::sync::Mutex::default(),
+            listing,
+        })
+    }
+
+    /// Who shows this token.
+    pub(crate) async fn identify(&self, token: &str) -> Result<Caller, Rejection> {
+        let now = Timestamp::from_unix_millis(SystemClock.now_ms());
+        let verify = |keys: &KeySet| access_token::verify(token, &self.policy, keys, now);
+        let keys = self.keys(false).await?;
+        let mut verified = verify(&keys);
+        if verified.as_ref().is_err_and(TokenError::may_be_a_new_key) {
+            let newer = self.keys(true).await?;
+            verified = verify(&newer);
+        }
+        match verified {
+            Ok(verified) => Ok(Caller::Bearer(self.bearer(&verified, token))),
+            Err(error) => {
+                tracing::info!(%error, "an access token was not accepted");
+                Err(Rejection::Refused(error.description()))
+            }
+        }
+    }
+
+    fn bearer(&self, token: &VerifiedToken, text: &str) -> BearerCaller {
+        let who = [&self.policy.tenant_claim, &self.policy.principal_claim].map(|claim| token.text(claim));
+        let who = json!([who, token.client_id()]).to_string();
+        let digest = Digest::of_typed("application/vnd.synapsor.caller.v1+json", who.as_bytes());
+        BearerCaller::new(
+            &format!("bearer:{digest}"),
+            text,
+            token.scopes().opens_reads(&self.policy),
+            token.scopes().opens_proposals(&self.policy),
+        )
+    }
+
+    /// What a message needs; `None` if any token that is good will do.
+    pub(crate) fn needed(&self, method: &str, name: Option<&str>) -> Option<Scope> {
+        match method {
+            "tools/call" if name.and_then(|name| self.listing.kind(name)) == Some("proposal") => {
+                Some(Scope::Propose)
+            }
+            "tasks/cancel" => Some(Scope::Propose),
+            "tools/call"
+            | "resources/read"
+            | "resources/subscribe"
+            | "resources/unsubscribe"
+            | "tasks/get"
+            | "tasks/update"
+            | "subscriptions/listen" => Some(Scope::Read),
+            _ => None,
+        }
+    }
+
+    /// The word for a scope, as tokens carry it.
+    pub(crate) fn scope(&self, scope: Scope) -> &str {
+        match scope {
+            Scope::Read => &self.policy.read_scope,
+            Scope::Propose => &self.policy.propose_scope,
+        }
+    }
+
+    /// The challenge of a 401 or 403 (RFC 6750, 3; RFC 9728, 5.1), with the error if there is one.
+    pub(crate) fn challenge(&self, error: Option<(&str, &str)>, scope: Option<Scope>) -> String {
+        let mut challenge = format!("Bearer resource_metadata=\"{}\"", self.metadata_url());
+        let scope = scope.map_or_else(
+            || format!("{} {}", self.policy.read_scope, self.policy.propose_scope),
+            |scope| self.scope(scope).to_owned(),
+        );
+        challenge.push_str(&format!(", scope=\"{scope}\""));
+        if let Some((code, description)) = error {
+            challenge.push_str(&format!(
+                ", error=\"{code}\", error_description=\"{description}\""
+            ));
+        }
+        challenge
+    }
+
+    /// The metadata of this resource. There is no scope for approval, because nothing here approves.
+    pub(crate) fn metadata(&self) -> Json {
+        json!({
+            "resource": self.policy.audience,
+            "authorization_servers": [self.policy.issuer],
+            "scopes_supported": [self.policy.read_scope, self.policy.propose_scope],
+            "bearer_methods_supported": ["header"],
+            "resource_name": "Synapsor Runner",
+        })
+    }
+
+    /// The well-known path goes between the host and the path of the resource (RFC 9728, 3.1).
+    fn metadata_url(&self) -> String {
+        let audience = self.policy.audience.trim_end_matches('/');
+        let host_at = audience.find("://").map_or(0, |at| at + 3);
+        let path_at = audience[host_at..]
+            .find('/')
+            .map_or(audience.len(), |at| host_at + at);
+        let (origin, path) = audience.split_at(path_at);
+        format!("{origin}{METADATA_PATH}{path}")
+    }
+
+    /// The keys as the reader had them a minute ago, or anew when a token names one that is not among them.
+    async fn keys(&self, anew: bool) -> Result<Arc<KeySet>, Rejection> {
+        let wait = if anew { COOLDOWN } else { KEYS_FRESH };
+        if let Some(set) = self.held_for(wait) {
+            return Ok(set);
+        }
+        let _turn = self.asking.lock().await;
+        if let Some(set) = self.held_for(wait) {
+            return Ok(set);
+        }
+        let document = self.reader.token_keys(anew).await.map_err(|refusal| {
+            tracing::warn!(code = %refusal.code, "the reader gave no keys for access tokens");
+            Rejection::Unavailable
+        })?;
+        let set = KeySet::parse(&document).map(Arc::new).map_err(|refusal| {
+            tracing::warn!(code = %refusal.code, "the reader's keys for access tokens cannot be used");
+            Rejection::Unavailable
+        })?;
+        let mut held = self.held();
+        *held = Held {
+            set: Some(set.clone()),
+            asked: Some(Instant::now()),
+        };
+        Ok(set)
+    }
+
+    fn held_for(&self, wait: Duration) -> Option<Arc<KeySet>> {
+        let held = self.held();
+        held.set
+            .clone()
+            .filter(|_| held.asked.is_some_and(|asked| asked.elapsed() < wait))
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
