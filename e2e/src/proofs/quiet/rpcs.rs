@@ -5,7 +5,8 @@ use prost::bytes::{Buf as _, BufMut as _};
 use synapsor_chassis::grpc_channel::{Target, connect};
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::tls::dev_ca::{DevCa, LEAF_TTL};
-use synapsor_proto::executor::v1::CallCapabilityRequest;
+use synapsor_proto::common::v1::Signed;
+use synapsor_proto::executor::v1::{CallCapabilityRequest, IssueTicketResponse};
 use synapsor_proto::ledger::v1 as wire;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::Channel;
@@ -16,11 +17,13 @@ use crate::access::{all_rpcs, is_allowed, served_by};
 use crate::cli::INVOICE;
 use crate::now;
 
+const ISSUE_TICKET: &str = "/synapsor.executor.v1.AgentService/IssueTicket";
 const GARBAGE: &[u8] = b"\x0a\xff\xff\xff\xff\x0f not a message";
 
 pub(super) async fn all(scene: &mut Scene, proposal: &str) -> anyhow::Result<()> {
     let authority = DevCa::load(&scene.state("ca"))?;
     let instance = own_instance(scene)?;
+    let mut ticket = None;
     for served in [Role::Reader, Role::Writer, Role::Ledger] {
         let address = scene.address(&served.to_string())?;
         for caller in Role::ALL {
@@ -47,10 +50,13 @@ pub(super) async fn all(scene: &mut Scene, proposal: &str) -> anyhow::Result<()>
                     }
                 }
             }
-            for (path, message) in records(caller, served, proposal) {
+            for (path, message) in records(caller, served, proposal, ticket.as_ref()) {
                 let answer = call(&channel, path, &message).await;
                 anyhow::ensure!(answer.is_ok(), "{path}: {answer:?}");
                 scene.capture.add(path, bytes(&answer));
+                if path == ISSUE_TICKET {
+                    ticket = IssueTicketResponse::decode(answer?.as_slice())?.ticket;
+                }
             }
         }
     }
@@ -69,7 +75,12 @@ fn own_instance(scene: &Scene) -> anyhow::Result<String> {
 }
 
 /// Requests that are answered with records.
-fn records(caller: Role, served: Role, proposal: &str) -> Vec<(&'static str, Vec<u8>)> {
+fn records(
+    caller: Role,
+    served: Role,
+    proposal: &str,
+    ticket: Option<&Signed>,
+) -> Vec<(&'static str, Vec<u8>)> {
     let id = || proposal.to_owned();
     match (caller, served) {
         (Role::Gateway, Role::Reader) => {
@@ -81,10 +92,33 @@ fn records(caller: Role, served: Role, proposal: &str) -> Vec<(&'static str, Vec
                 result_format: 2,
                 access_token: String::new(),
             };
-            vec![(
-                "/synapsor.executor.v1.AgentService/CallCapability",
-                call.encode_to_vec(),
-            )]
+            vec![
+                (
+                    "/synapsor.executor.v1.AgentService/CallCapability",
+                    call.encode_to_vec(),
+                ),
+                (ISSUE_TICKET, Vec::new()),
+            ]
+        }
+        (Role::Gateway, Role::Ledger) => {
+            let get = wire::AgentRecordServiceGetProposalRequest {
+                ticket: ticket.cloned(),
+                proposal_id: id(),
+            };
+            let replay = wire::AgentRecordServiceGetReplayRequest {
+                ticket: ticket.cloned(),
+                replay_id: id(),
+            };
+            vec![
+                (
+                    "/synapsor.ledger.v1.AgentRecordService/GetProposal",
+                    get.encode_to_vec(),
+                ),
+                (
+                    "/synapsor.ledger.v1.AgentRecordService/GetReplay",
+                    replay.encode_to_vec(),
+                ),
+            ]
         }
         (Role::Operator, Role::Ledger) => {
             let get = wire::GetProposalRequest {

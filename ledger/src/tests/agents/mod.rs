@@ -26,7 +26,6 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::Status;
 use tonic::transport::Channel;
 
-use crate::store::Step;
 use crate::test_kit::{Draft, ORIGIN, READER_KEY, World, seal, with_evidence};
 use crate::{STREAMING_METHODS, access_table, routes};
 
@@ -125,11 +124,6 @@ impl Scene {
             by.principal = principal.to_owned();
         }
         with_evidence(draft)
-    }
-
-    /// Waits until everything that was queued so far is durable.
-    pub(super) async fn settle(&self) {
-        self.world.ledger.write(|_: &mut Step<'_>| Ok(())).await.unwrap();
     }
 }
 

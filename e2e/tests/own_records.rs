@@ -1,0 +1,364 @@
+//! What a gateway reads back of its agents' records, by hand: with its certificate and the reader's word, through
+//! the real reader and ledger, and nothing of anybody else.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use serde_json::{Value as Json, json};
+use synapsor_chassis::clock::{Clock as _, SystemClock};
+use synapsor_chassis::grpc_channel::{Target, connect};
+use synapsor_chassis::identity::Role;
+use synapsor_chassis::random;
+use synapsor_chassis::tls::dev_ca::{DevCa, LEAF_TTL};
+use synapsor_domain::replay::{Bundle, verify_bundle};
+use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::ticket::ContextTicket;
+use synapsor_e2e::binaries::Build;
+use synapsor_e2e::cli::{Workplace, until};
+use synapsor_e2e::deployment::Deployment;
+use synapsor_e2e::operator::Desk;
+use synapsor_e2e::stack::{INSTANCE, Stack, reader};
+use synapsor_proto::common::v1::Signed;
+use synapsor_proto::convert::required;
+use synapsor_proto::executor::v1::agent_service_client::AgentServiceClient;
+use synapsor_proto::executor::v1::{CallCapabilityRequest, IssueTicketRequest};
+use synapsor_proto::ledger::v1 as wire;
+use synapsor_proto::ledger::v1::agent_record_service_client::AgentRecordServiceClient;
+use synapsor_proto::ledger::v1::event_service_client::EventServiceClient;
+use synapsor_proto::ledger::v1::watch_response::Message;
+use synapsor_proto::status::from_status;
+use tonic::transport::Channel;
+use tonic::{Status, Streaming};
+
+const INVOICE: &str = "INV-3001";
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A gateway's hands at its reader and at the ledger.
+struct Gateway {
+    agents: AgentServiceClient<Channel>,
+    records: AgentRecordServiceClient<Channel>,
+}
+
+impl Gateway {
+    fn of(stack: &Stack) -> anyhow::Result<Self> {
+        Ok(Self {
+            agents: AgentServiceClient::new(stack.reader_as(Role::Gateway, Some(INSTANCE))?),
+            records: AgentRecordServiceClient::new(stack.ledger_as(Role::Gateway, Some(INSTANCE))?),
+        })
+    }
+
+    async fn call(&mut self, capability: &str, arguments: Json) -> anyhow::Result<Json> {
+        let request = CallCapabilityRequest {
+            capability: capability.to_owned(),
+            arguments_json: arguments.to_string().into_bytes(),
+            result_format: 2,
+        };
+        let answer = self.agents.call_capability(request).await?.into_inner();
+        ensure!(!answer.is_error, "{}", answer.code);
+        Ok(serde_json::from_slice(&answer.envelope_json)?)
+    }
+
+    /// Proposes a waiver; gives the ids of the proposal and of its evidence.
+    async fn propose(&mut self, invoice: &str, reason: &str) -> anyhow::Result<(String, String)> {
+        let arguments = json!({ "invoice_id": invoice, "reason": reason });
+        let envelope = self.call("billing.propose_late_fee_waiver", arguments).await?;
+        let text = |at: &str| envelope.pointer(at).and_then(Json::as_str).map(str::to_owned);
+        Ok((
+            text("/proposal/id").context("a proposal")?,
+            text("/evidence/bundle_id").context("evidence")?,
+        ))
+    }
+
+    async fn ticket(&mut self) -> anyhow::Result<Signed> {
+        let answer = self.agents.issue_ticket(IssueTicketRequest::default()).await?;
+        Ok(required("ticket", answer.into_inner().ticket)?)
+    }
+
+    async fn proposal(
+        &mut self,
+        ticket: &Signed,
+        id: &str,
+    ) -> Result<wire::AgentRecordServiceGetProposalResponse, Status> {
+        let request = wire::AgentRecordServiceGetProposalRequest {
+            ticket: Some(ticket.clone()),
+            proposal_id: id.to_owned(),
+        };
+        Ok(self.records.get_proposal(request).await?.into_inner())
+    }
+
+    async fn evidence(&mut self, ticket: &Signed, id: &str) -> Result<Vec<u8>, Status> {
+        let request = wire::AgentRecordServiceGetEvidenceRequest {
+            ticket: Some(ticket.clone()),
+            evidence_id: id.to_owned(),
+        };
+        Ok(self.records.get_evidence(request).await?.into_inner().record_json)
+    }
+
+    async fn replay(&mut self, ticket: &Signed, id: &str) -> Result<Vec<u8>, Status> {
+        let request = wire::AgentRecordServiceGetReplayRequest {
+            ticket: Some(ticket.clone()),
+            replay_id: id.to_owned(),
+        };
+        Ok(self.records.get_replay(request).await?.into_inner().record_json)
+    }
+
+    async fn withdraw(&mut self, ticket: &Signed, id: &str) -> Result<wire::WithdrawResponse, Status> {
+        let request = wire::WithdrawRequest {
+            ticket: Some(ticket.clone()),
+            proposal_id: id.to_owned(),
+            request_id: random::hex_id(16),
+        };
+        Ok(self.records.withdraw(request).await?.into_inner())
+    }
+
+    async fn watch(&mut self, ticket: &Signed) -> anyhow::Result<Streaming<wire::WatchResponse>> {
+        let request = wire::WatchRequest {
+            ticket: Some(ticket.clone()),
+            after_seq: None,
+        };
+        let mut stream = self.records.watch(request).await?.into_inner();
+        let first = next(&mut stream).await?;
+        ensure!(matches!(first, Message::Position(_)), "{first:?}");
+        Ok(stream)
+    }
+}
+
+async fn next(stream: &mut Streaming<wire::WatchResponse>) -> anyhow::Result<Message> {
+    let message = tokio::time::timeout(LIMIT, stream.message()).await??;
+    message.and_then(|m| m.message).context("a message")
+}
+
+/// The next change, as proposal and state.
+async fn change(stream: &mut Streaming<wire::WatchResponse>) -> anyhow::Result<(String, String)> {
+    match next(stream).await? {
+        Message::Change(change) => Ok((change.proposal_id, change.state)),
+        Message::Position(position) => anyhow::bail!("{position:?}"),
+    }
+}
+
+/// Everything of a refusal that its caller gets to see.
+fn told<T: std::fmt::Debug>(answer: Result<T, Status>) -> anyhow::Result<Vec<u8>> {
+    let Err(status) = answer else {
+        anyhow::bail!("{answer:?}");
+    };
+    let said = format!("{:?} {}", status.code(), status.message());
+    Ok([said.as_bytes(), status.details()].concat())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_follows_its_proposal_from_the_first_word_to_the_receipt() -> anyhow::Result<()> {
+    let stack = Stack::start(Deployment::new(Build::Plain)?)?;
+    let mut gateway = Gateway::of(&stack)?;
+    let ticket = gateway.ticket().await?;
+    let mut watch = gateway.watch(&ticket).await?;
+    let (id, evidence) = gateway.propose(INVOICE, "goodwill").await?;
+    let mut desk = Desk::open(&stack, "alice")?;
+    let subject = desk.subject(&stack.deployment, &id).await?;
+    desk.approve_and_order(&stack.deployment, &subject).await?;
+    assert_eq!(desk.outcome(&stack, &id).await?, "applied");
+    for state in ["review_required", "approved", "approved", "applied"] {
+        assert_eq!(change(&mut watch).await?, (id.clone(), state.to_owned()));
+    }
+
+    let record = gateway.proposal(&ticket, &id).await?;
+    assert_eq!(
+        (
+            record.state.as_str(),
+            record.is_final,
+            record.principal_matches,
+            record.capability.as_str()
+        ),
+        ("applied", true, true, "billing.propose_late_fee_waiver")
+    );
+    let proposal: Json = serde_json::from_slice(&record.record_json)?;
+    assert_eq!(proposal["proposal"]["source_database_changed"], json!(true));
+    assert_eq!(
+        proposal["proposal"]["diff"],
+        json!({
+            "late_fee_cents": {"before": 5500, "proposed": 0},
+            "waiver_reason": {"before": null, "proposed": "goodwill"},
+        })
+    );
+    assert_eq!(proposal["receipts"][0]["rows_affected"], json!(1));
+    let bundle: Json = serde_json::from_slice(&gateway.evidence(&ticket, &evidence).await?)?;
+    assert_eq!(
+        bundle["items"][0]["visible_row"],
+        json!({
+            "id": INVOICE, "customer_name": "Northwind Traders", "status": "overdue",
+            "late_fee_cents": 5500, "waiver_reason": null,
+        })
+    );
+    let replay: Json = serde_json::from_slice(&gateway.replay(&ticket, &format!("replay_{id}")).await?)?;
+    assert_eq!(replay["evidence"][0]["evidence_bundle_id"], json!(evidence));
+    for shown in [&proposal, &bundle, &replay] {
+        let text = shown.to_string();
+        for hidden in [
+            "alice",
+            "ed25519",
+            "internal_note",
+            "called twice",
+            "spiffe",
+            "nonce",
+            "\"version\"",
+        ] {
+            assert!(!text.contains(hidden), "{hidden}: {text}");
+        }
+    }
+    // What has been applied is not taken back.
+    let late = gateway.withdraw(&ticket, &id).await?;
+    assert_eq!(
+        (late.withdrawn, late.state.as_str(), late.code.as_str()),
+        (false, "applied", "PROPOSAL_ENDED")
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_agent_takes_back_is_never_applied_and_the_log_proves_who_did() -> anyhow::Result<()> {
+    let mut stack = Stack::without_writer(Deployment::new(Build::Plain)?)?;
+    let mut gateway = Gateway::of(&stack)?;
+    let ticket = gateway.ticket().await?;
+    let (first, _) = gateway.propose(INVOICE, "goodwill").await?;
+    let (second, _) = gateway.propose("INV-3002", "goodwill").await?;
+    let mut desk = Desk::open(&stack, "alice")?;
+    for id in [&first, &second] {
+        let subject = desk.subject(&stack.deployment, id).await?;
+        desk.approve_and_order(&stack.deployment, &subject).await?;
+    }
+    // Both wait for a writer; the one that waits longest is taken back before any comes.
+    let taken = gateway.withdraw(&ticket, &first).await?;
+    assert_eq!((taken.withdrawn, taken.state.as_str()), (true, "canceled"));
+    let before = stack.deployment.invoice(INVOICE)?;
+    stack.start_writer(&[])?;
+    assert_eq!(desk.outcome(&stack, &second).await?, "applied");
+    assert_eq!(desk.state(&first).await?, "canceled");
+    assert_eq!(stack.deployment.invoice(INVOICE)?, before);
+    assert_eq!(stack.deployment.receipts()?, [(second, "applied".to_owned())]);
+
+    let mut events = EventServiceClient::new(stack.ledger_as(Role::Operator, Some("alice"))?);
+    let request = wire::GetReplayRequest {
+        proposal: first,
+        known: None,
+    };
+    let shown = events.get_replay(request).await?.into_inner();
+    let records = shown
+        .records
+        .into_iter()
+        .map(TryInto::try_into)
+        .collect::<Result<Vec<_>, _>>()?;
+    let trust = stack.deployment.trust()?;
+    let bundle = Bundle::new(&trust.ledger_origin(), &shown.checkpoint, &records);
+    let story = verify_bundle(&bundle, &trust)?.story;
+    assert_eq!(story.state.as_str(), "canceled");
+    let gateway = format!("spiffe://{}/gateway/{INSTANCE}", stack.deployment.id);
+    assert_eq!(story.withdrawal.context("a withdrawal")?.gateway, gateway);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_of_one_tenant_finds_nothing_of_another() -> anyhow::Result<()> {
+    let mut stack = Stack::without_writer(Deployment::new(Build::Plain)?)?;
+    let mut gateway = Gateway::of(&stack)?;
+    let acme = gateway.ticket().await?;
+    let (theirs, their_evidence) = gateway.propose(INVOICE, "goodwill").await?;
+    // The same gateway, at a reader that works for somebody else.
+    stack.reader.kill();
+    stack.reader = reader(&stack.deployment, &stack.ledger.address, "globex")?;
+    let mut gateway = Gateway::of(&stack)?;
+    let globex = gateway.ticket().await?;
+    let mut watch = gateway.watch(&globex).await?;
+    let (own, evidence) = gateway.propose("INV-9001", "goodwill").await?;
+    assert_eq!(change(&mut watch).await?.0, own);
+    let unknown = told(gateway.proposal(&globex, "wrp_ffffffffffffffffffff").await)?;
+    assert_eq!(told(gateway.proposal(&globex, &theirs).await)?, unknown);
+    assert_eq!(told(gateway.replay(&globex, &theirs).await)?, unknown);
+    assert_eq!(told(gateway.evidence(&globex, &their_evidence).await)?, unknown);
+    assert_eq!(told(gateway.withdraw(&globex, &theirs).await)?, unknown);
+    assert_eq!(told(gateway.proposal(&acme, &own).await)?, unknown);
+    assert_eq!(told(gateway.evidence(&acme, &evidence).await)?, unknown);
+    assert!(gateway.proposal(&acme, &theirs).await.is_ok());
+
+    // It cannot name the other tenant: what it signs itself is no ticket, and the reader's word cannot be bent.
+    let signed: Envelope = globex.clone().try_into()?;
+    let mut forged: ContextTicket = signed.peek(Kind::ContextTicket)?;
+    forged.contexts[0].tenant = "acme".to_owned();
+    for key in [&stack.deployment.writer_key, &stack.deployment.ledger_key] {
+        let forged = Envelope::seal(Kind::ContextTicket, &forged, key)?;
+        let refused = gateway.proposal(&forged.into(), &theirs).await.unwrap_err();
+        assert_eq!(from_status(&refused).code, "TICKET_REFUSED");
+    }
+    let mut bent = globex;
+    bent.payload = String::from_utf8(bent.payload)?.replace("globex", "acme").into();
+    let refused = gateway.proposal(&bent, &theirs).await.unwrap_err();
+    assert_eq!(from_status(&refused).code, "TICKET_REFUSED");
+    // A ticket that was lost is of no use to another gateway.
+    let mut thief = AgentRecordServiceClient::new(stack.ledger_as(Role::Gateway, Some("client-2"))?);
+    let request = wire::AgentRecordServiceGetProposalRequest {
+        ticket: Some(acme),
+        proposal_id: theirs,
+    };
+    let refused = thief.get_proposal(request).await.unwrap_err();
+    assert_eq!(from_status(&refused).code, "TICKET_REFUSED");
+    Ok(())
+}
+
+/// The gateway of what `up` has started, with a certificate of the same instance.
+async fn beside_up(place: &Workplace, up: &Json) -> anyhow::Result<Gateway> {
+    let state = |name: &str| place.path(".synapsor").join(name);
+    let instance = std::fs::read_dir(state("certs"))?
+        .filter_map(Result::ok)
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .find_map(|name| Some(name.strip_prefix("gateway-")?.strip_suffix(".pem")?.to_owned()))
+        .context("a certificate of a gateway")?;
+    let now = SystemClock.now_ms();
+    let leaf = DevCa::load(&state("ca"))?.issue(Role::Gateway, Some(&instance), LEAF_TTL, now)?;
+    let at = |role: Role| {
+        let address = up["processes"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|p| p["name"] == json!(role.to_string()))
+            .and_then(|p| p["address"].as_str())
+            .with_context(|| format!("no address of the {role}: {up}"))?;
+        anyhow::Ok(connect(&leaf.material(now)?, &Target::new(role, address))?)
+    };
+    Ok(Gateway {
+        agents: AgentServiceClient::new(at(Role::Reader)?),
+        records: AgentRecordServiceClient::new(at(Role::Ledger)?),
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_show_what_an_agent_took_back() -> anyhow::Result<()> {
+    let mut place = Workplace::new()?;
+    place.set("SYNAPSOR_RUNNER_HTTP_TOKEN", "a-token-of-this-test");
+    let mut services = place.start(&["up", "--serve", "--port", "0", "--json"])?;
+    services.until_printed(LIMIT, |out| serde_json::from_str::<Json>(out).is_ok())?;
+    let up: Json = serde_json::from_str(&services.printed()?.0)?;
+    let mut gateway = beside_up(&place, &up).await?;
+    let ticket = gateway.ticket().await?;
+    let (id, _) = gateway.propose(INVOICE, "goodwill").await?;
+    assert!(gateway.withdraw(&ticket, &id).await?.withdrawn);
+
+    let listed = place.json(&["proposals", "list", "--state", "canceled"])?;
+    assert_eq!(listed["proposals"][0]["proposal_id"], json!(id), "{listed}");
+    let shown = place.json(&["proposals", "show", &id])?;
+    assert_eq!(shown["state"], json!("canceled"));
+    let by = shown["withdrawal"]["gateway"].as_str().unwrap_or_default();
+    assert!(by.contains("/gateway/"), "{shown}");
+    let page = place.ok(&["proposals", "show", &id])?.stdout;
+    assert!(page.contains("withdrawn       by its agent at"), "{page}");
+    let story = place.json(&["replay", "show", &id])?;
+    assert_eq!(story["replay"]["state"], json!("canceled"), "{story}");
+    let page = place.ok(&["replay", "show", &id])?.stdout;
+    assert!(page.contains("withdrawn by its agent"), "{page}");
+    let tail = place.ok(&["events", "tail", "--json", "--kind", "proposal_withdrawn"])?;
+    assert_eq!(tail.stdout.lines().count(), 1, "{tail}");
+    place.run(&["proposals", "approve", &id, "--yes"])?.expect(4)?;
+    place.run(&["apply", &id, "--yes"])?.expect(4)?;
+    place.ok(&["ledger", "verify"])?;
+
+    services.signal(rustix::process::Signal::TERM)?;
+    services.end(LIMIT)?;
+    until(LIMIT, || Ok(place.processes()?.is_empty()))
+}
