@@ -309,3 +309,48 @@ fn a_shadow_proposal_asks_for_no_approval() {
     assert_eq!(view["proposal"]["state"], "shadow_proposal_created");
     assert_eq!(view["proposal"]["approval_required"], false);
 }
+
+#[test]
+fn a_task_ends_with_an_envelope_that_its_tools_schema_describes() {
+    use synapsor_domain::agent_view::settled_envelope;
+    use synapsor_domain::contract::ResultFormat;
+    let record: serde_json::Value =
+        serde_json::from_str(include_str!("golden/agent_view/proposal.json")).unwrap();
+    let envelope = settled_envelope(&record, ResultFormat::V2).unwrap();
+    let schema = synapsor_domain::tool::envelope_schema();
+    let required = schema["required"].as_array().unwrap();
+    let keys: Vec<_> = envelope.as_object().unwrap().keys().cloned().collect();
+    assert_eq!(
+        required.iter().map(|k| k.as_str().unwrap()).collect::<Vec<_>>(),
+        keys
+    );
+    assert_eq!(envelope["proposal"]["state"], "applied");
+    assert_eq!(envelope["source_database_changed"], true);
+    assert_eq!(envelope["proposal"]["diff"], record["proposal"]["diff"]);
+    let states = &schema["properties"]["proposal"]["anyOf"][0]["properties"]["state"]["enum"];
+    for state in [
+        "review_required",
+        "approved",
+        "in_doubt",
+        "applied",
+        "conflict",
+        "failed",
+        "rejected",
+        "canceled",
+        "expired",
+    ] {
+        let mut record = record.clone();
+        record["proposal"]["state"] = state.into();
+        let word = settled_envelope(&record, ResultFormat::V2).unwrap()["proposal"]["state"].clone();
+        assert!(
+            states.as_array().unwrap().contains(&word),
+            "{state} is told as {word}"
+        );
+    }
+    let old = settled_envelope(&record, ResultFormat::V1).unwrap();
+    assert_eq!(
+        (old["status"].as_str(), old["source_database_mutated"].as_bool()),
+        (Some("applied"), Some(true))
+    );
+    assert!(settled_envelope(&serde_json::json!({}), ResultFormat::V2).is_none());
+}

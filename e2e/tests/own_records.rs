@@ -52,6 +52,7 @@ impl Gateway {
             capability: capability.to_owned(),
             arguments_json: arguments.to_string().into_bytes(),
             result_format: 2,
+            access_token: String::new(),
         };
         let answer = self.agents.call_capability(request).await?.into_inner();
         ensure!(!answer.is_error, "{}", answer.code);

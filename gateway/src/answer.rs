@@ -1,6 +1,6 @@
 //! From an envelope to an MCP tool result, and the envelope for calls that no reader answered.
 
-use rmcp::model::{CallToolResult, ContentBlock};
+use rmcp::model::{CallToolResult, ContentBlock, ErrorData};
 use serde_json::Value as Json;
 use synapsor_chassis::random;
 use synapsor_domain::contract::ResultFormat;
@@ -41,8 +41,31 @@ pub(crate) fn of_refusal(
     result(failure.to_json(format), true)
 }
 
+/// The same words for a record that is not there, for another tenant's, and for an address that is none.
+pub(crate) fn no_such_record() -> ErrorData {
+    ErrorData::resource_not_found("no such record", None)
+}
+
+/// What a client is told of a record that could not be read.
+pub(crate) fn error_of(refusal: &Refusal) -> ErrorData {
+    match refusal.code.as_ref() {
+        "RECORD_NOT_FOUND" => no_such_record(),
+        "LEDGER_UNAVAILABLE" | "EXECUTOR_UNAVAILABLE" | "TOKEN_KEYS_UNAVAILABLE" => {
+            ErrorData::internal_error("the records cannot be reached now; try again later", None)
+        }
+        "WATCHES_EXCEEDED" => ErrorData::internal_error("too many subscriptions are open; end some", None),
+        code => {
+            tracing::warn!(code, detail = refusal.detail, "records were refused");
+            ErrorData::internal_error(
+                "the records were refused; the operator finds the reason in the log",
+                None,
+            )
+        }
+    }
+}
+
 /// The envelope as structured content, and the same as text for clients that read only that.
-fn result(envelope: Json, is_error: bool) -> CallToolResult {
+pub(crate) fn result(envelope: Json, is_error: bool) -> CallToolResult {
     let text = ContentBlock::text(format!("{envelope:#}"));
     let mut result = if is_error {
         CallToolResult::error(vec![text])

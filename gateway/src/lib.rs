@@ -8,11 +8,16 @@ mod catalog;
 mod confinement;
 pub mod http;
 mod inbound;
+mod prompts;
 mod reader;
+mod records;
 mod run_file;
 mod server;
 mod settings;
 mod stdio;
+mod subscriptions;
+mod tasks;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -27,6 +32,7 @@ pub use settings::Flags;
 use access_tokens::AccessTokens;
 use catalog::Listing;
 use reader::Reader;
+use records::Records;
 use server::Gateway;
 use settings::{Settings, Transport};
 
@@ -58,7 +64,11 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<(), Failure> {
         )?)),
         None => None,
     };
-    let gateway = Gateway::new(reader, listing, format);
+    let records = match &settings.ledger {
+        Some(ledger) => Some(Arc::new(Records::connect(&settings.tls, ledger, reader.clone())?)),
+        None => None,
+    };
+    let gateway = Gateway::new(reader, listing, format, records);
     match settings.transport {
         Transport::Stdio if access_tokens.is_some() => {
             let text =

@@ -6,16 +6,20 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use rmcp::model::{
-    CacheScope, CallToolRequestParams, CallToolResponse, CompleteRequestMethod, CompleteRequestParams,
-    CompleteResult, ErrorData, Implementation, ListPromptsRequestMethod, ListPromptsResult,
-    ListResourceTemplatesRequestMethod, ListResourceTemplatesResult, ListResourcesRequestMethod,
-    ListResourcesResult, ListToolsResult, PaginatedRequestParams, ProtocolVersion, ServerCapabilities,
-    ServerConfig, Tool,
+    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskParams,
+    CompleteRequestMethod, CompleteRequestParams, CompleteResult, ErrorData, GetPromptRequestParams,
+    GetPromptResponse, GetTaskParams, GetTaskResult, Implementation, ListPromptsResult,
+    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+    ProtocolVersion, ReadResourceRequestMethod, ReadResourceRequestParams, ReadResourceResponse,
+    ReadResourceResult, ResourceContents, ResourceTemplate, ServerCapabilities, ServerConfig,
+    SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams, UpdateTaskParams,
 };
-use rmcp::service::RequestContext;
+use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
 use synapsor_chassis::propagate::{TRACEPARENT, TraceParent};
 use synapsor_domain::contract::ResultFormat;
+use synapsor_domain::tool::SYSTEM_PROMPT;
+use synapsor_proto::ledger::v1::AgentRecordServiceGetProposalResponse as Record;
 
 use crate::answer;
 use crate::caller::Caller;
@@ -23,11 +27,10 @@ use crate::catalog::Listing;
 use crate::http::About;
 use crate::inbound::RawArguments;
 use crate::reader::{Call, Reader};
-
-const INSTRUCTIONS: &str = "These tools read and propose; none of them changes the database. Inspect a row first, \
-then propose a change of it. A proposal waits for a person who reviews and approves it outside of this \
-conversation; you cannot approve or apply it, and no tool runs SQL. Every result has `ok`: branch on it, and when \
-it is false read `error.code` and retry only if `error.retryable` is true.";
+use crate::records::{Address, Records, TEMPLATES};
+use crate::subscriptions::{self, Sessions};
+use crate::waiting::Waiting;
+use crate::{prompts, tasks};
 
 const VERSIONS: &[ProtocolVersion] = &[
     ProtocolVersion::V_2025_06_18,
@@ -37,6 +40,7 @@ const VERSIONS: &[ProtocolVersion] = &[
 
 /// The list never changes while the gateway lives, and a restart is not announced; so clients look again soon.
 const LIST_TTL_MS: u64 = 1_000;
+const JSON: &str = "application/json";
 
 /// Cheap to clone: one for each connection or request.
 #[derive(Clone, Debug)]
@@ -44,14 +48,24 @@ pub(crate) struct Gateway {
     reader: Arc<Reader>,
     listing: Arc<Listing>,
     format: ResultFormat,
+    /// `None` if this gateway was given no ledger: then there are no resources, subscriptions and tasks.
+    records: Option<Arc<Records>>,
+    sessions: Arc<Sessions>,
 }
 
 impl Gateway {
-    pub(crate) fn new(reader: Arc<Reader>, listing: Arc<Listing>, format: ResultFormat) -> Self {
+    pub(crate) fn new(
+        reader: Arc<Reader>,
+        listing: Arc<Listing>,
+        format: ResultFormat,
+        records: Option<Arc<Records>>,
+    ) -> Self {
         Self {
             reader,
             listing,
             format,
+            records,
+            sessions: Arc::default(),
         }
     }
 
@@ -65,7 +79,7 @@ impl Gateway {
     }
 
     /// Tools that the listing does not have go to the reader as well, which records and refuses them.
-    async fn forward(&self, call: Call) -> rmcp::model::CallToolResult {
+    async fn forward(&self, call: Call) -> CallToolResult {
         let capability = call.capability.clone();
         let answered = self
             .reader
@@ -77,6 +91,62 @@ impl Gateway {
         result.meta = Some(self.listing.meta());
         result
     }
+
+    /// A task for a client that takes one and a proposal that waits for people; else the result itself. A proposal is
+    /// on file by now, so that a record which cannot be read costs the client no more than the task.
+    async fn answer(&self, result: CallToolResult, takes_tasks: bool, caller: &Caller) -> CallToolResponse {
+        let (Some(records), true) = (&self.records, takes_tasks) else {
+            return result.into();
+        };
+        let Some(id) = tasks::waiting_proposal(&result).map(str::to_owned) else {
+            return result.into();
+        };
+        match records.proposal(caller, &id).await {
+            Ok(record) => CallToolResponse::Task(tasks::created(&id, &record, result)),
+            Err(refusal) => {
+                tracing::warn!(code = %refusal.code, "a proposal is answered without a task");
+                result.into()
+            }
+        }
+    }
+
+    /// The proposal behind a task, which only the principal that asked for it has.
+    async fn own_proposal(
+        &self,
+        id: &str,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<Record, ErrorData> {
+        let record = self.records()?.proposal(&caller_of(context), id).await;
+        match record {
+            Ok(record) if record.principal_matches => Ok(record),
+            Ok(_) => Err(tasks::unknown()),
+            Err(refusal) if refusal.code == "RECORD_NOT_FOUND" => Err(tasks::unknown()),
+            Err(refusal) => Err(answer::error_of(&refusal)),
+        }
+    }
+
+    fn records(&self) -> Result<&Arc<Records>, ErrorData> {
+        let records = self.records.as_ref();
+        records.ok_or_else(ErrorData::method_not_found::<ReadResourceRequestMethod>)
+    }
+}
+
+/// Over stdio there is one session, which has no id.
+fn session_of(context: &RequestContext<RoleServer>) -> String {
+    let parts = context.extensions.get::<Parts>();
+    let id = parts.and_then(|parts| parts.headers.get("mcp-session-id"));
+    id.and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned()
+}
+
+/// Every list has one page.
+fn no_cursor(page: Option<PaginatedRequestParams>) -> Result<(), ErrorData> {
+    if page.is_some_and(|page| page.cursor.is_some()) {
+        return Err(ErrorData::invalid_params(
+            "the list has one page; no cursor is valid",
+            None,
+        ));
+    }
+    Ok(())
 }
 
 /// From `_meta`, else from the HTTP header; a malformed value counts as absent.
@@ -119,9 +189,19 @@ fn arguments_of(context: &RequestContext<RoleServer>) -> Option<RawArguments> {
 
 impl ServerHandler for Gateway {
     fn get_info(&self) -> ServerConfig {
-        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+        let with_tools = ServerCapabilities::builder().enable_tools().enable_prompts();
+        let capabilities = if self.records.is_some() {
+            with_tools
+                .enable_resources()
+                .enable_resources_subscribe()
+                .enable_tasks()
+                .build()
+        } else {
+            with_tools.build()
+        };
+        ServerConfig::new(capabilities)
             .with_server_info(Implementation::new("synapsor-runner", env!("CARGO_PKG_VERSION")))
-            .with_instructions(INSTRUCTIONS)
+            .with_instructions(SYSTEM_PROMPT)
     }
 
     fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
@@ -137,12 +217,7 @@ impl ServerHandler for Gateway {
         page: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        if page.is_some_and(|page| page.cursor.is_some()) {
-            return Err(ErrorData::invalid_params(
-                "the list has one page; no cursor is valid",
-                None,
-            ));
-        }
+        no_cursor(page)?;
         let mut list = ListToolsResult::with_all_items(self.listing.tools().to_vec())
             .with_ttl_ms(LIST_TTL_MS)
             .with_cache_scope(CacheScope::Private);
@@ -157,42 +232,174 @@ impl ServerHandler for Gateway {
     ) -> Result<CallToolResponse, ErrorData> {
         let RawArguments(arguments) = arguments_of(&context)
             .ok_or_else(|| ErrorData::internal_error("the arguments' text is missing", None))?;
+        let caller = caller_of(&context);
         let call = Call {
             capability: self.listing.canonical(&request.name).to_owned(),
             arguments,
             format: self.format,
             trace: trace_of(&context),
-            caller: caller_of(&context),
+            caller: caller.clone(),
         };
+        let takes_tasks = context
+            .client_capabilities()
+            .is_some_and(|declared| declared.supports_tasks());
+        let mut waiting = Waiting::of(&context);
         tokio::select! {
-            result = self.forward(call) => Ok(result.into()),
-            // The client has gone or does not want the answer; dropping the call cancels it at the reader.
+            result = self.forward(call) => Ok(self.answer(result, takes_tasks, &caller).await),
+            // The client has gone or does not want the answer; dropping the call cancels it at the reader. What the
+            // reader has filed by then stays filed, and the same call finds it.
             () = context.ct.cancelled() => Err(ErrorData::internal_error("cancelled", None)),
+            () = waiting.tell() => Err(ErrorData::internal_error("cancelled", None)),
         }
     }
 
     async fn list_resources(
         &self,
-        _page: Option<PaginatedRequestParams>,
+        page: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        Err(ErrorData::method_not_found::<ListResourcesRequestMethod>())
+        self.records()?;
+        no_cursor(page)?;
+        // Records are found by the ids that results carry; listing them would list the tenant's work.
+        Ok(ListResourcesResult::default()
+            .with_ttl_ms(LIST_TTL_MS)
+            .with_cache_scope(CacheScope::Private))
     }
 
     async fn list_resource_templates(
         &self,
-        _page: Option<PaginatedRequestParams>,
+        page: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
-        Err(ErrorData::method_not_found::<ListResourceTemplatesRequestMethod>())
+        self.records()?;
+        no_cursor(page)?;
+        let template = |(name, uri, description): (&str, &str, &str)| {
+            ResourceTemplate::new(uri, name)
+                .with_description(description)
+                .with_mime_type(JSON)
+        };
+        Ok(
+            ListResourceTemplatesResult::with_all_items(TEMPLATES.map(template).to_vec())
+                .with_ttl_ms(LIST_TTL_MS)
+                .with_cache_scope(CacheScope::Private),
+        )
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        let records = self.records()?;
+        let address = Address::parse(&request.uri).ok_or_else(answer::no_such_record)?;
+        let caller = caller_of(&context);
+        let read = records.read(&caller, &address);
+        let json = tokio::select! {
+            json = read => json.map_err(|refusal| answer::error_of(&refusal))?,
+            () = context.ct.cancelled() => return Err(ErrorData::internal_error("cancelled", None)),
+        };
+        let text =
+            String::from_utf8(json).map_err(|_| ErrorData::internal_error("the record is no text", None))?;
+        let contents = ResourceContents::text(text, request.uri).with_mime_type(JSON);
+        // A record can change with the next decision of a person.
+        Ok(ReadResourceResult::new(vec![contents])
+            .with_ttl_ms(0)
+            .with_cache_scope(CacheScope::Private)
+            .into())
+    }
+
+    fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        self.records.as_ref().map(|_| subscriptions::accepted(requested))
+    }
+
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        let caller = caller_of(context.request_context());
+        subscriptions::listen(context, self.records()?.clone(), caller).await
+    }
+
+    async fn subscribe(
+        &self,
+        request: SubscribeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let records = self.records()?.clone();
+        let (session, caller) = (session_of(&context), caller_of(&context));
+        self.sessions
+            .subscribe(session, request.uri, context.peer, records, caller)
+            .await
+    }
+
+    async fn unsubscribe(
+        &self,
+        request: UnsubscribeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.records()?;
+        self.sessions.unsubscribe(&session_of(&context), &request.uri);
+        Ok(())
+    }
+
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        let record = self.own_proposal(&request.task_id, &context).await?;
+        Ok(GetTaskResult::new(tasks::detailed(
+            &request.task_id,
+            &record,
+            self.format,
+        )?))
+    }
+
+    /// A task asks its client for nothing, so that there is nothing to answer; whether it exists is still checked.
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.own_proposal(&request.task_id, &context).await.map(|_| ())
+    }
+
+    /// Takes the proposal back. Once a writer has started it cannot be, and the task goes on to its end.
+    async fn cancel_task(
+        &self,
+        request: CancelTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let records = self.records()?;
+        let withdrawn = records.withdraw(&caller_of(&context), &request.task_id).await;
+        match withdrawn {
+            Ok(answer) => {
+                tracing::info!(
+                    withdrawn = answer.withdrawn,
+                    state = answer.state,
+                    "a task was to be cancelled"
+                );
+                Ok(())
+            }
+            Err(refusal) if refusal.code == "RECORD_NOT_FOUND" => Err(tasks::unknown()),
+            Err(refusal) => Err(answer::error_of(&refusal)),
+        }
     }
 
     async fn list_prompts(
         &self,
-        _page: Option<PaginatedRequestParams>,
+        page: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
-        Err(ErrorData::method_not_found::<ListPromptsRequestMethod>())
+        no_cursor(page)?;
+        Ok(ListPromptsResult::with_all_items(prompts::list())
+            .with_ttl_ms(LIST_TTL_MS)
+            .with_cache_scope(CacheScope::Private))
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        prompts::get(&request).map(Into::into)
     }
 
     async fn complete(

@@ -5,11 +5,13 @@
 mod evidence;
 mod proposal;
 mod replay;
+mod settled;
 mod state;
 
 pub use evidence::{EvidenceFacts, evidence_view};
 pub use proposal::{EVENTS_SHOWN_MAX, EventFact, ProposalFacts, SHOWN_EVENTS, proposal_view};
 pub use replay::{ReplayFacts, replay_view};
+pub use settled::settled_envelope;
 pub use state::{RecordState, STATE_EVENTS, Standing};
 
 use serde_json::{Map, Value as Json};

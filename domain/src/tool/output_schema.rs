@@ -72,7 +72,8 @@ fn proposal(diff: &Json) -> Json {
                         "mode".to_owned(),
                         json!({"enum": ["direct_update", "app_handler"]}),
                     ),
-                    ("applied".to_owned(), json!({"const": false})),
+                    // True only in the result of a task, which waits for what becomes of the proposal.
+                    ("applied".to_owned(), json!({"type": "boolean"})),
                 ]),
             ),
             ("next", json!({"type": "string"})),
@@ -82,7 +83,14 @@ fn proposal(diff: &Json) -> Json {
     json!({"anyOf": [object, {"type": "null"}]})
 }
 
+/// A read never changes the source; a proposal has done so only when a task tells of its end.
 fn envelope(action: &Json, data: &Json, proposal: &Json) -> Json {
+    let is_read = *proposal == json!({"type": "null"});
+    let changed = if is_read {
+        json!({"const": false})
+    } else {
+        json!({"type": "boolean"})
+    };
     let codes = SafeCode::ALL.map(SafeCode::as_str);
     let error = exact_object([
         ("code".to_owned(), json!({"enum": codes})),
@@ -103,7 +111,7 @@ fn envelope(action: &Json, data: &Json, proposal: &Json) -> Json {
             ("proposal", proposal.clone()),
             ("error", json!({"anyOf": [error, {"type": "null"}]})),
             ("evidence", json!({"anyOf": [evidence, {"type": "null"}]})),
-            ("source_database_changed", json!({"const": false})),
+            ("source_database_changed", changed.clone()),
             ("_meta", meta()),
         ]
         .map(|(name, schema)| (name.to_owned(), schema)),

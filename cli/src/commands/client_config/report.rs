@@ -2,6 +2,7 @@
 
 use serde_json::{Value as Json, json};
 use synapsor_chassis::run::Failure;
+use synapsor_domain::tool::{CHECKLIST, SYSTEM_PROMPT};
 
 use super::client::{Client, Format};
 use super::server::Way;
@@ -90,8 +91,8 @@ pub(super) fn notes(args: &Args, setup: &Setup, context: &Context) -> Result<(),
     }
     if args.include_instructions {
         output::note("\ntell the agent:");
-        output::note(instructions::SYSTEM_PROMPT);
-        for line in instructions::CHECKLIST {
+        output::note(SYSTEM_PROMPT);
+        for line in CHECKLIST {
             output::note(format!("- {line}"));
         }
     }

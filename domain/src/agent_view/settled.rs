@@ -1,0 +1,73 @@
+//! The result of a call that filed a proposal, as it stands once the proposal has ended: what a task ends with. Made
+//! from the record that the ledger shows, which is cut already.
+
+use serde_json::{Value as Json, json};
+
+use crate::contract::ResultFormat;
+use crate::envelope::PublicState;
+
+const EVIDENCE_NOTE: &str = "An audit handle for people; not business data.";
+
+/// The envelope in the given format; `None` if `record` is not the resource of a proposal.
+pub fn settled_envelope(record: &Json, format: ResultFormat) -> Option<Json> {
+    let proposal = record.get("proposal")?;
+    let text = |name: &str| proposal.get(name).and_then(Json::as_str);
+    let (id, state, action) = (text("proposal_id")?, text("state")?, text("action")?);
+    let word = envelope_word(state);
+    let kind = proposal.pointer("/target/type").and_then(Json::as_str)?;
+    let key = proposal
+        .pointer("/target/id")
+        .and_then(Json::as_str)
+        .unwrap_or_default();
+    let is_changed = proposal.get("source_database_changed") == Some(&Json::Bool(true));
+    let source = if is_changed { "has changed" } else { "is unchanged" };
+    let evidence = proposal.get("evidence_bundle_id").cloned().unwrap_or(Json::Null);
+    Some(match format {
+        ResultFormat::V1 => {
+            let mut envelope = proposal.clone();
+            let object = envelope.as_object_mut()?;
+            object.insert("status".to_owned(), word.into());
+            object.insert(
+                "proposal_resource".to_owned(),
+                format!("synapsor://proposals/{id}").into(),
+            );
+            object.insert("source_database_mutated".to_owned(), is_changed.into());
+            envelope
+        }
+        ResultFormat::V2 => json!({
+            "ok": true,
+            "summary": format!("Proposal {id} about {kind} {key} has ended: {state}; the source database {source}.")
+                .replace(char::is_control, " "),
+            "action": action,
+            "kind": "proposal",
+            "data": null,
+            "proposal": {
+                "id": id,
+                "state": word,
+                "target": format!("{kind}:{key}"),
+                "diff": proposal.get("diff")?,
+                "approval_required": proposal.get("approval_required")?,
+                "writeback": proposal.get("writeback")?,
+                "next": proposal.get("next")?,
+            },
+            "error": null,
+            "evidence": {"bundle_id": evidence, "note": EVIDENCE_NOTE},
+            "source_database_changed": is_changed,
+            "_meta": {
+                "tenant_id": proposal.pointer("/target/tenant_id")?,
+                "principal": proposal.get("principal")?,
+                "canonical_capability": action,
+            },
+        }),
+    })
+}
+
+/// Envelopes have fewer words than records: what ended without a change and without a person's no is a conflict.
+fn envelope_word(state: &str) -> &str {
+    match state {
+        "failed" => PublicState::Conflict.as_str(),
+        "canceled" | "expired" => PublicState::Rejected.as_str(),
+        "in_doubt" => PublicState::Approved.as_str(),
+        word => word,
+    }
+}

@@ -1,0 +1,131 @@
+//! Records that agents read back: proposals, evidence, replays, and what becomes of proposals. They come from the
+//! ledger under a ticket that the reader signs for this gateway and this caller; which records that opens, and how
+//! much of them, the ledger decides. What is here is passed on as it came.
+
+mod address;
+mod changes;
+mod tickets;
+
+use std::sync::Arc;
+
+use synapsor_chassis::grpc_channel::{self, CALL_TIMEOUT, Target};
+use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
+use synapsor_chassis::random;
+use synapsor_chassis::run::Failure;
+use synapsor_chassis::tls::TlsMaterial;
+use synapsor_domain::refusal::Refusal;
+use synapsor_proto::ledger::v1::agent_record_service_client::AgentRecordServiceClient;
+use synapsor_proto::ledger::v1::{
+    AgentRecordServiceGetEvidenceRequest, AgentRecordServiceGetProposalRequest,
+    AgentRecordServiceGetProposalResponse, AgentRecordServiceGetReplayRequest, WithdrawRequest,
+    WithdrawResponse,
+};
+use synapsor_proto::status;
+use tonic::transport::Channel;
+use tonic::{Response, Status};
+
+pub(crate) use address::{Address, TEMPLATES};
+pub(crate) use changes::{Changes, Next};
+
+use crate::caller::Caller;
+use crate::reader::Reader;
+use tickets::Tickets;
+
+/// The way to the ledger's records of agents.
+#[derive(Debug)]
+pub(crate) struct Records {
+    client: AgentRecordServiceClient<Channel>,
+    tickets: Tickets,
+}
+
+/// Digits of a request id, so that a withdrawal that is sent twice counts once.
+const REQUEST_DIGITS: usize = 20;
+
+impl Records {
+    /// Nothing is dialled yet.
+    pub(crate) fn connect(tls: &TlsMaterial, ledger: &Target, reader: Arc<Reader>) -> Result<Self, Failure> {
+        let channel = grpc_channel::connect(tls, ledger)?;
+        let client = AgentRecordServiceClient::new(channel)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        Ok(Self {
+            client,
+            tickets: Tickets::new(reader),
+        })
+    }
+
+    /// The JSON of one record, as the ledger cut it for this caller.
+    ///
+    /// # Errors
+    /// `RECORD_NOT_FOUND` for what is not there or not this caller's, and what passes by itself.
+    pub(crate) async fn read(&self, caller: &Caller, address: &Address) -> Result<Vec<u8>, Refusal> {
+        match address {
+            Address::Proposal(id) => Ok(self.proposal(caller, id).await?.record_json),
+            Address::Evidence(id) => {
+                let message = AgentRecordServiceGetEvidenceRequest {
+                    ticket: Some(self.tickets.of(caller).await?),
+                    evidence_id: id.clone(),
+                };
+                let request = grpc_channel::with_deadline(message, CALL_TIMEOUT);
+                Ok(self
+                    .said(self.client.clone().get_evidence(request).await)?
+                    .record_json)
+            }
+            Address::Replay(id) => {
+                let message = AgentRecordServiceGetReplayRequest {
+                    ticket: Some(self.tickets.of(caller).await?),
+                    replay_id: id.clone(),
+                };
+                let request = grpc_channel::with_deadline(message, CALL_TIMEOUT);
+                Ok(self
+                    .said(self.client.clone().get_replay(request).await)?
+                    .record_json)
+            }
+        }
+    }
+
+    /// A proposal with its state.
+    pub(crate) async fn proposal(
+        &self,
+        caller: &Caller,
+        id: &str,
+    ) -> Result<AgentRecordServiceGetProposalResponse, Refusal> {
+        let message = AgentRecordServiceGetProposalRequest {
+            ticket: Some(self.tickets.of(caller).await?),
+            proposal_id: id.to_owned(),
+        };
+        let request = grpc_channel::with_deadline(message, CALL_TIMEOUT);
+        self.said(self.client.clone().get_proposal(request).await)
+    }
+
+    /// Takes the caller's own proposal back, if nobody has started to apply it.
+    pub(crate) async fn withdraw(&self, caller: &Caller, id: &str) -> Result<WithdrawResponse, Refusal> {
+        let message = WithdrawRequest {
+            ticket: Some(self.tickets.of(caller).await?),
+            proposal_id: id.to_owned(),
+            request_id: random::hex_id(REQUEST_DIGITS),
+        };
+        let request = grpc_channel::with_deadline(message, CALL_TIMEOUT);
+        self.said(self.client.clone().withdraw(request).await)
+    }
+
+    fn said<T>(&self, answer: Result<Response<T>, Status>) -> Result<T, Refusal> {
+        answer
+            .map(Response::into_inner)
+            .map_err(|status| refusal(&status))
+    }
+}
+
+/// What cannot be reached may be asked again; everything else is as the ledger says.
+fn refusal(status: &Status) -> Refusal {
+    let passes = grpc_channel::is_unreachable(status) || grpc_channel::is_timeout(status);
+    let cause = status::from_status(status);
+    if passes {
+        tracing::warn!(code = %cause.code, "the ledger did not answer");
+        return Refusal::new(
+            "LEDGER_UNAVAILABLE",
+            "The records cannot be reached now; try again later.",
+        );
+    }
+    cause
+}

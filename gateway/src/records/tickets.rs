@@ -1,0 +1,66 @@
+//! Tickets as the reader issued them, kept for a little less than they last. A ticket belongs to the very token that
+//! it was issued for, so that no caller is ever given another one's.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use synapsor_chassis::clock::{Clock as _, SystemClock};
+use synapsor_domain::digest::Digest;
+use synapsor_domain::refusal::Refusal;
+use synapsor_proto::common::v1::Signed;
+
+use crate::caller::Caller;
+use crate::reader::Reader;
+
+const TICKETS_MAX: usize = 10_000;
+/// A ticket that ends sooner is not used any more: what it opens takes a moment too.
+const LEFT_MIN_MS: i64 = 30_000;
+
+#[derive(Debug)]
+pub(super) struct Tickets {
+    reader: Arc<Reader>,
+    held: Mutex<HashMap<Digest, Held>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    ticket: Signed,
+    ends_ms: i64,
+}
+
+impl Tickets {
+    pub(super) fn new(reader: Arc<Reader>) -> Self {
+        Self {
+            reader,
+            held: Mutex::default(),
+        }
+    }
+
+    /// A ticket for this caller.
+    pub(super) async fn of(&self, caller: &Caller) -> Result<Signed, Refusal> {
+        let key = Digest::of_typed(
+            "application/vnd.synapsor.ticket-holder.v1",
+            caller.access_token().as_bytes(),
+        );
+        let now_ms = SystemClock.now_ms();
+        if let Some(held) = self.held().get(&key)
+            && held.ends_ms - now_ms > LEFT_MIN_MS
+        {
+            return Ok(held.ticket.clone());
+        }
+        let (ticket, ends_ms) = self.reader.ticket(caller).await?;
+        let mut held = self.held();
+        if held.len() >= TICKETS_MAX {
+            held.retain(|_, held| held.ends_ms - now_ms > LEFT_MIN_MS);
+        }
+        if held.len() < TICKETS_MAX {
+            let ticket = ticket.clone();
+            held.insert(key, Held { ticket, ends_ms });
+        }
+        Ok(ticket)
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

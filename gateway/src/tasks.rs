@@ -1,0 +1,132 @@
+//! A proposal that waits for people, as a task of the protocol's tasks extension. The task is the proposal: it has the
+//! proposal's id and the ledger's state, was durable before anybody heard of it, and outlives this process.
+
+use rmcp::model::{
+    CallToolResult, CreateTaskResult, DetailedTask, ErrorData, JsonObject, MetaObject, Task, TaskPayload,
+    TaskStatus,
+};
+use serde_json::Value as Json;
+use synapsor_domain::agent_view::settled_envelope;
+use synapsor_domain::contract::ResultFormat;
+use synapsor_domain::timestamp::Timestamp;
+use synapsor_proto::ledger::v1::AgentRecordServiceGetProposalResponse as Record;
+
+use crate::answer;
+
+/// People decide in minutes, not in seconds; subscriptions tell at once.
+const POLL_INTERVAL_MS: u64 = 5_000;
+/// In the metadata of a new task: the envelope that the call would have had without tasks.
+const ENVELOPE: &str = "synapsor.envelope";
+
+/// The state that a task begins with.
+const REVIEW_REQUIRED: &str = "review_required";
+
+/// The id of the proposal that a call filed and that now waits for people; `None` for every other result.
+pub(crate) fn waiting_proposal(result: &CallToolResult) -> Option<&str> {
+    let envelope = result.structured_content.as_ref()?;
+    let (id, state) = match envelope.get("proposal") {
+        Some(proposal) => (proposal.get("id"), proposal.get("state")),
+        None => (envelope.get("proposal_id"), envelope.get("status")),
+    };
+    let is_waiting = result.is_error != Some(true) && state.and_then(Json::as_str) == Some(REVIEW_REQUIRED);
+    id.and_then(Json::as_str).filter(|_| is_waiting)
+}
+
+/// The answer to the call that filed the proposal.
+pub(crate) fn created(id: &str, record: &Record, result: CallToolResult) -> CreateTaskResult {
+    let mut meta = result.meta.unwrap_or_else(|| MetaObject::from(JsonObject::new()));
+    if let Some(envelope) = result.structured_content {
+        meta.insert(ENVELOPE.to_owned(), envelope);
+    }
+    CreateTaskResult::new(task(id, record)).with_meta(meta)
+}
+
+/// Where the proposal stands.
+pub(crate) fn detailed(id: &str, record: &Record, format: ResultFormat) -> Result<DetailedTask, ErrorData> {
+    let payload = match (record.is_final, record.state.as_str()) {
+        (false, _) => TaskPayload::Working,
+        (true, "canceled") => TaskPayload::Cancelled,
+        (true, _) => TaskPayload::Completed {
+            result: result(record, format).ok_or_else(|| unreadable())?,
+        },
+    };
+    Ok(DetailedTask::new(task(id, record), payload))
+}
+
+/// What the call would say now. A proposal that ended without being applied is no error of the call.
+fn result(record: &Record, format: ResultFormat) -> Option<JsonObject> {
+    let json: Json = serde_json::from_slice(&record.record_json).ok()?;
+    let envelope = settled_envelope(&json, format)?;
+    match serde_json::to_value(answer::result(envelope, false)).ok()? {
+        Json::Object(result) => Some(result),
+        _ => None,
+    }
+}
+
+fn task(id: &str, record: &Record) -> Task {
+    let at = |ms: i64| Timestamp::from_unix_millis(ms).to_string();
+    let status = if record.is_final {
+        TaskStatus::Completed
+    } else {
+        TaskStatus::Working
+    };
+    let lives_ms = record.not_after_ms.saturating_sub(record.created_at_ms);
+    Task::new(id, status, at(record.created_at_ms), at(record.updated_at_ms))
+        .with_ttl_ms(u64::try_from(lives_ms).unwrap_or_default())
+        .with_poll_interval_ms(POLL_INTERVAL_MS)
+        .with_status_message(message(&record.state))
+}
+
+fn message(state: &str) -> &'static str {
+    match state {
+        REVIEW_REQUIRED => "A person has to review and approve this outside of this conversation.",
+        "approved" => "A person has approved this; it has not been applied yet.",
+        "in_doubt" => "Whether it was applied is being found out.",
+        "applied" => "It has been applied.",
+        "conflict" => "It was not applied: the row has changed since it was read.",
+        "rejected" => "A person has rejected it.",
+        "canceled" => "It was taken back before anything was changed.",
+        "expired" => "Nobody decided in time.",
+        _ => "It was not applied.",
+    }
+}
+
+/// The same words for a task that does not exist and for one of somebody else.
+pub(crate) fn unknown() -> ErrorData {
+    ErrorData::invalid_params("no such task", None)
+}
+
+fn unreadable() -> ErrorData {
+    ErrorData::internal_error("the record of the task cannot be read", None)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_a_proposal_that_waits_for_people_becomes_a_task() {
+        let of = |envelope: Json| {
+            let result = CallToolResult::structured(envelope);
+            waiting_proposal(&result).map(str::to_owned)
+        };
+        assert_eq!(
+            of(json!({"proposal": {"id": "wrp_1", "state": "review_required"}})),
+            Some("wrp_1".to_owned())
+        );
+        assert_eq!(
+            of(json!({"proposal_id": "wrp_1", "status": "review_required"})),
+            Some("wrp_1".to_owned())
+        );
+        assert_eq!(
+            of(json!({"proposal": {"id": "wrp_1", "state": "shadow_proposal_created"}})),
+            None
+        );
+        assert_eq!(of(json!({"data": {"id": "wrp_1"}, "proposal": null})), None);
+        let failed =
+            CallToolResult::structured_error(json!({"proposal": {"id": "w", "state": "review_required"}}));
+        assert_eq!(waiting_proposal(&failed), None);
+    }
+}

@@ -1,0 +1,42 @@
+//! Signs of life while a call takes long, for clients that asked for them.
+
+use std::time::Duration;
+
+use rmcp::RoleServer;
+use rmcp::model::{ProgressNotificationParam, ProgressToken};
+use rmcp::service::{Peer, RequestContext};
+
+/// A call that is faster needs no sign.
+const EVERY: Duration = Duration::from_secs(2);
+
+/// Who wants to know, if anybody does.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    asked: Option<(ProgressToken, Peer<RoleServer>)>,
+}
+
+impl Waiting {
+    pub(crate) fn of(context: &RequestContext<RoleServer>) -> Self {
+        let token = context.meta.get_progress_token();
+        Self {
+            asked: token.map(|token| (token, context.peer.clone())),
+        }
+    }
+
+    /// Tells the client every few seconds that the call goes on; returns only when nobody is there to be told.
+    pub(crate) async fn tell(&mut self) {
+        let Some((token, peer)) = &self.asked else {
+            return std::future::pending().await;
+        };
+        let mut seconds = 0.0;
+        loop {
+            tokio::time::sleep(EVERY).await;
+            seconds += EVERY.as_secs_f64();
+            let sign = ProgressNotificationParam::new(token.clone(), seconds)
+                .with_message("seconds; waiting for the database and the ledger");
+            if peer.notify_progress(sign).await.is_err() {
+                return;
+            }
+        }
+    }
+}
