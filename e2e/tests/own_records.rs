@@ -309,7 +309,7 @@ async fn beside_up(place: &Workplace, up: &Json) -> anyhow::Result<Gateway> {
     let instance = std::fs::read_dir(state("certs"))?
         .filter_map(Result::ok)
         .filter_map(|entry| entry.file_name().into_string().ok())
-        .find_map(|name| Some(name.strip_prefix("gateway-")?.strip_suffix(".pem")?.to_owned()))
+        .find_map(|name| Some(name.strip_prefix("gateway-")?.to_owned()))
         .context("a certificate of a gateway")?;
     let now = SystemClock.now_ms();
     let leaf = DevCa::load(&state("ca"))?.issue(Role::Gateway, Some(&instance), LEAF_TTL, now)?;
