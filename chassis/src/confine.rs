@@ -10,7 +10,7 @@ use crate::run::Failure;
 /// What a process keeps. Everything else of files, TCP and signals is gone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Needs {
-    /// Files that are read; they must exist.
+    /// Files that are read.
     pub files: Vec<PathBuf>,
     /// Folders of which every file is read, also such that come later.
     pub folders: Vec<PathBuf>,
@@ -78,7 +78,7 @@ fn folder(file: &Path) -> &Path {
 /// Locks this thread, and all that it starts from now on, in. To be called while the process has one thread.
 ///
 /// # Errors
-/// `CONFINEMENT_FAILED` when the kernel has Landlock and refuses, or a file of the list cannot be opened.
+/// `CONFINEMENT_FAILED` when the kernel has Landlock and refuses.
 #[cfg(target_os = "linux")]
 pub fn confine(needs: &Needs) -> Result<Held, Failure> {
     linux::confine(needs).map_err(|why| {
@@ -86,7 +86,7 @@ pub fn confine(needs: &Needs) -> Result<Held, Failure> {
             "CONFINEMENT_FAILED",
             format!("this process cannot lock itself in: {why}"),
         )
-        .with_fix("check that the files it was given exist and can be read")
+        .with_fix("allow the Landlock system calls in the sandbox or seccomp profile of this process")
     })
 }
 
@@ -103,8 +103,7 @@ pub fn confine(_: &Needs) -> Result<Held, Failure> {
 mod linux {
     use landlock::{
         ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, LandlockStatus,
-        NetPort, PathBeneath, PathFd, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus,
-        Scope,
+        NetPort, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus, Scope,
     };
 
     use super::{Held, Needs};
@@ -140,15 +139,11 @@ mod linux {
             .handle_access(AccessNet::from_all(KNOWN))?
             .scope(Scope::from_all(KNOWN))?
             .create()?;
-        for file in &needs.files {
-            ruleset = ruleset.add_rule(PathBeneath::new(PathFd::new(file)?, AccessFs::ReadFile))?;
-        }
-        for folder in &needs.folders {
-            ruleset = ruleset.add_rule(PathBeneath::new(PathFd::new(folder)?, read))?;
-        }
-        for folder in &needs.outboxes {
-            ruleset = ruleset.add_rule(PathBeneath::new(PathFd::new(folder)?, make))?;
-        }
+        // What cannot be opened now is not granted; whoever needs it says better than this what is wrong with it.
+        let files = landlock::path_beneath_rules(&needs.files, AccessFs::ReadFile);
+        let folders = landlock::path_beneath_rules(&needs.folders, read);
+        let outboxes = landlock::path_beneath_rules(&needs.outboxes, make);
+        ruleset = ruleset.add_rules(files.chain(folders).chain(outboxes))?;
         if needs.names {
             ruleset = ruleset.add_rules(landlock::path_beneath_rules(NAME_LOOKUP, read))?;
             ruleset = ruleset.add_rule(NetPort::new(DNS_PORT, AccessNet::ConnectTcp))?;

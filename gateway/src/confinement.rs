@@ -1,5 +1,7 @@
 //! What a gateway keeps when it locks itself in: its certificate, the file of its token, the folder of its run file,
-//! the ports of its one upstream and of its listener. It executes nothing.
+//! the ports of its upstreams and of its listener. It executes nothing.
+
+use std::sync::OnceLock;
 
 use synapsor_chassis::confine::{self, Held};
 use synapsor_chassis::run::Failure;
@@ -7,17 +9,27 @@ use synapsor_chassis::settings::Environment;
 
 use crate::settings::{self, Flags};
 
+static HELD: OnceLock<Held> = OnceLock::new();
+
 /// Locks the process in, before it has read anything that a client sent, and says how well that holds.
 ///
 /// # Errors
 /// When a setting is missing, a file of the settings is not there, or the kernel refuses.
 pub fn confine(flags: &Flags) -> Result<(), Failure> {
     let needs = settings::needs(flags, &Environment::of_process())?;
-    match confine::confine(&needs)? {
-        held @ Held::Fully => tracing::info!("{}", held.posture()),
-        held @ (Held::Partly | Held::Not) => tracing::warn!("{}", held.posture()),
+    let held = confine::confine(&needs)?;
+    match held {
+        Held::Fully => tracing::info!("{}", held.posture()),
+        Held::Partly | Held::Not => tracing::warn!("{}", held.posture()),
     }
+    // Only the first time counts: nothing undoes it.
+    let _ = HELD.set(held);
     Ok(())
+}
+
+/// How well this process is locked in, for whoever started it.
+pub(crate) fn posture() -> &'static str {
+    HELD.get().copied().unwrap_or(Held::Not).posture()
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use serde_json::json;
 use synapsor_chassis::files::{self, MODE_PRIVATE};
 use synapsor_chassis::run::Failure;
 
+use crate::confinement;
+
 /// Removes the file when the gateway ends in order.
 #[derive(Debug)]
 pub(crate) struct RunFile(PathBuf);
@@ -28,6 +30,7 @@ pub(crate) fn write(path: Option<&Path>, place: Option<Place>) -> Result<Option<
     let content = json!({
         "role": "gateway",
         "pid": std::process::id(),
+        "posture": confinement::posture(),
         "transport": place.map_or("stdio", |place| place.transport),
         "address": place.map(|place| place.address.to_string()),
         "url": place.map(|place| {

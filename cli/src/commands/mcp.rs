@@ -358,6 +358,9 @@ async fn serve_http(
         gateway.child().address()?
     ));
     output::note(http.who_may_call());
+    if let Some(posture) = gateway.child().posture() {
+        output::note(format!("the gateway is {posture}"));
+    }
     output::note(format!(
         "contract {}, state {}",
         contract.path.display(),

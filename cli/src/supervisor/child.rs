@@ -43,6 +43,7 @@ pub(crate) struct Child {
     process: Process,
     pid: u32,
     address: Option<SocketAddr>,
+    posture: Option<String>,
     environment: Vec<String>,
     log: Option<PathBuf>,
     run_file: PathBuf,
@@ -96,6 +97,7 @@ impl Child {
             process: spec.process,
             pid: handle.id().unwrap_or_default(),
             address: None,
+            posture: None,
             environment: spec.environment.keys().cloned().collect(),
             log: spec.log.clone(),
             run_file: spec.run_file.clone(),
@@ -110,6 +112,7 @@ impl Child {
         loop {
             if let Some(found) = RunFile::read(&self.run_file).filter(|found| found.pid == self.pid) {
                 self.address = found.address;
+                self.posture = found.posture;
                 return Ok(());
             }
             if let Some(failure) = self.ended() {
@@ -136,6 +139,11 @@ impl Child {
 
     pub(crate) fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// How well it says that it is locked in.
+    pub(crate) fn posture(&self) -> Option<&str> {
+        self.posture.as_deref()
     }
 
     /// Where it listens.

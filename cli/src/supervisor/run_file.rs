@@ -14,6 +14,8 @@ pub(crate) struct RunFile {
     pub(crate) pid: u32,
     /// Absent for a gateway on stdio.
     pub(crate) address: Option<SocketAddr>,
+    /// How well the process says that it is locked in; only a gateway says it.
+    pub(crate) posture: Option<String>,
 }
 
 impl RunFile {
@@ -26,7 +28,12 @@ impl RunFile {
             .get("address")
             .and_then(Value::as_str)
             .and_then(|a| a.parse().ok());
-        Some(Self { pid, address })
+        let posture = value.get("posture").and_then(Value::as_str).map(str::to_owned);
+        Some(Self {
+            pid,
+            address,
+            posture,
+        })
     }
 
     /// Whether a process with this id exists.

@@ -212,3 +212,68 @@ fn terminate(child: &Child) {
     let pid = rustix::process::Pid::from_raw(child.id().unwrap().cast_signed()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
 }
+
+/// A file that the gateway was not told of is out of reach, even for a gateway that runs as root and follows a link
+/// to it from a file that it was told of.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_does_not_reach_what_lies_outside_of_its_own_files() {
+    let world = World::start().await;
+    let (inside, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let served = Served::start(&world).await;
+    let said = std::fs::read(world.dir.path().join("gateway.run.json")).unwrap();
+    let said: serde_json::Value = serde_json::from_slice(&said).unwrap();
+    if said["posture"].as_str().unwrap().contains("no Landlock") {
+        println!("NOT TESTED: this kernel has no Landlock");
+        return;
+    }
+    drop(served);
+    let material = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    for (name, content) in [
+        ("cert.pem", material.cert.pem()),
+        ("key.pem", material.signing_key.serialize_pem()),
+    ] {
+        let file = outside.path().join(name);
+        std::fs::write(&file, content).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&file, mode).unwrap();
+        std::os::unix::fs::symlink(&file, inside.path().join(name)).unwrap();
+    }
+    let at = |folder: &tempfile::TempDir, name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let start = |folder: &tempfile::TempDir| {
+        let (cert, key) = (at(folder, "cert.pem"), at(folder, "key.pem"));
+        let flags = [
+            "--tls-server-cert",
+            &cert,
+            "--tls-server-key",
+            &key,
+            "--listen",
+            "127.0.0.1:0",
+        ];
+        let mut command = world.gateway(&[&["--transport", "streamable-http"], &flags[..]].concat());
+        command.env(TOKEN_ENV, "a-token-of-this-test");
+        command
+    };
+    let output = tokio::time::timeout(PATIENCE, start(&inside).output())
+        .await
+        .unwrap()
+        .unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && errors.contains("error["), "{errors}");
+    // The same files where they are named themselves.
+    let mut child = start(&outside)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let listening = async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if line.contains("listening") {
+                return true;
+            }
+        }
+        false
+    };
+    assert!(tokio::time::timeout(PATIENCE, listening).await.unwrap());
+    child.kill().await.unwrap();
+}

@@ -207,6 +207,7 @@ fn report(
         let address = child.address().map(|address| address.to_string()).ok();
         processes.push(json!({
             "name": child.name(), "pid": child.pid(), "environment": child.environment(), "address": address,
+            "posture": child.posture(),
         }));
     }
     if context.global.json {
@@ -239,6 +240,9 @@ fn report(
     if let Some(gateway) = &services.gateway {
         let address = gateway.child().address()?;
         output::line(format!("MCP       {}://{address}/mcp", services.scheme))?;
+        if let Some(posture) = gateway.child().posture() {
+            output::line(format!("posture   the gateway is {posture}"))?;
+        }
     }
     output::line("posture   the operator's key belongs to the same user as everything here (dev)")?;
     output::line("next, in another terminal:")?;
