@@ -495,3 +495,24 @@ fn a_damaged_file_never_panics() {
         }
     }
 }
+
+#[test]
+fn the_guide_s_contract_of_access_tokens_can_be_run() {
+    let guide = include_str!("../../docs/access-tokens.md");
+    let block = guide
+        .split("```json\n")
+        .nth(1)
+        .unwrap()
+        .split("\n```")
+        .next()
+        .unwrap();
+    let shown: Json = serde_json::from_str(block).unwrap();
+    let context = shown["trusted_context"].to_string();
+    let contract = library(&[("/trusted_context", &context), ("/contexts/desk.main", &context)]);
+    contract.runnable().unwrap();
+    let policy = &contract.tokens().unwrap().policy;
+    assert_eq!(
+        (policy.tenant_claim.as_str(), policy.lifetime_seconds_max),
+        ("organization", 600)
+    );
+}
