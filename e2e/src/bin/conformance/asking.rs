@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rmcp::RoleServer;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, ClientCapabilities, ErrorData, GetPromptRequestParams,
-    GetPromptResponse, GetPromptResult, InputRequests, InputRequiredResult, InputResponses, PromptMessage, Role,
+    GetPromptResponse, GetPromptResult, InputRequests, InputRequiredResult, InputResponses, PromptMessage,
+    Role,
 };
 use rmcp::service::RequestContext;
 use serde_json::{Value as Json, json};
@@ -48,7 +49,10 @@ pub(crate) fn call(
     let answer = match request.name.as_ref() {
         "test_input_required_result_elicitation" => match text_of(of("user_name"), "name") {
             Some(name) => said(format!("Hello, {name}!")).into(),
-            None => asked([("user_name", form("What is your name?", "name", "string"))], None),
+            None => asked(
+                [("user_name", form("What is your name?", "name", "string"))],
+                None,
+            ),
         },
         "test_input_required_result_sampling" => match of("capital_question").and_then(sampled_text) {
             Some(text) => said(text).into(),
@@ -58,7 +62,9 @@ pub(crate) fn call(
             ),
         },
         "test_input_required_result_list_roots" => match of("client_roots") {
-            Some(roots) if roots["roots"].is_array() => said(format!("The roots are {}", roots["roots"])).into(),
+            Some(roots) if roots["roots"].is_array() => {
+                said(format!("The roots are {}", roots["roots"])).into()
+            }
             Some(_) | None => asked([("client_roots", roots())], None),
         },
         "test_input_required_result_request_state" | "test_input_required_result_tampered_state" => {

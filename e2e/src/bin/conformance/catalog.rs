@@ -38,7 +38,8 @@ const PLAIN: &[&str] = &[
 ];
 
 pub(crate) fn tools() -> Vec<Tool> {
-    let text = |name: &str| json!({"type": "object", "properties": {name: {"type": "string"}}, "required": [name]});
+    let text =
+        |name: &str| json!({"type": "object", "properties": {name: {"type": "string"}}, "required": [name]});
     let mut tools: Vec<Tool> = PLAIN
         .iter()
         .map(|name| tool(name, json!({"type": "object", "properties": {}})))
@@ -69,7 +70,11 @@ fn tool(name: &str, schema: Json) -> Tool {
     let description = format!("{} of the conformance suite", name.replace('_', " "));
     Tool::new(name.to_owned(), description, Arc::new(object(schema)))
         .with_title(name.to_owned())
-        .with_annotations(ToolAnnotations::with_title(name.to_owned()).read_only(true).open_world(false))
+        .with_annotations(
+            ToolAnnotations::with_title(name.to_owned())
+                .read_only(true)
+                .open_world(false),
+        )
 }
 
 /// Keywords of JSON Schema 2020-12 that a listing must not lose.

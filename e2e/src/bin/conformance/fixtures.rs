@@ -1,14 +1,17 @@
 //! The handler: which fixture answers what.
 
-#![expect(deprecated, reason = "the suite asks for logging and subscriptions in the revisions that have them")]
+#![expect(
+    deprecated,
+    reason = "the suite asks for logging and subscriptions in the revisions that have them"
+)]
 
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CancelTaskParams, ClientCapabilities, CompleteRequestParams,
     CompleteResult, CompletionInfo, ErrorData, GetPromptRequestParams, GetPromptResponse, GetTaskParams,
     GetTaskResult, Implementation, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
     ListToolsResult, PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse,
-    ServerCapabilities, ServerConfig, SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter, Tool,
-    UnsubscribeRequestParams, UpdateTaskParams,
+    ServerCapabilities, ServerConfig, SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter,
+    Tool, UnsubscribeRequestParams, UpdateTaskParams,
 };
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
@@ -98,8 +101,10 @@ impl ServerHandler for Fixtures {
             .enable_logging()
             .enable_tasks()
             .build();
-        ServerConfig::new(capabilities)
-            .with_server_info(Implementation::new("conformance-fixtures", env!("CARGO_PKG_VERSION")))
+        ServerConfig::new(capabilities).with_server_info(Implementation::new(
+            "conformance-fixtures",
+            env!("CARGO_PKG_VERSION"),
+        ))
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
@@ -204,7 +209,9 @@ impl ServerHandler for Fixtures {
         _context: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
         let words = ["paris", "park", "party"];
-        let fitting = words.iter().filter(|word| word.starts_with(&request.argument.value));
+        let fitting = words
+            .iter()
+            .filter(|word| word.starts_with(&request.argument.value));
         let values = fitting.map(|word| (*word).to_owned()).collect();
         let completion = CompletionInfo::new(values).map_err(|why| ErrorData::internal_error(why, None))?;
         Ok(CompleteResult::new(completion))

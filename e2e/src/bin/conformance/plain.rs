@@ -1,14 +1,17 @@
 //! Tools that answer at once, or that talk with the client inside a session.
 
-#![expect(deprecated, reason = "the suite asks for logging and sampling in the revisions that have them")]
+#![expect(
+    deprecated,
+    reason = "the suite asks for logging and sampling in the revisions that have them"
+)]
 
 use std::time::Duration;
 
 use rmcp::RoleServer;
 use rmcp::model::{
-    AudioContent, CallToolResult, ContentBlock, CreateMessageRequestParams, ElicitRequestParams, ElicitResult,
-    ErrorData, JsonObject, LoggingLevel, LoggingMessageNotificationParam, ProgressNotificationParam,
-    ProtocolVersion, ResourceContents, SamplingMessage,
+    AudioContent, CallToolResult, ContentBlock, CreateMessageRequestParams, ElicitRequestParams,
+    ElicitResult, ErrorData, JsonObject, LoggingLevel, LoggingMessageNotificationParam,
+    ProgressNotificationParam, ProtocolVersion, ResourceContents, SamplingMessage,
 };
 use rmcp::service::RequestContext;
 use serde_json::{Value as Json, json};
@@ -27,7 +30,13 @@ pub(crate) async fn call(
     arguments: &JsonObject,
     context: &RequestContext<RoleServer>,
 ) -> Option<Result<CallToolResult, ErrorData>> {
-    let text = |key: &str| arguments.get(key).and_then(Json::as_str).unwrap_or_default().to_owned();
+    let text = |key: &str| {
+        arguments
+            .get(key)
+            .and_then(Json::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     let result = match name {
         "test_simple_text" => said("This is a simple text response for testing."),
         "test_image_content" => CallToolResult::success(vec![ContentBlock::image(PNG, "image/png")]),
@@ -78,7 +87,8 @@ async fn with_logging(context: &RequestContext<RoleServer>, messages: usize) -> 
         .is_some_and(|version| version >= ProtocolVersion::V_2026_07_28);
     if !is_modern || context.meta.log_level().is_some() {
         for number in 1..=messages {
-            let message = LoggingMessageNotificationParam::new(LoggingLevel::Info, json!(format!("step {number}")));
+            let message =
+                LoggingMessageNotificationParam::new(LoggingLevel::Info, json!(format!("step {number}")));
             // A client that has gone hears nothing.
             let _ = context.peer.notify_logging_message(message).await;
             tokio::time::sleep(PAUSE).await;
@@ -101,7 +111,11 @@ async fn with_progress(context: &RequestContext<RoleServer>) -> CallToolResult {
 async fn sampled(context: &RequestContext<RoleServer>, prompt: String) -> Result<CallToolResult, ErrorData> {
     let request = CreateMessageRequestParams::new(vec![SamplingMessage::user_text(prompt)], 100);
     let answer = context.peer.create_message(request).await.map_err(not_answered)?;
-    let text = answer.message.content.first().and_then(|content| content.as_text());
+    let text = answer
+        .message
+        .content
+        .first()
+        .and_then(|content| content.as_text());
     Ok(said(format!(
         "The model says: {}",
         text.map_or("", |text| text.text.as_str())
@@ -119,8 +133,11 @@ async fn elicited(
         message: message.to_owned(),
         requested_schema,
     };
-    let ElicitResult { action, content, .. } =
-        context.peer.create_elicitation(request).await.map_err(not_answered)?;
+    let ElicitResult { action, content, .. } = context
+        .peer
+        .create_elicitation(request)
+        .await
+        .map_err(not_answered)?;
     let action = serde_json::to_value(action).map_err(not_answered)?;
     Ok(said(format!(
         "User response: action={}, content={}",

@@ -1,8 +1,9 @@
 //! Resources and prompts.
 
 use rmcp::model::{
-    ContentBlock, ErrorData, GetPromptRequestParams, GetPromptResponse, GetPromptResult, ImageContent, Prompt,
-    PromptArgument, PromptMessage, ReadResourceResult, Resource, ResourceContents, ResourceTemplate, Role,
+    ContentBlock, ErrorData, GetPromptRequestParams, GetPromptResponse, GetPromptResult, ImageContent,
+    Prompt, PromptArgument, PromptMessage, ReadResourceResult, Resource, ResourceContents, ResourceTemplate,
+    Role,
 };
 use serde_json::{Value as Json, json};
 
@@ -28,7 +29,9 @@ pub(crate) fn read(uri: &str) -> Result<ReadResourceResult, ErrorData> {
         "test://static-binary" => ResourceContents::blob(PNG, uri).with_mime_type("image/png"),
         "test://watched-resource" => ResourceContents::text("The content that is watched.", uri),
         _ => {
-            let id = uri.strip_prefix("test://template/").and_then(|rest| rest.strip_suffix("/data"));
+            let id = uri
+                .strip_prefix("test://template/")
+                .and_then(|rest| rest.strip_suffix("/data"));
             let Some(id) = id else {
                 return Err(ErrorData::resource_not_found(
                     "there is no such resource",
@@ -60,14 +63,20 @@ pub(crate) fn prompts() -> Vec<Prompt> {
 pub(crate) fn prompt(request: &GetPromptRequestParams) -> Result<GetPromptResponse, ErrorData> {
     let text = |key: &str| {
         let arguments = request.arguments.as_ref();
-        let value = arguments.and_then(|arguments| arguments.get(key)).and_then(Json::as_str);
+        let value = arguments
+            .and_then(|arguments| arguments.get(key))
+            .and_then(Json::as_str);
         value.unwrap_or_default().to_owned()
     };
     let user = |text: &str| PromptMessage::new_text(Role::User, text);
     let messages = match request.name.as_str() {
         "test_simple_prompt" => vec![user("This is a simple prompt for testing.")],
         "test_prompt_with_arguments" => {
-            let text = format!("Prompt with arguments: arg1='{}', arg2='{}'", text("arg1"), text("arg2"));
+            let text = format!(
+                "Prompt with arguments: arg1='{}', arg2='{}'",
+                text("arg1"),
+                text("arg2")
+            );
             vec![user(&text)]
         }
         "test_prompt_with_embedded_resource" => {
@@ -79,7 +88,10 @@ pub(crate) fn prompt(request: &GetPromptRequestParams) -> Result<GetPromptRespon
         }
         "test_prompt_with_image" => {
             let image = ContentBlock::Image(ImageContent::new(PNG, "image/png"));
-            vec![PromptMessage::new(Role::User, image), user("Please look at the image above.")]
+            vec![
+                PromptMessage::new(Role::User, image),
+                user("Please look at the image above."),
+            ]
         }
         "test_input_required_result_prompt" => return Ok(asking::prompt(request)),
         _ => return Err(ErrorData::invalid_params("there is no such prompt", None)),

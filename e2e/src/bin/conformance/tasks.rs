@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use rmcp::RoleServer;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, ClientCapabilities, ContentBlock, CreateTaskResult,
-    DetailedTask, ErrorData, InputRequests, InputRequiredResult, InputResponses, Task, TaskPayload, TaskStatus,
+    CallToolRequestParams, CallToolResponse, CallToolResult, ClientCapabilities, ContentBlock,
+    CreateTaskResult, DetailedTask, ErrorData, InputRequests, InputRequiredResult, InputResponses, Task,
+    TaskPayload, TaskStatus,
 };
 use rmcp::service::RequestContext;
 use serde_json::{Value as Json, json};
@@ -39,7 +40,41 @@ enum Work {
     Fail,
     Break,
     Ask(InputRequests),
+    /// Needs this before there is a task.
+    AskFirst(InputRequests),
     Say(String),
+}
+
+fn work_of(request: &CallToolRequestParams) -> Option<Work> {
+    let argument = |key: &str| request.arguments.as_ref().and_then(|all| all.get(key));
+    Some(match request.name.as_ref() {
+        "slow_compute" => {
+            let seconds = argument("seconds").and_then(Json::as_u64).unwrap_or_default();
+            Work::Sleep(Duration::from_secs(seconds))
+        }
+        "failing_job" => Work::Fail,
+        "protocol_error_job" => Work::Break,
+        "confirm_delete" => {
+            let file = argument("filename").and_then(Json::as_str).unwrap_or_default();
+            let question = form(&format!("Delete {file}?"), "confirm", "boolean");
+            Work::Ask(requests([("confirm", question)]))
+        }
+        "multi_input" => Work::Ask(requests([
+            ("first", form("The first?", "value", "string")),
+            ("second", form("The second?", "value", "string")),
+        ])),
+        "test_tool_with_task" => {
+            let answers = request.input_responses.as_ref();
+            match text_of(answers.and_then(|answers| answers.get("user_name")), "name") {
+                Some(name) => Work::Say(format!("Hello, {name}!")),
+                None => Work::AskFirst(requests([(
+                    "user_name",
+                    form("What is your name?", "name", "string"),
+                )])),
+            }
+        }
+        _ => return None,
+    })
 }
 
 impl Tasks {
@@ -49,9 +84,11 @@ impl Tasks {
         request: &CallToolRequestParams,
         context: &RequestContext<RoleServer>,
     ) -> Option<Result<CallToolResponse, ErrorData>> {
-        let work = match self.work_of(request) {
-            Ok(work) => work?,
-            Err(wanted) => return Some(Ok(wanted.into())),
+        let work = match work_of(request)? {
+            Work::AskFirst(wanted) => {
+                return Some(Ok(InputRequiredResult::from_input_requests(wanted).into()));
+            }
+            work => work,
         };
         let client = context.client_capabilities().unwrap_or_default();
         if client.supports_tasks() {
@@ -62,40 +99,11 @@ impl Tasks {
                 tokio::time::sleep(time).await;
                 Ok(said("computed").into())
             }
-            Work::Fail | Work::Break | Work::Ask(_) | Work::Say(_) => {
+            Work::Fail | Work::Break | Work::Ask(_) | Work::AskFirst(_) | Work::Say(_) => {
                 let needed = ClientCapabilities::builder().enable_tasks().build();
                 Err(ErrorData::missing_required_client_capability(needed))
             }
         })
-    }
-
-    fn work_of(&self, request: &CallToolRequestParams) -> Result<Option<Work>, InputRequiredResult> {
-        let argument = |key: &str| request.arguments.as_ref().and_then(|all| all.get(key));
-        Ok(Some(match request.name.as_ref() {
-            "slow_compute" => {
-                let seconds = argument("seconds").and_then(Json::as_u64).unwrap_or_default();
-                Work::Sleep(Duration::from_secs(seconds))
-            }
-            "failing_job" => Work::Fail,
-            "protocol_error_job" => Work::Break,
-            "confirm_delete" => {
-                let file = argument("filename").and_then(Json::as_str).unwrap_or_default();
-                let question = form(&format!("Delete {file}?"), "confirm", "boolean");
-                Work::Ask(requests([("confirm", question)]))
-            }
-            "multi_input" => Work::Ask(requests([
-                ("first", form("The first?", "value", "string")),
-                ("second", form("The second?", "value", "string")),
-            ])),
-            "test_tool_with_task" => {
-                let answers = request.input_responses.as_ref();
-                let name = text_of(answers.and_then(|answers| answers.get("user_name")), "name");
-                let question = || requests([("user_name", form("What is your name?", "name", "string"))]);
-                let name = name.ok_or_else(|| InputRequiredResult::from_input_requests(question()))?;
-                Work::Say(format!("Hello, {name}!"))
-            }
-            _ => return Ok(None),
-        }))
     }
 
     fn start(&self, work: Work) -> Task {
@@ -124,7 +132,9 @@ impl Tasks {
             Work::Break => TaskPayload::Failed {
                 error: object(json!({"code": -32_603, "message": "the job broke"})),
             },
-            Work::Ask(input_requests) => TaskPayload::InputRequired { input_requests },
+            Work::Ask(input_requests) | Work::AskFirst(input_requests) => {
+                TaskPayload::InputRequired { input_requests }
+            }
             Work::Say(text) => completed(said(text)),
         };
         self.settle(id, payload);
