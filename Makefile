@@ -1,7 +1,7 @@
 # The menu. `make demo` and `make test` share one build profile, so a fresh clone compiles its
 # dependencies once.
 
-.PHONY: help build demo check databases test test-clients prove bench clean
+.PHONY: help build demo check databases test test-clients conformance prove bench clean
 
 help: ## Lists what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -27,6 +27,9 @@ test: ## All tests, the proofs at small size among them, with the database serve
 
 test-clients: build ## The official Python SDK against the gateway, over stdio and HTTP
 	e2e/clients/run.sh
+
+conformance: build ## The official conformance suite of MCP against the HTTP stack and the real gateway
+	e2e/conformance/run.sh
 
 prove: ## The long proofs at full size; ends with one JSON object
 	e2e/databases/servers.sh run cargo xtask prove

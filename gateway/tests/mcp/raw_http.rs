@@ -39,16 +39,14 @@ impl Served {
     }
 
     /// Adds the transport, a free port and a run file; returns once the gateway says that it listens.
-    pub(crate) async fn spawn(world: &World, mut command: Command) -> Self {
+    pub(crate) async fn spawn(world: &World, command: Command) -> Self {
+        Self::spawn_over(world, command, "streamable-http").await
+    }
+
+    pub(crate) async fn spawn_over(world: &World, mut command: Command, transport: &str) -> Self {
         let run_file = world.dir.path().join("gateway.run.json");
         command
-            .args([
-                "--transport",
-                "streamable-http",
-                "--listen",
-                "127.0.0.1:0",
-                "--run-file",
-            ])
+            .args(["--transport", transport, "--listen", "127.0.0.1:0", "--run-file"])
             .arg(&run_file);
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -64,7 +62,9 @@ impl Served {
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let run: Json = serde_json::from_slice(&std::fs::read(&run_file).unwrap()).unwrap();
         let address = run["address"].as_str().unwrap().to_owned();
-        assert_eq!(run["url"], format!("http://{address}/mcp"));
+        let url = run["url"].as_str().unwrap();
+        assert!(url.ends_with(&format!("//{address}/mcp")), "{url}");
+        assert_eq!(run["transport"], transport);
         assert_eq!(run["pid"], json!(child.id().unwrap()));
         Self {
             child,
@@ -130,6 +130,58 @@ impl Served {
         );
         self.send(&head, body.as_bytes()).await
     }
+}
+
+impl Served {
+    /// A request without a body to a path that needs no token.
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        let head = format!("GET {path} HTTP/1.1\nHost: {}\nConnection: close", self.address);
+        self.send(&head, b"").await
+    }
+
+    /// Posts `body` with the token and these lines, and no others that matter to MCP.
+    pub(crate) async fn post_as(&self, token: &str, lines: &str, body: &str) -> Reply {
+        let head = format!(
+            "POST /mcp HTTP/1.1\nHost: {}\nAuthorization: Bearer {token}\nContent-Type: application/json\n\
+             Accept: application/json, text/event-stream\nContent-Length: {}\nConnection: close\n{lines}",
+            self.address,
+            body.len()
+        );
+        self.send(&head, body.as_bytes()).await
+    }
+
+    /// Resident memory of the gateway, in KiB.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+impl Reply {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines
+            .filter(|(key, _)| *key == name)
+            .map(|(_, value)| value)
+            .next()
+    }
+
+    /// What a refusal before MCP says.
+    pub(crate) fn refusal(&self) -> (u16, String) {
+        (
+            self.status,
+            self.json()["error"].as_str().unwrap_or_default().to_owned(),
+        )
+    }
+}
+
+/// The handshake of the revisions that have one.
+pub(crate) fn initialize() -> String {
+    json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"},
+    }})
+    .to_string()
 }
 
 pub(crate) fn ping() -> String {

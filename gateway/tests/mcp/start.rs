@@ -13,7 +13,7 @@ use crate::world::{DEPLOYMENT, PATIENCE, World, bare};
 const TOKEN_ENV: &str = "SYNAPSOR_RUNNER_HTTP_TOKEN";
 
 /// Expects a start to be refused; gives what stderr says.
-async fn refused(mut command: Command, code: &str, exit: i32) -> String {
+pub(crate) async fn refused(mut command: Command, code: &str, exit: i32) -> String {
     let output = tokio::time::timeout(PATIENCE, command.output())
         .await
         .unwrap()

@@ -86,8 +86,13 @@ impl Sessions {
         }
     }
 
+    /// How many are open.
     pub(super) fn count(&self) -> usize {
-        self.lock().len()
+        let now = Instant::now();
+        self.lock()
+            .values()
+            .filter(|session| !self.is_over(session, now))
+            .count()
     }
 
     /// Uses the session `id`, if it is `owner`'s.

@@ -4,6 +4,7 @@ mod pulse;
 
 use std::convert::Infallible;
 use std::fmt::Display;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,10 +22,12 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::held;
 use super::tls::{H2, ServerTls};
-use pulse::{Pulse, Watched};
+use pulse::{IDLE_TIMEOUT, Pulse, Watched};
 
 const CONNECTIONS_MAX: usize = 2_000;
+/// For the first byte, and for the handshake of TLS.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 const HEADER_BYTES_MAX: usize = 16 * 1024;
 const H2_HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
@@ -65,7 +68,7 @@ pub(super) async fn serve(
         };
         match tls.clone() {
             None => tasks.spawn(async move {
-                connection.http1(stream).await;
+                connection.plain(stream).await;
                 drop(place);
             }),
             Some(tls) => tasks.spawn(async move {
@@ -104,19 +107,47 @@ struct Connection {
 impl Connection {
     async fn over_tls(self, stream: TcpStream, tls: &ServerTls) {
         let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.acceptor().accept(stream));
-        let stream = tokio::select! {
-            Ok(Ok(stream)) = handshake => stream,
+        let shaken = tokio::select! {
+            shaken = handshake => shaken,
             () = self.stop.cancelled() => return,
-            else => return,
+        };
+        let Ok(Ok(stream)) = shaken else {
+            return;
         };
         if stream.get_ref().1.alpn_protocol() == Some(H2) {
             Box::pin(self.http2(stream)).await;
         } else {
-            Box::pin(self.http1(stream)).await;
+            // What TLS holds for a connection is held anyway, so resting would free little.
+            Box::pin(self.http1(stream, false)).await;
         }
     }
 
-    async fn http1(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    /// Nothing is allotted to a connection before its first byte, and nothing while it idles between requests.
+    async fn plain(self, mut stream: TcpStream) {
+        let mut patience = HANDSHAKE_TIMEOUT;
+        loop {
+            let begun = tokio::time::timeout(patience, stream.readable());
+            let begun = tokio::select! {
+                begun = begun => begun,
+                () = self.stop.cancelled() => return,
+            };
+            if !matches!(begun, Ok(Ok(()))) {
+                return;
+            }
+            match self.http1(stream, true).await {
+                Some(resting) => stream = resting,
+                None => return,
+            }
+            patience = IDLE_TIMEOUT;
+        }
+    }
+
+    /// Serves until the connection ends, or, if it may rest, gives the stream back when no request is under way and
+    /// none begins.
+    async fn http1<S>(&self, stream: S, may_rest: bool) -> Option<S>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let pulse = Arc::new(Pulse::of_http1());
         let io = TokioIo::new(Watched::new(stream, pulse.clone()));
         // The pulse keeps the time for headers, because hyper's would count while nothing is asked as well.
@@ -124,8 +155,18 @@ impl Connection {
             .timer(TokioTimer::new())
             .header_read_timeout(None)
             .max_buf_size(HEADER_BYTES_MAX)
-            .serve_connection(io, service(self.routes, pulse.clone()));
-        until_over(serving, &pulse, &self.stop).await;
+            .serve_connection(io, service(self.routes.clone(), pulse.clone()));
+        let mut serving = Box::pin(serving);
+        tokio::select! {
+            () = until_over(serving.as_mut(), &pulse, &self.stop) => return None,
+            () = pulse.rests(), if may_rest => {}
+        }
+        let parts = Pin::into_inner(serving).into_parts();
+        // Bytes of a head would have kept the pulse from resting.
+        parts
+            .read_buf
+            .is_empty()
+            .then(|| parts.io.into_inner().into_inner())
     }
 
     async fn http2(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
@@ -141,7 +182,7 @@ impl Connection {
             .keep_alive_interval(H2_KEEPALIVE_INTERVAL)
             .keep_alive_timeout(H2_KEEPALIVE_TIMEOUT)
             .serve_connection(io, service(self.routes, pulse.clone()));
-        until_over(serving, &pulse, &self.stop).await;
+        until_over(std::pin::pin!(serving), &pulse, &self.stop).await;
     }
 }
 
@@ -159,20 +200,15 @@ fn service(
     service_fn(move |request| {
         let answer = routes.call(request);
         let under_way = pulse.request();
-        async move {
-            let answer = answer.await;
-            drop(under_way);
-            answer
-        }
+        async move { answer.await.map(|response| held::hold(response, under_way)) }
     })
 }
 
 /// Waits for a connection to end: by itself, by a stop after its requests, or because nothing comes.
-async fn until_over<C>(serving: C, pulse: &Pulse, stop: &CancellationToken)
+async fn until_over<C>(mut serving: Pin<&mut C>, pulse: &Pulse, stop: &CancellationToken)
 where
     C: GracefulConnection<Error: Display>,
 {
-    let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
         () = stop.cancelled() => {

@@ -4,14 +4,18 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Clients that are at work ask again sooner.
+const REST_AFTER: Duration = Duration::from_millis(100);
+/// How often a connection with a request is looked at.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const NONE: u64 = u64::MAX;
 
 /// Times are milliseconds since the connection began.
@@ -22,7 +26,10 @@ pub(super) struct Pulse {
     moved: AtomicU64,
     /// When a head began whose request has not begun.
     head_begun: AtomicU64,
+    /// Requests whose answers have not ended.
     requests: AtomicUsize,
+    /// Bytes wait for the peer to take them.
+    is_blocked: AtomicBool,
     /// HTTP/2 has frames besides requests, so that a byte says nothing about a head.
     sees_heads: bool,
 }
@@ -35,6 +42,7 @@ impl Pulse {
             moved: AtomicU64::new(0),
             head_begun: AtomicU64::new(0),
             requests: AtomicUsize::new(0),
+            is_blocked: AtomicBool::new(false),
             sees_heads: true,
         }
     }
@@ -58,6 +66,22 @@ impl Pulse {
         while let Some(left) = self.left(self.now()) {
             tokio::time::sleep(left).await;
         }
+    }
+
+    /// Resolves when a request has been answered whole, and nothing has moved since for a while.
+    pub(super) async fn rests(&self) {
+        while !self.is_resting(self.now()) {
+            let is_busy = self.requests.load(Ordering::Relaxed) > 0;
+            tokio::time::sleep(if is_busy { LOOK_AGAIN } else { REST_AFTER }).await;
+        }
+    }
+
+    fn is_resting(&self, now: u64) -> bool {
+        let silence = Duration::from_millis(now.saturating_sub(self.moved.load(Ordering::Relaxed)));
+        silence >= REST_AFTER
+            && self.requests.load(Ordering::Relaxed) == 0
+            && self.head_begun.load(Ordering::Relaxed) == NONE
+            && !self.is_blocked.load(Ordering::Relaxed)
     }
 
     fn left(&self, now: u64) -> Option<Duration> {
@@ -119,7 +143,14 @@ impl<S> Watched<S> {
         Self { stream, pulse }
     }
 
+    pub(super) fn into_inner(self) -> S {
+        self.stream
+    }
+
     fn wrote(&self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.pulse
+            .is_blocked
+            .store(outcome.is_pending(), Ordering::Relaxed);
         if let Poll::Ready(Ok(1..)) = outcome {
             self.pulse.has_written(self.pulse.now());
         }
@@ -195,6 +226,23 @@ mod tests {
         pulse.has_read(34_000);
         assert!(!has_stopped(&pulse, 34));
         assert!(has_stopped(&pulse, 35));
+    }
+
+    #[test]
+    fn connection_rests_only_between_requests() {
+        let pulse = Arc::new(Pulse::of_http1());
+        assert!(!pulse.is_resting(4_000), "the first head is due");
+        let under_way = pulse.request();
+        assert!(!pulse.is_resting(100_000));
+        drop(under_way);
+        pulse.has_written(100_000);
+        assert!(!pulse.is_resting(100_050));
+        assert!(pulse.is_resting(100_100));
+        pulse.is_blocked.store(true, Ordering::Relaxed);
+        assert!(!pulse.is_resting(101_000), "the answer is not away");
+        pulse.is_blocked.store(false, Ordering::Relaxed);
+        pulse.has_read(101_000);
+        assert!(!pulse.is_resting(103_000), "a head has begun");
     }
 
     #[test]

@@ -1,0 +1,41 @@
+//! A server of MCP on exactly the gateway's HTTP stack, with the fixtures that the official conformance suite wants.
+//! For that suite only: the product has none of them.
+
+mod asking;
+mod catalog;
+mod fixtures;
+mod plain;
+mod reading;
+mod tasks;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use synapsor_chassis::run::{self, Failure};
+use synapsor_chassis::settings::Environment;
+use synapsor_chassis::telemetry::Level;
+use synapsor_gateway::http::{self, About, HttpFlags};
+use tokio_util::sync::CancellationToken;
+
+use fixtures::Fixtures;
+
+#[derive(Debug, Parser)]
+struct Flags {
+    #[command(flatten)]
+    http: HttpFlags,
+    /// A file that tells where the server listens, written once it serves
+    #[arg(long, value_name = "PATH")]
+    run_file: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    run::run(Level::INFO, Flags::parse, serve)
+}
+
+async fn serve(flags: Flags, stop: CancellationToken) -> Result<(), Failure> {
+    let settings = flags.http.resolve(&Environment::of_process(), false)?;
+    let about = About::new(catalog::tools().len(), "fixtures", || async { true });
+    let fixtures = Fixtures::default();
+    http::serve(fixtures, about, &settings, flags.run_file.as_deref(), stop).await
+}

@@ -1,0 +1,142 @@
+//! The JSON-RPC bridge of 0.1.x.
+
+use serde_json::{Value as Json, json};
+
+use crate::raw_http::{Reply, Served, TOKEN, call, ping};
+use crate::reader::{DECIMAL, INTEGER, PROPOSE, READ};
+use crate::world::World;
+
+async fn served(world: &World) -> Served {
+    let mut command = world.gateway(&[]);
+    command.env("SYNAPSOR_RUNNER_HTTP_TOKEN", TOKEN);
+    Served::spawn_over(world, command, "http-bridge").await
+}
+
+async fn ask(served: &Served, message: &Json) -> Reply {
+    served.post(&message.to_string(), "").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn client_of_the_bridge_lists_and_calls_without_a_handshake() {
+    let world = World::start().await;
+    let served = served(&world).await;
+    let list = ask(
+        &served,
+        &json!({"jsonrpc": "2.0", "id": "a", "method": "tools/list"}),
+    )
+    .await;
+    let list = list.json();
+    assert_eq!((&list["id"], &list["jsonrpc"]), (&json!("a"), &json!("2.0")));
+    let tools = list["result"]["tools"].as_array().unwrap();
+    let names: Vec<_> = tools.iter().map(|tool| tool["name"].as_str().unwrap()).collect();
+    assert_eq!(names, [READ, PROPOSE]);
+    for tool in tools {
+        assert_eq!(tool["inputSchema"]["type"], "object", "{tool}");
+        assert_eq!(tool["annotations"]["raw_sql_exposed"], false);
+        assert_eq!(tool["annotations"]["approval_or_commit_tool"], false);
+        assert_eq!(tool["_meta"]["synapsor.database_credentials_exposed"], false);
+    }
+    let arguments = format!(r#"{{ "big":{INTEGER} , "exact": {DECIMAL}}}"#);
+    for member in ["arguments", "args"] {
+        let body = call(READ, &arguments).replace("arguments", member);
+        let reply = served
+            .post(&body, "X-Tenant-Id: EVIL\nMcp-Session-Id: EVIL")
+            .await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        assert!(reply.body.contains(&format!("\"big\":{INTEGER}")), "{reply:?}");
+        let seen = world.reader.last();
+        assert_eq!((seen.capability.as_str(), &seen.arguments), (READ, &arguments));
+        assert!(!seen.metadata.iter().any(|entry| entry.contains("EVIL")));
+    }
+    let health = served.get("/healthz").await;
+    assert_eq!(
+        health.body,
+        r#"{"ok":true,"transport":"http","tools":2,"mode":"review"}"#
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_of_the_bridge_have_the_codes_of_json_rpc_and_the_id_of_the_request() {
+    let world = World::start().await;
+    let served = served(&world).await;
+    for (message, status, code) in [
+        (json!({"jsonrpc": "2.0", "id": 7, "method": "ping"}), 200, -32_601),
+        (
+            json!({"jsonrpc": "2.0", "id": 7, "method": "initialize"}),
+            200,
+            -32_601,
+        ),
+        (
+            json!({"jsonrpc": "2.0", "id": 7, "method": "proposals/approve"}),
+            200,
+            -32_601,
+        ),
+        (
+            json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call"}),
+            200,
+            -32_602,
+        ),
+        (
+            json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": 5}}),
+            200,
+            -32_602,
+        ),
+        (
+            json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call",
+                "params": {"name": READ, "arguments": {}, "args": {}}}),
+            200,
+            -32_602,
+        ),
+        (
+            json!({"jsonrpc": "2.0", "id": 7, "method": "resources/read"}),
+            200,
+            -32_602,
+        ),
+        (
+            json!({"jsonrpc": "2.0", "id": 7, "method": "resources/read", "params": {"uri": "synapsor://x"}}),
+            200,
+            -32_601,
+        ),
+        (json!({"jsonrpc": "2.0", "id": 7}), 400, -32_600),
+    ] {
+        let reply = ask(&served, &message).await;
+        let json = reply.json();
+        assert_eq!(
+            (reply.status, &json["id"], &json["error"]["code"]),
+            (status, &json!(7), &json!(code)),
+            "{message}"
+        );
+    }
+    for (body, code) in [
+        ("{", -32_700),
+        ("[]", -32_600),
+        (r#"{"id":{},"method":"tools/list"}"#, -32_600),
+    ] {
+        let reply = served.post(body, "").await;
+        assert_eq!(
+            (reply.status, &reply.json()["error"]["code"]),
+            (400, &json!(code)),
+            "{body}"
+        );
+    }
+    let large = call(READ, &format!("{{\"a\":[{}0]}}", "0,".repeat(600_000)));
+    assert_eq!(served.post(&large, "").await.status, 413);
+    assert!(world.reader.seen().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bridge_stands_behind_the_same_guards() {
+    let world = World::start().await;
+    let served = served(&world).await;
+    let host = format!("Host: {}", served.address);
+    assert_eq!(served.post_with_lines("/mcp", &host).await.status, 401);
+    let lines = format!("Host: evil.example\nAuthorization: Bearer {TOKEN}");
+    assert_eq!(served.post_with_lines("/mcp", &lines).await.status, 403);
+    let lines = format!("{host}\nAuthorization: Bearer {TOKEN}\nOrigin: http://evil.example");
+    assert_eq!(served.post_with_lines("/mcp", &lines).await.status, 403);
+    for method in ["GET", "DELETE", "PUT"] {
+        let head = served.head(0, "").replace("POST", method);
+        assert_eq!(served.send(&head, b"").await.refusal().0, 405, "{method}");
+    }
+    assert_eq!(served.post(&ping(), "Content-Encoding: gzip").await.status, 415);
+}

@@ -1,0 +1,171 @@
+//! What each revision asks of HTTP: versions, headers that agree with the body, status codes.
+
+use serde_json::{Value as Json, json};
+
+use crate::raw_http::{Reply, Served, TOKEN, ping};
+use crate::reader::READ;
+use crate::world::World;
+
+const MODERN: &str = "MCP-Protocol-Version: 2026-07-28";
+
+fn meta(version: &str) -> Json {
+    json!({
+        "io.modelcontextprotocol/protocolVersion": version,
+        "io.modelcontextprotocol/clientCapabilities": {},
+    })
+}
+
+fn request(method: &str, params: &Json) -> String {
+    json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params}).to_string()
+}
+
+fn code(reply: &Reply) -> (u16, i64) {
+    let json = reply.json();
+    assert_eq!(json["id"], 7, "{reply:?}");
+    (reply.status, json["error"]["code"].as_i64().unwrap_or_default())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn newest_revision_is_served_without_a_handshake() {
+    let world = World::start().await;
+    let served = Served::start(&world).await;
+    let body = request("server/discover", &json!({"_meta": meta("2026-07-28")}));
+    let lines = format!("{MODERN}\nMcp-Method: server/discover");
+    let found = served.post_as(TOKEN, &lines, &body).await;
+    assert_eq!(
+        found.json()["result"]["supportedVersions"],
+        json!(["2025-06-18", "2025-11-25", "2026-07-28"])
+    );
+    let body = request(
+        "tools/call",
+        &json!({"name": READ, "arguments": {}, "_meta": meta("2026-07-28")}),
+    );
+    let lines = format!("{MODERN}\nMcp-Method: tools/call\nMcp-Name: {READ}\nMcp-Session-Id: ignored");
+    let called = served.post_as(TOKEN, &lines, &body).await;
+    assert_eq!(
+        (called.status, &called.json()["result"]["resultType"]),
+        (200, &json!("complete")),
+        "{called:?}"
+    );
+    assert!(called.header("mcp-session-id").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_that_differ_from_the_body_are_refused_and_nothing_is_called() {
+    let world = World::start().await;
+    let served = Served::start(&world).await;
+    let body = request(
+        "tools/call",
+        &json!({"name": READ, "arguments": {}, "_meta": meta("2026-07-28")}),
+    );
+    let name = format!("Mcp-Name: {READ}");
+    for lines in [
+        "Mcp-Method: tools/call\nMCP-Protocol-Version: 2025-11-25\nNAME",
+        "Mcp-Method: tools/call\nNAME",
+        "VERSION\nMcp-Method: tools/list\nNAME",
+        "VERSION\nMcp-Method: TOOLS/CALL\nNAME",
+        "VERSION\nNAME",
+        "VERSION\nMcp-Method: tools/call",
+        "VERSION\nMcp-Method: tools/call\nMcp-Name: billing.propose_late_fee_waiver",
+        "VERSION\nMcp-Method: tools/call\nMcp-Name: =?base64?bm90IHRoaXM=?=",
+        "VERSION\nMcp-Method: tools/call\nMcp-Name: =?base64?!?=",
+    ] {
+        let lines = lines.replace("VERSION", MODERN).replace("NAME", &name);
+        let reply = served.post_as(TOKEN, &lines, &body).await;
+        assert_eq!(code(&reply), (400, -32_020), "{lines}: {reply:?}");
+    }
+    assert!(world.reader.seen().is_empty());
+    let encoded = "Mcp-Name: =?base64?YmlsbGluZy5pbnNwZWN0X2ludm9pY2U=?=";
+    let lines = format!("{MODERN}\nMcp-Method: tools/call\n{encoded}");
+    assert_eq!(served.post_as(TOKEN, &lines, &body).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn versions_and_metadata_that_cannot_be_served_are_named() {
+    let world = World::start().await;
+    let served = Served::start(&world).await;
+    let listing = "Mcp-Method: tools/list";
+    for (version, params, expected) in [
+        ("2026-07-28", json!({}), -32_602),
+        (
+            "2026-07-28",
+            json!({"_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}}),
+            -32_602,
+        ),
+        ("2099-01-01", json!({"_meta": meta("2099-01-01")}), -32_022),
+        ("2024-11-05", json!({"_meta": meta("2024-11-05")}), -32_022),
+    ] {
+        let lines = format!("MCP-Protocol-Version: {version}\n{listing}");
+        let reply = served
+            .post_as(TOKEN, &lines, &request("tools/list", &params))
+            .await;
+        assert_eq!(code(&reply), (400, expected), "{version} {params}: {reply:?}");
+        if expected == -32_022 {
+            assert_eq!(
+                reply.json()["error"]["data"]["supported"],
+                json!(["2025-06-18", "2025-11-25", "2026-07-28"])
+            );
+        }
+    }
+    let unknown = "MCP-Protocol-Version: 2099-01-01";
+    assert_eq!(served.post_as(TOKEN, unknown, &ping()).await.status, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn methods_statuses_and_media_types_are_those_of_the_revision() {
+    let world = World::start().await;
+    let served = Served::start(&world).await;
+    let params = json!({"_meta": meta("2026-07-28")});
+    for method in ["tools/approve", "ping", "resources/subscribe"] {
+        let lines = format!("{MODERN}\nMcp-Method: {method}\nMcp-Name: x");
+        let mut params = params.clone();
+        params["uri"] = "x".into();
+        let reply = served.post_as(TOKEN, &lines, &request(method, &params)).await;
+        assert_eq!(code(&reply), (404, -32_601), "{method}: {reply:?}");
+    }
+    let old = served
+        .post_as(TOKEN, "", &request("tools/approve", &json!({})))
+        .await;
+    assert_eq!(code(&old), (200, -32_601));
+    for version in ["2025-11-25", "2026-07-28"] {
+        for method in ["GET", "DELETE"] {
+            let session = if version == "2026-07-28" {
+                "\nMcp-Session-Id: any"
+            } else {
+                ""
+            };
+            let head = format!(
+                "{method} /mcp HTTP/1.1\nHost: {}\nAuthorization: Bearer {TOKEN}\nAccept: text/event-stream\n\
+                 MCP-Protocol-Version: {version}\nConnection: close{session}",
+                served.address
+            );
+            let reply = served.send(&head, b"").await;
+            assert_eq!(
+                reply.refusal(),
+                (405, "method_not_allowed".to_owned()),
+                "{method} {version}"
+            );
+            assert!(
+                reply
+                    .header("allow")
+                    .is_some_and(|allowed| allowed.starts_with("post"))
+            );
+        }
+    }
+    let note = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+    let noted = served.post_as(TOKEN, "", note).await;
+    assert_eq!((noted.status, noted.body.as_str()), (202, ""));
+    for body in [
+        r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":5}"#,
+        r#"{"jsonrpc":"1.0","id":7,"method":"tools/list"}"#,
+        r#"{"id":7}"#,
+    ] {
+        let reply = served.post_as(TOKEN, "", body).await;
+        let json = reply.json();
+        assert!(
+            reply.status == 400 && json["error"]["code"] == -32_600,
+            "{body}: {reply:?}"
+        );
+    }
+    assert!(world.reader.seen().is_empty());
+}

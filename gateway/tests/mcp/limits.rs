@@ -1,0 +1,145 @@
+//! Limits of one caller, CORS, and what the gateway says about its health.
+
+use serde_json::json;
+
+use crate::raw_http::{Served, TOKEN, ping};
+use crate::world::{PATIENCE, World};
+
+async fn served(world: &World, flags: &[&str]) -> Served {
+    let mut command = world.gateway(flags);
+    command.env("SYNAPSOR_RUNNER_HTTP_TOKEN", TOKEN);
+    Served::spawn(world, command).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn caller_who_asks_too_often_is_told_when_to_come_back_and_others_are_served() {
+    const OTHER: &str = "another-token-of-the-test";
+    let world = World::start().await;
+    let tokens = world.dir.path().join("tokens");
+    synapsor_chassis::files::create_exclusive(&tokens, format!("other {OTHER}\n").as_bytes()).unwrap();
+    let path = tokens.to_str().unwrap().to_owned();
+    let served = served(&world, &["--rate-per-second", "1", "--auth-tokens-file", &path]).await;
+    let asking = async {
+        for number in 0.. {
+            let reply = served.post_as(TOKEN, "", &ping()).await;
+            if reply.status != 200 {
+                return (number, reply);
+            }
+        }
+        unreachable!("the loop ends with a refusal")
+    };
+    let (taken, refused) = tokio::time::timeout(PATIENCE, asking).await.unwrap();
+    assert!(taken >= 4, "{taken}");
+    assert_eq!(refused.refusal(), (429, "rate_limited".to_owned()));
+    let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=2).contains(&seconds), "{seconds}");
+    assert_eq!(served.post_as(OTHER, "", &ping()).await.status, 200);
+    assert_eq!(served.get("/healthz").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packed_bodies_and_other_media_types_are_not_taken() {
+    let world = World::start().await;
+    let served = Served::start(&world).await;
+    for encoding in ["gzip", "br", "identity", "deflate, gzip"] {
+        let reply = served
+            .post(&ping(), &format!("Content-Encoding: {encoding}"))
+            .await;
+        assert_eq!(reply.refusal(), (415, "content_encoding_not_accepted".to_owned()));
+    }
+    for kind in ["text/plain", "application/json-rpc", "application/jsonx", ""] {
+        let head = served
+            .head(ping().len(), "")
+            .replace("application/json\n", &format!("{kind}\n"));
+        let reply = served.send(&head, ping().as_bytes()).await;
+        assert_eq!(
+            reply.refusal(),
+            (415, "content_type_not_json".to_owned()),
+            "{kind}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_origin_may_read_answers_and_no_other() {
+    const PAGE: &str = "https://app.example.com";
+    let world = World::start().await;
+    let served = served(&world, &["--cors-origin", PAGE]).await;
+    let ask_first = |origin: &str| {
+        format!(
+            "OPTIONS /mcp HTTP/1.1\nHost: {}\nOrigin: {origin}\nAccess-Control-Request-Method: POST\n\
+             Access-Control-Request-Headers: authorization\nConnection: close",
+            served.address
+        )
+    };
+    let allowed = served.send(&ask_first(PAGE), b"").await;
+    assert_eq!((allowed.status, allowed.body.as_str()), (204, ""));
+    assert_eq!(allowed.header("access-control-allow-origin"), Some(PAGE));
+    assert_eq!(
+        allowed.header("access-control-allow-methods"),
+        Some("post, get, delete, options")
+    );
+    let headers = allowed.header("access-control-allow-headers").unwrap();
+    for name in [
+        "authorization",
+        "content-type",
+        "mcp-session-id",
+        "mcp-protocol-version",
+        "last-event-id",
+        "mcp-method",
+        "mcp-name",
+    ] {
+        assert!(headers.split(", ").any(|header| header == name), "{name}");
+    }
+    let unauthorized = served.post_as("wrong", &format!("Origin: {PAGE}"), &ping()).await;
+    let served_well = served.post_as(TOKEN, &format!("Origin: {PAGE}"), &ping()).await;
+    for (reply, status) in [(&unauthorized, 401), (&served_well, 200), (&allowed, 204)] {
+        assert_eq!(reply.status, status, "{reply:?}");
+        assert_eq!(reply.header("access-control-allow-origin"), Some(PAGE));
+        assert_eq!(reply.header("vary"), Some("origin"));
+        assert!(reply.header("access-control-allow-credentials").is_none());
+    }
+    let foreign = served.send(&ask_first("https://evil.example"), b"").await;
+    assert_eq!(foreign.status, 403);
+    let own = format!("http://{}", served.address);
+    let local = served.post_as(TOKEN, &format!("Origin: {own}"), &ping()).await;
+    let without = served.post_as(TOKEN, "", &ping()).await;
+    for reply in [foreign, local, without] {
+        assert!(!reply.head.contains("access-control"), "{reply:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cors_is_off_unless_asked_for() {
+    let world = World::start().await;
+    let served = Served::start(&world).await;
+    let own = format!("http://{}", served.address);
+    let head = format!(
+        "OPTIONS /mcp HTTP/1.1\nHost: {}\nOrigin: {own}\nAccess-Control-Request-Method: POST\n\
+         Authorization: Bearer {TOKEN}\nConnection: close",
+        served.address
+    );
+    let reply = served.send(&head, b"").await;
+    assert_eq!(reply.status, 405);
+    assert!(!reply.head.contains("access-control"), "{reply:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gateway_is_ready_only_while_its_reader_answers() {
+    let mut world = World::start().await;
+    let served = Served::start(&world).await;
+    let ready = served.get("/readyz").await;
+    assert_eq!((ready.status, ready.body.as_str()), (200, r#"{"ok":true}"#));
+    world.stop_reader().await;
+    let losing = async {
+        loop {
+            let reply = served.get("/readyz").await;
+            if reply.status != 200 {
+                return reply;
+            }
+        }
+    };
+    let lost = tokio::time::timeout(PATIENCE, losing).await.unwrap();
+    assert_eq!((lost.status, lost.json()), (503, json!({"ok": false})));
+    assert_eq!(served.get("/healthz").await.status, 200, "it serves all the same");
+}
