@@ -25,7 +25,7 @@ pub struct Contexts {
 #[derive(Debug, Clone)]
 enum Binding {
     Own(Result<TrustedContext, Refusal>),
-    OfToken(ContextSpec),
+    OfToken(Box<ContextSpec>),
 }
 
 #[derive(Serialize)]
@@ -54,7 +54,7 @@ impl Contexts {
             }
             let resolved = match contract.context(name) {
                 Some(spec) if spec.tokens().is_some() => {
-                    by_name.insert(name.clone(), Binding::OfToken(spec.clone()));
+                    by_name.insert(name.clone(), Binding::OfToken(Box::new(spec.clone())));
                     continue;
                 }
                 Some(spec) => {

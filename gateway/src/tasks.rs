@@ -47,7 +47,7 @@ pub(crate) fn detailed(id: &str, record: &Record, format: ResultFormat) -> Resul
         (false, _) => TaskPayload::Working,
         (true, "canceled") => TaskPayload::Cancelled,
         (true, _) => TaskPayload::Completed {
-            result: result(record, format).ok_or_else(|| unreadable())?,
+            result: result(record, format).ok_or_else(unreadable)?,
         },
     };
     Ok(DetailedTask::new(task(id, record), payload))

@@ -117,7 +117,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Fai
         Command::Up(args) => Box::pin(up::run(args, context)).await,
         Command::Inspect(args) => inspect::run(args, context).await,
         Command::Init(args) => init::run(*args, context).await,
-        Command::Mcp(command) => mcp::run(command, context).await,
+        Command::Mcp(command) => Box::pin(mcp::run(command, context)).await,
         Command::Config(command) => config::run(&command, context),
         Command::Tools(command) => tools::run(&command, context),
         Command::Smoke(command) => smoke::run(command, context).await,
