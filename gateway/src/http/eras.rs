@@ -58,13 +58,18 @@ impl<H: ServerHandler + Clone> Mcp<H> {
         let manager = Arc::new(OfCaller::new(self.sessions.clone(), caller.key().into()));
         let each = self.handler.clone();
         let service = StreamableHttpService::new(move || Ok(each.clone()), manager.clone(), config);
-        let response = served(&service, request).await;
+        let ends = request.method() == Method::DELETE;
+        let mut response = served(&service, request).await;
         if manager.was_full() {
             return refused_for_now(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "too_many_sessions",
                 RETRY_SECONDS,
             );
+        }
+        if ends && response.status() == StatusCode::ACCEPTED {
+            // The session is gone now and not later; some clients take 202 for a failure.
+            *response.status_mut() = StatusCode::NO_CONTENT;
         }
         response
     }

@@ -95,7 +95,7 @@ async fn deleted_session_is_gone_with_its_stream() {
     let mut start = vec![0; 64];
     stream.read_exact(&mut start).await.unwrap();
     assert!(start.starts_with(b"HTTP/1.1 200"), "{start:?}");
-    assert_eq!(other(&served, "DELETE", ALICE, &session).await.status, 202);
+    assert_eq!(other(&served, "DELETE", ALICE, &session).await.status, 204);
     let mut rest = String::new();
     let ended = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut rest)).await;
     assert!(ended.is_ok(), "the stream is still open");
