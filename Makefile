@@ -25,7 +25,7 @@ test: ## All tests, the proofs at small size among them, with the database serve
 	cargo xtask failpoints
 	e2e/databases/servers.sh run cargo test --locked --workspace --no-fail-fast
 
-test-clients: build ## The official Python SDK against the gateway, over stdio and HTTP
+test-clients: build ## The official Python and TypeScript SDKs, newest and a year old, over stdio and HTTP
 	e2e/clients/run.sh
 
 conformance: build ## The official conformance suite of MCP against the HTTP stack and the real gateway

@@ -1,13 +1,19 @@
 #!/usr/bin/env bash
-# Runs the official Python SDK against the built binaries; brings the SDK itself into target/.
+# Runs the official SDKs against the built binaries. Brings the tools that install them where it may;
+# drive.py pins the SDKs and brings them into target/.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-venv=target/clients-venv
-if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -c 'import mcp.types' 2>/dev/null; then
-  python3 -m venv "$venv" || {
-    echo "test-clients: python3 with its venv module is needed (Debian: apt-get install python3-venv)" >&2
+
+missing=()
+python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
+{ command -v node && command -v npm; } >/dev/null || missing+=(nodejs npm)
+if [ "${#missing[@]}" -gt 0 ]; then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    apt-get update -qq && apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
+  else
+    echo "test-clients: python3 with its venv module, node and npm are needed" \
+      "(Debian: apt-get install ${missing[*]})" >&2
     exit 1
-  }
-  "$venv/bin/pip" install --quiet --disable-pip-version-check 'mcp>=2.3,<3'
+  fi
 fi
-exec "$venv/bin/python" e2e/clients/official_sdk.py target/debug e2e/fixtures/billing.json
+exec python3 e2e/clients/drive.py target/debug e2e/fixtures/billing.json target/clients

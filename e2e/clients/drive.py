@@ -1,0 +1,302 @@
+"""Runs each pinned SDK against the real binaries, over stdio and over HTTP.
+
+Brings the SDKs, gives each run a state folder and a server of its own, and checks what the SDK itself cannot see: the
+database file, sessions that have ended, processes that are gone. What an SDK does and claims is in loop.py and loop.mjs.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from dataclasses import dataclass
+
+TOKEN = "a-token-for-this-run-only"
+HERE = pathlib.Path(__file__).resolve().parent
+# Debug binaries on a busy machine; a run takes a few seconds otherwise.
+INSTALL_SECONDS = 600
+START_SECONDS = 60
+RUN_SECONDS = 180
+END_SECONDS = 20
+# The oldest Node.js that every SDK below runs on, and what is brought where the machine's is older.
+NODE_MAJOR = 20
+NODE = "22.23.3"
+
+
+@dataclass(frozen=True)
+class Sdk:
+    package: str
+    version: str
+    script: str
+    revisions: tuple[str, ...]
+
+    @property
+    def is_python(self) -> bool:
+        return self.script.endswith(".py")
+
+    @property
+    def name(self) -> str:
+        return f"{'Python' if self.is_python else 'TypeScript'} {self.package} {self.version}"
+
+    @property
+    def folder(self) -> str:
+        return f"{self.package.replace('@', '').replace('/', '-')}-{self.version}"
+
+
+# Newest and one year old; every revision that the gateway serves is spoken by somebody.
+SDKS = (
+    Sdk("mcp", "2.3.0", "python_2.py", ("2026-07-28", "2025-11-25")),
+    Sdk("mcp", "1.22.0", "python_1.py", ("2025-06-18",)),
+    Sdk("@modelcontextprotocol/client", "2.4.0", "typescript_2.mjs", ("2026-07-28", "2025-11-25")),
+    Sdk("@modelcontextprotocol/sdk", "1.32.2", "typescript_1.mjs", ("2025-11-25",)),
+    Sdk("@modelcontextprotocol/sdk", "1.22.0", "typescript_1.mjs", ("2025-06-18",)),
+)
+
+
+class Counts:
+    def __init__(self) -> None:
+        self.passed = 0
+        self.failed = 0
+
+    def claim(self, text: str, holds: bool, seen: object = "") -> None:
+        print(f"ok    {text}" if holds else f"FAIL  {text}: {seen}", flush=True)
+        if holds:
+            self.passed += 1
+        else:
+            self.failed += 1
+
+    def line(self, line: str) -> None:
+        """A line of an SDK's own script."""
+        print(line, end="", flush=True)
+        self.passed += line.startswith("ok ")
+        self.failed += line.startswith("FAIL ")
+
+
+def quietly(command: list[str], folder: pathlib.Path | None = None) -> None:
+    """Runs an installer; what it says is shown only if it fails."""
+    done = subprocess.run(
+        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, timeout=INSTALL_SECONDS,
+    )
+    if done.returncode:
+        sys.exit(f"test-clients: `{' '.join(command)}` failed:\n{done.stdout}")
+
+
+def npm_install(folder: pathlib.Path, package: str) -> None:
+    (folder / "package.json").write_text('{"private": true, "type": "module"}\n')
+    quietly(["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", package], folder)
+
+
+def bring(place: pathlib.Path, fill) -> pathlib.Path:
+    """A folder that is either complete or made anew."""
+    mark = place / "complete"
+    if not mark.exists():
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        fill(place)
+        mark.touch()
+    return place
+
+
+def node(target: pathlib.Path) -> str:
+    version = subprocess.run(["node", "--version"], capture_output=True, text=True, timeout=START_SECONDS).stdout
+    if int(version.strip().lstrip("v").split(".")[0]) >= NODE_MAJOR:
+        return "node"
+    brought = bring(target / f"node-{NODE}", lambda place: npm_install(place, f"node@{NODE}"))
+    return str(brought / "node_modules" / ".bin" / "node")
+
+
+def installed(sdk: Sdk, target: pathlib.Path) -> list[str]:
+    """The command that runs the SDK's script."""
+
+    def python(place: pathlib.Path) -> None:
+        quietly([sys.executable, "-m", "venv", str(place)])
+        pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check"]
+        quietly([*pip, f"{sdk.package}=={sdk.version}"])
+
+    if sdk.is_python:
+        place = bring(target / sdk.folder, python)
+        return [str(place / "bin" / "python"), str(HERE / sdk.script)]
+    place = bring(target / sdk.folder, lambda place: npm_install(place, f"{sdk.package}@{sdk.version}"))
+    # Modules find their packages from where they lie themselves.
+    for script in HERE.glob("*.mjs"):
+        shutil.copy(script, place)
+    return [node(target), str(place / sdk.script)]
+
+
+def processes_of(folder: pathlib.Path) -> dict[int, str]:
+    """Command lines that name the run's own folder, by process: the services that the run started."""
+    if os.path.isdir("/proc/self"):
+        lines = {}
+        for entry in pathlib.Path("/proc").glob("[0-9]*"):
+            # It may have ended meanwhile.
+            with contextlib.suppress(OSError):
+                lines[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    else:
+        listing = subprocess.run(["ps", "-axww", "-o", "pid=,args="], capture_output=True, text=True, check=True)
+        split = (line.split(None, 1) for line in listing.stdout.splitlines())
+        lines = {int(pid): "".join(line) for pid, *line in split}
+    return {pid: line for pid, line in lines.items() if str(folder) in line}
+
+
+class Run:
+    """One SDK in one revision over one transport."""
+
+    def __init__(self, binaries: pathlib.Path, contract: pathlib.Path, folder: pathlib.Path) -> None:
+        self.folder = folder
+        self.runner = str(binaries / "synapsor-runner")
+        self.database = folder / "billing.db"
+        sample = [str(binaries / "synapsor-executor"), "sample", "--path", str(self.database)]
+        subprocess.run(sample, check=True, stdout=subprocess.DEVNULL, timeout=START_SECONDS)
+        shutil.copy(contract, folder / "synapsor.runner.json")
+        self.before = self.database.read_bytes()
+        self.files = ["--config", str(folder / "synapsor.runner.json"), "--store", str(folder / "state" / "local.db")]
+        url = f"sqlite://{self.database}"
+        self.env = {
+            "PATH": os.environ.get("PATH", ""),
+            "HOME": str(folder),
+            "USER": "tester",
+            "BILLING_READ_URL": url,
+            "BILLING_WRITE_URL": url,
+            "BILLING_TENANT": "acme",
+            "BILLING_PRINCIPAL": "support-agent",
+        }
+
+    @contextlib.contextmanager
+    def http_server(self):
+        command = [self.runner, "mcp", "serve-streamable-http", "--port", "0", *self.files]
+        server = subprocess.Popen(
+            command, env={**self.env, "SYNAPSOR_RUNNER_HTTP_TOKEN": TOKEN}, stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, text=True,
+        )
+        said: list[str] = []
+        address: list[str] = []
+        serving = threading.Event()
+
+        def listen() -> None:
+            for line in server.stderr:
+                said.append(line)
+                if line.startswith("serving "):
+                    address.append(line.split()[1])
+                    serving.set()
+            serving.set()
+
+        threading.Thread(target=listen, daemon=True).start()
+        try:
+            if not serving.wait(START_SECONDS) or not address:
+                raise RuntimeError(f"the server did not start: {''.join(said)}")
+            yield address[0]
+        finally:
+            server.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.wait(END_SECONDS)
+            server.kill()
+            server.wait()
+
+    def client(self, command: list[str], setup: dict, counts: Counts, title: str) -> None:
+        """Runs the SDK's script to its end, or ends it when its time is over."""
+        setup |= {
+            "command": [self.runner, "mcp", "serve", *self.files],
+            "approve": [self.runner, "proposals", "approve", "latest", "--yes", *self.files],
+            "env": self.env,
+            "title": title,
+        }
+        script = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            cwd=self.folder, start_new_session=True,
+        )
+        too_late = threading.Timer(RUN_SECONDS, os.killpg, (script.pid, signal.SIGKILL))
+        too_late.start()
+        other = []
+        try:
+            script.stdin.write(json.dumps(setup))
+            script.stdin.close()
+            for line in script.stdout:
+                if line.startswith(("ok ", "FAIL ")):
+                    counts.line(line)
+                else:
+                    other.append(line)
+            code = script.wait()
+        finally:
+            too_late.cancel()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(script.pid, signal.SIGKILL)
+        counts.claim(f"{title}: the script gets to its end", code == 0, f"exit code {code}\n{''.join(other)}")
+
+    def is_settled(self) -> bool:
+        """Whether everything is gone but the ledger, which waits a while for the next command."""
+        return all("synapsor-ledger --on-demand" in line for line in processes_of(self.folder).values())
+
+    def end(self) -> None:
+        for sign in (signal.SIGTERM, signal.SIGKILL):
+            for pid in processes_of(self.folder):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, sign)
+            if within(END_SECONDS, lambda: not processes_of(self.folder)):
+                return
+
+
+def within(seconds: float, holds) -> bool:
+    until = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def sessions(url: str) -> object:
+    with urllib.request.urlopen(url.removesuffix("/mcp") + "/healthz", timeout=10) as answer:
+        return json.load(answer)["sessions"]
+
+
+def over(transport: str, sdk: Sdk, revision: str, command: list[str], inputs: tuple, counts: Counts) -> None:
+    title = f"{sdk.name}, {revision}, {transport}"
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="synapsor-clients-")).resolve()
+    run = Run(*inputs, folder)
+    setup = {"revision": revision, "transport": transport}
+    try:
+        if transport == "stdio":
+            run.client(command, setup, counts, title)
+            counts.claim(f"{title}: the server ends with its client", within(END_SECONDS, run.is_settled))
+        else:
+            with run.http_server() as url:
+                run.client(command, setup | {"url": url, "token": TOKEN}, counts, title)
+                ended = within(END_SECONDS, lambda: sessions(url) == 0)
+                counts.claim(f"{title}: the client leaves no session behind", ended, sessions(url))
+        untouched = run.database.read_bytes() == run.before
+        counts.claim(f"{title}: the database file is byte for byte what it was", untouched)
+    finally:
+        run.end()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    inputs = tuple(pathlib.Path(argument).resolve() for argument in sys.argv[1:3])
+    target = pathlib.Path(sys.argv[3]).resolve()
+    total = Counts()
+    summaries = []
+    for sdk in SDKS:
+        command = installed(sdk, target)
+        counts = Counts()
+        for revision in sdk.revisions:
+            for transport in ("stdio", "http"):
+                over(transport, sdk, revision, command, inputs, counts)
+        summaries.append(f"{sdk.name}: {counts.passed} passed, {counts.failed} failed")
+        total.passed += counts.passed
+        total.failed += counts.failed
+    print("\n".join(summaries))
+    print(f"{total.passed} passed, {total.failed} failed")
+    return 1 if total.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,216 @@
+// What every TypeScript SDK does and what has to hold then; the same claims as in loop.py.
+
+import { spawn } from "node:child_process";
+
+const READ = "billing.inspect_invoice";
+const PROPOSE = "billing.propose_late_fee_waiver";
+const INVOICE = "INV-3001";
+const FORBIDDEN = ["approve", "apply", "commit", "sql", "query", "execute"];
+const HINTS = ["readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"];
+const TEMPLATES = [
+  "synapsor://proposals/{proposal_id}",
+  "synapsor://evidence/{evidence_bundle_id}",
+  "synapsor://replay/{replay_id}",
+];
+export const HANDSHAKE = ["2025-06-18", "2025-11-25"];
+// For one answer, or one notification.
+const PATIENCE_MS = 60_000;
+
+const same = (left, right) => JSON.stringify(left) === JSON.stringify(right);
+
+/** The promise's value, or an error when it is not there in time. */
+async function inTime(promise) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error("nothing came in time")), PATIENCE_MS);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The code that a promise is refused with, or what it gave instead. */
+async function refusal(promise) {
+  try {
+    return await promise;
+  } catch (error) {
+    return error.code ?? String(error);
+  }
+}
+
+class Loop {
+  constructor(client, setup) {
+    this.client = client;
+    this.setup = setup;
+    this.isHandshake = HANDSHAKE.includes(setup.revision);
+  }
+
+  claim(text, holds, seen) {
+    const { title } = this.setup;
+    console.log(holds ? `ok    ${title}: ${text}` : `FAIL  ${title}: ${text}: ${JSON.stringify(seen)}`);
+  }
+
+  async all() {
+    await this.hello();
+    await this.tools();
+    await this.read();
+    const [proposal, evidence] = await this.propose();
+    await this.resources(proposal, evidence);
+    await this.prompts();
+    await this.approval(proposal);
+    if (this.client.task) await this.task();
+  }
+
+  async hello() {
+    const revision = this.client.revision();
+    this.claim("the expected revision is agreed on", revision === this.setup.revision, revision);
+    this.claim("the server says how to work with it", (this.client.instructions() ?? "").includes("propos"));
+    if (this.isHandshake) {
+      const answer = await inTime(this.client.ping());
+      this.claim("a ping is answered", same(answer, {}), answer);
+    }
+    if (this.setup.transport === "http") {
+      const health = await fetch(this.setup.url.replace(/\/mcp$/, "/healthz"), {
+        signal: AbortSignal.timeout(PATIENCE_MS),
+      });
+      const { sessions } = await health.json();
+      const expected = this.isHandshake ? 1 : 0;
+      this.claim(`the server has ${expected} session(s)`, sessions === expected, sessions);
+    }
+  }
+
+  async tools() {
+    const tools = await inTime(this.client.tools());
+    const names = tools.map((tool) => tool.name);
+    this.claim("the tools are the two reviewed ones", same(names, [READ, PROPOSE]), names);
+    const bad = names.filter((name) => FORBIDDEN.some((word) => name.includes(word)));
+    this.claim("no tool approves, applies or speaks SQL", bad.length === 0, bad);
+    const inputs = tools.map((tool) => JSON.stringify(tool.inputSchema));
+    this.claim("no tool takes a tenant", !inputs.some((schema) => schema.includes("tenant")), inputs);
+    const outputs = tools.map((tool) => tool.outputSchema?.type);
+    this.claim("every tool has an output schema", outputs.every((type) => type === "object"), outputs);
+    const hints = tools.map((tool) => HINTS.map((hint) => tool.annotations?.[hint]));
+    const expected = [
+      [true, false, true, false],
+      [false, false, true, false],
+    ];
+    this.claim("every annotation is explicit and true", same(hints, expected), hints);
+    const titles = tools.map((tool) => tool.title ?? tool.annotations?.title);
+    this.claim("every tool has a title", titles.every(Boolean), titles);
+  }
+
+  async read() {
+    const read = await inTime(this.client.call(READ, { invoice_id: INVOICE }));
+    const envelope = read.structuredContent ?? {};
+    const data = envelope.data ?? {};
+    this.claim("the read gives the row", data.id === INVOICE && !read.isError, read);
+    this.claim("the text is the same JSON", same(JSON.parse(read.content[0].text), envelope), read);
+    this.claim("columns that are not visible stay out", !("internal_note" in data), data);
+    const missing = await inTime(this.client.call(READ, { invoice_id: "no such invoice" }));
+    this.claim("an unknown row is an error result", missing.isError === true, missing);
+    const code = missing.structuredContent?.error?.code;
+    this.claim("and says so", code === "NOT_FOUND_IN_TENANT", code);
+  }
+
+  async propose() {
+    const wanted = { invoice_id: INVOICE, reason: "the late fee was a mistake" };
+    const made = (await inTime(this.client.call(PROPOSE, wanted))).structuredContent ?? {};
+    const id = String(made.proposal?.id);
+    this.claim("the call makes a proposal", id.startsWith("wrp_"), made);
+    this.claim("the source is unchanged", made.source_database_changed === false, made);
+    const again = (await inTime(this.client.call(PROPOSE, wanted))).structuredContent ?? {};
+    this.claim("the same call finds the open proposal", again.proposal?.id === id, again);
+    return [id, String(made.evidence?.bundle_id)];
+  }
+
+  async record(uri) {
+    const contents = await inTime(this.client.read(uri));
+    const [one] = contents;
+    if (contents.length !== 1 || one.uri !== uri || one.mimeType !== "application/json") {
+      return { unexpected: contents };
+    }
+    return JSON.parse(one.text);
+  }
+
+  async resources(proposal, evidence) {
+    const templates = await inTime(this.client.templates());
+    this.claim("there is a template for each kind of record", same(templates, TEMPLATES), templates);
+    const { proposal: about = {}, ...rest } = await this.record(`synapsor://proposals/${proposal}`);
+    const isIt = about.proposal_id === proposal && about.evidence_bundle_id === evidence;
+    this.claim("the proposal is a resource", isIt, { about, rest });
+    const bundle = await this.record(`synapsor://evidence/${evidence}`);
+    const belongs = bundle.evidence_bundle_id === evidence && same(bundle.proposal_ids, [proposal]);
+    this.claim("its evidence is a resource", belongs, bundle);
+    const replay = await this.record(String(about.replay_resource));
+    const isStory = replay.proposal?.proposal_id === proposal && Boolean(replay.replay_id);
+    this.claim("its replay is a resource", isStory, replay);
+    const expected = this.isHandshake ? -32002 : -32602;
+    for (const uri of ["synapsor://proposals/wrp_00000000000000000000", "synapsor://evidence/ev_00000000000000000000"]) {
+      const seen = await inTime(refusal(this.client.read(uri)));
+      this.claim(`${uri} is refused`, seen === expected, seen);
+    }
+  }
+
+  async prompts() {
+    const names = (await inTime(this.client.prompts())).map((prompt) => prompt.name);
+    this.claim("there is one prompt", same(names, ["inspect_then_propose"]), names);
+    const messages = await inTime(this.client.prompt(names[0], { request: "waive the fee of INV-3001" }));
+    const { text } = messages[0].content;
+    this.claim("it carries the request", text.includes("waive the fee of INV-3001"), messages);
+  }
+
+  async approval(proposal) {
+    const uri = `synapsor://proposals/${proposal}`;
+    const watch = await inTime(this.client.watch(uri));
+    await this.personApproves();
+    const seen = await inTime(watch.update);
+    await inTime(watch.end());
+    this.claim("an approval by a person is told to who listens", seen === uri, seen);
+    const state = (await this.record(uri)).proposal?.state;
+    this.claim("and the resource says so", state === "approved", state);
+  }
+
+  async personApproves() {
+    const [command, ...args] = this.setup.approve;
+    const person = spawn(command, args, {
+      env: this.setup.env,
+      stdio: ["ignore", "pipe", "pipe"],
+      timeout: PATIENCE_MS,
+    });
+    let said = "";
+    for (const stream of [person.stdout, person.stderr]) stream.on("data", (text) => (said += text));
+    const code = await new Promise((resolve, reject) => person.on("close", resolve).on("error", reject));
+    if (code !== 0) throw new Error(said);
+  }
+
+  async task() {
+    const task = await inTime(this.client.task(PROPOSE, { invoice_id: INVOICE, reason: "to be taken back" }));
+    this.claim("a proposal that waits is a task", task.resultType === "task" && task.status === "working", task);
+    const id = task.taskId;
+    const waiting = await inTime(this.client.aboutTask("tasks/get", id));
+    const isAtWork = waiting.taskId === id && waiting.status === "working";
+    this.claim("the task is at work while people have not decided", isAtWork, waiting);
+    await inTime(this.client.aboutTask("tasks/cancel", id));
+    const ended = await inTime(this.client.aboutTask("tasks/get", id));
+    this.claim("a cancelled task is cancelled", ended.status === "cancelled", ended);
+    const state = (await this.record(`synapsor://proposals/${id}`)).proposal?.state;
+    this.claim("and its proposal is taken back", state === "canceled", state);
+    const seen = await inTime(refusal(this.client.aboutTask("tasks/get", "wrp_00000000000000000000")));
+    this.claim("an unknown task is refused", seen === -32602, seen);
+  }
+}
+
+/** `connect` gives a client, from what the script is told on stdin. */
+export async function run(connect) {
+  let told = "";
+  for await (const text of process.stdin) told += text;
+  const setup = JSON.parse(told);
+  const client = await inTime(connect(setup));
+  try {
+    await new Loop(client, setup).all();
+  } finally {
+    await inTime(client.close());
+  }
+}
