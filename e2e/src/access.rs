@@ -1,6 +1,6 @@
 //! Who may call what, as the design has it, and how to ask the real servers with real certificates.
 
-use prost::Message as _;
+use prost::Message;
 use prost_types::FileDescriptorSet;
 use synapsor_chassis::identity::Role;
 use tonic::transport::Channel;
@@ -84,13 +84,25 @@ pub fn instance_of(role: Role) -> Option<&'static str> {
 /// # Errors
 /// What the server answers, or that it does not.
 pub async fn call(channel: &Channel, path: &str) -> Result<(), Status> {
+    call_with(channel, path, ()).await
+}
+
+/// The same with a message, whatever the method expects; answers are not read.
+///
+/// # Errors
+/// As [`call`].
+pub async fn call_with<M: Message + 'static>(
+    channel: &Channel,
+    path: &str,
+    message: M,
+) -> Result<(), Status> {
     let mut grpc = tonic::client::Grpc::new(channel.clone());
     grpc.ready()
         .await
         .map_err(|e| Status::unavailable(e.to_string()))?;
     let path = path.parse().expect("a path");
-    let codec: ProstCodec<(), ()> = ProstCodec::default();
-    let answer = grpc.server_streaming(Request::new(()), path, codec).await?;
+    let codec: ProstCodec<M, ()> = ProstCodec::default();
+    let answer = grpc.server_streaming(Request::new(message), path, codec).await?;
     drop(answer);
     Ok(())
 }

@@ -60,9 +60,18 @@ impl Deployment {
     }
 
     pub fn in_environment(build: Build, environment: Environment) -> anyhow::Result<Self> {
+        Self::sample(build, environment, CONTRACT)
+    }
+
+    /// A fresh deployment in `dev` with a sample database and another contract.
+    pub fn with_contract(build: Build, contract: &str) -> anyhow::Result<Self> {
+        Self::sample(build, Environment::Dev, contract)
+    }
+
+    fn sample(build: Build, environment: Environment, contract: &str) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let target = Target::File(folder.path().join("billing.db"));
-        let this = Self::made((folder, target), build, environment, CONTRACT)?;
+        let this = Self::made((folder, target), build, environment, contract)?;
         this.make_database()?;
         Ok(this)
     }

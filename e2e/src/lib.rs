@@ -9,10 +9,12 @@ pub mod cli;
 pub mod court;
 pub mod databases;
 pub mod deployment;
+pub mod door;
 pub mod evil_ledger;
 pub mod fixture;
 pub mod generous_ledger;
 pub mod interrupt;
+pub mod issuer;
 pub mod load;
 pub mod namespaces;
 pub mod operator;
@@ -21,6 +23,7 @@ pub mod proofs;
 pub mod proxy;
 pub mod stack;
 pub mod target;
+pub mod tenants;
 
 use synapsor_domain::timestamp::Timestamp;
 

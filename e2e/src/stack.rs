@@ -200,17 +200,31 @@ fn executor_flags(
 
 /// Starts a reader for one tenant; only the gateway of [`INSTANCE`] may call it.
 pub fn reader(deployment: &Deployment, ledger: &str, tenant: &str) -> anyhow::Result<Process> {
+    let who = [("BILLING_TENANT", tenant), ("BILLING_PRINCIPAL", "support-agent")];
+    reader_with(deployment, ledger, &[], &who)
+}
+
+/// Starts a reader whose callers show access tokens; without a file it fetches the keys that the contract names.
+pub fn token_reader(deployment: &Deployment, ledger: &str, keys: Option<&Path>) -> anyhow::Result<Process> {
+    let keys = keys.map(|path| ("--jwks-file", text(path)));
+    reader_with(deployment, ledger, keys.as_slice(), &[])
+}
+
+fn reader_with(
+    deployment: &Deployment,
+    ledger: &str,
+    more: &[(&str, String)],
+    who: &[(&str, &str)],
+) -> anyhow::Result<Process> {
     let mut arguments = executor_flags(deployment, Role::Reader, INSTANCE, ledger)?;
     let gateway = PeerIdentity::new(&deployment.id, Role::Gateway, Some(INSTANCE))?;
     arguments.extend(flags(&[
         ("--state-dir", text(&deployment.path("reader-state"))),
         ("--allow-gateway", gateway.uri()),
     ]));
-    let environment = owned(&[
-        ("BILLING_READ_URL", &deployment.target.read_url()),
-        ("BILLING_TENANT", tenant),
-        ("BILLING_PRINCIPAL", "support-agent"),
-    ]);
+    arguments.extend(flags(more));
+    let mut environment = owned(&[("BILLING_READ_URL", &deployment.target.read_url())]);
+    environment.extend(owned(who));
     launch(deployment, "reader", "synapsor-executor", arguments, environment)
 }
 
@@ -268,5 +282,24 @@ pub fn http_gateway_with(stack: &Stack, token: &str, more: &[(&str, &str)]) -> a
         "synapsor-gateway",
         arguments,
         environment,
+    )
+}
+
+/// Starts the gateway over HTTP for callers with access tokens, with the ledger's records.
+pub fn token_gateway(stack: &Stack, more: &[&str]) -> anyhow::Result<Process> {
+    let mut arguments = gateway_flags(stack)?;
+    arguments.extend(flags(&[
+        ("--ledger", stack.ledger.address.clone()),
+        ("--transport", "streamable-http".to_owned()),
+        ("--listen", "127.0.0.1:0".to_owned()),
+    ]));
+    arguments.push("--access-tokens".to_owned());
+    arguments.extend(more.iter().map(|flag| (*flag).to_owned()));
+    launch(
+        &stack.deployment,
+        "gateway",
+        "synapsor-gateway",
+        arguments,
+        Vec::new(),
     )
 }

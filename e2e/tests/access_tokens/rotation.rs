@@ -1,0 +1,77 @@
+//! Keys that an issuer adds and withdraws, in a file and at an address, while everything runs.
+
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use synapsor_e2e::door::{Door, Message};
+use synapsor_e2e::issuer::{IssuerKey, READ, ServedKeys, claims, publish};
+use synapsor_e2e::tenants::{ACME, Tenants, keys_file};
+
+const LIMIT: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(200);
+const HALF_MINUTE: Duration = Duration::from_secs(30);
+
+fn token(key: &IssuerKey) -> String {
+    key.token(&claims(ACME.name, "ann", READ))
+}
+
+async fn sees_rows(door: &Door, key: &IssuerKey) -> anyhow::Result<bool> {
+    let answer = door.ask(&token(key), &Message::inspect(ACME.invoices[0])).await?;
+    Ok(answer.body.contains(ACME.canary))
+}
+
+/// Asks until a token of this key opens; how often the gateway and the reader look again is theirs to limit.
+async fn until_it_opens(door: &Door, key: &IssuerKey) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    while !sees_rows(door, key).await? {
+        if begun.elapsed() > LIMIT {
+            bail!("the new key opens nothing after {LIMIT:?}");
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_in_the_file_is_found_by_its_first_tokens_and_a_withdrawn_one_opens_nothing_at_once()
+-> anyhow::Result<()> {
+    let tenants = Tenants::start(&[])?;
+    let (door, file) = (tenants.door(), keys_file(&tenants.stack.deployment));
+    assert!(sees_rows(&door, &tenants.key).await?);
+    let next = IssuerKey::p256("k2")?;
+    assert!(!sees_rows(&door, &next).await?);
+    publish(&file, &[&tenants.key, &next])?;
+    until_it_opens(&door, &next).await?;
+    assert!(
+        sees_rows(&door, &tenants.key).await?,
+        "the old key is still there"
+    );
+    publish(&file, &[&next])?;
+    // The gateway may still know the old key; the reader reads the file at each call.
+    assert!(!sees_rows(&door, &tenants.key).await?);
+    assert!(sees_rows(&door, &next).await?);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_at_the_address_is_found_and_the_issuer_is_asked_once_in_half_a_minute() -> anyhow::Result<()> {
+    let first = IssuerKey::ed25519("k1")?;
+    let served = ServedKeys::start(&[&first]).await?;
+    let tenants = Tenants::fetching(&served.url, first)?;
+    let (door, begun) = (tenants.door(), Instant::now());
+    assert!(sees_rows(&door, &tenants.key).await?);
+    let next = IssuerKey::ed25519("k2")?;
+    served.publish(&[&next]);
+    until_it_opens(&door, &next).await?;
+    assert!(
+        !sees_rows(&door, &tenants.key).await?,
+        "a key that was taken away"
+    );
+    let most = 1 + begun.elapsed().as_secs() / HALF_MINUTE.as_secs();
+    assert!(
+        (2..=most).contains(&(served.asked() as u64)),
+        "{} of {most}",
+        served.asked()
+    );
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! What tokens open: each tenant its own rows, each scope its own calls.
+
+use serde_json::json;
+use synapsor_e2e::door::Message;
+use synapsor_e2e::issuer::{self, IssuerKey, PROPOSE, READ};
+use synapsor_e2e::tenants::{ACME, GLOBEX, Tenants, keys_file};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_tenant_reads_and_proposes_over_its_own_rows_only() -> anyhow::Result<()> {
+    let tenants = Tenants::start(&[])?;
+    let door = tenants.door();
+    for (own, other) in [(ACME, GLOBEX), (GLOBEX, ACME)] {
+        let token = tenants.token(own, "ann");
+        let seen = door.ask(&token, &Message::inspect(own.invoices[0])).await?;
+        assert!(seen.body.contains(own.canary), "{seen:?}");
+        let filed = door
+            .ask(&token, &Message::propose(own.invoices[0], "goodwill"))
+            .await?;
+        let id = filed.json()?["result"]["taskId"].clone();
+        let id = id.as_str().unwrap_or_default();
+        assert!(id.starts_with("wrp_"), "{filed:?}");
+        let proposal = door
+            .ask(&token, &Message::read(&format!("synapsor://proposals/{id}")))
+            .await?;
+        assert!(proposal.body.contains(own.invoices[0]), "{proposal:?}");
+        for message in [
+            Message::inspect(other.invoices[0]),
+            Message::propose(other.invoices[0], "goodwill"),
+        ] {
+            let foreign = door.ask(&token, &message).await?;
+            let unknown = door
+                .ask(
+                    &token,
+                    &Message::call(
+                        message.params["name"].as_str().unwrap_or_default(),
+                        json!({"invoice_id": "INV-0000", "reason": "goodwill"}),
+                    ),
+                )
+                .await?;
+            assert!(!foreign.body.contains(other.canary), "{foreign:?}");
+            assert_eq!(foreign.status, unknown.status);
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scopes_open_their_own_calls_and_a_list_needs_none() -> anyhow::Result<()> {
+    let tenants = Tenants::start(&[])?;
+    let door = tenants.door();
+    let (list, read) = (
+        Message::new("tools/list", json!({})),
+        Message::inspect(ACME.invoices[0]),
+    );
+    let record = Message::read("synapsor://proposals/wrp_ffffffffffffffffffff");
+    let (task, cancel) = (
+        Message::task("tasks/get", "wrp_ffffffffffffffffffff"),
+        Message::task("tasks/cancel", "wrp_ffffffffffffffffffff"),
+    );
+    // The same token with all kinds of calls; 404 and the like are MCP's errors in an answer of 200.
+    let propose = Message::propose(ACME.invoices[0], "goodwill");
+    for (scope, reads, proposes) in [
+        ("", false, false),
+        ("openid synapsor synapsor:approve", false, false),
+        ("synapsor:reader", false, false),
+        (READ, true, false),
+        (PROPOSE, true, true),
+        (&*format!("{READ} {PROPOSE}"), true, true),
+    ] {
+        let token = tenants.token_for(ACME, "ann", scope);
+        assert_eq!(door.ask(&token, &list).await?.status, 200, "{scope}");
+        for (message, is_open, needed) in [
+            (&read, reads, READ),
+            (&record, reads, READ),
+            (&task, reads, READ),
+            (&cancel, proposes, PROPOSE),
+            (&propose, proposes, PROPOSE),
+        ] {
+            let answer = door.ask(&token, message).await?;
+            assert_eq!(answer.status != 403, is_open, "{scope}: {message:?}: {answer:?}");
+            if !is_open {
+                let challenge = answer.header("www-authenticate");
+                assert!(challenge.contains(&format!("scope=\"{needed}\"")), "{challenge}");
+                assert!(!answer.body.contains(ACME.canary));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_algorithm_on_the_list_is_good() -> anyhow::Result<()> {
+    let tenants = Tenants::start(&[])?;
+    let door = tenants.door();
+    let keys = [
+        IssuerKey::ed25519("ed")?,
+        IssuerKey::p256("ec")?,
+        IssuerKey::rsa("rsa")?,
+    ];
+    let all: Vec<&IssuerKey> = keys.iter().collect();
+    issuer::publish(&keys_file(&tenants.stack.deployment), &all)?;
+    for key in &keys {
+        let token = key.token(&issuer::claims(GLOBEX.name, "ann", READ));
+        let seen = door.ask(&token, &Message::inspect(GLOBEX.invoices[0])).await?;
+        assert!(seen.body.contains(GLOBEX.canary), "{}: {seen:?}", key.algorithm());
+    }
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! The count of what was tried, and the search for what may not be in any answer.
+
+use std::collections::BTreeSet;
+
+use tonic::{Code, Status};
+
+/// What says nothing of whether an attempt would have been let through.
+const PASSING: [Code; 5] = [
+    Code::Unavailable,
+    Code::DeadlineExceeded,
+    Code::ResourceExhausted,
+    Code::Internal,
+    Code::Unknown,
+];
+
+/// Attempts, each under a name of its own.
+pub(crate) struct Attempts {
+    names: BTreeSet<String>,
+    canaries: Vec<String>,
+}
+
+impl Attempts {
+    pub(crate) fn new(canaries: &[String]) -> Self {
+        Self {
+            names: BTreeSet::new(),
+            canaries: canaries.to_vec(),
+        }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.names.len()
+    }
+
+    /// An attempt that the server has to refuse.
+    pub(crate) fn refused<T: AsRef<[u8]>>(&mut self, name: &str, answer: Result<T, Status>) -> Status {
+        let status = self.checked(name, answer);
+        assert!(self.names.insert(name.to_owned()), "{name} counts once");
+        status
+    }
+
+    /// The same for what does not count: it is there to be compared with, or one of many of its kind.
+    pub(crate) fn checked<T: AsRef<[u8]>>(&self, name: &str, answer: Result<T, Status>) -> Status {
+        match answer {
+            Ok(answer) => panic!("{name} succeeded: {}", String::from_utf8_lossy(answer.as_ref())),
+            Err(status) => {
+                assert!(
+                    !PASSING.contains(&status.code()),
+                    "{name} was not refused: {status:?}"
+                );
+                let said = format!("{} {:?}", status.message(), status.metadata());
+                self.shows_nothing(name, &[said.as_bytes(), status.details()].concat());
+                status
+            }
+        }
+    }
+
+    /// An answer that may come, with nothing in it that may not.
+    pub(crate) fn shows_nothing(&self, name: &str, answer: &[u8]) {
+        let text = String::from_utf8_lossy(answer);
+        for canary in &self.canaries {
+            assert!(!text.contains(canary), "{name} shows {canary}: {text}");
+        }
+    }
+}

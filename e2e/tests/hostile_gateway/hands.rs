@@ -1,0 +1,178 @@
+//! The gateway's certificate in the hands of somebody else.
+
+use synapsor_chassis::grpc_channel::{Target, connect};
+use synapsor_chassis::identity::Role;
+use synapsor_chassis::random;
+use synapsor_chassis::tls::TlsFiles;
+use synapsor_e2e::stack::INSTANCE;
+use synapsor_proto::common::v1::Signed;
+use synapsor_proto::executor::v1::agent_service_client::AgentServiceClient;
+use synapsor_proto::executor::v1::{CallCapabilityRequest, CallCapabilityResponse, IssueTicketRequest};
+use synapsor_proto::ledger::v1 as wire;
+use synapsor_proto::ledger::v1::agent_record_service_client::AgentRecordServiceClient;
+use tonic::transport::Channel;
+use tonic::{Request, Status};
+
+use crate::Scene;
+
+/// Channels to all three, under the files that the running gateway uses.
+pub(crate) struct Hands {
+    pub(crate) reader: Channel,
+    pub(crate) ledger: Channel,
+    pub(crate) writer: Channel,
+}
+
+/// The ways to ask for a record, or to end it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Way {
+    Proposal,
+    Evidence,
+    Replay,
+    Withdraw,
+    Watch,
+}
+
+impl Way {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Proposal,
+        Self::Evidence,
+        Self::Replay,
+        Self::Withdraw,
+        Self::Watch,
+    ];
+}
+
+impl Hands {
+    pub(crate) fn of(scene: &Scene) -> anyhow::Result<Self> {
+        let stack = &scene.tenants.stack;
+        let file = |name: String| stack.deployment.path("certificates").join(name);
+        let tls = TlsFiles {
+            ca: file("ca.pem".to_owned()),
+            cert: file(format!("gateway-{INSTANCE}.pem")),
+            key: file(format!("gateway-{INSTANCE}.key")),
+        };
+        let tls = tls.load()?;
+        let writer = stack.writer.as_ref().map(|writer| writer.address.clone());
+        let to = |role, address: &str| connect(&tls, &Target::new(role, address));
+        Ok(Self {
+            reader: to(Role::Reader, &stack.reader.address)?,
+            ledger: to(Role::Ledger, &stack.ledger.address)?,
+            writer: to(Role::Writer, &writer.unwrap_or_default())?,
+        })
+    }
+
+    /// One call; a failure in the envelope counts as a refusal.
+    pub(crate) async fn call(
+        &mut self,
+        token: &str,
+        capability: &str,
+        arguments: &str,
+    ) -> Result<Vec<u8>, Status> {
+        self.call_with(token, capability, arguments, &[]).await
+    }
+
+    pub(crate) async fn call_with(
+        &mut self,
+        token: &str,
+        capability: &str,
+        arguments: &str,
+        metadata: &[(&'static str, &'static str)],
+    ) -> Result<Vec<u8>, Status> {
+        let mut request = Request::new(CallCapabilityRequest {
+            capability: capability.to_owned(),
+            arguments_json: arguments.as_bytes().to_vec(),
+            result_format: 2,
+            access_token: token.to_owned(),
+        });
+        for (name, value) in metadata {
+            request
+                .metadata_mut()
+                .insert(*name, value.parse().expect("a value"));
+        }
+        let answer = AgentServiceClient::new(self.reader.clone())
+            .call_capability(request)
+            .await?;
+        of_answer(answer.into_inner())
+    }
+
+    pub(crate) async fn ticket(&mut self, token: &str) -> Result<Signed, Status> {
+        let request = IssueTicketRequest {
+            access_token: token.to_owned(),
+        };
+        let answer = AgentServiceClient::new(self.reader.clone())
+            .issue_ticket(request)
+            .await?;
+        let ticket = answer.into_inner().ticket;
+        ticket.ok_or_else(|| Status::internal("no ticket"))
+    }
+
+    /// Asks the ledger for a record under a ticket; gives what it shows.
+    pub(crate) async fn ask(
+        &mut self,
+        way: Way,
+        ticket: Option<Signed>,
+        id: &str,
+    ) -> Result<Vec<u8>, Status> {
+        let mut records = AgentRecordServiceClient::new(self.ledger.clone());
+        let id = id.to_owned();
+        match way {
+            Way::Proposal => {
+                let request = wire::AgentRecordServiceGetProposalRequest {
+                    ticket,
+                    proposal_id: id,
+                };
+                Ok(records.get_proposal(request).await?.into_inner().record_json)
+            }
+            Way::Evidence => {
+                let request = wire::AgentRecordServiceGetEvidenceRequest {
+                    ticket,
+                    evidence_id: id,
+                };
+                Ok(records.get_evidence(request).await?.into_inner().record_json)
+            }
+            Way::Replay => {
+                let request = wire::AgentRecordServiceGetReplayRequest {
+                    ticket,
+                    replay_id: id,
+                };
+                Ok(records.get_replay(request).await?.into_inner().record_json)
+            }
+            Way::Withdraw => {
+                let request = wire::WithdrawRequest {
+                    ticket,
+                    proposal_id: id,
+                    request_id: random::hex_id(16),
+                };
+                let answer = records.withdraw(request).await?.into_inner();
+                Ok(format!("{answer:?}").into_bytes())
+            }
+            Way::Watch => {
+                let request = wire::WatchRequest {
+                    ticket,
+                    after_seq: Some(0),
+                };
+                let first = records.watch(request).await?.into_inner().message().await?;
+                Ok(format!("{first:?}").into_bytes())
+            }
+        }
+    }
+}
+
+/// What a call shows, or why it was refused.
+pub(crate) fn of_answer(answer: CallCapabilityResponse) -> Result<Vec<u8>, Status> {
+    if !answer.is_error {
+        return Ok(answer.envelope_json);
+    }
+    let text = format!(
+        "{} {}",
+        answer.code,
+        String::from_utf8_lossy(&answer.envelope_json)
+    );
+    Err(
+        if answer.code.contains("UNAVAILABLE") || answer.code == "INTERNAL" {
+            Status::unavailable(text)
+        } else {
+            Status::failed_precondition(text)
+        },
+    )
+}

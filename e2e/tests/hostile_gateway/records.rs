@@ -1,0 +1,88 @@
+//! The caller's own good ticket, and every record that is not theirs by every method.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use synapsor_e2e::tenants::GLOBEX;
+use synapsor_proto::ledger::v1 as wire;
+use synapsor_proto::ledger::v1::agent_record_service_client::AgentRecordServiceClient;
+use synapsor_proto::status::from_status;
+use tonic::Status;
+
+use crate::attempts::Attempts;
+use crate::hands::{Hands, Way};
+use crate::{Scene, file};
+
+const LIMIT: Duration = Duration::from_secs(20);
+const UNKNOWN: &str = "wrp_ffffffffffffffffffff";
+
+/// Everything of a refusal that whoever asked gets to see.
+fn told(status: &Status) -> Vec<u8> {
+    let said = format!("{:?} {}", status.code(), status.message());
+    [said.as_bytes(), status.details()].concat()
+}
+
+pub(crate) async fn run(scene: &Scene, hands: &mut Hands, attempts: &mut Attempts) -> anyhow::Result<()> {
+    let ticket = hands.ticket(&scene.token).await?;
+    let (proposal, evidence) = (&scene.victim.proposal, &scene.victim.evidence);
+    let replay = format!("replay_{proposal}");
+    let asked = [
+        (Way::Proposal, proposal.as_str()),
+        (Way::Replay, proposal),
+        (Way::Replay, &replay),
+        (Way::Evidence, evidence),
+        (Way::Evidence, proposal),
+        (Way::Proposal, evidence),
+        (Way::Withdraw, proposal),
+    ];
+    for (number, (way, id)) in asked.into_iter().enumerate() {
+        let unknown = hands.ask(way, Some(ticket.clone()), UNKNOWN).await;
+        let unknown = attempts.checked("a record that nobody has", unknown);
+        let answer = hands.ask(way, Some(ticket.clone()), id).await;
+        let name = format!("{way:?} of the other tenant's, {number}");
+        let status = attempts.refused(&name, answer);
+        assert_eq!(told(&status), told(&unknown), "{name}");
+    }
+    for id in [
+        "",
+        "%",
+        "wrp_%",
+        "' OR '1'='1",
+        "globex",
+        "../globex",
+        "wrp_\u{0}",
+    ] {
+        let answer = hands.ask(Way::Proposal, Some(ticket.clone()), id).await;
+        attempts.refused(&format!("Proposal {id:?}"), answer);
+    }
+    // A colleague's proposal may be read within the tenant, and taken back by nobody but the colleague.
+    let colleague = &scene.colleague.proposal;
+    let answer = hands.ask(Way::Withdraw, Some(ticket.clone()), colleague).await;
+    let status = attempts.refused("withdraw a colleague's proposal", answer);
+    assert_eq!(from_status(&status).code, "RECORD_NOT_FOUND", "{status:?}");
+    watch(scene, hands, attempts, ticket).await
+}
+
+/// A watch from the log's beginning, while the other tenant goes on working.
+async fn watch(
+    scene: &Scene,
+    hands: &mut Hands,
+    attempts: &Attempts,
+    ticket: synapsor_proto::common::v1::Signed,
+) -> anyhow::Result<()> {
+    let mut records = AgentRecordServiceClient::new(hands.ledger.clone());
+    let request = wire::WatchRequest {
+        ticket: Some(ticket),
+        after_seq: Some(0),
+    };
+    let mut stream = records.watch(request).await?.into_inner();
+    file(&scene.tenants, GLOBEX, "yan", "second of the victim").await?;
+    let last = file(&scene.tenants, synapsor_e2e::tenants::ACME, "bea", "the last one").await?;
+    let mut heard = String::new();
+    while !heard.contains(&last.proposal) {
+        let next = tokio::time::timeout(LIMIT, stream.message()).await??;
+        heard.push_str(&format!("{:?}", next.context("the watch ended")?));
+    }
+    attempts.shows_nothing("a watch from the beginning", heard.as_bytes());
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! Everything that is not the gateway's: approval, apply, leases, settling, filing, logs, schemas, previews, freezes.
+
+use synapsor_chassis::identity::Role;
+use synapsor_e2e::access::{all_rpcs, call, call_with, is_allowed};
+use synapsor_proto::common::v1::{Signature, Signed};
+use synapsor_proto::executor::v1 as executor;
+use synapsor_proto::ledger::v1 as ledger;
+use tonic::{Code, Status};
+
+use crate::Scene;
+use crate::attempts::Attempts;
+use crate::hands::Hands;
+
+const LEDGER: &str = "/synapsor.ledger.v1";
+const EXECUTOR: &str = "/synapsor.executor.v1";
+
+pub(crate) async fn run(scene: &Scene, hands: &Hands, attempts: &mut Attempts) -> anyhow::Result<()> {
+    for (role, channel) in [
+        (Role::Reader, &hands.reader),
+        (Role::Ledger, &hands.ledger),
+        (Role::Writer, &hands.writer),
+    ] {
+        let foreign = all_rpcs()
+            .into_iter()
+            .filter(|rpc| !is_allowed(Role::Gateway, &rpc.service, role));
+        for rpc in foreign {
+            let answer = call(channel, &rpc.path()).await;
+            let name = format!("{role}: {}", rpc.path());
+            is_closed(&name, &attempts.checked(&name, answer.map(|()| "an answer")));
+        }
+    }
+    let (id, signed) = (scene.victim.proposal.clone(), signed(&scene.victim.proposal));
+    reviews(hands, attempts, &id, &signed).await;
+    writebacks(hands, attempts, &id, &signed).await;
+    writers(hands, attempts, &signed).await;
+    Ok(())
+}
+
+fn closed(attempts: &mut Attempts, name: &str, answer: Result<(), Status>) {
+    is_closed(name, &attempts.refused(name, answer.map(|()| "an answer")));
+}
+
+/// Whoever knocks at a service that is not theirs learns that, whatever is in their message.
+fn is_closed(name: &str, status: &Status) {
+    let is_closed = matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated);
+    assert!(is_closed, "{name}: {status:?}");
+}
+
+/// Something in the form of a signed object.
+fn signed(about: &str) -> Signed {
+    Signed {
+        payload_type: "application/vnd.synapsor.decision.v1+json".to_owned(),
+        payload: format!("{{\"proposal_id\":\"{about}\",\"decision\":\"approve\"}}").into_bytes(),
+        signatures: vec![Signature {
+            key_id: "sk_0000000000000000".to_owned(),
+            sig: vec![7; 64],
+        }],
+    }
+}
+
+async fn reviews(hands: &Hands, attempts: &mut Attempts, id: &str, signed: &Signed) {
+    let path = |method: &str| format!("{LEDGER}.{method}");
+    let list = ledger::ListProposalsRequest {
+        tenant: "globex".to_owned(),
+        ..Default::default()
+    };
+    let answer = call_with(&hands.ledger, &path("ReviewService/ListProposals"), list).await;
+    closed(attempts, "list the proposals of a tenant", answer);
+    let get = ledger::GetProposalRequest {
+        proposal: id.to_owned(),
+        known: None,
+    };
+    let answer = call_with(&hands.ledger, &path("ReviewService/GetProposal"), get).await;
+    closed(attempts, "show a proposal as an operator", answer);
+    let decide = ledger::DecideRequest {
+        request_id: "0".repeat(32),
+        decision: Some(signed.clone()),
+    };
+    let answer = call_with(&hands.ledger, &path("ReviewService/Decide"), decide).await;
+    closed(attempts, "approve a proposal", answer);
+    let apply = ledger::RequestApplyRequest {
+        request_id: "0".repeat(32),
+        order: Some(signed.clone()),
+    };
+    let answer = call_with(&hands.ledger, &path("ReviewService/RequestApply"), apply).await;
+    closed(attempts, "order a proposal to be applied", answer);
+    let evidence = ledger::ListEvidenceRequest {
+        tenant: "globex".to_owned(),
+        ..Default::default()
+    };
+    let answer = call_with(&hands.ledger, &path("EventService/ListEvidence"), evidence).await;
+    closed(attempts, "list the evidence of a tenant", answer);
+    let replay = ledger::GetReplayRequest {
+        proposal: id.to_owned(),
+        known: None,
+    };
+    let answer = call_with(&hands.ledger, &path("EventService/GetReplay"), replay).await;
+    closed(attempts, "export the replay of a proposal", answer);
+    let tail = ledger::TailRequest {
+        follow: true,
+        ..Default::default()
+    };
+    let answer = call_with(&hands.ledger, &path("EventService/Tail"), tail).await;
+    closed(attempts, "follow the log", answer);
+}
+
+async fn writebacks(hands: &Hands, attempts: &mut Attempts, id: &str, signed: &Signed) {
+    let path = |method: &str| format!("{LEDGER}.{method}");
+    let proposal = ledger::ProposalFiling {
+        proposal: Some(signed.clone()),
+        evidence: Some(signed.clone()),
+        audit: b"{}".to_vec(),
+    };
+    let filing = ledger::FileRequest {
+        filings: vec![ledger::Filing {
+            request_id: "0".repeat(32),
+            traceparent: String::new(),
+            record: Some(ledger::filing::Record::Proposal(proposal)),
+        }],
+        known: None,
+    };
+    let answer = call_with(&hands.ledger, &path("IntakeService/File"), filing).await;
+    closed(attempts, "file a proposal past the reader", answer);
+    let lease = ledger::LeaseRequest {
+        source_ids: vec!["billing_db".to_owned()],
+        capacity: 1,
+        ..Default::default()
+    };
+    let answer = call_with(&hands.ledger, &path("WritebackService/Lease"), lease).await;
+    closed(attempts, "lease work", answer);
+    let settle = ledger::SettleRequest {
+        proposal_id: id.to_owned(),
+        attempt: Some(signed.clone()),
+        receipt: Some(signed.clone()),
+        ..Default::default()
+    };
+    let answer = call_with(&hands.ledger, &path("WritebackService/Settle"), settle).await;
+    closed(attempts, "settle a proposal", answer);
+}
+
+async fn writers(hands: &Hands, attempts: &mut Attempts, signed: &Signed) {
+    let path = |method: &str| format!("{EXECUTOR}.{method}");
+    let preview = executor::PreviewRequest {
+        proposal: Some(signed.clone()),
+    };
+    let answer = call_with(&hands.writer, &path("WriterService/Preview"), preview).await;
+    closed(attempts, "preview a proposal", answer);
+    let deny = executor::DenyRequest {
+        proposal: Some(signed.clone()),
+        decision: Some(signed.clone()),
+    };
+    let answer = call_with(&hands.writer, &path("WriterService/Deny"), deny).await;
+    closed(attempts, "deny a proposal at the writer", answer);
+    for frozen in [true, false] {
+        let freeze = executor::FreezeRequest {
+            frozen,
+            unfreeze: Some(signed.clone()),
+        };
+        let answer = call_with(&hands.writer, &path("WriterService/Freeze"), freeze).await;
+        closed(attempts, &format!("freeze: {frozen}"), answer);
+    }
+    let inspect = executor::InspectRequest {
+        source_id: "billing_db".to_owned(),
+        schema: None,
+        table: Some("invoices".to_owned()),
+    };
+    let answer = call_with(&hands.reader, &path("SchemaService/Inspect"), inspect).await;
+    closed(attempts, "inspect the database", answer);
+}

@@ -1,0 +1,151 @@
+//! Tickets that no reader gave to this gateway for this caller: forged, edited, of somebody else, of yesterday.
+
+use serde_json::{Value as Json, json};
+use synapsor_domain::signing::{Envelope, Kind, SigningKey};
+use synapsor_domain::ticket::ContextTicket;
+use synapsor_domain::timestamp::Span;
+use synapsor_e2e::now;
+use synapsor_proto::common::v1::Signed;
+use synapsor_proto::status::from_status;
+
+use crate::Scene;
+use crate::attempts::Attempts;
+use crate::hands::{Hands, Way};
+
+pub(crate) async fn run(scene: &Scene, hands: &mut Hands, attempts: &mut Attempts) -> anyhow::Result<()> {
+    let good = hands.ticket(&scene.token).await?;
+    assert!(
+        hands
+            .ask(Way::Proposal, Some(good.clone()), &scene.own.proposal)
+            .await
+            .is_ok()
+    );
+    let mut all = edited(&good)?;
+    all.extend(unsigned(&good)?);
+    all.extend(signed(scene, &good)?);
+    for (number, (name, ticket)) in all.into_iter().enumerate() {
+        // The ways take turns, so that each meets several kinds.
+        let way = Way::ALL[number % Way::ALL.len()];
+        let id = match way {
+            Way::Evidence => &scene.own.evidence,
+            _ => &scene.own.proposal,
+        };
+        let answer = hands.ask(way, Some(ticket), id).await;
+        let status = attempts.refused(&format!("{way:?} with a ticket: {name}"), answer);
+        assert_eq!(from_status(&status).code, "TICKET_REFUSED", "{name}: {status:?}");
+    }
+    for way in Way::ALL {
+        let answer = hands.ask(way, None, &scene.own.proposal).await;
+        attempts.refused(&format!("{way:?} without a ticket"), answer);
+    }
+    Ok(())
+}
+
+/// The reader's own ticket with one field changed, under the reader's signature.
+fn edited(good: &Signed) -> anyhow::Result<Vec<(String, Signed)>> {
+    let payload: Json = serde_json::from_slice(&good.payload)?;
+    let later = json!((now() + Span::days(1)).to_string());
+    let changes = [
+        ("audience", json!("gateway")),
+        ("contexts", json!([{"principal": "zoe", "tenant": "globex"}])),
+        ("deployment_id", json!("test-0")),
+        ("environment", json!("production")),
+        ("expires_at", later.clone()),
+        ("gateway", json!("spiffe://globex/gateway/client-1")),
+        ("issued_at", later),
+        ("kinds", json!(["proposal"])),
+        ("ledger_origin", json!("globex/log")),
+        ("v", json!(2)),
+        ("visible", json!({"billing.inspect_invoice": ["internal_note"]})),
+        ("tenant", json!("globex")),
+    ];
+    let mut all = Vec::new();
+    for (field, value) in changes {
+        let mut bent = payload.clone();
+        anyhow::ensure!(bent[field] != value, "{field} is what it was");
+        bent[field] = value;
+        let mut ticket = good.clone();
+        ticket.payload = bent.to_string().into_bytes();
+        all.push((format!("with another `{field}`"), ticket));
+    }
+    Ok(all)
+}
+
+/// Signatures that are missing, doubled, bent or of a key that nobody trusts.
+fn unsigned(good: &Signed) -> anyhow::Result<Vec<(String, Signed)>> {
+    let own = SigningKey::from_seed(&zeroize::Zeroizing::new([7; 32]));
+    let ticket: ContextTicket = Envelope::try_from(good.clone())?.peek(Kind::ContextTicket)?;
+    let forged: Signed = Envelope::seal(Kind::ContextTicket, &ticket, &own)?.into();
+    let with = |change: &dyn Fn(&mut Signed)| {
+        let mut ticket = good.clone();
+        change(&mut ticket);
+        ticket
+    };
+    let as_the_reader = {
+        let mut ticket = forged.clone();
+        ticket.signatures[0].key_id.clone_from(&good.signatures[0].key_id);
+        ticket
+    };
+    Ok(vec![
+        ("of a key of its own".to_owned(), forged),
+        ("of its own key under the reader's name".to_owned(), as_the_reader),
+        ("without a signature".to_owned(), with(&|t| t.signatures.clear())),
+        (
+            "with the signature twice".to_owned(),
+            with(&|t| t.signatures.push(t.signatures[0].clone())),
+        ),
+        (
+            "with a bent signature".to_owned(),
+            with(&|t| t.signatures[0].sig[0] ^= 1),
+        ),
+        (
+            "with a short signature".to_owned(),
+            with(&|t| t.signatures[0].sig.truncate(63)),
+        ),
+        (
+            "as another kind".to_owned(),
+            with(&|t| {
+                t.payload_type = "application/vnd.synapsor.decision.v1+json".to_owned();
+            }),
+        ),
+        (
+            "with a blank behind it".to_owned(),
+            with(&|t| t.payload.push(b' ')),
+        ),
+        ("with nothing in it".to_owned(), with(&|t| t.payload.clear())),
+    ])
+}
+
+/// Tickets that a reader really could have signed: for another gateway, earlier, or elsewhere.
+fn signed(scene: &Scene, good: &Signed) -> anyhow::Result<Vec<(String, Signed)>> {
+    let deployment = &scene.tenants.stack.deployment;
+    let ticket: ContextTicket = Envelope::try_from(good.clone())?.peek(Kind::ContextTicket)?;
+    let mut others = ticket.clone();
+    others.gateway = format!("spiffe://{}/gateway/client-2", deployment.id);
+    let mut of_globex = others.clone();
+    of_globex.contexts[0].tenant = "globex".to_owned();
+    of_globex.contexts[0].principal = "zoe".to_owned();
+    let mut old = ticket.clone();
+    old.issued_at = now() + Span::minutes(-6);
+    old.expires_at = old.issued_at + Span::minutes(5);
+    let mut long = ticket.clone();
+    long.expires_at = long.issued_at + Span::minutes(60);
+    let mut early = ticket.clone();
+    early.issued_at = now() + Span::minutes(10);
+    early.expires_at = early.issued_at + Span::minutes(5);
+    let mut elsewhere = ticket;
+    elsewhere.deployment_id = "test-0".to_owned();
+    let cases = [
+        ("of another gateway", others),
+        ("of another gateway and tenant", of_globex),
+        ("that has expired", old),
+        ("that lasts for too long", long),
+        ("of tomorrow", early),
+        ("of another deployment", elsewhere),
+    ];
+    let seal = |(name, ticket): (&str, ContextTicket)| {
+        let sealed = Envelope::seal(Kind::ContextTicket, &ticket, &deployment.reader_key)?;
+        Ok((name.to_owned(), sealed.into()))
+    };
+    cases.into_iter().map(seal).collect()
+}
