@@ -44,6 +44,8 @@ REAL_2026 = [
     "http-header-validation",
     "input-required-result-unsupported-methods",
     "server-stateless",
+    "caching",
+    "sep-2164-resource-not-found",
 ]
 # Checks inside these scenarios that call a tool which only the fixtures have.
 NEED_FIXTURES = {"sep-2575-server-rejects-undeclared-capability", "sep-2575-missing-capability-http-400"}

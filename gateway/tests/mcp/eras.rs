@@ -169,3 +169,24 @@ async fn methods_statuses_and_media_types_are_those_of_the_revision() {
     }
     assert!(world.reader.seen().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn params_that_are_not_those_of_the_method_are_told_from_methods_that_are_none() {
+    let world = World::start().await;
+    let served = Served::start(&world).await;
+    for (method, params, expected) in [
+        ("tools/call", json!({"arguments": {}}), -32602),
+        ("tools/call", json!({"name": 7}), -32602),
+        ("prompts/get", json!({}), -32602),
+        ("tools/explode", json!({}), -32601),
+    ] {
+        let reply = served
+            .post_as(
+                TOKEN,
+                "MCP-Protocol-Version: 2025-11-25",
+                &request(method, &params),
+            )
+            .await;
+        assert_eq!(code(&reply).1, expected, "{method} {params}");
+    }
+}
