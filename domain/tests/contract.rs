@@ -122,7 +122,6 @@ fn every_code_has_a_broken_file() {
         "CONFIG_TOO_LARGE",
         "CLOUD_MODE_NOT_AVAILABLE",
         "TRUSTED_CONTEXT_UNSUPPORTED",
-        "HTTP_CLAIMS_INCOMPLETE",
         "CONTEXTS_MIXED",
     ];
     let covered: BTreeSet<&str> = broken::FILES

@@ -143,5 +143,12 @@ fn read(node: &Node, path: &str, report: &mut Report) -> Option<ContextSpec> {
         spec.principal = values.text("principal", Code::InvalidContextValue, report);
         spec.token = token::read(&values, report);
     }
+    if spec.provider == Provider::HttpClaims && spec.token.is_none() {
+        report.warn(
+            context.at("values"),
+            Code::HttpClaimsIncomplete,
+            token::INCOMPLETE,
+        );
+    }
     provider.map(|_| spec)
 }

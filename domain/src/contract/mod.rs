@@ -210,12 +210,10 @@ impl Contract {
                 Provider::Environment | Provider::StaticDev => {}
                 Provider::HttpClaims if spec.token.is_some() => {}
                 Provider::HttpClaims => {
-                    let message = "Add `issuer` and `audience` to `values`: whose access tokens are accepted, and \
-                        the URL under which clients know this deployment.";
                     return Err(problem(
                         &format!("{path}.values"),
                         Code::HttpClaimsIncomplete,
-                        message,
+                        token::INCOMPLETE,
                     ));
                 }
                 Provider::CloudSession => {

@@ -14,6 +14,9 @@ const TENANT_CLAIM: &str = "tenant_id";
 const PRINCIPAL_CLAIM: &str = "sub";
 const READ_SCOPE: &str = "synapsor:read";
 const PROPOSE_SCOPE: &str = "synapsor:propose";
+/// Files of 0.1.x may name the provider without saying more; they load, and cannot be run.
+pub(super) const INCOMPLETE: &str = "Add `issuer` and `audience` to `values`: whose access tokens are accepted, and the URL under \
+    which clients know this deployment.";
 const URL_BYTES_MAX: usize = 2_048;
 const CLAIM_BYTES_MAX: usize = 256;
 

@@ -7,6 +7,7 @@ pub(crate) const WARNINGS: &[&str] = &[
     "WRITEBACK_DISABLED",
     "UNKNOWN_CONTEXT_VALUE",
     "STATIC_DEV_CONTEXT",
+    "HTTP_CLAIMS_INCOMPLETE",
     "SINGLE_TENANT_DEV_EXCEPTION",
     "PROPOSAL_FIELD_ON_READ",
     "PATCH_COLUMN_NOT_VISIBLE",
@@ -216,6 +217,11 @@ pub(crate) const FILES: &[(&str, &str, Edits)] = &[
         "UNKNOWN_CONTEXT_VALUE",
         "$.trusted_context.values.role",
         &[("/trusted_context/values/role", "\"x\"")],
+    ),
+    (
+        "HTTP_CLAIMS_INCOMPLETE",
+        "$.trusted_context.values",
+        &[("/trusted_context/provider", "\"http_claims\"")],
     ),
     (
         "STATIC_DEV_CONTEXT",
