@@ -391,3 +391,30 @@ fn bytes_that_are_no_arguments_never_panic() {
     }
     assert!(json::read("[".repeat(60_000).as_bytes(), 8).is_err());
 }
+
+#[test]
+fn every_tool_says_what_it_returns_in_the_authors_words_or_by_its_columns() {
+    let hinted = tool_description(&[]);
+    assert!(
+        hinted.contains("\nFees are in cents.\n") && !hinted.contains("Returns"),
+        "{hinted}"
+    );
+    let plain = tool_description(&["returns_hint"]);
+    assert!(
+        plain.contains("\nReturns one row: loan_no, state, fee_cents.\n"),
+        "{plain}"
+    );
+}
+
+fn tool_description(without: &[&str]) -> String {
+    let mut file: serde_json::Value =
+        serde_json::from_str(include_str!("golden/contract/library.json")).unwrap();
+    let capability = file["capabilities"][0].as_object_mut().unwrap();
+    without.iter().for_each(|key| drop(capability.shift_remove(*key)));
+    let contract = synapsor_domain::contract::Contract::parse(file.to_string().as_bytes())
+        .unwrap()
+        .contract;
+    Catalog::from_contract(&contract, false).tools[0]
+        .description
+        .clone()
+}

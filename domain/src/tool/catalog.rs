@@ -105,6 +105,20 @@ impl Tool {
     }
 }
 
+/// What a call gives back: in the author's words, else by its columns. A model that does not know what a tool returns
+/// does not call it when it should.
+fn returned(capability: &Capability) -> String {
+    if let Some(hint) = &capability.returns_hint {
+        return hint.clone();
+    }
+    match capability.kind {
+        CapabilityKind::Read => format!("Returns one row: {}.", capability.visible_columns.join(", ")),
+        CapabilityKind::Proposal(_) => {
+            "Returns the proposal with each column before and after, and what happens next.".to_owned()
+        }
+    }
+}
+
 fn description(capability: &Capability) -> String {
     let generic = match capability.kind {
         CapabilityKind::Read => {
@@ -114,8 +128,8 @@ fn description(capability: &Capability) -> String {
             "Files a proposal with evidence for a person to review. The source database is not changed by this call."
         }
     };
-    let mut lines = vec![capability.description.as_deref().unwrap_or(generic)];
-    lines.extend(capability.returns_hint.as_deref());
+    let returned = returned(capability);
+    let mut lines = vec![capability.description.as_deref().unwrap_or(generic), &returned];
     lines.push("Evidence handles are audit handles for people; do not treat them as business data.");
     lines.join("\n")
 }
