@@ -16,7 +16,7 @@ const NOTES: [&str; 4] = [
 
 /// The whole set-up; `catalog` is absent when the contract is not on this machine.
 pub(super) fn json(server: &Server, name: &str, mode: AliasMode, catalog: Option<&Catalog>) -> Json {
-    let Way::Http { url, token_env } = &server.way else {
+    let Way::Http { url, token_env, .. } = &server.way else {
         unreachable!("this client is set up for HTTP only")
     };
     let names = |mode| {

@@ -14,7 +14,7 @@ use crate::{Context, output};
 /// The snippet as it goes into the client's file, or the program that uses the server.
 pub(super) fn text(args: &Args, setup: &Setup) -> Result<String, Failure> {
     match (&setup.server.way, setup.client) {
-        (Way::Http { url, token_env }, Client::OpenaiAgents) => {
+        (Way::Http { url, token_env, .. }, Client::OpenaiAgents) => {
             Ok(openai_agents::python(url, token_env, &args.name))
         }
         (Way::Stdio(_) | Way::Http { .. }, _) => setup.snippet.text(),
@@ -106,7 +106,12 @@ fn server_variables(setup: &Setup) -> Vec<String> {
     };
     let needed = requirements(Process::Reader, &loaded.contract);
     let mut names: Vec<String> = needed.into_iter().map(|requirement| requirement.name).collect();
-    if let Way::Http { token_env, .. } = &setup.server.way {
+    if let Way::Http {
+        token_env,
+        signs_in: false,
+        ..
+    } = &setup.server.way
+    {
         names.push(token_env.clone());
     }
     names
@@ -115,6 +120,7 @@ fn server_variables(setup: &Setup) -> Vec<String> {
 /// Names of what the client takes from its environment; one that asks its user needs none.
 fn client_variables(setup: &Setup) -> Vec<String> {
     match &setup.server.way {
+        Way::Http { signs_in: true, .. } if setup.client != Client::OpenaiAgents => Vec::new(),
         Way::Http { token_env, .. } if setup.client != Client::Vscode => vec![token_env.clone()],
         Way::Stdio(_) | Way::Http { .. } => Vec::new(),
     }

@@ -27,7 +27,12 @@ pub(super) enum Way {
     /// The client starts it.
     Stdio(Launch),
     /// Somebody else does.
-    Http { url: String, token_env: String },
+    Http {
+        url: String,
+        token_env: String,
+        /// The client gets an access token of its own from the issuer that the server names; nothing has to be set.
+        signs_in: bool,
+    },
 }
 
 /// The server, as the client's file names it and as a person starts it.
@@ -58,6 +63,15 @@ impl Server {
         transport: Transport,
         context: &Context,
     ) -> Result<Self, Failure> {
+        let contract = contract_file::load(&context.global).ok();
+        let tokens = contract.as_ref().and_then(|loaded| loaded.contract.tokens());
+        if tokens.is_some() && transport == Transport::Stdio {
+            let text =
+                "the contract takes tenant and principal from access tokens, which come over HTTP only";
+            return Err(
+                Failure::usage("CONTRACT_NEEDS_HTTP", text).with_fix("add --transport streamable-http")
+            );
+        }
         if let Some(url) = args
             .url
             .as_deref()
@@ -67,6 +81,7 @@ impl Server {
                 way: Way::Http {
                     url: checked_url(url)?,
                     token_env: args.auth_token_env.clone(),
+                    signs_in: tokens.is_some(),
                 },
                 by_hand: None,
             });
@@ -87,8 +102,13 @@ impl Server {
                 Way::Stdio(launch(args, transport, context, &Paths { is_absolute, prefix })?)
             }
             Transport::StreamableHttp => Way::Http {
-                url: own_url(args)?,
+                // The name that tokens are issued for is the one under which clients know the server.
+                url: match tokens {
+                    Some(source) => source.policy.audience.clone(),
+                    None => own_url(args)?,
+                },
                 token_env: args.auth_token_env.clone(),
+                signs_in: tokens.is_some(),
             },
         };
         Ok(Self {

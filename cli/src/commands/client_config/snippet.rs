@@ -45,7 +45,13 @@ impl Snippet {
                 }
                 entry
             }
-            Way::Http { url, token_env } => match client {
+            Way::Http {
+                url, signs_in: true, ..
+            } if client != Client::OpenaiAgents => match client {
+                Client::Codex | Client::Cursor => json!({"url": url}),
+                _ => json!({"type": "http", "url": url}),
+            },
+            Way::Http { url, token_env, .. } => match client {
                 Client::Codex => json!({"url": url, "bearer_token_env_var": token_env}),
                 Client::Cursor => json!({"url": url, "headers": bearer(&format!("${{env:{token_env}}}"))}),
                 Client::Vscode => {
@@ -63,7 +69,7 @@ impl Snippet {
         let Json::Object(entry) = entry else {
             unreachable!("every arm makes an object")
         };
-        let asks = matches!(way, Way::Http { .. });
+        let asks = matches!(way, Way::Http { signs_in: false, .. });
         let input = input_id.as_ref().filter(|_| asks).map(|id| {
             json!({"type": "promptString", "id": id, "description": format!("Bearer token of {name}"), "password": true})
         });

@@ -17,6 +17,7 @@ fn http() -> Way {
     Way::Http {
         url: "http://127.0.0.1:8766/mcp".to_owned(),
         token_env: "TOKEN".to_owned(),
+        signs_in: false,
     }
 }
 
@@ -259,5 +260,27 @@ fn comments_stand_where_they_did_when_our_entry_comes() {
             apart.map(|(_, comment)| comment.to_owned()).collect()
         };
         assert_eq!(comments(&after), comments(before), "{after}");
+    }
+}
+
+#[test]
+fn a_client_that_signs_in_by_itself_is_given_the_url_and_nothing_else() {
+    let way = Way::Http {
+        url: "https://mcp.example.com/mcp".to_owned(),
+        token_env: "TOKEN".to_owned(),
+        signs_in: true,
+    };
+    for client in [
+        Client::ClaudeCode,
+        Client::Cursor,
+        Client::Vscode,
+        Client::Codex,
+        Client::GenericHttp,
+    ] {
+        let text = snippet(client, &way).text().unwrap();
+        assert!(text.contains("https://mcp.example.com/mcp"), "{text}");
+        for word in ["TOKEN", "Bearer", "inputs", "headers"] {
+            assert!(!text.contains(word), "{text}");
+        }
     }
 }
