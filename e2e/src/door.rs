@@ -126,7 +126,11 @@ impl Message {
     }
 
     pub fn task(method: &str, id: &str) -> Self {
-        Self::new(method, json!({ "taskId": id }))
+        let params = match method {
+            "tasks/update" => json!({"taskId": id, "inputResponses": {}}),
+            _ => json!({ "taskId": id }),
+        };
+        Self::new(method, params)
     }
 
     /// What it is about, as `Mcp-Name` says it.

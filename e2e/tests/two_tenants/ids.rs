@@ -54,6 +54,9 @@ async fn the_others_ids_and_unknown_ones_are_answered_with_the_same_bytes() -> a
                 "{foreign:?}"
             );
             assert!(answer.contains("\"error\""), "{foreign:?}: {answer}");
+            if session.is_none() {
+                assert!(answer.contains("no such "), "{foreign:?}: {answer}");
+            }
         }
     }
     for (kind, name) in [("resources/subscribe", "uri"), ("resources/unsubscribe", "uri")] {
