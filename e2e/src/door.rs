@@ -1,6 +1,9 @@
 //! MCP over HTTP written by hand, in both eras: every header and every byte as the test wants it, and every answer
 //! as it came. What an agent sees through a real client is `crate::agent`.
 
+use std::collections::VecDeque;
+use std::time::Duration;
+
 use anyhow::{Context as _, ensure};
 use reqwest::header::{HeaderMap, HeaderValue};
 use serde_json::{Value as Json, json};
@@ -10,6 +13,11 @@ use crate::agent::http_client;
 /// The revisions that are spoken here: the last one with sessions, and the first one without.
 pub const LEGACY: &str = "2025-11-25";
 pub const SESSIONLESS: &str = "2026-07-28";
+
+/// The address of a record.
+pub fn uri(kind: &str, id: &str) -> String {
+    format!("synapsor://{kind}/{id}")
+}
 
 /// The way to one gateway. Clones share their connections.
 #[derive(Debug, Clone)]
@@ -35,8 +43,15 @@ impl Reply {
             .unwrap_or_default()
     }
 
+    /// The message; of a stream the last one.
     pub fn json(&self) -> anyhow::Result<Json> {
-        serde_json::from_str(&self.body).with_context(|| format!("{self:?}"))
+        let is_stream = self.header("content-type").starts_with("text/event-stream");
+        let mut data = self.body.lines().filter_map(|line| line.strip_prefix("data: "));
+        let message = match is_stream {
+            true => data.next_back().unwrap_or_default(),
+            false => &self.body,
+        };
+        serde_json::from_str(message).with_context(|| format!("{self:?}"))
     }
 
     /// The result envelope of a call.
@@ -44,6 +59,25 @@ impl Reply {
         let json = self.json()?;
         let envelope = json.pointer("/result/structuredContent").cloned();
         envelope.with_context(|| format!("no envelope: {self:?}"))
+    }
+
+    /// The id of the task that a call has become.
+    pub fn task(&self) -> anyhow::Result<String> {
+        self.text_at("/result/taskId")
+    }
+
+    /// The id of the evidence of a read.
+    pub fn evidence(&self) -> anyhow::Result<String> {
+        self.text_at("/result/structuredContent/evidence/bundle_id")
+    }
+
+    /// A text in the message.
+    pub fn text_at(&self, pointer: &str) -> anyhow::Result<String> {
+        let json = self.json()?;
+        let text = json.pointer(pointer).and_then(Json::as_str);
+        Ok(text
+            .with_context(|| format!("no {pointer}: {self:?}"))?
+            .to_owned())
     }
 
     /// Everything of it that a test may not find a secret in.
@@ -86,8 +120,17 @@ impl Message {
         Self::new("resources/read", json!({ "uri": uri }))
     }
 
+    pub fn listen(uris: &[&str]) -> Self {
+        let filter = json!({ "resourceSubscriptions": uris });
+        Self::new("subscriptions/listen", json!({ "notifications": filter }))
+    }
+
     pub fn task(method: &str, id: &str) -> Self {
-        Self::new(method, json!({ "taskId": id }))
+        let params = match method {
+            "tasks/update" => json!({"taskId": id, "inputResponses": {}}),
+            _ => json!({ "taskId": id }),
+        };
+        Self::new(method, params)
     }
 
     /// What it is about, as `Mcp-Name` says it.
@@ -234,4 +277,70 @@ async fn reply(response: reqwest::Response) -> anyhow::Result<Reply> {
         headers: response.headers().clone(),
         body: response.text().await?,
     })
+}
+
+/// A stream of messages, as `text/event-stream` carries them.
+#[derive(Debug)]
+pub struct Events {
+    response: reqwest::Response,
+    unread: Vec<u8>,
+    lines: VecDeque<String>,
+}
+
+impl Events {
+    /// # Errors
+    /// If the answer is none of 200 or no stream.
+    pub fn of(response: reqwest::Response) -> anyhow::Result<Self> {
+        let kind = response.headers().get("content-type");
+        let is_stream = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+        ensure!(
+            response.status() == reqwest::StatusCode::OK && is_stream,
+            "{response:?}"
+        );
+        Ok(Self {
+            response,
+            unread: Vec::new(),
+            lines: VecDeque::new(),
+        })
+    }
+
+    /// The next message; signs of life and empty events are passed over.
+    ///
+    /// # Errors
+    /// If the stream ends, or nothing comes for as long as `within`.
+    pub async fn next(&mut self, within: Duration) -> anyhow::Result<Json> {
+        let next = async {
+            loop {
+                while let Some(line) = self.lines.pop_front() {
+                    let data = line.strip_prefix("data:").map(str::trim).unwrap_or_default();
+                    if !data.is_empty() {
+                        return Ok(serde_json::from_str(data)?);
+                    }
+                }
+                let chunk = self.response.chunk().await?.context("the stream ended")?;
+                self.unread.extend_from_slice(&chunk);
+                while let Some(end) = self.unread.iter().position(|byte| *byte == b'\n') {
+                    let line: Vec<u8> = self.unread.drain(..=end).collect();
+                    self.lines.push_back(String::from_utf8(line)?);
+                }
+            }
+        };
+        tokio::time::timeout(within, next)
+            .await
+            .context("nothing came in time")?
+    }
+
+    /// The address of the next resource that is told to have changed.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub async fn updated(&mut self, within: Duration) -> anyhow::Result<String> {
+        loop {
+            let message = self.next(within).await?;
+            if message["method"] == json!("notifications/resources/updated") {
+                let uri = message.pointer("/params/uri").and_then(Json::as_str);
+                return Ok(uri.context("an address")?.to_owned());
+            }
+        }
+    }
 }

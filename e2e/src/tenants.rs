@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use crate::binaries::Build;
 use crate::deployment::{CONTRACT, Deployment};
-use crate::door::Door;
+use crate::door::{Door, Message};
 use crate::issuer::{self, AUDIENCE, ISSUER, IssuerKey, PROPOSE, READ};
 use crate::process::Process;
 use crate::stack::{Stack, ledger, token_gateway, token_reader};
@@ -32,6 +32,13 @@ pub const GLOBEX: Tenant = Tenant {
     invoices: ["INV-9001", "INV-9002"],
     canary: "CANARY-TWO-c03d9e",
 };
+
+/// What somebody has on file: a proposal, and the evidence of a read.
+#[derive(Debug, Clone)]
+pub struct Filed {
+    pub proposal: String,
+    pub evidence: String,
+}
 
 /// The processes, and the issuer whose tokens they take.
 pub struct Tenants {
@@ -113,6 +120,19 @@ impl Tenants {
 
     pub fn token_for(&self, tenant: Tenant, principal: &str, scope: &str) -> String {
         self.key.token(&issuer::claims(tenant.name, principal, scope))
+    }
+
+    /// Files a proposal and reads a row through the gateway, as a client does that takes tasks.
+    pub async fn file(&self, tenant: Tenant, token: &str, reason: &str) -> anyhow::Result<Filed> {
+        let door = self.door();
+        let filed = door
+            .ask(token, &Message::propose(tenant.invoices[0], reason))
+            .await?;
+        let read = door.ask(token, &Message::inspect(tenant.invoices[0])).await?;
+        Ok(Filed {
+            proposal: filed.task()?,
+            evidence: read.evidence()?,
+        })
     }
 
     /// Everything that the processes have written: logs, the ledger's store, state.

@@ -148,11 +148,21 @@ impl Gateway {
     }
 }
 
-/// Over stdio there is one session, which has no id.
-fn session_of(context: &RequestContext<RoleServer>) -> String {
-    let parts = context.extensions.get::<Parts>();
-    let id = parts.and_then(|parts| parts.headers.get("mcp-session-id"));
-    id.and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned()
+/// The session in which updates are told. Over stdio there is one, which has no id; a request over HTTP that stands
+/// for itself has none, and no caller may share one with another.
+fn session_of(context: &RequestContext<RoleServer>) -> Result<String, ErrorData> {
+    let Some(parts) = context.extensions.get::<Parts>() else {
+        return Ok(String::new());
+    };
+    let id = parts
+        .headers
+        .get("mcp-session-id")
+        .and_then(|id| id.to_str().ok());
+    id.map(str::to_owned).ok_or_else(|| {
+        let text =
+            "updates are told in sessions only; open one with `initialize`, or use subscriptions/listen";
+        ErrorData::invalid_request(text, None)
+    })
 }
 
 /// Every list has one page.
@@ -340,7 +350,7 @@ impl ServerHandler for Gateway {
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
         let records = self.records()?.clone();
-        let (session, caller) = (session_of(&context), caller_of(&context));
+        let (session, caller) = (session_of(&context)?, caller_of(&context));
         self.sessions
             .subscribe(session, request.uri, context.peer, records, caller)
             .await
@@ -352,7 +362,7 @@ impl ServerHandler for Gateway {
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
         self.records()?;
-        self.sessions.unsubscribe(&session_of(&context), &request.uri);
+        self.sessions.unsubscribe(&session_of(&context)?, &request.uri);
         Ok(())
     }
 

@@ -75,3 +75,24 @@ async fn a_key_at_the_address_is_found_and_the_issuer_is_asked_once_in_half_a_mi
     );
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_issuer_cannot_be_asked_nothing_is_opened_and_the_client_may_try_again()
+-> anyhow::Result<()> {
+    let key = IssuerKey::ed25519("k1")?;
+    // Nobody listens there any more.
+    let gone = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let tenants = Tenants::fetching(&format!("http://{gone}/keys"), key)?;
+    let door = tenants.door();
+    let good = token(&tenants.key);
+    for shown in [good.as_str(), "nonsense"] {
+        let answer = door.ask(shown, &Message::inspect(ACME.invoices[0])).await?;
+        assert_eq!(answer.status, 503, "{answer:?}");
+        assert!(!answer.header("retry-after").is_empty(), "{answer:?}");
+    }
+    assert_eq!(
+        door.ask("", &Message::inspect(ACME.invoices[0])).await?.status,
+        401
+    );
+    Ok(())
+}

@@ -106,3 +106,33 @@ async fn every_algorithm_on_the_list_is_good() -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn neither_a_tools_other_name_nor_a_session_widens_a_scope() -> anyhow::Result<()> {
+    for mode in ["canonical", "openai", "both"] {
+        let tenants = Tenants::start(&["--alias-mode", mode])?;
+        let door = tenants.door();
+        let token = tenants.token_for(ACME, "ann", READ);
+        let session = door.open_session(&token).await?;
+        let arguments = json!({"invoice_id": ACME.invoices[0], "reason": "goodwill"});
+        for name in [
+            "billing.propose_late_fee_waiver",
+            "billing__propose_late_fee_waiver",
+        ] {
+            let propose = Message::call(name, arguments.clone());
+            assert_eq!(door.ask(&token, &propose).await?.status, 403, "{mode}: {name}");
+            assert_eq!(
+                door.ask_in(&token, &session, &propose).await?.status,
+                403,
+                "{mode}: {name}"
+            );
+        }
+        // A session that was opened with a wider token is no wider than the token of the message.
+        let wide = tenants.token(ACME, "ann");
+        let opened = door.open_session(&wide).await?;
+        let propose = Message::propose(ACME.invoices[0], "goodwill");
+        assert_eq!(door.ask_in(&token, &opened, &propose).await?.status, 403);
+        assert_eq!(door.ask_in(&wide, &opened, &propose).await?.status, 200);
+    }
+    Ok(())
+}

@@ -9,11 +9,9 @@ mod records;
 mod services;
 mod tickets;
 
-use anyhow::Context as _;
 use serde_json::json;
-use synapsor_e2e::door::{Door, Message};
 use synapsor_e2e::operator::Desk;
-use synapsor_e2e::tenants::{ACME, GLOBEX, Tenant, Tenants};
+use synapsor_e2e::tenants::{ACME, Filed, GLOBEX, Tenants};
 
 use attempts::Attempts;
 use hands::Hands;
@@ -21,34 +19,6 @@ use hands::Hands;
 /// Stands in the victim's proposal and nowhere else.
 const REASON: &str = "CANARY-REASON-77ab";
 const ATTEMPTS_MIN: usize = 60;
-
-/// What somebody has on file: a proposal and the evidence of a read.
-struct Filed {
-    proposal: String,
-    evidence: String,
-}
-
-/// Files a proposal and reads a row through the gateway, as an honest client does.
-async fn file(tenants: &Tenants, tenant: Tenant, principal: &str, reason: &str) -> anyhow::Result<Filed> {
-    let (door, token): (Door, String) = (tenants.door(), tenants.token(tenant, principal));
-    let filed = door
-        .ask(&token, &Message::propose(tenant.invoices[0], reason))
-        .await?;
-    let task = filed.json()?["result"]["taskId"].clone();
-    let read = door.ask(&token, &Message::inspect(tenant.invoices[0])).await?;
-    let evidence = read.envelope()?.pointer("/evidence/bundle_id").cloned();
-    Ok(Filed {
-        proposal: task
-            .as_str()
-            .with_context(|| format!("no task: {filed:?}"))?
-            .to_owned(),
-        evidence: evidence
-            .as_ref()
-            .and_then(|id| id.as_str())
-            .with_context(|| format!("no evidence: {read:?}"))?
-            .to_owned(),
-    })
-}
 
 /// What the attempts are aimed at.
 struct Scene {
@@ -66,11 +36,13 @@ impl Scene {
     async fn start() -> anyhow::Result<Self> {
         let mut tenants = Tenants::start(&[])?;
         tenants.stack.start_writer(&[])?;
+        let token = tenants.token(ACME, "ann");
+        let (victim, colleague) = (tenants.token(GLOBEX, "zoe"), tenants.token(ACME, "ben"));
         Ok(Self {
-            token: tenants.token(ACME, "ann"),
-            victim: file(&tenants, GLOBEX, "zoe", REASON).await?,
-            colleague: file(&tenants, ACME, "ben", "of a colleague").await?,
-            own: file(&tenants, ACME, "ann", "its own").await?,
+            victim: tenants.file(GLOBEX, &victim, REASON).await?,
+            colleague: tenants.file(ACME, &colleague, "of a colleague").await?,
+            own: tenants.file(ACME, &token, "its own").await?,
+            token,
             tenants,
         })
     }

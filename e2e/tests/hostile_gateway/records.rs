@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use synapsor_e2e::tenants::GLOBEX;
+use synapsor_e2e::tenants::{ACME, GLOBEX};
 use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::agent_record_service_client::AgentRecordServiceClient;
 use synapsor_proto::status::from_status;
 use tonic::Status;
 
+use crate::Scene;
 use crate::attempts::Attempts;
 use crate::hands::{Hands, Way};
-use crate::{Scene, file};
 
 const LIMIT: Duration = Duration::from_secs(20);
 const UNKNOWN: &str = "wrp_ffffffffffffffffffff";
@@ -76,8 +76,11 @@ async fn watch(
         after_seq: Some(0),
     };
     let mut stream = records.watch(request).await?.into_inner();
-    file(&scene.tenants, GLOBEX, "yan", "second of the victim").await?;
-    let last = file(&scene.tenants, synapsor_e2e::tenants::ACME, "bea", "the last one").await?;
+    let (tenants, victim) = (&scene.tenants, scene.tenants.token(GLOBEX, "yan"));
+    tenants.file(GLOBEX, &victim, "second of the victim").await?;
+    let last = tenants
+        .file(ACME, &tenants.token(ACME, "bea"), "the last one")
+        .await?;
     let mut heard = String::new();
     while !heard.contains(&last.proposal) {
         let next = tokio::time::timeout(LIMIT, stream.message()).await??;

@@ -1,0 +1,241 @@
+//! A proposal as a task, from the call that files it to its end, as a client of 2026-07-28 and one with a session see
+//! it; people decide and apply with the command line.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde_json::{Value as Json, json};
+use synapsor_e2e::cli::{Running, Workplace, until};
+use synapsor_e2e::door::{Door, Events, Message, uri};
+use synapsor_e2e::issuer::{IssuerKey, PROPOSE, READ, ServedKeys, claims};
+use synapsor_e2e::tenants;
+
+const LIMIT: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(20);
+const INVOICE: &str = "INV-3001";
+const OTHER: &str = "INV-3002";
+
+/// What `up` has started, with an issuer beside it.
+struct Desk {
+    place: Workplace,
+    key: IssuerKey,
+    _issuer: ServedKeys,
+    up: Running,
+    door: Door,
+}
+
+impl Desk {
+    async fn open() -> anyhow::Result<Self> {
+        let key = IssuerKey::ed25519("k1")?;
+        let issuer = ServedKeys::start(&[&key]).await?;
+        let mut place = Workplace::new()?;
+        place.write("synapsor.runner.json", &tenants::contract(Some(&issuer.url)))?;
+        for name in ["BILLING_TENANT", "BILLING_PRINCIPAL"] {
+            place.unset(name);
+        }
+        let (up, door) = up(&place)?;
+        Ok(Self {
+            place,
+            key,
+            _issuer: issuer,
+            up,
+            door,
+        })
+    }
+
+    /// Ends everything and starts it again.
+    fn restart(self) -> anyhow::Result<Self> {
+        self.up.signal(rustix::process::Signal::TERM)?;
+        self.up.end(LIMIT)?;
+        self.place.wait_until_alone(LIMIT)?;
+        let (up, door) = up(&self.place)?;
+        Ok(Self { up, door, ..self })
+    }
+
+    fn token(&self, principal: &str) -> String {
+        self.key
+            .token(&claims("acme", principal, &format!("{READ} {PROPOSE}")))
+    }
+
+    /// The task that a proposal of ann's becomes.
+    async fn propose(&self, invoice: &str, reason: &str) -> anyhow::Result<String> {
+        let filed = self
+            .door
+            .ask(&self.token("ann"), &Message::propose(invoice, reason))
+            .await?;
+        let task = filed.json()?["result"].clone();
+        assert_eq!(
+            (&task["resultType"], &task["status"]),
+            (&json!("task"), &json!("working")),
+            "{filed:?}"
+        );
+        filed.task()
+    }
+
+    async fn task(&self, id: &str) -> anyhow::Result<Json> {
+        let answer = self
+            .door
+            .ask(&self.token("ann"), &Message::task("tasks/get", id))
+            .await?;
+        let task = answer.json()?["result"].clone();
+        assert_eq!(task["taskId"], json!(id), "{answer:?}");
+        Ok(task)
+    }
+
+    /// The task once it is over, with the state of its proposal.
+    async fn end(&self, id: &str) -> anyhow::Result<(Json, String)> {
+        let begun = std::time::Instant::now();
+        loop {
+            let task = self.task(id).await?;
+            if task["status"] != json!("working") {
+                let state = task.pointer("/result/structuredContent/proposal/state");
+                let state = state.and_then(Json::as_str).unwrap_or_default().to_owned();
+                return Ok((task, state));
+            }
+            anyhow::ensure!(begun.elapsed() < LIMIT, "it still works: {task}");
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    fn approve(&self, id: &str) -> anyhow::Result<()> {
+        self.place.ok(&["proposals", "approve", id, "--yes"])?;
+        Ok(())
+    }
+
+    fn apply(&self, id: &str, exit: i32) -> anyhow::Result<()> {
+        self.place.run(&["apply", id, "--yes"])?.expect(exit)
+    }
+}
+
+fn up(place: &Workplace) -> anyhow::Result<(Running, Door)> {
+    let mut up = place.start(&["up", "--serve", "--port", "0", "--json"])?;
+    up.until_printed(LIMIT, |out| serde_json::from_str::<Json>(out).is_ok())?;
+    let told: Json = serde_json::from_str(&up.printed()?.0)?;
+    let processes = told["processes"].as_array().cloned().unwrap_or_default();
+    let gateway = processes
+        .iter()
+        .find(|process| process["name"] == json!("gateway"))
+        .and_then(|process| process["address"].as_str())
+        .with_context(|| format!("no gateway: {told}"))?;
+    Ok((up, Door::at(gateway)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_works_until_people_have_decided_and_every_step_is_told() -> anyhow::Result<()> {
+    let desk = Desk::open().await?;
+    let (ann, door) = (desk.token("ann"), &desk.door);
+    let id = desk.propose(INVOICE, "goodwill").await?;
+    assert_eq!(desk.task(&id).await?["status"], json!("working"));
+    let address = uri("proposals", &id);
+    let mut listening = Events::of(door.asked(&ann, &Message::listen(&[&address])).await?)?;
+    listening.next(LIMIT).await.context("the acknowledgement")?;
+    let session = door.open_session(&ann).await?;
+    let mut heard = Events::of(door.hear(&ann, &session).await?)?;
+    let subscribe = Message::new("resources/subscribe", json!({ "uri": address }));
+    assert!(
+        door.ask_in(&ann, &session, &subscribe)
+            .await?
+            .body
+            .contains("result")
+    );
+
+    desk.approve(&id)?;
+    for events in [&mut listening, &mut heard] {
+        assert_eq!(events.updated(LIMIT).await?, address);
+    }
+    let approved = desk.task(&id).await?;
+    assert_eq!(approved["status"], json!("working"), "{approved}");
+    desk.apply(&id, 0)?;
+    for events in [&mut listening, &mut heard] {
+        assert_eq!(events.updated(LIMIT).await?, address);
+    }
+    let (task, state) = desk.end(&id).await?;
+    assert_eq!(
+        (&task["status"], state.as_str()),
+        (&json!("completed"), "applied"),
+        "{task}"
+    );
+    let envelope = &task["result"]["structuredContent"];
+    assert_eq!(envelope["source_database_changed"], json!(true), "{task}");
+    assert_eq!(desk.place.invoice(INVOICE)?.0, 0);
+
+    // To a colleague it is no task at all, as is one that never was.
+    let ben = desk.token("ben");
+    for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
+        let other = door.ask(&ben, &Message::task(method, &id)).await?;
+        let none = door
+            .ask(&ben, &Message::task(method, "wrp_ffffffffffffffffffff"))
+            .await?;
+        assert_eq!((other.status, &other.body), (none.status, &none.body));
+        assert!(other.body.contains("no such task"), "{method}: {other:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_ends_as_its_proposal_does_and_one_that_was_cancelled_is_never_applied() -> anyhow::Result<()>
+{
+    let desk = Desk::open().await?;
+    let before = desk.place.invoice(OTHER)?;
+    let rejected = desk.propose(OTHER, "first").await?;
+    desk.place
+        .ok(&["proposals", "reject", &rejected, "--reason", "no", "--yes"])?;
+    let (task, state) = desk.end(&rejected).await?;
+    assert_eq!(
+        (&task["status"], state.as_str()),
+        (&json!("completed"), "rejected"),
+        "{task}"
+    );
+
+    let cancelled = desk.propose(OTHER, "second").await?;
+    desk.approve(&cancelled)?;
+    let cancel = Message::task("tasks/cancel", &cancelled);
+    let done = desk.door.ask(&desk.token("ann"), &cancel).await?;
+    assert!(done.body.contains("result"), "{done:?}");
+    assert_eq!(desk.task(&cancelled).await?["status"], json!("cancelled"));
+    desk.apply(&cancelled, 4)?;
+    assert_eq!(desk.place.invoice(OTHER)?, before);
+
+    let stale = desk.propose(OTHER, "third").await?;
+    desk.approve(&stale)?;
+    desk.place.target.execute(&format!(
+        "UPDATE invoices SET status = 'paid' WHERE id = '{OTHER}'"
+    ))?;
+    desk.apply(&stale, 3)?;
+    let (task, state) = desk.end(&stale).await?;
+    assert_eq!(
+        (&task["status"], state.as_str()),
+        (&json!("completed"), "conflict"),
+        "{task}"
+    );
+    assert_eq!(desk.place.invoice(OTHER)?.0, before.0);
+    let receipts = "SELECT count(*) FROM synapsor_writeback_receipts WHERE proposal_id = ";
+    let receipts = desk
+        .place
+        .target
+        .query_text(&format!("{receipts}'{cancelled}'"))?;
+    assert_eq!(receipts, [[Some("0".to_owned())]]);
+    // Too late: nobody takes back what has ended, and the task stays what it is.
+    let late = Message::task("tasks/cancel", &stale);
+    assert_eq!(desk.door.ask(&desk.token("ann"), &late).await?.status, 200);
+    assert_eq!(desk.task(&stale).await?["status"], json!("completed"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_outlives_every_process() -> anyhow::Result<()> {
+    let desk = Desk::open().await?;
+    let id = desk.propose(INVOICE, "goodwill").await?;
+    let before = desk.task(&id).await?;
+    let desk = desk.restart()?;
+    assert_eq!(desk.task(&id).await?, before);
+    desk.approve(&id)?;
+    let desk = desk.restart()?;
+    desk.apply(&id, 0)?;
+    let (_, state) = desk.end(&id).await?;
+    assert_eq!(state, "applied");
+    let up = desk.up;
+    up.signal(rustix::process::Signal::TERM)?;
+    up.end(LIMIT)?;
+    until(LIMIT, || Ok(desk.place.processes()?.is_empty()))
+}

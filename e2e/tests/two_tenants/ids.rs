@@ -1,0 +1,118 @@
+//! An id of the other tenant, and one that nobody has: the same answer, byte for byte.
+
+use std::time::Duration;
+
+use serde_json::json;
+use synapsor_e2e::door::{Events, Message, uri};
+use synapsor_e2e::tenants::{ACME, GLOBEX, Tenants};
+
+use crate::{RATE, UNKNOWN, ask, bytes};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_others_ids_and_unknown_ones_are_answered_with_the_same_bytes() -> anyhow::Result<()> {
+    let tenants = Tenants::start(&RATE)?;
+    let door = tenants.door();
+    let (asker, victim) = (tenants.token(ACME, "ann"), tenants.token(GLOBEX, "zoe"));
+    let theirs = tenants.file(GLOBEX, &victim, "goodwill").await?;
+    let unknown_evidence = format!("{}ffff", &theirs.evidence[..theirs.evidence.len() - 4]);
+    let replay = |id: &str| uri("replay", &format!("replay_{id}"));
+    let read = |address: String| Message::read(&address);
+    let task = Message::task;
+    let pairs = [
+        (
+            read(uri("proposals", &theirs.proposal)),
+            read(uri("proposals", UNKNOWN)),
+        ),
+        (
+            read(uri("evidence", &theirs.evidence)),
+            read(uri("evidence", &unknown_evidence)),
+        ),
+        (read(replay(&theirs.proposal)), read(replay(UNKNOWN))),
+        (
+            read(uri("evidence", &theirs.proposal)),
+            read(uri("evidence", UNKNOWN)),
+        ),
+        (task("tasks/get", &theirs.proposal), task("tasks/get", UNKNOWN)),
+        (
+            task("tasks/update", &theirs.proposal),
+            task("tasks/update", UNKNOWN),
+        ),
+        (
+            task("tasks/cancel", &theirs.proposal),
+            task("tasks/cancel", UNKNOWN),
+        ),
+    ];
+    let session = door.open_session(&asker).await?;
+    for session in [None, Some(session.as_str())] {
+        for (foreign, unknown) in &pairs {
+            let answer = bytes(ask(&door, &asker, session, foreign).await?);
+            assert_eq!(
+                answer,
+                bytes(ask(&door, &asker, session, unknown).await?),
+                "{foreign:?}"
+            );
+            assert!(answer.contains("\"error\""), "{foreign:?}: {answer}");
+            if session.is_none() {
+                assert!(answer.contains("no such "), "{foreign:?}: {answer}");
+            }
+        }
+    }
+    for (kind, name) in [("resources/subscribe", "uri"), ("resources/unsubscribe", "uri")] {
+        let of = |id: &str| Message::new(kind, json!({ name: uri("proposals", id) }));
+        let foreign = door
+            .ask_in(&asker, session.as_str(), &of(&theirs.proposal))
+            .await?;
+        let unknown = door.ask_in(&asker, session.as_str(), &of(UNKNOWN)).await?;
+        assert_eq!(bytes(foreign), bytes(unknown), "{kind}");
+    }
+    let still = door
+        .ask(&victim, &Message::task("tasks/get", &theirs.proposal))
+        .await?;
+    assert!(still.body.contains("working"), "{still:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_listens_to_the_others_proposal_hears_as_much_as_of_one_that_nobody_has() -> anyhow::Result<()> {
+    let tenants = Tenants::start(&RATE)?;
+    let door = tenants.door();
+    let (asker, victim) = (tenants.token(ACME, "ann"), tenants.token(GLOBEX, "zoe"));
+    let theirs = tenants.file(GLOBEX, &victim, "goodwill").await?;
+    let own = tenants.file(ACME, &asker, "goodwill").await?;
+    let (own_uri, foreign) = (
+        uri("proposals", &own.proposal),
+        uri("proposals", &theirs.proposal),
+    );
+    let unknown = uri("proposals", UNKNOWN);
+    let mut told = Vec::new();
+    let mut streams = Vec::new();
+    for address in [&foreign, &unknown] {
+        let listen = Message::listen(&[address, &own_uri]);
+        let mut events = Events::of(door.asked(&asker, &listen).await?)?;
+        let first = events.next(LIMIT).await?.to_string();
+        told.push(first.replace(address.as_str(), "ADDRESS"));
+        streams.push(events);
+    }
+    assert_eq!(told[0], told[1]);
+    let session = door.open_session(&asker).await?;
+    let heard = Events::of(door.hear(&asker, &session).await?)?;
+    for address in [&foreign, &own_uri] {
+        let message = Message::new("resources/subscribe", json!({ "uri": address }));
+        assert_eq!(door.ask_in(&asker, &session, &message).await?.status, 200);
+    }
+    for (token, id) in [(&victim, &theirs.proposal), (&asker, &own.proposal)] {
+        let answer = door.ask(token, &Message::task("tasks/cancel", id)).await?;
+        assert!(answer.body.contains("result"), "{answer:?}");
+    }
+    streams.push(heard);
+    for events in &mut streams {
+        assert_eq!(
+            events.updated(LIMIT).await?,
+            own_uri,
+            "the other's came first and is not told"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! A few hundred calls of each tenant at once, in both eras, with the other's ids among them.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::ensure;
+use synapsor_e2e::door::{Door, Message, Reply, uri};
+use synapsor_e2e::tenants::{ACME, GLOBEX, Tenant, Tenants};
+
+use crate::{RATE, ask};
+
+/// Of each tenant, every second one in a session.
+const WORKERS: usize = 6;
+const ROUNDS: usize = 12;
+
+/// Ids that each tenant has been given so far.
+type Known = Arc<Mutex<Vec<String>>>;
+
+fn add(known: &Known, id: String) {
+    known.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+}
+
+fn newest(known: &Known) -> Option<String> {
+    known
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .last()
+        .cloned()
+}
+
+/// One client of a tenant.
+struct Worker {
+    door: Door,
+    token: String,
+    session: Option<String>,
+    own: Tenant,
+    other: Tenant,
+    known: [Known; 2],
+    answers: usize,
+}
+
+impl Worker {
+    /// One request, whose answer has nothing of the other tenant in it.
+    async fn ask(&mut self, message: &Message) -> anyhow::Result<Reply> {
+        let reply = ask(&self.door, &self.token, self.session.as_deref(), message).await?;
+        ensure!(reply.status == 200, "{message:?}: {reply:?}");
+        let text = reply.text();
+        ensure!(!text.contains(self.other.canary), "{message:?}: {reply:?}");
+        ensure!(!text.contains(self.other.name), "{message:?}: {reply:?}");
+        let theirs = self.known[1].lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = theirs.iter().find(|id| text.contains(*id));
+        ensure!(seen.is_none(), "{message:?}: {reply:?}");
+        let scope = reply.json()?.pointer("/result/cacheScope").cloned();
+        ensure!(
+            scope.is_none_or(|scope| scope == "private"),
+            "{message:?}: {reply:?}"
+        );
+        self.answers += 1;
+        Ok(reply)
+    }
+
+    async fn round(&mut self, number: usize) -> anyhow::Result<()> {
+        let [first, second] = self.own.invoices;
+        let read = self.ask(&Message::inspect(first)).await?;
+        ensure!(read.body.contains(self.own.canary), "{read:?}");
+        let evidence = read.evidence()?;
+        add(&self.known[0], evidence.clone());
+        let shown = self.ask(&Message::read(&uri("evidence", &evidence))).await?;
+        ensure!(shown.body.contains(self.own.canary), "{shown:?}");
+        // Few different ones, so that both what is new and what is open already is answered.
+        let reason = format!("{} {}", self.own.canary, number % 3);
+        let filed = self.ask(&Message::propose(second, &reason)).await?;
+        let proposal = match &self.session {
+            None => filed.task()?,
+            Some(_) => filed.text_at("/result/structuredContent/proposal/id")?,
+        };
+        add(&self.known[0], proposal.clone());
+        let record = self.ask(&Message::read(&uri("proposals", &proposal))).await?;
+        ensure!(record.body.contains(&proposal), "{record:?}");
+        if self.session.is_none() {
+            let task = self.ask(&Message::task("tasks/get", &proposal)).await?;
+            ensure!(task.body.contains("working"), "{task:?}");
+        }
+        self.ask(&Message::new("tools/list", serde_json::json!({})))
+            .await?;
+        self.foreign().await
+    }
+
+    async fn foreign(&mut self) -> anyhow::Result<()> {
+        let row = self.ask(&Message::inspect(self.other.invoices[0])).await?;
+        ensure!(row.envelope()?["ok"] == false, "{row:?}");
+        let Some(id) = newest(&self.known[1]) else {
+            return Ok(());
+        };
+        for kind in ["proposals", "evidence", "replay"] {
+            // Not scanned for the id, which is in the question.
+            let message = Message::read(&uri(kind, &id));
+            let reply = ask(&self.door, &self.token, self.session.as_deref(), &message).await?;
+            ensure!(reply.body.contains("no such record"), "{reply:?}");
+            self.answers += 1;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hundreds_of_calls_at_once_show_each_tenant_nothing_of_the_other() -> anyhow::Result<()> {
+    let tenants = Tenants::start(&RATE)?;
+    let (door, known) = (tenants.door(), [Known::default(), Known::default()]);
+    let mut running = Vec::new();
+    for number in 0..WORKERS * 2 {
+        let (own, other, mine, theirs) = if number % 2 == 0 {
+            (ACME, GLOBEX, 0, 1)
+        } else {
+            (GLOBEX, ACME, 1, 0)
+        };
+        let token = tenants.token(own, &format!("agent-{}", number / 4));
+        let session = match number / 2 % 2 {
+            0 => Some(door.open_session(&token).await?),
+            _ => None,
+        };
+        let mut worker = Worker {
+            door: door.clone(),
+            token,
+            session,
+            own,
+            other,
+            known: [known[mine].clone(), known[theirs].clone()],
+            answers: 0,
+        };
+        running.push(tokio::spawn(async move {
+            for number in 0..ROUNDS {
+                worker.round(number).await?;
+            }
+            anyhow::Ok(worker.answers)
+        }));
+    }
+    let mut answers = 0;
+    for worker in running {
+        answers += worker.await??;
+    }
+    println!("{answers} answers");
+    assert!(answers >= 800, "{answers}");
+    Ok(())
+}

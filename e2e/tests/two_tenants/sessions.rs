@@ -1,0 +1,112 @@
+//! A session belongs to the caller that opened it; to everybody else it does not exist.
+
+use std::time::Duration;
+
+use serde_json::json;
+use synapsor_e2e::door::{Door, Events, LEGACY, Message, SESSIONLESS, uri};
+use synapsor_e2e::tenants::{ACME, GLOBEX, Tenants};
+
+use crate::{RATE, UNKNOWN, bytes};
+
+const LIMIT: Duration = Duration::from_secs(20);
+const NO_SESSION: &str = "ffffffffffffffffffffffffffffffffffffffff";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_with_another_callers_token_is_as_unknown_as_one_that_never_was() -> anyhow::Result<()> {
+    let tenants = Tenants::start(&RATE)?;
+    let door = tenants.door();
+    let (owner, other) = (tenants.token(ACME, "ann"), tenants.token(GLOBEX, "zoe"));
+    let colleague = tenants.token(ACME, "ben");
+    let session = door.open_session(&owner).await?;
+    let read = Message::inspect(ACME.invoices[0]);
+    for token in [&other, &colleague] {
+        for message in [
+            &read,
+            &Message::new("tools/list", json!({})),
+            &Message::new("ping", json!({})),
+        ] {
+            let foreign = door.ask_in(token, &session, message).await?;
+            assert_eq!(foreign.status, 404, "{foreign:?}");
+            let unknown = door.ask_in(token, NO_SESSION, message).await?;
+            assert_eq!(bytes(foreign), bytes(unknown));
+        }
+        let foreign = door.end_session(token, &session).await?;
+        assert_eq!(bytes(foreign), bytes(door.end_session(token, NO_SESSION).await?));
+        let (foreign, unknown) = (
+            door.hear(token, &session).await?,
+            door.hear(token, NO_SESSION).await?,
+        );
+        assert_eq!(
+            (foreign.status(), unknown.status()),
+            (404.try_into()?, 404.try_into()?)
+        );
+        assert_eq!(foreign.text().await?, unknown.text().await?);
+    }
+    let still = door.ask_in(&owner, &session, &read).await?;
+    assert!(still.body.contains(ACME.canary), "{still:?}");
+    // A fresh token of the same caller is as good as the old one.
+    let renewed = door.ask_in(&tenants.token(ACME, "ann"), &session, &read).await?;
+    assert!(renewed.body.contains(ACME.canary), "{renewed:?}");
+    Ok(())
+}
+
+/// Subscribes, or ends that, outside of any session that is the caller's.
+async fn outside(
+    door: &Door,
+    token: &str,
+    method: &str,
+    address: &str,
+    session: &str,
+) -> anyhow::Result<String> {
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": {"uri": address}}).to_string();
+    let bearer = format!("Bearer {token}");
+    let mut said = String::new();
+    for version in [LEGACY, SESSIONLESS] {
+        let mut headers = vec![
+            ("authorization", bearer.as_str()),
+            ("mcp-protocol-version", version),
+            ("mcp-method", method),
+            ("mcp-name", address),
+        ];
+        if !session.is_empty() {
+            headers.push(("mcp-session-id", session));
+        }
+        said.push_str(&bytes(door.post("/mcp", &headers, &body).await?));
+    }
+    Ok(said)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn subscriptions_are_of_the_callers_own_sessions_only() -> anyhow::Result<()> {
+    let tenants = Tenants::start(&RATE)?;
+    let door = tenants.door();
+    let (owner, other) = (tenants.token(ACME, "ann"), tenants.token(GLOBEX, "zoe"));
+    let filed = tenants.file(ACME, &owner, "goodwill").await?;
+    let address = uri("proposals", &filed.proposal);
+    let session = door.open_session(&owner).await?;
+    let mut events = Events::of(door.hear(&owner, &session).await?)?;
+    let subscribed = door
+        .ask_in(
+            &owner,
+            &session,
+            &Message::new("resources/subscribe", json!({ "uri": address })),
+        )
+        .await?;
+    assert!(subscribed.body.contains("result"), "{subscribed:?}");
+    // Nobody else ends it or makes it hear more, with the session's id or without any.
+    for session in [session.as_str(), ""] {
+        for method in ["resources/unsubscribe", "resources/subscribe"] {
+            let said = outside(&door, &other, method, &address, session).await?;
+            assert!(!said.contains("\"result\""), "{method}: {said}");
+            let other_address = uri("proposals", UNKNOWN);
+            let said = outside(&door, &other, method, &other_address, session).await?;
+            assert!(!said.contains("\"result\""), "{method}: {said}");
+        }
+    }
+    let gone = door
+        .ask(&owner, &Message::task("tasks/cancel", &filed.proposal))
+        .await?;
+    assert_eq!(gone.status, 200, "{gone:?}");
+    assert_eq!(events.updated(LIMIT).await?, address);
+    Ok(())
+}
