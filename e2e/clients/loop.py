@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import sys
 import traceback
 import urllib.request
@@ -32,15 +33,15 @@ class Refused(Exception):
 
 
 class Loop:
-    def __init__(self, client, setup: dict) -> None:
-        self.client = client
+    def __init__(self, setup: dict) -> None:
         self.setup = setup
 
     def claim(self, text: str, holds: bool, seen: object = "") -> None:
         title = self.setup["title"]
         print(f"ok    {title}: {text}" if holds else f"FAIL  {title}: {text}: {seen!r}", flush=True)
 
-    async def all(self) -> None:
+    async def all(self, client) -> None:
+        self.client = client
         await self.hello()
         await self.tools()
         await self.read()
@@ -177,6 +178,17 @@ class Loop:
         self.claim("an unknown task is refused", seen == -32602, seen)
 
 
+class Complaints(logging.Handler):
+    """What the SDK itself found wrong; an answer that it cannot read shows only here."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.seen: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.seen.append(f"{record.getMessage()} {record.exc_info and record.exc_info[1]}")
+
+
 def fetch(url: str) -> dict:
     with urllib.request.urlopen(url, timeout=SECONDS) as answer:
         return json.load(answer)
@@ -185,14 +197,19 @@ def fetch(url: str) -> dict:
 def run(connect) -> None:
     """`connect` gives an async context manager with a client, from what the script is told on stdin."""
     setup = json.load(sys.stdin)
+    complaints = Complaints()
+    logging.getLogger().addHandler(complaints)
+    loop = Loop(setup)
 
     async def within_a_connection() -> bool:
         async with connect(setup) as client:
             try:
-                await Loop(client, setup).all()
+                await loop.all(client)
             except Exception:  # noqa: BLE001 - raised further, it would come out wrapped by task groups
                 traceback.print_exc()
                 return False
         return True
 
-    sys.exit(0 if asyncio.run(within_a_connection()) else 1)
+    is_done = asyncio.run(within_a_connection())
+    loop.claim("the SDK has no complaint", not complaints.seen, complaints.seen)
+    sys.exit(0 if is_done else 1)

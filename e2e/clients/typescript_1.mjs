@@ -26,8 +26,11 @@ await run(async (setup) => {
     agreed = version;
     tellHttp?.(version);
   };
+  const complaints = [];
+  client.onerror = (error) => complaints.push(String(error));
   await client.connect(transport);
   return {
+    complaints,
     revision: () => agreed,
     instructions: () => client.getInstructions(),
     ping: () => client.ping(),

@@ -45,12 +45,15 @@ await run(async (setup) => {
   const versionNegotiation = { mode: isHandshake ? "legacy" : "auto" };
   const client = new Client({ name: "typescript-2", version: "1.0.0" }, { versionNegotiation });
   const transport = transportOf(setup);
+  const complaints = [];
+  client.onerror = (error) => complaints.push(String(error));
   await client.connect(transport);
   const tasks = {
     task: (name, args) => plainly(setup, "tools/call", name, { name, arguments: args }),
     aboutTask: (method, taskId) => plainly(setup, method, taskId, { taskId }),
   };
   return {
+    complaints,
     revision: () => client.getNegotiatedProtocolVersion(),
     instructions: () => client.getInstructions(),
     ping: () => client.ping(),

@@ -14,6 +14,10 @@ const TEXT_BYTES_MAX: usize = 64 * 1024;
 /// Longer ids are not echoed in an error.
 const ID_BYTES_MAX: usize = 256;
 
+/// Since this revision a stream may begin with an event that has no message in it. Clients of earlier ones take it for
+/// a broken message.
+const PRIMED_SINCE: &str = "2025-11-25";
+
 /// The arguments of a call, as the client wrote them. Parsing them and writing them anew could change a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RawArguments(pub(crate) Vec<u8>);
@@ -22,7 +26,10 @@ pub(crate) struct RawArguments(pub(crate) Vec<u8>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The handshake of the revisions before 2026-07-28.
-    Initialize,
+    Initialize {
+        /// What [`takes_priming`] says of the revision that the client wants.
+        takes_priming: bool,
+    },
     /// A request whose answer is a stream that lasts.
     Listen,
     Other,
@@ -75,6 +82,13 @@ struct Params<'a> {
     arguments: Option<&'a RawValue>,
     #[serde(borrow)]
     name: Option<&'a RawValue>,
+    #[serde(borrow, rename = "protocolVersion")]
+    revision: Option<&'a RawValue>,
+}
+
+/// Whether clients of a revision know that a stream can begin with an event without a message.
+pub(crate) fn takes_priming(revision: &str) -> bool {
+    revision >= PRIMED_SINCE
 }
 
 /// Checks one message and lifts its arguments out; a message without arguments counts as one with `{}`.
@@ -89,21 +103,28 @@ pub(crate) fn check(message: &[u8]) -> Result<Inspected, BadMessage> {
     }
     let parsed: Message<'_> = serde_json::from_slice(message).map_err(|error| not_taken(&error))?;
     let params = parsed.params.filter(|params| params.get().starts_with('{'));
-    let Params { arguments, name } = match params {
+    let Params {
+        arguments,
+        name,
+        revision,
+    } = match params {
         Some(params) => serde_json::from_str(params.get()).map_err(|error| not_taken(&error))?,
         None => Params::default(),
     };
+    let text = |value: &RawValue| serde_json::from_str::<String>(value.get()).ok();
     Ok(Inspected {
         arguments: RawArguments(
             arguments.map_or_else(|| b"{}".to_vec(), |text| text.get().as_bytes().to_vec()),
         ),
         kind: match parsed.method.as_deref() {
-            Some("initialize") => Kind::Initialize,
+            Some("initialize") => Kind::Initialize {
+                takes_priming: revision.and_then(text).is_some_and(|text| takes_priming(&text)),
+            },
             Some("subscriptions/listen") => Kind::Listen,
             Some(_) | None => Kind::Other,
         },
         method: parsed.method.map(Cow::into_owned),
-        name: name.and_then(|name| serde_json::from_str(name.get()).ok()),
+        name: name.and_then(text),
     })
 }
 

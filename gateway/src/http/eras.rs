@@ -18,12 +18,12 @@ use super::held;
 use super::sessions::{NotEntered, OfCaller, Purpose, Sessions};
 use super::{refused, refused_for_now};
 use crate::caller::Caller;
-use crate::inbound::Kind;
+use crate::inbound::{self, Kind};
 
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 /// The first revision without sessions.
-const SESSIONLESS_SINCE: &[u8] = b"2026-07-28";
+const SESSIONLESS_SINCE: &str = "2026-07-28";
 const RETRY_SECONDS: u64 = 5;
 
 /// One handler, reached in both ways.
@@ -48,14 +48,17 @@ impl<H: ServerHandler + Clone> Mcp<H> {
         }
     }
 
-    /// The handler in sessions of `caller`.
-    async fn in_sessions(&self, caller: &Caller, request: Request) -> Response {
-        let config = if request.method() == Method::GET {
-            config().with_cancellation_token(self.stop.child_token())
-        } else {
-            config()
-        };
-        let manager = Arc::new(OfCaller::new(self.sessions.clone(), caller.key().into()));
+    /// The handler in sessions of `caller`, who knows or does not know streams that begin without a message.
+    async fn in_sessions(&self, caller: &Caller, takes_priming: bool, request: Request) -> Response {
+        let mut config = config();
+        if !takes_priming {
+            config.sse_retry = None;
+        }
+        if request.method() == Method::GET {
+            config = config.with_cancellation_token(self.stop.child_token());
+        }
+        let owner = caller.key().into();
+        let manager = Arc::new(OfCaller::new(self.sessions.clone(), owner, takes_priming));
         let each = self.handler.clone();
         let service = StreamableHttpService::new(move || Ok(each.clone()), manager.clone(), config);
         let ends = request.method() == Method::DELETE;
@@ -81,7 +84,10 @@ impl<H: ServerHandler + Clone> Mcp<H> {
             Purpose::Message
         };
         match self.sessions.enter(id, caller.key(), purpose) {
-            Ok(in_use) => held::hold(self.in_sessions(caller, request).await, in_use),
+            Ok(in_use) => {
+                let takes_priming = is_revision(request.headers(), inbound::takes_priming);
+                held::hold(self.in_sessions(caller, takes_priming, request).await, in_use)
+            }
             Err(NotEntered::Unknown) => refused(StatusCode::NOT_FOUND, "session_not_found"),
             Err(NotEntered::TooManyListeners) => {
                 refused_for_now(StatusCode::TOO_MANY_REQUESTS, "too_many_streams", RETRY_SECONDS)
@@ -114,13 +120,15 @@ pub(super) async fn serve<H: ServerHandler + Clone>(
     let Some(caller) = request.extensions().get::<Caller>().cloned() else {
         return refused(StatusCode::UNAUTHORIZED, "unauthorized");
     };
-    let is_sessionless = is_sessionless(request.headers());
+    let is_sessionless = is_revision(request.headers(), |revision| revision >= SESSIONLESS_SINCE);
     let Ok(session) = session_of(request.headers()) else {
         return refused(StatusCode::BAD_REQUEST, "session_id_invalid");
     };
     let kind = request.extensions().get::<Kind>().copied();
     match (request.method(), kind, session) {
-        (&Method::POST, Some(Kind::Initialize), _) => mcp.in_sessions(&caller, request).await,
+        (&Method::POST, Some(Kind::Initialize { takes_priming }), _) => {
+            mcp.in_sessions(&caller, takes_priming, request).await
+        }
         (&Method::POST | &Method::GET | &Method::DELETE, _, Some(id)) if !is_sessionless => {
             mcp.in_session(&caller, &id, request).await
         }
@@ -140,10 +148,12 @@ pub(super) async fn serve<H: ServerHandler + Clone>(
     }
 }
 
-fn is_sessionless(headers: &HeaderMap) -> bool {
-    headers
+/// Whether a revision is named and is one of those meant.
+fn is_revision(headers: &HeaderMap, is_meant: impl Fn(&str) -> bool) -> bool {
+    let named = headers
         .get(PROTOCOL_VERSION)
-        .is_some_and(|version| version.as_bytes() >= SESSIONLESS_SINCE)
+        .and_then(|revision| revision.to_str().ok());
+    named.is_some_and(is_meant)
 }
 
 /// The one session that is named, if one is.

@@ -178,8 +178,12 @@ impl Reply {
 
 /// The handshake of the revisions that have one.
 pub(crate) fn initialize() -> String {
+    initialize_in("2025-11-25")
+}
+
+pub(crate) fn initialize_in(revision: &str) -> String {
     json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
-        "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"},
+        "protocolVersion": revision, "capabilities": {}, "clientInfo": {"name": "test", "version": "1"},
     }})
     .to_string()
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 
-use crate::raw_http::{Reply, Served, initialize, ping};
+use crate::raw_http::{Reply, Served, initialize, initialize_in, ping};
 use crate::world::{PATIENCE, World};
 
 const ALICE: &str = "alices-token-of-the-test";
@@ -105,6 +105,42 @@ async fn deleted_session_is_gone_with_its_stream() {
     );
     assert_eq!(ask(&served, ALICE, &session).await.status, 404);
     assert_eq!(served.get("/healthz").await.json()["sessions"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_begin_without_a_message_only_for_clients_that_know_such_streams() {
+    let world = World::start().await;
+    let served = served(&world, &[]).await;
+    for (revision, is_known) in [("2025-11-25", true), ("2025-06-18", false)] {
+        let opened = served.post_as(ALICE, "", &initialize_in(revision)).await;
+        let session = opened.header("mcp-session-id").unwrap().to_owned();
+        let lines = format!("Mcp-Session-Id: {session}\nMCP-Protocol-Version: {revision}");
+        let answered = served.post_as(ALICE, &lines, &ping()).await;
+        for reply in [&opened, &answered] {
+            assert_eq!(reply.status, 200, "{reply:?}");
+            assert!(reply.body.contains("\"result\""), "{reply:?}");
+            assert_eq!(has_empty_event(&reply.body), is_known, "{reply:?}");
+        }
+        let head = format!(
+            "GET /mcp HTTP/1.1\nHost: {}\nAuthorization: Bearer {ALICE}\nAccept: text/event-stream\nConnection: close\n{lines}",
+            served.address
+        );
+        let mut stream = served.open(&head).await;
+        let mut heard = String::new();
+        let ending = async {
+            let mut start = [0; 64];
+            stream.read_exact(&mut start).await.unwrap();
+            assert_eq!(other(&served, "DELETE", ALICE, &session).await.status, 204);
+            stream.read_to_string(&mut heard).await.unwrap();
+        };
+        tokio::time::timeout(PATIENCE, ending).await.unwrap();
+        assert_eq!(has_empty_event(&heard), is_known, "{heard}");
+    }
+}
+
+/// Whether one of the events has no data, which clients of the first revisions cannot parse.
+fn has_empty_event(stream: &str) -> bool {
+    stream.lines().any(|line| line.trim_end() == "data:")
 }
 
 #[tokio::test(flavor = "multi_thread")]

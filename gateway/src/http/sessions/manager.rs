@@ -20,14 +20,17 @@ use super::{Full, Sessions, new_id};
 pub(in crate::http) struct OfCaller {
     sessions: Arc<Sessions>,
     owner: Arc<str>,
+    takes_priming: bool,
     was_full: AtomicBool,
 }
 
 impl OfCaller {
-    pub(in crate::http) fn new(sessions: Arc<Sessions>, owner: Arc<str>) -> Self {
+    /// Streams of sessions that are opened here begin with an event without a message if `takes_priming`.
+    pub(in crate::http) fn new(sessions: Arc<Sessions>, owner: Arc<str>, takes_priming: bool) -> Self {
         Self {
             sessions,
             owner,
+            takes_priming,
             was_full: AtomicBool::new(false),
         }
     }
@@ -45,9 +48,12 @@ impl OfCaller {
 }
 
 /// Idle sessions are ended by [`Sessions`], which also sees streams that are open.
-fn config() -> SessionConfig {
+fn config(takes_priming: bool) -> SessionConfig {
     let mut config = SessionConfig::default();
     config.keep_alive = None;
+    if !takes_priming {
+        config.sse_retry = None;
+    }
     config
 }
 
@@ -57,7 +63,7 @@ impl SessionManager for OfCaller {
 
     async fn create_session(&self) -> Result<(SessionId, Self::Transport), Self::Error> {
         let id = new_id();
-        let (handle, worker) = create_local_session(id.clone(), config());
+        let (handle, worker) = create_local_session(id.clone(), config(self.takes_priming));
         let opened = self.sessions.open(id.clone(), self.owner.clone(), handle);
         opened.map_err(|Full| {
             self.was_full.store(true, Ordering::Relaxed);
