@@ -32,6 +32,8 @@ pub(crate) enum Kind {
     },
     /// A request whose answer is a stream that lasts.
     Listen,
+    /// Any message with a method that wants no answer.
+    Notification,
     Other,
 }
 
@@ -121,6 +123,7 @@ pub(crate) fn check(message: &[u8]) -> Result<Inspected, BadMessage> {
                 takes_priming: revision.and_then(text).is_some_and(|text| takes_priming(&text)),
             },
             Some("subscriptions/listen") => Kind::Listen,
+            Some(_) if parsed.id.is_none() => Kind::Notification,
             Some(_) | None => Kind::Other,
         },
         method: parsed.method.map(Cow::into_owned),

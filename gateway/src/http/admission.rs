@@ -9,7 +9,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, FromRequest as _, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use synapsor_domain::limits::MCP_BODY_BYTES_MAX;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -27,6 +27,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 const JSON: &str = "application/json";
 const EVENT_STREAM: &str = "text/event-stream";
+const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 
 /// The places for requests that are under way, and for streams.
 #[derive(Debug)]
@@ -152,9 +153,20 @@ async fn take_body(request: Request) -> Result<(Request, Bytes, Inspected), Box<
     let body = read(body).await?;
     let inspected = inbound::check(&body).map_err(|bad| Box::new(bad_message(&body, bad)))?;
     let mut request = Request::from_parts(parts, Body::from(body.clone()));
+    if inspected.kind == Kind::Notification {
+        name_method(request.headers_mut(), inspected.method.as_deref());
+    }
     request.extensions_mut().insert(inspected.arguments.clone());
     request.extensions_mut().insert(inspected.kind);
     Ok((request, body, inspected))
+}
+
+/// Only requests have to name their method in a header, and some clients leave it out of notifications. What comes
+/// after this asks for it always; a header that is there still has to agree with the body.
+fn name_method(headers: &mut HeaderMap, method: Option<&str>) {
+    if let Some(Ok(method)) = method.map(HeaderValue::from_str) {
+        headers.entry(METHOD).or_insert(method);
+    }
 }
 
 fn bad_message(body: &[u8], bad: BadMessage) -> Response {

@@ -81,6 +81,25 @@ async fn headers_that_differ_from_the_body_are_refused_and_nothing_is_called() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn notification_need_not_name_its_method_in_a_header_and_may_not_name_another() {
+    let world = World::start().await;
+    let served = Served::start(&world).await;
+    let body = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
+    for (lines, status) in [
+        ("", 202),
+        ("Mcp-Method: notifications/cancelled", 202),
+        ("Mcp-Method: tools/list", 400),
+    ] {
+        let lines = format!("{MODERN}\n{lines}");
+        let reply = served.post_as(TOKEN, lines.trim_end(), &body.to_string()).await;
+        assert_eq!(reply.status, status, "{lines}: {reply:?}");
+        if status == 400 {
+            assert_eq!(reply.json()["error"]["code"], -32_020, "{reply:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn versions_and_metadata_that_cannot_be_served_are_named() {
     let world = World::start().await;
     let served = Served::start(&world).await;
