@@ -42,6 +42,8 @@ const VERSIONS: &[ProtocolVersion] = &[
 /// The list never changes while the gateway lives, and a restart is not announced; so clients look again soon.
 const LIST_TTL_MS: u64 = 1_000;
 const JSON: &str = "application/json";
+/// Methods that 2026-07-28 has no more.
+const METHODS_OF_SESSIONS: [&str; 2] = ["resources/subscribe", "resources/unsubscribe"];
 /// Methods of which a request without the right params is wrong, and not unknown.
 const METHODS_WITH_PARAMS: [&str; 13] = [
     "tools/call",
@@ -433,9 +435,12 @@ impl ServerHandler for Gateway {
     async fn on_custom_request(
         &self,
         request: CustomRequest,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<CustomResult, ErrorData> {
-        if METHODS_WITH_PARAMS.contains(&request.method.as_str()) {
+        let revision = context.protocol_version();
+        let is_gone = revision.is_some_and(|revision| revision >= ProtocolVersion::V_2026_07_28)
+            && METHODS_OF_SESSIONS.contains(&request.method.as_str());
+        if METHODS_WITH_PARAMS.contains(&request.method.as_str()) && !is_gone {
             return Err(ErrorData::invalid_params(
                 "the params are not those of this method",
                 None,

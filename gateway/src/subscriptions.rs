@@ -91,20 +91,21 @@ impl Sessions {
         if Address::parse(&uri).is_none_or(|address| address.proposal_id().is_none()) {
             return Err(answer::no_such_record());
         }
-        if let Some(wanted) = self.listening().get(&session).cloned() {
-            let mut wanted = wanted.lock().unwrap_or_else(PoisonError::into_inner);
-            if wanted.len() >= ADDRESSES_MAX && !wanted.contains(&uri) {
-                let text = format!("at most {ADDRESSES_MAX} subscriptions; end some before more are made");
-                return Err(ErrorData::invalid_params(text, None));
-            }
-            wanted.insert(uri);
+        if added(&self.listening(), &session, &uri)? {
             return Ok(());
         }
         let changes = Changes::listen(records, caller)
             .await
             .map_err(|r| answer::error_of(&r))?;
-        let wanted: Wanted = Arc::new(Mutex::new(HashSet::from([uri])));
-        self.listening().insert(session.clone(), wanted.clone());
+        let wanted: Wanted = Arc::new(Mutex::new(HashSet::from([uri.clone()])));
+        {
+            let mut listening = self.listening();
+            // Another first one may have been quicker.
+            if added(&listening, &session, &uri)? {
+                return Ok(());
+            }
+            listening.insert(session.clone(), wanted.clone());
+        }
         let sessions = self.clone();
         tokio::spawn(async move {
             tell(changes, &wanted, &peer).await;
@@ -123,6 +124,20 @@ impl Sessions {
     fn listening(&self) -> std::sync::MutexGuard<'_, HashMap<String, Wanted>> {
         self.listening.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Adds an address where somebody listens for the session already; false if nobody does.
+fn added(listening: &HashMap<String, Wanted>, session: &str, uri: &str) -> Result<bool, ErrorData> {
+    let Some(wanted) = listening.get(session) else {
+        return Ok(false);
+    };
+    let mut wanted = wanted.lock().unwrap_or_else(PoisonError::into_inner);
+    if wanted.len() >= ADDRESSES_MAX && !wanted.contains(uri) {
+        let text = format!("at most {ADDRESSES_MAX} subscriptions; end some before more are made");
+        return Err(ErrorData::invalid_params(text, None));
+    }
+    wanted.insert(uri.to_owned());
+    Ok(true)
 }
 
 async fn tell(mut changes: Changes, wanted: &Wanted, peer: &Peer<RoleServer>) {
