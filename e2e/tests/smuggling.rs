@@ -93,8 +93,10 @@ fn request(id: u64, way: &Way, invoice: &str) -> Json {
 /// The result is for acme, or it is a refusal; never the other tenant's row.
 fn judge(way: usize, invoice: &str, answer: &Json) {
     let text = answer.to_string();
+    // The fee as a value: ids and digests are random hex, in which the same digits may stand.
+    let fee = [":7500", ": 7500"];
     assert!(
-        !text.contains("Adventure Works") && !text.contains("7500"),
+        !text.contains("Adventure Works") && !fee.iter().any(|fee| text.contains(fee)),
         "way {way}: {text}"
     );
     let envelope = &answer["result"]["structuredContent"];

@@ -221,6 +221,7 @@ mod tests {
 
     #[test]
     fn addresses_that_must_not_be_asked_are_refused_before_anything_is_sent() {
+        synapsor_chassis::harden::choose_tls_provider();
         for url in [
             "http://id.example.com/keys",
             "https://169.254.169.254/latest/meta-data",
