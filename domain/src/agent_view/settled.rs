@@ -4,9 +4,7 @@
 use serde_json::{Value as Json, json};
 
 use crate::contract::ResultFormat;
-use crate::envelope::PublicState;
-
-const EVIDENCE_NOTE: &str = "An audit handle for people; not business data.";
+use crate::envelope::{EVIDENCE_NOTE, PublicState};
 
 /// The envelope in the given format; `None` if `record` is not the resource of a proposal.
 pub fn settled_envelope(record: &Json, format: ResultFormat) -> Option<Json> {

@@ -6,6 +6,7 @@ mod v1;
 mod v2;
 
 pub use code::SafeCode;
+pub(crate) use v2::EVIDENCE_NOTE;
 
 use serde_json::Value as Json;
 

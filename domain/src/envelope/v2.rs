@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use super::{Failure, ProposalResult, PublicState, ReadResult, SafeCode, diff_to_json, row_to_json};
 use crate::context::TrustedContext;
 
-const EVIDENCE_NOTE: &str = "An audit handle for people; not business data.";
+pub(crate) const EVIDENCE_NOTE: &str = "An audit handle for people; not business data.";
 
 pub(super) fn read(read: &ReadResult<'_>) -> Json {
     let (kind, id) = read.object;

@@ -133,3 +133,29 @@ fn a_database_without_the_table_is_refused_without_its_words() -> anyhow::Result
     assert_eq!(std::fs::read_to_string(place.path("billing.db"))?, "");
     Ok(())
 }
+
+#[test]
+fn a_contract_of_access_tokens_is_served_over_http_to_their_bearers_only() -> anyhow::Result<()> {
+    let place = Workplace::new()?;
+    let mut contract: serde_json::Value = serde_json::from_slice(&std::fs::read(place.path(CONTRACT))?)?;
+    let values = json!({"issuer": "https://id.example.com", "audience": "https://mcp.example.com/mcp"});
+    contract["trusted_context"] = json!({"provider": "http_claims", "values": values});
+    place.write(CONTRACT, &contract.to_string())?;
+    fails(
+        &place,
+        &["mcp", "serve"],
+        2,
+        "CONTRACT_NEEDS_HTTP",
+        &["access tokens"],
+    )?;
+    let open = ["mcp", "serve-streamable-http", "--dev-no-auth"];
+    fails(
+        &place,
+        &open,
+        2,
+        "HTTP_ACCESS_TOKENS_REQUIRED",
+        &["access tokens"],
+    )?;
+    let serve = ["mcp", "serve-streamable-http", "--port", "0"];
+    fails(&place, &serve, 2, "ENV_MISSING", &["SYNAPSOR_EXECUTOR_JWKS_FILE"])
+}

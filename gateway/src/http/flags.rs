@@ -429,4 +429,63 @@ mod tests {
             assert!(!is_origin(origin), "{origin}");
         }
     }
+
+    /// Access tokens of a reader that nobody dials.
+    fn access_tokens(folder: &std::path::Path) -> Arc<AccessTokens> {
+        use synapsor_chassis::grpc_channel::Target;
+        use synapsor_chassis::identity::Role;
+        use synapsor_chassis::tls::dev_ca::{DevCa, LEAF_TTL};
+        use synapsor_domain::contract::ResultFormat;
+        let now_ms = synapsor_chassis::clock::Clock::now_ms(&synapsor_chassis::clock::SystemClock);
+        let authority = DevCa::create(&folder.join("ca"), "test-1", now_ms).unwrap();
+        let leaf = authority
+            .issue(Role::Gateway, Some("g-1"), LEAF_TTL, now_ms)
+            .unwrap();
+        let target = Target::new(Role::Reader, "127.0.0.1:1");
+        let reader = crate::reader::Reader::connect(&leaf.material(now_ms).unwrap(), &target).unwrap();
+        let fetched = crate::reader::FetchedCatalog {
+            json: br#"{"tools":[]}"#.to_vec(),
+            digest: String::new(),
+            mode: "review".to_owned(),
+            result_format: None,
+            authorization: None,
+        };
+        let listing = crate::catalog::Listing::read(
+            &fetched,
+            ResultFormat::V2,
+            synapsor_domain::tool::AliasMode::default(),
+        );
+        let wanted = synapsor_proto::executor::v1::Authorization::default();
+        Arc::new(AccessTokens::new(&wanted, Arc::new(reader), Arc::new(listing.unwrap())).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_door_that_is_not_the_one_that_the_contract_wants_stays_shut() {
+        use clap::Parser as _;
+        #[derive(clap::Parser)]
+        struct Flags {
+            #[command(flatten)]
+            http: HttpFlags,
+        }
+        synapsor_chassis::harden::choose_tls_provider();
+        let folder = tempfile::tempdir().unwrap();
+        let issued = || {
+            Some(access_tokens(
+                &tempfile::tempdir_in(folder.path()).unwrap().keep(),
+            ))
+        };
+        let env = Environment::fixed([(AUTH_TOKEN_ENV_DEFAULT, "a-token-of-this-test")]);
+        let let_in = |flags: &[&str], issued| {
+            let flags = Flags::parse_from([&["x"], flags].concat());
+            let mut settings = flags.http.resolve(&env, false).unwrap();
+            settings.let_in(issued).map(|()| settings.gate().is_ok())
+        };
+        let code = |flags: &[&str], issued| let_in(flags, issued).unwrap_err().code().to_owned();
+        assert_eq!(code(&[], issued()), "HTTP_ACCESS_TOKENS_REQUIRED");
+        assert_eq!(code(&["--dev-no-auth"], issued()), "HTTP_ACCESS_TOKENS_REQUIRED");
+        assert_eq!(code(&["--access-tokens"], None), "HTTP_ACCESS_TOKENS_UNUSED");
+        assert!(let_in(&["--access-tokens"], issued()).unwrap());
+        assert!(let_in(&[], None).unwrap());
+        assert!(Flags::try_parse_from(["x", "--access-tokens", "--dev-no-auth"]).is_err());
+    }
 }
