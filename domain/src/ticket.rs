@@ -37,6 +37,8 @@ pub struct ContextTicket {
     /// In ascending order, each once; at least one.
     pub kinds: Vec<RecordKind>,
     pub ledger_origin: String,
+    /// Whether the proposals of the contexts' principals may be taken back too. Whoever may only read may not.
+    pub may_withdraw: bool,
     pub v: u32,
     /// For each capability the columns that agents may see now. Of a capability that is missing here no value is
     /// shown.
@@ -197,6 +199,11 @@ impl VerifiedTicket {
         self.ticket.kinds.contains(&kind)
     }
 
+    /// Whether proposals of the principals that it speaks for may be taken back.
+    pub const fn may_withdraw(&self) -> bool {
+        self.ticket.may_withdraw
+    }
+
     /// Whether the ticket speaks for this principal in this tenant.
     pub fn speaks_for(&self, tenant: &str, principal: &str) -> bool {
         self.ticket
@@ -222,7 +229,7 @@ impl VerifiedTicket {
 }
 
 /// Checks the record of a withdrawal: a reader vouched at that time that the gateway which sent it spoke for whoever
-/// asked for the proposal.
+/// asked for the proposal, and might take it back.
 ///
 /// # Errors
 /// `TICKET_REFUSED`.
@@ -234,11 +241,13 @@ pub fn verify_withdrawal(
 ) -> Result<(), Refusal> {
     let ticket = VerifiedTicket::verify_past(ticket.clone(), trust, &event.actor, event.at)?;
     let by = &proposal.requested_by;
-    if event.proposal_id.as_ref() == Some(&proposal.id) && ticket.speaks_for(&by.tenant, &by.principal) {
-        Ok(())
-    } else {
-        Err(refused("does not speak for whoever asked"))
+    if event.proposal_id.as_ref() != Some(&proposal.id) || !ticket.speaks_for(&by.tenant, &by.principal) {
+        return Err(refused("does not speak for whoever asked"));
     }
+    if !ticket.may_withdraw() {
+        return Err(refused("lets nothing be taken back"));
+    }
+    Ok(())
 }
 
 fn ascends<T: Ord>(items: &[T]) -> bool {

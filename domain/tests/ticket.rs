@@ -65,6 +65,7 @@ fn ticket() -> ContextTicket {
         issued_at: now(),
         kinds: RecordKind::ALL.to_vec(),
         ledger_origin: "synapsor/d1".to_owned(),
+        may_withdraw: true,
         v: 1,
         visible: [("billing.inspect".to_owned(), vec!["id".to_owned()])].into(),
     }
@@ -102,10 +103,13 @@ fn a_genuine_ticket_says_for_whom_and_how_much() {
     assert_eq!(verified.visible("billing.other"), None);
     assert!(RecordKind::ALL.iter().all(|kind| verified.allows(*kind)));
     assert_eq!(verified.expires_at(), now() + Span::minutes(5));
+    assert!(verified.may_withdraw());
     let mut narrow = ticket();
     narrow.kinds = vec![RecordKind::Evidence];
+    narrow.may_withdraw = false;
     let narrow = verify(&narrow).unwrap();
     assert!(narrow.allows(RecordKind::Evidence) && !narrow.allows(RecordKind::Proposal));
+    assert!(!narrow.may_withdraw());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use synapsor_chassis::propagate::TraceParent;
 use synapsor_chassis::secret::Secret;
 use synapsor_domain::canonical;
 use synapsor_domain::context::TrustedContext;
-use synapsor_domain::contract::{Capability, ExecutorRef, ProposalSpec, ResultFormat};
+use synapsor_domain::contract::{Capability, CapabilityKind, ExecutorRef, ProposalSpec, ResultFormat};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::envelope::{Change, Failure, Outcome, ProposalResult, PublicState, ReadResult};
 use synapsor_domain::evidence::AuditRecord;
@@ -17,7 +17,7 @@ use synapsor_domain::tool::{CheckedArguments, check_arguments};
 use synapsor_domain::trust::TrustFile;
 use synapsor_domain::value::{ColumnValue, find};
 
-use crate::callers::Caller;
+use crate::callers::{Caller, Scope};
 use crate::clients::intake::Filing;
 use crate::engine::Engine;
 use crate::propose::{self, Material};
@@ -197,7 +197,11 @@ async fn attempt(
     if let Ok(context) = &context {
         draft.of_context(context);
     }
-    reader.callers.admit(caller, &capability.kind)?;
+    let scope = match capability.kind {
+        CapabilityKind::Read => Scope::Read,
+        CapabilityKind::Proposal(_) => Scope::Propose,
+    };
+    reader.callers.admit(caller, scope)?;
     let arguments = check_arguments(capability, &call.arguments_json)?;
     if capability.proposal().is_some() && reader.refuses_proposals() {
         return Err(Refusal::new("PROPOSALS_DISABLED", "Proposals are disabled here."));

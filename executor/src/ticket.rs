@@ -1,7 +1,6 @@
 //! The reader's word to the ledger: for which tenants and principals one gateway may read records back, and which
 //! columns of them agents may see now.
 
-use synapsor_domain::contract::CapabilityKind;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::{Envelope, Kind};
 use synapsor_domain::ticket::{
@@ -9,7 +8,7 @@ use synapsor_domain::ticket::{
 };
 use synapsor_domain::timestamp::{Span, Timestamp};
 
-use crate::callers::Caller;
+use crate::callers::{Caller, Scope};
 use crate::reader::Reader;
 
 /// A ticket with its end, so that whoever carries it need not read it.
@@ -22,10 +21,11 @@ pub(crate) struct Issued {
 /// Mints a ticket for the gateway with this certificate identity, about the caller behind it.
 ///
 /// # Errors
-/// `SCOPE_INSUFFICIENT` if the caller's token does not open reads, `TRUSTED_BINDING_MISSING` if no context of the contract is resolved, `TICKET_UNFIT` if the contract has more
-/// contexts or columns than a ticket holds, and what is wrong with the trust file.
+/// `SCOPE_INSUFFICIENT` if the caller's token does not open reads, `TRUSTED_BINDING_MISSING` if no context of the
+/// contract is resolved, `TICKET_UNFIT` if the contract has more contexts or columns than a ticket holds, and what is
+/// wrong with the trust file.
 pub(crate) fn issue(reader: &Reader, caller: &Caller, gateway: &str) -> Result<Issued, Refusal> {
-    reader.callers.admit(caller, &CapabilityKind::Read)?;
+    reader.callers.admit(caller, Scope::Read)?;
     let (trust, _) = reader.trust.read()?;
     let mut contexts: Vec<TicketContext> = reader
         .contexts
@@ -62,6 +62,7 @@ pub(crate) fn issue(reader: &Reader, caller: &Caller, gateway: &str) -> Result<I
         issued_at,
         kinds: RecordKind::ALL.to_vec(),
         ledger_origin: trust.ledger_origin(),
+        may_withdraw: !reader.read_only && reader.callers.admit(caller, Scope::Propose).is_ok(),
         v: TICKET_VERSION,
         visible,
     };

@@ -246,7 +246,7 @@ async fn a_ticket_speaks_for_the_readers_own_context_and_for_the_gateway_that_as
         verified.visible("billing.waive").unwrap(),
         ["id", "late_fee_cents"]
     );
-    assert!(RecordKind::ALL.iter().all(|kind| verified.allows(*kind)));
+    assert!(RecordKind::ALL.iter().all(|kind| verified.allows(*kind)) && verified.may_withdraw());
     assert_eq!(verified.expires_at().as_unix_millis(), expires_at_ms);
     assert!((before + Span::minutes(5)..=now + Span::minutes(5)).contains(&verified.expires_at()));
     assert_eq!(verify("g-2").unwrap_err().code, "TICKET_REFUSED");
@@ -290,6 +290,13 @@ async fn contexts_that_are_not_bound_are_left_out_and_equal_ones_count_once() {
 async fn a_caller_without_an_identity_gets_no_ticket() {
     let request = Request::new(IssueTicketRequest::default());
     assert!(reader(false).rpc.issue_ticket(request).await.is_err());
+}
+
+#[tokio::test]
+async fn a_read_only_reader_lets_nothing_be_taken_back() {
+    let (signed, _) = ticket(&reader(true), "g-1").await.unwrap();
+    let ticket: ContextTicket = signed.peek(Kind::ContextTicket).unwrap();
+    assert!(!ticket.may_withdraw && ticket.kinds == RecordKind::ALL);
 }
 
 #[tokio::test]

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value as Json, json};
 use synapsor_chassis::clock::{Clock as _, SystemClock};
 use synapsor_chassis::run::Failure;
-use synapsor_domain::access_token::{self, Algorithm, KeySet, TokenError, TokenPolicy, VerifiedToken};
+use synapsor_domain::access_token::{
+    Algorithm, KeySet, Scope, TokenError, TokenPolicy, VerifiedToken, Verifier,
+};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_proto::executor::v1::Authorization;
@@ -27,7 +29,7 @@ pub(crate) const METADATA_PATH: &str = "/.well-known/oauth-protected-resource";
 /// Which tokens are let in, and with which keys that is seen.
 #[derive(Debug)]
 pub(crate) struct AccessTokens {
-    policy: TokenPolicy,
+    verifier: Verifier,
     reader: Arc<Reader>,
     keys: Mutex<Held>,
     asking: tokio::sync::Mutex<()>,
@@ -47,13 +49,6 @@ pub(crate) enum Rejection {
     Refused(&'static str),
     /// Whether the token is good cannot be known now.
     Unavailable,
-}
-
-/// What a message needs of the token that comes with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scope {
-    Read,
-    Propose,
 }
 
 impl AccessTokens {
@@ -85,7 +80,7 @@ impl AccessTokens {
             propose_scope: authorization.propose_scope.clone(),
         };
         Ok(Self {
-            policy,
+            verifier: Verifier::new(policy),
             reader,
             keys: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
@@ -96,12 +91,11 @@ impl AccessTokens {
     /// Who shows this token.
     pub(crate) async fn identify(&self, token: &str) -> Result<Caller, Rejection> {
         let now = Timestamp::from_unix_millis(SystemClock.now_ms());
-        let verify = |keys: &KeySet| access_token::verify(token, &self.policy, keys, now);
         let keys = self.keys(false).await?;
-        let mut verified = verify(&keys);
+        let mut verified = self.verifier.verify(token, &keys, now);
         if verified.as_ref().is_err_and(TokenError::may_be_a_new_key) {
             let newer = self.keys(true).await?;
-            verified = verify(&newer);
+            verified = self.verifier.verify(token, &newer, now);
         }
         match verified {
             Ok(verified) => Ok(Caller::Bearer(self.bearer(&verified, token))),
@@ -113,14 +107,15 @@ impl AccessTokens {
     }
 
     fn bearer(&self, token: &VerifiedToken, text: &str) -> BearerCaller {
-        let who = [&self.policy.tenant_claim, &self.policy.principal_claim].map(|claim| token.text(claim));
+        let policy = self.policy();
+        let who = [&policy.tenant_claim, &policy.principal_claim].map(|claim| token.text(claim));
         let who = json!([who, token.client_id()]).to_string();
         let digest = Digest::of_typed("application/vnd.synapsor.caller.v1+json", who.as_bytes());
         BearerCaller::new(
             &format!("bearer:{digest}"),
             text,
-            token.scopes().opens_reads(&self.policy),
-            token.scopes().opens_proposals(&self.policy),
+            token.scopes().open(Scope::Read, policy),
+            token.scopes().open(Scope::Propose, policy),
         )
     }
 
@@ -142,20 +137,17 @@ impl AccessTokens {
         }
     }
 
-    /// The word for a scope, as tokens carry it.
-    pub(crate) fn scope(&self, scope: Scope) -> &str {
-        match scope {
-            Scope::Read => &self.policy.read_scope,
-            Scope::Propose => &self.policy.propose_scope,
-        }
+    const fn policy(&self) -> &TokenPolicy {
+        self.verifier.policy()
     }
 
     /// The challenge of a 401 or 403 (RFC 6750, 3; RFC 9728, 5.1), with the error if there is one.
     pub(crate) fn challenge(&self, error: Option<(&str, &str)>, scope: Option<Scope>) -> String {
         let mut challenge = format!("Bearer resource_metadata=\"{}\"", self.metadata_url());
+        let policy = self.policy();
         let scope = scope.map_or_else(
-            || format!("{} {}", self.policy.read_scope, self.policy.propose_scope),
-            |scope| self.scope(scope).to_owned(),
+            || format!("{} {}", policy.read_scope, policy.propose_scope),
+            |scope| policy.word(scope).to_owned(),
         );
         challenge.push_str(&format!(", scope=\"{scope}\""));
         if let Some((code, description)) = error {
@@ -168,10 +160,11 @@ impl AccessTokens {
 
     /// The metadata of this resource. There is no scope for approval, because nothing here approves.
     pub(crate) fn metadata(&self) -> Json {
+        let policy = self.policy();
         json!({
-            "resource": self.policy.audience,
-            "authorization_servers": [self.policy.issuer],
-            "scopes_supported": [self.policy.read_scope, self.policy.propose_scope],
+            "resource": policy.audience,
+            "authorization_servers": [policy.issuer],
+            "scopes_supported": [policy.read_scope, policy.propose_scope],
             "bearer_methods_supported": ["header"],
             "resource_name": "Synapsor Runner",
         })
@@ -179,7 +172,7 @@ impl AccessTokens {
 
     /// The well-known path goes between the host and the path of the resource (RFC 9728, 3.1).
     fn metadata_url(&self) -> String {
-        let audience = self.policy.audience.trim_end_matches('/');
+        let audience = self.policy().audience.trim_end_matches('/');
         let host_at = audience.find("://").map_or(0, |at| at + 3);
         let path_at = audience[host_at..]
             .find('/')

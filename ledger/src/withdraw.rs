@@ -23,6 +23,10 @@ pub(crate) struct Withdrawal {
 
 impl Ledger {
     /// Withdraws a proposal of a principal that the ticket speaks for. Repeating it changes nothing.
+    ///
+    /// # Errors
+    /// `RECORD_NOT_FOUND` for everything that is not a proposal of theirs, `WITHDRAWAL_NOT_ALLOWED` under a ticket
+    /// that only reads, `TICKET_REFUSED` if it ran out meanwhile.
     pub(crate) async fn withdraw(
         &self,
         caller: Caller,
@@ -37,6 +41,10 @@ impl Ledger {
             .read(move |reader| Ok(agents::own_proposal(reader.conn(), &id, &scope)?))
             .await?;
         let id = allowed(found, &ticket, RecordKind::Proposal)?.id;
+        if !ticket.may_withdraw() {
+            let message = "Whoever is behind this ticket may read proposals and not take them back.";
+            return Err(Refusal::new("WITHDRAWAL_NOT_ALLOWED", message).into());
+        }
         let proof = ticket
             .envelope()
             .to_bytes()

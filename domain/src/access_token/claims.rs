@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{DEPTH_MAX, TokenError, TokenPolicy};
+use super::{DEPTH_MAX, Scope, TokenError, TokenPolicy};
 use crate::context::BINDING_BYTES_MAX;
 use crate::digest::Digest;
 use crate::json::{self, Node};
 use crate::limits::CLOCK_SKEW_SECONDS;
-use crate::timestamp::Timestamp;
+use crate::timestamp::{Span, Timestamp};
 
 /// Seconds since 1970 that a claim may say; later ones would not fit a timestamp.
 const SECONDS_MAX: i64 = 253_402_300_799;
@@ -18,14 +18,10 @@ const SECONDS_MAX: i64 = 253_402_300_799;
 pub struct Scopes(BTreeSet<String>);
 
 impl Scopes {
-    /// Whether the token opens reads: by its own scope, or because it opens proposals.
-    pub fn opens_reads(&self, policy: &TokenPolicy) -> bool {
-        self.0.contains(&policy.read_scope) || self.opens_proposals(policy)
-    }
-
-    /// Whether the token opens proposals.
-    pub fn opens_proposals(&self, policy: &TokenPolicy) -> bool {
-        self.0.contains(&policy.propose_scope)
+    /// Whether the token opens this. What opens proposals opens reads as well.
+    pub fn open(&self, scope: Scope, policy: &TokenPolicy) -> bool {
+        let has = |scope| self.0.contains(policy.word(scope));
+        has(scope) || has(Scope::Propose)
     }
 }
 
@@ -38,6 +34,7 @@ pub struct VerifiedToken {
     /// Every claim that is a text.
     texts: Vec<(String, String)>,
     scopes: Scopes,
+    valid_from: Timestamp,
     expires_at: Timestamp,
 }
 
@@ -60,6 +57,18 @@ impl VerifiedToken {
     /// From here on the token opens nothing, clock skew aside.
     pub const fn expires_at(&self) -> Timestamp {
         self.expires_at
+    }
+
+    /// Checks that it counts `now`; clocks may differ a little.
+    pub(super) fn check_time(&self, now: Timestamp) -> Result<(), TokenError> {
+        let skew = Span::seconds(CLOCK_SKEW_SECONDS);
+        if now >= self.expires_at + skew {
+            return Err(TokenError::Expired);
+        }
+        if self.valid_from > now + skew {
+            return Err(TokenError::NotYetValid);
+        }
+        Ok(())
     }
 
     /// Names this token in records without holding anything of it that could be used.
@@ -98,26 +107,23 @@ impl Claims {
         }
         self.check_audience(&policy.audience)?;
         let (issued, expires) = (self.seconds("iat")?, self.seconds("exp")?);
-        let now_seconds = now.as_unix_millis().div_euclid(1_000);
-        if now_seconds >= expires.saturating_add(CLOCK_SKEW_SECONDS) {
-            return Err(TokenError::Expired);
-        }
         let not_before = self.get("nbf").map(|_| self.seconds("nbf")).transpose()?;
-        if not_before.unwrap_or(issued).max(issued) > now_seconds.saturating_add(CLOCK_SKEW_SECONDS) {
-            return Err(TokenError::NotYetValid);
-        }
-        if expires.saturating_sub(issued) > i64::from(policy.lifetime_seconds_max) {
-            return Err(TokenError::LivesTooLong);
-        }
-        self.required_text("sub")?;
-        Ok(VerifiedToken {
+        let valid_from = not_before.unwrap_or(issued).max(issued);
+        let token = VerifiedToken {
             issuer: policy.issuer.clone(),
             client_id: self.required_text("client_id")?.to_owned(),
             jti: self.required_text("jti")?.to_owned(),
             texts: self.texts(),
             scopes: self.scopes()?,
+            valid_from: Timestamp::from_unix_millis(valid_from * 1_000),
             expires_at: Timestamp::from_unix_millis(expires * 1_000),
-        })
+        };
+        token.check_time(now)?;
+        if expires.saturating_sub(issued) > i64::from(policy.lifetime_seconds_max) {
+            return Err(TokenError::LivesTooLong);
+        }
+        self.required_text("sub")?;
+        Ok(token)
     }
 
     fn get(&self, name: &str) -> Option<&Node> {

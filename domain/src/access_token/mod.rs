@@ -9,6 +9,7 @@ mod claims;
 mod header;
 mod keys;
 mod policy;
+mod verifier;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,8 +17,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 pub use claims::{Scopes, VerifiedToken};
 pub use keys::{KEY_SET_BYTES_MAX, KeySet};
 pub use policy::{
-    Algorithm, LIFETIME_SECONDS_DEFAULT, LIFETIME_SECONDS_MAX, LIFETIME_SECONDS_MIN, TokenPolicy,
+    Algorithm, LIFETIME_SECONDS_DEFAULT, LIFETIME_SECONDS_MAX, LIFETIME_SECONDS_MIN, Scope, TokenPolicy,
 };
+pub use verifier::Verifier;
 
 use claims::Claims;
 use header::Header;

@@ -42,6 +42,13 @@ impl Algorithm {
     }
 }
 
+/// What a token may open. None opens approval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    Read,
+    Propose,
+}
+
 /// Which tokens are accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -61,6 +68,16 @@ pub struct TokenPolicy {
     pub principal_claim: String,
     /// The scope that opens reads; the other one opens them as well.
     pub read_scope: String,
-    /// The scope that opens proposals. No scope opens approval.
+    /// The scope that opens proposals.
     pub propose_scope: String,
+}
+
+impl TokenPolicy {
+    /// The word for a scope, as tokens carry it.
+    pub fn word(&self, scope: Scope) -> &str {
+        match scope {
+            Scope::Read => &self.read_scope,
+            Scope::Propose => &self.propose_scope,
+        }
+    }
 }

@@ -157,7 +157,10 @@ fn a_token_of_each_algorithm_is_accepted_with_what_it_says() {
             (Some("acme"), Some("ann"))
         );
         assert_eq!(verified.client_id(), "desk");
-        assert!(verified.scopes().opens_reads(&policy()) && !verified.scopes().opens_proposals(&policy()));
+        assert!(
+            verified.scopes().open(Scope::Read, &policy())
+                && !verified.scopes().open(Scope::Propose, &policy())
+        );
         assert!(
             !format!("{verified:?}").contains("ann"),
             "claims stay out of logs"
@@ -168,10 +171,12 @@ fn a_token_of_each_algorithm_is_accepted_with_what_it_says() {
 #[test]
 fn the_scope_for_proposals_opens_reads_and_no_scope_opens_nothing() {
     let proposes = with_claims(|c| c["scope"] = json!("p")).unwrap();
-    assert!(proposes.scopes().opens_reads(&policy()) && proposes.scopes().opens_proposals(&policy()));
+    assert!(
+        proposes.scopes().open(Scope::Read, &policy()) && proposes.scopes().open(Scope::Propose, &policy())
+    );
     for none in [json!(""), json!("rp"), json!("R")] {
         let token = with_claims(|c| c["scope"] = none.clone()).unwrap();
-        assert!(!token.scopes().opens_reads(&policy()), "{none}");
+        assert!(!token.scopes().open(Scope::Read, &policy()), "{none}");
     }
 }
 
@@ -459,5 +464,92 @@ fn key_sets_keep_only_what_verifies_tokens() {
             KeySet::parse(broken.as_bytes()).unwrap_err().code,
             "TOKEN_KEYS_UNREADABLE"
         );
+    }
+}
+
+mod remembered {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_millis((NOW_S + seconds) * 1_000)
+    }
+
+    fn usual(key: &Key) -> String {
+        token(key, &header(key).to_string(), &claims().to_string())
+    }
+
+    #[test]
+    fn a_good_token_is_looked_into_once_under_the_same_keys() {
+        let (key, verifier) = (Key::ed(), Verifier::new(policy()));
+        let (token, set) = (usual(&key), Arc::new(keys(&[("k", &key)])));
+        let first = verifier.verify(&token, &set, at(0)).unwrap();
+        let again = Arc::new(keys(&[("k", &key)]));
+        let second = verifier.verify(&token, &again, at(1)).unwrap();
+        assert!(Arc::ptr_eq(&first, &second));
+        let more = Arc::new(keys(&[("k", &key), ("other", &Key::ed())]));
+        let third = verifier.verify(&token, &more, at(1)).unwrap();
+        assert!(!Arc::ptr_eq(&first, &third) && first == third);
+    }
+
+    #[test]
+    fn what_is_remembered_ends_with_its_time_and_does_not_begin_before_it() {
+        let (key, verifier) = (Key::ed(), Verifier::new(policy()));
+        let (token, set) = (usual(&key), Arc::new(keys(&[("k", &key)])));
+        verifier.verify(&token, &set, at(0)).unwrap();
+        assert!(verifier.verify(&token, &set, at(359)).is_ok());
+        let error = |seconds| verifier.verify(&token, &set, at(seconds)).unwrap_err();
+        assert_eq!(error(360), TokenError::Expired);
+        assert_eq!(error(-71), TokenError::NotYetValid);
+        assert!(verifier.verify(&token, &set, at(-70)).is_ok());
+    }
+
+    #[test]
+    fn what_is_remembered_ends_with_its_key() {
+        let (key, other, verifier) = (Key::ed(), Key::ed(), Verifier::new(policy()));
+        let token = usual(&key);
+        let error = |set| verifier.verify(&token, &Arc::new(set), at(0)).unwrap_err();
+        verifier
+            .verify(&token, &Arc::new(keys(&[("k", &key)])), at(0))
+            .unwrap();
+        assert_eq!(error(keys(&[("other", &other)])), TokenError::KeyUnknown);
+        assert_eq!(error(keys(&[("k", &other)])), TokenError::Signature);
+    }
+
+    #[test]
+    fn a_token_is_remembered_by_all_of_its_bytes() {
+        let (key, verifier) = (Key::ec(), Verifier::new(policy()));
+        let (token, set) = (usual(&key), Arc::new(keys(&[("k", &key)])));
+        verifier.verify(&token, &set, at(0)).unwrap();
+        for end in 0..token.len() {
+            assert!(verifier.verify(&token[..end], &set, at(0)).is_err(), "{end}");
+        }
+        let unsigned = token.rsplit_once('.').unwrap().0;
+        for signature in ["", "AA", &part("another")] {
+            let bent = format!("{unsigned}.{signature}");
+            assert!(verifier.verify(&bent, &set, at(0)).is_err(), "{signature:?}");
+        }
+        let long = format!("{token}{}", "A".repeat(TOKEN_BYTES_MAX));
+        assert_eq!(verifier.verify(&long, &set, at(0)), Err(TokenError::TooLong));
+    }
+
+    #[test]
+    fn more_tokens_than_are_remembered_all_count() {
+        let (key, verifier) = (Key::ed(), Verifier::new(policy()));
+        let set = Arc::new(keys(&[("k", &key)]));
+        let tokens = (0..1_100).map(|n| {
+            let mut claims = claims();
+            claims["jti"] = n.to_string().into();
+            claims["org"] = format!("tenant-{n}").into();
+            token(&key, &header(&key).to_string(), &claims.to_string())
+        });
+        let tokens: Vec<_> = tokens.collect();
+        for _ in 0..2 {
+            for (n, token) in tokens.iter().enumerate() {
+                let verified = verifier.verify(token, &set, at(0)).unwrap();
+                assert_eq!(verified.text("org"), Some(format!("tenant-{n}").as_str()));
+            }
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use synapsor_e2e::issuer::READ;
 use synapsor_e2e::tenants::{ACME, GLOBEX};
 use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::agent_record_service_client::AgentRecordServiceClient;
@@ -60,6 +61,17 @@ pub(crate) async fn run(scene: &Scene, hands: &mut Hands, attempts: &mut Attempt
     let answer = hands.ask(Way::Withdraw, Some(ticket.clone()), colleague).await;
     let status = attempts.refused("withdraw a colleague's proposal", answer);
     assert_eq!(from_status(&status).code, "RECORD_NOT_FOUND", "{status:?}");
+    // A token that only reads does not let its gateway take back what its own bearer proposed.
+    let reads = scene.tenants.token_for(ACME, "ann", READ);
+    let ticket_that_reads = hands.ticket(&reads).await?;
+    let own = &scene.own.proposal;
+    let seen = hands
+        .ask(Way::Proposal, Some(ticket_that_reads.clone()), own)
+        .await;
+    anyhow::ensure!(seen.is_ok(), "{seen:?}");
+    let answer = hands.ask(Way::Withdraw, Some(ticket_that_reads), own).await;
+    let status = attempts.refused("withdraw under a ticket of a token that only reads", answer);
+    assert_eq!(from_status(&status).code, "WITHDRAWAL_NOT_ALLOWED", "{status:?}");
     watch(scene, hands, attempts, ticket).await
 }
 

@@ -55,6 +55,7 @@ fn edited(good: &Signed) -> anyhow::Result<Vec<(String, Signed)>> {
         ("issued_at", later),
         ("kinds", json!(["proposal"])),
         ("ledger_origin", json!("globex/log")),
+        ("may_withdraw", json!(false)),
         ("v", json!(2)),
         ("visible", json!({"billing.inspect_invoice": ["internal_note"]})),
         ("tenant", json!("globex")),

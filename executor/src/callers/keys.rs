@@ -39,7 +39,7 @@ impl KeyOrigin {
 /// A key set with the document that it was read from.
 #[derive(Debug)]
 pub(super) struct Published {
-    pub(super) set: KeySet,
+    pub(super) set: Arc<KeySet>,
     pub(super) document: Vec<u8>,
 }
 
@@ -174,7 +174,7 @@ impl Keys {
 
 fn read(document: Vec<u8>) -> Result<Published, Refusal> {
     Ok(Published {
-        set: KeySet::parse(&document)?,
+        set: Arc::new(KeySet::parse(&document)?),
         document,
     })
 }

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use synapsor_chassis::clock::Clock;
 use synapsor_chassis::run::Failure;
-use synapsor_domain::access_token::{self, TokenPolicy, VerifiedToken};
-use synapsor_domain::contract::{CapabilityKind, Contract};
+pub use synapsor_domain::access_token::Scope;
+use synapsor_domain::access_token::{TokenError, TokenPolicy, VerifiedToken, Verifier};
+use synapsor_domain::contract::Contract;
 use synapsor_domain::limits::CLOCK_SKEW_SECONDS;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::timestamp::{Span, Timestamp};
@@ -26,7 +27,7 @@ pub struct Callers {
 
 #[derive(Debug)]
 struct Tokens {
-    policy: TokenPolicy,
+    verifier: Verifier,
     keys: Keys,
     clock: Arc<dyn Clock>,
 }
@@ -37,7 +38,7 @@ pub enum Caller {
     /// Whoever this reader was started for.
     Own,
     /// The bearer of a token that this process verified.
-    Bearer(Box<VerifiedToken>),
+    Bearer(Arc<VerifiedToken>),
 }
 
 impl Caller {
@@ -79,7 +80,7 @@ impl Callers {
         };
         Ok(Self {
             tokens: Some(Tokens {
-                policy: source.policy.clone(),
+                verifier: Verifier::new(source.policy.clone()),
                 keys: Keys::new(from, clock.clone())?,
                 clock,
             }),
@@ -88,7 +89,7 @@ impl Callers {
 
     /// What tokens have to be; `None` if callers show none.
     pub fn policy(&self) -> Option<&TokenPolicy> {
-        self.tokens.as_ref().map(|tokens| &tokens.policy)
+        self.tokens.as_ref().map(|tokens| tokens.verifier.policy())
     }
 
     /// Finds out who calls. `token` is empty if none was shown.
@@ -104,27 +105,18 @@ impl Callers {
             return Err(Refusal::new("ACCESS_TOKEN_REQUIRED", message));
         }
         let now = Timestamp::from_unix_millis(tokens.clock.now_ms());
-        let verify = |keys: &access_token::KeySet| access_token::verify(token, &tokens.policy, keys, now);
         let keys = tokens.keys.current().await?;
-        let mut verified = verify(&keys.set);
-        if verified
-            .as_ref()
-            .is_err_and(access_token::TokenError::may_be_a_new_key)
-        {
+        let mut verified = tokens.verifier.verify(token, &keys.set, now);
+        if verified.as_ref().is_err_and(TokenError::may_be_a_new_key) {
             let newer = tokens.keys.refresh().await?;
             if !Arc::ptr_eq(&newer, &keys) {
-                verified = verify(&newer.set);
+                verified = tokens.verifier.verify(token, &newer.set, now);
             }
         }
-        verified
-            .map(|token| Caller::Bearer(Box::new(token)))
-            .map_err(|error| {
-                Refusal::new(
-                    "ACCESS_TOKEN_REFUSED",
-                    format!("The call is refused: {}.", error.description()),
-                )
-                .with_detail(error.to_string())
-            })
+        verified.map(Caller::Bearer).map_err(|error| {
+            let message = format!("The call is refused: {}.", error.description());
+            Refusal::new("ACCESS_TOKEN_REFUSED", message).with_detail(error.to_string())
+        })
     }
 
     /// The issuer's key set as it was published, for the gateway's own look at tokens.
@@ -144,22 +136,19 @@ impl Callers {
         Ok(keys.document.clone())
     }
 
-    /// Whether the caller's scopes open capabilities of this kind.
+    /// Whether the caller's token opens this.
     ///
     /// # Errors
     /// `SCOPE_INSUFFICIENT` with the scope that would.
-    pub fn admit(&self, caller: &Caller, kind: &CapabilityKind) -> Result<(), Refusal> {
+    pub fn admit(&self, caller: &Caller, scope: Scope) -> Result<(), Refusal> {
         let (Caller::Bearer(token), Some(policy)) = (caller, self.policy()) else {
             return Ok(());
         };
-        let (is_open, scope) = match kind {
-            CapabilityKind::Read => (token.scopes().opens_reads(policy), &policy.read_scope),
-            CapabilityKind::Proposal(_) => (token.scopes().opens_proposals(policy), &policy.propose_scope),
-        };
-        if is_open {
+        if token.scopes().open(scope, policy) {
             return Ok(());
         }
-        let message = format!("The access token does not open this; it needs the scope `{scope}`.");
+        let word = policy.word(scope);
+        let message = format!("The access token does not open this; it needs the scope `{word}`.");
         Err(Refusal::new("SCOPE_INSUFFICIENT", message))
     }
 }

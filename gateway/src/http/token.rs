@@ -7,10 +7,11 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use synapsor_domain::access_token::Scope;
 
 use super::static_tokens::StaticTokens;
 use super::{refused, refused_for_now};
-use crate::access_tokens::{AccessTokens, Rejection, Scope};
+use crate::access_tokens::{AccessTokens, Rejection};
 use crate::caller::Caller;
 use crate::inbound::Inspected;
 

@@ -173,6 +173,7 @@ fn taken_back(principal: &str, seed: u8) -> Result<Option<(Status, String)>, u8>
         issued_at: then(),
         kinds: vec![RecordKind::Proposal],
         ledger_origin: trust.ledger_origin(),
+        may_withdraw: true,
         v: 1,
         visible: std::collections::BTreeMap::new(),
     };

@@ -189,6 +189,7 @@ fn a_withdrawn_proposal_ends_canceled_and_the_bundle_proves_who_took_it_back() {
         with(READER, |t| t.contexts[0].tenant = "other".to_owned()),
         "BUNDLE_WITHDRAWAL"
     );
+    assert_eq!(with(READER, |t| t.may_withdraw = false), "BUNDLE_WITHDRAWAL");
     // It had run out when it was presented.
     assert_eq!(with(READER, |t| t.expires_at = at(3)), "BUNDLE_WITHDRAWAL");
 }

@@ -428,6 +428,7 @@ pub(super) fn ticket() -> ContextTicket {
         issued_at: at(2),
         kinds: vec![RecordKind::Proposal],
         ledger_origin: "synapsor/d1".to_owned(),
+        may_withdraw: true,
         v: 1,
         visible: std::collections::BTreeMap::new(),
     }

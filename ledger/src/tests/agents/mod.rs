@@ -107,6 +107,7 @@ impl Scene {
             issued_at: now,
             kinds: RecordKind::ALL.to_vec(),
             ledger_origin: ORIGIN.to_owned(),
+            may_withdraw: true,
             v: 1,
             visible: [("billing.waive_fee".to_owned(), columns)].into(),
         }

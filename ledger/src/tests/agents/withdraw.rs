@@ -10,7 +10,7 @@ use synapsor_domain::timestamp::Span;
 use synapsor_domain::writeback::{AttemptResult, Outcome};
 use synapsor_proto::ledger::v1::WithdrawResponse;
 
-use super::{ANN, GATEWAY, Scene, code, envelope, json};
+use super::{ANN, BEN, GATEWAY, Scene, code, envelope, json, sign};
 use crate::settle::Settlement;
 use crate::store::events::{self, TailFilter};
 use crate::store::proposals;
@@ -319,6 +319,26 @@ async fn what_a_person_ended_or_time_did_stays_so() {
             .unwrap(),
         refused("expired", "PROPOSAL_ENDED")
     );
+}
+
+#[tokio::test]
+async fn a_ticket_that_only_reads_takes_nothing_back_and_tells_nothing_more() {
+    let scene = Scene::new().await;
+    let (world, mut gateway) = (&scene.world, scene.gateway("g1"));
+    let own = world.file(&scene.draft(ANN, "0")).await;
+    let other = world.file(&scene.draft(BEN, "1")).await;
+    let mut reads = scene.ticket(&[ANN]);
+    reads.may_withdraw = false;
+    let reads = sign(&reads);
+    assert!(gateway.proposal(&reads, own.as_str()).await.is_ok());
+    let refused = gateway.withdraw(&reads, own.as_str()).await;
+    assert_eq!(code(refused), "WITHDRAWAL_NOT_ALLOWED");
+    for hidden in [other.as_str(), "wrp_ffffffffffffffffffff"] {
+        assert_eq!(code(gateway.withdraw(&reads, hidden).await), "RECORD_NOT_FOUND");
+    }
+    assert_eq!(events_of(world, EventKind::ProposalWithdrawn).await, 0);
+    let full = scene.signed(&[ANN]);
+    assert_eq!(gateway.withdraw(&full, own.as_str()).await.unwrap(), withdrawn());
 }
 
 #[tokio::test]

@@ -1,0 +1,90 @@
+//! Tokens come again with every call. A verifier remembers those that it found good, under the keys and for the time
+//! for which that holds, so that a signature is checked once and everything that time changes is checked always.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{KeySet, TOKEN_BYTES_MAX, TokenError, TokenPolicy, VerifiedToken, verify};
+use crate::digest::Digest;
+use crate::timestamp::Timestamp;
+
+/// Good tokens that are remembered at once. Each takes at most a few times its own bytes.
+const REMEMBERED_MAX: usize = 1_024;
+
+/// Verifies tokens under one policy.
+#[derive(Debug)]
+pub struct Verifier {
+    policy: TokenPolicy,
+    good: Mutex<Good>,
+}
+
+/// What was found good with these keys; by a digest, so that no token is held here.
+#[derive(Debug, Default)]
+struct Good {
+    keys: Option<Arc<KeySet>>,
+    tokens: HashMap<Digest, Arc<VerifiedToken>>,
+}
+
+impl Verifier {
+    pub fn new(policy: TokenPolicy) -> Self {
+        Self {
+            policy,
+            good: Mutex::default(),
+        }
+    }
+
+    pub const fn policy(&self) -> &TokenPolicy {
+        &self.policy
+    }
+
+    /// Verifies one token in compact form.
+    ///
+    /// # Errors
+    /// As [`verify`]. A token that was good under other keys, or earlier, is verified anew.
+    pub fn verify(
+        &self,
+        token: &str,
+        keys: &Arc<KeySet>,
+        now: Timestamp,
+    ) -> Result<Arc<VerifiedToken>, TokenError> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(TokenError::TooLong);
+        }
+        let digest = Digest::of_typed("application/vnd.synapsor.access-token.v1", token.as_bytes());
+        if let Some(known) = self.known(&digest, keys) {
+            known.check_time(now)?;
+            return Ok(known);
+        }
+        let verified = Arc::new(verify(token, &self.policy, keys, now)?);
+        self.remember(digest, keys, verified.clone());
+        Ok(verified)
+    }
+
+    fn known(&self, digest: &Digest, keys: &Arc<KeySet>) -> Option<Arc<VerifiedToken>> {
+        let good = self.good();
+        let held = good.keys.as_ref().filter(|held| is_same(held, keys));
+        held.and_then(|_| good.tokens.get(digest).cloned())
+    }
+
+    /// Forgets all when the keys are others, and when there is no more room: what is still in use comes back with
+    /// one more look each.
+    fn remember(&self, digest: Digest, keys: &Arc<KeySet>, token: Arc<VerifiedToken>) {
+        let mut good = self.good();
+        if !good.keys.as_ref().is_some_and(|held| is_same(held, keys)) {
+            good.tokens.clear();
+            good.keys = Some(keys.clone());
+        } else if good.tokens.len() >= REMEMBERED_MAX {
+            good.tokens.clear();
+        }
+        good.tokens.insert(digest, token);
+    }
+
+    fn good(&self) -> MutexGuard<'_, Good> {
+        self.good.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sets are compared in full only when they were read at different times.
+fn is_same(one: &Arc<KeySet>, other: &Arc<KeySet>) -> bool {
+    Arc::ptr_eq(one, other) || one == other
+}
