@@ -34,6 +34,7 @@ const LIVES_SECONDS: i64 = 600;
 /// Made for tests alone; it opens nothing.
 const RSA_KEY: &[u8] = include_bytes!("../../domain/src/access_token/fixtures/rsa.pk8");
 
+#[derive(Debug)]
 enum Pair {
     Ed25519(Ed25519KeyPair),
     P256(EcdsaKeyPair),
@@ -41,6 +42,7 @@ enum Pair {
 }
 
 /// One key of an issuer.
+#[derive(Debug)]
 pub struct IssuerKey {
     pub kid: String,
     pair: Pair,

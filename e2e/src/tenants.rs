@@ -49,7 +49,12 @@ pub struct Tenants {
 
 /// The contract of the tests for callers with tokens.
 pub fn contract(jwks_url: Option<&str>) -> String {
-    let mut contract: Json = serde_json::from_str(CONTRACT).expect("the contract of the tests");
+    for_tokens(CONTRACT, jwks_url)
+}
+
+/// The same contract for callers with tokens.
+pub fn for_tokens(contract: &str, jwks_url: Option<&str>) -> String {
+    let mut contract: Json = serde_json::from_str(contract).expect("a contract of the tests");
     let mut values = json!({"issuer": ISSUER, "audience": AUDIENCE});
     if let Some(url) = jwks_url {
         values["jwks_url"] = json!(url);

@@ -11,7 +11,7 @@ use synapsor_proto::executor::v1::agent_service_client::AgentServiceClient;
 use tonic::transport::Channel;
 
 use super::http::{Http, find};
-use super::scene::{Scene, TOKEN, row_id};
+use super::scene::{Scene, row_id};
 use crate::stack::INSTANCE;
 
 /// What a call asks for.
@@ -76,7 +76,7 @@ pub(super) struct Client {
 #[derive(Debug)]
 enum Way {
     Mcp(Http),
-    Grpc(AgentServiceClient<Channel>),
+    Grpc(AgentServiceClient<Channel>, String),
 }
 
 /// Which rows are asked for: each call takes the next one, whoever makes it.
@@ -104,10 +104,11 @@ impl Rows {
 impl Client {
     pub(super) async fn connect(scene: &Scene, door: Door, ask: Ask, rows: Rows) -> anyhow::Result<Self> {
         let way = match door {
-            Door::Mcp => Way::Mcp(Http::connect(&scene.gateway.address, TOKEN).await?),
+            Door::Mcp => Way::Mcp(Http::connect(&scene.gateway.address, &scene.token()).await?),
             Door::Grpc => {
                 let channel = scene.stack.reader_as(Role::Gateway, Some(INSTANCE))?;
-                Way::Grpc(AgentServiceClient::new(channel))
+                let token = scene.access_token().unwrap_or_default();
+                Way::Grpc(AgentServiceClient::new(channel), token)
             }
         };
         Ok(Self { way, ask, rows })
@@ -140,12 +141,12 @@ impl Client {
                     .with_context(|| String::from_utf8_lossy(answer).into_owned())?;
                 Ok(answer)
             }
-            Way::Grpc(client) => {
+            Way::Grpc(client, token) => {
                 let request = CallCapabilityRequest {
                     capability: tool.to_owned(),
                     arguments_json: arguments.into_bytes(),
                     result_format: 2,
-                    access_token: String::new(),
+                    access_token: token.clone(),
                 };
                 let answer = client.call_capability(request).await?.into_inner();
                 if answer.is_error {

@@ -35,6 +35,8 @@ pub struct Plan {
     pub only: String,
     /// The source is a SQLite file instead of a PostgreSQL database.
     pub on_sqlite: bool,
+    /// Each client shows an access token of its own instead of the one static token.
+    pub with_access_tokens: bool,
 }
 
 impl Default for Plan {
@@ -47,13 +49,14 @@ impl Default for Plan {
             applies: 1_000,
             only: String::new(),
             on_sqlite: false,
+            with_access_tokens: false,
         }
     }
 }
 
 /// Runs the plan. `tell` hears of each measure when it ends.
 pub async fn run(plan: &Plan, tell: impl Fn(&str, &Json)) -> anyhow::Result<Json> {
-    let scene = Scene::start(plan.on_sqlite)?;
+    let scene = Scene::start(plan.on_sqlite, plan.with_access_tokens)?;
     let mut run = Run {
         plan,
         has_yardstick: yardstick::prepare(&scene.stack.deployment.target)?,

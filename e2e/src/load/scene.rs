@@ -1,16 +1,22 @@
 //! The deployment under load: the real release binaries with a database of many rows, and no limit on open
 //! proposals that a person would set.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::binaries::Build;
 use crate::databases::{Engine, PrivateServer, Server};
 use crate::deployment::Deployment;
+use crate::issuer::{self, IssuerKey, PROPOSE};
 use crate::process::Process;
-use crate::stack::{Stack, http_gateway_with};
+use crate::stack::{Stack, http_gateway_with, ledger, token_gateway, token_reader};
+use crate::tenants;
 
-/// Opens the gateway.
-pub(super) const TOKEN: &str = "load-harness";
+/// Opens the gateway where callers show no access tokens.
+const TOKEN: &str = "load-harness";
 /// Rows of the tenant under load; each proposal is about another one until they are used up.
 pub(super) const ROWS: u64 = 200_000;
+/// A run is over by then.
+const LIVES_SECONDS: i64 = 3_600;
 /// Beyond everything that a run proposes.
 const OPEN_PROPOSALS: u32 = 10_000_000;
 
@@ -25,6 +31,8 @@ const DURABLE: [&str; 2] = ["-c", "fsync=on"];
 pub(super) struct Scene {
     pub(super) gateway: Process,
     pub(super) stack: Stack,
+    issuer: Option<IssuerKey>,
+    clients: AtomicU64,
     /// Ends after everything that uses it.
     _server: Option<PrivateServer>,
 }
@@ -37,7 +45,7 @@ pub(super) fn row_id(row: u64) -> String {
 impl Scene {
     /// Ledger, reader and gateway over a fresh database on PostgreSQL, or in a SQLite file; no writer yet. The
     /// server is the one of the environment, or else one for this run, which keeps what it commits.
-    pub(super) fn start(on_sqlite: bool) -> anyhow::Result<Self> {
+    pub(super) fn start(on_sqlite: bool, with_access_tokens: bool) -> anyhow::Result<Self> {
         let given = if on_sqlite { None } else { given_server()? };
         let own = match (&given, on_sqlite) {
             (None, false) => PrivateServer::start(Engine::Postgres, &DURABLE)?,
@@ -51,13 +59,36 @@ impl Scene {
         trust.ceilings.open_proposals = Some(OPEN_PROPOSALS);
         deployment.write_trust(&trust)?;
         deployment.target.execute(&rows(deployment.target.engine()))?;
-        let stack = Stack::without_writer(deployment)?;
-        let gateway = http_gateway_with(&stack, TOKEN, &NO_RATE_LIMIT)?;
+        let (stack, gateway, issuer) = if with_access_tokens {
+            let (stack, gateway, key) = for_tokens(deployment)?;
+            (stack, gateway, Some(key))
+        } else {
+            let stack = Stack::without_writer(deployment)?;
+            let gateway = http_gateway_with(&stack, TOKEN, &NO_RATE_LIMIT)?;
+            (stack, gateway, None)
+        };
         Ok(Self {
             gateway,
             stack,
+            issuer,
+            clients: AtomicU64::new(0),
             _server: own,
         })
+    }
+
+    /// What the next client shows at the gateway: another access token each time, or always the static token.
+    pub(super) fn token(&self) -> String {
+        self.access_token().unwrap_or_else(|| TOKEN.to_owned())
+    }
+
+    /// The access token of one more client, where clients show such.
+    pub(super) fn access_token(&self) -> Option<String> {
+        let key = self.issuer.as_ref()?;
+        let principal = format!("agent-{}", self.clients.fetch_add(1, Ordering::Relaxed));
+        let mut claims = issuer::claims("acme", &principal, PROPOSE);
+        let issued = claims["iat"].as_i64().unwrap_or_default();
+        claims["exp"] = (issued + LIVES_SECONDS).into();
+        Some(key.token(&claims))
     }
 
     /// Names and ids of what runs, with this process, which is the client.
@@ -69,6 +100,26 @@ impl Scene {
         all.extend(named.map(|p| (p.name.clone(), p.pid())));
         all
     }
+}
+
+/// The processes where callers show access tokens, and the key of their issuer.
+fn for_tokens(deployment: Deployment) -> anyhow::Result<(Stack, Process, IssuerKey)> {
+    let key = IssuerKey::ed25519("load")?;
+    let contract = std::fs::read_to_string(deployment.contract())?;
+    std::fs::write(deployment.contract(), tenants::for_tokens(&contract, None))?;
+    std::fs::create_dir(deployment.path("issuer"))?;
+    let keys = tenants::keys_file(&deployment);
+    issuer::publish(&keys, &[&key])?;
+    let ledger = ledger(&deployment, &[])?;
+    let reader = token_reader(&deployment, &ledger.address, Some(&keys))?;
+    let stack = Stack {
+        deployment,
+        ledger,
+        reader,
+        writer: None,
+    };
+    let gateway = token_gateway(&stack, &NO_RATE_LIMIT.map(|(flag, value)| [flag, value]).concat())?;
+    Ok((stack, gateway, key))
 }
 
 fn given_server() -> anyhow::Result<Option<Server>> {

@@ -1,5 +1,5 @@
-//! `bench [--seconds N] [--clients 1,8,32] [--sizes 10000,100000] [--applies N] [--only PREFIX] [--sqlite]`:
-//! loads the binaries beside it, tells of each measure on stderr and ends with one JSON object on stdout.
+//! `bench [--seconds N] [--clients 1,8,32] [--sizes 10000,100000] [--applies N] [--only PREFIX] [--sqlite]
+//! [--access-tokens]`: loads the binaries beside it, tells of each measure on stderr and ends with one JSON object on stdout.
 
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ use synapsor_e2e::load::{self, Plan};
 use tokio::runtime::Builder;
 
 const USAGE: &str = "usage: bench [--seconds N] [--clients N,…] [--sizes N,…] [--applies N] [--only PREFIX] \
-    [--sqlite]";
+    [--sqlite] [--access-tokens]";
 
 fn main() -> ExitCode {
     // One thread: the client must leave the processors to what it measures.
@@ -40,6 +40,7 @@ async fn run() -> anyhow::Result<()> {
             "--applies" => plan.applies = value()?.parse()?,
             "--only" => plan.only = value()?,
             "--sqlite" => plan.on_sqlite = true,
+            "--access-tokens" => plan.with_access_tokens = true,
             _ => bail!(USAGE),
         }
     }
