@@ -2,14 +2,12 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::raw_http::{Reply, Served, TOKEN, call, ping};
+use crate::raw_http::{Reply, Served, call, ping};
 use crate::reader::{DECIMAL, INTEGER, PROPOSE, READ};
 use crate::world::World;
 
 async fn served(world: &World) -> Served {
-    let mut command = world.gateway(&[]);
-    command.env("SYNAPSOR_RUNNER_HTTP_TOKEN", TOKEN);
-    Served::spawn_over(world, command, "http-bridge").await
+    Served::start_over(world, "http-bridge").await
 }
 
 async fn ask(served: &Served, message: &Json) -> Reply {
@@ -125,18 +123,18 @@ async fn errors_of_the_bridge_have_the_codes_of_json_rpc_and_the_id_of_the_reque
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bridge_stands_behind_the_same_guards() {
+async fn bridge_takes_posts_of_plain_json_and_nothing_else() {
     let world = World::start().await;
     let served = served(&world).await;
-    let host = format!("Host: {}", served.address);
-    assert_eq!(served.post_with_lines("/mcp", &host).await.status, 401);
-    let lines = format!("Host: evil.example\nAuthorization: Bearer {TOKEN}");
-    assert_eq!(served.post_with_lines("/mcp", &lines).await.status, 403);
-    let lines = format!("{host}\nAuthorization: Bearer {TOKEN}\nOrigin: http://evil.example");
-    assert_eq!(served.post_with_lines("/mcp", &lines).await.status, 403);
     for method in ["GET", "DELETE", "PUT"] {
         let head = served.head(0, "").replace("POST", method);
         assert_eq!(served.send(&head, b"").await.refusal().0, 405, "{method}");
     }
     assert_eq!(served.post(&ping(), "Content-Encoding: gzip").await.status, 415);
+    let (deep, long) = ("[".repeat(40) + &"]".repeat(40), "x".repeat(70_000));
+    for arguments in [format!(r#"{{"a":{deep}}}"#), format!(r#"{{"a":"{long}"}}"#)] {
+        let reply = served.post(&call(READ, &arguments), "").await;
+        assert_eq!(reply.status, 400, "{reply:?}");
+    }
+    assert!(world.reader.seen().is_empty());
 }

@@ -33,9 +33,13 @@ impl Reply {
 impl Served {
     /// With a token, on a free port.
     pub(crate) async fn start(world: &World) -> Self {
+        Self::start_over(world, "streamable-http").await
+    }
+
+    pub(crate) async fn start_over(world: &World, transport: &str) -> Self {
         let mut command = world.gateway(&[]);
         command.env("SYNAPSOR_RUNNER_HTTP_TOKEN", TOKEN);
-        Self::spawn(world, command).await
+        Self::spawn_over(world, command, transport).await
     }
 
     /// Adds the transport, a free port and a run file; returns once the gateway says that it listens.

@@ -6,7 +6,7 @@ use serde_json::json;
 use synapsor_domain::tool::{Annotations, Catalog, Tool};
 use synapsor_proto::executor::v1::agent_service_server::AgentService;
 use synapsor_proto::executor::v1::{
-    CallCapabilityRequest, CallCapabilityResponse, GetCatalogRequest, GetCatalogResponse,
+    Authorization, CallCapabilityRequest, CallCapabilityResponse, GetCatalogRequest, GetCatalogResponse,
     GetTokenKeysRequest, GetTokenKeysResponse, IssueTicketRequest, IssueTicketResponse,
 };
 use tokio::sync::watch;
@@ -40,6 +40,8 @@ pub(crate) struct StandIn {
     /// True lets held calls go on.
     pub(crate) release: Arc<watch::Sender<bool>>,
     pub(crate) result_format: u32,
+    /// Says that tenant and principal come from access tokens.
+    wants_tokens: bool,
 }
 
 impl StandIn {
@@ -49,6 +51,15 @@ impl StandIn {
             held: Arc::new(watch::Sender::new(0)),
             release: Arc::new(watch::Sender::new(false)),
             result_format,
+            wants_tokens: false,
+        }
+    }
+
+    /// A reader whose contract takes tenant and principal from access tokens.
+    pub(crate) fn for_tokens() -> Self {
+        Self {
+            wants_tokens: true,
+            ..Self::new(2)
         }
     }
 
@@ -100,6 +111,19 @@ fn catalog() -> Catalog {
     }
 }
 
+fn authorization() -> Authorization {
+    Authorization {
+        issuer: "https://id.example.com".to_owned(),
+        audience: "https://mcp.example.com/mcp".to_owned(),
+        algorithms: vec!["EdDSA".to_owned()],
+        lifetime_seconds_max: 600,
+        tenant_claim: "tenant_id".to_owned(),
+        principal_claim: "sub".to_owned(),
+        read_scope: "synapsor:read".to_owned(),
+        propose_scope: "synapsor:propose".to_owned(),
+    }
+}
+
 fn answer(capability: &str) -> (String, bool) {
     let read = |extra: &str| format!(r#"{{"ok":true,"action":"{capability}",{extra}}}"#);
     match capability {
@@ -130,7 +154,7 @@ impl AgentService for StandIn {
             digest: "sha256:catalog".to_owned(),
             result_format: self.result_format,
             mode: "review".to_owned(),
-            authorization: None,
+            authorization: self.wants_tokens.then(authorization),
         }))
     }
 

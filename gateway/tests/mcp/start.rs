@@ -7,7 +7,7 @@ use tokio::process::{Child, Command};
 
 use crate::raw_http::{Served, call};
 use crate::raw_stdio::Raw;
-use crate::reader::{HOLD, READ};
+use crate::reader::{HOLD, READ, StandIn};
 use crate::world::{DEPLOYMENT, PATIENCE, World, bare};
 
 const TOKEN_ENV: &str = "SYNAPSOR_RUNNER_HTTP_TOKEN";
@@ -92,6 +92,18 @@ async fn settings_come_from_the_environment_as_well() {
     let mut raw = Raw::open(command).await;
     assert_eq!(raw.call(READ, "{}").await["result"]["isError"], false);
     assert_eq!(world.reader.last().result_format, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn contract_of_access_tokens_is_served_over_http_only_and_says_what_it_needs() {
+    let world = World::of(StandIn::for_tokens()).await;
+    refused(world.gateway(&[]), "CONTRACT_NEEDS_HTTP", 2).await;
+    for transport in ["streamable-http", "http-bridge"] {
+        let mut command = world.gateway(&["--transport", transport, "--listen", "127.0.0.1:0"]);
+        command.env(TOKEN_ENV, "CANARY-TOKEN");
+        let errors = refused(command, "HTTP_ACCESS_TOKENS_REQUIRED", 2).await;
+        assert!(!errors.contains("CANARY"), "{errors}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -36,6 +36,10 @@ impl World {
 
     /// `format` is what the contract says; 0 is nothing.
     pub(crate) async fn with_format(format: u32) -> Self {
+        Self::of(StandIn::new(format)).await
+    }
+
+    pub(crate) async fn of(reader: StandIn) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let now = SystemClock.now_ms();
         let ca = DevCa::create(&dir.path().join("certs"), DEPLOYMENT, now).unwrap();
@@ -54,7 +58,7 @@ impl World {
             .await
             .unwrap();
         let address = server.local_addr().to_string();
-        let (reader, stop) = (StandIn::new(format), CancellationToken::new());
+        let stop = CancellationToken::new();
         let routes = Routes::new(AgentServiceServer::new(reader.clone()));
         let until = stop.clone();
         let serving = tokio::spawn(async move { server.serve(routes, until).await.unwrap() });
