@@ -27,16 +27,17 @@ pub fn from_status(status: &Status) -> Refusal {
     }
 }
 
+const LATE: (&str, &str) = ("DEADLINE_EXCEEDED", "the service did not answer in time");
+
 fn from_transport(status: &Status) -> Refusal {
     let (code, public) = match status.code() {
-        Code::Unavailable | Code::Unknown => (
+        Code::DeadlineExceeded => LATE,
+        // tonic's own time limit surfaces as a cancelled call, and so does a connection that broke under one.
+        Code::Cancelled if status.message().contains("Timeout expired") => LATE,
+        Code::Unavailable | Code::Unknown | Code::Cancelled => (
             "UNREACHABLE",
-            "the service cannot be reached or refused the connection",
+            "the service cannot be reached, or the connection broke",
         ),
-        // The server's own time limit surfaces as a cancelled call.
-        Code::DeadlineExceeded | Code::Cancelled => {
-            ("DEADLINE_EXCEEDED", "the service did not answer in time")
-        }
         Code::PermissionDenied => (
             "IDENTITY_NOT_ALLOWED",
             "the certificate does not open this service",
@@ -91,6 +92,21 @@ fn grpc_code(code: &str) -> Code {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connection_that_broke_is_told_from_an_answer_that_came_too_late() {
+        for (status, code) in [
+            (Status::cancelled("operation was canceled"), "UNREACHABLE"),
+            (Status::unavailable("tcp connect error"), "UNREACHABLE"),
+            (Status::cancelled("Timeout expired"), "DEADLINE_EXCEEDED"),
+            (
+                Status::deadline_exceeded("no answer in time"),
+                "DEADLINE_EXCEEDED",
+            ),
+        ] {
+            assert_eq!(from_status(&status).code, code, "{status:?}");
+        }
+    }
 
     #[test]
     fn a_refusal_crosses_with_code_and_public_text_and_without_its_detail() {
