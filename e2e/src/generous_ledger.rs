@@ -1,7 +1,8 @@
 //! A ledger that hands every writer every job, many times over, and keeps what they report. Its log is in order
-//! and its papers are genuine: what it breaks is the promise that a lease is held by one writer only.
+//! and its papers are genuine: what it breaks is the promise that a lease is held by one writer only. A report that is
+//! told again, because its answer came too late, counts once, as with any ledger.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -49,10 +50,18 @@ pub struct GenerousLedger {
 #[derive(Debug)]
 struct Heard {
     said: Mutex<BTreeMap<String, Vec<Said>>>,
+    /// Signed bytes of every report that was counted.
+    counted: Mutex<HashSet<Vec<u8>>>,
     count: watch::Sender<usize>,
 }
 
 impl Heard {
+    /// False if a report with these bytes was heard before.
+    fn is_new(&self, report: &Envelope) -> bool {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        counted.insert(report.payload.clone())
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Vec<Said>>> {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -74,6 +83,7 @@ impl GenerousLedger {
         let address = server.local_addr().to_string();
         let heard = Arc::new(Heard {
             said: Mutex::default(),
+            counted: Mutex::default(),
             count: watch::Sender::new(0),
         });
         let service = Service {
@@ -177,6 +187,13 @@ async fn hand_out(jobs: Arc<Vec<wire::Job>>, times: usize, seed: u64, queue: mps
     queue.closed().await;
 }
 
+fn applied() -> Response<wire::SettleResponse> {
+    Response::new(wire::SettleResponse {
+        state: "applied".to_owned(),
+        checkpoint: String::new(),
+    })
+}
+
 #[tonic::async_trait]
 impl WritebackService for Service {
     type LeaseStream = Jobs;
@@ -222,6 +239,9 @@ impl WritebackService for Service {
         let report: AttemptReport = attempt
             .peek(Kind::Attempt)
             .map_err(|e| Status::invalid_argument(e.to_string()))?;
+        if !self.heard.is_new(&attempt) {
+            return Ok(applied());
+        }
         let receipt = request
             .receipt
             .map(Envelope::try_from)
@@ -241,10 +261,7 @@ impl WritebackService for Service {
         if answers_a_job {
             self.heard.count.send_modify(|count| *count += 1);
         }
-        Ok(Response::new(wire::SettleResponse {
-            state: "applied".to_owned(),
-            checkpoint: String::new(),
-        }))
+        Ok(applied())
     }
 
     async fn report_in_doubt(

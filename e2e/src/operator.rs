@@ -31,6 +31,14 @@ pub struct Subject {
     pub envelope: Envelope,
 }
 
+impl Subject {
+    /// The proposal of a record, verified under the deployment's trust file.
+    pub fn of(record: wire::ProposalRecord, deployment: &Deployment) -> anyhow::Result<Self> {
+        let envelope: Envelope = required("proposal", record.proposal)?.try_into()?;
+        Ok((&Attested::verify_past(envelope, &deployment.trust()?)?).into())
+    }
+}
+
 impl From<&Attested> for Subject {
     fn from(attested: &Attested) -> Self {
         Self {
@@ -131,9 +139,7 @@ impl Desk {
 
     /// The proposal that a text names, verified under the deployment's trust file.
     pub async fn subject(&mut self, deployment: &Deployment, proposal: &str) -> anyhow::Result<Subject> {
-        let record = self.record(proposal).await?;
-        let envelope: Envelope = required("proposal", record.proposal)?.try_into()?;
-        Ok((&Attested::verify_past(envelope, &deployment.trust()?)?).into())
+        Subject::of(self.record(proposal).await?, deployment)
     }
 
     /// The same without a look at signatures, for harnesses that sign by the thousand.

@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 use synapsor_domain::approval::Verdict;
 use synapsor_domain::proposal::State;
 use synapsor_domain::signing::Envelope;
+use synapsor_proto::ledger::v1::ProposalRecord;
 
 use super::checker::Checker;
 use super::invoices::{self, Target};
@@ -24,7 +25,9 @@ const LOOK: Duration = Duration::from_millis(5);
 const SETTLED: Duration = Duration::from_secs(100);
 const REACHED: Duration = Duration::from_secs(30);
 const ORDERS_MAX: u32 = 5;
-const PROPOSE_TRIES_MAX: u32 = 5;
+/// The first calls after a restart of the ledger may meet the broken connection.
+const TRIES_MAX: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) struct Bench {
     pub(super) stack: Stack,
@@ -80,16 +83,16 @@ impl Bench {
     pub(super) async fn proposed_on(&mut self, invoice: &str, name: &str) -> anyhow::Result<Case> {
         let mut tries = 0;
         let proposal = loop {
-            // The first call after a restart of the ledger may meet the broken connection.
             match self.agent.propose(invoice, name).await {
                 Ok(proposal) => break proposal,
-                Err(error) if tries == PROPOSE_TRIES_MAX => return Err(error.context(name.to_owned())),
-                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                Err(error) if tries == TRIES_MAX => return Err(error.context(name.to_owned())),
+                Err(_) => tokio::time::sleep(PAUSE).await,
             }
             tries += 1;
         };
+        let record = self.record(&proposal).await?;
         let deployment = &self.stack.deployment;
-        let subject = self.desk.subject(deployment, &proposal).await?;
+        let subject = Subject::of(record, deployment)?;
         let alice = deployment.person("alice");
         let approval = seal_decision(alice, &decision(deployment, alice, &subject, Verdict::Approve));
         Ok(Case {
@@ -139,17 +142,26 @@ impl Bench {
         }
     }
 
-    /// The state on file, through an answer that may take a second try after a restart.
+    /// The state on file.
     pub(super) async fn state(&mut self, case: &Case) -> anyhow::Result<String> {
-        match self.desk.state(&case.proposal).await {
-            Ok(state) => Ok(state),
-            Err(_) => self.desk.state(&case.proposal).await,
+        Ok(self.record(&case.proposal).await?.state)
+    }
+
+    /// What is on file.
+    async fn record(&mut self, proposal: &str) -> anyhow::Result<ProposalRecord> {
+        let mut tries = 0;
+        loop {
+            match self.desk.record(proposal).await {
+                Err(_) if tries < TRIES_MAX => tokio::time::sleep(PAUSE).await,
+                answer => return answer,
+            }
+            tries += 1;
         }
     }
 
     pub(super) async fn look(&mut self, case: &Case) -> anyhow::Result<Seen> {
         let target = self.look_at_target(case)?;
-        let record = self.desk.record(&case.proposal).await?;
+        let record = self.record(&case.proposal).await?;
         let receipt = record.receipt.map(Envelope::try_from).transpose()?;
         let ledger_receipt = receipt.map(|e| String::from_utf8(e.payload)).transpose()?;
         Ok(Seen {
