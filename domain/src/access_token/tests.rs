@@ -515,6 +515,10 @@ mod remembered {
             .unwrap();
         assert_eq!(error(keys(&[("other", &other)])), TokenError::KeyUnknown);
         assert_eq!(error(keys(&[("k", &other)])), TokenError::Signature);
+        // Nor does it come back when a token of the newer set is remembered.
+        let newer = Arc::new(keys(&[("k", &other)]));
+        verifier.verify(&usual(&other), &newer, at(0)).unwrap();
+        assert_eq!(verifier.verify(&token, &newer, at(0)), Err(TokenError::Signature));
     }
 
     #[test]
