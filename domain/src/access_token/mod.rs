@@ -89,7 +89,7 @@ impl TokenError {
 ///
 /// # Errors
 /// The first thing that is wrong: form, header, key, signature, then claims.
-pub fn verify(
+fn verify(
     token: &str,
     policy: &TokenPolicy,
     keys: &KeySet,

@@ -104,6 +104,12 @@ async fn contract_of_access_tokens_is_served_over_http_only_and_says_what_it_nee
         let errors = refused(command, "HTTP_ACCESS_TOKENS_REQUIRED", 2).await;
         assert!(!errors.contains("CANARY"), "{errors}");
     }
+    let http = ["--transport", "streamable-http", "--listen", "127.0.0.1:0"];
+    let open = world.gateway(&[&http[..], &["--dev-no-auth"]].concat());
+    refused(open, "HTTP_ACCESS_TOKENS_REQUIRED", 2).await;
+    let issued = [&http[..], &["--access-tokens"]].concat();
+    let other = World::start().await;
+    refused(other.gateway(&issued), "HTTP_ACCESS_TOKENS_UNUSED", 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
