@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-use crate::contract::{Advance, Capability, ConflictGuard, ProposalSpec};
+use crate::contract::{Advance, Capability, ConflictGuard, ExecutorRef, ProposalSpec};
+use crate::foreign_code::{Acknowledged, Unacknowledged};
 use crate::guard;
 use crate::proposal::{GuardKind, RowGuard, Target};
 use crate::refusal::Refusal;
@@ -28,7 +29,7 @@ pub struct Plan {
 /// Plans the change that a capability makes of these arguments on this row.
 ///
 /// `row` holds every read column of the capability, in its order. Refuses with the codes of the argument
-/// check and the guards, and `PLAN_IMPOSSIBLE` for a table or a row that the protocol cannot write.
+/// check, the guards and [`Unacknowledged`], and `PLAN_IMPOSSIBLE` for a table or a row that the protocol cannot write.
 pub fn plan(
     capability: &Capability,
     args: &BTreeMap<String, Value>,
@@ -41,6 +42,7 @@ pub fn plan(
         return Err(Refusal::new("PATCH_REQUIRED", "This capability only reads."));
     };
     check_table(capability, spec, shape)?;
+    let acknowledged = acknowledged(spec, shape).map_err(Refusal::from)?;
     let arguments = recheck(capability, args)?;
     let patch = guard::build_patch(spec, &arguments)?;
     guard::check_proposed(capability, &patch, row)?;
@@ -53,8 +55,23 @@ pub fn plan(
         target,
         set,
         guard,
-        side_effects: shape.side_effects(),
+        side_effects: shape
+            .side_effects()
+            .into_iter()
+            .chain(acknowledged.side_effects())
+            .collect(),
     })
+}
+
+/// What the code on the table may do under this contract. A handler's own statements run it for the application,
+/// which answers for it.
+///
+/// Fails as [`Acknowledged::judge`] does.
+pub fn acknowledged(spec: &ProposalSpec, shape: &TableShape) -> Result<Acknowledged, Unacknowledged> {
+    match spec.executor {
+        ExecutorRef::Direct => Acknowledged::judge(&shape.foreign_code, &spec.side_effects_ack),
+        ExecutorRef::Handler(_) => Ok(Acknowledged::default()),
+    }
 }
 
 /// Typed arguments enter by the same door as a model's: they must be exactly what the check makes of them.

@@ -22,6 +22,7 @@ pub mod access_token;
 pub mod context;
 pub mod contract;
 pub mod draft;
+pub mod foreign_code;
 pub mod inspection;
 pub mod schema;
 pub mod tool;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::canonical;
 use crate::digest::Digest;
+use crate::foreign_code::ForeignCode;
 use crate::signing::Kind;
 
 /// One table as its catalogue describes it. Lists are in catalogue order.
@@ -29,6 +30,9 @@ pub struct TableShape {
     /// Engine words that change what a write means: `strict`, `without_rowid`, `view`, `virtual`,
     /// `partitioned`, `partition`, `foreign`, `unlogged`, `row_security`, `engine:InnoDB`.
     pub traits: Vec<String>,
+    /// Code that the database runs when a row is updated; not part of the fingerprint.
+    #[serde(skip)]
+    pub foreign_code: Vec<ForeignCode>,
 }
 
 /// A column as declared.

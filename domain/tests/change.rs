@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use synapsor_domain::change::{Plan, plan};
 use synapsor_domain::contract::{Capability, Contract};
 use synapsor_domain::digest::Digest;
+use synapsor_domain::foreign_code::{CodeForm, ForeignCode, ForeignCodeKind};
 use synapsor_domain::ids::{EvidenceId, ProposalId};
 use synapsor_domain::proposal::{
     ApprovalTerms, EvidenceRef, Operation, PROPOSAL_VERSION, Proposal, ProposalMode, Requester, SourceRef,
@@ -72,6 +73,7 @@ fn shape() -> TableShape {
         policies: Vec::new(),
         referenced_by: Vec::new(),
         traits: Vec::new(),
+        foreign_code: Vec::new(),
     }
 }
 
@@ -216,6 +218,48 @@ fn a_text_is_never_written_as_a_number() {
         planned(&args, &row(), &numbers, "acme").unwrap_err(),
         "VALUE_DOES_NOT_FIT"
     );
+}
+
+fn audit(form: CodeForm) -> ForeignCode {
+    let definition = BTreeMap::from([("sql", "INSERT INTO audit ...".to_owned())]);
+    ForeignCode::new(ForeignCodeKind::Trigger, "audit", &definition, Vec::new(), form)
+}
+
+/// The capability with `side_effects_ack`, as a file would give it.
+fn acknowledging(code: &ForeignCode) -> Capability {
+    let mut entry: serde_json::Value = serde_json::from_str(&code.ack_entry()).unwrap();
+    entry["writes"] = serde_json::json!([{"table": "main.audit_log", "rows": 1}]);
+    let mut file: serde_json::Value = serde_json::from_str(CONTRACT).unwrap();
+    file["capabilities"][0]["side_effects_ack"] = serde_json::json!([entry]);
+    let contract = Contract::parse(file.to_string().as_bytes()).unwrap().contract;
+    contract.capabilities()[0].clone()
+}
+
+#[test]
+fn foreign_code_is_planned_only_as_acknowledged() {
+    let code = audit(CodeForm::Acknowledgeable);
+    let mut table = shape();
+    table.foreign_code.push(code.clone());
+    let refused = plan(&capability(), &args(), &row(), &table, &fit, "acme").unwrap_err();
+    assert_eq!(refused.code, "SIDE_EFFECT_NOT_ACKNOWLEDGED");
+    assert!(refused.public.contains("trigger `audit`") && refused.public.contains("doctor --check-db"));
+
+    let plan = |table: &TableShape| plan(&acknowledging(&code), &args(), &row(), table, &fit, "acme");
+    let line = format!(
+        "acknowledged trigger audit ({}): may write 1 row of main.audit_log",
+        code.digest
+    );
+    assert_eq!(plan(&table).unwrap().side_effects, [line]);
+    assert_eq!(plan(&shape()).unwrap_err().code, "SIDE_EFFECT_ACK_STALE");
+}
+
+#[test]
+fn closed_code_leaves_fingerprint_and_side_effects_alone() {
+    let mut table = shape();
+    table.foreign_code.push(audit(CodeForm::Closed));
+    assert_eq!(table.fingerprint(), shape().fingerprint());
+    let plan = planned(&args(), &row(), &table, "acme").unwrap();
+    assert_eq!(plan.side_effects, Vec::<String>::new());
 }
 
 fn proposal() -> Proposal {

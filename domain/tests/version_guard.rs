@@ -68,6 +68,7 @@ impl Case {
             policies: Vec::new(),
             referenced_by: Vec::new(),
             traits: Vec::new(),
+            foreign_code: Vec::new(),
         }
     }
 

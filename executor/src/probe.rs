@@ -1,11 +1,13 @@
 //! Whether a source can be worked on under the credential at hand: the writer's whole write path, rolled back, and
 //! the reader's tables, columns and rights. Changes nothing anywhere.
 
-use synapsor_domain::contract::Contract;
+use synapsor_domain::contract::{Contract, ExecutorRef, ProposalSpec};
+use synapsor_domain::foreign_code::{self, ForeignCode, Unacknowledged};
+use synapsor_domain::schema::TableShape;
 use synapsor_domain::writeback::{ProbeFinding, Severity, SourceProbe, TableTarget, table_targets};
 
 use crate::engine::catalogue;
-use crate::engine::error::EngineError;
+use crate::engine::error::{EngineError, EngineErrorKind};
 use crate::engine::{CheckTarget, Engine, Finding};
 use crate::explain::explain;
 
@@ -16,8 +18,7 @@ pub async fn writer(engine: &dyn Engine, source: &str, contract: &Contract) -> S
         .filter(|target| !target.writes.is_empty())
         .map(check_target)
         .collect();
-    let found = engine.check(&targets).await;
-    let found = found.map(|findings| findings.into_iter().map(finding).collect());
+    let found = write_side(engine, source, contract, &targets).await;
     finished(engine, source, found).await
 }
 
@@ -25,6 +26,59 @@ pub async fn writer(engine: &dyn Engine, source: &str, contract: &Contract) -> S
 pub async fn reader(engine: &dyn Engine, source: &str, contract: &Contract) -> SourceProbe {
     let found = read_side(engine, source, contract).await;
     finished(engine, source, found).await
+}
+
+async fn write_side(
+    engine: &dyn Engine,
+    source: &str,
+    contract: &Contract,
+    targets: &[CheckTarget],
+) -> Result<Vec<ProbeFinding>, EngineError> {
+    let found = engine.check(targets).await?;
+    let mut findings: Vec<ProbeFinding> = found.into_iter().map(finding).collect();
+    for target in targets {
+        let shape = match engine.shape(&target.schema, &target.table).await {
+            Ok(shape) => shape,
+            // The check has named a table that is not there.
+            Err(error) if error.kind == EngineErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        for found in side_effects(contract, source, &shape) {
+            if !findings.contains(&found) {
+                findings.push(found);
+            }
+        }
+    }
+    Ok(findings)
+}
+
+/// Code of a table that runs with a writeback and that a capability of the contract does not acknowledge as it is,
+/// each with the entry to paste.
+fn side_effects(contract: &Contract, source: &str, shape: &TableShape) -> Vec<ProbeFinding> {
+    let is_here = |spec: &&ProposalSpec| spec.executor == ExecutorRef::Direct;
+    let capabilities = contract.capabilities().iter().filter(|capability| {
+        capability.source == source
+            && capability.target.schema == shape.schema
+            && capability.target.table == shape.table
+    });
+    let named = |capability: &str, (code, problem): (Option<&ForeignCode>, Unacknowledged)| ProbeFinding {
+        severity: Severity::Problem,
+        code: problem.code().to_owned(),
+        text: format!("capability `{capability}`: {}", problem.text()),
+        fix: match problem {
+            Unacknowledged::Missing(_) => code.map(ForeignCode::ack_entry),
+            Unacknowledged::Never(_) | Unacknowledged::Stale(_) => None,
+        },
+    };
+    capabilities
+        .filter_map(|capability| Some((capability, capability.proposal().filter(is_here)?)))
+        .flat_map(|(capability, spec)| {
+            let problems = foreign_code::problems(&shape.foreign_code, &spec.side_effects_ack);
+            problems
+                .into_iter()
+                .map(|problem| named(&capability.name, problem))
+        })
+        .collect()
 }
 
 async fn finished(

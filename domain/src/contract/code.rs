@@ -275,6 +275,20 @@ pub enum Code {
     InvalidDbManaged,
     /// A column that the database manages is patched or allowed.
     DbManagedColumnPatched,
+    /// `side_effects_ack` is not a list of 1 to 16 objects.
+    InvalidSideEffectsAck,
+    /// Code of the table is acknowledged for a row that a handler changes.
+    SideEffectsAckHandler,
+    /// `name` of an acknowledgement is not a printable name.
+    InvalidSideEffectName,
+    /// `digest` of an acknowledgement is not a digest.
+    InvalidSideEffectDigest,
+    /// `functions` of an acknowledgement is not a list of different names.
+    InvalidSideEffectFunctions,
+    /// `writes` of an acknowledgement is not a list of different tables with numbers of rows.
+    InvalidSideEffectWrites,
+    /// The same definition is acknowledged twice.
+    DuplicateSideEffect,
     /// `cloud` outside mode `cloud`.
     CloudConfigOnlyForCloudMode,
     /// Mode `cloud` without the object `cloud`.
@@ -485,6 +499,13 @@ impl Code {
         (Code::InvalidApprovalQuorum, "INVALID_APPROVAL_QUORUM"),
         (Code::InvalidDbManaged, "INVALID_DB_MANAGED"),
         (Code::DbManagedColumnPatched, "DB_MANAGED_COLUMN_PATCHED"),
+        (Code::InvalidSideEffectsAck, "INVALID_SIDE_EFFECTS_ACK"),
+        (Code::SideEffectsAckHandler, "SIDE_EFFECTS_ACK_HANDLER"),
+        (Code::InvalidSideEffectName, "INVALID_SIDE_EFFECT_NAME"),
+        (Code::InvalidSideEffectDigest, "INVALID_SIDE_EFFECT_DIGEST"),
+        (Code::InvalidSideEffectFunctions, "INVALID_SIDE_EFFECT_FUNCTIONS"),
+        (Code::InvalidSideEffectWrites, "INVALID_SIDE_EFFECT_WRITES"),
+        (Code::DuplicateSideEffect, "DUPLICATE_SIDE_EFFECT"),
         (
             Code::CloudConfigOnlyForCloudMode,
             "CLOUD_CONFIG_ONLY_FOR_CLOUD_MODE",

@@ -74,6 +74,7 @@ pub(super) const CAPABILITY: &[&str] = &[
     "conflict_guard",
     "approval",
     "db_managed",
+    "side_effects_ack",
     "single_tenant_dev_ack",
 ];
 /// Members of a capability that mean something only on a proposal.
@@ -86,6 +87,7 @@ pub(super) const PROPOSAL_ONLY: &[&str] = &[
     "conflict_guard",
     "approval",
     "db_managed",
+    "side_effects_ack",
 ];
 pub(super) const TARGET: &[&str] = &[
     "schema",
@@ -109,6 +111,8 @@ pub(super) const BOUND: &[&str] = &["minimum", "maximum"];
 pub(super) const TRANSITION: &[&str] = &["from_column", "allowed"];
 pub(super) const CONFLICT_GUARD: &[&str] = &["column", "weak_guard_ack", "advance"];
 pub(super) const APPROVAL: &[&str] = &["mode", "required_role", "quorum"];
+pub(super) const SIDE_EFFECT_ACK: &[&str] = &["name", "digest", "functions", "writes"];
+pub(super) const SIDE_EFFECT_WRITE: &[&str] = &["table", "rows"];
 pub(super) const CLOUD: &[&str] = &[
     "base_url_env",
     "runner_token_env",

@@ -7,7 +7,9 @@ use super::approval::{QUORUM_MAX, ROLE_CHARS_MAX};
 use super::binding::Provider;
 use super::executor::Method;
 use super::source::{Engine, SslMode};
-use super::{Advance, HANDLER_TIMEOUT_MS, Mode};
+use super::{
+    Advance, HANDLER_TIMEOUT_MS, Mode, SIDE_EFFECT_ROWS_MAX, SIDE_EFFECT_TABLES_MAX, SIDE_EFFECTS_MAX,
+};
 use crate::access_token::{Algorithm, LIFETIME_SECONDS_DEFAULT, LIFETIME_SECONDS_MAX, LIFETIME_SECONDS_MIN};
 use crate::tool::SCHEMA_DIALECT;
 
@@ -201,6 +203,7 @@ fn capability() -> Json {
         "conflict_guard": conflict_guard,
         "approval": approval,
         "db_managed": columns("Columns that the database itself changes."),
+        "side_effects_ack": side_effects_ack(),
         "single_tenant_dev_ack": flag("Accepted; not read."),
     });
     let required = [
@@ -219,6 +222,38 @@ fn capability() -> Json {
         &["patch", "allowed_columns", "conflict_guard"]
     )]);
     schema
+}
+
+fn side_effects_ack() -> Json {
+    let write = closed(
+        json!({
+            "table": described(json!({"type": "string", "pattern": QUALIFIED_NAME}), "schema.table."),
+            "rows": described(
+                json!({"type": "integer", "minimum": 1, "maximum": SIDE_EFFECT_ROWS_MAX}),
+                "Rows that may be written there.",
+            ),
+        }),
+        &["table", "rows"],
+    );
+    let entry = closed(
+        json!({
+            "name": text("Trigger, rule, policy, constraint, column or index."),
+            "digest": described(
+                json!({"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"}),
+                "Digest of the whole definition.",
+            ),
+            "functions": {"description": "Functions that it calls.", "type": "array", "uniqueItems": true,
+                "items": {"type": "string", "pattern": "\\S"}},
+            "writes": {"description": "Tables that it may write besides the row.", "type": "array",
+                "maxItems": SIDE_EFFECT_TABLES_MAX, "items": write},
+        }),
+        &["name", "digest", "functions", "writes"],
+    );
+    json!({
+        "description": "Code of the database that runs with the update and was reviewed, as writeback doctor \
+            --check-db prints it.",
+        "type": "array", "minItems": 1, "maxItems": SIDE_EFFECTS_MAX, "items": entry,
+    })
 }
 
 fn target() -> Json {
@@ -419,6 +454,14 @@ mod tests {
             (format!("{capability}/lookup"), fields::LOOKUP),
             (format!("{capability}/conflict_guard"), fields::CONFLICT_GUARD),
             (format!("{capability}/approval"), fields::APPROVAL),
+            (
+                format!("{capability}/side_effects_ack/items"),
+                fields::SIDE_EFFECT_ACK,
+            ),
+            (
+                format!("{capability}/side_effects_ack/items/properties/writes/items"),
+                fields::SIDE_EFFECT_WRITE,
+            ),
         ] {
             let properties = schema
                 .pointer(&format!("{pointer}/properties"))

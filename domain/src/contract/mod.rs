@@ -19,6 +19,7 @@ mod object;
 mod proposal;
 mod report;
 mod seal;
+mod side_effects_ack;
 mod source;
 mod token;
 mod transition;
@@ -35,6 +36,9 @@ pub use json_schema::json_schema;
 pub use names::{is_env_name, is_identifier, is_qualified_name, is_secret_like, is_trust_scope_name};
 pub use proposal::{Binding, Bound, ExecutorRef, ProposalSpec};
 pub use report::{Problem, Report};
+pub use side_effects_ack::{
+    SIDE_EFFECT_ROWS_MAX, SIDE_EFFECT_TABLES_MAX, SIDE_EFFECTS_MAX, SideEffectAck, SideEffectWrite,
+};
 pub use source::{Engine, Source, Ssl, SslMode};
 pub use token::TokenSource;
 pub use transition::Transition;

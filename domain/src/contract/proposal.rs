@@ -9,6 +9,7 @@ use super::fields;
 use super::names::is_identifier;
 use super::object::Object;
 use super::report::Report;
+use super::side_effects_ack::{self, SideEffectAck};
 use super::source::is_empty;
 use super::transition::Transition;
 use super::{ConflictGuard, Mode, approval, conflict_guard, transition};
@@ -54,6 +55,8 @@ pub struct ProposalSpec {
     /// Columns that the database itself changes; never patched.
     pub db_managed: Vec<String>,
     pub executor: ExecutorRef,
+    /// Code on the target table that was reviewed, with what it may write; empty for tables without any.
+    pub side_effects_ack: Vec<SideEffectAck>,
 }
 
 pub(super) fn read(
@@ -71,6 +74,8 @@ pub(super) fn read(
     let approval = approval::read(capability, report);
     let db_managed = read_db_managed(capability, &allowed_columns, report);
     let executor = read_executor(capability, references, report);
+    let is_direct = !matches!(executor, Some(ExecutorRef::Handler(_)));
+    let side_effects_ack = side_effects_ack::read_all(capability, is_direct, report);
     Some(ProposalSpec {
         patch,
         allowed_columns,
@@ -80,6 +85,7 @@ pub(super) fn read(
         approval,
         db_managed,
         executor: executor?,
+        side_effects_ack,
     })
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{
     Advance, Arg, Binding, Bound, Capability, CapabilityKind, Contract, Executor, ExecutorKind, ExecutorRef,
-    ProposalSpec, Scalar,
+    ProposalSpec, Scalar, SideEffectAck,
 };
 use crate::access_token::TokenPolicy;
 use crate::canonical;
@@ -92,6 +92,9 @@ struct SealedProposal<'a> {
     quorum: u8,
     db_managed: &'a [String],
     executor: SealedExecutor<'a>,
+    // Absent for tables without acknowledged code, so that their files keep the seals they had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    side_effects_ack: Option<&'a [SideEffectAck]>,
 }
 
 #[derive(Serialize)]
@@ -227,6 +230,7 @@ impl<'a> SealedProposal<'a> {
             quorum: spec.approval.quorum,
             db_managed: &spec.db_managed,
             executor: SealedExecutor::of(&spec.executor, contract),
+            side_effects_ack: Some(spec.side_effects_ack.as_slice()).filter(|acks| !acks.is_empty()),
         }
     }
 }

@@ -80,6 +80,9 @@ impl SafeCode {
             | "WEAK_GUARD_INEXACT_COLUMN"
             | "OPEN_PROPOSALS_EXCEEDED"
             | "PROPOSAL_TOO_LARGE"
+            | "SIDE_EFFECT_ACK_STALE"
+            | "SIDE_EFFECT_NOT_ACKNOWLEDGEABLE"
+            | "SIDE_EFFECT_NOT_ACKNOWLEDGED"
             | "SECRET_MATERIAL_REJECTED" => SafeCode::PolicyViolation,
             "MCP_TOOL_NOT_FOUND" => SafeCode::CapabilityNotFound,
             "PROPOSALS_DISABLED" => SafeCode::ApprovalRequired,

@@ -7,6 +7,7 @@ use crate::change;
 use crate::contract::{Capability, Contract, ExecutorRef, Mode, ProposalSpec};
 use crate::digest::Digest;
 use crate::event::EventKind;
+use crate::foreign_code::Acknowledged;
 use crate::limits::{CLOCK_SKEW_SECONDS, DATABASE_SKEW_SECONDS, DECISIONS_MAX};
 use crate::proposal::{Attested, Proposal, ProposalMode};
 use crate::refusal::Refusal;
@@ -42,6 +43,7 @@ pub struct Rehearsal {
     attested: Attested,
     db_managed: Vec<String>,
     is_version_maintained: bool,
+    acknowledged: Acknowledged,
 }
 
 /// The right to make one exact change once. Only [`authorize`] makes one; it cannot be copied or read from
@@ -79,6 +81,10 @@ impl Rehearsal {
     pub const fn is_version_maintained(&self) -> bool {
         self.is_version_maintained
     }
+    /// The code on the table as it was judged, with the rows that it may write besides the one.
+    pub const fn acknowledged(&self) -> &Acknowledged {
+        &self.acknowledged
+    }
 }
 
 impl Authorization {
@@ -112,7 +118,7 @@ pub fn authorize(
     facts: &Facts<'_>,
 ) -> Result<Authorization, Refusal> {
     let envelopes = check_ledger(&attested, ledger, facts)?;
-    let rehearsal = rehearsal(attested, facts)?;
+    let rehearsal = agreed(attested, facts)?;
     let proposal = rehearsal.proposal();
 
     let judge = Judge {
@@ -166,10 +172,24 @@ pub fn authorize(
 
 /// Judges an attested proposal by the writer's own contract and database alone: what it would do, not whether
 /// anybody wants it done.
+///
+/// Refuses tables with acknowledged code: what such code does outside of the transaction no rollback takes back.
 pub fn rehearsal(attested: Attested, facts: &Facts<'_>) -> Result<Rehearsal, Refusal> {
+    let rehearsal = agreed(attested, facts)?;
+    if !rehearsal.acknowledged.is_empty() {
+        return Err(Refusal::new(
+            "refused:dry_run_side_effects",
+            "acknowledged code of the table would run without an approval; only an approved proposal may run it",
+        ));
+    }
+    Ok(rehearsal)
+}
+
+/// A proposal that the writer's own contract and database agree with.
+fn agreed(attested: Attested, facts: &Facts<'_>) -> Result<Rehearsal, Refusal> {
     let proposal = attested.proposal();
     let (capability, spec) = check_contract(proposal, facts)?;
-    check_plan(proposal, capability, spec, facts)?;
+    let acknowledged = check_plan(proposal, capability, spec, facts)?;
     check_source(proposal, facts)?;
     let db_managed = db_managed(spec, proposal, facts.shape);
     let is_version_maintained = is_version_maintained(spec, proposal, facts.shape);
@@ -177,6 +197,7 @@ pub fn rehearsal(attested: Attested, facts: &Facts<'_>) -> Result<Rehearsal, Ref
         attested,
         db_managed,
         is_version_maintained,
+        acknowledged,
     })
 }
 
@@ -273,7 +294,7 @@ fn check_plan(
     capability: &Capability,
     spec: &ProposalSpec,
     facts: &Facts<'_>,
-) -> Result<(), Refusal> {
+) -> Result<Acknowledged, Refusal> {
     let refused = |what: &str| {
         Refusal::new(
             "refused:plan_mismatch",
@@ -286,6 +307,9 @@ fn check_plan(
             "the table was altered after the proposal was made; propose again",
         ));
     }
+    // Refused by its own name, not as a plan that differs.
+    let acknowledged = change::acknowledged(spec, facts.shape)
+        .map_err(|problem| Refusal::new(problem.attempt_code(), problem.text()))?;
     let columns: Vec<&str> = proposal.before.iter().map(|c| c.column.as_str()).collect();
     if columns != capability.read_columns() {
         return Err(refused("before-image"));
@@ -317,7 +341,7 @@ fn check_plan(
     if terms.required_role != role || terms.quorum != u32::from(spec.approval.quorum) {
         return Err(refused("approval"));
     }
-    Ok(())
+    Ok(acknowledged)
 }
 
 fn check_source(proposal: &Proposal, facts: &Facts<'_>) -> Result<(), Refusal> {

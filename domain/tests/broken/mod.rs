@@ -85,6 +85,15 @@ pub(crate) const SEALED: &[Edits] = &[
     &[("/capabilities/1/approval/quorum", "3")],
     &[("/capabilities/1/db_managed", "")],
     &[("/capabilities/1/executor", "\"letter\"")],
+    &[("/capabilities/1/side_effects_ack", SIDE_EFFECTS)],
+    &[
+        ("/capabilities/1/side_effects_ack", SIDE_EFFECTS),
+        ("/capabilities/1/side_effects_ack/0/writes/0/rows", "2"),
+    ],
+    &[
+        ("/capabilities/1/side_effects_ack", SIDE_EFFECTS),
+        ("/capabilities/1/side_effects_ack/0/functions", "[]"),
+    ],
 ];
 
 /// Code, path, and the edits that provoke it.
@@ -776,6 +785,107 @@ pub(crate) const FILES: &[(&str, &str, Edits)] = &[
         "$.capabilities[1].db_managed[1]",
         &[("/capabilities/1/db_managed/-", "\"note\"")],
     ),
+    (
+        "INVALID_SIDE_EFFECTS_ACK",
+        "$.capabilities[1].side_effects_ack",
+        &[("/capabilities/1/side_effects_ack", "[]")],
+    ),
+    (
+        "INVALID_SIDE_EFFECTS_ACK",
+        "$.capabilities[1].side_effects_ack[0]",
+        &[("/capabilities/1/side_effects_ack", "[\"audit\"]")],
+    ),
+    (
+        "SIDE_EFFECTS_ACK_HANDLER",
+        "$.capabilities[2].side_effects_ack",
+        &[("/capabilities/2/side_effects_ack", SIDE_EFFECTS)],
+    ),
+    (
+        "INVALID_SIDE_EFFECT_NAME",
+        "$.capabilities[1].side_effects_ack[0].name",
+        &[
+            ("/capabilities/1/side_effects_ack", SIDE_EFFECTS),
+            ("/capabilities/1/side_effects_ack/0/name", "\" \""),
+        ],
+    ),
+    (
+        "INVALID_SIDE_EFFECT_DIGEST",
+        "$.capabilities[1].side_effects_ack[0].digest",
+        &[
+            ("/capabilities/1/side_effects_ack", SIDE_EFFECTS),
+            ("/capabilities/1/side_effects_ack/0/digest", "\"sha256:AB\""),
+        ],
+    ),
+    (
+        "INVALID_SIDE_EFFECT_FUNCTIONS",
+        "$.capabilities[1].side_effects_ack[0].functions",
+        &[
+            ("/capabilities/1/side_effects_ack", SIDE_EFFECTS),
+            (
+                "/capabilities/1/side_effects_ack/0/functions",
+                "[\"a.f\", \"a.f\"]",
+            ),
+        ],
+    ),
+    (
+        "INVALID_SIDE_EFFECT_WRITES",
+        "$.capabilities[1].side_effects_ack[0].writes",
+        &[
+            ("/capabilities/1/side_effects_ack", SIDE_EFFECTS),
+            ("/capabilities/1/side_effects_ack/0/writes", ""),
+        ],
+    ),
+    (
+        "INVALID_SIDE_EFFECT_WRITES",
+        "$.capabilities[1].side_effects_ack[0].writes[0].table",
+        &[
+            ("/capabilities/1/side_effects_ack", SIDE_EFFECTS),
+            ("/capabilities/1/side_effects_ack/0/writes/0/table", "\"audit\""),
+        ],
+    ),
+    (
+        "INVALID_SIDE_EFFECT_WRITES",
+        "$.capabilities[1].side_effects_ack[0].writes[0].rows",
+        &[
+            ("/capabilities/1/side_effects_ack", SIDE_EFFECTS),
+            ("/capabilities/1/side_effects_ack/0/writes/0/rows", "1001"),
+        ],
+    ),
+    (
+        "INVALID_SIDE_EFFECT_WRITES",
+        "$.capabilities[1].side_effects_ack[0].writes[1].table",
+        &[
+            ("/capabilities/1/side_effects_ack", SIDE_EFFECTS),
+            (
+                "/capabilities/1/side_effects_ack/0/writes/-",
+                r#"{"table": "main.audit", "rows": 2}"#,
+            ),
+        ],
+    ),
+    (
+        "DUPLICATE_SIDE_EFFECT",
+        "$.capabilities[1].side_effects_ack[1]",
+        &[
+            ("/capabilities/1/side_effects_ack", SIDE_EFFECTS),
+            ("/capabilities/1/side_effects_ack/-", SIDE_EFFECT),
+        ],
+    ),
+    (
+        "UNKNOWN_FIELD",
+        "$.capabilities[1].side_effects_ack[0].writes[0].columns",
+        &[
+            ("/capabilities/1/side_effects_ack", SIDE_EFFECTS),
+            ("/capabilities/1/side_effects_ack/0/writes/0/columns", "1"),
+        ],
+    ),
+    (
+        "UNKNOWN_FIELD",
+        "$.capabilities[1].side_effects_ack[0].rows",
+        &[
+            ("/capabilities/1/side_effects_ack", SIDE_EFFECTS),
+            ("/capabilities/1/side_effects_ack/0/rows", "1"),
+        ],
+    ),
     ("CLOUD_CONFIG_ONLY_FOR_CLOUD_MODE", "$.cloud", &[("/cloud", "{}")]),
     ("CLOUD_CONFIG_REQUIRED", "$.cloud", &[("/mode", "\"cloud\"")]),
     (
@@ -880,5 +990,11 @@ pub(crate) const FILES: &[(&str, &str, Edits)] = &[
     ),
 ];
 
+const SIDE_EFFECTS: &str = r#"[{"name": "audit_loan",
+    "digest": "sha256:abababababababababababababababababababababababababababababababab",
+    "functions": ["main.f"], "writes": [{"table": "main.audit", "rows": 1}]}]"#;
+const SIDE_EFFECT: &str = r#"{"name": "audit_loan",
+    "digest": "sha256:abababababababababababababababababababababababababababababababab",
+    "functions": [], "writes": []}"#;
 const CLOUD: &str = r#"{"base_url_env": "B", "runner_token_env": "T", "adapter_id": "a"}"#;
 const NO_BASE_URL: &str = r#"{"runner_token_env": "T", "adapter_id": "a"}"#;

@@ -255,6 +255,7 @@ fn describe(schema: &str, table: &str, rows: &[Cells]) -> Result<Described, Engi
             policies: Vec::new(),
             referenced_by: references(schema, &of("reference")),
             traits,
+            foreign_code: Vec::new(),
         }),
         unique: indexes.iter().filter_map(IndexLines::as_unique).collect(),
         indexes: indexes.into_iter().map(IndexLines::into_index).collect(),

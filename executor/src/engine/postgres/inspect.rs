@@ -218,6 +218,7 @@ impl Described {
                 .map(|r| self.reference(r))
                 .collect(),
             traits: self.traits(),
+            foreign_code: Vec::new(),
         }
     }
 

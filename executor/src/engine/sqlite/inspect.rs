@@ -67,6 +67,7 @@ pub(super) fn shape(connection: &Connection, schema: &str, table: &str) -> Resul
         policies: Vec::new(),
         referenced_by: references(connection, table)?,
         traits,
+        foreign_code: Vec::new(),
     })
 }
 

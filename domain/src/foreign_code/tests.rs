@@ -1,0 +1,116 @@
+//! Code is admitted in its closed form or by an entry that equals it in everything.
+
+use super::*;
+use crate::contract::SideEffectWrite;
+
+/// One piece of code or one entry, as the list that the judgement takes.
+fn one<T>(item: &T) -> &[T] {
+    std::slice::from_ref(item)
+}
+
+fn code(name: &str, body: &str, form: CodeForm) -> ForeignCode {
+    let definition = BTreeMap::from([("sql", body.to_owned())]);
+    let functions = vec!["shop.log".to_owned(), "shop.audit".to_owned()];
+    ForeignCode::new(ForeignCodeKind::Trigger, name, &definition, functions, form)
+}
+
+fn entry(code: &ForeignCode, writes: &[(&str, u32)]) -> SideEffectAck {
+    let write = |(table, rows): &(&str, u32)| SideEffectWrite {
+        table: (*table).to_owned(),
+        rows: *rows,
+    };
+    SideEffectAck {
+        name: code.name.clone(),
+        digest: code.digest,
+        functions: code.functions.clone(),
+        writes: writes.iter().map(write).collect(),
+    }
+}
+
+fn refusal(code: &[ForeignCode], entries: &[SideEffectAck]) -> &'static str {
+    Acknowledged::judge(code, entries).unwrap_err().code()
+}
+
+#[test]
+fn closed_form_needs_no_entry_and_takes_none() {
+    let closed = code("touch", "x", CodeForm::Closed);
+    let admitted = Acknowledged::judge(one(&closed), &[]).unwrap();
+    assert!(admitted.is_empty() && admitted.side_effects().is_empty());
+    assert_eq!(admitted.code(), one(&closed));
+    assert_eq!(
+        refusal(one(&closed), &[entry(&closed, &[])]),
+        "SIDE_EFFECT_ACK_STALE"
+    );
+}
+
+#[test]
+fn entry_that_differs_in_anything_admits_nothing() {
+    let audit = code("audit", "insert", CodeForm::Acknowledgeable);
+    let good = entry(&audit, &[]);
+    assert!(Acknowledged::judge(one(&audit), one(&good)).is_ok());
+    assert_eq!(refusal(one(&audit), &[]), "SIDE_EFFECT_NOT_ACKNOWLEDGED");
+    let other = code("audit", "insert twice", CodeForm::Acknowledgeable);
+    assert_eq!(refusal(&[other], one(&good)), "SIDE_EFFECT_NOT_ACKNOWLEDGED");
+    let renamed = SideEffectAck {
+        name: "other".to_owned(),
+        ..good.clone()
+    };
+    assert_eq!(refusal(one(&audit), &[renamed]), "SIDE_EFFECT_NOT_ACKNOWLEDGED");
+    let fewer = SideEffectAck {
+        functions: vec!["shop.audit".to_owned()],
+        ..good.clone()
+    };
+    assert_eq!(refusal(one(&audit), &[fewer]), "SIDE_EFFECT_NOT_ACKNOWLEDGED");
+    assert_eq!(refusal(&[], &[good]), "SIDE_EFFECT_ACK_STALE");
+}
+
+#[test]
+fn code_that_can_never_be_acknowledged_is_refused_by_name() {
+    let deferred = code("late", "x", CodeForm::Never("runs inside COMMIT"));
+    let refused = Acknowledged::judge(one(&deferred), &[entry(&deferred, &[])]).unwrap_err();
+    assert_eq!(refused.code(), "SIDE_EFFECT_NOT_ACKNOWLEDGEABLE");
+    assert!(refused.text().contains("trigger `late`") && refused.text().contains("runs inside COMMIT"));
+}
+
+#[test]
+fn limits_add_up_over_the_entries() {
+    let (a, b) = (
+        code("a", "x", CodeForm::Acknowledgeable),
+        code("b", "y", CodeForm::Acknowledgeable),
+    );
+    let entries = [
+        entry(&a, &[("shop.audit", 1), ("shop.stock", 2)]),
+        entry(&b, &[("shop.audit", 3)]),
+    ];
+    let admitted = Acknowledged::judge(&[a.clone(), b], &entries).unwrap();
+    assert_eq!(
+        (admitted.rows("shop", "audit"), admitted.rows("shop", "orders")),
+        (4, 0)
+    );
+    assert_eq!(admitted.rows_total(), 6);
+    assert_eq!(
+        admitted.side_effects()[0],
+        format!(
+            "acknowledged trigger a ({}): may write 1 row of shop.audit, 2 rows of shop.stock",
+            a.digest
+        )
+    );
+}
+
+#[test]
+fn digest_covers_kind_name_and_every_part() {
+    let digest = |kind, name: &str, parts: &[(&'static str, &str)]| {
+        let definition = parts.iter().map(|(k, v)| (*k, (*v).to_owned())).collect();
+        ForeignCode::new(kind, name, &definition, Vec::new(), CodeForm::Acknowledgeable).digest
+    };
+    let digests = [
+        digest(ForeignCodeKind::Trigger, "a", &[("sql", "x")]),
+        digest(ForeignCodeKind::Rule, "a", &[("sql", "x")]),
+        digest(ForeignCodeKind::Trigger, "b", &[("sql", "x")]),
+        digest(ForeignCodeKind::Trigger, "a", &[("sql", "y")]),
+        digest(ForeignCodeKind::Trigger, "a", &[("sql", "x"), ("owner", "root")]),
+    ];
+    for (index, one) in digests.iter().enumerate() {
+        assert!(!digests[index + 1..].contains(one), "{index}");
+    }
+}
