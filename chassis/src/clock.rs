@@ -8,7 +8,16 @@ use std::sync::atomic::{AtomicI64, Ordering};
 pub trait Clock: Debug + Send + Sync {
     /// Milliseconds since 1970-01-01T00:00:00Z.
     fn now_ms(&self) -> i64;
+    /// Milliseconds since an arbitrary start, time spent suspended included. Setting the machine's clock does not
+    /// move it.
+    fn monotonic_ms(&self) -> i64;
 }
+
+/// The clock that runs on while the machine is suspended.
+#[cfg(target_os = "linux")]
+const SINCE_BOOT: rustix::time::ClockId = rustix::time::ClockId::Boottime;
+#[cfg(not(target_os = "linux"))]
+const SINCE_BOOT: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
 
 /// The clock of the machine.
 #[derive(Debug, Clone, Copy, Default)]
@@ -25,32 +34,48 @@ impl Clock for SystemClock {
             .expect("the machine's clock stands after 1970");
         i64::try_from(since_epoch.as_millis()).expect("milliseconds since 1970 fit in 63 bits")
     }
+
+    fn monotonic_ms(&self) -> i64 {
+        let since_boot = rustix::time::clock_gettime(SINCE_BOOT);
+        since_boot.tv_sec * 1_000 + since_boot.tv_nsec / 1_000_000
+    }
 }
 
-/// A clock that stands still until it is told to move; deadlines are tested with it.
+/// A clock that moves only when a test moves it; deadlines are tested with it.
 #[derive(Debug, Default)]
-pub struct ManualClock(AtomicI64);
+pub struct ManualClock {
+    wall_ms: AtomicI64,
+    monotonic_ms: AtomicI64,
+}
 
 impl ManualClock {
-    /// A clock that stands at `now_ms`.
+    /// A clock whose wall time is `now_ms`.
     pub fn at(now_ms: i64) -> Self {
-        Self(AtomicI64::new(now_ms))
+        Self {
+            wall_ms: AtomicI64::new(now_ms),
+            monotonic_ms: AtomicI64::new(0),
+        }
     }
 
-    /// Moves the clock to `now_ms`, forwards or backwards.
+    /// Sets the wall time, forwards or backwards; no time passes.
     pub fn set_ms(&self, now_ms: i64) {
-        self.0.store(now_ms, Ordering::SeqCst);
+        self.wall_ms.store(now_ms, Ordering::SeqCst);
     }
 
-    /// Moves the clock by `by_ms` and returns the new time.
+    /// Lets `by_ms` pass and returns the new wall time.
     pub fn advance_ms(&self, by_ms: i64) -> i64 {
-        self.0.fetch_add(by_ms, Ordering::SeqCst) + by_ms
+        self.monotonic_ms.fetch_add(by_ms, Ordering::SeqCst);
+        self.wall_ms.fetch_add(by_ms, Ordering::SeqCst) + by_ms
     }
 }
 
 impl Clock for ManualClock {
     fn now_ms(&self) -> i64 {
-        self.0.load(Ordering::SeqCst)
+        self.wall_ms.load(Ordering::SeqCst)
+    }
+
+    fn monotonic_ms(&self) -> i64 {
+        self.monotonic_ms.load(Ordering::SeqCst)
     }
 }
 
@@ -65,6 +90,13 @@ mod tests {
         assert_eq!(clock.advance_ms(250), 1_250);
         clock.set_ms(7);
         assert_eq!(clock.now_ms(), 7);
+        assert_eq!(clock.monotonic_ms(), 250);
+    }
+
+    #[test]
+    fn monotonic_time_never_goes_back() {
+        let before = SystemClock.monotonic_ms();
+        assert!(before > 0 && SystemClock.monotonic_ms() >= before);
     }
 
     #[test]

@@ -26,6 +26,9 @@ pub struct NotATimestamp;
 pub struct Span(i64);
 
 impl Span {
+    pub const fn millis(n: i64) -> Self {
+        Self(n)
+    }
     pub const fn seconds(n: i64) -> Self {
         Self(n * 1_000)
     }

@@ -294,7 +294,12 @@ impl WritebackService for Service {
             .map_err(|_| Status::internal("poisoned"))?
             .take();
         let queue = queue.ok_or_else(|| Status::unavailable("one stream only"))?;
-        let jobs = ReceiverStream::new(queue).map(|job| Ok(wire::LeaseResponse { job: Some(job) }));
+        let jobs = ReceiverStream::new(queue).map(|job| {
+            Ok(wire::LeaseResponse {
+                job: Some(job),
+                ..Default::default()
+            })
+        });
         Ok(Response::new(Box::pin(jobs)))
     }
 
@@ -312,13 +317,17 @@ impl WritebackService for Service {
         Ok(Response::new(wire::HeartbeatResponse {
             lease_ms: 60_000,
             deny: deny.map(Into::into),
+            ..Default::default()
         }))
     }
 
     async fn start(&self, _: Request<wire::StartRequest>) -> Result<Response<wire::StartResponse>, Status> {
         Deaf::refuses(&self.deaf.starts)?;
         self.start.send_modify(|count| *count += 1);
-        Ok(Response::new(wire::StartResponse { attempt: 1 }))
+        Ok(Response::new(wire::StartResponse {
+            attempt: 1,
+            ..Default::default()
+        }))
     }
 
     async fn settle(
@@ -357,6 +366,7 @@ impl WritebackService for Service {
     ) -> Result<Response<wire::ListUnfinishedResponse>, Status> {
         Ok(Response::new(wire::ListUnfinishedResponse {
             attempts: Vec::new(),
+            ..Default::default()
         }))
     }
 }

@@ -209,7 +209,12 @@ impl WritebackService for Service {
         }
         let (queue, jobs) = mpsc::channel(1);
         tokio::spawn(hand_out(Arc::clone(&self.jobs), self.times, stream as u64, queue));
-        let jobs = ReceiverStream::new(jobs).map(|job| Ok(wire::LeaseResponse { job: Some(job) }));
+        let jobs = ReceiverStream::new(jobs).map(|job| {
+            Ok(wire::LeaseResponse {
+                job: Some(job),
+                ..Default::default()
+            })
+        });
         Ok(Response::new(Box::pin(jobs)))
     }
 
@@ -220,11 +225,15 @@ impl WritebackService for Service {
         Ok(Response::new(wire::HeartbeatResponse {
             lease_ms: LEASE_MS,
             deny: None,
+            ..Default::default()
         }))
     }
 
     async fn start(&self, _: Request<wire::StartRequest>) -> Result<Response<wire::StartResponse>, Status> {
-        Ok(Response::new(wire::StartResponse { attempt: 1 }))
+        Ok(Response::new(wire::StartResponse {
+            attempt: 1,
+            ..Default::default()
+        }))
     }
 
     async fn settle(
@@ -277,6 +286,7 @@ impl WritebackService for Service {
     ) -> Result<Response<wire::ListUnfinishedResponse>, Status> {
         Ok(Response::new(wire::ListUnfinishedResponse {
             attempts: Vec::new(),
+            ..Default::default()
         }))
     }
 }

@@ -35,6 +35,7 @@ fn lease_request() -> wire::LeaseRequest {
         known: None,
         trust_digest: String::new(),
         contract_digests: Vec::new(),
+        writer_now_ms: 0,
     }
 }
 
@@ -49,6 +50,7 @@ async fn a_guessed_lease_token_opens_nothing() -> anyhow::Result<()> {
     let start = |token: Vec<u8>| wire::StartRequest {
         proposal_id: subject.proposal.id.to_string(),
         lease_token: token,
+        writer_now_ms: 0,
     };
     for guess in [
         Vec::new(),
@@ -170,6 +172,7 @@ async fn a_writer_s_word_counts_only_under_its_key() -> anyhow::Result<()> {
         lease_token: job.lease_token,
         attempt: Some((&forged).into()),
         receipt: None,
+        writer_now_ms: 0,
     };
     assert!(
         holder.settle(request).await.is_err(),

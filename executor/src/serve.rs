@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use synapsor_chassis::clock::SystemClock;
+use synapsor_chassis::clock::{Clock, SystemClock};
 use synapsor_chassis::files::{self, MODE_PRIVATE};
 use synapsor_chassis::grpc_channel::{self, Target};
 use synapsor_chassis::grpc_server::{AccessTable, GrpcServer, MESSAGE_BYTES_MAX, ServerLimits};
@@ -242,16 +242,17 @@ async fn serve_writer(base: Base, stop: CancellationToken) -> Result<(), Failure
     }
     refuse_unusable(&engines).await?;
     let trust = base.trust.clone();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let writer = Arc::new(Writer {
         contract: base.contract.clone(),
         trust: Box::new(move || trust.read()),
         engines,
         key: base.key.clone(),
         name: own.instance().unwrap_or_default().to_owned(),
-        ledger: LedgerClient::new(base.ledger.clone(), base.witness.clone()),
+        ledger: LedgerClient::new(base.ledger.clone(), base.witness.clone(), clock.clone()),
         switches: Switches::load(base.settings.state_dir.clone())?,
         identities: Identities::default(),
-        clock: Arc::new(SystemClock),
+        clock,
     });
     let access = AccessTable::new(own.deployment()).allow(WRITER_SERVICE, &[Role::Operator]);
     let service = WriterServiceServer::new(WriterRpc::new(writer.clone()))

@@ -57,7 +57,7 @@ impl Ledger {
             if let Some(answer) = requests::recall(step.conn(), &filing.key)? {
                 return Ok(Ok(filing.standing(step, &proposal_of(&answer)?)?));
             }
-            expire::due(step, filing.now)?;
+            expire::due(step, filing.expiry_time)?;
             match filing.decide(step) {
                 Err(StepError::Refused(refusal)) => filing.refuse(step, refusal).map(Err),
                 Err(other) => Err(other),
@@ -79,7 +79,7 @@ impl Ledger {
             if requests::recall(step.conn(), &filing.key)?.is_some() {
                 return filing.filed_before(step).map(Ok);
             }
-            expire::due(step, filing.now)?;
+            expire::due(step, filing.expiry_time)?;
             match filing.order(step) {
                 Err(StepError::Refused(refusal)) => filing.refuse(step, refusal).map(Err),
                 Err(other) => Err(other),
@@ -105,6 +105,7 @@ impl Ledger {
             key,
             trust: self.trust.current()?,
             now: self.now(),
+            expiry_time: self.expiry_time(),
             kind,
             signed,
             bytes,
@@ -118,6 +119,7 @@ struct Filing {
     key: RequestKey,
     trust: Arc<Trust>,
     now: Timestamp,
+    expiry_time: Option<Timestamp>,
     kind: Kind,
     signed: Envelope,
     bytes: Vec<u8>,

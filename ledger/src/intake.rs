@@ -101,10 +101,13 @@ impl Ledger {
         filings: Vec<Result<Filing, Refusal>>,
     ) -> Vec<Result<Committed<Option<Filed>>, StepError>> {
         let trust = self.trust.current();
-        let now = self.now();
+        let times = Times {
+            now: self.now(),
+            expiry: self.expiry_time(),
+        };
         let checked: Vec<_> = filings
             .into_iter()
-            .map(|filing| filing.and_then(|filing| Job::check(filing, caller, &trust, now)))
+            .map(|filing| filing.and_then(|filing| Job::check(filing, caller, &trust, times)))
             .collect();
         let queue = |job: Job| self.store.submit(caller.known, move |step| job.run(step));
         let pending: Vec<_> = checked
@@ -122,11 +125,19 @@ impl Ledger {
     }
 }
 
+/// The wall clock, and the time by which proposals expire.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    now: Timestamp,
+    expiry: Option<Timestamp>,
+}
+
 /// A filing that was checked, with everything that it needs inside the batch.
 struct Job {
     caller: Caller,
     key: RequestKey,
     now: Timestamp,
+    expiry_time: Option<Timestamp>,
     audit: CheckedAudit,
     record: CheckedRecord,
 }
@@ -147,7 +158,7 @@ impl Job {
         filing: Filing,
         caller: &Caller,
         trust: &Result<Arc<Trust>, Refusal>,
-        now: Timestamp,
+        times: Times,
     ) -> Result<Self, Refusal> {
         let caller = Caller {
             trace_id: filing.trace_id,
@@ -176,7 +187,7 @@ impl Job {
             } => {
                 let trust = trust.as_ref().map_err(Clone::clone)?;
                 let evidence = check_evidence(&evidence, trust)?;
-                let proposal = check_proposal(proposal, &evidence, trust, now)?;
+                let proposal = check_proposal(proposal, &evidence, trust, times.now)?;
                 let audit = check_audit(audit)?;
                 if audit.record.evidence_id.as_ref() != Some(&evidence.evidence.id)
                     || audit.record.proposal_id.as_ref() != Some(&proposal.read.proposal.id)
@@ -196,7 +207,8 @@ impl Job {
         Ok(Self {
             caller,
             key,
-            now,
+            now: times.now,
+            expiry_time: times.expiry,
             audit,
             record,
         })
@@ -248,8 +260,13 @@ impl ProposalFiling<'_> {
         if let Some(answer) = answered {
             return filed_before(step, &answer);
         }
-        let Job { key, now, .. } = self.job;
-        expire::due(step, *now)?;
+        let Job {
+            key,
+            now,
+            expiry_time,
+            ..
+        } = self.job;
+        expire::due(step, *expiry_time)?;
         let read = &self.proposal.read;
         match proposals::open_with_content(step.conn(), &read.content_digest)? {
             Some(open) => {

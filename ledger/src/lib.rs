@@ -15,6 +15,7 @@ mod settings;
 mod settle;
 pub mod store;
 mod trust;
+mod wall_clock;
 mod watch;
 mod withdraw;
 
@@ -40,6 +41,7 @@ pub use trust::{Trust, TrustStore};
 use lease::Streams;
 use store::requests::RequestKey;
 use store::{Committed, Step, StepError, Store};
+use wall_clock::WallClock;
 use watch::Watches;
 
 /// Longest request id.
@@ -50,7 +52,7 @@ const REQUEST_ID_BYTES_MAX: usize = 64;
 pub struct Ledger {
     pub(crate) store: Store,
     pub(crate) trust: Arc<TrustStore>,
-    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<WallClock>,
     pub(crate) streams: Arc<Streams>,
     pub(crate) watches: Arc<Watches>,
 }
@@ -72,14 +74,19 @@ impl Ledger {
         Self {
             store,
             trust: Arc::new(trust),
-            clock,
+            clock: Arc::new(WallClock::new(clock)),
             streams: Arc::default(),
             watches: Arc::default(),
         }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
-        Timestamp::from_unix_millis(self.clock.now_ms())
+        self.clock.now()
+    }
+
+    /// The time by which proposals expire; `None` while nothing may.
+    pub(crate) fn expiry_time(&self) -> Option<Timestamp> {
+        self.clock.expiry_time()
     }
 
     /// Runs a step in the next batch. It is queued at once; a caller that goes away does not take it back.

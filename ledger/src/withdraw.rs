@@ -49,7 +49,7 @@ impl Ledger {
             .envelope()
             .to_bytes()
             .map_err(|e| Refusal::new("MALFORMED", format!("ticket: {e}")))?;
-        let now = self.now();
+        let (now, expiry_time) = (self.now(), self.expiry_time());
         // The event's own time must lie within the ticket's: whoever reads the log later checks that.
         ticket.still(now)?;
         let done = self
@@ -57,7 +57,7 @@ impl Ledger {
                 if requests::recall(step.conn(), &key)?.is_some() {
                     return standing(step, &id, None);
                 }
-                expire::due(step, now)?;
+                expire::due(step, expiry_time)?;
                 let row = proposals::get(step.conn(), &id)?;
                 if let Err(refusal) = transition(row.state, row.started, ProposalStep::Withdraw) {
                     return standing(step, &id, Some(refusal));

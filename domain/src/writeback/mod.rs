@@ -1,6 +1,7 @@
 //! From an approved proposal to one effect: jobs, attempts, receipts, and the only way to an authorization.
 
 mod authorize;
+mod clock;
 mod migration;
 mod outcome;
 mod probe;
@@ -9,6 +10,7 @@ mod receipt;
 mod targets;
 
 pub use authorize::{Authorization, Facts, Rehearsal, Standing, authorize, check_database_clock, rehearsal};
+pub use clock::ClockReading;
 pub use migration::{GrantPlan, GrantTarget, MYSQL_TABLE_CATALOGUE, grants, receipt_table_ddl};
 pub use outcome::{AttemptReport, AttemptResult, Outcome};
 pub use probe::{ProbeFinding, Severity, SourceProbe};

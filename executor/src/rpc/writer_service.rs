@@ -89,6 +89,7 @@ impl WriterRpc {
                 engine: engine.kind().to_owned(),
                 identity: identity.unwrap_or_default(),
                 problems,
+                database_now_ms: 0,
             });
         }
         let frozen = self.writer.switches.is_frozen();
@@ -98,6 +99,8 @@ impl WriterRpc {
             trust_digest: digest.to_string(),
             sources,
             writer,
+            writer_now_ms: self.writer.now().as_unix_millis(),
+            ledger_now_ms: self.writer.ledger.time().map_or(0, |at| at.as_unix_millis()),
         })
     }
 }

@@ -1,13 +1,16 @@
 //! The writer's side of the ledger: leases in, reports out, and its own memory of how far the log had grown.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use synapsor_chassis::clock::Clock;
 use synapsor_chassis::grpc_channel::with_deadline;
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::log::{Checkpoint, ConsistencyProof, LoggedRecord};
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::Envelope;
+use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::TrustFile;
 use synapsor_proto::common::v1 as common;
 use synapsor_proto::convert::required;
@@ -16,6 +19,7 @@ use synapsor_proto::ledger::v1::writeback_service_client::WritebackServiceClient
 use synapsor_proto::status::from_status;
 use tonic::transport::Channel;
 
+use super::ledger_time::LedgerTime;
 use crate::witness::WitnessFile;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,6 +33,7 @@ const IN_DOUBT_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct LedgerClient {
     client: WritebackServiceClient<Channel>,
     witness: WitnessFile,
+    time: LedgerTime,
 }
 
 /// A leased proposal, still as hostile as the ledger that sent it.
@@ -55,11 +60,25 @@ pub(super) struct Lease {
 }
 
 impl LedgerClient {
-    pub fn new(channel: Channel, witness: WitnessFile) -> Self {
+    pub fn new(channel: Channel, witness: WitnessFile, clock: Arc<dyn Clock>) -> Self {
         let client = WritebackServiceClient::new(channel)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        Self { client, witness }
+        Self {
+            client,
+            witness,
+            time: LedgerTime::new(clock),
+        }
+    }
+
+    /// The ledger's wall clock, as far as it named it; not signed.
+    pub(crate) fn time(&self) -> Option<Timestamp> {
+        self.time.now()
+    }
+
+    /// Takes note of a job's time of handing out.
+    pub(super) fn learn_time(&self, ledger_now_ms: i64) {
+        self.time.learn(ledger_now_ms);
     }
 
     /// Opens the stream of jobs.
@@ -77,6 +96,7 @@ impl LedgerClient {
             known,
             trust_digest,
             contract_digests,
+            writer_now_ms: self.time.own_ms(),
         };
         let answer = self
             .client
@@ -103,18 +123,16 @@ impl LedgerClient {
         let request = wire::HeartbeatRequest {
             proposal_id: lease.proposal_id.to_string(),
             lease_token: lease.token.clone(),
+            writer_now_ms: self.time.own_ms(),
         };
         let answer = self
             .client
             .clone()
             .heartbeat(with_deadline(request, CALL_TIMEOUT))
             .await;
-        answer
-            .map_err(|s| from_status(&s))?
-            .into_inner()
-            .deny
-            .map(Envelope::try_from)
-            .transpose()
+        let answer = answer.map_err(|s| from_status(&s))?.into_inner();
+        self.time.learn(answer.ledger_now_ms);
+        answer.deny.map(Envelope::try_from).transpose()
     }
 
     /// Announces an attempt; its number comes back once the announcement is durable.
@@ -122,13 +140,16 @@ impl LedgerClient {
         let request = wire::StartRequest {
             proposal_id: lease.proposal_id.to_string(),
             lease_token: lease.token.clone(),
+            writer_now_ms: self.time.own_ms(),
         };
         let answer = self
             .client
             .clone()
             .start(with_deadline(request, REPEATABLE_TIMEOUT))
             .await;
-        Ok(answer.map_err(|s| from_status(&s))?.into_inner().attempt)
+        let answer = answer.map_err(|s| from_status(&s))?.into_inner();
+        self.time.learn(answer.ledger_now_ms);
+        Ok(answer.attempt)
     }
 
     /// Reports how an attempt ended.
@@ -144,6 +165,7 @@ impl LedgerClient {
             lease_token: token.to_vec(),
             attempt: Some(attempt.into()),
             receipt: receipt.map(Into::into),
+            writer_now_ms: self.time.own_ms(),
         };
         let answer = self
             .client
@@ -169,14 +191,19 @@ impl LedgerClient {
 
     /// Announced attempts without an end on file that no lease holds.
     pub(super) async fn unfinished(&self, source_ids: Vec<String>) -> Result<Vec<Unfinished>, Refusal> {
-        let request = wire::ListUnfinishedRequest { source_ids };
+        let request = wire::ListUnfinishedRequest {
+            source_ids,
+            writer_now_ms: self.time.own_ms(),
+        };
         let answer = self
             .client
             .clone()
             .list_unfinished(with_deadline(request, CALL_TIMEOUT))
             .await;
-        let attempts = answer.map_err(|s| from_status(&s))?.into_inner().attempts;
-        attempts
+        let answer = answer.map_err(|s| from_status(&s))?.into_inner();
+        self.time.learn(answer.ledger_now_ms);
+        answer
+            .attempts
             .into_iter()
             .filter(|a| !a.leased)
             .map(Unfinished::try_from)

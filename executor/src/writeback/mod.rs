@@ -8,6 +8,7 @@ mod attempt;
 mod deny;
 mod identities;
 mod ledger;
+mod ledger_time;
 mod patience;
 mod preview;
 mod reconcile;

@@ -83,6 +83,7 @@ async fn stream(writer: &Arc<Writer>, hall: &Hall, attempts: &mut JoinSet<()>) -
             .await
             .map_err(|s| synapsor_proto::status::from_status(&s))?;
         let Some(answer) = next else { return Ok(()) };
+        writer.ledger.learn_time(answer.ledger_now_ms);
         let job = match Job::try_from(answer) {
             Ok(job) => job,
             Err(refusal) => {

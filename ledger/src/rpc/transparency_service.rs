@@ -17,6 +17,8 @@ impl TransparencyService for Service {
         request: Request<GetCheckpointRequest>,
     ) -> Result<Response<GetCheckpointResponse>, Status> {
         let known = request.into_inner().known.map_or(0, |known| known.size);
+        let ledger_now_ms = self.ledger.now().as_unix_millis();
+        let is_expiry_paused = self.ledger.expiry_time().is_none();
         let response = self
             .ledger
             .store
@@ -26,6 +28,8 @@ impl TransparencyService for Service {
                 Ok(GetCheckpointResponse {
                     consistency: consistency.as_ref().map(Into::into),
                     checkpoint: head.note,
+                    ledger_now_ms,
+                    is_expiry_paused,
                 })
             })
             .await

@@ -32,6 +32,7 @@ impl WritebackService for Service {
 
     async fn lease(&self, request: Request<LeaseRequest>) -> Result<Response<Jobs>, Status> {
         let (caller, message) = (caller(&request)?, request.into_inner());
+        self.ledger.clock.compare_with_writer(message.writer_now_ms);
         if message.capacity == 0 || message.capacity > CAPACITY_MAX {
             return Err(refuse(Refusal::new(
                 "MALFORMED",
@@ -53,9 +54,11 @@ impl WritebackService for Service {
         let (sender, receiver) = mpsc::channel(JOBS_BUFFERED);
         let (ledger, stop) = (self.ledger.clone(), self.stop.clone());
         tokio::spawn(async move { ledger.serve_leases(terms, sender, stop).await });
-        let stream = ReceiverStream::new(receiver).map(|job| {
+        let ledger = self.ledger.clone();
+        let stream = ReceiverStream::new(receiver).map(move |job| {
             job.map(|job| LeaseResponse {
                 job: Some(to_wire(job)),
+                ledger_now_ms: ledger.now().as_unix_millis(),
             })
             .map_err(refuse)
         });
@@ -67,6 +70,7 @@ impl WritebackService for Service {
         request: Request<HeartbeatRequest>,
     ) -> Result<Response<HeartbeatResponse>, Status> {
         let (caller, message) = (caller(&request)?, request.into_inner());
+        self.ledger.clock.compare_with_writer(message.writer_now_ms);
         let id = proposal_id(&message.proposal_id)?;
         let deny = self
             .ledger
@@ -76,22 +80,28 @@ impl WritebackService for Service {
         Ok(Response::new(HeartbeatResponse {
             lease_ms: LEASE_MS,
             deny: deny.map(Into::into),
+            ledger_now_ms: self.ledger.now().as_unix_millis(),
         }))
     }
 
     async fn start(&self, request: Request<StartRequest>) -> Result<Response<StartResponse>, Status> {
         let (caller, message) = (caller(&request)?, request.into_inner());
+        self.ledger.clock.compare_with_writer(message.writer_now_ms);
         let id = proposal_id(&message.proposal_id)?;
         let done = self
             .ledger
             .start(caller, id, message.lease_token)
             .await
             .map_err(status_of)?;
-        Ok(Response::new(StartResponse { attempt: done.value }))
+        Ok(Response::new(StartResponse {
+            attempt: done.value,
+            ledger_now_ms: self.ledger.now().as_unix_millis(),
+        }))
     }
 
     async fn settle(&self, request: Request<SettleRequest>) -> Result<Response<SettleResponse>, Status> {
         let (caller, message) = (caller(&request)?, request.into_inner());
+        self.ledger.clock.compare_with_writer(message.writer_now_ms);
         let receipt = message
             .receipt
             .map(|signed| envelope("receipt", Some(signed)))
@@ -132,7 +142,9 @@ impl WritebackService for Service {
         &self,
         request: Request<ListUnfinishedRequest>,
     ) -> Result<Response<ListUnfinishedResponse>, Status> {
-        let sources = sources(request.into_inner().source_ids)?;
+        let message = request.into_inner();
+        self.ledger.clock.compare_with_writer(message.writer_now_ms);
+        let sources = sources(message.source_ids)?;
         let found = self.ledger.list_unfinished(sources).await.map_err(status_of)?;
         let attempts = found.into_iter().map(|unfinished| UnfinishedAttempt {
             proposal: Some(unfinished.proposal.into()),
@@ -142,6 +154,7 @@ impl WritebackService for Service {
         });
         Ok(Response::new(ListUnfinishedResponse {
             attempts: attempts.collect(),
+            ledger_now_ms: self.ledger.now().as_unix_millis(),
         }))
     }
 }

@@ -1,6 +1,7 @@
 //! The business steps over a real store.
 
 mod agents;
+mod clock;
 mod decide;
 mod intake;
 mod lease;
