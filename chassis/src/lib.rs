@@ -1,6 +1,7 @@
 //! Plumbing that every process of ours shares, in the order in which a process meets it: hardening, settings,
 //! secrets, certificates, servers, channels, logs, shutdown. Nothing here knows what the processes do for a living.
 
+pub mod background;
 pub mod clock;
 pub mod confine;
 pub mod exposure;

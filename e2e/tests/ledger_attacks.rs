@@ -32,6 +32,7 @@ fn lease_request() -> wire::LeaseRequest {
     wire::LeaseRequest {
         source_ids: vec!["billing_db".to_owned()],
         capacity: 1,
+        capacity_per_source: 1,
         known: None,
         trust_digest: String::new(),
         contract_digests: Vec::new(),

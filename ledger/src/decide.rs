@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use synapsor_domain::approval::{
-    ApplyOrder, Decision, Judge, VerifiedDecision, VerifiedOrder, check_approval, verify_decision,
-    verify_order,
+    ApplyOrder, Decision, Judge, VerifiedDecision, VerifiedOrder, check_approval,
 };
 use synapsor_domain::canonical;
 use synapsor_domain::digest::Digest;
@@ -22,6 +21,7 @@ use crate::store::records::{self, DecisionRow};
 use crate::store::requests::{self, RequestKey};
 use crate::store::{Committed, NewEvent, ReadBody, Step, StepError, StoreError, events};
 use crate::trust::Trust;
+use crate::verdicts::Verdicts;
 use crate::{Caller, Ledger, expire, secret_material};
 
 /// Where a proposal stands after a decision.
@@ -52,7 +52,7 @@ impl Ledger {
         request_id: &str,
         signed: Envelope,
     ) -> Result<Committed<Judged<Decided>>, StepError> {
-        let filing = self.filing(caller, request_id, Kind::Decision, signed)?;
+        let filing = self.filing(caller, request_id, Kind::Decision, signed).await?;
         self.write(move |step| {
             if let Some(answer) = requests::recall(step.conn(), &filing.key)? {
                 return Ok(Ok(filing.standing(step, &proposal_of(&answer)?)?));
@@ -74,7 +74,7 @@ impl Ledger {
         request_id: &str,
         signed: Envelope,
     ) -> Result<Committed<Judged<Ordered>>, StepError> {
-        let filing = self.filing(caller, request_id, Kind::ApplyOrder, signed)?;
+        let filing = self.filing(caller, request_id, Kind::ApplyOrder, signed).await?;
         self.write(move |step| {
             if requests::recall(step.conn(), &filing.key)?.is_some() {
                 return filing.filed_before(step).map(Ok);
@@ -89,26 +89,34 @@ impl Ledger {
         .await
     }
 
-    fn filing(
+    /// Everything about a signed object that needs no turn of the writing thread: it is verified here.
+    async fn filing(
         &self,
         caller: Caller,
         request_id: &str,
         kind: Kind,
         signed: Envelope,
-    ) -> Result<Filing, Refusal> {
+    ) -> Result<Filing, StepError> {
         let bytes = signed
             .to_bytes()
             .map_err(|e| Refusal::new("MALFORMED", format!("signed object: {e}")))?;
         let key = caller.request(request_id, &[&bytes])?;
+        let (trust, now) = (self.trust.current()?, self.now());
+        let (presented, judged_by) = (signed.clone(), trust.clone());
+        let verdicts = self
+            .store
+            .read(move |reader| Verdicts::of(reader, (kind, &presented), &judged_by, now))
+            .await?;
         Ok(Filing {
             caller,
             key,
-            trust: self.trust.current()?,
-            now: self.now(),
+            trust,
+            now,
             expiry_time: self.expiry_time(),
             kind,
             signed,
             bytes,
+            verdicts,
         })
     }
 }
@@ -123,6 +131,7 @@ struct Filing {
     kind: Kind,
     signed: Envelope,
     bytes: Vec<u8>,
+    verdicts: Verdicts,
 }
 
 impl Filing {
@@ -132,7 +141,9 @@ impl Filing {
             secret_material::refuse_text("reason", reason)?;
         }
         let (row, proposal) = self.proposal(step, &claimed.proposal_id)?;
-        let verified = verify_decision(&self.signed, &self.judge(&row, &proposal))?;
+        let verified = self
+            .verdicts
+            .decision(&self.signed, &self.judge(&row, &proposal))?;
         let on_file = records::decisions(step.conn(), &row.id)?;
         if !on_file.iter().any(|d| d.digest == verified.digest()) {
             let (kind, next) = if verified.is_deny() {
@@ -152,9 +163,9 @@ impl Filing {
         let (row, proposal) = self.proposal(step, &claimed.proposal_id)?;
         let judge = self.judge(&row, &proposal);
         let next = transition(row.state, row.started, ProposalStep::OrderApply)?;
-        let order = verify_order(&self.signed, &judge)?;
+        let order = self.verdicts.order(&self.signed, &judge)?;
         let (digest, person) = (order.digest(), order.person().to_owned());
-        let decisions = counted(step, &row, &judge, &order)?;
+        let decisions = self.counted(step, &row, &judge, &order)?;
         check_approval(&judge, row.quorum, &decisions, order)?;
         // Filed and not yet answered by an attempt: the same order again is the same order.
         let waiting = (next == row.state)
@@ -189,8 +200,16 @@ impl Filing {
             let text = "a shadow proposal is kept for comparison and is never approved or applied";
             return Err(Refusal::new("SHADOW_WRITEBACK_DISABLED", text).into());
         }
-        let (_, proposal) = proposals::signed(step.conn(), &row)?;
+        let proposal = self.read_proposal(step, &row)?;
         Ok((row, proposal))
+    }
+
+    /// As it was read before the batch; a proposal never changes.
+    fn read_proposal(&self, step: &Step<'_>, row: &ProposalRow) -> Result<Proposal, StepError> {
+        match &self.verdicts.proposal {
+            Some(proposal) if proposal.id == row.id => Ok(proposal.clone()),
+            Some(_) | None => Ok(proposals::signed(step.conn(), row)?.1),
+        }
     }
 
     fn judge<'a>(&'a self, row: &ProposalRow, proposal: &'a Proposal) -> Judge<'a> {
@@ -204,11 +223,11 @@ impl Filing {
 
     fn standing(&self, step: &Step<'_>, id: &ProposalId) -> Result<Decided, StepError> {
         let row = proposals::get(step.conn(), id)?;
-        let (_, proposal) = proposals::signed(step.conn(), &row)?;
+        let proposal = self.read_proposal(step, &row)?;
         let judge = self.judge(&row, &proposal);
         let mut persons = BTreeSet::new();
         for decision in records::decisions(step.conn(), id)?.iter().filter(|d| !d.deny) {
-            if let Ok(verified) = verify_decision(&events::envelope(step.conn(), decision.seq)?, &judge) {
+            if let Ok(verified) = self.on_file(step, decision, &judge)? {
                 persons.insert(verified.person().to_owned());
             }
         }
@@ -218,6 +237,41 @@ impl Filing {
             approvals,
             quorum: row.quorum,
         })
+    }
+
+    /// The decisions that an order counts on, each verified again for it, and every deny.
+    fn counted(
+        &self,
+        step: &Step<'_>,
+        row: &ProposalRow,
+        judge: &Judge<'_>,
+        order: &VerifiedOrder,
+    ) -> Result<Vec<VerifiedDecision>, StepError> {
+        let on_file = records::decisions(step.conn(), &row.id)?;
+        let named = &order.order().decision_digests;
+        if let Some(missing) = named
+            .iter()
+            .find(|digest| !on_file.iter().any(|d| d.digest == **digest))
+        {
+            return Err(Refusal::new(
+                "refused:order",
+                format!("the order counts on {missing}, which is not on file"),
+            )
+            .into());
+        }
+        relevant(&on_file, Some(named))
+            .map(|d| Ok(self.on_file(step, d, judge)??))
+            .collect()
+    }
+
+    fn on_file(
+        &self,
+        step: &Step<'_>,
+        decision: &DecisionRow,
+        judge: &Judge<'_>,
+    ) -> Result<Result<VerifiedDecision, Refusal>, StepError> {
+        let read = || Ok(events::envelope(step.conn(), decision.seq)?);
+        self.verdicts.on_file(decision.digest, read, judge)
     }
 
     fn append(
@@ -274,30 +328,6 @@ impl Filing {
         })?;
         Ok(refusal)
     }
-}
-
-/// The decisions that an order counts on, each verified again now, and every deny.
-fn counted(
-    step: &Step<'_>,
-    row: &ProposalRow,
-    judge: &Judge<'_>,
-    order: &VerifiedOrder,
-) -> Result<Vec<VerifiedDecision>, StepError> {
-    let on_file = records::decisions(step.conn(), &row.id)?;
-    let named = &order.order().decision_digests;
-    if let Some(missing) = named
-        .iter()
-        .find(|digest| !on_file.iter().any(|d| d.digest == **digest))
-    {
-        return Err(Refusal::new(
-            "refused:order",
-            format!("the order counts on {missing}, which is not on file"),
-        )
-        .into());
-    }
-    relevant(&on_file, Some(named))
-        .map(|d| Ok(verify_decision(&events::envelope(step.conn(), d.seq)?, judge)?))
-        .collect()
 }
 
 /// Of the decisions on file: those that an order names, and every deny. Without an order, all.

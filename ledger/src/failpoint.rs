@@ -21,7 +21,7 @@ pub(crate) fn hit(_point: Point) -> Result<(), Injected> {
     Ok(())
 }
 
-/// Does what `SYNAPSOR_FAILPOINT=NAME:kill|hang|error[:COUNT]` asks for, if this point is the one named and is
+/// Does what `SYNAPSOR_FAILPOINT=NAME:kill|hang|panic|error[:COUNT]` asks for, if this point is the one named and is
 /// reached for the COUNT-th time (the first, unless it says otherwise).
 #[cfg(feature = "failpoints")]
 pub(crate) fn hit(point: Point) -> Result<(), Injected> {
@@ -50,6 +50,7 @@ pub(crate) fn hit(point: Point) -> Result<(), Injected> {
         "hang" => loop {
             std::thread::park();
         },
+        "panic" => panic!("a crash point was asked to panic"),
         _ => Err(Injected),
     }
 }

@@ -1,7 +1,7 @@
 //! Handing out work to writers: one stream per writer, fenced leases, and the durable start of an attempt. Leases
 //! authorize nothing; they keep two writers from doing the same work, and a writer from being told twice.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use synapsor_domain::digest::Digest;
 use synapsor_domain::event::{EventKind, StartBody};
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::log::{ConsistencyProof, LoggedRecord};
-use synapsor_domain::proposal::{Step as ProposalStep, transition};
+use synapsor_domain::proposal::{State, Step as ProposalStep, transition};
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::{Envelope, Kind};
 use synapsor_domain::timestamp::{Span, Timestamp};
@@ -22,7 +22,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::decide::relevant;
 use crate::store::leases::{self, LeaseRow};
+use crate::store::listeners::Topic;
 use crate::store::proposals::{self, ProposalRow};
+use crate::store::queue::{self, Bounds};
 use crate::store::{
     Committed, NewEvent, ReadBody, Reader, Step, StepError, StoreError, events, log, records,
 };
@@ -31,8 +33,17 @@ use crate::{Caller, Ledger};
 /// A lease lasts so long unless it is renewed.
 pub(crate) const LEASE_MS: u32 = 60_000;
 
-/// Jobs that one writer may hold.
-pub(crate) const CAPACITY_MAX: u32 = 64;
+/// Sources that one writer may serve.
+pub(crate) const SOURCES_MAX: usize = 64;
+
+/// Jobs of one source that one writer may hold.
+pub(crate) const CAPACITY_PER_SOURCE_MAX: u32 = 24;
+
+/// Jobs that one writer may hold: what its sources may come to, so that none lives off the others' share.
+pub(crate) const CAPACITY_MAX: u32 = 64 * CAPACITY_PER_SOURCE_MAX;
+
+/// Jobs that are granted before the first of them is sent.
+const GRANTS_MAX: usize = 32;
 
 /// Random bytes of a lease token.
 const TOKEN_BYTES: usize = 32;
@@ -50,6 +61,8 @@ pub(crate) struct LeaseTerms {
     pub(crate) sources: Vec<String>,
     /// Jobs at once, 1 to [`CAPACITY_MAX`].
     pub(crate) capacity: u32,
+    /// Jobs of one source at once, 1 to [`CAPACITY_PER_SOURCE_MAX`].
+    pub(crate) capacity_per_source: u32,
     /// Size of the log that the writer's witness knows.
     pub(crate) known_size: u64,
 }
@@ -66,6 +79,15 @@ pub(crate) struct Job {
     pub(crate) fence: u64,
     pub(crate) attempt: u32,
     pub(crate) unfinished: bool,
+}
+
+/// Whose turn it is, as one stream goes on.
+#[derive(Debug, Clone, Default)]
+struct Turns {
+    /// The source that had the last turn.
+    source: Option<String>,
+    /// For each source the tenant that had the last turn.
+    tenants: BTreeMap<String, Option<String>>,
 }
 
 /// The open stream of every writer.
@@ -172,16 +194,23 @@ impl Ledger {
         jobs: mpsc::Sender<Result<Job, Refusal>>,
         stop: &CancellationToken,
     ) {
-        let mut head = self.store.head();
+        let topics = terms.sources.iter().cloned().map(Topic::Source).collect();
+        let listening = self.store.listen(topics);
         // What this writer held before belongs to a stream that is gone.
-        let mut regrant = true;
+        let mut begun = self.take_back(terms, place.generation).await;
+        let mut turns = Turns::default();
         let mut known = terms.known_size;
         loop {
-            head.mark_unchanged();
-            let granted = self.grant(terms, place.generation, regrant, known).await;
-            regrant = false;
+            listening.take();
+            let granted = match begun {
+                Ok(()) => self.grant(terms, place.generation, &mut turns, known).await,
+                Err(error) => Err(error),
+            };
+            begun = Ok(());
+            let mut more = false;
             match granted {
                 Ok(granted) => {
+                    more = granted.len() >= GRANTS_MAX;
                     for job in granted {
                         // The next job's checkpoint must prove that it continues this one's.
                         known = job.proposal.proof.size();
@@ -206,37 +235,53 @@ impl Ledger {
                 }
                 () = stop.cancelled() => return,
                 () = jobs.closed() => return,
-                changed = head.changed() => if changed.is_err() { return },
+                () = listening.woken() => {}
+                () = std::future::ready(()), if more => {}
                 () = tokio::time::sleep(LAPSE_CHECK) => {}
             }
         }
     }
 
-    /// Grants what waits and fits the writer's capacity.
+    /// Ends the leases that an earlier stream of this writer was granted.
+    async fn take_back(&self, terms: &LeaseTerms, generation: u64) -> Result<(), StepError> {
+        let (streams, writer) = (self.streams.clone(), terms.writer.clone());
+        self.write(move |step| {
+            if streams.is_current(&writer, generation) {
+                leases::release_all(step.conn(), &writer)?;
+            }
+            Ok(())
+        })
+        .await
+        .map(|_| ())
+    }
+
+    /// Grants what waits and fits the writer's capacity, the sources by turns.
     async fn grant(
         &self,
         terms: &LeaseTerms,
         generation: u64,
-        regrant: bool,
+        turns: &mut Turns,
         known: u64,
     ) -> Result<Vec<Job>, StepError> {
         let now = self.now();
-        let look = terms.clone();
-        let free = self
+        let (look, from) = (terms.clone(), turns.clone());
+        let (waiting, next) = self
             .store
-            .read(move |reader| free_proposals(reader, &look, regrant, now))
+            .read(move |reader| waiting(reader, &look, from, now))
             .await?;
-        if free.is_empty() {
+        if waiting.is_empty() {
             return Ok(Vec::new());
         }
+        *turns = next;
         let (streams, writer) = (self.streams.clone(), terms.writer.clone());
         let granted = self
             .write(move |step| {
                 if !streams.is_current(&writer, generation) {
                     return Ok(Vec::new());
                 }
-                free.iter()
-                    .map(|id| grant_one(step, id, &writer, regrant, now))
+                waiting
+                    .iter()
+                    .map(|id| grant_one(step, id, &writer, now))
                     .filter_map(Result::transpose)
                     .collect()
             })
@@ -349,27 +394,58 @@ fn start_body(step: &Step<'_>, row: &ProposalRow, lease: &LeaseRow) -> Result<St
     })
 }
 
-/// Proposals that wait and that nobody else holds, as many as the writer still takes.
-fn free_proposals(
+/// Proposals that wait and that nobody holds, as many as the writer still takes: one of each source in turn, and
+/// whose turn it is after them.
+fn waiting(
     reader: &Reader<'_>,
     terms: &LeaseTerms,
-    regrant: bool,
+    mut turns: Turns,
     now: Timestamp,
-) -> Result<Vec<ProposalId>, StepError> {
-    let held = if regrant {
-        0
-    } else {
-        proposals::count_held(reader.conn(), &terms.writer, now)?
-    };
-    let left = u64::from(terms.capacity.min(CAPACITY_MAX)).saturating_sub(held);
-    let left = usize::try_from(left).unwrap_or(usize::MAX);
-    if left == 0 {
-        return Ok(Vec::new());
+) -> Result<(Vec<ProposalId>, Turns), StepError> {
+    let mut held = queue::held(reader.conn(), &terms.writer, now)?;
+    let own: usize = held.values().map(queue::Held::own).sum();
+    let capacity = usize::try_from(terms.capacity.min(CAPACITY_MAX)).unwrap_or(usize::MAX);
+    let left = capacity.saturating_sub(own).min(GRANTS_MAX);
+    let per_source = terms.capacity_per_source.min(CAPACITY_PER_SOURCE_MAX);
+    let bounds = Bounds::of(usize::try_from(per_source).unwrap_or(usize::MAX));
+    let mut sources = VecDeque::new();
+    for source in terms.in_turn(turns.source.as_deref()) {
+        let held = held.remove(source).unwrap_or_default();
+        let after = turns.tenants.get(source).cloned().flatten();
+        let found = queue::next_of_source(reader.conn(), (source, after.as_deref()), &held, bounds, now)?;
+        if !found.is_empty() {
+            sources.push_back((source, VecDeque::from(found)));
+        }
     }
-    let asked = (terms.sources.as_slice(), terms.writer.as_str(), regrant);
-    let mut free = proposals::free(reader.conn(), asked, now, left)?;
-    free.truncate(left);
-    Ok(free)
+    let mut given = Vec::new();
+    while given.len() < left {
+        let Some((source, mut found)) = sources.pop_front() else {
+            break;
+        };
+        let Some((id, tenant)) = found.pop_front() else {
+            continue;
+        };
+        given.push(id);
+        turns.source = Some(source.to_owned());
+        if tenant.is_some() {
+            turns.tenants.insert(source.to_owned(), tenant);
+        }
+        sources.push_back((source, found));
+    }
+    Ok((given, turns))
+}
+
+impl LeaseTerms {
+    /// The sources, beginning behind the one that had the last turn.
+    fn in_turn(&self, last: Option<&str>) -> impl Iterator<Item = &str> {
+        let at = self
+            .sources
+            .iter()
+            .position(|s| Some(s.as_str()) == last)
+            .map_or(0, |at| at + 1);
+        let (before, behind) = self.sources.split_at(at);
+        behind.iter().chain(before).map(String::as_str)
+    }
 }
 
 /// A lease that was just granted.
@@ -384,12 +460,11 @@ fn grant_one(
     step: &Step<'_>,
     id: &ProposalId,
     writer: &str,
-    regrant: bool,
     now: Timestamp,
 ) -> Result<Option<Grant>, StepError> {
     let row = proposals::get(step.conn(), id)?;
-    let taken = leases::find(step.conn(), id)?
-        .is_some_and(|lease| lease.expires_at > now && !(regrant && lease.writer == writer));
+    let taken = leases::find(step.conn(), id)?.is_some_and(|lease| lease.expires_at > now)
+        || row.state == State::PendingWorker && queue::is_row_held(step.conn(), id, now)?;
     if taken || transition(row.state, row.started, ProposalStep::Start).is_err() {
         return Ok(None);
     }

@@ -15,6 +15,7 @@ mod settings;
 mod settle;
 pub mod store;
 mod trust;
+mod verdicts;
 mod wall_clock;
 mod watch;
 mod withdraw;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use synapsor_chassis::background::{Background, task_ended};
 use synapsor_chassis::clock::SystemClock;
 use synapsor_chassis::files::{self, FileLock, MODE_PRIVATE};
 use synapsor_chassis::grpc_server::{GrpcServer, ServerLimits};
@@ -71,17 +72,22 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> Result<(), Fa
     tracing::info!(address = %server.local_addr(), "the ledger answers");
 
     let end = stop.child_token();
-    let _sweeper = tokio::spawn(sweep(ledger.clone(), end.clone()));
+    let mut background = Background::default();
+    background.spawn("expiry sweep", sweep(ledger.clone(), end.clone()));
     if settings.on_demand {
         let (connections, end) = (server.connections(), end.clone());
-        tokio::spawn(async move {
+        background.spawn("idle check", async move {
             connections.idle_shutdown(IDLE).await;
             end.cancel();
         });
     }
-    let served = server.serve(routes(&ledger, &end), end.clone()).await;
+    let served = tokio::select! {
+        served = server.serve(routes(&ledger, &end), end.clone()) => served.map_err(Failure::from),
+        failure = background.failed(&end) => Err(failure),
+        () = ledger.store.writer_ended() => Err(task_ended("store's writing thread", "ended")),
+    };
     end.cancel();
-    served.map_err(Failure::from)
+    served
 }
 
 /// The file lock beside the store: one ledger per store.

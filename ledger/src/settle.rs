@@ -51,6 +51,11 @@ impl Ledger {
     ) -> Result<Committed<Judged<State>>, StepError> {
         let trust = self.trust.current()?;
         let report = open_report(&settlement, &trust)?;
+        // Signatures are verified here, where they hold up nobody else.
+        let receipt = settlement
+            .receipt
+            .as_ref()
+            .map(|signed| open_of_writer::<Receipt>(signed, Kind::Receipt, "receipt", &trust));
         let now = self.now();
         self.write(move |step| {
             let row = proposals::get(step.conn(), &settlement.id)?;
@@ -67,9 +72,9 @@ impl Ledger {
             if !closing.settlement.token.is_empty() {
                 closing.check_lease(step)?;
             }
-            match &closing.settlement.receipt {
-                Some(receipt) => closing.with_receipt(step, receipt, &trust),
-                None => closing.without_receipt(step).map(Ok),
+            match (&closing.settlement.receipt, receipt) {
+                (Some(signed), Some(receipt)) => closing.with_receipt(step, signed, receipt),
+                _ => closing.without_receipt(step).map(Ok),
             }
         })
         .await
@@ -147,14 +152,14 @@ impl Closing {
         &self,
         step: &mut Step<'_>,
         signed: &Envelope,
-        trust: &Trust,
+        opened: Result<Receipt, Refusal>,
     ) -> Result<Judged<State>, StepError> {
         let presented = Digest::of(Kind::Receipt, &signed.payload);
         let known = records::receipt(step.conn(), &self.row.id)?.map(|(digest, _)| digest);
         if known == Some(presented) {
             return Ok(Ok(self.row.state));
         }
-        let checked = self.check_receipt(signed, presented, trust);
+        let checked = opened.and_then(|receipt| self.check_receipt(receipt, presented));
         let refusal = match (checked, known) {
             (Err(refusal), _) => refusal,
             (Ok(_), Some(known)) => Refusal::new(
@@ -182,8 +187,7 @@ impl Closing {
         Ok(Err(refusal))
     }
 
-    fn check_receipt(&self, signed: &Envelope, digest: Digest, trust: &Trust) -> Result<Receipt, Refusal> {
-        let receipt: Receipt = open_of_writer(signed, Kind::Receipt, "receipt", trust)?;
+    fn check_receipt(&self, receipt: Receipt, digest: Digest) -> Result<Receipt, Refusal> {
         if receipt.v != 1 || receipt.proposal_id != self.row.id || receipt.proposal_digest != self.row.digest
         {
             return Err(integrity("receipt", "speaks of another proposal"));

@@ -176,8 +176,15 @@ impl World {
 
     /// Files, approves and orders a change; it waits for a writer afterwards.
     pub(crate) async fn ordered(&self, draft: &Draft) -> ProposalId {
+        self.ordered_at(draft, "main").await
+    }
+
+    /// As [`Self::ordered`], for another source.
+    pub(crate) async fn ordered_at(&self, draft: &Draft, source: &str) -> ProposalId {
         let id = self.file(draft).await;
-        let decision = seal(Kind::Decision, &self.decision(draft, Verdict::Approve), ANN_KEY);
+        let mut decision = self.decision(draft, Verdict::Approve);
+        source.clone_into(&mut decision.audience.source_id);
+        let decision = seal(Kind::Decision, &decision, ANN_KEY);
         let digest = decision.digest(Kind::Decision).unwrap();
         self.ledger
             .decide(caller(OPERATOR), &random::hex_id(16), decision)
@@ -185,7 +192,9 @@ impl World {
             .unwrap()
             .value
             .unwrap();
-        let order = seal(Kind::ApplyOrder, &self.order(draft, &[digest]), ANN_KEY);
+        let mut order = self.order(draft, &[digest]);
+        source.clone_into(&mut order.audience.source_id);
+        let order = seal(Kind::ApplyOrder, &order, ANN_KEY);
         self.ledger
             .request_apply(caller(OPERATOR), &random::hex_id(16), order)
             .await

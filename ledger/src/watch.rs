@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::store::StepError;
 use crate::store::agents::{self, Change, Scope};
+use crate::store::listeners::{Listening, Topic};
 use crate::{Caller, Ledger};
 
 /// Watches that one gateway may have open.
@@ -53,6 +54,8 @@ pub(crate) struct Watch {
     ledger: Ledger,
     ticket: VerifiedTicket,
     scope: Scope,
+    /// Wakes it for its tenants.
+    listening: Listening,
     /// The first record that was not looked at yet.
     next: u64,
     _place: Place,
@@ -102,6 +105,11 @@ impl Ledger {
         if !ticket.allows(RecordKind::Proposal) {
             return Err(crate::agent_record::not_found());
         }
+        let scope = Scope::of(&ticket);
+        // Before the size is read: what comes in between is then found twice and told once.
+        let listening = self
+            .store
+            .listen(scope.tenants().map(|t| Topic::Tenant(t.to_owned())).collect());
         let size = self.store.head().borrow().size;
         let next = match after {
             None => size,
@@ -116,8 +124,9 @@ impl Ledger {
         };
         Ok(Watch {
             ledger: self.clone(),
-            scope: Scope::of(&ticket),
+            scope,
             ticket,
+            listening,
             next,
             _place: self.watches.enter(&caller.identity)?,
         })
@@ -127,27 +136,37 @@ impl Ledger {
 impl Watch {
     /// Tells what comes until the ticket ends, nobody listens, or `stop`.
     pub(crate) async fn run(mut self, out: Out, stop: CancellationToken) {
-        let mut head = self.ledger.store.head();
-        if !self.send(&out, self.position(), &stop).await {
+        let size = self.size();
+        if !self.send(&out, self.position(), &stop).await || !self.tell_up_to(size, &out, &stop).await {
             return;
         }
         loop {
-            let size = head.borrow_and_update().size;
-            if !self.tell_up_to(size, &out, &stop).await {
-                return;
-            }
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = out.closed() => return,
-                changed = head.changed() => if changed.is_err() { return },
+                () = self.listening.woken() => {}
                 () = tokio::time::sleep(self.left()) => {}
             }
             if self.is_over() {
+                // The size comes first: what is below it and not pending concerns nobody here.
+                let size = self.size();
+                let told = self.listening.peek().map_or(size, |range| range.first);
+                self.next = self.next.max(told);
                 // Whoever watches on under a fresh ticket goes on from here. A full buffer has no room for it.
                 let _ = out.try_send(Ok(self.position()));
                 return;
             }
+            if let Some(range) = self.listening.take() {
+                self.next = self.next.max(range.first);
+                if !self.tell_up_to(range.end, &out, &stop).await {
+                    return;
+                }
+            }
         }
+    }
+
+    fn size(&self) -> u64 {
+        self.ledger.store.head().borrow().size
     }
 
     /// False when the watch is to end.

@@ -124,6 +124,7 @@ async fn writebacks(hands: &Hands, attempts: &mut Attempts, id: &str, signed: &S
     let lease = ledger::LeaseRequest {
         source_ids: vec!["billing_db".to_owned()],
         capacity: 1,
+        capacity_per_source: 1,
         ..Default::default()
     };
     let answer = call_with(&hands.ledger, &path("WritebackService/Lease"), lease).await;

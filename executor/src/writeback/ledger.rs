@@ -93,6 +93,7 @@ impl LedgerClient {
         let request = wire::LeaseRequest {
             source_ids,
             capacity,
+            capacity_per_source: 0,
             known,
             trust_digest,
             contract_digests,

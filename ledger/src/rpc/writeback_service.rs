@@ -15,11 +15,8 @@ use tonic::{Request, Response, Status};
 
 use super::{Service, caller, envelope, refuse};
 use crate::error::status_of;
-use crate::lease::{CAPACITY_MAX, Job, LEASE_MS, LeaseTerms};
+use crate::lease::{CAPACITY_MAX, CAPACITY_PER_SOURCE_MAX, Job, LEASE_MS, LeaseTerms, SOURCES_MAX};
 use crate::settle::Settlement;
-
-/// Sources that one writer may serve.
-const SOURCES_MAX: usize = 64;
 
 /// Jobs that wait for a slow connection.
 const JOBS_BUFFERED: usize = 4;
@@ -39,10 +36,21 @@ impl WritebackService for Service {
                 format!("capacity: must be 1 to {CAPACITY_MAX}"),
             )));
         }
+        if message.capacity_per_source > CAPACITY_PER_SOURCE_MAX {
+            return Err(refuse(Refusal::new(
+                "MALFORMED",
+                format!("capacity_per_source: must be at most {CAPACITY_PER_SOURCE_MAX}"),
+            )));
+        }
+        let sources = sources(message.source_ids)?;
         let terms = LeaseTerms {
             writer: caller.identity,
-            sources: sources(message.source_ids)?,
             capacity: message.capacity,
+            capacity_per_source: match message.capacity_per_source {
+                0 => share(message.capacity, sources.len()),
+                asked => asked,
+            },
+            sources,
             known_size: message.known.map_or(0, |known| known.size),
         };
         tracing::info!(
@@ -157,6 +165,12 @@ impl WritebackService for Service {
             ledger_now_ms: self.ledger.now().as_unix_millis(),
         }))
     }
+}
+
+/// What each source gets of a capacity that says nothing about sources.
+fn share(capacity: u32, sources: usize) -> u32 {
+    let sources = u32::try_from(sources).unwrap_or(u32::MAX).max(1);
+    capacity.div_ceil(sources).clamp(1, CAPACITY_PER_SOURCE_MAX)
 }
 
 fn to_wire(job: Job) -> WireJob {

@@ -52,7 +52,12 @@ impl Scope {
         Self { tenants, principals }
     }
 
-    fn tenants(&self) -> impl Iterator<Item = &dyn ToSql> {
+    /// The tenants, some of them more than once.
+    pub(crate) fn tenants(&self) -> impl Iterator<Item = &str> {
+        self.tenants.iter().map(String::as_str)
+    }
+
+    fn tenant_values(&self) -> impl Iterator<Item = &dyn ToSql> {
         self.tenants.iter().map(|t| t as &dyn ToSql)
     }
 
@@ -70,7 +75,7 @@ pub(crate) fn proposal(
 ) -> Result<Option<ProposalRow>, StoreError> {
     let id = bounded(id);
     let values: Vec<&dyn ToSql> = std::iter::once(&id as &dyn ToSql)
-        .chain(scope.tenants())
+        .chain(scope.tenant_values())
         .collect();
     Ok(proposals::rows(conn, &of_tenants("proposal_id"), &values)?
         .into_iter()
@@ -95,7 +100,7 @@ pub(crate) fn own_proposal(
 /// Place of the evidence with this id, if a tenant of the scope has it.
 pub(crate) fn evidence(conn: &Connection, id: &str, scope: &Scope) -> Result<Option<u64>, StoreError> {
     let id = bounded(id);
-    let values = std::iter::once(&id as &dyn ToSql).chain(scope.tenants());
+    let values = std::iter::once(&id as &dyn ToSql).chain(scope.tenant_values());
     let sql = format!("SELECT seq FROM evidence WHERE {}", of_tenants("evidence_id"));
     let seq: Option<i64> = conn
         .prepare_cached(&sql)?
@@ -194,7 +199,7 @@ pub(crate) fn changes(
     let (low, high) = (to_sql(from), to_sql(to));
     let limit = i64::try_from(CHANGES_PAGE).unwrap_or(i64::MAX);
     let mut values: Vec<&dyn ToSql> = vec![&low, &high];
-    values.extend(scope.tenants());
+    values.extend(scope.tenant_values());
     values.push(&limit);
     let mut rows = query.query(params_from_iter(values))?;
     let mut found = Vec::new();

@@ -84,6 +84,15 @@ pub(crate) fn shorten(conn: &Connection, writer: &str, until: Timestamp) -> Resu
     Ok(())
 }
 
+/// Ends every lease of this writer.
+pub(crate) fn release_all(conn: &Connection, writer: &str) -> Result<(), StoreError> {
+    conn.prepare_cached(
+        "UPDATE leases SET writer = '', token_hash = zeroblob(32), expires_at = 0 WHERE writer = ?1 AND writer <> ''",
+    )?
+    .execute([writer])?;
+    Ok(())
+}
+
 /// Ends the lease. The row stays, because its fence must not be forgotten; no token hashes to zeros.
 pub(crate) fn release(conn: &Connection, id: &ProposalId) -> Result<(), StoreError> {
     conn.prepare_cached(

@@ -10,6 +10,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_initial.sql"),
     include_str!("../../migrations/sqlite/0002_open_contexts.sql"),
     include_str!("../../migrations/sqlite/0003_records_by_seq.sql"),
+    include_str!("../../migrations/sqlite/0004_tenants_take_turns.sql"),
 ];
 
 /// Newest version that this build knows.

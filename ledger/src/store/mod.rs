@@ -8,11 +8,13 @@ mod error;
 pub(crate) mod events;
 mod head;
 pub(crate) mod leases;
+pub(crate) mod listeners;
 pub(crate) mod log;
 mod migrate;
 mod nodes;
 mod pool;
 pub(crate) mod proposals;
+pub(crate) mod queue;
 pub(crate) mod records;
 pub(crate) mod requests;
 mod row;
@@ -31,6 +33,7 @@ use synapsor_chassis::files::FileLock;
 use synapsor_domain::log::EMPTY_ROOT;
 use synapsor_domain::signing::{PublicKey, SigningKey};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 pub use error::StoreError;
 pub use head::Head;
@@ -42,6 +45,7 @@ pub(crate) use step::{NewEvent, Step};
 pub(crate) use views::{ReadBody, ReadProposal, kind_of};
 
 use connection::FileIdentity;
+use listeners::{Listeners, Listening, Topic};
 use nodes::KeptNodes;
 use pool::Pool;
 use writer::{Job, Task, Writer};
@@ -68,6 +72,9 @@ pub struct Store {
     queue: mpsc::Sender<Box<dyn Job>>,
     readers: Arc<Pool>,
     head: watch::Receiver<Head>,
+    listeners: Arc<Listeners>,
+    /// Cancelled when the writing thread is no more.
+    writer_ended: CancellationToken,
 }
 
 impl Store {
@@ -101,18 +108,25 @@ impl Store {
         let readers = Pool::open(path, file.clone())?;
         let (sender, watcher) = watch::channel(head);
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
+        let listeners = Arc::<Listeners>::default();
         let writer = Writer {
             conn,
             file,
             origin: origin.to_owned(),
             key,
             head: sender,
+            listeners: listeners.clone(),
             nodes: KeptNodes::default(),
             lock,
         };
+        let writer_ended = CancellationToken::new();
+        let guard = writer_ended.clone().drop_guard();
         std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || writer.serve(jobs))
+            .spawn(move || {
+                let _guard = guard;
+                writer.serve(jobs);
+            })
             .map_err(|_| StoreError::Failed("cannot start the writing thread".to_owned()))?;
         Ok(Self {
             path: Arc::new(path.to_owned()),
@@ -121,7 +135,15 @@ impl Store {
             queue,
             readers: Arc::new(readers),
             head: watcher,
+            listeners,
+            writer_ended,
         })
+    }
+
+    /// Returns when the writing thread has ended: a panic, as long as this handle is there. Nothing can be written
+    /// from then on.
+    pub async fn writer_ended(&self) {
+        self.writer_ended.cancelled().await;
     }
 
     /// Runs a step inside the next batch, and answers when that batch is durable. A refused step leaves nothing.
@@ -163,6 +185,11 @@ impl Store {
         F: FnOnce(&Reader<'_>) -> Result<T, StepError> + Send + 'static,
     {
         self.readers.clone().read(look).await
+    }
+
+    /// Begins to listen for batches that move proposals of these topics.
+    pub(crate) fn listen(&self, topics: Vec<Topic>) -> Listening {
+        self.listeners.listen(topics)
     }
 
     /// The head of the log as it moves; every value is durable.

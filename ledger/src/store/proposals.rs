@@ -179,44 +179,6 @@ pub(crate) fn list(
     rows(conn, &clause, &values)
 }
 
-/// Proposals that a writer may be given, at most `limit` of each source, longest waiting first: those that nobody
-/// holds, and with `regrant` those that it holds itself. The cost follows what is held and given, not what waits.
-pub(crate) fn free(
-    conn: &Connection,
-    (sources, writer, regrant): (&[String], &str, bool),
-    now: Timestamp,
-    limit: usize,
-) -> Result<Vec<ProposalId>, StoreError> {
-    let mut query = conn.prepare_cached(
-        "SELECT proposal_id FROM proposals p INDEXED BY proposals_waiting \
-         WHERE source_id = ?1 AND state IN ('pending_worker', 'in_doubt') AND NOT EXISTS \
-           (SELECT 1 FROM leases l WHERE l.proposal_id = p.proposal_id AND l.expires_at > ?2 \
-            AND NOT (?3 AND l.writer = ?4)) \
-         ORDER BY changed_seq LIMIT ?5",
-    )?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut found = Vec::new();
-    for source in sources {
-        let values = params![source, now.as_unix_millis(), regrant, writer, limit];
-        let ids = query.query_map(values, |row| row.get::<_, String>(0))?;
-        for id in ids {
-            found.push(id?.parse().map_err(|_| damaged())?);
-        }
-    }
-    Ok(found)
-}
-
-/// How many waiting proposals a writer holds.
-pub(crate) fn count_held(conn: &Connection, writer: &str, now: Timestamp) -> Result<u64, StoreError> {
-    let count = conn
-        .prepare_cached(
-            "SELECT count(*) FROM leases l JOIN proposals p USING (proposal_id) WHERE l.writer = ?1 \
-             AND l.writer <> '' AND l.expires_at > ?2 AND p.state IN ('pending_worker', 'in_doubt')",
-        )?
-        .query_row(params![writer, now.as_unix_millis()], |row| row.get(0))?;
-    from_sql(count)
-}
-
 /// Proposals with an announced attempt whose end is not on file.
 pub(crate) fn unfinished(
     conn: &Connection,

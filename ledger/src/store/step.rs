@@ -1,6 +1,7 @@
 //! What a request may do inside its batch: read and change the views, and append events.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
+use synapsor_domain::agent_view::STATE_EVENTS;
 use synapsor_domain::canonical;
 use synapsor_domain::event::{EventKind, EventRecord};
 use synapsor_domain::ids::ProposalId;
@@ -8,6 +9,7 @@ use synapsor_domain::log::{BODY_SALT_BYTES, TreeHash, body_commitment, leaf_hash
 use synapsor_domain::timestamp::Timestamp;
 
 use super::error::StoreError;
+use super::listeners::Moved;
 use super::row::to_sql;
 use super::views::{self, ReadBody};
 
@@ -31,7 +33,9 @@ pub(crate) struct Step<'c> {
     conn: &'c Connection,
     first_seq: u64,
     leaves: Vec<TreeHash>,
-    kept: usize,
+    moved: Vec<Moved>,
+    /// Lengths of both at the savepoint.
+    kept: (usize, usize),
 }
 
 impl<'c> Step<'c> {
@@ -40,7 +44,8 @@ impl<'c> Step<'c> {
             conn,
             first_seq: next_seq,
             leaves: Vec::new(),
-            kept: 0,
+            moved: Vec::new(),
+            kept: (0, 0),
         }
     }
 
@@ -73,11 +78,36 @@ impl<'c> Step<'c> {
             .execute(params![to_sql(seq), salt, event.body])?;
         views::apply(self.conn, &record, event.body, event.read)?;
         self.leaves.push(leaf);
+        self.note_move(seq, event)?;
         Ok(seq)
     }
 
+    /// Keeps whom a moved proposal concerns, for the streams that wait.
+    fn note_move(&mut self, seq: u64, event: &NewEvent<'_>) -> Result<(), StoreError> {
+        let Some(id) = event.proposal_id.filter(|_| STATE_EVENTS.contains(&event.kind)) else {
+            return Ok(());
+        };
+        let moved = self
+            .conn
+            .prepare_cached("SELECT tenant, source_id FROM proposals WHERE proposal_id = ?1")?
+            .query_row([id.as_str()], |row| {
+                Ok(Moved {
+                    seq,
+                    tenant: row.get(0)?,
+                    source: row.get(1)?,
+                    is_for_writers: !matches!(
+                        event.kind,
+                        EventKind::ProposalCreated | EventKind::ProposalApproved
+                    ),
+                })
+            })
+            .optional()?;
+        self.moved.extend(moved);
+        Ok(())
+    }
+
     pub(crate) fn savepoint(&mut self) -> Result<(), StoreError> {
-        self.kept = self.leaves.len();
+        self.kept = (self.leaves.len(), self.moved.len());
         self.conn.prepare_cached("SAVEPOINT request")?.execute([])?;
         Ok(())
     }
@@ -85,13 +115,15 @@ impl<'c> Step<'c> {
     pub(crate) fn release(&mut self, keep: bool) -> Result<(), StoreError> {
         if !keep {
             self.conn.prepare_cached("ROLLBACK TO request")?.execute([])?;
-            self.leaves.truncate(self.kept);
+            self.leaves.truncate(self.kept.0);
+            self.moved.truncate(self.kept.1);
         }
         self.conn.prepare_cached("RELEASE request")?.execute([])?;
         Ok(())
     }
 
-    pub(crate) fn into_leaves(self) -> Vec<TreeHash> {
-        self.leaves
+    /// The leaves that stay, in order, and the proposals that their events moved.
+    pub(crate) fn into_parts(self) -> (Vec<TreeHash>, Vec<Moved>) {
+        (self.leaves, self.moved)
     }
 }

@@ -584,3 +584,28 @@ fn a_store_in_a_folder_that_does_not_exist_is_refused() {
     );
     assert!(!dir.path().join("no").exists());
 }
+
+#[tokio::test]
+async fn a_writing_thread_that_panics_is_noticed_and_takes_nothing_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("local.db"));
+    add(&store, b"1").await.unwrap();
+    let ended = store.writer_ended();
+    let mut ended = std::pin::pin!(ended);
+    assert!(
+        tokio::time::timeout(std::time::Duration::from_millis(50), &mut ended)
+            .await
+            .is_err()
+    );
+    let lost = store
+        .write(|_| -> Result<(), StepError> { panic!("on purpose") })
+        .await;
+    assert!(matches!(lost, Err(StepError::Store(StoreError::Closed))));
+    tokio::time::timeout(std::time::Duration::from_secs(20), ended)
+        .await
+        .expect("an end that is noticed");
+    assert!(matches!(
+        add(&store, b"2").await,
+        Err(StepError::Store(StoreError::Closed))
+    ));
+}

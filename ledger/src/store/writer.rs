@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::connection::FileIdentity;
 use super::error::StoreError;
 use super::head::{self, Head};
+use super::listeners::{Listeners, Moved, Range};
 use super::nodes::{KeptNodes, Nodes};
 use super::step::Step;
 use crate::failpoint::{self, Point};
@@ -56,6 +57,8 @@ pub(crate) struct Batch {
     growth: Vec<Arc<ConsistencyProof>>,
     /// Size before the batch.
     before: u64,
+    /// Proposals that it moved.
+    moved: Vec<Moved>,
 }
 
 impl Batch {
@@ -151,6 +154,7 @@ pub(crate) struct Writer {
     pub(crate) origin: String,
     pub(crate) key: SigningKey,
     pub(crate) head: watch::Sender<Head>,
+    pub(crate) listeners: Arc<Listeners>,
     pub(crate) nodes: KeptNodes,
     /// Held as long as this thread can write.
     #[expect(dead_code, reason = "held for as long as it lives, never read")]
@@ -189,6 +193,7 @@ impl Writer {
         self.file.still_there()?;
         self.conn.prepare_cached("COMMIT")?.execute([])?;
         crash_point(has_changes, Point::AfterCommit)?;
+        self.listeners.wake(&made.moved);
         self.head.send_if_modified(|old| {
             let grew = old.size != head.size;
             old.clone_from(head);
@@ -213,7 +218,7 @@ impl Writer {
                 Err(cause) => step.release(false).map_err(|lost| cause.unwrap_or(lost))?,
             }
         }
-        let leaves = step.into_leaves();
+        let (leaves, moved) = step.into_parts();
         let mut nodes = Nodes::kept(&self.conn, old.size, &self.nodes);
         for (seq, leaf) in (old.size..).zip(&leaves) {
             nodes.append(seq, leaf)?;
@@ -232,7 +237,12 @@ impl Writer {
             .filter(|known| (1..=size).contains(known))
             .map(|known| nodes.consistency(known, size).map(Arc::new))
             .collect::<Result<_, _>>()?;
-        Ok(Batch { head, growth, before })
+        Ok(Batch {
+            head,
+            growth,
+            before,
+            moved,
+        })
     }
 
     /// After a failed batch: undo it, and look at what the file holds. Gives an error that is to stay when the
@@ -249,6 +259,11 @@ impl Writer {
         match head::newest(&self.conn) {
             // The failed batch may be durable after all; then the head has moved, and the next batch goes on from it.
             Ok(Some(head)) => {
+                let first = self.head.borrow().size;
+                if head.size > first {
+                    let end = head.size;
+                    self.listeners.wake_all(Range { first, end });
+                }
                 self.head.send_if_modified(|old| {
                     let moved = old.size != head.size;
                     *old = head;

@@ -1,7 +1,7 @@
 //! What operators file.
 
 use synapsor_chassis::random;
-use synapsor_domain::approval::Verdict;
+use synapsor_domain::approval::{Judge, Verdict};
 use synapsor_domain::event::EventKind;
 use synapsor_domain::proposal::{ProposalMode, State};
 use synapsor_domain::signing::{Envelope, Kind};
@@ -10,6 +10,7 @@ use synapsor_domain::timestamp::Span;
 use crate::store::StepError;
 use crate::store::events::{self, TailFilter};
 use crate::test_kit::{ANN_KEY, BOB_KEY, Draft, NOBODY_KEY, OPERATOR, World, caller, seal};
+use crate::verdicts::Verdicts;
 
 async fn decide(world: &World, signed: Envelope) -> Result<State, String> {
     let done = world
@@ -259,4 +260,49 @@ async fn a_proposal_is_found_by_id_prefix_code_and_latest() {
         .read(|r| crate::store::proposals::resolve(r.conn(), "wrp_"))
         .await;
     assert!(matches!(both, Err(StepError::Refused(refusal)) if refusal.code == "AMBIGUOUS_PROPOSAL"));
+}
+
+#[tokio::test]
+async fn the_writing_thread_looks_verdicts_up_instead_of_verifying() {
+    let world = World::new();
+    let draft = world.draft("0");
+    let id = world.file(&draft).await;
+    let first = approval(&world, &draft);
+    decide(&world, first.clone()).await.unwrap();
+    let second = approval(&world, &draft);
+    let (trust, now) = (world.ledger.trust.current().unwrap(), world.now());
+    let (presented, judged_by) = (second.clone(), trust.clone());
+    let verdicts = world
+        .ledger
+        .store
+        .read(move |r| Verdicts::of(r, (Kind::Decision, &presented), &judged_by, now))
+        .await
+        .unwrap();
+    let (proposal, _, _) = draft.signed();
+    let judge = Judge {
+        trust: &trust.file,
+        now,
+        proposal: verdicts.proposal.as_ref().unwrap(),
+        proposal_digest: proposal.digest(Kind::Proposal).unwrap(),
+    };
+    assert_eq!(judge.proposal.id, id);
+    for known in [&first, &second] {
+        let digest = known.digest(Kind::Decision).unwrap();
+        let unread = || -> Result<Envelope, StepError> { panic!("read again") };
+        let verdict = verdicts.on_file(digest, unread, &judge).unwrap().unwrap();
+        assert_eq!(verdict.person(), "ann");
+    }
+    // One that was filed in between is verified where it is met, and a forged one counts nowhere.
+    let third = seal(
+        Kind::Decision,
+        &world.decision(&draft, Verdict::Approve),
+        NOBODY_KEY,
+    );
+    let digest = third.digest(Kind::Decision).unwrap();
+    let verdict = verdicts.on_file(digest, || Ok(third.clone()), &judge).unwrap();
+    assert_eq!(verdict.unwrap_err().code, "refused:key");
+    // A copy of a good payload with another signature has the same digest and not the same verdict.
+    let mut copy = first.clone();
+    copy.signatures[0].sig[3] ^= 1;
+    assert_eq!(decide(&world, copy).await, Err("refused:signature".into()));
 }

@@ -2,16 +2,24 @@
 
 use std::time::Duration;
 
+use synapsor_chassis::random;
 use synapsor_domain::approval::Verdict;
 use synapsor_domain::log::verify_checkpoint;
+use synapsor_domain::proposal::Proposal;
 use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::Kind;
+use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::value::{ColumnValue, Value};
+use synapsor_domain::writeback::AttemptResult;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::lease::{Job, LeaseTerms};
+use crate::settle::Settlement;
 use crate::store::StepError;
-use crate::test_kit::{ANN_KEY, LEDGER_KEY, OPERATOR, ORIGIN, WRITER, World, caller, key, seal};
+use crate::store::listeners::Topic;
+use crate::test_kit::{
+    ANN_KEY, Draft, LEDGER_KEY, OPERATOR, ORIGIN, WRITER, World, caller, key, seal, with_evidence,
+};
 
 pub(super) const OTHER_WRITER: &str = "spiffe://dep-test/writer/w2";
 
@@ -23,6 +31,7 @@ pub(super) fn open(world: &World, writer: &str, capacity: u32) -> Jobs {
         writer: writer.into(),
         sources: vec!["main".into()],
         capacity,
+        capacity_per_source: capacity,
         known_size: 0,
     };
     let ledger = world.ledger.clone();
@@ -262,4 +271,210 @@ async fn the_lease_of_a_writer_that_went_away_soon_goes_to_another() {
     let mut other = open(&world, OTHER_WRITER, 1);
     let second = next(&mut other).await.unwrap();
     assert!(second.fence > first.fence);
+}
+
+fn two_sources(world: &World, capacity_per_source: u32) -> Jobs {
+    let (sender, receiver) = mpsc::channel(1);
+    let terms = LeaseTerms {
+        writer: WRITER.into(),
+        sources: vec!["main".into(), "crm".into()],
+        capacity: 2 * capacity_per_source,
+        capacity_per_source,
+        known_size: 0,
+    };
+    let ledger = world.ledger.clone();
+    tokio::spawn(async move { ledger.serve_leases(terms, sender, CancellationToken::new()).await });
+    receiver
+}
+
+/// A change of one row, in a source, for a tenant.
+async fn row(world: &World, source: &str, tenant: &str, id: i128) -> Draft {
+    let mut draft = world.draft(&random::hex_id(8));
+    for at in [&mut draft.proposal.source, &mut draft.evidence.source] {
+        at.id = source.into();
+    }
+    for by in [&mut draft.proposal.requested_by, &mut draft.evidence.requested_by] {
+        by.tenant = tenant.into();
+    }
+    for target in [&mut draft.proposal.target, &mut draft.evidence.target] {
+        target.primary_key = ColumnValue::new("id", Value::int(id));
+        target.tenant = Some(ColumnValue::new("tenant_id", Value::text(tenant)));
+    }
+    let draft = with_evidence(draft);
+    world.ordered_at(&draft, source).await;
+    draft
+}
+
+fn about(job: &Job) -> (String, String, String) {
+    let proposal: Proposal = Envelope::from_bytes(&job.proposal.body)
+        .unwrap()
+        .peek(Kind::Proposal)
+        .unwrap();
+    let key = proposal.target.primary_key.value.as_text().unwrap_or_default();
+    (proposal.source.id, proposal.requested_by.tenant, key.to_owned())
+}
+
+async fn silent(jobs: &mut Jobs) {
+    let more = tokio::time::timeout(Duration::from_millis(200), jobs.recv()).await;
+    assert!(
+        more.is_err(),
+        "{:?}",
+        more.unwrap().map(|job| about(&job.unwrap()))
+    );
+}
+
+/// Ends an attempt without a receipt, as the writer of the test kit.
+async fn give_back(world: &World, draft: &Draft, job: &Job) {
+    let settlement = Settlement {
+        id: draft.proposal.id.clone(),
+        token: job.token.to_vec(),
+        attempt: world.report(draft, AttemptResult::Retryable("timeout".into()), None),
+        receipt: None,
+    };
+    world
+        .ledger
+        .settle(caller(WRITER), settlement)
+        .await
+        .unwrap()
+        .value
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_source_with_much_waiting_does_not_delay_another() {
+    let world = World::new();
+    for id in 0..30 {
+        row(&world, "main", "acme", id).await;
+    }
+    row(&world, "crm", "acme", 1).await;
+    let mut jobs = two_sources(&world, 8);
+    let first = about(&next(&mut jobs).await.unwrap()).0;
+    let second = about(&next(&mut jobs).await.unwrap()).0;
+    assert_eq!([first.as_str(), second.as_str()], ["main", "crm"]);
+    // A full source leaves the other its own room, whatever is ordered later.
+    while let Ok(Some(job)) = tokio::time::timeout(Duration::from_millis(200), jobs.recv()).await {
+        assert_eq!(about(&job.unwrap()).0, "main");
+    }
+    for id in 2..5 {
+        row(&world, "crm", "acme", id).await;
+        assert_eq!(about(&next(&mut jobs).await.unwrap()).2, id.to_string());
+    }
+}
+
+#[tokio::test]
+async fn one_row_is_with_one_writer_at_a_time_and_others_go_past_it() {
+    let world = World::new();
+    let mut held = Vec::new();
+    for _ in 0..45 {
+        held.push(row(&world, "main", "acme", 7).await);
+    }
+    row(&world, "main", "acme", 8).await;
+    let mut jobs = open(&world, WRITER, 16);
+    let first = next(&mut jobs).await.unwrap();
+    assert_eq!(about(&first).2, "7");
+    assert_eq!(about(&next(&mut jobs).await.unwrap()).2, "8");
+    silent(&mut jobs).await;
+    let mut other = open(&world, OTHER_WRITER, 16);
+    silent(&mut other).await;
+    drop(other);
+    world
+        .ledger
+        .start(caller(WRITER), held[0].proposal.id.clone(), first.token.to_vec())
+        .await
+        .unwrap();
+    give_back(&world, &held[0], &first).await;
+    let second = next(&mut jobs).await.unwrap();
+    assert_eq!(about(&second).2, "7");
+    silent(&mut jobs).await;
+}
+
+#[tokio::test]
+async fn tenants_take_turns() {
+    let world = World::new();
+    for id in 0..40 {
+        row(&world, "main", "acme", id).await;
+    }
+    row(&world, "main", "globex", 100).await;
+    row(&world, "main", "initech", 200).await;
+    let mut jobs = open(&world, WRITER, 8);
+    let mut tenants = Vec::new();
+    for _ in 0..7 {
+        tenants.push(about(&next(&mut jobs).await.unwrap()).1);
+    }
+    assert_eq!(tenants[..3], ["acme", "globex", "initech"]);
+    // However much one tenant has waiting, it holds a part; another one finds room at once.
+    let acme = tenants.iter().filter(|t| *t == "acme").count();
+    assert_eq!(acme, 5);
+    row(&world, "main", "globex", 101).await;
+    silent(&mut jobs).await;
+}
+
+#[tokio::test]
+async fn a_tenant_with_much_waiting_leaves_room_for_another() {
+    let world = World::new();
+    for id in 0..40 {
+        row(&world, "main", "acme", id).await;
+    }
+    let mut jobs = open(&world, WRITER, 8);
+    for _ in 0..6 {
+        assert_eq!(about(&next(&mut jobs).await.unwrap()).1, "acme");
+    }
+    silent(&mut jobs).await;
+    row(&world, "main", "globex", 100).await;
+    assert_eq!(about(&next(&mut jobs).await.unwrap()).1, "globex");
+}
+
+#[tokio::test]
+async fn an_attempt_in_doubt_finds_room_when_everything_else_is_taken() {
+    let world = World::new();
+    let doubtful = row(&world, "main", "acme", 1).await;
+    let mut jobs = open(&world, WRITER, 4);
+    let job = next(&mut jobs).await.unwrap();
+    let id = doubtful.proposal.id.clone();
+    let token = job.token.to_vec();
+    world
+        .ledger
+        .start(caller(WRITER), id.clone(), token.clone())
+        .await
+        .unwrap();
+    let doubt = Settlement {
+        id: id.clone(),
+        token,
+        attempt: world.report(&doubtful, AttemptResult::InDoubt, None),
+        receipt: None,
+    };
+    world.ledger.report_in_doubt(caller(WRITER), doubt).await.unwrap();
+    for tenant in ["acme", "globex", "initech", "umbrella"] {
+        row(&world, "main", tenant, 1).await;
+        row(&world, "main", tenant, 2).await;
+    }
+    while let Ok(Some(_)) = tokio::time::timeout(Duration::from_millis(200), jobs.recv()).await {}
+    // A new stream is given what was in doubt before everything else, and then no more than its share.
+    let mut again = open(&world, WRITER, 4);
+    let first = next(&mut again).await.unwrap();
+    assert!(first.unfinished, "{:?}", about(&first));
+    for _ in 0..2 {
+        assert!(!next(&mut again).await.unwrap().unfinished);
+    }
+}
+
+#[tokio::test]
+async fn what_moves_nothing_of_a_source_wakes_nobody_who_waits_for_it() {
+    let world = World::new();
+    let crm = world.ledger.store.listen(vec![Topic::Source("crm".into())]);
+    let main = world.ledger.store.listen(vec![Topic::Source("main".into())]);
+    let globex = world.ledger.store.listen(vec![Topic::Tenant("globex".into())]);
+    row(&world, "main", "acme", 1).await;
+    assert!(main.take().is_some());
+    assert_eq!((crm.peek(), globex.peek()), (None, None));
+    // Filed and decided is nothing for a writer yet.
+    world.file(&world.draft("5")).await;
+    assert_eq!(main.peek(), None);
+    // What is refused leaves nothing behind, and wakes nobody.
+    let forged = world.decision(&world.draft("6"), Verdict::Approve);
+    let _ = world
+        .ledger
+        .decide(caller(OPERATOR), "forged", seal(Kind::Decision, &forged, ANN_KEY))
+        .await;
+    assert_eq!((crm.peek(), globex.peek(), main.peek()), (None, None, None));
 }

@@ -7,6 +7,7 @@ use synapsor_domain::proposal::{ProposalMode, State};
 use synapsor_domain::signing::Kind;
 use synapsor_domain::ticket::ContextTicket;
 use synapsor_domain::timestamp::Span;
+use synapsor_domain::value::{ColumnValue, Value};
 use synapsor_domain::writeback::{AttemptResult, Outcome};
 use synapsor_proto::ledger::v1::WithdrawResponse;
 
@@ -269,8 +270,13 @@ async fn of_a_start_and_a_withdrawal_at_the_same_moment_exactly_one_counts() {
     let world = &scene.world;
     let ticket = scene.signed(&[ANN]);
     let mut jobs = lease::open(world, WRITER, 64);
-    for n in 0..20 {
-        let id = world.ordered(&scene.draft(ANN, &n.to_string())).await;
+    for n in 0..16 {
+        let mut draft = scene.draft(ANN, &n.to_string());
+        // Each its own row: one that was started keeps its row.
+        for target in [&mut draft.proposal.target, &mut draft.evidence.target] {
+            target.primary_key = ColumnValue::new("id", Value::int(n));
+        }
+        let id = world.ordered(&with_evidence(draft)).await;
         let job = lease::next(&mut jobs).await.unwrap();
         let mut gateway = scene.gateway("g1");
         let (taken, started) = tokio::join!(

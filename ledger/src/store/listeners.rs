@@ -1,0 +1,215 @@
+//! Wakes the streams that a batch concerns: lease streams by source, watches by tenant. Everything else that the log
+//! takes wakes none of them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+/// An event that moved a proposal, with what a listener may wait for.
+#[derive(Debug, Clone)]
+pub(crate) struct Moved {
+    pub(crate) seq: u64,
+    pub(crate) tenant: String,
+    pub(crate) source: String,
+    /// Whether it gives writers work, or takes some away: room for other work.
+    pub(crate) is_for_writers: bool,
+}
+
+/// What a listener waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Topic {
+    Source(String),
+    Tenant(String),
+}
+
+/// Events from `first` up to and without `end`; among them every one that concerns the listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Range {
+    pub(crate) first: u64,
+    pub(crate) end: u64,
+}
+
+/// Everybody who listens.
+#[derive(Debug, Default)]
+pub(crate) struct Listeners {
+    by_topic: Mutex<HashMap<Topic, Vec<Arc<Slot>>>>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    pending: Mutex<Option<Range>>,
+    woken: Notify,
+}
+
+/// One listener, removed when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    listeners: Arc<Listeners>,
+    topics: Vec<Topic>,
+    slot: Arc<Slot>,
+}
+
+impl Listeners {
+    /// Begins to listen: every later batch that moves a proposal of these topics is pending until it is taken.
+    pub(crate) fn listen(self: &Arc<Self>, mut topics: Vec<Topic>) -> Listening {
+        topics.sort_by(|a, b| a.key().cmp(&b.key()));
+        topics.dedup();
+        let slot = Arc::new(Slot::default());
+        let mut by_topic = self.lock();
+        for topic in &topics {
+            by_topic.entry(topic.clone()).or_default().push(slot.clone());
+        }
+        drop(by_topic);
+        Listening {
+            listeners: self.clone(),
+            topics,
+            slot,
+        }
+    }
+
+    /// Wakes whom these events concern. Called once the events can be read and before the head shows them, so that a
+    /// listener without anything pending has missed nothing below the head.
+    pub(crate) fn wake(&self, moved: &[Moved]) {
+        if moved.is_empty() {
+            return;
+        }
+        let by_topic = self.lock();
+        for event in moved {
+            let range = Range {
+                first: event.seq,
+                end: event.seq + 1,
+            };
+            let source = event.is_for_writers.then(|| Topic::Source(event.source.clone()));
+            let topics = [source, Some(Topic::Tenant(event.tenant.clone()))];
+            for slot in topics
+                .iter()
+                .flatten()
+                .filter_map(|topic| by_topic.get(topic))
+                .flatten()
+            {
+                slot.add(range);
+            }
+        }
+    }
+
+    /// Wakes everybody: of these events nothing is known but that they are there.
+    pub(crate) fn wake_all(&self, range: Range) {
+        for slot in self.lock().values().flatten() {
+            slot.add(range);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Topic, Vec<Arc<Slot>>>> {
+        self.by_topic.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Topic {
+    fn key(&self) -> (u8, &str) {
+        match self {
+            Self::Source(name) => (0, name),
+            Self::Tenant(name) => (1, name),
+        }
+    }
+}
+
+impl Slot {
+    fn add(&self, range: Range) {
+        let mut pending = self.lock();
+        *pending = Some(pending.map_or(range, |known| Range {
+            first: known.first.min(range.first),
+            end: known.end.max(range.end),
+        }));
+        self.woken.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Range>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Listening {
+    /// Returns when something is pending. Dropping the future loses nothing.
+    pub(crate) async fn woken(&self) {
+        while self.peek().is_none() {
+            self.slot.woken.notified().await;
+        }
+    }
+
+    /// What is pending, and stays so.
+    pub(crate) fn peek(&self) -> Option<Range> {
+        *self.slot.lock()
+    }
+
+    /// Takes what is pending.
+    pub(crate) fn take(&self) -> Option<Range> {
+        self.slot.lock().take()
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let mut by_topic = self.listeners.lock();
+        for topic in &self.topics {
+            if let Some(slots) = by_topic.get_mut(topic) {
+                slots.retain(|slot| !Arc::ptr_eq(slot, &self.slot));
+                if slots.is_empty() {
+                    by_topic.remove(topic);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moved(seq: u64, tenant: &str, source: &str) -> Moved {
+        Moved {
+            seq,
+            tenant: tenant.to_owned(),
+            source: source.to_owned(),
+            is_for_writers: true,
+        }
+    }
+
+    #[test]
+    fn only_what_concerns_a_listener_wakes_it() {
+        let listeners = Arc::new(Listeners::default());
+        let acme = listeners.listen(vec![Topic::Tenant("acme".into())]);
+        let billing = listeners.listen(vec![Topic::Source("billing".into()), Topic::Source("x".into())]);
+        listeners.wake(&[moved(4, "globex", "billing"), moved(6, "globex", "x")]);
+        assert_eq!(acme.peek(), None);
+        assert_eq!(billing.take(), Some(Range { first: 4, end: 7 }));
+        listeners.wake(&[moved(9, "acme", "crm")]);
+        assert_eq!(billing.peek(), None);
+        assert_eq!(acme.take(), Some(Range { first: 9, end: 10 }));
+        // A tenant and a source of one name are two things.
+        listeners.wake(&[moved(10, "billing", "acme")]);
+        assert_eq!((acme.peek(), billing.peek()), (None, None));
+        let filed = Moved {
+            is_for_writers: false,
+            ..moved(11, "globex", "billing")
+        };
+        listeners.wake(&[filed]);
+        assert_eq!(billing.peek(), None);
+    }
+
+    #[tokio::test]
+    async fn a_wake_before_the_wait_is_not_lost() {
+        let listeners = Arc::new(Listeners::default());
+        let acme = listeners.listen(vec![Topic::Tenant("acme".into())]);
+        listeners.wake_all(Range { first: 1, end: 3 });
+        acme.woken().await;
+        assert_eq!(acme.take(), Some(Range { first: 1, end: 3 }));
+    }
+
+    #[test]
+    fn a_dropped_listener_leaves_nothing_behind() {
+        let listeners = Arc::new(Listeners::default());
+        drop(listeners.listen(vec![Topic::Tenant("acme".into()), Topic::Source("s".into())]));
+        assert!(listeners.lock().is_empty());
+    }
+}

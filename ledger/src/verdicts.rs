@@ -1,0 +1,127 @@
+//! Verifies signatures outside of the writing thread: what operators and writers present, and what it is to be counted
+//! with. The thread looks the verdicts up, and verifies only what came between.
+
+use std::collections::HashMap;
+
+use synapsor_domain::approval::{
+    ApplyOrder, Decision, Judge, VerifiedDecision, VerifiedOrder, verify_decision, verify_order,
+};
+use synapsor_domain::digest::Digest;
+use synapsor_domain::ids::ProposalId;
+use synapsor_domain::proposal::Proposal;
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::timestamp::Timestamp;
+
+use crate::decide::relevant;
+use crate::store::{Reader, StepError, events, proposals, records};
+use crate::trust::Trust;
+
+/// What was found out about one presented object, by one trust file at one time.
+#[derive(Debug, Default)]
+pub(crate) struct Verdicts {
+    /// The proposal that it names.
+    pub(crate) proposal: Option<Proposal>,
+    decision: Option<Result<VerifiedDecision, Refusal>>,
+    order: Option<Result<VerifiedOrder, Refusal>>,
+    /// Decisions on file, by the digest of their payload.
+    on_file: HashMap<Digest, Result<VerifiedDecision, Refusal>>,
+}
+
+impl Verdicts {
+    /// Verifies a decision or an order, and the decisions on file that count with it.
+    pub(crate) fn of(
+        reader: &Reader<'_>,
+        (kind, signed): (Kind, &Envelope),
+        trust: &Trust,
+        now: Timestamp,
+    ) -> Result<Self, StepError> {
+        let Some(claim) = Claim::of(kind, signed) else {
+            return Ok(Self::default());
+        };
+        let conn = reader.conn();
+        let Some(row) = proposals::find(conn, &claim.proposal)? else {
+            return Ok(Self::default());
+        };
+        let (_, proposal) = proposals::signed(conn, &row)?;
+        let judge = Judge {
+            trust: &trust.file,
+            now,
+            proposal: &proposal,
+            proposal_digest: row.digest,
+        };
+        let mut verdicts = Self::default();
+        match kind {
+            Kind::ApplyOrder => verdicts.order = Some(verify_order(signed, &judge)),
+            _ => verdicts.decision = Some(verify_decision(signed, &judge)),
+        }
+        let on_file = records::decisions(conn, &row.id)?;
+        for decision in relevant(&on_file, claim.counts_on.as_ref()) {
+            let envelope = events::envelope(conn, decision.seq)?;
+            verdicts
+                .on_file
+                .insert(decision.digest, verify_decision(&envelope, &judge));
+        }
+        verdicts.proposal = Some(proposal);
+        Ok(verdicts)
+    }
+
+    /// The verdict on the presented decision.
+    pub(crate) fn decision(&self, signed: &Envelope, judge: &Judge<'_>) -> Result<VerifiedDecision, Refusal> {
+        match &self.decision {
+            Some(verdict) => verdict.clone(),
+            None => verify_decision(signed, judge),
+        }
+    }
+
+    /// The verdict on the presented order.
+    pub(crate) fn order(&self, signed: &Envelope, judge: &Judge<'_>) -> Result<VerifiedOrder, Refusal> {
+        match &self.order {
+            Some(verdict) => verdict.clone(),
+            None => verify_order(signed, judge),
+        }
+    }
+
+    /// The verdict on a decision on file: known from before, the presented one, or one that was filed meanwhile and is
+    /// verified now.
+    pub(crate) fn on_file(
+        &self,
+        digest: Digest,
+        read: impl FnOnce() -> Result<Envelope, StepError>,
+        judge: &Judge<'_>,
+    ) -> Result<Result<VerifiedDecision, Refusal>, StepError> {
+        if let Some(verdict) = self.on_file.get(&digest) {
+            return Ok(verdict.clone());
+        }
+        if let Some(Ok(presented)) = &self.decision
+            && presented.digest() == digest
+        {
+            return Ok(Ok(presented.clone()));
+        }
+        Ok(verify_decision(&read()?, judge))
+    }
+}
+
+/// What a presented object says it is about.
+struct Claim {
+    proposal: ProposalId,
+    /// The decisions that an order names; none for a decision, which counts with all of them.
+    counts_on: Option<Vec<Digest>>,
+}
+
+impl Claim {
+    fn of(kind: Kind, signed: &Envelope) -> Option<Self> {
+        if kind == Kind::ApplyOrder {
+            let order: ApplyOrder = signed.peek(kind).ok()?;
+            return Some(Self {
+                proposal: order.proposal_id,
+                counts_on: Some(order.decision_digests),
+            });
+        }
+        let decision: Decision = signed.peek(kind).ok()?;
+        Some(Self {
+            proposal: decision.proposal_id,
+            counts_on: None,
+        })
+    }
+}
