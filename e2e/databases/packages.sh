@@ -2,12 +2,14 @@
 # is needed and nothing is installed: a tree brings its own libraries and its own loader.
 # Part of servers.sh. Functions that fail print the reason.
 
-# `own` is the release that this machine runs, `sid` the one that has a MySQL server and PostgreSQL 18.
-tree_of() { case $1 in mysql | postgres18) echo sid ;; *) echo own ;; esac; }
+# `own` is the release that this machine runs, `sid` the one that has a MySQL server and PostgreSQL 18. `clock` is of
+# the own release too: a library that programs of this machine load gets along with their C library.
+tree_of() { case $1 in mysql | postgres18) echo sid ;; faketime) echo clock ;; *) echo own ;; esac; }
 packages_of() {
   case $1 in
     own) echo postgresql pgbouncer mariadb-server mariadb-server-core mariadb-client-core ;;
     sid) echo mysql-server-core postgresql-18 ;;
+    clock) echo libfaketime ;;
   esac
 }
 
@@ -29,17 +31,21 @@ postgres_folder() {
   [ -x "$folder/initdb" ] && [ -x "$folder/postgres" ] && echo "$folder"
 }
 
+# The library below a tree that gives a program another clock.
+faketime_library() { compgen -G "$1/usr/lib/*/faketime/libfaketimeMT.so.1" | head -n 1; }
+
 # Whether a tree (empty for the machine itself) has the server of an engine.
 has() {
   case $1 in
     postgres*) postgres_folder "$1" "$2" >/dev/null ;;
     pgbouncer) [ -x "$2/usr/sbin/pgbouncer" ] ;;
+    faketime) [ -n "$(faketime_library "$2")" ] ;;
     mariadb) [ -x "$2/usr/sbin/mariadbd" ] && [ -x "$2/usr/bin/mariadb-install-db" ] ;;
     mysql) [ -x "$2/usr/sbin/mysqld" ] && ! "$2/usr/sbin/mysqld" --no-defaults --version 2>/dev/null | grep -q MariaDB ;;
   esac
 }
 
-# Prints the tree that has an engine's server (or PgBouncer): `/` if it is installed, else one from a cache, else a new one.
+# Prints the tree that has an engine's server (or PgBouncer, or faketime): `/` if it is installed, else one from a cache, else a new one.
 obtain() {
   local cache tree name failed reason
   ! has "$1" "" || { echo /; return; }
@@ -57,20 +63,20 @@ obtain() {
     echo "$reason"
     return 1
   fi
-  has "$1" "${caches[0]}/$name" || { echo "the packages have no server of that name"; return 1; }
+  has "$1" "${caches[0]}/$name" || { echo "the packages do not have it"; return 1; }
   echo "${caches[0]}/$name"
 }
 
-# Prints the path of a program that comes with PostgreSQL, or of PgBouncer.
+# Prints the path of a program that comes with PostgreSQL, of PgBouncer, or of faketime's library.
 program() {
-  local top
-  if [ "$1" = pgbouncer ]; then
-    top=$(obtain pgbouncer) || { echo "$top"; return 1; }
-    echo "${top%/}/usr/sbin/pgbouncer"
-  else
-    top=$(obtain postgres) || { echo "$top"; return 1; }
-    echo "$(postgres_folder postgres "${top%/}")/$1"
-  fi
+  local top of=postgres
+  case $1 in pgbouncer | faketime) of=$1 ;; esac
+  top=$(obtain "$of") || { echo "$top"; return 1; }
+  case $1 in
+    pgbouncer) echo "${top%/}/usr/sbin/pgbouncer" ;;
+    faketime) faketime_library "${top%/}" ;;
+    *) echo "$(postgres_folder postgres "${top%/}")/$1" ;;
+  esac
 }
 
 # Prints what apt is told to fetch a tree from: the machine's own mirrors, with their signatures checked.

@@ -8,7 +8,7 @@
 #   servers.sh start ENGINE FOLDER [OPTION..] one more server with its data in FOLDER; prints its URL
 #   servers.sh kill FOLDER                    ends that server as a crash of its machine's processes would
 #   servers.sh stop FOLDER                    stops that server in good order
-#   servers.sh program NAME                   prints the path of psql, pgbench, pgbouncer, ...
+#   servers.sh program NAME                   prints the path of psql, pgbench, pgbouncer, ..., or of faketime's library
 #
 # ENGINE is postgres, mysql, mariadb or postgres18. A URL that is set already (SYNAPSOR_TEST_POSTGRES_URL and so on)
 # is used as it is. SYNAPSOR_TEST_DATABASES_DIR and SYNAPSOR_TEST_DATABASES_CACHE move the data and the packages.

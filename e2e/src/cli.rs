@@ -13,6 +13,7 @@ use serde_json::{Value as Json, json};
 use crate::binaries::Build;
 use crate::databases::Database;
 use crate::deployment::{self, CONTRACT};
+use crate::faketime::FakedClock;
 use crate::fixture::Fixture;
 use crate::interrupt;
 use crate::target::Target;
@@ -35,6 +36,8 @@ pub struct Workplace {
     pub target: Target,
     /// Everything that a command sees of an environment.
     pub environment: Vec<(String, String)>,
+    /// The command line in a folder of binaries of its own; absent for the build's own folder.
+    runner: Option<PathBuf>,
 }
 
 /// A command that ended.
@@ -107,7 +110,20 @@ impl Workplace {
             target: Target::File(folder.path().join("billing.db")),
             folder,
             environment,
+            runner: None,
         })
+    }
+
+    /// Puts every command from now on, and all that it starts, under another clock.
+    ///
+    /// # Errors
+    /// Binaries that are missing; files that cannot be made.
+    pub fn set_clock(&mut self, clock: &FakedClock) -> anyhow::Result<()> {
+        self.runner = Some(clock.wrap(Build::Plain, &self.path("bin"))?);
+        for (name, value) in clock.environment() {
+            self.set(name, &value);
+        }
+        Ok(())
     }
 
     pub fn folder(&self) -> &Path {
@@ -133,7 +149,11 @@ impl Workplace {
 
     /// The command, in this folder and with these variables only.
     pub fn command(&self, arguments: &[&str]) -> anyhow::Result<Command> {
-        let mut command = Command::new(Build::Plain.binary("synapsor-runner")?);
+        let runner = match &self.runner {
+            Some(runner) => runner.clone(),
+            None => Build::Plain.binary("synapsor-runner")?,
+        };
+        let mut command = Command::new(runner);
         command.args(arguments).current_dir(self.folder()).env_clear();
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         Ok(command)

@@ -11,6 +11,7 @@ pub mod databases;
 pub mod deployment;
 pub mod door;
 pub mod evil_ledger;
+pub mod faketime;
 pub mod fixture;
 pub mod generous_ledger;
 pub mod interrupt;

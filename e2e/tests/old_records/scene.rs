@@ -1,0 +1,138 @@
+//! A copy of the records of one engine, with the commands of today under the clock of their making.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde_json::Value as Json;
+use synapsor_domain::timestamp::Timestamp;
+use synapsor_e2e::cli::{Ran, Workplace, until};
+use synapsor_e2e::faketime::FakedClock;
+
+pub(crate) const RECORDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/old_records");
+/// For what a writer does by itself.
+const LIMIT: Duration = Duration::from_secs(30);
+
+pub(crate) struct Scene {
+    pub(crate) place: Workplace,
+    /// Ids of the proposals by the row that each is about.
+    proposals: Json,
+}
+
+impl Scene {
+    /// `None` where the machine cannot have another clock.
+    pub(crate) fn of_sqlite() -> anyhow::Result<Option<Self>> {
+        let source = PathBuf::from(RECORDS).join("sqlite");
+        let made: Json = serde_json::from_slice(&std::fs::read(source.join("made.json"))?)?;
+        let made_at: Timestamp = made["made_at"].as_str().context("an instant")?.parse()?;
+        let Some(clock) = FakedClock::starting_at(made_at)? else {
+            return Ok(None);
+        };
+        let mut place = Workplace::empty()?;
+        for part in ["state", "bundles", "billing.db", "synapsor.runner.json"] {
+            copy(&source.join(part), &place.path(part))?;
+        }
+        // A state folder has these too, and they are empty as long as nothing runs.
+        for folder in ["state/logs", "state/run"] {
+            synapsor_chassis::files::create_private_dir(&place.path(folder))?;
+        }
+        place.set_clock(&clock)?;
+        let database = format!("sqlite://{}", place.path("billing.db").display());
+        let store = place.path("state/local.db").display().to_string();
+        for (name, value) in [
+            ("BILLING_READ_URL", database.as_str()),
+            ("BILLING_WRITE_URL", &database),
+            ("BILLING_TENANT", "acme"),
+            ("BILLING_PRINCIPAL", "support-agent"),
+            ("SYNAPSOR_LOCAL_STORE", &store),
+        ] {
+            place.set(name, value);
+        }
+        let proposals = made["proposals"].clone();
+        Ok(Some(Self { place, proposals }))
+    }
+
+    /// The proposal about a row.
+    pub(crate) fn id(&self, row: &str) -> anyhow::Result<&str> {
+        self.proposals[row]
+            .as_str()
+            .with_context(|| format!("no proposal about {row}"))
+    }
+
+    pub(crate) fn apply(&self, row: &str) -> anyhow::Result<Ran> {
+        self.place.run(&["apply", self.id(row)?])
+    }
+
+    /// The state of the proposal about a row, as the ledger has it.
+    pub(crate) fn state(&self, row: &str) -> anyhow::Result<String> {
+        let shown = self.place.json(&["proposals", "show", self.id(row)?])?;
+        Ok(shown["state"].as_str().context("a state")?.to_owned())
+    }
+
+    /// One row of the target database: the value that proposals change, and the version.
+    pub(crate) fn row(&self, row: &str) -> anyhow::Result<(String, String)> {
+        let sql = if row.starts_with("CR-") {
+            format!("SELECT coalesce(comment, '-'), version FROM credits WHERE number = '{row}'")
+        } else {
+            format!("SELECT late_fee_cents, version FROM invoices WHERE id = '{row}'")
+        };
+        let rows = self.place.target.query_text(&sql)?;
+        match rows.into_iter().next().map(<[Option<String>; 2]>::try_from) {
+            Some(Ok([Some(value), Some(version)])) => Ok((value, version)),
+            other => anyhow::bail!("{row}: {other:?}"),
+        }
+    }
+
+    /// Outcomes of the receipts about a row in the target database.
+    pub(crate) fn receipts(&self, row: &str) -> anyhow::Result<Vec<String>> {
+        let id = self.id(row)?;
+        let sql = format!("SELECT outcome FROM synapsor_writeback_receipts WHERE proposal_id = '{id}'");
+        let rows = self.place.target.query_text(&sql)?;
+        Ok(rows.into_iter().flatten().flatten().collect())
+    }
+
+    /// The kinds of the log's events about a row, in order.
+    pub(crate) fn events(&self, row: &str) -> anyhow::Result<Vec<String>> {
+        let ran = self
+            .place
+            .ok(&["events", "tail", "--proposal", self.id(row)?, "--json"])?;
+        let kinds = ran.stdout.lines().map(|line| {
+            let event: Json = serde_json::from_str(line)?;
+            Ok(event["kind"].as_str().context("a kind")?.to_owned())
+        });
+        kinds.collect()
+    }
+
+    /// Runs ledger, reader and writer until every row's proposal has a receipt in the target database.
+    pub(crate) fn serve_until_recorded(&self, rows: &[&str]) -> anyhow::Result<()> {
+        let services = self.place.start(&["up"])?;
+        until(LIMIT, || {
+            let recorded = rows.iter().map(|row| Ok(!self.receipts(row)?.is_empty()));
+            Ok(recorded
+                .collect::<anyhow::Result<Vec<_>>>()?
+                .into_iter()
+                .all(|r| r))
+        })
+        .with_context(|| format!("receipts of {rows:?}"))?;
+        services.signal(rustix::process::Signal::INT)?;
+        services.end(LIMIT).map(drop)
+    }
+}
+
+/// Copies a file or a folder, private to this user: what is committed has lost that.
+pub(crate) fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let mode = if from.is_dir() {
+        std::fs::create_dir(to)?;
+        for entry in std::fs::read_dir(from)? {
+            let name = entry?.file_name();
+            copy(&from.join(&name), &to.join(&name))?;
+        }
+        0o700
+    } else {
+        std::fs::write(to, std::fs::read(from)?)?;
+        0o600
+    };
+    std::fs::set_permissions(to, std::fs::Permissions::from_mode(mode))
+        .with_context(|| to.display().to_string())
+}
