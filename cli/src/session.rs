@@ -2,7 +2,7 @@
 //! line names. What is asked of them is the commands' business.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use synapsor_chassis::grpc_channel::{self, Target};
 use synapsor_chassis::identity::Role;
@@ -18,6 +18,9 @@ use crate::supervisor::{
 use crate::{Context, contract_file};
 
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a writer that has the state directory may take to serve, or to end.
+const OTHER_WRITER: Duration = Duration::from_secs(15);
+const OTHER_WRITER_PAUSE: Duration = Duration::from_millis(100);
 
 /// A service that can be called.
 #[derive(Debug, Clone)]
@@ -163,8 +166,8 @@ impl Session {
             Place::Local { state, ledger } => match running_writer(state, &self.tls).await? {
                 Some(link) => link,
                 None => {
-                    let (child, link) = start_writer(context, state, ledger, &self.tls).await?;
-                    self.writer = Some(child);
+                    let (child, link) = start_or_find_writer(context, state, ledger, &self.tls).await?;
+                    self.writer = child;
                     link
                 }
             },
@@ -245,6 +248,28 @@ async fn running_writer(state: &StateFolder, tls: &TlsMaterial) -> Result<Option
         }
     }
     Ok(None)
+}
+
+/// Starts a writer, or finds the one that another command started at the same time: a state directory has one.
+async fn start_or_find_writer(
+    context: &Context,
+    state: &StateFolder,
+    ledger: &RunningLedger,
+    tls: &TlsMaterial,
+) -> Result<(Option<Child>, Link), Failure> {
+    let start = Instant::now();
+    loop {
+        match start_writer(context, state, ledger, tls).await {
+            Ok((child, link)) => return Ok((Some(child), link)),
+            Err(failure) if failure.code() == "STATE_DIR_IN_USE" && start.elapsed() < OTHER_WRITER => {
+                if let Some(link) = running_writer(state, tls).await? {
+                    return Ok((None, link));
+                }
+                tokio::time::sleep(OTHER_WRITER_PAUSE).await;
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
 }
 
 async fn start_writer(

@@ -80,6 +80,7 @@ pub fn decision(deployment: &Deployment, person: &Person, subject: &Subject, ver
         not_before: now(),
         expires_at: now() + Span::minutes(30),
         nonce: random::hex_id(32),
+        known_switch: None,
         reason: None,
     }
 }
@@ -113,6 +114,7 @@ pub fn order(
         not_before: now(),
         expires_at: now() + Span::minutes(10),
         nonce: random::hex_id(32),
+        known_switch: None,
     }
 }
 

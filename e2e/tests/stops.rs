@@ -88,6 +88,7 @@ impl Scene {
         let request = wire::FreezeRequest {
             frozen,
             unfreeze: unfreeze.map(Into::into),
+            freeze: None,
         };
         let answer = self
             .writer
@@ -112,6 +113,7 @@ impl Scene {
             issued_at: synapsor_e2e::now(),
             expires_at: synapsor_e2e::now() + Span::minutes(5),
             nonce: random::hex_id(32),
+            freeze_digest: None,
         };
         Envelope::seal(Kind::Unfreeze, &unfreeze, &person.key).expect("canonical")
     }

@@ -250,7 +250,7 @@ async fn serve_writer(base: Base, stop: CancellationToken) -> Result<(), Failure
         key: base.key.clone(),
         name: own.instance().unwrap_or_default().to_owned(),
         ledger: LedgerClient::new(base.ledger.clone(), base.witness.clone(), clock.clone()),
-        switches: Switches::load(base.settings.state_dir.clone())?,
+        switches: Switches::open(base.settings.state_dir.clone())?,
         identities: Identities::default(),
         clock,
     });
@@ -260,9 +260,10 @@ async fn serve_writer(base: Base, stop: CancellationToken) -> Result<(), Failure
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let (server, _run_file) = base.bind(access).await?;
     let end = stop.child_token();
+    let durable = writer.switches.durable();
     let mut working = tokio::spawn(writeback::run(writer, end.clone()));
     let served = tokio::select! {
-        served = server.serve(Routes::new(service), end.clone()) => served.map_err(Failure::from),
+        served = server.serve_while(Routes::new(service), durable, end.clone()) => served.map_err(Failure::from),
         ended = &mut working => return ended.map_err(|_| worker_ended())?,
     };
     end.cancel();

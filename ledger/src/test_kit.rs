@@ -145,6 +145,7 @@ impl World {
             not_before: now,
             expires_at: now + Span::minutes(60),
             nonce: random::hex_id(32),
+            known_switch: None,
             reason: None,
         }
     }
@@ -171,6 +172,7 @@ impl World {
             not_before: now,
             expires_at: now + Span::minutes(15),
             nonce: random::hex_id(32),
+            known_switch: None,
         }
     }
 

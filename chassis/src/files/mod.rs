@@ -272,6 +272,18 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileErro
     put_in_place(path, |temporary| write_new(temporary, bytes, mode))
 }
 
+/// Removes a file; it stays removed after a crash. A missing one is removed already.
+///
+/// # Errors
+/// What the operating system says; then the file may still be there.
+pub fn remove_durably(path: &Path) -> Result<(), FileError> {
+    match fs::remove_file(path) {
+        Ok(()) => sync_parent(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(FileError::of(path, &error)),
+    }
+}
+
 /// Like [`write_atomic`] for a file that exists and keeps its mode, whatever the process would give a new one.
 ///
 /// # Errors

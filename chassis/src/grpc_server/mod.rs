@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::Server;
@@ -188,11 +189,27 @@ impl GrpcServer {
     /// # Errors
     /// When the transport cannot be set up.
     pub async fn serve(self, routes: Routes, stop: CancellationToken) -> Result<(), ServerError> {
+        let (_always, healthy) = watch::channel(true);
+        self.serve_while(routes, healthy, stop).await
+    }
+
+    /// As [`Self::serve`]; while `healthy` is false the health service reports `NOT_SERVING`, and calls are answered
+    /// all the same.
+    ///
+    /// # Errors
+    /// When the transport cannot be set up.
+    pub async fn serve_while(
+        self,
+        routes: Routes,
+        healthy: watch::Receiver<bool>,
+        stop: CancellationToken,
+    ) -> Result<(), ServerError> {
         let limits = self.limits.clone();
         let (health, health_service) = tonic_health::server::health_reporter();
-        for service in self.access.services() {
-            health.set_service_status(service, ServingStatus::Serving).await;
-        }
+        let services: Vec<String> = self.access.services().map(str::to_owned).collect();
+        let is_healthy = *healthy.borrow();
+        report_health(&health, &services, is_healthy).await;
+        let _reporting = AbortOnDrop(tokio::spawn(follow_health(health, services, healthy)));
         let cut = CancellationToken::new();
         let incoming = incoming::Incoming::new(
             self.listener,
@@ -225,6 +242,39 @@ impl GrpcServer {
             Ok(ended) => ended.map_err(transport),
             Err(_) => Ok(()),
         }
+    }
+}
+
+/// Ends a task with its owner.
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn follow_health(
+    health: tonic_health::server::HealthReporter,
+    services: Vec<String>,
+    mut healthy: watch::Receiver<bool>,
+) {
+    while healthy.changed().await.is_ok() {
+        let is_healthy = *healthy.borrow_and_update();
+        report_health(&health, &services, is_healthy).await;
+    }
+}
+
+/// Every service, and the empty name, which is the server as a whole.
+async fn report_health(health: &tonic_health::server::HealthReporter, services: &[String], is_healthy: bool) {
+    let status = if is_healthy {
+        ServingStatus::Serving
+    } else {
+        ServingStatus::NotServing
+    };
+    health.set_service_status("", status).await;
+    for service in services {
+        health.set_service_status(service.as_str(), status).await;
     }
 }
 

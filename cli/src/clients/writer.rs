@@ -126,6 +126,7 @@ impl Writer {
         let message = wire::FreezeRequest {
             frozen,
             unfreeze: unfreeze.map(Into::into),
+            freeze: None,
         };
         Ok(call(&self.target, message, async |m| self.client.freeze(m).await)
             .await?

@@ -63,6 +63,7 @@ pub(crate) fn decision(
         not_before: terms.now,
         expires_at: (terms.now + span).min(proposal.not_after),
         nonce: hex::encode(terms.nonce),
+        known_switch: None,
         reason: reason.map(str::to_owned),
     })
 }
@@ -92,6 +93,7 @@ pub(crate) fn order(
         not_before: terms.now,
         expires_at: (terms.now + span).min(proposal.not_after),
         nonce: hex::encode(terms.nonce),
+        known_switch: None,
     })
 }
 

@@ -112,7 +112,11 @@ impl RecordState {
             | EventKind::ProposalRepeated
             | EventKind::DecisionRefused
             | EventKind::WritebackStarted
-            | EventKind::ReceiptAlarm => None,
+            | EventKind::ReceiptAlarm
+            | EventKind::RejectionRecorded
+            | EventKind::WritebackFrozen
+            | EventKind::FreezeLifted
+            | EventKind::SwitchConfirmed => None,
         }
     }
 

@@ -1,82 +1,112 @@
-//! The signed resumption of a writer that was frozen. Freezing needs no signature; resuming does.
+//! The freeze: a signed order that nothing is written in a whole deployment until a lift ends it.
+//!
+//! A stop depends on no clock, no role and no validity window: every operator key of the trust file that is not
+//! revoked can sign one. Only a lift (see [`super::lift`]) needs the role `applier`.
 
 use serde::{Deserialize, Serialize};
 
 use super::Approver;
-use crate::limits::CLOCK_SKEW_SECONDS;
+use crate::digest::Digest;
+use crate::limits::REASON_CHARS_MAX;
 use crate::refusal::Refusal;
 use crate::signing::{Envelope, Kind};
-use crate::timestamp::{Span, Timestamp};
-use crate::trust::{APPLIER, Environment, TrustFile};
+use crate::timestamp::Timestamp;
+use crate::trust::{Environment, Operator, TrustFile};
 
-/// A person's word that a writer may work again (`Kind::Unfreeze`).
+/// An operator's order that no writer of the deployment sends an UPDATE (`Kind::Freeze`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Unfreeze {
+pub struct Freeze {
     pub v: u32,
     pub deployment_id: String,
     pub environment: Environment,
-    /// The writer's name; an unfreeze for one writer resumes no other.
-    pub writer: String,
+    /// Recorded only: the key decides, and no role is needed.
     pub approver: Approver,
+    /// The signer's clock; recorded only.
     pub issued_at: Timestamp,
-    pub expires_at: Timestamp,
-    /// 32 hex digits.
+    /// 32 hex digits, so that two freezes of one moment are two.
     pub nonce: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
-/// Verifies an unfreeze for this writer; role `applier`. Gives the person.
-pub fn verify_unfreeze(
-    envelope: &Envelope,
-    trust: &TrustFile,
-    writer: &str,
-    now: Timestamp,
-) -> Result<String, Refusal> {
-    let refused = |code, text: &str| Refusal::new(code, text);
-    let unfreeze: Unfreeze = envelope
-        .peek(Kind::Unfreeze)
+/// A freeze whose signature and audience were verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedFreeze {
+    digest: Digest,
+    freeze: Freeze,
+    person: String,
+}
+
+impl VerifiedFreeze {
+    /// What a lift must name to end it.
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+    pub const fn freeze(&self) -> &Freeze {
+        &self.freeze
+    }
+    /// The person of the key, by the verifier's trust file.
+    pub fn person(&self) -> &str {
+        &self.person
+    }
+}
+
+/// Verifies a freeze under any operator key that is not revoked. No clock is consulted.
+///
+/// # Errors
+/// `refused:malformed`, `refused:key`, `refused:signature` or `refused:audience`.
+pub fn verify_freeze(envelope: &Envelope, trust: &TrustFile) -> Result<VerifiedFreeze, Refusal> {
+    let freeze: Freeze = envelope
+        .peek(Kind::Freeze)
         .map_err(|e| Refusal::new("refused:malformed", e.to_string()))?;
+    if freeze.v != 1 {
+        return Err(Refusal::new("refused:malformed", "v must be 1"));
+    }
+    check_reason(freeze.reason.as_deref())?;
+    let operator = stopping_key(envelope, trust)?;
+    envelope
+        .open::<serde::de::IgnoredAny>(Kind::Freeze, &operator.public_key)
+        .map_err(|e| Refusal::new("refused:signature", e.to_string()))?;
+    if freeze.deployment_id != trust.deployment_id || freeze.environment != trust.environment {
+        return Err(foreign());
+    }
+    Ok(VerifiedFreeze {
+        digest: Digest::of(Kind::Freeze, &envelope.payload),
+        person: operator.person.clone(),
+        freeze,
+    })
+}
+
+/// The operator key that signed a stop: any of the trust file that is not revoked, whatever its roles and times.
+pub(super) fn stopping_key<'a>(envelope: &Envelope, trust: &'a TrustFile) -> Result<&'a Operator, Refusal> {
     let signer = envelope
         .signer()
         .map_err(|e| Refusal::new("refused:key", e.to_string()))?;
-    let operator = trust
-        .operator(signer)
-        .filter(|o| o.is_valid_at(now) && o.person == unfreeze.approver.person)
-        .ok_or_else(|| {
-            refused(
-                "refused:key",
-                "not signed by a valid operator key of the trust file",
-            )
-        })?;
-    envelope
-        .open::<Unfreeze>(Kind::Unfreeze, &operator.public_key)
-        .map_err(|e| Refusal::new("refused:signature", e.to_string()))?;
-    if unfreeze.deployment_id != trust.deployment_id
-        || unfreeze.environment != trust.environment
-        || unfreeze.writer != writer
-    {
-        return Err(refused(
-            "refused:audience",
-            "signed for another deployment, environment or writer",
+    let operator = trust.operator(signer).ok_or_else(|| {
+        let text = format!("{signer} is not an operator key of this deployment's trust file");
+        Refusal::new("refused:key", text)
+    })?;
+    if operator.revoked {
+        return Err(Refusal::new(
+            "refused:key",
+            format!("the key {signer} is revoked"),
         ));
     }
-    if unfreeze.approver.role != APPLIER || !operator.has_role(APPLIER) {
-        return Err(refused(
-            "refused:role",
-            "resuming a writer needs the role `applier`",
-        ));
+    Ok(operator)
+}
+
+fn check_reason(reason: Option<&str>) -> Result<(), Refusal> {
+    if reason.is_some_and(|r| r.chars().count() > REASON_CHARS_MAX) {
+        let text = format!("the reason is longer than {REASON_CHARS_MAX} characters");
+        return Err(Refusal::new("refused:malformed", text));
     }
-    if unfreeze.issued_at > now + Span::seconds(CLOCK_SKEW_SECONDS) {
-        return Err(refused(
-            "refused:future",
-            "signed for a later time than now; check the clocks",
-        ));
-    }
-    if now >= unfreeze.expires_at || unfreeze.expires_at - unfreeze.issued_at > trust.order_ceiling() {
-        return Err(refused(
-            "refused:expired",
-            "expired, or claims a longer life than an apply order may have",
-        ));
-    }
-    Ok(operator.person.clone())
+    Ok(())
+}
+
+pub(super) fn foreign() -> Refusal {
+    Refusal::new(
+        "refused:audience",
+        "signed for another deployment, environment or writer",
+    )
 }

@@ -4,12 +4,14 @@
 //! own trust file.
 
 mod freeze;
+mod lift;
 mod quorum;
 mod verify;
 
 use serde::{Deserialize, Serialize};
 
-pub use freeze::{Unfreeze, verify_unfreeze};
+pub use freeze::{Freeze, VerifiedFreeze, verify_freeze};
+pub use lift::{LiftClock, Unfreeze, VerifiedLift, verify_lift, verify_unfreeze};
 pub use quorum::{VerifiedApproval, check_approval};
 pub use verify::{Judge, VerifiedDecision, VerifiedOrder, verify_decision, verify_order};
 
@@ -42,6 +44,9 @@ pub struct Decision {
     /// 32 hex digits.
     pub nonce: String,
     pub reason: Option<String>,
+    /// The newest freeze or lift that the signer knew; a writer that does not know it refuses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_switch: Option<Digest>,
 }
 
 /// Yes or no.
@@ -69,6 +74,9 @@ pub struct ApplyOrder {
     pub not_before: Timestamp,
     pub expires_at: Timestamp,
     pub nonce: String,
+    /// The newest freeze or lift that the signer knew; a writer that does not know it refuses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_switch: Option<Digest>,
 }
 
 /// Where a signature means something; nowhere else.

@@ -63,8 +63,8 @@ impl VerifiedOrder {
     }
 }
 
-/// Verifies one decision. A deny needs no role beyond being a valid operator key of this deployment, and no
-/// render digest: stopping is always the safe direction.
+/// Verifies one decision. A rejection counts from every operator key of this deployment that is not revoked,
+/// whatever its roles and the clocks, and needs no render digest: stopping is always the safe direction.
 pub fn verify_decision(envelope: &Envelope, judge: &Judge<'_>) -> Result<VerifiedDecision, Refusal> {
     let decision: Decision = envelope.peek(Kind::Decision).map_err(malformed)?;
     let digest = envelope.digest(Kind::Decision).map_err(malformed)?;
@@ -180,13 +180,14 @@ impl Claim<'_> {
         if operator.revoked {
             return Err(refused("refused:key", format!("the key {signer} is revoked")));
         }
-        if !operator.is_valid_at(judge.now) {
+        // A rejection counts from every key that is not revoked, whatever the clocks say of its validity.
+        if !self.is_stop() && !operator.is_valid_at(judge.now) {
             return Err(refused(
                 "refused:key",
                 format!("the key {signer} is outside its validity"),
             ));
         }
-        if operator.person != self.approver.person {
+        if !self.is_stop() && operator.person != self.approver.person {
             return Err(refused(
                 "refused:key",
                 "the key belongs to another person than the object names",
@@ -202,6 +203,11 @@ impl Claim<'_> {
             return Err(refused("refused:nonce", "the nonce must be 32 hex digits"));
         }
         Ok(operator.person.clone())
+    }
+
+    /// A rejection: it needs no role, and no clock can take it away.
+    const fn is_stop(&self) -> bool {
+        self.role.is_none()
     }
 
     fn check_subject(&self, judge: &Judge<'_>) -> Result<(), Refusal> {
@@ -248,7 +254,7 @@ impl Claim<'_> {
             ));
         }
         let proposal = judge.proposal;
-        if !operator.covers(&proposal.capability, &proposal.requested_by.tenant) {
+        if !self.is_stop() && !operator.covers(&proposal.capability, &proposal.requested_by.tenant) {
             return Err(refused(
                 "refused:role",
                 format!(
@@ -261,6 +267,9 @@ impl Claim<'_> {
     }
 
     fn check_times(&self, now: Timestamp) -> Result<(), Refusal> {
+        if self.is_stop() {
+            return Ok(());
+        }
         let (issued_at, not_before, expires_at) = self.times;
         let latest = now + Span::seconds(CLOCK_SKEW_SECONDS);
         if issued_at > latest || not_before > latest {
@@ -268,10 +277,6 @@ impl Claim<'_> {
                 "refused:future",
                 "signed for a later time than now; check the clocks",
             ));
-        }
-        // A deny has no role to fill and never wears off.
-        if self.role.is_none() {
-            return Ok(());
         }
         if now >= expires_at {
             return Err(refused(

@@ -67,10 +67,19 @@ pub enum EventKind {
     WritebackCanceled,
     /// Two different receipts for one proposal, or one that does not verify.
     ReceiptAlarm,
+    /// Envelope of a rejecting decision that came after a writer had started, signed by an operator: it reaches the
+    /// writers, and the proposal ends by their receipt.
+    RejectionRecorded,
+    /// Envelope of a freeze of the whole deployment, signed by an operator.
+    WritebackFrozen,
+    /// Envelope of the lift that ended a freeze, signed by an operator.
+    FreezeLifted,
+    /// Envelope of a writer's confirmation of a freeze or lift, signed by the writer.
+    SwitchConfirmed,
 }
 
 impl EventKind {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 24] = [
         Self::LedgerStarted,
         Self::EvidenceRecorded,
         Self::QueryAudited,
@@ -91,6 +100,10 @@ impl EventKind {
         Self::WritebackFailed,
         Self::WritebackCanceled,
         Self::ReceiptAlarm,
+        Self::RejectionRecorded,
+        Self::WritebackFrozen,
+        Self::FreezeLifted,
+        Self::SwitchConfirmed,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -115,6 +128,10 @@ impl EventKind {
             Self::WritebackFailed => "writeback_failed",
             Self::WritebackCanceled => "writeback_canceled",
             Self::ReceiptAlarm => "receipt_alarm",
+            Self::RejectionRecorded => "rejection_recorded",
+            Self::WritebackFrozen => "writeback_frozen",
+            Self::FreezeLifted => "freeze_lifted",
+            Self::SwitchConfirmed => "switch_confirmed",
         }
     }
 }

@@ -73,6 +73,8 @@ impl<'a> Chain<'a> {
                 | Body::Audit(_)
                 | Body::Proposal(_)
                 | Body::Repeated(_)
+                | Body::Switch(_)
+                | Body::Confirmation(_)
                 | Body::Expired => {}
             }
         }
@@ -94,7 +96,11 @@ impl<'a> Chain<'a> {
             refusal,
         };
         let verified = verify_decision(envelope, &self.judge(event.at)).map_err(wrong)?;
-        if verified.is_deny() != (event.kind == EventKind::ProposalRejected) {
+        let is_rejection = matches!(
+            event.kind,
+            EventKind::ProposalRejected | EventKind::RejectionRecorded
+        );
+        if verified.is_deny() != is_rejection {
             return Err(wrong(Refusal::new(
                 "refused:malformed",
                 "the event's kind is not the decision's verdict",

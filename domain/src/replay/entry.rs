@@ -43,6 +43,10 @@ pub enum Body {
     Attempt(Envelope),
     Settled(Box<SettleBody>),
     Alarm(ReceiptAlarmBody),
+    /// A freeze or a lift, as the operator signed it.
+    Switch(Envelope),
+    /// A writer's confirmation of a freeze or lift.
+    Confirmation(Envelope),
 }
 
 impl Entry {
@@ -68,7 +72,9 @@ impl Entry {
             EventKind::QueryAudited | EventKind::CallRefused => Body::Audit(Box::new(object(seq, body)?)),
             EventKind::ProposalCreated => Body::Proposal(envelope()?),
             EventKind::ProposalRepeated => Body::Repeated(object(seq, body)?),
-            EventKind::ProposalApproved | EventKind::ProposalRejected => Body::Decision(envelope()?),
+            EventKind::ProposalApproved | EventKind::ProposalRejected | EventKind::RejectionRecorded => {
+                Body::Decision(envelope()?)
+            }
             EventKind::DecisionRefused => Body::DecisionRefused(object(seq, body)?),
             EventKind::ApplyRequested => Body::Order(envelope()?),
             EventKind::ProposalExpired => Body::Expired,
@@ -80,6 +86,8 @@ impl Entry {
             | EventKind::WritebackFailed
             | EventKind::WritebackCanceled => Body::Settled(Box::new(object(seq, body)?)),
             EventKind::ReceiptAlarm => Body::Alarm(object(seq, body)?),
+            EventKind::WritebackFrozen | EventKind::FreezeLifted => Body::Switch(envelope()?),
+            EventKind::SwitchConfirmed => Body::Confirmation(envelope()?),
         };
         Ok(Self { event, body })
     }

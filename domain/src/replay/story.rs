@@ -272,7 +272,9 @@ impl Story {
             | Body::DecisionRefused(_)
             | Body::Expired
             | Body::Started(_)
-            | Body::Alarm(_) => {}
+            | Body::Alarm(_)
+            | Body::Switch(_)
+            | Body::Confirmation(_) => {}
         }
         Ok(())
     }
@@ -360,7 +362,11 @@ fn fold(story: &Story, quorum: u32, entries: &[Entry]) -> State {
             | EventKind::ProposalCreated
             | EventKind::ProposalRepeated
             | EventKind::DecisionRefused
-            | EventKind::ReceiptAlarm => None,
+            | EventKind::ReceiptAlarm
+            | EventKind::RejectionRecorded
+            | EventKind::WritebackFrozen
+            | EventKind::FreezeLifted
+            | EventKind::SwitchConfirmed => None,
         };
         if let Some(next) = step.and_then(|step| transition(state, started, step).ok()) {
             state = next;

@@ -22,6 +22,7 @@ pub enum Kind {
     Freeze,
     Unfreeze,
     ContextTicket,
+    SwitchConfirmation,
 }
 
 impl Kind {
@@ -41,6 +42,7 @@ impl Kind {
             Self::Freeze => "application/vnd.synapsor.freeze.v1+json",
             Self::Unfreeze => "application/vnd.synapsor.unfreeze.v1+json",
             Self::ContextTicket => "application/vnd.synapsor.context-ticket.v1+json",
+            Self::SwitchConfirmation => "application/vnd.synapsor.switch-confirmation.v1+json",
         }
     }
 }

@@ -34,6 +34,8 @@ pub struct Facts<'a> {
     pub frozen: bool,
     /// This proposal was denied to this writer directly.
     pub denied_here: bool,
+    /// Whether this writer knows the freeze or lift with this digest.
+    pub knows_switch: &'a (dyn Fn(Digest) -> bool + Sync),
 }
 
 /// A proposal that the writer's own contract and database agree with: enough to rehearse the change in a
@@ -136,6 +138,7 @@ pub fn authorize(
     for seen in seen.flatten() {
         ledger.continues(seen)?;
     }
+    check_known_switches(&decisions, &order, facts)?;
     let ends = decisions
         .iter()
         .map(|d| d.decision().expires_at)
@@ -149,7 +152,7 @@ pub fn authorize(
     if facts.frozen {
         return Err(Refusal::new(
             "refused:frozen",
-            "writeback is frozen on this writer; resume it with a signed unfreeze",
+            "writeback is frozen; resume it with `synapsor-runner writeback unfreeze`",
         ));
     }
     if facts.now + Span::seconds(CLOCK_SKEW_SECONDS) < facts.high_water {
@@ -168,6 +171,26 @@ pub fn authorize(
         ledger_root: ledger.checkpoint.root,
         rehearsal,
     })
+}
+
+/// What people signed names the newest freeze or lift that they knew: a writer that was not told of it knows less
+/// than they did, and does not write.
+fn check_known_switches(
+    decisions: &[VerifiedDecision],
+    order: &approval::VerifiedOrder,
+    facts: &Facts<'_>,
+) -> Result<(), Refusal> {
+    let named = decisions
+        .iter()
+        .map(|d| d.decision().known_switch)
+        .chain([order.order().known_switch]);
+    if named.flatten().all(|digest| (facts.knows_switch)(digest)) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        "refused:switches_behind",
+        "signed with knowledge of a freeze or lift that this writer was not told of; check its connection to the ledger",
+    ))
 }
 
 /// Judges an attested proposal by the writer's own contract and database alone: what it would do, not whether

@@ -156,6 +156,7 @@ async fn writers(hands: &Hands, attempts: &mut Attempts, signed: &Signed) {
         let freeze = executor::FreezeRequest {
             frozen,
             unfreeze: Some(signed.clone()),
+            freeze: None,
         };
         let answer = call_with(&hands.writer, &path("WriterService/Freeze"), freeze).await;
         closed(attempts, &format!("freeze: {frozen}"), answer);

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use synapsor_domain::approval::verify_unfreeze;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::Envelope;
 use synapsor_proto::convert::required;
@@ -14,7 +13,7 @@ use synapsor_proto::status::to_status;
 use tonic::{Request, Response, Status};
 
 use crate::probe;
-use crate::writeback::{self, Denied, Writer};
+use crate::writeback::{self, Rejected, Writer};
 
 /// The service of a writer.
 #[derive(Debug, Clone)]
@@ -30,11 +29,11 @@ impl WriterRpc {
     async fn denied(&self, request: wire::DenyRequest) -> Result<wire::DenyResponse, Refusal> {
         let proposal: Envelope = required("proposal", request.proposal)?.try_into()?;
         let decision: Envelope = required("decision", request.decision)?.try_into()?;
-        let (effect, receipt) = match writeback::deny(&self.writer, proposal, &decision).await? {
-            Denied::Killed(receipt) => (wire::DenyEffect::Killed, Some(receipt)),
-            Denied::EndedBefore(receipt) => (wire::DenyEffect::EndedBefore, Some(receipt)),
-            Denied::InFlight => (wire::DenyEffect::InFlight, None),
-            Denied::BlockedHere => (wire::DenyEffect::BlockedHere, None),
+        let (effect, receipt) = match writeback::reject(&self.writer, proposal, &decision).await? {
+            Rejected::Tombstoned(receipt) => (wire::DenyEffect::Killed, Some(receipt)),
+            Rejected::AlreadyFinal(receipt) => (wire::DenyEffect::EndedBefore, Some(receipt)),
+            Rejected::CommitInProgress => (wire::DenyEffect::InFlight, None),
+            Rejected::BlockedLocally => (wire::DenyEffect::BlockedHere, None),
         };
         Ok(wire::DenyResponse {
             effect: effect.into(),
@@ -56,22 +55,30 @@ impl WriterRpc {
         Ok(wire::ProbeResponse { sources })
     }
 
-    fn frozen(&self, request: wire::FreezeRequest) -> Result<wire::FreezeResponse, Refusal> {
+    async fn frozen(&self, request: wire::FreezeRequest) -> Result<wire::FreezeResponse, Refusal> {
         let writer = &self.writer;
-        if !request.frozen {
-            let envelope: Envelope = required("unfreeze", request.unfreeze)?.try_into()?;
-            let (trust, _) = (writer.trust)()?;
-            let person = verify_unfreeze(&envelope, &trust, &writer.name, writer.now())?;
-            tracing::warn!(person, "writeback is resumed");
-        } else {
-            tracing::warn!("writeback is frozen");
-        }
-        writer
-            .switches
-            .set_frozen(request.frozen)
-            .map_err(|e| Refusal::new("STATE_NOT_WRITABLE", e.to_string()))?;
+        let confirmed = match (request.frozen, request.freeze, request.unfreeze) {
+            (true, Some(freeze), _) => {
+                let envelope = freeze.try_into()?;
+                Some(writeback::take_freeze(writer, &envelope).await?)
+            }
+            (true, None, _) => {
+                tracing::warn!("this writer alone is frozen, without a signature");
+                writer.switches.freeze_locally().await?;
+                None
+            }
+            (false, _, unfreeze) => {
+                let envelope: Envelope = required("unfreeze", unfreeze)?.try_into()?;
+                writeback::take_unfreeze(writer, &envelope).await?
+            }
+        };
+        let confirmation = match confirmed {
+            Some(digest) => Some(writeback::confirm(writer, digest)?.into()),
+            None => None,
+        };
         Ok(wire::FreezeResponse {
             frozen: writer.switches.is_frozen(),
+            confirmation,
         })
     }
 
@@ -94,8 +101,16 @@ impl WriterRpc {
         }
         let frozen = self.writer.switches.is_frozen();
         let writer = self.writer.name.clone();
+        let freezes = self.writer.switches.freezes();
+        let problem = self.writer.switches.check_durable().err();
         Ok(wire::GetStatusResponse {
             frozen,
+            freeze_digests: freezes
+                .iter()
+                .filter_map(|f| Some(f.digest?.to_string()))
+                .collect(),
+            frozen_alone: freezes.iter().any(|f| f.digest.is_none()),
+            switch_problem: problem.map(|refusal| refusal.code.into_owned()),
             trust_digest: digest.to_string(),
             sources,
             writer,
@@ -153,6 +168,7 @@ impl WriterService for WriterRpc {
         request: Request<wire::FreezeRequest>,
     ) -> Result<Response<wire::FreezeResponse>, Status> {
         self.frozen(request.into_inner())
+            .await
             .map(Response::new)
             .map_err(|r| to_status(&r))
     }

@@ -105,7 +105,7 @@ pub(super) async fn apply(
     engine: &dyn Engine,
     authorization: &Authorization,
     context: &Context,
-    flight: &FlightGuard<'_>,
+    flight: &FlightGuard,
 ) -> Ended {
     let begun = match begin(writer, engine, authorization.proposal()).await {
         Ok(begun) => begun,
@@ -201,7 +201,7 @@ async fn change(
     writer: &Writer,
     transaction: &mut dyn Transaction,
     authorization: &Authorization,
-    flight: &FlightGuard<'_>,
+    flight: &FlightGuard,
 ) -> Result<Verdict, Halt> {
     let rehearsal = authorization.rehearsal();
     if let Some(decided) = compare(writer, transaction, rehearsal).await? {
@@ -308,7 +308,7 @@ async fn still_stands(
     writer: &Writer,
     transaction: &mut dyn Transaction,
     authorization: &Authorization,
-    flight: &FlightGuard<'_>,
+    flight: &FlightGuard,
 ) -> Result<(), Halt> {
     let (_, trust_digest) = (writer.trust)().map_err(|r| Halt::Ended(Ended::Refused(r)))?;
     let target = &authorization.proposal().target;

@@ -42,7 +42,7 @@ enum Round {
 struct Work<'a> {
     writer: &'a Writer,
     job: &'a Job,
-    flight: &'a FlightGuard<'a>,
+    flight: &'a FlightGuard,
     /// Turns at the databases.
     turns: &'a Semaphore,
     /// Until when the lease is known to last.
@@ -73,7 +73,7 @@ pub(super) async fn run(
 }
 
 impl Work<'_> {
-    /// Renews the lease and takes denies to heart; never ends by itself.
+    /// Renews the lease and applies rejections; never ends by itself.
     async fn keep_lease(&self) {
         let (writer, lease) = (self.writer, &self.job.lease);
         loop {
@@ -85,7 +85,7 @@ impl Work<'_> {
             }
             match answer {
                 Ok(None) => {}
-                Ok(Some(deny)) => take_to_heart(writer, self.job, &deny),
+                Ok(Some(rejection)) => keep_rejection(writer, self.job, &rejection).await,
                 // Losing the lease is no danger: the receipt key decides. A transaction under way goes on.
                 Err(refusal) => {
                     tracing::warn!(proposal = %lease.proposal_id, code = %refusal.code, "heartbeat failed");
@@ -115,7 +115,12 @@ impl Work<'_> {
                 Round::Report(end) if patience.is_in_doubt() && end.receipt.is_none() => {
                     ("in_doubt", Pace::Contention)
                 }
-                Round::Report(end) => return report(writer, job, number, end).await,
+                Round::Report(end) => {
+                    if end.receipt.is_some() {
+                        writer.switches.end_rejection(&job.lease.proposal_id).await;
+                    }
+                    return report(writer, job, number, end).await;
+                }
                 Round::Again(reason, pace) => (reason, pace),
                 Round::Outdated => {
                     view = View::Fresh;
@@ -187,13 +192,13 @@ impl Work<'_> {
     }
 }
 
-/// Keeps a deny that a person signed. What merely claims to be one is the ledger's word, and that stops nothing
+/// Keeps a rejection that a person signed. What merely claims to be one is the ledger's word, and that stops nothing
 /// for good.
-fn take_to_heart(writer: &Writer, job: &Job, deny: &Envelope) {
+async fn keep_rejection(writer: &Writer, job: &Job, rejection: &Envelope) {
     let verified = (writer.trust)().and_then(|(trust, _)| {
         let envelope = Envelope::from_bytes(&job.proposal.body)
             .map_err(|e| Refusal::new("refused:malformed", e.to_string()))?;
-        let attested = Attested::verify(envelope, &trust)?;
+        let attested = Attested::verify_past(envelope, &trust)?;
         let (proposal, proposal_digest) = (attested.proposal(), attested.digest());
         let judge = Judge {
             trust: &trust,
@@ -201,17 +206,19 @@ fn take_to_heart(writer: &Writer, job: &Job, deny: &Envelope) {
             proposal,
             proposal_digest,
         };
-        verify_decision(deny, &judge)
+        let is_rejection = verify_decision(rejection, &judge)?.is_deny();
+        Ok(is_rejection.then(|| attested.envelope().clone()))
     });
     match verified {
-        Ok(decision) if decision.is_deny() => {
-            if let Err(error) = writer.switches.deny(&job.lease.proposal_id) {
-                tracing::error!(proposal = %job.lease.proposal_id, code = error.code(), "a deny could not be kept");
+        Ok(Some(proposal)) => {
+            let id = &job.lease.proposal_id;
+            if let Err(refusal) = writer.switches.reject(id, &proposal, rejection).await {
+                tracing::error!(proposal = %id, code = %refusal.code, "a rejection is not durable");
             }
         }
-        Ok(_) => {}
+        Ok(None) => {}
         Err(refusal) => {
-            tracing::warn!(proposal = %job.lease.proposal_id, code = %refusal.code, "a deny does not verify");
+            tracing::warn!(proposal = %job.lease.proposal_id, code = %refusal.code, "rejection failed verification");
         }
     }
 }
@@ -272,6 +279,7 @@ async fn judge(
                 consistency: &job.consistency,
             };
             with_facts(writer, engine.as_ref(), &attested, &own, |facts| {
+                writer.switches.check_durable().map_err(unwritable)?;
                 authorize(attested.clone(), &proof, facts)
             })
         }
@@ -289,6 +297,11 @@ async fn judge(
             })
         }
     }
+}
+
+/// The store of switches cannot be written, which is no fault of the proposal: it can be applied later.
+fn unwritable(refusal: Refusal) -> Refusal {
+    Refusal::new("refused:state_not_writable", refusal.public)
 }
 
 /// The target table. A kept view is good enough when it is what the proposal was made from.
@@ -346,7 +359,8 @@ pub(super) fn with_facts<T>(
         shape: own.shape,
         fit: &fit,
         frozen: writer.switches.is_frozen(),
-        denied_here: writer.switches.is_denied(&attested.proposal().id),
+        denied_here: writer.switches.is_rejected(&attested.proposal().id),
+        knows_switch: &|digest| writer.switches.knows(digest),
     })
 }
 

@@ -5,13 +5,14 @@
 
 mod apply;
 mod attempt;
-mod deny;
+mod freeze;
 mod identities;
 mod ledger;
 mod ledger_time;
 mod patience;
 mod preview;
 mod reconcile;
+mod reject;
 mod report;
 mod row;
 mod switches;
@@ -31,10 +32,11 @@ use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::TrustFile;
 use tokio_util::sync::CancellationToken;
 
-pub use deny::{Denied, deny};
+pub use freeze::{confirm, take_freeze, take_unfreeze};
 pub use identities::Identities;
 pub use ledger::LedgerClient;
 pub use preview::{Preview, preview};
+pub use reject::{Rejected, reject};
 pub use switches::Switches;
 
 use crate::engine::Engine;
@@ -91,7 +93,17 @@ impl fmt::Debug for Writer {
 /// Works until told to stop, then lets running attempts end.
 pub async fn run(writer: Arc<Writer>, stop: CancellationToken) -> Result<(), Failure> {
     let reconciler = tokio::spawn(reconcile::run(Arc::clone(&writer), stop.clone()));
+    let rejecter = tokio::spawn(reject::run(Arc::clone(&writer), stop.clone()));
+    let switches = writer.switches.clone();
+    let saver = tokio::spawn({
+        let stop = stop.clone();
+        async move { switches.keep_saving(stop).await }
+    });
     worker::run(writer, stop).await;
+    let ended =
+        |name| move |_| Failure::new("BACKGROUND_TASK_ENDED", format!("the {name} ended unexpectedly"));
+    rejecter.await.map_err(ended("rejecter"))?;
+    saver.await.map_err(ended("store of switches"))?;
     reconciler
         .await
         .map_err(|_| Failure::new("RECONCILER_ENDED", "the reconciler ended unexpectedly"))

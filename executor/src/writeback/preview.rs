@@ -24,6 +24,13 @@ pub struct Preview {
 pub async fn preview(writer: &Writer, proposal: Envelope) -> Result<Preview, Refusal> {
     let (trust, trust_digest) = (writer.trust)()?;
     let attested = Attested::verify(proposal, &trust)?;
+    if writer.switches.is_frozen() {
+        return Ok(Preview {
+            result: "refused:frozen".to_owned(),
+            message: "writeback is frozen: no UPDATE is sent, not even one that is rolled back".to_owned(),
+            after: None,
+        });
+    }
     let engine = writer.engine(&attested.proposal().source.id)?;
     let target = &attested.proposal().target;
     let database = |e: crate::engine::EngineError| {

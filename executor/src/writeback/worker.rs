@@ -39,7 +39,13 @@ pub(super) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
     let mut attempts = JoinSet::new();
     let pauses = RetryPolicy::default();
     let mut failures = 0;
+    let mut durable = writer.switches.durable();
     while !stop.is_cancelled() {
+        // A switch that is not durable is a stop that a restart would lose: no work until it is.
+        tokio::select! {
+            () = stop.cancelled() => break,
+            is_durable = durable.wait_for(|is_durable| *is_durable) => if is_durable.is_err() { break },
+        }
         let streamed = tokio::select! {
             () = stop.cancelled() => break,
             streamed = stream(&writer, &hall, &mut attempts) => streamed,
@@ -77,11 +83,15 @@ async fn stream(writer: &Arc<Writer>, hall: &Hall, attempts: &mut JoinSet<()>) -
         .lease(writer.source_ids(), capacity, trust_digest.to_string(), seals)
         .await?;
     tracing::info!("lease stream open");
+    let mut durable = writer.switches.durable();
     loop {
-        let next = jobs
-            .message()
-            .await
-            .map_err(|s| synapsor_proto::status::from_status(&s))?;
+        let next = tokio::select! {
+            next = jobs.message() => next.map_err(|s| synapsor_proto::status::from_status(&s))?,
+            _ = durable.wait_for(|is_durable| !is_durable) => {
+                writer.switches.check_durable()?;
+                continue;
+            }
+        };
         let Some(answer) = next else { return Ok(()) };
         writer.ledger.learn_time(answer.ledger_now_ms);
         let job = match Job::try_from(answer) {

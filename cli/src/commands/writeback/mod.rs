@@ -110,6 +110,7 @@ async fn switched(freeze: bool, session: &mut Session, context: &Context) -> Res
         issued_at: now,
         expires_at: now + Span::minutes(UNFREEZE_MINUTES).min(trust.order_ceiling()),
         nonce: hex::encode(random::bytes::<16>()),
+        freeze_digest: None,
     };
     let envelope = Envelope::seal(Kind::Unfreeze, &unfreeze, &signer.key)
         .map_err(|e| Failure::new("UNFREEZE_UNSIGNABLE", e.to_string()).with_exit(EXIT_REFUSED))?;

@@ -244,6 +244,7 @@ fn decision() -> Decision {
         not_before: at(1),
         expires_at: at(61),
         nonce: "a".repeat(32),
+        known_switch: None,
         reason: Some("customer is right".to_owned()),
     }
 }
@@ -262,6 +263,7 @@ fn order() -> ApplyOrder {
         not_before: at(2),
         expires_at: at(17),
         nonce: "b".repeat(32),
+        known_switch: None,
     }
 }
 

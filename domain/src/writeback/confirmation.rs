@@ -1,0 +1,67 @@
+//! What a writer confirms of a freeze or lift, signed by it, so that the operator need not trust the ledger.
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::ids::ProposalId;
+use crate::refusal::Refusal;
+use crate::signing::{Envelope, Kind};
+use crate::timestamp::Timestamp;
+use crate::trust::{Environment, TrustFile};
+
+/// Attempts that one confirmation names at most; a writer has fewer at once.
+pub const COMMITTING_MAX: usize = 128;
+
+/// A writer's confirmation of one switch (`Kind::SwitchConfirmation`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SwitchConfirmation {
+    pub v: u32,
+    pub deployment_id: String,
+    pub environment: Environment,
+    /// The freeze or lift that is confirmed.
+    pub switch_digest: Digest,
+    /// The name in the writer's certificate.
+    pub writer: String,
+    /// Whether the writer is frozen now, by this or by another freeze.
+    pub frozen: bool,
+    /// Attempts past the point of no return: their COMMIT may still succeed.
+    pub committing: Vec<ProposalId>,
+    /// Sources in whose receipt table the switch is a row.
+    pub recorded: Vec<String>,
+    /// Sources in which it is not a row yet.
+    pub unrecorded: Vec<String>,
+    pub at: Timestamp,
+}
+
+/// Verifies a confirmation under a writer key of the trust file.
+///
+/// # Errors
+/// `refused:malformed`, `refused:key`, `refused:signature` or `refused:audience`.
+pub fn verify_confirmation(envelope: &Envelope, trust: &TrustFile) -> Result<SwitchConfirmation, Refusal> {
+    let signer = envelope
+        .signer()
+        .map_err(|e| Refusal::new("refused:key", e.to_string()))?;
+    let key = trust.writer(signer).ok_or_else(|| {
+        Refusal::new(
+            "refused:key",
+            format!("{signer} is not a writer key of the trust file"),
+        )
+    })?;
+    let confirmation: SwitchConfirmation = envelope
+        .open(Kind::SwitchConfirmation, key)
+        .map_err(|e| Refusal::new("refused:signature", e.to_string()))?;
+    if confirmation.v != 1 || confirmation.committing.len() > COMMITTING_MAX {
+        return Err(Refusal::new(
+            "refused:malformed",
+            "not a confirmation of version 1",
+        ));
+    }
+    if confirmation.deployment_id != trust.deployment_id || confirmation.environment != trust.environment {
+        return Err(Refusal::new(
+            "refused:audience",
+            "confirmed for another deployment or environment",
+        ));
+    }
+    Ok(confirmation)
+}

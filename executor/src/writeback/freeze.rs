@@ -1,0 +1,83 @@
+//! Freezes and lifts at the writer, from wherever they come: verified, effective at once, confirmed by signature.
+
+use synapsor_domain::approval::{LiftClock, Unfreeze, verify_freeze, verify_lift, verify_unfreeze};
+use synapsor_domain::digest::Digest;
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::writeback::{COMMITTING_MAX, SwitchConfirmation};
+
+use super::Writer;
+
+/// Takes a signed freeze of the deployment; gives its digest.
+///
+/// # Errors
+/// What verification refuses; `STATE_NOT_WRITABLE`: frozen in memory, and not durable.
+pub async fn take_freeze(writer: &Writer, envelope: &Envelope) -> Result<Digest, Refusal> {
+    let (trust, _) = (writer.trust)()?;
+    let freeze = verify_freeze(envelope, &trust)?;
+    if !writer.switches.knows(freeze.digest()) {
+        tracing::warn!(person = freeze.person(), digest = %freeze.digest(), "writeback is frozen");
+    }
+    writer.switches.freeze(&freeze, envelope).await?;
+    Ok(freeze.digest())
+}
+
+/// Takes a lift of a signed freeze, or an unfreeze of this writer alone. Gives the digest of a lift.
+///
+/// # Errors
+/// What verification refuses; `STATE_NOT_WRITABLE`, when the writer stays frozen.
+pub async fn take_unfreeze(writer: &Writer, envelope: &Envelope) -> Result<Option<Digest>, Refusal> {
+    let (trust, _) = (writer.trust)()?;
+    let unfreeze: Unfreeze = envelope
+        .peek(Kind::Unfreeze)
+        .map_err(|e| Refusal::new("refused:malformed", e.to_string()))?;
+    if unfreeze.freeze_digest.is_none() {
+        let person = verify_unfreeze(envelope, &trust, &writer.name, writer.now())?;
+        writer.switches.lift_locally(&unfreeze.nonce).await?;
+        tracing::warn!(person, "the unsigned freeze of this writer is lifted");
+        return Ok(None);
+    }
+    take_lift(writer, envelope, LiftClock::Now(writer.now()))
+        .await
+        .map(Some)
+}
+
+/// Takes a lift of a signed freeze, held against `clock`; gives its digest.
+pub(super) async fn take_lift(
+    writer: &Writer,
+    envelope: &Envelope,
+    clock: LiftClock,
+) -> Result<Digest, Refusal> {
+    let (trust, _) = (writer.trust)()?;
+    let lift = verify_lift(envelope, &trust, clock)?;
+    if !writer.switches.knows(lift.digest()) {
+        tracing::warn!(person = lift.person(), freeze = %lift.freeze_digest(), "a freeze is lifted");
+    }
+    writer.switches.lift(&lift, envelope).await?;
+    Ok(lift.digest())
+}
+
+/// Signs what this writer makes of a freeze or lift.
+///
+/// # Errors
+/// `refused:malformed` if it has no canonical form, and what is wrong with the trust file.
+pub fn confirm(writer: &Writer, switch_digest: Digest) -> Result<Envelope, Refusal> {
+    let (trust, _) = (writer.trust)()?;
+    let mut committing = writer.switches.committing();
+    committing.truncate(COMMITTING_MAX);
+    let (recorded, unrecorded) = (Vec::new(), writer.source_ids());
+    let confirmation = SwitchConfirmation {
+        v: 1,
+        deployment_id: trust.deployment_id.clone(),
+        environment: trust.environment,
+        switch_digest,
+        writer: writer.name.clone(),
+        frozen: writer.switches.is_frozen(),
+        committing,
+        recorded,
+        unrecorded,
+        at: writer.now(),
+    };
+    Envelope::seal(Kind::SwitchConfirmation, &confirmation, &writer.key)
+        .map_err(|e| Refusal::new("refused:malformed", e.to_string()))
+}

@@ -1,0 +1,166 @@
+//! Rejections at the writer: effective at once, and made final by a tombstone in the target database, so that not
+//! even a forgotten attempt can still commit. One that the database does not take now is tried again until it does.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use synapsor_domain::approval::{Judge, verify_decision};
+use synapsor_domain::ids::ProposalId;
+use synapsor_domain::proposal::Attested;
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::Envelope;
+use synapsor_domain::writeback::Outcome;
+use tokio_util::sync::CancellationToken;
+
+use super::Writer;
+use super::apply::{self, Context, Ended};
+use super::report::{Subject, seal_report, settled};
+use super::switches::Flight;
+
+/// How often rejections without a tombstone are tried again, at first and at last.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(8));
+/// Rejections that one round of tries looks at together.
+const PAGE: usize = 64;
+
+/// How far a rejection got.
+#[derive(Debug, Clone)]
+pub enum Rejected {
+    /// A tombstone is committed.
+    Tombstoned(Envelope),
+    /// The proposal had ended before.
+    AlreadyFinal(Envelope),
+    /// An attempt is past the point of no return.
+    CommitInProgress,
+    /// The database does not take the tombstone now; this writer will not apply the proposal, and tries again.
+    BlockedLocally,
+}
+
+/// Takes a signed rejection of one proposal.
+///
+/// # Errors
+/// What verification refuses; `STATE_NOT_WRITABLE` when neither the state directory nor the database could take it.
+pub async fn reject(writer: &Writer, proposal: Envelope, decision: &Envelope) -> Result<Rejected, Refusal> {
+    let (trust, _) = (writer.trust)()?;
+    let attested = Attested::verify_past(proposal, &trust)?;
+    let judge = Judge {
+        trust: &trust,
+        now: writer.now(),
+        proposal: attested.proposal(),
+        proposal_digest: attested.digest(),
+    };
+    if !verify_decision(decision, &judge)?.is_deny() {
+        return Err(Refusal::new("refused:malformed", "the decision is not a deny"));
+    }
+    let id = &attested.proposal().id;
+    let kept = writer.switches.reject(id, attested.envelope(), decision).await;
+    if let Ok(Some(Flight::Committing)) = kept {
+        return Ok(Rejected::CommitInProgress);
+    }
+    match tombstone(writer, &attested).await? {
+        // The database keeps it, whatever became of the file.
+        Some((envelope, true)) => Ok(Rejected::Tombstoned(envelope)),
+        Some((envelope, false)) => Ok(Rejected::AlreadyFinal(envelope)),
+        None => kept.map(|_| Rejected::BlockedLocally),
+    }
+}
+
+/// Ends the proposal in its database: the receipt that is there afterwards, and whether it is this tombstone. `None`
+/// while the database does not take it.
+async fn tombstone(writer: &Writer, attested: &Attested) -> Result<Option<(Envelope, bool)>, Refusal> {
+    let proposal = attested.proposal();
+    let engine = writer.engine(&proposal.source.id)?;
+    let context = Context {
+        proposal_digest: attested.digest(),
+        order_digest: None,
+        fence: 0,
+        attempt: 0,
+        ledger_size: 0,
+        ledger_root: [0; 32],
+    };
+    let ended = apply::tombstone(writer, engine.as_ref(), proposal, &context, Outcome::Denied).await;
+    let (receipt, envelope, fresh) = match ended {
+        Ended::Receipt {
+            receipt,
+            envelope,
+            fresh,
+        } => (receipt, envelope, fresh),
+        Ended::Retryable(_) | Ended::NotYet | Ended::Outdated | Ended::Doubt => return Ok(None),
+        Ended::Refused(refusal) => return Err(refusal),
+    };
+    writer.switches.end_rejection(&proposal.id).await;
+    let subject = Subject {
+        proposal_id: proposal.id.clone(),
+        proposal_digest: attested.digest(),
+        order_digest: None,
+        fence: 0,
+        attempt: 0,
+    };
+    let end = settled(&receipt, envelope.clone(), fresh);
+    if let Some(report) = seal_report(writer, subject, &end) {
+        let receipt = end.receipt.as_ref();
+        // The tombstone is there whether or not the ledger knows now; the reconciler reports it later.
+        if let Err(refusal) = writer.ledger.settle(&proposal.id, &[], &report, receipt).await {
+            tracing::warn!(proposal = %proposal.id, code = %refusal.code, "{}", refusal.public);
+        }
+    }
+    Ok(Some((envelope, fresh)))
+}
+
+/// Sources whose last tombstone was not taken, with the pause before the next.
+type Pauses = BTreeMap<String, (Instant, Duration)>;
+
+/// Writes the tombstones of kept rejections as soon as their databases take them.
+pub(super) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
+    let mut pauses = Pauses::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(AGAIN.0) => {}
+        }
+        let mut after: Option<ProposalId> = None;
+        loop {
+            let page = writer.switches.rejections_after(after.as_ref(), PAGE);
+            let Some(last) = page.last().cloned() else { break };
+            for id in &page {
+                if stop.is_cancelled() {
+                    return;
+                }
+                try_again(&writer, id, &mut pauses).await;
+            }
+            after = Some(last);
+        }
+    }
+}
+
+async fn try_again(writer: &Writer, id: &ProposalId, pauses: &mut Pauses) {
+    if pauses.len() == writer.engines.len() && pauses.values().all(|(until, _)| Instant::now() < *until) {
+        return;
+    }
+    let Some(attested) = writer.switches.rejected_proposal(id).and_then(|envelope| {
+        let (trust, _) = (writer.trust)().ok()?;
+        Attested::verify_past(envelope, &trust).ok()
+    }) else {
+        return;
+    };
+    let source = &attested.proposal().source.id;
+    let now = Instant::now();
+    let pause = match pauses.get(source) {
+        Some((until, _)) if now < *until => return,
+        Some((_, pause)) => (*pause * 2).min(AGAIN.1),
+        None => AGAIN.0,
+    };
+    match tombstone(writer, &attested).await {
+        Ok(Some((_, fresh))) => {
+            pauses.remove(source);
+            tracing::info!(proposal = %id, fresh, "rejected proposal ended in its database");
+        }
+        Ok(None) => {
+            pauses.insert(source.clone(), (Instant::now() + pause, pause));
+        }
+        Err(refusal) => {
+            tracing::warn!(proposal = %id, code = %refusal.code, "tombstone refused: {}", refusal.public);
+            pauses.insert(source.clone(), (Instant::now() + AGAIN.1, AGAIN.1));
+        }
+    }
+}

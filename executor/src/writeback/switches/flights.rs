@@ -1,0 +1,90 @@
+//! Attempts in flight, which stops must race: each passes the point of no return in one step with the look at the
+//! switches.
+
+use std::collections::BTreeMap;
+
+use synapsor_domain::ids::ProposalId;
+
+use super::Switches;
+
+/// How far an attempt has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flight {
+    /// Can still be stopped.
+    Stoppable,
+    /// The update may be on its way; the outcome decides.
+    Committing,
+}
+
+/// The attempts of this process by proposal.
+pub(super) type Flights = BTreeMap<ProposalId, Flight>;
+
+impl Switches {
+    /// Registers an attempt, after any other of the same proposal in this process has ended.
+    pub async fn take_off(&self, id: &ProposalId) -> FlightGuard {
+        loop {
+            let landed = self.shared.landed.notified();
+            tokio::pin!(landed);
+            // Enrolled before looking, so that a landing in between is not missed.
+            landed.as_mut().enable();
+            if let Some(flight) = self.try_take_off(id) {
+                return flight;
+            }
+            landed.await;
+        }
+    }
+
+    pub(super) fn try_take_off(&self, id: &ProposalId) -> Option<FlightGuard> {
+        let mut state = self.lock();
+        if state.flights.contains_key(id) {
+            return None;
+        }
+        state.flights.insert(id.clone(), Flight::Stoppable);
+        Some(FlightGuard {
+            switches: self.clone(),
+            id: id.clone(),
+        })
+    }
+
+    /// Attempts past the point of no return.
+    pub fn committing(&self) -> Vec<ProposalId> {
+        let state = self.lock();
+        let committing = state.flights.iter().filter(|(_, f)| **f == Flight::Committing);
+        committing.map(|(id, _)| id.clone()).collect()
+    }
+}
+
+/// An attempt in flight; ends when dropped.
+#[derive(Debug)]
+pub struct FlightGuard {
+    switches: Switches,
+    id: ProposalId,
+}
+
+impl FlightGuard {
+    /// Passes the point of no return unless the proposal is rejected, everything is frozen, or a switch is not
+    /// durable.
+    pub fn commit_to(&self) -> bool {
+        let mut state = self.switches.lock();
+        if state.is_frozen() || state.is_rejected(&self.id) || !state.is_durable() {
+            return false;
+        }
+        state.flights.insert(self.id.clone(), Flight::Committing);
+        true
+    }
+
+    /// Back before the point of no return: the transaction was rolled back.
+    pub fn step_back(&self) {
+        self.switches
+            .lock()
+            .flights
+            .insert(self.id.clone(), Flight::Stoppable);
+    }
+}
+
+impl Drop for FlightGuard {
+    fn drop(&mut self) {
+        self.switches.lock().flights.remove(&self.id);
+        self.switches.shared.landed.notify_waiters();
+    }
+}

@@ -1,0 +1,368 @@
+//! What stops a writer: freezes, rejections, the mark of the latest time, and the attempts in flight that they race.
+//!
+//! A switch is effective in memory before anything else. It is confirmed only when it is durable; until then the
+//! writer takes no work, and the same request again is not a success that the first was not.
+
+mod flights;
+mod mark;
+mod state;
+mod store;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use synapsor_chassis::files::FileError;
+use synapsor_chassis::run::Failure;
+use synapsor_domain::approval::{VerifiedFreeze, VerifiedLift};
+use synapsor_domain::digest::Digest;
+use synapsor_domain::ids::ProposalId;
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::Envelope;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+pub(super) use flights::{Flight, FlightGuard};
+
+use state::State;
+use store::{FileName, SwitchFiles};
+
+/// How often a switch that could not be written is tried again.
+const SAVE_AGAIN: Duration = Duration::from_secs(1);
+
+/// The switches of one writer. Clones are the same switches.
+#[derive(Debug, Clone)]
+pub struct Switches {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    files: SwitchFiles,
+    state: Mutex<State>,
+    /// One change of the files at a time, so that they follow memory in its order.
+    writing: Mutex<()>,
+    landed: Notify,
+    durable: watch::Sender<bool>,
+}
+
+/// What is written for a rejection: enough to end its proposal in the target database later.
+#[derive(Debug, Serialize, Deserialize)]
+struct RejectionFile {
+    proposal: Envelope,
+    decision: Envelope,
+}
+
+/// A switch in force at this writer, for confirmations and status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FreezeInForce {
+    /// Absent for the unsigned freeze of this writer alone.
+    pub digest: Option<Digest>,
+}
+
+/// A freeze or lift as it was signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedSwitch {
+    /// The freeze, or the freeze that the lift ends.
+    pub freeze: Digest,
+    pub is_lift: bool,
+    pub envelope: Envelope,
+}
+
+impl Switches {
+    /// Takes the state directory for this writer and reads what an earlier process left there.
+    ///
+    /// # Errors
+    /// `STATE_DIR_IN_USE` while another writer has it; `SWITCHES_UNREADABLE` when anything there is not understood.
+    pub fn open(state_dir: PathBuf) -> Result<Self, Failure> {
+        let (files, loaded) = SwitchFiles::open(state_dir)?;
+        let state = State::of(loaded)?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                files,
+                state: Mutex::new(state),
+                writing: Mutex::new(()),
+                landed: Notify::new(),
+                durable: watch::channel(true).0,
+            }),
+        })
+    }
+
+    pub fn is_frozen(&self) -> bool {
+        self.lock().is_frozen()
+    }
+
+    /// Every freeze in force.
+    pub fn freezes(&self) -> Vec<FreezeInForce> {
+        self.lock().in_force()
+    }
+
+    /// Whether this writer was told of the freeze or lift with this digest.
+    pub fn knows(&self, digest: Digest) -> bool {
+        self.lock().knows(digest)
+    }
+
+    pub fn is_rejected(&self, id: &ProposalId) -> bool {
+        self.lock().is_rejected(id)
+    }
+
+    /// Follows whether every switch is durable: false while one is effective in memory only.
+    pub fn durable(&self) -> watch::Receiver<bool> {
+        self.shared.durable.subscribe()
+    }
+
+    /// Refuses while a switch or the time mark is not durable.
+    pub fn check_durable(&self) -> Result<(), Refusal> {
+        if self.lock().is_durable() {
+            Ok(())
+        } else {
+            Err(not_writable())
+        }
+    }
+
+    /// Freezes this writer alone, without a signature.
+    ///
+    /// # Errors
+    /// `STATE_NOT_WRITABLE`: frozen in memory, and not durable.
+    pub async fn freeze_locally(&self) -> Result<(), Refusal> {
+        let unsaved = {
+            let mut state = self.lock();
+            let is_new = state.freeze_locally();
+            state.unsaved(FileName::LocalFreeze, is_new.then(|| b"frozen\n".to_vec()))
+        };
+        self.save(unsaved).await
+    }
+
+    /// Ends the unsigned freeze of this writer on the strength of an unfreeze with this nonce, once.
+    ///
+    /// # Errors
+    /// `refused:nonce` for one that was used before, `refused:freeze` when there is no unsigned freeze to end, and
+    /// `STATE_NOT_WRITABLE`, when the writer stays frozen.
+    pub async fn lift_locally(&self, nonce: &str) -> Result<(), Refusal> {
+        {
+            let state = self.lock();
+            if state.is_used(nonce) {
+                let text = "this unfreeze was used before; sign a new one";
+                return Err(Refusal::new("refused:nonce", text));
+            }
+            if !state.is_frozen_locally() {
+                let text =
+                    "this writer has no unsigned freeze; a signed freeze is ended by a lift that names it";
+                return Err(Refusal::new("refused:freeze", text));
+            }
+        }
+        let this = self.clone();
+        let nonce = nonce.to_owned();
+        // The nonce first: without it the same unfreeze could end a later freeze.
+        on_disk(move || {
+            let _writing = this.shared.writing.lock().unwrap_or_else(PoisonError::into_inner);
+            this.shared.files.write(&FileName::Nonce(nonce.clone()), b"")?;
+            this.lock().use_nonce(nonce);
+            this.shared.files.remove(&FileName::LocalFreeze)?;
+            this.lock().lift_locally();
+            this.publish();
+            Ok(())
+        })
+        .await
+    }
+
+    /// Takes a signed freeze of the deployment.
+    ///
+    /// # Errors
+    /// `STATE_NOT_WRITABLE`: frozen in memory, and not durable.
+    pub async fn freeze(&self, freeze: &VerifiedFreeze, envelope: &Envelope) -> Result<(), Refusal> {
+        let unsaved = {
+            let mut state = self.lock();
+            let is_new = state.freeze(freeze.digest(), envelope);
+            state.unsaved(freeze_file(freeze.digest()), is_new.then(|| bytes_of(envelope)))
+        };
+        self.save(unsaved).await
+    }
+
+    /// Takes a lift: the freeze that it names, and no other, is ended.
+    ///
+    /// # Errors
+    /// `STATE_NOT_WRITABLE`, when the freeze stays in force.
+    pub async fn lift(&self, lift: &VerifiedLift, envelope: &Envelope) -> Result<(), Refusal> {
+        let (this, lift, envelope) = (self.clone(), lift.clone(), envelope.clone());
+        on_disk(move || {
+            if this.lock().is_lifted(lift.freeze_digest()) {
+                return Ok(());
+            }
+            let _writing = this.shared.writing.lock().unwrap_or_else(PoisonError::into_inner);
+            let name = FileName::Lift(hex::encode(lift.freeze_digest().as_bytes()));
+            this.shared.files.write(&name, &bytes_of(&envelope))?;
+            this.lock().lift(lift.freeze_digest(), lift.digest(), &envelope);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Notes that a signed switch exists which has no effect here, such as a lift that came too late.
+    pub fn note(&self, digest: Digest) {
+        self.lock().note(digest);
+    }
+
+    /// Takes a rejection and says how far a running attempt has come, in one step, so that an attempt either sees the
+    /// rejection or has passed the point of no return before it.
+    ///
+    /// # Errors
+    /// `STATE_NOT_WRITABLE`: rejected in memory, and not durable.
+    pub async fn reject(
+        &self,
+        id: &ProposalId,
+        proposal: &Envelope,
+        decision: &Envelope,
+    ) -> Result<Option<Flight>, Refusal> {
+        let (flight, unsaved) = {
+            let mut state = self.lock();
+            let body = || {
+                let file = RejectionFile {
+                    proposal: proposal.clone(),
+                    decision: decision.clone(),
+                };
+                serde_json::to_vec(&file).unwrap_or_default()
+            };
+            let is_new = state.reject(id);
+            let unsaved = state.unsaved(FileName::Rejection(id.clone()), is_new.then(body));
+            (state.flights.get(id).copied(), unsaved)
+        };
+        self.save(unsaved).await?;
+        Ok(flight)
+    }
+
+    /// Ends a rejection: a receipt says how its proposal ended, and no attempt can follow.
+    pub async fn end_rejection(&self, id: &ProposalId) {
+        if !self.lock().end_rejection(id) {
+            return;
+        }
+        self.publish();
+        let (this, name) = (self.clone(), FileName::Rejection(id.clone()));
+        let removed = on_disk(move || {
+            let _writing = this.shared.writing.lock().unwrap_or_else(PoisonError::into_inner);
+            this.shared.files.remove(&name)
+        });
+        if removed.await.is_err() {
+            // What stays rejects a proposal that has ended; the next start finds it ended again.
+            tracing::warn!(proposal = %id, "the file of an ended rejection could not be removed");
+        }
+    }
+
+    /// Rejections whose proposals are not known to have ended, at most `limit`, after the id `after`.
+    pub fn rejections_after(&self, after: Option<&ProposalId>, limit: usize) -> Vec<ProposalId> {
+        self.lock().rejections_after(after, limit)
+    }
+
+    /// The proposal of a rejection, for its tombstone; `None` if it was not kept or cannot be read.
+    pub fn rejected_proposal(&self, id: &ProposalId) -> Option<Envelope> {
+        let bytes = self.shared.files.read(&FileName::Rejection(id.clone()))?;
+        let file: RejectionFile = serde_json::from_slice(&bytes).ok()?;
+        Some(file.proposal)
+    }
+
+    /// Signed freezes and lifts that this writer knows, as they were signed.
+    pub fn signed(&self) -> Vec<SignedSwitch> {
+        self.lock().signed()
+    }
+
+    /// Tries to write what is not durable until it is, as long as the process runs.
+    pub async fn keep_saving(&self, stop: CancellationToken) {
+        let mut durable = self.durable();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = durable.wait_for(|is_durable| !is_durable) => if changed.is_err() { return },
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(SAVE_AGAIN) => {}
+            }
+            let this = self.clone();
+            if on_disk(move || this.save_all()).await.is_ok() {
+                tracing::info!("the switches are durable again; the writer takes work");
+            }
+        }
+    }
+
+    async fn save(&self, name: Option<FileName>) -> Result<(), Refusal> {
+        let Some(name) = name else { return Ok(()) };
+        self.publish();
+        let this = self.clone();
+        on_disk(move || this.save_one(&name)).await
+    }
+
+    fn save_one(&self, name: &FileName) -> Result<(), FileError> {
+        let _writing = self.shared.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(bytes) = self.lock().unsaved_bytes(name) else {
+            return Ok(());
+        };
+        let written = self.shared.files.write(name, &bytes);
+        if written.is_ok() {
+            self.lock().saved(name);
+        }
+        self.publish();
+        written
+    }
+
+    /// Writes everything that is not durable; the first failure ends it.
+    fn save_all(&self) -> Result<(), FileError> {
+        self.save_mark()?;
+        while let Some(name) = self.next_unsaved() {
+            self.save_one(&name)?;
+        }
+        Ok(())
+    }
+
+    fn next_unsaved(&self) -> Option<FileName> {
+        self.lock().next_unsaved()
+    }
+
+    /// Reports whether everything is durable to those who follow it.
+    fn publish(&self) {
+        let is_durable = self.lock().is_durable();
+        self.shared.durable.send_if_modified(|known| {
+            let changed = *known != is_durable;
+            *known = is_durable;
+            changed
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn freeze_file(digest: Digest) -> FileName {
+    FileName::Freeze(hex::encode(digest.as_bytes()))
+}
+
+fn bytes_of(envelope: &Envelope) -> Vec<u8> {
+    envelope.to_bytes().unwrap_or_default()
+}
+
+async fn on_disk(work: impl FnOnce() -> Result<(), FileError> + Send + 'static) -> Result<(), Refusal> {
+    let done = tokio::task::spawn_blocking(work).await;
+    match done {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => {
+            tracing::error!(
+                code = error.code(),
+                "a switch could not be written; the writer takes no work"
+            );
+            Err(not_writable())
+        }
+        Err(_) => Err(not_writable()),
+    }
+}
+
+fn not_writable() -> Refusal {
+    Refusal::new(
+        "STATE_NOT_WRITABLE",
+        "the writer cannot write its state directory: the stop holds in its memory only, and it takes no work; \
+         make the directory writable, or end the process",
+    )
+}

@@ -1,0 +1,202 @@
+//! The switches in memory: what is in force, and which of it is not durable yet. No input or output here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use synapsor_chassis::run::Failure;
+use synapsor_domain::approval::Unfreeze;
+use synapsor_domain::digest::Digest;
+use synapsor_domain::ids::ProposalId;
+use synapsor_domain::signing::{Envelope, Kind};
+
+use super::flights::Flights;
+use super::mark::Mark;
+use super::store::{FileName, Loaded};
+use super::{FreezeInForce, SignedSwitch};
+
+/// Bodies of rejections that wait in memory while they cannot be written. Beyond it the id alone is kept: it rejects
+/// just as well, and only its tombstone needs the rejection to be sent again.
+const UNSAVED_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    frozen_locally: bool,
+    /// Signed freezes by digest, ended ones included.
+    freezes: BTreeMap<Digest, Envelope>,
+    /// Lifts by the freeze that they end.
+    lifts: BTreeMap<Digest, (Digest, Envelope)>,
+    /// Nonces of unfreezes that were used.
+    nonces: BTreeSet<String>,
+    /// Switches that exist and have no effect here.
+    noted: BTreeSet<Digest>,
+    rejections: BTreeSet<ProposalId>,
+    /// Of an earlier version: without bodies, and never removed.
+    legacy_rejections: BTreeSet<ProposalId>,
+    pub(super) flights: Flights,
+    pub(super) mark: Mark,
+    unsaved: BTreeMap<FileName, Vec<u8>>,
+    unsaved_bytes: usize,
+}
+
+impl State {
+    pub(super) fn of(loaded: Loaded) -> Result<Self, Failure> {
+        let unreadable = |what: &str| {
+            Failure::new(
+                "SWITCHES_UNREADABLE",
+                format!("the writer's switches cannot be read: {what}"),
+            )
+            .with_fix("restore the file from a backup; a writer that forgets a freeze must not start")
+        };
+        let mut state = Self {
+            frozen_locally: loaded.is_frozen_locally,
+            nonces: loaded.nonces.into_iter().collect(),
+            rejections: loaded.rejections.into_iter().collect(),
+            legacy_rejections: loaded.legacy_rejections.into_iter().collect(),
+            mark: Mark::of(loaded.high_water),
+            ..Self::default()
+        };
+        for envelope in loaded.freezes {
+            let digest = envelope
+                .digest(Kind::Freeze)
+                .map_err(|_| unreadable("a file of a freeze holds something else"))?;
+            state.freezes.insert(digest, envelope);
+        }
+        for envelope in loaded.lifts {
+            let lift: Option<Unfreeze> = envelope.peek(Kind::Unfreeze).ok();
+            let ended = lift.and_then(|lift| lift.freeze_digest);
+            let ended = ended.ok_or_else(|| unreadable("a file of a lift holds something else"))?;
+            state
+                .lifts
+                .insert(ended, (Digest::of(Kind::Unfreeze, &envelope.payload), envelope));
+        }
+        Ok(state)
+    }
+
+    pub(super) fn is_frozen(&self) -> bool {
+        self.frozen_locally || self.freezes.keys().any(|digest| !self.lifts.contains_key(digest))
+    }
+
+    pub(super) const fn is_frozen_locally(&self) -> bool {
+        self.frozen_locally
+    }
+
+    pub(super) fn in_force(&self) -> Vec<FreezeInForce> {
+        let signed = self
+            .freezes
+            .keys()
+            .filter(|digest| !self.lifts.contains_key(*digest));
+        let signed = signed.map(|digest| FreezeInForce {
+            digest: Some(*digest),
+        });
+        let local = self.frozen_locally.then_some(FreezeInForce { digest: None });
+        local.into_iter().chain(signed).collect()
+    }
+
+    pub(super) fn knows(&self, digest: Digest) -> bool {
+        self.freezes.contains_key(&digest)
+            || self.lifts.contains_key(&digest)
+            || self.lifts.values().any(|(lift, _)| *lift == digest)
+            || self.noted.contains(&digest)
+    }
+
+    pub(super) fn note(&mut self, digest: Digest) {
+        self.noted.insert(digest);
+    }
+
+    /// Whether it is new.
+    pub(super) fn freeze(&mut self, digest: Digest, envelope: &Envelope) -> bool {
+        self.freezes.insert(digest, envelope.clone()).is_none()
+    }
+
+    pub(super) fn is_lifted(&self, freeze: Digest) -> bool {
+        self.lifts.contains_key(&freeze)
+    }
+
+    pub(super) fn lift(&mut self, freeze: Digest, lift: Digest, envelope: &Envelope) {
+        self.lifts.insert(freeze, (lift, envelope.clone()));
+    }
+
+    pub(super) fn signed(&self) -> Vec<SignedSwitch> {
+        let signed = |freeze: &Digest, is_lift, envelope: &Envelope| SignedSwitch {
+            freeze: *freeze,
+            is_lift,
+            envelope: envelope.clone(),
+        };
+        let freezes = self.freezes.iter().map(|(freeze, e)| signed(freeze, false, e));
+        let lifts = self.lifts.iter().map(|(freeze, (_, e))| signed(freeze, true, e));
+        freezes.chain(lifts).collect()
+    }
+
+    /// Whether it is new.
+    pub(super) fn freeze_locally(&mut self) -> bool {
+        !std::mem::replace(&mut self.frozen_locally, true)
+    }
+
+    pub(super) fn lift_locally(&mut self) {
+        self.frozen_locally = false;
+        self.saved(&FileName::LocalFreeze);
+    }
+
+    pub(super) fn is_used(&self, nonce: &str) -> bool {
+        self.nonces.contains(nonce)
+    }
+
+    pub(super) fn use_nonce(&mut self, nonce: String) {
+        self.nonces.insert(nonce);
+    }
+
+    pub(super) fn is_rejected(&self, id: &ProposalId) -> bool {
+        self.rejections.contains(id) || self.legacy_rejections.contains(id)
+    }
+
+    /// Whether it is new.
+    pub(super) fn reject(&mut self, id: &ProposalId) -> bool {
+        self.rejections.insert(id.clone())
+    }
+
+    /// Whether there was one that has a file.
+    pub(super) fn end_rejection(&mut self, id: &ProposalId) -> bool {
+        self.saved(&FileName::Rejection(id.clone()));
+        self.rejections.remove(id)
+    }
+
+    pub(super) fn rejections_after(&self, after: Option<&ProposalId>, limit: usize) -> Vec<ProposalId> {
+        use std::ops::Bound;
+        let from = after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.clone()));
+        self.rejections
+            .range((from, Bound::Unbounded))
+            .take(limit)
+            .cloned()
+            .collect()
+    }
+
+    pub(super) fn is_durable(&self) -> bool {
+        self.unsaved.is_empty() && !self.mark.is_unsaved()
+    }
+
+    /// Notes `bytes` as still to be written; gives the name if anything of it is.
+    pub(super) fn unsaved(&mut self, name: FileName, bytes: Option<Vec<u8>>) -> Option<FileName> {
+        if let Some(mut bytes) = bytes {
+            if self.unsaved_bytes + bytes.len() > UNSAVED_BYTES_MAX && matches!(name, FileName::Rejection(_))
+            {
+                bytes = Vec::new();
+            }
+            self.unsaved_bytes += bytes.len();
+            self.unsaved.insert(name.clone(), bytes);
+        }
+        self.unsaved.contains_key(&name).then_some(name)
+    }
+
+    pub(super) fn unsaved_bytes(&self, name: &FileName) -> Option<Vec<u8>> {
+        self.unsaved.get(name).cloned()
+    }
+
+    pub(super) fn saved(&mut self, name: &FileName) {
+        if let Some(bytes) = self.unsaved.remove(name) {
+            self.unsaved_bytes -= bytes.len();
+        }
+    }
+
+    pub(super) fn next_unsaved(&self) -> Option<FileName> {
+        self.unsaved.keys().next().cloned()
+    }
+}

@@ -1,0 +1,347 @@
+use std::path::Path;
+use std::time::Instant;
+
+use synapsor_domain::approval::{Approver, Freeze, LiftClock, Unfreeze, verify_freeze, verify_lift};
+use synapsor_domain::signing::{Kind, SigningKey};
+use synapsor_domain::timestamp::{Span, Timestamp};
+use synapsor_domain::trust::{APPLIER, Ceilings, Environment, Operator, TrustFile};
+use zeroize::Zeroizing;
+
+use super::*;
+
+fn switches() -> (tempfile::TempDir, Switches) {
+    let dir = tempfile::tempdir().unwrap();
+    let switches = Switches::open(dir.path().to_owned()).unwrap();
+    (dir, switches)
+}
+
+fn reopened(dir: &Path) -> Switches {
+    Switches::open(dir.to_owned()).unwrap()
+}
+
+fn id(n: u8) -> ProposalId {
+    ProposalId::from_random([n; 10])
+}
+
+fn key() -> SigningKey {
+    SigningKey::from_seed(&Zeroizing::new([1; 32]))
+}
+
+fn now() -> Timestamp {
+    "2026-03-01T00:00:00.000Z".parse().unwrap()
+}
+
+fn approver() -> Approver {
+    Approver {
+        key_id: key().key_id(),
+        person: "ann".to_owned(),
+        role: APPLIER.to_owned(),
+    }
+}
+
+fn trust() -> TrustFile {
+    let operator = Operator {
+        person: "ann".to_owned(),
+        key_id: key().key_id(),
+        public_key: key().public_key(),
+        roles: vec![APPLIER.to_owned()],
+        capabilities: Vec::new(),
+        tenants: Vec::new(),
+        not_before: now() + Span::days(-1),
+        not_after: now() + Span::days(1),
+        revoked: false,
+    };
+    TrustFile {
+        version: 1,
+        deployment_id: "d1".to_owned(),
+        environment: Environment::Dev,
+        readers: Vec::new(),
+        writers: Vec::new(),
+        ledgers: Vec::new(),
+        operators: vec![operator],
+        aliases: [].into(),
+        separation_of_duties: None,
+        ceilings: Ceilings::default(),
+    }
+}
+
+fn freeze(nonce: &str) -> (VerifiedFreeze, Envelope) {
+    let freeze = Freeze {
+        v: 1,
+        deployment_id: "d1".to_owned(),
+        environment: Environment::Dev,
+        approver: approver(),
+        issued_at: now(),
+        nonce: nonce.repeat(32),
+        reason: None,
+    };
+    let envelope = Envelope::seal(Kind::Freeze, &freeze, &key()).unwrap();
+    (verify_freeze(&envelope, &trust()).unwrap(), envelope)
+}
+
+fn lift(freeze: Digest) -> (VerifiedLift, Envelope) {
+    let lift = Unfreeze {
+        v: 1,
+        deployment_id: "d1".to_owned(),
+        environment: Environment::Dev,
+        writer: String::new(),
+        approver: approver(),
+        issued_at: now(),
+        expires_at: now() + Span::minutes(5),
+        nonce: "c".repeat(32),
+        freeze_digest: Some(freeze),
+    };
+    let envelope = Envelope::seal(Kind::Unfreeze, &lift, &key()).unwrap();
+    (
+        verify_lift(&envelope, &trust(), LiftClock::Now(now())).unwrap(),
+        envelope,
+    )
+}
+
+fn papers() -> (Envelope, Envelope) {
+    let some = |n: u8| Envelope::seal(Kind::Proposal, &serde_json::json!({ "n": n }), &key()).unwrap();
+    (some(1), some(2))
+}
+
+async fn reject(switches: &Switches, id: &ProposalId) -> Result<Option<Flight>, Refusal> {
+    let (proposal, decision) = papers();
+    switches.reject(id, &proposal, &decision).await
+}
+
+/// Takes the directory of the switches away, so that none can be written.
+fn make_unwritable(dir: &Path) {
+    std::fs::rename(dir.join("switches"), dir.join("away")).unwrap();
+}
+
+fn make_writable(dir: &Path) {
+    std::fs::rename(dir.join("away"), dir.join("switches")).unwrap();
+}
+
+#[tokio::test]
+async fn rejection_wins_before_the_point_of_no_return_and_reports_it_after() {
+    let (_dir, switches) = switches();
+    let flight = switches.try_take_off(&id(1)).unwrap();
+    assert_eq!(reject(&switches, &id(1)).await.unwrap(), Some(Flight::Stoppable));
+    assert!(!flight.commit_to());
+    let flight = switches.try_take_off(&id(2)).unwrap();
+    assert!(flight.commit_to());
+    assert_eq!(switches.committing(), [id(2)]);
+    assert_eq!(reject(&switches, &id(2)).await.unwrap(), Some(Flight::Committing));
+}
+
+#[tokio::test]
+async fn rejections_and_freezes_survive_a_restart() {
+    let (dir, switches) = switches();
+    reject(&switches, &id(1)).await.unwrap();
+    let (verified, envelope) = freeze("a");
+    switches.freeze(&verified, &envelope).await.unwrap();
+    switches.freeze_locally().await.unwrap();
+    drop(switches);
+    let again = reopened(dir.path());
+    assert!(again.is_rejected(&id(1)) && again.is_frozen());
+    assert_eq!(again.rejected_proposal(&id(1)), Some(papers().0));
+    again.lift_locally(&"d".repeat(32)).await.unwrap();
+    assert!(again.is_frozen(), "the signed freeze is in force");
+    let (lifted, envelope) = lift(verified.digest());
+    again.lift(&lifted, &envelope).await.unwrap();
+    again.end_rejection(&id(1)).await;
+    drop(again);
+    let again = reopened(dir.path());
+    assert!(!again.is_frozen() && !again.is_rejected(&id(1)));
+    assert!(again.knows(verified.digest()) && again.knows(lifted.digest()));
+}
+
+#[tokio::test]
+async fn lift_ends_the_freeze_that_it_names_and_no_other() {
+    let (_dir, switches) = switches();
+    let (first, first_envelope) = freeze("a");
+    switches.freeze(&first, &first_envelope).await.unwrap();
+    let (lifted, envelope) = lift(first.digest());
+    switches.lift(&lifted, &envelope).await.unwrap();
+    assert!(!switches.is_frozen());
+    let (second, second_envelope) = freeze("b");
+    switches.freeze(&second, &second_envelope).await.unwrap();
+    switches.lift(&lifted, &envelope).await.unwrap();
+    assert!(switches.is_frozen(), "a lift was replayed");
+    // The first freeze again is ended already.
+    switches.freeze(&first, &first_envelope).await.unwrap();
+    assert_eq!(
+        switches.freezes(),
+        [FreezeInForce {
+            digest: Some(second.digest())
+        }]
+    );
+}
+
+#[tokio::test]
+async fn unfreeze_is_used_once() {
+    let (dir, switches) = switches();
+    let nonce = "e".repeat(32);
+    switches.freeze_locally().await.unwrap();
+    switches.lift_locally(&nonce).await.unwrap();
+    drop(switches);
+    let again = reopened(dir.path());
+    again.freeze_locally().await.unwrap();
+    assert_eq!(
+        again.lift_locally(&nonce).await.unwrap_err().code,
+        "refused:nonce"
+    );
+    assert!(again.is_frozen());
+}
+
+#[tokio::test]
+async fn stop_that_cannot_be_written_is_effective_and_never_a_success() {
+    let (dir, switches) = switches();
+    let (verified, envelope) = freeze("a");
+    let flight = switches.try_take_off(&id(3)).unwrap();
+    make_unwritable(dir.path());
+    for _ in 0..2 {
+        let refused = reject(&switches, &id(1)).await.unwrap_err();
+        assert_eq!(refused.code, "STATE_NOT_WRITABLE");
+        let refused = switches.freeze(&verified, &envelope).await.unwrap_err();
+        assert_eq!(refused.code, "STATE_NOT_WRITABLE");
+    }
+    assert!(switches.is_rejected(&id(1)) && switches.is_frozen());
+    assert!(switches.check_durable().is_err() && !*switches.durable().borrow());
+    assert!(!flight.commit_to());
+    make_writable(dir.path());
+    assert!(reject(&switches, &id(1)).await.is_ok());
+    assert!(switches.freeze(&verified, &envelope).await.is_ok());
+    assert!(switches.check_durable().is_ok());
+    drop((switches, flight));
+    let again = reopened(dir.path());
+    assert!(again.is_rejected(&id(1)) && again.is_frozen());
+}
+
+#[tokio::test]
+async fn attempt_does_not_pass_while_a_rejection_of_another_is_not_durable() {
+    let (dir, switches) = switches();
+    let flight = switches.try_take_off(&id(3)).unwrap();
+    make_unwritable(dir.path());
+    reject(&switches, &id(1)).await.unwrap_err();
+    assert!(!flight.commit_to());
+    make_writable(dir.path());
+    let stop = CancellationToken::new();
+    let saving = tokio::spawn({
+        let (switches, stop) = (switches.clone(), stop.clone());
+        async move { switches.keep_saving(stop).await }
+    });
+    switches.durable().wait_for(|durable| *durable).await.unwrap();
+    assert!(flight.commit_to());
+    stop.cancel();
+    saving.await.unwrap();
+}
+
+#[tokio::test]
+async fn mark_that_cannot_be_written_stops_the_work() {
+    let (dir, switches) = switches();
+    std::fs::create_dir(dir.path().join("clock-high-water")).unwrap();
+    switches.high_water(now());
+    assert!(switches.check_durable().is_err());
+    std::fs::remove_dir(dir.path().join("clock-high-water")).unwrap();
+    switches.save_all().unwrap();
+    assert!(switches.check_durable().is_ok());
+}
+
+#[test]
+fn files_that_are_not_understood_end_the_start() {
+    let spoil: [(&str, &[u8]); 6] = [
+        ("switches/freeze-00", b"{"),
+        ("switches/lift-00", b"not json"),
+        ("switches/reject-nobody", b""),
+        ("switches/else", b""),
+        ("denied", b"wrp_x\n"),
+        ("clock-high-water", b"yesterday"),
+    ];
+    for (name, bytes) in spoil {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("switches")).unwrap();
+        std::fs::write(dir.path().join(name), bytes).unwrap();
+        let failure = Switches::open(dir.path().to_owned()).unwrap_err();
+        assert_eq!(failure.code(), "SWITCHES_UNREADABLE", "{name}");
+    }
+}
+
+#[test]
+fn files_of_an_earlier_version_count() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("frozen"), b"frozen\n").unwrap();
+    std::fs::write(dir.path().join("denied"), format!("{}\n{}\n", id(1), id(2))).unwrap();
+    let switches = reopened(dir.path());
+    assert!(switches.is_frozen() && switches.is_rejected(&id(1)) && switches.is_rejected(&id(2)));
+}
+
+#[test]
+fn state_directory_has_one_writer() {
+    let (dir, switches) = switches();
+    let failure = Switches::open(dir.path().to_owned()).unwrap_err();
+    assert_eq!(failure.code(), "STATE_DIR_IN_USE");
+    drop(switches);
+    assert!(Switches::open(dir.path().to_owned()).is_ok());
+}
+
+#[tokio::test]
+async fn rejections_are_never_evicted_and_leave_no_file_when_they_end() {
+    let (dir, switches) = switches();
+    let many: Vec<ProposalId> = (0..4_000_u32)
+        .map(|n| {
+            let mut bytes = [0; 10];
+            bytes[..4].copy_from_slice(&n.to_be_bytes());
+            ProposalId::from_random(bytes)
+        })
+        .collect();
+    for id in &many[..200] {
+        reject(&switches, id).await.unwrap();
+    }
+    let first = Instant::now();
+    for id in &many[200..400] {
+        reject(&switches, id).await.unwrap();
+    }
+    let first = first.elapsed();
+    for id in &many[400..3_800] {
+        reject(&switches, id).await.unwrap();
+    }
+    let last = Instant::now();
+    for id in &many[3_800..] {
+        reject(&switches, id).await.unwrap();
+    }
+    // The cost of one more does not grow with their number.
+    assert!(last.elapsed() < first * 5 + std::time::Duration::from_millis(200));
+    drop(switches);
+    let switches = reopened(dir.path());
+    assert!(many.iter().all(|id| switches.is_rejected(id)));
+    for id in &many {
+        switches.end_rejection(id).await;
+    }
+    assert_eq!(std::fs::read_dir(dir.path().join("switches")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn one_proposal_has_one_attempt_at_a_time_and_the_next_waits() {
+    let (_dir, switches) = switches();
+    let first = switches.take_off(&id(1)).await;
+    assert!(switches.try_take_off(&id(1)).is_none());
+    let identity = id(1);
+    let second = switches.take_off(&identity);
+    tokio::pin!(second);
+    assert!(
+        std::future::Future::poll(
+            second.as_mut(),
+            &mut std::task::Context::from_waker(std::task::Waker::noop())
+        )
+        .is_pending()
+    );
+    drop(first);
+    second.await;
+}
+
+#[test]
+fn the_clock_s_high_water_mark_never_falls() {
+    let (dir, switches) = switches();
+    let late = Timestamp::from_unix_millis(2_000_000_000_000);
+    assert_eq!(switches.high_water(late), late);
+    let early = Timestamp::from_unix_millis(1_000_000_000_000);
+    assert_eq!(switches.high_water(early), late);
+    drop(switches);
+    assert_eq!(reopened(dir.path()).high_water(early), late);
+}
