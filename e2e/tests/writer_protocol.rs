@@ -326,10 +326,10 @@ async fn nothing_is_tried_again_under_a_lease_that_has_run_out() -> anyhow::Resu
 async fn a_commit_whose_answer_was_lost_is_resolved_within_seconds() -> anyhow::Result<()> {
     for (point, result) in [
         // Committed; the answer did not come.
-        ("F11b:error", AttemptResult::AlreadyApplied),
+        ("after-commit:error", AttemptResult::AlreadyApplied),
         // Rolled back; the writer tries again.
-        ("F11a:error", AttemptResult::Applied),
-        ("F9b:error", AttemptResult::Applied),
+        ("before-commit:error", AttemptResult::Applied),
+        ("after-update:error", AttemptResult::Applied),
     ] {
         let deployment = Deployment::new(Build::Failpoints)?;
         let mut court = Court::with(deployment, &[("SYNAPSOR_FAILPOINT", point)]).await?;
@@ -350,7 +350,7 @@ async fn a_commit_whose_answer_was_lost_is_resolved_within_seconds() -> anyhow::
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_but_a_receipt_ends_doubt() -> anyhow::Result<()> {
     let deployment = Deployment::new(Build::Failpoints)?;
-    let mut court = Court::with(deployment, &[("SYNAPSOR_FAILPOINT", "F11b:error")]).await?;
+    let mut court = Court::with(deployment, &[("SYNAPSOR_FAILPOINT", "after-commit:error")]).await?;
     let database = court.deployment().open_database()?;
     let log = court.writer.log.clone();
     let (doubt, mut doubts) = (Arc::clone(&court.ledger.doubt), court.ledger.doubts.clone());

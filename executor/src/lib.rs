@@ -1,29 +1,13 @@
-//! The process that holds database credentials, in one of two roles that share no credential: the reader
-//! answers the gateway and mints proposals, the writer applies what people signed.
+//! The process that holds database credentials, in one of two roles that share no credential: the reader of
+//! `synapsor-reader`, and the writer, whose work around the sealed core of `synapsor-writeback` is here.
 
-pub mod callers;
-pub mod clients;
-pub mod context;
-pub mod engine;
-pub mod error;
-pub mod explain;
-pub mod failpoint;
-pub mod inspect;
 pub mod oneshot;
-pub mod probe;
-pub mod reader;
 pub mod rpc;
-pub mod sample;
 pub mod serve;
 pub mod settings;
-pub mod trust;
-pub mod witness;
 pub mod writeback;
 
-mod call;
-mod propose;
-mod read;
-mod ticket;
+use synapsor_engine::sqlite::sample;
 
 use synapsor_chassis::run::Failure;
 use tokio_util::sync::CancellationToken;

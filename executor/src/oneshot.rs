@@ -14,14 +14,16 @@ use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::{RECEIPT_TABLE, SourceProbe, table_targets};
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::error::EngineError;
-use crate::engine::open::kind_of_url;
-use crate::engine::{Access, Credential, Engine, Opening, ReceiptTable};
-use crate::explain::explain;
-use crate::inspect::{self, Scope};
-use crate::probe;
 use crate::settings::{InspectFlags, ProbeFlags, RoleName, refuse_foreign_credentials};
-use crate::trust::load_contract;
+use synapsor_anchors::trust::load_contract;
+use synapsor_engine::open::kind_of_url;
+use synapsor_engine::{Credential, Opening};
+use synapsor_reader::inspect::{self, Scope};
+use synapsor_source::error::EngineError;
+use synapsor_source::explain::explain;
+use synapsor_source::probe;
+use synapsor_source::{Engine, ReceiptTable};
+use synapsor_writeback::Database;
 
 /// Prints the catalogue behind one variable.
 ///
@@ -66,7 +68,6 @@ fn engine_of(name: &str, kind: Option<&str>, env: &Environment) -> Result<Arc<dy
         name: name.to_owned(),
         kind,
         credential: Credential::of_variable(name, env),
-        access: Access::Read,
         receipts: ReceiptTable {
             schema: None,
             table: RECEIPT_TABLE.to_owned(),
@@ -108,10 +109,6 @@ pub async fn probe(flags: &ProbeFlags, stop: CancellationToken) -> Result<(), Fa
 }
 
 async fn probed(role: RoleName, contract: &Contract, env: &Environment) -> Result<Vec<SourceProbe>, Failure> {
-    let access = match role {
-        RoleName::Reader => Access::Read,
-        RoleName::Writer => Access::Write,
-    };
     let mut found = Vec::new();
     for source in contract.sources() {
         let targets = table_targets(contract, &source.name);
@@ -119,18 +116,31 @@ async fn probed(role: RoleName, contract: &Contract, env: &Environment) -> Resul
             RoleName::Reader => !targets.is_empty(),
             RoleName::Writer => targets.iter().any(|target| !target.writes.is_empty()),
         };
-        let credential = Credential::of_source(source, access, env).filter(|_| concerns);
-        let Some(credential) = credential else { continue };
-        if !credential.is_present()? {
+        if !concerns {
             continue;
         }
-        let engine = Opening::of_source(source, credential, access, RECEIPT_TABLE).open()?;
-        found.push(match role {
-            RoleName::Reader => probe::reader(engine.as_ref(), &source.name, contract).await,
-            RoleName::Writer => probe::writer(engine.as_ref(), &source.name, contract).await,
-        });
+        match role {
+            RoleName::Reader => {
+                let credential = Credential::for_reading(source, env);
+                if credential.is_present()? {
+                    let engine = Opening::of_source(source, credential, RECEIPT_TABLE).open()?;
+                    found.push(probe::reader(engine.as_ref(), &source.name, contract).await);
+                }
+            }
+            RoleName::Writer => {
+                if let Some(database) = Database::of_source(source, env, RECEIPT_TABLE)? {
+                    found.push(probe_writer(&database, &source.name, contract).await);
+                }
+            }
+        }
     }
     Ok(found)
+}
+
+/// Proves the write path of one source for the direct proposals of the contract.
+pub async fn probe_writer(database: &Database, source: &str, contract: &Contract) -> SourceProbe {
+    let found = database.check(&probe::write_targets(contract, source)).await;
+    probe::of_writer(database.reading(), source, contract, found).await
 }
 
 fn interrupted() -> Failure {

@@ -29,20 +29,22 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::Channel;
 
-use crate::callers::Callers;
-use crate::clients::intake::IntakeClient;
-use crate::context::Contexts;
-use crate::engine::error::EngineErrorKind;
-use crate::engine::{Access, Credential, Engine, Opening};
-use crate::error::failure;
-use crate::reader::{Reader, Sealed};
-use crate::rpc::agent_service::AgentRpc;
-use crate::rpc::schema_service::SchemaRpc;
 use crate::rpc::writer_service::WriterRpc;
 use crate::settings::{RoleName, Settings, refuse_foreign_credentials};
-use crate::trust::{TrustStore, load_contract, load_signing_key};
-use crate::witness::WitnessFile;
-use crate::writeback::{self, Identities, LedgerClient, Switches, Writer};
+use crate::writeback::{self, LedgerClient, Switches, Writer};
+use synapsor_anchors::failure;
+use synapsor_anchors::trust::{TrustStore, load_contract, load_signing_key};
+use synapsor_anchors::witness::WitnessFile;
+use synapsor_engine::{Credential, Opening};
+use synapsor_reader::callers::Callers;
+use synapsor_reader::clients::intake::IntakeClient;
+use synapsor_reader::context::Contexts;
+use synapsor_reader::role::{Reader, Sealed};
+use synapsor_reader::rpc::agent_service::AgentRpc;
+use synapsor_reader::rpc::schema_service::SchemaRpc;
+use synapsor_source::Engine;
+use synapsor_source::error::EngineErrorKind;
+use synapsor_writeback::{Database, WriteCore};
 
 /// What both roles have.
 struct Base {
@@ -116,26 +118,26 @@ impl Base {
         Ok((server, run_file))
     }
 
-    /// The engines of the sources for which the contract names a variable and the environment holds a URL.
-    fn engines(
-        &self,
-        access: Access,
-        sources: &[&Source],
-    ) -> Result<BTreeMap<String, Arc<dyn Engine>>, Failure> {
+    /// The reading engines of the sources.
+    fn engines(&self, sources: &[&Source]) -> Result<BTreeMap<String, Arc<dyn Engine>>, Failure> {
         let mut engines: BTreeMap<String, Arc<dyn Engine>> = BTreeMap::new();
         for source in sources {
-            let Some(credential) = Credential::of_source(source, access, &self.env) else {
-                continue;
-            };
-            if access == Access::Write && !credential.is_present()? {
-                let variable = credential.url_name();
-                tracing::warn!(source = %source.name, variable, "no write URL; the source is not served");
-                continue;
-            }
-            let opening = Opening::of_source(source, credential, access, &self.settings.receipt_table);
+            let credential = Credential::for_reading(source, &self.env);
+            let opening = Opening::of_source(source, credential, &self.settings.receipt_table);
             engines.insert(source.name.clone(), opening.open()?);
         }
         Ok(engines)
+    }
+
+    /// The databases of the sources for which the contract names a variable and the environment holds a write URL.
+    fn databases(&self) -> Result<BTreeMap<String, Database>, Failure> {
+        let mut databases = BTreeMap::new();
+        for source in self.contract.sources() {
+            if let Some(database) = Database::of_source(source, &self.env, &self.settings.receipt_table)? {
+                databases.insert(source.name.clone(), database);
+            }
+        }
+        Ok(databases)
     }
 }
 
@@ -179,8 +181,13 @@ async fn serve_reader(base: Base, stop: CancellationToken) -> Result<(), Failure
         .iter()
         .filter(|s| names.contains(&s.name.as_str()))
         .collect();
-    let engines = base.engines(Access::Read, &sources)?;
-    refuse_unusable(&engines).await?;
+    let engines = base.engines(&sources)?;
+    refuse_unusable(
+        engines
+            .iter()
+            .map(|(name, engine)| (name.as_str(), engine.as_ref())),
+    )
+    .await?;
     let own = base.tls.identity();
     let intake = IntakeClient::new(base.ledger.clone(), base.witness.clone());
     let (trust, _) = base.trust.read().map_err(|r| failure(&r))?;
@@ -233,25 +240,36 @@ async fn serve_writer(base: Base, stop: CancellationToken) -> Result<(), Failure
             "in this mode nothing is ever applied"
         );
     }
-    let sources: Vec<&Source> = base.contract.sources().iter().collect();
-    let engines = base.engines(Access::Write, &sources)?;
-    if engines.is_empty() {
+    let databases = base.databases()?;
+    if databases.is_empty() {
         let text = "the contract names no write URL, or this process was given none";
         return Err(Failure::usage("WRITE_URL_MISSING", text)
             .with_fix("set the variable that `write_url_env` of a source names"));
     }
-    refuse_unusable(&engines).await?;
-    let trust = base.trust.clone();
+    refuse_unusable(
+        databases
+            .iter()
+            .map(|(name, database)| (name.as_str(), database.reading())),
+    )
+    .await?;
+    let (trust, core_trust) = (base.trust.clone(), base.trust.clone());
+    let name = own.instance().unwrap_or_default().to_owned();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let core = WriteCore::new(
+        databases,
+        Box::new(move || core_trust.read()),
+        base.key.clone(),
+        name.clone(),
+        clock.clone(),
+    );
     let writer = Arc::new(Writer {
         contract: base.contract.clone(),
         trust: Box::new(move || trust.read()),
-        engines,
+        core,
         key: base.key.clone(),
-        name: own.instance().unwrap_or_default().to_owned(),
+        name,
         ledger: LedgerClient::new(base.ledger.clone(), base.witness.clone(), clock.clone()),
         switches: Switches::open(base.settings.state_dir.clone())?,
-        identities: Identities::default(),
         clock,
     });
     let access = AccessTable::new(own.deployment()).allow(WRITER_SERVICE, &[Role::Operator]);
@@ -277,7 +295,9 @@ fn worker_ended() -> Failure {
 }
 
 /// A source that is there but must not be used ends the process; one that is away may come back.
-async fn refuse_unusable(engines: &BTreeMap<String, Arc<dyn Engine>>) -> Result<(), Failure> {
+async fn refuse_unusable<'a>(
+    engines: impl Iterator<Item = (&'a str, &'a dyn Engine)>,
+) -> Result<(), Failure> {
     for (name, engine) in engines {
         match engine.identity().await {
             Ok(_) => {}

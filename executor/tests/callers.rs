@@ -14,7 +14,7 @@ use serde_json::json;
 use synapsor_chassis::clock::ManualClock;
 use synapsor_domain::contract::Contract;
 use synapsor_domain::trust::Environment;
-use synapsor_executor::callers::{Caller, Callers, Scope};
+use synapsor_reader::callers::{Caller, Callers, Scope};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 

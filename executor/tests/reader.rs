@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value as Json;
+use synapsor_anchors::trust::TrustStore;
+use synapsor_anchors::witness::WitnessFile;
 use synapsor_chassis::clock::{Clock as _, SystemClock};
 use synapsor_chassis::grpc_channel::{Target, connect};
 use synapsor_chassis::identity::{PeerIdentity, Role};
@@ -22,20 +24,17 @@ use synapsor_domain::timestamp::{Span, Timestamp};
 use synapsor_domain::tool::Catalog;
 use synapsor_domain::trust::{Ceilings, Environment as Stage, ServiceKey, TrustFile};
 use synapsor_domain::writeback::RECEIPT_TABLE;
-use synapsor_executor::callers::Callers;
-use synapsor_executor::clients::intake::IntakeClient;
-use synapsor_executor::context::Contexts;
-use synapsor_executor::engine::Access;
-use synapsor_executor::engine::Engine;
-use synapsor_executor::engine::sqlite::SqliteEngine;
-use synapsor_executor::reader::{Reader, Sealed};
-use synapsor_executor::rpc::agent_service::AgentRpc;
+use synapsor_engine::sqlite::SqliteEngine;
 use synapsor_executor::settings::{RoleName, refuse_foreign_credentials};
-use synapsor_executor::trust::TrustStore;
-use synapsor_executor::witness::WitnessFile;
 use synapsor_proto::executor::v1::agent_service_server::AgentService as _;
 use synapsor_proto::executor::v1::{CallCapabilityRequest, GetCatalogRequest, IssueTicketRequest};
 use synapsor_proto::status::from_status;
+use synapsor_reader::callers::Callers;
+use synapsor_reader::clients::intake::IntakeClient;
+use synapsor_reader::context::Contexts;
+use synapsor_reader::role::{Reader, Sealed};
+use synapsor_reader::rpc::agent_service::AgentRpc;
+use synapsor_source::Engine;
 use tonic::Request;
 use zeroize::Zeroizing;
 
@@ -117,7 +116,7 @@ fn bound(read_only: bool, contract: Contract, variables: &[(&'static str, &'stat
     let trust_path = folder.path().join("trust.json");
     write_trust(&trust_path);
     let database = Fixture::database(folder.path());
-    synapsor_executor::sample::create(&database).unwrap();
+    synapsor_engine::sqlite::sample::create(&database).unwrap();
     let now = SystemClock.now_ms();
     let ca = DevCa::create(&folder.path().join("ca"), DEPLOYMENT, now).unwrap();
     let tls = ca
@@ -130,8 +129,7 @@ fn bound(read_only: bool, contract: Contract, variables: &[(&'static str, &'stat
     let contract = Arc::new(contract);
     let env = Environment::fixed(variables.iter().copied());
     let url = format!("sqlite://{}", database.display());
-    let engine: Arc<dyn Engine> =
-        Arc::new(SqliteEngine::new(&url, Access::Read, RECEIPT_TABLE, None).unwrap());
+    let engine: Arc<dyn Engine> = Arc::new(SqliteEngine::new(&url, RECEIPT_TABLE, None).unwrap());
     let clock = Arc::new(SystemClock);
     let callers = Callers::of_contract(&contract, None, Stage::Dev, clock).unwrap();
     let reader = Reader {

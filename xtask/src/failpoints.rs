@@ -17,8 +17,19 @@ const BINARIES: [&str; 4] = [
 ];
 const FEATURES: &str = "synapsor-executor/failpoints,synapsor-ledger/failpoints";
 /// Folders whose files become binaries; the last build of any of them may be older than the folder of the proofs.
-const SOURCES: [&str; 7] = [
-    "domain", "proto", "chassis", "gateway", "executor", "ledger", "cli",
+const SOURCES: [&str; 12] = [
+    "domain",
+    "proto",
+    "chassis",
+    "gateway",
+    "source",
+    "engine",
+    "writeback",
+    "anchors",
+    "reader",
+    "executor",
+    "ledger",
+    "cli",
 ];
 
 pub(crate) fn run(arguments: &[&str]) -> Result<()> {

@@ -1,6 +1,7 @@
 //! The only way to an [`Authorization`]: every check that stands between an approved proposal and a write,
 //! in a fixed order. The first that fails names itself; all inputs but the writer's own are hostile.
 
+use super::ending::Unauthorized;
 use super::proof::{LedgerProof, refused as proof_refused};
 use crate::approval::{self, Judge, VerifiedDecision};
 use crate::change;
@@ -9,6 +10,7 @@ use crate::digest::Digest;
 use crate::event::EventKind;
 use crate::foreign_code::Acknowledged;
 use crate::limits::{CLOCK_SKEW_SECONDS, DATABASE_SKEW_SECONDS, DECISIONS_MAX};
+use crate::log::LoggedRecord;
 use crate::proposal::{Attested, Proposal, ProposalMode};
 use crate::refusal::Refusal;
 use crate::schema::{Column, TableShape};
@@ -113,21 +115,51 @@ impl Authorization {
     }
 }
 
-/// Judges an attested proposal with everything that came with it.
+/// Authorizes the write of an attested proposal, from everything that came with it.
+///
+/// # Errors
+/// [`Unauthorized`], with the first check that failed.
 pub fn authorize(
     attested: Attested,
     ledger: &LedgerProof<'_>,
     facts: &Facts<'_>,
-) -> Result<Authorization, Refusal> {
-    let envelopes = check_ledger(&attested, ledger, facts)?;
-    let rehearsal = agreed(attested, facts)?;
-    let proposal = rehearsal.proposal();
+) -> Result<Authorization, Box<Unauthorized>> {
+    match check_all(&attested, ledger, facts) {
+        Ok(checked) => Ok(Authorization {
+            rehearsal: checked.planned.of(attested),
+            order_digest: checked.order_digest,
+            standing: checked.standing,
+            ledger_size: ledger.checkpoint.size,
+            ledger_root: ledger.checkpoint.root,
+        }),
+        Err(refusal) => Err(Box::new(Unauthorized::new(attested, refusal, ledger.checkpoint))),
+    }
+}
+
+/// What the signatures came to.
+struct CheckedApproval {
+    planned: Planned,
+    order_digest: Digest,
+    standing: Standing,
+}
+
+fn check_all(
+    attested: &Attested,
+    ledger: &LedgerProof<'_>,
+    facts: &Facts<'_>,
+) -> Result<CheckedApproval, Refusal> {
+    let Some(order) = ledger.order else {
+        return Err(Refusal::new("refused:expired", "no apply order is in force"));
+    };
+    let envelopes = check_ledger(attested, ledger, order, facts)?;
+    let planned = plan_again(attested, facts)?;
+    let proposal = attested.proposal();
 
     let judge = Judge {
         trust: facts.trust,
         now: facts.now,
         proposal,
-        proposal_digest: rehearsal.proposal_digest(),
+        proposal_digest: attested.digest(),
     };
     let decisions = verify_decisions(&envelopes.decisions, &judge)?;
     let order = approval::verify_order(&envelopes.order, &judge)?;
@@ -161,15 +193,13 @@ pub fn authorize(
             "the writer's clock has gone back; correct it",
         ));
     }
-    Ok(Authorization {
+    Ok(CheckedApproval {
+        planned,
         order_digest: approval.order().digest(),
         standing: Standing {
             valid_until,
             trust_digest: facts.trust_digest,
         },
-        ledger_size: ledger.checkpoint.size,
-        ledger_root: ledger.checkpoint.root,
-        rehearsal,
     })
 }
 
@@ -193,33 +223,47 @@ fn check_known_switches(
     ))
 }
 
-/// Judges an attested proposal by the writer's own contract and database alone: what it would do, not whether
-/// anybody wants it done.
+/// Checks an attested proposal against the writer's own contract and database alone: what it would do, not whether
+/// an operator ordered it.
 ///
 /// Refuses tables with acknowledged code: what such code does outside of the transaction no rollback takes back.
 pub fn rehearsal(attested: Attested, facts: &Facts<'_>) -> Result<Rehearsal, Refusal> {
-    let rehearsal = agreed(attested, facts)?;
-    if !rehearsal.acknowledged.is_empty() {
+    let planned = plan_again(&attested, facts)?;
+    if !planned.acknowledged.is_empty() {
         return Err(Refusal::new(
             "refused:dry_run_side_effects",
             "acknowledged code of the table would run without an approval; only an approved proposal may run it",
         ));
     }
-    Ok(rehearsal)
+    Ok(planned.of(attested))
 }
 
-/// A proposal that the writer's own contract and database agree with.
-fn agreed(attested: Attested, facts: &Facts<'_>) -> Result<Rehearsal, Refusal> {
+/// What the writer's own contract and table add to a proposal.
+struct Planned {
+    db_managed: Vec<String>,
+    is_version_maintained: bool,
+    acknowledged: Acknowledged,
+}
+
+impl Planned {
+    fn of(self, attested: Attested) -> Rehearsal {
+        Rehearsal {
+            attested,
+            db_managed: self.db_managed,
+            is_version_maintained: self.is_version_maintained,
+            acknowledged: self.acknowledged,
+        }
+    }
+}
+
+fn plan_again(attested: &Attested, facts: &Facts<'_>) -> Result<Planned, Refusal> {
     let proposal = attested.proposal();
     let (capability, spec) = check_contract(proposal, facts)?;
     let acknowledged = check_plan(proposal, capability, spec, facts)?;
     check_source(proposal, facts)?;
-    let db_managed = db_managed(spec, proposal, facts.shape);
-    let is_version_maintained = is_version_maintained(spec, proposal, facts.shape);
-    Ok(Rehearsal {
-        attested,
-        db_managed,
-        is_version_maintained,
+    Ok(Planned {
+        db_managed: db_managed(spec, proposal, facts.shape),
+        is_version_maintained: is_version_maintained(spec, proposal, facts.shape),
         acknowledged,
     })
 }
@@ -246,6 +290,7 @@ struct Envelopes {
 fn check_ledger(
     attested: &Attested,
     ledger: &LedgerProof<'_>,
+    order: &LoggedRecord,
     facts: &Facts<'_>,
 ) -> Result<Envelopes, Refusal> {
     if ledger.checkpoint.origin != facts.trust.ledger_origin() {
@@ -269,7 +314,7 @@ fn check_ledger(
         .iter()
         .map(|r| ledger.envelope(r, &kinds))
         .collect::<Result<_, _>>()?;
-    let order = ledger.envelope(ledger.order, &[EventKind::ApplyRequested])?;
+    let order = ledger.envelope(order, &[EventKind::ApplyRequested])?;
     Ok(Envelopes { decisions, order })
 }
 

@@ -3,6 +3,7 @@
 mod authorize;
 mod clock;
 mod confirmation;
+mod ending;
 mod migration;
 mod outcome;
 mod probe;
@@ -13,6 +14,7 @@ mod targets;
 pub use authorize::{Authorization, Facts, Rehearsal, Standing, authorize, check_database_clock, rehearsal};
 pub use clock::ClockReading;
 pub use confirmation::{COMMITTING_MAX, SwitchConfirmation, verify_confirmation};
+pub use ending::{EndedBy, Ending, Unauthorized};
 pub use migration::{GrantPlan, GrantTarget, MYSQL_TABLE_CATALOGUE, grants, receipt_table_ddl};
 pub use outcome::{AttemptReport, AttemptResult, Outcome};
 pub use probe::{ProbeFinding, Severity, SourceProbe};

@@ -15,7 +15,8 @@ pub struct LedgerProof<'a> {
     pub proposal: &'a LoggedRecord,
     /// Approvals and denies.
     pub decisions: &'a [LoggedRecord],
-    pub order: &'a LoggedRecord,
+    /// Absent when no apply order is in force.
+    pub order: Option<&'a LoggedRecord>,
     /// To `checkpoint`, from every state that a signer had seen.
     pub consistency: &'a [ConsistencyProof],
 }

@@ -3,10 +3,9 @@
 use anyhow::ensure;
 use serde_json::json;
 use synapsor_e2e::databases::{Engine, PrivateServer};
-use synapsor_executor::engine::Access;
-use synapsor_executor::engine::error::EngineErrorKind;
+use synapsor_source::EngineErrorKind;
 
-use crate::scene::{READ_URL, WRITE_URL, open, open_source, plan, tables, told};
+use crate::scene::{READ_URL, WRITE_URL, open, open_writer, open_writer_source, plan, tables, told};
 
 /// It is a cluster of one, without the library that would find others; the server says the same of itself.
 pub(crate) async fn a_node_of_a_cluster_is_written_only_where_its_owner_says_so() -> anyhow::Result<()> {
@@ -18,22 +17,27 @@ pub(crate) async fn a_node_of_a_cluster_is_written_only_where_its_owner_says_so(
         (READ_URL, roles.read_url.as_str()),
         (WRITE_URL, roles.write_url.as_str()),
     );
-    let writer = open(Engine::Mariadb, None, &[write], Access::Write)?;
-    let error = writer.begin().await.err().map(|error| error.kind);
+    let writer = open_writer(Engine::Mariadb, None, &[write])?;
+    let error = writer.try_begin().await.err().map(|error| error.kind);
     ensure!(error == Some(EngineErrorKind::Denied), "{error:?}");
-    let problems = writer.receipt_problems().await.map_err(told)?;
+    let problems = writer.reading().receipt_problems().await.map_err(told)?;
     ensure!(
         problems.iter().any(|p| p.contains("galera_single_writer_ack")),
         "{problems:?}"
     );
-    let reader = open(Engine::Mariadb, None, &[read], Access::Read)?;
+    let reader = open(Engine::Mariadb, None, &[read])?;
     ensure!(reader.read(&plan(&database)).await.map_err(told)?.rows.len() == 1);
 
     let acknowledged = json!({ "galera_single_writer_ack": true });
-    let writer = open_source(Engine::Mariadb, &acknowledged, &[write], Access::Write)?;
-    let mut transaction = writer.begin().await.map_err(told)?.transaction;
-    ensure!(transaction.lock(&plan(&database)).await.map_err(told)?.len() == 1);
-    transaction.roll_back().await;
-    ensure!(writer.receipt_problems().await.map_err(told)?.is_empty());
+    let writer = open_writer_source(Engine::Mariadb, &acknowledged, &[write])?;
+    writer.try_begin().await.map_err(told)?;
+    ensure!(
+        writer
+            .reading()
+            .receipt_problems()
+            .await
+            .map_err(told)?
+            .is_empty()
+    );
     Ok(())
 }

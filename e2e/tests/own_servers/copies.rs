@@ -6,23 +6,20 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 use synapsor_e2e::databases::{Engine, PrivateServer, Session};
-use synapsor_executor::engine::Access;
-use synapsor_executor::engine::error::EngineErrorKind;
+use synapsor_source::EngineErrorKind;
 
 use crate::authority::Age;
-use crate::scene::{NAMES, READ_URL, Scene, WRITE_URL, open, prepare, told, until};
+use crate::scene::{NAMES, READ_URL, Scene, WRITE_URL, open, open_writer, prepare, told, until};
 
 async fn identity(engine: Engine, url: &str) -> anyhow::Result<String> {
-    let reader = open(engine, None, &[(READ_URL, url)], Access::Read)?;
+    let reader = open(engine, None, &[(READ_URL, url)])?;
     reader.identity().await.map_err(told)
 }
 
 /// What a writer would compare with the proposal.
 async fn begun(engine: Engine, url: &str) -> anyhow::Result<String> {
-    let writer = open(engine, None, &[(WRITE_URL, url)], Access::Write)?;
-    let begun = writer.begin().await.map_err(told)?;
-    begun.transaction.roll_back().await;
-    Ok(begun.identity)
+    let writer = open_writer(engine, None, &[(WRITE_URL, url)])?;
+    writer.try_begin().await.map_err(told)
 }
 
 pub(crate) async fn a_restored_copy_beside_it_is_another_database(scene: &Scene) -> anyhow::Result<()> {
@@ -107,8 +104,8 @@ pub(crate) async fn a_copy_of_the_servers_files_is_another_database(scene: &Scen
 }
 
 async fn a_standby_is_not_written(scene: &Scene, url: &str) -> anyhow::Result<()> {
-    let writer = scene.open(None, &[(WRITE_URL, url)], Access::Write)?;
-    let error = writer.begin().await.err().context("a standby was begun on")?;
+    let writer = scene.writer(None, &[(WRITE_URL, url)])?;
+    let error = writer.try_begin().await.err().context("a standby was begun on")?;
     ensure!(
         error.kind == EngineErrorKind::Unavailable,
         "{error:?}: {}",

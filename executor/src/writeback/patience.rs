@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use synapsor_chassis::random;
 
-use crate::engine::EngineError;
-use crate::engine::error::EngineErrorKind;
+use synapsor_source::EngineError;
+use synapsor_source::error::EngineErrorKind;
 
 /// Whole transactions that one lease may try.
 const TRIES_MAX: u32 = 5;

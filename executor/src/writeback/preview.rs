@@ -7,8 +7,10 @@ use synapsor_domain::signing::Envelope;
 use synapsor_domain::value::ColumnValue;
 use synapsor_domain::writeback::rehearsal;
 
+use super::Writer;
 use super::attempt::{Own, with_facts};
-use super::{Writer, apply};
+use super::switches::DryRunControls;
+use synapsor_writeback::DryRunPermit;
 
 /// What a rehearsal came to.
 #[derive(Debug, Clone)]
@@ -33,7 +35,7 @@ pub async fn preview(writer: &Writer, proposal: Envelope) -> Result<Preview, Ref
     }
     let engine = writer.engine(&attested.proposal().source.id)?;
     let target = &attested.proposal().target;
-    let database = |e: crate::engine::EngineError| {
+    let database = |e: synapsor_source::EngineError| {
         Refusal::new(
             "DATABASE_UNAVAILABLE",
             format!("the writer's database cannot be used: {}", e.reason()),
@@ -50,7 +52,7 @@ pub async fn preview(writer: &Writer, proposal: Envelope) -> Result<Preview, Ref
         shape: &shape,
         identity: &identity,
     };
-    let planned = with_facts(writer, engine.as_ref(), &attested, &own, |facts| {
+    let planned = with_facts(writer, engine, &attested, &own, |facts| {
         rehearsal(attested.clone(), facts)
     });
     let planned = match planned {
@@ -63,7 +65,8 @@ pub async fn preview(writer: &Writer, proposal: Envelope) -> Result<Preview, Ref
             });
         }
     };
-    let rehearsed = apply::rehearse(writer, engine.as_ref(), &planned).await;
+    let controls = DryRunControls::new(&writer.switches);
+    let rehearsed = writer.core.dry_run(DryRunPermit::new(planned), &controls).await;
     let message = if rehearsed.after.is_some() {
         "1 row would change; everything was rolled back".to_owned()
     } else {

@@ -17,8 +17,8 @@ use synapsor_domain::writeback::Receipt;
 use tokio_util::sync::CancellationToken;
 
 use super::Writer;
-use super::apply::genuine;
 use super::report::{Subject, seal_report, settled};
+use synapsor_writeback::receipt;
 
 const EVERY: Duration = Duration::from_secs(60);
 /// Receipts are looked at again for this long, in case their report was lost.
@@ -53,7 +53,7 @@ async fn unfinished(writer: &Writer) -> Result<(), Refusal> {
         let Ok(Some(stored)) = engine.find_receipt(&proposal.id).await else {
             continue;
         };
-        let (receipt, envelope) = genuine(&stored, &trust, attested.digest())?;
+        let (receipt, envelope) = receipt::verify(&stored, &trust, attested.digest())?;
         tell(writer, &receipt, envelope, attempt.fence, attempt.attempt).await?;
     }
     Ok(())
@@ -64,15 +64,15 @@ async fn scan(writer: &Writer, seen: &mut BTreeSet<(Timestamp, ProposalId)>) {
     let from = writer.now() + Span::minutes(-OVERLAP.as_seconds() / 60);
     *seen = seen.split_off(&(from, ProposalId::from_random([0; 10])));
     let Ok((trust, _)) = (writer.trust)() else { return };
-    for engine in writer.engines.values() {
-        let Ok(receipts) = engine.receipts_since(from, RECEIPTS_MAX).await else {
+    for (_, database) in writer.core.databases() {
+        let Ok(receipts) = database.reading().receipts_since(from, RECEIPTS_MAX).await else {
             continue;
         };
         for stored in receipts {
             let Ok(digest) = stored.proposal_digest.parse::<Digest>() else {
                 continue;
             };
-            let Ok((receipt, envelope)) = genuine(&stored, &trust, digest) else {
+            let Ok((receipt, envelope)) = receipt::verify(&stored, &trust, digest) else {
                 continue;
             };
             let key = (receipt.created_at, receipt.proposal_id.clone());

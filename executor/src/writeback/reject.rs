@@ -10,11 +10,11 @@ use synapsor_domain::ids::ProposalId;
 use synapsor_domain::proposal::Attested;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::Envelope;
-use synapsor_domain::writeback::Outcome;
+use synapsor_domain::writeback::Ending;
+use synapsor_writeback::{ApplyResult, EndPermit, LeaseTerms};
 use tokio_util::sync::CancellationToken;
 
 use super::Writer;
-use super::apply::{self, Context, Ended};
 use super::report::{Subject, seal_report, settled};
 use super::switches::Flight;
 
@@ -49,15 +49,17 @@ pub async fn reject(writer: &Writer, proposal: Envelope, decision: &Envelope) ->
         proposal: attested.proposal(),
         proposal_digest: attested.digest(),
     };
-    if !verify_decision(decision, &judge)?.is_deny() {
-        return Err(Refusal::new("refused:malformed", "the decision is not a deny"));
-    }
-    let id = &attested.proposal().id;
-    let kept = writer.switches.reject(id, attested.envelope(), decision).await;
+    let verified = verify_decision(decision, &judge)?;
+    let ending = Ending::rejected(attested, &verified)?;
+    let id = &ending.proposal().id;
+    let kept = writer
+        .switches
+        .reject(id, ending.attested().envelope(), decision)
+        .await;
     if let Ok(Some(Flight::Committing)) = kept {
         return Ok(Rejected::CommitInProgress);
     }
-    match tombstone(writer, &attested).await? {
+    match tombstone(writer, ending).await? {
         // The database keeps it, whatever became of the file.
         Some((envelope, true)) => Ok(Rejected::Tombstoned(envelope)),
         Some((envelope, false)) => Ok(Rejected::AlreadyFinal(envelope)),
@@ -67,44 +69,39 @@ pub async fn reject(writer: &Writer, proposal: Envelope, decision: &Envelope) ->
 
 /// Ends the proposal in its database: the receipt that is there afterwards, and whether it is this tombstone. `None`
 /// while the database does not take it.
-async fn tombstone(writer: &Writer, attested: &Attested) -> Result<Option<(Envelope, bool)>, Refusal> {
-    let proposal = attested.proposal();
-    let engine = writer.engine(&proposal.source.id)?;
-    let context = Context {
-        proposal_digest: attested.digest(),
-        order_digest: None,
-        fence: 0,
-        attempt: 0,
-        ledger_size: 0,
-        ledger_root: [0; 32],
-    };
-    let ended = apply::tombstone(writer, engine.as_ref(), proposal, &context, Outcome::Denied).await;
-    let (receipt, envelope, fresh) = match ended {
-        Ended::Receipt {
+async fn tombstone(writer: &Writer, ending: Ending) -> Result<Option<(Envelope, bool)>, Refusal> {
+    let (id, digest) = (ending.proposal().id.clone(), ending.attested().digest());
+    writer.engine(&ending.proposal().source.id)?;
+    let permit = EndPermit::new(ending, LeaseTerms { fence: 0, attempt: 0 });
+    let (receipt, envelope, is_new) = match writer.core.end(permit).await {
+        ApplyResult::Receipt {
             receipt,
             envelope,
-            fresh,
-        } => (receipt, envelope, fresh),
-        Ended::Retryable(_) | Ended::NotYet | Ended::Outdated | Ended::Doubt => return Ok(None),
-        Ended::Refused(refusal) => return Err(refusal),
+            is_new,
+        } => (receipt, envelope, is_new),
+        ApplyResult::Retryable(_)
+        | ApplyResult::VersionNotAdvanced
+        | ApplyResult::Stale
+        | ApplyResult::InDoubt => return Ok(None),
+        ApplyResult::Refused(by) => return Err(by.refusal()),
     };
-    writer.switches.end_rejection(&proposal.id).await;
+    writer.switches.end_rejection(&id).await;
     let subject = Subject {
-        proposal_id: proposal.id.clone(),
-        proposal_digest: attested.digest(),
+        proposal_id: id.clone(),
+        proposal_digest: digest,
         order_digest: None,
         fence: 0,
         attempt: 0,
     };
-    let end = settled(&receipt, envelope.clone(), fresh);
+    let end = settled(&receipt, envelope.clone(), is_new);
     if let Some(report) = seal_report(writer, subject, &end) {
         let receipt = end.receipt.as_ref();
         // The tombstone is there whether or not the ledger knows now; the reconciler reports it later.
-        if let Err(refusal) = writer.ledger.settle(&proposal.id, &[], &report, receipt).await {
-            tracing::warn!(proposal = %proposal.id, code = %refusal.code, "{}", refusal.public);
+        if let Err(refusal) = writer.ledger.settle(&id, &[], &report, receipt).await {
+            tracing::warn!(proposal = %id, code = %refusal.code, "{}", refusal.public);
         }
     }
-    Ok(Some((envelope, fresh)))
+    Ok(Some((envelope, is_new)))
 }
 
 /// Sources whose last tombstone was not taken, with the pause before the next.
@@ -134,33 +131,47 @@ pub(super) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
 }
 
 async fn try_again(writer: &Writer, id: &ProposalId, pauses: &mut Pauses) {
-    if pauses.len() == writer.engines.len() && pauses.values().all(|(until, _)| Instant::now() < *until) {
+    if pauses.len() == writer.core.databases().count()
+        && pauses.values().all(|(until, _)| Instant::now() < *until)
+    {
         return;
     }
-    let Some(attested) = writer.switches.rejected_proposal(id).and_then(|envelope| {
-        let (trust, _) = (writer.trust)().ok()?;
-        Attested::verify_past(envelope, &trust).ok()
-    }) else {
+    let Some(ending) = kept_ending(writer, id) else {
         return;
     };
-    let source = &attested.proposal().source.id;
+    let source = ending.proposal().source.id.clone();
     let now = Instant::now();
-    let pause = match pauses.get(source) {
+    let pause = match pauses.get(&source) {
         Some((until, _)) if now < *until => return,
         Some((_, pause)) => (*pause * 2).min(AGAIN.1),
         None => AGAIN.0,
     };
-    match tombstone(writer, &attested).await {
+    match tombstone(writer, ending).await {
         Ok(Some((_, fresh))) => {
-            pauses.remove(source);
+            pauses.remove(&source);
             tracing::info!(proposal = %id, fresh, "rejected proposal ended in its database");
         }
         Ok(None) => {
-            pauses.insert(source.clone(), (Instant::now() + pause, pause));
+            pauses.insert(source, (Instant::now() + pause, pause));
         }
         Err(refusal) => {
             tracing::warn!(proposal = %id, code = %refusal.code, "tombstone refused: {}", refusal.public);
-            pauses.insert(source.clone(), (Instant::now() + AGAIN.1, AGAIN.1));
+            pauses.insert(source, (Instant::now() + AGAIN.1, AGAIN.1));
         }
     }
+}
+
+/// The right to end a proposal by the rejection that this writer keeps, verified again.
+fn kept_ending(writer: &Writer, id: &ProposalId) -> Option<Ending> {
+    let (proposal, decision) = writer.switches.rejection(id)?;
+    let (trust, _) = (writer.trust)().ok()?;
+    let attested = Attested::verify_past(proposal, &trust).ok()?;
+    let judge = Judge {
+        trust: &trust,
+        now: writer.now(),
+        proposal: attested.proposal(),
+        proposal_digest: attested.digest(),
+    };
+    let decision = verify_decision(&decision, &judge).ok()?;
+    Ending::rejected(attested, &decision).ok()
 }

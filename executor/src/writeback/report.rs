@@ -10,7 +10,7 @@ use synapsor_domain::writeback::{AttemptReport, AttemptResult, Outcome, Receipt}
 use super::Writer;
 use super::ledger::{Job, Lease};
 use super::patience::{Pace, pause};
-use crate::failpoint::hit;
+use synapsor_writeback::crash_point::{CrashPoint, hit};
 
 /// How long the end of an attempt is told; then it is left to the reconciler.
 const TELL_FOR: Duration = Duration::from_secs(60);
@@ -65,9 +65,9 @@ pub(super) async fn report(writer: &Writer, job: &Job, number: u32, end: Report)
     };
     settle(writer, lease, &envelope, end.receipt.as_ref()).await;
     // Nothing follows that could fail; the points exist so that the proofs can stop the process here.
-    let _ = hit("F12b").await;
+    let _ = hit(CrashPoint::AfterReport).await;
     tracing::info!(proposal = %lease.proposal_id, result = %end.result, "attempt ended");
-    let _ = hit("F12c").await;
+    let _ = hit(CrashPoint::AttemptEnded).await;
 }
 
 /// Tells the ledger, as long as telling can help: the same words again change nothing. What is lost here the
@@ -76,7 +76,7 @@ async fn settle(writer: &Writer, lease: &Lease, attempt: &Envelope, receipt: Opt
     let mut token = lease.token.as_slice();
     let until = Instant::now() + TELL_FOR;
     for round in 0.. {
-        let told = match hit("F12a").await {
+        let told = match hit(CrashPoint::BeforeReport).await {
             Ok(()) => {
                 let id = &lease.proposal_id;
                 writer.ledger.settle(id, token, attempt, receipt).await

@@ -30,7 +30,7 @@ struct Hall {
 
 /// Works until told to stop.
 pub(super) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
-    let turns = (APPLIES_PER_SOURCE * writer.engines.len()).clamp(1, CAPACITY_MAX);
+    let turns = (APPLIES_PER_SOURCE * writer.core.databases().count()).clamp(1, CAPACITY_MAX);
     let hall = Hall {
         capacity: (turns * JOBS_PER_TURN).min(CAPACITY_MAX),
         places: Arc::new(Semaphore::new((turns * JOBS_PER_TURN).min(CAPACITY_MAX))),

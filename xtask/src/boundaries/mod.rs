@@ -23,9 +23,46 @@ const ARROWS: &[(&str, &[&str])] = &[
         "synapsor-gateway",
         &["synapsor-proto", "synapsor-chassis", "synapsor-domain"],
     ),
+    ("synapsor-source", &["synapsor-domain"]),
+    (
+        "synapsor-engine",
+        &["synapsor-source", "synapsor-chassis", "synapsor-domain"],
+    ),
+    (
+        "synapsor-writeback",
+        &[
+            "synapsor-engine",
+            "synapsor-source",
+            "synapsor-chassis",
+            "synapsor-domain",
+        ],
+    ),
+    (
+        "synapsor-anchors",
+        &["synapsor-proto", "synapsor-chassis", "synapsor-domain"],
+    ),
+    (
+        "synapsor-reader",
+        &[
+            "synapsor-anchors",
+            "synapsor-source",
+            "synapsor-proto",
+            "synapsor-chassis",
+            "synapsor-domain",
+        ],
+    ),
     (
         "synapsor-executor",
-        &["synapsor-proto", "synapsor-chassis", "synapsor-domain"],
+        &[
+            "synapsor-reader",
+            "synapsor-writeback",
+            "synapsor-engine",
+            "synapsor-source",
+            "synapsor-anchors",
+            "synapsor-proto",
+            "synapsor-chassis",
+            "synapsor-domain",
+        ],
     ),
     (
         "synapsor-ledger",
@@ -42,6 +79,9 @@ const ARROWS: &[(&str, &[&str])] = &[
             "synapsor-chassis",
             "synapsor-domain",
             "synapsor-gateway",
+            "synapsor-writeback",
+            "synapsor-engine",
+            "synapsor-source",
             "synapsor-executor",
             "synapsor-ledger",
             "synapsor-cli",
@@ -51,7 +91,13 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Who may reach a database driver.
-const DRIVER_OWNERS: &[&str] = &["synapsor-executor", "synapsor-ledger", "synapsor-e2e"];
+const DRIVER_OWNERS: &[&str] = &[
+    "synapsor-engine",
+    "synapsor-writeback",
+    "synapsor-executor",
+    "synapsor-ledger",
+    "synapsor-e2e",
+];
 
 /// Database drivers; a `*` stands for any text at that end of the name.
 const DRIVERS: &[&str] = &[

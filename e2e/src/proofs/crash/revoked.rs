@@ -7,8 +7,17 @@ use crate::proofs::findings::Findings;
 use crate::stack::WRITER;
 
 /// Points of an ending without effect, in their order.
-const POINTS: [&str; 8] = ["F4", "F5", "F10a", "F10b", "F11a", "F11b", "F12a", "F12b"];
-const SMALL: [(&str, Action); 1] = [("F10b", Action::Kill)];
+const POINTS: [&str; 8] = [
+    "before-begin",
+    "after-begin",
+    "before-receipt",
+    "after-receipt",
+    "before-commit",
+    "after-commit",
+    "before-report",
+    "after-report",
+];
+const SMALL: [(&str, Action); 1] = [("after-receipt", Action::Kill)];
 
 pub(super) async fn run(bench: &mut Bench, findings: &mut Findings, small: bool) -> anyhow::Result<Ran> {
     let every = |point: &'static str| Action::ALL.map(|action| (point, action));
@@ -28,7 +37,7 @@ async fn ended_without_effect(
     point: &str,
     action: Action,
 ) -> anyhow::Result<()> {
-    let mut first = bench.failing_writer(WRITER, "F9d:kill")?;
+    let mut first = bench.failing_writer(WRITER, "after-side-effects:kill")?;
     let case = bench
         .ordered(&format!("revoked, {point} {}", action.as_str()))
         .await?;
@@ -53,7 +62,7 @@ async fn ended_without_effect(
 
 /// What has committed stays, whoever is revoked afterwards.
 async fn committed_before(bench: &mut Bench, findings: &mut Findings) -> anyhow::Result<()> {
-    let mut first = bench.failing_writer(WRITER, "F11b:kill")?;
+    let mut first = bench.failing_writer(WRITER, "after-commit:kill")?;
     let case = bench.ordered("revoked after the commit").await?;
     first.reached(Action::Kill).await?;
     revoke(bench, true)?;

@@ -11,11 +11,14 @@ use crate::proofs::findings::Findings;
 use crate::stack::WRITER;
 
 /// Points with a transaction open, and the one right after the COMMIT was answered.
-const POINTS: [&str; 4] = ["F9b", "F10b", "F11a", "F11b"];
-const COMMITTED: &str = "F11b";
+const POINTS: [&str; 4] = ["after-update", "after-receipt", "before-commit", "after-commit"];
+const COMMITTED: &str = "after-commit";
 const ROUNDS: usize = 3;
 
-const SMALL: [(&str, Writer); 2] = [("F10b", Writer::GoesOn), ("F11b", Writer::GoesOn)];
+const SMALL: [(&str, Writer); 2] = [
+    ("after-receipt", Writer::GoesOn),
+    ("after-commit", Writer::GoesOn),
+];
 
 /// What becomes of the writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,25 +9,44 @@ use crate::stack::WRITER;
 
 /// Points of one writeback in their order.
 const POINTS: [&str; 21] = [
-    "F1", "F2", "F3a", "F3b", "F4", "F5", "F6a", "F6b", "F7", "F8", "F9a", "F9b", "F9c", "F9d", "F10a",
-    "F10b", "F11a", "F11b", "F12a", "F12b", "F12c",
+    "lease-received",
+    "before-authorize",
+    "before-start",
+    "after-start",
+    "before-begin",
+    "after-begin",
+    "before-lock",
+    "after-lock",
+    "after-receipt-lookup",
+    "after-check",
+    "before-update",
+    "after-update",
+    "after-reread",
+    "after-side-effects",
+    "before-receipt",
+    "after-receipt",
+    "before-commit",
+    "after-commit",
+    "before-report",
+    "after-report",
+    "attempt-ended",
 ];
 /// From here on the transaction has committed.
-const COMMITTED_FROM: &str = "F11b";
+const COMMITTED_FROM: &str = "after-commit";
 /// The points of the small run, each with the action that says most about it.
 const SMALL: [(&str, Action); 12] = [
-    ("F2", Action::Kill),
-    ("F3b", Action::Error),
-    ("F6b", Action::Hang),
-    ("F9b", Action::Kill),
-    ("F9d", Action::Error),
-    ("F10a", Action::Error),
-    ("F10b", Action::Error),
-    ("F10b", Action::Kill),
-    ("F11a", Action::Hang),
-    ("F11b", Action::Kill),
-    ("F11b", Action::Error),
-    ("F12a", Action::Kill),
+    ("before-authorize", Action::Kill),
+    ("after-start", Action::Error),
+    ("after-lock", Action::Hang),
+    ("after-update", Action::Kill),
+    ("after-side-effects", Action::Error),
+    ("before-receipt", Action::Error),
+    ("after-receipt", Action::Error),
+    ("after-receipt", Action::Kill),
+    ("before-commit", Action::Hang),
+    ("after-commit", Action::Kill),
+    ("after-commit", Action::Error),
+    ("before-report", Action::Kill),
 ];
 /// A dead writer's work is given to the next one so soon after; what that one meets is no longer its own cell.
 const ABANDONED: Duration = Duration::from_secs(5);

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use synapsor_domain::ids::ProposalId;
+use synapsor_writeback::Controls;
 
 use super::Switches;
 
@@ -61,10 +62,10 @@ pub struct FlightGuard {
     id: ProposalId,
 }
 
-impl FlightGuard {
+impl Controls for FlightGuard {
     /// Passes the point of no return unless the proposal is rejected, everything is frozen, or a switch is not
     /// durable.
-    pub fn commit_to(&self) -> bool {
+    fn try_enter_commit(&self) -> bool {
         let mut state = self.switches.lock();
         if state.is_frozen() || state.is_rejected(&self.id) || !state.is_durable() {
             return false;
@@ -74,7 +75,7 @@ impl FlightGuard {
     }
 
     /// Back before the point of no return: the transaction was rolled back.
-    pub fn step_back(&self) {
+    fn leave_commit(&self) {
         self.switches
             .lock()
             .flights
@@ -87,4 +88,24 @@ impl Drop for FlightGuard {
         self.switches.lock().flights.remove(&self.id);
         self.switches.shared.landed.notify_waiters();
     }
+}
+
+/// What can stop a dry run: a frozen writer sends no UPDATE.
+#[derive(Debug)]
+pub(in crate::writeback) struct DryRunControls<'a> {
+    switches: &'a Switches,
+}
+
+impl<'a> DryRunControls<'a> {
+    pub(in crate::writeback) const fn new(switches: &'a Switches) -> Self {
+        Self { switches }
+    }
+}
+
+impl Controls for DryRunControls<'_> {
+    fn try_enter_commit(&self) -> bool {
+        !self.switches.is_frozen()
+    }
+
+    fn leave_commit(&self) {}
 }

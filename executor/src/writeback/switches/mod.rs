@@ -26,7 +26,7 @@ use synapsor_domain::signing::Envelope;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-pub(super) use flights::{Flight, FlightGuard};
+pub(super) use flights::{DryRunControls, Flight, FlightGuard};
 
 use state::State;
 use store::{FileName, SwitchFiles};
@@ -258,10 +258,10 @@ impl Switches {
     }
 
     /// The proposal of a rejection, for its tombstone; `None` if it was not kept or cannot be read.
-    pub fn rejected_proposal(&self, id: &ProposalId) -> Option<Envelope> {
+    pub fn rejection(&self, id: &ProposalId) -> Option<(Envelope, Envelope)> {
         let bytes = self.shared.files.read(&FileName::Rejection(id.clone()))?;
         let file: RejectionFile = serde_json::from_slice(&bytes).ok()?;
-        Some(file.proposal)
+        Some((file.proposal, file.decision))
     }
 
     /// Signed freezes and lifts that this writer knows, as they were signed.

@@ -7,6 +7,8 @@ use synapsor_domain::timestamp::{Span, Timestamp};
 use synapsor_domain::trust::{APPLIER, Ceilings, Environment, Operator, TrustFile};
 use zeroize::Zeroizing;
 
+use synapsor_writeback::Controls as _;
+
 use super::*;
 
 fn switches() -> (tempfile::TempDir, Switches) {
@@ -122,9 +124,9 @@ async fn rejection_wins_before_the_point_of_no_return_and_reports_it_after() {
     let (_dir, switches) = switches();
     let flight = switches.try_take_off(&id(1)).unwrap();
     assert_eq!(reject(&switches, &id(1)).await.unwrap(), Some(Flight::Stoppable));
-    assert!(!flight.commit_to());
+    assert!(!flight.try_enter_commit());
     let flight = switches.try_take_off(&id(2)).unwrap();
-    assert!(flight.commit_to());
+    assert!(flight.try_enter_commit());
     assert_eq!(switches.committing(), [id(2)]);
     assert_eq!(reject(&switches, &id(2)).await.unwrap(), Some(Flight::Committing));
 }
@@ -139,7 +141,7 @@ async fn rejections_and_freezes_survive_a_restart() {
     drop(switches);
     let again = reopened(dir.path());
     assert!(again.is_rejected(&id(1)) && again.is_frozen());
-    assert_eq!(again.rejected_proposal(&id(1)), Some(papers().0));
+    assert_eq!(again.rejection(&id(1)), Some(papers()));
     again.lift_locally(&"d".repeat(32)).await.unwrap();
     assert!(again.is_frozen(), "the signed freeze is in force");
     let (lifted, envelope) = lift(verified.digest());
@@ -203,7 +205,7 @@ async fn stop_that_cannot_be_written_is_effective_and_never_a_success() {
     }
     assert!(switches.is_rejected(&id(1)) && switches.is_frozen());
     assert!(switches.check_durable().is_err() && !*switches.durable().borrow());
-    assert!(!flight.commit_to());
+    assert!(!flight.try_enter_commit());
     make_writable(dir.path());
     assert!(reject(&switches, &id(1)).await.is_ok());
     assert!(switches.freeze(&verified, &envelope).await.is_ok());
@@ -219,7 +221,7 @@ async fn attempt_does_not_pass_while_a_rejection_of_another_is_not_durable() {
     let flight = switches.try_take_off(&id(3)).unwrap();
     make_unwritable(dir.path());
     reject(&switches, &id(1)).await.unwrap_err();
-    assert!(!flight.commit_to());
+    assert!(!flight.try_enter_commit());
     make_writable(dir.path());
     let stop = CancellationToken::new();
     let saving = tokio::spawn({
@@ -227,7 +229,7 @@ async fn attempt_does_not_pass_while_a_rejection_of_another_is_not_durable() {
         async move { switches.keep_saving(stop).await }
     });
     switches.durable().wait_for(|durable| *durable).await.unwrap();
-    assert!(flight.commit_to());
+    assert!(flight.try_enter_commit());
     stop.cancel();
     saving.await.unwrap();
 }

@@ -1,0 +1,13 @@
+//! The trust anchors of an executor process: its trust file, its contract, its signing key and the checkpoint of the
+//! log that it pinned.
+
+pub mod trust;
+pub mod witness;
+
+use synapsor_chassis::run::Failure;
+use synapsor_domain::refusal::Refusal;
+
+/// A refusal at start, which only the operator reads.
+pub fn failure(refusal: &Refusal) -> Failure {
+    Failure::new(refusal.code.clone(), &refusal.public)
+}

@@ -1,0 +1,417 @@
+//! This process's memory of the log, kept in a file: how far it had grown when it was last believed.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use synapsor_chassis::files::{self, FileError, MODE_PRIVATE};
+use synapsor_domain::log::{
+    Checkpoint, ConsistencyProof, TreeHash, Witness, WitnessError, verify_checkpoint,
+};
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::PublicKey;
+use synapsor_domain::trust::TrustFile;
+use synapsor_proto::common::v1 as wire;
+use synapsor_proto::common::v1::KnownCheckpoint;
+
+const FILE_BYTES_MAX: u64 = 4096;
+/// What was seen is written down at most this often. A process that is killed forgets at most the growth of this
+/// time, and nothing of what it had seen before; what it files and what it writes rests on other memories.
+const KEPT_EVERY: Duration = Duration::from_millis(100);
+/// Heads that are remembered beside the newest, so that an answer that was overtaken is known again.
+const HEADS_MAX: usize = 64;
+
+/// A witness and the file that it survives in.
+#[derive(Debug, Clone)]
+pub struct WitnessFile {
+    path: PathBuf,
+    inner: Arc<Mutex<Memory>>,
+    /// One writing at a time, so that an older one never comes last.
+    writing: Arc<Mutex<()>>,
+}
+
+#[derive(Debug)]
+struct Memory {
+    witness: Witness,
+    /// The note of the newest head with the key that it was verified under.
+    note: Option<(String, PublicKey)>,
+    /// Heads that were believed lately, newest last.
+    heads: VecDeque<(u64, TreeHash)>,
+    /// Size on file.
+    kept: u64,
+    kept_at: Option<Instant>,
+    is_due: bool,
+    failure: Option<String>,
+}
+
+/// What an answer's checkpoint turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Followed {
+    /// The log only grew, from what was seen before the request and from what was seen since.
+    Believed,
+    /// It may continue what was seen, but none of the proofs says so.
+    Unproven { size: u64 },
+}
+
+impl WitnessFile {
+    /// Reads the witness of one log, or begins one.
+    pub fn load(path: PathBuf, origin: &str) -> Result<Self, Refusal> {
+        let witness = match files::read_bounded(&path, FILE_BYTES_MAX) {
+            Ok(bytes) => Witness::from_bytes(&bytes)
+                .filter(|w| w.origin == origin)
+                .ok_or_else(|| {
+                    Refusal::new(
+                        "WITNESS_OTHER_LOG",
+                        format!(
+                            "{} remembers another log; move it away if the deployment was made anew",
+                            path.display()
+                        ),
+                    )
+                })?,
+            Err(FileError::Missing(_)) => Witness::new(origin),
+            Err(error) => return Err(Refusal::new("WITNESS_UNREADABLE", error.to_string())),
+        };
+        let memory = Memory {
+            kept: witness.size,
+            witness,
+            note: None,
+            heads: VecDeque::new(),
+            kept_at: None,
+            is_due: false,
+            failure: None,
+        };
+        Ok(Self {
+            path,
+            inner: Arc::new(Mutex::new(memory)),
+            writing: Arc::default(),
+        })
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How far the log has been seen to grow.
+    pub fn seen(&self) -> Witness {
+        self.memory().witness.clone()
+    }
+
+    /// What to tell the ledger, so that it can prove that it only grew.
+    pub fn known(&self) -> KnownCheckpoint {
+        KnownCheckpoint::from(&self.memory().witness)
+    }
+
+    /// Believes a signed checkpoint that continues the log. A checkpoint behind the remembered one is a ledger that
+    /// was rolled back, or an answer that was overtaken by a newer one. Before anything rests on it, it must be
+    /// [kept](Self::keep_durably).
+    pub fn accept(
+        &self,
+        note: &str,
+        proofs: &[ConsistencyProof],
+        trust: &TrustFile,
+    ) -> Result<Checkpoint, Refusal> {
+        let (checkpoint, key) = verified(note, trust)?;
+        self.memory().advance(&checkpoint, proofs, (note, key))?;
+        Ok(checkpoint)
+    }
+
+    /// Returns when everything that was seen until now is on file. Those who wait at the same time share one writing.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn keep_durably(&self) -> Result<(), Refusal> {
+        let this = self.clone();
+        let written = tokio::task::spawn_blocking(move || this.keep_now()).await;
+        written.map_err(|_| refused("the witness was not written".to_owned()))?
+    }
+
+    /// Judges the checkpoint of an answer to a request that was sent when `before` was the newest head seen. The
+    /// answers of one batch carry one note, and it is verified once.
+    pub fn follow(
+        &self,
+        before: &Witness,
+        note: &str,
+        proofs: &[wire::ConsistencyProof],
+        trust: &TrustFile,
+    ) -> Result<Followed, Refusal> {
+        if self.memory().has_note(note, trust) {
+            return Ok(Followed::Believed);
+        }
+        let (checkpoint, key) = verified(note, trust)?;
+        let proofs = proofs
+            .iter()
+            .cloned()
+            .map(ConsistencyProof::try_from)
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut memory = self.memory();
+        let seen = memory.witness.size;
+        let is_proven = |p: &ConsistencyProof| p.old_size() == seen && p.new_size() == checkpoint.size;
+        if checkpoint.size > seen && (seen == 0 || proofs.iter().any(is_proven)) {
+            memory.advance(&checkpoint, &proofs, (note, key))?;
+            return Ok(Followed::Believed);
+        }
+        // Other answers came first. At least it must continue what was seen before the request.
+        memory.continues(before, &checkpoint, &proofs)?;
+        Ok(if checkpoint.size > seen {
+            Followed::Unproven {
+                size: checkpoint.size,
+            }
+        } else {
+            Followed::Believed
+        })
+    }
+
+    /// Sees to it that what was seen is written down soon: at once if nothing was for a while, else at the end of
+    /// the time within which one writing is enough.
+    ///
+    /// # Errors
+    /// When the last writing failed; nothing is answered on a memory that cannot be kept.
+    pub async fn keep(&self) -> Result<(), Refusal> {
+        let wait = {
+            let mut memory = self.memory();
+            if let Some(failure) = memory.failure.take() {
+                return Err(refused(failure));
+            }
+            if memory.is_due || memory.kept >= memory.witness.size {
+                return Ok(());
+            }
+            memory.is_due = true;
+            let since = memory.kept_at.map(|at| at.elapsed());
+            since.map_or(Duration::ZERO, |since| KEPT_EVERY.saturating_sub(since))
+        };
+        let this = self.clone();
+        if wait.is_zero() {
+            return this.keep_durably().await;
+        }
+        tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            let file = this.clone();
+            let written = tokio::task::spawn_blocking(move || file.keep_now()).await;
+            if let Ok(Err(refusal)) = written {
+                this.memory().failure = Some(refusal.public);
+            }
+        });
+        Ok(())
+    }
+
+    /// Writes down what was seen, if it is more than what is on file.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn keep_now(&self) -> Result<(), Refusal> {
+        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (witness, kept) = {
+            let mut memory = self.memory();
+            memory.is_due = false;
+            memory.kept_at = Some(Instant::now());
+            (memory.witness.clone(), memory.kept)
+        };
+        if witness.size == kept {
+            return Ok(());
+        }
+        if !self.is_behind_file(&witness) {
+            files::write_atomic(&self.path, &witness.to_bytes(), MODE_PRIVATE)
+                .map_err(|e| refused(format!("the witness file cannot be written: {e}")))?;
+        }
+        let mut memory = self.memory();
+        memory.kept = memory.kept.max(witness.size);
+        Ok(())
+    }
+
+    /// Whether another process of the same role has remembered more: what is on file must never shrink.
+    fn is_behind_file(&self, witness: &Witness) -> bool {
+        let on_file = files::read_bounded(&self.path, FILE_BYTES_MAX).ok();
+        let on_file = on_file.and_then(|bytes| Witness::from_bytes(&bytes));
+        on_file.is_some_and(|w| w.origin == witness.origin && w.size > witness.size)
+    }
+}
+
+impl Memory {
+    /// Whether this is the note of the newest head, under a key that is trusted still.
+    fn has_note(&self, note: &str, trust: &TrustFile) -> bool {
+        let is_trusted = |key: &PublicKey| trust.ledgers.iter().any(|known| known.public_key == *key);
+        let newest = self.note.as_ref();
+        newest.is_some_and(|(known, key)| known == note && is_trusted(key))
+    }
+
+    fn advance(
+        &mut self,
+        checkpoint: &Checkpoint,
+        proofs: &[ConsistencyProof],
+        (note, key): (&str, PublicKey),
+    ) -> Result<(), Refusal> {
+        let proof = proofs
+            .iter()
+            .find(|p| p.old_size() == self.witness.size && p.new_size() == checkpoint.size);
+        self.witness.advance(checkpoint, proof).map_err(not_continued)?;
+        self.note = Some((note.to_owned(), key));
+        if self.heads.len() >= HEADS_MAX {
+            self.heads.pop_front();
+        }
+        self.heads.push_back((checkpoint.size, checkpoint.root));
+        Ok(())
+    }
+
+    /// Whether a checkpoint is one that was believed already, or continues at least what was seen before a request.
+    fn continues(
+        &self,
+        before: &Witness,
+        checkpoint: &Checkpoint,
+        proofs: &[ConsistencyProof],
+    ) -> Result<(), Refusal> {
+        if let Some((_, root)) = self.heads.iter().find(|(size, _)| *size == checkpoint.size) {
+            let (witnessed, now) = (checkpoint.size, checkpoint.size);
+            return if *root == checkpoint.root {
+                Ok(())
+            } else {
+                Err(not_continued(WitnessError::Forked { witnessed, now }))
+            };
+        }
+        let proof = proofs
+            .iter()
+            .find(|p| p.old_size() == before.size && p.new_size() == checkpoint.size);
+        let continued = before.clone().advance(checkpoint, proof);
+        continued.map(|_| ()).map_err(not_continued)
+    }
+}
+
+/// The checkpoint of a note, and the ledger key of the trust file that signed it.
+fn verified(note: &str, trust: &TrustFile) -> Result<(Checkpoint, PublicKey), Refusal> {
+    let origin = trust.ledger_origin();
+    let mut keys = trust.ledgers.iter().map(|key| &key.public_key);
+    keys.find_map(|key| Some((verify_checkpoint(note, &origin, key).ok()?, key.clone())))
+        .ok_or_else(|| refused("the checkpoint is not signed by a ledger of the trust file".to_owned()))
+}
+
+fn not_continued(error: WitnessError) -> Refusal {
+    tracing::error!(
+        code = error.code(),
+        "the ledger does not continue what this process has seen of it"
+    );
+    refused(format!("{}: {error}", error.code()))
+}
+
+fn refused(text: String) -> Refusal {
+    Refusal::new("refused:ledger_proof", text)
+}
+
+#[cfg(test)]
+mod tests {
+    use synapsor_domain::log::{leaf_hash, sign_checkpoint};
+    use synapsor_domain::signing::SigningKey;
+
+    use super::*;
+
+    #[test]
+    fn what_another_process_remembered_is_not_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("reader.witness");
+        let file = WitnessFile::load(path.clone(), "synapsor/x").unwrap();
+        let more = Witness {
+            origin: "synapsor/x".to_owned(),
+            size: 9,
+            root: [1; 32],
+        };
+        let less = Witness {
+            size: 4,
+            ..more.clone()
+        };
+        assert!(!file.is_behind_file(&less));
+        std::fs::write(&path, more.to_bytes()).unwrap();
+        assert!(file.is_behind_file(&less) && !file.is_behind_file(&more));
+    }
+
+    const ORIGIN: &str = "synapsor/x";
+    /// Root over the events `a` and `b`.
+    const TWO: &str = "b137985ff484fb600db93107c77b0365c80d78f5b429ded0fd97361d077999eb";
+    /// Root over the events `a` and `c`.
+    const OTHER_TWO: &str = "331c2b9cfa37e9ddc9cc85f322fedc75b89c4cc19c92e496f3ee8d06335f6156";
+
+    fn key() -> SigningKey {
+        SigningKey::from_seed(&zeroize::Zeroizing::new([3; 32]))
+    }
+
+    fn trust() -> TrustFile {
+        let key = key();
+        let ledger = serde_json::json!({ "key_id": key.key_id(), "public_key": key.public_key() });
+        let file = serde_json::json!({
+            "version": 1, "deployment_id": "x", "environment": "dev",
+            "readers": [], "writers": [], "ledgers": [ledger], "operators": [],
+        });
+        TrustFile::parse(file.to_string().as_bytes()).unwrap()
+    }
+
+    fn note(size: u64, root: &TreeHash) -> String {
+        sign_checkpoint(ORIGIN, size, root, &key()).unwrap()
+    }
+
+    fn root(text: &str) -> TreeHash {
+        hex::decode(text).unwrap().try_into().unwrap()
+    }
+
+    fn from_one_to_two(last: &[u8]) -> Vec<wire::ConsistencyProof> {
+        vec![wire::ConsistencyProof {
+            old_size: 1,
+            new_size: 2,
+            hashes: vec![leaf_hash(last).to_vec()],
+        }]
+    }
+
+    /// A witness that has seen the event `a`.
+    fn seen_one() -> (tempfile::TempDir, WitnessFile) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = WitnessFile::load(folder.path().join("reader.witness"), ORIGIN).unwrap();
+        file.accept(&note(1, &leaf_hash(b"a")), &[], &trust()).unwrap();
+        (folder, file)
+    }
+
+    #[test]
+    fn an_answer_is_believed_only_if_it_proves_growth() {
+        let (_folder, file) = seen_one();
+        let before = file.seen();
+        let follow = |size, root: &TreeHash, proofs: &[wire::ConsistencyProof]| {
+            file.follow(&before, &note(size, root), proofs, &trust())
+        };
+        assert!(follow(2, &root(TWO), &[]).is_err(), "no proof");
+        assert!(follow(2, &root(OTHER_TWO), &from_one_to_two(b"b")).is_err());
+        assert_eq!(file.seen(), before);
+        let proven = follow(2, &root(TWO), &from_one_to_two(b"b")).unwrap();
+        assert_eq!((proven, file.seen().size), (Followed::Believed, 2));
+        // Other answers of the batch carry the same note.
+        assert_eq!(follow(2, &root(TWO), &[]).unwrap(), Followed::Believed);
+    }
+
+    #[test]
+    fn an_answer_of_a_fork_is_not_believed_because_it_was_overtaken() {
+        let (_folder, file) = seen_one();
+        let before = file.seen();
+        file.follow(&before, &note(2, &root(TWO)), &from_one_to_two(b"b"), &trust())
+            .unwrap();
+        let forked = file.follow(
+            &before,
+            &note(2, &root(OTHER_TWO)),
+            &from_one_to_two(b"c"),
+            &trust(),
+        );
+        assert!(forked.unwrap_err().public.contains("LEDGER_FORKED"));
+    }
+
+    #[tokio::test]
+    async fn what_was_seen_is_on_file_after_a_while_and_at_the_end() {
+        let (folder, file) = seen_one();
+        let path = folder.path().join("reader.witness");
+        let on_file = || Witness::from_bytes(&std::fs::read(&path).unwrap()).unwrap().size;
+        file.follow(
+            &file.seen(),
+            &note(2, &root(TWO)),
+            &from_one_to_two(b"b"),
+            &trust(),
+        )
+        .unwrap();
+        file.keep().await.unwrap();
+        assert!(file.memory().is_due || on_file() == 2);
+        file.keep_now().unwrap();
+        assert_eq!(on_file(), 2);
+    }
+}

@@ -1,0 +1,81 @@
+//! Every table that the account sees, as a person is shown them.
+
+use super::inspect::{Described, Shapes};
+use super::session::{Arg, Failed, Session};
+use synapsor_source::Catalogue;
+use synapsor_source::catalogue::{TABLES_MAX, Table};
+use synapsor_source::error::EngineError;
+
+/// Every table and view that the account sees, of one schema or of all but the system's.
+pub async fn catalogue(
+    session: &mut Session,
+    shapes: &Shapes,
+    schema: Option<&str>,
+) -> Result<Catalogue, Failed> {
+    let account = session.rows("SELECT CURRENT_USER()", Vec::new()).await?;
+    let listed = session
+        .rows(
+            "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME NOT IN \
+             ('information_schema', 'mysql', 'performance_schema', 'sys') ORDER BY SCHEMA_NAME",
+            Vec::new(),
+        )
+        .await?;
+    let schemas: Vec<String> = listed
+        .iter()
+        .map(|row| row.text(0))
+        .collect::<Result<_, EngineError>>()?;
+    let sql = format!(
+        "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA NOT IN \
+         ('information_schema', 'mysql', 'performance_schema', 'sys') AND (? = '' OR TABLE_SCHEMA = ?) \
+         ORDER BY TABLE_SCHEMA, TABLE_NAME LIMIT {}",
+        TABLES_MAX + 1
+    );
+    let wanted = Arg::Text(schema.unwrap_or_default().to_owned());
+    let names = session.rows(&sql, vec![wanted.clone(), wanted]).await?;
+    let mut tables = Vec::new();
+    for row in names.iter().take(TABLES_MAX) {
+        let (schema, table) = (row.text(0)?, row.text(1)?);
+        let described = shapes.fresh(session, &schema, &table).await?;
+        let can_change = can_change(session, &schema, &table).await?;
+        tables.push(shown(&described, can_change));
+    }
+    Ok(Catalogue {
+        product: session.server()?.product.clone(),
+        account: account
+            .first()
+            .map_or_else(|| Ok(String::new()), |row| row.text(0))?,
+        schemas,
+        tables,
+        truncated: names.len() > TABLES_MAX,
+    })
+}
+
+fn shown(described: &Described, can_change: bool) -> Table {
+    Table {
+        shape: described.shape.as_ref().clone(),
+        primary_key: described.primary_key.clone(),
+        defaults: described.defaults.clone(),
+        unique: described.unique.clone(),
+        foreign_keys: described.foreign_keys.clone(),
+        indexes: described.indexes.clone(),
+        can_change,
+    }
+}
+
+/// Whether any right of this account, at any level, changes rows of a table.
+async fn can_change(session: &mut Session, schema: &str, table: &str) -> Result<bool, Failed> {
+    let rights = "PRIVILEGE_TYPE IN ('INSERT', 'UPDATE', 'DELETE', 'DROP', 'ALTER')";
+    let sql = format!(
+        "SELECT CAST(EXISTS (SELECT 1 FROM information_schema.USER_PRIVILEGES WHERE {rights}) \
+           OR EXISTS (SELECT 1 FROM information_schema.SCHEMA_PRIVILEGES WHERE ? LIKE TABLE_SCHEMA AND {rights}) \
+           OR EXISTS (SELECT 1 FROM information_schema.TABLE_PRIVILEGES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? \
+             AND {rights}) \
+           OR EXISTS (SELECT 1 FROM information_schema.COLUMN_PRIVILEGES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? \
+             AND {rights}) AS CHAR)"
+    );
+    let args = [schema, schema, table, schema, table].map(|text| Arg::Text(text.to_owned()));
+    let found = session.rows(&sql, args.into()).await?;
+    Ok(found
+        .first()
+        .is_some_and(|row| row.text(0).is_ok_and(|is| is == "1")))
+}

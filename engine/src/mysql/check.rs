@@ -1,0 +1,49 @@
+//! Whether the account can do what a writeback does, and whether it can do more: every statement once with a
+//! condition that no row meets, rolled back, and the rights as the catalogue tells them.
+
+use super::dialect::quote;
+use synapsor_source::Finding;
+use synapsor_source::catalogue::Severity;
+
+/// Collects what was found.
+pub struct Report {
+    /// As GRANT takes it.
+    pub account: String,
+    /// As the catalogue spells it.
+    pub grantee: String,
+    pub findings: Vec<Finding>,
+}
+
+impl Report {
+    /// Nothing yet, about an account as `CURRENT_USER()` tells it.
+    pub fn of(current: &str) -> Self {
+        let (user, host) = current.rsplit_once('@').unwrap_or((current, "%"));
+        Self {
+            account: format!("{}@{}", quote(user), quote(host)),
+            grantee: format!("'{user}'@'{host}'"),
+            findings: Vec::new(),
+        }
+    }
+
+    pub fn add(&mut self, severity: Severity, code: &'static str, text: String, fix: Option<String>) {
+        let finding = Finding {
+            severity,
+            code,
+            text,
+            fix,
+        };
+        if !self.findings.contains(&finding) {
+            self.findings.push(finding);
+        }
+    }
+
+    pub fn missing(&mut self, text: String, right: &str, on: &str) {
+        let fix = format!("GRANT {right} ON {on} TO {};", self.account);
+        self.add(Severity::Problem, "GRANT_MISSING", text, Some(fix));
+    }
+
+    pub fn excessive(&mut self, text: String, right: &str, on: &str) {
+        let fix = format!("REVOKE {right} ON {on} FROM {};", self.account);
+        self.add(Severity::Warning, "GRANT_EXCESSIVE", text, Some(fix));
+    }
+}

@@ -1,0 +1,437 @@
+//! From a credential to an open connection: how the server is reached, the settings of a session, and what the
+//! connection knows of its server.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use sqlx::ConnectOptions as _;
+use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
+use synapsor_domain::contract::SslMode;
+use synapsor_domain::digest::Digest;
+use synapsor_domain::refusal::Refusal;
+
+use super::scrub::{needs_tls, scrub};
+use super::session::Session;
+use crate::credential::Material;
+use crate::{Access, Credential};
+use synapsor_source::ReceiptTable;
+use synapsor_source::error::{EngineError, EngineErrorKind};
+
+/// Seconds to wait for a server to accept a connection and its login.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Seconds after which the material of a credential is read again.
+const MATERIAL_AGE_MAX: Duration = Duration::from_secs(1);
+/// The oldest servers that are served: major and minor number.
+const MYSQL_MIN: (u32, u32) = (8, 4);
+const MARIADB_MIN: (u32, u32) = (10, 11);
+const SQL_MODE: &str = "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,\
+    NO_ENGINE_SUBSTITUTION,NO_BACKSLASH_ESCAPES";
+/// Statements that a connection keeps prepared.
+const STATEMENTS_KEPT: usize = 128;
+
+/// The table that says which database this is, in every copy of it.
+pub const IDENTITY_TABLE: &str = "synapsor_database_identity";
+
+/// Which of the two servers it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flavor {
+    Mysql,
+    MariaDb,
+}
+
+/// What a connection knows of its server.
+#[derive(Debug, Clone)]
+pub struct Server {
+    pub flavor: Flavor,
+    /// `MySQL 9.7.4`, `MariaDB 10.11.19`.
+    pub product: String,
+    /// Whether the database holds the table that says which one it is.
+    pub has_marker: bool,
+    /// Whether row locks end at this node of a cluster, and other nodes may be written to.
+    pub is_cluster: bool,
+}
+
+/// Opens connections of one credential.
+pub struct Connector {
+    credential: Credential,
+    pub access: Access,
+    receipts: ReceiptTable,
+    statement_timeout: Duration,
+    kept: Mutex<Option<(Instant, Way)>>,
+}
+
+/// How the server is reached at present.
+#[derive(Clone)]
+struct Way {
+    options: MySqlConnectOptions,
+    generation: Digest,
+    /// On loopback and without a demand of the contract, TLS without a check of names may help a login.
+    may_upgrade: bool,
+}
+
+impl Connector {
+    pub fn new(
+        credential: Credential,
+        access: Access,
+        receipts: ReceiptTable,
+        statement_timeout: Duration,
+    ) -> Result<Self, Refusal> {
+        let material = credential.read().map_err(|error| {
+            let text = format!("{} cannot be read", credential.url_name());
+            Refusal::new("SOURCE_URL_INVALID", text).with_detail(error.detail)
+        })?;
+        way(&material)?;
+        Ok(Self {
+            credential,
+            access,
+            receipts,
+            statement_timeout,
+            kept: Mutex::new(None),
+        })
+    }
+
+    /// The database that holds receipts and the mark of identity.
+    pub fn receipt_schema(&self) -> Result<String, EngineError> {
+        if let Some(schema) = &self.receipts.schema {
+            return Ok(schema.clone());
+        }
+        let way = self.way()?;
+        way.options
+            .get_database()
+            .map(ToOwned::to_owned)
+            .ok_or_else(|| EngineError::new(EngineErrorKind::NotFound, "the URL names no database"))
+    }
+
+    pub fn receipt_table(&self) -> &str {
+        &self.receipts.table
+    }
+
+    /// Changes when the material of the credential does.
+    pub fn generation(&self) -> Result<Digest, EngineError> {
+        Ok(self.way()?.generation)
+    }
+
+    fn way(&self) -> Result<Way, EngineError> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, way)) = kept.as_ref()
+            && at.elapsed() < MATERIAL_AGE_MAX
+        {
+            return Ok(way.clone());
+        }
+        let material = self.credential.read()?;
+        let way = way(&material)
+            .map_err(|refusal| EngineError::new(EngineErrorKind::Unavailable, refusal.code.to_string()))?;
+        *kept = Some((Instant::now(), way.clone()));
+        Ok(way)
+    }
+
+    /// A connection that is logged in and nothing else: enough to end another one.
+    pub async fn bare(&self) -> Result<sqlx::MySqlConnection, EngineError> {
+        let way = self.way()?;
+        let connecting = async {
+            match way.options.connect().await {
+                // Once over TLS the server remembers the account, and later logins need none.
+                Err(error) if way.may_upgrade && needs_tls(&error) => {
+                    way.options
+                        .clone()
+                        .ssl_mode(MySqlSslMode::Required)
+                        .connect()
+                        .await
+                }
+                result => result,
+            }
+        };
+        match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+            Ok(result) => result.map_err(|error| scrub(&error)),
+            Err(_) => Err(EngineError::new(
+                EngineErrorKind::Unavailable,
+                "the server does not answer",
+            )),
+        }
+    }
+
+    /// A connection with the settings of its use, which knows its server.
+    pub async fn open(&self) -> Result<Session, EngineError> {
+        let generation = self.generation()?;
+        let connection = self.bare().await?;
+        let mut session = Session::new(connection, generation);
+        session.limit(CONNECT_TIMEOUT);
+        let rows = session
+            .rows(
+                "SELECT CAST(CONNECTION_ID() AS CHAR), VERSION(), @@version_comment",
+                Vec::new(),
+            )
+            .await?;
+        let row = rows
+            .first()
+            .ok_or_else(|| strange("a connection without a number"))?;
+        let id = row
+            .text(0)?
+            .parse()
+            .map_err(|_| strange("a connection without a number"))?;
+        let (flavor, product) = product(&row.text(1)?)?;
+        for statement in settings(flavor, self.access, self.statement_timeout) {
+            session.command(statement).await?;
+        }
+        let schema = self.receipt_schema()?;
+        let sql = "SELECT CAST(COUNT(*) AS CHAR) FROM information_schema.TABLES \
+                   WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?";
+        let found = session
+            .rows(sql, vec![schema.clone().into(), IDENTITY_TABLE.to_owned().into()])
+            .await?;
+        let has_marker = found
+            .first()
+            .is_some_and(|row| row.text(0).is_ok_and(|n| n != "0"));
+        let cluster = session.rows("SHOW VARIABLES LIKE 'wsrep_on'", Vec::new()).await?;
+        let is_cluster = !self.credential.is_galera_single_writer()
+            && cluster
+                .first()
+                .is_some_and(|row| row.text(1).is_ok_and(|on| on == "ON"));
+        session.know(
+            id,
+            Server {
+                flavor,
+                product,
+                has_marker,
+                is_cluster,
+            },
+        );
+        let identity = super::read::identity(&mut session, &schema).await?;
+        session.identity = identity;
+        session.unlimited();
+        Ok(session)
+    }
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector")
+            .field("credential", &self.credential)
+            .field("access", &self.access)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The statements that make a session what its use needs; constants of this program, without values.
+fn settings(flavor: Flavor, access: Access, timeout: Duration) -> Vec<String> {
+    let limit = match flavor {
+        Flavor::Mysql => format!("max_execution_time = {}", timeout.as_millis().max(1)),
+        Flavor::MariaDb => format!("max_statement_time = {:.3}", timeout.as_secs_f64()),
+    };
+    let mut statements = vec![
+        format!(
+            "SET SESSION sql_mode = '{SQL_MODE}', time_zone = '+00:00', autocommit = 1, completion_type = 0, \
+             lock_wait_timeout = 2, sql_safe_updates = 0, sql_select_limit = DEFAULT, {limit}"
+        ),
+        "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED".to_owned(),
+    ];
+    statements.push(match access {
+        Access::Read => "SET SESSION TRANSACTION READ ONLY".to_owned(),
+        // The server ends a transaction whose client is silent, stopped or gone.
+        Access::Write => {
+            "SET SESSION innodb_lock_wait_timeout = 2, wait_timeout = 10, foreign_key_checks = 1, \
+                          unique_checks = 1"
+                .to_owned()
+        }
+    });
+    statements
+}
+
+/// `9.7.4-2` is MySQL, `10.11.19-MariaDB-0+deb12u1` says so.
+fn product(version: &str) -> Result<(Flavor, String), EngineError> {
+    let denied = |why: &str| EngineError::new(EngineErrorKind::Denied, why);
+    let is_maria = version.contains("MariaDB");
+    // Some servers put an old number before their own.
+    let version = version.strip_prefix("5.5.5-").unwrap_or(version);
+    let number: String = version
+        .chars()
+        .take_while(|c| c.is_ascii_digit() || *c == '.')
+        .collect();
+    let mut parts = number.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    let at = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    if version.contains("TiDB") || version.contains("Vitess") {
+        return Err(denied("the server is neither MySQL nor MariaDB"));
+    }
+    let (flavor, word, min) = if is_maria {
+        (Flavor::MariaDb, "MariaDB", MARIADB_MIN)
+    } else {
+        (Flavor::Mysql, "MySQL", MYSQL_MIN)
+    };
+    if at < min {
+        return Err(denied("the server is older than those that are served"));
+    }
+    Ok((flavor, format!("{word} {number}")))
+}
+
+fn way(material: &Material) -> Result<Way, Refusal> {
+    let url = material.url.expose();
+    let asked = parameters(url)?;
+    let options: MySqlConnectOptions = url
+        .parse()
+        .map_err(|_| bad_url("it must have the form mysql://user:password@host:port/database"))?;
+    if options.get_database().is_none() {
+        return Err(bad_url("it must name a database"));
+    }
+    let is_near = options.get_socket().is_some() || is_loopback(options.get_host());
+    let mode = match (material.mode, asked) {
+        (Some(mode), Some(asked)) if asked < mode => {
+            return Err(tls_required("the URL asks for less than the contract"));
+        }
+        (Some(mode), _) => Some(mode),
+        (None, asked) => asked,
+    };
+    let mode = mode.or(if is_near { None } else { Some(SslMode::VerifyFull) });
+    let ssl = match mode {
+        Some(SslMode::VerifyFull) => MySqlSslMode::VerifyIdentity,
+        Some(SslMode::VerifyCa) => MySqlSslMode::VerifyCa,
+        Some(SslMode::Disable) if !is_near => {
+            return Err(tls_required("plain text is for this machine only"));
+        }
+        Some(SslMode::Disable) | None => MySqlSslMode::Disabled,
+    };
+    let mut options = options
+        .ssl_mode(ssl)
+        .charset("utf8mb4")
+        .collation("utf8mb4_bin")
+        .timezone(None)
+        .pipes_as_concat(false)
+        .no_engine_substitution(false)
+        .statement_cache_capacity(STATEMENTS_KEPT)
+        .disable_statement_logging();
+    if let Some(ca) = &material.ca {
+        options = options.ssl_ca_from_pem(ca.expose().as_bytes().to_vec());
+    }
+    if let Some((certificate, key)) = &material.client {
+        options = options
+            .ssl_client_cert_from_pem(certificate.expose().as_bytes())
+            .ssl_client_key_from_pem(key.expose().as_bytes());
+    }
+    Ok(Way {
+        options,
+        generation: material.generation,
+        may_upgrade: is_near && mode.is_none(),
+    })
+}
+
+/// What the URL asks of TLS. Other parameters would change what a session is, and are refused.
+fn parameters(url: &str) -> Result<Option<SslMode>, Refusal> {
+    if !url.starts_with("mysql://") && !url.starts_with("mariadb://") {
+        return Err(bad_url("it must begin with `mysql://`"));
+    }
+    let Some((_, query)) = url.split_once('?') else {
+        return Ok(None);
+    };
+    let mut asked = None;
+    for parameter in query.split('&').filter(|p| !p.is_empty()) {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        match name {
+            "ssl-mode" | "sslmode" => {
+                asked = match value.to_ascii_lowercase().replace('-', "_").as_str() {
+                    "verify_identity" | "verify_full" => Some(SslMode::VerifyFull),
+                    "verify_ca" => Some(SslMode::VerifyCa),
+                    "disabled" | "disable" => Some(SslMode::Disable),
+                    _ => {
+                        return Err(tls_required(
+                            "the URL's ssl-mode is one that takes any certificate, or none at all",
+                        ));
+                    }
+                };
+            }
+            "socket" => {}
+            _ => return Err(bad_url("of parameters it may have `ssl-mode` and `socket` only")),
+        }
+    }
+    Ok(asked)
+}
+
+fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+fn bad_url(why: &str) -> Refusal {
+    Refusal::new(
+        "SOURCE_URL_INVALID",
+        format!("the URL of the source cannot be used: {why}"),
+    )
+}
+
+fn tls_required(why: &str) -> Refusal {
+    Refusal::new(
+        "SOURCE_TLS_REQUIRED",
+        format!(
+            "the connection must be encrypted to a server that is known: {why}; use ssl mode `verify-full`"
+        ),
+    )
+}
+
+fn strange(what: &str) -> EngineError {
+    EngineError::new(EngineErrorKind::Unavailable, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_told_apart_and_old_ones_refused() {
+        assert_eq!(
+            product("9.7.4-2").unwrap(),
+            (Flavor::Mysql, "MySQL 9.7.4".to_owned())
+        );
+        assert_eq!(
+            product("5.5.5-10.11.19-MariaDB-0+deb12u1").unwrap(),
+            (Flavor::MariaDb, "MariaDB 10.11.19".to_owned())
+        );
+        for old in [
+            "5.7.44",
+            "8.0.40",
+            "10.6.5-MariaDB",
+            "8.0.11-TiDB-v7.5.0",
+            "",
+            "x",
+        ] {
+            assert_eq!(product(old).unwrap_err().kind, EngineErrorKind::Denied, "{old}");
+        }
+    }
+
+    #[test]
+    fn parameters_of_a_url_cannot_weaken_a_session() {
+        assert_eq!(parameters("mysql://h/d").unwrap(), None);
+        assert_eq!(
+            parameters("mysql://h/d?ssl-mode=VERIFY_IDENTITY").unwrap(),
+            Some(SslMode::VerifyFull)
+        );
+        for (url, code) in [
+            ("postgres://h/d", "SOURCE_URL_INVALID"),
+            ("mysql://h/d?charset=latin1", "SOURCE_URL_INVALID"),
+            ("mysql://h/d?time-zone=x", "SOURCE_URL_INVALID"),
+            ("mysql://h/d?sslca=/etc/passwd", "SOURCE_URL_INVALID"),
+            ("mysql://h/d?ssl-mode=REQUIRED", "SOURCE_TLS_REQUIRED"),
+            ("mysql://h/d?ssl-mode=preferred", "SOURCE_TLS_REQUIRED"),
+            ("mysql://h/d?ssl-mode=", "SOURCE_TLS_REQUIRED"),
+        ] {
+            assert_eq!(parameters(url).unwrap_err().code, code, "{url}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_what_cannot_leave_the_machine() {
+        for near in ["localhost", "127.0.0.1", "127.8.9.1", "::1", "[::1]"] {
+            assert!(is_loopback(near), "{near}");
+        }
+        for far in [
+            "127.0.0.1.example.com",
+            "localhost.example.com",
+            "0.0.0.0",
+            "10.0.0.1",
+            "",
+        ] {
+            assert!(!is_loopback(far), "{far}");
+        }
+    }
+}

@@ -1,0 +1,435 @@
+//! The catalogue of one table: its columns, and everything that could widen the effect of a one-row update. The
+//! procedure of the migration tells it to accounts that may see parts of a table only; without it an account
+//! sees what its own rights show, and triggers and foreign keys of others stay unseen.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use synapsor_domain::digest::Digest;
+use synapsor_domain::schema::{Column, Definition, Reference, TableShape};
+use synapsor_domain::writeback::MYSQL_TABLE_CATALOGUE;
+
+use super::column::{self, BINARY_COLLATION, ColumnType};
+use super::dialect;
+use super::session::{Arg, Cells, Failed, Session};
+use super::trigger;
+use synapsor_source::SHAPE_AGE_MAX;
+use synapsor_source::catalogue::{ForeignKey, Index, Unique};
+use synapsor_source::error::{EngineError, EngineErrorKind};
+
+/// The word of a table whose triggers or foreign keys nobody could tell the effect of.
+const UNOBSERVABLE: &str = "unobservable_triggers";
+/// What a table's own rights show, in the order of the procedure's cells: six of text and a number.
+const DIRECT: &str = "\
+    SELECT 'table', TABLE_NAME, TABLE_TYPE, ENGINE, CREATE_OPTIONS, NULL, NULL, '0' \
+      FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? \
+    UNION ALL SELECT 'column', COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, EXTRA, COLLATION_NAME, COLUMN_DEFAULT, \
+        CAST(ORDINAL_POSITION AS CHAR) \
+      FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? \
+    UNION ALL SELECT 'index', INDEX_NAME, COLUMN_NAME, CAST(NON_UNIQUE AS CHAR), CAST(SUB_PART AS CHAR), NULL, NULL, \
+        CAST(SEQ_IN_INDEX AS CHAR) \
+      FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? \
+    UNION ALL SELECT 'trigger', TRIGGER_NAME, EVENT_MANIPULATION, ACTION_TIMING, ACTION_STATEMENT, NULL, NULL, \
+        CAST(ACTION_ORDER AS CHAR) \
+      FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = ? AND EVENT_OBJECT_TABLE = ? \
+    UNION ALL SELECT 'reference', k.CONSTRAINT_NAME, CONCAT(k.TABLE_SCHEMA, '/', k.TABLE_NAME), k.COLUMN_NAME, \
+        k.REFERENCED_COLUMN_NAME, r.UPDATE_RULE, r.DELETE_RULE, CAST(k.ORDINAL_POSITION AS CHAR) \
+      FROM information_schema.KEY_COLUMN_USAGE AS k JOIN information_schema.REFERENTIAL_CONSTRAINTS AS r \
+        ON r.CONSTRAINT_SCHEMA = k.CONSTRAINT_SCHEMA AND r.CONSTRAINT_NAME = k.CONSTRAINT_NAME \
+        AND r.TABLE_NAME = k.TABLE_NAME \
+      WHERE k.TABLE_SCHEMA = ? AND k.REFERENCED_TABLE_SCHEMA = k.TABLE_SCHEMA AND k.REFERENCED_TABLE_NAME = ? \
+    UNION ALL SELECT 'foreign', CONSTRAINT_NAME, COLUMN_NAME, REFERENCED_TABLE_SCHEMA, REFERENCED_TABLE_NAME, \
+        REFERENCED_COLUMN_NAME, NULL, CAST(ORDINAL_POSITION AS CHAR) \
+      FROM information_schema.KEY_COLUMN_USAGE \
+      WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? AND REFERENCED_TABLE_NAME IS NOT NULL";
+/// Places for schema and table in [`DIRECT`].
+const DIRECT_PAIRS: usize = 6;
+
+/// A table with what the statements and checks of this engine need beyond its shape.
+#[derive(Debug)]
+pub struct Described {
+    pub shape: Arc<TableShape>,
+    types: HashMap<String, ColumnType>,
+    pub indexes: Vec<Index>,
+    pub unique: Vec<Unique>,
+    pub foreign_keys: Vec<ForeignKey>,
+    /// By column, in the database's own words.
+    pub defaults: Vec<(String, String)>,
+    /// In key order.
+    pub primary_key: Vec<String>,
+    /// Triggers of UPDATE whose effects cannot be read from the row.
+    pub opaque_triggers: Vec<String>,
+    /// Whether there are triggers of any kind.
+    pub has_triggers: bool,
+    /// Whether all triggers and all foreign keys are known.
+    pub is_complete: bool,
+}
+
+impl Described {
+    /// The type of a column that exists.
+    pub fn column_type(&self, name: &str) -> Result<&ColumnType, EngineError> {
+        self.types
+            .get(name)
+            .ok_or_else(|| EngineError::new(EngineErrorKind::NotFound, "no such column"))
+    }
+}
+
+/// Schema and table.
+type Place = (String, String);
+/// A description with the moment that it was read.
+type Kept = (Instant, Arc<Described>);
+
+/// What is kept of tables for a short while.
+#[derive(Debug, Default)]
+pub struct Shapes {
+    kept: Mutex<HashMap<Place, Kept>>,
+    /// Schemas whose procedure this account may call.
+    told: Mutex<HashSet<String>>,
+}
+
+impl Shapes {
+    /// A description that is not too old.
+    pub fn kept(&self, schema: &str, table: &str) -> Option<Arc<Described>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, described) = kept.get(&(schema.to_owned(), table.to_owned()))?;
+        (at.elapsed() < SHAPE_AGE_MAX).then(|| described.clone())
+    }
+
+    pub fn forget(&self, schema: &str, table: &str) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.remove(&(schema.to_owned(), table.to_owned()));
+        self.told
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(schema);
+    }
+
+    /// The table as its catalogue describes it now.
+    pub async fn fresh(
+        &self,
+        session: &mut Session,
+        schema: &str,
+        table: &str,
+    ) -> Result<Arc<Described>, Failed> {
+        let is_told = self.is_told(session, schema).await?;
+        let name = Arg::Text(table.to_owned());
+        let rows = if is_told {
+            let procedure = dialect::qualified(schema, MYSQL_TABLE_CATALOGUE);
+            session.rows(&format!("CALL {procedure}(?)"), vec![name]).await?
+        } else {
+            let pair = [Arg::Text(schema.to_owned()), name];
+            let args = std::iter::repeat_n(pair, DIRECT_PAIRS).flatten().collect();
+            session.rows(DIRECT, args).await?
+        };
+        let described = Arc::new(describe(schema, table, &rows)?);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        // Names come from contracts, which are few; anything else would grow without end.
+        kept.retain(|_, (at, _)| at.elapsed() < SHAPE_AGE_MAX);
+        kept.insert(
+            (schema.to_owned(), table.to_owned()),
+            (Instant::now(), described.clone()),
+        );
+        Ok(described)
+    }
+
+    async fn is_told(&self, session: &mut Session, schema: &str) -> Result<bool, Failed> {
+        if self
+            .told
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(schema)
+        {
+            return Ok(true);
+        }
+        let sql = "SELECT CAST(COUNT(*) AS CHAR) FROM information_schema.ROUTINES \
+                   WHERE ROUTINE_SCHEMA = ? AND ROUTINE_NAME = ? AND ROUTINE_TYPE = 'PROCEDURE'";
+        let args = [schema, MYSQL_TABLE_CATALOGUE].map(|text| Arg::Text(text.to_owned()));
+        let found = session.rows(sql, args.into()).await?;
+        let is_told = found
+            .first()
+            .is_some_and(|row| row.text(0).is_ok_and(|n| n != "0"));
+        if is_told {
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            told.insert(schema.to_owned());
+        }
+        Ok(is_told)
+    }
+}
+
+/// One line of the catalogue.
+struct Line {
+    cells: [Option<String>; 6],
+    number: u64,
+}
+
+impl Line {
+    fn text(&self, at: usize) -> String {
+        self.cells[at].clone().unwrap_or_default()
+    }
+
+    fn holds(&self, at: usize, word: &str) -> bool {
+        self.cells[at]
+            .as_ref()
+            .is_some_and(|text| text.to_ascii_lowercase().contains(word))
+    }
+}
+
+/// Lines by what they are of, each kind in its own order.
+fn lines(rows: &[Cells]) -> Result<BTreeMap<String, Vec<Line>>, EngineError> {
+    let mut lines: BTreeMap<String, Vec<Line>> = BTreeMap::new();
+    for row in rows {
+        let mut cells: [Option<String>; 6] = Default::default();
+        for (at, cell) in cells.iter_mut().enumerate() {
+            *cell = row.optional(at + 1)?;
+        }
+        let number = row.text(7)?.parse().unwrap_or(0);
+        lines
+            .entry(row.text(0)?)
+            .or_default()
+            .push(Line { cells, number });
+    }
+    for (what, found) in &mut lines {
+        found.sort_by(|a, b| match what.as_str() {
+            "column" => a.number.cmp(&b.number),
+            _ => (&a.cells[0], a.number).cmp(&(&b.cells[0], b.number)),
+        });
+    }
+    Ok(lines)
+}
+
+fn describe(schema: &str, table: &str, rows: &[Cells]) -> Result<Described, EngineError> {
+    let mut lines = lines(rows)?;
+    let mut of = |what: &str| lines.remove(what).unwrap_or_default();
+    let tables = of("table");
+    let [listed] = &tables[..] else {
+        return Err(EngineError::new(EngineErrorKind::NotFound, "no such table"));
+    };
+    if listed.text(0) != table {
+        return Err(EngineError::new(
+            EngineErrorKind::NotFound,
+            "no table of exactly this name",
+        ));
+    }
+    let indexes = indexes(&of("index"));
+    let primary_key: Vec<String> = indexes
+        .iter()
+        .filter(|index| index.name == "PRIMARY")
+        .flat_map(|index| index.columns.clone())
+        .collect();
+    let described = of("column");
+    let columns: Vec<Column> = described
+        .iter()
+        .map(|line| column_of(line, &indexes, &primary_key))
+        .collect();
+    let triggers = of("trigger");
+    let updating: Vec<&Line> = triggers.iter().filter(|line| line.text(1) == "UPDATE").collect();
+    let is_opaque = |line: &&&Line| line.text(2) != "BEFORE" || !trigger::only_sets_its_row(&line.text(3));
+    let opaque_triggers: Vec<String> = updating
+        .iter()
+        .filter(is_opaque)
+        .map(|line| line.text(0))
+        .collect();
+    let is_complete = of("sees").first().is_some_and(|line| line.number == 1);
+    let mut traits = traits(listed);
+    if !is_complete || !opaque_triggers.is_empty() {
+        traits.push(UNOBSERVABLE.to_owned());
+    }
+    Ok(Described {
+        types: columns
+            .iter()
+            .map(|c| (c.name.clone(), ColumnType::of(c)))
+            .collect(),
+        defaults: described
+            .iter()
+            .filter_map(|line| Some((line.text(0), line.cells[5].clone()?)))
+            .collect(),
+        foreign_keys: foreign_keys(&of("foreign")),
+        shape: Arc::new(TableShape {
+            engine: "mysql".to_owned(),
+            schema: schema.to_owned(),
+            table: table.to_owned(),
+            columns,
+            triggers: updating.iter().map(|line| definition(line)).collect(),
+            rules: Vec::new(),
+            policies: Vec::new(),
+            referenced_by: references(schema, &of("reference")),
+            traits,
+            foreign_code: Vec::new(),
+        }),
+        unique: indexes.iter().filter_map(IndexLines::as_unique).collect(),
+        indexes: indexes.into_iter().map(IndexLines::into_index).collect(),
+        primary_key,
+        opaque_triggers,
+        has_triggers: !triggers.is_empty(),
+        is_complete,
+    })
+}
+
+fn traits(listed: &Line) -> Vec<String> {
+    let mut traits = Vec::new();
+    match listed.text(1).as_str() {
+        "BASE TABLE" => {}
+        "VIEW" | "SYSTEM VIEW" => traits.push("view".to_owned()),
+        "SEQUENCE" => traits.push("virtual".to_owned()),
+        other => traits.push(other.to_ascii_lowercase().replace(' ', "_")),
+    }
+    let engine = listed.text(2);
+    if !engine.is_empty() && engine != "InnoDB" {
+        traits.push(format!("engine:{engine}"));
+    }
+    if listed.holds(3, "partitioned") {
+        traits.push("partitioned".to_owned());
+    }
+    traits
+}
+
+fn column_of(line: &Line, indexes: &[IndexLines], primary_key: &[String]) -> Column {
+    let (name, mut declared_type) = (line.text(0), line.text(1));
+    let labels = column::labels(&declared_type);
+    if line.holds(3, "on update current_timestamp") {
+        let digits = declared_type
+            .find('(')
+            .map_or("", |at| &declared_type[at..])
+            .to_owned();
+        declared_type.push_str(&format!(" on update CURRENT_TIMESTAMP{digits}"));
+    }
+    Column {
+        nullable: line.text(2) == "YES",
+        generated: line.holds(3, "virtual generated") || line.holds(3, "stored generated"),
+        primary_key: primary_key.contains(&name),
+        unique: indexes.iter().any(|index| index.is_unique_over(&name)),
+        collation: line.cells[4]
+            .clone()
+            .filter(|collation| collation != BINARY_COLLATION),
+        base_type: None,
+        labels,
+        declared_type,
+        name,
+    }
+}
+
+/// An index with what makes it count as unique over whole columns.
+struct IndexLines {
+    name: String,
+    columns: Vec<String>,
+    is_unique: bool,
+    /// Some part is an expression or the beginning of a column.
+    is_partial: bool,
+}
+
+impl IndexLines {
+    fn is_unique_over(&self, column: &str) -> bool {
+        self.is_unique && !self.is_partial && self.columns == [column]
+    }
+
+    fn as_unique(&self) -> Option<Unique> {
+        (self.is_unique && !self.is_partial).then(|| Unique {
+            name: self.name.clone(),
+            columns: self.columns.clone(),
+        })
+    }
+
+    fn into_index(self) -> Index {
+        Index {
+            name: self.name,
+            columns: self.columns,
+            unique: self.is_unique,
+        }
+    }
+}
+
+fn indexes(lines: &[Line]) -> Vec<IndexLines> {
+    let mut indexes: Vec<IndexLines> = Vec::new();
+    for line in lines {
+        let name = line.text(0);
+        if indexes.last().is_none_or(|last| last.name != name) {
+            indexes.push(IndexLines {
+                name,
+                columns: Vec::new(),
+                is_unique: line.text(2) == "0",
+                is_partial: false,
+            });
+        }
+        if let Some(last) = indexes.last_mut() {
+            last.is_partial |= line.cells[1].is_none() || line.cells[3].is_some();
+            last.columns.extend(line.cells[1].clone());
+        }
+    }
+    indexes
+}
+
+fn definition(line: &Line) -> Definition {
+    let text = format!("{} {}\n{}", line.text(2), line.text(1), line.text(3));
+    Definition {
+        name: line.text(0),
+        definition_digest: Digest::of_typed("application/vnd.synapsor.trigger.v1+sql", text.as_bytes()),
+    }
+}
+
+fn references(schema: &str, lines: &[Line]) -> Vec<Reference> {
+    let mut references: Vec<(String, Reference)> = Vec::new();
+    for line in lines {
+        let id = line.text(0);
+        if references.last().is_none_or(|(last, _)| *last != id) {
+            let (on_update, on_delete) = actions(line);
+            let place = line.text(1);
+            let table = match place.split_once('/') {
+                Some((home, table)) if home == schema => table.to_owned(),
+                Some((home, table)) => format!("{home}.{table}"),
+                None => place,
+            };
+            let reference = Reference {
+                table,
+                columns: Vec::new(),
+                referenced_columns: Vec::new(),
+                on_update,
+                on_delete,
+            };
+            references.push((id, reference));
+        }
+        if let Some((_, reference)) = references.last_mut() {
+            reference.columns.push(line.text(2));
+            reference.referenced_columns.push(line.text(3));
+        }
+    }
+    references.into_iter().map(|(_, reference)| reference).collect()
+}
+
+/// What follows an update and a delete, from InnoDB's number or from two words.
+fn actions(line: &Line) -> (String, String) {
+    let word = |flags: u32, cascade: u32, set_null: u32, no_action: u32| {
+        let known = [
+            (cascade, "CASCADE"),
+            (set_null, "SET NULL"),
+            (no_action, "NO ACTION"),
+        ];
+        let found = known.iter().find(|(flag, _)| flags & flag != 0);
+        found.map_or("RESTRICT", |(_, word)| word).to_owned()
+    };
+    match line.text(4).parse::<u32>() {
+        Ok(flags) => (word(flags, 4, 8, 32), word(flags, 1, 2, 16)),
+        Err(_) => (line.text(4), line.text(5)),
+    }
+}
+
+fn foreign_keys(lines: &[Line]) -> Vec<ForeignKey> {
+    let mut keys: Vec<ForeignKey> = Vec::new();
+    for line in lines {
+        let name = line.text(0);
+        if keys.last().is_none_or(|last| last.name != name) {
+            keys.push(ForeignKey {
+                name,
+                columns: Vec::new(),
+                referenced_schema: line.text(2),
+                referenced_table: line.text(3),
+                referenced_columns: Vec::new(),
+            });
+        }
+        if let Some(last) = keys.last_mut() {
+            last.columns.push(line.text(1));
+            last.referenced_columns.push(line.text(4));
+        }
+    }
+    keys
+}

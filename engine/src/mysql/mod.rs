@@ -1,0 +1,221 @@
+//! MySQL and MariaDB, told apart when a connection opens. Neither keeps an account of what a statement set off, so
+//! triggers that cannot be read from the row and foreign keys that follow are refused; neither ends a transaction
+//! at every error, so every error ends its connection.
+
+pub mod catalogue;
+pub mod check;
+pub mod column;
+pub mod connect;
+pub mod dialect;
+pub mod fit;
+pub mod inspect;
+pub mod moment;
+pub mod pool;
+pub mod read;
+pub mod reading;
+pub mod receipts;
+pub mod scrub;
+pub mod session;
+pub mod trigger;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use synapsor_domain::ids::ProposalId;
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::schema::{Column, TableShape};
+use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::value::Value;
+
+use self::connect::Connector;
+use self::inspect::{Described, Shapes};
+use self::pool::{Held, Pool};
+use self::session::{Failed, Session};
+use crate::{Access, Credential};
+use synapsor_source::error::EngineError;
+use synapsor_source::{
+    Catalogue, CheckTarget, Engine, Finding, Reading, ReceiptTable, RowPlan, StoredReceipt,
+};
+
+/// How long a read may take unless the contract says less.
+pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One database behind one credential.
+#[derive(Debug)]
+pub struct MysqlEngine {
+    pub pool: Arc<Pool>,
+    pub shapes: Arc<Shapes>,
+    statement_timeout: Duration,
+}
+
+impl MysqlEngine {
+    /// The database of a URL (`mysql://user:password@host:port/database`), which is connected at the first use
+    /// and whose credential is read again for every new connection.
+    ///
+    /// # Errors
+    /// `SOURCE_URL_INVALID` and `SOURCE_TLS_REQUIRED`; neither shows the URL.
+    pub fn new(
+        credential: Credential,
+        access: Access,
+        receipts: ReceiptTable,
+        statement_timeout: Option<Duration>,
+    ) -> Result<Self, Refusal> {
+        let statement_timeout = statement_timeout.unwrap_or(STATEMENT_TIMEOUT);
+        let connector = Connector::new(credential, access, receipts, statement_timeout)?;
+        Ok(Self {
+            pool: Pool::new(connector),
+            shapes: Arc::default(),
+            statement_timeout,
+        })
+    }
+
+    /// A connection for reading, with the time that its statements may take.
+    async fn take(&self) -> Result<Held, EngineError> {
+        let mut held = self.pool.take(self.statement_timeout).await?;
+        held.session().limit(self.statement_timeout);
+        Ok(held)
+    }
+
+    /// What a connection answered; one that met no error goes back to the others.
+    fn finish<T>(&self, held: Held, result: Result<T, Failed>) -> Result<T, EngineError> {
+        match result {
+            Ok(answer) => {
+                held.release();
+                Ok(answer)
+            }
+            Err(failed) => {
+                if failed.is_lost {
+                    // The others were closed with it.
+                    self.pool.clear();
+                }
+                Err(failed.error)
+            }
+        }
+    }
+
+    async fn read_row(&self, session: &mut Session, plan: &RowPlan) -> Result<Reading, Failed> {
+        let described = self.described(session, &plan.schema, &plan.table).await?;
+        let statement = dialect::select_row(&described, plan)?;
+        let answer = session.rows(&statement.sql, statement.args.clone()).await?;
+        Ok(Reading {
+            identity: session.identity.clone(),
+            rows: read::rows_of(plan, &statement, &answer)?,
+        })
+    }
+
+    async fn described(
+        &self,
+        session: &mut Session,
+        schema: &str,
+        table: &str,
+    ) -> Result<Arc<Described>, EngineError> {
+        match self.shapes.kept(schema, table) {
+            Some(described) => Ok(described),
+            None => Ok(self.shapes.fresh(session, schema, table).await?),
+        }
+    }
+
+    /// The receipt table, quoted.
+    fn receipts(&self) -> Result<String, EngineError> {
+        let connector = &self.pool.connector;
+        Ok(dialect::qualified(
+            &connector.receipt_schema()?,
+            connector.receipt_table(),
+        ))
+    }
+}
+
+#[async_trait]
+impl Engine for MysqlEngine {
+    fn kind(&self) -> &'static str {
+        "mysql"
+    }
+
+    async fn product(&self) -> Result<String, EngineError> {
+        let mut held = self.take().await?;
+        let product = held.session().server().map(|server| server.product.clone());
+        self.finish(held, product.map_err(Failed::from))
+    }
+
+    async fn identity(&self) -> Result<String, EngineError> {
+        let schema = self.pool.connector.receipt_schema()?;
+        let mut held = self.take().await?;
+        let identity = read::identity(held.session(), &schema).await;
+        if let Ok(identity) = &identity {
+            held.session().identity.clone_from(identity);
+        }
+        self.finish(held, identity)
+    }
+
+    async fn shape(&self, schema: &str, table: &str) -> Result<TableShape, EngineError> {
+        let mut held = self.take().await?;
+        let found = self.shapes.fresh(held.session(), schema, table).await;
+        if found.is_err() {
+            self.shapes.forget(schema, table);
+        }
+        let described = self.finish(held, found)?;
+        Ok(described.shape.as_ref().clone())
+    }
+
+    async fn known_shape(&self, schema: &str, table: &str) -> Result<Arc<TableShape>, EngineError> {
+        if let Some(described) = self.shapes.kept(schema, table) {
+            return Ok(described.shape.clone());
+        }
+        self.shape(schema, table).await.map(Arc::new)
+    }
+
+    fn fit(&self, column: &Column, value: &Value) -> Result<Value, Refusal> {
+        fit::fit(column, value)
+    }
+
+    async fn read(&self, plan: &RowPlan) -> Result<Reading, EngineError> {
+        let mut held = self.take().await?;
+        let mut found = self.read_row(held.session(), plan).await;
+        if held.is_reused && found.as_ref().is_err_and(|failed| failed.is_lost) {
+            // The server had closed an idle connection; a new one takes its place once.
+            drop(held);
+            self.pool.clear();
+            held = self.take().await?;
+            found = self.read_row(held.session(), plan).await;
+        }
+        if found.is_err() {
+            self.shapes.forget(&plan.schema, &plan.table);
+        }
+        self.finish(held, found)
+    }
+
+    async fn catalogue(&self, schema: Option<&str>) -> Result<Catalogue, EngineError> {
+        let mut held = self.take().await?;
+        let found = catalogue::catalogue(held.session(), &self.shapes, schema).await;
+        self.finish(held, found)
+    }
+
+    async fn check_reading(&self, target: &CheckTarget) -> Result<Vec<Finding>, EngineError> {
+        reading::check(self, target).await
+    }
+
+    async fn receipt_problems(&self) -> Result<Vec<String>, EngineError> {
+        let mut held = self.take().await?;
+        let found = receipts::problems(held.session(), &self.pool.connector, &self.shapes).await;
+        self.finish(held, found)
+    }
+
+    async fn find_receipt(&self, id: &ProposalId) -> Result<Option<StoredReceipt>, EngineError> {
+        let (table, id) = (self.receipts()?, id.to_string());
+        let mut held = self.take().await?;
+        let found = read::receipt(held.session(), &table, &id).await;
+        self.finish(held, found)
+    }
+
+    async fn receipts_since(
+        &self,
+        from: Timestamp,
+        rows_max: u32,
+    ) -> Result<Vec<StoredReceipt>, EngineError> {
+        let table = self.receipts()?;
+        let mut held = self.take().await?;
+        let found = read::receipts_since(held.session(), &table, from.to_string(), rows_max).await;
+        self.finish(held, found)
+    }
+}

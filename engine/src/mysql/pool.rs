@@ -1,0 +1,130 @@
+//! The few connections of an engine: how many at one time, which idle ones are still good, and the end of those
+//! whose statement nobody waits for any more.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::connect::Connector;
+use super::session::Session;
+use synapsor_source::error::{EngineError, EngineErrorKind};
+
+/// Connections of one engine at one time; further work waits.
+const CONNECTIONS_MAX: usize = 16;
+/// Seconds after which an idle connection is not used again; less than the servers' own patience with one.
+const IDLE_AGE_MAX: Duration = Duration::from_secs(5);
+
+/// The connections of one credential.
+pub struct Pool {
+    pub connector: Connector,
+    idle: Mutex<Vec<Session>>,
+    turns: Arc<Semaphore>,
+}
+
+impl Pool {
+    pub fn new(connector: Connector) -> Arc<Self> {
+        Arc::new(Self {
+            connector,
+            idle: Mutex::new(Vec::new()),
+            turns: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+        })
+    }
+
+    /// A connection, idle or new; waits for a turn at most so long.
+    pub async fn take(self: &Arc<Self>, patience: Duration) -> Result<Held, EngineError> {
+        let waited = tokio::time::timeout(patience, self.turns.clone().acquire_owned());
+        let Ok(Ok(turn)) = waited.await else {
+            return Err(EngineError::new(
+                EngineErrorKind::Busy,
+                "all connections are in use",
+            ));
+        };
+        let generation = self.connector.generation()?;
+        let kept = {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.retain(|s| s.generation == generation && s.last_used.elapsed() < IDLE_AGE_MAX);
+            idle.pop()
+        };
+        let is_reused = kept.is_some();
+        let session = match kept {
+            Some(session) => session,
+            None => self.connector.open().await?,
+        };
+        Ok(Held {
+            session: Some(session),
+            is_reused,
+            turn: Some(turn),
+            pool: self.clone(),
+        })
+    }
+
+    /// Closes the idle connections; the next work opens new ones.
+    pub fn clear(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.connector.fmt(f)
+    }
+}
+
+/// A connection in use. Dropped, it is closed, and a statement that still runs on it is ended on the server.
+pub struct Held {
+    session: Option<Session>,
+    /// Whether it was open before; the server may have closed it meanwhile.
+    pub is_reused: bool,
+    turn: Option<OwnedSemaphorePermit>,
+    pool: Arc<Pool>,
+}
+
+impl Held {
+    pub fn session(&mut self) -> &mut Session {
+        self.session
+            .as_mut()
+            .expect("a held connection has its session until it is released")
+    }
+
+    /// Gives a connection back that met no error.
+    pub fn release(mut self) {
+        let Some(mut session) = self.session.take() else {
+            return;
+        };
+        if session.is_sound() {
+            session.unlimited();
+            self.pool
+                .idle
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(session);
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let Some(session) = self.session.take().filter(Session::is_busy) else {
+            return;
+        };
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        let (pool, turn) = (self.pool.clone(), self.turn.take());
+        runtime.spawn(async move {
+            // If it cannot be ended, the server's own limits end it.
+            let _ = end(&pool.connector, session.id).await;
+            drop((session, turn));
+        });
+    }
+}
+
+async fn end(connector: &Connector, id: u64) -> Result<(), EngineError> {
+    let generation = connector.generation()?;
+    let mut other = Session::new(connector.bare().await?, generation);
+    other.limit(IDLE_AGE_MAX);
+    Ok(other.command(format!("KILL CONNECTION {id}")).await?)
+}

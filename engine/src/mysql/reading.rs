@@ -1,0 +1,102 @@
+//! Whether the account of a reader may read the columns of a target: each is named in a statement that no row
+//! meets. The catalogue hides the columns that an account may not read, and knows nothing of its roles.
+
+use super::MysqlEngine;
+use super::check::Report;
+use super::dialect::{qualified, quote};
+use super::inspect::Described;
+use synapsor_source::catalogue::Severity;
+use synapsor_source::error::{EngineError, EngineErrorKind};
+use synapsor_source::{CheckTarget, Finding};
+
+pub async fn check(engine: &MysqlEngine, target: &CheckTarget) -> Result<Vec<Finding>, EngineError> {
+    let mut held = engine.take().await?;
+    let current = held.session().rows("SELECT CURRENT_USER()", Vec::new()).await;
+    let current = engine.finish(held, current)?;
+    let first = current
+        .first()
+        .ok_or_else(|| EngineError::new(EngineErrorKind::Unavailable, "no answer"))?;
+    let mut report = Report::of(&first.text(0)?);
+    let mut held = engine.take().await?;
+    let found = engine
+        .shapes
+        .fresh(held.session(), &target.schema, &target.table)
+        .await;
+    let described = match engine.finish(held, found) {
+        Ok(described) => Some(described),
+        Err(error) if error.kind == EngineErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let all = tried(engine, target, &target.reads).await?;
+    if all != Answer::Fine {
+        one_by_one(engine, &mut report, target, described.as_deref()).await?;
+    }
+    Ok(report.findings)
+}
+
+/// What an account is told that names columns in a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Fine,
+    Absent,
+    Denied,
+}
+
+async fn tried(
+    engine: &MysqlEngine,
+    target: &CheckTarget,
+    columns: &[String],
+) -> Result<Answer, EngineError> {
+    let list: Vec<String> = columns.iter().map(|column| quote(column)).collect();
+    let place = qualified(&target.schema, &target.table);
+    let sql = format!("SELECT {} FROM {place} WHERE FALSE", list.join(", "));
+    let mut held = engine.take().await?;
+    let answer = held.session().rows(&sql, Vec::new()).await;
+    match engine.finish(held, answer) {
+        Ok(_) => Ok(Answer::Fine),
+        Err(error) if error.kind == EngineErrorKind::Denied => Ok(Answer::Denied),
+        Err(error) if error.kind == EngineErrorKind::NotFound => Ok(Answer::Absent),
+        Err(error) => Err(error),
+    }
+}
+
+async fn one_by_one(
+    engine: &MysqlEngine,
+    report: &mut Report,
+    target: &CheckTarget,
+    described: Option<&Described>,
+) -> Result<(), EngineError> {
+    let (mut denied, mut absent) = (Vec::new(), Vec::new());
+    for column in &target.reads {
+        match tried(engine, target, std::slice::from_ref(column)).await? {
+            Answer::Fine => {}
+            Answer::Absent => absent.push(column),
+            Answer::Denied => denied.push(quote(column)),
+        }
+    }
+    if described.is_none() && absent.len() == target.reads.len() {
+        let text = format!("there is no table `{}.{}`", target.schema, target.table);
+        report.add(Severity::Problem, "TABLE_MISSING", text, None);
+        return Ok(());
+    }
+    for column in absent {
+        let text = format!("the table `{}` has no column `{column}`", target.table);
+        report.add(Severity::Problem, "COLUMN_MISSING", text, None);
+    }
+    if !denied.is_empty() {
+        let list = denied.join(", ");
+        // An account without any right on a table is not told whether there is one.
+        let doubt = if described.is_none() {
+            ", if there is such a table"
+        } else {
+            ""
+        };
+        let text = format!("the account may not SELECT {list} of `{}`{doubt}", target.table);
+        report.missing(
+            text,
+            &format!("SELECT ({list})"),
+            &qualified(&target.schema, &target.table),
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! Driver errors become causes here. Of the driver's text nothing remains: it can quote values, statements, hosts
+//! and accounts.
+
+use sqlx::Error;
+use sqlx::mysql::MySqlDatabaseError;
+
+use synapsor_source::error::{EngineError, EngineErrorKind};
+
+/// A key that is there already.
+const DUPLICATE_ENTRY: u16 = 1062;
+
+/// The cause behind a driver error; the detail is the server's number and nothing else.
+pub fn scrub(error: &Error) -> EngineError {
+    use EngineErrorKind as Kind;
+    match error {
+        Error::Database(_) => match number(error) {
+            Some(number) => EngineError::new(kind(number), format!("server error {number}")),
+            None => EngineError::new(Kind::Other, "an error of another server"),
+        },
+        // So does a certificate fail that is not believed.
+        Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            EngineError::new(Kind::Unavailable, "the server's certificate is not believed")
+        }
+        Error::Io(error) => EngineError::new(
+            Kind::Unavailable,
+            format!("the connection failed: {:?}", error.kind()),
+        ),
+        Error::Tls(_) => EngineError::new(Kind::Unavailable, "TLS could not be agreed on"),
+        Error::Configuration(_) => {
+            EngineError::new(Kind::Unavailable, "the server's way to log in needs TLS")
+        }
+        Error::Protocol(_) | Error::WorkerCrashed => {
+            EngineError::new(Kind::Unavailable, "the server answered out of turn")
+        }
+        Error::ColumnDecode { .. } | Error::Decode(_) => {
+            EngineError::new(Kind::Unreadable, "a value is not of the expected type")
+        }
+        // Every other variant is a mistake of this program or a driver feature that it does not use.
+        _ => EngineError::new(Kind::Other, "driver error"),
+    }
+}
+
+/// Whether the error says that a row with this key is there already.
+pub fn is_duplicate(error: &Error) -> bool {
+    number(error) == Some(DUPLICATE_ENTRY)
+}
+
+/// Whether the server speaks only over TLS for this account's first login.
+pub fn needs_tls(error: &Error) -> bool {
+    matches!(error, Error::Configuration(_))
+}
+
+/// Whether the connection itself is gone, so that the statement may never have run.
+pub fn is_lost(error: &Error) -> bool {
+    matches!(error, Error::Io(_))
+        || number(error).is_some_and(|n| matches!(n, 1053 | 1158..=1161 | 1927 | 4031))
+}
+
+/// Whether the server itself ended the statement: nothing of it runs any more.
+pub fn is_answer(error: &Error) -> bool {
+    matches!(error, Error::Database(_))
+}
+
+fn number(error: &Error) -> Option<u16> {
+    let Error::Database(inner) = error else {
+        return None;
+    };
+    let inner = inner.try_downcast_ref::<MySqlDatabaseError>()?;
+    Some(inner.number())
+}
+
+fn kind(number: u16) -> EngineErrorKind {
+    use EngineErrorKind as Kind;
+    match number {
+        // A row changed under a snapshot; lock wait; deadlock; certification of a group; NOWAIT.
+        1020 | 1205 | 1213 | 3101 | 3572 => Kind::Busy,
+        // Interrupted; too long a read on MySQL; too long a statement on MariaDB.
+        1317 | 3024 | 1969 => Kind::Timeout,
+        // Disk full, no memory, too many connections, shutdown, a lost connection, table full, host blocked,
+        // read-only servers, too many connections of one account, killed, idle too long.
+        1021
+        | 1037..=1041
+        | 1053
+        | 1114
+        | 1129
+        | 1158..=1161
+        | 1203
+        | 1226
+        | 1290
+        | 1836
+        | 1927
+        | 2006
+        | 2013
+        | 3168
+        | 3169
+        | 4031 => Kind::Unavailable,
+        // The login itself: a credential that is being changed is right again soon.
+        1045 | 1130 | 1698 | 1820 | 3118 | 4151 => Kind::Unavailable,
+        1044 | 1142 | 1143 | 1227 | 1356 | 1370 | 1449 | 1792 => Kind::Denied,
+        1049 | 1051 | 1054 | 1146 | 1305 => Kind::NotFound,
+        1153 | 1301 => Kind::TooLarge,
+        _ => Kind::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_tried_again_is_told_from_what_cannot() {
+        for (number, expected) in [
+            (1205, EngineErrorKind::Busy),
+            (1213, EngineErrorKind::Busy),
+            (3024, EngineErrorKind::Timeout),
+            (1969, EngineErrorKind::Timeout),
+            (1317, EngineErrorKind::Timeout),
+            (1290, EngineErrorKind::Unavailable),
+            (1927, EngineErrorKind::Unavailable),
+            (1045, EngineErrorKind::Unavailable),
+            (1142, EngineErrorKind::Denied),
+            (1143, EngineErrorKind::Denied),
+            (1146, EngineErrorKind::NotFound),
+            (1054, EngineErrorKind::NotFound),
+            (1062, EngineErrorKind::Other),
+            (4025, EngineErrorKind::Other),
+        ] {
+            assert_eq!(kind(number), expected, "{number}");
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_drivers_text_remains() {
+        let error = Error::Configuration("mysql://root:secret@host".into());
+        assert!(!scrub(&error).detail.contains("secret"));
+        let error = Error::Io(std::io::Error::other("secret"));
+        assert!(!scrub(&error).detail.contains("secret"));
+        assert!(is_lost(&error) && !is_answer(&error));
+    }
+}

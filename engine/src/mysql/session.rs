@@ -1,0 +1,285 @@
+//! One open connection and its statements: prepared, with values bound, each with a limit of time; and whether
+//! one of them may still be running on the server.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use sqlx::mysql::{MySqlArguments, MySqlRow};
+use sqlx::{Arguments as _, AssertSqlSafe, MySqlConnection, Row as _, ValueRef as _};
+use synapsor_domain::digest::Digest;
+
+use super::connect::Server;
+use super::scrub::{is_answer, is_duplicate, is_lost, scrub};
+use synapsor_source::error::{EngineError, EngineErrorKind};
+
+/// What the server is given beyond its own limit to end a statement by itself.
+const GRACE: Duration = Duration::from_millis(250);
+
+/// A value that is bound.
+#[derive(Clone)]
+pub enum Arg {
+    Null,
+    Int(i64),
+    Uint(u64),
+    Float(f64),
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl From<String> for Arg {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+/// One row, each cell as the bytes that the server sent.
+pub struct Cells(Vec<Option<Vec<u8>>>);
+
+impl Cells {
+    /// The bytes of a cell; `None` for NULL.
+    pub fn bytes(&self, at: usize) -> Option<&[u8]> {
+        self.0.get(at).and_then(Option::as_deref)
+    }
+
+    /// The text of a cell; `None` for NULL.
+    pub fn optional(&self, at: usize) -> Result<Option<String>, EngineError> {
+        let unreadable = |_| EngineError::new(EngineErrorKind::Unreadable, "a text that is not UTF-8");
+        self.bytes(at)
+            .map(|bytes| std::str::from_utf8(bytes).map(ToOwned::to_owned))
+            .transpose()
+            .map_err(unreadable)
+    }
+
+    /// The text of a cell that is never NULL.
+    pub fn text(&self, at: usize) -> Result<String, EngineError> {
+        self.optional(at)?
+            .ok_or_else(|| EngineError::new(EngineErrorKind::Unreadable, "a value is missing"))
+    }
+}
+
+/// Why a statement failed, and what that means for its connection.
+pub struct Failed {
+    pub error: EngineError,
+    /// A row with this key is there already.
+    pub is_duplicate: bool,
+    /// The connection was gone.
+    pub is_lost: bool,
+}
+
+impl From<Failed> for EngineError {
+    fn from(failed: Failed) -> Self {
+        failed.error
+    }
+}
+
+/// An open connection. After an error it is used for nothing else.
+pub struct Session {
+    connection: MySqlConnection,
+    pub generation: Digest,
+    /// The server's number of this connection; 0 until it is known.
+    pub id: u64,
+    server: Option<Server>,
+    /// What the database said of itself when the connection was opened.
+    pub identity: String,
+    pub last_used: Instant,
+    limit: Option<Duration>,
+    until: Option<Instant>,
+    is_busy: bool,
+    is_broken: bool,
+}
+
+impl Session {
+    pub fn new(connection: MySqlConnection, generation: Digest) -> Self {
+        Self {
+            connection,
+            generation,
+            id: 0,
+            server: None,
+            identity: String::new(),
+            last_used: Instant::now(),
+            limit: None,
+            until: None,
+            is_busy: false,
+            is_broken: false,
+        }
+    }
+
+    pub fn know(&mut self, id: u64, server: Server) {
+        self.id = id;
+        self.server = Some(server);
+    }
+
+    /// What is known of the server, which is everything once the connection is open.
+    pub fn server(&self) -> Result<&Server, EngineError> {
+        self.server
+            .as_ref()
+            .ok_or_else(|| EngineError::new(EngineErrorKind::Other, "the server is not known yet"))
+    }
+
+    /// How long each statement from now on may take.
+    pub fn limit(&mut self, limit: Duration) {
+        self.limit = Some(limit);
+    }
+
+    /// When the last statement must have ended.
+    pub fn until(&mut self, until: Instant) {
+        self.until = Some(until);
+    }
+
+    pub fn unlimited(&mut self) {
+        (self.limit, self.until) = (None, None);
+    }
+
+    /// Whether a statement may still be running on the server.
+    pub fn is_busy(&self) -> bool {
+        self.is_busy && self.id != 0
+    }
+
+    /// Whether it can be used for other work.
+    pub fn is_sound(&self) -> bool {
+        !self.is_busy && !self.is_broken
+    }
+
+    /// Marks the connection as not to be used again.
+    pub fn give_up(&mut self) {
+        self.is_broken = true;
+    }
+
+    /// The rows of a prepared statement. Statements bound the number and the size of their rows themselves.
+    pub async fn rows(&mut self, sql: &str, args: Vec<Arg>) -> Result<Vec<Cells>, Failed> {
+        let allowed = self.begin_statement()?;
+        let statement = sqlx::query_with(AssertSqlSafe(sql.to_owned()), arguments(args)?);
+        let work = statement.fetch_all(&mut self.connection);
+        let ended = timed(allowed, work).await;
+        let rows = self.end_statement(ended)?;
+        rows.iter().map(cells).collect()
+    }
+
+    /// The number of rows that a prepared statement affected.
+    pub async fn execute(&mut self, sql: &str, args: Vec<Arg>) -> Result<u64, Failed> {
+        let allowed = self.begin_statement()?;
+        let statement = sqlx::query_with(AssertSqlSafe(sql.to_owned()), arguments(args)?);
+        let work = statement.execute(&mut self.connection);
+        let ended = timed(allowed, work).await;
+        Ok(self.end_statement(ended)?.rows_affected())
+    }
+
+    /// A statement of this program's own making, without values, which servers do not prepare.
+    pub async fn command(&mut self, sql: String) -> Result<(), Failed> {
+        let allowed = self.begin_statement()?;
+        let work = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection);
+        let ended = timed(allowed, work).await;
+        self.end_statement(ended).map(|_| ())
+    }
+
+    fn begin_statement(&mut self) -> Result<Option<Duration>, Failed> {
+        if !self.is_sound() {
+            return Err(failed(EngineErrorKind::Other, "the connection met an error"));
+        }
+        let left = self
+            .until
+            .map(|until| until.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|left| left.is_zero()) {
+            self.is_broken = true;
+            return Err(failed(
+                EngineErrorKind::Timeout,
+                "the transaction was held too long",
+            ));
+        }
+        self.is_busy = true;
+        Ok(self.limit.into_iter().chain(left).min())
+    }
+
+    fn end_statement<T>(&mut self, ended: Ended<T>) -> Result<T, Failed> {
+        self.last_used = Instant::now();
+        // An error is for this connection the last thing; only success clears the mark.
+        self.is_broken = true;
+        match ended {
+            Ended::InTime(Ok(answer)) => {
+                (self.is_busy, self.is_broken) = (false, false);
+                Ok(answer)
+            }
+            // Interrupted statements of MariaDB can look like success.
+            Ended::Late(Ok(_)) => {
+                self.is_busy = false;
+                Err(failed(EngineErrorKind::Timeout, "a statement took too long"))
+            }
+            Ended::InTime(Err(error)) | Ended::Late(Err(error)) => {
+                self.is_busy = !is_answer(&error) && !is_lost(&error);
+                Err(Failed {
+                    is_duplicate: is_duplicate(&error),
+                    is_lost: is_lost(&error),
+                    error: scrub(&error),
+                })
+            }
+            Ended::Never => Err(failed(EngineErrorKind::Timeout, "a statement took too long")),
+        }
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a statement came to its end.
+enum Ended<T> {
+    InTime(Result<T, sqlx::Error>),
+    /// After its limit, though it answered.
+    Late(Result<T, sqlx::Error>),
+    /// Not by itself.
+    Never,
+}
+
+async fn timed<T>(allowed: Option<Duration>, work: impl Future<Output = Result<T, sqlx::Error>>) -> Ended<T> {
+    let Some(allowed) = allowed else {
+        return Ended::InTime(work.await);
+    };
+    let begun = Instant::now();
+    match tokio::time::timeout(allowed + GRACE, work).await {
+        Ok(result) if begun.elapsed() <= allowed => Ended::InTime(result),
+        Ok(result) => Ended::Late(result),
+        Err(_) => Ended::Never,
+    }
+}
+
+fn arguments(args: Vec<Arg>) -> Result<MySqlArguments, Failed> {
+    let mut bound = MySqlArguments::default();
+    for arg in args {
+        let added = match arg {
+            Arg::Null => bound.add(None::<String>),
+            Arg::Int(number) => bound.add(number),
+            Arg::Uint(number) => bound.add(number),
+            Arg::Float(number) => bound.add(number),
+            Arg::Text(text) => bound.add(text),
+            Arg::Bytes(bytes) => bound.add(bytes),
+        };
+        added.map_err(|_| failed(EngineErrorKind::Other, "a value cannot be bound"))?;
+    }
+    Ok(bound)
+}
+
+fn cells(row: &MySqlRow) -> Result<Cells, Failed> {
+    let unreadable = || failed(EngineErrorKind::Unreadable, "a value is not of the expected type");
+    let cell = |at| {
+        let raw = row.try_get_raw(at).map_err(|_| unreadable())?;
+        if raw.is_null() {
+            return Ok(None);
+        }
+        <&[u8] as sqlx::Decode<'_, sqlx::MySql>>::decode(raw)
+            .map(|bytes| Some(bytes.to_vec()))
+            .map_err(|_| unreadable())
+    };
+    (0..row.len()).map(cell).collect::<Result<_, _>>().map(Cells)
+}
+
+fn failed(kind: EngineErrorKind, detail: &str) -> Failed {
+    Failed {
+        error: EngineError::new(kind, detail),
+        is_duplicate: false,
+        is_lost: false,
+    }
+}

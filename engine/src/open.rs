@@ -1,0 +1,118 @@
+//! From a source of the contract, or a lone variable, to the engine behind it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use synapsor_chassis::run::Failure;
+use synapsor_chassis::secret::{Secret, SecretError};
+use synapsor_domain::contract::{Engine as EngineKind, Source};
+use synapsor_domain::refusal::Refusal;
+
+use super::credential::Credential;
+use super::mysql::MysqlEngine;
+use super::postgres::PostgresEngine;
+use super::sqlite::SqliteEngine;
+use crate::Access;
+use synapsor_source::{Engine, ReceiptTable};
+
+/// What an engine is opened with. Nothing is connected before the first use.
+#[derive(Debug, Clone)]
+pub struct Opening {
+    /// What messages call it: a source of the contract, or the variable that holds the URL.
+    pub name: String,
+    pub kind: EngineKind,
+    pub credential: Credential,
+    pub receipts: ReceiptTable,
+    /// The engine's own if absent.
+    pub statement_timeout: Option<Duration>,
+}
+
+/// An engine of any kind.
+#[derive(Debug)]
+pub enum AnyEngine {
+    Sqlite(SqliteEngine),
+    Postgres(PostgresEngine),
+    Mysql(MysqlEngine),
+}
+
+impl Opening {
+    /// A source of the contract; `table` is the receipt table unless the source names its own.
+    pub fn of_source(source: &Source, credential: Credential, table: &str) -> Self {
+        Self {
+            name: format!("source `{}`", source.name),
+            kind: source.engine,
+            credential,
+            receipts: ReceiptTable {
+                schema: source.receipt_schema.clone(),
+                table: source.receipt_table.clone().unwrap_or_else(|| table.to_owned()),
+            },
+            statement_timeout: source
+                .statement_timeout_ms
+                .map(|ms| Duration::from_millis(ms.into())),
+        }
+    }
+
+    /// Makes an engine that only reads.
+    ///
+    /// # Errors
+    /// As [`Opening::open_for`].
+    pub fn open(self) -> Result<Arc<dyn Engine>, Failure> {
+        Ok(match self.open_for(Access::Read)? {
+            AnyEngine::Sqlite(engine) => Arc::new(engine),
+            AnyEngine::Postgres(engine) => Arc::new(engine),
+            AnyEngine::Mysql(engine) => Arc::new(engine),
+        })
+    }
+
+    /// Makes an engine whose connections serve this purpose.
+    ///
+    /// # Errors
+    /// A variable that is unset or unreadable, and a URL that is none of this engine; none of them shows the URL.
+    pub fn open_for(self, access: Access) -> Result<AnyEngine, Failure> {
+        if !self.credential.is_present()? {
+            let name = self.credential.url_name().to_owned();
+            return Err(SecretError::Missing { name }.into());
+        }
+        let (name, timeout) = (self.name.clone(), self.statement_timeout);
+        let named = |refusal: Refusal| named(&name, &refusal);
+        Ok(match self.kind {
+            EngineKind::Sqlite => {
+                let url = self.url()?;
+                let engine = SqliteEngine::new(url.expose(), &self.receipts.table, timeout);
+                AnyEngine::Sqlite(engine.map_err(named)?)
+            }
+            EngineKind::Postgres => {
+                let engine = PostgresEngine::new(self.credential, access, self.receipts, timeout);
+                AnyEngine::Postgres(engine.map_err(named)?)
+            }
+            EngineKind::Mysql => {
+                let engine = MysqlEngine::new(self.credential, access, self.receipts, timeout);
+                AnyEngine::Mysql(engine.map_err(named)?)
+            }
+        })
+    }
+
+    fn url(&self) -> Result<Secret, Failure> {
+        let material = self.credential.read().map_err(|error| {
+            let text = format!("{}: {} cannot be read", self.name, self.credential.url_name());
+            Failure::usage(error.detail, text)
+        })?;
+        Ok(material.url)
+    }
+}
+
+fn named(name: &str, refusal: &Refusal) -> Failure {
+    Failure::usage(refusal.code.clone(), format!("{name}: {}", refusal.public))
+        .with_fix("correct the URL, or the file that it names")
+}
+
+/// The engine that a URL is of, by its scheme.
+pub fn kind_of_url(url: &Secret) -> Option<EngineKind> {
+    let (scheme, _) = url.expose().split_once(':')?;
+    match scheme {
+        "postgres" | "postgresql" => Some(EngineKind::Postgres),
+        "mysql" | "mariadb" => Some(EngineKind::Mysql),
+        "sqlite" => Some(EngineKind::Sqlite),
+        _ => None,
+    }
+}

@@ -1,0 +1,193 @@
+//! Whether the account can do what a writeback does, and whether it can do more: the rights as the catalogue
+//! tells them, and every statement once with a condition that no row meets, rolled back.
+
+use synapsor_domain::schema::TableShape;
+
+use super::connect::Lease;
+use super::dialect::{Statement, qualified, quote};
+use super::inspect;
+use synapsor_source::catalogue::Severity;
+use synapsor_source::error::{EngineError, EngineErrorKind};
+use synapsor_source::{CheckTarget, Finding};
+
+/// Every right of the account on one table, one line each: of the table (empty column) or of a column.
+const RIGHTS: &str = "SELECT v.privilege, ''::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, \
+      unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) v(privilege) \
+    WHERE n.nspname = $1::text AND c.relname = $2::text AND has_table_privilege(c.oid, v.privilege) \
+    UNION ALL SELECT v.privilege, a.attname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+      JOIN pg_attribute a ON a.attrelid = c.oid AND NOT a.attisdropped AND (a.attnum > 0 OR a.attname = 'xmin'), \
+      unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) v(privilege) \
+    WHERE n.nspname = $1::text AND c.relname = $2::text AND has_column_privilege(c.oid, a.attnum, v.privilege) \
+    UNION ALL SELECT 'OWNER', ''::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+    WHERE n.nspname = $1::text AND c.relname = $2::text AND pg_has_role(c.relowner, 'USAGE')";
+
+/// What the account is beyond its rights on tables.
+const ACCOUNT: &str = "SELECT current_user::text, r.rolsuper::text, r.rolbypassrls::text, \
+    has_schema_privilege($1::text, 'USAGE')::text, has_schema_privilege($1::text, 'CREATE')::text \
+    FROM pg_roles r WHERE r.rolname = current_user AND EXISTS (SELECT 1 FROM pg_namespace n WHERE n.nspname = $1::text)";
+
+/// What the account may do with one table.
+pub struct Rights {
+    pub table: Vec<String>,
+    pub columns: Vec<(String, String)>,
+}
+
+impl Rights {
+    pub fn has(&self, right: &str) -> bool {
+        self.table.iter().any(|held| held == right)
+    }
+
+    pub fn has_on(&self, right: &str, column: &str) -> bool {
+        self.columns
+            .iter()
+            .any(|(held, name)| held == right && name == column)
+    }
+}
+
+/// Collects what was found.
+pub struct Report {
+    pub role: String,
+    pub findings: Vec<Finding>,
+}
+
+impl Report {
+    /// Nothing yet, about the account of this connection.
+    pub async fn of(lease: &mut Lease) -> Result<Self, EngineError> {
+        Ok(Self {
+            role: text(&one(lease, "SELECT current_user::text", &[]).await?, 0),
+            findings: Vec::new(),
+        })
+    }
+
+    pub fn add(&mut self, severity: Severity, code: &'static str, text: String, fix: Option<String>) {
+        let finding = Finding {
+            severity,
+            code,
+            text,
+            fix,
+        };
+        if !self.findings.contains(&finding) {
+            self.findings.push(finding);
+        }
+    }
+
+    pub fn missing(&mut self, text: String, right: &str, on: &str) {
+        let fix = format!("GRANT {right} ON {on} TO {};", quote(&self.role));
+        self.add(Severity::Problem, "GRANT_MISSING", text, Some(fix));
+    }
+
+    pub fn excessive(&mut self, text: String, right: &str, on: &str) {
+        let fix = format!("REVOKE {right} ON {on} FROM {};", quote(&self.role));
+        self.add(Severity::Warning, "GRANT_EXCESSIVE", text, Some(fix));
+    }
+}
+
+pub async fn check_account(lease: &mut Lease, report: &mut Report, schema: &str) -> Result<(), EngineError> {
+    let row = one(lease, ACCOUNT, &[schema]).await?;
+    if row.is_empty() {
+        let what = format!("there is no schema `{schema}`");
+        report.add(Severity::Problem, "SCHEMA_MISSING", what, None);
+        return Ok(());
+    }
+    let role = quote(&report.role);
+    let is = |at| text(&row, at) == "true";
+    for (holds, attribute) in [(is(1), "SUPERUSER"), (is(2), "BYPASSRLS")] {
+        if holds {
+            report.add(
+                Severity::Warning,
+                "GRANT_EXCESSIVE",
+                format!("the account has {attribute}: no right of the database limits it"),
+                Some(format!("ALTER ROLE {role} NO{attribute};")),
+            );
+        }
+    }
+    if !is(3) {
+        let what = format!("the account may not use the schema `{schema}`");
+        report.missing(what, "USAGE", &format!("SCHEMA {}", quote(schema)));
+    }
+    if is(4) {
+        let what = format!("the account may create objects in the schema `{schema}`");
+        report.excessive(what, "CREATE", &format!("SCHEMA {}", quote(schema)));
+    }
+    Ok(())
+}
+
+/// The shape of the table, if there is one; reports what of the target is not there.
+pub async fn check_columns(
+    lease: &mut Lease,
+    report: &mut Report,
+    target: &CheckTarget,
+) -> Result<Option<TableShape>, EngineError> {
+    let shape = match inspect::describe(lease, &target.schema, &target.table).await {
+        Ok(described) => described.shape(),
+        Err(error) if error.kind == EngineErrorKind::NotFound => {
+            let what = format!("there is no table `{}.{}`", target.schema, target.table);
+            report.add(Severity::Problem, "TABLE_MISSING", what, None);
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let wanted = target.reads.iter().chain(&target.writes);
+    for name in wanted.filter(|name| shape.column(name).is_none()) {
+        let what = format!("the table `{}` has no column `{name}`", target.table);
+        report.add(Severity::Problem, "COLUMN_MISSING", what, None);
+    }
+    Ok(Some(shape))
+}
+
+/// Rights that the target needs on columns that are there.
+pub fn missing_rights(report: &mut Report, target: &CheckTarget, shape: &TableShape, rights: &Rights) {
+    let name = qualified(&target.schema, &target.table);
+    for (right, columns) in [("SELECT", &target.reads), ("UPDATE", &target.writes)] {
+        let missing: Vec<&String> = columns
+            .iter()
+            .filter(|column| shape.column(column).is_some() && !rights.has_on(right, column))
+            .collect();
+        if !missing.is_empty() {
+            let listed = |named: fn(&str) -> String| {
+                let names: Vec<String> = missing.iter().map(|column| named(column)).collect();
+                names.join(", ")
+            };
+            let shown = listed(|column| format!("`{column}`"));
+            report.missing(
+                format!("the account may not {right} {shown} of `{}`", target.table),
+                &format!("{right} ({})", listed(quote)),
+                &name,
+            );
+        }
+    }
+}
+
+pub async fn rights(lease: &mut Lease, schema: &str, table: &str) -> Result<Rights, EngineError> {
+    let rows = lease.fetch(statement(RIGHTS, &[schema, table])).await?;
+    let pairs = rows.iter().map(|row| (text(row, 0), text(row, 1)));
+    let (table, columns): (Vec<_>, Vec<_>) = pairs.partition(|(_, column)| column.is_empty());
+    Ok(Rights {
+        table: table.into_iter().map(|(right, _)| right).collect(),
+        columns,
+    })
+}
+
+pub async fn one(
+    lease: &mut Lease,
+    sql: &str,
+    parameters: &[&str],
+) -> Result<Vec<Option<String>>, EngineError> {
+    let mut rows = lease.fetch(statement(sql, parameters)).await?;
+    Ok(if rows.is_empty() {
+        Vec::new()
+    } else {
+        rows.remove(0)
+    })
+}
+
+pub fn statement(sql: &str, parameters: &[&str]) -> Statement {
+    Statement {
+        sql: sql.to_owned(),
+        parameters: parameters.iter().map(|p| Some((*p).to_owned())).collect(),
+    }
+}
+
+pub fn text(row: &[Option<String>], at: usize) -> String {
+    row.get(at).cloned().flatten().unwrap_or_default()
+}

@@ -1,0 +1,519 @@
+//! Connections: how they are opened and protected, the few that are kept, and how a statement is stopped on the
+//! server when nobody waits for it any more. The only file that hands the driver a statement.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow, PgSslMode};
+use sqlx::{
+    Arguments as _, AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Row as _,
+    ValueRef as _,
+};
+use synapsor_domain::digest::Digest;
+use synapsor_domain::refusal::Refusal;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::error::Elapsed;
+
+use super::dialect::Statement;
+use super::scrub::scrub;
+use super::url::{ServerUrl, UrlSslMode};
+use crate::credential::{Credential, Material};
+use synapsor_source::error::{EngineError, EngineErrorKind};
+
+/// Connections of one kind that are open at the same time.
+pub const CONNECTIONS_MAX: usize = 16;
+/// How long opening a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How much longer than the server the client waits, for an answer that is on its way.
+const ANSWER_GRACE: Duration = Duration::from_secs(2);
+/// A connection is closed at this age, so that a server that changed its role is met anew.
+const CONNECTION_AGE_MAX: Duration = Duration::from_secs(300);
+/// How often the credential is read again while connections are kept.
+const CREDENTIAL_AGE_MAX: Duration = Duration::from_secs(1);
+
+/// How often a running statement is told to stop, and how long it has for it each time.
+const CANCELS_MAX: u32 = 10;
+const CANCEL_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// What makes every text of a value the same on every connection; names are found in the catalogue only.
+pub const EXACT_SETTINGS: [(&str, &str); 8] = [
+    ("search_path", "pg_catalog, pg_temp"),
+    ("TimeZone", "UTC"),
+    ("DateStyle", "ISO"),
+    ("IntervalStyle", "postgres"),
+    ("extra_float_digits", "1"),
+    ("bytea_output", "hex"),
+    ("row_security", "on"),
+    ("plan_cache_mode", "force_generic_plan"),
+];
+
+/// What the server says of itself, in one list of expressions: process, its start, the identity, and more.
+const FACTS: &str = "'fact', pg_catalog.pg_backend_pid()::text, \
+    (SELECT (EXTRACT(epoch FROM a.backend_start) * 1000000)::bigint::text FROM pg_catalog.pg_stat_activity a \
+     WHERE a.pid = pg_catalog.pg_backend_pid()), \
+    'postgres:' || (SELECT c.system_identifier FROM pg_catalog.pg_control_system() c)::text || ':' \
+      || CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'standby' \
+         ELSE left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8) END || ':' \
+      || (SELECT d.oid::text || ':' || left(d.datname::text, 20) FROM pg_catalog.pg_database d \
+          WHERE d.datname = pg_catalog.current_database()), \
+    pg_catalog.pg_is_in_recovery()::text, pg_catalog.current_setting('transaction_read_only'), \
+    pg_catalog.current_setting('track_counts'), pg_catalog.current_setting('server_version'), \
+    to_char(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), \
+    pg_catalog.current_setting('transaction_isolation')";
+
+/// What the server says of itself and of the session.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    pub process_id: i32,
+    /// Microseconds since the epoch: a process number alone may be another one's by now.
+    process_started: i64,
+    pub identity: String,
+    pub is_standby: bool,
+    pub is_read_only: bool,
+    pub counts_changes: bool,
+    pub version: String,
+    pub now: String,
+    pub isolation: String,
+}
+
+impl Facts {
+    /// The statement that asks for them.
+    pub fn statement() -> String {
+        format!("SELECT {FACTS}")
+    }
+
+    pub fn of_row(row: &[Option<String>]) -> Result<Self, EngineError> {
+        let unexpected = || EngineError::new(EngineErrorKind::Unreadable, "what the server says of itself");
+        let text = |at: usize| row.get(at).and_then(Option::as_deref).ok_or_else(unexpected);
+        Ok(Self {
+            process_id: text(1)?.parse().map_err(|_| unexpected())?,
+            process_started: text(2)?.parse().map_err(|_| unexpected())?,
+            identity: text(3)?.to_owned(),
+            is_standby: text(4)? == "true",
+            is_read_only: text(5)? == "on",
+            counts_changes: text(6)? == "on",
+            version: text(7)?.to_owned(),
+            now: text(8)?.to_owned(),
+            isolation: text(9)?.to_owned(),
+        })
+    }
+}
+
+/// Which sessions a connector opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    Reading,
+    Writing,
+}
+
+/// Opens connections of one purpose and keeps the healthy ones.
+pub struct Connections {
+    credential: Credential,
+    purpose: Purpose,
+    statement_timeout: Duration,
+    idle: Mutex<Vec<Session>>,
+    turns: Arc<Semaphore>,
+    generation: Mutex<Option<(Instant, Digest)>>,
+    /// One connection that stops statements of the others.
+    canceller: tokio::sync::Mutex<Option<Session>>,
+}
+
+/// One open connection.
+pub struct Session {
+    connection: PgConnection,
+    /// As of its opening.
+    pub facts: Facts,
+    /// Whether the session is only lent for a transaction: nothing may be left in it.
+    pub is_pooled: bool,
+    generation: Digest,
+    opened_at: Instant,
+}
+
+impl Connections {
+    pub fn new(credential: Credential, purpose: Purpose, statement_timeout: Duration) -> Self {
+        Self {
+            credential,
+            purpose,
+            statement_timeout,
+            idle: Mutex::new(Vec::new()),
+            turns: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            generation: Mutex::new(None),
+            canceller: tokio::sync::Mutex::new(None),
+        }
+    }
+
+    pub const fn statement_timeout(&self) -> Duration {
+        self.statement_timeout
+    }
+
+    /// A connection for one piece of work, and whether it was kept from earlier work.
+    pub async fn lease(self: &Arc<Self>) -> Result<(Lease, bool), EngineError> {
+        let wait = tokio::time::timeout(self.statement_timeout, self.turns.clone().acquire_owned());
+        let Ok(Ok(turn)) = wait.await else {
+            return Err(EngineError::new(
+                EngineErrorKind::Busy,
+                "all connections are in use",
+            ));
+        };
+        let generation = self.current_generation()?;
+        let kept = self.take_idle(generation);
+        let is_kept = kept.is_some();
+        let session = match kept {
+            Some(session) => session,
+            None => self.open().await?,
+        };
+        let lease = Lease {
+            held: Some((session, turn)),
+            home: self.clone(),
+            is_running: false,
+        };
+        Ok((lease, is_kept))
+    }
+
+    fn take_idle(&self, generation: Digest) -> Option<Session> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(session) = idle.pop() {
+            if session.generation == generation && session.opened_at.elapsed() < CONNECTION_AGE_MAX {
+                return Some(session);
+            }
+        }
+        None
+    }
+
+    fn current_generation(&self) -> Result<Digest, EngineError> {
+        let mut kept = self.generation.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, generation)) = *kept
+            && at.elapsed() < CREDENTIAL_AGE_MAX
+        {
+            return Ok(generation);
+        }
+        let generation = self.credential.read()?.generation;
+        *kept = Some((Instant::now(), generation));
+        Ok(generation)
+    }
+
+    async fn open(&self) -> Result<Session, EngineError> {
+        match tokio::time::timeout(CONNECT_TIMEOUT, self.connect()).await {
+            Ok(opened) => opened,
+            Err(_) => Err(EngineError::new(
+                EngineErrorKind::Unavailable,
+                "the server does not answer",
+            )),
+        }
+    }
+
+    async fn connect(&self) -> Result<Session, EngineError> {
+        let material = self.credential.read()?;
+        let refused =
+            |refusal: Refusal| EngineError::new(EngineErrorKind::Unavailable, refusal.code.to_string());
+        let url = ServerUrl::parse(material.url.expose()).map_err(refused)?;
+        let mut options = options(&url, &material).map_err(refused)?;
+        if !url.is_pooled {
+            options = options.options(EXACT_SETTINGS).options(self.session_settings());
+        }
+        let mut connection = options.connect().await.map_err(|error| scrub(&error))?;
+        let rows = batch(&mut connection, Facts::statement()).await?;
+        let facts = Facts::of_row(rows.first().map_or(&[], Vec::as_slice))?;
+        if self.purpose == Purpose::Reading && !url.is_pooled && !facts.is_read_only {
+            return Err(EngineError::new(
+                EngineErrorKind::Denied,
+                "the session for reading is not read only",
+            ));
+        }
+        Ok(Session {
+            connection,
+            facts,
+            is_pooled: url.is_pooled,
+            generation: material.generation,
+            opened_at: Instant::now(),
+        })
+    }
+
+    fn session_settings(&self) -> Vec<(&'static str, String)> {
+        let mut settings = timeouts(self.statement_timeout);
+        settings.push(("default_transaction_isolation", "read committed".to_owned()));
+        if self.purpose == Purpose::Reading {
+            settings.push(("default_transaction_read_only", "on".to_owned()));
+        }
+        settings
+    }
+
+    fn give_back(&self, session: Session) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < CONNECTIONS_MAX {
+            idle.push(session);
+        }
+    }
+
+    /// Stops what runs on a connection and closes it. A process that has not begun yet overhears the first call.
+    async fn stop(&self, mut session: Session) {
+        for _ in 0..CANCELS_MAX {
+            self.cancel(&session.facts).await;
+            if tokio::time::timeout(CANCEL_TIMEOUT, session.connection.ping())
+                .await
+                .is_ok()
+            {
+                return;
+            }
+        }
+    }
+
+    /// Stops what another process of the server runs for this role.
+    async fn cancel(&self, facts: &Facts) {
+        let mut canceller = self.canceller.lock().await;
+        let kept = canceller
+            .take()
+            .filter(|s| s.opened_at.elapsed() < CONNECTION_AGE_MAX);
+        let mut session = match kept {
+            Some(session) => session,
+            None => match self.open().await {
+                Ok(session) => session,
+                // The server's own timeout ends the statement then.
+                Err(_) => return,
+            },
+        };
+        let sql = format!(
+            "SELECT pg_catalog.pg_cancel_backend(a.pid)::text FROM pg_catalog.pg_stat_activity a \
+             WHERE a.pid = {} AND (EXTRACT(epoch FROM a.backend_start) * 1000000)::bigint = {}",
+            facts.process_id, facts.process_started
+        );
+        if let Ok(Ok(_)) = tokio::time::timeout(CONNECT_TIMEOUT, batch(&mut session.connection, sql)).await {
+            *canceller = Some(session);
+        }
+    }
+}
+
+impl fmt::Debug for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connections")
+            .field("purpose", &self.purpose)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The timeouts of a session or of a transaction.
+pub fn timeouts(statement: Duration) -> Vec<(&'static str, String)> {
+    let statement = statement.as_millis().max(1).to_string();
+    vec![
+        ("statement_timeout", statement),
+        ("lock_timeout", "2000".to_owned()),
+        ("idle_in_transaction_session_timeout", "5000".to_owned()),
+    ]
+}
+
+/// A connection in use. Given back it is kept; dropped it is closed, and what still runs on it is stopped.
+pub struct Lease {
+    held: Option<(Session, OwnedSemaphorePermit)>,
+    home: Arc<Connections>,
+    is_running: bool,
+}
+
+impl Lease {
+    pub fn facts(&self) -> &Facts {
+        &self.held().facts
+    }
+
+    /// The process that serves now; behind a pooler every transaction may have another one.
+    pub fn set_facts(&mut self, facts: Facts) {
+        if let Some((session, _)) = &mut self.held {
+            session.facts = facts;
+        }
+    }
+
+    pub fn is_pooled(&self) -> bool {
+        self.held().is_pooled
+    }
+
+    fn held(&self) -> &Session {
+        let (session, _) = self
+            .held
+            .as_ref()
+            .expect("a lease holds its session until it is consumed");
+        session
+    }
+
+    /// The rows of one statement, every column as text.
+    pub async fn fetch(&mut self, statement: Statement) -> Result<Vec<Vec<Option<String>>>, EngineError> {
+        texts(&self.rows(statement).await.map_err(|failed| failed.scrubbed())?)
+    }
+
+    /// As [`Lease::fetch`], with the driver's own error.
+    pub async fn fetch_or_fail(&mut self, statement: Statement) -> Result<Vec<Vec<Option<String>>>, Failed> {
+        let rows = self.rows(statement).await?;
+        texts(&rows).map_err(|_| Failed::Late)
+    }
+
+    async fn rows(&mut self, statement: Statement) -> Result<Vec<PgRow>, Failed> {
+        let (is_pooled, deadline) = (self.is_pooled(), self.deadline());
+        let arguments = arguments(&statement.parameters).map_err(Failed::Driver)?;
+        let query = sqlx::query_with(AssertSqlSafe(statement.sql), arguments).persistent(!is_pooled);
+        let done = tokio::time::timeout(deadline, query.fetch_all(self.start())).await;
+        self.settle(done)
+    }
+
+    /// The number of rows that one statement changed.
+    pub async fn execute(&mut self, statement: Statement) -> Result<u64, Failed> {
+        let (is_pooled, deadline) = (self.is_pooled(), self.deadline());
+        let arguments = arguments(&statement.parameters).map_err(Failed::Driver)?;
+        let query = sqlx::query_with(AssertSqlSafe(statement.sql), arguments).persistent(!is_pooled);
+        let done = tokio::time::timeout(deadline, query.execute(self.start())).await;
+        Ok(self.settle(done)?.rows_affected())
+    }
+
+    /// Several statements of this program in one message, without parameters; the rows of all, as text.
+    pub async fn batch(&mut self, sql: String) -> Result<Vec<Vec<Option<String>>>, EngineError> {
+        let deadline = self.deadline();
+        self.batch_within(sql, deadline).await
+    }
+
+    /// As [`Lease::batch`], with another limit.
+    pub async fn batch_within(
+        &mut self,
+        sql: String,
+        deadline: Duration,
+    ) -> Result<Vec<Vec<Option<String>>>, EngineError> {
+        let query = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(self.start());
+        let done = tokio::time::timeout(deadline, query).await;
+        texts(&self.settle(done).map_err(|failed| failed.scrubbed())?)
+    }
+
+    fn deadline(&self) -> Duration {
+        self.home.statement_timeout + ANSWER_GRACE
+    }
+
+    /// From here on the statement counts as running: whoever stops waiting never comes to the settlement.
+    fn start(&mut self) -> &mut PgConnection {
+        self.is_running = true;
+        let (session, _) = self
+            .held
+            .as_mut()
+            .expect("a lease holds its session until it is consumed");
+        &mut session.connection
+    }
+
+    fn settle<T>(&mut self, done: Result<Result<T, sqlx::Error>, Elapsed>) -> Result<T, Failed> {
+        let done = done.map_err(|_| Failed::Late)?;
+        self.is_running = false;
+        done.map_err(Failed::Driver)
+    }
+
+    /// Keeps the connection for other work; it must be outside of a transaction.
+    pub fn give_back(mut self) {
+        if let Some((session, _turn)) = self.held.take() {
+            self.home.give_back(session);
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some((session, turn)) = self.held.take() else {
+            return;
+        };
+        if !self.is_running {
+            return;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        let home = self.home.clone();
+        runtime.spawn(async move {
+            // The connection stays open until then, so that its process cannot be another one's.
+            home.stop(session).await;
+            drop(turn);
+        });
+    }
+}
+
+/// Why a statement gave nothing.
+#[derive(Debug)]
+pub enum Failed {
+    /// No answer within the time that the server has and a little more.
+    Late,
+    Driver(sqlx::Error),
+}
+
+impl Failed {
+    pub fn scrubbed(&self) -> EngineError {
+        match self {
+            Failed::Late => EngineError::new(EngineErrorKind::Timeout, "the server did not answer in time"),
+            Failed::Driver(error) => scrub(error),
+        }
+    }
+}
+
+async fn batch(connection: &mut PgConnection, sql: String) -> Result<Vec<Vec<Option<String>>>, EngineError> {
+    let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await;
+    texts(&rows.map_err(|error| scrub(&error))?)
+}
+
+fn arguments(parameters: &[Option<String>]) -> Result<PgArguments, sqlx::Error> {
+    let mut arguments = PgArguments::default();
+    for parameter in parameters {
+        arguments.add(parameter.as_deref()).map_err(sqlx::Error::Encode)?;
+    }
+    Ok(arguments)
+}
+
+fn texts(rows: &[PgRow]) -> Result<Vec<Vec<Option<String>>>, EngineError> {
+    let text = |row: &PgRow, at: usize| -> Result<Option<String>, sqlx::Error> {
+        let value = row.try_get_raw(at)?;
+        if value.is_null() {
+            return Ok(None);
+        }
+        value
+            .as_str()
+            .map(|text| Some(text.to_owned()))
+            .map_err(sqlx::Error::Decode)
+    };
+    rows.iter()
+        .map(|row| (0..row.len()).map(|at| text(row, at)).collect::<Result<_, _>>())
+        .collect::<Result<_, sqlx::Error>>()
+        .map_err(|error| scrub(&error))
+}
+
+fn options(url: &ServerUrl, material: &Material) -> Result<PgConnectOptions, Refusal> {
+    let mut options = PgConnectOptions::new_without_pgpass()
+        .port(url.port)
+        .username(&url.user)
+        .password(&url.password)
+        .database(&url.database)
+        .application_name("synapsor")
+        .extra_float_digits(None)
+        .ssl_mode(match url.tls(material.mode)? {
+            UrlSslMode::Disable | UrlSslMode::Allow | UrlSslMode::Prefer => PgSslMode::Disable,
+            UrlSslMode::Require => PgSslMode::Require,
+            UrlSslMode::VerifyCa => PgSslMode::VerifyCa,
+            UrlSslMode::VerifyFull => PgSslMode::VerifyFull,
+        })
+        .disable_statement_logging();
+    options = if url.host.starts_with('/') {
+        options.socket(&url.host)
+    } else {
+        options.host(&url.host)
+    };
+    if let Some(ca) = &material.ca {
+        options = options.ssl_root_cert_from_pem(ca.expose().as_bytes().to_vec());
+    }
+    if let Some((certificate, key)) = &material.client {
+        options = options
+            .ssl_client_cert_from_pem(certificate.expose())
+            .ssl_client_key_from_pem(key.expose());
+    }
+    Ok(options)
+}
+
+/// Whether the URL can be used at all.
+pub fn check_url(material: &Material) -> Result<(), Refusal> {
+    options(&ServerUrl::parse(material.url.expose())?, material).map(|_| ())
+}
+
+/// Settings that end with the transaction.
+pub fn local_settings<V: AsRef<str>>(settings: &[(&str, V)]) -> String {
+    let set: Vec<String> = settings
+        .iter()
+        .map(|(name, value)| format!("pg_catalog.set_config('{name}', '{}', true)", value.as_ref()))
+        .collect();
+    format!("SELECT 'set', {}", set.join(", "))
+}

@@ -1,0 +1,119 @@
+//! How PostgreSQL spells names and statements: the one function that quotes, and the statements for one row.
+//! Values are bound as text and cast by the server to the column's own type.
+
+use synapsor_domain::schema::{Column, TableShape};
+use synapsor_domain::value::{ColumnValue, Value};
+
+use super::types::{Family, cast_name};
+use synapsor_source::RowPlan;
+use synapsor_source::error::{EngineError, EngineErrorKind};
+
+/// A name as an identifier.
+pub fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// `"schema"."table"`.
+pub fn qualified(schema: &str, table: &str) -> String {
+    format!("{}.{}", quote(schema), quote(table))
+}
+
+/// A statement with its parameters; the values stay apart until the driver binds them.
+pub struct Statement {
+    pub sql: String,
+    pub parameters: Vec<Option<String>>,
+}
+
+/// The statement that finds the row of a plan, at most twice, or nothing to ask if no row can have these keys.
+/// Columns of the plan come first, then key and tenant, all as text.
+pub fn select_row(plan: &RowPlan, shape: &TableShape) -> Result<Option<Statement>, EngineError> {
+    let names = plan
+        .columns
+        .iter()
+        .chain(key_columns(plan).map(|key| &key.column));
+    let columns: Vec<String> = names
+        .map(|name| Ok(Family::of(column(shape, name)?).text_of(&own(name))))
+        .collect::<Result<_, EngineError>>()?;
+    let mut parameters = Vec::new();
+    let Some(condition) = matching(plan, shape, &mut parameters)? else {
+        return Ok(None);
+    };
+    let sql = format!(
+        "SELECT {} FROM {} AS t WHERE {condition} LIMIT 2",
+        columns.join(", "),
+        qualified(&plan.schema, &plan.table)
+    );
+    Ok(Some(Statement { sql, parameters }))
+}
+
+/// Key and tenant of a plan.
+pub fn key_columns(plan: &RowPlan) -> impl Iterator<Item = &ColumnValue> {
+    std::iter::once(&plan.primary_key).chain(&plan.tenant)
+}
+
+/// A column of the shape.
+pub fn column<'a>(shape: &'a TableShape, name: &str) -> Result<&'a Column, EngineError> {
+    shape
+        .column(name)
+        .ok_or_else(|| EngineError::new(EngineErrorKind::NotFound, "no such column"))
+}
+
+pub fn matching(
+    plan: &RowPlan,
+    shape: &TableShape,
+    parameters: &mut Vec<Option<String>>,
+) -> Result<Option<String>, EngineError> {
+    let mut terms = Vec::new();
+    for key in key_columns(plan) {
+        match equals(key, column(shape, &key.column)?, parameters) {
+            Some(term) => terms.push(term),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(terms.join(" AND ")))
+}
+
+/// Equal in the type's own comparison, which an index serves, and equal byte for byte in the server's own text.
+/// `None` if no row can hold the value.
+pub fn equals(wanted: &ColumnValue, column: &Column, parameters: &mut Vec<Option<String>>) -> Option<String> {
+    let family = Family::of(column);
+    if !family.can_hold(column, &wanted.value) {
+        return None;
+    }
+    let (own, cast) = (own(&wanted.column), cast(column, &wanted.value, parameters));
+    let exact = format!(
+        "({}) COLLATE \"C\" = ({}) COLLATE \"C\"",
+        family.text_of(&own),
+        family.text_of(&cast)
+    );
+    Some(if family.has_equality() {
+        format!("{own} = {cast} AND {exact}")
+    } else {
+        exact
+    })
+}
+
+/// The next parameter, which holds the value, as the column's type.
+pub fn cast(column: &Column, value: &Value, parameters: &mut Vec<Option<String>>) -> String {
+    parameters.push(value.as_text().map(ToOwned::to_owned));
+    let parameter = format!("${}::text", parameters.len());
+    match Family::of(column) {
+        Family::Bytes => format!("decode({parameter}, 'hex')"),
+        _ => format!("{parameter}::{}", cast_name(column)),
+    }
+}
+
+pub fn own(column: &str) -> String {
+    format!("t.{}", quote(column))
+}
+
+pub fn now_for(column: &Column) -> Result<&'static str, EngineError> {
+    match Family::of(column) {
+        Family::Timestamptz(_) => Ok("clock_timestamp()"),
+        Family::Timestamp(_) => Ok("(clock_timestamp() AT TIME ZONE 'UTC')"),
+        _ => Err(EngineError::new(
+            EngineErrorKind::Other,
+            "only a timestamp can be set to the present",
+        )),
+    }
+}

@@ -1,0 +1,287 @@
+//! Which values a column holds without changing them, decided before anything is sent: the server would round
+//! numbers, cut texts in casts, fill up with blanks, and sort the keys of JSON.
+
+use serde_json::Value as Json;
+use synapsor_domain::decimal::Decimal;
+use synapsor_domain::limits::VALUE_BYTES_MAX;
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::schema::Column;
+use synapsor_domain::value::{Value, ValueKind};
+
+use super::moment;
+use super::types::{Family, is_plain_number, is_uuid, underlying};
+
+/// The value exactly as the column would hold it.
+pub fn fit(column: &Column, value: &Value) -> Result<Value, Refusal> {
+    if value.len_bytes() > VALUE_BYTES_MAX {
+        return Err(misfit(column, "the value is too large"));
+    }
+    let Some(text) = value.as_text() else {
+        return if column.nullable {
+            Ok(Value::null())
+        } else {
+            Err(misfit(column, "it must not be NULL"))
+        };
+    };
+    let family = Family::of(column);
+    let fitted = match (value.kind(), family) {
+        (ValueKind::Int | ValueKind::Dec | ValueKind::Text | ValueKind::Float, _) => {
+            of_scalar(column, family, value.kind(), text)
+        }
+        (ValueKind::Bool, Family::Bool) => Ok(value.clone()),
+        (ValueKind::Bytes, Family::Bytes) => Ok(value.clone()),
+        (ValueKind::Uuid, Family::Uuid)
+        | (ValueKind::Json, Family::Json | Family::Jsonb)
+        | (ValueKind::Date, Family::Date)
+        | (ValueKind::Time, Family::Time(_))
+        | (ValueKind::Ts, Family::Timestamp(_))
+        | (ValueKind::Tstz, Family::Timestamptz(_)) => of_text(column, family, text),
+        _ => Err(no_way(column, value.kind())),
+    }?;
+    if fitted.len_bytes() > VALUE_BYTES_MAX {
+        return Err(misfit(column, "the value is too large"));
+    }
+    Ok(fitted)
+}
+
+fn of_scalar(column: &Column, family: Family, kind: ValueKind, text: &str) -> Result<Value, Refusal> {
+    match (kind, family) {
+        (ValueKind::Int | ValueKind::Dec, Family::Int(bits)) => integer(column, bits, text),
+        (ValueKind::Int | ValueKind::Dec, Family::Numeric(limits)) => numeric(column, limits, text),
+        (ValueKind::Int | ValueKind::Dec | ValueKind::Float, Family::Float4) => {
+            let held = text.parse::<f32>().ok().filter(|f| f.is_finite());
+            float(column, text, held.map(|f| format!("{f:?}")))
+        }
+        (ValueKind::Int | ValueKind::Dec | ValueKind::Float, Family::Float8) => {
+            let held = text.parse::<f64>().ok().filter(|f| f.is_finite());
+            float(column, text, held.map(|f| format!("{f:?}")))
+        }
+        (ValueKind::Text, Family::Int(bits)) => match integer(column, bits, text) {
+            Ok(number) if number.as_text() == Some(text) => Ok(number),
+            Ok(_) | Err(_) => Err(misfit(column, "it holds whole numbers, written in plain digits")),
+        },
+        (ValueKind::Text, Family::Numeric(limits)) => match numeric(column, limits, text) {
+            Ok(number) if number.as_text() == Some(text) => Ok(number),
+            Ok(_) | Err(_) => Err(misfit(column, "it holds numbers, written in plain digits")),
+        },
+        (ValueKind::Text, _) => of_text(column, family, text),
+        (kind, _) => Err(no_way(column, kind)),
+    }
+}
+
+fn of_text(column: &Column, family: Family, text: &str) -> Result<Value, Refusal> {
+    if text.contains('\0') {
+        return Err(misfit(column, "a text must not hold a NUL character"));
+    }
+    let formed = |kind, found: Option<String>, form: &str| match found {
+        Some(text) => Ok(Value::exact(kind, text)),
+        None => Err(misfit(column, &format!("it takes {form}"))),
+    };
+    match family {
+        Family::Text(limit) => characters(column, text, limit),
+        Family::Char(limit) if text.ends_with(' ') => Err(misfit(
+            column,
+            &format!("blanks at the end are no part of a value of `character({limit})`"),
+        )),
+        Family::Char(limit) => characters(column, text, Some(limit)),
+        Family::Blanks if text.ends_with(' ') => Err(misfit(column, "it ignores blanks at the end")),
+        Family::Blanks => Ok(Value::text(text)),
+        Family::Enum if column.labels.iter().any(|label| label == text) => Ok(Value::text(text)),
+        Family::Enum => Err(misfit(
+            column,
+            &format!("it is one of: {}", column.labels.join(", ")),
+        )),
+        Family::Uuid if is_uuid(text) => Ok(Value::exact(ValueKind::Uuid, text)),
+        Family::Uuid => Err(misfit(column, "it takes a UUID in lower case with its hyphens")),
+        Family::Date => formed(ValueKind::Date, moment::date(text), "a date as 2026-01-31"),
+        Family::Time(digits) => formed(
+            ValueKind::Time,
+            moment::time(text, digits),
+            &format!("a time as 13:05:59 with at most {digits} digits after the point"),
+        ),
+        Family::Timestamp(digits) => formed(
+            ValueKind::Ts,
+            moment::timestamp(text, digits),
+            &format!("2026-01-31 13:05:59 without a zone, with at most {digits} digits after the point"),
+        ),
+        Family::Timestamptz(digits) => formed(
+            ValueKind::Tstz,
+            moment::timestamp_utc(text, digits),
+            &format!("2026-01-31 13:05:59Z, in UTC, with at most {digits} digits after the point"),
+        ),
+        Family::Json => match serde_json::from_str::<Json>(text) {
+            Ok(_) => Ok(Value::exact(ValueKind::Json, text)),
+            Err(_) => Err(misfit(column, "it takes JSON, and this is none")),
+        },
+        Family::Jsonb => jsonb(column, text),
+        Family::Bool
+        | Family::Int(_)
+        | Family::Numeric(_)
+        | Family::Float4
+        | Family::Float8
+        | Family::Bytes
+        | Family::Xid
+        | Family::Oid
+        | Family::Other => Err(no_way(column, ValueKind::Text)),
+    }
+}
+
+fn integer(column: &Column, bits: u32, text: &str) -> Result<Value, Refusal> {
+    let number = Decimal::parse(text).ok().filter(Decimal::is_integer);
+    let Some(number) = number else {
+        return Err(misfit(column, "it holds whole numbers"));
+    };
+    let limit = 1_i128 << (bits - 1);
+    match number.as_str().parse::<i128>() {
+        Ok(number) if (-limit..limit).contains(&number) => Ok(Value::int(number)),
+        Ok(_) | Err(_) => Err(misfit(column, &format!("the number is beyond {bits} bits"))),
+    }
+}
+
+/// Digits before and after the point must have room without rounding; the server fills up with zeros.
+fn numeric(column: &Column, limits: Option<(u32, i32)>, text: &str) -> Result<Value, Refusal> {
+    let number = Decimal::parse(text).map_err(|_| misfit(column, "the number has too many digits"))?;
+    let Some((precision, scale)) = limits else {
+        // Zeros at the end are part of the value here.
+        let exact = if is_plain_number(text) && !text.starts_with('-') {
+            text
+        } else {
+            number.as_str()
+        };
+        return Ok(Value::exact(ValueKind::Dec, exact));
+    };
+    let plain = number.as_str();
+    let (sign, digits) = plain
+        .strip_prefix('-')
+        .map_or(("", plain), |digits| ("-", digits));
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let places = usize::try_from(scale).unwrap_or(0);
+    let zeros = usize::try_from(-i64::from(scale)).unwrap_or(0);
+    let is_round = whole == "0" || whole.len() - whole.trim_end_matches('0').len() >= zeros;
+    if fraction.len() > places || !is_round {
+        return Err(misfit(
+            column,
+            &format!("it would round the number to {scale} places"),
+        ));
+    }
+    let padded = format!("{whole}{fraction}{}", "0".repeat(places - fraction.len()));
+    let significant = padded.trim_start_matches('0').len().saturating_sub(zeros);
+    if significant > precision as usize {
+        return Err(misfit(
+            column,
+            &format!("the number has no room in {}", underlying(column)),
+        ));
+    }
+    let point = if places > 0 { "." } else { "" };
+    let fraction = &padded[whole.len()..];
+    Ok(Value::exact(
+        ValueKind::Dec,
+        format!("{sign}{whole}{point}{fraction}"),
+    ))
+}
+
+/// A binary float holds few decimals exactly; one is accepted if it reads back as the same decimal.
+fn float(column: &Column, text: &str, held: Option<String>) -> Result<Value, Refusal> {
+    match held {
+        Some(held) if held == text => Ok(Value::exact(ValueKind::Float, held)),
+        Some(held) if Decimal::parse(&held).is_ok_and(|h| Decimal::parse(text).as_ref() == Ok(&h)) => {
+            Ok(Value::exact(ValueKind::Float, held))
+        }
+        Some(_) | None => Err(misfit(column, "it would round the number")),
+    }
+}
+
+fn characters(column: &Column, text: &str, limit: Option<usize>) -> Result<Value, Refusal> {
+    match limit {
+        Some(limit) if text.chars().count() > limit => {
+            Err(misfit(column, &format!("it holds at most {limit} characters")))
+        }
+        Some(_) | None => Ok(Value::text(text)),
+    }
+}
+
+/// The server keeps no order, no spaces and no repeated keys; the value is written as it will read.
+fn jsonb(column: &Column, text: &str) -> Result<Value, Refusal> {
+    let json: Json =
+        serde_json::from_str(text).map_err(|_| misfit(column, "it takes JSON, and this is none"))?;
+    let mut written = String::new();
+    write_jsonb(&json, &mut written)
+        .ok_or_else(|| misfit(column, "its JSON must not have exponents, negative zeros or NUL"))?;
+    Ok(Value::exact(ValueKind::Json, written))
+}
+
+fn write_jsonb(json: &Json, out: &mut String) -> Option<()> {
+    match json {
+        Json::Null => out.push_str("null"),
+        Json::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+        Json::Number(number) => {
+            let text = number.to_string();
+            let is_negative_zero = text.starts_with('-') && !text.bytes().any(|b| matches!(b, b'1'..=b'9'));
+            if !is_plain_number(&text) || is_negative_zero {
+                return None;
+            }
+            out.push_str(&text);
+        }
+        Json::String(text) => write_string(text, out)?,
+        Json::Array(items) => {
+            out.push('[');
+            for (at, item) in items.iter().enumerate() {
+                out.push_str(if at > 0 { ", " } else { "" });
+                write_jsonb(item, out)?;
+            }
+            out.push(']');
+        }
+        Json::Object(members) => {
+            let mut members: Vec<_> = members.iter().collect();
+            members.sort_by_key(|(key, _)| (key.len(), key.as_bytes()));
+            out.push('{');
+            for (at, (key, value)) in members.into_iter().enumerate() {
+                out.push_str(if at > 0 { ", " } else { "" });
+                write_string(key, out)?;
+                out.push_str(": ");
+                write_jsonb(value, out)?;
+            }
+            out.push('}');
+        }
+    }
+    Some(())
+}
+
+fn write_string(text: &str, out: &mut String) -> Option<()> {
+    if text.contains('\0') {
+        return None;
+    }
+    out.push_str(&serde_json::to_string(text).ok()?);
+    Some(())
+}
+
+fn no_way(column: &Column, kind: ValueKind) -> Refusal {
+    misfit(
+        column,
+        &format!(
+            "it is declared `{}` and cannot hold {} unchanged",
+            column.declared_type,
+            a(kind)
+        ),
+    )
+}
+
+fn misfit(column: &Column, why: &str) -> Refusal {
+    Refusal::new(
+        "VALUE_DOES_NOT_FIT",
+        format!("column `{}` does not take the value: {why}", column.name),
+    )
+}
+
+const fn a(kind: ValueKind) -> &'static str {
+    match kind {
+        ValueKind::Null => "NULL",
+        ValueKind::Bool => "a boolean",
+        ValueKind::Int | ValueKind::Dec | ValueKind::Float => "a number",
+        ValueKind::Text => "a text",
+        ValueKind::Bytes => "bytes",
+        ValueKind::Ts | ValueKind::Tstz | ValueKind::Date | ValueKind::Time => "a time",
+        ValueKind::Uuid => "a UUID",
+        ValueKind::Json => "JSON",
+    }
+}

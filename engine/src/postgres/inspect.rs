@@ -1,0 +1,503 @@
+//! The catalogue: the shape of a table, everything that a person is shown of it, and whether the receipt table
+//! is what the protocol needs. One statement describes one table or all of a schema.
+
+use serde::Deserialize;
+use synapsor_domain::digest::Digest;
+use synapsor_domain::schema::{Column, Definition, Reference, TableShape};
+use synapsor_domain::writeback::receipt_table_ddl;
+
+use super::connect::Lease;
+use super::dialect::Statement;
+use synapsor_source::catalogue::{ForeignKey, Index, TABLES_MAX, Table, Unique};
+use synapsor_source::error::{EngineError, EngineErrorKind};
+use synapsor_source::{Catalogue, ReceiptTable};
+
+/// Where receipts are unless the contract says otherwise.
+const RECEIPT_SCHEMA: &str = "public";
+
+/// `(name, type, NOT NULL)` of the receipt table's columns; the first is the whole primary key.
+const RECEIPT_TABLE_COLUMNS: [(&str, &str, bool); 16] = [
+    ("proposal_id", "text", true),
+    ("proposal_digest", "text", true),
+    ("outcome", "text", true),
+    ("reason", "text", true),
+    ("rows_affected", "bigint", true),
+    ("previous_version", "text", false),
+    ("new_version", "text", false),
+    ("fence", "bigint", true),
+    ("executor_id", "text", true),
+    ("ledger_size", "bigint", true),
+    ("ledger_root", "text", true),
+    ("db_identity", "text", true),
+    ("created_at", "text", true),
+    ("receipt", "text", true),
+    ("executor_key", "text", true),
+    ("executor_sig", "text", true),
+];
+
+/// One JSON text per table. The server prints definitions with every name qualified, because nothing but its own
+/// catalogue is on the search path.
+const DESCRIBE: &str = "SELECT json_build_object(
+  'schema', n.nspname, 'table', c.relname, 'kind', c.relkind, 'persistence', c.relpersistence,
+  'row_security', c.relrowsecurity, 'is_forced', c.relforcerowsecurity, 'is_partition', c.relispartition,
+  'inherits', EXISTS (SELECT 1 FROM pg_inherits i WHERE i.inhrelid = c.oid),
+  'is_inherited', EXISTS (SELECT 1 FROM pg_inherits i WHERE i.inhparent = c.oid),
+  'can_change', has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
+    OR has_any_column_privilege(c.oid, 'INSERT, UPDATE'),
+  'access_method', (SELECT m.amname FROM pg_am m WHERE m.oid = c.relam),
+  'columns', (SELECT json_agg(json_build_object(
+      'name', a.attname, 'declared_type', format_type(a.atttypid, a.atttypmod),
+      'not_null', a.attnotnull OR y.typnotnull, 'generated', a.attgenerated <> '' OR a.attidentity = 'a',
+      'collation', (SELECT l.collname FROM pg_collation l WHERE l.oid = a.attcollation),
+      'base_type', format_type(b.base, b.modifier),
+      'labels', (SELECT json_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_enum e
+                 WHERE e.enumtypid = coalesce(b.base, a.atttypid)),
+      'default', (SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d
+                  WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum AND a.attgenerated = '')) ORDER BY a.attnum)
+    FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid
+    LEFT JOIN LATERAL (WITH RECURSIVE r AS (
+        SELECT y.typbasetype AS base, y.typtypmod AS modifier UNION ALL
+        SELECT z.typbasetype, z.typtypmod FROM r JOIN pg_type z ON z.oid = r.base AND z.typtype = 'd')
+      SELECT r.base, r.modifier FROM r JOIN pg_type z ON z.oid = r.base AND z.typtype <> 'd') b ON y.typtype = 'd'
+    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+  'indexes', (SELECT json_agg(json_build_object(
+      'name', x.relname, 'key_count', i.indnkeyatts, 'is_unique', i.indisunique, 'is_primary', i.indisprimary,
+      'is_whole', i.indpred IS NULL AND i.indisvalid, 'is_immediate', i.indimmediate,
+      'columns', (SELECT json_agg(a.attname ORDER BY k.at) FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, at)
+                  JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+                  WHERE k.at <= i.indnkeyatts)) ORDER BY x.relname)
+    FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = c.oid),
+  'triggers', (SELECT json_agg(json_build_object('name', g.tgname, 'text',
+      concat_ws(E'\\n', pg_get_triggerdef(g.oid), g.tgenabled, pg_get_functiondef(g.tgfoid))) ORDER BY g.tgname)
+    FROM pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal),
+  'rules', (SELECT json_agg(json_build_object('name', w.rulename, 'text',
+      concat_ws(E'\\n', pg_get_ruledef(w.oid), w.ev_enabled)) ORDER BY w.rulename)
+    FROM pg_rewrite w WHERE w.ev_class = c.oid AND w.rulename <> '_RETURN'),
+  'policies', (SELECT json_agg(json_build_object('name', p.polname, 'text', concat_ws(E'\\n', p.polcmd, p.polpermissive,
+      (SELECT string_agg(CASE o.id WHEN 0 THEN 'public' ELSE pg_get_userbyid(o.id)::text END, ',' ORDER BY o.id)
+       FROM unnest(p.polroles) o(id)),
+      coalesce(pg_get_expr(p.polqual, p.polrelid), '-'), coalesce(pg_get_expr(p.polwithcheck, p.polrelid), '-')))
+      ORDER BY p.polname)
+    FROM pg_policy p WHERE p.polrelid = c.oid),
+  'referenced_by', (SELECT json_agg(json_build_object('schema', fn.nspname, 'table', f.relname,
+      'columns', (SELECT json_agg(a.attname ORDER BY k.at) FROM unnest(k0.conkey) WITH ORDINALITY k(attnum, at)
+                  JOIN pg_attribute a ON a.attrelid = k0.conrelid AND a.attnum = k.attnum),
+      'referenced_columns', (SELECT json_agg(a.attname ORDER BY k.at) FROM unnest(k0.confkey) WITH ORDINALITY k(attnum, at)
+                  JOIN pg_attribute a ON a.attrelid = k0.confrelid AND a.attnum = k.attnum),
+      'on_update', k0.confupdtype, 'on_delete', k0.confdeltype) ORDER BY fn.nspname, f.relname, k0.conname)
+    FROM pg_constraint k0 JOIN pg_class f ON f.oid = k0.conrelid JOIN pg_namespace fn ON fn.oid = f.relnamespace
+    WHERE k0.contype = 'f' AND k0.confrelid = c.oid),
+  'foreign_keys', (SELECT json_agg(json_build_object('name', k0.conname, 'schema', fn.nspname, 'table', f.relname,
+      'columns', (SELECT json_agg(a.attname ORDER BY k.at) FROM unnest(k0.conkey) WITH ORDINALITY k(attnum, at)
+                  JOIN pg_attribute a ON a.attrelid = k0.conrelid AND a.attnum = k.attnum),
+      'referenced_columns', (SELECT json_agg(a.attname ORDER BY k.at) FROM unnest(k0.confkey) WITH ORDINALITY k(attnum, at)
+                  JOIN pg_attribute a ON a.attrelid = k0.confrelid AND a.attnum = k.attnum)) ORDER BY k0.conname)
+    FROM pg_constraint k0 JOIN pg_class f ON f.oid = k0.confrelid JOIN pg_namespace fn ON fn.oid = f.relnamespace
+    WHERE k0.contype = 'f' AND k0.conrelid = c.oid)
+)::text
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')";
+
+/// A table as the statement above describes it.
+#[derive(Debug, Deserialize)]
+pub struct Described {
+    schema: String,
+    table: String,
+    kind: String,
+    persistence: String,
+    row_security: bool,
+    is_forced: bool,
+    is_partition: bool,
+    inherits: bool,
+    is_inherited: bool,
+    access_method: Option<String>,
+    can_change: bool,
+    columns: Option<Vec<DescribedColumn>>,
+    indexes: Option<Vec<DescribedIndex>>,
+    triggers: Option<Vec<Named>>,
+    rules: Option<Vec<Named>>,
+    policies: Option<Vec<Named>>,
+    referenced_by: Option<Vec<DescribedReference>>,
+    foreign_keys: Option<Vec<DescribedKey>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct DescribedColumn {
+    name: String,
+    declared_type: String,
+    not_null: bool,
+    generated: bool,
+    collation: Option<String>,
+    base_type: Option<String>,
+    labels: Option<Vec<String>>,
+    default: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct DescribedIndex {
+    name: String,
+    key_count: usize,
+    is_unique: bool,
+    is_primary: bool,
+    is_whole: bool,
+    is_immediate: bool,
+    columns: Option<Vec<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Named {
+    name: String,
+    text: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct DescribedReference {
+    schema: String,
+    table: String,
+    columns: Vec<String>,
+    referenced_columns: Vec<String>,
+    on_update: String,
+    on_delete: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct DescribedKey {
+    name: String,
+    schema: String,
+    table: String,
+    columns: Vec<String>,
+    referenced_columns: Vec<String>,
+}
+
+/// The table as the catalogue describes it now.
+pub async fn describe(lease: &mut Lease, schema: &str, table: &str) -> Result<Described, EngineError> {
+    let statement = Statement {
+        sql: format!("{DESCRIBE} AND n.nspname = $1::text AND c.relname = $2::text"),
+        parameters: vec![Some(schema.to_owned()), Some(table.to_owned())],
+    };
+    described(lease, statement)
+        .await?
+        .pop()
+        .ok_or_else(|| EngineError::new(EngineErrorKind::NotFound, "no such table"))
+}
+
+async fn described(lease: &mut Lease, statement: Statement) -> Result<Vec<Described>, EngineError> {
+    let rows = lease.fetch(statement).await?;
+    let texts = rows
+        .into_iter()
+        .filter_map(|row| row.into_iter().next().flatten());
+    texts
+        .map(|text| {
+            serde_json::from_str(&text)
+                .map_err(|_| EngineError::new(EngineErrorKind::Unreadable, "the catalogue's description"))
+        })
+        .collect()
+}
+
+impl Described {
+    pub fn shape(&self) -> TableShape {
+        let mut columns: Vec<Column> = self.columns.iter().flatten().map(|c| self.column(c)).collect();
+        if self.kind == "r" {
+            columns.push(row_version());
+        }
+        TableShape {
+            engine: "postgres".to_owned(),
+            schema: self.schema.clone(),
+            table: self.table.clone(),
+            columns,
+            triggers: definitions(
+                self.triggers.as_deref(),
+                "application/vnd.synapsor.trigger.v1+sql",
+            ),
+            rules: definitions(self.rules.as_deref(), "application/vnd.synapsor.rule.v1+sql"),
+            policies: definitions(self.policies.as_deref(), "application/vnd.synapsor.policy.v1+sql"),
+            referenced_by: self
+                .referenced_by
+                .iter()
+                .flatten()
+                .map(|r| self.reference(r))
+                .collect(),
+            traits: self.traits(),
+            foreign_code: Vec::new(),
+        }
+    }
+
+    fn column(&self, column: &DescribedColumn) -> Column {
+        let keys = || self.indexes.iter().flatten();
+        let is_in = |index: &DescribedIndex| index.columns.iter().flatten().any(|name| *name == column.name);
+        Column {
+            name: column.name.clone(),
+            declared_type: column.declared_type.clone(),
+            nullable: !column.not_null,
+            generated: column.generated,
+            primary_key: keys().any(|index| index.is_primary && is_in(index)),
+            unique: keys()
+                .any(|index| index.is_unique && index.is_whole && index.key_count == 1 && is_in(index)),
+            // The default of a database compares bytes before it calls two texts equal, as these do.
+            collation: column
+                .collation
+                .clone()
+                .filter(|name| !matches!(name.as_str(), "default" | "C" | "POSIX" | "ucs_basic")),
+            base_type: column.base_type.clone(),
+            labels: column.labels.clone().unwrap_or_default(),
+        }
+    }
+
+    fn reference(&self, reference: &DescribedReference) -> Reference {
+        Reference {
+            table: if reference.schema == self.schema {
+                reference.table.clone()
+            } else {
+                format!("{}.{}", reference.schema, reference.table)
+            },
+            columns: reference.columns.clone(),
+            referenced_columns: reference.referenced_columns.clone(),
+            on_update: action(&reference.on_update),
+            on_delete: action(&reference.on_delete),
+        }
+    }
+
+    fn traits(&self) -> Vec<String> {
+        let is_plain = self
+            .access_method
+            .as_deref()
+            .is_none_or(|method| method == "heap");
+        let words = [
+            (self.kind == "v", "view"),
+            (self.kind == "m", "materialized_view"),
+            (self.kind == "f", "foreign"),
+            (self.kind == "p", "partitioned"),
+            (self.is_partition, "partition"),
+            (self.inherits && !self.is_partition, "inherits"),
+            (self.is_inherited && self.kind != "p", "inherited"),
+            (self.persistence == "u", "unlogged"),
+            (self.persistence == "t", "temporary"),
+            (self.row_security, "row_security"),
+            (self.is_forced, "row_security_forced"),
+            (!is_plain, "storage"),
+        ];
+        words
+            .iter()
+            .filter(|(is, _)| *is)
+            .map(|(_, word)| (*word).to_owned())
+            .collect()
+    }
+
+    fn table(&self) -> Table {
+        let indexes = || self.indexes.iter().flatten();
+        let columns = |index: &DescribedIndex| index.columns.clone().unwrap_or_default();
+        Table {
+            shape: self.shape(),
+            can_change: self.can_change,
+            primary_key: indexes()
+                .find(|index| index.is_primary)
+                .map(columns)
+                .unwrap_or_default(),
+            defaults: self
+                .columns
+                .iter()
+                .flatten()
+                .filter_map(|c| Some((c.name.clone(), c.default.clone()?)))
+                .collect(),
+            unique: indexes()
+                .filter(|index| index.is_unique && index.is_whole && columns(index).len() == index.key_count)
+                .map(|index| Unique {
+                    name: index.name.clone(),
+                    columns: columns(index),
+                })
+                .collect(),
+            foreign_keys: self
+                .foreign_keys
+                .iter()
+                .flatten()
+                .map(|key| ForeignKey {
+                    name: key.name.clone(),
+                    columns: key.columns.clone(),
+                    referenced_schema: key.schema.clone(),
+                    referenced_table: key.table.clone(),
+                    referenced_columns: key.referenced_columns.clone(),
+                })
+                .collect(),
+            indexes: indexes()
+                .map(|index| Index {
+                    name: index.name.clone(),
+                    columns: columns(index),
+                    unique: index.is_unique,
+                })
+                .collect(),
+        }
+    }
+
+    /// What keeps this table from holding receipts.
+    fn unfit(&self) -> Vec<&'static str> {
+        let indexes = || self.indexes.iter().flatten();
+        let columns = || self.columns.iter().flatten();
+        let declared = columns().map(|c| (c.name.as_str(), c.declared_type.as_str(), c.not_null));
+        let is_key = |index: &DescribedIndex| {
+            index.is_primary && index.columns.as_deref() == Some(&["proposal_id".to_owned()][..])
+        };
+        let is_loose = |c: &DescribedColumn| c.collation.as_deref().is_some_and(|name| name != "C");
+        let problems = [
+            (self.kind != "r", "must be an ordinary table"),
+            (
+                !self.traits().is_empty(),
+                "must be logged, without partitions, inheritance and row security",
+            ),
+            (
+                !declared.eq(RECEIPT_TABLE_COLUMNS),
+                "must have exactly the columns of the migration, in their order",
+            ),
+            (
+                columns().any(is_loose),
+                "must have the collation \"C\" on every text",
+            ),
+            (
+                columns().any(|c| c.generated || c.default.is_some()),
+                "must not have computed columns or defaults",
+            ),
+            (
+                !indexes().any(is_key),
+                "must have the primary key (proposal_id) and nothing else in it",
+            ),
+            (
+                indexes().any(|i| i.is_primary && !i.is_immediate),
+                "must not have a deferrable key",
+            ),
+            (
+                indexes().any(|i| i.is_unique && !i.is_primary),
+                "must have no unique index besides its primary key",
+            ),
+            (self.triggers.is_some(), "must not have triggers"),
+            (self.rules.is_some(), "must not have rules"),
+            (self.policies.is_some(), "must not have row security policies"),
+            (
+                self.foreign_keys.is_some() || self.referenced_by.is_some(),
+                "must not have foreign keys",
+            ),
+        ];
+        problems
+            .iter()
+            .filter(|(is, _)| *is)
+            .map(|(_, what)| *what)
+            .collect()
+    }
+}
+
+/// The transaction that last wrote a row: no column of the table, but a version of the row.
+fn row_version() -> Column {
+    Column {
+        name: "xmin".to_owned(),
+        declared_type: "xid".to_owned(),
+        nullable: false,
+        generated: true,
+        primary_key: false,
+        unique: false,
+        collation: None,
+        base_type: None,
+        labels: Vec::new(),
+    }
+}
+
+fn definitions(named: Option<&[Named]>, media_type: &'static str) -> Vec<Definition> {
+    named
+        .unwrap_or_default()
+        .iter()
+        .map(|named| Definition {
+            name: named.name.clone(),
+            definition_digest: Digest::of_typed(media_type, named.text.as_bytes()),
+        })
+        .collect()
+}
+
+fn action(letter: &str) -> String {
+    match letter {
+        "a" => "NO ACTION",
+        "r" => "RESTRICT",
+        "c" => "CASCADE",
+        "n" => "SET NULL",
+        "d" => "SET DEFAULT",
+        // A word of a later server is shown rather than taken for harmless.
+        other => other,
+    }
+    .to_owned()
+}
+
+/// The schema of the receipt table.
+pub fn receipt_schema(receipts: &ReceiptTable) -> &str {
+    receipts.schema.as_deref().unwrap_or(RECEIPT_SCHEMA)
+}
+
+/// Why the receipt table cannot be used, with the statements that make a good one; empty if it can.
+pub async fn receipt_problems(
+    lease: &mut Lease,
+    receipts: &ReceiptTable,
+) -> Result<Vec<String>, EngineError> {
+    let (schema, table) = (receipt_schema(receipts), &receipts.table);
+    let ddl = receipt_table_ddl("postgres", schema, table)
+        .map_err(|refusal| EngineError::new(EngineErrorKind::Other, refusal.public))?;
+    let described = match describe(lease, schema, table).await {
+        Ok(described) => described,
+        Err(error) if error.kind == EngineErrorKind::NotFound => {
+            return Ok(vec![format!(
+                "the receipt table `{schema}.{table}` does not exist; have it created:\n{ddl}"
+            )]);
+        }
+        Err(error) => return Err(error),
+    };
+    let mut problems: Vec<String> = described
+        .unfit()
+        .into_iter()
+        .map(|what| format!("the receipt table `{schema}.{table}` {what}"))
+        .collect();
+    if !problems.is_empty() {
+        problems.push(format!(
+            "move the table `{schema}.{table}` away and have it created anew:\n{ddl}"
+        ));
+    }
+    if !lease.facts().counts_changes {
+        problems.push(
+            "the server does not count changes, so side effects would stay unseen; set track_counts = on"
+                .to_owned(),
+        );
+    }
+    Ok(problems)
+}
+
+/// Every table and view of which this account may read something.
+pub async fn catalogue(lease: &mut Lease, schema: Option<&str>) -> Result<Catalogue, EngineError> {
+    const OWN: &str = "n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'";
+    let schemas = lease
+        .fetch(Statement {
+            sql: format!(
+                "SELECT n.nspname::text, current_user::text FROM pg_namespace n WHERE {OWN} ORDER BY 1"
+            ),
+            parameters: Vec::new(),
+        })
+        .await?;
+    let account = schemas.first().and_then(|row| row.get(1).cloned().flatten());
+    let mut tables = described(
+        lease,
+        Statement {
+            sql: format!(
+                "{DESCRIBE} AND {OWN} AND ($1::text IS NULL OR n.nspname = $1::text) \
+                 AND has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT') \
+                 ORDER BY n.nspname, c.relname LIMIT {}",
+                TABLES_MAX + 1
+            ),
+            parameters: vec![schema.map(ToOwned::to_owned)],
+        },
+    )
+    .await?;
+    let truncated = tables.len() > TABLES_MAX;
+    tables.truncate(TABLES_MAX);
+    Ok(Catalogue {
+        product: format!("PostgreSQL {}", lease.facts().version),
+        account: account.unwrap_or_default(),
+        schemas: schemas
+            .into_iter()
+            .filter_map(|row| row.into_iter().next().flatten())
+            .collect(),
+        tables: tables.iter().map(Described::table).collect(),
+        truncated,
+    })
+}

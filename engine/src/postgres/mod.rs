@@ -1,0 +1,226 @@
+//! PostgreSQL: row locks at READ COMMITTED, rights by column, a server that stops statements and idle
+//! transactions by itself. Reads and writes have connections of their own; those for reading are opened read
+//! only. Behind a transaction pooler nothing is left in a session.
+
+pub mod check;
+pub mod connect;
+pub mod dialect;
+pub mod fit;
+pub mod inspect;
+pub mod moment;
+pub mod notice;
+pub mod read;
+pub mod reading;
+pub mod scrub;
+pub mod shapes;
+pub mod types;
+pub mod url;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use synapsor_domain::ids::ProposalId;
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::schema::{Column, TableShape};
+use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::value::Value;
+
+use self::connect::{Connections, EXACT_SETTINGS, Facts, Lease, Purpose, timeouts};
+use self::scrub::is_lost;
+use self::shapes::Shapes;
+use crate::{Access, Credential};
+use synapsor_source::error::EngineError;
+use synapsor_source::{
+    Catalogue, CheckTarget, Engine, Finding, Reading, ReceiptTable, RowPlan, StoredReceipt,
+};
+
+/// How long a statement may take unless the contract says otherwise.
+pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One database of a server.
+#[derive(Debug)]
+pub struct PostgresEngine {
+    pub receipts: ReceiptTable,
+    pub shapes: Arc<Shapes>,
+    readers: Arc<Connections>,
+    /// Only with a credential for writing.
+    pub writers: Option<Arc<Connections>>,
+}
+
+impl PostgresEngine {
+    /// The database of a credential. Nothing is connected before the first use.
+    ///
+    /// # Errors
+    /// `SOURCE_URL_INVALID` and `SOURCE_TLS_REQUIRED`; neither shows the URL.
+    pub fn new(
+        credential: Credential,
+        access: Access,
+        receipts: ReceiptTable,
+        statement_timeout: Option<Duration>,
+    ) -> Result<Self, Refusal> {
+        let material = credential.read().map_err(|error| {
+            let text = format!("`{}` cannot be read", credential.url_name());
+            Refusal::new("SOURCE_URL_INVALID", text).with_detail(error.detail)
+        })?;
+        connect::check_url(&material)?;
+        let timeout = statement_timeout.unwrap_or(STATEMENT_TIMEOUT);
+        let writers = (access == Access::Write).then(|| {
+            let timeout = timeout.min(STATEMENT_TIMEOUT);
+            Arc::new(Connections::new(credential.clone(), Purpose::Writing, timeout))
+        });
+        Ok(Self {
+            receipts,
+            shapes: Arc::default(),
+            readers: Arc::new(Connections::new(credential, Purpose::Reading, timeout)),
+            writers,
+        })
+    }
+
+    /// Runs `work` on a read-only connection; once more on another if a kept one turned out to be gone. The work
+    /// gives the connection back with what it found.
+    async fn read_only<T, F>(&self, work: impl Fn(Lease) -> F) -> Result<T, EngineError>
+    where
+        F: Future<Output = Result<(Lease, T), EngineError>>,
+    {
+        loop {
+            let (lease, is_kept) = self.readers.lease().await?;
+            match self.read_on(lease, &work).await {
+                Err(error) if is_kept && is_lost(&error) => {}
+                done => return done,
+            }
+        }
+    }
+
+    async fn read_on<T, F>(&self, mut lease: Lease, work: impl Fn(Lease) -> F) -> Result<T, EngineError>
+    where
+        F: Future<Output = Result<(Lease, T), EngineError>>,
+    {
+        if !lease.is_pooled() {
+            let (lease, found) = work(lease).await?;
+            lease.give_back();
+            return Ok(found);
+        }
+        let mut settings: Vec<_> = EXACT_SETTINGS
+            .map(|(name, value)| (name, value.to_owned()))
+            .into();
+        settings.extend(timeouts(self.readers.statement_timeout()));
+        let opening = format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; {}; {}",
+            connect::local_settings(&settings),
+            Facts::statement()
+        );
+        let rows = lease.batch(opening).await?;
+        lease.set_facts(Facts::of_row(rows.last().map_or(&[], Vec::as_slice))?);
+        let (mut lease, found) = work(lease).await?;
+        lease.batch("ROLLBACK".to_owned()).await?;
+        lease.give_back();
+        Ok(found)
+    }
+}
+
+#[async_trait]
+impl Engine for PostgresEngine {
+    fn kind(&self) -> &'static str {
+        "postgres"
+    }
+
+    async fn product(&self) -> Result<String, EngineError> {
+        self.read_only(|lease| async move {
+            let product = format!("PostgreSQL {}", lease.facts().version);
+            Ok((lease, product))
+        })
+        .await
+    }
+
+    async fn identity(&self) -> Result<String, EngineError> {
+        self.read_only(|mut lease| async move {
+            let rows = lease.batch(Facts::statement()).await?;
+            let facts = Facts::of_row(rows.last().map_or(&[], Vec::as_slice))?;
+            Ok((lease, facts.identity))
+        })
+        .await
+    }
+
+    async fn shape(&self, schema: &str, table: &str) -> Result<TableShape, EngineError> {
+        self.read_only(|mut lease| async move {
+            let shape = self.shapes.read(&mut lease, schema, table).await?;
+            Ok((lease, TableShape::clone(&shape)))
+        })
+        .await
+    }
+
+    async fn known_shape(&self, schema: &str, table: &str) -> Result<Arc<TableShape>, EngineError> {
+        if let Some(shape) = self.shapes.kept(schema, table) {
+            return Ok(shape);
+        }
+        self.read_only(|mut lease| async move {
+            let shape = self.shapes.read(&mut lease, schema, table).await?;
+            Ok((lease, shape))
+        })
+        .await
+    }
+
+    fn fit(&self, column: &Column, value: &Value) -> Result<Value, Refusal> {
+        fit::fit(column, value)
+    }
+
+    async fn read(&self, plan: &RowPlan) -> Result<Reading, EngineError> {
+        let read = self.read_only(|mut lease| async move {
+            let shape = self
+                .shapes
+                .kept_or_read(&mut lease, &plan.schema, &plan.table)
+                .await?;
+            let rows = read::rows(&mut lease, plan, &shape).await?;
+            let identity = lease.facts().identity.clone();
+            Ok((lease, Reading { identity, rows }))
+        });
+        read.await
+            .inspect_err(|_| self.shapes.forget(&plan.schema, &plan.table))
+    }
+
+    async fn catalogue(&self, schema: Option<&str>) -> Result<Catalogue, EngineError> {
+        self.read_only(|mut lease| async move {
+            let found = inspect::catalogue(&mut lease, schema).await?;
+            Ok((lease, found))
+        })
+        .await
+    }
+
+    async fn check_reading(&self, target: &CheckTarget) -> Result<Vec<Finding>, EngineError> {
+        self.read_only(|mut lease| async move {
+            let found = reading::check(&mut lease, target).await?;
+            Ok((lease, found))
+        })
+        .await
+    }
+
+    async fn receipt_problems(&self) -> Result<Vec<String>, EngineError> {
+        self.read_only(|mut lease| async move {
+            let problems = inspect::receipt_problems(&mut lease, &self.receipts).await?;
+            Ok((lease, problems))
+        })
+        .await
+    }
+
+    async fn find_receipt(&self, id: &ProposalId) -> Result<Option<StoredReceipt>, EngineError> {
+        self.read_only(|mut lease| async move {
+            let found = read::receipt(&mut lease, &self.receipts, &id.to_string()).await?;
+            Ok((lease, found))
+        })
+        .await
+    }
+
+    async fn receipts_since(
+        &self,
+        from: Timestamp,
+        rows_max: u32,
+    ) -> Result<Vec<StoredReceipt>, EngineError> {
+        self.read_only(|mut lease| async move {
+            let from = from.to_string();
+            let found = read::receipts_since(&mut lease, &self.receipts, from, rows_max).await?;
+            Ok((lease, found))
+        })
+        .await
+    }
+}

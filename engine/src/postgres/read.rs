@@ -1,0 +1,151 @@
+//! Rows and receipts, as any connection sees them.
+
+use synapsor_domain::limits::ROW_BYTES_MAX;
+use synapsor_domain::schema::TableShape;
+use synapsor_domain::value::{ColumnValue, Value};
+
+use super::connect::Lease;
+use super::dialect::{self, Statement};
+use super::inspect::receipt_schema;
+use super::types::Family;
+use synapsor_source::error::{EngineError, EngineErrorKind};
+use synapsor_source::{ReceiptTable, RowPlan, StoredReceipt};
+
+/// The columns of a receipt as text, in the order of the insert.
+pub const RECEIPT_COLUMNS: &str = "proposal_id, proposal_digest, outcome, reason, rows_affected, \
+    previous_version, new_version, fence, executor_id, ledger_size, ledger_root, db_identity, created_at, \
+    receipt, executor_key, executor_sig";
+const RECEIPT_TEXTS: &str = "proposal_id, proposal_digest, outcome, reason, rows_affected::text, \
+    previous_version, new_version, fence::text, executor_id, ledger_size::text, ledger_root, db_identity, \
+    created_at, receipt, executor_key, executor_sig";
+
+/// The rows of a plan, at most two.
+pub async fn rows(
+    lease: &mut Lease,
+    plan: &RowPlan,
+    shape: &TableShape,
+) -> Result<Vec<Vec<ColumnValue>>, EngineError> {
+    let Some(statement) = dialect::select_row(plan, shape)? else {
+        return Ok(Vec::new());
+    };
+    exact_rows(&lease.fetch(statement).await?, plan, shape)
+}
+
+/// The rows that a statement of [`dialect::select_row`] found, as exact values.
+pub fn exact_rows(
+    found: &[Vec<Option<String>>],
+    plan: &RowPlan,
+    shape: &TableShape,
+) -> Result<Vec<Vec<ColumnValue>>, EngineError> {
+    let mut rows = Vec::new();
+    for found in found {
+        let values = exact_row(found, plan, shape)?;
+        // SQL compared already; a difference here is one that SQL's comparison does not see.
+        if dialect::key_columns(plan)
+            .zip(&values[plan.columns.len()..])
+            .all(|(key, value)| key.value == *value)
+        {
+            let columns = plan.columns.iter().zip(values);
+            rows.push(
+                columns
+                    .map(|(name, value)| ColumnValue::new(name.clone(), value))
+                    .collect(),
+            );
+        }
+    }
+    Ok(rows)
+}
+
+fn exact_row(
+    found: &[Option<String>],
+    plan: &RowPlan,
+    shape: &TableShape,
+) -> Result<Vec<Value>, EngineError> {
+    let names = plan
+        .columns
+        .iter()
+        .chain(dialect::key_columns(plan).map(|key| &key.column));
+    let mut values = Vec::with_capacity(found.len());
+    for (name, text) in names.zip(found) {
+        values.push(Family::of(dialect::column(shape, name)?).value(text.as_deref())?);
+    }
+    let bytes: usize = values.iter().take(plan.columns.len()).map(Value::len_bytes).sum();
+    if bytes > ROW_BYTES_MAX {
+        return Err(EngineError::new(EngineErrorKind::TooLarge, "a row"));
+    }
+    Ok(values)
+}
+
+/// The receipt of a proposal as this connection sees it.
+pub async fn receipt(
+    lease: &mut Lease,
+    receipts: &ReceiptTable,
+    proposal_id: &str,
+) -> Result<Option<StoredReceipt>, EngineError> {
+    let found = lease.fetch(select_receipt(receipts, proposal_id, "")).await?;
+    found.first().map(|row| receipt_of_row(row)).transpose()
+}
+
+/// The statement that reads one receipt, with `more` expressions after its columns.
+pub fn select_receipt(receipts: &ReceiptTable, proposal_id: &str, more: &str) -> Statement {
+    Statement {
+        sql: format!(
+            "SELECT {RECEIPT_TEXTS}{more} FROM {} WHERE proposal_id = $1::text COLLATE \"C\"",
+            receipt_table(receipts)
+        ),
+        parameters: vec![Some(proposal_id.to_owned())],
+    }
+}
+
+/// Receipts by their time, oldest first.
+pub async fn receipts_since(
+    lease: &mut Lease,
+    receipts: &ReceiptTable,
+    from: String,
+    rows_max: u32,
+) -> Result<Vec<StoredReceipt>, EngineError> {
+    let statement = Statement {
+        sql: format!(
+            "SELECT {RECEIPT_TEXTS} FROM {} WHERE created_at >= $1::text COLLATE \"C\" \
+             ORDER BY created_at COLLATE \"C\", proposal_id COLLATE \"C\" LIMIT $2::text::bigint",
+            receipt_table(receipts)
+        ),
+        parameters: vec![Some(from), Some(rows_max.to_string())],
+    };
+    lease
+        .fetch(statement)
+        .await?
+        .iter()
+        .map(|row| receipt_of_row(row))
+        .collect()
+}
+
+/// The receipt table's name in statements.
+pub fn receipt_table(receipts: &ReceiptTable) -> String {
+    dialect::qualified(receipt_schema(receipts), &receipts.table)
+}
+
+pub fn receipt_of_row(row: &[Option<String>]) -> Result<StoredReceipt, EngineError> {
+    let unreadable = || EngineError::new(EngineErrorKind::Unreadable, "a receipt's column");
+    let optional = |at: usize| row.get(at).cloned().flatten();
+    let text = |at| optional(at).ok_or_else(unreadable);
+    let number = |at| text(at)?.parse::<u64>().map_err(|_| unreadable());
+    Ok(StoredReceipt {
+        proposal_id: text(0)?,
+        proposal_digest: text(1)?,
+        outcome: text(2)?,
+        reason: text(3)?,
+        rows_affected: text(4)?.parse().map_err(|_| unreadable())?,
+        previous_version: optional(5),
+        new_version: optional(6),
+        fence: number(7)?,
+        executor_id: text(8)?,
+        ledger_size: number(9)?,
+        ledger_root: text(10)?,
+        db_identity: text(11)?,
+        created_at: text(12)?,
+        receipt: text(13)?,
+        executor_key: text(14)?,
+        executor_sig: text(15)?,
+    })
+}

@@ -1,0 +1,16 @@
+//! Whether the account of a reader may read the columns of a target, as the catalogue tells its rights.
+
+use super::check::{Report, check_account, check_columns, missing_rights, rights};
+use super::connect::Lease;
+use synapsor_source::error::EngineError;
+use synapsor_source::{CheckTarget, Finding};
+
+pub async fn check(lease: &mut Lease, target: &CheckTarget) -> Result<Vec<Finding>, EngineError> {
+    let mut report = Report::of(lease).await?;
+    check_account(lease, &mut report, &target.schema).await?;
+    if let Some(shape) = check_columns(lease, &mut report, target).await? {
+        let rights = rights(lease, &target.schema, &target.table).await?;
+        missing_rights(&mut report, target, &shape, &rights);
+    }
+    Ok(report.findings)
+}

@@ -1,0 +1,68 @@
+//! Driver errors become causes here. Of the server's text nothing remains: it can quote values and statements.
+
+use sqlx::Error;
+
+use synapsor_source::error::{EngineError, EngineErrorKind};
+
+/// The cause behind a driver error; the detail is the five characters of the server's code and nothing else.
+pub fn scrub(error: &Error) -> EngineError {
+    use EngineErrorKind as Kind;
+    match error {
+        Error::Database(inner) => {
+            let code = inner.code().unwrap_or_default();
+            EngineError::new(kind_of(&code), detail(&code))
+        }
+        Error::Tls(_) => EngineError::new(Kind::Unavailable, "the server offers no TLS"),
+        // So does a certificate fail that is not believed.
+        Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            EngineError::new(Kind::Unavailable, "the server's certificate is not believed")
+        }
+        Error::Io(_) | Error::Protocol(_) | Error::WorkerCrashed => {
+            EngineError::new(Kind::Unavailable, "the connection failed")
+        }
+        Error::ColumnDecode { .. } | Error::Decode(_) => {
+            EngineError::new(Kind::Unreadable, "a value is not valid text")
+        }
+        // Every other variant is a mistake of this program or a driver feature that it does not use.
+        _ => EngineError::new(Kind::Other, "driver error"),
+    }
+}
+
+/// Whether the error says that a row with this key is there already.
+pub fn is_unique_violation(error: &Error) -> bool {
+    matches!(error, Error::Database(inner) if inner.code().as_deref() == Some("23505"))
+}
+
+/// Whether the connection is gone, so that the same work may be tried on another one.
+pub fn is_lost(error: &EngineError) -> bool {
+    error.kind == EngineErrorKind::Unavailable
+}
+
+fn kind_of(code: &str) -> EngineErrorKind {
+    use EngineErrorKind as Kind;
+    match code {
+        "40001" | "40P01" | "55P03" => Kind::Busy,
+        "57014" | "25P03" | "25P04" => Kind::Timeout,
+        "42501" => Kind::Denied,
+        "42P01" | "42703" | "3F000" | "42704" => Kind::NotFound,
+        // A standby, or an owner who made the database read only, may write again later.
+        "25006" => Kind::Unavailable,
+        "22021" | "22P05" => Kind::Unreadable,
+        "54000" => Kind::TooLarge,
+        // Connections, credentials, resources, operators, the system under the server, the name of the database.
+        _ => match code.get(..2) {
+            Some("08" | "28" | "53" | "58") => Kind::Unavailable,
+            Some("57") => Kind::Unavailable,
+            Some("3D") => Kind::Unavailable,
+            Some(_) | None => Kind::Other,
+        },
+    }
+}
+
+fn detail(code: &str) -> String {
+    if code.len() == 5 && code.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        format!("sqlstate {code}")
+    } else {
+        "an error without a code".to_owned()
+    }
+}

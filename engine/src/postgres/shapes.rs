@@ -1,0 +1,68 @@
+//! The shapes of tables, kept a moment: statements need the types of columns, and a read shall cost one round trip.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use synapsor_domain::schema::TableShape;
+
+use super::connect::Lease;
+use super::inspect;
+use synapsor_source::SHAPE_AGE_MAX;
+use synapsor_source::error::EngineError;
+
+/// Tables whose shape is kept.
+const SHAPES_MAX: usize = 1_000;
+
+type Name = (String, String);
+
+/// See above.
+#[derive(Debug, Default)]
+pub struct Shapes {
+    kept: Mutex<BTreeMap<Name, (Instant, Arc<TableShape>)>>,
+}
+
+impl Shapes {
+    /// A shape that is young enough.
+    pub fn kept(&self, schema: &str, table: &str) -> Option<Arc<TableShape>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, shape) = kept.get(&(schema.to_owned(), table.to_owned()))?;
+        (at.elapsed() < SHAPE_AGE_MAX).then(|| shape.clone())
+    }
+
+    /// A shape that is young enough, read anew if there is none.
+    pub async fn kept_or_read(
+        &self,
+        lease: &mut Lease,
+        schema: &str,
+        table: &str,
+    ) -> Result<Arc<TableShape>, EngineError> {
+        match self.kept(schema, table) {
+            Some(shape) => Ok(shape),
+            None => self.read(lease, schema, table).await,
+        }
+    }
+
+    /// The shape as it is now, kept from here on.
+    pub async fn read(
+        &self,
+        lease: &mut Lease,
+        schema: &str,
+        table: &str,
+    ) -> Result<Arc<TableShape>, EngineError> {
+        let asked_at = Instant::now();
+        let shape = Arc::new(inspect::describe(lease, schema, table).await?.shape());
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= SHAPES_MAX {
+            kept.clear();
+        }
+        kept.insert((schema.to_owned(), table.to_owned()), (asked_at, shape.clone()));
+        Ok(shape)
+    }
+
+    /// Lets go of a shape that may be wrong.
+    pub fn forget(&self, schema: &str, table: &str) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.remove(&(schema.to_owned(), table.to_owned()));
+    }
+}

@@ -1,0 +1,267 @@
+//! The URL of a server: `postgres://role:password@host:port/database?sslmode=…&pgbouncer=true`. Nothing of it is
+//! ever shown, and nothing is taken that is not understood.
+
+use std::net::IpAddr;
+
+use synapsor_domain::contract::SslMode;
+use synapsor_domain::refusal::Refusal;
+use zeroize::Zeroizing;
+
+const PORT: u16 = 5432;
+
+/// What a URL says.
+pub struct ServerUrl {
+    pub user: String,
+    pub password: Zeroizing<String>,
+    /// A name, an address, or the folder of a socket, which begins with `/`.
+    pub host: String,
+    pub port: u16,
+    pub database: String,
+    pub ssl_mode: Option<UrlSslMode>,
+    /// Whether a transaction pooler stands between.
+    pub is_pooled: bool,
+}
+
+/// The server's own words for TLS, weakest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum UrlSslMode {
+    Disable,
+    Allow,
+    Prefer,
+    Require,
+    VerifyCa,
+    VerifyFull,
+}
+
+impl ServerUrl {
+    pub fn parse(url: &str) -> Result<Self, Refusal> {
+        let rest = url
+            .strip_prefix("postgres://")
+            .or_else(|| url.strip_prefix("postgresql://"))
+            .ok_or_else(|| bad_url("it does not begin with postgres://"))?;
+        if rest.contains(['#', ' ']) || rest.chars().any(char::is_control) {
+            return Err(bad_url("it has characters that must be percent-encoded"));
+        }
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
+        let (login, place) = authority
+            .rsplit_once('@')
+            .ok_or_else(|| bad_url("it names no role"))?;
+        let (user, password) = login.split_once(':').unwrap_or((login, ""));
+        let (host, port) = split_place(place)?;
+        let mut parsed = Self {
+            user: decode(user)?,
+            password: Zeroizing::new(decode(password)?),
+            host: decode(host.trim_start_matches('[').trim_end_matches(']'))?,
+            port,
+            database: decode(database)?,
+            ssl_mode: None,
+            is_pooled: false,
+        };
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            parsed.parameter(name, &decode(value)?)?;
+        }
+        if parsed.user.is_empty() || parsed.database.is_empty() {
+            return Err(bad_url("it must name a role and a database"));
+        }
+        if parsed.host.is_empty() || parsed.host.contains(',') {
+            return Err(bad_url("it must name one host"));
+        }
+        Ok(parsed)
+    }
+
+    fn parameter(&mut self, name: &str, value: &str) -> Result<(), Refusal> {
+        match (name, value) {
+            ("pgbouncer", "true") => self.is_pooled = true,
+            ("pgbouncer", "false") => self.is_pooled = false,
+            ("sslmode", word) => {
+                self.ssl_mode = Some(ssl_mode(word).ok_or_else(|| bad_url("its sslmode is no known word"))?);
+            }
+            ("host", folder) if folder.starts_with('/') => folder.clone_into(&mut self.host),
+            ("application_name", _) => {}
+            _ => {
+                return Err(bad_url(
+                    "of its parameters only sslmode, pgbouncer, application_name and a socket's host are taken; \
+                     certificates go into the source's `ssl`",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what is sent stays on this machine.
+    pub fn is_loopback(&self) -> bool {
+        self.host.starts_with('/')
+            || self.host.eq_ignore_ascii_case("localhost")
+            || self
+                .host
+                .parse::<IpAddr>()
+                .is_ok_and(|address| address.is_loopback())
+    }
+
+    /// How to connect: the contract's word, else the URL's, else plain on this machine and all checks elsewhere.
+    pub fn tls(&self, contract: Option<SslMode>) -> Result<UrlSslMode, Refusal> {
+        let is_loopback = self.is_loopback();
+        let mode = match (contract, self.ssl_mode) {
+            (Some(SslMode::Disable), _) => UrlSslMode::Disable,
+            (Some(SslMode::VerifyCa), _) => UrlSslMode::VerifyCa,
+            (Some(SslMode::VerifyFull), _) => UrlSslMode::VerifyFull,
+            (None, Some(mode)) if is_loopback || mode == UrlSslMode::VerifyFull => mode,
+            (None, Some(_)) => return Err(tls_required()),
+            (None, None) if is_loopback => UrlSslMode::Disable,
+            (None, None) => UrlSslMode::VerifyFull,
+        };
+        if mode < UrlSslMode::VerifyCa && !is_loopback {
+            return Err(tls_required());
+        }
+        Ok(mode)
+    }
+}
+
+fn split_place(place: &str) -> Result<(&str, u16), Refusal> {
+    let (host, port) = match place.rsplit_once(':') {
+        // The colons of an address in brackets are its own.
+        Some((host, port)) if !port.contains(']') => (host, port),
+        Some(_) | None => (place, ""),
+    };
+    let port = match port {
+        "" => PORT,
+        text => text.parse().map_err(|_| bad_url("its port is no number"))?,
+    };
+    Ok((host, port))
+}
+
+fn ssl_mode(word: &str) -> Option<UrlSslMode> {
+    Some(match word {
+        "disable" => UrlSslMode::Disable,
+        "allow" => UrlSslMode::Allow,
+        "prefer" => UrlSslMode::Prefer,
+        "require" => UrlSslMode::Require,
+        "verify-ca" => UrlSslMode::VerifyCa,
+        "verify-full" => UrlSslMode::VerifyFull,
+        _ => return None,
+    })
+}
+
+fn decode(text: &str) -> Result<String, Refusal> {
+    let wrong = || bad_url("a percent sign is not followed by two hex digits, or what it encodes is no text");
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        if first == b'%' {
+            let pair = after.get(..2).ok_or_else(wrong)?;
+            bytes.extend(hex::decode(pair).map_err(|_| wrong())?);
+            rest = &after[2..];
+        } else {
+            bytes.push(first);
+            rest = after;
+        }
+    }
+    let text = String::from_utf8(bytes).map_err(|_| wrong())?;
+    if text.contains('\0') {
+        Err(wrong())
+    } else {
+        Ok(text)
+    }
+}
+
+fn bad_url(why: &str) -> Refusal {
+    Refusal::new(
+        "SOURCE_URL_INVALID",
+        format!(
+            "the URL of the source cannot be used: {why}; give postgres://role:password@host:port/database"
+        ),
+    )
+}
+
+fn tls_required() -> Refusal {
+    Refusal::new(
+        "SOURCE_TLS_REQUIRED",
+        "the server is not on this machine, so the connection must be encrypted and the server's certificate \
+         checked; use sslmode=verify-full, or `ssl` of the source with its authority",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> ServerUrl {
+        ServerUrl::parse(text).unwrap()
+    }
+
+    fn code(result: Result<impl Sized, Refusal>) -> String {
+        let refusal = result.err().unwrap();
+        assert!(!refusal.to_string().contains("secret"), "{refusal}");
+        refusal.code.to_string()
+    }
+
+    #[test]
+    fn every_part_is_read_and_decoded() {
+        let parsed =
+            url("postgres://ro%40le:p%3Aw%2F@db.example:6543/app%20db?sslmode=verify-full&pgbouncer=true");
+        assert_eq!(
+            (
+                parsed.user.as_str(),
+                parsed.password.as_str(),
+                parsed.host.as_str(),
+                parsed.port
+            ),
+            ("ro@le", "p:w/", "db.example", 6543)
+        );
+        assert_eq!((parsed.database.as_str(), parsed.is_pooled), ("app db", true));
+        assert_eq!(url("postgresql://u@[::1]/d").host, "::1");
+        assert_eq!(url("postgres://u@[::1]:7/d").port, 7);
+        assert_eq!(url("postgres://u@%2Frun%2Fpg/d").host, "/run/pg");
+        assert_eq!(url("postgres://u@x/d?host=/run/pg").host, "/run/pg");
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused_without_showing_it() {
+        for text in [
+            "mysql://u:secret@h/d",
+            "postgres://h/d",
+            "postgres://u:secret@h",
+            "postgres://u:secret@/d",
+            "postgres://:secret@h/d",
+            "postgres://u:secret@h:x/d",
+            "postgres://u:secret@a,b/d",
+            "postgres://u:%zz@h/d",
+            "postgres://u:secret@h/d#x",
+            "postgres://u:secret@h/d?options=-csecret",
+            "postgres://u:secret@h/d?sslrootcert=/secret",
+            "postgres://u:secret@h/d?sslmode=on",
+            "postgres://u:secret@h/d?pgbouncer=1",
+            "postgres://u:secret@h/d?host=secret",
+        ] {
+            assert_eq!(code(ServerUrl::parse(text)), "SOURCE_URL_INVALID", "{text}");
+        }
+    }
+
+    #[test]
+    fn beyond_this_machine_the_certificate_is_always_checked() {
+        let mode = |text: &str, contract| url(text).tls(contract);
+        for host in ["127.0.0.1", "127.8.8.8", "[::1]", "localhost", "%2Frun"] {
+            let text = format!("postgres://u@{host}/d");
+            assert_eq!(mode(&text, None).unwrap(), UrlSslMode::Disable, "{host}");
+            assert_eq!(
+                mode(&text, Some(SslMode::VerifyCa)).unwrap(),
+                UrlSslMode::VerifyCa
+            );
+        }
+        for host in ["db.example", "10.0.0.1", "localhost.example", "[fe80::1]"] {
+            let text = format!("postgres://u@{host}/d");
+            assert_eq!(mode(&text, None).unwrap(), UrlSslMode::VerifyFull, "{host}");
+            assert_eq!(code(mode(&text, Some(SslMode::Disable))), "SOURCE_TLS_REQUIRED");
+            for weak in ["disable", "allow", "prefer", "require", "verify-ca"] {
+                let text = format!("{text}?sslmode={weak}");
+                assert_eq!(code(mode(&text, None)), "SOURCE_TLS_REQUIRED", "{text}");
+                assert_eq!(
+                    mode(&text, Some(SslMode::VerifyFull)).unwrap(),
+                    UrlSslMode::VerifyFull
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Opening the database file: what may be opened at all, the settings of a connection, and the few read-only
+//! connections that are kept.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+use synapsor_domain::refusal::Refusal;
+
+use super::scrub::scrub;
+use synapsor_source::error::{EngineError, EngineErrorKind};
+
+/// Read-only connections at one time; further reads wait.
+pub const READERS_MAX: usize = 4;
+
+/// The mark of a ledger's own store, which is never a source.
+const LEDGER_APPLICATION_ID: i64 = 0x5379_6e4c;
+/// NFS, SMB in three versions, Ceph, AFS.
+#[cfg(target_os = "linux")]
+const NETWORK_FILE_SYSTEMS: [rustix::fs::FsWord; 6] =
+    [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x00c3_6400, 0x5346_414f];
+const URL_PREFIX: &str = "sqlite://";
+pub const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+const STATEMENTS_CACHED: usize = 64;
+/// Steps of SQLite's machine between two looks at the deadline.
+const STEPS_PER_CHECK: i32 = 1_000;
+
+/// A database file at a fixed place. Neither Debug nor any error shows the place.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseFile(PathBuf);
+
+impl DatabaseFile {
+    /// The file that a URL names. Links in folders above it are followed once, here; the file itself must not
+    /// be a link.
+    pub fn of_url(url: &str) -> Result<Self, Refusal> {
+        let path = url
+            .strip_prefix(URL_PREFIX)
+            .ok_or_else(|| bad_url("it must begin with `sqlite:///`"))?;
+        if path.contains(['?', '#', '%']) || path.chars().any(char::is_control) {
+            return Err(bad_url("it must be a plain path, without parameters or escapes"));
+        }
+        let path = Path::new(path);
+        let is_plain = path
+            .components()
+            .all(|c| matches!(c, Component::RootDir | Component::Normal(_)));
+        if !path.is_absolute() || !is_plain {
+            return Err(bad_url("the path must be absolute and without `..`"));
+        }
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(bad_url("it names no file"));
+        };
+        let folder = fs::canonicalize(folder).map_err(|_| absent())?;
+        let file = Self(folder.join(name));
+        file.stamp().map_err(|_| absent())?;
+        Ok(file)
+    }
+
+    pub fn as_os_str(&self) -> &OsStr {
+        self.0.as_os_str()
+    }
+
+    /// Device and inode: another pair means that another file took the place.
+    fn stamp(&self) -> Result<(u64, u64), EngineError> {
+        let unavailable = |why: &str| EngineError::new(EngineErrorKind::Unavailable, why);
+        let metadata =
+            fs::symlink_metadata(&self.0).map_err(|_| unavailable("the database file is missing"))?;
+        if metadata.is_file() {
+            Ok((metadata.dev(), metadata.ino()))
+        } else {
+            Err(unavailable("the database is not a regular file"))
+        }
+    }
+
+    /// Opens a connection that cannot write.
+    pub fn open_reader(&self) -> Result<Opened, EngineError> {
+        self.open(OpenFlags::SQLITE_OPEN_READ_ONLY, "PRAGMA query_only = ON;")
+    }
+
+    /// Opens a connection that can write, with every setting that the protocol of a writeback needs.
+    pub fn open_writer(&self) -> Result<Opened, EngineError> {
+        self.refuse_network()?;
+        self.open(
+            OpenFlags::SQLITE_OPEN_READ_WRITE,
+            "PRAGMA foreign_keys = ON; PRAGMA recursive_triggers = ON; PRAGMA synchronous = FULL; \
+             PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;",
+        )
+    }
+
+    /// Locks are the whole of SQLite's isolation, and network file systems do not keep them.
+    #[cfg(target_os = "linux")]
+    fn refuse_network(&self) -> Result<(), EngineError> {
+        let stat = rustix::fs::statfs(&self.0)
+            .map_err(|_| EngineError::new(EngineErrorKind::Unavailable, "the file system does not answer"))?;
+        // Some platforms widen the number with its sign.
+        if NETWORK_FILE_SYSTEMS.contains(&(stat.f_type & 0xffff_ffff)) {
+            return Err(EngineError::new(
+                EngineErrorKind::Denied,
+                "the file lies on a network file system",
+            ));
+        }
+        Ok(())
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    #[expect(
+        clippy::unnecessary_wraps,
+        clippy::unused_self,
+        reason = "the same signature as on Linux"
+    )]
+    fn refuse_network(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    fn open(&self, access: OpenFlags, pragmas: &str) -> Result<Opened, EngineError> {
+        let stamp = self.stamp()?;
+        // No flag creates a file, none follows a link, and none lets a path be read as a URI.
+        let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+        let mut connection = Connection::open_with_flags(&self.0, flags).map_err(scrub)?;
+        connection.busy_timeout(LOCK_TIMEOUT).map_err(scrub)?;
+        for (setting, value) in [
+            (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
+            (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
+            // A name in double quotes that is no column must be an error, not a text.
+            (DbConfig::SQLITE_DBCONFIG_DQS_DML, false),
+            (DbConfig::SQLITE_DBCONFIG_DQS_DDL, false),
+            (DbConfig::SQLITE_DBCONFIG_ENABLE_ATTACH_CREATE, false),
+            (DbConfig::SQLITE_DBCONFIG_ENABLE_ATTACH_WRITE, false),
+        ] {
+            connection.set_db_config(setting, value).map_err(scrub)?;
+        }
+        connection.execute_batch(pragmas).map_err(scrub)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+        refuse_ledger(&connection)?;
+        if self.stamp()? != stamp {
+            return Err(EngineError::new(
+                EngineErrorKind::Unavailable,
+                "the file was replaced while it was opened",
+            ));
+        }
+        let deadline = Arc::new(Deadline::default());
+        let watch = deadline.clone();
+        connection
+            .progress_handler(STEPS_PER_CHECK, Some(move || watch.has_passed()))
+            .map_err(scrub)?;
+        Ok(Opened {
+            connection,
+            deadline,
+            stamp,
+        })
+    }
+}
+
+impl fmt::Debug for DatabaseFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DatabaseFile")
+    }
+}
+
+/// An open connection with the deadline that its statements obey.
+pub struct Opened {
+    pub connection: Connection,
+    pub deadline: Arc<Deadline>,
+    stamp: (u64, u64),
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Opened")
+    }
+}
+
+/// When running statements must stop; far away until it is set.
+pub struct Deadline {
+    base: Instant,
+    /// Milliseconds after `base`.
+    at_ms: AtomicU64,
+}
+
+impl Default for Deadline {
+    fn default() -> Self {
+        Self {
+            base: Instant::now(),
+            at_ms: AtomicU64::new(u64::MAX),
+        }
+    }
+}
+
+impl Deadline {
+    pub fn set(&self, from_now: Duration) {
+        let at = self.base.elapsed().saturating_add(from_now).as_millis();
+        self.at_ms
+            .store(u64::try_from(at).unwrap_or(u64::MAX), Ordering::SeqCst);
+    }
+
+    pub fn set_passed(&self) {
+        self.at_ms.store(0, Ordering::SeqCst);
+    }
+
+    pub fn clear(&self) {
+        self.at_ms.store(u64::MAX, Ordering::SeqCst);
+    }
+
+    pub fn has_passed(&self) -> bool {
+        self.base.elapsed().as_millis() >= u128::from(self.at_ms.load(Ordering::SeqCst))
+    }
+}
+
+/// Read-only connections that are idle.
+#[derive(Debug)]
+pub struct Readers {
+    file: DatabaseFile,
+    idle: Mutex<Vec<Opened>>,
+}
+
+impl Readers {
+    pub fn new(file: DatabaseFile) -> Self {
+        Self {
+            file,
+            idle: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Lends a connection to `work`. One that met an error is not used again, nor one whose file was replaced.
+    pub fn with<T>(&self, work: impl FnOnce(&Opened) -> Result<T, EngineError>) -> Result<T, EngineError> {
+        let stamp = self.file.stamp()?;
+        let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let opened = match kept.filter(|opened| opened.stamp == stamp) {
+            Some(opened) => opened,
+            None => self.file.open_reader()?,
+        };
+        let result = work(&opened)?;
+        opened.deadline.clear();
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < READERS_MAX {
+            idle.push(opened);
+        }
+        Ok(result)
+    }
+}
+
+fn refuse_ledger(connection: &Connection) -> Result<(), EngineError> {
+    let mark: i64 = connection
+        .query_row("PRAGMA application_id", [], |row| row.get(0))
+        .map_err(scrub)?;
+    let tables: i64 = connection
+        .query_row(
+            "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('events', 'checkpoints', 'nodes')",
+            [],
+            |row| row.get(0),
+        )
+        .map_err(scrub)?;
+    if mark == LEDGER_APPLICATION_ID || tables == 3 {
+        return Err(EngineError::new(
+            EngineErrorKind::Denied,
+            "the file is the store of a ledger",
+        ));
+    }
+    Ok(())
+}
+
+fn bad_url(why: &str) -> Refusal {
+    Refusal::new(
+        "SOURCE_URL_INVALID",
+        format!("the URL of the source cannot be used: {why}; give sqlite:///absolute/path"),
+    )
+}
+
+fn absent() -> Refusal {
+    Refusal::new(
+        "SOURCE_FILE_MISSING",
+        "the URL of the source names no regular file (a link does not count); it is never created here",
+    )
+}

@@ -1,0 +1,457 @@
+//! The catalogue: the shape of one table, and whether the receipt table is what the protocol needs.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension as _};
+use synapsor_domain::digest::Digest;
+use synapsor_domain::schema::{Column, Definition, Reference, TableShape};
+use synapsor_domain::writeback::receipt_table_ddl;
+
+use super::dialect::{self, SCHEMA};
+use super::read::require_schema;
+use super::scrub::scrub;
+use synapsor_source::catalogue::{ForeignKey, Index, TABLES_MAX, Table, Unique};
+use synapsor_source::error::{EngineError, EngineErrorKind};
+use synapsor_source::{Catalogue, RowPlan};
+
+/// `(name, type, NOT NULL)` of the receipt table's columns; the first is the whole primary key.
+const RECEIPT_TABLE_COLUMNS: [(&str, &str, bool); 16] = [
+    ("proposal_id", "TEXT", true),
+    ("proposal_digest", "TEXT", true),
+    ("outcome", "TEXT", true),
+    ("reason", "TEXT", true),
+    ("rows_affected", "INTEGER", true),
+    ("previous_version", "TEXT", false),
+    ("new_version", "TEXT", false),
+    ("fence", "INTEGER", true),
+    ("executor_id", "TEXT", true),
+    ("ledger_size", "INTEGER", true),
+    ("ledger_root", "TEXT", true),
+    ("db_identity", "TEXT", true),
+    ("created_at", "TEXT", true),
+    ("receipt", "TEXT", true),
+    ("executor_key", "TEXT", true),
+    ("executor_sig", "TEXT", true),
+];
+
+/// One line of the list of tables.
+struct Listed {
+    kind: String,
+    is_without_rowid: bool,
+    is_strict: bool,
+}
+
+/// The table as the catalogue describes it now.
+pub fn shape(connection: &Connection, schema: &str, table: &str) -> Result<TableShape, EngineError> {
+    require_schema(schema)?;
+    let listed = listed(connection, table)?
+        .ok_or_else(|| EngineError::new(EngineErrorKind::NotFound, "no such table"))?;
+    let mut traits = Vec::new();
+    match listed.kind.as_str() {
+        "table" => {}
+        kind => traits.push(kind.to_owned()),
+    }
+    if listed.is_strict {
+        traits.push("strict".to_owned());
+    }
+    if listed.is_without_rowid {
+        traits.push("without_rowid".to_owned());
+    }
+    Ok(TableShape {
+        engine: "sqlite".to_owned(),
+        schema: SCHEMA.to_owned(),
+        table: table.to_owned(),
+        columns: columns(connection, table, &listed)?,
+        triggers: triggers(connection, table)?,
+        rules: Vec::new(),
+        policies: Vec::new(),
+        referenced_by: references(connection, table)?,
+        traits,
+        foreign_code: Vec::new(),
+    })
+}
+
+fn listed(connection: &Connection, table: &str) -> Result<Option<Listed>, EngineError> {
+    connection
+        .prepare_cached(
+            "SELECT l.type, l.wr, l.strict FROM pragma_table_list(?1) AS l \
+             WHERE l.schema = 'main' AND l.name = ?1 COLLATE BINARY",
+        )
+        .and_then(|mut statement| {
+            let read = |row: &rusqlite::Row<'_>| {
+                Ok(Listed {
+                    kind: row.get(0)?,
+                    is_without_rowid: row.get(1)?,
+                    is_strict: row.get(2)?,
+                })
+            };
+            statement.query_row([table], read).optional()
+        })
+        .map_err(scrub)
+}
+
+fn columns(connection: &Connection, table: &str, listed: &Listed) -> Result<Vec<Column>, EngineError> {
+    let unique = unique_columns(connection, table)?;
+    let collations = collations(connection, table)?;
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT name, type, \"notnull\", pk, hidden FROM pragma_table_xinfo(?1, 'main') ORDER BY cid",
+        )
+        .map_err(scrub)?;
+    let read = |row: &rusqlite::Row<'_>| {
+        let (name, declared_type): (String, String) = (row.get(0)?, row.get(1)?);
+        let (is_not_null, key_position, hidden): (bool, i64, i64) = (row.get(2)?, row.get(3)?, row.get(4)?);
+        Ok((name, declared_type, is_not_null, key_position > 0, hidden))
+    };
+    let raw: Vec<_> = statement
+        .query_map([table], read)
+        .and_then(Iterator::collect::<Result<_, _>>)
+        .map_err(scrub)?;
+    let keys = raw.iter().filter(|column| column.3).count();
+    let columns =
+        raw.into_iter()
+            .filter(|column| column.4 != 1)
+            .map(|(name, declared, not_null, key, hidden)| {
+                // An INTEGER PRIMARY KEY is the row's own number, which is never NULL.
+                let is_row_number = key && keys == 1 && declared.eq_ignore_ascii_case("INTEGER");
+                Column {
+                    nullable: !(not_null || is_row_number || (key && listed.is_without_rowid)),
+                    generated: matches!(hidden, 2 | 3),
+                    primary_key: key,
+                    unique: (key && keys == 1) || unique.contains(&name),
+                    collation: collations
+                        .get(&name)
+                        .filter(|c| !c.eq_ignore_ascii_case("BINARY"))
+                        .cloned(),
+                    declared_type: declared,
+                    base_type: None,
+                    labels: Vec::new(),
+                    name,
+                }
+            });
+    Ok(columns.collect())
+}
+
+/// Columns that stand alone in a unique index over the whole table.
+fn unique_columns(connection: &Connection, table: &str) -> Result<Vec<String>, EngineError> {
+    connection
+        .prepare_cached(
+            "SELECT (SELECT name FROM pragma_index_info(i.name, 'main')) FROM pragma_index_list(?1, 'main') AS i \
+             WHERE i.\"unique\" = 1 AND i.partial = 0 \
+               AND (SELECT count(*) FROM pragma_index_info(i.name, 'main')) = 1",
+        )
+        .and_then(|mut statement| {
+            // An index over an expression has no column name.
+            let names: Result<Vec<Option<String>>, _> = statement.query_map([table], |row| row.get(0))?.collect();
+            Ok(names?.into_iter().flatten().collect())
+        })
+        .map_err(scrub)
+}
+
+/// The collation of each column that names one. The catalogue tells it in the table's definition only. Nothing
+/// that protects a row rests on it: keys and tenants are compared byte for byte whatever it says.
+fn collations(connection: &Connection, table: &str) -> Result<BTreeMap<String, String>, EngineError> {
+    let definition = definition(connection, table)?;
+    let body = definition.split_once('(').map_or("", |(_, body)| body);
+    let bare = |word: &str| word.trim_matches(['"', '`', '[', ']', '\'', ')']).to_owned();
+    let of_part = |part: &str| {
+        let mut words = part.split_whitespace();
+        let name = bare(words.next()?);
+        words.find(|word| word.eq_ignore_ascii_case("COLLATE"))?;
+        Some((name, bare(words.next()?)))
+    };
+    Ok(top_level_parts(body).into_iter().filter_map(of_part).collect())
+}
+
+/// The statement that made a table; empty for what is no table.
+fn definition(connection: &Connection, table: &str) -> Result<String, EngineError> {
+    let sql = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+    let found = connection.query_row(sql, [table], |row| row.get(0)).optional();
+    Ok(found.map_err(scrub)?.unwrap_or_default())
+}
+
+/// Splits at commas outside of parentheses.
+fn top_level_parts(body: &str) -> Vec<&str> {
+    let (mut parts, mut depth, mut start) = (Vec::new(), 0_u32, 0);
+    for (at, byte) in body.bytes().enumerate() {
+        match byte {
+            b'(' => depth += 1,
+            b')' => depth = depth.saturating_sub(1),
+            b',' if depth == 0 => {
+                parts.push(&body[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&body[start..]);
+    parts
+}
+
+fn triggers(connection: &Connection, table: &str) -> Result<Vec<Definition>, EngineError> {
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE ORDER BY name",
+        )
+        .map_err(scrub)?;
+    let read = |row: &rusqlite::Row<'_>| {
+        let sql: String = row.get(1)?;
+        let definition_digest = Digest::of_typed("application/vnd.synapsor.trigger.v1+sql", sql.as_bytes());
+        Ok(Definition {
+            name: row.get(0)?,
+            definition_digest,
+        })
+    };
+    statement
+        .query_map([table], read)
+        .and_then(Iterator::collect::<Result<_, _>>)
+        .map_err(scrub)
+}
+
+/// Foreign keys of all tables that point at this one.
+fn references(connection: &Connection, table: &str) -> Result<Vec<Reference>, EngineError> {
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT s.name, f.id, f.\"from\", f.\"to\", f.on_update, f.on_delete \
+             FROM sqlite_schema AS s, pragma_foreign_key_list(s.name, 'main') AS f \
+             WHERE s.type = 'table' AND f.\"table\" = ?1 COLLATE NOCASE ORDER BY s.name, f.id, f.seq",
+        )
+        .map_err(scrub)?;
+    let mut found = statement.query([table]).map_err(scrub)?;
+    let mut references: Vec<(i64, Reference)> = Vec::new();
+    while let Some(row) = found.next().map_err(scrub)? {
+        let (name, id): (String, i64) = (row.get(0).map_err(scrub)?, row.get(1).map_err(scrub)?);
+        let column: String = row.get(2).map_err(scrub)?;
+        // Absent: the key points at the primary key.
+        let referenced: Option<String> = row.get(3).map_err(scrub)?;
+        if references
+            .last()
+            .is_none_or(|(last, reference)| *last != id || reference.table != name)
+        {
+            let reference = Reference {
+                table: name,
+                columns: Vec::new(),
+                referenced_columns: Vec::new(),
+                on_update: row.get(4).map_err(scrub)?,
+                on_delete: row.get(5).map_err(scrub)?,
+            };
+            references.push((id, reference));
+        }
+        if let Some((_, reference)) = references.last_mut() {
+            reference.columns.push(column);
+            reference.referenced_columns.extend(referenced);
+        }
+    }
+    Ok(references.into_iter().map(|(_, reference)| reference).collect())
+}
+
+/// Why the receipt table cannot be used, with the statements that make a good one; empty if it can.
+pub fn receipt_problems(connection: &Connection, table: &str) -> Result<Vec<String>, EngineError> {
+    let ddl = receipt_table_ddl("sqlite", SCHEMA, table)
+        .map_err(|refusal| EngineError::new(EngineErrorKind::Other, refusal.public))?;
+    let shape = match shape(connection, SCHEMA, table) {
+        Ok(shape) => shape,
+        Err(error) if error.kind == EngineErrorKind::NotFound => {
+            return Ok(vec![format!(
+                "the receipt table `{table}` does not exist; have it created:\n{ddl}"
+            )]);
+        }
+        Err(error) => return Err(error),
+    };
+    let mut problems = table_problems(connection, table, &shape)?;
+    if !problems.is_empty() {
+        problems.push(format!(
+            "move the table `{table}` away and have it created anew:\n{ddl}"
+        ));
+    }
+    Ok(problems)
+}
+
+fn table_problems(
+    connection: &Connection,
+    table: &str,
+    shape: &TableShape,
+) -> Result<Vec<String>, EngineError> {
+    let mut problems = Vec::new();
+    let mut problem = |text: String| problems.push(format!("the receipt table `{table}` {text}"));
+    if shape.traits != ["strict"] {
+        problem("must be an ordinary STRICT table with row numbers".to_owned());
+    }
+    let expected = RECEIPT_TABLE_COLUMNS
+        .map(|(name, declared, not_null)| (name.to_owned(), declared.to_owned(), !not_null));
+    let actual: Vec<_> = shape
+        .columns
+        .iter()
+        .map(|c| (c.name.clone(), c.declared_type.to_ascii_uppercase(), c.nullable))
+        .collect();
+    if actual != expected {
+        problem("must have exactly the columns of the migration, in their order".to_owned());
+    }
+    let keys: Vec<&str> = shape
+        .columns
+        .iter()
+        .filter(|c| c.primary_key)
+        .map(|c| c.name.as_str())
+        .collect();
+    if keys != ["proposal_id"] {
+        problem("must have the primary key (proposal_id) and nothing else in it".to_owned());
+    }
+    if shape.columns.iter().any(|c| c.collation.is_some() || c.generated) {
+        problem("must not have collations or computed columns".to_owned());
+    }
+    if !shape.triggers.is_empty() {
+        problem("must not have triggers".to_owned());
+    }
+    let definition = definition(connection, table)?;
+    let definition = definition.to_ascii_uppercase();
+    if definition.contains("CONFLICT") {
+        problem("must not have a conflict clause: it would let a receipt be overwritten".to_owned());
+    }
+    if definition.contains("REFERENCES") {
+        problem("must not have foreign keys".to_owned());
+    }
+    let other_unique: i64 = connection
+        .query_row(
+            "SELECT count(*) FROM pragma_index_list(?1, 'main') WHERE \"unique\" = 1 AND origin <> 'pk'",
+            [table],
+            |row| row.get(0),
+        )
+        .map_err(scrub)?;
+    if other_unique > 0 {
+        problem("must have no unique index besides its primary key".to_owned());
+    }
+    Ok(problems)
+}
+
+/// A name of the row number that no column hides; none in a table without row numbers.
+pub fn row_number_name(shape: &TableShape) -> Option<&'static str> {
+    if shape.traits.iter().any(|t| t != "strict") {
+        return None;
+    }
+    let hidden = |name: &str| shape.columns.iter().any(|c| c.name.eq_ignore_ascii_case(name));
+    ["rowid", "_rowid_", "oid"].into_iter().find(|name| !hidden(name))
+}
+
+/// The statement that gives the row numbers of a plan's rows.
+pub fn select_row_number(plan: &RowPlan, name: &str) -> String {
+    let bare = RowPlan {
+        columns: Vec::new(),
+        ..plan.clone()
+    };
+    dialect::select_row(&bare).replacen("SELECT ", &format!("SELECT {name}, "), 1)
+}
+
+/// Every table and view of the file.
+pub fn catalogue(connection: &Connection, schema: Option<&str>) -> Result<Catalogue, EngineError> {
+    if let Some(schema) = schema {
+        require_schema(schema)?;
+    }
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'view') \
+             AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name LIMIT ?1",
+        )
+        .map_err(scrub)?;
+    let names: Vec<String> = statement
+        .query_map([i64::try_from(TABLES_MAX + 1).unwrap_or(i64::MAX)], |row| {
+            row.get(0)
+        })
+        .and_then(Iterator::collect)
+        .map_err(scrub)?;
+    let tables: Result<_, _> = names
+        .iter()
+        .take(TABLES_MAX)
+        .map(|name| described(connection, name))
+        .collect();
+    Ok(Catalogue {
+        product: format!("SQLite {}", rusqlite::version()),
+        account: "the owner of the file".to_owned(),
+        schemas: vec![SCHEMA.to_owned()],
+        tables: tables?,
+        truncated: names.len() > TABLES_MAX,
+    })
+}
+
+fn described(connection: &Connection, table: &str) -> Result<Table, EngineError> {
+    let shape = shape(connection, SCHEMA, table)?;
+    let columns = shape.columns.iter();
+    let primary_key = columns.filter(|c| c.primary_key).map(|c| c.name.clone());
+    Ok(Table {
+        primary_key: primary_key.collect(),
+        defaults: defaults(connection, table)?,
+        unique: indexes(connection, table)?
+            .into_iter()
+            .filter(|index| index.unique && !index.columns.is_empty())
+            .map(|index| Unique {
+                name: index.name,
+                columns: index.columns,
+            })
+            .collect(),
+        foreign_keys: foreign_keys(connection, table)?,
+        indexes: indexes(connection, table)?,
+        can_change: !shape.traits.iter().any(|t| t == "view" || t == "shadow"),
+        shape,
+    })
+}
+
+fn defaults(connection: &Connection, table: &str) -> Result<Vec<(String, String)>, EngineError> {
+    let sql = "SELECT name, dflt_value FROM pragma_table_xinfo(?1, 'main') WHERE dflt_value IS NOT NULL ORDER BY cid";
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| {
+            statement
+                .query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect()
+        })
+        .map_err(scrub)
+}
+
+fn indexes(connection: &Connection, table: &str) -> Result<Vec<Index>, EngineError> {
+    let sql = "SELECT i.name, i.\"unique\", x.name FROM pragma_index_list(?1, 'main') AS i, \
+               pragma_index_info(i.name, 'main') AS x ORDER BY i.seq, x.seqno";
+    let mut statement = connection.prepare_cached(sql).map_err(scrub)?;
+    let mut found = statement.query([table]).map_err(scrub)?;
+    let mut indexes: Vec<Index> = Vec::new();
+    while let Some(row) = found.next().map_err(scrub)? {
+        let name: String = row.get(0).map_err(scrub)?;
+        let column: Option<String> = row.get(2).map_err(scrub)?;
+        if indexes.last().is_none_or(|last| last.name != name) {
+            indexes.push(Index {
+                name,
+                columns: Vec::new(),
+                unique: row.get(1).map_err(scrub)?,
+            });
+        }
+        if let Some(last) = indexes.last_mut() {
+            last.columns.extend(column);
+        }
+    }
+    Ok(indexes)
+}
+
+fn foreign_keys(connection: &Connection, table: &str) -> Result<Vec<ForeignKey>, EngineError> {
+    let sql =
+        "SELECT id, \"table\", \"from\", \"to\" FROM pragma_foreign_key_list(?1, 'main') ORDER BY id, seq";
+    let mut statement = connection.prepare_cached(sql).map_err(scrub)?;
+    let mut found = statement.query([table]).map_err(scrub)?;
+    let mut keys: Vec<ForeignKey> = Vec::new();
+    while let Some(row) = found.next().map_err(scrub)? {
+        let id: i64 = row.get(0).map_err(scrub)?;
+        let name = format!("{table}_{id}");
+        if keys.last().is_none_or(|last| last.name != name) {
+            keys.push(ForeignKey {
+                name,
+                columns: Vec::new(),
+                referenced_schema: SCHEMA.to_owned(),
+                referenced_table: row.get(1).map_err(scrub)?,
+                referenced_columns: Vec::new(),
+            });
+        }
+        let (from, to): (String, Option<String>) = (row.get(2).map_err(scrub)?, row.get(3).map_err(scrub)?);
+        if let Some(last) = keys.last_mut() {
+            last.columns.push(from);
+            last.referenced_columns.extend(to);
+        }
+    }
+    Ok(keys)
+}

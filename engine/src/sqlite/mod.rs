@@ -1,0 +1,198 @@
+//! SQLite, embedded: one file, one lock for all writers. A writeback holds that lock from its first statement to
+//! its COMMIT, at most ten seconds; a process that is stopped meanwhile blocks other writers until it ends.
+//! All work happens on blocking threads; whoever stops waiting for an answer stops the statement.
+
+pub mod connect;
+pub mod dialect;
+pub mod inspect;
+pub mod read;
+pub mod reading;
+pub mod sample;
+pub mod scrub;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use synapsor_domain::ids::ProposalId;
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::schema::{Column, TableShape};
+use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::value::Value;
+use tokio::sync::Semaphore;
+
+use self::connect::{DatabaseFile, Deadline, Opened, READERS_MAX, Readers};
+use synapsor_source::error::{EngineError, EngineErrorKind};
+use synapsor_source::{Catalogue, CheckTarget, Engine, Finding, Reading, RowPlan, StoredReceipt};
+
+/// How long a read may take unless the contract says less.
+pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One database file.
+#[derive(Debug)]
+pub struct SqliteEngine {
+    pub file: DatabaseFile,
+    pub receipt_table: String,
+    statement_timeout: Duration,
+    readers: Arc<Readers>,
+    turns: Arc<Semaphore>,
+}
+
+impl SqliteEngine {
+    /// The database of a URL (`sqlite:///absolute/path`). The file must exist; it is opened at the first use.
+    ///
+    /// # Errors
+    /// `SOURCE_URL_INVALID` and `SOURCE_FILE_MISSING`; neither shows the URL.
+    pub fn new(url: &str, receipt_table: &str, statement_timeout: Option<Duration>) -> Result<Self, Refusal> {
+        let file = DatabaseFile::of_url(url)?;
+        Ok(Self {
+            readers: Arc::new(Readers::new(file.clone())),
+            file,
+            receipt_table: receipt_table.to_owned(),
+            statement_timeout: statement_timeout.unwrap_or(STATEMENT_TIMEOUT),
+            turns: Arc::new(Semaphore::new(READERS_MAX)),
+        })
+    }
+
+    /// Runs `work` on a read-only connection, on a blocking thread.
+    async fn read_only<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Opened) -> Result<T, EngineError> + Send + 'static,
+    ) -> Result<T, EngineError> {
+        let wait = tokio::time::timeout(self.statement_timeout, self.turns.clone().acquire_owned());
+        let turn = match wait.await {
+            Ok(Ok(turn)) => turn,
+            Ok(Err(_)) | Err(_) => {
+                return Err(EngineError::new(
+                    EngineErrorKind::Busy,
+                    "all read connections are in use",
+                ));
+            }
+        };
+        let (readers, timeout) = (self.readers.clone(), self.statement_timeout);
+        let (on_thread, interest) = Interest::pair();
+        let done = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            readers.with(|opened| {
+                opened.deadline.set(timeout);
+                on_thread.watch(&opened.deadline);
+                let result = work(opened);
+                // The connection goes back to the others; a waiter that leaves later must not stop their work.
+                on_thread.release();
+                result
+            })
+        });
+        let result = done
+            .await
+            .map_err(|_| EngineError::new(EngineErrorKind::Other, "a worker thread died"))?;
+        drop(interest);
+        result
+    }
+}
+
+#[async_trait]
+impl Engine for SqliteEngine {
+    fn kind(&self) -> &'static str {
+        "sqlite"
+    }
+
+    async fn product(&self) -> Result<String, EngineError> {
+        Ok(format!("SQLite {}", rusqlite::version()))
+    }
+
+    async fn identity(&self) -> Result<String, EngineError> {
+        let file = self.file.clone();
+        self.read_only(move |opened| read::identity(&opened.connection, &file))
+            .await
+    }
+
+    async fn shape(&self, schema: &str, table: &str) -> Result<TableShape, EngineError> {
+        let (schema, table) = (schema.to_owned(), table.to_owned());
+        self.read_only(move |opened| inspect::shape(&opened.connection, &schema, &table))
+            .await
+    }
+
+    async fn known_shape(&self, schema: &str, table: &str) -> Result<Arc<TableShape>, EngineError> {
+        // An embedded file has no round trip to save.
+        self.shape(schema, table).await.map(Arc::new)
+    }
+
+    fn fit(&self, column: &Column, value: &Value) -> Result<Value, Refusal> {
+        dialect::fit(column, value)
+    }
+
+    async fn read(&self, plan: &RowPlan) -> Result<Reading, EngineError> {
+        let (plan, file) = (plan.clone(), self.file.clone());
+        self.read_only(move |opened| {
+            Ok(Reading {
+                identity: read::identity(&opened.connection, &file)?,
+                rows: read::rows(&opened.connection, &plan)?,
+            })
+        })
+        .await
+    }
+
+    async fn catalogue(&self, schema: Option<&str>) -> Result<Catalogue, EngineError> {
+        let schema = schema.map(ToOwned::to_owned);
+        self.read_only(move |opened| inspect::catalogue(&opened.connection, schema.as_deref()))
+            .await
+    }
+
+    async fn check_reading(&self, target: &CheckTarget) -> Result<Vec<Finding>, EngineError> {
+        reading::check(self, target).await
+    }
+
+    async fn receipt_problems(&self) -> Result<Vec<String>, EngineError> {
+        let table = self.receipt_table.clone();
+        self.read_only(move |opened| inspect::receipt_problems(&opened.connection, &table))
+            .await
+    }
+
+    async fn find_receipt(&self, id: &ProposalId) -> Result<Option<StoredReceipt>, EngineError> {
+        let (table, id) = (self.receipt_table.clone(), id.to_string());
+        self.read_only(move |opened| read::receipt(&opened.connection, &table, &id))
+            .await
+    }
+
+    async fn receipts_since(
+        &self,
+        from: Timestamp,
+        rows_max: u32,
+    ) -> Result<Vec<StoredReceipt>, EngineError> {
+        let (table, from) = (self.receipt_table.clone(), from.to_string());
+        self.read_only(move |opened| read::receipts_since(&opened.connection, &table, &from, rows_max))
+            .await
+    }
+}
+
+/// Ties a running statement to the future that waits for it: when the future is dropped, the statement stops.
+struct Interest(Watched);
+
+struct OnThread(Watched);
+
+type Watched = Arc<Mutex<Option<Arc<Deadline>>>>;
+
+impl Interest {
+    fn pair() -> (OnThread, Self) {
+        let watched = Watched::default();
+        (OnThread(watched.clone()), Self(watched))
+    }
+}
+
+impl OnThread {
+    fn watch(&self, deadline: &Arc<Deadline>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(deadline.clone());
+    }
+
+    fn release(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+impl Drop for Interest {
+    fn drop(&mut self) {
+        if let Some(deadline) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            deadline.set_passed();
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Rows, receipts and the identity of the database, as any connection sees them.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
+use synapsor_domain::digest::Digest;
+use synapsor_domain::limits::ROW_BYTES_MAX;
+use synapsor_domain::value::{ColumnValue, Value};
+
+use super::connect::DatabaseFile;
+use super::dialect::{self, SCHEMA};
+use super::scrub::scrub;
+use synapsor_source::error::{EngineError, EngineErrorKind};
+use synapsor_source::{RowPlan, StoredReceipt};
+
+/// The table that says which database this is, in every copy of the file.
+const IDENTITY_TABLE: &str = "synapsor_database_identity";
+
+/// The rows of a plan, at most two.
+pub fn rows(connection: &Connection, plan: &RowPlan) -> Result<Vec<Vec<ColumnValue>>, EngineError> {
+    require_schema(&plan.schema)?;
+    let mut statement = connection
+        .prepare_cached(&dialect::select_row(plan))
+        .map_err(scrub)?;
+    let parameters = dialect::key_parameters(plan)?;
+    let mut found = statement
+        .query(params_from_iter(parameters.iter().map(dialect::bound)))
+        .map_err(scrub)?;
+    let mut rows = Vec::new();
+    while let Some(row) = found.next().map_err(scrub)? {
+        let values = exact_row(row, plan)?;
+        // SQL compared already; a difference here is one that SQL's comparison does not see.
+        if dialect::key_columns(plan)
+            .zip(&values[plan.columns.len()..])
+            .all(|(key, value)| key.value == *value)
+        {
+            let columns = plan.columns.iter().zip(values);
+            rows.push(
+                columns
+                    .map(|(name, value)| ColumnValue::new(name.clone(), value))
+                    .collect(),
+            );
+        }
+    }
+    Ok(rows)
+}
+
+fn exact_row(row: &Row<'_>, plan: &RowPlan) -> Result<Vec<Value>, EngineError> {
+    let count = plan.columns.len() + dialect::key_columns(plan).count();
+    let mut bytes = 0;
+    let mut values = Vec::with_capacity(count);
+    for index in 0..count {
+        let value = dialect::from_sql(row.get_ref(index).map_err(scrub)?)?;
+        if index < plan.columns.len() {
+            bytes += value.len_bytes();
+        }
+        values.push(value);
+    }
+    if bytes > ROW_BYTES_MAX {
+        return Err(EngineError::new(EngineErrorKind::TooLarge, "a row"));
+    }
+    Ok(values)
+}
+
+/// What the database says of itself: the text of its identity table, or else only where it lies.
+pub fn identity(connection: &Connection, file: &DatabaseFile) -> Result<String, EngineError> {
+    let has_table: bool = connection
+        .query_row(
+            "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)",
+            [IDENTITY_TABLE],
+            |row| row.get(0),
+        )
+        .map_err(scrub)?;
+    if !has_table {
+        let path = file.as_os_str().as_encoded_bytes();
+        let digest = Digest::of_typed("application/vnd.synapsor.database-path.v1", path);
+        return Ok(format!("sqlite:path:{}", hex::encode(digest.as_bytes())));
+    }
+    let sql = format!(
+        "SELECT instance FROM {} WHERE id = 1",
+        dialect::qualified(IDENTITY_TABLE)
+    );
+    let instance: Option<String> = connection
+        .query_row(&sql, [], |row| row.get(0))
+        .optional()
+        .map_err(scrub)?;
+    let is_usable = |text: &String| {
+        (8..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    match instance.filter(is_usable) {
+        Some(instance) => Ok(format!("sqlite:{instance}")),
+        None => Err(EngineError::new(
+            EngineErrorKind::Unreadable,
+            "the identity table holds no usable text",
+        )),
+    }
+}
+
+/// The receipt of a proposal as this connection sees it.
+pub fn receipt(
+    connection: &Connection,
+    table: &str,
+    proposal_id: &str,
+) -> Result<Option<StoredReceipt>, EngineError> {
+    let sql = format!(
+        "SELECT {RECEIPT_COLUMNS} FROM {} WHERE proposal_id = ?1",
+        dialect::qualified(table)
+    );
+    connection
+        .prepare_cached(&sql)
+        .and_then(|mut statement| statement.query_row([proposal_id], receipt_of_row).optional())
+        .map_err(scrub)
+}
+
+/// Receipts by their time, oldest first.
+pub fn receipts_since(
+    connection: &Connection,
+    table: &str,
+    from: &str,
+    rows_max: u32,
+) -> Result<Vec<StoredReceipt>, EngineError> {
+    let sql = format!(
+        "SELECT {RECEIPT_COLUMNS} FROM {} WHERE created_at >= ?1 ORDER BY created_at, proposal_id LIMIT ?2",
+        dialect::qualified(table)
+    );
+    let mut statement = connection.prepare_cached(&sql).map_err(scrub)?;
+    let found = statement
+        .query_map((from, rows_max), receipt_of_row)
+        .map_err(scrub)?;
+    found.collect::<Result<_, _>>().map_err(scrub)
+}
+
+/// The columns of a receipt in the order of [`receipt_of_row`] and of the insert.
+pub const RECEIPT_COLUMNS: &str = "proposal_id, proposal_digest, outcome, reason, rows_affected, \
+    previous_version, new_version, fence, executor_id, ledger_size, ledger_root, db_identity, created_at, \
+    receipt, executor_key, executor_sig";
+
+fn receipt_of_row(row: &Row<'_>) -> rusqlite::Result<StoredReceipt> {
+    let unsigned = |index| {
+        let number: i64 = row.get(index)?;
+        u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(index, number))
+    };
+    Ok(StoredReceipt {
+        proposal_id: row.get(0)?,
+        proposal_digest: row.get(1)?,
+        outcome: row.get(2)?,
+        reason: row.get(3)?,
+        rows_affected: row.get(4)?,
+        previous_version: row.get(5)?,
+        new_version: row.get(6)?,
+        fence: unsigned(7)?,
+        executor_id: row.get(8)?,
+        ledger_size: unsigned(9)?,
+        ledger_root: row.get(10)?,
+        db_identity: row.get(11)?,
+        created_at: row.get(12)?,
+        receipt: row.get(13)?,
+        executor_key: row.get(14)?,
+        executor_sig: row.get(15)?,
+    })
+}
+
+/// Only the database's own schema is served.
+pub fn require_schema(schema: &str) -> Result<(), EngineError> {
+    if schema == SCHEMA {
+        Ok(())
+    } else {
+        Err(EngineError::new(
+            EngineErrorKind::NotFound,
+            "SQLite serves the schema `main` only",
+        ))
+    }
+}

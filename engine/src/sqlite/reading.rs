@@ -1,0 +1,27 @@
+//! Whether what a target names is there. Whoever may open the file may read all of it.
+
+use synapsor_source::catalogue::Severity;
+use synapsor_source::error::{EngineError, EngineErrorKind};
+use synapsor_source::{CheckTarget, Engine, Finding};
+
+pub async fn check(engine: &dyn Engine, target: &CheckTarget) -> Result<Vec<Finding>, EngineError> {
+    let problem = |code, text| Finding {
+        severity: Severity::Problem,
+        code,
+        text,
+        fix: None,
+    };
+    let shape = match engine.shape(&target.schema, &target.table).await {
+        Ok(shape) => shape,
+        Err(error) if error.kind == EngineErrorKind::NotFound => {
+            let text = format!("there is no table `{}`", target.table);
+            return Ok(vec![problem("TABLE_MISSING", text)]);
+        }
+        Err(error) => return Err(error),
+    };
+    let absent = target.reads.iter().filter(|name| shape.column(name).is_none());
+    let missing = |name| format!("the table `{}` has no column `{name}`", target.table);
+    Ok(absent
+        .map(|name| problem("COLUMN_MISSING", missing(name)))
+        .collect())
+}

@@ -1,0 +1,73 @@
+//! Driver errors become causes here. Of the driver's text nothing remains: it can quote values, statements and
+//! paths.
+
+use rusqlite::Error;
+use rusqlite::ffi::ErrorCode;
+
+use synapsor_source::error::{EngineError, EngineErrorKind};
+
+/// The cause behind a driver error; the detail is SQLite's result code and nothing else.
+pub fn scrub(error: Error) -> EngineError {
+    use EngineErrorKind as Kind;
+    match error {
+        Error::SqliteFailure(inner, Some(text)) if is_missing(&text) => {
+            EngineError::new(Kind::NotFound, code(inner))
+        }
+        Error::SqlInputError {
+            error: inner, msg, ..
+        } if is_missing(&msg) => EngineError::new(Kind::NotFound, code(inner)),
+        Error::SqliteFailure(inner, _) | Error::SqlInputError { error: inner, .. } => failure(inner),
+        Error::Utf8Error(..) | Error::FromSqlConversionFailure(..) | Error::InvalidColumnType(..) => {
+            EngineError::new(Kind::Unreadable, "a value is not of the expected type")
+        }
+        Error::IntegralValueOutOfRange(..) => {
+            EngineError::new(Kind::Unreadable, "an integer is out of range")
+        }
+        // Every other variant is a mistake of this program or a driver feature that it does not use.
+        _ => EngineError::new(Kind::Other, "driver error"),
+    }
+}
+
+/// Whether the error says that a row with this key is there already.
+pub fn is_unique_violation(error: &Error) -> bool {
+    use rusqlite::ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_ROWID, SQLITE_CONSTRAINT_UNIQUE};
+    let unique = [
+        SQLITE_CONSTRAINT_PRIMARYKEY,
+        SQLITE_CONSTRAINT_ROWID,
+        SQLITE_CONSTRAINT_UNIQUE,
+    ];
+    matches!(error, Error::SqliteFailure(inner, _) if unique.contains(&inner.extended_code))
+}
+
+fn is_missing(text: &str) -> bool {
+    [
+        "no such table",
+        "no such column",
+        "no such function",
+        "unknown database",
+    ]
+    .iter()
+    .any(|start| text.starts_with(start))
+}
+
+fn failure(inner: rusqlite::ffi::Error) -> EngineError {
+    use EngineErrorKind as Kind;
+    let kind = match inner.code {
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Kind::Busy,
+        ErrorCode::CannotOpen
+        | ErrorCode::DiskFull
+        | ErrorCode::SystemIoFailure
+        | ErrorCode::ReadOnly
+        | ErrorCode::OutOfMemory
+        | ErrorCode::FileLockingProtocolFailed => Kind::Unavailable,
+        ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied => Kind::Denied,
+        ErrorCode::OperationInterrupted => Kind::Timeout,
+        ErrorCode::TooBig => Kind::TooLarge,
+        _ => Kind::Other,
+    };
+    EngineError::new(kind, code(inner))
+}
+
+fn code(inner: rusqlite::ffi::Error) -> String {
+    format!("sqlite result {}", inner.extended_code)
+}

@@ -1,0 +1,456 @@
+//! One call from start to answer: check, read, perhaps propose, and file what happened before anything is
+//! answered. Refused calls are filed as well; what cannot be filed is answered with a refusal.
+
+use synapsor_chassis::propagate::TraceParent;
+use synapsor_chassis::secret::Secret;
+use synapsor_domain::canonical;
+use synapsor_domain::context::TrustedContext;
+use synapsor_domain::contract::{Capability, CapabilityKind, ExecutorRef, ProposalSpec, ResultFormat};
+use synapsor_domain::digest::Digest;
+use synapsor_domain::envelope::{Change, Failure, Outcome, ProposalResult, PublicState, ReadResult};
+use synapsor_domain::evidence::AuditRecord;
+use synapsor_domain::ids::AuditId;
+use synapsor_domain::proposal::{Attested, EvidenceRef, Proposal, Requester, State};
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::tool::{CheckedArguments, check_arguments};
+use synapsor_domain::trust::TrustFile;
+use synapsor_domain::value::{ColumnValue, find};
+
+use crate::callers::{Caller, Scope};
+use crate::clients::intake::Filing;
+use crate::propose::{self, Material};
+use crate::read::{self, Found};
+use crate::role::{Reader, Sealed, kind_of};
+use synapsor_source::Engine;
+
+/// Characters of a name that no capability has, as the audit keeps it.
+const NAME_CHARS_MAX: usize = 128;
+/// Stands in the audit for a name that looks like a secret.
+const NAME_WITHHELD: &str = "[withheld]";
+
+/// What the gateway passed on.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) capability: String,
+    pub(crate) arguments_json: Vec<u8>,
+    pub(crate) format: Option<ResultFormat>,
+    /// As the caller showed it; empty if none was.
+    pub(crate) access_token: Secret,
+    /// The identity of the gateway's certificate.
+    pub(crate) client: String,
+    pub(crate) trace: Option<TraceParent>,
+}
+
+/// What goes back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) envelope_json: Vec<u8>,
+    /// Empty on success.
+    pub(crate) code: String,
+}
+
+/// The audit record of a call while it is being worked on.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    record: AuditRecord,
+    ledger_origin: String,
+}
+
+impl Draft {
+    fn begin(reader: &Reader, call: &Call) -> Self {
+        let record = AuditRecord {
+            v: 1,
+            id: AuditId::from_random(synapsor_chassis::random::bytes()),
+            capability: call.capability.chars().take(NAME_CHARS_MAX).collect(),
+            tenant: None,
+            principal: None,
+            client: call.client.clone(),
+            source_id: None,
+            table: None,
+            columns: Vec::new(),
+            tenant_bound: false,
+            row_count: 0,
+            result: String::new(),
+            query_fingerprint: None,
+            primary_key: None,
+            arguments_digest: Digest::of_typed(
+                "application/vnd.synapsor.arguments.v1+json",
+                &call.arguments_json,
+            ),
+            evidence_id: None,
+            proposal_id: None,
+            at: reader.now(),
+        };
+        Self {
+            record,
+            ledger_origin: String::new(),
+        }
+    }
+
+    pub(crate) fn ledger_origin(&self) -> &str {
+        &self.ledger_origin
+    }
+
+    pub(crate) fn primary_key(&mut self, key: &ColumnValue) {
+        self.record.primary_key = Some(key.clone());
+    }
+
+    pub(crate) const fn found_one(&mut self) {
+        self.record.row_count = 1;
+    }
+
+    fn of_capability(&mut self, capability: &Capability, sealed: &Sealed) {
+        let target = &capability.target;
+        self.record.source_id = Some(capability.source.clone());
+        self.record.table = Some(format!("{}.{}", target.schema, target.table));
+        self.record.columns = capability.read_columns().into_iter().map(str::to_owned).collect();
+        self.record.tenant_bound = target.tenant_key.is_some();
+        self.record.query_fingerprint = Some(sealed.query_fingerprint);
+    }
+
+    fn of_context(&mut self, context: &TrustedContext) {
+        self.record.tenant = Some(context.tenant.clone());
+        self.record.principal = Some(context.principal.clone());
+    }
+
+    fn encode(&self) -> Result<Vec<u8>, Refusal> {
+        canonical::encode(&self.record).map_err(|e| {
+            Refusal::new("INTERNAL", "The record of this call cannot be written.").with_detail(e.to_string())
+        })
+    }
+}
+
+/// A call that went well.
+enum Done {
+    Read {
+        row: Vec<ColumnValue>,
+        key: String,
+    },
+    Proposed {
+        proposal: Box<Proposal>,
+        digest: Digest,
+        state: State,
+    },
+}
+
+/// Answers one call.
+pub(crate) async fn answer(reader: &Reader, call: &Call) -> Answer {
+    let mut draft = Draft::begin(reader, call);
+    let format = call.format.unwrap_or_else(|| reader.contract.result_format());
+    let capability = reader.contract.capability(&call.capability);
+    let caller = reader.callers.identify(call.access_token.expose()).await;
+    let context = match (&caller, capability) {
+        (Ok(caller), Some(capability)) => reader.contexts.get(&capability.context, caller).ok(),
+        _ => None,
+    };
+    let result = match &caller {
+        Ok(caller) => attempt(reader, call, caller, capability, &mut draft).await,
+        Err(refusal) => Err(refusal.clone()),
+    };
+    let refusal = match (&result, capability, &context) {
+        (Ok(done), Some(capability), Some(context)) => {
+            let json = success(reader, capability, context, done, &draft, format);
+            return Answer {
+                envelope_json: json.to_string().into_bytes(),
+                code: String::new(),
+            };
+        }
+        (Ok(_), _, _) => Refusal::new("INTERNAL", "The call failed."),
+        (Err(refusal), _, _) => refusal.clone(),
+    };
+    let refusal = file_refusal(reader, call, &mut draft, refusal).await;
+    tracing::info!(
+        code = %refusal.code,
+        correlation_id = %draft.record.id,
+        detail = refusal.detail.as_deref().unwrap_or_default(),
+        "a call was refused"
+    );
+    let failure = Failure {
+        capability: &draft.record.capability,
+        kind: capability.map(kind_of),
+        context: context.as_ref(),
+        refusal: &refusal,
+        correlation_id: draft.record.id.as_str(),
+    };
+    let json = Outcome::Failure(failure).to_json(format);
+    Answer {
+        envelope_json: json.to_string().into_bytes(),
+        code: refusal.code.to_string(),
+    }
+}
+
+async fn attempt(
+    reader: &Reader,
+    call: &Call,
+    caller: &Caller,
+    capability: Option<&Capability>,
+    draft: &mut Draft,
+) -> Result<Done, Refusal> {
+    let (trust, _) = reader.trust.read()?;
+    draft.ledger_origin = trust.ledger_origin();
+    let (Some(capability), Some(sealed)) = (capability, reader.seals.get(&call.capability)) else {
+        return Err(Refusal::new("MCP_TOOL_NOT_FOUND", "No such tool exists."));
+    };
+    draft.of_capability(capability, sealed);
+    let context = reader.contexts.get(&capability.context, caller);
+    if let Ok(context) = &context {
+        draft.of_context(context);
+    }
+    let scope = match capability.kind {
+        CapabilityKind::Read => Scope::Read,
+        CapabilityKind::Proposal(_) => Scope::Propose,
+    };
+    reader.callers.admit(caller, scope)?;
+    let arguments = check_arguments(capability, &call.arguments_json)?;
+    if capability.proposal().is_some() && reader.refuses_proposals() {
+        return Err(Refusal::new("PROPOSALS_DISABLED", "Proposals are disabled here."));
+    }
+    let engine = reader.engines.get(&capability.source).ok_or_else(|| {
+        Refusal::new(
+            "SOURCE_CREDENTIAL_MISSING",
+            "This reader has no credential for the source.",
+        )
+    })?;
+    let context = &context?;
+    let work = Work {
+        reader,
+        call,
+        caller,
+        trust: &trust,
+        capability,
+        sealed,
+        arguments: &arguments,
+        engine: engine.as_ref(),
+        context,
+        requester: Requester {
+            tenant: context.tenant.clone(),
+            principal: context.principal.clone(),
+            provenance: context.provenance.as_str().to_owned(),
+            client: call.client.clone(),
+        },
+    };
+    work.run(draft).await
+}
+
+/// A call whose every condition is known.
+struct Work<'a> {
+    reader: &'a Reader,
+    call: &'a Call,
+    caller: &'a Caller,
+    trust: &'a TrustFile,
+    capability: &'a Capability,
+    sealed: &'a Sealed,
+    arguments: &'a CheckedArguments,
+    engine: &'a dyn Engine,
+    context: &'a TrustedContext,
+    requester: Requester,
+}
+
+impl Work<'_> {
+    async fn run(&self, draft: &mut Draft) -> Result<Done, Refusal> {
+        let found = read::find(self.engine, self.capability, self.arguments, self.context, draft).await?;
+        let (evidence_id, evidence) = read::attest(
+            self.reader,
+            &found,
+            self.capability,
+            self.sealed,
+            draft,
+            &self.requester,
+        )?;
+        match self.capability.proposal() {
+            None => {
+                draft.record.evidence_id = Some(evidence_id);
+                draft.record.result = "row".to_owned();
+                self.reader
+                    .intake
+                    .record_read(&evidence, draft.encode()?, self.filing())
+                    .await?;
+                let key = text_of(&found.target.primary_key);
+                Ok(Done::Read {
+                    row: visible(self.capability, &found.row),
+                    key,
+                })
+            }
+            Some(spec) => {
+                let digest = Digest::of(Kind::Evidence, &evidence.payload);
+                let reference = EvidenceRef {
+                    id: evidence_id,
+                    digest,
+                };
+                self.propose(spec, &found, reference, &evidence, draft).await
+            }
+        }
+    }
+
+    async fn propose(
+        &self,
+        spec: &ProposalSpec,
+        found: &Found,
+        reference: EvidenceRef,
+        evidence: &Envelope,
+        draft: &mut Draft,
+    ) -> Result<Done, Refusal> {
+        let material = Material {
+            capability: self.capability,
+            spec,
+            sealed: self.sealed,
+            arguments: self.arguments,
+            context: self.context,
+            caller: self.caller,
+            requester: self.requester.clone(),
+            found,
+            evidence: reference.clone(),
+            trust: self.trust,
+        };
+        let (minted, envelope) = propose::mint(self.reader, self.engine, material)?;
+        draft.record.evidence_id = Some(reference.id);
+        draft.record.proposal_id = Some(minted.id.clone());
+        draft.record.result = "row".to_owned();
+        let audit = draft.encode()?;
+        let filed = self
+            .reader
+            .intake
+            .file_proposal(&envelope, evidence, audit, self.filing())
+            .await?;
+        let state = filed.state.parse()?;
+        if !filed.repeated {
+            if filed.proposal != envelope {
+                return Err(unfit(
+                    "the ledger returned another proposal than the one that was filed",
+                ));
+            }
+            return Ok(Done::Proposed {
+                digest: Digest::of(Kind::Proposal, &envelope.payload),
+                proposal: Box::new(minted),
+                state,
+            });
+        }
+        let attested = Attested::verify_past(filed.proposal, self.trust)
+            .map_err(|e| unfit("the open proposal is not attested").with_detail(e.to_string()))?;
+        let proposal = attested.proposal().clone();
+        if proposal.content_digest() != minted.content_digest() {
+            return Err(unfit("the open proposal is about another change"));
+        }
+        Ok(Done::Proposed {
+            digest: attested.digest(),
+            proposal: Box::new(proposal),
+            state,
+        })
+    }
+
+    const fn filing(&self) -> Filing<'_> {
+        Filing {
+            trust: self.trust,
+            trace: self.call.trace.as_ref(),
+        }
+    }
+}
+
+/// Files the refusal. If that fails, the call is refused because it cannot be recorded.
+async fn file_refusal(reader: &Reader, call: &Call, draft: &mut Draft, refusal: Refusal) -> Refusal {
+    let Ok((trust, _)) = reader.trust.read() else {
+        return refusal;
+    };
+    let filing = Filing {
+        trust: &trust,
+        trace: call.trace.as_ref(),
+    };
+    draft.record.result = refusal.code.to_string();
+    draft.record.evidence_id = None;
+    draft.record.proposal_id = None;
+    let mut filed = file_once(reader, draft, filing).await;
+    if filed
+        .as_ref()
+        .is_err_and(|e| e.code == "SECRET_MATERIAL_REJECTED")
+    {
+        draft.record.primary_key = None;
+        if reader.contract.capability(&call.capability).is_none() {
+            draft.record.capability = NAME_WITHHELD.to_owned();
+        }
+        filed = file_once(reader, draft, filing).await;
+    }
+    match filed {
+        Ok(()) => refusal,
+        Err(error) => error,
+    }
+}
+
+async fn file_once(reader: &Reader, draft: &Draft, filing: Filing<'_>) -> Result<(), Refusal> {
+    reader.intake.record_refusal(draft.encode()?, filing).await
+}
+
+fn success(
+    reader: &Reader,
+    capability: &Capability,
+    context: &TrustedContext,
+    done: &Done,
+    draft: &Draft,
+    format: ResultFormat,
+) -> serde_json::Value {
+    let table = capability.target.table.as_str();
+    let evidence_id = draft.record.evidence_id.as_ref().map_or("", |id| id.as_str());
+    match done {
+        Done::Read { row, key } => Outcome::Read(ReadResult {
+            capability: &capability.name,
+            mode: reader.contract.mode(),
+            object: (table, key),
+            context,
+            row,
+            evidence_id,
+        })
+        .to_json(format),
+        Done::Proposed {
+            proposal,
+            digest,
+            state,
+        } => {
+            let change = |new: &ColumnValue| Change {
+                column: new.column.clone(),
+                before: find(&proposal.before, &new.column).cloned(),
+                proposed: new.value.clone(),
+            };
+            let spec = capability.proposal();
+            // A version that the writer advances was not asked for, and may not be shown.
+            let asked = |new: &&ColumnValue| {
+                spec.is_some_and(|spec| spec.patch.iter().any(|(column, _)| *column == new.column))
+            };
+            let diff: Vec<Change> = proposal.set.iter().filter(asked).map(change).collect();
+            let is_direct = spec.is_some_and(|spec| spec.executor == ExecutorRef::Direct);
+            Outcome::Proposal(ProposalResult {
+                capability: &capability.name,
+                object: (table, &text_of(&proposal.target.primary_key)),
+                context,
+                proposal_id: proposal.id.as_str(),
+                proposal_digest: &digest.to_string(),
+                state: PublicState::of(*state, proposal.mode),
+                diff: &diff,
+                evidence_id,
+                executor: &proposal.executor,
+                is_direct,
+            })
+            .to_json(format)
+        }
+    }
+}
+
+/// Only what the contract shows; keys and guards were read for other reasons.
+fn visible(capability: &Capability, row: &[ColumnValue]) -> Vec<ColumnValue> {
+    row.iter()
+        .filter(|c| capability.visible_columns.contains(&c.column))
+        .cloned()
+        .collect()
+}
+
+fn text_of(key: &ColumnValue) -> String {
+    key.value.as_text().unwrap_or_default().to_owned()
+}
+
+fn unfit(why: &str) -> Refusal {
+    tracing::error!(why, "the ledger's answer is not believed");
+    Refusal::new(
+        "LEDGER_UNAVAILABLE",
+        "The ledger cannot take the record of this call.",
+    )
+    .with_detail(why)
+}

@@ -1,0 +1,161 @@
+//! The one road of a reader's calls to the ledger. One request is under way at a time, and what comes meanwhile goes
+//! together in the next, so that a busy reader asks less often than it is called. What the answers are worth is judged
+//! elsewhere.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use synapsor_chassis::grpc_channel::with_deadline;
+use synapsor_domain::log::Witness;
+use synapsor_domain::refusal::Refusal;
+use synapsor_proto::common::v1::ConsistencyProof;
+use synapsor_proto::ledger::v1::intake_service_client::IntakeServiceClient;
+use synapsor_proto::ledger::v1::{FileRequest, Filed, Filing, filing, filing_outcome};
+use tokio::sync::{mpsc, oneshot};
+use tonic::transport::Channel;
+
+use super::intake::{refused, unavailable};
+use synapsor_anchors::witness::WitnessFile;
+
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Filings of one request.
+const FILINGS_MAX: usize = 64;
+/// Bytes of one request; a single filing may be larger, up to what a message may have.
+const REQUEST_BYTES_MAX: usize = 1024 * 1024;
+/// Filings that may wait; more make their calls wait.
+const QUEUE_MAX: usize = 256;
+
+/// Where calls put what they file.
+#[derive(Debug, Clone)]
+pub(super) struct FilingQueue(mpsc::Sender<Waiting>);
+
+#[derive(Debug)]
+struct Waiting {
+    filing: Filing,
+    answer: oneshot::Sender<Result<Answer, Refusal>>,
+}
+
+/// What the ledger says of one filing, and of its log after all filings of the request.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// What had been seen of the log when the request was sent.
+    pub(super) before: Witness,
+    pub(super) filed: Filed,
+    pub(super) checkpoint: Arc<str>,
+    pub(super) consistency: Arc<[ConsistencyProof]>,
+}
+
+impl FilingQueue {
+    /// Begins to serve; ends when the last clone is dropped.
+    pub(super) fn start(intake: IntakeServiceClient<Channel>, witness: WitnessFile) -> Self {
+        let (sender, queue) = mpsc::channel(QUEUE_MAX);
+        tokio::spawn(serve(queue, intake, witness));
+        Self(sender)
+    }
+
+    /// Files and waits for the answer. A call that ends before its filing was sent leaves nothing behind.
+    ///
+    /// # Errors
+    /// The ledger's refusal, or that it cannot be reached.
+    pub(super) async fn file(&self, filing: Filing) -> Result<Answer, Refusal> {
+        let ended = || unavailable("the road to the ledger is closed".to_owned());
+        let (answer, answered) = oneshot::channel();
+        let waiting = Waiting { filing, answer };
+        self.0.send(waiting).await.map_err(|_| ended())?;
+        answered.await.map_err(|_| ended())?
+    }
+}
+
+async fn serve(
+    mut queue: mpsc::Receiver<Waiting>,
+    mut intake: IntakeServiceClient<Channel>,
+    witness: WitnessFile,
+) {
+    let mut next = None;
+    loop {
+        let first = match next.take() {
+            Some(first) => first,
+            None => match queue.recv().await {
+                Some(first) => first,
+                None => return,
+            },
+        };
+        // Calls that are about to file get there first.
+        tokio::task::yield_now().await;
+        let mut bytes = size_of(&first.filing);
+        let mut batch = vec![first];
+        while batch.len() < FILINGS_MAX
+            && let Ok(waiting) = queue.try_recv()
+        {
+            bytes += size_of(&waiting.filing);
+            if bytes > REQUEST_BYTES_MAX {
+                next = Some(waiting);
+                break;
+            }
+            batch.push(waiting);
+        }
+        batch.retain(|waiting| !waiting.answer.is_closed());
+        if !batch.is_empty() {
+            send(&mut intake, &witness.seen(), batch).await;
+        }
+    }
+}
+
+async fn send(intake: &mut IntakeServiceClient<Channel>, before: &Witness, batch: Vec<Waiting>) {
+    let (filings, callers): (Vec<_>, Vec<_>) = batch.into_iter().map(|w| (w.filing, w.answer)).unzip();
+    let request = FileRequest {
+        filings,
+        known: Some(before.into()),
+    };
+    let sent = intake.file(with_deadline(request, CALL_TIMEOUT)).await;
+    let answer = sent.map_err(|status| refused(&status)).and_then(|answer| {
+        let answer = answer.into_inner();
+        if answer.outcomes.len() == callers.len() {
+            Ok(answer)
+        } else {
+            Err(unavailable("the ledger did not answer every filing".to_owned()))
+        }
+    });
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(refusal) => {
+            for caller in callers {
+                // A caller that has gone needs no answer.
+                let _ = caller.send(Err(refusal.clone()));
+            }
+            return;
+        }
+    };
+    let checkpoint: Arc<str> = answer.checkpoint.into();
+    let consistency: Arc<[ConsistencyProof]> = answer.consistency.into();
+    for (caller, outcome) in callers.into_iter().zip(answer.outcomes) {
+        let answer = match outcome.outcome {
+            Some(filing_outcome::Outcome::Filed(filed)) => Ok(Answer {
+                before: before.clone(),
+                filed,
+                checkpoint: checkpoint.clone(),
+                consistency: consistency.clone(),
+            }),
+            Some(filing_outcome::Outcome::Refused(no)) => {
+                Err(super::intake::judged(Refusal::received(no.code, no.message)))
+            }
+            None => Err(unavailable("the ledger gave no outcome".to_owned())),
+        };
+        let _ = caller.send(answer);
+    }
+}
+
+/// Bytes of what a filing carries; what frames it is small.
+fn size_of(filing: &Filing) -> usize {
+    let signed = |signed: &Option<synapsor_proto::common::v1::Signed>| {
+        signed.as_ref().map_or(0, |signed| signed.payload.len())
+    };
+    match &filing.record {
+        Some(filing::Record::Read(read)) => signed(&read.evidence) + read.audit.len(),
+        Some(filing::Record::Refusal(refusal)) => refusal.audit.len(),
+        Some(filing::Record::Proposal(filed)) => {
+            signed(&filed.proposal) + signed(&filed.evidence) + filed.audit.len()
+        }
+        None => 0,
+    }
+}

@@ -1,0 +1,249 @@
+//! The reader's side of the ledger: everything that is answered to a model is filed here first, and the answer
+//! counts only if the ledger continues what this reader has seen of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use synapsor_chassis::grpc_channel::with_deadline;
+use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
+use synapsor_chassis::propagate::TraceParent;
+use synapsor_chassis::random;
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::Envelope;
+use synapsor_domain::trust::TrustFile;
+use synapsor_proto::convert::required;
+use synapsor_proto::ledger::v1 as wire;
+use synapsor_proto::ledger::v1::filing::Record;
+use synapsor_proto::ledger::v1::intake_service_client::IntakeServiceClient;
+use synapsor_proto::ledger::v1::transparency_service_client::TransparencyServiceClient;
+use synapsor_proto::status::from_status;
+use tokio::sync::Mutex;
+use tonic::Status;
+use tonic::transport::Channel;
+
+use super::filing::{Answer, FilingQueue};
+use synapsor_anchors::witness::{Followed, WitnessFile};
+
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Digits of a reader process's part of its request ids.
+const PROCESS_ID_DIGITS: usize = 32;
+/// Answers may overtake each other while the log grows; more often than this they do not in a row.
+const LOOKS_MAX: usize = 8;
+
+/// The ledger as one reader talks to it.
+#[derive(Debug, Clone)]
+pub struct IntakeClient {
+    queue: FilingQueue,
+    transparency: TransparencyServiceClient<Channel>,
+    witness: WitnessFile,
+    ids: RequestIds,
+    /// One look at the ledger's newest state at a time; it serves all calls that wait.
+    looking: Arc<Mutex<()>>,
+}
+
+/// What became of a filed proposal.
+#[derive(Debug, Clone)]
+pub(crate) struct Filed {
+    /// The proposal that is open now, as the ledger gave it.
+    pub(crate) proposal: Envelope,
+    pub(crate) repeated: bool,
+    pub(crate) state: String,
+}
+
+/// Ids that no other process and no other request has. They ascend, so that the ledger files them side by side.
+#[derive(Debug, Clone)]
+struct RequestIds {
+    process: Arc<str>,
+    next: Arc<AtomicU64>,
+}
+
+impl RequestIds {
+    fn new() -> Self {
+        Self {
+            process: random::hex_id(PROCESS_ID_DIGITS).into(),
+            next: Arc::default(),
+        }
+    }
+
+    fn next(&self) -> String {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        format!("{}-{number:016x}", self.process)
+    }
+}
+
+/// What a call brings along to the ledger: the files it is judged by, and its place in a trace.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Filing<'a> {
+    pub(crate) trust: &'a TrustFile,
+    pub(crate) trace: Option<&'a TraceParent>,
+}
+
+impl IntakeClient {
+    /// Within a runtime, which sends what is filed.
+    pub fn new(channel: Channel, witness: WitnessFile) -> Self {
+        let intake = IntakeServiceClient::new(channel.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        let transparency = TransparencyServiceClient::new(channel)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        Self {
+            queue: FilingQueue::start(intake, witness.clone()),
+            transparency,
+            witness,
+            ids: RequestIds::new(),
+            looking: Arc::default(),
+        }
+    }
+
+    /// Files a read that found its row.
+    pub(crate) async fn record_read(
+        &self,
+        evidence: &Envelope,
+        audit: Vec<u8>,
+        filing: Filing<'_>,
+    ) -> Result<(), Refusal> {
+        let record = wire::ReadFiling {
+            evidence: Some(evidence.into()),
+            audit,
+        };
+        self.file(Record::Read(record), filing).await.map(drop)
+    }
+
+    /// Files a call that was refused.
+    pub(crate) async fn record_refusal(&self, audit: Vec<u8>, filing: Filing<'_>) -> Result<(), Refusal> {
+        let record = Record::Refusal(wire::RefusalFiling { audit });
+        self.file(record, filing).await.map(drop)
+    }
+
+    /// Files a proposal with its evidence, all or nothing.
+    pub(crate) async fn file_proposal(
+        &self,
+        proposal: &Envelope,
+        evidence: &Envelope,
+        audit: Vec<u8>,
+        filing: Filing<'_>,
+    ) -> Result<Filed, Refusal> {
+        let record = wire::ProposalFiling {
+            proposal: Some(proposal.into()),
+            evidence: Some(evidence.into()),
+            audit,
+        };
+        let filed = self.file(Record::Proposal(record), filing).await?;
+        let proposal = required("proposal", filed.proposal)?.try_into()?;
+        Ok(Filed {
+            proposal,
+            repeated: filed.repeated,
+            state: filed.state,
+        })
+    }
+
+    async fn file(&self, record: Record, filing: Filing<'_>) -> Result<wire::Filed, Refusal> {
+        let answer = self
+            .queue
+            .file(wire::Filing {
+                request_id: self.ids.next(),
+                traceparent: filing.trace.map(ToString::to_string).unwrap_or_default(),
+                record: Some(record),
+            })
+            .await?;
+        self.believe(&answer, filing.trust).await?;
+        Ok(answer.filed)
+    }
+
+    /// Asks for the ledger's newest state and for the proof that it continues the one remembered here.
+    ///
+    /// # Errors
+    /// `LEDGER_UNAVAILABLE` if it does not answer or is not to be believed.
+    pub async fn look(&self, trust: &TrustFile) -> Result<(), Refusal> {
+        let _turn = self.looking.lock().await;
+        self.look_once(trust).await
+    }
+
+    async fn look_once(&self, trust: &TrustFile) -> Result<(), Refusal> {
+        for _ in 0..LOOKS_MAX {
+            let before = self.witness.seen();
+            let request = wire::GetCheckpointRequest {
+                known: Some((&before).into()),
+            };
+            let answer = self
+                .transparency
+                .clone()
+                .get_checkpoint(with_deadline(request, CALL_TIMEOUT))
+                .await;
+            let answer = answer.map_err(|s| refused(&s))?.into_inner();
+            let followed = self
+                .witness
+                .follow(&before, &answer.checkpoint, answer.consistency.as_slice(), trust)
+                .map_err(|e| disbelieved(&e.to_string()))?;
+            if followed == Followed::Believed {
+                return Ok(());
+            }
+        }
+        Err(disbelieved("the ledger grows faster than it proves to"))
+    }
+
+    /// Believes an answer whose checkpoint is signed by the ledger and proven to have grown since the request was
+    /// sent. A log that did not grow was rolled back: the request itself made it grow. The answer brings the proof
+    /// along, except when other processes filed so much in between that none of its proofs fits; then it is
+    /// asked for.
+    async fn believe(&self, answer: &Answer, trust: &TrustFile) -> Result<(), Refusal> {
+        let (before, note) = (&answer.before, &answer.checkpoint);
+        let size = size_of(note).ok_or_else(|| disbelieved("the checkpoint does not read"))?;
+        if size <= before.size {
+            tracing::error!(seen = before.size, now = size, "the ledger was rolled back");
+            return Err(disbelieved("the ledger is shorter than it was"));
+        }
+        let followed = self
+            .witness
+            .follow(before, note, &answer.consistency, trust)
+            .map_err(|e| disbelieved(&e.to_string()))?;
+        if let Followed::Unproven { size } = followed {
+            let _turn = self.looking.lock().await;
+            if self.witness.seen().size < size {
+                self.look_once(trust).await?;
+            }
+        }
+        let kept = self.witness.keep().await;
+        kept.map_err(|e| disbelieved(&e.to_string()))
+    }
+}
+
+/// The size that a note states; whether it is signed is another question.
+fn size_of(note: &str) -> Option<u64> {
+    note.lines().nth(1)?.parse().ok()
+}
+
+/// Why nothing was filed at all.
+pub(super) fn refused(status: &Status) -> Refusal {
+    judged(from_status(status))
+}
+
+/// The ledger's own word where it is about the call; else that it is not available.
+pub(super) fn judged(refusal: Refusal) -> Refusal {
+    match refusal.code.as_ref() {
+        "OPEN_PROPOSALS_EXCEEDED" | "SECRET_MATERIAL_REJECTED" => refusal,
+        code => {
+            let detail = format!(
+                "{code}: {} {}",
+                refusal.public,
+                refusal.detail.as_deref().unwrap_or_default()
+            );
+            unavailable(detail)
+        }
+    }
+}
+
+fn disbelieved(why: &str) -> Refusal {
+    tracing::error!(why, "the ledger is not believed; nothing is answered until it is");
+    unavailable(why.to_owned())
+}
+
+pub(super) fn unavailable(detail: String) -> Refusal {
+    Refusal::new(
+        "LEDGER_UNAVAILABLE",
+        "The ledger cannot take the record of this call.",
+    )
+    .with_detail(detail)
+}

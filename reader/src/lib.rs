@@ -1,0 +1,14 @@
+//! The reader role: serves capability calls of the gateway, records evidence, and creates and signs proposals.
+//! It depends on the trait of a source database and reaches no driver.
+
+pub mod callers;
+pub mod clients;
+pub mod context;
+pub mod inspect;
+pub mod role;
+pub mod rpc;
+
+mod call;
+mod propose;
+mod read;
+mod ticket;

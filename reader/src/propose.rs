@@ -1,0 +1,118 @@
+//! From a row that was read to a proposal: planned by the domain, signed by this reader, filed whole or not at
+//! all.
+
+use std::collections::BTreeMap;
+
+use synapsor_domain::change;
+use synapsor_domain::context::TrustedContext;
+use synapsor_domain::contract::{Capability, ExecutorRef, Mode, ProposalSpec};
+use synapsor_domain::ids::ProposalId;
+use synapsor_domain::limits::PROPOSAL_LIFETIME_DAYS;
+use synapsor_domain::proposal::{
+    ApprovalTerms, EvidenceRef, Operation, PROPOSAL_VERSION, Proposal, ProposalMode, Requester,
+};
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::timestamp::Span;
+use synapsor_domain::tool::CheckedArguments;
+use synapsor_domain::trust::{APPROVER, TrustFile};
+use synapsor_domain::value::Value;
+
+use crate::callers::Caller;
+use crate::read::Found;
+use crate::role::{Reader, Sealed};
+use synapsor_source::Engine;
+
+/// The word for the writer's own guarded update.
+const DIRECT: &str = "sql_update";
+
+/// Everything that one proposal is made of.
+pub(crate) struct Material<'a> {
+    pub(crate) capability: &'a Capability,
+    pub(crate) spec: &'a ProposalSpec,
+    pub(crate) sealed: &'a Sealed,
+    pub(crate) arguments: &'a CheckedArguments,
+    pub(crate) context: &'a TrustedContext,
+    pub(crate) caller: &'a Caller,
+    pub(crate) requester: Requester,
+    pub(crate) found: &'a Found,
+    pub(crate) evidence: EvidenceRef,
+    pub(crate) trust: &'a TrustFile,
+}
+
+/// Plans the change and signs it.
+pub(crate) fn mint(
+    reader: &Reader,
+    engine: &dyn Engine,
+    material: Material<'_>,
+) -> Result<(Proposal, Envelope), Refusal> {
+    let Material {
+        capability,
+        spec,
+        found,
+        trust,
+        ..
+    } = material;
+    let args: BTreeMap<String, Value> = material
+        .arguments
+        .iter()
+        .map(|(name, value)| (name.to_owned(), value.clone()))
+        .collect();
+    let fit = |column: &_, value: &_| engine.fit(column, value);
+    let plan = change::plan(
+        capability,
+        &args,
+        &found.row,
+        &found.shape,
+        &fit,
+        &material.context.tenant,
+    )?;
+    let now = reader.now();
+    let proposal = Proposal {
+        v: PROPOSAL_VERSION,
+        id: ProposalId::from_random(synapsor_chassis::random::bytes()),
+        ledger_origin: trust.ledger_origin(),
+        environment: trust.environment,
+        source: found.source.clone(),
+        capability: capability.name.clone(),
+        contract_digest: material.sealed.contract_digest,
+        mode: match reader.contract.mode() {
+            Mode::Shadow => ProposalMode::Shadow,
+            Mode::Review | Mode::ReadOnly | Mode::Cloud => ProposalMode::Review,
+        },
+        executor: match &spec.executor {
+            ExecutorRef::Direct => DIRECT.to_owned(),
+            ExecutorRef::Handler(name) => name.clone(),
+        },
+        operation: Operation::Update,
+        args,
+        target: plan.target,
+        set: plan.set,
+        before: found.row.clone(),
+        guard: plan.guard,
+        schema_fingerprint: found.shape.fingerprint(),
+        side_effects: plan.side_effects,
+        approval: ApprovalTerms {
+            required_role: spec
+                .approval
+                .required_role
+                .clone()
+                .unwrap_or_else(|| APPROVER.to_owned()),
+            quorum: u32::from(spec.approval.quorum),
+        },
+        context_binding: reader.contexts.binding(material.context, material.caller),
+        requested_by: material.requester,
+        on_behalf_of: None,
+        evidence: vec![material.evidence],
+        created_at: now,
+        not_after: now + Span::days(PROPOSAL_LIFETIME_DAYS),
+    };
+    let envelope = Envelope::seal(Kind::Proposal, &proposal, &reader.key).map_err(|e| {
+        Refusal::new(
+            "PROPOSAL_TOO_LARGE",
+            "The change is larger than what can be reviewed.",
+        )
+        .with_detail(e.to_string())
+    })?;
+    Ok((proposal, envelope))
+}

@@ -1,0 +1,133 @@
+//! One scoped read: exactly one row of the trusted tenant, found by its key, and the evidence of what was seen.
+
+use std::sync::Arc;
+
+use synapsor_domain::context::TrustedContext;
+use synapsor_domain::contract::Capability;
+use synapsor_domain::evidence::Evidence;
+use synapsor_domain::ids::EvidenceId;
+use synapsor_domain::proposal::{Requester, SourceRef, Target};
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::schema::TableShape;
+use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::tool::CheckedArguments;
+use synapsor_domain::value::{ColumnValue, Value};
+
+use crate::call::Draft;
+use crate::role::{Reader, Sealed};
+use synapsor_source::error::source_refusal;
+use synapsor_source::{Engine, Reading, RowPlan};
+
+/// A row as it was read, and what it was read from.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) target: Target,
+    /// Every column that was read, in the order of the capability.
+    pub(crate) row: Vec<ColumnValue>,
+    pub(crate) shape: Arc<TableShape>,
+    pub(crate) source: SourceRef,
+}
+
+/// Reads the row that the arguments name.
+pub(crate) async fn find(
+    engine: &dyn Engine,
+    capability: &Capability,
+    arguments: &CheckedArguments,
+    context: &TrustedContext,
+    draft: &mut Draft,
+) -> Result<Found, Refusal> {
+    let target = &capability.target;
+    let shape = engine
+        .known_shape(&target.schema, &target.table)
+        .await
+        .map_err(|e| source_refusal(&e))?;
+    let primary_key = key(engine, &shape, &target.primary_key, arguments.lookup())?;
+    draft.primary_key(&primary_key);
+    let tenant = match &target.tenant_key {
+        Some(column) => Some(key(engine, &shape, column, &Value::text(context.tenant.clone()))?),
+        None => None,
+    };
+    let plan = RowPlan {
+        schema: target.schema.clone(),
+        table: target.table.clone(),
+        primary_key: primary_key.clone(),
+        tenant: tenant.clone(),
+        columns: capability.read_columns().into_iter().map(str::to_owned).collect(),
+    };
+    let Reading {
+        identity: fingerprint,
+        mut rows,
+    } = engine.read(&plan).await.map_err(|e| source_refusal(&e))?;
+    let row = match (rows.pop(), rows.is_empty()) {
+        (Some(row), true) => row,
+        (None, _) => return Err(not_found()),
+        (Some(_), false) => {
+            return Err(Refusal::new(
+                "MULTI_ROW_BLOCKED",
+                "The key names more than one row.",
+            ));
+        }
+    };
+    draft.found_one();
+    Ok(Found {
+        target: Target {
+            schema: plan.schema,
+            table: plan.table,
+            primary_key,
+            tenant,
+        },
+        row,
+        shape,
+        source: SourceRef {
+            id: capability.source.clone(),
+            engine: engine.kind().to_owned(),
+            fingerprint,
+        },
+    })
+}
+
+/// A key in the form of its column. A value that the column cannot hold names no row.
+fn key(engine: &dyn Engine, shape: &TableShape, column: &str, value: &Value) -> Result<ColumnValue, Refusal> {
+    let declared = shape.column(column).ok_or_else(|| {
+        Refusal::new(
+            "SOURCE_OBJECT_NOT_FOUND",
+            "The source database has no such column as the contract names.",
+        )
+    })?;
+    let value = engine
+        .fit(declared, value)
+        .map_err(|e| not_found().with_detail(e.to_string()))?;
+    Ok(ColumnValue::new(column, value))
+}
+
+fn not_found() -> Refusal {
+    Refusal::new("ROW_NOT_FOUND", "No such row for this tenant.")
+}
+
+/// The evidence of a row, signed by this reader.
+pub(crate) fn attest(
+    reader: &Reader,
+    found: &Found,
+    capability: &Capability,
+    sealed: &Sealed,
+    draft: &Draft,
+    requester: &Requester,
+) -> Result<(EvidenceId, Envelope), Refusal> {
+    let evidence = Evidence {
+        v: 1,
+        id: EvidenceId::from_random(synapsor_chassis::random::bytes()),
+        ledger_origin: draft.ledger_origin().to_owned(),
+        source: found.source.clone(),
+        capability: capability.name.clone(),
+        contract_digest: sealed.contract_digest,
+        requested_by: requester.clone(),
+        target: found.target.clone(),
+        row: found.row.clone(),
+        query_fingerprint: sealed.query_fingerprint,
+        read_at: reader.now(),
+    };
+    let envelope = Envelope::seal(Kind::Evidence, &evidence, &reader.key).map_err(|e| {
+        Refusal::new("ROW_TOO_LARGE", "The row is larger than what is served.").with_detail(e.to_string())
+    })?;
+    Ok((evidence.id, envelope))
+}

@@ -1,0 +1,125 @@
+//! What a reader works with: its own files, its own databases, its own tenant, and the ledger that everything is
+//! filed at before it is answered.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use synapsor_chassis::clock::Clock;
+use synapsor_domain::contract::{Capability, CapabilityKind, Contract, Mode};
+use synapsor_domain::digest::Digest;
+use synapsor_domain::evidence::query_fingerprint;
+use synapsor_domain::proposal::Target;
+use synapsor_domain::signing::SigningKey;
+use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::tool::Catalog;
+use synapsor_domain::value::{ColumnValue, Value};
+
+use crate::callers::Callers;
+use crate::clients::intake::IntakeClient;
+use crate::context::Contexts;
+use synapsor_anchors::trust::TrustStore;
+use synapsor_source::Engine;
+
+/// A reader, ready to be called.
+pub struct Reader {
+    pub contract: Arc<Contract>,
+    pub trust: TrustStore,
+    /// By source name.
+    pub engines: BTreeMap<String, Arc<dyn Engine>>,
+    pub key: Arc<SigningKey>,
+    pub intake: IntakeClient,
+    pub contexts: Contexts,
+    pub callers: Callers,
+    pub clock: Arc<dyn Clock>,
+    /// Hides and refuses proposals whatever the contract says.
+    pub read_only: bool,
+    /// By name, computed once.
+    pub seals: BTreeMap<String, Sealed>,
+    pub catalog: Catalog,
+}
+
+/// The digests of one capability.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sealed {
+    pub contract_digest: Digest,
+    /// Over source, table, columns and tenant binding; the same for every row.
+    pub query_fingerprint: Digest,
+}
+
+impl Sealed {
+    /// The digests of every capability of a contract.
+    pub fn all(contract: &Contract) -> BTreeMap<String, Self> {
+        contract
+            .capabilities()
+            .iter()
+            .map(|capability| {
+                let from = &capability.target;
+                let any = |column: &String| ColumnValue::new(column.as_str(), Value::null());
+                let target = Target {
+                    schema: from.schema.clone(),
+                    table: from.table.clone(),
+                    primary_key: any(&from.primary_key),
+                    tenant: from.tenant_key.as_ref().map(any),
+                };
+                let sealed = Self {
+                    contract_digest: capability.seal(contract),
+                    query_fingerprint: query_fingerprint(
+                        &capability.source,
+                        &target,
+                        &capability.read_columns(),
+                    ),
+                };
+                (capability.name.clone(), sealed)
+            })
+            .collect()
+    }
+}
+
+impl Reader {
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::from_unix_millis(self.clock.now_ms())
+    }
+
+    /// Whether proposals are refused here.
+    pub(crate) fn refuses_proposals(&self) -> bool {
+        self.read_only || self.contract.mode() == Mode::ReadOnly
+    }
+
+    /// The word for the mode that callers see.
+    pub(crate) fn mode(&self) -> &'static str {
+        if self.read_only {
+            Mode::ReadOnly.as_str()
+        } else {
+            self.contract.mode().as_str()
+        }
+    }
+
+    /// Sources that some capability reads.
+    pub fn sources_in_use(contract: &Contract) -> Vec<&str> {
+        let mut names: Vec<&str> = contract
+            .capabilities()
+            .iter()
+            .map(|c| c.source.as_str())
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
+/// The kind of a capability as results name it.
+pub(crate) const fn kind_of(capability: &Capability) -> &'static str {
+    match capability.kind {
+        CapabilityKind::Read => "read",
+        CapabilityKind::Proposal(_) => "proposal",
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("sources", &self.engines.keys())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,140 @@
+//! What the gateway may ask of a reader: translate, call, translate.
+
+use std::sync::Arc;
+
+use synapsor_chassis::grpc_channel::caller;
+use synapsor_chassis::propagate::TraceParent;
+use synapsor_chassis::secret::Secret;
+use synapsor_domain::access_token::TokenPolicy;
+use synapsor_domain::contract::ResultFormat;
+use synapsor_domain::refusal::Refusal;
+use synapsor_proto::executor::v1 as wire;
+use synapsor_proto::executor::v1::agent_service_server::AgentService;
+use synapsor_proto::status::to_status;
+use tonic::{Request, Response, Status};
+
+use crate::call::{self, Call};
+use crate::role::Reader;
+use crate::ticket;
+
+/// The service of a reader.
+#[derive(Debug, Clone)]
+pub struct AgentRpc {
+    reader: Arc<Reader>,
+}
+
+impl AgentRpc {
+    pub const fn new(reader: Arc<Reader>) -> Self {
+        Self { reader }
+    }
+}
+
+fn format(number: u32) -> Result<Option<ResultFormat>, Refusal> {
+    match number {
+        0 => Ok(None),
+        1 => Ok(Some(ResultFormat::V1)),
+        2 => Ok(Some(ResultFormat::V2)),
+        _ => Err(Refusal::new(
+            "MALFORMED",
+            "result_format: must be 1 or 2, or 0 for the contract's own",
+        )),
+    }
+}
+
+fn authorization(policy: &TokenPolicy) -> wire::Authorization {
+    let policy = policy.clone();
+    wire::Authorization {
+        issuer: policy.issuer,
+        audience: policy.audience,
+        algorithms: policy.algorithms.iter().map(|a| a.as_str().to_owned()).collect(),
+        lifetime_seconds_max: policy.lifetime_seconds_max,
+        tenant_claim: policy.tenant_claim,
+        principal_claim: policy.principal_claim,
+        read_scope: policy.read_scope,
+        propose_scope: policy.propose_scope,
+    }
+}
+
+#[tonic::async_trait]
+impl AgentService for AgentRpc {
+    async fn get_catalog(
+        &self,
+        _: Request<wire::GetCatalogRequest>,
+    ) -> Result<Response<wire::GetCatalogResponse>, Status> {
+        let catalog = &self.reader.catalog;
+        let catalog_json = serde_json::to_vec(catalog)
+            .map_err(|_| to_status(&Refusal::new("INTERNAL", "the catalog cannot be written")))?;
+        let result_format = match self.reader.contract.result_format() {
+            ResultFormat::V1 => 1,
+            ResultFormat::V2 => 2,
+        };
+        Ok(Response::new(wire::GetCatalogResponse {
+            catalog_json,
+            digest: catalog.digest().to_string(),
+            result_format,
+            mode: self.reader.mode().to_owned(),
+            authorization: self.reader.callers.policy().map(authorization),
+        }))
+    }
+
+    async fn get_token_keys(
+        &self,
+        request: Request<wire::GetTokenKeysRequest>,
+    ) -> Result<Response<wire::GetTokenKeysResponse>, Status> {
+        let keys = self.reader.callers.published_keys(request.into_inner().refresh);
+        let jwks_json = keys.await.map_err(|refusal| to_status(&refusal))?;
+        Ok(Response::new(wire::GetTokenKeysResponse { jwks_json }))
+    }
+
+    async fn call_capability(
+        &self,
+        request: Request<wire::CallCapabilityRequest>,
+    ) -> Result<Response<wire::CallCapabilityResponse>, Status> {
+        let client = client(&request)?;
+        let trace = TraceParent::extract(request.metadata());
+        let message = request.into_inner();
+        let call = Call {
+            capability: message.capability,
+            arguments_json: message.arguments_json,
+            format: format(message.result_format).map_err(|r| to_status(&r))?,
+            access_token: Secret::new(message.access_token),
+            client,
+            trace,
+        };
+        let answer = call::answer(&self.reader, &call).await;
+        Ok(Response::new(wire::CallCapabilityResponse {
+            envelope_json: answer.envelope_json,
+            is_error: !answer.code.is_empty(),
+            code: answer.code,
+        }))
+    }
+
+    async fn issue_ticket(
+        &self,
+        request: Request<wire::IssueTicketRequest>,
+    ) -> Result<Response<wire::IssueTicketResponse>, Status> {
+        let gateway = client(&request)?;
+        let access_token = Secret::new(request.into_inner().access_token);
+        let caller = self.reader.callers.identify(access_token.expose()).await;
+        let issued = caller.and_then(|caller| ticket::issue(&self.reader, &caller, &gateway));
+        let issued = issued.map_err(|refusal| {
+            let detail = refusal.detail.as_deref().unwrap_or_default();
+            tracing::warn!(code = %refusal.code, detail, "no ticket was issued");
+            to_status(&refusal)
+        })?;
+        Ok(Response::new(wire::IssueTicketResponse {
+            ticket: Some(issued.ticket.into()),
+            expires_at_ms: issued.expires_at.as_unix_millis(),
+        }))
+    }
+}
+
+/// The certificate identity of the gateway that asks.
+fn client<T>(request: &Request<T>) -> Result<String, Status> {
+    caller(request).map(ToString::to_string).ok_or_else(|| {
+        to_status(&Refusal::new(
+            "IDENTITY_NOT_ALLOWED",
+            "the caller has no identity",
+        ))
+    })
+}

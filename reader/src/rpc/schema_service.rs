@@ -1,0 +1,99 @@
+//! What an operator may ask of a reader: translate, look, translate. Metadata only, never a row.
+
+use std::sync::Arc;
+
+use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
+use synapsor_domain::refusal::Refusal;
+use synapsor_proto::executor::v1 as wire;
+use synapsor_proto::executor::v1::schema_service_server::SchemaService;
+use synapsor_proto::status::to_status;
+use tonic::{Request, Response, Status};
+
+use crate::inspect::{Scope, inspect};
+use crate::role::Reader;
+use synapsor_source::Engine;
+use synapsor_source::error::source_refusal;
+use synapsor_source::probe;
+
+/// Bytes around the inspection in a message.
+const FRAME_BYTES: usize = 1024;
+
+/// The service of a reader for people.
+#[derive(Debug, Clone)]
+pub struct SchemaRpc {
+    reader: Arc<Reader>,
+}
+
+impl SchemaRpc {
+    pub const fn new(reader: Arc<Reader>) -> Self {
+        Self { reader }
+    }
+
+    fn engine(&self, source: &str) -> Result<&dyn Engine, Refusal> {
+        let engines = &self.reader.engines;
+        let found = match engines.len() {
+            1 if source.is_empty() => engines.values().next(),
+            _ => engines.get(source),
+        };
+        found.map(AsRef::as_ref).ok_or_else(|| {
+            let names: Vec<&str> = engines.keys().map(String::as_str).collect();
+            let text = format!("name a source of this reader: {}", names.join(", "));
+            Refusal::new("UNKNOWN_SOURCE", text)
+        })
+    }
+
+    async fn inspected(&self, request: wire::InspectRequest) -> Result<wire::InspectResponse, Refusal> {
+        let engine = self.engine(&request.source_id)?;
+        let scope = Scope {
+            schema: request.schema.as_deref(),
+            table: request.table.as_deref(),
+        };
+        let inspection = inspect(engine, scope, self.reader.now())
+            .await
+            .map_err(|error| source_refusal(&error))?;
+        let inspection_json = serde_json::to_vec(&inspection)
+            .map_err(|_| Refusal::new("INTERNAL", "the inspection cannot be written"))?;
+        if inspection_json.len() + FRAME_BYTES > MESSAGE_BYTES_MAX {
+            let text = "the catalogue is larger than one message: name a schema or a table";
+            return Err(Refusal::new("INSPECTION_TOO_LARGE", text));
+        }
+        Ok(wire::InspectResponse { inspection_json })
+    }
+
+    async fn probed(&self, wanted: &str) -> Result<wire::ProbeReadingResponse, Refusal> {
+        if !wanted.is_empty() {
+            self.engine(wanted)?;
+        }
+        let mut sources = Vec::new();
+        for (source, engine) in &self.reader.engines {
+            if wanted.is_empty() || wanted == source {
+                let found = probe::reader(engine.as_ref(), source, &self.reader.contract).await;
+                sources.push(found.into());
+            }
+        }
+        Ok(wire::ProbeReadingResponse { sources })
+    }
+}
+
+#[tonic::async_trait]
+impl SchemaService for SchemaRpc {
+    async fn inspect(
+        &self,
+        request: Request<wire::InspectRequest>,
+    ) -> Result<Response<wire::InspectResponse>, Status> {
+        self.inspected(request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(|r| to_status(&r))
+    }
+
+    async fn probe_reading(
+        &self,
+        request: Request<wire::ProbeReadingRequest>,
+    ) -> Result<Response<wire::ProbeReadingResponse>, Status> {
+        self.probed(&request.into_inner().source_id)
+            .await
+            .map(Response::new)
+            .map_err(|r| to_status(&r))
+    }
+}

@@ -1,0 +1,83 @@
+//! The reader's word to the ledger: for which tenants and principals one gateway may read records back, and which
+//! columns of them agents may see now.
+
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::ticket::{
+    Audience, ContextTicket, RecordKind, TICKET_MINUTES_MAX, TICKET_VERSION, TicketContext,
+};
+use synapsor_domain::timestamp::{Span, Timestamp};
+
+use crate::callers::{Caller, Scope};
+use crate::role::Reader;
+
+/// A ticket with its end, so that whoever carries it need not read it.
+#[derive(Debug)]
+pub(crate) struct Issued {
+    pub(crate) ticket: Envelope,
+    pub(crate) expires_at: Timestamp,
+}
+
+/// Mints a ticket for the gateway with this certificate identity, about the caller behind it.
+///
+/// # Errors
+/// `SCOPE_INSUFFICIENT` if the caller's token does not open reads, `TRUSTED_BINDING_MISSING` if no context of the
+/// contract is resolved, `TICKET_UNFIT` if the contract has more contexts or columns than a ticket holds, and what is
+/// wrong with the trust file.
+pub(crate) fn issue(reader: &Reader, caller: &Caller, gateway: &str) -> Result<Issued, Refusal> {
+    reader.callers.admit(caller, Scope::Read)?;
+    let (trust, _) = reader.trust.read()?;
+    let mut contexts: Vec<TicketContext> = reader
+        .contexts
+        .all(caller)
+        .map(|context| TicketContext {
+            principal: context.principal,
+            tenant: context.tenant,
+        })
+        .collect();
+    contexts.sort();
+    contexts.dedup();
+    if contexts.is_empty() {
+        return Err(Refusal::new(
+            "TRUSTED_BINDING_MISSING",
+            "The operator has bound no tenant and principal here.",
+        ));
+    }
+    let visible = reader
+        .contract
+        .capabilities()
+        .iter()
+        .map(|capability| (capability.name.clone(), capability.visible_columns.clone()))
+        .collect();
+    let issued_at = reader.now();
+    let longest = issued_at + Span::minutes(TICKET_MINUTES_MAX);
+    let expires_at = caller.ends_at().map_or(longest, |end| end.min(longest));
+    let ticket = ContextTicket {
+        audience: Audience::Ledger,
+        contexts,
+        deployment_id: trust.deployment_id.clone(),
+        environment: trust.environment,
+        expires_at,
+        gateway: gateway.to_owned(),
+        issued_at,
+        kinds: RecordKind::ALL.to_vec(),
+        ledger_origin: trust.ledger_origin(),
+        may_withdraw: !reader.read_only && reader.callers.admit(caller, Scope::Propose).is_ok(),
+        v: TICKET_VERSION,
+        visible,
+    };
+    if let Some(problem) = ticket.problem() {
+        return Err(unfit(problem));
+    }
+    let ticket =
+        Envelope::seal(Kind::ContextTicket, &ticket, &reader.key).map_err(|e| unfit(&e.to_string()))?;
+    Ok(Issued { ticket, expires_at })
+}
+
+fn unfit(why: &str) -> Refusal {
+    Refusal::new(
+        "TICKET_UNFIT",
+        "The contract has more contexts or columns than a context ticket holds; divide it between readers.",
+    )
+    .with_detail(why)
+}

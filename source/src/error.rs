@@ -1,0 +1,103 @@
+//! What can go wrong in a database, named by what the caller must do. Driver text ends here: `detail` is
+//! for the own log and holds no value and no URL.
+
+use std::fmt;
+
+use synapsor_domain::refusal::Refusal;
+
+/// An error of an engine.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EngineError {
+    pub kind: EngineErrorKind,
+    /// For the log of this process only.
+    pub detail: String,
+}
+
+/// Causes that a caller tells apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EngineErrorKind {
+    /// Locked, deadlocked or not serializable: the whole transaction can be tried again.
+    Busy,
+    /// Not there, not reachable, disk full, read-only.
+    Unavailable,
+    /// The credential may not do this.
+    Denied,
+    /// Table or column does not exist.
+    NotFound,
+    /// A value or a row beyond the sizes that are served.
+    TooLarge,
+    /// A statement took longer than allowed.
+    Timeout,
+    /// A value that cannot be read exactly.
+    Unreadable,
+    /// Anything else; terminal.
+    Other,
+}
+
+impl EngineError {
+    pub fn new(kind: EngineErrorKind, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
+            detail: detail.into(),
+        }
+    }
+
+    /// One word for results and codes.
+    pub const fn reason(&self) -> &'static str {
+        match self.kind {
+            EngineErrorKind::Busy => "database_busy",
+            EngineErrorKind::Unavailable => "database_unavailable",
+            EngineErrorKind::Denied => "permission_denied",
+            EngineErrorKind::NotFound => "object_not_found",
+            EngineErrorKind::TooLarge => "too_large",
+            EngineErrorKind::Timeout => "timeout",
+            EngineErrorKind::Unreadable => "unreadable_value",
+            EngineErrorKind::Other => "database_error",
+        }
+    }
+
+    /// Whether the same work can succeed in a new transaction.
+    pub const fn is_retryable(&self) -> bool {
+        match self.kind {
+            EngineErrorKind::Busy | EngineErrorKind::Unavailable | EngineErrorKind::Timeout => true,
+            EngineErrorKind::Denied
+            | EngineErrorKind::NotFound
+            | EngineErrorKind::TooLarge
+            | EngineErrorKind::Unreadable
+            | EngineErrorKind::Other => false,
+        }
+    }
+}
+
+impl fmt::Debug for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EngineError({})", self.reason())
+    }
+}
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason())
+    }
+}
+
+impl std::error::Error for EngineError {}
+
+/// What a failed read of the source means to a call. The engine's detail stays in the refusal's own.
+pub fn source_refusal(error: &EngineError) -> Refusal {
+    let (code, public) = match error.kind {
+        EngineErrorKind::Busy | EngineErrorKind::Unavailable => {
+            ("SOURCE_UNAVAILABLE", "The source database cannot be reached now.")
+        }
+        EngineErrorKind::Timeout => ("SOURCE_TIMEOUT", "The source database did not answer in time."),
+        EngineErrorKind::Denied => ("SOURCE_DENIED", "The source database refused the read."),
+        EngineErrorKind::NotFound => (
+            "SOURCE_OBJECT_NOT_FOUND",
+            "The source database has no such table or column as the contract names.",
+        ),
+        EngineErrorKind::TooLarge => ("ROW_TOO_LARGE", "The row is larger than what is served."),
+        EngineErrorKind::Unreadable => ("VALUE_UNREADABLE", "A value of the row cannot be read exactly."),
+        EngineErrorKind::Other => ("SOURCE_FAILED", "The source database failed."),
+    };
+    Refusal::new(code, public).with_detail(error.detail.clone())
+}

@@ -1,0 +1,210 @@
+//! Whether a source can be worked on under the credential at hand: the writer's whole write path, rolled back, and
+//! the reader's tables, columns and rights. Changes nothing anywhere.
+
+use synapsor_domain::contract::{Contract, ExecutorRef, ProposalSpec};
+use synapsor_domain::foreign_code::{self, ForeignCode, Unacknowledged};
+use synapsor_domain::schema::TableShape;
+use synapsor_domain::writeback::{ProbeFinding, Severity, SourceProbe, TableTarget, table_targets};
+
+use crate::catalogue;
+use crate::error::{EngineError, EngineErrorKind};
+use crate::explain::explain;
+use crate::{CheckTarget, Engine, Finding};
+
+/// The tables that the direct proposals of a contract change in one source.
+pub fn write_targets(contract: &Contract, source: &str) -> Vec<CheckTarget> {
+    table_targets(contract, source)
+        .into_iter()
+        .filter(|target| !target.writes.is_empty())
+        .map(check_target)
+        .collect()
+}
+
+/// The report of a writer's preflight of the contract's targets from its findings.
+pub async fn of_writer(
+    engine: &dyn Engine,
+    source: &str,
+    contract: &Contract,
+    found: Result<Vec<Finding>, EngineError>,
+) -> SourceProbe {
+    let found = match found {
+        Ok(found) => write_side(engine, source, contract, found).await,
+        Err(error) => Err(error),
+    };
+    finished(engine, source, found).await
+}
+
+/// Looks at whether the read credential may read what the contract names, and whether it could change it.
+pub async fn reader(engine: &dyn Engine, source: &str, contract: &Contract) -> SourceProbe {
+    let found = read_side(engine, source, contract).await;
+    finished(engine, source, found).await
+}
+
+async fn write_side(
+    engine: &dyn Engine,
+    source: &str,
+    contract: &Contract,
+    found: Vec<Finding>,
+) -> Result<Vec<ProbeFinding>, EngineError> {
+    let mut findings: Vec<ProbeFinding> = found.into_iter().map(finding).collect();
+    for target in write_targets(contract, source) {
+        let shape = match engine.shape(&target.schema, &target.table).await {
+            Ok(shape) => shape,
+            // The check has named a table that is not there.
+            Err(error) if error.kind == EngineErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        for found in side_effects(contract, source, &shape) {
+            if !findings.contains(&found) {
+                findings.push(found);
+            }
+        }
+    }
+    Ok(findings)
+}
+
+/// Code of a table that runs with a writeback and that a capability of the contract does not acknowledge as it is,
+/// each with the entry to paste.
+fn side_effects(contract: &Contract, source: &str, shape: &TableShape) -> Vec<ProbeFinding> {
+    let is_here = |spec: &&ProposalSpec| spec.executor == ExecutorRef::Direct;
+    let capabilities = contract.capabilities().iter().filter(|capability| {
+        capability.source == source
+            && capability.target.schema == shape.schema
+            && capability.target.table == shape.table
+    });
+    let named = |capability: &str, (code, problem): (Option<&ForeignCode>, Unacknowledged)| ProbeFinding {
+        severity: Severity::Problem,
+        code: problem.code().to_owned(),
+        text: format!("capability `{capability}`: {}", problem.text()),
+        fix: match problem {
+            Unacknowledged::Missing(_) => code.map(ForeignCode::ack_entry),
+            Unacknowledged::Never(_) | Unacknowledged::Stale(_) => None,
+        },
+    };
+    capabilities
+        .filter_map(|capability| Some((capability, capability.proposal().filter(is_here)?)))
+        .flat_map(|(capability, spec)| {
+            let problems = foreign_code::problems(&shape.foreign_code, &spec.side_effects_ack);
+            problems
+                .into_iter()
+                .map(|problem| named(&capability.name, problem))
+        })
+        .collect()
+}
+
+async fn finished(
+    engine: &dyn Engine,
+    source: &str,
+    found: Result<Vec<ProbeFinding>, EngineError>,
+) -> SourceProbe {
+    let product = engine.product().await;
+    match (found, product) {
+        (Ok(mut findings), Ok(product)) => {
+            findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+            SourceProbe {
+                source_id: source.to_owned(),
+                engine: engine.kind().to_owned(),
+                product,
+                unavailable: None,
+                findings,
+            }
+        }
+        (Err(error), product) => {
+            let explained = explain(&error);
+            let mut probe = SourceProbe::unavailable(source, engine.kind(), error.reason());
+            probe.product = product.unwrap_or_default();
+            if !explained.is_away {
+                // The database answered, and its answer is the finding.
+                probe.unavailable = None;
+                let text = format!(
+                    "the database {} ({}): {}",
+                    explained.text, error.detail, explained.fix
+                );
+                probe.findings.push(problem(explained.code, text));
+            }
+            probe
+        }
+        (Ok(_), Err(error)) => SourceProbe::unavailable(source, engine.kind(), error.reason()),
+    }
+}
+
+fn problem(code: &str, text: String) -> ProbeFinding {
+    ProbeFinding {
+        severity: Severity::Problem,
+        code: code.to_owned(),
+        text,
+        fix: None,
+    }
+}
+
+fn check_target(target: TableTarget) -> CheckTarget {
+    CheckTarget {
+        schema: target.schema,
+        table: target.table,
+        primary_key: target.primary_key,
+        tenant: target.tenant,
+        reads: target.reads,
+        writes: target.writes,
+    }
+}
+
+fn finding(found: Finding) -> ProbeFinding {
+    let severity = match found.severity {
+        catalogue::Severity::Fine => Severity::Fine,
+        catalogue::Severity::Warning => Severity::Warning,
+        catalogue::Severity::Problem => Severity::Problem,
+    };
+    ProbeFinding {
+        severity,
+        code: found.code.to_owned(),
+        text: found.text,
+        fix: found.fix,
+    }
+}
+
+async fn read_side(
+    engine: &dyn Engine,
+    source: &str,
+    contract: &Contract,
+) -> Result<Vec<ProbeFinding>, EngineError> {
+    let mut findings = Vec::new();
+    for target in table_targets(contract, source) {
+        let target = CheckTarget {
+            writes: Vec::new(),
+            ..check_target(target)
+        };
+        let found = engine.check_reading(&target).await?;
+        for found in found
+            .into_iter()
+            .map(finding)
+            .chain(too_much(engine, &target).await?)
+        {
+            // Targets with other keys may be of the same table.
+            if !findings.contains(&found) {
+                findings.push(found);
+            }
+        }
+    }
+    Ok(findings)
+}
+
+/// A warning when the read credential could change the table. Who holds a file has no rights to take away.
+async fn too_much(engine: &dyn Engine, target: &CheckTarget) -> Result<Option<ProbeFinding>, EngineError> {
+    if engine.kind() == "sqlite" {
+        return Ok(None);
+    }
+    let catalogue = engine.catalogue(Some(&target.schema)).await?;
+    let can_change = catalogue.tables.iter().any(|table| {
+        table.shape.schema == target.schema && table.shape.table == target.table && table.can_change
+    });
+    Ok(can_change.then(|| ProbeFinding {
+        severity: Severity::Warning,
+        code: "READ_ROLE_CAN_WRITE".to_owned(),
+        text: format!(
+            "the read credential may change rows of `{}`.`{}`: give the reader a role of its own, with the statements \
+             of `synapsor-runner writeback grants --read-role ROLE`",
+            target.schema, target.table
+        ),
+        fix: None,
+    }))
+}

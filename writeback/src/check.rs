@@ -1,0 +1,67 @@
+//! The locked row against the row that was reviewed.
+
+use std::ops::ControlFlow;
+
+use synapsor_domain::guard::{self, Conflict, RowCount};
+use synapsor_domain::writeback::Outcome;
+
+use crate::commit::Decided;
+use crate::crash_point::{CrashPoint, hit};
+use crate::lock::{Open, Step, crash, engine};
+use crate::permit::{FailedReason, MayUpdate};
+use crate::target;
+use crate::transaction::Rows;
+
+/// A transaction that holds the row's lock and found no receipt.
+#[derive(Debug)]
+pub struct Locked<'a, P: MayUpdate> {
+    pub(crate) open: Open<'a, P>,
+    pub(crate) rows: Rows,
+}
+
+/// A transaction whose locked row is exactly the reviewed one.
+#[derive(Debug)]
+pub struct Matching<'a, P: MayUpdate> {
+    pub(crate) open: Open<'a, P>,
+}
+
+/// What the locked row says.
+#[derive(Debug)]
+pub enum Checked<'a, P: MayUpdate> {
+    /// The row is the reviewed one; it may be updated.
+    Matching(Matching<'a, P>),
+    /// The row is another one; the proposal ends without effect.
+    Decided(Decided<'a, P>),
+}
+
+impl<'a, P: MayUpdate> Locked<'a, P> {
+    /// Compares the locked row with the proposal byte for byte.
+    pub async fn check(self) -> Step<Checked<'a, P>> {
+        let Self { mut open, rows } = self;
+        let decided = match guard::single_row(&rows) {
+            RowCount::None => {
+                let by_key = target::by_key(open.permit.proposal());
+                let is_visible = engine(open.transaction.is_visible_unlocked(&by_key).await)?;
+                let reason = if is_visible {
+                    "target_invisible"
+                } else {
+                    "target_missing"
+                };
+                Decided::without_effect(open, Outcome::Conflict, reason)
+            }
+            RowCount::More => {
+                Decided::without_effect(open, Outcome::Failed, FailedReason::NotUnique.as_str())
+            }
+            RowCount::One(row) => match guard::check_locked(open.permit.proposal(), row) {
+                Ok(()) => {
+                    crash(hit(CrashPoint::AfterCheck).await)?;
+                    return ControlFlow::Continue(Checked::Matching(Matching { open }));
+                }
+                Err(Conflict(reason)) => {
+                    Decided::without_effect(open, Outcome::Conflict, reason).with_versions(row)
+                }
+            },
+        };
+        ControlFlow::Continue(Checked::Decided(decided))
+    }
+}

@@ -1,0 +1,196 @@
+//! The end of a transaction: record the receipt, look once more at what will be committed, commit.
+
+use std::ops::ControlFlow;
+
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::value::{ColumnValue, Value, find};
+use synapsor_domain::writeback::{Outcome, Receipt};
+use synapsor_source::{EngineError, EngineErrorKind, StoredReceipt};
+
+use crate::crash_point::{CrashPoint, hit};
+use crate::lock::{Open, Step, crash, engine};
+use crate::permit::{MayCommit, Permit, WritePermit};
+use crate::result::{ApplyResult, RefusedBy};
+use crate::target;
+use crate::transaction::RecordError;
+
+/// A transaction whose outcome is decided and not recorded yet. Made by the steps before it only.
+#[derive(Debug)]
+pub struct Decided<'a, P: Permit> {
+    open: Open<'a, P>,
+    outcome: Outcome,
+    reason: &'static str,
+    previous_version: Option<Value>,
+    new_version: Option<Value>,
+    /// The row after the UPDATE, for a change.
+    after: Option<Vec<ColumnValue>>,
+}
+
+/// A transaction whose receipt is inserted.
+#[derive(Debug)]
+pub struct Recorded<'a, P: Permit> {
+    open: Open<'a, P>,
+    after: Option<Vec<ColumnValue>>,
+    receipt: Receipt,
+    envelope: Envelope,
+    stored: StoredReceipt,
+}
+
+/// A transaction whose row and receipt were read back as decided: the only one that can be committed.
+#[derive(Debug)]
+pub struct Looked<'a, P: Permit> {
+    open: Open<'a, P>,
+    receipt: Receipt,
+    envelope: Envelope,
+}
+
+impl<'a, P: Permit> Decided<'a, P> {
+    pub(crate) const fn without_effect(open: Open<'a, P>, outcome: Outcome, reason: &'static str) -> Self {
+        Self {
+            open,
+            outcome,
+            reason,
+            previous_version: None,
+            new_version: None,
+            after: None,
+        }
+    }
+
+    /// A conflict or a change, with the versions that its receipt names: the proposal's, and the one of `row`.
+    pub(crate) fn with_versions(mut self, row: &[ColumnValue]) -> Self {
+        let version = self.open.permit.proposal().guard.version.as_ref();
+        self.previous_version = version.map(|v| v.value.clone());
+        self.new_version = version.and_then(|v| find(row, &v.column)).cloned();
+        self
+    }
+
+    /// The outcome and its reason, with the transaction rolled back.
+    pub(crate) async fn roll_back(self) -> (Outcome, &'static str) {
+        self.open.transaction.roll_back().await;
+        (self.outcome, self.reason)
+    }
+}
+
+impl<'a> Decided<'a, WritePermit> {
+    /// The change as it was read after the UPDATE.
+    pub(crate) fn applied(open: Open<'a, WritePermit>, after: Vec<ColumnValue>) -> Self {
+        let mut decided = Self::without_effect(open, Outcome::Applied, "").with_versions(&after);
+        decided.after = Some(after);
+        decided
+    }
+}
+
+impl<'a, P: MayCommit> Decided<'a, P> {
+    /// Signs the receipt of the outcome and inserts it.
+    pub async fn record(self) -> Step<Recorded<'a, P>> {
+        let sealed = self.seal();
+        let (mut open, after) = (self.open, self.after);
+        let (receipt, envelope, stored) = match sealed {
+            Ok(sealed) => sealed,
+            Err(refusal) => {
+                return open
+                    .roll_back(ApplyResult::Refused(RefusedBy::Own(refusal)))
+                    .await;
+            }
+        };
+        crash(hit(CrashPoint::BeforeReceipt).await)?;
+        match open.transaction.insert_receipt(&stored).await {
+            Ok(()) => {}
+            // Another writer's receipt won; a new transaction will find it under the lock.
+            Err(RecordError::Exists) => {
+                let error = EngineError::new(EngineErrorKind::Busy, "receipt exists");
+                return ControlFlow::Break(ApplyResult::Retryable(error));
+            }
+            Err(RecordError::Engine(error)) => return ControlFlow::Break(ApplyResult::of_engine(error)),
+        }
+        crash(hit(CrashPoint::AfterReceipt).await)?;
+        ControlFlow::Continue(Recorded {
+            open,
+            after,
+            receipt,
+            envelope,
+            stored,
+        })
+    }
+
+    fn seal(&self) -> Result<(Receipt, Envelope, StoredReceipt), Refusal> {
+        let (core, permit, terms) = (self.open.core, &self.open.permit, self.open.permit.terms());
+        let receipt = Receipt {
+            v: 1,
+            proposal_id: permit.proposal().id.clone(),
+            proposal_digest: permit.proposal_digest(),
+            outcome: self.outcome,
+            reason: self.reason.to_owned(),
+            rows_affected: u32::from(self.outcome == Outcome::Applied),
+            previous_version: self.previous_version.clone(),
+            new_version: self.new_version.clone(),
+            order_digest: terms.order_digest,
+            fence: terms.lease.fence,
+            attempt: terms.lease.attempt,
+            writer: core.name.clone(),
+            ledger_size: terms.ledger_size,
+            ledger_root: hex::encode(terms.ledger_root),
+            database_identity: self.open.identity.clone(),
+            created_at: core.now(),
+        };
+        let envelope = Envelope::seal(Kind::Receipt, &receipt, &core.key)
+            .map_err(|e| Refusal::new("refused:malformed", e.to_string()))?;
+        let stored = StoredReceipt::from_envelope(&envelope)?;
+        Ok((receipt, envelope, stored))
+    }
+}
+
+impl<'a, P: MayCommit> Recorded<'a, P> {
+    /// Reads receipt and row again: what is read back is what is committed.
+    pub async fn look(self) -> Step<Looked<'a, P>> {
+        let Self {
+            mut open,
+            after,
+            receipt,
+            envelope,
+            stored,
+        } = self;
+        let surprise = |what: &str| {
+            let error = EngineError::new(EngineErrorKind::Other, what);
+            ControlFlow::Break(ApplyResult::of_engine(error))
+        };
+        let found = engine(open.transaction.find_receipt(&stored.proposal_id).await)?;
+        if found.as_ref() != Some(&stored) {
+            return surprise("the receipt does not read back as it was written");
+        }
+        if let Some(after) = &after {
+            let scoped = target::by_key_and_tenant(open.permit.proposal());
+            let rows = engine(open.transaction.reread(&scoped).await)?;
+            if rows.as_slice() != std::slice::from_ref(after) {
+                return surprise("the row does not read back as it was updated");
+            }
+        }
+        ControlFlow::Continue(Looked {
+            open,
+            receipt,
+            envelope,
+        })
+    }
+}
+
+impl<P: MayCommit> Looked<'_, P> {
+    /// Commits the change and its receipt.
+    pub async fn commit(self) -> ApplyResult {
+        if let Err(error) = hit(CrashPoint::BeforeCommit).await {
+            return ApplyResult::of_engine(error);
+        }
+        match self.open.transaction.commit().await {
+            Ok(()) if hit(CrashPoint::AfterCommit).await.is_ok() => ApplyResult::Receipt {
+                receipt: self.receipt,
+                envelope: self.envelope,
+                is_new: true,
+            },
+            Ok(()) => ApplyResult::InDoubt,
+            Err(error) => {
+                tracing::warn!(reason = error.0.reason(), detail = %error.0.detail, "COMMIT did not answer with success");
+                ApplyResult::InDoubt
+            }
+        }
+    }
+}

@@ -1,0 +1,639 @@
+//! The list, what a harness must offer, and what the behaviours share.
+
+use std::ops::Deref;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use synapsor_domain::value::{ColumnValue, Value, ValueKind};
+
+use crate::transaction::{OpenTransaction, RecordError, RowChange, Transaction};
+use synapsor_engine::{Access, Opening};
+use synapsor_source::{CheckTarget, Engine, EngineError, EngineErrorKind, Finding, RowPlan, StoredReceipt};
+
+use super::{looking, reading, receipts, traps, values, writing};
+
+/// Tables that the behaviours need, each in its own engine's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fixture {
+    /// `invoices(id text key, tenant text, status text, fee integer, version integer)` with rows of two tenants,
+    /// and the receipt table.
+    Invoices,
+    /// As `Invoices`, with a trigger that raises `version`.
+    RaisesVersion,
+    /// As `Invoices`, with a trigger that writes to `journal`.
+    WritesElsewhere,
+    /// As `Invoices`, with a trigger that changes every other row too.
+    ChangesOthers,
+    /// As `Invoices`, with a trigger that rewrites `status`.
+    RewritesColumn,
+    /// As `Invoices`, with a child table that follows changes of `status`.
+    Cascades,
+    /// As `Cascades`, with a child table whose changes the engine's account may not see row by row.
+    CascadesUnseen,
+    /// As `Invoices`, where a second row's `status` gives way to a new equal one.
+    ReplacesOnConflict,
+    /// As `Invoices`, without row numbers where the engine has them.
+    ClusteredKey,
+    /// As `Invoices`, with `fee` never negative.
+    Checked,
+    /// `folded(id, tenant, body)` whose key and tenant ignore case in the engine's own comparison.
+    FoldedKeys,
+    /// `numbered(id integer key, tenant text, body text)` with the rows 1 and 12.
+    IntegerKeys,
+    /// `lettered(id text, tenant text, body text)` with the text keys `1`, `01` and `1 `.
+    TextKeys,
+    /// `twins(id text, tenant text, body text)`, three rows with the key `same`.
+    Twins,
+    /// `kinds(id text key, tenant text, …)` with a column per kind of value; see the harness.
+    Kinds,
+    /// `wide(id text key, tenant text, a text, b text, c text, d text)` with the keys `limit` (64 KiB in `a`),
+    /// `value` (one more) and `row` (60 KiB in each).
+    Wide,
+    /// `broken(id text key, tenant text, body)` whose body is no valid text.
+    Broken,
+    /// `slow(id, tenant, body)`, which takes a minute to read.
+    Slow,
+}
+
+/// A database behind one credential.
+#[derive(Clone)]
+pub(crate) enum Account {
+    Reader(Arc<dyn Engine>),
+    Writer(crate::Database),
+}
+
+impl Account {
+    /// An engine behind a credential of this kind.
+    pub(crate) fn open(opening: Opening, access: Access) -> Self {
+        match access {
+            Access::Read => Self::Reader(opening.open().unwrap()),
+            Access::Write => Self::Writer(crate::Database::open(opening).unwrap()),
+        }
+    }
+
+    pub(crate) async fn begin(&self) -> Result<OpenTransaction, EngineError> {
+        match self {
+            Self::Reader(_) => Err(EngineError::new(
+                EngineErrorKind::Denied,
+                "a reader begins nothing",
+            )),
+            Self::Writer(database) => database.begin().await,
+        }
+    }
+
+    pub(crate) async fn check(&self, targets: &[CheckTarget]) -> Result<Vec<Finding>, EngineError> {
+        match self {
+            Self::Reader(_) => Err(EngineError::new(
+                EngineErrorKind::Denied,
+                "a reader writes nothing",
+            )),
+            Self::Writer(database) => database.check(targets).await,
+        }
+    }
+}
+
+impl Deref for Account {
+    type Target = dyn Engine;
+
+    fn deref(&self) -> &(dyn Engine + 'static) {
+        match self {
+            Self::Reader(engine) => engine.as_ref(),
+            Self::Writer(database) => database.reading(),
+        }
+    }
+}
+
+/// Inserts a receipt and reads it back.
+pub(crate) async fn record(
+    mut transaction: Box<dyn Transaction>,
+    receipt: &StoredReceipt,
+) -> Result<Box<dyn Transaction>, RecordError> {
+    transaction.insert_receipt(receipt).await?;
+    let found = transaction.find_receipt(&receipt.proposal_id).await;
+    match found.map_err(RecordError::Engine)? {
+        Some(found) if found == *receipt => Ok(transaction),
+        _ => Err(RecordError::Engine(EngineError::new(
+            EngineErrorKind::Other,
+            "the receipt does not read back",
+        ))),
+    }
+}
+
+/// A fresh database behind both kinds of credential. All of its methods wait for the server.
+pub(crate) trait Database: Send + Sync {
+    /// Makes a fixture; `false` if the engine cannot have it, which ends the behaviour.
+    fn set_up(&self, fixture: Fixture) -> bool;
+    /// Runs statements as the owner, and lets both accounts read and change what there is then.
+    fn execute(&self, sql: &str);
+    /// One text, as the owner.
+    fn text(&self, sql: &str) -> String;
+    fn schema(&self) -> String;
+    /// Another fresh database of the same engine.
+    fn another(&self) -> Db;
+    fn drop_trigger(&self, name: &str);
+    /// This database behind one credential; a statement may take `timeout` instead of the engine's own limit.
+    fn engine(&self, access: Access, timeout: Option<Duration>) -> Account;
+    fn reader(&self) -> Account {
+        self.engine(Access::Read, None)
+    }
+    /// A reader whose statements may take this long.
+    fn hurried_reader(&self, timeout: Duration) -> Account {
+        self.engine(Access::Read, Some(timeout))
+    }
+    fn writer(&self) -> Account {
+        self.engine(Access::Write, None)
+    }
+    /// Keeps writers from the invoice `INV-1` until it is dropped.
+    fn hold_lock(&self) -> Box<dyn Send>;
+    /// Makes the database say something else of itself.
+    fn change_identity(&self);
+    /// What is wrong with receipt tables that this engine could be given, as statements that make one.
+    fn bad_receipt_tables(&self) -> Vec<(&'static str, &'static str)>;
+    /// Has the receipt table change the `reason` of every new receipt.
+    fn alter_receipts(&self);
+    /// What the row `k` of `Kinds` holds in its columns.
+    fn kinds(&self) -> Vec<(&'static str, Value)>;
+    /// Columns of `Kinds` with a value, and as what they take it.
+    fn fits(&self) -> Vec<(&'static str, Value, Value)>;
+    /// Columns of `Kinds` with a value that they do not take.
+    fn misfits(&self) -> Vec<(&'static str, Value)>;
+    /// Types of columns, each with a value as a statement spells it and as it is read.
+    fn samples(&self) -> Vec<Sample>;
+    /// Statements of the reader's account that the server is running now, if it can tell.
+    fn running_reads(&self) -> Option<u64>;
+}
+
+/// A type of column.
+pub(crate) struct Sample {
+    pub(crate) declared: &'static str,
+    pub(crate) literal: &'static str,
+    pub(crate) value: Value,
+    /// Whether the value can be written as it was read, and not only read.
+    pub(crate) is_writable: bool,
+}
+
+pub(crate) const fn sample(
+    declared: &'static str,
+    literal: &'static str,
+    value: Value,
+    is_writable: bool,
+) -> Sample {
+    Sample {
+        declared,
+        literal,
+        value,
+        is_writable,
+    }
+}
+
+pub(crate) type Db = Arc<dyn Database>;
+type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Behaviour = (&'static str, fn(Db) -> Running);
+
+/// Every behaviour.
+pub(crate) const ALL: &[Behaviour] = &[
+    ("values come back exactly", |db| {
+        Box::pin(reading::values_come_back_exactly(db))
+    }),
+    ("extreme integers come back exactly", |db| {
+        Box::pin(reading::extreme_integers_come_back_exactly(db))
+    }),
+    ("text that is no text is unreadable", |db| {
+        Box::pin(reading::text_that_is_no_text_is_unreadable(db))
+    }),
+    ("a row of another tenant is not found", |db| {
+        Box::pin(reading::a_row_of_another_tenant_is_not_found(db))
+    }),
+    ("tenants that look alike are others", |db| {
+        Box::pin(reading::tenants_that_look_alike_are_others(db))
+    }),
+    ("case does not matter to the column but to us", |db| {
+        Box::pin(reading::folded_columns_match_exactly(db))
+    }),
+    ("a text key is not a number", |db| {
+        Box::pin(reading::a_text_key_is_not_a_number(db))
+    }),
+    ("an integer key is found by its digits", |db| {
+        Box::pin(reading::an_integer_key_is_found_by_its_digits(db))
+    }),
+    ("at most two rows come back", |db| {
+        Box::pin(reading::at_most_two_rows_come_back(db))
+    }),
+    ("a missing row is no error", |db| {
+        Box::pin(reading::a_missing_row_is_no_error(db))
+    }),
+    ("null is no key and no tenant", |db| {
+        Box::pin(reading::null_matches_nothing(db))
+    }),
+    ("a value at the limit comes back whole", |db| {
+        Box::pin(reading::a_value_at_the_limit_comes_back_whole(db))
+    }),
+    ("a value beyond the limit is refused", |db| {
+        Box::pin(reading::a_value_beyond_the_limit_is_refused(db))
+    }),
+    ("a row beyond the limit is refused", |db| {
+        Box::pin(reading::a_row_beyond_the_limit_is_refused(db))
+    }),
+    ("unknown tables and columns are not found", |db| {
+        Box::pin(reading::unknown_names_are_not_found(db))
+    }),
+    ("a name cannot become a statement", |db| {
+        Box::pin(reading::a_name_cannot_become_a_statement(db))
+    }),
+    ("a value cannot become a statement", |db| {
+        Box::pin(reading::a_value_cannot_become_a_statement(db))
+    }),
+    ("a slow read times out", |db| {
+        Box::pin(reading::a_slow_read_times_out(db))
+    }),
+    ("a read that nobody waits for stops", |db| {
+        Box::pin(reading::a_read_that_nobody_waits_for_stops(db))
+    }),
+    ("parallel reads are all served", |db| {
+        Box::pin(reading::parallel_reads_are_all_served(db))
+    }),
+    ("reads go on while a writer waits", |db| {
+        Box::pin(reading::reads_go_on_while_the_lock_is_held(db))
+    }),
+    ("a reader begins nothing", |db| {
+        Box::pin(reading::a_reader_begins_nothing(db))
+    }),
+    ("the identity is the same for both credentials", |db| {
+        Box::pin(reading::one_identity_for_both(db))
+    }),
+    ("another database has another identity", |db| {
+        Box::pin(reading::another_database_is_another(db))
+    }),
+    ("a changed identity is noticed", |db| {
+        Box::pin(reading::a_changed_identity_is_noticed(db))
+    }),
+    ("the shape tells columns and keys", |db| {
+        Box::pin(reading::the_shape_tells_columns_and_keys(db))
+    }),
+    ("a new trigger changes the fingerprint", |db| {
+        Box::pin(reading::a_new_trigger_changes_the_fingerprint(db))
+    }),
+    ("the shape tells foreign keys that point here", |db| {
+        Box::pin(reading::the_shape_tells_references(db))
+    }),
+    ("values that would change do not fit", |db| {
+        Box::pin(reading::values_that_would_change_do_not_fit(db))
+    }),
+    ("what fits is what the column holds", |db| {
+        Box::pin(writing::what_fits_is_what_the_column_holds(db))
+    }),
+    ("one row changes once, with its receipt", |db| {
+        Box::pin(writing::one_row_changes_with_its_receipt(db))
+    }),
+    ("a dropped transaction leaves nothing", |db| {
+        Box::pin(writing::a_dropped_transaction_leaves_nothing(db))
+    }),
+    ("a rolled back transaction leaves nothing", |db| {
+        Box::pin(writing::a_rolled_back_one_leaves_nothing(db))
+    }),
+    ("a recorded transaction that is dropped leaves nothing", |db| {
+        Box::pin(writing::a_dropped_record_leaves_nothing(db))
+    }),
+    ("a stale guard matches nothing", |db| {
+        Box::pin(writing::a_stale_guard_matches_nothing(db))
+    }),
+    ("another tenant's row is not updated", |db| {
+        Box::pin(writing::another_tenants_row_is_not_updated(db))
+    }),
+    ("a null guard is refused", |db| {
+        Box::pin(writing::a_null_guard_is_refused(db))
+    }),
+    ("a plain read inside sees what the lock saw", |db| {
+        Box::pin(writing::sees_agrees_with_the_lock(db))
+    }),
+    ("a trigger on the row itself is no collateral", |db| {
+        Box::pin(writing::a_trigger_on_the_row_is_no_collateral(db))
+    }),
+    ("a write to another table is collateral", |db| {
+        Box::pin(writing::a_write_elsewhere_is_collateral(db))
+    }),
+    ("a change of other rows is collateral", |db| {
+        Box::pin(writing::a_change_of_other_rows_is_collateral(db))
+    }),
+    ("a rewritten column shows when read again", |db| {
+        Box::pin(writing::a_rewritten_column_shows(db))
+    }),
+    ("a cascade is collateral", |db| {
+        Box::pin(writing::a_cascade_is_collateral(db))
+    }),
+    ("an unseen cascade is collateral", |db| {
+        Box::pin(writing::an_unseen_cascade_is_collateral(db))
+    }),
+    ("a conflict clause replaces no other row", |db| {
+        Box::pin(writing::a_conflict_clause_replaces_nothing(db))
+    }),
+    ("a clustered key is written like any other", |db| {
+        Box::pin(writing::a_clustered_key_is_written(db))
+    }),
+    ("after an error nothing can be committed", |db| {
+        Box::pin(writing::after_an_error_nothing_commits(db))
+    }),
+    ("after an unusable value nothing can be committed", |db| {
+        Box::pin(writing::after_an_unusable_value_nothing_commits(db))
+    }),
+    ("a held lock is retryable and waits little", |db| {
+        Box::pin(writing::a_held_lock_is_retryable(db))
+    }),
+    ("a second writer waits for the first", |db| {
+        Box::pin(writing::a_second_writer_waits(db))
+    }),
+    ("a transaction held too long is ended", |db| {
+        Box::pin(writing::a_transaction_held_too_long_is_ended(db))
+    }),
+    ("clock, identity and shape come from inside", |db| {
+        Box::pin(writing::facts_come_from_inside(db))
+    }),
+    ("a second receipt is refused as existing", |db| {
+        Box::pin(receipts::a_second_receipt_exists(db))
+    }),
+    ("two racing receipts leave one", |db| {
+        Box::pin(receipts::two_racing_receipts_leave_one(db))
+    }),
+    ("a receipt reads back as it was written", |db| {
+        Box::pin(receipts::a_receipt_reads_back(db))
+    }),
+    ("a receipt that the table alters is not recorded", |db| {
+        Box::pin(receipts::an_altered_receipt_is_not_recorded(db))
+    }),
+    ("receipts come in the order of their time", |db| {
+        Box::pin(receipts::receipts_come_by_time(db))
+    }),
+    ("a missing receipt table is told with its cure", |db| {
+        Box::pin(receipts::a_missing_table_is_told(db))
+    }),
+    ("every bad receipt table is told", |db| {
+        Box::pin(receipts::every_bad_table_is_told(db))
+    }),
+    ("a good receipt table has no problems", |db| {
+        Box::pin(receipts::a_good_table_has_no_problems(db))
+    }),
+    ("every type of column reads exactly", |db| {
+        Box::pin(values::every_type_reads_exactly(db))
+    }),
+    ("what was read can be written as it was", |db| {
+        Box::pin(values::what_was_read_can_be_written(db))
+    }),
+    ("what cannot be written unchanged is refused by name", |db| {
+        Box::pin(values::what_cannot_be_written_is_refused_by_name(db))
+    }),
+    ("a value of any type finds its own row", |db| {
+        Box::pin(values::every_value_is_a_key_to_itself(db))
+    }),
+    ("composed and combining characters differ", |db| {
+        Box::pin(values::composed_and_combining_characters_differ(db))
+    }),
+    ("blanks, case and quotes are kept", |db| {
+        Box::pin(values::blanks_and_case_are_kept(db))
+    }),
+    ("an empty text is not null", |db| {
+        Box::pin(values::an_empty_text_is_not_null(db))
+    }),
+    ("a text at the limit can be written", |db| {
+        Box::pin(values::a_text_at_the_limit_can_be_written(db))
+    }),
+    ("a plan without tenant finds by key", |db| {
+        Box::pin(looking::a_plan_without_tenant_finds_by_key(db))
+    }),
+    ("columns come in the order that is asked, repeated too", |db| {
+        Box::pin(looking::columns_come_as_they_are_asked(db))
+    }),
+    ("a row without columns is a row", |db| {
+        Box::pin(looking::a_row_without_columns_is_a_row(db))
+    }),
+    ("an error leaves the engine usable", |db| {
+        Box::pin(looking::an_error_leaves_the_engine_usable(db))
+    }),
+    ("reads survive a new column", |db| {
+        Box::pin(looking::reads_survive_a_new_column(db))
+    }),
+    ("a table that was known and is gone is not found", |db| {
+        Box::pin(looking::a_dropped_table_is_not_found(db))
+    }),
+    ("the product is named with its version", |db| {
+        Box::pin(looking::the_product_is_named_with_its_version(db))
+    }),
+    ("a generated column is told and follows", |db| {
+        Box::pin(looking::a_generated_column_is_told(db))
+    }),
+    ("parts of a key are not unique alone", |db| {
+        Box::pin(looking::parts_of_a_key_are_not_unique_alone(db))
+    }),
+    ("a view is told", |db| Box::pin(looking::a_view_is_told(db))),
+    ("a new column changes the fingerprint", |db| {
+        Box::pin(looking::a_new_column_is_drift(db))
+    }),
+    ("a dropped column changes the fingerprint", |db| {
+        Box::pin(looking::a_dropped_column_is_drift(db))
+    }),
+    ("a renamed column changes the fingerprint", |db| {
+        Box::pin(looking::a_renamed_column_is_drift(db))
+    }),
+    ("a new unique index changes the fingerprint", |db| {
+        Box::pin(looking::a_new_unique_index_is_drift(db))
+    }),
+    ("a kept shape is young", |db| {
+        Box::pin(looking::a_kept_shape_is_young(db))
+    }),
+    ("the catalogue lists tables and keys", |db| {
+        Box::pin(looking::the_catalogue_lists_tables_and_keys(db))
+    }),
+    ("the catalogue tells foreign keys", |db| {
+        Box::pin(looking::the_catalogue_tells_foreign_keys(db))
+    }),
+    ("a writer with its rights passes the check", |db| {
+        Box::pin(looking::a_proper_writer_passes_the_check(db))
+    }),
+    ("a missing column fails the check", |db| {
+        Box::pin(looking::a_missing_column_fails_the_check(db))
+    }),
+    ("a missing receipt table fails the check", |db| {
+        Box::pin(looking::a_missing_receipt_table_fails_the_check(db))
+    }),
+    ("a row that stays as it is was matched", |db| {
+        Box::pin(traps::a_row_that_stays_as_it_is_was_matched(db))
+    }),
+    ("a missing row matches nothing", |db| {
+        Box::pin(traps::a_missing_row_matches_nothing(db))
+    }),
+    ("two rows of one key are both seen by the lock", |db| {
+        Box::pin(traps::two_rows_of_one_key_are_both_locked(db))
+    }),
+    ("a column moves to the database's present", |db| {
+        Box::pin(traps::a_column_moves_to_the_present(db))
+    }),
+    ("nobody reads what is not committed", |db| {
+        Box::pin(traps::nobody_reads_what_is_not_committed(db))
+    }),
+    ("many transactions leave nothing behind", |db| {
+        Box::pin(traps::many_transactions_leave_nothing_behind(db))
+    }),
+    ("each transaction is accounted for alone", |db| {
+        Box::pin(traps::one_transaction_after_another_is_accounted_alone(db))
+    }),
+    ("a receipt of any characters reads back", |db| {
+        Box::pin(traps::a_receipt_of_any_characters_reads_back(db))
+    }),
+    ("a long receipt reads back", |db| {
+        Box::pin(traps::a_long_receipt_reads_back(db))
+    }),
+    ("the largest numbers of a receipt read back", |db| {
+        Box::pin(traps::the_largest_numbers_of_a_receipt_read_back(db))
+    }),
+    ("receipts of one moment come by id", |db| {
+        Box::pin(traps::receipts_of_one_moment_come_by_id(db))
+    }),
+    ("a guard of text is compared exactly", |db| {
+        Box::pin(traps::a_guard_of_text_is_compared_exactly(db))
+    }),
+];
+
+pub(crate) fn text(column: &str, value: &str) -> ColumnValue {
+    ColumnValue::new(column, Value::text(value))
+}
+
+pub(crate) fn int(column: &str, value: i128) -> ColumnValue {
+    ColumnValue::new(column, Value::int(value))
+}
+
+pub(crate) fn float(text: &str) -> Value {
+    Value::exact(ValueKind::Float, text)
+}
+
+/// The plan of a row of `table` by text key and tenant.
+pub(crate) fn plan(db: &Db, table: &str, id: &str, tenant: &str, columns: &[&str]) -> RowPlan {
+    RowPlan {
+        schema: db.schema(),
+        table: table.to_owned(),
+        primary_key: text("id", id),
+        tenant: Some(text("tenant", tenant)),
+        columns: columns.iter().map(|c| (*c).to_owned()).collect(),
+    }
+}
+
+/// The invoice that most behaviours change: status `open`, fee 5500, version 7.
+pub(crate) fn invoice(db: &Db) -> RowPlan {
+    plan(db, "invoices", "INV-1", "acme", &["status", "fee", "version"])
+}
+
+pub(crate) async fn begin(db: &Db) -> OpenTransaction {
+    db.writer().begin().await.unwrap()
+}
+
+/// A transaction that has locked the invoice, whether its engine locks rows or everything.
+pub(crate) async fn locked(db: &Db) -> Result<Box<dyn Transaction>, EngineError> {
+    let mut transaction = db.writer().begin().await?.transaction;
+    transaction.lock(&invoice(db)).await?;
+    Ok(transaction)
+}
+
+/// An exact decimal.
+pub(crate) fn dec(text: &str) -> Value {
+    Value::exact(ValueKind::Dec, text)
+}
+
+/// A value of a kind whose text is as the server writes it.
+pub(crate) fn exact(kind: ValueKind, text: &str) -> Value {
+    Value::exact(kind, text)
+}
+
+/// When the receipts of the behaviours were written, where nothing depends on it.
+pub(crate) const AT: &str = "2026-01-02T03:04:05.678Z";
+
+/// Changes the row of a plan; gives the number of matched rows.
+pub(crate) async fn update(
+    transaction: &mut dyn Transaction,
+    plan: &RowPlan,
+    set: &[ColumnValue],
+    guard: Option<&ColumnValue>,
+) -> u64 {
+    transaction.update(plan, change(set, guard)).await.unwrap()
+}
+
+/// Nothing changed besides the row of the plan.
+pub(crate) async fn nothing_else_changed(transaction: &mut dyn Transaction, plan: &RowPlan) {
+    let collateral = transaction.side_effects(plan).await.unwrap();
+    assert_eq!(collateral, Vec::<String>::new());
+}
+
+/// Records a receipt and commits it with what the transaction did.
+pub(crate) async fn commit(transaction: Box<dyn Transaction>, receipt: &StoredReceipt) {
+    record(transaction, receipt)
+        .await
+        .unwrap()
+        .commit()
+        .await
+        .unwrap();
+}
+
+pub(crate) fn proposal_id(n: u8) -> String {
+    format!("wrp_{}", hex(n, 10))
+}
+
+pub(crate) fn receipt(n: u8, created_at: &str) -> StoredReceipt {
+    StoredReceipt {
+        proposal_id: proposal_id(n),
+        proposal_digest: format!("sha256:{}", hex(n, 32)),
+        outcome: "applied".to_owned(),
+        reason: String::new(),
+        rows_affected: 1,
+        previous_version: Some("7".to_owned()),
+        new_version: None,
+        fence: 3,
+        executor_id: "writer-1".to_owned(),
+        ledger_size: 41,
+        ledger_root: hex(n, 32),
+        db_identity: "the same".to_owned(),
+        created_at: created_at.to_owned(),
+        receipt: "{\"note\":\"Zoë's “receipt”\\n\"}".to_owned(),
+        executor_key: format!("ed25519:{}", hex(n, 16)),
+        executor_sig: hex(n, 64),
+    }
+}
+
+fn hex(n: u8, bytes: usize) -> String {
+    format!("{n:02x}").repeat(bytes)
+}
+
+/// An update that moves no column to the present.
+pub(crate) const fn change<'a>(set: &'a [ColumnValue], guard: Option<&'a ColumnValue>) -> RowChange<'a> {
+    RowChange {
+        set,
+        guard,
+        now: None,
+    }
+}
+
+/// The server of a second version of PostgreSQL.
+pub(crate) const LATER_POSTGRES: &str = "SYNAPSOR_TEST_POSTGRES18_URL";
+
+/// Whether this variable names a server; if not, says loudly that it was not tested.
+pub(crate) fn is_there(variable: &str) -> bool {
+    let is_there = std::env::var(variable).is_ok_and(|url| !url.is_empty());
+    if !is_there {
+        // One server of each engine is required; a later version of one is more than that.
+        let is_required = std::env::var("SYNAPSOR_TEST_DATABASES").is_ok_and(|word| word == "required")
+            && variable != LATER_POSTGRES;
+        assert!(
+            !is_required,
+            "{variable} names no server, and databases are required"
+        );
+        eprintln!("NOT TESTED: {variable} names no server");
+    }
+    is_there
+}
+
+/// Runs what blocks its thread, and gives the other work of that thread away first: what an engine does behind an
+/// answer must go on, or the owner could wait for a connection that nobody gets to close.
+pub(crate) fn handing_over<T>(work: impl FnOnce() -> T) -> T {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}

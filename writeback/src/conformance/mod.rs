@@ -1,0 +1,90 @@
+//! What every engine must do, run against every engine that this build has. An engine is finished when its list
+//! is green; a new one brings a harness and no new list.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "servers are found by variables, and what was not tested is said loudly"
+)]
+
+mod behaviours;
+mod looking;
+mod mysql;
+mod mysql_traps;
+mod postgres;
+mod postgres_traps;
+mod properties;
+mod proxy;
+mod published;
+mod reading;
+mod receipts;
+mod sqlite;
+mod traps;
+mod values;
+mod writing;
+
+use std::sync::Arc;
+
+use behaviours::{ALL, Database, LATER_POSTGRES, is_there};
+
+/// Behaviours that run at the same time.
+const PARALLEL: usize = 8;
+
+async fn run_all(fresh: fn() -> Arc<dyn Database>) {
+    let mut failed = Vec::new();
+    for group in ALL.chunks(PARALLEL) {
+        let running: Vec<_> = group
+            .iter()
+            .map(|(name, behaviour)| (name, tokio::spawn(behaviour(fresh()))))
+            .collect();
+        for (name, task) in running {
+            if task.await.is_err() {
+                failed.push(*name);
+            }
+        }
+    }
+    assert!(failed.is_empty(), "behaviours that do not hold: {failed:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn sqlite_conforms() {
+    run_all(sqlite::fresh).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn postgres_conforms() {
+    const URL: &str = "SYNAPSOR_TEST_POSTGRES_URL";
+    if is_there(URL) {
+        run_all(|| postgres::fresh(URL)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_later_postgres_conforms() {
+    if is_there(LATER_POSTGRES) {
+        run_all(|| postgres::fresh(LATER_POSTGRES)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn mysql_conforms() {
+    if mysql::MYSQL.is_there() {
+        run_all(|| mysql::MYSQL.fresh()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn mariadb_conforms() {
+    if mysql::MARIADB.is_there() {
+        run_all(|| mysql::MARIADB.fresh()).await;
+    }
+}
+
+#[test]
+fn every_behaviour_has_a_name_of_its_own() {
+    let mut names: Vec<_> = ALL.iter().map(|(name, _)| name).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), ALL.len());
+    assert!(ALL.len() >= 80);
+}

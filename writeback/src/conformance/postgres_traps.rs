@@ -1,0 +1,259 @@
+//! What only PostgreSQL can do to a write: row security, deferred triggers, emptied tables, rows that are deleted
+//! and inserted anew during the wait for their lock, and rights by column.
+
+use std::sync::Arc;
+
+use synapsor_engine::Access;
+use synapsor_source::catalogue::Severity;
+use synapsor_source::error::EngineErrorKind;
+use synapsor_source::{CheckTarget, Finding};
+
+use super::behaviours::{
+    AT, Account, Database as _, Db, Fixture, begin, change, int, invoice, is_there, receipt, record, text,
+    update,
+};
+use super::postgres::{PostgresDatabase, database};
+use super::proxy::Rewriting;
+
+const URL: &str = "SYNAPSOR_TEST_POSTGRES_URL";
+
+/// A database with invoices, if there is a server; `postgres_conforms` says so if there is none.
+fn invoices() -> Option<(Arc<PostgresDatabase>, Db)> {
+    if !is_there(URL) {
+        return None;
+    }
+    let database = database(URL);
+    database.set_up(Fixture::Invoices);
+    Some((database.clone(), database))
+}
+
+async fn found(db: &Db) -> Vec<Finding> {
+    let target = CheckTarget {
+        schema: "public".to_owned(),
+        table: "invoices".to_owned(),
+        primary_key: "id".to_owned(),
+        tenant: Some("tenant".to_owned()),
+        reads: ["id", "tenant", "status", "fee", "version"]
+            .map(str::to_owned)
+            .to_vec(),
+        writes: vec!["fee".to_owned()],
+    };
+    db.writer().check(&[target]).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_right_is_named_with_its_grant() {
+    let Some((postgres, db)) = invoices() else { return };
+    let role = postgres.writer_role();
+    let grant = format!("GRANT UPDATE (\"fee\") ON \"public\".\"invoices\" TO \"{role}\";");
+    assert!(!found(&db).await.iter().any(|f| f.severity == Severity::Problem));
+    postgres.alter(&format!(
+        "REVOKE UPDATE ON invoices FROM {role}; REVOKE UPDATE (status, fee, version, id, tenant) ON invoices FROM {role}"
+    ));
+    let findings = found(&db).await;
+    let missing = findings.iter().find(|f| f.code == "GRANT_MISSING").unwrap();
+    assert_eq!(missing.fix.as_deref(), Some(grant.as_str()));
+    assert!(findings.iter().any(|f| f.code == "PROBE_FAILED"));
+    postgres.alter(&grant);
+    assert!(!found(&db).await.iter().any(|f| f.severity == Severity::Problem));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_right_too_many_is_named_with_its_revoke() {
+    let Some((postgres, db)) = invoices() else { return };
+    let role = postgres.writer_role();
+    postgres.alter(&format!(
+        "GRANT DELETE ON invoices TO {role}; GRANT UPDATE ON synapsor_writeback_receipts TO {role}"
+    ));
+    let findings = found(&db).await;
+    let fixes: Vec<_> = findings.iter().filter_map(|f| f.fix.clone()).collect();
+    for wanted in [
+        format!("REVOKE DELETE ON \"public\".\"invoices\" FROM \"{role}\";"),
+        format!("REVOKE UPDATE ON \"public\".\"synapsor_writeback_receipts\" FROM \"{role}\";"),
+    ] {
+        assert!(fixes.contains(&wanted), "{fixes:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_was_made_read_only_is_not_written() {
+    let Some((postgres, db)) = invoices() else { return };
+    let role = postgres.writer_role();
+    postgres.alter(&format!(
+        "ALTER ROLE {role} SET default_transaction_read_only = on"
+    ));
+    let error = db.writer().begin().await.unwrap_err();
+    assert_eq!(error.kind, EngineErrorKind::Unavailable);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_row_security_hides_from_updates_is_seen_but_not_locked() {
+    let Some((postgres, db)) = invoices() else { return };
+    postgres.execute(
+        "ALTER TABLE invoices ENABLE ROW LEVEL SECURITY; CREATE POLICY seen ON invoices FOR SELECT USING (true); \
+         CREATE POLICY changed ON invoices FOR UPDATE USING (id <> 'INV-1')",
+    );
+    let mut transaction = begin(&db).await.transaction;
+    assert!(transaction.lock(&invoice(&db)).await.unwrap().is_empty());
+    assert!(transaction.is_visible_unlocked(&invoice(&db)).await.unwrap());
+    assert_eq!(
+        update(transaction.as_mut(), &invoice(&db), &[int("fee", 0)], None).await,
+        0
+    );
+    transaction.roll_back().await;
+}
+
+async fn collateral_of(trigger: &str) {
+    let Some((postgres, db)) = invoices() else { return };
+    postgres.execute(&format!(
+        "CREATE TABLE journal (line text); INSERT INTO journal VALUES ('x'); {trigger}"
+    ));
+    let mut transaction = begin(&db).await.transaction;
+    assert_eq!(
+        update(transaction.as_mut(), &invoice(&db), &[int("fee", 0)], None).await,
+        1
+    );
+    let lines = transaction.side_effects(&invoice(&db)).await.unwrap();
+    assert!(lines.iter().any(|line| line.contains("journal")), "{lines:?}");
+    transaction.roll_back().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_deferred_trigger_does_is_seen_before_the_commit() {
+    collateral_of(
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS \
+           $f$ BEGIN INSERT INTO public.journal VALUES (NEW.id); RETURN NEW; END $f$; \
+         CREATE CONSTRAINT TRIGGER note AFTER UPDATE ON invoices DEFERRABLE INITIALLY DEFERRED \
+           FOR EACH ROW EXECUTE FUNCTION note()",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_a_trigger_empties_is_seen() {
+    collateral_of(
+        "CREATE FUNCTION wipe() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS \
+           $f$ BEGIN TRUNCATE public.journal; RETURN NEW; END $f$; \
+         CREATE TRIGGER wipe AFTER UPDATE ON invoices FOR EACH ROW EXECUTE FUNCTION wipe()",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_is_inserted_anew_during_the_wait_is_found_by_a_second_look() {
+    let Some((postgres, db)) = invoices() else { return };
+    let held = postgres.hold(
+        "BEGIN; DELETE FROM invoices WHERE id = 'INV-1'; \
+         INSERT INTO invoices VALUES ('INV-1', 'acme', 'open', 1, 8)",
+        "COMMIT",
+    );
+    let mut transaction = begin(&db).await.transaction;
+    let plan = invoice(&db);
+    let waiting = tokio::spawn(async move {
+        let first = transaction.lock(&plan).await.unwrap();
+        (first, transaction.lock(&plan).await.unwrap())
+    });
+    let waits = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename = '{}'",
+        postgres.writer_role()
+    );
+    while postgres.text(&waits) == "0" {
+        tokio::task::yield_now().await;
+    }
+    drop(held);
+    let (first, second) = waiting.await.unwrap();
+    assert!(first.is_empty());
+    assert_eq!(second[0][1], int("fee", 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_does_not_count_changes_is_not_written() {
+    let Some((postgres, db)) = invoices() else { return };
+    let role = postgres.writer_role();
+    postgres.alter(&format!("ALTER ROLE {role} SET track_counts = off"));
+    assert_eq!(
+        db.writer().begin().await.unwrap_err().kind,
+        EngineErrorKind::Denied
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_writeback_is_durable_whatever_its_role_is_set_to() {
+    let Some((postgres, db)) = invoices() else { return };
+    let role = postgres.writer_role();
+    postgres.alter(&format!(
+        "ALTER ROLE {role} SET synchronous_commit = off; \
+         CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS \
+           $f$ BEGIN NEW.status := pg_catalog.current_setting('synchronous_commit'); RETURN NEW; END $f$; \
+         CREATE TRIGGER tell BEFORE UPDATE ON invoices FOR EACH ROW EXECUTE FUNCTION tell()"
+    ));
+    let mut transaction = begin(&db).await.transaction;
+    assert_eq!(
+        update(transaction.as_mut(), &invoice(&db), &[int("fee", 0)], None).await,
+        1
+    );
+    let after = transaction.reread(&invoice(&db)).await.unwrap();
+    assert_eq!(after[0][0], text("status", "on"));
+    transaction.roll_back().await;
+}
+
+/// A writer whose way to its server is through a proxy that can take words from what it says.
+async fn proxied(
+    postgres: &PostgresDatabase,
+    access: Access,
+    from: &'static str,
+    to: &'static str,
+) -> (Account, Rewriting) {
+    let proxy = Rewriting::start(postgres.place(), from, to).await;
+    (postgres.engine_through(proxy.place(), access, None), proxy)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_ends_in_a_rollback_is_no_commit() {
+    let Some((postgres, db)) = invoices() else { return };
+    let (engine, proxy) = proxied(&postgres, Access::Write, "COMMIT;", "ABORT; ").await;
+    let mut transaction = engine.begin().await.unwrap().transaction;
+    assert_eq!(
+        update(transaction.as_mut(), &invoice(&db), &[int("fee", 0)], None).await,
+        1
+    );
+    let recorded = record(transaction, &receipt(1, AT)).await.unwrap();
+    proxy.rewrites(true);
+    assert!(recorded.commit().await.is_err());
+    assert_eq!(db.text("SELECT fee FROM invoices WHERE id = 'INV-1'"), "5500");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_became_another_one_writes_nothing() {
+    let Some((postgres, db)) = invoices() else { return };
+    let (engine, proxy) = proxied(&postgres, Access::Write, "pg_backend_pid()", "1               ").await;
+    let fee = [int("fee", 0)];
+    let mut transaction = engine.begin().await.unwrap().transaction;
+    proxy.rewrites(true);
+    let matched = transaction.update(&invoice(&db), change(&fee, None)).await;
+    assert_eq!(matched.unwrap(), 0);
+    // Its connection has the rewritten statement prepared.
+    drop(transaction);
+
+    proxy.rewrites(false);
+    let mut transaction = engine.begin().await.unwrap().transaction;
+    assert_eq!(update(transaction.as_mut(), &invoice(&db), &fee, None).await, 1);
+    proxy.rewrites(true);
+    assert!(record(transaction, &receipt(1, AT)).await.is_err());
+    assert_eq!(db.text("SELECT fee FROM invoices WHERE id = 'INV-1'"), "5500");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_for_reading_that_could_write_is_not_used() {
+    let Some((postgres, db)) = invoices() else { return };
+    let setting = (
+        "default_transaction_read_only=on",
+        "default_transaction_read_only=no",
+    );
+    let (engine, proxy) = proxied(&postgres, Access::Read, setting.0, setting.1).await;
+    proxy.rewrites(true);
+    let error = engine.read(&invoice(&db)).await.unwrap_err();
+    assert_eq!(error.kind, EngineErrorKind::Denied);
+    proxy.rewrites(false);
+    assert_eq!(engine.read(&invoice(&db)).await.unwrap().rows.len(), 1);
+}

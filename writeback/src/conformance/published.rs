@@ -1,0 +1,34 @@
+//! The list as it is published, which must be the list that is run.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::behaviours::ALL;
+
+const ENGINES: [&str; 4] = ["SQLite", "PostgreSQL", "MySQL", "MariaDB"];
+
+fn rendered() -> String {
+    let mut text = format!(
+        "# Engine conformance\n\nWhat every database engine of this program does, and is tested for against a real \
+         server: {} behaviours.\nAn engine is finished when the list is green. This file is written by the test \
+         `the_published_list_is_the_one_that_is_run` in\n`writeback/src/conformance`; the behaviours are in the files \
+         beside it.\n\n| Behaviour | {} |\n|---|{}\n",
+        ALL.len(),
+        ENGINES.join(" | "),
+        "---|".repeat(ENGINES.len())
+    );
+    for (name, _) in ALL {
+        writeln!(text, "| {name} |{}", " yes |".repeat(ENGINES.len())).unwrap();
+    }
+    text
+}
+
+#[test]
+fn the_published_list_is_the_one_that_is_run() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/engine-conformance.md");
+    let wanted = rendered();
+    if std::fs::read_to_string(&path).ok().as_deref() != Some(&wanted) {
+        std::fs::write(&path, wanted).unwrap();
+        panic!("docs/engine-conformance.md was not the list that is run; it is written anew, so commit it");
+    }
+}

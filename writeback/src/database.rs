@@ -1,0 +1,103 @@
+//! The database of one source behind its write credential: read by anybody who has it, written by the core alone.
+
+use std::fmt;
+use std::sync::Arc;
+
+use synapsor_chassis::run::Failure;
+use synapsor_chassis::settings::Environment;
+use synapsor_domain::contract::Source;
+use synapsor_engine::open::AnyEngine;
+use synapsor_engine::{Access, Credential, Opening};
+use synapsor_source::{CheckTarget, Engine, EngineError, Finding};
+
+use crate::transaction::{Begin, OpenTransaction};
+use crate::{mysql, postgres, sqlite};
+
+/// One source that a writer may write to.
+#[derive(Clone)]
+pub struct Database {
+    reading: Arc<dyn Engine>,
+    writing: Arc<dyn Write>,
+}
+
+/// What an engine offers to the core beyond reading.
+#[async_trait::async_trait]
+pub(crate) trait Write: Begin {
+    /// Proves the write path under this credential: every statement of a writeback on `targets` and on the receipt
+    /// table, rolled back; and what the role may do that it need not.
+    async fn check(&self, targets: &[CheckTarget]) -> Result<Vec<Finding>, EngineError>;
+}
+
+impl Database {
+    /// The database of a source, if the contract names a variable for its write URL and the environment holds it.
+    ///
+    /// # Errors
+    /// A variable that cannot be read, and a URL that is none of the source's engine; none of them shows the URL.
+    pub fn of_source(source: &Source, env: &Environment, table: &str) -> Result<Option<Self>, Failure> {
+        let Some(url_name) = source.write_url_env.clone() else {
+            return Ok(None);
+        };
+        let credential = Credential::of_source(source, url_name, env);
+        if !credential.is_present()? {
+            let variable = credential.url_name();
+            tracing::warn!(source = %source.name, variable, "no write URL; the source is not served");
+            return Ok(None);
+        }
+        Self::open(Opening::of_source(source, credential, table)).map(Some)
+    }
+
+    /// The database of a write credential. Nothing is connected before the first use.
+    ///
+    /// # Errors
+    /// As [`Opening::open_for`].
+    pub fn open(opening: Opening) -> Result<Self, Failure> {
+        Ok(match opening.open_for(Access::Write)? {
+            AnyEngine::Sqlite(engine) => Self::of(Arc::new(engine), sqlite::Writing::new),
+            AnyEngine::Postgres(engine) => Self::of(Arc::new(engine), postgres::Writing::new),
+            AnyEngine::Mysql(engine) => Self::of(Arc::new(engine), mysql::Writing::new),
+        })
+    }
+
+    fn of<E: Engine + 'static, W: Write + 'static>(
+        engine: Arc<E>,
+        writing: impl FnOnce(Arc<E>) -> W,
+    ) -> Self {
+        Self {
+            reading: engine.clone(),
+            writing: Arc::new(writing(engine)),
+        }
+    }
+
+    /// Reads under this credential.
+    pub fn reading(&self) -> &(dyn Engine + 'static) {
+        self.reading.as_ref()
+    }
+
+    /// Tries the write path and rolls it back; reports what is missing and what is excessive.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn check(&self, targets: &[CheckTarget]) -> Result<Vec<Finding>, EngineError> {
+        self.writing.check(targets).await
+    }
+
+    /// Begins a writing transaction and rolls it back; returns the identity that the database reports inside it.
+    ///
+    /// # Errors
+    /// Why no writing transaction can begin here now.
+    pub async fn try_begin(&self) -> Result<String, EngineError> {
+        let begun = self.begin().await?;
+        begun.transaction.roll_back().await;
+        Ok(begun.identity)
+    }
+
+    pub(crate) async fn begin(&self) -> Result<OpenTransaction, EngineError> {
+        self.writing.begin().await
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Database").field(&self.reading.kind()).finish()
+    }
+}

@@ -1,0 +1,185 @@
+//! The write core: the only crate that locks, updates, records and commits in a source database. Read it from top to
+//! bottom: [`permit`] says who may begin a transaction, [`lock`] begins it and locks the row, [`check`] compares the
+//! row, [`write`] changes it once, [`commit`] records the receipt, looks again and commits.
+//!
+//! Each step consumes the one before it, so no order of calls skips a step. No step takes a row, a value or a receipt
+//! from outside: they are made here, from the permit. Every error before the COMMIT ends the transaction by dropping
+//! its connection.
+//!
+//! The statements of the engines are in [`postgres`], [`mysql`] and [`sqlite`], behind a trait that is private.
+
+pub mod check;
+pub mod commit;
+pub mod crash_point;
+pub mod database;
+pub mod lock;
+pub mod permit;
+pub mod receipt;
+pub mod result;
+pub mod write;
+
+mod identity_cache;
+mod mysql;
+mod postgres;
+mod sqlite;
+mod target;
+mod transaction;
+
+#[cfg(test)]
+mod conformance;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use synapsor_chassis::clock::Clock;
+use synapsor_domain::digest::Digest;
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::SigningKey;
+use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::trust::TrustFile;
+
+pub use database::Database;
+pub use identity_cache::IdentityCache;
+pub use permit::{DryRunPermit, EndPermit, LeaseTerms, WritePermit};
+pub use result::{ApplyResult, DryRunResult, RefusedBy};
+
+use check::Checked;
+use lock::Step;
+use write::Wrote;
+
+/// Reads the trust file as it is on disk now, with its digest.
+pub type ReadTrust = dyn Fn() -> Result<(Arc<TrustFile>, Digest), Refusal> + Send + Sync;
+
+/// What can still stop an attempt under the row lock.
+pub trait Controls: Sync {
+    /// Passes the point of no return, unless the proposal is rejected or the writer is frozen. Asked immediately
+    /// before the UPDATE.
+    fn try_enter_commit(&self) -> bool;
+
+    /// The transaction ended: a rejection can stop the next one.
+    fn leave_commit(&self);
+}
+
+/// What the core works with: the writer's own files, key and databases, and never the network's.
+pub struct WriteCore {
+    pub(crate) trust: Box<ReadTrust>,
+    pub(crate) key: Arc<SigningKey>,
+    pub(crate) name: String,
+    pub(crate) clock: Arc<dyn Clock>,
+    databases: BTreeMap<String, Database>,
+    pub(crate) identities: IdentityCache,
+}
+
+impl WriteCore {
+    /// A core over the databases of these sources. `name` is the writer's in its certificate, `key` signs receipts.
+    pub fn new(
+        databases: BTreeMap<String, Database>,
+        trust: Box<ReadTrust>,
+        key: Arc<SigningKey>,
+        name: String,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            trust,
+            key,
+            name,
+            clock,
+            databases,
+            identities: IdentityCache::default(),
+        }
+    }
+
+    /// The database of a source, if this writer may write to it.
+    pub fn database(&self, source: &str) -> Option<&Database> {
+        self.databases.get(source)
+    }
+
+    /// Every database by its source.
+    pub fn databases(&self) -> impl Iterator<Item = (&str, &Database)> {
+        self.databases
+            .iter()
+            .map(|(source, database)| (source.as_str(), database))
+    }
+
+    /// What each database last reported as its identity.
+    pub const fn identities(&self) -> &IdentityCache {
+        &self.identities
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::from_unix_millis(self.clock.now_ms())
+    }
+
+    /// Makes one authorized change once and commits its receipt with it.
+    pub async fn apply(&self, permit: WritePermit, controls: &dyn Controls) -> ApplyResult {
+        let result = match Box::pin(self.try_apply(permit, controls)).await {
+            ControlFlow::Break(result) | ControlFlow::Continue(result) => result,
+        };
+        controls.leave_commit();
+        result
+    }
+
+    async fn try_apply(&self, permit: WritePermit, controls: &dyn Controls) -> Step<ApplyResult> {
+        let locked = self.begin(permit).await?.lock().await?;
+        let decided = match locked.check().await? {
+            Checked::Decided(decided) => decided,
+            Checked::Matching(row) => match row.update(controls).await? {
+                Wrote::Updated(updated) => updated.decide(),
+                Wrote::Failed(failed) => {
+                    return ControlFlow::Continue(self.end(failed.into_end_permit()).await);
+                }
+            },
+        };
+        ControlFlow::Continue(decided.record().await?.look().await?.commit().await)
+    }
+
+    /// Ends a proposal without effect by winning or losing the insertion of its receipt.
+    pub async fn end(&self, permit: EndPermit) -> ApplyResult {
+        match Box::pin(self.try_end(permit)).await {
+            ControlFlow::Break(result) | ControlFlow::Continue(result) => result,
+        }
+    }
+
+    async fn try_end(&self, permit: EndPermit) -> Step<ApplyResult> {
+        let decided = self.begin(permit).await?.without_effect().await?;
+        ControlFlow::Continue(decided.record().await?.look().await?.commit().await)
+    }
+
+    /// Runs the change up to the receipt and always rolls it back.
+    pub async fn dry_run(&self, permit: DryRunPermit, controls: &dyn Controls) -> DryRunResult {
+        let result = match Box::pin(self.try_dry_run(permit, controls)).await {
+            ControlFlow::Continue(result) => result,
+            ControlFlow::Break(ended) => DryRunResult::without_row(ended.as_dry_run()),
+        };
+        controls.leave_commit();
+        result
+    }
+
+    async fn try_dry_run(&self, permit: DryRunPermit, controls: &dyn Controls) -> Step<DryRunResult> {
+        let locked = self.begin(permit).await?.lock().await?;
+        let row = match locked.check().await? {
+            Checked::Matching(row) => row,
+            Checked::Decided(decided) => {
+                let (outcome, reason) = decided.roll_back().await;
+                return ControlFlow::Continue(DryRunResult::without_row(format!("{outcome}:{reason}")));
+            }
+        };
+        ControlFlow::Continue(match row.update(controls).await? {
+            Wrote::Updated(updated) => DryRunResult::would_apply(updated.roll_back().await),
+            Wrote::Failed(failed) => {
+                DryRunResult::without_row(format!("failed:{}", failed.reason().as_str()))
+            }
+        })
+    }
+}
+
+impl fmt::Debug for WriteCore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WriteCore")
+            .field("name", &self.name)
+            .field("sources", &self.databases.keys())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,143 @@
+//! The start of a transaction: begin on the right database, lock the row, find the receipt.
+
+use std::ops::ControlFlow;
+
+use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::writeback::check_database_clock;
+use synapsor_source::StoredReceipt;
+
+use crate::check::Locked;
+use crate::commit::Decided;
+use crate::crash_point::{CrashPoint, hit};
+use crate::permit::{EndPermit, MayUpdate, Permit};
+use crate::result::{ApplyResult, RefusedBy};
+use crate::transaction::Transaction;
+use crate::{WriteCore, receipt, target};
+
+/// The next step of a transaction, or how it ended.
+pub type Step<T> = ControlFlow<ApplyResult, T>;
+
+/// An open transaction on the database of the proposal, with the permit that opened it.
+pub struct Open<'a, P> {
+    pub(crate) core: &'a WriteCore,
+    pub(crate) transaction: Box<dyn Transaction>,
+    pub(crate) identity: String,
+    /// The database's clock when the transaction began.
+    pub(crate) database_now: Timestamp,
+    pub(crate) permit: P,
+}
+
+impl WriteCore {
+    /// Begins the one transaction of a permit: on the database that the proposal was read from, and with clocks
+    /// that agree.
+    pub async fn begin<P: Permit>(&self, permit: P) -> Step<Open<'_, P>> {
+        let source = &permit.proposal().source;
+        let Some(database) = self.database(&source.id) else {
+            return ControlFlow::Break(ApplyResult::Refused(RefusedBy::Source));
+        };
+        crash(hit(CrashPoint::BeforeBegin).await)?;
+        let begun = match database.begin().await {
+            Ok(begun) => begun,
+            Err(error) => return ControlFlow::Break(ApplyResult::of_engine(error)),
+        };
+        crash(hit(CrashPoint::AfterBegin).await)?;
+        self.identities.cache(&source.id, &begun.identity);
+        let is_source = begun.identity == source.fingerprint;
+        let open = Open {
+            core: self,
+            transaction: begun.transaction,
+            identity: begun.identity,
+            database_now: begun.database_now,
+            permit,
+        };
+        if !is_source {
+            return open.roll_back(ApplyResult::Refused(RefusedBy::Source)).await;
+        }
+        if let Err(refusal) = check_database_clock(self.now(), open.database_now) {
+            return open
+                .roll_back(ApplyResult::Refused(RefusedBy::Own(refusal)))
+                .await;
+        }
+        ControlFlow::Continue(open)
+    }
+}
+
+impl<'a, P: MayUpdate> Open<'a, P> {
+    /// Locks the row and looks for the receipt under the lock. A receipt that is found is the result.
+    pub async fn lock(mut self) -> Step<Locked<'a, P>> {
+        let by_key = target::by_key(self.permit.proposal());
+        crash(hit(CrashPoint::BeforeLock).await)?;
+        let mut rows = engine(self.transaction.lock(&by_key).await)?;
+        if rows.is_empty() {
+            // An application's delete and re-insert during the wait can show as no row; a new statement finds it.
+            rows = engine(self.transaction.lock(&by_key).await)?;
+        }
+        crash(hit(CrashPoint::AfterLock).await)?;
+        let open = self.without_receipt().await?;
+        crash(hit(CrashPoint::AfterReceiptLookup).await)?;
+        ControlFlow::Continue(Locked { open, rows })
+    }
+}
+
+impl<'a> Open<'a, EndPermit> {
+    /// Looks for the receipt; without one, the proposal ends as its permit says.
+    pub async fn without_effect(self) -> Step<Decided<'a, EndPermit>> {
+        let open = self.without_receipt().await?;
+        let (outcome, reason) = open.permit.outcome();
+        ControlFlow::Continue(Decided::without_effect(open, outcome, reason))
+    }
+}
+
+impl<P: Permit> Open<'_, P> {
+    async fn without_receipt(mut self) -> Step<Self> {
+        let id = self.permit.proposal().id.to_string();
+        match engine(self.transaction.find_receipt(&id).await)? {
+            None => ControlFlow::Continue(self),
+            Some(stored) => {
+                let found = self.of_stored(&stored);
+                self.roll_back(found).await
+            }
+        }
+    }
+
+    fn of_stored(&self, stored: &StoredReceipt) -> ApplyResult {
+        let trust = match (self.core.trust)() {
+            Ok((trust, _)) => trust,
+            Err(refusal) => return ApplyResult::Refused(RefusedBy::Own(refusal)),
+        };
+        match receipt::verify(stored, &trust, self.permit.proposal_digest()) {
+            Ok((receipt, envelope)) => ApplyResult::Receipt {
+                receipt,
+                envelope,
+                is_new: false,
+            },
+            Err(refusal) => ApplyResult::Refused(RefusedBy::ReceiptIntegrity(refusal)),
+        }
+    }
+
+    /// Ends the transaction without effect.
+    pub(crate) async fn roll_back<T>(self, result: ApplyResult) -> Step<T> {
+        self.transaction.roll_back().await;
+        ControlFlow::Break(result)
+    }
+}
+
+impl<P: Permit> std::fmt::Debug for Open<'_, P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Open")
+            .field("proposal", &self.permit.proposal().id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An error of a statement has ended the transaction already: its connection is closed when it is dropped.
+pub(crate) fn engine<T>(result: Result<T, synapsor_source::EngineError>) -> Step<T> {
+    match result {
+        Ok(value) => ControlFlow::Continue(value),
+        Err(error) => ControlFlow::Break(ApplyResult::of_engine(error)),
+    }
+}
+
+pub(crate) fn crash(result: Result<(), synapsor_source::EngineError>) -> Step<()> {
+    engine(result)
+}

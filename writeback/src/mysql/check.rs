@@ -1,0 +1,352 @@
+//! Whether the account can do what a writeback does, and whether it can do more: every statement once with a
+//! condition that no row meets, rolled back, and the rights as the catalogue tells them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use synapsor_engine::mysql::check::Report;
+use synapsor_engine::mysql::dialect::{qualified, quote};
+use synapsor_engine::mysql::inspect::{Described, Shapes};
+use synapsor_engine::mysql::pool::{Held, Pool};
+use synapsor_engine::mysql::receipts;
+use synapsor_engine::mysql::session::{Arg, Cells, Failed};
+use synapsor_source::catalogue::Severity;
+use synapsor_source::{CheckTarget, EngineError, EngineErrorKind, Finding};
+
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The account's own rights on one table: at which level, the right, and the column if it is of one.
+const RIGHTS: &str = "\
+    SELECT 'server', PRIVILEGE_TYPE, '' FROM information_schema.USER_PRIVILEGES WHERE GRANTEE = ? \
+    UNION ALL SELECT 'schema', PRIVILEGE_TYPE, '' FROM information_schema.SCHEMA_PRIVILEGES \
+      WHERE GRANTEE = ? AND ? LIKE TABLE_SCHEMA \
+    UNION ALL SELECT 'table', PRIVILEGE_TYPE, '' FROM information_schema.TABLE_PRIVILEGES \
+      WHERE GRANTEE = ? AND TABLE_SCHEMA = ? AND TABLE_NAME = ? \
+    UNION ALL SELECT 'column', PRIVILEGE_TYPE, COLUMN_NAME FROM information_schema.COLUMN_PRIVILEGES \
+      WHERE GRANTEE = ? AND TABLE_SCHEMA = ? AND TABLE_NAME = ?";
+
+/// Settings of the server, in the order in which they are judged.
+const SETTINGS: &str = "SELECT CAST(@@global.innodb_flush_log_at_trx_commit AS CHAR), \
+    CAST(@@global.log_bin AS CHAR), CAST(@@global.sync_binlog AS CHAR), @@global.sql_mode, CURRENT_USER()";
+
+/// One right of the account.
+struct Right {
+    level: String,
+    word: String,
+    column: String,
+}
+
+/// The write path, tried under this account and rolled back, and what is weaker than it should be.
+pub(crate) async fn check(
+    pool: &Arc<Pool>,
+    shapes: &Arc<Shapes>,
+    targets: &[CheckTarget],
+) -> Result<Vec<Finding>, EngineError> {
+    let mut held = take(pool).await?;
+    let mut report = server(&mut held).await?;
+    receipt_table(pool, shapes, &mut held, &mut report).await?;
+    for target in targets {
+        check_target(pool, shapes, &mut held, &mut report, target).await?;
+    }
+    held.release();
+    report
+        .findings
+        .sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    Ok(report.findings)
+}
+
+async fn take(pool: &Arc<Pool>) -> Result<Held, EngineError> {
+    let mut held = pool.take(STATEMENT_TIMEOUT).await?;
+    held.session().limit(STATEMENT_TIMEOUT);
+    Ok(held)
+}
+
+async fn server(held: &mut Held) -> Result<Report, EngineError> {
+    let answer = held.session().rows(SETTINGS, Vec::new()).await?;
+    let cells = answer
+        .first()
+        .ok_or_else(|| EngineError::new(EngineErrorKind::Unavailable, "no answer"))?;
+    let mut report = Report::of(&cells.text(4)?);
+    let mut weak = |setting: &str, consequence: &str| {
+        report.add(
+            Severity::Warning,
+            "DURABILITY_WEAK",
+            format!("the server runs with {setting} other than 1: {consequence}"),
+            Some(format!("SET GLOBAL {setting} = 1;")),
+        );
+    };
+    if cells.text(0)? != "1" {
+        weak(
+            "innodb_flush_log_at_trx_commit",
+            "a crash of the machine may lose what was committed",
+        );
+    }
+    if cells.text(1)? == "1" && cells.text(2)? != "1" {
+        weak(
+            "sync_binlog",
+            "a crash of the machine may lose what replicas and backups need",
+        );
+    }
+    if !cells.text(3)?.contains("STRICT_") {
+        report.add(
+            Severity::Warning,
+            "STRICT_MODE_MISSING",
+            "the server is not strict: other sessions may store values cut or rounded; writebacks are strict for \
+             themselves"
+                .to_owned(),
+            None,
+        );
+    }
+    Ok(report)
+}
+
+async fn receipt_table(
+    pool: &Arc<Pool>,
+    shapes: &Shapes,
+    held: &mut Held,
+    report: &mut Report,
+) -> Result<(), EngineError> {
+    let (schema, table) = (pool.connector.receipt_schema()?, pool.connector.receipt_table());
+    let problems = receipts::problems(held.session(), &pool.connector, shapes).await?;
+    let is_missing = problems.iter().any(|problem| problem.contains("does not exist"));
+    for problem in problems {
+        let code = if is_missing {
+            "RECEIPT_TABLE_MISSING"
+        } else {
+            "RECEIPT_TABLE_UNFIT"
+        };
+        let (text, fix) = match problem.split_once(":\n") {
+            Some((text, fix)) => (text.to_owned(), Some(fix.to_owned())),
+            None => (problem, None),
+        };
+        report.add(Severity::Problem, code, text, fix);
+    }
+    if is_missing {
+        return Ok(());
+    }
+    let place = qualified(&schema, table);
+    for (right, sql) in [
+        ("SELECT", format!("SELECT * FROM {place} WHERE FALSE")),
+        (
+            "INSERT",
+            format!("INSERT INTO {place} SELECT * FROM {place} WHERE FALSE"),
+        ),
+    ] {
+        if let Err(failed) = probe(pool, &sql).await {
+            let text = format!("the account may not {right} receipts");
+            denied(report, failed, text, right, &place)?;
+        }
+    }
+    let rights = rights(held, report, &schema, table).await?;
+    for right in rights
+        .iter()
+        .filter(|right| !matches!(right.word.as_str(), "SELECT" | "INSERT" | "USAGE"))
+    {
+        let text = format!(
+            "the account may {} receipts, which are only ever added",
+            right.word
+        );
+        let on = level(right, &schema, table);
+        report.excessive(text, &right.word, &on);
+    }
+    Ok(())
+}
+
+async fn check_target(
+    pool: &Arc<Pool>,
+    shapes: &Shapes,
+    held: &mut Held,
+    report: &mut Report,
+    target: &CheckTarget,
+) -> Result<(), EngineError> {
+    let described = match shapes.fresh(held.session(), &target.schema, &target.table).await {
+        Ok(described) => described,
+        Err(failed) if failed.error.kind == EngineErrorKind::NotFound => {
+            let text = format!(
+                "there is no table `{}.{}`, or no right on it",
+                target.schema, target.table
+            );
+            report.add(Severity::Problem, "TABLE_MISSING", text, None);
+            return Ok(());
+        }
+        Err(failed) => return Err(failed.error),
+    };
+    let absent = |name: &&String| described.shape.column(name).is_none();
+    let absent: Vec<&String> = target.reads.iter().chain(&target.writes).filter(absent).collect();
+    for name in &absent {
+        let text = format!("the table `{}` has no column `{name}`", target.table);
+        report.add(Severity::Problem, "COLUMN_MISSING", text, None);
+    }
+    notes(report, target, &described);
+    let held_rights = rights(held, report, &target.schema, &target.table).await?;
+    if absent.is_empty() {
+        probe_target(pool, report, target, &held_rights).await?;
+    }
+    excess(report, target, &held_rights);
+    Ok(())
+}
+
+async fn probe_target(
+    pool: &Arc<Pool>,
+    report: &mut Report,
+    target: &CheckTarget,
+    held: &[Right],
+) -> Result<(), EngineError> {
+    let place = qualified(&target.schema, &target.table);
+    let list = |columns: &[String]| columns.iter().map(|c| quote(c)).collect::<Vec<_>>().join(", ");
+    let same: Vec<String> = target
+        .writes
+        .iter()
+        .map(|c| format!("{0} = {0}", quote(c)))
+        .collect();
+    let mut probes = vec![(
+        "SELECT",
+        &target.reads,
+        format!("SELECT {} FROM {place} WHERE FALSE", list(&target.reads)),
+    )];
+    if !target.writes.is_empty() {
+        let update = format!("UPDATE {place} SET {} WHERE FALSE", same.join(", "));
+        probes.push(("UPDATE", &target.writes, update));
+    }
+    for (right, columns, sql) in probes {
+        let Err(failed) = probe(pool, &sql).await else {
+            continue;
+        };
+        let has = |column: &String| {
+            held.iter()
+                .any(|r| r.word == right && (r.column.is_empty() || r.column == *column))
+        };
+        let missing: Vec<String> = columns.iter().filter(|column| !has(column)).cloned().collect();
+        let text = format!(
+            "the account may not {right} {} of `{}`",
+            list(&missing),
+            target.table
+        );
+        denied(
+            report,
+            failed,
+            text,
+            &format!("{right} ({})", list(&missing)),
+            &place,
+        )?;
+    }
+    Ok(())
+}
+
+/// A probe that failed for want of a right names it; any other failure is one of its own.
+fn denied(
+    report: &mut Report,
+    failed: Failed,
+    text: String,
+    right: &str,
+    on: &str,
+) -> Result<(), EngineError> {
+    match failed.error.kind {
+        EngineErrorKind::Denied if !right.ends_with("()") => report.missing(text, right, on),
+        EngineErrorKind::Unavailable | EngineErrorKind::Busy => return Err(failed.error),
+        _ => {
+            let text = format!("{text}: {} ({})", failed.error.reason(), failed.error.detail);
+            report.add(Severity::Problem, "PROBE_FAILED", text, None);
+        }
+    }
+    Ok(())
+}
+
+/// Runs a statement that touches no row, in a transaction of its own that is rolled back.
+async fn probe(pool: &Arc<Pool>, sql: &str) -> Result<(), Failed> {
+    let mut held = take(pool).await?;
+    let session = held.session();
+    session.command("START TRANSACTION READ WRITE".to_owned()).await?;
+    session.rows(sql, Vec::new()).await?;
+    session.command("ROLLBACK".to_owned()).await?;
+    held.release();
+    Ok(())
+}
+
+fn notes(report: &mut Report, target: &CheckTarget, described: &Described) {
+    let (shape, table) = (&described.shape, &target.table);
+    for word in &shape.traits {
+        if word.starts_with("engine:") || word == "view" || word == "virtual" {
+            let text = format!("`{table}` is no table of InnoDB ({word}): it is not written");
+            report.add(Severity::Problem, "TABLE_UNFIT", text, None);
+        }
+    }
+    for name in &described.opaque_triggers {
+        let text = format!(
+            "the trigger `{name}` may change anything, and the server does not tell what: `{table}` is not written"
+        );
+        report.add(Severity::Problem, "TRIGGER_UNOBSERVABLE", text, None);
+    }
+    if !described.is_complete {
+        let text = format!(
+            "triggers and foreign keys of `{table}` cannot be seen; have the procedure of the migration made in its \
+             database by an owner with the rights TRIGGER and PROCESS"
+        );
+        report.add(Severity::Problem, "CATALOGUE_INCOMPLETE", text, None);
+    }
+    for effect in shape.side_effects() {
+        let text = format!("a change of `{table}` sets off {effect}");
+        report.add(Severity::Warning, "SIDE_EFFECT", text, None);
+    }
+    if shape.column(&target.primary_key).is_some_and(|key| !key.unique) {
+        let text = format!(
+            "no unique index of `{table}` serves `{}` alone",
+            target.primary_key
+        );
+        report.add(Severity::Warning, "INDEX_MISSING", text, None);
+    }
+}
+
+fn excess(report: &mut Report, target: &CheckTarget, held: &[Right]) {
+    for right in held {
+        let is_needed = match (right.word.as_str(), right.column.as_str()) {
+            ("SELECT" | "USAGE", _) => right.level != "server" || right.word == "USAGE",
+            ("UPDATE", "") => false,
+            ("UPDATE", column) => target.writes.iter().any(|write| write == column),
+            _ => false,
+        };
+        if is_needed {
+            continue;
+        }
+        let column = if right.column.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", quote(&right.column))
+        };
+        let text = format!(
+            "the account may {}{column} on `{}`, and the contract does not",
+            right.word, target.table
+        );
+        let on = level(right, &target.schema, &target.table);
+        report.excessive(text, &format!("{}{column}", right.word), &on);
+    }
+}
+
+/// What a right was given on.
+fn level(right: &Right, schema: &str, table: &str) -> String {
+    match right.level.as_str() {
+        "server" => "*.*".to_owned(),
+        "schema" => format!("{}.*", quote(schema)),
+        _ => qualified(schema, table),
+    }
+}
+
+async fn rights(
+    held: &mut Held,
+    report: &Report,
+    schema: &str,
+    table: &str,
+) -> Result<Vec<Right>, EngineError> {
+    let who = report.grantee.as_str();
+    let args = [who, who, schema, who, schema, table, who, schema, table];
+    let args = args.map(|text| Arg::Text(text.to_owned()));
+    let rows = held.session().rows(RIGHTS, args.into()).await?;
+    let right = |row: &Cells| {
+        Ok(Right {
+            level: row.text(0)?,
+            word: row.text(1)?,
+            column: row.text(2)?,
+        })
+    };
+    rows.iter().map(right).collect()
+}

@@ -1,0 +1,333 @@
+//! One writing transaction: BEGIN, the lock on one row, one UPDATE, what it set off, the receipt, COMMIT. Any
+//! error closes the connection, which rolls back; an error of the server alone (1205, for one) would not.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use synapsor_domain::schema::TableShape;
+use synapsor_domain::timestamp::Timestamp;
+
+use crate::transaction::{CommitError, OpenTransaction, RecordError, RowChange, Rows, Transaction};
+use synapsor_engine::mysql::connect::Flavor;
+use synapsor_engine::mysql::dialect;
+use synapsor_engine::mysql::inspect::{Described, Shapes};
+use synapsor_engine::mysql::pool::{Held, Pool};
+use synapsor_engine::mysql::read::{self, RECEIPT_COLUMNS};
+use synapsor_engine::mysql::session::{Arg, Failed, Session};
+
+use super::update;
+use synapsor_source::{EngineError, EngineErrorKind};
+use synapsor_source::{RowPlan, StoredReceipt};
+
+/// How long one statement may take; the server ends reads by itself, writes are ended from here.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Nobody may hold a row for longer. The server ends a silent transaction itself after as long.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
+const WHICH_CONNECTION: &str = "SELECT CAST(CONNECTION_ID() AS CHAR)";
+/// How long to wait for a connection when all are in use.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Begins a transaction. An idle connection that the server closed meanwhile is replaced once.
+pub(crate) async fn begin(pool: &Arc<Pool>, shapes: &Arc<Shapes>) -> Result<OpenTransaction, EngineError> {
+    let mut held = pool.take(PATIENCE).await?;
+    if let Err(failed) = start(held.session()).await {
+        // Nothing was asked of the database yet.
+        if !(held.is_reused && failed.is_lost) {
+            return Err(failed.error);
+        }
+        drop(held);
+        pool.clear();
+        held = pool.take(PATIENCE).await?;
+        start(held.session()).await?;
+    }
+    let schema = pool.connector.receipt_schema()?;
+    let (identity, database_now) = facts(held.session(), &schema).await?;
+    let receipts = dialect::qualified(&schema, pool.connector.receipt_table());
+    Ok(OpenTransaction {
+        transaction: Box::new(MysqlTransaction {
+            held,
+            shapes: shapes.clone(),
+            receipts,
+            touched: Vec::new(),
+        }),
+        identity,
+        database_now,
+    })
+}
+
+async fn start(session: &mut Session) -> Result<(), Failed> {
+    session.limit(STATEMENT_TIMEOUT);
+    session.until(Instant::now() + TRANSACTION_TIMEOUT);
+    session.command("START TRANSACTION READ WRITE".to_owned()).await
+}
+
+/// Identity and clock, and whether this is a server that takes writes, all in one statement inside.
+async fn facts(session: &mut Session, schema: &str) -> Result<(String, Timestamp), EngineError> {
+    let unavailable = |why: &str| EngineError::new(EngineErrorKind::Unavailable, why);
+    let server = session.server()?;
+    if server.is_cluster {
+        return Err(EngineError::new(
+            EngineErrorKind::Denied,
+            "the server is a node of a cluster, whose row locks end at the node",
+        ));
+    }
+    let read_only = match server.flavor {
+        Flavor::Mysql => "@@global.read_only + @@global.super_read_only + @@innodb_read_only",
+        Flavor::MariaDb => "@@global.read_only + @@innodb_read_only",
+    };
+    let sql = format!(
+        "SELECT {}, {}, CAST(CONNECTION_ID() AS CHAR), CAST({read_only} AS CHAR), \
+         DATE_FORMAT(UTC_TIMESTAMP(3), '%Y-%m-%dT%H:%i:%s.%f')",
+        read::server_words(server.flavor),
+        read::mark_words(server.has_marker, schema),
+    );
+    let answer = session.rows(&sql, Vec::new()).await?;
+    let cells = answer.first().ok_or_else(|| unavailable("no answer"))?;
+    if cells.text(2)? != session.id.to_string() {
+        return Err(unavailable("the connection was replaced"));
+    }
+    if cells.text(3)? != "0" {
+        return Err(unavailable("the server is read-only"));
+    }
+    let identity = read::identity_of(schema, &cells.text(0)?, cells.optional(1)?)?;
+    let now = cells.text(4)?;
+    // Microseconds, of which only the first three digits are not zero.
+    let now = now.get(..23).and_then(|millis| format!("{millis}Z").parse().ok());
+    let now = now.ok_or_else(|| EngineError::new(EngineErrorKind::Unreadable, "the database's clock"))?;
+    Ok((identity, now))
+}
+
+/// See [`Transaction`].
+struct MysqlTransaction {
+    held: Held,
+    shapes: Arc<Shapes>,
+    /// The receipt table, quoted.
+    receipts: String,
+    /// Columns that this transaction set.
+    touched: Vec<String>,
+}
+
+impl MysqlTransaction {
+    async fn described(&mut self, plan: &RowPlan) -> Result<Arc<Described>, EngineError> {
+        match self.shapes.kept(&plan.schema, &plan.table) {
+            Some(described) => Ok(described),
+            None => Ok(self
+                .shapes
+                .fresh(self.held.session(), &plan.schema, &plan.table)
+                .await?),
+        }
+    }
+
+    async fn select(&mut self, plan: &RowPlan, lock: bool) -> Result<Rows, EngineError> {
+        let described = self.described(plan).await?;
+        let result = self.select_described(&described, plan, lock).await;
+        if result.is_err() {
+            self.shapes.forget(&plan.schema, &plan.table);
+        }
+        result
+    }
+
+    async fn select_described(
+        &mut self,
+        described: &Described,
+        plan: &RowPlan,
+        lock: bool,
+    ) -> Result<Rows, EngineError> {
+        let mut statement = dialect::select_row(described, plan)?;
+        if lock {
+            statement.sql.push_str(" FOR UPDATE");
+        }
+        let answer = self
+            .held
+            .session()
+            .rows(&statement.sql, statement.args.clone())
+            .await?;
+        read::rows_of(plan, &statement, &answer)
+    }
+
+    async fn change(&mut self, plan: &RowPlan, change: RowChange<'_>) -> Result<u64, EngineError> {
+        let described = self.described(plan).await?;
+        let session = self.held.session();
+        let statement = update::update_row(&described, plan, change, session.id)?;
+        let matched = session.execute(&statement.sql, statement.args).await?;
+        if matched == 0 {
+            // A server that counts changed rows says 0 of a row that had these values already.
+            let count = update::count_matching(&described, plan, change.guard)?;
+            let answer = session.rows(&count.sql, count.args).await?;
+            let found = answer.first().map(|cells| cells.text(0)).transpose()?;
+            if found.is_some_and(|found| found != "0") {
+                return Err(EngineError::new(
+                    EngineErrorKind::Denied,
+                    "something on the way to the server makes it count changed rows, not matched ones",
+                ));
+            }
+        }
+        Ok(matched)
+    }
+
+    /// Ends an attempt whose error leaves the server with a transaction: the connection must not be used again.
+    fn fail(&mut self, error: EngineError) -> EngineError {
+        self.held.session().give_up();
+        error
+    }
+}
+
+#[async_trait]
+impl Transaction for MysqlTransaction {
+    async fn lock(&mut self, plan: &RowPlan) -> Result<Rows, EngineError> {
+        self.select(plan, true).await.map_err(|error| self.fail(error))
+    }
+
+    async fn is_visible_unlocked(&mut self, plan: &RowPlan) -> Result<bool, EngineError> {
+        let rows = self.select(plan, false).await;
+        Ok(!rows.map_err(|error| self.fail(error))?.is_empty())
+    }
+
+    async fn find_receipt(&mut self, id: &str) -> Result<Option<StoredReceipt>, EngineError> {
+        let found = read::receipt(self.held.session(), &self.receipts, id).await;
+        found.map_err(|failed| self.fail(failed.error))
+    }
+
+    async fn shape(&mut self, schema: &str, table: &str) -> Result<TableShape, EngineError> {
+        let described = self.shapes.fresh(self.held.session(), schema, table).await;
+        match described {
+            Ok(described) => Ok(described.shape.as_ref().clone()),
+            Err(failed) => Err(self.fail(failed.error)),
+        }
+    }
+
+    async fn update(&mut self, plan: &RowPlan, change: RowChange<'_>) -> Result<u64, EngineError> {
+        let set = change.set.iter().map(|new| new.column.as_str());
+        self.touched.extend(set.chain(change.now).map(ToOwned::to_owned));
+        match self.change(plan, change).await {
+            Ok(matched) => Ok(matched),
+            Err(error) => {
+                self.shapes.forget(&plan.schema, &plan.table);
+                Err(self.fail(error))
+            }
+        }
+    }
+
+    async fn reread(&mut self, plan: &RowPlan) -> Result<Rows, EngineError> {
+        self.select(plan, false).await.map_err(|error| self.fail(error))
+    }
+
+    async fn side_effects(&mut self, plan: &RowPlan) -> Result<Vec<String>, EngineError> {
+        // The row is locked, so the table can not get a trigger before the COMMIT.
+        let described = self
+            .shapes
+            .fresh(self.held.session(), &plan.schema, &plan.table)
+            .await;
+        match described {
+            Ok(described) => Ok(collateral(&described, &self.touched)),
+            Err(failed) => Err(self.fail(failed.error)),
+        }
+    }
+
+    async fn insert_receipt(&mut self, receipt: &StoredReceipt) -> Result<(), RecordError> {
+        let inserted = insert(self.held.session(), &self.receipts, receipt).await;
+        inserted.inspect_err(|_| self.held.session().give_up())
+    }
+
+    async fn commit(mut self: Box<Self>) -> Result<(), CommitError> {
+        let session = self.held.session();
+        if !session.is_sound() {
+            let error = EngineError::new(EngineErrorKind::Timeout, "the transaction is no longer open");
+            return Err(CommitError(error));
+        }
+        session.unlimited();
+        session.limit(COMMIT_TIMEOUT);
+        let doubt = |failed: Failed| CommitError(failed.error);
+        session.command("COMMIT".to_owned()).await.map_err(doubt)?;
+        // On a connection that was replaced before it, COMMIT succeeds and commits nothing.
+        let answer = session.rows(WHICH_CONNECTION, Vec::new()).await.map_err(doubt)?;
+        let id = answer.first().map(|cells| cells.text(0)).transpose();
+        if id.map_err(CommitError)? != Some(session.id.to_string()) {
+            let error = EngineError::new(EngineErrorKind::Other, "the connection was replaced");
+            return Err(CommitError(error));
+        }
+        self.held.release();
+        Ok(())
+    }
+
+    async fn roll_back(mut self: Box<Self>) {
+        if self.held.session().is_sound() && self.held.session().command("ROLLBACK".to_owned()).await.is_ok()
+        {
+            self.held.release();
+        }
+    }
+}
+
+/// What the change may have set off besides the row. The servers keep no account of it, so what they could have
+/// done counts as done: triggers that cannot be read from the row, and foreign keys that follow a column which
+/// was set, or which a trigger may have set.
+fn collateral(described: &Described, touched: &[String]) -> Vec<String> {
+    if touched.is_empty() {
+        return Vec::new();
+    }
+    let mut lines: Vec<String> = described
+        .opaque_triggers
+        .iter()
+        .map(|name| format!("the trigger `{name}` may have changed anything"))
+        .collect();
+    let shape = &described.shape;
+    if !described.is_complete {
+        lines.push("which triggers and foreign keys the table has cannot be seen".to_owned());
+    }
+    let follows = shape.referenced_by.iter().filter(|reference| {
+        let is_touched = reference.referenced_columns.iter().any(|c| touched.contains(c));
+        !matches!(reference.on_update.as_str(), "NO ACTION" | "RESTRICT")
+            && (is_touched || !shape.triggers.is_empty())
+    });
+    lines.extend(follows.map(|reference| {
+        format!(
+            "rows of `{}` may have followed by its foreign key",
+            reference.table
+        )
+    }));
+    lines
+}
+
+/// Inserts the receipt on this very connection, as the one row of its statement, and reads it back.
+async fn insert(session: &mut Session, table: &str, receipt: &StoredReceipt) -> Result<(), RecordError> {
+    let surprise = |what: &str| RecordError::Engine(EngineError::new(EngineErrorKind::Other, what));
+    let places = vec!["?"; RECEIPT_COLUMNS.len()].join(", ");
+    // From a table of one row, so that a replaced connection inserts nothing.
+    let sql = format!(
+        "INSERT INTO {table} ({}) SELECT {places} FROM DUAL WHERE CONNECTION_ID() = ?",
+        RECEIPT_COLUMNS.join(", ")
+    );
+    let mut args = parameters(receipt);
+    args.push(Arg::Uint(session.id));
+    match session.execute(&sql, args).await {
+        Ok(1) => Ok(()),
+        Ok(_) => Err(surprise("the receipt was not inserted")),
+        Err(failed) if failed.is_duplicate => Err(RecordError::Exists),
+        Err(failed) => Err(RecordError::Engine(failed.error)),
+    }
+}
+
+fn parameters(receipt: &StoredReceipt) -> Vec<Arg> {
+    let text = |text: &str| Arg::Text(text.to_owned());
+    let optional = |text: &Option<String>| text.clone().map_or(Arg::Null, Arg::Text);
+    vec![
+        text(&receipt.proposal_id),
+        text(&receipt.proposal_digest),
+        text(&receipt.outcome),
+        text(&receipt.reason),
+        Arg::Uint(receipt.rows_affected.into()),
+        optional(&receipt.previous_version),
+        optional(&receipt.new_version),
+        Arg::Uint(receipt.fence),
+        text(&receipt.executor_id),
+        Arg::Uint(receipt.ledger_size),
+        text(&receipt.ledger_root),
+        text(&receipt.db_identity),
+        text(&receipt.created_at),
+        text(&receipt.receipt),
+        text(&receipt.executor_key),
+        text(&receipt.executor_sig),
+    ]
+}

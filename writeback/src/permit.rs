@@ -1,0 +1,225 @@
+//! The three permits. Each opens one transaction and is consumed by it: none can be copied, stored, read from bytes
+//! or returned by a rollback, and each names one proposal.
+
+use synapsor_domain::digest::Digest;
+use synapsor_domain::proposal::Proposal;
+use synapsor_domain::writeback::{Authorization, Ending, Outcome, Rehearsal};
+
+/// The lease under which a proposal is worked on; recorded in the receipt, trusted for nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseTerms {
+    pub fence: u64,
+    /// The attempt as the ledger counts it; 0 outside of a lease.
+    pub attempt: u32,
+}
+
+/// The permit to lock, update and commit one authorized change, with any outcome.
+#[derive(Debug)]
+pub struct WritePermit {
+    pub(crate) authorization: Authorization,
+    lease: LeaseTerms,
+}
+
+impl WritePermit {
+    /// Turns an authorization into the permit for one transaction.
+    pub const fn new(authorization: Authorization, lease: LeaseTerms) -> Self {
+        Self { authorization, lease }
+    }
+
+    /// The permit to record that this attempt failed, after its transaction was rolled back.
+    pub(crate) fn into_failed(self, reason: FailedReason) -> EndPermit {
+        EndPermit {
+            cause: EndCause::Failed { write: self, reason },
+        }
+    }
+}
+
+/// The permit to commit a receipt without effect.
+#[derive(Debug)]
+pub struct EndPermit {
+    cause: EndCause,
+}
+
+#[derive(Debug)]
+enum EndCause {
+    Ending {
+        ending: Ending,
+        lease: LeaseTerms,
+    },
+    Failed {
+        write: WritePermit,
+        reason: FailedReason,
+    },
+}
+
+impl EndPermit {
+    /// Turns a verified rejection, expiry or abandonment into the permit for one transaction.
+    pub const fn new(ending: Ending, lease: LeaseTerms) -> Self {
+        Self {
+            cause: EndCause::Ending { ending, lease },
+        }
+    }
+
+    pub(crate) const fn outcome(&self) -> (Outcome, &'static str) {
+        match &self.cause {
+            EndCause::Ending { ending, .. } => (ending.by().outcome(), ""),
+            EndCause::Failed { reason, .. } => (Outcome::Failed, reason.as_str()),
+        }
+    }
+}
+
+/// The permit to lock and update without ever committing.
+#[derive(Debug)]
+pub struct DryRunPermit {
+    pub(crate) rehearsal: Rehearsal,
+}
+
+impl DryRunPermit {
+    /// Turns a plan that the writer's own files agree with into the permit for one rolled-back transaction.
+    pub const fn new(rehearsal: Rehearsal) -> Self {
+        Self { rehearsal }
+    }
+}
+
+/// Why a write that was rolled back can never succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailedReason {
+    /// The UPDATE matched another number of rows than one.
+    MatchedRows,
+    /// The row after the UPDATE is not as requested.
+    PostImage,
+    /// The version column did not advance although the contract promises it.
+    VersionNotAdvanced,
+    /// The UPDATE changed more than its row.
+    Collateral,
+    /// The key matches more than one row.
+    NotUnique,
+}
+
+impl FailedReason {
+    /// The reason as receipts store it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MatchedRows => "matched_rows",
+            Self::PostImage => "post_image",
+            Self::VersionNotAdvanced => "version_not_advanced",
+            Self::Collateral => "collateral",
+            Self::NotUnique => "not_unique",
+        }
+    }
+}
+
+/// What every permit tells the steps of a transaction.
+pub trait Permit: sealed::Sealed + Send {
+    /// The proposal that the permit is about.
+    fn proposal(&self) -> &Proposal;
+    /// Digest of that proposal's signed bytes.
+    fn proposal_digest(&self) -> Digest;
+}
+
+/// A permit that may lock the row and update it.
+pub trait MayUpdate: Permit {
+    /// What the writer's own contract and table add to the proposal.
+    fn rehearsal(&self) -> &Rehearsal;
+    /// The authorization, if the transaction may be committed.
+    fn authorization(&self) -> Option<&Authorization>;
+}
+
+/// A permit whose transaction may record a receipt and commit.
+pub trait MayCommit: Permit {
+    /// What the receipt says besides the outcome.
+    fn terms(&self) -> ReceiptTerms;
+}
+
+/// Facts of a receipt that come from the permit.
+#[derive(Debug, Clone)]
+pub struct ReceiptTerms {
+    pub(crate) order_digest: Option<Digest>,
+    pub(crate) lease: LeaseTerms,
+    pub(crate) ledger_size: u64,
+    pub(crate) ledger_root: [u8; 32],
+}
+
+impl Permit for WritePermit {
+    fn proposal(&self) -> &Proposal {
+        self.authorization.proposal()
+    }
+    fn proposal_digest(&self) -> Digest {
+        self.authorization.proposal_digest()
+    }
+}
+
+impl MayUpdate for WritePermit {
+    fn rehearsal(&self) -> &Rehearsal {
+        self.authorization.rehearsal()
+    }
+    fn authorization(&self) -> Option<&Authorization> {
+        Some(&self.authorization)
+    }
+}
+
+impl MayCommit for WritePermit {
+    fn terms(&self) -> ReceiptTerms {
+        ReceiptTerms {
+            order_digest: Some(self.authorization.order_digest()),
+            lease: self.lease,
+            ledger_size: self.authorization.ledger_size(),
+            ledger_root: *self.authorization.ledger_root(),
+        }
+    }
+}
+
+impl Permit for EndPermit {
+    fn proposal(&self) -> &Proposal {
+        match &self.cause {
+            EndCause::Ending { ending, .. } => ending.proposal(),
+            EndCause::Failed { write, .. } => write.proposal(),
+        }
+    }
+    fn proposal_digest(&self) -> Digest {
+        match &self.cause {
+            EndCause::Ending { ending, .. } => ending.attested().digest(),
+            EndCause::Failed { write, .. } => write.proposal_digest(),
+        }
+    }
+}
+
+impl MayCommit for EndPermit {
+    fn terms(&self) -> ReceiptTerms {
+        match &self.cause {
+            EndCause::Ending { ending, lease } => ReceiptTerms {
+                order_digest: None,
+                lease: *lease,
+                ledger_size: ending.ledger_size(),
+                ledger_root: *ending.ledger_root(),
+            },
+            EndCause::Failed { write, .. } => write.terms(),
+        }
+    }
+}
+
+impl Permit for DryRunPermit {
+    fn proposal(&self) -> &Proposal {
+        self.rehearsal.proposal()
+    }
+    fn proposal_digest(&self) -> Digest {
+        self.rehearsal.proposal_digest()
+    }
+}
+
+impl MayUpdate for DryRunPermit {
+    fn rehearsal(&self) -> &Rehearsal {
+        &self.rehearsal
+    }
+    fn authorization(&self) -> Option<&Authorization> {
+        None
+    }
+}
+
+mod sealed {
+    /// Only the permits of this file are permits.
+    pub trait Sealed {}
+    impl Sealed for super::WritePermit {}
+    impl Sealed for super::EndPermit {}
+    impl Sealed for super::DryRunPermit {}
+}

@@ -1,0 +1,280 @@
+//! Whether the account can do what a writeback does, and whether it can do more: the rights as the catalogue
+//! tells them, and every statement once with a condition that no row meets, rolled back.
+
+use synapsor_domain::schema::TableShape;
+use synapsor_engine::postgres::PostgresEngine;
+use synapsor_engine::postgres::check::{
+    Report, Rights, check_account, check_columns, missing_rights, one, rights, text,
+};
+use synapsor_engine::postgres::connect::{EXACT_SETTINGS, Lease, local_settings};
+use synapsor_engine::postgres::dialect::{qualified, quote};
+use synapsor_engine::postgres::inspect::{self, receipt_schema};
+use synapsor_engine::postgres::read;
+use synapsor_source::catalogue::Severity;
+use synapsor_source::{CheckTarget, EngineError, EngineErrorKind, Finding};
+
+/// Settings under which a COMMIT may not survive a crash of the server's machine.
+const DURABILITY: [(&str, &str); 3] = [
+    (
+        "fsync",
+        "a crash of the machine may lose or damage what was committed",
+    ),
+    (
+        "full_page_writes",
+        "a crash of the machine may damage what was committed",
+    ),
+    (
+        "synchronous_commit",
+        "other sessions' changes may be lost by a crash; writebacks set it on for themselves",
+    ),
+];
+
+pub(crate) async fn check(
+    engine: &PostgresEngine,
+    targets: &[CheckTarget],
+) -> Result<Vec<Finding>, EngineError> {
+    let Some(writers) = &engine.writers else {
+        return Err(EngineError::new(
+            EngineErrorKind::Denied,
+            "this credential is for reading",
+        ));
+    };
+    let (mut lease, _) = writers.lease().await?;
+    let settings = EXACT_SETTINGS;
+    lease
+        .batch(format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED; {}",
+            local_settings(&settings)
+        ))
+        .await?;
+    let mut report = Report::of(&mut lease).await?;
+    durability(&mut lease, &mut report).await?;
+    receipts(engine, &mut lease, &mut report).await?;
+    for target in targets {
+        check_target(&mut lease, &mut report, target).await?;
+    }
+    lease.batch("ROLLBACK".to_owned()).await?;
+    lease.give_back();
+    report
+        .findings
+        .sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    Ok(report.findings)
+}
+
+async fn durability(lease: &mut Lease, report: &mut Report) -> Result<(), EngineError> {
+    for (setting, consequence) in DURABILITY {
+        let row = one(
+            lease,
+            "SELECT reset_val FROM pg_settings WHERE name = $1::text",
+            &[setting],
+        )
+        .await?;
+        if text(&row, 0) == "off" {
+            report.add(
+                Severity::Warning,
+                "DURABILITY_WEAK",
+                format!("the server runs with {setting} off: {consequence}"),
+                Some(format!("ALTER SYSTEM SET {setting} = on;")),
+            );
+        }
+    }
+    Ok(())
+}
+
+async fn receipts(
+    engine: &PostgresEngine,
+    lease: &mut Lease,
+    report: &mut Report,
+) -> Result<(), EngineError> {
+    let (schema, table) = (receipt_schema(&engine.receipts), engine.receipts.table.clone());
+    let problems = inspect::receipt_problems(lease, &engine.receipts).await?;
+    let code = if problems.iter().any(|p| p.contains("does not exist")) {
+        "RECEIPT_TABLE_MISSING"
+    } else {
+        "RECEIPT_TABLE_UNFIT"
+    };
+    let is_missing = code == "RECEIPT_TABLE_MISSING";
+    for problem in problems {
+        let (text, fix) = match problem.split_once(":\n") {
+            Some((text, fix)) => (text.to_owned(), Some(fix.to_owned())),
+            None => (problem, None),
+        };
+        report.add(Severity::Problem, code, text, fix);
+    }
+    check_account(lease, report, schema).await?;
+    if is_missing {
+        return Ok(());
+    }
+    let name = read::receipt_table(&engine.receipts);
+    let rights = rights(lease, schema, &table).await?;
+    for right in ["SELECT", "INSERT"] {
+        if !rights.has(right) {
+            report.missing(format!("the account may not {right} receipts"), right, &name);
+        }
+    }
+    for right in ["UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"] {
+        if rights.has(right) {
+            report.excessive(
+                format!("the account may {right} receipts, which are only ever added"),
+                right,
+                &name,
+            );
+        }
+    }
+    owner(report, &rights, &name);
+    probe(
+        lease,
+        report,
+        &format!("SELECT proposal_id FROM {name} WHERE false"),
+        "read a receipt",
+    )
+    .await?;
+    let insert = format!("INSERT INTO {name} SELECT * FROM {name} WHERE false");
+    probe(lease, report, &insert, "add a receipt").await
+}
+
+async fn check_target(
+    lease: &mut Lease,
+    report: &mut Report,
+    target: &CheckTarget,
+) -> Result<(), EngineError> {
+    check_account(lease, report, &target.schema).await?;
+    let Some(shape) = check_columns(lease, report, target).await? else {
+        return Ok(());
+    };
+    table_notes(report, target, &shape);
+    let rights = rights(lease, &target.schema, &target.table).await?;
+    missing_rights(report, target, &shape, &rights);
+    excessive_rights(report, target, &rights);
+    let mut wanted = target.reads.iter().chain(&target.writes);
+    if wanted.all(|name| shape.column(name).is_some()) {
+        probe_target(lease, report, target).await?;
+    }
+    Ok(())
+}
+
+fn excessive_rights(report: &mut Report, target: &CheckTarget, rights: &Rights) {
+    let name = qualified(&target.schema, &target.table);
+    for right in ["INSERT", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"] {
+        if rights.has(right) {
+            report.excessive(
+                format!(
+                    "the account may {right} on `{}`, and writebacks never do",
+                    target.table
+                ),
+                right,
+                &name,
+            );
+        }
+    }
+    let more: Vec<String> = rights
+        .columns
+        .iter()
+        .filter(|(right, column)| right == "UPDATE" && !target.writes.contains(column))
+        .map(|(_, column)| quote(column))
+        .collect();
+    if rights.has("UPDATE") {
+        let fix = format!(
+            "REVOKE UPDATE ON {name} FROM {role}; GRANT UPDATE ({}) ON {name} TO {role};",
+            target
+                .writes
+                .iter()
+                .map(|c| quote(c))
+                .collect::<Vec<_>>()
+                .join(", "),
+            role = quote(&report.role)
+        );
+        let what = format!("the account may UPDATE every column of `{}`", target.table);
+        report.add(Severity::Warning, "GRANT_EXCESSIVE", what, Some(fix));
+    } else if !more.is_empty() {
+        let list = more.join(", ");
+        report.excessive(
+            format!(
+                "the account may UPDATE {list} of `{}`, and the contract does not",
+                target.table
+            ),
+            &format!("UPDATE ({list})"),
+            &name,
+        );
+    }
+    owner(report, rights, &name);
+}
+
+fn owner(report: &mut Report, rights: &Rights, name: &str) {
+    if rights.has("OWNER") {
+        report.add(
+            Severity::Warning,
+            "GRANT_EXCESSIVE",
+            format!("the account owns {name}, so it can alter it and grant itself every right"),
+            Some(format!("ALTER TABLE {name} OWNER TO another_role;")),
+        );
+    }
+}
+
+fn table_notes(report: &mut Report, target: &CheckTarget, shape: &TableShape) {
+    let mut note = |code, text: String| report.add(Severity::Warning, code, text, None);
+    let table = &target.table;
+    if shape.traits.iter().any(|t| t == "row_security") {
+        note(
+            "ROW_SECURITY",
+            format!("`{table}` has row security: rows that it hides are not written"),
+        );
+    }
+    for effect in shape.side_effects() {
+        note("SIDE_EFFECT", format!("a change of `{table}` sets off {effect}"));
+    }
+    let is_found_fast = shape.column(&target.primary_key).is_none_or(|key| key.unique);
+    if !is_found_fast {
+        note(
+            "INDEX_MISSING",
+            format!(
+                "no unique index of `{table}` serves `{}` alone",
+                target.primary_key
+            ),
+        );
+    }
+}
+
+async fn probe_target(
+    lease: &mut Lease,
+    report: &mut Report,
+    target: &CheckTarget,
+) -> Result<(), EngineError> {
+    let name = qualified(&target.schema, &target.table);
+    let quoted = |columns: &[String]| columns.iter().map(|c| quote(c)).collect::<Vec<_>>().join(", ");
+    let select = format!("SELECT {} FROM {name} WHERE false", quoted(&target.reads));
+    probe(lease, report, &select, &format!("read `{}`", target.table)).await?;
+    if target.writes.is_empty() {
+        return Ok(());
+    }
+    let lock = format!("{select} FOR UPDATE");
+    probe(lease, report, &lock, &format!("lock a row of `{}`", target.table)).await?;
+    let same: Vec<String> = target
+        .writes
+        .iter()
+        .map(|c| format!("{0} = {0}", quote(c)))
+        .collect();
+    let is_readable = target.writes.iter().all(|column| target.reads.contains(column));
+    if is_readable {
+        let update = format!("UPDATE {name} SET {} WHERE false", same.join(", "));
+        probe(lease, report, &update, &format!("change `{}`", target.table)).await?;
+    }
+    Ok(())
+}
+
+/// Runs a statement that touches no row; what fails is found and undone.
+async fn probe(lease: &mut Lease, report: &mut Report, sql: &str, what: &str) -> Result<(), EngineError> {
+    lease.batch("SAVEPOINT probe".to_owned()).await?;
+    if let Err(error) = lease.batch(sql.to_owned()).await {
+        report.add(
+            Severity::Problem,
+            "PROBE_FAILED",
+            format!("the account cannot {what}: {} ({})", error.reason(), error.detail),
+            None,
+        );
+    }
+    lease
+        .batch("ROLLBACK TO SAVEPOINT probe; RELEASE SAVEPOINT probe".to_owned())
+        .await
+        .map(|_| ())
+}

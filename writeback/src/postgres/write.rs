@@ -1,0 +1,397 @@
+//! One writing transaction at READ COMMITTED: a row lock, one UPDATE with everything that was deferred, the account
+//! of what it changed, the receipt, COMMIT. Any error closes the connection, which rolls back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use synapsor_domain::schema::TableShape;
+
+use crate::transaction::{CommitError, OpenTransaction, RecordError, RowChange, Rows, Transaction};
+use synapsor_engine::postgres::connect::{
+    Connections, EXACT_SETTINGS, Facts, Failed, Lease, local_settings, timeouts,
+};
+use synapsor_engine::postgres::dialect::{self, Statement};
+use synapsor_engine::postgres::notice::with_warnings;
+use synapsor_engine::postgres::read;
+use synapsor_engine::postgres::scrub::{is_lost, is_unique_violation};
+use synapsor_engine::postgres::shapes::Shapes;
+
+use super::update;
+use synapsor_source::{EngineError, EngineErrorKind};
+use synapsor_source::{ReceiptTable, RowPlan, StoredReceipt};
+
+/// Nobody may hold locks for longer.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a COMMIT is waited for: no timeout of the server bounds the wait for a standby.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The first version of the server that bounds whole transactions itself.
+const TRANSACTION_TIMEOUT_SINCE: u32 = 17;
+/// Lines about other changes that are kept.
+const COLLATERAL_LINES_MAX: usize = 16;
+/// Rows inserted, updated and deleted in each table, counted over earlier transactions of the session too.
+const COUNTS: &str = "SELECT 'count', s.relid::text, s.schemaname::text, s.relname::text, s.n_tup_ins::text, \
+    s.n_tup_upd::text, s.n_tup_del::text FROM pg_catalog.pg_stat_xact_user_tables s \
+    WHERE s.n_tup_ins + s.n_tup_upd + s.n_tup_del > 0";
+/// Locks that no change of a row takes: a table that was emptied, altered or locked whole is not counted above.
+const STRONG_LOCKS: &str = "SELECT 'lock', l.relation::pg_catalog.regclass::text FROM pg_catalog.pg_locks l \
+    WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.mode NOT IN \
+    ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock')";
+
+/// Begins a transaction; the server's clock, its identity and the counts come from inside it.
+pub(crate) async fn begin(
+    connections: &Arc<Connections>,
+    receipts: &ReceiptTable,
+    shapes: &Arc<Shapes>,
+) -> Result<OpenTransaction, EngineError> {
+    loop {
+        let (lease, is_kept) = connections.lease().await?;
+        match begin_on(lease, connections.statement_timeout(), receipts, shapes).await {
+            // A kept connection may have died since; another one has not been tried yet.
+            Err(error) if is_kept && is_lost(&error) => {}
+            done => return done,
+        }
+    }
+}
+
+async fn begin_on(
+    mut lease: Lease,
+    statement_timeout: Duration,
+    receipts: &ReceiptTable,
+    shapes: &Arc<Shapes>,
+) -> Result<OpenTransaction, EngineError> {
+    let rows = lease.batch(opening(lease.facts(), statement_timeout)).await?;
+    let facts = rows
+        .iter()
+        .find(|row| tag(row) == "fact")
+        .map_or(&[][..], Vec::as_slice);
+    let facts = Facts::of_row(facts)?;
+    let refuse = |kind, why: &str| Err(EngineError::new(kind, why));
+    if facts.is_standby {
+        return refuse(EngineErrorKind::Unavailable, "the server is a standby");
+    }
+    if facts.is_read_only {
+        return refuse(EngineErrorKind::Unavailable, "the database is read only");
+    }
+    if !facts.counts_changes {
+        return refuse(EngineErrorKind::Denied, "the server does not count changes");
+    }
+    if facts.isolation != "read committed" {
+        return refuse(EngineErrorKind::Other, "the transaction has another isolation");
+    }
+    let database_now = facts
+        .now
+        .parse()
+        .map_err(|_| EngineError::new(EngineErrorKind::Unreadable, "the database's clock"))?;
+    let identity = facts.identity.clone();
+    lease.set_facts(facts);
+    let transaction = Box::new(PostgresTransaction {
+        lease: Some(lease),
+        begun_at: Instant::now(),
+        receipts: receipts.clone(),
+        shapes: shapes.clone(),
+        baseline: counts(&rows),
+        matched: 0,
+        transaction_id: None,
+    });
+    Ok(OpenTransaction {
+        transaction,
+        identity,
+        database_now,
+    })
+}
+
+/// BEGIN, every setting for this transaction only, and what the server says then, in one message.
+fn opening(facts: &Facts, statement_timeout: Duration) -> String {
+    let mut settings: Vec<(&str, String)> = EXACT_SETTINGS
+        .map(|(name, value)| (name, value.to_owned()))
+        .into();
+    settings.extend(timeouts(statement_timeout));
+    let major = facts
+        .version
+        .split('.')
+        .next()
+        .and_then(|n| n.parse::<u32>().ok());
+    if major.is_some_and(|major| major >= TRANSACTION_TIMEOUT_SINCE) {
+        settings.push(("transaction_timeout", TRANSACTION_TIMEOUT.as_millis().to_string()));
+    }
+    format!(
+        "BEGIN ISOLATION LEVEL READ COMMITTED; {}; SELECT 'set', pg_catalog.set_config('synchronous_commit', \
+         CASE pg_catalog.current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' \
+         ELSE 'on' END, true); SET CONSTRAINTS ALL IMMEDIATE; {}; {COUNTS}",
+        local_settings(&settings),
+        Facts::statement()
+    )
+}
+
+fn tag(row: &[Option<String>]) -> &str {
+    row.first().and_then(Option::as_deref).unwrap_or_default()
+}
+
+/// A table, and what happened in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Counted {
+    schema: String,
+    table: String,
+    /// Inserted, updated, deleted.
+    rows: [i64; 3],
+}
+
+/// By the table's number.
+fn counts(rows: &[Vec<Option<String>>]) -> BTreeMap<String, Counted> {
+    let text = |row: &[Option<String>], at: usize| row.get(at).cloned().flatten().unwrap_or_default();
+    rows.iter()
+        .filter(|row| tag(row) == "count")
+        .map(|row| {
+            let counted = Counted {
+                schema: text(row, 2),
+                table: text(row, 3),
+                rows: [4, 5, 6].map(|at| text(row, at).parse().unwrap_or(i64::MAX)),
+            };
+            (text(row, 1), counted)
+        })
+        .collect()
+}
+
+/// See [`Transaction`].
+struct PostgresTransaction {
+    /// Taken while a statement runs, and put back when it succeeded: an error ends the transaction.
+    lease: Option<Lease>,
+    begun_at: Instant,
+    receipts: ReceiptTable,
+    shapes: Arc<Shapes>,
+    baseline: BTreeMap<String, Counted>,
+    /// Rows of the target that the update matched.
+    matched: u64,
+    /// Known once the receipt is inserted.
+    transaction_id: Option<u64>,
+}
+
+impl PostgresTransaction {
+    fn take(&mut self) -> Result<Lease, EngineError> {
+        let lease = self.lease.take().ok_or_else(ended)?;
+        if self.begun_at.elapsed() > TRANSACTION_TIMEOUT {
+            return Err(ended());
+        }
+        Ok(lease)
+    }
+
+    async fn kept_shape(&self, lease: &mut Lease, plan: &RowPlan) -> Result<Arc<TableShape>, EngineError> {
+        self.shapes.kept_or_read(lease, &plan.schema, &plan.table).await
+    }
+
+    async fn rows(&mut self, plan: &RowPlan, is_locking: bool) -> Result<Rows, EngineError> {
+        let mut lease = self.take()?;
+        let shape = self.kept_shape(&mut lease, plan).await?;
+        let rows = select(&mut lease, plan, &shape, is_locking).await;
+        let rows = rows.inspect_err(|_| self.shapes.forget(&plan.schema, &plan.table))?;
+        self.lease = Some(lease);
+        Ok(rows)
+    }
+}
+
+#[async_trait]
+impl Transaction for PostgresTransaction {
+    async fn lock(&mut self, plan: &RowPlan) -> Result<Rows, EngineError> {
+        self.rows(plan, true).await
+    }
+
+    async fn is_visible_unlocked(&mut self, plan: &RowPlan) -> Result<bool, EngineError> {
+        Ok(!self.rows(plan, false).await?.is_empty())
+    }
+
+    async fn find_receipt(&mut self, id: &str) -> Result<Option<StoredReceipt>, EngineError> {
+        let mut lease = self.take()?;
+        let found = read::receipt(&mut lease, &self.receipts, id).await?;
+        self.lease = Some(lease);
+        Ok(found)
+    }
+
+    async fn shape(&mut self, schema: &str, table: &str) -> Result<TableShape, EngineError> {
+        let mut lease = self.take()?;
+        let shape = self.shapes.read(&mut lease, schema, table).await?;
+        self.lease = Some(lease);
+        Ok(TableShape::clone(&shape))
+    }
+
+    async fn update(&mut self, plan: &RowPlan, change: RowChange<'_>) -> Result<u64, EngineError> {
+        let mut lease = self.take()?;
+        let shape = self.kept_shape(&mut lease, plan).await?;
+        // Deferred work was made immediate when the transaction began, so it runs with the statement.
+        let matched = match update::update_row(plan, change, &shape, lease.facts().process_id)? {
+            Some(statement) => lease.execute(statement).await.map_err(|failed| {
+                self.shapes.forget(&plan.schema, &plan.table);
+                failed.scrubbed()
+            })?,
+            None => 0,
+        };
+        self.matched += matched;
+        self.lease = Some(lease);
+        Ok(matched)
+    }
+
+    async fn reread(&mut self, plan: &RowPlan) -> Result<Rows, EngineError> {
+        self.rows(plan, false).await
+    }
+
+    async fn side_effects(&mut self, plan: &RowPlan) -> Result<Vec<String>, EngineError> {
+        let mut lease = self.take()?;
+        // A trigger may have deferred something again; it would otherwise happen at the COMMIT, unseen.
+        let rows = lease
+            .batch(format!("SET CONSTRAINTS ALL IMMEDIATE; {COUNTS}; {STRONG_LOCKS}"))
+            .await?;
+        let mut lines = changes(&self.baseline, &counts(&rows), plan, self.matched);
+        for row in rows.iter().filter(|row| tag(row) == "lock") {
+            let table = row.get(1).and_then(Option::as_deref).unwrap_or("a table");
+            lines.push(format!("`{table}` was emptied, altered or locked whole"));
+        }
+        lines.truncate(COLLATERAL_LINES_MAX);
+        self.lease = Some(lease);
+        Ok(lines)
+    }
+
+    async fn insert_receipt(&mut self, receipt: &StoredReceipt) -> Result<(), RecordError> {
+        let surprise = |what: &str| RecordError::Engine(EngineError::new(EngineErrorKind::Other, what));
+        let mut lease = self.take().map_err(RecordError::Engine)?;
+        let rows = match lease.fetch_or_fail(insert(&self.receipts, receipt)).await {
+            Ok(rows) => rows,
+            Err(Failed::Driver(error)) if is_unique_violation(&error) => return Err(RecordError::Exists),
+            Err(failed) => return Err(RecordError::Engine(failed.scrubbed())),
+        };
+        let [row] = &rows[..] else {
+            return Err(surprise("the receipt was not inserted"));
+        };
+        let number = |at: usize| row.get(at).and_then(Option::as_deref)?.parse::<u64>().ok();
+        let Some((transaction_id, process_id)) = number(0).zip(number(1)) else {
+            return Err(surprise("the transaction has no number"));
+        };
+        if u64::try_from(lease.facts().process_id) != Ok(process_id) {
+            return Err(surprise("the connection was replaced"));
+        }
+        self.transaction_id = Some(transaction_id);
+        self.lease = Some(lease);
+        Ok(())
+    }
+
+    async fn commit(mut self: Box<Self>) -> Result<(), CommitError> {
+        let lease = self.take().map_err(CommitError)?;
+        let transaction_id = self.transaction_id.ok_or_else(|| CommitError(ended()))?;
+        commit(lease, transaction_id).await
+    }
+
+    async fn roll_back(mut self: Box<Self>) {
+        if let Some(mut lease) = self.lease.take()
+            && lease.batch("ROLLBACK".to_owned()).await.is_ok()
+        {
+            lease.give_back();
+        }
+    }
+}
+
+/// What happened besides the one row, from the counts before and after.
+fn changes(
+    before: &BTreeMap<String, Counted>,
+    after: &BTreeMap<String, Counted>,
+    plan: &RowPlan,
+    matched: u64,
+) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (id, counted) in after {
+        let mut rows = counted.rows;
+        if let Some(earlier) = before.get(id) {
+            for (now, then) in rows.iter_mut().zip(earlier.rows) {
+                *now -= then;
+            }
+        }
+        if counted.schema == plan.schema && counted.table == plan.table {
+            rows[1] -= i64::try_from(matched).unwrap_or(i64::MAX);
+        }
+        for (number, what) in rows
+            .into_iter()
+            .zip(["inserted into", "changed in", "deleted from"])
+        {
+            if number != 0 {
+                lines.push(format!(
+                    "{number} more rows were {what} `{}.{}`",
+                    counted.schema, counted.table
+                ));
+            }
+        }
+    }
+    lines
+}
+
+fn insert(receipts: &ReceiptTable, receipt: &StoredReceipt) -> Statement {
+    let text = |text: &str| Some(text.to_owned());
+    let parameters = vec![
+        text(&receipt.proposal_id),
+        text(&receipt.proposal_digest),
+        text(&receipt.outcome),
+        text(&receipt.reason),
+        Some(receipt.rows_affected.to_string()),
+        receipt.previous_version.clone(),
+        receipt.new_version.clone(),
+        Some(receipt.fence.to_string()),
+        text(&receipt.executor_id),
+        Some(receipt.ledger_size.to_string()),
+        text(&receipt.ledger_root),
+        text(&receipt.db_identity),
+        text(&receipt.created_at),
+        text(&receipt.receipt),
+        text(&receipt.executor_key),
+        text(&receipt.executor_sig),
+    ];
+    let values: Vec<String> = (1..=parameters.len())
+        .map(|at| match at {
+            5 | 8 | 10 => format!("${at}::text::bigint"),
+            _ => format!("${at}::text"),
+        })
+        .collect();
+    Statement {
+        sql: format!(
+            "INSERT INTO {} ({}) VALUES ({}) RETURNING pg_catalog.pg_current_xact_id()::pg_catalog.text, \
+             pg_catalog.pg_backend_pid()::pg_catalog.text",
+            read::receipt_table(receipts),
+            read::RECEIPT_COLUMNS,
+            values.join(", ")
+        ),
+        parameters,
+    }
+}
+
+async fn commit(mut lease: Lease, transaction_id: u64) -> Result<(), CommitError> {
+    // A COMMIT can answer that it rolled back, and the driver does not report it; the state afterwards does.
+    let sql = format!("COMMIT; SELECT pg_catalog.pg_xact_status('{transaction_id}')");
+    let (done, is_warned) = with_warnings(lease.batch_within(sql, COMMIT_TIMEOUT)).await;
+    let doubt = |why: &str| CommitError(EngineError::new(EngineErrorKind::Other, why));
+    let rows = done.map_err(CommitError)?;
+    if rows.len() != 1 || tag(&rows[0]) != "committed" {
+        return Err(doubt("the COMMIT ended in something else"));
+    }
+    if is_warned {
+        return Err(doubt("the server warned at the COMMIT"));
+    }
+    lease.give_back();
+    Ok(())
+}
+
+/// The rows of a plan, with their lock if asked for.
+async fn select(
+    lease: &mut Lease,
+    plan: &RowPlan,
+    shape: &TableShape,
+    is_locking: bool,
+) -> Result<Rows, EngineError> {
+    let Some(mut statement) = dialect::select_row(plan, shape)? else {
+        return Ok(Vec::new());
+    };
+    if is_locking {
+        statement.sql.push_str(" FOR UPDATE OF t");
+    }
+    read::exact_rows(&lease.fetch(statement).await?, plan, shape)
+}
+
+fn ended() -> EngineError {
+    EngineError::new(EngineErrorKind::Timeout, "the transaction is no longer open")
+}

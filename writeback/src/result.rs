@@ -1,0 +1,107 @@
+//! How a transaction of the core ends.
+
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::Envelope;
+use synapsor_domain::value::ColumnValue;
+use synapsor_domain::writeback::Receipt;
+use synapsor_source::EngineError;
+
+use crate::permit::FailedReason;
+
+/// How one transaction ended.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one per transaction, moved twice")]
+pub enum ApplyResult {
+    /// A receipt is committed. `is_new` when this transaction wrote it.
+    Receipt {
+        receipt: Receipt,
+        envelope: Envelope,
+        is_new: bool,
+    },
+    /// Nothing was written; a new transaction may succeed.
+    Retryable(EngineError),
+    /// Nothing was written; by the next tick of the database's clock the version can advance.
+    VersionNotAdvanced,
+    /// Nothing was written; what the authorization rested on has changed.
+    Stale,
+    /// Nothing was written, and trying again will not help.
+    Refused(RefusedBy),
+    /// COMMIT was sent and did not answer.
+    InDoubt,
+}
+
+/// Which precondition of a write did not hold.
+#[derive(Debug)]
+pub enum RefusedBy {
+    /// The database is another one than the proposal was read from.
+    Source,
+    /// The clocks of writer and database are too far apart, or the writer's own files refuse.
+    Own(Refusal),
+    /// The stored receipt is not genuine.
+    ReceiptIntegrity(Refusal),
+    /// The database refused a statement.
+    Database(EngineError),
+}
+
+impl RefusedBy {
+    /// The refusal as it is reported: code, place and fix.
+    pub fn refusal(&self) -> Refusal {
+        match self {
+            Self::Source => Refusal::new(
+                "refused:source",
+                "the database is not the one that the proposal was read from",
+            ),
+            Self::Own(refusal) | Self::ReceiptIntegrity(refusal) => refusal.clone(),
+            Self::Database(error) => Refusal::new(
+                "refused:database",
+                format!("the database refused: {}", error.reason()),
+            ),
+        }
+    }
+}
+
+impl ApplyResult {
+    pub(crate) fn of_engine(error: EngineError) -> Self {
+        tracing::warn!(reason = error.reason(), detail = %error.detail, "database error during a writeback");
+        if error.is_retryable() {
+            Self::Retryable(error)
+        } else {
+            Self::Refused(RefusedBy::Database(error))
+        }
+    }
+}
+
+/// What a dry run came to: a result in the words of receipts, and the row as it would be.
+#[derive(Debug)]
+pub struct DryRunResult {
+    /// `would_apply`, or what would have happened instead.
+    pub result: String,
+    /// The row as it would be after the change.
+    pub after: Option<Vec<ColumnValue>>,
+}
+
+impl DryRunResult {
+    pub(crate) fn would_apply(after: Vec<ColumnValue>) -> Self {
+        Self {
+            result: "would_apply".to_owned(),
+            after: Some(after),
+        }
+    }
+
+    pub(crate) const fn without_row(result: String) -> Self {
+        Self { result, after: None }
+    }
+}
+
+impl ApplyResult {
+    pub(crate) fn as_dry_run(&self) -> String {
+        match self {
+            Self::Receipt { receipt, .. } => format!("already:{}", receipt.outcome),
+            Self::Retryable(error) => format!("retryable:{}", error.reason()),
+            Self::VersionNotAdvanced => format!("retryable:{}", FailedReason::VersionNotAdvanced.as_str()),
+            Self::Stale => "retryable:outdated".to_owned(),
+            Self::Refused(refused) => refused.refusal().code.to_string(),
+            Self::InDoubt => "in_doubt".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! The write path of a file.
+
+use synapsor_source::catalogue::Severity;
+use synapsor_source::{CheckTarget, Engine as _, EngineError, Finding};
+
+use super::Writing;
+use crate::transaction::Begin as _;
+
+/// The write path of a file: there are no rights to look at, so the receipt table and the targets are.
+pub(super) async fn check(writing: &Writing, targets: &[CheckTarget]) -> Result<Vec<Finding>, EngineError> {
+    let mut findings: Vec<Finding> = writing
+        .engine
+        .receipt_problems()
+        .await?
+        .into_iter()
+        .map(|text| Finding {
+            severity: Severity::Problem,
+            code: "RECEIPT_TABLE_UNFIT",
+            text,
+            fix: None,
+        })
+        .collect();
+    for target in targets {
+        let shape = writing.engine.shape(&target.schema, &target.table).await?;
+        let missing = target.reads.iter().chain(&target.writes);
+        findings.extend(
+            missing
+                .filter(|name| shape.column(name).is_none())
+                .map(|name| Finding {
+                    severity: Severity::Problem,
+                    code: "COLUMN_MISSING",
+                    text: format!("the table `{}` has no column `{name}`", target.table),
+                    fix: None,
+                }),
+        );
+    }
+    writing.begin().await?.transaction.roll_back().await;
+    Ok(findings)
+}

@@ -1,0 +1,459 @@
+//! One writing transaction on a fresh connection: BEGIN IMMEDIATE, which is every lock at once, one UPDATE, the
+//! account of everything that changed, the receipt, COMMIT. Any error closes the connection, which rolls back.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::hooks::Action;
+use rusqlite::{Connection, params_from_iter};
+use synapsor_domain::schema::TableShape;
+use synapsor_domain::timestamp::Timestamp;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::AbortHandle;
+
+use crate::transaction::{CommitError, OpenTransaction, RecordError, RowChange, Rows, Transaction};
+use synapsor_engine::sqlite::connect::{DatabaseFile, Deadline, LOCK_TIMEOUT, Opened};
+use synapsor_engine::sqlite::scrub::{is_unique_violation, scrub};
+use synapsor_engine::sqlite::{dialect, inspect, read};
+use synapsor_source::{EngineError, EngineErrorKind};
+use synapsor_source::{RowPlan, StoredReceipt};
+
+/// Nobody may hold the file's one lock for longer.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// Lines about other changes that are kept.
+const COLLATERAL_LINES_MAX: usize = 16;
+
+/// Begins a transaction on a connection of its own.
+///
+/// Within this process writers queue for `turns`, of which there is one: cheaper and fairer than SQLite's own
+/// waiting, which looks again and again.
+pub(crate) async fn begin(
+    file: DatabaseFile,
+    receipt_table: String,
+    turns: Arc<Semaphore>,
+) -> Result<OpenTransaction, EngineError> {
+    let turn = match tokio::time::timeout(LOCK_TIMEOUT, turns.acquire_owned()).await {
+        Ok(Ok(turn)) => turn,
+        Ok(Err(_)) | Err(_) => {
+            let text = "another transaction of this process holds the file";
+            return Err(EngineError::new(EngineErrorKind::Busy, text));
+        }
+    };
+    let opened = tokio::task::spawn_blocking(move || open(&file, receipt_table, turn));
+    let (session, identity, database_now) = opened.await.map_err(|_| died())??;
+    let deadline = session.deadline.clone();
+    let slot = Arc::new(Mutex::new(Some(session)));
+    let expiry = tokio::spawn(expire(slot.clone(), deadline)).abort_handle();
+    let transaction = Box::new(SqliteTransaction {
+        held: Held { slot, expiry },
+    });
+    Ok(OpenTransaction {
+        transaction,
+        identity,
+        database_now,
+    })
+}
+
+/// Ends a transaction that was held too long: what runs is interrupted, and the connection is closed.
+async fn expire(slot: Slot, deadline: Arc<Deadline>) {
+    tokio::time::sleep(TRANSACTION_TIMEOUT).await;
+    deadline.set_passed();
+    let closing = tokio::task::spawn_blocking(move || {
+        drop(slot.lock().unwrap_or_else(PoisonError::into_inner).take());
+    });
+    // A thread that dies while closing has closed as well.
+    let _ = closing.await;
+}
+
+fn open(
+    file: &DatabaseFile,
+    receipt_table: String,
+    turn: OwnedSemaphorePermit,
+) -> Result<(Session, String, Timestamp), EngineError> {
+    let Opened {
+        mut connection,
+        deadline,
+        ..
+    } = file.open_writer()?;
+    let changes = Arc::new(Mutex::new(Changes::default()));
+    let seen = changes.clone();
+    connection
+        .update_hook(Some(
+            move |action: Action, schema: &str, table: &str, row: i64| {
+                seen.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .note(action, schema, table, row);
+            },
+        ))
+        .map_err(scrub)?;
+    deadline.set(TRANSACTION_TIMEOUT);
+    connection.execute_batch("BEGIN IMMEDIATE").map_err(scrub)?;
+    let identity = read::identity(&connection, file)?;
+    let now: String = connection
+        .query_row("SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now')", [], |row| {
+            row.get(0)
+        })
+        .map_err(scrub)?;
+    let now = now
+        .parse()
+        .map_err(|_| EngineError::new(EngineErrorKind::Unreadable, "the database's clock"))?;
+    let total_at_begin = connection.total_changes();
+    Ok((
+        Session {
+            connection,
+            deadline,
+            changes,
+            total_at_begin,
+            receipt_table,
+            _turn: turn,
+        },
+        identity,
+        now,
+    ))
+}
+
+/// The connection of one transaction.
+struct Session {
+    connection: Connection,
+    deadline: Arc<Deadline>,
+    changes: Arc<Mutex<Changes>>,
+    total_at_begin: u64,
+    receipt_table: String,
+    /// Given back after the connection is closed: fields are dropped in their order.
+    _turn: OwnedSemaphorePermit,
+}
+
+type Slot = Arc<Mutex<Option<Session>>>;
+
+/// The changes that SQLite reported since BEGIN. It reports none of tables without row numbers.
+#[derive(Default)]
+struct Changes {
+    target: Target,
+    total: u64,
+    others: Vec<String>,
+}
+
+/// The one row that may change.
+#[derive(Default)]
+enum Target {
+    /// None yet, or none at all.
+    #[default]
+    None,
+    /// A row that is known by its number, which may change any number of times.
+    Numbered { table: String, row: i64 },
+    /// A row of a table without row numbers: exactly this many changes are expected and none is reported.
+    Unreported { expected: u64 },
+}
+
+impl Changes {
+    fn note(&mut self, action: Action, schema: &str, table: &str, row: i64) {
+        self.total += 1;
+        // Deletion and insertion of the row, which keep its number too, are never expected.
+        let is_target = schema == dialect::SCHEMA
+            && action == Action::SQLITE_UPDATE
+            && matches!(&self.target, Target::Numbered { table: t, row: r } if t == table && *r == row);
+        if !is_target && self.others.len() < COLLATERAL_LINES_MAX {
+            let what = match action {
+                Action::SQLITE_INSERT => "a row was inserted into",
+                Action::SQLITE_DELETE => "a row was deleted from",
+                Action::SQLITE_UPDATE => "another row was changed in",
+                _ => "something was changed in",
+            };
+            self.others.push(format!("{what} `{table}`"));
+        }
+    }
+
+    fn unreported(&self) -> u64 {
+        match self.target {
+            Target::Unreported { expected } => expected,
+            Target::None | Target::Numbered { .. } => 0,
+        }
+    }
+}
+
+/// The slot of a transaction, and the task that empties it when it is held too long.
+struct Held {
+    slot: Slot,
+    expiry: AbortHandle,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.expiry.abort();
+    }
+}
+
+impl Held {
+    /// Runs `work` on a blocking thread. An error closes the connection there; so does the end of the process
+    /// or of the waiting future, because nothing else holds the transaction.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Session) -> Result<T, EngineError> + Send + 'static,
+    ) -> Result<T, EngineError> {
+        let slot = self.slot.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            let session = slot.take().ok_or_else(ended)?;
+            let result = work(&session)?;
+            if session.connection.is_autocommit() {
+                return Err(EngineError::new(
+                    EngineErrorKind::Other,
+                    "the database ended the transaction",
+                ));
+            }
+            *slot = Some(session);
+            Ok(result)
+        });
+        done.await.map_err(|_| died())?
+    }
+}
+
+/// See [`Transaction`].
+struct SqliteTransaction {
+    held: Held,
+}
+
+#[async_trait]
+impl Transaction for SqliteTransaction {
+    async fn lock(&mut self, plan: &RowPlan) -> Result<Rows, EngineError> {
+        // The lock on the whole file is held since BEGIN.
+        self.reread(plan).await
+    }
+
+    async fn is_visible_unlocked(&mut self, plan: &RowPlan) -> Result<bool, EngineError> {
+        Ok(!self.reread(plan).await?.is_empty())
+    }
+
+    async fn find_receipt(&mut self, id: &str) -> Result<Option<StoredReceipt>, EngineError> {
+        let id = id.to_owned();
+        self.held
+            .run(move |s| read::receipt(&s.connection, &s.receipt_table, &id))
+            .await
+    }
+
+    async fn shape(&mut self, schema: &str, table: &str) -> Result<TableShape, EngineError> {
+        let (schema, table) = (schema.to_owned(), table.to_owned());
+        self.held
+            .run(move |s| inspect::shape(&s.connection, &schema, &table))
+            .await
+    }
+
+    async fn update(&mut self, plan: &RowPlan, change: RowChange<'_>) -> Result<u64, EngineError> {
+        let (plan, set, guard) = (plan.clone(), change.set.to_vec(), change.guard.cloned());
+        let now = change.now.map(ToOwned::to_owned);
+        self.held
+            .run(move |s| {
+                let change = RowChange {
+                    set: &set,
+                    guard: guard.as_ref(),
+                    now: now.as_deref(),
+                };
+                update(s, &plan, change)
+            })
+            .await
+    }
+
+    async fn reread(&mut self, plan: &RowPlan) -> Result<Rows, EngineError> {
+        let plan = plan.clone();
+        self.held.run(move |s| read::rows(&s.connection, &plan)).await
+    }
+
+    async fn side_effects(&mut self, _plan: &RowPlan) -> Result<Vec<String>, EngineError> {
+        self.held.run(|s| Ok(collateral(s))).await
+    }
+
+    async fn insert_receipt(&mut self, receipt: &StoredReceipt) -> Result<(), RecordError> {
+        let receipt = receipt.clone();
+        // What the insert met is kept beside the transaction's own error: a violation of the key ends both.
+        let met = Arc::new(Mutex::new(None));
+        let seen = met.clone();
+        let inserted = self.held.run(move |s| {
+            insert(s, &receipt).map_err(|error| {
+                let engine = match &error {
+                    RecordError::Exists => EngineError::new(EngineErrorKind::Other, "a receipt exists"),
+                    RecordError::Engine(engine) => engine.clone(),
+                };
+                *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                engine
+            })
+        });
+        match inserted.await {
+            Ok(()) => Ok(()),
+            Err(engine) => {
+                let met = met.lock().unwrap_or_else(PoisonError::into_inner).take();
+                Err(met.unwrap_or(RecordError::Engine(engine)))
+            }
+        }
+    }
+
+    async fn commit(self: Box<Self>) -> Result<(), CommitError> {
+        let slot = self.held.slot.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let session = slot
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take()
+                .ok_or_else(ended)?;
+            session.deadline.clear();
+            session.connection.execute_batch("COMMIT").map_err(scrub)?;
+            if session.connection.is_autocommit() {
+                Ok(())
+            } else {
+                Err(ended())
+            }
+        });
+        done.await.map_err(|_| CommitError(died()))?.map_err(CommitError)
+    }
+
+    async fn roll_back(self: Box<Self>) {
+        let closed = self.held.run(|_| Err::<(), _>(ended()));
+        // The error is what closes the connection.
+        let _ = closed.await;
+    }
+}
+
+fn update(session: &Session, plan: &RowPlan, change: RowChange<'_>) -> Result<u64, EngineError> {
+    let RowChange { set, guard, now } = change;
+    let connection = &session.connection;
+    read::require_schema(&plan.schema)?;
+    session
+        .changes
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .target = target_row(connection, plan)?;
+    let mut parameters = Vec::with_capacity(set.len() + 3);
+    for new in set {
+        parameters.push(dialect::to_sql(&new.value)?);
+    }
+    parameters.extend(dialect::key_parameters(plan)?);
+    if let Some(guard) = guard {
+        if guard.value.is_null() {
+            return Err(EngineError::new(
+                EngineErrorKind::Other,
+                "a guard must have a value",
+            ));
+        }
+        parameters.push(dialect::to_sql(&guard.value)?);
+    }
+    let sql = super::update::update_row(plan, set, guard, now);
+    let mut statement = connection.prepare(&sql).map_err(scrub)?;
+    let changed = statement
+        .execute(params_from_iter(parameters.iter().map(dialect::bound)))
+        .map_err(scrub)?;
+    Ok(u64::try_from(changed).unwrap_or(u64::MAX))
+}
+
+fn target_row(connection: &Connection, plan: &RowPlan) -> Result<Target, EngineError> {
+    let shape = inspect::shape(connection, &plan.schema, &plan.table)?;
+    let Some(name) = inspect::row_number_name(&shape) else {
+        let rows = read::rows(connection, plan)?;
+        return Ok(Target::Unreported {
+            expected: u64::from(rows.len() == 1),
+        });
+    };
+    let mut statement = connection
+        .prepare(&inspect::select_row_number(plan, name))
+        .map_err(scrub)?;
+    let parameters = dialect::key_parameters(plan)?;
+    let numbers = statement
+        .query_map(params_from_iter(parameters.iter().map(dialect::bound)), |row| {
+            row.get(0)
+        })
+        .map_err(scrub)?;
+    let numbers: Vec<i64> = numbers.collect::<Result<_, _>>().map_err(scrub)?;
+    // With none or several rows there is no row that may change.
+    Ok(match numbers[..] {
+        [row] => Target::Numbered {
+            table: plan.table.clone(),
+            row,
+        },
+        _ => Target::None,
+    })
+}
+
+/// What changed besides the target, by two counts that must agree: the hook, which names tables, and the
+/// connection's own counter.
+fn collateral(session: &Session) -> Vec<String> {
+    let counted = session.connection.total_changes() - session.total_at_begin;
+    let changes = session.changes.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut lines = changes.others.clone();
+    let accounted = changes.total + changes.unreported();
+    if counted != accounted {
+        lines.push(format!(
+            "the database counts {counted} changes, {accounted} were seen or expected"
+        ));
+    }
+    lines
+}
+
+/// Inserts the receipt, which must be the one change of its statement, and reads it back.
+fn insert(session: &Session, receipt: &StoredReceipt) -> Result<(), RecordError> {
+    let surprise = |what: &str| RecordError::Engine(EngineError::new(EngineErrorKind::Other, what));
+    let connection = &session.connection;
+    let seen = || {
+        session
+            .changes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .total
+    };
+    let (total_before, seen_before) = (connection.total_changes(), seen());
+    let sql = format!(
+        "INSERT OR ROLLBACK INTO {} ({}) VALUES ({})",
+        dialect::qualified(&session.receipt_table),
+        read::RECEIPT_COLUMNS,
+        (1..=16).map(|i| format!("?{i}")).collect::<Vec<_>>().join(", ")
+    );
+    let parameters = parameters(receipt).ok_or_else(|| surprise("a number beyond 63 bits"))?;
+    let inserted = connection
+        .prepare(&sql)
+        .and_then(|mut statement| statement.execute(params_from_iter(parameters.iter().map(dialect::bound))));
+    match inserted {
+        Ok(1) => {}
+        Ok(_) => return Err(surprise("the receipt was not inserted")),
+        Err(error) if is_unique_violation(&error) => return Err(RecordError::Exists),
+        Err(error) => return Err(RecordError::Engine(scrub(error))),
+    }
+    if connection.total_changes() - total_before != 1 || seen() - seen_before != 1 {
+        return Err(surprise("the receipt's insert changed something else"));
+    }
+    let stored = read::receipt(connection, &session.receipt_table, &receipt.proposal_id);
+    match stored.map_err(RecordError::Engine)? {
+        Some(stored) if stored == *receipt => Ok(()),
+        Some(_) | None => Err(surprise("the receipt does not read back as it was written")),
+    }
+}
+
+fn parameters(receipt: &StoredReceipt) -> Option<Vec<rusqlite::types::Value>> {
+    use rusqlite::types::Value as Sql;
+    let text = |text: &str| Sql::Text(text.to_owned());
+    let optional = |text: &Option<String>| text.clone().map_or(Sql::Null, Sql::Text);
+    let number = |number: u64| i64::try_from(number).ok().map(Sql::Integer);
+    Some(vec![
+        text(&receipt.proposal_id),
+        text(&receipt.proposal_digest),
+        text(&receipt.outcome),
+        text(&receipt.reason),
+        Sql::Integer(i64::from(receipt.rows_affected)),
+        optional(&receipt.previous_version),
+        optional(&receipt.new_version),
+        number(receipt.fence)?,
+        text(&receipt.executor_id),
+        number(receipt.ledger_size)?,
+        text(&receipt.ledger_root),
+        text(&receipt.db_identity),
+        text(&receipt.created_at),
+        text(&receipt.receipt),
+        text(&receipt.executor_key),
+        text(&receipt.executor_sig),
+    ])
+}
+
+fn ended() -> EngineError {
+    EngineError::new(EngineErrorKind::Timeout, "the transaction is no longer open")
+}
+
+fn died() -> EngineError {
+    EngineError::new(EngineErrorKind::Other, "a worker thread died")
+}

@@ -1,0 +1,94 @@
+//! What an engine offers to the write core: the statements of one writing transaction, and nothing that decides.
+//! The trait is private to this crate, so no other crate can send them.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use synapsor_domain::schema::TableShape;
+use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::value::ColumnValue;
+use synapsor_source::{EngineError, RowPlan, StoredReceipt};
+
+/// Rows of a plan, each with the columns of the plan in their order.
+pub(crate) type Rows = Vec<Vec<ColumnValue>>;
+
+/// What one UPDATE changes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RowChange<'a> {
+    pub(crate) set: &'a [ColumnValue],
+    /// The version column as it must still be.
+    pub(crate) guard: Option<&'a ColumnValue>,
+    /// A version column that is set to the database's own time.
+    pub(crate) now: Option<&'a str>,
+}
+
+/// An open transaction with what the database reports of itself from inside it.
+pub(crate) struct OpenTransaction {
+    pub(crate) transaction: Box<dyn Transaction>,
+    pub(crate) identity: String,
+    pub(crate) database_now: Timestamp,
+}
+
+impl fmt::Debug for OpenTransaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenTransaction")
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a receipt could not be recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum RecordError {
+    /// Another transaction's receipt of this proposal is committed.
+    Exists,
+    Engine(EngineError),
+}
+
+/// Why a COMMIT did not answer with success: always doubt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CommitError(pub(crate) EngineError);
+
+/// Begins writing transactions on one database.
+#[async_trait]
+pub(crate) trait Begin: Send + Sync {
+    /// Opens a connection and a transaction that may write, with its timeouts set. The clock and the identity of
+    /// the database come from inside the transaction.
+    async fn begin(&self) -> Result<OpenTransaction, EngineError>;
+}
+
+/// An open transaction. Dropping it, or any error from it, ends it by closing its connection; there is no way from
+/// an error to a COMMIT.
+#[async_trait]
+pub(crate) trait Transaction: Send {
+    /// Locks and reads the row; at most two rows. Waits at most the engine's lock timeout.
+    async fn lock(&mut self, plan: &RowPlan) -> Result<Rows, EngineError>;
+
+    /// Whether a plain read finds a row that the lock did not.
+    async fn is_visible_unlocked(&mut self, plan: &RowPlan) -> Result<bool, EngineError>;
+
+    /// The receipt of a proposal, read under the lock.
+    async fn find_receipt(&mut self, id: &str) -> Result<Option<StoredReceipt>, EngineError>;
+
+    /// The table's shape as this transaction reads it.
+    async fn shape(&mut self, schema: &str, table: &str) -> Result<TableShape, EngineError>;
+
+    /// One UPDATE of exactly the change where key, tenant and guard match, and everything that the database had
+    /// deferred to the COMMIT; returns the number of matched rows.
+    async fn update(&mut self, plan: &RowPlan, change: RowChange<'_>) -> Result<u64, EngineError>;
+
+    /// Reads the row again inside the transaction; at most two rows.
+    async fn reread(&mut self, plan: &RowPlan) -> Result<Rows, EngineError>;
+
+    /// Every change of this transaction besides the one row, one line each; empty when there is none.
+    async fn side_effects(&mut self, plan: &RowPlan) -> Result<Vec<String>, EngineError>;
+
+    /// Inserts the receipt, which must be the one row of its statement.
+    async fn insert_receipt(&mut self, receipt: &StoredReceipt) -> Result<(), RecordError>;
+
+    /// Commits; every error and every missing answer is doubt.
+    async fn commit(self: Box<Self>) -> Result<(), CommitError>;
+
+    /// Ends the transaction without effect.
+    async fn roll_back(self: Box<Self>);
+}

@@ -1,0 +1,182 @@
+//! The one UPDATE of a transaction, and everything that proves what it did.
+
+use std::ops::ControlFlow;
+
+use synapsor_domain::contract::Advance;
+use synapsor_domain::guard::{self, NotAdvanced, RowCount};
+use synapsor_domain::proposal::Proposal;
+use synapsor_domain::value::ColumnValue;
+use synapsor_source::RowPlan;
+
+use crate::check::Matching;
+use crate::commit::Decided;
+use crate::crash_point::{CrashPoint, hit};
+use crate::lock::{Open, Step, crash, engine};
+use crate::permit::{DryRunPermit, EndPermit, FailedReason, MayUpdate, WritePermit};
+use crate::result::{ApplyResult, RefusedBy};
+use crate::transaction::RowChange;
+use crate::{Controls, target};
+
+/// A transaction whose UPDATE changed exactly its row as requested.
+#[derive(Debug)]
+pub struct Updated<'a, P: MayUpdate> {
+    pub(crate) open: Open<'a, P>,
+    pub(crate) after: Vec<ColumnValue>,
+}
+
+/// What the UPDATE came to.
+#[derive(Debug)]
+pub enum Wrote<'a, P: MayUpdate> {
+    /// The row is as requested.
+    Updated(Updated<'a, P>),
+    /// The write can never succeed; everything was rolled back.
+    Failed(Failed<P>),
+}
+
+/// A write that was rolled back and can never succeed. Its permit opens no other write.
+#[derive(Debug)]
+pub struct Failed<P> {
+    permit: P,
+    reason: FailedReason,
+}
+
+impl Failed<WritePermit> {
+    /// The permit to record the failure in a transaction of its own.
+    pub fn into_end_permit(self) -> EndPermit {
+        self.permit.into_failed(self.reason)
+    }
+}
+
+impl Failed<DryRunPermit> {
+    /// Why the write would fail.
+    pub const fn reason(&self) -> FailedReason {
+        self.reason
+    }
+}
+
+impl<'a, P: MayUpdate> Matching<'a, P> {
+    /// Rechecks under the lock what could have changed since the authorization, then updates the row.
+    pub async fn update(self, controls: &dyn Controls) -> Step<Wrote<'a, P>> {
+        let mut open = self.recheck(controls).await?.open;
+        let written = write_row(&mut open).await?;
+        match written {
+            Written::Row(after) => ControlFlow::Continue(Wrote::Updated(Updated { open, after })),
+            Written::NotYet => open.roll_back(ApplyResult::VersionNotAdvanced).await,
+            Written::Failed(reason) => {
+                open.transaction.roll_back().await;
+                let permit = open.permit;
+                ControlFlow::Continue(Wrote::Failed(Failed { permit, reason }))
+            }
+        }
+    }
+
+    /// The recheck under the lock, immediately before the UPDATE.
+    async fn recheck(mut self, controls: &dyn Controls) -> Step<Self> {
+        let open = &mut self.open;
+        if let Some(authorization) = open.permit.authorization() {
+            let trust_digest = match (open.core.trust)() {
+                Ok((_, digest)) => digest,
+                Err(refusal) => {
+                    return self
+                        .open
+                        .roll_back(ApplyResult::Refused(RefusedBy::Own(refusal)))
+                        .await;
+                }
+            };
+            let target = &authorization.proposal().target;
+            let shape = engine(open.transaction.shape(&target.schema, &target.table).await)?;
+            let now = open.core.now();
+            if !guard::is_fresh(authorization, now, trust_digest, shape.fingerprint()) {
+                return self.open.roll_back(ApplyResult::Stale).await;
+            }
+        }
+        if controls.try_enter_commit() {
+            ControlFlow::Continue(self)
+        } else {
+            self.open.roll_back(ApplyResult::Stale).await
+        }
+    }
+}
+
+impl<'a> Updated<'a, WritePermit> {
+    /// The change is what the receipt will record.
+    pub fn decide(self) -> Decided<'a, WritePermit> {
+        Decided::applied(self.open, self.after)
+    }
+}
+
+impl Updated<'_, DryRunPermit> {
+    /// Rolls everything back; returns the row as it would be.
+    pub async fn roll_back(self) -> Vec<ColumnValue> {
+        self.open.transaction.roll_back().await;
+        self.after
+    }
+}
+
+enum Written {
+    Row(Vec<ColumnValue>),
+    NotYet,
+    Failed(FailedReason),
+}
+
+async fn write_row<P: MayUpdate>(open: &mut Open<'_, P>) -> Step<Written> {
+    let scoped = target::by_key_and_tenant(open.permit.proposal());
+    crash(hit(CrashPoint::BeforeUpdate).await)?;
+    let proposal = open.permit.proposal();
+    let change = RowChange {
+        set: &proposal.set,
+        guard: proposal.guard.version.as_ref(),
+        now: moved_by_clock(proposal),
+    };
+    let matched = engine(open.transaction.update(&scoped, change).await)?;
+    crash(hit(CrashPoint::AfterUpdate).await)?;
+    if matched != 1 {
+        return ControlFlow::Continue(Written::Failed(FailedReason::MatchedRows));
+    }
+    let rows = engine(open.transaction.reread(&scoped).await)?;
+    crash(hit(CrashPoint::AfterReread).await)?;
+    let RowCount::One(after) = guard::single_row(&rows) else {
+        return ControlFlow::Continue(Written::Failed(FailedReason::PostImage));
+    };
+    let after = after.to_vec();
+    match check_after(&open.permit, &after) {
+        Written::Row(_) => {}
+        other => return ControlFlow::Continue(other),
+    }
+    has_side_effects(open, &scoped, after).await
+}
+
+/// The row after the UPDATE is the row before it with exactly the requested change.
+fn check_after<P: MayUpdate>(permit: &P, after: &[ColumnValue]) -> Written {
+    let (proposal, rehearsal) = (permit.proposal(), permit.rehearsal());
+    match guard::check_advanced(proposal, rehearsal.is_version_maintained(), after) {
+        Ok(()) => {}
+        Err(NotAdvanced::Yet) => return Written::NotYet,
+        Err(NotAdvanced::AsPromised) => return Written::Failed(FailedReason::VersionNotAdvanced),
+    }
+    if let Some(column) = guard::find_surprise(rehearsal, after) {
+        tracing::warn!(proposal = %proposal.id, column, "row after the update is not as requested");
+        return Written::Failed(FailedReason::PostImage);
+    }
+    Written::Row(Vec::new())
+}
+
+async fn has_side_effects<P: MayUpdate>(
+    open: &mut Open<'_, P>,
+    scoped: &RowPlan,
+    after: Vec<ColumnValue>,
+) -> Step<Written> {
+    let effects = engine(open.transaction.side_effects(scoped).await)?;
+    crash(hit(CrashPoint::AfterSideEffects).await)?;
+    if effects.is_empty() {
+        return ControlFlow::Continue(Written::Row(after));
+    }
+    tracing::warn!(proposal = %open.permit.proposal().id, ?effects, "the update changed more than its row");
+    ControlFlow::Continue(Written::Failed(FailedReason::Collateral))
+}
+
+/// The version column that is set to the database's own time.
+fn moved_by_clock(proposal: &Proposal) -> Option<&str> {
+    let version = proposal.guard.version.as_ref()?;
+    (proposal.guard.advance == Advance::Now).then_some(version.column.as_str())
+}
