@@ -58,7 +58,8 @@ initialise() {
       set -- "$top/usr/sbin/mysqld" --no-defaults --initialize-insecure --basedir="$top/usr" --datadir="$at/data"
       ;;
   esac
-  (cd "$at" && LC_ALL=C as_server timeout 120 "$@" >"$at/initialise.log" 2>&1 </dev/null) && touch "$at/initialised" && return
+  # shellcheck disable=SC2086
+  (cd "$at" && LC_ALL=C as_server timeout 120 env ${SYNAPSOR_TEST_INITIALISE_WITH:-} "$@" >"$at/initialise.log" 2>&1 </dev/null) && touch "$at/initialised" && return
   rm -rf "$at/data"
   echo "no data folder: $(grep -v '^[[:space:]]*$' "$at/initialise.log" | tail -n 4 | tr '\n' ' ')"
   return 1
@@ -85,6 +86,8 @@ launch() {
       ;;
   esac
   [ ! -e "$at/log" ] || mv "$at/log" "$at/log.previous"
+  # shellcheck disable=SC2086
+  set -- env ${SYNAPSOR_TEST_SERVER_WITH:-} "$@"
   # A session of its own, so that an interrupt at the terminal does not end it before the tests have ended.
   if [ "$(id -u)" = 0 ]; then set -- setpriv --reuid=daemon --regid=daemon --clear-groups -- "$@"; fi
   (cd "$at" && LC_ALL=C exec setsid "$@" >"$at/log" 2>&1 </dev/null 3>&- 7>&- 8>&- 9>&-) &

@@ -12,6 +12,8 @@
 #
 # ENGINE is postgres, mysql, mariadb or postgres18. A URL that is set already (SYNAPSOR_TEST_POSTGRES_URL and so on)
 # is used as it is. SYNAPSOR_TEST_DATABASES_DIR and SYNAPSOR_TEST_DATABASES_CACHE move the data and the packages.
+# SYNAPSOR_TEST_INITIALISE_WITH and SYNAPSOR_TEST_SERVER_WITH are variables, as NAME=VALUE words, for what makes the
+# data of a server and for the server itself.
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)

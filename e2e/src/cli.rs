@@ -120,8 +120,8 @@ impl Workplace {
     /// Binaries that are missing; files that cannot be made.
     pub fn set_clock(&mut self, clock: &FakedClock) -> anyhow::Result<()> {
         self.runner = Some(clock.wrap(Build::Plain, &self.path("bin"))?);
-        for (name, value) in clock.environment() {
-            self.set(name, &value);
+        for (name, value) in clock.variables() {
+            self.set(&name, &value);
         }
         Ok(())
     }

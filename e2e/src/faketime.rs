@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use synapsor_chassis::files;
 use synapsor_domain::timestamp::Timestamp;
 
 use crate::binaries::Build;
@@ -17,6 +18,7 @@ use crate::now;
 const DEMAND: &str = "SYNAPSOR_TEST_FAKETIME";
 /// The library, as `servers.sh program` knows it.
 const LIBRARY: &str = "faketime";
+const SHARED_MEMORY: &str = "/dev/shm";
 const CHILDREN: [&str; 3] = ["synapsor-gateway", "synapsor-executor", "synapsor-ledger"];
 const RUNNER: &str = "synapsor-runner";
 
@@ -34,15 +36,8 @@ impl FakedClock {
     /// Where there is none and the run demands it.
     pub fn starting_at(start: Timestamp) -> anyhow::Result<Option<Self>> {
         let offset = start.as_unix_millis() - now().as_unix_millis();
-        let library = match program(LIBRARY) {
-            Ok(library) => library,
-            Err(reason) => {
-                if std::env::var_os(DEMAND).is_some_and(|value| value == "required") {
-                    bail!("{DEMAND} is `required`, and there is no libfaketime: {reason:#}");
-                }
-                left_out(format_args!("processes under another clock: {reason:#}"));
-                return Ok(None);
-            }
+        let Some(library) = library()? else {
+            return Ok(None);
         };
         let sign = if offset < 0 { '-' } else { '+' };
         let size = Duration::from_millis(offset.unsigned_abs());
@@ -52,13 +47,19 @@ impl FakedClock {
         }))
     }
 
+    /// The variable that loads the library.
+    pub fn preload(&self) -> (String, String) {
+        preload(&self.library)
+    }
+
     /// The variables that give a process this clock.
-    pub fn environment(&self) -> [(&'static str, String); 4] {
-        [
-            ("LD_PRELOAD", self.library.display().to_string()),
-            ("FAKETIME", self.offset.clone()),
-            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
-            ("NO_FAKE_STAT", "1".to_owned()),
+    pub fn variables(&self) -> Vec<(String, String)> {
+        let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        vec![
+            self.preload(),
+            set("FAKETIME", &self.offset),
+            set("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+            set("NO_FAKE_STAT", "1"),
         ]
     }
 
@@ -70,7 +71,7 @@ impl FakedClock {
     pub fn wrap(&self, build: Build, folder: &Path) -> anyhow::Result<PathBuf> {
         std::fs::create_dir_all(folder)?;
         let variables: Vec<String> = self
-            .environment()
+            .variables()
             .iter()
             .map(|(name, value)| format!("{name}='{value}'"))
             .collect();
@@ -91,4 +92,87 @@ impl FakedClock {
             .with_context(|| runner.display().to_string())?;
         Ok(runner)
     }
+}
+
+/// A clock that is right until it is told to differ, for processes that run.
+#[derive(Debug)]
+pub struct SteppedClock {
+    library: PathBuf,
+    /// Read by the processes whenever they ask for the time.
+    file: PathBuf,
+}
+
+impl SteppedClock {
+    /// A clock that `file` moves. `None`, said loudly, where the machine cannot have one.
+    ///
+    /// # Errors
+    /// Where there is none and the run demands it; a file that cannot be written.
+    pub fn new(file: PathBuf) -> anyhow::Result<Option<Self>> {
+        let Some(library) = library()? else {
+            return Ok(None);
+        };
+        let this = Self { library, file };
+        this.set(0)?;
+        Ok(Some(this))
+    }
+
+    /// From now on the clock is so many seconds ahead; behind when negative.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn set(&self, seconds: i64) -> anyhow::Result<()> {
+        let text = format!("{seconds:+}\n");
+        Ok(files::write_atomic(
+            &self.file,
+            text.as_bytes(),
+            files::MODE_PUBLIC,
+        )?)
+    }
+
+    /// The variables that give a process this clock.
+    pub fn variables(&self) -> Vec<(String, String)> {
+        let file = self.file.display().to_string();
+        vec![
+            preload(&self.library),
+            ("FAKETIME_TIMESTAMP_FILE".to_owned(), file),
+            ("FAKETIME_NO_CACHE".to_owned(), "1".to_owned()),
+            ("FAKETIME_DONT_FAKE_MONOTONIC".to_owned(), "1".to_owned()),
+            ("NO_FAKE_STAT".to_owned(), "1".to_owned()),
+        ]
+    }
+}
+
+/// Where libfaketime is; `None`, said loudly, where the machine cannot have it.
+fn library() -> anyhow::Result<Option<PathBuf>> {
+    sweep();
+    match program(LIBRARY) {
+        Ok(library) => Ok(Some(library)),
+        Err(reason) => {
+            if std::env::var_os(DEMAND).is_some_and(|value| value == "required") {
+                bail!("{DEMAND} is `required`, and there is no libfaketime: {reason:#}");
+            }
+            left_out(format_args!("processes under another clock: {reason:#}"));
+            Ok(None)
+        }
+    }
+}
+
+/// Removes what killed processes under libfaketime left: a later process with the same number could not start if it
+/// were another user's.
+fn sweep() {
+    for entry in std::fs::read_dir(SHARED_MEMORY).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| {
+            let rest = name.strip_prefix("sem.faketime_sem_");
+            rest.or_else(|| name.strip_prefix("faketime_shm_"))
+        });
+        if process.is_some_and(|id| !Path::new("/proc").join(id).exists()) {
+            // Another user's stays.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+fn preload(library: &Path) -> (String, String) {
+    ("LD_PRELOAD".to_owned(), library.display().to_string())
 }

@@ -12,7 +12,7 @@ use synapsor_domain::contract;
 
 pub use client::Session;
 pub use database::{Database, Roles};
-pub use private::{PrivateServer, program};
+pub use private::{PrivateServer, Variables, program};
 
 use crate::namespaces::left_out;
 
@@ -124,7 +124,7 @@ impl Server {
     }
 
     /// The owner's URL with another user and another database.
-    fn url_for(&self, user: Option<(&str, &str)>, database: &str) -> String {
+    pub fn url_for(&self, user: Option<(&str, &str)>, database: &str) -> String {
         let scheme = match self.engine.in_contract() {
             contract::Engine::Mysql => "mysql",
             contract::Engine::Postgres | contract::Engine::Sqlite => "postgres",

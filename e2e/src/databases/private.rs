@@ -16,7 +16,15 @@ pub struct PrivateServer {
     engine: Engine,
     folder: tempfile::TempDir,
     options: Vec<String>,
+    variables: Variables,
     server: Server,
+}
+
+/// Variables of what makes a server's data, and of the server itself; values without blanks.
+#[derive(Debug, Clone, Default)]
+pub struct Variables {
+    pub initialise: Vec<(String, String)>,
+    pub server: Vec<(String, String)>,
 }
 
 impl PrivateServer {
@@ -38,15 +46,32 @@ impl PrivateServer {
         engine: Engine,
         prepare: impl FnOnce(&Path) -> anyhow::Result<Vec<String>>,
     ) -> anyhow::Result<Option<Self>> {
+        Self::launch(engine, Variables::default(), prepare)
+    }
+
+    /// Starts a server with its usual settings and variables of its own, as for another clock.
+    ///
+    /// # Errors
+    /// As [`PrivateServer::start`].
+    pub fn start_under(engine: Engine, variables: Variables) -> anyhow::Result<Option<Self>> {
+        Self::launch(engine, variables, |_| Ok(Vec::new()))
+    }
+
+    fn launch(
+        engine: Engine,
+        variables: Variables,
+        prepare: impl FnOnce(&Path) -> anyhow::Result<Vec<String>>,
+    ) -> anyhow::Result<Option<Self>> {
         let folder = tempfile::Builder::new()
             .prefix("synapsor-server-")
             .tempdir_in("/tmp")?;
         let options = prepare(folder.path())?;
-        match start(engine, folder.path(), &options) {
+        match start(engine, folder.path(), &options, &variables) {
             Ok(url) => Ok(Some(Self {
                 engine,
                 folder,
                 options,
+                variables,
                 server: Server { engine, url },
             })),
             Err(reason) => missing(engine, &format!("a server of a test's own: {reason:#}")).map(|()| None),
@@ -68,7 +93,7 @@ impl PrivateServer {
     /// # Errors
     /// Where they do not end.
     pub fn kill_hard(&self) -> anyhow::Result<()> {
-        script(&["kill"], self.folder(), &[]).map(drop)
+        script(&["kill"], self.folder(), &[], &self.variables).map(drop)
     }
 
     /// Stops it in good order.
@@ -76,7 +101,7 @@ impl PrivateServer {
     /// # Errors
     /// Where it does not end.
     pub fn stop(&self) -> anyhow::Result<()> {
-        script(&["stop"], self.folder(), &[]).map(drop)
+        script(&["stop"], self.folder(), &[], &self.variables).map(drop)
     }
 
     /// Starts it again on its data and port, and waits until it takes connections.
@@ -84,7 +109,7 @@ impl PrivateServer {
     /// # Errors
     /// Where it does not start.
     pub fn start_again(&self) -> anyhow::Result<()> {
-        start(self.engine, self.folder(), &self.options).map(drop)
+        start(self.engine, self.folder(), &self.options, &self.variables).map(drop)
     }
 }
 
@@ -103,12 +128,23 @@ pub fn program(name: &str) -> anyhow::Result<PathBuf> {
     Ok(PathBuf::from(output))
 }
 
-fn start(engine: Engine, folder: &Path, options: &[String]) -> anyhow::Result<String> {
-    script(&["start", engine.name()], folder, options)
+fn start(engine: Engine, folder: &Path, options: &[String], variables: &Variables) -> anyhow::Result<String> {
+    script(&["start", engine.name()], folder, options, variables)
 }
 
-fn script(what: &[&str], folder: &Path, options: &[String]) -> anyhow::Result<String> {
-    run(Command::new(SCRIPT).args(what).arg(folder).args(options))
+fn script(what: &[&str], folder: &Path, options: &[String], variables: &Variables) -> anyhow::Result<String> {
+    let words = |pairs: &[(String, String)]| {
+        let words: Vec<String> = pairs
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        words.join(" ")
+    };
+    let mut command = Command::new(SCRIPT);
+    command.args(what).arg(folder).args(options);
+    command.env("SYNAPSOR_TEST_INITIALISE_WITH", words(&variables.initialise));
+    command.env("SYNAPSOR_TEST_SERVER_WITH", words(&variables.server));
+    run(&mut command)
 }
 
 fn run(command: &mut Command) -> anyhow::Result<String> {

@@ -8,7 +8,10 @@ use anyhow::Context as _;
 use serde_json::Value as Json;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_e2e::cli::{Ran, Workplace, until};
+use synapsor_e2e::databases::Engine;
 use synapsor_e2e::faketime::FakedClock;
+
+use crate::database::Database;
 
 pub(crate) const RECORDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/old_records");
 /// For what a writer does by itself.
@@ -16,21 +19,22 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 pub(crate) struct Scene {
     pub(crate) place: Workplace,
+    database: Database,
     /// Ids of the proposals by the row that each is about.
     proposals: Json,
 }
 
 impl Scene {
-    /// `None` where the machine cannot have another clock.
-    pub(crate) fn of_sqlite() -> anyhow::Result<Option<Self>> {
-        let source = PathBuf::from(RECORDS).join("sqlite");
+    /// `None` where the machine cannot have another clock, or has no such server.
+    pub(crate) fn of(engine: Engine) -> anyhow::Result<Option<Self>> {
+        let source = PathBuf::from(RECORDS).join(engine.name());
         let made: Json = serde_json::from_slice(&std::fs::read(source.join("made.json"))?)?;
         let made_at: Timestamp = made["made_at"].as_str().context("an instant")?.parse()?;
         let Some(clock) = FakedClock::starting_at(made_at)? else {
             return Ok(None);
         };
         let mut place = Workplace::empty()?;
-        for part in ["state", "bundles", "billing.db", "synapsor.runner.json"] {
+        for part in ["state", "bundles", "synapsor.runner.json"] {
             copy(&source.join(part), &place.path(part))?;
         }
         // A state folder has these too, and they are empty as long as nothing runs.
@@ -38,11 +42,18 @@ impl Scene {
             synapsor_chassis::files::create_private_dir(&place.path(folder))?;
         }
         place.set_clock(&clock)?;
-        let database = format!("sqlite://{}", place.path("billing.db").display());
+        let database = match engine {
+            Engine::Sqlite => Some(Database::file(&source, &place.path("billing.db"))?),
+            server => Database::server(server, &source, &clock)?,
+        };
+        let Some(database) = database else {
+            return Ok(None);
+        };
+        let [read_url, write_url] = database.urls();
         let store = place.path("state/local.db").display().to_string();
         for (name, value) in [
-            ("BILLING_READ_URL", database.as_str()),
-            ("BILLING_WRITE_URL", &database),
+            ("BILLING_READ_URL", read_url.as_str()),
+            ("BILLING_WRITE_URL", &write_url),
             ("BILLING_TENANT", "acme"),
             ("BILLING_PRINCIPAL", "support-agent"),
             ("SYNAPSOR_LOCAL_STORE", &store),
@@ -50,7 +61,11 @@ impl Scene {
             place.set(name, value);
         }
         let proposals = made["proposals"].clone();
-        Ok(Some(Self { place, proposals }))
+        Ok(Some(Self {
+            place,
+            database,
+            proposals,
+        }))
     }
 
     /// The proposal about a row.
@@ -77,18 +92,14 @@ impl Scene {
         } else {
             format!("SELECT late_fee_cents, version FROM invoices WHERE id = '{row}'")
         };
-        let rows = self.place.target.query_text(&sql)?;
-        match rows.into_iter().next().map(<[Option<String>; 2]>::try_from) {
-            Some(Ok([Some(value), Some(version)])) => Ok((value, version)),
-            other => anyhow::bail!("{row}: {other:?}"),
-        }
+        self.database.pair(&sql)
     }
 
     /// Outcomes of the receipts about a row in the target database.
     pub(crate) fn receipts(&self, row: &str) -> anyhow::Result<Vec<String>> {
         let id = self.id(row)?;
         let sql = format!("SELECT outcome FROM synapsor_writeback_receipts WHERE proposal_id = '{id}'");
-        let rows = self.place.target.query_text(&sql)?;
+        let rows = self.database.query_text(&sql)?;
         Ok(rows.into_iter().flatten().flatten().collect())
     }
 

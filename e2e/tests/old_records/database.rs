@@ -1,0 +1,89 @@
+//! The target database of old records: a copy of the file, or a server that is the old one to whoever signed its
+//! identity, with the rows of that day and under its clock.
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use synapsor_e2e::databases::{Engine, PrivateServer, Session, Variables};
+use synapsor_e2e::faketime::FakedClock;
+use synapsor_e2e::target::{Rows, Target};
+
+/// What accounts and database are called, and the password.
+const NAME: &str = "old_records";
+const PASSWORD: &str = "old-records";
+
+pub(crate) enum Database {
+    File(Target),
+    Server { server: PrivateServer, owner: Session },
+}
+
+impl Database {
+    /// A copy of the file of the records in `source`.
+    pub(crate) fn file(source: &Path, copy: &Path) -> anyhow::Result<Self> {
+        super::scene::copy(&source.join("billing.db"), copy)?;
+        Ok(Self::File(Target::File(copy.to_owned())))
+    }
+
+    /// A server with the statements and rows of `source`. `None` where the machine has no such server.
+    pub(crate) fn server(engine: Engine, source: &Path, clock: &FakedClock) -> anyhow::Result<Option<Self>> {
+        let text = |name: &str| std::fs::read_to_string(source.join(name)).with_context(|| name.to_owned());
+        let mut variables = Variables {
+            initialise: clock.variables(),
+            server: clock.variables(),
+        };
+        if engine == Engine::Postgres {
+            // The identifier of a cluster is made of these.
+            let pairs = text("initialise_with")?;
+            let pairs = pairs.split_whitespace().filter_map(|pair| pair.split_once('='));
+            variables.initialise = pairs.map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+            variables.initialise.push(clock.preload());
+        }
+        let Some(server) = PrivateServer::start_under(engine, variables)? else {
+            return Ok(None);
+        };
+        if engine == Engine::Mysql {
+            server.stop()?;
+            std::fs::write(server.folder().join("data/auto.cnf"), text("auto.cnf")?)?;
+            server.start_again()?;
+        }
+        let session = server.server().session();
+        // No database is made in a transaction, and several statements in one text are one.
+        for statement in text("accounts.sql")?.split(";\n") {
+            if !statement.trim().is_empty() {
+                session.execute(statement)?;
+            }
+        }
+        session.close();
+        let owner = Session::new(engine, server.server().url_for(None, NAME));
+        owner.execute(&text("database.sql")?)?;
+        owner.execute(&text("rows.sql")?)?;
+        Ok(Some(Self::Server { server, owner }))
+    }
+
+    /// What the reader and the writer are given.
+    pub(crate) fn urls(&self) -> [String; 2] {
+        match self {
+            Self::File(target) => [target.read_url(), target.write_url()],
+            Self::Server { server, .. } => ["r", "w"].map(|suffix| {
+                let account = format!("{NAME}_{suffix}");
+                server.server().url_for(Some((&account, PASSWORD)), NAME)
+            }),
+        }
+    }
+
+    pub(crate) fn query_text(&self, sql: &str) -> anyhow::Result<Rows> {
+        match self {
+            Self::File(target) => target.query_text(sql),
+            Self::Server { owner, .. } => owner.query_text(sql),
+        }
+    }
+
+    /// Two texts of one row.
+    pub(crate) fn pair(&self, sql: &str) -> anyhow::Result<(String, String)> {
+        let row = self.query_text(sql)?.into_iter().next();
+        match row.map(<[Option<String>; 2]>::try_from) {
+            Some(Ok([Some(first), Some(second)])) => Ok((first, second)),
+            other => bail!("{sql}: {other:?}"),
+        }
+    }
+}
