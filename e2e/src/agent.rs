@@ -13,6 +13,9 @@ use serde_json::Value as Json;
 use crate::process::Process;
 use crate::stack::{Stack, gateway_flags};
 
+/// The tool that proposes waivers.
+pub const PROPOSE: &str = "billing.propose_late_fee_waiver";
+
 /// A connected MCP client.
 #[derive(Debug)]
 pub struct Agent {
@@ -86,8 +89,13 @@ impl Agent {
 
     /// Proposes a waiver; gives the proposal's id.
     pub async fn propose(&self, invoice: &str, reason: &str) -> anyhow::Result<String> {
+        self.propose_by(PROPOSE, invoice, reason).await
+    }
+
+    /// The same by another tool that takes the same arguments.
+    pub async fn propose_by(&self, tool: &str, invoice: &str, reason: &str) -> anyhow::Result<String> {
         let arguments = serde_json::json!({ "invoice_id": invoice, "reason": reason });
-        let envelope = self.call("billing.propose_late_fee_waiver", arguments).await?;
+        let envelope = self.call(tool, arguments).await?;
         let id = envelope.pointer("/proposal/id").and_then(Json::as_str);
         id.map(ToOwned::to_owned)
             .with_context(|| format!("no proposal: {envelope}"))

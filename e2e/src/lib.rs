@@ -23,6 +23,7 @@ pub mod process;
 pub mod proofs;
 pub mod proxy;
 pub mod stack;
+pub mod stall;
 pub mod target;
 pub mod tenants;
 

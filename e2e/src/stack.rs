@@ -13,6 +13,8 @@ use crate::process::{Launch, Process};
 
 /// Instance id of the reader and gateway that belong together.
 pub const INSTANCE: &str = "client-1";
+/// Whom the reader of a stack acts for.
+const WHO: [(&str, &str); 2] = [("BILLING_TENANT", "acme"), ("BILLING_PRINCIPAL", "support-agent")];
 /// Name of the first writer.
 pub const WRITER: &str = "writer-1";
 
@@ -34,8 +36,15 @@ impl Stack {
     }
 
     pub fn without_writer(deployment: Deployment) -> anyhow::Result<Self> {
+        Self::with_reader_variables(deployment, &[])
+    }
+
+    /// Ledger and reader, for a contract with sources whose URLs are in more variables.
+    pub fn with_reader_variables(deployment: Deployment, more: &[(&str, &str)]) -> anyhow::Result<Self> {
         let ledger = ledger(&deployment, &[])?;
-        let reader = reader(&deployment, &ledger.address, "acme")?;
+        let mut environment = WHO.to_vec();
+        environment.extend(more);
+        let reader = reader_with(&deployment, &ledger.address, &[], &environment)?;
         Ok(Self {
             deployment,
             ledger,
@@ -236,6 +245,16 @@ pub fn writer(
     name: &str,
     extra: &[(&str, &str)],
 ) -> anyhow::Result<Process> {
+    wrapped_writer(deployment, ledger, (name, &[]), extra)
+}
+
+/// The same behind a command that becomes the writer: the words before the writer's own.
+pub fn wrapped_writer(
+    deployment: &Deployment,
+    ledger: &str,
+    (name, prefix): (&str, &[String]),
+    extra: &[(&str, &str)],
+) -> anyhow::Result<Process> {
     let mut arguments = executor_flags(deployment, Role::Writer, name, ledger)?;
     let state = deployment.path(&if name == WRITER {
         "writer-state".to_owned()
@@ -248,7 +267,22 @@ pub fn writer(
     arguments.extend(flags(&[("--state-dir", text(&state))]));
     let mut environment = owned(&[("BILLING_WRITE_URL", &deployment.database_url())]);
     environment.extend(owned(extra));
-    launch(deployment, name, "synapsor-executor", arguments, environment)
+    let binary = deployment.account.binary(deployment.build, "synapsor-executor")?;
+    let Some((program, words)) = prefix.split_first() else {
+        return launch(deployment, name, "synapsor-executor", arguments, environment);
+    };
+    let mut behind = words.to_vec();
+    behind.push(text(&binary));
+    behind.extend(arguments);
+    deployment.account.own(deployment.folder.path())?;
+    let launch = Launch {
+        name: name.to_owned(),
+        binary: program.into(),
+        arguments: behind,
+        environment,
+        account: deployment.account.clone(),
+    };
+    launch.start(deployment.folder.path())
 }
 
 /// Command line of the gateway that belongs to the stack's reader.

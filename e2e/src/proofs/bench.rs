@@ -12,7 +12,7 @@ use synapsor_proto::ledger::v1::ProposalRecord;
 
 use super::checker::Checker;
 use super::invoices::{self, Target};
-use crate::agent::Agent;
+use crate::agent::{Agent, PROPOSE};
 use crate::deployment::Deployment;
 use crate::operator::{Desk, Subject, decision, order, seal_decision, seal_order};
 use crate::process::Process;
@@ -59,7 +59,11 @@ pub(super) struct Seen {
 impl Bench {
     /// Ledger and reader run; no writer does.
     pub(super) async fn new(deployment: Deployment, checker: Checker) -> anyhow::Result<Self> {
-        let stack = Stack::without_writer(deployment)?;
+        Self::on(Stack::without_writer(deployment)?, checker).await
+    }
+
+    /// The same on processes that run.
+    pub(super) async fn on(stack: Stack, checker: Checker) -> anyhow::Result<Self> {
         let numbers: Vec<String> = (1..=INVOICES).map(invoice).collect();
         invoices::fill(&checker, &numbers)?;
         let agent = Agent::over_stdio(&stack).await?;
@@ -81,9 +85,19 @@ impl Bench {
 
     /// The same on an invoice that may have other proposals.
     pub(super) async fn proposed_on(&mut self, invoice: &str, name: &str) -> anyhow::Result<Case> {
+        self.proposed_by(PROPOSE, invoice, name).await
+    }
+
+    /// The same by another tool that takes the same arguments.
+    pub(super) async fn proposed_by(
+        &mut self,
+        tool: &str,
+        invoice: &str,
+        name: &str,
+    ) -> anyhow::Result<Case> {
         let mut tries = 0;
         let proposal = loop {
-            match self.agent.propose(invoice, name).await {
+            match self.agent.propose_by(tool, invoice, name).await {
                 Ok(proposal) => break proposal,
                 Err(error) if tries == TRIES_MAX => return Err(error.context(name.to_owned())),
                 Err(_) => tokio::time::sleep(PAUSE).await,

@@ -105,6 +105,11 @@ impl Ground {
         Ok(ground.server.is_some().then_some(ground))
     }
 
+    /// The server; a file has none.
+    pub(super) fn server(&self) -> Option<&Server> {
+        self.server.as_ref()
+    }
+
     /// A workplace in a deployment and a database of its own.
     pub(super) async fn bench(&self, build: Build) -> anyhow::Result<Bench> {
         let deployment = match &self.server {

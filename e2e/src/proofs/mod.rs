@@ -13,6 +13,7 @@ mod journal;
 pub mod lost;
 pub mod properties;
 pub mod quiet;
+pub mod switches;
 pub mod tamper;
 pub mod wall;
 
@@ -22,11 +23,12 @@ use serde_json::{Value as Json, json};
 use crate::databases::Engine;
 
 /// Every proof, in the order in which they run.
-pub const NAMES: [&str; 7] = [
+pub const NAMES: [&str; 8] = [
     "wall",
     "quiet",
     "crash",
     "lost",
+    "switches",
     "concurrency",
     "properties",
     "tamper",
@@ -50,6 +52,7 @@ pub async fn run(name: &str, plan: Plan) -> anyhow::Result<Json> {
         "quiet" => Box::pin(quiet::run(plan)).await,
         "crash" => Box::pin(crash::run(plan)).await,
         "lost" => Box::pin(lost::run(plan)).await,
+        "switches" => Box::pin(switches::run(plan)).await,
         "concurrency" => Box::pin(concurrency::run(plan)).await,
         "properties" => properties::run(plan),
         "tamper" => Box::pin(tamper::run(plan)).await,

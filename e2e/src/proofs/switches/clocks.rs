@@ -1,0 +1,188 @@
+//! Steps of one clock and of several, forwards, backwards and beyond what a certificate lives: nothing is applied
+//! past its deadline, nothing that is open ends for good, and everything works again when the step has ended.
+
+use std::time::Duration;
+
+use synapsor_domain::timestamp::Span;
+
+use super::locks::ReceiptLock;
+use super::scene::Scene;
+use crate::databases::Engine;
+use crate::faketime::SteppedClock;
+use crate::now;
+use crate::operator::{order, seal_order};
+use crate::process::Process;
+use crate::proofs::bench::Case;
+use crate::proofs::findings::Findings;
+use crate::proofs::ground::Ground;
+use crate::stack::WRITER;
+
+/// The ledger looks for what has expired once a minute.
+const STEP_LASTS: Duration = Duration::from_secs(65);
+const STEP_LASTS_SMALL: Duration = Duration::from_secs(5);
+const RESUMED: Duration = Duration::from_secs(30);
+/// The life of an order that is left to expire.
+const LIFE: Duration = Duration::from_secs(4);
+const TWO_HOURS: i64 = 2 * 60 * 60;
+/// From 2026 it is past the year 2038, where 32 bits end.
+const TO_2038: i64 = 12 * 366 * 24 * 60 * 60;
+
+/// Whose clock steps. SQLite's is the writer's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Writer,
+    Ledger,
+    Both,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    whose: Whose,
+    seconds: i64,
+    name: &'static str,
+}
+
+const STEPS: [(i64, &str); 3] = [
+    (-TWO_HOURS, "two hours back"),
+    (TWO_HOURS, "two hours ahead"),
+    (TO_2038, "to 2038"),
+];
+
+/// Gives the number of cells; `None` where there is no libfaketime.
+pub(super) async fn run(
+    ground: &Ground,
+    findings: &mut Findings,
+    small: bool,
+) -> anyhow::Result<Option<usize>> {
+    let mut steps = Vec::new();
+    for whose in [Whose::Writer, Whose::Ledger, Whose::Both] {
+        steps.extend(STEPS.map(|(seconds, name)| Step { whose, seconds, name }));
+    }
+    if small {
+        // The ledger's own steps have nothing to do with the engine; the short form tries the others on SQLite.
+        let is_own = |step: &Step| (step.whose == Whose::Writer) == (ground.engine != Engine::Sqlite);
+        steps.retain(|step| is_own(step) && step.seconds == TWO_HOURS);
+    }
+    let number = steps.len();
+    for step in steps {
+        let Some(mut stepping) = Stepping::new(ground).await? else {
+            return Ok(None);
+        };
+        stepping.play(findings, step, small).await?;
+    }
+    let Some(mut stepping) = Stepping::new(ground).await? else {
+        return Ok(None);
+    };
+    stepping.revive(findings, ground).await?;
+    Ok(Some(number + 1))
+}
+
+/// A ledger and a writer that run under clocks of their own.
+struct Stepping {
+    scene: Scene,
+    ledger: SteppedClock,
+    writer: SteppedClock,
+}
+
+impl Stepping {
+    async fn new(ground: &Ground) -> anyhow::Result<Option<Self>> {
+        let mut scene = Scene::new(ground).await?;
+        let path = |name: &str| scene.bench.stack.deployment.path(name);
+        let (ledger, writer) = (path("ledger.clock"), path("writer.clock"));
+        let (Some(ledger), Some(writer)) = (SteppedClock::new(ledger)?, SteppedClock::new(writer)?) else {
+            return Ok(None);
+        };
+        let variables = ledger.variables();
+        let pairs: Vec<(&str, &str)> = variables.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        scene.bench.stack.restart_ledger_in_place(&pairs)?;
+        Ok(Some(Self {
+            scene,
+            ledger,
+            writer,
+        }))
+    }
+
+    fn start_writer(&self) -> anyhow::Result<Process> {
+        let variables = self.writer.variables();
+        let pairs: Vec<(&str, &str)> = variables.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        self.scene.bench.writer_with(WRITER, &pairs)
+    }
+
+    fn step(&self, step: Step, seconds: i64) -> anyhow::Result<()> {
+        if step.whose != Whose::Ledger {
+            self.writer.set(seconds)?;
+        }
+        if step.whose != Whose::Writer {
+            self.ledger.set(seconds)?;
+        }
+        Ok(())
+    }
+
+    async fn play(&mut self, findings: &mut Findings, step: Step, small: bool) -> anyhow::Result<()> {
+        let name = |what: &str| format!("{what}, {:?} {}", step.whose, step.name);
+        let writer = self.start_writer()?;
+        let before = self.scene.approved(&name("before the step")).await?;
+        self.applies(findings, &before).await?;
+        let during = self.scene.approved(&name("ordered during the step")).await?;
+        let approved = self.scene.approved(&name("approved before the step")).await?;
+        let open = self.scene.bench.proposed(&name("open before the step")).await?;
+
+        self.step(step, step.seconds)?;
+        self.scene.order(&during).await;
+        tokio::time::sleep(if small { STEP_LASTS_SMALL } else { STEP_LASTS }).await;
+        self.step(step, 0)?;
+
+        if let Err(error) = self.scene.bench.desk.decide(&open.approval).await {
+            findings.violated(&open.name, &format!("cannot be approved: {error}"));
+        }
+        let after = self.scene.approved(&name("after the step")).await?;
+        for case in [&during, &approved, &open, &after] {
+            self.applies(findings, case).await?;
+        }
+        drop(writer);
+        let _writer = self.start_writer()?;
+        let restarted = self.scene.approved(&name("after a restart")).await?;
+        self.applies(findings, &restarted).await
+    }
+
+    /// A clock that is set back does not bring an order back whose time is over.
+    async fn revive(&mut self, findings: &mut Findings, ground: &Ground) -> anyhow::Result<()> {
+        let _writer = self.start_writer()?;
+        let before = self.scene.approved("before an order expires").await?;
+        self.applies(findings, &before).await?;
+        let case = self.scene.approved("an expired order").await?;
+        let deployment = &self.scene.bench.stack.deployment;
+        let alice = deployment.person("alice");
+        let mut short = order(deployment, alice, &case.subject, &[&case.approval]);
+        short.expires_at = now() + Span::seconds(i64::try_from(LIFE.as_secs())?);
+        // The writer has the order in time and tries until its time is over.
+        let lock = ReceiptLock::take(ground, deployment)?;
+        let desk = &mut self.scene.bench.desk;
+        desk.request_apply(&seal_order(alice, &short)).await?;
+        tokio::time::sleep(LIFE + Duration::from_secs(1)).await;
+        self.writer.set(-TWO_HOURS)?;
+        lock.end()?;
+        tokio::time::sleep(2 * LIFE).await;
+        let seen = self.scene.bench.look_at_target(&case)?;
+        findings.check(seen.effects == 0, &case, "applied after its deadline", &seen);
+        Ok(())
+    }
+
+    /// Orders a case, again when it was given back, until it is applied.
+    async fn applies(&mut self, findings: &mut Findings, case: &Case) -> anyhow::Result<()> {
+        let pause = Duration::from_secs(2);
+        for _ in 0..RESUMED.as_secs() / pause.as_secs() {
+            self.scene.order(case).await;
+            if self
+                .scene
+                .within(pause, case, |target| target.effects == 1)
+                .await?
+            {
+                return Ok(());
+            }
+        }
+        let seen = self.scene.bench.look(case).await?;
+        findings.check(false, case, "not applied although every clock is right", &seen);
+        Ok(())
+    }
+}

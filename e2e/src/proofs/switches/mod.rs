@@ -1,0 +1,78 @@
+//! What stops writers holds, whatever becomes of their disks, their number and their clocks; and what hangs stops
+//! nothing else.
+
+mod clocks;
+mod commands;
+mod hanging;
+mod locks;
+mod rejections;
+mod scene;
+mod sources;
+mod storage;
+mod storage_script;
+mod writers;
+
+use serde_json::{Value as Json, json};
+
+use super::Plan;
+use super::findings::Findings;
+use super::ground::{self, ENGINES, Ground, Servers};
+
+pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
+    let mut summary = ground::on_every_engine("switches", plan, Servers::Shared, |ground| {
+        Box::pin(on_engine(ground, plan))
+    })
+    .await?;
+    // Times are measured when nothing else runs.
+    let mut violations = super::violations(&summary);
+    for engine in ENGINES
+        .into_iter()
+        .filter(|e| plan.engine.is_none_or(|only| only == *e))
+    {
+        let Some(ground) = Ground::find(engine, Servers::Shared)? else {
+            continue;
+        };
+        let mut findings = Findings::default();
+        let ran = Box::pin(hanging::run(&ground, &mut findings, plan.small)).await;
+        let figures = ended("sources that hang", ran, &mut findings);
+        println!("switches on {engine}: {figures}");
+        violations += findings.violations;
+        summary["engines"][engine.name()]["hanging"] = figures;
+    }
+    summary["violations"] = json!(violations);
+    Ok(summary)
+}
+
+/// What a part gives; an error of it keeps no other part from running.
+fn ended<T: Default>(part: &str, ran: anyhow::Result<T>, findings: &mut Findings) -> T {
+    ran.unwrap_or_else(|error| {
+        findings.violated(part, &format!("did not come to its end: {error:#}"));
+        T::default()
+    })
+}
+
+async fn on_engine(ground: Ground, plan: Plan) -> anyhow::Result<Json> {
+    let mut findings = Findings::default();
+    let mut skipped = Vec::new();
+    let mut cells = 0;
+    let mut count = |part: &str, ran: Option<usize>, reason: &str| match ran {
+        Some(ran) => cells += ran,
+        None => skipped.push(json!({ "what": part, "reason": reason, "is_waived": false })),
+    };
+    let ran = storage::run(&ground, &mut findings).await;
+    count(
+        "storage",
+        ended("storage", ran, &mut findings),
+        "no mount namespaces",
+    );
+    let ran = writers::run(&ground, &mut findings).await;
+    count("writers", ended("writers", ran.map(Some), &mut findings), "");
+    let ran = clocks::run(&ground, &mut findings, plan.small).await;
+    count("clocks", ended("clocks", ran, &mut findings), "no libfaketime");
+    let ran = rejections::run(&ground, &mut findings, plan.small).await;
+    let rejections = ended("rejections", ran, &mut findings);
+    count("rejections", Some(1), "");
+    Ok(json!({
+        "cells": cells, "violations": findings.violations, "skipped": skipped, "rejections": rejections,
+    }))
+}

@@ -1,0 +1,124 @@
+//! What the cells share: a workplace, the list of what did not hold, and the looks at a row that may not change.
+
+use std::time::{Duration, Instant};
+
+use synapsor_chassis::grpc_channel::{self, Target as Endpoint};
+use synapsor_chassis::identity::Role;
+use synapsor_domain::approval::Verdict;
+use synapsor_proto::executor::v1::writer_service_client::WriterServiceClient;
+use synapsor_proto::executor::v1::{DenyEffect, DenyRequest};
+
+use super::commands::Commands;
+use crate::binaries::Build;
+use crate::operator::{decision, seal_decision};
+use crate::process::Process;
+use crate::proofs::bench::{Bench, Case};
+use crate::proofs::findings::Findings;
+use crate::proofs::ground::Ground;
+use crate::stack;
+
+/// In this time a writer that takes work has applied an order many times over.
+const QUIET: Duration = Duration::from_secs(3);
+const LOOK: Duration = Duration::from_millis(5);
+const PROBE: Duration = Duration::from_secs(5);
+
+pub(super) struct Scene {
+    pub(super) bench: Bench,
+    pub(super) commands: Commands,
+}
+
+impl Scene {
+    pub(super) async fn new(ground: &Ground) -> anyhow::Result<Self> {
+        Self::of(ground.bench(Build::Plain).await?)
+    }
+
+    pub(super) fn of(bench: Bench) -> anyhow::Result<Self> {
+        let commands = Commands::new(&bench.stack)?;
+        Ok(Self { bench, commands })
+    }
+
+    /// A fresh proposal that alice has approved.
+    pub(super) async fn approved(&mut self, name: &str) -> anyhow::Result<Case> {
+        let case = self.bench.proposed(name).await?;
+        self.bench.desk.decide(&case.approval).await?;
+        Ok(case)
+    }
+
+    /// Orders a case. A ledger that refuses the order has stopped it as well.
+    pub(super) async fn order(&mut self, case: &Case) {
+        let order = self.bench.order(case);
+        let _ = self.bench.desk.request_apply(&order).await;
+    }
+
+    /// Orders cases and holds the writers to leaving them alone.
+    pub(super) async fn stays_untouched(
+        &mut self,
+        findings: &mut Findings,
+        cases: &[&Case],
+        why: &str,
+    ) -> anyhow::Result<()> {
+        for case in cases {
+            self.order(case).await;
+        }
+        tokio::time::sleep(QUIET).await;
+        for case in cases {
+            let seen = self.bench.look_at_target(case)?;
+            let is_untouched = seen.effects == 0 && seen.outcome.as_deref() != Some("applied");
+            findings.check(is_untouched, case, why, &seen);
+        }
+        Ok(())
+    }
+
+    /// Whether a condition on the target's row holds within a time.
+    pub(super) async fn within(
+        &self,
+        time: Duration,
+        case: &Case,
+        holds: impl Fn(&crate::proofs::invoices::Target) -> bool,
+    ) -> anyhow::Result<bool> {
+        let until = Instant::now() + time;
+        loop {
+            if holds(&self.bench.look_at_target(case)?) {
+                return Ok(true);
+            }
+            if Instant::now() > until {
+                return Ok(false);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Gives alice's signed rejection of a case to one writer, past the ledger.
+    pub(super) async fn reject_at(&self, writer: &Process, case: &Case) -> Result<DenyEffect, String> {
+        let deployment = &self.bench.stack.deployment;
+        let alice = deployment.person("alice");
+        let rejection = decision(deployment, alice, &case.subject, Verdict::Deny);
+        let request = DenyRequest {
+            proposal: Some((&case.subject.envelope).into()),
+            decision: Some((&seal_decision(alice, &rejection)).into()),
+        };
+        let channel = self.channel(writer).map_err(|error| format!("{error:#}"))?;
+        let answer = WriterServiceClient::new(channel).deny(request).await;
+        answer
+            .map(|answer| answer.into_inner().effect())
+            .map_err(|status| synapsor_proto::status::from_status(&status).code.into_owned())
+    }
+
+    /// Whether a writer says that it serves.
+    pub(super) async fn is_healthy(&self, writer: &Process) -> anyhow::Result<bool> {
+        let endpoint = Endpoint::new(Role::Writer, &writer.address);
+        Ok(grpc_channel::probe(&self.channel(writer)?, &endpoint, PROBE)
+            .await
+            .is_ok())
+    }
+
+    fn channel(&self, writer: &Process) -> anyhow::Result<tonic::transport::Channel> {
+        stack::channel(
+            &self.bench.stack.deployment,
+            Role::Operator,
+            Some("alice"),
+            Role::Writer,
+            &writer.address,
+        )
+    }
+}

@@ -1,0 +1,203 @@
+//! A state directory that cannot be written: read-only, or on a disk that is full. What is refused once is not
+//! reported as done the second time, a stop holds at once, and what was reported as done holds after a restart.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use synapsor_chassis::files;
+use synapsor_proto::executor::v1::DenyEffect;
+
+use super::locks::ReceiptLock;
+use super::scene::Scene;
+use super::storage_script;
+use crate::account::is_root;
+use crate::namespaces;
+use crate::process::Process;
+use crate::proofs::findings::Findings;
+use crate::proofs::ground::Ground;
+use crate::stack::{self, WRITER};
+
+const LIMIT: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What happens to the directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Damage {
+    ReadOnly,
+    Full,
+}
+
+impl Damage {
+    const ALL: [Self; 2] = [Self::ReadOnly, Self::Full];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::ReadOnly => "read-only",
+            Self::Full => "full",
+        }
+    }
+}
+
+/// Gives the number of cells; `None` where this machine has no mount namespaces.
+pub(super) async fn run(ground: &Ground, findings: &mut Findings) -> anyhow::Result<Option<usize>> {
+    if let Err(reason) = try_namespace() {
+        namespaces::missing("state directories that cannot be written", &reason)?;
+        return Ok(None);
+    }
+    for damage in Damage::ALL {
+        freeze(ground, findings, damage).await?;
+        reject(ground, findings, damage).await?;
+    }
+    Ok(Some(2 * Damage::ALL.len()))
+}
+
+async fn freeze(ground: &Ground, findings: &mut Findings, damage: Damage) -> anyhow::Result<()> {
+    let name = format!("freeze on a {} directory", damage.name());
+    let mut scene = Scene::new(ground).await?;
+    let disk = Disk::prepare(&scene, damage)?;
+    let writer = disk.writer(&scene)?;
+    let case = scene.approved(&name).await?;
+    disk.break_it()?;
+    let [first, second] = [scene.commands.freeze(&writer)?, scene.commands.freeze(&writer)?];
+    if first.exit != Some(0) && second.exit == Some(0) {
+        findings.violated(
+            &name,
+            &format!("refused, and done the second time: {first}\n{second}"),
+        );
+    }
+    scene
+        .stays_untouched(findings, &[&case], "applied although a freeze was asked for")
+        .await?;
+    if scene.is_healthy(&writer).await? {
+        findings.violated(&name, "the writer calls itself healthy");
+    }
+    drop(writer);
+    disk.keep()?;
+    let writer = scene.bench.writer(WRITER)?;
+    if [&first, &second].iter().any(|ran| ran.exit == Some(0)) {
+        let why = "applied after a restart, although the freeze was reported as done";
+        scene.stays_untouched(findings, &[&case], why).await?;
+    }
+    drop(writer);
+    Ok(())
+}
+
+async fn reject(ground: &Ground, findings: &mut Findings, damage: Damage) -> anyhow::Result<()> {
+    let name = format!("reject on a {} directory", damage.name());
+    let mut scene = Scene::new(ground).await?;
+    let disk = Disk::prepare(&scene, damage)?;
+    let writer = disk.writer(&scene)?;
+    let case = scene.approved(&name).await?;
+    disk.break_it()?;
+    // Where the target database takes no tombstone, the directory is all that there is.
+    let lock = ReceiptLock::take(ground, &scene.bench.stack.deployment)?;
+    let first = scene.reject_at(&writer, &case).await;
+    let second = scene.reject_at(&writer, &case).await;
+    lock.end()?;
+    if first.is_err() && second.is_ok() {
+        findings.violated(
+            &name,
+            &format!("refused with {first:?}, and {second:?} the second time"),
+        );
+    }
+    scene
+        .stays_untouched(findings, &[&case], "applied although it was rejected")
+        .await?;
+    if scene.is_healthy(&writer).await? {
+        findings.violated(&name, "the writer calls itself healthy");
+    }
+    drop(writer);
+    disk.keep()?;
+    let writer = scene.bench.writer(WRITER)?;
+    let is_done = |answer: &Result<DenyEffect, String>| answer.is_ok();
+    if is_done(&first) || is_done(&second) {
+        let why = "applied after a restart, although the rejection was reported as taken";
+        scene.stays_untouched(findings, &[&case], why).await?;
+    }
+    drop(writer);
+    Ok(())
+}
+
+/// A file system of the writer's own over its state directory.
+struct Disk {
+    state: PathBuf,
+    /// What the script is told, and what it tells, by files in here.
+    signals: PathBuf,
+    damage: Damage,
+}
+
+impl Disk {
+    fn prepare(scene: &Scene, damage: Damage) -> anyhow::Result<Self> {
+        let deployment = &scene.bench.stack.deployment;
+        let this = Self {
+            state: deployment.path("writer-state"),
+            signals: deployment.path("disk"),
+            damage,
+        };
+        files::create_private_dir(&this.signals)?;
+        Ok(this)
+    }
+
+    /// The writer inside; the script becomes the writer, so that its process is the writer's.
+    fn writer(&self, scene: &Scene) -> anyhow::Result<Process> {
+        let text = |path: &Path| path.display().to_string();
+        let mut prefix = unshare();
+        prefix.extend(["/bin/sh", "-c", storage_script::TEXT, "sh"].map(str::to_owned));
+        prefix.extend([
+            text(&self.state),
+            text(&self.signals),
+            self.damage.name().to_owned(),
+        ]);
+        stack::wrapped_writer(
+            &scene.bench.stack.deployment,
+            &scene.bench.stack.ledger.address,
+            (WRITER, &prefix),
+            &[],
+        )
+    }
+
+    fn break_it(&self) -> anyhow::Result<()> {
+        std::fs::write(self.signals.join("break"), "")?;
+        self.wait_for("break.done")
+    }
+
+    /// Puts what the writer left there into the directory below; it has ended by now.
+    fn keep(&self) -> anyhow::Result<()> {
+        self.wait_for("ended")?;
+        let kept = self.signals.join("kept");
+        for entry in std::fs::read_dir(&kept)? {
+            let name = entry?.file_name();
+            std::fs::copy(kept.join(&name), self.state.join(&name))?;
+        }
+        Ok(())
+    }
+
+    fn wait_for(&self, name: &str) -> anyhow::Result<()> {
+        let until = Instant::now() + LIMIT;
+        while !self.signals.join(name).exists() {
+            ensure!(Instant::now() < until, "{name}: not within {LIMIT:?}");
+            std::thread::sleep(LOOK);
+        }
+        Ok(())
+    }
+}
+
+fn unshare() -> Vec<String> {
+    let flags = if is_root() { "-m" } else { "-rm" };
+    ["unshare", flags, "--"].map(str::to_owned).to_vec()
+}
+
+/// Whether a process can have file systems of its own.
+fn try_namespace() -> anyhow::Result<()> {
+    let words = unshare();
+    let probe = Command::new(&words[0])
+        .args(&words[1..])
+        .args(["mount", "-t", "tmpfs", "tmpfs", "/mnt"])
+        .output()
+        .context("unshare")?;
+    let said = String::from_utf8_lossy(&probe.stderr);
+    ensure!(probe.status.success(), "{}", said.trim());
+    Ok(())
+}

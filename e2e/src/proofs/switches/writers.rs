@@ -1,0 +1,108 @@
+//! Two writers: one directory takes one of them, and what stops one of them stops the deployment.
+
+use std::os::unix::fs::symlink;
+use std::time::Duration;
+
+use synapsor_domain::writeback::Outcome;
+
+use super::locks::ReceiptLock;
+use super::scene::Scene;
+use crate::proofs::findings::Findings;
+use crate::proofs::ground::Ground;
+use crate::stack::WRITER;
+
+const SECOND: &str = "writer-2";
+const THIRD: &str = "writer-3";
+/// Orders at a time: with two writers that take turns, each gets some.
+const ORDERS: usize = 4;
+/// From a lock that ends to the tombstone.
+const TOMBSTONED: Duration = Duration::from_secs(10);
+const RESUMED: Duration = Duration::from_secs(30);
+
+pub(super) async fn run(ground: &Ground, findings: &mut Findings) -> anyhow::Result<usize> {
+    one_directory(ground, findings).await?;
+    freeze(ground, findings).await?;
+    blocked_rejection(ground, findings).await?;
+    Ok(3)
+}
+
+/// A second writer on the state directory of a running one does not start.
+async fn one_directory(ground: &Ground, findings: &mut Findings) -> anyhow::Result<()> {
+    let scene = Scene::new(ground).await?;
+    let deployment = &scene.bench.stack.deployment;
+    symlink(
+        deployment.path("writer-state"),
+        deployment.path(&format!("{SECOND}-state")),
+    )?;
+    let _first = scene.bench.writer(WRITER)?;
+    if scene.bench.writer(SECOND).is_ok() {
+        findings.violated("one directory", "two writers work in it");
+    }
+    Ok(())
+}
+
+/// One reachable writer stops the others, restarted ones and new ones included, until an applier lifts it.
+async fn freeze(ground: &Ground, findings: &mut Findings) -> anyhow::Result<()> {
+    let name = "freeze with two writers";
+    let mut scene = Scene::new(ground).await?;
+    let (first, second) = (scene.bench.writer(WRITER)?, scene.bench.writer(SECOND)?);
+    let mut cases = Vec::new();
+    for number in 0..ORDERS {
+        cases.push(scene.approved(&format!("{name} {number}")).await?);
+    }
+    let frozen = scene.commands.freeze(&first)?;
+    if !matches!(frozen.exit, Some(0 | 6)) {
+        findings.violated(name, &format!("no freeze: {frozen}"));
+    }
+    let all: Vec<_> = cases.iter().collect();
+    scene
+        .stays_untouched(findings, &all, "applied in a frozen deployment")
+        .await?;
+    drop((first, second));
+    let (first, _second) = (scene.bench.writer(WRITER)?, scene.bench.writer(SECOND)?);
+    let _third = scene.bench.writer(THIRD)?;
+    scene
+        .stays_untouched(
+            findings,
+            &all,
+            "applied in a frozen deployment by a writer that started",
+        )
+        .await?;
+    let lifted = scene.commands.unfreeze(&first)?;
+    if !matches!(lifted.exit, Some(0 | 6)) {
+        findings.violated(name, &format!("not lifted: {lifted}"));
+        return Ok(());
+    }
+    for case in &cases {
+        scene.order(case).await;
+        if !scene.within(RESUMED, case, |target| target.effects == 1).await? {
+            findings.violated(&case.name, "not applied after the lift");
+        }
+    }
+    Ok(())
+}
+
+/// A rejection that met a locked database becomes a tombstone when the lock has ended, by itself.
+async fn blocked_rejection(ground: &Ground, findings: &mut Findings) -> anyhow::Result<()> {
+    let mut scene = Scene::new(ground).await?;
+    let (first, _second) = (scene.bench.writer(WRITER)?, scene.bench.writer(SECOND)?);
+    let case = scene.approved("rejection of a locked database").await?;
+    let lock = ReceiptLock::take(ground, &scene.bench.stack.deployment)?;
+    let answer = scene.reject_at(&first, &case).await;
+    lock.end()?;
+    if answer.is_err() {
+        findings.violated(&case.name, &format!("not taken: {answer:?}"));
+    }
+    let tombstone = Outcome::Denied.to_string();
+    let is_tombstoned = scene
+        .within(TOMBSTONED, &case, |target| {
+            target.outcome.as_deref() == Some(&tombstone)
+        })
+        .await?;
+    if !is_tombstoned {
+        findings.violated(&case.name, "no tombstone when the lock had ended");
+    }
+    scene
+        .stays_untouched(findings, &[&case], "applied although it was rejected")
+        .await
+}
