@@ -12,6 +12,8 @@ mod storage;
 mod storage_script;
 mod writers;
 
+use std::sync::Arc;
+
 use serde_json::{Value as Json, json};
 
 use super::Plan;
@@ -52,6 +54,7 @@ fn ended<T: Default>(part: &str, ran: anyhow::Result<T>, findings: &mut Findings
 }
 
 async fn on_engine(ground: Ground, plan: Plan) -> anyhow::Result<Json> {
+    let ground = Arc::new(ground);
     let mut findings = Findings::default();
     let mut skipped = Vec::new();
     let mut cells = 0;
