@@ -2,7 +2,7 @@
 //! verify, look for a receipt, authorize, announce, write, report.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use synapsor_domain::approval::{Judge, verify_decision};
 use synapsor_domain::contract::Contract;
@@ -14,12 +14,13 @@ use synapsor_domain::schema::TableShape;
 use synapsor_domain::signing::Envelope;
 use synapsor_domain::trust::TrustFile;
 use synapsor_domain::writeback::{AttemptResult, Authorization, Facts, LedgerProof, Unauthorized, authorize};
-use tokio::sync::Semaphore;
 
 use super::Writer;
 use super::ledger::{Job, Lease};
 use super::patience::{Pace, Patience};
 use super::report::{Report, is_passing, refused, report, report_doubt, settled};
+use super::slots::{Need, Slot};
+use super::source::AtSource;
 use super::switches::FlightGuard;
 use synapsor_source::Engine;
 use synapsor_writeback::crash_point::{CrashPoint, hit};
@@ -29,6 +30,9 @@ use synapsor_writeback::{ApplyResult, EndPermit, LeaseTerms, WritePermit, receip
 const VERSION_NOT_ADVANCED: &str = "version_not_advanced";
 /// A lease is renewed when a third of it is gone.
 const HEARTBEATS_PER_LEASE: u32 = 3;
+
+/// The reason of an attempt that could not reach its source.
+const SOURCE_AWAY: &str = "database_unavailable";
 
 /// What one round came to.
 enum Round {
@@ -45,8 +49,10 @@ struct Work<'a> {
     writer: &'a Writer,
     job: &'a Job,
     flight: &'a FlightGuard,
-    /// Turns at the databases.
-    turns: &'a Semaphore,
+    /// Where it is worked on; absent for a source that this writer does not write.
+    at: Option<&'a AtSource>,
+    /// Whose turn at the source it takes.
+    tenant: String,
     /// Until when the lease is known to last.
     leased_until: Mutex<Instant>,
 }
@@ -57,7 +63,7 @@ pub(super) async fn run(
     writer: &Writer,
     job: Job,
     checkpoint: Result<Checkpoint, Refusal>,
-    turns: &Semaphore,
+    at: Option<&AtSource>,
 ) {
     let leased_until = Mutex::new(Instant::now() + job.lease.ttl);
     let flight = writer.switches.take_off(&job.lease.proposal_id).await;
@@ -65,7 +71,8 @@ pub(super) async fn run(
         writer,
         job: &job,
         flight: &flight,
-        turns,
+        at,
+        tenant: job.tenant.clone(),
         leased_until,
     };
     tokio::select! {
@@ -110,6 +117,9 @@ impl Work<'_> {
         let mut patience = Patience::begin(Instant::now());
         let mut view = View::Kept;
         loop {
+            if !self.source_answers(&patience).await {
+                return self.give_up(&patience, number, SOURCE_AWAY).await;
+            }
             let in_doubt = job.unfinished || patience.is_in_doubt();
             let (reason, pace) = match self.round(&checkpoint, &mut number, in_doubt, view).await {
                 // A report would put an end on file to an attempt whose end nobody knows: of a COMMIT without an answer
@@ -137,11 +147,41 @@ impl Work<'_> {
             };
             // Another writer may have the lease by now; only what this one began in doubt it also ends.
             let goes_on = patience.is_in_doubt() || self.is_leased();
+            if let (Pace::Outage, Some(at)) = (pace, self.at) {
+                at.availability.suspect();
+            }
             match patience.next(pace, Instant::now()).filter(|_| goes_on) {
-                Some(pause) => tokio::time::sleep(pause).await,
+                // No slot and no connection is held meanwhile.
+                Some(pause) => self.pause(pause).await,
                 None => return self.give_up(&patience, number, reason).await,
             }
         }
+    }
+
+    /// Waits while the source is away; false when it stays so for longer than there are tries, or the lease is gone.
+    async fn source_answers(&self, patience: &Patience) -> bool {
+        let Some(at) = self.at else { return true };
+        let answers = at.availability.answers();
+        tokio::time::timeout_at(patience.ends_at().into(), answers)
+            .await
+            .is_ok()
+            && (patience.is_in_doubt() || self.is_leased())
+    }
+
+    async fn pause(&self, pause: Duration) {
+        let Some(at) = self.at else {
+            return tokio::time::sleep(pause).await;
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = at.availability.comes_back() => {}
+        }
+    }
+
+    async fn slot(&self, in_doubt: bool) -> Option<Slot> {
+        let at = self.at?;
+        let need = if in_doubt { Need::Reserved } else { Need::Ordinary };
+        Some(at.slots.take(&self.tenant, need).await)
     }
 
     /// In doubt stays in doubt: the ledger hands it out again, and the reconciler looks for the receipt.
@@ -169,10 +209,17 @@ impl Work<'_> {
 
     async fn round(&self, checkpoint: &Checkpoint, number: &mut u32, in_doubt: bool, view: View) -> Round {
         let (writer, job) = (self.writer, self.job);
-        let Ok(_turn) = self.turns.acquire().await else {
-            return Round::Again("stopping", Pace::Contention);
+        let _slot = self.slot(in_doubt).await;
+        let judging = authorize_job(writer, job, checkpoint, in_doubt, view);
+        let judged = match self.at {
+            None => judging.await,
+            // Nothing was announced yet. What waits for a connection from before waits for nothing.
+            Some(at) => tokio::select! {
+                judged = judging => judged,
+                () = at.availability.comes_back() => Err(Round::Again(SOURCE_AWAY, Pace::Contention)),
+            },
         };
-        match authorize_job(writer, job, checkpoint, in_doubt, view).await {
+        match judged {
             Err(step) => step,
             Ok(AuthorizeResult::Unauthorized(unauthorized)) if in_doubt => {
                 tombstone_open_attempt(writer, job, *unauthorized).await

@@ -8,8 +8,9 @@ use synapsor_chassis::grpc_channel::with_deadline;
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::log::{Checkpoint, ConsistencyProof, LoggedRecord};
+use synapsor_domain::proposal::Proposal;
 use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::Envelope;
+use synapsor_domain::signing::{Envelope, Kind};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::TrustFile;
 use synapsor_proto::common::v1 as common;
@@ -46,8 +47,18 @@ pub(super) struct Job {
     pub(super) checkpoint: String,
     pub(super) consistency: Vec<ConsistencyProof>,
     pub(super) lease: Lease,
+    /// Source and tenant as the proposal has them, before it is verified: only for whose turn it is.
+    pub(super) source: String,
+    pub(super) tenant: String,
     /// An earlier attempt was announced and has not ended on file.
     pub(super) unfinished: bool,
+}
+
+/// Jobs that a writer takes at once.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Capacity {
+    pub(super) all: u32,
+    pub(super) per_source: u32,
 }
 
 /// What a lease allows to say to the ledger. A reconciler's report has no token.
@@ -86,15 +97,15 @@ impl LedgerClient {
     pub(super) async fn lease(
         &self,
         source_ids: Vec<String>,
-        capacity: u32,
+        capacity: Capacity,
         trust_digest: String,
         contract_digests: Vec<String>,
     ) -> Result<tonic::Streaming<wire::LeaseResponse>, Refusal> {
         let known = Some(self.witness.known());
         let request = wire::LeaseRequest {
             source_ids,
-            capacity,
-            capacity_per_source: 0,
+            capacity: capacity.all,
+            capacity_per_source: capacity.per_source,
             known,
             trust_digest,
             contract_digests,
@@ -248,8 +259,11 @@ impl TryFrom<wire::LeaseResponse> for Job {
             attempt: job.attempt,
             ttl: Duration::from_millis(job.lease_ms.into()),
         };
+        let (source, tenant) = turn_of(&proposal);
         Ok(Self {
             proposal,
+            source,
+            tenant,
             decisions: records(job.decisions)?,
             order: job.order.map(LoggedRecord::try_from).transpose()?,
             checkpoint: job.checkpoint,
@@ -266,6 +280,14 @@ impl TryFrom<wire::LeaseResponse> for Job {
 
 fn records(records: Vec<common::LoggedRecord>) -> Result<Vec<LoggedRecord>, Refusal> {
     records.into_iter().map(LoggedRecord::try_from).collect()
+}
+
+fn turn_of(record: &LoggedRecord) -> (String, String) {
+    let proposal: Option<Proposal> = Envelope::from_bytes(&record.body)
+        .ok()
+        .and_then(|envelope| envelope.peek(Kind::Proposal).ok());
+    // What is not a proposal is refused when it is verified, without a database.
+    proposal.map_or_else(Default::default, |p| (p.source.id, p.requested_by.tenant))
 }
 
 /// Only a name for the lease; what the proposal is comes from verifying it.

@@ -4,6 +4,7 @@
 //! to an `Authorization` is `writeback/authorize` in the domain.
 
 mod attempt;
+mod availability;
 mod freeze;
 mod ledger;
 mod ledger_time;
@@ -12,6 +13,8 @@ mod preview;
 mod reconcile;
 mod reject;
 mod report;
+mod slots;
+mod source;
 mod switches;
 mod worker;
 
@@ -35,8 +38,6 @@ pub use switches::Switches;
 use synapsor_source::Engine;
 use synapsor_writeback::{Database, ReadTrust, WriteCore};
 
-/// Applies that one source takes at once.
-const APPLIES_PER_SOURCE: usize = 8;
 
 /// Everything that a writer works with; its own, and never the network's.
 pub struct Writer {

@@ -82,6 +82,14 @@ impl Patience {
         self.doubt.is_some()
     }
 
+    /// When there is no other try any more, whatever their number.
+    pub(super) fn ends_at(&self) -> Instant {
+        match self.doubt {
+            Some(doubt) => doubt + RESOLVE_FOR,
+            None => self.began + TRY_FOR,
+        }
+    }
+
     /// Counts a try that failed; the pause before the next, or none if there shall be no other.
     pub(super) fn next(&mut self, pace: Pace, now: Instant) -> Option<Duration> {
         let pause = pause(self.tries, self.doubt.map_or(pace, |_| Pace::Contention));

@@ -1,5 +1,6 @@
 //! Pulls jobs: one lease stream, bounded attempts side by side, reconnects with pauses, drains at the end.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,30 +12,29 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::ledger::Job;
-use super::{APPLIES_PER_SOURCE, Writer, attempt};
+use super::ledger::{Capacity, Job};
+use super::source::{self, AtSource};
+use super::{Writer, attempt};
 
 /// How long running attempts may take to end when the process is told to stop.
 const DRAIN: Duration = Duration::from_secs(25);
-/// Jobs that a stream may hand over and that have not ended yet, whatever the number of sources.
-const CAPACITY_MAX: usize = 64;
-/// Jobs that may be here for each one that is at a database: the others are being announced or reported.
-const JOBS_PER_TURN: usize = 2;
+/// Jobs of one source that a stream may hand over and that have not ended yet: those at the database, and as many again
+/// that wait for a lock to be free, are being announced or reported.
+const JOBS_PER_SOURCE: usize = 24;
+/// Jobs that may be here at all; what a ledger hands over beyond what it was asked for waits in its stream.
+const JOBS_MAX: usize = 64 * JOBS_PER_SOURCE;
 
-/// How many jobs are here at once, and how many of them at a database.
+/// The jobs that are here.
 struct Hall {
-    capacity: usize,
     places: Arc<Semaphore>,
-    turns: Arc<Semaphore>,
+    sources: BTreeMap<String, Arc<AtSource>>,
 }
 
 /// Works until told to stop.
 pub(super) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
-    let turns = (APPLIES_PER_SOURCE * writer.core.databases().count()).clamp(1, CAPACITY_MAX);
     let hall = Hall {
-        capacity: (turns * JOBS_PER_TURN).min(CAPACITY_MAX),
-        places: Arc::new(Semaphore::new((turns * JOBS_PER_TURN).min(CAPACITY_MAX))),
-        turns: Arc::new(Semaphore::new(turns)),
+        places: Arc::new(Semaphore::new(JOBS_MAX)),
+        sources: source::all(&writer),
     };
     let mut attempts = JoinSet::new();
     let pauses = RetryPolicy::default();
@@ -77,10 +77,15 @@ async fn stream(writer: &Arc<Writer>, hall: &Hall, attempts: &mut JoinSet<()>) -
         .iter()
         .map(|c| c.seal(&writer.contract).to_string())
         .collect();
-    let capacity = u32::try_from(hall.capacity).unwrap_or(1);
+    let sources = writer.source_ids();
+    let capacity = (JOBS_PER_SOURCE * sources.len()).clamp(1, JOBS_MAX);
+    let capacity = Capacity {
+        all: u32::try_from(capacity).unwrap_or(1),
+        per_source: u32::try_from(JOBS_PER_SOURCE).unwrap_or(1),
+    };
     let mut jobs = writer
         .ledger
-        .lease(writer.source_ids(), capacity, trust_digest.to_string(), seals)
+        .lease(sources, capacity, trust_digest.to_string(), seals)
         .await?;
     tracing::info!("lease stream open");
     let mut durable = writer.switches.durable();
@@ -106,11 +111,11 @@ async fn stream(writer: &Arc<Writer>, hall: &Hall, attempts: &mut JoinSet<()>) -
         let Ok(place) = Arc::clone(&hall.places).acquire_owned().await else {
             return Ok(());
         };
-        let (writer, turns) = (Arc::clone(writer), Arc::clone(&hall.turns));
+        let (writer, at) = (Arc::clone(writer), hall.sources.get(&job.source).cloned());
         attempts.spawn(async move {
             let remembered = writer.ledger.remember().await;
             let checkpoint = checkpoint.and_then(|checkpoint| remembered.map(|()| checkpoint));
-            attempt::run(&writer, job, checkpoint, &turns).await;
+            attempt::run(&writer, job, checkpoint, at.as_deref()).await;
             drop(place);
         });
         while attempts.try_join_next().is_some() {}

@@ -1,0 +1,146 @@
+//! Whether the database of a source answers. While it does not, attempts wait instead of trying one after the other,
+//! and one probe finds out when it is back; then all of them go on at once.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::Writer;
+
+/// A source that has not answered a probe for so long counts as away.
+const AWAY_AFTER: Duration = Duration::from_secs(1);
+/// Between the beginnings of two probes.
+const PROBE_EVERY: Duration = Duration::from_millis(500);
+/// How long one probe may take: a slow server is not an absent one.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Probes at one time: a connection that hangs must not delay the one that would find the server back.
+const PROBES_MAX: usize = 4;
+
+/// What is known of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Answers,
+    /// An attempt has failed; a probe is on its way.
+    Suspected,
+    Away,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct State {
+    phase: Phase,
+    /// How often it was away and came back.
+    returns: u64,
+}
+
+/// Whether one source answers.
+pub(super) struct Availability {
+    source: String,
+    writer: Arc<Writer>,
+    state: watch::Sender<State>,
+}
+
+impl Availability {
+    pub(super) fn new(source: String, writer: Arc<Writer>) -> Arc<Self> {
+        Arc::new(Self {
+            source,
+            writer,
+            state: watch::Sender::new(State {
+                phase: Phase::Answers,
+                returns: 0,
+            }),
+        })
+    }
+
+    /// Notes that an attempt did not reach the source. Probes it until it answers.
+    pub(super) fn suspect(self: &Arc<Self>) {
+        let is_new = self.state.send_if_modified(|state| {
+            let is_new = state.phase == Phase::Answers;
+            if is_new {
+                state.phase = Phase::Suspected;
+            }
+            is_new
+        });
+        if is_new {
+            let probing = Probing(self.clone());
+            tokio::spawn(async move { probing.run().await });
+        }
+    }
+
+    /// Returns when the source is not known to be away.
+    pub(super) async fn answers(&self) {
+        let mut state = self.state.subscribe();
+        // The sender lives in `self`, so that waiting cannot fail.
+        let _ = state.wait_for(|state| state.phase != Phase::Away).await;
+    }
+
+    /// Returns when the source has been away and is back; what began before is waiting for nothing.
+    pub(super) async fn comes_back(&self) {
+        let mut state = self.state.subscribe();
+        let before = state.borrow().returns;
+        let _ = state.wait_for(|state| state.returns != before).await;
+    }
+}
+
+impl fmt::Debug for Availability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Availability")
+            .field("source", &self.source)
+            .field("state", &*self.state.borrow())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The probes of a source that is suspected. However they end, nobody waits for them afterwards.
+struct Probing(Arc<Availability>);
+
+impl Probing {
+    async fn run(&self) {
+        let Availability { source, writer, .. } = &*self.0;
+        let mut probes = JoinSet::new();
+        let mut ticks = tokio::time::interval(PROBE_EVERY);
+        let away = tokio::time::sleep(AWAY_AFTER);
+        tokio::pin!(away);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => if probes.len() < PROBES_MAX {
+                    let (writer, source) = (writer.clone(), source.clone());
+                    probes.spawn(async move { is_there(&writer, &source).await });
+                },
+                Some(probe) = probes.join_next() => if probe.unwrap_or(false) { return },
+                () = &mut away, if !self.is_away() => {
+                    tracing::warn!(source, "the source does not answer; attempts wait until it does");
+                    self.0.state.send_modify(|state| state.phase = Phase::Away);
+                }
+            }
+        }
+    }
+
+    fn is_away(&self) -> bool {
+        self.0.state.borrow().phase == Phase::Away
+    }
+}
+
+async fn is_there(writer: &Writer, source: &str) -> bool {
+    let Ok(engine) = writer.engine(source) else {
+        return false;
+    };
+    let identity = tokio::time::timeout(PROBE_TIMEOUT, engine.identity());
+    matches!(identity.await, Ok(Ok(_)))
+}
+
+impl Drop for Probing {
+    fn drop(&mut self) {
+        if self.is_away() {
+            tracing::info!(source = self.0.source, "the source answers again");
+        }
+        self.0.state.send_modify(|state| {
+            if state.phase == Phase::Away {
+                state.returns += 1;
+            }
+            state.phase = Phase::Answers;
+        });
+    }
+}

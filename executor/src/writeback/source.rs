@@ -1,0 +1,31 @@
+//! What the attempts of one source share: its slots, and whether its database answers. Sources share nothing, so that
+//! one that hangs delays no other.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Writer;
+use super::availability::Availability;
+use super::slots::Slots;
+
+/// Attempts that are at the database of one source at once, besides one in doubt.
+const APPLIES_PER_SOURCE: usize = 8;
+
+/// One source of a writer.
+#[derive(Debug)]
+pub(super) struct AtSource {
+    pub(super) slots: Slots,
+    pub(super) availability: Arc<Availability>,
+}
+
+/// The sources of a writer, by name.
+pub(super) fn all(writer: &Arc<Writer>) -> BTreeMap<String, Arc<AtSource>> {
+    let at = |source: String| {
+        let at = AtSource {
+            slots: Slots::new(APPLIES_PER_SOURCE),
+            availability: Availability::new(source.clone(), Arc::clone(writer)),
+        };
+        (source, Arc::new(at))
+    };
+    writer.source_ids().into_iter().map(at).collect()
+}
