@@ -10,6 +10,7 @@ use synapsor_chassis::files::{self, MODE_PRIVATE};
 use synapsor_chassis::grpc_channel::{self, Target};
 use synapsor_chassis::grpc_server::{AccessTable, GrpcServer, MESSAGE_BYTES_MAX, ServerLimits};
 use synapsor_chassis::identity::{PeerIdentity, Role};
+use synapsor_chassis::join::join_all;
 use synapsor_chassis::run::Failure;
 use synapsor_chassis::settings::Environment;
 use synapsor_chassis::shutdown;
@@ -294,12 +295,14 @@ fn worker_ended() -> Failure {
     Failure::new("WORKER_ENDED", "the writeback ended unexpectedly")
 }
 
-/// A source that is there but must not be used ends the process; one that is away may come back.
+/// A source that is there but must not be used ends the process; one that is away may come back. All are asked at
+/// once: one that hangs delays the start by its own timeout, whatever their number.
 async fn refuse_unusable<'a>(
     engines: impl Iterator<Item = (&'a str, &'a dyn Engine)>,
 ) -> Result<(), Failure> {
-    for (name, engine) in engines {
-        match engine.identity().await {
+    let asked = engines.map(|(name, engine)| async move { (name, engine.identity().await) });
+    for (name, answer) in join_all(asked).await {
+        match answer {
             Ok(_) => {}
             Err(error) if error.kind == EngineErrorKind::Denied => {
                 let text = format!("source `{name}`: {}", error.detail);

@@ -18,8 +18,8 @@ const ADDRESSES_MAX: usize = 100;
 /// Whether the client of a session is still there is seen at every change, and otherwise this often.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
-/// Addresses of one session, shared with the task that listens for it.
-type Wanted = Arc<Mutex<HashSet<String>>>;
+/// Addresses of one session, shared with the task that listens for it; none when that has ended.
+type Wanted = Arc<Mutex<Option<HashSet<String>>>>;
 
 /// Who listens in sessions, by the session's id.
 #[derive(Debug, Default)]
@@ -97,7 +97,7 @@ impl Sessions {
         let changes = Changes::listen(records, caller)
             .await
             .map_err(|r| answer::error_of(&r))?;
-        let wanted: Wanted = Arc::new(Mutex::new(HashSet::from([uri.clone()])));
+        let wanted: Wanted = Arc::new(Mutex::new(Some(HashSet::from([uri.clone()]))));
         {
             let mut listening = self.listening();
             // Another first one may have been quicker.
@@ -109,15 +109,25 @@ impl Sessions {
         let sessions = self.clone();
         tokio::spawn(async move {
             tell(changes, &wanted, &peer).await;
-            sessions.listening().remove(&session);
+            // From here on an address that is added makes another listener, which is not to be removed.
+            wanted.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let mut listening = sessions.listening();
+            if listening
+                .get(&session)
+                .is_some_and(|own| Arc::ptr_eq(own, &wanted))
+            {
+                listening.remove(&session);
+            }
         });
         Ok(())
     }
 
     /// Takes an address away; the session's listener stays until the session ends.
     pub(crate) fn unsubscribe(&self, session: &str, uri: &str) {
-        if let Some(wanted) = self.listening().get(session) {
-            wanted.lock().unwrap_or_else(PoisonError::into_inner).remove(uri);
+        if let Some(wanted) = self.listening().get(session)
+            && let Some(wanted) = &mut *wanted.lock().unwrap_or_else(PoisonError::into_inner)
+        {
+            wanted.remove(uri);
         }
     }
 
@@ -132,6 +142,9 @@ fn added(listening: &HashMap<String, Wanted>, session: &str, uri: &str) -> Resul
         return Ok(false);
     };
     let mut wanted = wanted.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(wanted) = &mut *wanted else {
+        return Ok(false);
+    };
     if wanted.len() >= ADDRESSES_MAX && !wanted.contains(uri) {
         let text = format!("at most {ADDRESSES_MAX} subscriptions; end some before more are made");
         return Err(ErrorData::invalid_params(text, None));
@@ -157,6 +170,7 @@ async fn tell(mut changes: Changes, wanted: &Wanted, peer: &Peer<RoleServer>) {
             let wanted = wanted.lock().unwrap_or_else(PoisonError::into_inner);
             wanted
                 .iter()
+                .flatten()
                 .filter(|uri| is_about(uri, &next))
                 .cloned()
                 .collect()

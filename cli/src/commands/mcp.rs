@@ -307,7 +307,7 @@ async fn serve_stdio(tools: &ToolOptions, context: &Context) -> Result<Exit, Fai
     let ended = tokio::select! {
         status = gateway.handle.wait() => exit_of(status),
         failure = reader.keep() => Err(failure),
-        () = keeper.keep() => Ok(Exit(EXIT_OK)),
+        failure = keeper.keep() => Err(failure),
         () = context.stop.cancelled() => Ok(Exit(EXIT_OK)),
     };
     gateway.end().await;
@@ -370,7 +370,7 @@ async fn serve_http(
     let ended = tokio::select! {
         failure = gateway.keep() => Err(failure),
         failure = reader.keep() => Err(failure),
-        () = keeper.keep() => Ok(Exit(EXIT_OK)),
+        failure = keeper.keep() => Err(failure),
         () = context.stop.cancelled() => Ok(Exit(EXIT_OK)),
     };
     gateway.stop().await;

@@ -1,12 +1,13 @@
 //! Keeps a ledger where the processes of a supervisor expect it: when it is gone, whoever notices first starts
 //! another one at the same address.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use synapsor_chassis::grpc_channel::{self, Target};
 use synapsor_chassis::run::Failure;
 use tonic::transport::Channel;
 
+use super::budget::Budget;
 use super::{RunningLedger, Supervisor};
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -17,6 +18,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Keeper<'a> {
     supervisor: &'a Supervisor<'a>,
     address: std::net::SocketAddr,
+    pid: u32,
     target: Target,
     channel: Channel,
 }
@@ -29,13 +31,15 @@ impl<'a> Keeper<'a> {
         Ok(Self {
             supervisor,
             address: ledger.address,
+            pid: ledger.pid,
             target,
             channel,
         })
     }
 
-    /// Never ends. The open connection also tells the ledger that it is needed.
-    pub(crate) async fn keep(&self) {
+    /// Returns only when starting it again is of no use. The open connection also tells the ledger that it is needed.
+    pub(crate) async fn keep(&self) -> Failure {
+        let (mut budget, mut pid, mut started) = (Budget::default(), self.pid, Instant::now());
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             if grpc_channel::probe(&self.channel, &self.target, PROBE_TIMEOUT)
@@ -44,13 +48,29 @@ impl<'a> Keeper<'a> {
             {
                 continue;
             }
-            match self.supervisor.ledger().await {
-                Ok(ledger) if ledger.address == self.address => {
-                    tracing::warn!("the ledger was started again")
+            let failure = match self.supervisor.ledger().await {
+                // It was only slow to answer.
+                Ok(ledger) if ledger.pid == pid => continue,
+                Ok(ledger) => {
+                    if ledger.address == self.address {
+                        tracing::warn!("the ledger was started again");
+                    } else {
+                        tracing::warn!(address = %ledger.address, "the ledger now answers elsewhere");
+                    }
+                    pid = ledger.pid;
+                    Failure::new("CHILD_ENDED", "the ledger keeps ending soon after its start")
+                        .with_fix("see its log in the state folder")
                 }
-                Ok(ledger) => tracing::warn!(address = %ledger.address, "the ledger now answers elsewhere"),
-                Err(failure) => tracing::error!(code = failure.code(), "{}", failure.message()),
+                Err(failure) => {
+                    tracing::error!(code = failure.code(), "{}", failure.message());
+                    failure
+                }
+            };
+            match budget.ended_after(started.elapsed()) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return failure,
             }
+            started = Instant::now();
         }
     }
 }

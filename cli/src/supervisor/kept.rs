@@ -1,17 +1,13 @@
 //! A child that is started again when it dies: its neighbours go on meanwhile, and find it where it was.
 
-use std::time::Duration;
+use std::time::Instant;
 
 use synapsor_chassis::run::Failure;
 
+use super::budget::Budget;
 use super::executor::{self, Executor};
 use super::gateway::{self, Http, Upstream};
 use super::{Child, Supervisor};
-
-/// One that dies more often than this has a reason that starting it again does not remove.
-const RESTARTS_MAX: u32 = 10;
-const PAUSE_FIRST: Duration = Duration::from_millis(200);
-const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// A running child and what it takes to start it again.
 #[derive(Debug)]
@@ -75,14 +71,17 @@ impl<'a> Kept<'a> {
 
     /// Returns only when starting it again is of no use.
     pub(crate) async fn keep(&mut self) -> Failure {
+        let mut budget = Budget::default();
+        let mut started = Instant::now();
         let mut failure = self.child.wait_end().await;
-        for attempt in 0..RESTARTS_MAX {
+        while let Some(pause) = budget.ended_after(started.elapsed()) {
             tracing::warn!(
                 process = self.child.name(),
                 "{}; starting it again",
                 failure.message()
             );
-            tokio::time::sleep((PAUSE_FIRST * 2_u32.saturating_pow(attempt)).min(PAUSE_MAX)).await;
+            tokio::time::sleep(pause).await;
+            started = Instant::now();
             failure = match self.service.start(self.supervisor).await {
                 Ok(child) => {
                     self.child = child;

@@ -2,6 +2,7 @@
 //! Each child gets only the variables that its role may hold, and ends when this process does.
 
 mod binary;
+mod budget;
 mod child;
 mod environment;
 mod executor;

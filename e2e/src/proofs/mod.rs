@@ -6,6 +6,7 @@ mod checker;
 pub mod concurrency;
 pub mod contention;
 pub mod crash;
+pub mod fairness;
 mod findings;
 pub mod ground;
 mod invoices;

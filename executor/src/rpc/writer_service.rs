@@ -4,12 +4,14 @@
 use std::sync::Arc;
 
 use serde_json::json;
+use synapsor_chassis::join::join_all;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::Envelope;
 use synapsor_proto::convert::required;
 use synapsor_proto::executor::v1 as wire;
 use synapsor_proto::executor::v1::writer_service_server::WriterService;
 use synapsor_proto::status::to_status;
+use synapsor_writeback::Database;
 use tonic::{Request, Response, Status};
 
 use crate::oneshot::probe_writer;
@@ -45,14 +47,13 @@ impl WriterRpc {
         if !wanted.is_empty() {
             self.writer.engine(wanted)?;
         }
-        let mut sources = Vec::new();
-        for (source, database) in self.writer.core.databases() {
-            if wanted.is_empty() || wanted == source {
-                let found = probe_writer(database, source, &self.writer.contract).await;
-                sources.push(found.into());
-            }
-        }
-        Ok(wire::ProbeResponse { sources })
+        let databases = self.writer.core.databases();
+        let wanted = databases.filter(|(source, _)| wanted.is_empty() || wanted == *source);
+        let found =
+            join_all(wanted.map(|(source, database)| probe_writer(database, source, &self.writer.contract)));
+        Ok(wire::ProbeResponse {
+            sources: found.await.into_iter().map(Into::into).collect(),
+        })
     }
 
     async fn frozen(&self, request: wire::FreezeRequest) -> Result<wire::FreezeResponse, Refusal> {
@@ -84,22 +85,8 @@ impl WriterRpc {
 
     async fn status(&self) -> Result<wire::GetStatusResponse, Refusal> {
         let (_, digest) = (self.writer.trust)()?;
-        let mut sources = Vec::new();
-        for (source_id, database) in self.writer.core.databases() {
-            let engine = database.reading();
-            let identity = engine.identity().await;
-            let problems = match engine.receipt_problems().await {
-                Ok(problems) => problems,
-                Err(error) => vec![format!("the database cannot be used: {}", error.reason())],
-            };
-            sources.push(wire::SourceStatus {
-                source_id: source_id.to_owned(),
-                engine: engine.kind().to_owned(),
-                identity: identity.unwrap_or_default(),
-                problems,
-                database_now_ms: 0,
-            });
-        }
+        let databases = self.writer.core.databases();
+        let sources = join_all(databases.map(|(source, database)| source_status(source, database))).await;
         let frozen = self.writer.switches.is_frozen();
         let writer = self.writer.name.clone();
         let freezes = self.writer.switches.freezes();
@@ -118,6 +105,22 @@ impl WriterRpc {
             writer_now_ms: self.writer.now().as_unix_millis(),
             ledger_now_ms: self.writer.ledger.time().map_or(0, |at| at.as_unix_millis()),
         })
+    }
+}
+
+async fn source_status(source_id: &str, database: &Database) -> wire::SourceStatus {
+    let engine = database.reading();
+    let identity = engine.identity().await;
+    let problems = match engine.receipt_problems().await {
+        Ok(problems) => problems,
+        Err(error) => vec![format!("the database cannot be used: {}", error.reason())],
+    };
+    wire::SourceStatus {
+        source_id: source_id.to_owned(),
+        engine: engine.kind().to_owned(),
+        identity: identity.unwrap_or_default(),
+        problems,
+        database_now_ms: 0,
     }
 }
 

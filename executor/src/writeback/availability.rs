@@ -15,9 +15,10 @@ const AWAY_AFTER: Duration = Duration::from_secs(1);
 /// Between the beginnings of two probes.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
 /// How long one probe may take: a slow server is not an absent one.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Probes at one time: a connection that hangs must not delay the one that would find the server back.
-const PROBES_MAX: usize = 4;
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Probes at one time, so many that one begins at every tick: a connection that hangs must not delay the one that
+/// would find the server back.
+const PROBES_MAX: usize = 7;
 
 /// What is known of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

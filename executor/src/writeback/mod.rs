@@ -38,7 +38,6 @@ pub use switches::Switches;
 use synapsor_source::Engine;
 use synapsor_writeback::{Database, ReadTrust, WriteCore};
 
-
 /// Everything that a writer works with; its own, and never the network's.
 pub struct Writer {
     pub contract: Arc<Contract>,

@@ -1,13 +1,15 @@
 //! The slots of one source: how many attempts are at its database at once. Tenants take turns, and one slot is kept for
 //! attempts in doubt, so that neither a busy tenant nor a locked table keeps everybody else waiting.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
 /// Slots that only attempts in doubt may take.
 const RESERVED: usize = 1;
+/// Slots beyond those that one tenant may hold: another one finds one at once.
+const FOR_OTHERS: usize = 1;
 
 /// What a slot is wanted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,21 +25,33 @@ pub(super) struct Slots(Arc<Mutex<State>>);
 
 /// One slot, free again when it is dropped.
 #[derive(Debug)]
-pub(super) struct Slot(Option<Arc<Mutex<State>>>);
+pub(super) struct Slot(Option<Held>);
+
+#[derive(Debug)]
+struct Held {
+    state: Arc<Mutex<State>>,
+    /// Whose share it is; none of an attempt in doubt.
+    tenant: Option<String>,
+}
 
 #[derive(Debug)]
 struct State {
     free: usize,
+    /// Slots that one tenant may hold.
+    tenant_max: usize,
+    held: HashMap<String, usize>,
     reserved: VecDeque<oneshot::Sender<Slot>>,
     /// Who waits, by tenant, in the order of their turns.
     tenants: VecDeque<(String, VecDeque<oneshot::Sender<Slot>>)>,
 }
 
 impl Slots {
-    /// `ordinary` slots for everybody, and the reserved one.
-    pub(super) fn new(ordinary: usize) -> Self {
+    /// `tenant_max` slots for one tenant, one more for others, and the reserved one.
+    pub(super) fn new(tenant_max: usize) -> Self {
         Self(Arc::new(Mutex::new(State {
-            free: ordinary + RESERVED,
+            free: tenant_max + FOR_OTHERS + RESERVED,
+            tenant_max,
+            held: HashMap::new(),
             reserved: VecDeque::new(),
             tenants: VecDeque::new(),
         })))
@@ -47,9 +61,10 @@ impl Slots {
     pub(super) async fn take(&self, tenant: &str, need: Need) -> Slot {
         let waiting = {
             let mut state = lock(&self.0);
-            if state.has_free(need) {
-                state.free -= 1;
-                return Slot(Some(self.0.clone()));
+            let share = (need == Need::Ordinary).then_some(tenant);
+            if state.has_free(share) {
+                state.take(share);
+                return Slot::new(&self.0, share);
             }
             let (sender, waiting) = oneshot::channel();
             match need {
@@ -65,11 +80,42 @@ impl Slots {
 }
 
 impl State {
-    /// Whoever waits already goes first: a free slot with somebody waiting is not free.
-    fn has_free(&self, need: Need) -> bool {
-        match need {
-            Need::Reserved => self.free > 0 && self.reserved.is_empty(),
-            Need::Ordinary => self.free > RESERVED && self.tenants.is_empty() && self.reserved.is_empty(),
+    /// Whoever waits already goes first: a free slot that somebody may have is not free.
+    fn has_free(&self, tenant: Option<&str>) -> bool {
+        match tenant {
+            None => self.free > 0 && self.reserved.is_empty(),
+            Some(tenant) => {
+                self.free > RESERVED
+                    && self.reserved.is_empty()
+                    && self.may_hold_more(tenant)
+                    && !self
+                        .tenants
+                        .iter()
+                        .any(|(waiting, _)| self.may_hold_more(waiting))
+            }
+        }
+    }
+
+    fn may_hold_more(&self, tenant: &str) -> bool {
+        self.held.get(tenant).is_none_or(|held| *held < self.tenant_max)
+    }
+
+    fn take(&mut self, tenant: Option<&str>) {
+        self.free -= 1;
+        if let Some(tenant) = tenant {
+            *self.held.entry(tenant.to_owned()).or_default() += 1;
+        }
+    }
+
+    fn give_back(&mut self, tenant: Option<&str>) {
+        self.free += 1;
+        if let Some(tenant) = tenant
+            && let Some(held) = self.held.get_mut(tenant)
+        {
+            *held -= 1;
+            if *held == 0 {
+                self.held.remove(tenant);
+            }
         }
     }
 
@@ -82,46 +128,53 @@ impl State {
         }
     }
 
-    /// Who is to have the next free slot.
-    fn next(&mut self) -> Option<oneshot::Sender<Slot>> {
+    /// Who is to have the next free slot, which is taken for them.
+    fn next(&mut self) -> Option<(oneshot::Sender<Slot>, Option<String>)> {
         if self.free == 0 {
             return None;
         }
         if let Some(sender) = self.reserved.pop_front() {
-            return Some(sender);
+            self.take(None);
+            return Some((sender, None));
         }
         if self.free <= RESERVED {
             return None;
         }
-        let (tenant, mut waiting) = self.tenants.pop_front()?;
-        let sender = waiting.pop_front();
+        let at = (0..self.tenants.len()).find(|at| self.may_hold_more(&self.tenants[*at].0))?;
+        let (tenant, mut waiting) = self.tenants.remove(at)?;
+        let sender = waiting.pop_front()?;
+        self.take(Some(&tenant));
         if !waiting.is_empty() {
-            self.tenants.push_back((tenant, waiting));
+            self.tenants.push_back((tenant.clone(), waiting));
         }
-        sender
+        Some((sender, Some(tenant)))
+    }
+}
+
+impl Slot {
+    fn new(state: &Arc<Mutex<State>>, tenant: Option<&str>) -> Self {
+        Self(Some(Held {
+            state: state.clone(),
+            tenant: tenant.map(str::to_owned),
+        }))
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let Some(shared) = self.0.take() else { return };
-        lock(&shared).free += 1;
+        let Some(Held { state, tenant }) = self.0.take() else {
+            return;
+        };
+        lock(&state).give_back(tenant.as_deref());
         loop {
-            let next = {
-                let mut state = lock(&shared);
-                let next = state.next();
-                if next.is_some() {
-                    state.free -= 1;
-                }
-                next
-            };
-            let Some(sender) = next else { return };
-            match sender.send(Self(Some(shared.clone()))) {
+            let next = lock(&state).next();
+            let Some((sender, tenant)) = next else { return };
+            match sender.send(Self::new(&state, tenant.as_deref())) {
                 Ok(()) => return,
                 // Nobody waits there any more; the slot comes back empty, so that its end is not another one's turn.
                 Err(mut slot) => {
                     slot.0 = None;
-                    lock(&shared).free += 1;
+                    lock(&state).give_back(tenant.as_deref());
                 }
             }
         }
@@ -155,26 +208,41 @@ mod tests {
     #[test]
     fn tenants_take_turns_at_the_slots() {
         let slots = Slots::new(1);
-        let first = poll(&mut wants(&slots, "acme", Need::Ordinary)).unwrap();
+        let mut held = vec![
+            poll(&mut wants(&slots, "acme", Need::Ordinary)).unwrap(),
+            poll(&mut wants(&slots, "globex", Need::Ordinary)).unwrap(),
+        ];
         let mut acme: Vec<_> = (0..3).map(|_| wants(&slots, "acme", Need::Ordinary)).collect();
         assert!(acme.iter_mut().all(|w| poll(w).is_none()));
         let mut globex = wants(&slots, "globex", Need::Ordinary);
         assert!(poll(&mut globex).is_none());
-        drop(first);
-        let second = poll(&mut acme[0]).unwrap();
+        // Each turn gives the other tenant's slot to whoever of it has waited longest.
+        drop(held.remove(0));
+        held.push(poll(&mut acme[0]).unwrap());
         assert!(poll(&mut globex).is_none() && poll(&mut acme[1]).is_none());
-        drop(second);
-        let third = poll(&mut globex).unwrap();
+        drop(held.remove(0));
+        held.push(poll(&mut globex).unwrap());
         assert!(poll(&mut acme[1]).is_none());
-        drop(third);
-        assert!(poll(&mut acme[1]).is_some());
+    }
+
+    #[test]
+    fn a_tenant_that_holds_all_it_may_leaves_a_slot_for_another() {
+        let slots = Slots::new(2);
+        let acme = [(); 2].map(|()| poll(&mut wants(&slots, "acme", Need::Ordinary)).unwrap());
+        let mut third = wants(&slots, "acme", Need::Ordinary);
+        assert!(poll(&mut third).is_none());
+        let globex = poll(&mut wants(&slots, "globex", Need::Ordinary)).expect("a slot for another tenant");
+        drop(globex);
+        assert!(poll(&mut third).is_none(), "the slot for others is not acme's");
+        drop(acme);
+        assert!(poll(&mut third).is_some());
     }
 
     #[test]
     fn an_attempt_in_doubt_has_a_slot_when_all_others_are_taken() {
-        let slots = Slots::new(2);
-        let ordinary = [(); 2].map(|()| poll(&mut wants(&slots, "acme", Need::Ordinary)).unwrap());
-        let mut third = wants(&slots, "acme", Need::Ordinary);
+        let slots = Slots::new(1);
+        let ordinary = ["acme", "globex"].map(|t| poll(&mut wants(&slots, t, Need::Ordinary)).unwrap());
+        let mut third = wants(&slots, "initech", Need::Ordinary);
         assert!(poll(&mut third).is_none());
         let doubt = poll(&mut wants(&slots, "acme", Need::Reserved)).unwrap();
         let mut second_doubt = wants(&slots, "acme", Need::Reserved);
@@ -192,18 +260,21 @@ mod tests {
     #[test]
     fn a_slot_that_nobody_waits_for_any_more_goes_to_the_next() {
         let slots = Slots::new(1);
-        let held = poll(&mut wants(&slots, "acme", Need::Ordinary)).unwrap();
-        let mut gone = wants(&slots, "acme", Need::Ordinary);
-        let mut sent = wants(&slots, "globex", Need::Ordinary);
-        let mut last = wants(&slots, "initech", Need::Ordinary);
+        let held = ["acme", "globex"].map(|t| poll(&mut wants(&slots, t, Need::Ordinary)).unwrap());
+        let mut gone = wants(&slots, "initech", Need::Ordinary);
+        let mut sent = wants(&slots, "hooli", Need::Ordinary);
+        let mut last = wants(&slots, "umbrella", Need::Ordinary);
         for waiting in [&mut gone, &mut sent, &mut last] {
             assert!(poll(waiting).is_none());
         }
         drop(gone);
-        drop(held);
+        let [acme, globex] = held;
+        drop(acme);
         // It was sent to one that goes away before looking.
         drop(sent);
         assert!(poll(&mut last).is_some());
-        assert_eq!(lock(&slots.0).free, 2);
+        drop(globex);
+        let state = lock(&slots.0);
+        assert_eq!((state.free, state.held.len()), (3, 0));
     }
 }

@@ -8,7 +8,8 @@ use super::Writer;
 use super::availability::Availability;
 use super::slots::Slots;
 
-/// Attempts that are at the database of one source at once, besides one in doubt.
+/// Attempts of one tenant that are at the database of one source at once, besides one of another tenant and one in
+/// doubt.
 const APPLIES_PER_SOURCE: usize = 8;
 
 /// One source of a writer.

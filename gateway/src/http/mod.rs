@@ -30,6 +30,7 @@ use axum::{Json, Router};
 use http::{HeaderValue, StatusCode, header};
 use rmcp::ServerHandler;
 use serde_json::json;
+use synapsor_chassis::background::Background;
 use synapsor_chassis::grpc_server::ServerError;
 use synapsor_chassis::run::Failure;
 use synapsor_chassis::shutdown;
@@ -96,16 +97,19 @@ pub async fn serve<H: ServerHandler + Clone>(
     };
     let _run_file = run_file::write(run_file, Some(place))?;
     tracing::info!(%address, "listening");
+    let mut background = Background::default();
     if settings.has_lifeline {
         let stop = stop.clone();
-        tokio::spawn(async move {
+        background.spawn("lifeline", async move {
             shutdown::lifeline().await;
             stop.cancel();
         });
     }
-    tokio::spawn(upkeep.keep(stop.clone()));
-    wire::serve(listener, tls, routes, stop).await;
-    Ok(())
+    background.spawn("upkeep of files and sessions", upkeep.keep(stop.clone()));
+    tokio::select! {
+        () = wire::serve(listener, tls, routes, stop.clone()) => Ok(()),
+        failure = background.failed(&stop) => Err(failure),
+    }
 }
 
 fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failure {

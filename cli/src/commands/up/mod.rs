@@ -143,7 +143,7 @@ impl<'a> Services<'a> {
             failure = self.reader.keep() => Err(failure),
             failure = kept(self.writer.as_mut()) => Err(failure),
             failure = kept(self.gateway.as_mut()) => Err(failure),
-            () = keeper.keep() => Ok(Exit(EXIT_OK)),
+            failure = keeper.keep() => Err(failure),
             () = supervisor.context.stop.cancelled() => Ok(Exit(EXIT_OK)),
         };
         output::note("ending: no new calls, running ones may finish");
