@@ -9,11 +9,12 @@ use synapsor_domain::writeback::{Outcome, Receipt};
 use synapsor_source::{EngineError, EngineErrorKind, StoredReceipt};
 
 use crate::crash_point::{CrashPoint, hit};
-use crate::lock::{Open, Step, crash, engine};
+use crate::lock::{Open, Step, crash};
 use crate::permit::{MayCommit, Permit, WritePermit};
 use crate::result::{ApplyResult, RefusedBy};
 use crate::target;
-use crate::transaction::RecordError;
+use crate::transaction::{LookTarget, RecordError};
+use crate::violation::{Violation, ViolationKind};
 
 /// A transaction whose outcome is decided and not recorded yet. Made by the steps before it only.
 #[derive(Debug)]
@@ -94,6 +95,11 @@ impl<'a, P: MayCommit> Decided<'a, P> {
                     .await;
             }
         };
+        if after.is_none()
+            && let Err(error) = open.transaction.first_look(None).await
+        {
+            return open.roll_back(ApplyResult::of_look(error)).await;
+        }
         crash(hit(CrashPoint::BeforeReceipt).await)?;
         match open.transaction.insert_receipt(&stored).await {
             Ok(()) => {}
@@ -151,20 +157,22 @@ impl<'a, P: MayCommit> Recorded<'a, P> {
             envelope,
             stored,
         } = self;
-        let surprise = |what: &str| {
-            let error = EngineError::new(EngineErrorKind::Other, what);
-            ControlFlow::Break(ApplyResult::of_engine(error))
+        let scoped = target::by_key_and_tenant(open.permit.proposal());
+        let allowed = open.permit.acknowledged();
+        let look = after.as_ref().map(|_| LookTarget {
+            plan: &scoped,
+            allowed: &allowed,
+        });
+        let rows = match open.transaction.last_look(look, &stored).await {
+            Ok(rows) => rows,
+            Err(error) => return open.roll_back(ApplyResult::of_look(error)).await,
         };
-        let found = engine(open.transaction.find_receipt(&stored.proposal_id).await)?;
-        if found.as_ref() != Some(&stored) {
-            return surprise("the receipt does not read back as it was written");
-        }
-        if let Some(after) = &after {
-            let scoped = target::by_key_and_tenant(open.permit.proposal());
-            let rows = engine(open.transaction.reread(&scoped).await)?;
-            if rows.as_slice() != std::slice::from_ref(after) {
-                return surprise("the row does not read back as it was updated");
-            }
+        if let Some(after) = &after
+            && rows.as_slice() != std::slice::from_ref(after)
+        {
+            let text = "the row does not read back as it was updated";
+            let violation = Violation::new(ViolationKind::ReadBack, text);
+            return open.roll_back(ApplyResult::of_look(violation.into())).await;
         }
         ControlFlow::Continue(Looked {
             open,

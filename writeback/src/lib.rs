@@ -16,6 +16,7 @@ pub mod lock;
 pub mod permit;
 pub mod receipt;
 pub mod result;
+pub mod violation;
 pub mod write;
 
 mod identity_cache;
@@ -44,6 +45,7 @@ pub use database::Database;
 pub use identity_cache::IdentityCache;
 pub use permit::{DryRunPermit, EndPermit, LeaseTerms, WritePermit};
 pub use result::{ApplyResult, DryRunResult, RefusedBy};
+pub use violation::{Violation, ViolationKind};
 
 use check::Checked;
 use lock::Step;

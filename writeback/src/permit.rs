@@ -2,6 +2,7 @@
 //! or returned by a rollback, and each names one proposal.
 
 use synapsor_domain::digest::Digest;
+use synapsor_domain::foreign_code::Acknowledged;
 use synapsor_domain::proposal::Proposal;
 use synapsor_domain::writeback::{Authorization, Ending, Outcome, Rehearsal};
 
@@ -129,6 +130,8 @@ pub trait MayUpdate: Permit {
 pub trait MayCommit: Permit {
     /// What the receipt says besides the outcome.
     fn terms(&self) -> ReceiptTerms;
+    /// What the contract acknowledges that the target's table may do besides the change.
+    fn acknowledged(&self) -> Acknowledged;
 }
 
 /// Facts of a receipt that come from the permit.
@@ -167,6 +170,9 @@ impl MayCommit for WritePermit {
             ledger_root: *self.authorization.ledger_root(),
         }
     }
+    fn acknowledged(&self) -> Acknowledged {
+        self.authorization.rehearsal().acknowledged().clone()
+    }
 }
 
 impl Permit for EndPermit {
@@ -195,6 +201,9 @@ impl MayCommit for EndPermit {
             },
             EndCause::Failed { write, .. } => write.terms(),
         }
+    }
+    fn acknowledged(&self) -> Acknowledged {
+        Acknowledged::default()
     }
 }
 

@@ -7,6 +7,7 @@ use synapsor_domain::writeback::Receipt;
 use synapsor_source::EngineError;
 
 use crate::permit::FailedReason;
+use crate::violation::{LookError, Violation};
 
 /// How one transaction ended.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub enum RefusedBy {
     Own(Refusal),
     /// The stored receipt is not genuine.
     ReceiptIntegrity(Refusal),
+    /// A precondition of the write does not hold in the transaction.
+    Violation(Violation),
     /// The database refused a statement.
     Database(EngineError),
 }
@@ -52,6 +55,7 @@ impl RefusedBy {
                 "the database is not the one that the proposal was read from",
             ),
             Self::Own(refusal) | Self::ReceiptIntegrity(refusal) => refusal.clone(),
+            Self::Violation(violation) => violation.refusal(),
             Self::Database(error) => Refusal::new(
                 "refused:database",
                 format!("the database refused: {}", error.reason()),
@@ -61,6 +65,16 @@ impl RefusedBy {
 }
 
 impl ApplyResult {
+    pub(crate) fn of_look(error: LookError) -> Self {
+        match error {
+            LookError::Engine(error) => Self::of_engine(error),
+            LookError::Violation(violation) => {
+                tracing::error!(code = violation.kind.code(), "{}", violation.detail);
+                Self::Refused(RefusedBy::Violation(violation))
+            }
+        }
+    }
+
     pub(crate) fn of_engine(error: EngineError) -> Self {
         tracing::warn!(reason = error.reason(), detail = %error.detail, "database error during a writeback");
         if error.is_retryable() {

@@ -4,10 +4,13 @@
 use std::fmt;
 
 use async_trait::async_trait;
+use synapsor_domain::foreign_code::Acknowledged;
 use synapsor_domain::schema::TableShape;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::value::ColumnValue;
 use synapsor_source::{EngineError, RowPlan, StoredReceipt};
+
+use crate::violation::LookError;
 
 /// Rows of a plan, each with the columns of the plan in their order.
 pub(crate) type Rows = Vec<Vec<ColumnValue>>;
@@ -49,6 +52,14 @@ pub(crate) enum RecordError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CommitError(pub(crate) EngineError);
 
+/// The row that a transaction changes, with what the contract acknowledges that its table may do besides.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LookTarget<'a> {
+    pub(crate) plan: &'a RowPlan,
+    #[expect(dead_code, reason = "read by the engines that can measure it")]
+    pub(crate) allowed: &'a Acknowledged,
+}
+
 /// Begins writing transactions on one database.
 #[async_trait]
 pub(crate) trait Begin: Send + Sync {
@@ -73,6 +84,10 @@ pub(crate) trait Transaction: Send {
     /// The table's shape as this transaction reads it.
     async fn shape(&mut self, schema: &str, table: &str) -> Result<TableShape, EngineError>;
 
+    /// The look before the first write: the receipt table has exactly the required form and the target runs no code
+    /// that is neither of the closed form nor acknowledged. Without a target only the receipt table matters.
+    async fn first_look(&mut self, target: Option<LookTarget<'_>>) -> Result<(), LookError>;
+
     /// One UPDATE of exactly the change where key, tenant and guard match, and everything that the database had
     /// deferred to the COMMIT; returns the number of matched rows.
     async fn update(&mut self, plan: &RowPlan, change: RowChange<'_>) -> Result<u64, EngineError>;
@@ -85,6 +100,15 @@ pub(crate) trait Transaction: Send {
 
     /// Inserts the receipt, which must be the one row of its statement.
     async fn insert_receipt(&mut self, receipt: &StoredReceipt) -> Result<(), RecordError>;
+
+    /// The last look, after the receipt's INSERT: what was deferred has run, no setting was changed, both tables are
+    /// as the first look found them, the receipt reads back as it was written, and no code of others can run until
+    /// the end of COMMIT. Returns the rows of the target as they will be committed.
+    async fn last_look(
+        &mut self,
+        target: Option<LookTarget<'_>>,
+        receipt: &StoredReceipt,
+    ) -> Result<Rows, LookError>;
 
     /// Commits; every error and every missing answer is doubt.
     async fn commit(self: Box<Self>) -> Result<(), CommitError>;

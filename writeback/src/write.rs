@@ -14,7 +14,7 @@ use crate::crash_point::{CrashPoint, hit};
 use crate::lock::{Open, Step, crash, engine};
 use crate::permit::{DryRunPermit, EndPermit, FailedReason, MayUpdate, WritePermit};
 use crate::result::{ApplyResult, RefusedBy};
-use crate::transaction::RowChange;
+use crate::transaction::{LookTarget, RowChange};
 use crate::{Controls, target};
 
 /// A transaction whose UPDATE changed exactly its row as requested.
@@ -89,6 +89,15 @@ impl<'a, P: MayUpdate> Matching<'a, P> {
             if !guard::is_fresh(authorization, now, trust_digest, shape.fingerprint()) {
                 return self.open.roll_back(ApplyResult::Stale).await;
             }
+        }
+        let scoped = target::by_key_and_tenant(open.permit.proposal());
+        let allowed = open.permit.rehearsal().acknowledged().clone();
+        let look = LookTarget {
+            plan: &scoped,
+            allowed: &allowed,
+        };
+        if let Err(error) = open.transaction.first_look(Some(look)).await {
+            return self.open.roll_back(ApplyResult::of_look(error)).await;
         }
         if controls.try_enter_commit() {
             ControlFlow::Continue(self)

@@ -8,7 +8,10 @@ use async_trait::async_trait;
 use synapsor_domain::schema::TableShape;
 use synapsor_domain::timestamp::Timestamp;
 
-use crate::transaction::{CommitError, OpenTransaction, RecordError, RowChange, Rows, Transaction};
+use crate::transaction::{
+    CommitError, LookTarget, OpenTransaction, RecordError, RowChange, Rows, Transaction,
+};
+use crate::violation::{LookError, Violation, ViolationKind};
 use synapsor_engine::mysql::connect::Flavor;
 use synapsor_engine::mysql::dialect;
 use synapsor_engine::mysql::inspect::{Described, Shapes};
@@ -229,6 +232,25 @@ impl Transaction for MysqlTransaction {
     async fn insert_receipt(&mut self, receipt: &StoredReceipt) -> Result<(), RecordError> {
         let inserted = insert(self.held.session(), &self.receipts, receipt).await;
         inserted.inspect_err(|_| self.held.session().give_up())
+    }
+
+    async fn first_look(&mut self, _target: Option<LookTarget<'_>>) -> Result<(), LookError> {
+        Ok(())
+    }
+
+    async fn last_look(
+        &mut self,
+        target: Option<LookTarget<'_>>,
+        receipt: &StoredReceipt,
+    ) -> Result<Rows, LookError> {
+        if self.find_receipt(&receipt.proposal_id).await?.as_ref() != Some(receipt) {
+            let text = "the receipt does not read back as it was written";
+            return Err(Violation::new(ViolationKind::ReadBack, text).into());
+        }
+        match target {
+            Some(target) => Ok(self.reread(target.plan).await?),
+            None => Ok(Vec::new()),
+        }
     }
 
     async fn commit(mut self: Box<Self>) -> Result<(), CommitError> {

@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use synapsor_domain::schema::TableShape;
 
-use crate::transaction::{CommitError, OpenTransaction, RecordError, RowChange, Rows, Transaction};
+use crate::transaction::{
+    CommitError, LookTarget, OpenTransaction, RecordError, RowChange, Rows, Transaction,
+};
+use crate::violation::{LookError, Violation, ViolationKind};
 use synapsor_engine::postgres::connect::{
     Connections, EXACT_SETTINGS, Facts, Failed, Lease, local_settings, timeouts,
 };
@@ -272,6 +275,25 @@ impl Transaction for PostgresTransaction {
         self.transaction_id = Some(transaction_id);
         self.lease = Some(lease);
         Ok(())
+    }
+
+    async fn first_look(&mut self, _target: Option<LookTarget<'_>>) -> Result<(), LookError> {
+        Ok(())
+    }
+
+    async fn last_look(
+        &mut self,
+        target: Option<LookTarget<'_>>,
+        receipt: &StoredReceipt,
+    ) -> Result<Rows, LookError> {
+        if self.find_receipt(&receipt.proposal_id).await?.as_ref() != Some(receipt) {
+            let text = "the receipt does not read back as it was written";
+            return Err(Violation::new(ViolationKind::ReadBack, text).into());
+        }
+        match target {
+            Some(target) => Ok(self.reread(target.plan).await?),
+            None => Ok(Vec::new()),
+        }
     }
 
     async fn commit(mut self: Box<Self>) -> Result<(), CommitError> {

@@ -12,7 +12,10 @@ use synapsor_domain::timestamp::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 
-use crate::transaction::{CommitError, OpenTransaction, RecordError, RowChange, Rows, Transaction};
+use crate::transaction::{
+    CommitError, LookTarget, OpenTransaction, RecordError, RowChange, Rows, Transaction,
+};
+use crate::violation::{LookError, Violation, ViolationKind};
 use synapsor_engine::sqlite::connect::{DatabaseFile, Deadline, LOCK_TIMEOUT, Opened};
 use synapsor_engine::sqlite::scrub::{is_unique_violation, scrub};
 use synapsor_engine::sqlite::{dialect, inspect, read};
@@ -284,6 +287,25 @@ impl Transaction for SqliteTransaction {
                 let met = met.lock().unwrap_or_else(PoisonError::into_inner).take();
                 Err(met.unwrap_or(RecordError::Engine(engine)))
             }
+        }
+    }
+
+    async fn first_look(&mut self, _target: Option<LookTarget<'_>>) -> Result<(), LookError> {
+        Ok(())
+    }
+
+    async fn last_look(
+        &mut self,
+        target: Option<LookTarget<'_>>,
+        receipt: &StoredReceipt,
+    ) -> Result<Rows, LookError> {
+        if self.find_receipt(&receipt.proposal_id).await?.as_ref() != Some(receipt) {
+            let text = "the receipt does not read back as it was written";
+            return Err(Violation::new(ViolationKind::ReadBack, text).into());
+        }
+        match target {
+            Some(target) => Ok(self.reread(target.plan).await?),
+            None => Ok(Vec::new()),
         }
     }
 
