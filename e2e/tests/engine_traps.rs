@@ -300,6 +300,9 @@ fn tests() -> anyhow::Result<String> {
     let mut folders: Vec<_> = [
         "executor/tests",
         "executor/src",
+        "engine/src",
+        "reader/src",
+        "writeback/src",
         "e2e/tests",
         "domain/tests",
         "domain/src",

@@ -16,6 +16,7 @@ pub mod lock;
 pub mod permit;
 pub mod receipt;
 pub mod result;
+pub mod sealed;
 pub mod violation;
 pub mod write;
 
