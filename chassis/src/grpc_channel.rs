@@ -8,6 +8,7 @@ use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::identity::{PeerIdentity, Role};
@@ -199,11 +200,20 @@ pub fn explain(status: &Status, target: &Target) -> Option<Failure> {
     Some(failure.with_fix("use a certificate of a role that may call this service"))
 }
 
-/// Asks the server's health service whether it serves; the quickest way to find out whether it can be reached.
+/// Asks the server's health service for anything; the quickest way to find out whether the server can be reached.
+/// A server that answers is reached, whatever it reports: one that is not healthy can still be stopped.
 ///
 /// # Errors
-/// What [`explain`] says, or that it is not serving.
+/// What [`explain`] says.
 pub async fn probe(channel: &Channel, target: &Target, limit: Duration) -> Result<(), Failure> {
+    is_serving(channel, target, limit).await.map(drop)
+}
+
+/// Whether the server reports that it is healthy.
+///
+/// # Errors
+/// As [`probe`].
+pub async fn is_serving(channel: &Channel, target: &Target, limit: Duration) -> Result<bool, Failure> {
     let mut health = HealthClient::new(channel.clone());
     let request = with_deadline(
         HealthCheckRequest {
@@ -212,7 +222,7 @@ pub async fn probe(channel: &Channel, target: &Target, limit: Duration) -> Resul
         limit,
     );
     match within(limit, health.check(request)).await {
-        Ok(_) => Ok(()),
+        Ok(answer) => Ok(answer.into_inner().status() == ServingStatus::Serving),
         Err(status) => Err(explain(&status, target).unwrap_or_else(|| {
             Failure::unreachable("NOT_SERVING", format!("the {target} answers but does not serve"))
         })),

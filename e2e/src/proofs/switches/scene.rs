@@ -107,9 +107,7 @@ impl Scene {
     /// Whether a writer says that it serves.
     pub(super) async fn is_healthy(&self, writer: &Process) -> anyhow::Result<bool> {
         let endpoint = Endpoint::new(Role::Writer, &writer.address);
-        Ok(grpc_channel::probe(&self.channel(writer)?, &endpoint, PROBE)
-            .await
-            .is_ok())
+        Ok(grpc_channel::is_serving(&self.channel(writer)?, &endpoint, PROBE).await?)
     }
 
     fn channel(&self, writer: &Process) -> anyhow::Result<tonic::transport::Channel> {

@@ -13,8 +13,9 @@ mount -t tmpfs -o size=64k,mode=700 tmpfs "$state" || exit 1
     sleep 0.02
   done
   case $damage in
-    read-only) mount -o remount,ro "$state" ;;
-    full) dd if=/dev/zero of="$state/fill" bs=1k 2>"$signals/dd.log" ;;
+    # Over the file system, in which the writer may have files open.
+    read-only) mount --bind "$state" "$state" && mount -o remount,bind,ro "$state" || exit ;;
+    full) dd if=/dev/zero of="$state/fill" bs=1k && exit ;;
   esac
   : >"$signals/break.done"
   while kill -0 $$; do
