@@ -29,18 +29,37 @@ impl Background {
 
     /// Returns when a task has ended, or has panicked, although `stop` was not cancelled; never without one.
     pub async fn failed(&mut self, stop: &CancellationToken) -> Failure {
-        while let Some(ended) = self.tasks.join_next_with_id().await {
-            let (id, how) = match &ended {
-                Ok((id, ())) => (*id, "ended"),
-                Err(error) if error.is_panic() => (error.id(), "panicked"),
-                Err(error) => (error.id(), "was aborted"),
-            };
-            let name = self.names.remove(&id).unwrap_or("background task");
-            if how == "panicked" || !stop.is_cancelled() {
-                return task_ended(name, how);
+        while let Some(failure) = self.next_end(stop).await {
+            if let Err(failure) = failure {
+                return failure;
             }
         }
         std::future::pending().await
+    }
+
+    /// Waits until all tasks have ended, which they do when `stop` is cancelled.
+    ///
+    /// # Errors
+    /// When one of them panicked.
+    pub async fn join(mut self, stop: &CancellationToken) -> Result<(), Failure> {
+        while let Some(ended) = self.next_end(stop).await {
+            ended?;
+        }
+        Ok(())
+    }
+
+    async fn next_end(&mut self, stop: &CancellationToken) -> Option<Result<(), Failure>> {
+        let ended = self.tasks.join_next_with_id().await?;
+        let (id, how) = match &ended {
+            Ok((id, ())) => (*id, "ended"),
+            Err(error) if error.is_panic() => (error.id(), "panicked"),
+            Err(error) => (error.id(), "was aborted"),
+        };
+        let name = self.names.remove(&id).unwrap_or("background task");
+        if how == "panicked" || !stop.is_cancelled() {
+            return Some(Err(task_ended(name, how)));
+        }
+        Some(Ok(()))
     }
 }
 

@@ -10,6 +10,7 @@ pub mod grpc_channel;
 pub mod grpc_server;
 pub mod harden;
 pub mod identity;
+pub mod invisible;
 pub mod join;
 pub mod propagate;
 pub mod random;

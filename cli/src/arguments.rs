@@ -1,9 +1,11 @@
 //! The command line as a whole: options that every command takes, and spellings of 0.1.x that are still read.
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, Parser};
+use synapsor_chassis::telemetry::redact;
 
 use crate::commands::Command;
 
@@ -144,7 +146,24 @@ pub struct Remote {
 
 /// The command line of this process; usage errors and help end the process here.
 pub fn parse_arguments() -> Cli {
-    Cli::parse_from(modern(std::env::args_os().collect()))
+    let arguments = modern(std::env::args_os().collect());
+    match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => {
+            let _ = write!(std::io::stderr().lock(), "{}", shown(&error, &arguments));
+            std::process::exit(error.exit_code());
+        }
+        Err(help) => help.exit(),
+    }
+}
+
+/// A usage error repeats the argument that it is about, which may be a URL with a password.
+fn shown(error: &clap::Error, arguments: &[OsString]) -> String {
+    let arguments: Vec<_> = arguments.iter().map(|a| a.to_string_lossy()).collect();
+    let text = error.render().to_string();
+    let text = redact::hide_urls_of(&text, arguments.iter().map(AsRef::as_ref));
+    let lines: Vec<String> = text.lines().map(redact::scrub).collect();
+    lines.join("\n") + "\n"
 }
 
 /// In 0.1.x `--json '{…}'` of `smoke call` and `propose` was input; here `--json` is output only. An object after it
@@ -231,6 +250,24 @@ mod tests {
             modernised(&["x", "apply", "--json", "{}"]),
             ["x", "apply", "--json", "{}"]
         );
+    }
+
+    #[test]
+    fn a_url_in_the_wrong_place_is_not_repeated() {
+        let url = "postgres://app:hunter2 or 'so'@db:5432/x?sslpassword=hunter2";
+        for words in [
+            vec!["x", "proposals", "list", url],
+            vec!["x", "up", "--result-format", url],
+            vec!["x", url],
+            vec!["x", "events", "tail", &format!("--limit={url}")],
+            vec!["x", "tools", "list", &format!("--no-such={url}")],
+        ] {
+            // What clap itself prints has the argument in it, but for the last one.
+            let error = Cli::try_parse_from(&words).unwrap_err();
+            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+            let text = shown(&error, &words);
+            assert!(!text.contains("hunter2") && !text.contains("db:5432"), "{text}");
+        }
     }
 
     #[test]

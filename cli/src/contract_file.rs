@@ -52,6 +52,12 @@ pub(crate) fn load(global: &Global) -> Result<LoadedContract, Failure> {
     })
 }
 
+/// The contract, if there is one that can be read; problems are not printed.
+pub(crate) fn load_silently(global: &Global) -> Option<Contract> {
+    let bytes = read(&path(global)).ok()?;
+    Contract::parse(&bytes).ok().map(|checked| checked.contract)
+}
+
 /// Like [`load`], and refuses contracts that no process here can run.
 pub(crate) fn load_runnable(global: &Global) -> Result<LoadedContract, Failure> {
     let loaded = load(global)?;

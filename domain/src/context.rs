@@ -92,23 +92,33 @@ pub fn resolve(
 /// Tenant and principal as a verified token says them, for contexts of provider `http_claims`.
 ///
 /// # Errors
-/// `ACCESS_TOKEN_UNBOUND` if a claim that the contract names is absent, no text, empty, too long or has control
+/// `TENANT_CLAIM_MISSING` and `PRINCIPAL_CLAIM_MISSING`, and `ACCESS_TOKEN_UNBOUND` if a claim that the contract names is absent, no text, empty, too long or has control
 /// characters.
 pub fn of_token(spec: &ContextSpec, token: &VerifiedToken) -> Result<TrustedContext, Refusal> {
     let Some(source) = spec.tokens() else {
         let message = "The operator chose another context provider than access tokens.";
         return Err(Refusal::new("TRUSTED_CONTEXT_UNSUPPORTED", message));
     };
-    let claim = |what: &str, claim: &str| {
+    let claim = |what: &str, claim: &str, missing: &'static str| {
         let fix = format!("have the issuer put it into the claim `{claim}`");
-        bound(what, (token.text(claim).map(str::to_owned), fix)).map_err(|refusal| Refusal {
-            code: "ACCESS_TOKEN_UNBOUND".into(),
+        let found = token.text(claim).map(str::to_owned);
+        let code = if found.is_none() {
+            missing
+        } else {
+            "ACCESS_TOKEN_UNBOUND"
+        };
+        bound(what, (found, fix)).map_err(|refusal| Refusal {
+            code: code.into(),
             ..refusal
         })
     };
     Ok(TrustedContext {
-        tenant: claim("tenant", &source.policy.tenant_claim)?,
-        principal: claim("principal", &source.policy.principal_claim)?,
+        tenant: claim("tenant", &source.policy.tenant_claim, "TENANT_CLAIM_MISSING")?,
+        principal: claim(
+            "principal",
+            &source.policy.principal_claim,
+            "PRINCIPAL_CLAIM_MISSING",
+        )?,
         provenance: Provenance::HttpClaims,
     })
 }

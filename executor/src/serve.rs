@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use synapsor_chassis::background::task_ended;
 use synapsor_chassis::clock::{Clock, SystemClock};
 use synapsor_chassis::files::{self, MODE_PRIVATE};
 use synapsor_chassis::grpc_channel::{self, Target};
@@ -208,6 +209,7 @@ async fn serve_reader(base: Base, stop: CancellationToken) -> Result<(), Failure
         trust.environment,
         Arc::new(SystemClock),
     )?;
+    let filing = intake.clone();
     let reader = Arc::new(Reader {
         callers,
         contexts: Contexts::resolve(&base.contract, own.uri(), &base.env)?,
@@ -228,9 +230,12 @@ async fn serve_reader(base: Base, stop: CancellationToken) -> Result<(), Failure
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let (server, _run_file) = base.bind(access).await?;
-    let served = server.serve(Routes::new(agents).add_service(schemas), stop).await;
+    let served = tokio::select! {
+        served = server.serve(Routes::new(agents).add_service(schemas), stop) => served.map_err(Failure::from),
+        () = filing.ended() => Err(task_ended("queue to the ledger", "ended")),
+    };
     base.witness.keep_now().map_err(|r| failure(&r))?;
-    Ok(served?)
+    served
 }
 
 async fn serve_writer(base: Base, stop: CancellationToken) -> Result<(), Failure> {

@@ -20,7 +20,7 @@ use crate::trust::Trust;
 use crate::{Caller, Ledger};
 
 /// Unfinished attempts in one answer.
-const UNFINISHED_MAX: u32 = 200;
+pub(crate) const UNFINISHED_MAX: usize = 200;
 
 /// An attempt that was announced and whose end is not on file.
 #[derive(Debug, Clone)]
@@ -30,6 +30,8 @@ pub(crate) struct Unfinished {
     pub(crate) attempt: u32,
     /// Whether somebody holds the lease.
     pub(crate) leased: bool,
+    /// Its proposal's last change.
+    pub(crate) changed_seq: u64,
 }
 
 /// A report of an attempt, as the writer signed it, with the receipt if there is one.
@@ -109,13 +111,18 @@ impl Ledger {
         .map(|_| ())
     }
 
-    /// Attempts of these sources that a reconciler has to resolve.
-    pub(crate) async fn list_unfinished(&self, sources: Vec<String>) -> Result<Vec<Unfinished>, StepError> {
+    /// A page of the attempts of these sources that a reconciler has to resolve, newest first, of those whose proposal
+    /// changed before an event.
+    pub(crate) async fn list_unfinished(
+        &self,
+        sources: Vec<String>,
+        before: Option<u64>,
+    ) -> Result<Vec<Unfinished>, StepError> {
         let now = self.now();
         self.store
             .read(move |reader| {
                 let conn = reader.conn();
-                let rows = proposals::unfinished(conn, &sources, UNFINISHED_MAX)?;
+                let rows = proposals::unfinished(conn, &sources, before, UNFINISHED_MAX)?;
                 rows.into_iter()
                     .map(|row| {
                         let leased = leases::find(conn, &row.id)?.is_some_and(|lease| lease.expires_at > now);
@@ -126,6 +133,7 @@ impl Ledger {
                             fence,
                             attempt: row.attempts,
                             leased,
+                            changed_seq: row.changed_seq,
                         })
                     })
                     .collect()

@@ -4,7 +4,7 @@ use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::Envelope;
 use synapsor_domain::value::ColumnValue;
 use synapsor_domain::writeback::Receipt;
-use synapsor_source::EngineError;
+use synapsor_source::{EngineError, EngineErrorKind};
 
 use crate::permit::FailedReason;
 use crate::violation::{LookError, Violation};
@@ -56,6 +56,10 @@ impl RefusedBy {
             ),
             Self::Own(refusal) | Self::ReceiptIntegrity(refusal) => refusal.clone(),
             Self::Violation(violation) => violation.refusal(),
+            Self::Database(error) if error.kind == EngineErrorKind::Denied => Refusal::new(
+                "refused:table_not_writable",
+                "the writer cannot write this table with its account; `writeback doctor --check-db` names what is missing",
+            ),
             Self::Database(error) => Refusal::new(
                 "refused:database",
                 format!("the database refused: {}", error.reason()),

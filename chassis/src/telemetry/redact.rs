@@ -1,6 +1,8 @@
 //! Takes secrets and control characters out of a line of text. It errs on the side of hiding too much; it is a
 //! safety net under code that does not log secrets, not a licence to log them.
 
+use crate::invisible::is_invisible;
+
 const HIDDEN: &str = "[redacted]";
 
 /// Words after which `=` or `:` introduces a secret.
@@ -29,6 +31,23 @@ pub fn scrub(text: &str) -> String {
     let text = hide_keyed_values(&text);
     let text = hide_after_bearer(&text);
     escape_controls(&hide_own_tokens(&text))
+}
+
+/// `text` without the URLs that these arguments hold, each from its scheme to the end of its argument: a URL that was
+/// given in the wrong place may have a password in any part of it.
+pub fn hide_urls_of<'a>(text: &str, arguments: impl IntoIterator<Item = &'a str>) -> String {
+    let mut urls: Vec<&str> = arguments.into_iter().filter_map(url_in).collect();
+    // A longer one first: another may be a part of it.
+    urls.sort_unstable_by_key(|url| std::cmp::Reverse(url.len()));
+    urls.into_iter()
+        .fold(text.to_owned(), |text, url| text.replace(url, "[URL]"))
+}
+
+fn url_in(argument: &str) -> Option<&str> {
+    let at = argument.find("://")?;
+    let is_scheme = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    let before = argument[..at].trim_end_matches(is_scheme).len();
+    Some(&argument[before..])
 }
 
 /// Where a value ends that stands in prose, in quotes or in JSON.
@@ -193,11 +212,11 @@ fn hide_own_tokens(text: &str) -> String {
 fn escape_controls(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        // Line and paragraph separators and direction marks can make a line look like another one.
-        let misleading =
-            matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || misleading {
-            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        // What is not seen can make a line look like another one.
+        if is_invisible(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }
         } else {
             out.push(c);
         }

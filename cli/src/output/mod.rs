@@ -8,6 +8,7 @@ use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal as _, Write};
 
 use serde::Serialize;
+use synapsor_chassis::invisible::escape_json;
 use synapsor_chassis::run::Failure;
 use synapsor_domain::review::escape;
 
@@ -36,14 +37,16 @@ pub(crate) fn note(text: impl Display) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// Writes one JSON object to stdout, for programs.
+/// Writes one JSON object to stdout, for programs. What a person would not see in it is written as an escape.
 pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> Result<(), Failure> {
-    line(serde_json::to_string_pretty(value).map_err(unwritable)?)
+    line(escape_json(
+        &serde_json::to_string_pretty(value).map_err(unwritable)?,
+    ))
 }
 
 /// Writes one JSON object as one line to stdout: for streams of them.
 pub(crate) fn json_line<T: Serialize + ?Sized>(value: &T) -> Result<(), Failure> {
-    line(serde_json::to_string(value).map_err(unwritable)?)
+    line(escape_json(&serde_json::to_string(value).map_err(unwritable)?))
 }
 
 /// Foreign text as printable ASCII; everything else is spelled `\u{..}`.
@@ -78,4 +81,24 @@ fn written(result: std::io::Result<()>) -> Result<(), Failure> {
 
 fn unwritable(error: serde_json::Error) -> Failure {
     Failure::new("OUTPUT_FAILED", format!("the result has no JSON form: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use synapsor_chassis::invisible::{escape_json, is_invisible};
+
+    #[test]
+    fn escaped_json_is_the_same_value_and_shows_what_it_holds() {
+        let text = "a\u{202e}b\u{200b}c\u{2066}d\u{feff}\u{e0041}\u{7f}\u{85}\u{61c}é漢\n\u{fe0f}";
+        let json = serde_json::json!({ "key\u{200f}": [text] });
+        let escaped = escape_json(&serde_json::to_string_pretty(&json).unwrap());
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).unwrap(), json);
+        assert!(
+            !escaped
+                .chars()
+                .any(|c| is_invisible(c) && !matches!(c, '\n' | ' ')),
+            "{escaped}"
+        );
+        assert!(escaped.contains("é漢") && escaped.contains("\\u202e") && escaped.contains("\\udb40\\udc41"));
+    }
 }

@@ -134,7 +134,12 @@ impl Scan<'_> {
 
 /// True if the text holds a URL of a database, or a URL with a user name or a password in it.
 pub fn holds_connection_url(text: &str) -> bool {
-    text.match_indices("://").any(|(at, _)| {
+    connection_url_at(text).is_some()
+}
+
+/// Where the first such URL begins.
+pub(super) fn connection_url_at(text: &str) -> Option<usize> {
+    text.match_indices("://").find_map(|(at, _)| {
         let scheme_start = text[..at]
             .rfind(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '+' | '-')))
             .map_or(0, |before| {
@@ -144,7 +149,9 @@ pub fn holds_connection_url(text: &str) -> bool {
         let rest = &text[at + 3..];
         let authority_end = rest.find(|c: char| matches!(c, '/' | '?' | '#') || c.is_whitespace());
         let authority = &rest[..authority_end.unwrap_or(rest.len())];
-        DATABASE_SCHEMES.contains(&scheme.as_str()) || (!scheme.is_empty() && authority.contains('@'))
+        let is_one =
+            DATABASE_SCHEMES.contains(&scheme.as_str()) || (!scheme.is_empty() && authority.contains('@'));
+        is_one.then_some(scheme_start)
     })
 }
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::code::Code;
+use super::forbidden::connection_url_at;
 
 /// One thing to fix. `path` is rooted at `$`, as in `$.capabilities[0].args.order_id`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,25 @@ pub struct Report {
     pub warnings: Vec<Problem>,
 }
 
+impl Problem {
+    /// A URL that stands where a name belongs is not repeated: it may hold a password.
+    fn new(path: String, code: Code, message: String) -> Self {
+        Self {
+            path: without_url(path, "[URL]"),
+            code,
+            message: without_url(message, "[URL]"),
+        }
+    }
+}
+
+/// The text up to its first connection URL, which may end anywhere.
+fn without_url(text: String, instead: &str) -> String {
+    match connection_url_at(&text) {
+        Some(at) => format!("{}{instead}", &text[..at]),
+        None => text,
+    }
+}
+
 impl Report {
     /// True if there is no error; warnings do not count.
     pub fn is_ok(&self) -> bool {
@@ -26,19 +46,12 @@ impl Report {
     }
 
     pub(super) fn error(&mut self, path: impl Into<String>, code: Code, message: impl Into<String>) {
-        self.errors.push(Problem {
-            path: path.into(),
-            code,
-            message: message.into(),
-        });
+        self.errors.push(Problem::new(path.into(), code, message.into()));
     }
 
     pub(super) fn warn(&mut self, path: impl Into<String>, code: Code, message: impl Into<String>) {
-        self.warnings.push(Problem {
-            path: path.into(),
-            code,
-            message: message.into(),
-        });
+        self.warnings
+            .push(Problem::new(path.into(), code, message.into()));
     }
 }
 

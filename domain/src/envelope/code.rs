@@ -70,6 +70,8 @@ impl SafeCode {
             "ROW_NOT_FOUND" => SafeCode::NotFoundInTenant,
             "LOOKUP_ARG_MISSING"
             | "MODEL_CANNOT_OVERRIDE_BINDING"
+            | "TENANT_CLAIM_MISSING"
+            | "PRINCIPAL_CLAIM_MISSING"
             | "TRUSTED_BINDING_MISSING"
             | "TRUSTED_CONTEXT_MISSING" => SafeCode::InvalidArgument,
             "VALUE_DOES_NOT_FIT" => SafeCode::InvalidArgument,

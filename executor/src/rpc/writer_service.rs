@@ -15,17 +15,21 @@ use synapsor_writeback::Database;
 use tonic::{Request, Response, Status};
 
 use crate::oneshot::probe_writer;
-use crate::writeback::{self, Rejected, Writer};
+use crate::writeback::{self, DryRuns, Rejected, Writer};
 
 /// The service of a writer.
 #[derive(Debug, Clone)]
 pub struct WriterRpc {
     writer: Arc<Writer>,
+    dry_runs: Arc<DryRuns>,
 }
 
 impl WriterRpc {
-    pub const fn new(writer: Arc<Writer>) -> Self {
-        Self { writer }
+    pub fn new(writer: Arc<Writer>) -> Self {
+        Self {
+            dry_runs: Arc::new(DryRuns::of(&writer)),
+            writer,
+        }
     }
 
     async fn denied(&self, request: wire::DenyRequest) -> Result<wire::DenyResponse, Refusal> {
@@ -132,7 +136,7 @@ impl WriterService for WriterRpc {
     ) -> Result<Response<wire::PreviewResponse>, Status> {
         let run = async {
             let proposal: Envelope = required("proposal", request.into_inner().proposal)?.try_into()?;
-            writeback::preview(&self.writer, proposal).await
+            writeback::preview(&self.writer, &self.dry_runs, proposal).await
         };
         let preview = run.await.map_err(|r| to_status(&r))?;
         let after_json = preview.after.map(|row| {

@@ -24,7 +24,7 @@ use super::source::AtSource;
 use super::switches::FlightGuard;
 use synapsor_source::Engine;
 use synapsor_writeback::crash_point::{CrashPoint, hit};
-use synapsor_writeback::{ApplyResult, EndPermit, LeaseTerms, WritePermit, receipt};
+use synapsor_writeback::{ApplyResult, EndPermit, LeaseTerms, RefusedBy, WritePermit, receipt};
 
 /// Why nothing is written while the version column stays where it was.
 const VERSION_NOT_ADVANCED: &str = "version_not_advanced";
@@ -476,7 +476,6 @@ fn unusable(error: &synapsor_source::EngineError) -> Round {
     if error.is_retryable() {
         Round::Again(error.reason(), Pace::of(error))
     } else {
-        let text = format!("the writer's database refused: {}", error.reason());
-        Round::Report(refused(&Refusal::new("refused:database", text)))
+        Round::Report(refused(&RefusedBy::Database(error.clone()).refusal()))
     }
 }

@@ -23,6 +23,7 @@ use tonic::transport::Channel;
 use synapsor_anchors::witness::WitnessFile;
 
 use super::ledger_time::LedgerTime;
+use super::settled::Settled;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// For calls that change nothing when they are made again: sooner asked anew than waited for.
@@ -36,6 +37,8 @@ pub struct LedgerClient {
     client: WritebackServiceClient<Channel>,
     witness: WitnessFile,
     time: LedgerTime,
+    /// Receipts that it has taken.
+    pub(super) settled: Settled,
 }
 
 /// A leased proposal, still as hostile as the ledger that sent it.
@@ -80,6 +83,7 @@ impl LedgerClient {
             client,
             witness,
             time: LedgerTime::new(clock),
+            settled: Settled::default(),
         }
     }
 
@@ -185,7 +189,11 @@ impl LedgerClient {
             .clone()
             .settle(with_deadline(request, REPEATABLE_TIMEOUT))
             .await;
-        answer.map_err(|s| from_status(&s)).map(|_| ())
+        answer.map_err(|s| from_status(&s))?;
+        if receipt.is_some() {
+            self.settled.add(id);
+        }
+        Ok(())
     }
 
     pub(super) async fn report_in_doubt(&self, lease: &Lease, attempt: &Envelope) -> Result<(), Refusal> {
@@ -203,10 +211,17 @@ impl LedgerClient {
     }
 
     /// Announced attempts without an end on file that no lease holds.
-    pub(super) async fn unfinished(&self, source_ids: Vec<String>) -> Result<Vec<Unfinished>, Refusal> {
+    ///
+    /// A page, newest first, of those that changed before an event, and where the next page begins.
+    pub(super) async fn unfinished(
+        &self,
+        source_ids: Vec<String>,
+        before: Option<u64>,
+    ) -> Result<(Vec<Unfinished>, Option<u64>), Refusal> {
         let request = wire::ListUnfinishedRequest {
             source_ids,
             writer_now_ms: self.time.own_ms(),
+            before_seq: before.unwrap_or(0),
         };
         let answer = self
             .client
@@ -215,12 +230,11 @@ impl LedgerClient {
             .await;
         let answer = answer.map_err(|s| from_status(&s))?.into_inner();
         self.time.learn(answer.ledger_now_ms);
-        answer
-            .attempts
-            .into_iter()
-            .filter(|a| !a.leased)
-            .map(Unfinished::try_from)
-            .collect()
+        let next = Some(answer.next_before_seq).filter(|seq| *seq > 0);
+        // A ledger that goes round in circles is not followed.
+        let next = next.filter(|next| before.is_none_or(|before| *next < before));
+        let free = answer.attempts.into_iter().filter(|a| !a.leased);
+        Ok((free.map(Unfinished::try_from).collect::<Result<_, _>>()?, next))
     }
 }
 

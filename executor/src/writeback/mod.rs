@@ -13,6 +13,7 @@ mod preview;
 mod reconcile;
 mod reject;
 mod report;
+mod settled;
 mod slots;
 mod source;
 mod switches;
@@ -21,6 +22,7 @@ mod worker;
 use std::fmt;
 use std::sync::Arc;
 
+use synapsor_chassis::background::Background;
 use synapsor_chassis::clock::Clock;
 use synapsor_chassis::run::Failure;
 use synapsor_domain::contract::Contract;
@@ -31,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use freeze::{confirm, take_freeze, take_unfreeze};
 pub use ledger::LedgerClient;
-pub use preview::{Preview, preview};
+pub use preview::{DryRuns, Preview, preview};
 pub use reject::{Rejected, reject};
 pub use switches::Switches;
 
@@ -86,19 +88,24 @@ impl fmt::Debug for Writer {
 
 /// Works until told to stop, then lets running attempts end.
 pub async fn run(writer: Arc<Writer>, stop: CancellationToken) -> Result<(), Failure> {
-    let reconciler = tokio::spawn(reconcile::run(Arc::clone(&writer), stop.clone()));
-    let rejecter = tokio::spawn(reject::run(Arc::clone(&writer), stop.clone()));
-    let switches = writer.switches.clone();
-    let saver = tokio::spawn({
-        let stop = stop.clone();
-        async move { switches.keep_saving(stop).await }
-    });
-    worker::run(writer, stop).await;
-    let ended =
-        |name| move |_| Failure::new("BACKGROUND_TASK_ENDED", format!("the {name} ended unexpectedly"));
-    rejecter.await.map_err(ended("rejecter"))?;
-    saver.await.map_err(ended("store of switches"))?;
-    reconciler
-        .await
-        .map_err(|_| Failure::new("RECONCILER_ENDED", "the reconciler ended unexpectedly"))
+    let mut background = Background::default();
+    background.spawn("reconciler", reconcile::run(Arc::clone(&writer), stop.clone()));
+    background.spawn("rejecter", reject::run(Arc::clone(&writer), stop.clone()));
+    let (switches, saving) = (writer.switches.clone(), stop.clone());
+    background.spawn(
+        "store of switches",
+        async move { switches.keep_saving(saving).await },
+    );
+    let mut working = std::pin::pin!(worker::run(writer, stop.clone()));
+    let failure = tokio::select! {
+        () = &mut working => None,
+        failure = background.failed(&stop) => Some(failure),
+    };
+    let Some(failure) = failure else {
+        return background.join(&stop).await;
+    };
+    // Nothing new is begun; attempts that run end by themselves.
+    stop.cancel();
+    working.await;
+    Err(failure)
 }

@@ -1,11 +1,16 @@
 //! A rehearsal: the real transaction up to the receipt, always rolled back. Needs no approval and changes
 //! nothing anywhere.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use synapsor_domain::proposal::Attested;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::Envelope;
 use synapsor_domain::value::ColumnValue;
 use synapsor_domain::writeback::rehearsal;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::Writer;
 use super::attempt::{Own, with_facts};
@@ -22,8 +27,37 @@ pub struct Preview {
     pub after: Option<Vec<ColumnValue>>,
 }
 
+/// Dry runs of one source at one time. With the slots of attempts they leave connections for rejections.
+const DRY_RUNS_PER_SOURCE: usize = 3;
+/// How long a dry run waits for those before it.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// The dry runs that each source may have at one time.
+#[derive(Debug)]
+pub struct DryRuns(BTreeMap<String, Semaphore>);
+
+impl DryRuns {
+    pub fn of(writer: &Writer) -> Self {
+        let permits = |source| (source, Semaphore::new(DRY_RUNS_PER_SOURCE));
+        Self(writer.source_ids().into_iter().map(permits).collect())
+    }
+
+    async fn permit(&self, source: &str) -> Result<Option<SemaphorePermit<'_>>, Refusal> {
+        let Some(permits) = self.0.get(source) else {
+            return Ok(None);
+        };
+        match tokio::time::timeout(WAIT, permits.acquire()).await {
+            Ok(permit) => Ok(permit.ok()),
+            Err(_) => Err(Refusal::new(
+                "DATABASE_UNAVAILABLE",
+                "other dry runs of this source are still running; try again",
+            )),
+        }
+    }
+}
+
 /// Rehearses a proposal as the reader signed it.
-pub async fn preview(writer: &Writer, proposal: Envelope) -> Result<Preview, Refusal> {
+pub async fn preview(writer: &Writer, dry_runs: &DryRuns, proposal: Envelope) -> Result<Preview, Refusal> {
     let (trust, trust_digest) = (writer.trust)()?;
     let attested = Attested::verify(proposal, &trust)?;
     if writer.switches.is_frozen() {
@@ -34,6 +68,7 @@ pub async fn preview(writer: &Writer, proposal: Envelope) -> Result<Preview, Ref
         });
     }
     let engine = writer.engine(&attested.proposal().source.id)?;
+    let _permit = dry_runs.permit(&attested.proposal().source.id).await?;
     let target = &attested.proposal().target;
     let database = |e: synapsor_source::EngineError| {
         Refusal::new(

@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status};
 use super::{Service, caller, envelope, refuse};
 use crate::error::status_of;
 use crate::lease::{CAPACITY_MAX, CAPACITY_PER_SOURCE_MAX, Job, LEASE_MS, LeaseTerms, SOURCES_MAX};
-use crate::settle::Settlement;
+use crate::settle::{Settlement, UNFINISHED_MAX};
 
 /// Jobs that wait for a slow connection.
 const JOBS_BUFFERED: usize = 4;
@@ -153,7 +153,14 @@ impl WritebackService for Service {
         let message = request.into_inner();
         self.ledger.clock.compare_with_writer(message.writer_now_ms);
         let sources = sources(message.source_ids)?;
-        let found = self.ledger.list_unfinished(sources).await.map_err(status_of)?;
+        let before = Some(message.before_seq).filter(|seq| *seq > 0);
+        let found = self
+            .ledger
+            .list_unfinished(sources, before)
+            .await
+            .map_err(status_of)?;
+        let next = found.last().filter(|_| found.len() == UNFINISHED_MAX);
+        let next_before_seq = next.map_or(0, |last| last.changed_seq);
         let attempts = found.into_iter().map(|unfinished| UnfinishedAttempt {
             proposal: Some(unfinished.proposal.into()),
             fence: unfinished.fence,
@@ -163,6 +170,7 @@ impl WritebackService for Service {
         Ok(Response::new(ListUnfinishedResponse {
             attempts: attempts.collect(),
             ledger_now_ms: self.ledger.now().as_unix_millis(),
+            next_before_seq,
         }))
     }
 }

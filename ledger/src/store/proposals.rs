@@ -179,29 +179,26 @@ pub(crate) fn list(
     rows(conn, &clause, &values)
 }
 
-/// Proposals with an announced attempt whose end is not on file.
+/// Proposals with an announced attempt whose end is not on file: a page of at most `limit` over all sources, the one
+/// that changed last first, of those that changed before the event `before`.
 pub(crate) fn unfinished(
     conn: &Connection,
     sources: &[String],
-    limit: u32,
+    before: Option<u64>,
+    limit: usize,
 ) -> Result<Vec<ProposalRow>, StoreError> {
-    let clause = "started = 1 AND state IN ('approved', 'pending_worker', 'in_doubt') AND EXISTS (SELECT 1 FROM \
-                  attempts a WHERE a.proposal_id = proposals.proposal_id AND (a.result IS NULL OR a.result = 'in_doubt'))";
-    of_sources(conn, clause, sources, limit)
-}
-
-fn of_sources(
-    conn: &Connection,
-    clause: &str,
-    sources: &[String],
-    limit: u32,
-) -> Result<Vec<ProposalRow>, StoreError> {
+    const CLAUSE: &str = "source_id = ?1 AND started = 1 AND state IN ('approved', 'pending_worker', 'in_doubt') \
+                          AND changed_seq < ?2 AND EXISTS (SELECT 1 FROM attempts a \
+                            WHERE a.proposal_id = proposals.proposal_id AND (a.result IS NULL OR a.result = 'in_doubt')) \
+                          ORDER BY changed_seq DESC LIMIT ?3";
+    let before = before.map_or(i64::MAX, to_sql);
+    let most = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut found = Vec::new();
     for source in sources {
-        let left = limit.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
-        let clause = format!("source_id = ?1 AND {clause} ORDER BY changed_seq LIMIT ?2");
-        found.extend(rows(conn, &clause, &[source, &left])?);
+        found.extend(rows(conn, CLAUSE, &[source, &before, &most])?);
     }
+    found.sort_unstable_by_key(|row| std::cmp::Reverse(row.changed_seq));
+    found.truncate(limit);
     Ok(found)
 }
 

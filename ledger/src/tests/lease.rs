@@ -187,7 +187,11 @@ async fn a_start_is_durable_idempotent_and_ends_the_time_of_rejection() {
     // Time does not end it either.
     world.clock.advance_ms(8 * 86_400_000);
     world.ledger.sweep().await.unwrap();
-    let unfinished = world.ledger.list_unfinished(vec!["main".into()]).await.unwrap();
+    let unfinished = world
+        .ledger
+        .list_unfinished(vec!["main".into()], None)
+        .await
+        .unwrap();
     assert_eq!(
         (unfinished.len(), unfinished[0].fence, unfinished[0].leased),
         (1, 1, false)
@@ -477,4 +481,38 @@ async fn what_moves_nothing_of_a_source_wakes_nobody_who_waits_for_it() {
         .decide(caller(OPERATOR), "forged", seal(Kind::Decision, &forged, ANN_KEY))
         .await;
     assert_eq!((crm.peek(), globex.peek(), main.peek()), (None, None, None));
+}
+
+#[tokio::test]
+async fn unfinished_attempts_come_newest_first_and_in_pages() {
+    let world = World::new();
+    let mut jobs = two_sources(&world, 8);
+    for (source, id) in [("main", 1), ("crm", 2), ("main", 3)] {
+        let draft = row(&world, source, "acme", id).await;
+        let job = next(&mut jobs).await.unwrap();
+        world
+            .ledger
+            .start(caller(WRITER), draft.proposal.id.clone(), job.token.to_vec())
+            .await
+            .unwrap();
+    }
+    let sources = vec!["main".to_owned(), "crm".to_owned()];
+    let all = world.ledger.list_unfinished(sources.clone(), None).await.unwrap();
+    let key = |unfinished: &crate::settle::Unfinished| {
+        let proposal: Proposal = unfinished.proposal.peek(Kind::Proposal).unwrap();
+        proposal
+            .target
+            .primary_key
+            .value
+            .as_text()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    assert_eq!(all.iter().map(key).collect::<Vec<_>>(), ["3", "2", "1"]);
+    let older = world
+        .ledger
+        .list_unfinished(sources, Some(all[0].changed_seq))
+        .await
+        .unwrap();
+    assert_eq!(older.iter().map(key).collect::<Vec<_>>(), ["2", "1"]);
 }

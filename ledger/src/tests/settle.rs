@@ -253,7 +253,7 @@ async fn an_attempt_in_doubt_stays_open_until_a_receipt_resolves_it() {
     assert_eq!(
         run.world
             .ledger
-            .list_unfinished(vec!["main".into()])
+            .list_unfinished(vec!["main".into()], None)
             .await
             .unwrap()
             .len(),
@@ -265,7 +265,7 @@ async fn an_attempt_in_doubt_stays_open_until_a_receipt_resolves_it() {
     assert!(
         run.world
             .ledger
-            .list_unfinished(vec!["main".into()])
+            .list_unfinished(vec!["main".into()], None)
             .await
             .unwrap()
             .is_empty()

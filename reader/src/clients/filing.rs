@@ -53,6 +53,11 @@ impl FilingQueue {
         Self(sender)
     }
 
+    /// Returns when nothing is sent any more: the task that did has panicked.
+    pub(super) async fn ended(&self) {
+        self.0.closed().await;
+    }
+
     /// Files and waits for the answer. A call that ends before its filing was sent leaves nothing behind.
     ///
     /// # Errors

@@ -80,6 +80,11 @@ pub(crate) struct Filing<'a> {
 }
 
 impl IntakeClient {
+    /// Returns when this client can file nothing any more.
+    pub async fn ended(&self) {
+        self.queue.ended().await;
+    }
+
     /// Within a runtime, which sends what is filed.
     pub fn new(channel: Channel, witness: WitnessFile) -> Self {
         let intake = IntakeServiceClient::new(channel.clone())

@@ -5,6 +5,7 @@ use serde_json::{Value as Json, json};
 use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
 use synapsor_domain::limits::REASON_CHARS_MAX;
 
+use super::own_contract::OwnContract;
 use super::page;
 use crate::Context;
 use crate::clients::DenyEffect;
@@ -54,6 +55,8 @@ pub(super) async fn approve(
     let looked = operations::look(session, &args.proposal).await?;
     page::show(&looked, context.global.json)?;
     operations::still_open(&looked, "PROPOSAL_NOT_PENDING_REVIEW")?;
+    let own = OwnContract::of(looked.attested.proposal(), &context.global);
+    own.warn(looked.attested.proposal(), &context.global);
     // The passphrase of a protected key is asked for here, after the document was shown.
     args.confirm
         .obtain(&args.proposal, &looked, session.trust(), "approve exactly this")?;
@@ -64,7 +67,9 @@ pub(super) async fn approve(
         operations::approve(session, &looked, &signer, args.reason.as_deref(), args.expires).await?;
     if !args.apply {
         if context.global.json {
-            output::json(&approved_json(&looked, &approved, &signer))?;
+            let mut object = approved_json(&looked, &approved, &signer);
+            object["own_contract"] = json!(own.as_str());
+            output::json(&object)?;
         } else {
             say_approved(&looked, &approved)?;
         }
@@ -79,6 +84,7 @@ pub(super) async fn approve(
     let applied = operations::apply(session, context, &again, &signer, wait).await?;
     if context.global.json {
         let mut object = approved_json(&again, &approved, &signer);
+        object["own_contract"] = json!(own.as_str());
         object["apply"] = shape::applied(&again, &applied);
         output::json(&object)?;
     } else {

@@ -2,6 +2,7 @@
 
 mod decide;
 mod list;
+mod own_contract;
 pub(super) mod page;
 mod show;
 

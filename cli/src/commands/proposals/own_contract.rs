@@ -1,0 +1,64 @@
+//! Whether a proposal was made under the contract that this machine has. The writer holds it against its own copy; who
+//! signs should know before that the text in front of them is not the one that they have reviewed.
+
+use synapsor_domain::contract::Contract;
+use synapsor_domain::proposal::Proposal;
+
+use crate::arguments::Global;
+use crate::contract_file;
+use crate::output::{self, safe};
+
+/// How a proposal's contract relates to the one here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OwnContract {
+    Same,
+    /// The capability is another one here, or is not here at all.
+    Differs,
+    /// No contract can be read here.
+    Absent,
+}
+
+impl OwnContract {
+    pub(super) fn of(proposal: &Proposal, global: &Global) -> Self {
+        match contract_file::load_silently(global) {
+            Some(contract) => Self::under(proposal, &contract),
+            None => Self::Absent,
+        }
+    }
+
+    fn under(proposal: &Proposal, contract: &Contract) -> Self {
+        let own = contract
+            .capabilities()
+            .iter()
+            .find(|c| c.name == proposal.capability);
+        match own {
+            Some(own) if own.seal(contract) == proposal.contract_digest => Self::Same,
+            Some(_) | None => Self::Differs,
+        }
+    }
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::Differs => "differs",
+            Self::Absent => "absent",
+        }
+    }
+
+    /// Warns on stderr, before anything is signed.
+    pub(super) fn warn(self, proposal: &Proposal, global: &Global) {
+        let path = contract_file::path(global);
+        let path = safe(&path.to_string_lossy());
+        let capability = safe(&proposal.capability);
+        match self {
+            Self::Same => {}
+            Self::Differs => output::note(format!(
+                "warning: the contract digest of {capability} is not that of {path}; review the contract that the \
+                 proposal was made under before you sign"
+            )),
+            Self::Absent => output::note(format!(
+                "warning: no contract at {path} to compare {capability} with; pass --config with your reviewed copy"
+            )),
+        }
+    }
+}
