@@ -1,10 +1,12 @@
 //! What a writer does when something moves under its hands: tables, versions, the database, the ledger. One
 //! effect or none, and an answer within seconds.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use synapsor_domain::foreign_code::{CodeForm, ForeignCode, ForeignCodeKind};
 use synapsor_domain::review;
 use synapsor_domain::value::{Value, find};
 use synapsor_domain::writeback::{AttemptReport, AttemptResult};
@@ -13,6 +15,7 @@ use synapsor_e2e::binaries::Build;
 use synapsor_e2e::cli::until;
 use synapsor_e2e::court::{Court, INVOICE};
 use synapsor_e2e::deployment::Deployment;
+use synapsor_e2e::stack::Stack;
 
 /// Doubt and lost reports have to be over well before this.
 const SOON: Duration = Duration::from_secs(10);
@@ -173,27 +176,79 @@ async fn a_conflict_s_receipt_names_the_version_that_was_found() -> anyhow::Resu
     Ok(())
 }
 
+/// A table of notes, a trigger that writes to it, and a table whose key follows the invoice's.
+const NOTES: &str = "CREATE TABLE notes (text TEXT) STRICT;
+    CREATE TABLE lines (invoice_id TEXT REFERENCES invoices (id) ON UPDATE CASCADE) STRICT;";
+const NOTED: &str =
+    "CREATE TRIGGER noted AFTER UPDATE ON invoices BEGIN INSERT INTO notes VALUES (new.id); END";
+
+/// The trigger as a contract acknowledges it, with the tables that it may write.
+fn acknowledged(writes: &str) -> String {
+    let definition = BTreeMap::from([("sql", NOTED.to_owned())]);
+    let form = CodeForm::Acknowledgeable;
+    let code = ForeignCode::new(ForeignCodeKind::Trigger, "noted", &definition, Vec::new(), form);
+    let entry = code
+        .ack_entry()
+        .replace(r#""writes": []"#, &format!(r#""writes": {writes}"#));
+    format!(r#"{{ "column": "version" }}, "side_effects_ack": [{entry}]"#)
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn side_effects_that_the_reviewer_saw_stay_within_the_row_or_nothing_is_written() -> anyhow::Result<()>
-{
-    let elsewhere = "CREATE TABLE notes (text TEXT) STRICT;
-        CREATE TRIGGER noted AFTER UPDATE ON invoices BEGIN INSERT INTO notes VALUES (new.id); END;
-        CREATE TABLE lines (invoice_id TEXT REFERENCES invoices (id) ON UPDATE CASCADE) STRICT;";
-    let mut court = court(r#"{ "column": "version" }"#, elsewhere).await?;
-    let document = review::document(&court.subject.proposal, court.subject.digest);
+async fn acknowledged_code_writes_the_rows_that_the_approver_saw_and_no_other() -> anyhow::Result<()> {
+    let elsewhere = format!("{NOTES} {NOTED};");
+    // Once for the update, once for that of the trigger that counts the version.
+    let two_rows = acknowledged(r#"[{ "table": "main.notes", "rows": 2 }]"#);
+    let mut admitted = court(&two_rows, &elsewhere).await?;
+    let document = review::document(&admitted.subject.proposal, admitted.subject.digest);
     for effect in [
         "trigger invoices_version",
         "trigger noted",
         "foreign key of lines on update CASCADE",
+        "acknowledged trigger noted (sha256:",
     ] {
         assert!(
-            document.contains(&format!("side effects    {effect}\n")),
+            document.contains(&format!("side effects    {effect}")),
             "{document}"
         );
     }
+    assert!(
+        document.contains("): may write 2 rows of main.notes\n"),
+        "{document}"
+    );
+    let report = judged(&mut admitted).await?;
+    assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
+    let noted = |court: &Court| -> anyhow::Result<i64> {
+        let sql = "SELECT count(*) FROM notes";
+        Ok(court
+            .deployment()
+            .open_database()?
+            .query_row(sql, [], |row| row.get(0))?)
+    };
+    assert_eq!(noted(&admitted)?, 2);
+
+    let mut court = court(&acknowledged("[]"), &elsewhere).await?;
     let report = judged(&mut court).await?;
     assert_eq!(report.result, failed("collateral"), "{}", report.message);
     assert_eq!(court.deployment().invoice(INVOICE)?, (5500, None, 7));
+    assert_eq!(noted(&court)?, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn code_that_nobody_acknowledged_is_refused_when_it_is_proposed_and_by_name() -> anyhow::Result<()> {
+    let deployment = Deployment::new(Build::Plain)?;
+    deployment
+        .open_database()?
+        .execute_batch(&format!("{NOTES} {NOTED};"))?;
+    let stack = Stack::without_writer(deployment)?;
+    let agent = Agent::over_stdio(&stack).await?;
+    let arguments = serde_json::json!({ "invoice_id": INVOICE, "reason": "goodwill" });
+    let envelope = agent.call("billing.propose_late_fee_waiver", arguments).await?;
+    let text = envelope.to_string();
+    assert!(
+        text.contains("trigger `noted` of the table is not acknowledged"),
+        "{text}"
+    );
     Ok(())
 }
 

@@ -56,7 +56,6 @@ pub(crate) struct CommitError(pub(crate) EngineError);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LookTarget<'a> {
     pub(crate) plan: &'a RowPlan,
-    #[expect(dead_code, reason = "read by the engines that can measure it")]
     pub(crate) allowed: &'a Acknowledged,
 }
 

@@ -86,9 +86,10 @@ impl DatabaseFile {
     /// Opens a connection that can write, with every setting that the protocol of a writeback needs.
     pub fn open_writer(&self) -> Result<Opened, EngineError> {
         self.refuse_network()?;
+        // A trigger that sets a column of its own row runs once, as on every connection that says nothing else.
         self.open(
             OpenFlags::SQLITE_OPEN_READ_WRITE,
-            "PRAGMA foreign_keys = ON; PRAGMA recursive_triggers = ON; PRAGMA synchronous = FULL; \
+            "PRAGMA foreign_keys = ON; PRAGMA recursive_triggers = OFF; PRAGMA synchronous = FULL; \
              PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;",
         )
     }

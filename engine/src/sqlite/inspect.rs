@@ -5,34 +5,14 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension as _};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::schema::{Column, Definition, Reference, TableShape};
-use synapsor_domain::writeback::receipt_table_ddl;
 
 use super::dialect::{self, SCHEMA};
+use super::foreign;
 use super::read::require_schema;
 use super::scrub::scrub;
 use synapsor_source::catalogue::{ForeignKey, Index, TABLES_MAX, Table, Unique};
 use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::{Catalogue, RowPlan};
-
-/// `(name, type, NOT NULL)` of the receipt table's columns; the first is the whole primary key.
-const RECEIPT_TABLE_COLUMNS: [(&str, &str, bool); 16] = [
-    ("proposal_id", "TEXT", true),
-    ("proposal_digest", "TEXT", true),
-    ("outcome", "TEXT", true),
-    ("reason", "TEXT", true),
-    ("rows_affected", "INTEGER", true),
-    ("previous_version", "TEXT", false),
-    ("new_version", "TEXT", false),
-    ("fence", "INTEGER", true),
-    ("executor_id", "TEXT", true),
-    ("ledger_size", "INTEGER", true),
-    ("ledger_root", "TEXT", true),
-    ("db_identity", "TEXT", true),
-    ("created_at", "TEXT", true),
-    ("receipt", "TEXT", true),
-    ("executor_key", "TEXT", true),
-    ("executor_sig", "TEXT", true),
-];
 
 /// One line of the list of tables.
 struct Listed {
@@ -57,7 +37,7 @@ pub fn shape(connection: &Connection, schema: &str, table: &str) -> Result<Table
     if listed.is_without_rowid {
         traits.push("without_rowid".to_owned());
     }
-    Ok(TableShape {
+    let mut shape = TableShape {
         engine: "sqlite".to_owned(),
         schema: SCHEMA.to_owned(),
         table: table.to_owned(),
@@ -68,7 +48,24 @@ pub fn shape(connection: &Connection, schema: &str, table: &str) -> Result<Table
         referenced_by: references(connection, table)?,
         traits,
         foreign_code: Vec::new(),
-    })
+    };
+    shape.foreign_code = foreign::foreign_code(connection, &shape)?;
+    Ok(shape)
+}
+
+/// What is stored under a name, spelled exactly so.
+#[derive(Debug, Clone, Copy)]
+pub struct TableKind {
+    /// Whether SQLite reports changes of its rows one by one.
+    pub is_reported: bool,
+}
+
+/// What is stored under a name, if anything is.
+pub fn kind(connection: &Connection, table: &str) -> Result<Option<TableKind>, EngineError> {
+    let listed = listed(connection, table)?;
+    Ok(listed.map(|listed| TableKind {
+        is_reported: matches!(listed.kind.as_str(), "table" | "shadow") && !listed.is_without_rowid,
+    }))
 }
 
 fn listed(connection: &Connection, table: &str) -> Result<Option<Listed>, EngineError> {
@@ -243,84 +240,6 @@ fn references(connection: &Connection, table: &str) -> Result<Vec<Reference>, En
         }
     }
     Ok(references.into_iter().map(|(_, reference)| reference).collect())
-}
-
-/// Why the receipt table cannot be used, with the statements that make a good one; empty if it can.
-pub fn receipt_problems(connection: &Connection, table: &str) -> Result<Vec<String>, EngineError> {
-    let ddl = receipt_table_ddl("sqlite", SCHEMA, table)
-        .map_err(|refusal| EngineError::new(EngineErrorKind::Other, refusal.public))?;
-    let shape = match shape(connection, SCHEMA, table) {
-        Ok(shape) => shape,
-        Err(error) if error.kind == EngineErrorKind::NotFound => {
-            return Ok(vec![format!(
-                "the receipt table `{table}` does not exist; have it created:\n{ddl}"
-            )]);
-        }
-        Err(error) => return Err(error),
-    };
-    let mut problems = table_problems(connection, table, &shape)?;
-    if !problems.is_empty() {
-        problems.push(format!(
-            "move the table `{table}` away and have it created anew:\n{ddl}"
-        ));
-    }
-    Ok(problems)
-}
-
-fn table_problems(
-    connection: &Connection,
-    table: &str,
-    shape: &TableShape,
-) -> Result<Vec<String>, EngineError> {
-    let mut problems = Vec::new();
-    let mut problem = |text: String| problems.push(format!("the receipt table `{table}` {text}"));
-    if shape.traits != ["strict"] {
-        problem("must be an ordinary STRICT table with row numbers".to_owned());
-    }
-    let expected = RECEIPT_TABLE_COLUMNS
-        .map(|(name, declared, not_null)| (name.to_owned(), declared.to_owned(), !not_null));
-    let actual: Vec<_> = shape
-        .columns
-        .iter()
-        .map(|c| (c.name.clone(), c.declared_type.to_ascii_uppercase(), c.nullable))
-        .collect();
-    if actual != expected {
-        problem("must have exactly the columns of the migration, in their order".to_owned());
-    }
-    let keys: Vec<&str> = shape
-        .columns
-        .iter()
-        .filter(|c| c.primary_key)
-        .map(|c| c.name.as_str())
-        .collect();
-    if keys != ["proposal_id"] {
-        problem("must have the primary key (proposal_id) and nothing else in it".to_owned());
-    }
-    if shape.columns.iter().any(|c| c.collation.is_some() || c.generated) {
-        problem("must not have collations or computed columns".to_owned());
-    }
-    if !shape.triggers.is_empty() {
-        problem("must not have triggers".to_owned());
-    }
-    let definition = definition(connection, table)?;
-    let definition = definition.to_ascii_uppercase();
-    if definition.contains("CONFLICT") {
-        problem("must not have a conflict clause: it would let a receipt be overwritten".to_owned());
-    }
-    if definition.contains("REFERENCES") {
-        problem("must not have foreign keys".to_owned());
-    }
-    let other_unique: i64 = connection
-        .query_row(
-            "SELECT count(*) FROM pragma_index_list(?1, 'main') WHERE \"unique\" = 1 AND origin <> 'pk'",
-            [table],
-            |row| row.get(0),
-        )
-        .map_err(scrub)?;
-    if other_unique > 0 {
-        problem("must have no unique index besides its primary key".to_owned());
-    }
-    Ok(problems)
 }
 
 /// A name of the row number that no column hides; none in a table without row numbers.

@@ -4,11 +4,15 @@
 
 pub mod connect;
 pub mod dialect;
+mod foreign;
 pub mod inspect;
 pub mod read;
 pub mod reading;
+pub mod receipts;
 pub mod sample;
 pub mod scrub;
+mod sql;
+mod trigger;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -144,7 +148,7 @@ impl Engine for SqliteEngine {
 
     async fn receipt_problems(&self) -> Result<Vec<String>, EngineError> {
         let table = self.receipt_table.clone();
-        self.read_only(move |opened| inspect::receipt_problems(&opened.connection, &table))
+        self.read_only(move |opened| receipts::problems(&opened.connection, &table))
             .await
     }
 

@@ -12,7 +12,7 @@ use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::{RowPlan, StoredReceipt};
 
 /// The table that says which database this is, in every copy of the file.
-const IDENTITY_TABLE: &str = "synapsor_database_identity";
+pub const IDENTITY_TABLE: &str = "synapsor_database_identity";
 
 /// The rows of a plan, at most two.
 pub fn rows(connection: &Connection, plan: &RowPlan) -> Result<Vec<Vec<ColumnValue>>, EngineError> {

@@ -1,6 +1,7 @@
 //! The write path of SQLite.
 
 mod check;
+mod look;
 mod update;
 mod write;
 

@@ -1,21 +1,24 @@
 //! One writing transaction on a fresh connection: BEGIN IMMEDIATE, which is every lock at once, one UPDATE, the
 //! account of everything that changed, the receipt, COMMIT. Any error closes the connection, which rolls back.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::hooks::Action;
 use rusqlite::{Connection, params_from_iter};
+use synapsor_domain::foreign_code::Acknowledged;
 use synapsor_domain::schema::TableShape;
 use synapsor_domain::timestamp::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 
+use super::look::{self, Definitions};
 use crate::transaction::{
     CommitError, LookTarget, OpenTransaction, RecordError, RowChange, Rows, Transaction,
 };
-use crate::violation::{LookError, Violation, ViolationKind};
+use crate::violation::LookError;
 use synapsor_engine::sqlite::connect::{DatabaseFile, Deadline, LOCK_TIMEOUT, Opened};
 use synapsor_engine::sqlite::scrub::{is_unique_violation, scrub};
 use synapsor_engine::sqlite::{dialect, inspect, read};
@@ -69,7 +72,7 @@ async fn expire(slot: Slot, deadline: Arc<Deadline>) {
     let _ = closing.await;
 }
 
-fn open(
+pub(super) fn open(
     file: &DatabaseFile,
     receipt_table: String,
     turn: OwnedSemaphorePermit,
@@ -109,6 +112,7 @@ fn open(
             changes,
             total_at_begin,
             receipt_table,
+            definitions: None,
             _turn: turn,
         },
         identity,
@@ -117,22 +121,49 @@ fn open(
 }
 
 /// The connection of one transaction.
-struct Session {
-    connection: Connection,
+pub(super) struct Session {
+    pub(super) connection: Connection,
     deadline: Arc<Deadline>,
     changes: Arc<Mutex<Changes>>,
     total_at_begin: u64,
-    receipt_table: String,
+    pub(super) receipt_table: String,
+    /// As the first look found them.
+    pub(super) definitions: Option<Definitions>,
     /// Given back after the connection is closed: fields are dropped in their order.
     _turn: OwnedSemaphorePermit,
 }
 
 type Slot = Arc<Mutex<Option<Session>>>;
 
+impl Session {
+    pub(super) fn changes(&self) -> MutexGuard<'_, Changes> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What changed besides the target, the receipt and declared rows, by two counts that must agree: the hook, which
+    /// names tables, and the connection's own counter.
+    pub(super) fn side_effects(&self) -> Vec<String> {
+        let counted = self.connection.total_changes() - self.total_at_begin;
+        let changes = self.changes();
+        let mut lines = changes.others.clone();
+        let accounted = changes.total + changes.unreported();
+        if counted != accounted {
+            lines.push(format!(
+                "the database counts {counted} changes, {accounted} were reported or expected"
+            ));
+        }
+        lines
+    }
+}
+
 /// The changes that SQLite reported since BEGIN. It reports none of tables without row numbers.
 #[derive(Default)]
-struct Changes {
+pub(super) struct Changes {
     target: Target,
+    /// The receipt table while its one row is inserted.
+    receipts: Option<String>,
+    /// Declared tables with the rows that may still be written there.
+    allowed: BTreeMap<String, u32>,
     total: u64,
     others: Vec<String>,
 }
@@ -150,13 +181,37 @@ enum Target {
 }
 
 impl Changes {
+    /// Lets the declared tables be written.
+    pub(super) fn allow(&mut self, allowed: &Acknowledged) {
+        let table = |(name, rows): (&str, u32)| Some((name.split_once('.')?.1.to_owned(), rows));
+        self.allowed = allowed.writes().filter_map(table).collect();
+    }
+
+    /// Whether the change is one that was expected; each receipt and each declared row is expected once.
+    fn is_expected(&mut self, action: Action, table: &str, row: i64) -> bool {
+        // Deletion and insertion of the row, which keep its number too, are never expected.
+        if action == Action::SQLITE_UPDATE
+            && matches!(&self.target, Target::Numbered { table: t, row: r } if t == table && *r == row)
+        {
+            return true;
+        }
+        if action == Action::SQLITE_INSERT && self.receipts.as_deref() == Some(table) {
+            self.receipts = None;
+            return true;
+        }
+        match self.allowed.get_mut(table) {
+            Some(rows) if *rows > 0 => {
+                *rows -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
     fn note(&mut self, action: Action, schema: &str, table: &str, row: i64) {
         self.total += 1;
-        // Deletion and insertion of the row, which keep its number too, are never expected.
-        let is_target = schema == dialect::SCHEMA
-            && action == Action::SQLITE_UPDATE
-            && matches!(&self.target, Target::Numbered { table: t, row: r } if t == table && *r == row);
-        if !is_target && self.others.len() < COLLATERAL_LINES_MAX {
+        let is_expected = schema == dialect::SCHEMA && self.is_expected(action, table, row);
+        if !is_expected && self.others.len() < COLLATERAL_LINES_MAX {
             let what = match action {
                 Action::SQLITE_INSERT => "a row was inserted into",
                 Action::SQLITE_DELETE => "a row was deleted from",
@@ -192,13 +247,13 @@ impl Held {
     /// or of the waiting future, because nothing else holds the transaction.
     async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Session) -> Result<T, EngineError> + Send + 'static,
+        work: impl FnOnce(&mut Session) -> Result<T, EngineError> + Send + 'static,
     ) -> Result<T, EngineError> {
         let slot = self.slot.clone();
         let done = tokio::task::spawn_blocking(move || {
             let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-            let session = slot.take().ok_or_else(ended)?;
-            let result = work(&session)?;
+            let mut session = slot.take().ok_or_else(ended)?;
+            let result = work(&mut session)?;
             if session.connection.is_autocommit() {
                 return Err(EngineError::new(
                     EngineErrorKind::Other,
@@ -209,6 +264,20 @@ impl Held {
             Ok(result)
         });
         done.await.map_err(|_| died())?
+    }
+}
+
+impl Held {
+    /// As [`Held::run`] for a look: what it finds leaves the connection open for the rollback.
+    async fn look<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Session) -> Result<T, LookError> + Send + 'static,
+    ) -> Result<T, LookError> {
+        let found = self.run(|session| match work(session) {
+            Err(LookError::Engine(error)) => Err(error),
+            found => Ok(found),
+        });
+        found.await?
     }
 }
 
@@ -263,7 +332,28 @@ impl Transaction for SqliteTransaction {
     }
 
     async fn side_effects(&mut self, _plan: &RowPlan) -> Result<Vec<String>, EngineError> {
-        self.held.run(|s| Ok(collateral(s))).await
+        self.held.run(|s| Ok(s.side_effects())).await
+    }
+
+    async fn first_look(&mut self, target: Option<LookTarget<'_>>) -> Result<(), LookError> {
+        let target = target.map(|target| (target.plan.clone(), target.allowed.clone()));
+        self.held
+            .look(move |s| match &target {
+                Some((plan, allowed)) => look::first(s, plan, allowed),
+                None => look::receipt_table(s),
+            })
+            .await
+    }
+
+    async fn last_look(
+        &mut self,
+        target: Option<LookTarget<'_>>,
+        receipt: &StoredReceipt,
+    ) -> Result<Rows, LookError> {
+        let (plan, receipt) = (target.map(|target| target.plan.clone()), receipt.clone());
+        self.held
+            .look(move |s| look::last(s, plan.as_ref(), &receipt))
+            .await
     }
 
     async fn insert_receipt(&mut self, receipt: &StoredReceipt) -> Result<(), RecordError> {
@@ -287,25 +377,6 @@ impl Transaction for SqliteTransaction {
                 let met = met.lock().unwrap_or_else(PoisonError::into_inner).take();
                 Err(met.unwrap_or(RecordError::Engine(engine)))
             }
-        }
-    }
-
-    async fn first_look(&mut self, _target: Option<LookTarget<'_>>) -> Result<(), LookError> {
-        Ok(())
-    }
-
-    async fn last_look(
-        &mut self,
-        target: Option<LookTarget<'_>>,
-        receipt: &StoredReceipt,
-    ) -> Result<Rows, LookError> {
-        if self.find_receipt(&receipt.proposal_id).await?.as_ref() != Some(receipt) {
-            let text = "the receipt does not read back as it was written";
-            return Err(Violation::new(ViolationKind::ReadBack, text).into());
-        }
-        match target {
-            Some(target) => Ok(self.reread(target.plan).await?),
-            None => Ok(Vec::new()),
         }
     }
 
@@ -335,15 +406,12 @@ impl Transaction for SqliteTransaction {
     }
 }
 
-fn update(session: &Session, plan: &RowPlan, change: RowChange<'_>) -> Result<u64, EngineError> {
+pub(super) fn update(session: &Session, plan: &RowPlan, change: RowChange<'_>) -> Result<u64, EngineError> {
     let RowChange { set, guard, now } = change;
     let connection = &session.connection;
     read::require_schema(&plan.schema)?;
-    session
-        .changes
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .target = target_row(connection, plan)?;
+    let target = target_row(connection, plan)?;
+    session.changes().target = target;
     let mut parameters = Vec::with_capacity(set.len() + 3);
     for new in set {
         parameters.push(dialect::to_sql(&new.value)?);
@@ -394,32 +462,11 @@ fn target_row(connection: &Connection, plan: &RowPlan) -> Result<Target, EngineE
     })
 }
 
-/// What changed besides the target, by two counts that must agree: the hook, which names tables, and the
-/// connection's own counter.
-fn collateral(session: &Session) -> Vec<String> {
-    let counted = session.connection.total_changes() - session.total_at_begin;
-    let changes = session.changes.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut lines = changes.others.clone();
-    let accounted = changes.total + changes.unreported();
-    if counted != accounted {
-        lines.push(format!(
-            "the database counts {counted} changes, {accounted} were seen or expected"
-        ));
-    }
-    lines
-}
-
 /// Inserts the receipt, which must be the one change of its statement, and reads it back.
-fn insert(session: &Session, receipt: &StoredReceipt) -> Result<(), RecordError> {
+pub(super) fn insert(session: &Session, receipt: &StoredReceipt) -> Result<(), RecordError> {
     let surprise = |what: &str| RecordError::Engine(EngineError::new(EngineErrorKind::Other, what));
     let connection = &session.connection;
-    let seen = || {
-        session
-            .changes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .total
-    };
+    let seen = || session.changes().total;
     let (total_before, seen_before) = (connection.total_changes(), seen());
     let sql = format!(
         "INSERT OR ROLLBACK INTO {} ({}) VALUES ({})",
@@ -428,6 +475,7 @@ fn insert(session: &Session, receipt: &StoredReceipt) -> Result<(), RecordError>
         (1..=16).map(|i| format!("?{i}")).collect::<Vec<_>>().join(", ")
     );
     let parameters = parameters(receipt).ok_or_else(|| surprise("a number beyond 63 bits"))?;
+    session.changes().receipts = Some(session.receipt_table.clone());
     let inserted = connection
         .prepare(&sql)
         .and_then(|mut statement| statement.execute(params_from_iter(parameters.iter().map(dialect::bound))));

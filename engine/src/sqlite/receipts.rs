@@ -1,0 +1,200 @@
+//! The receipt table against its required form: the migration's definition and nothing more. The same list for the
+//! doctor, for status and inside the transaction.
+
+use rusqlite::Connection;
+use synapsor_domain::writeback::receipt_table_ddl;
+
+use super::dialect::SCHEMA;
+use super::scrub::scrub;
+use super::sql::{self, Token};
+use synapsor_source::{EngineError, EngineErrorKind};
+
+/// One row of the schema table.
+struct Stored {
+    kind: String,
+    name: String,
+    root_page: i64,
+    sql: Option<String>,
+}
+
+/// Why the receipt table cannot be used, with the statements that make a good one; empty if it can.
+pub fn problems(connection: &Connection, table: &str) -> Result<Vec<String>, EngineError> {
+    let ddl = receipt_table_ddl("sqlite", SCHEMA, table)
+        .map_err(|refusal| EngineError::new(EngineErrorKind::Other, refusal.public))?;
+    let stored = stored(connection, table)?;
+    if stored.is_empty() {
+        return Ok(vec![format!(
+            "the receipt table `{table}` does not exist; have it created:\n{ddl}"
+        )]);
+    }
+    let mut problems = differences(connection, table, &stored, &ddl)?;
+    if !problems.is_empty() {
+        problems.push(format!(
+            "move the table `{table}` away and have it created again:\n{ddl}"
+        ));
+    }
+    Ok(problems)
+}
+
+/// Everything that is stored under the table's name.
+fn stored(connection: &Connection, table: &str) -> Result<Vec<Stored>, EngineError> {
+    let sql = "SELECT type, name, rootpage, sql FROM main.sqlite_schema \
+               WHERE tbl_name = ?1 COLLATE NOCASE OR name = ?1 COLLATE NOCASE ORDER BY type, name";
+    let read = |row: &rusqlite::Row<'_>| {
+        Ok(Stored {
+            kind: row.get(0)?,
+            name: row.get(1)?,
+            root_page: row.get(2)?,
+            sql: row.get(3)?,
+        })
+    };
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.query_map([table], read)?.collect())
+        .map_err(scrub)
+}
+
+fn differences(
+    connection: &Connection,
+    table: &str,
+    stored: &[Stored],
+    ddl: &str,
+) -> Result<Vec<String>, EngineError> {
+    let required = Required::of(table, ddl);
+    let mut problems = Vec::new();
+    let mut problem = |text: String| problems.push(format!("the receipt table `{table}` {text}"));
+    let (mut has_table, mut has_time_index, mut keys) = (false, false, 0);
+    for one in stored {
+        let tokens = one.sql.as_deref().map(|sql| normal(table, sql));
+        match one.kind.as_str() {
+            "table" if one.name == table => {
+                has_table = true;
+                if tokens != Some(required.table.clone()) {
+                    problem(table_difference(tokens.as_deref().unwrap_or_default()));
+                }
+            }
+            "index" if one.sql.is_none() => keys += 1,
+            "index"
+                if one.name == required.time_index_name && tokens == Some(required.time_index.clone()) =>
+            {
+                has_time_index = true;
+            }
+            "index" => problem(format!("must not have the index `{}`", one.name)),
+            "trigger" => problem(format!("must not have the trigger `{}`", one.name)),
+            "view" => problem("must be a table and not a view".to_owned()),
+            _ => problem(format!("must not have `{}`", one.name)),
+        }
+    }
+    if has_table {
+        if keys > 1 {
+            problem("must have no unique key besides its primary key".to_owned());
+        }
+        if !has_time_index {
+            problem(format!("must have the index `{}`", required.time_index_name));
+        }
+    }
+    if shares_pages(connection, stored)? {
+        problem("must not share its pages with another table or index".to_owned());
+    }
+    if is_hidden(connection, table)? {
+        problem("must not be hidden by temporary objects or attached files".to_owned());
+    }
+    Ok(problems)
+}
+
+/// The tokens that the migration's statements are stored as.
+struct Required {
+    table: Vec<Token>,
+    time_index: Vec<Token>,
+    time_index_name: String,
+}
+
+impl Required {
+    fn of(table: &str, ddl: &str) -> Self {
+        let tokens = normal(table, ddl);
+        let mut statements = tokens.split(|token| token.is_symbol(';')).map(without_schema);
+        Self {
+            table: statements.next().unwrap_or_default(),
+            time_index: statements.next().unwrap_or_default(),
+            time_index_name: format!("{table}_by_time"),
+        }
+    }
+}
+
+/// SQLite stores a statement without the schema's name.
+fn without_schema(statement: &[Token]) -> Vec<Token> {
+    let schema = Token::Name(SCHEMA.to_owned());
+    let at = statement.iter().position(|token| *token == schema);
+    match at {
+        Some(at) => [&statement[..at], &statement[at + 2..]].concat(),
+        None => statement.to_vec(),
+    }
+}
+
+/// Tokens in which the names of table and index are alike with and without quotes.
+fn normal(table: &str, sql: &str) -> Vec<Token> {
+    let table = table.to_ascii_lowercase();
+    let index = format!("{table}_by_time");
+    let unquoted = |token: Token| match token {
+        Token::Name(name) if name == table || name == index => Token::Word(name),
+        other => other,
+    };
+    sql::tokens(sql)
+        .unwrap_or_default()
+        .into_iter()
+        .map(unquoted)
+        .collect()
+}
+
+/// In what the table's definition differs, as far as one word shows it.
+fn table_difference(tokens: &[Token]) -> String {
+    let has = |word: &str| tokens.iter().any(|token| token.is_word(word));
+    let named = [
+        ("virtual", "must be an ordinary STRICT table with row numbers"),
+        ("without", "must be an ordinary STRICT table with row numbers"),
+        (
+            "conflict",
+            "must not have a conflict clause: it would let a receipt be overwritten",
+        ),
+        ("references", "must not have foreign keys"),
+        ("check", "must not have checks"),
+        ("default", "must not have defaults"),
+        ("generated", "must not have computed columns"),
+        ("as", "must not have computed columns"),
+        ("collate", "must not have collations"),
+        ("unique", "must have no unique key besides its primary key"),
+        ("autoincrement", "must have the primary key of the migration"),
+    ];
+    let found = named.iter().find(|(word, _)| has(word)).map(|(_, text)| *text);
+    let text = match found {
+        Some(text) => text,
+        None if !has("strict") => "must be an ordinary STRICT table with row numbers",
+        None => "must have exactly the columns and the key of the migration, in their order",
+    };
+    text.to_owned()
+}
+
+/// Whether a row of the schema table names the same page: an edit of the schema table by hand can do that.
+fn shares_pages(connection: &Connection, stored: &[Stored]) -> Result<bool, EngineError> {
+    let mut statement = connection
+        .prepare_cached("SELECT count(*) FROM main.sqlite_schema WHERE rootpage = ?1")
+        .map_err(scrub)?;
+    for page in stored.iter().map(|one| one.root_page).filter(|page| *page != 0) {
+        let count: i64 = statement.query_row([page], |row| row.get(0)).map_err(scrub)?;
+        if count != 1 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether another object would be found in the table's place, or code of another file could run.
+fn is_hidden(connection: &Connection, table: &str) -> Result<bool, EngineError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_temp_schema \
+                 WHERE name = ?1 COLLATE NOCASE OR tbl_name = ?1 COLLATE NOCASE OR type = 'trigger') \
+               OR EXISTS (SELECT 1 FROM pragma_database_list WHERE name NOT IN ('main', 'temp'))";
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.query_row([table], |row| row.get(0)))
+        .map_err(scrub)
+}

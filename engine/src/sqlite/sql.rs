@@ -1,0 +1,241 @@
+//! The words of a stored definition. SQLite keeps the text of every `CREATE` statement and parses it anew on each
+//! connection, so the text is the definition; compared are its tokens, without blanks, comments and case.
+
+/// One token. Words and quoted names are in lower case, as SQLite compares them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Token {
+    /// A keyword or a name without quotes.
+    Word(String),
+    /// A name in double quotes, backticks or brackets.
+    Name(String),
+    /// A string in single quotes.
+    Text(String),
+    Number(String),
+    Symbol(char),
+}
+
+impl Token {
+    pub(super) fn is_word(&self, word: &str) -> bool {
+        matches!(self, Self::Word(text) if text == word)
+    }
+
+    pub(super) const fn is_symbol(&self, symbol: char) -> bool {
+        matches!(self, Self::Symbol(c) if *c == symbol)
+    }
+
+    /// The name that the token spells, quoted or not.
+    pub(super) fn name(&self) -> Option<&str> {
+        match self {
+            Self::Word(text) | Self::Name(text) => Some(text),
+            Self::Text(_) | Self::Number(_) | Self::Symbol(_) => None,
+        }
+    }
+}
+
+/// The tokens of a statement; none if a quote, a bracket or a blob has no end.
+pub(super) fn tokens(sql: &str) -> Option<Vec<Token>> {
+    let mut tokens = Vec::new();
+    let mut rest = sql;
+    while let Some(first) = rest.chars().next() {
+        let after = &rest[first.len_utf8()..];
+        rest = match first {
+            c if c.is_ascii_whitespace() || c == '\u{c}' => after,
+            '-' if after.starts_with('-') => after.find('\n').map_or("", |end| &after[end..]),
+            '/' if after.starts_with('*') => after[1..].find("*/").map_or("", |end| &after[end + 3..]),
+            '\'' => {
+                let (text, rest) = quoted(after, '\'')?;
+                tokens.push(Token::Text(text));
+                rest
+            }
+            '"' | '`' => {
+                let (name, rest) = quoted(after, first)?;
+                tokens.push(Token::Name(name.to_ascii_lowercase()));
+                rest
+            }
+            '[' => {
+                let (name, rest) = after.split_once(']')?;
+                tokens.push(Token::Name(name.to_ascii_lowercase()));
+                rest
+            }
+            'x' | 'X' if after.starts_with('\'') => {
+                let (digits, rest) = quoted(&after[1..], '\'')?;
+                tokens.push(Token::Number(format!("x'{digits}'")));
+                rest
+            }
+            c if c.is_ascii_digit() => {
+                let (number, rest) = split(rest, |c| c.is_ascii_alphanumeric() || c == '.' || c == '_');
+                tokens.push(Token::Number(number.to_ascii_lowercase()));
+                rest
+            }
+            c if is_word_start(c) => {
+                let (word, rest) = split(rest, |c| is_word_start(c) || c.is_ascii_digit() || c == '$');
+                tokens.push(Token::Word(word.to_ascii_lowercase()));
+                rest
+            }
+            symbol => {
+                tokens.push(Token::Symbol(symbol));
+                after
+            }
+        };
+    }
+    Some(tokens)
+}
+
+const fn is_word_start(c: char) -> bool {
+    c.is_ascii_alphabetic() || c == '_' || !c.is_ascii()
+}
+
+fn split(text: &str, belongs: impl Fn(char) -> bool) -> (&str, &str) {
+    text.split_at(text.find(|c| !belongs(c)).unwrap_or(text.len()))
+}
+
+/// The text up to the closing quote, where a doubled quote is one, and what comes after.
+fn quoted(after: &str, quote: char) -> Option<(String, &str)> {
+    let mut text = String::new();
+    let mut rest = after;
+    loop {
+        let (part, more) = rest.split_once(quote)?;
+        text.push_str(part);
+        match more.strip_prefix(quote) {
+            Some(more) => {
+                text.push(quote);
+                rest = more;
+            }
+            None => return Some((text, more)),
+        }
+    }
+}
+
+/// Words before `(` that are no function.
+const NO_FUNCTIONS: [&str; 34] = [
+    "abort",
+    "all",
+    "and",
+    "as",
+    "between",
+    "by",
+    "case",
+    "cast",
+    "check",
+    "collate",
+    "default",
+    "distinct",
+    "else",
+    "exists",
+    "filter",
+    "foreign",
+    "from",
+    "in",
+    "is",
+    "key",
+    "like",
+    "not",
+    "on",
+    "or",
+    "over",
+    "raise",
+    "references",
+    "select",
+    "set",
+    "then",
+    "unique",
+    "using",
+    "values",
+    "when",
+];
+
+/// Functions that the tokens of expressions and statements call; sorted, each once. Names after `INTO` and the like
+/// have a list of columns, types after `AS` a length.
+pub(super) fn functions(tokens: &[Token]) -> Vec<String> {
+    let mut found: Vec<String> = tokens
+        .windows(2)
+        .enumerate()
+        .filter(|(_, pair)| pair[1].is_symbol('('))
+        .filter_map(|(at, pair)| Some((at, pair[0].name()?)))
+        .filter(|(_, name)| !NO_FUNCTIONS.contains(name))
+        .filter(|(at, _)| {
+            let before = at.checked_sub(1).and_then(|before| tokens[before].name());
+            !matches!(before, Some("into" | "as" | "with" | "references" | "on"))
+        })
+        .map(|(_, name)| name.to_owned())
+        .collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// The tokens inside each bracket that follows one of the words.
+pub(super) fn brackets_after<'a>(tokens: &'a [Token], words: &[&str]) -> Vec<&'a [Token]> {
+    let starts = tokens
+        .windows(2)
+        .enumerate()
+        .filter(|(_, pair)| pair[1].is_symbol('(') && words.iter().any(|word| pair[0].is_word(word)))
+        .map(|(at, _)| &tokens[at + 2..]);
+    starts
+        .map(|inside| {
+            let mut depth = 1_u32;
+            let end = inside.iter().position(|token| {
+                match token {
+                    Token::Symbol('(') => depth += 1,
+                    Token::Symbol(')') => depth -= 1,
+                    _ => {}
+                }
+                depth == 0
+            });
+            &inside[..end.unwrap_or(inside.len())]
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(sql: &str) -> Vec<Token> {
+        tokens(sql).unwrap()
+    }
+
+    #[test]
+    fn blanks_comments_and_case_are_no_difference() {
+        let plain = words("CREATE TABLE t (a TEXT NOT NULL)");
+        for same in [
+            "create\n table  t(A text not/* why */null)",
+            "Create Table T -- ( x\n ( a TEXT NOT NULL )",
+        ] {
+            assert_eq!(words(same), plain, "{same}");
+        }
+    }
+
+    #[test]
+    fn quotes_decide_what_a_token_is() {
+        assert_eq!(
+            words("'it''s' \"A\"\"b\" `c` [d] x'00' 1.5e3"),
+            [
+                Token::Text("it's".to_owned()),
+                Token::Name("a\"b".to_owned()),
+                Token::Name("c".to_owned()),
+                Token::Name("d".to_owned()),
+                Token::Number("x'00'".to_owned()),
+                Token::Number("1.5e3".to_owned()),
+            ]
+        );
+        for open in ["'a", "\"a", "[a", "x'0"] {
+            assert_eq!(tokens(open), None, "{open}");
+        }
+        assert!(words("a /* open").len() == 1 && words("a -- 'open").len() == 1);
+    }
+
+    #[test]
+    fn functions_are_names_before_brackets() {
+        let called = |sql: &str| functions(&words(sql));
+        assert_eq!(
+            called("SELECT lower (a), \"f\"(b) WHERE x IN (1) AND NOT (y)"),
+            ["f", "lower"]
+        );
+        assert_eq!(
+            called("INSERT INTO log (a) VALUES (datetime('now'))"),
+            ["datetime"]
+        );
+        assert_eq!(called("CAST(abs(a) AS VARCHAR(3))"), ["abs"]);
+    }
+}

@@ -1,0 +1,143 @@
+//! The closed form of an SQLite trigger: it sets columns of the updated row, or only raises errors.
+//!
+//! SQLite cannot assign to `NEW`, so a trigger sets a column by an update of the same row afterwards. Functions need no
+//! judgement: on the writer's connection there are SQLite's own only.
+
+use synapsor_domain::schema::TableShape;
+
+use super::sql::Token;
+
+/// Names of a row's number.
+const ROW_NUMBERS: [&str; 3] = ["rowid", "_rowid_", "oid"];
+
+/// A trigger, split at its parts.
+pub(super) struct Trigger<'a> {
+    is_after: bool,
+    is_update: bool,
+    when: &'a [Token],
+    statements: Vec<&'a [Token]>,
+}
+
+impl<'a> Trigger<'a> {
+    /// Reads `CREATE TRIGGER name [BEFORE|AFTER|INSTEAD OF] event ON table [FOR EACH ROW] [WHEN ...] BEGIN ... END`.
+    pub(super) fn parse(tokens: &'a [Token]) -> Option<Self> {
+        let rest = word(word(tokens, "create")?, "trigger")?;
+        let (_, rest) = name(rest)?;
+        let (is_after, rest) = match rest.first()? {
+            first if first.is_word("after") => (true, &rest[1..]),
+            first if first.is_word("before") => (false, &rest[1..]),
+            first if first.is_word("instead") => (false, word(&rest[1..], "of")?),
+            // BEFORE is the default.
+            _ => (false, rest),
+        };
+        let is_update = rest.first()?.is_word("update");
+        let on = rest.iter().position(|token| token.is_word("on"))?;
+        let (_, rest) = name(&rest[on + 1..])?;
+        let rest = match word(rest, "for") {
+            Some(rest) => word(word(rest, "each")?, "row")?,
+            None => rest,
+        };
+        let begin = rest.iter().position(|token| token.is_word("begin"))?;
+        let when = match rest[..begin].split_first() {
+            None => &[],
+            Some((first, when)) if first.is_word("when") => when,
+            Some(_) => return None,
+        };
+        let (last, body) = rest[begin + 1..].split_last()?;
+        let (semicolon, body) = body.split_last()?;
+        if !last.is_word("end") || !semicolon.is_symbol(';') {
+            return None;
+        }
+        Some(Self {
+            is_after,
+            is_update,
+            when,
+            statements: body.split(|token| token.is_symbol(';')).collect(),
+        })
+    }
+
+    /// Whether an UPDATE of the table runs it.
+    pub(super) const fn runs_on_update(&self) -> bool {
+        self.is_update
+    }
+
+    /// Whether it does nothing but set columns of the updated row and raise errors.
+    pub(super) fn is_closed(&self, shape: &TableShape) -> bool {
+        let reads_nothing = |tokens: &[Token]| !has_word(tokens, &["select", "from"]);
+        reads_nothing(self.when)
+            && self
+                .statements
+                .iter()
+                .all(|statement| match statement.split_first() {
+                    Some((first, rest)) if first.is_word("select") => reads_nothing(rest),
+                    Some((first, rest)) if first.is_word("update") => {
+                        // What a BEFORE trigger does to the row that is about to be updated is undefined.
+                        self.is_after && reads_nothing(rest) && sets_own_row(rest, shape)
+                    }
+                    _ => false,
+                })
+    }
+}
+
+/// `table SET ... WHERE key = NEW.key [AND ...]`.
+fn sets_own_row(tokens: &[Token], shape: &TableShape) -> bool {
+    let Some((table, rest)) = name(tokens) else {
+        return false;
+    };
+    let is_own = table.eq_ignore_ascii_case(&shape.table) && rest.first().is_some_and(|t| t.is_word("set"));
+    let Some(at) = rest.iter().position(|token| token.is_word("where")) else {
+        return false;
+    };
+    let terms: Vec<&[Token]> = rest[at + 1..].split(|token| token.is_word("and")).collect();
+    // An OR, a bracket or a BETWEEN would make the split at AND mean something else.
+    let is_plain = !has_word(&rest[at + 1..], &["or", "between", "case", "where"])
+        && !rest[at + 1..].iter().any(|token| token.is_symbol('('));
+    let keys: Vec<&str> = terms.iter().filter_map(|term| same_column(term)).collect();
+    let has = |column: &str| keys.iter().any(|key| key.eq_ignore_ascii_case(column));
+    let mut primary = shape.columns.iter().filter(|column| column.primary_key);
+    let is_hidden = |name: &&&str| !shape.columns.iter().any(|c| c.name.eq_ignore_ascii_case(name));
+    let is_one_row = shape
+        .columns
+        .iter()
+        .any(|column| column.unique && has(&column.name))
+        || (primary.clone().next().is_some() && primary.all(|column| has(&column.name)))
+        || ROW_NUMBERS.iter().filter(is_hidden).any(|name| has(name));
+    is_own && is_plain && is_one_row
+}
+
+/// The column of `column = NEW.column` or `NEW.column = column`, with `OLD` as well.
+fn same_column(term: &[Token]) -> Option<&str> {
+    let of_row = |row: &Token, dot: &Token, column: &'_ Token| {
+        ((row.is_word("new") || row.is_word("old")) && dot.is_symbol('.'))
+            .then(|| column.name().map(str::to_owned))
+            .flatten()
+    };
+    let (column, other) = match term {
+        [column, equals, row, dot, other] if equals.is_symbol('=') => (column, of_row(row, dot, other)),
+        [row, dot, other, equals, column] if equals.is_symbol('=') => (column, of_row(row, dot, other)),
+        _ => return None,
+    };
+    let column = column.name()?;
+    other.is_some_and(|other| other == column).then_some(column)
+}
+
+fn has_word(tokens: &[Token], words: &[&str]) -> bool {
+    tokens
+        .iter()
+        .any(|token| words.iter().any(|word| token.is_word(word)))
+}
+
+fn word<'a>(tokens: &'a [Token], word: &str) -> Option<&'a [Token]> {
+    let (first, rest) = tokens.split_first()?;
+    first.is_word(word).then_some(rest)
+}
+
+fn name(tokens: &[Token]) -> Option<(&str, &[Token])> {
+    let (first, rest) = tokens.split_first()?;
+    match first {
+        // SQLite takes a string for a name where only a name can be.
+        Token::Text(text) => Some((text, rest)),
+        Token::Word(text) | Token::Name(text) => Some((text, rest)),
+        Token::Number(_) | Token::Symbol(_) => None,
+    }
+}

@@ -1,0 +1,190 @@
+//! The two looks of a transaction on a file: before the first write, and after the receipt. The lock on the whole file
+//! is held since BEGIN, so nobody else changes a definition in between, and SQLite runs no code inside COMMIT.
+
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+use synapsor_domain::foreign_code::Acknowledged;
+
+use synapsor_engine::sqlite::dialect::SCHEMA;
+use synapsor_engine::sqlite::scrub::scrub;
+use synapsor_engine::sqlite::{inspect, read, receipts};
+use synapsor_source::{EngineError, RowPlan, StoredReceipt};
+
+use super::write::Session;
+use crate::transaction::Rows;
+use crate::violation::{LookError, Violation, ViolationKind};
+
+/// Settings of the connection with the values that the protocol needs. No code in a file can change one; compared
+/// are they all the same.
+const SETTINGS: [(&str, &str); 10] = [
+    ("foreign_keys", "1"),
+    ("recursive_triggers", "0"),
+    ("synchronous", "2"),
+    ("fullfsync", "1"),
+    ("checkpoint_fullfsync", "1"),
+    ("defer_foreign_keys", "0"),
+    ("ignore_check_constraints", "0"),
+    ("query_only", "0"),
+    ("read_uncommitted", "0"),
+    ("trusted_schema", "0"),
+];
+/// Journals that roll an interrupted transaction back.
+const JOURNALS: [&str; 4] = ["delete", "truncate", "persist", "wal"];
+const SWITCHES: [(DbConfig, bool, &str); 5] = [
+    (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true, "defensive"),
+    (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, true, "enable_trigger"),
+    (DbConfig::SQLITE_DBCONFIG_DQS_DML, false, "dqs_dml"),
+    (DbConfig::SQLITE_DBCONFIG_DQS_DDL, false, "dqs_ddl"),
+    (
+        DbConfig::SQLITE_DBCONFIG_WRITABLE_SCHEMA,
+        false,
+        "writable_schema",
+    ),
+];
+
+/// The rows of the schema table about target and receipt table: type, name, page and text.
+pub(super) type Definitions = Vec<(String, String, i64, Option<String>)>;
+
+/// The look before the first write. Refuses what was not judged: another receipt table than the migration's, other
+/// code on the target, tables that no code may write, other settings. From here on the tables that are declared may
+/// be written.
+pub(super) fn first(session: &mut Session, plan: &RowPlan, allowed: &Acknowledged) -> Result<(), LookError> {
+    let connection = &session.connection;
+    receipt_table(session)?;
+    let shape = inspect::shape(connection, &plan.schema, &plan.table)?;
+    if shape.foreign_code != allowed.code() {
+        let text = format!(
+            "the code of the table `{}` is not what was judged; run `writeback doctor --check-db`",
+            plan.table
+        );
+        return Err(violation(ViolationKind::ForeignCode, text));
+    }
+    for (table, _) in allowed.writes() {
+        check_declared(session, table)?;
+    }
+    let definitions = definitions(connection, &plan.table, &session.receipt_table)?;
+    session.definitions = Some(definitions);
+    session.changes().allow(allowed);
+    Ok(())
+}
+
+/// The look at settings and receipt table.
+pub(super) fn receipt_table(session: &Session) -> Result<(), LookError> {
+    check_settings(&session.connection)?;
+    match receipts::problems(&session.connection, &session.receipt_table)?.first() {
+        // The statements that make a good one are the doctor's to print.
+        Some(problem) => {
+            let problem = problem.lines().next().unwrap_or_default();
+            let text = format!("{problem}; `writeback doctor --check-db` prints the statements that mend it");
+            Err(violation(ViolationKind::ReceiptTable, text))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The look after the receipt: nothing but the row, the receipt and the declared rows changed, and the receipt reads
+/// back. Gives the rows of the plan as they will be committed; without a plan nothing but the receipt changed.
+pub(super) fn last(
+    session: &Session,
+    plan: Option<&RowPlan>,
+    receipt: &StoredReceipt,
+) -> Result<Rows, LookError> {
+    let connection = &session.connection;
+    receipt_table(session)?;
+    if let Some(plan) = plan {
+        let now = definitions(connection, &plan.table, &session.receipt_table)?;
+        if session.definitions.as_ref() != Some(&now) {
+            let text =
+                "a definition of target or receipt table is not what the first look found; propose again";
+            return Err(violation(ViolationKind::TargetChanged, text));
+        }
+    }
+    if let Some(line) = session.side_effects().first() {
+        return Err(violation(ViolationKind::RowsElsewhere, line));
+    }
+    let stored = read::receipt(connection, &session.receipt_table, &receipt.proposal_id)?;
+    if stored.as_ref() != Some(receipt) {
+        let text = "the receipt does not read back as it was written";
+        return Err(violation(ViolationKind::ReadBack, text));
+    }
+    Ok(match plan {
+        Some(plan) => read::rows(connection, plan)?,
+        None => Rows::new(),
+    })
+}
+
+fn violation(kind: ViolationKind, detail: impl Into<String>) -> LookError {
+    Violation::new(kind, detail).into()
+}
+
+/// A declared table is an ordinary one whose changes SQLite reports, and none of the protocol's own.
+fn check_declared(session: &Session, declared: &str) -> Result<(), LookError> {
+    let wrong = |why: &str| {
+        let text = format!("`{declared}` of `side_effects_ack` {why}");
+        Err(violation(ViolationKind::ForeignCode, text))
+    };
+    let Some((SCHEMA, table)) = declared.split_once('.') else {
+        return wrong("is in no schema of SQLite; name it `main.table`");
+    };
+    if table.eq_ignore_ascii_case(&session.receipt_table) || table.eq_ignore_ascii_case(read::IDENTITY_TABLE)
+    {
+        return wrong("is the protocol's own and cannot be declared");
+    }
+    match inspect::kind(&session.connection, table)? {
+        Some(kind) if kind.is_reported => Ok(()),
+        Some(_) => wrong("is no table with row numbers, and SQLite does not report changes there"),
+        None => wrong("does not exist"),
+    }
+}
+
+fn check_settings(connection: &Connection) -> Result<(), LookError> {
+    let changed = |name: &str| {
+        let text = format!("the setting `{name}` is not what the protocol needs");
+        Err(violation(ViolationKind::SettingChanged, text))
+    };
+    for (name, value) in SETTINGS {
+        if setting(connection, name)? != value {
+            return changed(name);
+        }
+    }
+    if !JOURNALS.contains(&setting(connection, "journal_mode")?.as_str()) {
+        return changed("journal_mode");
+    }
+    for (switch, value, name) in SWITCHES {
+        if connection.db_config(switch).map_err(scrub)? != value {
+            return changed(name);
+        }
+    }
+    Ok(())
+}
+
+fn setting(connection: &Connection, name: &str) -> Result<String, EngineError> {
+    connection
+        .query_row(&format!("PRAGMA {name}"), [], |row| {
+            let value: rusqlite::types::Value = row.get(0)?;
+            Ok(match value {
+                rusqlite::types::Value::Integer(number) => number.to_string(),
+                rusqlite::types::Value::Text(text) => text.to_ascii_lowercase(),
+                _ => String::new(),
+            })
+        })
+        .map_err(scrub)
+}
+
+fn definitions(connection: &Connection, target: &str, receipts: &str) -> Result<Definitions, EngineError> {
+    let sql = "SELECT type, name, rootpage, sql FROM main.sqlite_schema \
+               WHERE tbl_name = ?1 COLLATE NOCASE OR tbl_name = ?2 COLLATE NOCASE ORDER BY type, name";
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| {
+            statement
+                .query_map([target, receipts], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+                })?
+                .collect()
+        })
+        .map_err(scrub)
+}
+
+#[cfg(test)]
+mod tests;
