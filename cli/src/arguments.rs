@@ -106,7 +106,7 @@ pub struct Remote {
         hide_env_values = true
     )]
     pub reader: Option<String>,
-    /// A running writer, host:port
+    /// A running writer, host:port; stops reach several, separated by commas
     #[arg(
         long,
         global = true,
@@ -142,6 +142,18 @@ pub struct Remote {
         hide_env_values = true
     )]
     pub key: Option<PathBuf>,
+}
+
+impl Remote {
+    /// Addresses of the running writers.
+    pub(crate) fn writers(&self) -> Vec<&str> {
+        let given = self.writer.as_deref().unwrap_or_default();
+        given
+            .split(',')
+            .map(str::trim)
+            .filter(|a| !a.is_empty())
+            .collect()
+    }
 }
 
 /// The command line of this process; usage errors and help end the process here.

@@ -93,14 +93,30 @@ impl Session {
         })
     }
 
+    /// As [`Self::open`], for stops: a remote ledger that does not answer is no reason not to reach the writers.
+    ///
+    /// # Errors
+    /// As [`Self::open`], without the remote ledger.
+    pub(crate) async fn open_to_stop(context: &Context) -> Result<Self, Failure> {
+        if context.global.remote.ledger.is_none() {
+            return Self::open(context).await;
+        }
+        Self::unprobed(context)
+    }
+
     async fn open_remote(context: &Context) -> Result<Self, Failure> {
+        let session = Self::unprobed(context)?;
+        grpc_channel::probe(&session.ledger.channel, &session.ledger.target, PROBE_TIMEOUT).await?;
+        Ok(session)
+    }
+
+    fn unprobed(context: &Context) -> Result<Self, Failure> {
         let remote = &context.global.remote;
         let address = remote.ledger.as_deref().unwrap_or_default();
         let tls = remote_certificate(context)?;
         let trust_path = state::trust_path(context)?;
         let trust = state::load_trust(&trust_path)?;
         let ledger = link(&tls, Target::new(Role::Ledger, address))?;
-        grpc_channel::probe(&ledger.channel, &ledger.target, PROBE_TIMEOUT).await?;
         Ok(Self {
             trust,
             trust_path,
@@ -155,13 +171,9 @@ impl Session {
         }
         let link = match &self.place {
             Place::Remote => {
-                let address = context
-                    .global
-                    .remote
-                    .writer
-                    .as_deref()
-                    .ok_or_else(no_remote_writer)?;
-                link(&self.tls, Target::new(Role::Writer, address))?
+                let addresses = context.global.remote.writers();
+                let address = addresses.first().ok_or_else(no_remote_writer)?;
+                link(&self.tls, Target::new(Role::Writer, *address))?
             }
             Place::Local { state, ledger } => match running_writer(state, &self.tls).await? {
                 Some(link) => link,
@@ -174,6 +186,33 @@ impl Session {
         };
         self.writer_link = Some(link.clone());
         Ok(link)
+    }
+
+    /// Every writer that can be reached: those that the command line names, or those that run on this machine, of
+    /// which one is started when none runs.
+    ///
+    /// # Errors
+    /// As [`Self::writer`].
+    pub(crate) async fn writers(&mut self, context: &Context) -> Result<Vec<Link>, Failure> {
+        match &self.place {
+            Place::Remote => {
+                let addresses = context.global.remote.writers();
+                if addresses.is_empty() {
+                    return Err(no_remote_writer());
+                }
+                addresses
+                    .into_iter()
+                    .map(|address| link(&self.tls, Target::new(Role::Writer, address)))
+                    .collect()
+            }
+            Place::Local { state, .. } => {
+                let running = running_writers(state, &self.tls, usize::MAX).await?;
+                if running.is_empty() {
+                    return Ok(vec![self.writer(context).await?]);
+                }
+                Ok(running)
+            }
+        }
     }
 
     /// Ends what was started for this command. The ledger ends by itself when nobody uses it.
@@ -217,9 +256,15 @@ pub(crate) async fn local_writer(context: &Context) -> Result<Option<Link>, Fail
 
 /// A writer of this state folder that somebody else runs.
 async fn running_writer(state: &StateFolder, tls: &TlsMaterial) -> Result<Option<Link>, Failure> {
+    Ok(running_writers(state, tls, 1).await?.pop())
+}
+
+/// Writers of this state folder that run, at most `limit`.
+async fn running_writers(state: &StateFolder, tls: &TlsMaterial, limit: usize) -> Result<Vec<Link>, Failure> {
     let Ok(entries) = std::fs::read_dir(state.run_dir()) else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
+    let mut running = Vec::new();
     for entry in entries.filter_map(Result::ok) {
         let name = entry.file_name().to_string_lossy().into_owned();
         let Some(instance) = name
@@ -244,10 +289,13 @@ async fn running_writer(state: &StateFolder, tls: &TlsMaterial) -> Result<Option
             .await
             .is_ok()
         {
-            return Ok(Some(found));
+            running.push(found);
+            if running.len() == limit {
+                break;
+            }
         }
     }
-    Ok(None)
+    Ok(running)
 }
 
 /// Starts a writer, or finds the one that another command started at the same time: a state directory has one.

@@ -240,6 +240,7 @@ impl EvilLedger {
                 attempt: 1,
                 lease_ms: self.lease_ms,
                 unfinished: false,
+                switches: Vec::new(),
             }
         };
         self.present_job(job).await
@@ -358,6 +359,21 @@ impl WritebackService for Service {
         self.doubted.send_modify(|count| *count += 1);
         drop(self.doubt.lock().await);
         Ok(Response::new(wire::ReportInDoubtResponse {}))
+    }
+
+    async fn list_switches(
+        &self,
+        _: Request<wire::ListSwitchesRequest>,
+    ) -> Result<Response<wire::ListSwitchesResponse>, Status> {
+        // It withholds every freeze.
+        Ok(Response::new(wire::ListSwitchesResponse { switches: Vec::new() }))
+    }
+
+    async fn confirm_switch(
+        &self,
+        _: Request<wire::ConfirmSwitchRequest>,
+    ) -> Result<Response<wire::ConfirmSwitchResponse>, Status> {
+        Ok(Response::new(wire::ConfirmSwitchResponse {}))
     }
 
     async fn list_unfinished(

@@ -151,6 +151,7 @@ fn jobs(deployment: &Deployment, papers: &[(ProposalId, Papers)]) -> Vec<wire::J
             attempt: 1,
             lease_ms: LEASE_MS,
             unfinished: false,
+            switches: Vec::new(),
         })
         .collect()
 }
@@ -278,6 +279,20 @@ impl WritebackService for Service {
         _: Request<wire::ReportInDoubtRequest>,
     ) -> Result<Response<wire::ReportInDoubtResponse>, Status> {
         Ok(Response::new(wire::ReportInDoubtResponse {}))
+    }
+
+    async fn list_switches(
+        &self,
+        _: Request<wire::ListSwitchesRequest>,
+    ) -> Result<Response<wire::ListSwitchesResponse>, Status> {
+        Ok(Response::new(wire::ListSwitchesResponse { switches: Vec::new() }))
+    }
+
+    async fn confirm_switch(
+        &self,
+        _: Request<wire::ConfirmSwitchRequest>,
+    ) -> Result<Response<wire::ConfirmSwitchResponse>, Status> {
+        Ok(Response::new(wire::ConfirmSwitchResponse {}))
     }
 
     async fn list_unfinished(

@@ -146,12 +146,12 @@ impl Filing {
             .decision(&self.signed, &self.judge(&row, &proposal))?;
         let on_file = records::decisions(step.conn(), &row.id)?;
         if !on_file.iter().any(|d| d.digest == verified.digest()) {
-            let (kind, next) = if verified.is_deny() {
-                (EventKind::ProposalRejected, ProposalStep::Reject)
+            let kind = if verified.is_deny() {
+                rejection_kind(&row)?
             } else {
-                (EventKind::ProposalApproved, ProposalStep::Approve)
+                transition(row.state, row.started, ProposalStep::Approve)?;
+                EventKind::ProposalApproved
             };
-            transition(row.state, row.started, next)?;
             self.append(step, kind, verified.person(), &row.id)?;
         }
         requests::remember(step.conn(), &self.key, row.id.as_str(), self.now)?;
@@ -327,6 +327,16 @@ impl Filing {
             trace_id: self.caller.trace_id.as_deref(),
         })?;
         Ok(refusal)
+    }
+}
+
+/// How a rejection is recorded: once a writer has started, only a receipt can end the proposal, and the rejection is on
+/// file for every writer to find.
+fn rejection_kind(row: &ProposalRow) -> Result<EventKind, Refusal> {
+    match transition(row.state, row.started, ProposalStep::Reject) {
+        Ok(_) => Ok(EventKind::ProposalRejected),
+        Err(refusal) if refusal.code == "WRITEBACK_STARTED" => Ok(EventKind::RejectionRecorded),
+        Err(refusal) => Err(refusal),
     }
 }
 

@@ -28,6 +28,7 @@ use crate::store::queue::{self, Bounds};
 use crate::store::{
     Committed, NewEvent, ReadBody, Reader, Step, StepError, StoreError, events, log, records,
 };
+use crate::switches::{Stops, ToldStops, to_tell, untold};
 use crate::{Caller, Ledger};
 
 /// A lease lasts so long unless it is renewed.
@@ -79,6 +80,15 @@ pub(crate) struct Job {
     pub(crate) fence: u64,
     pub(crate) attempt: u32,
     pub(crate) unfinished: bool,
+    /// Freezes in force and the newest lifts.
+    pub(crate) switches: Vec<Envelope>,
+}
+
+/// One message of a lease stream.
+#[derive(Debug)]
+pub(crate) enum Leased {
+    Job(Box<Job>),
+    Stops(Stops),
 }
 
 /// Whose turn it is, as one stream goes on.
@@ -142,6 +152,14 @@ impl Streams {
             .is_some_and(|stream| stream.generation == generation)
     }
 
+    /// Names of the writers that are connected.
+    pub(crate) fn writers(&self) -> Vec<String> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writers: Vec<String> = open.keys().cloned().collect();
+        writers.sort_unstable();
+        writers
+    }
+
     /// Whether a writer of this source is connected.
     pub(crate) fn serves(&self, source: &str) -> bool {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -167,7 +185,7 @@ impl Ledger {
     pub(crate) async fn serve_leases(
         &self,
         terms: LeaseTerms,
-        jobs: mpsc::Sender<Result<Job, Refusal>>,
+        jobs: mpsc::Sender<Result<Leased, Refusal>>,
         stop: CancellationToken,
     ) {
         let place = self.streams.enter(&terms);
@@ -191,7 +209,7 @@ impl Ledger {
         &self,
         terms: &LeaseTerms,
         place: &Place<'_>,
-        jobs: mpsc::Sender<Result<Job, Refusal>>,
+        jobs: mpsc::Sender<Result<Leased, Refusal>>,
         stop: &CancellationToken,
     ) {
         let topics = terms.sources.iter().cloned().map(Topic::Source).collect();
@@ -200,8 +218,13 @@ impl Ledger {
         let mut begun = self.take_back(terms, place.generation).await;
         let mut turns = Turns::default();
         let mut known = terms.known_size;
+        let mut told = ToldStops::default();
         loop {
             listening.take();
+            // Stops before jobs, so that no job is judged without them.
+            if !self.tell_stops(terms, &mut told, &jobs).await {
+                return;
+            }
             let granted = match begun {
                 Ok(()) => self.grant(terms, place.generation, &mut turns, known).await,
                 Err(error) => Err(error),
@@ -214,7 +237,7 @@ impl Ledger {
                     for job in granted {
                         // The next job's checkpoint must prove that it continues this one's.
                         known = job.proposal.proof.size();
-                        if jobs.send(Ok(job)).await.is_err() {
+                        if jobs.send(Ok(Leased::Job(Box::new(job)))).await.is_err() {
                             return;
                         }
                     }
@@ -240,6 +263,33 @@ impl Ledger {
                 () = tokio::time::sleep(LAPSE_CHECK) => {}
             }
         }
+    }
+
+    /// Tells a writer of stops that it was not told of on this stream; false when the stream is to end.
+    async fn tell_stops(
+        &self,
+        terms: &LeaseTerms,
+        told: &mut ToldStops,
+        out: &mpsc::Sender<Result<Leased, Refusal>>,
+    ) -> bool {
+        let (sources, before) = (terms.sources.clone(), *told);
+        let found = self
+            .store
+            .read(move |reader| untold(reader, &sources, before))
+            .await;
+        let message = match found {
+            Ok((stops, now_told)) => {
+                *told = now_told;
+                if stops.switches.is_empty() && stops.rejections.is_empty() {
+                    return true;
+                }
+                Ok(Leased::Stops(stops))
+            }
+            Err(StepError::Store(StoreError::Busy)) => return true,
+            Err(error) => Err(crate::refusal_of(error)),
+        };
+        let goes_on = message.is_ok();
+        out.send(message).await.is_ok() && goes_on
     }
 
     /// Ends the leases that an earlier stream of this writer was granted.
@@ -520,5 +570,6 @@ fn job(reader: &Reader<'_>, grant: Grant, known_size: u64) -> Result<Job, StepEr
         fence: grant.fence,
         attempt: row.attempts + 1,
         unfinished: row.started && records::has_open_attempt(conn, &row.id)?,
+        switches: to_tell(reader)?,
     })
 }

@@ -14,6 +14,7 @@ mod serve;
 mod settings;
 mod settle;
 pub mod store;
+mod switches;
 mod trust;
 mod verdicts;
 mod wall_clock;

@@ -4,6 +4,7 @@ use synapsor_chassis::grpc_channel::{CALL_TIMEOUT, Target};
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
 use synapsor_chassis::random::hex_id;
 use synapsor_chassis::run::Failure;
+use synapsor_domain::digest::Digest;
 use synapsor_domain::event::EventKind;
 use synapsor_domain::log::{ConsistencyProof, LoggedRecord, Witness};
 use synapsor_domain::proposal::State;
@@ -88,6 +89,18 @@ pub(crate) struct Decided {
 pub(crate) struct OrderFiled {
     pub(crate) seq: u64,
     pub(crate) writer_present: bool,
+}
+
+/// What the ledger holds about freezes; nothing of it is verified.
+#[derive(Debug, Default)]
+pub(crate) struct LedgerSwitches {
+    /// Freezes in force and the newest lifts, oldest first.
+    pub(crate) signed: Vec<Envelope>,
+    pub(crate) confirmations: Vec<Envelope>,
+    /// Until when an order on file can still be carried out.
+    pub(crate) ordered_until: Option<Timestamp>,
+    /// Certificate identities of the writers with a lease stream.
+    pub(crate) writers: Vec<String>,
 }
 
 /// Every record of one proposal.
@@ -207,6 +220,33 @@ impl Ledger {
             state,
             approvals: answer.approvals,
             quorum: answer.quorum,
+        })
+    }
+
+    /// Files a freeze or lift.
+    pub(crate) async fn submit_switch(&mut self, signed: &Envelope) -> Result<(), Failure> {
+        let message = wire::SubmitSwitchRequest {
+            signed: Some(signed.into()),
+        };
+        call(&self.target, message, async |m| {
+            self.review.submit_switch(m).await
+        })
+        .await
+        .map(|_| ())
+    }
+
+    /// What is in force, with the confirmations of one freeze or lift.
+    pub(crate) async fn switches(&mut self, about: Option<Digest>) -> Result<LedgerSwitches, Failure> {
+        let message = wire::GetSwitchesRequest {
+            about: about.map_or_else(String::new, |digest| digest.to_string()),
+        };
+        let answer = call(&self.target, message, async |m| self.review.get_switches(m).await).await?;
+        let until = answer.ordered_until_ms;
+        Ok(LedgerSwitches {
+            signed: envelopes(answer.signed).map_err(odd)?,
+            confirmations: envelopes(answer.confirmations).map_err(odd)?,
+            ordered_until: (until > 0).then(|| Timestamp::from_unix_millis(until)),
+            writers: answer.writers,
         })
     }
 

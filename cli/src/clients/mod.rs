@@ -13,10 +13,12 @@ use synapsor_domain::refusal::Refusal;
 use synapsor_proto::status::from_status;
 use tonic::{Request, Response, Status};
 
-pub(crate) use ledger::{EvidenceFilter, FoundEvidence, Ledger, ProposalFilter, ProposalRecord, Shown};
+pub(crate) use ledger::{
+    EvidenceFilter, FoundEvidence, Ledger, LedgerSwitches, ProposalFilter, ProposalRecord, Shown,
+};
 pub(crate) use reader::Reader;
 pub(crate) use tail::{Tail, TailFilter};
-pub(crate) use writer::{DenyEffect, Preview, Writer};
+pub(crate) use writer::{DenyEffect, Preview, SwitchAnswer, Writer};
 
 /// Exit code of a refusal, or of something that is not approved.
 pub(crate) const EXIT_REFUSED: u8 = 4;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use synapsor_chassis::grpc_channel::Target;
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
 use synapsor_chassis::run::Failure;
+use synapsor_domain::digest::Digest;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::Envelope;
 use synapsor_domain::writeback::SourceProbe;
@@ -49,6 +50,25 @@ pub(crate) enum DenyEffect {
 pub(crate) struct Denied {
     pub(crate) effect: DenyEffect,
     pub(crate) receipt: Option<Envelope>,
+}
+
+/// What a writer reports of its switches.
+#[derive(Debug)]
+pub(crate) struct WriterSwitches {
+    /// Its name; an unfreeze that is signed for it goes to this writer only.
+    pub(crate) name: String,
+    /// Signed freezes in force there.
+    pub(crate) freezes: Vec<Digest>,
+    /// Whether it is frozen without a signature.
+    pub(crate) is_frozen_alone: bool,
+}
+
+/// A writer's answer to a freeze or its end.
+#[derive(Debug)]
+pub(crate) struct SwitchAnswer {
+    pub(crate) is_frozen: bool,
+    /// Signed; still to be verified. Absent for a freeze without a signature.
+    pub(crate) confirmation: Option<Envelope>,
 }
 
 impl Writer {
@@ -107,30 +127,51 @@ impl Writer {
         Ok(Denied { effect, receipt })
     }
 
-    /// The writer's name, as it tells it; what is signed for it goes to this writer only.
-    pub(crate) async fn name(&mut self) -> Result<String, Failure> {
+    /// What the writer reports of its switches.
+    pub(crate) async fn switches(&mut self) -> Result<WriterSwitches, Failure> {
         let message = wire::GetStatusRequest {};
-        Ok(
-            call(&self.target, message, async |m| self.client.get_status(m).await)
-                .await?
-                .writer,
-        )
+        let answer = call(&self.target, message, async |m| self.client.get_status(m).await).await?;
+        let digests = answer.freeze_digests.iter().map(|text| text.parse());
+        let freezes = digests.collect::<Result<_, _>>();
+        Ok(WriterSwitches {
+            name: answer.writer,
+            freezes: freezes.map_err(|e| not_believed("WRITER_ANSWER_MALFORMED", e))?,
+            is_frozen_alone: answer.frozen_alone,
+        })
     }
 
-    /// Stops all writeback, or resumes it on the strength of a signed `unfreeze`.
-    pub(crate) async fn freeze(
-        &mut self,
-        frozen: bool,
-        unfreeze: Option<&Envelope>,
-    ) -> Result<bool, Failure> {
-        let message = wire::FreezeRequest {
-            frozen,
-            unfreeze: unfreeze.map(Into::into),
+    /// Stops the deployment by a signed freeze, or without one this writer alone.
+    pub(crate) async fn freeze(&mut self, freeze: Option<&Envelope>) -> Result<SwitchAnswer, Failure> {
+        self.switch(wire::FreezeRequest {
+            frozen: true,
+            unfreeze: None,
+            freeze: freeze.map(Into::into),
+        })
+        .await
+    }
+
+    /// Ends a freeze by a signed lift, or this writer's own by an unfreeze that names it.
+    pub(crate) async fn unfreeze(&mut self, unfreeze: &Envelope) -> Result<SwitchAnswer, Failure> {
+        self.switch(wire::FreezeRequest {
+            frozen: false,
+            unfreeze: Some(unfreeze.into()),
             freeze: None,
-        };
-        Ok(call(&self.target, message, async |m| self.client.freeze(m).await)
-            .await?
-            .frozen)
+        })
+        .await
+    }
+
+    async fn switch(&mut self, message: wire::FreezeRequest) -> Result<SwitchAnswer, Failure> {
+        let answer = call(&self.target, message, async |m| self.client.freeze(m).await).await?;
+        let confirmation = answer.confirmation.map(Envelope::try_from).transpose();
+        Ok(SwitchAnswer {
+            is_frozen: answer.frozen,
+            confirmation: confirmation.map_err(odd)?,
+        })
+    }
+
+    /// Where it was reached.
+    pub(crate) fn address(&self) -> String {
+        self.target.to_string()
     }
 }
 

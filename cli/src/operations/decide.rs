@@ -95,7 +95,7 @@ pub(crate) async fn reject(
         Err(failure) if failure.code() == "WRITEBACK_STARTED" => {}
         Err(failure) => return Err(failure),
     }
-    let may_have_started = matches!(looked.state, State::PendingWorker | State::InDoubt);
+    let may_have_started = looked.started || matches!(looked.state, State::PendingWorker | State::InDoubt);
     if rejected.state.is_some() && !may_have_started {
         return Ok(rejected);
     }
@@ -165,6 +165,7 @@ fn sealed(
         now: now(),
         nonce: random::bytes(),
         minutes,
+        known_switch: looked.known_switch,
     };
     let decision = sign::decision(&looked.attested, verdict, reason, &terms)?;
     let envelope = Envelope::seal(Kind::Decision, &decision, &signer.key)

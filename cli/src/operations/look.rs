@@ -16,6 +16,7 @@ use synapsor_domain::trust::TrustFile;
 use synapsor_domain::writeback::{AttemptReport, Receipt};
 
 use super::now;
+use super::switches::newest_switch;
 use crate::clients::{Ledger, ProposalRecord, Shown, not_believed};
 use crate::session::Session;
 use crate::witness::Keeper;
@@ -43,6 +44,8 @@ pub(crate) struct Looked {
     pub(crate) withdrawal: Option<Withdrawal>,
     /// The state of the log that all this stands in.
     pub(crate) checkpoint: Checkpoint,
+    /// The newest freeze or lift of the deployment, for what is signed on this.
+    pub(crate) known_switch: Option<Digest>,
 }
 
 /// A decision that is in the log and does not count, and why.
@@ -92,7 +95,9 @@ pub(crate) async fn look(session: &Session, reference: &str) -> Result<Looked, F
     let shown = Ledger::of(session).proposal(reference, keeper.known()).await?;
     let checkpoint = keeper.accept(&shown.checkpoint, shown.consistency.as_ref())?;
     drop(keeper);
-    believe(shown, reference, session.trust(), checkpoint)
+    let mut looked = believe(shown, reference, session.trust(), checkpoint)?;
+    looked.known_switch = newest_switch(session).await;
+    Ok(looked)
 }
 
 fn believe(
@@ -136,6 +141,7 @@ fn believe(
         receipt,
         withdrawal,
         checkpoint,
+        known_switch: None,
     })
 }
 

@@ -7,6 +7,7 @@ mod ledger;
 mod look;
 mod records;
 mod story;
+mod switches;
 
 pub(crate) use apply::{Applied, Status, apply, preview};
 pub(crate) use decide::{Approved, Rejected, approve, reject, still_open};
@@ -16,6 +17,7 @@ pub(crate) use records::{
     ListedEvidence, ListedProposal, evidence, list_evidence, list_proposals, list_receipts,
 };
 pub(crate) use story::{Replayed, refuted, replay};
+pub(crate) use switches::{Switched, freeze, freeze_unsigned, unfreeze};
 
 use synapsor_chassis::clock::{Clock as _, SystemClock};
 use synapsor_domain::timestamp::Timestamp;

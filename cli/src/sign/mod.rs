@@ -27,6 +27,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) nonce: [u8; 16],
     /// Minutes that the signature shall last; absent: the default.
     pub(crate) minutes: Option<u32>,
+    /// The newest freeze or lift that is known here.
+    pub(crate) known_switch: Option<Digest>,
 }
 
 /// A person's yes or no.
@@ -63,7 +65,7 @@ pub(crate) fn decision(
         not_before: terms.now,
         expires_at: (terms.now + span).min(proposal.not_after),
         nonce: hex::encode(terms.nonce),
-        known_switch: None,
+        known_switch: terms.known_switch,
         reason: reason.map(str::to_owned),
     })
 }
@@ -93,7 +95,7 @@ pub(crate) fn order(
         not_before: terms.now,
         expires_at: (terms.now + span).min(proposal.not_after),
         nonce: hex::encode(terms.nonce),
-        known_switch: None,
+        known_switch: terms.known_switch,
     })
 }
 

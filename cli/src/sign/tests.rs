@@ -18,6 +18,7 @@ fn terms<'a>(trust: &'a TrustFile, seen: &'a Checkpoint, seed: u8, minutes: Opti
         now: now(),
         nonce: [seed; 16],
         minutes,
+        known_switch: None,
     }
 }
 

@@ -4,24 +4,24 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use synapsor_domain::approval::{Judge, verify_decision};
+use synapsor_domain::approval::{Decision, Verdict};
 use synapsor_domain::contract::Contract;
 use synapsor_domain::digest::Digest;
-use synapsor_domain::log::Checkpoint;
+use synapsor_domain::log::{Checkpoint, LoggedRecord};
 use synapsor_domain::proposal::{Attested, Proposal};
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::schema::TableShape;
-use synapsor_domain::signing::Envelope;
+use synapsor_domain::signing::{Envelope, Kind};
 use synapsor_domain::trust::TrustFile;
 use synapsor_domain::writeback::{AttemptResult, Authorization, Facts, LedgerProof, Unauthorized, authorize};
 
-use super::Writer;
 use super::ledger::{Job, Lease};
 use super::patience::{Pace, Patience};
 use super::report::{Report, is_passing, refused, report, report_doubt, settled};
 use super::slots::{Need, Slot};
 use super::source::AtSource;
 use super::switches::FlightGuard;
+use super::{Writer, reject};
 use synapsor_source::Engine;
 use synapsor_writeback::crash_point::{CrashPoint, hit};
 use synapsor_writeback::{ApplyResult, EndPermit, LeaseTerms, RefusedBy, WritePermit, receipt};
@@ -75,6 +75,9 @@ pub(super) async fn run(
         tenant: job.tenant.clone(),
         leased_until,
     };
+    for rejection in job.decisions.iter().filter_map(rejection_of) {
+        keep_rejection(writer, &job, &rejection).await;
+    }
     tokio::select! {
         () = work.run(checkpoint) => {}
         () = work.keep_lease() => {}
@@ -240,35 +243,19 @@ impl Work<'_> {
     }
 }
 
-/// Keeps a rejection that a person signed. What merely claims to be one is the ledger's word, and that stops nothing
-/// for good.
+/// Keeps a rejection that came with a job or its lease.
 async fn keep_rejection(writer: &Writer, job: &Job, rejection: &Envelope) {
-    let verified = (writer.trust)().and_then(|(trust, _)| {
-        let envelope = Envelope::from_bytes(&job.proposal.body)
-            .map_err(|e| Refusal::new("refused:malformed", e.to_string()))?;
-        let attested = Attested::verify_past(envelope, &trust)?;
-        let (proposal, proposal_digest) = (attested.proposal(), attested.digest());
-        let judge = Judge {
-            trust: &trust,
-            now: writer.now(),
-            proposal,
-            proposal_digest,
-        };
-        let is_rejection = verify_decision(rejection, &judge)?.is_deny();
-        Ok(is_rejection.then(|| attested.envelope().clone()))
-    });
-    match verified {
-        Ok(Some(proposal)) => {
-            let id = &job.lease.proposal_id;
-            if let Err(refusal) = writer.switches.reject(id, &proposal, rejection).await {
-                tracing::error!(proposal = %id, code = %refusal.code, "a rejection is not durable");
-            }
-        }
-        Ok(None) => {}
-        Err(refusal) => {
-            tracing::warn!(proposal = %job.lease.proposal_id, code = %refusal.code, "rejection failed verification");
-        }
+    match Envelope::from_bytes(&job.proposal.body) {
+        Ok(proposal) => reject::take_told(writer, proposal, rejection).await,
+        Err(_) => tracing::warn!(proposal = %job.lease.proposal_id, "rejection of a malformed proposal"),
     }
+}
+
+/// The decision of a record that claims to reject.
+fn rejection_of(record: &LoggedRecord) -> Option<Envelope> {
+    let envelope = Envelope::from_bytes(&record.body).ok()?;
+    let decision: Decision = envelope.peek(Kind::Decision).ok()?;
+    (decision.decision == Verdict::Deny).then_some(envelope)
 }
 
 /// Whether the writer may write, before the attempt is started.

@@ -1,5 +1,7 @@
 //! Freezes and lifts at the writer, from wherever they come: verified, effective at once, confirmed by signature.
 
+use std::sync::Arc;
+
 use synapsor_domain::approval::{LiftClock, Unfreeze, verify_freeze, verify_lift, verify_unfreeze};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::refusal::Refusal;
@@ -55,6 +57,53 @@ pub(super) async fn take_lift(
     }
     writer.switches.lift(&lift, envelope).await?;
     Ok(lift.digest())
+}
+
+/// Takes freezes and lifts that the ledger told of, and confirms each once. What does not verify changes nothing.
+pub(super) async fn take_told(writer: &Arc<Writer>, told: Vec<Envelope>) {
+    for envelope in told {
+        match take_one(writer, &envelope).await {
+            Ok(digest) if writer.switches.begin_confirmation(digest) => {
+                let writer = Arc::clone(writer);
+                tokio::spawn(async move { confirm_to_ledger(&writer, digest).await });
+            }
+            Ok(_) => {}
+            Err(refusal) => {
+                tracing::warn!(code = %refusal.code, "a freeze or lift of the ledger: {}", refusal.public);
+            }
+        }
+    }
+}
+
+async fn take_one(writer: &Writer, envelope: &Envelope) -> Result<Digest, Refusal> {
+    if envelope.payload_type == Kind::Freeze.payload_type() {
+        return take_freeze(writer, envelope).await;
+    }
+    let digest = Digest::of(Kind::Unfreeze, &envelope.payload);
+    if writer.switches.knows(digest) {
+        return Ok(digest);
+    }
+    match take_lift(writer, envelope, LiftClock::Now(writer.now())).await {
+        Err(refusal) if matches!(refusal.code.as_ref(), "refused:expired" | "refused:future") => {
+            // It ends nothing here, but what was signed with knowledge of it must not wait for it.
+            let (trust, _) = (writer.trust)()?;
+            verify_lift(envelope, &trust, LiftClock::Recorded)?;
+            writer.switches.note(digest);
+            Err(refusal)
+        }
+        taken => taken,
+    }
+}
+
+async fn confirm_to_ledger(writer: &Writer, digest: Digest) {
+    let confirmed = match confirm(writer, digest) {
+        Ok(confirmation) => writer.ledger.confirm_switch(&confirmation).await,
+        Err(refusal) => Err(refusal),
+    };
+    if let Err(refusal) = confirmed {
+        tracing::warn!(code = %refusal.code, %digest, "a confirmation was not filed: {}", refusal.public);
+        writer.switches.retract_confirmation(digest);
+    }
 }
 
 /// Signs what this writer makes of a freeze or lift.

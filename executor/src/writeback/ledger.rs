@@ -55,6 +55,24 @@ pub(super) struct Job {
     pub(super) tenant: String,
     /// An earlier attempt was announced and has not ended on file.
     pub(super) unfinished: bool,
+    /// Freezes and lifts that the ledger sent with it.
+    pub(super) switches: Vec<Envelope>,
+}
+
+/// Stops of a lease stream, still as hostile as the ledger that sent them.
+#[derive(Debug, Clone)]
+pub(super) struct ToldStops {
+    /// Freezes and lifts.
+    pub(super) switches: Vec<Envelope>,
+    /// Proposals with the decisions that reject them.
+    pub(super) rejections: Vec<(Envelope, Envelope)>,
+}
+
+/// One message of a lease stream.
+#[derive(Debug, Clone)]
+pub(super) struct Told {
+    pub(super) stops: ToldStops,
+    pub(super) job: Option<Job>,
 }
 
 /// Jobs that a writer takes at once.
@@ -133,6 +151,30 @@ impl LedgerClient {
     /// Returns when every checkpoint that was believed until now is remembered durably.
     pub(super) async fn remember(&self) -> Result<(), Refusal> {
         self.witness.keep_durably().await
+    }
+
+    /// Freezes in force and the newest lifts, as the ledger shows them.
+    pub(super) async fn switches(&self) -> Result<Vec<Envelope>, Refusal> {
+        let request = wire::ListSwitchesRequest {};
+        let answer = self
+            .client
+            .clone()
+            .list_switches(with_deadline(request, REPEATABLE_TIMEOUT))
+            .await;
+        envelopes(answer.map_err(|s| from_status(&s))?.into_inner().switches)
+    }
+
+    /// Files what this writer confirms of a freeze or lift.
+    pub(super) async fn confirm_switch(&self, confirmation: &Envelope) -> Result<(), Refusal> {
+        let request = wire::ConfirmSwitchRequest {
+            confirmation: Some(confirmation.into()),
+        };
+        let answer = self
+            .client
+            .clone()
+            .confirm_switch(with_deadline(request, REPEATABLE_TIMEOUT))
+            .await;
+        answer.map_err(|s| from_status(&s)).map(|_| ())
     }
 
     /// Keeps a lease; gives a deny that arrived meanwhile.
@@ -259,11 +301,34 @@ impl TryFrom<wire::UnfinishedAttempt> for Unfinished {
     }
 }
 
-impl TryFrom<wire::LeaseResponse> for Job {
+impl TryFrom<wire::LeaseResponse> for Told {
     type Error = Refusal;
 
     fn try_from(answer: wire::LeaseResponse) -> Result<Self, Refusal> {
-        let job = required("job", answer.job)?;
+        let rejections = answer.rejections.into_iter().map(|rejection| {
+            Ok((
+                required("proposal", rejection.proposal)?.try_into()?,
+                required("decision", rejection.decision)?.try_into()?,
+            ))
+        });
+        Ok(Self {
+            stops: ToldStops {
+                switches: envelopes(answer.switches)?,
+                rejections: rejections.collect::<Result<_, Refusal>>()?,
+            },
+            job: answer.job.map(Job::try_from).transpose()?,
+        })
+    }
+}
+
+fn envelopes(signed: Vec<common::Signed>) -> Result<Vec<Envelope>, Refusal> {
+    signed.into_iter().map(Envelope::try_from).collect()
+}
+
+impl TryFrom<wire::Job> for Job {
+    type Error = Refusal;
+
+    fn try_from(job: wire::Job) -> Result<Self, Refusal> {
         let proposal: LoggedRecord = required("proposal", job.proposal)?.try_into()?;
         let id = proposal_id(&proposal)?;
         let lease = Lease {
@@ -288,6 +353,7 @@ impl TryFrom<wire::LeaseResponse> for Job {
                 .collect::<Result<_, _>>()?,
             lease,
             unfinished: job.unfinished,
+            switches: envelopes(job.switches)?,
         })
     }
 }

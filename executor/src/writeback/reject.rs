@@ -41,16 +41,7 @@ pub enum Rejected {
 /// # Errors
 /// What verification refuses; `STATE_NOT_WRITABLE` when neither the state directory nor the database could take it.
 pub async fn reject(writer: &Writer, proposal: Envelope, decision: &Envelope) -> Result<Rejected, Refusal> {
-    let (trust, _) = (writer.trust)()?;
-    let attested = Attested::verify_past(proposal, &trust)?;
-    let judge = Judge {
-        trust: &trust,
-        now: writer.now(),
-        proposal: attested.proposal(),
-        proposal_digest: attested.digest(),
-    };
-    let verified = verify_decision(decision, &judge)?;
-    let ending = Ending::rejected(attested, &verified)?;
+    let ending = verified(writer, proposal, decision)?;
     let id = &ending.proposal().id;
     let kept = writer
         .switches
@@ -64,6 +55,39 @@ pub async fn reject(writer: &Writer, proposal: Envelope, decision: &Envelope) ->
         Some((envelope, true)) => Ok(Rejected::Tombstoned(envelope)),
         Some((envelope, false)) => Ok(Rejected::AlreadyFinal(envelope)),
         None => kept.map(|_| Rejected::BlockedLocally),
+    }
+}
+
+fn verified(writer: &Writer, proposal: Envelope, decision: &Envelope) -> Result<Ending, Refusal> {
+    let (trust, _) = (writer.trust)()?;
+    let attested = Attested::verify_past(proposal, &trust)?;
+    let judge = Judge {
+        trust: &trust,
+        now: writer.now(),
+        proposal: attested.proposal(),
+        proposal_digest: attested.digest(),
+    };
+    let verified = verify_decision(decision, &judge)?;
+    Ending::rejected(attested, &verified)
+}
+
+/// Takes a rejection that the ledger told of. What merely claims to be one stops nothing; the tombstone of a genuine
+/// one follows.
+pub(super) async fn take_told(writer: &Writer, proposal: Envelope, decision: &Envelope) {
+    let ending = match verified(writer, proposal, decision) {
+        Ok(ending) => ending,
+        Err(refusal) => {
+            tracing::warn!(code = %refusal.code, "rejection failed verification: {}", refusal.public);
+            return;
+        }
+    };
+    let id = &ending.proposal().id;
+    let kept = writer
+        .switches
+        .reject(id, ending.attested().envelope(), decision)
+        .await;
+    if let Err(refusal) = kept {
+        tracing::error!(proposal = %id, code = %refusal.code, "a rejection is not durable");
     }
 }
 

@@ -12,9 +12,9 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::ledger::{Capacity, Job};
+use super::ledger::{Capacity, Told};
 use super::source::{self, AtSource};
-use super::{Writer, attempt};
+use super::{Writer, attempt, freeze, reject};
 
 /// How long running attempts may take to end when the process is told to stop.
 const DRAIN: Duration = Duration::from_secs(25);
@@ -71,6 +71,9 @@ pub(super) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
 /// One stream from opening to its end.
 async fn stream(writer: &Arc<Writer>, hall: &Hall, attempts: &mut JoinSet<()>) -> Result<(), Refusal> {
     let (_, trust_digest) = (writer.trust)()?;
+    // Before the first job: what is in force.
+    let in_force = writer.ledger.switches().await?;
+    freeze::take_told(writer, in_force).await;
     let seals = writer
         .contract
         .capabilities()
@@ -99,13 +102,20 @@ async fn stream(writer: &Arc<Writer>, hall: &Hall, attempts: &mut JoinSet<()>) -
         };
         let Some(answer) = next else { return Ok(()) };
         writer.ledger.learn_time(answer.ledger_now_ms);
-        let job = match Job::try_from(answer) {
-            Ok(job) => job,
+        let told = match Told::try_from(answer) {
+            Ok(told) => told,
             Err(refusal) => {
                 tracing::error!(code = %refusal.code, "a malformed job: {}", refusal.public);
                 continue;
             }
         };
+        // Stops before the job that comes with them.
+        for (proposal, decision) in told.stops.rejections {
+            reject::take_told(writer, proposal, &decision).await;
+        }
+        freeze::take_told(writer, told.stops.switches).await;
+        let Some(job) = told.job else { continue };
+        freeze::take_told(writer, job.switches.clone()).await;
         // In the order of arrival, so that the witness only ever moves forward.
         let checkpoint = believe(writer, &job);
         let Ok(place) = Arc::clone(&hall.places).acquire_owned().await else {

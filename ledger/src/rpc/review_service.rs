@@ -1,11 +1,14 @@
 //! `ReviewService`: what operators read and decide.
 
+use synapsor_domain::digest::Digest;
 use synapsor_domain::proposal::State;
 use synapsor_domain::refusal::Refusal;
+use synapsor_domain::timestamp::Timestamp;
 use synapsor_proto::ledger::v1::review_service_server::ReviewService;
 use synapsor_proto::ledger::v1::{
-    DecideRequest, DecideResponse, GetProposalRequest, GetProposalResponse, ListProposalsRequest,
-    ListProposalsResponse, ProposalRecord, RequestApplyRequest, RequestApplyResponse,
+    DecideRequest, DecideResponse, GetProposalRequest, GetProposalResponse, GetSwitchesRequest,
+    GetSwitchesResponse, ListProposalsRequest, ListProposalsResponse, ProposalRecord, RequestApplyRequest,
+    RequestApplyResponse, SubmitSwitchRequest, SubmitSwitchResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -105,6 +108,40 @@ impl ReviewService for Service {
             seq: ordered.seq,
             writer_present: self.ledger.streams.serves(&ordered.source_id),
             checkpoint: done.head.note,
+        }))
+    }
+
+    async fn submit_switch(
+        &self,
+        request: Request<SubmitSwitchRequest>,
+    ) -> Result<Response<SubmitSwitchResponse>, Status> {
+        let (caller, message) = (caller(&request)?, request.into_inner());
+        let signed = envelope("signed", message.signed)?;
+        let done = self
+            .ledger
+            .submit_switch(caller, signed)
+            .await
+            .map_err(status_of)?;
+        Ok(Response::new(SubmitSwitchResponse {
+            seq: done.value,
+            checkpoint: done.head.note,
+        }))
+    }
+
+    async fn get_switches(
+        &self,
+        request: Request<GetSwitchesRequest>,
+    ) -> Result<Response<GetSwitchesResponse>, Status> {
+        let about = said(request.into_inner().about);
+        let about = about.map(|text| text.parse::<Digest>()).transpose();
+        let about = about.map_err(|e| refuse(Refusal::new("MALFORMED", format!("about: {e}"))))?;
+        let found = self.ledger.switches(about).await.map_err(status_of)?;
+        Ok(Response::new(GetSwitchesResponse {
+            signed: found.signed.into_iter().map(Into::into).collect(),
+            newest: found.newest.map_or_else(String::new, |digest| digest.to_string()),
+            confirmations: found.confirmations.into_iter().map(Into::into).collect(),
+            ordered_until_ms: found.ordered_until.map_or(0, Timestamp::as_unix_millis),
+            writers: self.ledger.streams.writers(),
         }))
     }
 }

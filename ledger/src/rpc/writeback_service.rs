@@ -4,9 +4,10 @@ use synapsor_domain::ids::ProposalId;
 use synapsor_domain::refusal::Refusal;
 use synapsor_proto::ledger::v1::writeback_service_server::WritebackService;
 use synapsor_proto::ledger::v1::{
-    HeartbeatRequest, HeartbeatResponse, Job as WireJob, LeaseRequest, LeaseResponse, ListUnfinishedRequest,
-    ListUnfinishedResponse, ReportInDoubtRequest, ReportInDoubtResponse, SettleRequest, SettleResponse,
-    StartRequest, StartResponse, UnfinishedAttempt,
+    ConfirmSwitchRequest, ConfirmSwitchResponse, HeartbeatRequest, HeartbeatResponse, Job as WireJob,
+    LeaseRequest, LeaseResponse, ListSwitchesRequest, ListSwitchesResponse, ListUnfinishedRequest,
+    ListUnfinishedResponse, Rejection, ReportInDoubtRequest, ReportInDoubtResponse, SettleRequest,
+    SettleResponse, StartRequest, StartResponse, UnfinishedAttempt,
 };
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
@@ -15,7 +16,7 @@ use tonic::{Request, Response, Status};
 
 use super::{Service, caller, envelope, refuse};
 use crate::error::status_of;
-use crate::lease::{CAPACITY_MAX, CAPACITY_PER_SOURCE_MAX, Job, LEASE_MS, LeaseTerms, SOURCES_MAX};
+use crate::lease::{CAPACITY_MAX, CAPACITY_PER_SOURCE_MAX, Job, LEASE_MS, LeaseTerms, Leased, SOURCES_MAX};
 use crate::settle::{Settlement, UNFINISHED_MAX};
 
 /// Jobs that wait for a slow connection.
@@ -65,8 +66,8 @@ impl WritebackService for Service {
         let ledger = self.ledger.clone();
         let stream = ReceiverStream::new(receiver).map(move |job| {
             job.map(|job| LeaseResponse {
-                job: Some(to_wire(job)),
                 ledger_now_ms: ledger.now().as_unix_millis(),
+                ..leased(job)
             })
             .map_err(refuse)
         });
@@ -173,6 +174,51 @@ impl WritebackService for Service {
             next_before_seq,
         }))
     }
+
+    async fn list_switches(
+        &self,
+        _: Request<ListSwitchesRequest>,
+    ) -> Result<Response<ListSwitchesResponse>, Status> {
+        let found = self.ledger.switches(None).await.map_err(status_of)?;
+        Ok(Response::new(ListSwitchesResponse {
+            switches: found.signed.into_iter().map(Into::into).collect(),
+        }))
+    }
+
+    async fn confirm_switch(
+        &self,
+        request: Request<ConfirmSwitchRequest>,
+    ) -> Result<Response<ConfirmSwitchResponse>, Status> {
+        let (caller, message) = (caller(&request)?, request.into_inner());
+        let signed = envelope("confirmation", message.confirmation)?;
+        self.ledger
+            .confirm_switch(caller, signed)
+            .await
+            .map_err(status_of)?;
+        Ok(Response::new(ConfirmSwitchResponse {}))
+    }
+}
+
+fn leased(leased: Leased) -> LeaseResponse {
+    match leased {
+        Leased::Job(job) => LeaseResponse {
+            job: Some(to_wire(*job)),
+            ..LeaseResponse::default()
+        },
+        Leased::Stops(stops) => LeaseResponse {
+            job: None,
+            switches: stops.switches.into_iter().map(Into::into).collect(),
+            rejections: stops
+                .rejections
+                .into_iter()
+                .map(|(proposal, decision)| Rejection {
+                    proposal: Some(proposal.into()),
+                    decision: Some(decision.into()),
+                })
+                .collect(),
+            ledger_now_ms: 0,
+        },
+    }
 }
 
 /// What each source gets of a capacity that says nothing about sources.
@@ -193,6 +239,7 @@ fn to_wire(job: Job) -> WireJob {
         attempt: job.attempt,
         lease_ms: LEASE_MS,
         unfinished: job.unfinished,
+        switches: job.switches.into_iter().map(Into::into).collect(),
     }
 }
 

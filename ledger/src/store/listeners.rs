@@ -14,6 +14,8 @@ pub(crate) struct Moved {
     pub(crate) source: String,
     /// Whether it gives writers work, or takes some away: room for other work.
     pub(crate) is_for_writers: bool,
+    /// A freeze or lift: it concerns the writers of every source.
+    pub(crate) is_for_all_sources: bool,
 }
 
 /// What a listener waits for.
@@ -80,6 +82,15 @@ impl Listeners {
                 first: event.seq,
                 end: event.seq + 1,
             };
+            if event.is_for_all_sources {
+                let sources = by_topic
+                    .iter()
+                    .filter(|(topic, _)| matches!(topic, Topic::Source(_)));
+                sources
+                    .flat_map(|(_, slots)| slots)
+                    .for_each(|slot| slot.add(range));
+                continue;
+            }
             let source = event.is_for_writers.then(|| Topic::Source(event.source.clone()));
             let topics = [source, Some(Topic::Tenant(event.tenant.clone()))];
             for slot in topics
@@ -172,6 +183,7 @@ mod tests {
             tenant: tenant.to_owned(),
             source: source.to_owned(),
             is_for_writers: true,
+            is_for_all_sources: false,
         }
     }
 

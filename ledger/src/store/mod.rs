@@ -19,6 +19,7 @@ pub(crate) mod records;
 pub(crate) mod requests;
 mod row;
 mod step;
+pub(crate) mod switches;
 mod verify;
 mod views;
 mod writer;

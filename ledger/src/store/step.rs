@@ -84,7 +84,18 @@ impl<'c> Step<'c> {
 
     /// Keeps whom a moved proposal concerns, for the streams that wait.
     fn note_move(&mut self, seq: u64, event: &NewEvent<'_>) -> Result<(), StoreError> {
-        let Some(id) = event.proposal_id.filter(|_| STATE_EVENTS.contains(&event.kind)) else {
+        if matches!(event.kind, EventKind::WritebackFrozen | EventKind::FreezeLifted) {
+            self.moved.push(Moved {
+                seq,
+                tenant: String::new(),
+                source: String::new(),
+                is_for_writers: true,
+                is_for_all_sources: true,
+            });
+            return Ok(());
+        }
+        let concerns = STATE_EVENTS.contains(&event.kind) || event.kind == EventKind::RejectionRecorded;
+        let Some(id) = event.proposal_id.filter(|_| concerns) else {
             return Ok(());
         };
         let moved = self
@@ -99,6 +110,7 @@ impl<'c> Step<'c> {
                         event.kind,
                         EventKind::ProposalCreated | EventKind::ProposalApproved
                     ),
+                    is_for_all_sources: false,
                 })
             })
             .optional()?;

@@ -6,3 +6,4 @@ mod decide;
 mod intake;
 mod lease;
 mod settle;
+mod switches;

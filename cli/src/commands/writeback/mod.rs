@@ -1,27 +1,14 @@
 //! `writeback`: the statements that a database's owner runs, the check that they did what they should, and stopping
-//! and resuming a writer.
+//! and resuming all writers.
 
 mod doctor;
 mod statements;
+mod switch;
 
 use clap::Subcommand;
-use serde_json::json;
-use synapsor_chassis::random;
-use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
-use synapsor_domain::approval::{Approver, Unfreeze, verify_unfreeze};
-use synapsor_domain::signing::{Envelope, Kind};
-use synapsor_domain::timestamp::Span;
-use synapsor_domain::trust::APPLIER;
+use synapsor_chassis::run::{Exit, Failure};
 
 use crate::Context;
-use crate::clients::{EXIT_REFUSED, Writer, refused};
-use crate::operations::now;
-use crate::operator_key::Signer;
-use crate::output::{self, safe};
-use crate::session::Session;
-
-/// Minutes that an unfreeze is good for: it is used at once.
-const UNFREEZE_MINUTES: i64 = 5;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -48,15 +35,24 @@ pub(crate) enum Command {
         transaction that is rolled back; with --writer ADDR or --reader ADDR the running service does it.\n\
         Exit codes: 0 fine or warnings only, 1 problems, 2 usage, 6 a database cannot be reached")]
     Doctor(doctor::Args),
-    /// Stop all writeback of the writer at once; survives a restart
+    /// Stop all writeback of the deployment at once; signed, any operator key
     #[command(
-        after_help = "Example:\n  synapsor-runner writeback freeze\n\nExit codes: 0 frozen, 6 no writer"
+        after_help = "Examples:\n  synapsor-runner writeback freeze --reason \"wrong fees\"\n  \
+        synapsor-runner writeback freeze --writer 10.0.0.5:7443,10.0.0.6:7443\n  \
+        synapsor-runner writeback freeze --unsigned\n\n\
+        The freeze goes to every writer that can be reached, to the ledger, and into the receipt table of each source.\n\
+        It holds until `writeback unfreeze`, also for writers that start later. With --unsigned nobody signs, and only\n\
+        the writers that receive it stop, each for itself.\n\n\
+        Exit codes: 0 every writer confirmed, 4 refused, 6 a writer did not confirm (what was ordered before can still\n\
+        happen there until the time that is shown)"
     )]
-    Freeze,
-    /// Resume a writer; signed, role applier
-    #[command(after_help = "Example:\n  synapsor-runner writeback unfreeze\n\n\
-        Exit codes: 0 resumed, 4 refused, 6 no writer")]
-    Unfreeze,
+    Freeze(switch::FreezeArgs),
+    /// End a freeze; signed, role applier
+    #[command(after_help = "Examples:\n  synapsor-runner writeback unfreeze\n  \
+        synapsor-runner writeback unfreeze sha256:4f2a...\n\n\
+        Without a digest every freeze in force is ended, each by a lift of its own.\n\
+        Exit codes: 0 every writer confirmed, 4 refused, 6 a writer did not confirm")]
+    Unfreeze(switch::UnfreezeArgs),
 }
 
 pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
@@ -64,56 +60,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Fai
         Command::Migration(args) => statements::migration(&args, context),
         Command::Grants(args) => statements::grants(args, context),
         Command::Doctor(args) => doctor::run(&args, context).await,
-        Command::Freeze => switch(true, context).await,
-        Command::Unfreeze => switch(false, context).await,
+        Command::Freeze(args) => switch::freeze(&args, context).await,
+        Command::Unfreeze(args) => switch::unfreeze(&args, context).await,
     }
-}
-
-async fn switch(freeze: bool, context: &Context) -> Result<Exit, Failure> {
-    let mut session = Session::open(context).await?;
-    let done = switched(freeze, &mut session, context).await;
-    session.close().await;
-    let (name, frozen) = done?;
-    if context.global.json {
-        output::json(&json!({ "writer": name, "frozen": frozen }))?;
-    } else {
-        let what = if frozen {
-            "frozen: it writes nothing until it is resumed"
-        } else {
-            "at work"
-        };
-        output::line(format!("writer {} is {what}", safe(&name)))?;
-    }
-    Ok(Exit(EXIT_OK))
-}
-
-async fn switched(freeze: bool, session: &mut Session, context: &Context) -> Result<(String, bool), Failure> {
-    let link = session.writer(context).await?;
-    let mut writer = Writer::at(&link);
-    let name = writer.name().await?;
-    if freeze {
-        return Ok((name, writer.freeze(true, None).await?));
-    }
-    let trust = session.trust();
-    let signer = Signer::load(context, trust)?;
-    let now = now();
-    let unfreeze = Unfreeze {
-        v: 1,
-        deployment_id: trust.deployment_id.clone(),
-        environment: trust.environment,
-        writer: name.clone(),
-        approver: Approver {
-            key_id: signer.key.key_id(),
-            person: signer.person.clone(),
-            role: APPLIER.to_owned(),
-        },
-        issued_at: now,
-        expires_at: now + Span::minutes(UNFREEZE_MINUTES).min(trust.order_ceiling()),
-        nonce: hex::encode(random::bytes::<16>()),
-        freeze_digest: None,
-    };
-    let envelope = Envelope::seal(Kind::Unfreeze, &unfreeze, &signer.key)
-        .map_err(|e| Failure::new("UNFREEZE_UNSIGNABLE", e.to_string()).with_exit(EXIT_REFUSED))?;
-    verify_unfreeze(&envelope, trust, &name, now).map_err(refused)?;
-    Ok((name, writer.freeze(false, Some(&envelope)).await?))
 }

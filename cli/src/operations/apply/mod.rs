@@ -169,6 +169,7 @@ fn ordered(session: &Session, looked: &Looked, signer: &Signer) -> Result<(Envel
         now: now(),
         nonce: random::bytes(),
         minutes: None,
+        known_switch: looked.known_switch,
     };
     let order = sign::order(&attested, &looked.decisions, &terms)?;
     let envelope = Envelope::seal(Kind::ApplyOrder, &order, &signer.key)

@@ -23,6 +23,7 @@ fn looked(trust: &TrustFile) -> Looked {
         attempt: None,
         receipt: None,
         withdrawal: None,
+        known_switch: None,
         checkpoint: checkpoint(),
     }
 }

@@ -207,6 +207,16 @@ impl Switches {
         self.lock().note(digest);
     }
 
+    /// Whether this switch is not confirmed to the ledger yet; from now on it counts as confirmed.
+    pub fn begin_confirmation(&self, digest: Digest) -> bool {
+        self.lock().confirmed.insert(digest)
+    }
+
+    /// Takes back [`Self::begin_confirmation`]: the confirmation did not arrive.
+    pub fn retract_confirmation(&self, digest: Digest) {
+        self.lock().confirmed.remove(&digest);
+    }
+
     /// Takes a rejection and says how far a running attempt has come, in one step, so that an attempt either sees the
     /// rejection or has passed the point of no return before it.
     ///

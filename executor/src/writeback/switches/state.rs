@@ -28,6 +28,8 @@ pub(super) struct State {
     nonces: BTreeSet<String>,
     /// Switches that exist and have no effect here.
     noted: BTreeSet<Digest>,
+    /// Switches that were confirmed to the ledger by this process.
+    pub(super) confirmed: BTreeSet<Digest>,
     rejections: BTreeSet<ProposalId>,
     /// Of an earlier version: without bodies, and never removed.
     legacy_rejections: BTreeSet<ProposalId>,

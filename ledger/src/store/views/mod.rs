@@ -4,6 +4,7 @@
 mod proposals;
 mod records;
 mod reviews;
+mod switches;
 mod writebacks;
 
 pub(crate) use writebacks::kind_of;
@@ -24,7 +25,7 @@ use super::error::StoreError;
 use super::row::to_sql;
 
 /// Tables that [`apply`] writes, each with the columns of its primary key.
-pub(crate) const TABLES: [(&str, &str); 10] = [
+pub(crate) const TABLES: [(&str, &str); 12] = [
     ("event_index", "seq"),
     ("proposals", "proposal_id"),
     ("open_contexts", "tenant, principal"),
@@ -35,6 +36,8 @@ pub(crate) const TABLES: [(&str, &str); 10] = [
     ("evidence", "seq"),
     ("evidence_links", "proposal_id, evidence_id"),
     ("audit", "seq"),
+    ("switches", "digest"),
+    ("switch_confirmations", "switch_digest, writer"),
 ];
 
 /// A body that was read already, so that it need not be read again on the writing thread.
@@ -84,13 +87,7 @@ pub(crate) fn apply(
             event.proposal_id.as_ref().map(ProposalId::as_str)
         ])?;
     match event.kind {
-        EventKind::LedgerStarted
-        | EventKind::DecisionRefused
-        | EventKind::ReceiptAlarm
-        | EventKind::RejectionRecorded
-        | EventKind::WritebackFrozen
-        | EventKind::FreezeLifted
-        | EventKind::SwitchConfirmed => Ok(()),
+        EventKind::LedgerStarted | EventKind::DecisionRefused | EventKind::ReceiptAlarm => Ok(()),
         EventKind::EvidenceRecorded => match read {
             ReadBody::Evidence(evidence, digest) => records::evidence(conn, event, evidence, digest),
             ReadBody::No | ReadBody::Audit(_) | ReadBody::Proposal(_) => {
@@ -122,6 +119,10 @@ pub(crate) fn apply(
         EventKind::ProposalApproved | EventKind::ProposalRejected => {
             reviews::decided(conn, event, &envelope(event, body)?)
         }
+        EventKind::RejectionRecorded => switches::rejected(conn, event, &envelope(event, body)?),
+        EventKind::WritebackFrozen => switches::frozen(conn, event, &envelope(event, body)?),
+        EventKind::FreezeLifted => switches::lifted(conn, event, &envelope(event, body)?),
+        EventKind::SwitchConfirmed => switches::confirmed(conn, event, &envelope(event, body)?),
         EventKind::ApplyRequested => reviews::ordered(conn, event, &envelope(event, body)?),
         EventKind::ProposalExpired => proposals::step(conn, event, ProposalStep::Expire).map(|_| ()),
         EventKind::ProposalWithdrawn => {

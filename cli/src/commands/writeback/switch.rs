@@ -1,0 +1,156 @@
+//! `writeback freeze` and `writeback unfreeze`: what is signed, whom it reached, and what can still happen.
+
+use clap::Args;
+use serde_json::{Value as Json, json};
+use synapsor_chassis::run::{EXIT_OK, EXIT_UNREACHABLE, Exit, Failure};
+use synapsor_domain::digest::Digest;
+use synapsor_domain::limits::REASON_CHARS_MAX;
+
+use crate::Context;
+use crate::operations::{self, Switched};
+use crate::output::{self, safe};
+use crate::session::Session;
+
+#[derive(Debug, Args)]
+pub(crate) struct FreezeArgs {
+    /// Why; kept with the freeze under your signature
+    #[arg(long, value_parser = reason)]
+    reason: Option<String>,
+    /// Sign nothing: stop only the writers that can be reached, each for itself
+    #[arg(long, conflicts_with = "reason")]
+    unsigned: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UnfreezeArgs {
+    /// Digest of the freeze to end [default: every freeze in force]
+    #[arg(value_name = "DIGEST")]
+    freeze: Option<Digest>,
+}
+
+pub(super) async fn freeze(args: &FreezeArgs, context: &Context) -> Result<Exit, Failure> {
+    let mut session = Session::open_to_stop(context).await?;
+    let switched = if args.unsigned {
+        operations::freeze_unsigned(&mut session, context).await
+    } else {
+        operations::freeze(&mut session, context, args.reason.as_deref()).await
+    };
+    session.close().await;
+    say(&[switched?], context)
+}
+
+pub(super) async fn unfreeze(args: &UnfreezeArgs, context: &Context) -> Result<Exit, Failure> {
+    let mut session = Session::open_to_stop(context).await?;
+    let switched = operations::unfreeze(&mut session, context, args.freeze).await;
+    session.close().await;
+    say(&switched?, context)
+}
+
+fn say(all: &[Switched], context: &Context) -> Result<Exit, Failure> {
+    if context.global.json {
+        output::json(&as_json(all))?;
+    } else {
+        for switched in all {
+            for line in lines(switched) {
+                output::line(line)?;
+            }
+        }
+    }
+    let complete = all.iter().all(Switched::is_complete);
+    Ok(Exit(if complete { EXIT_OK } else { EXIT_UNREACHABLE }))
+}
+
+/// `writer` and `frozen` are the first writer's, as they always were.
+fn as_json(all: &[Switched]) -> Json {
+    let first = all.first();
+    let writers: Vec<Json> = all
+        .iter()
+        .flat_map(|s| &s.confirmed)
+        .map(|c| {
+            json!({
+                "writer": c.writer,
+                "key_id": c.key_id,
+                "frozen": c.is_frozen,
+                "signed": c.signed.is_some(),
+                "committing": c.signed.as_ref().map(|s| &s.committing),
+                "recorded": c.signed.as_ref().map(|s| &s.recorded),
+                "unrecorded": c.signed.as_ref().map(|s| &s.unrecorded),
+                "at": c.signed.as_ref().map(|s| s.at),
+            })
+        })
+        .collect();
+    let missing: Vec<Json> = all
+        .iter()
+        .flat_map(|s| &s.missing)
+        .map(|m| json!({ "writer": m.writer, "problem": m.problem }))
+        .collect();
+    json!({
+        "writer": first.and_then(|s| s.confirmed.first()).map(|c| &c.writer),
+        "frozen": first.is_some_and(|s| s.freezes),
+        "signed": first.is_some_and(|s| s.digest.is_some()),
+        "switches": all.iter().map(|s| json!({
+            "digest": s.digest,
+            "freeze": s.freeze,
+            "person": s.person,
+            "in_ledger": s.ledger_problem.is_none(),
+            "ledger_problem": s.ledger_problem,
+        })).collect::<Vec<_>>(),
+        "writers": writers,
+        "missing": missing,
+        "ordered_until": all.iter().filter_map(Switched::still_possible_until).max(),
+    })
+}
+
+fn lines(switched: &Switched) -> Vec<String> {
+    let mut lines = Vec::new();
+    let person = switched.person.as_deref().unwrap_or_default();
+    lines.push(match (switched.freezes, switched.digest, switched.freeze) {
+        (true, Some(digest), _) => format!("Frozen by {person}: {digest}"),
+        (true, None, _) => "Frozen without a signature: only the writers below, each for itself.".to_owned(),
+        (false, Some(_), Some(freeze)) => format!("Lifted by {person}: {freeze}"),
+        (false, _, _) => format!("Lifted by {person}: the unsigned freeze of a writer"),
+    });
+    for confirmed in &switched.confirmed {
+        let state = if confirmed.is_frozen {
+            "is frozen: it writes nothing until it is resumed"
+        } else {
+            "is at work"
+        };
+        lines.push(format!("writer {} {state}", safe(&confirmed.writer)));
+        let Some(signed) = &confirmed.signed else { continue };
+        if !signed.committing.is_empty() {
+            let ids: Vec<_> = signed.committing.iter().map(ToString::to_string).collect();
+            lines.push(format!("  past the point of no return: {}", ids.join(", ")));
+        }
+        if !signed.unrecorded.is_empty() {
+            lines.push(format!(
+                "  not in the receipt table yet of: {}",
+                safe(&signed.unrecorded.join(", "))
+            ));
+        }
+    }
+    for missing in &switched.missing {
+        lines.push(format!(
+            "writer {} has not confirmed: {}",
+            safe(&missing.writer),
+            safe(&missing.problem)
+        ));
+    }
+    if let Some(problem) = &switched.ledger_problem {
+        lines.push(format!("the ledger does not have it: {}", safe(problem)));
+    }
+    if let Some(until) = switched.still_possible_until() {
+        lines.push(format!(
+            "What was ordered before can still happen until {until} at a writer that has not confirmed."
+        ));
+    }
+    lines
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("give a reason in a few words".to_owned()),
+        t if t.chars().count() > REASON_CHARS_MAX => Err(format!("at most {REASON_CHARS_MAX} characters")),
+        t => Ok(t.to_owned()),
+    }
+}

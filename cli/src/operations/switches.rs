@@ -1,0 +1,400 @@
+//! Freezes and lifts from the operator's side: signed here, sent to every writer and to the ledger, and believed of a
+//! writer only as far as its signature goes.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use synapsor_chassis::random;
+use synapsor_chassis::run::Failure;
+use synapsor_domain::approval::{
+    Approver, Freeze, LiftClock, Unfreeze, verify_freeze, verify_lift, verify_unfreeze,
+};
+use synapsor_domain::digest::Digest;
+use synapsor_domain::signing::{Envelope, KeyId, Kind};
+use synapsor_domain::timestamp::{Span, Timestamp};
+use synapsor_domain::trust::{APPLIER, TrustFile};
+use synapsor_domain::writeback::{SwitchConfirmation, verify_confirmation};
+
+use super::now;
+use crate::Context;
+use crate::clients::{EXIT_REFUSED, Ledger, LedgerSwitches, SwitchAnswer, Writer, refused};
+use crate::operator_key::Signer;
+use crate::session::Session;
+
+/// How long writers that only the ledger reaches may take to confirm.
+const CONFIRM_FOR: Duration = Duration::from_secs(5);
+const CONFIRM_PAUSE: Duration = Duration::from_millis(100);
+
+/// A freeze, or the end of one, with everything that came back.
+#[derive(Debug)]
+pub(crate) struct Switched {
+    /// True for a freeze, false for its end.
+    pub(crate) freezes: bool,
+    /// Digest of what was signed for the whole deployment.
+    pub(crate) digest: Option<Digest>,
+    /// The freeze that was ended.
+    pub(crate) freeze: Option<Digest>,
+    pub(crate) person: Option<String>,
+    /// Why the ledger does not have it.
+    pub(crate) ledger_problem: Option<String>,
+    pub(crate) confirmed: Vec<Confirmed>,
+    pub(crate) missing: Vec<Missing>,
+    /// Until when an order that was signed before can still be carried out.
+    ordered_until: Option<Timestamp>,
+}
+
+/// A writer that answered.
+#[derive(Debug)]
+pub(crate) struct Confirmed {
+    pub(crate) writer: String,
+    pub(crate) is_frozen: bool,
+    /// Its signing key.
+    pub(crate) key_id: Option<KeyId>,
+    /// What it signed; absent where nothing was signed for the whole deployment.
+    pub(crate) signed: Option<SwitchConfirmation>,
+}
+
+/// A writer that did not.
+#[derive(Debug)]
+pub(crate) struct Missing {
+    pub(crate) writer: String,
+    pub(crate) problem: String,
+}
+
+impl Switched {
+    const fn new(freezes: bool, digest: Option<Digest>, freeze: Option<Digest>) -> Self {
+        Self {
+            freezes,
+            digest,
+            freeze,
+            person: None,
+            ledger_problem: None,
+            confirmed: Vec::new(),
+            missing: Vec::new(),
+            ordered_until: None,
+        }
+    }
+
+    /// Whether every writer confirmed.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.missing.is_empty() && !self.confirmed.is_empty()
+    }
+
+    /// Until when what was ordered before can still happen where nobody confirmed; `None` when everybody did.
+    pub(crate) fn still_possible_until(&self) -> Option<Timestamp> {
+        (self.freezes && !self.is_complete())
+            .then_some(self.ordered_until)
+            .flatten()
+    }
+}
+
+/// Freezes the deployment.
+pub(crate) async fn freeze(
+    session: &mut Session,
+    context: &Context,
+    reason: Option<&str>,
+) -> Result<Switched, Failure> {
+    let signer = Signer::load(context, session.trust())?;
+    let trust = session.trust().clone();
+    let freeze = Freeze {
+        v: 1,
+        deployment_id: trust.deployment_id.clone(),
+        environment: trust.environment,
+        approver: approver(&signer, role_of(&signer, &trust)),
+        issued_at: now(),
+        nonce: hex::encode(random::bytes::<16>()),
+        reason: reason.map(str::to_owned),
+    };
+    let envelope = sealed(Kind::Freeze, &freeze, &signer)?;
+    let verified = verify_freeze(&envelope, &trust).map_err(refused)?;
+    let mut switched = Switched::new(true, Some(verified.digest()), None);
+    switched.person = Some(signer.person.clone());
+    send(session, context, &envelope, verified.digest(), &mut switched).await;
+    Ok(switched)
+}
+
+/// Freezes the writers that can be reached, each for itself.
+pub(crate) async fn freeze_unsigned(session: &mut Session, context: &Context) -> Result<Switched, Failure> {
+    let mut switched = Switched::new(true, None, None);
+    switched.ordered_until = Some(now() + session.trust().order_ceiling());
+    for link in session.writers(context).await? {
+        let mut writer = Writer::at(&link);
+        let answer = match writer.freeze(None).await {
+            Ok(answer) => writer
+                .switches()
+                .await
+                .map(|status| (status.name, answer.is_frozen)),
+            Err(failure) => Err(failure),
+        };
+        match answer {
+            Ok((name, is_frozen)) => switched.confirmed.push(Confirmed {
+                writer: name,
+                is_frozen,
+                key_id: None,
+                signed: None,
+            }),
+            Err(failure) => switched.missing.push(Missing {
+                writer: writer.address(),
+                problem: failure.message().to_owned(),
+            }),
+        }
+    }
+    Ok(switched)
+}
+
+/// Ends one freeze, or every freeze in force.
+pub(crate) async fn unfreeze(
+    session: &mut Session,
+    context: &Context,
+    only: Option<Digest>,
+) -> Result<Vec<Switched>, Failure> {
+    let trust = session.trust().clone();
+    let mut frozen: BTreeSet<Digest> = only.into_iter().collect();
+    let mut alone = Vec::new();
+    let links = session.writers(context).await?;
+    for link in &links {
+        let mut writer = Writer::at(link);
+        let Ok(status) = writer.switches().await else {
+            continue;
+        };
+        if only.is_none() {
+            frozen.extend(status.freezes);
+            if status.is_frozen_alone {
+                alone.push((writer, status.name));
+            }
+        }
+    }
+    if only.is_none() {
+        let known = Ledger::of(session).switches(None).await.unwrap_or_default();
+        frozen.extend(in_force(&known, &trust));
+    }
+    if frozen.is_empty() && alone.is_empty() {
+        return Err(Failure::new("NOT_FROZEN", "no freeze is in force").with_exit(EXIT_REFUSED));
+    }
+    let signer = Signer::load(context, &trust)?;
+    let mut all = Vec::new();
+    for freeze in frozen {
+        let lift = lift(&signer, &trust, "", Some(freeze));
+        let envelope = sealed(Kind::Unfreeze, &lift, &signer)?;
+        let verified = verify_lift(&envelope, &trust, LiftClock::Now(now())).map_err(refused)?;
+        let mut switched = Switched::new(false, Some(verified.digest()), Some(freeze));
+        switched.person = Some(signer.person.clone());
+        send(session, context, &envelope, verified.digest(), &mut switched).await;
+        all.push(switched);
+    }
+    for (mut writer, name) in alone {
+        let envelope = sealed(Kind::Unfreeze, &lift(&signer, &trust, &name, None), &signer)?;
+        verify_unfreeze(&envelope, &trust, &name, now()).map_err(refused)?;
+        let mut switched = Switched::new(false, None, None);
+        switched.person = Some(signer.person.clone());
+        let answer = writer.unfreeze(&envelope).await?;
+        switched.confirmed.push(Confirmed {
+            writer: name,
+            is_frozen: answer.is_frozen,
+            key_id: None,
+            signed: None,
+        });
+        all.push(switched);
+    }
+    Ok(all)
+}
+
+/// Digest of the newest freeze or lift of the deployment, for what is signed next. A ledger that shows none is
+/// believed: what writers find beside the data does not depend on it.
+pub(crate) async fn newest_switch(session: &Session) -> Option<Digest> {
+    let known = Ledger::of(session).switches(None).await.ok()?;
+    let trust = session.trust();
+    known.signed.iter().rev().find_map(|envelope| {
+        let freeze = verify_freeze(envelope, trust).map(|f| f.digest());
+        freeze
+            .or_else(|_| verify_lift(envelope, trust, LiftClock::Recorded).map(|l| l.digest()))
+            .ok()
+    })
+}
+
+/// Sends a switch to every writer and to the ledger, and collects what comes back.
+async fn send(
+    session: &mut Session,
+    context: &Context,
+    envelope: &Envelope,
+    digest: Digest,
+    switched: &mut Switched,
+) {
+    let trust = session.trust().clone();
+    // Writers first: they stop by themselves, whatever the ledger does.
+    let links = match session.writers(context).await {
+        Ok(links) => links,
+        Err(failure) => {
+            switched.missing.push(Missing {
+                writer: "(any)".to_owned(),
+                problem: failure.message().to_owned(),
+            });
+            Vec::new()
+        }
+    };
+    let mut sent = tokio::task::JoinSet::new();
+    for link in links {
+        let (envelope, freezes) = (envelope.clone(), switched.freezes);
+        sent.spawn(async move {
+            let mut writer = Writer::at(&link);
+            let answer = if freezes {
+                writer.freeze(Some(&envelope)).await
+            } else {
+                writer.unfreeze(&envelope).await
+            };
+            (writer.address(), answer)
+        });
+    }
+    if let Err(failure) = Ledger::of(session).submit_switch(envelope).await {
+        switched.ledger_problem = Some(failure.message().to_owned());
+    }
+    while let Some(Ok((address, answer))) = sent.join_next().await {
+        match answer.and_then(|answer| confirmed(&answer, digest, &trust)) {
+            Ok(confirmed) => switched.confirmed.push(confirmed),
+            Err(failure) => switched.missing.push(Missing {
+                writer: address,
+                problem: failure.message().to_owned(),
+            }),
+        }
+    }
+    by_ledger(session, digest, &trust, switched).await;
+    let ceiling = now() + trust.order_ceiling();
+    switched.ordered_until = match switched.ordered_until {
+        Some(until) => Some(until.min(ceiling)),
+        None if switched.ledger_problem.is_some() => Some(ceiling),
+        None => None,
+    };
+    without_confirmation(&trust, switched);
+}
+
+/// Waits for the confirmations of writers that only the ledger reaches.
+async fn by_ledger(session: &Session, digest: Digest, trust: &TrustFile, switched: &mut Switched) {
+    let start = Instant::now();
+    loop {
+        let Ok(known) = Ledger::of(session).switches(Some(digest)).await else {
+            switched
+                .ledger_problem
+                .get_or_insert_with(|| "it does not answer".to_owned());
+            return;
+        };
+        switched.ordered_until = known.ordered_until;
+        for envelope in &known.confirmations {
+            if let Ok(found) = confirmation(envelope, digest, trust)
+                && !switched.confirmed.iter().any(|c| c.writer == found.writer)
+            {
+                switched.confirmed.push(found);
+            }
+        }
+        let waiting: Vec<String> = known
+            .writers
+            .iter()
+            .map(|identity| identity.rsplit('/').next().unwrap_or_default().to_owned())
+            .filter(|name| !switched.confirmed.iter().any(|c| c.writer == *name))
+            .collect();
+        if waiting.is_empty() || switched.ledger_problem.is_some() {
+            return;
+        }
+        if start.elapsed() > CONFIRM_FOR {
+            switched.missing.extend(waiting.into_iter().map(|writer| Missing {
+                writer,
+                problem: "it is connected to the ledger and sent no confirmation".to_owned(),
+            }));
+            return;
+        }
+        tokio::time::sleep(CONFIRM_PAUSE).await;
+    }
+}
+
+/// Writer keys of the trust file under which nobody confirmed.
+fn without_confirmation(trust: &TrustFile, switched: &mut Switched) {
+    for key in trust.writers.iter().filter(|key| !key.retired) {
+        let is_there = switched
+            .confirmed
+            .iter()
+            .any(|c| c.key_id.as_ref() == Some(&key.key_id));
+        if !is_there {
+            switched.missing.push(Missing {
+                writer: key.key_id.to_string(),
+                problem: "no confirmation under this writer key of the trust file".to_owned(),
+            });
+        }
+    }
+}
+
+fn confirmed(answer: &SwitchAnswer, digest: Digest, trust: &TrustFile) -> Result<Confirmed, Failure> {
+    let envelope = answer.confirmation.as_ref().ok_or_else(|| {
+        Failure::new(
+            "CONFIRMATION_MISSING",
+            "it answered without a signed confirmation",
+        )
+    })?;
+    confirmation(envelope, digest, trust)
+}
+
+fn confirmation(envelope: &Envelope, digest: Digest, trust: &TrustFile) -> Result<Confirmed, Failure> {
+    let signed = verify_confirmation(envelope, trust).map_err(refused)?;
+    if signed.switch_digest != digest {
+        return Err(Failure::new(
+            "CONFIRMATION_FOREIGN",
+            "it confirmed another freeze or lift",
+        ));
+    }
+    Ok(Confirmed {
+        writer: signed.writer.clone(),
+        is_frozen: signed.frozen,
+        key_id: envelope.signer().ok().cloned(),
+        signed: Some(signed),
+    })
+}
+
+/// Freezes that the ledger shows and no lift of it ends.
+fn in_force(known: &LedgerSwitches, trust: &TrustFile) -> Vec<Digest> {
+    let lifted: BTreeSet<Digest> = known
+        .signed
+        .iter()
+        .filter_map(|e| verify_lift(e, trust, LiftClock::Recorded).ok())
+        .map(|lift| lift.freeze_digest())
+        .collect();
+    let freezes = known.signed.iter().filter_map(|e| verify_freeze(e, trust).ok());
+    freezes
+        .map(|f| f.digest())
+        .filter(|digest| !lifted.contains(digest))
+        .collect()
+}
+
+fn lift(signer: &Signer, trust: &TrustFile, writer: &str, freeze: Option<Digest>) -> Unfreeze {
+    let at = now();
+    let longest = Span::minutes(synapsor_domain::limits::ORDER_MINUTES);
+    Unfreeze {
+        v: 1,
+        deployment_id: trust.deployment_id.clone(),
+        environment: trust.environment,
+        writer: writer.to_owned(),
+        approver: approver(signer, APPLIER.to_owned()),
+        issued_at: at,
+        expires_at: at + longest.min(trust.order_ceiling()),
+        nonce: hex::encode(random::bytes::<16>()),
+        freeze_digest: freeze,
+    }
+}
+
+fn approver(signer: &Signer, role: String) -> Approver {
+    Approver {
+        key_id: signer.key.key_id(),
+        person: signer.person.clone(),
+        role,
+    }
+}
+
+/// The first role of the key; a freeze needs none.
+fn role_of(signer: &Signer, trust: &TrustFile) -> String {
+    let operator = trust.operator(&signer.key.key_id());
+    operator
+        .and_then(|o| o.roles.first().cloned())
+        .unwrap_or_else(|| "operator".to_owned())
+}
+
+fn sealed<T: serde::Serialize>(kind: Kind, object: &T, signer: &Signer) -> Result<Envelope, Failure> {
+    Envelope::seal(kind, object, &signer.key)
+        .map_err(|e| Failure::new("SWITCH_UNSIGNABLE", e.to_string()).with_exit(EXIT_REFUSED))
+}

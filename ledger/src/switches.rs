@@ -1,0 +1,224 @@
+//! Freezes and lifts of the deployment: verified, put in order, kept, and shown to writers and operators. The ledger
+//! distributes them; that nothing was left out it cannot prove, so writers also find them beside the data.
+
+use synapsor_domain::approval::{LiftClock, verify_freeze, verify_lift};
+use synapsor_domain::digest::Digest;
+use synapsor_domain::event::EventKind;
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::writeback::verify_confirmation;
+
+use crate::store::{Committed, NewEvent, ReadBody, Reader, Step, StepError, events, switches};
+use crate::{Caller, Ledger, secret_material};
+
+/// What the ledger holds about switches.
+#[derive(Debug, Clone)]
+pub(crate) struct Switches {
+    /// The freezes that no lift ended, and the newest lifts, oldest first, as they were signed.
+    pub(crate) signed: Vec<Envelope>,
+    /// Digest of the newest freeze or lift.
+    pub(crate) newest: Option<Digest>,
+    /// What writers confirmed of the switch that was asked about.
+    pub(crate) confirmations: Vec<Envelope>,
+    /// Until when an order that is on file can still be carried out.
+    pub(crate) ordered_until: Option<Timestamp>,
+}
+
+/// A freeze or lift that was verified.
+struct Verified {
+    digest: Digest,
+    /// The freeze that a lift ends.
+    ends: Option<Digest>,
+    person: String,
+}
+
+impl Ledger {
+    /// Files a freeze or a lift. The same one again is on file already.
+    ///
+    /// # Errors
+    /// What verification refuses; `refused:freeze` for a lift of a freeze that is not on file.
+    pub(crate) async fn submit_switch(
+        &self,
+        caller: Caller,
+        signed: Envelope,
+    ) -> Result<Committed<u64>, StepError> {
+        let trust = self.trust.current()?;
+        let now = self.now();
+        let verified = if signed.payload_type == Kind::Freeze.payload_type() {
+            let freeze = verify_freeze(&signed, &trust.file)?;
+            if let Some(reason) = &freeze.freeze().reason {
+                secret_material::refuse_text("reason", reason)?;
+            }
+            Verified {
+                digest: freeze.digest(),
+                ends: None,
+                person: freeze.person().to_owned(),
+            }
+        } else {
+            let lift = verify_lift(&signed, &trust.file, LiftClock::Now(now))?;
+            Verified {
+                digest: lift.digest(),
+                ends: Some(lift.freeze_digest()),
+                person: lift.person().to_owned(),
+            }
+        };
+        let body = bytes_of(&signed)?;
+        self.write(move |step| submit(step, &verified, &body, (&caller, now)))
+            .await
+    }
+
+    /// What is in force, with the confirmations of `about` when it is named.
+    pub(crate) async fn switches(&self, about: Option<Digest>) -> Result<Switches, StepError> {
+        let now = self.now();
+        self.store
+            .read(move |reader| {
+                let conn = reader.conn();
+                let confirmations = match &about {
+                    Some(about) => switches::confirmations(conn, about)?,
+                    None => Vec::new(),
+                };
+                Ok(Switches {
+                    signed: to_tell(reader)?,
+                    newest: newest(reader)?,
+                    confirmations: confirmations
+                        .into_iter()
+                        .map(|seq| events::envelope(conn, seq))
+                        .collect::<Result<_, _>>()?,
+                    ordered_until: switches::ordered_until(conn, now)?,
+                })
+            })
+            .await
+    }
+
+    /// Files what a writer confirms of a freeze or lift.
+    pub(crate) async fn confirm_switch(&self, caller: Caller, signed: Envelope) -> Result<(), StepError> {
+        let trust = self.trust.current()?;
+        verify_confirmation(&signed, &trust.file)?;
+        let now = self.now();
+        let body = bytes_of(&signed)?;
+        self.write(move |step| {
+            step.append(&NewEvent {
+                kind: EventKind::SwitchConfirmed,
+                at: now,
+                actor: &caller.identity,
+                proposal_id: None,
+                body: &body,
+                read: ReadBody::No,
+                trace_id: caller.trace_id.as_deref(),
+            })?;
+            Ok(())
+        })
+        .await
+        .map(|_| ())
+    }
+}
+
+fn submit(
+    step: &mut Step<'_>,
+    verified: &Verified,
+    body: &[u8],
+    (caller, now): (&Caller, Timestamp),
+) -> Result<u64, StepError> {
+    if let Some(seq) = switches::find(step.conn(), &verified.digest)? {
+        return Ok(seq);
+    }
+    let kind = match &verified.ends {
+        None => EventKind::WritebackFrozen,
+        Some(freeze) if switches::is_lifted(step.conn(), freeze)? => {
+            return Err(refused("the freeze that it names was lifted before").into());
+        }
+        Some(_) => EventKind::FreezeLifted,
+    };
+    Ok(step.append(&NewEvent {
+        kind,
+        at: now,
+        actor: &verified.person,
+        proposal_id: None,
+        body,
+        read: ReadBody::No,
+        trace_id: caller.trace_id.as_deref(),
+    })?)
+}
+
+/// Freezes in force and the newest lifts, as they were signed.
+pub(crate) fn to_tell(reader: &Reader<'_>) -> Result<Vec<Envelope>, StepError> {
+    let conn = reader.conn();
+    let told = switches::to_tell(conn)?.into_iter();
+    Ok(told
+        .map(|seq| events::envelope(conn, seq))
+        .collect::<Result<_, _>>()?)
+}
+
+/// What a lease stream tells besides jobs.
+#[derive(Debug, Default)]
+pub(crate) struct Stops {
+    pub(crate) switches: Vec<Envelope>,
+    /// Proposals with the rejections that came after a writer had started on them.
+    pub(crate) rejections: Vec<(Envelope, Envelope)>,
+}
+
+/// How far a lease stream has told of stops.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ToldStops {
+    /// Position of the newest switch, one more than it, so that 0 means none.
+    switch: u64,
+    /// Position of the newest rejection.
+    rejection: u64,
+}
+
+/// Stops that the stream has not told of yet, and how far it has then told.
+pub(crate) fn untold(
+    reader: &Reader<'_>,
+    sources: &[String],
+    told: ToldStops,
+) -> Result<(Stops, ToldStops), StepError> {
+    let conn = reader.conn();
+    let newest = switches::newest(conn)?.map_or(0, |seq| seq + 1);
+    let switches = if newest > told.switch {
+        to_tell(reader)?
+    } else {
+        Vec::new()
+    };
+    let rows = switches::rejections(conn, sources, told.rejection)?;
+    let rejection = rows.last().map_or(told.rejection, |row| row.decision_seq);
+    let rejections = rows.iter().map(|row| {
+        let proposal = events::envelope(conn, row.proposal_seq)?;
+        Ok((proposal, events::envelope(conn, row.decision_seq)?))
+    });
+    let stops = Stops {
+        switches,
+        rejections: rejections.collect::<Result<_, StepError>>()?,
+    };
+    Ok((
+        stops,
+        ToldStops {
+            switch: newest,
+            rejection,
+        },
+    ))
+}
+
+fn newest(reader: &Reader<'_>) -> Result<Option<Digest>, StepError> {
+    let conn = reader.conn();
+    let Some(seq) = switches::newest(conn)? else {
+        return Ok(None);
+    };
+    let envelope = events::envelope(conn, seq)?;
+    let kind = if envelope.payload_type == Kind::Freeze.payload_type() {
+        Kind::Freeze
+    } else {
+        Kind::Unfreeze
+    };
+    Ok(Some(Digest::of(kind, &envelope.payload)))
+}
+
+fn bytes_of(signed: &Envelope) -> Result<Vec<u8>, Refusal> {
+    signed
+        .to_bytes()
+        .map_err(|e| Refusal::new("MALFORMED", format!("signed object: {e}")))
+}
+
+fn refused(text: &str) -> Refusal {
+    Refusal::new("refused:freeze", text)
+}

@@ -1,0 +1,186 @@
+//! Freezes, lifts and late rejections: on file, in force, and told to writers.
+
+use synapsor_chassis::random;
+use synapsor_domain::approval::{Approver, Freeze, Unfreeze, Verdict};
+use synapsor_domain::digest::Digest;
+use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::timestamp::Span;
+use synapsor_domain::trust::Environment;
+use synapsor_domain::writeback::SwitchConfirmation;
+
+use super::lease::{Jobs, next, next_message, open};
+use crate::lease::Leased;
+use crate::switches::Stops;
+use crate::test_kit::{ANN_KEY, BOB_KEY, OPERATOR, WRITER, WRITER_KEY, World, caller, key, seal};
+
+fn approver(person: &str, seed: u8, role: &str) -> Approver {
+    Approver {
+        key_id: key(seed).key_id(),
+        person: person.into(),
+        role: role.into(),
+    }
+}
+
+/// A freeze by bob, who may only view.
+fn freeze(world: &World) -> (Envelope, Digest) {
+    let freeze = Freeze {
+        v: 1,
+        deployment_id: "dep-test".into(),
+        environment: Environment::Dev,
+        approver: approver("bob", BOB_KEY, "viewer"),
+        issued_at: world.now(),
+        nonce: random::hex_id(32),
+        reason: None,
+    };
+    let envelope = seal(Kind::Freeze, &freeze, BOB_KEY);
+    let digest = envelope.digest(Kind::Freeze).unwrap();
+    (envelope, digest)
+}
+
+fn lift(world: &World, freeze: Digest) -> Envelope {
+    let lift = Unfreeze {
+        v: 1,
+        deployment_id: "dep-test".into(),
+        environment: Environment::Dev,
+        writer: String::new(),
+        approver: approver("ann", ANN_KEY, "applier"),
+        issued_at: world.now(),
+        expires_at: world.now() + Span::minutes(5),
+        nonce: random::hex_id(32),
+        freeze_digest: Some(freeze),
+    };
+    seal(Kind::Unfreeze, &lift, ANN_KEY)
+}
+
+async fn submit(world: &World, signed: &Envelope) -> Result<u64, String> {
+    let done = world.ledger.submit_switch(caller(OPERATOR), signed.clone()).await;
+    done.map(|done| done.value)
+        .map_err(|e| crate::refusal_of(e).code.to_string())
+}
+
+async fn stops(jobs: &mut Jobs) -> Stops {
+    match next_message(jobs).await.unwrap() {
+        Leased::Stops(stops) => stops,
+        Leased::Job(_) => panic!("a job came before the stops"),
+    }
+}
+
+#[tokio::test]
+async fn freeze_is_in_force_until_the_lift_that_names_it() {
+    let world = World::new();
+    let (frozen, digest) = freeze(&world);
+    let seq = submit(&world, &frozen).await.unwrap();
+    assert_eq!(
+        submit(&world, &frozen).await,
+        Ok(seq),
+        "the same again is on file"
+    );
+    let found = world.ledger.switches(None).await.unwrap();
+    assert_eq!((found.signed, found.newest), (vec![frozen.clone()], Some(digest)));
+    let (second, second_digest) = freeze(&world);
+    submit(&world, &second).await.unwrap();
+    let lifted = lift(&world, digest);
+    submit(&world, &lifted).await.unwrap();
+    let found = world.ledger.switches(None).await.unwrap();
+    assert_eq!(found.signed, [second, lifted]);
+    assert_ne!(found.newest, Some(second_digest));
+    // No other lift of the same freeze, and the store can be derived anew.
+    assert_eq!(
+        submit(&world, &lift(&world, digest)).await,
+        Err("refused:freeze".to_owned())
+    );
+    world.ledger.store.verify_full().await.unwrap();
+    let world = world.restart().await;
+    assert_eq!(world.ledger.switches(None).await.unwrap().signed.len(), 2);
+}
+
+#[tokio::test]
+async fn refuses_what_no_operator_signed() {
+    let world = World::new();
+    let (frozen, _) = freeze(&world);
+    let forged = Envelope {
+        signatures: seal(Kind::Freeze, &serde_json::json!({}), BOB_KEY).signatures,
+        ..frozen.clone()
+    };
+    assert_eq!(submit(&world, &forged).await, Err("refused:signature".to_owned()));
+    let expired = lift(&world, frozen.digest(Kind::Freeze).unwrap());
+    world.clock.advance_ms(6 * 60_000);
+    assert_eq!(submit(&world, &expired).await, Err("refused:expired".to_owned()));
+}
+
+#[tokio::test]
+async fn streams_are_told_of_a_freeze_before_any_job() {
+    let world = World::new();
+    let (frozen, _) = freeze(&world);
+    submit(&world, &frozen).await.unwrap();
+    world.ordered(&world.draft("0")).await;
+    let mut jobs = open(&world, WRITER, 4);
+    assert_eq!(stops(&mut jobs).await.switches, std::slice::from_ref(&frozen));
+    assert_eq!(next(&mut jobs).await.unwrap().switches, [frozen]);
+    // One that comes later is told without a job.
+    let (later, _) = freeze(&world);
+    submit(&world, &later).await.unwrap();
+    assert_eq!(stops(&mut jobs).await.switches.last(), Some(&later));
+}
+
+#[tokio::test]
+async fn late_rejection_is_told_to_every_writer_of_the_source() {
+    let world = World::new();
+    let draft = world.draft("0");
+    let mut jobs = open(&world, WRITER, 1);
+    let id = world.ordered(&draft).await;
+    let job = next(&mut jobs).await.unwrap();
+    world
+        .ledger
+        .start(caller(WRITER), id, job.token.to_vec())
+        .await
+        .unwrap();
+    let rejection = seal(Kind::Decision, &world.decision(&draft, Verdict::Deny), BOB_KEY);
+    // By ann's own name it would be refused: bob signed it.
+    let decided = world
+        .ledger
+        .decide(caller(OPERATOR), "no", rejection.clone())
+        .await;
+    assert!(decided.unwrap().value.is_err());
+    let rejection = seal(Kind::Decision, &world.decision(&draft, Verdict::Deny), ANN_KEY);
+    let decided = world
+        .ledger
+        .decide(caller(OPERATOR), "yes", rejection.clone())
+        .await;
+    decided.unwrap().value.unwrap();
+    let (proposal, _, _) = draft.signed();
+    assert_eq!(
+        stops(&mut jobs).await.rejections,
+        [(proposal.clone(), rejection.clone())]
+    );
+    let mut other = open(&world, super::lease::OTHER_WRITER, 1);
+    assert_eq!(stops(&mut other).await.rejections, [(proposal, rejection)]);
+    world.ledger.store.verify_full().await.unwrap();
+}
+
+#[tokio::test]
+async fn confirmations_are_kept_one_for_each_writer() {
+    let world = World::new();
+    let (frozen, digest) = freeze(&world);
+    submit(&world, &frozen).await.unwrap();
+    let confirmation = |writer: &str| SwitchConfirmation {
+        v: 1,
+        deployment_id: "dep-test".into(),
+        environment: Environment::Dev,
+        switch_digest: digest,
+        writer: writer.into(),
+        frozen: true,
+        committing: Vec::new(),
+        recorded: Vec::new(),
+        unrecorded: Vec::new(),
+        at: world.now(),
+    };
+    for writer in ["w1", "w2", "w1"] {
+        let signed = seal(Kind::SwitchConfirmation, &confirmation(writer), WRITER_KEY);
+        world.ledger.confirm_switch(caller(WRITER), signed).await.unwrap();
+    }
+    let forged = seal(Kind::SwitchConfirmation, &confirmation("w3"), ANN_KEY);
+    assert!(world.ledger.confirm_switch(caller(WRITER), forged).await.is_err());
+    let found = world.ledger.switches(Some(digest)).await.unwrap();
+    assert_eq!(found.confirmations.len(), 2);
+}
