@@ -6,6 +6,7 @@ pub mod error;
 pub mod explain;
 pub mod probe;
 pub mod receipt;
+pub mod switch_row;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +21,8 @@ use synapsor_domain::value::{ColumnValue, Value};
 
 pub use catalogue::{Catalogue, CheckTarget, Finding};
 pub use error::{EngineError, EngineErrorKind};
-pub use receipt::StoredReceipt;
+pub use receipt::{FoundReceipts, StoredReceipt};
+pub use switch_row::SwitchRow;
 
 /// Where receipts are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +98,9 @@ pub trait Engine: Send + Sync + fmt::Debug {
 
     /// The receipt as committed. Absence proves nothing.
     async fn find_receipt(&self, id: &ProposalId) -> Result<Option<StoredReceipt>, EngineError>;
+
+    /// Every freeze and lift that the receipt table holds.
+    async fn find_switches(&self) -> Result<Vec<StoredReceipt>, EngineError>;
 
     /// Receipts committed at or after a moment, oldest first, at most `rows_max`.
     async fn receipts_since(&self, from: Timestamp, rows_max: u32)

@@ -28,6 +28,34 @@ pub struct StoredReceipt {
     pub executor_sig: String,
 }
 
+/// What the look for one receipt finds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FoundReceipts {
+    /// The receipt of the proposal.
+    pub receipt: Option<StoredReceipt>,
+    /// Every freeze and lift of the table.
+    pub switches: Vec<StoredReceipt>,
+}
+
+impl FoundReceipts {
+    /// Tells the receipt from the freezes and lifts.
+    pub fn of(rows: Vec<StoredReceipt>) -> Self {
+        let (switches, receipts): (Vec<_>, Vec<_>) = rows.into_iter().partition(StoredReceipt::is_switch);
+        Self {
+            receipt: receipts.into_iter().next(),
+            switches,
+        }
+    }
+
+    /// The row with this key, whatever its kind.
+    pub fn of_key(self, key: &str) -> Option<StoredReceipt> {
+        self.receipt
+            .into_iter()
+            .chain(self.switches)
+            .find(|row| row.proposal_id == key)
+    }
+}
+
 impl StoredReceipt {
     /// The row for a sealed receipt.
     pub fn from_envelope(envelope: &Envelope) -> Result<Self, Refusal> {

@@ -23,6 +23,7 @@ pub mod write;
 mod identity_cache;
 mod mysql;
 mod postgres;
+mod record_switch;
 mod sqlite;
 mod target;
 mod transaction;
@@ -41,10 +42,12 @@ use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::SigningKey;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::TrustFile;
+use synapsor_source::SwitchRow;
 
 pub use database::Database;
 pub use identity_cache::IdentityCache;
 pub use permit::{DryRunPermit, EndPermit, LeaseTerms, WritePermit};
+pub use record_switch::SwitchPermit;
 pub use result::{ApplyResult, DryRunResult, RefusedBy};
 pub use violation::{Violation, ViolationKind};
 
@@ -57,6 +60,10 @@ pub type ReadTrust = dyn Fn() -> Result<(Arc<TrustFile>, Digest), Refusal> + Sen
 
 /// What can still stop an attempt under the row lock.
 pub trait Controls: Sync {
+    /// Whether one of these freezes is in force: no lift among them or known to the writer ends it. The writer takes
+    /// them for its own from now on.
+    fn is_frozen_by(&self, found: &[SwitchRow]) -> bool;
+
     /// Passes the point of no return, unless the proposal is rejected or the writer is frozen. Asked immediately
     /// before the UPDATE.
     fn try_enter_commit(&self) -> bool;

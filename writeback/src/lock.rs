@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::check_database_clock;
-use synapsor_source::StoredReceipt;
+use synapsor_source::{StoredReceipt, SwitchRow};
 
 use crate::check::Locked;
 use crate::commit::Decided;
@@ -24,6 +24,8 @@ pub struct Open<'a, P> {
     pub(crate) identity: String,
     /// The database's clock when the transaction began.
     pub(crate) database_now: Timestamp,
+    /// Freezes and lifts that were found with the receipt's absence.
+    pub(crate) switches: Vec<SwitchRow>,
     pub(crate) permit: P,
 }
 
@@ -48,6 +50,7 @@ impl WriteCore {
             transaction: begun.transaction,
             identity: begun.identity,
             database_now: begun.database_now,
+            switches: Vec::new(),
             permit,
         };
         if !is_source {
@@ -91,11 +94,29 @@ impl<'a> Open<'a, EndPermit> {
 impl<P: Permit> Open<'_, P> {
     async fn without_receipt(mut self) -> Step<Self> {
         let id = self.permit.proposal().id.to_string();
-        match engine(self.transaction.find_receipt(&id).await)? {
-            None => ControlFlow::Continue(self),
+        let found = engine(self.transaction.find_receipts(&id).await)?;
+        match found.receipt {
+            None => self.with_switches(&found.switches).await,
             Some(stored) => {
                 let found = self.of_stored(&stored);
                 self.roll_back(found).await
+            }
+        }
+    }
+
+    /// Keeps what the database holds about freezes, for the recheck before the UPDATE.
+    async fn with_switches(mut self, rows: &[StoredReceipt]) -> Step<Self> {
+        if rows.is_empty() {
+            return ControlFlow::Continue(self);
+        }
+        match (self.core.trust)() {
+            Ok((trust, _)) => {
+                self.switches = rows.iter().map(|row| row.verify_switch(&trust)).collect();
+                ControlFlow::Continue(self)
+            }
+            Err(refusal) => {
+                self.roll_back(ApplyResult::Refused(RefusedBy::Own(refusal)))
+                    .await
             }
         }
     }

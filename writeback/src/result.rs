@@ -44,6 +44,8 @@ pub enum RefusedBy {
     Violation(Violation),
     /// The database refused a statement.
     Database(EngineError),
+    /// The database holds a freeze that no lift ended.
+    Frozen,
 }
 
 impl RefusedBy {
@@ -53,6 +55,10 @@ impl RefusedBy {
             Self::Source => Refusal::new(
                 "refused:source",
                 "the database is not the one that the proposal was read from",
+            ),
+            Self::Frozen => Refusal::new(
+                "refused:frozen",
+                "the database holds a freeze; resume with `synapsor-runner writeback unfreeze`",
             ),
             Self::Own(refusal) | Self::ReceiptIntegrity(refusal) => refusal.clone(),
             Self::Violation(violation) => violation.refusal(),

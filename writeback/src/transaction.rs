@@ -8,7 +8,7 @@ use synapsor_domain::foreign_code::Acknowledged;
 use synapsor_domain::schema::TableShape;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::value::ColumnValue;
-use synapsor_source::{EngineError, RowPlan, StoredReceipt};
+use synapsor_source::{EngineError, FoundReceipts, RowPlan, StoredReceipt};
 
 use crate::violation::LookError;
 
@@ -78,7 +78,12 @@ pub(crate) trait Transaction: Send {
     async fn is_visible_unlocked(&mut self, plan: &RowPlan) -> Result<bool, EngineError>;
 
     /// The receipt of a proposal, read under the lock.
-    async fn find_receipt(&mut self, id: &str) -> Result<Option<StoredReceipt>, EngineError>;
+    async fn find_receipts(&mut self, id: &str) -> Result<FoundReceipts, EngineError>;
+
+    /// The receipt of a proposal alone.
+    async fn find_receipt(&mut self, id: &str) -> Result<Option<StoredReceipt>, EngineError> {
+        Ok(self.find_receipts(id).await?.receipt)
+    }
 
     /// The table's shape as this transaction reads it.
     async fn shape(&mut self, schema: &str, table: &str) -> Result<TableShape, EngineError>;

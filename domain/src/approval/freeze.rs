@@ -36,9 +36,14 @@ pub struct VerifiedFreeze {
     digest: Digest,
     freeze: Freeze,
     person: String,
+    envelope: Envelope,
 }
 
 impl VerifiedFreeze {
+    /// The freeze as it was signed.
+    pub const fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
     /// What a lift must name to end it.
     pub const fn digest(&self) -> Digest {
         self.digest
@@ -75,6 +80,7 @@ pub fn verify_freeze(envelope: &Envelope, trust: &TrustFile) -> Result<VerifiedF
         digest: Digest::of(Kind::Freeze, &envelope.payload),
         person: operator.person.clone(),
         freeze,
+        envelope: envelope.clone(),
     })
 }
 

@@ -48,9 +48,14 @@ pub struct VerifiedLift {
     digest: Digest,
     freeze_digest: Digest,
     person: String,
+    envelope: Envelope,
 }
 
 impl VerifiedLift {
+    /// The lift as it was signed.
+    pub const fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
     pub const fn digest(&self) -> Digest {
         self.digest
     }
@@ -90,6 +95,7 @@ pub fn verify_lift(
         digest: Digest::of(Kind::Unfreeze, &envelope.payload),
         freeze_digest,
         person,
+        envelope: envelope.clone(),
     })
 }
 

@@ -34,6 +34,7 @@ use self::pool::{Held, Pool};
 use self::session::{Failed, Session};
 use crate::{Access, Credential};
 use synapsor_source::error::EngineError;
+use synapsor_source::switch_row::FIRST_KEY;
 use synapsor_source::{
     Catalogue, CheckTarget, Engine, Finding, Reading, ReceiptTable, RowPlan, StoredReceipt,
 };
@@ -204,8 +205,16 @@ impl Engine for MysqlEngine {
     async fn find_receipt(&self, id: &ProposalId) -> Result<Option<StoredReceipt>, EngineError> {
         let (table, id) = (self.receipts()?, id.to_string());
         let mut held = self.take().await?;
-        let found = read::receipt(held.session(), &table, &id).await;
+        let found = read::receipts(held.session(), &table, &id).await;
+        let found = found.map(|found| found.receipt);
         self.finish(held, found)
+    }
+
+    async fn find_switches(&self) -> Result<Vec<StoredReceipt>, EngineError> {
+        let table = self.receipts()?;
+        let mut held = self.take().await?;
+        let found = read::receipts(held.session(), &table, FIRST_KEY).await;
+        self.finish(held, found.map(|found| found.switches))
     }
 
     async fn receipts_since(

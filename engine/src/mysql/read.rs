@@ -8,7 +8,8 @@ use super::connect::{Flavor, IDENTITY_TABLE};
 use super::dialect::{self, Statement};
 use super::session::{Arg, Cells, Failed, Session};
 use synapsor_source::error::{EngineError, EngineErrorKind};
-use synapsor_source::{RowPlan, StoredReceipt};
+use synapsor_source::switch_row::{END_KEY, FIRST_KEY};
+use synapsor_source::{FoundReceipts, RowPlan, StoredReceipt};
 
 /// The columns of a receipt in the order of [`receipt_of_row`] and of the insert.
 pub const RECEIPT_COLUMNS: [&str; 16] = [
@@ -114,19 +115,22 @@ pub fn identity_of(schema: &str, server: &str, mark: Option<String>) -> Result<S
     Ok(format!("mysql:{}", &hex::encode(digest.as_bytes())[..40]))
 }
 
-/// The receipt of a proposal as this connection sees it.
-pub async fn receipt(
+/// The receipt of a proposal as this connection sees it, and every freeze and lift.
+pub async fn receipts(
     session: &mut Session,
     table: &str,
     proposal_id: &str,
-) -> Result<Option<StoredReceipt>, Failed> {
-    let sql = format!("SELECT {} FROM {table} WHERE proposal_id = ?", receipt_cells());
-    let answer = session
-        .rows(&sql, vec![Arg::Text(proposal_id.to_owned())])
-        .await?;
-    let found = answer.first().map(receipt_of_row).transpose()?;
+) -> Result<FoundReceipts, Failed> {
+    let sql = format!(
+        "SELECT {} FROM {table} WHERE proposal_id = ? OR (proposal_id >= ? AND proposal_id < ?)",
+        receipt_cells()
+    );
+    let arguments = [proposal_id, FIRST_KEY, END_KEY].map(|text| Arg::Text(text.to_owned()));
+    let answer = session.rows(&sql, arguments.to_vec()).await?;
+    let rows = answer.iter().map(receipt_of_row).collect::<Result<Vec<_>, _>>()?;
     // A key that only looks alike is another one.
-    Ok(found.filter(|receipt| receipt.proposal_id == proposal_id))
+    let exact = |row: &StoredReceipt| row.proposal_id == proposal_id || row.is_switch();
+    Ok(FoundReceipts::of(rows.into_iter().filter(exact).collect()))
 }
 
 /// Receipts by their time, oldest first.

@@ -31,6 +31,7 @@ use self::scrub::is_lost;
 use self::shapes::Shapes;
 use crate::{Access, Credential};
 use synapsor_source::error::EngineError;
+use synapsor_source::switch_row::FIRST_KEY;
 use synapsor_source::{
     Catalogue, CheckTarget, Engine, Finding, Reading, ReceiptTable, RowPlan, StoredReceipt,
 };
@@ -205,8 +206,16 @@ impl Engine for PostgresEngine {
 
     async fn find_receipt(&self, id: &ProposalId) -> Result<Option<StoredReceipt>, EngineError> {
         self.read_only(|mut lease| async move {
-            let found = read::receipt(&mut lease, &self.receipts, &id.to_string()).await?;
-            Ok((lease, found))
+            let found = read::receipts(&mut lease, &self.receipts, id.as_str()).await?;
+            Ok((lease, found.receipt))
+        })
+        .await
+    }
+
+    async fn find_switches(&self) -> Result<Vec<StoredReceipt>, EngineError> {
+        self.read_only(|mut lease| async move {
+            let found = read::receipts(&mut lease, &self.receipts, FIRST_KEY).await?;
+            Ok((lease, found.switches))
         })
         .await
     }

@@ -9,7 +9,8 @@ use super::dialect::{self, Statement};
 use super::inspect::receipt_schema;
 use super::types::Family;
 use synapsor_source::error::{EngineError, EngineErrorKind};
-use synapsor_source::{ReceiptTable, RowPlan, StoredReceipt};
+use synapsor_source::switch_row::{END_KEY, FIRST_KEY};
+use synapsor_source::{FoundReceipts, ReceiptTable, RowPlan, StoredReceipt};
 
 /// The columns of a receipt as text, in the order of the insert.
 pub const RECEIPT_COLUMNS: &str = "proposal_id, proposal_digest, outcome, reason, rows_affected, \
@@ -76,24 +77,31 @@ fn exact_row(
     Ok(values)
 }
 
-/// The receipt of a proposal as this connection sees it.
-pub async fn receipt(
+/// The receipt of a proposal as this connection sees it, and every freeze and lift.
+pub async fn receipts(
     lease: &mut Lease,
     receipts: &ReceiptTable,
     proposal_id: &str,
-) -> Result<Option<StoredReceipt>, EngineError> {
-    let found = lease.fetch(select_receipt(receipts, proposal_id, "")).await?;
-    found.first().map(|row| receipt_of_row(row)).transpose()
+) -> Result<FoundReceipts, EngineError> {
+    let found = lease.fetch(select_receipts(receipts, proposal_id, "")).await?;
+    let rows: Result<Vec<_>, _> = found.iter().map(|row| receipt_of_row(row)).collect();
+    Ok(FoundReceipts::of(rows?))
 }
 
-/// The statement that reads one receipt, with `more` expressions after its columns.
-pub fn select_receipt(receipts: &ReceiptTable, proposal_id: &str, more: &str) -> Statement {
+/// The statement that reads the receipt of one proposal and every freeze and lift, with `more` expressions after its
+/// columns.
+pub fn select_receipts(receipts: &ReceiptTable, proposal_id: &str, more: &str) -> Statement {
     Statement {
         sql: format!(
-            "SELECT {RECEIPT_TEXTS}{more} FROM {} WHERE proposal_id = $1::text COLLATE \"C\"",
+            "SELECT {RECEIPT_TEXTS}{more} FROM {} WHERE proposal_id = $1::text COLLATE \"C\" \
+             OR (proposal_id >= $2::text COLLATE \"C\" AND proposal_id < $3::text COLLATE \"C\")",
             receipt_table(receipts)
         ),
-        parameters: vec![Some(proposal_id.to_owned())],
+        parameters: vec![
+            Some(proposal_id.to_owned()),
+            Some(FIRST_KEY.to_owned()),
+            Some(END_KEY.to_owned()),
+        ],
     }
 }
 

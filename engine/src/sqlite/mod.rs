@@ -27,6 +27,7 @@ use tokio::sync::Semaphore;
 
 use self::connect::{DatabaseFile, Deadline, Opened, READERS_MAX, Readers};
 use synapsor_source::error::{EngineError, EngineErrorKind};
+use synapsor_source::switch_row::FIRST_KEY;
 use synapsor_source::{Catalogue, CheckTarget, Engine, Finding, Reading, RowPlan, StoredReceipt};
 
 /// How long a read may take unless the contract says less.
@@ -154,8 +155,20 @@ impl Engine for SqliteEngine {
 
     async fn find_receipt(&self, id: &ProposalId) -> Result<Option<StoredReceipt>, EngineError> {
         let (table, id) = (self.receipt_table.clone(), id.to_string());
-        self.read_only(move |opened| read::receipt(&opened.connection, &table, &id))
-            .await
+        self.read_only(move |opened| {
+            let found = read::receipts(&opened.connection, &table, &id)?;
+            Ok(found.receipt)
+        })
+        .await
+    }
+
+    async fn find_switches(&self) -> Result<Vec<StoredReceipt>, EngineError> {
+        let table = self.receipt_table.clone();
+        self.read_only(move |opened| {
+            let found = read::receipts(&opened.connection, &table, FIRST_KEY)?;
+            Ok(found.switches)
+        })
+        .await
     }
 
     async fn receipts_since(

@@ -9,7 +9,8 @@ use super::connect::DatabaseFile;
 use super::dialect::{self, SCHEMA};
 use super::scrub::scrub;
 use synapsor_source::error::{EngineError, EngineErrorKind};
-use synapsor_source::{RowPlan, StoredReceipt};
+use synapsor_source::switch_row::{END_KEY, FIRST_KEY};
+use synapsor_source::{FoundReceipts, RowPlan, StoredReceipt};
 
 /// The table that says which database this is, in every copy of the file.
 pub const IDENTITY_TABLE: &str = "synapsor_database_identity";
@@ -94,20 +95,21 @@ pub fn identity(connection: &Connection, file: &DatabaseFile) -> Result<String, 
     }
 }
 
-/// The receipt of a proposal as this connection sees it.
-pub fn receipt(
+/// The receipt of a proposal as this connection sees it, and every freeze and lift.
+pub fn receipts(
     connection: &Connection,
     table: &str,
     proposal_id: &str,
-) -> Result<Option<StoredReceipt>, EngineError> {
+) -> Result<FoundReceipts, EngineError> {
     let sql = format!(
-        "SELECT {RECEIPT_COLUMNS} FROM {} WHERE proposal_id = ?1",
+        "SELECT {RECEIPT_COLUMNS} FROM {} WHERE proposal_id = ?1 OR (proposal_id >= ?2 AND proposal_id < ?3)",
         dialect::qualified(table)
     );
-    connection
-        .prepare_cached(&sql)
-        .and_then(|mut statement| statement.query_row([proposal_id], receipt_of_row).optional())
-        .map_err(scrub)
+    let mut statement = connection.prepare_cached(&sql).map_err(scrub)?;
+    let rows = statement
+        .query_map([proposal_id, FIRST_KEY, END_KEY], receipt_of_row)
+        .map_err(scrub)?;
+    Ok(FoundReceipts::of(rows.collect::<Result<_, _>>().map_err(scrub)?))
 }
 
 /// Receipts by their time, oldest first.

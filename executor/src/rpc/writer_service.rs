@@ -78,7 +78,7 @@ impl WriterRpc {
             }
         };
         let confirmation = match confirmed {
-            Some(digest) => Some(writeback::confirm(writer, digest)?.into()),
+            Some(digest) => Some(writeback::confirm(writer, digest).await?.into()),
             None => None,
         };
         Ok(wire::FreezeResponse {

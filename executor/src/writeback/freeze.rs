@@ -8,7 +8,7 @@ use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::{Envelope, Kind};
 use synapsor_domain::writeback::{COMMITTING_MAX, SwitchConfirmation};
 
-use super::Writer;
+use super::{Writer, switch_rows};
 
 /// Takes a signed freeze of the deployment; gives its digest.
 ///
@@ -95,8 +95,8 @@ async fn take_one(writer: &Writer, envelope: &Envelope) -> Result<Digest, Refusa
     }
 }
 
-async fn confirm_to_ledger(writer: &Writer, digest: Digest) {
-    let confirmed = match confirm(writer, digest) {
+async fn confirm_to_ledger(writer: &Arc<Writer>, digest: Digest) {
+    let confirmed = match confirm(writer, digest).await {
         Ok(confirmation) => writer.ledger.confirm_switch(&confirmation).await,
         Err(refusal) => Err(refusal),
     };
@@ -106,15 +106,19 @@ async fn confirm_to_ledger(writer: &Writer, digest: Digest) {
     }
 }
 
-/// Signs what this writer makes of a freeze or lift.
+/// Signs what this writer makes of a freeze or lift, after it had a moment to write it into its sources.
 ///
 /// # Errors
 /// `refused:malformed` if it has no canonical form, and what is wrong with the trust file.
-pub fn confirm(writer: &Writer, switch_digest: Digest) -> Result<Envelope, Refusal> {
+pub async fn confirm(writer: &Arc<Writer>, switch_digest: Digest) -> Result<Envelope, Refusal> {
     let (trust, _) = (writer.trust)()?;
+    switch_rows::sync_now(writer).await;
     let mut committing = writer.switches.committing();
     committing.truncate(COMMITTING_MAX);
-    let (recorded, unrecorded) = (Vec::new(), writer.source_ids());
+    let (recorded, unrecorded) = writer
+        .source_ids()
+        .into_iter()
+        .partition(|source| writer.switches.is_recorded(source, switch_digest));
     let confirmation = SwitchConfirmation {
         v: 1,
         deployment_id: trust.deployment_id.clone(),

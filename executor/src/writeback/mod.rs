@@ -16,6 +16,7 @@ mod report;
 mod settled;
 mod slots;
 mod source;
+mod switch_rows;
 mod switches;
 mod worker;
 
@@ -91,6 +92,10 @@ pub async fn run(writer: Arc<Writer>, stop: CancellationToken) -> Result<(), Fai
     let mut background = Background::default();
     background.spawn("reconciler", reconcile::run(Arc::clone(&writer), stop.clone()));
     background.spawn("rejecter", reject::run(Arc::clone(&writer), stop.clone()));
+    background.spawn(
+        "recorder of freezes",
+        switch_rows::run(Arc::clone(&writer), stop.clone()),
+    );
     let (switches, saving) = (writer.switches.clone(), stop.clone());
     background.spawn(
         "store of switches",

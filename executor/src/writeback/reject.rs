@@ -188,14 +188,5 @@ async fn try_again(writer: &Writer, id: &ProposalId, pauses: &mut Pauses) {
 /// The right to end a proposal by the rejection that this writer keeps, verified again.
 fn kept_ending(writer: &Writer, id: &ProposalId) -> Option<Ending> {
     let (proposal, decision) = writer.switches.rejection(id)?;
-    let (trust, _) = (writer.trust)().ok()?;
-    let attested = Attested::verify_past(proposal, &trust).ok()?;
-    let judge = Judge {
-        trust: &trust,
-        now: writer.now(),
-        proposal: attested.proposal(),
-        proposal_digest: attested.digest(),
-    };
-    let decision = verify_decision(&decision, &judge).ok()?;
-    Ending::rejected(attested, &decision).ok()
+    verified(writer, proposal, &decision).ok()
 }

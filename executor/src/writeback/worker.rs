@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::ledger::{Capacity, Told};
+use super::ledger::{Capacity, Job, Told};
 use super::source::{self, AtSource};
 use super::{Writer, attempt, freeze, reject};
 

@@ -20,7 +20,7 @@ use synapsor_engine::mysql::read::{self, RECEIPT_COLUMNS};
 use synapsor_engine::mysql::session::{Arg, Failed, Session};
 
 use super::update;
-use synapsor_source::{EngineError, EngineErrorKind};
+use synapsor_source::{EngineError, EngineErrorKind, FoundReceipts};
 use synapsor_source::{RowPlan, StoredReceipt};
 
 /// How long one statement may take; the server ends reads by itself, writes are ended from here.
@@ -188,8 +188,8 @@ impl Transaction for MysqlTransaction {
         Ok(!rows.map_err(|error| self.fail(error))?.is_empty())
     }
 
-    async fn find_receipt(&mut self, id: &str) -> Result<Option<StoredReceipt>, EngineError> {
-        let found = read::receipt(self.held.session(), &self.receipts, id).await;
+    async fn find_receipts(&mut self, id: &str) -> Result<FoundReceipts, EngineError> {
+        let found = read::receipts(self.held.session(), &self.receipts, id).await;
         found.map_err(|failed| self.fail(failed.error))
     }
 

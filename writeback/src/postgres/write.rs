@@ -22,7 +22,7 @@ use synapsor_engine::postgres::scrub::{is_lost, is_unique_violation};
 use synapsor_engine::postgres::shapes::Shapes;
 
 use super::update;
-use synapsor_source::{EngineError, EngineErrorKind};
+use synapsor_source::{EngineError, EngineErrorKind, FoundReceipts};
 use synapsor_source::{ReceiptTable, RowPlan, StoredReceipt};
 
 /// Nobody may hold locks for longer.
@@ -204,9 +204,9 @@ impl Transaction for PostgresTransaction {
         Ok(!self.rows(plan, false).await?.is_empty())
     }
 
-    async fn find_receipt(&mut self, id: &str) -> Result<Option<StoredReceipt>, EngineError> {
+    async fn find_receipts(&mut self, id: &str) -> Result<FoundReceipts, EngineError> {
         let mut lease = self.take()?;
-        let found = read::receipt(&mut lease, &self.receipts, id).await?;
+        let found = read::receipts(&mut lease, &self.receipts, id).await?;
         self.lease = Some(lease);
         Ok(found)
     }

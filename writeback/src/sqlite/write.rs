@@ -22,7 +22,7 @@ use crate::violation::LookError;
 use synapsor_engine::sqlite::connect::{DatabaseFile, Deadline, LOCK_TIMEOUT, Opened};
 use synapsor_engine::sqlite::scrub::{is_unique_violation, scrub};
 use synapsor_engine::sqlite::{dialect, inspect, read};
-use synapsor_source::{EngineError, EngineErrorKind};
+use synapsor_source::{EngineError, EngineErrorKind, FoundReceipts};
 use synapsor_source::{RowPlan, StoredReceipt};
 
 /// Nobody may hold the file's one lock for longer.
@@ -297,10 +297,10 @@ impl Transaction for SqliteTransaction {
         Ok(!self.reread(plan).await?.is_empty())
     }
 
-    async fn find_receipt(&mut self, id: &str) -> Result<Option<StoredReceipt>, EngineError> {
+    async fn find_receipts(&mut self, id: &str) -> Result<FoundReceipts, EngineError> {
         let id = id.to_owned();
         self.held
-            .run(move |s| read::receipt(&s.connection, &s.receipt_table, &id))
+            .run(move |s| read::receipts(&s.connection, &s.receipt_table, &id))
             .await
     }
 
@@ -488,7 +488,8 @@ pub(super) fn insert(session: &Session, receipt: &StoredReceipt) -> Result<(), R
     if connection.total_changes() - total_before != 1 || seen() - seen_before != 1 {
         return Err(surprise("the receipt's insert changed something else"));
     }
-    let stored = read::receipt(connection, &session.receipt_table, &receipt.proposal_id);
+    let stored = read::receipts(connection, &session.receipt_table, &receipt.proposal_id);
+    let stored = stored.map(|found| found.of_key(&receipt.proposal_id));
     match stored.map_err(RecordError::Engine)? {
         Some(stored) if stored == *receipt => Ok(()),
         Some(_) | None => Err(surprise("the receipt does not read back as it was written")),

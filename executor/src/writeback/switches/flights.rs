@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use synapsor_domain::ids::ProposalId;
+use synapsor_source::SwitchRow;
 use synapsor_writeback::Controls;
 
 use super::Switches;
@@ -63,6 +64,10 @@ pub struct FlightGuard {
 }
 
 impl Controls for FlightGuard {
+    fn is_frozen_by(&self, found: &[SwitchRow]) -> bool {
+        self.switches.take_found(found)
+    }
+
     /// Passes the point of no return unless the proposal is rejected, everything is frozen, or a switch is not
     /// durable.
     fn try_enter_commit(&self) -> bool {
@@ -103,6 +108,10 @@ impl<'a> DryRunControls<'a> {
 }
 
 impl Controls for DryRunControls<'_> {
+    fn is_frozen_by(&self, found: &[SwitchRow]) -> bool {
+        self.switches.take_found(found)
+    }
+
     fn try_enter_commit(&self) -> bool {
         !self.switches.is_frozen()
     }

@@ -23,6 +23,7 @@ use synapsor_domain::digest::Digest;
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::Envelope;
+use synapsor_source::SwitchRow;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -47,6 +48,8 @@ struct Shared {
     /// One change of the files at a time, so that they follow memory in its order.
     writing: Mutex<()>,
     landed: Notify,
+    /// Notified when a freeze or lift is new.
+    changed: Notify,
     durable: watch::Sender<bool>,
 }
 
@@ -87,6 +90,7 @@ impl Switches {
                 state: Mutex::new(state),
                 writing: Mutex::new(()),
                 landed: Notify::new(),
+                changed: Notify::new(),
                 durable: watch::channel(true).0,
             }),
         })
@@ -180,6 +184,7 @@ impl Switches {
             let is_new = state.freeze(freeze.digest(), envelope);
             state.unsaved(freeze_file(freeze.digest()), is_new.then(|| bytes_of(envelope)))
         };
+        self.shared.changed.notify_one();
         self.save(unsaved).await
     }
 
@@ -197,9 +202,67 @@ impl Switches {
             let name = FileName::Lift(hex::encode(lift.freeze_digest().as_bytes()));
             this.shared.files.write(&name, &bytes_of(&envelope))?;
             this.lock().lift(lift.freeze_digest(), lift.digest(), &envelope);
+            this.shared.changed.notify_one();
             Ok(())
         })
         .await
+    }
+
+    /// Takes freezes and lifts that a source holds; whether one of them is in force.
+    pub fn take_found(&self, found: &[SwitchRow]) -> bool {
+        let mut unsaved = Vec::new();
+        let is_frozen = {
+            let mut state = self.lock();
+            for row in found {
+                if let SwitchRow::Lift(lift) = row
+                    && !state.is_lifted(lift.freeze_digest())
+                {
+                    state.lift(lift.freeze_digest(), lift.digest(), lift.envelope());
+                }
+            }
+            for row in found {
+                if let SwitchRow::Freeze(freeze) = row {
+                    let is_new = state.freeze(freeze.digest(), freeze.envelope());
+                    // What a lift has ended needs no file: the source holds both.
+                    let is_due = is_new && !state.is_lifted(freeze.digest());
+                    let bytes = is_due.then(|| bytes_of(freeze.envelope()));
+                    unsaved.extend(state.unsaved(freeze_file(freeze.digest()), bytes));
+                }
+            }
+            found.iter().any(|row| match row {
+                SwitchRow::Freeze(freeze) => !state.is_lifted(freeze.digest()),
+                SwitchRow::Unverified => true,
+                SwitchRow::Lift(_) | SwitchRow::Void => false,
+            })
+        };
+        if !unsaved.is_empty() {
+            tracing::warn!("a source holds a freeze; writeback is frozen");
+            self.publish();
+            self.shared.changed.notify_one();
+            let this = self.clone();
+            tokio::spawn(async move {
+                for name in unsaved {
+                    // What fails is tried again until it is durable.
+                    let _ = this.save(Some(name)).await;
+                }
+            });
+        }
+        is_frozen
+    }
+
+    /// Returns when a freeze or lift is new.
+    pub async fn changed(&self) {
+        self.shared.changed.notified().await;
+    }
+
+    /// Notes that the receipt table of a source holds this freeze or lift.
+    pub fn recorded(&self, source: &str, switch: Digest) {
+        self.lock().recorded.insert((source.to_owned(), switch));
+    }
+
+    /// Whether the receipt table of a source is known to hold this freeze or lift.
+    pub fn is_recorded(&self, source: &str, switch: Digest) -> bool {
+        self.lock().recorded.contains(&(source.to_owned(), switch))
     }
 
     /// Notes that a signed switch exists which has no effect here, such as a lift that came too late.

@@ -30,6 +30,8 @@ pub(super) struct State {
     noted: BTreeSet<Digest>,
     /// Switches that were confirmed to the ledger by this process.
     pub(super) confirmed: BTreeSet<Digest>,
+    /// Sources whose receipt table holds a freeze or lift.
+    pub(super) recorded: BTreeSet<(String, Digest)>,
     rejections: BTreeSet<ProposalId>,
     /// Of an earlier version: without bodies, and never removed.
     legacy_rejections: BTreeSet<ProposalId>,

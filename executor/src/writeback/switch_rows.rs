@@ -1,0 +1,118 @@
+//! Freezes and lifts in the receipt tables of the sources: each is written there by the first writer that takes it, and
+//! found there by every other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use synapsor_domain::approval::{LiftClock, verify_freeze, verify_lift};
+use synapsor_domain::digest::Digest;
+use synapsor_domain::signing::Kind;
+use synapsor_source::{EngineError, SwitchRow};
+use synapsor_writeback::SwitchPermit;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::Writer;
+use super::switches::SignedSwitch;
+
+/// How often the sources are asked while nothing is to be done.
+const IDLE: Duration = Duration::from_secs(60);
+/// How often they are asked while a freeze is in force, or a source does not hold a switch yet.
+const BUSY: Duration = Duration::from_secs(2);
+/// How long a confirmation waits for the sources.
+const CONFIRM_WITHIN: Duration = Duration::from_secs(3);
+
+/// Keeps memory and sources equal until told to stop.
+pub(super) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
+    loop {
+        let is_settled = sync_all(&writer).await && !writer.switches.is_frozen();
+        let pause = if is_settled { IDLE } else { BUSY };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = writer.switches.changed() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// As [`sync_all`], for as long as a confirmation may wait.
+pub(super) async fn sync_now(writer: &Arc<Writer>) {
+    // What is not recorded by then is named in the confirmation, and tried again.
+    let _ = tokio::time::timeout(CONFIRM_WITHIN, sync_all(writer)).await;
+}
+
+/// Learns what the sources hold and writes what they do not; false while one of them could not.
+async fn sync_all(writer: &Arc<Writer>) -> bool {
+    let mut sources = JoinSet::new();
+    for source in writer.source_ids() {
+        let writer = Arc::clone(writer);
+        sources.spawn(async move {
+            let done = sync(&writer, &source).await;
+            if let Err(error) = &done {
+                tracing::warn!(
+                    source,
+                    reason = error.reason(),
+                    "freezes could not be compared with the source"
+                );
+            }
+            done.is_ok()
+        });
+    }
+    let mut all = true;
+    while let Some(done) = sources.join_next().await {
+        all &= done.unwrap_or(false);
+    }
+    all
+}
+
+async fn sync(writer: &Writer, source: &str) -> Result<(), EngineError> {
+    let Some(database) = writer.core.database(source) else {
+        return Ok(());
+    };
+    let Ok((trust, _)) = (writer.trust)() else {
+        return Ok(());
+    };
+    let rows = database.reading().find_switches().await?;
+    let found: Vec<SwitchRow> = rows.iter().map(|row| row.verify_switch(&trust)).collect();
+    writer.switches.take_found(&found);
+    for row in &found {
+        match row {
+            SwitchRow::Freeze(freeze) => writer.switches.recorded(source, freeze.digest()),
+            SwitchRow::Lift(lift) => writer.switches.recorded(source, lift.digest()),
+            SwitchRow::Void => {}
+            SwitchRow::Unverified => {
+                tracing::error!(
+                    source,
+                    "the receipt table holds a freeze that cannot be verified; nothing is written"
+                );
+            }
+        }
+    }
+    for switch in writer.switches.signed() {
+        let (digest, permit) = match permit(&switch, &trust) {
+            Some(named) => named,
+            None => continue,
+        };
+        if !writer.switches.is_recorded(source, digest) {
+            writer.core.record_switch(source, permit).await?;
+            writer.switches.recorded(source, digest);
+        }
+    }
+    Ok(())
+}
+
+/// The permit to write a switch that this writer holds, under the trust file as it is now.
+fn permit(
+    switch: &SignedSwitch,
+    trust: &synapsor_domain::trust::TrustFile,
+) -> Option<(Digest, SwitchPermit)> {
+    if switch.is_lift {
+        let lift = verify_lift(&switch.envelope, trust, LiftClock::Recorded).ok()?;
+        return Some((
+            Digest::of(Kind::Unfreeze, &switch.envelope.payload),
+            SwitchPermit::Lift(lift),
+        ));
+    }
+    let freeze = verify_freeze(&switch.envelope, trust).ok()?;
+    Some((freeze.digest(), SwitchPermit::Freeze(freeze)))
+}

@@ -1,0 +1,54 @@
+//! Writes a freeze or lift into the receipt table of a source: one row, in a transaction that does nothing else.
+
+use synapsor_domain::approval::{VerifiedFreeze, VerifiedLift};
+use synapsor_source::switch_row::Written;
+use synapsor_source::{EngineError, EngineErrorKind, StoredReceipt};
+
+use crate::WriteCore;
+use crate::transaction::RecordError;
+
+/// The permit to insert one freeze or lift; there is no update in its transaction.
+#[derive(Debug, Clone)]
+pub enum SwitchPermit {
+    Freeze(VerifiedFreeze),
+    Lift(VerifiedLift),
+}
+
+impl WriteCore {
+    /// Inserts the row; one that is there already is the same.
+    ///
+    /// # Errors
+    /// Why the row is not known to be there: the same can be tried again.
+    pub async fn record_switch(&self, source: &str, permit: SwitchPermit) -> Result<(), EngineError> {
+        let unknown = |what: &str| EngineError::new(EngineErrorKind::NotFound, what);
+        let database = self.database(source).ok_or_else(|| unknown("no such source"))?;
+        let begun = database.begin().await?;
+        let mut transaction = begun.transaction;
+        let written = Written {
+            writer: &self.name,
+            identity: &begun.identity,
+            at: self.now(),
+        };
+        let row = match &permit {
+            SwitchPermit::Freeze(freeze) => StoredReceipt::of_freeze(freeze, &written),
+            SwitchPermit::Lift(lift) => StoredReceipt::of_lift(lift, &written),
+        };
+        let row = row.ok_or_else(|| unknown("a switch without a form"))?;
+        let found = transaction.find_receipts(&row.proposal_id).await?;
+        if found
+            .switches
+            .iter()
+            .any(|known| known.proposal_id == row.proposal_id)
+        {
+            transaction.roll_back().await;
+            return Ok(());
+        }
+        match transaction.insert_receipt(&row).await {
+            Ok(()) => {}
+            // Another writer inserted the same.
+            Err(RecordError::Exists) => return Ok(()),
+            Err(RecordError::Engine(error)) => return Err(error),
+        }
+        transaction.commit().await.map_err(|doubt| doubt.0)
+    }
+}
