@@ -4,7 +4,9 @@
 use anyhow::Context as _;
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::random;
-use synapsor_domain::approval::{ApplyOrder, Approver, Audience, Decision, RENDERER, Render, Verdict};
+use synapsor_domain::approval::{
+    ApplyOrder, Approver, Audience, Decision, Freeze, RENDERER, Render, Unfreeze, Verdict,
+};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::proposal::{Attested, Proposal};
 use synapsor_domain::refusal::Refusal;
@@ -116,6 +118,52 @@ pub fn order(
         nonce: random::hex_id(32),
         known_switch: None,
     }
+}
+
+/// A freeze of the deployment, signed by this person.
+pub fn freeze(deployment: &Deployment, person: &Person) -> Freeze {
+    Freeze {
+        v: 1,
+        deployment_id: deployment.id.clone(),
+        environment: deployment.environment,
+        approver: Approver {
+            key_id: person.key.key_id(),
+            person: person.name.clone(),
+            role: "operator".to_owned(),
+        },
+        issued_at: now(),
+        nonce: random::hex_id(32),
+        reason: None,
+    }
+}
+
+/// The lift of one freeze.
+pub fn lift(deployment: &Deployment, person: &Person, freeze: Digest) -> Unfreeze {
+    Unfreeze {
+        v: 1,
+        deployment_id: deployment.id.clone(),
+        environment: deployment.environment,
+        writer: String::new(),
+        approver: Approver {
+            key_id: person.key.key_id(),
+            person: person.name.clone(),
+            role: APPLIER.to_owned(),
+        },
+        issued_at: now(),
+        expires_at: now() + Span::minutes(10),
+        nonce: random::hex_id(32),
+        freeze_digest: Some(freeze),
+    }
+}
+
+pub fn seal_freeze(person: &Person, freeze: &Freeze) -> (Envelope, Digest) {
+    let envelope = Envelope::seal(Kind::Freeze, freeze, &person.key).expect("a freeze has a canonical form");
+    let digest = Digest::of(Kind::Freeze, &envelope.payload);
+    (envelope, digest)
+}
+
+pub fn seal_lift(person: &Person, lift: &Unfreeze) -> Envelope {
+    Envelope::seal(Kind::Unfreeze, lift, &person.key).expect("a lift has a canonical form")
 }
 
 pub fn seal_decision(person: &Person, decision: &Decision) -> Envelope {

@@ -208,46 +208,33 @@ impl Switches {
         .await
     }
 
-    /// Takes freezes and lifts that a source holds; whether one of them is in force.
+    /// Takes freezes and lifts that a source holds; whether one of them is in force. No file is needed: the source
+    /// holds them, and the other sources get them from here.
     pub fn take_found(&self, found: &[SwitchRow]) -> bool {
-        let mut unsaved = Vec::new();
-        let is_frozen = {
-            let mut state = self.lock();
-            for row in found {
-                if let SwitchRow::Lift(lift) = row
-                    && !state.is_lifted(lift.freeze_digest())
-                {
-                    state.lift(lift.freeze_digest(), lift.digest(), lift.envelope());
-                }
+        let mut state = self.lock();
+        for row in found {
+            if let SwitchRow::Lift(lift) = row
+                && !state.is_lifted(lift.freeze_digest())
+            {
+                state.lift(lift.freeze_digest(), lift.digest(), lift.envelope());
             }
-            for row in found {
-                if let SwitchRow::Freeze(freeze) = row {
-                    let is_new = state.freeze(freeze.digest(), freeze.envelope());
-                    // What a lift has ended needs no file: the source holds both.
-                    let is_due = is_new && !state.is_lifted(freeze.digest());
-                    let bytes = is_due.then(|| bytes_of(freeze.envelope()));
-                    unsaved.extend(state.unsaved(freeze_file(freeze.digest()), bytes));
-                }
-            }
-            found.iter().any(|row| match row {
-                SwitchRow::Freeze(freeze) => !state.is_lifted(freeze.digest()),
-                SwitchRow::Unverified => true,
-                SwitchRow::Lift(_) | SwitchRow::Void => false,
-            })
-        };
-        if !unsaved.is_empty() {
-            tracing::warn!("a source holds a freeze; writeback is frozen");
-            self.publish();
-            self.shared.changed.notify_one();
-            let this = self.clone();
-            tokio::spawn(async move {
-                for name in unsaved {
-                    // What fails is tried again until it is durable.
-                    let _ = this.save(Some(name)).await;
-                }
-            });
         }
-        is_frozen
+        let mut is_new = false;
+        for row in found {
+            if let SwitchRow::Freeze(freeze) = row {
+                let is_first = state.freeze(freeze.digest(), freeze.envelope());
+                is_new |= is_first && !state.is_lifted(freeze.digest());
+            }
+        }
+        if is_new {
+            tracing::warn!("a source holds a freeze; writeback is frozen");
+            self.shared.changed.notify_one();
+        }
+        found.iter().any(|row| match row {
+            SwitchRow::Freeze(freeze) => !state.is_lifted(freeze.digest()),
+            SwitchRow::Unverified => true,
+            SwitchRow::Lift(_) | SwitchRow::Void => false,
+        })
     }
 
     /// Returns when a freeze or lift is new.
@@ -363,7 +350,6 @@ impl Switches {
 
     async fn save(&self, name: Option<FileName>) -> Result<(), Refusal> {
         let Some(name) = name else { return Ok(()) };
-        self.publish();
         let this = self.clone();
         on_disk(move || this.save_one(&name)).await
     }
@@ -374,8 +360,9 @@ impl Switches {
             return Ok(());
         };
         let written = self.shared.files.write(name, &bytes);
-        if written.is_ok() {
-            self.lock().saved(name);
+        match written {
+            Ok(()) => self.lock().saved(name),
+            Err(_) => self.lock().failed(name),
         }
         self.publish();
         written
@@ -384,14 +371,14 @@ impl Switches {
     /// Writes everything that is not durable; the first failure ends it.
     fn save_all(&self) -> Result<(), FileError> {
         self.save_mark()?;
-        while let Some(name) = self.next_unsaved() {
+        while let Some(name) = self.next_failed() {
             self.save_one(&name)?;
         }
         Ok(())
     }
 
-    fn next_unsaved(&self) -> Option<FileName> {
-        self.lock().next_unsaved()
+    fn next_failed(&self) -> Option<FileName> {
+        self.lock().next_failed()
     }
 
     /// Reports whether everything is durable to those who follow it.

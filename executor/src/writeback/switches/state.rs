@@ -38,6 +38,8 @@ pub(super) struct State {
     pub(super) flights: Flights,
     pub(super) mark: Mark,
     unsaved: BTreeMap<FileName, Vec<u8>>,
+    /// Those of them whose last writing failed.
+    failed: BTreeSet<FileName>,
     unsaved_bytes: usize,
 }
 
@@ -174,7 +176,7 @@ impl State {
     }
 
     pub(super) fn is_durable(&self) -> bool {
-        self.unsaved.is_empty() && !self.mark.is_unsaved()
+        self.failed.is_empty() && !self.mark.is_unsaved()
     }
 
     /// Notes `bytes` as still to be written; gives the name if anything of it is.
@@ -194,13 +196,21 @@ impl State {
         self.unsaved.get(name).cloned()
     }
 
+    /// Notes that writing it failed.
+    pub(super) fn failed(&mut self, name: &FileName) {
+        if self.unsaved.contains_key(name) {
+            self.failed.insert(name.clone());
+        }
+    }
+
     pub(super) fn saved(&mut self, name: &FileName) {
+        self.failed.remove(name);
         if let Some(bytes) = self.unsaved.remove(name) {
             self.unsaved_bytes -= bytes.len();
         }
     }
 
-    pub(super) fn next_unsaved(&self) -> Option<FileName> {
-        self.unsaved.keys().next().cloned()
+    pub(super) fn next_failed(&self) -> Option<FileName> {
+        self.failed.first().cloned()
     }
 }

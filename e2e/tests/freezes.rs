@@ -1,0 +1,354 @@
+//! A freeze holds for the deployment: for every writer, for those that start later, and whatever a ledger withholds.
+
+use std::process::Command;
+
+use anyhow::Context as _;
+use serde_json::Value as Json;
+use synapsor_chassis::files;
+use synapsor_chassis::identity::Role;
+use synapsor_domain::digest::Digest;
+use synapsor_domain::signing::Envelope;
+use synapsor_domain::timestamp::Span;
+use synapsor_domain::writeback::AttemptResult;
+use synapsor_e2e::agent::Agent;
+use synapsor_e2e::binaries::Build;
+use synapsor_e2e::court::Court;
+use synapsor_e2e::databases::{Engine, Server};
+use synapsor_e2e::deployment::{Deployment, Person};
+use synapsor_e2e::operator::{
+    Desk, Subject, freeze, lift, seal_decision, seal_freeze, seal_lift, seal_order,
+};
+use synapsor_e2e::process::Process;
+use synapsor_e2e::stack::{self, Stack, WRITER};
+use synapsor_proto::executor::v1 as wire;
+use synapsor_proto::executor::v1::writer_service_client::WriterServiceClient;
+use synapsor_proto::status::from_status;
+
+const INVOICES: [&str; 4] = ["INV-3001", "INV-3002", "INV-3003", "INV-3004"];
+
+/// The command line as a person on another machine runs it.
+fn cli(stack: &Stack, person: &Person, writers: &str, words: &[&str]) -> anyhow::Result<(Option<i32>, Json)> {
+    let deployment = &stack.deployment;
+    let tls = deployment.leaf(Role::Operator, Some(&person.name))?;
+    let key = deployment.path(&format!("{}.operator.pem", person.name));
+    if !key.exists() {
+        files::create_exclusive(&key, person.key.to_pem().as_bytes())?;
+    }
+    let output = Command::new(Build::Plain.binary("synapsor-runner")?)
+        .args(words)
+        .args(["--json", "--ledger", &stack.ledger.address, "--writer", writers])
+        .arg("--trust")
+        .arg(deployment.trust_path())
+        .arg("--signing-key")
+        .arg(&key)
+        .arg("--ca")
+        .arg(&tls.ca)
+        .arg("--cert")
+        .arg(&tls.cert)
+        .arg("--key")
+        .arg(&tls.key)
+        .env_clear()
+        .env("HOME", deployment.folder.path())
+        .output()?;
+    let shown = match output.stdout.as_slice() {
+        [] => Json::String(String::from_utf8_lossy(&output.stderr).into_owned()),
+        json => serde_json::from_slice(json)?,
+    };
+    Ok((output.status.code(), shown))
+}
+
+fn address(writer: Option<&Process>) -> anyhow::Result<String> {
+    Ok(writer.context("a writer")?.address.clone())
+}
+
+/// Asks one writer to stop or to resume.
+async fn ask(
+    stack: &Stack,
+    address: &str,
+    freeze: Option<&Envelope>,
+    unfreeze: Option<&Envelope>,
+) -> Result<bool, String> {
+    let channel = stack::channel(
+        &stack.deployment,
+        Role::Operator,
+        Some("alice"),
+        Role::Writer,
+        address,
+    )
+    .map_err(|e| e.to_string())?;
+    let request = wire::FreezeRequest {
+        frozen: unfreeze.is_none(),
+        unfreeze: unfreeze.map(Into::into),
+        freeze: freeze.map(Into::into),
+    };
+    let answer = WriterServiceClient::new(channel).freeze(request).await;
+    Ok(answer
+        .map_err(|s| from_status(&s).code.into_owned())?
+        .into_inner()
+        .frozen)
+}
+
+async fn proposals(stack: &Stack, invoices: &[&str]) -> anyhow::Result<Vec<Subject>> {
+    let agent = Agent::over_stdio(stack).await?;
+    let mut desk = Desk::open(stack, "alice")?;
+    let mut subjects = Vec::new();
+    for invoice in invoices {
+        let id = agent.propose(invoice, "goodwill").await?;
+        subjects.push(desk.subject(&stack.deployment, &id).await?);
+    }
+    Ok(subjects)
+}
+
+/// Approves and orders; gives the order.
+async fn ordered(stack: &Stack, subject: &Subject) -> anyhow::Result<Envelope> {
+    use synapsor_domain::approval::Verdict;
+    let (deployment, alice) = (&stack.deployment, stack.deployment.person("alice"));
+    let mut desk = Desk::open(stack, "alice")?;
+    let approval = synapsor_e2e::operator::decision(deployment, alice, subject, Verdict::Approve);
+    let approval = seal_decision(alice, &approval);
+    desk.decide(&approval).await?;
+    let order = synapsor_e2e::operator::order(deployment, alice, subject, &[&approval]);
+    let order = seal_order(alice, &order);
+    desk.request_apply(&order).await?;
+    Ok(order)
+}
+
+async fn refused_as_frozen(stack: &Stack, subject: &Subject) -> anyhow::Result<()> {
+    let order = ordered(stack, subject).await?;
+    let mut desk = Desk::open(stack, "alice")?;
+    let report = desk.attempt(stack, subject.proposal.id.as_str(), &order).await?;
+    assert_eq!(report.result, AttemptResult::Refused("frozen".to_owned()));
+    Ok(())
+}
+
+fn receipts(stack: &Stack) -> anyhow::Result<Vec<(String, String)>> {
+    let all = stack.deployment.receipts()?;
+    Ok(all
+        .into_iter()
+        .filter(|(id, _)| !id.starts_with("freeze_"))
+        .collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn freeze_at_one_writer_stops_both_and_the_lift_resumes_both() -> anyhow::Result<()> {
+    let stack = Stack::start(Deployment::new(Build::Plain)?)?;
+    let _second = stack::writer(&stack.deployment, &stack.ledger.address, "writer-2", &[])?;
+    let subjects = proposals(&stack, &INVOICES).await?;
+    let first = address(stack.writer.as_ref())?;
+    // Carol may only view; only the first writer is named.
+    let carol = stack.deployment.person("carol");
+    let (exit, shown) = cli(
+        &stack,
+        carol,
+        &first,
+        &["writeback", "freeze", "--reason", "wrong fees"],
+    )?;
+    assert_eq!(exit, Some(0), "{shown}");
+    let confirmed: Vec<_> = shown["writers"]
+        .as_array()
+        .context("writers")?
+        .iter()
+        .map(|w| (w["writer"].as_str().unwrap_or_default(), w["frozen"].as_bool()))
+        .collect();
+    assert_eq!(confirmed.len(), 2, "{shown}");
+    assert!(
+        confirmed.iter().all(|(_, frozen)| *frozen == Some(true)),
+        "{shown}"
+    );
+    for subject in &subjects {
+        refused_as_frozen(&stack, subject).await?;
+    }
+    assert_eq!(receipts(&stack)?, []);
+    // A viewer does not end it.
+    let (exit, shown) = cli(&stack, carol, &first, &["writeback", "unfreeze"])?;
+    assert_eq!(exit, Some(4), "{shown}");
+    let alice = stack.deployment.person("alice");
+    let (exit, shown) = cli(&stack, alice, &first, &["writeback", "unfreeze"])?;
+    assert_eq!(exit, Some(0), "{shown}");
+    let mut desk = Desk::open(&stack, "alice")?;
+    for subject in &subjects {
+        ordered(&stack, subject).await?;
+        let outcome = desk.outcome(&stack, subject.proposal.id.as_str()).await?;
+        assert_eq!(outcome, "applied");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writer_that_does_not_confirm_is_named_with_the_time_that_is_left() -> anyhow::Result<()> {
+    let mut stack = Stack::start(Deployment::new(Build::Plain)?)?;
+    let subjects = proposals(&stack, &INVOICES[..1]).await?;
+    let address = address(stack.writer.as_ref())?;
+    stack.writer = None;
+    ordered(&stack, &subjects[0]).await?;
+    let alice = stack.deployment.person("alice");
+    let (exit, shown) = cli(&stack, alice, &address, &["writeback", "freeze"])?;
+    assert_eq!(exit, Some(6), "{shown}");
+    assert!(
+        shown["missing"].as_array().is_some_and(|m| !m.is_empty()),
+        "{shown}"
+    );
+    assert!(shown["ordered_until"].is_string(), "{shown}");
+    // A writer that starts later asks for what is in force before its first job.
+    stack.start_writer(&[])?;
+    let mut desk = Desk::open(&stack, "alice")?;
+    let id = subjects[0].proposal.id.to_string();
+    let released = |r: &synapsor_proto::ledger::v1::ProposalRecord| r.attempt.is_some();
+    desk.until(&stack, &id, released).await?;
+    assert_eq!(receipts(&stack)?, []);
+    Ok(())
+}
+
+/// A freeze that one writer took stops another to which a hostile ledger says nothing.
+async fn withheld(deployment: Deployment) -> anyhow::Result<()> {
+    let mut court = Court::with(deployment, &[]).await?;
+    let deployment = court.deployment();
+    // Another writer of the deployment takes the freeze; it is reached directly and no ledger knows.
+    let second = stack::writer(deployment, &court.stack.ledger.address, "writer-2", &[])?;
+    let carol = deployment.person("carol");
+    let (frozen, digest) = seal_freeze(carol, &freeze(deployment, carol));
+    assert_eq!(
+        ask(&court.stack, &second.address, Some(&frozen), None).await,
+        Ok(true)
+    );
+    drop(second);
+    court.before = court.deployment().dump()?;
+    let honest = court.honest();
+    court.refuses(&honest, "frozen").await?;
+    let preview = dry_run(&court.stack, &court.writer.address, &court.subject).await?;
+    assert_eq!(preview, "refused:frozen");
+    let alice = court.deployment().person("alice");
+    let lifted = seal_lift(alice, &lift(court.deployment(), alice, digest));
+    assert_eq!(
+        ask(&court.stack, &court.writer.address, None, Some(&lifted)).await,
+        Ok(false)
+    );
+    court.applies_honest_papers().await
+}
+
+async fn dry_run(stack: &Stack, address: &str, subject: &Subject) -> anyhow::Result<String> {
+    let channel = stack::channel(
+        &stack.deployment,
+        Role::Operator,
+        Some("alice"),
+        Role::Writer,
+        address,
+    )?;
+    let request = wire::PreviewRequest {
+        proposal: Some((&subject.envelope).into()),
+    };
+    let answer = WriterServiceClient::new(channel).preview(request).await?;
+    Ok(answer.into_inner().result)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ledger_that_withholds_a_freeze_applies_nothing_on_sqlite() -> anyhow::Result<()> {
+    withheld(Deployment::new(Build::Plain)?).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ledger_that_withholds_a_freeze_applies_nothing_on_servers() -> anyhow::Result<()> {
+    for &engine in Engine::SERVERS {
+        if let Some(server) = Server::of(engine)? {
+            withheld(Deployment::on(Build::Plain, &server)?)
+                .await
+                .with_context(|| engine.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lift_is_not_replayed_and_needs_an_applier_and_the_clock() -> anyhow::Result<()> {
+    let stack = Stack::start(Deployment::new(Build::Plain)?)?;
+    let address = address(stack.writer.as_ref())?;
+    let deployment = &stack.deployment;
+    let (alice, bob) = (deployment.person("alice"), deployment.person("bob"));
+    let (first, first_digest) = seal_freeze(bob, &freeze(deployment, bob));
+    assert_eq!(ask(&stack, &address, Some(&first), None).await, Ok(true));
+    let by_bob = seal_lift(bob, &lift(deployment, bob, first_digest));
+    assert_eq!(
+        ask(&stack, &address, None, Some(&by_bob)).await,
+        Err("refused:role".to_owned())
+    );
+    let mut late = lift(deployment, alice, first_digest);
+    late.issued_at = synapsor_e2e::now() + Span::minutes(-20);
+    late.expires_at = synapsor_e2e::now() + Span::minutes(-10);
+    assert_eq!(
+        ask(&stack, &address, None, Some(&seal_lift(alice, &late))).await,
+        Err("refused:expired".to_owned())
+    );
+    let lifted = seal_lift(alice, &lift(deployment, alice, first_digest));
+    assert_eq!(ask(&stack, &address, None, Some(&lifted)).await, Ok(false));
+    // The second freeze stays, and the first does not come back.
+    let (second, _) = seal_freeze(bob, &freeze(deployment, bob));
+    assert_eq!(ask(&stack, &address, Some(&second), None).await, Ok(true));
+    assert_eq!(ask(&stack, &address, None, Some(&lifted)).await, Ok(true));
+    assert_eq!(ask(&stack, &address, Some(&first), None).await, Ok(true));
+    let other = Digest::of(synapsor_domain::signing::Kind::Freeze, b"{}");
+    let foreign = seal_lift(alice, &lift(deployment, alice, other));
+    assert_eq!(ask(&stack, &address, None, Some(&foreign)).await, Ok(true));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stops_count_whatever_the_clocks_say() -> anyhow::Result<()> {
+    let stack = Stack::start(Deployment::new(Build::Plain)?)?;
+    let address = address(stack.writer.as_ref())?;
+    let deployment = &stack.deployment;
+    let carol = deployment.person("carol");
+    let mut trust = deployment.default_trust();
+    for operator in trust.operators.iter_mut().filter(|o| o.person == "carol") {
+        operator.not_before = synapsor_e2e::now() + Span::days(1);
+    }
+    deployment.write_trust(&trust)?;
+    // Signed on a machine whose clock is two hours ahead, by a key whose time has not begun.
+    let mut ahead = freeze(deployment, carol);
+    ahead.issued_at = synapsor_e2e::now() + Span::minutes(120);
+    let (frozen, digest) = seal_freeze(carol, &ahead);
+    assert_eq!(ask(&stack, &address, Some(&frozen), None).await, Ok(true));
+    let alice = deployment.person("alice");
+    let lifted = seal_lift(alice, &lift(deployment, alice, digest));
+    assert_eq!(ask(&stack, &address, None, Some(&lifted)).await, Ok(false));
+    let subjects = proposals(&stack, &INVOICES[..1]).await?;
+    let verdict = synapsor_domain::approval::Verdict::Deny;
+    let mut rejection = synapsor_e2e::operator::decision(deployment, carol, &subjects[0], verdict);
+    rejection.issued_at = synapsor_e2e::now() + Span::minutes(120);
+    rejection.not_before = rejection.issued_at;
+    let rejection = seal_decision(carol, &rejection);
+    let state = Desk::open(&stack, "alice")?.decide(&rejection).await;
+    assert_eq!(state.map_err(|r| r.code.to_string()), Ok("rejected".to_owned()));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn order_of_who_knew_of_a_freeze_is_refused_by_a_writer_that_does_not() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    let alice = court.person("alice");
+    let (_, digest) = seal_freeze(alice, &freeze(court.deployment(), alice));
+    let knowing = court.bent(|decision| decision.known_switch = Some(digest));
+    court.refuses(&knowing, "switches_behind").await?;
+    court.applies_honest_papers().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unsigned_freeze_stops_one_writer_and_is_reported_as_that() -> anyhow::Result<()> {
+    let stack = Stack::start(Deployment::new(Build::Plain)?)?;
+    let address = address(stack.writer.as_ref())?;
+    let alice = stack.deployment.person("alice");
+    let (exit, shown) = cli(&stack, alice, &address, &["writeback", "freeze", "--unsigned"])?;
+    assert_eq!(
+        (exit, shown["signed"].as_bool()),
+        (Some(0), Some(false)),
+        "{shown}"
+    );
+    assert_eq!(shown["writer"].as_str(), Some(WRITER));
+    assert_eq!(
+        stack.deployment.receipts()?,
+        [],
+        "nobody signed what other writers would find"
+    );
+    let (exit, shown) = cli(&stack, alice, &address, &["writeback", "unfreeze"])?;
+    assert_eq!(exit, Some(0), "{shown}");
+    Ok(())
+}
