@@ -6,6 +6,7 @@ use synapsor_source::{EngineError, EngineErrorKind, StoredReceipt};
 
 use crate::WriteCore;
 use crate::transaction::RecordError;
+use crate::violation::LookError;
 
 /// The permit to insert one freeze or lift; there is no update in its transaction.
 #[derive(Debug, Clone)]
@@ -43,12 +44,22 @@ impl WriteCore {
             transaction.roll_back().await;
             return Ok(());
         }
+        transaction.first_look(None).await.map_err(of_look)?;
         match transaction.insert_receipt(&row).await {
             Ok(()) => {}
             // Another writer inserted the same.
             Err(RecordError::Exists) => return Ok(()),
             Err(RecordError::Engine(error)) => return Err(error),
         }
+        transaction.last_look(None, &row).await.map_err(of_look)?;
         transaction.commit().await.map_err(|doubt| doubt.0)
+    }
+}
+
+/// A receipt table that is not as it must be takes no freeze; it takes no change either.
+fn of_look(error: LookError) -> EngineError {
+    match error {
+        LookError::Engine(error) => error,
+        LookError::Violation(violation) => EngineError::new(EngineErrorKind::Denied, violation.detail),
     }
 }

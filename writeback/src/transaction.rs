@@ -80,9 +80,9 @@ pub(crate) trait Transaction: Send {
     /// The receipt of a proposal, read under the lock.
     async fn find_receipts(&mut self, id: &str) -> Result<FoundReceipts, EngineError>;
 
-    /// The receipt of a proposal alone.
+    /// The one row with this key, whatever its kind.
     async fn find_receipt(&mut self, id: &str) -> Result<Option<StoredReceipt>, EngineError> {
-        Ok(self.find_receipts(id).await?.receipt)
+        Ok(self.find_receipts(id).await?.of_key(id))
     }
 
     /// The table's shape as this transaction reads it.

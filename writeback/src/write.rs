@@ -90,7 +90,7 @@ impl<'a, P: MayUpdate> Matching<'a, P> {
                 return self.open.roll_back(ApplyResult::Stale).await;
             }
         }
-        if controls.is_frozen_by(&self.open.switches) {
+        if controls.is_frozen_by(&open.switches) {
             return self.open.roll_back(ApplyResult::Refused(RefusedBy::Frozen)).await;
         }
         let scoped = target::by_key_and_tenant(open.permit.proposal());

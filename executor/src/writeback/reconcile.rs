@@ -136,7 +136,7 @@ async fn unsettled_since(
         let page = engine.receipts_since(from, rows_max).await.map_err(drop)?;
         let is_last = u32::try_from(page.len()).is_ok_and(|len| len < rows_max);
         let mut newest = from;
-        for stored in page {
+        for stored in page.into_iter().filter(|stored| !stored.is_switch()) {
             let Ok(digest) = stored.proposal_digest.parse::<Digest>() else {
                 continue;
             };

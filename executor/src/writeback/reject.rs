@@ -19,7 +19,7 @@ use super::report::{Subject, seal_report, settled};
 use super::switches::Flight;
 
 /// How often rejections without a tombstone are tried again, at first and at last.
-const AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(8));
+const AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(4));
 /// Rejections that one round of tries looks at together.
 const PAGE: usize = 64;
 

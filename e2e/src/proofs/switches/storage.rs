@@ -166,12 +166,7 @@ impl Disk {
     /// Puts what the writer left there into the directory below; it has ended by now.
     fn keep(&self) -> anyhow::Result<()> {
         self.wait_for("ended")?;
-        let kept = self.signals.join("kept");
-        for entry in std::fs::read_dir(&kept)? {
-            let name = entry?.file_name();
-            std::fs::copy(kept.join(&name), self.state.join(&name))?;
-        }
-        Ok(())
+        copy_all(&self.signals.join("kept"), &self.state)
     }
 
     fn wait_for(&self, name: &str) -> anyhow::Result<()> {
@@ -182,6 +177,23 @@ impl Disk {
         }
         Ok(())
     }
+}
+
+/// Copies the files of a directory and of those in it.
+fn copy_all(from: &Path, to: &Path) -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(from)? {
+        let (entry, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
+        let target = to.join(&name);
+        if !entry.is_dir() {
+            std::fs::copy(&entry, &target)?;
+            continue;
+        }
+        if !target.exists() {
+            files::create_private_dir(&target)?;
+        }
+        copy_all(&entry, &target)?;
+    }
+    Ok(())
 }
 
 fn unshare() -> Vec<String> {

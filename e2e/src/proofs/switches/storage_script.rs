@@ -21,7 +21,7 @@ mount -t tmpfs -o size=64k,mode=700 tmpfs "$state" || exit 1
   while kill -0 $$; do
     mkdir -p "$signals/new"
     for file in "$state"/*; do
-      case $file in */fill) ;; *) cp "$file" "$signals/new" ;; esac
+      case $file in */fill) ;; *) cp -r "$file" "$signals/new" ;; esac
     done
     rm -rf "$signals/kept" && mv "$signals/new" "$signals/kept"
     sleep 0.05
