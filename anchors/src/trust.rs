@@ -2,7 +2,7 @@
 //! of the contract.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use synapsor_chassis::clock::{Clock as _, SystemClock};
 use synapsor_chassis::files::{self, FileError, FileStamp};
@@ -14,6 +14,8 @@ use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::SigningKey;
 use synapsor_domain::trust::TrustFile;
 
+use crate::witness::WitnessFile;
+
 const FILE_LIMIT: u64 = FILE_BYTES_MAX as u64;
 const KEY_BYTES_MAX: u64 = 16 * 1024;
 
@@ -22,6 +24,8 @@ const KEY_BYTES_MAX: u64 = 16 * 1024;
 pub struct TrustStore {
     path: PathBuf,
     last: Arc<Mutex<Option<Last>>>,
+    /// Says at which state of the log a key counts as retired whose entry names none.
+    pin: Arc<OnceLock<WitnessFile>>,
 }
 
 /// A trust file with the digest of its bytes.
@@ -40,7 +44,15 @@ impl TrustStore {
         Self {
             path: path.into(),
             last: Arc::default(),
+            pin: Arc::default(),
         }
+    }
+
+    /// From the next reading on, a key whose retirement names no state of the log counts as retired at what `witness`
+    /// had pinned when the file was read.
+    pub fn pin_by(&self, witness: WitnessFile) {
+        let _ = self.pin.set(witness);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// What the file says now, with the digest of its bytes; it is read only when it may be another one. A file that has become unreadable is refused: the
@@ -63,11 +75,13 @@ impl TrustStore {
         let file = match &*last {
             Some(known) if known.read.1 == digest => known.read.0.clone(),
             known => {
-                let file = Arc::new(TrustFile::parse(&bytes)?);
+                let mut file = TrustFile::parse(&bytes)?;
+                let earlier = known.as_ref().map(|known| known.read.0.as_ref());
+                file.pin_retirements(self.pin.get().and_then(WitnessFile::pin), earlier);
                 if known.is_some() {
                     tracing::warn!(%digest, "the trust file changed");
                 }
-                file
+                Arc::new(file)
             }
         };
         *last = Some(Last {

@@ -1,19 +1,20 @@
 //! This process's memory of the log, kept in a file: how far it had grown when it was last believed.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use synapsor_chassis::files::{self, FileError, MODE_PRIVATE};
 use synapsor_domain::log::{
-    Checkpoint, ConsistencyProof, TreeHash, Witness, WitnessError, verify_checkpoint,
+    Checkpoint, ConsistencyProof, LogError, TreeHash, TreeHead, Witness, WitnessError,
 };
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::PublicKey;
-use synapsor_domain::trust::TrustFile;
+use synapsor_domain::trust::{ServiceKey, TrustFile};
 use synapsor_proto::common::v1 as wire;
 use synapsor_proto::common::v1::KnownCheckpoint;
+use synapsor_proto::ledger::v1::GetCheckpointResponse;
 
 const FILE_BYTES_MAX: u64 = 4096;
 /// What was seen is written down at most this often. A process that is killed forgets at most the growth of this
@@ -38,6 +39,8 @@ struct Memory {
     note: Option<(String, PublicKey)>,
     /// Heads that were believed lately, newest last.
     heads: VecDeque<(u64, TreeHash)>,
+    /// Heads at which keys were retired and that this log provably continues; as many as the trust file names.
+    continued: BTreeSet<TreeHead>,
     /// Size on file.
     kept: u64,
     kept_at: Option<Instant>,
@@ -77,6 +80,7 @@ impl WitnessFile {
             witness,
             note: None,
             heads: VecDeque::new(),
+            continued: BTreeSet::new(),
             kept_at: None,
             is_due: false,
             failure: None,
@@ -95,6 +99,55 @@ impl WitnessFile {
     /// How far the log has been seen to grow.
     pub fn seen(&self) -> Witness {
         self.memory().witness.clone()
+    }
+
+    /// The head up to which the log was verified; `None` before the first. The log of this file continues it for as
+    /// long as the process lives.
+    pub fn pin(&self) -> Option<TreeHead> {
+        let mut memory = self.memory();
+        let head = memory.witness.head();
+        if head.size == 0 {
+            return None;
+        }
+        memory.continued.insert(head);
+        Some(head)
+    }
+
+    /// Whether the verified log provably continues this head.
+    pub fn continues(&self, head: &TreeHead) -> bool {
+        let memory = self.memory();
+        memory.continued.contains(head) || memory.witness.head() == *head
+    }
+
+    /// Follows the checkpoint of an answer as [`Self::follow`] does, and takes the proofs that came with it: from now on
+    /// the log of this file is known to continue those of `heads` that they show.
+    ///
+    /// # Errors
+    /// As [`Self::follow`].
+    pub fn follow_from(
+        &self,
+        before: &Witness,
+        answer: &GetCheckpointResponse,
+        heads: &BTreeSet<TreeHead>,
+        trust: &TrustFile,
+    ) -> Result<(), Refusal> {
+        self.follow(before, &answer.checkpoint, answer.consistency.as_slice(), trust)?;
+        let (checkpoint, _) = verified(&answer.checkpoint, trust)?;
+        let proofs = answer
+            .continued
+            .iter()
+            .cloned()
+            .map(ConsistencyProof::try_from)
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut memory = self.memory();
+        let is_newest = memory.witness.head() == checkpoint.head();
+        let proven = heads
+            .iter()
+            // An answer that was overtaken shares with this log only what was known before the request.
+            .filter(|head| is_newest || head.size <= before.size)
+            .filter(|head| head.is_of_one_log(&checkpoint.head(), &proofs));
+        memory.continued.extend(proven);
+        Ok(())
     }
 
     /// What to tell the ledger, so that it can prove that it only grew.
@@ -230,7 +283,8 @@ impl WitnessFile {
 impl Memory {
     /// Whether this is the note of the newest head, under a key that is trusted still.
     fn has_note(&self, note: &str, trust: &TrustFile) -> bool {
-        let is_trusted = |key: &PublicKey| trust.ledgers.iter().any(|known| known.public_key == *key);
+        let signs = |known: &ServiceKey, key: &PublicKey| known.public_key == *key && !known.is_retired();
+        let is_trusted = |key: &PublicKey| trust.ledgers.iter().any(|known| signs(known, key));
         let newest = self.note.as_ref();
         newest.is_some_and(|(known, key)| known == note && is_trusted(key))
     }
@@ -278,10 +332,13 @@ impl Memory {
 
 /// The checkpoint of a note, and the ledger key of the trust file that signed it.
 fn verified(note: &str, trust: &TrustFile) -> Result<(Checkpoint, PublicKey), Refusal> {
-    let origin = trust.ledger_origin();
-    let mut keys = trust.ledgers.iter().map(|key| &key.public_key);
-    keys.find_map(|key| Some((verify_checkpoint(note, &origin, key).ok()?, key.clone())))
-        .ok_or_else(|| refused("the checkpoint is not signed by a ledger of the trust file".to_owned()))
+    match trust.verify_checkpoint(note) {
+        Ok((checkpoint, key)) => Ok((checkpoint, key.clone())),
+        Err(LogError::NoteRetired) => Err(refused(LogError::NoteRetired.to_string())),
+        Err(_) => Err(refused(
+            "the checkpoint is not signed by a ledger of the trust file".to_owned(),
+        )),
+    }
 }
 
 fn not_continued(error: WitnessError) -> Refusal {

@@ -15,7 +15,12 @@ use crate::state::{self, StateFolder};
 use crate::supervisor::{
     Child, Executor, Instance, Process, RunFile, RunningLedger, Supervisor, missing, requirements,
 };
-use crate::{Context, contract_file};
+use crate::{Context, contract_file, witness};
+
+/// The pinned checkpoint of this machine's deployment, in the state folder.
+const LOCAL_WITNESS: &str = "cli.witness";
+/// The pinned checkpoint of a remote deployment, beside its trust file.
+const REMOTE_WITNESS: &str = "synapsor.witness";
 
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a writer that has the state directory may take to serve, or to end.
@@ -75,7 +80,9 @@ impl Session {
     async fn open_local(context: &Context) -> Result<Self, Failure> {
         let state = state::find(context)?;
         let instance = Instance::new(&state)?;
-        let trust = state::load_trust(state.trust_path())?;
+        let mut trust = state::load_trust(state.trust_path())?;
+        let pinned = witness::pinned(&state.witness(LOCAL_WITNESS), &trust);
+        trust.pin_retirements(pinned, None);
         let tls = instance.operator(&context.env)?;
         let ledger = RunningLedger::ensure(context, &state, &instance).await?;
         let link = link(&tls, ledger.target())?;
@@ -115,7 +122,9 @@ impl Session {
         let address = remote.ledger.as_deref().unwrap_or_default();
         let tls = remote_certificate(context)?;
         let trust_path = state::trust_path(context)?;
-        let trust = state::load_trust(&trust_path)?;
+        let mut trust = state::load_trust(&trust_path)?;
+        let pinned = witness::pinned(&trust_path.with_file_name(REMOTE_WITNESS), &trust);
+        trust.pin_retirements(pinned, None);
         let ledger = link(&tls, Target::new(Role::Ledger, address))?;
         Ok(Self {
             trust,
@@ -143,8 +152,8 @@ impl Session {
     /// The file in which this command remembers the log: in the state folder, or beside the trust file.
     pub(crate) fn witness_path(&self) -> PathBuf {
         match &self.place {
-            Place::Local { state, .. } => state.witness("cli.witness"),
-            Place::Remote => self.trust_path.with_file_name("synapsor.witness"),
+            Place::Local { state, .. } => state.witness(LOCAL_WITNESS),
+            Place::Remote => self.trust_path.with_file_name(REMOTE_WITNESS),
         }
     }
 

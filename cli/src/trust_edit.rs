@@ -43,9 +43,14 @@ impl TrustEdit {
 
     /// The entries of people, to be changed.
     pub(crate) fn operators(&mut self) -> Result<&mut Vec<Json>, Failure> {
-        self.file["operators"]
+        self.entries("operators")
+    }
+
+    /// The entries of one list of keys, to be changed.
+    pub(crate) fn entries(&mut self, list: &str) -> Result<&mut Vec<Json>, Failure> {
+        self.file[list]
             .as_array_mut()
-            .ok_or_else(|| Failure::new("TRUST_FILE_INVALID", "$.operators: must be an array"))
+            .ok_or_else(|| Failure::new("TRUST_FILE_INVALID", format!("$.{list}: must be an array")))
     }
 
     /// Checks the result, keeps the old file beside it and puts the new one in place. Gives the backup's path.

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use synapsor_chassis::files::{self, FileError, FileLock, MODE_PRIVATE};
 use synapsor_chassis::run::Failure;
-use synapsor_domain::log::{
-    Advance, Checkpoint, ConsistencyProof, LogError, Witness, WitnessError, verify_checkpoint,
-};
+use synapsor_domain::log::{Advance, Checkpoint, ConsistencyProof, TreeHead, Witness, WitnessError};
 use synapsor_domain::trust::{Environment, TrustFile};
 
 use crate::clients::EXIT_TAMPERED;
@@ -24,6 +22,14 @@ const LOCK_LOOKS_MAX: u32 = 3000;
 const EXIT_ROLLED_BACK: u8 = 11;
 /// Exit code of a log that is not what it was.
 const EXIT_FORKED: u8 = 12;
+
+/// The head up to which this CLI has verified the log; `None` before the first contact or when the file cannot be
+/// used, which [`Keeper::hold`] reports.
+pub(crate) fn pinned(path: &Path, trust: &TrustFile) -> Option<TreeHead> {
+    let bytes = files::read_bounded(path, FILE_BYTES_MAX).ok()?;
+    let witness = Witness::from_bytes(&bytes)?;
+    (witness.origin == trust.ledger_origin() && witness.size > 0).then(|| witness.head())
+}
 
 /// The witness, held for the time of one contact.
 #[derive(Debug)]
@@ -74,17 +80,14 @@ impl<'a> Keeper<'a> {
 }
 
 fn verified(note: &str, trust: &TrustFile) -> Result<Checkpoint, Failure> {
-    let origin = trust.ledger_origin();
-    let mut last = LogError::NoteSignature;
-    for ledger in trust.ledgers.iter().filter(|k| !k.retired) {
-        match verify_checkpoint(note, &origin, &ledger.public_key) {
-            Ok(checkpoint) => return Ok(checkpoint),
-            Err(error) => last = error,
-        }
-    }
-    Err(Failure::new(last.code(), last.to_string())
-        .with_fix("ask who runs the ledger; nothing that it says is believed until then")
-        .with_exit(EXIT_TAMPERED))
+    trust
+        .verify_checkpoint(note)
+        .map(|(checkpoint, _)| checkpoint)
+        .map_err(|error| {
+            Failure::new(error.code(), error.to_string())
+                .with_fix("ask who runs the ledger; nothing that it says is believed until then")
+                .with_exit(EXIT_TAMPERED)
+        })
 }
 
 fn not_continued(error: WitnessError, environment: Environment) -> Failure {

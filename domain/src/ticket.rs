@@ -12,7 +12,7 @@ use crate::proposal::Proposal;
 use crate::refusal::Refusal;
 use crate::signing::{Envelope, Kind};
 use crate::timestamp::{Span, Timestamp};
-use crate::trust::{Environment, TrustFile};
+use crate::trust::{Environment, Position, ServiceKey, TrustFile};
 
 /// The version that `ContextTicket::v` must have.
 pub const TICKET_VERSION: u32 = 1;
@@ -124,16 +124,14 @@ impl VerifiedTicket {
         peer: &str,
         now: Timestamp,
     ) -> Result<Self, Refusal> {
-        let retired = envelope
-            .signer()
-            .is_ok_and(|id| trust.readers.iter().any(|k| k.key_id == *id && k.retired));
-        if retired {
+        let key = envelope.signer().ok().and_then(|id| trust.reader(id));
+        if key.is_some_and(ServiceKey::is_retired) {
             return Err(refused("signed by a reader key that is retired"));
         }
         Self::verify_past(envelope, trust, peer, now)
     }
 
-    /// For looking back at what was presented at `then`: a retired key still vouches for what it signed.
+    /// For looking back at what was presented at `then`: the standing of the key is not checked.
     ///
     /// # Errors
     /// As [`Self::verify`].
@@ -149,7 +147,7 @@ impl VerifiedTicket {
             .reader(signer)
             .ok_or_else(|| refused("signed by no reader of the trust file"))?;
         let ticket: ContextTicket = envelope
-            .open(Kind::ContextTicket, key)
+            .open(Kind::ContextTicket, &key.public_key)
             .map_err(|e| refused(&e.to_string()))?;
         if let Some(problem) = ticket.problem() {
             return Err(refused(problem));
@@ -229,7 +227,7 @@ impl VerifiedTicket {
 }
 
 /// Checks the record of a withdrawal: a reader vouched at that time that the gateway which sent it spoke for whoever
-/// asked for the proposal, and might take it back.
+/// asked for the proposal, and might take it back. `position` is where the log holds the record.
 ///
 /// # Errors
 /// `TICKET_REFUSED`.
@@ -238,7 +236,12 @@ pub fn verify_withdrawal(
     event: &EventRecord,
     proposal: &Proposal,
     trust: &TrustFile,
+    position: &Position<'_>,
 ) -> Result<(), Refusal> {
+    let key = ticket.signer().ok().and_then(|id| trust.reader(id));
+    if let Some(Err(retired)) = key.map(|key| key.standing().check_past(position)) {
+        return Err(refused(&retired.to_string()));
+    }
     let ticket = VerifiedTicket::verify_past(ticket.clone(), trust, &event.actor, event.at)?;
     let by = &proposal.requested_by;
     if event.proposal_id.as_ref() != Some(&proposal.id) || !ticket.speaks_for(&by.tenant, &by.principal) {

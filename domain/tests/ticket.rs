@@ -31,6 +31,9 @@ fn trust() -> TrustFile {
             key_id: key(seed).key_id(),
             public_key: key(seed).public_key(),
             retired: false,
+            retired_at_size: None,
+            retired_at_root: None,
+            pinned_at: None,
         }]
     };
     TrustFile {

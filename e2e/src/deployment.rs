@@ -165,6 +165,9 @@ impl Deployment {
                 key_id: key.key_id(),
                 public_key: key.public_key(),
                 retired: false,
+                retired_at_size: None,
+                retired_at_root: None,
+                pinned_at: None,
             }]
         };
         let roles: &[(&str, &[&str])] = &[
@@ -184,6 +187,10 @@ impl Deployment {
                 not_before: now() + Span::days(-1),
                 not_after: now() + Span::days(30),
                 revoked: false,
+                retired: false,
+                retired_at_size: None,
+                retired_at_root: None,
+                pinned_at: None,
             })
             .collect();
         TrustFile {

@@ -96,6 +96,7 @@ impl Base {
             .state_dir
             .join(format!("{}.witness", tls.identity().role()));
         let witness = WitnessFile::load(witness_path, &file.ledger_origin()).map_err(|r| failure(&r))?;
+        trust.pin_by(witness.clone());
         let ledger = grpc_channel::connect(&tls, &Target::new(Role::Ledger, &settings.ledger))?;
         Ok(Self {
             settings,
@@ -165,7 +166,7 @@ fn check_key(role: RoleName, key: &SigningKey, trust: &TrustFile) -> Result<(), 
         RoleName::Reader => ("readers", &trust.readers),
         RoleName::Writer => ("writers", &trust.writers),
     };
-    if keys.iter().any(|k| k.key_id == key.key_id() && !k.retired) {
+    if keys.iter().any(|k| k.key_id == key.key_id() && !k.is_retired()) {
         return Ok(());
     }
     let text = format!(

@@ -66,6 +66,9 @@ fn service(key: &SigningKey) -> Vec<ServiceKey> {
         key_id: key.key_id(),
         public_key: key.public_key(),
         retired: false,
+        retired_at_size: None,
+        retired_at_root: None,
+        pinned_at: None,
     }]
 }
 

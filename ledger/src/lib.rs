@@ -73,6 +73,7 @@ pub struct Caller {
 impl Ledger {
     /// A ledger over an open store.
     pub fn new(store: Store, trust: TrustStore, clock: Arc<dyn Clock>) -> Self {
+        trust.pin_by(store.head());
         Self {
             store,
             trust: Arc::new(trust),

@@ -12,6 +12,7 @@ use synapsor_chassis::run::Failure;
 use synapsor_chassis::tls::TlsFiles;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::SigningKey;
+use synapsor_domain::trust::TrustFile;
 use tokio_util::sync::CancellationToken;
 
 use crate::store::{Store, StoreError};
@@ -37,7 +38,7 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> Result<(), Fa
         .file
         .ledgers
         .iter()
-        .any(|k| k.key_id == key.key_id() && !k.retired);
+        .any(|k| k.key_id == key.key_id() && !k.is_retired());
     if !known {
         return Err(
             Failure::new("WRONG_KEY", "the ledger's signing key is not in the trust file")
@@ -53,7 +54,7 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> Result<(), Fa
     let access = access_table(&current.file.deployment_id);
     let limits = ServerLimits::default().with_streaming(STREAMING_METHODS);
     let server = GrpcServer::bind(settings.listen, &tls, access, limits).await?;
-    let store = open_store(&settings.store, &current.file.ledger_origin(), key, lock)?;
+    let store = open_store(&settings.store, &current.file, key, lock)?;
     let ledger = Ledger::new(store, trust, Arc::new(SystemClock));
     let own = Caller {
         identity: tls.identity().uri(),
@@ -122,8 +123,8 @@ fn beside(store: &Path, ending: &str) -> PathBuf {
     store.with_file_name(name)
 }
 
-fn open_store(path: &Path, origin: &str, key: SigningKey, lock: FileLock) -> Result<Store, Failure> {
-    Store::open_locked(path, origin, key, lock).map_err(|error: StoreError| {
+fn open_store(path: &Path, trust: &TrustFile, key: SigningKey, lock: FileLock) -> Result<Store, Failure> {
+    Store::open_locked(path, trust, key, lock).map_err(|error: StoreError| {
         let failure =
             Failure::new(error.code(), format!("{error} ({})", path.display())).with_fix(error.fix());
         match error {

@@ -10,6 +10,7 @@ use synapsor_domain::proposal::{State, Step as ProposalStep, transition};
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::{Envelope, Kind};
 use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::trust::Position;
 use synapsor_domain::writeback::{AttemptReport, AttemptResult, Receipt};
 
 use crate::decide::Judged;
@@ -299,9 +300,19 @@ fn open_of_writer<T: serde::de::DeserializeOwned>(
             &format!("{signer} is no writer key of the ledger's trust file"),
         )
     })?;
-    envelope
-        .open(kind, key)
-        .map_err(|e| integrity(what, &e.to_string()))
+    let object = envelope
+        .open(kind, &key.public_key)
+        .map_err(|e| integrity(what, &e.to_string()))?;
+    // What was signed before the retirement is on file; nothing proves that this was.
+    key.for_object_at(&Position::Unproven).map_err(|retired| {
+        let code = if kind == Kind::Receipt {
+            "refused:receipt_unproven"
+        } else {
+            "refused:receipt_integrity"
+        };
+        Refusal::new(code, format!("{what}: signed by {signer}: {retired}"))
+    })?;
+    Ok(object)
 }
 
 fn integrity(what: &str, problem: &str) -> Refusal {

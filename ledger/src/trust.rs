@@ -1,15 +1,19 @@
 //! The ledger's own copy of the trust file, read again whenever the file on disk is another one.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use synapsor_chassis::clock::{Clock as _, SystemClock};
 use synapsor_chassis::files::{self, FileError, FileStamp};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::limits::FILE_BYTES_MAX;
+use synapsor_domain::log::TreeHead;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::{KeyId, PublicKey};
 use synapsor_domain::trust::TrustFile;
+use tokio::sync::watch;
+
+use crate::store::Head;
 
 /// A trust file with the digest of its bytes.
 #[derive(Debug)]
@@ -25,6 +29,8 @@ pub struct Trust {
 pub struct TrustStore {
     path: PathBuf,
     last: Mutex<Last>,
+    /// The log's own head: a key counts as retired there whose entry names no state of the log.
+    head: OnceLock<watch::Receiver<Head>>,
 }
 
 /// What was read last, with the stamp of the file if any later change gives it another one.
@@ -33,11 +39,19 @@ type Last = (Option<FileStamp>, Arc<Trust>);
 impl TrustStore {
     /// Reads the file for the first time.
     pub fn open(path: &Path) -> Result<Self, Refusal> {
-        let last = Mutex::new(read(path)?);
+        let last = Mutex::new(read(path, None, None)?);
         Ok(Self {
             path: path.to_owned(),
             last,
+            head: OnceLock::new(),
         })
+    }
+
+    /// From the next reading on, a key whose retirement names no state of the log counts as retired at the head that
+    /// the log had when the file was read.
+    pub(crate) fn pin_by(&self, head: watch::Receiver<Head>) {
+        let _ = self.head.set(head);
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).0 = None;
     }
 
     /// What the file says now. A file that no longer reads is refused: the old one may name a revoked key.
@@ -45,7 +59,14 @@ impl TrustStore {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let stamp = FileStamp::of(&self.path).map_err(|_| unreadable())?;
         if last.0 != Some(stamp) {
-            *last = read(&self.path)?;
+            let pinned = self.head.get().map(|head| {
+                let head = head.borrow();
+                TreeHead {
+                    size: head.size,
+                    root: head.root,
+                }
+            });
+            *last = read(&self.path, pinned, Some(&last.1.file))?;
         }
         Ok(last.1.clone())
     }
@@ -57,19 +78,20 @@ impl Trust {
         self.file
             .readers
             .iter()
-            .find(|k| k.key_id == *id && !k.retired)
+            .find(|k| k.key_id == *id && !k.is_retired())
             .map(|k| &k.public_key)
     }
 }
 
-fn read(path: &Path) -> Result<Last, Refusal> {
+fn read(path: &Path, pinned: Option<TreeHead>, earlier: Option<&TrustFile>) -> Result<Last, Refusal> {
     // The stamp comes first: a change in between is seen by the next look.
     let stamp = FileStamp::of(path).map_err(|_| unreadable())?;
     let stamp = Some(stamp).filter(|stamp| stamp.has_settled(SystemClock.now_ms()));
     files::check_guarded(path).map_err(|e| unusable(&e))?;
     let limit = u64::try_from(FILE_BYTES_MAX).expect("a file limit fits 64 bits");
     let bytes = files::read_bounded(path, limit).map_err(|_| unreadable())?;
-    let file = TrustFile::parse(&bytes)?;
+    let mut file = TrustFile::parse(&bytes)?;
+    file.pin_retirements(pinned, earlier);
     Ok((
         stamp,
         Arc::new(Trust {

@@ -4,17 +4,20 @@
 use std::collections::HashMap;
 
 use synapsor_domain::approval::{
-    ApplyOrder, Decision, Judge, VerifiedDecision, VerifiedOrder, verify_decision, verify_order,
+    ApplyOrder, Decision, Judge, VerifiedDecision, VerifiedOrder, verify_decision, verify_decision_at,
+    verify_order,
 };
 use synapsor_domain::digest::Digest;
 use synapsor_domain::ids::ProposalId;
+use synapsor_domain::log::TreeHead;
 use synapsor_domain::proposal::Proposal;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::{Envelope, Kind};
 use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::trust::Position;
 
 use crate::decide::relevant;
-use crate::store::{Reader, StepError, events, proposals, records};
+use crate::store::{Reader, StepError, events, log, proposals, records};
 use crate::trust::Trust;
 
 /// What was found out about one presented object, by one trust file at one time.
@@ -56,11 +59,16 @@ impl Verdicts {
             _ => verdicts.decision = Some(verify_decision(signed, &judge)),
         }
         let on_file = records::decisions(conn, &row.id)?;
+        let continued = log::continued(conn, trust.file.retirements())?;
+        let continues = |head: &TreeHead| continued.contains(head);
         for decision in relevant(&on_file, claim.counts_on.as_ref()) {
             let envelope = events::envelope(conn, decision.seq)?;
-            verdicts
-                .on_file
-                .insert(decision.digest, verify_decision(&envelope, &judge));
+            let position = Position::Logged {
+                index: decision.seq,
+                continues: &continues,
+            };
+            let verdict = verify_decision_at(&envelope, &judge, &position);
+            verdicts.on_file.insert(decision.digest, verdict);
         }
         verdicts.proposal = Some(proposal);
         Ok(verdicts)

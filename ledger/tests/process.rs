@@ -251,7 +251,10 @@ async fn what_was_answered_survives_a_kill() {
         root: head.root.to_vec(),
     };
     let answer = log
-        .get_checkpoint(GetCheckpointRequest { known: Some(known) })
+        .get_checkpoint(GetCheckpointRequest {
+            known: Some(known),
+            retired_at: Vec::new(),
+        })
         .await
         .unwrap()
         .into_inner();

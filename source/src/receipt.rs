@@ -2,7 +2,7 @@
 
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::{Envelope, Kind, Signature};
-use synapsor_domain::trust::TrustFile;
+use synapsor_domain::trust::{Position, TrustFile};
 use synapsor_domain::writeback::Receipt;
 
 /// One row of the receipt table.
@@ -68,15 +68,35 @@ impl StoredReceipt {
     }
 
     /// The receipt, if the row is genuine: signed by a writer of the trust file, and every column equal to
-    /// what the signed bytes say.
+    /// what the signed bytes say. The database proves nothing about when it was signed, so a retired key does not
+    /// count.
+    ///
+    /// # Errors
+    /// `refused:receipt_integrity`; `refused:receipt_unproven` when only the standing of the key is missing.
     pub fn verify(&self, trust: &TrustFile) -> Result<(Receipt, Envelope), Refusal> {
+        let (receipt, envelope) = self.verify_past(trust)?;
+        let key = envelope.signer().ok().and_then(|signer| trust.writer(signer));
+        if let Some(Err(retired)) = key.map(|key| key.standing().check(&Position::Unproven)) {
+            return Err(Refusal::new(
+                "refused:receipt_unproven",
+                format!("the receipt in the target database is of a retired writer key: {retired}"),
+            ));
+        }
+        Ok((receipt, envelope))
+    }
+
+    /// The same for history: a retired key still verifies.
+    ///
+    /// # Errors
+    /// `refused:receipt_integrity`.
+    pub fn verify_past(&self, trust: &TrustFile) -> Result<(Receipt, Envelope), Refusal> {
         let envelope = self.envelope()?;
         let signer = envelope.signer().map_err(|e| integrity(&e.to_string()))?;
         let key = trust
             .writer(signer)
             .ok_or_else(|| integrity("signed by no writer of the trust file"))?;
         let receipt: Receipt = envelope
-            .open(Kind::Receipt, key)
+            .open(Kind::Receipt, &key.public_key)
             .map_err(|e| integrity(&e.to_string()))?;
         if Self::view(&receipt, self.receipt.clone(), &envelope.signatures[0]) != *self {
             return Err(integrity("a column differs from the signed bytes"));

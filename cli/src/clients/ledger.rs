@@ -1,12 +1,14 @@
 //! Calls to the ledger. What it answers is material to verify; nothing here verifies it.
 
+use std::collections::BTreeSet;
+
 use synapsor_chassis::grpc_channel::{CALL_TIMEOUT, Target};
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
 use synapsor_chassis::random::hex_id;
 use synapsor_chassis::run::Failure;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::event::EventKind;
-use synapsor_domain::log::{ConsistencyProof, LoggedRecord, Witness};
+use synapsor_domain::log::{ConsistencyProof, LoggedRecord, TreeHead, Witness};
 use synapsor_domain::proposal::State;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::Envelope;
@@ -106,6 +108,8 @@ pub(crate) struct LedgerSwitches {
 /// Every record of one proposal.
 #[derive(Debug)]
 pub(crate) struct Replay {
+    /// Between the checkpoint and other heads.
+    pub(crate) continued: Vec<ConsistencyProof>,
     pub(crate) records: Vec<LoggedRecord>,
     pub(crate) checkpoint: String,
     pub(crate) consistency: Option<ConsistencyProof>,
@@ -133,6 +137,18 @@ pub(crate) struct EvidencePage {
 pub(crate) struct FoundEvidence {
     pub(crate) evidence: Envelope,
     pub(crate) proposal_ids: Vec<String>,
+}
+
+/// The newest checkpoint, with what shows that it continues other heads.
+#[derive(Debug)]
+pub(crate) struct CheckpointFrom {
+    pub(crate) note: String,
+    pub(crate) consistency: Option<ConsistencyProof>,
+    pub(crate) continued: Vec<ConsistencyProof>,
+    /// The ledger's wall clock, not signed.
+    pub(crate) ledger_now: Timestamp,
+    /// Its wall clock was stepped, and it records no expiry.
+    pub(crate) is_expiry_paused: bool,
 }
 
 /// What the ledger says of its own store.
@@ -265,17 +281,25 @@ impl Ledger {
         })
     }
 
-    pub(crate) async fn replay(&mut self, reference: &str, known: &Witness) -> Result<Replay, Failure> {
+    pub(crate) async fn replay(
+        &mut self,
+        reference: &str,
+        known: &Witness,
+        heads: &BTreeSet<TreeHead>,
+    ) -> Result<Replay, Failure> {
         let message = wire::GetReplayRequest {
             proposal: reference.to_owned(),
             known: Some(KnownCheckpoint::from(known)),
+            retired_at: heads.iter().map(|head| head.size).collect(),
         };
         let answer = call(&self.target, message, async |m| self.events.get_replay(m).await)
             .await
             .map_err(|failure| not_found(failure, reference))?;
         let records = logged(answer.records).map_err(odd)?;
         let consistency = consistency(answer.consistency).map_err(odd)?;
+        let continued = answer.continued.into_iter().map(ConsistencyProof::try_from);
         Ok(Replay {
+            continued: continued.collect::<Result<_, _>>().map_err(odd)?,
             records,
             checkpoint: answer.checkpoint,
             consistency,
@@ -363,6 +387,30 @@ impl Ledger {
         })
     }
 
+    /// The newest checkpoint with its proof, and the proofs between it and other heads.
+    pub(crate) async fn checkpoint_from(
+        &mut self,
+        known: &Witness,
+        heads: &BTreeSet<TreeHead>,
+    ) -> Result<CheckpointFrom, Failure> {
+        let message = wire::GetCheckpointRequest {
+            known: Some(known.into()),
+            retired_at: heads.iter().map(|head| head.size).collect(),
+        };
+        let answer = call(&self.target, message, async |m| {
+            self.transparency.get_checkpoint(m).await
+        })
+        .await?;
+        let continued = answer.continued.into_iter().map(ConsistencyProof::try_from);
+        Ok(CheckpointFrom {
+            note: answer.checkpoint,
+            consistency: consistency(answer.consistency).map_err(odd)?,
+            continued: continued.collect::<Result<_, _>>().map_err(odd)?,
+            ledger_now: Timestamp::from_unix_millis(answer.ledger_now_ms),
+            is_expiry_paused: answer.is_expiry_paused,
+        })
+    }
+
     /// The newest checkpoint with its proof.
     pub(crate) async fn checkpoint(
         &mut self,
@@ -370,6 +418,7 @@ impl Ledger {
     ) -> Result<(String, Option<ConsistencyProof>), Failure> {
         let message = wire::GetCheckpointRequest {
             known: Some(known.into()),
+            retired_at: Vec::new(),
         };
         let answer = call(&self.target, message, async |m| {
             self.transparency.get_checkpoint(m).await

@@ -7,7 +7,7 @@ use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
 use synapsor_chassis::run::Failure;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::Envelope;
+use synapsor_domain::signing::{Envelope, KeyId};
 use synapsor_domain::writeback::SourceProbe;
 use synapsor_proto::executor::v1::{self as wire, writer_service_client::WriterServiceClient};
 use tonic::transport::Channel;
@@ -17,6 +17,9 @@ use crate::session::Link;
 
 /// A probe opens connections and tries every statement, on every source.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// All receipts of a key are read and told one by one.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// A running writer.
 #[derive(Debug, Clone)]
@@ -71,6 +74,15 @@ pub(crate) struct SwitchAnswer {
     pub(crate) confirmation: Option<Envelope>,
 }
 
+/// What a writer told the ledger of one key's receipts.
+#[derive(Debug)]
+pub(crate) struct ReportedReceipts {
+    pub(crate) sources: Vec<wire::ReportedReceipts>,
+    /// The key that the writer itself signs with.
+    pub(crate) signing_key: String,
+    pub(crate) frozen: bool,
+}
+
 impl Writer {
     pub(crate) fn at(link: &Link) -> Self {
         let client = WriterServiceClient::new(link.channel.clone())
@@ -91,6 +103,22 @@ impl Writer {
             result: answer.result,
             message: answer.message,
             after_json: answer.after_json,
+        })
+    }
+
+    /// Has every receipt of one writer key told to the ledger again.
+    pub(crate) async fn report_receipts(&mut self, key: &KeyId) -> Result<ReportedReceipts, Failure> {
+        let message = wire::ReportReceiptsRequest {
+            key_id: key.to_string(),
+        };
+        let answer = call_within(&self.target, REPORT_TIMEOUT, message, async |m| {
+            self.client.report_receipts(m).await
+        })
+        .await?;
+        Ok(ReportedReceipts {
+            sources: answer.sources,
+            signing_key: answer.signing_key,
+            frozen: answer.frozen,
         })
     }
 

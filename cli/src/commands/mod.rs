@@ -12,6 +12,7 @@ mod events;
 mod evidence;
 mod init;
 mod inspect;
+mod keys;
 mod ledger;
 mod mcp;
 mod operator;
@@ -91,6 +92,9 @@ pub(crate) enum Command {
     /// Keys of people, and who of them is trusted
     #[command(subcommand)]
     Operator(operator::Command),
+    /// Keys of services and people, and their retirement
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Statements for the database's owner; stop and resume a writer
     #[command(subcommand)]
     Writeback(writeback::Command),
@@ -131,6 +135,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Fai
         Command::Ledger(command) => ledger::run(command, context).await,
         Command::Bundle(command) => bundle::run(command, context),
         Command::Operator(command) => operator::run(command, context),
+        Command::Keys(command) => keys::run(command, context).await,
         Command::Writeback(command) => writeback::run(command, context).await,
         Command::Store(command) => store::run(&command, context),
         Command::Certs(command) => certs::run(&command, context),

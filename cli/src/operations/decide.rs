@@ -4,7 +4,7 @@ use synapsor_chassis::random;
 use synapsor_chassis::run::Failure;
 use synapsor_domain::approval::{Decision, Judge, Verdict, verify_decision};
 use synapsor_domain::digest::Digest;
-use synapsor_domain::proposal::{Attested, State};
+use synapsor_domain::proposal::State;
 use synapsor_domain::signing::{Envelope, KeyId, Kind};
 use synapsor_domain::timestamp::Timestamp;
 
@@ -54,9 +54,6 @@ pub(crate) async fn approve(
     minutes: Option<u32>,
 ) -> Result<Approved, Failure> {
     still_open(looked, "PROPOSAL_NOT_PENDING_REVIEW")?;
-    let trust = session.trust();
-    // A proposal of a reader that is trusted no more can be read, and not be approved.
-    Attested::verify(looked.attested.envelope().clone(), trust).map_err(refused)?;
     let (decision, envelope) = sealed(session, looked, signer, Verdict::Approve, (reason, minutes))?;
     let filed = Ledger::of(session).decide(&envelope).await?;
     Ok(Approved {

@@ -1,9 +1,10 @@
 //! The whole log: what the ledger finds in its own store, and what this machine's witness knows better.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use synapsor_chassis::run::Failure;
-use synapsor_domain::log::Checkpoint;
+use synapsor_domain::log::{Checkpoint, TreeHead};
 
 use crate::clients::Ledger;
 use crate::session::Session;
@@ -26,6 +27,24 @@ pub(crate) async fn watch(session: &Session) -> Result<Checkpoint, Failure> {
     let mut keeper = Keeper::hold(&session.witness_path(), session.trust()).await?;
     let (note, proof) = Ledger::of(session).checkpoint(keeper.known()).await?;
     keeper.accept(&note, proof.as_ref())
+}
+
+/// The states of the log at which keys of the trust file were retired, as far as the log provably continues them. The
+/// witness moves with the answer.
+pub(super) async fn continued(
+    session: &Session,
+    keeper: &mut Keeper<'_>,
+) -> Result<BTreeSet<TreeHead>, Failure> {
+    let heads = session.trust().retirements();
+    if heads.is_empty() {
+        return Ok(heads);
+    }
+    let answer = Ledger::of(session)
+        .checkpoint_from(keeper.known(), &heads)
+        .await?;
+    let checkpoint = keeper.accept(&answer.note, answer.consistency.as_ref())?.head();
+    let is_continued = |head: &TreeHead| head.is_of_one_log(&checkpoint, &answer.continued);
+    Ok(heads.into_iter().filter(is_continued).collect())
 }
 
 /// Compares the log with what was seen before, then lets the ledger recompute its store. A log that does not

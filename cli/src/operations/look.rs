@@ -2,19 +2,20 @@
 
 use serde::Serialize;
 use synapsor_chassis::run::{EXIT_USAGE, Failure};
-use synapsor_domain::approval::{Decision, Judge, VerifiedDecision, verify_decision};
+use synapsor_domain::approval::{Decision, Judge, VerifiedDecision, verify_decision_at};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::event::{EventKind, EventRecord};
-use synapsor_domain::log::{Checkpoint, LoggedRecord};
+use synapsor_domain::log::{Checkpoint, LoggedRecord, TreeHead};
 use synapsor_domain::proposal::{Attested, State};
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::replay::{Body, Entry};
 use synapsor_domain::signing::{Envelope, KeyId, Kind};
 use synapsor_domain::ticket::verify_withdrawal;
 use synapsor_domain::timestamp::Timestamp;
-use synapsor_domain::trust::TrustFile;
+use synapsor_domain::trust::{Position, TrustFile};
 use synapsor_domain::writeback::{AttemptReport, Receipt};
 
+use super::ledger::continued;
 use super::now;
 use super::switches::newest_switch;
 use crate::clients::{Ledger, ProposalRecord, Shown, not_believed};
@@ -94,36 +95,75 @@ pub(crate) async fn look(session: &Session, reference: &str) -> Result<Looked, F
     let mut keeper = Keeper::hold(&session.witness_path(), session.trust()).await?;
     let shown = Ledger::of(session).proposal(reference, keeper.known()).await?;
     let checkpoint = keeper.accept(&shown.checkpoint, shown.consistency.as_ref())?;
+    let continued = continued(session, &mut keeper).await?;
     drop(keeper);
-    let mut looked = believe(shown, reference, session.trust(), checkpoint)?;
+    let continues = |head: &TreeHead| continued.contains(head);
+    let log = Log {
+        continues: &continues,
+        checkpoint,
+    };
+    let mut looked = believe(shown, reference, session.trust(), log)?;
     looked.known_switch = newest_switch(session).await;
     Ok(looked)
 }
 
-fn believe(
-    shown: Shown,
-    reference: &str,
-    trust: &TrustFile,
+/// The log as far as this command verified it.
+struct Log<'a> {
     checkpoint: Checkpoint,
-) -> Result<Looked, Failure> {
+    /// Whether it continues a state at which a key was retired.
+    continues: &'a (dyn Fn(&TreeHead) -> bool + Sync),
+}
+
+impl Log<'_> {
+    /// The position of the entry that `holds` accepts.
+    fn position(&self, entries: &[Entry], holds: impl Fn(&Body) -> bool) -> Position<'_> {
+        entries
+            .iter()
+            .find(|entry| holds(&entry.body))
+            .map_or(Position::Unproven, |entry| self.at(entry.event.seq))
+    }
+
+    fn at(&self, index: u64) -> Position<'_> {
+        Position::Logged {
+            index,
+            continues: self.continues,
+        }
+    }
+}
+
+fn believe(shown: Shown, reference: &str, trust: &TrustFile, log: Log<'_>) -> Result<Looked, Failure> {
     let Shown { record, records, .. } = shown;
-    let entries = logged(&records, &checkpoint)?;
-    let attested = Attested::verify_past(record.proposal.clone(), trust)
+    let entries = logged(&records, &log.checkpoint)?;
+    let filed = log.position(
+        &entries,
+        |body| matches!(body, Body::Proposal(p) if *p == record.proposal),
+    );
+    let attested = Attested::verify_at(record.proposal.clone(), trust, &filed)
         .map_err(|e| not_believed("PROPOSAL_NOT_ATTESTED", e))?;
     check_named(&attested, reference)?;
     check_logged(&attested, &record, &entries)?;
-    let (decisions, lapsed) = judged(&entries, &attested, trust)?;
+    let (decisions, lapsed) = judged(&entries, &attested, trust, &log)?;
     let receipt = record
         .receipt
         .as_ref()
-        .map(|e| open_receipt(e, trust))
+        .map(|receipt| {
+            let holds = |body: &Body| matches!(body, Body::Settled(s) if s.receipt == *receipt);
+            open_receipt_at(receipt, trust, &log.position(&entries, holds))
+        })
         .transpose()?;
-    let withdrawal = withdrawn(&entries, &attested, trust)?;
+    let withdrawal = withdrawn(&entries, &attested, trust, &log)?;
     check_end(&attested, record.state, receipt.as_ref(), withdrawal.as_ref())?;
     let attempt = record
         .attempt
         .as_ref()
-        .map(|e| open_attempt(e, trust))
+        .map(|attempt| {
+            let holds = |body: &Body| match body {
+                Body::Attempt(reported) => reported == attempt,
+                Body::Settled(settled) => settled.attempt == *attempt,
+                _ => false,
+            };
+            open_attempt_at(attempt, trust, &log.position(&entries, holds))
+        })
         .transpose()?;
     let orders = entries
         .iter()
@@ -140,7 +180,7 @@ fn believe(
         attempt,
         receipt,
         withdrawal,
-        checkpoint,
+        checkpoint: log.checkpoint,
         known_switch: None,
     })
 }
@@ -158,6 +198,7 @@ fn judged(
     entries: &[Entry],
     attested: &Attested,
     trust: &TrustFile,
+    log: &Log<'_>,
 ) -> Result<(Vec<VerifiedDecision>, Vec<Lapsed>), Failure> {
     let judge = Judge {
         trust,
@@ -166,8 +207,11 @@ fn judged(
         proposal_digest: attested.digest(),
     };
     let (mut decisions, mut lapsed) = (Vec::new(), Vec::new());
-    for envelope in entries.iter().filter_map(decision_of) {
-        match verify_decision(envelope, &judge) {
+    for entry in entries {
+        let Some(envelope) = decision_of(entry) else {
+            continue;
+        };
+        match verify_decision_at(envelope, &judge, &log.at(entry.event.seq)) {
             Ok(verified) => decisions.push(verified),
             Err(refusal) => {
                 let decision = envelope
@@ -184,24 +228,34 @@ fn withdrawn(
     entries: &[Entry],
     attested: &Attested,
     trust: &TrustFile,
+    log: &Log<'_>,
 ) -> Result<Option<Withdrawal>, Failure> {
     let found = entries.iter().find_map(|entry| match &entry.body {
         Body::Withdrawn(ticket) => Some((&entry.event, ticket)),
         _ => None,
     });
     found
-        .map(|(event, ticket)| open_withdrawal(event, ticket, attested, trust))
+        .map(|(event, ticket)| open_withdrawal_at(event, ticket, (attested, trust), &log.at(event.seq)))
         .transpose()
 }
 
-/// Checks that a reader of the trust file vouched for whoever took the proposal back.
+/// Checks that a reader of the trust file vouched for whoever took the proposal back, just now.
 pub(super) fn open_withdrawal(
     event: &EventRecord,
     ticket: &Envelope,
     attested: &Attested,
     trust: &TrustFile,
 ) -> Result<Withdrawal, Failure> {
-    verify_withdrawal(ticket, event, attested.proposal(), trust).map_err(|refusal| {
+    open_withdrawal_at(event, ticket, (attested, trust), &Position::Unproven)
+}
+
+fn open_withdrawal_at(
+    event: &EventRecord,
+    ticket: &Envelope,
+    (attested, trust): (&Attested, &TrustFile),
+    position: &Position<'_>,
+) -> Result<Withdrawal, Failure> {
+    verify_withdrawal(ticket, event, attested.proposal(), trust, position).map_err(|refusal| {
         not_believed("WITHDRAWAL_NOT_GENUINE", refusal.detail.unwrap_or(refusal.public))
     })?;
     Ok(Withdrawal {
@@ -301,33 +355,64 @@ fn check_logged(attested: &Attested, record: &ProposalRecord, entries: &[Entry])
     Ok(())
 }
 
-/// Opens a receipt under a writer key of the trust file.
+/// Opens a receipt under a writer key of the trust file, retired ones included: for history in lists.
 pub(crate) fn open_receipt(envelope: &Envelope, trust: &TrustFile) -> Result<SignedReceipt, Failure> {
-    let wrong = |problem: String| not_believed("RECEIPT_NOT_GENUINE", problem);
-    let signer = envelope.signer().map_err(|e| wrong(e.to_string()))?;
-    let key = trust
-        .writer(signer)
-        .ok_or_else(|| wrong("signed by no writer of the trust file".to_owned()))?;
-    let receipt = envelope
-        .open(Kind::Receipt, key)
-        .map_err(|e| wrong(e.to_string()))?;
-    let digest = Digest::of(Kind::Receipt, &envelope.payload);
+    let receipt = open_of_writer(envelope, Kind::Receipt, trust, None)?;
+    signed_receipt(envelope, receipt)
+}
+
+/// Opens a receipt that the log holds at `position`.
+pub(crate) fn open_receipt_at(
+    envelope: &Envelope,
+    trust: &TrustFile,
+    position: &Position<'_>,
+) -> Result<SignedReceipt, Failure> {
+    let receipt = open_of_writer(envelope, Kind::Receipt, trust, Some(position))?;
+    signed_receipt(envelope, receipt)
+}
+
+fn signed_receipt(envelope: &Envelope, receipt: Receipt) -> Result<SignedReceipt, Failure> {
+    let signer = envelope
+        .signer()
+        .map_err(|e| not_believed("RECEIPT_NOT_GENUINE", e))?;
     Ok(SignedReceipt {
-        digest,
+        digest: Digest::of(Kind::Receipt, &envelope.payload),
         writer_key: signer.clone(),
         receipt,
     })
 }
 
-/// Opens a report of an attempt under a writer key of the trust file.
-pub(super) fn open_attempt(envelope: &Envelope, trust: &TrustFile) -> Result<AttemptReport, Failure> {
-    let wrong = |problem: String| not_believed("ATTEMPT_NOT_GENUINE", problem);
+/// Opens a report of an attempt that the log holds at `position`.
+pub(super) fn open_attempt_at(
+    envelope: &Envelope,
+    trust: &TrustFile,
+    position: &Position<'_>,
+) -> Result<AttemptReport, Failure> {
+    open_of_writer(envelope, Kind::Attempt, trust, Some(position))
+}
+
+/// Opens what a writer signed; with a position the standing of its key is checked.
+fn open_of_writer<T: serde::de::DeserializeOwned>(
+    envelope: &Envelope,
+    kind: Kind,
+    trust: &TrustFile,
+    position: Option<&Position<'_>>,
+) -> Result<T, Failure> {
+    let code = if kind == Kind::Receipt {
+        "RECEIPT_NOT_GENUINE"
+    } else {
+        "ATTEMPT_NOT_GENUINE"
+    };
+    let wrong = |problem: String| not_believed(code, problem);
     let signer = envelope.signer().map_err(|e| wrong(e.to_string()))?;
     let key = trust
         .writer(signer)
         .ok_or_else(|| wrong("signed by no writer of the trust file".to_owned()))?;
+    if let Some(Err(retired)) = position.map(|position| key.standing().check(position)) {
+        return Err(wrong(format!("signed by {signer}: {retired}")));
+    }
     envelope
-        .open(Kind::Attempt, key)
+        .open(kind, &key.public_key)
         .map_err(|e| wrong(e.to_string()))
 }
 

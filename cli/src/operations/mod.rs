@@ -6,6 +6,7 @@ mod decide;
 mod ledger;
 mod look;
 mod records;
+mod retire;
 mod story;
 mod switches;
 
@@ -16,6 +17,7 @@ pub(crate) use look::{Lapsed, Looked, SignedReceipt, look};
 pub(crate) use records::{
     ListedEvidence, ListedProposal, evidence, list_evidence, list_proposals, list_receipts,
 };
+pub(crate) use retire::{Retirement, retire_ledger, retire_signer, retire_writer};
 pub(crate) use story::{Replayed, refuted, replay};
 pub(crate) use switches::{Switched, freeze, freeze_unsigned, unfreeze};
 

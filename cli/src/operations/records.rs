@@ -129,7 +129,7 @@ fn open_evidence(envelope: &Envelope, trust: &TrustFile) -> Result<ListedEvidenc
         .reader(signer)
         .ok_or_else(|| wrong("signed by no reader of the trust file".to_owned()))?;
     let evidence = envelope
-        .open(Kind::Evidence, key)
+        .open(Kind::Evidence, &key.public_key)
         .map_err(|e| wrong(e.to_string()))?;
     Ok(ListedEvidence {
         digest: Digest::of(Kind::Evidence, &envelope.payload),

@@ -18,10 +18,13 @@ pub(crate) struct Replayed {
 pub(crate) async fn replay(session: &Session, reference: &str) -> Result<Replayed, Failure> {
     let trust = session.trust();
     let mut keeper = Keeper::hold(&session.witness_path(), trust).await?;
-    let shown = Ledger::of(session).replay(reference, keeper.known()).await?;
+    let shown = Ledger::of(session)
+        .replay(reference, keeper.known(), &trust.retirements())
+        .await?;
     keeper.accept(&shown.checkpoint, shown.consistency.as_ref())?;
     drop(keeper);
-    let bundle = Bundle::new(&trust.ledger_origin(), &shown.checkpoint, &shown.records);
+    let bundle = Bundle::new(&trust.ledger_origin(), &shown.checkpoint, &shown.records)
+        .with_consistency(&shown.continued);
     let verified = verify_bundle(&bundle, trust).map_err(|e| refuted(&e))?;
     super::look::check_named(&verified.proposal, reference)?;
     Ok(Replayed { bundle, verified })

@@ -13,7 +13,10 @@ use serde::{Deserialize, Serialize};
 pub use freeze::{Freeze, VerifiedFreeze, verify_freeze};
 pub use lift::{LiftClock, Unfreeze, VerifiedLift, verify_lift, verify_unfreeze};
 pub use quorum::{VerifiedApproval, check_approval};
-pub use verify::{Judge, VerifiedDecision, VerifiedOrder, verify_decision, verify_order};
+pub use verify::{
+    Judge, VerifiedDecision, VerifiedOrder, verify_decision, verify_decision_at, verify_order,
+    verify_order_at,
+};
 
 use crate::digest::Digest;
 use crate::ids::ProposalId;

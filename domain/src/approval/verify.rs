@@ -8,7 +8,7 @@ use crate::refusal::Refusal;
 use crate::review;
 use crate::signing::{Envelope, EnvelopeError, Kind};
 use crate::timestamp::{Span, Timestamp};
-use crate::trust::{APPLIER, TrustFile};
+use crate::trust::{APPLIER, Position, TrustFile};
 
 /// What a verifier knows by itself: its trust file, its clock and the proposal at hand.
 #[derive(Debug, Clone, Copy)]
@@ -66,6 +66,16 @@ impl VerifiedOrder {
 /// Verifies one decision. A rejection counts from every operator key of this deployment that is not revoked,
 /// whatever its roles and the clocks, and needs no render digest: stopping is always the safe direction.
 pub fn verify_decision(envelope: &Envelope, judge: &Judge<'_>) -> Result<VerifiedDecision, Refusal> {
+    verify_decision_at(envelope, judge, &Position::Unproven)
+}
+
+/// Verifies one decision that the log holds at `position`: an approval under a retired key counts if it was logged
+/// before the retirement. A rejection counts from a retired key too.
+pub fn verify_decision_at(
+    envelope: &Envelope,
+    judge: &Judge<'_>,
+    position: &Position<'_>,
+) -> Result<VerifiedDecision, Refusal> {
     let decision: Decision = envelope.peek(Kind::Decision).map_err(malformed)?;
     let digest = envelope.digest(Kind::Decision).map_err(malformed)?;
     let deny = decision.decision == Verdict::Deny;
@@ -86,6 +96,7 @@ pub fn verify_decision(envelope: &Envelope, judge: &Judge<'_>) -> Result<Verifie
             Some(&judge.proposal.approval.required_role)
         },
         ceiling: judge.trust.decision_ceiling(),
+        position,
     };
     let person = claim.verify(envelope, Kind::Decision, judge)?;
     if decision
@@ -116,6 +127,15 @@ pub fn verify_decision(envelope: &Envelope, judge: &Judge<'_>) -> Result<Verifie
 
 /// Verifies one apply order; role `applier`.
 pub fn verify_order(envelope: &Envelope, judge: &Judge<'_>) -> Result<VerifiedOrder, Refusal> {
+    verify_order_at(envelope, judge, &Position::Unproven)
+}
+
+/// Verifies one apply order that the log holds at `position`.
+pub fn verify_order_at(
+    envelope: &Envelope,
+    judge: &Judge<'_>,
+    position: &Position<'_>,
+) -> Result<VerifiedOrder, Refusal> {
     let order: ApplyOrder = envelope.peek(Kind::ApplyOrder).map_err(malformed)?;
     let digest = envelope.digest(Kind::ApplyOrder).map_err(malformed)?;
     let claim = Claim {
@@ -131,6 +151,7 @@ pub fn verify_order(envelope: &Envelope, judge: &Judge<'_>) -> Result<VerifiedOr
         nonce: &order.nonce,
         role: Some(APPLIER),
         ceiling: judge.trust.order_ceiling(),
+        position,
     };
     let person = claim.verify(envelope, Kind::ApplyOrder, judge)?;
     if order.decision_digests.windows(2).any(|pair| pair[0] >= pair[1]) {
@@ -156,6 +177,8 @@ struct Claim<'a> {
     /// The role that the signature must carry; `None`: any.
     role: Option<&'a str>,
     ceiling: Span,
+    /// Where the log holds the object.
+    position: &'a Position<'a>,
 }
 
 impl Claim<'_> {
@@ -181,11 +204,15 @@ impl Claim<'_> {
             return Err(refused("refused:key", format!("the key {signer} is revoked")));
         }
         // A rejection counts from every key that is not revoked, whatever the clocks say of its validity.
-        if !self.is_stop() && !operator.is_valid_at(judge.now) {
+        if !self.is_stop() && !operator.was_valid_at(judge.now) {
             return Err(refused(
                 "refused:key",
                 format!("the key {signer} is outside its validity"),
             ));
+        }
+        if !self.is_stop() {
+            let counts = operator.standing().check(self.position);
+            counts.map_err(|retired| refused("refused:key", format!("signed by {signer}: {retired}")))?;
         }
         if !self.is_stop() && operator.person != self.approver.person {
             return Err(refused(

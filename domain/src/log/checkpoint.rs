@@ -4,7 +4,7 @@ use signed_note::{Note, VerificationError, Verifier, Verifiers, key_id};
 use tlog_tiles::checkpoint as tlog_checkpoint;
 use tlog_tiles::tlog;
 
-use super::tree::{EMPTY_ROOT, TREE_SIZE_MAX, TreeHash};
+use super::tree::{EMPTY_ROOT, TREE_SIZE_MAX, TreeHash, TreeHead};
 use super::{InclusionProof, LogError};
 use crate::signing::{PublicKey, SigningKey};
 
@@ -25,6 +25,14 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
+    /// Size and root, without the name.
+    pub const fn head(&self) -> TreeHead {
+        TreeHead {
+            size: self.size,
+            root: self.root,
+        }
+    }
+
     /// The head of the log that has no event yet.
     pub fn empty(origin: &str) -> Self {
         Self {

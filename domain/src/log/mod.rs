@@ -12,7 +12,8 @@ mod tests;
 pub use checkpoint::{Checkpoint, NOTE_BYTES_MAX, sign_checkpoint, verify_checkpoint};
 pub use record::{BODY_SALT_BYTES, LoggedRecord, body_commitment};
 pub use tree::{
-    ConsistencyProof, EMPTY_ROOT, InclusionProof, PROOF_HASHES_MAX, TREE_SIZE_MAX, TreeHash, leaf_hash,
+    ConsistencyProof, EMPTY_ROOT, InclusionProof, PROOF_HASHES_MAX, TREE_SIZE_MAX, TreeHash, TreeHead,
+    leaf_hash,
 };
 pub use witness::{Advance, Witness, WitnessError};
 
@@ -40,6 +41,9 @@ pub enum LogError {
     /// The checkpoint belongs to another log.
     #[error("the checkpoint names another log")]
     OtherOrigin,
+    /// The ledger key of the signature is retired, and this is not the head of the log that it was retired at.
+    #[error("the checkpoint is signed by a ledger key that is retired")]
+    NoteRetired,
     /// The signature is not the pinned ledger key's.
     #[error("the checkpoint is not signed by the ledger key of the trust file")]
     NoteSignature,
@@ -69,6 +73,7 @@ impl LogError {
             Self::NoteMalformed => "CHECKPOINT_MALFORMED",
             Self::OtherOrigin => "CHECKPOINT_OTHER_ORIGIN",
             Self::NoteSignature => "CHECKPOINT_SIGNATURE",
+            Self::NoteRetired => "CHECKPOINT_KEY_RETIRED",
             Self::OriginMalformed => "LOG_ORIGIN_MALFORMED",
             Self::EventMalformed => "EVENT_MALFORMED",
             Self::SeqMismatch => "EVENT_SEQ_MISMATCH",

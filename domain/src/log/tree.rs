@@ -8,6 +8,38 @@ use super::LogError;
 /// A leaf, node or root of the tree: SHA-256.
 pub type TreeHash = [u8; 32];
 
+/// Size and root of one state of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TreeHead {
+    /// Number of leaves.
+    pub size: u64,
+    /// Root of the tree over all of them.
+    pub root: TreeHash,
+}
+
+impl TreeHead {
+    /// Whether `other` is provably a state of the same log: the two are equal, or one of the proofs leads from the
+    /// smaller to the larger. The empty tree is a prefix of every log.
+    pub fn is_of_one_log(&self, other: &Self, proofs: &[ConsistencyProof]) -> bool {
+        let (old, new) = if self.size <= other.size {
+            (self, other)
+        } else {
+            (other, self)
+        };
+        if old.size == new.size {
+            return old.root == new.root;
+        }
+        if old.size == 0 {
+            return old.root == EMPTY_ROOT;
+        }
+        let leads = |p: &&ConsistencyProof| p.old_size() == old.size && p.new_size() == new.size;
+        proofs
+            .iter()
+            .filter(leads)
+            .any(|proof| proof.verify(&old.root, &new.root).is_ok())
+    }
+}
+
 /// Largest tree that a proof or checkpoint may speak of: sizes are canonical integers.
 pub const TREE_SIZE_MAX: u64 = (1 << 53) - 1;
 

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::Checkpoint;
-use super::tree::{ConsistencyProof, EMPTY_ROOT, TREE_SIZE_MAX, TreeHash};
+use super::tree::{ConsistencyProof, EMPTY_ROOT, TREE_SIZE_MAX, TreeHash, TreeHead};
 use crate::canonical;
 
 /// The last head of the log that its owner believed.
@@ -80,6 +80,14 @@ impl WitnessError {
 }
 
 impl Witness {
+    /// Size and root, without the name.
+    pub const fn head(&self) -> TreeHead {
+        TreeHead {
+            size: self.size,
+            root: self.root,
+        }
+    }
+
     /// A witness that has seen nothing of this log yet.
     pub fn new(origin: &str) -> Self {
         Self {

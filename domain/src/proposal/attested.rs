@@ -4,7 +4,7 @@ use super::{PROPOSAL_VERSION, Proposal};
 use crate::digest::Digest;
 use crate::refusal::Refusal;
 use crate::signing::{Envelope, EnvelopeError, Kind};
-use crate::trust::TrustFile;
+use crate::trust::{Position, TrustFile};
 
 /// Proof that a reader of this deployment signed exactly these bytes. Made only by verifying them.
 #[derive(Debug, Clone)]
@@ -15,21 +15,29 @@ pub struct Attested {
 }
 
 impl Attested {
-    /// For anything that could still have an effect: the reader's key must not be retired.
+    /// For what was just presented: the reader's key must not be retired.
     pub fn verify(envelope: Envelope, trust: &TrustFile) -> Result<Self, Refusal> {
-        let retired = envelope
-            .signer()
-            .is_ok_and(|id| trust.readers.iter().any(|k| k.key_id == *id && k.retired));
-        if retired {
+        Self::verify_at(envelope, trust, &Position::Unproven)
+    }
+
+    /// For anything that could still have an effect: what a retired reader key signed counts if `position` proves
+    /// that the log held it before.
+    pub fn verify_at(
+        envelope: Envelope,
+        trust: &TrustFile,
+        position: &Position<'_>,
+    ) -> Result<Self, Refusal> {
+        let key = envelope.signer().ok().and_then(|id| trust.reader(id));
+        if let Some(Err(retired)) = key.map(|key| key.standing().check(position)) {
             return Err(Refusal::new(
                 "refused:attestation",
-                "signed by a reader key that is retired; propose the change again",
+                format!("signed by a retired reader key: {retired}; propose the change again"),
             ));
         }
         Self::verify_past(envelope, trust)
     }
 
-    /// For looking back: a retired key still vouches for what it signed.
+    /// For looking back, where nothing can take effect: the standing of the key is not checked.
     pub fn verify_past(envelope: Envelope, trust: &TrustFile) -> Result<Self, Refusal> {
         envelope
             .check_sizes()
@@ -41,7 +49,9 @@ impl Attested {
                 "signed by no reader of this deployment's trust file",
             )
         })?;
-        let proposal: Proposal = envelope.open(Kind::Proposal, key).map_err(|e| refusal(&e))?;
+        let proposal: Proposal = envelope
+            .open(Kind::Proposal, &key.public_key)
+            .map_err(|e| refusal(&e))?;
         if proposal.v != PROPOSAL_VERSION {
             return Err(Refusal::new(
                 "refused:malformed",

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::BundleError;
 use crate::canonical;
-use crate::log::{BODY_SALT_BYTES, InclusionProof, LoggedRecord, TreeHash};
+use crate::log::{BODY_SALT_BYTES, ConsistencyProof, InclusionProof, LoggedRecord, TreeHash};
 
 /// Bytes of a bundle that is read at all.
 pub const BUNDLE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -24,6 +24,18 @@ pub struct Bundle {
     /// The checkpoint's signed note.
     pub checkpoint: String,
     records: Vec<Record>,
+    /// Between the checkpoint and the states of the log at which keys were retired.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    consistency: Vec<Consistency>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Consistency {
+    old_size: u64,
+    new_size: u64,
+    /// Hex, from the leaf upwards.
+    hashes: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +68,15 @@ impl Bundle {
             origin: origin.to_owned(),
             checkpoint: checkpoint.to_owned(),
             records,
+            consistency: Vec::new(),
         }
+    }
+
+    /// The same with proofs between the checkpoint and the states of the log at which keys were retired.
+    #[must_use]
+    pub fn with_consistency(mut self, proofs: &[ConsistencyProof]) -> Self {
+        self.consistency = proofs.iter().map(Consistency::of).collect();
+        self
     }
 
     /// The one byte form.
@@ -74,6 +94,11 @@ impl Bundle {
         Ok(bundle)
     }
 
+    /// The proofs between the checkpoint and other states of the log.
+    pub fn consistency(&self) -> Result<Vec<ConsistencyProof>, BundleError> {
+        self.consistency.iter().map(Consistency::proof).collect()
+    }
+
     /// The records as the log has them.
     pub fn records(&self) -> Result<Vec<LoggedRecord>, BundleError> {
         self.records
@@ -81,6 +106,24 @@ impl Bundle {
             .enumerate()
             .map(|(position, r)| r.logged(position))
             .collect()
+    }
+}
+
+impl Consistency {
+    fn of(proof: &ConsistencyProof) -> Self {
+        Self {
+            old_size: proof.old_size(),
+            new_size: proof.new_size(),
+            hashes: proof.hashes().iter().map(hex::encode).collect(),
+        }
+    }
+
+    fn proof(&self) -> Result<ConsistencyProof, BundleError> {
+        let hashes = self.hashes.iter().map(|h| fixed(h));
+        let hashes: Vec<TreeHash> = hashes
+            .collect::<Option<_>>()
+            .ok_or_else(|| malformed("consistency: a hash is not lower-case hex of 32 bytes"))?;
+        ConsistencyProof::new(self.old_size, self.new_size, hashes).map_err(malformed)
     }
 }
 

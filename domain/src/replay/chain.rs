@@ -1,19 +1,19 @@
 //! From the decisions to the receipt: every signature, and that each object names the ones before it.
 
+use super::verify::BundleLog;
 use super::{Body, BundleError, Entry};
 use crate::approval::{
     ApplyOrder, Decision, Judge, SeenCheckpoint, VerifiedDecision, VerifiedOrder, check_approval,
-    verify_decision, verify_order,
+    verify_decision_at, verify_order_at,
 };
 use crate::digest::Digest;
 use crate::event::{EventKind, EventRecord, SettleBody, StartBody};
-use crate::log::Checkpoint;
 use crate::proposal::Attested;
 use crate::refusal::Refusal;
 use crate::signing::{Envelope, KeyId, Kind};
 use crate::ticket::verify_withdrawal;
 use crate::timestamp::Timestamp;
-use crate::trust::TrustFile;
+use crate::trust::{KeyStanding, TrustFile};
 use crate::writeback::{AttemptReport, Outcome, Receipt};
 
 /// The check, with what it has found so far.
@@ -23,24 +23,27 @@ pub(super) struct Chain<'a> {
     /// The same with no key revoked: what a key signed before stays what it was, and is reported.
     unrevoked: TrustFile,
     proposal: &'a Attested,
-    checkpoint: &'a Checkpoint,
-    decisions: Vec<(Envelope, VerifiedDecision)>,
-    orders: Vec<(Timestamp, Envelope, VerifiedOrder)>,
+    log: &'a BundleLog<'a>,
+    decisions: Vec<(u64, Envelope, VerifiedDecision)>,
+    orders: Vec<(u64, Timestamp, Envelope, VerifiedOrder)>,
     receipt: Option<(Digest, Receipt)>,
     findings: Vec<String>,
 }
 
 impl<'a> Chain<'a> {
-    pub(super) fn new(trust: &'a TrustFile, proposal: &'a Attested, checkpoint: &'a Checkpoint) -> Self {
+    pub(super) fn new(trust: &'a TrustFile, proposal: &'a Attested, log: &'a BundleLog<'a>) -> Self {
         let mut unrevoked = trust.clone();
         for operator in &mut unrevoked.operators {
             operator.revoked = false;
+            if operator.standing() == KeyStanding::Retired(None) {
+                operator.retired = false;
+            }
         }
         Self {
             trust,
             unrevoked,
             proposal,
-            checkpoint,
+            log,
             decisions: Vec::new(),
             orders: Vec::new(),
             receipt: None,
@@ -95,7 +98,8 @@ impl<'a> Chain<'a> {
             seq: event.seq,
             refusal,
         };
-        let verified = verify_decision(envelope, &self.judge(event.at)).map_err(wrong)?;
+        let position = self.log.position(event.seq);
+        let verified = verify_decision_at(envelope, &self.judge(event.at), &position).map_err(wrong)?;
         let is_rejection = matches!(
             event.kind,
             EventKind::ProposalRejected | EventKind::RejectionRecorded
@@ -115,7 +119,7 @@ impl<'a> Chain<'a> {
             .map_err(wrong)?;
         let key = approver.key_id.clone();
         self.note_revoked(event.seq, &key);
-        self.decisions.push((envelope.clone(), verified));
+        self.decisions.push((event.seq, envelope.clone(), verified));
         Ok(())
     }
 
@@ -124,7 +128,8 @@ impl<'a> Chain<'a> {
             seq: event.seq,
             refusal,
         };
-        let verified = verify_order(envelope, &self.judge(event.at)).map_err(wrong)?;
+        let position = self.log.position(event.seq);
+        let verified = verify_order_at(envelope, &self.judge(event.at), &position).map_err(wrong)?;
         let ApplyOrder {
             seen_checkpoint,
             approver,
@@ -136,7 +141,7 @@ impl<'a> Chain<'a> {
         let known = |digest: &Digest| {
             self.decisions
                 .iter()
-                .any(|(_, d)| d.digest() == *digest && !d.is_deny())
+                .any(|(_, _, d)| d.digest() == *digest && !d.is_deny())
         };
         if !decision_digests.iter().all(known) {
             let text = "it counts on a decision that is not among the records";
@@ -144,12 +149,14 @@ impl<'a> Chain<'a> {
         }
         let key = approver.key_id.clone();
         self.note_revoked(event.seq, &key);
-        self.orders.push((event.at, envelope.clone(), verified));
+        self.orders
+            .push((event.seq, event.at, envelope.clone(), verified));
         Ok(())
     }
 
     fn withdrawn(&self, event: &EventRecord, ticket: &Envelope) -> Result<(), BundleError> {
-        verify_withdrawal(ticket, event, self.proposal.proposal(), self.trust).map_err(|refusal| {
+        let position = self.log.position(event.seq);
+        verify_withdrawal(ticket, event, self.proposal.proposal(), self.trust, &position).map_err(|refusal| {
             BundleError::Withdrawal {
                 seq: event.seq,
                 problem: format!("its ticket: {}", refusal.detail.unwrap_or(refusal.public)),
@@ -168,7 +175,7 @@ impl<'a> Chain<'a> {
 
     fn attempt(&self, seq: u64, envelope: &Envelope) -> Result<AttemptReport, BundleError> {
         let wrong = |problem| BundleError::Attempt { seq, problem };
-        let report: AttemptReport = self.open(envelope, Kind::Attempt).map_err(wrong)?;
+        let report: AttemptReport = self.open(seq, envelope, Kind::Attempt).map_err(wrong)?;
         if report.v != 1 {
             return Err(wrong("v must be 1".to_owned()));
         }
@@ -187,7 +194,9 @@ impl<'a> Chain<'a> {
             problem,
         };
         let report = self.attempt(event.seq, &settled.attempt)?;
-        let receipt: Receipt = self.open(&settled.receipt, Kind::Receipt).map_err(wrong)?;
+        let receipt: Receipt = self
+            .open(event.seq, &settled.receipt, Kind::Receipt)
+            .map_err(wrong)?;
         let digest = Digest::of(Kind::Receipt, &settled.receipt.payload);
         if receipt.v != 1 || kind_of(receipt.outcome) != event.kind {
             return Err(wrong("its outcome or version is not the event's".to_owned()));
@@ -230,8 +239,8 @@ impl<'a> Chain<'a> {
             "the order that the receipt names is not among the records",
         );
         // The same order may have been filed again; it must have been good once.
-        for (at, envelope, order) in self.orders.iter().filter(|(_, _, o)| o.digest() == named) {
-            match self.approved_by(*at, envelope, order) {
+        for (seq, at, envelope, order) in self.orders.iter().filter(|(.., o)| o.digest() == named) {
+            match self.approved_by((*seq, *at), envelope, order) {
                 Ok(()) => return Ok(()),
                 Err(refusal) => last = refusal,
             }
@@ -239,14 +248,19 @@ impl<'a> Chain<'a> {
         Err(wrong(last))
     }
 
-    fn approved_by(&self, at: Timestamp, envelope: &Envelope, order: &VerifiedOrder) -> Result<(), Refusal> {
+    fn approved_by(
+        &self,
+        (seq, at): (u64, Timestamp),
+        envelope: &Envelope,
+        order: &VerifiedOrder,
+    ) -> Result<(), Refusal> {
         let judge = self.judge(at);
         let counted = |d: &VerifiedDecision| order.order().decision_digests.contains(&d.digest());
-        let named = self.decisions.iter().filter(|(_, d)| d.is_deny() || counted(d));
+        let named = self.decisions.iter().filter(|(.., d)| d.is_deny() || counted(d));
         let decisions = named
-            .map(|(e, _)| verify_decision(e, &judge))
+            .map(|(seq, e, _)| verify_decision_at(e, &judge, &self.log.position(*seq)))
             .collect::<Result<Vec<_>, _>>()?;
-        let order = verify_order(envelope, &judge)?;
+        let order = verify_order_at(envelope, &judge, &self.log.position(seq))?;
         check_approval(
             &judge,
             self.proposal.proposal().approval.quorum,
@@ -256,13 +270,22 @@ impl<'a> Chain<'a> {
         .map(|_| ())
     }
 
-    fn open<T: serde::de::DeserializeOwned>(&self, envelope: &Envelope, kind: Kind) -> Result<T, String> {
+    fn open<T: serde::de::DeserializeOwned>(
+        &self,
+        seq: u64,
+        envelope: &Envelope,
+        kind: Kind,
+    ) -> Result<T, String> {
         let signer = envelope.signer().map_err(|e| e.to_string())?;
         let key = self
             .trust
             .writer(signer)
             .ok_or("signed by no writer of the trust file")?;
-        envelope.open(kind, key).map_err(|e| e.to_string())
+        let standing = key.standing();
+        standing
+            .check_past(&self.log.position(seq))
+            .map_err(|retired| format!("signed by {signer}: {retired}"))?;
+        envelope.open(kind, &key.public_key).map_err(|e| e.to_string())
     }
 
     fn check_subject(&self, id: &str, digest: Digest, order: Option<Digest>) -> Result<(), String> {
@@ -270,7 +293,7 @@ impl<'a> Chain<'a> {
             return Err("it speaks of another proposal".to_owned());
         }
         match order {
-            Some(order) if !self.orders.iter().any(|(_, _, o)| o.digest() == order) => {
+            Some(order) if !self.orders.iter().any(|(.., o)| o.digest() == order) => {
                 Err("it names an order that is not among the records before it".to_owned())
             }
             Some(_) | None => Ok(()),
@@ -280,7 +303,7 @@ impl<'a> Chain<'a> {
     fn check_seen(&self, seq: u64, seen: Option<&SeenCheckpoint>) -> Result<(), Refusal> {
         let Some(seen) = seen else { return Ok(()) };
         let wrong = |text: String| Refusal::new("refused:ledger_proof", text);
-        if seen.origin != self.checkpoint.origin {
+        if seen.origin != self.log.checkpoint.origin {
             return Err(wrong("the signer had seen another log".to_owned()));
         }
         self.check_position(seq, seen.size, &seen.root).map_err(wrong)
@@ -288,7 +311,8 @@ impl<'a> Chain<'a> {
 
     /// A state of the log that a signer names must lie before the record that carries the signature.
     fn check_position(&self, seq: u64, size: u64, root: &str) -> Result<(), String> {
-        if size > seq || (size == self.checkpoint.size && root != hex::encode(self.checkpoint.root)) {
+        let checkpoint = &self.log.checkpoint;
+        if size > seq || (size == checkpoint.size && root != hex::encode(checkpoint.root)) {
             return Err("the signer had seen another history of the log".to_owned());
         }
         Ok(())

@@ -4,10 +4,10 @@ use super::chain::Chain;
 use super::{Body, Bundle, BundleError, Entry, Story};
 use crate::digest::Digest;
 use crate::evidence::Evidence;
-use crate::log::{Checkpoint, verify_checkpoint};
+use crate::log::{Checkpoint, ConsistencyProof, LogError, TreeHead, verify_checkpoint};
 use crate::proposal::{Attested, Proposal};
 use crate::signing::{Envelope, Kind};
-use crate::trust::TrustFile;
+use crate::trust::{Position, ServiceKey, KeyStanding, TrustFile};
 
 /// A bundle in which everything fits.
 #[derive(Debug, Clone)]
@@ -27,33 +27,73 @@ pub fn verify(bytes: &[u8], trust: &TrustFile) -> Result<Verified, BundleError> 
 
 /// Verifies a bundle that was read or packed already.
 pub fn verify_bundle(bundle: &Bundle, trust: &TrustFile) -> Result<Verified, BundleError> {
-    let checkpoint = checkpoint(bundle, trust)?;
+    let proofs = bundle.consistency()?;
+    let checkpoint = checkpoint(bundle, &proofs, trust)?;
     let entries = entries(bundle, &checkpoint)?;
-    let proposal = proposal(&entries, trust)?;
+    let continues = |head: &TreeHead| head.is_of_one_log(&checkpoint.head(), &proofs);
+    let log = BundleLog {
+        checkpoint: &checkpoint,
+        continues: &continues,
+    };
+    let proposal = proposal(&entries, trust, &log)?;
     own_records_only(&entries, proposal.proposal())?;
-    check_evidence(&entries, proposal.proposal(), trust)?;
-    let findings = Chain::new(trust, &proposal, &checkpoint).check(&entries)?;
+    check_evidence(&entries, proposal.proposal(), trust, &log)?;
+    let findings = Chain::new(trust, &proposal, &log).check(&entries)?;
+    let story = Story::tell(&entries)?;
     Ok(Verified {
-        story: Story::tell(&entries)?,
+        story,
         proposal,
         checkpoint,
         findings,
     })
 }
 
-fn checkpoint(bundle: &Bundle, trust: &TrustFile) -> Result<Checkpoint, BundleError> {
+/// The log as far as a bundle proves it.
+pub(super) struct BundleLog<'a> {
+    pub(super) checkpoint: &'a Checkpoint,
+    continues: &'a (dyn Fn(&TreeHead) -> bool + Sync),
+}
+
+impl BundleLog<'_> {
+    /// The position of a record that was verified under the checkpoint.
+    pub(super) fn position(&self, index: u64) -> Position<'_> {
+        Position::Logged {
+            index,
+            continues: self.continues,
+        }
+    }
+}
+
+/// The checkpoint, under a ledger key that signs or that was retired at a state of the log which the bundle proves to
+/// be the same or a later one.
+fn checkpoint(
+    bundle: &Bundle,
+    proofs: &[ConsistencyProof],
+    trust: &TrustFile,
+) -> Result<Checkpoint, BundleError> {
     let origin = trust.ledger_origin();
     if bundle.origin != origin {
         return Err(BundleError::OtherLog(bundle.origin.clone()));
     }
-    let mut last = crate::log::LogError::NoteSignature;
+    let mut last = LogError::NoteSignature;
     for ledger in &trust.ledgers {
         match verify_checkpoint(&bundle.checkpoint, &origin, &ledger.public_key) {
-            Ok(checkpoint) => return Ok(checkpoint),
-            Err(error) => last = error,
+            Ok(checkpoint) if signed_in_time(ledger, &checkpoint, proofs) => return Ok(checkpoint),
+            Ok(_) => last = LogError::NoteRetired,
+            Err(error) if last != LogError::NoteRetired => last = error,
+            Err(_) => {}
         }
     }
     Err(BundleError::Checkpoint(last))
+}
+
+fn signed_in_time(ledger: &ServiceKey, checkpoint: &Checkpoint, proofs: &[ConsistencyProof]) -> bool {
+    match ledger.standing() {
+        KeyStanding::InUse | KeyStanding::Retired(None) => true,
+        KeyStanding::Retired(Some(head)) => {
+            checkpoint.size <= head.size && head.is_of_one_log(&checkpoint.head(), proofs)
+        }
+    }
 }
 
 fn entries(bundle: &Bundle, checkpoint: &Checkpoint) -> Result<Vec<Entry>, BundleError> {
@@ -70,7 +110,7 @@ fn entries(bundle: &Bundle, checkpoint: &Checkpoint) -> Result<Vec<Entry>, Bundl
     Ok(entries)
 }
 
-fn proposal(entries: &[Entry], trust: &TrustFile) -> Result<Attested, BundleError> {
+fn proposal(entries: &[Entry], trust: &TrustFile, log: &BundleLog<'_>) -> Result<Attested, BundleError> {
     let mut all = entries.iter().filter_map(|entry| match &entry.body {
         Body::Proposal(envelope) => Some((envelope, &entry.event)),
         _ => None,
@@ -80,6 +120,12 @@ fn proposal(entries: &[Entry], trust: &TrustFile) -> Result<Attested, BundleErro
     };
     let attested =
         Attested::verify_past(envelope.clone(), trust).map_err(|e| BundleError::Proposal(e.to_string()))?;
+    let key = envelope.signer().ok().and_then(|id| trust.reader(id));
+    if let Some(Err(retired)) = key.map(|key| key.standing().check_past(&log.position(event.seq))) {
+        return Err(BundleError::Proposal(format!(
+            "signed by a retired key: {retired}"
+        )));
+    }
     if event.proposal_id.as_ref() != Some(&attested.proposal().id) {
         return Err(BundleError::Proposal("its event names another id".to_owned()));
     }
@@ -100,13 +146,18 @@ fn own_records_only(entries: &[Entry], proposal: &Proposal) -> Result<(), Bundle
         .map_or(Ok(()), |entry| Err(BundleError::Foreign(entry.event.seq)))
 }
 
-fn check_evidence(entries: &[Entry], proposal: &Proposal, trust: &TrustFile) -> Result<(), BundleError> {
+fn check_evidence(
+    entries: &[Entry],
+    proposal: &Proposal,
+    trust: &TrustFile,
+    log: &BundleLog<'_>,
+) -> Result<(), BundleError> {
     let mut seen = Vec::new();
     for entry in entries {
         let Body::Evidence(envelope) = &entry.body else {
             continue;
         };
-        let evidence = open_evidence(envelope, trust)
+        let evidence = open_evidence(envelope, trust, &log.position(entry.event.seq))
             .map_err(|problem| BundleError::Evidence(format!("event {}: {problem}", entry.event.seq)))?;
         seen.push((evidence, Digest::of(Kind::Evidence, &envelope.payload)));
     }
@@ -133,12 +184,22 @@ fn check_evidence(entries: &[Entry], proposal: &Proposal, trust: &TrustFile) -> 
     Ok(())
 }
 
-fn open_evidence(envelope: &Envelope, trust: &TrustFile) -> Result<Evidence, String> {
+fn open_evidence(
+    envelope: &Envelope,
+    trust: &TrustFile,
+    position: &Position<'_>,
+) -> Result<Evidence, String> {
     let signer = envelope.signer().map_err(|e| e.to_string())?;
     let key = trust
         .reader(signer)
         .ok_or("signed by no reader of the trust file")?;
-    let evidence: Evidence = envelope.open(Kind::Evidence, key).map_err(|e| e.to_string())?;
+    let standing = key.standing();
+    standing
+        .check_past(position)
+        .map_err(|retired| format!("signed by {signer}: {retired}"))?;
+    let evidence: Evidence = envelope
+        .open(Kind::Evidence, &key.public_key)
+        .map_err(|e| e.to_string())?;
     if evidence.v != 1 || evidence.ledger_origin != trust.ledger_origin() {
         return Err("made for another deployment or version".to_owned());
     }

@@ -10,12 +10,13 @@ use crate::digest::Digest;
 use crate::event::EventKind;
 use crate::foreign_code::Acknowledged;
 use crate::limits::{CLOCK_SKEW_SECONDS, DATABASE_SKEW_SECONDS, DECISIONS_MAX};
-use crate::log::LoggedRecord;
+use crate::log::{LoggedRecord, TreeHead};
 use crate::proposal::{Attested, Proposal, ProposalMode};
 use crate::refusal::Refusal;
 use crate::schema::{Column, TableShape};
+use crate::signing::Envelope;
 use crate::timestamp::{Span, Timestamp};
-use crate::trust::{APPROVER, TrustFile};
+use crate::trust::{APPROVER, Position, TrustFile};
 use crate::value::Value;
 
 /// What the writer knows by itself: its files, its clock, its own view of the database, its switches.
@@ -32,6 +33,8 @@ pub struct Facts<'a> {
     pub shape: &'a TableShape,
     /// The engine's rule of what a column holds exactly.
     pub fit: &'a (dyn Fn(&Column, &Value) -> Result<Value, Refusal> + Sync),
+    /// Whether the log that this writer verifies provably continues a state at which a key was retired.
+    pub continues: &'a (dyn Fn(&TreeHead) -> bool + Sync),
     /// Everything is stopped here.
     pub frozen: bool,
     /// This proposal was denied to this writer directly.
@@ -161,8 +164,14 @@ fn check_all(
         proposal,
         proposal_digest: attested.digest(),
     };
-    let decisions = verify_decisions(&envelopes.decisions, &judge)?;
-    let order = approval::verify_order(&envelopes.order, &judge)?;
+    let continues = |head: &TreeHead| ledger.continues_head(head) || (facts.continues)(head);
+    let decisions = verify_decisions(&envelopes.decisions, &judge, &continues)?;
+    let (index, envelope) = &envelopes.order;
+    let position = Position::Logged {
+        index: *index,
+        continues: &continues,
+    };
+    let order = approval::verify_order_at(envelope, &judge, &position)?;
     let seen = decisions
         .iter()
         .map(|d| &d.decision().seen_checkpoint)
@@ -282,9 +291,10 @@ pub fn check_database_clock(now: Timestamp, database_now: Timestamp) -> Result<(
     Ok(())
 }
 
+/// Envelopes with their positions in the log.
 struct Envelopes {
-    decisions: Vec<crate::signing::Envelope>,
-    order: crate::signing::Envelope,
+    decisions: Vec<(u64, Envelope)>,
+    order: (u64, Envelope),
 }
 
 fn check_ledger(
@@ -312,9 +322,12 @@ fn check_ledger(
     let decisions = ledger
         .decisions
         .iter()
-        .map(|r| ledger.envelope(r, &kinds))
-        .collect::<Result<_, _>>()?;
-    let order = ledger.envelope(order, &[EventKind::ApplyRequested])?;
+        .map(|r| Ok((r.proof.index(), ledger.envelope(r, &kinds)?)))
+        .collect::<Result<_, Refusal>>()?;
+    let order = (
+        order.proof.index(),
+        ledger.envelope(order, &[EventKind::ApplyRequested])?,
+    );
     Ok(Envelopes { decisions, order })
 }
 
@@ -429,12 +442,19 @@ fn check_source(proposal: &Proposal, facts: &Facts<'_>) -> Result<(), Refusal> {
 }
 
 fn verify_decisions(
-    envelopes: &[crate::signing::Envelope],
+    envelopes: &[(u64, Envelope)],
     judge: &Judge<'_>,
+    continues: &(dyn Fn(&TreeHead) -> bool + Sync),
 ) -> Result<Vec<VerifiedDecision>, Refusal> {
     envelopes
         .iter()
-        .map(|e| approval::verify_decision(e, judge))
+        .map(|(index, envelope)| {
+            let position = Position::Logged {
+                index: *index,
+                continues,
+            };
+            approval::verify_decision_at(envelope, judge, &position)
+        })
         .collect()
 }
 

@@ -7,7 +7,7 @@ use crate::ids::ProposalId;
 use crate::refusal::Refusal;
 use crate::signing::{Envelope, Kind};
 use crate::timestamp::Timestamp;
-use crate::trust::{Environment, TrustFile};
+use crate::trust::{Environment, Position, TrustFile};
 
 /// Attempts that one confirmation names at most; a writer has fewer at once.
 pub const COMMITTING_MAX: usize = 128;
@@ -48,6 +48,9 @@ pub fn verify_confirmation(envelope: &Envelope, trust: &TrustFile) -> Result<Swi
             format!("{signer} is not a writer key of the trust file"),
         )
     })?;
+    let key = key
+        .for_object_at(&Position::Unproven)
+        .map_err(|retired| Refusal::new("refused:key", format!("confirmed by {signer}: {retired}")))?;
     let confirmation: SwitchConfirmation = envelope
         .open(Kind::SwitchConfirmation, key)
         .map_err(|e| Refusal::new("refused:signature", e.to_string()))?;

@@ -3,7 +3,7 @@
 
 use crate::approval::SeenCheckpoint;
 use crate::event::{EventKind, EventRecord};
-use crate::log::{Checkpoint, ConsistencyProof, LoggedRecord};
+use crate::log::{Checkpoint, ConsistencyProof, LoggedRecord, TreeHead};
 use crate::refusal::Refusal;
 use crate::signing::Envelope;
 
@@ -34,6 +34,11 @@ impl LedgerProof<'_> {
             )));
         }
         Envelope::from_bytes(&record.body).map_err(|e| refused(e.to_string()))
+    }
+
+    /// Whether one of the proofs shows that this log continues a state at which a key was retired.
+    pub fn continues_head(&self, head: &TreeHead) -> bool {
+        head.is_of_one_log(&self.checkpoint.head(), self.consistency)
     }
 
     /// Whether the log that a signer had seen is a prefix of this one.

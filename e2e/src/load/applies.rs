@@ -91,7 +91,7 @@ async fn prepare(scene: &Scene, rows: &Rows, count: u64) -> anyhow::Result<()> {
 async fn size(scene: &Scene) -> anyhow::Result<u64> {
     let channel = scene.stack.ledger_as(Role::Operator, Some("alice"))?;
     let mut client = TransparencyServiceClient::new(channel);
-    let answer = client.get_checkpoint(synapsor_proto::ledger::v1::GetCheckpointRequest { known: None });
+    let answer = client.get_checkpoint(synapsor_proto::ledger::v1::GetCheckpointRequest::default());
     let note = answer.await?.into_inner().checkpoint;
     Ok(note.lines().nth(1).context("a size")?.parse()?)
 }

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use synapsor_domain::approval::{Decision, Verdict};
 use synapsor_domain::contract::Contract;
 use synapsor_domain::digest::Digest;
-use synapsor_domain::log::{Checkpoint, LoggedRecord};
+use synapsor_domain::log::{Checkpoint, LoggedRecord, TreeHead};
 use synapsor_domain::proposal::{Attested, Proposal};
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::schema::TableShape;
 use synapsor_domain::signing::{Envelope, Kind};
-use synapsor_domain::trust::TrustFile;
+use synapsor_domain::trust::{Position, TrustFile};
 use synapsor_domain::writeback::{AttemptResult, Authorization, Facts, LedgerProof, Unauthorized, authorize};
 
 use super::ledger::{Job, Lease};
@@ -286,7 +286,14 @@ async fn authorize_job(
     let (trust, trust_digest) = (writer.trust)().map_err(report)?;
     let envelope = Envelope::from_bytes(&job.proposal.body)
         .map_err(|e| report(Refusal::new("refused:malformed", e.to_string())))?;
-    let attested = Attested::verify(envelope, &trust).map_err(report)?;
+    writer.ledger.prove_retirements(&trust).await;
+    let continues = |head: &TreeHead| writer.ledger.continues(head);
+    // That the proposal is at this index is verified with the other papers before anything rests on it.
+    let position = Position::Logged {
+        index: job.proposal.proof.index(),
+        continues: &continues,
+    };
+    let attested = Attested::verify_at(envelope, &trust, &position).map_err(report)?;
     let engine = writer.engine(&attested.proposal().source.id).map_err(report)?;
     if in_doubt && let Some(end) = known_outcome(engine, &attested, &trust).await? {
         return Err(Round::Report(end));
@@ -377,6 +384,7 @@ pub(super) fn with_facts<T>(
 ) -> T {
     let now = writer.now();
     let fit = |column: &_, value: &_| engine.fit(column, value);
+    let continues = |head: &TreeHead| writer.ledger.continues(head);
     let contract: &Contract = &writer.contract;
     judgement(&Facts {
         trust: own.trust,
@@ -387,6 +395,7 @@ pub(super) fn with_facts<T>(
         database_identity: own.identity,
         shape: own.shape,
         fit: &fit,
+        continues: &continues,
         frozen: writer.switches.is_frozen(),
         denied_here: writer.switches.is_rejected(&attested.proposal().id),
         knows_switch: &|digest| writer.switches.knows(digest),

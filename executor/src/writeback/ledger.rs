@@ -7,7 +7,7 @@ use synapsor_chassis::clock::Clock;
 use synapsor_chassis::grpc_channel::with_deadline;
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::log::{Checkpoint, ConsistencyProof, LoggedRecord};
+use synapsor_domain::log::{Checkpoint, ConsistencyProof, LoggedRecord, TreeHead};
 use synapsor_domain::proposal::Proposal;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::{Envelope, Kind};
@@ -16,6 +16,7 @@ use synapsor_domain::trust::TrustFile;
 use synapsor_proto::common::v1 as common;
 use synapsor_proto::convert::required;
 use synapsor_proto::ledger::v1 as wire;
+use synapsor_proto::ledger::v1::transparency_service_client::TransparencyServiceClient;
 use synapsor_proto::ledger::v1::writeback_service_client::WritebackServiceClient;
 use synapsor_proto::status::from_status;
 use tonic::transport::Channel;
@@ -35,6 +36,7 @@ const IN_DOUBT_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct LedgerClient {
     client: WritebackServiceClient<Channel>,
+    transparency: TransparencyServiceClient<Channel>,
     witness: WitnessFile,
     time: LedgerTime,
     /// Receipts that it has taken.
@@ -94,11 +96,15 @@ pub(super) struct Lease {
 
 impl LedgerClient {
     pub fn new(channel: Channel, witness: WitnessFile, clock: Arc<dyn Clock>) -> Self {
+        let transparency = TransparencyServiceClient::new(channel.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
         let client = WritebackServiceClient::new(channel)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         Self {
             client,
+            transparency,
             witness,
             time: LedgerTime::new(clock),
             settled: Settled::default(),
@@ -146,6 +152,38 @@ impl LedgerClient {
     /// rest on it before [`Self::remember`].
     pub(super) fn accept(&self, job: &Job, trust: &TrustFile) -> Result<Checkpoint, Refusal> {
         self.witness.accept(&job.checkpoint, &job.consistency, trust)
+    }
+
+    /// Whether the verified log provably continues a state at which a key was retired.
+    pub(super) fn continues(&self, head: &TreeHead) -> bool {
+        self.witness.continues(head)
+    }
+
+    /// Asks for the proofs that the log continues the states at which keys of the trust file were retired, as far as
+    /// they are not known yet. What stays unproven does not count; nothing else depends on it.
+    pub(super) async fn prove_retirements(&self, trust: &TrustFile) {
+        let mut heads = trust.retirements();
+        heads.retain(|head| !self.witness.continues(head));
+        if heads.is_empty() {
+            return;
+        }
+        let before = self.witness.seen();
+        let request = wire::GetCheckpointRequest {
+            known: Some((&before).into()),
+            retired_at: heads.iter().map(|head| head.size).collect(),
+        };
+        let call = self
+            .transparency
+            .clone()
+            .get_checkpoint(with_deadline(request, CALL_TIMEOUT))
+            .await;
+        let proven = call.map_err(|s| from_status(&s)).and_then(|answer| {
+            self.witness
+                .follow_from(&before, &answer.into_inner(), &heads, trust)
+        });
+        if let Err(refusal) = proven {
+            tracing::warn!(code = %refusal.code, "the log at the retirement of a key is not proven: {}", refusal.public);
+        }
     }
 
     /// Returns when every checkpoint that was believed until now is remembered durably.

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::page::Page;
+use super::transparency_service::{continued, retired_at};
 use super::{Service, refuse, said};
 use crate::Ledger;
 use crate::error::status_of;
@@ -55,6 +56,7 @@ impl EventService for Service {
     ) -> Result<Response<GetReplayResponse>, Status> {
         let message = request.into_inner();
         let known = message.known.map_or(0, |known| known.size);
+        let retired_at = retired_at(message.retired_at)?;
         let response = self
             .ledger
             .store
@@ -65,6 +67,7 @@ impl EventService for Service {
                 let seqs = events::about_proposal(conn, row.id.as_str())?;
                 let records = events::logged_all(conn, &seqs, head.size)?;
                 Ok(GetReplayResponse {
+                    continued: continued(conn, &retired_at, &head)?,
                     records: records.iter().map(Into::into).collect(),
                     consistency: log::proof_since(conn, known, &head)?.as_ref().map(Into::into),
                     checkpoint: head.note,

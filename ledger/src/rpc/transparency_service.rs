@@ -1,14 +1,20 @@
 //! `TransparencyService`: proofs about the log itself.
 
+use rusqlite::Connection;
+use synapsor_domain::refusal::Refusal;
+use synapsor_proto::common::v1::ConsistencyProof;
 use synapsor_proto::ledger::v1::transparency_service_server::TransparencyService;
 use synapsor_proto::ledger::v1::{
     GetCheckpointRequest, GetCheckpointResponse, VerifyRequest, VerifyResponse,
 };
 use tonic::{Request, Response, Status};
 
-use super::Service;
+use super::{Service, refuse};
 use crate::error::status_of;
-use crate::store::{StepError, StoreError, log};
+use crate::store::{Head, StepError, StoreError, log};
+
+/// Sizes that one request may ask proofs from.
+const RETIRED_AT_MAX: usize = 64;
 
 #[tonic::async_trait]
 impl TransparencyService for Service {
@@ -16,7 +22,9 @@ impl TransparencyService for Service {
         &self,
         request: Request<GetCheckpointRequest>,
     ) -> Result<Response<GetCheckpointResponse>, Status> {
-        let known = request.into_inner().known.map_or(0, |known| known.size);
+        let message = request.into_inner();
+        let known = message.known.map_or(0, |known| known.size);
+        let retired_at = retired_at(message.retired_at)?;
         let ledger_now_ms = self.ledger.now().as_unix_millis();
         let is_expiry_paused = self.ledger.expiry_time().is_none();
         let response = self
@@ -26,6 +34,7 @@ impl TransparencyService for Service {
                 let head = log::head(reader.conn())?;
                 let consistency = log::proof_since(reader.conn(), known, &head)?;
                 Ok(GetCheckpointResponse {
+                    continued: continued(reader.conn(), &retired_at, &head)?,
                     consistency: consistency.as_ref().map(Into::into),
                     checkpoint: head.note,
                     ledger_now_ms,
@@ -72,4 +81,26 @@ impl TransparencyService for Service {
             consistency,
         }))
     }
+}
+
+/// Refuses more sizes than one request may ask proofs from.
+pub(super) fn retired_at(sizes: Vec<u64>) -> Result<Vec<u64>, Status> {
+    if sizes.len() > RETIRED_AT_MAX {
+        let text = format!("retired_at: at most {RETIRED_AT_MAX} sizes");
+        return Err(refuse(Refusal::new("MALFORMED", text)));
+    }
+    Ok(sizes)
+}
+
+/// The proofs from those of `sizes` that the log has reached to its head.
+pub(super) fn continued(
+    conn: &Connection,
+    sizes: &[u64],
+    head: &Head,
+) -> Result<Vec<ConsistencyProof>, StoreError> {
+    sizes
+        .iter()
+        .filter_map(|size| log::proof_since(conn, *size, head).transpose())
+        .map(|proof| proof.map(|proof| (&proof).into()))
+        .collect()
 }

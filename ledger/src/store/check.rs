@@ -2,11 +2,10 @@
 //! so its cost does not grow; `verify` looks at everything.
 
 use rusqlite::Connection;
-use synapsor_domain::signing::PublicKey;
 use tlog_tiles::tlog;
 
 use super::error::StoreError;
-use super::head::{self, Head};
+use super::head::{self, Head, NoteKeys};
 use super::nodes::{self, Nodes};
 use super::row::from_sql;
 use super::{migrate, verify};
@@ -15,11 +14,11 @@ use super::{migrate, verify};
 const LAST_EVENTS: u64 = 256;
 
 /// The newest head, after checking it against the stored tree and the last events.
-pub(crate) fn newest_head(conn: &Connection, origin: &str, key: &PublicKey) -> Result<Head, StoreError> {
+pub(crate) fn newest_head(conn: &Connection, origin: &str, keys: &NoteKeys) -> Result<Head, StoreError> {
     migrate::check_schema(conn)?;
     let newest = head::newest(conn)?
         .ok_or_else(|| StoreError::Tampered("there is no checkpoint at all".to_owned()))?;
-    head::check(&newest, origin, key)?;
+    head::check(&newest, origin, keys)?;
     let events = event_count(conn)?;
     if events != newest.size {
         let text = format!(
@@ -39,6 +38,14 @@ pub(crate) fn newest_head(conn: &Connection, origin: &str, key: &PublicKey) -> R
         return Err(StoreError::Tampered(
             "the stored tree does not lead to the checkpoint's root".to_owned(),
         ));
+    }
+    for retired in keys.heads().filter(|head| head.size <= newest.size) {
+        if tree.root(retired.size)? != retired.root {
+            return Err(StoreError::Tampered(format!(
+                "the log of {} events is not the one in which a ledger key was retired",
+                retired.size
+            )));
+        }
     }
     for seq in newest.size.saturating_sub(LAST_EVENTS)..newest.size {
         verify::event(conn, &tree, seq)?;

@@ -1,8 +1,9 @@
 //! The head of the log: newest checkpoint with its signed note, stored in the transaction of its batch.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
-use synapsor_domain::log::{Checkpoint, TreeHash, sign_checkpoint, verify_checkpoint};
+use synapsor_domain::log::{Checkpoint, LogError, TreeHash, TreeHead, sign_checkpoint, verify_checkpoint};
 use synapsor_domain::signing::{PublicKey, SigningKey};
+use synapsor_domain::trust::{KeyStanding, TrustFile};
 
 use super::error::StoreError;
 use super::row::{from_sql, to_sql};
@@ -56,9 +57,66 @@ pub(crate) fn newest(conn: &Connection) -> Result<Option<Head>, StoreError> {
         .transpose()
 }
 
-/// Checks that the note says what the row says, under this key.
-pub(crate) fn check(head: &Head, origin: &str, key: &PublicKey) -> Result<(), StoreError> {
-    let found = verify_checkpoint(&head.note, origin, key).map_err(|e| {
+/// The ledger keys whose notes a store may hold.
+#[derive(Debug, Clone)]
+pub struct NoteKeys {
+    current: PublicKey,
+    /// Keys of earlier ledgers, with the state of the log at which each was retired, if the trust file names one.
+    others: Vec<(PublicKey, Option<TreeHead>)>,
+}
+
+impl From<&PublicKey> for NoteKeys {
+    fn from(key: &PublicKey) -> Self {
+        Self {
+            current: key.clone(),
+            others: Vec::new(),
+        }
+    }
+}
+
+impl NoteKeys {
+    /// The key that signs now, and the other ledger keys of the trust file.
+    pub fn of(current: &PublicKey, trust: &TrustFile) -> Self {
+        let others = trust.ledgers.iter().filter(|key| key.public_key != *current);
+        let others = others.map(|key| match key.standing() {
+            KeyStanding::Retired(head) => (key.public_key.clone(), head),
+            KeyStanding::InUse => (key.public_key.clone(), None),
+        });
+        Self {
+            current: current.clone(),
+            others: others.collect(),
+        }
+    }
+
+    /// Reads and verifies a note. A retired key verifies no head beyond the one that it was retired at.
+    fn verify(&self, note: &str, origin: &str) -> Result<Checkpoint, LogError> {
+        let first = match verify_checkpoint(note, origin, &self.current) {
+            Ok(checkpoint) => return Ok(checkpoint),
+            Err(error) => error,
+        };
+        for (key, head) in &self.others {
+            let Ok(checkpoint) = verify_checkpoint(note, origin, key) else {
+                continue;
+            };
+            let is_past = head.is_none_or(|head| checkpoint.size < head.size || checkpoint.head() == head);
+            return if is_past {
+                Ok(checkpoint)
+            } else {
+                Err(LogError::NoteRetired)
+            };
+        }
+        Err(first)
+    }
+
+    /// The states at which keys were retired; the log must be or continue each of them.
+    pub(crate) fn heads(&self) -> impl Iterator<Item = TreeHead> {
+        self.others.iter().filter_map(|(_, head)| *head)
+    }
+}
+
+/// Checks that the note says what the row says, under one of these keys.
+pub(crate) fn check(head: &Head, origin: &str, keys: &NoteKeys) -> Result<(), StoreError> {
+    let found = keys.verify(&head.note, origin).map_err(|e| {
         let theirs = head.note.lines().next().unwrap_or_default();
         if theirs != origin && theirs.starts_with("synapsor/") && theirs.len() <= 100 {
             return StoreError::OtherLog {

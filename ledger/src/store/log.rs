@@ -1,7 +1,9 @@
 //! The log's own answers: its head, and proofs that it only grew.
 
+use std::collections::BTreeSet;
+
 use rusqlite::Connection;
-use synapsor_domain::log::ConsistencyProof;
+use synapsor_domain::log::{ConsistencyProof, TreeHead};
 
 use super::error::StoreError;
 use super::head::{self, Head};
@@ -10,6 +12,25 @@ use super::nodes::Nodes;
 /// The newest head in this state of the file.
 pub(crate) fn head(conn: &Connection) -> Result<Head, StoreError> {
     head::newest(conn)?.ok_or_else(|| StoreError::Tampered("the checkpoints are gone".to_owned()))
+}
+
+/// Those of `heads` that this log is or continues.
+pub(crate) fn continued(
+    conn: &Connection,
+    heads: BTreeSet<TreeHead>,
+) -> Result<BTreeSet<TreeHead>, StoreError> {
+    if heads.is_empty() {
+        return Ok(heads);
+    }
+    let size = head(conn)?.size;
+    let nodes = Nodes::new(conn, size);
+    let mut continued = BTreeSet::new();
+    for head in heads.into_iter().filter(|head| head.size <= size) {
+        if nodes.root(head.size)? == head.root {
+            continued.insert(head);
+        }
+    }
+    Ok(continued)
 }
 
 /// Proof that the log of `old` events is a prefix of the log of `new` events; `1 <= old <= new`.

@@ -32,13 +32,14 @@ use std::sync::Arc;
 
 use synapsor_chassis::files::FileLock;
 use synapsor_domain::log::EMPTY_ROOT;
-use synapsor_domain::signing::{PublicKey, SigningKey};
+use synapsor_domain::signing::SigningKey;
+use synapsor_domain::trust::TrustFile;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use error::StoreError;
-pub use head::Head;
-pub use verify::{VerifyReport, verify_file};
+pub use head::{Head, NoteKeys};
+pub use verify::{VerifyReport, verify_file, verify_under};
 pub use writer::{Committed, StepError};
 
 pub(crate) use pool::Reader;
@@ -69,7 +70,7 @@ impl<T> Pending<T> {
 pub struct Store {
     path: Arc<PathBuf>,
     origin: Arc<str>,
-    key: Arc<PublicKey>,
+    keys: Arc<NoteKeys>,
     queue: mpsc::Sender<Box<dyn Job>>,
     readers: Arc<Pool>,
     head: watch::Receiver<Head>,
@@ -82,29 +83,31 @@ impl Store {
     /// Opens the file, creating it when it is missing, and refuses it when it is foreign, newer, another log's or
     /// visibly damaged. The cost does not grow with the number of records.
     pub fn open(path: &Path, origin: &str, key: SigningKey) -> Result<Self, StoreError> {
-        Self::open_under(path, origin, key, None)
+        let keys = NoteKeys::from(&key.public_key());
+        Self::open_under(path, origin, (key, keys), None)
     }
 
-    /// As [`Self::open`], under a lock that is given up only when nothing can be written any more.
+    /// As [`Self::open`], under a lock that is given up only when nothing can be written any more. The log of `trust`
+    /// may hold checkpoints under ledger keys that are retired there.
     pub fn open_locked(
         path: &Path,
-        origin: &str,
+        trust: &TrustFile,
         key: SigningKey,
         lock: FileLock,
     ) -> Result<Self, StoreError> {
-        Self::open_under(path, origin, key, Some(lock))
+        let keys = NoteKeys::of(&key.public_key(), trust);
+        Self::open_under(path, &trust.ledger_origin(), (key, keys), Some(lock))
     }
 
     fn open_under(
         path: &Path,
         origin: &str,
-        key: SigningKey,
+        (key, keys): (SigningKey, NoteKeys),
         lock: Option<FileLock>,
     ) -> Result<Self, StoreError> {
-        let public = key.public_key();
         let conn = connection::open_writer(path, true)?;
         prepare(&conn, origin, &key)?;
-        let head = check::newest_head(&conn, origin, &public)?;
+        let head = check::newest_head(&conn, origin, &keys)?;
         let file = FileIdentity::of(path)?;
         let readers = Pool::open(path, file.clone())?;
         let (sender, watcher) = watch::channel(head);
@@ -132,7 +135,7 @@ impl Store {
         Ok(Self {
             path: Arc::new(path.to_owned()),
             origin: origin.into(),
-            key: Arc::new(public),
+            keys: Arc::new(keys),
             queue,
             readers: Arc::new(readers),
             head: watcher,
@@ -205,8 +208,8 @@ impl Store {
 
     /// Recomputes everything that the file holds, with its own connection.
     pub async fn verify_full(&self) -> Result<VerifyReport, StoreError> {
-        let (path, origin, key) = (self.path.clone(), self.origin.clone(), self.key.clone());
-        tokio::task::spawn_blocking(move || verify_file(&path, &origin, &key))
+        let (path, origin, keys) = (self.path.clone(), self.origin.clone(), self.keys.clone());
+        tokio::task::spawn_blocking(move || verify_under(&path, &origin, &keys))
             .await
             .map_err(|_| StoreError::Failed("the verification ended early".to_owned()))?
     }

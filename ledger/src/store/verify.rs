@@ -11,7 +11,7 @@ use synapsor_domain::signing::PublicKey;
 use tlog_tiles::tlog;
 
 use super::error::StoreError;
-use super::head::{self, Head};
+use super::head::{self, Head, NoteKeys};
 use super::nodes::Nodes;
 use super::row::{from_sql, to_sql};
 use super::{check, connection, migrate, views};
@@ -31,6 +31,11 @@ pub struct VerifyReport {
 
 /// Recomputes everything in the file, which is only read. The first thing that is not as it was written is the error.
 pub fn verify_file(path: &Path, origin: &str, key: &PublicKey) -> Result<VerifyReport, StoreError> {
+    verify_under(path, origin, &key.into())
+}
+
+/// The same for a store whose older checkpoints may be signed by ledger keys that were retired since.
+pub fn verify_under(path: &Path, origin: &str, keys: &NoteKeys) -> Result<VerifyReport, StoreError> {
     let conn = connection::open_reader(path)?;
     if migrate::version(&conn)? == 0 {
         return Err(StoreError::Tampered("the file holds no store".to_owned()));
@@ -38,9 +43,9 @@ pub fn verify_file(path: &Path, origin: &str, key: &PublicKey) -> Result<VerifyR
     // One read transaction: the log may grow while this runs.
     conn.execute_batch("BEGIN DEFERRED")?;
     structure(&conn)?;
-    let newest = check::newest_head(&conn, origin, key)?;
+    let newest = check::newest_head(&conn, origin, keys)?;
     let derived = derive(&conn, newest.size)?;
-    let checkpoints = checkpoints(&conn, &newest, origin, key)?;
+    let checkpoints = checkpoints(&conn, &newest, origin, keys)?;
     compare_views(&conn, &derived)?;
     leases(&conn)?;
     Ok(VerifyReport {
@@ -138,7 +143,7 @@ fn derive(conn: &Connection, size: u64) -> Result<Connection, StoreError> {
     Ok(derived)
 }
 
-fn checkpoints(conn: &Connection, newest: &Head, origin: &str, key: &PublicKey) -> Result<u64, StoreError> {
+fn checkpoints(conn: &Connection, newest: &Head, origin: &str, keys: &NoteKeys) -> Result<u64, StoreError> {
     let tree = Nodes::new(conn, newest.size);
     let mut query = conn.prepare("SELECT size, root, note FROM checkpoints ORDER BY size")?;
     let mut rows = query.query([])?;
@@ -149,7 +154,7 @@ fn checkpoints(conn: &Connection, newest: &Head, origin: &str, key: &PublicKey) 
             root: row.get(1)?,
             note: row.get(2)?,
         };
-        head::check(&stored, origin, key)?;
+        head::check(&stored, origin, keys)?;
         if tree.root(stored.size)? != stored.root {
             return Err(StoreError::Tampered(format!(
                 "checkpoint {} is not the root of its events",

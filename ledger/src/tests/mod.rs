@@ -5,5 +5,6 @@ mod clock;
 mod decide;
 mod intake;
 mod lease;
+mod retired;
 mod settle;
 mod switches;

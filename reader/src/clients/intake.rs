@@ -171,6 +171,7 @@ impl IntakeClient {
             let before = self.witness.seen();
             let request = wire::GetCheckpointRequest {
                 known: Some((&before).into()),
+                retired_at: Vec::new(),
             };
             let answer = self
                 .transparency

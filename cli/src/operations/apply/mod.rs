@@ -7,14 +7,14 @@ use synapsor_chassis::random;
 use synapsor_chassis::run::Failure;
 use synapsor_domain::approval::{Judge, VerifiedDecision, verify_order};
 use synapsor_domain::digest::Digest;
-use synapsor_domain::proposal::{Attested, State};
+use synapsor_domain::proposal::State;
 use synapsor_domain::replay::{Body, Entry};
 use synapsor_domain::signing::{Envelope, Kind};
 use synapsor_domain::timestamp::Timestamp;
-use synapsor_domain::trust::TrustFile;
+use synapsor_domain::trust::{Position, TrustFile};
 use synapsor_domain::writeback::{AttemptReport, AttemptResult, Outcome};
 
-use super::look::{Looked, SignedReceipt, Withdrawal, open_attempt, open_receipt, open_withdrawal};
+use super::look::{Looked, SignedReceipt, Withdrawal, open_attempt_at, open_receipt_at, open_withdrawal};
 use super::now;
 use crate::Context;
 use crate::clients::{EXIT_REFUSED, Ledger, Preview, Tail, TailFilter, Writer, not_believed, refused};
@@ -160,7 +160,7 @@ fn ended_before(looked: &Looked) -> Result<Option<Applied>, Failure> {
 
 fn ordered(session: &Session, looked: &Looked, signer: &Signer) -> Result<(Envelope, Timestamp), Failure> {
     let trust = session.trust();
-    let attested = Attested::verify(looked.attested.envelope().clone(), trust).map_err(refused)?;
+    let attested = &looked.attested;
     let terms = Terms {
         trust,
         seen: &looked.checkpoint,
@@ -171,7 +171,7 @@ fn ordered(session: &Session, looked: &Looked, signer: &Signer) -> Result<(Envel
         minutes: None,
         known_switch: looked.known_switch,
     };
-    let order = sign::order(&attested, &looked.decisions, &terms)?;
+    let order = sign::order(attested, &looked.decisions, &terms)?;
     let envelope = Envelope::seal(Kind::ApplyOrder, &order, &signer.key)
         .map_err(|e| Failure::new("ORDER_UNSIGNABLE", e.to_string()).with_exit(EXIT_REFUSED))?;
     let judge = Judge {
@@ -251,7 +251,7 @@ impl Follow<'_> {
         match body {
             Body::Started(start) if start.order_digest == Some(self.order_digest) => self.started = true,
             Body::Attempt(envelope) => {
-                let report = self.own(open_attempt(envelope, self.trust)?)?;
+                let report = self.own(open_attempt_at(envelope, self.trust, &Position::Unproven)?)?;
                 if report.order_digest == Some(self.order_digest) {
                     if report.result != AttemptResult::InDoubt {
                         return Ok(Some(by_report(&report, None)));
@@ -261,8 +261,12 @@ impl Follow<'_> {
                 }
             }
             Body::Settled(settled) => {
-                let report = self.own(open_attempt(&settled.attempt, self.trust)?)?;
-                let receipt = open_receipt(&settled.receipt, self.trust)?;
+                let report = self.own(open_attempt_at(
+                    &settled.attempt,
+                    self.trust,
+                    &Position::Unproven,
+                )?)?;
+                let receipt = open_receipt_at(&settled.receipt, self.trust, &Position::Unproven)?;
                 let same = receipt.receipt.proposal_digest == self.looked.attested.digest();
                 if !same || report.receipt_digest.is_some_and(|named| named != receipt.digest) {
                     return Err(not_believed(

@@ -1,5 +1,6 @@
 //! A small log made by hand, and every way to bend it.
 
+mod retired;
 mod tale;
 
 use serde_json::Value as Json;

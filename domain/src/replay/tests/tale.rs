@@ -9,7 +9,9 @@ use crate::digest::Digest;
 use crate::event::{EventKind, EventRecord, SettleBody, StartBody};
 use crate::evidence::Evidence;
 use crate::ids::{EvidenceId, ProposalId};
-use crate::log::{InclusionProof, LoggedRecord, body_commitment, sign_checkpoint};
+use crate::log::{
+    ConsistencyProof, InclusionProof, LoggedRecord, TreeHead, body_commitment, sign_checkpoint,
+};
 use crate::proposal::{
     ApprovalTerms, EvidenceRef, GuardKind, Operation, Proposal, ProposalMode, Requester, RowGuard, SourceRef,
     Target,
@@ -46,6 +48,9 @@ pub(super) fn trust() -> TrustFile {
             key_id: key(seed).key_id(),
             public_key: key(seed).public_key(),
             retired: false,
+            retired_at_size: None,
+            retired_at_root: None,
+            pinned_at: None,
         }]
     };
     TrustFile {
@@ -65,6 +70,10 @@ pub(super) fn trust() -> TrustFile {
             not_before: at(-1000),
             not_after: at(100_000),
             revoked: false,
+            retired: false,
+            retired_at_size: None,
+            retired_at_root: None,
+            pinned_at: None,
         }],
         aliases: std::collections::BTreeMap::new(),
         separation_of_duties: None,
@@ -434,6 +443,27 @@ pub(super) fn ticket() -> ContextTicket {
         v: 1,
         visible: std::collections::BTreeMap::new(),
     }
+}
+
+/// The head of the bundle's log at every size from 1, and the proof from there to the checkpoint.
+pub(super) fn heads(bundle: &Bundle) -> Vec<(TreeHead, ConsistencyProof)> {
+    let records = bundle.records().unwrap();
+    let events = records.iter().map(|r| r.event_bytes.as_slice());
+    let mut nodes = Nodes(Vec::new());
+    for (n, event) in std::iter::once(b"another's".as_slice()).chain(events).enumerate() {
+        let new = tlog::stored_hashes(n as u64, event, &nodes).unwrap();
+        nodes.0.extend(new);
+    }
+    let newest = records.len() as u64 + 1;
+    (1..=newest)
+        .map(|size| {
+            let root = tlog::tree_hash(size, &nodes).unwrap().0;
+            let hashes = tlog::prove_tree(newest, size, &nodes).unwrap();
+            let hashes = hashes.into_iter().map(|h| h.0).collect();
+            let proof = ConsistencyProof::new(size, newest, hashes).unwrap();
+            (TreeHead { size, root }, proof)
+        })
+        .collect()
 }
 
 struct Nodes(Vec<tlog::Hash>);

@@ -133,7 +133,7 @@ async fn last_seen(stack: &Stack) -> anyhow::Result<Witness> {
     let trust = stack.deployment.trust()?;
     let mut client = TransparencyServiceClient::new(stack.ledger_as(Role::Operator, Some("alice"))?);
     let answer = client
-        .get_checkpoint(GetCheckpointRequest { known: None })
+        .get_checkpoint(GetCheckpointRequest::default())
         .await?
         .into_inner();
     let key = stack.deployment.ledger_key.public_key();

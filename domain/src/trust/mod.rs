@@ -1,18 +1,24 @@
 //! The trust file: who may sign what in one deployment. Loaded from disk by writer, ledger and CLI; never
 //! sent over a network. This module reads and judges it; loading and writing the file is the processes' work.
 
-use std::collections::BTreeMap;
+mod read;
+mod standing;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::limits::{
-    DECISION_MINUTES, DECISION_MINUTES_DEV, FILE_BYTES_MAX, OPEN_PROPOSALS_MAX, ORDER_MINUTES,
-};
-use crate::refusal::Refusal;
+use crate::limits::{DECISION_MINUTES, DECISION_MINUTES_DEV, OPEN_PROPOSALS_MAX, ORDER_MINUTES};
+use crate::log::{Checkpoint, LogError, TreeHead, verify_checkpoint};
 use crate::signing::{KeyId, PublicKey};
 use crate::timestamp::{Span, Timestamp};
+
+pub use standing::{Position, RetiredKey, KeyStanding};
 
 /// The role that counts as every other; loads only in `dev`.
 pub const ANY_ROLE: &str = "*";
@@ -50,7 +56,8 @@ pub struct TrustFile {
     pub ceilings: Ceilings,
 }
 
-/// The key of one of our processes. A retired key verifies what it signed before and signs nothing new.
+/// The key of one of our processes. A retired key verifies what it signed before its retirement and nothing after; see
+/// [`KeyStanding`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceKey {
@@ -58,6 +65,15 @@ pub struct ServiceKey {
     pub public_key: PublicKey,
     #[serde(default)]
     pub retired: bool,
+    /// Events in the log when the key was retired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired_at_size: Option<u64>,
+    /// Root of the log over them, 64 hex digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired_at_root: Option<String>,
+    /// What this process had pinned when it read a `retired` without a state of the log.
+    #[serde(skip)]
+    pub pinned_at: Option<TreeHead>,
 }
 
 /// A key of a person. One person may have several.
@@ -79,6 +95,18 @@ pub struct Operator {
     /// Refuses every decision of this key that is not applied yet, whatever its date: a thief can backdate.
     #[serde(default)]
     pub revoked: bool,
+    /// Retired keys verify what they signed before and sign nothing new; see [`KeyStanding`].
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub retired: bool,
+    /// Events in the log when the key was retired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired_at_size: Option<u64>,
+    /// Root of the log over them, 64 hex digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired_at_root: Option<String>,
+    /// What this process had pinned when it read a `retired` without a state of the log.
+    #[serde(skip)]
+    pub pinned_at: Option<TreeHead>,
 }
 
 /// Whether the person who asked may also decide.
@@ -103,24 +131,6 @@ pub struct Ceilings {
 }
 
 impl TrustFile {
-    /// Reads and checks a trust file. All problems come as one refusal, each with its place.
-    pub fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
-        if bytes.len() > FILE_BYTES_MAX {
-            return Err(Refusal::new(
-                "TRUST_FILE_TOO_LARGE",
-                format!("the trust file is over {FILE_BYTES_MAX} bytes"),
-            ));
-        }
-        let file: Self = serde_json::from_slice(bytes)
-            .map_err(|e| Refusal::new("TRUST_FILE_INVALID", format!("the trust file does not read: {e}")))?;
-        let problems = file.problems();
-        if problems.is_empty() {
-            Ok(file)
-        } else {
-            Err(Refusal::new("TRUST_FILE_INVALID", problems.join("; ")))
-        }
-    }
-
     /// The digest that is logged and compared when the file may have changed.
     pub fn digest_of(bytes: &[u8]) -> Digest {
         Digest::of_typed("application/vnd.synapsor.trust-file.v1+json", bytes)
@@ -135,14 +145,72 @@ impl TrustFile {
         self.operators.iter().find(|o| o.key_id == *key)
     }
 
-    /// The key of a reader, retired ones included.
-    pub fn reader(&self, key: &KeyId) -> Option<&PublicKey> {
-        find(&self.readers, key)
+    /// The entry of a reader, retired ones included.
+    pub fn reader(&self, key: &KeyId) -> Option<&ServiceKey> {
+        self.readers.iter().find(|k| k.key_id == *key)
     }
 
-    /// The key of a writer, retired ones included: receipts outlive keys.
-    pub fn writer(&self, key: &KeyId) -> Option<&PublicKey> {
-        find(&self.writers, key)
+    /// The entry of a writer, retired ones included: receipts outlive keys.
+    pub fn writer(&self, key: &KeyId) -> Option<&ServiceKey> {
+        self.writers.iter().find(|k| k.key_id == *key)
+    }
+
+    /// Reads and verifies the checkpoint of a running ledger, with the key that signed it. A retired ledger key
+    /// verifies the head that it was retired at and no other: what came before it is behind, and what came after it
+    /// is signed by another key.
+    ///
+    /// # Errors
+    /// What [`verify_checkpoint`] refuses under every key, or [`LogError::NoteRetired`].
+    pub fn verify_checkpoint(&self, note: &str) -> Result<(Checkpoint, &PublicKey), LogError> {
+        let origin = self.ledger_origin();
+        let mut last = LogError::NoteSignature;
+        for key in &self.ledgers {
+            match verify_checkpoint(note, &origin, &key.public_key) {
+                Ok(checkpoint) => match key.standing() {
+                    KeyStanding::Retired(head) if head != Some(checkpoint.head()) => {
+                        last = LogError::NoteRetired
+                    }
+                    KeyStanding::Retired(_) | KeyStanding::InUse => return Ok((checkpoint, &key.public_key)),
+                },
+                Err(error) if last != LogError::NoteRetired => last = error,
+                Err(_) => {}
+            }
+        }
+        Err(last)
+    }
+
+    /// The states of the log at which keys of this file were retired, each once.
+    pub fn retirements(&self) -> BTreeSet<TreeHead> {
+        let services = [&self.readers, &self.writers, &self.ledgers];
+        let services = services.into_iter().flatten().map(ServiceKey::standing);
+        let operators = self.operators.iter().map(Operator::standing);
+        services
+            .chain(operators)
+            .filter_map(|standing| match standing {
+                KeyStanding::Retired(head) => head,
+                KeyStanding::InUse => None,
+            })
+            .collect()
+    }
+
+    /// Sets the state at which keys count as retired whose entry names none: what this process has pinned now, or what
+    /// it had pinned when it first read them in `earlier`.
+    pub fn pin_retirements(&mut self, pinned: Option<TreeHead>, earlier: Option<&Self>) {
+        fn pin(keys: &mut [ServiceKey], pinned: Option<TreeHead>, earlier: Option<&[ServiceKey]>) {
+            for key in keys {
+                let same = |k: &&ServiceKey| k.key_id == key.key_id;
+                let before = earlier.and_then(|keys| keys.iter().find(same));
+                key.pin(pinned, before);
+            }
+        }
+        let pinned = pinned.filter(|head| head.size > 0);
+        pin(&mut self.readers, pinned, earlier.map(|f| f.readers.as_slice()));
+        pin(&mut self.writers, pinned, earlier.map(|f| f.writers.as_slice()));
+        pin(&mut self.ledgers, pinned, earlier.map(|f| f.ledgers.as_slice()));
+        for operator in &mut self.operators {
+            let before = earlier.and_then(|f| f.operator(&operator.key_id));
+            operator.pin(pinned, before);
+        }
     }
 
     pub fn separation_of_duties(&self) -> Duties {
@@ -193,6 +261,7 @@ impl TrustFile {
                 if key.public_key.key_id() != key.key_id {
                     out.push(format!("$.{list}[{i}].key_id: is not the id of its public_key"));
                 }
+                out.extend(key.retirement_problem().map(|p| format!("$.{list}[{i}].{p}")));
             }
         }
         for (i, operator) in self.operators.iter().enumerate() {
@@ -200,10 +269,13 @@ impl TrustFile {
                 operator
                     .problems(self.environment)
                     .into_iter()
-                    .map(|p| format!("$.operators[{i}].{p}")),
+                    .map(|p| format!("$.operators[{i}].{p}{}", operator.named())),
             );
             if self.operators[..i].iter().any(|o| o.key_id == operator.key_id) {
-                out.push(format!("$.operators[{i}].key_id: stands twice"));
+                out.push(format!(
+                    "$.operators[{i}].key_id: is duplicated{}",
+                    operator.named()
+                ));
             }
         }
         out
@@ -224,9 +296,23 @@ impl Operator {
             && (self.tenants.is_empty() || self.tenants.iter().any(|t| t == tenant))
     }
 
-    /// Whether the key is usable at `now`.
+    /// Whether the key may sign at `now`.
     pub fn is_valid_at(&self, now: Timestamp) -> bool {
+        !self.is_retired() && self.was_valid_at(now)
+    }
+
+    /// Whether what the key signed before its retirement counts at `now`.
+    pub fn was_valid_at(&self, now: Timestamp) -> bool {
         !self.revoked && self.not_before <= now && now < self.not_after
+    }
+
+    /// The person, to be appended to a problem of the entry.
+    fn named(&self) -> String {
+        if is_name(&self.person) {
+            format!(" (person `{}`)", self.person)
+        } else {
+            String::new()
+        }
     }
 
     fn problems(&self, environment: Environment) -> Vec<String> {
@@ -243,6 +329,7 @@ impl Operator {
         if self.not_after <= self.not_before {
             out.push("not_after: must be later than not_before".to_owned());
         }
+        out.extend(self.retirement_problem().map(str::to_owned));
         out
     }
 }
@@ -276,6 +363,7 @@ pub fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(safe) && !text.starts_with(['.', '-'])
 }
 
-fn find<'a>(keys: &'a [ServiceKey], id: &KeyId) -> Option<&'a PublicKey> {
-    keys.iter().find(|k| k.key_id == *id).map(|k| &k.public_key)
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }

@@ -1,0 +1,241 @@
+//! `keys`: which keys the trust file knows, and the retirement of one at a verified state of the log.
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value as Json, json};
+use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
+use synapsor_domain::signing::KeyId;
+use synapsor_domain::trust::{KeyStanding, TrustFile};
+
+use crate::operations::{self, Retirement};
+use crate::output::{self, Table};
+use crate::session::Session;
+use crate::trust_edit::TrustEdit;
+use crate::{Context, state};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List the keys of the trust file, and since when they sign no more
+    #[command(after_help = "Example:\n  synapsor-runner keys list --json\n\nExit codes: 0 ok, 1 failure")]
+    List,
+    /// Retire a key: what the log holds of it stays valid, nothing after counts
+    #[command(
+        after_help = "Examples:\n  synapsor-runner keys retire reader ed25519:4f2a...\n  \
+        synapsor-runner keys retire writer ed25519:4f2a... --json\n\n\
+        Size and root of the log are taken from a checkpoint that is verified here, and written to the trust file\n\
+        with the key; a backup is kept. First let the process sign with its new key. A writer's key is retired only\n\
+        when the log holds every receipt that it signed; its writer must be frozen or sign with another key.\n\
+        A key that was stolen is revoked instead: `synapsor-runner operator revoke`.\n\n\
+        Exit codes: 0 retired, 1 failure, 2 usage, 4 refused, 6 ledger or writer unreachable, 10 tampered,\n\
+        11 rolled back, 12 forked"
+    )]
+    Retire(Retire),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Retire {
+    /// Whose key it is
+    #[arg(value_enum)]
+    role: KeyRole,
+    /// The key's id, as `keys list` prints it
+    key_id: KeyId,
+}
+
+/// The lists of keys in a trust file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KeyRole {
+    Reader,
+    Writer,
+    Ledger,
+    Operator,
+}
+
+impl KeyRole {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reader => "reader",
+            Self::Writer => "writer",
+            Self::Ledger => "ledger",
+            Self::Operator => "operator",
+        }
+    }
+
+    const fn list(self) -> &'static str {
+        match self {
+            Self::Reader => "readers",
+            Self::Writer => "writers",
+            Self::Ledger => "ledgers",
+            Self::Operator => "operators",
+        }
+    }
+}
+
+/// One key of the trust file.
+struct Line<'a> {
+    role: KeyRole,
+    key_id: &'a KeyId,
+    person: Option<&'a str>,
+    standing: KeyStanding,
+    revoked: bool,
+}
+
+pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
+    match command {
+        Command::List => list(context)?,
+        Command::Retire(args) => retire(&args, context).await?,
+    }
+    Ok(Exit(EXIT_OK))
+}
+
+fn lines(trust: &TrustFile) -> Vec<Line<'_>> {
+    let services = [
+        (KeyRole::Reader, &trust.readers),
+        (KeyRole::Writer, &trust.writers),
+        (KeyRole::Ledger, &trust.ledgers),
+    ];
+    let services = services.into_iter().flat_map(|(role, keys)| {
+        keys.iter().map(move |key| Line {
+            role,
+            key_id: &key.key_id,
+            person: None,
+            standing: key.standing(),
+            revoked: false,
+        })
+    });
+    let operators = trust.operators.iter().map(|key| Line {
+        role: KeyRole::Operator,
+        key_id: &key.key_id,
+        person: Some(&key.person),
+        standing: key.standing(),
+        revoked: key.revoked,
+    });
+    services.chain(operators).collect()
+}
+
+impl Line<'_> {
+    fn status(&self) -> &'static str {
+        match self.standing {
+            _ if self.revoked => "revoked",
+            KeyStanding::InUse => "in use",
+            KeyStanding::Retired(_) => "retired",
+        }
+    }
+
+    fn json(&self) -> Json {
+        let head = match self.standing {
+            KeyStanding::Retired(head) => head,
+            KeyStanding::InUse => None,
+        };
+        json!({
+            "role": self.role.as_str(),
+            "key_id": self.key_id,
+            "person": self.person,
+            "status": self.status(),
+            "retired_at_size": head.map(|head| head.size),
+            "retired_at_root": head.map(|head| hex::encode(head.root)),
+        })
+    }
+}
+
+fn list(context: &Context) -> Result<(), Failure> {
+    let trust = state::load_trust(&state::trust_path(context)?)?;
+    let lines = lines(&trust);
+    if context.global.json {
+        let keys: Vec<Json> = lines.iter().map(Line::json).collect();
+        return output::json(&json!({ "keys": keys }));
+    }
+    let mut table = Table::new(&["ROLE", "KEY", "PERSON", "STATUS", "RETIRED AT"]);
+    for line in &lines {
+        let at = match line.standing {
+            KeyStanding::InUse => String::new(),
+            KeyStanding::Retired(Some(head)) => format!("{} events", head.size),
+            KeyStanding::Retired(None) => "not named".to_owned(),
+        };
+        table.row([
+            line.role.as_str(),
+            line.key_id.as_str(),
+            line.person.unwrap_or_default(),
+            line.status(),
+            &at,
+        ]);
+    }
+    output::line(table)
+}
+
+async fn retire(args: &Retire, context: &Context) -> Result<(), Failure> {
+    let path = state::trust_path(context)?;
+    let trust = state::load_trust(&path)?;
+    let known = lines(&trust)
+        .into_iter()
+        .find(|line| line.role == args.role && line.key_id == &args.key_id);
+    let Some(known) = known else {
+        return Err(Failure::new(
+            "KEY_UNKNOWN",
+            format!(
+                "{} is not a {} key of the trust file",
+                args.key_id,
+                args.role.as_str()
+            ),
+        )
+        .with_fix("see the keys with `synapsor-runner keys list`"));
+    };
+    if let KeyStanding::Retired(Some(head)) = known.standing {
+        return Err(Failure::new(
+            "KEY_RETIRED",
+            format!("{} was retired at {} events of the log", args.key_id, head.size),
+        ));
+    }
+    let mut session = Session::open(context).await?;
+    let retirement = match args.role {
+        KeyRole::Writer => operations::retire_writer(&mut session, &args.key_id, context).await,
+        KeyRole::Ledger => operations::retire_ledger(&session, &args.key_id).await,
+        KeyRole::Reader | KeyRole::Operator => operations::retire_signer(&session).await,
+    };
+    session.close().await;
+    write(args, &retirement?, context)
+}
+
+/// Writes the state of the log to the key's entry.
+fn write(args: &Retire, retirement: &Retirement, context: &Context) -> Result<(), Failure> {
+    let mut edit = TrustEdit::begin(&state::trust_path(context)?)?;
+    let entries = edit.entries(args.role.list())?;
+    let entry = entries.iter_mut().find(|e| e["key_id"] == json!(args.key_id));
+    let entry = entry.and_then(Json::as_object_mut).ok_or_else(|| {
+        Failure::new("KEY_UNKNOWN", "the entry of the key was removed meanwhile")
+            .with_fix("see the keys with `synapsor-runner keys list`")
+    })?;
+    let (size, root) = (retirement.head.size, hex::encode(retirement.head.root));
+    entry.insert("retired".to_owned(), json!(true));
+    entry.insert("retired_at_size".to_owned(), json!(size));
+    entry.insert("retired_at_root".to_owned(), json!(root));
+    let backup = edit.commit(operations::now())?;
+    if context.global.json {
+        return output::json(&json!({
+            "role": args.role.as_str(),
+            "key_id": args.key_id,
+            "retired_at_size": size,
+            "retired_at_root": root,
+            "receipts_in_log": retirement.receipts,
+            "backup": backup.display().to_string(),
+        }));
+    }
+    output::line(format!("retired at {size} events of the log, root {root}"))?;
+    if let Some(receipts) = retirement.receipts {
+        output::line(format!(
+            "the log holds the {receipts} receipt(s) of the key that the sources hold"
+        ))?;
+    }
+    output::line(format!("the trust file as it was: {}", backup.display()))?;
+    output::line("every ledger, reader and writer reads its own copy: bring the new file to each of them")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn role_names_its_list_in_the_trust_file() {
+        for role in KeyRole::value_variants() {
+            assert_eq!(role.list(), format!("{}s", role.as_str()));
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The state of the log at which a key can be retired: verified, pinned, and for a writer's key only when the log
+//! holds everything that it signed.
+
+use synapsor_chassis::run::Failure;
+use synapsor_domain::log::TreeHead;
+use synapsor_domain::signing::KeyId;
+
+use crate::Context;
+use crate::clients::{EXIT_REFUSED, Ledger, ProposalFilter, Writer};
+use crate::output::safe;
+use crate::session::Session;
+use crate::witness::Keeper;
+
+/// Proposals on one page of a list.
+const PAGE_ROWS: u32 = 200;
+/// Ids that a message names.
+const NAMED_MAX: usize = 5;
+
+/// Where a key is retired.
+#[derive(Debug)]
+pub(crate) struct Retirement {
+    pub(crate) head: TreeHead,
+    /// Receipts of a writer key that were found in its sources and that the log holds.
+    pub(crate) receipts: Option<u64>,
+}
+
+/// A reader's or operator's key: the newest verified head.
+pub(crate) async fn retire_signer(session: &Session) -> Result<Retirement, Failure> {
+    let (head, _) = newest(session).await?;
+    Ok(Retirement { head, receipts: None })
+}
+
+/// A ledger's key, when the newest checkpoint is signed by another one.
+pub(crate) async fn retire_ledger(session: &Session, key: &KeyId) -> Result<Retirement, Failure> {
+    let (head, signer) = newest(session).await?;
+    if signer == *key {
+        return Err(in_use("the running ledger still signs with this key")
+            .with_fix("add its new key to the trust file, start it with that key, then retire the old one"));
+    }
+    Ok(Retirement { head, receipts: None })
+}
+
+/// A writer's key, when no attempt is open and the log holds every receipt that it signed.
+pub(crate) async fn retire_writer(
+    session: &mut Session,
+    key: &KeyId,
+    context: &Context,
+) -> Result<Retirement, Failure> {
+    let open = open_attempts(session).await?;
+    if !open.is_empty() {
+        let text = format!("{} attempt(s) have no end on file: {}", open.len(), named(&open));
+        return Err(Failure::new("ATTEMPTS_OPEN", text)
+            .with_fix("wait until the writer has resolved them, then retire the key")
+            .with_exit(EXIT_REFUSED));
+    }
+    let link = session.writer(context).await?;
+    let reported = Writer::at(&link).report_receipts(key).await?;
+    if reported.signing_key == key.as_str() && !reported.frozen {
+        return Err(in_use("the running writer still signs with this key").with_fix(
+            "start it with its new key, or stop it with `synapsor-runner writeback freeze` first",
+        ));
+    }
+    let mut receipts = 0;
+    for source in &reported.sources {
+        if let Some(reason) = &source.unavailable {
+            let text = format!(
+                "the receipts in `{}` cannot be read: {}",
+                safe(&source.source_id),
+                safe(reason)
+            );
+            return Err(Failure::unreachable("RECEIPTS_UNCHECKED", text)
+                .with_fix("make the database reachable for the writer, then retire the key"));
+        }
+        if !source.unreported.is_empty() {
+            let text = format!(
+                "the log does not hold {} receipt(s) of this key in `{}`: {}",
+                source.unreported.len(),
+                safe(&source.source_id),
+                named(&source.unreported)
+            );
+            return Err(Failure::new("RECEIPTS_UNREPORTED", text)
+                .with_fix(
+                    "see the ledger's alarms for why it refuses them; they would stay unproven for good",
+                )
+                .with_exit(EXIT_REFUSED));
+        }
+        receipts += source.reported;
+    }
+    let (head, _) = newest(session).await?;
+    Ok(Retirement {
+        head,
+        receipts: Some(receipts),
+    })
+}
+
+/// The newest head, verified and pinned, with the ledger key that signed it.
+async fn newest(session: &Session) -> Result<(TreeHead, KeyId), Failure> {
+    let trust = session.trust();
+    let mut keeper = Keeper::hold(&session.witness_path(), trust).await?;
+    let (note, proof) = Ledger::of(session).checkpoint(keeper.known()).await?;
+    let checkpoint = keeper.accept(&note, proof.as_ref())?;
+    let signer = trust
+        .verify_checkpoint(&note)
+        .map(|(_, key)| key.key_id())
+        .map_err(|e| Failure::new(e.code(), e.to_string()))?;
+    if checkpoint.size == 0 {
+        return Err(Failure::new("LOG_EMPTY", "the log holds nothing yet").with_exit(EXIT_REFUSED));
+    }
+    Ok((checkpoint.head(), signer))
+}
+
+/// Ids of proposals on which an attempt was announced and has no end on file.
+async fn open_attempts(session: &Session) -> Result<Vec<String>, Failure> {
+    let mut ledger = Ledger::of(session);
+    let mut open = Vec::new();
+    for state in ["pending_worker", "in_doubt"] {
+        let filter = ProposalFilter {
+            state: state.to_owned(),
+            ..ProposalFilter::default()
+        };
+        let mut token = String::new();
+        loop {
+            let page = ledger.list(&filter, PAGE_ROWS, &token).await?;
+            let started = page.proposals.iter().filter(|record| record.started);
+            for record in started {
+                let id = record
+                    .proposal
+                    .peek::<synapsor_domain::proposal::Proposal>(synapsor_domain::signing::Kind::Proposal)
+                    .map_or_else(|_| "?".to_owned(), |proposal| proposal.id.to_string());
+                open.push(id);
+            }
+            if page.next_page_token.is_empty() || page.next_page_token == token {
+                break;
+            }
+            token = page.next_page_token;
+        }
+    }
+    Ok(open)
+}
+
+fn named(ids: &[String]) -> String {
+    let shown: Vec<_> = ids
+        .iter()
+        .take(NAMED_MAX)
+        .map(|id| safe(id).to_string())
+        .collect();
+    let more = if ids.len() > NAMED_MAX { ", ..." } else { "" };
+    format!("{}{more}", shown.join(", "))
+}
+
+fn in_use(text: &str) -> Failure {
+    Failure::new("KEY_IN_USE", text).with_exit(EXIT_REFUSED)
+}

@@ -1,0 +1,103 @@
+//! Bundles whose signers were retired before, after, or in another log.
+
+use super::tale::{Tale, heads, trust};
+use crate::log::TreeHead;
+use crate::replay::verify_bundle;
+use crate::trust::TrustFile;
+
+type Retire = fn(&mut TrustFile, TreeHead);
+
+/// Every kind of key: how to retire it, the size of the log that holds everything it signed, and the code for each
+/// object of it that a smaller size leaves out.
+const KEYS: [(Retire, u64, &[&str]); 4] = [
+    (reader, 3, &["BUNDLE_PROPOSAL", "BUNDLE_PROPOSAL"]),
+    (operator, 5, &["BUNDLE_ORDER", "BUNDLE_DECISION"]),
+    (writer, 7, &["BUNDLE_ATTEMPT"]),
+    (ledger, 7, &["BUNDLE_CHECKPOINT"]),
+];
+
+fn reader(trust: &mut TrustFile, at: TreeHead) {
+    trust.readers[0].retired_at_size = Some(at.size);
+    trust.readers[0].retired_at_root = Some(hex::encode(at.root));
+}
+
+fn writer(trust: &mut TrustFile, at: TreeHead) {
+    trust.writers[0].retired_at_size = Some(at.size);
+    trust.writers[0].retired_at_root = Some(hex::encode(at.root));
+}
+
+fn ledger(trust: &mut TrustFile, at: TreeHead) {
+    trust.ledgers[0].retired_at_size = Some(at.size);
+    trust.ledgers[0].retired_at_root = Some(hex::encode(at.root));
+}
+
+fn operator(trust: &mut TrustFile, at: TreeHead) {
+    trust.operators[0].retired_at_size = Some(at.size);
+    trust.operators[0].retired_at_root = Some(hex::encode(at.root));
+}
+
+/// The code of the bundle when a key was retired at `at`; with the proof that the bundle's log continues that state.
+fn code(retire: Retire, at: TreeHead, is_proven: bool) -> &'static str {
+    let mut bundle = Tale::new().bundle();
+    if is_proven {
+        let proofs: Vec<_> = heads(&bundle).into_iter().map(|(_, proof)| proof).collect();
+        bundle = bundle.with_consistency(&proofs);
+    }
+    let mut trust = trust();
+    retire(&mut trust, at);
+    verify_bundle(&bundle, &trust).map_or_else(|e| e.code(), |_| "genuine")
+}
+
+fn head(size: u64) -> TreeHead {
+    let heads = heads(&Tale::new().bundle());
+    heads[usize::try_from(size).unwrap() - 1].0
+}
+
+#[test]
+fn retired_key_verifies_what_log_held_before() {
+    for (retire, size, _) in KEYS {
+        for size in size..=7 {
+            assert_eq!(code(retire, head(size), true), "genuine", "{size}");
+        }
+    }
+}
+
+#[test]
+fn retired_key_verifies_nothing_logged_after() {
+    for (retire, size, codes) in KEYS {
+        for (left_out, expected) in (1..).zip(codes) {
+            assert_eq!(code(retire, head(size - left_out), true), *expected, "{size}");
+        }
+    }
+}
+
+#[test]
+fn forked_log_that_fills_the_positions_verifies_nothing() {
+    for (retire, size, codes) in KEYS {
+        let forked = TreeHead {
+            root: [9; 32],
+            ..head(size)
+        };
+        assert_ne!(code(retire, forked, true), "genuine", "{codes:?}");
+    }
+}
+
+#[test]
+fn size_alone_without_proof_of_continuity_verifies_nothing() {
+    assert_eq!(code(reader, head(3), false), "BUNDLE_PROPOSAL");
+    assert_eq!(code(operator, head(5), false), "BUNDLE_DECISION");
+    // Equal heads need no proof.
+    assert_eq!(code(writer, head(7), false), "genuine");
+    assert_eq!(code(ledger, head(7), false), "genuine");
+}
+
+#[test]
+fn proofs_of_bundle_survive_its_file_form() {
+    let bundle = Tale::new().bundle();
+    let proofs: Vec<_> = heads(&bundle).into_iter().map(|(_, proof)| proof).collect();
+    let before = bundle.to_bytes().unwrap();
+    assert!(!String::from_utf8(before).unwrap().contains("consistency"));
+    let bytes = bundle.with_consistency(&proofs).to_bytes().unwrap();
+    let read = crate::replay::Bundle::from_bytes(&bytes).unwrap();
+    assert_eq!(read.consistency().unwrap(), proofs);
+}

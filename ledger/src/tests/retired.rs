@@ -1,0 +1,204 @@
+//! What a retired key signed counts where the log holds it from before, and nothing of it after.
+
+use serde_json::{Value as Json, json};
+use synapsor_domain::approval::Verdict;
+use synapsor_domain::event::EventKind;
+use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::writeback::{AttemptResult, Outcome};
+
+use crate::settle::Settlement;
+use crate::store::Store;
+use crate::store::events::{self, TailFilter};
+use crate::test_kit::{
+    ANN_KEY, BOB_KEY, LEDGER_KEY, NOBODY_KEY, OPERATOR, ORIGIN, WRITER, World, caller, key, seal, trust_file,
+};
+
+/// Where a key is retired.
+enum At {
+    /// At the newest head.
+    Now,
+    /// At the newest size, in another log.
+    OtherLog,
+    /// The trust file names no state of the log.
+    Bare,
+}
+
+/// Retires the first key of a list.
+fn retire(world: &World, list: &str, at: &At) {
+    let head = world.ledger.store.head().borrow().clone();
+    let mut trust: Json = serde_json::from_str(&trust_file(false)).unwrap();
+    trust["operators"][1]["roles"] = json!(["applier"]);
+    let entry = &mut trust[list][0];
+    entry["retired"] = true.into();
+    let root = match at {
+        At::Bare => None,
+        At::Now => Some(hex::encode(head.root)),
+        At::OtherLog => Some(hex::encode([9; 32])),
+    };
+    if let Some(root) = root {
+        entry["retired_at_size"] = head.size.into();
+        entry["retired_at_root"] = root.into();
+    }
+    std::fs::write(world.dir.path().join("trust.json"), trust.to_string()).unwrap();
+}
+
+async fn decide(world: &World, signed: Envelope) -> Result<u32, String> {
+    let id = synapsor_chassis::random::hex_id(16);
+    let done = world.ledger.decide(caller(OPERATOR), &id, signed).await.unwrap();
+    done.value
+        .map(|decided| decided.approvals)
+        .map_err(|refusal| refusal.code.to_string())
+}
+
+async fn order(world: &World, signed: Envelope) -> Result<(), String> {
+    let id = synapsor_chassis::random::hex_id(16);
+    let done = world
+        .ledger
+        .request_apply(caller(OPERATOR), &id, signed)
+        .await
+        .unwrap();
+    done.value.map(|_| ()).map_err(|refusal| refusal.code.to_string())
+}
+
+#[tokio::test]
+async fn approval_of_retired_key_counts_from_before_and_not_after() {
+    for (at, expected) in [
+        (At::Now, Ok(())),
+        (At::Bare, Ok(())),
+        (At::OtherLog, Err("refused:key".to_owned())),
+    ] {
+        let world = World::new();
+        let draft = world.draft("0");
+        world.file(&draft).await;
+        let approval = seal(Kind::Decision, &world.decision(&draft, Verdict::Approve), ANN_KEY);
+        assert_eq!(decide(&world, approval.clone()).await, Ok(1));
+        retire(&world, "operators", &at);
+        let mut signed = world.order(&draft, &[approval.digest(Kind::Decision).unwrap()]);
+        signed.approver.key_id = key(BOB_KEY).key_id();
+        signed.approver.person = "bob".to_owned();
+        assert_eq!(
+            order(&world, seal(Kind::ApplyOrder, &signed, BOB_KEY)).await,
+            expected
+        );
+    }
+}
+
+#[tokio::test]
+async fn retired_operator_key_signs_nothing_new_but_rejections() {
+    let world = World::new();
+    let (first, second) = (world.draft("0"), world.draft("1"));
+    world.file(&first).await;
+    world.file(&second).await;
+    retire(&world, "operators", &At::Now);
+    let approval = seal(Kind::Decision, &world.decision(&first, Verdict::Approve), ANN_KEY);
+    assert_eq!(decide(&world, approval).await, Err("refused:key".to_owned()));
+    let rejection = seal(Kind::Decision, &world.decision(&second, Verdict::Deny), ANN_KEY);
+    assert!(decide(&world, rejection).await.is_ok());
+}
+
+#[tokio::test]
+async fn retired_reader_key_files_nothing_new() {
+    for at in [At::Now, At::Bare] {
+        let world = World::new();
+        world.file(&world.draft("0")).await;
+        retire(&world, "readers", &at);
+        let (proposal, evidence, audit) = world.draft("1").signed();
+        let record = crate::intake::Record::Proposal {
+            proposal,
+            evidence,
+            audit,
+        };
+        assert!(world.submit("again", record).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn receipt_of_retired_writer_key_that_log_lacks_raises_an_alarm() {
+    for at in [At::Now, At::Bare] {
+        let world = World::new();
+        let draft = world.draft("0");
+        let id = world.ordered(&draft).await;
+        let receipt = seal(
+            Kind::Receipt,
+            &world.receipt(&draft, Outcome::Applied),
+            NOBODY_KEY,
+        );
+        // The receipt is of the old key, and a writer with a new one presents it.
+        retire_writer_for(&world, &at);
+        let report = world.report(&draft, AttemptResult::AlreadyApplied, Some(&receipt));
+        let settlement = Settlement {
+            id: id.clone(),
+            token: Vec::new(),
+            attempt: report,
+            receipt: Some(receipt),
+        };
+        let settled = world.ledger.settle(caller(WRITER), settlement).await.unwrap();
+        assert_eq!(settled.value.unwrap_err().code, "refused:receipt_unproven");
+        assert_eq!(alarms(&world).await, 1);
+    }
+}
+
+/// Adds a writer key that is retired at the newest head.
+fn retire_writer_for(world: &World, at: &At) {
+    let head = world.ledger.store.head().borrow().clone();
+    let mut trust: Json = serde_json::from_str(&trust_file(false)).unwrap();
+    let old = key(NOBODY_KEY);
+    let mut entry = json!({ "key_id": old.key_id(), "public_key": old.public_key(), "retired": true });
+    if !matches!(at, At::Bare) {
+        entry["retired_at_size"] = head.size.into();
+        entry["retired_at_root"] = hex::encode(head.root).into();
+    }
+    trust["writers"].as_array_mut().unwrap().push(entry);
+    std::fs::write(world.dir.path().join("trust.json"), trust.to_string()).unwrap();
+}
+
+async fn alarms(world: &World) -> usize {
+    let filter = TailFilter {
+        proposal: None,
+        kind: Some(EventKind::ReceiptAlarm),
+    };
+    let alarms = world
+        .ledger
+        .store
+        .read(move |r| Ok(events::tail(r.conn(), 0, &filter)?.len()));
+    alarms.await.unwrap()
+}
+
+#[tokio::test]
+async fn store_of_a_retired_ledger_key_opens_under_its_successor() {
+    let world = World::new();
+    world.file(&world.draft("0")).await;
+    let head = world.ledger.store.head().borrow().clone();
+    let path = world.store_path();
+    let trusted = |size: u64, root: String| {
+        let mut trust: Json = serde_json::from_str(&trust_file(false)).unwrap();
+        trust["ledgers"][0]["retired_at_size"] = size.into();
+        trust["ledgers"][0]["retired_at_root"] = root.into();
+        let new = key(NOBODY_KEY);
+        let entry = json!({ "key_id": new.key_id(), "public_key": new.public_key() });
+        trust["ledgers"].as_array_mut().unwrap().push(entry);
+        synapsor_domain::trust::TrustFile::parse(trust.to_string().as_bytes()).unwrap()
+    };
+    let World { dir, ledger, .. } = world;
+    drop(ledger);
+    let open = |trust: &synapsor_domain::trust::TrustFile| {
+        let lock = loop {
+            let lock = synapsor_chassis::files::FileLock::try_exclusive(&dir.path().join("lock")).unwrap();
+            if let Some(lock) = lock {
+                break lock;
+            }
+        };
+        Store::open_locked(&path, trust, key(NOBODY_KEY), lock)
+            .map(drop)
+            .map_err(|e| e.code())
+    };
+    assert_eq!(open(&trusted(head.size, hex::encode(head.root))), Ok(()));
+    // Retired before the newest head that it signed, or in another log.
+    assert_eq!(open(&trusted(1, hex::encode(head.root))), Err("STORE_TAMPERED"));
+    assert_eq!(
+        open(&trusted(head.size, hex::encode([9; 32]))),
+        Err("STORE_TAMPERED")
+    );
+    assert_ne!(key(LEDGER_KEY).key_id(), key(NOBODY_KEY).key_id());
+    assert_eq!(head.note.lines().next(), Some(ORIGIN));
+}
