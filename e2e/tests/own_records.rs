@@ -240,6 +240,7 @@ async fn what_an_agent_takes_back_is_never_applied_and_the_log_proves_who_did() 
     let request = wire::GetReplayRequest {
         proposal: first,
         known: None,
+        retired_at: Vec::new(),
     };
     let shown = events.get_replay(request).await?.into_inner();
     let records = shown

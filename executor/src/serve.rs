@@ -262,12 +262,14 @@ async fn serve_writer(base: Base, stop: CancellationToken) -> Result<(), Failure
     let (trust, core_trust) = (base.trust.clone(), base.trust.clone());
     let name = own.instance().unwrap_or_default().to_owned();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let ledger = LedgerClient::new(base.ledger.clone(), base.witness.clone(), clock.clone());
+    let switches = Switches::open(base.settings.state_dir.clone())?;
     let core = WriteCore::new(
         databases,
         Box::new(move || core_trust.read()),
         base.key.clone(),
         name.clone(),
-        clock.clone(),
+        (clock.clone(), Box::new(ledger.clocks(switches.clone()))),
     );
     let writer = Arc::new(Writer {
         contract: base.contract.clone(),
@@ -275,8 +277,8 @@ async fn serve_writer(base: Base, stop: CancellationToken) -> Result<(), Failure
         core,
         key: base.key.clone(),
         name,
-        ledger: LedgerClient::new(base.ledger.clone(), base.witness.clone(), clock.clone()),
-        switches: Switches::open(base.settings.state_dir.clone())?,
+        ledger,
+        switches,
         clock,
     });
     let access = AccessTable::new(own.deployment()).allow(WRITER_SERVICE, &[Role::Operator]);

@@ -188,7 +188,12 @@ impl<P: MayCommit> Looked<'_, P> {
         if let Err(error) = hit(CrashPoint::BeforeCommit).await {
             return ApplyResult::of_engine(error);
         }
-        match self.open.transaction.commit().await {
+        let (core, database_time) = (self.open.core, self.open.database_time);
+        let committed = self.open.transaction.commit().await;
+        if committed.is_ok() {
+            core.move_mark(database_time);
+        }
+        match committed {
             Ok(()) if hit(CrashPoint::AfterCommit).await.is_ok() => ApplyResult::Receipt {
                 receipt: self.receipt,
                 envelope: self.envelope,

@@ -9,6 +9,7 @@
 //! The statements of the engines are in [`postgres`], [`mysql`] and [`sqlite`], behind a trait that is private.
 
 pub mod check;
+pub mod clocks;
 pub mod commit;
 pub mod crash_point;
 pub mod database;
@@ -44,6 +45,7 @@ use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::TrustFile;
 use synapsor_source::SwitchRow;
 
+pub use clocks::Clocks;
 pub use database::Database;
 pub use identity_cache::IdentityCache;
 pub use permit::{DryRunPermit, EndPermit, LeaseTerms, WritePermit};
@@ -78,24 +80,27 @@ pub struct WriteCore {
     pub(crate) key: Arc<SigningKey>,
     pub(crate) name: String,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) clocks: Box<dyn Clocks>,
     databases: BTreeMap<String, Database>,
     pub(crate) identities: IdentityCache,
 }
 
 impl WriteCore {
-    /// A core over the databases of these sources. `name` is the writer's in its certificate, `key` signs receipts.
+    /// A core over the databases of these sources. `name` is the writer's in its certificate, `key` signs receipts;
+    /// the writer's own clock comes with what is known of the others.
     pub fn new(
         databases: BTreeMap<String, Database>,
         trust: Box<ReadTrust>,
         key: Arc<SigningKey>,
         name: String,
-        clock: Arc<dyn Clock>,
+        (clock, clocks): (Arc<dyn Clock>, Box<dyn Clocks>),
     ) -> Self {
         Self {
             trust,
             key,
             name,
             clock,
+            clocks,
             databases,
             identities: IdentityCache::default(),
         }

@@ -2,11 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use synapsor_domain::timestamp::Timestamp;
-use synapsor_domain::writeback::check_database_clock;
 use synapsor_source::{StoredReceipt, SwitchRow};
 
 use crate::check::Locked;
+use crate::clocks::DatabaseTime;
 use crate::commit::Decided;
 use crate::crash_point::{CrashPoint, hit};
 use crate::permit::{EndPermit, MayUpdate, Permit};
@@ -22,8 +21,7 @@ pub struct Open<'a, P> {
     pub(crate) core: &'a WriteCore,
     pub(crate) transaction: Box<dyn Transaction>,
     pub(crate) identity: String,
-    /// The database's clock when the transaction began.
-    pub(crate) database_now: Timestamp,
+    pub(crate) database_time: DatabaseTime,
     /// Freezes and lifts that were found with the receipt's absence.
     pub(crate) switches: Vec<SwitchRow>,
     pub(crate) permit: P,
@@ -49,14 +47,16 @@ impl WriteCore {
             core: self,
             transaction: begun.transaction,
             identity: begun.identity,
-            database_now: begun.database_now,
+            database_time: self.database_time(begun.database_now),
             switches: Vec::new(),
             permit,
         };
         if !is_source {
             return open.roll_back(ApplyResult::Refused(RefusedBy::Source)).await;
         }
-        if let Err(refusal) = check_database_clock(self.now(), open.database_now) {
+        if open.permit.needs_agreed_clocks()
+            && let Err(refusal) = self.check_clocks(open.database_time)
+        {
             return open
                 .roll_back(ApplyResult::Refused(RefusedBy::Own(refusal)))
                 .await;

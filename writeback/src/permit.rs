@@ -116,6 +116,10 @@ pub trait Permit: sealed::Sealed + Send {
     fn proposal(&self) -> &Proposal;
     /// Digest of that proposal's signed bytes.
     fn proposal_digest(&self) -> Digest;
+    /// Whether the transaction waits until the clocks agree. A rejection counts whatever they say.
+    fn needs_agreed_clocks(&self) -> bool {
+        true
+    }
 }
 
 /// A permit that may lock the row and update it.
@@ -187,6 +191,9 @@ impl Permit for EndPermit {
             EndCause::Ending { ending, .. } => ending.attested().digest(),
             EndCause::Failed { write, .. } => write.proposal_digest(),
         }
+    }
+    fn needs_agreed_clocks(&self) -> bool {
+        self.outcome().0 != Outcome::Denied
     }
 }
 

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use synapsor_domain::contract::Advance;
 use synapsor_domain::guard::{self, NotAdvanced, RowCount};
 use synapsor_domain::proposal::Proposal;
+use synapsor_domain::refusal::Refusal;
 use synapsor_domain::value::ColumnValue;
 use synapsor_source::RowPlan;
 
@@ -85,7 +86,14 @@ impl<'a, P: MayUpdate> Matching<'a, P> {
             };
             let target = &authorization.proposal().target;
             let shape = engine(open.transaction.shape(&target.schema, &target.table).await)?;
-            let now = open.core.now();
+            let now = open.core.read_clocks(open.database_time).deadline_time();
+            let valid_until = authorization.standing().valid_until;
+            if now >= valid_until {
+                let text = format!("a deadline passed at {valid_until}; sign again");
+                let refusal = Refusal::new("refused:expired", text);
+                let refused = ApplyResult::Refused(RefusedBy::Own(refusal));
+                return self.open.roll_back(refused).await;
+            }
             if !guard::is_fresh(authorization, now, trust_digest, shape.fingerprint()) {
                 return self.open.roll_back(ApplyResult::Stale).await;
             }

@@ -7,7 +7,7 @@ use crate::evidence::Evidence;
 use crate::log::{Checkpoint, ConsistencyProof, LogError, TreeHead, verify_checkpoint};
 use crate::proposal::{Attested, Proposal};
 use crate::signing::{Envelope, Kind};
-use crate::trust::{Position, ServiceKey, KeyStanding, TrustFile};
+use crate::trust::{KeyStanding, Position, ServiceKey, TrustFile};
 
 /// A bundle in which everything fits.
 #[derive(Debug, Clone)]

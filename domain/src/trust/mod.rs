@@ -18,7 +18,7 @@ use crate::log::{Checkpoint, LogError, TreeHead, verify_checkpoint};
 use crate::signing::{KeyId, PublicKey};
 use crate::timestamp::{Span, Timestamp};
 
-pub use standing::{Position, RetiredKey, KeyStanding};
+pub use standing::{KeyStanding, Position, RetiredKey};
 
 /// The role that counts as every other; loads only in `dev`.
 pub const ANY_ROLE: &str = "*";

@@ -85,12 +85,18 @@ fn bare_retirement_counts_as_of_the_first_pinned_head() {
     // The file is read again when the log has grown: what was signed in between does not count.
     let mut second = parsed(&retired);
     second.pin_retirements(Some(head(9, 1)), Some(&first));
-    assert_eq!(second.readers[0].standing(), KeyStanding::Retired(Some(head(5, 1))));
+    assert_eq!(
+        second.readers[0].standing(),
+        KeyStanding::Retired(Some(head(5, 1)))
+    );
     assert_eq!(second.writers[0].standing(), KeyStanding::InUse);
     // Taken back into use and retired again: a new retirement.
     let mut third = parsed(&retired);
     third.pin_retirements(Some(head(9, 1)), Some(&parsed(&file())));
-    assert_eq!(third.readers[0].standing(), KeyStanding::Retired(Some(head(9, 1))));
+    assert_eq!(
+        third.readers[0].standing(),
+        KeyStanding::Retired(Some(head(9, 1)))
+    );
 }
 
 #[test]

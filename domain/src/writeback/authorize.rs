@@ -9,13 +9,13 @@ use crate::contract::{Capability, Contract, ExecutorRef, Mode, ProposalSpec};
 use crate::digest::Digest;
 use crate::event::EventKind;
 use crate::foreign_code::Acknowledged;
-use crate::limits::{CLOCK_SKEW_SECONDS, DATABASE_SKEW_SECONDS, DECISIONS_MAX};
+use crate::limits::DECISIONS_MAX;
 use crate::log::{LoggedRecord, TreeHead};
 use crate::proposal::{Attested, Proposal, ProposalMode};
 use crate::refusal::Refusal;
 use crate::schema::{Column, TableShape};
 use crate::signing::Envelope;
-use crate::timestamp::{Span, Timestamp};
+use crate::timestamp::Timestamp;
 use crate::trust::{APPROVER, Position, TrustFile};
 use crate::value::Value;
 
@@ -25,8 +25,6 @@ pub struct Facts<'a> {
     pub trust_digest: Digest,
     pub contract: &'a Contract,
     pub now: Timestamp,
-    /// The latest time that this writer has ever seen.
-    pub high_water: Timestamp,
     /// What the writer's database says of itself.
     pub database_identity: &'a str,
     /// The target table as the writer's own connection sees it.
@@ -196,12 +194,6 @@ fn check_all(
             "writeback is frozen; resume it with `synapsor-runner writeback unfreeze`",
         ));
     }
-    if facts.now + Span::seconds(CLOCK_SKEW_SECONDS) < facts.high_water {
-        return Err(Refusal::new(
-            "refused:clock",
-            "the writer's clock has gone back; correct it",
-        ));
-    }
     Ok(CheckedApproval {
         planned,
         order_digest: approval.order().digest(),
@@ -275,20 +267,6 @@ fn plan_again(attested: &Attested, facts: &Facts<'_>) -> Result<Planned, Refusal
         is_version_maintained: is_version_maintained(spec, proposal, facts.shape),
         acknowledged,
     })
-}
-
-/// Whether writer and database agree about the time well enough for deadlines to mean the same to both.
-pub fn check_database_clock(now: Timestamp, database_now: Timestamp) -> Result<(), Refusal> {
-    let apart = (now - database_now).as_seconds().abs();
-    if apart > DATABASE_SKEW_SECONDS {
-        return Err(Refusal::new(
-            "refused:clock",
-            format!(
-                "the writer's clock and the database's are {apart} s apart, {DATABASE_SKEW_SECONDS} s are allowed"
-            ),
-        ));
-    }
-    Ok(())
 }
 
 /// Envelopes with their positions in the log.
@@ -485,25 +463,5 @@ impl std::fmt::Debug for Facts<'_> {
         f.debug_struct("Facts")
             .field("now", &self.now)
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn clocks_may_differ_by_two_minutes_in_either_direction() {
-        let now = Timestamp::from_unix_millis(1_800_000_000_000);
-        for apart in [0, DATABASE_SKEW_SECONDS, -DATABASE_SKEW_SECONDS] {
-            assert!(
-                check_database_clock(now, now + Span::seconds(apart)).is_ok(),
-                "{apart}"
-            );
-        }
-        for apart in [DATABASE_SKEW_SECONDS + 1, -DATABASE_SKEW_SECONDS - 1] {
-            let refused = check_database_clock(now, now + Span::seconds(apart)).unwrap_err();
-            assert_eq!(refused.code, "refused:clock", "{apart}");
-        }
     }
 }

@@ -11,7 +11,7 @@ mod proof;
 mod receipt;
 mod targets;
 
-pub use authorize::{Authorization, Facts, Rehearsal, Standing, authorize, check_database_clock, rehearsal};
+pub use authorize::{Authorization, Facts, Rehearsal, Standing, authorize, rehearsal};
 pub use clock::ClockReading;
 pub use confirmation::{COMMITTING_MAX, SwitchConfirmation, verify_confirmation};
 pub use ending::{EndedBy, Ending, Unauthorized};

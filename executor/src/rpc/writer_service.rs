@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde_json::json;
 use synapsor_chassis::join::join_all;
 use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::Envelope;
+use synapsor_domain::signing::{Envelope, KeyId};
+use synapsor_domain::timestamp::Timestamp;
 use synapsor_proto::convert::required;
 use synapsor_proto::executor::v1 as wire;
 use synapsor_proto::executor::v1::writer_service_server::WriterService;
@@ -87,6 +88,28 @@ impl WriterRpc {
         })
     }
 
+    async fn reported(&self, key_id: &str) -> Result<wire::ReportReceiptsResponse, Refusal> {
+        let key: KeyId = key_id
+            .parse()
+            .map_err(|_| Refusal::new("MALFORMED", "key_id: must be a key id"))?;
+        let writer = &self.writer;
+        let mut sources = Vec::new();
+        for (source_id, database) in writer.core.databases() {
+            let done = writeback::report_receipts(writer, database.reading(), &key).await?;
+            sources.push(wire::ReportedReceipts {
+                source_id: source_id.to_owned(),
+                reported: done.reported,
+                unreported: done.unreported,
+                unavailable: done.unavailable.map(ToOwned::to_owned),
+            });
+        }
+        Ok(wire::ReportReceiptsResponse {
+            sources,
+            signing_key: writer.key.key_id().to_string(),
+            frozen: writer.switches.is_frozen(),
+        })
+    }
+
     async fn status(&self) -> Result<wire::GetStatusResponse, Refusal> {
         let (_, digest) = (self.writer.trust)()?;
         let databases = self.writer.core.databases();
@@ -124,7 +147,7 @@ async fn source_status(source_id: &str, database: &Database) -> wire::SourceStat
         engine: engine.kind().to_owned(),
         identity: identity.unwrap_or_default(),
         problems,
-        database_now_ms: 0,
+        database_now_ms: database.now().await.map_or(0, Timestamp::as_unix_millis),
     }
 }
 
@@ -176,6 +199,16 @@ impl WriterService for WriterRpc {
         request: Request<wire::FreezeRequest>,
     ) -> Result<Response<wire::FreezeResponse>, Status> {
         self.frozen(request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(|r| to_status(&r))
+    }
+
+    async fn report_receipts(
+        &self,
+        request: Request<wire::ReportReceiptsRequest>,
+    ) -> Result<Response<wire::ReportReceiptsResponse>, Status> {
+        self.reported(&request.into_inner().key_id)
             .await
             .map(Response::new)
             .map_err(|r| to_status(&r))

@@ -21,6 +21,7 @@ use super::report::{Report, is_passing, refused, report, report_doubt, settled};
 use super::slots::{Need, Slot};
 use super::source::AtSource;
 use super::switches::FlightGuard;
+use super::unproven::{RECEIPT_UNPROVEN, raise_alarm};
 use super::{Writer, reject};
 use synapsor_source::Engine;
 use synapsor_writeback::crash_point::{CrashPoint, hit};
@@ -131,6 +132,9 @@ impl Work<'_> {
                     ("in_doubt", Pace::Contention)
                 }
                 Round::Report(end) => {
+                    if end.result == AttemptResult::Refused(RECEIPT_UNPROVEN.to_owned()) {
+                        raise_alarm(writer, job).await;
+                    }
                     if end.receipt.is_some() {
                         writer.switches.end_rejection(&job.lease.proposal_id).await;
                     }
@@ -391,7 +395,6 @@ pub(super) fn with_facts<T>(
         trust_digest: own.trust_digest,
         contract,
         now,
-        high_water: writer.switches.high_water(now),
         database_identity: own.identity,
         shape: own.shape,
         fit: &fit,

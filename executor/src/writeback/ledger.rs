@@ -25,6 +25,7 @@ use synapsor_anchors::witness::WitnessFile;
 
 use super::ledger_time::LedgerTime;
 use super::settled::Settled;
+use super::{Switches, WriterClocks};
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// For calls that change nothing when they are made again: sooner asked anew than waited for.
@@ -114,6 +115,11 @@ impl LedgerClient {
     /// The ledger's wall clock, as far as it named it; not signed.
     pub(crate) fn time(&self) -> Option<Timestamp> {
         self.time.now()
+    }
+
+    /// The clocks of a writer with this ledger and these switches.
+    pub fn clocks(&self, switches: Switches) -> WriterClocks {
+        WriterClocks::new(self.time.clone(), switches)
     }
 
     /// Takes note of a job's time of handing out.

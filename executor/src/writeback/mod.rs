@@ -5,6 +5,7 @@
 
 mod attempt;
 mod availability;
+mod clocks;
 mod freeze;
 mod ledger;
 mod ledger_time;
@@ -18,6 +19,7 @@ mod slots;
 mod source;
 mod switch_rows;
 mod switches;
+mod unproven;
 mod worker;
 
 use std::fmt;
@@ -32,11 +34,13 @@ use synapsor_domain::signing::SigningKey;
 use synapsor_domain::timestamp::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+pub use clocks::WriterClocks;
 pub use freeze::{confirm, take_freeze, take_unfreeze};
 pub use ledger::LedgerClient;
 pub use preview::{DryRuns, Preview, preview};
 pub use reject::{Rejected, reject};
 pub use switches::Switches;
+pub use unproven::{ReportedReceipts, report_receipts};
 
 use synapsor_source::Engine;
 use synapsor_writeback::{Database, ReadTrust, WriteCore};

@@ -161,7 +161,8 @@ async fn unsettled_since(
     }
 }
 
-async fn tell(
+/// Reports a committed receipt to the ledger, outside of a lease.
+pub(super) async fn tell(
     writer: &Writer,
     receipt: &Receipt,
     envelope: Envelope,

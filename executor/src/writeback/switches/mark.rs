@@ -1,4 +1,5 @@
-//! The mark of the latest time that this writer has seen, so that a clock that goes back shows.
+//! The mark of the time of the last COMMIT, so that clocks that go back show. How it moves is the domain's rule
+//! (`synapsor_domain::writeback::ClockReading`).
 
 use std::sync::PoisonError;
 
@@ -32,22 +33,26 @@ impl Mark {
         self.is_unsaved
     }
 
-    /// Raises the mark to `now`; gives it, and whether it is due to be written.
-    fn raise(&mut self, now: Timestamp) -> (Timestamp, bool) {
-        let high = self.high.map_or(now, |h| h.max(now));
-        self.high = Some(high);
-        (high, self.written.is_none_or(|w| high - w >= STEP))
+    /// Sets the mark; whether it is due to be written.
+    fn set(&mut self, mark: Timestamp) -> bool {
+        self.high = Some(mark);
+        let moved = |written: Timestamp| (mark - written).max(written - mark);
+        self.written.is_none_or(|written| moved(written) >= STEP)
     }
 }
 
 impl Switches {
-    /// The latest time seen, raised to `now`. A mark that cannot be written stops the writer from taking work.
-    pub fn high_water(&self, now: Timestamp) -> Timestamp {
-        let (high, is_due) = self.lock().mark.raise(now);
+    /// The mark of the last COMMIT; `None` before the first.
+    pub fn mark(&self) -> Option<Timestamp> {
+        self.lock().mark.high
+    }
+
+    /// Moves the mark. One that cannot be written stops the writer from taking work.
+    pub fn set_mark(&self, mark: Timestamp) {
+        let is_due = self.lock().mark.set(mark);
         if is_due && self.save_mark().is_err() {
             tracing::error!("the time mark could not be written; the writer takes no work");
         }
-        high
     }
 
     pub(super) fn save_mark(&self) -> Result<(), FileError> {

@@ -238,7 +238,7 @@ async fn attempt_does_not_pass_while_a_rejection_of_another_is_not_durable() {
 async fn mark_that_cannot_be_written_stops_the_work() {
     let (dir, switches) = switches();
     std::fs::create_dir(dir.path().join("clock-high-water")).unwrap();
-    switches.high_water(now());
+    switches.set_mark(now());
     assert!(switches.check_durable().is_err());
     std::fs::remove_dir(dir.path().join("clock-high-water")).unwrap();
     switches.save_all().unwrap();
@@ -338,12 +338,17 @@ async fn one_proposal_has_one_attempt_at_a_time_and_the_next_waits() {
 }
 
 #[test]
-fn the_clock_s_high_water_mark_never_falls() {
+fn mark_of_last_commit_survives_a_restart_in_both_directions() {
     let (dir, switches) = switches();
+    assert_eq!(switches.mark(), None);
     let late = Timestamp::from_unix_millis(2_000_000_000_000);
-    assert_eq!(switches.high_water(late), late);
     let early = Timestamp::from_unix_millis(1_000_000_000_000);
-    assert_eq!(switches.high_water(early), late);
+    for mark in [late, early] {
+        switches.set_mark(mark);
+        assert_eq!(switches.mark(), Some(mark));
+        let kept = std::fs::read_to_string(dir.path().join("clock-high-water")).unwrap();
+        assert_eq!(kept.trim(), mark.to_string());
+    }
     drop(switches);
-    assert_eq!(reopened(dir.path()).high_water(early), late);
+    assert_eq!(reopened(dir.path()).mark(), Some(early));
 }

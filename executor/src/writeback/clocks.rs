@@ -1,0 +1,33 @@
+//! The writer's clocks, as the write core asks for them: the ledger's time and the mark of the last COMMIT.
+
+use synapsor_domain::timestamp::Timestamp;
+
+use super::Switches;
+use super::ledger_time::LedgerTime;
+
+/// The ledger's time and the durable mark of one writer.
+#[derive(Debug)]
+pub struct WriterClocks {
+    ledger: LedgerTime,
+    switches: Switches,
+}
+
+impl WriterClocks {
+    pub(super) const fn new(ledger: LedgerTime, switches: Switches) -> Self {
+        Self { ledger, switches }
+    }
+}
+
+impl synapsor_writeback::Clocks for WriterClocks {
+    fn ledger_time(&self) -> Option<Timestamp> {
+        self.ledger.now()
+    }
+
+    fn mark(&self) -> Option<Timestamp> {
+        self.switches.mark()
+    }
+
+    fn set_mark(&self, mark: Timestamp) {
+        self.switches.set_mark(mark);
+    }
+}

@@ -1,0 +1,65 @@
+//! The clocks of one transaction: the writer's, the database's and, as a hint, the ledger's.
+
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::timestamp::{Span, Timestamp};
+use synapsor_domain::writeback::ClockReading;
+
+use crate::{Database, WriteCore};
+
+/// What the core needs to know of time besides its own clock and the database's.
+pub trait Clocks: Send + Sync {
+    /// The ledger's wall clock as it was learned last; not signed.
+    fn ledger_time(&self) -> Option<Timestamp>;
+
+    /// The mark that [`Self::set_mark`] left, also before a restart.
+    fn mark(&self) -> Option<Timestamp>;
+
+    /// Moves the mark after a COMMIT.
+    fn set_mark(&self, mark: Timestamp);
+}
+
+/// The database's clock when the transaction began, and when that was by the writer's monotonic clock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DatabaseTime {
+    at: Timestamp,
+    learned_ms: i64,
+}
+
+impl Database {
+    /// The database's clock now, from a transaction that is rolled back; `None` when it cannot be read.
+    pub async fn now(&self) -> Option<Timestamp> {
+        let begun = self.begin().await.ok()?;
+        begun.transaction.roll_back().await;
+        Some(begun.database_now)
+    }
+}
+
+impl WriteCore {
+    pub(crate) fn database_time(&self, at: Timestamp) -> DatabaseTime {
+        DatabaseTime {
+            at,
+            learned_ms: self.clock.monotonic_ms(),
+        }
+    }
+
+    /// All clocks now.
+    pub(crate) fn read_clocks(&self, database: DatabaseTime) -> ClockReading {
+        let since_ms = self.clock.monotonic_ms() - database.learned_ms;
+        ClockReading {
+            writer: self.now(),
+            database: database.at + Span::millis(since_ms),
+            ledger: self.clocks.ledger_time(),
+        }
+    }
+
+    /// Accepts the time of a transaction that just began.
+    pub(crate) fn check_clocks(&self, database: DatabaseTime) -> Result<(), Refusal> {
+        self.read_clocks(database).check(self.clocks.mark())
+    }
+
+    /// Moves the mark after a COMMIT.
+    pub(crate) fn move_mark(&self, database: DatabaseTime) {
+        let mark = self.read_clocks(database).next_mark(self.clocks.mark());
+        self.clocks.set_mark(mark);
+    }
+}
