@@ -18,7 +18,7 @@ pub(crate) use ledger::{
 };
 pub(crate) use reader::Reader;
 pub(crate) use tail::{Tail, TailFilter};
-pub(crate) use writer::{DenyEffect, Preview, SwitchAnswer, Writer};
+pub(crate) use writer::{DenyEffect, Preview, SwitchAnswer, Times, Writer};
 
 /// Exit code of a refusal, or of something that is not approved.
 pub(crate) const EXIT_REFUSED: u8 = 4;

@@ -8,6 +8,7 @@ use synapsor_chassis::run::Failure;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::{Envelope, KeyId};
+use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::SourceProbe;
 use synapsor_proto::executor::v1::{self as wire, writer_service_client::WriterServiceClient};
 use tonic::transport::Channel;
@@ -17,6 +18,16 @@ use crate::session::Link;
 
 /// A probe opens connections and tries every statement, on every source.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Wall clocks as a writer reads them.
+#[derive(Debug)]
+pub(crate) struct Times {
+    pub(crate) writer: Timestamp,
+    /// The ledger's, as the writer learned it last.
+    pub(crate) ledger: Option<Timestamp>,
+    /// By source; those that answer.
+    pub(crate) databases: Vec<(String, Timestamp)>,
+}
 
 /// All receipts of a key are read and told one by one.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(600);
@@ -153,6 +164,21 @@ impl Writer {
         };
         let receipt = answer.receipt.map(Envelope::try_from).transpose().map_err(odd)?;
         Ok(Denied { effect, receipt })
+    }
+
+    /// The clocks that the writer reads, and its own.
+    pub(crate) async fn times(&mut self) -> Result<Times, Failure> {
+        let message = wire::GetStatusRequest {};
+        let status = call(&self.target, message, async |m| self.client.get_status(m).await).await?;
+        let named = |ms: i64| (ms > 0).then(|| Timestamp::from_unix_millis(ms));
+        let databases = status.sources.into_iter();
+        Ok(Times {
+            writer: Timestamp::from_unix_millis(status.writer_now_ms),
+            ledger: named(status.ledger_now_ms),
+            databases: databases
+                .filter_map(|source| Some((source.source_id, named(source.database_now_ms)?)))
+                .collect(),
+        })
     }
 
     /// What the writer reports of its switches.

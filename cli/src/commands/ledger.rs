@@ -13,6 +13,9 @@ use crate::operations;
 use crate::output::{self, safe};
 use crate::session::Session;
 
+/// Seconds by which clocks of two machines may differ unnoticed.
+const CLOCKS_SAME_SECONDS: i64 = 2;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Recompute the whole store and compare the log with what this machine has seen
@@ -63,6 +66,8 @@ async fn verify(session: &Session, context: &Context) -> Result<Exit, Failure> {
             "verified": fits,
             "findings": verified.findings,
             "records_checked": verified.records_checked,
+            "ledger_time": verified.ledger_now,
+            "expiry_paused": verified.is_expiry_paused,
             "log": { "origin": verified.checkpoint.origin, "size": verified.checkpoint.size, "root": root },
         }))?;
         return Ok(exit);
@@ -77,6 +82,19 @@ async fn verify(session: &Session, context: &Context) -> Result<Exit, Failure> {
         for finding in &verified.findings {
             output::line(format!("  {}", safe(finding)))?;
         }
+    }
+    let apart = (verified.ledger_now - operations::now()).as_seconds();
+    if apart.abs() > CLOCKS_SAME_SECONDS {
+        output::line(format!(
+            "CLOCKS_DIFFER: the ledger's clock shows {}, this machine's {}",
+            verified.ledger_now,
+            operations::now()
+        ))?;
+    }
+    if verified.is_expiry_paused {
+        output::line(
+            "EXPIRY_PAUSED: the ledger's clock was stepped; no proposal expires until a writer confirms it",
+        )?;
     }
     output::line(format!("  log   {}", safe(&verified.checkpoint.origin)))?;
     output::line(format!("  size  {}", verified.checkpoint.size))?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use synapsor_chassis::run::Failure;
 use synapsor_domain::log::{Checkpoint, TreeHead};
+use synapsor_domain::timestamp::Timestamp;
 
 use crate::clients::Ledger;
 use crate::session::Session;
@@ -16,6 +17,10 @@ const VERIFY_LIMIT: Duration = Duration::from_secs(300);
 /// What a check of the whole ledger found.
 #[derive(Debug)]
 pub(crate) struct LedgerVerified {
+    /// The ledger's wall clock, not signed.
+    pub(crate) ledger_now: Timestamp,
+    /// Whether it records no expiry because its clock was stepped.
+    pub(crate) is_expiry_paused: bool,
     /// Empty when everything fits.
     pub(crate) findings: Vec<String>,
     pub(crate) records_checked: u64,
@@ -53,11 +58,13 @@ pub(crate) async fn verify_ledger(session: &Session) -> Result<LedgerVerified, F
     let mut ledger = Ledger::of(session);
     let mut keeper = Keeper::hold(&session.witness_path(), session.trust()).await?;
     // The short question first: a cut or forked log is named as such, whatever else is wrong with it.
-    let (note, proof) = ledger.checkpoint(keeper.known()).await?;
-    keeper.accept(&note, proof.as_ref())?;
+    let newest = ledger.checkpoint_from(keeper.known(), &BTreeSet::new()).await?;
+    keeper.accept(&newest.note, newest.consistency.as_ref())?;
     let check = ledger.verify(keeper.known(), VERIFY_LIMIT).await?;
     let checkpoint = keeper.accept(&check.checkpoint, check.consistency.as_ref())?;
     Ok(LedgerVerified {
+        ledger_now: newest.ledger_now,
+        is_expiry_paused: newest.is_expiry_paused,
         findings: check.findings,
         records_checked: check.records_checked,
         checkpoint,

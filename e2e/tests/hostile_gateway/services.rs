@@ -93,6 +93,7 @@ async fn reviews(hands: &Hands, attempts: &mut Attempts, id: &str, signed: &Sign
     let replay = ledger::GetReplayRequest {
         proposal: id.to_owned(),
         known: None,
+        ..Default::default()
     };
     let answer = call_with(&hands.ledger, &path("EventService/GetReplay"), replay).await;
     closed(attempts, "export the replay of a proposal", answer);

@@ -176,7 +176,10 @@ async fn writer_side(
     // It has the variables that this shell has not.
     variables.retain(|finding| finding.code != "VARIABLE_MISSING");
     let mut writer = Writer::at(&link);
-    context.unless_stopped(writer.probe()).await
+    let probes = context.unless_stopped(writer.probe()).await?;
+    let times = context.unless_stopped(writer.times()).await?;
+    variables.extend(super::clocks::findings(&times));
+    Ok(probes)
 }
 
 fn has_missing(findings: &[ProbeFinding]) -> bool {

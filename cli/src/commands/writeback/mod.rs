@@ -1,6 +1,7 @@
 //! `writeback`: the statements that a database's owner runs, the check that they did what they should, and stopping
 //! and resuming all writers.
 
+mod clocks;
 mod doctor;
 mod statements;
 mod switch;
