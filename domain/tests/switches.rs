@@ -34,6 +34,10 @@ fn trust() -> TrustFile {
         not_before: now() + Span::days(-10),
         not_after: now() + Span::days(10),
         revoked: false,
+        retired: false,
+        retired_at_size: None,
+        retired_at_root: None,
+        pinned_at: None,
     };
     TrustFile {
         version: 1,
