@@ -307,7 +307,7 @@ async fn by_ledger(session: &Session, digest: Digest, trust: &TrustFile, switche
 
 /// Writer keys of the trust file under which nobody confirmed.
 fn without_confirmation(trust: &TrustFile, switched: &mut Switched) {
-    for key in trust.writers.iter().filter(|key| !key.retired) {
+    for key in trust.writers.iter().filter(|key| !key.is_retired()) {
         let is_there = switched
             .confirmed
             .iter()
