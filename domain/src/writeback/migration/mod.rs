@@ -6,7 +6,10 @@ mod mysql;
 mod postgres;
 mod sqlite;
 
-pub use mysql::TABLE_CATALOGUE as MYSQL_TABLE_CATALOGUE;
+pub use mysql::{
+    ROWS_MODIFIED as MYSQL_ROWS_MODIFIED, TABLE_CATALOGUE as MYSQL_TABLE_CATALOGUE,
+    procedure_grants as mysql_procedure_grants, procedures_ddl as mysql_procedures_ddl,
+};
 
 use std::fmt::Write as _;
 

@@ -6,6 +6,8 @@ use crate::refusal::Refusal;
 
 /// The procedure that describes one table of its own database.
 pub const TABLE_CATALOGUE: &str = "synapsor_table_catalogue";
+/// The procedure that counts the rows that the caller's own transaction modified.
+pub const ROWS_MODIFIED: &str = "synapsor_rows_modified";
 
 /// Characters of a user's name, as the servers limit it.
 const USER_CHARS_MAX: usize = 32;
@@ -39,23 +41,43 @@ CREATE TABLE IF NOT EXISTS {identity} (
 ) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 INSERT IGNORE INTO {identity} (id, instance) VALUES (1, LOWER(HEX(RANDOM_BYTES(16))));
 {}",
-        table_catalogue_ddl(schema)
+        procedures_ddl(schema, (schema, table))
     )
 }
 
-/// Columns, indexes, triggers and foreign keys of one table of `schema`, with the rights of the procedure's
-/// owner: an account that may read some columns of a table sees neither its other columns, nor its triggers,
-/// nor the keys that point at it. The last row says whether the owner itself may see triggers. Parts in
-/// `/*!80000 */` are for MySQL and parts in `/*M! */` for MariaDB; the names of either mean the same. The body is
-/// a procedure of its own, called with the owner's rights already: MySQL looks at InnoDB's tables when it loads
-/// a procedure, and with the caller's rights it may not.
-fn table_catalogue_ddl(schema: &str) -> String {
-    let procedure = name(schema, TABLE_CATALOGUE);
-    let body = name(schema, &format!("{TABLE_CATALOGUE}_body"));
+/// The statements that make, or make again, the procedures of one database. The first describes a table of
+/// `schema` and counts the triggers of the receipt table, the second counts the rows that the caller's own
+/// transaction modified.
+pub fn procedures_ddl(schema: &str, receipts: (&str, &str)) -> String {
+    table_catalogue_ddl(schema, receipts) + &rows_modified_ddl(schema)
+}
+
+/// The statements that let a writer's account call those procedures.
+pub fn procedure_grants(schema: &str, account: &str) -> String {
+    let grant = |procedure| procedure_grant(schema, procedure, account);
+    [TABLE_CATALOGUE, ROWS_MODIFIED].map(grant).concat()
+}
+
+fn procedure_grant(schema: &str, procedure: &str, account: &str) -> String {
+    let procedure = name(schema, procedure);
+    format!("GRANT EXECUTE ON PROCEDURE {procedure} TO {account};\n")
+}
+
+/// Columns, indexes, triggers, checks and foreign keys of one table of `schema`, with the rights of the
+/// procedure's owner: an account that may read some columns of a table sees neither its other columns, nor its
+/// triggers, nor the keys that point at it. The last rows say whether the owner itself may see triggers, and how
+/// many the receipt table has. Parts in `/*!80000 */` are for MySQL and parts in `/*M! */` for MariaDB; the names
+/// of either mean the same. The body is a procedure of its own, called with the owner's rights already: MySQL
+/// looks at InnoDB's tables when it loads a procedure, and with the caller's rights it may not.
+fn table_catalogue_ddl(schema: &str, receipts: (&str, &str)) -> String {
     let parts: Vec<String> = own_parts(schema)
         .into_iter()
+        .chain(expression_parts(schema))
         .chain(related_parts(schema))
+        .chain([receipt_part(receipts)])
         .collect();
+    let procedure = name(schema, TABLE_CATALOGUE);
+    let body = name(schema, &format!("{TABLE_CATALOGUE}_body"));
     format!(
         "DROP PROCEDURE IF EXISTS {procedure};
 DROP PROCEDURE IF EXISTS {body};
@@ -67,6 +89,22 @@ CREATE PROCEDURE {procedure} (IN wanted VARCHAR(64) CHARACTER SET utf8mb4)
 CALL {body}(wanted);
 ",
         parts.join("\nUNION ALL ")
+    )
+}
+
+/// The number of rows that the caller's own transaction modified in InnoDB, rows of triggers and cascades
+/// included, and the text of the call. InnoDB answers from a copy that may be 0.1 s old; the text holds the
+/// caller's nonce exactly when the copy was made for this call. One assignment, since a SELECT of its own would
+/// put its own text in the place of the call's.
+fn rows_modified_ddl(schema: &str) -> String {
+    let procedure = name(schema, ROWS_MODIFIED);
+    format!(
+        "DROP PROCEDURE IF EXISTS {procedure};
+CREATE PROCEDURE {procedure} (IN nonce VARCHAR(64) CHARACTER SET utf8mb4, OUT answer TEXT CHARACTER SET utf8mb4)
+  READS SQL DATA SQL SECURITY DEFINER
+SET answer = (SELECT CONCAT(trx_rows_modified, ' ', trx_query) FROM information_schema.INNODB_TRX
+  WHERE trx_mysql_thread_id = CONNECTION_ID());
+"
     )
 }
 
@@ -93,7 +131,14 @@ fn own_parts(schema: &str) -> [String; 4] {
         ) + &format!(" FROM information_schema.COLUMNS WHERE {here}"),
         row(
             "index",
-            ["INDEX_NAME", "COLUMN_NAME", "NON_UNIQUE", "SUB_PART", "", ""],
+            [
+                "INDEX_NAME",
+                "COLUMN_NAME",
+                "NON_UNIQUE",
+                "SUB_PART",
+                "/*!80000 EXPRESSION *//*M! NULL */",
+                "",
+            ],
             "SEQ_IN_INDEX",
         ) + &format!(" FROM information_schema.STATISTICS WHERE {here}"),
         row(
@@ -103,8 +148,8 @@ fn own_parts(schema: &str) -> [String; 4] {
                 "EVENT_MANIPULATION",
                 "ACTION_TIMING",
                 "ACTION_STATEMENT",
-                "",
-                "",
+                "DEFINER",
+                "CONCAT_WS('|', SQL_MODE, CHARACTER_SET_CLIENT, COLLATION_CONNECTION, DATABASE_COLLATION)",
             ],
             "ACTION_ORDER",
         ) + &format!(
@@ -113,15 +158,64 @@ fn own_parts(schema: &str) -> [String; 4] {
     ]
 }
 
-/// Foreign keys in both directions, and whether the owner sees triggers.
-fn related_parts(schema: &str) -> [String; 3] {
+/// Expressions that the server computes when a row changes: CHECK constraints and generated columns.
+fn expression_parts(schema: &str) -> [String; 2] {
     let here = here(schema);
+    [
+        row(
+            "check",
+            ["c.CONSTRAINT_NAME", "c.CHECK_CLAUSE", "", "", "", ""],
+            "0",
+        ) + &format!(
+            " FROM information_schema.CHECK_CONSTRAINTS AS c \
+             /*!80000 JOIN information_schema.TABLE_CONSTRAINTS AS t \
+             ON t.CONSTRAINT_SCHEMA = c.CONSTRAINT_SCHEMA AND t.CONSTRAINT_NAME = c.CONSTRAINT_NAME \
+             AND t.CONSTRAINT_TYPE = 'CHECK' */ \
+             WHERE c.CONSTRAINT_SCHEMA = '{schema}' AND TABLE_NAME = wanted"
+        ),
+        row(
+            "generation",
+            ["COLUMN_NAME", "GENERATION_EXPRESSION", "", "", "", ""],
+            "ORDINAL_POSITION",
+        ) + &format!(" FROM information_schema.COLUMNS WHERE {here} AND GENERATION_EXPRESSION <> ''"),
+    ]
+}
+
+/// The receipt table, whether the procedure's owner may see its triggers, and how many it has.
+fn receipt_part((schema, table): (&str, &str)) -> String {
+    let (home, name) = (format!("'{schema}'"), format!("'{table}'"));
+    row(
+        "receipts",
+        [&home, &name, &sees(schema, &name), "", "", ""],
+        &format!(
+            "(SELECT COUNT(*) FROM information_schema.TRIGGERS \
+             WHERE EVENT_OBJECT_SCHEMA = {home} AND EVENT_OBJECT_TABLE = {name})"
+        ),
+    )
+}
+
+/// Whether the procedure's owner may see the triggers of a table; `table` is an expression.
+fn sees(schema: &str, table: &str) -> String {
     let has_right = |list: &str, place: &str| {
         format!(
             "EXISTS (SELECT 1 FROM information_schema.{list} WHERE PRIVILEGE_TYPE = 'TRIGGER' \
              AND REPLACE(GRANTEE, '''', '') = CURRENT_USER(){place})"
         )
     };
+    format!(
+        "({} OR {} OR {})",
+        has_right("USER_PRIVILEGES", ""),
+        has_right("SCHEMA_PRIVILEGES", &format!(" AND TABLE_SCHEMA = '{schema}'")),
+        has_right(
+            "TABLE_PRIVILEGES",
+            &format!(" AND TABLE_SCHEMA = '{schema}' AND TABLE_NAME = {table}")
+        ),
+    )
+}
+
+/// Foreign keys in both directions, and whether the owner sees triggers.
+fn related_parts(schema: &str) -> [String; 3] {
+    let here = here(schema);
     [
         // Of all databases, whoever may read them; the numbers are InnoDB's own.
         row(
@@ -154,16 +248,7 @@ fn related_parts(schema: &str) -> [String; 3] {
         ) + &format!(
             " FROM information_schema.KEY_COLUMN_USAGE WHERE {here} AND REFERENCED_TABLE_NAME IS NOT NULL"
         ),
-        row(
-            "sees",
-            ["", "", "", "", "", ""],
-            &format!(
-                "({} OR {} OR {})",
-                has_right("USER_PRIVILEGES", ""),
-                has_right("SCHEMA_PRIVILEGES", &format!(" AND TABLE_SCHEMA = '{schema}'")),
-                has_right("TABLE_PRIVILEGES", &format!(" AND {here}")),
-            ),
-        ),
+        row("sees", ["", "", "", "", "", ""], &sees(schema, "wanted")),
     ]
 }
 
@@ -194,7 +279,10 @@ pub(super) fn grants(plan: &GrantPlan) -> Result<String, Refusal> {
             &mut text,
             &format!("-- What the tables of `{schema}` are like, for accounts that see them in part."),
         );
-        text.push_str(&table_catalogue_ddl(schema));
+        text.push_str(&procedures_ddl(
+            schema,
+            (&plan.receipt_schema, &plan.receipt_table),
+        ));
     }
     if let Some(role) = &plan.read_role {
         text.push_str("-- The reader: the columns that capabilities read, and which database this is.\n");
@@ -222,11 +310,11 @@ fn grant_role(text: &mut String, plan: &GrantPlan, role: &str, for_writing: bool
         described.push(&plan.receipt_schema);
     }
     for schema in described {
-        let procedure = name(schema, TABLE_CATALOGUE);
-        line(
-            text,
-            &format!("GRANT EXECUTE ON PROCEDURE {procedure} TO {role};"),
-        );
+        text.push_str(&if for_writing {
+            procedure_grants(schema, role)
+        } else {
+            procedure_grant(schema, TABLE_CATALOGUE, role)
+        });
     }
     let identity = name(&plan.receipt_schema, "synapsor_database_identity");
     line(text, &format!("GRANT SELECT ON {identity} TO {role};"));
@@ -290,6 +378,7 @@ mod tests {
                 "GRANT SELECT (`id`, `fee`) ON `shop`.`invoices` TO `wri``ter`@`10.0.0.%`;",
                 "GRANT UPDATE (`fee`) ON `shop`.`invoices` TO `wri``ter`@`10.0.0.%`;",
                 "GRANT EXECUTE ON PROCEDURE `shop`.`synapsor_table_catalogue` TO `wri``ter`@`10.0.0.%`;",
+                "GRANT EXECUTE ON PROCEDURE `shop`.`synapsor_rows_modified` TO `wri``ter`@`10.0.0.%`;",
                 "GRANT SELECT ON `shop`.`synapsor_database_identity` TO `wri``ter`@`10.0.0.%`;",
                 "GRANT SELECT, INSERT ON `shop`.`receipts` TO `wri``ter`@`10.0.0.%`;",
             ]
