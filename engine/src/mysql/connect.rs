@@ -13,6 +13,7 @@ use synapsor_domain::refusal::Refusal;
 
 use super::scrub::{needs_tls, scrub};
 use super::session::Session;
+use super::settings;
 use crate::credential::Material;
 use crate::{Access, Credential};
 use synapsor_source::ReceiptTable;
@@ -25,8 +26,6 @@ const MATERIAL_AGE_MAX: Duration = Duration::from_secs(1);
 /// The oldest servers that are served: major and minor number.
 const MYSQL_MIN: (u32, u32) = (8, 4);
 const MARIADB_MIN: (u32, u32) = (10, 11);
-const SQL_MODE: &str = "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,\
-    NO_ENGINE_SUBSTITUTION,NO_BACKSLASH_ESCAPES";
 /// Statements that a connection keeps prepared.
 const STATEMENTS_KEPT: usize = 128;
 
@@ -171,7 +170,7 @@ impl Connector {
             .parse()
             .map_err(|_| strange("a connection without a number"))?;
         let (flavor, product) = product(&row.text(1)?)?;
-        for statement in settings(flavor, self.access, self.statement_timeout) {
+        for statement in settings::statements(flavor, self.access, self.statement_timeout) {
             session.command(statement).await?;
         }
         let schema = self.receipt_schema()?;
@@ -211,31 +210,6 @@ impl fmt::Debug for Connector {
             .field("access", &self.access)
             .finish_non_exhaustive()
     }
-}
-
-/// The statements that make a session what its use needs; constants of this program, without values.
-fn settings(flavor: Flavor, access: Access, timeout: Duration) -> Vec<String> {
-    let limit = match flavor {
-        Flavor::Mysql => format!("max_execution_time = {}", timeout.as_millis().max(1)),
-        Flavor::MariaDb => format!("max_statement_time = {:.3}", timeout.as_secs_f64()),
-    };
-    let mut statements = vec![
-        format!(
-            "SET SESSION sql_mode = '{SQL_MODE}', time_zone = '+00:00', autocommit = 1, completion_type = 0, \
-             lock_wait_timeout = 2, sql_safe_updates = 0, sql_select_limit = DEFAULT, {limit}"
-        ),
-        "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED".to_owned(),
-    ];
-    statements.push(match access {
-        Access::Read => "SET SESSION TRANSACTION READ ONLY".to_owned(),
-        // The server ends a transaction whose client is silent, stopped or gone.
-        Access::Write => {
-            "SET SESSION innodb_lock_wait_timeout = 2, wait_timeout = 10, foreign_key_checks = 1, \
-                          unique_checks = 1"
-                .to_owned()
-        }
-    });
-    statements
 }
 
 /// `9.7.4-2` is MySQL, `10.11.19-MariaDB-0+deb12u1` says so.

@@ -7,13 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use synapsor_domain::digest::Digest;
+use synapsor_domain::foreign_code::{CodeForm, ForeignCode, ForeignCodeKind};
 use synapsor_domain::schema::{Column, Definition, Reference, TableShape};
 use synapsor_domain::writeback::MYSQL_TABLE_CATALOGUE;
 
+use super::closed_form;
 use super::column::{self, BINARY_COLLATION, ColumnType};
 use super::dialect;
+use super::foreign_code::{self, TriggerRow};
 use super::session::{Arg, Cells, Failed, Session};
-use super::trigger;
 use synapsor_source::SHAPE_AGE_MAX;
 use synapsor_source::catalogue::{ForeignKey, Index, Unique};
 use synapsor_source::error::{EngineError, EngineErrorKind};
@@ -30,7 +32,8 @@ const DIRECT: &str = "\
     UNION ALL SELECT 'index', INDEX_NAME, COLUMN_NAME, CAST(NON_UNIQUE AS CHAR), CAST(SUB_PART AS CHAR), NULL, NULL, \
         CAST(SEQ_IN_INDEX AS CHAR) \
       FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? \
-    UNION ALL SELECT 'trigger', TRIGGER_NAME, EVENT_MANIPULATION, ACTION_TIMING, ACTION_STATEMENT, NULL, NULL, \
+    UNION ALL SELECT 'trigger', TRIGGER_NAME, EVENT_MANIPULATION, ACTION_TIMING, ACTION_STATEMENT, DEFINER, \
+        CONCAT_WS('|', SQL_MODE, CHARACTER_SET_CLIENT, COLLATION_CONNECTION, DATABASE_COLLATION), \
         CAST(ACTION_ORDER AS CHAR) \
       FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = ? AND EVENT_OBJECT_TABLE = ? \
     UNION ALL SELECT 'reference', k.CONSTRAINT_NAME, CONCAT(k.TABLE_SCHEMA, '/', k.TABLE_NAME), k.COLUMN_NAME, \
@@ -58,21 +61,37 @@ pub struct Described {
     pub defaults: Vec<(String, String)>,
     /// In key order.
     pub primary_key: Vec<String>,
-    /// Triggers of UPDATE whose effects cannot be read from the row.
-    pub opaque_triggers: Vec<String>,
-    /// Whether there are triggers of any kind.
-    pub has_triggers: bool,
     /// Whether all triggers and all foreign keys are known.
     pub is_complete: bool,
+    /// What the procedure reports of the receipt table; nothing from an older procedure, or without one.
+    pub receipts: Option<ReceiptTriggers>,
 }
 
 impl Described {
+    /// Code that an UPDATE runs and that has not the closed form.
+    pub fn open_code(&self) -> impl Iterator<Item = &ForeignCode> {
+        self.shape
+            .foreign_code
+            .iter()
+            .filter(|code| code.form != CodeForm::Closed)
+    }
+
     /// The type of a column that exists.
     pub fn column_type(&self, name: &str) -> Result<&ColumnType, EngineError> {
         self.types
             .get(name)
             .ok_or_else(|| EngineError::new(EngineErrorKind::NotFound, "no such column"))
     }
+}
+
+/// The triggers of the receipt table, as the procedure counts them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceiptTriggers {
+    pub schema: String,
+    pub table: String,
+    /// Whether the procedure's owner may see them.
+    pub is_complete: bool,
+    pub count: u64,
 }
 
 /// Schema and table.
@@ -211,7 +230,8 @@ fn describe(schema: &str, table: &str, rows: &[Cells]) -> Result<Described, Engi
             "no table of exactly this name",
         ));
     }
-    let indexes = indexes(&of("index"));
+    let index_lines = of("index");
+    let indexes = indexes(&index_lines);
     let primary_key: Vec<String> = indexes
         .iter()
         .filter(|index| index.name == "PRIMARY")
@@ -223,16 +243,17 @@ fn describe(schema: &str, table: &str, rows: &[Cells]) -> Result<Described, Engi
         .map(|line| column_of(line, &indexes, &primary_key))
         .collect();
     let triggers = of("trigger");
-    let updating: Vec<&Line> = triggers.iter().filter(|line| line.text(1) == "UPDATE").collect();
-    let is_opaque = |line: &&&Line| line.text(2) != "BEFORE" || !trigger::only_sets_its_row(&line.text(3));
-    let opaque_triggers: Vec<String> = updating
+    let updating: Vec<&Line> = triggers
         .iter()
-        .filter(is_opaque)
-        .map(|line| line.text(0))
+        .filter(|line| closed_form::is_updating(&line.text(1)))
         .collect();
+    let mut foreign_code: Vec<ForeignCode> = updating.iter().map(|line| trigger_code(line)).collect();
+    let is_opaque = foreign_code.iter().any(|code| code.form != CodeForm::Closed);
+    foreign_code.extend(expressions(&of("check"), &of("generation"), &index_lines));
     let is_complete = of("sees").first().is_some_and(|line| line.number == 1);
+    let receipts = of("receipts").first().map(receipt_triggers);
     let mut traits = traits(listed);
-    if !is_complete || !opaque_triggers.is_empty() {
+    if !is_complete || is_opaque {
         traits.push(UNOBSERVABLE.to_owned());
     }
     Ok(Described {
@@ -255,15 +276,48 @@ fn describe(schema: &str, table: &str, rows: &[Cells]) -> Result<Described, Engi
             policies: Vec::new(),
             referenced_by: references(schema, &of("reference")),
             traits,
-            foreign_code: Vec::new(),
+            foreign_code,
         }),
         unique: indexes.iter().filter_map(IndexLines::as_unique).collect(),
         indexes: indexes.into_iter().map(IndexLines::into_index).collect(),
         primary_key,
-        opaque_triggers,
-        has_triggers: !triggers.is_empty(),
+        receipts,
         is_complete,
     })
+}
+
+fn trigger_code(line: &Line) -> ForeignCode {
+    foreign_code::trigger(&TriggerRow {
+        name: line.text(0),
+        event: line.text(1),
+        timing: line.text(2),
+        body: line.text(3),
+        definer: line.cells[4].clone(),
+        saved: line.cells[5].clone(),
+    })
+}
+
+/// Expressions that call what is not known to be the server's own.
+fn expressions(checks: &[Line], generated: &[Line], indexes: &[Line]) -> Vec<ForeignCode> {
+    let of = |lines: &[Line], kind, at: usize| -> Vec<ForeignCode> {
+        let expression = |line: &Line| foreign_code::expression(kind, &line.text(0), &line.text(at));
+        lines.iter().filter_map(expression).collect()
+    };
+    [
+        of(checks, ForeignCodeKind::Check, 1),
+        of(generated, ForeignCodeKind::GeneratedColumn, 1),
+        of(indexes, ForeignCodeKind::IndexExpression, 4),
+    ]
+    .concat()
+}
+
+fn receipt_triggers(line: &Line) -> ReceiptTriggers {
+    ReceiptTriggers {
+        schema: line.text(0),
+        table: line.text(1),
+        is_complete: line.text(2) == "1",
+        count: line.number,
+    }
 }
 
 fn traits(listed: &Line) -> Vec<String> {

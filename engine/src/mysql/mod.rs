@@ -4,19 +4,22 @@
 
 pub mod catalogue;
 pub mod check;
+pub mod closed_form;
 pub mod column;
 pub mod connect;
 pub mod dialect;
 pub mod fit;
+pub mod foreign_code;
 pub mod inspect;
 pub mod moment;
 pub mod pool;
 pub mod read;
 pub mod reading;
+pub mod receipt_form;
 pub mod receipts;
 pub mod scrub;
 pub mod session;
-pub mod trigger;
+pub mod settings;
 
 use std::sync::Arc;
 use std::time::Duration;

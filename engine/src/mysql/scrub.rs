@@ -8,6 +8,8 @@ use synapsor_source::error::{EngineError, EngineErrorKind};
 
 /// A key that is there already.
 const DUPLICATE_ENTRY: u16 = 1062;
+/// The account has no right to a table.
+const TABLE_ACCESS_DENIED: u16 = 1142;
 
 /// The cause behind a driver error; the detail is the server's number and nothing else.
 pub fn scrub(error: &Error) -> EngineError {
@@ -43,6 +45,11 @@ pub fn scrub(error: &Error) -> EngineError {
 /// Whether the error says that a row with this key is there already.
 pub fn is_duplicate(error: &Error) -> bool {
     number(error) == Some(DUPLICATE_ENTRY)
+}
+
+/// Whether the server ended a statement because the account has no right to a table.
+pub fn is_right_missing(error: &Error) -> bool {
+    number(error) == Some(TABLE_ACCESS_DENIED)
 }
 
 /// Whether the server speaks only over TLS for this account's first login.

@@ -9,7 +9,7 @@ use sqlx::{Arguments as _, AssertSqlSafe, MySqlConnection, Row as _, ValueRef as
 use synapsor_domain::digest::Digest;
 
 use super::connect::Server;
-use super::scrub::{is_answer, is_duplicate, is_lost, scrub};
+use super::scrub::{is_answer, is_duplicate, is_lost, is_right_missing, scrub};
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
 /// What the server is given beyond its own limit to end a statement by itself.
@@ -153,6 +153,23 @@ impl Session {
         let ended = timed(allowed, work).await;
         let rows = self.end_statement(ended)?;
         rows.iter().map(cells).collect()
+    }
+
+    /// What `SHOW CREATE TABLE` prints of a table, in its second column; nothing if the account has no right to
+    /// it, which leaves connection and transaction as they are.
+    pub async fn shown(&mut self, place: &str) -> Result<Option<String>, Failed> {
+        let allowed = self.begin_statement()?;
+        let statement = sqlx::query(AssertSqlSafe(format!("SHOW CREATE TABLE {place}")));
+        let work = statement.fetch_all(&mut self.connection);
+        let ended = match timed(allowed, work).await {
+            Ended::InTime(Err(error)) if is_right_missing(&error) => Ended::InTime(Ok(Vec::new())),
+            ended => ended,
+        };
+        let rows = self.end_statement(ended)?;
+        let Some(row) = rows.first() else {
+            return Ok(None);
+        };
+        Ok(Some(cells(row)?.text(1)?))
     }
 
     /// The number of rows that a prepared statement affected.

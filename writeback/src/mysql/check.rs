@@ -271,12 +271,6 @@ fn notes(report: &mut Report, target: &CheckTarget, described: &Described) {
             report.add(Severity::Problem, "TABLE_UNFIT", text, None);
         }
     }
-    for name in &described.opaque_triggers {
-        let text = format!(
-            "the trigger `{name}` may change anything, and the server does not tell what: `{table}` is not written"
-        );
-        report.add(Severity::Problem, "TRIGGER_UNOBSERVABLE", text, None);
-    }
     if !described.is_complete {
         let text = format!(
             "triggers and foreign keys of `{table}` cannot be seen; have the procedure of the migration made in its \

@@ -262,7 +262,10 @@ impl Transaction for MysqlTransaction {
         session.unlimited();
         session.limit(COMMIT_TIMEOUT);
         let doubt = |failed: Failed| CommitError(failed.error);
-        session.command("COMMIT".to_owned()).await.map_err(doubt)?;
+        session
+            .command("COMMIT AND NO CHAIN NO RELEASE".to_owned())
+            .await
+            .map_err(doubt)?;
         // On a connection that was replaced before it, COMMIT succeeds and commits nothing.
         let answer = session.rows(WHICH_CONNECTION, Vec::new()).await.map_err(doubt)?;
         let id = answer.first().map(|cells| cells.text(0)).transpose();
@@ -290,9 +293,8 @@ fn collateral(described: &Described, touched: &[String]) -> Vec<String> {
         return Vec::new();
     }
     let mut lines: Vec<String> = described
-        .opaque_triggers
-        .iter()
-        .map(|name| format!("the trigger `{name}` may have changed anything"))
+        .open_code()
+        .map(|code| format!("the {} `{}` may have changed anything", code.kind, code.name))
         .collect();
     let shape = &described.shape;
     if !described.is_complete {
