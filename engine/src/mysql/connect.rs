@@ -13,7 +13,7 @@ use synapsor_domain::refusal::Refusal;
 
 use super::scrub::{needs_tls, scrub};
 use super::session::Session;
-use super::settings;
+use super::settings::{self, Settings};
 use crate::credential::Material;
 use crate::{Access, Credential};
 use synapsor_source::ReceiptTable;
@@ -102,6 +102,16 @@ impl Connector {
             .ok_or_else(|| EngineError::new(EngineErrorKind::NotFound, "the URL names no database"))
     }
 
+    /// Whether the contract itself names the database of the receipts.
+    pub const fn is_receipt_schema_named(&self) -> bool {
+        self.receipts.schema.is_some()
+    }
+
+    /// The statements that make a session what its use needs.
+    pub fn settings(&self, flavor: Flavor) -> Vec<String> {
+        settings::statements(flavor, self.access, self.statement_timeout)
+    }
+
     pub fn receipt_table(&self) -> &str {
         &self.receipts.table
     }
@@ -170,7 +180,7 @@ impl Connector {
             .parse()
             .map_err(|_| strange("a connection without a number"))?;
         let (flavor, product) = product(&row.text(1)?)?;
-        for statement in settings::statements(flavor, self.access, self.statement_timeout) {
+        for statement in self.settings(flavor) {
             session.command(statement).await?;
         }
         let schema = self.receipt_schema()?;
@@ -198,6 +208,9 @@ impl Connector {
         );
         let identity = super::read::identity(&mut session, &schema).await?;
         session.identity = identity;
+        if self.access == Access::Write {
+            session.settings = Some(Settings::of_new(&mut session).await?);
+        }
         session.unlimited();
         Ok(session)
     }

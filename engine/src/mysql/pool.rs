@@ -89,6 +89,11 @@ impl Held {
             .expect("a held connection has its session until it is released")
     }
 
+    /// Where connections come from.
+    pub fn connector(&self) -> &Connector {
+        &self.pool.connector
+    }
+
     /// Gives a connection back that met no error.
     pub fn release(mut self) {
         let Some(mut session) = self.session.take() else {

@@ -10,6 +10,7 @@ use synapsor_domain::digest::Digest;
 
 use super::connect::Server;
 use super::scrub::{is_answer, is_duplicate, is_lost, is_right_missing, scrub};
+use super::settings::Settings;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
 /// What the server is given beyond its own limit to end a statement by itself.
@@ -81,6 +82,8 @@ pub struct Session {
     server: Option<Server>,
     /// What the database said of itself when the connection was opened.
     pub identity: String,
+    /// The settings of a connection for writing as they were when it was opened.
+    pub settings: Option<Settings>,
     pub last_used: Instant,
     limit: Option<Duration>,
     until: Option<Instant>,
@@ -96,6 +99,7 @@ impl Session {
             id: 0,
             server: None,
             identity: String::new(),
+            settings: None,
             last_used: Instant::now(),
             limit: None,
             until: None,
@@ -156,10 +160,11 @@ impl Session {
     }
 
     /// What `SHOW CREATE TABLE` prints of a table, in its second column; nothing if the account has no right to
-    /// it, which leaves connection and transaction as they are.
+    /// it, which leaves connection and transaction as they are. Never prepared: a statement that was prepared for a
+    /// view goes on to show one.
     pub async fn shown(&mut self, place: &str) -> Result<Option<String>, Failed> {
         let allowed = self.begin_statement()?;
-        let statement = sqlx::query(AssertSqlSafe(format!("SHOW CREATE TABLE {place}")));
+        let statement = sqlx::raw_sql(AssertSqlSafe(format!("SHOW CREATE TABLE {place}")));
         let work = statement.fetch_all(&mut self.connection);
         let ended = match timed(allowed, work).await {
             Ended::InTime(Err(error)) if is_right_missing(&error) => Ended::InTime(Ok(Vec::new())),

@@ -1,12 +1,61 @@
-//! The statements that make a session what its use needs.
+//! The settings of a session: the statements that make it what its use needs, and the variables that are compared
+//! before a COMMIT. A trigger can change almost every variable of the session that runs it.
 
 use std::time::Duration;
 
 use super::connect::Flavor;
+use super::session::{Failed, Session};
 use crate::Access;
 
 const SQL_MODE: &str = "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,\
     NO_ENGINE_SUBSTITUTION,NO_BACKSLASH_ESCAPES";
+
+/// Variables of either server that decide what our statements do, what we read, or what a COMMIT is.
+const WATCHED: [&str; 42] = [
+    "autocommit",
+    "big_tables",
+    "character_set_client",
+    "character_set_connection",
+    "character_set_results",
+    "collation_connection",
+    "completion_type",
+    "default_week_format",
+    "div_precision_increment",
+    "foreign_key_checks",
+    "group_concat_max_len",
+    "innodb_lock_wait_timeout",
+    "lc_time_names",
+    "lock_wait_timeout",
+    "low_priority_updates",
+    "max_join_size",
+    "max_sort_length",
+    "optimizer_switch",
+    "sql_auto_is_null",
+    "sql_big_selects",
+    "sql_log_bin",
+    "sql_mode",
+    "sql_quote_show_create",
+    "sql_safe_updates",
+    "sql_select_limit",
+    "time_zone",
+    "unique_checks",
+    "updatable_views_with_limit",
+    "wait_timeout",
+    // Of one server or of some versions.
+    "check_constraint_checks",
+    "max_execution_time",
+    "max_statement_time",
+    "old_mode",
+    "pseudo_thread_id",
+    "resultset_metadata",
+    "show_create_table_verbosity",
+    "skip_replication",
+    "sql_path",
+    "system_versioning_asof",
+    "transaction_isolation",
+    "transaction_read_only",
+    "tx_isolation",
+];
 
 /// The statements that make a session what its use needs; constants of this program, without values.
 pub fn statements(flavor: Flavor, access: Access, timeout: Duration) -> Vec<String> {
@@ -38,4 +87,60 @@ pub fn statements(flavor: Flavor, access: Access, timeout: Duration) -> Vec<Stri
         }
     });
     statements
+}
+
+/// The watched variables of a server with their values in this session, and the role of the account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    names: Vec<String>,
+    values: Vec<Option<String>>,
+}
+
+impl Settings {
+    /// The settings right after the session's own statements have set them.
+    pub async fn of_new(session: &mut Session) -> Result<Self, Failed> {
+        let sql = format!(
+            "SHOW SESSION VARIABLES WHERE Variable_name IN ('{}')",
+            WATCHED.join("', '")
+        );
+        let rows = session.rows(&sql, Vec::new()).await?;
+        let names = rows
+            .iter()
+            .map(|row| row.text(0))
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter()
+            // A name of the server's becomes part of a statement only if it is one of ours.
+            .filter(|name| WATCHED.contains(&name.as_str()))
+            .collect();
+        let values = Vec::new();
+        Self { names, values }.again(session).await
+    }
+
+    /// The same variables as they are now.
+    pub async fn again(&self, session: &mut Session) -> Result<Self, Failed> {
+        let cells: Vec<String> = self
+            .names
+            .iter()
+            .map(|name| format!("CAST(@@session.{name} AS CHAR)"))
+            .chain(["CAST(CURRENT_ROLE() AS CHAR)".to_owned()])
+            .collect();
+        let answer = session
+            .rows(&format!("SELECT {}", cells.join(", ")), Vec::new())
+            .await?;
+        let row = answer.first();
+        let value = |at| row.map_or(Ok(None), |row| row.optional(at));
+        Ok(Self {
+            names: self.names.clone(),
+            values: (0..cells.len()).map(value).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The first variable with another value there; `role` for the role of the account.
+    pub fn first_difference<'a>(&'a self, other: &Self) -> Option<&'a str> {
+        let names = self.names.iter().map(String::as_str).chain(["role"]);
+        names
+            .zip(self.values.iter().zip(&other.values))
+            .find(|(_, (ours, theirs))| ours != theirs)
+            .map(|(name, _)| name)
+    }
 }

@@ -8,8 +8,10 @@
 )]
 
 mod behaviours;
+mod cases;
 mod looking;
 mod mysql;
+mod mysql_preconditions;
 mod mysql_traps;
 mod postgres;
 mod postgres_traps;

@@ -15,7 +15,7 @@ use synapsor_source::ReceiptTable;
 use super::behaviours::{Account, Database, Db, Fixture, Sample, dec, float, handing_over, is_there, sample};
 
 /// The password of every account that is made here.
-const PASSWORD: &str = "Correct-Horse-7";
+pub(crate) const PASSWORD: &str = "Correct-Horse-7";
 const URL: &str = "DATABASE_URL";
 
 /// One of the two servers, by the variable that names it.
@@ -655,7 +655,7 @@ pub(crate) fn owner(url: &str, sql: &str) {
 }
 
 /// Runs client work on a thread of its own, so that a behaviour on a runtime can wait for it.
-fn blocking<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+pub(crate) fn blocking<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
     let run = move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -1,6 +1,8 @@
 //! The write path of MySQL and MariaDB.
 
 mod check;
+mod looks;
+mod transaction_looks;
 mod update;
 mod write;
 

@@ -11,7 +11,7 @@ use synapsor_domain::timestamp::Timestamp;
 use crate::transaction::{
     CommitError, LookTarget, OpenTransaction, RecordError, RowChange, Rows, Transaction,
 };
-use crate::violation::{LookError, Violation, ViolationKind};
+use crate::violation::LookError;
 use synapsor_engine::mysql::connect::Flavor;
 use synapsor_engine::mysql::dialect;
 use synapsor_engine::mysql::inspect::{Described, Shapes};
@@ -19,6 +19,8 @@ use synapsor_engine::mysql::pool::{Held, Pool};
 use synapsor_engine::mysql::read::{self, RECEIPT_COLUMNS};
 use synapsor_engine::mysql::session::{Arg, Failed, Session};
 
+use super::looks::Receipts;
+use super::transaction_looks::FirstLook;
 use super::update;
 use synapsor_source::{EngineError, EngineErrorKind, FoundReceipts};
 use synapsor_source::{RowPlan, StoredReceipt};
@@ -47,13 +49,19 @@ pub(crate) async fn begin(pool: &Arc<Pool>, shapes: &Arc<Shapes>) -> Result<Open
     }
     let schema = pool.connector.receipt_schema()?;
     let (identity, database_now) = facts(held.session(), &schema).await?;
-    let receipts = dialect::qualified(&schema, pool.connector.receipt_table());
+    let receipts = Receipts {
+        schema,
+        table: pool.connector.receipt_table().to_owned(),
+        is_named: pool.connector.is_receipt_schema_named(),
+    };
     Ok(OpenTransaction {
         transaction: Box::new(MysqlTransaction {
             held,
             shapes: shapes.clone(),
             receipts,
             touched: Vec::new(),
+            first: None,
+            found: None,
         }),
         identity,
         database_now,
@@ -103,13 +111,15 @@ async fn facts(session: &mut Session, schema: &str) -> Result<(String, Timestamp
 }
 
 /// See [`Transaction`].
-struct MysqlTransaction {
-    held: Held,
-    shapes: Arc<Shapes>,
-    /// The receipt table, quoted.
-    receipts: String,
+pub(super) struct MysqlTransaction {
+    pub(super) held: Held,
+    pub(super) shapes: Arc<Shapes>,
+    pub(super) receipts: Receipts,
     /// Columns that this transaction set.
-    touched: Vec<String>,
+    pub(super) touched: Vec<String>,
+    pub(super) first: Option<FirstLook>,
+    /// What was found after the UPDATE, to be reported by the last look.
+    pub(super) found: Option<LookError>,
 }
 
 impl MysqlTransaction {
@@ -132,7 +142,7 @@ impl MysqlTransaction {
         result
     }
 
-    async fn select_described(
+    pub(super) async fn select_described(
         &mut self,
         described: &Described,
         plan: &RowPlan,
@@ -175,6 +185,14 @@ impl MysqlTransaction {
         self.held.session().give_up();
         error
     }
+
+    /// As [`Self::fail`]; a violation is found by a statement that worked.
+    fn end(&mut self, error: LookError) -> LookError {
+        match error {
+            LookError::Engine(error) => LookError::Engine(self.fail(error)),
+            violation => violation,
+        }
+    }
 }
 
 #[async_trait]
@@ -189,11 +207,18 @@ impl Transaction for MysqlTransaction {
     }
 
     async fn find_receipts(&mut self, id: &str) -> Result<FoundReceipts, EngineError> {
-        let found = read::receipts(self.held.session(), &self.receipts, id).await;
+        let place = self.receipts.place();
+        let found = read::receipts(self.held.session(), &place, id).await;
         found.map_err(|failed| self.fail(failed.error))
     }
 
     async fn shape(&mut self, schema: &str, table: &str) -> Result<TableShape, EngineError> {
+        let looked = self.first.as_ref().and_then(|first| first.described.as_ref());
+        if let Some(described) = looked
+            && (described.shape.schema.as_str(), described.shape.table.as_str()) == (schema, table)
+        {
+            return Ok(described.shape.as_ref().clone());
+        }
         let described = self.shapes.fresh(self.held.session(), schema, table).await;
         match described {
             Ok(described) => Ok(described.shape.as_ref().clone()),
@@ -204,7 +229,11 @@ impl Transaction for MysqlTransaction {
     async fn update(&mut self, plan: &RowPlan, change: RowChange<'_>) -> Result<u64, EngineError> {
         let set = change.set.iter().map(|new| new.column.as_str());
         self.touched.extend(set.chain(change.now).map(ToOwned::to_owned));
-        match self.change(plan, change).await {
+        let changed = match self.change(plan, change).await {
+            Ok(matched) if self.may_have_run_code() => self.look_after_update(plan).await.map(|()| matched),
+            changed => changed,
+        };
+        match changed {
             Ok(matched) => Ok(matched),
             Err(error) => {
                 self.shapes.forget(&plan.schema, &plan.table);
@@ -218,23 +247,30 @@ impl Transaction for MysqlTransaction {
     }
 
     async fn side_effects(&mut self, plan: &RowPlan) -> Result<Vec<String>, EngineError> {
-        // The row is locked, so the table can not get a trigger before the COMMIT.
-        let described = self
-            .shapes
-            .fresh(self.held.session(), &plan.schema, &plan.table)
-            .await;
+        // The row is locked, so the table cannot get a trigger before the COMMIT. New foreign keys are looked for
+        // once more by the last look.
+        let described = match &self.first {
+            Some(_) => self.described(plan).await,
+            None => {
+                let fresh = self.shapes.fresh(self.held.session(), &plan.schema, &plan.table);
+                fresh.await.map_err(EngineError::from)
+            }
+        };
         match described {
-            Ok(described) => Ok(collateral(&described, &self.touched)),
-            Err(failed) => Err(self.fail(failed.error)),
+            Ok(described) => Ok(self.collateral(&described)),
+            Err(error) => Err(self.fail(error)),
         }
     }
 
     async fn insert_receipt(&mut self, receipt: &StoredReceipt) -> Result<(), RecordError> {
-        let inserted = insert(self.held.session(), &self.receipts, receipt).await;
+        let place = self.receipts.place();
+        let inserted = insert(self.held.session(), &place, receipt).await;
         inserted.inspect_err(|_| self.held.session().give_up())
     }
 
-    async fn first_look(&mut self, _target: Option<LookTarget<'_>>) -> Result<(), LookError> {
+    async fn first_look(&mut self, target: Option<LookTarget<'_>>) -> Result<(), LookError> {
+        let looked = self.look_first(target).await;
+        self.first = Some(looked.map_err(|error| self.end(error))?);
         Ok(())
     }
 
@@ -243,14 +279,8 @@ impl Transaction for MysqlTransaction {
         target: Option<LookTarget<'_>>,
         receipt: &StoredReceipt,
     ) -> Result<Rows, LookError> {
-        if self.find_receipt(&receipt.proposal_id).await?.as_ref() != Some(receipt) {
-            let text = "the receipt does not read back as it was written";
-            return Err(Violation::new(ViolationKind::ReadBack, text).into());
-        }
-        match target {
-            Some(target) => Ok(self.reread(target.plan).await?),
-            None => Ok(Vec::new()),
-        }
+        let looked = self.look_last(target, receipt).await;
+        looked.map_err(|error| self.end(error))
     }
 
     async fn commit(mut self: Box<Self>) -> Result<(), CommitError> {
@@ -273,45 +303,21 @@ impl Transaction for MysqlTransaction {
             let error = EngineError::new(EngineErrorKind::Other, "the connection was replaced");
             return Err(CommitError(error));
         }
-        self.held.release();
+        self.release();
         Ok(())
     }
 
     async fn roll_back(mut self: Box<Self>) {
-        if self.held.session().is_sound() && self.held.session().command("ROLLBACK".to_owned()).await.is_ok()
+        let session = self.held.session();
+        if session.is_sound()
+            && session
+                .command("ROLLBACK AND NO CHAIN NO RELEASE".to_owned())
+                .await
+                .is_ok()
         {
-            self.held.release();
+            self.release();
         }
     }
-}
-
-/// What the change may have set off besides the row. The servers keep no account of it, so what they could have
-/// done counts as done: triggers that cannot be read from the row, and foreign keys that follow a column which
-/// was set, or which a trigger may have set.
-fn collateral(described: &Described, touched: &[String]) -> Vec<String> {
-    if touched.is_empty() {
-        return Vec::new();
-    }
-    let mut lines: Vec<String> = described
-        .open_code()
-        .map(|code| format!("the {} `{}` may have changed anything", code.kind, code.name))
-        .collect();
-    let shape = &described.shape;
-    if !described.is_complete {
-        lines.push("which triggers and foreign keys the table has cannot be seen".to_owned());
-    }
-    let follows = shape.referenced_by.iter().filter(|reference| {
-        let is_touched = reference.referenced_columns.iter().any(|c| touched.contains(c));
-        !matches!(reference.on_update.as_str(), "NO ACTION" | "RESTRICT")
-            && (is_touched || !shape.triggers.is_empty())
-    });
-    lines.extend(follows.map(|reference| {
-        format!(
-            "rows of `{}` may have followed by its foreign key",
-            reference.table
-        )
-    }));
-    lines
 }
 
 /// Inserts the receipt on this very connection, as the one row of its statement, and reads it back.

@@ -1,0 +1,394 @@
+//! What an owner of tables, who has no right beyond the database, can put on them: nothing of it is written, or
+//! written wrongly. Each case is tried under a running writer, before a writer starts, and between the row lock and
+//! the receipt.
+
+use std::sync::Arc;
+
+use sqlx::AssertSqlSafe;
+use synapsor_domain::contract::{SideEffectAck, SideEffectWrite};
+use synapsor_domain::foreign_code::Acknowledged;
+use synapsor_domain::schema::TableShape;
+use synapsor_domain::writeback::{RECEIPT_TABLE, receipt_table_ddl};
+use synapsor_engine::Access;
+use synapsor_source::StoredReceipt;
+
+use crate::transaction::{CommitError, LookTarget, RecordError, Transaction};
+use crate::violation::LookError;
+
+use super::behaviours::{AT, Account, Database as _, Db, change, int, invoice, receipt};
+use super::cases::{Case, CaseKind, cases};
+use super::mysql::{MARIADB, MYSQL, MysqlDatabase, MysqlServer, PASSWORD, blocking, connect, owner};
+
+const CASES: &str = include_str!("../../../e2e/fixtures/preconditions/mysql.sql");
+const CASES_MYSQL: &str = include_str!("../../../e2e/fixtures/preconditions/mysql-only.sql");
+const CASES_MARIADB: &str = include_str!("../../../e2e/fixtures/preconditions/mariadb-only.sql");
+const FEE: &str = "SELECT fee FROM invoices WHERE id = 'INV-1'";
+
+/// A database whose tables belong to an account without any other right.
+struct Owned {
+    database: Arc<MysqlDatabase>,
+    db: Db,
+    writer: Account,
+    cases: Vec<Case>,
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        let account = self.database.account('u');
+        owner(
+            &self.database.url('o'),
+            &format!("DROP USER IF EXISTS `{account}`"),
+        );
+    }
+}
+
+impl Owned {
+    fn new(server: &MysqlServer, more: &'static str) -> Option<Self> {
+        if !server.is_there() {
+            return None;
+        }
+        let database = server.fresh();
+        let (name, account) = (database.schema(), database.account('u'));
+        // An owner without further rights may define functions on a server with a binary log only so.
+        owner(
+            &database.url('o'),
+            &format!(
+                "SET GLOBAL log_bin_trust_function_creators = 1; CREATE USER `{account}`@`%` IDENTIFIED BY '{PASSWORD}';
+                 GRANT ALL ON `{name}`.* TO `{account}`@`%`"
+            ),
+        );
+        let all = [cases(CASES, "fee", ""), cases(more, "fee", "")].concat();
+        let cases = all.into_iter().map(|case| Case {
+            sql: case.sql.replace("{db}", &name),
+            ..case
+        });
+        let db: Db = database.clone();
+        let owned = Self {
+            writer: db.engine(Access::Write, None),
+            cases: cases.collect(),
+            database,
+            db,
+        };
+        owned.reset();
+        Some(owned)
+    }
+
+    fn both() -> impl Iterator<Item = Self> {
+        [(&MYSQL, CASES_MYSQL), (&MARIADB, CASES_MARIADB)]
+            .into_iter()
+            .filter_map(|(server, more)| Self::new(server, more))
+    }
+
+    fn of_kind(&self, kind: CaseKind) -> Vec<Case> {
+        self.cases
+            .iter()
+            .filter(|case| case.kind == kind)
+            .cloned()
+            .collect()
+    }
+
+    /// Makes the tables again; the writer goes on.
+    fn reset(&self) {
+        let name = self.database.schema();
+        let receipts = receipt_table_ddl("mysql", &name, RECEIPT_TABLE).unwrap();
+        owner(
+            &self.database.url('o'),
+            &format!(
+                "DROP DATABASE `{name}`; CREATE DATABASE `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+            ),
+        );
+        self.db.execute(&format!(
+            "CREATE TABLE invoices (id VARCHAR(64) NOT NULL PRIMARY KEY, tenant VARCHAR(64) NOT NULL, \
+               status VARCHAR(64), fee BIGINT NOT NULL, version BIGINT NOT NULL) ENGINE=InnoDB;
+             INSERT INTO invoices VALUES ('INV-1', 'acme', 'open', 5500, 7), ('INV-2', 'acme', 'paid', 0, 1),
+               ('INV-3', 'globex', 'due', 100, 2);
+             {receipts}"
+        ));
+    }
+
+    /// Runs statements as the owner of the tables; `false` if the writer's locks kept them from being made.
+    fn as_owner(&self, sql: &str) -> bool {
+        let (url, sql) = (self.database.url('u'), sql.to_owned());
+        let lock_wait_timeout_reached = blocking(async move {
+            let mut connection = connect(&url).await;
+            sqlx::raw_sql("SET SESSION lock_wait_timeout = 1")
+                .execute(&mut connection)
+                .await
+                .unwrap();
+            let done = sqlx::raw_sql(AssertSqlSafe(sql.clone()))
+                .execute(&mut connection)
+                .await;
+            match done {
+                Ok(_) => false,
+                Err(sqlx::Error::Database(error)) if error.message().contains("Lock wait timeout") => true,
+                Err(error) => panic!("{error}\n{sql}"),
+            }
+        });
+        !lock_wait_timeout_reached
+    }
+
+    /// The fee, and how many receipts there are wherever they went.
+    fn state(&self) -> (String, String) {
+        let table = self.db.text(&format!(
+            "SELECT COALESCE(MAX(IF(TABLE_NAME = 'moved', 'moved', TABLE_NAME)), 'dual') FROM information_schema.TABLES \
+             WHERE TABLE_SCHEMA = '{}' AND TABLE_NAME IN ('moved', '{RECEIPT_TABLE}') \
+             AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')",
+            self.database.schema()
+        ));
+        let receipts = format!("SELECT count(*) FROM {table}");
+        (self.db.text(FEE), self.db.text(&receipts))
+    }
+
+    /// Every step of a writeback, with a chance for somebody else between the first check and the UPDATE.
+    async fn write(&self, n: u8, allowed: &Acknowledged, meanwhile: impl FnOnce()) -> Result<(), String> {
+        let begun = self.writer.begin().await.map_err(|e| e.detail)?;
+        let mut transaction = begun.transaction;
+        let steps = self
+            .steps(&mut *transaction, receipt(n, AT), allowed, meanwhile)
+            .await;
+        if let Err(error) = steps {
+            transaction.roll_back().await;
+            return Err(error);
+        }
+        transaction
+            .commit()
+            .await
+            .map_err(|CommitError(error)| error.detail)
+    }
+
+    async fn steps(
+        &self,
+        transaction: &mut dyn Transaction,
+        receipt: StoredReceipt,
+        allowed: &Acknowledged,
+        meanwhile: impl FnOnce(),
+    ) -> Result<(), String> {
+        let plan = invoice(&self.db);
+        let found = transaction.lock(&plan).await.map_err(|e| e.detail)?;
+        assert_eq!(found.len(), 1);
+        let found = transaction.find_receipt(&receipt.proposal_id).await;
+        assert_eq!(found.map_err(|e| e.detail)?, None);
+        let target = Some(LookTarget { plan: &plan, allowed });
+        let looked = transaction.first_look(target).await;
+        looked.map_err(shown)?;
+        meanwhile();
+        let fee = [int("fee", 0)];
+        let matched = transaction.update(&plan, change(&fee, None)).await;
+        let matched = matched.map_err(|e| e.detail)?;
+        if matched != 1 {
+            return Err(format!("{matched} rows"));
+        }
+        let rows = transaction.reread(&plan).await.map_err(|e| e.detail)?;
+        if rows.len() != 1 || rows[0][1] != fee[0] {
+            return Err("another row".to_owned());
+        }
+        let recorded = transaction.insert_receipt(&receipt).await;
+        recorded.map_err(|error| match error {
+            RecordError::Exists => "exists".to_owned(),
+            RecordError::Engine(error) => error.detail,
+        })?;
+        let looked = transaction.last_look(target, &receipt).await.map_err(shown)?;
+        if looked != rows {
+            return Err("another row than the one that was judged".to_owned());
+        }
+        Ok(())
+    }
+
+    async fn shape(&self) -> TableShape {
+        let schema = self.database.schema();
+        self.writer.shape(&schema, "invoices").await.unwrap()
+    }
+}
+
+/// Every definition of the table, with what it may write.
+fn acknowledged(shape: &TableShape, writes: &[(&str, u32)]) -> Acknowledged {
+    let writes = writes.iter().map(|(table, rows)| SideEffectWrite {
+        table: (*table).to_owned(),
+        rows: *rows,
+    });
+    let writes: Vec<SideEffectWrite> = writes.collect();
+    let open = shape
+        .foreign_code
+        .iter()
+        .filter(|code| code.form != synapsor_domain::foreign_code::CodeForm::Closed);
+    let entries: Vec<SideEffectAck> = open
+        .map(|code| SideEffectAck {
+            name: code.name.clone(),
+            digest: code.digest,
+            functions: code.functions.clone(),
+            writes: writes.clone(),
+        })
+        .collect();
+    Acknowledged::judge(&shape.foreign_code, &entries).unwrap()
+}
+
+fn shown(error: LookError) -> String {
+    match error {
+        LookError::Engine(error) => error.detail,
+        LookError::Violation(violation) => format!("{}: {}", violation.kind.code(), violation.detail),
+    }
+}
+
+fn untouched() -> (String, String) {
+    ("5500".to_owned(), "0".to_owned())
+}
+
+fn applied() -> (String, String) {
+    ("0".to_owned(), "1".to_owned())
+}
+
+/// Nothing is written on tables of this kind, whenever they became like that.
+async fn refuses_all(kind: CaseKind) {
+    let nobody = Acknowledged::default();
+    let mut wrong = Vec::new();
+    for mut owned in Owned::both() {
+        for case in owned.of_kind(kind) {
+            owned.reset();
+            // A running writer has judged good tables on this connection.
+            owned.write(1, &nobody, || {}).await.unwrap();
+            owner(
+                &owned.database.url('o'),
+                &format!("UPDATE invoices SET fee = 5500; DELETE FROM {RECEIPT_TABLE}"),
+            );
+            assert!(owned.as_owner(&case.sql), "{}", case.name);
+            let running = owned.write(2, &nobody, || {}).await;
+            if running.is_ok() || owned.state() != untouched() {
+                wrong.push((case.name, "running", running, owned.state()));
+                continue;
+            }
+            owned.writer = owned.db.engine(Access::Write, None);
+            let before = owned.write(3, &nobody, || {}).await;
+            if before.is_ok() || owned.state() != untouched() {
+                wrong.push((case.name, "before", before, owned.state()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// As [`refuses_all`], between the first check and the UPDATE: the locks of the writer keep all of it waiting.
+async fn waits_under_the_lock(kind: CaseKind) {
+    let nobody = Acknowledged::default();
+    let mut wrong = Vec::new();
+    for owned in Owned::both() {
+        for case in owned.of_kind(kind) {
+            owned.reset();
+            let mut is_made = false;
+            let written = owned
+                .write(1, &nobody, || is_made = owned.as_owner(&case.sql))
+                .await;
+            if is_made || written.is_err() || owned.state() != applied() {
+                wrong.push((case.name, is_made, written, owned.state()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rejects_every_damaged_receipt_table() {
+    refuses_all(CaseKind::Receipts).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rejects_code_that_nobody_acknowledged() {
+    refuses_all(CaseKind::Code).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_to_receipts_waits_for_the_writer() {
+    waits_under_the_lock(CaseKind::Receipts).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_code_waits_for_the_writer() {
+    waits_under_the_lock(CaseKind::Code).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn admits_harmless_definitions() {
+    let mut wrong = Vec::new();
+    for owned in Owned::both() {
+        for case in owned.of_kind(CaseKind::Harmless) {
+            owned.reset();
+            assert!(owned.as_owner(&case.sql), "{}", case.name);
+            let shape = owned.shape().await;
+            let Ok(allowed) = Acknowledged::judge(&shape.foreign_code, &[]) else {
+                wrong.push((case.name, Err("not admitted".to_owned()), owned.state()));
+                continue;
+            };
+            let written = owned.write(1, &allowed, || {}).await;
+            if written.is_err() || owned.state() != applied() {
+                wrong.push((case.name, written, owned.state()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Code that a contract acknowledged steers nothing, hides nothing and leaves nothing for the next proposal.
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledged_code_steers_and_hides_nothing() {
+    let mut wrong = Vec::new();
+    for owned in Owned::both() {
+        for case in owned.of_kind(CaseKind::Code) {
+            if case.findings.is_empty() {
+                continue;
+            }
+            owned.reset();
+            assert!(owned.as_owner(&case.sql), "{}", case.name);
+            let allowed = acknowledged(&owned.shape().await, &[]);
+            let written = owned.write(1, &allowed, || {}).await;
+            let is_found = |error: &String| {
+                let named = |finding: &&str| error.contains(&format!("refused:{finding}"));
+                case.findings.iter().any(named)
+            };
+            if !written.as_ref().err().is_some_and(is_found) || owned.state() != untouched() {
+                wrong.push((case.name, written, owned.state()));
+                continue;
+            }
+            // The next proposal of the same writer meets nothing that the code left.
+            owned.reset();
+            let next = owned.write(2, &Acknowledged::default(), || {}).await;
+            if next.is_err() || owned.state() != applied() {
+                wrong.push((case.name, next, owned.state()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledged_code_writes_declared_rows_and_no_more() {
+    let journal = "CREATE TABLE journal (line TEXT) ENGINE=InnoDB;
+        CREATE TRIGGER t AFTER UPDATE ON invoices FOR EACH ROW INSERT INTO journal VALUES ('x'), ('y');";
+    for owned in Owned::both() {
+        let table = format!("{}.journal", owned.database.schema());
+        for (rows, is_enough) in [(1, false), (2, true)] {
+            owned.reset();
+            assert!(owned.as_owner(journal));
+            let allowed = acknowledged(&owned.shape().await, &[(&table, rows)]);
+            let written = owned.write(1, &allowed, || {}).await;
+            assert_eq!(written.is_ok(), is_enough, "{written:?}");
+            let lines = if is_enough { "2" } else { "0" };
+            assert_eq!(owned.db.text("SELECT count(*) FROM journal"), lines);
+            if let Err(error) = written {
+                assert!(error.contains("refused:rows_elsewhere"), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_case_has_a_name_of_its_own() {
+    for more in [CASES_MYSQL, CASES_MARIADB] {
+        let cases = [cases(CASES, "fee", ""), cases(more, "fee", "")].concat();
+        let mut names: Vec<_> = cases.iter().map(|case| case.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), cases.len());
+        let count = |kind| cases.iter().filter(|case| case.kind == kind).count();
+        assert!(count(CaseKind::Receipts) >= 24 && count(CaseKind::Code) >= 20);
+        assert!(count(CaseKind::Harmless) >= 10);
+    }
+}
