@@ -53,9 +53,10 @@ CREATE ROLE orders_writer LOGIN;
 -- The reader: the columns that capabilities read.
 GRANT USAGE ON SCHEMA "shop" TO "orders_reader";
 GRANT SELECT ("order_number", "customer_name", "status", "ship_street", "ship_city", "ship_postcode", "total_amount", "placed_at", "version", "shop_id") ON "shop"."orders" TO "orders_reader";
--- The writer: the columns that it compares, the columns that it sets, and new receipts.
+-- The writer: the columns that it compares, the columns that it sets, the version of a row, and new receipts.
 GRANT USAGE ON SCHEMA "shop" TO "orders_writer";
 GRANT SELECT ("order_number", "customer_name", "status", "ship_street", "ship_city", "ship_postcode", "total_amount", "placed_at", "version", "shop_id") ON "shop"."orders" TO "orders_writer";
 GRANT UPDATE ("ship_street", "ship_city", "ship_postcode", "version", "status") ON "shop"."orders" TO "orders_writer";
+GRANT SELECT ("ctid", "xmin") ON "shop"."orders" TO "orders_writer";
 GRANT USAGE ON SCHEMA "synapsor" TO "orders_writer";
 GRANT SELECT, INSERT ON "synapsor"."synapsor_writeback_receipts" TO "orders_writer";

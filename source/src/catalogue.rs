@@ -86,6 +86,10 @@ pub enum Severity {
     Problem,
 }
 
+/// The code of a finding that refuses a writer outside the environment `dev`: its account is a superuser, passes by row
+/// security, or owns a table that it writes, so no check of the writer limits what the account can do.
+pub const WRITER_ACCOUNT_TOO_POWERFUL: &str = "WRITER_ACCOUNT_TOO_POWERFUL";
+
 /// One thing that a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {

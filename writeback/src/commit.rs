@@ -13,7 +13,7 @@ use crate::lock::{Open, Step, crash};
 use crate::permit::{MayCommit, Permit, WritePermit};
 use crate::result::{ApplyResult, RefusedBy};
 use crate::target;
-use crate::transaction::{LookTarget, RecordError};
+use crate::transaction::{CommitError, LookTarget, RecordError};
 use crate::violation::{Violation, ViolationKind};
 
 /// A transaction whose outcome is decided and not recorded yet. Made by the steps before it only.
@@ -200,9 +200,16 @@ impl<P: MayCommit> Looked<'_, P> {
                 is_new: true,
             },
             Ok(()) => ApplyResult::InDoubt,
-            Err(error) => {
-                tracing::warn!(reason = error.0.reason(), detail = %error.0.detail, "COMMIT did not answer with success");
+            Err(CommitError::Doubt(error)) => {
+                tracing::warn!(reason = error.reason(), detail = %error.detail, "COMMIT did not answer with success");
                 ApplyResult::InDoubt
+            }
+            Err(CommitError::Violation(violation)) => {
+                tracing::error!(
+                    proposal = %self.receipt.proposal_id,
+                    "COMMIT took effect with another row than the one that was checked"
+                );
+                ApplyResult::of_look(violation.into())
             }
         }
     }

@@ -5,7 +5,7 @@ use synapsor_source::switch_row::Written;
 use synapsor_source::{EngineError, EngineErrorKind, StoredReceipt};
 
 use crate::WriteCore;
-use crate::transaction::RecordError;
+use crate::transaction::{CommitError, RecordError};
 use crate::violation::LookError;
 
 /// The permit to insert one freeze or lift; there is no update in its transaction.
@@ -52,7 +52,7 @@ impl WriteCore {
             Err(RecordError::Engine(error)) => return Err(error),
         }
         transaction.last_look(None, &row).await.map_err(of_look)?;
-        transaction.commit().await.map_err(|doubt| doubt.0)
+        transaction.commit().await.map_err(CommitError::into_engine)
     }
 }
 

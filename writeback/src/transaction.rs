@@ -10,7 +10,7 @@ use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::value::ColumnValue;
 use synapsor_source::{EngineError, FoundReceipts, RowPlan, StoredReceipt};
 
-use crate::violation::LookError;
+use crate::violation::{LookError, Violation};
 
 /// Rows of a plan, each with the columns of the plan in their order.
 pub(crate) type Rows = Vec<Vec<ColumnValue>>;
@@ -48,9 +48,24 @@ pub(crate) enum RecordError {
     Engine(EngineError),
 }
 
-/// Why a COMMIT did not answer with success: always doubt.
+/// Why a COMMIT did not answer with success.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct CommitError(pub(crate) EngineError);
+pub(crate) enum CommitError {
+    /// Nobody knows whether it took effect.
+    Doubt(EngineError),
+    /// It took effect, and what it committed is not what was checked.
+    Violation(Violation),
+}
+
+impl CommitError {
+    /// As an error of the engine, for transactions without a row.
+    pub(crate) fn into_engine(self) -> EngineError {
+        match self {
+            Self::Doubt(error) => error,
+            Self::Violation(violation) => LookError::Violation(violation).into_engine(),
+        }
+    }
+}
 
 /// The row that a transaction changes, with what the contract acknowledges that its table may do besides.
 #[derive(Debug, Clone, Copy)]
@@ -92,6 +107,12 @@ pub(crate) trait Transaction: Send {
     /// that is neither of the closed form nor acknowledged. Without a target only the receipt table matters.
     async fn first_look(&mut self, target: Option<LookTarget<'_>>) -> Result<(), LookError>;
 
+    /// What puts the account above every check of the writer, as [`Self::first_look`] found it: attributes of its
+    /// role, and tables that it owns.
+    fn account_powers(&self) -> &[String] {
+        &[]
+    }
+
     /// One UPDATE of exactly the change where key, tenant and guard match, and everything that the database had
     /// deferred to the COMMIT; returns the number of matched rows.
     async fn update(&mut self, plan: &RowPlan, change: RowChange<'_>) -> Result<u64, EngineError>;
@@ -114,7 +135,7 @@ pub(crate) trait Transaction: Send {
         receipt: &StoredReceipt,
     ) -> Result<Rows, LookError>;
 
-    /// Commits; every error and every missing answer is doubt.
+    /// Commits what the last look found; every error of a statement and every missing answer is doubt.
     async fn commit(self: Box<Self>) -> Result<(), CommitError>;
 
     /// Ends the transaction without effect.

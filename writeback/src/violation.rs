@@ -1,7 +1,7 @@
 //! What a transaction found that the protocol does not permit: a precondition of the write that does not hold.
 
 use synapsor_domain::refusal::Refusal;
-use synapsor_source::EngineError;
+use synapsor_source::{EngineError, EngineErrorKind};
 
 /// A precondition that does not hold. The transaction is rolled back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,10 @@ pub enum ViolationKind {
     RowsElsewhere,
     /// The row or the receipt does not read back as it was written.
     ReadBack,
+    /// The account is above every check of the writer, and the environment is not `dev`.
+    AccountTooPowerful,
+    /// COMMIT took effect, and made another version of the row than the one that was checked.
+    RowChangedInCommit,
 }
 
 impl ViolationKind {
@@ -47,6 +51,8 @@ impl ViolationKind {
             Self::DeferrableTrigger => "refused:deferrable_trigger",
             Self::RowsElsewhere => "refused:rows_elsewhere",
             Self::ReadBack => "refused:read_back",
+            Self::AccountTooPowerful => "refused:writer_account",
+            Self::RowChangedInCommit => "refused:row_changed_in_commit",
         }
     }
 }
@@ -70,6 +76,23 @@ impl Violation {
 pub enum LookError {
     Violation(Violation),
     Engine(EngineError),
+}
+
+impl LookError {
+    pub(crate) fn violation(kind: ViolationKind, detail: impl Into<String>) -> Self {
+        Self::Violation(Violation::new(kind, detail))
+    }
+
+    /// As an error that ends the transaction.
+    pub(crate) fn into_engine(self) -> EngineError {
+        match self {
+            Self::Engine(error) => error,
+            Self::Violation(found) => {
+                let detail = format!("{}: {}", found.kind.code(), found.detail);
+                EngineError::new(EngineErrorKind::Other, detail)
+            }
+        }
+    }
 }
 
 impl From<EngineError> for LookError {

@@ -6,6 +6,7 @@ use synapsor_domain::contract::Advance;
 use synapsor_domain::guard::{self, NotAdvanced, RowCount};
 use synapsor_domain::proposal::Proposal;
 use synapsor_domain::refusal::Refusal;
+use synapsor_domain::trust::Environment;
 use synapsor_domain::value::ColumnValue;
 use synapsor_source::RowPlan;
 
@@ -16,6 +17,7 @@ use crate::lock::{Open, Step, crash, engine};
 use crate::permit::{DryRunPermit, EndPermit, FailedReason, MayUpdate, WritePermit};
 use crate::result::{ApplyResult, RefusedBy};
 use crate::transaction::{LookTarget, RowChange};
+use crate::violation::{Violation, ViolationKind};
 use crate::{Controls, target};
 
 /// A transaction whose UPDATE changed exactly its row as requested.
@@ -110,6 +112,9 @@ impl<'a, P: MayUpdate> Matching<'a, P> {
         if let Err(error) = open.transaction.first_look(Some(look)).await {
             return self.open.roll_back(ApplyResult::of_look(error)).await;
         }
+        if let Err(refused) = check_account(open) {
+            return self.open.roll_back(ApplyResult::Refused(refused)).await;
+        }
         if controls.try_enter_commit() {
             ControlFlow::Continue(self)
         } else {
@@ -131,6 +136,24 @@ impl Updated<'_, DryRunPermit> {
         self.open.transaction.roll_back().await;
         self.after
     }
+}
+
+/// Outside the environment `dev` the account must not be above the checks of its own transaction.
+fn check_account<P: MayUpdate>(open: &Open<'_, P>) -> Result<(), RefusedBy> {
+    let Some(power) = open.transaction.account_powers().first() else {
+        return Ok(());
+    };
+    let (trust, _) = (open.core.trust)().map_err(RefusedBy::Own)?;
+    if trust.environment == Environment::Dev {
+        return Ok(());
+    }
+    let detail = format!(
+        "the writer's account {power}; give it the rights that `writeback grants` prints and no more"
+    );
+    Err(RefusedBy::Violation(Violation::new(
+        ViolationKind::AccountTooPowerful,
+        detail,
+    )))
 }
 
 enum Written {

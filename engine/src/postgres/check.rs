@@ -15,7 +15,7 @@ const RIGHTS: &str = "SELECT v.privilege, ''::text FROM pg_class c JOIN pg_names
       unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) v(privilege) \
     WHERE n.nspname = $1::text AND c.relname = $2::text AND has_table_privilege(c.oid, v.privilege) \
     UNION ALL SELECT v.privilege, a.attname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-      JOIN pg_attribute a ON a.attrelid = c.oid AND NOT a.attisdropped AND (a.attnum > 0 OR a.attname = 'xmin'), \
+      JOIN pg_attribute a ON a.attrelid = c.oid AND NOT a.attisdropped AND (a.attnum > 0 OR a.attname IN ('ctid', 'xmin')), \
       unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) v(privilege) \
     WHERE n.nspname = $1::text AND c.relname = $2::text AND has_column_privilege(c.oid, a.attnum, v.privilege) \
     UNION ALL SELECT 'OWNER', ''::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
@@ -47,6 +47,8 @@ impl Rights {
 /// Collects what was found.
 pub struct Report {
     pub role: String,
+    /// The code of attributes that no right of the database limits.
+    pub power_code: &'static str,
     pub findings: Vec<Finding>,
 }
 
@@ -55,6 +57,7 @@ impl Report {
     pub async fn of(lease: &mut Lease) -> Result<Self, EngineError> {
         Ok(Self {
             role: text(&one(lease, "SELECT current_user::text", &[]).await?, 0),
+            power_code: "GRANT_EXCESSIVE",
             findings: Vec::new(),
         })
     }
@@ -95,7 +98,7 @@ pub async fn check_account(lease: &mut Lease, report: &mut Report, schema: &str)
         if holds {
             report.add(
                 Severity::Warning,
-                "GRANT_EXCESSIVE",
+                report.power_code,
                 format!("the account has {attribute}: no right of the database limits it"),
                 Some(format!("ALTER ROLE {role} NO{attribute};")),
             );
@@ -118,8 +121,8 @@ pub async fn check_columns(
     report: &mut Report,
     target: &CheckTarget,
 ) -> Result<Option<TableShape>, EngineError> {
-    let shape = match inspect::describe(lease, &target.schema, &target.table).await {
-        Ok(described) => described.shape(),
+    let shape = match inspect::shape(lease, &target.schema, &target.table).await {
+        Ok(shape) => shape,
         Err(error) if error.kind == EngineErrorKind::NotFound => {
             let what = format!("there is no table `{}.{}`", target.schema, target.table);
             report.add(Severity::Problem, "TABLE_MISSING", what, None);

@@ -37,7 +37,7 @@ const CANCELS_MAX: u32 = 10;
 const CANCEL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What makes every text of a value the same on every connection; names are found in the catalogue only.
-pub const EXACT_SETTINGS: [(&str, &str); 8] = [
+pub const EXACT_SETTINGS: [(&str, &str); 9] = [
     ("search_path", "pg_catalog, pg_temp"),
     ("TimeZone", "UTC"),
     ("DateStyle", "ISO"),
@@ -46,6 +46,8 @@ pub const EXACT_SETTINGS: [(&str, &str); 8] = [
     ("bytea_output", "hex"),
     ("row_security", "on"),
     ("plan_cache_mode", "force_generic_plan"),
+    // The server warns when a COMMIT did not reach its standby, and the warning has to arrive.
+    ("client_min_messages", "warning"),
 ];
 
 /// What the server says of itself, in one list of expressions: process, its start, the identity, and more.
@@ -54,12 +56,12 @@ const FACTS: &str = "'fact', pg_catalog.pg_backend_pid()::text, \
      WHERE a.pid = pg_catalog.pg_backend_pid()), \
     'postgres:' || (SELECT c.system_identifier FROM pg_catalog.pg_control_system() c)::text || ':' \
       || CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'standby' \
-         ELSE left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8) END || ':' \
-      || (SELECT d.oid::text || ':' || left(d.datname::text, 20) FROM pg_catalog.pg_database d \
+         ELSE pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8) END || ':' \
+      || (SELECT d.oid::text || ':' || pg_catalog.left(d.datname::text, 20) FROM pg_catalog.pg_database d \
           WHERE d.datname = pg_catalog.current_database()), \
     pg_catalog.pg_is_in_recovery()::text, pg_catalog.current_setting('transaction_read_only'), \
     pg_catalog.current_setting('track_counts'), pg_catalog.current_setting('server_version'), \
-    to_char(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), \
+    pg_catalog.to_char(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), \
     pg_catalog.current_setting('transaction_isolation')";
 
 /// What the server says of itself and of the session.
@@ -78,6 +80,11 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// The server process that serves the connection, with its start.
+    pub const fn process(&self) -> (i32, i64) {
+        (self.process_id, self.process_started)
+    }
+
     /// The statement that asks for them.
     pub fn statement() -> String {
         format!("SELECT {FACTS}")

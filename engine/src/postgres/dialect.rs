@@ -26,7 +26,11 @@ pub struct Statement {
 
 /// The statement that finds the row of a plan, at most twice, or nothing to ask if no row can have these keys.
 /// Columns of the plan come first, then key and tenant, all as text.
-pub fn select_row(plan: &RowPlan, shape: &TableShape) -> Result<Option<Statement>, EngineError> {
+pub fn select_row(
+    plan: &RowPlan,
+    shape: &TableShape,
+    scope: Scope,
+) -> Result<Option<Statement>, EngineError> {
     let names = plan
         .columns
         .iter()
@@ -34,14 +38,27 @@ pub fn select_row(plan: &RowPlan, shape: &TableShape) -> Result<Option<Statement
     let columns: Vec<String> = names
         .map(|name| Ok(Family::of(column(shape, name)?).text_of(&own(name))))
         .collect::<Result<_, EngineError>>()?;
+    select_columns(plan, shape, &columns.join(", "), scope)
+}
+
+/// As [`select_row`], with these expressions of the row `t`.
+pub fn select_columns(
+    plan: &RowPlan,
+    shape: &TableShape,
+    columns: &str,
+    scope: Scope,
+) -> Result<Option<Statement>, EngineError> {
     let mut parameters = Vec::new();
     let Some(condition) = matching(plan, shape, &mut parameters)? else {
         return Ok(None);
     };
+    let only = match scope {
+        Scope::Whole => "",
+        Scope::Only => "ONLY ",
+    };
     let sql = format!(
-        "SELECT {} FROM {} AS t WHERE {condition} LIMIT 2",
-        columns.join(", "),
-        qualified(&plan.schema, &plan.table)
+        "SELECT {columns} FROM {only}{} AS t WHERE {condition} LIMIT 2",
+        qualified(&plan.schema, &plan.table),
     );
     Ok(Some(Statement { sql, parameters }))
 }
@@ -49,6 +66,15 @@ pub fn select_row(plan: &RowPlan, shape: &TableShape) -> Result<Option<Statement
 /// Key and tenant of a plan.
 pub fn key_columns(plan: &RowPlan) -> impl Iterator<Item = &ColumnValue> {
     std::iter::once(&plan.primary_key).chain(&plan.tenant)
+}
+
+/// Which rows a statement concerns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// A view, or a table with its partitions and children: what readers read.
+    Whole,
+    /// The table itself and nothing else: what a writing transaction locks, updates and reads again.
+    Only,
 }
 
 /// A column of the shape.
@@ -82,12 +108,12 @@ pub fn equals(wanted: &ColumnValue, column: &Column, parameters: &mut Vec<Option
     }
     let (own, cast) = (own(&wanted.column), cast(column, &wanted.value, parameters));
     let exact = format!(
-        "({}) COLLATE \"C\" = ({}) COLLATE \"C\"",
+        "({}) COLLATE pg_catalog.\"C\" OPERATOR(pg_catalog.=) ({}) COLLATE pg_catalog.\"C\"",
         family.text_of(&own),
         family.text_of(&cast)
     );
     Some(if family.has_equality() {
-        format!("{own} = {cast} AND {exact}")
+        format!("{own} OPERATOR(pg_catalog.=) {cast} AND {exact}")
     } else {
         exact
     })
@@ -96,9 +122,9 @@ pub fn equals(wanted: &ColumnValue, column: &Column, parameters: &mut Vec<Option
 /// The next parameter, which holds the value, as the column's type.
 pub fn cast(column: &Column, value: &Value, parameters: &mut Vec<Option<String>>) -> String {
     parameters.push(value.as_text().map(ToOwned::to_owned));
-    let parameter = format!("${}::text", parameters.len());
+    let parameter = format!("${}::pg_catalog.text", parameters.len());
     match Family::of(column) {
-        Family::Bytes => format!("decode({parameter}, 'hex')"),
+        Family::Bytes => format!("pg_catalog.decode({parameter}, 'hex'::pg_catalog.text)"),
         _ => format!("{parameter}::{}", cast_name(column)),
     }
 }
@@ -109,8 +135,10 @@ pub fn own(column: &str) -> String {
 
 pub fn now_for(column: &Column) -> Result<&'static str, EngineError> {
     match Family::of(column) {
-        Family::Timestamptz(_) => Ok("clock_timestamp()"),
-        Family::Timestamp(_) => Ok("(clock_timestamp() AT TIME ZONE 'UTC')"),
+        Family::Timestamptz(_) => Ok("pg_catalog.clock_timestamp()"),
+        Family::Timestamp(_) => {
+            Ok("pg_catalog.timezone('UTC'::pg_catalog.text, pg_catalog.clock_timestamp())")
+        }
         _ => Err(EngineError::new(
             EngineErrorKind::Other,
             "only a timestamp can be set to the present",

@@ -4,10 +4,11 @@
 use serde::Deserialize;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::schema::{Column, Definition, Reference, TableShape};
-use synapsor_domain::writeback::receipt_table_ddl;
 
 use super::connect::Lease;
 use super::dialect::Statement;
+use super::foreign_code::{self, NO_TABLE};
+use super::receipt_form::{Difference, receipt_form};
 use synapsor_source::catalogue::{ForeignKey, Index, TABLES_MAX, Table, Unique};
 use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::{Catalogue, ReceiptTable};
@@ -15,30 +16,10 @@ use synapsor_source::{Catalogue, ReceiptTable};
 /// Where receipts are unless the contract says otherwise.
 const RECEIPT_SCHEMA: &str = "public";
 
-/// `(name, type, NOT NULL)` of the receipt table's columns; the first is the whole primary key.
-const RECEIPT_TABLE_COLUMNS: [(&str, &str, bool); 16] = [
-    ("proposal_id", "text", true),
-    ("proposal_digest", "text", true),
-    ("outcome", "text", true),
-    ("reason", "text", true),
-    ("rows_affected", "bigint", true),
-    ("previous_version", "text", false),
-    ("new_version", "text", false),
-    ("fence", "bigint", true),
-    ("executor_id", "text", true),
-    ("ledger_size", "bigint", true),
-    ("ledger_root", "text", true),
-    ("db_identity", "text", true),
-    ("created_at", "text", true),
-    ("receipt", "text", true),
-    ("executor_key", "text", true),
-    ("executor_sig", "text", true),
-];
-
 /// One JSON text per table. The server prints definitions with every name qualified, because nothing but its own
 /// catalogue is on the search path.
 const DESCRIBE: &str = "SELECT json_build_object(
-  'schema', n.nspname, 'table', c.relname, 'kind', c.relkind, 'persistence', c.relpersistence,
+  'oid', c.oid::int8, 'schema', n.nspname, 'table', c.relname, 'kind', c.relkind, 'persistence', c.relpersistence,
   'row_security', c.relrowsecurity, 'is_forced', c.relforcerowsecurity, 'is_partition', c.relispartition,
   'inherits', EXISTS (SELECT 1 FROM pg_inherits i WHERE i.inhrelid = c.oid),
   'is_inherited', EXISTS (SELECT 1 FROM pg_inherits i WHERE i.inhparent = c.oid),
@@ -62,7 +43,7 @@ const DESCRIBE: &str = "SELECT json_build_object(
     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
   'indexes', (SELECT json_agg(json_build_object(
       'name', x.relname, 'key_count', i.indnkeyatts, 'is_unique', i.indisunique, 'is_primary', i.indisprimary,
-      'is_whole', i.indpred IS NULL AND i.indisvalid, 'is_immediate', i.indimmediate,
+      'is_whole', i.indpred IS NULL AND i.indisvalid,
       'columns', (SELECT json_agg(a.attname ORDER BY k.at) FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, at)
                   JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
                   WHERE k.at <= i.indnkeyatts)) ORDER BY x.relname)
@@ -101,6 +82,7 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')";
 /// A table as the statement above describes it.
 #[derive(Debug, Deserialize)]
 pub struct Described {
+    oid: u32,
     schema: String,
     table: String,
     kind: String,
@@ -140,7 +122,6 @@ struct DescribedIndex {
     is_unique: bool,
     is_primary: bool,
     is_whole: bool,
-    is_immediate: bool,
     columns: Option<Vec<String>>,
 }
 
@@ -181,6 +162,14 @@ pub async fn describe(lease: &mut Lease, schema: &str, table: &str) -> Result<De
         .ok_or_else(|| EngineError::new(EngineErrorKind::NotFound, "no such table"))
 }
 
+/// The table's shape with the code that a change of one of its rows runs.
+pub async fn shape(lease: &mut Lease, schema: &str, table: &str) -> Result<TableShape, EngineError> {
+    let described = describe(lease, schema, table).await?;
+    let mut shape = described.shape();
+    shape.foreign_code = foreign_code::read(lease, described.oid, NO_TABLE).await?.code;
+    Ok(shape)
+}
+
 async fn described(lease: &mut Lease, statement: Statement) -> Result<Vec<Described>, EngineError> {
     let rows = lease.fetch(statement).await?;
     let texts = rows
@@ -195,6 +184,12 @@ async fn described(lease: &mut Lease, statement: Statement) -> Result<Vec<Descri
 }
 
 impl Described {
+    /// The table's number.
+    pub const fn oid(&self) -> u32 {
+        self.oid
+    }
+
+    /// The table's shape without the code that its changes run.
     pub fn shape(&self) -> TableShape {
         let mut columns: Vec<Column> = self.columns.iter().flatten().map(|c| self.column(c)).collect();
         if self.kind == "r" {
@@ -327,60 +322,6 @@ impl Described {
                 .collect(),
         }
     }
-
-    /// What keeps this table from holding receipts.
-    fn unfit(&self) -> Vec<&'static str> {
-        let indexes = || self.indexes.iter().flatten();
-        let columns = || self.columns.iter().flatten();
-        let declared = columns().map(|c| (c.name.as_str(), c.declared_type.as_str(), c.not_null));
-        let is_key = |index: &DescribedIndex| {
-            index.is_primary && index.columns.as_deref() == Some(&["proposal_id".to_owned()][..])
-        };
-        let is_loose = |c: &DescribedColumn| c.collation.as_deref().is_some_and(|name| name != "C");
-        let problems = [
-            (self.kind != "r", "must be an ordinary table"),
-            (
-                !self.traits().is_empty(),
-                "must be logged, without partitions, inheritance and row security",
-            ),
-            (
-                !declared.eq(RECEIPT_TABLE_COLUMNS),
-                "must have exactly the columns of the migration, in their order",
-            ),
-            (
-                columns().any(is_loose),
-                "must have the collation \"C\" on every text",
-            ),
-            (
-                columns().any(|c| c.generated || c.default.is_some()),
-                "must not have computed columns or defaults",
-            ),
-            (
-                !indexes().any(is_key),
-                "must have the primary key (proposal_id) and nothing else in it",
-            ),
-            (
-                indexes().any(|i| i.is_primary && !i.is_immediate),
-                "must not have a deferrable key",
-            ),
-            (
-                indexes().any(|i| i.is_unique && !i.is_primary),
-                "must have no unique index besides its primary key",
-            ),
-            (self.triggers.is_some(), "must not have triggers"),
-            (self.rules.is_some(), "must not have rules"),
-            (self.policies.is_some(), "must not have row security policies"),
-            (
-                self.foreign_keys.is_some() || self.referenced_by.is_some(),
-                "must not have foreign keys",
-            ),
-        ];
-        problems
-            .iter()
-            .filter(|(is, _)| *is)
-            .map(|(_, what)| *what)
-            .collect()
-    }
 }
 
 /// The transaction that last wrote a row: no column of the table, but a version of the row.
@@ -432,28 +373,8 @@ pub async fn receipt_problems(
     lease: &mut Lease,
     receipts: &ReceiptTable,
 ) -> Result<Vec<String>, EngineError> {
-    let (schema, table) = (receipt_schema(receipts), &receipts.table);
-    let ddl = receipt_table_ddl("postgres", schema, table)
-        .map_err(|refusal| EngineError::new(EngineErrorKind::Other, refusal.public))?;
-    let described = match describe(lease, schema, table).await {
-        Ok(described) => described,
-        Err(error) if error.kind == EngineErrorKind::NotFound => {
-            return Ok(vec![format!(
-                "the receipt table `{schema}.{table}` does not exist; have it created:\n{ddl}"
-            )]);
-        }
-        Err(error) => return Err(error),
-    };
-    let mut problems: Vec<String> = described
-        .unfit()
-        .into_iter()
-        .map(|what| format!("the receipt table `{schema}.{table}` {what}"))
-        .collect();
-    if !problems.is_empty() {
-        problems.push(format!(
-            "move the table `{schema}.{table}` away and have it created anew:\n{ddl}"
-        ));
-    }
+    let form = receipt_form(lease, receipts).await?;
+    let mut problems: Vec<String> = form.differences.iter().map(Difference::lines).collect();
     if !lease.facts().counts_changes {
         problems.push(
             "the server does not count changes, so side effects would stay unseen; set track_counts = on"

@@ -5,7 +5,7 @@ use synapsor_domain::schema::TableShape;
 use synapsor_domain::value::{ColumnValue, Value};
 
 use super::connect::Lease;
-use super::dialect::{self, Statement};
+use super::dialect::{self, Scope, Statement};
 use super::inspect::receipt_schema;
 use super::types::Family;
 use synapsor_source::error::{EngineError, EngineErrorKind};
@@ -16,9 +16,9 @@ use synapsor_source::{FoundReceipts, ReceiptTable, RowPlan, StoredReceipt};
 pub const RECEIPT_COLUMNS: &str = "proposal_id, proposal_digest, outcome, reason, rows_affected, \
     previous_version, new_version, fence, executor_id, ledger_size, ledger_root, db_identity, created_at, \
     receipt, executor_key, executor_sig";
-const RECEIPT_TEXTS: &str = "proposal_id, proposal_digest, outcome, reason, rows_affected::text, \
-    previous_version, new_version, fence::text, executor_id, ledger_size::text, ledger_root, db_identity, \
-    created_at, receipt, executor_key, executor_sig";
+const RECEIPT_TEXTS: &str = "proposal_id, proposal_digest, outcome, reason, rows_affected::pg_catalog.text, \
+    previous_version, new_version, fence::pg_catalog.text, executor_id, ledger_size::pg_catalog.text, ledger_root, \
+    db_identity, created_at, receipt, executor_key, executor_sig";
 
 /// The rows of a plan, at most two.
 pub async fn rows(
@@ -26,7 +26,7 @@ pub async fn rows(
     plan: &RowPlan,
     shape: &TableShape,
 ) -> Result<Vec<Vec<ColumnValue>>, EngineError> {
-    let Some(statement) = dialect::select_row(plan, shape)? else {
+    let Some(statement) = dialect::select_row(plan, shape, Scope::Whole)? else {
         return Ok(Vec::new());
     };
     exact_rows(&lease.fetch(statement).await?, plan, shape)
@@ -40,24 +40,32 @@ pub fn exact_rows(
 ) -> Result<Vec<Vec<ColumnValue>>, EngineError> {
     let mut rows = Vec::new();
     for found in found {
-        let values = exact_row(found, plan, shape)?;
-        // SQL compared already; a difference here is one that SQL's comparison does not see.
-        if dialect::key_columns(plan)
-            .zip(&values[plan.columns.len()..])
-            .all(|(key, value)| key.value == *value)
-        {
-            let columns = plan.columns.iter().zip(values);
-            rows.push(
-                columns
-                    .map(|(name, value)| ColumnValue::new(name.clone(), value))
-                    .collect(),
-            );
-        }
+        rows.extend(exact_row(found, plan, shape)?);
     }
     Ok(rows)
 }
 
-fn exact_row(
+/// The row as exact values, unless its key or tenant is another one to a comparison byte by byte.
+pub fn exact_row(
+    found: &[Option<String>],
+    plan: &RowPlan,
+    shape: &TableShape,
+) -> Result<Option<Vec<ColumnValue>>, EngineError> {
+    let values = exact_values(found, plan, shape)?;
+    // SQL compared already; a difference here is one that SQL's comparison does not see.
+    let mut keys = dialect::key_columns(plan).zip(&values[plan.columns.len()..]);
+    if !keys.all(|(key, value)| key.value == *value) {
+        return Ok(None);
+    }
+    let columns = plan.columns.iter().zip(values);
+    Ok(Some(
+        columns
+            .map(|(name, value)| ColumnValue::new(name.clone(), value))
+            .collect(),
+    ))
+}
+
+fn exact_values(
     found: &[Option<String>],
     plan: &RowPlan,
     shape: &TableShape,
@@ -93,8 +101,10 @@ pub async fn receipts(
 pub fn select_receipts(receipts: &ReceiptTable, proposal_id: &str, more: &str) -> Statement {
     Statement {
         sql: format!(
-            "SELECT {RECEIPT_TEXTS}{more} FROM {} WHERE proposal_id = $1::text COLLATE \"C\" \
-             OR (proposal_id >= $2::text COLLATE \"C\" AND proposal_id < $3::text COLLATE \"C\")",
+            "SELECT {RECEIPT_TEXTS}{more} FROM ONLY {} \
+             WHERE proposal_id OPERATOR(pg_catalog.=) $1::pg_catalog.text COLLATE pg_catalog.\"C\" \
+             OR (proposal_id OPERATOR(pg_catalog.>=) $2::pg_catalog.text COLLATE pg_catalog.\"C\" \
+               AND proposal_id OPERATOR(pg_catalog.<) $3::pg_catalog.text COLLATE pg_catalog.\"C\")",
             receipt_table(receipts)
         ),
         parameters: vec![
@@ -114,8 +124,10 @@ pub async fn receipts_since(
 ) -> Result<Vec<StoredReceipt>, EngineError> {
     let statement = Statement {
         sql: format!(
-            "SELECT {RECEIPT_TEXTS} FROM {} WHERE created_at >= $1::text COLLATE \"C\" \
-             ORDER BY created_at COLLATE \"C\", proposal_id COLLATE \"C\" LIMIT $2::text::bigint",
+            "SELECT {RECEIPT_TEXTS} FROM ONLY {} \
+             WHERE created_at OPERATOR(pg_catalog.>=) $1::pg_catalog.text COLLATE pg_catalog.\"C\" \
+             ORDER BY created_at COLLATE pg_catalog.\"C\", proposal_id COLLATE pg_catalog.\"C\" \
+             LIMIT $2::pg_catalog.text::bigint",
             receipt_table(receipts)
         ),
         parameters: vec![Some(from), Some(rows_max.to_string())],

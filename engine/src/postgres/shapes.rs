@@ -51,7 +51,7 @@ impl Shapes {
         table: &str,
     ) -> Result<Arc<TableShape>, EngineError> {
         let asked_at = Instant::now();
-        let shape = Arc::new(inspect::describe(lease, schema, table).await?.shape());
+        let shape = Arc::new(inspect::shape(lease, schema, table).await?);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= SHAPES_MAX {
             kept.clear();

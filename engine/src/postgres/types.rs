@@ -7,6 +7,11 @@ use synapsor_domain::value::{Value, ValueKind};
 
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
+/// Types that the server's grammar spells, and that no search path can give another meaning.
+const GRAMMAR_TYPES: [&str; 7] = [
+    "boolean", "smallint", "integer", "bigint", "numeric", "real", "interval",
+];
+
 /// What a column's type is to this program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
@@ -127,18 +132,29 @@ impl Family {
             | Family::Time(_)
             | Family::Timestamp(_)
             | Family::Timestamptz(_)
-            | Family::Enum
             | Family::Xid
-            | Family::Oid => format!("{value}::text"),
+            | Family::Oid => format!("{value}::pg_catalog.text"),
+            // An owner can give the type a cast to text; its output is the server's own.
+            Family::Enum => format!("pg_catalog.textin(pg_catalog.enum_out({value}))"),
             Family::Numeric(None) | Family::Text(_) | Family::Char(_) | Family::Json | Family::Jsonb => {
-                format!("left({value}::text, {CUT})")
+                format!("pg_catalog.left({value}::pg_catalog.text, {CUT})")
             }
             // A cast to text would drop the blanks.
-            Family::Blanks => format!("left(textin(bpcharout({value})), {CUT})"),
-            Family::Bytes => format!("encode(substring({value} FROM 1 FOR {}), 'hex')", CUT / 2 + 1),
+            Family::Blanks => {
+                format!("pg_catalog.left(pg_catalog.textin(pg_catalog.bpcharout({value})), {CUT})")
+            }
+            Family::Bytes => {
+                let bytes = CUT / 2 + 1;
+                format!(
+                    "pg_catalog.encode(pg_catalog.substring({value}, 1, {bytes}), 'hex'::pg_catalog.text)"
+                )
+            }
             // Casts to text may be anything; the type's own output is not.
             Family::Other => {
-                format!("CASE num_nulls({value}) WHEN 0 THEN left(format('%s', {value}), {CUT}) END")
+                format!(
+                    "CASE WHEN pg_catalog.num_nulls({value}) OPERATOR(pg_catalog.=) 0 \
+                     THEN pg_catalog.left(pg_catalog.format('%s'::pg_catalog.text, {value}), {CUT}) END"
+                )
             }
         }
     }
@@ -227,14 +243,20 @@ impl Family {
     }
 }
 
-/// The type's name for a cast, without length, precision or scale: those would cut and round.
+/// The type's name for a cast, without length, precision or scale: those would cut and round. Names of the server's
+/// own types that its grammar does not know are qualified, so that no search path decides what they mean.
 pub fn cast_name(column: &Column) -> String {
     let declared = underlying(column);
-    match split_modifiers(declared).0.as_str() {
+    let name = split_modifiers(declared).0;
+    match name.as_str() {
         // Without a length these words mean a length of one.
-        "character" => "bpchar".to_owned(),
-        "bit" => "\"bit\"".to_owned(),
-        name => name.to_owned(),
+        "character" => "pg_catalog.bpchar".to_owned(),
+        "bit" => "pg_catalog.\"bit\"".to_owned(),
+        // The description was made with nothing but the server's own names on the search path.
+        name if name.contains(['.', ' ']) || GRAMMAR_TYPES.contains(&name.trim_end_matches("[]")) => {
+            name.to_owned()
+        }
+        name => format!("pg_catalog.{name}"),
     }
 }
 
@@ -299,8 +321,9 @@ mod tests {
         for (declared, family, cast) in [
             ("numeric(10,2)", Family::Numeric(Some((10, 2))), "numeric"),
             ("numeric(3,-2)", Family::Numeric(Some((3, -2))), "numeric"),
-            ("character(8)", Family::Char(8), "bpchar"),
-            ("bpchar", Family::Blanks, "bpchar"),
+            ("character(8)", Family::Char(8), "pg_catalog.bpchar"),
+            ("bpchar", Family::Blanks, "pg_catalog.bpchar"),
+            ("uuid", Family::Uuid, "pg_catalog.uuid"),
             ("character varying(3)", Family::Text(Some(3)), "character varying"),
             (
                 "timestamp(3) without time zone",
@@ -312,8 +335,10 @@ mod tests {
                 Family::Timestamptz(6),
                 "timestamp with time zone",
             ),
-            ("bit(8)", Family::Other, "\"bit\""),
+            ("bit(8)", Family::Other, "pg_catalog.\"bit\""),
             ("numeric(10,2)[]", Family::Other, "numeric[]"),
+            ("uuid[]", Family::Other, "pg_catalog.uuid[]"),
+            ("\"char\"", Family::Other, "pg_catalog.\"char\""),
             (
                 "\"we(ird)\".\"ty\"\"pe\"",
                 Family::Other,

@@ -5,9 +5,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use synapsor_domain::contract::SideEffectAck;
+use synapsor_domain::foreign_code::{Acknowledged, CodeForm};
 use synapsor_domain::value::{ColumnValue, Value, ValueKind};
 
-use crate::transaction::{OpenTransaction, RecordError, RowChange, Transaction};
+use crate::transaction::{LookTarget, OpenTransaction, RecordError, RowChange, Transaction};
 use synapsor_engine::{Access, Opening};
 use synapsor_source::{CheckTarget, Engine, EngineError, EngineErrorKind, Finding, RowPlan, StoredReceipt};
 
@@ -110,14 +112,9 @@ pub(crate) async fn record(
     receipt: &StoredReceipt,
 ) -> Result<Box<dyn Transaction>, RecordError> {
     transaction.insert_receipt(receipt).await?;
-    let found = transaction.find_receipt(&receipt.proposal_id).await;
-    match found.map_err(RecordError::Engine)? {
-        Some(found) if found == *receipt => Ok(transaction),
-        _ => Err(RecordError::Engine(EngineError::new(
-            EngineErrorKind::Other,
-            "the receipt does not read back",
-        ))),
-    }
+    let looked = transaction.last_look(None, receipt).await;
+    looked.map_err(|error| RecordError::Engine(error.into_engine()))?;
+    Ok(transaction)
 }
 
 /// A fresh database behind both kinds of credential. All of its methods wait for the server.
@@ -545,6 +542,28 @@ pub(crate) fn exact(kind: ValueKind, text: &str) -> Value {
 /// When the receipts of the behaviours were written, where nothing depends on it.
 pub(crate) const AT: &str = "2026-01-02T03:04:05.678Z";
 
+/// The code on the table of a plan, acknowledged as writing nothing else.
+pub(crate) async fn acknowledge(transaction: &mut dyn Transaction, plan: &RowPlan) {
+    let shape = transaction.shape(&plan.schema, &plan.table).await.unwrap();
+    let entries: Vec<SideEffectAck> = shape
+        .foreign_code
+        .iter()
+        .filter(|code| code.form == CodeForm::Acknowledgeable)
+        .map(|code| SideEffectAck {
+            name: code.name.clone(),
+            digest: code.digest,
+            functions: code.functions.clone(),
+            writes: Vec::new(),
+        })
+        .collect();
+    let allowed = Acknowledged::judge(&shape.foreign_code, &entries).unwrap();
+    let look = LookTarget {
+        plan,
+        allowed: &allowed,
+    };
+    transaction.first_look(Some(look)).await.unwrap();
+}
+
 /// Changes the row of a plan; gives the number of matched rows.
 pub(crate) async fn update(
     transaction: &mut dyn Transaction,
@@ -552,6 +571,7 @@ pub(crate) async fn update(
     set: &[ColumnValue],
     guard: Option<&ColumnValue>,
 ) -> u64 {
+    acknowledge(transaction, plan).await;
     transaction.update(plan, change(set, guard)).await.unwrap()
 }
 

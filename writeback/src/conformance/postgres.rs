@@ -104,6 +104,7 @@ impl PostgresDatabase {
                 "CREATE DATABASE {} TEMPLATE template0 {options}",
                 self.name()
             ));
+            self.on_server(&format!("CREATE ROLE {}", self.owner_role()));
             for access in [Access::Read, Access::Write] {
                 self.on_server(&format!(
                     "CREATE ROLE {} LOGIN PASSWORD '{}'",
@@ -124,6 +125,26 @@ impl PostgresDatabase {
         self.as_owner(sql);
     }
 
+    /// As [`Self::alter`]; `false` if a lock was not to be had in time.
+    pub(crate) fn try_alter(&self, sql: &str) -> bool {
+        self.make("");
+        match try_run(self.owner_options().database(&self.name()), sql) {
+            Ok(_) => true,
+            Err(error) => {
+                let code = error
+                    .as_database_error()
+                    .and_then(|e| e.code().map(|c| c.into_owned()));
+                assert_eq!(code.as_deref(), Some("55P03"), "{error}: {sql}");
+                false
+            }
+        }
+    }
+
+    /// A role that owns tables and is nothing else.
+    pub(crate) fn owner_role(&self) -> String {
+        format!("synapsor_owner_{}", self.mark)
+    }
+
     pub(crate) fn writer_role(&self) -> String {
         self.role(Access::Write)
     }
@@ -132,7 +153,7 @@ impl PostgresDatabase {
     fn grant(&self) {
         let listed = self.as_owner(
             "SELECT c.relname::text, string_agg(a.attname, ' '), \
-               coalesce(string_agg(a.attname, ' ') FILTER (WHERE a.attgenerated = ''), '') \
+               coalesce(string_agg(a.attname, ' ') FILTER (WHERE a.attgenerated = '' AND c.relkind <> 'v'), '') \
              FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
              WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v', 'p') \
                AND c.relname ~ '^[a-z_0-9]+$' AND a.attname ~ '^[a-z_0-9]+$' GROUP BY c.relname",
@@ -239,8 +260,12 @@ impl PostgresDatabase {
     }
 }
 
-/// Runs statements on a thread of their own: the callers' threads belong to a runtime that must not be blocked on.
 fn run(options: PgConnectOptions, sql: &str) -> Rows {
+    try_run(options, sql).unwrap_or_else(|error| panic!("{error}: {sql}"))
+}
+
+/// Runs statements on a thread of their own: the callers' threads belong to a runtime that must not be blocked on.
+fn try_run(options: PgConnectOptions, sql: &str) -> Result<Rows, sqlx::Error> {
     let work = async || -> Result<Rows, sqlx::Error> {
         let mut connection = options.disable_statement_logging().connect().await?;
         let found = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
@@ -255,10 +280,7 @@ fn run(options: PgConnectOptions, sql: &str) -> Rows {
         connection.close().await?;
         Ok(rows)
     };
-    let done = handing_over(|| {
-        std::thread::scope(|scope| scope.spawn(|| runtime().block_on(work())).join().unwrap())
-    });
-    done.unwrap_or_else(|error| panic!("{error}: {sql}"))
+    handing_over(|| std::thread::scope(|scope| scope.spawn(|| runtime().block_on(work())).join().unwrap()))
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -283,6 +305,7 @@ impl Drop for PostgresDatabase {
         sql.extend(
             [Access::Read, Access::Write].map(|access| format!("DROP ROLE IF EXISTS {}", self.role(access))),
         );
+        sql.push(format!("DROP ROLE IF EXISTS {}", self.owner_role()));
         for statement in sql {
             self.on_server(&statement);
         }

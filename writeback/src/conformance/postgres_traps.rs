@@ -9,8 +9,8 @@ use synapsor_source::error::EngineErrorKind;
 use synapsor_source::{CheckTarget, Finding};
 
 use super::behaviours::{
-    AT, Account, Database as _, Db, Fixture, begin, change, int, invoice, is_there, receipt, record, text,
-    update,
+    AT, Account, Database as _, Db, Fixture, acknowledge, begin, change, int, invoice, is_there, receipt,
+    record, text, update,
 };
 use super::postgres::{PostgresDatabase, database};
 use super::proxy::Rewriting;
@@ -109,10 +109,10 @@ async fn collateral_of(trigger: &str) {
         "CREATE TABLE journal (line text); INSERT INTO journal VALUES ('x'); {trigger}"
     ));
     let mut transaction = begin(&db).await.transaction;
-    assert_eq!(
-        update(transaction.as_mut(), &invoice(&db), &[int("fee", 0)], None).await,
-        1
-    );
+    // Nothing was acknowledged, so this could never be committed.
+    let fee = [int("fee", 0)];
+    let matched = transaction.update(&invoice(&db), change(&fee, None)).await;
+    assert_eq!(matched.unwrap(), 1);
     let lines = transaction.side_effects(&invoice(&db)).await.unwrap();
     assert!(lines.iter().any(|line| line.contains("journal")), "{lines:?}");
     transaction.roll_back().await;
@@ -226,7 +226,13 @@ async fn a_commit_that_ends_in_a_rollback_is_no_commit() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_became_another_one_writes_nothing() {
     let Some((postgres, db)) = invoices() else { return };
-    let (engine, proxy) = proxied(&postgres, Access::Write, "pg_backend_pid()", "1               ").await;
+    let (engine, proxy) = proxied(
+        &postgres,
+        Access::Write,
+        "pg_catalog.pg_backend_pid()",
+        "1                          ",
+    )
+    .await;
     let fee = [int("fee", 0)];
     let mut transaction = engine.begin().await.unwrap().transaction;
     proxy.rewrites(true);
@@ -237,8 +243,11 @@ async fn a_connection_that_became_another_one_writes_nothing() {
 
     proxy.rewrites(false);
     let mut transaction = engine.begin().await.unwrap().transaction;
-    assert_eq!(update(transaction.as_mut(), &invoice(&db), &fee, None).await, 1);
     proxy.rewrites(true);
+    acknowledge(transaction.as_mut(), &invoice(&db)).await;
+    proxy.rewrites(false);
+    let matched = transaction.update(&invoice(&db), change(&fee, None)).await;
+    assert_eq!(matched.unwrap(), 1);
     assert!(record(transaction, &receipt(1, AT)).await.is_err());
     assert_eq!(db.text("SELECT fee FROM invoices WHERE id = 'INV-1'"), "5500");
 }

@@ -5,14 +5,15 @@ use synapsor_domain::value::ColumnValue;
 use synapsor_source::StoredReceipt;
 
 use super::behaviours::{
-    AT, Db, Fixture, begin, change, commit, int, invoice, nothing_else_changed, plan, proposal_id, receipt,
-    text, update,
+    AT, Db, Fixture, acknowledge, begin, change, commit, int, invoice, nothing_else_changed, plan,
+    proposal_id, receipt, text, update,
 };
 
 pub(crate) async fn a_row_that_stays_as_it_is_was_matched(db: Db) {
     db.set_up(Fixture::Invoices);
     let mut transaction = begin(&db).await.transaction;
     let same = [int("fee", 5500)];
+    acknowledge(transaction.as_mut(), &invoice(&db)).await;
     let matched = transaction
         .update(&invoice(&db), change(&same, Some(&int("version", 7))))
         .await;
@@ -70,6 +71,7 @@ pub(crate) async fn nobody_reads_what_is_not_committed(db: Db) {
     let reader = db.reader();
     let fee = async || reader.read(&invoice(&db)).await.unwrap().rows[0][1].clone();
     let mut transaction = begin(&db).await.transaction;
+    acknowledge(transaction.as_mut(), &invoice(&db)).await;
     transaction
         .update(&invoice(&db), change(&[int("fee", 1)], None))
         .await

@@ -16,10 +16,13 @@ const FEE: &str = "SELECT fee FROM invoices WHERE id = 'INV-1'";
 const RECEIPTS: &str = "SELECT count(*) FROM synapsor_writeback_receipts";
 
 async fn waive(db: &Db, transaction: &mut dyn Transaction) -> u64 {
-    transaction
-        .update(&invoice(db), change(&[int("fee", 0)], Some(&int("version", 7))))
-        .await
-        .unwrap()
+    update(
+        transaction,
+        &invoice(db),
+        &[int("fee", 0)],
+        Some(&int("version", 7)),
+    )
+    .await
 }
 
 pub(crate) async fn what_fits_is_what_the_column_holds(db: Db) {

@@ -287,11 +287,11 @@ impl Transaction for MysqlTransaction {
         let session = self.held.session();
         if !session.is_sound() {
             let error = EngineError::new(EngineErrorKind::Timeout, "the transaction is no longer open");
-            return Err(CommitError(error));
+            return Err(CommitError::Doubt(error));
         }
         session.unlimited();
         session.limit(COMMIT_TIMEOUT);
-        let doubt = |failed: Failed| CommitError(failed.error);
+        let doubt = |failed: Failed| CommitError::Doubt(failed.error);
         session
             .command("COMMIT AND NO CHAIN NO RELEASE".to_owned())
             .await
@@ -299,9 +299,9 @@ impl Transaction for MysqlTransaction {
         // On a connection that was replaced before it, COMMIT succeeds and commits nothing.
         let answer = session.rows(WHICH_CONNECTION, Vec::new()).await.map_err(doubt)?;
         let id = answer.first().map(|cells| cells.text(0)).transpose();
-        if id.map_err(CommitError)? != Some(session.id.to_string()) {
+        if id.map_err(CommitError::Doubt)? != Some(session.id.to_string()) {
             let error = EngineError::new(EngineErrorKind::Other, "the connection was replaced");
-            return Err(CommitError(error));
+            return Err(CommitError::Doubt(error));
         }
         self.release();
         Ok(())

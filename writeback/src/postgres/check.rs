@@ -10,7 +10,7 @@ use synapsor_engine::postgres::connect::{EXACT_SETTINGS, Lease, local_settings};
 use synapsor_engine::postgres::dialect::{qualified, quote};
 use synapsor_engine::postgres::inspect::{self, receipt_schema};
 use synapsor_engine::postgres::read;
-use synapsor_source::catalogue::Severity;
+use synapsor_source::catalogue::{Severity, WRITER_ACCOUNT_TOO_POWERFUL};
 use synapsor_source::{CheckTarget, EngineError, EngineErrorKind, Finding};
 
 /// Settings under which a COMMIT may not survive a crash of the server's machine.
@@ -48,6 +48,7 @@ pub(crate) async fn check(
         ))
         .await?;
     let mut report = Report::of(&mut lease).await?;
+    report.power_code = WRITER_ACCOUNT_TOO_POWERFUL;
     durability(&mut lease, &mut report).await?;
     receipts(engine, &mut lease, &mut report).await?;
     for target in targets {
@@ -146,11 +147,33 @@ async fn check_target(
     let rights = rights(lease, &target.schema, &target.table).await?;
     missing_rights(report, target, &shape, &rights);
     excessive_rights(report, target, &rights);
+    row_version(report, target, &rights);
     let mut wanted = target.reads.iter().chain(&target.writes);
     if wanted.all(|name| shape.column(name).is_some()) {
         probe_target(lease, report, target).await?;
     }
     Ok(())
+}
+
+/// Whether a change that happens inside COMMIT would be noticed: the version of the row is read again with it.
+fn row_version(report: &mut Report, target: &CheckTarget, rights: &Rights) {
+    if target.writes.is_empty()
+        || ["ctid", "xmin"]
+            .iter()
+            .all(|column| rights.has_on("SELECT", column))
+    {
+        return;
+    }
+    let fix = format!(
+        "GRANT SELECT (\"ctid\", \"xmin\") ON {} TO {};",
+        qualified(&target.schema, &target.table),
+        quote(&report.role)
+    );
+    let what = format!(
+        "the account may not read the version of rows of `{}`, so a COMMIT is not compared with it",
+        target.table
+    );
+    report.add(Severity::Warning, "ROW_VERSION_UNREADABLE", what, Some(fix));
 }
 
 fn excessive_rights(report: &mut Report, target: &CheckTarget, rights: &Rights) {
@@ -204,7 +227,7 @@ fn owner(report: &mut Report, rights: &Rights, name: &str) {
     if rights.has("OWNER") {
         report.add(
             Severity::Warning,
-            "GRANT_EXCESSIVE",
+            report.power_code,
             format!("the account owns {name}, so it can alter it and grant itself every right"),
             Some(format!("ALTER TABLE {name} OWNER TO another_role;")),
         );

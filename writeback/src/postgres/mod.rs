@@ -1,7 +1,12 @@
 //! The write path of PostgreSQL.
 
 mod check;
+mod declared;
+mod look_facts;
+mod looks;
+mod stamp;
 mod update;
+mod version;
 mod write;
 
 use std::sync::Arc;
@@ -10,23 +15,32 @@ use async_trait::async_trait;
 use synapsor_engine::postgres::PostgresEngine;
 use synapsor_source::{CheckTarget, EngineError, EngineErrorKind, Finding};
 
+use self::stamp::JudgedStamps;
 use crate::database::Write;
 use crate::transaction::{Begin, OpenTransaction};
 
 /// The writing connections of one database.
-pub(crate) struct Writing(Arc<PostgresEngine>);
+pub(crate) struct Writing {
+    engine: Arc<PostgresEngine>,
+    stamps: Arc<JudgedStamps>,
+}
 
 impl Writing {
-    pub(crate) const fn new(engine: Arc<PostgresEngine>) -> Self {
-        Self(engine)
+    pub(crate) fn new(engine: Arc<PostgresEngine>) -> Self {
+        Self {
+            engine,
+            stamps: Arc::default(),
+        }
     }
 }
 
 #[async_trait]
 impl Begin for Writing {
     async fn begin(&self) -> Result<OpenTransaction, EngineError> {
-        match &self.0.writers {
-            Some(writers) => write::begin(writers, &self.0.receipts, &self.0.shapes).await,
+        match &self.engine.writers {
+            Some(writers) => {
+                write::begin(writers, &self.engine.receipts, &self.engine.shapes, &self.stamps).await
+            }
             None => Err(EngineError::new(
                 EngineErrorKind::Denied,
                 "this credential is for reading",
@@ -38,6 +52,6 @@ impl Begin for Writing {
 #[async_trait]
 impl Write for Writing {
     async fn check(&self, targets: &[CheckTarget]) -> Result<Vec<Finding>, EngineError> {
-        check::check(&self.0, targets).await
+        check::check(&self.engine, targets).await
     }
 }

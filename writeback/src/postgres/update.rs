@@ -40,7 +40,8 @@ pub(super) fn update_row(
         condition = format!("{condition} AND {equal}");
     }
     let sql = format!(
-        "UPDATE {} AS t SET {} WHERE {condition} AND pg_backend_pid() = {process_id}",
+        "UPDATE ONLY {} AS t SET {} WHERE {condition} \
+         AND pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) {process_id}",
         qualified(&plan.schema, &plan.table),
         assignments.join(", ")
     );

@@ -5,25 +5,28 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
-use synapsor_domain::schema::TableShape;
-
 use crate::transaction::{
     CommitError, LookTarget, OpenTransaction, RecordError, RowChange, Rows, Transaction,
 };
 use crate::violation::{LookError, Violation, ViolationKind};
+use async_trait::async_trait;
+use synapsor_domain::foreign_code::Acknowledged;
+use synapsor_domain::schema::TableShape;
 use synapsor_engine::postgres::connect::{
     Connections, EXACT_SETTINGS, Facts, Failed, Lease, local_settings, timeouts,
 };
-use synapsor_engine::postgres::dialect::{self, Statement};
+use synapsor_engine::postgres::dialect::{self, Scope, Statement};
 use synapsor_engine::postgres::notice::with_warnings;
 use synapsor_engine::postgres::read;
 use synapsor_engine::postgres::scrub::{is_lost, is_unique_violation};
 use synapsor_engine::postgres::shapes::Shapes;
+use synapsor_source::{EngineError, EngineErrorKind, FoundReceipts, ReceiptTable, RowPlan, StoredReceipt};
 
+use super::look_facts::{self, Settings};
+use super::looks::{Checked, FirstLook, LastLook, Looks};
+use super::stamp::JudgedStamps;
 use super::update;
-use synapsor_source::{EngineError, EngineErrorKind, FoundReceipts};
-use synapsor_source::{ReceiptTable, RowPlan, StoredReceipt};
+use super::version::version_statement;
 
 /// Nobody may hold locks for longer.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,23 +37,28 @@ const TRANSACTION_TIMEOUT_SINCE: u32 = 17;
 /// Lines about other changes that are kept.
 const COLLATERAL_LINES_MAX: usize = 16;
 /// Rows inserted, updated and deleted in each table, counted over earlier transactions of the session too.
-const COUNTS: &str = "SELECT 'count', s.relid::text, s.schemaname::text, s.relname::text, s.n_tup_ins::text, \
-    s.n_tup_upd::text, s.n_tup_del::text FROM pg_catalog.pg_stat_xact_user_tables s \
-    WHERE s.n_tup_ins + s.n_tup_upd + s.n_tup_del > 0";
+const COUNTS: &str = "SELECT 'count', s.relid::pg_catalog.text, s.schemaname::pg_catalog.text, \
+    s.relname::pg_catalog.text, s.n_tup_ins::pg_catalog.text, s.n_tup_upd::pg_catalog.text, \
+    s.n_tup_del::pg_catalog.text FROM pg_catalog.pg_stat_xact_user_tables s \
+    WHERE (s.n_tup_ins OPERATOR(pg_catalog.+) s.n_tup_upd OPERATOR(pg_catalog.+) s.n_tup_del) \
+      OPERATOR(pg_catalog.>) 0::bigint";
 /// Locks that no change of a row takes: a table that was emptied, altered or locked whole is not counted above.
-const STRONG_LOCKS: &str = "SELECT 'lock', l.relation::pg_catalog.regclass::text FROM pg_catalog.pg_locks l \
-    WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.mode NOT IN \
-    ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock')";
+const STRONG_LOCKS: &str = "SELECT 'lock', (SELECT c.relname::pg_catalog.text FROM pg_catalog.pg_class c \
+      WHERE c.oid OPERATOR(pg_catalog.=) l.relation) FROM pg_catalog.pg_locks l \
+    WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() \
+      AND l.locktype OPERATOR(pg_catalog.=) 'relation'::pg_catalog.text AND l.mode OPERATOR(pg_catalog.<>) \
+      ALL ('{AccessShareLock,RowShareLock,RowExclusiveLock}'::pg_catalog.text[])";
 
 /// Begins a transaction; the server's clock, its identity and the counts come from inside it.
 pub(crate) async fn begin(
     connections: &Arc<Connections>,
     receipts: &ReceiptTable,
     shapes: &Arc<Shapes>,
+    stamps: &Arc<JudgedStamps>,
 ) -> Result<OpenTransaction, EngineError> {
     loop {
         let (lease, is_kept) = connections.lease().await?;
-        match begin_on(lease, connections.statement_timeout(), receipts, shapes).await {
+        match begin_on(lease, connections.statement_timeout(), receipts, (shapes, stamps)).await {
             // A kept connection may have died since; another one has not been tried yet.
             Err(error) if is_kept && is_lost(&error) => {}
             done => return done,
@@ -62,7 +70,7 @@ async fn begin_on(
     mut lease: Lease,
     statement_timeout: Duration,
     receipts: &ReceiptTable,
-    shapes: &Arc<Shapes>,
+    (shapes, stamps): (&Arc<Shapes>, &Arc<JudgedStamps>),
 ) -> Result<OpenTransaction, EngineError> {
     let rows = lease.batch(opening(lease.facts(), statement_timeout)).await?;
     let facts = rows
@@ -89,14 +97,20 @@ async fn begin_on(
         .map_err(|_| EngineError::new(EngineErrorKind::Unreadable, "the database's clock"))?;
     let identity = facts.identity.clone();
     lease.set_facts(facts);
+    let settings = look_facts::settings_of(&rows);
     let transaction = Box::new(PostgresTransaction {
         lease: Some(lease),
         begun_at: Instant::now(),
         receipts: receipts.clone(),
         shapes: shapes.clone(),
+        stamps: stamps.clone(),
         baseline: counts(&rows),
+        set_again: set_again(&settings),
+        settings,
+        is_locked: false,
         matched: 0,
-        transaction_id: None,
+        first: None,
+        checked: None,
     });
     Ok(OpenTransaction {
         transaction,
@@ -122,10 +136,25 @@ fn opening(facts: &Facts, statement_timeout: Duration) -> String {
     format!(
         "BEGIN ISOLATION LEVEL READ COMMITTED; {}; SELECT 'set', pg_catalog.set_config('synchronous_commit', \
          CASE pg_catalog.current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' \
-         ELSE 'on' END, true); SET CONSTRAINTS ALL IMMEDIATE; {}; {COUNTS}",
+         ELSE 'on' END, true); SET CONSTRAINTS ALL IMMEDIATE; {}; {}; {COUNTS}",
         local_settings(&settings),
-        Facts::statement()
+        Facts::statement(),
+        look_facts::settings_statement()
     )
+}
+
+/// Sets every setting of the opening message again, to the value that it had right after that.
+fn set_again(settings: &Settings) -> String {
+    let ours = EXACT_SETTINGS.iter().map(|(name, _)| *name).chain([
+        "statement_timeout",
+        "lock_timeout",
+        "idle_in_transaction_session_timeout",
+        "synchronous_commit",
+    ]);
+    let set: Vec<(&str, &str)> = ours
+        .filter_map(|name| Some((name, settings.get(name)?.as_str())))
+        .collect();
+    local_settings(&set)
 }
 
 fn tag(row: &[Option<String>]) -> &str {
@@ -164,11 +193,23 @@ struct PostgresTransaction {
     begun_at: Instant,
     receipts: ReceiptTable,
     shapes: Arc<Shapes>,
+    stamps: Arc<JudgedStamps>,
     baseline: BTreeMap<String, Counted>,
+    /// The settings right after the opening message, and the statement that sets them again.
+    settings: Settings,
+    set_again: String,
+    is_locked: bool,
     /// Rows of the target that the update matched.
     matched: u64,
-    /// Known once the receipt is inserted.
-    transaction_id: Option<u64>,
+    first: Option<FirstLook>,
+    /// What the last look proved; COMMIT takes it.
+    checked: Option<Confirmed>,
+}
+
+/// What COMMIT needs: the transaction as it was checked, and how its row is read again.
+struct Confirmed {
+    checked: Checked,
+    row_again: Option<String>,
 }
 
 impl PostgresTransaction {
@@ -184,6 +225,22 @@ impl PostgresTransaction {
         self.shapes.kept_or_read(lease, &plan.schema, &plan.table).await
     }
 
+    fn looks(&self) -> Looks<'_> {
+        Looks {
+            receipts: &self.receipts,
+            stamps: &self.stamps,
+            settings: &self.settings,
+            set_again: &self.set_again,
+        }
+    }
+
+    /// Whether no code of others can have run: it could have changed the session for later transactions.
+    fn is_session_clean(&self) -> bool {
+        let is_without_code = self.first.as_ref().is_none_or(FirstLook::is_without_foreign_code);
+        let is_unchanged = self.matched == 0 || self.checked.is_some();
+        is_without_code && is_unchanged
+    }
+
     async fn rows(&mut self, plan: &RowPlan, is_locking: bool) -> Result<Rows, EngineError> {
         let mut lease = self.take()?;
         let shape = self.kept_shape(&mut lease, plan).await?;
@@ -197,7 +254,22 @@ impl PostgresTransaction {
 #[async_trait]
 impl Transaction for PostgresTransaction {
     async fn lock(&mut self, plan: &RowPlan) -> Result<Rows, EngineError> {
-        self.rows(plan, true).await
+        let rows = self.rows(plan, true).await?;
+        self.is_locked |= !rows.is_empty();
+        Ok(rows)
+    }
+
+    async fn first_look(&mut self, target: Option<LookTarget<'_>>) -> Result<(), LookError> {
+        let nothing = Acknowledged::default();
+        let (plan, allowed) = match target {
+            Some(target) => (Some(target.plan), target.allowed),
+            None => (None, &nothing),
+        };
+        let mut lease = self.take()?;
+        let first = self.looks().first(&mut lease, plan, allowed).await?;
+        self.lease = Some(lease);
+        self.first = Some(first);
+        Ok(())
     }
 
     async fn is_visible_unlocked(&mut self, plan: &RowPlan) -> Result<bool, EngineError> {
@@ -212,6 +284,13 @@ impl Transaction for PostgresTransaction {
     }
 
     async fn shape(&mut self, schema: &str, table: &str) -> Result<TableShape, EngineError> {
+        if let Some(shape) = self
+            .first
+            .as_ref()
+            .and_then(|first| first.shape_of(schema, table))
+        {
+            return Ok(TableShape::clone(shape));
+        }
         let mut lease = self.take()?;
         let shape = self.shapes.read(&mut lease, schema, table).await?;
         self.lease = Some(lease);
@@ -256,29 +335,28 @@ impl Transaction for PostgresTransaction {
 
     async fn insert_receipt(&mut self, receipt: &StoredReceipt) -> Result<(), RecordError> {
         let surprise = |what: &str| RecordError::Engine(EngineError::new(EngineErrorKind::Other, what));
+        if self.first.is_none() {
+            if self.matched > 0 {
+                return Err(surprise("the tables were not checked before the UPDATE"));
+            }
+            let looked = self.first_look(None).await;
+            looked.map_err(|error| RecordError::Engine(error.into_engine()))?;
+        }
         let mut lease = self.take().map_err(RecordError::Engine)?;
         let rows = match lease.fetch_or_fail(insert(&self.receipts, receipt)).await {
             Ok(rows) => rows,
             Err(Failed::Driver(error)) if is_unique_violation(&error) => return Err(RecordError::Exists),
             Err(failed) => return Err(RecordError::Engine(failed.scrubbed())),
         };
-        let [row] = &rows[..] else {
+        if rows.len() != 1 {
             return Err(surprise("the receipt was not inserted"));
-        };
-        let number = |at: usize| row.get(at).and_then(Option::as_deref)?.parse::<u64>().ok();
-        let Some((transaction_id, process_id)) = number(0).zip(number(1)) else {
-            return Err(surprise("the transaction has no number"));
-        };
-        if u64::try_from(lease.facts().process_id) != Ok(process_id) {
-            return Err(surprise("the connection was replaced"));
         }
-        self.transaction_id = Some(transaction_id);
         self.lease = Some(lease);
         Ok(())
     }
 
-    async fn first_look(&mut self, _target: Option<LookTarget<'_>>) -> Result<(), LookError> {
-        Ok(())
+    fn account_powers(&self) -> &[String] {
+        self.first.as_ref().map_or(&[], FirstLook::powers)
     }
 
     async fn last_look(
@@ -286,25 +364,37 @@ impl Transaction for PostgresTransaction {
         target: Option<LookTarget<'_>>,
         receipt: &StoredReceipt,
     ) -> Result<Rows, LookError> {
-        if self.find_receipt(&receipt.proposal_id).await?.as_ref() != Some(receipt) {
-            let text = "the receipt does not read back as it was written";
-            return Err(Violation::new(ViolationKind::ReadBack, text).into());
-        }
-        match target {
-            Some(target) => Ok(self.reread(target.plan).await?),
-            None => Ok(Vec::new()),
-        }
+        let mut lease = self.take()?;
+        let first = self.first.as_ref().ok_or_else(ended)?;
+        let look = LastLook {
+            first,
+            plan: target.map(|target| target.plan),
+            is_locked: self.is_locked,
+            receipt,
+            matched: self.matched,
+        };
+        let (rows, checked) = self.looks().last(&mut lease, look).await?;
+        let row_again = match (target, first.shape(), &checked.version) {
+            (Some(target), Some(shape), Some(_)) => version_statement(target.plan, shape)?,
+            _ => None,
+        };
+        self.lease = Some(lease);
+        self.checked = Some(Confirmed { checked, row_again });
+        Ok(rows)
     }
 
     async fn commit(mut self: Box<Self>) -> Result<(), CommitError> {
-        let lease = self.take().map_err(CommitError)?;
-        let transaction_id = self.transaction_id.ok_or_else(|| CommitError(ended()))?;
-        commit(lease, transaction_id).await
+        let is_clean = self.is_session_clean();
+        let lease = self.take().map_err(CommitError::Doubt)?;
+        let confirmed = self.checked.take().ok_or_else(|| CommitError::Doubt(ended()))?;
+        commit(lease, &confirmed, is_clean).await
     }
 
     async fn roll_back(mut self: Box<Self>) {
+        let is_clean = self.is_session_clean();
         if let Some(mut lease) = self.lease.take()
             && lease.batch("ROLLBACK".to_owned()).await.is_ok()
+            && is_clean
         {
             lease.give_back();
         }
@@ -366,14 +456,13 @@ fn insert(receipts: &ReceiptTable, receipt: &StoredReceipt) -> Statement {
     ];
     let values: Vec<String> = (1..=parameters.len())
         .map(|at| match at {
-            5 | 8 | 10 => format!("${at}::text::bigint"),
-            _ => format!("${at}::text"),
+            5 | 8 | 10 => format!("${at}::pg_catalog.text::bigint"),
+            _ => format!("${at}::pg_catalog.text"),
         })
         .collect();
     Statement {
         sql: format!(
-            "INSERT INTO {} ({}) VALUES ({}) RETURNING pg_catalog.pg_current_xact_id()::pg_catalog.text, \
-             pg_catalog.pg_backend_pid()::pg_catalog.text",
+            "INSERT INTO {} ({}) VALUES ({}) RETURNING pg_catalog.pg_backend_pid()::pg_catalog.text",
             read::receipt_table(receipts),
             read::RECEIPT_COLUMNS,
             values.join(", ")
@@ -382,19 +471,36 @@ fn insert(receipts: &ReceiptTable, receipt: &StoredReceipt) -> Statement {
     }
 }
 
-async fn commit(mut lease: Lease, transaction_id: u64) -> Result<(), CommitError> {
+async fn commit(mut lease: Lease, confirmed: &Confirmed, is_clean: bool) -> Result<(), CommitError> {
+    let transaction_id = confirmed.checked.transaction_id;
     // A COMMIT can answer that it rolled back, and the driver does not report it; the state afterwards does.
-    let sql = format!("COMMIT; SELECT pg_catalog.pg_xact_status('{transaction_id}')");
+    let mut sql = format!("COMMIT; SELECT pg_catalog.pg_xact_status('{transaction_id}')");
+    if let Some(row_again) = &confirmed.row_again {
+        sql = format!("{sql}; {row_again}");
+    }
     let (done, is_warned) = with_warnings(lease.batch_within(sql, COMMIT_TIMEOUT)).await;
-    let doubt = |why: &str| CommitError(EngineError::new(EngineErrorKind::Other, why));
-    let rows = done.map_err(CommitError)?;
-    if rows.len() != 1 || tag(&rows[0]) != "committed" {
+    let doubt = |why: &str| CommitError::Doubt(EngineError::new(EngineErrorKind::Other, why));
+    let rows = done.map_err(CommitError::Doubt)?;
+    let Some((status, rows)) = rows.split_first() else {
+        return Err(doubt("the COMMIT was not answered"));
+    };
+    if tag(status) != "committed" {
         return Err(doubt("the COMMIT ended in something else"));
+    }
+    let version = confirmed.checked.version.as_ref();
+    if version.is_some_and(|version| version.is_replaced_by_own(rows, transaction_id)) {
+        let detail = "COMMIT made another version of the row than the one that was checked";
+        return Err(CommitError::Violation(Violation::new(
+            ViolationKind::RowChangedInCommit,
+            detail,
+        )));
     }
     if is_warned {
         return Err(doubt("the server warned at the COMMIT"));
     }
-    lease.give_back();
+    if is_clean {
+        lease.give_back();
+    }
     Ok(())
 }
 
@@ -405,7 +511,7 @@ async fn select(
     shape: &TableShape,
     is_locking: bool,
 ) -> Result<Rows, EngineError> {
-    let Some(mut statement) = dialect::select_row(plan, shape)? else {
+    let Some(mut statement) = dialect::select_row(plan, shape, Scope::Only)? else {
         return Ok(Vec::new());
     };
     if is_locking {

@@ -396,7 +396,9 @@ impl Transaction for SqliteTransaction {
                 Err(ended())
             }
         });
-        done.await.map_err(|_| CommitError(died()))?.map_err(CommitError)
+        done.await
+            .map_err(|_| CommitError::Doubt(died()))?
+            .map_err(CommitError::Doubt)
     }
 
     async fn roll_back(self: Box<Self>) {

@@ -191,6 +191,7 @@ mod tests {
                 "GRANT USAGE ON SCHEMA \"public\" TO \"wri\"\"ter\";",
                 "GRANT SELECT (\"id\", \"tenant\", \"fee\", \"version\") ON \"public\".\"invoices\" TO \"wri\"\"ter\";",
                 "GRANT UPDATE (\"fee\") ON \"public\".\"invoices\" TO \"wri\"\"ter\";",
+                "GRANT SELECT (\"ctid\", \"xmin\") ON \"public\".\"invoices\" TO \"wri\"\"ter\";",
                 "GRANT USAGE ON SCHEMA \"synapsor\" TO \"wri\"\"ter\";",
                 "GRANT SELECT, INSERT ON \"synapsor\".\"receipts\" TO \"wri\"\"ter\";",
             ]

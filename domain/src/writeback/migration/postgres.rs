@@ -1,7 +1,7 @@
 //! PostgreSQL: the receipt table, in a schema of its own if wanted, and rights by column. The server says itself
 //! which database it is, so there is no identity table.
 
-use super::{GrantPlan, grant_columns, line, schemas, unsafe_name};
+use super::{GrantPlan, grant_columns, line, schemas, targets, unsafe_name};
 use crate::refusal::Refusal;
 
 /// Bytes of a name; the server cuts longer ones off.
@@ -46,9 +46,14 @@ pub(super) fn grants(plan: &GrantPlan) -> Result<String, Refusal> {
     if let Some(role) = &plan.write_role {
         let role = role_name(role)?;
         text.push_str(
-            "-- The writer: the columns that it compares, the columns that it sets, and new receipts.\n",
+            "-- The writer: the columns that it compares, the columns that it sets, the version of a row, and new receipts.\n",
         );
         grant_targets(&mut text, plan, &role, true);
+        for target in targets(plan, true) {
+            let name = format!("{}.{}", quote(&target.schema), quote(&target.table));
+            let statement = format!("GRANT SELECT (\"ctid\", \"xmin\") ON {name} TO {role};");
+            line(&mut text, &statement);
+        }
         let (schema, table) = (quote(&plan.receipt_schema), quote(&plan.receipt_table));
         if !schemas(plan, true).contains(&plan.receipt_schema.as_str()) {
             line(&mut text, &format!("GRANT USAGE ON SCHEMA {schema} TO {role};"));

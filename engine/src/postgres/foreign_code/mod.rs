@@ -1,0 +1,198 @@
+//! Code of others that the server runs when one row of a table changes, and the relations that such a change locks.
+//!
+//! Code is not judged by what it calls: it has the one closed form, or it has to be acknowledged. Expressions that
+//! use the server's own harmless functions only are not listed, because they run no code of others.
+
+mod closed_form;
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use synapsor_domain::foreign_code::{CodeForm, ForeignCode, ForeignCodeKind};
+
+use super::connect::Lease;
+use super::dialect::Statement;
+use synapsor_source::error::{EngineError, EngineErrorKind};
+
+/// The number of no table, where only one of the two is of interest. Zero would be every domain's.
+pub const NO_TABLE: u32 = u32::MAX;
+
+/// One JSON text for the numbers of target and receipt table.
+const DESCRIPTION: &str = include_str!("description.sql");
+/// Bits of a trigger's type.
+const FOR_EACH_ROW: i32 = 1;
+const BEFORE: i32 = 2;
+const INSTEAD: i32 = 64;
+/// Why a deferrable trigger cannot be acknowledged.
+const RUNS_AT_COMMIT: &str = "is deferrable: it could run inside COMMIT, after the last check";
+
+/// What the catalogs say about the code on a table and about everything that a stamp has to cover.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableCode {
+    pub code: Vec<ForeignCode>,
+    pub related: Related,
+}
+
+/// Numbers of catalog rows that decide what the tables mean, besides those that the tables' own numbers find.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Related {
+    pub namespaces: Vec<u32>,
+    pub types: Vec<u32>,
+    pub operators: Vec<u32>,
+    pub functions: Vec<u32>,
+    /// Both tables with their indexes and TOAST tables: what a change of one row and a new receipt lock.
+    pub lockable: Vec<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Description {
+    code: Vec<DescribedCode>,
+    namespaces: Vec<u32>,
+    types: Vec<u32>,
+    operators: Vec<u32>,
+    functions: Vec<u32>,
+    lockable: Vec<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+struct DescribedCode {
+    kind: Kind,
+    name: String,
+    definition: Option<String>,
+    functions: Vec<DescribedFunction>,
+    rests_on_others: bool,
+    trigger: Option<DescribedTrigger>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Trigger,
+    InternalTrigger,
+    Rule,
+    Policy,
+    Check,
+    DomainCheck,
+    GeneratedColumn,
+    IndexExpression,
+    DataType,
+}
+
+#[derive(Debug, Deserialize)]
+struct DescribedFunction {
+    name: String,
+    /// With owner, rights and settings.
+    definition: String,
+    is_own: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of the server's catalog")]
+struct DescribedTrigger {
+    is_deferrable: bool,
+    #[serde(rename = "type")]
+    bits: i32,
+    function: String,
+    language: String,
+    is_server_language: bool,
+    is_definer: bool,
+    has_settings: bool,
+    source: String,
+}
+
+/// Reads the code on the table `target` and what a stamp of it and of the table `receipts` covers.
+pub async fn read(lease: &mut Lease, target: u32, receipts: u32) -> Result<TableCode, EngineError> {
+    let statement = Statement {
+        sql: DESCRIPTION.to_owned(),
+        parameters: vec![Some(target.to_string()), Some(receipts.to_string())],
+    };
+    let rows = lease.fetch(statement).await?;
+    let text = rows
+        .into_iter()
+        .next()
+        .and_then(|row| row.into_iter().next().flatten());
+    let unreadable = || EngineError::new(EngineErrorKind::Unreadable, "the description of a table's code");
+    let found: Description = serde_json::from_str(&text.ok_or_else(unreadable)?).map_err(|_| unreadable())?;
+    Ok(TableCode {
+        code: found.code.iter().filter_map(DescribedCode::foreign).collect(),
+        related: Related {
+            namespaces: found.namespaces,
+            types: found.types,
+            operators: found.operators,
+            functions: found.functions,
+            lockable: found.lockable,
+        },
+    })
+}
+
+impl DescribedCode {
+    /// The code, unless it is an expression that runs no code of others.
+    fn foreign(&self) -> Option<ForeignCode> {
+        let is_attached = matches!(self.kind, Kind::Trigger | Kind::InternalTrigger | Kind::Rule);
+        if !is_attached && !self.rests_on_others && self.functions.iter().all(|f| f.is_own) {
+            return None;
+        }
+        let foreign = || self.functions.iter().filter(|f| !f.is_own);
+        let functions: Vec<&str> = foreign().map(|f| f.definition.as_str()).collect();
+        let definition = BTreeMap::from([
+            ("definition", self.definition.clone().unwrap_or_default()),
+            ("functions", functions.join("\n")),
+        ]);
+        let names = foreign().map(|f| f.name.clone()).collect();
+        Some(ForeignCode::new(
+            self.kind.shared(),
+            &self.name,
+            &definition,
+            names,
+            self.form(),
+        ))
+    }
+
+    fn form(&self) -> CodeForm {
+        let Some(trigger) = &self.trigger else {
+            return CodeForm::Acknowledgeable;
+        };
+        if trigger.is_deferrable {
+            return CodeForm::Never(RUNS_AT_COMMIT);
+        }
+        // Whatever else its condition calls could have a name that is somebody's.
+        let is_alone = !self.rests_on_others
+            && self
+                .functions
+                .iter()
+                .all(|f| f.is_own || f.name == trigger.function);
+        if is_alone && self.kind == Kind::Trigger && trigger.is_closed() {
+            CodeForm::Closed
+        } else {
+            CodeForm::Acknowledgeable
+        }
+    }
+}
+
+impl DescribedTrigger {
+    fn is_closed(&self) -> bool {
+        let is_before_row = self.bits & (FOR_EACH_ROW | BEFORE | INSTEAD) == FOR_EACH_ROW | BEFORE;
+        is_before_row
+            && self.language == "plpgsql"
+            && self.is_server_language
+            && !self.is_definer
+            && !self.has_settings
+            && closed_form::is_closed(&self.source)
+    }
+}
+
+impl Kind {
+    const fn shared(self) -> ForeignCodeKind {
+        match self {
+            Self::Trigger => ForeignCodeKind::Trigger,
+            Self::InternalTrigger => ForeignCodeKind::InternalTrigger,
+            Self::Rule => ForeignCodeKind::Rule,
+            Self::Policy => ForeignCodeKind::Policy,
+            Self::Check => ForeignCodeKind::Check,
+            Self::DomainCheck => ForeignCodeKind::DomainCheck,
+            Self::GeneratedColumn => ForeignCodeKind::GeneratedColumn,
+            Self::IndexExpression => ForeignCodeKind::IndexExpression,
+            Self::DataType => ForeignCodeKind::DataType,
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! What the server says of a transaction, in one statement on the system catalogs alone: the stamp of both tables,
+//! settings, accounts, cursors, locks, triggers that could run later, and counts of rows.
+//!
+//! Nothing in it can be answered by code of others: every function, operator and type is the server's by name, and
+//! what it reads is compared by this program. The same statement is the check before the first write and the last
+//! check before COMMIT.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use synapsor_engine::postgres::connect::Lease;
+use synapsor_engine::postgres::dialect::Statement;
+use synapsor_source::{EngineError, EngineErrorKind};
+
+use super::stamp::{Covered, Stamp};
+
+/// Settings that decide what our statements mean, what is durable and how long the transaction may take.
+const SETTINGS: [&str; 26] = [
+    "search_path",
+    "TimeZone",
+    "DateStyle",
+    "IntervalStyle",
+    "extra_float_digits",
+    "bytea_output",
+    "row_security",
+    "plan_cache_mode",
+    "statement_timeout",
+    "lock_timeout",
+    "idle_in_transaction_session_timeout",
+    "transaction_timeout",
+    "synchronous_commit",
+    "session_replication_role",
+    "transaction_isolation",
+    "transaction_read_only",
+    "transaction_deferrable",
+    "role",
+    "client_encoding",
+    "client_min_messages",
+    "standard_conforming_strings",
+    "quote_all_identifiers",
+    "transform_null_equals",
+    "xmlbinary",
+    "lc_monetary",
+    "track_counts",
+];
+
+/// The setting under which triggers run as usual.
+pub(super) const REPLICATION_ROLE: (&str, &str) = ("session_replication_role", "origin");
+
+/// Settings and accounts by name.
+pub(super) type Settings = BTreeMap<String, String>;
+
+/// A lock that this transaction holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct HeldLock {
+    /// What is locked: `relation`, `advisory`, `object` and so on.
+    pub(super) kind: String,
+    /// The relation's number, if it is one of this database.
+    pub(super) relation: Option<u32>,
+    pub(super) name: String,
+    pub(super) mode: String,
+}
+
+/// Rows inserted, updated and deleted in one table.
+pub(super) type RowCounts = [i64; 3];
+
+/// See above.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LookFacts {
+    pub(super) stamp: Stamp,
+    pub(super) settings: Settings,
+    /// Besides the one of the statement itself, which has no name.
+    pub(super) cursors: Vec<String>,
+    pub(super) locks: Vec<HeldLock>,
+    /// Deferrable triggers on the watched tables besides the server's own.
+    pub(super) deferrable: Vec<String>,
+    /// By the table's number; over earlier transactions of the session too.
+    pub(super) counts: BTreeMap<u32, RowCounts>,
+    /// What puts the account above every check: attributes of its role, and tables that it owns.
+    pub(super) powers: Vec<String>,
+    /// Whether the account may read `xmin` and `ctid` of the target.
+    pub(super) may_read_version: bool,
+    pub(super) process_id: i32,
+    pub(super) transaction_id: Option<u64>,
+}
+
+/// Settings and accounts, one row each; for a message without parameters.
+pub(super) fn settings_statement() -> String {
+    let names: Vec<String> = SETTINGS.iter().map(|name| format!("('{name}')")).collect();
+    format!(
+        "SELECT 'setting', n.name, pg_catalog.current_setting(n.name, true), NULL, NULL FROM (VALUES {}) n(name) \
+         UNION ALL SELECT 'setting', 'session_user', SESSION_USER::pg_catalog.text, NULL, NULL \
+         UNION ALL SELECT 'setting', 'current_user', CURRENT_USER::pg_catalog.text, NULL, NULL",
+        names.join(", ")
+    )
+}
+
+/// The settings among rows.
+pub(super) fn settings_of(rows: &[Vec<Option<String>>]) -> Settings {
+    rows.iter()
+        .filter(|row| text(row, 0) == "setting")
+        .map(|row| (text(row, 1).to_owned(), text(row, 2).to_owned()))
+        .collect()
+}
+
+/// Names of settings that differ, in their order.
+pub(super) fn changed<'a>(before: &'a Settings, after: &'a Settings) -> Vec<&'a str> {
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    names
+        .into_iter()
+        .filter(|name| before.get(*name) != after.get(*name))
+        .map(String::as_str)
+        .collect()
+}
+
+/// Reads everything about the tables that a stamp covers and about `watched` tables besides them.
+pub(super) async fn read(
+    lease: &mut Lease,
+    covered: &Covered,
+    watched: &[u32],
+) -> Result<LookFacts, EngineError> {
+    let mut parameters = covered.parameters();
+    let watched: Vec<String> = [covered.target, covered.receipts]
+        .iter()
+        .chain(watched)
+        .map(ToString::to_string)
+        .collect();
+    parameters.push(Some(format!("{{{}}}", watched.join(","))));
+    let statement = Statement {
+        sql: sql(),
+        parameters,
+    };
+    facts(&lease.fetch(statement).await?)
+}
+
+fn sql() -> String {
+    const WATCHED: &str = "$7::pg_catalog.text::pg_catalog.oid[]";
+    format!(
+        "SELECT 'stamp', s.version, NULL, NULL, NULL FROM ({stamp}) s(version) \
+         UNION ALL {settings} \
+         UNION ALL SELECT 'process', pg_catalog.pg_backend_pid()::pg_catalog.text, \
+           pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, NULL, NULL \
+         UNION ALL SELECT 'cursor', c.name, NULL, NULL, NULL FROM pg_catalog.pg_cursors c \
+           WHERE c.is_holdable OR c.name OPERATOR(pg_catalog.<>) ''::pg_catalog.text \
+         UNION ALL SELECT 'lock', l.locktype, l.mode, \
+           CASE WHEN l.database OPERATOR(pg_catalog.<>) 0::pg_catalog.oid THEN l.relation::pg_catalog.text END, \
+           (SELECT c.relname::pg_catalog.text FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) l.relation) \
+           FROM pg_catalog.pg_locks l WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() \
+             AND l.mode OPERATOR(pg_catalog.<>) 'AccessShareLock'::pg_catalog.text \
+         UNION ALL SELECT 'deferrable', g.tgname::pg_catalog.text, NULL, NULL, NULL FROM pg_catalog.pg_trigger g \
+           JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) g.tgfoid \
+           WHERE g.tgrelid OPERATOR(pg_catalog.=) ANY ({WATCHED}) AND g.tgdeferrable \
+             AND NOT (p.prolang OPERATOR(pg_catalog.=) 12::pg_catalog.oid \
+               AND p.pronamespace OPERATOR(pg_catalog.=) 11::pg_catalog.oid \
+               AND (pg_catalog.starts_with(p.proname::pg_catalog.text, 'RI_FKey_'::pg_catalog.text) \
+                 OR p.proname OPERATOR(pg_catalog.=) 'unique_key_recheck'::pg_catalog.name)) \
+         UNION ALL SELECT 'count', w.oid::pg_catalog.text, \
+           pg_catalog.pg_stat_get_xact_tuples_inserted(w.oid)::pg_catalog.text, \
+           pg_catalog.pg_stat_get_xact_tuples_updated(w.oid)::pg_catalog.text, \
+           pg_catalog.pg_stat_get_xact_tuples_deleted(w.oid)::pg_catalog.text \
+           FROM pg_catalog.unnest({WATCHED}) w(oid) \
+         UNION ALL SELECT 'power', CASE WHEN r.rolsuper THEN 'is a superuser' ELSE 'passes by row security' END, \
+           NULL, NULL, NULL FROM pg_catalog.pg_roles r \
+           WHERE r.rolname OPERATOR(pg_catalog.=) CURRENT_USER AND (r.rolsuper OR r.rolbypassrls) \
+         UNION ALL SELECT 'power', pg_catalog.concat('owns ', c.relname), NULL, NULL, NULL \
+           FROM pg_catalog.pg_class c \
+           WHERE c.oid OPERATOR(pg_catalog.=) ANY ({WATCHED}) AND pg_catalog.pg_has_role(c.relowner, 'USAGE'::pg_catalog.text) \
+         UNION ALL SELECT 'version', NULL, NULL, NULL, NULL FROM pg_catalog.pg_class c \
+           WHERE c.oid OPERATOR(pg_catalog.=) $1::pg_catalog.text::pg_catalog.oid \
+             AND pg_catalog.has_column_privilege(c.oid, 'xmin'::pg_catalog.text, 'SELECT'::pg_catalog.text) \
+             AND pg_catalog.has_column_privilege(c.oid, 'ctid'::pg_catalog.text, 'SELECT'::pg_catalog.text)",
+        stamp = Covered::sql(),
+        settings = settings_statement(),
+    )
+}
+
+fn facts(rows: &[Vec<Option<String>>]) -> Result<LookFacts, EngineError> {
+    let unreadable = || EngineError::new(EngineErrorKind::Unreadable, "the facts of a transaction");
+    let tagged = |tag: &'static str| rows.iter().filter(move |row| text(row, 0) == tag);
+    let number = |row: &[Option<String>], at: usize| text(row, at).parse::<i64>().map_err(|_| unreadable());
+    let mut counts = BTreeMap::new();
+    for row in tagged("count") {
+        let oid = text(row, 1).parse().map_err(|_| unreadable())?;
+        counts.insert(oid, [number(row, 2)?, number(row, 3)?, number(row, 4)?]);
+    }
+    let process = tagged("process").next().ok_or_else(unreadable)?;
+    Ok(LookFacts {
+        stamp: Stamp::of(tagged("stamp").map(|row| text(row, 1).to_owned())),
+        settings: settings_of(rows),
+        cursors: tagged("cursor").map(|row| text(row, 1).to_owned()).collect(),
+        locks: tagged("lock").map(|row| held_lock(row)).collect(),
+        deferrable: tagged("deferrable").map(|row| text(row, 1).to_owned()).collect(),
+        counts,
+        powers: tagged("power").map(|row| text(row, 1).to_owned()).collect(),
+        may_read_version: tagged("version").next().is_some(),
+        process_id: text(process, 1).parse().map_err(|_| unreadable())?,
+        transaction_id: text(process, 2).parse().ok(),
+    })
+}
+
+fn held_lock(row: &[Option<String>]) -> HeldLock {
+    HeldLock {
+        kind: text(row, 1).to_owned(),
+        mode: text(row, 2).to_owned(),
+        relation: text(row, 3).parse().ok(),
+        name: text(row, 4).to_owned(),
+    }
+}
+
+fn text(row: &[Option<String>], at: usize) -> &str {
+    row.get(at).and_then(Option::as_deref).unwrap_or_default()
+}

@@ -1,0 +1,209 @@
+//! The last check before COMMIT.
+
+use std::collections::BTreeSet;
+
+use synapsor_engine::postgres::connect::Lease;
+use synapsor_engine::postgres::foreign_code::NO_TABLE;
+use synapsor_engine::postgres::read;
+use synapsor_source::{RowPlan, StoredReceipt};
+
+use super::{FirstLook, Looks};
+use crate::postgres::look_facts::{self, HeldLock, LookFacts, RowCounts};
+use crate::postgres::version::{RowVersion, rows_with_version};
+use crate::transaction::Rows;
+use crate::violation::{LookError, ViolationKind};
+
+/// Modes that no lock for reading, and no lock of a row, has.
+const WRITING: [&str; 6] = [
+    "RowExclusiveLock",
+    "ShareUpdateExclusiveLock",
+    "ShareLock",
+    "ShareRowExclusiveLock",
+    "ExclusiveLock",
+    "AccessExclusiveLock",
+];
+
+/// What the last check compares with.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::postgres) struct LastLook<'a> {
+    pub(in crate::postgres) first: &'a FirstLook,
+    /// Whether the row was locked by a statement of its own first.
+    pub(in crate::postgres) is_locked: bool,
+    /// The row that was updated; absent if none was.
+    pub(in crate::postgres) plan: Option<&'a RowPlan>,
+    pub(in crate::postgres) receipt: &'a StoredReceipt,
+    /// Rows of the target that the UPDATE matched.
+    pub(in crate::postgres) matched: u64,
+}
+
+/// What the last check proves, and all that COMMIT needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::postgres) struct Checked {
+    pub(in crate::postgres) transaction_id: u64,
+    /// The version of the row that was checked, if the account may read it.
+    pub(in crate::postgres) version: Option<RowVersion>,
+}
+
+impl Looks<'_> {
+    /// The last check: nothing but its last statement runs between what it finds and COMMIT.
+    pub(in crate::postgres) async fn last(
+        &self,
+        lease: &mut Lease,
+        look: LastLook<'_>,
+    ) -> Result<(Rows, Checked), LookError> {
+        // Constraints first: they may run code. Then settings as found, then the settings again.
+        let rows = lease
+            .batch(format!(
+                "SET CONSTRAINTS ALL IMMEDIATE; {}; {}",
+                look_facts::settings_statement(),
+                self.set_again
+            ))
+            .await?;
+        self.check_settings(&look_facts::settings_of(&rows))?;
+        let (rows_again, version) = read_again(lease, look).await?;
+        let receipt = read::receipts(lease, self.receipts, &look.receipt.proposal_id).await?;
+        if receipt.of_key(&look.receipt.proposal_id).as_ref() != Some(look.receipt) {
+            return Err(LookError::violation(
+                ViolationKind::ReadBack,
+                "the receipt does not read back as it was written",
+            ));
+        }
+        let covered = &look.first.judged.covered;
+        let watched: Vec<u32> = look.first.declared.iter().map(|table| table.oid).collect();
+        let found = look_facts::read(lease, covered, &watched).await?;
+        self.check_settings(&found.settings)?;
+        look.compare(&found)?;
+        if found.process_id != lease.facts().process_id {
+            return Err(LookError::violation(
+                ViolationKind::SettingChanged,
+                "the connection was replaced",
+            ));
+        }
+        let transaction_id = found
+            .transaction_id
+            .ok_or_else(|| LookError::violation(ViolationKind::ReadBack, "the transaction wrote nothing"))?;
+        let checked = Checked {
+            transaction_id,
+            version,
+        };
+        Ok((rows_again, checked))
+    }
+}
+
+/// Reads the row again as it will be committed, with its version if the account may read that.
+async fn read_again(lease: &mut Lease, look: LastLook<'_>) -> Result<(Rows, Option<RowVersion>), LookError> {
+    let (Some(plan), Some(shape)) = (look.plan, look.first.shape()) else {
+        return Ok((Rows::new(), None));
+    };
+    let is_versioned = look.first.may_read_version();
+    let found = rows_with_version(lease, plan, shape, is_versioned).await?;
+    let version = found.first().and_then(|(_, version)| version.clone());
+    Ok((found.into_iter().map(|(row, _)| row).collect(), version))
+}
+
+impl LastLook<'_> {
+    fn compare(&self, found: &LookFacts) -> Result<(), LookError> {
+        if found.stamp != self.first.judged.stamp {
+            return Err(LookError::violation(
+                ViolationKind::TargetChanged,
+                "a definition of the target or of the receipt table changed inside the transaction",
+            ));
+        }
+        if let Some(name) = found.cursors.first() {
+            return Err(LookError::violation(
+                ViolationKind::OpenCursor,
+                format!("a cursor is open: `{name}`"),
+            ));
+        }
+        if let Some(name) = found.deferrable.first() {
+            return Err(LookError::violation(
+                ViolationKind::DeferrableTrigger,
+                format!("the trigger `{name}` could run inside COMMIT"),
+            ));
+        }
+        self.check_locks(&found.locks)?;
+        self.check_counts(found)
+    }
+
+    /// Locks for writing on both tables, on what belongs to them, on declared tables, and on nothing else.
+    fn check_locks(&self, locks: &[HeldLock]) -> Result<(), LookError> {
+        let covered = &self.first.judged.covered;
+        let mut allowed: BTreeSet<u32> = covered.related.lockable.iter().copied().collect();
+        allowed.extend(self.first.declared.iter().flat_map(|table| &table.lockable));
+        let is_own = |lock: &&HeldLock| match lock.kind.as_str() {
+            "transactionid" | "virtualxid" => true,
+            "relation" => {
+                lock.mode == "RowExclusiveLock" && lock.relation.is_some_and(|oid| allowed.contains(&oid))
+            }
+            _ => false,
+        };
+        let mut writing = locks.iter().filter(|lock| WRITING.contains(&lock.mode.as_str()));
+        if let Some(lock) = writing.find(|lock| !is_own(lock)) {
+            let what = if lock.name.is_empty() {
+                &lock.kind
+            } else {
+                &lock.name
+            };
+            return Err(LookError::violation(
+                ViolationKind::LockElsewhere,
+                format!("`{what}` is locked with {}", lock.mode),
+            ));
+        }
+        let holds = |oid: u32, mode: &str| {
+            locks
+                .iter()
+                .any(|lock| lock.relation == Some(oid) && lock.mode == mode)
+        };
+        let is_locked_there =
+            !self.is_locked || covered.target == NO_TABLE || holds(covered.target, "RowShareLock");
+        let is_updated_there = self.matched == 0 || holds(covered.target, "RowExclusiveLock");
+        if is_locked_there && is_updated_there && holds(covered.receipts, "RowExclusiveLock") {
+            return Ok(());
+        }
+        Err(LookError::violation(
+            ViolationKind::TargetChanged,
+            "row lock, UPDATE and receipt are not in the tables that were judged",
+        ))
+    }
+
+    fn check_counts(&self, found: &LookFacts) -> Result<(), LookError> {
+        let before = &self.first.facts.counts;
+        let since = |oid: u32| -> RowCounts {
+            let earlier = before.get(&oid).copied().unwrap_or_default();
+            let now = found.counts.get(&oid).copied().unwrap_or_default();
+            [0, 1, 2].map(|at| now[at] - earlier[at])
+        };
+        let covered = &self.first.judged.covered;
+        let refuse = |name: &str, rows: RowCounts| {
+            let [inserted, updated, deleted] = rows;
+            let detail = format!(
+                "{inserted} rows inserted, {updated} updated and {deleted} deleted in {name} besides what is allowed"
+            );
+            Err(LookError::violation(ViolationKind::RowsElsewhere, detail))
+        };
+        let [inserted, updated, deleted] = since(covered.receipts);
+        if [inserted, updated, deleted] != [1, 0, 0] {
+            return refuse("the receipt table", [inserted - 1, updated, deleted]);
+        }
+        if covered.target != NO_TABLE {
+            let matched = i64::try_from(self.matched).unwrap_or(i64::MAX);
+            let [inserted, updated, deleted] = since(covered.target);
+            let more = [inserted, updated - matched, deleted];
+            if !is_within(more, self.first.target_rows_max) {
+                return refuse("the target", more);
+            }
+        }
+        for table in &self.first.declared {
+            let is_counted_above = table.oid == covered.target || table.oid == covered.receipts;
+            if !is_counted_above && !is_within(since(table.oid), table.rows_max) {
+                return refuse(&format!("`{}`", table.name), since(table.oid));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether these are no more rows than that, and none of them was taken back.
+fn is_within(rows: RowCounts, rows_max: u32) -> bool {
+    rows.iter().all(|n| *n >= 0) && rows.iter().sum::<i64>() <= i64::from(rows_max)
+}

@@ -1,0 +1,269 @@
+//! The two checks of a writing transaction: before its first write, and as its last statement before COMMIT.
+//!
+//! The first check compares both tables with what they must be and the code on the target with what was
+//! acknowledged. A row lock alone stops neither CREATE TRIGGER nor a renamed schema, so the last check compares the
+//! same catalog rows again when the transaction holds locks that keep them true until COMMIT. It also proves that
+//! nothing is queued to run inside COMMIT: queued work needs a lock for writing on a table with a deferrable trigger,
+//! or an open cursor.
+
+mod last;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use synapsor_domain::foreign_code::{Acknowledged, CodeForm, ForeignCode};
+use synapsor_domain::schema::TableShape;
+
+use synapsor_engine::postgres::connect::{Facts, Lease};
+use synapsor_engine::postgres::dialect::Statement;
+use synapsor_engine::postgres::foreign_code::{self, NO_TABLE};
+use synapsor_engine::postgres::inspect;
+use synapsor_engine::postgres::receipt_form::{Difference, receipt_form};
+use synapsor_source::{EngineError, EngineErrorKind, ReceiptTable, RowPlan};
+
+use super::declared::{self, Declared};
+use super::look_facts::{self, LookFacts, REPLICATION_ROLE, Settings};
+use super::stamp::{Covered, Judged, JudgedStamps};
+use crate::violation::{LookError, ViolationKind};
+
+pub(super) use last::{Checked, LastLook};
+
+/// How often tables are judged again because they changed meanwhile.
+const JUDGE_TRIES: u32 = 3;
+
+/// What the first check found, for the last one to compare with.
+#[derive(Debug)]
+pub(super) struct FirstLook {
+    judged: Arc<Judged>,
+    facts: LookFacts,
+    declared: Vec<Declared>,
+    /// Rows of the target itself that acknowledged code may change besides the one.
+    target_rows_max: u32,
+}
+
+impl FirstLook {
+    /// The target as it was judged.
+    pub(super) fn shape(&self) -> Option<&Arc<TableShape>> {
+        self.judged.shape.as_ref()
+    }
+
+    /// As [`Self::shape`], if the target has this name.
+    pub(super) fn shape_of(&self, schema: &str, table: &str) -> Option<&Arc<TableShape>> {
+        self.shape()
+            .filter(|shape| shape.schema == schema && shape.table == table)
+    }
+
+    /// Whether the target runs no code but of the closed form.
+    pub(super) fn is_without_foreign_code(&self) -> bool {
+        self.judged.code.iter().all(|code| code.form == CodeForm::Closed)
+    }
+
+    /// What puts the account above every check.
+    pub(super) fn powers(&self) -> &[String] {
+        &self.facts.powers
+    }
+
+    pub(super) const fn may_read_version(&self) -> bool {
+        self.facts.may_read_version
+    }
+}
+
+/// What both checks need to know about the connection and its tables.
+pub(super) struct Looks<'a> {
+    pub(super) receipts: &'a ReceiptTable,
+    pub(super) stamps: &'a JudgedStamps,
+    /// The settings as they were right after the transaction began.
+    pub(super) settings: &'a Settings,
+    /// The statement that sets them again.
+    pub(super) set_again: &'a str,
+}
+
+impl Looks<'_> {
+    /// The check before the first write. Without a plan only the receipt table is concerned.
+    pub(super) async fn first(
+        &self,
+        lease: &mut Lease,
+        plan: Option<&RowPlan>,
+        allowed: &Acknowledged,
+    ) -> Result<FirstLook, LookError> {
+        let target = plan.map(|plan| (plan.schema.as_str(), plan.table.as_str()));
+        let declared = declared::read(lease, allowed).await?;
+        let watched: Vec<u32> = declared.iter().map(|table| table.oid).collect();
+        let facts = lease.facts().clone();
+        for _ in 0..JUDGE_TRIES {
+            let judged = match self.stamps.get(&facts, target) {
+                Some(judged) => judged,
+                None => self.judge(lease, &facts, target).await?,
+            };
+            let found = look_facts::read(lease, &judged.covered, &watched).await?;
+            if found.stamp != judged.stamp {
+                self.stamps.forget(&facts, target);
+                continue;
+            }
+            self.check_settings(&found.settings)?;
+            check_receipt_table(&judged.receipt_differences)?;
+            check_code(&judged.code, allowed)?;
+            check_declared(&declared)?;
+            let target_rows_max = plan.map_or(0, |plan| allowed.rows(&plan.schema, &plan.table));
+            return Ok(FirstLook {
+                judged,
+                facts: found,
+                declared,
+                target_rows_max,
+            });
+        }
+        Err(busy())
+    }
+
+    fn check_settings(&self, found: &Settings) -> Result<(), LookError> {
+        let changed = look_facts::changed(self.settings, found);
+        if !changed.is_empty() {
+            return Err(LookError::violation(
+                ViolationKind::SettingChanged,
+                format!("changed inside the transaction: {}", changed.join(", ")),
+            ));
+        }
+        let (name, value) = REPLICATION_ROLE;
+        if found.get(name).map(String::as_str) != Some(value) {
+            let detail = format!("{name} is not {value}");
+            return Err(LookError::violation(ViolationKind::SettingChanged, detail));
+        }
+        Ok(())
+    }
+
+    /// Describes both tables completely. The stamp is taken first: what changes afterwards shows as another stamp.
+    async fn judge(
+        &self,
+        lease: &mut Lease,
+        facts: &Facts,
+        target: Option<(&str, &str)>,
+    ) -> Result<Arc<Judged>, LookError> {
+        // Reading a row can run code of a policy, and descriptions depend on the search path.
+        let rows = lease
+            .batch(format!(
+                "{}; {}",
+                look_facts::settings_statement(),
+                self.set_again
+            ))
+            .await?;
+        self.check_settings(&look_facts::settings_of(&rows))?;
+        for _ in 0..JUDGE_TRIES {
+            let begun_at = Instant::now();
+            if let Some(judged) = self.judge_once(lease, target).await? {
+                let judged = Arc::new(judged);
+                self.stamps.keep(facts, target, begun_at, judged.clone());
+                return Ok(judged);
+            }
+        }
+        Err(busy())
+    }
+
+    async fn judge_once(
+        &self,
+        lease: &mut Lease,
+        target: Option<(&str, &str)>,
+    ) -> Result<Option<Judged>, LookError> {
+        let found = receipt_form(lease, self.receipts).await?;
+        let Some(receipts) = found.oid else {
+            return Err(receipt_table(&found.differences));
+        };
+        let oid = match target {
+            Some((schema, table)) => table_number(lease, schema, table).await?,
+            None => NO_TABLE,
+        };
+        let related = foreign_code::read(lease, oid, receipts).await?.related;
+        let covered = Covered {
+            target: oid,
+            receipts,
+            related,
+        };
+        let stamp = covered.read(lease).await?;
+        let form = receipt_form(lease, self.receipts).await?;
+        let described = match target {
+            Some((schema, table)) => Some(inspect::describe(lease, schema, table).await?),
+            None => None,
+        };
+        let code = foreign_code::read(lease, oid, receipts).await?;
+        let is_same = form.oid == Some(receipts)
+            && described.as_ref().is_none_or(|table| table.oid() == oid)
+            && code.related == covered.related;
+        if !is_same {
+            return Ok(None);
+        }
+        let shape = described.map(|table| {
+            let mut shape = table.shape();
+            shape.foreign_code.clone_from(&code.code);
+            Arc::new(shape)
+        });
+        Ok(Some(Judged {
+            covered,
+            stamp,
+            receipt_differences: form.differences,
+            shape,
+            code: code.code,
+        }))
+    }
+}
+
+fn check_receipt_table(differences: &[Difference]) -> Result<(), LookError> {
+    if differences.is_empty() {
+        Ok(())
+    } else {
+        Err(receipt_table(differences))
+    }
+}
+
+fn receipt_table(differences: &[Difference]) -> LookError {
+    let texts: Vec<&str> = differences.iter().map(|d| d.text.as_str()).collect();
+    LookError::violation(ViolationKind::ReceiptTable, texts.join("; "))
+}
+
+/// Every piece of code has the closed form, or is exactly what was acknowledged.
+fn check_code(found: &[ForeignCode], allowed: &Acknowledged) -> Result<(), LookError> {
+    let is_allowed = |code: &&ForeignCode| match code.form {
+        CodeForm::Closed => true,
+        CodeForm::Never(_) => false,
+        CodeForm::Acknowledgeable => allowed.code().contains(code),
+    };
+    match found.iter().find(|code| !is_allowed(code)) {
+        None => Ok(()),
+        Some(code) => Err(LookError::violation(
+            ViolationKind::ForeignCode,
+            format!(
+                "{} `{}` is not acknowledged ({})",
+                code.kind, code.name, code.digest
+            ),
+        )),
+    }
+}
+
+fn check_declared(declared: &[Declared]) -> Result<(), LookError> {
+    match declared.iter().find(|table| table.kind != "r") {
+        None => Ok(()),
+        Some(table) => Err(LookError::violation(
+            ViolationKind::LockElsewhere,
+            format!("`{}` is not an ordinary table and cannot be declared", table.name),
+        )),
+    }
+}
+
+/// The number of the table of this name.
+async fn table_number(lease: &mut Lease, schema: &str, table: &str) -> Result<u32, EngineError> {
+    let statement = Statement {
+        sql: "SELECT c.oid::pg_catalog.text FROM pg_catalog.pg_class c \
+              JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
+              WHERE n.nspname OPERATOR(pg_catalog.=) $1::pg_catalog.text \
+                AND c.relname OPERATOR(pg_catalog.=) $2::pg_catalog.text"
+            .to_owned(),
+        parameters: vec![Some(schema.to_owned()), Some(table.to_owned())],
+    };
+    let rows = lease.fetch(statement).await?;
+    let oid = rows
+        .first()
+        .and_then(|row| row.first().and_then(Option::as_deref)?.parse().ok());
+    oid.ok_or_else(|| EngineError::new(EngineErrorKind::NotFound, "no such table"))
+}
+
+fn busy() -> LookError {
+    EngineError::new(EngineErrorKind::Busy, "the tables are being altered").into()
+}

@@ -1,0 +1,206 @@
+//! The stamp: identity and version of every catalog row that decides what target and receipt table are.
+//!
+//! A changed definition always shows, also one that was changed back. A stamp validates what one server process was
+//! judged by, for minutes, in memory: it is never stored, signed or shared, because after a crash, a restore or a
+//! failover the same numbers can belong to other definitions.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use synapsor_domain::foreign_code::ForeignCode;
+use synapsor_domain::schema::TableShape;
+
+use synapsor_engine::postgres::connect::{Facts, Lease};
+use synapsor_engine::postgres::dialect::Statement;
+use synapsor_engine::postgres::foreign_code::Related;
+use synapsor_engine::postgres::receipt_form::Difference;
+use synapsor_source::EngineError;
+
+/// How long a judged stamp is used.
+const STAMP_AGE_MAX: Duration = Duration::from_secs(300);
+/// Judged tables that are kept.
+const JUDGED_MAX: usize = 1_000;
+
+/// Rows found by the number of a table: `(tag, catalog, column, further identity)`.
+const OF_TABLE: [(&str, &str, &str, &str); 7] = [
+    ("default", "pg_attrdef", "adrelid", "oid"),
+    ("constraint", "pg_constraint", "conrelid", "oid"),
+    ("trigger", "pg_trigger", "tgrelid", "oid"),
+    ("rule", "pg_rewrite", "ev_class", "oid"),
+    ("policy", "pg_policy", "polrelid", "oid"),
+    ("parent", "pg_inherits", "inhrelid", "inhparent"),
+    ("child", "pg_inherits", "inhparent", "inhrelid"),
+];
+/// Rows found by lists of numbers, with the parameter that holds the list.
+const OF_LISTS: [(&str, &str, &str, u8); 8] = [
+    ("namespace", "pg_namespace", "oid", 3),
+    ("type", "pg_type", "oid", 4),
+    ("check", "pg_constraint", "contypid", 4),
+    ("label", "pg_enum", "enumtypid", 4),
+    ("cast", "pg_cast", "castsource", 4),
+    ("cast", "pg_cast", "casttarget", 4),
+    ("operator", "pg_operator", "oid", 5),
+    ("function", "pg_proc", "oid", 6),
+];
+
+/// Versions of catalog rows, compared as text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stamp(Vec<String>);
+
+/// What a stamp is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Covered {
+    /// The number of the target, or of no table.
+    pub(super) target: u32,
+    pub(super) receipts: u32,
+    pub(super) related: Related,
+}
+
+impl Covered {
+    /// One text per row, in no particular order.
+    pub(super) fn sql() -> String {
+        let mut parts = Vec::new();
+        for table in ["$1", "$2"] {
+            parts.extend(of_table(&format!("{table}::pg_catalog.text::pg_catalog.oid")));
+        }
+        parts.extend(
+            OF_LISTS.map(|(tag, catalog, column, parameter)| of_list(tag, catalog, column, parameter)),
+        );
+        parts.join(" UNION ALL ")
+    }
+
+    pub(super) fn parameters(&self) -> Vec<Option<String>> {
+        let list = |numbers: &[u32]| {
+            let texts: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+            Some(format!("{{{}}}", texts.join(",")))
+        };
+        vec![
+            Some(self.target.to_string()),
+            Some(self.receipts.to_string()),
+            list(&self.related.namespaces),
+            list(&self.related.types),
+            list(&self.related.operators),
+            list(&self.related.functions),
+        ]
+    }
+
+    /// The stamp as it is now.
+    pub(super) async fn read(&self, lease: &mut Lease) -> Result<Stamp, EngineError> {
+        let statement = Statement {
+            sql: Self::sql(),
+            parameters: self.parameters(),
+        };
+        let rows = lease.fetch(statement).await?;
+        Ok(Stamp::of(
+            rows.into_iter()
+                .filter_map(|row| row.into_iter().next().flatten()),
+        ))
+    }
+}
+
+impl Stamp {
+    pub(super) fn of(rows: impl Iterator<Item = String>) -> Self {
+        let mut rows: Vec<String> = rows.collect();
+        rows.sort_unstable();
+        Self(rows)
+    }
+}
+
+fn of_table(number: &str) -> Vec<String> {
+    let mut parts = vec![
+        format!(
+            "SELECT pg_catalog.concat_ws(' ', 'relation', x.oid, x.xmin, x.ctid) FROM pg_catalog.pg_class x \
+             WHERE x.oid OPERATOR(pg_catalog.=) {number}"
+        ),
+        format!(
+            "SELECT pg_catalog.concat_ws(' ', 'columns', pg_catalog.string_agg(pg_catalog.concat_ws(' ', x.attnum, \
+             x.xmin, x.ctid), ',' ORDER BY x.attnum)) FROM pg_catalog.pg_attribute x \
+             WHERE x.attrelid OPERATOR(pg_catalog.=) {number} AND x.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2"
+        ),
+        format!(
+            "SELECT pg_catalog.concat_ws(' ', 'index', x.indexrelid, x.xmin, x.ctid, c.xmin, c.ctid) \
+             FROM pg_catalog.pg_index x JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) x.indexrelid \
+             WHERE x.indrelid OPERATOR(pg_catalog.=) {number}"
+        ),
+    ];
+    parts.extend(OF_TABLE.map(|(tag, catalog, column, further)| {
+        format!(
+            "SELECT pg_catalog.concat_ws(' ', '{tag}', x.{further}, x.xmin, x.ctid) FROM pg_catalog.{catalog} x \
+             WHERE x.{column} OPERATOR(pg_catalog.=) {number}"
+        )
+    }));
+    parts
+}
+
+/// An empty list costs no scan.
+fn of_list(tag: &str, catalog: &str, column: &str, parameter: u8) -> String {
+    format!(
+        "SELECT pg_catalog.concat_ws(' ', '{tag}', x.oid, x.xmin, x.ctid) FROM pg_catalog.{catalog} x \
+         WHERE ${parameter}::pg_catalog.text OPERATOR(pg_catalog.<>) '{{}}'::pg_catalog.text AND x.{column} \
+         OPERATOR(pg_catalog.=) ANY (${parameter}::pg_catalog.text::pg_catalog.oid[])"
+    )
+}
+
+/// What was found of both tables under one stamp.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub(super) covered: Covered,
+    pub(super) stamp: Stamp,
+    pub(super) receipt_differences: Vec<Difference>,
+    /// Absent if only the receipt table is concerned.
+    pub(super) shape: Option<Arc<TableShape>>,
+    pub(super) code: Vec<ForeignCode>,
+}
+
+/// The server process that the judgement holds for, and the two tables by name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    process: (i32, i64),
+    target: Option<(String, String)>,
+}
+
+/// Judged stamps of one receipt table and the targets beside it, kept in memory.
+#[derive(Debug, Default)]
+pub(super) struct JudgedStamps {
+    kept: Mutex<BTreeMap<Key, (Instant, Arc<Judged>)>>,
+}
+
+impl JudgedStamps {
+    /// What was judged for this server process and is young enough.
+    pub(super) fn get(&self, facts: &Facts, target: Option<(&str, &str)>) -> Option<Arc<Judged>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, judged) = kept.get(&key(facts, target))?;
+        (at.elapsed() < STAMP_AGE_MAX).then(|| judged.clone())
+    }
+
+    /// Keeps a judgement that was begun at this instant.
+    pub(super) fn keep(
+        &self,
+        facts: &Facts,
+        target: Option<(&str, &str)>,
+        begun_at: Instant,
+        judged: Arc<Judged>,
+    ) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= JUDGED_MAX {
+            kept.retain(|_, (at, _)| at.elapsed() < STAMP_AGE_MAX);
+        }
+        if kept.len() >= JUDGED_MAX {
+            kept.clear();
+        }
+        kept.insert(key(facts, target), (begun_at, judged));
+    }
+
+    pub(super) fn forget(&self, facts: &Facts, target: Option<(&str, &str)>) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.remove(&key(facts, target));
+    }
+}
+
+fn key(facts: &Facts, target: Option<(&str, &str)>) -> Key {
+    Key {
+        process: facts.process(),
+        target: target.map(|(schema, table)| (schema.to_owned(), table.to_owned())),
+    }
+}
