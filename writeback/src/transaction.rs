@@ -96,6 +96,7 @@ pub(crate) trait Transaction: Send {
     async fn find_receipts(&mut self, id: &str) -> Result<FoundReceipts, EngineError>;
 
     /// The one row with this key, whatever its kind.
+    #[cfg(test)]
     async fn find_receipt(&mut self, id: &str) -> Result<Option<StoredReceipt>, EngineError> {
         Ok(self.find_receipts(id).await?.of_key(id))
     }

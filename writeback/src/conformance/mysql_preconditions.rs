@@ -12,7 +12,7 @@ use synapsor_domain::writeback::{RECEIPT_TABLE, receipt_table_ddl};
 use synapsor_engine::Access;
 use synapsor_source::StoredReceipt;
 
-use crate::transaction::{CommitError, LookTarget, RecordError, Transaction};
+use crate::transaction::{LookTarget, RecordError, Transaction};
 use crate::violation::LookError;
 
 use super::behaviours::{AT, Account, Database as _, Db, change, int, invoice, receipt};
@@ -153,7 +153,7 @@ impl Owned {
         transaction
             .commit()
             .await
-            .map_err(|CommitError(error)| error.detail)
+            .map_err(|error| error.into_engine().detail)
     }
 
     async fn steps(
