@@ -79,9 +79,16 @@ fn no_rpc_of_the_writer_applies_anything() {
         .filter(|rpc| rpc.service.ends_with("WriterService"))
         .collect();
     let names: BTreeSet<_> = rpcs.iter().map(|rpc| rpc.name.as_str()).collect();
-    // A probe rolls its statements back, as a preview does.
+    // A probe rolls its statements back, as a preview does; a report of receipts only reads them.
     assert_eq!(
         names,
-        BTreeSet::from(["Deny", "Freeze", "GetStatus", "Preview", "Probe"])
+        BTreeSet::from([
+            "Deny",
+            "Freeze",
+            "GetStatus",
+            "Preview",
+            "Probe",
+            "ReportReceipts"
+        ])
     );
 }
