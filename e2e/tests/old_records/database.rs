@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+use synapsor_domain::writeback::{RECEIPT_TABLE, mysql_procedure_grants, mysql_procedures_ddl};
 use synapsor_e2e::databases::{Engine, PrivateServer, Session, Variables};
 use synapsor_e2e::faketime::FakedClock;
 use synapsor_e2e::target::{Rows, Target};
@@ -57,6 +58,13 @@ impl Database {
         let owner = Session::new(engine, server.server().url_for(None, NAME));
         owner.execute(&text("database.sql")?)?;
         owner.execute(&text("rows.sql")?)?;
+        if engine == Engine::Mysql {
+            // The one step of an upgrade: without it the writer refuses and names these statements.
+            owner.execute(&mysql_procedures_ddl(NAME, (NAME, RECEIPT_TABLE)))?;
+            for account in ["r", "w"] {
+                owner.execute(&mysql_procedure_grants(NAME, &format!("'{NAME}_{account}'@'%'")))?;
+            }
+        }
         Ok(Some(Self::Server { server, owner }))
     }
 
