@@ -127,6 +127,12 @@ pub(crate) trait Transaction: Send {
     /// Inserts the receipt, which must be the one row of its statement.
     async fn insert_receipt(&mut self, receipt: &StoredReceipt) -> Result<(), RecordError>;
 
+    /// Whether the last look without a target needs a first one before it.
+    #[cfg(test)]
+    fn needs_first_look(&self) -> bool {
+        false
+    }
+
     /// The last look, after the receipt's INSERT: what was deferred has run, no setting was changed, both tables are
     /// as the first look found them, the receipt reads back as it was written, and no code of others can run until
     /// the end of COMMIT. Returns the rows of the target as they will be committed.

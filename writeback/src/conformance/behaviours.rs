@@ -111,6 +111,10 @@ pub(crate) async fn record(
     mut transaction: Box<dyn Transaction>,
     receipt: &StoredReceipt,
 ) -> Result<Box<dyn Transaction>, RecordError> {
+    if transaction.needs_first_look() {
+        let looked = transaction.first_look(None).await;
+        looked.map_err(|error| RecordError::Engine(error.into_engine()))?;
+    }
     transaction.insert_receipt(receipt).await?;
     let looked = transaction.last_look(None, receipt).await;
     looked.map_err(|error| RecordError::Engine(error.into_engine()))?;
@@ -543,7 +547,7 @@ pub(crate) fn exact(kind: ValueKind, text: &str) -> Value {
 pub(crate) const AT: &str = "2026-01-02T03:04:05.678Z";
 
 /// The code on the table of a plan, acknowledged as writing nothing else.
-pub(crate) async fn acknowledge(transaction: &mut dyn Transaction, plan: &RowPlan) {
+pub(crate) async fn acknowledge(transaction: &mut dyn Transaction, plan: &RowPlan) -> Acknowledged {
     let shape = transaction.shape(&plan.schema, &plan.table).await.unwrap();
     let entries: Vec<SideEffectAck> = shape
         .foreign_code
@@ -562,6 +566,7 @@ pub(crate) async fn acknowledge(transaction: &mut dyn Transaction, plan: &RowPla
         allowed: &allowed,
     };
     transaction.first_look(Some(look)).await.unwrap();
+    allowed
 }
 
 /// Changes the row of a plan; gives the number of matched rows.

@@ -274,6 +274,11 @@ impl Transaction for MysqlTransaction {
         Ok(())
     }
 
+    #[cfg(test)]
+    fn needs_first_look(&self) -> bool {
+        self.first.as_ref().is_none_or(|first| first.described.is_some())
+    }
+
     async fn last_look(
         &mut self,
         target: Option<LookTarget<'_>>,
