@@ -8,7 +8,6 @@
 )]
 
 mod behaviours;
-mod cases;
 mod looking;
 mod mysql;
 mod mysql_preconditions;

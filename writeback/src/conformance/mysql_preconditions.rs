@@ -16,8 +16,8 @@ use crate::transaction::{LookTarget, RecordError, Transaction};
 use crate::violation::LookError;
 
 use super::behaviours::{AT, Account, Database as _, Db, change, int, invoice, receipt};
-use super::cases::{Case, CaseKind, cases};
 use super::mysql::{MARIADB, MYSQL, MysqlDatabase, MysqlServer, PASSWORD, blocking, connect, owner};
+use super::preconditions::{Case, CaseKind, cases};
 
 const CASES: &str = include_str!("../../../e2e/fixtures/preconditions/mysql.sql");
 const CASES_MYSQL: &str = include_str!("../../../e2e/fixtures/preconditions/mysql-only.sql");
