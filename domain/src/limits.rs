@@ -28,6 +28,8 @@ pub const ROW_BYTES_MAX: usize = 192 * 1024;
 pub const SIGNATURES_MAX: usize = 8;
 /// Decisions that one job may carry.
 pub const DECISIONS_MAX: usize = 32;
+/// Receipts that one receipt order or finding names.
+pub const RECEIPT_REFS_MAX: usize = 1_000;
 /// Characters of a reason that a person gives.
 pub const REASON_CHARS_MAX: usize = 1_000;
 /// Proposals that one tenant and principal may have open at once, unless the trust file says otherwise.

@@ -152,6 +152,7 @@ fn jobs(deployment: &Deployment, papers: &[(ProposalId, Papers)]) -> Vec<wire::J
             lease_ms: LEASE_MS,
             unfinished: false,
             switches: Vec::new(),
+            newest_receipt: None,
         })
         .collect()
 }
@@ -293,6 +294,27 @@ impl WritebackService for Service {
         _: Request<wire::ConfirmSwitchRequest>,
     ) -> Result<Response<wire::ConfirmSwitchResponse>, Status> {
         Ok(Response::new(wire::ConfirmSwitchResponse {}))
+    }
+
+    async fn list_source_receipts(
+        &self,
+        _: Request<wire::ListSourceReceiptsRequest>,
+    ) -> Result<Response<wire::ListSourceReceiptsResponse>, Status> {
+        Ok(Response::new(wire::ListSourceReceiptsResponse::default()))
+    }
+
+    async fn report_receipt_finding(
+        &self,
+        _: Request<wire::ReportReceiptFindingRequest>,
+    ) -> Result<Response<wire::ReportReceiptFindingResponse>, Status> {
+        Ok(Response::new(wire::ReportReceiptFindingResponse::default()))
+    }
+
+    async fn find_receipt_orders(
+        &self,
+        _: Request<wire::FindReceiptOrdersRequest>,
+    ) -> Result<Response<wire::FindReceiptOrdersResponse>, Status> {
+        Ok(Response::new(wire::FindReceiptOrdersResponse::default()))
     }
 
     async fn list_unfinished(

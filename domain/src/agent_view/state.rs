@@ -116,7 +116,11 @@ impl RecordState {
             | EventKind::RejectionRecorded
             | EventKind::WritebackFrozen
             | EventKind::FreezeLifted
-            | EventKind::SwitchConfirmed => None,
+            | EventKind::SwitchConfirmed
+            | EventKind::EffectLost
+            | EventKind::OrphanReceipt
+            | EventKind::RowChangedInCommit
+            | EventKind::ReceiptsOrdered => None,
         }
     }
 

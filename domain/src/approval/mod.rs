@@ -6,6 +6,7 @@
 mod freeze;
 mod lift;
 mod quorum;
+mod receipt_order;
 mod verify;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,9 @@ use serde::{Deserialize, Serialize};
 pub use freeze::{Freeze, VerifiedFreeze, verify_freeze};
 pub use lift::{LiftClock, Unfreeze, VerifiedLift, verify_lift, verify_unfreeze};
 pub use quorum::{VerifiedApproval, check_approval};
+pub use receipt_order::{
+    ReceiptAction, ReceiptOrder, VerifiedReceiptOrder, verify_receipt_order, verify_receipt_order_at,
+};
 pub use verify::{
     Judge, VerifiedDecision, VerifiedOrder, verify_decision, verify_decision_at, verify_order,
     verify_order_at,

@@ -76,10 +76,18 @@ pub enum EventKind {
     FreezeLifted,
     /// Envelope of a writer's confirmation of a freeze or lift, signed by the writer.
     SwitchConfirmed,
+    /// Envelope of a finding, signed by the writer: a source misses receipts that the ledger holds.
+    EffectLost,
+    /// Envelope of a finding, signed by the writer: a source holds receipts by which the ledger refused to settle.
+    OrphanReceipt,
+    /// Envelope of a finding, signed by the writer: a COMMIT left another version of the row than the one checked.
+    RowChangedInCommit,
+    /// Envelope of a receipt order, signed by an operator.
+    ReceiptsOrdered,
 }
 
 impl EventKind {
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 28] = [
         Self::LedgerStarted,
         Self::EvidenceRecorded,
         Self::QueryAudited,
@@ -104,6 +112,10 @@ impl EventKind {
         Self::WritebackFrozen,
         Self::FreezeLifted,
         Self::SwitchConfirmed,
+        Self::EffectLost,
+        Self::OrphanReceipt,
+        Self::RowChangedInCommit,
+        Self::ReceiptsOrdered,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -132,6 +144,10 @@ impl EventKind {
             Self::WritebackFrozen => "writeback_frozen",
             Self::FreezeLifted => "freeze_lifted",
             Self::SwitchConfirmed => "switch_confirmed",
+            Self::EffectLost => "effect_lost",
+            Self::OrphanReceipt => "orphan_receipt",
+            Self::RowChangedInCommit => "row_changed_in_commit",
+            Self::ReceiptsOrdered => "receipts_ordered",
         }
     }
 }

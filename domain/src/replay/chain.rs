@@ -78,6 +78,8 @@ impl<'a> Chain<'a> {
                 | Body::Repeated(_)
                 | Body::Switch(_)
                 | Body::Confirmation(_)
+                | Body::Finding(_)
+                | Body::ReceiptOrder(_)
                 | Body::Expired => {}
             }
         }

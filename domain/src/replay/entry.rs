@@ -47,6 +47,10 @@ pub enum Body {
     Switch(Envelope),
     /// A writer's confirmation of a freeze or lift.
     Confirmation(Envelope),
+    /// A writer's finding about receipts.
+    Finding(Envelope),
+    /// An operator's order about receipts.
+    ReceiptOrder(Envelope),
 }
 
 impl Entry {
@@ -88,6 +92,10 @@ impl Entry {
             EventKind::ReceiptAlarm => Body::Alarm(object(seq, body)?),
             EventKind::WritebackFrozen | EventKind::FreezeLifted => Body::Switch(envelope()?),
             EventKind::SwitchConfirmed => Body::Confirmation(envelope()?),
+            EventKind::EffectLost | EventKind::OrphanReceipt | EventKind::RowChangedInCommit => {
+                Body::Finding(envelope()?)
+            }
+            EventKind::ReceiptsOrdered => Body::ReceiptOrder(envelope()?),
         };
         Ok(Self { event, body })
     }

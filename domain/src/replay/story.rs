@@ -274,7 +274,9 @@ impl Story {
             | Body::Started(_)
             | Body::Alarm(_)
             | Body::Switch(_)
-            | Body::Confirmation(_) => {}
+            | Body::Confirmation(_)
+            | Body::Finding(_)
+            | Body::ReceiptOrder(_) => {}
         }
         Ok(())
     }
@@ -366,7 +368,11 @@ fn fold(story: &Story, quorum: u32, entries: &[Entry]) -> State {
             | EventKind::RejectionRecorded
             | EventKind::WritebackFrozen
             | EventKind::FreezeLifted
-            | EventKind::SwitchConfirmed => None,
+            | EventKind::SwitchConfirmed
+            | EventKind::EffectLost
+            | EventKind::OrphanReceipt
+            | EventKind::RowChangedInCommit
+            | EventKind::ReceiptsOrdered => None,
         };
         if let Some(next) = step.and_then(|step| transition(state, started, step).ok()) {
             state = next;

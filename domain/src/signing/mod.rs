@@ -23,6 +23,8 @@ pub enum Kind {
     Unfreeze,
     ContextTicket,
     SwitchConfirmation,
+    ReceiptOrder,
+    ReceiptFinding,
 }
 
 impl Kind {
@@ -43,6 +45,8 @@ impl Kind {
             Self::Unfreeze => "application/vnd.synapsor.unfreeze.v1+json",
             Self::ContextTicket => "application/vnd.synapsor.context-ticket.v1+json",
             Self::SwitchConfirmation => "application/vnd.synapsor.switch-confirmation.v1+json",
+            Self::ReceiptOrder => "application/vnd.synapsor.receipt-order.v1+json",
+            Self::ReceiptFinding => "application/vnd.synapsor.receipt-finding.v1+json",
         }
     }
 }

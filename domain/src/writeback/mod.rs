@@ -9,6 +9,7 @@ mod outcome;
 mod probe;
 mod proof;
 mod receipt;
+mod receipt_finding;
 mod targets;
 
 pub use authorize::{Authorization, Facts, Rehearsal, Standing, authorize, rehearsal};
@@ -23,4 +24,5 @@ pub use outcome::{AttemptReport, AttemptResult, Outcome};
 pub use probe::{ProbeFinding, Severity, SourceProbe};
 pub use proof::LedgerProof;
 pub use receipt::{RECEIPT_TABLE, Receipt};
+pub use receipt_finding::{ReceiptDiscrepancy, ReceiptFinding, ReceiptRef, verify_receipt_finding};
 pub use targets::{TableTarget, table_targets};

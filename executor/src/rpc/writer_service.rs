@@ -214,6 +214,13 @@ impl WriterService for WriterRpc {
             .map_err(|r| to_status(&r))
     }
 
+    async fn audit_receipts(
+        &self,
+        _: Request<wire::AuditReceiptsRequest>,
+    ) -> Result<Response<wire::AuditReceiptsResponse>, Status> {
+        Err(Status::unimplemented("not served yet"))
+    }
+
     async fn get_status(
         &self,
         _: Request<wire::GetStatusRequest>,

@@ -4,6 +4,7 @@ use synapsor_domain::digest::Digest;
 use synapsor_domain::proposal::State;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::timestamp::Timestamp;
+use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::review_service_server::ReviewService;
 use synapsor_proto::ledger::v1::{
     DecideRequest, DecideResponse, GetProposalRequest, GetProposalResponse, GetSwitchesRequest,
@@ -143,6 +144,20 @@ impl ReviewService for Service {
             ordered_until_ms: found.ordered_until.map_or(0, Timestamp::as_unix_millis),
             writers: self.ledger.streams.writers(),
         }))
+    }
+
+    async fn submit_receipt_order(
+        &self,
+        _: Request<wire::SubmitReceiptOrderRequest>,
+    ) -> Result<Response<wire::SubmitReceiptOrderResponse>, Status> {
+        Err(Status::unimplemented("not served yet"))
+    }
+
+    async fn list_receipt_incidents(
+        &self,
+        _: Request<wire::ListReceiptIncidentsRequest>,
+    ) -> Result<Response<wire::ListReceiptIncidentsResponse>, Status> {
+        Err(Status::unimplemented("not served yet"))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::refusal::Refusal;
+use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::writeback_service_server::WritebackService;
 use synapsor_proto::ledger::v1::{
     ConfirmSwitchRequest, ConfirmSwitchResponse, HeartbeatRequest, HeartbeatResponse, Job as WireJob,
@@ -197,6 +198,27 @@ impl WritebackService for Service {
             .map_err(status_of)?;
         Ok(Response::new(ConfirmSwitchResponse {}))
     }
+
+    async fn list_source_receipts(
+        &self,
+        _: Request<wire::ListSourceReceiptsRequest>,
+    ) -> Result<Response<wire::ListSourceReceiptsResponse>, Status> {
+        Err(Status::unimplemented("not served yet"))
+    }
+
+    async fn report_receipt_finding(
+        &self,
+        _: Request<wire::ReportReceiptFindingRequest>,
+    ) -> Result<Response<wire::ReportReceiptFindingResponse>, Status> {
+        Err(Status::unimplemented("not served yet"))
+    }
+
+    async fn find_receipt_orders(
+        &self,
+        _: Request<wire::FindReceiptOrdersRequest>,
+    ) -> Result<Response<wire::FindReceiptOrdersResponse>, Status> {
+        Err(Status::unimplemented("not served yet"))
+    }
 }
 
 fn leased(leased: Leased) -> LeaseResponse {
@@ -240,6 +262,7 @@ fn to_wire(job: Job) -> WireJob {
         lease_ms: LEASE_MS,
         unfinished: job.unfinished,
         switches: job.switches.into_iter().map(Into::into).collect(),
+        newest_receipt: None,
     }
 }
 

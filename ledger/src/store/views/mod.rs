@@ -87,7 +87,13 @@ pub(crate) fn apply(
             event.proposal_id.as_ref().map(ProposalId::as_str)
         ])?;
     match event.kind {
-        EventKind::LedgerStarted | EventKind::DecisionRefused | EventKind::ReceiptAlarm => Ok(()),
+        EventKind::LedgerStarted
+        | EventKind::DecisionRefused
+        | EventKind::ReceiptAlarm
+        | EventKind::EffectLost
+        | EventKind::OrphanReceipt
+        | EventKind::RowChangedInCommit
+        | EventKind::ReceiptsOrdered => Ok(()),
         EventKind::EvidenceRecorded => match read {
             ReadBody::Evidence(evidence, digest) => records::evidence(conn, event, evidence, digest),
             ReadBody::No | ReadBody::Audit(_) | ReadBody::Proposal(_) => {

@@ -1,0 +1,219 @@
+//! The receipt order: a signed instruction about receipts that a target database and the transparency log disagree on.
+//!
+//! It permits no write. A lost receipt that is given up stops its source no longer, an adopted one counts although its
+//! writer key is retired, and an archived one may be missing. Role `applier`.
+
+use serde::{Deserialize, Serialize};
+
+use super::Approver;
+use super::freeze::foreign;
+use crate::digest::Digest;
+use crate::ids::ProposalId;
+use crate::limits::{CLOCK_SKEW_SECONDS, REASON_CHARS_MAX, RECEIPT_REFS_MAX};
+use crate::refusal::Refusal;
+use crate::signing::{Envelope, Kind};
+use crate::timestamp::{Span, Timestamp};
+use crate::trust::{APPLIER, Environment, Operator, Position, TrustFile};
+use crate::writeback::{Receipt, ReceiptRef};
+
+/// How long after its signature a receipt order can be submitted, in minutes.
+const SUBMIT_WITHIN_MINUTES: i64 = 15;
+
+/// What an operator orders about receipts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReceiptAction {
+    /// The named receipts are missing in the source and stay so; their effects are gone with them.
+    GiveUp,
+    /// The named receipts count, although their writer key is retired or their COMMIT left another version of the row.
+    Adopt,
+    /// Receipts that were created before a time may be missing in the source.
+    Archive,
+}
+
+/// An operator's instruction about the receipts of one source (`Kind::ReceiptOrder`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReceiptOrder {
+    pub v: u32,
+    pub deployment_id: String,
+    pub environment: Environment,
+    pub source: String,
+    pub action: ReceiptAction,
+    /// Sorted by proposal, each once; empty for `archive`.
+    pub receipts: Vec<ReceiptRef>,
+    /// For `archive` only: receipts whose signed `created_at` is before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Timestamp>,
+    pub approver: Approver,
+    pub issued_at: Timestamp,
+    /// 32 hex digits.
+    pub nonce: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A receipt order whose signature, signer and content were verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedReceiptOrder {
+    digest: Digest,
+    order: ReceiptOrder,
+    person: String,
+}
+
+impl VerifiedReceiptOrder {
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+    pub const fn order(&self) -> &ReceiptOrder {
+        &self.order
+    }
+    /// The person of the key, by the verifier's trust file.
+    pub fn person(&self) -> &str {
+        &self.person
+    }
+
+    /// Whether a receipt may be missing in the source.
+    pub fn allows_missing(&self, source: &str, receipt: &Receipt, digest: Digest) -> bool {
+        self.order.source == source
+            && match self.order.action {
+                ReceiptAction::GiveUp => self.names(&receipt.proposal_id, digest),
+                ReceiptAction::Archive => self
+                    .order
+                    .before
+                    .is_some_and(|before| receipt.created_at < before),
+                ReceiptAction::Adopt => false,
+            }
+    }
+
+    /// Whether a receipt of a retired key counts.
+    pub fn adopts(&self, source: &str, proposal: &ProposalId, digest: Digest) -> bool {
+        self.order.source == source
+            && self.order.action == ReceiptAction::Adopt
+            && self.names(proposal, digest)
+    }
+
+    fn names(&self, proposal: &ProposalId, digest: Digest) -> bool {
+        self.order
+            .receipts
+            .iter()
+            .any(|named| named.proposal_id == *proposal && named.receipt_digest == digest)
+    }
+}
+
+/// Verifies a receipt order as it is submitted: signed now, by a key that is in use.
+///
+/// # Errors
+/// `refused:malformed`, `refused:key`, `refused:signature`, `refused:audience`, `refused:role`, `refused:future` or
+/// `refused:expired`.
+pub fn verify_receipt_order(
+    envelope: &Envelope,
+    trust: &TrustFile,
+    now: Timestamp,
+) -> Result<VerifiedReceiptOrder, Refusal> {
+    let verified = verify_receipt_order_at(envelope, trust, &Position::Unproven)?;
+    let issued_at = verified.order.issued_at;
+    if issued_at > now + Span::seconds(CLOCK_SKEW_SECONDS) {
+        return Err(Refusal::new(
+            "refused:future",
+            "signed for a later time than now; check the clocks",
+        ));
+    }
+    if now >= issued_at + Span::minutes(SUBMIT_WITHIN_MINUTES) {
+        return Err(Refusal::new(
+            "refused:expired",
+            "the receipt order expired; sign it again",
+        ));
+    }
+    Ok(verified)
+}
+
+/// Verifies a receipt order that the transparency log holds at `position`. It was submitted in time, so no clock is
+/// consulted.
+///
+/// # Errors
+/// As [`verify_receipt_order`], without the two about time.
+pub fn verify_receipt_order_at(
+    envelope: &Envelope,
+    trust: &TrustFile,
+    position: &Position<'_>,
+) -> Result<VerifiedReceiptOrder, Refusal> {
+    let order: ReceiptOrder = envelope
+        .peek(Kind::ReceiptOrder)
+        .map_err(|e| malformed(&e.to_string()))?;
+    check_content(&order)?;
+    let operator = signing_operator(envelope, trust, &order, position)?;
+    envelope
+        .open::<serde::de::IgnoredAny>(Kind::ReceiptOrder, &operator.public_key)
+        .map_err(|e| Refusal::new("refused:signature", e.to_string()))?;
+    if order.deployment_id != trust.deployment_id || order.environment != trust.environment {
+        return Err(foreign());
+    }
+    if order.approver.role != APPLIER || !operator.has_role(APPLIER) {
+        return Err(Refusal::new(
+            "refused:role",
+            "a receipt order needs the role `applier`",
+        ));
+    }
+    Ok(VerifiedReceiptOrder {
+        digest: Digest::of(Kind::ReceiptOrder, &envelope.payload),
+        person: operator.person.clone(),
+        order,
+    })
+}
+
+fn signing_operator<'a>(
+    envelope: &Envelope,
+    trust: &'a TrustFile,
+    order: &ReceiptOrder,
+    position: &Position<'_>,
+) -> Result<&'a Operator, Refusal> {
+    let signer = envelope
+        .signer()
+        .map_err(|e| Refusal::new("refused:key", e.to_string()))?;
+    let operator = trust
+        .operator(signer)
+        .filter(|operator| operator.was_valid_at(order.issued_at) && operator.person == order.approver.person)
+        .ok_or_else(|| {
+            Refusal::new(
+                "refused:key",
+                "not signed by a valid operator key of the trust file",
+            )
+        })?;
+    operator
+        .standing()
+        .check(position)
+        .map_err(|retired| Refusal::new("refused:key", format!("signed by {signer}: {retired}")))?;
+    Ok(operator)
+}
+
+fn check_content(order: &ReceiptOrder) -> Result<(), Refusal> {
+    if order.v != 1 {
+        return Err(malformed("v must be 1"));
+    }
+    let is_archive = order.action == ReceiptAction::Archive;
+    if order.before.is_some() != is_archive || order.receipts.is_empty() != is_archive {
+        return Err(malformed(
+            "`archive` takes `before` and no receipts; the other actions take receipts and no `before`",
+        ));
+    }
+    if order.receipts.len() > RECEIPT_REFS_MAX {
+        return Err(malformed(&format!(
+            "more than {RECEIPT_REFS_MAX} receipts; sign several orders"
+        )));
+    }
+    if !order.receipts.is_sorted_by(|a, b| a.proposal_id < b.proposal_id) {
+        return Err(malformed("the receipts are not sorted by proposal, each once"));
+    }
+    let reason = order.reason.as_deref().unwrap_or_default();
+    if reason.chars().count() > REASON_CHARS_MAX {
+        return Err(malformed(&format!(
+            "the reason is longer than {REASON_CHARS_MAX} characters"
+        )));
+    }
+    Ok(())
+}
+
+fn malformed(problem: &str) -> Refusal {
+    Refusal::new("refused:malformed", problem.to_owned())
+}

@@ -1,0 +1,100 @@
+//! What a writer finds when it compares receipts of the transparency log with those of a source, signed by it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::ids::ProposalId;
+use crate::limits::RECEIPT_REFS_MAX;
+use crate::refusal::Refusal;
+use crate::signing::{Envelope, Kind};
+use crate::timestamp::Timestamp;
+use crate::trust::{Environment, Position, TrustFile};
+
+/// One receipt, without its content.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReceiptRef {
+    pub proposal_id: ProposalId,
+    /// Digest of the signed payload.
+    pub receipt_digest: Digest,
+}
+
+/// How log and source disagree about receipts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReceiptDiscrepancy {
+    /// The ledger holds the signed receipts, and the source does not: a restored backup, a deleted row, or another
+    /// timeline.
+    EffectLost,
+    /// The source holds the receipts, and the ledger refused to settle by them.
+    OrphanReceipt,
+    /// The source holds the receipt as `applied`, and its COMMIT left another version of the row than the one checked.
+    RowChangedInCommit,
+}
+
+impl ReceiptDiscrepancy {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::EffectLost => "effect_lost",
+            Self::OrphanReceipt => "orphan_receipt",
+            Self::RowChangedInCommit => "row_changed_in_commit",
+        }
+    }
+}
+
+/// One disagreement between the log and one source (`Kind::ReceiptFinding`). It carries no values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReceiptFinding {
+    pub v: u32,
+    pub deployment_id: String,
+    pub environment: Environment,
+    /// The name in the writer's certificate.
+    pub writer: String,
+    pub source: String,
+    pub discrepancy: ReceiptDiscrepancy,
+    /// 1 to [`RECEIPT_REFS_MAX`], sorted by proposal, each once.
+    pub receipts: Vec<ReceiptRef>,
+    /// What the database said of itself when it was compared.
+    pub database_identity: String,
+    pub at: Timestamp,
+}
+
+/// Verifies a finding under a writer key of the trust file.
+///
+/// # Errors
+/// `refused:malformed`, `refused:key`, `refused:signature` or `refused:audience`.
+pub fn verify_receipt_finding(envelope: &Envelope, trust: &TrustFile) -> Result<ReceiptFinding, Refusal> {
+    let signer = envelope
+        .signer()
+        .map_err(|e| Refusal::new("refused:key", e.to_string()))?;
+    let key = trust.writer(signer).ok_or_else(|| {
+        Refusal::new(
+            "refused:key",
+            format!("{signer} is not a writer key of the trust file"),
+        )
+    })?;
+    let key = key
+        .for_object_at(&Position::Unproven)
+        .map_err(|retired| Refusal::new("refused:key", format!("signed by {signer}: {retired}")))?;
+    let finding: ReceiptFinding = envelope
+        .open(Kind::ReceiptFinding, key)
+        .map_err(|e| Refusal::new("refused:signature", e.to_string()))?;
+    let is_sorted = finding
+        .receipts
+        .is_sorted_by(|a, b| a.proposal_id < b.proposal_id);
+    if finding.v != 1
+        || !is_sorted
+        || finding.receipts.is_empty()
+        || finding.receipts.len() > RECEIPT_REFS_MAX
+    {
+        return Err(Refusal::new("refused:malformed", "not a finding of version 1"));
+    }
+    if finding.deployment_id != trust.deployment_id || finding.environment != trust.environment {
+        return Err(Refusal::new(
+            "refused:audience",
+            "signed for another deployment or environment",
+        ));
+    }
+    Ok(finding)
+}
