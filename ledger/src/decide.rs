@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use synapsor_domain::approval::{
-    ApplyOrder, Decision, Judge, VerifiedDecision, VerifiedOrder, check_approval,
+    ApplyOrder, ApprovalRefusal, Decision, Judge, VerifiedDecision, VerifiedOrder, check_approval,
 };
 use synapsor_domain::canonical;
 use synapsor_domain::digest::Digest;
@@ -269,7 +269,7 @@ impl Filing {
         step: &Step<'_>,
         decision: &DecisionRow,
         judge: &Judge<'_>,
-    ) -> Result<Result<VerifiedDecision, Refusal>, StepError> {
+    ) -> Result<Result<VerifiedDecision, ApprovalRefusal>, StepError> {
         let read = || Ok(events::envelope(step.conn(), decision.seq)?);
         self.verdicts.on_file(decision.digest, read, judge)
     }

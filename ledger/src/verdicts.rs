@@ -4,14 +4,13 @@
 use std::collections::HashMap;
 
 use synapsor_domain::approval::{
-    ApplyOrder, Decision, Judge, VerifiedDecision, VerifiedOrder, verify_decision, verify_decision_at,
-    verify_order,
+    ApplyOrder, ApprovalRefusal, Decision, Judge, VerifiedDecision, VerifiedOrder, verify_decision,
+    verify_decision_at, verify_order,
 };
 use synapsor_domain::digest::Digest;
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::log::TreeHead;
 use synapsor_domain::proposal::Proposal;
-use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::{Envelope, Kind};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::Position;
@@ -25,10 +24,10 @@ use crate::trust::Trust;
 pub(crate) struct Verdicts {
     /// The proposal that it names.
     pub(crate) proposal: Option<Proposal>,
-    decision: Option<Result<VerifiedDecision, Refusal>>,
-    order: Option<Result<VerifiedOrder, Refusal>>,
+    decision: Option<Result<VerifiedDecision, ApprovalRefusal>>,
+    order: Option<Result<VerifiedOrder, ApprovalRefusal>>,
     /// Decisions on file, by the digest of their payload.
-    on_file: HashMap<Digest, Result<VerifiedDecision, Refusal>>,
+    on_file: HashMap<Digest, Result<VerifiedDecision, ApprovalRefusal>>,
 }
 
 impl Verdicts {
@@ -75,7 +74,11 @@ impl Verdicts {
     }
 
     /// The verdict on the presented decision.
-    pub(crate) fn decision(&self, signed: &Envelope, judge: &Judge<'_>) -> Result<VerifiedDecision, Refusal> {
+    pub(crate) fn decision(
+        &self,
+        signed: &Envelope,
+        judge: &Judge<'_>,
+    ) -> Result<VerifiedDecision, ApprovalRefusal> {
         match &self.decision {
             Some(verdict) => verdict.clone(),
             None => verify_decision(signed, judge),
@@ -83,7 +86,11 @@ impl Verdicts {
     }
 
     /// The verdict on the presented order.
-    pub(crate) fn order(&self, signed: &Envelope, judge: &Judge<'_>) -> Result<VerifiedOrder, Refusal> {
+    pub(crate) fn order(
+        &self,
+        signed: &Envelope,
+        judge: &Judge<'_>,
+    ) -> Result<VerifiedOrder, ApprovalRefusal> {
         match &self.order {
             Some(verdict) => verdict.clone(),
             None => verify_order(signed, judge),
@@ -97,7 +104,7 @@ impl Verdicts {
         digest: Digest,
         read: impl FnOnce() -> Result<Envelope, StepError>,
         judge: &Judge<'_>,
-    ) -> Result<Result<VerifiedDecision, Refusal>, StepError> {
+    ) -> Result<Result<VerifiedDecision, ApprovalRefusal>, StepError> {
         if let Some(verdict) = self.on_file.get(&digest) {
             return Ok(verdict.clone());
         }

@@ -174,6 +174,6 @@ fn sealed(
         proposal: looked.attested.proposal(),
         proposal_digest: looked.attested.digest(),
     };
-    verify_decision(&envelope, &judge).map_err(refused)?;
+    verify_decision(&envelope, &judge).map_err(|refusal| refused(refusal.into()))?;
     Ok((decision, envelope))
 }

@@ -217,7 +217,10 @@ fn judged(
                 let decision = envelope
                     .peek(Kind::Decision)
                     .map_err(|e| not_believed("DECISION_MALFORMED", e))?;
-                lapsed.push(Lapsed { decision, refusal });
+                lapsed.push(Lapsed {
+                    decision,
+                    refusal: refusal.into(),
+                });
             }
         }
     }

@@ -7,6 +7,7 @@ mod freeze;
 mod lift;
 mod quorum;
 mod receipt_order;
+mod refusal;
 mod verify;
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,7 @@ pub use quorum::{VerifiedApproval, check_approval};
 pub use receipt_order::{
     ReceiptAction, ReceiptOrder, VerifiedReceiptOrder, verify_receipt_order, verify_receipt_order_at,
 };
+pub use refusal::{ApprovalRefusal, ApprovalRule};
 pub use verify::{
     Judge, VerifiedDecision, VerifiedOrder, verify_decision, verify_decision_at, verify_order,
     verify_order_at,

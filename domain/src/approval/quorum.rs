@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use super::refusal::{ApprovalRefusal, ApprovalRule};
 use super::verify::{Judge, VerifiedDecision, VerifiedOrder, refused};
-use crate::refusal::Refusal;
 use crate::trust::Duties;
 
 /// Proof that enough persons approved this exact proposal and one ordered it applied. Only
@@ -30,24 +30,24 @@ pub fn check_approval(
     quorum: u32,
     decisions: &[VerifiedDecision],
     order: VerifiedOrder,
-) -> Result<VerifiedApproval, Refusal> {
+) -> Result<VerifiedApproval, ApprovalRefusal> {
     if judge.now >= judge.proposal.not_after {
         return Err(refused(
-            "refused:expired",
+            ApprovalRule::Expired,
             format!("the proposal expired at {}", judge.proposal.not_after),
         ));
     }
     check_nonces(decisions, &order)?;
     if decisions.iter().any(VerifiedDecision::is_deny) {
         return Err(refused(
-            "refused:denied",
+            ApprovalRule::Rejected,
             "a person denied this proposal; a deny wins whatever its time",
         ));
     }
     let persons: BTreeSet<String> = decisions.iter().map(|d| d.person().to_owned()).collect();
     if persons.len() < usize::try_from(quorum.max(1)).unwrap_or(usize::MAX) {
         return Err(refused(
-            "refused:quorum",
+            ApprovalRule::Quorum,
             format!(
                 "approved by {} distinct person(s), {} needed",
                 persons.len(),
@@ -63,7 +63,7 @@ pub fn check_approval(
         .collect();
     if order.order().decision_digests != counted {
         return Err(refused(
-            "refused:order",
+            ApprovalRule::Order,
             "the apply order counts on other decisions than the ones presented",
         ));
     }
@@ -71,7 +71,7 @@ pub fn check_approval(
     Ok(VerifiedApproval { order, persons })
 }
 
-fn check_nonces(decisions: &[VerifiedDecision], order: &VerifiedOrder) -> Result<(), Refusal> {
+fn check_nonces(decisions: &[VerifiedDecision], order: &VerifiedOrder) -> Result<(), ApprovalRefusal> {
     let nonces = decisions
         .iter()
         .map(|d| &d.decision().nonce)
@@ -79,14 +79,14 @@ fn check_nonces(decisions: &[VerifiedDecision], order: &VerifiedOrder) -> Result
     let distinct: BTreeSet<_> = nonces.collect();
     if distinct.len() != decisions.len() + 1 {
         return Err(refused(
-            "refused:nonce",
+            ApprovalRule::Nonce,
             "the same nonce stands in two signed objects",
         ));
     }
     Ok(())
 }
 
-fn check_duties(judge: &Judge<'_>, persons: &BTreeSet<String>) -> Result<(), Refusal> {
+fn check_duties(judge: &Judge<'_>, persons: &BTreeSet<String>) -> Result<(), ApprovalRefusal> {
     if judge.trust.separation_of_duties() == Duties::Off {
         return Ok(());
     }
@@ -97,13 +97,13 @@ fn check_duties(judge: &Judge<'_>, persons: &BTreeSet<String>) -> Result<(), Ref
     {
         let person = judge.trust.person_of(principal).ok_or_else(|| {
             refused(
-                "refused:sod",
+                ApprovalRule::SeparationOfDuties,
                 "separation of duties is on and the trust file's `aliases` name no person for the principal",
             )
         })?;
         if persons.contains(person) {
             return Err(refused(
-                "refused:sod",
+                ApprovalRule::SeparationOfDuties,
                 format!("{person} asked for this change and cannot approve it"),
             ));
         }

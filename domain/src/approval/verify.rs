@@ -1,10 +1,10 @@
 //! The checks of one signed decision or apply order, in a fixed order; the first that fails names itself.
 
+use super::refusal::{ApprovalRefusal, ApprovalRule};
 use super::{ApplyOrder, Approver, Audience, Decision, RENDERER, Verdict};
 use crate::digest::Digest;
 use crate::limits::{CLOCK_SKEW_SECONDS, REASON_CHARS_MAX};
 use crate::proposal::Proposal;
-use crate::refusal::Refusal;
 use crate::review;
 use crate::signing::{Envelope, EnvelopeError, Kind};
 use crate::timestamp::{Span, Timestamp};
@@ -65,7 +65,7 @@ impl VerifiedOrder {
 
 /// Verifies one decision. A rejection counts from every operator key of this deployment that is not revoked,
 /// whatever its roles and the clocks, and needs no render digest: stopping is always the safe direction.
-pub fn verify_decision(envelope: &Envelope, judge: &Judge<'_>) -> Result<VerifiedDecision, Refusal> {
+pub fn verify_decision(envelope: &Envelope, judge: &Judge<'_>) -> Result<VerifiedDecision, ApprovalRefusal> {
     verify_decision_at(envelope, judge, &Position::Unproven)
 }
 
@@ -75,7 +75,7 @@ pub fn verify_decision_at(
     envelope: &Envelope,
     judge: &Judge<'_>,
     position: &Position<'_>,
-) -> Result<VerifiedDecision, Refusal> {
+) -> Result<VerifiedDecision, ApprovalRefusal> {
     let decision: Decision = envelope.peek(Kind::Decision).map_err(malformed)?;
     let digest = envelope.digest(Kind::Decision).map_err(malformed)?;
     let deny = decision.decision == Verdict::Deny;
@@ -105,7 +105,7 @@ pub fn verify_decision_at(
         .is_some_and(|r| r.chars().count() > REASON_CHARS_MAX)
     {
         return Err(refused(
-            "refused:malformed",
+            ApprovalRule::Malformed,
             format!("the reason is longer than {REASON_CHARS_MAX} characters"),
         ));
     }
@@ -113,7 +113,7 @@ pub fn verify_decision_at(
         let expected = review::digest(judge.proposal, judge.proposal_digest);
         if decision.render.renderer != RENDERER || decision.render.digest != expected {
             return Err(refused(
-                "refused:render",
+                ApprovalRule::Render,
                 "the document that was signed is not the one that this proposal renders to; approve with this version",
             ));
         }
@@ -126,7 +126,7 @@ pub fn verify_decision_at(
 }
 
 /// Verifies one apply order; role `applier`.
-pub fn verify_order(envelope: &Envelope, judge: &Judge<'_>) -> Result<VerifiedOrder, Refusal> {
+pub fn verify_order(envelope: &Envelope, judge: &Judge<'_>) -> Result<VerifiedOrder, ApprovalRefusal> {
     verify_order_at(envelope, judge, &Position::Unproven)
 }
 
@@ -135,7 +135,7 @@ pub fn verify_order_at(
     envelope: &Envelope,
     judge: &Judge<'_>,
     position: &Position<'_>,
-) -> Result<VerifiedOrder, Refusal> {
+) -> Result<VerifiedOrder, ApprovalRefusal> {
     let order: ApplyOrder = envelope.peek(Kind::ApplyOrder).map_err(malformed)?;
     let digest = envelope.digest(Kind::ApplyOrder).map_err(malformed)?;
     let claim = Claim {
@@ -156,7 +156,7 @@ pub fn verify_order_at(
     let person = claim.verify(envelope, Kind::ApplyOrder, judge)?;
     if order.decision_digests.windows(2).any(|pair| pair[0] >= pair[1]) {
         return Err(refused(
-            "refused:malformed",
+            ApprovalRule::Malformed,
             "decision_digests must be sorted, each once",
         ));
     }
@@ -183,51 +183,51 @@ struct Claim<'a> {
 
 impl Claim<'_> {
     /// Returns the person of the key.
-    fn verify(&self, envelope: &Envelope, kind: Kind, judge: &Judge<'_>) -> Result<String, Refusal> {
+    fn verify(&self, envelope: &Envelope, kind: Kind, judge: &Judge<'_>) -> Result<String, ApprovalRefusal> {
         self.check_subject(judge)?;
         let signer = envelope
             .signer()
-            .map_err(|e| refused("refused:key", e.to_string()))?;
+            .map_err(|e| refused(ApprovalRule::Key, e.to_string()))?;
         if *signer != self.approver.key_id {
             return Err(refused(
-                "refused:key",
+                ApprovalRule::Key,
                 "the signing key is not the one that the object names",
             ));
         }
         let operator = judge.trust.operator(signer).ok_or_else(|| {
             refused(
-                "refused:key",
+                ApprovalRule::Key,
                 format!("{signer} is no operator key of this deployment's trust file"),
             )
         })?;
         if operator.revoked {
-            return Err(refused("refused:key", format!("the key {signer} is revoked")));
+            return Err(refused(ApprovalRule::Key, format!("the key {signer} is revoked")));
         }
         // A rejection counts from every key that is not revoked, whatever the clocks say of its validity.
         if !self.is_stop() && !operator.was_valid_at(judge.now) {
             return Err(refused(
-                "refused:key",
+                ApprovalRule::Key,
                 format!("the key {signer} is outside its validity"),
             ));
         }
         if !self.is_stop() {
             let counts = operator.standing().check(self.position);
-            counts.map_err(|retired| refused("refused:key", format!("signed by {signer}: {retired}")))?;
+            counts.map_err(|retired| refused(ApprovalRule::Key, format!("signed by {signer}: {retired}")))?;
         }
         if !self.is_stop() && operator.person != self.approver.person {
             return Err(refused(
-                "refused:key",
+                ApprovalRule::Key,
                 "the key belongs to another person than the object names",
             ));
         }
         envelope
             .open::<serde::de::IgnoredAny>(kind, &operator.public_key)
-            .map_err(|e| refused("refused:signature", e.to_string()))?;
+            .map_err(|e| refused(ApprovalRule::Signature, e.to_string()))?;
         self.check_audience(judge)?;
         self.check_role(operator, judge)?;
         self.check_times(judge.now)?;
         if self.nonce.len() != 32 || !self.nonce.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(refused("refused:nonce", "the nonce must be 32 hex digits"));
+            return Err(refused(ApprovalRule::Nonce, "the nonce must be 32 hex digits"));
         }
         Ok(operator.person.clone())
     }
@@ -237,53 +237,57 @@ impl Claim<'_> {
         self.role.is_none()
     }
 
-    fn check_subject(&self, judge: &Judge<'_>) -> Result<(), Refusal> {
+    fn check_subject(&self, judge: &Judge<'_>) -> Result<(), ApprovalRefusal> {
         let (version, id, digest, contract) = self.subject;
         if version != 1 {
-            return Err(refused("refused:malformed", "v must be 1"));
+            return Err(refused(ApprovalRule::Malformed, "v must be 1"));
         }
         if *id != judge.proposal.id || digest != judge.proposal_digest {
             return Err(refused(
-                "refused:digest",
+                ApprovalRule::Digest,
                 "signed for another proposal than this one",
             ));
         }
         if contract != judge.proposal.contract_digest {
             return Err(refused(
-                "refused:digest",
+                ApprovalRule::Digest,
                 "signed under another contract digest than the proposal's",
             ));
         }
         Ok(())
     }
 
-    fn check_audience(&self, judge: &Judge<'_>) -> Result<(), Refusal> {
+    fn check_audience(&self, judge: &Judge<'_>) -> Result<(), ApprovalRefusal> {
         let trust = judge.trust;
         if self.audience.deployment_id != trust.deployment_id
             || self.audience.environment != trust.environment
             || self.audience.source_id != judge.proposal.source.id
         {
             return Err(refused(
-                "refused:audience",
+                ApprovalRule::Audience,
                 "signed for another deployment, environment or source",
             ));
         }
         Ok(())
     }
 
-    fn check_role(&self, operator: &crate::trust::Operator, judge: &Judge<'_>) -> Result<(), Refusal> {
+    fn check_role(
+        &self,
+        operator: &crate::trust::Operator,
+        judge: &Judge<'_>,
+    ) -> Result<(), ApprovalRefusal> {
         if let Some(role) = self.role
             && (self.approver.role != role || !operator.has_role(role))
         {
             return Err(refused(
-                "refused:role",
+                ApprovalRule::Role,
                 format!("{} does not hold the role `{role}`", operator.person),
             ));
         }
         let proposal = judge.proposal;
         if !self.is_stop() && !operator.covers(&proposal.capability, &proposal.requested_by.tenant) {
             return Err(refused(
-                "refused:role",
+                ApprovalRule::Role,
                 format!(
                     "the key of {} does not cover this capability and tenant",
                     operator.person
@@ -293,7 +297,7 @@ impl Claim<'_> {
         Ok(())
     }
 
-    fn check_times(&self, now: Timestamp) -> Result<(), Refusal> {
+    fn check_times(&self, now: Timestamp) -> Result<(), ApprovalRefusal> {
         if self.is_stop() {
             return Ok(());
         }
@@ -301,19 +305,19 @@ impl Claim<'_> {
         let latest = now + Span::seconds(CLOCK_SKEW_SECONDS);
         if issued_at > latest || not_before > latest {
             return Err(refused(
-                "refused:future",
+                ApprovalRule::Future,
                 "signed for a later time than now; check the clocks",
             ));
         }
         if now >= expires_at {
             return Err(refused(
-                "refused:expired",
+                ApprovalRule::Expired,
                 format!("expired at {expires_at}; sign again"),
             ));
         }
         if expires_at - issued_at > self.ceiling {
             return Err(refused(
-                "refused:expired",
+                ApprovalRule::Expired,
                 format!(
                     "claims a longer life than the {} minutes allowed",
                     self.ceiling.as_seconds() / 60
@@ -324,10 +328,13 @@ impl Claim<'_> {
     }
 }
 
-pub(super) fn refused(code: &'static str, public: impl Into<String>) -> Refusal {
-    Refusal::new(code, public)
+pub(super) fn refused(rule: ApprovalRule, public: impl Into<String>) -> ApprovalRefusal {
+    ApprovalRefusal {
+        rule,
+        public: public.into(),
+    }
 }
 
-fn malformed(error: EnvelopeError) -> Refusal {
-    refused("refused:malformed", error.to_string())
+fn malformed(error: EnvelopeError) -> ApprovalRefusal {
+    refused(ApprovalRule::Malformed, error.to_string())
 }

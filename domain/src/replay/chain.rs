@@ -101,7 +101,8 @@ impl<'a> Chain<'a> {
             refusal,
         };
         let position = self.log.position(event.seq);
-        let verified = verify_decision_at(envelope, &self.judge(event.at), &position).map_err(wrong)?;
+        let verified = verify_decision_at(envelope, &self.judge(event.at), &position)
+            .map_err(|refusal| wrong(refusal.into()))?;
         let is_rejection = matches!(
             event.kind,
             EventKind::ProposalRejected | EventKind::RejectionRecorded
@@ -131,7 +132,8 @@ impl<'a> Chain<'a> {
             refusal,
         };
         let position = self.log.position(event.seq);
-        let verified = verify_order_at(envelope, &self.judge(event.at), &position).map_err(wrong)?;
+        let verified = verify_order_at(envelope, &self.judge(event.at), &position)
+            .map_err(|refusal| wrong(refusal.into()))?;
         let ApplyOrder {
             seen_checkpoint,
             approver,
@@ -268,8 +270,8 @@ impl<'a> Chain<'a> {
             self.proposal.proposal().approval.quorum,
             &decisions,
             order,
-        )
-        .map(|_| ())
+        )?;
+        Ok(())
     }
 
     fn open<T: serde::de::DeserializeOwned>(

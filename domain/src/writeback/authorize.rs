@@ -1,9 +1,9 @@
 //! The only way to an [`Authorization`]: every check that stands between an approved proposal and a write,
 //! in a fixed order. The first that fails names itself; all inputs but the writer's own are hostile.
 
-use super::ending::Unauthorized;
+use super::ending::{EndedBy, NotAuthorized, Unauthorized};
 use super::proof::{LedgerProof, refused as proof_refused};
-use crate::approval::{self, Judge, VerifiedDecision};
+use crate::approval::{self, ApprovalRefusal, Judge, VerifiedDecision};
 use crate::change;
 use crate::contract::{Capability, Contract, ExecutorRef, Mode, ProposalSpec};
 use crate::digest::Digest;
@@ -133,7 +133,7 @@ pub fn authorize(
             ledger_size: ledger.checkpoint.size,
             ledger_root: ledger.checkpoint.root,
         }),
-        Err(refusal) => Err(Box::new(Unauthorized::new(attested, refusal, ledger.checkpoint))),
+        Err(reason) => Err(Box::new(Unauthorized::new(attested, reason, ledger.checkpoint))),
     }
 }
 
@@ -148,9 +148,10 @@ fn check_all(
     attested: &Attested,
     ledger: &LedgerProof<'_>,
     facts: &Facts<'_>,
-) -> Result<CheckedApproval, Refusal> {
+) -> Result<CheckedApproval, NotAuthorized> {
     let Some(order) = ledger.order else {
-        return Err(Refusal::new("refused:expired", "no apply order is in force"));
+        let refusal = Refusal::new("refused:expired", "no apply order is in force");
+        return Err(NotAuthorized::ending(refusal, EndedBy::Expiry));
     };
     let envelopes = check_ledger(attested, ledger, order, facts)?;
     let planned = plan_again(attested, facts)?;
@@ -186,13 +187,15 @@ fn check_all(
     let approval = approval::check_approval(&judge, proposal.approval.quorum, &decisions, order)?;
 
     if facts.denied_here {
-        return Err(Refusal::new("refused:denied", "denied to this writer directly"));
+        let refusal = Refusal::new("refused:denied", "denied to this writer directly");
+        return Err(NotAuthorized::ending(refusal, EndedBy::Rejection));
     }
     if facts.frozen {
         return Err(Refusal::new(
             "refused:frozen",
             "writeback is frozen; resume it with `synapsor-runner writeback unfreeze`",
-        ));
+        )
+        .into());
     }
     Ok(CheckedApproval {
         planned,
@@ -423,7 +426,7 @@ fn verify_decisions(
     envelopes: &[(u64, Envelope)],
     judge: &Judge<'_>,
     continues: &(dyn Fn(&TreeHead) -> bool + Sync),
-) -> Result<Vec<VerifiedDecision>, Refusal> {
+) -> Result<Vec<VerifiedDecision>, ApprovalRefusal> {
     envelopes
         .iter()
         .map(|(index, envelope)| {

@@ -1,7 +1,7 @@
 //! The end of a proposal without effect: what a writer may commit instead of a write, and what proves that it may.
 
 use super::Outcome;
-use crate::approval::VerifiedDecision;
+use crate::approval::{ApprovalRefusal, ApprovalRule, VerifiedDecision};
 use crate::log::Checkpoint;
 use crate::proposal::{Attested, Proposal};
 use crate::refusal::Refusal;
@@ -83,20 +83,72 @@ impl Ending {
     }
 }
 
-/// Why a write was not authorized, with the proposal that it was about.
+/// Why a write was not authorized.
+#[derive(Debug)]
+pub(super) struct NotAuthorized {
+    refusal: Refusal,
+    /// How the proposal can end, when it is the operators' word that no longer permits a write.
+    ends_by: Option<EndedBy>,
+}
+
+impl NotAuthorized {
+    pub(super) fn ending(refusal: Refusal, by: EndedBy) -> Self {
+        Self {
+            refusal,
+            ends_by: Some(by),
+        }
+    }
+}
+
+/// A refusal about anything else than the operators' word: the proposal waits.
+impl From<Refusal> for NotAuthorized {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            refusal,
+            ends_by: None,
+        }
+    }
+}
+
+impl From<ApprovalRefusal> for NotAuthorized {
+    fn from(refusal: ApprovalRefusal) -> Self {
+        let ends_by = match refusal.rule {
+            ApprovalRule::Rejected => Some(EndedBy::Rejection),
+            ApprovalRule::Expired => Some(EndedBy::Expiry),
+            ApprovalRule::Key
+            | ApprovalRule::Role
+            | ApprovalRule::Quorum
+            | ApprovalRule::SeparationOfDuties
+            | ApprovalRule::Order => Some(EndedBy::Abandonment),
+            ApprovalRule::Malformed
+            | ApprovalRule::Digest
+            | ApprovalRule::Signature
+            | ApprovalRule::Audience
+            | ApprovalRule::Future
+            | ApprovalRule::Nonce
+            | ApprovalRule::Render => None,
+        };
+        Self {
+            refusal: refusal.into(),
+            ends_by,
+        }
+    }
+}
+
+/// A write that was not authorized, with the proposal that it was about.
 #[derive(Debug)]
 pub struct Unauthorized {
     attested: Attested,
-    refusal: Refusal,
+    reason: NotAuthorized,
     ledger_size: u64,
     ledger_root: [u8; 32],
 }
 
 impl Unauthorized {
-    pub(super) const fn new(attested: Attested, refusal: Refusal, checkpoint: &Checkpoint) -> Self {
+    pub(super) const fn new(attested: Attested, reason: NotAuthorized, checkpoint: &Checkpoint) -> Self {
         Self {
             attested,
-            refusal,
+            reason,
             ledger_size: checkpoint.size,
             ledger_root: checkpoint.root,
         }
@@ -107,25 +159,20 @@ impl Unauthorized {
     }
 
     pub const fn refusal(&self) -> &Refusal {
-        &self.refusal
+        &self.reason.refusal
     }
 
     /// The right to end the proposal, when what operators signed no longer permits a write. Refusals about
     /// anything else than their word end nothing: they wait.
     pub fn into_ending(self) -> Result<Ending, Refusal> {
-        let by = match self.refusal.code.as_ref() {
-            "refused:denied" => EndedBy::Rejection,
-            "refused:expired" => EndedBy::Expiry,
-            "refused:key" | "refused:role" | "refused:quorum" | "refused:sod" | "refused:order" => {
-                EndedBy::Abandonment
-            }
-            _ => return Err(self.refusal),
-        };
-        Ok(Ending {
-            attested: self.attested,
-            by,
-            ledger_size: self.ledger_size,
-            ledger_root: self.ledger_root,
-        })
+        match self.reason.ends_by {
+            Some(by) => Ok(Ending {
+                attested: self.attested,
+                by,
+                ledger_size: self.ledger_size,
+                ledger_root: self.ledger_root,
+            }),
+            None => Err(self.reason.refusal),
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 use synapsor_chassis::files::FileLock;
+use synapsor_domain::approval::ApprovalRefusal;
 use synapsor_domain::log::ConsistencyProof;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::SigningKey;
@@ -35,6 +36,12 @@ pub enum StepError {
 impl From<rusqlite::Error> for StepError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Store(error.into())
+    }
+}
+
+impl From<ApprovalRefusal> for StepError {
+    fn from(refusal: ApprovalRefusal) -> Self {
+        Self::Refused(refusal.into())
     }
 }
 

@@ -1,7 +1,7 @@
 //! What operators file.
 
 use synapsor_chassis::random;
-use synapsor_domain::approval::{Judge, Verdict};
+use synapsor_domain::approval::{ApprovalRule, Judge, Verdict};
 use synapsor_domain::event::EventKind;
 use synapsor_domain::proposal::{ProposalMode, State};
 use synapsor_domain::signing::{Envelope, Kind};
@@ -300,7 +300,7 @@ async fn the_writing_thread_looks_verdicts_up_instead_of_verifying() {
     );
     let digest = third.digest(Kind::Decision).unwrap();
     let verdict = verdicts.on_file(digest, || Ok(third.clone()), &judge).unwrap();
-    assert_eq!(verdict.unwrap_err().code, "refused:key");
+    assert_eq!(verdict.unwrap_err().rule, ApprovalRule::Key);
     // A copy of a good payload with another signature has the same digest and not the same verdict.
     let mut copy = first.clone();
     copy.signatures[0].sig[3] ^= 1;

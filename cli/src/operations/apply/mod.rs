@@ -180,7 +180,7 @@ fn ordered(session: &Session, looked: &Looked, signer: &Signer) -> Result<(Envel
         proposal: attested.proposal(),
         proposal_digest: attested.digest(),
     };
-    verify_order(&envelope, &judge).map_err(refused)?;
+    verify_order(&envelope, &judge).map_err(|refusal| refused(refusal.into()))?;
     let approvals = looked
         .decisions
         .iter()
