@@ -75,6 +75,16 @@ impl<'a, P: MayUpdate> Matching<'a, P> {
 
     /// The recheck under the lock, immediately before the UPDATE.
     async fn recheck(mut self, controls: &dyn Controls) -> Step<Self> {
+        let scoped = target::by_key_and_tenant(self.open.permit.proposal());
+        let allowed = self.open.permit.rehearsal().acknowledged().clone();
+        let look = LookTarget {
+            plan: &scoped,
+            allowed: &allowed,
+        };
+        // First, because an engine that judged the table from its catalog has described it by that, too.
+        if let Err(error) = self.open.transaction.first_look(Some(look)).await {
+            return self.open.roll_back(ApplyResult::of_look(error)).await;
+        }
         let open = &mut self.open;
         if let Some(authorization) = open.permit.authorization() {
             let trust_digest = match (open.core.trust)() {
@@ -102,15 +112,6 @@ impl<'a, P: MayUpdate> Matching<'a, P> {
         }
         if controls.is_frozen_by(&open.switches) {
             return self.open.roll_back(ApplyResult::Refused(RefusedBy::Frozen)).await;
-        }
-        let scoped = target::by_key_and_tenant(open.permit.proposal());
-        let allowed = open.permit.rehearsal().acknowledged().clone();
-        let look = LookTarget {
-            plan: &scoped,
-            allowed: &allowed,
-        };
-        if let Err(error) = open.transaction.first_look(Some(look)).await {
-            return self.open.roll_back(ApplyResult::of_look(error)).await;
         }
         if let Err(refused) = check_account(open) {
             return self.open.roll_back(ApplyResult::Refused(refused)).await;
