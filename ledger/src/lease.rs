@@ -26,7 +26,7 @@ use crate::store::listeners::Topic;
 use crate::store::proposals::{self, ProposalRow};
 use crate::store::queue::{self, Bounds};
 use crate::store::{
-    Committed, NewEvent, ReadBody, Reader, Step, StepError, StoreError, events, log, records,
+    Committed, NewEvent, ReadBody, Reader, Step, StepError, StoreError, events, log, receipts, records,
 };
 use crate::switches::{Stops, ToldStops, to_tell, untold};
 use crate::{Caller, Ledger};
@@ -82,6 +82,8 @@ pub(crate) struct Job {
     pub(crate) unfinished: bool,
     /// Freezes in force and the newest lifts.
     pub(crate) switches: Vec<Envelope>,
+    /// The receipt that the source must hold before anything is written to it.
+    pub(crate) newest_receipt: Option<Envelope>,
 }
 
 /// One message of a lease stream.
@@ -571,5 +573,8 @@ fn job(reader: &Reader<'_>, grant: Grant, known_size: u64) -> Result<Job, StepEr
         attempt: row.attempts + 1,
         unfinished: row.started && records::has_open_attempt(conn, &row.id)?,
         switches: to_tell(reader)?,
+        newest_receipt: receipts::newest_expected(conn, &row.source_id)?
+            .map(|seq| records::settle_body(conn, seq).map(|body| body.receipt))
+            .transpose()?,
     })
 }

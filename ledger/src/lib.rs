@@ -8,6 +8,8 @@ mod expire;
 mod failpoint;
 mod intake;
 mod lease;
+mod receipt_incidents;
+mod receipt_orders;
 mod rpc;
 mod secret_material;
 mod serve;

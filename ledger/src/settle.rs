@@ -1,6 +1,8 @@
 //! How attempts end: a receipt ends the proposal, a report without one gives it back, and an unknown outcome stays
 //! open. What a writer says is verified under its key of the trust file; what contradicts itself raises an alarm.
 
+use std::sync::Arc;
+
 use synapsor_domain::canonical;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::event::{EventKind, ReceiptAlarmBody, SettleBody};
@@ -10,15 +12,24 @@ use synapsor_domain::proposal::{State, Step as ProposalStep, transition};
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::{Envelope, Kind};
 use synapsor_domain::timestamp::Timestamp;
-use synapsor_domain::trust::Position;
-use synapsor_domain::writeback::{AttemptReport, AttemptResult, Receipt};
+use synapsor_domain::trust::{Position, ServiceKey};
+use synapsor_domain::writeback::{AttemptReport, AttemptResult, Receipt, ReceiptDiscrepancy, ReceiptRef};
 
 use crate::decide::Judged;
 use crate::lease::held_lease;
+use crate::receipt_orders::is_adopted;
 use crate::store::proposals::{self, ProposalRow};
-use crate::store::{Committed, NewEvent, ReadBody, Step, StepError, StoreError, kind_of, leases, records};
+use crate::store::{
+    Committed, NewEvent, ReadBody, Step, StepError, StoreError, kind_of, leases, receipts, records,
+};
 use crate::trust::Trust;
 use crate::{Caller, Ledger};
+
+/// The code under which a receipt of a retired key is refused that the log does not hold.
+const RECEIPT_UNPROVEN: &str = "refused:receipt_unproven";
+/// The incident that keeps a receipt from ending its proposal, and the code of the refusal.
+const ROW_CHANGED: &str = ReceiptDiscrepancy::RowChangedInCommit.as_str();
+const ROW_CHANGED_CODE: &str = "refused:row_changed_in_commit";
 
 /// Unfinished attempts in one answer.
 pub(crate) const UNFINISHED_MAX: usize = 200;
@@ -58,7 +69,7 @@ impl Ledger {
         let receipt = settlement
             .receipt
             .as_ref()
-            .map(|signed| open_of_writer::<Receipt>(signed, Kind::Receipt, "receipt", &trust));
+            .map(|signed| OpenedReceipt::of(signed, &trust));
         let now = self.now();
         self.write(move |step| {
             let row = proposals::get(step.conn(), &settlement.id)?;
@@ -71,6 +82,7 @@ impl Ledger {
                 row,
                 settlement,
                 report,
+                trust,
             };
             if !closing.settlement.token.is_empty() {
                 closing.check_lease(step)?;
@@ -103,6 +115,7 @@ impl Ledger {
                 row,
                 settlement,
                 report,
+                trust,
             };
             closing.check_lease(step)?;
             transition(closing.row.state, closing.row.started, ProposalStep::Doubt)?;
@@ -150,6 +163,22 @@ struct Closing {
     row: ProposalRow,
     settlement: Settlement,
     report: AttemptReport,
+    trust: Arc<Trust>,
+}
+
+/// A receipt whose signature is a writer's.
+struct OpenedReceipt {
+    receipt: Receipt,
+    /// Its key is retired; the log does not hold it from before.
+    unproven: Option<Refusal>,
+}
+
+impl OpenedReceipt {
+    fn of(signed: &Envelope, trust: &Trust) -> Result<Self, Refusal> {
+        let (receipt, key) = open_under::<Receipt>(signed, Kind::Receipt, "receipt", trust)?;
+        let unproven = check_in_use(signed, key, "receipt").err();
+        Ok(Self { receipt, unproven })
+    }
 }
 
 impl Closing {
@@ -161,14 +190,23 @@ impl Closing {
         &self,
         step: &mut Step<'_>,
         signed: &Envelope,
-        opened: Result<Receipt, Refusal>,
+        opened: Result<OpenedReceipt, Refusal>,
     ) -> Result<Judged<State>, StepError> {
         let presented = Digest::of(Kind::Receipt, &signed.payload);
         let known = records::receipt(step.conn(), &self.row.id)?.map(|(digest, _)| digest);
         if known == Some(presented) {
             return Ok(Ok(self.row.state));
         }
-        let checked = opened.and_then(|receipt| self.check_receipt(receipt, presented));
+        let checked = match opened {
+            Ok(opened) => self.check_standing(step, opened, presented)?,
+            Err(refusal) => Err(refusal),
+        };
+        let checked = checked.and_then(|receipt| self.check_receipt(receipt, presented));
+        let named = self.named(presented);
+        let source = &self.row.source_id;
+        if checked.is_ok() && receipts::is_open(step.conn(), source, ROW_CHANGED, &named)? {
+            return Ok(Err(row_changed()));
+        }
         let refusal = match (checked, known) {
             (Err(refusal), _) => refusal,
             (Ok(_), Some(known)) => Refusal::new(
@@ -192,8 +230,38 @@ impl Closing {
                 }
             }
         };
-        self.alarm(step, known, presented, &refusal)?;
+        // One alarm for each receipt that waits for an operator, however often it is presented.
+        if refusal.code != RECEIPT_UNPROVEN
+            || !receipts::is_open(step.conn(), source, receipts::UNPROVEN, &named)?
+        {
+            self.alarm(step, known, presented, &refusal)?;
+        }
         Ok(Err(refusal))
+    }
+
+    /// A receipt of a retired key counts when an operator adopted it.
+    fn check_standing(
+        &self,
+        step: &Step<'_>,
+        opened: OpenedReceipt,
+        digest: Digest,
+    ) -> Result<Result<Receipt, Refusal>, StepError> {
+        let Some(unproven) = opened.unproven else {
+            return Ok(Ok(opened.receipt));
+        };
+        let is_adopted = is_adopted(step.conn(), &self.row.source_id, &self.named(digest), &self.trust)?;
+        Ok(if is_adopted {
+            Ok(opened.receipt)
+        } else {
+            Err(unproven)
+        })
+    }
+
+    fn named(&self, receipt_digest: Digest) -> ReceiptRef {
+        ReceiptRef {
+            proposal_id: self.row.id.clone(),
+            receipt_digest,
+        }
     }
 
     fn check_receipt(&self, receipt: Receipt, digest: Digest) -> Result<Receipt, Refusal> {
@@ -293,6 +361,18 @@ fn open_of_writer<T: serde::de::DeserializeOwned>(
     what: &'static str,
     trust: &Trust,
 ) -> Result<T, Refusal> {
+    let (object, key) = open_under(envelope, kind, what, trust)?;
+    check_in_use(envelope, key, what)?;
+    Ok(object)
+}
+
+/// Opens what a writer key of the trust file signed, whether or not the key is retired.
+fn open_under<'t, T: serde::de::DeserializeOwned>(
+    envelope: &Envelope,
+    kind: Kind,
+    what: &'static str,
+    trust: &'t Trust,
+) -> Result<(T, &'t ServiceKey), Refusal> {
     let signer = envelope.signer().map_err(|e| integrity(what, &e.to_string()))?;
     let key = trust.file.writer(signer).ok_or_else(|| {
         integrity(
@@ -303,16 +383,31 @@ fn open_of_writer<T: serde::de::DeserializeOwned>(
     let object = envelope
         .open(kind, &key.public_key)
         .map_err(|e| integrity(what, &e.to_string()))?;
-    // What was signed before the retirement is on file; nothing proves that this was.
+    Ok((object, key))
+}
+
+/// What was signed before the retirement is on file; nothing proves that this was.
+fn check_in_use(envelope: &Envelope, key: &ServiceKey, what: &str) -> Result<(), Refusal> {
     key.for_object_at(&Position::Unproven).map_err(|retired| {
-        let code = if kind == Kind::Receipt {
-            "refused:receipt_unproven"
+        let (code, fix) = if envelope.payload_type == Kind::Receipt.payload_type() {
+            (
+                RECEIPT_UNPROVEN,
+                "; look at the row, then `synapsor-runner receipts adopt PROPOSAL`",
+            )
         } else {
-            "refused:receipt_integrity"
+            ("refused:receipt_integrity", "")
         };
-        Refusal::new(code, format!("{what}: signed by {signer}: {retired}"))
+        Refusal::new(code, format!("{what}: signed by {}: {retired}{fix}", key.key_id))
     })?;
-    Ok(object)
+    Ok(())
+}
+
+fn row_changed() -> Refusal {
+    Refusal::new(
+        ROW_CHANGED_CODE,
+        "the COMMIT of this receipt left another version of the row than the one checked; look at the row, then \
+         `synapsor-runner receipts adopt PROPOSAL`",
+    )
 }
 
 fn integrity(what: &str, problem: &str) -> Refusal {

@@ -417,7 +417,7 @@ pub(crate) fn trust_file(ann_revoked: bool) -> String {
     .to_string()
 }
 
-fn open(dir: &tempfile::TempDir, clock: Arc<ManualClock>) -> Ledger {
+pub(crate) fn open(dir: &tempfile::TempDir, clock: Arc<ManualClock>) -> Ledger {
     let store = Store::open(&dir.path().join("local.db"), ORIGIN, key(LEDGER_KEY)).unwrap();
     let trust = TrustStore::open(&dir.path().join("trust.json")).unwrap();
     Ledger::new(store, trust, clock)

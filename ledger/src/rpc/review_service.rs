@@ -17,6 +17,7 @@ use super::page::Page;
 use super::{Service, caller, envelope, refuse, said};
 use crate::error::status_of;
 use crate::store::proposals::{self, ProposalFilter, ProposalRow};
+use crate::store::receipts::{self, Incident};
 use crate::store::{Reader, StepError, agents, events, log, records};
 
 #[tonic::async_trait]
@@ -148,16 +149,57 @@ impl ReviewService for Service {
 
     async fn submit_receipt_order(
         &self,
-        _: Request<wire::SubmitReceiptOrderRequest>,
+        request: Request<wire::SubmitReceiptOrderRequest>,
     ) -> Result<Response<wire::SubmitReceiptOrderResponse>, Status> {
-        Err(Status::unimplemented("not served yet"))
+        let (caller, message) = (caller(&request)?, request.into_inner());
+        let signed = envelope("signed", message.signed)?;
+        let done = self
+            .ledger
+            .submit_receipt_order(caller, signed)
+            .await
+            .map_err(status_of)?;
+        Ok(Response::new(wire::SubmitReceiptOrderResponse {
+            seq: done.value.seq,
+            checkpoint: done.head.note,
+            receipts: done.value.receipts,
+        }))
     }
 
     async fn list_receipt_incidents(
         &self,
-        _: Request<wire::ListReceiptIncidentsRequest>,
+        request: Request<wire::ListReceiptIncidentsRequest>,
     ) -> Result<Response<wire::ListReceiptIncidentsResponse>, Status> {
-        Err(Status::unimplemented("not served yet"))
+        let mut message = request.into_inner();
+        let page = Page::from_wire(message.page.take()).map_err(refuse)?;
+        let (source, kind) = (said(message.source_id), said(message.kind));
+        let (open, (incidents, next_page_token)) = self
+            .ledger
+            .store
+            .read(move |reader| {
+                let filter = (source.as_deref(), kind.as_deref());
+                let rows = receipts::open_incidents(reader.conn(), filter, page.before, page.look())?;
+                let shown = |row: &Incident| Ok::<_, StepError>((incident(row), 256));
+                let filled = page.fill(rows, |row| row.place, shown)?;
+                Ok((receipts::open_count(reader.conn())?, filled))
+            })
+            .await
+            .map_err(status_of)?;
+        Ok(Response::new(wire::ListReceiptIncidentsResponse {
+            incidents,
+            next_page_token,
+            open,
+        }))
+    }
+}
+
+fn incident(row: &Incident) -> wire::ReceiptIncident {
+    wire::ReceiptIncident {
+        seq: row.seq(),
+        source_id: row.source.clone(),
+        kind: row.kind.clone(),
+        proposal_id: row.proposal_id.clone(),
+        receipt_digest: row.receipt_digest.clone(),
+        at_ms: row.at_ms,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::refusal::Refusal;
+use synapsor_domain::timestamp::Timestamp;
 use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::writeback_service_server::WritebackService;
 use synapsor_proto::ledger::v1::{
@@ -18,7 +19,11 @@ use tonic::{Request, Response, Status};
 use super::{Service, caller, envelope, refuse};
 use crate::error::status_of;
 use crate::lease::{CAPACITY_MAX, CAPACITY_PER_SOURCE_MAX, Job, LEASE_MS, LeaseTerms, Leased, SOURCES_MAX};
+use crate::receipt_incidents::{SOURCE_RECEIPTS_MAX, SourceReceipt};
 use crate::settle::{Settlement, UNFINISHED_MAX};
+
+/// Proposals whose orders one call may ask for.
+const ORDERS_OF_MAX: usize = 500;
 
 /// Jobs that wait for a slow connection.
 const JOBS_BUFFERED: usize = 4;
@@ -201,23 +206,72 @@ impl WritebackService for Service {
 
     async fn list_source_receipts(
         &self,
-        _: Request<wire::ListSourceReceiptsRequest>,
+        request: Request<wire::ListSourceReceiptsRequest>,
     ) -> Result<Response<wire::ListSourceReceiptsResponse>, Status> {
-        Err(Status::unimplemented("not served yet"))
+        let message = request.into_inner();
+        let before = Some(message.before_seq).filter(|seq| *seq > 0);
+        let limit = match message.limit {
+            0 => SOURCE_RECEIPTS_MAX,
+            limit => limit.min(SOURCE_RECEIPTS_MAX),
+        };
+        let found = self
+            .ledger
+            .source_receipts(message.source_id, before, limit)
+            .await
+            .map_err(status_of)?;
+        Ok(Response::new(wire::ListSourceReceiptsResponse {
+            receipts: found.receipts.into_iter().map(source_receipt).collect(),
+            next_before_seq: found.next_before.unwrap_or_default(),
+            archived_before_ms: found.archived_before.map_or(0, Timestamp::as_unix_millis),
+        }))
     }
 
     async fn report_receipt_finding(
         &self,
-        _: Request<wire::ReportReceiptFindingRequest>,
+        request: Request<wire::ReportReceiptFindingRequest>,
     ) -> Result<Response<wire::ReportReceiptFindingResponse>, Status> {
-        Err(Status::unimplemented("not served yet"))
+        let (caller, message) = (caller(&request)?, request.into_inner());
+        let signed = envelope("finding", message.finding)?;
+        let recorded = self
+            .ledger
+            .record_finding(caller, signed)
+            .await
+            .map_err(status_of)?;
+        Ok(Response::new(wire::ReportReceiptFindingResponse { recorded }))
     }
 
     async fn find_receipt_orders(
         &self,
-        _: Request<wire::FindReceiptOrdersRequest>,
+        request: Request<wire::FindReceiptOrdersRequest>,
     ) -> Result<Response<wire::FindReceiptOrdersResponse>, Status> {
-        Err(Status::unimplemented("not served yet"))
+        let message = request.into_inner();
+        if message.proposal_ids.len() > ORDERS_OF_MAX {
+            return Err(refuse(Refusal::new(
+                "MALFORMED",
+                format!("proposal_ids: at most {ORDERS_OF_MAX}"),
+            )));
+        }
+        let proposals = message.proposal_ids.iter().map(|id| proposal_id(id));
+        let proposals = proposals.collect::<Result<_, _>>()?;
+        let known = message.known.map_or(0, |known| known.size);
+        let found = self
+            .ledger
+            .find_receipt_orders(message.source_id, proposals, known)
+            .await
+            .map_err(status_of)?;
+        Ok(Response::new(wire::FindReceiptOrdersResponse {
+            orders: found.orders.iter().map(Into::into).collect(),
+            checkpoint: found.checkpoint,
+            consistency: found.consistency.as_ref().map(Into::into),
+        }))
+    }
+}
+
+fn source_receipt(found: SourceReceipt) -> wire::SourceReceipt {
+    wire::SourceReceipt {
+        seq: found.seq,
+        receipt: Some(found.signed.into()),
+        reported_lost: found.is_lost,
     }
 }
 
@@ -262,7 +316,7 @@ fn to_wire(job: Job) -> WireJob {
         lease_ms: LEASE_MS,
         unfinished: job.unfinished,
         switches: job.switches.into_iter().map(Into::into).collect(),
-        newest_receipt: None,
+        newest_receipt: job.newest_receipt.map(Into::into),
     }
 }
 

@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0003_records_by_seq.sql"),
     include_str!("../../migrations/sqlite/0004_tenants_take_turns.sql"),
     include_str!("../../migrations/sqlite/0005_switches.sql"),
+    include_str!("../../migrations/sqlite/0006_receipts_of_sources.sql"),
 ];
 
 /// Newest version that this build knows.

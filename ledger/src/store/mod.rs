@@ -15,6 +15,7 @@ mod nodes;
 mod pool;
 pub(crate) mod proposals;
 pub(crate) mod queue;
+pub(crate) mod receipts;
 pub(crate) mod records;
 pub(crate) mod requests;
 mod row;
@@ -44,7 +45,7 @@ pub use writer::{Committed, StepError};
 
 pub(crate) use pool::Reader;
 pub(crate) use step::{NewEvent, Step};
-pub(crate) use views::{ReadBody, ReadProposal, kind_of};
+pub(crate) use views::{ReadBody, ReadProposal, kind_of, kind_of_finding};
 
 use connection::FileIdentity;
 use listeners::{Listeners, Listening, Topic};

@@ -5,6 +5,7 @@ mod clock;
 mod decide;
 mod intake;
 mod lease;
+mod receipts;
 mod retired;
 mod settle;
 mod switches;

@@ -2,11 +2,13 @@
 //! an event is appended and when a verification derives them anew.
 
 mod proposals;
+mod receipts;
 mod records;
 mod reviews;
 mod switches;
 mod writebacks;
 
+pub(crate) use receipts::kind_of_finding;
 pub(crate) use writebacks::kind_of;
 
 use rusqlite::{Connection, params};
@@ -25,7 +27,7 @@ use super::error::StoreError;
 use super::row::to_sql;
 
 /// Tables that [`apply`] writes, each with the columns of its primary key.
-pub(crate) const TABLES: [(&str, &str); 12] = [
+pub(crate) const TABLES: [(&str, &str); 16] = [
     ("event_index", "seq"),
     ("proposals", "proposal_id"),
     ("open_contexts", "tenant, principal"),
@@ -38,6 +40,13 @@ pub(crate) const TABLES: [(&str, &str); 12] = [
     ("audit", "seq"),
     ("switches", "digest"),
     ("switch_confirmations", "switch_digest, writer"),
+    ("source_receipts", "seq"),
+    ("receipt_incidents", "place"),
+    ("receipt_orders", "digest"),
+    (
+        "receipt_order_refs",
+        "source_id, proposal_id, receipt_digest, action, seq",
+    ),
 ];
 
 /// A body that was read already, so that it need not be read again on the writing thread.
@@ -87,13 +96,12 @@ pub(crate) fn apply(
             event.proposal_id.as_ref().map(ProposalId::as_str)
         ])?;
     match event.kind {
-        EventKind::LedgerStarted
-        | EventKind::DecisionRefused
-        | EventKind::ReceiptAlarm
-        | EventKind::EffectLost
-        | EventKind::OrphanReceipt
-        | EventKind::RowChangedInCommit
-        | EventKind::ReceiptsOrdered => Ok(()),
+        EventKind::LedgerStarted | EventKind::DecisionRefused => Ok(()),
+        EventKind::ReceiptAlarm => receipts::alarm(conn, event, &object(event, body)?),
+        EventKind::EffectLost | EventKind::OrphanReceipt | EventKind::RowChangedInCommit => {
+            receipts::found(conn, event, &envelope(event, body)?)
+        }
+        EventKind::ReceiptsOrdered => receipts::ordered(conn, event, &envelope(event, body)?),
         EventKind::EvidenceRecorded => match read {
             ReadBody::Evidence(evidence, digest) => records::evidence(conn, event, evidence, digest),
             ReadBody::No | ReadBody::Audit(_) | ReadBody::Proposal(_) => {

@@ -9,7 +9,7 @@ use synapsor_domain::writeback::{AttemptReport, Outcome, Receipt};
 
 use super::super::error::StoreError;
 use super::super::row::to_sql;
-use super::{proposal_id, proposals, wrong_body};
+use super::{proposal_id, proposals, receipts, wrong_body};
 
 pub(super) fn started(conn: &Connection, event: &EventRecord, body: &StartBody) -> Result<(), StoreError> {
     let id = proposal_id(event)?;
@@ -52,17 +52,19 @@ pub(super) fn settled(conn: &Connection, event: &EventRecord, body: &SettleBody)
         return Err(wrong_body(event));
     }
     result(conn, event, &report)?;
+    let digest = Digest::of(Kind::Receipt, &body.receipt.payload);
     conn.prepare_cached(
         "INSERT INTO receipts (proposal_id, seq, digest, outcome, reason, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?
     .execute(params![
         id,
         to_sql(event.seq),
-        Digest::of(Kind::Receipt, &body.receipt.payload).as_bytes(),
+        digest.as_bytes(),
         receipt.outcome.as_str(),
         receipt.reason,
         receipt.created_at.as_unix_millis(),
     ])?;
+    receipts::settled(conn, event, digest, receipt.created_at.as_unix_millis())?;
     proposals::step(conn, event, Step::Settle(receipt.outcome)).map(|_| ())
 }
 

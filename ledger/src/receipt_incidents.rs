@@ -1,0 +1,128 @@
+//! The comparison of receipts between log and sources: what a source must hold, and what writers found to be otherwise.
+
+use synapsor_domain::event::EventKind;
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::Envelope;
+use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::writeback::{ReceiptFinding, verify_receipt_finding};
+
+use crate::store::events::ANSWER_BYTES_MAX;
+use crate::store::{NewEvent, ReadBody, Reader, Step, StepError, kind_of_finding, receipts, records};
+use crate::{Caller, Ledger};
+
+/// Receipts in one answer.
+pub(crate) const SOURCE_RECEIPTS_MAX: u32 = 500;
+
+/// Receipts that a source must hold, newest first.
+#[derive(Debug, Default)]
+pub(crate) struct SourceReceipts {
+    pub(crate) receipts: Vec<SourceReceipt>,
+    /// The position before which the next page begins.
+    pub(crate) next_before: Option<u64>,
+    pub(crate) archived_before: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+pub(crate) struct SourceReceipt {
+    pub(crate) seq: u64,
+    pub(crate) signed: Envelope,
+    pub(crate) is_lost: bool,
+}
+
+impl Ledger {
+    /// A page of the receipts that a source must hold, of those that were settled before an event.
+    pub(crate) async fn source_receipts(
+        &self,
+        source: String,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<SourceReceipts, StepError> {
+        self.store
+            .read(move |reader| page(reader, &source, before, limit))
+            .await
+    }
+
+    /// Records what a writer found, and gives the number of receipts that were not on file as found.
+    ///
+    /// # Errors
+    /// What verification refuses; `refused:key` for a finding in the name of another writer.
+    pub(crate) async fn record_finding(&self, caller: Caller, signed: Envelope) -> Result<u32, StepError> {
+        let trust = self.trust.current()?;
+        let finding = verify_receipt_finding(&signed, &trust.file)?;
+        let name = caller.identity.rsplit('/').next().unwrap_or_default();
+        if finding.writer != name && finding.writer != caller.identity {
+            return Err(Refusal::new(
+                "refused:key",
+                "the finding names another writer than the certificate of the caller",
+            )
+            .into());
+        }
+        let body = signed
+            .to_bytes()
+            .map_err(|e| Refusal::new("MALFORMED", format!("finding: {e}")))?;
+        let now = self.now();
+        let recorded = self
+            .write(move |step| record(step, &finding, &body, (&caller, now)))
+            .await?;
+        Ok(recorded.value)
+    }
+}
+
+fn page(
+    reader: &Reader<'_>,
+    source: &str,
+    before: Option<u64>,
+    limit: u32,
+) -> Result<SourceReceipts, StepError> {
+    let conn = reader.conn();
+    let (rows, mut next_before) = receipts::expected(conn, source, before, limit)?;
+    let (mut found, mut bytes) = (Vec::with_capacity(rows.len()), 0);
+    for row in rows {
+        let signed = records::settle_body(conn, row.seq)?.receipt;
+        bytes += signed.payload.len() + 256;
+        if bytes > ANSWER_BYTES_MAX && !found.is_empty() {
+            next_before = Some(row.seq + 1);
+            break;
+        }
+        found.push(SourceReceipt {
+            seq: row.seq,
+            signed,
+            is_lost: row.is_lost,
+        });
+    }
+    Ok(SourceReceipts {
+        receipts: found,
+        next_before,
+        archived_before: receipts::archived_before(conn, source)?,
+    })
+}
+
+fn record(
+    step: &mut Step<'_>,
+    finding: &ReceiptFinding,
+    body: &[u8],
+    (caller, now): (&Caller, Timestamp),
+) -> Result<u32, StepError> {
+    let fresh = receipts::fresh(step.conn(), finding)?;
+    let Some((_, first, _)) = fresh.first() else {
+        return Ok(0);
+    };
+    let kind: EventKind = kind_of_finding(finding.discrepancy);
+    tracing::error!(
+        source = %finding.source.escape_debug(),
+        proposal = %first.proposal_id,
+        receipts = fresh.len(),
+        code = kind.as_str(),
+        "receipts of a source disagree with the log"
+    );
+    step.append(&NewEvent {
+        kind,
+        at: now,
+        actor: &caller.identity,
+        proposal_id: None,
+        body,
+        read: ReadBody::No,
+        trace_id: caller.trace_id.as_deref(),
+    })?;
+    Ok(u32::try_from(fresh.len()).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,201 @@
+//! Orders of operators about receipts: verified, recorded once, and shown to writers with proofs.
+
+use rusqlite::Connection;
+use synapsor_domain::approval::{
+    ReceiptAction, VerifiedReceiptOrder, verify_receipt_order, verify_receipt_order_at,
+};
+use synapsor_domain::event::EventKind;
+use synapsor_domain::ids::ProposalId;
+use synapsor_domain::log::{ConsistencyProof, LoggedRecord, TreeHead};
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::Envelope;
+use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::trust::Position;
+use synapsor_domain::writeback::{ReceiptDiscrepancy, ReceiptRef};
+
+use crate::store::{Committed, NewEvent, ReadBody, Step, StepError, events, log, receipts};
+use crate::trust::Trust;
+use crate::{Caller, Ledger, secret_material};
+
+/// Orders with their proofs.
+#[derive(Debug)]
+pub(crate) struct FoundOrders {
+    /// Oldest first.
+    pub(crate) orders: Vec<LoggedRecord>,
+    pub(crate) checkpoint: String,
+    pub(crate) consistency: Option<ConsistencyProof>,
+}
+
+/// Where an order is recorded, and how many receipts it concerns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RecordedOrder {
+    pub(crate) seq: u64,
+    pub(crate) receipts: u64,
+}
+
+impl Ledger {
+    /// Records an order about receipts. The same one again is on file already.
+    ///
+    /// # Errors
+    /// What verification refuses; `refused:receipt_unknown` for a receipt that the order's action does not fit;
+    /// `refused:archive_cut` for a cut before the one in force.
+    pub(crate) async fn submit_receipt_order(
+        &self,
+        caller: Caller,
+        signed: Envelope,
+    ) -> Result<Committed<RecordedOrder>, StepError> {
+        let trust = self.trust.current()?;
+        let now = self.now();
+        let verified = verify_receipt_order(&signed, &trust.file, now)?;
+        if let Some(reason) = &verified.order().reason {
+            secret_material::refuse_text("reason", reason)?;
+        }
+        let body = signed
+            .to_bytes()
+            .map_err(|e| Refusal::new("MALFORMED", format!("signed: {e}")))?;
+        let order = verified.order().clone();
+        let concerned = match order.before {
+            // Counted outside of the writing thread: it only goes into the answer.
+            Some(before) => {
+                let counted = self
+                    .store
+                    .read(move |reader| Ok(receipts::count_before(reader.conn(), &order.source, before)?));
+                counted.await?
+            }
+            None => u64::try_from(order.receipts.len()).unwrap_or(u64::MAX),
+        };
+        self.write(move |step| {
+            submit(step, &verified, &body, (&caller, now)).map(|seq| RecordedOrder {
+                seq,
+                receipts: concerned,
+            })
+        })
+        .await
+    }
+
+    /// Orders about receipts of these proposals in one source, and the order with the latest cut.
+    pub(crate) async fn find_receipt_orders(
+        &self,
+        source: String,
+        proposals: Vec<ProposalId>,
+        known: u64,
+    ) -> Result<FoundOrders, StepError> {
+        self.store
+            .read(move |reader| {
+                let conn = reader.conn();
+                let head = log::head(conn)?;
+                let seqs = receipts::orders_about(conn, &source, &proposals)?;
+                let orders = events::logged_all(conn, &seqs, head.size).map_err(|error| match error {
+                    StepError::Refused(_) => StepError::Refused(Refusal::new(
+                        "ORDERS_TOO_LARGE",
+                        "the orders about these receipts do not fit one answer; ask for fewer proposals",
+                    )),
+                    store @ StepError::Store(_) => store,
+                })?;
+                Ok(FoundOrders {
+                    orders,
+                    consistency: log::proof_since(conn, known, &head)?,
+                    checkpoint: head.note,
+                })
+            })
+            .await
+    }
+}
+
+fn submit(
+    step: &mut Step<'_>,
+    verified: &VerifiedReceiptOrder,
+    body: &[u8],
+    (caller, now): (&Caller, Timestamp),
+) -> Result<u64, StepError> {
+    if let Some(seq) = receipts::order(step.conn(), &verified.digest())? {
+        return Ok(seq);
+    }
+    check_fits(step.conn(), verified)?;
+    Ok(step.append(&NewEvent {
+        kind: EventKind::ReceiptsOrdered,
+        at: now,
+        actor: verified.person(),
+        proposal_id: None,
+        body,
+        read: ReadBody::No,
+        trace_id: caller.trace_id.as_deref(),
+    })?)
+}
+
+/// Refuses an order about receipts that are not as it says.
+fn check_fits(conn: &Connection, verified: &VerifiedReceiptOrder) -> Result<(), StepError> {
+    let order = verified.order();
+    match order.action {
+        ReceiptAction::GiveUp => {
+            for named in &order.receipts {
+                if receipts::settled(conn, &order.source, named)?.is_none() {
+                    return Err(unknown(named, "the log holds no such receipt of this source").into());
+                }
+            }
+        }
+        ReceiptAction::Adopt => {
+            for named in &order.receipts {
+                if !is_adoptable(conn, &order.source, named)? {
+                    return Err(unknown(named, "no writer has reported it as one to adopt").into());
+                }
+            }
+        }
+        ReceiptAction::Archive => {
+            let cut = receipts::archived_before(conn, &order.source)?;
+            if cut.is_some_and(|cut| order.before < Some(cut)) {
+                return Err(Refusal::new(
+                    "refused:archive_cut",
+                    "a later time was ordered before, and an archive order never moves back; sign a later time",
+                )
+                .into());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_adoptable(conn: &Connection, source: &str, named: &ReceiptRef) -> Result<bool, StepError> {
+    let kinds = [
+        receipts::UNPROVEN,
+        ReceiptDiscrepancy::OrphanReceipt.as_str(),
+        ReceiptDiscrepancy::RowChangedInCommit.as_str(),
+    ];
+    for kind in kinds {
+        if receipts::is_open(conn, source, kind, named)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn unknown(named: &ReceiptRef, problem: &str) -> Refusal {
+    Refusal::new(
+        "refused:receipt_unknown",
+        format!(
+            "{} {}: {problem}; see `synapsor-runner receipts audit`",
+            named.proposal_id, named.receipt_digest
+        ),
+    )
+}
+
+/// Whether an order that still verifies has this receipt count.
+pub(crate) fn is_adopted(
+    conn: &Connection,
+    source: &str,
+    named: &ReceiptRef,
+    trust: &Trust,
+) -> Result<bool, StepError> {
+    let Some(seq) = receipts::adopted(conn, source, named)? else {
+        return Ok(false);
+    };
+    let envelope = events::envelope(conn, seq)?;
+    let continued = log::continued(conn, trust.file.retirements())?;
+    let continues = |head: &TreeHead| continued.contains(head);
+    let position = Position::Logged {
+        index: seq,
+        continues: &continues,
+    };
+    Ok(verify_receipt_order_at(&envelope, &trust.file, &position)
+        .is_ok_and(|order| order.adopts(source, &named.proposal_id, named.receipt_digest)))
+}

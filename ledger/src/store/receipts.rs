@@ -1,0 +1,379 @@
+//! Finding the receipts of one source, the incidents about receipts, and the orders that concern them.
+
+use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
+use synapsor_domain::digest::Digest;
+use synapsor_domain::ids::ProposalId;
+use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::writeback::{ReceiptDiscrepancy, ReceiptFinding, ReceiptRef};
+
+use super::error::StoreError;
+use super::row::{from_sql, to_sql};
+
+/// Kind of an incident that the ledger opens itself: a receipt of a retired writer key that the log does not hold.
+pub(crate) const UNPROVEN: &str = "receipt_unproven";
+
+/// Places that one event has: more than the receipts of one finding.
+pub(super) const PLACES_PER_EVENT: u64 = 1024;
+
+/// Rows that one page looks at for each receipt that it may hold.
+const SCANNED_PER_RECEIPT: u32 = 4;
+
+/// Orders about one receipt that an answer carries, newest first.
+const ORDERS_PER_RECEIPT: u32 = 4;
+
+/// A settled receipt of one source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SourceReceipt {
+    pub(crate) seq: u64,
+    /// Recorded as lost, and no order ended that.
+    pub(crate) is_lost: bool,
+}
+
+/// Time before which the receipts of a source may be missing.
+pub(crate) fn archived_before(conn: &Connection, source: &str) -> Result<Option<Timestamp>, StoreError> {
+    let cut: Option<i64> = conn
+        .prepare_cached("SELECT max(before) FROM receipt_orders WHERE source_id = ?1 AND action = 'archive'")?
+        .query_row([source], |row| row.get(0))?;
+    Ok(cut.map(Timestamp::from_unix_millis))
+}
+
+/// Position of the receipt that the source must hold before anything is written to it. A receipt that is recorded as
+/// lost comes first, so that no later receipt covers up for it. The cost does not grow with the receipts.
+pub(crate) fn newest_expected(conn: &Connection, source: &str) -> Result<Option<u64>, StoreError> {
+    let lost: Option<i64> = conn
+        .prepare_cached(
+            "SELECT max(receipt_seq) FROM receipt_incidents INDEXED BY receipt_incidents_lost \
+             WHERE source_id = ?1 AND ended_seq IS NULL AND kind = 'effect_lost'",
+        )?
+        .query_row([source], |row| row.get(0))?;
+    if let Some(lost) = lost {
+        return from_sql(lost).map(Some);
+    }
+    let cut = archived_before(conn, source)?.map_or(i64::MIN, Timestamp::as_unix_millis);
+    // By the log first; where that one is archived, the newest by its own time tells whether any is not.
+    for (index, order) in [
+        ("source_receipts_expected", "seq"),
+        ("source_receipts_by_time", "created_at"),
+    ] {
+        let found: Option<(i64, i64)> = conn
+            .prepare_cached(&format!(
+                "SELECT seq, created_at FROM source_receipts INDEXED BY {index} \
+                 WHERE source_id = ?1 AND is_given_up = 0 ORDER BY {order} DESC LIMIT 1"
+            ))?
+            .query_row([source], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        match found {
+            Some((seq, created_at)) if created_at >= cut => return from_sql(seq).map(Some),
+            Some(_) => {}
+            None => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
+/// A page of the receipts that a source must hold, newest first, and where the next one begins. What is archived is
+/// passed over without being counted, so a page can be empty and not the last.
+pub(crate) fn expected(
+    conn: &Connection,
+    source: &str,
+    before: Option<u64>,
+    limit: u32,
+) -> Result<(Vec<SourceReceipt>, Option<u64>), StoreError> {
+    let cut = archived_before(conn, source)?.map_or(i64::MIN, Timestamp::as_unix_millis);
+    let mut query = conn.prepare_cached(
+        "SELECT r.seq, r.created_at >= ?3, EXISTS (SELECT 1 FROM receipt_incidents i INDEXED BY receipt_incidents_lost \
+           WHERE i.source_id = r.source_id AND i.receipt_seq = r.seq AND i.ended_seq IS NULL AND i.kind = 'effect_lost') \
+         FROM source_receipts r INDEXED BY source_receipts_expected \
+         WHERE r.source_id = ?1 AND r.is_given_up = 0 AND r.seq < ?2 ORDER BY r.seq DESC LIMIT ?4",
+    )?;
+    let scanned_max = limit * SCANNED_PER_RECEIPT;
+    let mut rows = query.query(params![source, before.map_or(i64::MAX, to_sql), cut, scanned_max])?;
+    let (mut found, mut scanned) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        let seq = from_sql(row.get(0)?)?;
+        scanned += 1;
+        if row.get::<_, bool>(1)? {
+            found.push(SourceReceipt {
+                seq,
+                is_lost: row.get(2)?,
+            });
+        }
+        let is_full = found.len() == usize::try_from(limit).unwrap_or(usize::MAX);
+        if is_full || scanned == scanned_max {
+            return Ok((found, Some(seq)));
+        }
+    }
+    Ok((found, None))
+}
+
+/// Receipts of a source that were created before a time and not given up.
+pub(crate) fn count_before(conn: &Connection, source: &str, before: Timestamp) -> Result<u64, StoreError> {
+    let count: i64 = conn
+        .prepare_cached(
+            "SELECT count(*) FROM source_receipts INDEXED BY source_receipts_by_time \
+             WHERE source_id = ?1 AND is_given_up = 0 AND created_at < ?2",
+        )?
+        .query_row(params![source, before.as_unix_millis()], |row| row.get(0))?;
+    from_sql(count)
+}
+
+/// Position of the settled receipt of a source, if the log holds exactly this one.
+pub(crate) fn settled(
+    conn: &Connection,
+    source: &str,
+    named: &ReceiptRef,
+) -> Result<Option<u64>, StoreError> {
+    conn.prepare_cached(
+        "SELECT s.seq FROM source_receipts s JOIN receipts r USING (proposal_id) \
+         WHERE s.proposal_id = ?1 AND s.source_id = ?2 AND r.digest = ?3",
+    )?
+    .query_row(
+        params![
+            named.proposal_id.as_str(),
+            source,
+            named.receipt_digest.as_bytes()
+        ],
+        |row| row.get::<_, i64>(0),
+    )
+    .optional()?
+    .map(from_sql)
+    .transpose()
+}
+
+/// Whether an incident about this receipt is open.
+pub(crate) fn is_open(
+    conn: &Connection,
+    source: &str,
+    kind: &str,
+    named: &ReceiptRef,
+) -> Result<bool, StoreError> {
+    Ok(conn
+        .prepare_cached(
+            "SELECT 1 FROM receipt_incidents INDEXED BY receipt_incidents_open_once \
+             WHERE proposal_id = ?1 AND receipt_digest = ?2 AND kind = ?3 AND source_id = ?4 AND ended_seq IS NULL",
+        )?
+        .exists(params![
+            named.proposal_id.as_str(),
+            named.receipt_digest.to_string(),
+            kind,
+            source
+        ])?)
+}
+
+/// Position of the newest order that has this receipt count.
+pub(crate) fn adopted(
+    conn: &Connection,
+    source: &str,
+    named: &ReceiptRef,
+) -> Result<Option<u64>, StoreError> {
+    let seq: Option<i64> = conn
+        .prepare_cached(
+            "SELECT max(seq) FROM receipt_order_refs \
+             WHERE source_id = ?1 AND proposal_id = ?2 AND receipt_digest = ?3 AND action = 'adopt'",
+        )?
+        .query_row(
+            params![
+                source,
+                named.proposal_id.as_str(),
+                named.receipt_digest.to_string()
+            ],
+            |row| row.get(0),
+        )?;
+    seq.map(from_sql).transpose()
+}
+
+/// Receipts of a finding that count and are not on file yet, each with its place in the finding and, of a lost one,
+/// the position at which it was settled.
+pub(crate) fn fresh<'f>(
+    conn: &Connection,
+    finding: &'f ReceiptFinding,
+) -> Result<Vec<(u64, &'f ReceiptRef, Option<u64>)>, StoreError> {
+    let (source, kind) = (finding.source.as_str(), finding.discrepancy);
+    let mut found = Vec::new();
+    for (index, named) in (0..).zip(&finding.receipts) {
+        if is_open(conn, source, kind.as_str(), named)? {
+            continue;
+        }
+        let settled = settled(conn, source, named)?;
+        let counts = match kind {
+            // Without the signed receipt the word `applied` is no evidence.
+            ReceiptDiscrepancy::EffectLost => match settled {
+                Some(seq) => must_be_there(conn, source, seq)?,
+                None => false,
+            },
+            ReceiptDiscrepancy::OrphanReceipt => {
+                settled.is_none()
+                    && !is_open(conn, source, UNPROVEN, named)?
+                    && adopted(conn, source, named)?.is_none()
+            }
+            ReceiptDiscrepancy::RowChangedInCommit => adopted(conn, source, named)?.is_none(),
+        };
+        if counts {
+            let lost = settled.filter(|_| kind == ReceiptDiscrepancy::EffectLost);
+            found.push((index, named, lost));
+        }
+    }
+    Ok(found)
+}
+
+/// Whether no order allows this receipt to be missing.
+fn must_be_there(conn: &Connection, source: &str, seq: u64) -> Result<bool, StoreError> {
+    let cut = archived_before(conn, source)?.map_or(i64::MIN, Timestamp::as_unix_millis);
+    Ok(conn
+        .prepare_cached(
+            "SELECT 1 FROM source_receipts WHERE seq = ?1 AND is_given_up = 0 AND created_at >= ?2",
+        )?
+        .exists(params![to_sql(seq), cut])?)
+}
+
+/// An open incident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Incident {
+    pub(crate) place: u64,
+    pub(crate) kind: String,
+    pub(crate) source: String,
+    pub(crate) proposal_id: String,
+    pub(crate) receipt_digest: String,
+    /// When its event was recorded, in milliseconds since 1970.
+    pub(crate) at_ms: i64,
+}
+
+impl Incident {
+    /// The event that recorded it.
+    pub(crate) const fn seq(&self) -> u64 {
+        self.place / PLACES_PER_EVENT
+    }
+}
+
+/// Open incidents, newest first, before the place `before`; `None` means any source or kind.
+pub(crate) fn open_incidents(
+    conn: &Connection,
+    (source, kind): (Option<&str>, Option<&str>),
+    before: Option<u64>,
+    limit: u32,
+) -> Result<Vec<Incident>, StoreError> {
+    let mut query = conn.prepare_cached(
+        "SELECT i.place, i.kind, i.source_id, i.proposal_id, i.receipt_digest, e.at \
+         FROM receipt_incidents i INDEXED BY receipt_incidents_open JOIN event_index e ON e.seq = i.place / 1024 \
+         WHERE i.ended_seq IS NULL AND i.place < ?1 AND (?2 IS NULL OR i.source_id = ?2) \
+         AND (?3 IS NULL OR i.kind = ?3) ORDER BY i.place DESC LIMIT ?4",
+    )?;
+    let before = before.map_or(i64::MAX, to_sql);
+    let rows = query.query_map(params![before, source, kind, limit], |row| {
+        Ok((
+            row.get::<_, i64>(0)?,
+            row.get(1)?,
+            row.get(2)?,
+            row.get(3)?,
+            row.get(4)?,
+            row.get(5)?,
+        ))
+    })?;
+    rows.map(|row| {
+        let (place, kind, source, proposal_id, receipt_digest, at_ms) = row?;
+        Ok(Incident {
+            place: from_sql(place)?,
+            kind,
+            source,
+            proposal_id,
+            receipt_digest,
+            at_ms,
+        })
+    })
+    .collect()
+}
+
+/// Number of open incidents.
+pub(crate) fn open_count(conn: &Connection) -> Result<u64, StoreError> {
+    let count: i64 = conn
+        .prepare_cached("SELECT count(*) FROM receipt_incidents WHERE ended_seq IS NULL")?
+        .query_row([], |row| row.get(0))?;
+    from_sql(count)
+}
+
+/// Position of the order with this digest.
+pub(crate) fn order(conn: &Connection, digest: &Digest) -> Result<Option<u64>, StoreError> {
+    conn.prepare_cached("SELECT seq FROM receipt_orders WHERE digest = ?1")?
+        .query_row([digest.as_bytes()], |row| row.get::<_, i64>(0))
+        .optional()?
+        .map(from_sql)
+        .transpose()
+}
+
+/// Positions of the newest orders that name a receipt of these proposals, and of the one with the latest cut, oldest
+/// first.
+pub(crate) fn orders_about(
+    conn: &Connection,
+    source: &str,
+    proposals: &[ProposalId],
+) -> Result<Vec<u64>, StoreError> {
+    let mut seqs = std::collections::BTreeSet::new();
+    let mut of_one = conn.prepare_cached(
+        "SELECT DISTINCT seq FROM receipt_order_refs WHERE source_id = ?1 AND proposal_id = ?2 \
+         ORDER BY seq DESC LIMIT ?3",
+    )?;
+    for proposal in proposals {
+        let rows = of_one.query_map(params![source, proposal.as_str(), ORDERS_PER_RECEIPT], |row| {
+            row.get::<_, i64>(0)
+        })?;
+        for seq in rows {
+            seqs.insert(from_sql(seq?)?);
+        }
+    }
+    let cut: Option<i64> = conn
+        .prepare_cached(
+            "SELECT seq FROM receipt_orders WHERE source_id = ?1 AND action = 'archive' \
+             ORDER BY before DESC, seq DESC LIMIT 1",
+        )?
+        .query_row([source], |row| row.get(0))
+        .optional()?;
+    seqs.extend(cut.map(from_sql).transpose()?);
+    Ok(seqs.into_iter().collect())
+}
+
+/// Adds an open incident; the same again stays as it is.
+pub(super) fn insert_incident(
+    conn: &Connection,
+    place: u64,
+    kind: &str,
+    source: &str,
+    (named, receipt_seq): (&ReceiptRef, Option<u64>),
+) -> Result<(), StoreError> {
+    conn.prepare_cached(
+        "INSERT OR IGNORE INTO receipt_incidents (place, kind, source_id, proposal_id, receipt_digest, receipt_seq) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute(params![
+        to_sql(place),
+        kind,
+        source,
+        named.proposal_id.as_str(),
+        named.receipt_digest.to_string(),
+        receipt_seq.map(to_sql),
+    ])?;
+    Ok(())
+}
+
+/// Ends the open incidents of these kinds about one receipt.
+pub(super) fn end_incidents(
+    conn: &Connection,
+    by_seq: u64,
+    source: &str,
+    named: &ReceiptRef,
+    kinds: &[&str],
+) -> Result<(), StoreError> {
+    let marks = vec!["?"; kinds.len()].join(", ");
+    let mut values: Vec<rusqlite::types::Value> = vec![
+        to_sql(by_seq).into(),
+        named.proposal_id.as_str().to_owned().into(),
+        named.receipt_digest.to_string().into(),
+        source.to_owned().into(),
+    ];
+    values.extend(kinds.iter().map(|kind| (*kind).to_owned().into()));
+    conn.prepare_cached(&format!(
+        "UPDATE receipt_incidents SET ended_seq = ? WHERE proposal_id = ? AND receipt_digest = ? AND source_id = ? \
+         AND ended_seq IS NULL AND kind IN ({marks})"
+    ))?
+    .execute(params_from_iter(values))?;
+    Ok(())
+}
