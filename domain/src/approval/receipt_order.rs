@@ -197,6 +197,9 @@ fn check_content(order: &ReceiptOrder) -> Result<(), Refusal> {
             "`archive` takes `before` and no receipts; the other actions take receipts and no `before`",
         ));
     }
+    if order.before.is_some_and(|before| before > order.issued_at) {
+        return Err(malformed("`before` is after the signature"));
+    }
     if order.receipts.len() > RECEIPT_REFS_MAX {
         return Err(malformed(&format!(
             "more than {RECEIPT_REFS_MAX} receipts; sign several orders"

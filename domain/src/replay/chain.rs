@@ -3,8 +3,8 @@
 use super::verify::BundleLog;
 use super::{Body, BundleError, Entry};
 use crate::approval::{
-    ApplyOrder, Decision, Judge, SeenCheckpoint, VerifiedDecision, VerifiedOrder, check_approval,
-    verify_decision_at, verify_order_at,
+    ApplyOrder, Decision, Judge, SeenCheckpoint, VerifiedDecision, VerifiedOrder, VerifiedReceiptOrder,
+    check_approval, verify_decision_at, verify_order_at, verify_receipt_order_at,
 };
 use crate::digest::Digest;
 use crate::event::{EventKind, EventRecord, SettleBody, StartBody};
@@ -26,6 +26,8 @@ pub(super) struct Chain<'a> {
     log: &'a BundleLog<'a>,
     decisions: Vec<(u64, Envelope, VerifiedDecision)>,
     orders: Vec<(u64, Timestamp, Envelope, VerifiedOrder)>,
+    /// Orders about receipts that came before.
+    receipt_orders: Vec<VerifiedReceiptOrder>,
     receipt: Option<(Digest, Receipt)>,
     findings: Vec<String>,
 }
@@ -46,6 +48,7 @@ impl<'a> Chain<'a> {
             log,
             decisions: Vec::new(),
             orders: Vec::new(),
+            receipt_orders: Vec::new(),
             receipt: None,
             findings: Vec::new(),
         }
@@ -64,6 +67,7 @@ impl<'a> Chain<'a> {
                     self.attempt(event.seq, envelope)?;
                 }
                 Body::Settled(settled) => self.settled(event, settled)?,
+                Body::ReceiptOrder(envelope) => self.receipt_order(event.seq, envelope)?,
                 Body::DecisionRefused(body) => self.findings.push(format!(
                     "event {}: a decision or order was presented and refused with {}",
                     event.seq, body.code
@@ -79,7 +83,6 @@ impl<'a> Chain<'a> {
                 | Body::Switch(_)
                 | Body::Confirmation(_)
                 | Body::Finding(_)
-                | Body::ReceiptOrder(_)
                 | Body::Expired => {}
             }
         }
@@ -192,16 +195,30 @@ impl<'a> Chain<'a> {
         Ok(report)
     }
 
+    fn receipt_order(&mut self, seq: u64, envelope: &Envelope) -> Result<(), BundleError> {
+        let verified = verify_receipt_order_at(envelope, &self.unrevoked, &self.log.position(seq))
+            .map_err(|refusal| BundleError::Order { seq, refusal })?;
+        self.findings.push(format!(
+            "event {seq}: {} signed an order about the receipt",
+            verified.person()
+        ));
+        self.receipt_orders.push(verified);
+        Ok(())
+    }
+
     fn settled(&mut self, event: &EventRecord, settled: &SettleBody) -> Result<(), BundleError> {
         let wrong = |problem: String| BundleError::Receipt {
             seq: event.seq,
             problem,
         };
         let report = self.attempt(event.seq, &settled.attempt)?;
-        let receipt: Receipt = self
-            .open(event.seq, &settled.receipt, Kind::Receipt)
-            .map_err(wrong)?;
         let digest = Digest::of(Kind::Receipt, &settled.receipt.payload);
+        let receipt: Receipt = if self.is_adopted(digest) {
+            self.open_past(&settled.receipt, Kind::Receipt)
+        } else {
+            self.open(event.seq, &settled.receipt, Kind::Receipt)
+        }
+        .map_err(wrong)?;
         if receipt.v != 1 || kind_of(receipt.outcome) != event.kind {
             return Err(wrong("its outcome or version is not the event's".to_owned()));
         }
@@ -272,6 +289,26 @@ impl<'a> Chain<'a> {
             order,
         )?;
         Ok(())
+    }
+
+    /// Whether an operator had the receipt count although its key is retired.
+    fn is_adopted(&self, digest: Digest) -> bool {
+        let proposal = self.proposal.proposal();
+        let mut orders = self.receipt_orders.iter();
+        orders.any(|order| order.adopts(&proposal.source.id, &proposal.id, digest))
+    }
+
+    fn open_past<T: serde::de::DeserializeOwned>(
+        &self,
+        envelope: &Envelope,
+        kind: Kind,
+    ) -> Result<T, String> {
+        let signer = envelope.signer().map_err(|e| e.to_string())?;
+        let key = self
+            .trust
+            .writer(signer)
+            .ok_or("signed by no writer of the trust file")?;
+        envelope.open(kind, &key.public_key).map_err(|e| e.to_string())
     }
 
     fn open<T: serde::de::DeserializeOwned>(
