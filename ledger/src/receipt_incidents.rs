@@ -104,13 +104,13 @@ fn record(
     (caller, now): (&Caller, Timestamp),
 ) -> Result<u32, StepError> {
     let fresh = receipts::fresh(step.conn(), finding)?;
-    let Some((_, first, _)) = fresh.first() else {
+    let Some(first) = fresh.first() else {
         return Ok(0);
     };
     let kind: EventKind = kind_of_finding(finding.discrepancy);
     tracing::error!(
         source = %finding.source.escape_debug(),
-        proposal = %first.proposal_id,
+        proposal = %first.named.proposal_id,
         receipts = fresh.len(),
         code = kind.as_str(),
         "receipts of a source disagree with the log"

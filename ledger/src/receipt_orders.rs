@@ -112,11 +112,16 @@ fn submit(
         return Ok(seq);
     }
     check_fits(step.conn(), verified)?;
+    // Adopting one receipt belongs to the story of its proposal: what verifies the receipt needs the order.
+    let about = match verified.order() {
+        order if order.action == ReceiptAction::Adopt && order.receipts.len() == 1 => order.receipts.first(),
+        _ => None,
+    };
     Ok(step.append(&NewEvent {
         kind: EventKind::ReceiptsOrdered,
         at: now,
         actor: verified.person(),
-        proposal_id: None,
+        proposal_id: about.map(|named| &named.proposal_id),
         body,
         read: ReadBody::No,
         trace_id: caller.trace_id.as_deref(),

@@ -4,6 +4,7 @@ use synapsor_domain::digest::Digest;
 use synapsor_domain::proposal::State;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::writeback::ReceiptRef;
 use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::review_service_server::ReviewService;
 use synapsor_proto::ledger::v1::{
@@ -60,6 +61,9 @@ impl ReviewService for Service {
                 let mut seqs = vec![row.created_seq];
                 seqs.extend(records::decisions(conn, &row.id)?.iter().map(|d| d.seq));
                 seqs.extend(proposals::newest_order(conn, &row.id)?);
+                // A receipt of a retired key counts by its position, or by the order that adopted it.
+                seqs.extend(proposals::newest_report_seq(conn, &row.id)?);
+                seqs.extend(adopted(reader, &row)?);
                 if row.state == State::Canceled {
                     seqs.extend(agents::withdrawal(conn, &row.id)?);
                 }
@@ -190,6 +194,19 @@ impl ReviewService for Service {
             open,
         }))
     }
+}
+
+/// Position of the order by which the receipt of a proposal counts.
+fn adopted(reader: &Reader<'_>, row: &ProposalRow) -> Result<Option<u64>, StepError> {
+    let conn = reader.conn();
+    let Some((receipt_digest, _)) = records::receipt(conn, &row.id)? else {
+        return Ok(None);
+    };
+    let named = ReceiptRef {
+        proposal_id: row.id.clone(),
+        receipt_digest,
+    };
+    Ok(receipts::adopted(conn, &row.source_id, &named)?)
 }
 
 fn incident(row: &Incident) -> wire::ReceiptIncident {

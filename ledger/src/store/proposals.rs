@@ -209,27 +209,35 @@ pub(crate) fn signed(conn: &Connection, row: &ProposalRow) -> Result<(Envelope, 
     Ok((envelope, proposal))
 }
 
+/// Events that hold a receipt.
+const SETTLING: [EventKind; 4] = [
+    EventKind::WritebackApplied,
+    EventKind::WritebackConflict,
+    EventKind::WritebackFailed,
+    EventKind::WritebackCanceled,
+];
+/// Events that hold a writer's report without one.
+const UNSETTLED: [EventKind; 2] = [EventKind::WritebackReleased, EventKind::WritebackInDoubt];
+
 /// The newest report of an attempt, with the receipt if it came with one.
 pub(crate) fn newest_report(
     conn: &Connection,
     id: &ProposalId,
 ) -> Result<(Option<Envelope>, Option<Envelope>), StoreError> {
-    const SETTLING: [EventKind; 4] = [
-        EventKind::WritebackApplied,
-        EventKind::WritebackConflict,
-        EventKind::WritebackFailed,
-        EventKind::WritebackCanceled,
-    ];
     if let Some(seq) = events::newest_of(conn, id.as_str(), &SETTLING)? {
         let body = super::records::settle_body(conn, seq)?;
         return Ok((Some(body.attempt), Some(body.receipt)));
     }
-    let open = events::newest_of(
-        conn,
-        id.as_str(),
-        &[EventKind::WritebackReleased, EventKind::WritebackInDoubt],
-    )?;
+    let open = events::newest_of(conn, id.as_str(), &UNSETTLED)?;
     Ok((open.map(|seq| events::envelope(conn, seq)).transpose()?, None))
+}
+
+/// Position of the same event.
+pub(crate) fn newest_report_seq(conn: &Connection, id: &ProposalId) -> Result<Option<u64>, StoreError> {
+    match events::newest_of(conn, id.as_str(), &SETTLING)? {
+        Some(seq) => Ok(Some(seq)),
+        None => events::newest_of(conn, id.as_str(), &UNSETTLED),
+    }
 }
 
 /// Said of what is not there and of what may not be seen alike.

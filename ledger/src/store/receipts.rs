@@ -182,12 +182,21 @@ pub(crate) fn adopted(
     seq.map(from_sql).transpose()
 }
 
-/// Receipts of a finding that count and are not on file yet, each with its place in the finding and, of a lost one,
-/// the position at which it was settled.
+/// A receipt of a finding that counts and is not on file yet.
+#[derive(Debug)]
+pub(crate) struct Fresh<'f> {
+    /// Its place in the finding.
+    pub(super) index: u64,
+    pub(crate) named: &'f ReceiptRef,
+    /// Position at which it was settled; of a lost one only.
+    pub(super) receipt_seq: Option<u64>,
+}
+
+/// Receipts of a finding that count and are not on file yet.
 pub(crate) fn fresh<'f>(
     conn: &Connection,
     finding: &'f ReceiptFinding,
-) -> Result<Vec<(u64, &'f ReceiptRef, Option<u64>)>, StoreError> {
+) -> Result<Vec<Fresh<'f>>, StoreError> {
     let (source, kind) = (finding.source.as_str(), finding.discrepancy);
     let mut found = Vec::new();
     for (index, named) in (0..).zip(&finding.receipts) {
@@ -209,8 +218,11 @@ pub(crate) fn fresh<'f>(
             ReceiptDiscrepancy::RowChangedInCommit => adopted(conn, source, named)?.is_none(),
         };
         if counts {
-            let lost = settled.filter(|_| kind == ReceiptDiscrepancy::EffectLost);
-            found.push((index, named, lost));
+            found.push(Fresh {
+                index,
+                named,
+                receipt_seq: settled.filter(|_| kind == ReceiptDiscrepancy::EffectLost),
+            });
         }
     }
     Ok(found)

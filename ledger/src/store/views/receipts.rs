@@ -60,9 +60,10 @@ pub(super) fn found(conn: &Connection, event: &EventRecord, envelope: &Envelope)
         return Err(wrong_body(event));
     }
     let kind = finding.discrepancy.as_str();
-    for (index, named, receipt_seq) in receipts::fresh(conn, &finding)? {
-        let place = event.seq * PLACES_PER_EVENT + index;
-        receipts::insert_incident(conn, place, kind, &finding.source, (named, receipt_seq))?;
+    for fresh in receipts::fresh(conn, &finding)? {
+        let place = event.seq * PLACES_PER_EVENT + fresh.index;
+        let receipt = (fresh.named, fresh.receipt_seq);
+        receipts::insert_incident(conn, place, kind, &finding.source, receipt)?;
     }
     Ok(())
 }
