@@ -13,6 +13,7 @@ use synapsor_domain::proposal::State;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::Envelope;
 use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::writeback::ReceiptRef;
 use synapsor_proto::common::v1::{self as common, KnownCheckpoint, PageRequest, Signed};
 use synapsor_proto::convert::required;
 use synapsor_proto::ledger::v1::{
@@ -103,6 +104,31 @@ pub(crate) struct LedgerSwitches {
     pub(crate) ordered_until: Option<Timestamp>,
     /// Certificate identities of the writers with a lease stream.
     pub(crate) writers: Vec<String>,
+}
+
+/// A receipt on which a source and the log disagree, as the ledger claims.
+#[derive(Debug, Clone)]
+pub(crate) struct Incident {
+    pub(crate) source: String,
+    pub(crate) kind: String,
+    pub(crate) named: ReceiptRef,
+}
+
+/// A page of open incidents.
+#[derive(Debug)]
+pub(crate) struct IncidentPage {
+    pub(crate) incidents: Vec<Incident>,
+    pub(crate) next_page_token: String,
+    /// All that are open.
+    pub(crate) open: u64,
+}
+
+/// A receipt order that was recorded.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RecordedOrder {
+    pub(crate) seq: u64,
+    /// Receipts that it concerns.
+    pub(crate) receipts: u64,
 }
 
 /// Every record of one proposal.
@@ -263,6 +289,52 @@ impl Ledger {
             confirmations: envelopes(answer.confirmations).map_err(odd)?,
             ordered_until: (until > 0).then(|| Timestamp::from_unix_millis(until)),
             writers: answer.writers,
+        })
+    }
+
+    /// Submits an order about receipts.
+    pub(crate) async fn submit_receipt_order(&mut self, signed: &Envelope) -> Result<RecordedOrder, Failure> {
+        let message = wire::SubmitReceiptOrderRequest {
+            signed: Some(signed.into()),
+        };
+        let answer = call(&self.target, message, async |m| {
+            self.review.submit_receipt_order(m).await
+        })
+        .await?;
+        Ok(RecordedOrder {
+            seq: answer.seq,
+            receipts: answer.receipts,
+        })
+    }
+
+    /// A page of the open incidents; an empty source or kind means any.
+    pub(crate) async fn incidents(
+        &mut self,
+        source: &str,
+        kind: &str,
+        size: u32,
+        token: &str,
+    ) -> Result<IncidentPage, Failure> {
+        let message = wire::ListReceiptIncidentsRequest {
+            source_id: source.to_owned(),
+            kind: kind.to_owned(),
+            page: Some(page(size, token)),
+        };
+        let answer = call(&self.target, message, async |m| {
+            self.review.list_receipt_incidents(m).await
+        })
+        .await?;
+        let incidents = answer.incidents.into_iter().map(|incident| {
+            Ok(Incident {
+                named: super::receipt_ref(&incident.proposal_id, &incident.receipt_digest)?,
+                source: incident.source_id,
+                kind: incident.kind,
+            })
+        });
+        Ok(IncidentPage {
+            incidents: incidents.collect::<Result<_, Refusal>>().map_err(odd)?,
+            next_page_token: answer.next_page_token,
+            open: answer.open,
         })
     }
 

@@ -5,20 +5,24 @@ mod reader;
 mod tail;
 mod writer;
 
+use std::str::FromStr as _;
 use std::time::Duration;
 
 use synapsor_chassis::grpc_channel::{CALL_TIMEOUT, Target, explain, with_deadline, within};
 use synapsor_chassis::run::{EXIT_FAILURE, Failure};
+use synapsor_domain::digest::Digest;
+use synapsor_domain::ids::ProposalId;
 use synapsor_domain::refusal::Refusal;
+use synapsor_domain::writeback::ReceiptRef;
 use synapsor_proto::status::from_status;
 use tonic::{Request, Response, Status};
 
 pub(crate) use ledger::{
-    EvidenceFilter, FoundEvidence, Ledger, LedgerSwitches, ProposalFilter, ProposalRecord, Shown,
+    EvidenceFilter, FoundEvidence, Incident, Ledger, LedgerSwitches, ProposalFilter, ProposalRecord, Shown,
 };
 pub(crate) use reader::Reader;
 pub(crate) use tail::{Tail, TailFilter};
-pub(crate) use writer::{DenyEffect, Preview, SwitchAnswer, Times, Writer};
+pub(crate) use writer::{AuditPage, DenyEffect, Preview, SwitchAnswer, Times, Writer};
 
 /// Exit code of a refusal, or of something that is not approved.
 pub(crate) const EXIT_REFUSED: u8 = 4;
@@ -46,6 +50,15 @@ async fn call_within<M, T>(
     }
 }
 
+/// A receipt that an answer names.
+fn receipt_ref(proposal: &str, digest: &str) -> Result<ReceiptRef, Refusal> {
+    let malformed = |field: &str, problem: String| Refusal::new("MALFORMED", format!("{field}: {problem}"));
+    Ok(ReceiptRef {
+        proposal_id: ProposalId::from_str(proposal).map_err(|e| malformed("proposal_id", e.to_string()))?,
+        receipt_digest: Digest::from_str(digest).map_err(|e| malformed("receipt_digest", e.to_string()))?,
+    })
+}
+
 /// What a status means to the person at the terminal.
 fn failure(status: &Status, target: &Target) -> Failure {
     let refusal = from_status(status);
@@ -60,7 +73,30 @@ fn failure(status: &Status, target: &Target) -> Failure {
 /// A refusal with the exit code that its kind has.
 pub(crate) fn refused(refusal: Refusal) -> Failure {
     let exit = exit_of(&refusal.code);
-    Failure::new(refusal.code, refusal.public).with_exit(exit)
+    let fix = fix_of(&refusal.code);
+    let failure = Failure::new(refusal.code, refusal.public).with_exit(exit);
+    match fix {
+        Some(fix) => failure.with_fix(fix),
+        None => failure,
+    }
+}
+
+/// What ends a refusal about receipts.
+pub(crate) fn fix_of(code: &str) -> Option<&'static str> {
+    match code {
+        "refused:effect_lost" => Some(
+            "see what is missing with `synapsor-runner receipts audit`; bring the database back to its newest state, or \
+             sign what is lost with `synapsor-runner receipts give-up`",
+        ),
+        "refused:receipt_unproven" => Some(
+            "look at the receipt and its row in the database, then sign `synapsor-runner receipts adopt PROPOSAL`",
+        ),
+        "refused:row_changed_in_commit" => {
+            Some("look at the row, then sign `synapsor-runner receipts adopt PROPOSAL`")
+        }
+        "refused:receipt_unknown" => Some("see what writers found with `synapsor-runner receipts audit`"),
+        _ => None,
+    }
 }
 
 /// The ledger found nothing, or more than one thing, under a name: said with the name and a way on.

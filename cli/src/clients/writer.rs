@@ -9,7 +9,7 @@ use synapsor_domain::digest::Digest;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::{Envelope, KeyId};
 use synapsor_domain::timestamp::Timestamp;
-use synapsor_domain::writeback::SourceProbe;
+use synapsor_domain::writeback::{ReceiptRef, SourceProbe};
 use synapsor_proto::executor::v1::{self as wire, writer_service_client::WriterServiceClient};
 use tonic::transport::Channel;
 
@@ -85,6 +85,23 @@ pub(crate) struct SwitchAnswer {
     pub(crate) confirmation: Option<Envelope>,
 }
 
+/// One page of a comparison of receipts.
+#[derive(Debug)]
+pub(crate) struct AuditPage {
+    pub(crate) compared: u64,
+    pub(crate) lost: Vec<ReceiptRef>,
+    pub(crate) orphans: Vec<ReceiptRef>,
+    /// Rows that no writer key of the deployment signed.
+    pub(crate) foreign: u64,
+    /// 0 on the last page of the ledger's receipts.
+    pub(crate) next_before_seq: u64,
+    /// Empty on the last page of the source's receipts.
+    pub(crate) next_source_page: String,
+    pub(crate) archived_before: Option<Timestamp>,
+    /// Why the source could not be read, as one word.
+    pub(crate) unavailable: Option<String>,
+}
+
 /// What a writer told the ledger of one key's receipts.
 #[derive(Debug)]
 pub(crate) struct ReportedReceipts {
@@ -130,6 +147,35 @@ impl Writer {
             sources: answer.sources,
             signing_key: answer.signing_key,
             frozen: answer.frozen,
+        })
+    }
+
+    /// Compares one page of the ledger's receipts with a source, and one page of the source's with the ledger.
+    pub(crate) async fn audit_receipts(
+        &mut self,
+        source: &str,
+        before_seq: u64,
+        source_page: &str,
+    ) -> Result<AuditPage, Failure> {
+        let message = wire::AuditReceiptsRequest {
+            source_id: source.to_owned(),
+            before_seq,
+            source_page: source_page.to_owned(),
+        };
+        let answer = call_within(&self.target, REPORT_TIMEOUT, message, async |m| {
+            self.client.audit_receipts(m).await
+        })
+        .await?;
+        Ok(AuditPage {
+            compared: answer.compared,
+            lost: audited(answer.lost)?,
+            orphans: audited(answer.orphans)?,
+            foreign: answer.foreign,
+            next_before_seq: answer.next_before_seq,
+            next_source_page: answer.next_source_page,
+            archived_before: (answer.archived_before_ms > 0)
+                .then(|| Timestamp::from_unix_millis(answer.archived_before_ms)),
+            unavailable: answer.unavailable,
         })
     }
 
@@ -238,6 +284,13 @@ impl DenyEffect {
             Self::BlockedHere => "blocked_here",
         }
     }
+}
+
+fn audited(receipts: Vec<wire::AuditedReceipt>) -> Result<Vec<ReceiptRef>, Failure> {
+    receipts
+        .into_iter()
+        .map(|receipt| super::receipt_ref(&receipt.proposal_id, &receipt.receipt_digest).map_err(odd))
+        .collect()
 }
 
 fn odd(refusal: Refusal) -> Failure {

@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 use synapsor_chassis::run::{EXIT_USAGE, Failure};
-use synapsor_domain::approval::{Decision, Judge, VerifiedDecision, verify_decision_at};
+use synapsor_domain::approval::{
+    Decision, Judge, VerifiedDecision, verify_decision_at, verify_receipt_order_at,
+};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::event::{EventKind, EventRecord};
 use synapsor_domain::log::{Checkpoint, LoggedRecord, TreeHead};
@@ -17,13 +19,11 @@ use synapsor_domain::writeback::{AttemptReport, Receipt};
 
 use super::ledger::continued;
 use super::now;
+use super::receipt_audit::EXIT_RECEIPT_MISSING;
 use super::switches::newest_switch;
 use crate::clients::{Ledger, ProposalRecord, Shown, not_believed};
 use crate::session::Session;
 use crate::witness::Keeper;
-
-/// Exit code of an outcome without its receipt.
-const EXIT_RECEIPT_MISSING: u8 = 13;
 
 /// A proposal as far as its signatures and proofs carry it. State and times are the ledger's word.
 #[derive(Debug)]
@@ -148,6 +148,9 @@ fn believe(shown: Shown, reference: &str, trust: &TrustFile, log: Log<'_>) -> Re
         .as_ref()
         .map(|receipt| {
             let holds = |body: &Body| matches!(body, Body::Settled(s) if s.receipt == *receipt);
+            if is_adopted(receipt, &attested, &entries, trust, &log) {
+                return open_receipt(receipt, trust);
+            }
             open_receipt_at(receipt, trust, &log.position(&entries, holds))
         })
         .transpose()?;
@@ -182,6 +185,23 @@ fn believe(shown: Shown, reference: &str, trust: &TrustFile, log: Log<'_>) -> Re
         withdrawal,
         checkpoint: log.checkpoint,
         known_switch: None,
+    })
+}
+
+/// Whether an order in the log has a receipt count although its key is retired.
+fn is_adopted(
+    receipt: &Envelope,
+    attested: &Attested,
+    entries: &[Entry],
+    trust: &TrustFile,
+    log: &Log<'_>,
+) -> bool {
+    let proposal = attested.proposal();
+    let digest = Digest::of(Kind::Receipt, &receipt.payload);
+    entries.iter().any(|entry| match &entry.body {
+        Body::ReceiptOrder(order) => verify_receipt_order_at(order, trust, &log.at(entry.event.seq))
+            .is_ok_and(|order| order.adopts(&proposal.source.id, &proposal.id, digest)),
+        _ => false,
     })
 }
 

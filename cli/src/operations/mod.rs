@@ -4,7 +4,10 @@
 mod apply;
 mod decide;
 mod ledger;
+mod ledger_state;
 mod look;
+mod receipt_audit;
+mod receipt_orders;
 mod records;
 mod retire;
 mod story;
@@ -13,7 +16,14 @@ mod switches;
 pub(crate) use apply::{Applied, Status, apply, preview};
 pub(crate) use decide::{Approved, Rejected, approve, reject, still_open};
 pub(crate) use ledger::{verify_ledger, watch};
+pub(crate) use ledger_state::{LedgerState, ledger_state};
 pub(crate) use look::{Lapsed, Looked, SignedReceipt, look};
+pub(crate) use receipt_audit::{
+    AuditedSource, EXIT_RECEIPT_MISSING, EXIT_RECEIPT_ORPHANED, audit, audit_exit,
+};
+pub(crate) use receipt_orders::{
+    OrderedReceipts, Ordering, adoptable, held_receipts, incidents, order_receipts,
+};
 pub(crate) use records::{
     ListedEvidence, ListedProposal, evidence, list_evidence, list_proposals, list_receipts,
 };

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use synapsor_chassis::random;
 use synapsor_chassis::run::Failure;
 use synapsor_domain::approval::{
-    Approver, Freeze, LiftClock, Unfreeze, verify_freeze, verify_lift, verify_unfreeze,
+    Approver, Freeze, LiftClock, Unfreeze, VerifiedFreeze, verify_freeze, verify_lift, verify_unfreeze,
 };
 use synapsor_domain::digest::Digest;
 use synapsor_domain::signing::{Envelope, KeyId, Kind};
@@ -349,6 +349,14 @@ fn confirmation(envelope: &Envelope, digest: Digest, trust: &TrustFile) -> Resul
 
 /// Freezes that the ledger shows and no lift of it ends.
 fn in_force(known: &LedgerSwitches, trust: &TrustFile) -> Vec<Digest> {
+    freezes_in_force(known, trust)
+        .iter()
+        .map(VerifiedFreeze::digest)
+        .collect()
+}
+
+/// The same, verified.
+pub(super) fn freezes_in_force(known: &LedgerSwitches, trust: &TrustFile) -> Vec<VerifiedFreeze> {
     let lifted: BTreeSet<Digest> = known
         .signed
         .iter()
@@ -357,8 +365,7 @@ fn in_force(known: &LedgerSwitches, trust: &TrustFile) -> Vec<Digest> {
         .collect();
     let freezes = known.signed.iter().filter_map(|e| verify_freeze(e, trust).ok());
     freezes
-        .map(|f| f.digest())
-        .filter(|digest| !lifted.contains(digest))
+        .filter(|freeze| !lifted.contains(&freeze.digest()))
         .collect()
 }
 

@@ -27,6 +27,7 @@ pub(crate) fn applied(looked: &Looked, applied: &Applied) -> Json {
     object.insert("status".to_owned(), json!(applied.status.as_str()));
     object.insert("result".to_owned(), json!(applied.result));
     object.insert("message".to_owned(), json!(applied.message));
+    object.insert("fix".to_owned(), json!(applied.fix));
     object.insert("order_digest".to_owned(), json!(applied.order_digest));
     object.insert("order_valid_until".to_owned(), json!(applied.order_valid_until));
     object.insert(

@@ -1,5 +1,5 @@
 //! `writeback doctor`: the variables of both roles, and with `--check-db` the write path under the writer's own
-//! credential and what the reader's may do. Each finding has a code, a sentence and, if it can be mended by the
+//! credential and what the reader's may do; with a ledger also what it knows. Each finding has a code, a sentence and, if it can be mended by the
 //! database's owner, the statements. Nothing is changed.
 
 use std::collections::BTreeSet;
@@ -49,17 +49,21 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failure>
         }
         parts.push(part);
     }
-    let exit = exit(&parts);
+    let ledger = super::ledger_findings::findings(context).await?;
+    let exit = exit(&parts, ledger.as_deref().unwrap_or_default());
     if context.global.json {
-        print_json(&parts, exit)?;
+        print_json(&parts, ledger.as_deref(), exit)?;
     } else {
         show(&parts, args.check_db)?;
+        if let Some(ledger) = &ledger {
+            show_ledger(ledger)?;
+        }
     }
     Ok(exit)
 }
 
-fn exit(parts: &[Part]) -> Exit {
-    let mut findings = parts.iter().flat_map(|part| &part.variables);
+fn exit(parts: &[Part], ledger: &[ProbeFinding]) -> Exit {
+    let mut findings = parts.iter().flat_map(|part| &part.variables).chain(ledger);
     let mut sources = parts.iter().flat_map(|part| &part.sources);
     let is_problem = findings.any(|finding| finding.severity == Severity::Problem)
         || sources.clone().any(SourceProbe::has_problem);
@@ -209,14 +213,14 @@ async fn probed(
         .map_err(|_| not_believed("PROBE_ANSWER_MALFORMED", "it holds no findings"))
 }
 
-fn print_json(parts: &[Part], exit: Exit) -> Result<(), Failure> {
+fn print_json(parts: &[Part], ledger: Option<&[ProbeFinding]>, exit: Exit) -> Result<(), Failure> {
     let parts: Vec<_> = parts
         .iter()
         .map(|part| {
             json!({ "role": part.role.as_str(), "variables": part.variables, "sources": part.sources })
         })
         .collect();
-    output::json(&json!({ "ok": exit == Exit(EXIT_OK), "roles": parts }))
+    output::json(&json!({ "ok": exit == Exit(EXIT_OK), "roles": parts, "ledger": ledger }))
 }
 
 fn show(parts: &[Part], is_checked: bool) -> Result<(), Failure> {
@@ -249,6 +253,14 @@ fn show(parts: &[Part], is_checked: bool) -> Result<(), Failure> {
         output::line("the databases were not opened; --check-db does that")?;
     }
     Ok(())
+}
+
+fn show_ledger(findings: &[ProbeFinding]) -> Result<(), Failure> {
+    output::line("ledger")?;
+    if findings.is_empty() {
+        output::line("  fine     no incident is open, and no freeze is in force")?;
+    }
+    findings.iter().try_for_each(show_finding)
 }
 
 fn show_finding(finding: &ProbeFinding) -> Result<(), Failure> {

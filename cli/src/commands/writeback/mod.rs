@@ -3,6 +3,7 @@
 
 mod clocks;
 mod doctor;
+mod ledger_findings;
 mod statements;
 mod switch;
 
@@ -34,6 +35,8 @@ pub(crate) enum Command {
         synapsor-runner writeback doctor --check-db --json\n\n\
         --check-db opens the databases under both credentials and tries every statement of a writeback in a\n\
         transaction that is rolled back; with --writer ADDR or --reader ADDR the running service does it.\n\
+        The ledger of the state directory, or the one of --ledger ADDR, adds open incidents about receipts, freezes in\n\
+        force and its clock.\n\
         Exit codes: 0 fine or warnings only, 1 problems, 2 usage, 6 a database cannot be reached")]
     Doctor(doctor::Args),
     /// Stop all writeback of the deployment at once; signed, any operator key

@@ -14,10 +14,14 @@ use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::{Position, TrustFile};
 use synapsor_domain::writeback::{AttemptReport, AttemptResult, Outcome};
 
-use super::look::{Looked, SignedReceipt, Withdrawal, open_attempt_at, open_receipt_at, open_withdrawal};
+use super::look::{
+    Looked, SignedReceipt, Withdrawal, open_attempt_at, open_receipt, open_receipt_at, open_withdrawal,
+};
 use super::now;
 use crate::Context;
-use crate::clients::{EXIT_REFUSED, Ledger, Preview, Tail, TailFilter, Writer, not_believed, refused};
+use crate::clients::{
+    EXIT_REFUSED, Ledger, Preview, Tail, TailFilter, Writer, fix_of, not_believed, refused,
+};
 use crate::operator_key::Signer;
 use crate::session::Session;
 use crate::sign::{self, Terms};
@@ -266,7 +270,13 @@ impl Follow<'_> {
                     self.trust,
                     &Position::Unproven,
                 )?)?;
-                let receipt = open_receipt_at(&settled.receipt, self.trust, &Position::Unproven)?;
+                // A writer whose key is in use names it: a retired key's receipt was adopted, as far as it verified.
+                let digest = Digest::of(Kind::Receipt, &settled.receipt.payload);
+                let receipt = if report.receipt_digest == Some(digest) {
+                    open_receipt(&settled.receipt, self.trust)?
+                } else {
+                    open_receipt_at(&settled.receipt, self.trust, &Position::Unproven)?
+                };
                 let same = receipt.receipt.proposal_digest == self.looked.attested.digest();
                 if !same || report.receipt_digest.is_some_and(|named| named != receipt.digest) {
                     return Err(not_believed(
@@ -348,7 +358,7 @@ fn by_report(report: &AttemptReport, receipt: Option<SignedReceipt>) -> Applied 
         status,
         result: report.result.to_string(),
         message: report.message.clone(),
-        fix: None,
+        fix: fix_of(&report.result.to_string()).map(str::to_owned),
         order_digest: None,
         order_valid_until: None,
         receipt,

@@ -1,4 +1,8 @@
-//! `receipts`: how proposals ended, as the writers signed it.
+//! `receipts`: how proposals ended, as the writers signed it; what sources and ledger disagree on, and what operators
+//! sign about it.
+
+mod audit;
+mod order;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value as Json, json};
@@ -20,6 +24,38 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  synapsor-runner receipts show wrp_4f2a\n\n\
         Exit codes: 0 ok, 1 no receipt, 6 ledger unreachable, 10 tampered")]
     Show(Show),
+    /// Compare the receipts of the ledger with those in the sources
+    #[command(after_help = "Examples:\n  synapsor-runner receipts audit\n  \
+        synapsor-runner receipts audit --source app --all --json\n\n\
+        A running writer compares and reports what it finds to the ledger. Nothing is changed in a source, and nothing\n\
+        is applied again. Ids and digests are printed, no values.\n\n\
+        Exit codes: 0 equal, 2 usage, 6 writer or source unreachable, 13 a source misses receipts, 14 a source holds\n\
+        receipts by which the ledger refused to settle")]
+    Audit(audit::Audit),
+    /// Sign that receipts are lost for good, so that their source is written to again; role applier
+    #[command(
+        after_help = "Examples:\n  synapsor-runner receipts give-up --source app wrp_4f2a wrp_51cc\n  \
+        synapsor-runner receipts give-up --source app --all-lost --reason \"restored from the backup of Monday\"\n\n\
+        The effects of these proposals are gone with their receipts. Nothing is applied again: what is still wanted\n\
+        needs a new proposal.\n\n\
+        Exit codes: 0 recorded, 1 failure, 2 usage, 4 refused, 6 ledger or writer unreachable"
+    )]
+    GiveUp(order::GiveUp),
+    /// Sign that a reported receipt counts as what became of its proposal; role applier
+    #[command(after_help = "Example:\n  synapsor-runner receipts adopt wrp_4f2a\n\n\
+        For a receipt of a retired writer key that the log does not hold (refused:receipt_unproven), a receipt whose\n\
+        COMMIT left another version of the row (refused:row_changed_in_commit), and one by which the ledger refused to\n\
+        settle (orphan_receipt). Look at the row in the database first.\n\n\
+        Exit codes: 0 recorded, 1 not reported, 2 usage, 4 refused, 6 ledger unreachable")]
+    Adopt(order::Adopt),
+    /// Sign a time before which receipts may be missing; role applier
+    #[command(
+        after_help = "Example:\n  synapsor-runner receipts archive --source app --before 2026-01-01\n\n\
+        Without such an order a deleted receipt stops its source. The time never moves back. Nothing is deleted here:\n\
+        the statement for the database's owner is printed. Keep receipts for twice the longest approval.\n\n\
+        Exit codes: 0 recorded, 2 usage, 4 refused, 6 ledger unreachable"
+    )]
+    Archive(order::Archive),
 }
 
 #[derive(Debug, Args)]
@@ -51,10 +87,14 @@ pub(crate) struct Show {
 }
 
 pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
-    let session = Session::open(context).await?;
+    let mut session = Session::open(context).await?;
     let done = match &command {
         Command::List(args) => list(args, &session, context).await,
         Command::Show(args) => show(args, &session, context).await,
+        Command::Audit(args) => audit::run(args, &mut session, context).await,
+        Command::GiveUp(args) => order::give_up(args, &mut session, context).await,
+        Command::Adopt(args) => order::adopt(args, &session, context).await,
+        Command::Archive(args) => order::archive(args, &session, context).await,
     };
     session.close().await;
     done

@@ -1,0 +1,126 @@
+//! `receipts audit`: what ledger and sources disagree on, with ids and digests and without values.
+
+use clap::Args;
+use serde_json::{Value as Json, json};
+use synapsor_chassis::run::{Exit, Failure};
+use synapsor_domain::writeback::ReceiptRef;
+
+use crate::Context;
+use crate::contract_file;
+use crate::operations::{self, AuditedSource, EXIT_RECEIPT_MISSING, EXIT_RECEIPT_ORPHANED};
+use crate::output::{self, safe};
+use crate::session::Session;
+
+#[derive(Debug, Args)]
+pub(crate) struct Audit {
+    /// Of one source [default: every source of the contract that is written to]
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
+    /// Every receipt, not only the newest ones
+    #[arg(long)]
+    all: bool,
+}
+
+pub(super) async fn run(args: &Audit, session: &mut Session, context: &Context) -> Result<Exit, Failure> {
+    let sources = sources(args.source.as_deref(), context)?;
+    let audited = context
+        .unless_stopped(operations::audit(session, context, &sources, args.all))
+        .await?;
+    let exit = operations::audit_exit(&audited);
+    if context.global.json {
+        let shown: Vec<Json> = audited.iter().map(as_json).collect();
+        output::json(&json!({ "ok": exit == 0, "sources": shown }))?;
+    } else {
+        for source in &audited {
+            show(source)?;
+        }
+        if let Some(fix) = fix(exit) {
+            output::line(format!("fix: {fix}"))?;
+        }
+    }
+    Ok(Exit(exit))
+}
+
+fn sources(named: Option<&str>, context: &Context) -> Result<Vec<String>, Failure> {
+    if let Some(named) = named {
+        return Ok(vec![named.to_owned()]);
+    }
+    let loaded = contract_file::load(&context.global)?;
+    let written = loaded.contract.sources().iter();
+    let names: Vec<String> = written
+        .filter(|source| source.write_url_env.is_some())
+        .map(|source| source.name.clone())
+        .collect();
+    if names.is_empty() {
+        return Err(
+            Failure::usage("SOURCE_REQUIRED", "the contract has no source that is written to")
+                .with_fix("give --source with the name of one"),
+        );
+    }
+    Ok(names)
+}
+
+fn show(source: &AuditedSource) -> Result<(), Failure> {
+    let name = safe(&source.source);
+    if let Some(reason) = &source.unavailable {
+        output::line(format!(
+            "source {name}: the receipts cannot be read: {}",
+            safe(reason)
+        ))?;
+    } else {
+        let scope = if source.is_complete { "all" } else { "the newest" };
+        output::line(format!(
+            "source {name}: {scope} receipts compared ({}); {} lost, {} orphaned, {} of other deployments",
+            source.compared,
+            source.lost.len(),
+            source.orphans.len(),
+            source.foreign,
+        ))?;
+    }
+    if let Some(before) = source.archived_before {
+        output::line(format!("  archived  created before {before}"))?;
+    }
+    for (word, receipts) in [("lost", &source.lost), ("orphaned", &source.orphans)] {
+        for named in receipts {
+            output::line(format!(
+                "  {word:<9} {} {}",
+                named.proposal_id, named.receipt_digest
+            ))?;
+        }
+    }
+    Ok(())
+}
+
+fn as_json(source: &AuditedSource) -> Json {
+    let named = |receipts: &std::collections::BTreeSet<ReceiptRef>| -> Vec<Json> {
+        receipts
+            .iter()
+            .map(|named| json!({ "proposal": named.proposal_id, "receipt": named.receipt_digest }))
+            .collect()
+    };
+    json!({
+        "source": source.source,
+        "compared": source.compared,
+        "complete": source.is_complete,
+        "lost": named(&source.lost),
+        "orphaned": named(&source.orphans),
+        "foreign": source.foreign,
+        "archived_before": source.archived_before,
+        "unavailable": source.unavailable,
+    })
+}
+
+/// What to do about the worst that was found.
+const fn fix(exit: u8) -> Option<&'static str> {
+    match exit {
+        EXIT_RECEIPT_MISSING => Some(
+            "nothing is written to the source; bring the database back to its newest state, or sign what is lost with \
+             `synapsor-runner receipts give-up --source NAME --all-lost`",
+        ),
+        EXIT_RECEIPT_ORPHANED => Some(
+            "the database holds an outcome that the ledger does not: see `synapsor-runner events tail`, compare both, \
+             then `synapsor-runner receipts adopt PROPOSAL`",
+        ),
+        _ => None,
+    }
+}

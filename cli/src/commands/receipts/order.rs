@@ -1,0 +1,328 @@
+//! `receipts give-up`, `receipts adopt` and `receipts archive`: what an operator signs about receipts.
+
+use std::collections::BTreeSet;
+
+use clap::Args;
+use serde_json::{Value as Json, json};
+use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, EXIT_USAGE, Exit, Failure};
+use synapsor_domain::approval::ReceiptAction;
+use synapsor_domain::contract::Engine;
+use synapsor_domain::digest::Digest;
+use synapsor_domain::limits::REASON_CHARS_MAX;
+use synapsor_domain::timestamp::{Span, Timestamp};
+use synapsor_domain::trust::TrustFile;
+use synapsor_domain::writeback::{RECEIPT_TABLE, ReceiptRef};
+
+use crate::commands::confirm::posture;
+use crate::operations::{self, OrderedReceipts, Ordering, now};
+use crate::operator_key::Signer;
+use crate::output::{self, safe, shape};
+use crate::session::Session;
+use crate::{Context, contract_file};
+
+/// Options of every order.
+#[derive(Debug, Args)]
+pub(crate) struct Signing {
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// Must be the person of the signing key, if given
+    #[arg(long, value_name = "PERSON")]
+    actor: Option<String>,
+    /// Why; kept with the order under your signature
+    #[arg(long, value_parser = reason)]
+    reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GiveUp {
+    /// The source that lost the receipts
+    #[arg(long, value_name = "NAME")]
+    source: String,
+    /// Proposals whose receipts are lost: ids, prefixes of them, or short codes
+    #[arg(required_unless_present = "all_lost", conflicts_with = "all_lost")]
+    proposals: Vec<String>,
+    /// Everything that a complete comparison finds missing
+    #[arg(long)]
+    all_lost: bool,
+    #[command(flatten)]
+    signing: Signing,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Adopt {
+    /// The proposal: an id, or a prefix of one
+    proposal: String,
+    /// The receipt that the database holds, when several are reported
+    #[arg(long, value_name = "DIGEST")]
+    receipt: Option<Digest>,
+    #[command(flatten)]
+    signing: Signing,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Archive {
+    /// The source whose receipts are archived
+    #[arg(long, value_name = "NAME")]
+    source: String,
+    /// Receipts that were created before this time, as 2026-03-01 or 2026-03-01T12:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = shape::moment)]
+    before: Timestamp,
+    #[command(flatten)]
+    signing: Signing,
+}
+
+pub(super) async fn give_up(
+    args: &GiveUp,
+    session: &mut Session,
+    context: &Context,
+) -> Result<Exit, Failure> {
+    let receipts = if args.all_lost {
+        all_lost(&args.source, session, context).await?
+    } else {
+        operations::held_receipts(session, &args.source, &args.proposals).await?
+    };
+    if !context.global.json {
+        list(&args.source, &receipts)?;
+    }
+    let ordering = Ordering {
+        source: args.source.clone(),
+        action: ReceiptAction::GiveUp,
+        receipts,
+        before: None,
+        reason: args.signing.reason.clone(),
+    };
+    let count = ordering.receipts.len();
+    let act = format!("give up {count} receipt(s): their effects are gone, and nothing is applied again");
+    let done = sign(&ordering, &args.signing, &act, session, context).await?;
+    report(
+        &ordering,
+        &done,
+        json!({}),
+        &["The source is written to again. What is still wanted needs a new proposal."],
+        context,
+    )
+}
+
+pub(super) async fn adopt(args: &Adopt, session: &Session, context: &Context) -> Result<Exit, Failure> {
+    let (source, named, kinds) = operations::adoptable(session, &args.proposal, args.receipt).await?;
+    if !context.global.json {
+        output::line(format!(
+            "source {}: {} {}",
+            safe(&source),
+            named.proposal_id,
+            named.receipt_digest
+        ))?;
+        output::line(format!("  reported as {}", safe(&kinds.join(", "))))?;
+    }
+    let ordering = Ordering {
+        source,
+        action: ReceiptAction::Adopt,
+        receipts: BTreeSet::from([named]),
+        before: None,
+        reason: args.signing.reason.clone(),
+    };
+    let act = "have this receipt count as what became of its proposal";
+    let done = sign(&ordering, &args.signing, act, session, context).await?;
+    report(&ordering, &done, json!({ "kinds": kinds }), &[], context)
+}
+
+pub(super) async fn archive(args: &Archive, session: &Session, context: &Context) -> Result<Exit, Failure> {
+    if args.before > now() {
+        return Err(Failure::usage("BEFORE_INVALID", "--before is a time to come")
+            .with_fix("give a time that has passed"));
+    }
+    let ordering = Ordering {
+        source: args.source.clone(),
+        action: ReceiptAction::Archive,
+        receipts: BTreeSet::new(),
+        before: Some(args.before),
+        reason: args.signing.reason.clone(),
+    };
+    let trust = session.trust();
+    let safe_before = now() + Span::seconds(-2 * trust.decision_ceiling().as_seconds());
+    if args.before > safe_before {
+        output::note(format!(
+            "warning: approvals may last {} hours here; delete no receipt that was created after {safe_before}, for it \
+             stops a second apply under an approval that still counts",
+            trust.decision_ceiling().as_seconds() / 3600
+        ));
+    }
+    let act = format!(
+        "let receipts of `{}` be missing that were created before {}",
+        safe(&args.source),
+        args.before
+    );
+    let done = sign(&ordering, &args.signing, &act, session, context).await?;
+    let statement = statement(&args.source, args.before, session.trust(), context);
+    let mut lines = vec![
+        "Receipts before that time may now be missing; they are compared no more.".to_owned(),
+        "Nothing was deleted. The database's owner can delete the rows:".to_owned(),
+    ];
+    lines.push(format!("  {statement}"));
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    report(
+        &ordering,
+        &done,
+        json!({ "statement": statement }),
+        &lines,
+        context,
+    )
+}
+
+async fn all_lost(
+    source: &str,
+    session: &mut Session,
+    context: &Context,
+) -> Result<BTreeSet<ReceiptRef>, Failure> {
+    let sources = [source.to_owned()];
+    let audited = context
+        .unless_stopped(operations::audit(session, context, &sources, true))
+        .await?;
+    let found = audited.into_iter().next().unwrap_or_default();
+    if let Some(reason) = &found.unavailable {
+        let text = format!(
+            "the receipts in `{}` cannot be read: {}",
+            safe(source),
+            safe(reason)
+        );
+        return Err(Failure::unreachable("RECEIPTS_UNCHECKED", text)
+            .with_fix("make the database reachable for the writer, then run the command again"));
+    }
+    if found.lost.is_empty() {
+        let text = format!("the source `{}` misses no receipt", safe(source));
+        return Err(Failure::new("NOTHING_LOST", text));
+    }
+    Ok(found.lost)
+}
+
+fn list(source: &str, receipts: &BTreeSet<ReceiptRef>) -> Result<(), Failure> {
+    output::line(format!("source {}: {} receipt(s)", safe(source), receipts.len()))?;
+    for named in receipts {
+        output::line(format!(
+            "  lost      {} {}",
+            named.proposal_id, named.receipt_digest
+        ))?;
+    }
+    Ok(())
+}
+
+async fn sign(
+    ordering: &Ordering,
+    signing: &Signing,
+    act: &str,
+    session: &Session,
+    context: &Context,
+) -> Result<Vec<OrderedReceipts>, Failure> {
+    let signer = Signer::load(context, session.trust())?;
+    signer.check_actor(signing.actor.as_deref())?;
+    if !context.global.json {
+        posture(&signer, session.trust());
+    }
+    confirm(signing.yes, act)?;
+    operations::order_receipts(session, &signer, ordering).await
+}
+
+fn confirm(yes: bool, act: &str) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
+    }
+    if !output::is_interactive() {
+        return Err(Failure::new(
+            "CONFIRMATION_REQUIRED",
+            "no operator is at a terminal to confirm this",
+        )
+        .with_fix("run it in a terminal, or pass --yes")
+        .with_exit(EXIT_USAGE));
+    }
+    if output::ask(&format!("Type yes to {act}:"))?
+        .trim()
+        .eq_ignore_ascii_case("yes")
+    {
+        return Ok(());
+    }
+    Err(Failure::new("NOT_CONFIRMED", "nothing was signed").with_exit(EXIT_FAILURE))
+}
+
+fn report(
+    ordering: &Ordering,
+    done: &[OrderedReceipts],
+    more: Json,
+    lines: &[&str],
+    context: &Context,
+) -> Result<Exit, Failure> {
+    let word = match ordering.action {
+        ReceiptAction::GiveUp => "given up",
+        ReceiptAction::Adopt => "adopted",
+        ReceiptAction::Archive => "archived",
+    };
+    if context.global.json {
+        let orders: Vec<Json> = done
+            .iter()
+            .map(|order| json!({ "digest": order.digest, "seq": order.seq, "receipts": order.receipts }))
+            .collect();
+        let mut object = json!({
+            "source": ordering.source,
+            "action": ordering.action,
+            "before": ordering.before,
+            "person": done.first().map(|order| &order.person),
+            "receipts": ordering.receipts,
+            "orders": orders,
+        });
+        if let (Json::Object(object), Json::Object(more)) = (&mut object, more) {
+            object.extend(more);
+        }
+        output::json(&object)?;
+        return Ok(Exit(EXIT_OK));
+    }
+    for order in done {
+        output::line(format!(
+            "{} receipt(s) {word} by {}: {}",
+            order.receipts, order.person, order.digest
+        ))?;
+    }
+    for line in lines {
+        output::line(line)?;
+    }
+    Ok(Exit(EXIT_OK))
+}
+
+/// The statement with which the owner deletes archived rows: receipts of this deployment, and no freeze. `created_at`
+/// is text of one form, so it compares by time.
+fn statement(source: &str, before: Timestamp, trust: &TrustFile, context: &Context) -> String {
+    let contract = contract_file::load(&context.global).ok();
+    let found = contract.as_ref().and_then(|loaded| {
+        let mut sources = loaded.contract.sources().iter();
+        sources.find(|found| found.name == source)
+    });
+    let quote = match found.map(|source| source.engine) {
+        Some(Engine::Mysql) => '`',
+        _ => '"',
+    };
+    let name = |text: &str| {
+        let doubled = format!("{quote}{quote}");
+        format!("{quote}{}{quote}", text.replace(quote, &doubled))
+    };
+    let table = found.and_then(|source| source.receipt_table.as_deref());
+    let table = name(table.unwrap_or(RECEIPT_TABLE));
+    let schema = found.and_then(|source| source.receipt_schema.as_deref());
+    let place = schema.map_or_else(|| table.clone(), |schema| format!("{}.{table}", name(schema)));
+    let keys: Vec<String> = trust
+        .writers
+        .iter()
+        .map(|key| format!("'{}'", key.key_id))
+        .collect();
+    format!(
+        "DELETE FROM {place} WHERE created_at < '{before}' AND substr(proposal_id, 1, 4) = 'wrp_' \
+         AND executor_key IN ({});",
+        keys.join(", ")
+    )
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("give a reason in a few words".to_owned()),
+        t if t.chars().count() > REASON_CHARS_MAX => Err(format!("at most {REASON_CHARS_MAX} characters")),
+        t => Ok(t.to_owned()),
+    }
+}

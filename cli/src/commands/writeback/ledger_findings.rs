@@ -1,0 +1,147 @@
+//! What the ledger adds to `writeback doctor`: open incidents about receipts, freezes in force, and its clock. No writer
+//! has to run for it.
+
+use std::collections::BTreeSet;
+
+use synapsor_chassis::run::Failure;
+use synapsor_domain::writeback::{ProbeFinding, ReceiptDiscrepancy, Severity};
+
+use crate::operations::{self, LedgerState};
+use crate::output::safe;
+use crate::session::Session;
+use crate::{Context, state};
+
+/// Clocks that differ by no more than this are the same, in milliseconds.
+const SAME_MS: i64 = 2_000;
+/// Proposals that a finding names.
+const NAMED_MAX: usize = 5;
+
+/// The findings, or `None` where this command line has no ledger.
+pub(super) async fn findings(context: &Context) -> Result<Option<Vec<ProbeFinding>>, Failure> {
+    if context.global.remote.ledger.is_none() && state::find(context).is_err() {
+        return Ok(None);
+    }
+    let asked = Box::pin(async {
+        let session = Session::open(context).await?;
+        let found = operations::ledger_state(&session).await;
+        session.close().await;
+        found
+    });
+    Ok(Some(match context.unless_stopped(asked).await {
+        Ok(found) => of(&found),
+        Err(failure) if failure.code() == "INTERRUPTED" => return Err(failure),
+        Err(failure) => vec![ProbeFinding {
+            severity: Severity::Problem,
+            code: failure.code().to_owned(),
+            text: format!("the ledger cannot be asked: {}", failure.message()),
+            fix: failure.fix().map(str::to_owned),
+        }],
+    }))
+}
+
+fn of(found: &LedgerState) -> Vec<ProbeFinding> {
+    let mut findings: Vec<ProbeFinding> = found
+        .incidents
+        .iter()
+        .map(|((source, kind), proposals)| incident(source, kind, proposals))
+        .collect();
+    for freeze in &found.freezes {
+        findings.push(ProbeFinding {
+            severity: Severity::Warning,
+            code: "WRITEBACK_FROZEN".to_owned(),
+            text: format!(
+                "writeback is frozen by {} since {}: {}",
+                safe(freeze.person()),
+                freeze.freeze().issued_at,
+                freeze.digest()
+            ),
+            fix: Some(format!("synapsor-runner writeback unfreeze {}", freeze.digest())),
+        });
+    }
+    if (found.ledger_now - found.own_now).as_millis().abs() > SAME_MS {
+        findings.push(ProbeFinding {
+            severity: Severity::Warning,
+            code: "CLOCKS_DIFFER".to_owned(),
+            text: format!(
+                "the clocks differ: ledger {}, this command {}; set the wrong one",
+                found.ledger_now, found.own_now
+            ),
+            fix: None,
+        });
+    }
+    if found.is_expiry_paused {
+        findings.push(ProbeFinding {
+            severity: Severity::Warning,
+            code: "EXPIRY_PAUSED".to_owned(),
+            text: "the ledger's clock was stepped; no proposal expires until a writer confirms it".to_owned(),
+            fix: None,
+        });
+    }
+    findings
+}
+
+fn incident(source: &str, kind: &str, proposals: &BTreeSet<String>) -> ProbeFinding {
+    let (what, fix) = match kind {
+        kind if kind == ReceiptDiscrepancy::EffectLost.as_str() => (
+            "the source lost receipts that the ledger holds, and their effects with them",
+            format!(
+                "synapsor-runner receipts audit --source {source} --all, then bring the database back or: \
+                 synapsor-runner receipts give-up --source {source} --all-lost"
+            ),
+        ),
+        kind if kind == ReceiptDiscrepancy::OrphanReceipt.as_str() => (
+            "the source holds receipts by which the ledger refused to settle",
+            adopt(proposals),
+        ),
+        kind if kind == ReceiptDiscrepancy::RowChangedInCommit.as_str() => (
+            "a COMMIT left another version of the row than the one checked",
+            adopt(proposals),
+        ),
+        _ => (
+            "the source holds receipts of a retired writer key that the log does not hold",
+            adopt(proposals),
+        ),
+    };
+    let named: Vec<_> = proposals.iter().take(NAMED_MAX).map(|id| safe(id)).collect();
+    let more = if proposals.len() > NAMED_MAX { ", ..." } else { "" };
+    ProbeFinding {
+        severity: Severity::Problem,
+        code: kind.to_ascii_uppercase(),
+        text: format!(
+            "source `{}`: {what}: {} ({}{more})",
+            safe(source),
+            proposals.len(),
+            named.join(", ")
+        ),
+        fix: Some(fix),
+    }
+}
+
+fn adopt(proposals: &BTreeSet<String>) -> String {
+    let first = proposals.first().map(String::as_str).unwrap_or_default();
+    format!("look at the row, then: synapsor-runner receipts adopt {first}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_incident_names_its_order() {
+        let proposals = BTreeSet::from(["wrp_a".to_owned(), "wrp_b".to_owned()]);
+        for (kind, command) in [
+            ("effect_lost", "receipts give-up --source app"),
+            ("orphan_receipt", "receipts adopt wrp_a"),
+            ("row_changed_in_commit", "receipts adopt wrp_a"),
+            ("receipt_unproven", "receipts adopt wrp_a"),
+        ] {
+            let found = incident("app", kind, &proposals);
+            assert_eq!(
+                (found.severity, found.code),
+                (Severity::Problem, kind.to_uppercase())
+            );
+            assert!(found.fix.is_some_and(|fix| fix.contains(command)), "{kind}");
+            assert!(found.text.contains("2 (wrp_a, wrp_b)"), "{}", found.text);
+        }
+    }
+}

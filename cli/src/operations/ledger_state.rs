@@ -1,0 +1,51 @@
+//! What the ledger knows that an operator should: open incidents about receipts, freezes in force, and its clock.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use synapsor_chassis::run::Failure;
+use synapsor_domain::approval::VerifiedFreeze;
+use synapsor_domain::timestamp::Timestamp;
+
+use super::{incidents, now};
+use crate::clients::Ledger;
+use crate::session::Session;
+use crate::witness::Keeper;
+
+/// The state of a ledger, as it claims; freezes are verified.
+#[derive(Debug)]
+pub(crate) struct LedgerState {
+    /// Open incidents by source and kind, with the proposals that they are about.
+    pub(crate) incidents: BTreeMap<(String, String), BTreeSet<String>>,
+    pub(crate) freezes: Vec<VerifiedFreeze>,
+    pub(crate) ledger_now: Timestamp,
+    /// This machine's time when the ledger answered.
+    pub(crate) own_now: Timestamp,
+    /// The ledger's clock was stepped, and it records no expiry.
+    pub(crate) is_expiry_paused: bool,
+}
+
+/// Asks the ledger.
+///
+/// # Errors
+/// A ledger that does not answer, or whose log is another one than before.
+pub(crate) async fn ledger_state(session: &Session) -> Result<LedgerState, Failure> {
+    let mut keeper = Keeper::hold(&session.witness_path(), session.trust()).await?;
+    let mut ledger = Ledger::of(session);
+    let answer = ledger.checkpoint_from(keeper.known(), &BTreeSet::new()).await?;
+    let own_now = now();
+    keeper.accept(&answer.note, answer.consistency.as_ref())?;
+    drop(keeper);
+    let known = ledger.switches(None).await?;
+    let mut by_kind: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+    for incident in incidents(session, "", "").await?.0 {
+        let proposals = by_kind.entry((incident.source, incident.kind)).or_default();
+        proposals.insert(incident.named.proposal_id.to_string());
+    }
+    Ok(LedgerState {
+        incidents: by_kind,
+        freezes: super::switches::freezes_in_force(&known, session.trust()),
+        ledger_now: answer.ledger_now,
+        own_now,
+        is_expiry_paused: answer.is_expiry_paused,
+    })
+}

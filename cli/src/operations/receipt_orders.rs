@@ -1,0 +1,184 @@
+//! Orders about receipts from the operator's side: which receipts they name, what is signed, and what was recorded.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use synapsor_chassis::random;
+use synapsor_chassis::run::Failure;
+use synapsor_domain::approval::{Approver, ReceiptAction, ReceiptOrder, verify_receipt_order};
+use synapsor_domain::digest::Digest;
+use synapsor_domain::limits::RECEIPT_REFS_MAX;
+use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::trust::APPLIER;
+use synapsor_domain::writeback::{ReceiptDiscrepancy, ReceiptRef};
+
+use super::{look, now};
+use crate::clients::{EXIT_REFUSED, Incident, Ledger, refused};
+use crate::operator_key::Signer;
+use crate::output::safe;
+use crate::session::Session;
+
+/// Incidents on one page of a list.
+const PAGE_ROWS: u32 = 200;
+/// Incidents that one command reads.
+const INCIDENTS_MAX: usize = 200_000;
+
+/// An order as it is to be signed.
+#[derive(Debug, Clone)]
+pub(crate) struct Ordering {
+    pub(crate) source: String,
+    pub(crate) action: ReceiptAction,
+    pub(crate) receipts: BTreeSet<ReceiptRef>,
+    pub(crate) before: Option<Timestamp>,
+    pub(crate) reason: Option<String>,
+}
+
+/// An order that the ledger recorded.
+#[derive(Debug)]
+pub(crate) struct OrderedReceipts {
+    pub(crate) digest: Digest,
+    pub(crate) person: String,
+    pub(crate) seq: u64,
+    /// Receipts that it concerns, as the ledger counts them.
+    pub(crate) receipts: u64,
+}
+
+/// Open incidents, newest first; an empty source or kind means any. With the number of all that are open.
+pub(crate) async fn incidents(
+    session: &Session,
+    source: &str,
+    kind: &str,
+) -> Result<(Vec<Incident>, u64), Failure> {
+    let mut ledger = Ledger::of(session);
+    let (mut found, mut token) = (Vec::new(), String::new());
+    loop {
+        let page = ledger.incidents(source, kind, PAGE_ROWS, &token).await?;
+        found.extend(page.incidents);
+        if page.next_page_token.is_empty() || page.next_page_token == token || found.len() >= INCIDENTS_MAX {
+            return Ok((found, page.open));
+        }
+        token = page.next_page_token;
+    }
+}
+
+/// The receipts of proposals of one source, as the ledger holds them under a writer's signature.
+pub(crate) async fn held_receipts(
+    session: &Session,
+    source: &str,
+    proposals: &[String],
+) -> Result<BTreeSet<ReceiptRef>, Failure> {
+    let mut found = BTreeSet::new();
+    for reference in proposals {
+        let looked = look(session, reference).await?;
+        let proposal = looked.attested.proposal();
+        if proposal.source.id != source {
+            let text = format!(
+                "{} is a proposal of the source `{}`",
+                proposal.id,
+                safe(&proposal.source.id)
+            );
+            return Err(Failure::usage("SOURCE_MISMATCH", text).with_fix("give that source with --source"));
+        }
+        let Some(signed) = &looked.receipt else {
+            let text = format!("the ledger holds no receipt of {}", proposal.id);
+            return Err(Failure::new("RECEIPT_NOT_FOUND", text)
+                .with_fix("see what is missing with `synapsor-runner receipts audit`"));
+        };
+        found.insert(ReceiptRef {
+            proposal_id: proposal.id.clone(),
+            receipt_digest: signed.digest,
+        });
+    }
+    Ok(found)
+}
+
+/// The reported receipt of a proposal that an operator can adopt, with its source and the kinds of its incidents.
+pub(crate) async fn adoptable(
+    session: &Session,
+    reference: &str,
+    digest: Option<Digest>,
+) -> Result<(String, ReceiptRef, Vec<String>), Failure> {
+    let (open, _) = incidents(session, "", "").await?;
+    let mut found: BTreeMap<(String, ReceiptRef), Vec<String>> = BTreeMap::new();
+    for incident in open {
+        let is_named = incident.named.proposal_id.as_str().starts_with(reference)
+            && digest.is_none_or(|digest| incident.named.receipt_digest == digest);
+        if is_named && incident.kind != ReceiptDiscrepancy::EffectLost.as_str() {
+            let key = (incident.source, incident.named);
+            found.entry(key).or_default().push(incident.kind);
+        }
+    }
+    if found.len() > 1 {
+        let text = format!(
+            "{} receipts are reported for proposals that begin like this",
+            found.len()
+        );
+        return Err(Failure::usage("AMBIGUOUS_RECEIPT", text)
+            .with_fix("give the whole id, and --receipt with the digest that the database holds"));
+    }
+    found
+        .pop_first()
+        .map(|((source, named), kinds)| (source, named, kinds))
+        .ok_or_else(|| {
+            Failure::new(
+                "RECEIPT_NOT_REPORTED",
+                "no writer has reported a receipt of this proposal to adopt",
+            )
+            .with_fix("run `synapsor-runner receipts audit`, which reports what it finds")
+        })
+}
+
+/// Signs the order, as several where it names many receipts, and submits it.
+pub(crate) async fn order_receipts(
+    session: &Session,
+    signer: &Signer,
+    ordering: &Ordering,
+) -> Result<Vec<OrderedReceipts>, Failure> {
+    let receipts: Vec<ReceiptRef> = ordering.receipts.iter().cloned().collect();
+    let chunks: Vec<&[ReceiptRef]> = if receipts.is_empty() {
+        vec![&[]]
+    } else {
+        receipts.chunks(RECEIPT_REFS_MAX).collect()
+    };
+    let mut done = Vec::new();
+    for receipts in chunks {
+        done.push(order_chunk(session, signer, ordering, receipts).await?);
+    }
+    Ok(done)
+}
+
+async fn order_chunk(
+    session: &Session,
+    signer: &Signer,
+    ordering: &Ordering,
+    receipts: &[ReceiptRef],
+) -> Result<OrderedReceipts, Failure> {
+    let trust = session.trust();
+    let order = ReceiptOrder {
+        v: 1,
+        deployment_id: trust.deployment_id.clone(),
+        environment: trust.environment,
+        source: ordering.source.clone(),
+        action: ordering.action,
+        receipts: receipts.to_vec(),
+        before: ordering.before,
+        approver: Approver {
+            key_id: signer.key.key_id(),
+            person: signer.person.clone(),
+            role: APPLIER.to_owned(),
+        },
+        issued_at: now(),
+        nonce: hex::encode(random::bytes::<16>()),
+        reason: ordering.reason.clone(),
+    };
+    let envelope = Envelope::seal(Kind::ReceiptOrder, &order, &signer.key)
+        .map_err(|e| Failure::new("ORDER_UNSIGNABLE", e.to_string()).with_exit(EXIT_REFUSED))?;
+    let verified = verify_receipt_order(&envelope, trust, now()).map_err(refused)?;
+    let recorded = Ledger::of(session).submit_receipt_order(&envelope).await?;
+    Ok(OrderedReceipts {
+        digest: verified.digest(),
+        person: signer.person.clone(),
+        seq: recorded.seq,
+        receipts: recorded.receipts,
+    })
+}
