@@ -215,6 +215,27 @@ impl WitnessFile {
         })
     }
 
+    /// Follows the checkpoint of an answer as [`Self::follow`] does, and returns it for the proofs that came with it.
+    /// Before anything rests on it, it must be [kept](Self::keep_durably).
+    ///
+    /// # Errors
+    /// As [`Self::follow`]; `CHECKPOINT_OVERTAKEN` when other answers came first and the next request can be proven.
+    pub fn follow_to(
+        &self,
+        before: &Witness,
+        note: &str,
+        proofs: &[wire::ConsistencyProof],
+        trust: &TrustFile,
+    ) -> Result<Checkpoint, Refusal> {
+        match self.follow(before, note, proofs, trust)? {
+            Followed::Believed => Ok(verified(note, trust)?.0),
+            Followed::Unproven { .. } => Err(Refusal::new(
+                "CHECKPOINT_OVERTAKEN",
+                "another answer of the ledger came first; ask again",
+            )),
+        }
+    }
+
     /// Sees to it that what was seen is written down soon: at once if nothing was for a while, else at the end of
     /// the time within which one writing is enough.
     ///

@@ -33,7 +33,7 @@ use tonic::transport::Channel;
 
 use crate::rpc::writer_service::WriterRpc;
 use crate::settings::{RoleName, Settings, refuse_foreign_credentials};
-use crate::writeback::{self, LedgerClient, Switches, Writer};
+use crate::writeback::{self, ChangedRows, LedgerClient, ReceiptProblems, Switches, Writer};
 use synapsor_anchors::failure;
 use synapsor_anchors::trust::{TrustStore, load_contract, load_signing_key};
 use synapsor_anchors::witness::WitnessFile;
@@ -264,6 +264,7 @@ async fn serve_writer(base: Base, stop: CancellationToken) -> Result<(), Failure
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ledger = LedgerClient::new(base.ledger.clone(), base.witness.clone(), clock.clone());
     let switches = Switches::open(base.settings.state_dir.clone())?;
+    let changed_rows = ChangedRows::open(&base.settings.state_dir)?;
     let core = WriteCore::new(
         databases,
         Box::new(move || core_trust.read()),
@@ -279,6 +280,8 @@ async fn serve_writer(base: Base, stop: CancellationToken) -> Result<(), Failure
         name,
         ledger,
         switches,
+        changed_rows,
+        receipts: ReceiptProblems::default(),
         clock,
     });
     let access = AccessTable::new(own.deployment()).allow(WRITER_SERVICE, &[Role::Operator]);

@@ -4,6 +4,7 @@
 pub mod catalogue;
 pub mod error;
 pub mod explain;
+pub mod identity;
 pub mod probe;
 pub mod receipt;
 pub mod switch_row;
@@ -21,7 +22,10 @@ use synapsor_domain::value::{ColumnValue, Value};
 
 pub use catalogue::{Catalogue, CheckTarget, Finding};
 pub use error::{EngineError, EngineErrorKind};
-pub use receipt::{FoundReceipts, StoredReceipt};
+pub use identity::is_same_database;
+pub use receipt::{
+    FoundReceipts, KNOWN_RECEIPTS_MAX, RECEIPTS_PER_STATEMENT_MAX, RowMark, SourceReceipts, StoredReceipt,
+};
 pub use switch_row::SwitchRow;
 
 /// Where receipts are.
@@ -98,6 +102,19 @@ pub trait Engine: Send + Sync + fmt::Debug {
 
     /// The receipt as committed. Absence proves nothing.
     async fn find_receipt(&self, id: &ProposalId) -> Result<Option<StoredReceipt>, EngineError>;
+
+    /// The receipts of up to [`RECEIPTS_PER_STATEMENT_MAX`] proposals as committed on the primary, in one statement
+    /// with what the database says of itself. A standby or a database that takes no writes is unavailable: what it
+    /// lacks can be on its way.
+    async fn find_receipts(&self, ids: &[ProposalId]) -> Result<SourceReceipts, EngineError>;
+
+    /// Rows of the receipt table before a mark, newest first by their time, at most `rows_max`. Freezes and lifts are
+    /// among them.
+    async fn receipts_before(
+        &self,
+        before: Option<&RowMark>,
+        rows_max: u32,
+    ) -> Result<Vec<StoredReceipt>, EngineError>;
 
     /// Every freeze and lift that the receipt table holds.
     async fn find_switches(&self) -> Result<Vec<StoredReceipt>, EngineError>;

@@ -28,29 +28,68 @@ pub struct StoredReceipt {
     pub executor_sig: String,
 }
 
+/// Receipts of other proposals that one look may ask for besides the proposal's own.
+pub const KNOWN_RECEIPTS_MAX: usize = 2;
+
 /// What the look for one receipt finds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FoundReceipts {
     /// The receipt of the proposal.
     pub receipt: Option<StoredReceipt>,
+    /// Receipts of other proposals that were looked for too.
+    pub known: Vec<StoredReceipt>,
     /// Every freeze and lift of the table.
     pub switches: Vec<StoredReceipt>,
 }
 
-impl FoundReceipts {
-    /// Tells the receipt from the freezes and lifts.
-    pub fn of(rows: Vec<StoredReceipt>) -> Self {
-        let (switches, receipts): (Vec<_>, Vec<_>) = rows.into_iter().partition(StoredReceipt::is_switch);
+/// Receipts that one statement of a comparison asks for.
+pub const RECEIPTS_PER_STATEMENT_MAX: usize = 500;
+
+/// Receipts that a source holds, and what it said of itself in the same statement.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SourceReceipts {
+    pub identity: String,
+    pub receipts: Vec<StoredReceipt>,
+}
+
+/// The place of a row in the order of time and key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowMark {
+    pub created_at: String,
+    pub proposal_id: String,
+}
+
+impl RowMark {
+    /// The place of a row.
+    pub fn of(row: &StoredReceipt) -> Self {
         Self {
-            receipt: receipts.into_iter().next(),
-            switches,
+            created_at: row.created_at.clone(),
+            proposal_id: row.proposal_id.clone(),
         }
+    }
+}
+
+impl FoundReceipts {
+    /// Tells the receipt of a proposal from the others, and receipts from freezes and lifts.
+    pub fn of(rows: Vec<StoredReceipt>, proposal_id: &str) -> Self {
+        let mut found = Self::default();
+        for row in rows {
+            if row.is_switch() {
+                found.switches.push(row);
+            } else if row.proposal_id == proposal_id {
+                found.receipt = Some(row);
+            } else {
+                found.known.push(row);
+            }
+        }
+        found
     }
 
     /// The row with this key, whatever its kind.
     pub fn of_key(self, key: &str) -> Option<StoredReceipt> {
         self.receipt
             .into_iter()
+            .chain(self.known)
             .chain(self.switches)
             .find(|row| row.proposal_id == key)
     }
@@ -75,13 +114,7 @@ impl StoredReceipt {
     /// `refused:receipt_integrity`; `refused:receipt_unproven` when only the standing of the key is missing.
     pub fn verify(&self, trust: &TrustFile) -> Result<(Receipt, Envelope), Refusal> {
         let (receipt, envelope) = self.verify_past(trust)?;
-        let key = envelope.signer().ok().and_then(|signer| trust.writer(signer));
-        if let Some(Err(retired)) = key.map(|key| key.standing().check(&Position::Unproven)) {
-            return Err(Refusal::new(
-                "refused:receipt_unproven",
-                format!("the receipt in the target database is of a retired writer key: {retired}"),
-            ));
-        }
+        check_key_in_use(&envelope, trust)?;
         Ok((receipt, envelope))
     }
 
@@ -141,6 +174,21 @@ impl StoredReceipt {
             executor_key: signature.keyid.to_string(),
             executor_sig: hex::encode(&signature.sig),
         }
+    }
+}
+
+/// Whether the key that signed a genuine receipt is in use: nothing in the database proves when it was signed.
+///
+/// # Errors
+/// `refused:receipt_unproven` for a retired key.
+pub fn check_key_in_use(envelope: &Envelope, trust: &TrustFile) -> Result<(), Refusal> {
+    let key = envelope.signer().ok().and_then(|signer| trust.writer(signer));
+    match key.map(|key| key.standing().check(&Position::Unproven)) {
+        Some(Err(retired)) => Err(Refusal::new(
+            "refused:receipt_unproven",
+            format!("the receipt in the target database is of a retired writer key: {retired}"),
+        )),
+        Some(Ok(())) | None => Ok(()),
     }
 }
 

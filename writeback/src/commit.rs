@@ -9,6 +9,7 @@ use synapsor_domain::writeback::{Outcome, Receipt};
 use synapsor_source::{EngineError, EngineErrorKind, StoredReceipt};
 
 use crate::crash_point::{CrashPoint, hit};
+use crate::known_receipts::KnownReceipt;
 use crate::lock::{Open, Step, crash};
 use crate::permit::{MayCommit, Permit, WritePermit};
 use crate::result::{ApplyResult, RefusedBy};
@@ -44,6 +45,7 @@ pub struct Looked<'a, P: Permit> {
     open: Open<'a, P>,
     receipt: Receipt,
     envelope: Envelope,
+    stored: StoredReceipt,
 }
 
 impl<'a, P: Permit> Decided<'a, P> {
@@ -178,6 +180,7 @@ impl<'a, P: MayCommit> Recorded<'a, P> {
             open,
             receipt,
             envelope,
+            stored,
         })
     }
 }
@@ -189,9 +192,12 @@ impl<P: MayCommit> Looked<'_, P> {
             return ApplyResult::of_engine(error);
         }
         let (core, database_time) = (self.open.core, self.open.database_time);
+        let source = self.open.permit.proposal().source.id.clone();
         let committed = self.open.transaction.commit().await;
         if committed.is_ok() {
             core.move_mark(database_time);
+            let known = KnownReceipt::of(self.receipt.clone(), &self.envelope, self.stored);
+            core.known.committed(&source, known);
         }
         match committed {
             Ok(()) if hit(CrashPoint::AfterCommit).await.is_ok() => ApplyResult::Receipt {
@@ -209,7 +215,11 @@ impl<P: MayCommit> Looked<'_, P> {
                     proposal = %self.receipt.proposal_id,
                     "COMMIT took effect with another row than the one that was checked"
                 );
-                ApplyResult::of_look(violation.into())
+                ApplyResult::RowChanged {
+                    receipt: self.receipt,
+                    envelope: self.envelope,
+                    violation,
+                }
             }
         }
     }

@@ -13,6 +13,7 @@ pub mod clocks;
 pub mod commit;
 pub mod crash_point;
 pub mod database;
+pub mod known_receipts;
 pub mod lock;
 pub mod permit;
 pub mod receipt;
@@ -48,7 +49,9 @@ use synapsor_source::SwitchRow;
 pub use clocks::Clocks;
 pub use database::Database;
 pub use identity_cache::IdentityCache;
+pub use known_receipts::{KnownReceipt, KnownReceipts, LostReceipts};
 pub use permit::{DryRunPermit, EndPermit, LeaseTerms, WritePermit};
+pub use receipt::{UnprovenReceipt, Unusable};
 pub use record_switch::SwitchPermit;
 pub use result::{ApplyResult, DryRunResult, RefusedBy};
 pub use violation::{Violation, ViolationKind};
@@ -83,6 +86,7 @@ pub struct WriteCore {
     pub(crate) clocks: Box<dyn Clocks>,
     databases: BTreeMap<String, Database>,
     pub(crate) identities: IdentityCache,
+    pub(crate) known: KnownReceipts,
 }
 
 impl WriteCore {
@@ -103,6 +107,7 @@ impl WriteCore {
             clocks,
             databases,
             identities: IdentityCache::default(),
+            known: KnownReceipts::default(),
         }
     }
 
@@ -121,6 +126,11 @@ impl WriteCore {
     /// What each database last reported as its identity.
     pub const fn identities(&self) -> &IdentityCache {
         &self.identities
+    }
+
+    /// The newest receipts that are known of each source.
+    pub const fn known(&self) -> &KnownReceipts {
+        &self.known
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -166,7 +176,7 @@ impl WriteCore {
     pub async fn dry_run(&self, permit: DryRunPermit, controls: &dyn Controls) -> DryRunResult {
         let result = match Box::pin(self.try_dry_run(permit, controls)).await {
             ControlFlow::Continue(result) => result,
-            ControlFlow::Break(ended) => DryRunResult::without_row(ended.as_dry_run()),
+            ControlFlow::Break(ended) => DryRunResult::ended(ended),
         };
         controls.leave_commit();
         result

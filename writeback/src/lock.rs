@@ -8,6 +8,7 @@ use crate::check::Locked;
 use crate::clocks::DatabaseTime;
 use crate::commit::Decided;
 use crate::crash_point::{CrashPoint, hit};
+use crate::known_receipts::{Gate, KnownReceipt, LostReceipts};
 use crate::permit::{EndPermit, MayUpdate, Permit};
 use crate::result::{ApplyResult, RefusedBy};
 use crate::transaction::Transaction;
@@ -76,32 +77,46 @@ impl<'a, P: MayUpdate> Open<'a, P> {
             rows = engine(self.transaction.lock(&by_key).await)?;
         }
         crash(hit(CrashPoint::AfterLock).await)?;
-        let open = self.without_receipt().await?;
+        let gate = self
+            .core
+            .known
+            .gate(&self.permit.proposal().source.id, &self.identity);
+        let open = self.without_receipt(gate).await?;
         crash(hit(CrashPoint::AfterReceiptLookup).await)?;
         ControlFlow::Continue(Locked { open, rows })
     }
 }
 
 impl<'a> Open<'a, EndPermit> {
-    /// Looks for the receipt; without one, the proposal ends as its permit says.
+    /// Looks for the receipt; without one, the proposal ends as its permit says. A row without effect may be written to
+    /// a source that lost receipts: it changes nothing there, and a rejection must be possible always.
     pub async fn without_effect(self) -> Step<Decided<'a, EndPermit>> {
-        let open = self.without_receipt().await?;
+        let open = self.without_receipt(Gate::default()).await?;
         let (outcome, reason) = open.permit.outcome();
         ControlFlow::Continue(Decided::without_effect(open, outcome, reason))
     }
 }
 
 impl<P: Permit> Open<'_, P> {
-    async fn without_receipt(mut self) -> Step<Self> {
+    /// Goes on without a receipt of the proposal in a source that holds every receipt that `gate` requires.
+    async fn without_receipt(mut self, gate: Gate) -> Step<Self> {
         let id = self.permit.proposal().id.to_string();
-        let found = engine(self.transaction.find_receipts(&id).await)?;
-        match found.receipt {
-            None => self.with_switches(&found.switches).await,
-            Some(stored) => {
-                let found = self.of_stored(&stored);
-                self.roll_back(found).await
-            }
+        let found = engine(self.transaction.find_receipts(&id, &gate.keys()).await)?;
+        if let Some(stored) = &found.receipt {
+            let result = self.of_stored(stored);
+            return self.roll_back(result).await;
         }
+        let missing = gate.missing(&found);
+        if missing.is_empty() {
+            return self.with_switches(&found.switches).await;
+        }
+        let lost = LostReceipts {
+            source: self.permit.proposal().source.id.clone(),
+            identity: self.identity.clone(),
+            receipts: missing,
+        };
+        self.roll_back(ApplyResult::Refused(RefusedBy::EffectLost(Box::new(lost))))
+            .await
     }
 
     /// Keeps what the database holds about freezes, for the recheck before the UPDATE.
@@ -126,13 +141,17 @@ impl<P: Permit> Open<'_, P> {
             Ok((trust, _)) => trust,
             Err(refusal) => return ApplyResult::Refused(RefusedBy::Own(refusal)),
         };
-        match receipt::verify(stored, &trust, self.permit.proposal_digest()) {
-            Ok((receipt, envelope)) => ApplyResult::Receipt {
-                receipt,
-                envelope,
-                is_new: false,
-            },
-            Err(refusal) => ApplyResult::Refused(RefusedBy::ReceiptIntegrity(refusal)),
+        match receipt::verify(stored, &trust, self.permit.proposal_digest(), &self.identity) {
+            Ok((receipt, envelope)) => {
+                let known = KnownReceipt::of(receipt.clone(), &envelope, stored.clone());
+                self.core.known.found(&self.permit.proposal().source.id, known);
+                ApplyResult::Receipt {
+                    receipt,
+                    envelope,
+                    is_new: false,
+                }
+            }
+            Err(unusable) => ApplyResult::Refused(RefusedBy::Receipt(unusable)),
         }
     }
 

@@ -1,30 +1,84 @@
-//! Whether a stored receipt is genuine and about one proposal.
+//! Whether a stored receipt is genuine, about one proposal, and of one database.
 
 use synapsor_domain::digest::Digest;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::Envelope;
 use synapsor_domain::trust::TrustFile;
 use synapsor_domain::writeback::Receipt;
-use synapsor_source::StoredReceipt;
+use synapsor_source::receipt::check_key_in_use;
+use synapsor_source::{StoredReceipt, is_same_database};
 
-/// Verifies that a writer of this deployment signed a stored receipt for exactly this proposal.
+/// Why a stored receipt does not count.
+#[derive(Debug, Clone)]
+pub enum Unusable {
+    /// No writer of this deployment signed it for this proposal.
+    NotGenuine(Refusal),
+    /// It was signed for another database and copied into this one.
+    OtherDatabase(Refusal),
+    /// A retired writer key signed it, and nothing in the database proves when.
+    Unproven(Box<UnprovenReceipt>),
+}
+
+/// A receipt that is genuine except that its key is retired. It counts by an operator's order alone.
+#[derive(Debug, Clone)]
+pub struct UnprovenReceipt {
+    pub receipt: Receipt,
+    pub envelope: Envelope,
+    pub refusal: Refusal,
+}
+
+impl Unusable {
+    /// The refusal as it is reported.
+    pub const fn refusal(&self) -> &Refusal {
+        match self {
+            Self::NotGenuine(refusal) | Self::OtherDatabase(refusal) => refusal,
+            Self::Unproven(unproven) => &unproven.refusal,
+        }
+    }
+}
+
+/// Verifies that a writer of this deployment signed a stored receipt for exactly this proposal in this database.
 ///
 /// # Errors
-/// `refused:receipt_integrity`, which is logged as an alarm.
+/// [`Unusable`], which is logged as an alarm.
 pub fn verify(
     stored: &StoredReceipt,
     trust: &TrustFile,
     digest: Digest,
-) -> Result<(Receipt, Envelope), Refusal> {
-    let verified = stored.verify(trust).and_then(|(receipt, envelope)| {
-        if receipt.proposal_digest == digest {
-            Ok((receipt, envelope))
-        } else {
-            Err(Refusal::new(
-                "refused:receipt_integrity",
-                "the receipt in the target database is for another digest",
-            ))
-        }
-    });
-    verified.inspect_err(|refusal| tracing::error!(code = %refusal.code, "{}", refusal.public))
+    identity: &str,
+) -> Result<(Receipt, Envelope), Unusable> {
+    let verified = verify_all(stored, trust, digest, identity);
+    verified.inspect_err(|unusable| {
+        let refusal = unusable.refusal();
+        tracing::error!(proposal = stored.proposal_id, code = %refusal.code, "{}", refusal.public);
+    })
+}
+
+fn verify_all(
+    stored: &StoredReceipt,
+    trust: &TrustFile,
+    digest: Digest,
+    identity: &str,
+) -> Result<(Receipt, Envelope), Unusable> {
+    let (receipt, envelope) = stored.verify_past(trust).map_err(Unusable::NotGenuine)?;
+    if receipt.proposal_digest != digest {
+        return Err(Unusable::NotGenuine(Refusal::new(
+            "refused:receipt_integrity",
+            "the receipt in the target database is for another digest",
+        )));
+    }
+    if !is_same_database(&receipt.database_identity, identity) {
+        return Err(Unusable::OtherDatabase(Refusal::new(
+            "refused:receipt_identity",
+            "the receipt in the target database was signed for another database; look at who copied it there",
+        )));
+    }
+    match check_key_in_use(&envelope, trust) {
+        Ok(()) => Ok((receipt, envelope)),
+        Err(refusal) => Err(Unusable::Unproven(Box::new(UnprovenReceipt {
+            receipt,
+            envelope,
+            refusal,
+        }))),
+    }
 }

@@ -35,7 +35,7 @@ impl WriteCore {
             SwitchPermit::Lift(lift) => StoredReceipt::of_lift(lift, &written),
         };
         let row = row.ok_or_else(|| unknown("a switch without a form"))?;
-        let found = transaction.find_receipts(&row.proposal_id).await?;
+        let found = transaction.find_receipts(&row.proposal_id, &[]).await?;
         if found
             .switches
             .iter()

@@ -6,12 +6,13 @@ use synapsor_domain::value::ColumnValue;
 use synapsor_domain::writeback::Receipt;
 use synapsor_source::{EngineError, EngineErrorKind};
 
+use crate::known_receipts::LostReceipts;
 use crate::permit::FailedReason;
+use crate::receipt::Unusable;
 use crate::violation::{LookError, Violation};
 
 /// How one transaction ended.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one per transaction, moved twice")]
 pub enum ApplyResult {
     /// A receipt is committed. `is_new` when this transaction wrote it.
     Receipt {
@@ -29,6 +30,12 @@ pub enum ApplyResult {
     Refused(RefusedBy),
     /// COMMIT was sent and did not answer.
     InDoubt,
+    /// COMMIT took effect, and left another version of the row than the one that was checked.
+    RowChanged {
+        receipt: Receipt,
+        envelope: Envelope,
+        violation: Violation,
+    },
 }
 
 /// Which precondition of a write did not hold.
@@ -38,8 +45,10 @@ pub enum RefusedBy {
     Source,
     /// The clocks of writer and database are too far apart, or the writer's own files refuse.
     Own(Refusal),
-    /// The stored receipt is not genuine.
-    ReceiptIntegrity(Refusal),
+    /// The stored receipt does not count.
+    Receipt(Unusable),
+    /// The source lacks receipts that were committed there.
+    EffectLost(Box<LostReceipts>),
     /// A precondition of the write does not hold in the transaction.
     Violation(Violation),
     /// The database refused a statement.
@@ -60,7 +69,9 @@ impl RefusedBy {
                 "refused:frozen",
                 "the database holds a freeze; resume with `synapsor-runner writeback unfreeze`",
             ),
-            Self::Own(refusal) | Self::ReceiptIntegrity(refusal) => refusal.clone(),
+            Self::Own(refusal) => refusal.clone(),
+            Self::Receipt(unusable) => unusable.refusal().clone(),
+            Self::EffectLost(lost) => lost.refusal(),
             Self::Violation(violation) => violation.refusal(),
             Self::Database(error) if error.kind == EngineErrorKind::Denied => Refusal::new(
                 "refused:table_not_writable",
@@ -102,6 +113,8 @@ pub struct DryRunResult {
     pub result: String,
     /// The row as it would be after the change.
     pub after: Option<Vec<ColumnValue>>,
+    /// The precondition that did not hold, when that is the result.
+    pub refused: Option<RefusedBy>,
 }
 
 impl DryRunResult {
@@ -109,11 +122,28 @@ impl DryRunResult {
         Self {
             result: "would_apply".to_owned(),
             after: Some(after),
+            refused: None,
         }
     }
 
     pub(crate) const fn without_row(result: String) -> Self {
-        Self { result, after: None }
+        Self {
+            result,
+            after: None,
+            refused: None,
+        }
+    }
+
+    pub(crate) fn ended(ended: ApplyResult) -> Self {
+        let result = ended.as_dry_run();
+        let refused = match ended {
+            ApplyResult::Refused(by) => Some(by),
+            _ => None,
+        };
+        Self {
+            refused,
+            ..Self::without_row(result)
+        }
     }
 }
 
@@ -126,6 +156,7 @@ impl ApplyResult {
             Self::Stale => "retryable:outdated".to_owned(),
             Self::Refused(refused) => refused.refusal().code.to_string(),
             Self::InDoubt => "in_doubt".to_owned(),
+            Self::RowChanged { violation, .. } => violation.refusal().code.to_string(),
         }
     }
 }

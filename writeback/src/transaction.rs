@@ -92,13 +92,14 @@ pub(crate) trait Transaction: Send {
     /// Whether a plain read finds a row that the lock did not.
     async fn is_visible_unlocked(&mut self, plan: &RowPlan) -> Result<bool, EngineError>;
 
-    /// The receipt of a proposal, read under the lock.
-    async fn find_receipts(&mut self, id: &str) -> Result<FoundReceipts, EngineError>;
+    /// The receipt of a proposal, those of the known others, and every freeze and lift, read under the lock by one
+    /// statement.
+    async fn find_receipts(&mut self, id: &str, known: &[&str]) -> Result<FoundReceipts, EngineError>;
 
     /// The one row with this key, whatever its kind.
     #[cfg(test)]
     async fn find_receipt(&mut self, id: &str) -> Result<Option<StoredReceipt>, EngineError> {
-        Ok(self.find_receipts(id).await?.of_key(id))
+        Ok(self.find_receipts(id, &[]).await?.of_key(id))
     }
 
     /// The table's shape as this transaction reads it.

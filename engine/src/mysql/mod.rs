@@ -39,7 +39,8 @@ use crate::{Access, Credential};
 use synapsor_source::error::EngineError;
 use synapsor_source::switch_row::FIRST_KEY;
 use synapsor_source::{
-    Catalogue, CheckTarget, Engine, Finding, Reading, ReceiptTable, RowPlan, StoredReceipt,
+    Catalogue, CheckTarget, Engine, Finding, Reading, ReceiptTable, RowMark, RowPlan, SourceReceipts,
+    StoredReceipt,
 };
 
 /// How long a read may take unless the contract says less.
@@ -208,15 +209,33 @@ impl Engine for MysqlEngine {
     async fn find_receipt(&self, id: &ProposalId) -> Result<Option<StoredReceipt>, EngineError> {
         let (table, id) = (self.receipts()?, id.to_string());
         let mut held = self.take().await?;
-        let found = read::receipts(held.session(), &table, &id).await;
+        let found = read::receipts(held.session(), &table, &id, &[]).await;
         let found = found.map(|found| found.receipt);
+        self.finish(held, found)
+    }
+
+    async fn find_receipts(&self, ids: &[ProposalId]) -> Result<SourceReceipts, EngineError> {
+        let (schema, table) = (self.pool.connector.receipt_schema()?, self.receipts()?);
+        let mut held = self.take().await?;
+        let found = read::receipts_of(held.session(), (&schema, &table), ids).await;
+        self.finish(held, found)
+    }
+
+    async fn receipts_before(
+        &self,
+        before: Option<&RowMark>,
+        rows_max: u32,
+    ) -> Result<Vec<StoredReceipt>, EngineError> {
+        let table = self.receipts()?;
+        let mut held = self.take().await?;
+        let found = read::receipts_before(held.session(), &table, before, rows_max).await;
         self.finish(held, found)
     }
 
     async fn find_switches(&self) -> Result<Vec<StoredReceipt>, EngineError> {
         let table = self.receipts()?;
         let mut held = self.take().await?;
-        let found = read::receipts(held.session(), &table, FIRST_KEY).await;
+        let found = read::receipts(held.session(), &table, FIRST_KEY, &[]).await;
         self.finish(held, found.map(|found| found.switches))
     }
 

@@ -1,6 +1,7 @@
 //! Rows, receipts and the identity of the database, as any connection sees them.
 
 use synapsor_domain::digest::Digest;
+use synapsor_domain::ids::ProposalId;
 use synapsor_domain::limits::ROW_BYTES_MAX;
 use synapsor_domain::value::ColumnValue;
 
@@ -9,7 +10,10 @@ use super::dialect::{self, Statement};
 use super::session::{Arg, Cells, Failed, Session};
 use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::switch_row::{END_KEY, FIRST_KEY};
-use synapsor_source::{FoundReceipts, RowPlan, StoredReceipt};
+use synapsor_source::{
+    FoundReceipts, KNOWN_RECEIPTS_MAX, RECEIPTS_PER_STATEMENT_MAX, RowMark, RowPlan, SourceReceipts,
+    StoredReceipt,
+};
 
 /// The columns of a receipt in the order of [`receipt_of_row`] and of the insert.
 pub const RECEIPT_COLUMNS: [&str; 16] = [
@@ -115,22 +119,108 @@ pub fn identity_of(schema: &str, server: &str, mark: Option<String>) -> Result<S
     Ok(format!("mysql:{}", &hex::encode(digest.as_bytes())[..40]))
 }
 
-/// The receipt of a proposal as this connection sees it, and every freeze and lift.
+/// The receipt of a proposal as this connection sees it, those of up to [`KNOWN_RECEIPTS_MAX`] others, and every freeze
+/// and lift.
 pub async fn receipts(
     session: &mut Session,
     table: &str,
     proposal_id: &str,
+    known: &[&str],
 ) -> Result<FoundReceipts, Failed> {
     let sql = format!(
-        "SELECT {} FROM {table} WHERE proposal_id = ? OR (proposal_id >= ? AND proposal_id < ?)",
+        "SELECT {} FROM {table} WHERE proposal_id = ? OR proposal_id = ? OR proposal_id = ? \
+         OR (proposal_id >= ? AND proposal_id < ?)",
         receipt_cells()
     );
-    let arguments = [proposal_id, FIRST_KEY, END_KEY].map(|text| Arg::Text(text.to_owned()));
-    let answer = session.rows(&sql, arguments.to_vec()).await?;
+    // One statement for any number of known receipts: what is not asked for is the proposal's own key again.
+    let asked = known.iter().chain(std::iter::repeat(&proposal_id));
+    let mut keys = vec![proposal_id];
+    keys.extend(asked.take(KNOWN_RECEIPTS_MAX));
+    let ends = [FIRST_KEY, END_KEY];
+    let arguments = keys.iter().chain(&ends).map(|text| Arg::Text((*text).to_owned()));
+    let answer = session.rows(&sql, arguments.collect()).await?;
     let rows = answer.iter().map(receipt_of_row).collect::<Result<Vec<_>, _>>()?;
     // A key that only looks alike is another one.
-    let exact = |row: &StoredReceipt| row.proposal_id == proposal_id || row.is_switch();
-    Ok(FoundReceipts::of(rows.into_iter().filter(exact).collect()))
+    let exact = |row: &StoredReceipt| keys.contains(&row.proposal_id.as_str()) || row.is_switch();
+    Ok(FoundReceipts::of(
+        rows.into_iter().filter(exact).collect(),
+        proposal_id,
+    ))
+}
+
+/// The receipts of some proposals, with the identity of a server that takes writes; see `Engine::find_receipts`.
+pub async fn receipts_of(
+    session: &mut Session,
+    (schema, table): (&str, &str),
+    ids: &[ProposalId],
+) -> Result<SourceReceipts, Failed> {
+    let server = session.server()?;
+    let (own, mark) = (server_words(server.flavor), mark_words(server.has_marker, schema));
+    let read_only = read_only_words(server.flavor);
+    // One statement for any number of ids: what is not asked for is the last one again.
+    let last = ids.last().map(ProposalId::as_str).unwrap_or_default();
+    let asked = ids.iter().map(ProposalId::as_str).chain(std::iter::repeat(last));
+    let keys: Vec<_> = asked.take(RECEIPTS_PER_STATEMENT_MAX).collect();
+    // The one row on the left shows what the server says of itself also when it holds none of the receipts.
+    let sql = format!(
+        "SELECT {}, {own}, {mark}, CAST({read_only} AS CHAR) FROM (SELECT 1) one \
+         LEFT JOIN {table} ON proposal_id IN ({})",
+        receipt_cells(),
+        vec!["?"; RECEIPTS_PER_STATEMENT_MAX].join(", ")
+    );
+    let arguments = keys.iter().map(|key| Arg::Text((*key).to_owned())).collect();
+    let answer = session.rows(&sql, arguments).await?;
+    let first = answer.first().ok_or_else(missing)?;
+    let facts = RECEIPT_COLUMNS.len();
+    if first.text(facts + 2)? != "0" {
+        let text = "the server takes no writes now; what it lacks can be on its way";
+        return Err(EngineError::new(EngineErrorKind::Unavailable, text).into());
+    }
+    let identity = identity_of(schema, &first.text(facts)?, first.optional(facts + 1)?)?;
+    let mut receipts = Vec::new();
+    for cells in &answer {
+        if cells.optional(0)?.is_some() {
+            receipts.push(receipt_of_row(cells)?);
+        }
+    }
+    // A key that only looks alike is another one.
+    receipts.retain(|row| keys.contains(&row.proposal_id.as_str()));
+    Ok(SourceReceipts { identity, receipts })
+}
+
+/// Whether the server takes no writes, as one expression.
+pub const fn read_only_words(flavor: Flavor) -> &'static str {
+    match flavor {
+        Flavor::Mysql => "@@global.read_only + @@global.super_read_only + @@innodb_read_only",
+        Flavor::MariaDb => "@@global.read_only + @@innodb_read_only",
+    }
+}
+
+/// Receipts before a mark, newest first by their time.
+pub async fn receipts_before(
+    session: &mut Session,
+    table: &str,
+    before: Option<&RowMark>,
+    rows_max: u32,
+) -> Result<Vec<StoredReceipt>, Failed> {
+    let (wanted, arguments) = match before {
+        None => ("", Vec::new()),
+        Some(RowMark {
+            created_at,
+            proposal_id,
+        }) => (
+            "WHERE created_at <= ? AND (created_at < ? OR proposal_id < ?) ",
+            [created_at, created_at, proposal_id]
+                .map(|text| Arg::Text(text.clone()))
+                .to_vec(),
+        ),
+    };
+    let sql = format!(
+        "SELECT {} FROM {table} {wanted}ORDER BY created_at DESC, proposal_id DESC LIMIT {rows_max}",
+        receipt_cells()
+    );
+    let answer = session.rows(&sql, arguments).await?;
+    Ok(answer.iter().map(receipt_of_row).collect::<Result<_, _>>()?)
 }
 
 /// Receipts by their time, oldest first.

@@ -51,7 +51,7 @@ pub const EXACT_SETTINGS: [(&str, &str); 9] = [
 ];
 
 /// What the server says of itself, in one list of expressions: process, its start, the identity, and more.
-const FACTS: &str = "'fact', pg_catalog.pg_backend_pid()::text, \
+pub(super) const FACTS: &str = "'fact', pg_catalog.pg_backend_pid()::text, \
     (SELECT (EXTRACT(epoch FROM a.backend_start) * 1000000)::bigint::text FROM pg_catalog.pg_stat_activity a \
      WHERE a.pid = pg_catalog.pg_backend_pid()), \
     'postgres:' || (SELECT c.system_identifier FROM pg_catalog.pg_control_system() c)::text || ':' \

@@ -35,7 +35,8 @@ use crate::{Access, Credential};
 use synapsor_source::error::EngineError;
 use synapsor_source::switch_row::FIRST_KEY;
 use synapsor_source::{
-    Catalogue, CheckTarget, Engine, Finding, Reading, ReceiptTable, RowPlan, StoredReceipt,
+    Catalogue, CheckTarget, Engine, Finding, Reading, ReceiptTable, RowMark, RowPlan, SourceReceipts,
+    StoredReceipt,
 };
 
 /// How long a statement may take unless the contract says otherwise.
@@ -208,15 +209,35 @@ impl Engine for PostgresEngine {
 
     async fn find_receipt(&self, id: &ProposalId) -> Result<Option<StoredReceipt>, EngineError> {
         self.read_only(|mut lease| async move {
-            let found = read::receipts(&mut lease, &self.receipts, id.as_str()).await?;
+            let found = read::receipts(&mut lease, &self.receipts, id.as_str(), &[]).await?;
             Ok((lease, found.receipt))
+        })
+        .await
+    }
+
+    async fn find_receipts(&self, ids: &[ProposalId]) -> Result<SourceReceipts, EngineError> {
+        self.read_only(|mut lease| async move {
+            let found = read::receipts_of(&mut lease, &self.receipts, ids).await?;
+            Ok((lease, found))
+        })
+        .await
+    }
+
+    async fn receipts_before(
+        &self,
+        before: Option<&RowMark>,
+        rows_max: u32,
+    ) -> Result<Vec<StoredReceipt>, EngineError> {
+        self.read_only(|mut lease| async move {
+            let found = read::receipts_before(&mut lease, &self.receipts, before, rows_max).await?;
+            Ok((lease, found))
         })
         .await
     }
 
     async fn find_switches(&self) -> Result<Vec<StoredReceipt>, EngineError> {
         self.read_only(|mut lease| async move {
-            let found = read::receipts(&mut lease, &self.receipts, FIRST_KEY).await?;
+            let found = read::receipts(&mut lease, &self.receipts, FIRST_KEY, &[]).await?;
             Ok((lease, found.switches))
         })
         .await

@@ -1,21 +1,26 @@
 //! Rows and receipts, as any connection sees them.
 
+use synapsor_domain::ids::ProposalId;
 use synapsor_domain::limits::ROW_BYTES_MAX;
 use synapsor_domain::schema::TableShape;
 use synapsor_domain::value::{ColumnValue, Value};
 
-use super::connect::Lease;
+use super::connect::{FACTS, Facts, Lease};
 use super::dialect::{self, Scope, Statement};
 use super::inspect::receipt_schema;
 use super::types::Family;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::switch_row::{END_KEY, FIRST_KEY};
-use synapsor_source::{FoundReceipts, ReceiptTable, RowPlan, StoredReceipt};
+use synapsor_source::{
+    FoundReceipts, KNOWN_RECEIPTS_MAX, ReceiptTable, RowMark, RowPlan, SourceReceipts, StoredReceipt,
+};
 
 /// The columns of a receipt as text, in the order of the insert.
 pub const RECEIPT_COLUMNS: &str = "proposal_id, proposal_digest, outcome, reason, rows_affected, \
     previous_version, new_version, fence, executor_id, ledger_size, ledger_root, db_identity, created_at, \
     receipt, executor_key, executor_sig";
+/// Columns of a receipt.
+const RECEIPT_COLUMNS_COUNT: usize = 16;
 const RECEIPT_TEXTS: &str = "proposal_id, proposal_digest, outcome, reason, rows_affected::pg_catalog.text, \
     previous_version, new_version, fence::pg_catalog.text, executor_id, ledger_size::pg_catalog.text, ledger_root, \
     db_identity, created_at, receipt, executor_key, executor_sig";
@@ -85,34 +90,98 @@ fn exact_values(
     Ok(values)
 }
 
-/// The receipt of a proposal as this connection sees it, and every freeze and lift.
+/// The receipt of a proposal as this connection sees it, those of up to [`KNOWN_RECEIPTS_MAX`] others, and every freeze
+/// and lift.
 pub async fn receipts(
     lease: &mut Lease,
     receipts: &ReceiptTable,
     proposal_id: &str,
+    known: &[&str],
 ) -> Result<FoundReceipts, EngineError> {
-    let found = lease.fetch(select_receipts(receipts, proposal_id, "")).await?;
+    let found = lease.fetch(select_receipts(receipts, proposal_id, known)).await?;
     let rows: Result<Vec<_>, _> = found.iter().map(|row| receipt_of_row(row)).collect();
-    Ok(FoundReceipts::of(rows?))
+    Ok(FoundReceipts::of(rows?, proposal_id))
 }
 
-/// The statement that reads the receipt of one proposal and every freeze and lift, with `more` expressions after its
-/// columns.
-pub fn select_receipts(receipts: &ReceiptTable, proposal_id: &str, more: &str) -> Statement {
+/// One statement for any number of known receipts: what is not asked for is the proposal's own key again.
+fn select_receipts(receipts: &ReceiptTable, proposal_id: &str, known: &[&str]) -> Statement {
+    let known = known.iter().chain(std::iter::repeat(&proposal_id));
+    let mut parameters = vec![proposal_id];
+    parameters.extend(known.take(KNOWN_RECEIPTS_MAX));
+    parameters.extend([FIRST_KEY, END_KEY]);
     Statement {
         sql: format!(
-            "SELECT {RECEIPT_TEXTS}{more} FROM ONLY {} \
+            "SELECT {RECEIPT_TEXTS} FROM ONLY {} \
              WHERE proposal_id OPERATOR(pg_catalog.=) $1::pg_catalog.text COLLATE pg_catalog.\"C\" \
-             OR (proposal_id OPERATOR(pg_catalog.>=) $2::pg_catalog.text COLLATE pg_catalog.\"C\" \
-               AND proposal_id OPERATOR(pg_catalog.<) $3::pg_catalog.text COLLATE pg_catalog.\"C\")",
+             OR proposal_id OPERATOR(pg_catalog.=) $2::pg_catalog.text COLLATE pg_catalog.\"C\" \
+             OR proposal_id OPERATOR(pg_catalog.=) $3::pg_catalog.text COLLATE pg_catalog.\"C\" \
+             OR (proposal_id OPERATOR(pg_catalog.>=) $4::pg_catalog.text COLLATE pg_catalog.\"C\" \
+               AND proposal_id OPERATOR(pg_catalog.<) $5::pg_catalog.text COLLATE pg_catalog.\"C\")",
             receipt_table(receipts)
         ),
-        parameters: vec![
-            Some(proposal_id.to_owned()),
-            Some(FIRST_KEY.to_owned()),
-            Some(END_KEY.to_owned()),
-        ],
+        parameters: parameters.into_iter().map(|text| Some(text.to_owned())).collect(),
     }
+}
+
+/// The receipts of some proposals, with the identity of a primary; see `Engine::find_receipts`.
+pub async fn receipts_of(
+    lease: &mut Lease,
+    receipts: &ReceiptTable,
+    ids: &[ProposalId],
+) -> Result<SourceReceipts, EngineError> {
+    // Ids have no characters that an array would need to quote.
+    let ids: Vec<&str> = ids.iter().map(ProposalId::as_str).collect();
+    let statement = Statement {
+        // The one row on the left shows what the server says of itself also when it holds none of the receipts.
+        sql: format!(
+            "SELECT {RECEIPT_TEXTS}, {FACTS} FROM (SELECT 1) one LEFT JOIN ONLY {} \
+             ON proposal_id OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text::pg_catalog.text[])",
+            receipt_table(receipts)
+        ),
+        parameters: vec![Some(format!("{{{}}}", ids.join(",")))],
+    };
+    let rows = lease.fetch(statement).await?;
+    let missing = || EngineError::new(EngineErrorKind::Unavailable, "the server did not answer");
+    let facts = rows.first().and_then(|row| row.get(RECEIPT_COLUMNS_COUNT..));
+    let facts = Facts::of_row(facts.ok_or_else(missing)?)?;
+    if facts.is_standby {
+        let text = "the server is a standby; what it lacks can be on its way";
+        return Err(EngineError::new(EngineErrorKind::Unavailable, text));
+    }
+    let found = rows.iter().filter(|row| row[0].is_some());
+    Ok(SourceReceipts {
+        identity: facts.identity,
+        receipts: found.map(|row| receipt_of_row(row)).collect::<Result<_, _>>()?,
+    })
+}
+
+/// Receipts before a mark, newest first by their time.
+pub async fn receipts_before(
+    lease: &mut Lease,
+    receipts: &ReceiptTable,
+    before: Option<&RowMark>,
+    rows_max: u32,
+) -> Result<Vec<StoredReceipt>, EngineError> {
+    let order = "ORDER BY created_at COLLATE pg_catalog.\"C\" DESC, proposal_id COLLATE pg_catalog.\"C\" DESC \
+                 LIMIT $1::pg_catalog.text::bigint";
+    let mut parameters = vec![Some(rows_max.to_string())];
+    let wanted = match before {
+        None => String::new(),
+        Some(mark) => {
+            parameters.extend([Some(mark.created_at.clone()), Some(mark.proposal_id.clone())]);
+            "WHERE created_at OPERATOR(pg_catalog.<=) $2::pg_catalog.text COLLATE pg_catalog.\"C\" \
+             AND (created_at OPERATOR(pg_catalog.<) $2::pg_catalog.text COLLATE pg_catalog.\"C\" \
+               OR proposal_id OPERATOR(pg_catalog.<) $3::pg_catalog.text COLLATE pg_catalog.\"C\") "
+                .to_owned()
+        }
+    };
+    let table = receipt_table(receipts);
+    let statement = Statement {
+        sql: format!("SELECT {RECEIPT_TEXTS} FROM ONLY {table} {wanted}{order}"),
+        parameters,
+    };
+    let rows = lease.fetch(statement).await?;
+    rows.iter().map(|row| receipt_of_row(row)).collect()
 }
 
 /// Receipts by their time, oldest first.

@@ -28,7 +28,9 @@ use tokio::sync::Semaphore;
 use self::connect::{DatabaseFile, Deadline, Opened, READERS_MAX, Readers};
 use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::switch_row::FIRST_KEY;
-use synapsor_source::{Catalogue, CheckTarget, Engine, Finding, Reading, RowPlan, StoredReceipt};
+use synapsor_source::{
+    Catalogue, CheckTarget, Engine, Finding, Reading, RowMark, RowPlan, SourceReceipts, StoredReceipt,
+};
 
 /// How long a read may take unless the contract says less.
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -156,8 +158,36 @@ impl Engine for SqliteEngine {
     async fn find_receipt(&self, id: &ProposalId) -> Result<Option<StoredReceipt>, EngineError> {
         let (table, id) = (self.receipt_table.clone(), id.to_string());
         self.read_only(move |opened| {
-            let found = read::receipts(&opened.connection, &table, &id)?;
+            let found = read::receipts(&opened.connection, &table, &id, &[])?;
             Ok(found.receipt)
+        })
+        .await
+    }
+
+    async fn find_receipts(&self, ids: &[ProposalId]) -> Result<SourceReceipts, EngineError> {
+        let (table, file) = (self.receipt_table.clone(), self.file.clone());
+        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        self.read_only(move |opened| {
+            let mut receipts = Vec::new();
+            for id in &ids {
+                receipts.extend(read::receipts(&opened.connection, &table, id, &[])?.receipt);
+            }
+            Ok(SourceReceipts {
+                identity: read::identity(&opened.connection, &file)?,
+                receipts,
+            })
+        })
+        .await
+    }
+
+    async fn receipts_before(
+        &self,
+        before: Option<&RowMark>,
+        rows_max: u32,
+    ) -> Result<Vec<StoredReceipt>, EngineError> {
+        let (table, before) = (self.receipt_table.clone(), before.cloned());
+        self.read_only(move |opened| {
+            read::receipts_before(&opened.connection, &table, before.as_ref(), rows_max)
         })
         .await
     }
@@ -165,7 +195,7 @@ impl Engine for SqliteEngine {
     async fn find_switches(&self) -> Result<Vec<StoredReceipt>, EngineError> {
         let table = self.receipt_table.clone();
         self.read_only(move |opened| {
-            let found = read::receipts(&opened.connection, &table, FIRST_KEY)?;
+            let found = read::receipts(&opened.connection, &table, FIRST_KEY, &[])?;
             Ok(found.switches)
         })
         .await

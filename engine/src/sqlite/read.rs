@@ -10,7 +10,7 @@ use super::dialect::{self, SCHEMA};
 use super::scrub::scrub;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::switch_row::{END_KEY, FIRST_KEY};
-use synapsor_source::{FoundReceipts, RowPlan, StoredReceipt};
+use synapsor_source::{FoundReceipts, KNOWN_RECEIPTS_MAX, RowMark, RowPlan, StoredReceipt};
 
 /// The table that says which database this is, in every copy of the file.
 pub const IDENTITY_TABLE: &str = "synapsor_database_identity";
@@ -95,21 +95,53 @@ pub fn identity(connection: &Connection, file: &DatabaseFile) -> Result<String, 
     }
 }
 
-/// The receipt of a proposal as this connection sees it, and every freeze and lift.
+/// The receipt of a proposal as this connection sees it, those of up to [`KNOWN_RECEIPTS_MAX`] others, and every freeze
+/// and lift.
 pub fn receipts(
     connection: &Connection,
     table: &str,
     proposal_id: &str,
+    known: &[&str],
 ) -> Result<FoundReceipts, EngineError> {
     let sql = format!(
-        "SELECT {RECEIPT_COLUMNS} FROM {} WHERE proposal_id = ?1 OR (proposal_id >= ?2 AND proposal_id < ?3)",
+        "SELECT {RECEIPT_COLUMNS} FROM {} WHERE proposal_id IN (?1, ?2, ?3) \
+         OR (proposal_id >= ?4 AND proposal_id < ?5)",
+        dialect::qualified(table)
+    );
+    // What is not asked for is the proposal's own key again.
+    let asked = known.iter().chain(std::iter::repeat(&proposal_id));
+    let mut keys = vec![proposal_id];
+    keys.extend(asked.take(KNOWN_RECEIPTS_MAX));
+    keys.extend([FIRST_KEY, END_KEY]);
+    let mut statement = connection.prepare_cached(&sql).map_err(scrub)?;
+    let rows = statement
+        .query_map(params_from_iter(keys), receipt_of_row)
+        .map_err(scrub)?;
+    let rows = rows.collect::<Result<_, _>>().map_err(scrub)?;
+    Ok(FoundReceipts::of(rows, proposal_id))
+}
+
+/// Receipts before a mark, newest first by their time.
+pub fn receipts_before(
+    connection: &Connection,
+    table: &str,
+    before: Option<&RowMark>,
+    rows_max: u32,
+) -> Result<Vec<StoredReceipt>, EngineError> {
+    let wanted = match before {
+        None => "",
+        Some(_) => "WHERE created_at <= ?2 AND (created_at < ?2 OR proposal_id < ?3) ",
+    };
+    let sql = format!(
+        "SELECT {RECEIPT_COLUMNS} FROM {} {wanted}ORDER BY created_at DESC, proposal_id DESC LIMIT ?1",
         dialect::qualified(table)
     );
     let mut statement = connection.prepare_cached(&sql).map_err(scrub)?;
-    let rows = statement
-        .query_map([proposal_id, FIRST_KEY, END_KEY], receipt_of_row)
-        .map_err(scrub)?;
-    Ok(FoundReceipts::of(rows.collect::<Result<_, _>>().map_err(scrub)?))
+    let found = match before {
+        None => statement.query_map([rows_max], receipt_of_row),
+        Some(mark) => statement.query_map((rows_max, &mark.created_at, &mark.proposal_id), receipt_of_row),
+    };
+    found.map_err(scrub)?.collect::<Result<_, _>>().map_err(scrub)
 }
 
 /// Receipts by their time, oldest first.

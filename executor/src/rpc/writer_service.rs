@@ -8,6 +8,7 @@ use synapsor_chassis::join::join_all;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::{Envelope, KeyId};
 use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::writeback::ReceiptRef;
 use synapsor_proto::convert::required;
 use synapsor_proto::executor::v1 as wire;
 use synapsor_proto::executor::v1::writer_service_server::WriterService;
@@ -16,7 +17,7 @@ use synapsor_writeback::Database;
 use tonic::{Request, Response, Status};
 
 use crate::oneshot::probe_writer;
-use crate::writeback::{self, DryRuns, Rejected, Writer};
+use crate::writeback::{self, AuditPage, DryRuns, Rejected, Writer};
 
 /// The service of a writer.
 #[derive(Debug, Clone)]
@@ -110,10 +111,44 @@ impl WriterRpc {
         })
     }
 
+    async fn audited(
+        &self,
+        request: wire::AuditReceiptsRequest,
+    ) -> Result<wire::AuditReceiptsResponse, Refusal> {
+        let page = AuditPage {
+            source: request.source_id,
+            before_seq: Some(request.before_seq).filter(|seq| *seq > 0),
+            source_page: Some(request.source_page).filter(|page| !page.is_empty()),
+        };
+        let done = writeback::audit_receipts(&self.writer, page).await?;
+        let audited = |receipts: Vec<ReceiptRef>| {
+            let audited = |receipt: ReceiptRef| wire::AuditedReceipt {
+                proposal_id: receipt.proposal_id.to_string(),
+                receipt_digest: receipt.receipt_digest.to_string(),
+            };
+            receipts.into_iter().map(audited).collect()
+        };
+        Ok(wire::AuditReceiptsResponse {
+            compared: done.compared,
+            lost: audited(done.lost),
+            orphans: audited(done.orphans),
+            foreign: done.foreign,
+            next_before_seq: done.next_before_seq.unwrap_or(0),
+            next_source_page: done.next_source_page.unwrap_or_default(),
+            archived_before_ms: done.archived_before.map_or(0, |at| at.as_unix_millis()),
+            unavailable: done.unavailable.map(ToOwned::to_owned),
+        })
+    }
+
     async fn status(&self) -> Result<wire::GetStatusResponse, Refusal> {
         let (_, digest) = (self.writer.trust)()?;
         let databases = self.writer.core.databases();
-        let sources = join_all(databases.map(|(source, database)| source_status(source, database))).await;
+        let mut sources = join_all(databases.map(|(source, database)| source_status(source, database))).await;
+        for source in &mut sources {
+            source
+                .problems
+                .extend(self.writer.receipts.of_source(&source.source_id));
+        }
         let frozen = self.writer.switches.is_frozen();
         let writer = self.writer.name.clone();
         let freezes = self.writer.switches.freezes();
@@ -216,9 +251,12 @@ impl WriterService for WriterRpc {
 
     async fn audit_receipts(
         &self,
-        _: Request<wire::AuditReceiptsRequest>,
+        request: Request<wire::AuditReceiptsRequest>,
     ) -> Result<Response<wire::AuditReceiptsResponse>, Status> {
-        Err(Status::unimplemented("not served yet"))
+        self.audited(request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(|r| to_status(&r))
     }
 
     async fn get_status(

@@ -13,19 +13,27 @@ use synapsor_domain::refusal::Refusal;
 use synapsor_domain::schema::TableShape;
 use synapsor_domain::signing::{Envelope, Kind};
 use synapsor_domain::trust::{Position, TrustFile};
-use synapsor_domain::writeback::{AttemptResult, Authorization, Facts, LedgerProof, Unauthorized, authorize};
+use synapsor_domain::writeback::{
+    AttemptResult, Authorization, Facts, LedgerProof, Receipt, ReceiptDiscrepancy, Unauthorized, authorize,
+};
+use tokio_util::sync::CancellationToken;
 
+use super::finding::{ComparedSource, report_finding};
 use super::ledger::{Job, Lease};
 use super::patience::{Pace, Patience};
+use super::receipt_orders::{digest_of, is_adopted, may_be_missing, ref_of};
 use super::report::{Report, is_passing, refused, report, report_doubt, settled};
 use super::slots::{Need, Slot};
 use super::source::AtSource;
 use super::switches::FlightGuard;
-use super::unproven::{RECEIPT_UNPROVEN, raise_alarm};
+use super::unproven::present;
 use super::{Writer, reject};
 use synapsor_source::Engine;
 use synapsor_writeback::crash_point::{CrashPoint, hit};
-use synapsor_writeback::{ApplyResult, EndPermit, LeaseTerms, RefusedBy, WritePermit, receipt};
+use synapsor_writeback::{
+    ApplyResult, EndPermit, LeaseTerms, LostReceipts, RefusedBy, UnprovenReceipt, Unusable, WritePermit,
+    receipt,
+};
 
 /// Why nothing is written while the version column stays where it was.
 const VERSION_NOT_ADVANCED: &str = "version_not_advanced";
@@ -43,6 +51,21 @@ enum Round {
     /// What was judged has changed in between: judge again, with fresh eyes.
     Outdated,
     Doubt,
+    /// A receipt was found that is genuine except that its key is retired.
+    Unproven(Box<UnprovenReceipt>),
+    /// A receipt is committed whose COMMIT left another row; the refusal says so.
+    RowChanged(Box<ChangedRow>),
+    /// The source lost receipts; nothing was written.
+    EffectLost(Box<LostReceipts>),
+}
+
+/// A committed receipt that does not count before an operator adopts it.
+struct ChangedRow {
+    receipt: Receipt,
+    envelope: Envelope,
+    refusal: Refusal,
+    /// Found by this attempt's own COMMIT, and not reported yet.
+    is_new: bool,
 }
 
 /// One job while it is worked on.
@@ -56,6 +79,8 @@ struct Work<'a> {
     tenant: String,
     /// Until when the lease is known to last.
     leased_until: Mutex<Instant>,
+    /// The process ends: nothing waits for an absent source any more.
+    stop: &'a CancellationToken,
 }
 
 /// Works a job to its report. Runs in a task of its own that nobody cancels, so that no COMMIT is ever
@@ -65,6 +90,7 @@ pub(super) async fn run(
     job: Job,
     checkpoint: Result<Checkpoint, Refusal>,
     at: Option<&AtSource>,
+    stop: &CancellationToken,
 ) {
     let leased_until = Mutex::new(Instant::now() + job.lease.ttl);
     let flight = writer.switches.take_off(&job.lease.proposal_id).await;
@@ -75,6 +101,7 @@ pub(super) async fn run(
         at,
         tenant: job.tenant.clone(),
         leased_until,
+        stop,
     };
     for rejection in job.decisions.iter().filter_map(rejection_of) {
         keep_rejection(writer, &job, &rejection).await;
@@ -125,16 +152,14 @@ impl Work<'_> {
                 return self.give_up(&patience, number, SOURCE_AWAY).await;
             }
             let in_doubt = job.unfinished || patience.is_in_doubt();
-            let (reason, pace) = match self.round(&checkpoint, &mut number, in_doubt, view).await {
+            let round = self.round(&checkpoint, &mut number, in_doubt, view).await;
+            let (reason, pace) = match self.with_orders(round).await {
                 // A report would put an end on file to an attempt whose end nobody knows: of a COMMIT without an answer
                 // only the receipt tells, and a refusal of today says nothing of it.
                 Round::Report(end) if patience.is_in_doubt() && end.receipt.is_none() => {
                     ("in_doubt", Pace::Contention)
                 }
                 Round::Report(end) => {
-                    if end.result == AttemptResult::Refused(RECEIPT_UNPROVEN.to_owned()) {
-                        raise_alarm(writer, job).await;
-                    }
                     if end.receipt.is_some() {
                         writer.switches.end_rejection(&job.lease.proposal_id).await;
                     }
@@ -145,7 +170,7 @@ impl Work<'_> {
                     view = View::Fresh;
                     ("outdated", Pace::Contention)
                 }
-                Round::Doubt => {
+                Round::Doubt | Round::Unproven(_) | Round::RowChanged(_) | Round::EffectLost(_) => {
                     if patience.doubt(Instant::now()) {
                         report_doubt(writer, job, number).await;
                     }
@@ -157,6 +182,7 @@ impl Work<'_> {
             if let (Pace::Outage, Some(at)) = (pace, self.at) {
                 at.availability.suspect();
             }
+            let goes_on = goes_on && !self.is_stopping_while_away();
             match patience.next(pace, Instant::now()).filter(|_| goes_on) {
                 // No slot and no connection is held meanwhile.
                 Some(pause) => self.pause(pause).await,
@@ -168,11 +194,29 @@ impl Work<'_> {
     /// Waits while the source is away; false when it stays so for longer than there are tries, or the lease is gone.
     async fn source_answers(&self, patience: &Patience) -> bool {
         let Some(at) = self.at else { return true };
-        let answers = at.availability.answers();
+        let answers = async {
+            tokio::select! {
+                () = at.availability.answers() => true,
+                () = self.stopped_while_away() => false,
+            }
+        };
         tokio::time::timeout_at(patience.ends_at().into(), answers)
             .await
-            .is_ok()
+            .unwrap_or(false)
             && (patience.is_in_doubt() || self.is_leased())
+    }
+
+    /// Returns when the process ends while the source does not answer: the next start resolves what is open.
+    async fn stopped_while_away(&self) {
+        self.stop.cancelled().await;
+        match self.at {
+            Some(at) => at.availability.fails().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn is_stopping_while_away(&self) -> bool {
+        self.stop.is_cancelled() && self.at.is_some_and(|at| at.availability.is_failing())
     }
 
     async fn pause(&self, pause: Duration) {
@@ -182,6 +226,7 @@ impl Work<'_> {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = at.availability.comes_back() => {}
+            () = self.stopped_while_away() => {}
         }
     }
 
@@ -216,7 +261,10 @@ impl Work<'_> {
 
     async fn round(&self, checkpoint: &Checkpoint, number: &mut u32, in_doubt: bool, view: View) -> Round {
         let (writer, job) = (self.writer, self.job);
-        let _slot = self.slot(in_doubt).await;
+        let slot = tokio::select! {
+            slot = self.slot(in_doubt) => slot,
+            () = self.stopped_while_away() => return Round::Again(SOURCE_AWAY, Pace::Outage),
+        };
         let judging = authorize_job(writer, job, checkpoint, in_doubt, view);
         let judged = match self.at {
             None => judging.await,
@@ -224,6 +272,7 @@ impl Work<'_> {
             Some(at) => tokio::select! {
                 judged = judging => judged,
                 () = at.availability.comes_back() => Err(Round::Again(SOURCE_AWAY, Pace::Contention)),
+                () = self.stopped_while_away() => Err(Round::Again(SOURCE_AWAY, Pace::Outage)),
             },
         };
         match judged {
@@ -241,9 +290,63 @@ impl Work<'_> {
                     attempt: *number,
                 };
                 let permit = WritePermit::new(*authorization, lease);
-                round_of(writer.core.apply(permit, self.flight).await)
+                let result = writer.core.apply(permit, self.flight).await;
+                drop(slot);
+                round_of(writer, result)
             }
         }
+    }
+
+    /// What an operator's order about receipts makes of a round. No slot is held meanwhile.
+    async fn with_orders(&self, round: Round) -> Round {
+        let (writer, source) = (self.writer, self.job.source.as_str());
+        match round {
+            Round::Unproven(unproven) => {
+                let UnprovenReceipt {
+                    receipt,
+                    envelope,
+                    refusal,
+                } = *unproven;
+                if is_adopted(writer, source, &receipt, &envelope).await {
+                    return Round::Report(settled(&receipt, envelope, false));
+                }
+                let _ = present(writer, &self.job.lease.token, &receipt, envelope).await;
+                Round::Report(refused(&refusal))
+            }
+            Round::RowChanged(changed) => {
+                if changed.is_new {
+                    keep_changed(writer, source, &changed).await;
+                } else if is_adopted(writer, source, &changed.receipt, &changed.envelope).await {
+                    return Round::Report(settled(&changed.receipt, changed.envelope, false));
+                }
+                Round::Report(refused(&changed.refusal))
+            }
+            Round::EffectLost(lost) => {
+                if may_be_missing(writer, &lost).await {
+                    return Round::Again("receipts_given_up", Pace::Contention);
+                }
+                writer.receipts.compared(source, &[], &lost.receipts);
+                writer.receipts.compare_now();
+                Round::Report(refused(&lost.refusal()))
+            }
+            other => other,
+        }
+    }
+}
+
+/// Keeps a receipt whose COMMIT left another row from being reported as applied, and reports the finding.
+async fn keep_changed(writer: &Writer, source: &str, changed: &ChangedRow) {
+    let found = ref_of(&changed.receipt, &changed.envelope);
+    writer.receipts.add_changed(source, &found.proposal_id);
+    let kept = writer.changed_rows.add(found.clone()).await;
+    let place = ComparedSource {
+        source,
+        identity: &changed.receipt.database_identity,
+    };
+    let reported = report_finding(writer, place, ReceiptDiscrepancy::RowChangedInCommit, vec![found]).await;
+    for refusal in [kept, reported].into_iter().filter_map(Result::err) {
+        let proposal = &changed.receipt.proposal_id;
+        tracing::error!(%proposal, code = %refusal.code, "changed row not on file: {}", refusal.public);
     }
 }
 
@@ -299,8 +402,8 @@ async fn authorize_job(
     };
     let attested = Attested::verify_at(envelope, &trust, &position).map_err(report)?;
     let engine = writer.engine(&attested.proposal().source.id).map_err(report)?;
-    if in_doubt && let Some(end) = known_outcome(engine, &attested, &trust).await? {
-        return Err(Round::Report(end));
+    if in_doubt {
+        known_outcome(writer, engine, &attested, &trust).await?;
     }
     hit(CrashPoint::BeforeAuthorize).await.map_err(injected)?;
     let shape = own_shape(engine, attested.proposal(), view).await?;
@@ -312,10 +415,8 @@ async fn authorize_job(
         identity: &identity,
     };
     if let Err(refusal) = writer.switches.check_durable() {
-        let known = known_outcome(engine, &attested, &trust).await?;
-        return Err(Round::Report(
-            known.unwrap_or_else(|| refused(&unwritable(refusal))),
-        ));
+        known_outcome(writer, engine, &attested, &trust).await?;
+        return Err(Round::Report(refused(&unwritable(refusal))));
     }
     let proof = LedgerProof {
         checkpoint,
@@ -331,9 +432,7 @@ async fn authorize_job(
         Ok(authorization) => Ok(AuthorizeResult::Authorized(Box::new(authorization))),
         Err(unauthorized) => {
             // What may no longer be written may have been written before; a receipt would be the answer.
-            if let Some(end) = known_outcome(engine, &attested, &trust).await? {
-                return Err(Round::Report(end));
-            }
+            known_outcome(writer, engine, &attested, &trust).await?;
             Ok(AuthorizeResult::Unauthorized(unauthorized))
         }
     }
@@ -405,21 +504,57 @@ pub(super) fn with_facts<T>(
     })
 }
 
-/// A committed, genuine receipt is the answer whatever the ledger says; its absence proves nothing.
+/// A committed, genuine receipt ends the round whatever the ledger says; its absence proves nothing.
 async fn known_outcome(
+    writer: &Writer,
     engine: &dyn Engine,
     attested: &Attested,
     trust: &TrustFile,
-) -> Result<Option<Report>, Round> {
+) -> Result<(), Round> {
     let found = engine
         .find_receipt(&attested.proposal().id)
         .await
         .map_err(|e| unusable(&e))?;
-    let Some(stored) = found else { return Ok(None) };
-    match receipt::verify(&stored, trust, attested.digest()) {
-        Ok((receipt, envelope)) => Ok(Some(settled(&receipt, envelope, false))),
-        Err(refusal) => Ok(Some(refused(&refusal))),
+    let Some(stored) = found else { return Ok(()) };
+    let identity = engine.identity().await.map_err(|e| unusable(&e))?;
+    Err(
+        match receipt::verify(&stored, trust, attested.digest(), &identity) {
+            Ok((receipt, envelope)) => found_round(writer, receipt, envelope),
+            Err(unusable) => unusable_round(unusable),
+        },
+    )
+}
+
+/// A committed receipt that was found is the result, unless its COMMIT is known to have left another row.
+fn found_round(writer: &Writer, receipt: Receipt, envelope: Envelope) -> Round {
+    if writer
+        .changed_rows
+        .has(&receipt.proposal_id, digest_of(&envelope))
+    {
+        return Round::RowChanged(Box::new(ChangedRow {
+            refusal: row_changed(),
+            receipt,
+            envelope,
+            is_new: false,
+        }));
     }
+    Round::Report(settled(&receipt, envelope, false))
+}
+
+fn unusable_round(unusable: Unusable) -> Round {
+    match unusable {
+        Unusable::Unproven(unproven) => Round::Unproven(unproven),
+        Unusable::NotGenuine(refusal) | Unusable::OtherDatabase(refusal) => Round::Report(refused(&refusal)),
+    }
+}
+
+/// The refusal of a receipt whose COMMIT left another row than the one that was checked.
+pub(super) fn row_changed() -> Refusal {
+    Refusal::new(
+        "refused:row_changed_in_commit",
+        "COMMIT made another version of the row than the one that was checked; look at the row, then sign \
+         `synapsor-runner receipts adopt`",
+    )
 }
 
 /// Durably tells the ledger before the target is touched; no ledger, no write. Told again under one lease it
@@ -452,16 +587,29 @@ async fn tombstone_open_attempt(writer: &Writer, job: &Job, unauthorized: Unauth
         fence: job.lease.fence,
         attempt: job.lease.attempt,
     };
-    round_of(writer.core.end(EndPermit::new(ending, lease)).await)
+    round_of(writer, writer.core.end(EndPermit::new(ending, lease)).await)
 }
 
-fn round_of(result: ApplyResult) -> Round {
+fn round_of(writer: &Writer, result: ApplyResult) -> Round {
     match result {
         ApplyResult::Receipt {
             receipt,
             envelope,
-            is_new,
-        } => Round::Report(settled(&receipt, envelope, is_new)),
+            is_new: true,
+        } => Round::Report(settled(&receipt, envelope, true)),
+        ApplyResult::Receipt {
+            receipt, envelope, ..
+        } => found_round(writer, receipt, envelope),
+        ApplyResult::RowChanged {
+            receipt, envelope, ..
+        } => Round::RowChanged(Box::new(ChangedRow {
+            refusal: row_changed(),
+            receipt,
+            envelope,
+            is_new: true,
+        })),
+        ApplyResult::Refused(RefusedBy::Receipt(unusable)) => unusable_round(unusable),
+        ApplyResult::Refused(RefusedBy::EffectLost(lost)) => Round::EffectLost(lost),
         ApplyResult::Retryable(error) => Round::Again(error.reason(), Pace::of(&error)),
         ApplyResult::VersionNotAdvanced => Round::Again(VERSION_NOT_ADVANCED, Pace::Tick),
         ApplyResult::Stale => Round::Outdated,

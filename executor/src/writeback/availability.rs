@@ -70,6 +70,17 @@ impl Availability {
         }
     }
 
+    /// Whether the source is away, or did not answer an attempt and no probe since.
+    pub(super) fn is_failing(&self) -> bool {
+        self.state.borrow().phase != Phase::Answers
+    }
+
+    /// Returns when the source is away or suspected to be.
+    pub(super) async fn fails(&self) {
+        let mut state = self.state.subscribe();
+        let _ = state.wait_for(|state| state.phase != Phase::Answers).await;
+    }
+
     /// Returns when the source is not known to be away.
     pub(super) async fn answers(&self) {
         let mut state = self.state.subscribe();

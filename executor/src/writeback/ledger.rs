@@ -60,6 +60,8 @@ pub(super) struct Job {
     pub(super) unfinished: bool,
     /// Freezes and lifts that the ledger sent with it.
     pub(super) switches: Vec<Envelope>,
+    /// The newest receipt of its source.
+    pub(super) newest_receipt: Option<Envelope>,
 }
 
 /// Stops of a lease stream, still as hostile as the ledger that sent them.
@@ -120,6 +122,14 @@ impl LedgerClient {
     /// The clocks of a writer with this ledger and these switches.
     pub fn clocks(&self, switches: Switches) -> WriterClocks {
         WriterClocks::new(self.time.clone(), switches)
+    }
+
+    pub(super) fn writeback(&self) -> WritebackServiceClient<Channel> {
+        self.client.clone()
+    }
+
+    pub(super) const fn witness(&self) -> &WitnessFile {
+        &self.witness
     }
 
     /// Takes note of a job's time of handing out.
@@ -398,6 +408,7 @@ impl TryFrom<wire::Job> for Job {
             lease,
             unfinished: job.unfinished,
             switches: envelopes(job.switches)?,
+            newest_receipt: job.newest_receipt.map(Envelope::try_from).transpose()?,
         })
     }
 }

@@ -4,19 +4,27 @@
 //! to an `Authorization` is `writeback/authorize` in the domain.
 
 mod attempt;
+mod audit;
 mod availability;
+mod changed_rows;
 mod clocks;
+mod compare;
+mod finding;
 mod freeze;
 mod ledger;
+mod ledger_receipts;
 mod ledger_time;
 mod patience;
 mod preview;
+mod receipt_orders;
+mod receipt_problems;
 mod reconcile;
 mod reject;
 mod report;
 mod settled;
 mod slots;
 mod source;
+mod source_rows;
 mod switch_rows;
 mod switches;
 mod unproven;
@@ -34,10 +42,13 @@ use synapsor_domain::signing::SigningKey;
 use synapsor_domain::timestamp::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+pub use audit::{AuditPage, AuditedReceipts, audit_receipts};
+pub use changed_rows::ChangedRows;
 pub use clocks::WriterClocks;
 pub use freeze::{confirm, take_freeze, take_unfreeze};
 pub use ledger::LedgerClient;
 pub use preview::{DryRuns, Preview, preview};
+pub use receipt_problems::ReceiptProblems;
 pub use reject::{Rejected, reject};
 pub use switches::Switches;
 pub use unproven::{ReportedReceipts, report_receipts};
@@ -56,6 +67,10 @@ pub struct Writer {
     pub name: String,
     pub ledger: LedgerClient,
     pub switches: Switches,
+    /// Receipts whose COMMIT left another row.
+    pub changed_rows: ChangedRows,
+    /// What is wrong with the receipts of the sources.
+    pub receipts: ReceiptProblems,
     pub clock: Arc<dyn Clock>,
 }
 

@@ -14,8 +14,9 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::Writer;
 use super::attempt::{Own, with_facts};
+use super::receipt_orders::may_be_missing;
 use super::switches::DryRunControls;
-use synapsor_writeback::DryRunPermit;
+use synapsor_writeback::{DryRunPermit, LostReceipts, RefusedBy};
 
 /// What a rehearsal came to.
 #[derive(Debug, Clone)]
@@ -58,14 +59,52 @@ impl DryRuns {
 
 /// Rehearses a proposal as the reader signed it.
 pub async fn preview(writer: &Writer, dry_runs: &DryRuns, proposal: Envelope) -> Result<Preview, Refusal> {
+    match rehearse(writer, dry_runs, proposal.clone()).await? {
+        Rehearsed::Preview(preview) => Ok(preview),
+        // What was given up since is not looked for again.
+        Rehearsed::EffectLost(lost) if may_be_missing(writer, &lost).await => {
+            Ok(rehearse(writer, dry_runs, proposal).await?.into_preview())
+        }
+        lost @ Rehearsed::EffectLost(_) => Ok(lost.into_preview()),
+    }
+}
+
+/// What one rehearsal came to.
+enum Rehearsed {
+    Preview(Preview),
+    /// The source lost receipts, and no UPDATE was sent.
+    EffectLost(Box<LostReceipts>),
+}
+
+impl Rehearsed {
+    fn into_preview(self) -> Preview {
+        match self {
+            Self::Preview(preview) => preview,
+            Self::EffectLost(lost) => {
+                let refusal = lost.refusal();
+                Preview::without_row(refusal.code.to_string(), refusal.public)
+            }
+        }
+    }
+}
+
+impl Preview {
+    const fn without_row(result: String, message: String) -> Self {
+        Self {
+            result,
+            message,
+            after: None,
+        }
+    }
+}
+
+async fn rehearse(writer: &Writer, dry_runs: &DryRuns, proposal: Envelope) -> Result<Rehearsed, Refusal> {
     let (trust, trust_digest) = (writer.trust)()?;
     let attested = Attested::verify(proposal, &trust)?;
     if writer.switches.is_frozen() {
-        return Ok(Preview {
-            result: "refused:frozen".to_owned(),
-            message: "writeback is frozen: no UPDATE is sent, not even one that is rolled back".to_owned(),
-            after: None,
-        });
+        let message = "writeback is frozen: no UPDATE is sent, not even one that is rolled back";
+        let frozen = Preview::without_row("refused:frozen".to_owned(), message.to_owned());
+        return Ok(Rehearsed::Preview(frozen));
     }
     let engine = writer.engine(&attested.proposal().source.id)?;
     let _permit = dry_runs.permit(&attested.proposal().source.id).await?;
@@ -93,23 +132,20 @@ pub async fn preview(writer: &Writer, dry_runs: &DryRuns, proposal: Envelope) ->
     let planned = match planned {
         Ok(planned) => planned,
         Err(refusal) => {
-            return Ok(Preview {
-                result: refusal.code.to_string(),
-                message: refusal.public,
-                after: None,
-            });
+            let refused = Preview::without_row(refusal.code.to_string(), refusal.public);
+            return Ok(Rehearsed::Preview(refused));
         }
     };
     let controls = DryRunControls::new(&writer.switches);
     let rehearsed = writer.core.dry_run(DryRunPermit::new(planned), &controls).await;
-    let message = if rehearsed.after.is_some() {
-        "1 row would change; everything was rolled back".to_owned()
-    } else {
-        "nothing would be written".to_owned()
+    let message = match rehearsed.refused {
+        Some(RefusedBy::EffectLost(lost)) => return Ok(Rehearsed::EffectLost(lost)),
+        Some(_) | None if rehearsed.after.is_none() => "nothing would be written",
+        Some(_) | None => "1 row would change; everything was rolled back",
     };
-    Ok(Preview {
+    Ok(Rehearsed::Preview(Preview {
         result: rehearsed.result,
-        message,
+        message: message.to_owned(),
         after: rehearsed.after,
-    })
+    }))
 }

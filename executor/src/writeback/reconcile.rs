@@ -1,56 +1,63 @@
-//! Attempts that began and were never reported: the receipt in the target database says how they ended.
+//! Settles what is unsettled and compares what is settled, for each source: attempts that began and were never
+//! reported, receipts that the ledger has not taken, and receipts that the source has lost.
 //!
-//! Absence of a receipt proves nothing, so nothing is concluded from it here; the ledger hands such a
+//! Absence of a receipt proves nothing about an attempt, so nothing is concluded from it there; the ledger hands such a
 //! proposal out again, and the protocol itself wins or loses the receipt's key.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use synapsor_chassis::join::join_all;
-use synapsor_domain::digest::Digest;
 use synapsor_domain::proposal::Attested;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::Envelope;
-use synapsor_domain::timestamp::{Span, Timestamp};
 use synapsor_domain::writeback::Receipt;
+use synapsor_writeback::{Unusable, receipt};
 use tokio_util::sync::CancellationToken;
 
 use super::Writer;
+use super::attempt::row_changed;
+use super::compare::{Comparison, NotCompared};
+use super::receipt_orders::{digest_of, is_adopted};
 use super::report::{Subject, is_passing, seal_report, settled};
-use synapsor_writeback::receipt;
+use super::source_rows::SourceRows;
 
 const EVERY: Duration = Duration::from_secs(60);
-/// Receipts this much older than the last complete look are looked at again: the clocks of writers differ.
-const OVERLAP: Span = Span::minutes(10);
-/// Receipts of one page.
-const PAGE: u32 = 500;
+/// The least time between two looks when a comparison is wanted at once.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
-/// Runs at start and every minute, for all sources at once: one that hangs delays no other.
+/// Runs at start, every minute, and when an attempt found that receipts are lost; for all sources at once: one that
+/// hangs delays no other.
 pub(super) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
-    let start = writer.now() + Span::minutes(-OVERLAP.as_seconds() / 60);
-    let mut sources: Vec<Source> = writer
-        .source_ids()
-        .into_iter()
-        .map(|name| Source { name, from: start })
-        .collect();
+    let new = |name| Source {
+        rows: SourceRows::new(writer.now()),
+        comparison: Comparison::default(),
+        name,
+    };
+    let mut sources: Vec<Source> = writer.source_ids().into_iter().map(new).collect();
     loop {
         let look = join_all(sources.iter_mut().map(|source| source.look(&writer)));
         tokio::select! {
             () = stop.cancelled() => return,
             _ = look => {}
         }
+        let wanted = async {
+            tokio::time::sleep(AT_ONCE).await;
+            writer.receipts.comparison_wanted().await;
+        };
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(EVERY) => {}
+            () = wanted => {}
         }
     }
 }
 
-/// One source and how far its receipts are known to have been reported.
+/// One source, and how far its receipts are known to have been settled and compared.
 struct Source {
     name: String,
-    from: Timestamp,
+    rows: SourceRows,
+    comparison: Comparison,
 }
 
 impl Source {
@@ -61,14 +68,21 @@ impl Source {
                 "unfinished attempts could not be resolved: {}", refusal.public
             );
         }
-        let now = writer.now();
-        if scan(writer, &self.name, self.from).await.is_ok() {
-            self.from = self.from.max(now + Span::minutes(-OVERLAP.as_seconds() / 60));
+        // What was not settled yet is settled before it is compared.
+        self.rows.look(writer, &self.name).await;
+        match self.comparison.look(writer, &self.name).await {
+            Ok(()) => {}
+            Err(NotCompared::Ledger(refusal)) => {
+                tracing::warn!(source = self.name, code = %refusal.code, "receipts not compared: {}", refusal.public);
+            }
+            Err(NotCompared::Source(error)) => {
+                tracing::warn!(source = self.name, reason = error.reason(), detail = %error.detail, "receipts not compared");
+            }
         }
     }
 }
 
-/// Resolves the attempts that the ledger knows the beginning of, newest first, page by page. One that cannot be
+/// Resolves the attempts of one source that the ledger knows the beginning of only, newest first; one that cannot be
 /// resolved keeps no other from it.
 async fn unfinished(writer: &Writer, source: &str) -> Result<(), Refusal> {
     let engine = writer.engine(source)?;
@@ -76,18 +90,21 @@ async fn unfinished(writer: &Writer, source: &str) -> Result<(), Refusal> {
     loop {
         let (page, next) = writer.ledger.unfinished(vec![source.to_owned()], before).await?;
         let (trust, _) = (writer.trust)()?;
+        // The source is away when it does not say which it is; nothing of it can be resolved now.
+        let Ok(identity) = engine.identity().await else {
+            return Ok(());
+        };
         for attempt in page {
             let Ok(attested) = Attested::verify_past(attempt.proposal, &trust) else {
                 continue;
             };
             let id = &attested.proposal().id;
             let found = match engine.find_receipt(id).await {
-                Ok(Some(stored)) => receipt::verify(&stored, &trust, attested.digest()),
+                Ok(Some(stored)) => receipt::verify(&stored, &trust, attested.digest(), &identity),
                 Ok(None) => continue,
-                // The source is away; nothing of it can be resolved now.
                 Err(_) => return Ok(()),
             };
-            let told = match found {
+            let told = match countable(writer, source, found).await {
                 Ok((receipt, envelope)) => {
                     tell(writer, &receipt, envelope, attempt.fence, attempt.attempt).await
                 }
@@ -107,57 +124,29 @@ async fn unfinished(writer: &Writer, source: &str) -> Result<(), Refusal> {
     }
 }
 
-/// Reports receipts that the ledger has not taken from this process, newest first: their attempt's report was lost with
-/// the ledger away. An error means that the next look has to begin where this one did.
-async fn scan(writer: &Writer, source: &str, from: Timestamp) -> Result<(), ()> {
-    let mut unsettled = unsettled_since(writer, source, from).await?;
-    while let Some((receipt, envelope)) = unsettled.pop() {
-        let (fence, attempt) = (receipt.fence, receipt.attempt);
-        match tell(writer, &receipt, envelope, fence, attempt).await {
-            Ok(()) => {}
-            Err(refusal) if is_passing(&refusal.code) => return Err(()),
-            // The ledger has judged it, and would judge it so again.
-            Err(_) => writer.ledger.settled.add(&receipt.proposal_id),
-        }
-    }
-    Ok(())
-}
-
-/// Oldest first.
-async fn unsettled_since(
+/// A found receipt that counts, by itself or by an operator's order.
+async fn countable(
     writer: &Writer,
     source: &str,
-    mut from: Timestamp,
-) -> Result<Vec<(Receipt, Envelope)>, ()> {
-    let engine = writer.engine(source).map_err(drop)?;
-    let (trust, _) = (writer.trust)().map_err(drop)?;
-    let (mut unsettled, mut found, mut rows_max) = (Vec::new(), HashSet::new(), PAGE);
-    loop {
-        let page = engine.receipts_since(from, rows_max).await.map_err(drop)?;
-        let is_last = u32::try_from(page.len()).is_ok_and(|len| len < rows_max);
-        let mut newest = from;
-        for stored in page.into_iter().filter(|stored| !stored.is_switch()) {
-            let Ok(digest) = stored.proposal_digest.parse::<Digest>() else {
-                continue;
-            };
-            let Ok((receipt, envelope)) = receipt::verify(&stored, &trust, digest) else {
-                continue;
-            };
-            newest = newest.max(receipt.created_at);
-            let id = &receipt.proposal_id;
-            if !writer.ledger.settled.has(id) && found.insert(id.clone()) {
-                unsettled.push((receipt, envelope));
+    found: Result<(Receipt, Envelope), Unusable>,
+) -> Result<(Receipt, Envelope), Refusal> {
+    let (receipt, envelope, refusal) = match found {
+        Ok((receipt, envelope)) => {
+            if !writer
+                .changed_rows
+                .has(&receipt.proposal_id, digest_of(&envelope))
+            {
+                return Ok((receipt, envelope));
             }
+            (receipt, envelope, row_changed())
         }
-        if is_last {
-            return Ok(unsettled);
-        }
-        // A page that is full of one moment is asked for again, larger.
-        if newest == from {
-            rows_max = rows_max.saturating_mul(2);
-        } else {
-            (from, rows_max) = (newest, PAGE);
-        }
+        Err(Unusable::Unproven(unproven)) => (unproven.receipt, unproven.envelope, unproven.refusal),
+        Err(Unusable::NotGenuine(refusal) | Unusable::OtherDatabase(refusal)) => return Err(refusal),
+    };
+    if is_adopted(writer, source, &receipt, &envelope).await {
+        Ok((receipt, envelope))
+    } else {
+        Err(refusal)
     }
 }
 
@@ -170,11 +159,9 @@ pub(super) async fn tell(
     attempt: u32,
 ) -> Result<(), Refusal> {
     let subject = Subject {
-        proposal_id: receipt.proposal_id.clone(),
-        proposal_digest: receipt.proposal_digest,
-        order_digest: receipt.order_digest,
         fence,
         attempt,
+        ..subject_of(receipt)
     };
     let end = settled(receipt, envelope, false);
     let Some(report) = seal_report(writer, subject, &end) else {
@@ -184,4 +171,15 @@ pub(super) async fn tell(
         .ledger
         .settle(&receipt.proposal_id, &[], &report, end.receipt.as_ref())
         .await
+}
+
+/// What a report about a found receipt is about.
+pub(super) fn subject_of(receipt: &Receipt) -> Subject {
+    Subject {
+        proposal_id: receipt.proposal_id.clone(),
+        proposal_digest: receipt.proposal_digest,
+        order_digest: receipt.order_digest,
+        fence: receipt.fence,
+        attempt: receipt.attempt,
+    }
 }

@@ -15,6 +15,7 @@ use synapsor_writeback::{ApplyResult, EndPermit, LeaseTerms};
 use tokio_util::sync::CancellationToken;
 
 use super::Writer;
+use super::receipt_orders::digest_of;
 use super::report::{Subject, seal_report, settled};
 use super::switches::Flight;
 
@@ -107,6 +108,7 @@ async fn tombstone(writer: &Writer, ending: Ending) -> Result<Option<(Envelope, 
         | ApplyResult::VersionNotAdvanced
         | ApplyResult::Stale
         | ApplyResult::InDoubt => return Ok(None),
+        ApplyResult::RowChanged { violation, .. } => return Err(violation.refusal()),
         ApplyResult::Refused(by) => return Err(by.refusal()),
     };
     writer.switches.end_rejection(&id).await;
@@ -117,6 +119,9 @@ async fn tombstone(writer: &Writer, ending: Ending) -> Result<Option<(Envelope, 
         fence: 0,
         attempt: 0,
     };
+    if writer.changed_rows.has(&id, digest_of(&envelope)) {
+        return Ok(Some((envelope, is_new)));
+    }
     let end = settled(&receipt, envelope.clone(), is_new);
     if let Some(report) = seal_report(writer, subject, &end) {
         let receipt = end.receipt.as_ref();

@@ -1,46 +1,60 @@
 //! Receipts of retired writer keys: what the database holds and the log does not is presented to the ledger, which
 //! records an alarm; before a key is retired, every receipt of it is reported again.
 
-use synapsor_domain::proposal::Attested;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::{Envelope, KeyId};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::TrustFile;
+use synapsor_domain::writeback::{AttemptResult, Receipt};
+use synapsor_source::receipt::check_key_in_use;
 use synapsor_source::{Engine, StoredReceipt};
 
 use super::Writer;
-use super::ledger::Job;
-use super::reconcile::tell;
+use super::reconcile::{subject_of, tell};
+use super::report::{Report, seal_report};
 
-/// The result of an attempt that found such a receipt.
-pub(super) const RECEIPT_UNPROVEN: &str = "receipt_unproven";
+/// Why an attempt is refused that found such a receipt.
+const RECEIPT_UNPROVEN: &str = "receipt_unproven";
 
 /// Receipts that one statement reads.
 const PAGE_ROWS: u32 = 500;
 /// Ids that an answer names for one source.
 const UNREPORTED_MAX: usize = 100;
 
-/// Presents the unproven receipt of a job's proposal to the ledger. It refuses it and records the alarm; the job is
-/// reported as refused afterwards.
-pub(super) async fn raise_alarm(writer: &Writer, job: &Job) {
-    let presented = async {
-        let (trust, _) = (writer.trust)()?;
-        let envelope = Envelope::from_bytes(&job.proposal.body)
-            .map_err(|e| Refusal::new("refused:malformed", e.to_string()))?;
-        let attested = Attested::verify_past(envelope, &trust)?;
-        let engine = writer.engine(&attested.proposal().source.id)?;
-        let found = engine.find_receipt(&attested.proposal().id).await;
-        let Ok(Some(stored)) = found else { return Ok(()) };
-        report(writer, &stored, &trust).await
+/// Presents a receipt of a retired key to the ledger, under this writer's own report that it does not count. Unless the
+/// ledger holds it, it refuses it and records the alarm; an attempt is reported as refused afterwards, without it.
+pub(super) async fn present(
+    writer: &Writer,
+    token: &[u8],
+    receipt: &Receipt,
+    envelope: Envelope,
+) -> Result<(), Refusal> {
+    let id = &receipt.proposal_id;
+    let subject = subject_of(receipt);
+    let end = Report {
+        result: AttemptResult::Refused(RECEIPT_UNPROVEN.to_owned()),
+        message: "the source holds a receipt of a retired writer key that the log does not hold".to_owned(),
+        receipt: Some(envelope),
     };
+    let Some(report) = seal_report(writer, subject, &end) else {
+        return Ok(());
+    };
+    let presented = writer
+        .ledger
+        .settle(id, token, &report, end.receipt.as_ref())
+        .await;
     // The ledger's refusal is the alarm; only one that never got there is worth a line here.
-    if let Err(refusal) = presented.await {
-        tracing::error!(proposal = %job.lease.proposal_id, code = %refusal.code, "unproven receipt presented to the ledger");
-    }
+    presented.inspect_err(|refusal| {
+        tracing::error!(proposal = %id, code = %refusal.code, "unproven receipt presented to the ledger");
+    })
 }
 
 async fn report(writer: &Writer, stored: &StoredReceipt, trust: &TrustFile) -> Result<(), Refusal> {
     let (receipt, envelope) = stored.verify_past(trust)?;
+    if check_key_in_use(&envelope, trust).is_err() {
+        // The ledger takes one that it holds.
+        return present(writer, &[], &receipt, envelope).await;
+    }
     let (fence, attempt) = (receipt.fence, receipt.attempt);
     tell(writer, &receipt, envelope, fence, attempt).await
 }

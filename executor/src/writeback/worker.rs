@@ -8,11 +8,13 @@ use synapsor_chassis::random;
 use synapsor_chassis::retry::RetryPolicy;
 use synapsor_domain::log::Checkpoint;
 use synapsor_domain::refusal::Refusal;
+use synapsor_writeback::KnownReceipt;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::ledger::{Capacity, Job, Told};
+use super::receipt_orders::digest_of;
 use super::source::{self, AtSource};
 use super::{Writer, attempt, freeze, reject};
 
@@ -48,7 +50,7 @@ pub(super) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
         }
         let streamed = tokio::select! {
             () = stop.cancelled() => break,
-            streamed = stream(&writer, &hall, &mut attempts) => streamed,
+            streamed = stream(&writer, &hall, &mut attempts, &stop) => streamed,
         };
         match streamed {
             Ok(()) => failures = 0,
@@ -69,7 +71,12 @@ pub(super) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
 }
 
 /// One stream from opening to its end.
-async fn stream(writer: &Arc<Writer>, hall: &Hall, attempts: &mut JoinSet<()>) -> Result<(), Refusal> {
+async fn stream(
+    writer: &Arc<Writer>,
+    hall: &Hall,
+    attempts: &mut JoinSet<()>,
+    stop: &CancellationToken,
+) -> Result<(), Refusal> {
     let (_, trust_digest) = (writer.trust)()?;
     // Before the first job: what is in force.
     let in_force = writer.ledger.switches().await?;
@@ -116,19 +123,39 @@ async fn stream(writer: &Arc<Writer>, hall: &Hall, attempts: &mut JoinSet<()>) -
         freeze::take_told(writer, told.stops.switches).await;
         let Some(job) = told.job else { continue };
         freeze::take_told(writer, job.switches.clone()).await;
+        take_newest_receipt(writer, &job);
         // In the order of arrival, so that the witness only ever moves forward.
         let checkpoint = believe(writer, &job);
         let Ok(place) = Arc::clone(&hall.places).acquire_owned().await else {
             return Ok(());
         };
         let (writer, at) = (Arc::clone(writer), hall.sources.get(&job.source).cloned());
+        let stop = stop.clone();
         attempts.spawn(async move {
             let remembered = writer.ledger.remember().await;
             let checkpoint = checkpoint.and_then(|checkpoint| remembered.map(|()| checkpoint));
-            attempt::run(&writer, job, checkpoint, at.as_deref()).await;
+            attempt::run(&writer, job, checkpoint, at.as_deref(), &stop).await;
             drop(place);
         });
         while attempts.try_join_next().is_some() {}
+    }
+}
+
+/// Takes the newest receipt of a job's source, which the source must hold. What no writer key signed says nothing.
+fn take_newest_receipt(writer: &Writer, job: &Job) {
+    let Some(envelope) = &job.newest_receipt else {
+        return;
+    };
+    let known = writer.core.known();
+    if known.has(&job.source, digest_of(envelope)) {
+        return;
+    }
+    let verified = (writer.trust)().and_then(|(trust, _)| KnownReceipt::verify(envelope, &trust));
+    match verified {
+        Ok(newest) => known.show(&job.source, newest),
+        Err(refusal) => {
+            tracing::warn!(source = job.source, code = %refusal.code, "newest receipt failed verification: {}", refusal.public);
+        }
     }
 }
 

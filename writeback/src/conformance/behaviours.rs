@@ -13,7 +13,7 @@ use crate::transaction::{LookTarget, OpenTransaction, RecordError, RowChange, Tr
 use synapsor_engine::{Access, Opening};
 use synapsor_source::{CheckTarget, Engine, EngineError, EngineErrorKind, Finding, RowPlan, StoredReceipt};
 
-use super::{looking, reading, receipts, traps, values, writing};
+use super::{looking, lost_receipts, reading, receipts, traps, values, writing};
 
 /// Tables that the behaviours need, each in its own engine's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -373,6 +373,24 @@ pub(crate) const ALL: &[Behaviour] = &[
     }),
     ("a good receipt table has no problems", |db| {
         Box::pin(receipts::a_good_table_has_no_problems(db))
+    }),
+    ("a source with its newest receipts lacks nothing", |db| {
+        Box::pin(lost_receipts::a_complete_source_lacks_nothing(db))
+    }),
+    ("a deleted newest receipt is missed", |db| {
+        Box::pin(lost_receipts::a_deleted_newest_receipt_is_missed(db))
+    }),
+    ("a known receipt with other bytes is missed", |db| {
+        Box::pin(lost_receipts::altered_bytes_of_a_receipt_are_missed(db))
+    }),
+    ("a receipt of another database is not looked for", |db| {
+        Box::pin(lost_receipts::a_receipt_of_another_database_is_not_looked_for(db))
+    }),
+    ("a receipt that was given up may be missing", |db| {
+        Box::pin(lost_receipts::a_receipt_that_was_given_up_may_be_missing(db))
+    }),
+    ("an archived receipt may be missing", |db| {
+        Box::pin(lost_receipts::an_archived_receipt_may_be_missing(db))
     }),
     ("every type of column reads exactly", |db| {
         Box::pin(values::every_type_reads_exactly(db))

@@ -9,6 +9,7 @@
 
 mod behaviours;
 mod looking;
+mod lost_receipts;
 mod mysql;
 mod mysql_preconditions;
 mod mysql_traps;

@@ -113,7 +113,7 @@ impl MysqlTransaction {
             rows = self.select_described(described, plan, false).await?;
         }
         let place = self.receipts.place();
-        let found = read::receipts(self.held.session(), &place, &receipt.proposal_id).await;
+        let found = read::receipts(self.held.session(), &place, &receipt.proposal_id, &[]).await;
         let found = found.map_err(EngineError::from)?.of_key(&receipt.proposal_id);
         if found.as_ref() != Some(receipt) {
             let what = "the receipt does not read back as it was written";

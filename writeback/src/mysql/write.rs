@@ -12,7 +12,6 @@ use crate::transaction::{
     CommitError, LookTarget, OpenTransaction, RecordError, RowChange, Rows, Transaction,
 };
 use crate::violation::LookError;
-use synapsor_engine::mysql::connect::Flavor;
 use synapsor_engine::mysql::dialect;
 use synapsor_engine::mysql::inspect::{Described, Shapes};
 use synapsor_engine::mysql::pool::{Held, Pool};
@@ -84,10 +83,7 @@ async fn facts(session: &mut Session, schema: &str) -> Result<(String, Timestamp
             "the server is a node of a cluster, whose row locks end at the node",
         ));
     }
-    let read_only = match server.flavor {
-        Flavor::Mysql => "@@global.read_only + @@global.super_read_only + @@innodb_read_only",
-        Flavor::MariaDb => "@@global.read_only + @@innodb_read_only",
-    };
+    let read_only = read::read_only_words(server.flavor);
     let sql = format!(
         "SELECT {}, {}, CAST(CONNECTION_ID() AS CHAR), CAST({read_only} AS CHAR), \
          DATE_FORMAT(UTC_TIMESTAMP(3), '%Y-%m-%dT%H:%i:%s.%f')",
@@ -206,9 +202,9 @@ impl Transaction for MysqlTransaction {
         Ok(!rows.map_err(|error| self.fail(error))?.is_empty())
     }
 
-    async fn find_receipts(&mut self, id: &str) -> Result<FoundReceipts, EngineError> {
+    async fn find_receipts(&mut self, id: &str, known: &[&str]) -> Result<FoundReceipts, EngineError> {
         let place = self.receipts.place();
-        let found = read::receipts(self.held.session(), &place, id).await;
+        let found = read::receipts(self.held.session(), &place, id, known).await;
         found.map_err(|failed| self.fail(failed.error))
     }
 

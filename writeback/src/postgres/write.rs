@@ -276,9 +276,9 @@ impl Transaction for PostgresTransaction {
         Ok(!self.rows(plan, false).await?.is_empty())
     }
 
-    async fn find_receipts(&mut self, id: &str) -> Result<FoundReceipts, EngineError> {
+    async fn find_receipts(&mut self, id: &str, known: &[&str]) -> Result<FoundReceipts, EngineError> {
         let mut lease = self.take()?;
-        let found = read::receipts(&mut lease, &self.receipts, id).await?;
+        let found = read::receipts(&mut lease, &self.receipts, id, known).await?;
         self.lease = Some(lease);
         Ok(found)
     }

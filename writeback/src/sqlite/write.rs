@@ -297,10 +297,14 @@ impl Transaction for SqliteTransaction {
         Ok(!self.reread(plan).await?.is_empty())
     }
 
-    async fn find_receipts(&mut self, id: &str) -> Result<FoundReceipts, EngineError> {
+    async fn find_receipts(&mut self, id: &str, known: &[&str]) -> Result<FoundReceipts, EngineError> {
         let id = id.to_owned();
+        let known: Vec<String> = known.iter().map(|key| (*key).to_owned()).collect();
         self.held
-            .run(move |s| read::receipts(&s.connection, &s.receipt_table, &id))
+            .run(move |s| {
+                let known: Vec<&str> = known.iter().map(String::as_str).collect();
+                read::receipts(&s.connection, &s.receipt_table, &id, &known)
+            })
             .await
     }
 
@@ -490,7 +494,7 @@ pub(super) fn insert(session: &Session, receipt: &StoredReceipt) -> Result<(), R
     if connection.total_changes() - total_before != 1 || seen() - seen_before != 1 {
         return Err(surprise("the receipt's insert changed something else"));
     }
-    let stored = read::receipts(connection, &session.receipt_table, &receipt.proposal_id);
+    let stored = read::receipts(connection, &session.receipt_table, &receipt.proposal_id, &[]);
     let stored = stored.map(|found| found.of_key(&receipt.proposal_id));
     match stored.map_err(RecordError::Engine)? {
         Some(stored) if stored == *receipt => Ok(()),

@@ -61,7 +61,7 @@ impl Looks<'_> {
             .await?;
         self.check_settings(&look_facts::settings_of(&rows))?;
         let (rows_again, version) = read_again(lease, look).await?;
-        let receipt = read::receipts(lease, self.receipts, &look.receipt.proposal_id).await?;
+        let receipt = read::receipts(lease, self.receipts, &look.receipt.proposal_id, &[]).await?;
         if receipt.of_key(&look.receipt.proposal_id).as_ref() != Some(look.receipt) {
             return Err(LookError::violation(
                 ViolationKind::ReadBack,

@@ -102,7 +102,7 @@ pub(super) fn last(
     if let Some(line) = session.side_effects().first() {
         return Err(violation(ViolationKind::RowsElsewhere, line));
     }
-    let found = read::receipts(connection, &session.receipt_table, &receipt.proposal_id)?;
+    let found = read::receipts(connection, &session.receipt_table, &receipt.proposal_id, &[])?;
     let stored = found.of_key(&receipt.proposal_id);
     if stored.as_ref() != Some(receipt) {
         let text = "the receipt does not read back as it was written";

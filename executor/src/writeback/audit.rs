@@ -1,0 +1,97 @@
+//! Compares receipts in both directions when an operator asks: one page of the ledger's with the source, and one page of
+//! the source's with the ledger. Reports what it finds, and changes nothing in the source.
+
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::writeback::ReceiptRef;
+use synapsor_source::RowMark;
+
+use super::Writer;
+use super::compare::{NotCompared, compare_page, report_lost};
+use super::finding::ComparedSource;
+use super::source_rows::settle_page;
+
+/// Which page of each side. Both sides begin with their newest when neither is given; a side that is not given beside the
+/// other is done.
+#[derive(Debug, Clone)]
+pub struct AuditPage {
+    pub source: String,
+    pub before_seq: Option<u64>,
+    /// As an earlier answer gave it.
+    pub source_page: Option<String>,
+}
+
+/// What one page of each side came to.
+#[derive(Debug, Default)]
+pub struct AuditedReceipts {
+    pub compared: u64,
+    pub lost: Vec<ReceiptRef>,
+    pub orphans: Vec<ReceiptRef>,
+    pub foreign: u64,
+    pub next_before_seq: Option<u64>,
+    pub next_source_page: Option<String>,
+    pub archived_before: Option<Timestamp>,
+    /// Why the source could not be read, as one word.
+    pub unavailable: Option<&'static str>,
+}
+
+/// Audits one page of each side.
+///
+/// # Errors
+/// What the ledger refuses; a source page that is none of an earlier answer.
+pub async fn audit_receipts(writer: &Writer, page: AuditPage) -> Result<AuditedReceipts, Refusal> {
+    let is_first = page.before_seq.is_none() && page.source_page.is_none();
+    let mark = page.source_page.as_deref().map(parse_mark).transpose()?;
+    writer.engine(&page.source)?;
+    let mut done = AuditedReceipts::default();
+    if is_first || page.before_seq.is_some() {
+        let compared = match compare_page(writer, &page.source, page.before_seq).await {
+            Ok(compared) => compared,
+            Err(NotCompared::Ledger(refusal)) => return Err(refusal),
+            Err(NotCompared::Source(error)) => {
+                done.unavailable = Some(error.reason());
+                return Ok(done);
+            }
+        };
+        let place = ComparedSource {
+            source: &page.source,
+            identity: &compared.identity,
+        };
+        report_lost(writer, place, &compared.lost).await?;
+        done.compared += compared.compared as u64;
+        done.lost = compared.lost.iter().map(|(known, _)| known.to_ref()).collect();
+        done.next_before_seq = compared.next_before_seq;
+        done.archived_before = compared.archived_before;
+    }
+    if is_first || mark.is_some() {
+        match settle_page(writer, &page.source, mark.as_ref()).await {
+            Ok((settled, _)) if settled.is_cut_short => {
+                return Err(Refusal::new(
+                    "UNREACHABLE",
+                    "the ledger did not answer; ask again",
+                ));
+            }
+            Ok((settled, next)) => {
+                done.compared += settled.looked_at;
+                done.orphans = settled.orphans;
+                done.foreign = settled.foreign;
+                done.next_source_page = next.map(|mark| page_of(&mark));
+            }
+            Err(error) => done.unavailable = Some(error.reason()),
+        }
+    }
+    Ok(done)
+}
+
+fn page_of(mark: &RowMark) -> String {
+    serde_json::json!([mark.created_at, mark.proposal_id]).to_string()
+}
+
+fn parse_mark(page: &str) -> Result<RowMark, Refusal> {
+    let (created_at, proposal_id) = serde_json::from_str(page)
+        .map_err(|_| Refusal::new("MALFORMED", "source_page: must be of an earlier answer"))?;
+    Ok(RowMark {
+        created_at,
+        proposal_id,
+    })
+}

@@ -1,0 +1,121 @@
+//! Receipts whose COMMIT left another version of the row than the one that was checked, kept in the state directory:
+//! such a receipt is in the source, genuine, and is not reported as applied until an operator adopts it.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use synapsor_chassis::files::{self, FileError, MODE_PRIVATE};
+use synapsor_chassis::run::Failure;
+use synapsor_domain::digest::Digest;
+use synapsor_domain::ids::ProposalId;
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::writeback::ReceiptRef;
+
+const FILE: &str = "changed-rows.json";
+/// Maximum size of the file, in bytes.
+const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// The receipts that do not count. Clones share them.
+#[derive(Debug, Clone)]
+pub struct ChangedRows {
+    path: PathBuf,
+    receipts: Arc<Mutex<Vec<ReceiptRef>>>,
+}
+
+impl ChangedRows {
+    /// Reads what an earlier process left.
+    ///
+    /// # Errors
+    /// `CHANGED_ROWS_UNREADABLE` for a file that is not understood: an alarm must not be lost with it.
+    pub fn open(state_dir: &std::path::Path) -> Result<Self, Failure> {
+        let path = state_dir.join(FILE);
+        let receipts = match files::read_bounded(&path, FILE_BYTES_MAX) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
+                let text = format!("{}: {error}", path.display());
+                Failure::usage("CHANGED_ROWS_UNREADABLE", text)
+                    .with_fix("restore the file; it names receipts that an operator must look at")
+            })?,
+            Err(FileError::Missing(_)) => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Self {
+            path,
+            receipts: Arc::new(Mutex::new(receipts)),
+        })
+    }
+
+    /// Whether a receipt must not be reported as applied.
+    pub(super) fn has(&self, proposal: &ProposalId, digest: Digest) -> bool {
+        let mut known = self.lock();
+        known
+            .iter_mut()
+            .any(|known| known.proposal_id == *proposal && known.receipt_digest == digest)
+    }
+
+    /// Keeps a receipt from being reported, at once in memory and durably when this returns `Ok`.
+    pub(super) async fn add(&self, receipt: ReceiptRef) -> Result<(), Refusal> {
+        {
+            let mut known = self.lock();
+            if !known.contains(&receipt) {
+                known.push(receipt);
+            }
+        }
+        self.save().await
+    }
+
+    /// An operator adopted the receipt.
+    pub(super) async fn remove(&self, proposal: &ProposalId) -> Result<(), Refusal> {
+        self.lock().retain(|known| known.proposal_id != *proposal);
+        self.save().await
+    }
+
+    async fn save(&self) -> Result<(), Refusal> {
+        let this = self.clone();
+        let saved = tokio::task::spawn_blocking(move || {
+            // Under the lock, so that an older list never comes last.
+            let known = this.lock();
+            let bytes = serde_json::to_vec(&*known).map_err(|e| not_written(e.to_string()))?;
+            files::write_atomic(&this.path, &bytes, MODE_PRIVATE).map_err(|e| not_written(e.to_string()))
+        });
+        saved
+            .await
+            .map_err(|_| not_written("the thread ended".to_owned()))?
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<ReceiptRef>> {
+        self.receipts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn not_written(detail: String) -> Refusal {
+    Refusal::new(
+        "STATE_NOT_WRITABLE",
+        "the list of changed rows cannot be written; make the state directory writable",
+    )
+    .with_detail(detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn changed_row_survives_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let receipt = ReceiptRef {
+            proposal_id: format!("wrp_{}", "01".repeat(10)).parse().unwrap(),
+            receipt_digest: Digest::of_typed("test", b"receipt"),
+        };
+        ChangedRows::open(dir.path())
+            .unwrap()
+            .add(receipt.clone())
+            .await
+            .unwrap();
+        let again = ChangedRows::open(dir.path()).unwrap();
+        assert!(again.has(&receipt.proposal_id, receipt.receipt_digest));
+        assert!(!again.has(&receipt.proposal_id, Digest::of_typed("test", b"another")));
+        again.remove(&receipt.proposal_id).await.unwrap();
+        let adopted = ChangedRows::open(dir.path()).unwrap();
+        assert!(!adopted.has(&receipt.proposal_id, receipt.receipt_digest));
+    }
+}

@@ -1,0 +1,52 @@
+//! Signs what the writer found when it compared receipts, and submits it to the ledger.
+
+use synapsor_domain::limits::RECEIPT_REFS_MAX;
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::writeback::{ReceiptDiscrepancy, ReceiptFinding, ReceiptRef};
+
+use super::Writer;
+
+/// One source as it was when it was compared.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ComparedSource<'a> {
+    pub(super) source: &'a str,
+    /// What the database reported of itself.
+    pub(super) identity: &'a str,
+}
+
+/// Reports receipts on which the ledger and a source disagree, in as few findings as possible. What is on file already
+/// makes no new event.
+pub(super) async fn report_finding(
+    writer: &Writer,
+    place: ComparedSource<'_>,
+    discrepancy: ReceiptDiscrepancy,
+    mut receipts: Vec<ReceiptRef>,
+) -> Result<(), Refusal> {
+    receipts.sort();
+    receipts.dedup_by(|a, b| a.proposal_id == b.proposal_id);
+    let (trust, _) = (writer.trust)()?;
+    for receipts in receipts.chunks(RECEIPT_REFS_MAX) {
+        tracing::error!(
+            source = place.source,
+            receipts = receipts.len(),
+            first = %receipts[0].proposal_id,
+            "{}", discrepancy.as_str()
+        );
+        let finding = ReceiptFinding {
+            v: 1,
+            deployment_id: trust.deployment_id.clone(),
+            environment: trust.environment,
+            writer: writer.name.clone(),
+            source: place.source.to_owned(),
+            discrepancy,
+            receipts: receipts.to_vec(),
+            database_identity: place.identity.to_owned(),
+            at: writer.now(),
+        };
+        let envelope = Envelope::seal(Kind::ReceiptFinding, &finding, &writer.key)
+            .map_err(|e| Refusal::new("refused:malformed", e.to_string()))?;
+        writer.ledger.report_finding(&envelope).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,162 @@
+//! What a writer asks the ledger about receipts: pages for the comparison with a source, findings, and the orders that
+//! operators signed about receipts.
+
+use std::time::Duration;
+
+use synapsor_chassis::grpc_channel::with_deadline;
+use synapsor_domain::approval::{VerifiedReceiptOrder, verify_receipt_order_at};
+use synapsor_domain::event::EventKind;
+use synapsor_domain::ids::ProposalId;
+use synapsor_domain::log::{Checkpoint, LoggedRecord, TreeHead};
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::Envelope;
+use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::trust::{Position, TrustFile};
+use synapsor_proto::convert::required;
+use synapsor_proto::ledger::v1 as wire;
+use synapsor_proto::status::from_status;
+
+use super::ledger::LedgerClient;
+
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Receipts of one page.
+pub(super) const PAGE_RECEIPTS: u32 = 500;
+
+/// A page of the receipts of one source, newest first, still as hostile as the ledger that sent it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ReceiptPage {
+    pub(super) receipts: Vec<LedgerReceipt>,
+    /// Where the next page begins.
+    pub(super) next_before_seq: Option<u64>,
+    /// The newest cut of an order to archive, as the ledger claims.
+    pub(super) archived_before: Option<Timestamp>,
+}
+
+/// A receipt that the ledger claims to hold.
+#[derive(Debug, Clone)]
+pub(super) struct LedgerReceipt {
+    pub(super) envelope: Envelope,
+    /// Whether the ledger has recorded it as lost.
+    pub(super) is_reported_lost: bool,
+}
+
+impl LedgerClient {
+    /// The receipts of a source that were settled before an event.
+    pub(super) async fn source_receipts(
+        &self,
+        source: &str,
+        before_seq: Option<u64>,
+    ) -> Result<ReceiptPage, Refusal> {
+        let request = wire::ListSourceReceiptsRequest {
+            source_id: source.to_owned(),
+            before_seq: before_seq.unwrap_or(0),
+            limit: PAGE_RECEIPTS,
+        };
+        let answer = self
+            .writeback()
+            .list_source_receipts(with_deadline(request, CALL_TIMEOUT))
+            .await;
+        let answer = answer.map_err(|s| from_status(&s))?.into_inner();
+        let receipts = answer.receipts.into_iter().map(|receipt| {
+            Ok(LedgerReceipt {
+                envelope: required("receipt", receipt.receipt)?.try_into()?,
+                is_reported_lost: receipt.reported_lost,
+            })
+        });
+        let next = Some(answer.next_before_seq).filter(|seq| *seq > 0);
+        let archived_before = Some(answer.archived_before_ms).filter(|ms| *ms > 0);
+        Ok(ReceiptPage {
+            receipts: receipts.collect::<Result<_, Refusal>>()?,
+            // A ledger that goes round in circles is not followed.
+            next_before_seq: next.filter(|next| before_seq.is_none_or(|before| *next < before)),
+            archived_before: archived_before.map(Timestamp::from_unix_millis),
+        })
+    }
+
+    /// Submits a signed finding; returns how many of its receipts were not on file as found.
+    pub(super) async fn report_finding(&self, finding: &Envelope) -> Result<u32, Refusal> {
+        let request = wire::ReportReceiptFindingRequest {
+            finding: Some(finding.into()),
+        };
+        let answer = self
+            .writeback()
+            .report_receipt_finding(with_deadline(request, CALL_TIMEOUT))
+            .await;
+        Ok(answer.map_err(|s| from_status(&s))?.into_inner().recorded)
+    }
+
+    /// The orders of operators about these receipts that the log provably holds.
+    pub(super) async fn receipt_orders(
+        &self,
+        source: &str,
+        proposals: &[ProposalId],
+        trust: &TrustFile,
+    ) -> Result<Vec<VerifiedReceiptOrder>, Refusal> {
+        self.prove_retirements(trust).await;
+        match self.ask_receipt_orders(source, proposals, trust).await {
+            Err(refusal) if refusal.code == "CHECKPOINT_OVERTAKEN" => {
+                self.ask_receipt_orders(source, proposals, trust).await
+            }
+            answered => answered,
+        }
+    }
+
+    async fn ask_receipt_orders(
+        &self,
+        source: &str,
+        proposals: &[ProposalId],
+        trust: &TrustFile,
+    ) -> Result<Vec<VerifiedReceiptOrder>, Refusal> {
+        let witness = self.witness();
+        let before = witness.seen();
+        let request = wire::FindReceiptOrdersRequest {
+            source_id: source.to_owned(),
+            proposal_ids: proposals.iter().map(ToString::to_string).collect(),
+            known: Some((&before).into()),
+        };
+        let answer = self
+            .writeback()
+            .find_receipt_orders(with_deadline(request, CALL_TIMEOUT))
+            .await;
+        let answer = answer.map_err(|s| from_status(&s))?.into_inner();
+        if answer.orders.is_empty() {
+            return Ok(Vec::new());
+        }
+        let proofs = answer.consistency.as_slice();
+        let checkpoint = witness.follow_to(&before, &answer.checkpoint, proofs, trust)?;
+        witness.keep_durably().await?;
+        let mut orders = Vec::new();
+        for record in answer.orders {
+            match self.order_of(record.try_into()?, &checkpoint, trust) {
+                Ok(order) => orders.push(order),
+                Err(refusal) => {
+                    tracing::warn!(code = %refusal.code, "receipt order failed verification: {}", refusal.public);
+                }
+            }
+        }
+        Ok(orders)
+    }
+
+    fn order_of(
+        &self,
+        record: LoggedRecord,
+        checkpoint: &Checkpoint,
+        trust: &TrustFile,
+    ) -> Result<VerifiedReceiptOrder, Refusal> {
+        let unproven = |text: String| Refusal::new("refused:ledger_proof", text);
+        let event = record.verify(checkpoint).map_err(|e| unproven(e.to_string()))?;
+        if event.kind != EventKind::ReceiptsOrdered {
+            return Err(unproven(format!(
+                "a record of kind `{}` is not an order",
+                event.kind
+            )));
+        }
+        let envelope = Envelope::from_bytes(&record.body).map_err(|e| unproven(e.to_string()))?;
+        let continues = |head: &TreeHead| self.continues(head);
+        let position = Position::Logged {
+            index: record.proof.index(),
+            continues: &continues,
+        };
+        verify_receipt_order_at(&envelope, trust, &position)
+    }
+}

@@ -1,0 +1,88 @@
+//! Results of an attempt that an operator's signed order about receipts can change: a receipt of a retired key, a COMMIT
+//! that left another row, a source that lost receipts.
+
+use synapsor_domain::approval::VerifiedReceiptOrder;
+use synapsor_domain::digest::Digest;
+use synapsor_domain::ids::ProposalId;
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::writeback::{Receipt, ReceiptRef};
+use synapsor_writeback::{KnownReceipt, LostReceipts};
+
+use super::Writer;
+use super::ledger_receipts::PAGE_RECEIPTS;
+
+/// The orders about these receipts, verified; none while the ledger is away. What they let be missing is not looked for
+/// in the source any more.
+pub(super) async fn take_orders(
+    writer: &Writer,
+    source: &str,
+    proposals: &[ProposalId],
+) -> Vec<VerifiedReceiptOrder> {
+    let mut orders = Vec::new();
+    for proposals in proposals.chunks(PAGE_RECEIPTS as usize) {
+        match ask(writer, source, proposals).await {
+            Ok(found) => orders.extend(found),
+            Err(refusal) => {
+                tracing::warn!(source, code = %refusal.code, "orders about receipts cannot be read: {}", refusal.public);
+            }
+        }
+    }
+    for order in &orders {
+        writer.core.known().take_order(source, order);
+    }
+    orders
+}
+
+async fn ask(
+    writer: &Writer,
+    source: &str,
+    proposals: &[ProposalId],
+) -> Result<Vec<VerifiedReceiptOrder>, Refusal> {
+    let (trust, _) = (writer.trust)()?;
+    writer.ledger.receipt_orders(source, proposals, &trust).await
+}
+
+/// Whether operators signed that everything that a source lost may be missing: then the next transaction goes on.
+pub(super) async fn may_be_missing(writer: &Writer, lost: &LostReceipts) -> bool {
+    let source = &lost.source;
+    let orders = take_orders(writer, source, &lost.proposals()).await;
+    let is_allowed = |lost: &KnownReceipt| orders.iter().any(|order| lost.may_be_missing(source, order));
+    let (allowed, still_lost): (Vec<_>, Vec<_>) = lost.receipts.iter().partition(|lost| is_allowed(lost));
+    let allowed = allowed.iter().map(|lost| &lost.receipt().proposal_id);
+    writer.receipts.settled(source, allowed);
+    still_lost.is_empty()
+}
+
+/// Whether an operator signed that this receipt counts.
+pub(super) async fn is_adopted(
+    writer: &Writer,
+    source: &str,
+    receipt: &Receipt,
+    envelope: &Envelope,
+) -> bool {
+    let id = &receipt.proposal_id;
+    let digest = digest_of(envelope);
+    let orders = take_orders(writer, source, std::slice::from_ref(id)).await;
+    let is_adopted = orders.iter().any(|order| order.adopts(source, id, digest));
+    if is_adopted && writer.changed_rows.has(id, digest) {
+        // It stays in the list at worst, and is asked for again.
+        if let Err(refusal) = writer.changed_rows.remove(id).await {
+            tracing::warn!(proposal = %id, code = %refusal.code, "{}", refusal.public);
+        }
+        writer.receipts.settled(source, [id]);
+    }
+    is_adopted
+}
+
+/// A receipt without its content.
+pub(super) fn ref_of(receipt: &Receipt, envelope: &Envelope) -> ReceiptRef {
+    ReceiptRef {
+        proposal_id: receipt.proposal_id.clone(),
+        receipt_digest: digest_of(envelope),
+    }
+}
+
+pub(super) fn digest_of(envelope: &Envelope) -> Digest {
+    Digest::of(Kind::Receipt, &envelope.payload)
+}

@@ -1,0 +1,137 @@
+//! What is wrong with the receipts of each source, as the writer's status shows it, and the call that makes the
+//! reconciler compare at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use synapsor_domain::ids::ProposalId;
+use synapsor_writeback::KnownReceipt;
+use tokio::sync::Notify;
+
+/// Proposals that a problem names.
+const NAMED_MAX: usize = 3;
+/// Receipts of one source that are kept as lost or orphaned; beyond it they are counted as that many.
+const KEPT_MAX: usize = 10_000;
+
+/// Open problems by source.
+#[derive(Debug, Default)]
+pub struct ReceiptProblems {
+    sources: Mutex<BTreeMap<String, OfSource>>,
+    compare: Notify,
+}
+
+#[derive(Debug, Default)]
+struct OfSource {
+    lost: BTreeMap<ProposalId, KnownReceipt>,
+    orphans: BTreeSet<ProposalId>,
+    changed: BTreeSet<ProposalId>,
+}
+
+impl ReceiptProblems {
+    /// Has every source compared with the ledger soon.
+    pub(super) fn compare_now(&self) {
+        self.compare.notify_one();
+    }
+
+    /// Returns when a comparison is wanted.
+    pub(super) async fn comparison_wanted(&self) {
+        self.compare.notified().await;
+    }
+
+    /// Takes what one comparison found of these proposals.
+    pub(super) fn compared(&self, source: &str, present: &[ProposalId], lost: &[KnownReceipt]) {
+        let mut sources = self.lock();
+        let of_source = sources.entry(source.to_owned()).or_default();
+        for id in present {
+            of_source.lost.remove(id);
+        }
+        for lost in lost {
+            if of_source.lost.len() < KEPT_MAX {
+                of_source
+                    .lost
+                    .insert(lost.receipt().proposal_id.clone(), lost.clone());
+            }
+        }
+    }
+
+    /// Receipts that a source is known to have lost.
+    pub(super) fn lost(&self, source: &str) -> Vec<KnownReceipt> {
+        let sources = self.lock();
+        let lost = sources.get(source).into_iter().flat_map(|of| of.lost.values());
+        lost.cloned().collect()
+    }
+
+    /// The receipts of these proposals are no problem any more.
+    pub(super) fn settled<'a>(&self, source: &str, ids: impl IntoIterator<Item = &'a ProposalId>) {
+        if let Some(of_source) = self.lock().get_mut(source) {
+            for id in ids {
+                of_source.lost.remove(id);
+                of_source.orphans.remove(id);
+                of_source.changed.remove(id);
+            }
+        }
+    }
+
+    pub(super) fn is_orphan(&self, source: &str, id: &ProposalId) -> bool {
+        self.lock().get(source).is_some_and(|of| of.orphans.contains(id))
+    }
+
+    pub(super) fn add_orphan(&self, source: &str, id: &ProposalId) {
+        let mut sources = self.lock();
+        let orphans = &mut sources.entry(source.to_owned()).or_default().orphans;
+        if orphans.len() < KEPT_MAX {
+            orphans.insert(id.clone());
+        }
+    }
+
+    pub(super) fn add_changed(&self, source: &str, id: &ProposalId) {
+        let mut sources = self.lock();
+        sources
+            .entry(source.to_owned())
+            .or_default()
+            .changed
+            .insert(id.clone());
+    }
+
+    /// The open problems of a source, each with its code and its fix.
+    pub fn of_source(&self, source: &str) -> Vec<String> {
+        let sources = self.lock();
+        let Some(found) = sources.get(source) else {
+            return Vec::new();
+        };
+        let mut problems = Vec::new();
+        if !found.lost.is_empty() {
+            problems.push(format!(
+                "refused:effect_lost: {} of the ledger are missing in this source; run `synapsor-runner receipts \
+                 audit`, then sign what is lost with `synapsor-runner receipts give-up`",
+                named(found.lost.len(), found.lost.keys())
+            ));
+        }
+        if !found.orphans.is_empty() {
+            problems.push(format!(
+                "orphan_receipt: the ledger refused to settle by {} of this source; run `synapsor-runner receipts \
+                 audit` and compare both",
+                named(found.orphans.len(), found.orphans.iter())
+            ));
+        }
+        if !found.changed.is_empty() {
+            problems.push(format!(
+                "refused:row_changed_in_commit: the COMMIT of {} left another version of the row; look at the row, then \
+                 sign `synapsor-runner receipts adopt`",
+                named(found.changed.len(), found.changed.iter())
+            ));
+        }
+        problems
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, OfSource>> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn named<'a>(count: usize, ids: impl Iterator<Item = &'a ProposalId>) -> String {
+    let first: Vec<_> = ids.take(NAMED_MAX).map(ProposalId::as_str).collect();
+    let receipts = if count == 1 { "receipt" } else { "receipts" };
+    let more = if count > NAMED_MAX { ", ..." } else { "" };
+    format!("{count} {receipts} ({}{more})", first.join(", "))
+}

@@ -1,0 +1,252 @@
+//! Rows of the receipt table of one source: those that the ledger has not taken from this process are reported to it,
+//! the newest each minute and all of them in pages. What the ledger refuses to settle by is an orphan.
+
+use std::time::{Duration, Instant};
+
+use synapsor_domain::digest::Digest;
+use synapsor_domain::timestamp::{Span, Timestamp};
+use synapsor_domain::trust::TrustFile;
+use synapsor_domain::writeback::{ReceiptDiscrepancy, ReceiptRef};
+use synapsor_source::receipt::check_key_in_use;
+use synapsor_source::{EngineError, RowMark, StoredReceipt, is_same_database};
+
+use super::Writer;
+use super::finding::{ComparedSource, report_finding};
+use super::receipt_orders::ref_of;
+use super::reconcile::tell;
+use super::report::is_passing;
+use super::unproven::present;
+
+/// Receipts this much older than the last complete look are looked at again: the clocks of writers differ.
+const OVERLAP: Span = Span::minutes(10);
+/// Rows of one page.
+pub(super) const PAGE: u32 = 500;
+/// How often a page of older rows is read, and how long after a complete pass the next one begins: 720,000 rows a day.
+const OLDER_EVERY: Duration = Duration::from_secs(55);
+const PASS_EVERY: Duration = Duration::from_secs(3_600);
+
+/// What became of some rows.
+#[derive(Debug, Default)]
+pub(super) struct SettledRows {
+    pub(super) looked_at: u64,
+    /// Receipts that the ledger refused to settle by.
+    pub(super) orphans: Vec<ReceiptRef>,
+    /// Rows that no writer key of this deployment signed for this database.
+    pub(super) foreign: u64,
+    /// The ledger is away: the rows after the last one that counts here were not looked at.
+    pub(super) is_cut_short: bool,
+}
+
+/// How far the rows of one source were reported.
+#[derive(Debug)]
+pub(super) struct SourceRows {
+    /// Receipts before it are known to have been reported, or are left to the pass over all.
+    from: Timestamp,
+    older: Option<RowMark>,
+    is_in_pass: bool,
+    read_older_at: Option<Instant>,
+    pass_ended_at: Option<Instant>,
+}
+
+impl SourceRows {
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self {
+            from: earlier(now),
+            older: None,
+            is_in_pass: false,
+            read_older_at: None,
+            pass_ended_at: None,
+        }
+    }
+
+    /// Reports new rows, and a page of older ones.
+    pub(super) async fn look(&mut self, writer: &Writer, source: &str) {
+        let now = writer.now();
+        match settle_since(writer, source, self.from).await {
+            Ok(done) if !done.is_cut_short => self.from = self.from.max(earlier(now)),
+            Ok(_) => return,
+            Err(error) => {
+                tracing::debug!(source, reason = error.reason(), "receipts not read");
+                return;
+            }
+        }
+        let is_recent = |at: Option<Instant>, pause| at.is_some_and(|at| at.elapsed() < pause);
+        if is_recent(self.read_older_at, OLDER_EVERY)
+            || (!self.is_in_pass && is_recent(self.pass_ended_at, PASS_EVERY))
+        {
+            return;
+        }
+        self.read_older_at = Some(Instant::now());
+        match settle_page(writer, source, self.older.as_ref()).await {
+            Ok((done, next)) if !done.is_cut_short => {
+                self.is_in_pass = next.is_some();
+                if next.is_none() {
+                    self.pass_ended_at = Some(Instant::now());
+                }
+                self.older = next;
+            }
+            Ok(_) => {}
+            Err(error) => tracing::debug!(source, reason = error.reason(), "receipts not read"),
+        }
+    }
+}
+
+fn earlier(now: Timestamp) -> Timestamp {
+    now + Span::minutes(-OVERLAP.as_seconds() / 60)
+}
+
+/// Reports the rows since a time, newest first, and the orphans among them.
+async fn settle_since(
+    writer: &Writer,
+    source: &str,
+    mut from: Timestamp,
+) -> Result<SettledRows, EngineError> {
+    let Ok(engine) = writer.engine(source) else {
+        return Ok(SettledRows::default());
+    };
+    let (mut rows, mut rows_max) = (Vec::new(), PAGE);
+    loop {
+        let page = engine.receipts_since(from, rows_max).await?;
+        let is_last = u32::try_from(page.len()).is_ok_and(|len| len < rows_max);
+        let newest = page
+            .last()
+            .and_then(|row| row.created_at.parse::<Timestamp>().ok());
+        rows.extend(page.into_iter().filter(|row| !is_settled(writer, row)));
+        match newest {
+            _ if is_last => break,
+            Some(newest) if newest > from => (from, rows_max) = (newest, PAGE),
+            // A page that is full of one moment is asked for again, larger.
+            Some(_) | None => rows_max = rows_max.saturating_mul(2),
+        }
+    }
+    rows.dedup_by(|a, b| a.proposal_id == b.proposal_id);
+    rows.reverse();
+    settle_rows(writer, source, &rows).await
+}
+
+/// Reports a page of rows before a mark; returns where the next page begins.
+pub(super) async fn settle_page(
+    writer: &Writer,
+    source: &str,
+    before: Option<&RowMark>,
+) -> Result<(SettledRows, Option<RowMark>), EngineError> {
+    let Ok(engine) = writer.engine(source) else {
+        return Ok((SettledRows::default(), None));
+    };
+    let rows = engine.receipts_before(before, PAGE).await?;
+    let is_last = u32::try_from(rows.len()).is_ok_and(|len| len < PAGE);
+    let next = rows.last().filter(|_| !is_last).map(RowMark::of);
+    Ok((settle_rows(writer, source, &rows).await?, next))
+}
+
+fn is_settled(writer: &Writer, row: &StoredReceipt) -> bool {
+    let id = row.proposal_id.parse();
+    row.is_switch() || id.is_ok_and(|id| writer.ledger.settled.has(&id))
+}
+
+async fn settle_rows(
+    writer: &Writer,
+    source: &str,
+    rows: &[StoredReceipt],
+) -> Result<SettledRows, EngineError> {
+    let mut done = SettledRows::default();
+    if rows.is_empty() {
+        return Ok(done);
+    }
+    let (Ok(engine), Ok((trust, _))) = (writer.engine(source), (writer.trust)()) else {
+        return Ok(done);
+    };
+    let identity = engine.identity().await?;
+    for row in rows.iter().filter(|row| !row.is_switch()) {
+        match settle_row(writer, (source, &identity), row, &trust).await {
+            Settled::Known => {}
+            Settled::Foreign => done.foreign += 1,
+            Settled::Orphan(orphan) => done.orphans.push(orphan),
+            Settled::Later => {
+                done.is_cut_short = true;
+                break;
+            }
+        }
+        done.looked_at += 1;
+    }
+    let place = ComparedSource {
+        source,
+        identity: &identity,
+    };
+    let reported = report_finding(
+        writer,
+        place,
+        ReceiptDiscrepancy::OrphanReceipt,
+        done.orphans.clone(),
+    );
+    if let Err(refusal) = reported.await {
+        tracing::warn!(source, code = %refusal.code, "orphan receipts not on file: {}", refusal.public);
+    }
+    Ok(done)
+}
+
+/// What became of one row.
+enum Settled {
+    /// The ledger holds it, or must not be shown it.
+    Known,
+    Foreign,
+    Orphan(ReceiptRef),
+    /// The ledger is away.
+    Later,
+}
+
+async fn settle_row(
+    writer: &Writer,
+    (source, identity): (&str, &str),
+    row: &StoredReceipt,
+    trust: &TrustFile,
+) -> Settled {
+    let Ok((receipt, envelope)) = row.verify_past(trust) else {
+        return Settled::Foreign;
+    };
+    if !is_same_database(&receipt.database_identity, identity) {
+        return Settled::Foreign;
+    }
+    let (id, found) = (receipt.proposal_id.clone(), ref_of(&receipt, &envelope));
+    let is_orphan = writer.receipts.is_orphan(source, &id);
+    if (writer.ledger.settled.has(&id) && !is_orphan) || is_changed(writer, &found) {
+        return Settled::Known;
+    }
+    let (fence, attempt) = (receipt.fence, receipt.attempt);
+    let is_retired = check_key_in_use(&envelope, trust).is_err();
+    let told = if is_retired {
+        present(writer, &[], &receipt, envelope).await
+    } else {
+        tell(writer, &receipt, envelope, fence, attempt).await
+    };
+    let refusal = match told {
+        Ok(()) => {
+            writer.receipts.settled(source, [&id]);
+            return Settled::Known;
+        }
+        Err(refusal) => refusal,
+    };
+    if is_passing(&refusal.code) || !is_verdict(&refusal.code) {
+        return Settled::Later;
+    }
+    // The ledger has judged it, and would judge it so again.
+    writer.ledger.settled.add(&id);
+    if is_retired {
+        // The ledger has recorded an alarm of its own kind.
+        return Settled::Known;
+    }
+    writer.receipts.add_orphan(source, &id);
+    Settled::Orphan(found)
+}
+
+fn is_changed(writer: &Writer, found: &ReceiptRef) -> bool {
+    let digest: Digest = found.receipt_digest;
+    writer.changed_rows.has(&found.proposal_id, digest)
+}
+
+/// Whether the ledger judged a receipt, and did not merely fail.
+fn is_verdict(code: &str) -> bool {
+    code.starts_with("refused:")
+        || code.starts_with("PROPOSAL_")
+        || matches!(code, "RECEIPT_DIFFERS" | "NOT_FOUND" | "MALFORMED")
+}

@@ -1,0 +1,229 @@
+//! The newest receipts that are known of each source. A restore loses the newest rows first, so a database that lacks one
+//! of these was restored, replaced or emptied, and nothing is written to it until an operator signs what is lost.
+//!
+//! Known are the newest receipt that this process committed or found itself, and the newest that the ledger sent with a
+//! job. The statement that looks for a proposal's own receipt looks for both.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use synapsor_domain::approval::VerifiedReceiptOrder;
+use synapsor_domain::digest::Digest;
+use synapsor_domain::ids::ProposalId;
+use synapsor_domain::refusal::Refusal;
+use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::trust::TrustFile;
+use synapsor_domain::writeback::{Receipt, ReceiptRef};
+use synapsor_source::{FoundReceipts, KNOWN_RECEIPTS_MAX, StoredReceipt, is_same_database};
+
+/// Orders that are kept for each source, so that a job that was leased before one shows nothing that it gave up.
+const ORDERS_MAX: usize = 32;
+
+/// A genuine receipt, with the row that holds it.
+#[derive(Debug, Clone)]
+pub struct KnownReceipt {
+    receipt: Receipt,
+    digest: Digest,
+    stored: StoredReceipt,
+}
+
+impl KnownReceipt {
+    /// A receipt that a writer of the trust file signed; a retired key counts, since this only stops writes.
+    ///
+    /// # Errors
+    /// `refused:receipt_integrity`.
+    pub fn verify(envelope: &Envelope, trust: &TrustFile) -> Result<Self, Refusal> {
+        let stored = StoredReceipt::from_envelope(envelope)?;
+        let (receipt, envelope) = stored.verify_past(trust)?;
+        Ok(Self::of(receipt, &envelope, stored))
+    }
+
+    pub(crate) fn of(receipt: Receipt, envelope: &Envelope, stored: StoredReceipt) -> Self {
+        Self {
+            receipt,
+            digest: Digest::of(Kind::Receipt, &envelope.payload),
+            stored,
+        }
+    }
+
+    pub const fn receipt(&self) -> &Receipt {
+        &self.receipt
+    }
+
+    /// The row as the receipt table must hold it.
+    pub const fn stored(&self) -> &StoredReceipt {
+        &self.stored
+    }
+
+    /// The receipt without its content.
+    pub fn to_ref(&self) -> ReceiptRef {
+        ReceiptRef {
+            proposal_id: self.receipt.proposal_id.clone(),
+            receipt_digest: self.digest,
+        }
+    }
+
+    /// Whether an order lets the receipt be missing in a source.
+    pub fn may_be_missing(&self, source: &str, order: &VerifiedReceiptOrder) -> bool {
+        order.allows_missing(source, &self.receipt, self.digest)
+    }
+}
+
+/// Receipts that a source must hold and does not.
+#[derive(Debug, Clone)]
+pub struct LostReceipts {
+    pub source: String,
+    /// What the database reported of itself.
+    pub identity: String,
+    pub receipts: Vec<KnownReceipt>,
+}
+
+impl LostReceipts {
+    /// The proposals of the receipts.
+    pub fn proposals(&self) -> Vec<ProposalId> {
+        let id = |lost: &KnownReceipt| lost.receipt.proposal_id.clone();
+        self.receipts.iter().map(id).collect()
+    }
+
+    /// The refusal of a write to the source.
+    pub fn refusal(&self) -> Refusal {
+        let proposals: Vec<_> = self
+            .receipts
+            .iter()
+            .map(|lost| lost.stored.proposal_id.as_str())
+            .collect();
+        Refusal::new(
+            "refused:effect_lost",
+            format!(
+                "the source `{}` lacks the receipt of {}, which was committed there: a backup was restored, another \
+                 timeline serves it, or rows were deleted; nothing is written until an operator runs \
+                 `synapsor-runner receipts audit` and signs what is lost with `synapsor-runner receipts give-up`",
+                self.source,
+                proposals.join(" and of ")
+            ),
+        )
+    }
+}
+
+/// The newest receipts of the sources of one writer.
+#[derive(Debug, Default)]
+pub struct KnownReceipts(Mutex<BTreeMap<String, OfSource>>);
+
+#[derive(Debug, Default)]
+struct OfSource {
+    /// The newest that this process committed or found.
+    own: Option<KnownReceipt>,
+    /// The one that came with the newest job.
+    shown: Option<KnownReceipt>,
+    orders: VecDeque<VerifiedReceiptOrder>,
+}
+
+impl OfSource {
+    fn may_be_missing(&self, source: &str, known: &KnownReceipt) -> bool {
+        self.orders
+            .iter()
+            .any(|order| known.may_be_missing(source, order))
+    }
+}
+
+impl KnownReceipts {
+    /// Whether a receipt is one of the newest that are known already.
+    pub fn has(&self, source: &str, digest: Digest) -> bool {
+        let sources = self.lock();
+        let known = sources
+            .get(source)
+            .into_iter()
+            .flat_map(|of| [&of.own, &of.shown]);
+        known.flatten().any(|known| known.digest == digest)
+    }
+
+    /// Takes the receipt that the ledger named as the newest of a source. Jobs arrive in the order in which the ledger
+    /// made them, so the last one counts.
+    pub fn show(&self, source: &str, known: KnownReceipt) {
+        let mut sources = self.lock();
+        let of_source = sources.entry(source.to_owned()).or_default();
+        if !of_source.may_be_missing(source, &known) {
+            of_source.shown = Some(known);
+        }
+    }
+
+    /// Takes a receipt that this process just committed.
+    pub(crate) fn committed(&self, source: &str, known: KnownReceipt) {
+        self.lock().entry(source.to_owned()).or_default().own = Some(known);
+    }
+
+    /// Takes a receipt that this process found in the source.
+    pub fn found(&self, source: &str, known: KnownReceipt) {
+        let mut sources = self.lock();
+        let own = &mut sources.entry(source.to_owned()).or_default().own;
+        let is_newer = |own: &KnownReceipt| own.receipt.created_at < known.receipt.created_at;
+        if own.as_ref().is_none_or(is_newer) {
+            *own = Some(known);
+        }
+    }
+
+    /// Takes an operator's order: what it lets be missing is not looked for again.
+    pub fn take_order(&self, source: &str, order: &VerifiedReceiptOrder) {
+        let mut sources = self.lock();
+        let of_source = sources.entry(source.to_owned()).or_default();
+        if of_source
+            .orders
+            .iter()
+            .all(|known| known.digest() != order.digest())
+        {
+            if of_source.orders.len() >= ORDERS_MAX {
+                of_source.orders.pop_front();
+            }
+            of_source.orders.push_back(order.clone());
+        }
+        for known in [&mut of_source.own, &mut of_source.shown] {
+            known.take_if(|known| known.may_be_missing(source, order));
+        }
+    }
+
+    /// What a transaction on this database must find besides the proposal's own receipt. A receipt of another database
+    /// says nothing of this one.
+    pub(crate) fn gate(&self, source: &str, identity: &str) -> Gate {
+        let sources = self.lock();
+        let known = sources
+            .get(source)
+            .into_iter()
+            .flat_map(|of| [&of.own, &of.shown]);
+        let mut required: Vec<KnownReceipt> = Vec::new();
+        for known in known.flatten() {
+            let is_here = is_same_database(&known.receipt.database_identity, identity);
+            if is_here && required.iter().all(|other| other.stored != known.stored) {
+                required.push(known.clone());
+            }
+        }
+        required.truncate(KNOWN_RECEIPTS_MAX);
+        Gate(required)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, OfSource>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Receipts that a database must hold before anything is written to it.
+#[derive(Debug, Default)]
+pub(crate) struct Gate(Vec<KnownReceipt>);
+
+impl Gate {
+    /// The keys to look for.
+    pub(crate) fn keys(&self) -> Vec<&str> {
+        self.0
+            .iter()
+            .map(|known| known.stored.proposal_id.as_str())
+            .collect()
+    }
+
+    /// The required receipts that are missing, or stored with other bytes.
+    pub(crate) fn missing(self, found: &FoundReceipts) -> Vec<KnownReceipt> {
+        let is_missing = |known: &KnownReceipt| {
+            let mut rows = found.known.iter().chain(&found.receipt);
+            rows.all(|row| *row != known.stored)
+        };
+        self.0.into_iter().filter(is_missing).collect()
+    }
+}
