@@ -46,7 +46,7 @@ use synapsor_reader::rpc::agent_service::AgentRpc;
 use synapsor_reader::rpc::schema_service::SchemaRpc;
 use synapsor_source::Engine;
 use synapsor_source::error::EngineErrorKind;
-use synapsor_writeback::{Database, WriteCore};
+use synapsor_writeback::{Database, SeenFiles, WriteCore};
 
 /// What both roles have.
 struct Base {
@@ -271,7 +271,8 @@ async fn serve_writer(base: Base, stop: CancellationToken) -> Result<(), Failure
         base.key.clone(),
         name.clone(),
         (clock.clone(), Box::new(ledger.clocks(switches.clone()))),
-    );
+    )
+    .with_seen_files(SeenFiles::open(&base.settings.state_dir)?);
     let writer = Arc::new(Writer {
         contract: base.contract.clone(),
         trust: Box::new(move || trust.read()),

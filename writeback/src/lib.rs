@@ -19,6 +19,7 @@ pub mod permit;
 pub mod receipt;
 pub mod result;
 pub mod sealed;
+pub mod seen_files;
 pub mod violation;
 pub mod write;
 
@@ -44,6 +45,7 @@ use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::SigningKey;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::TrustFile;
+use synapsor_engine::sqlite::connect::FilePlace;
 use synapsor_source::SwitchRow;
 
 pub use clocks::Clocks;
@@ -54,6 +56,7 @@ pub use permit::{DryRunPermit, EndPermit, LeaseTerms, WritePermit};
 pub use receipt::{UnprovenReceipt, Unusable};
 pub use record_switch::SwitchPermit;
 pub use result::{ApplyResult, DryRunResult, RefusedBy};
+pub use seen_files::SeenFiles;
 pub use violation::{Violation, ViolationKind};
 
 use check::Checked;
@@ -87,6 +90,7 @@ pub struct WriteCore {
     databases: BTreeMap<String, Database>,
     pub(crate) identities: IdentityCache,
     pub(crate) known: KnownReceipts,
+    seen_files: Option<SeenFiles>,
 }
 
 impl WriteCore {
@@ -108,7 +112,38 @@ impl WriteCore {
             databases,
             identities: IdentityCache::default(),
             known: KnownReceipts::default(),
+            seen_files: None,
         }
+    }
+
+    /// Remembers in which files databases were seen, and refuses copies beside them.
+    #[must_use]
+    pub fn with_seen_files(mut self, seen_files: SeenFiles) -> Self {
+        self.seen_files = Some(seen_files);
+        self
+    }
+
+    pub(crate) async fn check_place(&self, identity: &str, place: Option<&FilePlace>) -> Result<(), Refusal> {
+        match (&self.seen_files, place) {
+            (Some(seen), Some(place)) => seen.check(identity, place).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Why nothing is written to a source whatever the proposal: its file is a copy of another.
+    ///
+    /// # Errors
+    /// As [`SeenFiles::check`]; a database that does not answer is not judged.
+    pub async fn check_source(&self, source: &str) -> Result<(), Refusal> {
+        let is_file = |database: &&Database| database.reading().kind() == "sqlite";
+        let Some(database) = self.database(source).filter(is_file) else {
+            return Ok(());
+        };
+        let Ok(begun) = database.begin().await else {
+            return Ok(());
+        };
+        begun.transaction.roll_back().await;
+        self.check_place(&begun.identity, begun.place.as_ref()).await
     }
 
     /// The database of a source, if this writer may write to it.

@@ -44,6 +44,7 @@ impl WriteCore {
         crash(hit(CrashPoint::AfterBegin).await)?;
         self.identities.cache(&source.id, &begun.identity);
         let is_source = begun.identity == source.fingerprint;
+        let copied = self.check_place(&begun.identity, begun.place.as_ref()).await;
         let open = Open {
             core: self,
             transaction: begun.transaction,
@@ -54,6 +55,11 @@ impl WriteCore {
         };
         if !is_source {
             return open.roll_back(ApplyResult::Refused(RefusedBy::Source)).await;
+        }
+        if let Err(refusal) = copied {
+            return open
+                .roll_back(ApplyResult::Refused(RefusedBy::Own(refusal)))
+                .await;
         }
         if open.permit.needs_agreed_clocks()
             && let Err(refusal) = self.check_clocks(open.database_time)

@@ -8,6 +8,7 @@ use synapsor_domain::foreign_code::Acknowledged;
 use synapsor_domain::schema::TableShape;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::value::ColumnValue;
+use synapsor_engine::sqlite::connect::FilePlace;
 use synapsor_source::{EngineError, FoundReceipts, RowPlan, StoredReceipt};
 
 use crate::violation::{LookError, Violation};
@@ -30,6 +31,8 @@ pub(crate) struct OpenTransaction {
     pub(crate) transaction: Box<dyn Transaction>,
     pub(crate) identity: String,
     pub(crate) database_now: Timestamp,
+    /// For a database that is a file.
+    pub(crate) place: Option<FilePlace>,
 }
 
 impl fmt::Debug for OpenTransaction {

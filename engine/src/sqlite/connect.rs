@@ -8,10 +8,11 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
+use serde::{Deserialize, Serialize};
 use synapsor_domain::refusal::Refusal;
 
 use super::scrub::scrub;
@@ -64,6 +65,24 @@ impl DatabaseFile {
 
     pub fn as_os_str(&self) -> &OsStr {
         self.0.as_os_str()
+    }
+
+    /// A file at a place that is known to be its canonical one.
+    pub const fn at(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// Where the file is now, and which file it is.
+    pub fn place(&self) -> Result<FilePlace, EngineError> {
+        let (device, inode) = self.stamp()?;
+        let created = fs::symlink_metadata(&self.0).and_then(|metadata| metadata.created());
+        let since_epoch = created.ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        Ok(FilePlace {
+            path: self.0.clone(),
+            device,
+            inode,
+            created_ns: since_epoch.map(|since| since.as_nanos().to_string()),
+        })
     }
 
     /// Device and inode: another pair means that another file took the place.
@@ -155,6 +174,23 @@ impl DatabaseFile {
             deadline,
             stamp,
         })
+    }
+}
+
+/// Where a database file is, and which file it is. Only for the writer's own state directory and log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilePlace {
+    pub path: PathBuf,
+    pub device: u64,
+    pub inode: u64,
+    /// When the file was created, in nanoseconds since 1970, where the file system keeps it.
+    pub created_ns: Option<String>,
+}
+
+impl FilePlace {
+    /// Whether both are the same file, by whatever name.
+    pub fn is_same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode, &self.created_ns) == (other.device, other.inode, &other.created_ns)
     }
 }
 

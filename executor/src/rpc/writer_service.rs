@@ -148,6 +148,9 @@ impl WriterRpc {
             source
                 .problems
                 .extend(self.writer.receipts.of_source(&source.source_id));
+            if let Err(refusal) = self.writer.core.check_source(&source.source_id).await {
+                source.problems.push(refusal.to_string());
+            }
         }
         let frozen = self.writer.switches.is_frozen();
         let writer = self.writer.name.clone();

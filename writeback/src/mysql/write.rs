@@ -64,6 +64,7 @@ pub(crate) async fn begin(pool: &Arc<Pool>, shapes: &Arc<Shapes>) -> Result<Open
         }),
         identity,
         database_now,
+        place: None,
     })
 }
 

@@ -116,6 +116,7 @@ async fn begin_on(
         transaction,
         identity,
         database_now,
+        place: None,
     })
 }
 

@@ -46,8 +46,11 @@ pub(crate) async fn begin(
             return Err(EngineError::new(EngineErrorKind::Busy, text));
         }
     };
-    let opened = tokio::task::spawn_blocking(move || open(&file, receipt_table, turn));
-    let (session, identity, database_now) = opened.await.map_err(|_| died())??;
+    let opened = tokio::task::spawn_blocking(move || {
+        let opened = open(&file, receipt_table, turn)?;
+        Ok::<_, EngineError>((opened, file.place()?))
+    });
+    let ((session, identity, database_now), place) = opened.await.map_err(|_| died())??;
     let deadline = session.deadline.clone();
     let slot = Arc::new(Mutex::new(Some(session)));
     let expiry = tokio::spawn(expire(slot.clone(), deadline)).abort_handle();
@@ -58,6 +61,7 @@ pub(crate) async fn begin(
         transaction,
         identity,
         database_now,
+        place: Some(place),
     })
 }
 

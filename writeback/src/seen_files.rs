@@ -1,0 +1,211 @@
+//! Remembers in which file each SQLite database was seen last. A copy of the file has the identity of the original, so
+//! two copies that are alive would both be taken for the one database; the second to be opened is refused.
+//!
+//! A file that was moved, or replaced by a restored one, is the same database: nothing is left where it was. What the
+//! restored file lacks is found by the look for the newest receipts.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use synapsor_chassis::files::{self, FileError, MODE_PRIVATE};
+use synapsor_chassis::run::Failure;
+use synapsor_domain::refusal::Refusal;
+use synapsor_engine::sqlite::connect::{DatabaseFile, FilePlace};
+use synapsor_engine::sqlite::read;
+
+const FILE: &str = "source-files.json";
+/// Maximum size of the file, in bytes.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The files by the identity of their database. Clones share them.
+#[derive(Debug, Clone)]
+pub struct SeenFiles {
+    state: PathBuf,
+    files: Arc<Mutex<BTreeMap<String, FilePlace>>>,
+}
+
+impl SeenFiles {
+    /// Reads what an earlier process left in the state directory.
+    ///
+    /// # Errors
+    /// `SOURCE_FILES_UNREADABLE` for a file that is not understood.
+    pub fn open(state_dir: &Path) -> Result<Self, Failure> {
+        let state = state_dir.join(FILE);
+        let files = match files::read_bounded(&state, FILE_BYTES_MAX) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
+                let text = format!("{}: {error}", state.display());
+                Failure::usage("SOURCE_FILES_UNREADABLE", text)
+                    .with_fix("remove the file; make sure that no copy of a source is in use")
+            })?,
+            Err(FileError::Missing(_)) => BTreeMap::new(),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Self {
+            state,
+            files: Arc::new(Mutex::new(files)),
+        })
+    }
+
+    /// Accepts the file in which a database was found now, unless another file is alive with the same identity.
+    ///
+    /// # Errors
+    /// `refused:source_copied`; `refused:state_not_writable` when a new place cannot be remembered.
+    pub(crate) async fn check(&self, identity: &str, place: &FilePlace) -> Result<(), Refusal> {
+        if self.lock().get(identity) == Some(place) {
+            return Ok(());
+        }
+        let (this, identity, place) = (self.clone(), identity.to_owned(), place.clone());
+        let checked = tokio::task::spawn_blocking(move || this.check_now(identity, place));
+        checked
+            .await
+            .map_err(|_| not_writable("the thread ended".to_owned()))?
+    }
+
+    fn check_now(&self, identity: String, place: FilePlace) -> Result<(), Refusal> {
+        // Held while the files are looked at, so that two sources do not both take the place of one.
+        let mut files = self.lock();
+        if let Some(known) = files.get(&identity)
+            && !known.is_same_file(&place)
+            && known.path != place.path
+            && may_be_alive(known, &identity)
+        {
+            tracing::error!(known = %known.path.display(), found = %place.path.display(), "copy of a source beside it");
+            return Err(Refusal::new(
+                "refused:source_copied",
+                "the file is a copy of a database that is still in its place; remove one of the two, or give the copy \
+                 an identity of its own in its table `synapsor_database_identity`",
+            ));
+        }
+        files.insert(identity, place);
+        let bytes = serde_json::to_vec(&*files).map_err(|e| not_writable(e.to_string()))?;
+        files::write_atomic(&self.state, &bytes, MODE_PRIVATE).map_err(|e| not_writable(e.to_string()))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, FilePlace>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a file with this identity is where it was seen last. One that cannot be read may be it.
+fn may_be_alive(known: &FilePlace, identity: &str) -> bool {
+    let is_file = |path: &Path| path.symlink_metadata().is_ok_and(|metadata| metadata.is_file());
+    if !is_file(&known.path) {
+        return false;
+    }
+    let file = DatabaseFile::at(known.path.clone());
+    let found = file
+        .open_reader()
+        .and_then(|opened| read::identity(&opened.connection, &file));
+    found.map_or(true, |found| found == identity)
+}
+
+fn not_writable(detail: String) -> Refusal {
+    Refusal::new(
+        "refused:state_not_writable",
+        "the places of the source files cannot be written; make the state directory writable",
+    )
+    .with_detail(detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use rusqlite::Connection;
+
+    use super::*;
+
+    struct Scene {
+        folder: tempfile::TempDir,
+        seen: SeenFiles,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let seen = SeenFiles::open(folder.path()).unwrap();
+            let scene = Self { folder, seen };
+            scene.make("app.db", "first-one");
+            scene
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.folder.path().canonicalize().unwrap().join(name)
+        }
+
+        fn make(&self, name: &str, instance: &str) {
+            let sql = format!(
+                "CREATE TABLE synapsor_database_identity (id INTEGER PRIMARY KEY, instance TEXT) STRICT; \
+                 INSERT INTO synapsor_database_identity VALUES (1, '{instance}')"
+            );
+            Connection::open(self.path(name))
+                .unwrap()
+                .execute_batch(&sql)
+                .unwrap();
+        }
+
+        async fn open(&self, name: &str) -> Result<(), String> {
+            let file = DatabaseFile::at(self.path(name));
+            let opened = file.open_reader().unwrap();
+            let identity = read::identity(&opened.connection, &file).unwrap();
+            let checked = self.seen.check(&identity, &file.place().unwrap()).await;
+            checked.map_err(|refusal| refusal.code.into_owned())
+        }
+
+        fn copy(&self, from: &str, to: &str) {
+            fs::copy(self.path(from), self.path(to)).unwrap();
+        }
+    }
+
+    const COPIED: &str = "refused:source_copied";
+
+    #[tokio::test]
+    async fn copy_beside_the_original_is_refused() {
+        let mut scene = Scene::new();
+        scene.copy("app.db", "copy.db");
+        assert_eq!(scene.open("app.db").await, Ok(()));
+        assert_eq!(scene.open("copy.db").await, Err(COPIED.to_owned()));
+        // Also after a restart.
+        scene.seen = SeenFiles::open(scene.folder.path()).unwrap();
+        assert_eq!(scene.open("copy.db").await, Err(COPIED.to_owned()));
+        assert_eq!(scene.open("app.db").await, Ok(()));
+        // Whichever is left is the one.
+        fs::remove_file(scene.path("app.db")).unwrap();
+        assert_eq!(scene.open("copy.db").await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn unreadable_original_counts_as_alive() {
+        let scene = Scene::new();
+        scene.copy("app.db", "copy.db");
+        assert_eq!(scene.open("app.db").await, Ok(()));
+        fs::write(scene.path("app.db"), "no database at all").unwrap();
+        assert_eq!(scene.open("copy.db").await, Err(COPIED.to_owned()));
+    }
+
+    #[tokio::test]
+    async fn moved_or_restored_file_is_accepted() {
+        let scene = Scene::new();
+        assert_eq!(scene.open("app.db").await, Ok(()));
+        fs::rename(scene.path("app.db"), scene.path("moved.db")).unwrap();
+        assert_eq!(scene.open("moved.db").await, Ok(()));
+        scene.copy("moved.db", "backup.db");
+        fs::rename(scene.path("backup.db"), scene.path("moved.db")).unwrap();
+        assert_eq!(scene.open("moved.db").await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn original_with_another_identity_is_another_database() {
+        let scene = Scene::new();
+        scene.copy("app.db", "copy.db");
+        assert_eq!(scene.open("app.db").await, Ok(()));
+        let sql = "UPDATE synapsor_database_identity SET instance = 'second-one'";
+        Connection::open(scene.path("app.db"))
+            .unwrap()
+            .execute_batch(sql)
+            .unwrap();
+        assert_eq!(scene.open("copy.db").await, Ok(()));
+        assert_eq!(scene.open("app.db").await, Ok(()));
+    }
+}
