@@ -2,6 +2,7 @@
 //! triggers that cannot be read from the row and foreign keys that follow are refused; neither ends a transaction
 //! at every error, so every error ends its connection.
 
+pub mod account_powers;
 pub mod catalogue;
 pub mod check;
 pub mod closed_form;

@@ -2,6 +2,7 @@
 //! one of them may still be running on the server.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::mysql::{MySqlArguments, MySqlRow};
@@ -84,6 +85,8 @@ pub struct Session {
     pub identity: String,
     /// The settings of a connection for writing as they were when it was opened.
     pub settings: Option<Settings>,
+    /// What `SHOW GRANTS` printed for its account; rights on everything hold as they were at the login.
+    grants: Option<Arc<[String]>>,
     pub last_used: Instant,
     limit: Option<Duration>,
     until: Option<Instant>,
@@ -100,6 +103,7 @@ impl Session {
             server: None,
             identity: String::new(),
             settings: None,
+            grants: None,
             last_used: Instant::now(),
             limit: None,
             until: None,
@@ -175,6 +179,21 @@ impl Session {
             return Ok(None);
         };
         Ok(Some(cells(row)?.text(1)?))
+    }
+
+    /// What `SHOW GRANTS` prints for the account of this connection, asked once. It can hold the hash of a password.
+    pub async fn grants(&mut self) -> Result<Arc<[String]>, Failed> {
+        if let Some(grants) = &self.grants {
+            return Ok(grants.clone());
+        }
+        let allowed = self.begin_statement()?;
+        let statement = sqlx::raw_sql(AssertSqlSafe("SHOW GRANTS"));
+        let ended = timed(allowed, statement.fetch_all(&mut self.connection)).await;
+        let rows = self.end_statement(ended)?;
+        let lines = rows.iter().map(|row| Ok(cells(row)?.text(0)?));
+        let grants: Arc<[String]> = lines.collect::<Result<Vec<_>, Failed>>()?.into();
+        self.grants = Some(grants.clone());
+        Ok(grants)
     }
 
     /// The number of rows that a prepared statement affected.

@@ -10,7 +10,8 @@ use synapsor_domain::foreign_code::Acknowledged;
 use synapsor_domain::schema::TableShape;
 use synapsor_domain::writeback::{RECEIPT_TABLE, receipt_table_ddl};
 use synapsor_engine::Access;
-use synapsor_source::StoredReceipt;
+use synapsor_source::catalogue::WRITER_ACCOUNT_TOO_POWERFUL;
+use synapsor_source::{CheckTarget, StoredReceipt};
 
 use crate::transaction::{LookTarget, RecordError, Transaction};
 use crate::violation::LookError;
@@ -374,6 +375,60 @@ async fn acknowledged_code_writes_declared_rows_and_no_more() {
             assert_eq!(owned.db.text("SELECT count(*) FROM journal"), lines);
             if let Err(error) = written {
                 assert!(error.contains("refused:rows_elsewhere"), "{error}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_above_the_checks_is_named() {
+    for owned in Owned::both() {
+        let (name, account) = (owned.database.schema(), owned.database.account('w'));
+        for (right, on, power) in [
+            ("", "", None),
+            (
+                "ALTER",
+                format!("`{name}`.*").as_str(),
+                Some("has the right ALTER on"),
+            ),
+            (
+                "TRIGGER",
+                format!("`{name}`.`{RECEIPT_TABLE}`").as_str(),
+                Some("has the right TRIGGER on"),
+            ),
+            ("SUPER", "*.*", Some("has the right SUPER on *.*")),
+        ] {
+            if power.is_some() {
+                let grant = format!("GRANT {right} ON {on} TO `{account}`@`%`");
+                owner(&owned.database.url('o'), &grant);
+            }
+            // Rights hold as they were at the login.
+            let writer = owned.db.engine(Access::Write, None);
+            let mut transaction = writer.begin().await.unwrap().transaction;
+            let (plan, allowed) = (invoice(&owned.db), Acknowledged::default());
+            let target = LookTarget {
+                plan: &plan,
+                allowed: &allowed,
+            };
+            transaction.first_look(Some(target)).await.unwrap();
+            let powers = transaction.account_powers().to_vec();
+            transaction.roll_back().await;
+            let is_found = |power: &str| powers.iter().any(|found| found.starts_with(power));
+            assert!(power.map_or(powers.is_empty(), is_found), "{right}: {powers:?}");
+            let table = CheckTarget {
+                schema: name.clone(),
+                table: "invoices".to_owned(),
+                primary_key: "id".to_owned(),
+                tenant: None,
+                reads: Vec::new(),
+                writes: Vec::new(),
+            };
+            let findings = writer.check(&[table]).await.unwrap();
+            let is_warned = findings.iter().any(|f| f.code == WRITER_ACCOUNT_TOO_POWERFUL);
+            assert_eq!(is_warned, power.is_some(), "{right}: {findings:?}");
+            if power.is_some() {
+                let revoke = format!("REVOKE {right} ON {on} FROM `{account}`@`%`");
+                owner(&owned.database.url('o'), &revoke);
             }
         }
     }

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use synapsor_engine::mysql::account_powers::account_powers;
 use synapsor_engine::mysql::check::Report;
 use synapsor_engine::mysql::dialect::{qualified, quote};
 use synapsor_engine::mysql::inspect::{Described, Shapes};
 use synapsor_engine::mysql::pool::{Held, Pool};
 use synapsor_engine::mysql::receipts;
 use synapsor_engine::mysql::session::{Arg, Cells, Failed};
-use synapsor_source::catalogue::Severity;
+use synapsor_source::catalogue::{Severity, WRITER_ACCOUNT_TOO_POWERFUL};
 use synapsor_source::{CheckTarget, EngineError, EngineErrorKind, Finding};
 
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -48,6 +49,7 @@ pub(crate) async fn check(
     for target in targets {
         check_target(pool, shapes, &mut held, &mut report, target).await?;
     }
+    account(pool, &mut held, &mut report, targets).await?;
     held.release();
     report
         .findings
@@ -148,6 +150,32 @@ async fn receipt_table(
         );
         let on = level(right, &schema, table);
         report.excessive(text, &right.word, &on);
+    }
+    Ok(())
+}
+
+/// Rights with which the account could pass by the checks of its own transaction.
+async fn account(
+    pool: &Arc<Pool>,
+    held: &mut Held,
+    report: &mut Report,
+    targets: &[CheckTarget],
+) -> Result<(), EngineError> {
+    let receipts = (pool.connector.receipt_schema()?, pool.connector.receipt_table());
+    let mut tables = vec![(receipts.0.as_str(), receipts.1)];
+    tables.extend(
+        targets
+            .iter()
+            .map(|target| (target.schema.as_str(), target.table.as_str())),
+    );
+    let grants = held.session().grants().await?;
+    for power in account_powers(&grants, &tables) {
+        report.add(
+            Severity::Warning,
+            WRITER_ACCOUNT_TOO_POWERFUL,
+            format!("the account {power}: it is above every check of its own transaction, and refused outside of dev"),
+            None,
+        );
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use synapsor_domain::foreign_code::{Acknowledged, ForeignCode};
+use synapsor_engine::mysql::account_powers::account_powers;
 use synapsor_engine::mysql::inspect::Described;
 use synapsor_engine::mysql::read;
 use synapsor_source::{EngineError, EngineErrorKind, RowPlan, StoredReceipt};
@@ -17,6 +18,8 @@ pub(super) struct FirstLook {
     /// Absent where the target is not concerned.
     pub(super) described: Option<Arc<Described>>,
     allowed: Acknowledged,
+    /// What puts the account above every check.
+    pub(super) powers: Vec<String>,
 }
 
 impl MysqlTransaction {
@@ -48,15 +51,22 @@ impl MysqlTransaction {
             return Ok(FirstLook {
                 described: None,
                 allowed: Acknowledged::default(),
+                powers: Vec::new(),
             });
         };
         looks::same_database(receipts, &plan.schema)?;
         let described = self.shapes.fresh(session, &plan.schema, &plan.table).await;
         let described = described.map_err(EngineError::from)?;
         looks::catalogue(&described, receipts, allowed)?;
+        let grants = session.grants().await.map_err(EngineError::from)?;
+        let tables = [
+            (plan.schema.as_str(), plan.table.as_str()),
+            (receipts.schema.as_str(), receipts.table.as_str()),
+        ];
         Ok(FirstLook {
             described: Some(described),
             allowed: allowed.clone(),
+            powers: account_powers(&grants, &tables),
         })
     }
 

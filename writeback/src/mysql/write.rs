@@ -223,6 +223,10 @@ impl Transaction for MysqlTransaction {
         }
     }
 
+    fn account_powers(&self) -> &[String] {
+        self.first.as_ref().map_or(&[], |first| &first.powers)
+    }
+
     async fn update(&mut self, plan: &RowPlan, change: RowChange<'_>) -> Result<u64, EngineError> {
         let set = change.set.iter().map(|new| new.column.as_str());
         self.touched.extend(set.chain(change.now).map(ToOwned::to_owned));
