@@ -51,15 +51,10 @@ impl Looks<'_> {
         lease: &mut Lease,
         look: LastLook<'_>,
     ) -> Result<(Rows, Checked), LookError> {
-        // Constraints first: they may run code. Then settings as found, then the settings again.
-        let rows = lease
-            .batch(format!(
-                "SET CONSTRAINTS ALL IMMEDIATE; {}; {}",
-                look_facts::settings_statement(),
-                self.set_again
-            ))
-            .await?;
-        self.check_settings(&look_facts::settings_of(&rows))?;
+        // A target without code defers and changes nothing, and the stamp proves below that it had none.
+        if look.first.has_code() {
+            self.settle_code(lease).await?;
+        }
         let (rows_again, version) = read_again(lease, look).await?;
         let receipt = read::receipts(lease, self.receipts, &look.receipt.proposal_id, &[]).await?;
         if receipt.of_key(&look.receipt.proposal_id).as_ref() != Some(look.receipt) {
@@ -87,6 +82,20 @@ impl Looks<'_> {
             version,
         };
         Ok((rows_again, checked))
+    }
+}
+
+impl Looks<'_> {
+    /// Constraints first: they may run code. Then settings as found, then the settings again.
+    async fn settle_code(&self, lease: &mut Lease) -> Result<(), LookError> {
+        let rows = lease
+            .batch(format!(
+                "SET CONSTRAINTS ALL IMMEDIATE; {}; {}",
+                look_facts::settings_statement(),
+                self.set_again
+            ))
+            .await?;
+        self.check_settings(&look_facts::settings_of(&rows))
     }
 }
 

@@ -58,6 +58,11 @@ impl FirstLook {
         self.judged.code.iter().all(|code| code.form == CodeForm::Closed)
     }
 
+    /// Whether code of any form stands on the target.
+    fn has_code(&self) -> bool {
+        !self.judged.code.is_empty()
+    }
+
     /// What puts the account above every check.
     pub(super) fn powers(&self) -> &[String] {
         &self.facts.powers
