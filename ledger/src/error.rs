@@ -13,7 +13,7 @@ pub fn refusal_of_store(error: &StoreError) -> Refusal {
         StoreError::Vanished => "the ledger's store vanished or was replaced".to_owned(),
         StoreError::Locked => "the ledger's store is locked by another process".to_owned(),
         StoreError::ReadOnly(_) => "the ledger's store cannot be written".to_owned(),
-        StoreError::Full => "the disk of the ledger's store is full".to_owned(),
+        StoreError::Full | StoreError::FullAtStart => "the disk of the ledger's store is full".to_owned(),
         StoreError::Busy => "the ledger has too many requests waiting".to_owned(),
         StoreError::Duplicate => "a record with this id is on file already".to_owned(),
         StoreError::Foreign(_)

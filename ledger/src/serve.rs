@@ -10,12 +10,13 @@ use synapsor_chassis::files::{self, FileLock, MODE_PRIVATE};
 use synapsor_chassis::grpc_server::{GrpcServer, ServerLimits};
 use synapsor_chassis::run::Failure;
 use synapsor_chassis::tls::TlsFiles;
+use synapsor_domain::digest::Digest;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::SigningKey;
 use synapsor_domain::trust::TrustFile;
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{Store, StoreError};
+use crate::store::{StepError, Store, StoreError};
 use crate::{Caller, Ledger, STREAMING_METHODS, Settings, TrustStore, access_table, refusal_of, routes};
 
 /// A ledger that was started for others ends so long after the last of them.
@@ -61,10 +62,15 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> Result<(), Fa
         trace_id: None,
         known: 0,
     };
-    ledger
-        .record_start(own, current.digest)
-        .await
-        .map_err(|e| from_refusal(&refusal_of(e)))?;
+    let is_start_recorded = match ledger.record_start(own.clone(), current.digest).await {
+        Ok(()) => true,
+        // What is on file can still be read, and nothing is taken until the disk has room.
+        Err(StepError::Store(error @ (StoreError::Full | StoreError::FullAtStart))) => {
+            tracing::error!(code = error.code(), "nothing can be recorded; {}", error.fix());
+            false
+        }
+        Err(error) => return Err(from_refusal(&refusal_of(error))),
+    };
     let _published = settings
         .run_file
         .as_deref()
@@ -75,6 +81,12 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> Result<(), Fa
     let end = stop.child_token();
     let mut background = Background::default();
     background.spawn("expiry sweep", sweep(ledger.clone(), end.clone()));
+    if !is_start_recorded {
+        let (ledger, end) = (ledger.clone(), end.clone());
+        background.spawn("record of the start", async move {
+            record_start_later(&ledger, own, current.digest, &end).await;
+        });
+    }
     if settings.on_demand {
         let (connections, end) = (server.connections(), end.clone());
         background.spawn("idle check", async move {
@@ -144,6 +156,21 @@ fn signing_key(path: &Path) -> Result<SigningKey, Failure> {
         )
         .with_fix("give an unprotected Ed25519 key in PKCS#8 PEM form")
     })
+}
+
+/// Records the start as soon as the disk has room.
+async fn record_start_later(ledger: &Ledger, own: Caller, trust_digest: Digest, end: &CancellationToken) {
+    loop {
+        tokio::select! {
+            () = end.cancelled() => return,
+            () = tokio::time::sleep(SWEEP) => {}
+        }
+        if ledger.record_start(own.clone(), trust_digest).await.is_ok() {
+            // A task that ends counts as dead.
+            end.cancelled().await;
+            return;
+        }
+    }
 }
 
 async fn sweep(ledger: Ledger, end: CancellationToken) {

@@ -82,17 +82,53 @@ fn create_private(path: &Path) -> Result<(), StoreError> {
     }
 }
 
+/// How a reader takes the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReadAs {
+    /// One process writes it beside.
+    Shared,
+    /// Nobody writes it, and it has no write-ahead log: nothing has to be created beside it.
+    Immutable,
+}
+
+/// Whether everything that was committed is in the file itself.
+pub(crate) fn has_no_log(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    std::fs::metadata(Path::new(&log)).map_or(true, |meta| meta.len() == 0)
+}
+
 /// Opens the file for looking only.
-pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+pub(crate) fn open_reader(path: &Path, read_as: ReadAs) -> Result<Connection, StoreError> {
     if !path.exists() {
         return Err(StoreError::Missing(path.to_owned()));
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(path, flags).map_err(|e| at_path(e.into(), path))?;
+    let opened = match read_as {
+        ReadAs::Shared => Connection::open_with_flags(path, flags),
+        ReadAs::Immutable => {
+            let uri = format!("file:{}?immutable=1", percent_encoded(path));
+            Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI)
+        }
+    };
+    let conn = opened.map_err(|e| at_path(e.into(), path))?;
     settings(&conn).map_err(|e| at_path(e, path))?;
     conn.execute_batch("PRAGMA query_only = ON")?;
     refuse_foreign(&conn, path)?;
     Ok(conn)
+}
+
+/// A path as a URI takes it.
+fn percent_encoded(path: &Path) -> String {
+    let bytes = path.as_os_str().as_encoded_bytes().iter();
+    bytes
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
+                char::from(*byte).to_string()
+            }
+            other => format!("%{other:02X}"),
+        })
+        .collect()
 }
 
 fn settings(conn: &Connection) -> Result<(), StoreError> {

@@ -22,6 +22,9 @@ pub enum StoreError {
     /// No room on the disk.
     #[error("the disk that holds the store is full")]
     Full,
+    /// There was no room on the disk when the ledger started: it only reads.
+    #[error("the disk that holds the store was full when the ledger started")]
+    FullAtStart,
     /// The file is a database of something else.
     #[error("the file is not a ledger store: {0}")]
     Foreign(PathBuf),
@@ -66,7 +69,7 @@ impl StoreError {
             Self::Vanished => "STORE_VANISHED",
             Self::Locked => "STORE_LOCKED",
             Self::ReadOnly(_) => "STORE_READ_ONLY",
-            Self::Full => "STORE_FULL",
+            Self::Full | Self::FullAtStart => "STORE_FULL",
             Self::Foreign(_) => "STORE_FOREIGN",
             Self::Newer { .. } => "STORE_NEWER",
             Self::OtherLog { .. } => "STORE_OTHER_LOG",
@@ -89,6 +92,9 @@ impl StoreError {
             Self::Locked => "end the process that holds the store, or use the ledger that is already running",
             Self::ReadOnly(_) => "make the store file and its folder writable for this user",
             Self::Full => "free space on the disk, then repeat",
+            Self::FullAtStart => {
+                "free space on the disk, then start the ledger again; until then it only reads"
+            }
             Self::Foreign(_) => "name another file with --store",
             Self::Newer { .. } => "use the newer build that wrote the store",
             Self::OtherLog { .. } => "use the state folder that this store belongs to",
@@ -111,6 +117,10 @@ impl From<rusqlite::Error> for StoreError {
                     Self::ReadOnly(PathBuf::new())
                 }
                 ErrorCode::DiskFull => Self::Full,
+                // The shared memory beside the write-ahead log could not be extended.
+                ErrorCode::SystemIoFailure if cause.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE => {
+                    Self::Full
+                }
                 ErrorCode::ConstraintViolation => Self::Duplicate,
                 ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
                     Self::Tampered("the database file itself is damaged".to_owned())

@@ -47,7 +47,7 @@ pub(crate) use pool::Reader;
 pub(crate) use step::{NewEvent, Step};
 pub(crate) use views::{ReadBody, ReadProposal, kind_of, kind_of_finding};
 
-use connection::FileIdentity;
+use connection::{FileIdentity, ReadAs};
 use listeners::{Listeners, Listening, Topic};
 use nodes::KeptNodes;
 use pool::Pool;
@@ -78,6 +78,8 @@ pub struct Store {
     listeners: Arc<Listeners>,
     /// Cancelled when the writing thread is no more.
     writer_ended: CancellationToken,
+    /// Set when the disk was full at the start, with the lock that the writing thread would hold.
+    read_only: Option<Arc<Option<FileLock>>>,
 }
 
 impl Store {
@@ -106,11 +108,18 @@ impl Store {
         (key, keys): (SigningKey, NoteKeys),
         lock: Option<FileLock>,
     ) -> Result<Self, StoreError> {
-        let conn = connection::open_writer(path, true)?;
-        prepare(&conn, origin, &key)?;
+        let prepared = connection::open_writer(path, true).and_then(|conn| {
+            prepare(&conn, origin, &key)?;
+            Ok(conn)
+        });
+        let conn = match prepared {
+            Ok(conn) => conn,
+            Err(StoreError::Full) => return Self::open_read_only(path, origin, keys, lock),
+            Err(error) => return Err(error),
+        };
         let head = check::newest_head(&conn, origin, &keys)?;
         let file = FileIdentity::of(path)?;
-        let readers = Pool::open(path, file.clone())?;
+        let readers = Pool::open(path, file.clone(), ReadAs::Shared)?;
         let (sender, watcher) = watch::channel(head);
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
         let listeners = Arc::<Listeners>::default();
@@ -142,6 +151,38 @@ impl Store {
             head: watcher,
             listeners,
             writer_ended,
+            read_only: None,
+        })
+    }
+
+    /// A store on a full disk: what it holds can be read, and every write is refused by name. Only a file that its
+    /// last process closed, which has nothing in a write-ahead log.
+    fn open_read_only(
+        path: &Path,
+        origin: &str,
+        keys: NoteKeys,
+        lock: Option<FileLock>,
+    ) -> Result<Self, StoreError> {
+        if !connection::has_no_log(path) {
+            return Err(StoreError::Full);
+        }
+        let conn = connection::open_reader(path, ReadAs::Immutable)?;
+        if migrate::version(&conn)? != migrate::known_version() {
+            return Err(StoreError::Full);
+        }
+        let head = check::newest_head(&conn, origin, &keys)?;
+        let readers = Pool::open(path, FileIdentity::of(path)?, ReadAs::Immutable)?;
+        tracing::error!("the disk that holds the store is full: the ledger only reads");
+        Ok(Self {
+            path: Arc::new(path.to_owned()),
+            origin: origin.into(),
+            keys: Arc::new(keys),
+            queue: mpsc::channel(1).0,
+            readers: Arc::new(readers),
+            head: watch::channel(head).1,
+            listeners: Arc::default(),
+            writer_ended: CancellationToken::new(),
+            read_only: Some(Arc::new(lock)),
         })
     }
 
@@ -175,6 +216,9 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&mut Step<'_>) -> Result<T, StepError> + Send + 'static,
     {
+        if self.read_only.is_some() {
+            return Err(StoreError::FullAtStart.into());
+        }
         let (task, answer) = Task::new(work, known);
         self.queue.try_send(Box::new(task)).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => StoreError::Busy,

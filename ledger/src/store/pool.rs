@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
-use super::connection::{self, FileIdentity};
+use super::connection::{self, FileIdentity, ReadAs};
 use super::error::StoreError;
 use super::writer::StepError;
 
@@ -30,17 +30,19 @@ impl<'c> Reader<'c> {
 pub(crate) struct Pool {
     path: PathBuf,
     file: FileIdentity,
+    read_as: ReadAs,
     permits: Semaphore,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Pool {
     /// Opens the first connection now, so that a file that cannot be read is found at start.
-    pub(crate) fn open(path: &Path, file: FileIdentity) -> Result<Self, StoreError> {
-        let first = connection::open_reader(path)?;
+    pub(crate) fn open(path: &Path, file: FileIdentity, read_as: ReadAs) -> Result<Self, StoreError> {
+        let first = connection::open_reader(path, read_as)?;
         Ok(Self {
             path: path.to_owned(),
             file,
+            read_as,
             permits: Semaphore::new(READERS_MAX),
             idle: Mutex::new(vec![first]),
         })
@@ -63,7 +65,7 @@ impl Pool {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let conn = match idle {
             Some(conn) => conn,
-            None => connection::open_reader(&self.path)?,
+            None => connection::open_reader(&self.path, self.read_as)?,
         };
         conn.execute_batch("BEGIN DEFERRED").map_err(StoreError::from)?;
         let result = look(&Reader { conn: &conn });

@@ -535,7 +535,7 @@ async fn the_files_of_a_store_are_closed_to_others() {
 
 /// Everything that the log consists of, or nothing when it cannot even be read.
 fn dump(path: &Path) -> Option<Vec<Vec<rusqlite::types::Value>>> {
-    let conn = super::connection::open_reader(path).ok()?;
+    let conn = super::connection::open_reader(path, super::connection::ReadAs::Shared).ok()?;
     let mut all = Vec::new();
     for table in ["events", "bodies", "nodes", "checkpoints"] {
         let mut query = conn.prepare(&format!("SELECT * FROM {table} ORDER BY 1")).ok()?;

@@ -36,7 +36,7 @@ pub fn verify_file(path: &Path, origin: &str, key: &PublicKey) -> Result<VerifyR
 
 /// The same for a store whose older checkpoints may be signed by ledger keys that were retired since.
 pub fn verify_under(path: &Path, origin: &str, keys: &NoteKeys) -> Result<VerifyReport, StoreError> {
-    let conn = connection::open_reader(path)?;
+    let conn = connection::open_reader(path, connection::ReadAs::Shared)?;
     if migrate::version(&conn)? == 0 {
         return Err(StoreError::Tampered("the file holds no store".to_owned()));
     }
