@@ -134,6 +134,30 @@ fn launch(
     launch.start(deployment.folder.path())
 }
 
+fn launch_behind(
+    deployment: &Deployment,
+    (name, binary): (&str, &str),
+    prefix: &[String],
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+) -> anyhow::Result<Process> {
+    let Some((program, words)) = prefix.split_first() else {
+        return launch(deployment, name, binary, arguments, environment);
+    };
+    let mut behind = words.to_vec();
+    behind.push(text(&deployment.account.binary(deployment.build, binary)?));
+    behind.extend(arguments);
+    deployment.account.own(deployment.folder.path())?;
+    let launch = Launch {
+        name: name.to_owned(),
+        binary: program.into(),
+        arguments: behind,
+        environment,
+        account: deployment.account.clone(),
+    };
+    launch.start(deployment.folder.path())
+}
+
 fn flags(pairs: &[(&str, String)]) -> Vec<String> {
     pairs
         .iter()
@@ -174,6 +198,16 @@ pub fn ledger(deployment: &Deployment, extra: &[(&str, &str)]) -> anyhow::Result
 
 /// Starts a ledger on the deployment's store at an address.
 pub fn ledger_at(deployment: &Deployment, address: &str, extra: &[(&str, &str)]) -> anyhow::Result<Process> {
+    wrapped_ledger(deployment, address, &[], extra)
+}
+
+/// The same behind a command that becomes the ledger: the words before the ledger's own.
+pub fn wrapped_ledger(
+    deployment: &Deployment,
+    address: &str,
+    prefix: &[String],
+    extra: &[(&str, &str)],
+) -> anyhow::Result<Process> {
     let files = deployment.leaf(Role::Ledger, None)?;
     let mut arguments = flags(&[
         ("--store", text(&deployment.store())),
@@ -182,7 +216,13 @@ pub fn ledger_at(deployment: &Deployment, address: &str, extra: &[(&str, &str)])
         ("--listen", address.to_owned()),
     ]);
     arguments.extend(tls_flags(&files));
-    launch(deployment, "ledger", "synapsor-ledger", arguments, owned(extra))
+    launch_behind(
+        deployment,
+        ("ledger", "synapsor-ledger"),
+        prefix,
+        arguments,
+        owned(extra),
+    )
 }
 
 fn executor_flags(
@@ -267,22 +307,13 @@ pub fn wrapped_writer(
     arguments.extend(flags(&[("--state-dir", text(&state))]));
     let mut environment = owned(&[("BILLING_WRITE_URL", &deployment.database_url())]);
     environment.extend(owned(extra));
-    let binary = deployment.account.binary(deployment.build, "synapsor-executor")?;
-    let Some((program, words)) = prefix.split_first() else {
-        return launch(deployment, name, "synapsor-executor", arguments, environment);
-    };
-    let mut behind = words.to_vec();
-    behind.push(text(&binary));
-    behind.extend(arguments);
-    deployment.account.own(deployment.folder.path())?;
-    let launch = Launch {
-        name: name.to_owned(),
-        binary: program.into(),
-        arguments: behind,
+    launch_behind(
+        deployment,
+        (name, "synapsor-executor"),
+        prefix,
+        arguments,
         environment,
-        account: deployment.account.clone(),
-    };
-    launch.start(deployment.folder.path())
+    )
 }
 
 /// Command line of the gateway that belongs to the stack's reader.

@@ -2,17 +2,15 @@
 //! reported as done the second time, a stop holds at once, and what was reported as done holds after a restart.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use synapsor_chassis::files;
 use synapsor_proto::executor::v1::DenyEffect;
 
 use super::locks::ReceiptLock;
 use super::scene::Scene;
 use super::storage_script;
-use crate::account::is_root;
 use crate::namespaces;
 use crate::process::Process;
 use crate::proofs::findings::Findings;
@@ -42,7 +40,7 @@ impl Damage {
 
 /// Gives the number of cells; `None` where this machine has no mount namespaces.
 pub(super) async fn run(ground: &Ground, findings: &mut Findings) -> anyhow::Result<Option<usize>> {
-    if let Err(reason) = try_namespace() {
+    if let Err(reason) = namespaces::try_mount() {
         namespaces::missing("state directories that cannot be written", &reason)?;
         return Ok(None);
     }
@@ -143,7 +141,7 @@ impl Disk {
     /// The writer inside; the script becomes the writer, so that its process is the writer's.
     fn writer(&self, scene: &Scene) -> anyhow::Result<Process> {
         let text = |path: &Path| path.display().to_string();
-        let mut prefix = unshare();
+        let mut prefix = namespaces::unshare_mounts();
         prefix.extend(["/bin/sh", "-c", storage_script::TEXT, "sh"].map(str::to_owned));
         prefix.extend([
             text(&self.state),
@@ -193,23 +191,5 @@ fn copy_all(from: &Path, to: &Path) -> anyhow::Result<()> {
         }
         copy_all(&entry, &target)?;
     }
-    Ok(())
-}
-
-fn unshare() -> Vec<String> {
-    let flags = if is_root() { "-m" } else { "-rm" };
-    ["unshare", flags, "--"].map(str::to_owned).to_vec()
-}
-
-/// Whether a process can have file systems of its own.
-fn try_namespace() -> anyhow::Result<()> {
-    let words = unshare();
-    let probe = Command::new(&words[0])
-        .args(&words[1..])
-        .args(["mount", "-t", "tmpfs", "tmpfs", "/mnt"])
-        .output()
-        .context("unshare")?;
-    let said = String::from_utf8_lossy(&probe.stderr);
-    ensure!(probe.status.success(), "{}", said.trim());
     Ok(())
 }

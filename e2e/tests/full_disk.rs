@@ -1,0 +1,86 @@
+//! A ledger on a full disk: it starts, answers what it holds, refuses what it cannot keep, and goes on once there is
+//! room.
+
+use std::path::Path;
+
+use synapsor_chassis::identity::Role;
+use synapsor_e2e::binaries::Build;
+use synapsor_e2e::deployment::Deployment;
+use synapsor_e2e::namespaces;
+use synapsor_e2e::operator;
+use synapsor_e2e::stack::{self, Stack, channel};
+use synapsor_proto::ledger::v1 as wire;
+use synapsor_proto::ledger::v1::review_service_client::ReviewServiceClient;
+
+/// `sh -c TEXT sh STATE LEDGER ARGUMENT...`: a copy of the store's directory on a file system without room.
+const ON_A_FULL_DISK: &str = r#"
+state=$1
+shift
+disk=$(mktemp -d) || exit 1
+mount -t tmpfs -o size=8m,mode=700 tmpfs "$disk" || exit 1
+cp -a "$state/." "$disk" || exit 1
+mount --bind "$disk" "$state" || exit 1
+dd if=/dev/zero of="$state/fill" bs=512 2>/dev/null
+exec "$@"
+"#;
+
+/// A ledger whose store's last process closed it, or was killed.
+async fn starts_and_reads(is_closed: bool) -> anyhow::Result<()> {
+    let mut stack = Stack::without_writer(Deployment::new(Build::Plain)?)?;
+    stack.ledger.kill();
+    if is_closed {
+        // The last connection that closes the file takes the write-ahead log with it.
+        let store = rusqlite::Connection::open(stack.deployment.store())?;
+        store.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    }
+    let log = stack.deployment.path("ledger-state/local.db-wal");
+    assert_eq!(log.exists(), !is_closed);
+
+    let text = |path: &Path| path.display().to_string();
+    let mut prefix = namespaces::unshare_mounts();
+    prefix.extend(["/bin/sh", "-c", ON_A_FULL_DISK, "sh"].map(str::to_owned));
+    prefix.push(text(&stack.deployment.path("ledger-state")));
+    let ledger = stack::wrapped_ledger(&stack.deployment, "127.0.0.1:0", &prefix, &[])?;
+    let operator = channel(
+        &stack.deployment,
+        Role::Operator,
+        Some("alice"),
+        Role::Ledger,
+        &ledger.address,
+    )?;
+    let mut review = ReviewServiceClient::new(operator);
+    let listed = review.list_proposals(wire::ListProposalsRequest::default()).await;
+    assert!(listed.is_ok(), "{listed:?}\n{}", ledger.log_text());
+
+    let freeze = operator::freeze(&stack.deployment, stack.deployment.person("alice"));
+    let (signed, _) = operator::seal_freeze(stack.deployment.person("alice"), &freeze);
+    let request = wire::SubmitSwitchRequest {
+        signed: Some((&signed).into()),
+    };
+    let refused = review.submit_switch(request).await.unwrap_err();
+    let refusal = synapsor_proto::status::from_status(&refused);
+    assert_eq!(refusal.code, "STORE_FULL", "{refusal}");
+    assert!(refusal.public.contains("free space on the disk"), "{refusal}");
+    drop(ledger);
+
+    // The directory below was left alone: the next start has room.
+    stack.ledger = stack::ledger(&stack.deployment, &[])?;
+    let operator = stack.ledger_as(Role::Operator, Some("alice"))?;
+    let request = wire::SubmitSwitchRequest {
+        signed: Some((&signed).into()),
+    };
+    let taken = ReviewServiceClient::new(operator).submit_switch(request).await;
+    assert!(taken.is_ok(), "{taken:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_on_a_full_disk_answers_what_it_holds() -> anyhow::Result<()> {
+    if let Err(reason) = namespaces::try_mount() {
+        return namespaces::missing("a ledger on a full disk", &reason);
+    }
+    for is_closed in [true, false] {
+        starts_and_reads(is_closed).await?;
+    }
+    Ok(())
+}
