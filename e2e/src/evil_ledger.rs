@@ -1,7 +1,7 @@
 //! A ledger in the hands of an attacker: it holds the genuine ledger key and certificate, keeps a log of its
 //! own making with valid proofs, and hands a real writer whatever a test wants to see refused.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -124,7 +124,11 @@ pub struct EvilLedger {
     jobs: mpsc::Sender<wire::Job>,
     reports: mpsc::Receiver<AttemptReport>,
     stop: CancellationToken,
-    last: u64,
+    last: Arc<AtomicU64>,
+    /// What it says and hears of receipts.
+    pub receipts: Arc<Receipts>,
+    /// The newest receipt that the next jobs come with.
+    pub newest_receipt: Option<Envelope>,
     /// How long the next job's lease lasts; heartbeats come three times as often.
     pub lease_ms: u32,
     /// What heartbeats answer with.
@@ -139,6 +143,19 @@ pub struct EvilLedger {
     pub doubt: Arc<tokio::sync::Mutex<()>>,
     /// Calls of each kind that get no answer from now on.
     pub deaf: Arc<Deaf>,
+}
+
+/// What the ledger says and hears of receipts.
+#[derive(Debug, Default)]
+pub struct Receipts {
+    /// Receipts that came with reports.
+    pub settled: Mutex<Vec<Envelope>>,
+    /// What it claims to hold of every source.
+    pub held: Mutex<Vec<Envelope>>,
+    /// Findings of the writer.
+    pub findings: Mutex<Vec<Envelope>>,
+    /// Orders of operators, which its log holds from the next question on.
+    pub orders: Mutex<Vec<(ProposalId, Envelope)>>,
 }
 
 /// Calls that the ledger pretends not to be there for, by their kind.
@@ -175,6 +192,9 @@ impl EvilLedger {
         let (doubted, doubts) = watch::channel(0);
         let doubt = Arc::default();
         let deaf = Arc::<Deaf>::default();
+        let (forge, last) = (Arc::<Mutex<Forge>>::default(), Arc::<AtomicU64>::default());
+        let receipts = Arc::<Receipts>::default();
+        let origin = format!("synapsor/{}", deployment.id);
         let service = Service {
             queue: Arc::new(Mutex::new(Some(queue))),
             report,
@@ -184,19 +204,28 @@ impl EvilLedger {
             doubted,
             doubt: Arc::clone(&doubt),
             deaf: Arc::clone(&deaf),
+            log: Log {
+                forge: Arc::clone(&forge),
+                last: Arc::clone(&last),
+                origin: origin.clone(),
+                key: SigningKey::from_pem(&deployment.ledger_key.to_pem())?,
+                orders: Mutex::default(),
+            },
+            receipts: Arc::clone(&receipts),
         };
         let stop = CancellationToken::new();
         let routes = tonic::service::Routes::new(WritebackServiceServer::new(service));
         tokio::spawn(server.serve(routes, stop.clone()));
-        let origin = format!("synapsor/{}", deployment.id);
         Ok(Self {
             address,
-            forge: Arc::default(),
+            forge,
             origin,
             jobs,
             reports,
             stop,
-            last: 0,
+            last,
+            receipts,
+            newest_receipt: None,
             lease_ms: 60_000,
             deny,
             heartbeats,
@@ -227,8 +256,7 @@ impl EvilLedger {
                 .order
                 .as_ref()
                 .map(|o| forge.append(EventKind::ApplyRequested, &id, body(o)));
-            let consistency = forge.consistency(self.last);
-            self.last = forge.size();
+            let consistency = forge.consistency(self.last.swap(forge.size(), Ordering::SeqCst));
             wire::Job {
                 proposal: Some((&forge.record(proposal)).into()),
                 decisions: decisions.iter().map(|d| (&forge.record(*d)).into()).collect(),
@@ -241,7 +269,7 @@ impl EvilLedger {
                 lease_ms: self.lease_ms,
                 unfinished: false,
                 switches: Vec::new(),
-                newest_receipt: None,
+                newest_receipt: self.newest_receipt.as_ref().map(Into::into),
             }
         };
         self.present_job(job).await
@@ -253,6 +281,11 @@ impl EvilLedger {
             .send(job)
             .await
             .context("the writer's stream is closed")?;
+        self.next_report().await
+    }
+
+    /// The next report of the writer.
+    pub async fn next_report(&mut self) -> anyhow::Result<AttemptReport> {
         let report = tokio::time::timeout(Duration::from_secs(20), self.reports.recv()).await;
         report
             .context("the writer did not report")?
@@ -281,6 +314,37 @@ struct Service {
     doubted: watch::Sender<u32>,
     doubt: Arc<tokio::sync::Mutex<()>>,
     deaf: Arc<Deaf>,
+    log: Log,
+    receipts: Arc<Receipts>,
+}
+
+/// The forged log with what signs it.
+struct Log {
+    forge: Arc<Mutex<Forge>>,
+    last: Arc<AtomicU64>,
+    origin: String,
+    key: SigningKey,
+    /// Positions of orders.
+    orders: Mutex<Vec<u64>>,
+}
+
+impl Log {
+    /// Every order there is, proven under the newest checkpoint.
+    fn orders(&self, new: Vec<(ProposalId, Envelope)>) -> Result<wire::FindReceiptOrdersResponse, Status> {
+        let poisoned = || Status::internal("poisoned");
+        let mut forge = self.forge.lock().map_err(|_| poisoned())?;
+        let mut orders = self.orders.lock().map_err(|_| poisoned())?;
+        for (id, order) in new {
+            let body = order.to_bytes().map_err(|e| Status::internal(e.to_string()))?;
+            orders.push(forge.append(EventKind::ReceiptsOrdered, &id, body));
+        }
+        let seen = self.last.swap(forge.size(), Ordering::SeqCst);
+        Ok(wire::FindReceiptOrdersResponse {
+            orders: orders.iter().map(|seq| (&forge.record(*seq)).into()).collect(),
+            checkpoint: forge.note(&self.origin, &self.key),
+            consistency: forge.consistency(seen).as_ref().map(Into::into),
+        })
+    }
 }
 
 type Jobs = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<wire::LeaseResponse, Status>> + Send>>;
@@ -337,9 +401,14 @@ impl WritebackService for Service {
         request: Request<wire::SettleRequest>,
     ) -> Result<Response<wire::SettleResponse>, Status> {
         Deaf::refuses(&self.deaf.settles)?;
-        let envelope: Envelope = required("attempt", request.into_inner().attempt)
+        let request = request.into_inner();
+        let envelope: Envelope = required("attempt", request.attempt)
             .and_then(Envelope::try_from)
             .map_err(|r| Status::invalid_argument(r.public))?;
+        if let Some(receipt) = request.receipt.and_then(|receipt| receipt.try_into().ok()) {
+            let settled = self.receipts.settled.lock();
+            settled.map_err(|_| Status::internal("poisoned"))?.push(receipt);
+        }
         let report = envelope
             .peek(Kind::Attempt)
             .map_err(|e| Status::invalid_argument(e.to_string()))?;
@@ -381,13 +450,32 @@ impl WritebackService for Service {
         &self,
         _: Request<wire::ListSourceReceiptsRequest>,
     ) -> Result<Response<wire::ListSourceReceiptsResponse>, Status> {
-        Ok(Response::new(wire::ListSourceReceiptsResponse::default()))
+        let held = self.receipts.held.lock();
+        let held = held.map_err(|_| Status::internal("poisoned"))?;
+        let receipts = held
+            .iter()
+            .rev()
+            .zip(1..)
+            .map(|(receipt, seq)| wire::SourceReceipt {
+                seq,
+                receipt: Some(receipt.into()),
+                reported_lost: false,
+            });
+        Ok(Response::new(wire::ListSourceReceiptsResponse {
+            receipts: receipts.collect(),
+            ..Default::default()
+        }))
     }
 
     async fn report_receipt_finding(
         &self,
-        _: Request<wire::ReportReceiptFindingRequest>,
+        request: Request<wire::ReportReceiptFindingRequest>,
     ) -> Result<Response<wire::ReportReceiptFindingResponse>, Status> {
+        let finding = required("finding", request.into_inner().finding)
+            .and_then(Envelope::try_from)
+            .map_err(|r| Status::invalid_argument(r.public))?;
+        let findings = self.receipts.findings.lock();
+        findings.map_err(|_| Status::internal("poisoned"))?.push(finding);
         Ok(Response::new(wire::ReportReceiptFindingResponse::default()))
     }
 
@@ -395,7 +483,9 @@ impl WritebackService for Service {
         &self,
         _: Request<wire::FindReceiptOrdersRequest>,
     ) -> Result<Response<wire::FindReceiptOrdersResponse>, Status> {
-        Ok(Response::new(wire::FindReceiptOrdersResponse::default()))
+        let new = self.receipts.orders.lock();
+        let new = std::mem::take(&mut *new.map_err(|_| Status::internal("poisoned"))?);
+        self.log.orders(new).map(Response::new)
     }
 
     async fn list_unfinished(

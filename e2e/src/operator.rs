@@ -5,7 +5,8 @@ use anyhow::Context as _;
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::random;
 use synapsor_domain::approval::{
-    ApplyOrder, Approver, Audience, Decision, Freeze, RENDERER, Render, Unfreeze, Verdict,
+    ApplyOrder, Approver, Audience, Decision, Freeze, RENDERER, ReceiptAction, ReceiptOrder, Render,
+    Unfreeze, Verdict,
 };
 use synapsor_domain::digest::Digest;
 use synapsor_domain::proposal::{Attested, Proposal};
@@ -14,7 +15,7 @@ use synapsor_domain::review;
 use synapsor_domain::signing::{Envelope, Kind};
 use synapsor_domain::timestamp::Span;
 use synapsor_domain::trust::APPLIER;
-use synapsor_domain::writeback::AttemptReport;
+use synapsor_domain::writeback::{AttemptReport, ReceiptRef};
 use synapsor_proto::convert::required;
 use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::review_service_client::ReviewServiceClient;
@@ -154,6 +155,33 @@ pub fn lift(deployment: &Deployment, person: &Person, freeze: Digest) -> Unfreez
         nonce: random::hex_id(32),
         freeze_digest: Some(freeze),
     }
+}
+
+/// An order about receipts of one source.
+pub fn receipt_order(
+    deployment: &Deployment,
+    person: &Person,
+    (source, action): (&str, ReceiptAction),
+    receipts: Vec<ReceiptRef>,
+) -> Envelope {
+    let order = ReceiptOrder {
+        v: 1,
+        deployment_id: deployment.id.clone(),
+        environment: deployment.environment,
+        source: source.to_owned(),
+        action,
+        receipts,
+        before: None,
+        approver: Approver {
+            key_id: person.key.key_id(),
+            person: person.name.clone(),
+            role: APPLIER.to_owned(),
+        },
+        issued_at: now(),
+        nonce: random::hex_id(32),
+        reason: None,
+    };
+    Envelope::seal(Kind::ReceiptOrder, &order, &person.key).expect("an order has a canonical form")
 }
 
 pub fn seal_freeze(person: &Person, freeze: &Freeze) -> (Envelope, Digest) {

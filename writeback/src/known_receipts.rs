@@ -115,6 +115,8 @@ struct OfSource {
     own: Option<KnownReceipt>,
     /// The one that came with the newest job.
     shown: Option<KnownReceipt>,
+    /// One that a comparison with the ledger found lost, anywhere among the older ones.
+    lost: Option<KnownReceipt>,
     orders: VecDeque<VerifiedReceiptOrder>,
 }
 
@@ -162,6 +164,22 @@ impl KnownReceipts {
         }
     }
 
+    /// Takes a receipt that a comparison did not find in the source: nothing is written until it is there or given up.
+    pub fn lost(&self, source: &str, known: &KnownReceipt) {
+        let mut sources = self.lock();
+        let of_source = sources.entry(source.to_owned()).or_default();
+        if !of_source.may_be_missing(source, known) {
+            of_source.lost.get_or_insert_with(|| known.clone());
+        }
+    }
+
+    /// A lost receipt is in the source again.
+    pub fn recovered(&self, source: &str, id: &ProposalId) {
+        if let Some(of_source) = self.lock().get_mut(source) {
+            of_source.lost.take_if(|lost| lost.receipt.proposal_id == *id);
+        }
+    }
+
     /// Takes an operator's order: what it lets be missing is not looked for again.
     pub fn take_order(&self, source: &str, order: &VerifiedReceiptOrder) {
         let mut sources = self.lock();
@@ -176,7 +194,7 @@ impl KnownReceipts {
             }
             of_source.orders.push_back(order.clone());
         }
-        for known in [&mut of_source.own, &mut of_source.shown] {
+        for known in [&mut of_source.own, &mut of_source.shown, &mut of_source.lost] {
             known.take_if(|known| known.may_be_missing(source, order));
         }
     }
@@ -188,7 +206,7 @@ impl KnownReceipts {
         let known = sources
             .get(source)
             .into_iter()
-            .flat_map(|of| [&of.own, &of.shown]);
+            .flat_map(|of| [&of.lost, &of.own, &of.shown]);
         let mut required: Vec<KnownReceipt> = Vec::new();
         for known in known.flatten() {
             let is_here = is_same_database(&known.receipt.database_identity, identity);

@@ -88,6 +88,12 @@ pub(super) async fn compare_page(
     done.lost = without_allowed(writer, source, done.lost).await;
     let lost: Vec<_> = done.lost.iter().map(|(known, _)| known.clone()).collect();
     writer.receipts.compared(source, &present, &lost);
+    for id in &present {
+        writer.core.known().recovered(source, id);
+    }
+    if let Some(lost) = lost.first() {
+        writer.core.known().lost(source, lost);
+    }
     done.identity = found.identity;
     Ok(done)
 }
@@ -231,8 +237,10 @@ async fn look_again(
             || orders.iter().any(|order| known.may_be_missing(source, order))
     };
     let settled = before.iter().filter(is_settled);
-    writer
-        .receipts
-        .settled(source, settled.map(|known| &known.receipt().proposal_id));
+    let settled: Vec<_> = settled.map(|known| &known.receipt().proposal_id).collect();
+    for id in &settled {
+        writer.core.known().recovered(source, id);
+    }
+    writer.receipts.settled(source, settled);
     Ok(())
 }

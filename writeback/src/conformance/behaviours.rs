@@ -380,6 +380,9 @@ pub(crate) const ALL: &[Behaviour] = &[
     ("a deleted newest receipt is missed", |db| {
         Box::pin(lost_receipts::a_deleted_newest_receipt_is_missed(db))
     }),
+    ("an older receipt that was found lost is missed", |db| {
+        Box::pin(lost_receipts::an_older_lost_receipt_is_missed(db))
+    }),
     ("a known receipt with other bytes is missed", |db| {
         Box::pin(lost_receipts::altered_bytes_of_a_receipt_are_missed(db))
     }),

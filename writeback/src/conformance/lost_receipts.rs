@@ -97,6 +97,17 @@ pub(crate) async fn a_deleted_newest_receipt_is_missed(db: Db) {
     assert_eq!(missed(&db, &receipts).await, [proposal_id(1), proposal_id(2)]);
 }
 
+pub(crate) async fn an_older_lost_receipt_is_missed(db: Db) {
+    let receipts = with_two(&db).await;
+    commit(begin(&db).await.transaction, known(3).stored()).await;
+    delete(&db, 3);
+    assert_eq!(missed(&db, &receipts).await, Vec::<String>::new());
+    receipts.lost(SOURCE, &known(3));
+    assert_eq!(missed(&db, &receipts).await, [proposal_id(3)]);
+    receipts.recovered(SOURCE, &known(3).receipt().proposal_id);
+    assert_eq!(missed(&db, &receipts).await, Vec::<String>::new());
+}
+
 pub(crate) async fn altered_bytes_of_a_receipt_are_missed(db: Db) {
     for column in ["receipt", "executor_sig", "outcome"] {
         let db = db.another();

@@ -1,0 +1,295 @@
+//! What a writer makes of the receipts that a source holds or lacks, whatever its ledger claims: one that is missing
+//! stops the source, and one that does not count is no answer.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use synapsor_chassis::random;
+use synapsor_domain::approval::ReceiptAction;
+use synapsor_domain::digest::Digest;
+use synapsor_domain::ids::ProposalId;
+use synapsor_domain::signing::{Envelope, Kind, SigningKey};
+use synapsor_domain::trust::ServiceKey;
+use synapsor_domain::writeback::{
+    AttemptReport, AttemptResult, Outcome, Receipt, ReceiptDiscrepancy, ReceiptFinding, ReceiptRef,
+    verify_receipt_finding,
+};
+use synapsor_e2e::agent::Agent;
+use synapsor_e2e::cli::until;
+use synapsor_e2e::court::{Court, INVOICE};
+use synapsor_e2e::now;
+use synapsor_e2e::operator::{Desk, receipt_order};
+use synapsor_source::StoredReceipt;
+
+const SOON: Duration = Duration::from_secs(10);
+const OTHER_INVOICE: &str = "INV-3002";
+
+fn refused(reason: &str) -> AttemptResult {
+    AttemptResult::Refused(reason.to_owned())
+}
+
+async fn judged(court: &mut Court) -> anyhow::Result<AttemptReport> {
+    let papers = court.honest();
+    court.judge(&papers).await
+}
+
+/// Applies the first proposal, and lays a second one before the court; gives the receipt of the first.
+async fn applied(court: &mut Court) -> anyhow::Result<Envelope> {
+    let report = judged(court).await?;
+    assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
+    let settled = court.ledger.receipts.settled.lock().expect("no panic").clone();
+    let agent = Agent::over_stdio(&court.stack).await?;
+    let id = agent.propose(OTHER_INVOICE, "goodwill").await?;
+    court.subject = Desk::open(&court.stack, "alice")?
+        .subject(&court.stack.deployment, &id)
+        .await?;
+    court.before = court.deployment().dump()?;
+    settled.into_iter().next_back().context("no receipt")
+}
+
+fn named(receipt: &Envelope) -> anyhow::Result<ReceiptRef> {
+    let opened: Receipt = receipt.peek(Kind::Receipt)?;
+    Ok(ReceiptRef {
+        proposal_id: opened.proposal_id,
+        receipt_digest: Digest::of(Kind::Receipt, &receipt.payload),
+    })
+}
+
+fn lose(court: &mut Court) -> anyhow::Result<()> {
+    let delete = "DELETE FROM synapsor_writeback_receipts";
+    court.deployment().open_database()?.execute_batch(delete)?;
+    court.before = court.deployment().dump()?;
+    Ok(())
+}
+
+fn sign(court: &Court, action: ReceiptAction, receipt: &Envelope) -> anyhow::Result<()> {
+    let named = named(receipt)?;
+    let source = court.subject.proposal.source.id.as_str();
+    let alice = court.person("alice");
+    let order = receipt_order(court.deployment(), alice, (source, action), vec![named.clone()]);
+    let mut orders = court.ledger.receipts.orders.lock().expect("no panic");
+    orders.push((named.proposal_id, order));
+    Ok(())
+}
+
+fn findings(court: &Court) -> anyhow::Result<Vec<ReceiptFinding>> {
+    let trust = court.deployment().trust()?;
+    let findings = court.ledger.receipts.findings.lock().expect("no panic");
+    let verified = findings
+        .iter()
+        .map(|finding| verify_receipt_finding(finding, &trust));
+    Ok(verified.collect::<Result<_, _>>()?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn source_without_its_newest_receipt_is_not_written() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    let receipt = applied(&mut court).await?;
+    lose(&mut court)?;
+    let report = judged(&mut court).await?;
+    assert_eq!(report.result, refused("effect_lost"), "{}", report.message);
+    let source = court.subject.proposal.source.id.clone();
+    for part in [
+        source.as_str(),
+        named(&receipt)?.proposal_id.as_str(),
+        "`synapsor-runner receipts audit`",
+        "`synapsor-runner receipts give-up`",
+    ] {
+        assert!(report.message.contains(part), "{part}: {}", report.message);
+    }
+    assert_eq!(court.deployment().dump()?, court.before);
+
+    // An order of the wrong kind changes nothing; the right one is the end of it.
+    sign(&court, ReceiptAction::Adopt, &receipt)?;
+    assert_eq!(judged(&mut court).await?.result, refused("effect_lost"));
+    sign(&court, ReceiptAction::GiveUp, &receipt)?;
+    let report = judged(&mut court).await?;
+    assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn newest_receipt_of_the_job_must_be_in_the_source() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    let identity = court.subject.proposal.source.fingerprint.clone();
+    // Another writer's, of which this one knows nothing by itself.
+    let id = ProposalId::from_random(random::bytes());
+    let newest = claimed(&court, id, &court.deployment().writer_key, &identity)?;
+    court.ledger.newest_receipt = Some(newest.clone());
+    let report = judged(&mut court).await?;
+    assert_eq!(report.result, refused("effect_lost"), "{}", report.message);
+    assert_eq!(court.deployment().dump()?, court.before);
+    plant(&court, &newest)?;
+    let report = judged(&mut court).await?;
+    assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn newest_receipt_that_no_writer_signed_says_nothing() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    let mut receipt: Receipt = applied(&mut court).await?.peek(Kind::Receipt)?;
+    receipt.proposal_id = court.subject.proposal.id.clone();
+    let forged = Envelope::seal(Kind::Receipt, &receipt, &court.deployment().ledger_key)?;
+    court.ledger.newest_receipt = Some(forged);
+    let report = judged(&mut court).await?;
+    assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn comparison_reports_lost_receipts_that_a_writer_signed() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    let receipt = applied(&mut court).await?;
+    let mut other: Receipt = receipt.peek(Kind::Receipt)?;
+    other.proposal_id = court.subject.proposal.id.clone();
+    let forged = Envelope::seal(Kind::Receipt, &other, &court.deployment().ledger_key)?;
+    other.database_identity = "sqlite:another-one".to_owned();
+    let elsewhere = Envelope::seal(Kind::Receipt, &other, &court.deployment().writer_key)?;
+    lose(&mut court)?;
+    let held = vec![receipt.clone(), forged, elsewhere];
+    *court.ledger.receipts.held.lock().expect("no panic") = held;
+    // The refusal makes the writer compare at once.
+    assert_eq!(judged(&mut court).await?.result, refused("effect_lost"));
+    until(SOON, || Ok(!findings(&court)?.is_empty()))?;
+    let found = findings(&court)?.remove(0);
+    assert_eq!(found.discrepancy, ReceiptDiscrepancy::EffectLost);
+    assert_eq!(found.receipts, [named(&receipt)?]);
+    assert_eq!(found.source, court.subject.proposal.source.id);
+    assert_eq!(found.database_identity, court.subject.proposal.source.fingerprint);
+    assert_eq!(
+        court.deployment().dump()?,
+        court.before,
+        "the comparison wrote something"
+    );
+    Ok(())
+}
+
+/// A receipt of the proposal before the court, put into the database by somebody else.
+fn planted(court: &Court, key: &SigningKey, identity: &str) -> anyhow::Result<Envelope> {
+    let envelope = claimed(court, court.subject.proposal.id.clone(), key, identity)?;
+    plant(court, &envelope)?;
+    Ok(envelope)
+}
+
+fn claimed(court: &Court, id: ProposalId, key: &SigningKey, identity: &str) -> anyhow::Result<Envelope> {
+    let receipt = Receipt {
+        v: 1,
+        proposal_id: id,
+        proposal_digest: court.subject.digest,
+        outcome: Outcome::Applied,
+        reason: String::new(),
+        rows_affected: 1,
+        previous_version: None,
+        new_version: None,
+        order_digest: None,
+        fence: 1,
+        attempt: 1,
+        writer: "w".to_owned(),
+        ledger_size: 1,
+        ledger_root: "00".repeat(32),
+        database_identity: identity.to_owned(),
+        created_at: now(),
+    };
+    Ok(Envelope::seal(Kind::Receipt, &receipt, key)?)
+}
+
+fn plant(court: &Court, envelope: &Envelope) -> anyhow::Result<()> {
+    let row = StoredReceipt::from_envelope(envelope)?;
+    court.deployment().open_database()?.execute(
+        "INSERT INTO synapsor_writeback_receipts (proposal_id, proposal_digest, outcome, reason, rows_affected, fence, \
+         executor_id, ledger_size, ledger_root, db_identity, created_at, receipt, executor_key, executor_sig) \
+         VALUES (?1, ?2, ?3, ?4, 1, 1, ?5, 1, ?6, ?7, ?8, ?9, ?10, ?11)",
+        [
+            row.proposal_id,
+            row.proposal_digest,
+            row.outcome,
+            row.reason,
+            row.executor_id,
+            row.ledger_root,
+            row.db_identity,
+            row.created_at,
+            row.receipt,
+            row.executor_key,
+            row.executor_sig,
+        ],
+    )?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn receipt_of_another_database_does_not_count() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    planted(&court, &court.deployment().writer_key, "sqlite:another-one")?;
+    let report = judged(&mut court).await?;
+    assert_eq!(report.result, refused("receipt_identity"), "{}", report.message);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn receipt_of_a_retired_key_counts_by_an_order_only() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    let old = SigningKey::from_seed(&[9; 32].into());
+    court.change_trust(|trust| {
+        trust.writers.push(ServiceKey {
+            key_id: old.key_id(),
+            public_key: old.public_key(),
+            retired: true,
+            retired_at_size: None,
+            retired_at_root: None,
+            pinned_at: None,
+        });
+    })?;
+    let identity = court.subject.proposal.source.fingerprint.clone();
+    let receipt = planted(&court, &old, &identity)?;
+    let report = judged(&mut court).await?;
+    assert_eq!(report.result, refused("receipt_unproven"), "{}", report.message);
+    let presented = court.ledger.receipts.settled.lock().expect("no panic").clone();
+    assert_eq!(
+        presented,
+        std::slice::from_ref(&receipt),
+        "the ledger was not shown the receipt"
+    );
+    // The end of the attempt itself comes without the receipt.
+    let ended = court.ledger.next_report().await?;
+    assert_eq!(
+        (ended.result, ended.receipt_digest),
+        (refused("receipt_unproven"), None)
+    );
+
+    sign(&court, ReceiptAction::Adopt, &receipt)?;
+    let report = judged(&mut court).await?;
+    assert_eq!(report.result, AttemptResult::AlreadyApplied, "{}", report.message);
+    assert_ne!(court.deployment().invoice(INVOICE)?.0, 0, "it was applied again");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writer_that_ends_does_not_wait_for_an_absent_source() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    let database = court.deployment().database();
+    std::fs::rename(&database, database.with_extension("away"))?;
+    let papers = court.honest();
+    let log = court.writer.log.clone();
+    let pid = court.writer.pid();
+    let end = async {
+        until(SOON, || {
+            Ok(std::fs::read_to_string(&log)?.contains("the source does not answer"))
+        })?;
+        let pid = rustix::process::Pid::from_raw(i32::try_from(pid)?).context("a pid")?;
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        anyhow::Ok(Instant::now())
+    };
+    let (report, ended) = tokio::join!(court.judge(&papers), end);
+    let (report, ended) = (report?, ended?);
+    assert_eq!(
+        report.result,
+        AttemptResult::Retryable("database_unavailable".to_owned()),
+        "{}",
+        report.message
+    );
+    court.writer.wait(SOON)?;
+    assert!(ended.elapsed() < Duration::from_secs(5), "{:?}", ended.elapsed());
+    assert_eq!(*court.ledger.starts.borrow(), 0, "an attempt was announced");
+    Ok(())
+}
