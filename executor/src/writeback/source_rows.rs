@@ -226,8 +226,13 @@ async fn settle_row(
         }
         Err(refusal) => refusal,
     };
-    if is_passing(&refusal.code) || !is_verdict(&refusal.code) {
+    if is_passing(&refusal.code) {
         return Settled::Later;
+    }
+    if !is_verdict(&refusal.code) {
+        // It is shown to the ledger again, and keeps no other receipt from it.
+        tracing::warn!(proposal = %id, code = %refusal.code, "receipt not settled: {}", refusal.public);
+        return Settled::Known;
     }
     // The ledger has judged it, and would judge it so again.
     writer.ledger.settled.add(&id);
