@@ -30,7 +30,12 @@ fn refused(reason: &str) -> AttemptResult {
 
 async fn judged(court: &mut Court) -> anyhow::Result<AttemptReport> {
     let papers = court.honest();
-    court.judge(&papers).await
+    let mut report = court.judge(&papers).await?;
+    // The reconciler reports receipts of other proposals meanwhile.
+    while report.proposal_id != court.subject.proposal.id {
+        report = court.ledger.next_report().await?;
+    }
+    Ok(report)
 }
 
 /// Applies the first proposal, and lays a second one before the court; gives the receipt of the first.
