@@ -250,20 +250,22 @@ async fn receipt_of_a_retired_key_counts_by_an_order_only() -> anyhow::Result<()
     let report = judged(&mut court).await?;
     assert_eq!(report.result, refused("receipt_unproven"), "{}", report.message);
     let presented = court.ledger.receipts.settled.lock().expect("no panic").clone();
-    assert_eq!(
-        presented,
-        std::slice::from_ref(&receipt),
+    assert!(
+        presented.contains(&receipt),
         "the ledger was not shown the receipt"
     );
-    // The end of the attempt itself comes without the receipt.
-    let ended = court.ledger.next_report().await?;
-    assert_eq!(
-        (ended.result, ended.receipt_digest),
-        (refused("receipt_unproven"), None)
-    );
+    // The end of the attempt itself comes without the receipt. The reconciler presents it too.
+    let mut ended = report;
+    while ended.receipt_digest.is_some() {
+        ended = court.ledger.next_report().await?;
+    }
+    assert_eq!(ended.result, refused("receipt_unproven"));
 
     sign(&court, ReceiptAction::Adopt, &receipt)?;
-    let report = judged(&mut court).await?;
+    let mut report = judged(&mut court).await?;
+    while report.result == refused("receipt_unproven") && report.receipt_digest.is_some() {
+        report = court.ledger.next_report().await?;
+    }
     assert_eq!(report.result, AttemptResult::AlreadyApplied, "{}", report.message);
     assert_ne!(court.deployment().invoice(INVOICE)?.0, 0, "it was applied again");
     Ok(())
