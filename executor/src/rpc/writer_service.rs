@@ -96,7 +96,7 @@ impl WriterRpc {
         let writer = &self.writer;
         let mut sources = Vec::new();
         for (source_id, database) in writer.core.databases() {
-            let done = writeback::report_receipts(writer, database.reading(), &key).await?;
+            let done = writeback::report_receipts(writer, (source_id, database.reading()), &key).await?;
             sources.push(wire::ReportedReceipts {
                 source_id: source_id.to_owned(),
                 reported: done.reported,

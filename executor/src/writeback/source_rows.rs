@@ -12,7 +12,7 @@ use synapsor_source::{EngineError, RowMark, StoredReceipt, is_same_database};
 
 use super::Writer;
 use super::finding::{ComparedSource, report_finding};
-use super::receipt_orders::ref_of;
+use super::receipt_orders::{is_adopted, ref_of};
 use super::reconcile::tell;
 use super::report::is_passing;
 use super::unproven::present;
@@ -213,8 +213,10 @@ async fn settle_row(
         return Settled::Known;
     }
     let (fence, attempt) = (receipt.fence, receipt.attempt);
-    let is_retired = check_key_in_use(&envelope, trust).is_err();
-    let told = if is_retired {
+    // One that an operator adopted is told as any other; the ledger has the order.
+    let is_unproven =
+        check_key_in_use(&envelope, trust).is_err() && !is_adopted(writer, source, &receipt, &envelope).await;
+    let told = if is_unproven {
         present(writer, &[], &receipt, envelope).await
     } else {
         tell(writer, &receipt, envelope, fence, attempt).await
@@ -236,7 +238,7 @@ async fn settle_row(
     }
     // The ledger has judged it, and would judge it so again.
     writer.ledger.settled.add(&id);
-    if is_retired {
+    if is_unproven {
         // The ledger has recorded an alarm of its own kind.
         return Settled::Known;
     }

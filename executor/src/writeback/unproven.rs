@@ -10,6 +10,7 @@ use synapsor_source::receipt::check_key_in_use;
 use synapsor_source::{Engine, StoredReceipt};
 
 use super::Writer;
+use super::receipt_orders::is_adopted;
 use super::reconcile::{subject_of, tell};
 use super::report::{Report, seal_report};
 
@@ -49,9 +50,14 @@ pub(super) async fn present(
     })
 }
 
-async fn report(writer: &Writer, stored: &StoredReceipt, trust: &TrustFile) -> Result<(), Refusal> {
+async fn report(
+    writer: &Writer,
+    source: &str,
+    stored: &StoredReceipt,
+    trust: &TrustFile,
+) -> Result<(), Refusal> {
     let (receipt, envelope) = stored.verify_past(trust)?;
-    if check_key_in_use(&envelope, trust).is_err() {
+    if check_key_in_use(&envelope, trust).is_err() && !is_adopted(writer, source, &receipt, &envelope).await {
         // The ledger takes one that it holds.
         return present(writer, &[], &receipt, envelope).await;
     }
@@ -73,7 +79,7 @@ pub struct ReportedReceipts {
 /// Reports every receipt of a key in one source to the ledger, which takes a known one without a change.
 pub async fn report_receipts(
     writer: &Writer,
-    engine: &dyn Engine,
+    (source, engine): (&str, &dyn Engine),
     key: &KeyId,
 ) -> Result<ReportedReceipts, Refusal> {
     let (trust, _) = (writer.trust)()?;
@@ -92,7 +98,7 @@ pub async fn report_receipts(
             .last()
             .and_then(|stored| stored.created_at.parse::<Timestamp>().ok());
         for stored in page.iter().filter(|stored| stored.executor_key == key.as_str()) {
-            match report(writer, stored, &trust).await {
+            match report(writer, source, stored, &trust).await {
                 Ok(()) => done.reported += 1,
                 Err(refusal) => {
                     tracing::warn!(proposal = stored.proposal_id, code = %refusal.code, "receipt not in the log");
