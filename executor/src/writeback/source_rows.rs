@@ -217,9 +217,9 @@ async fn settle_row(
     let is_unproven =
         check_key_in_use(&envelope, trust).is_err() && !is_adopted(writer, source, &receipt, &envelope).await;
     let told = if is_unproven {
-        present(writer, &[], &receipt, envelope).await
+        present(writer, &[], &receipt, envelope.clone()).await
     } else {
-        tell(writer, &receipt, envelope, fence, attempt).await
+        tell(writer, &receipt, envelope.clone(), fence, attempt).await
     };
     let refusal = match told {
         Ok(()) => {
@@ -240,6 +240,10 @@ async fn settle_row(
     writer.ledger.settled.add(&id);
     if is_unproven {
         // The ledger has recorded an alarm of its own kind.
+        return Settled::Known;
+    }
+    if is_adopted(writer, source, &receipt, &envelope).await {
+        writer.receipts.settled(source, [&id]);
         return Settled::Known;
     }
     writer.receipts.add_orphan(source, &id);
