@@ -189,7 +189,7 @@ fn unsigned(source: &str, action: ReceiptAction, receipts: Vec<ReceiptRef>) -> R
             person: "alice".to_owned(),
             role: "applier".to_owned(),
         },
-        issued_at: AT.parse().unwrap(),
+        issued_at: LATER.parse().unwrap(),
         nonce: "00".repeat(16),
         reason: None,
     }
