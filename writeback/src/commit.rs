@@ -110,7 +110,7 @@ impl<'a, P: MayCommit> Decided<'a, P> {
                 let error = EngineError::new(EngineErrorKind::Busy, "receipt exists");
                 return ControlFlow::Break(ApplyResult::Retryable(error));
             }
-            Err(RecordError::Engine(error)) => return ControlFlow::Break(ApplyResult::of_engine(error)),
+            Err(RecordError::Engine(error)) => return ControlFlow::Break(ApplyResult::of_receipts(error)),
         }
         crash(hit(CrashPoint::AfterReceipt).await)?;
         ControlFlow::Continue(Recorded {

@@ -107,7 +107,10 @@ impl<P: Permit> Open<'_, P> {
     /// Goes on without a receipt of the proposal in a source that holds every receipt that `gate` requires.
     async fn without_receipt(mut self, gate: Gate) -> Step<Self> {
         let id = self.permit.proposal().id.to_string();
-        let found = engine(self.transaction.find_receipts(&id, &gate.keys()).await)?;
+        let found = match self.transaction.find_receipts(&id, &gate.keys()).await {
+            Ok(found) => found,
+            Err(error) => return ControlFlow::Break(ApplyResult::of_receipts(error)),
+        };
         if let Some(stored) = &found.receipt {
             let result = self.of_stored(stored);
             return self.roll_back(result).await;

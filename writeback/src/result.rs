@@ -9,7 +9,10 @@ use synapsor_source::{EngineError, EngineErrorKind};
 use crate::known_receipts::LostReceipts;
 use crate::permit::FailedReason;
 use crate::receipt::Unusable;
-use crate::violation::{LookError, Violation};
+use crate::violation::{LookError, Violation, ViolationKind};
+
+const RECEIPT_TABLE_UNUSABLE: &str = "the receipt table cannot be used as the migration made it; \
+     `writeback doctor --check-db` names the difference";
 
 /// How one transaction ended.
 #[derive(Debug)]
@@ -93,6 +96,25 @@ impl ApplyResult {
                 tracing::error!(code = violation.kind.code(), "{}", violation.detail);
                 Self::Refused(RefusedBy::Violation(violation))
             }
+        }
+    }
+
+    /// A statement on the receipt table failed. A table that cannot be read or written as the migration made it, by a
+    /// connection that may do so, is not the migration's.
+    pub(crate) fn of_receipts(error: EngineError) -> Self {
+        match error.kind {
+            EngineErrorKind::NotFound | EngineErrorKind::Unreadable | EngineErrorKind::Other => {
+                tracing::warn!(reason = error.reason(), detail = %error.detail, "database error at the receipt table");
+                Self::of_look(LookError::violation(
+                    ViolationKind::ReceiptTable,
+                    RECEIPT_TABLE_UNUSABLE,
+                ))
+            }
+            EngineErrorKind::Busy
+            | EngineErrorKind::Unavailable
+            | EngineErrorKind::Denied
+            | EngineErrorKind::TooLarge
+            | EngineErrorKind::Timeout => Self::of_engine(error),
         }
     }
 
