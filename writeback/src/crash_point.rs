@@ -68,21 +68,17 @@ pub async fn hit(_point: CrashPoint) -> Result<(), EngineError> {
 }
 
 /// Does what `SYNAPSOR_FAILPOINT=NAME:kill|hang|stop|error[:COUNT]` asks for, if this is the named point and it is
-/// reached for the COUNT-th time (the first, unless it says otherwise).
+/// reached for the COUNT-th time (the first, unless it says otherwise). `SYNAPSOR_FAILPOINT=@PATH` reads
+/// `NAME:ACTION` from a file at every point and removes the file when the point is reached, so that one process can
+/// be stopped as often as the proofs write the file.
 ///
 /// # Errors
 /// `error` was asked for.
 #[cfg(feature = "crash-points")]
 pub async fn hit(point: CrashPoint) -> Result<(), EngineError> {
-    use std::sync::atomic::{AtomicU32, Ordering};
-    static REACHED: AtomicU32 = AtomicU32::new(0);
-
-    let Some((action, count)) = wanted(point.as_str()) else {
+    let Some(action) = wanted(point.as_str()) else {
         return Ok(());
     };
-    if REACHED.fetch_add(1, Ordering::SeqCst) + 1 != count {
-        return Ok(());
-    }
     // The proofs read this line to know that a hanging or failing process has come so far.
     tracing::warn!(point = point.as_str(), "a crash point is reached");
     let injected = || EngineError::new(synapsor_source::EngineErrorKind::Unavailable, "injected");
@@ -118,12 +114,35 @@ fn signal(signal: rustix::process::Signal) -> rustix::io::Result<()> {
     clippy::disallowed_methods,
     reason = "only builds for the proofs contain this line"
 )]
-fn wanted(name: &str) -> Option<(String, u32)> {
+fn wanted(name: &str) -> Option<String> {
     let text = std::env::var("SYNAPSOR_FAILPOINT").ok()?;
+    match text.strip_prefix('@') {
+        Some(path) => wanted_by_file(path, name),
+        None => wanted_by_count(&text, name),
+    }
+}
+
+#[cfg(feature = "crash-points")]
+fn wanted_by_file(path: &str, name: &str) -> Option<String> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let (wanted, action) = text.trim().split_once(':')?;
+    if wanted != name {
+        return None;
+    }
+    std::fs::remove_file(path).ok()?;
+    Some(action.to_owned())
+}
+
+#[cfg(feature = "crash-points")]
+fn wanted_by_count(text: &str, name: &str) -> Option<String> {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static REACHED: AtomicU32 = AtomicU32::new(0);
+
     let mut parts = text.split(':');
     if parts.next() != Some(name) {
         return None;
     }
     let action = parts.next().unwrap_or("error").to_owned();
-    Some((action, parts.next().and_then(|c| c.parse().ok()).unwrap_or(1)))
+    let count = parts.next().and_then(|c| c.parse().ok()).unwrap_or(1);
+    (REACHED.fetch_add(1, Ordering::SeqCst) + 1 == count).then_some(action)
 }
