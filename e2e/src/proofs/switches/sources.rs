@@ -35,8 +35,8 @@ pub(super) struct Hanging {
 pub(super) struct Source {
     pub(super) name: String,
     pub(super) tool: String,
-    /// The invoice of its one proposal.
-    pub(super) invoice: String,
+    /// The invoices of its proposals.
+    pub(super) invoices: [String; 2],
     way: Way,
 }
 
@@ -116,17 +116,20 @@ pub(super) async fn set(ground: &Ground, number: usize) -> anyhow::Result<Hangin
         sources.push(Source {
             name: name.clone(),
             tool: format!("{name}.waive"),
-            invoice: format!("HANG-{at:02}"),
+            invoices: [1, 2].map(|n| format!("HANG-{at:02}-{n}")),
             way,
         });
     }
     let checker = ground.checker(&deployment)?;
-    let invoices: Vec<String> = sources.iter().map(|source| source.invoice.clone()).collect();
+    let invoices: Vec<String> = sources
+        .iter()
+        .flat_map(|source| source.invoices.clone())
+        .collect();
     let stack = Stack::with_reader_variables(deployment, &borrowed(&reads))?;
     let bench = Bench::on(stack, checker).await?;
     for source in &sources {
         if let Way::File(file) = &source.way {
-            invoices::fill(file, std::slice::from_ref(&source.invoice))?;
+            invoices::fill(file, &source.invoices)?;
         }
     }
     if ground.server().is_some() {
