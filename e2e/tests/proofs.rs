@@ -58,6 +58,12 @@ async fn a_lost_commit_or_answer_never_leads_to_a_wrong_verdict() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nothing_but_the_approved_change_is_committed_whatever_an_owner_defines() {
+    needs_failpoints();
+    holds("preconditions").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_writers_with_the_same_jobs_have_one_effect_each() {
     holds("concurrency").await;
 }

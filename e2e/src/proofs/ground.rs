@@ -46,17 +46,30 @@ pub(super) async fn on_every_engine(
     servers: Servers,
     run: impl Fn(Ground) -> OnEngine,
 ) -> anyhow::Result<Json> {
+    on_engines(proof, plan, servers, &ENGINES, run).await
+}
+
+/// The same on engines of the proof's choice. A later PostgreSQL is never demanded, and goes with the first.
+pub(super) async fn on_engines(
+    proof: &str,
+    plan: Plan,
+    servers: Servers,
+    engines: &[Engine],
+    run: impl Fn(Ground) -> OnEngine,
+) -> anyhow::Result<Json> {
     let mut running = JoinSet::new();
     let mut skipped = Vec::new();
-    for engine in ENGINES
-        .into_iter()
-        .filter(|e| plan.engine.is_none_or(|only| only == *e))
-    {
+    let is_later = |engine| engine == Engine::Postgres18;
+    let is_planned = |engine: Engine| {
+        plan.engine
+            .is_none_or(|only| only == engine || (is_later(engine) && only == Engine::Postgres))
+    };
+    for engine in engines.iter().copied().filter(|e| is_planned(*e)) {
         if let Some(ground) = Ground::find(engine, servers)? {
             let run = run(ground);
             running.spawn(async move { (engine, run.await) });
         } else {
-            skipped.push(json!({ "engine": engine.name(), "reason": "there is no server", "is_waived": is_waived(engine) }));
+            skipped.push(json!({ "engine": engine.name(), "reason": "there is no server", "is_waived": is_waived(engine) || is_later(engine) }));
         }
     }
     let mut engines = serde_json::Map::new();

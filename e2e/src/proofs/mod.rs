@@ -12,6 +12,7 @@ pub mod ground;
 mod invoices;
 mod journal;
 pub mod lost;
+pub mod preconditions;
 pub mod properties;
 pub mod quiet;
 pub mod switches;
@@ -24,11 +25,12 @@ use serde_json::{Value as Json, json};
 use crate::databases::Engine;
 
 /// Every proof, in the order in which they run.
-pub const NAMES: [&str; 8] = [
+pub const NAMES: [&str; 9] = [
     "wall",
     "quiet",
     "crash",
     "lost",
+    "preconditions",
     "switches",
     "concurrency",
     "properties",
@@ -53,6 +55,7 @@ pub async fn run(name: &str, plan: Plan) -> anyhow::Result<Json> {
         "quiet" => Box::pin(quiet::run(plan)).await,
         "crash" => Box::pin(crash::run(plan)).await,
         "lost" => Box::pin(lost::run(plan)).await,
+        "preconditions" => Box::pin(preconditions::run(plan)).await,
         "switches" => Box::pin(switches::run(plan)).await,
         "concurrency" => Box::pin(concurrency::run(plan)).await,
         "properties" => properties::run(plan),

@@ -1,0 +1,134 @@
+//! Receipt tables that are not the migration's, and code on the target that nobody acknowledged, all made by an owner
+//! who is no superuser, against the real processes: the row is as it was or as approved, a receipt says which, and
+//! every refusal has a name. Definitions that only set columns of their own row stay admitted.
+
+mod acknowledged;
+mod cases;
+mod cells;
+mod judge;
+mod owner;
+mod scene;
+mod sqlite_cases;
+mod state;
+mod tables;
+mod tally;
+
+use std::time::Instant;
+
+use serde_json::{Value as Json, json};
+
+use self::cases::{Case, CaseKind};
+use self::cells::Cells;
+use self::judge::Judged;
+use self::scene::Scene;
+use self::tables::Tables;
+use super::Plan;
+use super::ground::{self, ENGINES, Ground, Servers};
+use crate::binaries::Build;
+use crate::databases::Engine;
+use crate::deployment::Deployment;
+use crate::fixture::Fixture;
+
+/// Definitions of each kind in the small form.
+const SAMPLE: usize = 3;
+/// Definitions of each kind that come at every point.
+const AT_EVERY_POINT: usize = 2;
+
+pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
+    let engines: Vec<Engine> = ENGINES.into_iter().chain([Engine::Postgres18]).collect();
+    ground::on_engines("preconditions", plan, Servers::Shared, &engines, |ground| {
+        Box::pin(on_engine(ground, plan))
+    })
+    .await
+}
+
+async fn on_engine(ground: Ground, plan: Plan) -> anyhow::Result<Json> {
+    let began = Instant::now();
+    let all = cases::all(ground.engine);
+    let chosen = if plan.small {
+        cases::sample(&all, SAMPLE)
+    } else {
+        all.clone()
+    };
+    // Deployments side by side: each waits more than it works.
+    let (standing, between, acknowledged) = tokio::join!(
+        standing(&ground, &chosen),
+        between(&ground, &all, &chosen, plan),
+        acknowledged(&ground, &chosen)
+    );
+    let mut judged = standing?;
+    judged.add(&between?);
+    judged.add(&acknowledged?);
+    let skipped = plan
+        .small
+        .then(|| json!({ "what": "definitions", "ran": chosen.len(), "of": all.len(), "reason": "--small" }));
+    Ok(json!({
+        "cells": judged.tally.cells,
+        "definitions": chosen.len(),
+        "unreadable_receipt_tables": judged.tally.unreadable,
+        "violations": judged.findings.violations,
+        "ends": judged.tally.to_json(),
+        "skipped": skipped.into_iter().collect::<Vec<_>>(),
+        "seconds": began.elapsed().as_secs(),
+    }))
+}
+
+/// Definitions that are there before a proposal, an attempt or a writer.
+async fn standing(ground: &Ground, chosen: &[Case]) -> anyhow::Result<Judged> {
+    let (deployment, tables) = deployed(ground)?;
+    let chosen = renamed(chosen, &tables);
+    let mut cells = Cells::new(Scene::new(deployment, tables).await?)?;
+    for case in &chosen {
+        cells.standing(case).await;
+    }
+    Ok(cells.judged)
+}
+
+/// Definitions that come in the middle of a transaction.
+async fn between(ground: &Ground, all: &[Case], chosen: &[Case], plan: Plan) -> anyhow::Result<Judged> {
+    let (deployment, tables) = deployed(ground)?;
+    let is_damage = |case: &&Case| case.kind != CaseKind::Harmless;
+    let (all, chosen) = (renamed(all, &tables), renamed(chosen, &tables));
+    let mut cells = Cells::new(Scene::new(deployment, tables).await?)?;
+    for (number, case) in chosen.iter().filter(is_damage).enumerate() {
+        cells.between(number, case).await;
+    }
+    if !plan.small {
+        let at_every_point = cases::sample(&all, AT_EVERY_POINT);
+        for case in at_every_point.iter().filter(is_damage) {
+            cells.every_point(case).await;
+        }
+    }
+    Ok(cells.judged)
+}
+
+/// The same code, acknowledged.
+async fn acknowledged(ground: &Ground, chosen: &[Case]) -> anyhow::Result<Judged> {
+    let (deployment, tables) = deployed(ground)?;
+    let chosen = renamed(chosen, &tables);
+    let acknowledged = acknowledged::acknowledge(&deployment, &tables, &chosen)?;
+    let mut cells = Cells::new(Scene::new(deployment, tables).await?)?;
+    for one in &acknowledged {
+        cells.acknowledged(&one.case, &one.tool).await;
+    }
+    Ok(cells.judged)
+}
+
+/// A deployment whose tables belong to an owner of their own.
+fn deployed(ground: &Ground) -> anyhow::Result<(Deployment, Tables)> {
+    let fixture = Fixture::billing();
+    let deployment = match ground.server() {
+        None => Deployment::with_contract(Build::Failpoints, &fixture.contract.to_string())?,
+        Some(server) => Deployment::over(Build::Failpoints, server.database()?, &fixture)?,
+    };
+    let tables = Tables::new(&deployment)?;
+    tables.reset(&["PC-0".to_owned()])?;
+    Ok((deployment, tables))
+}
+
+fn renamed(cases: &[Case], tables: &Tables) -> Vec<Case> {
+    cases
+        .iter()
+        .map(|case| case.on(&tables.writer, &tables.schema))
+        .collect()
+}
