@@ -14,8 +14,6 @@ use crate::session::Session;
 pub(crate) const EXIT_RECEIPT_MISSING: u8 = 13;
 /// Exit code: a source holds receipts by which the ledger refused to settle.
 pub(crate) const EXIT_RECEIPT_ORPHANED: u8 = 14;
-/// A page before the first event: nothing is left of that side.
-const NOTHING_LEFT: u64 = 1;
 /// Pages of one source; a writer that names ever more is not followed.
 const PAGES_MAX: usize = 1_000_000;
 
@@ -99,13 +97,8 @@ async fn audit_source(writer: &mut Writer, source: &str, all: bool) -> Result<Au
         if found.is_complete || !all || found.unavailable.is_some() {
             break;
         }
-        // The side that has ended is not read again from its beginning.
-        before = if next_before == 0 {
-            NOTHING_LEFT
-        } else {
-            next_before
-        };
-        from = next_from;
+        // A side that is not given beside the other has ended, and is not read again.
+        (before, from) = (next_before, next_from);
     }
     Ok(found)
 }

@@ -1,0 +1,80 @@
+//! Receipts that a test puts into a target database itself, as somebody with the database and a writer key could.
+
+use anyhow::Context as _;
+use synapsor_domain::digest::Digest;
+use synapsor_domain::ids::ProposalId;
+use synapsor_domain::signing::{Envelope, Kind, SigningKey};
+use synapsor_domain::writeback::{Outcome, Receipt};
+use synapsor_source::StoredReceipt;
+
+use crate::now;
+use crate::target::Target;
+
+/// A receipt that claims an effect of a proposal in this database, by an order if there was one. The database must hold
+/// a receipt already: the claimed one names the same database.
+///
+/// # Errors
+/// A database without receipts.
+pub fn applied(
+    target: &Target,
+    proposal_id: ProposalId,
+    (proposal_digest, order_digest): (Digest, Option<Digest>),
+    key: &SigningKey,
+) -> anyhow::Result<Envelope> {
+    let rows = target.query_text("SELECT db_identity FROM synapsor_writeback_receipts")?;
+    let identity = rows.into_iter().flatten().flatten().next();
+    let database_identity = identity.context("no receipt")?;
+    let receipt = Receipt {
+        v: 1,
+        proposal_id,
+        proposal_digest,
+        outcome: Outcome::Applied,
+        reason: String::new(),
+        rows_affected: 1,
+        previous_version: None,
+        new_version: None,
+        order_digest,
+        fence: 1,
+        attempt: 1,
+        writer: "w".to_owned(),
+        ledger_size: 1,
+        ledger_root: "00".repeat(32),
+        database_identity,
+        created_at: now(),
+    };
+    Ok(Envelope::seal(Kind::Receipt, &receipt, key)?)
+}
+
+/// Inserts the row of a receipt as the database's owner.
+///
+/// # Errors
+/// What the engine says.
+pub fn insert(target: &Target, signed: &Envelope) -> anyhow::Result<()> {
+    let row = StoredReceipt::from_envelope(signed)?;
+    let text = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    let optional = |value: &Option<String>| value.as_deref().map_or_else(|| "NULL".to_owned(), text);
+    let values = [
+        text(&row.proposal_id),
+        text(&row.proposal_digest),
+        text(&row.outcome),
+        text(&row.reason),
+        row.rows_affected.to_string(),
+        optional(&row.previous_version),
+        optional(&row.new_version),
+        row.fence.to_string(),
+        text(&row.executor_id),
+        row.ledger_size.to_string(),
+        text(&row.ledger_root),
+        text(&row.db_identity),
+        text(&row.created_at),
+        text(&row.receipt),
+        text(&row.executor_key),
+        text(&row.executor_sig),
+    ];
+    target.execute(&format!(
+        "INSERT INTO synapsor_writeback_receipts (proposal_id, proposal_digest, outcome, reason, rows_affected, \
+         previous_version, new_version, fence, executor_id, ledger_size, ledger_root, db_identity, created_at, receipt, \
+         executor_key, executor_sig) VALUES ({})",
+        values.join(", ")
+    ))
+}

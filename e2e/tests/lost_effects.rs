@@ -1,0 +1,363 @@
+//! A database that lost receipts and their effects, holds receipts that the ledger does not, or had old ones deleted:
+//! what shows before the next write, and what an operator signs to go on.
+
+use anyhow::{Context as _, ensure};
+use serde_json::{Value as Json, json};
+use synapsor_domain::digest::Digest;
+use synapsor_domain::ids::ProposalId;
+use synapsor_domain::signing::SigningKey;
+use synapsor_e2e::cli::Workplace;
+use synapsor_e2e::databases::{Engine, Server};
+use synapsor_e2e::fixture::Fixture;
+use synapsor_e2e::receipt_row;
+
+const SOURCE: &str = "billing_db";
+const EXIT_MISSING: i32 = 13;
+const EXIT_ORPHAN: i32 = 14;
+
+/// Runs a test on SQLite and on every server that is there, to the end on each, and names those on which it failed.
+fn on_every_engine(test: impl Fn(Workplace) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let mut failures = Vec::new();
+    let mut run = |engine: Engine, place: anyhow::Result<Workplace>| {
+        if let Err(error) = place.and_then(&test) {
+            failures.push(format!("{engine}: {error:#}"));
+        }
+    };
+    run(Engine::Sqlite, Workplace::new());
+    for &engine in Engine::SERVERS {
+        if let Some(server) = Server::of(engine)? {
+            let place = server
+                .database()
+                .and_then(|database| Workplace::over(database, &Fixture::billing()));
+            run(engine, place);
+        }
+    }
+    ensure!(failures.is_empty(), "{}", failures.join("\n"));
+    Ok(())
+}
+
+fn applied(place: &Workplace, invoice: &str) -> anyhow::Result<String> {
+    let id = place.approved(invoice, "goodwill")?;
+    let done = place.json(&["apply", &id])?;
+    ensure!(done["status"] == json!("applied"), "{done}");
+    Ok(id)
+}
+
+/// What a restored backup leaves: neither the receipt nor its effect.
+fn undo(
+    place: &Workplace,
+    id: &str,
+    invoice: &str,
+    before: &(i64, Option<String>, i64),
+) -> anyhow::Result<()> {
+    let reason = before
+        .1
+        .as_ref()
+        .map_or_else(|| "NULL".to_owned(), |text| format!("'{text}'"));
+    place.target.execute(&format!(
+        "DELETE FROM synapsor_writeback_receipts WHERE proposal_id = '{id}'"
+    ))?;
+    place.target.execute(&format!(
+        "UPDATE invoices SET late_fee_cents = {}, waiver_reason = {reason}, version = {} WHERE id = '{invoice}'",
+        before.0, before.2
+    ))
+}
+
+/// Runs a command that ends with this exit code, and gives its JSON.
+fn ends(place: &Workplace, exit: i32, arguments: &[&str]) -> anyhow::Result<Json> {
+    let mut arguments = arguments.to_vec();
+    arguments.push("--json");
+    let ran = place.run(&arguments)?;
+    ran.expect(exit)?;
+    ran.object()
+}
+
+fn refused_as_lost(place: &Workplace, id: &str, invoice: &str) -> anyhow::Result<()> {
+    let before = place.invoice(invoice)?;
+    let refused = ends(place, 4, &["apply", id])?;
+    ensure!(refused["result"] == json!("refused:effect_lost"), "{refused}");
+    let fix = refused["fix"].as_str().unwrap_or_default();
+    ensure!(
+        fix.contains("receipts audit") && fix.contains("receipts give-up"),
+        "{refused}"
+    );
+    ensure!(place.invoice(invoice)? == before, "the row was touched");
+    Ok(())
+}
+
+fn ids(shown: &Json, list: &str) -> Vec<String> {
+    let found = shown["sources"][0][list].as_array();
+    let ids = found
+        .into_iter()
+        .flatten()
+        .filter_map(|named| named["proposal"].as_str());
+    let mut ids: Vec<String> = ids.map(str::to_owned).collect();
+    ids.sort();
+    ids
+}
+
+fn events(place: &Workplace, kind: &str) -> anyhow::Result<usize> {
+    let ran = place.ok(&["events", "tail", "--kind", kind, "--json"])?;
+    Ok(ran.stdout.lines().filter(|line| !line.is_empty()).count())
+}
+
+/// The findings of the ledger with this code.
+fn findings(place: &Workplace, code: &str) -> anyhow::Result<Vec<String>> {
+    let ran = place.run(&["writeback", "doctor", "--json"])?;
+    let shown = ran.object()?;
+    let all = shown["ledger"].as_array().with_context(|| shown.to_string())?;
+    let found: Vec<String> = all
+        .iter()
+        .filter(|finding| finding["code"] == json!(code))
+        .map(|finding| finding["text"].as_str().unwrap_or_default().to_owned())
+        .collect();
+    ran.expect(i32::from(!found.is_empty()))?;
+    Ok(found)
+}
+
+#[test]
+fn restored_database_shows_before_the_next_write() -> anyhow::Result<()> {
+    on_every_engine(|place| {
+        let before = [place.invoice("INV-3001")?, place.invoice("INV-3002")?];
+        let lost = [applied(&place, "INV-3001")?, applied(&place, "INV-3002")?];
+        let fine = ends(&place, 0, &["receipts", "audit", "--all"])?;
+        ensure!(fine["sources"][0]["compared"].as_u64() >= Some(2), "{fine}");
+        ensure!(
+            findings(&place, "EFFECT_LOST")?.is_empty(),
+            "doctor found nothing wrong"
+        );
+
+        undo(&place, &lost[0], "INV-3001", &before[0])?;
+        undo(&place, &lost[1], "INV-3002", &before[1])?;
+        let third = place.approved("INV-3003", "goodwill")?;
+        refused_as_lost(&place, &third, "INV-3003")?;
+
+        let mut sorted = lost.to_vec();
+        sorted.sort();
+        let audited = ends(&place, EXIT_MISSING, &["receipts", "audit", "--all"])?;
+        ensure!(ids(&audited, "lost") == sorted, "{audited}");
+        let found = findings(&place, "EFFECT_LOST")?;
+        ensure!(
+            found.len() == 1 && found[0].contains(&lost[0]) && found[0].contains(&lost[1]),
+            "{found:?}"
+        );
+        // Looking again makes no new event.
+        let recorded = events(&place, "effect_lost")?;
+        ensure!(recorded > 0, "no event");
+        refused_as_lost(&place, &third, "INV-3003")?;
+        ends(&place, EXIT_MISSING, &["receipts", "audit"])?;
+        ensure!(
+            events(&place, "effect_lost")? == recorded,
+            "a second event of one incident"
+        );
+
+        let order = ends(
+            &place,
+            0,
+            &["receipts", "give-up", "--source", SOURCE, "--all-lost", "--yes"],
+        )?;
+        ensure!(order["receipts"].as_array().map(Vec::len) == Some(2), "{order}");
+        ends(&place, 0, &["receipts", "audit", "--all"])?;
+        ensure!(
+            findings(&place, "EFFECT_LOST")?.is_empty(),
+            "the incident is ended"
+        );
+        let done = ends(&place, 0, &["apply", &third])?;
+        ensure!(done["status"] == json!("applied"), "{done}");
+        // What was lost is not applied a second time.
+        let again = ends(&place, 0, &["apply", &lost[0]])?;
+        ensure!(again["status"] == json!("already_applied"), "{again}");
+        ensure!(place.invoice("INV-3001")? == before[0], "applied again");
+        place.ok(&["ledger", "verify"])?;
+        Ok(())
+    })
+}
+
+#[test]
+fn copy_of_a_file_from_before_is_a_lost_effect() -> anyhow::Result<()> {
+    let place = Workplace::new()?;
+    let (file, copy) = (place.path("billing.db"), place.path("monday.db"));
+    let first = applied(&place, "INV-3001")?;
+    std::fs::copy(&file, &copy)?;
+    let second = applied(&place, "INV-3002")?;
+    let third = place.approved("INV-3003", "goodwill")?;
+    for more in ["billing.db-wal", "billing.db-shm"] {
+        let _ = std::fs::remove_file(place.path(more));
+    }
+    std::fs::copy(&copy, &file)?;
+    refused_as_lost(&place, &third, "INV-3003")?;
+    let audited = ends(&place, EXIT_MISSING, &["receipts", "audit", "--source", SOURCE])?;
+    assert_eq!(ids(&audited, "lost"), std::slice::from_ref(&second), "{audited}");
+
+    // Named one by one, and nothing that was not lost.
+    let shown = place.run(&["receipts", "give-up", "--source", SOURCE, &second])?;
+    shown.expect(2)?;
+    assert!(shown.stderr.contains("CONFIRMATION_REQUIRED"), "{shown}");
+    refused_as_lost(&place, &third, "INV-3003")?;
+    place.ok(&["receipts", "give-up", "--source", SOURCE, &second, "--yes"])?;
+    assert_eq!(ends(&place, 0, &["apply", &third])?["status"], json!("applied"));
+    assert_eq!(
+        ends(&place, 0, &["apply", &first])?["status"],
+        json!("already_applied")
+    );
+    Ok(())
+}
+
+#[test]
+fn effects_that_come_back_are_no_longer_missing() -> anyhow::Result<()> {
+    let place = Workplace::new()?;
+    let (file, copy) = (place.path("billing.db"), place.path("newest.db"));
+    applied(&place, "INV-3001")?;
+    let lost = applied(&place, "INV-3002")?;
+    std::fs::copy(&file, &copy)?;
+    let delete = format!("DELETE FROM synapsor_writeback_receipts WHERE proposal_id = '{lost}'");
+    place.target.execute(&delete)?;
+    let third = place.approved("INV-3003", "goodwill")?;
+    refused_as_lost(&place, &third, "INV-3003")?;
+    for more in ["billing.db-wal", "billing.db-shm"] {
+        let _ = std::fs::remove_file(place.path(more));
+    }
+    std::fs::copy(&copy, &file)?;
+    assert_eq!(ends(&place, 0, &["apply", &third])?["status"], json!("applied"));
+    ends(&place, 0, &["receipts", "audit", "--all"])?;
+    Ok(())
+}
+
+#[test]
+fn receipt_that_the_ledger_refuses_is_an_orphan() -> anyhow::Result<()> {
+    on_every_engine(|place| {
+        applied(&place, "INV-3001")?;
+        let pem = std::fs::read_to_string(place.path(".synapsor/keys/writer.pem"))?;
+        let key = SigningKey::from_pem(&pem)?;
+        let stranger = ProposalId::from_random([7; 10]);
+        let signed = receipt_row::applied(
+            &place.target,
+            stranger.clone(),
+            (Digest::of_typed("x", b"y"), None),
+            &key,
+        )?;
+        receipt_row::insert(&place.target, &signed)?;
+        // A row of another deployment is counted, and raises no alarm.
+        let other = SigningKey::from_seed(&zeroize::Zeroizing::new([5; 32]));
+        let foreign = ProposalId::from_random([8; 10]);
+        let foreign = receipt_row::applied(
+            &place.target,
+            foreign,
+            (Digest::of_typed("x", b"y"), None),
+            &other,
+        )?;
+        receipt_row::insert(&place.target, &foreign)?;
+
+        let audited = ends(&place, EXIT_ORPHAN, &["receipts", "audit", "--all"])?;
+        ensure!(ids(&audited, "orphaned") == [stranger.to_string()], "{audited}");
+        ensure!(audited["sources"][0]["foreign"] == json!(1), "{audited}");
+        let found = findings(&place, "ORPHAN_RECEIPT")?;
+        ensure!(
+            found.len() == 1 && found[0].contains(stranger.as_str()),
+            "{found:?}"
+        );
+        ensure!(events(&place, "orphan_receipt")? == 1, "one event");
+        // An orphan stops nothing.
+        applied(&place, "INV-3002")?;
+
+        place.ok(&["receipts", "adopt", stranger.as_str(), "--yes"])?;
+        ensure!(
+            findings(&place, "ORPHAN_RECEIPT")?.is_empty(),
+            "the incident is ended"
+        );
+        ends(&place, 0, &["receipts", "audit", "--all"])?;
+        Ok(())
+    })
+}
+
+#[test]
+fn archived_receipts_may_be_deleted_by_the_owner() -> anyhow::Result<()> {
+    on_every_engine(|place| {
+        let old = [applied(&place, "INV-3001")?, applied(&place, "INV-3002")?];
+        let cut = synapsor_e2e::now().to_string();
+        let young = applied(&place, "INV-3003")?;
+        let archive = [
+            "receipts", "archive", "--source", SOURCE, "--before", &cut, "--yes",
+        ];
+        let ordered = ends(&place, 0, &archive)?;
+        ensure!(ordered["orders"][0]["receipts"] == json!(2), "{ordered}");
+        let statement = ordered["statement"].as_str().context("a statement")?;
+        place.target.execute(statement)?;
+        let left = place
+            .target
+            .query_text("SELECT proposal_id FROM synapsor_writeback_receipts")?;
+        ensure!(left == [[Some(young.clone())]], "{left:?}");
+
+        let audited = ends(&place, 0, &["receipts", "audit", "--all"])?;
+        ensure!(
+            audited["sources"][0]["archived_before"] == json!(cut),
+            "{audited}"
+        );
+        let next = applied(&place, "INV-3004")?;
+        for id in old {
+            let again = ends(&place, 0, &["apply", &id])?;
+            ensure!(again["status"] == json!("already_applied"), "{again}");
+        }
+        // Behind the cut absence is a loss as before, and the cut moves back for nobody.
+        let delete = format!("DELETE FROM synapsor_writeback_receipts WHERE proposal_id = '{next}'");
+        place.target.execute(&delete)?;
+        let audited = ends(&place, EXIT_MISSING, &["receipts", "audit", "--all"])?;
+        ensure!(ids(&audited, "lost") == [next], "{audited}");
+        let back = [
+            "receipts",
+            "archive",
+            "--source",
+            SOURCE,
+            "--before",
+            "2020-01-01",
+            "--yes",
+        ];
+        let refused = place.run(&back)?;
+        refused.expect(4)?;
+        ensure!(refused.stderr.contains("refused:archive_cut"), "{refused}");
+        Ok(())
+    })
+}
+
+/// The words of a command, where quotes hold some together.
+fn words(line: &str) -> Vec<String> {
+    let pieces = line.split('"').enumerate();
+    let words = pieces.flat_map(|(at, piece)| {
+        if at % 2 == 1 {
+            vec![piece.to_owned()]
+        } else {
+            piece.split_whitespace().map(str::to_owned).collect()
+        }
+    });
+    words.collect()
+}
+
+#[test]
+fn commands_of_the_guide_are_understood() -> anyhow::Result<()> {
+    let place = Workplace::new()?;
+    let ids = [applied(&place, "INV-3001")?, applied(&place, "INV-3002")?];
+    let guide = include_str!("../../docs/lost-effects.md");
+    let mut run = 0;
+    for line in guide.lines().filter(|line| line.starts_with("synapsor-runner ")) {
+        let mut words: Vec<String> = words(line)
+            .into_iter()
+            .skip(1)
+            .map(|word| match word.as_str() {
+                "app" => SOURCE.to_owned(),
+                "wrp_4f2a" => ids[0].clone(),
+                "wrp_51cc" => ids[1].clone(),
+                _ => word,
+            })
+            .collect();
+        if words[1] != "audit" {
+            words.push("--yes".to_owned());
+        }
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let ran = place.run(&words)?;
+        // What it comes to is for the other tests.
+        ensure!(matches!(ran.exit, Some(0 | 1)), "{ran}");
+        run += 1;
+    }
+    assert_eq!(run, 6);
+    Ok(())
+}
