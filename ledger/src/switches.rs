@@ -37,7 +37,7 @@ impl Ledger {
     /// Files a freeze or a lift. The same one again is on file already.
     ///
     /// # Errors
-    /// What verification refuses; `refused:freeze` for a lift of a freeze that is not on file.
+    /// What verification refuses.
     pub(crate) async fn submit_switch(
         &self,
         caller: Caller,
@@ -125,9 +125,8 @@ fn submit(
     }
     let kind = match &verified.ends {
         None => EventKind::WritebackFrozen,
-        Some(freeze) if switches::is_lifted(step.conn(), freeze)? => {
-            return Err(refused("the freeze that it names was lifted before").into());
-        }
+        // Another lift of the same freeze is needed when the first one ended before it reached a writer, or its signer
+        // left the trust file.
         Some(_) => EventKind::FreezeLifted,
     };
     Ok(step.append(&NewEvent {
@@ -217,8 +216,4 @@ fn bytes_of(signed: &Envelope) -> Result<Vec<u8>, Refusal> {
     signed
         .to_bytes()
         .map_err(|e| Refusal::new("MALFORMED", format!("signed object: {e}")))
-}
-
-fn refused(text: &str) -> Refusal {
-    Refusal::new("refused:freeze", text)
 }

@@ -29,8 +29,9 @@ pub enum SwitchRow {
     Lift(Box<VerifiedLift>),
     /// Of another deployment or environment, or signed by a key that was revoked: it stops nothing here.
     Void,
-    /// It cannot be verified. A stop that is not understood is a stop.
-    Unverified,
+    /// It cannot be verified, as after its signer left the trust file. A stop that is not understood is a stop; it ends
+    /// by a lift that names the digest of what the row holds, where the row is the freeze of that digest.
+    Unverified(Option<Digest>),
 }
 
 impl StoredReceipt {
@@ -79,12 +80,16 @@ impl StoredReceipt {
     }
 
     /// Verifies a row that [is a switch](Self::is_switch). The times of a lift were held against the clock by the
-    /// writer that inserted it.
+    /// writer that inserted it. A lift that cannot be verified ends nothing, and stops nothing by itself.
     pub fn verify_switch(&self, trust: &TrustFile) -> SwitchRow {
         let is_lift = self.proposal_id.ends_with(LIFT_ENDING);
         let kind = if is_lift { Kind::Unfreeze } else { Kind::Freeze };
         let Some(envelope) = self.switch_envelope(kind) else {
-            return SwitchRow::Unverified;
+            return if is_lift {
+                SwitchRow::Void
+            } else {
+                SwitchRow::Unverified(None)
+            };
         };
         let is_revoked = envelope
             .signer()
@@ -108,7 +113,11 @@ impl StoredReceipt {
         match verified {
             Ok(Some(row)) => row,
             Err(refusal) if refusal.code == "refused:audience" => SwitchRow::Void,
-            Ok(None) | Err(_) => SwitchRow::Unverified,
+            Ok(None) | Err(_) if is_lift => SwitchRow::Void,
+            Ok(None) | Err(_) => {
+                let digest = Digest::of(Kind::Freeze, &envelope.payload);
+                SwitchRow::Unverified((self.proposal_id == key_of(digest)).then_some(digest))
+            }
         }
     }
 

@@ -80,10 +80,11 @@ async fn sync(writer: &Writer, source: &str) -> Result<(), EngineError> {
             SwitchRow::Freeze(freeze) => writer.switches.recorded(source, freeze.digest()),
             SwitchRow::Lift(lift) => writer.switches.recorded(source, lift.digest()),
             SwitchRow::Void => {}
-            SwitchRow::Unverified => {
+            SwitchRow::Unverified(digest) => {
                 tracing::error!(
                     source,
-                    "the receipt table holds a freeze that cannot be verified; nothing is written"
+                    digest = digest.map(|digest| digest.to_string()),
+                    "the receipt table holds a freeze that cannot be verified; nothing is written unless a lift names it"
                 );
             }
         }

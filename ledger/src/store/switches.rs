@@ -23,13 +23,6 @@ pub(crate) fn find(conn: &Connection, digest: &Digest) -> Result<Option<u64>, St
         .transpose()
 }
 
-/// Whether a lift of this freeze is on file.
-pub(crate) fn is_lifted(conn: &Connection, freeze: &Digest) -> Result<bool, StoreError> {
-    Ok(conn
-        .prepare_cached("SELECT 1 FROM switches WHERE freeze = ?1 AND is_lift = 1")?
-        .exists([freeze.as_bytes()])?)
-}
-
 /// Positions of the freezes that no lift ended, and of the newest lifts, oldest first.
 pub(crate) fn to_tell(conn: &Connection) -> Result<Vec<u64>, StoreError> {
     let mut query = conn.prepare_cached(

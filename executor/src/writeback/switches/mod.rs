@@ -232,7 +232,7 @@ impl Switches {
         }
         found.iter().any(|row| match row {
             SwitchRow::Freeze(freeze) => !state.is_lifted(freeze.digest()),
-            SwitchRow::Unverified => true,
+            SwitchRow::Unverified(digest) => !digest.is_some_and(|digest| state.is_lifted(digest)),
             SwitchRow::Lift(_) | SwitchRow::Void => false,
         })
     }

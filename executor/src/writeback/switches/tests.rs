@@ -356,3 +356,23 @@ fn mark_of_last_commit_survives_a_restart_in_both_directions() {
     drop(switches);
     assert_eq!(reopened(dir.path()).mark(), Some(early));
 }
+
+#[tokio::test]
+async fn lift_by_digest_ends_a_freeze_whose_signer_left() {
+    let (_dir, switches) = switches();
+    let (frozen, _) = freeze("a");
+    let (other, _) = freeze("b");
+    let unverified = |digest| [SwitchRow::Unverified(digest)];
+    assert!(switches.take_found(&unverified(Some(frozen.digest()))));
+    let (lifted, envelope) = lift(frozen.digest());
+    switches.lift(&lifted, &envelope).await.unwrap();
+    assert!(!switches.take_found(&unverified(Some(frozen.digest()))));
+    assert!(
+        switches.take_found(&unverified(Some(other.digest()))),
+        "ends no other"
+    );
+    assert!(
+        switches.take_found(&unverified(None)),
+        "what no digest names stays a stop"
+    );
+}
