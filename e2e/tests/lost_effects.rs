@@ -63,6 +63,21 @@ fn undo(
     ))
 }
 
+/// Copies the file of the database as it is now.
+fn back_up(place: &Workplace) -> anyhow::Result<()> {
+    let copy = place.path("backup.db");
+    place.target.execute(&format!("VACUUM INTO '{}'", copy.display()))
+}
+
+/// Puts the copy in the place of the file, as from a backup.
+fn restore(place: &Workplace) -> anyhow::Result<()> {
+    for rest in ["billing.db-wal", "billing.db-shm"] {
+        let _ = std::fs::remove_file(place.path(rest));
+    }
+    std::fs::copy(place.path("backup.db"), place.path("billing.db"))?;
+    Ok(())
+}
+
 /// Runs a command that ends with this exit code, and gives its JSON.
 fn ends(place: &Workplace, exit: i32, arguments: &[&str]) -> anyhow::Result<Json> {
     let mut arguments = arguments.to_vec();
@@ -176,15 +191,11 @@ fn restored_database_shows_before_the_next_write() -> anyhow::Result<()> {
 #[test]
 fn copy_of_a_file_from_before_is_a_lost_effect() -> anyhow::Result<()> {
     let place = Workplace::new()?;
-    let (file, copy) = (place.path("billing.db"), place.path("monday.db"));
     let first = applied(&place, "INV-3001")?;
-    std::fs::copy(&file, &copy)?;
+    back_up(&place)?;
     let second = applied(&place, "INV-3002")?;
     let third = place.approved("INV-3003", "goodwill")?;
-    for more in ["billing.db-wal", "billing.db-shm"] {
-        let _ = std::fs::remove_file(place.path(more));
-    }
-    std::fs::copy(&copy, &file)?;
+    restore(&place)?;
     refused_as_lost(&place, &third, "INV-3003")?;
     let audited = ends(&place, EXIT_MISSING, &["receipts", "audit", "--source", SOURCE])?;
     assert_eq!(ids(&audited, "lost"), std::slice::from_ref(&second), "{audited}");
@@ -206,18 +217,14 @@ fn copy_of_a_file_from_before_is_a_lost_effect() -> anyhow::Result<()> {
 #[test]
 fn effects_that_come_back_are_no_longer_missing() -> anyhow::Result<()> {
     let place = Workplace::new()?;
-    let (file, copy) = (place.path("billing.db"), place.path("newest.db"));
     applied(&place, "INV-3001")?;
     let lost = applied(&place, "INV-3002")?;
-    std::fs::copy(&file, &copy)?;
+    back_up(&place)?;
     let delete = format!("DELETE FROM synapsor_writeback_receipts WHERE proposal_id = '{lost}'");
     place.target.execute(&delete)?;
     let third = place.approved("INV-3003", "goodwill")?;
     refused_as_lost(&place, &third, "INV-3003")?;
-    for more in ["billing.db-wal", "billing.db-shm"] {
-        let _ = std::fs::remove_file(place.path(more));
-    }
-    std::fs::copy(&copy, &file)?;
+    restore(&place)?;
     assert_eq!(ends(&place, 0, &["apply", &third])?["status"], json!("applied"));
     ends(&place, 0, &["receipts", "audit", "--all"])?;
     Ok(())

@@ -236,13 +236,15 @@ async fn settle_row(
         tracing::warn!(proposal = %id, code = %refusal.code, "receipt not settled: {}", refusal.public);
         return Settled::Known;
     }
+    // Asked before it counts as settled: a comparison beside this one would pass over it meanwhile.
+    let is_adopted = !is_unproven && is_adopted(writer, source, &receipt, &envelope).await;
     // The ledger has judged it, and would judge it so again.
     writer.ledger.settled.add(&id);
     if is_unproven {
         // The ledger has recorded an alarm of its own kind.
         return Settled::Known;
     }
-    if is_adopted(writer, source, &receipt, &envelope).await {
+    if is_adopted {
         writer.receipts.settled(source, [&id]);
         return Settled::Known;
     }
