@@ -238,18 +238,20 @@ async fn settle_row(
     }
     // Asked before it counts as settled: a comparison beside this one would pass over it meanwhile.
     let is_adopted = !is_unproven && is_adopted(writer, source, &receipt, &envelope).await;
+    // An unproven one has an alarm of its own kind at the ledger.
+    let is_orphan = !is_unproven && !is_adopted;
+    if is_orphan {
+        writer.receipts.add_orphan(source, &id);
+    } else {
+        writer.receipts.settled(source, [&id]);
+    }
     // The ledger has judged it, and would judge it so again.
     writer.ledger.settled.add(&id);
-    if is_unproven {
-        // The ledger has recorded an alarm of its own kind.
-        return Settled::Known;
+    if is_orphan {
+        Settled::Orphan(found)
+    } else {
+        Settled::Known
     }
-    if is_adopted {
-        writer.receipts.settled(source, [&id]);
-        return Settled::Known;
-    }
-    writer.receipts.add_orphan(source, &id);
-    Settled::Orphan(found)
 }
 
 fn is_changed(writer: &Writer, found: &ReceiptRef) -> bool {
