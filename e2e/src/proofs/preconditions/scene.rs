@@ -158,12 +158,16 @@ impl Scene {
         Ok(state.is_terminal())
     }
 
-    /// Rejects what is still open, so that the ledger takes more proposals of the agent.
+    /// Rejects what is still open, so that the ledger takes more proposals of the agent, and waits for the tombstone.
     pub(super) async fn reject(&mut self, approved: &Approved) -> anyhow::Result<()> {
         let deployment = &self.stack.deployment;
         let alice = deployment.person("alice");
         let rejection = decision(deployment, alice, &approved.subject, Verdict::Deny);
         self.desk.decide(&seal_decision(alice, &rejection)).await?;
+        let until = Instant::now() + REACHED;
+        while self.state()?.outcome(&approved.id).is_none() && Instant::now() < until {
+            tokio::time::sleep(LOOK).await;
+        }
         Ok(())
     }
 

@@ -153,9 +153,13 @@ impl Tables {
                 .map(drop)
             }
             Engine::Mysql | Engine::Mariadb => {
-                let schema = &self.schema;
+                // The migration keeps an identity that is there, so that nobody meets another one in between.
+                let (schema, identity) = (&self.schema, self.identity.as_deref().unwrap_or_default());
                 self.query(&format!(
                     "DROP DATABASE IF EXISTS {schema}; CREATE DATABASE {schema} CHARACTER SET utf8mb4; USE {schema};
+                     CREATE TABLE synapsor_database_identity (id TINYINT NOT NULL PRIMARY KEY,
+                       instance VARCHAR(64) NOT NULL) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+                     INSERT INTO synapsor_database_identity VALUES (1, '{identity}');
                      {made} {}",
                     self.grants
                 ))
@@ -186,7 +190,7 @@ impl Tables {
             rows.join(", "),
             self.receipts
         );
-        if let Some(identity) = &self.identity {
+        if let Some(identity) = self.identity.as_ref().filter(|_| self.engine == Engine::Sqlite) {
             sql += &format!("UPDATE synapsor_database_identity SET instance = '{identity}';\n");
         }
         for values in self.values.chunks(CHUNK) {
