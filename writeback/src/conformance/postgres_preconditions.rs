@@ -406,6 +406,44 @@ async fn an_account_above_the_checks_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_statement_of_a_writeback_reads_a_whole_table() {
+    let Some(owned) = Owned::new(URL) else { return };
+    owned.reset();
+    owned.postgres.alter(
+        "INSERT INTO invoices (id, tenant, status, fee, version) \
+         SELECT 'M-' || n, 'acme', 'open', 0, 1 FROM generate_series(1, 5000) n; ANALYZE invoices",
+    );
+    // A session tells its counts when it ends.
+    let counted = async |updates: &str| {
+        owned.postgres.execute(&format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{}'",
+            owned.postgres.writer_role()
+        ));
+        let updated = "SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = 'invoices'";
+        let until = Instant::now() + Duration::from_secs(20);
+        while owned.db.text(updated) != updates {
+            assert!(Instant::now() < until, "{}", owned.db.text(updated));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        owned.db.text(
+            "SELECT string_agg(relname || ' ' || seq_scan, ', ' ORDER BY relname) FROM pg_stat_user_tables \
+             WHERE relname IN ('invoices', 'synapsor_writeback_receipts')",
+        )
+    };
+    let nobody = Acknowledged::default();
+    owned.write(1, &nobody, || {}).await.unwrap();
+    let before = counted("1").await;
+    for n in 2..4 {
+        owned
+            .postgres
+            .alter("UPDATE invoices SET fee = 5500 WHERE id = 'INV-1'");
+        owned.write(n, &nobody, || {}).await.unwrap();
+    }
+    let after = counted("5").await;
+    assert_eq!(after, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_changes_after_the_last_check_is_an_alarm() {
     let Some(owned) = Owned::new(URL) else { return };
     let plan = invoice(&owned.db);

@@ -67,7 +67,8 @@ pub(super) async fn rows_with_version(
 }
 
 /// The statement that reads the version of a row without parameters, for the message of the COMMIT; nothing if no row
-/// can have these keys. Values are given as hexadecimal digits, which mean the same under every setting.
+/// can have these keys. Values are given as hexadecimal digits, which mean the same under every setting; from a
+/// subquery, whose collation gives way to the column's, so that the key's index serves.
 pub(super) fn version_statement(plan: &RowPlan, shape: &TableShape) -> Result<Option<String>, EngineError> {
     let Some(statement) = dialect::select_columns(plan, shape, COLUMNS, Scope::Only)? else {
         return Ok(None);
@@ -76,7 +77,8 @@ pub(super) fn version_statement(plan: &RowPlan, shape: &TableShape) -> Result<Op
     for (at, value) in statement.parameters.iter().enumerate().rev() {
         let digits = hex::encode(value.as_deref().unwrap_or_default());
         let literal = format!(
-            "pg_catalog.convert_from(pg_catalog.decode('{digits}', 'hex'::pg_catalog.text), 'UTF8'::pg_catalog.name)"
+            "(SELECT pg_catalog.convert_from(pg_catalog.decode('{digits}', 'hex'::pg_catalog.text), \
+             'UTF8'::pg_catalog.name) COLLATE pg_catalog.\"default\")"
         );
         sql = sql.replace(&format!("${}::pg_catalog.text", at + 1), &literal);
     }
