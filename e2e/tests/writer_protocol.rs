@@ -280,7 +280,7 @@ async fn a_table_altered_while_the_writer_waits_for_its_lock_is_refused() -> any
     let (report, altered) = tokio::join!(court.judge(&papers), alter);
     altered?;
     let report = report?;
-    assert_eq!(report.result, refused("schema_drift"), "{}", report.message);
+    assert_eq!(report.result, refused("foreign_code"), "{}", report.message);
     assert_eq!(court.deployment().dump()?, court.before);
     Ok(())
 }
