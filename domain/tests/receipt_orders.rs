@@ -138,7 +138,12 @@ fn rejects_an_order_of_another_key_person_or_role() {
     assert_eq!(code(&seal(&order(), VIEWER), &trust()), "refused:key");
     let mut viewer = order();
     viewer.approver.person = "vic".to_owned();
+    viewer.approver.key_id = key(VIEWER).key_id();
     assert_eq!(code(&seal(&viewer, VIEWER), &trust()), "refused:role");
+    assert_eq!(
+        refused(|o| o.approver.key_id = key(VIEWER).key_id()),
+        "refused:key"
+    );
     assert_eq!(
         refused(|o| o.approver.role = "approver".to_owned()),
         "refused:role"

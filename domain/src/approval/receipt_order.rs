@@ -173,7 +173,11 @@ fn signing_operator<'a>(
         .map_err(|e| Refusal::new("refused:key", e.to_string()))?;
     let operator = trust
         .operator(signer)
-        .filter(|operator| operator.was_valid_at(order.issued_at) && operator.person == order.approver.person)
+        .filter(|operator| {
+            operator.was_valid_at(order.issued_at)
+                && operator.person == order.approver.person
+                && *signer == order.approver.key_id
+        })
         .ok_or_else(|| {
             Refusal::new(
                 "refused:key",
