@@ -310,6 +310,33 @@ async fn a_trust_file_changed_while_the_writer_waits_for_its_lock_counts() -> an
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_trust_file_broken_while_the_writer_waits_for_its_lock_is_named() -> anyhow::Result<()> {
+    let mut court = Court::open().await?;
+    let lock = court.deployment().open_database()?;
+    lock.execute_batch("BEGIN IMMEDIATE")?;
+    let mut starts = court.ledger.starts.clone();
+    let papers = court.honest();
+    let path = court.deployment().trust_path();
+    let damage = async {
+        starts.wait_for(|count| *count >= 1).await?;
+        synapsor_chassis::files::write_atomic(&path, b"{", synapsor_chassis::files::MODE_PUBLIC)?;
+        anyhow::Ok(lock.execute_batch("ROLLBACK")?)
+    };
+    let (report, damaged) = tokio::join!(court.judge(&papers), damage);
+    damaged?;
+    let report = report?;
+    assert_eq!(
+        report.result,
+        AttemptResult::Retryable("trust_file".to_owned()),
+        "{}",
+        report.message
+    );
+    assert!(report.message.contains("trust file"), "{}", report.message);
+    assert_eq!(court.deployment().dump()?, court.before);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_report_that_the_ledger_did_not_hear_is_told_again_at_once() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     court.ledger.deaf.settles.store(5, Ordering::SeqCst);

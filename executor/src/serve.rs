@@ -33,7 +33,7 @@ use tonic::transport::Channel;
 
 use crate::rpc::writer_service::WriterRpc;
 use crate::settings::{RoleName, Settings, refuse_foreign_credentials};
-use crate::writeback::{self, ChangedRows, LedgerClient, ReceiptProblems, Switches, Writer};
+use crate::writeback::{self, ChangedRows, LedgerClient, ReceiptProblems, Switches, Writer, unusable_trust};
 use synapsor_anchors::failure;
 use synapsor_anchors::trust::{TrustStore, load_contract, load_signing_key};
 use synapsor_anchors::witness::WitnessFile;
@@ -267,7 +267,7 @@ async fn serve_writer(base: Base, stop: CancellationToken) -> Result<(), Failure
     let changed_rows = ChangedRows::open(&base.settings.state_dir)?;
     let core = WriteCore::new(
         databases,
-        Box::new(move || core_trust.read()),
+        Box::new(move || core_trust.read().map_err(|refusal| unusable_trust(&refusal))),
         base.key.clone(),
         name.clone(),
         (clock.clone(), Box::new(ledger.clocks(switches.clone()))),

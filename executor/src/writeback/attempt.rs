@@ -27,7 +27,7 @@ use super::slots::{Need, Slot};
 use super::source::AtSource;
 use super::switches::FlightGuard;
 use super::unproven::present;
-use super::{Writer, reject};
+use super::{Writer, reject, unusable_trust};
 use synapsor_source::Engine;
 use synapsor_writeback::crash_point::{CrashPoint, hit};
 use synapsor_writeback::{
@@ -390,7 +390,7 @@ async fn authorize_job(
     let report = |refusal: Refusal| Round::Report(refused(&refusal));
     let injected = |_| Round::Again("injected", Pace::Contention);
     hit(CrashPoint::LeaseReceived).await.map_err(injected)?;
-    let (trust, trust_digest) = (writer.trust)().map_err(report)?;
+    let (trust, trust_digest) = (writer.trust)().map_err(|refusal| report(unusable_trust(&refusal)))?;
     let envelope = Envelope::from_bytes(&job.proposal.body)
         .map_err(|e| report(Refusal::new("refused:malformed", e.to_string())))?;
     writer.ledger.prove_retirements(&trust).await;

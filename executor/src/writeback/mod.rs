@@ -74,6 +74,15 @@ pub struct Writer {
     pub clock: Arc<dyn Clock>,
 }
 
+/// A trust file that cannot be used, as the result of an attempt: the file is being edited, or its owner has to look at
+/// it; the attempt can be made again.
+pub fn unusable_trust(refusal: &Refusal) -> Refusal {
+    Refusal::new(
+        "retryable:trust_file",
+        format!("{}: {}", refusal.code, refusal.public),
+    )
+}
+
 impl Writer {
     pub(crate) fn now(&self) -> Timestamp {
         Timestamp::from_unix_millis(self.clock.now_ms())

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::ledger::{Capacity, Job, Told};
 use super::receipt_orders::digest_of;
 use super::source::{self, AtSource};
-use super::{Writer, attempt, freeze, reject};
+use super::{Writer, attempt, freeze, reject, unusable_trust};
 
 /// How long running attempts may take to end when the process is told to stop.
 const DRAIN: Duration = Duration::from_secs(25);
@@ -160,6 +160,6 @@ fn take_newest_receipt(writer: &Writer, job: &Job) {
 }
 
 fn believe(writer: &Writer, job: &Job) -> Result<Checkpoint, Refusal> {
-    let (trust, _) = (writer.trust)()?;
+    let (trust, _) = (writer.trust)().map_err(|refusal| unusable_trust(&refusal))?;
     writer.ledger.accept(job, &trust)
 }
