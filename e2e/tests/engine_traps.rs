@@ -311,7 +311,7 @@ fn tests() -> anyhow::Result<String> {
         "executor/src",
         "engine/src",
         "reader/src",
-        "writeback/src",
+        "source/src",
         "e2e/tests",
         "domain/tests",
         "domain/src",

@@ -100,6 +100,11 @@ pub(super) struct Capture {
     parts: Vec<(String, Vec<u8>)>,
 }
 
+/// The canary of the path in the source's URL.
+pub(super) const URL_PATH: &str = "the URL's path";
+/// Where the writer remembers, in its own state directory, in which file each SQLite database was seen.
+const SEEN_FILES: &str = "/source-files.json";
+
 impl Capture {
     pub(super) fn add(&mut self, from: impl Into<String>, bytes: impl Into<Vec<u8>>) {
         self.parts.push((from.into(), bytes.into()));
@@ -130,7 +135,8 @@ impl Capture {
         for (from, bytes) in &self.parts {
             let hay = latin(bytes);
             for canary in canaries {
-                if canary.needles.iter().any(|needle| hay.contains(needle.as_str())) {
+                let is_allowed = canary.name == URL_PATH && from.ends_with(SEEN_FILES);
+                if !is_allowed && canary.needles.iter().any(|needle| hay.contains(needle.as_str())) {
                     hits.push(format!("{} in {from}", canary.name));
                 }
             }

@@ -15,7 +15,7 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value as Json, json};
 use synapsor_chassis::files::{self, MODE_PRIVATE};
 
-use super::canary::{Canary, Capture, text};
+use super::canary::{Canary, Capture, URL_PATH, text};
 use crate::cli::{INVOICE, Ran, Running, Workplace};
 use crate::deployment::dump;
 
@@ -70,7 +70,7 @@ impl Scene {
         }
         place.write("call.json", &json!({ "invoice_id": INVOICE }).to_string())?;
         let canaries = vec![
-            Canary::of_text("the URL's path", &url_path),
+            Canary::of_text(URL_PATH, &url_path),
             Canary::of_text("the URL's user and parameters", &url_secret),
             Canary::of_text("the bearer token", &token),
             Canary::of_text("the kept-out column", &column),
