@@ -119,11 +119,11 @@ impl WitnessFile {
         memory.continued.contains(head) || memory.witness.head() == *head
     }
 
-    /// Follows the checkpoint of an answer as [`Self::follow`] does, and takes the proofs that came with it: from now on
+    /// Judges the checkpoint of an answer as [`Self::judge`] does, and takes the proofs that came with it: from now on
     /// the log of this file is known to continue those of `heads` that they show.
     ///
     /// # Errors
-    /// As [`Self::follow`].
+    /// As [`Self::judge`].
     pub fn follow_from(
         &self,
         before: &Witness,
@@ -131,8 +131,7 @@ impl WitnessFile {
         heads: &BTreeSet<TreeHead>,
         trust: &TrustFile,
     ) -> Result<(), Refusal> {
-        self.follow(before, &answer.checkpoint, answer.consistency.as_slice(), trust)?;
-        let (checkpoint, _) = verified(&answer.checkpoint, trust)?;
+        let checkpoint = self.judge(before, &answer.checkpoint, answer.consistency.as_slice(), trust)?;
         let proofs = answer
             .continued
             .iter()
@@ -215,25 +214,27 @@ impl WitnessFile {
         })
     }
 
-    /// Follows the checkpoint of an answer as [`Self::follow`] does, and returns it for the proofs that came with it.
-    /// Before anything rests on it, it must be [kept](Self::keep_durably).
+    /// Judges the checkpoint of an answer to a request that was sent when `before` was the newest head seen, and returns
+    /// it for the proofs that came with it. It is not remembered: the proofs of a lease stream continue the checkpoint of
+    /// its job before, and would not continue another one.
     ///
     /// # Errors
-    /// As [`Self::follow`]; `CHECKPOINT_OVERTAKEN` when other answers came first and the next request can be proven.
-    pub fn follow_to(
+    /// When it is not signed by the ledger, or does not continue `before`.
+    pub fn judge(
         &self,
         before: &Witness,
         note: &str,
         proofs: &[wire::ConsistencyProof],
         trust: &TrustFile,
     ) -> Result<Checkpoint, Refusal> {
-        match self.follow(before, note, proofs, trust)? {
-            Followed::Believed => Ok(verified(note, trust)?.0),
-            Followed::Unproven { .. } => Err(Refusal::new(
-                "CHECKPOINT_OVERTAKEN",
-                "another answer of the ledger came first; ask again",
-            )),
-        }
+        let (checkpoint, _) = verified(note, trust)?;
+        let proofs = proofs
+            .iter()
+            .cloned()
+            .map(ConsistencyProof::try_from)
+            .collect::<Result<Vec<_>, _>>()?;
+        self.memory().continues(before, &checkpoint, &proofs)?;
+        Ok(checkpoint)
     }
 
     /// Sees to it that what was seen is written down soon: at once if nothing was for a while, else at the end of

@@ -93,12 +93,7 @@ impl LedgerClient {
         trust: &TrustFile,
     ) -> Result<Vec<VerifiedReceiptOrder>, Refusal> {
         self.prove_retirements(trust).await;
-        match self.ask_receipt_orders(source, proposals, trust).await {
-            Err(refusal) if refusal.code == "CHECKPOINT_OVERTAKEN" => {
-                self.ask_receipt_orders(source, proposals, trust).await
-            }
-            answered => answered,
-        }
+        self.ask_receipt_orders(source, proposals, trust).await
     }
 
     async fn ask_receipt_orders(
@@ -123,8 +118,7 @@ impl LedgerClient {
             return Ok(Vec::new());
         }
         let proofs = answer.consistency.as_slice();
-        let checkpoint = witness.follow_to(&before, &answer.checkpoint, proofs, trust)?;
-        witness.keep_durably().await?;
+        let checkpoint = witness.judge(&before, &answer.checkpoint, proofs, trust)?;
         let mut orders = Vec::new();
         for record in answer.orders {
             match self.order_of(record.try_into()?, &checkpoint, trust) {
