@@ -338,7 +338,8 @@ impl Log {
             let body = order.to_bytes().map_err(|e| Status::internal(e.to_string()))?;
             orders.push(forge.append(EventKind::ReceiptsOrdered, &id, body));
         }
-        let seen = self.last.swap(forge.size(), Ordering::SeqCst);
+        // A lease stream goes on from its own last job.
+        let seen = self.last.load(Ordering::SeqCst);
         Ok(wire::FindReceiptOrdersResponse {
             orders: orders.iter().map(|seq| (&forge.record(*seq)).into()).collect(),
             checkpoint: forge.note(&self.origin, &self.key),
