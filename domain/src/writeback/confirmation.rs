@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::writer_signed::open_writer_signed;
 use crate::digest::Digest;
 use crate::ids::ProposalId;
 use crate::refusal::Refusal;
 use crate::signing::{Envelope, Kind};
 use crate::timestamp::Timestamp;
-use crate::trust::{Environment, Position, TrustFile};
+use crate::trust::{Environment, TrustFile};
 
 /// Attempts that one confirmation names at most; a writer has fewer at once.
 pub const COMMITTING_MAX: usize = 128;
@@ -39,21 +40,7 @@ pub struct SwitchConfirmation {
 /// # Errors
 /// `refused:malformed`, `refused:key`, `refused:signature` or `refused:audience`.
 pub fn verify_confirmation(envelope: &Envelope, trust: &TrustFile) -> Result<SwitchConfirmation, Refusal> {
-    let signer = envelope
-        .signer()
-        .map_err(|e| Refusal::new("refused:key", e.to_string()))?;
-    let key = trust.writer(signer).ok_or_else(|| {
-        Refusal::new(
-            "refused:key",
-            format!("{signer} is not a writer key of the trust file"),
-        )
-    })?;
-    let key = key
-        .for_object_at(&Position::Unproven)
-        .map_err(|retired| Refusal::new("refused:key", format!("confirmed by {signer}: {retired}")))?;
-    let confirmation: SwitchConfirmation = envelope
-        .open(Kind::SwitchConfirmation, key)
-        .map_err(|e| Refusal::new("refused:signature", e.to_string()))?;
+    let confirmation: SwitchConfirmation = open_writer_signed(envelope, Kind::SwitchConfirmation, trust)?;
     if confirmation.v != 1 || confirmation.committing.len() > COMMITTING_MAX {
         return Err(Refusal::new(
             "refused:malformed",

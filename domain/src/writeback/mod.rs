@@ -11,6 +11,7 @@ mod proof;
 mod receipt;
 mod receipt_finding;
 mod targets;
+mod writer_signed;
 
 pub use authorize::{Authorization, Facts, Rehearsal, Standing, authorize, rehearsal};
 pub use clock::ClockReading;

@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::writer_signed::open_writer_signed;
 use crate::digest::Digest;
 use crate::ids::ProposalId;
 use crate::limits::RECEIPT_REFS_MAX;
 use crate::refusal::Refusal;
 use crate::signing::{Envelope, Kind};
 use crate::timestamp::Timestamp;
-use crate::trust::{Environment, Position, TrustFile};
+use crate::trust::{Environment, TrustFile};
 
 /// One receipt, without its content.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -65,21 +66,7 @@ pub struct ReceiptFinding {
 /// # Errors
 /// `refused:malformed`, `refused:key`, `refused:signature` or `refused:audience`.
 pub fn verify_receipt_finding(envelope: &Envelope, trust: &TrustFile) -> Result<ReceiptFinding, Refusal> {
-    let signer = envelope
-        .signer()
-        .map_err(|e| Refusal::new("refused:key", e.to_string()))?;
-    let key = trust.writer(signer).ok_or_else(|| {
-        Refusal::new(
-            "refused:key",
-            format!("{signer} is not a writer key of the trust file"),
-        )
-    })?;
-    let key = key
-        .for_object_at(&Position::Unproven)
-        .map_err(|retired| Refusal::new("refused:key", format!("signed by {signer}: {retired}")))?;
-    let finding: ReceiptFinding = envelope
-        .open(Kind::ReceiptFinding, key)
-        .map_err(|e| Refusal::new("refused:signature", e.to_string()))?;
+    let finding: ReceiptFinding = open_writer_signed(envelope, Kind::ReceiptFinding, trust)?;
     let is_sorted = finding
         .receipts
         .is_sorted_by(|a, b| a.proposal_id < b.proposal_id);

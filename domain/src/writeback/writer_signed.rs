@@ -1,0 +1,33 @@
+//! What a writer states and signs besides its receipts: opened by one rule, under a key that is in use.
+
+use serde::de::DeserializeOwned;
+
+use crate::refusal::Refusal;
+use crate::signing::{Envelope, Kind};
+use crate::trust::{Position, TrustFile};
+
+/// Opens an object that a writer of the trust file signed with a key that is not retired.
+///
+/// # Errors
+/// `refused:key` or `refused:signature`.
+pub(super) fn open_writer_signed<T: DeserializeOwned>(
+    envelope: &Envelope,
+    kind: Kind,
+    trust: &TrustFile,
+) -> Result<T, Refusal> {
+    let signer = envelope
+        .signer()
+        .map_err(|e| Refusal::new("refused:key", e.to_string()))?;
+    let key = trust.writer(signer).ok_or_else(|| {
+        Refusal::new(
+            "refused:key",
+            format!("{signer} is not a writer key of the trust file"),
+        )
+    })?;
+    let key = key
+        .for_object_at(&Position::Unproven)
+        .map_err(|retired| Refusal::new("refused:key", format!("signed by {signer}: {retired}")))?;
+    envelope
+        .open(kind, key)
+        .map_err(|e| Refusal::new("refused:signature", e.to_string()))
+}
