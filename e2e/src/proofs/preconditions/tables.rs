@@ -125,6 +125,21 @@ impl Tables {
         Ok(())
     }
 
+    /// Puts the receipts back that a definition needed away, as far as the table takes them: the newest first, without
+    /// which nothing is written whatever else is wrong.
+    pub(super) fn put_receipts_back(&self) {
+        let insert = |values: &[String]| {
+            let sql = format!("INSERT INTO {RECEIPT_TABLE} VALUES {}", values.join(", "));
+            self.as_owner(&sql).is_ok_and(|is_made| is_made)
+        };
+        if let Some((newest, older)) = self.values.split_last()
+            && insert(std::slice::from_ref(newest))
+            && !older.is_empty()
+        {
+            insert(older);
+        }
+    }
+
     fn literal(&self, cell: Option<&str>) -> String {
         let Some(text) = cell else {
             return "NULL".to_owned();
