@@ -77,9 +77,13 @@ impl SeenFiles {
                  an identity of its own in its table `synapsor_database_identity`",
             ));
         }
-        files.insert(identity, place);
-        let bytes = serde_json::to_vec(&*files).map_err(|e| not_writable(e.to_string()))?;
-        files::write_atomic(&self.state, &bytes, MODE_PRIVATE).map_err(|e| not_writable(e.to_string()))
+        let mut moved = files.clone();
+        moved.insert(identity, place);
+        let bytes = serde_json::to_vec(&moved).map_err(|e| not_writable(e.to_string()))?;
+        files::write_atomic(&self.state, &bytes, MODE_PRIVATE).map_err(|e| not_writable(e.to_string()))?;
+        // Only now: a place that is not on disk is not accepted the second time either.
+        *files = moved;
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, FilePlace>> {
@@ -193,6 +197,51 @@ mod tests {
         scene.copy("moved.db", "backup.db");
         fs::rename(scene.path("backup.db"), scene.path("moved.db")).unwrap();
         assert_eq!(scene.open("moved.db").await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn file_under_a_second_name_is_not_a_copy() {
+        let mut scene = Scene::new();
+        fs::hard_link(scene.path("app.db"), scene.path("link.db")).unwrap();
+        assert_eq!(scene.open("app.db").await, Ok(()));
+        assert_eq!(scene.open("link.db").await, Ok(()));
+        scene.seen = SeenFiles::open(scene.folder.path()).unwrap();
+        assert_eq!(scene.open("app.db").await, Ok(()));
+        // A copy of it is one by whichever name the file was seen last.
+        scene.copy("app.db", "copy.db");
+        for name in ["app.db", "link.db"] {
+            assert_eq!(scene.open(name).await, Ok(()));
+            assert_eq!(scene.open("copy.db").await, Err(COPIED.to_owned()), "{name}");
+        }
+    }
+
+    #[test]
+    fn record_that_is_not_understood_stops_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        for bytes in ["", "{", r#"{"sqlite:1":{"path":"/a"}}"#] {
+            fs::write(folder.path().join(FILE), bytes).unwrap();
+            let failure = SeenFiles::open(folder.path()).unwrap_err();
+            assert_eq!(failure.code(), "SOURCE_FILES_UNREADABLE", "{bytes}");
+        }
+    }
+
+    #[tokio::test]
+    async fn place_that_cannot_be_recorded_is_refused_every_time() {
+        let mut scene = Scene::new();
+        // No file can be put in the place of a directory that is not empty, not even by root.
+        let record = scene.folder.path().join(FILE);
+        fs::create_dir_all(record.join("in-the-way")).unwrap();
+        for _ in 0..2 {
+            assert_eq!(
+                scene.open("app.db").await,
+                Err("refused:state_not_writable".to_owned())
+            );
+        }
+        fs::remove_dir_all(&record).unwrap();
+        assert_eq!(scene.open("app.db").await, Ok(()));
+        scene.seen = SeenFiles::open(scene.folder.path()).unwrap();
+        scene.copy("app.db", "copy.db");
+        assert_eq!(scene.open("copy.db").await, Err(COPIED.to_owned()));
     }
 
     #[tokio::test]
