@@ -34,4 +34,25 @@ mod tests {
         assert!(!is_same_database("sqlite:01234567", "sqlite:01234568"));
         assert!(!is_same_database("mysql:a:1:b:c", "mysql:a:2:b:c"));
     }
+
+    #[test]
+    fn identity_without_every_part_equals_only_itself() {
+        for part in ["postgres:7431", "postgres:7431:00000001", "postgres:", ""] {
+            assert!(is_same_database(part, part));
+            assert!(
+                !is_same_database(part, "postgres:7431:00000001:16384:app"),
+                "{part}"
+            );
+        }
+        assert!(!is_same_database(
+            "postgres:7431:00000001",
+            "postgres:7431:00000002"
+        ));
+        // Only PostgreSQL has timelines; a name of its form is no other engine's.
+        assert!(!is_same_database("mysql:a:1:b:c", "postgres:a:1:b:c"));
+        assert!(!is_same_database(
+            "mariadb:7431:1:16384:app",
+            "mariadb:7431:2:16384:app"
+        ));
+    }
 }

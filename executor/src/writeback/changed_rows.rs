@@ -118,4 +118,36 @@ mod tests {
         let adopted = ChangedRows::open(dir.path()).unwrap();
         assert!(!adopted.has(&receipt.proposal_id, receipt.receipt_digest));
     }
+
+    #[test]
+    fn list_that_is_not_understood_stops_the_start() {
+        let dir = tempfile::tempdir().unwrap();
+        for bytes in ["", "[", "{}", r#"[{"proposal_id":"wrp_1"}]"#] {
+            std::fs::write(dir.path().join(FILE), bytes).unwrap();
+            let failure = ChangedRows::open(dir.path()).unwrap_err();
+            assert_eq!(failure.code(), "CHANGED_ROWS_UNREADABLE", "{bytes}");
+        }
+    }
+
+    #[tokio::test]
+    async fn changed_row_counts_although_it_cannot_be_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let receipt = ReceiptRef {
+            proposal_id: format!("wrp_{}", "01".repeat(10)).parse().unwrap(),
+            receipt_digest: Digest::of_typed("test", b"receipt"),
+        };
+        let known = ChangedRows::open(dir.path()).unwrap();
+        // No file can be put in the place of a directory that is not empty, not even by root.
+        let list = dir.path().join(FILE);
+        std::fs::create_dir_all(list.join("in-the-way")).unwrap();
+        for _ in 0..2 {
+            let refused = known.add(receipt.clone()).await.unwrap_err();
+            assert_eq!(refused.code, "STATE_NOT_WRITABLE");
+            assert!(known.has(&receipt.proposal_id, receipt.receipt_digest));
+        }
+        std::fs::remove_dir_all(&list).unwrap();
+        known.add(receipt.clone()).await.unwrap();
+        let again = ChangedRows::open(dir.path()).unwrap();
+        assert!(again.has(&receipt.proposal_id, receipt.receipt_digest));
+    }
 }
