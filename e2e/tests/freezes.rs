@@ -1,6 +1,7 @@
 //! A freeze holds for the deployment: for every writer, for those that start later, and whatever a ledger withholds.
 
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::Value as Json;
@@ -12,6 +13,7 @@ use synapsor_domain::timestamp::Span;
 use synapsor_domain::writeback::AttemptResult;
 use synapsor_e2e::agent::Agent;
 use synapsor_e2e::binaries::Build;
+use synapsor_e2e::cli::until;
 use synapsor_e2e::court::Court;
 use synapsor_e2e::databases::{Engine, Server};
 use synapsor_e2e::deployment::{Deployment, Person};
@@ -24,6 +26,7 @@ use synapsor_proto::executor::v1 as wire;
 use synapsor_proto::executor::v1::writer_service_client::WriterServiceClient;
 use synapsor_proto::status::from_status;
 
+const SOON: Duration = Duration::from_secs(10);
 const INVOICES: [&str; 4] = ["INV-3001", "INV-3002", "INV-3003", "INV-3004"];
 
 /// The command line as a person on another machine runs it.
@@ -118,6 +121,14 @@ async fn refused_as_frozen(stack: &Stack, subject: &Subject) -> anyhow::Result<(
     let mut desk = Desk::open(stack, "alice")?;
     let report = desk.attempt(stack, subject.proposal.id.as_str(), &order).await?;
     assert_eq!(report.result, AttemptResult::Refused("frozen".to_owned()));
+    Ok(())
+}
+
+async fn applied(stack: &Stack, subject: &Subject) -> anyhow::Result<()> {
+    let order = ordered(stack, subject).await?;
+    let mut desk = Desk::open(stack, "alice")?;
+    let report = desk.attempt(stack, subject.proposal.id.as_str(), &order).await?;
+    assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
     Ok(())
 }
 
@@ -288,6 +299,53 @@ async fn lift_is_not_replayed_and_needs_an_applier_and_the_clock() -> anyhow::Re
     let other = Digest::of(synapsor_domain::signing::Kind::Freeze, b"{}");
     let foreign = seal_lift(alice, &lift(deployment, alice, other));
     assert_eq!(ask(&stack, &address, None, Some(&foreign)).await, Ok(true));
+    Ok(())
+}
+
+/// A writer that knows nothing yet, without what an earlier one of its name left on disk.
+fn start_without_state(stack: &mut Stack) -> anyhow::Result<()> {
+    drop(stack.writer.take());
+    std::fs::remove_dir_all(stack.deployment.path("writer-state"))?;
+    stack.start_writer(&[])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn freeze_whose_signer_left_holds_until_a_lift_names_it() -> anyhow::Result<()> {
+    let mut stack = Stack::start(Deployment::new(Build::Plain)?)?;
+    let subjects = proposals(&stack, &INVOICES[..3]).await?;
+    let bob = stack.deployment.person("bob");
+    let (frozen, digest) = seal_freeze(bob, &freeze(&stack.deployment, bob));
+    let at = address(stack.writer.as_ref())?;
+    assert_eq!(ask(&stack, &at, Some(&frozen), None).await, Ok(true));
+    let are_recorded = |stack: &Stack, what: &str, number: i64| {
+        until(SOON, || {
+            let sql = "SELECT count(*) FROM synapsor_writeback_receipts WHERE outcome = ?1";
+            let database = stack.deployment.open_database()?;
+            let rows: i64 = database.query_row(sql, [what], |row| row.get(0))?;
+            Ok(rows == number)
+        })
+    };
+    are_recorded(&stack, "freeze", 1)?;
+
+    let mut trust = stack.deployment.trust()?;
+    trust.operators.retain(|operator| operator.person != "bob");
+    stack.deployment.write_trust(&trust)?;
+    start_without_state(&mut stack)?;
+    refused_as_frozen(&stack, &subjects[0]).await?;
+
+    // A lift of another freeze ends nothing; the one that names its digest does, for later writers as well.
+    let alice = stack.deployment.person("alice");
+    let other = Digest::of(synapsor_domain::signing::Kind::Freeze, b"{}");
+    let at = address(stack.writer.as_ref())?;
+    let foreign = seal_lift(alice, &lift(&stack.deployment, alice, other));
+    let _ = ask(&stack, &at, None, Some(&foreign)).await;
+    refused_as_frozen(&stack, &subjects[1]).await?;
+    let lifted = seal_lift(alice, &lift(&stack.deployment, alice, digest));
+    assert_eq!(ask(&stack, &at, None, Some(&lifted)).await, Ok(false));
+    applied(&stack, &subjects[1]).await?;
+    are_recorded(&stack, "lift", 2)?;
+    start_without_state(&mut stack)?;
+    applied(&stack, &subjects[2]).await?;
     Ok(())
 }
 

@@ -1,5 +1,5 @@
 //! A TCP proxy between a writer and its database server, on loopback without TLS: it loses the COMMIT of chosen
-//! proposals, or the answer to it, each once, and passes everything else on.
+//! proposals, or the answer to it, or changes more inside it, each once, and passes everything else on.
 
 mod wire;
 
@@ -34,6 +34,7 @@ pub enum Loss {
 #[derive(Debug, Default)]
 struct Plan {
     losses: HashMap<String, Loss>,
+    changes: HashMap<String, String>,
     lost: HashMap<String, Instant>,
 }
 
@@ -67,6 +68,14 @@ impl Proxy {
     /// Loses the next COMMIT of a transaction that is about this proposal.
     pub fn lose(&self, proposal: &str, loss: Loss) {
         lock(&self.plan).losses.insert(proposal.to_owned(), loss);
+    }
+
+    /// Runs a statement in the next transaction that is about this proposal, immediately before its COMMIT. PostgreSQL
+    /// only.
+    pub fn change_in_commit(&self, proposal: &str, statement: &str) {
+        lock(&self.plan)
+            .changes
+            .insert(proposal.to_owned(), statement.to_owned());
     }
 
     /// When this proposal's COMMIT was lost, if it was.
@@ -144,10 +153,20 @@ impl Link {
             {
                 return Ok(Some(loss));
             }
-            self.server.write_all(&self.from_client[..length]).await?;
+            let changed = (meaning == Meaning::Commit)
+                .then(|| self.changed(length))
+                .flatten();
+            let message = changed.as_deref().unwrap_or(&self.from_client[..length]);
+            self.server.write_all(message).await?;
             self.from_client.drain(..length);
         }
         Ok(None)
+    }
+
+    /// The first message with the statement that is planned for its proposal.
+    fn changed(&self, length: usize) -> Option<Vec<u8>> {
+        let statement = lock(&self.plan).changes.remove(self.talk.about.as_ref()?)?;
+        wire::before_query(&statement, &self.from_client[..length])
     }
 
     fn planned(&self) -> Option<Loss> {

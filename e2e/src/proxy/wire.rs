@@ -1,5 +1,5 @@
 //! As much of the two plain-text protocols as it takes to see a COMMIT pass: where one message ends, and whether
-//! it commits. Nothing is altered, and what is not understood passes.
+//! it commits. What is not understood passes.
 
 use std::collections::BTreeSet;
 
@@ -113,6 +113,17 @@ impl Client {
             Some(_) | None => false,
         }
     }
+}
+
+/// A simple query of PostgreSQL with a statement before its own.
+pub(super) fn before_query(statement: &str, message: &[u8]) -> Option<Vec<u8>> {
+    let body = message.strip_prefix(b"Q")?.get(4..)?;
+    let length = u32::try_from(4 + statement.len() + 2 + body.len()).ok()?;
+    let mut changed = vec![b'Q'];
+    changed.extend(length.to_be_bytes());
+    changed.extend(statement.bytes().chain(*b"; "));
+    changed.extend(body);
+    Some(changed)
 }
 
 fn big_endian(bytes: &[u8]) -> usize {
