@@ -14,6 +14,7 @@ mod mysql;
 mod mysql_preconditions;
 mod mysql_traps;
 mod postgres;
+mod postgres_deferred;
 mod postgres_preconditions;
 mod postgres_traps;
 mod preconditions;

@@ -26,14 +26,14 @@ const URL: &str = "SYNAPSOR_TEST_POSTGRES_URL";
 const FEE: &str = "SELECT fee FROM invoices WHERE id = 'INV-1'";
 
 /// A database whose tables belong to an ordinary role.
-struct Owned {
+pub(super) struct Owned {
     postgres: Arc<PostgresDatabase>,
     db: Db,
-    engine: Account,
+    pub(super) engine: Account,
 }
 
 impl Owned {
-    fn new(variable: &'static str) -> Option<Self> {
+    pub(super) fn new(variable: &'static str) -> Option<Self> {
         if !is_there(variable) {
             return None;
         }
@@ -47,7 +47,7 @@ impl Owned {
     }
 
     /// Makes the tables again; the writer goes on.
-    fn reset(&self) {
+    pub(super) fn reset(&self) {
         let owner = self.postgres.owner_role();
         let receipts = receipt_table_ddl("postgres", "public", "synapsor_writeback_receipts").unwrap();
         self.postgres.execute(&format!(
@@ -64,14 +64,14 @@ impl Owned {
     }
 
     /// Runs statements as the owner; whether a lock of the writer kept them waiting.
-    fn as_owner(&self, sql: &str) -> bool {
+    pub(super) fn as_owner(&self, sql: &str) -> bool {
         let owner = self.postgres.owner_role();
         self.postgres.try_alter(&format!(
             "SET lock_timeout = '300ms'; SET ROLE {owner}; SET search_path = public; {sql}"
         ))
     }
 
-    fn state(&self) -> (String, String) {
+    pub(super) fn state(&self) -> (String, String) {
         let receipts = if self
             .db
             .text("SELECT to_regclass('public.synapsor_writeback_receipts') IS NULL")
@@ -86,7 +86,12 @@ impl Owned {
     }
 
     /// Every step of a writeback, with a chance for somebody else between the row lock and the UPDATE.
-    async fn write(&self, n: u8, allowed: &Acknowledged, meanwhile: impl FnOnce()) -> Result<(), String> {
+    pub(super) async fn write(
+        &self,
+        n: u8,
+        allowed: &Acknowledged,
+        meanwhile: impl FnOnce(),
+    ) -> Result<(), String> {
         let begun = self.engine.begin().await.map_err(|e| e.detail)?;
         let mut transaction = begun.transaction;
         let steps = self
@@ -102,7 +107,7 @@ impl Owned {
         })
     }
 
-    async fn steps(
+    pub(super) async fn steps(
         &self,
         transaction: &mut dyn Transaction,
         receipt: StoredReceipt,
@@ -140,7 +145,7 @@ impl Owned {
         Ok(())
     }
 
-    fn acknowledge(
+    pub(super) fn acknowledge(
         &self,
         shape: &synapsor_domain::schema::TableShape,
         writes: &[(&str, u32)],

@@ -132,6 +132,25 @@ pub(super) async fn read(
     facts(&lease.fetch(statement).await?)
 }
 
+/// The server's own deferrable check `g` of a key runs code of others where it compares through a cast of the key's type.
+const KEY_WITH_CAST: &str = "SELECT FROM pg_catalog.pg_constraint k \
+    JOIN pg_catalog.pg_attribute a \
+      ON (a.attrelid OPERATOR(pg_catalog.=) k.conrelid AND a.attnum OPERATOR(pg_catalog.=) ANY (k.conkey)) \
+        OR (a.attrelid OPERATOR(pg_catalog.=) k.confrelid AND a.attnum OPERATOR(pg_catalog.=) ANY (k.confkey)) \
+    JOIN pg_catalog.pg_type y ON y.oid OPERATOR(pg_catalog.=) a.atttypid \
+    WHERE k.oid OPERATOR(pg_catalog.=) g.tgconstraint \
+      AND (y.typbasetype OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid \
+        OR EXISTS (SELECT FROM pg_catalog.pg_cast s \
+          WHERE s.castsource OPERATOR(pg_catalog.=) ANY (ARRAY[y.oid, y.typelem]) \
+            AND s.castfunc OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid))";
+/// The server's own deferrable check `g` of an index runs the code that its expressions call. The catalogs keep no
+/// dependency on what the server itself brings, which has smaller numbers.
+const FOREIGN_EXPRESSION: &str = "SELECT FROM pg_catalog.pg_depend d \
+    WHERE d.classid OPERATOR(pg_catalog.=) 1259::pg_catalog.oid \
+      AND d.objid OPERATOR(pg_catalog.=) g.tgconstrindid \
+      AND d.refobjid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid \
+      AND d.refclassid OPERATOR(pg_catalog.=) ANY (ARRAY[1247, 1255, 2617]::pg_catalog.oid[])";
+
 fn sql() -> String {
     const WATCHED: &str = "$7::pg_catalog.text::pg_catalog.oid[]";
     format!(
@@ -151,8 +170,10 @@ fn sql() -> String {
            WHERE g.tgrelid OPERATOR(pg_catalog.=) ANY ({WATCHED}) AND g.tgdeferrable \
              AND NOT (p.prolang OPERATOR(pg_catalog.=) 12::pg_catalog.oid \
                AND p.pronamespace OPERATOR(pg_catalog.=) 11::pg_catalog.oid \
-               AND (pg_catalog.starts_with(p.proname::pg_catalog.text, 'RI_FKey_'::pg_catalog.text) \
-                 OR p.proname OPERATOR(pg_catalog.=) 'unique_key_recheck'::pg_catalog.name)) \
+               AND ((pg_catalog.starts_with(p.proname::pg_catalog.text, 'RI_FKey_'::pg_catalog.text) \
+                   AND NOT EXISTS ({KEY_WITH_CAST})) \
+                 OR (p.proname OPERATOR(pg_catalog.=) 'unique_key_recheck'::pg_catalog.name \
+                   AND NOT EXISTS ({FOREIGN_EXPRESSION})))) \
          UNION ALL SELECT 'count', w.oid::pg_catalog.text, \
            pg_catalog.pg_stat_get_xact_tuples_inserted(w.oid)::pg_catalog.text, \
            pg_catalog.pg_stat_get_xact_tuples_updated(w.oid)::pg_catalog.text, \

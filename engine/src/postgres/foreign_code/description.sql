@@ -121,6 +121,9 @@ SELECT pg_catalog.json_build_object(
           AND j.oid OPERATOR(pg_catalog.=) e.oid ORDER BY j.name),
       'rests_on_others', EXISTS (SELECT FROM others o WHERE o.class OPERATOR(pg_catalog.=) e.class
           AND o.oid OPERATOR(pg_catalog.=) e.oid),
+      'is_of_deferrable_constraint', EXISTS (SELECT FROM pg_catalog.pg_constraint k
+        WHERE e.class OPERATOR(pg_catalog.=) 1259 AND k.conindid OPERATOR(pg_catalog.=) e.oid AND k.condeferrable
+          AND k.contype OPERATOR(pg_catalog.<>) 'f'::"char"),
       'trigger', (SELECT pg_catalog.json_build_object('is_deferrable', g.tgdeferrable, 'type', g.tgtype,
           'function', p.oid::pg_catalog.regprocedure::pg_catalog.text, 'language', l.lanname,
           'is_server_language', l.oid OPERATOR(pg_catalog.<) 16384::pg_catalog.oid,

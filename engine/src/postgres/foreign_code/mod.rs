@@ -23,7 +23,7 @@ const DESCRIPTION: &str = include_str!("description.sql");
 const FOR_EACH_ROW: i32 = 1;
 const BEFORE: i32 = 2;
 const INSTEAD: i32 = 64;
-/// Why a deferrable trigger cannot be acknowledged.
+/// Why a deferrable trigger, and an expression of a deferrable constraint, cannot be acknowledged.
 const RUNS_AT_COMMIT: &str = "is deferrable: it could run inside COMMIT, after the last check";
 
 /// What the catalogs say about the code on a table and about everything that a stamp has to cover.
@@ -61,6 +61,8 @@ struct DescribedCode {
     definition: Option<String>,
     functions: Vec<DescribedFunction>,
     rests_on_others: bool,
+    /// An index whose constraint can be checked at the COMMIT, by its expressions.
+    is_of_deferrable_constraint: bool,
     trigger: Option<DescribedTrigger>,
 }
 
@@ -149,6 +151,9 @@ impl DescribedCode {
     }
 
     fn form(&self) -> CodeForm {
+        if self.is_of_deferrable_constraint {
+            return CodeForm::Never(RUNS_AT_COMMIT);
+        }
         let Some(trigger) = &self.trigger else {
             return CodeForm::Acknowledgeable;
         };
