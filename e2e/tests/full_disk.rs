@@ -2,6 +2,10 @@
 //! room.
 
 use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context as _;
 
 use synapsor_chassis::identity::Role;
 use synapsor_e2e::binaries::Build;
@@ -10,6 +14,7 @@ use synapsor_e2e::namespaces;
 use synapsor_e2e::operator;
 use synapsor_e2e::stack::{self, Stack, channel};
 use synapsor_proto::ledger::v1 as wire;
+use synapsor_proto::ledger::v1::event_service_client::EventServiceClient;
 use synapsor_proto::ledger::v1::review_service_client::ReviewServiceClient;
 
 /// `sh -c TEXT sh STATE LEDGER ARGUMENT...`: a copy of the store's directory on a file system without room.
@@ -23,6 +28,22 @@ mount --bind "$disk" "$state" || exit 1
 dd if=/dev/zero of="$state/fill" bs=512 2>/dev/null
 exec "$@"
 "#;
+
+/// `sh -c TEXT sh STATE ROOM LEDGER ARGUMENT...`: the same, with room again once a line is written to the pipe `ROOM`.
+const UNTIL_THERE_IS_ROOM: &str = r#"
+state=$1
+room=$2
+shift 2
+disk=$(mktemp -d) || exit 1
+mount -t tmpfs -o size=8m,mode=700 tmpfs "$disk" || exit 1
+cp -a "$state/." "$disk" || exit 1
+mount --bind "$disk" "$state" || exit 1
+dd if=/dev/zero of="$state/fill" bs=512 2>/dev/null
+(read -r _ < "$room" && rm "$state/fill") &
+exec "$@"
+"#;
+/// A start is tried again every few seconds.
+const SOON: Duration = Duration::from_secs(20);
 
 /// A ledger whose store's last process closed it, or was killed.
 async fn starts_and_reads(is_closed: bool) -> anyhow::Result<()> {
@@ -82,5 +103,47 @@ async fn a_ledger_on_a_full_disk_answers_what_it_holds() -> anyhow::Result<()> {
     for is_closed in [true, false] {
         starts_and_reads(is_closed).await?;
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn start_on_a_full_disk_is_recorded_once_there_is_room() -> anyhow::Result<()> {
+    if let Err(reason) = namespaces::try_mount() {
+        return namespaces::missing("a ledger on a full disk", &reason);
+    }
+    let mut stack = Stack::without_writer(Deployment::new(Build::Plain)?)?;
+    stack.ledger.kill();
+    let text = |path: &Path| path.display().to_string();
+    let room = stack.deployment.path("room");
+    let made = Command::new("mkfifo").arg(&room).status()?;
+    assert!(made.success());
+    let mut prefix = namespaces::unshare_mounts();
+    prefix.extend(["/bin/sh", "-c", UNTIL_THERE_IS_ROOM, "sh"].map(str::to_owned));
+    prefix.push(text(&stack.deployment.path("ledger-state")));
+    prefix.push(text(&room));
+    let ledger = stack::wrapped_ledger(&stack.deployment, "127.0.0.1:0", &prefix, &[])?;
+    let operator = channel(
+        &stack.deployment,
+        Role::Operator,
+        Some("alice"),
+        Role::Ledger,
+        &ledger.address,
+    )?;
+    let request = wire::TailRequest {
+        kind: "ledger_started".to_owned(),
+        follow: true,
+        ..wire::TailRequest::default()
+    };
+    let mut starts = EventServiceClient::new(operator)
+        .tail(request)
+        .await?
+        .into_inner();
+    let first = starts.message().await?.context("the first start")?;
+    tokio::task::spawn_blocking(move || std::fs::write(room, "\n")).await??;
+    let second = tokio::time::timeout(SOON, starts.message()).await;
+    let second = second
+        .context("the start is not recorded")??
+        .context("the second start")?;
+    assert!(second.seq > first.seq);
     Ok(())
 }

@@ -24,6 +24,8 @@ const IDLE: Duration = Duration::from_secs(5);
 
 /// How often deadlines are looked at without anybody asking.
 const SWEEP: Duration = Duration::from_secs(60);
+/// How often a start that the disk had no room for is recorded again.
+const START_AGAIN: Duration = Duration::from_secs(2);
 
 /// Exit code of evidence that does not verify, as in every command of ours.
 const EXIT_TAMPERED: u8 = 10;
@@ -163,7 +165,7 @@ async fn record_start_later(ledger: &Ledger, own: Caller, trust_digest: Digest, 
     loop {
         tokio::select! {
             () = end.cancelled() => return,
-            () = tokio::time::sleep(SWEEP) => {}
+            () = tokio::time::sleep(START_AGAIN) => {}
         }
         if ledger.record_start(own.clone(), trust_digest).await.is_ok() {
             // A task that ends counts as dead.
