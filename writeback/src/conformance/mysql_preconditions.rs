@@ -297,6 +297,27 @@ async fn rejects_code_that_nobody_acknowledged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn code_that_nobody_acknowledged_never_runs() {
+    let nobody = Acknowledged::default();
+    for owned in Owned::both() {
+        for (table, event) in [("invoices", "BEFORE UPDATE"), (RECEIPT_TABLE, "BEFORE INSERT")] {
+            owned.reset();
+            // No rollback takes a line of this journal away.
+            let trigger = format!(
+                "CREATE TABLE journal (line INT) ENGINE=MyISAM;
+                 CREATE TRIGGER t {event} ON {table} FOR EACH ROW INSERT INTO journal VALUES (1)"
+            );
+            assert!(owned.as_owner(&trigger));
+            let written = owned.write(1, &nobody, || {}).await;
+            let refused = written.unwrap_err();
+            assert!(refused.starts_with("refused:"), "{table}: {refused}");
+            assert_eq!(owned.state(), untouched(), "{table}");
+            assert_eq!(owned.db.text("SELECT count(*) FROM journal"), "0", "{table}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn damage_to_receipts_waits_for_the_writer() {
     waits_under_the_lock(CaseKind::Receipts).await;
 }
