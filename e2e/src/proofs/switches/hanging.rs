@@ -22,15 +22,16 @@ const TIMES_MAX: f64 = 1.2;
 /// A source that delays another one does it by seconds, and what else a machine does during its tests by less.
 const TIMES_MAX_SMALL: f64 = 3.0;
 const COMES_BACK: Duration = Duration::from_secs(2);
+const COMES_BACK_SMALL: Duration = Duration::from_secs(5);
 /// In which hanging sources take whatever they get.
 const TAKEN: Duration = Duration::from_secs(3);
 const APPLIED: Duration = Duration::from_secs(60);
 
 pub(super) async fn run(ground: &Ground, findings: &mut Findings, small: bool) -> anyhow::Result<Json> {
-    let (rounds, times_max) = if small {
-        (ROUNDS_SMALL, TIMES_MAX_SMALL)
+    let (rounds, times_max, comes_back) = if small {
+        (ROUNDS_SMALL, TIMES_MAX_SMALL, COMES_BACK_SMALL)
     } else {
-        (ROUNDS, TIMES_MAX)
+        (ROUNDS, TIMES_MAX, COMES_BACK)
     };
     let Hanging {
         mut scene,
@@ -72,7 +73,7 @@ pub(super) async fn run(ground: &Ground, findings: &mut Findings, small: bool) -
         let applied = source.is_applied(&scene, case, APPLIED).await?;
         let took = began.elapsed();
         longest = longest.max(took);
-        if !applied || took > COMES_BACK {
+        if !applied || took > comes_back {
             findings.violated(
                 &case.name,
                 &format!("served {took:?} after it came back: {applied}"),
