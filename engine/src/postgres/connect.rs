@@ -52,8 +52,8 @@ pub const EXACT_SETTINGS: [(&str, &str); 9] = [
 
 /// What the server says of itself, in one list of expressions: process, its start, the identity, and more.
 pub(super) const FACTS: &str = "'fact', pg_catalog.pg_backend_pid()::text, \
-    (SELECT (EXTRACT(epoch FROM a.backend_start) * 1000000)::bigint::text FROM pg_catalog.pg_stat_activity a \
-     WHERE a.pid = pg_catalog.pg_backend_pid()), \
+    (SELECT (EXTRACT(epoch FROM a.backend_start) * 1000000)::bigint::text \
+     FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a), \
     'postgres:' || (SELECT c.system_identifier FROM pg_catalog.pg_control_system() c)::text || ':' \
       || CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'standby' \
          ELSE pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8) END || ':' \

@@ -568,7 +568,7 @@ pub(crate) fn exact(kind: ValueKind, text: &str) -> Value {
 pub(crate) const AT: &str = "2026-01-02T03:04:05.678Z";
 
 /// The code on the table of a plan, acknowledged as writing nothing else.
-pub(crate) async fn acknowledge(transaction: &mut dyn Transaction, plan: &RowPlan) -> Acknowledged {
+pub(crate) async fn all_code(transaction: &mut dyn Transaction, plan: &RowPlan) -> Acknowledged {
     let shape = transaction.shape(&plan.schema, &plan.table).await.unwrap();
     let entries: Vec<SideEffectAck> = shape
         .foreign_code
@@ -581,7 +581,12 @@ pub(crate) async fn acknowledge(transaction: &mut dyn Transaction, plan: &RowPla
             writes: Vec::new(),
         })
         .collect();
-    let allowed = Acknowledged::judge(&shape.foreign_code, &entries).unwrap();
+    Acknowledged::judge(&shape.foreign_code, &entries).unwrap()
+}
+
+/// The first look of a transaction under which all code is acknowledged.
+pub(crate) async fn acknowledge(transaction: &mut dyn Transaction, plan: &RowPlan) -> Acknowledged {
+    let allowed = all_code(transaction, plan).await;
     let look = LookTarget {
         plan,
         allowed: &allowed,

@@ -9,11 +9,13 @@ use synapsor_source::error::EngineErrorKind;
 use synapsor_source::{CheckTarget, Finding};
 
 use super::behaviours::{
-    AT, Account, Database as _, Db, Fixture, acknowledge, begin, change, int, invoice, is_there, receipt,
-    record, text, update,
+    AT, Account, Database as _, Db, Fixture, acknowledge, all_code, begin, change, int, invoice, is_there,
+    receipt, record, text, update,
 };
 use super::postgres::{PostgresDatabase, database};
 use super::proxy::Rewriting;
+use crate::transaction::LookTarget;
+use crate::violation::{LookError, ViolationKind};
 
 const URL: &str = "SYNAPSOR_TEST_POSTGRES_URL";
 
@@ -103,40 +105,78 @@ async fn a_row_that_row_security_hides_from_updates_is_seen_but_not_locked() {
     transaction.roll_back().await;
 }
 
-async fn collateral_of(trigger: &str) {
+const JOURNAL: &str = "CREATE TABLE journal (line text); INSERT INTO journal VALUES ('x')";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deferred_trigger_that_appears_before_the_update_is_seen_before_the_commit() {
     let Some((postgres, db)) = invoices() else { return };
-    postgres.execute(&format!(
-        "CREATE TABLE journal (line text); INSERT INTO journal VALUES ('x'); {trigger}"
-    ));
+    postgres.execute(JOURNAL);
     let mut transaction = begin(&db).await.transaction;
-    // Nothing was acknowledged, so this could never be committed.
+    assert_eq!(transaction.lock(&invoice(&db)).await.unwrap().len(), 1);
+    let allowed = acknowledge(transaction.as_mut(), &invoice(&db)).await;
+    postgres.execute(
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS \
+           $f$ BEGIN INSERT INTO public.journal VALUES (NEW.id); RETURN NEW; END $f$; \
+         CREATE CONSTRAINT TRIGGER note AFTER UPDATE ON invoices DEFERRABLE INITIALLY DEFERRED \
+           FOR EACH ROW EXECUTE FUNCTION note()",
+    );
     let fee = [int("fee", 0)];
     let matched = transaction.update(&invoice(&db), change(&fee, None)).await;
     assert_eq!(matched.unwrap(), 1);
+    let receipt = receipt(1, AT);
+    transaction.insert_receipt(&receipt).await.unwrap();
+    let plan = invoice(&db);
+    let look = LookTarget {
+        plan: &plan,
+        allowed: &allowed,
+    };
+    let looked = transaction.last_look(Some(look), &receipt).await;
+    let Err(LookError::Violation(violation)) = looked else {
+        panic!("{looked:?}");
+    };
+    assert_eq!(violation.kind, ViolationKind::TargetChanged);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_a_trigger_empties_is_seen() {
+    let Some((postgres, db)) = invoices() else { return };
+    postgres.execute(JOURNAL);
+    postgres.execute(
+        "CREATE FUNCTION wipe() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS \
+           $f$ BEGIN TRUNCATE public.journal; RETURN NEW; END $f$; \
+         CREATE TRIGGER wipe AFTER UPDATE ON invoices FOR EACH ROW EXECUTE FUNCTION wipe()",
+    );
+    let mut transaction = begin(&db).await.transaction;
+    let fee = [int("fee", 0)];
+    assert_eq!(update(transaction.as_mut(), &invoice(&db), &fee, None).await, 1);
     let lines = transaction.side_effects(&invoice(&db)).await.unwrap();
     assert!(lines.iter().any(|line| line.contains("journal")), "{lines:?}");
     transaction.roll_back().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_deferred_trigger_does_is_seen_before_the_commit() {
-    collateral_of(
-        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS \
-           $f$ BEGIN INSERT INTO public.journal VALUES (NEW.id); RETURN NEW; END $f$; \
-         CREATE CONSTRAINT TRIGGER note AFTER UPDATE ON invoices DEFERRABLE INITIALLY DEFERRED \
-           FOR EACH ROW EXECUTE FUNCTION note()",
-    )
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_table_that_a_trigger_empties_is_seen() {
-    collateral_of(
-        "CREATE FUNCTION wipe() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS \
-           $f$ BEGIN TRUNCATE public.journal; RETURN NEW; END $f$; \
-         CREATE TRIGGER wipe AFTER UPDATE ON invoices FOR EACH ROW EXECUTE FUNCTION wipe()",
-    )
-    .await;
+async fn a_policy_that_writes_while_the_row_is_locked_is_seen_before_the_update() {
+    let Some((postgres, db)) = invoices() else { return };
+    postgres.execute(JOURNAL);
+    postgres.execute(
+        "CREATE FUNCTION seen(id text) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER AS \
+           $f$ BEGIN INSERT INTO public.journal VALUES (id); RETURN true; END $f$; \
+         CREATE POLICY seen ON invoices USING (seen(id::text)); ALTER TABLE invoices ENABLE ROW LEVEL SECURITY; \
+         ALTER TABLE invoices FORCE ROW LEVEL SECURITY",
+    );
+    let mut transaction = begin(&db).await.transaction;
+    assert_eq!(transaction.lock(&invoice(&db)).await.unwrap().len(), 1);
+    let plan = invoice(&db);
+    let allowed = all_code(transaction.as_mut(), &plan).await;
+    let look = LookTarget {
+        plan: &plan,
+        allowed: &allowed,
+    };
+    let looked = transaction.first_look(Some(look)).await;
+    let Err(LookError::Violation(violation)) = looked else {
+        panic!("{looked:?}");
+    };
+    assert_eq!(violation.kind, ViolationKind::LockElsewhere);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -243,12 +283,19 @@ async fn a_connection_that_became_another_one_writes_nothing() {
 
     proxy.rewrites(false);
     let mut transaction = engine.begin().await.unwrap().transaction;
-    proxy.rewrites(true);
-    acknowledge(transaction.as_mut(), &invoice(&db)).await;
-    proxy.rewrites(false);
-    let matched = transaction.update(&invoice(&db), change(&fee, None)).await;
+    let plan = invoice(&db);
+    let allowed = acknowledge(transaction.as_mut(), &plan).await;
+    let matched = transaction.update(&plan, change(&fee, None)).await;
     assert_eq!(matched.unwrap(), 1);
-    assert!(record(transaction, &receipt(1, AT)).await.is_err());
+    let receipt = receipt(1, AT);
+    transaction.insert_receipt(&receipt).await.unwrap();
+    proxy.rewrites(true);
+    let look = LookTarget {
+        plan: &plan,
+        allowed: &allowed,
+    };
+    assert!(transaction.last_look(Some(look), &receipt).await.is_err());
+    drop(transaction);
     assert_eq!(db.text("SELECT fee FROM invoices WHERE id = 'INV-1'"), "5500");
 }
 

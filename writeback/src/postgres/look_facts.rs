@@ -46,6 +46,16 @@ const SETTINGS: [&str; 26] = [
 /// The setting under which triggers run as usual.
 pub(super) const REPLICATION_ROLE: (&str, &str) = ("session_replication_role", "origin");
 
+/// Modes that no lock for reading, and no lock of a row, has.
+const WRITING: [&str; 6] = [
+    "RowExclusiveLock",
+    "ShareUpdateExclusiveLock",
+    "ShareLock",
+    "ShareRowExclusiveLock",
+    "ExclusiveLock",
+    "AccessExclusiveLock",
+];
+
 /// Settings and accounts by name.
 pub(super) type Settings = BTreeMap<String, String>;
 
@@ -58,6 +68,19 @@ pub(super) struct HeldLock {
     pub(super) relation: Option<u32>,
     pub(super) name: String,
     pub(super) mode: String,
+}
+
+impl HeldLock {
+    /// Whether this is a lock for writing on anything but its own transaction and the allowed relations, or a
+    /// stronger one than a change of rows takes.
+    pub(super) fn is_writing_elsewhere(&self, is_allowed: impl Fn(u32) -> bool) -> bool {
+        WRITING.contains(&self.mode.as_str())
+            && match self.kind.as_str() {
+                "transactionid" | "virtualxid" => false,
+                "relation" => self.mode != "RowExclusiveLock" || !self.relation.is_some_and(is_allowed),
+                _ => true,
+            }
+    }
 }
 
 /// Rows inserted, updated and deleted in one table.
@@ -112,11 +135,13 @@ pub(super) fn changed<'a>(before: &'a Settings, after: &'a Settings) -> Vec<&'a 
         .collect()
 }
 
-/// Reads everything about the tables that a stamp covers and about `watched` tables besides them.
+/// Reads everything about the tables that a stamp covers and about `watched` tables besides them. Locks are asked
+/// for only where they decide something: the server lists those of all its sessions.
 pub(super) async fn read(
     lease: &mut Lease,
     covered: &Covered,
     watched: &[u32],
+    has_locks: bool,
 ) -> Result<LookFacts, EngineError> {
     let mut parameters = covered.parameters();
     let watched: Vec<String> = [covered.target, covered.receipts]
@@ -126,7 +151,7 @@ pub(super) async fn read(
         .collect();
     parameters.push(Some(format!("{{{}}}", watched.join(","))));
     let statement = Statement {
-        sql: sql(),
+        sql: sql(covered, has_locks),
         parameters,
     };
     facts(&lease.fetch(statement).await?)
@@ -151,7 +176,13 @@ const FOREIGN_EXPRESSION: &str = "SELECT FROM pg_catalog.pg_depend d \
       AND d.refobjid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid \
       AND d.refclassid OPERATOR(pg_catalog.=) ANY (ARRAY[1247, 1255, 2617]::pg_catalog.oid[])";
 
-fn sql() -> String {
+const LOCKS: &str = "UNION ALL SELECT 'lock', l.locktype, l.mode, \
+    CASE WHEN l.database OPERATOR(pg_catalog.<>) 0::pg_catalog.oid THEN l.relation::pg_catalog.text END, \
+    (SELECT c.relname::pg_catalog.text FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) l.relation) \
+    FROM pg_catalog.pg_locks l WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() \
+      AND l.mode OPERATOR(pg_catalog.<>) 'AccessShareLock'::pg_catalog.text";
+
+fn sql(covered: &Covered, has_locks: bool) -> String {
     const WATCHED: &str = "$7::pg_catalog.text::pg_catalog.oid[]";
     format!(
         "SELECT 'stamp', s.version, NULL, NULL, NULL FROM ({stamp}) s(version) \
@@ -160,11 +191,7 @@ fn sql() -> String {
            pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, NULL, NULL \
          UNION ALL SELECT 'cursor', c.name, NULL, NULL, NULL FROM pg_catalog.pg_cursors c \
            WHERE c.is_holdable OR c.name OPERATOR(pg_catalog.<>) ''::pg_catalog.text \
-         UNION ALL SELECT 'lock', l.locktype, l.mode, \
-           CASE WHEN l.database OPERATOR(pg_catalog.<>) 0::pg_catalog.oid THEN l.relation::pg_catalog.text END, \
-           (SELECT c.relname::pg_catalog.text FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) l.relation) \
-           FROM pg_catalog.pg_locks l WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() \
-             AND l.mode OPERATOR(pg_catalog.<>) 'AccessShareLock'::pg_catalog.text \
+         {locks} \
          UNION ALL SELECT 'deferrable', g.tgname::pg_catalog.text, NULL, NULL, NULL FROM pg_catalog.pg_trigger g \
            JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) g.tgfoid \
            WHERE g.tgrelid OPERATOR(pg_catalog.=) ANY ({WATCHED}) AND g.tgdeferrable \
@@ -189,7 +216,8 @@ fn sql() -> String {
            WHERE c.oid OPERATOR(pg_catalog.=) $1::pg_catalog.text::pg_catalog.oid \
              AND pg_catalog.has_column_privilege(c.oid, 'xmin'::pg_catalog.text, 'SELECT'::pg_catalog.text) \
              AND pg_catalog.has_column_privilege(c.oid, 'ctid'::pg_catalog.text, 'SELECT'::pg_catalog.text)",
-        stamp = Covered::sql(),
+        stamp = covered.sql(),
+        locks = if has_locks { LOCKS } else { "" },
         settings = settings_statement(),
     )
 }

@@ -4,6 +4,7 @@ mod check;
 mod declared;
 mod look_facts;
 mod looks;
+mod side_effects;
 mod stamp;
 mod update;
 mod version;

@@ -22,7 +22,7 @@ const STAMP_AGE_MAX: Duration = Duration::from_secs(300);
 /// Judged tables that are kept.
 const JUDGED_MAX: usize = 1_000;
 
-/// Rows found by the number of a table: `(tag, catalog, column, further identity)`.
+/// Rows found by the numbers of both tables: `(tag, catalog, column, further identity)`.
 const OF_TABLE: [(&str, &str, &str, &str); 7] = [
     ("default", "pg_attrdef", "adrelid", "oid"),
     ("constraint", "pg_constraint", "conrelid", "oid"),
@@ -58,15 +58,21 @@ pub(super) struct Covered {
 }
 
 impl Covered {
-    /// One text per row, in no particular order.
-    pub(super) fn sql() -> String {
-        let mut parts = Vec::new();
-        for table in ["$1", "$2"] {
-            parts.extend(of_table(&format!("{table}::pg_catalog.text::pg_catalog.oid")));
+    /// One text per row, in no particular order. A list without numbers has no part: each part costs its start,
+    /// also if it finds nothing.
+    pub(super) fn sql(&self) -> String {
+        let mut parts = of_tables();
+        for (tag, catalog, column, parameter) in OF_LISTS {
+            let is_empty = match parameter {
+                3 => self.related.namespaces.is_empty(),
+                4 => self.related.types.is_empty(),
+                5 => self.related.operators.is_empty(),
+                _ => self.related.functions.is_empty(),
+            };
+            if !is_empty {
+                parts.push(of_list(tag, catalog, column, parameter));
+            }
         }
-        parts.extend(
-            OF_LISTS.map(|(tag, catalog, column, parameter)| of_list(tag, catalog, column, parameter)),
-        );
         parts.join(" UNION ALL ")
     }
 
@@ -88,7 +94,7 @@ impl Covered {
     /// The stamp as it is now.
     pub(super) async fn read(&self, lease: &mut Lease) -> Result<Stamp, EngineError> {
         let statement = Statement {
-            sql: Self::sql(),
+            sql: self.sql(),
             parameters: self.parameters(),
         };
         let rows = lease.fetch(statement).await?;
@@ -107,38 +113,39 @@ impl Stamp {
     }
 }
 
-fn of_table(number: &str) -> Vec<String> {
+fn of_tables() -> Vec<String> {
+    const EITHER: &str =
+        "ANY (ARRAY[$1::pg_catalog.text::pg_catalog.oid, $2::pg_catalog.text::pg_catalog.oid])";
     let mut parts = vec![
         format!(
             "SELECT pg_catalog.concat_ws(' ', 'relation', x.oid, x.xmin, x.ctid) FROM pg_catalog.pg_class x \
-             WHERE x.oid OPERATOR(pg_catalog.=) {number}"
+             WHERE x.oid OPERATOR(pg_catalog.=) {EITHER}"
         ),
         format!(
-            "SELECT pg_catalog.concat_ws(' ', 'columns', pg_catalog.string_agg(pg_catalog.concat_ws(' ', x.attnum, \
-             x.xmin, x.ctid), ',' ORDER BY x.attnum)) FROM pg_catalog.pg_attribute x \
-             WHERE x.attrelid OPERATOR(pg_catalog.=) {number} AND x.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2"
+            "SELECT pg_catalog.concat_ws(' ', 'columns', x.attrelid, pg_catalog.string_agg(pg_catalog.concat_ws(' ', \
+             x.attnum, x.xmin, x.ctid), ',' ORDER BY x.attnum)) FROM pg_catalog.pg_attribute x \
+             WHERE x.attrelid OPERATOR(pg_catalog.=) {EITHER} AND x.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2 \
+             GROUP BY x.attrelid"
         ),
         format!(
             "SELECT pg_catalog.concat_ws(' ', 'index', x.indexrelid, x.xmin, x.ctid, c.xmin, c.ctid) \
              FROM pg_catalog.pg_index x JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) x.indexrelid \
-             WHERE x.indrelid OPERATOR(pg_catalog.=) {number}"
+             WHERE x.indrelid OPERATOR(pg_catalog.=) {EITHER}"
         ),
     ];
     parts.extend(OF_TABLE.map(|(tag, catalog, column, further)| {
         format!(
             "SELECT pg_catalog.concat_ws(' ', '{tag}', x.{further}, x.xmin, x.ctid) FROM pg_catalog.{catalog} x \
-             WHERE x.{column} OPERATOR(pg_catalog.=) {number}"
+             WHERE x.{column} OPERATOR(pg_catalog.=) {EITHER}"
         )
     }));
     parts
 }
 
-/// An empty list costs no scan.
 fn of_list(tag: &str, catalog: &str, column: &str, parameter: u8) -> String {
     format!(
         "SELECT pg_catalog.concat_ws(' ', '{tag}', x.oid, x.xmin, x.ctid) FROM pg_catalog.{catalog} x \
-         WHERE ${parameter}::pg_catalog.text OPERATOR(pg_catalog.<>) '{{}}'::pg_catalog.text AND x.{column} \
-         OPERATOR(pg_catalog.=) ANY (${parameter}::pg_catalog.text::pg_catalog.oid[])"
+         WHERE x.{column} OPERATOR(pg_catalog.=) ANY (${parameter}::pg_catalog.text::pg_catalog.oid[])"
     )
 }
 

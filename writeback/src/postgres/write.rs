@@ -1,7 +1,6 @@
 //! One writing transaction at READ COMMITTED: a row lock, one UPDATE with everything that was deferred, the account
 //! of what it changed, the receipt, COMMIT. Any error closes the connection, which rolls back.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,6 +23,7 @@ use synapsor_source::{EngineError, EngineErrorKind, FoundReceipts, ReceiptTable,
 
 use super::look_facts::{self, Settings};
 use super::looks::{Checked, FirstLook, LastLook, Looks};
+use super::side_effects::{self, Counts};
 use super::stamp::JudgedStamps;
 use super::update;
 use super::version::version_statement;
@@ -34,22 +34,8 @@ const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The first version of the server that bounds whole transactions itself.
 const TRANSACTION_TIMEOUT_SINCE: u32 = 17;
-/// Lines about other changes that are kept.
-const COLLATERAL_LINES_MAX: usize = 16;
-/// Rows inserted, updated and deleted in each table, counted over earlier transactions of the session too.
-const COUNTS: &str = "SELECT 'count', s.relid::pg_catalog.text, s.schemaname::pg_catalog.text, \
-    s.relname::pg_catalog.text, s.n_tup_ins::pg_catalog.text, s.n_tup_upd::pg_catalog.text, \
-    s.n_tup_del::pg_catalog.text FROM pg_catalog.pg_stat_xact_user_tables s \
-    WHERE (s.n_tup_ins OPERATOR(pg_catalog.+) s.n_tup_upd OPERATOR(pg_catalog.+) s.n_tup_del) \
-      OPERATOR(pg_catalog.>) 0::bigint";
-/// Locks that no change of a row takes: a table that was emptied, altered or locked whole is not counted above.
-const STRONG_LOCKS: &str = "SELECT 'lock', (SELECT c.relname::pg_catalog.text FROM pg_catalog.pg_class c \
-      WHERE c.oid OPERATOR(pg_catalog.=) l.relation) FROM pg_catalog.pg_locks l \
-    WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() \
-      AND l.locktype OPERATOR(pg_catalog.=) 'relation'::pg_catalog.text AND l.mode OPERATOR(pg_catalog.<>) \
-      ALL ('{AccessShareLock,RowShareLock,RowExclusiveLock}'::pg_catalog.text[])";
 
-/// Begins a transaction; the server's clock, its identity and the counts come from inside it.
+/// Begins a transaction; the server's clock, and its identity come from inside it.
 pub(crate) async fn begin(
     connections: &Arc<Connections>,
     receipts: &ReceiptTable,
@@ -104,7 +90,7 @@ async fn begin_on(
         receipts: receipts.clone(),
         shapes: shapes.clone(),
         stamps: stamps.clone(),
-        baseline: counts(&rows),
+        counts_before: Counts::default(),
         set_again: set_again(&settings),
         settings,
         is_locked: false,
@@ -137,7 +123,7 @@ fn opening(facts: &Facts, statement_timeout: Duration) -> String {
     format!(
         "BEGIN ISOLATION LEVEL READ COMMITTED; {}; SELECT 'set', pg_catalog.set_config('synchronous_commit', \
          CASE pg_catalog.current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' \
-         ELSE 'on' END, true); SET CONSTRAINTS ALL IMMEDIATE; {}; {}; {COUNTS}",
+         ELSE 'on' END, true); SET CONSTRAINTS ALL IMMEDIATE; {}; {}",
         local_settings(&settings),
         Facts::statement(),
         look_facts::settings_statement()
@@ -162,31 +148,6 @@ fn tag(row: &[Option<String>]) -> &str {
     row.first().and_then(Option::as_deref).unwrap_or_default()
 }
 
-/// A table, and what happened in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Counted {
-    schema: String,
-    table: String,
-    /// Inserted, updated, deleted.
-    rows: [i64; 3],
-}
-
-/// By the table's number.
-fn counts(rows: &[Vec<Option<String>>]) -> BTreeMap<String, Counted> {
-    let text = |row: &[Option<String>], at: usize| row.get(at).cloned().flatten().unwrap_or_default();
-    rows.iter()
-        .filter(|row| tag(row) == "count")
-        .map(|row| {
-            let counted = Counted {
-                schema: text(row, 2),
-                table: text(row, 3),
-                rows: [4, 5, 6].map(|at| text(row, at).parse().unwrap_or(i64::MAX)),
-            };
-            (text(row, 1), counted)
-        })
-        .collect()
-}
-
 /// See [`Transaction`].
 struct PostgresTransaction {
     /// Taken while a statement runs, and put back when it succeeded: an error ends the transaction.
@@ -195,7 +156,8 @@ struct PostgresTransaction {
     receipts: ReceiptTable,
     shapes: Arc<Shapes>,
     stamps: Arc<JudgedStamps>,
-    baseline: BTreeMap<String, Counted>,
+    /// As of the first look, if the target has code: that may change other tables.
+    counts_before: Counts,
     /// The settings right after the opening message, and the statement that sets them again.
     settings: Settings,
     set_again: String,
@@ -268,6 +230,9 @@ impl Transaction for PostgresTransaction {
         };
         let mut lease = self.take()?;
         let first = self.looks().first(&mut lease, plan, allowed).await?;
+        if first.has_code() {
+            self.counts_before = side_effects::counts(&mut lease).await?;
+        }
         self.lease = Some(lease);
         self.first = Some(first);
         Ok(())
@@ -319,17 +284,13 @@ impl Transaction for PostgresTransaction {
     }
 
     async fn side_effects(&mut self, plan: &RowPlan) -> Result<Vec<String>, EngineError> {
-        let mut lease = self.take()?;
-        // A trigger may have deferred something again; it would otherwise happen at the COMMIT, unseen.
-        let rows = lease
-            .batch(format!("SET CONSTRAINTS ALL IMMEDIATE; {COUNTS}; {STRONG_LOCKS}"))
-            .await?;
-        let mut lines = changes(&self.baseline, &counts(&rows), plan, self.matched);
-        for row in rows.iter().filter(|row| tag(row) == "lock") {
-            let table = row.get(1).and_then(Option::as_deref).unwrap_or("a table");
-            lines.push(format!("`{table}` was emptied, altered or locked whole"));
+        let first = self.first.as_ref().ok_or_else(ended)?;
+        // Without code on it an UPDATE has no other effect; the last look proves that there was none, and no lock.
+        if !first.has_code() {
+            return Ok(Vec::new());
         }
-        lines.truncate(COLLATERAL_LINES_MAX);
+        let mut lease = self.take()?;
+        let lines = side_effects::read(&mut lease, &self.counts_before, plan, self.matched).await?;
         self.lease = Some(lease);
         Ok(lines)
     }
@@ -400,39 +361,6 @@ impl Transaction for PostgresTransaction {
             lease.give_back();
         }
     }
-}
-
-/// What happened besides the one row, from the counts before and after.
-fn changes(
-    before: &BTreeMap<String, Counted>,
-    after: &BTreeMap<String, Counted>,
-    plan: &RowPlan,
-    matched: u64,
-) -> Vec<String> {
-    let mut lines = Vec::new();
-    for (id, counted) in after {
-        let mut rows = counted.rows;
-        if let Some(earlier) = before.get(id) {
-            for (now, then) in rows.iter_mut().zip(earlier.rows) {
-                *now -= then;
-            }
-        }
-        if counted.schema == plan.schema && counted.table == plan.table {
-            rows[1] -= i64::try_from(matched).unwrap_or(i64::MAX);
-        }
-        for (number, what) in rows
-            .into_iter()
-            .zip(["inserted into", "changed in", "deleted from"])
-        {
-            if number != 0 {
-                lines.push(format!(
-                    "{number} more rows were {what} `{}.{}`",
-                    counted.schema, counted.table
-                ));
-            }
-        }
-    }
-    lines
 }
 
 fn insert(receipts: &ReceiptTable, receipt: &StoredReceipt) -> Statement {

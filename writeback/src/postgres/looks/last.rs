@@ -7,21 +7,11 @@ use synapsor_engine::postgres::foreign_code::NO_TABLE;
 use synapsor_engine::postgres::read;
 use synapsor_source::{RowPlan, StoredReceipt};
 
-use super::{FirstLook, Looks};
+use super::{FirstLook, Looks, lock_elsewhere};
 use crate::postgres::look_facts::{self, HeldLock, LookFacts, RowCounts};
 use crate::postgres::version::{RowVersion, rows_with_version};
 use crate::transaction::Rows;
 use crate::violation::{LookError, ViolationKind};
-
-/// Modes that no lock for reading, and no lock of a row, has.
-const WRITING: [&str; 6] = [
-    "RowExclusiveLock",
-    "ShareUpdateExclusiveLock",
-    "ShareLock",
-    "ShareRowExclusiveLock",
-    "ExclusiveLock",
-    "AccessExclusiveLock",
-];
 
 /// What the last check compares with.
 #[derive(Debug, Clone, Copy)]
@@ -65,7 +55,7 @@ impl Looks<'_> {
         }
         let covered = &look.first.judged.covered;
         let watched: Vec<u32> = look.first.declared.iter().map(|table| table.oid).collect();
-        let found = look_facts::read(lease, covered, &watched).await?;
+        let found = look_facts::read(lease, covered, &watched, true).await?;
         self.check_settings(&found.settings)?;
         look.compare(&found)?;
         if found.process_id != lease.facts().process_id {
@@ -139,24 +129,9 @@ impl LastLook<'_> {
         let covered = &self.first.judged.covered;
         let mut allowed: BTreeSet<u32> = covered.related.lockable.iter().copied().collect();
         allowed.extend(self.first.declared.iter().flat_map(|table| &table.lockable));
-        let is_own = |lock: &&HeldLock| match lock.kind.as_str() {
-            "transactionid" | "virtualxid" => true,
-            "relation" => {
-                lock.mode == "RowExclusiveLock" && lock.relation.is_some_and(|oid| allowed.contains(&oid))
-            }
-            _ => false,
-        };
-        let mut writing = locks.iter().filter(|lock| WRITING.contains(&lock.mode.as_str()));
-        if let Some(lock) = writing.find(|lock| !is_own(lock)) {
-            let what = if lock.name.is_empty() {
-                &lock.kind
-            } else {
-                &lock.name
-            };
-            return Err(LookError::violation(
-                ViolationKind::LockElsewhere,
-                format!("`{what}` is locked with {}", lock.mode),
-            ));
+        let is_allowed = |oid: u32| allowed.contains(&oid);
+        if let Some(lock) = locks.iter().find(|lock| lock.is_writing_elsewhere(is_allowed)) {
+            return Err(lock_elsewhere(lock));
         }
         let holds = |oid: u32, mode: &str| {
             locks

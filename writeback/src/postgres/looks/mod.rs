@@ -22,7 +22,7 @@ use synapsor_engine::postgres::receipt_form::{Difference, receipt_form};
 use synapsor_source::{EngineError, EngineErrorKind, ReceiptTable, RowPlan};
 
 use super::declared::{self, Declared};
-use super::look_facts::{self, LookFacts, REPLICATION_ROLE, Settings};
+use super::look_facts::{self, HeldLock, LookFacts, REPLICATION_ROLE, Settings};
 use super::stamp::{Covered, Judged, JudgedStamps};
 use crate::violation::{LookError, ViolationKind};
 
@@ -59,7 +59,7 @@ impl FirstLook {
     }
 
     /// Whether code of any form stands on the target.
-    fn has_code(&self) -> bool {
+    pub(super) fn has_code(&self) -> bool {
         !self.judged.code.is_empty()
     }
 
@@ -100,12 +100,15 @@ impl Looks<'_> {
                 Some(judged) => judged,
                 None => self.judge(lease, &facts, target).await?,
             };
-            let found = look_facts::read(lease, &judged.covered, &watched).await?;
+            // Code may have run while the row was locked.
+            let has_locks = !judged.code.is_empty();
+            let found = look_facts::read(lease, &judged.covered, &watched, has_locks).await?;
             if found.stamp != judged.stamp {
                 self.stamps.forget(&facts, target);
                 continue;
             }
             self.check_settings(&found.settings)?;
+            check_written_nothing(&found.locks)?;
             check_receipt_table(&judged.receipt_differences)?;
             check_code(&judged.code, allowed)?;
             check_declared(&declared)?;
@@ -208,6 +211,26 @@ impl Looks<'_> {
             code: code.code,
         }))
     }
+}
+
+/// Reading and locking the row wrote to no table.
+fn check_written_nothing(locks: &[HeldLock]) -> Result<(), LookError> {
+    match locks.iter().find(|lock| lock.is_writing_elsewhere(|_| false)) {
+        None => Ok(()),
+        Some(lock) => Err(lock_elsewhere(lock)),
+    }
+}
+
+fn lock_elsewhere(lock: &HeldLock) -> LookError {
+    let what = if lock.name.is_empty() {
+        &lock.kind
+    } else {
+        &lock.name
+    };
+    LookError::violation(
+        ViolationKind::LockElsewhere,
+        format!("`{what}` is locked with {}", lock.mode),
+    )
 }
 
 fn check_receipt_table(differences: &[Difference]) -> Result<(), LookError> {
