@@ -47,19 +47,15 @@ impl<'a, P: MayUpdate> Locked<'a, P> {
                 } else {
                     "target_missing"
                 };
-                Decided::without_effect(open, Outcome::Conflict, reason)
+                Decided::of_row(open, Outcome::Conflict, reason)
             }
-            RowCount::More => {
-                Decided::without_effect(open, Outcome::Failed, FailedReason::NotUnique.as_str())
-            }
+            RowCount::More => Decided::of_row(open, Outcome::Failed, FailedReason::NotUnique.as_str()),
             RowCount::One(row) => match guard::check_locked(open.permit.proposal(), row) {
                 Ok(()) => {
                     crash(hit(CrashPoint::AfterCheck).await)?;
                     return ControlFlow::Continue(Checked::Matching(Matching { open }));
                 }
-                Err(Conflict(reason)) => {
-                    Decided::without_effect(open, Outcome::Conflict, reason).with_versions(row)
-                }
+                Err(Conflict(reason)) => Decided::of_row(open, Outcome::Conflict, reason).with_versions(row),
             },
         };
         ControlFlow::Continue(Checked::Decided(decided))

@@ -25,6 +25,8 @@ pub struct Decided<'a, P: Permit> {
     reason: &'static str,
     previous_version: Option<Value>,
     new_version: Option<Value>,
+    /// Whether the transaction locked rows of the target, and looked at it therefore.
+    has_target: bool,
     /// The row after the UPDATE, for a change.
     after: Option<Vec<ColumnValue>>,
 }
@@ -33,6 +35,7 @@ pub struct Decided<'a, P: Permit> {
 #[derive(Debug)]
 pub struct Recorded<'a, P: Permit> {
     open: Open<'a, P>,
+    has_target: bool,
     after: Option<Vec<ColumnValue>>,
     receipt: Receipt,
     envelope: Envelope,
@@ -49,6 +52,15 @@ pub struct Looked<'a, P: Permit> {
 }
 
 impl<'a, P: Permit> Decided<'a, P> {
+    /// An end without effect that the locked row decides.
+    pub(crate) fn of_row(open: Open<'a, P>, outcome: Outcome, reason: &'static str) -> Self {
+        Self {
+            has_target: true,
+            ..Self::without_effect(open, outcome, reason)
+        }
+    }
+
+    /// An end without effect in a transaction that does not touch the target.
     pub(crate) const fn without_effect(open: Open<'a, P>, outcome: Outcome, reason: &'static str) -> Self {
         Self {
             open,
@@ -56,6 +68,7 @@ impl<'a, P: Permit> Decided<'a, P> {
             reason,
             previous_version: None,
             new_version: None,
+            has_target: false,
             after: None,
         }
     }
@@ -78,7 +91,7 @@ impl<'a, P: Permit> Decided<'a, P> {
 impl<'a> Decided<'a, WritePermit> {
     /// The change as it was read after the UPDATE.
     pub(crate) fn applied(open: Open<'a, WritePermit>, after: Vec<ColumnValue>) -> Self {
-        let mut decided = Self::without_effect(open, Outcome::Applied, "").with_versions(&after);
+        let mut decided = Self::of_row(open, Outcome::Applied, "").with_versions(&after);
         decided.after = Some(after);
         decided
     }
@@ -88,7 +101,7 @@ impl<'a, P: MayCommit> Decided<'a, P> {
     /// Signs the receipt of the outcome and inserts it.
     pub async fn record(self) -> Step<Recorded<'a, P>> {
         let sealed = self.seal();
-        let (mut open, after) = (self.open, self.after);
+        let (mut open, has_target, after) = (self.open, self.has_target, self.after);
         let (receipt, envelope, stored) = match sealed {
             Ok(sealed) => sealed,
             Err(refusal) => {
@@ -97,9 +110,7 @@ impl<'a, P: MayCommit> Decided<'a, P> {
                     .await;
             }
         };
-        if after.is_none()
-            && let Err(error) = open.transaction.first_look(None).await
-        {
+        if !has_target && let Err(error) = open.transaction.first_look(None).await {
             return open.roll_back(ApplyResult::of_look(error)).await;
         }
         crash(hit(CrashPoint::BeforeReceipt).await)?;
@@ -115,6 +126,7 @@ impl<'a, P: MayCommit> Decided<'a, P> {
         crash(hit(CrashPoint::AfterReceipt).await)?;
         ControlFlow::Continue(Recorded {
             open,
+            has_target,
             after,
             receipt,
             envelope,
@@ -154,6 +166,7 @@ impl<'a, P: MayCommit> Recorded<'a, P> {
     pub async fn look(self) -> Step<Looked<'a, P>> {
         let Self {
             mut open,
+            has_target,
             after,
             receipt,
             envelope,
@@ -161,7 +174,7 @@ impl<'a, P: MayCommit> Recorded<'a, P> {
         } = self;
         let scoped = target::by_key_and_tenant(open.permit.proposal());
         let allowed = open.permit.acknowledged();
-        let look = after.as_ref().map(|_| LookTarget {
+        let look = has_target.then_some(LookTarget {
             plan: &scoped,
             allowed: &allowed,
         });

@@ -11,7 +11,7 @@ use crate::crash_point::{CrashPoint, hit};
 use crate::known_receipts::{Gate, KnownReceipt, LostReceipts};
 use crate::permit::{EndPermit, MayUpdate, Permit};
 use crate::result::{ApplyResult, RefusedBy};
-use crate::transaction::Transaction;
+use crate::transaction::{LookTarget, Transaction};
 use crate::{WriteCore, receipt, target};
 
 /// The next step of a transaction, or how it ended.
@@ -89,7 +89,22 @@ impl<'a, P: MayUpdate> Open<'a, P> {
             .gate(&self.permit.proposal().source.id, &self.identity);
         let open = self.without_receipt(gate).await?;
         crash(hit(CrashPoint::AfterReceiptLookup).await)?;
+        let open = open.look_at_target().await?;
         ControlFlow::Continue(Locked { open, rows })
+    }
+
+    /// Judges target and receipt table before anything is decided by the locked row: a conflict commits a receipt too,
+    /// and with it everything that code on the target did when the row was locked.
+    async fn look_at_target(mut self) -> Step<Self> {
+        let scoped = target::by_key_and_tenant(self.permit.proposal());
+        let look = LookTarget {
+            plan: &scoped,
+            allowed: self.permit.rehearsal().acknowledged(),
+        };
+        match self.transaction.first_look(Some(look)).await {
+            Ok(()) => ControlFlow::Continue(self),
+            Err(error) => self.roll_back(ApplyResult::of_look(error)).await,
+        }
     }
 }
 

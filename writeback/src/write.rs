@@ -16,7 +16,7 @@ use crate::crash_point::{CrashPoint, hit};
 use crate::lock::{Open, Step, crash, engine};
 use crate::permit::{DryRunPermit, EndPermit, FailedReason, MayUpdate, WritePermit};
 use crate::result::{ApplyResult, RefusedBy};
-use crate::transaction::{LookTarget, RowChange};
+use crate::transaction::RowChange;
 use crate::violation::{Violation, ViolationKind};
 use crate::{Controls, target};
 
@@ -75,16 +75,6 @@ impl<'a, P: MayUpdate> Matching<'a, P> {
 
     /// The recheck under the lock, immediately before the UPDATE.
     async fn recheck(mut self, controls: &dyn Controls) -> Step<Self> {
-        let scoped = target::by_key_and_tenant(self.open.permit.proposal());
-        let allowed = self.open.permit.rehearsal().acknowledged().clone();
-        let look = LookTarget {
-            plan: &scoped,
-            allowed: &allowed,
-        };
-        // First, because an engine that judged the table from its catalog has described it by that, too.
-        if let Err(error) = self.open.transaction.first_look(Some(look)).await {
-            return self.open.roll_back(ApplyResult::of_look(error)).await;
-        }
         let open = &mut self.open;
         if let Some(authorization) = open.permit.authorization() {
             let trust_digest = match (open.core.trust)() {

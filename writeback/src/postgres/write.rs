@@ -93,6 +93,8 @@ async fn begin_on(
         counts_before: Counts::default(),
         set_again: set_again(&settings),
         settings,
+        has_read_target: false,
+        has_read_receipts: false,
         is_locked: false,
         matched: 0,
         first: None,
@@ -161,6 +163,8 @@ struct PostgresTransaction {
     /// The settings right after the opening message, and the statement that sets them again.
     settings: Settings,
     set_again: String,
+    has_read_target: bool,
+    has_read_receipts: bool,
     is_locked: bool,
     /// Rows of the target that the update matched.
     matched: u64,
@@ -197,15 +201,20 @@ impl PostgresTransaction {
         }
     }
 
-    /// Whether no code of others can have run: it could have changed the session for later transactions.
+    /// Whether no code of others can have run: it could have changed the session for later transactions. It runs when
+    /// rows are read too, so whatever was read must have been judged since.
     fn is_session_clean(&self) -> bool {
-        let is_without_code = self.first.as_ref().is_none_or(FirstLook::is_without_foreign_code);
+        let is_judged = match &self.first {
+            Some(first) => first.is_without_foreign_code() && (first.has_target() || !self.has_read_target),
+            None => !self.has_read_target && !self.has_read_receipts,
+        };
         let is_unchanged = self.matched == 0 || self.checked.is_some();
-        is_without_code && is_unchanged
+        is_judged && is_unchanged
     }
 
     async fn rows(&mut self, plan: &RowPlan, is_locking: bool) -> Result<Rows, EngineError> {
         let mut lease = self.take()?;
+        self.has_read_target = true;
         let shape = self.kept_shape(&mut lease, plan).await?;
         let rows = select(&mut lease, plan, &shape, is_locking).await;
         let rows = rows.inspect_err(|_| self.shapes.forget(&plan.schema, &plan.table))?;
@@ -244,6 +253,7 @@ impl Transaction for PostgresTransaction {
 
     async fn find_receipts(&mut self, id: &str, known: &[&str]) -> Result<FoundReceipts, EngineError> {
         let mut lease = self.take()?;
+        self.has_read_receipts = true;
         let found = read::receipts(&mut lease, &self.receipts, id, known).await?;
         self.lease = Some(lease);
         Ok(found)

@@ -42,6 +42,11 @@ pub(super) struct FirstLook {
 }
 
 impl FirstLook {
+    /// Whether the target was judged, and not the receipt table alone.
+    pub(super) fn has_target(&self) -> bool {
+        self.judged.covered.target != NO_TABLE
+    }
+
     /// The target as it was judged.
     pub(super) fn shape(&self) -> Option<&Arc<TableShape>> {
         self.judged.shape.as_ref()
