@@ -50,6 +50,38 @@ pub const EXACT_SETTINGS: [(&str, &str); 9] = [
     ("client_min_messages", "warning"),
 ];
 
+/// What decides how statements of a session are read, whom they run as and what they may do.
+const SESSION_SETTINGS: [&str; 28] = [
+    "search_path",
+    "TimeZone",
+    "DateStyle",
+    "IntervalStyle",
+    "extra_float_digits",
+    "bytea_output",
+    "row_security",
+    "plan_cache_mode",
+    "client_min_messages",
+    "client_encoding",
+    "statement_timeout",
+    "lock_timeout",
+    "idle_in_transaction_session_timeout",
+    "default_transaction_isolation",
+    "default_transaction_read_only",
+    "default_transaction_deferrable",
+    "transaction_read_only",
+    "session_replication_role",
+    "role",
+    "standard_conforming_strings",
+    "quote_all_identifiers",
+    "transform_null_equals",
+    "array_nulls",
+    "xmlbinary",
+    "xmloption",
+    "lc_monetary",
+    "lc_numeric",
+    "lc_time",
+];
+
 /// What the server says of itself, in one list of expressions: process, its start, the identity, and more.
 pub(super) const FACTS: &str = "'fact', pg_catalog.pg_backend_pid()::text, \
     (SELECT (EXTRACT(epoch FROM a.backend_start) * 1000000)::bigint::text \
@@ -133,8 +165,67 @@ pub struct Session {
     pub facts: Facts,
     /// Whether the session is only lent for a transaction: nothing may be left in it.
     pub is_pooled: bool,
+    /// Its settings as of its opening.
+    settings: String,
     generation: Digest,
     opened_at: Instant,
+}
+
+impl Session {
+    /// Whether the session is as it was opened. Code of others that ran with a statement can have changed its settings,
+    /// or have put statements of its own in the place of ours.
+    async fn is_as_opened(&mut self) -> bool {
+        let counts = StatementCounts::SQL;
+        let found = batch(
+            &mut self.connection,
+            format!("{counts}; {}", settings_statement()),
+        );
+        let Ok(Ok(rows)) = tokio::time::timeout(CONNECT_TIMEOUT, found).await else {
+            return false;
+        };
+        let settings = rows.get(1).and_then(|row| row.first().cloned().flatten());
+        let counts = rows.first().and_then(|row| StatementCounts::of(row));
+        settings.as_ref() == Some(&self.settings)
+            && counts.is_some_and(|counts| counts.are_ours(self.connection.cached_statements_size()))
+    }
+}
+
+fn settings_statement() -> String {
+    let values =
+        SESSION_SETTINGS.map(|name| format!("pg_catalog.current_setting('{name}', true)::pg_catalog.text"));
+    format!(
+        "SELECT ARRAY[{}, SESSION_USER::pg_catalog.text, CURRENT_USER::pg_catalog.text]::pg_catalog.text[]::pg_catalog.text",
+        values.join(", ")
+    )
+}
+
+/// Prepared statements of a session. Code of others can drop one and prepare another of its name, which the server then
+/// calls one of SQL, or none in its place; nothing in SQL makes one that the server calls the protocol's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatementCounts {
+    of_sql: usize,
+    of_protocol: usize,
+}
+
+impl StatementCounts {
+    /// Asks for them; part of a message of its own only, because a prepared statement could be a replaced one.
+    pub const SQL: &str = "SELECT 'statements', \
+        pg_catalog.count(*) FILTER (WHERE s.from_sql)::pg_catalog.text, \
+        pg_catalog.count(*) FILTER (WHERE NOT s.from_sql)::pg_catalog.text FROM pg_catalog.pg_prepared_statements s";
+
+    /// The counts in a row of [`Self::SQL`].
+    pub fn of(row: &[Option<String>]) -> Option<Self> {
+        let number = |at: usize| row.get(at)?.as_deref()?.parse().ok();
+        Some(Self {
+            of_sql: number(1)?,
+            of_protocol: number(2)?,
+        })
+    }
+
+    /// Whether these are the statements that this program prepared, and no other.
+    pub const fn are_ours(self, prepared: usize) -> bool {
+        self.of_sql == 0 && self.of_protocol == prepared
+    }
 }
 
 impl Connections {
@@ -220,7 +311,9 @@ impl Connections {
             options = options.options(EXACT_SETTINGS).options(self.session_settings());
         }
         let mut connection = options.connect().await.map_err(|error| scrub(&error))?;
-        let rows = batch(&mut connection, Facts::statement()).await?;
+        let opening = format!("{}; {}", Facts::statement(), settings_statement());
+        let rows = batch(&mut connection, opening).await?;
+        let settings = rows.last().and_then(|row| row.first().cloned().flatten());
         let facts = Facts::of_row(rows.first().map_or(&[], Vec::as_slice))?;
         if self.purpose == Purpose::Reading && !url.is_pooled && !facts.is_read_only {
             return Err(EngineError::new(
@@ -232,6 +325,7 @@ impl Connections {
             connection,
             facts,
             is_pooled: url.is_pooled,
+            settings: settings.unwrap_or_default(),
             generation: material.generation,
             opened_at: Instant::now(),
         })
@@ -405,11 +499,29 @@ impl Lease {
         done.map_err(Failed::Driver)
     }
 
-    /// Keeps the connection for other work; it must be outside of a transaction.
+    /// Statements that were prepared on the connection; absent where none is.
+    pub fn prepared_statements(&self) -> Option<usize> {
+        let held = self.held();
+        (!held.is_pooled).then(|| held.connection.cached_statements_size())
+    }
+
+    /// Keeps the connection for other work; it must be outside of a transaction. Rows of any table may have been read on
+    /// one for reading, so it is looked at first; no caller waits for that.
     pub fn give_back(mut self) {
-        if let Some((session, _turn)) = self.held.take() {
+        let Some((mut session, turn)) = self.held.take() else {
+            return;
+        };
+        if self.home.purpose == Purpose::Writing || session.is_pooled {
             self.home.give_back(session);
+            return;
         }
+        let home = self.home.clone();
+        tokio::spawn(async move {
+            if session.is_as_opened().await {
+                home.give_back(session);
+            }
+            drop(turn);
+        });
     }
 }
 

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use synapsor_domain::foreign_code::Acknowledged;
 use synapsor_domain::schema::TableShape;
 use synapsor_engine::postgres::connect::{
-    Connections, EXACT_SETTINGS, Facts, Failed, Lease, local_settings, timeouts,
+    Connections, EXACT_SETTINGS, Facts, Failed, Lease, StatementCounts, local_settings, timeouts,
 };
 use synapsor_engine::postgres::dialect::{self, Scope, Statement};
 use synapsor_engine::postgres::notice::with_warnings;
@@ -364,10 +364,11 @@ impl Transaction for PostgresTransaction {
 
     async fn roll_back(mut self: Box<Self>) {
         let is_clean = self.is_session_clean();
-        if let Some(mut lease) = self.lease.take()
-            && lease.batch("ROLLBACK".to_owned()).await.is_ok()
-            && is_clean
-        {
+        let Some(mut lease) = self.lease.take() else {
+            return;
+        };
+        let ended = lease.batch(format!("ROLLBACK; {}", StatementCounts::SQL)).await;
+        if is_clean && ended.is_ok_and(|rows| has_only_ours(&lease, &rows)) {
             lease.give_back();
         }
     }
@@ -410,16 +411,44 @@ fn insert(receipts: &ReceiptTable, receipt: &StoredReceipt) -> Statement {
     }
 }
 
+/// Fails, and with it the message that it begins, unless every prepared statement is one of ours: what the transaction
+/// found and wrote was found and written by them.
+fn fails_unless_ours(prepared: usize) -> String {
+    format!(
+        "SELECT 'ours', 1 OPERATOR(pg_catalog./) pg_catalog.count(*) FROM (SELECT \
+           pg_catalog.count(*) FILTER (WHERE s.from_sql) of_sql, \
+           pg_catalog.count(*) FILTER (WHERE NOT s.from_sql) of_protocol \
+           FROM pg_catalog.pg_prepared_statements s) c \
+         WHERE c.of_sql OPERATOR(pg_catalog.=) 0::pg_catalog.int8 \
+           AND c.of_protocol OPERATOR(pg_catalog.=) {prepared}::pg_catalog.int8"
+    )
+}
+
+/// Whether the counts among these rows say so. Behind a pooler nothing is prepared by name.
+pub(super) fn has_only_ours(lease: &Lease, rows: &[Vec<Option<String>>]) -> bool {
+    let Some(prepared) = lease.prepared_statements() else {
+        return true;
+    };
+    rows.iter()
+        .find(|row| tag(row) == "statements")
+        .and_then(|row| StatementCounts::of(row))
+        .is_some_and(|counts| counts.are_ours(prepared))
+}
+
 async fn commit(mut lease: Lease, confirmed: &Confirmed, is_clean: bool) -> Result<(), CommitError> {
     let transaction_id = confirmed.checked.transaction_id;
     // A COMMIT can answer that it rolled back, and the driver does not report it; the state afterwards does.
     let mut sql = format!("COMMIT; SELECT pg_catalog.pg_xact_status('{transaction_id}')");
+    if let Some(prepared) = lease.prepared_statements() {
+        sql = format!("{}; {sql}", fails_unless_ours(prepared));
+    }
     if let Some(row_again) = &confirmed.row_again {
         sql = format!("{sql}; {row_again}");
     }
     let (done, is_warned) = with_warnings(lease.batch_within(sql, COMMIT_TIMEOUT)).await;
     let doubt = |why: &str| CommitError::Doubt(EngineError::new(EngineErrorKind::Other, why));
-    let rows = done.map_err(CommitError::Doubt)?;
+    let mut rows = done.map_err(CommitError::Doubt)?;
+    rows.retain(|row| tag(row) != "ours");
     let Some((status, rows)) = rows.split_first() else {
         return Err(doubt("the COMMIT was not answered"));
     };

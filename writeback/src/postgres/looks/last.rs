@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use synapsor_engine::postgres::connect::Lease;
+use synapsor_engine::postgres::connect::{Lease, StatementCounts};
 use synapsor_engine::postgres::foreign_code::NO_TABLE;
 use synapsor_engine::postgres::read;
 use synapsor_source::{RowPlan, StoredReceipt};
@@ -10,6 +10,7 @@ use synapsor_source::{RowPlan, StoredReceipt};
 use super::{FirstLook, Looks, lock_elsewhere};
 use crate::postgres::look_facts::{self, HeldLock, LookFacts, RowCounts};
 use crate::postgres::version::{RowVersion, rows_with_version};
+use crate::postgres::write::has_only_ours;
 use crate::transaction::Rows;
 use crate::violation::{LookError, ViolationKind};
 
@@ -80,11 +81,18 @@ impl Looks<'_> {
     async fn settle_code(&self, lease: &mut Lease) -> Result<(), LookError> {
         let rows = lease
             .batch(format!(
-                "SET CONSTRAINTS ALL IMMEDIATE; {}; {}",
+                "SET CONSTRAINTS ALL IMMEDIATE; {}; {}; {}",
+                StatementCounts::SQL,
                 look_facts::settings_statement(),
                 self.set_again
             ))
             .await?;
+        if !has_only_ours(lease, &rows) {
+            return Err(LookError::violation(
+                ViolationKind::SettingChanged,
+                "prepared statements of the session were dropped or replaced",
+            ));
+        }
         self.check_settings(&look_facts::settings_of(&rows))
     }
 }

@@ -1,0 +1,169 @@
+//! Code of others that changes the session in which it runs: prepared statements that it replaces, settings that it
+//! leaves, effects that a conflict would commit.
+
+use std::sync::Arc;
+
+use synapsor_domain::foreign_code::Acknowledged;
+
+use super::behaviours::{
+    AT, Database as _, Db, Fixture, acknowledge, all_code, begin, change, commit, int, invoice, is_there,
+    plan, receipt, text, update,
+};
+use super::postgres::{PostgresDatabase, database};
+use crate::transaction::{LookTarget, Transaction};
+use crate::violation::{LookError, ViolationKind};
+
+const URL: &str = "SYNAPSOR_TEST_POSTGRES_URL";
+const FEE: &str = "SELECT fee FROM invoices WHERE id = 'INV-1'";
+
+/// A function that puts statements of SQL in the place of those that the protocol prepared, besides the ones that it may
+/// run in, while the table `toggle` has a row.
+const REPLACING: &str = "CREATE TABLE toggle (id integer); \
+    CREATE FUNCTION replace_statements() RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $f$ DECLARE s record; BEGIN \
+      IF NOT EXISTS (SELECT FROM public.toggle) THEN RETURN; END IF; \
+      FOR s IN SELECT p.name, p.statement, p.parameter_types FROM pg_catalog.pg_prepared_statements p \
+          WHERE NOT p.from_sql AND p.statement NOT LIKE '%UPDATE ONLY%' AND p.statement NOT LIKE '%FOR UPDATE%' LOOP \
+        EXECUTE 'DEALLOCATE ' || pg_catalog.quote_ident(s.name); \
+        EXECUTE pg_catalog.format('PREPARE %I(%s) AS %s', s.name, \
+          pg_catalog.array_to_string(s.parameter_types, ','), s.statement); \
+      END LOOP; END $f$";
+const TRIGGER: &str = "CREATE FUNCTION after_update() RETURNS trigger LANGUAGE plpgsql AS \
+      $f$ BEGIN PERFORM public.replace_statements(); RETURN NEW; END $f$; \
+    CREATE TRIGGER after_update AFTER UPDATE ON invoices FOR EACH ROW EXECUTE FUNCTION after_update()";
+const POLICY: &str = "CREATE FUNCTION seen() RETURNS boolean LANGUAGE plpgsql AS \
+      $f$ BEGIN PERFORM public.replace_statements(); RETURN true; END $f$; \
+    CREATE POLICY seen ON invoices USING (seen()); ALTER TABLE invoices ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY";
+/// More than the connections that the reads before them opened.
+const LATER_READS: usize = 8;
+const ON: &str = "INSERT INTO toggle VALUES (1)";
+
+fn invoices() -> Option<(Arc<PostgresDatabase>, Db)> {
+    if !is_there(URL) {
+        return None;
+    }
+    let database = database(URL);
+    database.set_up(Fixture::Invoices);
+    Some((database.clone(), database))
+}
+
+/// Locks and updates the invoice and inserts its receipt, with all code acknowledged.
+async fn updated(db: &Db) -> (Box<dyn Transaction>, Acknowledged) {
+    let (mut transaction, plan) = (begin(db).await.transaction, invoice(db));
+    assert_eq!(transaction.lock(&plan).await.unwrap().len(), 1);
+    let allowed = acknowledge(transaction.as_mut(), &plan).await;
+    let fee = [int("fee", 0)];
+    let matched = transaction.update(&plan, change(&fee, None)).await;
+    assert_eq!(matched.unwrap(), 1);
+    transaction.insert_receipt(&receipt(1, AT)).await.unwrap();
+    (transaction, allowed)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trigger_that_replaces_prepared_statements_is_refused() {
+    let Some((postgres, db)) = invoices() else { return };
+    postgres.execute(&format!("{REPLACING}; {TRIGGER}; {ON}"));
+    let (mut transaction, allowed) = updated(&db).await;
+    let (plan, receipt) = (invoice(&db), receipt(1, AT));
+    let look = LookTarget {
+        plan: &plan,
+        allowed: &allowed,
+    };
+    let looked = transaction.last_look(Some(look), &receipt).await;
+    let Err(LookError::Violation(violation)) = looked else {
+        panic!("{looked:?}");
+    };
+    assert_eq!(violation.kind, ViolationKind::SettingChanged);
+    assert_eq!(db.text(FEE), "5500");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_that_are_replaced_during_the_last_look_commit_nothing() {
+    let Some((postgres, db)) = invoices() else { return };
+    postgres.execute(&format!("{REPLACING}; {POLICY}"));
+    let (mut transaction, allowed) = updated(&db).await;
+    let (plan, receipt) = (invoice(&db), receipt(1, AT));
+    let look = LookTarget {
+        plan: &plan,
+        allowed: &allowed,
+    };
+    // The policy runs when the row is read again, after the count of statements.
+    postgres.alter(ON);
+    let looked = transaction.last_look(Some(look), &receipt).await;
+    assert_eq!(looked.unwrap().len(), 1);
+    assert!(transaction.commit().await.is_err());
+    assert_eq!(db.text(FEE), "5500");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_code_did_at_the_lock_is_not_committed_with_a_conflict() {
+    let Some((postgres, db)) = invoices() else { return };
+    postgres.execute(&format!("{REPLACING}; {POLICY}; {ON}"));
+    let mut transaction = begin(&db).await.transaction;
+    let plan = invoice(&db);
+    assert_eq!(transaction.lock(&plan).await.unwrap().len(), 1);
+    let nobody = Acknowledged::default();
+    let look = LookTarget {
+        plan: &plan,
+        allowed: &nobody,
+    };
+    let looked = transaction.first_look(Some(look)).await;
+    let Err(LookError::Violation(violation)) = looked else {
+        panic!("{looked:?}");
+    };
+    assert_eq!(violation.kind, ViolationKind::ForeignCode);
+}
+
+/// Also behind a look that a replaced statement answered, the connection serves no other transaction.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_with_replaced_statements_is_not_used_again() {
+    let Some((postgres, db)) = invoices() else { return };
+    postgres.execute(&format!("{REPLACING}; {POLICY}"));
+    let writer = db.writer();
+    let mut transaction = writer.begin().await.unwrap().transaction;
+    let plan = invoice(&db);
+    let allowed = all_code(transaction.as_mut(), &plan).await;
+    let look = LookTarget {
+        plan: &plan,
+        allowed: &allowed,
+    };
+    transaction.first_look(Some(look)).await.unwrap();
+    postgres.alter(ON);
+    assert_eq!(transaction.lock(&plan).await.unwrap().len(), 1);
+    transaction.roll_back().await;
+    postgres.execute(
+        "DROP POLICY seen ON invoices; ALTER TABLE invoices DISABLE ROW LEVEL SECURITY; DELETE FROM toggle",
+    );
+    let mut transaction = writer.begin().await.unwrap().transaction;
+    let fee = [int("fee", 0)];
+    assert_eq!(update(transaction.as_mut(), &plan, &fee, None).await, 1);
+    commit(transaction, &receipt(1, AT)).await;
+    assert_eq!(db.text(FEE), "0");
+}
+
+/// What the code of one table's owner did to the session of a read reaches no later read.
+#[tokio::test(flavor = "multi_thread")]
+async fn code_that_runs_with_a_read_changes_no_later_read() {
+    for code in [
+        "PERFORM public.replace_statements()",
+        "PERFORM pg_catalog.set_config('TimeZone', 'Asia/Tokyo', false)",
+        "PERFORM pg_catalog.set_config('default_transaction_read_only', 'off', false)",
+    ] {
+        let Some((postgres, db)) = invoices() else { return };
+        postgres.execute(&format!(
+            "{REPLACING}; {ON}; CREATE FUNCTION seen() RETURNS boolean LANGUAGE plpgsql AS \
+               $f$ BEGIN {code}; RETURN true; END $f$; \
+             CREATE POLICY seen ON invoices USING (seen()); \
+             ALTER TABLE invoices ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; \
+             CREATE VIEW sessions AS SELECT 'k'::text AS id, 'acme'::text AS tenant, \
+               concat_ws(' ', current_setting('TimeZone'), current_setting('default_transaction_read_only'), \
+                 (SELECT count(*) FROM pg_prepared_statements WHERE from_sql)) AS state"
+        ));
+        let reader = db.reader();
+        assert_eq!(reader.read(&invoice(&db)).await.unwrap().rows.len(), 1, "{code}");
+        for _ in 0..LATER_READS {
+            let found = reader.read(&plan(&db, "sessions", "k", "acme", &["state"])).await;
+            let found = found.unwrap().rows;
+            assert_eq!(found[0][0], text("state", "UTC on 0"), "{code}");
+        }
+    }
+}
