@@ -368,3 +368,23 @@ fn commands_of_the_guide_are_understood() -> anyhow::Result<()> {
     assert_eq!(run, 6);
     Ok(())
 }
+
+/// A dump that was read into a new database has another identity, and lacks the newest receipts all the same.
+#[test]
+fn backup_in_a_new_database_is_a_lost_effect() -> anyhow::Result<()> {
+    let place = Workplace::new()?;
+    applied(&place, "INV-3001")?;
+    back_up(&place)?;
+    let second = applied(&place, "INV-3002")?;
+    restore(&place)?;
+    place
+        .target
+        .execute("UPDATE synapsor_database_identity SET instance = 'a-new-database'")?;
+    let third = place.approved("INV-3003", "goodwill")?;
+    refused_as_lost(&place, &third, "INV-3003")?;
+    let audited = ends(&place, EXIT_MISSING, &["receipts", "audit", "--source", SOURCE])?;
+    assert_eq!(ids(&audited, "lost"), std::slice::from_ref(&second), "{audited}");
+    place.ok(&["receipts", "give-up", "--source", SOURCE, &second, "--yes"])?;
+    assert_eq!(ends(&place, 0, &["apply", &third])?["status"], json!("applied"));
+    Ok(())
+}

@@ -14,7 +14,7 @@ use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::{Envelope, Kind};
 use synapsor_domain::trust::TrustFile;
 use synapsor_domain::writeback::{Receipt, ReceiptRef};
-use synapsor_source::{FoundReceipts, KNOWN_RECEIPTS_MAX, StoredReceipt, is_same_database};
+use synapsor_source::{FoundReceipts, KNOWN_RECEIPTS_MAX, StoredReceipt};
 
 /// Orders that are kept for each source, so that a job that was leased before one shows nothing that it gave up.
 const ORDERS_MAX: usize = 32;
@@ -96,7 +96,7 @@ impl LostReceipts {
             "refused:effect_lost",
             format!(
                 "the source `{}` lacks the receipt of {}, which was committed there: a backup was restored, another \
-                 timeline serves it, or rows were deleted; nothing is written until an operator runs \
+                 database or timeline serves it, or rows were deleted; nothing is written until an operator runs \
                  `synapsor-runner receipts audit` and signs what is lost with `synapsor-runner receipts give-up`",
                 self.source,
                 proposals.join(" and of ")
@@ -199,9 +199,9 @@ impl KnownReceipts {
         }
     }
 
-    /// What a transaction on this database must find besides the proposal's own receipt. A receipt of another database
-    /// says nothing of this one.
-    pub(crate) fn gate(&self, source: &str, identity: &str) -> Gate {
+    /// What a transaction on this source must find besides the proposal's own receipt, whatever database signed receipts
+    /// name: a backup that was restored into a new database lacks the newest rows too, and a moved one has them.
+    pub(crate) fn gate(&self, source: &str) -> Gate {
         let sources = self.lock();
         let known = sources
             .get(source)
@@ -209,8 +209,7 @@ impl KnownReceipts {
             .flat_map(|of| [&of.lost, &of.own, &of.shown]);
         let mut required: Vec<KnownReceipt> = Vec::new();
         for known in known.flatten() {
-            let is_here = is_same_database(&known.receipt.database_identity, identity);
-            if is_here && required.iter().all(|other| other.stored != known.stored) {
+            if required.iter().all(|other| other.stored != known.stored) {
                 required.push(known.clone());
             }
         }

@@ -83,10 +83,7 @@ impl<'a, P: MayUpdate> Open<'a, P> {
             rows = engine(self.transaction.lock(&by_key).await)?;
         }
         crash(hit(CrashPoint::AfterLock).await)?;
-        let gate = self
-            .core
-            .known
-            .gate(&self.permit.proposal().source.id, &self.identity);
+        let gate = self.core.known.gate(&self.permit.proposal().source.id);
         let open = self.without_receipt(gate).await?;
         crash(hit(CrashPoint::AfterReceiptLookup).await)?;
         let open = open.look_at_target().await?;

@@ -1,5 +1,7 @@
 //! Compares the receipts that the ledger holds with those in a source: the newest each minute, all of them in pages. A
-//! receipt that is missing, or stored with other bytes, is a lost effect; nothing is written because of it.
+//! receipt that is missing, or stored with other bytes, is a lost effect; nothing is written because of it. Every receipt
+//! of a source must be in the database that serves it now: one that a backup was restored into has another identity, and
+//! a moved one still has the rows.
 //!
 //! The ledger's word counts as far as a writer key of the trust file signed it.
 
@@ -10,7 +12,7 @@ use synapsor_domain::ids::ProposalId;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::ReceiptDiscrepancy;
-use synapsor_source::{EngineError, is_same_database};
+use synapsor_source::EngineError;
 use synapsor_writeback::KnownReceipt;
 
 use super::Writer;
@@ -73,10 +75,6 @@ pub(super) async fn compare_page(
     };
     let mut present = Vec::new();
     for (known, is_reported) in claimed {
-        // A receipt of another database says nothing of this one.
-        if !is_same_database(&known.receipt().database_identity, &found.identity) {
-            continue;
-        }
         done.compared += 1;
         if rows.get(known.stored().proposal_id.as_str()) == Some(&known.stored()) {
             present.push(known.receipt().proposal_id.clone());

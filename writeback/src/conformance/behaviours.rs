@@ -387,7 +387,7 @@ pub(crate) const ALL: &[Behaviour] = &[
         Box::pin(lost_receipts::altered_bytes_of_a_receipt_are_missed(db))
     }),
     ("a receipt of another database is not looked for", |db| {
-        Box::pin(lost_receipts::a_receipt_of_another_database_is_not_looked_for(db))
+        Box::pin(lost_receipts::a_receipt_of_an_earlier_database_of_the_source_is_looked_for(db))
     }),
     ("a receipt that was given up may be missing", |db| {
         Box::pin(lost_receipts::a_receipt_that_was_given_up_may_be_missing(db))

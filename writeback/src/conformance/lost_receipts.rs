@@ -12,7 +12,6 @@ use super::behaviours::{AT, Db, Fixture, begin, commit, proposal_id};
 use crate::known_receipts::{KnownReceipt, KnownReceipts};
 
 const SOURCE: &str = "main";
-const IDENTITY: &str = "the same";
 /// After [`AT`].
 const LATER: &str = "2026-01-03T00:00:00.000Z";
 
@@ -20,8 +19,13 @@ fn key() -> SigningKey {
     SigningKey::from_seed(&[7; 32].into())
 }
 
-/// A genuine receipt of the database with the identity [`IDENTITY`].
+/// A genuine receipt.
 pub(crate) fn known(n: u8) -> KnownReceipt {
+    known_of(n, "the same")
+}
+
+/// As [`known`], of the database with this identity.
+fn known_of(n: u8, identity: &str) -> KnownReceipt {
     let receipt = Receipt {
         v: 1,
         proposal_id: proposal_id(n).parse().unwrap(),
@@ -39,7 +43,7 @@ pub(crate) fn known(n: u8) -> KnownReceipt {
         writer: "writer-1".to_owned(),
         ledger_size: 1,
         ledger_root: "00".repeat(32),
-        database_identity: IDENTITY.to_owned(),
+        database_identity: identity.to_owned(),
         created_at: AT.parse().unwrap(),
     };
     let envelope = Envelope::seal(Kind::Receipt, &receipt, &key()).unwrap();
@@ -49,11 +53,7 @@ pub(crate) fn known(n: u8) -> KnownReceipt {
 
 /// The proposals whose receipts are missed before the proposal 9 is written.
 async fn missed(db: &Db, receipts: &KnownReceipts) -> Vec<String> {
-    missed_by(db, receipts, IDENTITY).await
-}
-
-async fn missed_by(db: &Db, receipts: &KnownReceipts, identity: &str) -> Vec<String> {
-    let gate = receipts.gate(SOURCE, identity);
+    let gate = receipts.gate(SOURCE);
     let mut transaction = begin(db).await.transaction;
     let found = transaction
         .find_receipts(&proposal_id(9), &gate.keys())
@@ -120,11 +120,14 @@ pub(crate) async fn altered_bytes_of_a_receipt_are_missed(db: Db) {
     }
 }
 
-pub(crate) async fn a_receipt_of_another_database_is_not_looked_for(db: Db) {
+/// A backup that was restored into a new database has another identity, and a moved database has its rows.
+pub(crate) async fn a_receipt_of_an_earlier_database_of_the_source_is_looked_for(db: Db) {
     let receipts = with_two(&db).await;
-    delete(&db, 1);
-    delete(&db, 2);
-    assert_eq!(missed_by(&db, &receipts, "another").await, Vec::<String>::new());
+    let earlier = known_of(3, "an earlier one");
+    receipts.show(SOURCE, earlier.clone());
+    assert_eq!(missed(&db, &receipts).await, [proposal_id(3)]);
+    commit(begin(&db).await.transaction, earlier.stored()).await;
+    assert_eq!(missed(&db, &receipts).await, Vec::<String>::new());
 }
 
 pub(crate) async fn a_receipt_that_was_given_up_may_be_missing(db: Db) {
