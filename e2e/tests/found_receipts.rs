@@ -149,17 +149,22 @@ async fn comparison_reports_lost_receipts_that_a_writer_signed() -> anyhow::Resu
     let mut other: Receipt = receipt.peek(Kind::Receipt)?;
     other.proposal_id = court.subject.proposal.id.clone();
     let forged = Envelope::seal(Kind::Receipt, &other, &court.deployment().ledger_key)?;
-    other.database_identity = "sqlite:another-one".to_owned();
-    let elsewhere = Envelope::seal(Kind::Receipt, &other, &court.deployment().writer_key)?;
+    // A dump that was read into a new database lost this one too.
+    other.database_identity = "sqlite:an-earlier-one".to_owned();
+    let earlier = Envelope::seal(Kind::Receipt, &other, &court.deployment().writer_key)?;
     lose(&mut court)?;
-    let held = vec![receipt.clone(), forged, elsewhere];
+    let held = vec![receipt.clone(), forged, earlier.clone()];
     *court.ledger.receipts.held.lock().expect("no panic") = held;
     // The refusal makes the writer compare at once.
     assert_eq!(judged(&mut court).await?.result, refused("effect_lost"));
     until(SOON, || Ok(!findings(&court)?.is_empty()))?;
-    let found = findings(&court)?.remove(0);
+    let mut found = findings(&court)?.remove(0);
     assert_eq!(found.discrepancy, ReceiptDiscrepancy::EffectLost);
-    assert_eq!(found.receipts, [named(&receipt)?]);
+    let mut lost = vec![named(&receipt)?, named(&earlier)?];
+    for list in [&mut found.receipts, &mut lost] {
+        list.sort_by(|one, other| one.proposal_id.as_str().cmp(other.proposal_id.as_str()));
+    }
+    assert_eq!(found.receipts, lost);
     assert_eq!(found.source, court.subject.proposal.source.id);
     assert_eq!(found.database_identity, court.subject.proposal.source.fingerprint);
     assert_eq!(

@@ -388,3 +388,24 @@ fn backup_in_a_new_database_is_a_lost_effect() -> anyhow::Result<()> {
     assert_eq!(ends(&place, 0, &["apply", &third])?["status"], json!("applied"));
     Ok(())
 }
+
+/// No lift can end a row that is no freeze, so the refusal says who can.
+#[test]
+fn row_with_the_key_of_a_freeze_is_refused_with_what_to_do() -> anyhow::Result<()> {
+    on_every_engine(|place| {
+        let id = place.approved("INV-3001", "goodwill")?;
+        place.target.execute(
+            "INSERT INTO synapsor_writeback_receipts (proposal_id, proposal_digest, outcome, reason, rows_affected, fence, \
+             executor_id, ledger_size, ledger_root, db_identity, created_at, receipt, executor_key, executor_sig) \
+             VALUES ('freeze_zzz', 'x', 'applied', '', 1, 0, 'x', 0, '', '', '', 'x', '', '')",
+        )?;
+        let refused = ends(&place, 4, &["apply", &id])?;
+        ensure!(refused["result"] == json!("refused:frozen"), "{refused}");
+        ensure!(refused.to_string().contains("its owner deletes it"), "{refused}");
+        place
+            .target
+            .execute("DELETE FROM synapsor_writeback_receipts WHERE proposal_id = 'freeze_zzz'")?;
+        ensure!(ends(&place, 0, &["apply", &id])?["status"] == json!("applied"));
+        Ok(())
+    })
+}

@@ -30,6 +30,8 @@ pub enum EngineErrorKind {
     Timeout,
     /// A value that cannot be read exactly.
     Unreadable,
+    /// A check, a key or another constraint of the table refuses the values.
+    Constraint,
     /// Anything else; terminal.
     Other,
 }
@@ -52,6 +54,7 @@ impl EngineError {
             EngineErrorKind::TooLarge => "too_large",
             EngineErrorKind::Timeout => "timeout",
             EngineErrorKind::Unreadable => "unreadable_value",
+            EngineErrorKind::Constraint => "constraint_violated",
             EngineErrorKind::Other => "database_error",
         }
     }
@@ -64,6 +67,7 @@ impl EngineError {
             | EngineErrorKind::NotFound
             | EngineErrorKind::TooLarge
             | EngineErrorKind::Unreadable
+            | EngineErrorKind::Constraint
             | EngineErrorKind::Other => false,
         }
     }
@@ -97,7 +101,9 @@ pub fn source_refusal(error: &EngineError) -> Refusal {
         ),
         EngineErrorKind::TooLarge => ("ROW_TOO_LARGE", "The row is larger than what is served."),
         EngineErrorKind::Unreadable => ("VALUE_UNREADABLE", "A value of the row cannot be read exactly."),
-        EngineErrorKind::Other => ("SOURCE_FAILED", "The source database failed."),
+        EngineErrorKind::Constraint | EngineErrorKind::Other => {
+            ("SOURCE_FAILED", "The source database failed.")
+        }
     };
     Refusal::new(code, public).with_detail(error.detail.clone())
 }

@@ -65,7 +65,10 @@ pub fn explain(error: &EngineError) -> Explained {
             "has no such schema, table or column",
             "check the database of the URL and the schema; without one all schemas are listed",
         ),
-        EngineErrorKind::TooLarge | EngineErrorKind::Unreadable | EngineErrorKind::Other => answered(
+        EngineErrorKind::TooLarge
+        | EngineErrorKind::Unreadable
+        | EngineErrorKind::Constraint
+        | EngineErrorKind::Other => answered(
             "SOURCE_FAILED",
             "cannot be asked",
             "try a role that may read the catalogue, and name one schema",

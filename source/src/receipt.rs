@@ -195,6 +195,9 @@ pub fn check_key_in_use(envelope: &Envelope, trust: &TrustFile) -> Result<(), Re
 fn integrity(problem: &str) -> Refusal {
     Refusal::new(
         "refused:receipt_integrity",
-        format!("the receipt in the target database is not genuine: {problem}"),
+        format!(
+            "the receipt in the target database is not genuine: {problem}; look at who wrote it, then the owner of the \
+             receipt table deletes that row"
+        ),
     )
 }

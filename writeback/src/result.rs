@@ -4,7 +4,7 @@ use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::Envelope;
 use synapsor_domain::value::ColumnValue;
 use synapsor_domain::writeback::Receipt;
-use synapsor_source::{EngineError, EngineErrorKind};
+use synapsor_source::{EngineError, EngineErrorKind, SwitchRow};
 
 use crate::known_receipts::LostReceipts;
 use crate::permit::FailedReason;
@@ -57,7 +57,36 @@ pub enum RefusedBy {
     /// The database refused a statement.
     Database(EngineError),
     /// The database holds a freeze that no lift ended.
-    Frozen,
+    Frozen(FrozenBy),
+}
+
+/// What in the receipt table stops the write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FrozenBy {
+    /// A freeze that an operator signed.
+    Freeze,
+    /// A row with the key of a freeze that no lift can name.
+    UnknownRow,
+}
+
+impl FrozenBy {
+    pub(crate) fn of(found: &[SwitchRow]) -> Self {
+        if found.contains(&SwitchRow::Unverified(None)) {
+            Self::UnknownRow
+        } else {
+            Self::Freeze
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Freeze => "the database holds a freeze; resume with `synapsor-runner writeback unfreeze`",
+            Self::UnknownRow => {
+                "the receipt table holds a row whose key begins with `freeze_` and which is no freeze of this \
+                 deployment, so that no lift can end it; look at who wrote it, then its owner deletes it"
+            }
+        }
+    }
 }
 
 impl RefusedBy {
@@ -68,10 +97,7 @@ impl RefusedBy {
                 "refused:source",
                 "the database is not the one that the proposal was read from",
             ),
-            Self::Frozen => Refusal::new(
-                "refused:frozen",
-                "the database holds a freeze; resume with `synapsor-runner writeback unfreeze`",
-            ),
+            Self::Frozen(by) => Refusal::new("refused:frozen", by.as_str()),
             Self::Own(refusal) => refusal.clone(),
             Self::Receipt(unusable) => unusable.refusal().clone(),
             Self::EffectLost(lost) => lost.refusal(),
@@ -79,6 +105,11 @@ impl RefusedBy {
             Self::Database(error) if error.kind == EngineErrorKind::Denied => Refusal::new(
                 "refused:table_not_writable",
                 "the writer cannot write this table with its account; `writeback doctor --check-db` names what is missing",
+            ),
+            Self::Database(error) if error.kind == EngineErrorKind::Constraint => Refusal::new(
+                "refused:constraint",
+                "a check, a key or another constraint of the table refuses the new values; reject the proposal and \
+                 propose values that the table takes",
             ),
             Self::Database(error) => Refusal::new(
                 "refused:database",
@@ -103,7 +134,10 @@ impl ApplyResult {
     /// connection that may do so, is not the migration's.
     pub(crate) fn of_receipts(error: EngineError) -> Self {
         match error.kind {
-            EngineErrorKind::NotFound | EngineErrorKind::Unreadable | EngineErrorKind::Other => {
+            EngineErrorKind::NotFound
+            | EngineErrorKind::Unreadable
+            | EngineErrorKind::Constraint
+            | EngineErrorKind::Other => {
                 tracing::warn!(reason = error.reason(), detail = %error.detail, "database error at the receipt table");
                 Self::of_look(LookError::violation(
                     ViolationKind::ReceiptTable,

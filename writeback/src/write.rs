@@ -15,7 +15,7 @@ use crate::commit::Decided;
 use crate::crash_point::{CrashPoint, hit};
 use crate::lock::{Open, Step, crash, engine};
 use crate::permit::{DryRunPermit, EndPermit, FailedReason, MayUpdate, WritePermit};
-use crate::result::{ApplyResult, RefusedBy};
+use crate::result::{ApplyResult, FrozenBy, RefusedBy};
 use crate::transaction::RowChange;
 use crate::violation::{Violation, ViolationKind};
 use crate::{Controls, target};
@@ -101,7 +101,9 @@ impl<'a, P: MayUpdate> Matching<'a, P> {
             }
         }
         if controls.is_frozen_by(&open.switches) {
-            return self.open.roll_back(ApplyResult::Refused(RefusedBy::Frozen)).await;
+            let by = FrozenBy::of(&open.switches);
+            let refused = ApplyResult::Refused(RefusedBy::Frozen(by));
+            return self.open.roll_back(refused).await;
         }
         if let Err(refused) = check_account(open) {
             return self.open.roll_back(ApplyResult::Refused(refused)).await;

@@ -106,6 +106,8 @@ fn kind(number: u16) -> EngineErrorKind {
         1044 | 1142 | 1143 | 1227 | 1356 | 1370 | 1449 | 1792 => Kind::Denied,
         1049 | 1051 | 1054 | 1146 | 1305 => Kind::NotFound,
         1153 | 1301 => Kind::TooLarge,
+        // A column that may not be null, a key that exists, foreign keys of both directions, checks of both servers.
+        1048 | 1062 | 1216 | 1217 | 1451 | 1452 | 1557 | 1586 | 1761 | 1762 | 3819 | 4025 => Kind::Constraint,
         _ => Kind::Other,
     }
 }
@@ -129,8 +131,8 @@ mod tests {
             (1143, EngineErrorKind::Denied),
             (1146, EngineErrorKind::NotFound),
             (1054, EngineErrorKind::NotFound),
-            (1062, EngineErrorKind::Other),
-            (4025, EngineErrorKind::Other),
+            (1062, EngineErrorKind::Constraint),
+            (4025, EngineErrorKind::Constraint),
         ] {
             assert_eq!(kind(number), expected, "{number}");
         }

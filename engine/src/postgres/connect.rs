@@ -37,7 +37,7 @@ const CANCELS_MAX: u32 = 10;
 const CANCEL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What makes every text of a value the same on every connection; names are found in the catalogue only.
-pub const EXACT_SETTINGS: [(&str, &str); 9] = [
+pub const EXACT_SETTINGS: [(&str, &str); 10] = [
     ("search_path", "pg_catalog, pg_temp"),
     ("TimeZone", "UTC"),
     ("DateStyle", "ISO"),
@@ -46,6 +46,8 @@ pub const EXACT_SETTINGS: [(&str, &str); 9] = [
     ("bytea_output", "hex"),
     ("row_security", "on"),
     ("plan_cache_mode", "force_generic_plan"),
+    // Descriptions quote names by it, and a role can have it set.
+    ("quote_all_identifiers", "off"),
     // The server warns when a COMMIT did not reach its standby, and the warning has to arrive.
     ("client_min_messages", "warning"),
 ];

@@ -54,6 +54,7 @@ fn kind_of(code: &str) -> EngineErrorKind {
             Some("08" | "28" | "53" | "58") => Kind::Unavailable,
             Some("57") => Kind::Unavailable,
             Some("3D") => Kind::Unavailable,
+            Some("23") => Kind::Constraint,
             Some(_) | None => Kind::Other,
         },
     }

@@ -63,6 +63,7 @@ fn failure(inner: rusqlite::ffi::Error) -> EngineError {
         ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied => Kind::Denied,
         ErrorCode::OperationInterrupted => Kind::Timeout,
         ErrorCode::TooBig => Kind::TooLarge,
+        ErrorCode::ConstraintViolation => Kind::Constraint,
         _ => Kind::Other,
     };
     EngineError::new(kind, code(inner))

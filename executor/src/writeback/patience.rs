@@ -35,6 +35,7 @@ impl Pace {
             | EngineErrorKind::NotFound
             | EngineErrorKind::TooLarge
             | EngineErrorKind::Unreadable
+            | EngineErrorKind::Constraint
             | EngineErrorKind::Other => Self::Contention,
         }
     }

@@ -284,6 +284,9 @@ pub(crate) const ALL: &[Behaviour] = &[
     ("what fits is what the column holds", |db| {
         Box::pin(writing::what_fits_is_what_the_column_holds(db))
     }),
+    ("a constraint that refuses the values is told", |db| {
+        Box::pin(writing::a_constraint_that_refuses_is_told(db))
+    }),
     ("one row changes once, with its receipt", |db| {
         Box::pin(writing::one_row_changes_with_its_receipt(db))
     }),

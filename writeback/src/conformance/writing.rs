@@ -399,6 +399,22 @@ pub(crate) async fn a_transaction_held_too_long_is_ended(db: Db) {
     assert_eq!(db.text(FEE), "5500");
 }
 
+pub(crate) async fn a_constraint_that_refuses_is_told(db: Db) {
+    db.set_up(Fixture::Invoices);
+    db.execute(
+        "CREATE TABLE limited (id VARCHAR(20) PRIMARY KEY, tenant VARCHAR(20) NOT NULL, fee INTEGER NOT NULL \
+         CHECK (fee > 100)); INSERT INTO limited VALUES ('k', 'acme', 200)",
+    );
+    let mut transaction = begin(&db).await.transaction;
+    let plan = plan(&db, "limited", "k", "acme", &["fee"]);
+    acknowledge(transaction.as_mut(), &plan).await;
+    let fee = [int("fee", 0)];
+    let error = transaction.update(&plan, change(&fee, None)).await.unwrap_err();
+    assert_eq!(error.kind, EngineErrorKind::Constraint);
+    drop(transaction);
+    assert_eq!(db.text("SELECT fee FROM limited"), "200");
+}
+
 pub(crate) async fn facts_come_from_inside(db: Db) {
     db.set_up(Fixture::Invoices);
     let mut begun = begin(&db).await;
