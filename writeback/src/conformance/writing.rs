@@ -332,7 +332,7 @@ pub(crate) async fn after_an_error_nothing_commits(db: Db) {
         .update(&invoice(&db), change(&[int("fee", -1)], None))
         .await
         .unwrap_err();
-    assert_eq!(error.kind, EngineErrorKind::Other);
+    assert_eq!(error.kind, EngineErrorKind::Constraint);
     assert!(transaction.lock(&invoice(&db)).await.is_err());
     assert!(record(transaction, &receipt(1, AT)).await.is_err());
     assert_eq!(db.text("SELECT status FROM invoices WHERE id = 'INV-1'"), "open");
