@@ -106,22 +106,28 @@ pub(super) struct LookFacts {
     pub(super) transaction_id: Option<u64>,
 }
 
-/// Settings and accounts, one row each; for a message without parameters.
+/// Settings and accounts in one row; for a message without parameters.
 pub(super) fn settings_statement() -> String {
-    let names: Vec<String> = SETTINGS.iter().map(|name| format!("('{name}')")).collect();
+    let names = SETTINGS.map(|name| format!("'{name}'")).join(", ");
+    let values = SETTINGS
+        .map(|name| format!("pg_catalog.current_setting('{name}', true)"))
+        .join(", ");
     format!(
-        "SELECT 'setting', n.name, pg_catalog.current_setting(n.name, true), NULL, NULL FROM (VALUES {}) n(name) \
-         UNION ALL SELECT 'setting', 'session_user', SESSION_USER::pg_catalog.text, NULL, NULL \
-         UNION ALL SELECT 'setting', 'current_user', CURRENT_USER::pg_catalog.text, NULL, NULL",
-        names.join(", ")
+        "SELECT 'settings', pg_catalog.json_object(\
+           ARRAY[{names}, 'session_user', 'current_user']::pg_catalog.text[], \
+           ARRAY[{values}, SESSION_USER::pg_catalog.text, CURRENT_USER::pg_catalog.text]::pg_catalog.text[]\
+         )::pg_catalog.text, NULL, NULL, NULL"
     )
 }
 
-/// The settings among rows.
+/// The settings among rows; none if they cannot be read, which equals no settings that a server has.
 pub(super) fn settings_of(rows: &[Vec<Option<String>>]) -> Settings {
-    rows.iter()
-        .filter(|row| text(row, 0) == "setting")
-        .map(|row| (text(row, 1).to_owned(), text(row, 2).to_owned()))
+    let found = rows.iter().find(|row| text(row, 0) == "settings");
+    let settings: Option<BTreeMap<String, Option<String>>> =
+        found.and_then(|row| serde_json::from_str(text(row, 1)).ok());
+    let settings = settings.into_iter().flatten();
+    settings
+        .map(|(name, value)| (name, value.unwrap_or_default()))
         .collect()
 }
 
