@@ -73,6 +73,9 @@ impl Covered {
                 parts.push(of_list(tag, catalog, column, parameter));
             }
         }
+        if !self.related.types.is_empty() {
+            parts.push(of_attributes());
+        }
         parts.join(" UNION ALL ")
     }
 
@@ -147,6 +150,15 @@ fn of_list(tag: &str, catalog: &str, column: &str, parameter: u8) -> String {
         "SELECT pg_catalog.concat_ws(' ', '{tag}', x.oid, x.xmin, x.ctid) FROM pg_catalog.{catalog} x \
          WHERE x.{column} OPERATOR(pg_catalog.=) ANY (${parameter}::pg_catalog.text::pg_catalog.oid[])"
     )
+}
+
+/// What the types of others are made of.
+fn of_attributes() -> String {
+    "SELECT pg_catalog.concat_ws(' ', 'attribute', x.attrelid, x.attnum, x.xmin, x.ctid) FROM pg_catalog.pg_type y \
+     JOIN pg_catalog.pg_attribute x ON x.attrelid OPERATOR(pg_catalog.=) y.typrelid \
+     WHERE y.oid OPERATOR(pg_catalog.=) ANY ($4::pg_catalog.text::pg_catalog.oid[]) \
+       AND y.typrelid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid"
+        .to_owned()
 }
 
 /// What was found of both tables under one stamp.

@@ -1,11 +1,54 @@
-WITH RECURSIVE types(oid) AS (
-  SELECT a.atttypid FROM pg_catalog.pg_attribute a
+-- What an expression, a key or a column of the table can name.
+WITH RECURSIVE objects(class, oid) AS (
+  SELECT 2606, k.oid FROM pg_catalog.pg_constraint k
+    WHERE k.conrelid OPERATOR(pg_catalog.=) $1::pg_catalog.text::pg_catalog.oid
+  UNION ALL SELECT 2604, d.oid FROM pg_catalog.pg_attrdef d
+    WHERE d.adrelid OPERATOR(pg_catalog.=) $1::pg_catalog.text::pg_catalog.oid
+  UNION ALL SELECT 1259, i.indexrelid FROM pg_catalog.pg_index i
+    WHERE i.indrelid OPERATOR(pg_catalog.=) $1::pg_catalog.text::pg_catalog.oid
+  UNION ALL SELECT 2620, g.oid FROM pg_catalog.pg_trigger g
+    WHERE g.tgrelid OPERATOR(pg_catalog.=) $1::pg_catalog.text::pg_catalog.oid
+  UNION ALL SELECT 2618, w.oid FROM pg_catalog.pg_rewrite w
+    WHERE w.ev_class OPERATOR(pg_catalog.=) $1::pg_catalog.text::pg_catalog.oid
+  UNION ALL SELECT 3256, p.oid FROM pg_catalog.pg_policy p
+    WHERE p.polrelid OPERATOR(pg_catalog.=) $1::pg_catalog.text::pg_catalog.oid),
+-- Columns whose values the server converts or compares: the table's own, and those at the other end of its foreign keys.
+columns(relation, number) AS (
+  SELECT a.attrelid, a.attnum FROM pg_catalog.pg_attribute a
     WHERE a.attrelid OPERATOR(pg_catalog.=) $1::pg_catalog.text::pg_catalog.oid AND NOT a.attisdropped
-      AND a.atttypid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+  UNION ALL SELECT k.confrelid, n.number FROM pg_catalog.pg_constraint k, pg_catalog.unnest(k.confkey) n(number)
+    WHERE k.conrelid OPERATOR(pg_catalog.=) $1::pg_catalog.text::pg_catalog.oid
+      AND k.contype OPERATOR(pg_catalog.=) 'f'::pg_catalog."char"
+  UNION ALL SELECT k.conrelid, n.number FROM pg_catalog.pg_constraint k, pg_catalog.unnest(k.conkey) n(number)
+    WHERE k.confrelid OPERATOR(pg_catalog.=) $1::pg_catalog.text::pg_catalog.oid
+      AND k.contype OPERATOR(pg_catalog.=) 'f'::pg_catalog."char"),
+-- Every type of others that a value of these can be of, or be converted to: a conversion runs the checks of each domain
+-- in it, and the casts of each of them.
+types(oid) AS (
+  (SELECT a.atttypid FROM columns c JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.relation
+      AND a.attnum OPERATOR(pg_catalog.=) c.number
+    WHERE a.atttypid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+  UNION SELECT d.refobjid FROM objects o JOIN pg_catalog.pg_depend d
+      ON d.classid OPERATOR(pg_catalog.=) o.class::pg_catalog.oid AND d.objid OPERATOR(pg_catalog.=) o.oid
+    WHERE d.refclassid OPERATOR(pg_catalog.=) 1247::pg_catalog.oid
+      AND d.refobjid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid)
   UNION
-  SELECT b.oid FROM types t JOIN pg_catalog.pg_type y ON y.oid OPERATOR(pg_catalog.=) t.oid
-    JOIN pg_catalog.pg_type b ON b.oid OPERATOR(pg_catalog.=) y.typbasetype OR b.oid OPERATOR(pg_catalog.=) y.typelem
-    WHERE b.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid),
+  SELECT n.oid FROM types t JOIN pg_catalog.pg_type y ON y.oid OPERATOR(pg_catalog.=) t.oid,
+    LATERAL (SELECT y.typbasetype UNION ALL SELECT y.typelem
+      UNION ALL SELECT a.atttypid FROM pg_catalog.pg_attribute a
+        WHERE a.attrelid OPERATOR(pg_catalog.=) y.typrelid AND y.typrelid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
+          AND a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2 AND NOT a.attisdropped
+      UNION ALL SELECT r.rngsubtype FROM pg_catalog.pg_range r WHERE r.rngtypid OPERATOR(pg_catalog.=) y.oid
+      UNION ALL SELECT r.rngtypid FROM pg_catalog.pg_range r WHERE r.rngmultitypid OPERATOR(pg_catalog.=) y.oid
+      UNION ALL SELECT d.refobjid FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_depend d
+          ON d.classid OPERATOR(pg_catalog.=) 2606::pg_catalog.oid AND d.objid OPERATOR(pg_catalog.=) k.oid
+        WHERE k.contypid OPERATOR(pg_catalog.=) y.oid AND d.refclassid OPERATOR(pg_catalog.=) 1247::pg_catalog.oid) n(oid)
+    WHERE n.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid),
+-- Functions of an extension that the server runs itself: nobody but a superuser makes one.
+of_extension(class, oid) AS (
+  SELECT d.classid, d.objid FROM pg_catalog.pg_depend d
+    WHERE d.refclassid OPERATOR(pg_catalog.=) 3079::pg_catalog.oid AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char"
+      AND d.classid OPERATOR(pg_catalog.=) ANY (ARRAY[1247, 2605]::pg_catalog.oid[])),
 -- Everything that the server can compute when a row of the table changes: its text, and the tree that is run.
 expressions(kind, name, class, oid, definition, tree) AS (
   SELECT 'check', k.conname::pg_catalog.text, 2606, k.oid,
@@ -60,11 +103,20 @@ expressions(kind, name, class, oid, definition, tree) AS (
         AND (pg_catalog.starts_with(p.proname::pg_catalog.text, 'RI_FKey_')
           OR p.proname OPERATOR(pg_catalog.=) 'unique_key_recheck'::pg_catalog.name))
   UNION ALL
-  SELECT 'data_type', pg_catalog.concat('cast from ', k.castsource::pg_catalog.regtype, ' to ',
+  SELECT DISTINCT 'data_type', pg_catalog.concat('cast from ', k.castsource::pg_catalog.regtype, ' to ',
       k.casttarget::pg_catalog.regtype), 2605, k.oid, pg_catalog.concat_ws(' ', k.castcontext, k.castmethod), NULL
-    FROM types t JOIN pg_catalog.pg_type y ON y.oid OPERATOR(pg_catalog.=) t.oid
+    FROM types t
       JOIN pg_catalog.pg_cast k ON k.castsource OPERATOR(pg_catalog.=) t.oid OR k.casttarget OPERATOR(pg_catalog.=) t.oid
-    WHERE y.typtype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char"),
+      LEFT JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) k.castfunc
+    WHERE NOT (p.oid IS NOT NULL AND p.prolang OPERATOR(pg_catalog.<=) 13::pg_catalog.oid
+      AND EXISTS (SELECT FROM of_extension e WHERE e.class OPERATOR(pg_catalog.=) 2605::pg_catalog.oid
+        AND e.oid OPERATOR(pg_catalog.=) k.oid))
+  UNION ALL
+  SELECT 'data_type', pg_catalog.concat('range ', t.oid::pg_catalog.regtype), 3541, t.oid,
+      pg_catalog.concat_ws(' ', r.rngcanonical, r.rngsubdiff), NULL
+    FROM types t JOIN pg_catalog.pg_range r ON r.rngtypid OPERATOR(pg_catalog.=) t.oid
+    WHERE NOT EXISTS (SELECT FROM of_extension e WHERE e.class OPERATOR(pg_catalog.=) 1247::pg_catalog.oid
+      AND e.oid OPERATOR(pg_catalog.=) t.oid)),
 uses(class, oid, function) AS (
   SELECT e.class, e.oid, m.found[1]::pg_catalog.oid FROM expressions e,
     pg_catalog.regexp_matches(e.tree, ':(?:funcid|opfuncid|aggfnoid|winfnoid) ([1-9][0-9]*)', 'g') m(found)
@@ -83,7 +135,12 @@ uses(class, oid, function) AS (
   UNION
   SELECT 2605, k.oid, k.castfunc FROM expressions e JOIN pg_catalog.pg_cast k
     ON e.class OPERATOR(pg_catalog.=) 2605 AND k.oid OPERATOR(pg_catalog.=) e.oid
-    WHERE k.castfunc OPERATOR(pg_catalog.<>) 0::pg_catalog.oid),
+    WHERE k.castfunc OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
+  UNION
+  SELECT 3541, e.oid, f.oid FROM expressions e JOIN pg_catalog.pg_range r
+      ON e.class OPERATOR(pg_catalog.=) 3541 AND r.rngtypid OPERATOR(pg_catalog.=) e.oid,
+    LATERAL (SELECT r.rngcanonical::pg_catalog.oid UNION ALL SELECT r.rngsubdiff::pg_catalog.oid) f(oid)
+    WHERE f.oid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid),
 -- A function of the server is harmless if it depends on its arguments only, or is one of plain values, or a clock.
 judged(class, oid, function, name, definition, is_own) AS (
   SELECT u.class, u.oid, p.oid, p.oid::pg_catalog.regprocedure::pg_catalog.text,
