@@ -44,7 +44,7 @@ types(oid) AS (
           ON d.classid OPERATOR(pg_catalog.=) 2606::pg_catalog.oid AND d.objid OPERATOR(pg_catalog.=) k.oid
         WHERE k.contypid OPERATOR(pg_catalog.=) y.oid AND d.refclassid OPERATOR(pg_catalog.=) 1247::pg_catalog.oid) n(oid)
     WHERE n.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid),
--- Functions of an extension that the server runs itself: nobody but a superuser makes one.
+-- Types and casts of extensions. Their functions in C, as those that the server is built of, are made by superusers only.
 of_extension(class, oid) AS (
   SELECT d.classid, d.objid FROM pg_catalog.pg_depend d
     WHERE d.refclassid OPERATOR(pg_catalog.=) 3079::pg_catalog.oid AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char"
@@ -108,9 +108,10 @@ expressions(kind, name, class, oid, definition, tree) AS (
     FROM types t
       JOIN pg_catalog.pg_cast k ON k.castsource OPERATOR(pg_catalog.=) t.oid OR k.casttarget OPERATOR(pg_catalog.=) t.oid
       LEFT JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) k.castfunc
-    WHERE NOT (p.oid IS NOT NULL AND p.prolang OPERATOR(pg_catalog.<=) 13::pg_catalog.oid
-      AND EXISTS (SELECT FROM of_extension e WHERE e.class OPERATOR(pg_catalog.=) 2605::pg_catalog.oid
-        AND e.oid OPERATOR(pg_catalog.=) k.oid))
+    WHERE p.oid IS NULL OR p.prolang OPERATOR(pg_catalog.<>) 12::pg_catalog.oid
+      AND NOT (p.prolang OPERATOR(pg_catalog.=) 13::pg_catalog.oid
+        AND EXISTS (SELECT FROM of_extension e WHERE e.class OPERATOR(pg_catalog.=) 2605::pg_catalog.oid
+          AND e.oid OPERATOR(pg_catalog.=) k.oid))
   UNION ALL
   SELECT 'data_type', pg_catalog.concat('range ', t.oid::pg_catalog.regtype), 3541, t.oid,
       pg_catalog.concat_ws(' ', r.rngcanonical, r.rngsubdiff), NULL
@@ -141,14 +142,16 @@ uses(class, oid, function) AS (
       ON e.class OPERATOR(pg_catalog.=) 3541 AND r.rngtypid OPERATOR(pg_catalog.=) e.oid,
     LATERAL (SELECT r.rngcanonical::pg_catalog.oid UNION ALL SELECT r.rngsubdiff::pg_catalog.oid) f(oid)
     WHERE f.oid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid),
--- A function of the server is harmless if it depends on its arguments only, or is one of plain values, or a clock.
+-- A function of the server is harmless if it depends on its arguments only, or is one of plain values, or a clock, or puts
+-- values together as texts: that calls the output functions of their types and nothing else.
 judged(class, oid, function, name, definition, is_own) AS (
   SELECT u.class, u.oid, p.oid, p.oid::pg_catalog.regprocedure::pg_catalog.text,
     pg_catalog.concat_ws(E'\n', CASE WHEN p.prokind OPERATOR(pg_catalog.=) 'a'::pg_catalog."char"
         THEN p.oid::pg_catalog.regprocedure::pg_catalog.text ELSE pg_catalog.pg_get_functiondef(p.oid) END,
       pg_catalog.pg_get_userbyid(p.proowner), p.prosecdef, p.proconfig),
-    p.oid OPERATOR(pg_catalog.<) 16384::pg_catalog.oid AND (p.provolatile OPERATOR(pg_catalog.=) 'i'::pg_catalog."char"
-      OR p.oid OPERATOR(pg_catalog.=) ANY ('{1299,2647,2648,2649}'::pg_catalog.oid[])
+    (p.oid OPERATOR(pg_catalog.<) 16384::pg_catalog.oid OR p.prolang OPERATOR(pg_catalog.=) 12::pg_catalog.oid)
+      AND (p.provolatile OPERATOR(pg_catalog.=) 'i'::pg_catalog."char"
+      OR p.oid OPERATOR(pg_catalog.=) ANY ('{1299,2647,2648,2649,384,395,2003,2004,3058,3059,3539,3540}'::pg_catalog.oid[])
       OR p.provolatile OPERATOR(pg_catalog.=) 's'::pg_catalog."char" AND
         (p.proargtypes::pg_catalog.oid[] OPERATOR(pg_catalog.||) p.prorettype) OPERATOR(pg_catalog.<@)
         '{16,19,20,21,23,25,700,701,1042,1043,1082,1083,1114,1184,1186,1266,1700,2950}'::pg_catalog.oid[])
