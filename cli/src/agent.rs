@@ -43,6 +43,12 @@ impl Agent {
             let gateway = supervisor::remote_gateway(context, address, gateway_certificate(context)?)?;
             return Self::connect(gateway, None).await;
         }
+        if context.global.remote.ledger.is_some() {
+            let text = "--ledger without --reader: the call would go to the ledger of this machine";
+            return Err(Failure::usage("READER_REQUIRED", text).with_fix(
+                "give --reader ADDR or set SYNAPSOR_READER; or leave out --ledger and SYNAPSOR_LEDGER",
+            ));
+        }
         let contract = contract_file::load_runnable(&context.global)?;
         supervisor::check_reader(context, &contract)?;
         let state = state::find_or_create(context)?;

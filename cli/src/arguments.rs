@@ -4,10 +4,43 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use clap::{Args, Parser};
+use clap::error::Error as ClapError;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser};
+use synapsor_chassis::run::{EXIT_USAGE, Failure};
 use synapsor_chassis::telemetry::redact;
+use synapsor_domain::contract::holds_connection_url;
 
 use crate::commands::Command;
+
+/// Options that name running services.
+const SERVICES: [&str; 3] = ["ledger", "reader", "writer"];
+/// Options whose command judges a URL itself, and repeats none.
+const JUDGED_BY_COMMAND: [&str; 8] = [
+    "auth_token_env",
+    "from",
+    "from_env",
+    "principal_env",
+    "reason",
+    "tenant_env",
+    "url",
+    "write_url_env",
+];
+/// Options that may hold a URL of the web: prose, origins, ids of people and objects, values of a tool's arguments.
+const MAY_NAME_THE_WEB: [&str; 12] = [
+    "allowed_origins",
+    "cors_origin",
+    "input_object",
+    "object",
+    "object_id",
+    "patch",
+    "patch_fixed",
+    "principal",
+    "proposal_description",
+    "proposal_returns_hint",
+    "read_description",
+    "read_returns_hint",
+];
 
 /// Exit codes, at the end of every long help.
 const EXIT_CODES: &str = "\
@@ -106,7 +139,8 @@ pub struct Remote {
         hide_env_values = true
     )]
     pub reader: Option<String>,
-    /// A running writer, host:port; stops reach several, separated by commas
+    /// A running writer, host:port; freezes, lifts and the doctor ask each of several, separated by commas, other
+    /// commands the first
     #[arg(
         long,
         global = true,
@@ -145,28 +179,150 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// Addresses of the running writers.
-    pub(crate) fn writers(&self) -> Vec<&str> {
+    /// Addresses of the running writers; none when none is named.
+    ///
+    /// # Errors
+    /// `WRITER_ADDRESS_INVALID` (exit 2) for one that is not `host:port`.
+    pub(crate) fn named_writers(&self) -> Result<Vec<&str>, Failure> {
         let given = self.writer.as_deref().unwrap_or_default();
-        given
-            .split(',')
-            .map(str::trim)
-            .filter(|a| !a.is_empty())
-            .collect()
+        if given.trim().is_empty() {
+            return Ok(Vec::new());
+        }
+        let addresses: Vec<&str> = given.split(',').map(str::trim).collect();
+        let is_address = |address: &&str| {
+            let parts = address.rsplit_once(':');
+            parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|p| p != 0))
+        };
+        match addresses.iter().position(|address| !is_address(address)) {
+            None => Ok(addresses),
+            Some(at) => {
+                let text = format!("address {} of --writer is not host:port", at + 1);
+                Err(Failure::usage("WRITER_ADDRESS_INVALID", text)
+                    .with_fix("give host:port of each writer, separated by commas; no writer was asked"))
+            }
+        }
     }
+
+    /// Whether any part of a certificate is given.
+    pub(crate) const fn has_certificate(&self) -> bool {
+        self.ca.is_some() || self.cert.is_some() || self.key.is_some()
+    }
+}
+
+/// Why a command line cannot be run.
+enum Unparsed {
+    /// A usage error of the parser, or help that was asked for.
+    Parser(Box<ClapError>),
+    /// An argument that must not be where it is.
+    Refused(Failure),
 }
 
 /// The command line of this process; usage errors and help end the process here.
 pub fn parse_arguments() -> Cli {
     let arguments = modern(std::env::args_os().collect());
-    match Cli::try_parse_from(&arguments) {
+    match parse(&arguments) {
         Ok(cli) => cli,
-        Err(error) if error.use_stderr() => {
+        Err(Unparsed::Parser(error)) if error.use_stderr() => {
             let _ = write!(std::io::stderr().lock(), "{}", shown(&error, &arguments));
             std::process::exit(error.exit_code());
         }
-        Err(help) => help.exit(),
+        Err(Unparsed::Parser(help)) => help.exit(),
+        Err(Unparsed::Refused(failure)) => {
+            let _ = writeln!(std::io::stderr().lock(), "{failure}");
+            std::process::exit(i32::from(EXIT_USAGE));
+        }
     }
+}
+
+fn parse(arguments: &[OsString]) -> Result<Cli, Unparsed> {
+    let parser = |error| Unparsed::Parser(Box::new(error));
+    let mut command = Cli::command();
+    let mut matches = command.try_get_matches_from_mut(arguments).map_err(parser)?;
+    refuse_urls(&command, &matches).map_err(Unparsed::Refused)?;
+    refuse_unused(&matches).map_err(Unparsed::Refused)?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| parser(error.format(&mut command)))
+}
+
+/// Refuses URLs where no URL belongs, also those of variables that stand for options: paths, names and ids are
+/// repeated in messages and kept in signed records, and a URL may have a password in any part of it.
+fn refuse_urls(command: &clap::Command, matches: &ArgMatches) -> Result<(), Failure> {
+    for id in matches.ids().map(clap::Id::as_str) {
+        let values = matches.try_get_raw(id).ok().flatten().into_iter().flatten();
+        for value in values {
+            let value = value.to_string_lossy();
+            let Some((before, _)) = value.split_once("://") else {
+                continue;
+            };
+            let is_allowed = JUDGED_BY_COMMAND.contains(&id)
+                || (MAY_NAME_THE_WEB.contains(&id) && !holds_connection_url(&value));
+            if !is_allowed {
+                return Err(url_refused(&name_of(command, id), before));
+            }
+        }
+    }
+    match matches.subcommand() {
+        Some((name, matches)) => {
+            let command = command.find_subcommand(name).unwrap_or(command);
+            refuse_urls(command, matches)
+        }
+        None => Ok(()),
+    }
+}
+
+/// Refuses addresses of running services before a command that starts its own and would ask none of them, and a
+/// certificate that would be shown to nobody. Variables are for every command, and are no mistake.
+fn refuse_unused(matches: &ArgMatches) -> Result<(), Failure> {
+    let typed = |ids: &[&'static str]| {
+        let is_typed = |id: &&&str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        ids.iter().find(is_typed).copied()
+    };
+    let mut words = Vec::new();
+    let mut inner = matches;
+    while let Some((word, next)) = inner.subcommand() {
+        words.push(word);
+        inner = next;
+    }
+    let starts_its_own = match words.as_slice() {
+        ["up" | "demo" | "store", ..] => true,
+        ["mcp", word] => *word != "config",
+        _ => false,
+    };
+    if starts_its_own && let Some(id) = typed(&SERVICES) {
+        let text = format!(
+            "`{}` asks no service that runs elsewhere, and takes no --{id}",
+            words.join(" ")
+        );
+        return Err(Failure::usage("OPTION_UNUSED", text).with_fix(format!("leave out --{id}")));
+    }
+    if let Some(id) = typed(&["ca", "cert", "key"])
+        && !SERVICES.iter().any(|service| matches.contains_id(service))
+    {
+        let text = format!("--{id} is for running services, and none is named");
+        return Err(Failure::usage("OPTION_UNUSED", text)
+            .with_fix("name one with --ledger, --reader or --writer, or leave the certificate out"));
+    }
+    Ok(())
+}
+
+/// The argument as the help shows it, with the variable that stands for it.
+fn name_of(command: &clap::Command, id: &str) -> String {
+    let Some(argument) = command.get_arguments().find(|a| a.get_id() == id) else {
+        return "an argument".to_owned();
+    };
+    match argument.get_env() {
+        Some(variable) => format!("{argument} (or {})", variable.to_string_lossy()),
+        None => argument.to_string(),
+    }
+}
+
+fn url_refused(argument: &str, before: &str) -> Failure {
+    let is_scheme = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    let scheme = &before[before.trim_end_matches(is_scheme).len()..];
+    let text = format!("{argument} is given a URL ({scheme}://...), which is not accepted there");
+    Failure::usage("INLINE_URL_REFUSED", text).with_fix(
+        "keep connection URLs in environment variables and name the variable; change a password that was typed here, \
+         for it may be in the shell's history",
+    )
 }
 
 /// A usage error repeats the argument that it is about, which may be a URL with a password.
@@ -218,8 +374,6 @@ fn modern(arguments: Vec<OsString>) -> Vec<OsString> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     fn modernised(words: &[&str]) -> Vec<String> {

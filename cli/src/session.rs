@@ -170,7 +170,7 @@ impl Session {
         }
     }
 
-    /// The writer, for preview, deny, freeze and status.
+    /// The writer, for preview, deny and status: the first that the command line names, or one of this machine.
     ///
     /// # Errors
     /// `NO_WRITER` (exit 6) when none runs and none can be started, or a remote one is not named.
@@ -178,13 +178,11 @@ impl Session {
         if let Some(link) = &self.writer_link {
             return Ok(link.clone());
         }
-        let link = match &self.place {
-            Place::Remote => {
-                let addresses = context.global.remote.writers();
-                let address = addresses.first().ok_or_else(no_remote_writer)?;
-                link(&self.tls, Target::new(Role::Writer, *address))?
-            }
-            Place::Local { state, ledger } => match running_writer(state, &self.tls).await? {
+        let named = self.named_writers(context)?.into_iter().next();
+        let link = match (&self.place, named) {
+            (_, Some(named)) => named,
+            (Place::Remote, None) => return Err(no_remote_writer()),
+            (Place::Local { state, ledger }, None) => match running_writer(state, &self.tls).await? {
                 Some(link) => link,
                 None => {
                     let (child, link) = start_or_find_writer(context, state, ledger, &self.tls).await?;
@@ -197,23 +195,16 @@ impl Session {
         Ok(link)
     }
 
-    /// Every writer that can be reached: those that the command line names, or those that run on this machine, of
-    /// which one is started when none runs.
+    /// Every writer that is to be reached: exactly those that the command line names, or else those that run on this
+    /// machine, of which one is started when none runs.
     ///
     /// # Errors
     /// As [`Self::writer`].
     pub(crate) async fn writers(&mut self, context: &Context) -> Result<Vec<Link>, Failure> {
+        let named = self.named_writers(context)?;
         match &self.place {
-            Place::Remote => {
-                let addresses = context.global.remote.writers();
-                if addresses.is_empty() {
-                    return Err(no_remote_writer());
-                }
-                addresses
-                    .into_iter()
-                    .map(|address| link(&self.tls, Target::new(Role::Writer, address)))
-                    .collect()
-            }
+            _ if !named.is_empty() => Ok(named),
+            Place::Remote => Err(no_remote_writer()),
             Place::Local { state, .. } => {
                 let running = running_writers(state, &self.tls, usize::MAX).await?;
                 if running.is_empty() {
@@ -222,6 +213,27 @@ impl Session {
                 Ok(running)
             }
         }
+    }
+
+    /// The writers that the command line names; none when it names none. They are shown the certificate that is
+    /// given, and on this machine without one the state folder's.
+    ///
+    /// # Errors
+    /// `WRITER_ADDRESS_INVALID` (exit 2); what is wrong with the certificate.
+    pub(crate) fn named_writers(&self, context: &Context) -> Result<Vec<Link>, Failure> {
+        let remote = &context.global.remote;
+        let addresses = remote.named_writers()?;
+        let given = match self.place {
+            Place::Local { .. } if !addresses.is_empty() && remote.has_certificate() => {
+                Some(remote_certificate(context)?)
+            }
+            Place::Local { .. } | Place::Remote => None,
+        };
+        let tls = given.as_ref().unwrap_or(&self.tls);
+        addresses
+            .into_iter()
+            .map(|address| link(tls, Target::new(Role::Writer, address)))
+            .collect()
     }
 
     /// Ends what was started for this command. The ledger ends by itself when nobody uses it.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::canonical;
 use crate::digest::Digest;
-use crate::foreign_code::ForeignCode;
+use crate::foreign_code::{ForeignCode, ForeignCodeKind};
 use crate::signing::Kind;
 
 /// One table as its catalogue describes it. Lists are in catalogue order.
@@ -92,12 +92,33 @@ impl TableShape {
     /// What besides the row itself could change, one line each, for the person who reviews.
     pub fn side_effects(&self) -> Vec<String> {
         let triggers = self.triggers.iter().map(|t| format!("trigger {}", t.name));
+        triggers.chain(self.other_effects()).collect()
+    }
+
+    /// As [`Self::side_effects`], without triggers that an UPDATE never sets off: those of other events, and those that
+    /// are disabled.
+    pub fn effects_of_update(&self) -> Vec<String> {
+        let is_set_off = |trigger: &&Definition| {
+            self.foreign_code.iter().any(|code| {
+                code.name == trigger.name
+                    && matches!(
+                        code.kind,
+                        ForeignCodeKind::Trigger | ForeignCodeKind::InternalTrigger
+                    )
+            })
+        };
+        let triggers = self.triggers.iter().filter(is_set_off);
+        let triggers = triggers.map(|t| format!("trigger {}", t.name));
+        triggers.chain(self.other_effects()).collect()
+    }
+
+    fn other_effects(&self) -> impl Iterator<Item = String> + '_ {
         let references = self
             .referenced_by
             .iter()
             .filter(|r| !matches!(r.on_update.as_str(), "NO ACTION" | "RESTRICT"))
             .map(|r| format!("foreign key of {} on update {}", r.table, r.on_update));
         let rules = self.rules.iter().map(|r| format!("rule {}", r.name));
-        triggers.chain(rules).chain(references).collect()
+        rules.chain(references)
     }
 }

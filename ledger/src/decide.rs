@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use synapsor_domain::approval::{
     ApplyOrder, ApprovalRefusal, Decision, Judge, VerifiedDecision, VerifiedOrder, check_approval,
+    check_reason,
 };
 use synapsor_domain::canonical;
 use synapsor_domain::digest::Digest;
@@ -22,7 +23,7 @@ use crate::store::requests::{self, RequestKey};
 use crate::store::{Committed, NewEvent, ReadBody, Step, StepError, StoreError, events};
 use crate::trust::Trust;
 use crate::verdicts::Verdicts;
-use crate::{Caller, Ledger, expire, secret_material};
+use crate::{Caller, Ledger, expire};
 
 /// Where a proposal stands after a decision.
 #[derive(Debug, Clone, Copy)]
@@ -137,9 +138,7 @@ struct Filing {
 impl Filing {
     fn decide(&self, step: &mut Step<'_>) -> Result<Decided, StepError> {
         let claimed: Decision = self.signed.peek(Kind::Decision).map_err(malformed)?;
-        if let Some(reason) = &claimed.reason {
-            secret_material::refuse_text("reason", reason)?;
-        }
+        check_reason(claimed.reason.as_deref())?;
         let (row, proposal) = self.proposal(step, &claimed.proposal_id)?;
         let verified = self
             .verdicts

@@ -2,7 +2,8 @@
 
 use rusqlite::Connection;
 use synapsor_domain::approval::{
-    ReceiptAction, VerifiedReceiptOrder, verify_receipt_order, verify_receipt_order_at,
+    ReceiptAction, VerifiedReceiptOrder, check_reason, check_text, verify_receipt_order,
+    verify_receipt_order_at,
 };
 use synapsor_domain::event::EventKind;
 use synapsor_domain::ids::ProposalId;
@@ -15,7 +16,7 @@ use synapsor_domain::writeback::{ReceiptDiscrepancy, ReceiptRef};
 
 use crate::store::{Committed, NewEvent, ReadBody, Step, StepError, events, log, receipts};
 use crate::trust::Trust;
-use crate::{Caller, Ledger, secret_material};
+use crate::{Caller, Ledger};
 
 /// Orders with their proofs.
 #[derive(Debug)]
@@ -47,9 +48,8 @@ impl Ledger {
         let trust = self.trust.current()?;
         let now = self.now();
         let verified = verify_receipt_order(&signed, &trust.file, now)?;
-        if let Some(reason) = &verified.order().reason {
-            secret_material::refuse_text("reason", reason)?;
-        }
+        check_reason(verified.order().reason.as_deref())?;
+        check_text("the name of the source", &verified.order().source)?;
         let body = signed
             .to_bytes()
             .map_err(|e| Refusal::new("MALFORMED", format!("signed: {e}")))?;

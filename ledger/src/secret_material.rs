@@ -26,11 +26,6 @@ pub(crate) fn refuse(what: &'static str, bytes: &[u8]) -> Result<(), Refusal> {
     }
 }
 
-/// The same for a text that a person wrote.
-pub(crate) fn refuse_text(what: &'static str, text: &str) -> Result<(), Refusal> {
-    judge(text).map_or(Ok(()), |why| Err(rejected(what, why)))
-}
-
 fn judge(text: &str) -> Option<&'static str> {
     (holds_connection_url(text) || holds_secret(text))
         .then_some("a value looks like a connection URL, a token or a private key")
@@ -182,6 +177,6 @@ mod tests {
     fn talk_about_secrets_is_recorded() {
         let text = r#"{"row":[{"column":"secretary","value":{"t":"text","v":"password reset by phone"}}],"tokens":1}"#;
         assert!(refuse("x", text.as_bytes()).is_ok());
-        assert!(refuse_text("reason", "the api_key column is not visible, fine").is_ok());
+        assert!(refuse("x", br#""the api_key column is not visible, fine""#).is_ok());
     }
 }

@@ -1,7 +1,7 @@
 //! Freezes and lifts of the deployment: verified, put in order, kept, and shown to writers and operators. The ledger
 //! distributes them; that nothing was left out it cannot prove, so writers also find them beside the data.
 
-use synapsor_domain::approval::{LiftClock, verify_freeze, verify_lift};
+use synapsor_domain::approval::{LiftClock, check_reason, verify_freeze, verify_lift};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::event::EventKind;
 use synapsor_domain::refusal::Refusal;
@@ -10,7 +10,7 @@ use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::verify_confirmation;
 
 use crate::store::{Committed, NewEvent, ReadBody, Reader, Step, StepError, events, switches};
-use crate::{Caller, Ledger, secret_material};
+use crate::{Caller, Ledger};
 
 /// What the ledger holds about switches.
 #[derive(Debug, Clone)]
@@ -47,9 +47,7 @@ impl Ledger {
         let now = self.now();
         let verified = if signed.payload_type == Kind::Freeze.payload_type() {
             let freeze = verify_freeze(&signed, &trust.file)?;
-            if let Some(reason) = &freeze.freeze().reason {
-                secret_material::refuse_text("reason", reason)?;
-            }
+            check_reason(freeze.freeze().reason.as_deref())?;
             Verified {
                 digest: freeze.digest(),
                 ends: None,

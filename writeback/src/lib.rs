@@ -23,6 +23,7 @@ pub mod seen_files;
 pub mod violation;
 pub mod write;
 
+mod fitness;
 mod identity_cache;
 mod mysql;
 mod postgres;

@@ -9,7 +9,7 @@ use synapsor_domain::signing::{Envelope, KeyId, Kind};
 use synapsor_domain::timestamp::Timestamp;
 
 use super::look::{Looked, SignedReceipt, open_receipt};
-use super::now;
+use super::{check_reason, now};
 use crate::Context;
 use crate::clients::{DenyEffect, EXIT_REFUSED, Ledger, Writer, not_believed, refused};
 use crate::operator_key::Signer;
@@ -153,6 +153,7 @@ fn sealed(
     verdict: Verdict,
     (reason, minutes): (Option<&str>, Option<u32>),
 ) -> Result<(Decision, Envelope), Failure> {
+    check_reason(reason)?;
     let trust = session.trust();
     let terms = Terms {
         trust,

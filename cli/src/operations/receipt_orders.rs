@@ -12,7 +12,7 @@ use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::APPLIER;
 use synapsor_domain::writeback::{ReceiptDiscrepancy, ReceiptRef};
 
-use super::{look, now};
+use super::{check_reason, look, now};
 use crate::clients::{EXIT_REFUSED, Incident, Ledger, refused};
 use crate::operator_key::Signer;
 use crate::output::safe;
@@ -134,6 +134,7 @@ pub(crate) async fn order_receipts(
     signer: &Signer,
     ordering: &Ordering,
 ) -> Result<Vec<OrderedReceipts>, Failure> {
+    check_reason(ordering.reason.as_deref())?;
     let receipts: Vec<ReceiptRef> = ordering.receipts.iter().cloned().collect();
     let chunks: Vec<&[ReceiptRef]> = if receipts.is_empty() {
         vec![&[]]

@@ -15,7 +15,7 @@ use synapsor_domain::timestamp::{Span, Timestamp};
 use synapsor_domain::trust::{APPLIER, TrustFile};
 use synapsor_domain::writeback::{SwitchConfirmation, verify_confirmation};
 
-use super::now;
+use super::{check_reason, now};
 use crate::Context;
 use crate::clients::{EXIT_REFUSED, Ledger, LedgerSwitches, SwitchAnswer, Writer, refused};
 use crate::operator_key::Signer;
@@ -75,9 +75,9 @@ impl Switched {
         }
     }
 
-    /// Whether every writer confirmed.
+    /// Whether every writer confirmed, and the ledger holds what was signed: it reaches writers that nobody named.
     pub(crate) fn is_complete(&self) -> bool {
-        self.missing.is_empty() && !self.confirmed.is_empty()
+        self.missing.is_empty() && !self.confirmed.is_empty() && self.ledger_problem.is_none()
     }
 
     /// Until when what was ordered before can still happen where nobody confirmed; `None` when everybody did.
@@ -94,6 +94,8 @@ pub(crate) async fn freeze(
     context: &Context,
     reason: Option<&str>,
 ) -> Result<Switched, Failure> {
+    session.named_writers(context)?;
+    check_reason(reason)?;
     let signer = Signer::load(context, session.trust())?;
     let trust = session.trust().clone();
     let freeze = Freeze {
@@ -150,12 +152,19 @@ pub(crate) async fn unfreeze(
 ) -> Result<Vec<Switched>, Failure> {
     let trust = session.trust().clone();
     let mut frozen: BTreeSet<Digest> = only.into_iter().collect();
-    let mut alone = Vec::new();
+    let (mut alone, mut unasked) = (Vec::new(), Vec::new());
     let links = session.writers(context).await?;
     for link in &links {
         let mut writer = Writer::at(link);
-        let Ok(status) = writer.switches().await else {
-            continue;
+        let status = match writer.switches().await {
+            Ok(status) => status,
+            Err(failure) => {
+                unasked.push(Missing {
+                    writer: writer.address(),
+                    problem: failure.message().to_owned(),
+                });
+                continue;
+            }
         };
         if only.is_none() {
             frozen.extend(status.freezes);
@@ -169,7 +178,7 @@ pub(crate) async fn unfreeze(
         frozen.extend(in_force(&known, &trust));
     }
     if frozen.is_empty() && alone.is_empty() {
-        return Err(Failure::new("NOT_FROZEN", "no freeze is in force").with_exit(EXIT_REFUSED));
+        return Err(nothing_to_end(&unasked));
     }
     let signer = Signer::load(context, &trust)?;
     let mut all = Vec::new();
@@ -182,21 +191,55 @@ pub(crate) async fn unfreeze(
         send(session, context, &envelope, verified.digest(), &mut switched).await;
         all.push(switched);
     }
-    for (mut writer, name) in alone {
-        let envelope = sealed(Kind::Unfreeze, &lift(&signer, &trust, &name, None), &signer)?;
-        verify_unfreeze(&envelope, &trust, &name, now()).map_err(refused)?;
-        let mut switched = Switched::new(false, None, None);
-        switched.person = Some(signer.person.clone());
-        let answer = writer.unfreeze(&envelope).await?;
-        switched.confirmed.push(Confirmed {
+    for (writer, name) in alone {
+        all.push(resume(writer, name, &signer, &trust).await?);
+    }
+    // Lifts of signed freezes come first, were sent to every writer, and name those that did not answer.
+    if let Some(first) = all.first_mut()
+        && first.digest.is_none()
+    {
+        first.missing.extend(unasked);
+    }
+    Ok(all)
+}
+
+/// Why no lift is signed: a writer that did not answer may still be frozen.
+fn nothing_to_end(unasked: &[Missing]) -> Failure {
+    let Some(missing) = unasked.first() else {
+        return Failure::new("NOT_FROZEN", "no freeze is in force").with_exit(EXIT_REFUSED);
+    };
+    let text = format!(
+        "no freeze is known, and {} was not asked: {}",
+        missing.writer, missing.problem
+    );
+    Failure::unreachable("WRITER_UNREACHABLE", text)
+        .with_fix("start the writer or correct --writer, then run the command again")
+}
+
+/// Ends the unsigned freeze of one writer.
+async fn resume(
+    mut writer: Writer,
+    name: String,
+    signer: &Signer,
+    trust: &TrustFile,
+) -> Result<Switched, Failure> {
+    let envelope = sealed(Kind::Unfreeze, &lift(signer, trust, &name, None), signer)?;
+    verify_unfreeze(&envelope, trust, &name, now()).map_err(refused)?;
+    let mut switched = Switched::new(false, None, None);
+    switched.person = Some(signer.person.clone());
+    match writer.unfreeze(&envelope).await {
+        Ok(answer) => switched.confirmed.push(Confirmed {
             writer: name,
             is_frozen: answer.is_frozen,
             key_id: None,
             signed: None,
-        });
-        all.push(switched);
+        }),
+        Err(failure) => switched.missing.push(Missing {
+            writer: name,
+            problem: failure.message().to_owned(),
+        }),
     }
-    Ok(all)
+    Ok(switched)
 }
 
 /// Digest of the newest freeze or lift of the deployment, for what is signed next. A ledger that shows none is
@@ -404,4 +447,24 @@ fn role_of(signer: &Signer, trust: &TrustFile) -> String {
 fn sealed<T: serde::Serialize>(kind: Kind, object: &T, signer: &Signer) -> Result<Envelope, Failure> {
     Envelope::seal(kind, object, &signer.key)
         .map_err(|e| Failure::new("SWITCH_UNSIGNABLE", e.to_string()).with_exit(EXIT_REFUSED))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn switch_that_the_ledger_does_not_have_is_not_complete() {
+        let mut switched = Switched::new(true, None, None);
+        assert!(!switched.is_complete(), "nobody confirmed");
+        switched.confirmed.push(Confirmed {
+            writer: "w".to_owned(),
+            is_frozen: true,
+            key_id: None,
+            signed: None,
+        });
+        assert!(switched.is_complete());
+        switched.ledger_problem = Some("refused".to_owned());
+        assert!(!switched.is_complete());
+    }
 }

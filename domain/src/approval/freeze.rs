@@ -6,8 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::Approver;
+use super::reason::check_length;
 use crate::digest::Digest;
-use crate::limits::REASON_CHARS_MAX;
 use crate::refusal::Refusal;
 use crate::signing::{Envelope, Kind};
 use crate::timestamp::Timestamp;
@@ -68,7 +68,7 @@ pub fn verify_freeze(envelope: &Envelope, trust: &TrustFile) -> Result<VerifiedF
     if freeze.v != 1 {
         return Err(Refusal::new("refused:malformed", "v must be 1"));
     }
-    check_reason(freeze.reason.as_deref())?;
+    check_length(freeze.reason.as_deref())?;
     let operator = stopping_key(envelope, trust)?;
     envelope
         .open::<serde::de::IgnoredAny>(Kind::Freeze, &operator.public_key)
@@ -100,14 +100,6 @@ pub(super) fn stopping_key<'a>(envelope: &Envelope, trust: &'a TrustFile) -> Res
         ));
     }
     Ok(operator)
-}
-
-fn check_reason(reason: Option<&str>) -> Result<(), Refusal> {
-    if reason.is_some_and(|r| r.chars().count() > REASON_CHARS_MAX) {
-        let text = format!("the reason is longer than {REASON_CHARS_MAX} characters");
-        return Err(Refusal::new("refused:malformed", text));
-    }
-    Ok(())
 }
 
 pub(super) fn foreign() -> Refusal {

@@ -6,6 +6,7 @@
 mod freeze;
 mod lift;
 mod quorum;
+mod reason;
 mod receipt_order;
 mod refusal;
 mod verify;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use freeze::{Freeze, VerifiedFreeze, verify_freeze};
 pub use lift::{LiftClock, Unfreeze, VerifiedLift, verify_lift, verify_unfreeze};
 pub use quorum::{VerifiedApproval, check_approval};
+pub use reason::{check_reason, check_text};
 pub use receipt_order::{
     ReceiptAction, ReceiptOrder, VerifiedReceiptOrder, verify_receipt_order, verify_receipt_order_at,
 };

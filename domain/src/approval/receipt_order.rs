@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Approver;
 use super::freeze::foreign;
+use super::reason::check_length;
 use crate::digest::Digest;
 use crate::ids::ProposalId;
-use crate::limits::{CLOCK_SKEW_SECONDS, REASON_CHARS_MAX, RECEIPT_REFS_MAX};
+use crate::limits::{CLOCK_SKEW_SECONDS, RECEIPT_REFS_MAX};
 use crate::refusal::Refusal;
 use crate::signing::{Envelope, Kind};
 use crate::timestamp::{Span, Timestamp};
@@ -212,13 +213,7 @@ fn check_content(order: &ReceiptOrder) -> Result<(), Refusal> {
     if !order.receipts.is_sorted_by(|a, b| a.proposal_id < b.proposal_id) {
         return Err(malformed("the receipts are not sorted by proposal, each once"));
     }
-    let reason = order.reason.as_deref().unwrap_or_default();
-    if reason.chars().count() > REASON_CHARS_MAX {
-        return Err(malformed(&format!(
-            "the reason is longer than {REASON_CHARS_MAX} characters"
-        )));
-    }
-    Ok(())
+    check_length(order.reason.as_deref())
 }
 
 fn malformed(problem: &str) -> Refusal {

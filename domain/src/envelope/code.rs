@@ -81,6 +81,7 @@ impl SafeCode {
             | "CONFLICT_GUARD_UNFIT"
             | "WEAK_GUARD_INEXACT_COLUMN"
             | "OPEN_PROPOSALS_EXCEEDED"
+            | "PLAN_IMPOSSIBLE"
             | "PROPOSAL_TOO_LARGE"
             | "SIDE_EFFECT_ACK_STALE"
             | "SIDE_EFFECT_NOT_ACKNOWLEDGEABLE"

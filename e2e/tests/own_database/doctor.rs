@@ -183,6 +183,90 @@ fn a_missing_receipt_table_is_a_problem_with_its_migration() -> anyhow::Result<(
 }
 
 #[test]
+fn table_that_no_proposal_can_be_about_is_named_by_doctor_and_refusal() -> anyhow::Result<()> {
+    for engine in ENGINES {
+        let Some(shop) = shop::open(engine)? else { continue };
+        let (statements, word): (&[&str], &str) = match engine.in_contract() {
+            contract::Engine::Postgres => (&["ALTER TABLE shop.orders SET UNLOGGED"], "unlogged"),
+            contract::Engine::Mysql => (
+                &["ALTER TABLE orders PARTITION BY KEY (order_number) PARTITIONS 2"],
+                "partitioned",
+            ),
+            contract::Engine::Sqlite => (
+                &[
+                    "ALTER TABLE orders RENAME TO orders_1",
+                    "CREATE VIEW orders AS SELECT * FROM orders_1",
+                ],
+                "view",
+            ),
+        };
+        for statement in statements {
+            shop.execute(statement).with_context(|| engine.to_string())?;
+        }
+        let checked = check(&shop, 1)?;
+        let found = findings(&checked, 1);
+        let unfit = found.iter().find(|found| found["code"] == "TABLE_UNFIT");
+        let unfit = unfit.with_context(|| format!("{engine}: {checked}"))?;
+        let text = unfit["text"].as_str().unwrap_or_default();
+        assert!(
+            text.contains("orders") && text.contains(word),
+            "{engine}: {unfit}"
+        );
+        assert!(unfit["fix"].is_string(), "{engine}: {unfit}");
+        let call = json!({ "order_number": "SO-1001", "status": "packed" });
+        shop.place.write("call.json", &call.to_string())?;
+        let propose = [
+            "propose",
+            "orders.propose_status_change",
+            "--input",
+            "call.json",
+            "--json",
+        ];
+        let refused = shop.place.run(&propose)?;
+        refused.expect(1)?;
+        let error = &refused.object()?["result"]["error"];
+        assert_eq!(error["code"], "POLICY_VIOLATION", "{engine}: {refused}");
+        let message = error["message"].as_str().unwrap_or_default();
+        assert!(message.contains(word), "{engine}: {refused}");
+    }
+    Ok(())
+}
+
+#[test]
+fn triggers_that_no_update_sets_off_are_no_side_effect() -> anyhow::Result<()> {
+    for engine in ENGINES.into_iter().filter(|engine| *engine != Engine::Sqlite) {
+        let Some(shop) = shop::open(engine)? else { continue };
+        let (make, update): (&[&str], &str) = match engine.in_contract() {
+            contract::Engine::Postgres => (
+                &[
+                    "CREATE FUNCTION shop.nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+                    "CREATE TRIGGER on_insert AFTER INSERT OR DELETE ON shop.orders \
+                     FOR EACH ROW EXECUTE FUNCTION shop.nothing()",
+                    "CREATE TRIGGER disabled AFTER UPDATE ON shop.orders \
+                     FOR EACH ROW EXECUTE FUNCTION shop.nothing()",
+                    "ALTER TABLE shop.orders DISABLE TRIGGER disabled",
+                ],
+                "ALTER TABLE shop.orders ENABLE TRIGGER disabled",
+            ),
+            _ => (
+                &["CREATE TRIGGER on_insert AFTER INSERT ON orders FOR EACH ROW SET @seen = 1"],
+                "CREATE TRIGGER on_update AFTER UPDATE ON orders FOR EACH ROW SET @seen = 1",
+            ),
+        };
+        for statement in make {
+            shop.execute(statement).with_context(|| engine.to_string())?;
+        }
+        let checked = check(&shop, 0)?;
+        let has_effect = |checked: &Json| findings(checked, 1).iter().any(|f| f["code"] == "SIDE_EFFECT");
+        assert!(!has_effect(&checked), "{engine}: {checked}");
+        shop.execute(update).with_context(|| engine.to_string())?;
+        let ran = shop.place.run(&["writeback", "doctor", "--check-db", "--json"])?;
+        assert!(has_effect(&ran.object()?), "{engine}: {ran}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_database_that_is_away_is_no_problem_of_its_rights() -> anyhow::Result<()> {
     let Some(mut shop) = shop::open(Engine::Postgres)? else {
         return Ok(());

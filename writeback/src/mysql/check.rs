@@ -14,6 +14,8 @@ use synapsor_engine::mysql::session::{Arg, Cells, Failed};
 use synapsor_source::catalogue::{Severity, WRITER_ACCOUNT_TOO_POWERFUL};
 use synapsor_source::{CheckTarget, EngineError, EngineErrorKind, Finding};
 
+use crate::fitness::misfit;
+
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The account's own rights on one table: at which level, the right, and the column if it is of one.
@@ -293,11 +295,8 @@ async fn probe(pool: &Arc<Pool>, sql: &str) -> Result<(), Failed> {
 
 fn notes(report: &mut Report, target: &CheckTarget, described: &Described) {
     let (shape, table) = (&described.shape, &target.table);
-    for word in &shape.traits {
-        if word.starts_with("engine:") || word == "view" || word == "virtual" {
-            let text = format!("`{table}` is no table of InnoDB ({word}): it is not written");
-            report.add(Severity::Problem, "TABLE_UNFIT", text, None);
-        }
+    if let Some(found) = misfit(target, shape) {
+        report.add(found.severity, found.code, found.text, found.fix);
     }
     if !described.is_complete {
         let text = format!(
@@ -306,16 +305,9 @@ fn notes(report: &mut Report, target: &CheckTarget, described: &Described) {
         );
         report.add(Severity::Problem, "CATALOGUE_INCOMPLETE", text, None);
     }
-    for effect in shape.side_effects() {
+    for effect in shape.effects_of_update() {
         let text = format!("a change of `{table}` sets off {effect}");
         report.add(Severity::Warning, "SIDE_EFFECT", text, None);
-    }
-    if shape.column(&target.primary_key).is_some_and(|key| !key.unique) {
-        let text = format!(
-            "no unique index of `{table}` serves `{}` alone",
-            target.primary_key
-        );
-        report.add(Severity::Warning, "INDEX_MISSING", text, None);
     }
 }
 

@@ -13,6 +13,8 @@ use synapsor_engine::postgres::read;
 use synapsor_source::catalogue::{Severity, WRITER_ACCOUNT_TOO_POWERFUL};
 use synapsor_source::{CheckTarget, EngineError, EngineErrorKind, Finding};
 
+use crate::fitness::misfit;
+
 /// Settings under which a COMMIT may not survive a crash of the server's machine.
 const DURABILITY: [(&str, &str); 3] = [
     (
@@ -235,6 +237,9 @@ fn owner(report: &mut Report, rights: &Rights, name: &str) {
 }
 
 fn table_notes(report: &mut Report, target: &CheckTarget, shape: &TableShape) {
+    if let Some(found) = misfit(target, shape) {
+        report.add(found.severity, found.code, found.text, found.fix);
+    }
     let mut note = |code, text: String| report.add(Severity::Warning, code, text, None);
     let table = &target.table;
     if shape.traits.iter().any(|t| t == "row_security") {
@@ -243,18 +248,8 @@ fn table_notes(report: &mut Report, target: &CheckTarget, shape: &TableShape) {
             format!("`{table}` has row security: rows that it hides are not written"),
         );
     }
-    for effect in shape.side_effects() {
+    for effect in shape.effects_of_update() {
         note("SIDE_EFFECT", format!("a change of `{table}` sets off {effect}"));
-    }
-    let is_found_fast = shape.column(&target.primary_key).is_none_or(|key| key.unique);
-    if !is_found_fast {
-        note(
-            "INDEX_MISSING",
-            format!(
-                "no unique index of `{table}` serves `{}` alone",
-                target.primary_key
-            ),
-        );
     }
 }
 

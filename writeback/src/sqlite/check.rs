@@ -4,6 +4,7 @@ use synapsor_source::catalogue::Severity;
 use synapsor_source::{CheckTarget, Engine as _, EngineError, Finding};
 
 use super::Writing;
+use crate::fitness::misfit;
 use crate::transaction::Begin as _;
 
 /// The write path of a file: there are no rights to look at, so the receipt table and the targets are.
@@ -22,6 +23,7 @@ pub(super) async fn check(writing: &Writing, targets: &[CheckTarget]) -> Result<
         .collect();
     for target in targets {
         let shape = writing.engine.shape(&target.schema, &target.table).await?;
+        findings.extend(misfit(target, &shape));
         let missing = target.reads.iter().chain(&target.writes);
         findings.extend(
             missing

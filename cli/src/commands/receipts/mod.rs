@@ -36,9 +36,10 @@ pub(crate) enum Command {
     #[command(
         after_help = "Examples:\n  synapsor-runner receipts give-up --source app wrp_4f2a wrp_51cc\n  \
         synapsor-runner receipts give-up --source app --all-lost --reason \"restored from the backup of Monday\"\n\n\
-        The effects of these proposals are gone with their receipts. Nothing is applied again: what is still wanted\n\
-        needs a new proposal.\n\n\
-        Exit codes: 0 recorded, 1 failure, 2 usage, 4 refused, 6 ledger or writer unreachable"
+        A running writer compares the source with the ledger first: only what it finds missing can be given up. The\n\
+        effects of these proposals are gone with their receipts. Nothing is applied again: what is still wanted needs a\n\
+        new proposal.\n\n\
+        Exit codes: 0 recorded, 1 failure, 2 usage, 4 refused or not missing, 6 ledger, writer or source unreachable"
     )]
     GiveUp(order::GiveUp),
     /// Sign that a reported receipt counts as what became of its proposal; role applier
@@ -53,7 +54,8 @@ pub(crate) enum Command {
         after_help = "Example:\n  synapsor-runner receipts archive --source app --before 2026-01-01\n\n\
         Without such an order a deleted receipt stops its source. The time never moves back. Nothing is deleted here:\n\
         the statement for the database's owner is printed. Keep receipts for twice the longest approval.\n\n\
-        Exit codes: 0 recorded, 2 usage, 4 refused, 6 ledger unreachable"
+        Exit codes: 0 recorded, 2 usage or no such source, 4 refused, 6 ledger unreachable, or the writer of a ledger that\n\
+        runs elsewhere"
     )]
     Archive(order::Archive),
 }
@@ -94,7 +96,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Fai
         Command::Audit(args) => audit::run(args, &mut session, context).await,
         Command::GiveUp(args) => order::give_up(args, &mut session, context).await,
         Command::Adopt(args) => order::adopt(args, &session, context).await,
-        Command::Archive(args) => order::archive(args, &session, context).await,
+        Command::Archive(args) => order::archive(args, &mut session, context).await,
     };
     session.close().await;
     done

@@ -13,6 +13,7 @@ use synapsor_domain::timestamp::{Span, Timestamp};
 use synapsor_domain::trust::TrustFile;
 use synapsor_domain::writeback::{RECEIPT_TABLE, ReceiptRef};
 
+use crate::clients::EXIT_REFUSED;
 use crate::commands::confirm::posture;
 use crate::operations::{self, OrderedReceipts, Ordering, now};
 use crate::operator_key::Signer;
@@ -80,7 +81,7 @@ pub(super) async fn give_up(
     let receipts = if args.all_lost {
         all_lost(&args.source, session, context).await?
     } else {
-        operations::held_receipts(session, &args.source, &args.proposals).await?
+        named_lost(args, session, context).await?
     };
     if !context.global.json {
         list(&args.source, &receipts)?;
@@ -127,11 +128,16 @@ pub(super) async fn adopt(args: &Adopt, session: &Session, context: &Context) ->
     report(&ordering, &done, json!({ "kinds": kinds }), &[], context)
 }
 
-pub(super) async fn archive(args: &Archive, session: &Session, context: &Context) -> Result<Exit, Failure> {
+pub(super) async fn archive(
+    args: &Archive,
+    session: &mut Session,
+    context: &Context,
+) -> Result<Exit, Failure> {
     if args.before > now() {
         return Err(Failure::usage("BEFORE_INVALID", "--before is a time to come")
             .with_fix("give a time that has passed"));
     }
+    check_source(&args.source, session, context).await?;
     let ordering = Ordering {
         source: args.source.clone(),
         action: ReceiptAction::Archive,
@@ -170,7 +176,42 @@ pub(super) async fn archive(args: &Archive, session: &Session, context: &Context
     )
 }
 
+/// The receipts of the named proposals, each of which a complete comparison finds missing.
+async fn named_lost(
+    args: &GiveUp,
+    session: &mut Session,
+    context: &Context,
+) -> Result<BTreeSet<ReceiptRef>, Failure> {
+    let named = operations::held_receipts(session, &args.source, &args.proposals).await?;
+    let lost = find_lost(&args.source, session, context).await?;
+    let Some(present) = named.difference(&lost).next() else {
+        return Ok(named);
+    };
+    let text = format!(
+        "the source `{}` is not found to miss the receipt of {}: it is there, or was given up before",
+        safe(&args.source),
+        present.proposal_id
+    );
+    Err(Failure::new("RECEIPT_NOT_LOST", text)
+        .with_fix("see what is missing with `synapsor-runner receipts audit --all`; nothing was signed")
+        .with_exit(EXIT_REFUSED))
+}
+
 async fn all_lost(
+    source: &str,
+    session: &mut Session,
+    context: &Context,
+) -> Result<BTreeSet<ReceiptRef>, Failure> {
+    let lost = find_lost(source, session, context).await?;
+    if lost.is_empty() {
+        let text = format!("the source `{}` misses no receipt", safe(source));
+        return Err(Failure::new("NOTHING_LOST", text));
+    }
+    Ok(lost)
+}
+
+/// What a complete comparison finds missing.
+async fn find_lost(
     source: &str,
     session: &mut Session,
     context: &Context,
@@ -189,11 +230,28 @@ async fn all_lost(
         return Err(Failure::unreachable("RECEIPTS_UNCHECKED", text)
             .with_fix("make the database reachable for the writer, then run the command again"));
     }
-    if found.lost.is_empty() {
-        let text = format!("the source `{}` misses no receipt", safe(source));
-        return Err(Failure::new("NOTHING_LOST", text));
-    }
     Ok(found.lost)
+}
+
+/// Refuses a source that nothing is written to: here by the contract, elsewhere by asking a writer.
+async fn check_source(source: &str, session: &mut Session, context: &Context) -> Result<(), Failure> {
+    if session.is_remote() {
+        let sources = [source.to_owned()];
+        let asked = context.unless_stopped(operations::audit(session, context, &sources, false));
+        return asked.await.map(|_| ());
+    }
+    let loaded = contract_file::load(&context.global)?;
+    let written = loaded
+        .contract
+        .sources()
+        .iter()
+        .filter(|s| s.write_url_env.is_some());
+    let names: Vec<&str> = written.map(|source| source.name.as_str()).collect();
+    if names.contains(&source) {
+        return Ok(());
+    }
+    let text = format!("the contract has no source `{}` that is written to", safe(source));
+    Err(Failure::usage("SOURCE_UNKNOWN", text).with_fix(format!("it has: {}", names.join(", "))))
 }
 
 fn list(source: &str, receipts: &BTreeSet<ReceiptRef>) -> Result<(), Failure> {

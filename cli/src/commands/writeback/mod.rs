@@ -34,28 +34,32 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  synapsor-runner writeback doctor\n  \
         synapsor-runner writeback doctor --check-db --json\n\n\
         --check-db opens the databases under both credentials and tries every statement of a writeback in a\n\
-        transaction that is rolled back; with --writer ADDR or --reader ADDR the running service does it.\n\
+        transaction that is rolled back; with --writer ADDR[,ADDR] or --reader ADDR the running services do it.\n\
+        A service that is named is asked without --check-db too, and must answer.\n\
         The ledger of the state directory, or the one of --ledger ADDR, adds open incidents about receipts, freezes in\n\
         force and its clock.\n\
-        Exit codes: 0 fine or warnings only, 1 problems, 2 usage, 6 a database cannot be reached")]
+        Exit codes: 0 fine or warnings only, 1 problems, 2 usage, 6 a database or a named service cannot be\n\
+        reached")]
     Doctor(doctor::Args),
     /// Stop all writeback of the deployment at once; signed, any operator key
     #[command(
         after_help = "Examples:\n  synapsor-runner writeback freeze --reason \"wrong fees\"\n  \
         synapsor-runner writeback freeze --writer 10.0.0.5:7443,10.0.0.6:7443\n  \
         synapsor-runner writeback freeze --unsigned\n\n\
-        The freeze goes to every writer that can be reached, to the ledger, and into the receipt table of each source.\n\
+        The freeze goes to every writer that --writer names, or without it to those that run here, to the ledger, and\n\
+        into the receipt table of each source.\n\
         It holds until `writeback unfreeze`, also for writers that start later. With --unsigned nobody signs, and only\n\
         the writers that receive it stop, each for itself.\n\n\
-        Exit codes: 0 every writer confirmed, 4 refused, 6 a writer did not confirm (what was ordered before can still\n\
-        happen there until the time that is shown)"
+        Exit codes: 0 every writer confirmed, 2 usage, 4 refused, 6 a writer did not confirm or the ledger does not have\n\
+        it (what was ordered before can still happen there until the time that is shown)"
     )]
     Freeze(switch::FreezeArgs),
     /// End a freeze; signed, role applier
     #[command(after_help = "Examples:\n  synapsor-runner writeback unfreeze\n  \
         synapsor-runner writeback unfreeze sha256:4f2a...\n\n\
         Without a digest every freeze in force is ended, each by a lift of its own.\n\
-        Exit codes: 0 every writer confirmed, 4 refused, 6 a writer did not confirm")]
+        Exit codes: 0 every writer confirmed, 2 usage, 4 refused, 6 a writer did not confirm or the ledger does not have\n\
+        it")]
     Unfreeze(switch::UnfreezeArgs),
 }
 

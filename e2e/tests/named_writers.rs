@@ -1,0 +1,168 @@
+//! `--writer` names the writers that are asked: a freeze, a lift or the doctor never passes one over in silence, also on
+//! the machine where the ledger runs.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rustix::process::Signal;
+use serde_json::{Value as Json, json};
+use synapsor_e2e::cli::{INVOICE, Ran, Workplace};
+
+/// Where nothing listens.
+const NOBODY: &str = "127.0.0.1:1";
+const TWO: &str = "127.0.0.1:1,127.0.0.1:2";
+const LIMIT: Duration = Duration::from_secs(30);
+
+fn place() -> anyhow::Result<Workplace> {
+    let place = Workplace::new()?;
+    place.propose(INVOICE, "goodwill")?;
+    Ok(place)
+}
+
+fn missing(ran: &Ran) -> anyhow::Result<Vec<String>> {
+    let shown = ran.object()?;
+    let all = shown["missing"].as_array().context("missing")?;
+    let names = all.iter().filter_map(|missing| missing["writer"].as_str());
+    Ok(names.map(str::to_owned).collect())
+}
+
+fn names(missing: &[String], address: &str) -> bool {
+    missing.iter().any(|name| name.contains(address))
+}
+
+#[test]
+fn freeze_names_each_named_writer_that_does_not_answer() -> anyhow::Result<()> {
+    let place = place()?;
+    let ran = place.run(&["writeback", "freeze", "--json", "--writer", NOBODY])?;
+    ran.expect(6)?;
+    assert!(names(&missing(&ran)?, NOBODY), "{ran}");
+    // The freeze is in force by the ledger; its end needs the named writer as well.
+    let ran = place.run(&["writeback", "unfreeze", "--json", "--writer", NOBODY])?;
+    ran.expect(6)?;
+    assert!(names(&missing(&ran)?, NOBODY), "{ran}");
+
+    let ran = place.run(&["writeback", "freeze", "--unsigned", "--json", "--writer", TWO])?;
+    ran.expect(6)?;
+    let missing = missing(&ran)?;
+    assert!(names(&missing, NOBODY) && names(&missing, "127.0.0.1:2"), "{ran}");
+    assert_eq!(
+        ran.object()?["writers"],
+        json!([]),
+        "another writer was asked: {ran}"
+    );
+    place
+        .run(&["writeback", "unfreeze", "--writer", NOBODY])?
+        .expect_failure(6, "WRITER_UNREACHABLE", &[NOBODY])
+}
+
+#[test]
+fn freeze_at_a_named_writer_of_this_machine_is_confirmed_by_it() -> anyhow::Result<()> {
+    let place = place()?;
+    let mut up = place.start(&["up"])?;
+    up.until_printed(LIMIT, |printed| printed.contains("Ctrl-C ends it"))?;
+    let address = writer_address(&place)?;
+    let freeze = ["writeback", "freeze", "--json", "--writer", &address];
+    let ran = place.run(&freeze)?;
+    ran.expect(0)?;
+    let shown = ran.object()?;
+    assert_eq!(shown["writers"].as_array().map(Vec::len), Some(1), "{shown}");
+    let both = format!("{address},{NOBODY}");
+    let ran = place.run(&["writeback", "unfreeze", "--json", "--writer", &both])?;
+    ran.expect(6)?;
+    assert!(names(&missing(&ran)?, NOBODY), "{ran}");
+    up.signal(Signal::INT)?;
+    up.end(LIMIT)?.expect(0)
+}
+
+/// The address that the running writer left in its run file.
+fn writer_address(place: &Workplace) -> anyhow::Result<String> {
+    let entries = std::fs::read_dir(place.path(".synapsor/run"))?;
+    let files = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    let is_writer = |path: &std::path::PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("writer-") && name.ends_with(".json")
+    };
+    let file = files.into_iter().find(is_writer).context("a run file")?;
+    let run: Json = serde_json::from_slice(&std::fs::read(file)?)?;
+    Ok(run["address"].as_str().context("an address")?.to_owned())
+}
+
+#[test]
+fn addresses_that_are_none_are_refused_before_anything_is_signed() -> anyhow::Result<()> {
+    let place = place()?;
+    for address in ["garbage", "127.0.0.1:1,", "127.0.0.1:0", ":7443", ","] {
+        for command in [
+            &["writeback", "freeze"][..],
+            &["writeback", "freeze", "--unsigned"],
+            &["writeback", "unfreeze"],
+            &["writeback", "doctor"],
+            &["receipts", "audit"],
+        ] {
+            let ran = place.run(&[command, &["--writer", address]].concat())?;
+            ran.expect_failure(2, "WRITER_ADDRESS_INVALID", &[])?;
+        }
+    }
+    let events = place.ok(&["events", "tail", "--json"])?;
+    assert!(!events.stdout.contains("freeze"), "{events}");
+    Ok(())
+}
+
+#[test]
+fn options_for_services_that_a_command_does_not_ask_are_refused() -> anyhow::Result<()> {
+    let place = place()?;
+    for command in [
+        &["up"][..],
+        &["demo"],
+        &["mcp", "serve"],
+        &["store", "reset", "--yes"],
+    ] {
+        for option in ["--ledger", "--reader", "--writer"] {
+            let ran = place.run(&[command, &[option, NOBODY]].concat())?;
+            ran.expect_failure(2, "OPTION_UNUSED", &[option])?;
+        }
+    }
+    place
+        .run(&["writeback", "freeze", "--cert", "x.pem"])?
+        .expect_failure(2, "OPTION_UNUSED", &["--cert"])?;
+    place
+        .run(&["propose", "--sample", "--ledger", NOBODY])?
+        .expect_failure(2, "READER_REQUIRED", &["--reader"])?;
+    // A named service that the doctor cannot reach is no success, also without a look at the databases.
+    for option in ["--reader", "--writer"] {
+        let ran = place.run(&["writeback", "doctor", option, NOBODY])?;
+        assert_ne!(ran.exit, Some(0), "{ran}");
+    }
+    Ok(())
+}
+
+#[test]
+fn reasons_that_the_ledger_refuses_are_refused_before_the_signature() -> anyhow::Result<()> {
+    let place = place()?;
+    let reason = "see https://user:SECRETPW@wiki.example/x";
+    for command in [
+        &["writeback", "freeze"][..],
+        &["proposals", "approve", "latest", "--yes"],
+        &["proposals", "reject", "latest", "--yes"],
+        &[
+            "receipts",
+            "archive",
+            "--source",
+            "billing_db",
+            "--before",
+            "2020-01-01",
+            "--yes",
+        ],
+    ] {
+        let ran = place.run(&[command, &["--reason", reason]].concat())?;
+        ran.expect_failure(2, "SECRET_MATERIAL_REJECTED", &["the reason"])?;
+        assert!(!(ran.stdout + &ran.stderr).contains("SECRETPW"));
+    }
+    assert_eq!(
+        place.json(&["proposals", "show", "latest"])?["state"],
+        json!("pending_review")
+    );
+    let ran = place.run(&["writeback", "unfreeze"])?;
+    ran.expect(4)?;
+    assert!(ran.stderr.contains("error[NOT_FROZEN]"), "{ran}");
+    Ok(())
+}

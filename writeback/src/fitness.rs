@@ -1,0 +1,38 @@
+//! Whether proposals about a table can be made at all, by the planner's own rule: what the doctor says of a table for which
+//! every proposal is refused as `PLAN_IMPOSSIBLE`.
+
+use synapsor_domain::change::{unplannable, unwritable_trait};
+use synapsor_domain::schema::TableShape;
+use synapsor_source::catalogue::Severity;
+use synapsor_source::{CheckTarget, Finding};
+
+/// The finding about a table for which no change can be planned. Columns that are missing have findings of their own.
+pub(crate) fn misfit(target: &CheckTarget, shape: &TableShape) -> Option<Finding> {
+    let key = shape.column(&target.primary_key)?;
+    let exist = |name: &&str| shape.column(name).is_some();
+    let written = target.writes.iter().map(String::as_str).filter(exist);
+    let text = unplannable(shape, &target.primary_key, written)?;
+    let text = text.trim_end_matches('.');
+    let (code, fix) = if unwritable_trait(shape).is_some() {
+        (
+            "TABLE_UNFIT",
+            "name an ordinary table in the contract, or have the owner make this one an ordinary table",
+        )
+    } else if key.unique {
+        (
+            "TABLE_UNFIT",
+            "leave the column out of what the contract's capabilities change",
+        )
+    } else {
+        (
+            "INDEX_MISSING",
+            "have the owner create a unique index on the key column alone",
+        )
+    };
+    Some(Finding {
+        severity: Severity::Problem,
+        code,
+        text: format!("every proposal about `{}` is refused: {text}", target.table),
+        fix: Some(fix.to_owned()),
+    })
+}
