@@ -65,6 +65,13 @@ UNION ALL SELECT 'receipts' AS what, CONVERT('shop' USING utf8mb4), CONVERT('syn
 CREATE PROCEDURE `shop`.`synapsor_table_catalogue` (IN wanted VARCHAR(64) CHARACTER SET utf8mb4)
   READS SQL DATA SQL SECURITY DEFINER
 CALL `shop`.`synapsor_table_catalogue_body`(wanted);
+DROP PROCEDURE IF EXISTS `shop`.`synapsor_routines`;
+CREATE PROCEDURE `shop`.`synapsor_routines` (IN texts LONGTEXT CHARACTER SET utf8mb4)
+  READS SQL DATA SQL SECURITY DEFINER
+SELECT 'routine' AS what, CONVERT(ROUTINE_NAME USING utf8mb4), CONVERT(ROUTINE_TYPE USING utf8mb4), CONVERT(ROUTINE_DEFINITION USING utf8mb4), CONVERT(ROUTINE_BODY USING utf8mb4), CONVERT(DEFINER USING utf8mb4), CONVERT(CONCAT_WS('|', SECURITY_TYPE, SQL_DATA_ACCESS, IS_DETERMINISTIC, SQL_MODE, CHARACTER_SET_CLIENT, COLLATION_CONNECTION, DATABASE_COLLATION, DTD_IDENTIFIER) USING utf8mb4), CAST(0 AS CHAR) AS n FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = 'shop' AND INSTR(texts COLLATE utf8mb4_general_ci, CONVERT(ROUTINE_NAME USING utf8mb4) COLLATE utf8mb4_general_ci) > 0
+UNION ALL SELECT 'parameter' AS what, CONVERT(SPECIFIC_NAME USING utf8mb4), CONVERT(ROUTINE_TYPE USING utf8mb4), CONVERT(CONCAT_WS('|', PARAMETER_MODE, PARAMETER_NAME, DTD_IDENTIFIER, CHARACTER_SET_NAME, COLLATION_NAME) USING utf8mb4), NULL, NULL, NULL, CAST(ORDINAL_POSITION AS CHAR) AS n FROM information_schema.PARAMETERS WHERE SPECIFIC_SCHEMA = 'shop' AND INSTR(texts COLLATE utf8mb4_general_ci, CONVERT(SPECIFIC_NAME USING utf8mb4) COLLATE utf8mb4_general_ci) > 0
+UNION ALL SELECT 'sees' AS what, NULL, NULL, NULL, NULL, NULL, NULL, CAST((EXISTS (SELECT 1 FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE = 'EXECUTE' AND REPLACE(GRANTEE, '''', '') = CURRENT_USER()) OR EXISTS (SELECT 1 FROM information_schema.SCHEMA_PRIVILEGES WHERE PRIVILEGE_TYPE = 'EXECUTE' AND REPLACE(GRANTEE, '''', '') = CURRENT_USER() AND TABLE_SCHEMA = 'shop')) AS CHAR) AS n
+UNION ALL SELECT 'elsewhere' AS what, NULL, NULL, NULL, NULL, NULL, NULL, CAST(EXISTS (SELECT 1 FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA <> 'shop' AND INSTR(texts COLLATE utf8mb4_general_ci, CONVERT(ROUTINE_SCHEMA USING utf8mb4) COLLATE utf8mb4_general_ci) > 0 AND INSTR(texts COLLATE utf8mb4_general_ci, CONVERT(ROUTINE_NAME USING utf8mb4) COLLATE utf8mb4_general_ci) > 0) AS CHAR) AS n;
 DROP PROCEDURE IF EXISTS `shop`.`synapsor_rows_modified`;
 CREATE PROCEDURE `shop`.`synapsor_rows_modified` (IN nonce VARCHAR(64) CHARACTER SET utf8mb4, OUT answer TEXT CHARACTER SET utf8mb4)
   READS SQL DATA SQL SECURITY DEFINER
@@ -80,11 +87,13 @@ CREATE USER orders_writer ACCOUNT LOCK;
 -- The reader: the columns that capabilities read, and which database this is.
 GRANT SELECT (`order_number`, `customer_name`, `status`, `ship_street`, `ship_city`, `ship_postcode`, `total_amount`, `placed_at`, `version`, `shop_id`) ON `shop`.`orders` TO `orders_reader`@`%`;
 GRANT EXECUTE ON PROCEDURE `shop`.`synapsor_table_catalogue` TO `orders_reader`@`%`;
+GRANT EXECUTE ON PROCEDURE `shop`.`synapsor_routines` TO `orders_reader`@`%`;
 GRANT SELECT ON `shop`.`synapsor_database_identity` TO `orders_reader`@`%`;
 -- The writer: the columns that it compares, the columns that it sets, and new receipts.
 GRANT SELECT (`order_number`, `customer_name`, `status`, `ship_street`, `ship_city`, `ship_postcode`, `total_amount`, `placed_at`, `version`, `shop_id`) ON `shop`.`orders` TO `orders_writer`@`%`;
 GRANT UPDATE (`ship_street`, `ship_city`, `ship_postcode`, `version`, `status`) ON `shop`.`orders` TO `orders_writer`@`%`;
 GRANT EXECUTE ON PROCEDURE `shop`.`synapsor_table_catalogue` TO `orders_writer`@`%`;
+GRANT EXECUTE ON PROCEDURE `shop`.`synapsor_routines` TO `orders_writer`@`%`;
 GRANT EXECUTE ON PROCEDURE `shop`.`synapsor_rows_modified` TO `orders_writer`@`%`;
 GRANT SELECT ON `shop`.`synapsor_database_identity` TO `orders_writer`@`%`;
 GRANT SELECT, INSERT ON `shop`.`synapsor_writeback_receipts` TO `orders_writer`@`%`;

@@ -18,8 +18,8 @@ pub use clock::ClockReading;
 pub use confirmation::{COMMITTING_MAX, SwitchConfirmation, verify_confirmation};
 pub use ending::{EndedBy, Ending, Unauthorized};
 pub use migration::{
-    GrantPlan, GrantTarget, MYSQL_ROWS_MODIFIED, MYSQL_TABLE_CATALOGUE, grants, mysql_procedure_grants,
-    mysql_procedures_ddl, receipt_table_ddl,
+    GrantPlan, GrantTarget, MYSQL_ROUTINES, MYSQL_ROWS_MODIFIED, MYSQL_TABLE_CATALOGUE, grants,
+    mysql_procedure_grants, mysql_procedures_ddl, receipt_table_ddl,
 };
 pub use outcome::{AttemptReport, AttemptResult, Outcome};
 pub use probe::{ProbeFinding, Severity, SourceProbe};

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use synapsor_domain::foreign_code::{CodeForm, ForeignCode, ForeignCodeKind};
 
 use super::closed_form::{self, Trigger};
+use super::routines::{OLD_PROCEDURES, Routines};
 
 /// The row of the catalogue that describes a trigger, as text.
 #[derive(Debug)]
@@ -20,8 +21,9 @@ pub struct TriggerRow {
     pub saved: Option<String>,
 }
 
-/// A trigger that an UPDATE runs, with its form and the digest of its whole definition.
-pub fn trigger(row: &TriggerRow) -> ForeignCode {
+/// A trigger that an UPDATE runs, with its form and the digest of its whole definition, to which the routines belong
+/// that it may call.
+pub fn trigger(row: &TriggerRow, routines: Option<&Routines>) -> ForeignCode {
     let saved = row.saved.as_deref().unwrap_or_default();
     let mut saved = saved.split('|');
     let mut next = || saved.next().unwrap_or_default();
@@ -33,12 +35,19 @@ pub fn trigger(row: &TriggerRow) -> ForeignCode {
         sql_mode,
         charset,
     });
-    let form = match (is_closed, &row.definer) {
-        (_, None) => CodeForm::Never("is described by an older procedure: run `writeback migration` again"),
-        (true, _) => CodeForm::Closed,
-        (false, _) => CodeForm::Acknowledgeable,
+    let obstacle = match routines {
+        Some(routines) => routines.obstacle(&row.body),
+        None => Some(OLD_PROCEDURES),
     };
-    let definition = BTreeMap::from([
+    let form = match (is_closed, &row.definer, obstacle) {
+        (_, None, _) => {
+            CodeForm::Never("is described by an older procedure: run `writeback migration` again")
+        }
+        (true, _, _) => CodeForm::Closed,
+        (false, _, Some(reason)) => CodeForm::Never(reason),
+        (false, _, None) => CodeForm::Acknowledgeable,
+    };
+    let mut definition = BTreeMap::from([
         ("timing", row.timing.clone()),
         ("event", row.event.clone()),
         ("body", row.body.clone()),
@@ -48,6 +57,9 @@ pub fn trigger(row: &TriggerRow) -> ForeignCode {
         ("collation_connection", collation.to_owned()),
         ("database_collation", database.to_owned()),
     ]);
+    if let Some(routines) = routines.filter(|routines| !is_closed && routines.count() > 0) {
+        definition.insert("routines", routines.definition());
+    }
     ForeignCode::new(
         ForeignCodeKind::Trigger,
         row.name.clone(),
@@ -68,7 +80,7 @@ pub fn expression(kind: ForeignCodeKind, name: &str, text: &str) -> Option<Forei
 
 /// Names before a bracket or after CALL that are neither words of the language nor functions of the server's own.
 /// Texts are not left out: a name that only stands in one is listed too.
-fn called(text: &str) -> BTreeSet<String> {
+pub(super) fn called(text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let (mut name, mut before) = (String::new(), String::new());
     let mut rest = text;
@@ -312,6 +324,7 @@ mod tests {
 
     #[test]
     fn digest_covers_definer_and_saved_mode() {
+        let none = Routines::all_seen;
         let row = |definer: &str, saved: &str| TriggerRow {
             name: "t".to_owned(),
             event: "UPDATE".to_owned(),
@@ -321,17 +334,17 @@ mod tests {
             saved: Some(saved.to_owned()),
         };
         let saved = "STRICT_ALL_TABLES|utf8mb4|utf8mb4_bin|utf8mb4_bin";
-        let base = trigger(&row("a@%", saved));
+        let base = trigger(&row("a@%", saved), Some(&none()));
         assert_eq!(base.form, CodeForm::Acknowledgeable);
         assert_eq!(base.functions, ["audit"]);
         for other in [row("b@%", saved), row("a@%", "|utf8mb4|utf8mb4_bin|utf8mb4_bin")] {
-            assert_ne!(trigger(&other).digest, base.digest);
+            assert_ne!(trigger(&other, Some(&none())).digest, base.digest);
         }
         let old = TriggerRow {
             definer: None,
             saved: None,
             ..row("a@%", saved)
         };
-        assert!(matches!(trigger(&old).form, CodeForm::Never(_)));
+        assert!(matches!(trigger(&old, Some(&none())).form, CodeForm::Never(_)));
     }
 }

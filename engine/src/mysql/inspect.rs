@@ -9,12 +9,13 @@ use std::time::Instant;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::foreign_code::{CodeForm, ForeignCode, ForeignCodeKind};
 use synapsor_domain::schema::{Column, Definition, Reference, TableShape};
-use synapsor_domain::writeback::MYSQL_TABLE_CATALOGUE;
+use synapsor_domain::writeback::{MYSQL_ROUTINES, MYSQL_TABLE_CATALOGUE};
 
 use super::closed_form;
 use super::column::{self, BINARY_COLLATION, ColumnType};
 use super::dialect;
 use super::foreign_code::{self, TriggerRow};
+use super::routines::{DEPTH_MAX, Routines};
 use super::session::{Arg, Cells, Failed, Session};
 use synapsor_source::SHAPE_AGE_MAX;
 use synapsor_source::catalogue::{ForeignKey, Index, Unique};
@@ -103,8 +104,8 @@ type Kept = (Instant, Arc<Described>);
 #[derive(Debug, Default)]
 pub struct Shapes {
     kept: Mutex<HashMap<Place, Kept>>,
-    /// Schemas whose procedure this account may call.
-    told: Mutex<HashSet<String>>,
+    /// Schemas with the procedure of theirs that this account may call.
+    told: Mutex<HashSet<(String, &'static str)>>,
 }
 
 impl Shapes {
@@ -121,7 +122,7 @@ impl Shapes {
         self.told
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .remove(schema);
+            .retain(|(told, _)| told != schema);
     }
 
     /// The table as its catalogue describes it now.
@@ -131,7 +132,7 @@ impl Shapes {
         schema: &str,
         table: &str,
     ) -> Result<Arc<Described>, Failed> {
-        let is_told = self.is_told(session, schema).await?;
+        let is_told = self.is_told(session, schema, MYSQL_TABLE_CATALOGUE).await?;
         let name = Arg::Text(table.to_owned());
         let rows = if is_told {
             let procedure = dialect::qualified(schema, MYSQL_TABLE_CATALOGUE);
@@ -141,7 +142,12 @@ impl Shapes {
             let args = std::iter::repeat_n(pair, DIRECT_PAIRS).flatten().collect();
             session.rows(DIRECT, args).await?
         };
-        let described = Arc::new(describe(schema, table, &rows)?);
+        let texts = open_triggers(&rows)?;
+        let routines = match texts.is_empty() {
+            true => None,
+            false => self.routines(session, schema, texts).await?,
+        };
+        let described = Arc::new(describe(schema, table, &rows, routines.as_ref())?);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         // Names come from contracts, which are few; anything else would grow without end.
         kept.retain(|_, (at, _)| at.elapsed() < SHAPE_AGE_MAX);
@@ -152,25 +158,56 @@ impl Shapes {
         Ok(described)
     }
 
-    async fn is_told(&self, session: &mut Session, schema: &str) -> Result<bool, Failed> {
+    /// The routines that texts name, and those that these name; nothing if the procedure is not to be called.
+    async fn routines(
+        &self,
+        session: &mut Session,
+        schema: &str,
+        texts: String,
+    ) -> Result<Option<Routines>, Failed> {
+        if !self.is_told(session, schema, MYSQL_ROUTINES).await? {
+            return Ok(None);
+        }
+        let call = format!("CALL {}(?)", dialect::qualified(schema, MYSQL_ROUTINES));
+        let mut found = Routines::default();
+        for _ in 0..=DEPTH_MAX {
+            let text = format!("{texts}\n{}", found.text());
+            let next = Routines::of(&session.rows(&call, vec![Arg::Text(text)]).await?)?;
+            let is_all = next.count() == found.count();
+            found = next;
+            if is_all {
+                return Ok(Some(found));
+            }
+        }
+        found.is_too_deep = true;
+        Ok(Some(found))
+    }
+
+    async fn is_told(
+        &self,
+        session: &mut Session,
+        schema: &str,
+        procedure: &'static str,
+    ) -> Result<bool, Failed> {
+        let key = (schema.to_owned(), procedure);
         if self
             .told
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .contains(schema)
+            .contains(&key)
         {
             return Ok(true);
         }
         let sql = "SELECT CAST(COUNT(*) AS CHAR) FROM information_schema.ROUTINES \
                    WHERE ROUTINE_SCHEMA = ? AND ROUTINE_NAME = ? AND ROUTINE_TYPE = 'PROCEDURE'";
-        let args = [schema, MYSQL_TABLE_CATALOGUE].map(|text| Arg::Text(text.to_owned()));
+        let args = [schema, procedure].map(|text| Arg::Text(text.to_owned()));
         let found = session.rows(sql, args.into()).await?;
         let is_told = found
             .first()
             .is_some_and(|row| row.text(0).is_ok_and(|n| n != "0"));
         if is_told {
             let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-            told.insert(schema.to_owned());
+            told.insert(key);
         }
         Ok(is_told)
     }
@@ -217,7 +254,23 @@ fn lines(rows: &[Cells]) -> Result<BTreeMap<String, Vec<Line>>, EngineError> {
     Ok(lines)
 }
 
-fn describe(schema: &str, table: &str, rows: &[Cells]) -> Result<Described, EngineError> {
+/// The bodies of the triggers that have not the closed form.
+fn open_triggers(rows: &[Cells]) -> Result<String, EngineError> {
+    let mut lines = lines(rows)?;
+    let triggers = lines.remove("trigger").unwrap_or_default();
+    let is_open = |line: &&Line| {
+        closed_form::is_updating(&line.text(1)) && trigger_code(line, None).form != CodeForm::Closed
+    };
+    let bodies = triggers.iter().filter(is_open).map(|line| line.text(3));
+    Ok(bodies.collect::<Vec<_>>().join("\n"))
+}
+
+fn describe(
+    schema: &str,
+    table: &str,
+    rows: &[Cells],
+    routines: Option<&Routines>,
+) -> Result<Described, EngineError> {
     let mut lines = lines(rows)?;
     let mut of = |what: &str| lines.remove(what).unwrap_or_default();
     let tables = of("table");
@@ -247,7 +300,8 @@ fn describe(schema: &str, table: &str, rows: &[Cells]) -> Result<Described, Engi
         .iter()
         .filter(|line| closed_form::is_updating(&line.text(1)))
         .collect();
-    let mut foreign_code: Vec<ForeignCode> = updating.iter().map(|line| trigger_code(line)).collect();
+    let mut foreign_code: Vec<ForeignCode> =
+        updating.iter().map(|line| trigger_code(line, routines)).collect();
     let is_opaque = foreign_code.iter().any(|code| code.form != CodeForm::Closed);
     foreign_code.extend(expressions(&of("check"), &of("generation"), &index_lines));
     let is_complete = of("sees").first().is_some_and(|line| line.number == 1);
@@ -286,15 +340,16 @@ fn describe(schema: &str, table: &str, rows: &[Cells]) -> Result<Described, Engi
     })
 }
 
-fn trigger_code(line: &Line) -> ForeignCode {
-    foreign_code::trigger(&TriggerRow {
+fn trigger_code(line: &Line, routines: Option<&Routines>) -> ForeignCode {
+    let row = TriggerRow {
         name: line.text(0),
         event: line.text(1),
         timing: line.text(2),
         body: line.text(3),
         definer: line.cells[4].clone(),
         saved: line.cells[5].clone(),
-    })
+    };
+    foreign_code::trigger(&row, routines)
 }
 
 /// Expressions that call what is not known to be the server's own.

@@ -8,6 +8,8 @@ use crate::refusal::Refusal;
 pub const TABLE_CATALOGUE: &str = "synapsor_table_catalogue";
 /// The procedure that counts the rows that the caller's own transaction modified.
 pub const ROWS_MODIFIED: &str = "synapsor_rows_modified";
+/// The procedure that describes stored functions and procedures.
+pub const ROUTINES: &str = "synapsor_routines";
 
 /// Characters of a user's name, as the servers limit it.
 const USER_CHARS_MAX: usize = 32;
@@ -46,16 +48,16 @@ INSERT IGNORE INTO {identity} (id, instance) VALUES (1, LOWER(HEX(RANDOM_BYTES(1
 }
 
 /// The statements that make, or make again, the procedures of one database. The first describes a table of
-/// `schema` and counts the triggers of the receipt table, the second counts the rows that the caller's own
-/// transaction modified.
+/// `schema` and counts the triggers of the receipt table, the second describes the routines that a text names, the
+/// third counts the rows that the caller's own transaction modified.
 pub fn procedures_ddl(schema: &str, receipts: (&str, &str)) -> String {
-    table_catalogue_ddl(schema, receipts) + &rows_modified_ddl(schema)
+    table_catalogue_ddl(schema, receipts) + &routines_ddl(schema) + &rows_modified_ddl(schema)
 }
 
 /// The statements that let a writer's account call those procedures.
 pub fn procedure_grants(schema: &str, account: &str) -> String {
     let grant = |procedure| procedure_grant(schema, procedure, account);
-    [TABLE_CATALOGUE, ROWS_MODIFIED].map(grant).concat()
+    [TABLE_CATALOGUE, ROUTINES, ROWS_MODIFIED].map(grant).concat()
 }
 
 fn procedure_grant(schema: &str, procedure: &str, account: &str) -> String {
@@ -87,6 +89,76 @@ CREATE PROCEDURE {body} (IN wanted VARCHAR(64) CHARACTER SET utf8mb4)
 CREATE PROCEDURE {procedure} (IN wanted VARCHAR(64) CHARACTER SET utf8mb4)
   READS SQL DATA SQL SECURITY DEFINER
 CALL {body}(wanted);
+",
+        parts.join("\nUNION ALL ")
+    )
+}
+
+/// Every stored function and procedure of `schema` whose name occurs anywhere in a text, as the server compares such
+/// names, with its parameters; the rows are laid out as those of a table. The last two rows say whether the
+/// procedure's owner sees every routine of `schema`, and whether the text may name one of another database.
+fn routines_ddl(schema: &str) -> String {
+    let named = |name: &str| {
+        let plain = format!("CONVERT({name} USING utf8mb4) COLLATE utf8mb4_general_ci");
+        format!("INSTR(texts COLLATE utf8mb4_general_ci, {plain}) > 0")
+    };
+    let routine = row(
+        "routine",
+        [
+            "ROUTINE_NAME",
+            "ROUTINE_TYPE",
+            "ROUTINE_DEFINITION",
+            "ROUTINE_BODY",
+            "DEFINER",
+            "CONCAT_WS('|', SECURITY_TYPE, SQL_DATA_ACCESS, IS_DETERMINISTIC, SQL_MODE, CHARACTER_SET_CLIENT, \
+             COLLATION_CONNECTION, DATABASE_COLLATION, DTD_IDENTIFIER)",
+        ],
+        "0",
+    ) + &format!(
+        " FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = '{schema}' AND {}",
+        named("ROUTINE_NAME")
+    );
+    let parameter = row(
+        "parameter",
+        [
+            "SPECIFIC_NAME",
+            "ROUTINE_TYPE",
+            "CONCAT_WS('|', PARAMETER_MODE, PARAMETER_NAME, DTD_IDENTIFIER, CHARACTER_SET_NAME, COLLATION_NAME)",
+            "",
+            "",
+            "",
+        ],
+        "ORDINAL_POSITION",
+    ) + &format!(
+        " FROM information_schema.PARAMETERS WHERE SPECIFIC_SCHEMA = '{schema}' AND {}",
+        named("SPECIFIC_NAME")
+    );
+    let sees = format!(
+        "({} OR {})",
+        has_right("EXECUTE", "USER_PRIVILEGES", ""),
+        has_right(
+            "EXECUTE",
+            "SCHEMA_PRIVILEGES",
+            &format!(" AND TABLE_SCHEMA = '{schema}'")
+        )
+    );
+    let elsewhere = format!(
+        "EXISTS (SELECT 1 FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA <> '{schema}' AND {} AND {})",
+        named("ROUTINE_SCHEMA"),
+        named("ROUTINE_NAME")
+    );
+    let parts = [
+        routine,
+        parameter,
+        row("sees", [""; 6], &sees),
+        row("elsewhere", [""; 6], &elsewhere),
+    ];
+    let procedure = name(schema, ROUTINES);
+    format!(
+        "DROP PROCEDURE IF EXISTS {procedure};
+CREATE PROCEDURE {procedure} (IN texts LONGTEXT CHARACTER SET utf8mb4)
+  READS SQL DATA SQL SECURITY DEFINER
+{};
 ",
         parts.join("\nUNION ALL ")
     )
@@ -196,12 +268,7 @@ fn receipt_part((schema, table): (&str, &str)) -> String {
 
 /// Whether the procedure's owner may see the triggers of a table; `table` is an expression.
 fn sees(schema: &str, table: &str) -> String {
-    let has_right = |list: &str, place: &str| {
-        format!(
-            "EXISTS (SELECT 1 FROM information_schema.{list} WHERE PRIVILEGE_TYPE = 'TRIGGER' \
-             AND REPLACE(GRANTEE, '''', '') = CURRENT_USER(){place})"
-        )
-    };
+    let has_right = |list, place: &str| has_right("TRIGGER", list, place);
     format!(
         "({} OR {} OR {})",
         has_right("USER_PRIVILEGES", ""),
@@ -210,6 +277,14 @@ fn sees(schema: &str, table: &str) -> String {
             "TABLE_PRIVILEGES",
             &format!(" AND TABLE_SCHEMA = '{schema}' AND TABLE_NAME = {table}")
         ),
+    )
+}
+
+/// Whether the procedure's owner has a right by a list of the catalogue.
+fn has_right(right: &str, list: &str, place: &str) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM information_schema.{list} WHERE PRIVILEGE_TYPE = '{right}' \
+         AND REPLACE(GRANTEE, '''', '') = CURRENT_USER(){place})"
     )
 }
 
@@ -313,7 +388,9 @@ fn grant_role(text: &mut String, plan: &GrantPlan, role: &str, for_writing: bool
         text.push_str(&if for_writing {
             procedure_grants(schema, role)
         } else {
-            procedure_grant(schema, TABLE_CATALOGUE, role)
+            [TABLE_CATALOGUE, ROUTINES]
+                .map(|procedure| procedure_grant(schema, procedure, role))
+                .concat()
         });
     }
     let identity = name(&plan.receipt_schema, "synapsor_database_identity");
@@ -374,10 +451,12 @@ mod tests {
             [
                 "GRANT SELECT (`id`, `fee`) ON `shop`.`invoices` TO `reader`@`%`;",
                 "GRANT EXECUTE ON PROCEDURE `shop`.`synapsor_table_catalogue` TO `reader`@`%`;",
+                "GRANT EXECUTE ON PROCEDURE `shop`.`synapsor_routines` TO `reader`@`%`;",
                 "GRANT SELECT ON `shop`.`synapsor_database_identity` TO `reader`@`%`;",
                 "GRANT SELECT (`id`, `fee`) ON `shop`.`invoices` TO `wri``ter`@`10.0.0.%`;",
                 "GRANT UPDATE (`fee`) ON `shop`.`invoices` TO `wri``ter`@`10.0.0.%`;",
                 "GRANT EXECUTE ON PROCEDURE `shop`.`synapsor_table_catalogue` TO `wri``ter`@`10.0.0.%`;",
+                "GRANT EXECUTE ON PROCEDURE `shop`.`synapsor_routines` TO `wri``ter`@`10.0.0.%`;",
                 "GRANT EXECUTE ON PROCEDURE `shop`.`synapsor_rows_modified` TO `wri``ter`@`10.0.0.%`;",
                 "GRANT SELECT ON `shop`.`synapsor_database_identity` TO `wri``ter`@`10.0.0.%`;",
                 "GRANT SELECT, INSERT ON `shop`.`receipts` TO `wri``ter`@`10.0.0.%`;",

@@ -1,0 +1,168 @@
+//! The stored functions and procedures behind a trigger that has not the closed form. Whatever routine of the database
+//! has a name that occurs in its text, in a comment or a string too, counts as called, and so on with what that names:
+//! more is covered than runs, and nothing less.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::foreign_code::called;
+use super::session::Cells;
+use synapsor_source::error::EngineError;
+
+/// How often routines may name further routines.
+pub const DEPTH_MAX: usize = 8;
+const UNREADABLE: &str =
+    "calls a function or procedure whose definition the procedures of the migration cannot read";
+const ELSEWHERE: &str = "may call a function or procedure of another database";
+const AMBIGUOUS: &str = "writes names in a way that hides what it calls";
+const UNSEEN: &str = "calls functions, which the owner of the migration's procedures may not see: make them as an owner with \
+     the right EXECUTE on the database";
+/// Why a trigger that may call something cannot be acknowledged without the procedure.
+pub const OLD_PROCEDURES: &str = "may call functions, which only the current procedures of the migration tell: run \
+     `writeback migration` and its grants again";
+const TOO_DEEP: &str = "calls functions that call others too many times over";
+
+/// What is known of the routines that some texts name.
+#[derive(Debug, Default)]
+pub struct Routines {
+    /// The whole definition by kind and name.
+    definitions: BTreeMap<String, Vec<String>>,
+    /// Lower-case names.
+    names: BTreeSet<String>,
+    bodies: Vec<String>,
+    is_unreadable: bool,
+    is_seen: bool,
+    is_elsewhere: bool,
+    /// Whether more were named than were asked for.
+    pub is_too_deep: bool,
+}
+
+impl Routines {
+    /// From the rows of the procedure.
+    pub fn of(rows: &[Cells]) -> Result<Self, EngineError> {
+        let mut found = Self::default();
+        for row in rows {
+            let cell = |at| row.optional(at);
+            match row.text(0)?.as_str() {
+                "sees" => found.is_seen = row.text(7)? == "1",
+                "elsewhere" => found.is_elsewhere = row.text(7)? == "1",
+                what => {
+                    let is_routine = what == "routine";
+                    let name = row.text(1)?;
+                    let key = format!("{} {name}", row.text(2)?);
+                    let cells = (3..=7).map(cell).collect::<Result<Vec<_>, _>>()?;
+                    if is_routine {
+                        found.is_unreadable |= cells[0].is_none() || cells[1].as_deref() != Some("SQL");
+                        found.bodies.extend(cells[0].clone());
+                        found.names.insert(name.to_lowercase());
+                    }
+                    let parts = cells.into_iter().map(Option::unwrap_or_default);
+                    let line = format!("{what}\n{}", parts.collect::<Vec<_>>().join("\n"));
+                    found.definitions.entry(key).or_default().push(line);
+                }
+            }
+        }
+        found.definitions.values_mut().for_each(|lines| lines.sort());
+        Ok(found)
+    }
+
+    /// None, where every one would be seen.
+    #[cfg(test)]
+    pub fn all_seen() -> Self {
+        Self {
+            is_seen: true,
+            ..Self::default()
+        }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Their bodies as one text.
+    pub fn text(&self) -> String {
+        self.bodies.join("\n")
+    }
+
+    /// One text for a digest: it changes when anything of any definition does.
+    pub fn definition(&self) -> String {
+        let lines = self.definitions.iter();
+        let lines = lines.map(|(key, lines)| format!("{key}\n{}", lines.join("\n")));
+        lines.collect::<Vec<_>>().join("\n\n")
+    }
+
+    /// Why a trigger with this body cannot be acknowledged, if it cannot.
+    pub fn obstacle(&self, body: &str) -> Option<&'static str> {
+        let texts = || std::iter::once(body).chain(self.bodies.iter().map(String::as_str));
+        let is_quoted_unknown = |name: &String| {
+            let plain: String = name.chars().filter(|c| !matches!(c, '`' | '"')).collect();
+            let is_plain = plain == *name && !name.contains('.');
+            !is_plain
+                && !self.names.contains(
+                    plain
+                        .rsplit('.')
+                        .next()
+                        .unwrap_or_default()
+                        .to_lowercase()
+                        .as_str(),
+                )
+        };
+        if self.is_too_deep {
+            return Some(TOO_DEEP);
+        }
+        if self.is_unreadable {
+            return Some(UNREADABLE);
+        }
+        if self.is_elsewhere {
+            return Some(ELSEWHERE);
+        }
+        if texts().any(hides_names) {
+            return Some(AMBIGUOUS);
+        }
+        if texts().any(|text| called(text).iter().any(is_quoted_unknown)) {
+            return Some(UNREADABLE);
+        }
+        let may_call = |text: &str| text.contains('(') || !called(text).is_empty();
+        (!self.is_seen && texts().any(may_call)).then_some(UNSEEN)
+    }
+}
+
+/// Whether a name is spelled so that its parts are not seen: a quote inside of quotes, or a point beside a comment.
+fn hides_names(text: &str) -> bool {
+    if text.contains("``") || text.contains("\"\"") && text.contains(".\"") {
+        return true;
+    }
+    text.match_indices('.').any(|(at, _)| {
+        let (before, after) = (text[..at].trim_end(), text[at + 1..].trim_start());
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        let is_line_end = text[before.len()..at].contains('\n');
+        before.ends_with("*/")
+            || after.starts_with("/*")
+            || after.starts_with("--")
+            || after.starts_with('#')
+            || is_line_end && (line.contains("--") || line.contains('#'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_beside_comments_are_hidden() {
+        for text in [
+            "SET @a = other/**/.f(1)",
+            "SET @a = other. /* x */ f(1)",
+            "SET @a = other -- x\n .f(1)",
+            "SET @a = `a``b`(1)",
+        ] {
+            assert!(hides_names(text), "{text}");
+        }
+        for text in [
+            "SET NEW.a = app.f(1) /* x */; -- y",
+            "SET NEW.fee = 1.5, NEW.x = ''",
+        ] {
+            assert!(!hides_names(text), "{text}");
+        }
+    }
+}
