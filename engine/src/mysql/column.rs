@@ -75,6 +75,11 @@ pub struct Charset {
     pub collation: String,
 }
 
+/// Whether the server sets the column at every UPDATE that does not.
+pub fn moves_by_itself(column: &Column) -> bool {
+    column.declared_type.contains(" on update CURRENT_TIMESTAMP")
+}
+
 impl ColumnType {
     pub fn of(column: &Column) -> Self {
         let declared = column.declared_type.as_str();

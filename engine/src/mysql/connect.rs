@@ -32,6 +32,9 @@ const STATEMENTS_KEPT: usize = 128;
 /// The table that says which database this is, in every copy of it.
 pub const IDENTITY_TABLE: &str = "synapsor_database_identity";
 
+/// What the catalogue calls a table that is neither a view nor anything else that runs code when it is read.
+pub const BASE_TABLE: &str = "BASE TABLE";
+
 /// Which of the two servers it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flavor {
@@ -184,14 +187,7 @@ impl Connector {
             session.command(statement).await?;
         }
         let schema = self.receipt_schema()?;
-        let sql = "SELECT CAST(COUNT(*) AS CHAR) FROM information_schema.TABLES \
-                   WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?";
-        let found = session
-            .rows(sql, vec![schema.clone().into(), IDENTITY_TABLE.to_owned().into()])
-            .await?;
-        let has_marker = found
-            .first()
-            .is_some_and(|row| row.text(0).is_ok_and(|n| n != "0"));
+        let marker = session.table_type(&schema, IDENTITY_TABLE).await?;
         let cluster = session.rows("SHOW VARIABLES LIKE 'wsrep_on'", Vec::new()).await?;
         let is_cluster = !self.credential.is_galera_single_writer()
             && cluster
@@ -202,12 +198,16 @@ impl Connector {
             Server {
                 flavor,
                 product,
-                has_marker,
+                has_marker: marker.is_some(),
                 is_cluster,
             },
         );
-        let identity = super::read::identity(&mut session, &schema).await?;
-        session.identity = identity;
+        // Nothing is read through a view. A writer says so in each transaction, and to `writeback doctor --check-db`.
+        if marker.is_none_or(|kind| kind == BASE_TABLE) {
+            session.identity = super::read::identity(&mut session, &schema).await?;
+        } else if self.access == Access::Read {
+            return Err(super::read::unfit_identity());
+        }
         if self.access == Access::Write {
             session.settings = Some(Settings::of_new(&mut session).await?);
         }

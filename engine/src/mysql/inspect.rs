@@ -172,7 +172,7 @@ impl Shapes {
         let mut found = Routines::default();
         for _ in 0..=DEPTH_MAX {
             let text = format!("{texts}\n{}", found.text());
-            let next = Routines::of(&session.rows(&call, vec![Arg::Text(text)]).await?)?;
+            let next = Routines::of(schema, &session.rows(&call, vec![Arg::Text(text)]).await?)?;
             let is_all = next.count() == found.count();
             found = next;
             if is_all {

@@ -18,6 +18,7 @@ pub mod read;
 pub mod reading;
 pub mod receipt_form;
 pub mod receipts;
+pub mod routines;
 pub mod scrub;
 pub mod session;
 pub mod settings;
@@ -97,6 +98,18 @@ impl MysqlEngine {
                 }
                 Err(failed.error)
             }
+        }
+    }
+
+    /// As [`Self::finish`], after a read of tables that nobody judged: a connection for writing is closed, since code
+    /// behind them could have changed it.
+    fn finish_unjudged<T>(&self, held: Held, result: Result<T, Failed>) -> Result<T, EngineError> {
+        match result {
+            Ok(answer) if self.pool.connector.access == Access::Write => {
+                drop(held);
+                Ok(answer)
+            }
+            result => self.finish(held, result),
         }
     }
 
@@ -188,6 +201,12 @@ impl Engine for MysqlEngine {
         if found.is_err() {
             self.shapes.forget(&plan.schema, &plan.table);
         }
+        // A view calls functions of its owner, which could have changed the connection.
+        let is_table = |described: Arc<Described>| !described.shape.traits.iter().any(|word| word == "view");
+        if found.is_ok() && !self.shapes.kept(&plan.schema, &plan.table).is_some_and(is_table) {
+            drop(held);
+            return Ok(found?);
+        }
         self.finish(held, found)
     }
 
@@ -212,14 +231,14 @@ impl Engine for MysqlEngine {
         let mut held = self.take().await?;
         let found = read::receipts(held.session(), &table, &id, &[]).await;
         let found = found.map(|found| found.receipt);
-        self.finish(held, found)
+        self.finish_unjudged(held, found)
     }
 
     async fn find_receipts(&self, ids: &[ProposalId]) -> Result<SourceReceipts, EngineError> {
         let (schema, table) = (self.pool.connector.receipt_schema()?, self.receipts()?);
         let mut held = self.take().await?;
         let found = read::receipts_of(held.session(), (&schema, &table), ids).await;
-        self.finish(held, found)
+        self.finish_unjudged(held, found)
     }
 
     async fn receipts_before(
@@ -230,14 +249,14 @@ impl Engine for MysqlEngine {
         let table = self.receipts()?;
         let mut held = self.take().await?;
         let found = read::receipts_before(held.session(), &table, before, rows_max).await;
-        self.finish(held, found)
+        self.finish_unjudged(held, found)
     }
 
     async fn find_switches(&self) -> Result<Vec<StoredReceipt>, EngineError> {
         let table = self.receipts()?;
         let mut held = self.take().await?;
         let found = read::receipts(held.session(), &table, FIRST_KEY, &[]).await;
-        self.finish(held, found.map(|found| found.switches))
+        self.finish_unjudged(held, found.map(|found| found.switches))
     }
 
     async fn receipts_since(
@@ -248,6 +267,6 @@ impl Engine for MysqlEngine {
         let table = self.receipts()?;
         let mut held = self.take().await?;
         let found = read::receipts_since(held.session(), &table, from.to_string(), rows_max).await;
-        self.finish(held, found)
+        self.finish_unjudged(held, found)
     }
 }

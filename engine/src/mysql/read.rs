@@ -5,7 +5,7 @@ use synapsor_domain::ids::ProposalId;
 use synapsor_domain::limits::ROW_BYTES_MAX;
 use synapsor_domain::value::ColumnValue;
 
-use super::connect::{Flavor, IDENTITY_TABLE};
+use super::connect::{BASE_TABLE, Flavor, IDENTITY_TABLE};
 use super::dialect::{self, Statement};
 use super::session::{Arg, Cells, Failed, Session};
 use synapsor_source::error::{EngineError, EngineErrorKind};
@@ -76,11 +76,22 @@ pub fn rows_of(
 
 /// What the database says of itself: the server, which database of it, and the mark inside.
 pub async fn identity(session: &mut Session, schema: &str) -> Result<String, Failed> {
-    let server = session.server()?;
+    let server = session.server()?.clone();
+    if server.has_marker && session.table_type(schema, IDENTITY_TABLE).await?.as_deref() != Some(BASE_TABLE) {
+        return Err(unfit_identity().into());
+    }
     let (own, mark) = (server_words(server.flavor), mark_words(server.has_marker, schema));
     let answer = session.rows(&format!("SELECT {own}, {mark}"), Vec::new()).await?;
     let cells = answer.first().ok_or_else(missing)?;
     Ok(identity_of(schema, &cells.text(0)?, cells.optional(1)?)?)
+}
+
+/// Something else than the migration's table tells which database this is.
+pub fn unfit_identity() -> EngineError {
+    EngineError::new(
+        EngineErrorKind::Denied,
+        "the identity table is not the one of the migration",
+    )
 }
 
 /// The server in its own words, as one expression.

@@ -1,7 +1,8 @@
-//! The form that the receipt table must have, compared with what `SHOW CREATE TABLE` prints. The form is the
+//! The forms that the tables of the migration must have, the receipt table and the identity table, compared with what `SHOW CREATE TABLE` prints. The form is the
 //! migration's and is never learned from what is there: everything more, less or else is a difference, with the
 //! statement that ends it. A part that is not known here is a difference too.
 
+use super::connect::IDENTITY_TABLE;
 use super::dialect::{qualified, quote};
 
 /// `(name, type and null, type to declare it with)` of the columns, as both servers print them once widths of
@@ -43,56 +44,95 @@ const HARMLESS_OPTIONS: [&str; 11] = [
     "`encryption_key_id`",
 ];
 
+/// The form of one table of the migration.
+struct Form {
+    columns: &'static [(&'static str, &'static str)],
+    primary_key: &'static str,
+    /// The columns of the primary key, in brackets.
+    key_columns: &'static str,
+    /// Name and line of the other index.
+    index: Option<(&'static str, &'static str)>,
+}
+
+const RECEIPTS: Form = Form {
+    columns: &COLUMNS,
+    primary_key: PRIMARY_KEY,
+    key_columns: "(`proposal_id`)",
+    index: Some((TIME_INDEX_NAME, TIME_INDEX)),
+};
+const IDENTITY: Form = Form {
+    columns: &[("id", "tinyint NOT NULL"), ("instance", "varchar(64) NOT NULL")],
+    primary_key: "PRIMARY KEY (`id`)",
+    key_columns: "(`id`)",
+    index: None,
+};
+
 /// One difference from the required form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// What is wrong, after "the receipt table `x`".
+    /// What is wrong, after the name of the table.
     pub what: String,
     /// The statement that ends it; empty if only a new table does.
     pub fix: String,
 }
 
-/// Every difference between what `SHOW CREATE TABLE` printed of a table and the required form.
+/// Every difference between what `SHOW CREATE TABLE` printed of the receipt table and its form.
 pub fn differences(schema: &str, table: &str, shown: &str) -> Vec<Difference> {
-    let mut found = Found {
-        place: qualified(schema, table),
-        differences: Vec::new(),
-    };
-    let mut lines = shown.lines();
-    let first = lines.next().unwrap_or_default();
-    if first != format!("CREATE TABLE {} (", quote(table)) {
-        found.head(first);
-        return found.differences;
+    RECEIPTS.differences(schema, table, shown)
+}
+
+/// Every difference between what `SHOW CREATE TABLE` printed of the identity table and its form.
+pub fn identity_differences(schema: &str, shown: &str) -> Vec<Difference> {
+    IDENTITY.differences(schema, IDENTITY_TABLE, shown)
+}
+
+impl Form {
+    fn differences(&'static self, schema: &str, table: &str, shown: &str) -> Vec<Difference> {
+        let mut found = Found {
+            form: self,
+            place: qualified(schema, table),
+            differences: Vec::new(),
+        };
+        found.all(table, shown);
+        found.differences
     }
-    let mut columns = Vec::new();
-    let mut keys = Vec::new();
-    let mut tail = String::new();
-    for line in lines {
-        let part = line
-            .strip_prefix("  ")
-            .map(|line| line.strip_suffix(',').unwrap_or(line));
-        match part {
-            Some(part) if tail.is_empty() && part.starts_with('`') => columns.push(part),
-            Some(part) if tail.is_empty() => keys.push(part),
-            _ => {
-                tail.push_str(line);
-                tail.push('\n');
-            }
-        }
-    }
-    found.tail(tail.trim_end());
-    found.columns(&columns);
-    found.keys(&keys);
-    found.differences
 }
 
 /// Collects differences.
 struct Found {
+    form: &'static Form,
     place: String,
     differences: Vec<Difference>,
 }
 
 impl Found {
+    fn all(&mut self, table: &str, shown: &str) {
+        let mut lines = shown.lines();
+        let first = lines.next().unwrap_or_default();
+        if first != format!("CREATE TABLE {} (", quote(table)) {
+            return self.head(first);
+        }
+        let mut columns = Vec::new();
+        let mut keys = Vec::new();
+        let mut tail = String::new();
+        for line in lines {
+            let part = line
+                .strip_prefix("  ")
+                .map(|line| line.strip_suffix(',').unwrap_or(line));
+            match part {
+                Some(part) if tail.is_empty() && part.starts_with('`') => columns.push(part),
+                Some(part) if tail.is_empty() => keys.push(part),
+                _ => {
+                    tail.push_str(line);
+                    tail.push('\n');
+                }
+            }
+        }
+        self.tail(tail.trim_end());
+        self.columns(&columns);
+        self.keys(&keys);
+    }
+
     fn add(&mut self, what: impl Into<String>, fix: impl Into<String>) {
         self.differences.push(Difference {
             what: what.into(),
@@ -187,9 +227,10 @@ impl Found {
                 None => self.add("has a column that cannot be read", ""),
             }
         }
-        for (at, (name, declared)) in COLUMNS.iter().enumerate() {
+        let form = self.form;
+        for (at, (name, declared)) in form.columns.iter().enumerate() {
             let position = match at.checked_sub(1) {
-                Some(before) => format!("AFTER {}", quote(COLUMNS[before].0)),
+                Some(before) => format!("AFTER {}", quote(form.columns[before].0)),
                 None => "FIRST".to_owned(),
             };
             let to_declare = format!("{} {}", quote(name), declaration(declared));
@@ -205,7 +246,7 @@ impl Found {
                 Some(_) => {}
             }
         }
-        let is_known = |name: &str| COLUMNS.iter().any(|(known, _)| *known == name);
+        let is_known = |name: &str| form.columns.iter().any(|(known, _)| *known == name);
         for (name, _) in found.iter().filter(|(name, _)| !is_known(name)) {
             self.alter(
                 format!("must not have the column `{name}`"),
@@ -217,33 +258,32 @@ impl Found {
             .map(|(name, _)| name.as_str())
             .filter(|name| is_known(name))
             .collect();
-        if order.len() == COLUMNS.len() && !order.iter().eq(COLUMNS.iter().map(|(name, _)| name)) {
+        if order.len() == form.columns.len() && !order.iter().eq(form.columns.iter().map(|(name, _)| name)) {
             self.add("must have its columns in the order of the migration", "");
         }
     }
 
     fn keys(&mut self, lines: &[&str]) {
-        if !lines.contains(&PRIMARY_KEY) {
+        let form = self.form;
+        if !lines.contains(&form.primary_key) {
             let drops = lines.iter().any(|line| line.starts_with("PRIMARY KEY "));
-            let action = format!(
-                "{}ADD PRIMARY KEY (`proposal_id`)",
-                if drops { "DROP PRIMARY KEY, " } else { "" }
+            let drop = if drops { "DROP PRIMARY KEY, " } else { "" };
+            self.alter(
+                format!("must have the primary key {}", form.key_columns),
+                &format!("{drop}ADD PRIMARY KEY {}", form.key_columns),
             );
-            self.alter("must have the primary key (`proposal_id`)", &action);
         }
-        if !lines.contains(&TIME_INDEX) {
-            let drops = lines
-                .iter()
-                .any(|line| index_name(line).as_deref() == Some(TIME_INDEX_NAME));
-            let action = format!(
-                "{}ADD {TIME_INDEX}",
-                if drops {
-                    format!("DROP INDEX {}, ", quote(TIME_INDEX_NAME))
-                } else {
-                    String::new()
-                }
+        if let Some((name, index)) = form.index.filter(|(_, index)| !lines.contains(index)) {
+            let drops = lines.iter().any(|line| index_name(line).as_deref() == Some(name));
+            let drop = if drops {
+                format!("DROP INDEX {}, ", quote(name))
+            } else {
+                String::new()
+            };
+            self.alter(
+                format!("must have the index `{name}`"),
+                &format!("{drop}ADD {index}"),
             );
-            self.alter("must have the index `receipts_by_time`", &action);
         }
         for line in lines {
             self.other_key(line);
@@ -252,7 +292,9 @@ impl Found {
 
     /// A key or constraint that the migration does not make.
     fn other_key(&mut self, line: &str) {
-        if [PRIMARY_KEY, TIME_INDEX].contains(&line) || line.starts_with("PRIMARY KEY ") {
+        let form = self.form;
+        let is_own = form.index.is_some_and(|(_, index)| index == line);
+        if is_own || line.starts_with("PRIMARY KEY ") {
             return;
         }
         if let Some((name, rest)) = line.strip_prefix("CONSTRAINT ").and_then(name_and_rest) {
@@ -269,7 +311,7 @@ impl Found {
             };
         }
         match index_name(line) {
-            Some(name) if name == TIME_INDEX_NAME => {}
+            Some(name) if form.index.is_some_and(|(own, _)| own == name) => {}
             Some(name) => self.alter(
                 format!("must not have the index `{name}`"),
                 &format!("DROP INDEX {}", quote(&name)),
@@ -316,7 +358,7 @@ fn plain_column(declared: &str) -> String {
         None => (declared, String::new()),
     };
     let kind = match kind.split_once('(') {
-        Some((base @ ("int" | "bigint"), _)) => base,
+        Some((base @ ("int" | "bigint" | "tinyint"), _)) => base,
         _ => kind,
     };
     let rest = rest
@@ -505,6 +547,30 @@ mod tests {
                 "`fence` bigint unsigned NOT NULL COMMENT 'x'",
             );
             assert_eq!(found(&explained), []);
+        }
+    }
+
+    #[test]
+    fn identity_table_has_a_form_of_its_own() {
+        for tinyint in ["tinyint", "tinyint(4)"] {
+            let printed = format!(
+                "CREATE TABLE `synapsor_database_identity` (\n  `id` {tinyint} NOT NULL,\n  `instance` varchar(64) COLLATE \
+                 utf8mb4_bin NOT NULL,\n  PRIMARY KEY (`id`)\n) ENGINE=InnoDB {CHARSET}"
+            );
+            assert_eq!(identity_differences("s", &printed), []);
+            for (from, to) in [
+                ("CREATE TABLE", "CREATE TEMPORARY TABLE"),
+                ("InnoDB", "MyISAM"),
+                ("varchar(64)", "varchar(65)"),
+                (
+                    "PRIMARY KEY (`id`)",
+                    "PRIMARY KEY (`id`),\n  UNIQUE KEY `u` (`instance`)",
+                ),
+                ("  PRIMARY KEY", "  `x` int,\n  PRIMARY KEY"),
+            ] {
+                let bad = printed.replace(from, to);
+                assert_eq!(identity_differences("s", &bad).len(), 1, "{to}");
+            }
         }
     }
 

@@ -1,8 +1,8 @@
-//! Whether the receipt table is what the protocol needs, and the statements that make it so.
+//! Whether the receipt table and the identity table are what the protocol needs, and the statements that make it so.
 
 use synapsor_domain::writeback::{mysql_procedures_ddl, receipt_table_ddl};
 
-use super::connect::{Connector, Flavor};
+use super::connect::{Connector, Flavor, IDENTITY_TABLE};
 use super::dialect::qualified;
 use super::inspect::{ReceiptTriggers, Shapes};
 use super::receipt_form::{self, Difference};
@@ -57,6 +57,10 @@ pub async fn problems(
         });
     }
     problems.extend(trigger_problems(&schema, table, described.receipts.as_ref()));
+    if server.has_marker && connector.access == Access::Write {
+        let shown = session.shown(&qualified(&schema, IDENTITY_TABLE)).await?;
+        problems.extend(identity_problems(&schema, shown.as_deref()));
+    }
     if server.flavor == Flavor::MariaDb && !server.has_marker {
         problems.push(
             "MariaDB does not say which server it is, and the table `synapsor_database_identity` is missing or \
@@ -65,6 +69,25 @@ pub async fn problems(
         );
     }
     Ok(problems)
+}
+
+/// Why the identity table is not the one of the migration.
+fn identity_problems(schema: &str, shown: Option<&str>) -> Vec<String> {
+    let Some(shown) = shown else {
+        return vec![format!(
+            "the identity table `{IDENTITY_TABLE}` is no table, or cannot be shown to this account, which needs SELECT on it"
+        )];
+    };
+    let told = |Difference { what, fix }| match fix.as_str() {
+        "" => format!(
+            "the identity table `{IDENTITY_TABLE}` {what}; move it away and run `writeback migration` again"
+        ),
+        fix => format!("the identity table `{IDENTITY_TABLE}` {what}:\n{fix}"),
+    };
+    receipt_form::identity_differences(schema, shown)
+        .into_iter()
+        .map(told)
+        .collect()
 }
 
 /// Why the triggers of the receipt table are not known to be none.

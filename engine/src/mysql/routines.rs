@@ -2,7 +2,7 @@
 //! has a name that occurs in its text, in a comment or a string too, counts as called, and so on with what that names:
 //! more is covered than runs, and nothing less.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::foreign_code::called;
 use super::session::Cells;
@@ -24,10 +24,11 @@ const TOO_DEEP: &str = "calls functions that call others too many times over";
 /// What is known of the routines that some texts name.
 #[derive(Debug, Default)]
 pub struct Routines {
+    /// The database.
+    home: String,
     /// The whole definition by kind and name.
     definitions: BTreeMap<String, Vec<String>>,
-    /// Lower-case names.
-    names: BTreeSet<String>,
+    count: usize,
     bodies: Vec<String>,
     is_unreadable: bool,
     is_seen: bool,
@@ -38,8 +39,11 @@ pub struct Routines {
 
 impl Routines {
     /// From the rows of the procedure.
-    pub fn of(rows: &[Cells]) -> Result<Self, EngineError> {
-        let mut found = Self::default();
+    pub fn of(home: &str, rows: &[Cells]) -> Result<Self, EngineError> {
+        let mut found = Self {
+            home: home.to_owned(),
+            ..Self::default()
+        };
         for row in rows {
             let cell = |at| row.optional(at);
             match row.text(0)?.as_str() {
@@ -53,7 +57,7 @@ impl Routines {
                     if is_routine {
                         found.is_unreadable |= cells[0].is_none() || cells[1].as_deref() != Some("SQL");
                         found.bodies.extend(cells[0].clone());
-                        found.names.insert(name.to_lowercase());
+                        found.count += 1;
                     }
                     let parts = cells.into_iter().map(Option::unwrap_or_default);
                     let line = format!("{what}\n{}", parts.collect::<Vec<_>>().join("\n"));
@@ -75,8 +79,8 @@ impl Routines {
     }
 
     /// How many there are.
-    pub fn count(&self) -> usize {
-        self.names.len()
+    pub const fn count(&self) -> usize {
+        self.count
     }
 
     /// Their bodies as one text.
@@ -94,18 +98,11 @@ impl Routines {
     /// Why a trigger with this body cannot be acknowledged, if it cannot.
     pub fn obstacle(&self, body: &str) -> Option<&'static str> {
         let texts = || std::iter::once(body).chain(self.bodies.iter().map(String::as_str));
-        let is_quoted_unknown = |name: &String| {
+        // Of this database every routine is seen; what is not one can be a table.
+        let is_foreign = |name: &String| {
             let plain: String = name.chars().filter(|c| !matches!(c, '`' | '"')).collect();
-            let is_plain = plain == *name && !name.contains('.');
-            !is_plain
-                && !self.names.contains(
-                    plain
-                        .rsplit('.')
-                        .next()
-                        .unwrap_or_default()
-                        .to_lowercase()
-                        .as_str(),
-                )
+            let parts: Vec<&str> = plain.split('.').collect();
+            !matches!(parts[..], [_]) && !matches!(parts[..], [home, _] if home == self.home)
         };
         if self.is_too_deep {
             return Some(TOO_DEEP);
@@ -119,7 +116,7 @@ impl Routines {
         if texts().any(hides_names) {
             return Some(AMBIGUOUS);
         }
-        if texts().any(|text| called(text).iter().any(is_quoted_unknown)) {
+        if texts().any(|text| called(text).iter().any(is_foreign)) {
             return Some(UNREADABLE);
         }
         let may_call = |text: &str| text.contains('(') || !called(text).is_empty();

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::mysql::{MySqlArguments, MySqlRow};
-use sqlx::{Arguments as _, AssertSqlSafe, MySqlConnection, Row as _, ValueRef as _};
+use sqlx::{Arguments as _, AssertSqlSafe, Either, MySqlConnection, Row as _, ValueRef as _};
 use synapsor_domain::digest::Digest;
+use tokio_stream::StreamExt as _;
 
 use super::connect::Server;
 use super::scrub::{is_answer, is_duplicate, is_lost, is_right_missing, scrub};
@@ -181,6 +182,33 @@ impl Session {
         Ok(Some(cells(row)?.text(1)?))
     }
 
+    /// What the catalogue calls a table of this name; nothing if there is none that the account sees.
+    pub async fn table_type(&mut self, schema: &str, table: &str) -> Result<Option<String>, Failed> {
+        let sql =
+            "SELECT TABLE_TYPE FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?";
+        let args = [schema, table].map(|text| Arg::Text(text.to_owned()));
+        let found = self.rows(sql, args.into()).await?;
+        Ok(found.first().map(|row| row.text(0)).transpose()?)
+    }
+
+    /// The first row of each of several statements of this program's own making, which are sent as one and never
+    /// prepared. An answer of the server that is an error is one of all, except of the last statement.
+    pub async fn script(&mut self, statements: &[String]) -> Result<Script, Failed> {
+        let allowed = self.begin_statement()?;
+        let sql = AssertSqlSafe(statements.join(";\n"));
+        let work = first_rows(&mut self.connection, sql, statements.len());
+        let ended = timed(allowed, work).await;
+        let (rows, last) = self.end_statement(ended)?;
+        let rows = rows.iter().map(|row| row.as_ref().map(cells).transpose());
+        Ok(Script {
+            rows: rows.collect::<Result<_, _>>()?,
+            last_error: last.map(|error| LastError {
+                is_right_missing: is_right_missing(&error),
+                error: scrub(&error),
+            }),
+        })
+    }
+
     /// What `SHOW GRANTS` prints for the account of this connection, asked once. It can hold the hash of a password.
     pub async fn grants(&mut self) -> Result<Arc<[String]>, Failed> {
         if let Some(grants) = &self.grants {
@@ -263,6 +291,44 @@ impl fmt::Debug for Session {
         f.debug_struct("Session")
             .field("id", &self.id)
             .finish_non_exhaustive()
+    }
+}
+
+/// What several statements answered.
+pub struct Script {
+    /// The first row of each statement that answered.
+    pub rows: Vec<Option<Cells>>,
+    /// Why the last statement did not.
+    pub last_error: Option<LastError>,
+}
+
+/// An error that the server answered; the connection goes on.
+pub struct LastError {
+    pub error: EngineError,
+    /// The account has no right to the table.
+    pub is_right_missing: bool,
+}
+
+type FirstRows = (Vec<Option<MySqlRow>>, Option<sqlx::Error>);
+
+/// The first row of each statement, and the error of the last one.
+async fn first_rows(
+    connection: &mut MySqlConnection,
+    sql: AssertSqlSafe<String>,
+    statements: usize,
+) -> Result<FirstRows, sqlx::Error> {
+    let mut answers = sqlx::raw_sql(sql).fetch_many(connection);
+    let (mut rows, mut row) = (Vec::new(), None);
+    loop {
+        match answers.next().await {
+            Some(Ok(Either::Right(next))) => row = row.or(Some(next)),
+            Some(Ok(Either::Left(_))) => rows.push(row.take()),
+            Some(Err(error)) if rows.len() + 1 == statements && is_answer(&error) => {
+                return Ok((rows, Some(error)));
+            }
+            Some(Err(error)) => return Err(error),
+            None => return Ok((rows, None)),
+        }
     }
 }
 

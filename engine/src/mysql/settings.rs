@@ -4,20 +4,25 @@
 use std::time::Duration;
 
 use super::connect::Flavor;
-use super::session::{Failed, Session};
+use super::session::{Cells, Failed, Session};
 use crate::Access;
+use synapsor_source::error::EngineError;
 
 const SQL_MODE: &str = "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,\
     NO_ENGINE_SUBSTITUTION,NO_BACKSLASH_ESCAPES";
 
 /// Variables of either server that decide what our statements do, what we read, or what a COMMIT is.
-const WATCHED: [&str; 42] = [
+const WATCHED: [&str; 55] = [
     "autocommit",
     "big_tables",
+    "binlog_format",
+    "binlog_row_image",
     "character_set_client",
     "character_set_connection",
+    "character_set_database",
     "character_set_results",
     "collation_connection",
+    "collation_database",
     "completion_type",
     "default_week_format",
     "div_precision_increment",
@@ -27,6 +32,8 @@ const WATCHED: [&str; 42] = [
     "lc_time_names",
     "lock_wait_timeout",
     "low_priority_updates",
+    "net_read_timeout",
+    "net_write_timeout",
     "max_join_size",
     "max_sort_length",
     "optimizer_switch",
@@ -42,11 +49,17 @@ const WATCHED: [&str; 42] = [
     "updatable_views_with_limit",
     "wait_timeout",
     // Of one server or of some versions.
+    "character_set_collations",
     "check_constraint_checks",
+    "default_collation_for_utf8mb4",
+    "idle_readonly_transaction_timeout",
+    "idle_transaction_timeout",
+    "idle_write_transaction_timeout",
     "max_execution_time",
     "max_statement_time",
     "old_mode",
     "pseudo_thread_id",
+    "query_cache_type",
     "resultset_metadata",
     "show_create_table_verbosity",
     "skip_replication",
@@ -55,7 +68,16 @@ const WATCHED: [&str; 42] = [
     "transaction_isolation",
     "transaction_read_only",
     "tx_isolation",
+    "tx_read_only",
 ];
+/// What is compared besides variables: the role of the account, and whether the session has a clock of its own, which
+/// statements take as the present. A statement ends long before ten seconds.
+const OTHERS: [(&str, &str); 2] = [
+    ("role", "CURRENT_ROLE()"),
+    ("timestamp", "ABS(TIMESTAMPDIFF(SECOND, SYSDATE(), NOW())) < 10"),
+];
+/// Gives the session the server's clock again, however it was set.
+pub const SERVERS_CLOCK: &str = "SET SESSION timestamp = DEFAULT";
 
 /// The statements that make a session what its use needs; constants of this program, without values.
 pub fn statements(flavor: Flavor, access: Access, timeout: Duration) -> Vec<String> {
@@ -73,7 +95,7 @@ pub fn statements(flavor: Flavor, access: Access, timeout: Duration) -> Vec<Stri
         format!(
             "SET SESSION sql_mode = '{SQL_MODE}', time_zone = '+00:00', autocommit = 1, completion_type = 0, \
              lock_wait_timeout = 2, sql_safe_updates = 0, sql_select_limit = DEFAULT, sql_auto_is_null = 0, \
-             sql_quote_show_create = 1, {of_server}"
+             sql_quote_show_create = 1, timestamp = DEFAULT, {of_server}"
         ),
         "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED".to_owned(),
     ];
@@ -118,26 +140,36 @@ impl Settings {
 
     /// The same variables as they are now.
     pub async fn again(&self, session: &mut Session) -> Result<Self, Failed> {
-        let cells: Vec<String> = self
-            .names
-            .iter()
-            .map(|name| format!("CAST(@@session.{name} AS CHAR)"))
-            .chain(["CAST(CURRENT_ROLE() AS CHAR)".to_owned()])
-            .collect();
-        let answer = session
-            .rows(&format!("SELECT {}", cells.join(", ")), Vec::new())
-            .await?;
-        let row = answer.first();
+        let answer = session.rows(&self.statement(), Vec::new()).await?;
+        Ok(self.read(answer.first())?)
+    }
+
+    /// The statement that reads these variables in one row.
+    pub fn statement(&self) -> String {
+        let variables = self.names.iter().map(|name| format!("@@session.{name}"));
+        let cells = variables.chain(OTHERS.map(|(_, expression)| expression.to_owned()));
+        let cells: Vec<String> = cells.map(|cell| format!("CAST({cell} AS CHAR)")).collect();
+        format!("SELECT {}", cells.join(", "))
+    }
+
+    /// The values in the row of [`Self::statement`]. A session that was told to read nothing answers without one.
+    pub fn read(&self, row: Option<&Cells>) -> Result<Self, EngineError> {
         let value = |at| row.map_or(Ok(None), |row| row.optional(at));
+        let cells = self.names.len() + OTHERS.len();
         Ok(Self {
             names: self.names.clone(),
-            values: (0..cells.len()).map(value).collect::<Result<_, _>>()?,
+            values: (0..cells).map(value).collect::<Result<_, _>>()?,
         })
     }
 
-    /// The first variable with another value there; `role` for the role of the account.
+    /// The first variable with another value there; `role` for the role of the account, `timestamp` for a clock that
+    /// was set.
     pub fn first_difference<'a>(&'a self, other: &Self) -> Option<&'a str> {
-        let names = self.names.iter().map(String::as_str).chain(["role"]);
+        let names = self
+            .names
+            .iter()
+            .map(String::as_str)
+            .chain(OTHERS.map(|(name, _)| name));
         names
             .zip(self.values.iter().zip(&other.values))
             .find(|(_, (ours, theirs))| ours != theirs)

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use sqlx::AssertSqlSafe;
 use synapsor_domain::contract::{SideEffectAck, SideEffectWrite};
-use synapsor_domain::foreign_code::Acknowledged;
+use synapsor_domain::foreign_code::{Acknowledged, CodeForm};
 use synapsor_domain::schema::TableShape;
-use synapsor_domain::writeback::{RECEIPT_TABLE, receipt_table_ddl};
+use synapsor_domain::writeback::{RECEIPT_TABLE, mysql_procedures_ddl, receipt_table_ddl};
 use synapsor_engine::Access;
 use synapsor_source::catalogue::WRITER_ACCOUNT_TOO_POWERFUL;
 use synapsor_source::{CheckTarget, StoredReceipt};
@@ -211,7 +211,7 @@ fn acknowledged(shape: &TableShape, writes: &[(&str, u32)]) -> Acknowledged {
     let open = shape
         .foreign_code
         .iter()
-        .filter(|code| code.form != synapsor_domain::foreign_code::CodeForm::Closed);
+        .filter(|code| code.form != CodeForm::Closed);
     let entries: Vec<SideEffectAck> = open
         .map(|code| SideEffectAck {
             name: code.name.clone(),
@@ -397,6 +397,249 @@ async fn acknowledged_code_writes_declared_rows_and_no_more() {
             if let Err(error) = written {
                 assert!(error.contains("refused:rows_elsewhere"), "{error}");
             }
+        }
+    }
+}
+
+/// A function that leaves a temporary table and settings on the connection that calls it, and a row that no rollback
+/// takes back.
+const HAUNT: &str = "CREATE TABLE calls (line TEXT) ENGINE=MyISAM; CREATE TABLE shadow LIKE invoices; \
+    INSERT INTO shadow SELECT * FROM invoices;
+    CREATE FUNCTION haunt() RETURNS BIGINT MODIFIES SQL DATA
+      BEGIN INSERT INTO {db}.calls VALUES ('x'); SET SESSION lock_wait_timeout = 7;
+      CREATE TEMPORARY TABLE IF NOT EXISTS {db}.invoices (PRIMARY KEY (id)) SELECT * FROM {db}.shadow; RETURN 1; END;";
+const CALLS: &str = "SELECT count(*) FROM calls";
+
+impl Owned {
+    /// Puts a view, which calls the function, in the place of a table.
+    fn haunt(&self, table: &str) {
+        self.db.execute(&format!(
+            "{} RENAME TABLE {table} TO kept; CREATE VIEW {table} AS SELECT * FROM kept WHERE haunt() = 1;",
+            HAUNT.replace("{db}", &self.database.schema())
+        ));
+    }
+
+    fn restore(&self, table: &str) {
+        let sql = format!("DROP VIEW {table}; RENAME TABLE kept TO {table};");
+        self.db.execute(&sql);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_in_place_of_a_table_is_never_read() {
+    for owned in Owned::both() {
+        let (plan, nobody) = (invoice(&owned.db), Acknowledged::default());
+        for table in ["synapsor_database_identity", "invoices", RECEIPT_TABLE] {
+            owned.reset();
+            owned.write(1, &nobody, || {}).await.unwrap();
+            owned.haunt(table);
+            if let Ok(begun) = owned.writer.begin().await {
+                let mut transaction = begun.transaction;
+                let is_locked = transaction.lock(&plan).await.is_ok();
+                let is_found = transaction.find_receipt("wrp_x").await.is_ok();
+                assert!(!(is_locked && is_found), "{table}");
+                transaction.roll_back().await;
+            }
+            // Neither does a connection that is opened now.
+            let writer = owned.db.engine(Access::Write, None);
+            assert_eq!(
+                writer.begin().await.is_ok(),
+                table != "synapsor_database_identity"
+            );
+            assert_eq!(owned.db.text(CALLS), "0", "{table}");
+        }
+    }
+}
+
+/// The view comes after the table was judged and before it was read.
+#[tokio::test(flavor = "multi_thread")]
+async fn code_that_ran_at_a_read_ends_connection_and_attempt() {
+    for owned in Owned::both() {
+        let (plan, nobody) = (invoice(&owned.db), Acknowledged::default());
+        for has_target in [true, false] {
+            owned.reset();
+            let mut transaction = owned.writer.begin().await.unwrap().transaction;
+            owned.haunt("invoices");
+            transaction.reread(&plan).await.unwrap();
+            assert_ne!(owned.db.text(CALLS), "0");
+            let target = LookTarget {
+                plan: &plan,
+                allowed: &nobody,
+            };
+            let looked = transaction.first_look(has_target.then_some(target)).await;
+            let error = shown(looked.unwrap_err());
+            assert!(error.starts_with("refused:schema_drift"), "{error}");
+            transaction.roll_back().await;
+            owned.restore("invoices");
+            owned.write(2, &nobody, || {}).await.unwrap();
+            assert_eq!(owned.state(), applied());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_of_a_view_leaves_nothing_behind() {
+    for owned in Owned::both() {
+        owned.reset();
+        owned.db.execute(
+            "CREATE FUNCTION limited() RETURNS BIGINT DETERMINISTIC BEGIN SET SESSION sql_select_limit = 0; RETURN 1; END;
+             CREATE VIEW seen AS SELECT * FROM invoices WHERE limited() = 1;",
+        );
+        let reader = owned.db.reader();
+        let mut through = invoice(&owned.db);
+        through.table = "seen".to_owned();
+        reader.read(&through).await.unwrap();
+        let found = reader.read(&invoice(&owned.db)).await.unwrap();
+        assert_eq!(found.rows.len(), 1);
+    }
+}
+
+/// Nothing was updated: the receipt is the one row that a conflict may commit, whatever the contract acknowledges.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conflict_commits_no_row_but_its_receipt() {
+    for owned in Owned::both() {
+        let schema = owned.database.schema();
+        for (more, is_fine) in [("", true), ("INSERT INTO journal VALUES ('more');", false)] {
+            owned.reset();
+            assert!(owned.as_owner(
+                "CREATE TABLE journal (line TEXT) ENGINE=InnoDB;
+                 CREATE TRIGGER t AFTER UPDATE ON invoices FOR EACH ROW INSERT INTO journal VALUES ('x');"
+            ));
+            let allowed = acknowledged(&owned.shape().await, &[(&format!("{schema}.journal"), 9)]);
+            owned.db.execute(&format!(
+                "DROP PROCEDURE synapsor_table_catalogue;
+                 CREATE PROCEDURE synapsor_table_catalogue (IN wanted VARCHAR(64)) \
+                   BEGIN {more} CALL synapsor_table_catalogue_body(wanted); END;"
+            ));
+            let (plan, receipt) = (invoice(&owned.db), receipt(1, AT));
+            let target = Some(LookTarget {
+                plan: &plan,
+                allowed: &allowed,
+            });
+            let mut transaction = owned.writer.begin().await.unwrap().transaction;
+            transaction.lock(&plan).await.unwrap();
+            transaction.first_look(target).await.unwrap();
+            transaction.insert_receipt(&receipt).await.unwrap();
+            let looked = transaction.last_look(target, &receipt).await.map_err(shown);
+            match looked {
+                Ok(_) => transaction.commit().await.unwrap(),
+                Err(ref error) => {
+                    assert!(error.starts_with("refused:rows_elsewhere"), "{error}");
+                    transaction.roll_back().await;
+                }
+            }
+            assert_eq!(looked.is_ok(), is_fine);
+            assert_eq!(owned.db.text("SELECT count(*) FROM journal"), "0");
+        }
+    }
+}
+
+/// Whatever a pooled connection was left with, a transaction begins without it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_connection_is_replaced() {
+    let nobody = Acknowledged::default();
+    for owned in Owned::both() {
+        let schema = owned.database.schema();
+        for (left, is_refused_once) in [
+            ("SET SESSION timestamp = 1000000000", false),
+            ("SET SESSION lock_wait_timeout = 7", false),
+            ("SET SESSION sql_select_limit = 0", false),
+            (
+                "CREATE TEMPORARY TABLE synapsor_database_identity (id INT, instance INT)",
+                false,
+            ),
+            (
+                "CREATE TEMPORARY TABLE synapsor_writeback_receipts (id INT)",
+                false,
+            ),
+            ("CREATE TEMPORARY TABLE invoices SELECT * FROM shadow", true),
+        ] {
+            owned.reset();
+            owned.writer.shape(&schema, "invoices").await.unwrap();
+            // The connection of the last read is kept, and runs a procedure that somebody replaced.
+            owned.db.execute(&format!(
+                "CREATE TABLE shadow SELECT * FROM invoices; DROP PROCEDURE synapsor_table_catalogue;
+                 CREATE PROCEDURE synapsor_table_catalogue (IN wanted VARCHAR(64)) \
+                   BEGIN {left}; CALL synapsor_table_catalogue_body(wanted); END;"
+            ));
+            owned.writer.shape(&schema, "invoices").await.unwrap();
+            let ddl = mysql_procedures_ddl(&schema, (&schema, RECEIPT_TABLE));
+            owned.db.execute(&ddl);
+            let first = owned.write(1, &nobody, || {}).await;
+            assert_eq!(first.is_err(), is_refused_once, "{left}: {first:?}");
+            if first.is_err() {
+                assert_eq!(owned.state(), untouched(), "{left}");
+                owned.write(1, &nobody, || {}).await.unwrap();
+            }
+            assert_eq!(owned.state(), applied(), "{left}");
+        }
+    }
+}
+
+/// An acknowledgement holds as long as nothing that the code calls becomes another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledged_code_covers_what_it_calls() {
+    let made = "CREATE TABLE journal (line TEXT) ENGINE=InnoDB;
+        CREATE PROCEDURE deep(x BIGINT) INSERT INTO journal VALUES ('x');
+        CREATE FUNCTION note(x BIGINT, y BIGINT) RETURNS BIGINT MODIFIES SQL DATA BEGIN CALL deep(x); RETURN x; END;
+        CREATE TRIGGER t AFTER UPDATE ON invoices FOR EACH ROW SET @noted = note(NEW.fee, 1);";
+    for owned in Owned::both() {
+        let (schema, journal) = (
+            owned.database.schema(),
+            format!("{}.journal", owned.database.schema()),
+        );
+        for replaced in [
+            "",
+            "DROP PROCEDURE deep; CREATE PROCEDURE deep(x BIGINT) UPDATE invoices SET fee = 999999 WHERE id = 'INV-2';",
+            "DROP PROCEDURE deep; CREATE PROCEDURE deep(x BIGINT) SQL SECURITY INVOKER INSERT INTO journal VALUES ('x');",
+            "DROP FUNCTION note; CREATE FUNCTION note(y BIGINT, x BIGINT) RETURNS BIGINT MODIFIES SQL DATA
+               BEGIN CALL deep(x); RETURN x; END;",
+            "DROP FUNCTION note; CREATE FUNCTION note(x BIGINT, y BIGINT) RETURNS INT MODIFIES SQL DATA
+               BEGIN CALL deep(x); RETURN x; END;",
+            "SET SESSION sql_mode = 'PIPES_AS_CONCAT'; DROP PROCEDURE deep;
+               CREATE PROCEDURE deep(x BIGINT) INSERT INTO journal VALUES ('x');",
+        ] {
+            owned.reset();
+            assert!(owned.as_owner(made));
+            let allowed = acknowledged(&owned.shape().await, &[(&journal, 1)]);
+            assert!(owned.as_owner(if replaced.is_empty() { "SELECT 1" } else { replaced }));
+            let written = owned.write(1, &allowed, || {}).await;
+            if replaced.is_empty() {
+                written.unwrap();
+                continue;
+            }
+            let error = written.unwrap_err();
+            assert!(error.starts_with("refused:foreign_code"), "{replaced}: {error}");
+            assert_eq!(owned.state(), untouched(), "{replaced}");
+        }
+        for (hidden, reason) in [
+            (
+                "DROP PROCEDURE synapsor_routines".to_owned(),
+                "run `writeback migration`",
+            ),
+            (
+                format!(
+                    "DROP TRIGGER t; CREATE TRIGGER t AFTER UPDATE ON invoices FOR EACH ROW SET @x = `{schema}_2`.note(1)"
+                ),
+                "cannot read",
+            ),
+            (
+                "DROP TRIGGER t; CREATE TRIGGER t AFTER UPDATE ON invoices FOR EACH ROW SET @x = gone/**/.note(1)".to_owned(),
+                "hides what it calls",
+            ),
+        ] {
+            owned.reset();
+            assert!(owned.as_owner(made));
+            owner(&owned.database.url('o'), &hidden);
+            let shape = owned.db.engine(Access::Write, None).shape(&schema, "invoices").await.unwrap();
+            let [trigger] = &shape.foreign_code[..] else {
+                panic!("{:?}", shape.foreign_code);
+            };
+            assert!(
+                matches!(trigger.form, CodeForm::Never(why) if why.contains(reason)),
+                "{:?}",
+                trigger.form
+            );
         }
     }
 }

@@ -1,8 +1,7 @@
 //! What a writing transaction checks before its first write, after its UPDATE, and before COMMIT.
 //!
 //! Once both tables were read in the transaction, metadata locks keep everybody from altering them or giving them
-//! triggers until COMMIT. What foreign code can do on this very connection is left: it can change settings, and it can
-//! put a temporary table in front of a table, which only `SHOW CREATE TABLE` shows.
+//! triggers until COMMIT. What foreign code can do on this very connection is left; see `tables`.
 
 use std::time::Duration;
 
@@ -11,14 +10,11 @@ use synapsor_domain::writeback::MYSQL_ROWS_MODIFIED;
 
 use synapsor_engine::mysql::dialect::qualified;
 use synapsor_engine::mysql::inspect::Described;
-use synapsor_engine::mysql::receipt_form;
 use synapsor_engine::mysql::session::Session;
 use synapsor_source::{EngineError, EngineErrorKind};
 
 use crate::violation::{LookError, Violation, ViolationKind};
 
-/// Rows that this program itself modifies before the count: the target row and the receipt.
-const OWN_ROWS: u64 = 2;
 /// How often the server is asked for a new copy of its list of transactions.
 const COUNT_TRIES: u32 = 8;
 /// How long InnoDB's copy of its transactions must not be read before it makes another one, and a little more.
@@ -51,22 +47,15 @@ pub(super) fn same_database(receipts: &Receipts, schema: &str) -> Result<(), Loo
     Err(violation(ViolationKind::ReceiptTable, detail))
 }
 
-/// The receipt table has the form of the migration and nothing in front of it.
-pub(super) async fn receipt_table(session: &mut Session, receipts: &Receipts) -> Result<(), LookError> {
-    let found = |what: &str| {
-        let detail = format!("the receipt table `{}` {what}", receipts.table);
-        Err(violation(ViolationKind::ReceiptTable, detail))
-    };
-    let shown = session
-        .shown(&receipts.place())
-        .await
-        .map_err(EngineError::from)?;
-    let Some(shown) = shown else {
-        return found("cannot be shown to this account");
-    };
-    let differences = receipt_form::differences(&receipts.schema, &receipts.table, &shown);
-    match differences.first() {
-        Some(difference) => found(&difference.what),
+/// The target is an ordinary table: nothing ran when it was read.
+pub(super) fn base_table(described: &Described) -> Result<(), LookError> {
+    let shape = &described.shape;
+    let is_other = |word: &&String| matches!(word.as_str(), "view" | "virtual");
+    match shape.traits.iter().find(is_other) {
+        Some(_) => Err(violation(
+            ViolationKind::TargetChanged,
+            format!("`{}` is no longer a table", shape.table),
+        )),
         None => Ok(()),
     }
 }
@@ -118,26 +107,7 @@ pub(super) fn receipt_triggers(described: &Described, receipts: &Receipts) -> Re
     }
 }
 
-/// No setting of the session is another one than when the connection was opened.
-pub(super) async fn settings(session: &mut Session) -> Result<(), LookError> {
-    let unknown = || {
-        EngineError::new(
-            EngineErrorKind::Other,
-            "the settings of the connection are not known",
-        )
-    };
-    let ours = session.settings.clone().ok_or_else(unknown)?;
-    let found = ours.again(session).await.map_err(EngineError::from)?;
-    match ours.first_difference(&found) {
-        Some(name) => Err(violation(
-            ViolationKind::SettingChanged,
-            format!("`{name}` of the session was changed by code that the update ran"),
-        )),
-        None => Ok(()),
-    }
-}
-
-fn violation(kind: ViolationKind, detail: impl Into<String>) -> LookError {
+pub(super) fn violation(kind: ViolationKind, detail: impl Into<String>) -> LookError {
     Violation::new(kind, detail).into()
 }
 
@@ -151,30 +121,20 @@ pub(super) async fn drop_temporary(
     Ok(session.command(format!("DROP TEMPORARY TABLE {place}")).await?)
 }
 
-/// No temporary table is in front of the target. An account with rights to some columns may not see how the table is
-/// made, but it may see how every temporary table of its own connection is made.
-pub(super) async fn target_in_front(
-    session: &mut Session,
-    schema: &str,
-    table: &str,
-) -> Result<(), LookError> {
-    let place = qualified(schema, table);
-    let shown = session.shown(&place).await.map_err(EngineError::from)?;
-    let is_temporary = shown.is_some_and(|shown| shown.starts_with("CREATE TEMPORARY"));
-    if is_temporary {
-        return Err(violation(
-            ViolationKind::TargetChanged,
-            format!("a temporary table hides `{table}`"),
-        ));
-    }
-    Ok(())
+/// Rows that a transaction may have modified when its receipt is inserted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RowsMax {
+    /// What this program modified itself: the receipt, and the target row of a change.
+    pub(super) own: u64,
+    /// What acknowledged code may.
+    pub(super) acknowledged: u64,
 }
 
-/// Acknowledged code modified no more rows than the contract allows. To be asked when the receipt is inserted.
+/// Code of others modified no more rows than it may. To be asked when the receipt is inserted.
 pub(super) async fn rows_modified(
     session: &mut Session,
     schema: &str,
-    allowed: &Acknowledged,
+    rows_max: RowsMax,
 ) -> Result<(), LookError> {
     let procedure = qualified(schema, MYSQL_ROWS_MODIFIED);
     for _ in 0..COUNT_TRIES {
@@ -191,17 +151,14 @@ pub(super) async fn rows_modified(
             .flatten();
         let counted = answer.filter(|answer| answer.contains(&nonce));
         if let Some(count) = counted.and_then(|answer| answer.split(' ').next()?.parse::<u64>().ok()) {
-            let rows_max = OWN_ROWS + allowed.rows_total();
-            if count <= rows_max {
+            let RowsMax { own, acknowledged } = rows_max;
+            if count <= own + acknowledged {
                 return Ok(());
             }
-            let more = count - OWN_ROWS;
+            let more = count - own;
             return Err(violation(
                 ViolationKind::RowsElsewhere,
-                format!(
-                    "{more} rows were modified besides the one, and {} may be",
-                    allowed.rows_total()
-                ),
+                format!("{more} rows were modified besides its own, and {acknowledged} may be"),
             ));
         }
         // Not in step with others that ask.

@@ -2,6 +2,7 @@
 
 mod check;
 mod looks;
+mod tables;
 mod transaction_looks;
 mod update;
 mod write;

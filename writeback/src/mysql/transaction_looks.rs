@@ -3,60 +3,87 @@
 use std::sync::Arc;
 
 use synapsor_domain::foreign_code::{Acknowledged, ForeignCode};
+use synapsor_domain::schema::Column;
 use synapsor_engine::mysql::account_powers::account_powers;
+use synapsor_engine::mysql::column;
 use synapsor_engine::mysql::inspect::Described;
 use synapsor_engine::mysql::read;
 use synapsor_source::{EngineError, EngineErrorKind, RowPlan, StoredReceipt};
 
-use super::looks;
+use super::looks::{self, RowsMax};
+use super::tables;
 use super::write::MysqlTransaction;
 use crate::transaction::{LookTarget, Rows};
 use crate::violation::{LookError, Violation, ViolationKind};
 
 /// What the first look found, for the later ones to compare with.
 pub(super) struct FirstLook {
-    /// Absent where the target is not concerned.
+    /// The table that the transaction read or changes; absent where there is none.
     pub(super) described: Option<Arc<Described>>,
+    /// Whether the caller named a target.
+    pub(super) has_target: bool,
     allowed: Acknowledged,
+    /// Whether no code of others can have run on the connection.
+    is_clean: bool,
     /// What puts the account above every check.
     pub(super) powers: Vec<String>,
 }
 
 impl MysqlTransaction {
-    /// Whether code of others may have run: it could have changed the session for later transactions.
+    /// Whether the UPDATE may have run code of others.
     pub(super) fn may_have_run_code(&self) -> bool {
         let allowed = self.first.as_ref().map(|first| &first.allowed);
         !self.touched.is_empty() && allowed.is_none_or(|allowed| !allowed.is_empty())
     }
 
-    /// Gives the connection back to the others, unless code of others may have run on it.
+    /// Gives the connection back to the others, if it is known that no code of others ran on it: such code could have
+    /// changed it for later transactions. What a transaction read is known only after its first look.
     pub(super) fn release(self) {
-        if !self.may_have_run_code() {
+        if !self.is_unfit && self.first.as_ref().is_some_and(|first| first.is_clean) {
             self.held.release();
         }
     }
 
-    /// Both tables have their form, and the target runs no code but what was judged.
+    /// Everything that the transaction names is a table of its form with nothing in front of it, and the target runs no
+    /// code but what was judged. A table that was read is judged even if nothing will be changed.
     pub(super) async fn look_first(
         &mut self,
         target: Option<LookTarget<'_>>,
     ) -> Result<FirstLook, LookError> {
+        if let Some(LookTarget { plan, .. }) = target {
+            looks::same_database(&self.receipts, &plan.schema)?;
+        }
+        let named = target.map(|LookTarget { plan, .. }| (plan.schema.clone(), plan.table.clone()));
+        let read = named.or_else(|| self.was_read.clone());
         let (session, receipts) = (self.held.session(), &self.receipts);
-        looks::receipt_table(session, receipts).await?;
+        let own = (receipts.schema.clone(), receipts.table.clone());
+        let (schema, table) = read.as_ref().unwrap_or(&own);
+        // Before the tables are shown, so that they are seen as the procedure of the migration left them.
+        let described = self.shapes.fresh(session, schema, table).await;
+        let described = described.map_err(EngineError::from)?;
+        let place = read
+            .as_ref()
+            .map(|(schema, table)| (schema.as_str(), table.as_str()));
+        let shown = tables::again(session, receipts, place).await;
+        let shown = shown.map_err(EngineError::from)?;
+        shown.own_tables(receipts)?;
+        if read.is_some() {
+            looks::base_table(&described)?;
+            shown.target(table)?;
+        }
+        shown.settings()?;
         let Some(LookTarget { plan, allowed }) = target else {
-            let (schema, table) = (&receipts.schema, &receipts.table);
-            let described = self.shapes.fresh(session, schema, table).await;
-            let described = described.map_err(EngineError::from)?;
             looks::receipt_triggers(&described, receipts)?;
+            let is_clean =
+                read.is_none() || (described.is_complete && described.open_code().next().is_none());
             return Ok(FirstLook {
-                described: None,
+                described: read.is_some().then_some(described),
+                has_target: false,
                 allowed: Acknowledged::default(),
+                is_clean,
                 powers: Vec::new(),
             });
         };
-        looks::same_database(receipts, &plan.schema)?;
-        let described = self.shapes.fresh(session, &plan.schema, &plan.table).await;
-        let described = described.map_err(EngineError::from)?;
         looks::catalogue(&described, receipts, allowed)?;
         let grants = session.grants().await.map_err(EngineError::from)?;
         let tables = [
@@ -65,7 +92,9 @@ impl MysqlTransaction {
         ];
         Ok(FirstLook {
             described: Some(described),
+            has_target: true,
             allowed: allowed.clone(),
+            is_clean: allowed.is_empty(),
             powers: account_powers(&grants, &tables),
         })
     }
@@ -73,12 +102,12 @@ impl MysqlTransaction {
     /// What acknowledged code did to this session, for the last look to report, and our settings and tables again
     /// for the statements until then.
     pub(super) async fn look_after_update(&mut self, plan: &RowPlan) -> Result<(), EngineError> {
-        let session = self.held.session();
-        if let Err(changed) = looks::settings(session).await {
+        let place = (plan.schema.as_str(), plan.table.as_str());
+        let shown = tables::target_alone(self.held.session(), place).await?;
+        if let Err(changed) = shown.settings() {
             self.report_later(changed)?;
         }
-        let session = self.held.session();
-        if let Err(hidden) = looks::target_in_front(session, &plan.schema, &plan.table).await {
+        if let Err(hidden) = shown.target(&plan.table) {
             self.report_later(hidden)?;
             looks::drop_temporary(self.held.session(), &plan.schema, &plan.table).await?;
         }
@@ -111,11 +140,10 @@ impl MysqlTransaction {
         let is_checked = self
             .first
             .as_ref()
-            .is_some_and(|first| first.described.is_some() == target.is_some());
+            .is_some_and(|first| first.has_target == target.is_some());
         if !is_checked {
             return Err(EngineError::new(EngineErrorKind::Other, "the tables were not checked").into());
         }
-        looks::settings(self.held.session()).await?;
         let again = self.look_first(target).await?;
         let mut rows = Rows::new();
         if let (Some(LookTarget { plan, allowed }), Some(described)) = (target, &again.described) {
@@ -145,14 +173,18 @@ impl MysqlTransaction {
         if allowed.is_empty() {
             return Ok(());
         }
-        let session = self.held.session();
-        looks::target_in_front(session, &plan.schema, &plan.table).await?;
-        looks::rows_modified(session, &plan.schema, allowed).await
+        // Without an UPDATE the receipt is the only row.
+        let is_change = !self.touched.is_empty();
+        let rows_max = RowsMax {
+            own: if is_change { 2 } else { 1 },
+            acknowledged: if is_change { allowed.rows_total() } else { 0 },
+        };
+        looks::rows_modified(self.held.session(), &plan.schema, rows_max).await
     }
 
     /// What the change may have set off besides the row. The servers keep no account of it by table, so what could
     /// have happened counts as done: code that was not acknowledged, and foreign keys that point at a column which
-    /// was set, or which a trigger may have set.
+    /// was set, which changes by itself, or which a trigger may have set.
     pub(super) fn collateral(&self, described: &Described) -> Vec<String> {
         if self.touched.is_empty() {
             return Vec::new();
@@ -168,11 +200,12 @@ impl MysqlTransaction {
         if !described.is_complete {
             lines.push("which triggers and foreign keys the table has cannot be seen".to_owned());
         }
+        let changes = |name: &String| {
+            let by_itself = |column: &Column| column.generated || column::moves_by_itself(column);
+            self.touched.contains(name) || shape.column(name).is_none_or(by_itself)
+        };
         let follows = shape.referenced_by.iter().filter(|reference| {
-            let is_touched = reference
-                .referenced_columns
-                .iter()
-                .any(|c| self.touched.contains(c));
+            let is_touched = reference.referenced_columns.iter().any(changes);
             !matches!(reference.on_update.as_str(), "NO ACTION" | "RESTRICT")
                 && (is_touched || !shape.triggers.is_empty())
         });

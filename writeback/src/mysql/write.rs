@@ -12,6 +12,7 @@ use crate::transaction::{
     CommitError, LookTarget, OpenTransaction, RecordError, RowChange, Rows, Transaction,
 };
 use crate::violation::LookError;
+use synapsor_engine::mysql::connect::BASE_TABLE;
 use synapsor_engine::mysql::dialect;
 use synapsor_engine::mysql::inspect::{Described, Shapes};
 use synapsor_engine::mysql::pool::{Held, Pool};
@@ -19,6 +20,7 @@ use synapsor_engine::mysql::read::{self, RECEIPT_COLUMNS};
 use synapsor_engine::mysql::session::{Arg, Failed, Session};
 
 use super::looks::Receipts;
+use super::tables::{self, Tables};
 use super::transaction_looks::FirstLook;
 use super::update;
 use synapsor_source::{EngineError, EngineErrorKind, FoundReceipts};
@@ -29,38 +31,37 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Nobody may hold a row for longer. The server ends a silent transaction itself after as long.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A table of MariaDB that keeps its history.
+const VERSIONED_TABLE: &str = "SYSTEM VERSIONED";
 const WHICH_CONNECTION: &str = "SELECT CAST(CONNECTION_ID() AS CHAR)";
 /// How long to wait for a connection when all are in use.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Begins a transaction. An idle connection that the server closed meanwhile is replaced once.
+/// Begins a transaction.
 pub(crate) async fn begin(pool: &Arc<Pool>, shapes: &Arc<Shapes>) -> Result<OpenTransaction, EngineError> {
-    let mut held = pool.take(PATIENCE).await?;
-    if let Err(failed) = start(held.session()).await {
-        // Nothing was asked of the database yet.
-        if !(held.is_reused && failed.is_lost) {
-            return Err(failed.error);
-        }
-        drop(held);
-        pool.clear();
-        held = pool.take(PATIENCE).await?;
-        start(held.session()).await?;
-    }
-    let schema = pool.connector.receipt_schema()?;
-    let (identity, database_now) = facts(held.session(), &schema).await?;
     let receipts = Receipts {
-        schema,
+        schema: pool.connector.receipt_schema()?,
         table: pool.connector.receipt_table().to_owned(),
         is_named: pool.connector.is_receipt_schema_named(),
     };
+    let (mut held, shown) = opened(pool, &receipts).await?;
+    // Through a view or a temporary table nothing is read, not even which database this is.
+    if shown.is_identity_unfit(&receipts) {
+        return Err(read::unfit_identity());
+    }
+    let unreadable_receipts = shown.unreadable_receipts(&receipts);
+    let (identity, database_now) = facts(held.session(), &receipts.schema).await?;
     Ok(OpenTransaction {
         transaction: Box::new(MysqlTransaction {
             held,
             shapes: shapes.clone(),
             receipts,
+            unreadable_receipts,
+            was_read: None,
             touched: Vec::new(),
             first: None,
             found: None,
+            is_unfit: false,
         }),
         identity,
         database_now,
@@ -68,10 +69,24 @@ pub(crate) async fn begin(pool: &Arc<Pool>, shapes: &Arc<Shapes>) -> Result<Open
     })
 }
 
-async fn start(session: &mut Session) -> Result<(), Failed> {
-    session.limit(STATEMENT_TIMEOUT);
-    session.until(Instant::now() + TRANSACTION_TIMEOUT);
-    session.command("START TRANSACTION READ WRITE".to_owned()).await
+/// A connection with an open transaction. One that the server closed meanwhile, or on which something is left of an
+/// earlier transaction, is replaced.
+async fn opened(pool: &Arc<Pool>, receipts: &Receipts) -> Result<(Held, Tables), EngineError> {
+    loop {
+        let mut held = pool.take(PATIENCE).await?;
+        held.session().limit(STATEMENT_TIMEOUT);
+        held.session().until(Instant::now() + TRANSACTION_TIMEOUT);
+        match tables::begin(held.session(), receipts).await {
+            Ok(shown) if !held.is_reused || shown.is_untouched() => return Ok((held, shown)),
+            Ok(_) => tracing::warn!("a connection was changed by code that ran on it; it is closed"),
+            // Nothing was asked of the database yet.
+            Err(failed) if held.is_reused && failed.is_lost => {
+                drop(held);
+                pool.clear();
+            }
+            Err(failed) => return Err(failed.error),
+        }
+    }
 }
 
 /// Identity and clock, and whether this is a server that takes writes, all in one statement inside.
@@ -112,14 +127,33 @@ pub(super) struct MysqlTransaction {
     pub(super) held: Held,
     pub(super) shapes: Arc<Shapes>,
     pub(super) receipts: Receipts,
+    /// Why nothing may be read through the receipt table.
+    unreadable_receipts: Option<EngineError>,
+    /// Schema and name of the table that was read.
+    pub(super) was_read: Option<(String, String)>,
     /// Columns that this transaction set.
     pub(super) touched: Vec<String>,
     pub(super) first: Option<FirstLook>,
     /// What was found after the UPDATE, to be reported by the last look.
     pub(super) found: Option<LookError>,
+    /// Whether a look found what must not be: the connection is closed.
+    pub(super) is_unfit: bool,
 }
 
 impl MysqlTransaction {
+    /// Refuses to read through a view, which runs code of its owner. One that comes after this is found by the looks.
+    async fn judge_before_reading(&mut self, plan: &RowPlan) -> Result<(), EngineError> {
+        let kind = self.held.session().table_type(&plan.schema, &plan.table).await?;
+        if kind.is_some_and(|kind| kind != BASE_TABLE && kind != VERSIONED_TABLE) {
+            self.shapes.forget(&plan.schema, &plan.table);
+            return Err(EngineError::new(
+                EngineErrorKind::Denied,
+                "the target is not a table",
+            ));
+        }
+        Ok(())
+    }
+
     async fn described(&mut self, plan: &RowPlan) -> Result<Arc<Described>, EngineError> {
         match self.shapes.kept(&plan.schema, &plan.table) {
             Some(described) => Ok(described),
@@ -131,6 +165,7 @@ impl MysqlTransaction {
     }
 
     async fn select(&mut self, plan: &RowPlan, lock: bool) -> Result<Rows, EngineError> {
+        self.was_read = Some((plan.schema.clone(), plan.table.clone()));
         let described = self.described(plan).await?;
         let result = self.select_described(&described, plan, lock).await;
         if result.is_err() {
@@ -183,8 +218,9 @@ impl MysqlTransaction {
         error
     }
 
-    /// As [`Self::fail`]; a violation is found by a statement that worked.
+    /// As [`Self::fail`]; a violation is found by a statement that worked, so that the transaction can be rolled back.
     fn end(&mut self, error: LookError) -> LookError {
+        self.is_unfit = true;
         match error {
             LookError::Engine(error) => LookError::Engine(self.fail(error)),
             violation => violation,
@@ -195,6 +231,8 @@ impl MysqlTransaction {
 #[async_trait]
 impl Transaction for MysqlTransaction {
     async fn lock(&mut self, plan: &RowPlan) -> Result<Rows, EngineError> {
+        let judged = self.judge_before_reading(plan).await;
+        judged.map_err(|error| self.fail(error))?;
         self.select(plan, true).await.map_err(|error| self.fail(error))
     }
 
@@ -204,6 +242,9 @@ impl Transaction for MysqlTransaction {
     }
 
     async fn find_receipts(&mut self, id: &str, known: &[&str]) -> Result<FoundReceipts, EngineError> {
+        if let Some(error) = self.unreadable_receipts.take() {
+            return Err(self.fail(error));
+        }
         let place = self.receipts.place();
         let found = read::receipts(self.held.session(), &place, id, known).await;
         found.map_err(|failed| self.fail(failed.error))
@@ -250,8 +291,9 @@ impl Transaction for MysqlTransaction {
     async fn side_effects(&mut self, plan: &RowPlan) -> Result<Vec<String>, EngineError> {
         // The row is locked, so the table cannot get a trigger before the COMMIT. New foreign keys are looked for
         // once more by the last look.
-        let described = match &self.first {
-            Some(_) => self.described(plan).await,
+        let looked = self.first.as_ref().and_then(|first| first.described.clone());
+        let described = match looked {
+            Some(described) => Ok(described),
             None => {
                 let fresh = self.shapes.fresh(self.held.session(), &plan.schema, &plan.table);
                 fresh.await.map_err(EngineError::from)
@@ -277,7 +319,7 @@ impl Transaction for MysqlTransaction {
 
     #[cfg(test)]
     fn needs_first_look(&self) -> bool {
-        self.first.as_ref().is_none_or(|first| first.described.is_some())
+        self.first.as_ref().is_none_or(|first| first.has_target)
     }
 
     async fn last_look(

@@ -1,0 +1,169 @@
+//! What the session shows of itself and of every table that the writer names, asked in one statement. Code that ran
+//! on this very connection can change settings, and it can put a temporary table in front of a table, which only
+//! `SHOW CREATE TABLE` shows. Once a table was read in the transaction, its metadata lock keeps what is under its name.
+
+use synapsor_engine::mysql::connect::IDENTITY_TABLE;
+use synapsor_engine::mysql::dialect::qualified;
+use synapsor_engine::mysql::receipt_form;
+use synapsor_engine::mysql::session::{Failed, LastError, Session};
+use synapsor_engine::mysql::settings::{SERVERS_CLOCK, Settings};
+use synapsor_source::{EngineError, EngineErrorKind};
+
+use super::looks::{Receipts, violation};
+use crate::violation::{LookError, ViolationKind};
+
+const BEGIN: &str = "START TRANSACTION READ WRITE";
+const TEMPORARY: &str = "CREATE TEMPORARY";
+
+/// What was shown at one moment.
+pub(super) struct Tables {
+    ours: Settings,
+    found: Settings,
+    /// Absent where the database has no identity table.
+    identity: Option<String>,
+    receipts: Option<String>,
+    target: Option<String>,
+    last_error: Option<LastError>,
+}
+
+/// Begins a transaction by the server's own clock, and shows the tables that it will read.
+pub(super) async fn begin(session: &mut Session, receipts: &Receipts) -> Result<Tables, Failed> {
+    show(session, Some(receipts), None, &[SERVERS_CLOCK, BEGIN]).await
+}
+
+/// Shows the tables of the migration, and the target if the transaction read one.
+pub(super) async fn again(
+    session: &mut Session,
+    receipts: &Receipts,
+    target: Option<(&str, &str)>,
+) -> Result<Tables, Failed> {
+    show(session, Some(receipts), target, &[]).await
+}
+
+/// Shows the target alone.
+pub(super) async fn target_alone(session: &mut Session, target: (&str, &str)) -> Result<Tables, Failed> {
+    show(session, None, Some(target), &[]).await
+}
+
+async fn show(
+    session: &mut Session,
+    receipts: Option<&Receipts>,
+    target: Option<(&str, &str)>,
+    before: &[&str],
+) -> Result<Tables, Failed> {
+    let unknown = "the settings of the connection are not known";
+    let ours = session.settings.clone();
+    let ours = ours.ok_or_else(|| EngineError::new(EngineErrorKind::Other, unknown))?;
+    let has_identity = session.server()?.has_marker;
+    let identity = receipts.filter(|_| has_identity);
+    let identity = identity.map(|receipts| qualified(&receipts.schema, IDENTITY_TABLE));
+    let places = [
+        identity,
+        receipts.map(Receipts::place),
+        target.map(|(schema, table)| qualified(schema, table)),
+    ];
+    let mut statements: Vec<String> = before.iter().map(|text| (*text).to_owned()).collect();
+    statements.push(ours.statement());
+    // An account with rights to some columns may not see how the target is made, but it may see how every temporary
+    // table of its own connection is made.
+    let asked = places.iter().flatten();
+    statements.extend(asked.map(|place| format!("SHOW CREATE TABLE {place}")));
+    let answer = session.script(&statements).await?;
+    let mut rows = answer.rows.into_iter().skip(before.len());
+    let found = ours.read(rows.next().flatten().as_ref())?;
+    let mut shown = |place: &Option<String>| match place {
+        Some(_) => rows.next().flatten().map(|row| row.text(1)).transpose(),
+        None => Ok(None),
+    };
+    let [identity, own, target] = &places;
+    Ok(Tables {
+        ours,
+        found,
+        identity: shown(identity)?,
+        receipts: shown(own)?,
+        target: shown(target)?,
+        last_error: answer.last_error,
+    })
+}
+
+impl Tables {
+    /// Whether nothing of an earlier transaction is left on the connection.
+    pub(super) fn is_untouched(&self) -> bool {
+        let is_real =
+            |shown: &Option<String>| !shown.as_ref().is_some_and(|text| text.starts_with(TEMPORARY));
+        self.settings().is_ok() && is_real(&self.identity) && is_real(&self.receipts)
+    }
+
+    /// No setting of the session is another one than when the connection was opened.
+    pub(super) fn settings(&self) -> Result<(), LookError> {
+        match self.ours.first_difference(&self.found) {
+            Some(name) => Err(violation(
+                ViolationKind::SettingChanged,
+                format!("`{name}` of the session was changed by code that ran in the transaction"),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the identity table, if there is one, is not of the migration's form.
+    pub(super) fn is_identity_unfit(&self, receipts: &Receipts) -> bool {
+        let differences = |shown| receipt_form::identity_differences(&receipts.schema, shown);
+        self.identity
+            .as_deref()
+            .is_some_and(|shown| !differences(shown).is_empty())
+    }
+
+    /// Why nothing may be read through the receipt table: it is no table, or another one is in front of it. What
+    /// else is wrong with it is for the looks.
+    pub(super) fn unreadable_receipts(&self, receipts: &Receipts) -> Option<EngineError> {
+        let is_readable = match (&self.receipts, &self.last_error) {
+            (Some(shown), _) => shown.starts_with("CREATE TABLE "),
+            // The read itself fails, and says why.
+            (None, last) => last.as_ref().is_some_and(|last| !last.is_right_missing),
+        };
+        let unfit = self.own_tables(receipts).err();
+        unfit.filter(|_| !is_readable).map(LookError::into_engine)
+    }
+
+    /// Identity table and receipt table have the form of the migration and nothing in front of them.
+    pub(super) fn own_tables(&self, receipts: &Receipts) -> Result<(), LookError> {
+        let unfit = |text: String| Err(violation(ViolationKind::ReceiptTable, text));
+        let identity = self.identity.iter();
+        let mut differences =
+            identity.flat_map(|shown| receipt_form::identity_differences(&receipts.schema, shown));
+        if let Some(difference) = differences.next() {
+            return unfit(format!(
+                "the identity table `{IDENTITY_TABLE}` {}",
+                difference.what
+            ));
+        }
+        let table = &receipts.table;
+        let Some(shown) = &self.receipts else {
+            return match &self.last_error {
+                Some(last) if !last.is_right_missing => Err(last.error.clone().into()),
+                _ => unfit(format!(
+                    "the receipt table `{table}` cannot be shown to this account"
+                )),
+            };
+        };
+        let differences = receipt_form::differences(&receipts.schema, table, shown);
+        match differences.first() {
+            Some(difference) => unfit(format!("the receipt table `{table}` {}", difference.what)),
+            None => Ok(()),
+        }
+    }
+
+    /// No temporary table is in front of the target.
+    pub(super) fn target(&self, table: &str) -> Result<(), LookError> {
+        match (&self.target, &self.last_error) {
+            (Some(shown), _) if shown.starts_with(TEMPORARY) => Err(violation(
+                ViolationKind::TargetChanged,
+                format!("a temporary table hides `{table}`"),
+            )),
+            (Some(_), _) => Ok(()),
+            (None, Some(last)) if last.is_right_missing => Ok(()),
+            (None, Some(last)) => Err(last.error.clone().into()),
+            (None, None) => Err(EngineError::new(EngineErrorKind::Other, "the target was not shown").into()),
+        }
+    }
+}
