@@ -17,7 +17,9 @@ use synapsor_source::{Catalogue, ReceiptTable};
 const RECEIPT_SCHEMA: &str = "public";
 
 /// One JSON text per table. The server prints definitions with every name qualified, because nothing but its own
-/// catalogue is on the search path.
+/// catalogue is on the search path. A type is the extension's `citext` only if it is a base type whose casts from and to
+/// text run nothing, which superusers alone can make; another of that name is spelled in quotes, so that it is no known
+/// type.
 const DESCRIBE: &str = "SELECT json_build_object(
   'oid', c.oid::int8, 'schema', n.nspname, 'table', c.relname, 'kind', c.relkind, 'persistence', c.relpersistence,
   'row_security', c.relrowsecurity, 'is_forced', c.relforcerowsecurity, 'is_partition', c.relispartition,
@@ -27,10 +29,18 @@ const DESCRIBE: &str = "SELECT json_build_object(
     OR has_any_column_privilege(c.oid, 'INSERT, UPDATE'),
   'access_method', (SELECT m.amname FROM pg_am m WHERE m.oid = c.relam),
   'columns', (SELECT json_agg(json_build_object(
-      'name', a.attname, 'declared_type', format_type(a.atttypid, a.atttypmod),
+      'name', a.attname, 'declared_type', (SELECT CASE WHEN z.typname = 'citext' AND NOT (z.typtype = 'b' AND 2 = (SELECT count(*) FROM pg_cast k
+          WHERE k.castmethod = 'b' AND (k.castsource = z.oid AND k.casttarget = 'text'::regtype
+            OR k.castsource = 'text'::regtype AND k.casttarget = z.oid)))
+        THEN concat(quote_ident(zn.nspname), '.\"citext\"') ELSE format_type(a.atttypid, a.atttypmod) END
+        FROM pg_type z JOIN pg_namespace zn ON zn.oid = z.typnamespace WHERE z.oid = a.atttypid),
       'not_null', a.attnotnull OR y.typnotnull, 'generated', a.attgenerated <> '' OR a.attidentity = 'a',
       'collation', (SELECT l.collname FROM pg_collation l WHERE l.oid = a.attcollation),
-      'base_type', format_type(b.base, b.modifier),
+      'base_type', (SELECT CASE WHEN z.typname = 'citext' AND NOT (z.typtype = 'b' AND 2 = (SELECT count(*) FROM pg_cast k
+          WHERE k.castmethod = 'b' AND (k.castsource = z.oid AND k.casttarget = 'text'::regtype
+            OR k.castsource = 'text'::regtype AND k.casttarget = z.oid)))
+        THEN concat(quote_ident(zn.nspname), '.\"citext\"') ELSE format_type(b.base, b.modifier) END
+        FROM pg_type z JOIN pg_namespace zn ON zn.oid = z.typnamespace WHERE z.oid = b.base),
       'labels', (SELECT json_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_enum e
                  WHERE e.enumtypid = coalesce(b.base, a.atttypid)),
       'default', (SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d

@@ -44,11 +44,12 @@ types(oid) AS (
           ON d.classid OPERATOR(pg_catalog.=) 2606::pg_catalog.oid AND d.objid OPERATOR(pg_catalog.=) k.oid
         WHERE k.contypid OPERATOR(pg_catalog.=) y.oid AND d.refclassid OPERATOR(pg_catalog.=) 1247::pg_catalog.oid) n(oid)
     WHERE n.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid),
--- Types and casts of extensions. Their functions in C, as those that the server is built of, are made by superusers only.
+-- Casts of extensions. An owner of an extension can add his own to it, but functions in C are made by
+-- superusers only, as those that the server is built of.
 of_extension(class, oid) AS (
   SELECT d.classid, d.objid FROM pg_catalog.pg_depend d
     WHERE d.refclassid OPERATOR(pg_catalog.=) 3079::pg_catalog.oid AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char"
-      AND d.classid OPERATOR(pg_catalog.=) ANY (ARRAY[1247, 2605]::pg_catalog.oid[])),
+      AND d.classid OPERATOR(pg_catalog.=) ANY (ARRAY[2605]::pg_catalog.oid[])),
 -- Everything that the server can compute when a row of the table changes: its text, and the tree that is run.
 expressions(kind, name, class, oid, definition, tree) AS (
   SELECT 'check', k.conname::pg_catalog.text, 2606, k.oid,
@@ -115,9 +116,7 @@ expressions(kind, name, class, oid, definition, tree) AS (
   UNION ALL
   SELECT 'data_type', pg_catalog.concat('range ', t.oid::pg_catalog.regtype), 3541, t.oid,
       pg_catalog.concat_ws(' ', r.rngcanonical, r.rngsubdiff), NULL
-    FROM types t JOIN pg_catalog.pg_range r ON r.rngtypid OPERATOR(pg_catalog.=) t.oid
-    WHERE NOT EXISTS (SELECT FROM of_extension e WHERE e.class OPERATOR(pg_catalog.=) 1247::pg_catalog.oid
-      AND e.oid OPERATOR(pg_catalog.=) t.oid)),
+    FROM types t JOIN pg_catalog.pg_range r ON r.rngtypid OPERATOR(pg_catalog.=) t.oid),
 uses(class, oid, function) AS (
   SELECT e.class, e.oid, m.found[1]::pg_catalog.oid FROM expressions e,
     pg_catalog.regexp_matches(e.tree, ':(?:funcid|opfuncid|aggfnoid|winfnoid) ([1-9][0-9]*)', 'g') m(found)
