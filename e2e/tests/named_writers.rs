@@ -166,3 +166,31 @@ fn reasons_that_the_ledger_refuses_are_refused_before_the_signature() -> anyhow:
     assert!(ran.stderr.contains("error[NOT_FROZEN]"), "{ran}");
     Ok(())
 }
+
+/// The doctor asks a writer that runs here too, also where this shell has every variable of its own.
+#[test]
+fn doctor_tells_what_keeps_a_running_writer_from_its_work() -> anyhow::Result<()> {
+    let place = place()?;
+    let mut up = place.start(&["up"])?;
+    up.until_printed(LIMIT, |printed| printed.contains("Ctrl-C ends it"))?;
+    let doctor = || place.run(&["writeback", "doctor", "--json"]);
+    assert!(!doctor()?.stdout.contains("WRITEBACK_FROZEN"));
+    place.ok(&["writeback", "freeze"])?;
+    assert!(doctor()?.stdout.contains("WRITEBACK_FROZEN"));
+    place.ok(&["writeback", "unfreeze"])?;
+
+    let (kept, aside) = (
+        place.path(".synapsor/witness/switches"),
+        place.path(".synapsor/witness/aside"),
+    );
+    std::fs::rename(&kept, &aside)?;
+    std::fs::write(&kept, "")?;
+    place.run(&["writeback", "freeze"])?.expect(6)?;
+    let ran = doctor()?;
+    ran.expect(1)?;
+    assert!(ran.stdout.contains("STATE_NOT_WRITABLE"), "{ran}");
+    std::fs::remove_file(&kept)?;
+    std::fs::rename(&aside, &kept)?;
+    up.signal(Signal::INT)?;
+    up.end(LIMIT)?.expect(0)
+}

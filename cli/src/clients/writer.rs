@@ -19,6 +19,15 @@ use crate::session::Link;
 /// A probe opens connections and tries every statement, on every source.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Whether a writer takes work, and the clocks that it reads.
+#[derive(Debug)]
+pub(crate) struct WriterState {
+    pub(crate) times: Times,
+    pub(crate) is_frozen: bool,
+    /// Why it takes no work: a code.
+    pub(crate) problem: Option<String>,
+}
+
 /// Wall clocks as a writer reads them.
 #[derive(Debug)]
 pub(crate) struct Times {
@@ -212,18 +221,22 @@ impl Writer {
         Ok(Denied { effect, receipt })
     }
 
-    /// The clocks that the writer reads, and its own.
-    pub(crate) async fn times(&mut self) -> Result<Times, Failure> {
+    /// Whether the writer takes work, the clocks that it reads, and its own.
+    pub(crate) async fn state(&mut self) -> Result<WriterState, Failure> {
         let message = wire::GetStatusRequest {};
         let status = call(&self.target, message, async |m| self.client.get_status(m).await).await?;
         let named = |ms: i64| (ms > 0).then(|| Timestamp::from_unix_millis(ms));
         let databases = status.sources.into_iter();
-        Ok(Times {
-            writer: Timestamp::from_unix_millis(status.writer_now_ms),
-            ledger: named(status.ledger_now_ms),
-            databases: databases
-                .filter_map(|source| Some((source.source_id, named(source.database_now_ms)?)))
-                .collect(),
+        Ok(WriterState {
+            times: Times {
+                writer: Timestamp::from_unix_millis(status.writer_now_ms),
+                ledger: named(status.ledger_now_ms),
+                databases: databases
+                    .filter_map(|source| Some((source.source_id, named(source.database_now_ms)?)))
+                    .collect(),
+            },
+            is_frozen: status.frozen,
+            problem: status.switch_problem,
         })
     }
 

@@ -95,7 +95,8 @@ impl Client {
     fn postgres_commits(&mut self, message: &[u8]) -> bool {
         let (kind, body) = (message.first(), message.get(5..).unwrap_or_default());
         match kind {
-            Some(b'Q') => is_commit(body),
+            // One message can have several statements.
+            Some(b'Q') => body.split(|byte| *byte == b';').any(is_commit),
             Some(b'P') => {
                 let mut parts = body.splitn(2, |b| *b == 0);
                 let name = parts.next().unwrap_or_default().to_vec();
@@ -173,6 +174,10 @@ mod tests {
     fn a_commit_of_postgres_is_seen_in_either_form() {
         let mut client = started();
         assert_eq!(client.understand(&postgres(b'Q', b"COMMIT\0")), Meaning::Commit);
+        assert_eq!(
+            client.understand(&postgres(b'Q', b"SELECT 1; COMMIT; SELECT 2\0")),
+            Meaning::Commit
+        );
         assert_eq!(
             client.understand(&postgres(b'Q', b"SELECT 'COMMIT'\0")),
             Meaning::Other

@@ -176,6 +176,9 @@ async fn writer_side(
         links.extend(session::local_writer(context).await?);
     }
     if links.is_empty() {
+        if let Some(running) = session::local_writer(context).await? {
+            variables.extend(state_of(&mut Writer::at(&running), context).await?);
+        }
         return match args.check_db {
             true => probed("writer", Process::Writer, loaded, context).await,
             false => Ok(Vec::new()),
@@ -191,10 +194,29 @@ async fn writer_side(
         } else {
             variables.push(answered(writer.address()));
         }
-        let times = context.unless_stopped(writer.times()).await?;
-        variables.extend(super::clocks::findings(&times));
+        variables.extend(state_of(&mut writer, context).await?);
     }
     Ok(probes)
+}
+
+/// What keeps a running writer from its work, and clocks that differ.
+async fn state_of(writer: &mut Writer, context: &Context) -> Result<Vec<ProbeFinding>, Failure> {
+    let state = context.unless_stopped(writer.state()).await?;
+    let mut findings = super::clocks::findings(&state.times);
+    if let Some(code) = &state.problem {
+        let text = format!(
+            "the {} takes no work: its switches are not durable",
+            writer.address()
+        );
+        let fix = "make its state directory writable and free space there; it goes on by itself".to_owned();
+        findings.push(finding(Severity::Problem, &safe(code), text, Some(fix)));
+    }
+    if state.is_frozen {
+        let text = format!("the {} is frozen: nothing is applied", writer.address());
+        let fix = "synapsor-runner writeback unfreeze".to_owned();
+        findings.push(finding(Severity::Warning, "WRITEBACK_FROZEN", text, Some(fix)));
+    }
+    Ok(findings)
 }
 
 fn answered(service: String) -> ProbeFinding {
