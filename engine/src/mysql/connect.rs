@@ -206,7 +206,7 @@ impl Connector {
         if marker.is_none_or(|kind| kind == BASE_TABLE) {
             session.identity = super::read::identity(&mut session, &schema).await?;
         } else if self.access == Access::Read {
-            return Err(super::read::unfit_identity());
+            return Err(super::read::unfit_identity(EngineErrorKind::Unreadable));
         }
         if self.access == Access::Write {
             session.settings = Some(Settings::of_new(&mut session).await?);

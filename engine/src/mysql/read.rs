@@ -78,7 +78,8 @@ pub fn rows_of(
 pub async fn identity(session: &mut Session, schema: &str) -> Result<String, Failed> {
     let server = session.server()?.clone();
     if server.has_marker && session.table_type(schema, IDENTITY_TABLE).await?.as_deref() != Some(BASE_TABLE) {
-        return Err(unfit_identity().into());
+        // One damaged source must not keep a process with others from its start.
+        return Err(unfit_identity(EngineErrorKind::Unreadable).into());
     }
     let (own, mark) = (server_words(server.flavor), mark_words(server.has_marker, schema));
     let answer = session.rows(&format!("SELECT {own}, {mark}"), Vec::new()).await?;
@@ -87,11 +88,8 @@ pub async fn identity(session: &mut Session, schema: &str) -> Result<String, Fai
 }
 
 /// Something else than the migration's table tells which database this is.
-pub fn unfit_identity() -> EngineError {
-    EngineError::new(
-        EngineErrorKind::Denied,
-        "the identity table is not the one of the migration",
-    )
+pub fn unfit_identity(kind: EngineErrorKind) -> EngineError {
+    EngineError::new(kind, "the identity table is not the one of the migration")
 }
 
 /// The server in its own words, as one expression.

@@ -47,7 +47,7 @@ pub(crate) async fn begin(pool: &Arc<Pool>, shapes: &Arc<Shapes>) -> Result<Open
     let (mut held, shown) = opened(pool, &receipts).await?;
     // Through a view or a temporary table nothing is read, not even which database this is.
     if shown.is_identity_unfit(&receipts) {
-        return Err(read::unfit_identity());
+        return Err(read::unfit_identity(EngineErrorKind::Denied));
     }
     let unreadable_receipts = shown.unreadable_receipts(&receipts);
     let (identity, database_now) = facts(held.session(), &receipts.schema).await?;
