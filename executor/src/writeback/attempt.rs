@@ -28,7 +28,7 @@ use super::source::AtSource;
 use super::switches::FlightGuard;
 use super::unproven::present;
 use super::{Writer, reject, unusable_trust};
-use synapsor_source::Engine;
+use synapsor_source::{Engine, EngineError, EngineErrorKind};
 use synapsor_writeback::crash_point::{CrashPoint, hit};
 use synapsor_writeback::{
     ApplyResult, EndPermit, LeaseTerms, LostReceipts, RefusedBy, UnprovenReceipt, Unusable, WritePermit,
@@ -464,7 +464,7 @@ async fn own_identity(writer: &Writer, engine: &dyn Engine, proposal: &Proposal)
     if writer.core.identities().is_known(&source.id, &source.fingerprint) {
         return Ok(source.fingerprint.clone());
     }
-    let identity = engine.identity().await.map_err(|e| unusable(&e))?;
+    let identity = engine.identity().await.map_err(|e| unidentified(&e))?;
     writer.core.identities().cache(&source.id, &identity);
     Ok(identity)
 }
@@ -516,7 +516,7 @@ async fn known_outcome(
         .await
         .map_err(|e| unusable(&e))?;
     let Some(stored) = found else { return Ok(()) };
-    let identity = engine.identity().await.map_err(|e| unusable(&e))?;
+    let identity = engine.identity().await.map_err(|e| unidentified(&e))?;
     Err(
         match receipt::verify(&stored, trust, attested.digest(), &identity) {
             Ok((receipt, envelope)) => found_round(writer, receipt, envelope),
@@ -618,7 +618,19 @@ fn round_of(writer: &Writer, result: ApplyResult) -> Round {
     }
 }
 
-fn unusable(error: &synapsor_source::EngineError) -> Round {
+/// A database that does not say which one it is.
+fn unidentified(error: &EngineError) -> Round {
+    if error.kind != EngineErrorKind::Unreadable {
+        return unusable(error);
+    }
+    tracing::warn!(detail = %error.detail, "the database does not say which one it is");
+    Round::Report(refused(&Refusal::new(
+        "refused:source",
+        "the database does not say which one it is; `writeback doctor --check-db` names what stands in the way",
+    )))
+}
+
+fn unusable(error: &EngineError) -> Round {
     tracing::warn!(reason = error.reason(), detail = %error.detail, "the database cannot be used");
     if error.is_retryable() {
         Round::Again(error.reason(), Pace::of(error))
