@@ -6,11 +6,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use rustix::process::Signal;
 use synapsor_domain::writeback::AttemptResult;
 use synapsor_e2e::binaries::Build;
+use synapsor_e2e::cli::Workplace;
 use synapsor_e2e::court::{Court, INVOICE};
 use synapsor_e2e::databases::{Engine, Server, Session};
 use synapsor_e2e::deployment::Deployment;
+use synapsor_e2e::fixture::Fixture;
 use synapsor_e2e::target::Target;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -355,4 +358,33 @@ fn every_trap_of_the_published_list_has_its_test() -> anyhow::Result<()> {
     }
     ensure!(traps >= 30, "{traps} traps");
     Ok(())
+}
+
+/// The receipt of a conflict is committed too, and with it what code did when the row was locked.
+#[test]
+fn what_code_did_at_the_lock_is_not_committed_with_a_conflict() -> anyhow::Result<()> {
+    let Some(server) = Server::of(Engine::Postgres)? else {
+        return Ok(());
+    };
+    let place = Workplace::over(server.database()?, &Fixture::billing())?;
+    // A writer that runs knows the table as it was.
+    let mut up = place.start(&["up"])?;
+    up.until_printed(LIMIT, |printed| printed.contains("Ctrl-C ends it"))?;
+    let first = place.approved("INV-3001", "goodwill")?;
+    place.ok(&["apply", &first])?;
+    let second = place.approved("INV-3002", "goodwill")?;
+    place.target.execute(
+        "CREATE FUNCTION seen() RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER AS $f$ BEGIN
+           CREATE OR REPLACE FUNCTION public.made() RETURNS integer LANGUAGE sql AS 'SELECT 1'; RETURN true; END $f$;
+         UPDATE invoices SET version = version + 1 WHERE id = 'INV-3002';
+         CREATE POLICY seen ON invoices USING (seen()); ALTER TABLE invoices ENABLE ROW LEVEL SECURITY",
+    )?;
+    let ran = place.run(&["apply", &second, "--json"])?;
+    ran.expect(4)?;
+    ensure!(ran.object()?["result"] == "refused:foreign_code", "{ran}");
+    let made = "SELECT count(*) FROM pg_catalog.pg_proc WHERE proname = 'made'";
+    let found = place.target.query_text(made)?;
+    assert_eq!(found[0][0].as_deref(), Some("0"), "the function was committed");
+    up.signal(Signal::INT)?;
+    up.end(LIMIT)?.expect(0)
 }

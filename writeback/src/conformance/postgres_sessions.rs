@@ -95,26 +95,6 @@ async fn statements_that_are_replaced_during_the_last_look_commit_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_code_did_at_the_lock_is_not_committed_with_a_conflict() {
-    let Some((postgres, db)) = invoices() else { return };
-    postgres.execute(&format!("{REPLACING}; {POLICY}; {ON}"));
-    let mut transaction = begin(&db).await.transaction;
-    let plan = invoice(&db);
-    assert_eq!(transaction.lock(&plan).await.unwrap().len(), 1);
-    let nobody = Acknowledged::default();
-    let look = LookTarget {
-        plan: &plan,
-        allowed: &nobody,
-    };
-    let looked = transaction.first_look(Some(look)).await;
-    let Err(LookError::Violation(violation)) = looked else {
-        panic!("{looked:?}");
-    };
-    assert_eq!(violation.kind, ViolationKind::ForeignCode);
-}
-
-/// Also behind a look that a replaced statement answered, the connection serves no other transaction.
-#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_with_replaced_statements_is_not_used_again() {
     let Some((postgres, db)) = invoices() else { return };
     postgres.execute(&format!("{REPLACING}; {POLICY}"));
