@@ -388,3 +388,35 @@ fn what_code_did_at_the_lock_is_not_committed_with_a_conflict() -> anyhow::Resul
     up.signal(Signal::INT)?;
     up.end(LIMIT)?.expect(0)
 }
+
+/// A rejection and a freeze are rows of the receipt table as well: its code does not run for them either.
+#[test]
+fn damaged_receipt_table_runs_no_code_for_rejection_and_freeze() -> anyhow::Result<()> {
+    let Some(server) = Server::of(Engine::Postgres)? else {
+        return Ok(());
+    };
+    let place = Workplace::over(server.database()?, &Fixture::billing())?;
+    let mut up = place.start(&["up"])?;
+    up.until_printed(LIMIT, |printed| printed.contains("Ctrl-C ends it"))?;
+    let first = place.approved("INV-3001", "goodwill")?;
+    // A sequence keeps its value after a rollback, so it shows that the trigger ran.
+    place.target.execute(
+        "CREATE SEQUENCE ran; ALTER SEQUENCE ran OWNER TO CURRENT_USER;
+         CREATE FUNCTION count_it() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+           $f$ BEGIN PERFORM nextval('public.ran'); RETURN NEW; END $f$;
+         CREATE TRIGGER counted BEFORE INSERT ON synapsor_writeback_receipts
+           FOR EACH ROW EXECUTE FUNCTION count_it()",
+    )?;
+    let rejected = place.run(&["proposals", "reject", &first, "--reason", "no", "--yes", "--json"])?;
+    ensure!(rejected.object()?["effect"] != "tombstoned", "{rejected}");
+    let frozen = place.run(&["writeback", "freeze", "--json"])?;
+    ensure!(frozen.stdout.contains("frozen"), "{frozen}");
+    let ran = place.target.query_text("SELECT is_called::text FROM ran")?;
+    assert_eq!(ran[0][0].as_deref(), Some("false"), "the trigger ran");
+    let rows = place
+        .target
+        .query_text("SELECT count(*) FROM synapsor_writeback_receipts")?;
+    assert_eq!(rows[0][0].as_deref(), Some("0"), "a row was recorded");
+    up.signal(Signal::INT)?;
+    up.end(LIMIT)?.expect(0)
+}
