@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tonic_prost_build::configure()
         .skip_debug([
             "synapsor.executor.v1.CallCapabilityRequest",
-            "synapsor.executor.v1.IssueTicketRequest",
+            "synapsor.executor.v1.IssueContextTicketRequest",
         ])
         .compile_fds(descriptors)?;
     Ok(())

@@ -13,7 +13,6 @@ use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::PublicKey;
 use synapsor_domain::trust::{ServiceKey, TrustFile};
 use synapsor_proto::common::v1 as wire;
-use synapsor_proto::common::v1::KnownCheckpoint;
 use synapsor_proto::ledger::v1::GetCheckpointResponse;
 
 const FILE_BYTES_MAX: u64 = 4096;
@@ -150,8 +149,8 @@ impl WitnessFile {
     }
 
     /// What to tell the ledger, so that it can prove that it only grew.
-    pub fn known(&self) -> KnownCheckpoint {
-        KnownCheckpoint::from(&self.memory().witness)
+    pub fn known(&self) -> wire::TreeHead {
+        wire::TreeHead::from(&self.memory().witness)
     }
 
     /// Believes a signed checkpoint that continues the log. A checkpoint behind the remembered one is a ledger that

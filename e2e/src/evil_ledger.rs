@@ -181,7 +181,8 @@ impl EvilLedger {
         let tls = deployment.material(Role::Ledger, None)?;
         let access =
             AccessTable::new(&deployment.id).allow("synapsor.ledger.v1.WritebackService", &[Role::Writer]);
-        let limits = ServerLimits::default().with_streaming(["/synapsor.ledger.v1.WritebackService/Lease"]);
+        let limits =
+            ServerLimits::default().with_streaming(["/synapsor.ledger.v1.WritebackService/LeaseJobs"]);
         let server = GrpcServer::bind("127.0.0.1:0".parse()?, &tls, access, limits).await?;
         let address = server.local_addr().to_string();
         let (jobs, queue) = mpsc::channel(16);
@@ -260,14 +261,14 @@ impl EvilLedger {
             wire::Job {
                 proposal: Some((&forge.record(proposal)).into()),
                 decisions: decisions.iter().map(|d| (&forge.record(*d)).into()).collect(),
-                order: order.map(|o| (&forge.record(o)).into()),
+                apply_order: order.map(|o| (&forge.record(o)).into()),
                 checkpoint: forge.note(&self.origin, &deployment.ledger_key),
                 consistency: consistency.iter().map(Into::into).collect(),
                 lease_token: vec![7; 32],
                 fence: 1,
                 attempt: 1,
                 lease_ms: self.lease_ms,
-                unfinished: false,
+                has_open_attempt: false,
                 switches: Vec::new(),
                 newest_receipt: self.newest_receipt.as_ref().map(Into::into),
             }
@@ -348,13 +349,14 @@ impl Log {
     }
 }
 
-type Jobs = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<wire::LeaseResponse, Status>> + Send>>;
+type Jobs =
+    std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<wire::LeaseJobsResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl WritebackService for Service {
-    type LeaseStream = Jobs;
+    type LeaseJobsStream = Jobs;
 
-    async fn lease(&self, _: Request<wire::LeaseRequest>) -> Result<Response<Jobs>, Status> {
+    async fn lease_jobs(&self, _: Request<wire::LeaseJobsRequest>) -> Result<Response<Jobs>, Status> {
         let queue = self
             .queue
             .lock()
@@ -362,7 +364,7 @@ impl WritebackService for Service {
             .take();
         let queue = queue.ok_or_else(|| Status::unavailable("one stream only"))?;
         let jobs = ReceiverStream::new(queue).map(|job| {
-            Ok(wire::LeaseResponse {
+            Ok(wire::LeaseJobsResponse {
                 job: Some(job),
                 ..Default::default()
             })
@@ -370,10 +372,10 @@ impl WritebackService for Service {
         Ok(Response::new(Box::pin(jobs)))
     }
 
-    async fn heartbeat(
+    async fn renew_lease(
         &self,
-        _: Request<wire::HeartbeatRequest>,
-    ) -> Result<Response<wire::HeartbeatResponse>, Status> {
+        _: Request<wire::RenewLeaseRequest>,
+    ) -> Result<Response<wire::RenewLeaseResponse>, Status> {
         self.beat.send_modify(|count| *count += 1);
         Deaf::refuses(&self.deaf.heartbeats)?;
         let deny = self
@@ -381,26 +383,29 @@ impl WritebackService for Service {
             .lock()
             .map_err(|_| Status::internal("poisoned"))?
             .clone();
-        Ok(Response::new(wire::HeartbeatResponse {
+        Ok(Response::new(wire::RenewLeaseResponse {
             lease_ms: 60_000,
-            deny: deny.map(Into::into),
+            rejection: deny.map(Into::into),
             ..Default::default()
         }))
     }
 
-    async fn start(&self, _: Request<wire::StartRequest>) -> Result<Response<wire::StartResponse>, Status> {
+    async fn start_attempt(
+        &self,
+        _: Request<wire::StartAttemptRequest>,
+    ) -> Result<Response<wire::StartAttemptResponse>, Status> {
         Deaf::refuses(&self.deaf.starts)?;
         self.start.send_modify(|count| *count += 1);
-        Ok(Response::new(wire::StartResponse {
+        Ok(Response::new(wire::StartAttemptResponse {
             attempt: 1,
             ..Default::default()
         }))
     }
 
-    async fn settle(
+    async fn finish_attempt(
         &self,
-        request: Request<wire::SettleRequest>,
-    ) -> Result<Response<wire::SettleResponse>, Status> {
+        request: Request<wire::FinishAttemptRequest>,
+    ) -> Result<Response<wire::FinishAttemptResponse>, Status> {
         Deaf::refuses(&self.deaf.settles)?;
         let request = request.into_inner();
         let envelope: Envelope = required("attempt", request.attempt)
@@ -417,7 +422,7 @@ impl WritebackService for Service {
             .send(report)
             .await
             .map_err(|_| Status::unavailable("ended"))?;
-        Ok(Response::new(wire::SettleResponse {
+        Ok(Response::new(wire::FinishAttemptResponse {
             state: "approved".to_owned(),
             checkpoint: String::new(),
         }))
@@ -489,11 +494,11 @@ impl WritebackService for Service {
         self.log.orders(new).map(Response::new)
     }
 
-    async fn list_unfinished(
+    async fn list_open_attempts(
         &self,
-        _: Request<wire::ListUnfinishedRequest>,
-    ) -> Result<Response<wire::ListUnfinishedResponse>, Status> {
-        Ok(Response::new(wire::ListUnfinishedResponse {
+        _: Request<wire::ListOpenAttemptsRequest>,
+    ) -> Result<Response<wire::ListOpenAttemptsResponse>, Status> {
+        Ok(Response::new(wire::ListOpenAttemptsResponse {
             attempts: Vec::new(),
             ..Default::default()
         }))

@@ -78,7 +78,8 @@ impl GenerousLedger {
         let tls = deployment.material(Role::Ledger, None)?;
         let access =
             AccessTable::new(&deployment.id).allow("synapsor.ledger.v1.WritebackService", &[Role::Writer]);
-        let limits = ServerLimits::default().with_streaming(["/synapsor.ledger.v1.WritebackService/Lease"]);
+        let limits =
+            ServerLimits::default().with_streaming(["/synapsor.ledger.v1.WritebackService/LeaseJobs"]);
         let server = GrpcServer::bind("127.0.0.1:0".parse()?, &tls, access, limits).await?;
         let address = server.local_addr().to_string();
         let heard = Arc::new(Heard {
@@ -143,14 +144,14 @@ fn jobs(deployment: &Deployment, papers: &[(ProposalId, Papers)]) -> Vec<wire::J
         .map(|(proposal, decisions, order)| wire::Job {
             proposal: Some((&forge.record(proposal)).into()),
             decisions: decisions.iter().map(|d| (&forge.record(*d)).into()).collect(),
-            order: order.map(|o| (&forge.record(o)).into()),
+            apply_order: order.map(|o| (&forge.record(o)).into()),
             checkpoint: checkpoint.clone(),
             consistency: Vec::new(),
             lease_token: random::bytes::<32>().to_vec(),
             fence: 1,
             attempt: 1,
             lease_ms: LEASE_MS,
-            unfinished: false,
+            has_open_attempt: false,
             switches: Vec::new(),
             newest_receipt: None,
         })
@@ -166,7 +167,8 @@ struct Service {
     heard: Arc<Heard>,
 }
 
-type Jobs = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<wire::LeaseResponse, Status>> + Send>>;
+type Jobs =
+    std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<wire::LeaseJobsResponse, Status>> + Send>>;
 
 /// All jobs so many times. The first time all writers get them in the same order, so that they meet; later ones are
 /// in an order of each writer's own.
@@ -189,8 +191,8 @@ async fn hand_out(jobs: Arc<Vec<wire::Job>>, times: usize, seed: u64, queue: mps
     queue.closed().await;
 }
 
-fn applied() -> Response<wire::SettleResponse> {
-    Response::new(wire::SettleResponse {
+fn applied() -> Response<wire::FinishAttemptResponse> {
+    Response::new(wire::FinishAttemptResponse {
         state: "applied".to_owned(),
         checkpoint: String::new(),
     })
@@ -198,9 +200,9 @@ fn applied() -> Response<wire::SettleResponse> {
 
 #[tonic::async_trait]
 impl WritebackService for Service {
-    type LeaseStream = Jobs;
+    type LeaseJobsStream = Jobs;
 
-    async fn lease(&self, _: Request<wire::LeaseRequest>) -> Result<Response<Jobs>, Status> {
+    async fn lease_jobs(&self, _: Request<wire::LeaseJobsRequest>) -> Result<Response<Jobs>, Status> {
         let stream = {
             let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
             *streams += 1;
@@ -212,7 +214,7 @@ impl WritebackService for Service {
         let (queue, jobs) = mpsc::channel(1);
         tokio::spawn(hand_out(Arc::clone(&self.jobs), self.times, stream as u64, queue));
         let jobs = ReceiverStream::new(jobs).map(|job| {
-            Ok(wire::LeaseResponse {
+            Ok(wire::LeaseJobsResponse {
                 job: Some(job),
                 ..Default::default()
             })
@@ -220,28 +222,31 @@ impl WritebackService for Service {
         Ok(Response::new(Box::pin(jobs)))
     }
 
-    async fn heartbeat(
+    async fn renew_lease(
         &self,
-        _: Request<wire::HeartbeatRequest>,
-    ) -> Result<Response<wire::HeartbeatResponse>, Status> {
-        Ok(Response::new(wire::HeartbeatResponse {
+        _: Request<wire::RenewLeaseRequest>,
+    ) -> Result<Response<wire::RenewLeaseResponse>, Status> {
+        Ok(Response::new(wire::RenewLeaseResponse {
             lease_ms: LEASE_MS,
-            deny: None,
+            rejection: None,
             ..Default::default()
         }))
     }
 
-    async fn start(&self, _: Request<wire::StartRequest>) -> Result<Response<wire::StartResponse>, Status> {
-        Ok(Response::new(wire::StartResponse {
+    async fn start_attempt(
+        &self,
+        _: Request<wire::StartAttemptRequest>,
+    ) -> Result<Response<wire::StartAttemptResponse>, Status> {
+        Ok(Response::new(wire::StartAttemptResponse {
             attempt: 1,
             ..Default::default()
         }))
     }
 
-    async fn settle(
+    async fn finish_attempt(
         &self,
-        request: Request<wire::SettleRequest>,
-    ) -> Result<Response<wire::SettleResponse>, Status> {
+        request: Request<wire::FinishAttemptRequest>,
+    ) -> Result<Response<wire::FinishAttemptResponse>, Status> {
         let request = request.into_inner();
         let refused = |r: synapsor_domain::refusal::Refusal| Status::invalid_argument(r.public);
         let attempt: Envelope = required("attempt", request.attempt)
@@ -317,11 +322,11 @@ impl WritebackService for Service {
         Ok(Response::new(wire::FindReceiptOrdersResponse::default()))
     }
 
-    async fn list_unfinished(
+    async fn list_open_attempts(
         &self,
-        _: Request<wire::ListUnfinishedRequest>,
-    ) -> Result<Response<wire::ListUnfinishedResponse>, Status> {
-        Ok(Response::new(wire::ListUnfinishedResponse {
+        _: Request<wire::ListOpenAttemptsRequest>,
+    ) -> Result<Response<wire::ListOpenAttemptsResponse>, Status> {
+        Ok(Response::new(wire::ListOpenAttemptsResponse {
             attempts: Vec::new(),
             ..Default::default()
         }))

@@ -233,7 +233,7 @@ impl Desk {
 
     pub async fn record(&mut self, proposal: &str) -> anyhow::Result<wire::ProposalRecord> {
         let request = wire::GetProposalRequest {
-            proposal: proposal.to_owned(),
+            proposal_ref: proposal.to_owned(),
             known: None,
         };
         let answer = self
@@ -254,13 +254,13 @@ impl Desk {
 
     /// The same under a request id of the caller's, who may have to ask again.
     pub async fn decide_as(&mut self, request_id: &str, decision: &Envelope) -> Result<String, Refusal> {
-        let request = wire::DecideRequest {
+        let request = wire::SubmitDecisionRequest {
             request_id: request_id.to_owned(),
             decision: Some(decision.into()),
         };
         Ok(self
             .client
-            .decide(request)
+            .submit_decision(request)
             .await
             .map_err(|s| from_status(&s))?
             .into_inner()
@@ -273,13 +273,13 @@ impl Desk {
 
     /// The same under a request id of the caller's, who may have to ask again.
     pub async fn request_apply_as(&mut self, request_id: &str, order: &Envelope) -> Result<u64, Refusal> {
-        let request = wire::RequestApplyRequest {
+        let request = wire::SubmitApplyOrderRequest {
             request_id: request_id.to_owned(),
-            order: Some(order.into()),
+            apply_order: Some(order.into()),
         };
         Ok(self
             .client
-            .request_apply(request)
+            .submit_apply_order(request)
             .await
             .map_err(|s| from_status(&s))?
             .into_inner()

@@ -79,12 +79,12 @@ async fn ask(
         address,
     )
     .map_err(|e| e.to_string())?;
-    let request = wire::FreezeRequest {
+    let request = wire::SetFrozenRequest {
         frozen: unfreeze.is_none(),
         unfreeze: unfreeze.map(Into::into),
         freeze: freeze.map(Into::into),
     };
-    let answer = WriterServiceClient::new(channel).freeze(request).await;
+    let answer = WriterServiceClient::new(channel).set_frozen(request).await;
     Ok(answer
         .map_err(|s| from_status(&s).code.into_owned())?
         .into_inner()
@@ -245,10 +245,10 @@ async fn dry_run(stack: &Stack, address: &str, subject: &Subject) -> anyhow::Res
         Role::Writer,
         address,
     )?;
-    let request = wire::PreviewRequest {
+    let request = wire::DryRunRequest {
         proposal: Some((&subject.envelope).into()),
     };
-    let answer = WriterServiceClient::new(channel).preview(request).await?;
+    let answer = WriterServiceClient::new(channel).dry_run(request).await?;
     Ok(answer.into_inner().result)
 }
 

@@ -28,8 +28,8 @@ async fn proposed(stack: &Stack) -> anyhow::Result<(Desk, Subject)> {
     Ok((desk, subject))
 }
 
-fn lease_request() -> wire::LeaseRequest {
-    wire::LeaseRequest {
+fn lease_request() -> wire::LeaseJobsRequest {
+    wire::LeaseJobsRequest {
         source_ids: vec!["billing_db".to_owned()],
         capacity: 1,
         capacity_per_source: 1,
@@ -46,9 +46,9 @@ async fn a_guessed_lease_token_opens_nothing() -> anyhow::Result<()> {
     let (mut desk, subject) = proposed(&stack).await?;
     desk.approve_and_order(&stack.deployment, &subject).await?;
     let mut holder = WritebackServiceClient::new(stack.ledger_as(Role::Writer, Some(WRITER))?);
-    let mut jobs = holder.lease(lease_request()).await?.into_inner();
+    let mut jobs = holder.lease_jobs(lease_request()).await?.into_inner();
     let job = jobs.message().await?.and_then(|m| m.job).expect("a job");
-    let start = |token: Vec<u8>| wire::StartRequest {
+    let start = |token: Vec<u8>| wire::StartAttemptRequest {
         proposal_id: subject.proposal.id.to_string(),
         lease_token: token,
         writer_now_ms: 0,
@@ -59,15 +59,22 @@ async fn a_guessed_lease_token_opens_nothing() -> anyhow::Result<()> {
         random::bytes::<32>().to_vec(),
         job.lease_token[..31].to_vec(),
     ] {
-        let refused = holder.start(start(guess)).await.unwrap_err();
+        let refused = holder.start_attempt(start(guess)).await.unwrap_err();
         assert_eq!(from_status(&refused).code, "LEASE_NOT_HELD");
     }
     // The right token in the wrong hands is no better.
     let mut thief = WritebackServiceClient::new(stack.ledger_as(Role::Writer, Some("writer-9"))?);
-    let refused = thief.start(start(job.lease_token.clone())).await.unwrap_err();
+    let refused = thief
+        .start_attempt(start(job.lease_token.clone()))
+        .await
+        .unwrap_err();
     assert_eq!(from_status(&refused).code, "LEASE_NOT_HELD");
     assert_eq!(
-        holder.start(start(job.lease_token)).await?.into_inner().attempt,
+        holder
+            .start_attempt(start(job.lease_token))
+            .await?
+            .into_inner()
+            .attempt,
         1
     );
     Ok(())
@@ -86,26 +93,26 @@ async fn an_unattested_proposal_and_altered_evidence_are_not_filed() -> anyhow::
         &serde_json::json!({ "v": 1 }),
         &stack.deployment.writer_key,
     )?;
-    let record = |proposal: &Envelope| wire::ProposalFiling {
+    let record = |proposal: &Envelope| wire::ProposalCall {
         proposal: Some(proposal.into()),
         evidence: Some((&evidence).into()),
         audit: b"{}".to_vec(),
     };
     // A genuine proposal cannot rest on evidence that its reader did not sign.
     let genuine = Envelope::seal(Kind::Proposal, &forged, &stack.deployment.reader_key)?;
-    let filing = |proposal: &Envelope| wire::Filing {
+    let filing = |proposal: &Envelope| wire::CallRecord {
         request_id: random::hex_id(32),
         traceparent: String::new(),
-        record: Some(wire::filing::Record::Proposal(record(proposal))),
+        record: Some(wire::call_record::Record::Proposal(record(proposal))),
     };
-    let request = wire::FileRequest {
-        filings: vec![filing(&unattested), filing(&genuine)],
+    let request = wire::SubmitRequest {
+        records: vec![filing(&unattested), filing(&genuine)],
         known: None,
     };
-    let answer = intake.file(request).await?.into_inner();
+    let answer = intake.submit(request).await?.into_inner();
     assert_eq!((answer.outcomes.len(), answer.checkpoint.as_str()), (2, ""));
     for outcome in answer.outcomes {
-        let Some(wire::filing_outcome::Outcome::Refused(refused)) = outcome.outcome else {
+        let Some(wire::submit_outcome::Outcome::Error(refused)) = outcome.outcome else {
             anyhow::bail!("it was filed");
         };
         assert_eq!(refused.code, "refused:attestation", "{}", refused.message);
@@ -152,7 +159,7 @@ async fn a_writer_s_word_counts_only_under_its_key() -> anyhow::Result<()> {
     let (mut desk, subject) = proposed(&stack).await?;
     desk.approve_and_order(&stack.deployment, &subject).await?;
     let mut holder = WritebackServiceClient::new(stack.ledger_as(Role::Writer, Some(WRITER))?);
-    let mut jobs = holder.lease(lease_request()).await?.into_inner();
+    let mut jobs = holder.lease_jobs(lease_request()).await?.into_inner();
     let job = jobs.message().await?.and_then(|m| m.job).expect("a job");
     let report = AttemptReport {
         v: 1,
@@ -168,7 +175,7 @@ async fn a_writer_s_word_counts_only_under_its_key() -> anyhow::Result<()> {
         at: synapsor_e2e::now(),
     };
     let forged = Envelope::seal(Kind::Attempt, &report, &stack.deployment.reader_key)?;
-    let request = wire::SettleRequest {
+    let request = wire::FinishAttemptRequest {
         proposal_id: subject.proposal.id.to_string(),
         lease_token: job.lease_token,
         attempt: Some((&forged).into()),
@@ -176,7 +183,7 @@ async fn a_writer_s_word_counts_only_under_its_key() -> anyhow::Result<()> {
         writer_now_ms: 0,
     };
     assert!(
-        holder.settle(request).await.is_err(),
+        holder.finish_attempt(request).await.is_err(),
         "a report under another key was believed"
     );
     assert_eq!(desk.state(subject.proposal.id.as_str()).await?, "pending_worker");

@@ -18,10 +18,10 @@ use synapsor_e2e::cli::{Workplace, until};
 use synapsor_e2e::deployment::Deployment;
 use synapsor_e2e::operator::Desk;
 use synapsor_e2e::stack::{INSTANCE, Stack, reader};
-use synapsor_proto::common::v1::Signed;
+use synapsor_proto::common::v1::DsseEnvelope;
 use synapsor_proto::convert::required;
 use synapsor_proto::executor::v1::agent_service_client::AgentServiceClient;
-use synapsor_proto::executor::v1::{CallCapabilityRequest, IssueTicketRequest};
+use synapsor_proto::executor::v1::{CallCapabilityRequest, IssueContextTicketRequest};
 use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::agent_record_service_client::AgentRecordServiceClient;
 use synapsor_proto::ledger::v1::event_service_client::EventServiceClient;
@@ -70,14 +70,17 @@ impl Gateway {
         ))
     }
 
-    async fn ticket(&mut self) -> anyhow::Result<Signed> {
-        let answer = self.agents.issue_ticket(IssueTicketRequest::default()).await?;
+    async fn ticket(&mut self) -> anyhow::Result<DsseEnvelope> {
+        let answer = self
+            .agents
+            .issue_context_ticket(IssueContextTicketRequest::default())
+            .await?;
         Ok(required("ticket", answer.into_inner().ticket)?)
     }
 
     async fn proposal(
         &mut self,
-        ticket: &Signed,
+        ticket: &DsseEnvelope,
         id: &str,
     ) -> Result<wire::AgentRecordServiceGetProposalResponse, Status> {
         let request = wire::AgentRecordServiceGetProposalRequest {
@@ -87,7 +90,7 @@ impl Gateway {
         Ok(self.records.get_proposal(request).await?.into_inner())
     }
 
-    async fn evidence(&mut self, ticket: &Signed, id: &str) -> Result<Vec<u8>, Status> {
+    async fn evidence(&mut self, ticket: &DsseEnvelope, id: &str) -> Result<Vec<u8>, Status> {
         let request = wire::AgentRecordServiceGetEvidenceRequest {
             ticket: Some(ticket.clone()),
             evidence_id: id.to_owned(),
@@ -95,7 +98,7 @@ impl Gateway {
         Ok(self.records.get_evidence(request).await?.into_inner().record_json)
     }
 
-    async fn replay(&mut self, ticket: &Signed, id: &str) -> Result<Vec<u8>, Status> {
+    async fn replay(&mut self, ticket: &DsseEnvelope, id: &str) -> Result<Vec<u8>, Status> {
         let request = wire::AgentRecordServiceGetReplayRequest {
             ticket: Some(ticket.clone()),
             replay_id: id.to_owned(),
@@ -103,7 +106,7 @@ impl Gateway {
         Ok(self.records.get_replay(request).await?.into_inner().record_json)
     }
 
-    async fn withdraw(&mut self, ticket: &Signed, id: &str) -> Result<wire::WithdrawResponse, Status> {
+    async fn withdraw(&mut self, ticket: &DsseEnvelope, id: &str) -> Result<wire::WithdrawResponse, Status> {
         let request = wire::WithdrawRequest {
             ticket: Some(ticket.clone()),
             proposal_id: id.to_owned(),
@@ -112,7 +115,7 @@ impl Gateway {
         Ok(self.records.withdraw(request).await?.into_inner())
     }
 
-    async fn watch(&mut self, ticket: &Signed) -> anyhow::Result<Streaming<wire::WatchResponse>> {
+    async fn watch(&mut self, ticket: &DsseEnvelope) -> anyhow::Result<Streaming<wire::WatchResponse>> {
         let request = wire::WatchRequest {
             ticket: Some(ticket.clone()),
             after_seq: None,
@@ -166,7 +169,7 @@ async fn a_gateway_follows_its_proposal_from_the_first_word_to_the_receipt() -> 
         (
             record.state.as_str(),
             record.is_final,
-            record.principal_matches,
+            record.is_own,
             record.capability.as_str()
         ),
         ("applied", true, true, "billing.propose_late_fee_waiver")

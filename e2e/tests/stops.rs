@@ -13,7 +13,7 @@ use synapsor_e2e::deployment::{Deployment, Person};
 use synapsor_e2e::operator::{Desk, Subject, decision, order, seal_decision, seal_order};
 use synapsor_e2e::stack::{self, Stack, WRITER};
 use synapsor_proto::executor::v1 as wire;
-use synapsor_proto::executor::v1::DenyEffect;
+use synapsor_proto::executor::v1::RejectEffect;
 use synapsor_proto::executor::v1::writer_service_client::WriterServiceClient;
 use synapsor_proto::status::from_status;
 use tonic::transport::Channel;
@@ -70,14 +70,14 @@ impl Scene {
         Ok(order)
     }
 
-    async fn denied(&mut self) -> Result<DenyEffect, synapsor_domain::refusal::Refusal> {
-        let request = wire::DenyRequest {
+    async fn denied(&mut self) -> Result<RejectEffect, synapsor_domain::refusal::Refusal> {
+        let request = wire::RejectRequest {
             proposal: Some((&self.subject.envelope).into()),
             decision: Some((&self.deny()).into()),
         };
         let answer = self
             .writer
-            .deny(request)
+            .reject(request)
             .await
             .map_err(|s| from_status(&s))?
             .into_inner();
@@ -85,14 +85,14 @@ impl Scene {
     }
 
     async fn freeze(&mut self, frozen: bool, unfreeze: Option<Envelope>) -> Result<bool, String> {
-        let request = wire::FreezeRequest {
+        let request = wire::SetFrozenRequest {
             frozen,
             unfreeze: unfreeze.map(Into::into),
             freeze: None,
         };
         let answer = self
             .writer
-            .freeze(request)
+            .set_frozen(request)
             .await
             .map_err(|s| from_status(&s).code.into_owned())?;
         Ok(answer.into_inner().frozen)
@@ -154,7 +154,7 @@ async fn a_frozen_writer_writes_nothing_until_an_applier_signs_it_free() -> anyh
 async fn a_deny_at_the_writer_kills_an_approved_proposal_for_good() -> anyhow::Result<()> {
     let mut scene = Scene::set().await?;
     let before = scene.stack.deployment.invoice(INVOICE)?;
-    assert_eq!(scene.denied().await?, DenyEffect::Killed);
+    assert_eq!(scene.denied().await?, RejectEffect::Tombstoned);
     let id = scene.subject.proposal.id.to_string();
     assert_eq!(
         scene.stack.deployment.receipts()?,
@@ -162,7 +162,7 @@ async fn a_deny_at_the_writer_kills_an_approved_proposal_for_good() -> anyhow::R
     );
     assert_eq!(scene.desk.outcome(&scene.stack, &id).await?, "canceled");
     assert!(scene.order().await.is_err(), "a killed proposal took an order");
-    assert_eq!(scene.denied().await?, DenyEffect::EndedBefore);
+    assert_eq!(scene.denied().await?, RejectEffect::AlreadyFinal);
     assert_eq!(scene.stack.deployment.invoice(INVOICE)?, before);
     Ok(())
 }
@@ -173,7 +173,7 @@ async fn a_deny_after_the_fact_says_how_it_had_ended() -> anyhow::Result<()> {
     scene.order().await?;
     let id = scene.subject.proposal.id.to_string();
     assert_eq!(scene.desk.outcome(&scene.stack, &id).await?, "applied");
-    assert_eq!(scene.denied().await?, DenyEffect::EndedBefore);
+    assert_eq!(scene.denied().await?, RejectEffect::AlreadyFinal);
     assert_eq!(scene.stack.deployment.receipts()?, [(id, "applied".to_owned())]);
     Ok(())
 }
@@ -188,11 +188,11 @@ async fn a_deny_nobody_signed_stops_nothing() -> anyhow::Result<()> {
         Verdict::Deny,
     );
     let forged = Envelope::seal(Kind::Decision, &deny, &scene.stack.deployment.reader_key)?;
-    let request = wire::DenyRequest {
+    let request = wire::RejectRequest {
         proposal: Some((&scene.subject.envelope).into()),
         decision: Some((&forged).into()),
     };
-    let refused = from_status(&scene.writer.deny(request).await.unwrap_err());
+    let refused = from_status(&scene.writer.reject(request).await.unwrap_err());
     assert_eq!(refused.code, "refused:key");
     scene.order().await?;
     let id = scene.subject.proposal.id.to_string();
@@ -204,12 +204,13 @@ async fn a_deny_nobody_signed_stops_nothing() -> anyhow::Result<()> {
 async fn a_rehearsal_changes_nothing_anywhere() -> anyhow::Result<()> {
     let mut scene = Scene::set().await?;
     let before = scene.stack.deployment.dump()?;
-    let request = || wire::PreviewRequest {
+    let request = || wire::DryRunRequest {
         proposal: Some((&scene.subject.envelope).into()),
     };
-    let preview = scene.writer.preview(request()).await?.into_inner();
+    let preview = scene.writer.dry_run(request()).await?.into_inner();
     assert_eq!(preview.result, "would_apply");
-    let after: serde_json::Value = serde_json::from_slice(preview.after_json.as_deref().unwrap_or_default())?;
+    let after: serde_json::Value =
+        serde_json::from_slice(preview.after_image_json.as_deref().unwrap_or_default())?;
     assert_eq!(after["late_fee_cents"]["v"], serde_json::json!("0"));
     assert_eq!(scene.stack.deployment.dump()?, before);
     let id = scene.subject.proposal.id.to_string();
@@ -219,7 +220,7 @@ async fn a_rehearsal_changes_nothing_anywhere() -> anyhow::Result<()> {
         .deployment
         .open_database()?
         .execute("UPDATE invoices SET status = 'paid' WHERE id = ?1", [INVOICE])?;
-    let preview = scene.writer.preview(request()).await?.into_inner();
+    let preview = scene.writer.dry_run(request()).await?.into_inner();
     assert_eq!(preview.result, "conflict:version_changed");
     Ok(())
 }

@@ -27,7 +27,7 @@ use synapsor_domain::writeback::RECEIPT_TABLE;
 use synapsor_engine::sqlite::SqliteEngine;
 use synapsor_executor::settings::{RoleName, refuse_foreign_credentials};
 use synapsor_proto::executor::v1::agent_service_server::AgentService as _;
-use synapsor_proto::executor::v1::{CallCapabilityRequest, GetCatalogRequest, IssueTicketRequest};
+use synapsor_proto::executor::v1::{CallCapabilityRequest, GetCatalogRequest, IssueContextTicketRequest};
 use synapsor_proto::status::from_status;
 use synapsor_reader::callers::Callers;
 use synapsor_reader::clients::intake::IntakeClient;
@@ -210,12 +210,12 @@ async fn a_caller_without_an_identity_gets_no_answer() {
 }
 
 async fn ticket(fixture: &Fixture, gateway: &str) -> Result<(Envelope, i64), Refusal> {
-    let mut request = Request::new(IssueTicketRequest::default());
+    let mut request = Request::new(IssueContextTicketRequest::default());
     let gateway = PeerIdentity::new(DEPLOYMENT, Role::Gateway, Some(gateway)).unwrap();
     request.extensions_mut().insert(gateway);
     let answer = fixture
         .rpc
-        .issue_ticket(request)
+        .issue_context_ticket(request)
         .await
         .map_err(|status| from_status(&status))?
         .into_inner();
@@ -289,8 +289,8 @@ async fn contexts_that_are_not_bound_are_left_out_and_equal_ones_count_once() {
 
 #[tokio::test]
 async fn a_caller_without_an_identity_gets_no_ticket() {
-    let request = Request::new(IssueTicketRequest::default());
-    assert!(reader(false).rpc.issue_ticket(request).await.is_err());
+    let request = Request::new(IssueContextTicketRequest::default());
+    assert!(reader(false).rpc.issue_context_ticket(request).await.is_err());
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use synapsor_domain::access_token::{
 };
 use synapsor_domain::digest::Digest;
 use synapsor_domain::timestamp::Timestamp;
-use synapsor_proto::executor::v1::Authorization;
+use synapsor_proto::executor::v1 as wire;
 
 use crate::caller::{BearerCaller, Caller};
 use crate::catalog::Listing;
@@ -57,11 +57,11 @@ impl AccessTokens {
     /// # Errors
     /// `CATALOG_UNREADABLE` if the reader names an algorithm that this build does not have.
     pub(crate) fn new(
-        authorization: &Authorization,
+        policy: &wire::TokenPolicy,
         reader: Arc<Reader>,
         listing: Arc<Listing>,
     ) -> Result<Self, Failure> {
-        let named = authorization.algorithms.iter().map(|name| Algorithm::of(name));
+        let named = policy.algorithms.iter().map(|name| Algorithm::of(name));
         let algorithms = named.collect::<Option<Vec<_>>>().ok_or_else(|| {
             Failure::new(
                 "CATALOG_UNREADABLE",
@@ -70,14 +70,14 @@ impl AccessTokens {
             .with_fix("run a gateway and a reader of the same version")
         })?;
         let policy = TokenPolicy {
-            issuer: authorization.issuer.clone(),
-            audience: authorization.audience.clone(),
+            issuer: policy.issuer.clone(),
+            audience: policy.audience.clone(),
             algorithms,
-            lifetime_seconds_max: authorization.lifetime_seconds_max,
-            tenant_claim: authorization.tenant_claim.clone(),
-            principal_claim: authorization.principal_claim.clone(),
-            read_scope: authorization.read_scope.clone(),
-            propose_scope: authorization.propose_scope.clone(),
+            lifetime_seconds_max: policy.lifetime_seconds_max,
+            tenant_claim: policy.tenant_claim.clone(),
+            principal_claim: policy.principal_claim.clone(),
+            read_scope: policy.read_scope.clone(),
+            propose_scope: policy.propose_scope.clone(),
         };
         Ok(Self {
             verifier: Verifier::new(policy),

@@ -12,11 +12,11 @@ use synapsor_chassis::run::Failure;
 use synapsor_chassis::tls::TlsMaterial;
 use synapsor_domain::contract::ResultFormat;
 use synapsor_domain::refusal::Refusal;
-use synapsor_proto::common::v1::Signed;
+use synapsor_proto::common::v1::DsseEnvelope;
 use synapsor_proto::executor::v1::agent_service_client::AgentServiceClient;
 use synapsor_proto::executor::v1::{
-    Authorization, CallCapabilityRequest, CallCapabilityResponse, GetCatalogRequest, GetTokenKeysRequest,
-    IssueTicketRequest,
+    CallCapabilityRequest, CallCapabilityResponse, GetCatalogRequest, GetJwksRequest,
+    IssueContextTicketRequest, TokenPolicy,
 };
 use synapsor_proto::status;
 use tokio::sync::Semaphore;
@@ -58,7 +58,7 @@ pub(crate) struct FetchedCatalog {
     /// `None` if the contract does not say.
     pub(crate) result_format: Option<ResultFormat>,
     /// Which access tokens callers show; `None` if they show none.
-    pub(crate) authorization: Option<Authorization>,
+    pub(crate) authorization: Option<TokenPolicy>,
 }
 
 /// One tool call on its way to the reader.
@@ -108,26 +108,26 @@ impl Reader {
                 2 => Some(ResultFormat::V2),
                 _ => None,
             },
-            authorization: answer.authorization,
+            authorization: answer.token_policy,
         })
     }
 
     /// The token issuer's key set; `refresh` lets the reader ask the issuer anew.
     pub(crate) async fn token_keys(&self, refresh: bool) -> Result<Vec<u8>, Refusal> {
-        let request = grpc_channel::with_deadline(GetTokenKeysRequest { refresh }, CALL_TIMEOUT);
-        let answer = self.client.clone().get_token_keys(request).await;
+        let request = grpc_channel::with_deadline(GetJwksRequest { refresh }, CALL_TIMEOUT);
+        let answer = self.client.clone().get_jwks(request).await;
         answer
             .map(|answer| answer.into_inner().jwks_json)
             .map_err(|status| refusal(&status))
     }
 
     /// A context ticket for the caller, with the moment at which it ends in milliseconds since 1970.
-    pub(crate) async fn ticket(&self, caller: &Caller) -> Result<(Signed, i64), Refusal> {
-        let message = IssueTicketRequest {
+    pub(crate) async fn ticket(&self, caller: &Caller) -> Result<(DsseEnvelope, i64), Refusal> {
+        let message = IssueContextTicketRequest {
             access_token: caller.access_token().to_owned(),
         };
         let request = grpc_channel::with_deadline(message, CALL_TIMEOUT);
-        let answer = self.client.clone().issue_ticket(request).await;
+        let answer = self.client.clone().issue_context_ticket(request).await;
         let answer = answer.map_err(|status| refusal(&status))?.into_inner();
         let ticket = answer
             .ticket

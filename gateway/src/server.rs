@@ -137,7 +137,7 @@ impl Gateway {
     ) -> Result<Record, ErrorData> {
         let record = self.records()?.proposal(&caller_of(context), id).await;
         match record {
-            Ok(record) if record.principal_matches => Ok(record),
+            Ok(record) if record.is_own => Ok(record),
             Ok(_) => Err(tasks::unknown()),
             Err(refusal) if refusal.code == "RECORD_NOT_FOUND" => Err(tasks::unknown()),
             Err(refusal) => Err(answer::error_of(&refusal)),

@@ -2,16 +2,20 @@
 
 use synapsor_chassis::grpc_server::AccessTable;
 use synapsor_chassis::identity::Role;
+use synapsor_proto::ledger::v1::{
+    agent_record_service_server, event_service_server, intake_service_server, review_service_server,
+    transparency_service_server, writeback_service_server,
+};
 
 /// Every service of the ledger with its callers.
 pub const SERVICES: [(&str, &[Role]); 6] = [
-    ("synapsor.ledger.v1.IntakeService", &[Role::Reader]),
-    ("synapsor.ledger.v1.AgentRecordService", &[Role::Gateway]),
-    ("synapsor.ledger.v1.ReviewService", &[Role::Operator]),
-    ("synapsor.ledger.v1.WritebackService", &[Role::Writer]),
-    ("synapsor.ledger.v1.EventService", &[Role::Operator]),
+    (intake_service_server::SERVICE_NAME, &[Role::Reader]),
+    (agent_record_service_server::SERVICE_NAME, &[Role::Gateway]),
+    (review_service_server::SERVICE_NAME, &[Role::Operator]),
+    (writeback_service_server::SERVICE_NAME, &[Role::Writer]),
+    (event_service_server::SERVICE_NAME, &[Role::Operator]),
     (
-        "synapsor.ledger.v1.TransparencyService",
+        transparency_service_server::SERVICE_NAME,
         &[Role::Reader, Role::Writer, Role::Operator],
     ),
 ];
@@ -19,9 +23,9 @@ pub const SERVICES: [(&str, &[Role]); 6] = [
 /// Calls whose answer is a stream that may last, or that look at the whole store.
 pub const STREAMING_METHODS: [&str; 4] = [
     "/synapsor.ledger.v1.AgentRecordService/Watch",
-    "/synapsor.ledger.v1.WritebackService/Lease",
+    "/synapsor.ledger.v1.WritebackService/LeaseJobs",
     "/synapsor.ledger.v1.EventService/Tail",
-    "/synapsor.ledger.v1.TransparencyService/Verify",
+    "/synapsor.ledger.v1.TransparencyService/VerifyStore",
 ];
 
 /// The table for one deployment.

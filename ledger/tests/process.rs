@@ -22,7 +22,7 @@ use synapsor_ledger::store::verify_file;
 use synapsor_proto::ledger::v1::intake_service_client::IntakeServiceClient;
 use synapsor_proto::ledger::v1::transparency_service_client::TransparencyServiceClient;
 use synapsor_proto::ledger::v1::{
-    FileRequest, Filing, GetCheckpointRequest, RefusalFiling, VerifyRequest, filing,
+    CallRecord, FailedCall, GetCheckpointRequest, SubmitRequest, VerifyStoreRequest, call_record,
 };
 use tonic::transport::Channel;
 use zeroize::Zeroizing;
@@ -145,7 +145,7 @@ impl Process {
     }
 }
 
-fn refusal(request_id: &str) -> FileRequest {
+fn refusal(request_id: &str) -> SubmitRequest {
     let record = AuditRecord {
         v: 1,
         id: AuditId::from_random(synapsor_chassis::random::bytes()),
@@ -167,11 +167,11 @@ fn refusal(request_id: &str) -> FileRequest {
         at: Timestamp::from_unix_millis(SystemClock.now_ms()),
     };
     let audit = canonical::encode(&record).unwrap();
-    FileRequest {
-        filings: vec![Filing {
+    SubmitRequest {
+        records: vec![CallRecord {
             request_id: request_id.into(),
             traceparent: String::new(),
-            record: Some(filing::Record::Refusal(RefusalFiling { audit })),
+            record: Some(call_record::Record::Failed(FailedCall { audit })),
         }],
         known: None,
     }
@@ -187,9 +187,9 @@ async fn each_role_reaches_exactly_its_services() {
             let mut client = tonic::client::Grpc::new(place.dial(role, &address));
             client.ready().await.unwrap();
             let path = format!("/{service}/NoSuchMethod").parse().unwrap();
-            let codec = tonic_prost::ProstCodec::<VerifyRequest, VerifyRequest>::default();
+            let codec = tonic_prost::ProstCodec::<VerifyStoreRequest, VerifyStoreRequest>::default();
             let status = client
-                .unary(tonic::Request::new(VerifyRequest::default()), path, codec)
+                .unary(tonic::Request::new(VerifyStoreRequest::default()), path, codec)
                 .await
                 .unwrap_err();
             // Behind the wall the method does not exist; at the wall nobody learns that.
@@ -238,7 +238,12 @@ async fn what_was_answered_survives_a_kill() {
     let mut process = place.start(place.command());
     let address = process.address().await;
     let mut intake = IntakeServiceClient::new(place.dial(Role::Reader, &address));
-    let note = intake.file(refusal("one")).await.unwrap().into_inner().checkpoint;
+    let note = intake
+        .submit(refusal("one"))
+        .await
+        .unwrap()
+        .into_inner()
+        .checkpoint;
     let head = verify_checkpoint(&note, ORIGIN, &key().public_key()).unwrap();
     drop(process);
     let report = verify_file(&place.path("local.db"), ORIGIN, &key().public_key()).unwrap();
@@ -246,7 +251,7 @@ async fn what_was_answered_survives_a_kill() {
     let mut process = place.start(place.command());
     let address = process.address().await;
     let mut log = TransparencyServiceClient::new(place.dial(Role::Operator, &address));
-    let known = synapsor_proto::common::v1::KnownCheckpoint {
+    let known = synapsor_proto::common::v1::TreeHead {
         size: head.size,
         root: head.root.to_vec(),
     };
@@ -261,7 +266,11 @@ async fn what_was_answered_survives_a_kill() {
     let now = verify_checkpoint(&answer.checkpoint, ORIGIN, &key().public_key()).unwrap();
     let proof: synapsor_domain::log::ConsistencyProof = answer.consistency.unwrap().try_into().unwrap();
     proof.verify(&head.root, &now.root).unwrap();
-    let verified = log.verify(VerifyRequest::default()).await.unwrap().into_inner();
+    let verified = log
+        .verify_store(VerifyStoreRequest::default())
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!((verified.findings, verified.records_checked), (vec![], now.size));
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::executor::v1::{CallCapabilityRequest, IssueTicketRequest};
+use crate::executor::v1::{CallCapabilityRequest, IssueContextTicketRequest};
 
 impl fmt::Debug for CallCapabilityRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -13,8 +13,9 @@ impl fmt::Debug for CallCapabilityRequest {
     }
 }
 
-impl fmt::Debug for IssueTicketRequest {
+impl fmt::Debug for IssueContextTicketRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IssueTicketRequest").finish_non_exhaustive()
+        f.debug_struct("IssueContextTicketRequest")
+            .finish_non_exhaustive()
     }
 }

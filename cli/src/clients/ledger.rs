@@ -14,7 +14,7 @@ use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::Envelope;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::ReceiptRef;
-use synapsor_proto::common::v1::{self as common, KnownCheckpoint, PageRequest, Signed};
+use synapsor_proto::common::v1::{self as common, DsseEnvelope, PageRequest};
 use synapsor_proto::convert::required;
 use synapsor_proto::ledger::v1::{
     self as wire, event_service_client::EventServiceClient, review_service_client::ReviewServiceClient,
@@ -242,8 +242,8 @@ impl Ledger {
 
     pub(crate) async fn proposal(&mut self, reference: &str, known: &Witness) -> Result<Shown, Failure> {
         let message = wire::GetProposalRequest {
-            proposal: reference.to_owned(),
-            known: Some(KnownCheckpoint::from(known)),
+            proposal_ref: reference.to_owned(),
+            known: Some(common::TreeHead::from(known)),
         };
         let answer = call(&self.target, message, async |m| self.review.get_proposal(m).await)
             .await
@@ -252,11 +252,14 @@ impl Ledger {
     }
 
     pub(crate) async fn decide(&mut self, decision: &Envelope) -> Result<Decided, Failure> {
-        let message = wire::DecideRequest {
+        let message = wire::SubmitDecisionRequest {
             request_id: request_id(),
             decision: Some(decision.into()),
         };
-        let answer = call(&self.target, message, async |m| self.review.decide(m).await).await?;
+        let answer = call(&self.target, message, async |m| {
+            self.review.submit_decision(m).await
+        })
+        .await?;
         let state = answer.state.parse().map_err(odd)?;
         Ok(Decided {
             state,
@@ -339,12 +342,12 @@ impl Ledger {
     }
 
     pub(crate) async fn request_apply(&mut self, order: &Envelope) -> Result<OrderFiled, Failure> {
-        let message = wire::RequestApplyRequest {
+        let message = wire::SubmitApplyOrderRequest {
             request_id: request_id(),
-            order: Some(order.into()),
+            apply_order: Some(order.into()),
         };
         let answer = call(&self.target, message, async |m| {
-            self.review.request_apply(m).await
+            self.review.submit_apply_order(m).await
         })
         .await?;
         Ok(OrderFiled {
@@ -361,7 +364,7 @@ impl Ledger {
     ) -> Result<Replay, Failure> {
         let message = wire::GetReplayRequest {
             proposal: reference.to_owned(),
-            known: Some(KnownCheckpoint::from(known)),
+            known: Some(common::TreeHead::from(known)),
             retired_at: heads.iter().map(|head| head.size).collect(),
         };
         let answer = call(&self.target, message, async |m| self.events.get_replay(m).await)
@@ -505,11 +508,11 @@ impl Ledger {
         known: &Witness,
         limit: std::time::Duration,
     ) -> Result<LogCheck, Failure> {
-        let message = wire::VerifyRequest {
+        let message = wire::VerifyStoreRequest {
             known: Some(known.into()),
         };
         let answer = call_within(&self.target, limit, message, async |m| {
-            self.transparency.verify(m).await
+            self.transparency.verify_store(m).await
         })
         .await?;
         Ok(LogCheck {
@@ -540,7 +543,7 @@ fn record(record: wire::ProposalRecord) -> Result<ProposalRecord, Refusal> {
     Ok(ProposalRecord {
         proposal: required("proposal", record.proposal)?.try_into()?,
         state: record.state.parse()?,
-        started: record.started,
+        started: record.attempt_started,
         decisions: envelopes(record.decisions)?,
         attempt: record.attempt.map(Envelope::try_from).transpose()?,
         receipt: record.receipt.map(Envelope::try_from).transpose()?,
@@ -557,11 +560,11 @@ fn shown(answer: wire::GetProposalResponse) -> Result<Shown, Refusal> {
     })
 }
 
-fn envelopes(signed: Vec<Signed>) -> Result<Vec<Envelope>, Refusal> {
+fn envelopes(signed: Vec<DsseEnvelope>) -> Result<Vec<Envelope>, Refusal> {
     signed.into_iter().map(Envelope::try_from).collect()
 }
 
-fn logged(records: Vec<common::LoggedRecord>) -> Result<Vec<LoggedRecord>, Refusal> {
+fn logged(records: Vec<common::ProvenEntry>) -> Result<Vec<LoggedRecord>, Refusal> {
     records.into_iter().map(LoggedRecord::try_from).collect()
 }
 

@@ -59,9 +59,9 @@ impl Reader {
 
     /// Whether its credentials may read what its contract names, on every source that it serves.
     pub(crate) async fn probe(&mut self) -> Result<Vec<SourceProbe>, Failure> {
-        let message = wire::ProbeReadingRequest::default();
+        let message = wire::PreflightReadRequest::default();
         let answer = call_within(&self.target, PROBE_TIMEOUT, message, async |m| {
-            self.client.probe_reading(m).await
+            self.client.preflight_read(m).await
         })
         .await?;
         let probes: Result<_, Refusal> = answer.sources.into_iter().map(TryInto::try_into).collect();

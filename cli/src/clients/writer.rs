@@ -132,14 +132,14 @@ impl Writer {
     }
 
     pub(crate) async fn preview(&mut self, proposal: &Envelope) -> Result<Preview, Failure> {
-        let message = wire::PreviewRequest {
+        let message = wire::DryRunRequest {
             proposal: Some(proposal.into()),
         };
-        let answer = call(&self.target, message, async |m| self.client.preview(m).await).await?;
+        let answer = call(&self.target, message, async |m| self.client.dry_run(m).await).await?;
         Ok(Preview {
             result: answer.result,
             message: answer.message,
-            after_json: answer.after_json,
+            after_json: answer.after_image_json,
         })
     }
 
@@ -190,9 +190,9 @@ impl Writer {
 
     /// Proves the write path of every source that it serves; nothing is changed.
     pub(crate) async fn probe(&mut self) -> Result<Vec<SourceProbe>, Failure> {
-        let message = wire::ProbeRequest::default();
+        let message = wire::PreflightWriteRequest::default();
         let answer = call_within(&self.target, PROBE_TIMEOUT, message, async |m| {
-            self.client.probe(m).await
+            self.client.preflight_write(m).await
         })
         .await?;
         let probes: Result<_, Refusal> = answer.sources.into_iter().map(TryInto::try_into).collect();
@@ -200,17 +200,17 @@ impl Writer {
     }
 
     pub(crate) async fn deny(&mut self, proposal: &Envelope, decision: &Envelope) -> Result<Denied, Failure> {
-        let message = wire::DenyRequest {
+        let message = wire::RejectRequest {
             proposal: Some(proposal.into()),
             decision: Some(decision.into()),
         };
-        let answer = call(&self.target, message, async |m| self.client.deny(m).await).await?;
+        let answer = call(&self.target, message, async |m| self.client.reject(m).await).await?;
         let effect = match answer.effect() {
-            wire::DenyEffect::Killed => DenyEffect::Killed,
-            wire::DenyEffect::EndedBefore => DenyEffect::EndedBefore,
-            wire::DenyEffect::InFlight => DenyEffect::InFlight,
-            wire::DenyEffect::BlockedHere => DenyEffect::BlockedHere,
-            wire::DenyEffect::Unspecified => {
+            wire::RejectEffect::Tombstoned => DenyEffect::Killed,
+            wire::RejectEffect::AlreadyFinal => DenyEffect::EndedBefore,
+            wire::RejectEffect::CommitInProgress => DenyEffect::InFlight,
+            wire::RejectEffect::BlockedLocally => DenyEffect::BlockedHere,
+            wire::RejectEffect::Unspecified => {
                 return Err(not_believed(
                     "WRITER_ANSWER_MALFORMED",
                     "it does not say what became of the deny",
@@ -255,7 +255,7 @@ impl Writer {
 
     /// Stops the deployment by a signed freeze, or without one this writer alone.
     pub(crate) async fn freeze(&mut self, freeze: Option<&Envelope>) -> Result<SwitchAnswer, Failure> {
-        self.switch(wire::FreezeRequest {
+        self.switch(wire::SetFrozenRequest {
             frozen: true,
             unfreeze: None,
             freeze: freeze.map(Into::into),
@@ -265,7 +265,7 @@ impl Writer {
 
     /// Ends a freeze by a signed lift, or this writer's own by an unfreeze that names it.
     pub(crate) async fn unfreeze(&mut self, unfreeze: &Envelope) -> Result<SwitchAnswer, Failure> {
-        self.switch(wire::FreezeRequest {
+        self.switch(wire::SetFrozenRequest {
             frozen: false,
             unfreeze: Some(unfreeze.into()),
             freeze: None,
@@ -273,8 +273,8 @@ impl Writer {
         .await
     }
 
-    async fn switch(&mut self, message: wire::FreezeRequest) -> Result<SwitchAnswer, Failure> {
-        let answer = call(&self.target, message, async |m| self.client.freeze(m).await).await?;
+    async fn switch(&mut self, message: wire::SetFrozenRequest) -> Result<SwitchAnswer, Failure> {
+        let answer = call(&self.target, message, async |m| self.client.set_frozen(m).await).await?;
         let confirmation = answer.confirmation.map(Envelope::try_from).transpose();
         Ok(SwitchAnswer {
             is_frozen: answer.frozen,

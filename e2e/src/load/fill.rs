@@ -16,7 +16,7 @@ use synapsor_domain::signing::{Envelope, Kind, SigningKey};
 use synapsor_domain::timestamp::Span;
 use synapsor_domain::value::Value;
 use synapsor_proto::ledger::v1::intake_service_client::IntakeServiceClient;
-use synapsor_proto::ledger::v1::{FileRequest, Filing, ProposalFiling, filing, filing_outcome};
+use synapsor_proto::ledger::v1::{CallRecord, ProposalCall, SubmitRequest, call_record, submit_outcome};
 use tokio::task::JoinSet;
 
 use super::scene::Scene;
@@ -50,12 +50,12 @@ pub(super) async fn fill(scene: &Scene, like: &Proposal, count: u64) -> anyhow::
                     return anyhow::Ok(());
                 }
                 let filings = numbers.map(|number| minter.filing(number));
-                let request = FileRequest {
-                    filings: filings.collect::<Result<_, _>>()?,
+                let request = SubmitRequest {
+                    records: filings.collect::<Result<_, _>>()?,
                     known: None,
                 };
-                for outcome in intake.file(request).await?.into_inner().outcomes {
-                    if let Some(filing_outcome::Outcome::Refused(refused)) = outcome.outcome {
+                for outcome in intake.submit(request).await?.into_inner().outcomes {
+                    if let Some(submit_outcome::Outcome::Error(refused)) = outcome.outcome {
                         anyhow::bail!("{}: {}", refused.code, refused.message);
                     }
                 }
@@ -77,7 +77,7 @@ struct Minter {
 }
 
 impl Minter {
-    fn filing(&self, number: u64) -> anyhow::Result<Filing> {
+    fn filing(&self, number: u64) -> anyhow::Result<CallRecord> {
         let mut proposal = self.like.clone();
         proposal.id = ProposalId::from_random(random::bytes());
         proposal.target.primary_key.value = Value::text(format!("{}-{number}", self.batch));
@@ -91,15 +91,15 @@ impl Minter {
             digest: Digest::of(Kind::Evidence, &signed_evidence.payload),
         }];
         let signed_proposal = Envelope::seal(Kind::Proposal, &proposal, &self.key)?;
-        let record = ProposalFiling {
+        let record = ProposalCall {
             proposal: Some((&signed_proposal).into()),
             evidence: Some((&signed_evidence).into()),
             audit: canonical::encode(&audit_of(&proposal, &evidence))?,
         };
-        Ok(Filing {
+        Ok(CallRecord {
             request_id: random::hex_id(32),
             traceparent: String::new(),
-            record: Some(filing::Record::Proposal(record)),
+            record: Some(call_record::Record::Proposal(record)),
         })
     }
 }

@@ -5,9 +5,11 @@ use synapsor_chassis::identity::Role;
 use synapsor_chassis::random;
 use synapsor_chassis::tls::TlsFiles;
 use synapsor_e2e::stack::INSTANCE;
-use synapsor_proto::common::v1::Signed;
+use synapsor_proto::common::v1::DsseEnvelope;
 use synapsor_proto::executor::v1::agent_service_client::AgentServiceClient;
-use synapsor_proto::executor::v1::{CallCapabilityRequest, CallCapabilityResponse, IssueTicketRequest};
+use synapsor_proto::executor::v1::{
+    CallCapabilityRequest, CallCapabilityResponse, IssueContextTicketRequest,
+};
 use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::agent_record_service_client::AgentRecordServiceClient;
 use tonic::transport::Channel;
@@ -95,12 +97,12 @@ impl Hands {
         of_answer(answer.into_inner())
     }
 
-    pub(crate) async fn ticket(&mut self, token: &str) -> Result<Signed, Status> {
-        let request = IssueTicketRequest {
+    pub(crate) async fn ticket(&mut self, token: &str) -> Result<DsseEnvelope, Status> {
+        let request = IssueContextTicketRequest {
             access_token: token.to_owned(),
         };
         let answer = AgentServiceClient::new(self.reader.clone())
-            .issue_ticket(request)
+            .issue_context_ticket(request)
             .await?;
         let ticket = answer.into_inner().ticket;
         ticket.ok_or_else(|| Status::internal("no ticket"))
@@ -110,7 +112,7 @@ impl Hands {
     pub(crate) async fn ask(
         &mut self,
         way: Way,
-        ticket: Option<Signed>,
+        ticket: Option<DsseEnvelope>,
         id: &str,
     ) -> Result<Vec<u8>, Status> {
         let mut records = AgentRecordServiceClient::new(self.ledger.clone());

@@ -80,7 +80,7 @@ async fn watch(
     scene: &Scene,
     hands: &mut Hands,
     attempts: &Attempts,
-    ticket: synapsor_proto::common::v1::Signed,
+    ticket: synapsor_proto::common::v1::DsseEnvelope,
 ) -> anyhow::Result<()> {
     let mut records = AgentRecordServiceClient::new(hands.ledger.clone());
     let request = wire::WatchRequest {

@@ -2,7 +2,7 @@
 
 use synapsor_chassis::identity::Role;
 use synapsor_e2e::access::{all_rpcs, call, call_with, is_allowed};
-use synapsor_proto::common::v1::{Signature, Signed};
+use synapsor_proto::common::v1::{DsseEnvelope, Signature};
 use synapsor_proto::executor::v1 as executor;
 use synapsor_proto::ledger::v1 as ledger;
 use tonic::{Code, Status};
@@ -47,8 +47,8 @@ fn is_closed(name: &str, status: &Status) {
 }
 
 /// Something in the form of a signed object.
-fn signed(about: &str) -> Signed {
-    Signed {
+fn signed(about: &str) -> DsseEnvelope {
+    DsseEnvelope {
         payload_type: "application/vnd.synapsor.decision.v1+json".to_owned(),
         payload: format!("{{\"proposal_id\":\"{about}\",\"decision\":\"approve\"}}").into_bytes(),
         signatures: vec![Signature {
@@ -58,7 +58,7 @@ fn signed(about: &str) -> Signed {
     }
 }
 
-async fn reviews(hands: &Hands, attempts: &mut Attempts, id: &str, signed: &Signed) {
+async fn reviews(hands: &Hands, attempts: &mut Attempts, id: &str, signed: &DsseEnvelope) {
     let path = |method: &str| format!("{LEDGER}.{method}");
     let list = ledger::ListProposalsRequest {
         tenant: "globex".to_owned(),
@@ -67,22 +67,22 @@ async fn reviews(hands: &Hands, attempts: &mut Attempts, id: &str, signed: &Sign
     let answer = call_with(&hands.ledger, &path("ReviewService/ListProposals"), list).await;
     closed(attempts, "list the proposals of a tenant", answer);
     let get = ledger::GetProposalRequest {
-        proposal: id.to_owned(),
+        proposal_ref: id.to_owned(),
         known: None,
     };
     let answer = call_with(&hands.ledger, &path("ReviewService/GetProposal"), get).await;
     closed(attempts, "show a proposal as an operator", answer);
-    let decide = ledger::DecideRequest {
+    let decide = ledger::SubmitDecisionRequest {
         request_id: "0".repeat(32),
         decision: Some(signed.clone()),
     };
-    let answer = call_with(&hands.ledger, &path("ReviewService/Decide"), decide).await;
+    let answer = call_with(&hands.ledger, &path("ReviewService/SubmitDecision"), decide).await;
     closed(attempts, "approve a proposal", answer);
-    let apply = ledger::RequestApplyRequest {
+    let apply = ledger::SubmitApplyOrderRequest {
         request_id: "0".repeat(32),
-        order: Some(signed.clone()),
+        apply_order: Some(signed.clone()),
     };
-    let answer = call_with(&hands.ledger, &path("ReviewService/RequestApply"), apply).await;
+    let answer = call_with(&hands.ledger, &path("ReviewService/SubmitApplyOrder"), apply).await;
     closed(attempts, "order a proposal to be applied", answer);
     let evidence = ledger::ListEvidenceRequest {
         tenant: "globex".to_owned(),
@@ -105,61 +105,61 @@ async fn reviews(hands: &Hands, attempts: &mut Attempts, id: &str, signed: &Sign
     closed(attempts, "follow the log", answer);
 }
 
-async fn writebacks(hands: &Hands, attempts: &mut Attempts, id: &str, signed: &Signed) {
+async fn writebacks(hands: &Hands, attempts: &mut Attempts, id: &str, signed: &DsseEnvelope) {
     let path = |method: &str| format!("{LEDGER}.{method}");
-    let proposal = ledger::ProposalFiling {
+    let proposal = ledger::ProposalCall {
         proposal: Some(signed.clone()),
         evidence: Some(signed.clone()),
         audit: b"{}".to_vec(),
     };
-    let filing = ledger::FileRequest {
-        filings: vec![ledger::Filing {
+    let filing = ledger::SubmitRequest {
+        records: vec![ledger::CallRecord {
             request_id: "0".repeat(32),
             traceparent: String::new(),
-            record: Some(ledger::filing::Record::Proposal(proposal)),
+            record: Some(ledger::call_record::Record::Proposal(proposal)),
         }],
         known: None,
     };
-    let answer = call_with(&hands.ledger, &path("IntakeService/File"), filing).await;
+    let answer = call_with(&hands.ledger, &path("IntakeService/Submit"), filing).await;
     closed(attempts, "file a proposal past the reader", answer);
-    let lease = ledger::LeaseRequest {
+    let lease = ledger::LeaseJobsRequest {
         source_ids: vec!["billing_db".to_owned()],
         capacity: 1,
         capacity_per_source: 1,
         ..Default::default()
     };
-    let answer = call_with(&hands.ledger, &path("WritebackService/Lease"), lease).await;
+    let answer = call_with(&hands.ledger, &path("WritebackService/LeaseJobs"), lease).await;
     closed(attempts, "lease work", answer);
-    let settle = ledger::SettleRequest {
+    let settle = ledger::FinishAttemptRequest {
         proposal_id: id.to_owned(),
         attempt: Some(signed.clone()),
         receipt: Some(signed.clone()),
         ..Default::default()
     };
-    let answer = call_with(&hands.ledger, &path("WritebackService/Settle"), settle).await;
+    let answer = call_with(&hands.ledger, &path("WritebackService/FinishAttempt"), settle).await;
     closed(attempts, "settle a proposal", answer);
 }
 
-async fn writers(hands: &Hands, attempts: &mut Attempts, signed: &Signed) {
+async fn writers(hands: &Hands, attempts: &mut Attempts, signed: &DsseEnvelope) {
     let path = |method: &str| format!("{EXECUTOR}.{method}");
-    let preview = executor::PreviewRequest {
+    let preview = executor::DryRunRequest {
         proposal: Some(signed.clone()),
     };
-    let answer = call_with(&hands.writer, &path("WriterService/Preview"), preview).await;
+    let answer = call_with(&hands.writer, &path("WriterService/DryRun"), preview).await;
     closed(attempts, "preview a proposal", answer);
-    let deny = executor::DenyRequest {
+    let deny = executor::RejectRequest {
         proposal: Some(signed.clone()),
         decision: Some(signed.clone()),
     };
-    let answer = call_with(&hands.writer, &path("WriterService/Deny"), deny).await;
+    let answer = call_with(&hands.writer, &path("WriterService/Reject"), deny).await;
     closed(attempts, "deny a proposal at the writer", answer);
     for frozen in [true, false] {
-        let freeze = executor::FreezeRequest {
+        let freeze = executor::SetFrozenRequest {
             frozen,
             unfreeze: Some(signed.clone()),
             freeze: None,
         };
-        let answer = call_with(&hands.writer, &path("WriterService/Freeze"), freeze).await;
+        let answer = call_with(&hands.writer, &path("WriterService/SetFrozen"), freeze).await;
         closed(attempts, &format!("freeze: {frozen}"), answer);
     }
     let inspect = executor::InspectRequest {

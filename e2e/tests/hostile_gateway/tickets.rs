@@ -5,7 +5,7 @@ use synapsor_domain::signing::{Envelope, Kind, SigningKey};
 use synapsor_domain::ticket::ContextTicket;
 use synapsor_domain::timestamp::Span;
 use synapsor_e2e::now;
-use synapsor_proto::common::v1::Signed;
+use synapsor_proto::common::v1::DsseEnvelope;
 use synapsor_proto::status::from_status;
 
 use crate::Scene;
@@ -42,7 +42,7 @@ pub(crate) async fn run(scene: &Scene, hands: &mut Hands, attempts: &mut Attempt
 }
 
 /// The reader's own ticket with one field changed, under the reader's signature.
-fn edited(good: &Signed) -> anyhow::Result<Vec<(String, Signed)>> {
+fn edited(good: &DsseEnvelope) -> anyhow::Result<Vec<(String, DsseEnvelope)>> {
     let payload: Json = serde_json::from_slice(&good.payload)?;
     let later = json!((now() + Span::days(1)).to_string());
     let changes = [
@@ -73,11 +73,11 @@ fn edited(good: &Signed) -> anyhow::Result<Vec<(String, Signed)>> {
 }
 
 /// Signatures that are missing, doubled, bent or of a key that nobody trusts.
-fn unsigned(good: &Signed) -> anyhow::Result<Vec<(String, Signed)>> {
+fn unsigned(good: &DsseEnvelope) -> anyhow::Result<Vec<(String, DsseEnvelope)>> {
     let own = SigningKey::from_seed(&zeroize::Zeroizing::new([7; 32]));
     let ticket: ContextTicket = Envelope::try_from(good.clone())?.peek(Kind::ContextTicket)?;
-    let forged: Signed = Envelope::seal(Kind::ContextTicket, &ticket, &own)?.into();
-    let with = |change: &dyn Fn(&mut Signed)| {
+    let forged: DsseEnvelope = Envelope::seal(Kind::ContextTicket, &ticket, &own)?.into();
+    let with = |change: &dyn Fn(&mut DsseEnvelope)| {
         let mut ticket = good.clone();
         change(&mut ticket);
         ticket
@@ -118,7 +118,7 @@ fn unsigned(good: &Signed) -> anyhow::Result<Vec<(String, Signed)>> {
 }
 
 /// Tickets that a reader really could have signed: for another gateway, earlier, or elsewhere.
-fn signed(scene: &Scene, good: &Signed) -> anyhow::Result<Vec<(String, Signed)>> {
+fn signed(scene: &Scene, good: &DsseEnvelope) -> anyhow::Result<Vec<(String, DsseEnvelope)>> {
     let deployment = &scene.tenants.stack.deployment;
     let ticket: ContextTicket = Envelope::try_from(good.clone())?.peek(Kind::ContextTicket)?;
     let mut others = ticket.clone();

@@ -34,22 +34,22 @@ impl WriterRpc {
         }
     }
 
-    async fn denied(&self, request: wire::DenyRequest) -> Result<wire::DenyResponse, Refusal> {
+    async fn denied(&self, request: wire::RejectRequest) -> Result<wire::RejectResponse, Refusal> {
         let proposal: Envelope = required("proposal", request.proposal)?.try_into()?;
         let decision: Envelope = required("decision", request.decision)?.try_into()?;
         let (effect, receipt) = match writeback::reject(&self.writer, proposal, &decision).await? {
-            Rejected::Tombstoned(receipt) => (wire::DenyEffect::Killed, Some(receipt)),
-            Rejected::AlreadyFinal(receipt) => (wire::DenyEffect::EndedBefore, Some(receipt)),
-            Rejected::CommitInProgress => (wire::DenyEffect::InFlight, None),
-            Rejected::BlockedLocally => (wire::DenyEffect::BlockedHere, None),
+            Rejected::Tombstoned(receipt) => (wire::RejectEffect::Tombstoned, Some(receipt)),
+            Rejected::AlreadyFinal(receipt) => (wire::RejectEffect::AlreadyFinal, Some(receipt)),
+            Rejected::CommitInProgress => (wire::RejectEffect::CommitInProgress, None),
+            Rejected::BlockedLocally => (wire::RejectEffect::BlockedLocally, None),
         };
-        Ok(wire::DenyResponse {
+        Ok(wire::RejectResponse {
             effect: effect.into(),
             receipt: receipt.map(Into::into),
         })
     }
 
-    async fn probed(&self, wanted: &str) -> Result<wire::ProbeResponse, Refusal> {
+    async fn probed(&self, wanted: &str) -> Result<wire::PreflightWriteResponse, Refusal> {
         if !wanted.is_empty() {
             self.writer.engine(wanted)?;
         }
@@ -57,12 +57,12 @@ impl WriterRpc {
         let wanted = databases.filter(|(source, _)| wanted.is_empty() || wanted == *source);
         let found =
             join_all(wanted.map(|(source, database)| probe_writer(database, source, &self.writer.contract)));
-        Ok(wire::ProbeResponse {
+        Ok(wire::PreflightWriteResponse {
             sources: found.await.into_iter().map(Into::into).collect(),
         })
     }
 
-    async fn frozen(&self, request: wire::FreezeRequest) -> Result<wire::FreezeResponse, Refusal> {
+    async fn frozen(&self, request: wire::SetFrozenRequest) -> Result<wire::SetFrozenResponse, Refusal> {
         let writer = &self.writer;
         let confirmed = match (request.frozen, request.freeze, request.unfreeze) {
             (true, Some(freeze), _) => {
@@ -83,7 +83,7 @@ impl WriterRpc {
             Some(digest) => Some(writeback::confirm(writer, digest).await?.into()),
             None => None,
         };
-        Ok(wire::FreezeResponse {
+        Ok(wire::SetFrozenResponse {
             frozen: writer.switches.is_frozen(),
             confirmation,
         })
@@ -183,7 +183,7 @@ async fn source_status(source_id: &str, database: &Database) -> wire::SourceStat
     wire::SourceStatus {
         source_id: source_id.to_owned(),
         engine: engine.kind().to_owned(),
-        identity: identity.unwrap_or_default(),
+        database_identity: identity.unwrap_or_default(),
         problems,
         database_now_ms: database.now().await.map_or(0, Timestamp::as_unix_millis),
     }
@@ -191,51 +191,51 @@ async fn source_status(source_id: &str, database: &Database) -> wire::SourceStat
 
 #[tonic::async_trait]
 impl WriterService for WriterRpc {
-    async fn preview(
+    async fn dry_run(
         &self,
-        request: Request<wire::PreviewRequest>,
-    ) -> Result<Response<wire::PreviewResponse>, Status> {
+        request: Request<wire::DryRunRequest>,
+    ) -> Result<Response<wire::DryRunResponse>, Status> {
         let run = async {
             let proposal: Envelope = required("proposal", request.into_inner().proposal)?.try_into()?;
             writeback::preview(&self.writer, &self.dry_runs, proposal).await
         };
         let preview = run.await.map_err(|r| to_status(&r))?;
-        let after_json = preview.after.map(|row| {
+        let after_image_json = preview.after.map(|row| {
             let columns: serde_json::Map<_, _> =
                 row.into_iter().map(|c| (c.column, json!(c.value))).collect();
             serde_json::Value::Object(columns).to_string().into_bytes()
         });
-        Ok(Response::new(wire::PreviewResponse {
+        Ok(Response::new(wire::DryRunResponse {
             result: preview.result,
             message: preview.message,
-            after_json,
+            after_image_json,
         }))
     }
 
-    async fn probe(
+    async fn preflight_write(
         &self,
-        request: Request<wire::ProbeRequest>,
-    ) -> Result<Response<wire::ProbeResponse>, Status> {
+        request: Request<wire::PreflightWriteRequest>,
+    ) -> Result<Response<wire::PreflightWriteResponse>, Status> {
         self.probed(&request.into_inner().source_id)
             .await
             .map(Response::new)
             .map_err(|r| to_status(&r))
     }
 
-    async fn deny(
+    async fn reject(
         &self,
-        request: Request<wire::DenyRequest>,
-    ) -> Result<Response<wire::DenyResponse>, Status> {
+        request: Request<wire::RejectRequest>,
+    ) -> Result<Response<wire::RejectResponse>, Status> {
         self.denied(request.into_inner())
             .await
             .map(Response::new)
             .map_err(|r| to_status(&r))
     }
 
-    async fn freeze(
+    async fn set_frozen(
         &self,
-        request: Request<wire::FreezeRequest>,
-    ) -> Result<Response<wire::FreezeResponse>, Status> {
+        request: Request<wire::SetFrozenRequest>,
+    ) -> Result<Response<wire::SetFrozenResponse>, Status> {
         self.frozen(request.into_inner())
             .await
             .map(Response::new)

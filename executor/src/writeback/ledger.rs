@@ -144,9 +144,9 @@ impl LedgerClient {
         capacity: Capacity,
         trust_digest: String,
         contract_digests: Vec<String>,
-    ) -> Result<tonic::Streaming<wire::LeaseResponse>, Refusal> {
+    ) -> Result<tonic::Streaming<wire::LeaseJobsResponse>, Refusal> {
         let known = Some(self.witness.known());
-        let request = wire::LeaseRequest {
+        let request = wire::LeaseJobsRequest {
             source_ids,
             capacity: capacity.all,
             capacity_per_source: capacity.per_source,
@@ -158,7 +158,7 @@ impl LedgerClient {
         let answer = self
             .client
             .clone()
-            .lease(request)
+            .lease_jobs(request)
             .await
             .map_err(|s| from_status(&s))?;
         Ok(answer.into_inner())
@@ -233,7 +233,7 @@ impl LedgerClient {
 
     /// Keeps a lease; gives a deny that arrived meanwhile.
     pub(super) async fn heartbeat(&self, lease: &Lease) -> Result<Option<Envelope>, Refusal> {
-        let request = wire::HeartbeatRequest {
+        let request = wire::RenewLeaseRequest {
             proposal_id: lease.proposal_id.to_string(),
             lease_token: lease.token.clone(),
             writer_now_ms: self.time.own_ms(),
@@ -241,16 +241,16 @@ impl LedgerClient {
         let answer = self
             .client
             .clone()
-            .heartbeat(with_deadline(request, CALL_TIMEOUT))
+            .renew_lease(with_deadline(request, CALL_TIMEOUT))
             .await;
         let answer = answer.map_err(|s| from_status(&s))?.into_inner();
         self.time.learn(answer.ledger_now_ms);
-        answer.deny.map(Envelope::try_from).transpose()
+        answer.rejection.map(Envelope::try_from).transpose()
     }
 
     /// Announces an attempt; its number comes back once the announcement is durable.
     pub(super) async fn start(&self, lease: &Lease) -> Result<u32, Refusal> {
-        let request = wire::StartRequest {
+        let request = wire::StartAttemptRequest {
             proposal_id: lease.proposal_id.to_string(),
             lease_token: lease.token.clone(),
             writer_now_ms: self.time.own_ms(),
@@ -258,7 +258,7 @@ impl LedgerClient {
         let answer = self
             .client
             .clone()
-            .start(with_deadline(request, REPEATABLE_TIMEOUT))
+            .start_attempt(with_deadline(request, REPEATABLE_TIMEOUT))
             .await;
         let answer = answer.map_err(|s| from_status(&s))?.into_inner();
         self.time.learn(answer.ledger_now_ms);
@@ -273,7 +273,7 @@ impl LedgerClient {
         attempt: &Envelope,
         receipt: Option<&Envelope>,
     ) -> Result<(), Refusal> {
-        let request = wire::SettleRequest {
+        let request = wire::FinishAttemptRequest {
             proposal_id: id.to_string(),
             lease_token: token.to_vec(),
             attempt: Some(attempt.into()),
@@ -283,7 +283,7 @@ impl LedgerClient {
         let answer = self
             .client
             .clone()
-            .settle(with_deadline(request, REPEATABLE_TIMEOUT))
+            .finish_attempt(with_deadline(request, REPEATABLE_TIMEOUT))
             .await;
         answer.map_err(|s| from_status(&s))?;
         if receipt.is_some() {
@@ -314,7 +314,7 @@ impl LedgerClient {
         source_ids: Vec<String>,
         before: Option<u64>,
     ) -> Result<(Vec<Unfinished>, Option<u64>), Refusal> {
-        let request = wire::ListUnfinishedRequest {
+        let request = wire::ListOpenAttemptsRequest {
             source_ids,
             writer_now_ms: self.time.own_ms(),
             before_seq: before.unwrap_or(0),
@@ -322,7 +322,7 @@ impl LedgerClient {
         let answer = self
             .client
             .clone()
-            .list_unfinished(with_deadline(request, CALL_TIMEOUT))
+            .list_open_attempts(with_deadline(request, CALL_TIMEOUT))
             .await;
         let answer = answer.map_err(|s| from_status(&s))?.into_inner();
         self.time.learn(answer.ledger_now_ms);
@@ -342,10 +342,10 @@ pub(super) struct Unfinished {
     pub(super) attempt: u32,
 }
 
-impl TryFrom<wire::UnfinishedAttempt> for Unfinished {
+impl TryFrom<wire::OpenAttempt> for Unfinished {
     type Error = Refusal;
 
-    fn try_from(attempt: wire::UnfinishedAttempt) -> Result<Self, Refusal> {
+    fn try_from(attempt: wire::OpenAttempt) -> Result<Self, Refusal> {
         let proposal = required("proposal", attempt.proposal)?.try_into()?;
         Ok(Self {
             proposal,
@@ -355,10 +355,10 @@ impl TryFrom<wire::UnfinishedAttempt> for Unfinished {
     }
 }
 
-impl TryFrom<wire::LeaseResponse> for Told {
+impl TryFrom<wire::LeaseJobsResponse> for Told {
     type Error = Refusal;
 
-    fn try_from(answer: wire::LeaseResponse) -> Result<Self, Refusal> {
+    fn try_from(answer: wire::LeaseJobsResponse) -> Result<Self, Refusal> {
         let rejections = answer.rejections.into_iter().map(|rejection| {
             Ok((
                 required("proposal", rejection.proposal)?.try_into()?,
@@ -375,7 +375,7 @@ impl TryFrom<wire::LeaseResponse> for Told {
     }
 }
 
-fn envelopes(signed: Vec<common::Signed>) -> Result<Vec<Envelope>, Refusal> {
+fn envelopes(signed: Vec<common::DsseEnvelope>) -> Result<Vec<Envelope>, Refusal> {
     signed.into_iter().map(Envelope::try_from).collect()
 }
 
@@ -398,7 +398,7 @@ impl TryFrom<wire::Job> for Job {
             source,
             tenant,
             decisions: records(job.decisions)?,
-            order: job.order.map(LoggedRecord::try_from).transpose()?,
+            order: job.apply_order.map(LoggedRecord::try_from).transpose()?,
             checkpoint: job.checkpoint,
             consistency: job
                 .consistency
@@ -406,14 +406,14 @@ impl TryFrom<wire::Job> for Job {
                 .map(ConsistencyProof::try_from)
                 .collect::<Result<_, _>>()?,
             lease,
-            unfinished: job.unfinished,
+            unfinished: job.has_open_attempt,
             switches: envelopes(job.switches)?,
             newest_receipt: job.newest_receipt.map(Envelope::try_from).transpose()?,
         })
     }
 }
 
-fn records(records: Vec<common::LoggedRecord>) -> Result<Vec<LoggedRecord>, Refusal> {
+fn records(records: Vec<common::ProvenEntry>) -> Result<Vec<LoggedRecord>, Refusal> {
     records.into_iter().map(LoggedRecord::try_from).collect()
 }
 

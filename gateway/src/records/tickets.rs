@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use synapsor_chassis::clock::{Clock as _, SystemClock};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::refusal::Refusal;
-use synapsor_proto::common::v1::Signed;
+use synapsor_proto::common::v1::DsseEnvelope;
 
 use crate::caller::Caller;
 use crate::reader::Reader;
@@ -24,7 +24,7 @@ pub(super) struct Tickets {
 
 #[derive(Debug)]
 struct Held {
-    ticket: Signed,
+    ticket: DsseEnvelope,
     ends_ms: i64,
 }
 
@@ -37,7 +37,7 @@ impl Tickets {
     }
 
     /// A ticket for this caller.
-    pub(super) async fn of(&self, caller: &Caller) -> Result<Signed, Refusal> {
+    pub(super) async fn of(&self, caller: &Caller) -> Result<DsseEnvelope, Refusal> {
         let key = Digest::of_typed(
             "application/vnd.synapsor.ticket-holder.v1",
             caller.access_token().as_bytes(),

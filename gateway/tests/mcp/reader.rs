@@ -6,8 +6,8 @@ use serde_json::json;
 use synapsor_domain::tool::{Annotations, Catalog, Tool};
 use synapsor_proto::executor::v1::agent_service_server::AgentService;
 use synapsor_proto::executor::v1::{
-    Authorization, CallCapabilityRequest, CallCapabilityResponse, GetCatalogRequest, GetCatalogResponse,
-    GetTokenKeysRequest, GetTokenKeysResponse, IssueTicketRequest, IssueTicketResponse,
+    CallCapabilityRequest, CallCapabilityResponse, GetCatalogRequest, GetCatalogResponse, GetJwksRequest,
+    GetJwksResponse, IssueContextTicketRequest, IssueContextTicketResponse, TokenPolicy,
 };
 use tokio::sync::watch;
 use tonic::metadata::KeyAndValueRef;
@@ -111,8 +111,8 @@ fn catalog() -> Catalog {
     }
 }
 
-fn authorization() -> Authorization {
-    Authorization {
+fn authorization() -> TokenPolicy {
+    TokenPolicy {
         issuer: "https://id.example.com".to_owned(),
         audience: "https://mcp.example.com/mcp".to_owned(),
         algorithms: vec!["EdDSA".to_owned()],
@@ -154,21 +154,18 @@ impl AgentService for StandIn {
             digest: "sha256:catalog".to_owned(),
             result_format: self.result_format,
             mode: "review".to_owned(),
-            authorization: self.wants_tokens.then(authorization),
+            token_policy: self.wants_tokens.then(authorization),
         }))
     }
 
-    async fn get_token_keys(
-        &self,
-        _request: Request<GetTokenKeysRequest>,
-    ) -> Result<Response<GetTokenKeysResponse>, Status> {
+    async fn get_jwks(&self, _request: Request<GetJwksRequest>) -> Result<Response<GetJwksResponse>, Status> {
         Err(Status::unimplemented("callers of this reader show no tokens"))
     }
 
-    async fn issue_ticket(
+    async fn issue_context_ticket(
         &self,
-        _request: Request<IssueTicketRequest>,
-    ) -> Result<Response<IssueTicketResponse>, Status> {
+        _request: Request<IssueContextTicketRequest>,
+    ) -> Result<Response<IssueContextTicketResponse>, Status> {
         Err(Status::unimplemented("there is no ledger behind this reader"))
     }
 

@@ -2,7 +2,7 @@
 
 use synapsor_domain::signing::Envelope;
 use synapsor_domain::ticket::VerifiedTicket;
-use synapsor_proto::common::v1::Signed;
+use synapsor_proto::common::v1::DsseEnvelope;
 use synapsor_proto::convert::required;
 use synapsor_proto::ledger::v1::agent_record_service_server::AgentRecordService;
 use synapsor_proto::ledger::v1::watch_response::Message;
@@ -47,7 +47,7 @@ impl AgentRecordService for Service {
             record_json: told.json.to_string().into_bytes(),
             state: told.state.to_string(),
             is_final: told.state.is_final(),
-            principal_matches: told.principal_matches,
+            is_own: told.principal_matches,
             created_at_ms: told.proposal.created_at.as_unix_millis(),
             updated_at_ms: told.updated_at.as_unix_millis(),
             not_after_ms: told.proposal.not_after.as_unix_millis(),
@@ -123,7 +123,7 @@ impl AgentRecordService for Service {
 
 impl Service {
     /// The ticket of a request; one that is missing or does not even read is refused like any other.
-    fn ticket(&self, caller: &Caller, signed: Option<Signed>) -> Result<VerifiedTicket, Status> {
+    fn ticket(&self, caller: &Caller, signed: Option<DsseEnvelope>) -> Result<VerifiedTicket, Status> {
         required("ticket", signed)
             .and_then(Envelope::try_from)
             .map_err(|refusal| VerifiedTicket::unreadable(&refusal.public))
@@ -143,7 +143,7 @@ fn to_wire(told: Told) -> WatchResponse {
             proposal_id: change.proposal.to_string(),
             state: change.state.to_string(),
             is_final: change.state.is_final(),
-            principal_matches,
+            is_own: principal_matches,
         }),
     };
     WatchResponse {

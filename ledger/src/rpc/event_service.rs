@@ -1,7 +1,7 @@
 //! `EventService`: what operators read back.
 
 use synapsor_domain::refusal::Refusal;
-use synapsor_proto::common::v1::Signed;
+use synapsor_proto::common::v1::DsseEnvelope;
 use synapsor_proto::ledger::v1::event_service_server::EventService;
 use synapsor_proto::ledger::v1::{
     GetEvidenceRequest, GetEvidenceResponse, GetReplayRequest, GetReplayResponse, ListEvidenceRequest,
@@ -229,7 +229,7 @@ fn to_wire(event: ShownEvent) -> TailResponse {
     }
 }
 
-fn sized(signed: Signed) -> (Signed, usize) {
+fn sized(signed: DsseEnvelope) -> (DsseEnvelope, usize) {
     let bytes = signed.payload.len() + 256;
     (signed, bytes)
 }

@@ -9,7 +9,7 @@ use synapsor_proto::common::v1 as common;
 use synapsor_proto::convert::required;
 use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::intake_service_server::IntakeService;
-use synapsor_proto::ledger::v1::{FileRequest, FileResponse, FilingOutcome};
+use synapsor_proto::ledger::v1::{SubmitOutcome, SubmitRequest, SubmitResponse};
 use tonic::{Request, Response, Status};
 
 use super::{Service, caller, refuse};
@@ -22,27 +22,27 @@ const FILINGS_MAX: usize = 64;
 
 #[tonic::async_trait]
 impl IntakeService for Service {
-    async fn file(&self, request: Request<FileRequest>) -> Result<Response<FileResponse>, Status> {
+    async fn submit(&self, request: Request<SubmitRequest>) -> Result<Response<SubmitResponse>, Status> {
         let mut caller = caller(&request)?;
         let message = request.into_inner();
-        if !(1..=FILINGS_MAX).contains(&message.filings.len()) {
+        if !(1..=FILINGS_MAX).contains(&message.records.len()) {
             let text = format!("filings: must be 1 to {FILINGS_MAX}");
             return Err(refuse(Refusal::new("MALFORMED", text)));
         }
         caller.known = message.known.map_or(0, |known| known.size);
-        let filings = message.filings.into_iter().map(filing).collect();
+        let filings = message.records.into_iter().map(filing).collect();
         Ok(Response::new(response(self.ledger.file(&caller, filings).await)))
     }
 }
 
-fn filing(message: wire::Filing) -> Result<Filing, Refusal> {
-    use wire::filing::Record as Sent;
+fn filing(message: wire::CallRecord) -> Result<Filing, Refusal> {
+    use wire::call_record::Record as Sent;
     let record = match message.record {
         Some(Sent::Read(read)) => Record::Read {
             evidence: required("evidence", read.evidence)?.try_into()?,
             audit: read.audit,
         },
-        Some(Sent::Refusal(refusal)) => Record::Refusal { audit: refusal.audit },
+        Some(Sent::Failed(refusal)) => Record::Refusal { audit: refusal.audit },
         Some(Sent::Proposal(filed)) => Record::Proposal {
             proposal: required("proposal", filed.proposal)?.try_into()?,
             evidence: required("evidence", filed.evidence)?.try_into()?,
@@ -59,42 +59,39 @@ fn filing(message: wire::Filing) -> Result<Filing, Refusal> {
 }
 
 /// The newest head of all batches that took part, and its proofs.
-fn response(outcomes: Vec<Result<Committed<Option<Filed>>, StepError>>) -> FileResponse {
+fn response(outcomes: Vec<Result<Committed<Option<Filed>>, StepError>>) -> SubmitResponse {
     let committed = outcomes.iter().flatten();
     let newest = committed.max_by_key(|committed| committed.head.size);
     let (checkpoint, consistency) = newest.map_or_else(Default::default, |newest| {
         (newest.head.note.clone(), proofs(&newest.growth))
     });
-    FileResponse {
+    SubmitResponse {
         outcomes: outcomes.into_iter().map(outcome).collect(),
         checkpoint,
         consistency,
     }
 }
 
-fn outcome(outcome: Result<Committed<Option<Filed>>, StepError>) -> FilingOutcome {
-    use wire::filing_outcome::Outcome;
+fn outcome(outcome: Result<Committed<Option<Filed>>, StepError>) -> SubmitOutcome {
+    use wire::submit_outcome::Outcome;
     let outcome = match outcome {
-        Ok(committed) => {
-            Outcome::Filed(
-                committed
-                    .value
-                    .map_or_else(wire::Filed::default, |filed| wire::Filed {
-                        proposal: Some(filed.envelope.into()),
-                        repeated: filed.repeated,
-                        state: filed.state.to_string(),
-                    }),
-            )
-        }
+        Ok(committed) => Outcome::Accepted(committed.value.map_or_else(
+            wire::SubmitAccepted::default,
+            |filed| wire::SubmitAccepted {
+                proposal: Some(filed.envelope.into()),
+                already_open: filed.repeated,
+                state: filed.state.to_string(),
+            },
+        )),
         Err(error) => {
             let refusal = told(error);
-            Outcome::Refused(wire::FilingRefused {
+            Outcome::Error(wire::SubmitError {
                 code: refusal.code.into_owned(),
                 message: refusal.public,
             })
         }
     };
-    FilingOutcome {
+    SubmitOutcome {
         outcome: Some(outcome),
     }
 }

@@ -93,7 +93,7 @@ fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
     })
 }
 
-fn envelope(field: &'static str, signed: Option<v1::Signed>) -> Result<Envelope, Status> {
+fn envelope(field: &'static str, signed: Option<v1::DsseEnvelope>) -> Result<Envelope, Status> {
     required(field, signed)
         .and_then(Envelope::try_from)
         .map_err(|e| to_status(&e))

@@ -8,9 +8,9 @@ use synapsor_domain::writeback::ReceiptRef;
 use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::review_service_server::ReviewService;
 use synapsor_proto::ledger::v1::{
-    DecideRequest, DecideResponse, GetProposalRequest, GetProposalResponse, GetSwitchesRequest,
-    GetSwitchesResponse, ListProposalsRequest, ListProposalsResponse, ProposalRecord, RequestApplyRequest,
-    RequestApplyResponse, SubmitSwitchRequest, SubmitSwitchResponse,
+    GetProposalRequest, GetProposalResponse, GetSwitchesRequest, GetSwitchesResponse, ListProposalsRequest,
+    ListProposalsResponse, ProposalRecord, SubmitApplyOrderRequest, SubmitApplyOrderResponse,
+    SubmitDecisionRequest, SubmitDecisionResponse, SubmitSwitchRequest, SubmitSwitchResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -56,7 +56,7 @@ impl ReviewService for Service {
             .store
             .read(move |reader| {
                 let conn = reader.conn();
-                let row = proposals::resolve(conn, &message.proposal)?;
+                let row = proposals::resolve(conn, &message.proposal_ref)?;
                 let head = log::head(conn)?;
                 let mut seqs = vec![row.created_seq];
                 seqs.extend(records::decisions(conn, &row.id)?.iter().map(|d| d.seq));
@@ -81,7 +81,10 @@ impl ReviewService for Service {
         Ok(Response::new(response))
     }
 
-    async fn decide(&self, request: Request<DecideRequest>) -> Result<Response<DecideResponse>, Status> {
+    async fn submit_decision(
+        &self,
+        request: Request<SubmitDecisionRequest>,
+    ) -> Result<Response<SubmitDecisionResponse>, Status> {
         let (caller, message) = (caller(&request)?, request.into_inner());
         let signed = envelope("decision", message.decision)?;
         let done = self
@@ -90,7 +93,7 @@ impl ReviewService for Service {
             .await
             .map_err(status_of)?;
         let decided = done.value.map_err(refuse)?;
-        Ok(Response::new(DecideResponse {
+        Ok(Response::new(SubmitDecisionResponse {
             state: decided.state.to_string(),
             approvals: decided.approvals,
             quorum: decided.quorum,
@@ -98,19 +101,19 @@ impl ReviewService for Service {
         }))
     }
 
-    async fn request_apply(
+    async fn submit_apply_order(
         &self,
-        request: Request<RequestApplyRequest>,
-    ) -> Result<Response<RequestApplyResponse>, Status> {
+        request: Request<SubmitApplyOrderRequest>,
+    ) -> Result<Response<SubmitApplyOrderResponse>, Status> {
         let (caller, message) = (caller(&request)?, request.into_inner());
-        let signed = envelope("order", message.order)?;
+        let signed = envelope("order", message.apply_order)?;
         let done = self
             .ledger
             .request_apply(caller, &message.request_id, signed)
             .await
             .map_err(status_of)?;
         let ordered = done.value.map_err(refuse)?;
-        Ok(Response::new(RequestApplyResponse {
+        Ok(Response::new(SubmitApplyOrderResponse {
             seq: ordered.seq,
             writer_present: self.ledger.streams.serves(&ordered.source_id),
             checkpoint: done.head.note,
@@ -243,7 +246,12 @@ fn shown(reader: &Reader<'_>, row: &ProposalRow) -> Result<(ProposalRecord, usiz
 }
 
 fn payload_bytes(record: &ProposalRecord) -> usize {
-    let signed = [&record.proposal, &record.order, &record.attempt, &record.receipt];
+    let signed = [
+        &record.proposal,
+        &record.apply_order,
+        &record.attempt,
+        &record.receipt,
+    ];
     let all = signed.into_iter().flatten().chain(&record.decisions);
     all.map(|signed| signed.payload.len() + 256).sum()
 }
@@ -263,9 +271,9 @@ fn record(reader: &Reader<'_>, row: &ProposalRow) -> Result<ProposalRecord, Step
     Ok(ProposalRecord {
         proposal: Some(proposal.into()),
         state: row.state.to_string(),
-        started: row.started,
+        attempt_started: row.started,
         decisions,
-        order: order.map(Into::into),
+        apply_order: order.map(Into::into),
         attempt: attempt.map(Into::into),
         receipt: receipt.map(Into::into),
         updated_at_ms: events::at_ms(conn, row.changed_seq)?,

@@ -5,7 +5,7 @@ use synapsor_domain::refusal::Refusal;
 use synapsor_proto::common::v1::ConsistencyProof;
 use synapsor_proto::ledger::v1::transparency_service_server::TransparencyService;
 use synapsor_proto::ledger::v1::{
-    GetCheckpointRequest, GetCheckpointResponse, VerifyRequest, VerifyResponse,
+    GetCheckpointRequest, GetCheckpointResponse, VerifyStoreRequest, VerifyStoreResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -46,7 +46,10 @@ impl TransparencyService for Service {
         Ok(Response::new(response))
     }
 
-    async fn verify(&self, request: Request<VerifyRequest>) -> Result<Response<VerifyResponse>, Status> {
+    async fn verify_store(
+        &self,
+        request: Request<VerifyStoreRequest>,
+    ) -> Result<Response<VerifyStoreResponse>, Status> {
         let known = request.into_inner().known.map_or(0, |known| known.size);
         // What is found is an answer; a store that cannot be read at all is an error.
         let (findings, records_checked) = match self.ledger.store.verify_full().await {
@@ -74,7 +77,7 @@ impl TransparencyService for Service {
             Err(_) if !findings.is_empty() => (String::new(), None),
             Err(error) => return Err(status_of(error)),
         };
-        Ok(Response::new(VerifyResponse {
+        Ok(Response::new(VerifyStoreResponse {
             findings,
             records_checked,
             checkpoint,

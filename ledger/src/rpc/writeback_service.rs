@@ -6,10 +6,10 @@ use synapsor_domain::timestamp::Timestamp;
 use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::writeback_service_server::WritebackService;
 use synapsor_proto::ledger::v1::{
-    ConfirmSwitchRequest, ConfirmSwitchResponse, HeartbeatRequest, HeartbeatResponse, Job as WireJob,
-    LeaseRequest, LeaseResponse, ListSwitchesRequest, ListSwitchesResponse, ListUnfinishedRequest,
-    ListUnfinishedResponse, Rejection, ReportInDoubtRequest, ReportInDoubtResponse, SettleRequest,
-    SettleResponse, StartRequest, StartResponse, UnfinishedAttempt,
+    ConfirmSwitchRequest, ConfirmSwitchResponse, FinishAttemptRequest, FinishAttemptResponse, Job as WireJob,
+    LeaseJobsRequest, LeaseJobsResponse, ListOpenAttemptsRequest, ListOpenAttemptsResponse,
+    ListSwitchesRequest, ListSwitchesResponse, OpenAttempt, Rejection, RenewLeaseRequest, RenewLeaseResponse,
+    ReportInDoubtRequest, ReportInDoubtResponse, StartAttemptRequest, StartAttemptResponse,
 };
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
@@ -28,13 +28,13 @@ const ORDERS_OF_MAX: usize = 500;
 /// Jobs that wait for a slow connection.
 const JOBS_BUFFERED: usize = 4;
 
-type Jobs = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<LeaseResponse, Status>> + Send>>;
+type Jobs = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<LeaseJobsResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl WritebackService for Service {
-    type LeaseStream = Jobs;
+    type LeaseJobsStream = Jobs;
 
-    async fn lease(&self, request: Request<LeaseRequest>) -> Result<Response<Jobs>, Status> {
+    async fn lease_jobs(&self, request: Request<LeaseJobsRequest>) -> Result<Response<Jobs>, Status> {
         let (caller, message) = (caller(&request)?, request.into_inner());
         self.ledger.clock.compare_with_writer(message.writer_now_ms);
         if message.capacity == 0 || message.capacity > CAPACITY_MAX {
@@ -71,7 +71,7 @@ impl WritebackService for Service {
         tokio::spawn(async move { ledger.serve_leases(terms, sender, stop).await });
         let ledger = self.ledger.clone();
         let stream = ReceiverStream::new(receiver).map(move |job| {
-            job.map(|job| LeaseResponse {
+            job.map(|job| LeaseJobsResponse {
                 ledger_now_ms: ledger.now().as_unix_millis(),
                 ..leased(job)
             })
@@ -80,10 +80,10 @@ impl WritebackService for Service {
         Ok(Response::new(Box::pin(stream)))
     }
 
-    async fn heartbeat(
+    async fn renew_lease(
         &self,
-        request: Request<HeartbeatRequest>,
-    ) -> Result<Response<HeartbeatResponse>, Status> {
+        request: Request<RenewLeaseRequest>,
+    ) -> Result<Response<RenewLeaseResponse>, Status> {
         let (caller, message) = (caller(&request)?, request.into_inner());
         self.ledger.clock.compare_with_writer(message.writer_now_ms);
         let id = proposal_id(&message.proposal_id)?;
@@ -92,14 +92,17 @@ impl WritebackService for Service {
             .heartbeat(caller, id, message.lease_token)
             .await
             .map_err(status_of)?;
-        Ok(Response::new(HeartbeatResponse {
+        Ok(Response::new(RenewLeaseResponse {
             lease_ms: LEASE_MS,
-            deny: deny.map(Into::into),
+            rejection: deny.map(Into::into),
             ledger_now_ms: self.ledger.now().as_unix_millis(),
         }))
     }
 
-    async fn start(&self, request: Request<StartRequest>) -> Result<Response<StartResponse>, Status> {
+    async fn start_attempt(
+        &self,
+        request: Request<StartAttemptRequest>,
+    ) -> Result<Response<StartAttemptResponse>, Status> {
         let (caller, message) = (caller(&request)?, request.into_inner());
         self.ledger.clock.compare_with_writer(message.writer_now_ms);
         let id = proposal_id(&message.proposal_id)?;
@@ -108,13 +111,16 @@ impl WritebackService for Service {
             .start(caller, id, message.lease_token)
             .await
             .map_err(status_of)?;
-        Ok(Response::new(StartResponse {
+        Ok(Response::new(StartAttemptResponse {
             attempt: done.value,
             ledger_now_ms: self.ledger.now().as_unix_millis(),
         }))
     }
 
-    async fn settle(&self, request: Request<SettleRequest>) -> Result<Response<SettleResponse>, Status> {
+    async fn finish_attempt(
+        &self,
+        request: Request<FinishAttemptRequest>,
+    ) -> Result<Response<FinishAttemptResponse>, Status> {
         let (caller, message) = (caller(&request)?, request.into_inner());
         self.ledger.clock.compare_with_writer(message.writer_now_ms);
         let receipt = message
@@ -129,7 +135,7 @@ impl WritebackService for Service {
         };
         let done = self.ledger.settle(caller, settlement).await.map_err(status_of)?;
         let state = done.value.map_err(refuse)?;
-        Ok(Response::new(SettleResponse {
+        Ok(Response::new(FinishAttemptResponse {
             state: state.to_string(),
             checkpoint: done.head.note,
         }))
@@ -153,10 +159,10 @@ impl WritebackService for Service {
         Ok(Response::new(ReportInDoubtResponse {}))
     }
 
-    async fn list_unfinished(
+    async fn list_open_attempts(
         &self,
-        request: Request<ListUnfinishedRequest>,
-    ) -> Result<Response<ListUnfinishedResponse>, Status> {
+        request: Request<ListOpenAttemptsRequest>,
+    ) -> Result<Response<ListOpenAttemptsResponse>, Status> {
         let message = request.into_inner();
         self.ledger.clock.compare_with_writer(message.writer_now_ms);
         let sources = sources(message.source_ids)?;
@@ -168,13 +174,13 @@ impl WritebackService for Service {
             .map_err(status_of)?;
         let next = found.last().filter(|_| found.len() == UNFINISHED_MAX);
         let next_before_seq = next.map_or(0, |last| last.changed_seq);
-        let attempts = found.into_iter().map(|unfinished| UnfinishedAttempt {
+        let attempts = found.into_iter().map(|unfinished| OpenAttempt {
             proposal: Some(unfinished.proposal.into()),
             fence: unfinished.fence,
             attempt: unfinished.attempt,
             leased: unfinished.leased,
         });
-        Ok(Response::new(ListUnfinishedResponse {
+        Ok(Response::new(ListOpenAttemptsResponse {
             attempts: attempts.collect(),
             ledger_now_ms: self.ledger.now().as_unix_millis(),
             next_before_seq,
@@ -275,13 +281,13 @@ fn source_receipt(found: SourceReceipt) -> wire::SourceReceipt {
     }
 }
 
-fn leased(leased: Leased) -> LeaseResponse {
+fn leased(leased: Leased) -> LeaseJobsResponse {
     match leased {
-        Leased::Job(job) => LeaseResponse {
+        Leased::Job(job) => LeaseJobsResponse {
             job: Some(to_wire(*job)),
-            ..LeaseResponse::default()
+            ..LeaseJobsResponse::default()
         },
-        Leased::Stops(stops) => LeaseResponse {
+        Leased::Stops(stops) => LeaseJobsResponse {
             job: None,
             switches: stops.switches.into_iter().map(Into::into).collect(),
             rejections: stops
@@ -307,14 +313,14 @@ fn to_wire(job: Job) -> WireJob {
     WireJob {
         proposal: Some((&job.proposal).into()),
         decisions: job.decisions.iter().map(Into::into).collect(),
-        order: job.order.as_ref().map(Into::into),
+        apply_order: job.order.as_ref().map(Into::into),
         checkpoint: job.checkpoint,
         consistency: job.consistency.iter().map(Into::into).collect(),
         lease_token: job.token.to_vec(),
         fence: job.fence,
         attempt: job.attempt,
         lease_ms: LEASE_MS,
-        unfinished: job.unfinished,
+        has_open_attempt: job.unfinished,
         switches: job.switches.into_iter().map(Into::into).collect(),
         newest_receipt: job.newest_receipt.map(Into::into),
     }

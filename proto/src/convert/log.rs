@@ -48,7 +48,7 @@ impl TryFrom<v1::ConsistencyProof> for ConsistencyProof {
     }
 }
 
-impl From<&LoggedRecord> for v1::LoggedRecord {
+impl From<&LoggedRecord> for v1::ProvenEntry {
     fn from(record: &LoggedRecord) -> Self {
         Self {
             event: record.event_bytes.clone(),
@@ -59,10 +59,10 @@ impl From<&LoggedRecord> for v1::LoggedRecord {
     }
 }
 
-impl TryFrom<v1::LoggedRecord> for LoggedRecord {
+impl TryFrom<v1::ProvenEntry> for LoggedRecord {
     type Error = Refusal;
 
-    fn try_from(record: v1::LoggedRecord) -> Result<Self, Refusal> {
+    fn try_from(record: v1::ProvenEntry) -> Result<Self, Refusal> {
         let body_salt = record
             .body_salt
             .try_into()
@@ -77,7 +77,7 @@ impl TryFrom<v1::LoggedRecord> for LoggedRecord {
     }
 }
 
-impl From<&Witness> for v1::KnownCheckpoint {
+impl From<&Witness> for v1::TreeHead {
     fn from(witness: &Witness) -> Self {
         let root = if witness.size == 0 {
             Vec::new()

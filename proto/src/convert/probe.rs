@@ -6,7 +6,7 @@ use synapsor_domain::writeback::{ProbeFinding, Severity, SourceProbe};
 use super::malformed;
 use crate::executor::v1;
 
-impl From<SourceProbe> for v1::SourceProbe {
+impl From<SourceProbe> for v1::PreflightReport {
     fn from(probe: SourceProbe) -> Self {
         Self {
             source_id: probe.source_id,
@@ -18,10 +18,10 @@ impl From<SourceProbe> for v1::SourceProbe {
     }
 }
 
-impl TryFrom<v1::SourceProbe> for SourceProbe {
+impl TryFrom<v1::PreflightReport> for SourceProbe {
     type Error = Refusal;
 
-    fn try_from(probe: v1::SourceProbe) -> Result<Self, Refusal> {
+    fn try_from(probe: v1::PreflightReport) -> Result<Self, Refusal> {
         let findings: Result<_, Refusal> = probe.findings.into_iter().map(TryInto::try_into).collect();
         Ok(Self {
             source_id: probe.source_id,
@@ -33,12 +33,12 @@ impl TryFrom<v1::SourceProbe> for SourceProbe {
     }
 }
 
-impl From<ProbeFinding> for v1::ProbeFinding {
+impl From<ProbeFinding> for v1::PreflightFinding {
     fn from(finding: ProbeFinding) -> Self {
         let severity = match finding.severity {
-            Severity::Fine => v1::ProbeSeverity::Fine,
-            Severity::Warning => v1::ProbeSeverity::Warning,
-            Severity::Problem => v1::ProbeSeverity::Problem,
+            Severity::Fine => v1::FindingSeverity::Ok,
+            Severity::Warning => v1::FindingSeverity::Warning,
+            Severity::Problem => v1::FindingSeverity::Error,
         };
         Self {
             severity: severity.into(),
@@ -49,15 +49,15 @@ impl From<ProbeFinding> for v1::ProbeFinding {
     }
 }
 
-impl TryFrom<v1::ProbeFinding> for ProbeFinding {
+impl TryFrom<v1::PreflightFinding> for ProbeFinding {
     type Error = Refusal;
 
-    fn try_from(finding: v1::ProbeFinding) -> Result<Self, Refusal> {
+    fn try_from(finding: v1::PreflightFinding) -> Result<Self, Refusal> {
         let severity = match finding.severity() {
-            v1::ProbeSeverity::Fine => Severity::Fine,
-            v1::ProbeSeverity::Warning => Severity::Warning,
-            v1::ProbeSeverity::Problem => Severity::Problem,
-            v1::ProbeSeverity::Unspecified => return Err(malformed("severity", "is missing")),
+            v1::FindingSeverity::Ok => Severity::Fine,
+            v1::FindingSeverity::Warning => Severity::Warning,
+            v1::FindingSeverity::Error => Severity::Problem,
+            v1::FindingSeverity::Unspecified => return Err(malformed("severity", "is missing")),
         };
         if finding.code.is_empty() {
             return Err(malformed("code", "is missing"));
@@ -89,7 +89,7 @@ mod tests {
                 .to_vec(),
             ..SourceProbe::unavailable("app", "sqlite", "timeout")
         };
-        let wire = v1::SourceProbe::from(probe.clone());
+        let wire = v1::PreflightReport::from(probe.clone());
         assert_eq!(SourceProbe::try_from(wire.clone()).unwrap(), probe);
         let mut bad = wire;
         bad.findings[0].severity = 0;

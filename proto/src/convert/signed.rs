@@ -6,7 +6,7 @@ use synapsor_domain::signing::{Envelope, Signature};
 use super::malformed;
 use crate::common::v1;
 
-impl From<&Envelope> for v1::Signed {
+impl From<&Envelope> for v1::DsseEnvelope {
     fn from(envelope: &Envelope) -> Self {
         let signatures = envelope
             .signatures
@@ -24,16 +24,16 @@ impl From<&Envelope> for v1::Signed {
     }
 }
 
-impl From<Envelope> for v1::Signed {
+impl From<Envelope> for v1::DsseEnvelope {
     fn from(envelope: Envelope) -> Self {
         Self::from(&envelope)
     }
 }
 
-impl TryFrom<v1::Signed> for Envelope {
+impl TryFrom<v1::DsseEnvelope> for Envelope {
     type Error = Refusal;
 
-    fn try_from(signed: v1::Signed) -> Result<Self, Refusal> {
+    fn try_from(signed: v1::DsseEnvelope) -> Result<Self, Refusal> {
         let signatures = signed
             .signatures
             .into_iter()

@@ -10,7 +10,7 @@ use synapsor_domain::log::Witness;
 use synapsor_domain::refusal::Refusal;
 use synapsor_proto::common::v1::ConsistencyProof;
 use synapsor_proto::ledger::v1::intake_service_client::IntakeServiceClient;
-use synapsor_proto::ledger::v1::{FileRequest, Filed, Filing, filing, filing_outcome};
+use synapsor_proto::ledger::v1::{CallRecord, SubmitAccepted, SubmitRequest, call_record, submit_outcome};
 use tokio::sync::{mpsc, oneshot};
 use tonic::transport::Channel;
 
@@ -31,7 +31,7 @@ pub(super) struct FilingQueue(mpsc::Sender<Waiting>);
 
 #[derive(Debug)]
 struct Waiting {
-    filing: Filing,
+    filing: CallRecord,
     answer: oneshot::Sender<Result<Answer, Refusal>>,
 }
 
@@ -40,7 +40,7 @@ struct Waiting {
 pub(super) struct Answer {
     /// What had been seen of the log when the request was sent.
     pub(super) before: Witness,
-    pub(super) filed: Filed,
+    pub(super) filed: SubmitAccepted,
     pub(super) checkpoint: Arc<str>,
     pub(super) consistency: Arc<[ConsistencyProof]>,
 }
@@ -62,7 +62,7 @@ impl FilingQueue {
     ///
     /// # Errors
     /// The ledger's refusal, or that it cannot be reached.
-    pub(super) async fn file(&self, filing: Filing) -> Result<Answer, Refusal> {
+    pub(super) async fn file(&self, filing: CallRecord) -> Result<Answer, Refusal> {
         let ended = || unavailable("the road to the ledger is closed".to_owned());
         let (answer, answered) = oneshot::channel();
         let waiting = Waiting { filing, answer };
@@ -108,11 +108,11 @@ async fn serve(
 
 async fn send(intake: &mut IntakeServiceClient<Channel>, before: &Witness, batch: Vec<Waiting>) {
     let (filings, callers): (Vec<_>, Vec<_>) = batch.into_iter().map(|w| (w.filing, w.answer)).unzip();
-    let request = FileRequest {
-        filings,
+    let request = SubmitRequest {
+        records: filings,
         known: Some(before.into()),
     };
-    let sent = intake.file(with_deadline(request, CALL_TIMEOUT)).await;
+    let sent = intake.submit(with_deadline(request, CALL_TIMEOUT)).await;
     let answer = sent.map_err(|status| refused(&status)).and_then(|answer| {
         let answer = answer.into_inner();
         if answer.outcomes.len() == callers.len() {
@@ -135,13 +135,13 @@ async fn send(intake: &mut IntakeServiceClient<Channel>, before: &Witness, batch
     let consistency: Arc<[ConsistencyProof]> = answer.consistency.into();
     for (caller, outcome) in callers.into_iter().zip(answer.outcomes) {
         let answer = match outcome.outcome {
-            Some(filing_outcome::Outcome::Filed(filed)) => Ok(Answer {
+            Some(submit_outcome::Outcome::Accepted(filed)) => Ok(Answer {
                 before: before.clone(),
                 filed,
                 checkpoint: checkpoint.clone(),
                 consistency: consistency.clone(),
             }),
-            Some(filing_outcome::Outcome::Refused(no)) => {
+            Some(submit_outcome::Outcome::Error(no)) => {
                 Err(super::intake::judged(Refusal::received(no.code, no.message)))
             }
             None => Err(unavailable("the ledger gave no outcome".to_owned())),
@@ -151,14 +151,14 @@ async fn send(intake: &mut IntakeServiceClient<Channel>, before: &Witness, batch
 }
 
 /// Bytes of what a filing carries; what frames it is small.
-fn size_of(filing: &Filing) -> usize {
-    let signed = |signed: &Option<synapsor_proto::common::v1::Signed>| {
+fn size_of(filing: &CallRecord) -> usize {
+    let signed = |signed: &Option<synapsor_proto::common::v1::DsseEnvelope>| {
         signed.as_ref().map_or(0, |signed| signed.payload.len())
     };
     match &filing.record {
-        Some(filing::Record::Read(read)) => signed(&read.evidence) + read.audit.len(),
-        Some(filing::Record::Refusal(refusal)) => refusal.audit.len(),
-        Some(filing::Record::Proposal(filed)) => {
+        Some(call_record::Record::Read(read)) => signed(&read.evidence) + read.audit.len(),
+        Some(call_record::Record::Failed(refusal)) => refusal.audit.len(),
+        Some(call_record::Record::Proposal(filed)) => {
             signed(&filed.proposal) + signed(&filed.evidence) + filed.audit.len()
         }
         None => 0,

@@ -14,7 +14,7 @@ use synapsor_domain::signing::Envelope;
 use synapsor_domain::trust::TrustFile;
 use synapsor_proto::convert::required;
 use synapsor_proto::ledger::v1 as wire;
-use synapsor_proto::ledger::v1::filing::Record;
+use synapsor_proto::ledger::v1::call_record::Record;
 use synapsor_proto::ledger::v1::intake_service_client::IntakeServiceClient;
 use synapsor_proto::ledger::v1::transparency_service_client::TransparencyServiceClient;
 use synapsor_proto::status::from_status;
@@ -109,7 +109,7 @@ impl IntakeClient {
         audit: Vec<u8>,
         filing: Filing<'_>,
     ) -> Result<(), Refusal> {
-        let record = wire::ReadFiling {
+        let record = wire::ReadCall {
             evidence: Some(evidence.into()),
             audit,
         };
@@ -118,7 +118,7 @@ impl IntakeClient {
 
     /// Files a call that was refused.
     pub(crate) async fn record_refusal(&self, audit: Vec<u8>, filing: Filing<'_>) -> Result<(), Refusal> {
-        let record = Record::Refusal(wire::RefusalFiling { audit });
+        let record = Record::Failed(wire::FailedCall { audit });
         self.file(record, filing).await.map(drop)
     }
 
@@ -130,7 +130,7 @@ impl IntakeClient {
         audit: Vec<u8>,
         filing: Filing<'_>,
     ) -> Result<Filed, Refusal> {
-        let record = wire::ProposalFiling {
+        let record = wire::ProposalCall {
             proposal: Some(proposal.into()),
             evidence: Some(evidence.into()),
             audit,
@@ -139,15 +139,15 @@ impl IntakeClient {
         let proposal = required("proposal", filed.proposal)?.try_into()?;
         Ok(Filed {
             proposal,
-            repeated: filed.repeated,
+            repeated: filed.already_open,
             state: filed.state,
         })
     }
 
-    async fn file(&self, record: Record, filing: Filing<'_>) -> Result<wire::Filed, Refusal> {
+    async fn file(&self, record: Record, filing: Filing<'_>) -> Result<wire::SubmitAccepted, Refusal> {
         let answer = self
             .queue
-            .file(wire::Filing {
+            .file(wire::CallRecord {
                 request_id: self.ids.next(),
                 traceparent: filing.trace.map(ToString::to_string).unwrap_or_default(),
                 record: Some(record),

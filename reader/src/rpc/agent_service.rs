@@ -41,9 +41,9 @@ fn format(number: u32) -> Result<Option<ResultFormat>, Refusal> {
     }
 }
 
-fn authorization(policy: &TokenPolicy) -> wire::Authorization {
+fn authorization(policy: &TokenPolicy) -> wire::TokenPolicy {
     let policy = policy.clone();
-    wire::Authorization {
+    wire::TokenPolicy {
         issuer: policy.issuer,
         audience: policy.audience,
         algorithms: policy.algorithms.iter().map(|a| a.as_str().to_owned()).collect(),
@@ -73,17 +73,17 @@ impl AgentService for AgentRpc {
             digest: catalog.digest().to_string(),
             result_format,
             mode: self.reader.mode().to_owned(),
-            authorization: self.reader.callers.policy().map(authorization),
+            token_policy: self.reader.callers.policy().map(authorization),
         }))
     }
 
-    async fn get_token_keys(
+    async fn get_jwks(
         &self,
-        request: Request<wire::GetTokenKeysRequest>,
-    ) -> Result<Response<wire::GetTokenKeysResponse>, Status> {
+        request: Request<wire::GetJwksRequest>,
+    ) -> Result<Response<wire::GetJwksResponse>, Status> {
         let keys = self.reader.callers.published_keys(request.into_inner().refresh);
         let jwks_json = keys.await.map_err(|refusal| to_status(&refusal))?;
-        Ok(Response::new(wire::GetTokenKeysResponse { jwks_json }))
+        Ok(Response::new(wire::GetJwksResponse { jwks_json }))
     }
 
     async fn call_capability(
@@ -109,10 +109,10 @@ impl AgentService for AgentRpc {
         }))
     }
 
-    async fn issue_ticket(
+    async fn issue_context_ticket(
         &self,
-        request: Request<wire::IssueTicketRequest>,
-    ) -> Result<Response<wire::IssueTicketResponse>, Status> {
+        request: Request<wire::IssueContextTicketRequest>,
+    ) -> Result<Response<wire::IssueContextTicketResponse>, Status> {
         let gateway = client(&request)?;
         let access_token = Secret::new(request.into_inner().access_token);
         let caller = self.reader.callers.identify(access_token.expose()).await;
@@ -122,7 +122,7 @@ impl AgentService for AgentRpc {
             tracing::warn!(code = %refusal.code, detail, "no ticket was issued");
             to_status(&refusal)
         })?;
-        Ok(Response::new(wire::IssueTicketResponse {
+        Ok(Response::new(wire::IssueContextTicketResponse {
             ticket: Some(issued.ticket.into()),
             expires_at_ms: issued.expires_at.as_unix_millis(),
         }))

@@ -60,7 +60,7 @@ impl SchemaRpc {
         Ok(wire::InspectResponse { inspection_json })
     }
 
-    async fn probed(&self, wanted: &str) -> Result<wire::ProbeReadingResponse, Refusal> {
+    async fn probed(&self, wanted: &str) -> Result<wire::PreflightReadResponse, Refusal> {
         if !wanted.is_empty() {
             self.engine(wanted)?;
         }
@@ -71,7 +71,7 @@ impl SchemaRpc {
                 sources.push(found.into());
             }
         }
-        Ok(wire::ProbeReadingResponse { sources })
+        Ok(wire::PreflightReadResponse { sources })
     }
 }
 
@@ -87,10 +87,10 @@ impl SchemaService for SchemaRpc {
             .map_err(|r| to_status(&r))
     }
 
-    async fn probe_reading(
+    async fn preflight_read(
         &self,
-        request: Request<wire::ProbeReadingRequest>,
-    ) -> Result<Response<wire::ProbeReadingResponse>, Status> {
+        request: Request<wire::PreflightReadRequest>,
+    ) -> Result<Response<wire::PreflightReadResponse>, Status> {
         self.probed(&request.into_inner().source_id)
             .await
             .map(Response::new)

@@ -12,7 +12,7 @@ use std::time::Instant;
 use anyhow::ensure;
 use serde_json::{Value as Json, json};
 use synapsor_chassis::identity::Role;
-use synapsor_proto::ledger::v1::VerifyRequest;
+use synapsor_proto::ledger::v1::VerifyStoreRequest;
 use synapsor_proto::ledger::v1::transparency_service_client::TransparencyServiceClient;
 
 use super::ground::{self, Ground, Servers};
@@ -102,7 +102,7 @@ pub(super) async fn at_the_end(bench: &mut Bench, findings: &mut Findings) -> an
     drop(writer);
     let channel = bench.stack.ledger_as(Role::Operator, Some("alice"))?;
     let answer = TransparencyServiceClient::new(channel)
-        .verify(VerifyRequest { known: None })
+        .verify_store(VerifyStoreRequest { known: None })
         .await?
         .into_inner();
     ensure!(

@@ -5,8 +5,8 @@ use prost::bytes::{Buf as _, BufMut as _};
 use synapsor_chassis::grpc_channel::{Target, connect};
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::tls::dev_ca::{DevCa, LEAF_TTL};
-use synapsor_proto::common::v1::Signed;
-use synapsor_proto::executor::v1::{CallCapabilityRequest, IssueTicketResponse};
+use synapsor_proto::common::v1::DsseEnvelope;
+use synapsor_proto::executor::v1::{CallCapabilityRequest, IssueContextTicketResponse};
 use synapsor_proto::ledger::v1 as wire;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::Channel;
@@ -17,7 +17,7 @@ use crate::access::{all_rpcs, is_allowed, served_by};
 use crate::cli::INVOICE;
 use crate::now;
 
-const ISSUE_TICKET: &str = "/synapsor.executor.v1.AgentService/IssueTicket";
+const ISSUE_TICKET: &str = "/synapsor.executor.v1.AgentService/IssueContextTicket";
 const GARBAGE: &[u8] = b"\x0a\xff\xff\xff\xff\x0f not a message";
 
 pub(super) async fn all(scene: &mut Scene, proposal: &str) -> anyhow::Result<()> {
@@ -55,7 +55,7 @@ pub(super) async fn all(scene: &mut Scene, proposal: &str) -> anyhow::Result<()>
                 anyhow::ensure!(answer.is_ok(), "{path}: {answer:?}");
                 scene.capture.add(path, bytes(&answer));
                 if path == ISSUE_TICKET {
-                    ticket = IssueTicketResponse::decode(answer?.as_slice())?.ticket;
+                    ticket = IssueContextTicketResponse::decode(answer?.as_slice())?.ticket;
                 }
             }
         }
@@ -79,7 +79,7 @@ fn records(
     caller: Role,
     served: Role,
     proposal: &str,
-    ticket: Option<&Signed>,
+    ticket: Option<&DsseEnvelope>,
 ) -> Vec<(&'static str, Vec<u8>)> {
     let id = || proposal.to_owned();
     match (caller, served) {
@@ -122,7 +122,7 @@ fn records(
         }
         (Role::Operator, Role::Ledger) => {
             let get = wire::GetProposalRequest {
-                proposal: id(),
+                proposal_ref: id(),
                 known: None,
             };
             let tail = wire::TailRequest {

@@ -10,7 +10,7 @@ use synapsor_domain::approval::Verdict;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::proposal::Proposal;
 use synapsor_domain::signing::{Envelope, Kind};
-use synapsor_proto::executor::v1::DenyRequest;
+use synapsor_proto::executor::v1::RejectRequest;
 use synapsor_proto::executor::v1::writer_service_client::WriterServiceClient;
 use tokio::task::JoinSet;
 use tonic::transport::Channel;
@@ -87,9 +87,9 @@ async fn reject_many(
     Ok(refused)
 }
 
-async fn reject(channel: Channel, request: DenyRequest) -> Option<String> {
+async fn reject(channel: Channel, request: RejectRequest) -> Option<String> {
     let mut writer = WriterServiceClient::new(channel);
-    match tokio::time::timeout(LIMIT, writer.deny(request)).await {
+    match tokio::time::timeout(LIMIT, writer.reject(request)).await {
         Ok(Ok(_)) => None,
         Ok(Err(status)) => Some(synapsor_proto::status::from_status(&status).code.into_owned()),
         Err(_) => Some(format!("no answer in {LIMIT:?}")),
@@ -98,7 +98,7 @@ async fn reject(channel: Channel, request: DenyRequest) -> Option<String> {
 
 /// Another proposal like this one, and alice's rejection of it. The numbers are behind every real one, so that a
 /// list that forgets the lowest forgets a real one first.
-fn rejection(scene: &Scene, like: &Proposal) -> anyhow::Result<DenyRequest> {
+fn rejection(scene: &Scene, like: &Proposal) -> anyhow::Result<RejectRequest> {
     let deployment = &scene.bench.stack.deployment;
     let mut proposal = like.clone();
     proposal.id = format!("wrp_ffff{}", random::hex_id(16)).parse()?;
@@ -110,7 +110,7 @@ fn rejection(scene: &Scene, like: &Proposal) -> anyhow::Result<DenyRequest> {
     };
     let alice = deployment.person("alice");
     let decision = decision(deployment, alice, &subject, Verdict::Deny);
-    Ok(DenyRequest {
+    Ok(RejectRequest {
         proposal: Some((&subject.envelope).into()),
         decision: Some((&seal_decision(alice, &decision)).into()),
     })

@@ -6,7 +6,7 @@ use synapsor_chassis::grpc_channel::{self, Target as Endpoint};
 use synapsor_chassis::identity::Role;
 use synapsor_domain::approval::Verdict;
 use synapsor_proto::executor::v1::writer_service_client::WriterServiceClient;
-use synapsor_proto::executor::v1::{DenyEffect, DenyRequest};
+use synapsor_proto::executor::v1::{RejectEffect, RejectRequest};
 
 use super::commands::Commands;
 use crate::binaries::Build;
@@ -89,16 +89,16 @@ impl Scene {
     }
 
     /// Gives alice's signed rejection of a case to one writer, past the ledger.
-    pub(super) async fn reject_at(&self, writer: &Process, case: &Case) -> Result<DenyEffect, String> {
+    pub(super) async fn reject_at(&self, writer: &Process, case: &Case) -> Result<RejectEffect, String> {
         let deployment = &self.bench.stack.deployment;
         let alice = deployment.person("alice");
         let rejection = decision(deployment, alice, &case.subject, Verdict::Deny);
-        let request = DenyRequest {
+        let request = RejectRequest {
             proposal: Some((&case.subject.envelope).into()),
             decision: Some((&seal_decision(alice, &rejection)).into()),
         };
         let channel = self.channel(writer).map_err(|error| format!("{error:#}"))?;
-        let answer = WriterServiceClient::new(channel).deny(request).await;
+        let answer = WriterServiceClient::new(channel).reject(request).await;
         answer
             .map(|answer| answer.into_inner().effect())
             .map_err(|status| synapsor_proto::status::from_status(&status).code.into_owned())

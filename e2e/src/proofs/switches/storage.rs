@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use synapsor_chassis::files;
-use synapsor_proto::executor::v1::DenyEffect;
+use synapsor_proto::executor::v1::RejectEffect;
 
 use super::locks::ReceiptLock;
 use super::scene::Scene;
@@ -109,7 +109,7 @@ async fn reject(ground: &Ground, findings: &mut Findings, damage: Damage) -> any
     drop(writer);
     disk.keep()?;
     let writer = scene.bench.writer(WRITER)?;
-    let is_done = |answer: &Result<DenyEffect, String>| answer.is_ok();
+    let is_done = |answer: &Result<RejectEffect, String>| answer.is_ok();
     if is_done(&first) || is_done(&second) {
         let why = "applied after a restart, although the rejection was reported as taken";
         scene.stays_untouched(findings, &[&case], why).await?;

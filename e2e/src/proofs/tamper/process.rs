@@ -3,7 +3,7 @@
 use synapsor_chassis::identity::Role;
 use synapsor_domain::log::{ConsistencyProof, Witness, verify_checkpoint};
 use synapsor_proto::ledger::v1::transparency_service_client::TransparencyServiceClient;
-use synapsor_proto::ledger::v1::{VerifyRequest, VerifyResponse};
+use synapsor_proto::ledger::v1::{VerifyStoreRequest, VerifyStoreResponse};
 
 use super::{Scene, remove};
 use crate::stack;
@@ -61,7 +61,7 @@ async fn alarm(scene: &Scene) -> anyhow::Result<Option<String>> {
     let mut client = TransparencyServiceClient::new(channel);
     for witness in &scene.original.witnesses {
         let answer = client
-            .verify(VerifyRequest {
+            .verify_store(VerifyStoreRequest {
                 known: Some(witness.into()),
             })
             .await;
@@ -77,7 +77,11 @@ async fn alarm(scene: &Scene) -> anyhow::Result<Option<String>> {
 }
 
 /// What a command line makes of the answer: findings, or a checkpoint that its witness does not accept.
-fn judged(scene: &Scene, mut witness: Witness, answer: VerifyResponse) -> anyhow::Result<Option<String>> {
+fn judged(
+    scene: &Scene,
+    mut witness: Witness,
+    answer: VerifyStoreResponse,
+) -> anyhow::Result<Option<String>> {
     if let Some(finding) = answer.findings.into_iter().next() {
         return Ok(Some(finding));
     }

@@ -63,7 +63,7 @@ async fn within_a_tenant_everybody_reads_and_only_whoever_asked_withdraws() {
     let id = scene.world.file(&scene.draft(ANN, "0")).await;
     let (mut gateway, ben) = (scene.gateway("g1"), scene.signed(&[BEN]));
     let read = gateway.proposal(&ben, id.as_str()).await.unwrap();
-    assert!(!read.principal_matches);
+    assert!(!read.is_own);
     assert_eq!(
         told(gateway.withdraw(&ben, id.as_str()).await),
         told(gateway.withdraw(&ben, unknown().as_str()).await)
@@ -86,7 +86,7 @@ async fn a_ticket_of_several_contexts_opens_each_of_them() {
     for who in [ANN, NORA] {
         let id = scene.world.file(&scene.draft(who, "0")).await;
         let read = gateway.proposal(&both, id.as_str()).await.unwrap();
-        assert!(read.principal_matches, "{who:?}");
+        assert!(read.is_own, "{who:?}");
     }
 }
 

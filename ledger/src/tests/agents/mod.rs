@@ -18,7 +18,7 @@ use synapsor_domain::signing::{Envelope, Kind};
 use synapsor_domain::ticket::{Audience, ContextTicket, RecordKind, TicketContext};
 use synapsor_domain::timestamp::Span;
 use synapsor_domain::trust::Environment;
-use synapsor_proto::common::v1::Signed;
+use synapsor_proto::common::v1::DsseEnvelope;
 use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::agent_record_service_client::AgentRecordServiceClient;
 use synapsor_proto::status::from_status;
@@ -113,7 +113,7 @@ impl Scene {
         }
     }
 
-    pub(super) fn signed(&self, contexts: &[(&str, &str)]) -> Signed {
+    pub(super) fn signed(&self, contexts: &[(&str, &str)]) -> DsseEnvelope {
         sign(&self.ticket(contexts))
     }
 
@@ -128,11 +128,11 @@ impl Scene {
     }
 }
 
-pub(super) fn sign(ticket: &ContextTicket) -> Signed {
+pub(super) fn sign(ticket: &ContextTicket) -> DsseEnvelope {
     (&seal(Kind::ContextTicket, ticket, READER_KEY)).into()
 }
 
-pub(super) fn envelope(signed: Signed) -> Envelope {
+pub(super) fn envelope(signed: DsseEnvelope) -> Envelope {
     signed.try_into().unwrap()
 }
 
@@ -144,7 +144,7 @@ pub(super) struct Gateway {
 impl Gateway {
     pub(super) async fn proposal(
         &mut self,
-        ticket: &Signed,
+        ticket: &DsseEnvelope,
         id: &str,
     ) -> Result<wire::AgentRecordServiceGetProposalResponse, Status> {
         let request = wire::AgentRecordServiceGetProposalRequest {
@@ -157,7 +157,7 @@ impl Gateway {
             .map(tonic::Response::into_inner)
     }
 
-    pub(super) async fn evidence(&mut self, ticket: &Signed, id: &str) -> Result<Vec<u8>, Status> {
+    pub(super) async fn evidence(&mut self, ticket: &DsseEnvelope, id: &str) -> Result<Vec<u8>, Status> {
         let request = wire::AgentRecordServiceGetEvidenceRequest {
             ticket: Some(ticket.clone()),
             evidence_id: id.to_owned(),
@@ -166,7 +166,7 @@ impl Gateway {
         Ok(answer.into_inner().record_json)
     }
 
-    pub(super) async fn replay(&mut self, ticket: &Signed, id: &str) -> Result<Vec<u8>, Status> {
+    pub(super) async fn replay(&mut self, ticket: &DsseEnvelope, id: &str) -> Result<Vec<u8>, Status> {
         let request = wire::AgentRecordServiceGetReplayRequest {
             ticket: Some(ticket.clone()),
             replay_id: id.to_owned(),
@@ -177,7 +177,7 @@ impl Gateway {
 
     pub(super) async fn withdraw(
         &mut self,
-        ticket: &Signed,
+        ticket: &DsseEnvelope,
         id: &str,
     ) -> Result<wire::WithdrawResponse, Status> {
         self.withdraw_as(ticket, id, &random::hex_id(16)).await
@@ -185,7 +185,7 @@ impl Gateway {
 
     pub(super) async fn withdraw_as(
         &mut self,
-        ticket: &Signed,
+        ticket: &DsseEnvelope,
         id: &str,
         request_id: &str,
     ) -> Result<wire::WithdrawResponse, Status> {
@@ -202,7 +202,7 @@ impl Gateway {
 
     pub(super) async fn watch(
         &mut self,
-        ticket: &Signed,
+        ticket: &DsseEnvelope,
         after_seq: Option<u64>,
     ) -> Result<tonic::Streaming<wire::WatchResponse>, Status> {
         let request = wire::WatchRequest {

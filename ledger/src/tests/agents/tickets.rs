@@ -4,7 +4,7 @@ use synapsor_chassis::identity::Role;
 use synapsor_domain::signing::Kind;
 use synapsor_domain::timestamp::Span;
 use synapsor_domain::trust::Environment;
-use synapsor_proto::common::v1::Signed;
+use synapsor_proto::common::v1::DsseEnvelope;
 use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::agent_record_service_client::AgentRecordServiceClient;
 use tonic::Code;
@@ -24,7 +24,7 @@ async fn a_gateway_reads_its_own_tenants_records_with_a_ticket() {
         ("review_required", false)
     );
     assert_eq!(
-        (proposal.capability.as_str(), proposal.principal_matches),
+        (proposal.capability.as_str(), proposal.is_own),
         ("billing.waive_fee", true)
     );
     let shown = json(&proposal.record_json);
@@ -89,7 +89,7 @@ async fn every_bad_ticket_gets_the_same_refusal_from_every_method() {
         change(&mut ticket);
         sign(&ticket)
     };
-    let by = |seed| Signed::from(&seal(Kind::ContextTicket, &good, seed));
+    let by = |seed| DsseEnvelope::from(&seal(Kind::ContextTicket, &good, seed));
     let mut flipped = sign(&good);
     flipped.payload[20] ^= 1;
     let mut unsigned = sign(&good);
@@ -119,7 +119,7 @@ async fn every_bad_ticket_gets_the_same_refusal_from_every_method() {
         other_kind,
         oversized,
         no_key,
-        Signed::default(),
+        DsseEnvelope::default(),
     ];
     let mut gateway = scene.gateway("g1");
     let reference = told(gateway.proposal(&bad[0], id).await);

@@ -130,7 +130,7 @@ async fn every_change_after_the_first_message_arrives_once_and_in_order() {
         let change = change(&mut stream).await;
         assert_eq!(change.state, state);
         assert!(change.seq > last, "{change:?}");
-        assert!(change.principal_matches);
+        assert!(change.is_own);
         let open = ["review_required", "approved", "in_doubt"];
         assert_eq!(change.is_final, !open.contains(&state));
         last = change.seq;
@@ -169,12 +169,9 @@ async fn a_watch_tells_of_its_own_tenants_and_who_in_them_asked() {
     let own = world.file(&scene.draft(ANN, "2")).await;
     let last = world.file(&scene.draft(NORA, "3")).await;
     let first = change(&mut ann).await;
-    assert!(!first.principal_matches, "a colleague's");
+    assert!(!first.is_own, "a colleague's");
     let second = change(&mut ann).await;
-    assert_eq!(
-        (second.proposal_id.as_str(), second.principal_matches),
-        (own.as_str(), true)
-    );
+    assert_eq!((second.proposal_id.as_str(), second.is_own), (own.as_str(), true));
     change(&mut nora).await;
     assert_eq!(change(&mut nora).await.proposal_id, last.as_str());
 }
