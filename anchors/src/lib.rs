@@ -4,10 +4,10 @@
 pub mod trust;
 pub mod witness;
 
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::refusal::Refusal;
 
 /// A refusal at start, which only the operator reads.
-pub fn failure(refusal: &Refusal) -> Failure {
-    Failure::new(refusal.code.clone(), &refusal.public)
+pub fn failure(refusal: &Refusal) -> ExitError {
+    ExitError::new(refusal.code.clone(), &refusal.public)
 }

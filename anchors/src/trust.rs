@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use synapsor_chassis::clock::{Clock as _, SystemClock};
 use synapsor_chassis::files::{self, FileError, FileStamp};
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::contract::Contract;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::limits::FILE_BYTES_MAX;
@@ -61,7 +61,7 @@ impl TrustStore {
     /// # Errors
     /// `TRUST_FILE_UNREADABLE`, `TRUST_FILE_OPEN` if others could have written it, and what parsing says.
     pub fn read(&self) -> Result<Read, Refusal> {
-        files::check_guarded(&self.path).map_err(|e| unreadable(&e))?;
+        files::check_not_writable_by_others(&self.path).map_err(|e| unreadable(&e))?;
         let stamp = FileStamp::of(&self.path).map_err(|e| unreadable(&e))?;
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = &*last
@@ -69,7 +69,7 @@ impl TrustStore {
         {
             return Ok(known.read.clone());
         }
-        let settled = Some(stamp).filter(|stamp| stamp.has_settled(SystemClock.now_ms()));
+        let settled = Some(stamp).filter(|stamp| stamp.is_stable(SystemClock.now_ms()));
         let bytes = files::read_bounded(&self.path, FILE_LIMIT).map_err(|e| unreadable(&e))?;
         let digest = TrustFile::digest_of(&bytes);
         let file = match &*last {
@@ -93,7 +93,7 @@ impl TrustStore {
 }
 
 fn unreadable(error: &FileError) -> Refusal {
-    let code = if matches!(error, FileError::Unguarded { .. }) {
+    let code = if matches!(error, FileError::WritableByOthers { .. }) {
         "TRUST_FILE_OPEN"
     } else {
         "TRUST_FILE_UNREADABLE"
@@ -108,7 +108,7 @@ fn unreadable(error: &FileError) -> Refusal {
 ///
 /// # Errors
 /// What is wrong with the file; of several validation errors the first, with their number.
-pub fn load_contract(path: &Path) -> Result<Contract, Failure> {
+pub fn load_contract(path: &Path) -> Result<Contract, ExitError> {
     let bytes = files::read_bounded(path, FILE_LIMIT)?;
     let checked = Contract::parse(&bytes).map_err(|report| {
         let first = report.errors.first();
@@ -120,11 +120,11 @@ pub fn load_contract(path: &Path) -> Result<Contract, Failure> {
             path.display(),
             report.errors.len()
         );
-        Failure::usage("CONTRACT_INVALID", text)
+        ExitError::usage("CONTRACT_INVALID", text)
             .with_fix("correct the contract and validate it before the next start")
     })?;
     checked.contract.runnable().map_err(|problem| {
-        Failure::usage(
+        ExitError::usage(
             problem.code.as_str(),
             format!("{} at {}", path.display(), problem.path),
         )
@@ -140,10 +140,10 @@ pub fn load_contract(path: &Path) -> Result<Contract, Failure> {
 ///
 /// # Errors
 /// When the file is open to others or holds no such key.
-pub fn load_signing_key(path: &Path) -> Result<SigningKey, Failure> {
+pub fn load_signing_key(path: &Path) -> Result<SigningKey, ExitError> {
     let pem = files::read_private(path, KEY_BYTES_MAX)?;
     let unusable = |why: &str| {
-        Failure::usage("SIGNING_KEY_UNUSABLE", format!("{}: {why}", path.display()))
+        ExitError::usage("SIGNING_KEY_UNUSABLE", format!("{}: {why}", path.display()))
             .with_fix("give an Ed25519 private key in PKCS#8 PEM form, mode 0600")
     };
     let pem = std::str::from_utf8(&pem).map_err(|_| unusable("not text"))?;

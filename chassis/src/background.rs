@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::run::Failure;
+use crate::run::ExitError;
 
 /// The background tasks of one process. Dropped, it aborts those that still run.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ impl Background {
     }
 
     /// Returns when a task has ended, or has panicked, although `stop` was not cancelled; never without one.
-    pub async fn failed(&mut self, stop: &CancellationToken) -> Failure {
+    pub async fn failed(&mut self, stop: &CancellationToken) -> ExitError {
         while let Some(failure) = self.next_end(stop).await {
             if let Err(failure) = failure {
                 return failure;
@@ -41,14 +41,14 @@ impl Background {
     ///
     /// # Errors
     /// When one of them panicked.
-    pub async fn join(mut self, stop: &CancellationToken) -> Result<(), Failure> {
+    pub async fn join(mut self, stop: &CancellationToken) -> Result<(), ExitError> {
         while let Some(ended) = self.next_end(stop).await {
             ended?;
         }
         Ok(())
     }
 
-    async fn next_end(&mut self, stop: &CancellationToken) -> Option<Result<(), Failure>> {
+    async fn next_end(&mut self, stop: &CancellationToken) -> Option<Result<(), ExitError>> {
         let ended = self.tasks.join_next_with_id().await?;
         let (id, how) = match &ended {
             Ok((id, ())) => (*id, "ended"),
@@ -64,8 +64,8 @@ impl Background {
 }
 
 /// The failure of a process that has lost a part it cannot work without.
-pub fn task_ended(name: &str, how: &str) -> Failure {
-    Failure::new("BACKGROUND_TASK_ENDED", format!("the {name} {how}"))
+pub fn task_ended(name: &str, how: &str) -> ExitError {
+    ExitError::new("BACKGROUND_TASK_ENDED", format!("the {name} {how}"))
         .with_fix("see the log for the cause, then start the process again")
 }
 

@@ -5,11 +5,11 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::run::Failure;
+use crate::run::ExitError;
 
 /// What a process keeps. Everything else of files, TCP and signals is gone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Needs {
+pub struct SandboxPolicy {
     /// Files that are read.
     pub files: Vec<PathBuf>,
     /// Folders of which every file is read, also such that come later.
@@ -26,31 +26,31 @@ pub struct Needs {
 
 /// How much of the confinement this kernel upholds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Held {
+pub enum SandboxLevel {
     /// Files, execution, TCP and signals.
     Fully,
     /// An older kernel: files and execution, perhaps not the rest.
-    Partly,
+    FilesOnly,
     /// Not a kernel with Landlock.
     Not,
 }
 
-impl Held {
+impl SandboxLevel {
     /// One line for people who look at how a process is protected.
     pub const fn posture(self) -> &'static str {
         match self {
-            Held::Fully => "confined by the kernel to its own files, ports and signals",
-            Held::Partly => {
+            SandboxLevel::Fully => "confined by the kernel to its own files, ports and signals",
+            SandboxLevel::FilesOnly => {
                 "confined by the kernel to its own files; it is too old to confine ports and signals as well"
             }
-            Held::Not => "not confined: this kernel has no Landlock",
+            SandboxLevel::Not => "not confined: this kernel has no Landlock",
         }
     }
 }
 
-impl Needs {
+impl SandboxPolicy {
     /// The port of a target such as `reader:50051`, and whether its host is a name that has to be looked up.
-    pub fn dial(&mut self, target: &str) {
+    pub fn allow_connect(&mut self, target: &str) {
         if let Some((host, port)) = target.rsplit_once(':') {
             self.dialled.extend(port.parse::<u16>());
             let is_address = target.parse::<SocketAddr>().is_ok();
@@ -64,7 +64,7 @@ impl Needs {
     }
 
     /// The folder of a file that the process itself writes and removes.
-    pub fn outbox_of(&mut self, file: &Path) {
+    pub fn allow_write_dir_of(&mut self, file: &Path) {
         self.outboxes.push(folder(file).to_owned());
     }
 }
@@ -80,9 +80,9 @@ fn folder(file: &Path) -> &Path {
 /// # Errors
 /// `CONFINEMENT_FAILED` when the kernel has Landlock and refuses.
 #[cfg(target_os = "linux")]
-pub fn confine(needs: &Needs) -> Result<Held, Failure> {
+pub fn enter_sandbox(needs: &SandboxPolicy) -> Result<SandboxLevel, ExitError> {
     linux::confine(needs).map_err(|why| {
-        Failure::new(
+        ExitError::new(
             "CONFINEMENT_FAILED",
             format!("this process cannot lock itself in: {why}"),
         )
@@ -95,8 +95,8 @@ pub fn confine(needs: &Needs) -> Result<Held, Failure> {
 /// # Errors
 /// None here.
 #[cfg(not(target_os = "linux"))]
-pub fn confine(_: &Needs) -> Result<Held, Failure> {
-    Ok(Held::Not)
+pub fn confine(_: &SandboxPolicy) -> Result<SandboxLevel, ExitError> {
+    Ok(SandboxLevel::Not)
 }
 
 #[cfg(target_os = "linux")]
@@ -106,7 +106,7 @@ mod linux {
         NetPort, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus, Scope,
     };
 
-    use super::{Held, Needs};
+    use super::{SandboxLevel, SandboxPolicy};
 
     /// The newest interface that this code was written for; older kernels uphold what they know of it.
     const KNOWN: ABI = ABI::V6;
@@ -126,7 +126,7 @@ mod linux {
         "/lib64",
     ];
 
-    pub(super) fn confine(needs: &Needs) -> Result<Held, Box<dyn std::error::Error>> {
+    pub(super) fn confine(needs: &SandboxPolicy) -> Result<SandboxLevel, Box<dyn std::error::Error>> {
         let read = AccessFs::ReadFile | AccessFs::ReadDir;
         let make: BitFlags<AccessFs> = AccessFs::ReadDir
             | AccessFs::WriteFile
@@ -156,10 +156,10 @@ mod linux {
         }
         let status = ruleset.restrict_self()?;
         Ok(match (status.ruleset, status.landlock) {
-            (RulesetStatus::FullyEnforced, _) => Held::Fully,
-            (_, LandlockStatus::NotEnabled | LandlockStatus::NotImplemented) => Held::Not,
-            (RulesetStatus::PartiallyEnforced, _) => Held::Partly,
-            (RulesetStatus::NotEnforced, _) => Held::Not,
+            (RulesetStatus::FullyEnforced, _) => SandboxLevel::Fully,
+            (_, LandlockStatus::NotEnabled | LandlockStatus::NotImplemented) => SandboxLevel::Not,
+            (RulesetStatus::PartiallyEnforced, _) => SandboxLevel::FilesOnly,
+            (RulesetStatus::NotEnforced, _) => SandboxLevel::Not,
         })
     }
 }

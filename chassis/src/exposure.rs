@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 
-use crate::run::Failure;
+use crate::run::ExitError;
 
 /// How an HTTP server is meant to be reached.
 #[derive(Debug, Clone, Copy)]
-pub struct Exposure {
+pub struct ListenPolicy {
     /// Where it listens.
     pub listen: SocketAddr,
     /// False if everybody is let in.
@@ -21,16 +21,16 @@ pub struct Exposure {
     pub allowed_hosts: usize,
 }
 
-impl Exposure {
+impl ListenPolicy {
     /// Whether the parts go together. On loopback almost everything does; elsewhere only what is authenticated,
     /// encrypted and wanted.
     ///
     /// # Errors
     /// The first thing that is missing, with its fix.
-    pub fn check(&self) -> Result<(), Failure> {
+    pub fn check(&self) -> Result<(), ExitError> {
         let listen = self.listen;
         if self.has_tls && self.is_tls_terminated {
-            return Err(Failure::usage(
+            return Err(ExitError::usage(
                 "HTTP_TLS_AMBIGUOUS",
                 "TLS cannot be served here and be taken off by a proxy as well",
             )
@@ -41,25 +41,25 @@ impl Exposure {
         }
         if !self.is_authenticated {
             let text = format!("{listen} without authentication is open to the network");
-            return Err(Failure::usage("HTTP_DEV_NO_AUTH_UNSAFE_HOST", text)
+            return Err(ExitError::usage("HTTP_DEV_NO_AUTH_UNSAFE_HOST", text)
                 .with_fix("listen on 127.0.0.1, or drop --dev-no-auth and set a token"));
         }
         if !self.has_tls && !self.is_tls_terminated {
             let text =
                 format!("{listen} is not a loopback address, and tokens must not cross a network in clear");
-            return Err(Failure::usage("HTTP_TLS_REQUIRED", text).with_fix(
+            return Err(ExitError::usage("HTTP_TLS_REQUIRED", text).with_fix(
                 "listen on 127.0.0.1; or give --allow-remote with --tls-server-cert and --tls-server-key, or with \
                  --tls-terminated behind a proxy that takes TLS off",
             ));
         }
         if !self.is_remote_allowed {
             let text = format!("{listen} can be reached from other machines, which was not asked for");
-            return Err(Failure::usage("HTTP_REMOTE_NOT_ALLOWED", text)
+            return Err(ExitError::usage("HTTP_REMOTE_NOT_ALLOWED", text)
                 .with_fix("listen on 127.0.0.1, or add --allow-remote"));
         }
         if listen.ip().is_unspecified() && self.allowed_hosts == 0 {
             let text = format!("{listen} is every address of this machine, so it names no host to answer as");
-            return Err(Failure::usage("HTTP_ALLOWED_HOST_MISSING", text)
+            return Err(ExitError::usage("HTTP_ALLOWED_HOST_MISSING", text)
                 .with_fix("add --allowed-host HOST or HOST:PORT, as clients write it in the URL"));
         }
         Ok(())
@@ -72,7 +72,7 @@ mod tests {
 
     fn code(listen: &str, words: &str) -> &'static str {
         let has = |word| words.split(' ').any(|given| given == word);
-        let exposure = Exposure {
+        let exposure = ListenPolicy {
             listen: listen.parse().unwrap(),
             is_authenticated: has("auth"),
             is_remote_allowed: has("remote"),

@@ -5,14 +5,14 @@ use std::error::Error as _;
 use std::fmt;
 use std::time::Duration;
 
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{self, Channel};
 use tonic::{Code, Request, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::identity::{PeerIdentity, Role};
-use crate::run::Failure;
+use crate::run::ExitError;
 use crate::tls::{TlsError, TlsMaterial};
 
 /// How long a call may take unless the caller says otherwise.
@@ -25,7 +25,7 @@ const HEADER_LIST_BYTES_MAX: u32 = 64 * 1024;
 
 /// A server to be dialled. Displays as `<role> at <address>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
+pub struct Endpoint {
     /// The role that the server's certificate must state.
     pub role: Role,
     /// `host:port`.
@@ -34,7 +34,7 @@ pub struct Target {
     pub instance: Option<String>,
 }
 
-impl Target {
+impl Endpoint {
     /// Any server of `role` at `address` (`host:port`).
     pub fn new(role: Role, address: impl Into<String>) -> Self {
         Self {
@@ -52,7 +52,7 @@ impl Target {
     }
 }
 
-impl fmt::Display for Target {
+impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at {}", self.role, self.address)
     }
@@ -86,15 +86,15 @@ impl ChannelError {
     }
 }
 
-impl From<ChannelError> for Failure {
+impl From<ChannelError> for ExitError {
     fn from(error: ChannelError) -> Self {
         match error {
             ChannelError::Tls(inner) => inner.into(),
             ChannelError::BadAddress { .. } | ChannelError::NoServer(_) => {
-                Failure::usage(error.code(), error.to_string())
+                ExitError::usage(error.code(), error.to_string())
                     .with_fix("give host:port, for example 127.0.0.1:7443")
             }
-            ChannelError::Transport(_) => Failure::new(error.code(), error.to_string()),
+            ChannelError::Transport(_) => ExitError::new(error.code(), error.to_string()),
         }
     }
 }
@@ -105,13 +105,13 @@ impl From<ChannelError> for Failure {
 ///
 /// # Errors
 /// When the address has no usable form. An unreachable server shows at the first call; see [`explain`].
-pub fn connect(tls: &TlsMaterial, target: &Target) -> Result<Channel, ChannelError> {
+pub fn connect(tls: &TlsMaterial, target: &Endpoint) -> Result<Channel, ChannelError> {
     if !target.role.serves() {
         return Err(ChannelError::NoServer(target.role));
     }
     let address = checked(target)?;
     let verifier = tls.peer_verifier(target.role, target.instance.clone())?;
-    let endpoint = Endpoint::from_shared(format!("https://{address}"))
+    let endpoint = transport::Endpoint::from_shared(format!("https://{address}"))
         .map_err(|_| ChannelError::BadAddress { role: target.role })?
         .tls_config_with_verifier(tls.client_config(target.role), verifier)
         .map_err(|e| ChannelError::Transport(e.to_string()))?
@@ -124,7 +124,7 @@ pub fn connect(tls: &TlsMaterial, target: &Target) -> Result<Channel, ChannelErr
     Ok(endpoint.connect_lazy())
 }
 
-fn checked(target: &Target) -> Result<&str, ChannelError> {
+fn checked(target: &Endpoint) -> Result<&str, ChannelError> {
     let bad = ChannelError::BadAddress { role: target.role };
     let authority: http::uri::Authority = match target.address.parse() {
         Ok(authority) => authority,
@@ -149,7 +149,10 @@ pub fn with_deadline<T>(message: T, within: Duration) -> Request<T> {
 ///
 /// # Errors
 /// The status of the call.
-pub async fn within<T>(limit: Duration, call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+pub async fn with_timeout<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Status> {
     match tokio::time::timeout(limit, call).await {
         Ok(Err(status)) if is_timeout(&status) => Err(Status::deadline_exceeded("no answer in time")),
         Ok(outcome) => outcome,
@@ -172,16 +175,16 @@ pub fn is_timeout(status: &Status) -> bool {
 
 /// The failure to show when a call to `target` did not reach it, was too slow or was not admitted; `None` when
 /// the server gave an answer of its own.
-pub fn explain(status: &Status, target: &Target) -> Option<Failure> {
+pub fn status_to_error(status: &Status, target: &Endpoint) -> Option<ExitError> {
     if is_timeout(status) {
-        let failure = Failure::unreachable(
+        let failure = ExitError::unreachable(
             "DEADLINE_EXCEEDED",
             format!("the {target} did not answer in time"),
         );
         return Some(failure.with_fix("try again; look at its log when it happens again"));
     }
     if is_unreachable(status) {
-        let failure = Failure::unreachable("UNREACHABLE", format!("the {target} cannot be reached"));
+        let failure = ExitError::unreachable("UNREACHABLE", format!("the {target} cannot be reached"));
         return Some(failure.with_fix(format!(
             "check that the {} runs there, and that its certificate and yours come from the same authority and \
              are not expired",
@@ -193,7 +196,7 @@ pub fn explain(status: &Status, target: &Target) -> Option<Failure> {
         _ => None,
     };
     let (code, why) = refused.filter(|(code, _)| code.starts_with("PEER_") || *code == "SERVICE_UNKNOWN")?;
-    let failure = Failure::new(
+    let failure = ExitError::new(
         code.to_owned(),
         format!("the {target} refuses this certificate: {why}"),
     );
@@ -205,7 +208,7 @@ pub fn explain(status: &Status, target: &Target) -> Option<Failure> {
 ///
 /// # Errors
 /// What [`explain`] says.
-pub async fn probe(channel: &Channel, target: &Target, limit: Duration) -> Result<(), Failure> {
+pub async fn check_health(channel: &Channel, target: &Endpoint, limit: Duration) -> Result<(), ExitError> {
     is_serving(channel, target, limit).await.map(drop)
 }
 
@@ -213,7 +216,7 @@ pub async fn probe(channel: &Channel, target: &Target, limit: Duration) -> Resul
 ///
 /// # Errors
 /// As [`probe`].
-pub async fn is_serving(channel: &Channel, target: &Target, limit: Duration) -> Result<bool, Failure> {
+pub async fn is_serving(channel: &Channel, target: &Endpoint, limit: Duration) -> Result<bool, ExitError> {
     let mut health = HealthClient::new(channel.clone());
     let request = with_deadline(
         HealthCheckRequest {
@@ -221,10 +224,10 @@ pub async fn is_serving(channel: &Channel, target: &Target, limit: Duration) -> 
         },
         limit,
     );
-    match within(limit, health.check(request)).await {
+    match with_timeout(limit, health.check(request)).await {
         Ok(answer) => Ok(answer.into_inner().status() == ServingStatus::Serving),
-        Err(status) => Err(explain(&status, target).unwrap_or_else(|| {
-            Failure::unreachable("NOT_SERVING", format!("the {target} answers but does not serve"))
+        Err(status) => Err(status_to_error(&status, target).unwrap_or_else(|| {
+            ExitError::unreachable("NOT_SERVING", format!("the {target} answers but does not serve"))
         })),
     }
 }

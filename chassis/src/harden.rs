@@ -3,7 +3,7 @@
 
 use std::io::Write as _;
 
-use crate::run::Failure;
+use crate::run::ExitError;
 
 /// Hardens this process. On Linux it can afterwards not be traced or read through `/proc` by other processes of
 /// the same user, cannot gain privileges by executing a file, and leaves no core file; elsewhere only the core
@@ -11,9 +11,9 @@ use crate::run::Failure;
 ///
 /// # Errors
 /// When the kernel refuses; a process that cannot protect its secrets must not read them.
-pub fn process() -> Result<(), Failure> {
-    close_to_siblings().map_err(|errno| {
-        Failure::new(
+pub fn harden_process() -> Result<(), ExitError> {
+    disable_ptrace().map_err(|errno| {
+        ExitError::new(
             "HARDENING_REFUSED",
             format!("the kernel refuses to protect this process: {errno}"),
         )
@@ -30,7 +30,7 @@ pub fn choose_tls_provider() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-fn close_to_siblings() -> rustix::io::Result<()> {
+fn disable_ptrace() -> rustix::io::Result<()> {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{DumpableBehavior, set_dumpable_behavior};
@@ -64,8 +64,8 @@ mod tests {
 
     #[test]
     fn hardened_process_is_not_dumpable_and_gains_no_privileges() {
-        process().unwrap();
-        process().unwrap();
+        harden_process().unwrap();
+        harden_process().unwrap();
         assert_eq!(
             rustix::process::dumpable_behavior().unwrap(),
             rustix::process::DumpableBehavior::NotDumpable

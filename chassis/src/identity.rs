@@ -127,7 +127,7 @@ impl IdentityError {
     }
 }
 
-impl From<IdentityError> for crate::run::Failure {
+impl From<IdentityError> for crate::run::ExitError {
     fn from(error: IdentityError) -> Self {
         Self::usage(error.code(), error.to_string())
     }

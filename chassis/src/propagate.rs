@@ -20,7 +20,7 @@ pub struct TraceParent {
 /// The text is no `traceparent` of version 00.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a traceparent of version 00")]
-pub struct NotATraceParent;
+pub struct InvalidTraceParent;
 
 impl TraceParent {
     /// 32 lower-case hex digits, not all zero.
@@ -50,12 +50,12 @@ impl TraceParent {
 }
 
 impl FromStr for TraceParent {
-    type Err = NotATraceParent;
+    type Err = InvalidTraceParent;
 
-    fn from_str(text: &str) -> Result<Self, NotATraceParent> {
+    fn from_str(text: &str) -> Result<Self, InvalidTraceParent> {
         let parts: Vec<&str> = text.split('-').collect();
         let [version, trace_id, parent_id, flags] = parts[..] else {
-            return Err(NotATraceParent);
+            return Err(InvalidTraceParent);
         };
         let well_formed = version == "00"
             && is_hex(trace_id, 32)
@@ -64,7 +64,7 @@ impl FromStr for TraceParent {
             && trace_id.bytes().any(|b| b != b'0')
             && parent_id.bytes().any(|b| b != b'0');
         if !well_formed {
-            return Err(NotATraceParent);
+            return Err(InvalidTraceParent);
         }
         Ok(Self {
             trace_id: trace_id.into(),
@@ -116,7 +116,7 @@ mod tests {
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\n",
         ] {
-            assert_eq!(bad.parse::<TraceParent>(), Err(NotATraceParent), "{bad}");
+            assert_eq!(bad.parse::<TraceParent>(), Err(InvalidTraceParent), "{bad}");
         }
     }
 }

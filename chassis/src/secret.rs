@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use crate::files::{self, FileError};
-use crate::run::Failure;
-use crate::settings::{Environment, SettingError};
+use crate::run::ExitError;
+use crate::settings::{EnvVars, SettingError};
 
 /// A secret file may hold this much.
 pub const SECRET_BYTES_MAX: u64 = 64 * 1024;
@@ -31,7 +31,7 @@ pub enum SecretError {
     FileUnreadable { name: String, source: FileError },
     /// The file can be read by group or others.
     #[error("the file of the secret {name}, {}, is open to other users (mode {mode:04o})", path.display())]
-    FileOpen { name: String, path: PathBuf, mode: u32 },
+    InsecurePermissions { name: String, path: PathBuf, mode: u32 },
     /// The secret is not UTF-8 text, or is empty.
     #[error("the secret {name} is empty or is not UTF-8 text")]
     NotText { name: String },
@@ -47,14 +47,14 @@ impl SecretError {
             Self::Missing { .. } => "SECRET_MISSING",
             Self::Ambiguous { .. } => "SECRET_AMBIGUOUS",
             Self::FileUnreadable { .. } => "SECRET_FILE_UNREADABLE",
-            Self::FileOpen { .. } => "SECRET_FILE_OPEN",
+            Self::InsecurePermissions { .. } => "SECRET_FILE_OPEN",
             Self::NotText { .. } => "SECRET_NOT_TEXT",
             Self::Setting(error) => error.code(),
         }
     }
 }
 
-impl From<SecretError> for Failure {
+impl From<SecretError> for ExitError {
     fn from(error: SecretError) -> Self {
         let fix = match &error {
             SecretError::Missing { name } => format!("set {name}, or {name}_FILE to the path of a 0600 file"),
@@ -62,11 +62,11 @@ impl From<SecretError> for Failure {
             SecretError::FileUnreadable { name, .. } => {
                 format!("point {name}_FILE at a readable file of at most {SECRET_BYTES_MAX} bytes")
             }
-            SecretError::FileOpen { path, .. } => format!("chmod 600 {}", path.display()),
+            SecretError::InsecurePermissions { path, .. } => format!("chmod 600 {}", path.display()),
             SecretError::NotText { name } => format!("store {name} as UTF-8 text"),
             SecretError::Setting(inner) => return inner.clone().into(),
         };
-        Failure::usage(error.code(), error.to_string()).with_fix(fix)
+        ExitError::usage(error.code(), error.to_string()).with_fix(fix)
     }
 }
 
@@ -85,7 +85,7 @@ impl Secret {
     ///
     /// # Errors
     /// When it is missing, given twice, unreadable, too large, open to other users, empty or not text.
-    pub fn read(env: &Environment, name: &str) -> Result<Self, SecretError> {
+    pub fn read(env: &EnvVars, name: &str) -> Result<Self, SecretError> {
         Self::read_optional(env, name)?.ok_or_else(|| SecretError::Missing {
             name: name.to_owned(),
         })
@@ -95,7 +95,7 @@ impl Secret {
     ///
     /// # Errors
     /// As [`Secret::read`], except for a missing secret.
-    pub fn read_optional(env: &Environment, name: &str) -> Result<Option<Self>, SecretError> {
+    pub fn read_optional(env: &EnvVars, name: &str) -> Result<Option<Self>, SecretError> {
         let file = env.get(&format!("{name}_FILE"))?;
         match (env.get(name)?, file) {
             (None, None) => Ok(None),
@@ -116,7 +116,7 @@ impl Secret {
     /// When the file is unreadable, too large, open to other users, empty or not text.
     pub fn from_file(name: &str, path: &Path) -> Result<Self, SecretError> {
         let bytes = files::read_private(path, SECRET_BYTES_MAX).map_err(|error| match error {
-            FileError::NotPrivate { path, mode } => SecretError::FileOpen {
+            FileError::NotPrivate { path, mode } => SecretError::InsecurePermissions {
                 name: name.to_owned(),
                 path,
                 mode,
@@ -163,7 +163,7 @@ mod tests {
     }
 
     fn code(pairs: &[(&str, &str)]) -> &'static str {
-        Secret::read(&Environment::fixed(pairs.iter().copied()), "KEY")
+        Secret::read(&EnvVars::fixed(pairs.iter().copied()), "KEY")
             .unwrap_err()
             .code()
     }
@@ -172,7 +172,7 @@ mod tests {
     fn secret_comes_from_the_variable_or_from_the_named_file() {
         let (_dir, path) = file(b"from file\r\n", 0o600);
         let read = |pairs: [(&str, &str); 1]| {
-            Secret::read(&Environment::fixed(pairs), "KEY")
+            Secret::read(&EnvVars::fixed(pairs), "KEY")
                 .unwrap()
                 .expose()
                 .to_owned()
@@ -204,7 +204,7 @@ mod tests {
         let (_dir, path) = file(b"x", 0o644);
         let error = Secret::from_file("KEY", Path::new(&path)).unwrap_err();
         assert_eq!(
-            Failure::from(error).fix(),
+            ExitError::from(error).fix(),
             Some(format!("chmod 600 {path}").as_str())
         );
     }

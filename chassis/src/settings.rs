@@ -5,19 +5,19 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::run::Failure;
+use crate::run::ExitError;
 
 /// The environment of this process, or a fixed one in tests and previews, over defaults if there are any. Debug
 /// prints names only.
 #[derive(Clone)]
-pub struct Environment {
-    set: Variables,
+pub struct EnvVars {
+    set: EnvSource,
     /// Only names that `set` does not have.
     defaults: BTreeMap<String, String>,
 }
 
 #[derive(Clone)]
-enum Variables {
+enum EnvSource {
     Process,
     Fixed(BTreeMap<String, String>),
 }
@@ -58,17 +58,17 @@ impl SettingError {
     }
 }
 
-impl From<SettingError> for Failure {
+impl From<SettingError> for ExitError {
     fn from(error: SettingError) -> Self {
-        Failure::usage(error.code(), error.to_string()).with_fix(error.fix())
+        ExitError::usage(error.code(), error.to_string()).with_fix(error.fix())
     }
 }
 
-impl Environment {
+impl EnvVars {
     /// The variables of this process, read when they are asked for.
     pub fn of_process() -> Self {
         Self {
-            set: Variables::Process,
+            set: EnvSource::Process,
             defaults: BTreeMap::new(),
         }
     }
@@ -76,7 +76,7 @@ impl Environment {
     /// A fixed set of variables.
     pub fn fixed<K: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (K, V)>) -> Self {
         Self {
-            set: Variables::Fixed(pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect()),
+            set: EnvSource::Fixed(pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect()),
             defaults: BTreeMap::new(),
         }
     }
@@ -101,8 +101,8 @@ impl Environment {
     /// When the value is not UTF-8.
     pub fn get(&self, name: &str) -> Result<Option<String>, SettingError> {
         let value = match &self.set {
-            Variables::Fixed(pairs) => pairs.get(name).cloned(),
-            Variables::Process => match std::env::var_os(name) {
+            EnvSource::Fixed(pairs) => pairs.get(name).cloned(),
+            EnvSource::Process => match std::env::var_os(name) {
                 None => None,
                 Some(value) => Some(value.into_string().map_err(|_| SettingError::NotUtf8 {
                     name: name.to_owned(),
@@ -165,8 +165,8 @@ impl Environment {
     /// The names of all variables, sorted; values are not read.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = match &self.set {
-            Variables::Fixed(pairs) => pairs.keys().cloned().collect(),
-            Variables::Process => std::env::vars_os()
+            EnvSource::Fixed(pairs) => pairs.keys().cloned().collect(),
+            EnvSource::Process => std::env::vars_os()
                 .map(|(name, _)| name.to_string_lossy().into_owned())
                 .collect(),
         };
@@ -181,7 +181,7 @@ impl Environment {
     ///
     /// # Errors
     /// All names that match, never their values.
-    pub fn refuse(&self, patterns: &[&str]) -> Result<(), SettingError> {
+    pub fn forbid(&self, patterns: &[&str]) -> Result<(), SettingError> {
         let names: Vec<String> = self
             .names()
             .into_iter()
@@ -195,7 +195,7 @@ impl Environment {
     }
 }
 
-impl Variables {
+impl EnvSource {
     /// Whether the variable has a value, of whatever kind, that is not empty.
     fn has(&self, name: &str) -> bool {
         match self {
@@ -205,7 +205,7 @@ impl Variables {
     }
 }
 
-impl fmt::Debug for Environment {
+impl fmt::Debug for EnvVars {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Environment").field(&self.names()).finish()
     }
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn flag_wins_over_environment_over_default() {
-        let env = Environment::fixed([("PORT", "7")]);
+        let env = EnvVars::fixed([("PORT", "7")]);
         assert_eq!(env.choose(Some(5), "PORT", 9), Ok(5));
         assert_eq!(env.choose(None, "PORT", 9), Ok(7));
         assert_eq!(env.choose(None, "OTHER", 9), Ok(9));
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_value_that_does_not_parse_is_named_but_not_shown() {
-        let env = Environment::fixed([("PORT", "hunter2")]);
+        let env = EnvVars::fixed([("PORT", "hunter2")]);
         let error = env.parse::<u16>("PORT").unwrap_err();
         assert_eq!(error.code(), "SETTING_INVALID");
         assert!(error.to_string().contains("PORT") && !error.to_string().contains("hunter2"));
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn empty_variable_counts_as_absent() {
-        assert_eq!(Environment::fixed([("A", "")]).get("A"), Ok(None));
+        assert_eq!(EnvVars::fixed([("A", "")]).get("A"), Ok(None));
     }
 
     #[test]
@@ -264,7 +264,7 @@ mod tests {
         let defaults = [("A", "1"), ("B", "2"), ("C_FILE", "3"), ("D", "4"), ("E", "5")];
         let set = [("A", "a"), ("B_FILE", "b"), ("C", "c"), ("D", "")];
         let env =
-            Environment::fixed(set).with_defaults(defaults.map(|(k, v)| (k.to_owned(), v.to_owned())).into());
+            EnvVars::fixed(set).with_defaults(defaults.map(|(k, v)| (k.to_owned(), v.to_owned())).into());
         let value = |name: &str| env.get(name).unwrap();
         assert_eq!(value("A").as_deref(), Some("a"));
         assert_eq!((value("B"), value("C_FILE")), (None, None));
@@ -280,14 +280,14 @@ mod tests {
 
     #[test]
     fn forbidden_variables_are_refused_by_name_and_pattern() {
-        let env = Environment::fixed([
+        let env = EnvVars::fixed([
             ("APP_DATABASE_URL", "x"),
             ("PATH", "/bin"),
             ("SYNAPSOR_READER_KEY", "k"),
             ("pghost", "h"),
         ]);
         let error = env
-            .refuse(&["*DATABASE_URL*", "SYNAPSOR_*_KEY", "PG*", "NOT_THERE"])
+            .forbid(&["*DATABASE_URL*", "SYNAPSOR_*_KEY", "PG*", "NOT_THERE"])
             .unwrap_err();
         assert_eq!(
             error,
@@ -299,12 +299,12 @@ mod tests {
                 ]
             }
         );
-        assert_eq!(env.refuse(&["PATH_*", "*_PATH", "ATH"]), Ok(()));
+        assert_eq!(env.forbid(&["PATH_*", "*_PATH", "ATH"]), Ok(()));
     }
 
     #[test]
     fn debug_shows_names_only() {
-        let shown = format!("{:?}", Environment::fixed([("TOKEN", "hunter2")]));
+        let shown = format!("{:?}", EnvVars::fixed([("TOKEN", "hunter2")]));
         assert!(shown.contains("TOKEN") && !shown.contains("hunter2"));
     }
 }

@@ -6,20 +6,20 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::run::Failure;
+use crate::run::ExitError;
 
 /// The exit code after a second signal.
-const EXIT_IMPATIENT: i32 = 130;
+const EXIT_SECOND_SIGNAL: i32 = 130;
 
 /// A token that is cancelled at the first SIGTERM or SIGINT. A second signal ends the process at once, whatever
 /// is still going on. Call it inside a runtime, once.
 ///
 /// # Errors
 /// When the signal handlers cannot be installed.
-pub fn on_signal() -> Result<CancellationToken, Failure> {
+pub fn on_signal() -> Result<CancellationToken, ExitError> {
     let listen = |kind| {
         signal(kind).map_err(|e| {
-            Failure::new(
+            ExitError::new(
                 "SIGNALS_UNAVAILABLE",
                 format!("cannot listen for signals: {}", e.kind()),
             )
@@ -32,7 +32,7 @@ pub fn on_signal() -> Result<CancellationToken, Failure> {
         either(&mut terminate, &mut interrupt).await;
         first.cancel();
         either(&mut terminate, &mut interrupt).await;
-        std::process::exit(EXIT_IMPATIENT);
+        std::process::exit(EXIT_SECOND_SIGNAL);
     });
     Ok(stop)
 }
@@ -46,7 +46,7 @@ async fn either(one: &mut Signal, other: &mut Signal) {
 
 /// Resolves when the other end of this process's stdin is closed. A parent that started this process with a pipe
 /// closes it by ending, however it ends. What comes through the pipe is ignored.
-pub async fn lifeline() {
+pub async fn wait_for_stdin_close() {
     end_of(std::io::stdin()).await;
 }
 
@@ -55,11 +55,11 @@ pub async fn lifeline() {
 ///
 /// # Errors
 /// When the kernel refuses.
-pub fn end_with_parent() -> Result<(), Failure> {
+pub fn end_with_parent() -> Result<(), ExitError> {
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM)).map_err(
         |errno| {
-            Failure::new(
+            ExitError::new(
                 "LIFELINE_REFUSED",
                 format!("the kernel does not watch the parent: {errno}"),
             )

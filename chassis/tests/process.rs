@@ -6,10 +6,10 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, ExitCode, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
-use synapsor_chassis::confine::{Needs, confine};
-use synapsor_chassis::run::{Failure, run, run_confined};
-use synapsor_chassis::settings::Environment;
-use synapsor_chassis::shutdown::lifeline;
+use synapsor_chassis::confine::{SandboxPolicy, enter_sandbox};
+use synapsor_chassis::run::{ExitError, run, run_confined};
+use synapsor_chassis::settings::EnvVars;
+use synapsor_chassis::shutdown::wait_for_stdin_close;
 use synapsor_chassis::telemetry::Level;
 use tokio_util::sync::CancellationToken;
 
@@ -24,18 +24,18 @@ const CANARY: &str = "hunter2-canary";
 /// The body of the process that is started; as a test of its own it does nothing.
 #[test]
 fn child() -> ExitCode {
-    match Environment::of_process().get(SCENE).unwrap() {
+    match EnvVars::of_process().get(SCENE).unwrap() {
         None => ExitCode::SUCCESS,
         Some(scene) if scene == "confined" => run_confined(Level::INFO, || scene, lock_in, try_the_door),
         Some(scene) => run(Level::INFO, || scene, act),
     }
 }
 
-async fn act(scene: String, stop: CancellationToken) -> Result<(), Failure> {
+async fn act(scene: String, stop: CancellationToken) -> Result<(), ExitError> {
     tracing::info!(target: SOURCE, url = format!("postgres://app:{CANARY}@db/x"), "started");
     match scene.as_str() {
         "fails" => {
-            Err(Failure::new("TEST", format!("no {CANARY}").replace("no ", "Bearer ")).with_fix("none"))
+            Err(ExitError::new("TEST", format!("no {CANARY}").replace("no ", "Bearer ")).with_fix("none"))
         }
         "panics" => panic!("with {CANARY}"),
         "hardened" => {
@@ -51,7 +51,7 @@ async fn act(scene: String, stop: CancellationToken) -> Result<(), Failure> {
             Ok(())
         }
         _ => {
-            lifeline().await;
+            wait_for_stdin_close().await;
             tracing::info!(target: SOURCE, "parent gone");
             Ok(())
         }
@@ -60,23 +60,23 @@ async fn act(scene: String, stop: CancellationToken) -> Result<(), Failure> {
 
 /// The folder in which the confined process may read one file and write another.
 fn cell() -> std::path::PathBuf {
-    Environment::of_process().get(CELL).unwrap().unwrap().into()
+    EnvVars::of_process().get(CELL).unwrap().unwrap().into()
 }
 
-fn lock_in(_: &String) -> Result<(), Failure> {
-    let held = confine(&Needs {
+fn lock_in(_: &String) -> Result<(), ExitError> {
+    let held = enter_sandbox(&SandboxPolicy {
         files: vec![cell().join("readable")],
         outboxes: vec![cell().join("outbox")],
-        ..Needs::default()
+        ..SandboxPolicy::default()
     })?;
     tracing::info!(target: SOURCE, held = ?held);
     Ok(())
 }
 
 /// Says of each deed whether it was possible.
-async fn try_the_door(_: String, _: CancellationToken) -> Result<(), Failure> {
+async fn try_the_door(_: String, _: CancellationToken) -> Result<(), ExitError> {
     let cell = cell();
-    let outside: std::net::SocketAddr = Environment::of_process()
+    let outside: std::net::SocketAddr = EnvVars::of_process()
         .get(OUTSIDE)
         .unwrap()
         .unwrap()

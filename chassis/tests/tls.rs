@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use synapsor_chassis::clock::{Clock as _, SystemClock};
 use synapsor_chassis::identity::Role;
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_chassis::tls::dev_ca::{DevCa, LEAF_TTL, list};
 use synapsor_chassis::tls::{TlsError, TlsFiles};
 
@@ -22,7 +22,7 @@ fn ca(dir: &Path) -> DevCa {
 }
 
 fn code<T: std::fmt::Debug>(outcome: Result<T, TlsError>) -> String {
-    Failure::from(outcome.unwrap_err()).code().to_owned()
+    ExitError::from(outcome.unwrap_err()).code().to_owned()
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn bad_certificate_files_are_told_apart() {
     assert_eq!(code(expired.load()), "TLS_CERTIFICATE_EXPIRED");
     assert_eq!(code(future.load()), "TLS_CERTIFICATE_EXPIRED");
     fs::set_permissions(&good.key, fs::Permissions::from_mode(0o640)).unwrap();
-    let open = Failure::from(good.load().unwrap_err());
+    let open = ExitError::from(good.load().unwrap_err());
     assert_eq!(open.code(), "TLS_KEY_OPEN");
     assert!(open.fix().unwrap().starts_with("chmod go-rwx "));
 }

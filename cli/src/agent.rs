@@ -8,7 +8,7 @@ use rmcp::model::{CallToolRequestParams, Tool};
 use rmcp::service::{RoleClient, RunningService};
 use serde_json::{Map, Value as Json};
 use synapsor_chassis::identity::Role;
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_chassis::tls::TlsFiles;
 
 use crate::supervisor::{Child, Executor, Shown, StdioGateway, Supervisor, Upstream};
@@ -38,14 +38,14 @@ pub(crate) struct Answer {
 impl Agent {
     /// Starts everything that one client has: reader and gateway of an instance of its own, and the ledger if none
     /// runs. With `--reader` only the gateway is started, with the certificate of the command line.
-    pub(crate) async fn start(context: &Context) -> Result<Self, Failure> {
+    pub(crate) async fn start(context: &Context) -> Result<Self, ExitError> {
         if let Some(address) = &context.global.remote.reader {
             let gateway = supervisor::remote_gateway(context, address, gateway_certificate(context)?)?;
             return Self::connect(gateway, None).await;
         }
         if context.global.remote.ledger.is_some() {
             let text = "--ledger without --reader: the call would go to the ledger of this machine";
-            return Err(Failure::usage("READER_REQUIRED", text).with_fix(
+            return Err(ExitError::usage("READER_REQUIRED", text).with_fix(
                 "give --reader ADDR or set SYNAPSOR_READER; or leave out --ledger and SYNAPSOR_LEDGER",
             ));
         }
@@ -62,10 +62,10 @@ impl Agent {
     }
 
     /// Speaks MCP to a gateway that was started on pipes. `reader` ends with the agent.
-    pub(crate) async fn connect(mut gateway: StdioGateway, reader: Option<Child>) -> Result<Self, Failure> {
+    pub(crate) async fn connect(mut gateway: StdioGateway, reader: Option<Child>) -> Result<Self, ExitError> {
         let pipes = (gateway.handle.stdout.take(), gateway.handle.stdin.take());
         let (Some(output), Some(input)) = pipes else {
-            return Err(Failure::new("MCP_CLIENT_FAILED", "the gateway has no pipes"));
+            return Err(ExitError::new("MCP_CLIENT_FAILED", "the gateway has no pipes"));
         };
         match tokio::time::timeout(CALL_TIMEOUT, ().serve((output, input))).await {
             Ok(Ok(client)) => Ok(Self {
@@ -87,7 +87,7 @@ impl Agent {
         self.store.as_ref()
     }
 
-    pub(crate) async fn tools(&self) -> Result<Vec<Tool>, Failure> {
+    pub(crate) async fn tools(&self) -> Result<Vec<Tool>, ExitError> {
         let listed = tokio::time::timeout(CALL_TIMEOUT, self.client.list_all_tools()).await;
         listed.map_err(|_| timed_out())?.map_err(|error| broken(&error))
     }
@@ -96,7 +96,7 @@ impl Agent {
     ///
     /// # Errors
     /// When the protocol breaks or nothing comes back.
-    pub(crate) async fn call(&self, tool: &str, arguments: Map<String, Json>) -> Result<Answer, Failure> {
+    pub(crate) async fn call(&self, tool: &str, arguments: Map<String, Json>) -> Result<Answer, ExitError> {
         let request = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
         let result = tokio::time::timeout(CALL_TIMEOUT, self.client.call_tool(request)).await;
         let result = result.map_err(|_| timed_out())?.map_err(|error| broken(&error))?;
@@ -178,7 +178,7 @@ pub(crate) fn shown(value: &Json) -> String {
     }
 }
 
-async fn end(gateway: &mut StdioGateway) -> Failure {
+async fn end(gateway: &mut StdioGateway) -> ExitError {
     if tokio::time::timeout(END_TIMEOUT, gateway.handle.wait())
         .await
         .is_err()
@@ -188,10 +188,10 @@ async fn end(gateway: &mut StdioGateway) -> Failure {
     gateway.last_failure().await
 }
 
-fn gateway_certificate(context: &Context) -> Result<TlsFiles, Failure> {
+fn gateway_certificate(context: &Context) -> Result<TlsFiles, ExitError> {
     let remote = &context.global.remote;
     let wrong = |text: String| {
-        Failure::usage("TLS_CERTIFICATE_WRONG_ROLE", text).with_fix(
+        ExitError::usage("TLS_CERTIFICATE_WRONG_ROLE", text).with_fix(
             "give --ca, --cert and --key of a gateway that the reader allows: `synapsor-runner certs issue gateway NAME`",
         )
     };
@@ -211,15 +211,15 @@ fn gateway_certificate(context: &Context) -> Result<TlsFiles, Failure> {
     }
 }
 
-fn timed_out() -> Failure {
-    Failure::unreachable(
+fn timed_out() -> ExitError {
+    ExitError::unreachable(
         "MCP_CALL_TIMEOUT",
         format!("the gateway did not answer in {} s", CALL_TIMEOUT.as_secs()),
     )
 }
 
-fn broken(error: &rmcp::ServiceError) -> Failure {
-    Failure::new(
+fn broken(error: &rmcp::ServiceError) -> ExitError {
+    ExitError::new(
         "MCP_CALL_FAILED",
         format!("the gateway refused the call: {error}"),
     )

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::error::Error as ClapError;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser};
-use synapsor_chassis::run::{EXIT_USAGE, Failure};
+use synapsor_chassis::run::{EXIT_USAGE, ExitError};
 use synapsor_chassis::telemetry::redact;
 use synapsor_domain::contract::holds_connection_url;
 
@@ -183,7 +183,7 @@ impl Remote {
     ///
     /// # Errors
     /// `WRITER_ADDRESS_INVALID` (exit 2) for one that is not `host:port`.
-    pub(crate) fn named_writers(&self) -> Result<Vec<&str>, Failure> {
+    pub(crate) fn named_writers(&self) -> Result<Vec<&str>, ExitError> {
         let given = self.writer.as_deref().unwrap_or_default();
         if given.trim().is_empty() {
             return Ok(Vec::new());
@@ -197,7 +197,7 @@ impl Remote {
             None => Ok(addresses),
             Some(at) => {
                 let text = format!("address {} of --writer is not host:port", at + 1);
-                Err(Failure::usage("WRITER_ADDRESS_INVALID", text)
+                Err(ExitError::usage("WRITER_ADDRESS_INVALID", text)
                     .with_fix("give host:port of each writer, separated by commas; no writer was asked"))
             }
         }
@@ -214,7 +214,7 @@ enum Unparsed {
     /// A usage error of the parser, or help that was asked for.
     Parser(Box<ClapError>),
     /// An argument that must not be where it is.
-    Refused(Failure),
+    Refused(ExitError),
 }
 
 /// The command line of this process; usage errors and help end the process here.
@@ -245,7 +245,7 @@ fn parse(arguments: &[OsString]) -> Result<Cli, Unparsed> {
 
 /// Refuses URLs where no URL belongs, also those of variables that stand for options: paths, names and ids are
 /// repeated in messages and kept in signed records, and a URL may have a password in any part of it.
-fn refuse_urls(command: &clap::Command, matches: &ArgMatches) -> Result<(), Failure> {
+fn refuse_urls(command: &clap::Command, matches: &ArgMatches) -> Result<(), ExitError> {
     for id in matches.ids().map(clap::Id::as_str) {
         let values = matches.try_get_raw(id).ok().flatten().into_iter().flatten();
         for value in values {
@@ -271,7 +271,7 @@ fn refuse_urls(command: &clap::Command, matches: &ArgMatches) -> Result<(), Fail
 
 /// Refuses addresses of running services before a command that starts its own and would ask none of them, and a
 /// certificate that would be shown to nobody. Variables are for every command, and are no mistake.
-fn refuse_unused(matches: &ArgMatches) -> Result<(), Failure> {
+fn refuse_unused(matches: &ArgMatches) -> Result<(), ExitError> {
     let typed = |ids: &[&'static str]| {
         let is_typed = |id: &&&str| matches.value_source(id) == Some(ValueSource::CommandLine);
         ids.iter().find(is_typed).copied()
@@ -292,13 +292,13 @@ fn refuse_unused(matches: &ArgMatches) -> Result<(), Failure> {
             "`{}` asks no service that runs elsewhere, and takes no --{id}",
             words.join(" ")
         );
-        return Err(Failure::usage("OPTION_UNUSED", text).with_fix(format!("leave out --{id}")));
+        return Err(ExitError::usage("OPTION_UNUSED", text).with_fix(format!("leave out --{id}")));
     }
     if let Some(id) = typed(&["ca", "cert", "key"])
         && !SERVICES.iter().any(|service| matches.contains_id(service))
     {
         let text = format!("--{id} is for running services, and none is named");
-        return Err(Failure::usage("OPTION_UNUSED", text)
+        return Err(ExitError::usage("OPTION_UNUSED", text)
             .with_fix("name one with --ledger, --reader or --writer, or leave the certificate out"));
     }
     Ok(())
@@ -315,11 +315,11 @@ fn name_of(command: &clap::Command, id: &str) -> String {
     }
 }
 
-fn url_refused(argument: &str, before: &str) -> Failure {
+fn url_refused(argument: &str, before: &str) -> ExitError {
     let is_scheme = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
     let scheme = &before[before.trim_end_matches(is_scheme).len()..];
     let text = format!("{argument} is given a URL ({scheme}://...), which is not accepted there");
-    Failure::usage("INLINE_URL_REFUSED", text).with_fix(
+    ExitError::usage("INLINE_URL_REFUSED", text).with_fix(
         "keep connection URLs in environment variables and name the variable; change a password that was typed here, \
          for it may be in the shell's history",
     )
@@ -330,7 +330,7 @@ fn shown(error: &clap::Error, arguments: &[OsString]) -> String {
     let arguments: Vec<_> = arguments.iter().map(|a| a.to_string_lossy()).collect();
     let text = error.render().to_string();
     let text = redact::hide_urls_of(&text, arguments.iter().map(AsRef::as_ref));
-    let lines: Vec<String> = text.lines().map(redact::scrub).collect();
+    let lines: Vec<String> = text.lines().map(redact::redact).collect();
     lines.join("\n") + "\n"
 }
 

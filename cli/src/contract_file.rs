@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use synapsor_chassis::files::{self, FileError};
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_chassis::telemetry::redact;
 use synapsor_domain::contract::{Contract, Problem, Report};
 use synapsor_domain::limits::FILE_BYTES_MAX;
@@ -29,9 +29,9 @@ pub(crate) fn path(global: &Global) -> PathBuf {
 }
 
 /// The bytes of the contract file.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ExitError> {
     files::read_bounded(path, FILE_BYTES_MAX as u64).map_err(|error| match error {
-        FileError::Missing(path) => Failure::new(
+        FileError::Missing(path) => ExitError::new(
             "CONFIG_NOT_FOUND",
             format!("there is no contract at {}", path.display()),
         )
@@ -41,7 +41,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 /// Reads and checks the contract that the command line names.
-pub(crate) fn load(global: &Global) -> Result<LoadedContract, Failure> {
+pub(crate) fn load(global: &Global) -> Result<LoadedContract, ExitError> {
     let path = path(global);
     let bytes = read(&path)?;
     let checked = Contract::parse(&bytes).map_err(|report| invalid(&path, &report))?;
@@ -59,10 +59,10 @@ pub(crate) fn load_silently(global: &Global) -> Option<Contract> {
 }
 
 /// Like [`load`], and refuses contracts that no process here can run.
-pub(crate) fn load_runnable(global: &Global) -> Result<LoadedContract, Failure> {
+pub(crate) fn load_runnable(global: &Global) -> Result<LoadedContract, ExitError> {
     let loaded = load(global)?;
     loaded.contract.runnable().map_err(|problem| {
-        Failure::new(
+        ExitError::new(
             problem.code.as_str(),
             format!("{} at {}", loaded.path.display(), problem.path),
         )
@@ -72,12 +72,12 @@ pub(crate) fn load_runnable(global: &Global) -> Result<LoadedContract, Failure> 
 }
 
 /// Every problem on a line of its own, before the sentence that ends the command.
-fn invalid(path: &Path, report: &Report) -> Failure {
+fn invalid(path: &Path, report: &Report) -> ExitError {
     for problem in &report.errors {
         let text = format!("{} {}: {}", problem.path, problem.code.as_str(), problem.message);
-        output::note(format!("  {}", output::safe(&redact::scrub(&text))));
+        output::note(format!("  {}", output::safe(&redact::redact(&text))));
     }
-    Failure::new(
+    ExitError::new(
         "CONFIG_INVALID",
         format!("{} has {} error(s)", path.display(), report.errors.len()),
     )

@@ -19,15 +19,15 @@ mod witness;
 
 pub use arguments::{Cli, Global, parse_arguments};
 
-use synapsor_chassis::run::{Exit, Failure};
-use synapsor_chassis::settings::Environment;
+use synapsor_chassis::run::{Exit, ExitError};
+use synapsor_chassis::settings::EnvVars;
 use tokio_util::sync::CancellationToken;
 
 /// What every command gets besides its own arguments.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) global: Global,
-    pub(crate) env: Environment,
+    pub(crate) env: EnvVars,
     /// Cancelled at the first SIGINT or SIGTERM.
     pub(crate) stop: CancellationToken,
 }
@@ -36,11 +36,11 @@ impl Context {
     /// Does `work` unless the person interrupts; what was started for it ends with it.
     pub(crate) async fn unless_stopped<T>(
         &self,
-        work: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, Failure> {
+        work: impl Future<Output = Result<T, ExitError>>,
+    ) -> Result<T, ExitError> {
         tokio::select! {
             done = work => done,
-            () = self.stop.cancelled() => Err(Failure::new("INTERRUPTED", "interrupted before the answer came")),
+            () = self.stop.cancelled() => Err(ExitError::new("INTERRUPTED", "interrupted before the answer came")),
         }
     }
 }
@@ -49,7 +49,7 @@ impl Context {
 ///
 /// # Errors
 /// Whatever ended the command badly, with its exit code.
-pub async fn run(cli: Cli, stop: CancellationToken) -> Result<Exit, Failure> {
+pub async fn run(cli: Cli, stop: CancellationToken) -> Result<Exit, ExitError> {
     let env_file = cli
         .global
         .env_file

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use synapsor_chassis::files;
-use synapsor_chassis::run::{EXIT_USAGE, Failure};
+use synapsor_chassis::run::{EXIT_USAGE, ExitError};
 use synapsor_domain::signing::{KeyError, SigningKey};
 use synapsor_domain::trust::{Environment, TrustFile};
 use zeroize::Zeroizing;
@@ -34,7 +34,7 @@ impl fmt::Debug for Signer {
 impl Signer {
     /// The key that this command signs with: `--signing-key`, else the one in the state folder. A protected key asks
     /// for its passphrase on the terminal, always; an unprotected one works in `dev` only.
-    pub(crate) fn load(context: &Context, trust: &TrustFile) -> Result<Self, Failure> {
+    pub(crate) fn load(context: &Context, trust: &TrustFile) -> Result<Self, ExitError> {
         let path = match &context.global.signing_key {
             Some(path) => path.clone(),
             None => in_state_folder(context, trust)?,
@@ -42,7 +42,7 @@ impl Signer {
         Self::read(&path, trust)
     }
 
-    fn read(path: &Path, trust: &TrustFile) -> Result<Self, Failure> {
+    fn read(path: &Path, trust: &TrustFile) -> Result<Self, ExitError> {
         let pem = read_pem(path)?;
         let protected = SigningKey::is_protected(&pem);
         if !protected && trust.environment != Environment::Dev {
@@ -54,10 +54,10 @@ impl Signer {
     }
 
     /// A key that is in memory already, for the owner that the trust file knows.
-    pub(crate) fn of(key: SigningKey, trust: &TrustFile) -> Result<Self, Failure> {
+    pub(crate) fn of(key: SigningKey, trust: &TrustFile) -> Result<Self, ExitError> {
         let id = key.key_id();
         let operator = trust.operator(&id).ok_or_else(|| {
-            Failure::new(
+            ExitError::new(
                 "KEY_UNKNOWN",
                 format!("{id} is no operator key of the trust file"),
             )
@@ -75,9 +75,9 @@ impl Signer {
     }
 
     /// `--actor` names the signer or nobody: a signature has one person, and the trust file says who.
-    pub(crate) fn check_actor(&self, actor: Option<&str>) -> Result<(), Failure> {
+    pub(crate) fn check_actor(&self, actor: Option<&str>) -> Result<(), ExitError> {
         match actor {
-            Some(actor) if actor != self.person => Err(Failure::usage(
+            Some(actor) if actor != self.person => Err(ExitError::usage(
                 "ACTOR_MISMATCH",
                 format!("--actor must be the person of the signing key, {}", self.person),
             )
@@ -111,14 +111,14 @@ const fn posture_of(protected: bool) -> &'static str {
 }
 
 /// Reads a key file that only its owner may read.
-pub(crate) fn read_pem(path: &Path) -> Result<Zeroizing<String>, Failure> {
+pub(crate) fn read_pem(path: &Path) -> Result<Zeroizing<String>, ExitError> {
     let bytes = files::read_private(path, KEY_BYTES_MAX)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| unusable(path, &KeyError::NotAPrivateKey))?;
     Ok(Zeroizing::new(text.to_owned()))
 }
 
 /// Opens a key; asks for the passphrase of a protected one.
-pub(crate) fn open_pem(path: &Path, pem: &str) -> Result<SigningKey, Failure> {
+pub(crate) fn open_pem(path: &Path, pem: &str) -> Result<SigningKey, ExitError> {
     if !SigningKey::is_protected(pem) {
         return SigningKey::from_pem(pem).map_err(|e| unusable(path, &e));
     }
@@ -127,11 +127,11 @@ pub(crate) fn open_pem(path: &Path, pem: &str) -> Result<SigningKey, Failure> {
 }
 
 /// Asks on the controlling terminal, whatever stdin is; nothing that is typed is shown.
-pub(crate) fn ask(prompt: &str) -> Result<Zeroizing<String>, Failure> {
+pub(crate) fn ask(prompt: &str) -> Result<Zeroizing<String>, ExitError> {
     rpassword::prompt_password(prompt)
         .map(Zeroizing::new)
         .map_err(|_| {
-            Failure::new(
+            ExitError::new(
                 "TERMINAL_REQUIRED",
                 "a passphrase is typed on a terminal, and this command has none",
             )
@@ -140,7 +140,7 @@ pub(crate) fn ask(prompt: &str) -> Result<Zeroizing<String>, Failure> {
         })
 }
 
-fn in_state_folder(context: &Context, trust: &TrustFile) -> Result<PathBuf, Failure> {
+fn in_state_folder(context: &Context, trust: &TrustFile) -> Result<PathBuf, ExitError> {
     let folder = state::find(context)?;
     let mut names = key_files(folder.keys_dir().as_path())?;
     // The key of the person who is logged in goes first.
@@ -149,7 +149,7 @@ fn in_state_folder(context: &Context, trust: &TrustFile) -> Result<PathBuf, Fail
     let known =
         |path: &&PathBuf| public_id(path).is_none_or(|id| trust.operators.iter().any(|o| o.key_id == id));
     names.iter().find(known).cloned().ok_or_else(|| {
-        Failure::new(
+        ExitError::new(
             "SIGNING_KEY_MISSING",
             "the state folder holds no operator key of the trust file",
         )
@@ -158,13 +158,13 @@ fn in_state_folder(context: &Context, trust: &TrustFile) -> Result<PathBuf, Fail
 }
 
 /// Operator key files of a folder, by name.
-pub(crate) fn key_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+pub(crate) fn key_files(folder: &Path) -> Result<Vec<PathBuf>, ExitError> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => {
             let text = format!("{} cannot be listed: {}", folder.display(), error.kind());
-            return Err(Failure::new("KEYS_UNREADABLE", text));
+            return Err(ExitError::new("KEYS_UNREADABLE", text));
         }
     };
     let is_key = |path: &PathBuf| {
@@ -187,8 +187,8 @@ fn public_id(path: &Path) -> Option<synapsor_domain::signing::KeyId> {
     SigningKey::from_pem(&pem).ok().map(|key| key.key_id())
 }
 
-fn unprotected(path: &Path, environment: Environment) -> Failure {
-    Failure::new(
+fn unprotected(path: &Path, environment: Environment) -> ExitError {
+    ExitError::new(
         "KEY_UNPROTECTED",
         format!("{} has no passphrase, and this is {environment}", path.display()),
     )
@@ -196,7 +196,7 @@ fn unprotected(path: &Path, environment: Environment) -> Failure {
     .with_exit(EXIT_REFUSED)
 }
 
-fn unusable(path: &Path, error: &KeyError) -> Failure {
+fn unusable(path: &Path, error: &KeyError) -> ExitError {
     let (code, exit) = match error {
         KeyError::WrongPassphrase => ("PASSPHRASE_WRONG", EXIT_REFUSED),
         KeyError::NotAPrivateKey | KeyError::Protected | KeyError::NotAPublicKey | KeyError::NotAKeyId => {
@@ -209,7 +209,7 @@ fn unusable(path: &Path, error: &KeyError) -> Failure {
             "name a key of `synapsor-runner operator keygen` with --signing-key, or restore the file"
         }
     };
-    Failure::new(code, format!("{}: {error}", path.display()))
+    ExitError::new(code, format!("{}: {error}", path.display()))
         .with_fix(fix)
         .with_exit(exit)
 }

@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use synapsor_chassis::grpc_channel::{self, Target};
+use synapsor_chassis::grpc_channel::{self, Endpoint};
 use synapsor_chassis::identity::Role;
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_chassis::tls::{TlsFiles, TlsMaterial};
 use synapsor_domain::trust::TrustFile;
 use tonic::transport::Channel;
@@ -31,7 +31,7 @@ const OTHER_WRITER_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone)]
 pub(crate) struct Link {
     pub(crate) channel: Channel,
-    pub(crate) target: Target,
+    pub(crate) target: Endpoint,
 }
 
 /// An open way to the ledger, and to a writer when one is asked for.
@@ -64,7 +64,7 @@ impl Session {
     ///
     /// # Errors
     /// `STATE_NOT_FOUND`; what is wrong with the trust file or certificates; a ledger that does not answer (exit 6).
-    pub(crate) async fn open(context: &Context) -> Result<Self, Failure> {
+    pub(crate) async fn open(context: &Context) -> Result<Self, ExitError> {
         let is_remote = context.global.remote.ledger.is_some();
         context
             .unless_stopped(async {
@@ -77,7 +77,7 @@ impl Session {
             .await
     }
 
-    async fn open_local(context: &Context) -> Result<Self, Failure> {
+    async fn open_local(context: &Context) -> Result<Self, ExitError> {
         let state = state::find(context)?;
         let instance = Instance::new(&state)?;
         let mut trust = state::load_trust(state.trust_path())?;
@@ -104,20 +104,20 @@ impl Session {
     ///
     /// # Errors
     /// As [`Self::open`], without the remote ledger.
-    pub(crate) async fn open_to_stop(context: &Context) -> Result<Self, Failure> {
+    pub(crate) async fn open_to_stop(context: &Context) -> Result<Self, ExitError> {
         if context.global.remote.ledger.is_none() {
             return Self::open(context).await;
         }
         Self::unprobed(context)
     }
 
-    async fn open_remote(context: &Context) -> Result<Self, Failure> {
+    async fn open_remote(context: &Context) -> Result<Self, ExitError> {
         let session = Self::unprobed(context)?;
-        grpc_channel::probe(&session.ledger.channel, &session.ledger.target, PROBE_TIMEOUT).await?;
+        grpc_channel::check_health(&session.ledger.channel, &session.ledger.target, PROBE_TIMEOUT).await?;
         Ok(session)
     }
 
-    fn unprobed(context: &Context) -> Result<Self, Failure> {
+    fn unprobed(context: &Context) -> Result<Self, ExitError> {
         let remote = &context.global.remote;
         let address = remote.ledger.as_deref().unwrap_or_default();
         let tls = remote_certificate(context)?;
@@ -125,7 +125,7 @@ impl Session {
         let mut trust = state::load_trust(&trust_path)?;
         let pinned = witness::pinned(&trust_path.with_file_name(REMOTE_WITNESS), &trust);
         trust.pin_retirements(pinned, None);
-        let ledger = link(&tls, Target::new(Role::Ledger, address))?;
+        let ledger = link(&tls, Endpoint::new(Role::Ledger, address))?;
         Ok(Self {
             trust,
             trust_path,
@@ -162,7 +162,7 @@ impl Session {
     ///
     /// # Errors
     /// `NO_WRITER` (exit 6) when none runs and none can be started.
-    pub(crate) async fn ensure_writer(&mut self, context: &Context) -> Result<(), Failure> {
+    pub(crate) async fn ensure_writer(&mut self, context: &Context) -> Result<(), ExitError> {
         if self.is_remote() {
             Ok(())
         } else {
@@ -174,7 +174,7 @@ impl Session {
     ///
     /// # Errors
     /// `NO_WRITER` (exit 6) when none runs and none can be started, or a remote one is not named.
-    pub(crate) async fn writer(&mut self, context: &Context) -> Result<Link, Failure> {
+    pub(crate) async fn writer(&mut self, context: &Context) -> Result<Link, ExitError> {
         if let Some(link) = &self.writer_link {
             return Ok(link.clone());
         }
@@ -200,7 +200,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`Self::writer`].
-    pub(crate) async fn writers(&mut self, context: &Context) -> Result<Vec<Link>, Failure> {
+    pub(crate) async fn writers(&mut self, context: &Context) -> Result<Vec<Link>, ExitError> {
         let named = self.named_writers(context)?;
         match &self.place {
             _ if !named.is_empty() => Ok(named),
@@ -220,7 +220,7 @@ impl Session {
     ///
     /// # Errors
     /// `WRITER_ADDRESS_INVALID` (exit 2); what is wrong with the certificate.
-    pub(crate) fn named_writers(&self, context: &Context) -> Result<Vec<Link>, Failure> {
+    pub(crate) fn named_writers(&self, context: &Context) -> Result<Vec<Link>, ExitError> {
         let remote = &context.global.remote;
         let addresses = remote.named_writers()?;
         let given = match self.place {
@@ -232,7 +232,7 @@ impl Session {
         let tls = given.as_ref().unwrap_or(&self.tls);
         addresses
             .into_iter()
-            .map(|address| link(tls, Target::new(Role::Writer, address)))
+            .map(|address| link(tls, Endpoint::new(Role::Writer, address)))
             .collect()
     }
 
@@ -244,7 +244,7 @@ impl Session {
     }
 }
 
-fn link(tls: &TlsMaterial, target: Target) -> Result<Link, Failure> {
+fn link(tls: &TlsMaterial, target: Endpoint) -> Result<Link, ExitError> {
     Ok(Link {
         channel: grpc_channel::connect(tls, &target)?,
         target,
@@ -255,11 +255,11 @@ fn link(tls: &TlsMaterial, target: Target) -> Result<Link, Failure> {
 ///
 /// # Errors
 /// What is wrong with the certificate; a service that does not answer (exit 6).
-pub(crate) async fn remote(context: &Context, role: Role, address: &str) -> Result<Link, Failure> {
-    let found = link(&remote_certificate(context)?, Target::new(role, address))?;
+pub(crate) async fn remote(context: &Context, role: Role, address: &str) -> Result<Link, ExitError> {
+    let found = link(&remote_certificate(context)?, Endpoint::new(role, address))?;
     context
         .unless_stopped(async {
-            grpc_channel::probe(&found.channel, &found.target, PROBE_TIMEOUT).await?;
+            grpc_channel::check_health(&found.channel, &found.target, PROBE_TIMEOUT).await?;
             Ok(())
         })
         .await?;
@@ -267,7 +267,7 @@ pub(crate) async fn remote(context: &Context, role: Role, address: &str) -> Resu
 }
 
 /// The writer that already runs on this machine's state folder, if there is one. Starts and makes nothing.
-pub(crate) async fn local_writer(context: &Context) -> Result<Option<Link>, Failure> {
+pub(crate) async fn local_writer(context: &Context) -> Result<Option<Link>, ExitError> {
     let Ok(state) = state::find(context) else {
         return Ok(None);
     };
@@ -276,12 +276,16 @@ pub(crate) async fn local_writer(context: &Context) -> Result<Option<Link>, Fail
 }
 
 /// A writer of this state folder that somebody else runs.
-async fn running_writer(state: &StateFolder, tls: &TlsMaterial) -> Result<Option<Link>, Failure> {
+async fn running_writer(state: &StateFolder, tls: &TlsMaterial) -> Result<Option<Link>, ExitError> {
     Ok(running_writers(state, tls, 1).await?.pop())
 }
 
 /// Writers of this state folder that run, at most `limit`.
-async fn running_writers(state: &StateFolder, tls: &TlsMaterial, limit: usize) -> Result<Vec<Link>, Failure> {
+async fn running_writers(
+    state: &StateFolder,
+    tls: &TlsMaterial,
+    limit: usize,
+) -> Result<Vec<Link>, ExitError> {
     let Ok(entries) = std::fs::read_dir(state.run_dir()) else {
         return Ok(Vec::new());
     };
@@ -304,9 +308,9 @@ async fn running_writers(state: &StateFolder, tls: &TlsMaterial, limit: usize) -
         };
         let found = link(
             tls,
-            Target::new(Role::Writer, address.to_string()).of_instance(instance),
+            Endpoint::new(Role::Writer, address.to_string()).of_instance(instance),
         )?;
-        if grpc_channel::probe(&found.channel, &found.target, PROBE_TIMEOUT)
+        if grpc_channel::check_health(&found.channel, &found.target, PROBE_TIMEOUT)
             .await
             .is_ok()
         {
@@ -325,7 +329,7 @@ async fn start_or_find_writer(
     state: &StateFolder,
     ledger: &RunningLedger,
     tls: &TlsMaterial,
-) -> Result<(Option<Child>, Link), Failure> {
+) -> Result<(Option<Child>, Link), ExitError> {
     let start = Instant::now();
     loop {
         match start_writer(context, state, ledger, tls).await {
@@ -346,7 +350,7 @@ async fn start_writer(
     state: &StateFolder,
     ledger: &RunningLedger,
     tls: &TlsMaterial,
-) -> Result<(Child, Link), Failure> {
+) -> Result<(Child, Link), ExitError> {
     let contract = contract_file::load_runnable(&context.global)?;
     let missing = missing(&context.env, requirements(Process::Writer, &contract.contract))?;
     if let Some(first) = missing.first() {
@@ -362,24 +366,24 @@ async fn start_writer(
     let supervisor = Supervisor::new(context, state, &contract)?;
     let child = supervisor.executor(Executor::writer(ledger)).await?;
     let target =
-        Target::new(Role::Writer, child.address()?.to_string()).of_instance(supervisor.instance.id());
+        Endpoint::new(Role::Writer, child.address()?.to_string()).of_instance(supervisor.instance.id());
     let link = link(tls, target)?;
     Ok((child, link))
 }
 
-fn no_writer(text: impl AsRef<str>) -> Failure {
-    Failure::unreachable("NO_WRITER", text)
+fn no_writer(text: impl AsRef<str>) -> ExitError {
+    ExitError::unreachable("NO_WRITER", text)
 }
 
-fn no_remote_writer() -> Failure {
+fn no_remote_writer() -> ExitError {
     no_writer("the remote writer's address is not known")
         .with_fix("give --writer ADDR or set SYNAPSOR_WRITER")
 }
 
-fn remote_certificate(context: &Context) -> Result<TlsMaterial, Failure> {
+fn remote_certificate(context: &Context) -> Result<TlsMaterial, ExitError> {
     let remote = &context.global.remote;
     let (Some(ca), Some(cert), Some(key)) = (&remote.ca, &remote.cert, &remote.key) else {
-        return Err(Failure::usage(
+        return Err(ExitError::usage(
             "CERTIFICATE_MISSING",
             "running services are reached with a certificate",
         )
@@ -392,7 +396,7 @@ fn remote_certificate(context: &Context) -> Result<TlsMaterial, Failure> {
     }
     .load()
     .map_err(|error| {
-        let failure = Failure::from(error);
+        let failure = ExitError::from(error);
         let files = format!(
             "--ca {}, --cert {} and --key {}",
             ca.display(),
@@ -408,7 +412,7 @@ fn remote_certificate(context: &Context) -> Result<TlsMaterial, Failure> {
     if tls.identity().role() == Role::Operator {
         return Ok(tls);
     }
-    Err(Failure::usage(
+    Err(ExitError::usage(
         "TLS_CERTIFICATE_WRONG_ROLE",
         format!("the certificate is of {}", tls.identity()),
     )

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 use synapsor_chassis::files::{self, FileLock, MODE_PRIVATE};
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::limits::FILE_BYTES_MAX;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::TrustFile;
@@ -20,19 +20,20 @@ pub(crate) struct TrustEdit {
 
 impl TrustEdit {
     /// Takes the lock and reads the file, which must be good already.
-    pub(crate) fn begin(path: &Path) -> Result<Self, Failure> {
+    pub(crate) fn begin(path: &Path) -> Result<Self, ExitError> {
         let lock_path = path.with_extension("json.lock");
         let Some(lock) = FileLock::try_exclusive(&lock_path)? else {
             return Err(
-                Failure::new("TRUST_FILE_BUSY", "another command is changing the trust file")
+                ExitError::new("TRUST_FILE_BUSY", "another command is changing the trust file")
                     .with_fix("try again when it has ended"),
             );
         };
         let most = u64::try_from(FILE_BYTES_MAX).expect("a megabyte fits");
         let before = files::read_bounded(path, most)?;
         check(&before, "is not good as it stands")?;
-        let file = serde_json::from_slice(&before)
-            .map_err(|e| Failure::new("TRUST_FILE_INVALID", format!("the trust file does not read: {e}")))?;
+        let file = serde_json::from_slice(&before).map_err(|e| {
+            ExitError::new("TRUST_FILE_INVALID", format!("the trust file does not read: {e}"))
+        })?;
         Ok(Self {
             path: path.to_owned(),
             before,
@@ -42,21 +43,21 @@ impl TrustEdit {
     }
 
     /// The entries of people, to be changed.
-    pub(crate) fn operators(&mut self) -> Result<&mut Vec<Json>, Failure> {
+    pub(crate) fn operators(&mut self) -> Result<&mut Vec<Json>, ExitError> {
         self.entries("operators")
     }
 
     /// The entries of one list of keys, to be changed.
-    pub(crate) fn entries(&mut self, list: &str) -> Result<&mut Vec<Json>, Failure> {
+    pub(crate) fn entries(&mut self, list: &str) -> Result<&mut Vec<Json>, ExitError> {
         self.file[list]
             .as_array_mut()
-            .ok_or_else(|| Failure::new("TRUST_FILE_INVALID", format!("$.{list}: must be an array")))
+            .ok_or_else(|| ExitError::new("TRUST_FILE_INVALID", format!("$.{list}: must be an array")))
     }
 
     /// Checks the result, keeps the old file beside it and puts the new one in place. Gives the backup's path.
-    pub(crate) fn commit(self, now: Timestamp) -> Result<PathBuf, Failure> {
+    pub(crate) fn commit(self, now: Timestamp) -> Result<PathBuf, ExitError> {
         let mut after = serde_json::to_vec_pretty(&self.file).map_err(|e| {
-            Failure::new(
+            ExitError::new(
                 "TRUST_FILE_INVALID",
                 format!("the trust file cannot be written: {e}"),
             )
@@ -80,10 +81,10 @@ impl TrustEdit {
     }
 }
 
-fn check(bytes: &[u8], what: &str) -> Result<(), Failure> {
+fn check(bytes: &[u8], what: &str) -> Result<(), ExitError> {
     TrustFile::parse(bytes)
         .map(|_| ())
-        .map_err(|refusal| Failure::new(refusal.code, format!("the trust file {what}: {}", refusal.public)))
+        .map_err(|refusal| ExitError::new(refusal.code, format!("the trust file {what}: {}", refusal.public)))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use synapsor_chassis::files::{self, FileError, FileLock, MODE_PRIVATE};
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::log::{Advance, Checkpoint, ConsistencyProof, TreeHead, Witness, WitnessError};
 use synapsor_domain::trust::{Environment, TrustFile};
 
@@ -42,7 +42,7 @@ pub(crate) struct Keeper<'a> {
 
 impl<'a> Keeper<'a> {
     /// Takes the lock and reads what was seen last.
-    pub(crate) async fn hold(path: &Path, trust: &'a TrustFile) -> Result<Self, Failure> {
+    pub(crate) async fn hold(path: &Path, trust: &'a TrustFile) -> Result<Self, ExitError> {
         let lock = lock(&path.with_extension("lock")).await?;
         let origin = trust.ledger_origin();
         let witness = match files::read_bounded(path, FILE_BYTES_MAX) {
@@ -68,7 +68,7 @@ impl<'a> Keeper<'a> {
         &mut self,
         note: &str,
         proof: Option<&ConsistencyProof>,
-    ) -> Result<Checkpoint, Failure> {
+    ) -> Result<Checkpoint, ExitError> {
         let checkpoint = verified(note, self.trust)?;
         match self.witness.advance(&checkpoint, proof) {
             Ok(Advance::Unchanged) => {}
@@ -79,18 +79,18 @@ impl<'a> Keeper<'a> {
     }
 }
 
-fn verified(note: &str, trust: &TrustFile) -> Result<Checkpoint, Failure> {
+fn verified(note: &str, trust: &TrustFile) -> Result<Checkpoint, ExitError> {
     trust
         .verify_checkpoint(note)
         .map(|(checkpoint, _)| checkpoint)
         .map_err(|error| {
-            Failure::new(error.code(), error.to_string())
+            ExitError::new(error.code(), error.to_string())
                 .with_fix("ask who runs the ledger; nothing that it says is believed until then")
                 .with_exit(EXIT_TAMPERED)
         })
 }
 
-fn not_continued(error: WitnessError, environment: Environment) -> Failure {
+fn not_continued(error: WitnessError, environment: Environment) -> ExitError {
     let exit = match error {
         WitnessError::RolledBack { .. } => EXIT_ROLLED_BACK,
         WitnessError::Forked { .. } => EXIT_FORKED,
@@ -102,13 +102,13 @@ fn not_continued(error: WitnessError, environment: Environment) -> Failure {
         }
         Environment::Staging | Environment::Production => "put the newest copy of the ledger's store back",
     };
-    Failure::new(error.code(), error.to_string())
+    ExitError::new(error.code(), error.to_string())
         .with_fix(fix)
         .with_exit(exit)
 }
 
-fn damaged(path: &Path) -> Failure {
-    Failure::new(
+fn damaged(path: &Path) -> ExitError {
+    ExitError::new(
         "WITNESS_DAMAGED",
         format!("{} is not what this program wrote", path.display()),
     )
@@ -116,14 +116,14 @@ fn damaged(path: &Path) -> Failure {
     .with_exit(EXIT_TAMPERED)
 }
 
-async fn lock(path: &Path) -> Result<FileLock, Failure> {
+async fn lock(path: &Path) -> Result<FileLock, ExitError> {
     for _ in 0..LOCK_LOOKS_MAX {
         if let Some(lock) = FileLock::try_exclusive(path)? {
             return Ok(lock);
         }
         tokio::time::sleep(LOCK_PAUSE).await;
     }
-    Err(Failure::new(
+    Err(ExitError::new(
         "WITNESS_BUSY",
         format!("another command has held {} for a minute", path.display()),
     )

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use synapsor_chassis::files;
-use synapsor_chassis::grpc_channel::{Target, connect};
+use synapsor_chassis::grpc_channel::{Endpoint, connect};
 use synapsor_chassis::identity::{PeerIdentity, Role};
 use synapsor_chassis::tls::TlsFiles;
 use tonic::transport::Channel;
@@ -113,7 +113,7 @@ pub fn channel(
     address: &str,
 ) -> anyhow::Result<Channel> {
     let material = deployment.material(role, instance)?;
-    Ok(connect(&material, &Target::new(served, address))?)
+    Ok(connect(&material, &Endpoint::new(served, address))?)
 }
 
 fn launch(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use serde_json::{Value as Json, json};
 use synapsor_chassis::clock::{Clock as _, SystemClock};
-use synapsor_chassis::grpc_channel::{Target, connect};
+use synapsor_chassis::grpc_channel::{Endpoint, connect};
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::random;
 use synapsor_chassis::tls::dev_ca::{DevCa, LEAF_TTL};
@@ -325,7 +325,7 @@ async fn beside_up(place: &Workplace, up: &Json) -> anyhow::Result<Gateway> {
             .find(|p| p["name"] == json!(role.to_string()))
             .and_then(|p| p["address"].as_str())
             .with_context(|| format!("no address of the {role}: {up}"))?;
-        anyhow::Ok(connect(&leaf.material(now)?, &Target::new(role, address))?)
+        anyhow::Ok(connect(&leaf.material(now)?, &Endpoint::new(role, address))?)
     };
     Ok(Gateway {
         agents: AgentServiceClient::new(at(Role::Reader)?),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, Row as _, raw_sql};
-use synapsor_chassis::settings::Environment;
+use synapsor_chassis::settings::EnvVars;
 use synapsor_domain::contract;
 use synapsor_domain::value::{ColumnValue, Value};
 use synapsor_domain::writeback::RECEIPT_TABLE;
@@ -141,7 +141,7 @@ impl Scene {
         Opening {
             name: "through the pooler".to_owned(),
             kind: contract::Engine::Postgres,
-            credential: Credential::of_variable("URL", &Environment::fixed([("URL", url)])),
+            credential: Credential::of_variable("URL", &EnvVars::fixed([("URL", url)])),
             receipts: ReceiptTable {
                 schema: None,
                 table: RECEIPT_TABLE.to_owned(),

@@ -6,9 +6,9 @@ use std::fmt;
 use std::path::Path;
 
 use synapsor_chassis::files;
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_chassis::secret::{SECRET_BYTES_MAX, Secret, SecretError};
-use synapsor_chassis::settings::Environment;
+use synapsor_chassis::settings::EnvVars;
 use synapsor_domain::contract::{Source, Ssl, SslMode};
 use synapsor_domain::digest::Digest;
 
@@ -17,7 +17,7 @@ use synapsor_source::error::{EngineError, EngineErrorKind};
 /// Where the URL and the certificates of one source are found.
 #[derive(Clone)]
 pub struct Credential {
-    env: Environment,
+    env: EnvVars,
     url_name: String,
     ssl: Option<Ssl>,
     is_galera_single_writer: bool,
@@ -38,12 +38,12 @@ pub struct Material {
 
 impl Credential {
     /// The credential that the readers of a source use.
-    pub fn for_reading(source: &Source, env: &Environment) -> Self {
+    pub fn for_reading(source: &Source, env: &EnvVars) -> Self {
         Self::of_source(source, source.read_url_env.clone(), env)
     }
 
     /// A credential of one source from the variable of this name.
-    pub fn of_source(source: &Source, url_name: String, env: &Environment) -> Self {
+    pub fn of_source(source: &Source, url_name: String, env: &EnvVars) -> Self {
         Self {
             env: env.clone(),
             url_name,
@@ -53,7 +53,7 @@ impl Credential {
     }
 
     /// A credential without contract, from the variable of this name.
-    pub fn of_variable(name: &str, env: &Environment) -> Self {
+    pub fn of_variable(name: &str, env: &EnvVars) -> Self {
         Self {
             env: env.clone(),
             url_name: name.to_owned(),
@@ -73,7 +73,7 @@ impl Credential {
     }
 
     /// Whether there is a URL at all; says what is wrong with it if it cannot be read.
-    pub fn is_present(&self) -> Result<bool, Failure> {
+    pub fn is_present(&self) -> Result<bool, ExitError> {
         Ok(Secret::read_optional(&self.env, &self.url_name)?.is_some())
     }
 

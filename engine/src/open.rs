@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_chassis::secret::{Secret, SecretError};
 use synapsor_domain::contract::{Engine as EngineKind, Source};
 use synapsor_domain::refusal::Refusal;
@@ -56,7 +56,7 @@ impl Opening {
     ///
     /// # Errors
     /// As [`Opening::open_for`].
-    pub fn open(self) -> Result<Arc<dyn Engine>, Failure> {
+    pub fn open(self) -> Result<Arc<dyn Engine>, ExitError> {
         Ok(match self.open_for(Access::Read)? {
             AnyEngine::Sqlite(engine) => Arc::new(engine),
             AnyEngine::Postgres(engine) => Arc::new(engine),
@@ -68,7 +68,7 @@ impl Opening {
     ///
     /// # Errors
     /// A variable that is unset or unreadable, and a URL that is none of this engine; none of them shows the URL.
-    pub fn open_for(self, access: Access) -> Result<AnyEngine, Failure> {
+    pub fn open_for(self, access: Access) -> Result<AnyEngine, ExitError> {
         if !self.credential.is_present()? {
             let name = self.credential.url_name().to_owned();
             return Err(SecretError::Missing { name }.into());
@@ -92,17 +92,17 @@ impl Opening {
         })
     }
 
-    fn url(&self) -> Result<Secret, Failure> {
+    fn url(&self) -> Result<Secret, ExitError> {
         let material = self.credential.read().map_err(|error| {
             let text = format!("{}: {} cannot be read", self.name, self.credential.url_name());
-            Failure::usage(error.detail, text)
+            ExitError::usage(error.detail, text)
         })?;
         Ok(material.url)
     }
 }
 
-fn named(name: &str, refusal: &Refusal) -> Failure {
-    Failure::usage(refusal.code.clone(), format!("{name}: {}", refusal.public))
+fn named(name: &str, refusal: &Refusal) -> ExitError {
+    ExitError::usage(refusal.code.clone(), format!("{name}: {}", refusal.public))
         .with_fix("correct the URL, or the file that it names")
 }
 

@@ -9,7 +9,7 @@ pub mod writeback;
 
 use synapsor_engine::sqlite::sample;
 
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use tokio_util::sync::CancellationToken;
 
 use settings::{Command, Flags, Settings};
@@ -19,7 +19,7 @@ use settings::{Command, Flags, Settings};
 ///
 /// # Errors
 /// When settings, files or environment are not what the role needs, or the address cannot be listened on.
-pub async fn run(flags: Flags, stop: CancellationToken) -> Result<(), Failure> {
+pub async fn run(flags: Flags, stop: CancellationToken) -> Result<(), ExitError> {
     match flags.command {
         Some(Command::Sample { path }) => sample::create(&path),
         Some(Command::Inspect(flags)) => oneshot::inspect(&flags, stop).await,

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use synapsor_chassis::clock::{Clock as _, SystemClock};
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_chassis::secret::Secret;
-use synapsor_chassis::settings::Environment;
+use synapsor_chassis::settings::EnvVars;
 use synapsor_domain::contract::{Contract, Engine as EngineKind};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::{RECEIPT_TABLE, SourceProbe, table_targets};
@@ -29,8 +29,8 @@ use synapsor_writeback::Database;
 ///
 /// # Errors
 /// A variable that is missing or holds no URL of an engine here, and what the database says; never the URL.
-pub async fn inspect(flags: &InspectFlags, stop: CancellationToken) -> Result<(), Failure> {
-    let env = Environment::of_process();
+pub async fn inspect(flags: &InspectFlags, stop: CancellationToken) -> Result<(), ExitError> {
+    let env = EnvVars::of_process();
     let name = &flags.from_env;
     let engine = engine_of(name, flags.engine.as_deref(), &env)?;
     let scope = Scope {
@@ -45,14 +45,14 @@ pub async fn inspect(flags: &InspectFlags, stop: CancellationToken) -> Result<()
     print(&found.map_err(|error| refused(&error, name))?)
 }
 
-fn engine_of(name: &str, kind: Option<&str>, env: &Environment) -> Result<Arc<dyn Engine>, Failure> {
+fn engine_of(name: &str, kind: Option<&str>, env: &EnvVars) -> Result<Arc<dyn Engine>, ExitError> {
     let url = Secret::read(env, name)?;
     let of_url = kind_of_url(&url);
     let wanted = match kind {
         None | Some("auto") => of_url,
         Some(word) => {
             let wanted = EngineKind::of_name(word).ok_or_else(|| {
-                Failure::usage("ENGINE_NOT_AVAILABLE", "there is no such engine")
+                ExitError::usage("ENGINE_NOT_AVAILABLE", "there is no such engine")
                     .with_fix("use postgres, mysql, sqlite or auto")
             })?;
             Some(wanted).filter(|wanted| of_url.is_none_or(|of_url| of_url == *wanted))
@@ -60,7 +60,7 @@ fn engine_of(name: &str, kind: Option<&str>, env: &Environment) -> Result<Arc<dy
     };
     let Some(kind) = wanted else {
         let text = format!("{name} does not hold a database URL that is understood here");
-        return Err(Failure::usage("SOURCE_URL_INVALID", text).with_fix(
+        return Err(ExitError::usage("SOURCE_URL_INVALID", text).with_fix(
             "begin it with postgres://, mysql:// or sqlite:///, and give the --engine of the URL or none",
         ));
     };
@@ -78,7 +78,7 @@ fn engine_of(name: &str, kind: Option<&str>, env: &Environment) -> Result<Arc<dy
 }
 
 /// What went wrong, for the person whose own variable it is.
-fn refused(error: &EngineError, name: &str) -> Failure {
+fn refused(error: &EngineError, name: &str) -> ExitError {
     let explained = explain(error);
     let detail = match error.detail.as_str() {
         "" => error.reason(),
@@ -86,9 +86,9 @@ fn refused(error: &EngineError, name: &str) -> Failure {
     };
     let text = format!("the database of {name} {} ({detail})", explained.text);
     let failure = if explained.is_away {
-        Failure::unreachable(explained.code, text)
+        ExitError::unreachable(explained.code, text)
     } else {
-        Failure::new(explained.code, text)
+        ExitError::new(explained.code, text)
     };
     failure.with_fix(format!("{}; the URL is in {name}", explained.fix))
 }
@@ -97,8 +97,8 @@ fn refused(error: &EngineError, name: &str) -> Failure {
 ///
 /// # Errors
 /// A contract that cannot be read, credentials of the other role, variables that are unreadable.
-pub async fn probe(flags: &ProbeFlags, stop: CancellationToken) -> Result<(), Failure> {
-    let env = Environment::of_process();
+pub async fn probe(flags: &ProbeFlags, stop: CancellationToken) -> Result<(), ExitError> {
+    let env = EnvVars::of_process();
     let contract = load_contract(&flags.config)?;
     refuse_foreign_credentials(flags.credentials, &contract, &env)?;
     let found = tokio::select! {
@@ -108,7 +108,7 @@ pub async fn probe(flags: &ProbeFlags, stop: CancellationToken) -> Result<(), Fa
     print(&found)
 }
 
-async fn probed(role: RoleName, contract: &Contract, env: &Environment) -> Result<Vec<SourceProbe>, Failure> {
+async fn probed(role: RoleName, contract: &Contract, env: &EnvVars) -> Result<Vec<SourceProbe>, ExitError> {
     let mut found = Vec::new();
     for source in contract.sources() {
         let targets = table_targets(contract, &source.name);
@@ -143,12 +143,12 @@ pub async fn probe_writer(database: &Database, source: &str, contract: &Contract
     probe::of_writer(database.reading(), source, contract, found).await
 }
 
-fn interrupted() -> Failure {
-    Failure::new("INTERRUPTED", "interrupted before the database answered")
+fn interrupted() -> ExitError {
+    ExitError::new("INTERRUPTED", "interrupted before the database answered")
 }
 
-fn print<T: Serialize>(answer: &T) -> Result<(), Failure> {
-    let failed = || Failure::new("OUTPUT_FAILED", "the answer cannot be written to stdout");
+fn print<T: Serialize>(answer: &T) -> Result<(), ExitError> {
+    let failed = || ExitError::new("OUTPUT_FAILED", "the answer cannot be written to stdout");
     let bytes = serde_json::to_vec(answer).map_err(|_| failed())?;
     let mut out = std::io::stdout().lock();
     out.write_all(&bytes)

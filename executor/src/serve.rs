@@ -8,12 +8,12 @@ use std::sync::Arc;
 use synapsor_chassis::background::task_ended;
 use synapsor_chassis::clock::{Clock, SystemClock};
 use synapsor_chassis::files::{self, MODE_PRIVATE};
-use synapsor_chassis::grpc_channel::{self, Target};
+use synapsor_chassis::grpc_channel::{self, Endpoint};
 use synapsor_chassis::grpc_server::{AccessTable, GrpcServer, MESSAGE_BYTES_MAX, ServerLimits};
 use synapsor_chassis::identity::{PeerIdentity, Role};
 use synapsor_chassis::join::join_all;
-use synapsor_chassis::run::Failure;
-use synapsor_chassis::settings::Environment;
+use synapsor_chassis::run::ExitError;
+use synapsor_chassis::settings::EnvVars;
 use synapsor_chassis::shutdown;
 use synapsor_chassis::tls::TlsMaterial;
 use synapsor_domain::contract::{Contract, Mode, Source};
@@ -51,7 +51,7 @@ use synapsor_writeback::{Database, SeenFiles, WriteCore};
 /// What both roles have.
 struct Base {
     settings: Settings,
-    env: Environment,
+    env: EnvVars,
     contract: Arc<Contract>,
     trust: TrustStore,
     tls: TlsMaterial,
@@ -64,12 +64,12 @@ struct Base {
 ///
 /// # Errors
 /// When settings, files or environment are not what the role needs, or the address cannot be listened on.
-pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Failure> {
+pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), ExitError> {
     let base = Base::load(settings)?;
     if base.settings.has_lifeline {
         let stop = stop.clone();
         tokio::spawn(async move {
-            shutdown::lifeline().await;
+            shutdown::wait_for_stdin_close().await;
             stop.cancel();
         });
     }
@@ -80,8 +80,8 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Fail
 }
 
 impl Base {
-    fn load(settings: Settings) -> Result<Self, Failure> {
-        let env = Environment::of_process();
+    fn load(settings: Settings) -> Result<Self, ExitError> {
+        let env = EnvVars::of_process();
         let contract = Arc::new(load_contract(&settings.contract)?);
         refuse_foreign_credentials(settings.role, &contract, &env)?;
         let trust = TrustStore::new(&settings.trust);
@@ -97,7 +97,7 @@ impl Base {
             .join(format!("{}.witness", tls.identity().role()));
         let witness = WitnessFile::load(witness_path, &file.ledger_origin()).map_err(|r| failure(&r))?;
         trust.pin_by(witness.clone());
-        let ledger = grpc_channel::connect(&tls, &Target::new(Role::Ledger, &settings.ledger))?;
+        let ledger = grpc_channel::connect(&tls, &Endpoint::new(Role::Ledger, &settings.ledger))?;
         Ok(Self {
             settings,
             env,
@@ -110,7 +110,7 @@ impl Base {
         })
     }
 
-    async fn bind(&self, access: AccessTable) -> Result<(GrpcServer, Option<RunFile>), Failure> {
+    async fn bind(&self, access: AccessTable) -> Result<(GrpcServer, Option<RunFile>), ExitError> {
         let server =
             GrpcServer::bind(self.settings.listen, &self.tls, access, ServerLimits::default()).await?;
         let run_file = match &self.settings.run_file {
@@ -122,7 +122,7 @@ impl Base {
     }
 
     /// The reading engines of the sources.
-    fn engines(&self, sources: &[&Source]) -> Result<BTreeMap<String, Arc<dyn Engine>>, Failure> {
+    fn engines(&self, sources: &[&Source]) -> Result<BTreeMap<String, Arc<dyn Engine>>, ExitError> {
         let mut engines: BTreeMap<String, Arc<dyn Engine>> = BTreeMap::new();
         for source in sources {
             let credential = Credential::for_reading(source, &self.env);
@@ -133,7 +133,7 @@ impl Base {
     }
 
     /// The databases of the sources for which the contract names a variable and the environment holds a write URL.
-    fn databases(&self) -> Result<BTreeMap<String, Database>, Failure> {
+    fn databases(&self) -> Result<BTreeMap<String, Database>, ExitError> {
         let mut databases = BTreeMap::new();
         for source in self.contract.sources() {
             if let Some(database) = Database::of_source(source, &self.env, &self.settings.receipt_table)? {
@@ -144,7 +144,7 @@ impl Base {
     }
 }
 
-fn check_identity(settings: &Settings, tls: &TlsMaterial, trust: &TrustFile) -> Result<(), Failure> {
+fn check_identity(settings: &Settings, tls: &TlsMaterial, trust: &TrustFile) -> Result<(), ExitError> {
     let expected = match settings.role {
         RoleName::Reader => Role::Reader,
         RoleName::Writer => Role::Writer,
@@ -155,13 +155,13 @@ fn check_identity(settings: &Settings, tls: &TlsMaterial, trust: &TrustFile) -> 
             "the certificate says {own}, but this is a {expected} of `{}`",
             trust.deployment_id
         );
-        return Err(Failure::usage("TLS_CERTIFICATE_WRONG_ROLE", text)
+        return Err(ExitError::usage("TLS_CERTIFICATE_WRONG_ROLE", text)
             .with_fix("issue a certificate for this role and this deployment"));
     }
     Ok(())
 }
 
-fn check_key(role: RoleName, key: &SigningKey, trust: &TrustFile) -> Result<(), Failure> {
+fn check_key(role: RoleName, key: &SigningKey, trust: &TrustFile) -> Result<(), ExitError> {
     let (list, keys) = match role {
         RoleName::Reader => ("readers", &trust.readers),
         RoleName::Writer => ("writers", &trust.writers),
@@ -173,10 +173,10 @@ fn check_key(role: RoleName, key: &SigningKey, trust: &TrustFile) -> Result<(), 
         "the signing key {} is not under `{list}` of the trust file, or is retired",
         key.key_id()
     );
-    Err(Failure::usage("SIGNING_KEY_NOT_TRUSTED", text).with_fix("add its public key to the trust file"))
+    Err(ExitError::usage("SIGNING_KEY_NOT_TRUSTED", text).with_fix("add its public key to the trust file"))
 }
 
-async fn serve_reader(base: Base, stop: CancellationToken) -> Result<(), Failure> {
+async fn serve_reader(base: Base, stop: CancellationToken) -> Result<(), ExitError> {
     let names = Reader::sources_in_use(&base.contract);
     let sources: Vec<&Source> = base
         .contract
@@ -232,14 +232,14 @@ async fn serve_reader(base: Base, stop: CancellationToken) -> Result<(), Failure
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let (server, _run_file) = base.bind(access).await?;
     let served = tokio::select! {
-        served = server.serve(Routes::new(agents).add_service(schemas), stop) => served.map_err(Failure::from),
+        served = server.serve(Routes::new(agents).add_service(schemas), stop) => served.map_err(ExitError::from),
         () = filing.ended() => Err(task_ended("queue to the ledger", "ended")),
     };
     base.witness.keep_now().map_err(|r| failure(&r))?;
     served
 }
 
-async fn serve_writer(base: Base, stop: CancellationToken) -> Result<(), Failure> {
+async fn serve_writer(base: Base, stop: CancellationToken) -> Result<(), ExitError> {
     let own = base.tls.identity();
     if base.contract.mode() != Mode::Review {
         tracing::warn!(
@@ -250,7 +250,7 @@ async fn serve_writer(base: Base, stop: CancellationToken) -> Result<(), Failure
     let databases = base.databases()?;
     if databases.is_empty() {
         let text = "the contract names no write URL, or this process was given none";
-        return Err(Failure::usage("WRITE_URL_MISSING", text)
+        return Err(ExitError::usage("WRITE_URL_MISSING", text)
             .with_fix("set the variable that `write_url_env` of a source names"));
     }
     refuse_unusable(
@@ -294,7 +294,7 @@ async fn serve_writer(base: Base, stop: CancellationToken) -> Result<(), Failure
     let durable = writer.switches.durable();
     let mut working = tokio::spawn(writeback::run(writer, end.clone()));
     let served = tokio::select! {
-        served = server.serve_while(Routes::new(service), durable, end.clone()) => served.map_err(Failure::from),
+        served = server.serve_while(Routes::new(service), durable, end.clone()) => served.map_err(ExitError::from),
         ended = &mut working => return ended.map_err(|_| worker_ended())?,
     };
     end.cancel();
@@ -303,22 +303,22 @@ async fn serve_writer(base: Base, stop: CancellationToken) -> Result<(), Failure
     served.and(worked)
 }
 
-fn worker_ended() -> Failure {
-    Failure::new("WORKER_ENDED", "the writeback ended unexpectedly")
+fn worker_ended() -> ExitError {
+    ExitError::new("WORKER_ENDED", "the writeback ended unexpectedly")
 }
 
 /// A source that is there but must not be used ends the process; one that is away may come back. All are asked at
 /// once: one that hangs delays the start by its own timeout, whatever their number.
 async fn refuse_unusable<'a>(
     engines: impl Iterator<Item = (&'a str, &'a dyn Engine)>,
-) -> Result<(), Failure> {
+) -> Result<(), ExitError> {
     let asked = engines.map(|(name, engine)| async move { (name, engine.identity().await) });
     for (name, answer) in join_all(asked).await {
         match answer {
             Ok(_) => {}
             Err(error) if error.kind == EngineErrorKind::Denied => {
                 let text = format!("source `{name}`: {}", error.detail);
-                return Err(Failure::usage("SOURCE_REFUSED", text)
+                return Err(ExitError::usage("SOURCE_REFUSED", text)
                     .with_fix("give the URL of the application's database"));
             }
             Err(error) => {
@@ -330,7 +330,7 @@ async fn refuse_unusable<'a>(
 }
 
 /// The gateways that may call; without a list only the one of this reader's own instance.
-fn allowed_gateways(listed: &[String], own: &PeerIdentity) -> Result<Vec<PeerIdentity>, Failure> {
+fn allowed_gateways(listed: &[String], own: &PeerIdentity) -> Result<Vec<PeerIdentity>, ExitError> {
     if listed.is_empty() {
         return Ok(vec![PeerIdentity::new(
             own.deployment(),
@@ -340,7 +340,7 @@ fn allowed_gateways(listed: &[String], own: &PeerIdentity) -> Result<Vec<PeerIde
     }
     listed
         .iter()
-        .map(|san| san.parse().map_err(Failure::from))
+        .map(|san| san.parse().map_err(ExitError::from))
         .collect()
 }
 
@@ -351,7 +351,7 @@ struct RunFile {
 }
 
 impl RunFile {
-    fn write(path: &Path, server: &GrpcServer, role: Role) -> Result<Self, Failure> {
+    fn write(path: &Path, server: &GrpcServer, role: Role) -> Result<Self, ExitError> {
         let content = serde_json::json!({
             "role": role.as_str(),
             "pid": std::process::id(),

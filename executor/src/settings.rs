@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use synapsor_chassis::run::Failure;
-use synapsor_chassis::settings::{Environment, SettingError};
+use synapsor_chassis::run::ExitError;
+use synapsor_chassis::settings::{EnvVars, SettingError};
 use synapsor_chassis::tls::TlsFiles;
 use synapsor_domain::contract::{Contract, ExecutorKind, is_identifier};
 use synapsor_domain::writeback::RECEIPT_TABLE;
@@ -208,10 +208,10 @@ pub struct Settings {
 impl Settings {
     /// # Errors
     /// `SETTING_MISSING` for what has no default, `SETTING_INVALID` for a receipt table that is no name.
-    pub fn resolve(flags: ServeFlags) -> Result<Self, Failure> {
+    pub fn resolve(flags: ServeFlags) -> Result<Self, ExitError> {
         if !is_identifier(&flags.receipt_table) {
             let text = "the receipt table's name must be letters, digits and `_`, not beginning with a digit";
-            return Err(Failure::usage("SETTING_INVALID", text));
+            return Err(ExitError::usage("SETTING_INVALID", text));
         }
         Ok(Self {
             role: required(flags.role, "ROLE")?,
@@ -250,7 +250,7 @@ fn required<T>(value: Option<T>, name: &str) -> Result<T, SettingError> {
 pub fn refuse_foreign_credentials(
     role: RoleName,
     contract: &Contract,
-    env: &Environment,
+    env: &EnvVars,
 ) -> Result<(), SettingError> {
     let read: BTreeSet<&str> = contract
         .sources()
@@ -274,7 +274,7 @@ pub fn refuse_foreign_credentials(
         .iter()
         .flat_map(|name| [(*name).to_owned(), format!("{name}_FILE")])
         .collect();
-    env.refuse(&with_files.iter().map(String::as_str).collect::<Vec<_>>())
+    env.forbid(&with_files.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 fn handler_secrets(contract: &Contract) -> impl Iterator<Item = &str> {

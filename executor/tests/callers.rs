@@ -180,7 +180,7 @@ async fn a_process_that_cannot_check_tokens_does_not_start() {
     let start = |contract: &Contract, file| {
         Callers::of_contract(contract, file, Environment::Production, clock.clone()).map(|_| ())
     };
-    let code = |result: Result<(), synapsor_chassis::run::Failure>| result.unwrap_err().code().to_owned();
+    let code = |result: Result<(), synapsor_chassis::run::ExitError>| result.unwrap_err().code().to_owned();
     assert_eq!(code(start(&contract(None), None)), "TOKEN_KEYS_ORIGIN");
     assert_eq!(
         code(start(&contract(Some("http://127.0.0.1:1/k")), None)),

@@ -12,9 +12,9 @@ use serde_json::Value as Json;
 use synapsor_anchors::trust::TrustStore;
 use synapsor_anchors::witness::WitnessFile;
 use synapsor_chassis::clock::{Clock as _, SystemClock};
-use synapsor_chassis::grpc_channel::{Target, connect};
+use synapsor_chassis::grpc_channel::{Endpoint, connect};
 use synapsor_chassis::identity::{PeerIdentity, Role};
-use synapsor_chassis::settings::Environment;
+use synapsor_chassis::settings::EnvVars;
 use synapsor_chassis::tls::dev_ca::{DevCa, LEAF_TTL};
 use synapsor_domain::contract::Contract;
 use synapsor_domain::refusal::Refusal;
@@ -127,10 +127,10 @@ fn bound(read_only: bool, contract: Contract, variables: &[(&'static str, &'stat
         .unwrap()
         .material(now)
         .unwrap();
-    let channel = connect(&tls, &Target::new(Role::Ledger, "127.0.0.1:1")).unwrap();
+    let channel = connect(&tls, &Endpoint::new(Role::Ledger, "127.0.0.1:1")).unwrap();
     let witness = WitnessFile::load(folder.path().join("reader.witness"), "synapsor/test-1").unwrap();
     let contract = Arc::new(contract);
-    let env = Environment::fixed(variables.iter().copied());
+    let env = EnvVars::fixed(variables.iter().copied());
     let url = format!("sqlite://{}", database.display());
     let engine: Arc<dyn Engine> = Arc::new(SqliteEngine::new(&url, RECEIPT_TABLE, None).unwrap());
     let clock = Arc::new(SystemClock);
@@ -320,7 +320,7 @@ async fn a_read_only_reader_lists_no_proposal_tool() {
 fn each_role_refuses_the_other_roles_credential() {
     let contract = contract();
     let check =
-        |role, name: &str| refuse_foreign_credentials(role, &contract, &Environment::fixed([(name, "x")]));
+        |role, name: &str| refuse_foreign_credentials(role, &contract, &EnvVars::fixed([(name, "x")]));
     for name in ["BILLING_WRITE_URL", "BILLING_WRITE_URL_FILE"] {
         assert_eq!(
             check(RoleName::Reader, name).unwrap_err().code(),

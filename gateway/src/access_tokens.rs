@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 use synapsor_chassis::clock::{Clock as _, SystemClock};
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::access_token::{
     Algorithm, KeySet, Scope, TokenError, TokenPolicy, VerifiedToken, Verifier,
 };
@@ -60,10 +60,10 @@ impl AccessTokens {
         policy: &wire::TokenPolicy,
         reader: Arc<Reader>,
         listing: Arc<Listing>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, ExitError> {
         let named = policy.algorithms.iter().map(|name| Algorithm::of(name));
         let algorithms = named.collect::<Option<Vec<_>>>().ok_or_else(|| {
-            Failure::new(
+            ExitError::new(
                 "CATALOG_UNREADABLE",
                 "the reader accepts a signature algorithm that is not known here",
             )

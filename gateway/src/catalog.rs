@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rmcp::model::{JsonObject, MetaObject, Tool, ToolAnnotations};
 use serde_json::Value as Json;
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::contract::ResultFormat;
 use synapsor_domain::tool::{self, AliasMode, Catalog, ToolNames};
 
@@ -30,7 +30,7 @@ impl Listing {
         fetched: &FetchedCatalog,
         format: ResultFormat,
         aliases: AliasMode,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, ExitError> {
         let catalog: Catalog =
             serde_json::from_slice(&fetched.json).map_err(|error| unreadable(&error.to_string()))?;
         let mut seen = HashSet::new();
@@ -99,7 +99,7 @@ impl Listing {
     }
 }
 
-fn to_mcp(tool: tool::Tool, format: ResultFormat) -> Result<Tool, Failure> {
+fn to_mcp(tool: tool::Tool, format: ResultFormat) -> Result<Tool, ExitError> {
     let hints = tool.annotations;
     let annotations = ToolAnnotations::with_title(tool.title.clone())
         .read_only(hints.read_only_hint)
@@ -116,7 +116,7 @@ fn to_mcp(tool: tool::Tool, format: ResultFormat) -> Result<Tool, Failure> {
     }
 }
 
-fn object(json: Json) -> Result<JsonObject, Failure> {
+fn object(json: Json) -> Result<JsonObject, ExitError> {
     match json {
         Json::Object(object) => Ok(object),
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_) => {
@@ -132,8 +132,8 @@ fn is_name(name: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
 }
 
-fn unreadable(why: &str) -> Failure {
-    Failure::new(
+fn unreadable(why: &str) -> ExitError {
+    ExitError::new(
         "CATALOG_UNREADABLE",
         format!("the reader's catalog cannot be used: {why}"),
     )

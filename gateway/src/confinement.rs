@@ -3,24 +3,24 @@
 
 use std::sync::OnceLock;
 
-use synapsor_chassis::confine::{self, Held};
-use synapsor_chassis::run::Failure;
-use synapsor_chassis::settings::Environment;
+use synapsor_chassis::confine::{self, SandboxLevel};
+use synapsor_chassis::run::ExitError;
+use synapsor_chassis::settings::EnvVars;
 
 use crate::settings::{self, Flags};
 
-static HELD: OnceLock<Held> = OnceLock::new();
+static HELD: OnceLock<SandboxLevel> = OnceLock::new();
 
 /// Locks the process in, before it has read anything that a client sent, and says how well that holds.
 ///
 /// # Errors
 /// When a setting is missing, a file of the settings is not there, or the kernel refuses.
-pub fn confine(flags: &Flags) -> Result<(), Failure> {
-    let needs = settings::needs(flags, &Environment::of_process())?;
-    let held = confine::confine(&needs)?;
+pub fn confine(flags: &Flags) -> Result<(), ExitError> {
+    let needs = settings::needs(flags, &EnvVars::of_process())?;
+    let held = confine::enter_sandbox(&needs)?;
     match held {
-        Held::Fully => tracing::info!("{}", held.posture()),
-        Held::Partly | Held::Not => tracing::warn!("{}", held.posture()),
+        SandboxLevel::Fully => tracing::info!("{}", held.posture()),
+        SandboxLevel::FilesOnly | SandboxLevel::Not => tracing::warn!("{}", held.posture()),
     }
     // Only the first time counts: nothing undoes it.
     let _ = HELD.set(held);
@@ -29,12 +29,12 @@ pub fn confine(flags: &Flags) -> Result<(), Failure> {
 
 /// How well this process is locked in, for whoever started it.
 pub(crate) fn posture() -> &'static str {
-    HELD.get().copied().unwrap_or(Held::Not).posture()
+    HELD.get().copied().unwrap_or(SandboxLevel::Not).posture()
 }
 
 #[cfg(test)]
 mod tests {
-    use synapsor_chassis::confine::Needs;
+    use synapsor_chassis::confine::SandboxPolicy;
 
     use super::*;
 
@@ -62,9 +62,9 @@ mod tests {
             "--listen",
             "127.0.0.1:0",
         ]);
-        let env = Environment::fixed([("SYNAPSOR_RUNNER_HTTP_TOKEN_FILE", "/t/token")]);
+        let env = EnvVars::fixed([("SYNAPSOR_RUNNER_HTTP_TOKEN_FILE", "/t/token")]);
         let needs = settings::needs(&flags, &env).unwrap();
-        let expected = Needs {
+        let expected = SandboxPolicy {
             files: ["/c/ca.pem", "/c/own.pem", "/c/own.key", "/t/token"]
                 .map(Into::into)
                 .to_vec(),

@@ -21,8 +21,8 @@ mod waiting;
 
 use std::sync::Arc;
 
-use synapsor_chassis::run::Failure;
-use synapsor_chassis::settings::Environment;
+use synapsor_chassis::run::ExitError;
+use synapsor_chassis::settings::EnvVars;
 use synapsor_chassis::shutdown;
 use tokio_util::sync::CancellationToken;
 
@@ -41,8 +41,8 @@ use settings::{Settings, Transport};
 /// # Errors
 /// When settings are wrong, the environment holds a database URL, the reader cannot be reached, or the address
 /// cannot be listened on.
-pub async fn run(flags: Flags, stop: CancellationToken) -> Result<(), Failure> {
-    let environment = Environment::of_process();
+pub async fn run(flags: Flags, stop: CancellationToken) -> Result<(), ExitError> {
+    let environment = EnvVars::of_process();
     settings::refuse_database_urls(&environment)?;
     let settings = Settings::resolve(flags, &environment)?;
     if settings.ends_with_parent {
@@ -73,7 +73,7 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<(), Failure> {
         Transport::Stdio if access_tokens.is_some() => {
             let text =
                 "the contract takes tenant and principal from access tokens, which come over HTTP only";
-            Err(Failure::usage("CONTRACT_NEEDS_HTTP", text).with_fix(
+            Err(ExitError::usage("CONTRACT_NEEDS_HTTP", text).with_fix(
                 "serve it with `mcp serve-streamable-http`, or let the context have provider `environment`",
             ))
         }

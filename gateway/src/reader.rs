@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use synapsor_chassis::grpc_channel::{self, CALL_TIMEOUT, Target};
+use synapsor_chassis::grpc_channel::{self, CALL_TIMEOUT, Endpoint};
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
 use synapsor_chassis::propagate::TraceParent;
 use synapsor_chassis::random;
 use synapsor_chassis::retry::{RetryPolicy, retry};
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_chassis::tls::TlsMaterial;
 use synapsor_domain::contract::ResultFormat;
 use synapsor_domain::refusal::Refusal;
@@ -44,7 +44,7 @@ const START: RetryPolicy = RetryPolicy {
 pub(crate) struct Reader {
     client: AgentServiceClient<Channel>,
     channel: Channel,
-    target: Target,
+    target: Endpoint,
     calls: Semaphore,
 }
 
@@ -74,7 +74,7 @@ pub(crate) struct Call {
 
 impl Reader {
     /// Nothing is dialled yet.
-    pub(crate) fn connect(tls: &TlsMaterial, target: &Target) -> Result<Self, Failure> {
+    pub(crate) fn connect(tls: &TlsMaterial, target: &Endpoint) -> Result<Self, ExitError> {
         let channel = grpc_channel::connect(tls, target)?;
         let client = AgentServiceClient::new(channel.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -88,7 +88,7 @@ impl Reader {
     }
 
     /// The catalog; waits a few seconds for a reader that is still starting.
-    pub(crate) async fn catalog(&self) -> Result<FetchedCatalog, Failure> {
+    pub(crate) async fn catalog(&self) -> Result<FetchedCatalog, ExitError> {
         let answer = retry(START, random::number, grpc_channel::is_unreachable, || {
             let mut client = self.client.clone();
             async move {
@@ -137,15 +137,15 @@ impl Reader {
 
     /// Whether the reader can be reached and serves.
     pub(crate) async fn is_answering(&self) -> bool {
-        grpc_channel::probe(&self.channel, &self.target, PROBE_TIMEOUT)
+        grpc_channel::check_health(&self.channel, &self.target, PROBE_TIMEOUT)
             .await
             .is_ok()
     }
 
-    fn explain(&self, status: &Status) -> Failure {
-        grpc_channel::explain(status, &self.target).unwrap_or_else(|| {
+    fn explain(&self, status: &Status) -> ExitError {
+        grpc_channel::status_to_error(status, &self.target).unwrap_or_else(|| {
             let refusal = status::from_status(status);
-            Failure::new(refusal.code.into_owned(), refusal.public)
+            ExitError::new(refusal.code.into_owned(), refusal.public)
                 .with_fix("look at the reader's log, then start the gateway again")
         })
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use synapsor_chassis::files::{self, MODE_PRIVATE};
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 
 use crate::confinement;
 
@@ -23,7 +23,7 @@ pub(crate) struct Place {
 }
 
 /// Writes the file when one is wanted. Stdio has no place.
-pub(crate) fn write(path: Option<&Path>, place: Option<Place>) -> Result<Option<RunFile>, Failure> {
+pub(crate) fn write(path: Option<&Path>, place: Option<Place>) -> Result<Option<RunFile>, ExitError> {
     let Some(path) = path else {
         return Ok(None);
     };

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
-use synapsor_chassis::confine::Needs;
-use synapsor_chassis::grpc_channel::Target;
+use synapsor_chassis::confine::SandboxPolicy;
+use synapsor_chassis::grpc_channel::Endpoint;
 use synapsor_chassis::identity::Role;
-use synapsor_chassis::run::Failure;
-use synapsor_chassis::settings::Environment;
+use synapsor_chassis::run::ExitError;
+use synapsor_chassis::settings::EnvVars;
 use synapsor_chassis::tls::{TlsFiles, TlsMaterial};
 use synapsor_domain::contract::ResultFormat;
 use synapsor_domain::tool::AliasMode;
@@ -82,9 +82,9 @@ pub struct Flags {
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) transport: Transport,
-    pub(crate) reader: Target,
+    pub(crate) reader: Endpoint,
     /// Where records are read back, if anywhere.
-    pub(crate) ledger: Option<Target>,
+    pub(crate) ledger: Option<Endpoint>,
     pub(crate) tls: TlsMaterial,
     /// `None` means as the contract says.
     pub(crate) result_format: Option<ResultFormat>,
@@ -103,7 +103,7 @@ pub(crate) enum Transport {
 
 impl Settings {
     /// Flags over environment over defaults.
-    pub(crate) fn resolve(flags: Flags, env: &Environment) -> Result<Self, Failure> {
+    pub(crate) fn resolve(flags: Flags, env: &EnvVars) -> Result<Self, ExitError> {
         let tls = TlsFiles {
             ca: env.require(flags.tls_ca.clone(), "SYNAPSOR_GATEWAY_TLS_CA")?,
             cert: env.require(flags.tls_cert.clone(), "SYNAPSOR_GATEWAY_TLS_CERT")?,
@@ -119,8 +119,8 @@ impl Settings {
         Ok(Self {
             transport: transport(&flags, env)?,
             ends_with_parent: flags.lifeline == Some(Lifeline::Parent),
-            reader: Target::new(Role::Reader, reader),
-            ledger: ledger(&flags, env)?.map(|address| Target::new(Role::Ledger, address)),
+            reader: Endpoint::new(Role::Reader, reader),
+            ledger: ledger(&flags, env)?.map(|address| Endpoint::new(Role::Ledger, address)),
             tls: own_certificate(&tls, &deployment)?,
             result_format: wished_format(format)?,
             alias_mode: env.choose(
@@ -134,22 +134,22 @@ impl Settings {
 }
 
 /// What these settings make the process read, write, dial and listen on; nothing is opened here.
-pub(crate) fn needs(flags: &Flags, env: &Environment) -> Result<Needs, Failure> {
+pub(crate) fn needs(flags: &Flags, env: &EnvVars) -> Result<SandboxPolicy, ExitError> {
     let own = [
         env.require(flags.tls_ca.clone(), "SYNAPSOR_GATEWAY_TLS_CA")?,
         env.require(flags.tls_cert.clone(), "SYNAPSOR_GATEWAY_TLS_CERT")?,
         env.require(flags.tls_key.clone(), "SYNAPSOR_GATEWAY_TLS_KEY")?,
     ];
-    let mut needs = Needs {
+    let mut needs = SandboxPolicy {
         files: own.to_vec(),
-        ..Needs::default()
+        ..SandboxPolicy::default()
     };
-    needs.dial(&env.require::<String>(flags.reader.clone(), "SYNAPSOR_GATEWAY_READER")?);
+    needs.allow_connect(&env.require::<String>(flags.reader.clone(), "SYNAPSOR_GATEWAY_READER")?);
     if let Some(address) = ledger(flags, env)? {
-        needs.dial(&address);
+        needs.allow_connect(&address);
     }
     if let Some(path) = run_file(flags, env)? {
-        needs.outbox_of(&path);
+        needs.allow_write_dir_of(&path);
     }
     match transport_name(flags, env)? {
         TransportName::Stdio => {}
@@ -159,34 +159,34 @@ pub(crate) fn needs(flags: &Flags, env: &Environment) -> Result<Needs, Failure> 
     Ok(needs)
 }
 
-fn ledger(flags: &Flags, env: &Environment) -> Result<Option<String>, Failure> {
+fn ledger(flags: &Flags, env: &EnvVars) -> Result<Option<String>, ExitError> {
     match &flags.ledger {
         Some(address) => Ok(Some(address.clone())),
         None => Ok(env.get("SYNAPSOR_GATEWAY_LEDGER")?),
     }
 }
 
-fn run_file(flags: &Flags, env: &Environment) -> Result<Option<PathBuf>, Failure> {
+fn run_file(flags: &Flags, env: &EnvVars) -> Result<Option<PathBuf>, ExitError> {
     match &flags.run_file {
         Some(path) => Ok(Some(path.clone())),
         None => Ok(env.parse("SYNAPSOR_GATEWAY_RUN_FILE")?),
     }
 }
 
-fn transport_name(flags: &Flags, env: &Environment) -> Result<TransportName, Failure> {
+fn transport_name(flags: &Flags, env: &EnvVars) -> Result<TransportName, ExitError> {
     if let Some(name) = flags.transport {
         return Ok(name);
     }
     match env.get("SYNAPSOR_GATEWAY_TRANSPORT")? {
         None => Ok(TransportName::Stdio),
         Some(text) => TransportName::from_str(&text, false).map_err(|_| {
-            Failure::usage("SETTING_INVALID", "SYNAPSOR_GATEWAY_TRANSPORT names no transport")
+            ExitError::usage("SETTING_INVALID", "SYNAPSOR_GATEWAY_TRANSPORT names no transport")
                 .with_fix("set it to stdio, streamable-http or http-bridge")
         }),
     }
 }
 
-fn transport(flags: &Flags, env: &Environment) -> Result<Transport, Failure> {
+fn transport(flags: &Flags, env: &EnvVars) -> Result<Transport, ExitError> {
     let ends_with_stdin = flags.lifeline == Some(Lifeline::Stdin);
     let http = |wire| {
         let settings = flags.http.resolve_for(wire, env, ends_with_stdin)?;
@@ -195,7 +195,7 @@ fn transport(flags: &Flags, env: &Environment) -> Result<Transport, Failure> {
     match transport_name(flags, env)? {
         TransportName::StreamableHttp => http(Wire::Streamable),
         TransportName::HttpBridge => http(Wire::Bridge),
-        TransportName::Stdio if ends_with_stdin || flags.http.opens_without_token() => Err(Failure::usage(
+        TransportName::Stdio if ends_with_stdin || flags.http.opens_without_token() => Err(ExitError::usage(
             "FLAG_NEEDS_HTTP",
             "--lifeline stdin and --dev-no-auth are for HTTP only",
         )
@@ -204,23 +204,23 @@ fn transport(flags: &Flags, env: &Environment) -> Result<Transport, Failure> {
     }
 }
 
-fn own_certificate(files: &TlsFiles, deployment: &str) -> Result<TlsMaterial, Failure> {
+fn own_certificate(files: &TlsFiles, deployment: &str) -> Result<TlsMaterial, ExitError> {
     let tls = files.load()?;
     let identity = tls.identity();
     if identity.role() == Role::Gateway && identity.deployment() == deployment {
         return Ok(tls);
     }
     let message = format!("the certificate is of {identity}, not of a gateway of deployment {deployment}");
-    Err(Failure::usage("TLS_CERTIFICATE_WRONG_ROLE", message)
+    Err(ExitError::usage("TLS_CERTIFICATE_WRONG_ROLE", message)
         .with_fix("give the gateway's own certificate, and the deployment that issued it"))
 }
 
-fn wished_format(number: u8) -> Result<Option<ResultFormat>, Failure> {
+fn wished_format(number: u8) -> Result<Option<ResultFormat>, ExitError> {
     match number {
         0 => Ok(None),
         1 => Ok(Some(ResultFormat::V1)),
         2 => Ok(Some(ResultFormat::V2)),
-        _ => Err(Failure::usage(
+        _ => Err(ExitError::usage(
             "SETTING_INVALID",
             "SYNAPSOR_GATEWAY_RESULT_FORMAT is none of 0, 1, 2",
         )
@@ -241,7 +241,7 @@ pub(crate) fn result_format(wished: Option<ResultFormat>, of_contract: Option<Re
 
 /// Refuses an environment in which some value looks like a database URL: a process that faces a model must not
 /// hold one, whatever it is called.
-pub(crate) fn refuse_database_urls(env: &Environment) -> Result<(), Failure> {
+pub(crate) fn refuse_database_urls(env: &EnvVars) -> Result<(), ExitError> {
     let holds_url = |name: &String| matches!(env.get(name), Ok(Some(value)) if has_database_url(&value));
     let names: Vec<String> = env.names().into_iter().filter(holds_url).collect();
     if names.is_empty() {
@@ -251,7 +251,7 @@ pub(crate) fn refuse_database_urls(env: &Environment) -> Result<(), Failure> {
         "the gateway's environment holds database URLs: {}",
         names.join(", ")
     );
-    Err(Failure::usage("GATEWAY_HOLDS_DATABASE_URL", message)
+    Err(ExitError::usage("GATEWAY_HOLDS_DATABASE_URL", message)
         .with_fix(format!("start it without them: env -u {} …", names.join(" -u "))))
 }
 
@@ -280,7 +280,7 @@ mod tests {
             "x mariadb://h",
             "sqlite:///tmp/x.db",
         ] {
-            let error = refuse_database_urls(&Environment::fixed([("INNOCENT", value)])).unwrap_err();
+            let error = refuse_database_urls(&EnvVars::fixed([("INNOCENT", value)])).unwrap_err();
             assert_eq!(
                 (error.code(), error.exit()),
                 ("GATEWAY_HOLDS_DATABASE_URL", 2),
@@ -297,7 +297,7 @@ mod tests {
             ("D", "http://mysql"),
             ("E", "notmysql://h"),
         ];
-        assert!(refuse_database_urls(&Environment::fixed(harmless)).is_ok());
+        assert!(refuse_database_urls(&EnvVars::fixed(harmless)).is_ok());
     }
 
     #[test]

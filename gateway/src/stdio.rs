@@ -7,7 +7,7 @@ use rmcp::ServiceExt as _;
 use rmcp::model::{GetExtensions as _, JsonRpcMessage};
 use rmcp::service::{QuitReason, RoleServer, RxJsonRpcMessage, ServerInitializeError, TxJsonRpcMessage};
 use rmcp::transport::Transport;
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::limits::MCP_BODY_BYTES_MAX;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::sync::mpsc;
@@ -21,7 +21,7 @@ const OUT_LINES_QUEUED_MAX: usize = 64;
 const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serves until stdin ends or `stop` is cancelled.
-pub(crate) async fn serve(gateway: Gateway, stop: CancellationToken) -> Result<(), Failure> {
+pub(crate) async fn serve(gateway: Gateway, stop: CancellationToken) -> Result<(), ExitError> {
     let lines = Lines::new(BufReader::new(tokio::io::stdin()), tokio::io::stdout());
     let running = match gateway.serve_with_ct(lines, stop).await {
         Ok(running) => running,
@@ -29,7 +29,7 @@ pub(crate) async fn serve(gateway: Gateway, stop: CancellationToken) -> Result<(
         Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => return Ok(()),
         // The error's own text would repeat the client's message.
         Err(_) => {
-            return Err(Failure::new(
+            return Err(ExitError::new(
                 "MCP_HANDSHAKE_FAILED",
                 "the client did not open with a handshake of MCP",
             )
@@ -38,7 +38,7 @@ pub(crate) async fn serve(gateway: Gateway, stop: CancellationToken) -> Result<(
     };
     match running.waiting().await {
         Ok(QuitReason::Closed | QuitReason::Cancelled) => Ok(()),
-        Ok(_) | Err(_) => Err(Failure::new(
+        Ok(_) | Err(_) => Err(ExitError::new(
             "MCP_SERVER_FAILED",
             "the MCP server ended unexpectedly",
         )),

@@ -8,7 +8,7 @@ use synapsor_chassis::background::{Background, task_ended};
 use synapsor_chassis::clock::SystemClock;
 use synapsor_chassis::files::{self, FileLock, MODE_PRIVATE};
 use synapsor_chassis::grpc_server::{GrpcServer, ServerLimits};
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_chassis::tls::TlsFiles;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::refusal::Refusal;
@@ -32,7 +32,7 @@ const EXIT_TAMPERED: u8 = 10;
 const KEY_BYTES_MAX: u64 = 64 * 1024;
 
 /// Runs the ledger until `stop`, or until it is no longer needed.
-pub async fn serve(settings: Settings, stop: CancellationToken) -> Result<(), Failure> {
+pub async fn serve(settings: Settings, stop: CancellationToken) -> Result<(), ExitError> {
     let lock = own_store(&settings.store)?;
     let trust = TrustStore::open(&settings.trust).map_err(|e| from_refusal(&e))?;
     let current = trust.current().map_err(|e| from_refusal(&e))?;
@@ -44,7 +44,7 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> Result<(), Fa
         .any(|k| k.key_id == key.key_id() && !k.is_retired());
     if !known {
         return Err(
-            Failure::new("WRONG_KEY", "the ledger's signing key is not in the trust file")
+            ExitError::new("WRONG_KEY", "the ledger's signing key is not in the trust file")
                 .with_fix("give the key whose id stands under `ledgers` in the trust file"),
         );
     }
@@ -97,7 +97,7 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> Result<(), Fa
         });
     }
     let served = tokio::select! {
-        served = server.serve(routes(&ledger, &end), end.clone()) => served.map_err(Failure::from),
+        served = server.serve(routes(&ledger, &end), end.clone()) => served.map_err(ExitError::from),
         failure = background.failed(&end) => Err(failure),
         () = ledger.store.writer_ended() => Err(task_ended("store's writing thread", "ended")),
     };
@@ -106,7 +106,7 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> Result<(), Fa
 }
 
 /// The file lock beside the store: one ledger per store.
-fn own_store(store: &Path) -> Result<FileLock, Failure> {
+fn own_store(store: &Path) -> Result<FileLock, ExitError> {
     let beside = beside(store, "lock");
     match FileLock::try_exclusive(&beside)? {
         Some(lock) => {
@@ -121,7 +121,7 @@ fn own_store(store: &Path) -> Result<FileLock, Failure> {
                 .trim()
                 .parse::<u32>()
                 .map_or_else(|_| "another process".to_owned(), |pid| format!("process {pid}"));
-            Err(Failure::new(
+            Err(ExitError::new(
                 "STORE_LOCKED",
                 format!("the store {} is held by {holder}", store.display()),
             )
@@ -137,10 +137,10 @@ fn beside(store: &Path, ending: &str) -> PathBuf {
     store.with_file_name(name)
 }
 
-fn open_store(path: &Path, trust: &TrustFile, key: SigningKey, lock: FileLock) -> Result<Store, Failure> {
+fn open_store(path: &Path, trust: &TrustFile, key: SigningKey, lock: FileLock) -> Result<Store, ExitError> {
     Store::open_locked(path, trust, key, lock).map_err(|error: StoreError| {
         let failure =
-            Failure::new(error.code(), format!("{error} ({})", path.display())).with_fix(error.fix());
+            ExitError::new(error.code(), format!("{error} ({})", path.display())).with_fix(error.fix());
         match error {
             StoreError::Tampered(_) => failure.with_exit(EXIT_TAMPERED),
             _ => failure,
@@ -148,11 +148,11 @@ fn open_store(path: &Path, trust: &TrustFile, key: SigningKey, lock: FileLock) -
     })
 }
 
-fn signing_key(path: &Path) -> Result<SigningKey, Failure> {
+fn signing_key(path: &Path) -> Result<SigningKey, ExitError> {
     let bytes = files::read_private(path, KEY_BYTES_MAX)?;
     let pem = std::str::from_utf8(&bytes).unwrap_or_default();
     SigningKey::from_pem(pem).map_err(|e| {
-        Failure::new(
+        ExitError::new(
             "KEY_UNUSABLE",
             format!("the ledger's signing key {}: {e}", path.display()),
         )
@@ -188,12 +188,12 @@ async fn sweep(ledger: Ledger, end: CancellationToken) {
 }
 
 /// A refusal's text names the problem, and after a semicolon the way out.
-fn from_refusal(refusal: &Refusal) -> Failure {
+fn from_refusal(refusal: &Refusal) -> ExitError {
     let (problem, fix) = refusal
         .public
         .split_once("; ")
         .unwrap_or((&refusal.public, "see the ledger's log"));
-    Failure::new(refusal.code.clone(), problem).with_fix(fix)
+    ExitError::new(refusal.code.clone(), problem).with_fix(fix)
 }
 
 /// The run file, there as long as the ledger answers.
@@ -204,7 +204,7 @@ struct Published {
 }
 
 impl Published {
-    fn write(path: &Path, server: &GrpcServer) -> Result<Self, Failure> {
+    fn write(path: &Path, server: &GrpcServer) -> Result<Self, ExitError> {
         let pid = rustix::process::getpid().as_raw_nonzero().get();
         let content =
             serde_json::json!({ "address": server.local_addr().to_string(), "pid": pid }).to_string();

@@ -86,8 +86,8 @@ impl Trust {
 fn read(path: &Path, pinned: Option<TreeHead>, earlier: Option<&TrustFile>) -> Result<Last, Refusal> {
     // The stamp comes first: a change in between is seen by the next look.
     let stamp = FileStamp::of(path).map_err(|_| unreadable())?;
-    let stamp = Some(stamp).filter(|stamp| stamp.has_settled(SystemClock.now_ms()));
-    files::check_guarded(path).map_err(|e| unusable(&e))?;
+    let stamp = Some(stamp).filter(|stamp| stamp.is_stable(SystemClock.now_ms()));
+    files::check_not_writable_by_others(path).map_err(|e| unusable(&e))?;
     let limit = u64::try_from(FILE_BYTES_MAX).expect("a file limit fits 64 bits");
     let bytes = files::read_bounded(path, limit).map_err(|_| unreadable())?;
     let mut file = TrustFile::parse(&bytes)?;
@@ -103,7 +103,7 @@ fn read(path: &Path, pinned: Option<TreeHead>, earlier: Option<&TrustFile>) -> R
 
 fn unusable(error: &FileError) -> Refusal {
     match error {
-        FileError::Unguarded { .. } => Refusal::new(
+        FileError::WritableByOthers { .. } => Refusal::new(
             "TRUST_FILE_OPEN",
             format!("the trust file cannot be used: {error}; {}", error.fix()),
         ),

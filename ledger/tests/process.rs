@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use synapsor_chassis::clock::{Clock as _, SystemClock};
-use synapsor_chassis::grpc_channel::{self, Target};
+use synapsor_chassis::grpc_channel::{self, Endpoint};
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::tls::TlsFiles;
 use synapsor_chassis::tls::dev_ca::{DevCa, LEAF_TTL};
@@ -124,7 +124,7 @@ impl Place {
             .unwrap()
             .material(now)
             .unwrap();
-        grpc_channel::connect(&tls, &Target::new(Role::Ledger, address)).unwrap()
+        grpc_channel::connect(&tls, &Endpoint::new(Role::Ledger, address)).unwrap()
     }
 }
 

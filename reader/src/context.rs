@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 use synapsor_chassis::secret::{Secret, SecretError};
-use synapsor_chassis::settings::Environment;
+use synapsor_chassis::settings::EnvVars;
 use synapsor_domain::canonical;
 use synapsor_domain::context::{self, TrustedContext};
 use synapsor_domain::contract::{ContextName, ContextSpec, Contract};
@@ -45,7 +45,7 @@ impl Contexts {
     ///
     /// # Errors
     /// When a variable of a context cannot be read.
-    pub fn resolve(contract: &Contract, reader: String, env: &Environment) -> Result<Self, SecretError> {
+    pub fn resolve(contract: &Contract, reader: String, env: &EnvVars) -> Result<Self, SecretError> {
         let mut by_name = HashMap::new();
         for capability in contract.capabilities() {
             let name = &capability.context;

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use synapsor_chassis::run::Failure;
-use synapsor_chassis::settings::Environment;
+use synapsor_chassis::run::ExitError;
+use synapsor_chassis::settings::EnvVars;
 use synapsor_domain::contract::Source;
 use synapsor_engine::open::AnyEngine;
 use synapsor_engine::{Access, Credential, Opening};
@@ -33,7 +33,7 @@ impl Database {
     ///
     /// # Errors
     /// A variable that cannot be read, and a URL that is none of the source's engine; none of them shows the URL.
-    pub fn of_source(source: &Source, env: &Environment, table: &str) -> Result<Option<Self>, Failure> {
+    pub fn of_source(source: &Source, env: &EnvVars, table: &str) -> Result<Option<Self>, ExitError> {
         let Some(url_name) = source.write_url_env.clone() else {
             return Ok(None);
         };
@@ -50,7 +50,7 @@ impl Database {
     ///
     /// # Errors
     /// As [`Opening::open_for`].
-    pub fn open(opening: Opening) -> Result<Self, Failure> {
+    pub fn open(opening: Opening) -> Result<Self, ExitError> {
         Ok(match opening.open_for(Access::Write)? {
             AnyEngine::Sqlite(engine) => Self::of(Arc::new(engine), sqlite::Writing::new),
             AnyEngine::Postgres(engine) => Self::of(Arc::new(engine), postgres::Writing::new),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use synapsor_chassis::files::{self, FileError, MODE_PRIVATE};
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::refusal::Refusal;
 use synapsor_engine::sqlite::connect::{DatabaseFile, FilePlace};
 use synapsor_engine::sqlite::read;
@@ -30,12 +30,12 @@ impl SeenFiles {
     ///
     /// # Errors
     /// `SOURCE_FILES_UNREADABLE` for a file that is not understood.
-    pub fn open(state_dir: &Path) -> Result<Self, Failure> {
+    pub fn open(state_dir: &Path) -> Result<Self, ExitError> {
         let state = state_dir.join(FILE);
         let files = match files::read_bounded(&state, FILE_BYTES_MAX) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
                 let text = format!("{}: {error}", state.display());
-                Failure::usage("SOURCE_FILES_UNREADABLE", text)
+                ExitError::usage("SOURCE_FILES_UNREADABLE", text)
                     .with_fix("remove the file; make sure that no copy of a source is in use")
             })?,
             Err(FileError::Missing(_)) => BTreeMap::new(),

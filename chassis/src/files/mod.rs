@@ -16,7 +16,7 @@ pub use lock::FileLock;
 pub use stamp::FileStamp;
 
 use crate::random;
-use crate::run::Failure;
+use crate::run::ExitError;
 
 /// Readable and writable by the owner alone.
 pub const MODE_PRIVATE: u32 = 0o600;
@@ -51,7 +51,7 @@ pub enum FileError {
     NotPrivate { path: PathBuf, mode: u32 },
     /// Others than this user and root could change it, or put another one in its place.
     #[error("{} {how}", path.display())]
-    Unguarded { path: PathBuf, how: &'static str },
+    WritableByOthers { path: PathBuf, how: &'static str },
     /// Anything else that the operating system says.
     #[error("{}: {kind}", path.display())]
     Io { path: PathBuf, kind: io::ErrorKind },
@@ -68,7 +68,7 @@ impl FileError {
             Self::WrongKind { .. } => "FILE_WRONG_KIND",
             Self::WrongOwner(_) => "FILE_WRONG_OWNER",
             Self::NotPrivate { .. } => "FILE_NOT_PRIVATE",
-            Self::Unguarded { .. } => "FILE_UNGUARDED",
+            Self::WritableByOthers { .. } => "FILE_UNGUARDED",
             Self::Io { .. } => "FILE_UNUSABLE",
         }
     }
@@ -83,7 +83,9 @@ impl FileError {
             Self::WrongKind { wanted, .. } => format!("put {wanted} there or choose another path"),
             Self::WrongOwner(path) => format!("run as the owner of {} or change its owner", path.display()),
             Self::NotPrivate { path, .. } => format!("chmod go-rwx {}", path.display()),
-            Self::Unguarded { path, .. } => format!("chmod go-w and chown {} and its folder", path.display()),
+            Self::WritableByOthers { path, .. } => {
+                format!("chmod go-w and chown {} and its folder", path.display())
+            }
             Self::Io { path, .. } => format!("check the file system of {}", path.display()),
         }
     }
@@ -99,9 +101,9 @@ impl FileError {
     }
 }
 
-impl From<FileError> for Failure {
+impl From<FileError> for ExitError {
     fn from(error: FileError) -> Self {
-        Failure::new(error.code(), error.to_string()).with_fix(error.fix())
+        ExitError::new(error.code(), error.to_string()).with_fix(error.fix())
     }
 }
 
@@ -150,11 +152,11 @@ pub fn read_own_private(path: &Path, bytes_max: u64) -> Result<Zeroizing<Vec<u8>
 ///
 /// # Errors
 /// [`FileError::Unguarded`] with how others could; what the file system says otherwise.
-pub fn check_guarded(path: &Path) -> Result<(), FileError> {
+pub fn check_not_writable_by_others(path: &Path) -> Result<(), FileError> {
     const WRITABLE_BY_OTHERS: u32 = 0o022;
     const STICKY: u32 = 0o1000;
     let unguarded = |how| {
-        Err(FileError::Unguarded {
+        Err(FileError::WritableByOthers {
             path: path.to_owned(),
             how,
         })
@@ -269,7 +271,7 @@ pub fn create_exclusive(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 /// # Errors
 /// What the operating system says; then the old file is untouched.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
-    put_in_place(path, |temporary| write_new(temporary, bytes, mode))
+    rename_into_place(path, |temporary| write_new(temporary, bytes, mode))
 }
 
 /// Removes a file; it stays removed after a crash. A missing one is removed already.
@@ -291,14 +293,17 @@ pub fn remove_durably(path: &Path) -> Result<(), FileError> {
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let (_, metadata) = open_regular(path)?;
     let permissions = fs::Permissions::from_mode(metadata.mode() & 0o7777);
-    put_in_place(path, |temporary| {
+    rename_into_place(path, |temporary| {
         write_new(temporary, bytes, MODE_PRIVATE)?;
         fs::set_permissions(temporary, permissions).map_err(|e| FileError::of(path, &e))
     })
 }
 
 /// Renames what `write` has written beside `path` to `path`.
-fn put_in_place(path: &Path, write: impl FnOnce(&Path) -> Result<(), FileError>) -> Result<(), FileError> {
+fn rename_into_place(
+    path: &Path,
+    write: impl FnOnce(&Path) -> Result<(), FileError>,
+) -> Result<(), FileError> {
     let mut name = path
         .file_name()
         .ok_or_else(|| FileError::WrongKind {

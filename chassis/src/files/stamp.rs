@@ -40,7 +40,7 @@ impl FileStamp {
 
     /// Whether the last change is so long ago, at `now_ms` milliseconds since 1970, that another one would give
     /// another stamp. Before that the file has to be read to be known.
-    pub fn has_settled(&self, now_ms: i64) -> bool {
+    pub fn is_stable(&self, now_ms: i64) -> bool {
         let (seconds, nanoseconds) = self.changed;
         let changed_ms = seconds
             .saturating_mul(1_000)
@@ -60,8 +60,8 @@ mod tests {
         std::fs::write(&path, "one").unwrap();
         let first = FileStamp::of(&path).unwrap();
         let (seconds, _) = first.changed;
-        assert!(!first.has_settled(seconds * 1_000));
-        assert!(first.has_settled((seconds + 2) * 1_000));
+        assert!(!first.is_stable(seconds * 1_000));
+        assert!(first.is_stable((seconds + 2) * 1_000));
         assert_eq!(FileStamp::of(&path).unwrap(), first);
         std::fs::write(folder.path().join("new"), "two").unwrap();
         std::fs::rename(folder.path().join("new"), &path).unwrap();

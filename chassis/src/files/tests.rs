@@ -142,21 +142,27 @@ fn a_file_that_others_could_change_or_replace_is_not_believed() {
     create_private_dir(&folder).unwrap();
     let path = folder.join("believed.json");
     create_exclusive(&path, b"{}").unwrap();
-    check_guarded(&path).unwrap();
+    check_not_writable_by_others(&path).unwrap();
     for mode in [0o620, 0o602, 0o666] {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         assert!(
-            matches!(check_guarded(&path), Err(FileError::Unguarded { .. })),
+            matches!(
+                check_not_writable_by_others(&path),
+                Err(FileError::WritableByOthers { .. })
+            ),
             "{mode:o}"
         );
     }
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-    check_guarded(&path).unwrap();
+    check_not_writable_by_others(&path).unwrap();
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
-    assert!(matches!(check_guarded(&path), Err(FileError::Unguarded { .. })));
+    assert!(matches!(
+        check_not_writable_by_others(&path),
+        Err(FileError::WritableByOthers { .. })
+    ));
     // As in /tmp, where others can add files and cannot take this one's place.
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o1777)).unwrap();
-    check_guarded(&path).unwrap();
+    check_not_writable_by_others(&path).unwrap();
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub struct AccessTable {
 
 /// Why a call is not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Denied {
+pub enum AccessDenied {
     /// The certificate states no identity of ours.
     #[error("PEER_IDENTITY_INVALID: the client certificate states no identity")]
     NoIdentity,
@@ -74,20 +74,20 @@ impl AccessTable {
     ///
     /// # Errors
     /// The first reason against it.
-    pub fn check(&self, path: &str, peer: &PeerIdentity) -> Result<(), Denied> {
+    pub fn check(&self, path: &str, peer: &PeerIdentity) -> Result<(), AccessDenied> {
         if peer.deployment() != self.deployment {
-            return Err(Denied::OtherDeployment);
+            return Err(AccessDenied::OtherDeployment);
         }
-        let service = service_of(path).ok_or(Denied::UnknownService)?;
+        let service = service_of(path).ok_or(AccessDenied::UnknownService)?;
         if service == HEALTH {
             return Ok(());
         }
-        let roles = self.services.get(service).ok_or(Denied::UnknownService)?;
+        let roles = self.services.get(service).ok_or(AccessDenied::UnknownService)?;
         if !roles.contains(&peer.role()) {
-            return Err(Denied::Role);
+            return Err(AccessDenied::Role);
         }
         match self.only.get(&peer.role()) {
-            Some(listed) if !listed.contains(peer) => Err(Denied::NotListed),
+            Some(listed) if !listed.contains(peer) => Err(AccessDenied::NotListed),
             Some(_) | None => Ok(()),
         }
     }
@@ -120,32 +120,40 @@ mod tests {
             (
                 "/a.Agent/Call",
                 "spiffe://d/gateway/other",
-                Err(Denied::NotListed),
+                Err(AccessDenied::NotListed),
             ),
-            ("/a.Agent/Call", "spiffe://d/operator/ann", Err(Denied::Role)),
+            (
+                "/a.Agent/Call",
+                "spiffe://d/operator/ann",
+                Err(AccessDenied::Role),
+            ),
             (
                 "/a.Agent/Call",
                 "spiffe://e/gateway/mine",
-                Err(Denied::OtherDeployment),
+                Err(AccessDenied::OtherDeployment),
             ),
             ("/a.Schema/Inspect", "spiffe://d/operator/ann", Ok(())),
             ("/a.Schema/Inspect", "spiffe://d/writer/w", Ok(())),
-            ("/a.Schema/Inspect", "spiffe://d/gateway/mine", Err(Denied::Role)),
+            (
+                "/a.Schema/Inspect",
+                "spiffe://d/gateway/mine",
+                Err(AccessDenied::Role),
+            ),
             (
                 "/a.Other/Call",
                 "spiffe://d/gateway/mine",
-                Err(Denied::UnknownService),
+                Err(AccessDenied::UnknownService),
             ),
             ("/grpc.health.v1.Health/Check", "spiffe://d/gateway/other", Ok(())),
             (
                 "/grpc.health.v1.Health/Check",
                 "spiffe://e/ledger",
-                Err(Denied::OtherDeployment),
+                Err(AccessDenied::OtherDeployment),
             ),
             (
                 "/grpc.reflection.v1.ServerReflection/X",
                 "spiffe://d/operator/ann",
-                Err(Denied::UnknownService),
+                Err(AccessDenied::UnknownService),
             ),
         ] {
             assert_eq!(table().check(path, &peer(uri)), outcome, "{path} by {uri}");
@@ -165,7 +173,11 @@ mod tests {
             "/a.Schema/X/Y",
             "/a.schema/X",
         ] {
-            assert_eq!(table().check(path, &ann), Err(Denied::UnknownService), "{path}");
+            assert_eq!(
+                table().check(path, &ann),
+                Err(AccessDenied::UnknownService),
+                "{path}"
+            );
         }
     }
 }

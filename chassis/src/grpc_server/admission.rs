@@ -16,7 +16,7 @@ use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 
-use super::{AccessTable, Denied, ServerLimits};
+use super::{AccessDenied, AccessTable, ServerLimits};
 use crate::identity::PeerIdentity;
 use crate::propagate::TraceParent;
 
@@ -48,7 +48,7 @@ const PEERS_KEPT_MAX: usize = 32;
 pub(super) struct AdmissionLayer {
     access: Arc<AccessTable>,
     limits: Arc<ServerLimits>,
-    peers: Arc<Peers>,
+    peers: Arc<PeerIdentityCache>,
 }
 
 impl AdmissionLayer {
@@ -63,9 +63,9 @@ impl AdmissionLayer {
 
 /// The identities that certificates state. The handshake has verified the certificate; what it says never changes.
 #[derive(Debug, Default)]
-struct Peers(Mutex<Vec<(CertificateDer<'static>, PeerIdentity)>>);
+struct PeerIdentityCache(Mutex<Vec<(CertificateDer<'static>, PeerIdentity)>>);
 
-impl Peers {
+impl PeerIdentityCache {
     fn identity(&self, certificate: &CertificateDer<'static>) -> Option<PeerIdentity> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, identity)) = kept.iter().find(|(known, _)| known == certificate) {
@@ -81,10 +81,10 @@ impl Peers {
 }
 
 impl<S> Layer<S> for AdmissionLayer {
-    type Service = Admission<S>;
+    type Service = AccessControl<S>;
 
-    fn layer(&self, inner: S) -> Admission<S> {
-        Admission {
+    fn layer(&self, inner: S) -> AccessControl<S> {
+        AccessControl {
             inner,
             access: self.access.clone(),
             limits: self.limits.clone(),
@@ -94,23 +94,23 @@ impl<S> Layer<S> for AdmissionLayer {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Admission<S> {
+pub(super) struct AccessControl<S> {
     inner: S,
     access: Arc<AccessTable>,
     limits: Arc<ServerLimits>,
-    peers: Arc<Peers>,
+    peers: Arc<PeerIdentityCache>,
 }
 
-type Answer = Result<http::Response<Body>, Infallible>;
+type CallResult = Result<http::Response<Body>, Infallible>;
 
-impl<S> Service<http::Request<Body>> for Admission<S>
+impl<S> Service<http::Request<Body>> for AccessControl<S>
 where
     S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
     S::Future: Send + 'static,
 {
     type Response = http::Response<Body>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Answer> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = CallResult> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(cx)
@@ -139,9 +139,12 @@ where
     }
 }
 
-impl<S> Admission<S> {
-    fn admit(&self, request: &http::Request<Body>) -> Result<PeerIdentity, (Denied, Option<PeerIdentity>)> {
-        let peer = peer_of(request, &self.peers).ok_or((Denied::NoIdentity, None))?;
+impl<S> AccessControl<S> {
+    fn admit(
+        &self,
+        request: &http::Request<Body>,
+    ) -> Result<PeerIdentity, (AccessDenied, Option<PeerIdentity>)> {
+        let peer = peer_of(request, &self.peers).ok_or((AccessDenied::NoIdentity, None))?;
         match self.access.check(request.uri().path(), &peer) {
             Ok(()) => Ok(peer),
             Err(denied) => Err((denied, Some(peer))),
@@ -170,9 +173,9 @@ impl<S> Admission<S> {
     }
 }
 
-async fn within<F>(timer: Option<tokio::time::Sleep>, answer: F) -> Answer
+async fn within<F>(timer: Option<tokio::time::Sleep>, answer: F) -> CallResult
 where
-    F: Future<Output = Answer>,
+    F: Future<Output = CallResult>,
 {
     let Some(timer) = timer else { return answer.await };
     tokio::select! {
@@ -182,18 +185,19 @@ where
     }
 }
 
-fn peer_of(request: &http::Request<Body>, peers: &Peers) -> Option<PeerIdentity> {
+fn peer_of(request: &http::Request<Body>, peers: &PeerIdentityCache) -> Option<PeerIdentity> {
     let connection = request.extensions().get::<TlsConnectInfo<TcpConnectInfo>>()?;
     let certificates = connection.peer_certs()?;
     peers.identity(certificates.first()?)
 }
 
-fn refusal(denied: Denied) -> Status {
+fn refusal(denied: AccessDenied) -> Status {
     match denied {
-        Denied::NoIdentity => Status::unauthenticated(denied.to_string()),
-        Denied::OtherDeployment | Denied::UnknownService | Denied::Role | Denied::NotListed => {
-            Status::permission_denied(denied.to_string())
-        }
+        AccessDenied::NoIdentity => Status::unauthenticated(denied.to_string()),
+        AccessDenied::OtherDeployment
+        | AccessDenied::UnknownService
+        | AccessDenied::Role
+        | AccessDenied::NotListed => Status::permission_denied(denied.to_string()),
     }
 }
 

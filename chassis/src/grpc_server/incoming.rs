@@ -19,9 +19,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The number of open connections of a server, observable while it runs.
 #[derive(Debug, Clone)]
-pub struct Connections(Arc<watch::Sender<usize>>);
+pub struct ConnectionCount(Arc<watch::Sender<usize>>);
 
-impl Connections {
+impl ConnectionCount {
     pub(super) fn new() -> Self {
         Self(Arc::new(watch::Sender::new(0)))
     }
@@ -45,17 +45,17 @@ impl Connections {
         }
     }
 
-    fn open(&self) -> Counted {
+    fn open(&self) -> ConnectionGuard {
         self.0.send_modify(|open| *open += 1);
-        Counted(self.clone())
+        ConnectionGuard(self.clone())
     }
 }
 
 /// One open connection in the count.
 #[derive(Debug)]
-struct Counted(Connections);
+struct ConnectionGuard(ConnectionCount);
 
-impl Drop for Counted {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.0.0.send_modify(|open| *open -= 1);
     }
@@ -68,7 +68,7 @@ pub(super) struct Incoming {
     permits: PollSemaphore,
     free: Option<OwnedSemaphorePermit>,
     pause: Option<Pin<Box<Sleep>>>,
-    connections: Connections,
+    connections: ConnectionCount,
     cut: CancellationToken,
 }
 
@@ -76,7 +76,7 @@ impl Incoming {
     pub(super) fn new(
         listener: TcpListener,
         connections_max: usize,
-        connections: Connections,
+        connections: ConnectionCount,
         cut: CancellationToken,
     ) -> Self {
         let permits = PollSemaphore::new(Arc::new(Semaphore::new(connections_max)));
@@ -92,7 +92,7 @@ impl Incoming {
 }
 
 impl Stream for Incoming {
-    type Item = io::Result<Connection>;
+    type Item = io::Result<AcceptedConnection>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if let Some(pause) = &mut self.pause {
@@ -108,7 +108,7 @@ impl Stream for Incoming {
                 // Small messages must not wait for the acknowledgement of earlier ones; a socket that refuses
                 // this works all the same.
                 let _ = socket.set_nodelay(true);
-                Poll::Ready(Some(Ok(Connection {
+                Poll::Ready(Some(Ok(AcceptedConnection {
                     socket,
                     cut: Box::pin(self.cut.clone().cancelled_owned()),
                     _counted: self.connections.open(),
@@ -125,14 +125,14 @@ impl Stream for Incoming {
 
 /// One accepted connection.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct AcceptedConnection {
     socket: TcpStream,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
-    _counted: Counted,
+    _counted: ConnectionGuard,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Connected for Connection {
+impl Connected for AcceptedConnection {
     type ConnectInfo = TcpConnectInfo;
 
     fn connect_info(&self) -> TcpConnectInfo {
@@ -140,7 +140,7 @@ impl Connected for Connection {
     }
 }
 
-impl AsyncRead for Connection {
+impl AsyncRead for AcceptedConnection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -153,7 +153,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl AsyncWrite for AcceptedConnection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.socket).poll_write(cx, buf)
     }
@@ -187,12 +187,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_that_nobody_ever_calls_is_idle() {
-        Connections::new().idle_shutdown(IDLE).await;
+        ConnectionCount::new().idle_shutdown(IDLE).await;
     }
 
     #[tokio::test]
     async fn idleness_begins_with_the_end_of_the_last_connection() {
-        let connections = Connections::new();
+        let connections = ConnectionCount::new();
         let (first, second) = (connections.open(), connections.open());
         assert_eq!(connections.count(), 2);
         let mut idle = Box::pin(connections.idle_shutdown(IDLE));
@@ -207,7 +207,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_during_the_wait_starts_it_anew() {
-        let connections = Connections::new();
+        let connections = ConnectionCount::new();
         let mut idle = Box::pin(connections.idle_shutdown(IDLE));
         // The first poll starts the wait; the connection comes before it is over.
         assert!(std::future::poll_fn(|cx| Poll::Ready(idle.as_mut().poll(cx).is_pending())).await);

@@ -17,11 +17,11 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
 
-pub use access::{AccessTable, Denied};
+pub use access::{AccessDenied, AccessTable};
 pub use admission::Deadline;
-pub use incoming::Connections;
+pub use incoming::ConnectionCount;
 
-use crate::run::Failure;
+use crate::run::ExitError;
 use crate::tls::{TlsError, TlsMaterial};
 
 /// The largest message, in bytes, that servers and clients of ours accept. Generated services and clients set it
@@ -32,7 +32,7 @@ const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
 /// A peer that opens streams only to reset them is cut off after so many.
 const RESET_STREAMS_MAX: usize = 32;
 /// After the drain deadline the remaining connections are cut; that takes no longer than this.
-const CUT_TIMEOUT: Duration = Duration::from_secs(1);
+const ABORT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Bounds of one server.
 #[derive(Debug, Clone)]
@@ -113,7 +113,7 @@ impl ServerError {
     }
 }
 
-impl From<ServerError> for Failure {
+impl From<ServerError> for ExitError {
     fn from(error: ServerError) -> Self {
         let fix = match error {
             ServerError::Tls(inner) => return inner.into(),
@@ -126,7 +126,7 @@ impl From<ServerError> for Failure {
             }
             ServerError::Transport(_) => "start the process again; its log says more",
         };
-        Failure::new(error.code(), error.to_string()).with_fix(fix)
+        ExitError::new(error.code(), error.to_string()).with_fix(fix)
     }
 }
 
@@ -138,7 +138,7 @@ pub struct GrpcServer {
     tls: TlsMaterial,
     access: Arc<AccessTable>,
     limits: Arc<ServerLimits>,
-    connections: Connections,
+    connections: ConnectionCount,
 }
 
 impl GrpcServer {
@@ -168,7 +168,7 @@ impl GrpcServer {
             tls: tls.clone(),
             access: Arc::new(access),
             limits: Arc::new(limits),
-            connections: Connections::new(),
+            connections: ConnectionCount::new(),
         })
     }
 
@@ -178,7 +178,7 @@ impl GrpcServer {
     }
 
     /// The count of open connections, to be watched while the server runs.
-    pub fn connections(&self) -> Connections {
+    pub fn connections(&self) -> ConnectionCount {
         self.connections.clone()
     }
 
@@ -238,7 +238,7 @@ impl GrpcServer {
             () = async { stop.cancelled().await; tokio::time::sleep(limits.drain_timeout).await } => {}
         }
         cut.cancel();
-        match tokio::time::timeout(CUT_TIMEOUT, serving).await {
+        match tokio::time::timeout(ABORT_TIMEOUT, serving).await {
             Ok(ended) => ended.map_err(transport),
             Err(_) => Ok(()),
         }

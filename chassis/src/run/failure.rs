@@ -17,19 +17,19 @@ pub const EXIT_UNREACHABLE: u8 = 6;
 
 /// Why a process or a command ends badly, in the form in which a person reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
+pub struct ExitError {
     code: Cow<'static, str>,
     message: String,
     fix: Option<String>,
     exit: u8,
 }
 
-impl Failure {
+impl ExitError {
     /// A failure with exit code 1. `code` is a stable UPPER_SNAKE word; `message` says what happened and where.
     pub fn new(code: impl Into<Cow<'static, str>>, message: impl AsRef<str>) -> Self {
         Self {
             code: code.into(),
-            message: redact::scrub(message.as_ref()),
+            message: redact::redact(message.as_ref()),
             fix: None,
             exit: EXIT_FAILURE,
         }
@@ -48,7 +48,7 @@ impl Failure {
     /// Adds what the reader can do about it.
     #[must_use]
     pub fn with_fix(mut self, fix: impl AsRef<str>) -> Self {
-        self.fix = Some(redact::scrub(fix.as_ref()));
+        self.fix = Some(redact::redact(fix.as_ref()));
         self
     }
 
@@ -81,7 +81,7 @@ impl Failure {
 }
 
 /// `error[CODE]: message`, and `fix: …` on a second line when there is one.
-impl fmt::Display for Failure {
+impl fmt::Display for ExitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "error[{}]: {}", self.code, self.message)?;
         match &self.fix {
@@ -91,7 +91,7 @@ impl fmt::Display for Failure {
     }
 }
 
-impl std::error::Error for Failure {}
+impl std::error::Error for ExitError {}
 
 #[cfg(test)]
 mod tests {
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_failure_prints_code_message_and_fix_on_two_lines() {
-        let failure = Failure::unreachable("UNREACHABLE", "nothing listens").with_fix("start it");
+        let failure = ExitError::unreachable("UNREACHABLE", "nothing listens").with_fix("start it");
         assert_eq!(
             failure.to_string(),
             "error[UNREACHABLE]: nothing listens\nfix: start it"
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_failure_keeps_no_secret_and_no_control_characters() {
-        let failure = Failure::new("X", "cannot use postgres://app:hunter2@db/x\u{1b}[31m\nnext");
+        let failure = ExitError::new("X", "cannot use postgres://app:hunter2@db/x\u{1b}[31m\nnext");
         assert!(!format!("{failure:?}").contains("hunter2"));
         assert!(!failure.message().contains(['\u{1b}', '\n']));
     }

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-pub use failure::{EXIT_FAILURE, EXIT_OK, EXIT_UNREACHABLE, EXIT_USAGE, Failure};
+pub use failure::{EXIT_FAILURE, EXIT_OK, EXIT_UNREACHABLE, EXIT_USAGE, ExitError};
 
-use crate::settings::Environment;
+use crate::settings::EnvVars;
 use crate::telemetry::{self, LogSettings};
 use crate::{harden, shutdown};
 
@@ -40,7 +40,7 @@ impl From<u8> for Exit {
 pub fn run<A, F, Fut, T>(default_level: telemetry::Level, parse: impl FnOnce() -> A, body: F) -> ExitCode
 where
     F: FnOnce(A, CancellationToken) -> Fut,
-    Fut: Future<Output = Result<T, Failure>>,
+    Fut: Future<Output = Result<T, ExitError>>,
     T: Into<Exit>,
 {
     run_confined(default_level, parse, |_| Ok(()), body)
@@ -51,15 +51,15 @@ where
 pub fn run_confined<A, F, Fut, T>(
     default_level: telemetry::Level,
     parse: impl FnOnce() -> A,
-    confine: impl FnOnce(&A) -> Result<(), Failure>,
+    confine: impl FnOnce(&A) -> Result<(), ExitError>,
     body: F,
 ) -> ExitCode
 where
     F: FnOnce(A, CancellationToken) -> Fut,
-    Fut: Future<Output = Result<T, Failure>>,
+    Fut: Future<Output = Result<T, ExitError>>,
     T: Into<Exit>,
 {
-    if let Err(failure) = harden::process() {
+    if let Err(failure) = harden::harden_process() {
         return end(&failure);
     }
     let arguments = parse();
@@ -72,15 +72,15 @@ where
 fn start<A, F, Fut, T>(
     default_level: telemetry::Level,
     arguments: A,
-    confine: impl FnOnce(&A) -> Result<(), Failure>,
+    confine: impl FnOnce(&A) -> Result<(), ExitError>,
     body: F,
-) -> Result<T, Failure>
+) -> Result<T, ExitError>
 where
     F: FnOnce(A, CancellationToken) -> Fut,
-    Fut: Future<Output = Result<T, Failure>>,
+    Fut: Future<Output = Result<T, ExitError>>,
 {
     telemetry::init(LogSettings::from_environment(
-        &Environment::of_process(),
+        &EnvVars::of_process(),
         default_level,
     )?)?;
     // Counted first: the limits of a container are read from files.
@@ -91,7 +91,7 @@ where
         .enable_all()
         .build()
         .map_err(|e| {
-            Failure::new(
+            ExitError::new(
                 "RUNTIME_UNAVAILABLE",
                 format!("cannot start worker threads: {}", e.kind()),
             )
@@ -112,7 +112,7 @@ fn workers() -> usize {
     processors.div_ceil(2)
 }
 
-fn end(failure: &Failure) -> ExitCode {
+fn end(failure: &ExitError) -> ExitCode {
     // A closed stderr must not turn a clean error into a panic.
     let _ = writeln!(std::io::stderr().lock(), "{failure}");
     ExitCode::from(failure.exit())

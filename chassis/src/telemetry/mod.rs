@@ -13,8 +13,8 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 pub use tracing::Level;
 
-use crate::run::Failure;
-use crate::settings::{Environment, SettingError};
+use crate::run::ExitError;
+use crate::settings::{EnvVars, SettingError};
 
 /// Names the form of the lines: `text` (default) or `json`.
 pub const LOG_FORMAT: &str = "SYNAPSOR_LOG_FORMAT";
@@ -57,7 +57,7 @@ impl LogSettings {
     ///
     /// # Errors
     /// When a variable has none of its values.
-    pub fn from_environment(env: &Environment, default_level: Level) -> Result<Self, SettingError> {
+    pub fn from_environment(env: &EnvVars, default_level: Level) -> Result<Self, SettingError> {
         Ok(Self {
             format: env.choose(None, LOG_FORMAT, LogFormat::default())?,
             level: env.choose(None, LOG_LEVEL, default_level)?,
@@ -69,7 +69,7 @@ impl LogSettings {
 ///
 /// # Errors
 /// When logging was started before.
-pub fn init(settings: LogSettings) -> Result<(), Failure> {
+pub fn init(settings: LogSettings) -> Result<(), ExitError> {
     let filter = Targets::new()
         .with_default(LevelFilter::WARN.min(settings.level.into()))
         .with_target("synapsor", settings.level);
@@ -82,7 +82,7 @@ pub fn init(settings: LogSettings) -> Result<(), Failure> {
         LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
     };
     started.map_err(|_| {
-        Failure::new(
+        ExitError::new(
             "LOGGING_STARTED_TWICE",
             "logging was started twice in one process",
         )
@@ -108,7 +108,7 @@ struct Scrubbing<W>(W);
 impl<W: Write> Write for Scrubbing<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line);
-        let mut clean = redact::scrub(text.strip_suffix('\n').unwrap_or(&text));
+        let mut clean = redact::redact(text.strip_suffix('\n').unwrap_or(&text));
         clean.push('\n');
         self.0.write_all(clean.as_bytes())?;
         Ok(line.len())

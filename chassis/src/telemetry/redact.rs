@@ -25,7 +25,7 @@ const KEY_END: &str = "-----END ";
 
 /// `text` as one line without credentials in URLs, bearer tokens, passwords in `key=value` form, our own access
 /// tokens and PEM private keys; control characters are written as `\u00XX`. Valid JSON stays valid JSON.
-pub fn scrub(text: &str) -> String {
+pub fn redact(text: &str) -> String {
     let text = hide_private_keys(text);
     let text = hide_url_credentials(&text);
     let text = hide_keyed_values(&text);
@@ -226,7 +226,7 @@ fn escape_controls(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::scrub;
+    use super::redact;
 
     #[test]
     fn credentials_in_urls_are_hidden() {
@@ -244,62 +244,65 @@ mod tests {
             ("https://example.test/path", "https://example.test/path"),
             ("spiffe://d/reader/a", "spiffe://d/reader/a"),
         ] {
-            assert_eq!(scrub(dirty), clean);
+            assert_eq!(redact(dirty), clean);
         }
     }
 
     #[test]
     fn bearer_tokens_and_authorization_headers_are_hidden() {
-        assert_eq!(scrub("sent Bearer abc.def-1 to x"), "sent Bearer [redacted] to x");
-        assert_eq!(scrub("BEARER  short"), "BEARER  [redacted]");
         assert_eq!(
-            scrub("Authorization: Basic dXNlcjpwYXNz"),
+            redact("sent Bearer abc.def-1 to x"),
+            "sent Bearer [redacted] to x"
+        );
+        assert_eq!(redact("BEARER  short"), "BEARER  [redacted]");
+        assert_eq!(
+            redact("Authorization: Basic dXNlcjpwYXNz"),
             "Authorization: [redacted]"
         );
         assert_eq!(
-            scrub("the bearer token is missing"),
+            redact("the bearer token is missing"),
             "the bearer token is missing"
         );
-        assert_eq!(scrub("got syn_wbr_a1B2-c3, twice"), "got [redacted], twice");
+        assert_eq!(redact("got syn_wbr_a1B2-c3, twice"), "got [redacted], twice");
     }
 
     #[test]
     fn keyed_secrets_are_hidden_in_prose_json_and_query_form() {
         assert_eq!(
-            scrub("host=db password=hunter2 user=a"),
+            redact("host=db password=hunter2 user=a"),
             "host=db password=[redacted] user=a"
         );
         assert_eq!(
-            scrub(r#"{"api_key": "k1", "n": 1}"#),
+            redact(r#"{"api_key": "k1", "n": 1}"#),
             r#"{"api_key": "[redacted]", "n": 1}"#
         );
-        assert_eq!(scrub("x?token=abc&y=1"), "x?token=[redacted]&y=1");
+        assert_eq!(redact("x?token=abc&y=1"), "x?token=[redacted]&y=1");
         assert_eq!(
-            scrub("error[TOKEN_EXPIRED]: too old"),
+            redact("error[TOKEN_EXPIRED]: too old"),
             "error[TOKEN_EXPIRED]: too old"
         );
-        assert_eq!(scrub("auth::token::check"), "auth::token::check");
+        assert_eq!(redact("auth::token::check"), "auth::token::check");
     }
 
     #[test]
     fn private_keys_are_hidden_and_public_certificates_are_not() {
         let key = "a -----BEGIN PRIVATE KEY-----\nMC4C\n-----END PRIVATE KEY----- b";
-        assert_eq!(scrub(key), "a [redacted] b");
+        assert_eq!(redact(key), "a [redacted] b");
         assert_eq!(
-            scrub("-----BEGIN ENCRYPTED PRIVATE KEY-----\\nMC4C"),
+            redact("-----BEGIN ENCRYPTED PRIVATE KEY-----\\nMC4C"),
             "[redacted]"
         );
         assert_eq!(
-            scrub(r#"{"k":"-----BEGIN EC PRIVATE KEY-----\nMC","n":1}"#),
+            redact(r#"{"k":"-----BEGIN EC PRIVATE KEY-----\nMC","n":1}"#),
             r#"{"k":"[redacted]","n":1}"#
         );
-        assert!(scrub("-----BEGIN CERTIFICATE-----MIIB").contains("MIIB"));
+        assert!(redact("-----BEGIN CERTIFICATE-----MIIB").contains("MIIB"));
     }
 
     #[test]
     fn control_and_direction_characters_are_written_out() {
         assert_eq!(
-            scrub("a\u{1b}[31mb\nc\u{202e}d\u{9b}"),
+            redact("a\u{1b}[31mb\nc\u{202e}d\u{9b}"),
             "a\\u001b[31mb\\u000ac\\u202ed\\u009b"
         );
     }
@@ -307,7 +310,7 @@ mod tests {
     #[test]
     fn text_in_any_language_survives() {
         assert_eq!(
-            scrub("Grüße, 世界: İpassword=ß!"),
+            redact("Grüße, 世界: İpassword=ß!"),
             "Grüße, 世界: İpassword=[redacted]"
         );
     }

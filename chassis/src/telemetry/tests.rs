@@ -61,10 +61,10 @@ fn one_event_is_one_line_even_with_line_ends_inside() {
 #[test]
 fn unknown_level_or_format_is_a_setting_error() {
     for pair in [(LOG_LEVEL, "loud"), (LOG_FORMAT, "xml")] {
-        let error = LogSettings::from_environment(&Environment::fixed([pair]), Level::INFO).unwrap_err();
+        let error = LogSettings::from_environment(&EnvVars::fixed([pair]), Level::INFO).unwrap_err();
         assert_eq!(error.code(), "SETTING_INVALID");
     }
-    let env = Environment::fixed([(LOG_LEVEL, "debug"), (LOG_FORMAT, "json")]);
+    let env = EnvVars::fixed([(LOG_LEVEL, "debug"), (LOG_FORMAT, "json")]);
     let settings = LogSettings::from_environment(&env, Level::INFO).unwrap();
     assert_eq!(
         settings,

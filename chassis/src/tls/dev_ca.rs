@@ -26,7 +26,7 @@ pub const LEAF_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
 const CA_TTL: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
 /// Clocks of different machines may differ by this much.
-const BACKDATED: Duration = Duration::from_secs(5 * 60);
+const CLOCK_SKEW_ALLOWANCE: Duration = Duration::from_secs(5 * 60);
 const CA_CERT: &str = "ca.pem";
 const CA_KEY: &str = "ca.key";
 const PEM_BYTES_MAX: u64 = 64 * 1024;
@@ -252,7 +252,7 @@ impl std::fmt::Debug for Leaf {
 fn params(common_name: &str, ttl: Duration, now_ms: i64) -> Result<CertificateParams, TlsError> {
     let now = OffsetDateTime::from_unix_timestamp(now_ms.div_euclid(1_000)).map_err(unusable)?;
     let mut params = CertificateParams::default();
-    params.not_before = now - BACKDATED;
+    params.not_before = now - CLOCK_SKEW_ALLOWANCE;
     params.not_after = now
         .checked_add(ttl.try_into().map_err(unusable)?)
         .ok_or_else(|| unusable("too long"))?;

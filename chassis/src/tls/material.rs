@@ -193,10 +193,10 @@ fn check_issued(
             | CertificateError::ExpiredContext { .. }
             | CertificateError::NotValidYet
             | CertificateError::NotValidYetContext { .. },
-        )) => Err(TlsError::NotValidNow {
+        )) => Err(TlsError::OutsideValidity {
             identity: identity.uri(),
         }),
-        Err(_) => Err(TlsError::NotIssuedHere {
+        Err(_) => Err(TlsError::UntrustedIssuer {
             identity: identity.uri(),
         }),
     }

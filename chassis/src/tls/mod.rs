@@ -12,7 +12,7 @@ pub(crate) use peer_verifier::PeerVerifier;
 
 use crate::files::FileError;
 use crate::identity::IdentityError;
-use crate::run::Failure;
+use crate::run::ExitError;
 
 /// Where a process finds its certificates. All PEM; the key must be closed to other users.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,10 +39,10 @@ pub enum TlsError {
     WrongKey,
     /// The certificate is past its end, or its begin is yet to come.
     #[error("the certificate of {identity} is outside its validity")]
-    NotValidNow { identity: String },
+    OutsideValidity { identity: String },
     /// The certificate was not signed by the authority, or not for this use.
     #[error("the certificate of {identity} was not issued by the given authority for this use")]
-    NotIssuedHere { identity: String },
+    UntrustedIssuer { identity: String },
     /// The certificate states no identity of ours.
     #[error("the certificate states no identity: {0}")]
     Identity(#[from] IdentityError),
@@ -62,8 +62,8 @@ impl TlsError {
             Self::File { .. } => "TLS_FILE_UNREADABLE",
             Self::NotPem { .. } => "TLS_FILE_INVALID",
             Self::WrongKey => "TLS_KEY_MISMATCH",
-            Self::NotValidNow { .. } => "TLS_CERTIFICATE_EXPIRED",
-            Self::NotIssuedHere { .. } => "TLS_CERTIFICATE_FOREIGN",
+            Self::OutsideValidity { .. } => "TLS_CERTIFICATE_EXPIRED",
+            Self::UntrustedIssuer { .. } => "TLS_CERTIFICATE_FOREIGN",
             Self::Identity(_) => "TLS_IDENTITY_INVALID",
             Self::Unusable(_) => "TLS_UNUSABLE",
         }
@@ -74,8 +74,10 @@ impl TlsError {
             Self::File { source, .. } => source.fix(),
             Self::NotPem { what } => format!("give {what} as PEM (certificate, or PKCS#8 private key)"),
             Self::WrongKey => "give the key that was made together with the certificate".to_owned(),
-            Self::NotValidNow { .. } => "issue a new certificate and check the machine's clock".to_owned(),
-            Self::NotIssuedHere { .. } => {
+            Self::OutsideValidity { .. } => {
+                "issue a new certificate and check the machine's clock".to_owned()
+            }
+            Self::UntrustedIssuer { .. } => {
                 "give the authority that signed the certificate, or issue a new certificate".to_owned()
             }
             Self::Identity(_) => {
@@ -86,8 +88,8 @@ impl TlsError {
     }
 }
 
-impl From<TlsError> for Failure {
+impl From<TlsError> for ExitError {
     fn from(error: TlsError) -> Self {
-        Failure::new(error.code(), error.to_string()).with_fix(error.fix())
+        ExitError::new(error.code(), error.to_string()).with_fix(error.fix())
     }
 }

@@ -1,6 +1,6 @@
 //! Who gets in: roles by services, and every kind of certificate that must not.
 
-use synapsor_chassis::grpc_channel::{explain, is_unreachable};
+use synapsor_chassis::grpc_channel::{is_unreachable, status_to_error};
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::run::EXIT_UNREACHABLE;
 use tonic::Code;
@@ -50,9 +50,13 @@ async fn every_role_reaches_exactly_its_services() {
             assert_eq!(status.code(), code, "{role} on {path}: {status:?}");
             assert_eq!(server.stage.calls() - before, calls, "{role} on {path}");
         }
-        synapsor_chassis::grpc_channel::probe(&channel, &server.target(), std::time::Duration::from_secs(5))
-            .await
-            .unwrap();
+        synapsor_chassis::grpc_channel::check_health(
+            &channel,
+            &server.target(),
+            std::time::Duration::from_secs(5),
+        )
+        .await
+        .unwrap();
     }
 }
 
@@ -77,7 +81,7 @@ async fn gateway_that_is_not_on_the_list_is_refused() {
     let status = call(&channel, ECHO).await;
     assert_eq!(status.code(), Code::PermissionDenied);
     assert_eq!(
-        explain(&status, &server.target()).unwrap().code(),
+        status_to_error(&status, &server.target()).unwrap().code(),
         "PEER_NOT_LISTED"
     );
     assert_eq!(server.stage.calls(), 0);
@@ -136,7 +140,7 @@ async fn connections_without_a_certificate_of_ours_reach_nothing() {
     ] {
         let status = call(&raw(&server, &authority, own), ECHO).await;
         assert!(is_unreachable(&status), "{what}: {status:?}");
-        let failure = explain(&status, &server.target()).unwrap();
+        let failure = status_to_error(&status, &server.target()).unwrap();
         assert_eq!(
             (failure.code(), failure.exit()),
             ("UNREACHABLE", EXIT_UNREACHABLE),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use synapsor_chassis::grpc_channel::{explain, is_timeout, is_unreachable};
+use synapsor_chassis::grpc_channel::{is_timeout, is_unreachable, status_to_error};
 use synapsor_chassis::grpc_server::ServerLimits;
 use tokio::time::timeout;
 use tonic::Code;
@@ -30,7 +30,7 @@ async fn call_without_an_answer_ends_with_deadline_exceeded() {
     let status = call(&channel, NEVER).await;
     assert_eq!(status.code(), Code::DeadlineExceeded);
     assert_eq!(
-        explain(&status, &server.target()).unwrap().code(),
+        status_to_error(&status, &server.target()).unwrap().code(),
         "DEADLINE_EXCEEDED"
     );
     assert_eq!(

@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use synapsor_chassis::grpc_channel::{self, Target};
+use synapsor_chassis::grpc_channel::{self, Endpoint};
 use synapsor_chassis::grpc_server::{
-    AccessTable, Connections, Deadline, GrpcServer, ServerError, ServerLimits,
+    AccessTable, ConnectionCount, Deadline, GrpcServer, ServerError, ServerLimits,
 };
 use synapsor_chassis::identity::{PeerIdentity, Role};
 use synapsor_chassis::propagate::TraceParent;
@@ -112,7 +112,7 @@ pub(crate) struct Running {
     pub(crate) address: String,
     pub(crate) stage: Stage,
     pub(crate) stop: CancellationToken,
-    pub(crate) connections: Connections,
+    pub(crate) connections: ConnectionCount,
     pub(crate) ended: JoinHandle<Result<(), ServerError>>,
 }
 
@@ -152,8 +152,8 @@ impl Running {
         start(&authority.material("spiffe://d1/reader/r1"), limits()).await
     }
 
-    pub(crate) fn target(&self) -> Target {
-        Target::new(Role::Reader, self.address.clone())
+    pub(crate) fn target(&self) -> Endpoint {
+        Endpoint::new(Role::Reader, self.address.clone())
     }
 
     pub(crate) fn dial(&self, own: &TlsMaterial) -> Channel {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use synapsor_chassis::grpc_channel::{Target, connect, probe};
+use synapsor_chassis::grpc_channel::{Endpoint, check_health, connect};
 use synapsor_chassis::grpc_server::{AccessTable, GrpcServer, ServerLimits};
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::random;
 use synapsor_chassis::retry::{RetryPolicy, retry};
-use synapsor_chassis::run::{EXIT_UNREACHABLE, Failure};
+use synapsor_chassis::run::{EXIT_UNREACHABLE, ExitError};
 use synapsor_chassis::tls::TlsMaterial;
 use tonic::Code;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
@@ -28,8 +28,8 @@ async fn impostor(pair: &Pair) -> String {
     address
 }
 
-async fn outcome(own: &TlsMaterial, target: &Target) -> Result<(), Failure> {
-    probe(&connect(own, target).unwrap(), target, SOON).await
+async fn outcome(own: &TlsMaterial, target: &Endpoint) -> Result<(), ExitError> {
+    check_health(&connect(own, target).unwrap(), target, SOON).await
 }
 
 #[tokio::test]
@@ -39,7 +39,7 @@ async fn only_the_expected_role_deployment_and_instance_is_believed() {
     let name = ["reader.synapsor.internal"];
     let good = authority.pair(&["spiffe://d1/reader/r1"], &name, true, 3_600);
     let address = impostor(&good).await;
-    let reader = Target::new(Role::Reader, address.clone());
+    let reader = Endpoint::new(Role::Reader, address.clone());
     outcome(&own, &reader).await.unwrap();
     outcome(&own, &reader.clone().of_instance("r1")).await.unwrap();
     let other_instance = outcome(&own, &reader.of_instance("r2")).await.unwrap_err();
@@ -86,7 +86,7 @@ async fn only_the_expected_role_deployment_and_instance_is_believed() {
             foreign.pair(&["spiffe://d1/reader/r1"], &name, true, 3_600),
         ),
     ] {
-        let target = Target::new(Role::Reader, impostor(&pair).await);
+        let target = Endpoint::new(Role::Reader, impostor(&pair).await);
         let failure = outcome(&own, &target).await.expect_err(what);
         assert_eq!(
             (failure.code(), failure.exit()),
@@ -102,7 +102,7 @@ async fn unreachable_server_is_named_with_its_address_and_a_way_out() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = closed.local_addr().unwrap().to_string();
     drop(closed);
-    let failure = outcome(&own, &Target::new(Role::Ledger, address.clone()))
+    let failure = outcome(&own, &Endpoint::new(Role::Ledger, address.clone()))
         .await
         .unwrap_err();
     assert_eq!(
@@ -117,9 +117,9 @@ async fn unreachable_server_is_named_with_its_address_and_a_way_out() {
 async fn silent_listener_ends_the_probe_in_time() {
     let own = Authority::new().material("spiffe://d1/operator/ann");
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let target = Target::new(Role::Ledger, silent.local_addr().unwrap().to_string());
+    let target = Endpoint::new(Role::Ledger, silent.local_addr().unwrap().to_string());
     let channel = connect(&own, &target).unwrap();
-    let failure = probe(&channel, &target, Duration::from_millis(100))
+    let failure = check_health(&channel, &target, Duration::from_millis(100))
         .await
         .unwrap_err();
     assert_eq!(
@@ -142,11 +142,11 @@ async fn malformed_addresses_and_roles_without_servers_are_usage_errors() {
         "h:1/x",
         ":1",
     ] {
-        let error = connect(&own, &Target::new(Role::Ledger, address)).expect_err(address);
-        assert_eq!(Failure::from(error).exit(), 2, "{address}");
+        let error = connect(&own, &Endpoint::new(Role::Ledger, address)).expect_err(address);
+        assert_eq!(ExitError::from(error).exit(), 2, "{address}");
     }
-    assert!(connect(&own, &Target::new(Role::Gateway, "localhost:1")).is_err());
-    assert!(connect(&own, &Target::new(Role::Ledger, "[::1]:7443")).is_ok());
+    assert!(connect(&own, &Endpoint::new(Role::Gateway, "localhost:1")).is_err());
+    assert!(connect(&own, &Endpoint::new(Role::Ledger, "[::1]:7443")).is_ok());
 }
 
 #[tokio::test]
@@ -168,7 +168,7 @@ async fn taken_address_and_wrong_certificate_stop_a_server_before_it_starts() {
             ServerLimits::default(),
         )
         .await;
-        assert_eq!(Failure::from(bound.unwrap_err()).code(), code);
+        assert_eq!(ExitError::from(bound.unwrap_err()).code(), code);
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use synapsor_chassis::grpc_channel::{CALL_TIMEOUT, Target};
+use synapsor_chassis::grpc_channel::{CALL_TIMEOUT, Endpoint};
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
 use synapsor_chassis::random::hex_id;
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::event::EventKind;
 use synapsor_domain::log::{ConsistencyProof, LoggedRecord, TreeHead, Witness};
@@ -34,7 +34,7 @@ pub(crate) struct Ledger {
     review: ReviewServiceClient<Channel>,
     events: EventServiceClient<Channel>,
     transparency: TransparencyServiceClient<Channel>,
-    target: Target,
+    target: Endpoint,
 }
 
 /// A proposal as the ledger shows it.
@@ -210,7 +210,7 @@ impl Ledger {
         filter: &ProposalFilter,
         size: u32,
         token: &str,
-    ) -> Result<ProposalPage, Failure> {
+    ) -> Result<ProposalPage, ExitError> {
         let ms = |at: Option<Timestamp>| at.map_or(0, Timestamp::as_unix_millis);
         let message = wire::ListProposalsRequest {
             tenant: filter.tenant.clone(),
@@ -240,7 +240,7 @@ impl Ledger {
         })
     }
 
-    pub(crate) async fn proposal(&mut self, reference: &str, known: &Witness) -> Result<Shown, Failure> {
+    pub(crate) async fn proposal(&mut self, reference: &str, known: &Witness) -> Result<Shown, ExitError> {
         let message = wire::GetProposalRequest {
             proposal_ref: reference.to_owned(),
             known: Some(common::TreeHead::from(known)),
@@ -251,7 +251,7 @@ impl Ledger {
         shown(answer).map_err(odd)
     }
 
-    pub(crate) async fn decide(&mut self, decision: &Envelope) -> Result<Decided, Failure> {
+    pub(crate) async fn decide(&mut self, decision: &Envelope) -> Result<Decided, ExitError> {
         let message = wire::SubmitDecisionRequest {
             request_id: request_id(),
             decision: Some(decision.into()),
@@ -269,7 +269,7 @@ impl Ledger {
     }
 
     /// Files a freeze or lift.
-    pub(crate) async fn submit_switch(&mut self, signed: &Envelope) -> Result<(), Failure> {
+    pub(crate) async fn submit_switch(&mut self, signed: &Envelope) -> Result<(), ExitError> {
         let message = wire::SubmitSwitchRequest {
             signed: Some(signed.into()),
         };
@@ -281,7 +281,7 @@ impl Ledger {
     }
 
     /// What is in force, with the confirmations of one freeze or lift.
-    pub(crate) async fn switches(&mut self, about: Option<Digest>) -> Result<LedgerSwitches, Failure> {
+    pub(crate) async fn switches(&mut self, about: Option<Digest>) -> Result<LedgerSwitches, ExitError> {
         let message = wire::GetSwitchesRequest {
             about: about.map_or_else(String::new, |digest| digest.to_string()),
         };
@@ -296,7 +296,10 @@ impl Ledger {
     }
 
     /// Submits an order about receipts.
-    pub(crate) async fn submit_receipt_order(&mut self, signed: &Envelope) -> Result<RecordedOrder, Failure> {
+    pub(crate) async fn submit_receipt_order(
+        &mut self,
+        signed: &Envelope,
+    ) -> Result<RecordedOrder, ExitError> {
         let message = wire::SubmitReceiptOrderRequest {
             signed: Some(signed.into()),
         };
@@ -317,7 +320,7 @@ impl Ledger {
         kind: &str,
         size: u32,
         token: &str,
-    ) -> Result<IncidentPage, Failure> {
+    ) -> Result<IncidentPage, ExitError> {
         let message = wire::ListReceiptIncidentsRequest {
             source_id: source.to_owned(),
             kind: kind.to_owned(),
@@ -341,7 +344,7 @@ impl Ledger {
         })
     }
 
-    pub(crate) async fn request_apply(&mut self, order: &Envelope) -> Result<OrderFiled, Failure> {
+    pub(crate) async fn request_apply(&mut self, order: &Envelope) -> Result<OrderFiled, ExitError> {
         let message = wire::SubmitApplyOrderRequest {
             request_id: request_id(),
             apply_order: Some(order.into()),
@@ -361,7 +364,7 @@ impl Ledger {
         reference: &str,
         known: &Witness,
         heads: &BTreeSet<TreeHead>,
-    ) -> Result<Replay, Failure> {
+    ) -> Result<Replay, ExitError> {
         let message = wire::GetReplayRequest {
             proposal: reference.to_owned(),
             known: Some(common::TreeHead::from(known)),
@@ -382,7 +385,7 @@ impl Ledger {
     }
 
     /// Opens the stream of events; it ends by itself unless it follows.
-    pub(crate) async fn tail(&mut self, filter: &TailFilter) -> Result<Tail, Failure> {
+    pub(crate) async fn tail(&mut self, filter: &TailFilter) -> Result<Tail, ExitError> {
         let message = wire::TailRequest {
             from_seq: filter.from_seq,
             proposal_id: filter.proposal_id.clone(),
@@ -394,7 +397,7 @@ impl Ledger {
         };
         // The stream outlives the call's own limit, so only its opening is bounded.
         let opened = async { self.events.tail(tonic::Request::new(message)).await };
-        match synapsor_chassis::grpc_channel::within(CALL_TIMEOUT, opened).await {
+        match synapsor_chassis::grpc_channel::with_timeout(CALL_TIMEOUT, opened).await {
             Ok(response) => Ok(Tail::new(response.into_inner(), self.target.clone())),
             Err(status) => Err(super::failure(&status, &self.target)),
         }
@@ -405,7 +408,7 @@ impl Ledger {
         filter: &EvidenceFilter,
         size: u32,
         token: &str,
-    ) -> Result<EvidencePage, Failure> {
+    ) -> Result<EvidencePage, ExitError> {
         let message = wire::ListEvidenceRequest {
             tenant: filter.tenant.clone(),
             capability: filter.capability.clone(),
@@ -424,7 +427,7 @@ impl Ledger {
         })
     }
 
-    pub(crate) async fn evidence(&mut self, evidence_id: &str) -> Result<FoundEvidence, Failure> {
+    pub(crate) async fn evidence(&mut self, evidence_id: &str) -> Result<FoundEvidence, ExitError> {
         let message = wire::GetEvidenceRequest {
             evidence_id: evidence_id.to_owned(),
         };
@@ -446,7 +449,7 @@ impl Ledger {
         outcome: &str,
         size: u32,
         token: &str,
-    ) -> Result<EvidencePage, Failure> {
+    ) -> Result<EvidencePage, ExitError> {
         let message = wire::ListReceiptsRequest {
             proposal_id: proposal_id.to_owned(),
             outcome: outcome.to_owned(),
@@ -467,7 +470,7 @@ impl Ledger {
         &mut self,
         known: &Witness,
         heads: &BTreeSet<TreeHead>,
-    ) -> Result<CheckpointFrom, Failure> {
+    ) -> Result<CheckpointFrom, ExitError> {
         let message = wire::GetCheckpointRequest {
             known: Some(known.into()),
             retired_at: heads.iter().map(|head| head.size).collect(),
@@ -490,7 +493,7 @@ impl Ledger {
     pub(crate) async fn checkpoint(
         &mut self,
         known: &Witness,
-    ) -> Result<(String, Option<ConsistencyProof>), Failure> {
+    ) -> Result<(String, Option<ConsistencyProof>), ExitError> {
         let message = wire::GetCheckpointRequest {
             known: Some(known.into()),
             retired_at: Vec::new(),
@@ -507,7 +510,7 @@ impl Ledger {
         &mut self,
         known: &Witness,
         limit: std::time::Duration,
-    ) -> Result<LogCheck, Failure> {
+    ) -> Result<LogCheck, ExitError> {
         let message = wire::VerifyStoreRequest {
             known: Some(known.into()),
         };
@@ -535,7 +538,7 @@ fn page(size: u32, token: &str) -> PageRequest {
     }
 }
 
-fn odd(refusal: Refusal) -> Failure {
+fn odd(refusal: Refusal) -> ExitError {
     not_believed("LEDGER_ANSWER_MALFORMED", refusal)
 }
 

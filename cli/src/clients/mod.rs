@@ -8,8 +8,8 @@ mod writer;
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use synapsor_chassis::grpc_channel::{CALL_TIMEOUT, Target, explain, with_deadline, within};
-use synapsor_chassis::run::{EXIT_FAILURE, Failure};
+use synapsor_chassis::grpc_channel::{CALL_TIMEOUT, Endpoint, status_to_error, with_deadline, with_timeout};
+use synapsor_chassis::run::{EXIT_FAILURE, ExitError};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::refusal::Refusal;
@@ -31,20 +31,20 @@ pub(crate) const EXIT_TAMPERED: u8 = 10;
 
 /// One call, bounded in time.
 async fn call<M, T>(
-    target: &Target,
+    target: &Endpoint,
     message: M,
     send: impl AsyncFnOnce(Request<M>) -> Result<Response<T>, Status>,
-) -> Result<T, Failure> {
+) -> Result<T, ExitError> {
     call_within(target, CALL_TIMEOUT, message, send).await
 }
 
 async fn call_within<M, T>(
-    target: &Target,
+    target: &Endpoint,
     limit: Duration,
     message: M,
     send: impl AsyncFnOnce(Request<M>) -> Result<Response<T>, Status>,
-) -> Result<T, Failure> {
-    match within(limit, send(with_deadline(message, limit))).await {
+) -> Result<T, ExitError> {
+    match with_timeout(limit, send(with_deadline(message, limit))).await {
         Ok(response) => Ok(response.into_inner()),
         Err(status) => Err(failure(&status, target)),
     }
@@ -60,9 +60,9 @@ fn receipt_ref(proposal: &str, digest: &str) -> Result<ReceiptRef, Refusal> {
 }
 
 /// What a status means to the person at the terminal.
-fn failure(status: &Status, target: &Target) -> Failure {
+fn failure(status: &Status, target: &Endpoint) -> ExitError {
     let refusal = from_status(status);
-    match explain(status, target) {
+    match status_to_error(status, target) {
         // A reason of ours says more than the transport does.
         Some(failure) if refusal.code == "UNREACHABLE" || refusal.code == "DEADLINE_EXCEEDED" => failure,
         Some(failure) if refusal.code.starts_with("IDENTITY_") => failure,
@@ -71,10 +71,10 @@ fn failure(status: &Status, target: &Target) -> Failure {
 }
 
 /// A refusal with the exit code that its kind has.
-pub(crate) fn refused(refusal: Refusal) -> Failure {
+pub(crate) fn refused(refusal: Refusal) -> ExitError {
     let exit = exit_of(&refusal.code);
     let fix = fix_of(&refusal.code);
-    let failure = Failure::new(refusal.code, refusal.public).with_exit(exit);
+    let failure = ExitError::new(refusal.code, refusal.public).with_exit(exit);
     match fix {
         Some(fix) => failure.with_fix(fix),
         None => failure,
@@ -100,7 +100,7 @@ pub(crate) fn fix_of(code: &str) -> Option<&'static str> {
 }
 
 /// The ledger found nothing, or more than one thing, under a name: said with the name and a way on.
-fn not_found(failure: Failure, name: &str) -> Failure {
+fn not_found(failure: ExitError, name: &str) -> ExitError {
     let (problem, fix) = match failure.code() {
         "PROPOSAL_NOT_FOUND" if name == "latest" => (
             "there is no proposal yet".to_owned(),
@@ -124,14 +124,14 @@ fn not_found(failure: Failure, name: &str) -> Failure {
         ),
         _ => return failure,
     };
-    Failure::new(failure.code().to_owned(), problem)
+    ExitError::new(failure.code().to_owned(), problem)
         .with_fix(fix)
         .with_exit(failure.exit())
 }
 
 /// An answer that is not what a ledger or writer of ours would give.
-pub(crate) fn not_believed(code: &'static str, problem: impl std::fmt::Display) -> Failure {
-    Failure::new(code, format!("the answer is not believed: {problem}")).with_exit(EXIT_TAMPERED)
+pub(crate) fn not_believed(code: &'static str, problem: impl std::fmt::Display) -> ExitError {
+    ExitError::new(code, format!("the answer is not believed: {problem}")).with_exit(EXIT_TAMPERED)
 }
 
 fn exit_of(code: &str) -> u8 {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use synapsor_chassis::grpc_channel::Target;
+use synapsor_chassis::grpc_channel::Endpoint;
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::inspection::Inspection;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::writeback::SourceProbe;
@@ -23,7 +23,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone)]
 pub(crate) struct Reader {
     client: SchemaServiceClient<Channel>,
-    target: Target,
+    target: Endpoint,
 }
 
 impl Reader {
@@ -43,7 +43,7 @@ impl Reader {
         source: Option<&str>,
         schema: Option<&str>,
         table: Option<&str>,
-    ) -> Result<Inspection, Failure> {
+    ) -> Result<Inspection, ExitError> {
         let message = wire::InspectRequest {
             source_id: source.unwrap_or_default().to_owned(),
             schema: schema.map(str::to_owned),
@@ -58,7 +58,7 @@ impl Reader {
     }
 
     /// Whether its credentials may read what its contract names, on every source that it serves.
-    pub(crate) async fn probe(&mut self) -> Result<Vec<SourceProbe>, Failure> {
+    pub(crate) async fn probe(&mut self) -> Result<Vec<SourceProbe>, ExitError> {
         let message = wire::PreflightReadRequest::default();
         let answer = call_within(&self.target, PROBE_TIMEOUT, message, async |m| {
             self.client.preflight_read(m).await

@@ -1,7 +1,7 @@
 //! The stream of events. Bodies that people and processes signed are verified by who reads them.
 
-use synapsor_chassis::grpc_channel::Target;
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::grpc_channel::Endpoint;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::event::EventKind;
 use synapsor_proto::ledger::v1::TailResponse;
 use tonic::Streaming;
@@ -29,16 +29,16 @@ pub(crate) struct TailEvent {
 #[derive(Debug)]
 pub(crate) struct Tail {
     stream: Streaming<TailResponse>,
-    target: Target,
+    target: Endpoint,
 }
 
 impl Tail {
-    pub(super) fn new(stream: Streaming<TailResponse>, target: Target) -> Self {
+    pub(super) fn new(stream: Streaming<TailResponse>, target: Endpoint) -> Self {
         Self { stream, target }
     }
 
     /// The next event; `None` at the end.
-    pub(crate) async fn next(&mut self) -> Result<Option<TailEvent>, Failure> {
+    pub(crate) async fn next(&mut self) -> Result<Option<TailEvent>, ExitError> {
         match self.stream.message().await {
             Ok(next) => Ok(next.map(|e| TailEvent {
                 event: e.event,

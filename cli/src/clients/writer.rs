@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use synapsor_chassis::grpc_channel::Target;
+use synapsor_chassis::grpc_channel::Endpoint;
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::{Envelope, KeyId};
@@ -45,7 +45,7 @@ const REPORT_TIMEOUT: Duration = Duration::from_secs(600);
 #[derive(Debug, Clone)]
 pub(crate) struct Writer {
     client: WriterServiceClient<Channel>,
-    target: Target,
+    target: Endpoint,
 }
 
 /// What a rehearsal came to.
@@ -131,7 +131,7 @@ impl Writer {
         }
     }
 
-    pub(crate) async fn preview(&mut self, proposal: &Envelope) -> Result<Preview, Failure> {
+    pub(crate) async fn preview(&mut self, proposal: &Envelope) -> Result<Preview, ExitError> {
         let message = wire::DryRunRequest {
             proposal: Some(proposal.into()),
         };
@@ -144,7 +144,7 @@ impl Writer {
     }
 
     /// Has every receipt of one writer key told to the ledger again.
-    pub(crate) async fn report_receipts(&mut self, key: &KeyId) -> Result<ReportedReceipts, Failure> {
+    pub(crate) async fn report_receipts(&mut self, key: &KeyId) -> Result<ReportedReceipts, ExitError> {
         let message = wire::ReportReceiptsRequest {
             key_id: key.to_string(),
         };
@@ -165,7 +165,7 @@ impl Writer {
         source: &str,
         before_seq: u64,
         source_page: &str,
-    ) -> Result<AuditPage, Failure> {
+    ) -> Result<AuditPage, ExitError> {
         let message = wire::AuditReceiptsRequest {
             source_id: source.to_owned(),
             before_seq,
@@ -189,7 +189,7 @@ impl Writer {
     }
 
     /// Proves the write path of every source that it serves; nothing is changed.
-    pub(crate) async fn probe(&mut self) -> Result<Vec<SourceProbe>, Failure> {
+    pub(crate) async fn probe(&mut self) -> Result<Vec<SourceProbe>, ExitError> {
         let message = wire::PreflightWriteRequest::default();
         let answer = call_within(&self.target, PROBE_TIMEOUT, message, async |m| {
             self.client.preflight_write(m).await
@@ -199,7 +199,11 @@ impl Writer {
         probes.map_err(odd)
     }
 
-    pub(crate) async fn deny(&mut self, proposal: &Envelope, decision: &Envelope) -> Result<Denied, Failure> {
+    pub(crate) async fn deny(
+        &mut self,
+        proposal: &Envelope,
+        decision: &Envelope,
+    ) -> Result<Denied, ExitError> {
         let message = wire::RejectRequest {
             proposal: Some(proposal.into()),
             decision: Some(decision.into()),
@@ -222,7 +226,7 @@ impl Writer {
     }
 
     /// Whether the writer takes work, the clocks that it reads, and its own.
-    pub(crate) async fn state(&mut self) -> Result<WriterState, Failure> {
+    pub(crate) async fn state(&mut self) -> Result<WriterState, ExitError> {
         let message = wire::GetStatusRequest {};
         let status = call(&self.target, message, async |m| self.client.get_status(m).await).await?;
         let named = |ms: i64| (ms > 0).then(|| Timestamp::from_unix_millis(ms));
@@ -241,7 +245,7 @@ impl Writer {
     }
 
     /// What the writer reports of its switches.
-    pub(crate) async fn switches(&mut self) -> Result<WriterSwitches, Failure> {
+    pub(crate) async fn switches(&mut self) -> Result<WriterSwitches, ExitError> {
         let message = wire::GetStatusRequest {};
         let answer = call(&self.target, message, async |m| self.client.get_status(m).await).await?;
         let digests = answer.freeze_digests.iter().map(|text| text.parse());
@@ -254,7 +258,7 @@ impl Writer {
     }
 
     /// Stops the deployment by a signed freeze, or without one this writer alone.
-    pub(crate) async fn freeze(&mut self, freeze: Option<&Envelope>) -> Result<SwitchAnswer, Failure> {
+    pub(crate) async fn freeze(&mut self, freeze: Option<&Envelope>) -> Result<SwitchAnswer, ExitError> {
         self.switch(wire::SetFrozenRequest {
             frozen: true,
             unfreeze: None,
@@ -264,7 +268,7 @@ impl Writer {
     }
 
     /// Ends a freeze by a signed lift, or this writer's own by an unfreeze that names it.
-    pub(crate) async fn unfreeze(&mut self, unfreeze: &Envelope) -> Result<SwitchAnswer, Failure> {
+    pub(crate) async fn unfreeze(&mut self, unfreeze: &Envelope) -> Result<SwitchAnswer, ExitError> {
         self.switch(wire::SetFrozenRequest {
             frozen: false,
             unfreeze: Some(unfreeze.into()),
@@ -273,7 +277,7 @@ impl Writer {
         .await
     }
 
-    async fn switch(&mut self, message: wire::SetFrozenRequest) -> Result<SwitchAnswer, Failure> {
+    async fn switch(&mut self, message: wire::SetFrozenRequest) -> Result<SwitchAnswer, ExitError> {
         let answer = call(&self.target, message, async |m| self.client.set_frozen(m).await).await?;
         let confirmation = answer.confirmation.map(Envelope::try_from).transpose();
         Ok(SwitchAnswer {
@@ -299,13 +303,13 @@ impl DenyEffect {
     }
 }
 
-fn audited(receipts: Vec<wire::AuditedReceipt>) -> Result<Vec<ReceiptRef>, Failure> {
+fn audited(receipts: Vec<wire::AuditedReceipt>) -> Result<Vec<ReceiptRef>, ExitError> {
     receipts
         .into_iter()
         .map(|receipt| super::receipt_ref(&receipt.proposal_id, &receipt.receipt_digest).map_err(odd))
         .collect()
 }
 
-fn odd(refusal: Refusal) -> Failure {
+fn odd(refusal: Refusal) -> ExitError {
     not_believed("WRITER_ANSWER_MALFORMED", refusal)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use serde_json::{Value as Json, json};
-use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, Failure};
+use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, ExitError};
 use synapsor_domain::proposal::GuardKind;
 use synapsor_domain::review::shown;
 use synapsor_domain::trust::Environment;
@@ -45,14 +45,14 @@ pub(crate) struct Args {
     confirm: Confirm,
 }
 
-pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
+pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError> {
     let mut session = Session::open(context).await?;
     let done = Box::pin(work(&args, &mut session, context)).await;
     session.close().await;
     done
 }
 
-async fn work(args: &Args, session: &mut Session, context: &Context) -> Result<Exit, Failure> {
+async fn work(args: &Args, session: &mut Session, context: &Context) -> Result<Exit, ExitError> {
     let reference = args.named.as_deref().unwrap_or(&args.proposal);
     let looked = operations::look(session, reference).await?;
     if args.dry_run {
@@ -78,7 +78,7 @@ async fn work(args: &Args, session: &mut Session, context: &Context) -> Result<E
 }
 
 /// Tells a person how it ended.
-pub(super) fn say(looked: &Looked, applied: &Applied) -> Result<(), Failure> {
+pub(super) fn say(looked: &Looked, applied: &Applied) -> Result<(), ExitError> {
     output::line(title(applied))?;
     for line in checklist(looked, applied) {
         output::line(format!("  {line}"))?;
@@ -161,7 +161,7 @@ fn checklist(looked: &Looked, applied: &Applied) -> Vec<String> {
     lines
 }
 
-fn rehearsed(looked: &Looked, preview: &Preview, context: &Context) -> Result<Exit, Failure> {
+fn rehearsed(looked: &Looked, preview: &Preview, context: &Context) -> Result<Exit, ExitError> {
     let after: Option<Json> = preview
         .after_json
         .as_ref()

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use synapsor_chassis::files;
-use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
+use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
 use synapsor_domain::replay::{self, BUNDLE_BYTES_MAX, markdown};
 
 use crate::clients::EXIT_TAMPERED;
@@ -32,7 +32,7 @@ pub(crate) struct Verify {
     details: bool,
 }
 
-pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
+pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, ExitError> {
     let Command::Verify(args) = command;
     let trust = state::load_trust(&state::trust_path(context)?)?;
     let most = u64::try_from(BUNDLE_BYTES_MAX).expect("a bound of some megabytes fits");

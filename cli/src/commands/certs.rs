@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde_json::{Value as Json, json};
 use synapsor_chassis::clock::{Clock as _, SystemClock};
 use synapsor_chassis::identity::{PeerIdentity, Role};
-use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
+use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
 use synapsor_chassis::tls::dev_ca::{self, IssuedLeaf};
 use synapsor_domain::timestamp::Timestamp;
 
@@ -47,7 +47,7 @@ pub(crate) enum Command {
     },
 }
 
-pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
+pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, ExitError> {
     match command {
         Command::Issue {
             role,
@@ -65,9 +65,9 @@ fn issue(
     out: Option<&PathBuf>,
     hours: u32,
     context: &Context,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, ExitError> {
     if PeerIdentity::new("name", Role::Operator, Some(name)).is_err() || name.eq_ignore_ascii_case("ca") {
-        return Err(Failure::usage(
+        return Err(ExitError::usage(
             "CERTIFICATE_NAME_INVALID",
             format!("`{}` cannot be a certificate's name", output::safe(name)),
         )
@@ -99,7 +99,7 @@ fn issue(
     Ok(Exit(EXIT_OK))
 }
 
-fn list(out: Option<&PathBuf>, context: &Context) -> Result<Exit, Failure> {
+fn list(out: Option<&PathBuf>, context: &Context) -> Result<Exit, ExitError> {
     let dir = match out {
         Some(dir) => dir.clone(),
         None => state::find(context)?.issued_certs_dir(),

@@ -2,7 +2,7 @@
 
 use clap::CommandFactory as _;
 use clap_complete::Shell;
-use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
+use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
 
 use crate::{Cli, output};
 
@@ -15,7 +15,7 @@ pub(crate) struct Args {
     shell: Shell,
 }
 
-pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &Args) -> Result<Exit, ExitError> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "synapsor-runner", &mut script);
     output::raw(&script)?;

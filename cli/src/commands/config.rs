@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use serde_json::json;
-use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, Failure};
+use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, ExitError};
 use synapsor_domain::contract::{Contract, Problem};
 
 use crate::{Context, contract_file, output};
@@ -17,13 +17,13 @@ pub(crate) enum Command {
     Validate,
 }
 
-pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
+pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, ExitError> {
     match command {
         Command::Validate => validate(context),
     }
 }
 
-fn validate(context: &Context) -> Result<Exit, Failure> {
+fn validate(context: &Context) -> Result<Exit, ExitError> {
     let path = contract_file::path(&context.global);
     let bytes = contract_file::read(&path)?;
     let report = Contract::check(&bytes);

@@ -1,7 +1,7 @@
 //! Asking the person before something is signed. No command by itself.
 
 use clap::Args;
-use synapsor_chassis::run::{EXIT_FAILURE, Failure};
+use synapsor_chassis::run::{EXIT_FAILURE, ExitError};
 use synapsor_domain::trust::{Duties, TrustFile};
 
 use crate::operations::Looked;
@@ -31,7 +31,7 @@ impl Confirm {
         looked: &Looked,
         trust: &TrustFile,
         act: &str,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), ExitError> {
         let consent = Consent {
             yes: self.yes,
             code: self.code.as_deref(),
@@ -53,7 +53,7 @@ impl Confirm {
         ) {
             return Ok(());
         }
-        Err(Failure::new("NOT_CONFIRMED", "nothing was signed").with_exit(EXIT_FAILURE))
+        Err(ExitError::new("NOT_CONFIRMED", "nothing was signed").with_exit(EXIT_FAILURE))
     }
 }
 

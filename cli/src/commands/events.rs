@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
-use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
+use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
 use synapsor_domain::event::EventKind;
 use synapsor_domain::replay::Entry;
 
@@ -43,7 +43,7 @@ pub(crate) struct TailArgs {
     details: bool,
 }
 
-pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
+pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, ExitError> {
     let Command::Tail(args) = command;
     let session = Session::open(context).await?;
     let done = tail(&args, &session, context).await;
@@ -51,7 +51,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Fai
     done
 }
 
-async fn tail(args: &TailArgs, session: &Session, context: &Context) -> Result<Exit, Failure> {
+async fn tail(args: &TailArgs, session: &Session, context: &Context) -> Result<Exit, ExitError> {
     operations::watch(session).await?;
     let proposal_id = match args.proposal.as_deref() {
         None => String::new(),
@@ -76,7 +76,7 @@ async fn tail(args: &TailArgs, session: &Session, context: &Context) -> Result<E
     }
 }
 
-async fn print_all(stream: &mut Tail, args: &TailArgs, context: &Context) -> Result<Exit, Failure> {
+async fn print_all(stream: &mut Tail, args: &TailArgs, context: &Context) -> Result<Exit, ExitError> {
     while let Some(shown) = stream.next().await? {
         let entry = Entry::read(&shown.event, &shown.body).map_err(|e| not_believed(e.code(), e))?;
         let event = &entry.event;

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
-use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
+use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
 use synapsor_domain::review::shown;
 
 use crate::Context;
@@ -51,7 +51,7 @@ pub(crate) struct Show {
     evidence: String,
 }
 
-pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
+pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, ExitError> {
     let session = Session::open(context).await?;
     let done = match &command {
         Command::List(args) => list(args, &session, context).await,
@@ -61,7 +61,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Fai
     done
 }
 
-async fn list(args: &List, session: &Session, context: &Context) -> Result<Exit, Failure> {
+async fn list(args: &List, session: &Session, context: &Context) -> Result<Exit, ExitError> {
     let own = |text: &Option<String>| text.clone().unwrap_or_default();
     let filter = EvidenceFilter {
         tenant: own(&args.tenant),
@@ -98,7 +98,7 @@ async fn list(args: &List, session: &Session, context: &Context) -> Result<Exit,
     Ok(Exit(EXIT_OK))
 }
 
-async fn show(args: &Show, session: &Session, context: &Context) -> Result<Exit, Failure> {
+async fn show(args: &Show, session: &Session, context: &Context) -> Result<Exit, ExitError> {
     let (found, proposals) = operations::evidence(session, &args.evidence).await?;
     if context.global.json {
         let mut object = object(&found);

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 
 use clap::Args as ClapArgs;
 use synapsor_chassis::identity::Role;
-use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
+use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
 use synapsor_domain::contract::is_env_name;
 use synapsor_domain::inspection::{Inspection, Table};
 
@@ -59,14 +59,14 @@ impl Database {
     }
 
     /// Refuses URLs on the command line, which every process of the machine can read.
-    pub(super) fn check(&self) -> Result<(), Failure> {
+    pub(super) fn check(&self) -> Result<(), ExitError> {
         if self.from.is_some() {
             return Err(inline_url());
         }
         if is_env_name(self.variable()) {
             return Ok(());
         }
-        Err(Failure::usage(
+        Err(ExitError::usage(
             "ENV_NAME_INVALID",
             "--from-env takes the name of a variable: upper-case letters, digits and `_`",
         )
@@ -80,7 +80,7 @@ impl Database {
         &self,
         context: &Context,
         schema: Option<&str>,
-    ) -> Result<Inspection, Failure> {
+    ) -> Result<Inspection, ExitError> {
         let name = self.variable();
         let mut arguments: Vec<OsString> = ["inspect", "--from-env", name, "--engine", &self.engine]
             .map(OsString::from)
@@ -96,8 +96,8 @@ impl Database {
     }
 }
 
-fn inline_url() -> Failure {
-    Failure::usage(
+fn inline_url() -> ExitError {
+    ExitError::usage(
         "INLINE_URL_REFUSED",
         "a URL on the command line can be read by every process of this machine",
     )
@@ -106,7 +106,7 @@ fn inline_url() -> Failure {
     )
 }
 
-pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
+pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError> {
     if args.url.is_some() {
         return Err(inline_url());
     }
@@ -129,7 +129,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, Failure> 
     Ok(Exit(EXIT_OK))
 }
 
-fn show(inspection: &Inspection, variable: &str) -> Result<(), Failure> {
+fn show(inspection: &Inspection, variable: &str) -> Result<(), ExitError> {
     let list = |names: &[String]| names.iter().map(|n| safe(n)).collect::<Vec<_>>().join(", ");
     output::line(format!(
         "engine    {} ({})",
@@ -162,7 +162,7 @@ fn show(inspection: &Inspection, variable: &str) -> Result<(), Failure> {
     ))
 }
 
-fn show_table(table: &Table, list: &impl Fn(&[String]) -> String) -> Result<(), Failure> {
+fn show_table(table: &Table, list: &impl Fn(&[String]) -> String) -> Result<(), ExitError> {
     let right = if table.writable {
         ", may be changed by this credential"
     } else {

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value as Json, json};
-use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
+use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
 use synapsor_domain::signing::KeyId;
 use synapsor_domain::trust::{KeyStanding, TrustFile};
 
@@ -78,7 +78,7 @@ struct Line<'a> {
     revoked: bool,
 }
 
-pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
+pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, ExitError> {
     match command {
         Command::List => list(context)?,
         Command::Retire(args) => retire(&args, context).await?,
@@ -136,7 +136,7 @@ impl Line<'_> {
     }
 }
 
-fn list(context: &Context) -> Result<(), Failure> {
+fn list(context: &Context) -> Result<(), ExitError> {
     let trust = state::load_trust(&state::trust_path(context)?)?;
     let lines = lines(&trust);
     if context.global.json {
@@ -161,14 +161,14 @@ fn list(context: &Context) -> Result<(), Failure> {
     output::line(table)
 }
 
-async fn retire(args: &Retire, context: &Context) -> Result<(), Failure> {
+async fn retire(args: &Retire, context: &Context) -> Result<(), ExitError> {
     let path = state::trust_path(context)?;
     let trust = state::load_trust(&path)?;
     let known = lines(&trust)
         .into_iter()
         .find(|line| line.role == args.role && line.key_id == &args.key_id);
     let Some(known) = known else {
-        return Err(Failure::new(
+        return Err(ExitError::new(
             "KEY_UNKNOWN",
             format!(
                 "{} is not a {} key of the trust file",
@@ -179,7 +179,7 @@ async fn retire(args: &Retire, context: &Context) -> Result<(), Failure> {
         .with_fix("see the keys with `synapsor-runner keys list`"));
     };
     if let KeyStanding::Retired(Some(head)) = known.standing {
-        return Err(Failure::new(
+        return Err(ExitError::new(
             "KEY_RETIRED",
             format!("{} was retired at {} events of the log", args.key_id, head.size),
         ));
@@ -195,12 +195,12 @@ async fn retire(args: &Retire, context: &Context) -> Result<(), Failure> {
 }
 
 /// Writes the state of the log to the key's entry.
-fn write(args: &Retire, retirement: &Retirement, context: &Context) -> Result<(), Failure> {
+fn write(args: &Retire, retirement: &Retirement, context: &Context) -> Result<(), ExitError> {
     let mut edit = TrustEdit::begin(&state::trust_path(context)?)?;
     let entries = edit.entries(args.role.list())?;
     let entry = entries.iter_mut().find(|e| e["key_id"] == json!(args.key_id));
     let entry = entry.and_then(Json::as_object_mut).ok_or_else(|| {
-        Failure::new("KEY_UNKNOWN", "the entry of the key was removed meanwhile")
+        ExitError::new("KEY_UNKNOWN", "the entry of the key was removed meanwhile")
             .with_fix("see the keys with `synapsor-runner keys list`")
     })?;
     let (size, root) = (retirement.head.size, hex::encode(retirement.head.root));

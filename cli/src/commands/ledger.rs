@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
+use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
 
 use super::replay;
 use crate::Context;
@@ -46,7 +46,7 @@ pub(crate) struct Prove {
     output: Option<PathBuf>,
 }
 
-pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
+pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, ExitError> {
     let session = Session::open(context).await?;
     let done = match &command {
         Command::Verify(_) => verify(&session, context).await,
@@ -56,7 +56,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Fai
     done
 }
 
-async fn verify(session: &Session, context: &Context) -> Result<Exit, Failure> {
+async fn verify(session: &Session, context: &Context) -> Result<Exit, ExitError> {
     let verified = operations::verify_ledger(session).await?;
     let fits = verified.findings.is_empty();
     let exit = Exit(if fits { EXIT_OK } else { EXIT_TAMPERED });
@@ -102,7 +102,7 @@ async fn verify(session: &Session, context: &Context) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-async fn prove(args: &Prove, session: &Session, context: &Context) -> Result<Exit, Failure> {
+async fn prove(args: &Prove, session: &Session, context: &Context) -> Result<Exit, ExitError> {
     let replayed = operations::replay(session, &args.proposal).await?;
     replay::write(args.output.as_deref(), &replay::bundle_bytes(&replayed)?, context)?;
     Ok(Exit(EXIT_OK))

@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
-use synapsor_chassis::exposure::Exposure;
-use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
+use synapsor_chassis::exposure::ListenPolicy;
+use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
 use synapsor_domain::contract::Contract;
 use synapsor_domain::tool::AliasMode;
 
@@ -158,13 +158,13 @@ impl HttpOptions {
         context: &Context,
         contract: &Contract,
         shown: Shown,
-    ) -> Result<Http, Failure> {
+    ) -> Result<Http, ExitError> {
         let port = self.port.unwrap_or(match wire {
             Wire::Streamable => PORT_DEFAULT,
             Wire::Bridge => BRIDGE_PORT_DEFAULT,
         });
         let listen = SocketAddr::new(self.host, port);
-        let exposure = Exposure {
+        let exposure = ListenPolicy {
             listen,
             is_authenticated: !self.dev_no_auth,
             is_remote_allowed: self.allow_remote,
@@ -185,11 +185,11 @@ impl HttpOptions {
 
     /// Access tokens where the contract wants them; else the variable with the token, where one is set; without any
     /// there has to be a file of tokens.
-    fn door(&self, context: &Context, contract: &Contract) -> Result<Door, Failure> {
+    fn door(&self, context: &Context, contract: &Contract) -> Result<Door, ExitError> {
         if let Some(source) = contract.tokens() {
             if self.dev_no_auth || self.auth_tokens_file.is_some() {
                 let text = "the contract takes tenant and principal from callers' access tokens";
-                return Err(Failure::usage("HTTP_ACCESS_TOKENS_REQUIRED", text)
+                return Err(ExitError::usage("HTTP_ACCESS_TOKENS_REQUIRED", text)
                     .with_fix("drop --dev-no-auth and --auth-tokens-file"));
             }
             return Ok(Door::AccessTokens {
@@ -208,9 +208,11 @@ impl HttpOptions {
             return Ok(Door::TokensFile);
         }
         let text = format!("HTTP needs a bearer token, and {name} is not set");
-        Err(Failure::usage("HTTP_AUTH_TOKEN_MISSING", text).with_fix(format!(
-            "set {name} to a long random text, or {name}_FILE to the path of a 0600 file"
-        )))
+        Err(
+            ExitError::usage("HTTP_AUTH_TOKEN_MISSING", text).with_fix(format!(
+                "set {name} to a long random text, or {name}_FILE to the path of a 0600 file"
+            )),
+        )
     }
 
     /// What goes to the gateway as it is.
@@ -254,7 +256,7 @@ impl HttpOptions {
     }
 }
 
-pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
+pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, ExitError> {
     match command {
         Command::Serve(Serve {
             transport: Transport::Stdio,
@@ -272,7 +274,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Fai
         Command::ServeHttp(ServeHttp { tools, http }) => {
             if tools.names.mode() != AliasMode::Canonical {
                 let text = "the legacy bridge lists tools by their canonical names only";
-                return Err(Failure::usage("ALIAS_MODE_UNSUPPORTED", text)
+                return Err(ExitError::usage("ALIAS_MODE_UNSUPPORTED", text)
                     .with_fix("drop the flag, or serve with `mcp serve-streamable-http`"));
             }
             output::note(
@@ -284,16 +286,16 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Fai
     }
 }
 
-fn prepare(context: &Context, contract: &LoadedContract) -> Result<StateFolder, Failure> {
+fn prepare(context: &Context, contract: &LoadedContract) -> Result<StateFolder, ExitError> {
     supervisor::check_reader(context, contract)?;
     state::find_or_create(context)
 }
 
-async fn serve_stdio(tools: &ToolOptions, context: &Context) -> Result<Exit, Failure> {
+async fn serve_stdio(tools: &ToolOptions, context: &Context) -> Result<Exit, ExitError> {
     let contract = contract_file::load_runnable(&context.global)?;
     if contract.contract.tokens().is_some() {
         let text = "the contract takes tenant and principal from access tokens, which come over HTTP only";
-        return Err(Failure::usage("CONTRACT_NEEDS_HTTP", text).with_fix(
+        return Err(ExitError::usage("CONTRACT_NEEDS_HTTP", text).with_fix(
             "serve it with `mcp serve-streamable-http`, or let the context have provider `environment`",
         ));
     }
@@ -316,7 +318,7 @@ async fn serve_stdio(tools: &ToolOptions, context: &Context) -> Result<Exit, Fai
 }
 
 /// The gateway has already said on stderr what went wrong.
-fn exit_of(status: std::io::Result<std::process::ExitStatus>) -> Result<Exit, Failure> {
+fn exit_of(status: std::io::Result<std::process::ExitStatus>) -> Result<Exit, ExitError> {
     match status {
         Ok(status) if status.success() => Ok(Exit(EXIT_OK)),
         Ok(status) => Ok(Exit(
@@ -325,7 +327,7 @@ fn exit_of(status: std::io::Result<std::process::ExitStatus>) -> Result<Exit, Fa
                 .and_then(|code| u8::try_from(code).ok())
                 .unwrap_or(1),
         )),
-        Err(error) => Err(Failure::new(
+        Err(error) => Err(ExitError::new(
             "CHILD_LOST",
             format!("the gateway is lost: {}", error.kind()),
         )),
@@ -337,7 +339,7 @@ async fn serve_http(
     tools: &ToolOptions,
     options: &HttpOptions,
     context: &Context,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, ExitError> {
     let contract = contract_file::load_runnable(&context.global)?;
     let http = options.resolve(wire, context, &contract.contract, tools.shown())?;
     let state = prepare(context, &contract)?;

@@ -28,7 +28,7 @@ mod up;
 mod writeback;
 
 use clap::Subcommand;
-use synapsor_chassis::run::{Exit, Failure};
+use synapsor_chassis::run::{Exit, ExitError};
 
 use crate::Context;
 
@@ -115,7 +115,7 @@ impl Command {
     }
 }
 
-pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
+pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, ExitError> {
     match command {
         Command::Demo(args) => demo::run(args, context).await,
         Command::Up(args) => Box::pin(up::run(args, context)).await,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
 use synapsor_chassis::files;
-use synapsor_chassis::run::{EXIT_OK, EXIT_USAGE, Exit, Failure};
+use synapsor_chassis::run::{EXIT_OK, EXIT_USAGE, Exit, ExitError};
 use synapsor_chassis::{files::MODE_PRIVATE, random};
 use synapsor_domain::limits::FILE_BYTES_MAX;
 use synapsor_domain::signing::{KeyId, SigningKey};
@@ -86,7 +86,7 @@ pub(crate) struct Revoke {
     key_id: KeyId,
 }
 
-pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
+pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, ExitError> {
     match command {
         Command::Keygen(args) => keygen(&args, context)?,
         Command::Protect => protect(context)?,
@@ -97,7 +97,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, Failure> 
     Ok(Exit(EXIT_OK))
 }
 
-fn keygen(args: &Keygen, context: &Context) -> Result<(), Failure> {
+fn keygen(args: &Keygen, context: &Context) -> Result<(), ExitError> {
     let person = args
         .person
         .clone()
@@ -144,7 +144,7 @@ fn free_path(folder: &state::StateFolder, person: &str) -> PathBuf {
     }
 }
 
-fn protect(context: &Context) -> Result<(), Failure> {
+fn protect(context: &Context) -> Result<(), ExitError> {
     let path = match &context.global.signing_key {
         Some(path) => path.clone(),
         None => only_key(&state::find(context)?.keys_dir())?,
@@ -159,15 +159,15 @@ fn protect(context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-fn only_key(folder: &Path) -> Result<PathBuf, Failure> {
+fn only_key(folder: &Path) -> Result<PathBuf, ExitError> {
     let paths = key_files(folder)?;
     match paths.as_slice() {
         [path] => Ok(path.clone()),
-        [] => Err(Failure::new(
+        [] => Err(ExitError::new(
             "SIGNING_KEY_MISSING",
             format!("{} holds no operator key", folder.display()),
         )),
-        many => Err(Failure::usage(
+        many => Err(ExitError::usage(
             "SIGNING_KEY_AMBIGUOUS",
             format!("{} holds {} operator keys", folder.display(), many.len()),
         )
@@ -176,8 +176,8 @@ fn only_key(folder: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// The key under a passphrase that was typed twice.
-fn protected(key: &SigningKey) -> Result<Zeroizing<String>, Failure> {
-    let refused = |text: String| Failure::new("PASSPHRASE_REFUSED", text).with_exit(EXIT_USAGE);
+fn protected(key: &SigningKey) -> Result<Zeroizing<String>, ExitError> {
+    let refused = |text: String| ExitError::new("PASSPHRASE_REFUSED", text).with_exit(EXIT_USAGE);
     let first = ask("New passphrase: ")?;
     if first.chars().count() < PASSPHRASE_CHARS_MIN {
         return Err(refused(format!(
@@ -190,7 +190,7 @@ fn protected(key: &SigningKey) -> Result<Zeroizing<String>, Failure> {
     Ok(key.to_protected_pem(first.as_bytes(), &random::bytes(), &random::bytes()))
 }
 
-fn list(context: &Context) -> Result<(), Failure> {
+fn list(context: &Context) -> Result<(), ExitError> {
     let trust = state::load_trust(&state::trust_path(context)?)?;
     let here = local_keys(context);
     let now = now();
@@ -239,7 +239,7 @@ fn local_keys(context: &Context) -> Vec<KeyId> {
         .collect()
 }
 
-fn add(args: &Add, context: &Context) -> Result<(), Failure> {
+fn add(args: &Add, context: &Context) -> Result<(), ExitError> {
     let most = u64::try_from(FILE_BYTES_MAX).expect("a megabyte fits");
     let bytes = if args.file.as_os_str() == "-" {
         use std::io::Read as _;
@@ -248,13 +248,13 @@ fn add(args: &Add, context: &Context) -> Result<(), Failure> {
             .lock()
             .take(most)
             .read_to_end(&mut bytes)
-            .map_err(|e| Failure::new("ENTRY_UNREADABLE", format!("stdin cannot be read: {}", e.kind())))?;
+            .map_err(|e| ExitError::new("ENTRY_UNREADABLE", format!("stdin cannot be read: {}", e.kind())))?;
         bytes
     } else {
         files::read_bounded(&args.file, most)?
     };
     let entry: Json = serde_json::from_slice(&bytes).map_err(|e| {
-        Failure::new(
+        ExitError::new(
             "ENTRY_INVALID",
             format!("{} is not JSON: {e}", args.file.display()),
         )
@@ -265,14 +265,14 @@ fn add(args: &Add, context: &Context) -> Result<(), Failure> {
     done(&edit.commit(now())?, "added", context)
 }
 
-fn revoke(key_id: &KeyId, context: &Context) -> Result<(), Failure> {
+fn revoke(key_id: &KeyId, context: &Context) -> Result<(), ExitError> {
     let mut edit = TrustEdit::begin(&state::trust_path(context)?)?;
     let found = edit
         .operators()?
         .iter_mut()
         .find(|o| o["key_id"] == json!(key_id));
     let Some(operator) = found.and_then(Json::as_object_mut) else {
-        return Err(Failure::new(
+        return Err(ExitError::new(
             "KEY_UNKNOWN",
             format!("{key_id} is no operator key of the trust file"),
         )
@@ -282,7 +282,7 @@ fn revoke(key_id: &KeyId, context: &Context) -> Result<(), Failure> {
     done(&edit.commit(now())?, "revoked", context)
 }
 
-fn done(backup: &Path, what: &str, context: &Context) -> Result<(), Failure> {
+fn done(backup: &Path, what: &str, context: &Context) -> Result<(), ExitError> {
     if context.global.json {
         return output::json(&json!({ "done": what, "backup": backup.display().to_string() }));
     }

@@ -1,6 +1,6 @@
 //! `propose`: a call of a tool that makes a proposal, as an MCP client makes it.
 
-use synapsor_chassis::run::{Exit, Failure};
+use synapsor_chassis::run::{Exit, ExitError};
 
 use super::smoke::{self, Call};
 use crate::{Context, output};
@@ -15,7 +15,7 @@ pub(crate) struct Args {
     call: Call,
 }
 
-pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
+pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError> {
     let called = smoke::make(&args.call, context, |capability| capability.proposal().is_some()).await?;
     if context.global.json {
         smoke::print_json(&called)?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 use synapsor_chassis::files::{self, MODE_PRIVATE};
-use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
+use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
 use synapsor_domain::replay::markdown;
 
 use crate::Context;
@@ -78,7 +78,7 @@ enum Format {
     Markdown,
 }
 
-pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
+pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, ExitError> {
     let session = Session::open(context).await?;
     let done = match &command {
         Command::Show(args) => show(args, &session, context).await,
@@ -88,7 +88,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Fai
     done
 }
 
-async fn show(args: &Show, session: &Session, context: &Context) -> Result<Exit, Failure> {
+async fn show(args: &Show, session: &Session, context: &Context) -> Result<Exit, ExitError> {
     let replayed = operations::replay(session, reference(args.named.as_deref(), &args.proposal)).await?;
     let Replayed { verified, .. } = &replayed;
     if context.global.json {
@@ -109,7 +109,7 @@ async fn show(args: &Show, session: &Session, context: &Context) -> Result<Exit,
     Ok(Exit(EXIT_OK))
 }
 
-async fn export(args: &Export, session: &Session, context: &Context) -> Result<Exit, Failure> {
+async fn export(args: &Export, session: &Session, context: &Context) -> Result<Exit, ExitError> {
     let replayed = operations::replay(session, reference(args.named.as_deref(), &args.proposal)).await?;
     let bytes = match args.format {
         Format::Json | Format::Bundle => bundle_bytes(&replayed)?,
@@ -120,17 +120,17 @@ async fn export(args: &Export, session: &Session, context: &Context) -> Result<E
 }
 
 /// The bundle as it is verified elsewhere, ended by a line feed.
-pub(super) fn bundle_bytes(replayed: &Replayed) -> Result<Vec<u8>, Failure> {
+pub(super) fn bundle_bytes(replayed: &Replayed) -> Result<Vec<u8>, ExitError> {
     let mut bytes = replayed
         .bundle
         .to_bytes()
-        .map_err(|e| Failure::new(e.code(), e.to_string()))?;
+        .map_err(|e| ExitError::new(e.code(), e.to_string()))?;
     bytes.push(b'\n');
     Ok(bytes)
 }
 
 /// Writes to the file, readable by its owner only: it holds business values. Without a file, to stdout.
-pub(super) fn write(path: Option<&Path>, bytes: &[u8], context: &Context) -> Result<(), Failure> {
+pub(super) fn write(path: Option<&Path>, bytes: &[u8], context: &Context) -> Result<(), ExitError> {
     let Some(path) = path else {
         return output::raw(bytes);
     };

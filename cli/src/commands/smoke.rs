@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use serde_json::{Map, Value as Json, json};
 use synapsor_chassis::files;
-use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, Failure};
+use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, ExitError};
 use synapsor_domain::contract::{Arg, ArgType, Capability, Contract, Scalar};
 use synapsor_domain::limits::ARGUMENTS_BYTES_MAX;
 
@@ -56,7 +56,7 @@ pub(super) struct Called {
     pub(super) store: Option<PathBuf>,
 }
 
-pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
+pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, ExitError> {
     let Command::Call(call) = command;
     let called = make(&call, context, |_| true).await?;
     if context.global.json {
@@ -82,7 +82,7 @@ pub(super) async fn make(
     call: &Call,
     context: &Context,
     fits: impl Fn(&Capability) -> bool,
-) -> Result<Called, Failure> {
+) -> Result<Called, ExitError> {
     let loaded = contract_file::load(&context.global)?;
     let tool = pick(call.capability.as_deref(), &loaded.contract, fits)?;
     let input = call.input.read(loaded.contract.capability(&tool))?;
@@ -101,7 +101,7 @@ async fn ask(
     context: &Context,
     tool: &str,
     input: Map<String, Json>,
-) -> Result<(Answer, Option<PathBuf>), Failure> {
+) -> Result<(Answer, Option<PathBuf>), ExitError> {
     let agent = Agent::start(context).await?;
     let answer = agent.call(tool, input).await;
     let store = agent.store().cloned();
@@ -113,7 +113,7 @@ fn pick(
     name: Option<&str>,
     contract: &Contract,
     fits: impl Fn(&Capability) -> bool,
-) -> Result<String, Failure> {
+) -> Result<String, ExitError> {
     let names: Vec<&str> = contract
         .capabilities()
         .iter()
@@ -125,13 +125,13 @@ fn pick(
         (Some(name), _) if names.contains(&name) || contract.capability(name).is_none() => {
             Ok(name.to_owned())
         }
-        (Some(name), _) => Err(Failure::usage(
+        (Some(name), _) => Err(ExitError::usage(
             "CAPABILITY_WRONG_KIND",
             format!("`{name}` makes no proposal"),
         )
         .with_fix(format!("choose one of: {}", names.join(", ")))),
         (None, [only]) => Ok((*only).to_owned()),
-        (None, _) => Err(Failure::usage(
+        (None, _) => Err(ExitError::usage(
             "CAPABILITY_REQUIRED",
             "there is not exactly one capability to call",
         )
@@ -140,7 +140,7 @@ fn pick(
 }
 
 impl Input {
-    fn read(&self, capability: Option<&Capability>) -> Result<Map<String, Json>, Failure> {
+    fn read(&self, capability: Option<&Capability>) -> Result<Map<String, Json>, ExitError> {
         let bytes = match (&self.input, &self.input_object) {
             (Some(path), _) if path.as_os_str() == "-" => read_stdin()?,
             (Some(path), _) => files::read_bounded(path, ARGUMENTS_BYTES_MAX as u64)?,
@@ -156,24 +156,24 @@ impl Input {
                 error.line(),
                 error.column()
             );
-            Failure::usage("INPUT_INVALID", text)
+            ExitError::usage("INPUT_INVALID", text)
                 .with_fix("give an object such as {\"invoice_id\": \"INV-1\"}")
         })
     }
 }
 
-fn read_stdin() -> Result<Vec<u8>, Failure> {
+fn read_stdin() -> Result<Vec<u8>, ExitError> {
     use std::io::Read as _;
     let mut bytes = Vec::new();
     let limit = ARGUMENTS_BYTES_MAX as u64;
     let read = std::io::stdin().lock().take(limit + 1).read_to_end(&mut bytes);
     match read {
         Ok(count) if count as u64 <= limit => Ok(bytes),
-        Ok(_) => Err(Failure::usage(
+        Ok(_) => Err(ExitError::usage(
             "INPUT_INVALID",
             format!("stdin holds over {limit} bytes"),
         )),
-        Err(error) => Err(Failure::usage(
+        Err(error) => Err(ExitError::usage(
             "INPUT_INVALID",
             format!("stdin cannot be read: {}", error.kind()),
         )),
@@ -215,7 +215,7 @@ fn number_json(text: &str) -> Json {
     serde_json::from_str(text).unwrap_or_else(|_| json!(1))
 }
 
-pub(super) fn print_json(called: &Called) -> Result<(), Failure> {
+pub(super) fn print_json(called: &Called) -> Result<(), ExitError> {
     output::json(&json!({
         "ok": !called.answer.is_error,
         "tool": called.tool,
@@ -225,7 +225,7 @@ pub(super) fn print_json(called: &Called) -> Result<(), Failure> {
     }))
 }
 
-fn show(called: &Called) -> Result<(), Failure> {
+fn show(called: &Called) -> Result<(), ExitError> {
     output::line(format!("tool      {}", output::safe(&called.tool)))?;
     output::line(format!(
         "input     {}",
@@ -245,7 +245,7 @@ fn show(called: &Called) -> Result<(), Failure> {
 }
 
 /// Prints what was refused; true if something was.
-pub(super) fn show_refusal(answer: &Answer) -> Result<bool, Failure> {
+pub(super) fn show_refusal(answer: &Answer) -> Result<bool, ExitError> {
     if !answer.is_error {
         return Ok(false);
     }
@@ -262,7 +262,7 @@ pub(super) fn show_refusal(answer: &Answer) -> Result<bool, Failure> {
 }
 
 /// Prints the handles of an answer, and what a person does next.
-pub(super) fn show_proposal(answer: &Answer) -> Result<(), Failure> {
+pub(super) fn show_proposal(answer: &Answer) -> Result<(), ExitError> {
     for (column, change) in answer.diff().into_iter().flatten() {
         let side = |name: &str| {
             change

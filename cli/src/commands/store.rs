@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde_json::json;
 use synapsor_chassis::files::FileLock;
-use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
+use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
 use synapsor_domain::trust::Environment;
 
 use crate::{Context, output, state};
@@ -23,23 +23,22 @@ pub(crate) enum Command {
     },
 }
 
-pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
+pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, ExitError> {
     match command {
         Command::Reset { yes } => reset(*yes, context),
     }
 }
 
-fn reset(yes: bool, context: &Context) -> Result<Exit, Failure> {
+fn reset(yes: bool, context: &Context) -> Result<Exit, ExitError> {
     let state = state::find(context)?;
     let environment = state::load_trust(state.trust_path())?.environment;
     if environment != Environment::Dev {
         let text = format!("the deployment of {} is {environment}", state.dir().display());
-        return Err(
-            Failure::new("STORE_RESET_REFUSED", text).with_fix("only a dev deployment can forget its record")
-        );
+        return Err(ExitError::new("STORE_RESET_REFUSED", text)
+            .with_fix("only a dev deployment can forget its record"));
     }
     if !yes {
-        return Err(Failure::usage(
+        return Err(ExitError::usage(
             "CONFIRMATION_MISSING",
             format!("this removes {}", state.store().display()),
         )
@@ -48,7 +47,7 @@ fn reset(yes: bool, context: &Context) -> Result<Exit, Failure> {
     let lock = beside(state.store(), ".lock");
     // Held until the files are gone, so that no ledger starts on half of them.
     let Some(_lock) = FileLock::try_exclusive(&lock)? else {
-        return Err(Failure::new("STORE_LOCKED", "a ledger runs on this store")
+        return Err(ExitError::new("STORE_LOCKED", "a ledger runs on this store")
             .with_fix("end `up` and MCP servers first; a ledger ends 5 seconds after its last user"));
     };
     let mut files: Vec<PathBuf> = ["", "-wal", "-shm"]
@@ -62,9 +61,8 @@ fn reset(yes: bool, context: &Context) -> Result<Exit, Failure> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => {
                 let text = format!("cannot remove {}: {}", file.display(), error.kind());
-                return Err(
-                    Failure::new("STORE_RESET_INCOMPLETE", text).with_fix("remove the file and run it again")
-                );
+                return Err(ExitError::new("STORE_RESET_INCOMPLETE", text)
+                    .with_fix("remove the file and run it again"));
             }
         }
     }

@@ -6,8 +6,8 @@ mod parse;
 use std::path::{Path, PathBuf};
 
 use synapsor_chassis::files::{self, FileError};
-use synapsor_chassis::run::Failure;
-use synapsor_chassis::settings::Environment;
+use synapsor_chassis::run::ExitError;
+use synapsor_chassis::settings::EnvVars;
 
 use parse::parse;
 
@@ -32,15 +32,15 @@ const OF_THE_COMMAND_LINE: [(&str, &str); 10] = [
 /// # Errors
 /// `ENV_FILE_NOT_FOUND`; `ENV_FILE_OPEN` when others than this user own it or can read it; `ENV_FILE_TOO_LARGE`;
 /// `ENV_FILE_INVALID` with the line; `ENV_FILE_UNREADABLE`.
-pub(crate) fn environment(path: Option<&PathBuf>) -> Result<Environment, Failure> {
-    let own = Environment::of_process();
+pub(crate) fn environment(path: Option<&PathBuf>) -> Result<EnvVars, ExitError> {
+    let own = EnvVars::of_process();
     match path {
         None => Ok(own),
         Some(path) => over(own, path),
     }
 }
 
-fn over(own: Environment, path: &Path) -> Result<Environment, Failure> {
+fn over(own: EnvVars, path: &Path) -> Result<EnvVars, ExitError> {
     let bytes = files::read_own_private(path, BYTES_MAX).map_err(|error| unusable(path, &error))?;
     let text = std::str::from_utf8(&bytes).map_err(|_| {
         invalid(path, "it is not UTF-8 text").with_fix("save it as UTF-8, one NAME=value a line")
@@ -58,7 +58,7 @@ fn over(own: Environment, path: &Path) -> Result<Environment, Failure> {
     Ok(own.with_defaults(found))
 }
 
-fn unusable(path: &Path, error: &FileError) -> Failure {
+fn unusable(path: &Path, error: &FileError) -> ExitError {
     let code = match error {
         FileError::Missing(_) => "ENV_FILE_NOT_FOUND",
         FileError::NotPrivate { .. } | FileError::WrongOwner(_) => "ENV_FILE_OPEN",
@@ -66,18 +66,18 @@ fn unusable(path: &Path, error: &FileError) -> Failure {
         FileError::Exists(_)
         | FileError::Denied(_)
         | FileError::WrongKind { .. }
-        | FileError::Unguarded { .. }
+        | FileError::WritableByOthers { .. }
         | FileError::Io { .. } => "ENV_FILE_UNREADABLE",
     };
     let fix = match error {
         FileError::NotPrivate { .. } => format!("chmod 600 {}", path.display()),
         other => other.fix(),
     };
-    Failure::usage(code, format!("the env file cannot be used: {error}")).with_fix(fix)
+    ExitError::usage(code, format!("the env file cannot be used: {error}")).with_fix(fix)
 }
 
-fn invalid(path: &Path, why: &str) -> Failure {
-    Failure::usage("ENV_FILE_INVALID", format!("{}, {why}", path.display()))
+fn invalid(path: &Path, why: &str) -> ExitError {
+    ExitError::usage("ENV_FILE_INVALID", format!("{}, {why}", path.display()))
 }
 
 #[cfg(test)]
@@ -97,7 +97,7 @@ mod tests {
 
     fn code(text: &[u8], mode: u32) -> String {
         let (_folder, path) = written(text, mode);
-        let failure = over(Environment::fixed::<&str, &str>([]), &path).unwrap_err();
+        let failure = over(EnvVars::fixed::<&str, &str>([]), &path).unwrap_err();
         assert_eq!(failure.exit(), 2);
         assert!(!failure.to_string().contains("SEKRIT"), "{failure}");
         failure.code().to_owned()
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn what_is_set_in_the_process_wins_over_the_file() {
         let (_folder, path) = written(b"A=file\nB=file\n", 0o600);
-        let env = over(Environment::fixed([("A", "process")]), &path).unwrap();
+        let env = over(EnvVars::fixed([("A", "process")]), &path).unwrap();
         assert_eq!(env.get("A").unwrap().as_deref(), Some("process"));
         assert_eq!(env.get("B").unwrap().as_deref(), Some("file"));
     }
@@ -117,7 +117,7 @@ mod tests {
             assert_eq!(code(b"A=SEKRIT", mode), "ENV_FILE_OPEN", "{mode:o}");
         }
         let (_folder, path) = written(b"A=b", 0o400);
-        assert!(over(Environment::fixed::<&str, &str>([]), &path).is_ok());
+        assert!(over(EnvVars::fixed::<&str, &str>([]), &path).is_ok());
     }
 
     #[test]
@@ -127,7 +127,7 @@ mod tests {
         }
         let (_folder, path) = written(b"A=SEKRIT", 0o600);
         std::os::unix::fs::chown(&path, Some(12_345), None).unwrap();
-        let failure = over(Environment::fixed::<&str, &str>([]), &path).unwrap_err();
+        let failure = over(EnvVars::fixed::<&str, &str>([]), &path).unwrap_err();
         assert_eq!(failure.code(), "ENV_FILE_OPEN");
     }
 
@@ -139,7 +139,7 @@ mod tests {
         let large = vec![b'#'; usize::try_from(BYTES_MAX).unwrap() + 1];
         assert_eq!(code(&large, 0o600), "ENV_FILE_TOO_LARGE");
         let (folder, _) = written(b"", 0o600);
-        let at = |path: &Path| over(Environment::fixed::<&str, &str>([]), path).unwrap_err();
+        let at = |path: &Path| over(EnvVars::fixed::<&str, &str>([]), path).unwrap_err();
         assert_eq!(at(&folder.path().join("none")).code(), "ENV_FILE_NOT_FOUND");
         assert_eq!(at(folder.path()).code(), "ENV_FILE_UNREADABLE");
     }

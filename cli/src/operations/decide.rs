@@ -1,7 +1,7 @@
 //! Signing and filing a yes or a no.
 
 use synapsor_chassis::random;
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::approval::{Decision, Judge, Verdict, verify_decision};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::proposal::State;
@@ -52,7 +52,7 @@ pub(crate) async fn approve(
     signer: &Signer,
     reason: Option<&str>,
     minutes: Option<u32>,
-) -> Result<Approved, Failure> {
+) -> Result<Approved, ExitError> {
     still_open(looked, "PROPOSAL_NOT_PENDING_REVIEW")?;
     let (decision, envelope) = sealed(session, looked, signer, Verdict::Approve, (reason, minutes))?;
     let filed = Ledger::of(session).decide(&envelope).await?;
@@ -75,7 +75,7 @@ pub(crate) async fn reject(
     looked: &Looked,
     signer: &Signer,
     reason: &str,
-) -> Result<Rejected, Failure> {
+) -> Result<Rejected, ExitError> {
     still_open(looked, "PROPOSAL_NOT_REJECTABLE")?;
     let (_, envelope) = sealed(session, looked, signer, Verdict::Deny, (Some(reason), None))?;
     let mut rejected = Rejected {
@@ -112,7 +112,7 @@ async fn denied(
     context: &Context,
     looked: &Looked,
     decision: &Envelope,
-) -> Result<(DenyEffect, Option<SignedReceipt>), Failure> {
+) -> Result<(DenyEffect, Option<SignedReceipt>), ExitError> {
     let link = session.writer(context).await?;
     let answer = Writer::at(&link)
         .deny(looked.attested.envelope(), decision)
@@ -135,12 +135,12 @@ async fn denied(
 }
 
 /// Nothing can be decided about a proposal that has ended; said before anybody is asked for a signature.
-pub(crate) fn still_open(looked: &Looked, code: &'static str) -> Result<(), Failure> {
+pub(crate) fn still_open(looked: &Looked, code: &'static str) -> Result<(), ExitError> {
     if !looked.state.is_terminal() && looked.receipt.is_none() {
         return Ok(());
     }
     Err(
-        Failure::new(code, format!("the proposal has ended as `{}`", looked.state))
+        ExitError::new(code, format!("the proposal has ended as `{}`", looked.state))
             .with_fix("make a new proposal if the change is still wanted")
             .with_exit(EXIT_REFUSED),
     )
@@ -152,7 +152,7 @@ fn sealed(
     signer: &Signer,
     verdict: Verdict,
     (reason, minutes): (Option<&str>, Option<u32>),
-) -> Result<(Decision, Envelope), Failure> {
+) -> Result<(Decision, Envelope), ExitError> {
     check_reason(reason)?;
     let trust = session.trust();
     let terms = Terms {
@@ -167,7 +167,7 @@ fn sealed(
     };
     let decision = sign::decision(&looked.attested, verdict, reason, &terms)?;
     let envelope = Envelope::seal(Kind::Decision, &decision, &signer.key)
-        .map_err(|e| Failure::new("DECISION_UNSIGNABLE", e.to_string()).with_exit(EXIT_REFUSED))?;
+        .map_err(|e| ExitError::new("DECISION_UNSIGNABLE", e.to_string()).with_exit(EXIT_REFUSED))?;
     // The same judge as ledger and writer, so that a refusal comes before anything is filed.
     let judge = Judge {
         trust,

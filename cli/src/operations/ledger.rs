@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::log::{Checkpoint, TreeHead};
 use synapsor_domain::timestamp::Timestamp;
 
@@ -28,7 +28,7 @@ pub(crate) struct LedgerVerified {
 }
 
 /// A look at the log alone: it must continue what this machine has seen. For answers that carry no proofs.
-pub(crate) async fn watch(session: &Session) -> Result<Checkpoint, Failure> {
+pub(crate) async fn watch(session: &Session) -> Result<Checkpoint, ExitError> {
     let mut keeper = Keeper::hold(&session.witness_path(), session.trust()).await?;
     let (note, proof) = Ledger::of(session).checkpoint(keeper.known()).await?;
     keeper.accept(&note, proof.as_ref())
@@ -39,7 +39,7 @@ pub(crate) async fn watch(session: &Session) -> Result<Checkpoint, Failure> {
 pub(super) async fn continued(
     session: &Session,
     keeper: &mut Keeper<'_>,
-) -> Result<BTreeSet<TreeHead>, Failure> {
+) -> Result<BTreeSet<TreeHead>, ExitError> {
     let heads = session.trust().retirements();
     if heads.is_empty() {
         return Ok(heads);
@@ -54,7 +54,7 @@ pub(super) async fn continued(
 
 /// Compares the log with what was seen before, then lets the ledger recompute its store. A log that does not
 /// continue what was seen is an error with its own exit code.
-pub(crate) async fn verify_ledger(session: &Session) -> Result<LedgerVerified, Failure> {
+pub(crate) async fn verify_ledger(session: &Session) -> Result<LedgerVerified, ExitError> {
     let mut ledger = Ledger::of(session);
     let mut keeper = Keeper::hold(&session.witness_path(), session.trust()).await?;
     // The short question first: a cut or forked log is named as such, whatever else is wrong with it.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::approval::VerifiedFreeze;
 use synapsor_domain::timestamp::Timestamp;
 
@@ -28,7 +28,7 @@ pub(crate) struct LedgerState {
 ///
 /// # Errors
 /// A ledger that does not answer, or whose log is another one than before.
-pub(crate) async fn ledger_state(session: &Session) -> Result<LedgerState, Failure> {
+pub(crate) async fn ledger_state(session: &Session) -> Result<LedgerState, ExitError> {
     let mut keeper = Keeper::hold(&session.witness_path(), session.trust()).await?;
     let mut ledger = Ledger::of(session);
     let answer = ledger.checkpoint_from(keeper.known(), &BTreeSet::new()).await?;

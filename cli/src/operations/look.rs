@@ -1,7 +1,7 @@
 //! One proposal, verified: reader's signature, inclusion in a log that continues what was seen, decisions, receipt.
 
 use serde::Serialize;
-use synapsor_chassis::run::{EXIT_USAGE, Failure};
+use synapsor_chassis::run::{EXIT_USAGE, ExitError};
 use synapsor_domain::approval::{
     Decision, Judge, VerifiedDecision, verify_decision_at, verify_receipt_order_at,
 };
@@ -90,7 +90,7 @@ impl Looked {
 }
 
 /// Fetches and verifies a proposal named by id, prefix, short code or `latest`.
-pub(crate) async fn look(session: &Session, reference: &str) -> Result<Looked, Failure> {
+pub(crate) async fn look(session: &Session, reference: &str) -> Result<Looked, ExitError> {
     check_reference(reference)?;
     let mut keeper = Keeper::hold(&session.witness_path(), session.trust()).await?;
     let shown = Ledger::of(session).proposal(reference, keeper.known()).await?;
@@ -131,7 +131,7 @@ impl Log<'_> {
     }
 }
 
-fn believe(shown: Shown, reference: &str, trust: &TrustFile, log: Log<'_>) -> Result<Looked, Failure> {
+fn believe(shown: Shown, reference: &str, trust: &TrustFile, log: Log<'_>) -> Result<Looked, ExitError> {
     let Shown { record, records, .. } = shown;
     let entries = logged(&records, &log.checkpoint)?;
     let filed = log.position(
@@ -205,7 +205,7 @@ fn is_adopted(
     })
 }
 
-fn logged(records: &[LoggedRecord], checkpoint: &Checkpoint) -> Result<Vec<Entry>, Failure> {
+fn logged(records: &[LoggedRecord], checkpoint: &Checkpoint) -> Result<Vec<Entry>, ExitError> {
     let read = |logged: &LoggedRecord| {
         let event = logged.verify(checkpoint).map_err(|e| not_believed(e.code(), e))?;
         Entry::of(event, &logged.body).map_err(|e| not_believed(e.code(), e))
@@ -219,7 +219,7 @@ fn judged(
     attested: &Attested,
     trust: &TrustFile,
     log: &Log<'_>,
-) -> Result<(Vec<VerifiedDecision>, Vec<Lapsed>), Failure> {
+) -> Result<(Vec<VerifiedDecision>, Vec<Lapsed>), ExitError> {
     let judge = Judge {
         trust,
         now: now(),
@@ -252,7 +252,7 @@ fn withdrawn(
     attested: &Attested,
     trust: &TrustFile,
     log: &Log<'_>,
-) -> Result<Option<Withdrawal>, Failure> {
+) -> Result<Option<Withdrawal>, ExitError> {
     let found = entries.iter().find_map(|entry| match &entry.body {
         Body::Withdrawn(ticket) => Some((&entry.event, ticket)),
         _ => None,
@@ -268,7 +268,7 @@ pub(super) fn open_withdrawal(
     ticket: &Envelope,
     attested: &Attested,
     trust: &TrustFile,
-) -> Result<Withdrawal, Failure> {
+) -> Result<Withdrawal, ExitError> {
     open_withdrawal_at(event, ticket, (attested, trust), &Position::Unproven)
 }
 
@@ -277,7 +277,7 @@ fn open_withdrawal_at(
     ticket: &Envelope,
     (attested, trust): (&Attested, &TrustFile),
     position: &Position<'_>,
-) -> Result<Withdrawal, Failure> {
+) -> Result<Withdrawal, ExitError> {
     verify_withdrawal(ticket, event, attested.proposal(), trust, position).map_err(|refusal| {
         not_believed("WITHDRAWAL_NOT_GENUINE", refusal.detail.unwrap_or(refusal.public))
     })?;
@@ -293,7 +293,7 @@ fn check_end(
     state: State,
     receipt: Option<&SignedReceipt>,
     withdrawal: Option<&Withdrawal>,
-) -> Result<(), Failure> {
+) -> Result<(), ExitError> {
     let by_receipt = match state {
         State::Applied | State::Conflict | State::Failed => true,
         State::Canceled => withdrawal.is_none(),
@@ -307,7 +307,7 @@ fn check_end(
     match receipt {
         None if by_receipt => {
             let text = format!("the ledger says `{state}` and shows no writer's receipt for it");
-            Err(Failure::new("RECEIPT_MISSING", text)
+            Err(ExitError::new("RECEIPT_MISSING", text)
                 .with_fix("ask who runs the ledger; the target database has the receipt")
                 .with_exit(EXIT_RECEIPT_MISSING))
         }
@@ -331,7 +331,7 @@ fn decision_of(entry: &Entry) -> Option<&Envelope> {
 }
 
 /// The ledger chooses what to show; what it shows must at least be what was asked for.
-pub(super) fn check_named(attested: &Attested, reference: &str) -> Result<(), Failure> {
+pub(super) fn check_named(attested: &Attested, reference: &str) -> Result<(), ExitError> {
     let id = attested.proposal().id.as_str();
     let plain = |text: &str| text.replace('-', "").to_ascii_uppercase();
     let named = reference == "latest"
@@ -348,7 +348,7 @@ pub(super) fn check_named(attested: &Attested, reference: &str) -> Result<(), Fa
     }
 }
 
-fn check_logged(attested: &Attested, record: &ProposalRecord, entries: &[Entry]) -> Result<(), Failure> {
+fn check_logged(attested: &Attested, record: &ProposalRecord, entries: &[Entry]) -> Result<(), ExitError> {
     let logged = entries
         .iter()
         .any(|e| matches!(&e.body, Body::Proposal(p) if p == attested.envelope()));
@@ -379,7 +379,7 @@ fn check_logged(attested: &Attested, record: &ProposalRecord, entries: &[Entry])
 }
 
 /// Opens a receipt under a writer key of the trust file, retired ones included: for history in lists.
-pub(crate) fn open_receipt(envelope: &Envelope, trust: &TrustFile) -> Result<SignedReceipt, Failure> {
+pub(crate) fn open_receipt(envelope: &Envelope, trust: &TrustFile) -> Result<SignedReceipt, ExitError> {
     let receipt = open_of_writer(envelope, Kind::Receipt, trust, None)?;
     signed_receipt(envelope, receipt)
 }
@@ -389,12 +389,12 @@ pub(crate) fn open_receipt_at(
     envelope: &Envelope,
     trust: &TrustFile,
     position: &Position<'_>,
-) -> Result<SignedReceipt, Failure> {
+) -> Result<SignedReceipt, ExitError> {
     let receipt = open_of_writer(envelope, Kind::Receipt, trust, Some(position))?;
     signed_receipt(envelope, receipt)
 }
 
-fn signed_receipt(envelope: &Envelope, receipt: Receipt) -> Result<SignedReceipt, Failure> {
+fn signed_receipt(envelope: &Envelope, receipt: Receipt) -> Result<SignedReceipt, ExitError> {
     let signer = envelope
         .signer()
         .map_err(|e| not_believed("RECEIPT_NOT_GENUINE", e))?;
@@ -410,7 +410,7 @@ pub(super) fn open_attempt_at(
     envelope: &Envelope,
     trust: &TrustFile,
     position: &Position<'_>,
-) -> Result<AttemptReport, Failure> {
+) -> Result<AttemptReport, ExitError> {
     open_of_writer(envelope, Kind::Attempt, trust, Some(position))
 }
 
@@ -420,7 +420,7 @@ fn open_of_writer<T: serde::de::DeserializeOwned>(
     kind: Kind,
     trust: &TrustFile,
     position: Option<&Position<'_>>,
-) -> Result<T, Failure> {
+) -> Result<T, ExitError> {
     let code = if kind == Kind::Receipt {
         "RECEIPT_NOT_GENUINE"
     } else {
@@ -439,12 +439,12 @@ fn open_of_writer<T: serde::de::DeserializeOwned>(
         .map_err(|e| wrong(e.to_string()))
 }
 
-fn check_reference(reference: &str) -> Result<(), Failure> {
+fn check_reference(reference: &str) -> Result<(), ExitError> {
     let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b':');
     if (1..=128).contains(&reference.len()) && reference.bytes().all(fits) {
         return Ok(());
     }
-    Err(Failure::new(
+    Err(ExitError::new(
         "PROPOSAL_NAME_INVALID",
         "name a proposal by its id, a prefix of it, its short code, or `latest`",
     )

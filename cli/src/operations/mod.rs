@@ -32,12 +32,12 @@ pub(crate) use story::{Replayed, refuted, replay};
 pub(crate) use switches::{Switched, freeze, freeze_unsigned, unfreeze};
 
 use synapsor_chassis::clock::{Clock as _, SystemClock};
-use synapsor_chassis::run::{EXIT_USAGE, Failure};
+use synapsor_chassis::run::{EXIT_USAGE, ExitError};
 use synapsor_domain::approval;
 use synapsor_domain::timestamp::Timestamp;
 
 /// Checks a reason by the ledger's rule, before anything is signed.
-fn check_reason(reason: Option<&str>) -> Result<(), Failure> {
+fn check_reason(reason: Option<&str>) -> Result<(), ExitError> {
     approval::check_reason(reason).map_err(|refusal| {
         crate::clients::refused(refusal)
             .with_fix("give another reason; nothing was signed")

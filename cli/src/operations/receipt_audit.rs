@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use synapsor_chassis::run::{EXIT_UNREACHABLE, Failure};
+use synapsor_chassis::run::{EXIT_UNREACHABLE, ExitError};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::ReceiptRef;
 
@@ -73,7 +73,7 @@ pub(crate) async fn audit(
     context: &Context,
     sources: &[String],
     all: bool,
-) -> Result<Vec<AuditedSource>, Failure> {
+) -> Result<Vec<AuditedSource>, ExitError> {
     let link = session.writer(context).await?;
     let mut writer = Writer::at(&link);
     let mut found = Vec::new();
@@ -83,7 +83,7 @@ pub(crate) async fn audit(
     Ok(found)
 }
 
-async fn audit_source(writer: &mut Writer, source: &str, all: bool) -> Result<AuditedSource, Failure> {
+async fn audit_source(writer: &mut Writer, source: &str, all: bool) -> Result<AuditedSource, ExitError> {
     let mut found = AuditedSource {
         source: source.to_owned(),
         ..AuditedSource::default()

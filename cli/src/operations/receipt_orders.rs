@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use synapsor_chassis::random;
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::approval::{Approver, ReceiptAction, ReceiptOrder, verify_receipt_order};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::limits::RECEIPT_REFS_MAX;
@@ -48,7 +48,7 @@ pub(crate) async fn incidents(
     session: &Session,
     source: &str,
     kind: &str,
-) -> Result<(Vec<Incident>, u64), Failure> {
+) -> Result<(Vec<Incident>, u64), ExitError> {
     let mut ledger = Ledger::of(session);
     let (mut found, mut token) = (Vec::new(), String::new());
     loop {
@@ -66,7 +66,7 @@ pub(crate) async fn held_receipts(
     session: &Session,
     source: &str,
     proposals: &[String],
-) -> Result<BTreeSet<ReceiptRef>, Failure> {
+) -> Result<BTreeSet<ReceiptRef>, ExitError> {
     let mut found = BTreeSet::new();
     for reference in proposals {
         let looked = look(session, reference).await?;
@@ -77,11 +77,11 @@ pub(crate) async fn held_receipts(
                 proposal.id,
                 safe(&proposal.source.id)
             );
-            return Err(Failure::usage("SOURCE_MISMATCH", text).with_fix("give that source with --source"));
+            return Err(ExitError::usage("SOURCE_MISMATCH", text).with_fix("give that source with --source"));
         }
         let Some(signed) = &looked.receipt else {
             let text = format!("the ledger holds no receipt of {}", proposal.id);
-            return Err(Failure::new("RECEIPT_NOT_FOUND", text)
+            return Err(ExitError::new("RECEIPT_NOT_FOUND", text)
                 .with_fix("see what is missing with `synapsor-runner receipts audit`"));
         };
         found.insert(ReceiptRef {
@@ -97,7 +97,7 @@ pub(crate) async fn adoptable(
     session: &Session,
     reference: &str,
     digest: Option<Digest>,
-) -> Result<(String, ReceiptRef, Vec<String>), Failure> {
+) -> Result<(String, ReceiptRef, Vec<String>), ExitError> {
     let (open, _) = incidents(session, "", "").await?;
     let mut found: BTreeMap<(String, ReceiptRef), Vec<String>> = BTreeMap::new();
     for incident in open {
@@ -113,14 +113,14 @@ pub(crate) async fn adoptable(
             "{} receipts are reported for proposals that begin like this",
             found.len()
         );
-        return Err(Failure::usage("AMBIGUOUS_RECEIPT", text)
+        return Err(ExitError::usage("AMBIGUOUS_RECEIPT", text)
             .with_fix("give the whole id, and --receipt with the digest that the database holds"));
     }
     found
         .pop_first()
         .map(|((source, named), kinds)| (source, named, kinds))
         .ok_or_else(|| {
-            Failure::new(
+            ExitError::new(
                 "RECEIPT_NOT_REPORTED",
                 "no writer has reported a receipt of this proposal to adopt",
             )
@@ -133,7 +133,7 @@ pub(crate) async fn order_receipts(
     session: &Session,
     signer: &Signer,
     ordering: &Ordering,
-) -> Result<Vec<OrderedReceipts>, Failure> {
+) -> Result<Vec<OrderedReceipts>, ExitError> {
     check_reason(ordering.reason.as_deref())?;
     let receipts: Vec<ReceiptRef> = ordering.receipts.iter().cloned().collect();
     let chunks: Vec<&[ReceiptRef]> = if receipts.is_empty() {
@@ -153,7 +153,7 @@ async fn order_chunk(
     signer: &Signer,
     ordering: &Ordering,
     receipts: &[ReceiptRef],
-) -> Result<OrderedReceipts, Failure> {
+) -> Result<OrderedReceipts, ExitError> {
     let trust = session.trust();
     let order = ReceiptOrder {
         v: 1,
@@ -173,7 +173,7 @@ async fn order_chunk(
         reason: ordering.reason.clone(),
     };
     let envelope = Envelope::seal(Kind::ReceiptOrder, &order, &signer.key)
-        .map_err(|e| Failure::new("ORDER_UNSIGNABLE", e.to_string()).with_exit(EXIT_REFUSED))?;
+        .map_err(|e| ExitError::new("ORDER_UNSIGNABLE", e.to_string()).with_exit(EXIT_REFUSED))?;
     let verified = verify_receipt_order(&envelope, trust, now()).map_err(refused)?;
     let recorded = Ledger::of(session).submit_receipt_order(&envelope).await?;
     Ok(OrderedReceipts {

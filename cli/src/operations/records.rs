@@ -1,6 +1,6 @@
 //! Lists of signed records. Every signature is verified; that a list is complete is the ledger's word.
 
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::evidence::Evidence;
 use synapsor_domain::proposal::{Attested, State};
@@ -36,7 +36,7 @@ pub(crate) async fn list_proposals(
     session: &Session,
     filter: &ProposalFilter,
     limit: u32,
-) -> Result<Vec<ListedProposal>, Failure> {
+) -> Result<Vec<ListedProposal>, ExitError> {
     watch(session).await?;
     let (mut ledger, mut rows, mut token) = (Ledger::of(session), Vec::new(), String::new());
     loop {
@@ -64,7 +64,7 @@ pub(crate) async fn list_evidence(
     session: &Session,
     filter: &EvidenceFilter,
     limit: u32,
-) -> Result<Vec<ListedEvidence>, Failure> {
+) -> Result<Vec<ListedEvidence>, ExitError> {
     watch(session).await?;
     let (mut ledger, mut rows, mut token) = (Ledger::of(session), Vec::new(), String::new());
     loop {
@@ -83,7 +83,10 @@ pub(crate) async fn list_evidence(
 }
 
 /// One evidence record and the proposals that rest on it.
-pub(crate) async fn evidence(session: &Session, id: &str) -> Result<(ListedEvidence, Vec<String>), Failure> {
+pub(crate) async fn evidence(
+    session: &Session,
+    id: &str,
+) -> Result<(ListedEvidence, Vec<String>), ExitError> {
     watch(session).await?;
     let FoundEvidence {
         evidence,
@@ -105,7 +108,7 @@ pub(crate) async fn list_receipts(
     proposal_id: &str,
     outcome: &str,
     limit: u32,
-) -> Result<Vec<SignedReceipt>, Failure> {
+) -> Result<Vec<SignedReceipt>, ExitError> {
     watch(session).await?;
     let (mut ledger, mut rows, mut token) = (Ledger::of(session), Vec::new(), String::new());
     loop {
@@ -122,7 +125,7 @@ pub(crate) async fn list_receipts(
     }
 }
 
-fn open_evidence(envelope: &Envelope, trust: &TrustFile) -> Result<ListedEvidence, Failure> {
+fn open_evidence(envelope: &Envelope, trust: &TrustFile) -> Result<ListedEvidence, ExitError> {
     let wrong = |problem: String| not_believed("EVIDENCE_NOT_GENUINE", problem);
     let signer = envelope.signer().map_err(|e| wrong(e.to_string()))?;
     let key = trust

@@ -1,7 +1,7 @@
 //! The state of the log at which a key can be retired: verified, pinned, and for a writer's key only when the log
 //! holds everything that it signed.
 
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::log::TreeHead;
 use synapsor_domain::signing::KeyId;
 
@@ -25,13 +25,13 @@ pub(crate) struct Retirement {
 }
 
 /// A reader's or operator's key: the newest verified head.
-pub(crate) async fn retire_signer(session: &Session) -> Result<Retirement, Failure> {
+pub(crate) async fn retire_signer(session: &Session) -> Result<Retirement, ExitError> {
     let (head, _) = newest(session).await?;
     Ok(Retirement { head, receipts: None })
 }
 
 /// A ledger's key, when the newest checkpoint is signed by another one.
-pub(crate) async fn retire_ledger(session: &Session, key: &KeyId) -> Result<Retirement, Failure> {
+pub(crate) async fn retire_ledger(session: &Session, key: &KeyId) -> Result<Retirement, ExitError> {
     let (head, signer) = newest(session).await?;
     if signer == *key {
         return Err(in_use("the running ledger still signs with this key")
@@ -45,11 +45,11 @@ pub(crate) async fn retire_writer(
     session: &mut Session,
     key: &KeyId,
     context: &Context,
-) -> Result<Retirement, Failure> {
+) -> Result<Retirement, ExitError> {
     let open = open_attempts(session).await?;
     if !open.is_empty() {
         let text = format!("{} attempt(s) have no end on file: {}", open.len(), named(&open));
-        return Err(Failure::new("ATTEMPTS_OPEN", text)
+        return Err(ExitError::new("ATTEMPTS_OPEN", text)
             .with_fix("wait until the writer has resolved them, then retire the key")
             .with_exit(EXIT_REFUSED));
     }
@@ -68,7 +68,7 @@ pub(crate) async fn retire_writer(
                 safe(&source.source_id),
                 safe(reason)
             );
-            return Err(Failure::unreachable("RECEIPTS_UNCHECKED", text)
+            return Err(ExitError::unreachable("RECEIPTS_UNCHECKED", text)
                 .with_fix("make the database reachable for the writer, then retire the key"));
         }
         if !source.unreported.is_empty() {
@@ -78,7 +78,7 @@ pub(crate) async fn retire_writer(
                 safe(&source.source_id),
                 named(&source.unreported)
             );
-            return Err(Failure::new("RECEIPTS_UNREPORTED", text)
+            return Err(ExitError::new("RECEIPTS_UNREPORTED", text)
                 .with_fix(
                     "see the ledger's alarms for why it refuses them; they would stay unproven for good",
                 )
@@ -94,7 +94,7 @@ pub(crate) async fn retire_writer(
 }
 
 /// The newest head, verified and pinned, with the ledger key that signed it.
-async fn newest(session: &Session) -> Result<(TreeHead, KeyId), Failure> {
+async fn newest(session: &Session) -> Result<(TreeHead, KeyId), ExitError> {
     let trust = session.trust();
     let mut keeper = Keeper::hold(&session.witness_path(), trust).await?;
     let (note, proof) = Ledger::of(session).checkpoint(keeper.known()).await?;
@@ -102,15 +102,15 @@ async fn newest(session: &Session) -> Result<(TreeHead, KeyId), Failure> {
     let signer = trust
         .verify_checkpoint(&note)
         .map(|(_, key)| key.key_id())
-        .map_err(|e| Failure::new(e.code(), e.to_string()))?;
+        .map_err(|e| ExitError::new(e.code(), e.to_string()))?;
     if checkpoint.size == 0 {
-        return Err(Failure::new("LOG_EMPTY", "the log holds nothing yet").with_exit(EXIT_REFUSED));
+        return Err(ExitError::new("LOG_EMPTY", "the log holds nothing yet").with_exit(EXIT_REFUSED));
     }
     Ok((checkpoint.head(), signer))
 }
 
 /// Ids of proposals on which an attempt was announced and has no end on file.
-async fn open_attempts(session: &Session) -> Result<Vec<String>, Failure> {
+async fn open_attempts(session: &Session) -> Result<Vec<String>, ExitError> {
     let mut ledger = Ledger::of(session);
     let mut open = Vec::new();
     for state in ["pending_worker", "in_doubt"] {
@@ -148,6 +148,6 @@ fn named(ids: &[String]) -> String {
     format!("{}{more}", shown.join(", "))
 }
 
-fn in_use(text: &str) -> Failure {
-    Failure::new("KEY_IN_USE", text).with_exit(EXIT_REFUSED)
+fn in_use(text: &str) -> ExitError {
+    ExitError::new("KEY_IN_USE", text).with_exit(EXIT_REFUSED)
 }

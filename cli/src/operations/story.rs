@@ -1,6 +1,6 @@
 //! The story of one proposal with its proofs, verified like a bundle from a stranger.
 
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::replay::{Bundle, BundleError, Verified, verify_bundle};
 
 use crate::clients::{EXIT_TAMPERED, Ledger};
@@ -15,7 +15,7 @@ pub(crate) struct Replayed {
 }
 
 /// Fetches and verifies everything about one proposal, named as in [`super::look`].
-pub(crate) async fn replay(session: &Session, reference: &str) -> Result<Replayed, Failure> {
+pub(crate) async fn replay(session: &Session, reference: &str) -> Result<Replayed, ExitError> {
     let trust = session.trust();
     let mut keeper = Keeper::hold(&session.witness_path(), trust).await?;
     let shown = Ledger::of(session)
@@ -31,8 +31,8 @@ pub(crate) async fn replay(session: &Session, reference: &str) -> Result<Replaye
 }
 
 /// A bundle that does not hold, by name.
-pub(crate) fn refuted(error: &BundleError) -> Failure {
-    Failure::new(error.code(), format!("not genuine: {error}"))
+pub(crate) fn refuted(error: &BundleError) -> ExitError {
+    ExitError::new(error.code(), format!("not genuine: {error}"))
         .with_fix("believe nothing of it; ask for the bundle again, and which trust file belongs to it")
         .with_exit(EXIT_TAMPERED)
 }

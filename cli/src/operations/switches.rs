@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use synapsor_chassis::random;
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::approval::{
     Approver, Freeze, LiftClock, Unfreeze, VerifiedFreeze, verify_freeze, verify_lift, verify_unfreeze,
 };
@@ -93,7 +93,7 @@ pub(crate) async fn freeze(
     session: &mut Session,
     context: &Context,
     reason: Option<&str>,
-) -> Result<Switched, Failure> {
+) -> Result<Switched, ExitError> {
     session.named_writers(context)?;
     check_reason(reason)?;
     let signer = Signer::load(context, session.trust())?;
@@ -116,7 +116,7 @@ pub(crate) async fn freeze(
 }
 
 /// Freezes the writers that can be reached, each for itself.
-pub(crate) async fn freeze_unsigned(session: &mut Session, context: &Context) -> Result<Switched, Failure> {
+pub(crate) async fn freeze_unsigned(session: &mut Session, context: &Context) -> Result<Switched, ExitError> {
     let mut switched = Switched::new(true, None, None);
     switched.ordered_until = Some(now() + session.trust().order_ceiling());
     for link in session.writers(context).await? {
@@ -149,7 +149,7 @@ pub(crate) async fn unfreeze(
     session: &mut Session,
     context: &Context,
     only: Option<Digest>,
-) -> Result<Vec<Switched>, Failure> {
+) -> Result<Vec<Switched>, ExitError> {
     let trust = session.trust().clone();
     let mut frozen: BTreeSet<Digest> = only.into_iter().collect();
     let (mut alone, mut unasked) = (Vec::new(), Vec::new());
@@ -204,15 +204,15 @@ pub(crate) async fn unfreeze(
 }
 
 /// Why no lift is signed: a writer that did not answer may still be frozen.
-fn nothing_to_end(unasked: &[Missing]) -> Failure {
+fn nothing_to_end(unasked: &[Missing]) -> ExitError {
     let Some(missing) = unasked.first() else {
-        return Failure::new("NOT_FROZEN", "no freeze is in force").with_exit(EXIT_REFUSED);
+        return ExitError::new("NOT_FROZEN", "no freeze is in force").with_exit(EXIT_REFUSED);
     };
     let text = format!(
         "no freeze is known, and {} was not asked: {}",
         missing.writer, missing.problem
     );
-    Failure::unreachable("WRITER_UNREACHABLE", text)
+    ExitError::unreachable("WRITER_UNREACHABLE", text)
         .with_fix("start the writer or correct --writer, then run the command again")
 }
 
@@ -222,7 +222,7 @@ async fn resume(
     name: String,
     signer: &Signer,
     trust: &TrustFile,
-) -> Result<Switched, Failure> {
+) -> Result<Switched, ExitError> {
     let envelope = sealed(Kind::Unfreeze, &lift(signer, trust, &name, None), signer)?;
     verify_unfreeze(&envelope, trust, &name, now()).map_err(refused)?;
     let mut switched = Switched::new(false, None, None);
@@ -364,9 +364,9 @@ fn without_confirmation(trust: &TrustFile, switched: &mut Switched) {
     }
 }
 
-fn confirmed(answer: &SwitchAnswer, digest: Digest, trust: &TrustFile) -> Result<Confirmed, Failure> {
+fn confirmed(answer: &SwitchAnswer, digest: Digest, trust: &TrustFile) -> Result<Confirmed, ExitError> {
     let envelope = answer.confirmation.as_ref().ok_or_else(|| {
-        Failure::new(
+        ExitError::new(
             "CONFIRMATION_MISSING",
             "it answered without a signed confirmation",
         )
@@ -374,10 +374,10 @@ fn confirmed(answer: &SwitchAnswer, digest: Digest, trust: &TrustFile) -> Result
     confirmation(envelope, digest, trust)
 }
 
-fn confirmation(envelope: &Envelope, digest: Digest, trust: &TrustFile) -> Result<Confirmed, Failure> {
+fn confirmation(envelope: &Envelope, digest: Digest, trust: &TrustFile) -> Result<Confirmed, ExitError> {
     let signed = verify_confirmation(envelope, trust).map_err(refused)?;
     if signed.switch_digest != digest {
-        return Err(Failure::new(
+        return Err(ExitError::new(
             "CONFIRMATION_FOREIGN",
             "it confirmed another freeze or lift",
         ));
@@ -444,9 +444,9 @@ fn role_of(signer: &Signer, trust: &TrustFile) -> String {
         .unwrap_or_else(|| "operator".to_owned())
 }
 
-fn sealed<T: serde::Serialize>(kind: Kind, object: &T, signer: &Signer) -> Result<Envelope, Failure> {
+fn sealed<T: serde::Serialize>(kind: Kind, object: &T, signer: &Signer) -> Result<Envelope, ExitError> {
     Envelope::seal(kind, object, &signer.key)
-        .map_err(|e| Failure::new("SWITCH_UNSIGNABLE", e.to_string()).with_exit(EXIT_REFUSED))
+        .map_err(|e| ExitError::new("SWITCH_UNSIGNABLE", e.to_string()).with_exit(EXIT_REFUSED))
 }
 
 #[cfg(test)]

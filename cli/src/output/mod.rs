@@ -9,24 +9,24 @@ use std::io::{ErrorKind, IsTerminal as _, Write};
 
 use serde::Serialize;
 use synapsor_chassis::invisible::escape_json;
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::review::escape;
 
 pub(crate) use prompt::ask;
 pub(crate) use table::Table;
 
 /// Writes one line to stdout. A reader that went away ends the output quietly.
-pub(crate) fn line(text: impl Display) -> Result<(), Failure> {
+pub(crate) fn line(text: impl Display) -> Result<(), ExitError> {
     written(writeln!(std::io::stdout().lock(), "{text}"))
 }
 
 /// Writes text that ends its own lines to stdout.
-pub(crate) fn text(text: &str) -> Result<(), Failure> {
+pub(crate) fn text(text: &str) -> Result<(), ExitError> {
     raw(text.as_bytes())
 }
 
 /// Writes bytes to stdout as they are: for files in a fixed form.
-pub(crate) fn raw(bytes: &[u8]) -> Result<(), Failure> {
+pub(crate) fn raw(bytes: &[u8]) -> Result<(), ExitError> {
     let mut out = std::io::stdout().lock();
     written(out.write_all(bytes).and_then(|()| out.flush()))
 }
@@ -38,14 +38,14 @@ pub(crate) fn note(text: impl Display) {
 }
 
 /// Writes one JSON object to stdout, for programs. What a person would not see in it is written as an escape.
-pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> Result<(), Failure> {
+pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> Result<(), ExitError> {
     line(escape_json(
         &serde_json::to_string_pretty(value).map_err(unwritable)?,
     ))
 }
 
 /// Writes one JSON object as one line to stdout: for streams of them.
-pub(crate) fn json_line<T: Serialize + ?Sized>(value: &T) -> Result<(), Failure> {
+pub(crate) fn json_line<T: Serialize + ?Sized>(value: &T) -> Result<(), ExitError> {
     line(escape_json(&serde_json::to_string(value).map_err(unwritable)?))
 }
 
@@ -68,19 +68,19 @@ pub(crate) fn is_interactive() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
-fn written(result: std::io::Result<()>) -> Result<(), Failure> {
+fn written(result: std::io::Result<()>) -> Result<(), ExitError> {
     match result {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(Failure::new(
+        Err(error) => Err(ExitError::new(
             "OUTPUT_FAILED",
             format!("stdout cannot be written: {}", error.kind()),
         )),
     }
 }
 
-fn unwritable(error: serde_json::Error) -> Failure {
-    Failure::new("OUTPUT_FAILED", format!("the result has no JSON form: {error}"))
+fn unwritable(error: serde_json::Error) -> ExitError {
+    ExitError::new("OUTPUT_FAILED", format!("the result has no JSON form: {error}"))
 }
 
 #[cfg(test)]

@@ -2,15 +2,15 @@
 
 use std::io::{BufRead as _, Read as _, Write as _};
 
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 
 /// Bytes of an answer that are read.
 const ANSWER_BYTES_MAX: u64 = 256;
 
 /// Asks on stderr and reads one line; empty at the end of the input.
-pub(crate) fn ask(question: &str) -> Result<String, Failure> {
+pub(crate) fn ask(question: &str) -> Result<String, ExitError> {
     let failed =
-        |_| Failure::usage("CONFIRMATION_REQUIRED", "the terminal cannot be read").with_fix("pass --yes");
+        |_| ExitError::usage("CONFIRMATION_REQUIRED", "the terminal cannot be read").with_fix("pass --yes");
     let mut err = std::io::stderr().lock();
     write!(err, "{question} ")
         .and_then(|()| err.flush())

@@ -1,6 +1,6 @@
 //! What an operator signs and when signing is allowed. Pure: clock, randomness and terminal belong to the callers.
 
-use synapsor_chassis::run::{EXIT_USAGE, Failure};
+use synapsor_chassis::run::{EXIT_USAGE, ExitError};
 use synapsor_domain::approval::{
     ApplyOrder, Approver, Audience, Decision, RENDERER, Render, SeenCheckpoint, Verdict, VerifiedDecision,
 };
@@ -37,7 +37,7 @@ pub(crate) fn decision(
     verdict: Verdict,
     reason: Option<&str>,
     terms: &Terms<'_>,
-) -> Result<Decision, Failure> {
+) -> Result<Decision, ExitError> {
     let proposal = attested.proposal();
     let default = match terms.trust.environment {
         Environment::Dev => DECISION_MINUTES_DEV,
@@ -75,7 +75,7 @@ pub(crate) fn order(
     attested: &Attested,
     approvals: &[VerifiedDecision],
     terms: &Terms<'_>,
-) -> Result<ApplyOrder, Failure> {
+) -> Result<ApplyOrder, ExitError> {
     let proposal = attested.proposal();
     let span = lifetime(
         terms.minutes,
@@ -136,16 +136,16 @@ fn seen(checkpoint: &Checkpoint) -> Option<SeenCheckpoint> {
 }
 
 /// How long a signature lasts: as asked, within the ceiling, else the default, cut to the ceiling.
-fn lifetime(asked: Option<u32>, default: Span, ceiling: Span) -> Result<Span, Failure> {
+fn lifetime(asked: Option<u32>, default: Span, ceiling: Span) -> Result<Span, ExitError> {
     match asked {
         None => Ok(default.min(ceiling)),
-        Some(0) => Err(Failure::usage(
+        Some(0) => Err(ExitError::usage(
             "EXPIRES_INVALID",
             "--expires is a number of minutes from 1 on",
         )),
         Some(minutes) if Span::minutes(i64::from(minutes)) > ceiling => {
             let most = ceiling.as_seconds() / 60;
-            Err(Failure::usage(
+            Err(ExitError::usage(
                 "EXPIRES_TOO_LONG",
                 format!("a signature may last {most} minutes at most here"),
             )
@@ -185,7 +185,7 @@ impl Consent<'_> {
         &self,
         attested: &Attested,
         environment: Environment,
-    ) -> Result<Question, Failure> {
+    ) -> Result<Question, ExitError> {
         let abbreviated = review::is_abbreviated(attested.proposal());
         let code = attested.digest().short_code();
         if self.code.is_some_and(|typed| !is_code(typed, &code)) {
@@ -204,14 +204,14 @@ impl Consent<'_> {
             };
         }
         if environment != Environment::Dev && self.reference == "latest" {
-            return Err(Failure::usage(
+            return Err(ExitError::usage(
                 "LATEST_REFUSED",
                 "outside dev, --yes takes no `latest`: a newer proposal may have arrived",
             )
             .with_fix("name the proposal by its id"));
         }
         if (environment != Environment::Dev || abbreviated) && self.code.is_none() {
-            return Err(Failure::usage(
+            return Err(ExitError::usage(
                 "CODE_REQUIRED",
                 "--yes needs --code here: the short code of the digest that you have reviewed",
             )
@@ -238,8 +238,8 @@ fn is_code(typed: &str, code: &str) -> bool {
     plain(typed) == plain(code)
 }
 
-fn other_code() -> Failure {
-    Failure::new(
+fn other_code() -> ExitError {
+    ExitError::new(
         "CODE_MISMATCH",
         "the code is not the one of this proposal; it may be another than you have reviewed",
     )
@@ -247,8 +247,8 @@ fn other_code() -> Failure {
     .with_exit(EXIT_REFUSED)
 }
 
-fn no_terminal() -> Failure {
-    Failure::new("CONFIRMATION_REQUIRED", "nobody is at a terminal to confirm this")
+fn no_terminal() -> ExitError {
+    ExitError::new("CONFIRMATION_REQUIRED", "nobody is at a terminal to confirm this")
         .with_fix("run it in a terminal, or pass --yes (outside dev together with --code)")
         .with_exit(EXIT_USAGE)
 }

@@ -11,8 +11,8 @@ use synapsor_chassis::clock::{Clock as _, SystemClock};
 use synapsor_chassis::files::{self, FileError, FileLock, MODE_PRIVATE};
 use synapsor_chassis::identity::{PeerIdentity, Role};
 use synapsor_chassis::random;
-use synapsor_chassis::run::Failure;
-use synapsor_chassis::settings::Environment;
+use synapsor_chassis::run::ExitError;
+use synapsor_chassis::settings::EnvVars;
 use synapsor_chassis::tls::dev_ca::DevCa;
 use synapsor_domain::signing::SigningKey;
 use synapsor_domain::timestamp::{Span, Timestamp};
@@ -28,7 +28,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(20);
 const FOLDERS: [&str; 4] = [CERTIFICATES, RUN, WITNESSES, LOGS];
 
 /// Makes `dir` a state folder unless it is one.
-pub(super) fn ensure(dir: &Path, env: &Environment) -> Result<(), Failure> {
+pub(super) fn ensure(dir: &Path, env: &EnvVars) -> Result<(), ExitError> {
     match files::check_private_dir(dir) {
         Ok(()) if dir.join(TRUST_FILE).exists() => Ok(()),
         Ok(()) => fill_existing(dir, env),
@@ -38,7 +38,7 @@ pub(super) fn ensure(dir: &Path, env: &Environment) -> Result<(), Failure> {
 }
 
 /// Makes the folders above `dir` that are missing, closed to others.
-pub(super) fn make_parents(dir: &Path) -> Result<(), Failure> {
+pub(super) fn make_parents(dir: &Path) -> Result<(), ExitError> {
     let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) else {
         return Ok(());
     };
@@ -49,7 +49,7 @@ pub(super) fn make_parents(dir: &Path) -> Result<(), Failure> {
 
 /// Builds the folder under another name beside its place and renames it: a rename never lands on a folder with
 /// something in it.
-fn create_whole(dir: &Path, env: &Environment) -> Result<(), Failure> {
+fn create_whole(dir: &Path, env: &EnvVars) -> Result<(), ExitError> {
     let new = beside(dir)?;
     let built = build(&new, env);
     let placed = built.and_then(|()| fs::rename(&new, dir).map_err(|error| in_place(dir, &error)));
@@ -69,7 +69,7 @@ fn create_whole(dir: &Path, env: &Environment) -> Result<(), Failure> {
 
 /// The folder is there with other things in it, such as a store of 0.1.x. The trust file goes in last: without it
 /// the folder is no state folder, and what a crash left is set aside.
-fn fill_existing(dir: &Path, env: &Environment) -> Result<(), Failure> {
+fn fill_existing(dir: &Path, env: &EnvVars) -> Result<(), ExitError> {
     let _lock = wait_for_lock(&dir.join(LOCK))?;
     if dir.join(TRUST_FILE).exists() {
         return Ok(());
@@ -91,14 +91,14 @@ fn fill_existing(dir: &Path, env: &Environment) -> Result<(), Failure> {
     moved
 }
 
-fn wait_for_lock(path: &Path) -> Result<FileLock, Failure> {
+fn wait_for_lock(path: &Path) -> Result<FileLock, ExitError> {
     let start = Instant::now();
     loop {
         if let Some(lock) = FileLock::try_exclusive(path)? {
             return Ok(lock);
         }
         if start.elapsed() > LOCK_TIMEOUT {
-            return Err(Failure::new(
+            return Err(ExitError::new(
                 "STATE_LOCKED",
                 format!("another process holds {}", path.display()),
             )
@@ -108,7 +108,7 @@ fn wait_for_lock(path: &Path) -> Result<FileLock, Failure> {
     }
 }
 
-fn build(dir: &Path, env: &Environment) -> Result<(), Failure> {
+fn build(dir: &Path, env: &EnvVars) -> Result<(), ExitError> {
     let now_ms = SystemClock.now_ms();
     let deployment = format!("dev-{}", random::hex_id(16));
     files::create_private_dir(dir)?;
@@ -152,14 +152,14 @@ fn service(key: &SigningKey) -> serde_json::Value {
     json!({ "key_id": key.key_id(), "public_key": key.public_key() })
 }
 
-fn new_key(dir: &Path, name: &str) -> Result<SigningKey, Failure> {
+fn new_key(dir: &Path, name: &str) -> Result<SigningKey, ExitError> {
     let key = SigningKey::from_seed(&Zeroizing::new(random::bytes::<32>()));
     files::create_exclusive(&dir.join(format!("{name}.pem")), key.to_pem().as_bytes())?;
     Ok(key)
 }
 
 /// The person behind this user account, in the form that certificates and the trust file take.
-pub(crate) fn operator_person(env: &Environment) -> String {
+pub(crate) fn operator_person(env: &EnvVars) -> String {
     let user = ["USER", "LOGNAME"]
         .iter()
         .find_map(|name| env.get(name).ok().flatten())
@@ -179,13 +179,13 @@ pub(crate) fn operator_person(env: &Environment) -> String {
     if is_usable { name } else { "operator".to_owned() }
 }
 
-fn beside(dir: &Path) -> Result<PathBuf, Failure> {
+fn beside(dir: &Path) -> Result<PathBuf, ExitError> {
     let parent = dir.parent().filter(|parent| parent.is_dir());
     match (parent, dir.file_name()) {
         (Some(parent), Some(name)) => {
             Ok(parent.join(format!("{}.new-{}", name.to_string_lossy(), random::hex_id(12))))
         }
-        _ => Err(Failure::new(
+        _ => Err(ExitError::new(
             "STATE_PARENT_MISSING",
             format!("{} has no parent folder", dir.display()),
         )
@@ -193,8 +193,8 @@ fn beside(dir: &Path) -> Result<PathBuf, Failure> {
     }
 }
 
-fn in_place(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(
+fn in_place(path: &Path, error: &std::io::Error) -> ExitError {
+    ExitError::new(
         "STATE_NOT_CREATED",
         format!("cannot put {} in place: {}", path.display(), error.kind()),
     )

@@ -7,7 +7,7 @@ mod trust;
 use std::path::{Path, PathBuf};
 
 use synapsor_chassis::files::{self, FileError};
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_chassis::tls::dev_ca::DevCa;
 
 pub(crate) use create::operator_person;
@@ -56,7 +56,7 @@ impl ServiceKeyName {
 ///
 /// # Errors
 /// `STATE_NOT_FOUND` with the folder that was looked at: a command in the wrong folder founds no new deployment.
-pub(crate) fn find(context: &Context) -> Result<StateFolder, Failure> {
+pub(crate) fn find(context: &Context) -> Result<StateFolder, ExitError> {
     let folder = place(context)?;
     match files::check_private_dir(&folder.dir) {
         Ok(()) if folder.dir.join(TRUST_FILE).is_file() => Ok(folder),
@@ -66,7 +66,7 @@ pub(crate) fn find(context: &Context) -> Result<StateFolder, Failure> {
 }
 
 /// The state folder of this command line, made when it is missing.
-pub(crate) fn find_or_create(context: &Context) -> Result<StateFolder, Failure> {
+pub(crate) fn find_or_create(context: &Context) -> Result<StateFolder, ExitError> {
     let folder = place(context)?;
     if context.global.store.is_none() {
         // A contract says where its store is and may name folders that nobody has made; on a command line that
@@ -78,7 +78,7 @@ pub(crate) fn find_or_create(context: &Context) -> Result<StateFolder, Failure> 
 }
 
 /// Where the state folder is or would be; nothing has to exist.
-pub(crate) fn place(context: &Context) -> Result<StateFolder, Failure> {
+pub(crate) fn place(context: &Context) -> Result<StateFolder, ExitError> {
     let mut folder = StateFolder::of_store(&store_path(context)?)?;
     if let Some(trust) = &context.global.trust {
         folder.trust.clone_from(trust);
@@ -87,7 +87,7 @@ pub(crate) fn place(context: &Context) -> Result<StateFolder, Failure> {
 }
 
 /// `--store` over `SYNAPSOR_LOCAL_STORE` over the contract over the default.
-fn store_path(context: &Context) -> Result<PathBuf, Failure> {
+fn store_path(context: &Context) -> Result<PathBuf, ExitError> {
     if let Some(store) = &context.global.store {
         return Ok(store.clone());
     }
@@ -99,16 +99,16 @@ fn store_path(context: &Context) -> Result<PathBuf, Failure> {
     Ok(loaded.contract.sqlite_path().map_or(default, PathBuf::from))
 }
 
-fn not_found(dir: &Path) -> Failure {
-    Failure::new("STATE_NOT_FOUND", format!("there is no state folder at {}", dir.display())).with_fix(
+fn not_found(dir: &Path) -> ExitError {
+    ExitError::new("STATE_NOT_FOUND", format!("there is no state folder at {}", dir.display())).with_fix(
         "go to the folder of the contract or give --config or --store; `synapsor-runner up` makes a new state folder",
     )
 }
 
 impl StateFolder {
-    fn of_store(store: &Path) -> Result<Self, Failure> {
+    fn of_store(store: &Path) -> Result<Self, ExitError> {
         let unusable = |why: &str| {
-            Failure::usage(
+            ExitError::usage(
                 "STORE_PATH_INVALID",
                 format!("the store path {} {why}", store.display()),
             )
@@ -182,7 +182,7 @@ impl StateFolder {
     }
 
     /// The development authority of this deployment.
-    pub(crate) fn authority(&self) -> Result<DevCa, Failure> {
+    pub(crate) fn authority(&self) -> Result<DevCa, ExitError> {
         Ok(DevCa::load(&self.dir.join(AUTHORITY))?)
     }
 }

@@ -1,7 +1,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use synapsor_chassis::settings::Environment;
+use synapsor_chassis::settings::EnvVars;
 use synapsor_domain::signing::SigningKey;
 use synapsor_domain::trust::Environment as Seriousness;
 use tokio_util::sync::CancellationToken;
@@ -14,7 +14,7 @@ fn context(store: &Path) -> Context {
         store: Some(store.to_owned()),
         ..Global::default()
     };
-    let env = Environment::fixed([("USER", "Ada Lovelace")]);
+    let env = EnvVars::fixed([("USER", "Ada Lovelace")]);
     Context {
         global,
         env,

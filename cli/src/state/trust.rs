@@ -3,33 +3,33 @@
 use std::path::{Path, PathBuf};
 
 use synapsor_chassis::files::{self, FileError};
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::limits::FILE_BYTES_MAX;
 use synapsor_domain::trust::TrustFile;
 
 use crate::Context;
 
 /// `--trust`, else the trust file of the state folder, which then must exist.
-pub(crate) fn trust_path(context: &Context) -> Result<PathBuf, Failure> {
+pub(crate) fn trust_path(context: &Context) -> Result<PathBuf, ExitError> {
     match &context.global.trust {
         Some(path) => Ok(path.clone()),
         None => Ok(super::find(context)?.trust_path().to_owned()),
     }
 }
 
-pub(crate) fn load_trust(path: &Path) -> Result<TrustFile, Failure> {
+pub(crate) fn load_trust(path: &Path) -> Result<TrustFile, ExitError> {
     let bytes = files::read_bounded(path, FILE_BYTES_MAX as u64).map_err(|error| match error {
-        FileError::Missing(path) => Failure::new(
+        FileError::Missing(path) => ExitError::new(
             "TRUST_FILE_MISSING",
             format!("there is no trust file at {}", path.display()),
         )
         .with_fix("give its path with --trust"),
         other => other.into(),
     })?;
-    files::check_guarded(path)
-        .map_err(|error| Failure::new("TRUST_FILE_OPEN", error.to_string()).with_fix(error.fix()))?;
+    files::check_not_writable_by_others(path)
+        .map_err(|error| ExitError::new("TRUST_FILE_OPEN", error.to_string()).with_fix(error.fix()))?;
     TrustFile::parse(&bytes).map_err(|refusal| {
-        Failure::new(
+        ExitError::new(
             refusal.code.clone(),
             format!("{}: {}", path.display(), refusal.public),
         )

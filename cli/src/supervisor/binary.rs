@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 
 /// The binary `name` in the folder of this executable.
-pub(crate) fn path(name: &str) -> Result<PathBuf, Failure> {
+pub(crate) fn path(name: &str) -> Result<PathBuf, ExitError> {
     let unknown = |why: String| {
-        Failure::new("BINARY_MISSING", why)
+        ExitError::new("BINARY_MISSING", why)
             .with_fix("install synapsor-runner, -gateway, -executor and -ledger in one folder")
     };
     let own = std::env::current_exe().map_err(|error| {

@@ -11,7 +11,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use synapsor_chassis::files;
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use tokio::process::{ChildStdin, Command};
 
 use super::binary;
@@ -52,7 +52,7 @@ pub(crate) struct Child {
 }
 
 /// The command of a child, with a cleared environment and its stderr in the log.
-pub(super) fn command(spec: &Spec) -> Result<Command, Failure> {
+pub(super) fn command(spec: &Spec) -> Result<Command, ExitError> {
     let mut command = Command::new(binary::path(spec.binary)?);
     command.args(&spec.arguments).env_clear().envs(&spec.environment);
     command.stderr(match &spec.log {
@@ -62,14 +62,14 @@ pub(super) fn command(spec: &Spec) -> Result<Command, Failure> {
     Ok(command)
 }
 
-fn open_log(path: &Path) -> Result<fs::File, Failure> {
+fn open_log(path: &Path) -> Result<fs::File, ExitError> {
     let opened = OpenOptions::new()
         .append(true)
         .create(true)
         .mode(files::MODE_PRIVATE)
         .open(path);
     opened.map_err(|error| {
-        Failure::new(
+        ExitError::new(
             "STATE_NOT_WRITABLE",
             format!("cannot write {}: {}", path.display(), error.kind()),
         )
@@ -80,16 +80,16 @@ fn open_log(path: &Path) -> Result<fs::File, Failure> {
 impl Child {
     /// Starts a child that ends when its stdin is closed, in a process group of its own: Ctrl-C reaches this
     /// process only, which ends the children in order.
-    pub(super) fn start(spec: &Spec) -> Result<Self, Failure> {
+    pub(super) fn start(spec: &Spec) -> Result<Self, ExitError> {
         Self::spawn(spec, Stdio::piped())
     }
 
     /// Starts a child that looks after its own end.
-    pub(super) fn start_detached(spec: &Spec) -> Result<Self, Failure> {
+    pub(super) fn start_detached(spec: &Spec) -> Result<Self, ExitError> {
         Self::spawn(spec, Stdio::null())
     }
 
-    fn spawn(spec: &Spec, stdin: Stdio) -> Result<Self, Failure> {
+    fn spawn(spec: &Spec, stdin: Stdio) -> Result<Self, ExitError> {
         let mut command = command(spec)?;
         command.stdin(stdin).stdout(Stdio::null()).process_group(0);
         let mut handle = command.spawn().map_err(|error| not_started(spec, &error))?;
@@ -107,7 +107,7 @@ impl Child {
     }
 
     /// Waits until the child has published that it serves.
-    pub(super) async fn wait_ready(&mut self) -> Result<(), Failure> {
+    pub(super) async fn wait_ready(&mut self) -> Result<(), ExitError> {
         let start = Instant::now();
         loop {
             if let Some(found) = RunFile::read(&self.run_file).filter(|found| found.pid == self.pid) {
@@ -124,7 +124,7 @@ impl Child {
                     self.name(),
                     READY_TIMEOUT.as_secs()
                 );
-                return Err(Failure::unreachable("CHILD_NOT_READY", text).with_fix(format!(
+                return Err(ExitError::unreachable("CHILD_NOT_READY", text).with_fix(format!(
                     "look at {}",
                     self.log.as_deref().unwrap_or(Path::new("its log")).display()
                 )));
@@ -150,9 +150,9 @@ impl Child {
     ///
     /// # Errors
     /// When it is not ready or does not listen.
-    pub(crate) fn address(&self) -> Result<SocketAddr, Failure> {
+    pub(crate) fn address(&self) -> Result<SocketAddr, ExitError> {
         self.address.ok_or_else(|| {
-            Failure::new(
+            ExitError::new(
                 "CHILD_NOT_LISTENING",
                 format!("the {} does not listen", self.name()),
             )
@@ -165,11 +165,11 @@ impl Child {
     }
 
     /// What ended it, if it has ended.
-    pub(crate) fn ended(&mut self) -> Option<Failure> {
+    pub(crate) fn ended(&mut self) -> Option<ExitError> {
         match self.handle.try_wait() {
             Ok(None) => None,
             Ok(Some(status)) => Some(last_failure(self.log.as_deref(), self.name(), Some(status))),
-            Err(error) => Some(Failure::new(
+            Err(error) => Some(ExitError::new(
                 "CHILD_LOST",
                 format!("the {} is lost: {}", self.name(), error.kind()),
             )),
@@ -177,7 +177,7 @@ impl Child {
     }
 
     /// Waits for its end; there is no timeout.
-    pub(crate) async fn wait_end(&mut self) -> Failure {
+    pub(crate) async fn wait_end(&mut self) -> ExitError {
         let status = self.handle.wait().await.ok();
         last_failure(self.log.as_deref(), self.name(), status)
     }
@@ -210,8 +210,8 @@ impl Child {
     }
 }
 
-pub(super) fn not_started(spec: &Spec, error: &std::io::Error) -> Failure {
-    Failure::new(
+pub(super) fn not_started(spec: &Spec, error: &std::io::Error) -> ExitError {
+    ExitError::new(
         "CHILD_NOT_STARTED",
         format!("cannot start {}: {}", spec.binary, error.kind()),
     )
@@ -219,15 +219,15 @@ pub(super) fn not_started(spec: &Spec, error: &std::io::Error) -> Failure {
 }
 
 /// The last failure that a child printed, as this process's own.
-pub(super) fn last_failure(log: Option<&Path>, name: &str, status: Option<ExitStatus>) -> Failure {
+pub(super) fn last_failure(log: Option<&Path>, name: &str, status: Option<ExitStatus>) -> ExitError {
     if let Some(signal) = status.and_then(|status| status.signal()) {
-        return Failure::new(
+        return ExitError::new(
             "CHILD_KILLED",
             format!("the {name} was killed by signal {signal}"),
         );
     }
     let Some(log) = log else {
-        return Failure::new("CHILD_ENDED", format!("the {name} ended"))
+        return ExitError::new("CHILD_ENDED", format!("the {name} ended"))
             .with_fix("look at its message above");
     };
     let bytes = files::read_bounded(log, LOG_BYTES_MAX).unwrap_or_default();
@@ -240,7 +240,7 @@ pub(super) fn last_failure(log: Option<&Path>, name: &str, status: Option<ExitSt
         .unwrap_or(1);
     match printed_failure(&lines) {
         Some((code, message, fix)) => {
-            let failure = Failure::new(code, format!("the {name} ended: {message}")).with_exit(exit);
+            let failure = ExitError::new(code, format!("the {name} ended: {message}")).with_exit(exit);
             match fix {
                 Some(fix) => failure.with_fix(fix),
                 None => failure,
@@ -249,7 +249,7 @@ pub(super) fn last_failure(log: Option<&Path>, name: &str, status: Option<ExitSt
         None => {
             let usage = lines.iter().rfind(|line| line.starts_with("error: "));
             let last = usage.or(lines.last()).copied().unwrap_or("it said nothing");
-            Failure::new("CHILD_ENDED", format!("the {name} ended: {last}"))
+            ExitError::new("CHILD_ENDED", format!("the {name} ended: {last}"))
                 .with_exit(exit)
                 .with_fix(format!("look at {}", log.display()))
         }

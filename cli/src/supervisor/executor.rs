@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use synapsor_chassis::grpc_channel::{self, Target};
+use synapsor_chassis::grpc_channel::{self, Endpoint};
 use synapsor_chassis::identity::Role;
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 
 use super::child::{Child, Spec};
 use super::environment::{self, Process};
@@ -68,18 +68,18 @@ impl Executor {
 }
 
 /// Starts an executor and waits until it serves.
-pub(super) async fn start(supervisor: &Supervisor<'_>, executor: Executor) -> Result<Child, Failure> {
+pub(super) async fn start(supervisor: &Supervisor<'_>, executor: Executor) -> Result<Child, ExitError> {
     let (process, role, _) = executor.parts();
     environment::require(process, &supervisor.context.env, &supervisor.contract.contract)?;
     let mut child = Child::start(&spec(supervisor, executor)?)?;
     child.wait_ready().await?;
-    let target = Target::new(role, child.address()?.to_string()).of_instance(supervisor.instance.id());
+    let target = Endpoint::new(role, child.address()?.to_string()).of_instance(supervisor.instance.id());
     let channel = grpc_channel::connect(&supervisor.instance.operator(&supervisor.context.env)?, &target)?;
-    grpc_channel::probe(&channel, &target, PROBE_TIMEOUT).await?;
+    grpc_channel::check_health(&channel, &target, PROBE_TIMEOUT).await?;
     Ok(child)
 }
 
-fn spec(supervisor: &Supervisor<'_>, executor: Executor) -> Result<Spec, Failure> {
+fn spec(supervisor: &Supervisor<'_>, executor: Executor) -> Result<Spec, ExitError> {
     let (process, role, key) = executor.parts();
     let state = supervisor.state;
     let tls = supervisor.instance.leaf_files(role)?;

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use synapsor_chassis::identity::Role;
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_chassis::tls::TlsFiles;
 use synapsor_domain::tool::AliasMode;
 
@@ -85,7 +85,7 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    pub(crate) fn new(reader: &Child, ledger: &RunningLedger) -> Result<Self, Failure> {
+    pub(crate) fn new(reader: &Child, ledger: &RunningLedger) -> Result<Self, ExitError> {
         Ok(Self {
             reader: reader.address()?,
             ledger: ledger.address,
@@ -130,7 +130,7 @@ impl StdioGateway {
     }
 
     /// What the gateway said when it ended.
-    pub(crate) async fn last_failure(&mut self) -> Failure {
+    pub(crate) async fn last_failure(&mut self) -> ExitError {
         let status = self.handle.wait().await.ok();
         child::last_failure(self.log.as_deref(), Process::Gateway.as_str(), status)
     }
@@ -148,7 +148,7 @@ pub(super) async fn http(
     supervisor: &Supervisor<'_>,
     upstream: Upstream,
     http: &Http,
-) -> Result<Child, Failure> {
+) -> Result<Child, ExitError> {
     let transport = match http.wire {
         Wire::Streamable => "streamable-http",
         Wire::Bridge => "http-bridge",
@@ -183,7 +183,7 @@ pub(super) fn stdio(
     upstream: Upstream,
     shown: Shown,
     is_inherited: bool,
-) -> Result<StdioGateway, Failure> {
+) -> Result<StdioGateway, ExitError> {
     let arguments = ["--transport", "stdio"].map(OsString::from).to_vec();
     let mut spec = spec(supervisor, upstream, shown, None, arguments)?;
     if is_inherited {
@@ -196,7 +196,7 @@ pub(super) fn stdio(
 }
 
 /// A gateway of a reader that runs elsewhere, with a certificate that the caller brings.
-pub(crate) fn remote(context: &Context, reader: &str, tls: TlsFiles) -> Result<StdioGateway, Failure> {
+pub(crate) fn remote(context: &Context, reader: &str, tls: TlsFiles) -> Result<StdioGateway, ExitError> {
     let deployment = tls.load()?.identity().deployment().to_owned();
     let mut arguments = ["--transport", "stdio"].map(OsString::from).to_vec();
     connection(&mut arguments, reader, &deployment, tls);
@@ -216,7 +216,7 @@ pub(crate) fn remote(context: &Context, reader: &str, tls: TlsFiles) -> Result<S
 }
 
 /// The streams are this process's own when `is_inherited` says so, and pipes otherwise.
-fn start_stdio(spec: &Spec, is_inherited: bool) -> Result<StdioGateway, Failure> {
+fn start_stdio(spec: &Spec, is_inherited: bool) -> Result<StdioGateway, ExitError> {
     let mut command = child::command(spec)?;
     if is_inherited {
         command.stdin(Stdio::inherit()).stdout(Stdio::inherit());
@@ -252,7 +252,7 @@ fn spec(
     shown: Shown,
     token_env: Option<&str>,
     mut arguments: Vec<OsString>,
-) -> Result<Spec, Failure> {
+) -> Result<Spec, ExitError> {
     let tls = supervisor.instance.leaf_files(Role::Gateway)?;
     let name = format!("gateway-{}", supervisor.instance.id());
     let run_file = supervisor.instance.gateway_run_dir()?.join("gateway.json");

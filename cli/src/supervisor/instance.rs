@@ -8,8 +8,8 @@ use synapsor_chassis::clock::{Clock as _, SystemClock};
 use synapsor_chassis::files;
 use synapsor_chassis::identity::{PeerIdentity, Role};
 use synapsor_chassis::random;
-use synapsor_chassis::run::Failure;
-use synapsor_chassis::settings::Environment;
+use synapsor_chassis::run::ExitError;
+use synapsor_chassis::settings::EnvVars;
 use synapsor_chassis::tls::dev_ca::{self, DevCa, LEAF_TTL};
 use synapsor_chassis::tls::{TlsFiles, TlsMaterial};
 
@@ -30,7 +30,7 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    pub(crate) fn new(state: &StateFolder) -> Result<Self, Failure> {
+    pub(crate) fn new(state: &StateFolder) -> Result<Self, ExitError> {
         let instance = Self {
             id: random::hex_id(12),
             authority: state.authority()?,
@@ -51,14 +51,14 @@ impl Instance {
     }
 
     /// The identity that this instance's process of a role bears.
-    pub(crate) fn identity(&self, role: Role) -> Result<PeerIdentity, Failure> {
+    pub(crate) fn identity(&self, role: Role) -> Result<PeerIdentity, ExitError> {
         let instance = role.has_instance().then_some(self.id.as_str());
         Ok(PeerIdentity::new(self.authority.deployment(), role, instance)?)
     }
 
     /// A certificate for a child, in files. A gateway's stand in a folder of their own: it is the only one of the
     /// state folder that a gateway sees.
-    pub(crate) fn leaf_files(&self, role: Role) -> Result<TlsFiles, Failure> {
+    pub(crate) fn leaf_files(&self, role: Role) -> Result<TlsFiles, ExitError> {
         let instance = role.has_instance().then_some(self.id.as_str());
         let leaf = self
             .authority
@@ -80,7 +80,7 @@ impl Instance {
     }
 
     /// The folder in which this instance's gateway says where it listens; it goes with the instance.
-    pub(crate) fn gateway_run_dir(&self) -> Result<PathBuf, Failure> {
+    pub(crate) fn gateway_run_dir(&self) -> Result<PathBuf, ExitError> {
         let dir = self.gateway_dir().join(GATEWAY_RUN_DIR);
         files::create_private_dir(&self.gateway_dir())?;
         files::create_private_dir(&dir)?;
@@ -88,7 +88,7 @@ impl Instance {
     }
 
     /// A certificate for this process, in memory only.
-    pub(crate) fn operator(&self, env: &Environment) -> Result<TlsMaterial, Failure> {
+    pub(crate) fn operator(&self, env: &EnvVars) -> Result<TlsMaterial, ExitError> {
         let now_ms = SystemClock.now_ms();
         let leaf = self
             .authority

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use synapsor_chassis::grpc_channel::{self, Target};
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::grpc_channel::{self, Endpoint};
+use synapsor_chassis::run::ExitError;
 use tonic::transport::Channel;
 
 use super::budget::Budget;
@@ -19,12 +19,12 @@ pub(crate) struct Keeper<'a> {
     supervisor: &'a Supervisor<'a>,
     address: std::net::SocketAddr,
     pid: u32,
-    target: Target,
+    target: Endpoint,
     channel: Channel,
 }
 
 impl<'a> Keeper<'a> {
-    pub(crate) fn new(supervisor: &'a Supervisor<'a>, ledger: &RunningLedger) -> Result<Self, Failure> {
+    pub(crate) fn new(supervisor: &'a Supervisor<'a>, ledger: &RunningLedger) -> Result<Self, ExitError> {
         let target = ledger.target();
         let tls = supervisor.instance.operator(&supervisor.context.env)?;
         let channel = grpc_channel::connect(&tls, &target)?;
@@ -38,11 +38,11 @@ impl<'a> Keeper<'a> {
     }
 
     /// Returns only when starting it again is of no use. The open connection also tells the ledger that it is needed.
-    pub(crate) async fn keep(&self) -> Failure {
+    pub(crate) async fn keep(&self) -> ExitError {
         let (mut budget, mut pid, mut started) = (Budget::default(), self.pid, Instant::now());
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            if grpc_channel::probe(&self.channel, &self.target, PROBE_TIMEOUT)
+            if grpc_channel::check_health(&self.channel, &self.target, PROBE_TIMEOUT)
                 .await
                 .is_ok()
             {
@@ -58,7 +58,7 @@ impl<'a> Keeper<'a> {
                         tracing::warn!(address = %ledger.address, "the ledger now answers elsewhere");
                     }
                     pid = ledger.pid;
-                    Failure::new("CHILD_ENDED", "the ledger keeps ending soon after its start")
+                    ExitError::new("CHILD_ENDED", "the ledger keeps ending soon after its start")
                         .with_fix("see its log in the state folder")
                 }
                 Err(failure) => {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 
 use super::budget::Budget;
 use super::executor::{self, Executor};
@@ -25,7 +25,7 @@ enum Service {
 }
 
 impl Service {
-    async fn start(&self, supervisor: &Supervisor<'_>) -> Result<Child, Failure> {
+    async fn start(&self, supervisor: &Supervisor<'_>) -> Result<Child, ExitError> {
         match self {
             Self::Executor(executor) => executor::start(supervisor, *executor).await,
             Self::Gateway { upstream, http } => gateway::http(supervisor, *upstream, http).await,
@@ -37,7 +37,7 @@ impl<'a> Kept<'a> {
     pub(crate) async fn executor(
         supervisor: &'a Supervisor<'a>,
         executor: Executor,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, ExitError> {
         let child = executor::start(supervisor, executor).await?;
         let service = Service::Executor(executor.at(child.address()?));
         Ok(Self {
@@ -52,7 +52,7 @@ impl<'a> Kept<'a> {
         supervisor: &'a Supervisor<'a>,
         upstream: Upstream,
         http: &Http,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, ExitError> {
         let child = gateway::http(supervisor, upstream, http).await?;
         let http = Http {
             listen: child.address()?,
@@ -70,7 +70,7 @@ impl<'a> Kept<'a> {
     }
 
     /// Returns only when starting it again is of no use.
-    pub(crate) async fn keep(&mut self) -> Failure {
+    pub(crate) async fn keep(&mut self) -> ExitError {
         let mut budget = Budget::default();
         let mut started = Instant::now();
         let mut failure = self.child.wait_end().await;

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use synapsor_chassis::files;
-use synapsor_chassis::grpc_channel::{self, Target};
+use synapsor_chassis::grpc_channel::{self, Endpoint};
 use synapsor_chassis::identity::Role;
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_chassis::tls::TlsMaterial;
 
 use super::child::{Child, POLL_PAUSE, READY_TIMEOUT, Spec};
@@ -44,7 +44,7 @@ impl RunningLedger {
         context: &Context,
         state: &StateFolder,
         instance: &Instance,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, ExitError> {
         ensure(context, state, instance).await
     }
 
@@ -55,8 +55,8 @@ impl RunningLedger {
         }
     }
 
-    pub(crate) fn target(&self) -> Target {
-        Target::new(Role::Ledger, self.address.to_string())
+    pub(crate) fn target(&self) -> Endpoint {
+        Endpoint::new(Role::Ledger, self.address.to_string())
     }
 }
 
@@ -67,7 +67,7 @@ async fn ensure(
     context: &Context,
     state: &StateFolder,
     instance: &Instance,
-) -> Result<RunningLedger, Failure> {
+) -> Result<RunningLedger, ExitError> {
     let tls = instance.operator(&context.env)?;
     let start = Instant::now();
     let run_file = state.run_dir().join(RUN_FILE);
@@ -92,7 +92,7 @@ async fn ensure(
             None => {}
         }
         if start.elapsed() > READY_TIMEOUT {
-            return Err(Failure::unreachable(
+            return Err(ExitError::unreachable(
                 "LEDGER_NOT_READY",
                 "the ledger of this state folder does not answer",
             )
@@ -118,9 +118,11 @@ fn remember(state: &StateFolder, address: SocketAddr) {
 
 async fn answering(found: &RunFile, tls: &TlsMaterial) -> Option<RunningLedger> {
     let address = found.address?;
-    let target = Target::new(Role::Ledger, address.to_string());
+    let target = Endpoint::new(Role::Ledger, address.to_string());
     let channel = grpc_channel::connect(tls, &target).ok()?;
-    grpc_channel::probe(&channel, &target, PROBE_TIMEOUT).await.ok()?;
+    grpc_channel::check_health(&channel, &target, PROBE_TIMEOUT)
+        .await
+        .ok()?;
     Some(RunningLedger {
         address,
         pid: found.pid,
@@ -142,7 +144,7 @@ fn spec(
     state: &StateFolder,
     instance: &Instance,
     listen: Option<SocketAddr>,
-) -> Result<Spec, Failure> {
+) -> Result<Spec, ExitError> {
     let tls = instance.leaf_files(Role::Ledger)?;
     let run_file = state.run_dir().join(RUN_FILE);
     let mut arguments: Vec<OsString> = vec!["--on-demand".into()];

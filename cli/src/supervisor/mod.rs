@@ -26,14 +26,14 @@ pub(crate) use ledger::RunningLedger;
 pub(crate) use oneshot::ask;
 pub(crate) use run_file::RunFile;
 
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 
 use crate::Context;
 use crate::contract_file::LoadedContract;
 use crate::state::{self, StateFolder};
 
 /// Refuses to go on while a variable of the reader is missing, before anything is made or started.
-pub(crate) fn check_reader(context: &Context, contract: &LoadedContract) -> Result<(), Failure> {
+pub(crate) fn check_reader(context: &Context, contract: &LoadedContract) -> Result<(), ExitError> {
     environment::require(Process::Reader, &context.env, &contract.contract)
 }
 
@@ -51,7 +51,7 @@ impl<'a> Supervisor<'a> {
         context: &'a Context,
         state: &'a StateFolder,
         contract: &'a LoadedContract,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, ExitError> {
         // Every process reads it; here its path can be named.
         state::load_trust(state.trust_path())?;
         Ok(Self {
@@ -63,12 +63,12 @@ impl<'a> Supervisor<'a> {
     }
 
     /// The ledger that runs on this state folder, started when there is none.
-    pub(crate) async fn ledger(&self) -> Result<RunningLedger, Failure> {
+    pub(crate) async fn ledger(&self) -> Result<RunningLedger, ExitError> {
         RunningLedger::ensure(self.context, self.state, &self.instance).await
     }
 
     /// Starts a reader or a writer and waits until it serves.
-    pub(crate) async fn executor(&self, executor: Executor) -> Result<Child, Failure> {
+    pub(crate) async fn executor(&self, executor: Executor) -> Result<Child, ExitError> {
         executor::start(self, executor).await
     }
 
@@ -78,7 +78,7 @@ impl<'a> Supervisor<'a> {
         upstream: Upstream,
         shown: Shown,
         is_inherited: bool,
-    ) -> Result<StdioGateway, Failure> {
+    ) -> Result<StdioGateway, ExitError> {
         gateway::stdio(self, upstream, shown, is_inherited)
     }
 }

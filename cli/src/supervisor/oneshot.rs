@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::process::Stdio;
 use std::time::Duration;
 
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::inspection::INSPECTION_BYTES_MAX;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
@@ -27,7 +27,7 @@ pub(crate) async fn ask(
     context: &Context,
     arguments: Vec<OsString>,
     names: &BTreeSet<String>,
-) -> Result<Vec<u8>, Failure> {
+) -> Result<Vec<u8>, ExitError> {
     let mut command = Command::new(binary::path(BINARY)?);
     command
         .args(arguments)
@@ -46,16 +46,16 @@ pub(crate) async fn ask(
                     "the database did not answer within {} s",
                     ANSWER_TIMEOUT.as_secs()
                 );
-                Err(Failure::unreachable("ANSWER_TIMEOUT", text)
+                Err(ExitError::unreachable("ANSWER_TIMEOUT", text)
                     .with_fix("check that the server runs, and that the URL names its host and port"))
             })
         })
         .await
 }
 
-async fn answer(mut command: Command) -> Result<Vec<u8>, Failure> {
+async fn answer(mut command: Command) -> Result<Vec<u8>, ExitError> {
     let lost = |error: std::io::Error| {
-        Failure::new(
+        ExitError::new(
             "CHILD_NOT_STARTED",
             format!("{BINARY} cannot be run: {}", error.kind()),
         )
@@ -81,11 +81,11 @@ async fn answer(mut command: Command) -> Result<Vec<u8>, Failure> {
     let lines: Vec<&str> = text.lines().collect();
     let Some((code, message, fix)) = child::printed_failure(&lines) else {
         let text = format!("{BINARY} ended without an answer that can be used");
-        return Err(Failure::new("CHILD_ENDED", text)
+        return Err(ExitError::new("CHILD_ENDED", text)
             .with_exit(exit)
             .with_fix("try again with one --schema"));
     };
-    let failure = Failure::new(code, message).with_exit(exit);
+    let failure = ExitError::new(code, message).with_exit(exit);
     Err(match fix {
         Some(fix) => failure.with_fix(fix),
         None => failure,

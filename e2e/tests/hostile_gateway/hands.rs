@@ -1,6 +1,6 @@
 //! The gateway's certificate in the hands of somebody else.
 
-use synapsor_chassis::grpc_channel::{Target, connect};
+use synapsor_chassis::grpc_channel::{Endpoint, connect};
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::random;
 use synapsor_chassis::tls::TlsFiles;
@@ -55,7 +55,7 @@ impl Hands {
         };
         let tls = tls.load()?;
         let writer = stack.writer.as_ref().map(|writer| writer.address.clone());
-        let to = |role, address: &str| connect(&tls, &Target::new(role, address));
+        let to = |role, address: &str| connect(&tls, &Endpoint::new(role, address));
         Ok(Self {
             reader: to(Role::Reader, &stack.reader.address)?,
             ledger: to(Role::Ledger, &stack.ledger.address)?,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value as Json, json};
-use synapsor_chassis::settings::Environment;
+use synapsor_chassis::settings::EnvVars;
 use synapsor_domain::contract::Contract;
 use synapsor_domain::value::{ColumnValue, Value};
 use synapsor_domain::writeback::{GrantTarget, RECEIPT_TABLE};
@@ -203,11 +203,7 @@ pub(crate) fn open_writer_source(
         .context("a URL's variable")
 }
 
-fn contract(
-    engine: Engine,
-    more: &Json,
-    variables: Variables<'_>,
-) -> anyhow::Result<(Contract, Environment)> {
+fn contract(engine: Engine, more: &Json, variables: Variables<'_>) -> anyhow::Result<(Contract, EnvVars)> {
     let mut contract: Json = serde_json::from_str(CONTRACT)?;
     let source = &mut contract["sources"]["billing_db"];
     source["engine"] = json!(engine.in_contract().as_str());
@@ -216,7 +212,7 @@ fn contract(
     }
     let checked = Contract::parse(contract.to_string().as_bytes())
         .map_err(|report| anyhow::anyhow!("the contract: {report:?}"))?;
-    Ok((checked.contract, Environment::fixed(variables.iter().copied())))
+    Ok((checked.contract, EnvVars::fixed(variables.iter().copied())))
 }
 
 /// Files and options that a server starts with.

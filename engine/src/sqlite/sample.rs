@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use synapsor_chassis::files;
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::writeback::{RECEIPT_TABLE, receipt_table_ddl};
 
 const TABLES: &str = "
@@ -36,7 +36,7 @@ INSERT INTO invoices VALUES
 ///
 /// # Errors
 /// `FILE_EXISTS` if there is a file already; else what the file system says.
-pub fn create(path: &Path) -> Result<(), Failure> {
+pub fn create(path: &Path) -> Result<(), ExitError> {
     files::create_exclusive(path, b"")?;
     fill(path).inspect_err(|_| {
         // The file is this call's own; half a database would be found by the next one.
@@ -44,9 +44,9 @@ pub fn create(path: &Path) -> Result<(), Failure> {
     })
 }
 
-fn fill(path: &Path) -> Result<(), Failure> {
+fn fill(path: &Path) -> Result<(), ExitError> {
     let receipts = receipt_table_ddl("sqlite", "main", RECEIPT_TABLE)
-        .map_err(|r| Failure::new(r.code.clone(), &r.public))?;
+        .map_err(|r| ExitError::new(r.code.clone(), &r.public))?;
     let write = || -> rusqlite::Result<()> {
         let connection = Connection::open(path)?;
         connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
@@ -54,7 +54,7 @@ fn fill(path: &Path) -> Result<(), Failure> {
         connection.close().map_err(|(_, error)| error)
     };
     write().map_err(|_| {
-        Failure::new(
+        ExitError::new(
             "SAMPLE_NOT_MADE",
             format!("the sample database {} cannot be written", path.display()),
         )

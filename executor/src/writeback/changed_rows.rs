@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use synapsor_chassis::files::{self, FileError, MODE_PRIVATE};
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::refusal::Refusal;
@@ -27,12 +27,12 @@ impl ChangedRows {
     ///
     /// # Errors
     /// `CHANGED_ROWS_UNREADABLE` for a file that is not understood: an alarm must not be lost with it.
-    pub fn open(state_dir: &std::path::Path) -> Result<Self, Failure> {
+    pub fn open(state_dir: &std::path::Path) -> Result<Self, ExitError> {
         let path = state_dir.join(FILE);
         let receipts = match files::read_bounded(&path, FILE_BYTES_MAX) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
                 let text = format!("{}: {error}", path.display());
-                Failure::usage("CHANGED_ROWS_UNREADABLE", text)
+                ExitError::usage("CHANGED_ROWS_UNREADABLE", text)
                     .with_fix("restore the file; it names receipts that an operator must look at")
             })?,
             Err(FileError::Missing(_)) => Vec::new(),

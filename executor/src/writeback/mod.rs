@@ -35,7 +35,7 @@ use std::sync::Arc;
 
 use synapsor_chassis::background::Background;
 use synapsor_chassis::clock::Clock;
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::contract::Contract;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::SigningKey;
@@ -116,7 +116,7 @@ impl fmt::Debug for Writer {
 }
 
 /// Works until told to stop, then lets running attempts end.
-pub async fn run(writer: Arc<Writer>, stop: CancellationToken) -> Result<(), Failure> {
+pub async fn run(writer: Arc<Writer>, stop: CancellationToken) -> Result<(), ExitError> {
     let mut background = Background::default();
     background.spawn("reconciler", reconcile::run(Arc::clone(&writer), stop.clone()));
     background.spawn("rejecter", reject::run(Arc::clone(&writer), stop.clone()));

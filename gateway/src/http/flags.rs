@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::{Authority, Uri};
-use synapsor_chassis::confine::Needs;
-use synapsor_chassis::exposure::Exposure;
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::confine::SandboxPolicy;
+use synapsor_chassis::exposure::ListenPolicy;
+use synapsor_chassis::run::ExitError;
 use synapsor_chassis::secret::{Secret, SecretError};
-use synapsor_chassis::settings::Environment;
+use synapsor_chassis::settings::EnvVars;
 
 use super::cors::Cors;
 use super::origin::Names;
@@ -138,19 +138,19 @@ impl HttpFlags {
     ///
     /// # Errors
     /// When a setting cannot be used, or the settings do not go together.
-    pub fn resolve(&self, env: &Environment, has_lifeline: bool) -> Result<HttpSettings, Failure> {
+    pub fn resolve(&self, env: &EnvVars, has_lifeline: bool) -> Result<HttpSettings, ExitError> {
         self.resolve_for(Wire::Streamable, env, has_lifeline)
     }
 
     pub(crate) fn resolve_for(
         &self,
         wire: Wire,
-        env: &Environment,
+        env: &EnvVars,
         has_lifeline: bool,
-    ) -> Result<HttpSettings, Failure> {
+    ) -> Result<HttpSettings, ExitError> {
         let listen = self.listen(wire, env)?;
         let tls = self.tls_files(env)?;
-        let exposure = Exposure {
+        let exposure = ListenPolicy {
             listen,
             is_authenticated: !self.dev_no_auth,
             is_remote_allowed: self.allow_remote,
@@ -180,7 +180,12 @@ impl HttpFlags {
 
     /// What serving HTTP reads and listens on, as far as the settings say. Files that are read again when they change
     /// may be replaced by others, so that their folders are needed.
-    pub(crate) fn needs(&self, wire: Wire, env: &Environment, needs: &mut Needs) -> Result<(), Failure> {
+    pub(crate) fn needs(
+        &self,
+        wire: Wire,
+        env: &EnvVars,
+        needs: &mut SandboxPolicy,
+    ) -> Result<(), ExitError> {
         needs.listened.push(self.listen(wire, env)?.port());
         if let Some(files) = self.tls_files(env)? {
             needs.folder_of(&files.cert);
@@ -194,7 +199,7 @@ impl HttpFlags {
         Ok(())
     }
 
-    fn listen(&self, wire: Wire, env: &Environment) -> Result<SocketAddr, Failure> {
+    fn listen(&self, wire: Wire, env: &EnvVars) -> Result<SocketAddr, ExitError> {
         let port = match wire {
             Wire::Streamable => PORT_DEFAULT,
             Wire::Bridge => BRIDGE_PORT_DEFAULT,
@@ -203,7 +208,7 @@ impl HttpFlags {
         Ok(env.choose(self.listen, "SYNAPSOR_GATEWAY_LISTEN", loopback)?)
     }
 
-    fn token_name(&self, env: &Environment) -> Result<String, Failure> {
+    fn token_name(&self, env: &EnvVars) -> Result<String, ExitError> {
         let default = AUTH_TOKEN_ENV_DEFAULT.to_owned();
         Ok(env.choose(
             self.auth_token_env.clone(),
@@ -212,14 +217,14 @@ impl HttpFlags {
         )?)
     }
 
-    fn tokens_file(&self, env: &Environment) -> Result<Option<PathBuf>, Failure> {
+    fn tokens_file(&self, env: &EnvVars) -> Result<Option<PathBuf>, ExitError> {
         match &self.auth_tokens_file {
             Some(path) => Ok(Some(path.clone())),
             None => Ok(env.parse("SYNAPSOR_GATEWAY_AUTH_TOKENS_FILE")?),
         }
     }
 
-    fn tls_files(&self, env: &Environment) -> Result<Option<ServerTlsFiles>, Failure> {
+    fn tls_files(&self, env: &EnvVars) -> Result<Option<ServerTlsFiles>, ExitError> {
         let path = |flag: &Option<PathBuf>, name| match flag {
             Some(path) => Ok(Some(path.clone())),
             None => env.parse::<PathBuf>(name),
@@ -229,7 +234,7 @@ impl HttpFlags {
         match (cert, key) {
             (None, None) => Ok(None),
             (Some(cert), Some(key)) => Ok(Some(ServerTlsFiles { cert, key })),
-            (Some(_), None) | (None, Some(_)) => Err(Failure::usage(
+            (Some(_), None) | (None, Some(_)) => Err(ExitError::usage(
                 "HTTP_TLS_INCOMPLETE",
                 "a certificate for TLS needs its key, and a key its certificate",
             )
@@ -237,31 +242,31 @@ impl HttpFlags {
         }
     }
 
-    fn session_idle(&self, env: &Environment) -> Result<Duration, Failure> {
+    fn session_idle(&self, env: &EnvVars) -> Result<Duration, ExitError> {
         const NAME: &str = "SYNAPSOR_GATEWAY_SESSION_IDLE_SECONDS";
         let seconds = env.choose(self.session_idle_seconds, NAME, SESSION_IDLE_SECONDS_DEFAULT)?;
         if (1..=SESSION_IDLE_SECONDS_MAX).contains(&seconds) {
             return Ok(Duration::from_secs(seconds));
         }
         let text = "the idle time of sessions is out of bounds";
-        Err(Failure::usage("SETTING_INVALID", text).with_fix(format!(
+        Err(ExitError::usage("SETTING_INVALID", text).with_fix(format!(
             "give --session-idle-seconds a number from 1 to {SESSION_IDLE_SECONDS_MAX}"
         )))
     }
 
-    fn per_second(&self, env: &Environment) -> Result<NonZeroU32, Failure> {
+    fn per_second(&self, env: &EnvVars) -> Result<NonZeroU32, ExitError> {
         const NAME: &str = "SYNAPSOR_GATEWAY_RATE_PER_SECOND";
         let rate = env.choose(self.rate_per_second, NAME, PER_SECOND_DEFAULT)?;
         if rate.get() <= PER_SECOND_MAX {
             return Ok(rate);
         }
         let text = "the rate of requests is out of bounds";
-        Err(Failure::usage("SETTING_INVALID", text).with_fix(format!(
+        Err(ExitError::usage("SETTING_INVALID", text).with_fix(format!(
             "give --rate-per-second a number from 1 to {PER_SECOND_MAX}"
         )))
     }
 
-    fn door(&self, env: &Environment) -> Result<Door, Failure> {
+    fn door(&self, env: &EnvVars) -> Result<Door, ExitError> {
         if self.dev_no_auth {
             return Ok(Door::Open);
         }
@@ -284,7 +289,7 @@ impl HttpSettings {
     ///
     /// # Errors
     /// `HTTP_ACCESS_TOKENS_REQUIRED` and `HTTP_ACCESS_TOKENS_UNUSED` when the settings want something else.
-    pub(crate) fn let_in(&mut self, issued: Option<Arc<AccessTokens>>) -> Result<(), Failure> {
+    pub(crate) fn let_in(&mut self, issued: Option<Arc<AccessTokens>>) -> Result<(), ExitError> {
         match (&mut self.door, issued) {
             (Door::Issued(place), Some(tokens)) => {
                 *place = Some(tokens);
@@ -292,12 +297,12 @@ impl HttpSettings {
             }
             (Door::Issued(_), None) => {
                 let text = "the reader's contract does not take tenant and principal from access tokens";
-                Err(Failure::usage("HTTP_ACCESS_TOKENS_UNUSED", text)
+                Err(ExitError::usage("HTTP_ACCESS_TOKENS_UNUSED", text)
                     .with_fix("drop --access-tokens and set a bearer token"))
             }
             (Door::Open | Door::Tokens { .. }, Some(_)) => {
                 let text = "the reader's contract takes tenant and principal from callers' access tokens";
-                Err(Failure::usage("HTTP_ACCESS_TOKENS_REQUIRED", text)
+                Err(ExitError::usage("HTTP_ACCESS_TOKENS_REQUIRED", text)
                     .with_fix("give --access-tokens instead of another way to authenticate"))
             }
             (Door::Open | Door::Tokens { .. }, None) => Ok(()),
@@ -305,11 +310,11 @@ impl HttpSettings {
     }
 
     /// Who is let in, and the tokens that are read again when their file changes.
-    pub(super) fn gate(&self) -> Result<(Arc<Gate>, Option<Arc<StaticTokens>>), Failure> {
+    pub(super) fn gate(&self) -> Result<(Arc<Gate>, Option<Arc<StaticTokens>>), ExitError> {
         match &self.door {
             Door::Open => Ok((Arc::new(Gate::Open), None)),
             Door::Issued(Some(tokens)) => Ok((Arc::new(Gate::Issued(tokens.clone())), None)),
-            Door::Issued(None) => Err(Failure::usage(
+            Door::Issued(None) => Err(ExitError::usage(
                 "HTTP_ACCESS_TOKENS_UNUSED",
                 "nothing says which access tokens open",
             )),
@@ -320,7 +325,7 @@ impl HttpSettings {
         }
     }
 
-    pub(super) fn server_tls(&self) -> Result<Option<ServerTls>, Failure> {
+    pub(super) fn server_tls(&self) -> Result<Option<ServerTls>, ExitError> {
         self.tls.clone().map(ServerTls::load).transpose()
     }
 
@@ -330,9 +335,9 @@ impl HttpSettings {
     }
 }
 
-fn token_failure(error: SecretError) -> Failure {
+fn token_failure(error: SecretError) -> ExitError {
     match error {
-        SecretError::Missing { name } => Failure::usage(
+        SecretError::Missing { name } => ExitError::usage(
             "HTTP_AUTH_TOKEN_MISSING",
             format!("HTTP needs a bearer token, and {name} is not set"),
         )
@@ -347,9 +352,9 @@ fn checked(
     values: &[String],
     flag: &'static str,
     is_good: impl Fn(&str) -> bool,
-) -> Result<Vec<String>, Failure> {
+) -> Result<Vec<String>, ExitError> {
     let refused = |text: String| {
-        Failure::usage("SETTING_INVALID", text).with_fix(match flag {
+        ExitError::usage("SETTING_INVALID", text).with_fix(match flag {
             "--allowed-host" => "give HOST or HOST:PORT in lower case, for example mcp.example.com",
             _ => {
                 "give SCHEME://HOST or SCHEME://HOST:PORT in lower case, for example https://app.example.com"

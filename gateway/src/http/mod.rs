@@ -32,7 +32,7 @@ use rmcp::ServerHandler;
 use serde_json::json;
 use synapsor_chassis::background::Background;
 use synapsor_chassis::grpc_server::ServerError;
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_chassis::shutdown;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -62,7 +62,7 @@ pub async fn serve<H: ServerHandler + Clone>(
     settings: &HttpSettings,
     run_file: Option<&Path>,
     stop: CancellationToken,
-) -> Result<(), Failure> {
+) -> Result<(), ExitError> {
     let (gate, tokens) = settings.gate()?;
     let tls = settings.server_tls()?.map(Arc::new);
     let listener = TcpListener::bind(settings.listen)
@@ -101,7 +101,7 @@ pub async fn serve<H: ServerHandler + Clone>(
     if settings.has_lifeline {
         let stop = stop.clone();
         background.spawn("lifeline", async move {
-            shutdown::lifeline().await;
+            shutdown::wait_for_stdin_close().await;
             stop.cancel();
         });
     }
@@ -112,7 +112,7 @@ pub async fn serve<H: ServerHandler + Clone>(
     }
 }
 
-fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failure {
+fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> ExitError {
     match error.kind() {
         std::io::ErrorKind::AddrInUse => ServerError::AddressInUse(address).into(),
         kind => ServerError::CannotListen { address, kind }.into(),

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use synapsor_chassis::files;
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_chassis::secret::Secret;
 
 use super::watched::Watched;
@@ -48,7 +48,7 @@ impl Named {
 impl StaticTokens {
     /// # Errors
     /// When the file cannot be used.
-    pub(super) fn load(of_variable: Option<&Secret>, file: Option<&Path>) -> Result<Self, Failure> {
+    pub(super) fn load(of_variable: Option<&Secret>, file: Option<&Path>) -> Result<Self, ExitError> {
         let of_variable = of_variable.map(|token| Named::new(VARIABLE_NAME, token.expose()));
         let tokens = Self {
             current: RwLock::new(Arc::default()),
@@ -86,7 +86,7 @@ impl StaticTokens {
     ///
     /// # Errors
     /// What is wrong with the file.
-    pub(super) fn read_again(&self) -> Result<Vec<Caller>, Failure> {
+    pub(super) fn read_again(&self) -> Result<Vec<Caller>, ExitError> {
         let mut tokens: Vec<Named> = self.of_variable.iter().cloned().collect();
         if let Some(path) = &self.file {
             tokens.extend(read(path, self.of_variable.is_some())?);
@@ -105,11 +105,11 @@ impl StaticTokens {
 }
 
 /// Lines `name token`; empty lines and lines that begin with `#` are skipped.
-fn read(path: &Path, is_default_taken: bool) -> Result<Vec<Named>, Failure> {
+fn read(path: &Path, is_default_taken: bool) -> Result<Vec<Named>, ExitError> {
     let bytes = files::read_private(path, FILE_BYTES_MAX)?;
     let bad = |line: usize, what: &str| {
         let message = format!("line {line} of {}: {what}", path.display());
-        Failure::usage("HTTP_TOKENS_FILE_INVALID", message).with_fix(format!(
+        ExitError::usage("HTTP_TOKENS_FILE_INVALID", message).with_fix(format!(
             "write one `name token` per line; names of {NAME_CHARS_MAX} letters, digits, `_`, `.` or `-` at most, \
              tokens of {TOKEN_CHARS_MIN} visible characters at least"
         ))
@@ -165,7 +165,7 @@ fn is_name(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn with_file(content: &str) -> (tempfile::TempDir, Result<StaticTokens, Failure>) {
+    fn with_file(content: &str) -> (tempfile::TempDir, Result<StaticTokens, ExitError>) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("tokens");
         files::create_exclusive(&path, content.as_bytes()).unwrap();

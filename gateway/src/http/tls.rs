@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use synapsor_chassis::files;
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use tokio_rustls::TlsAcceptor;
 
 use super::watched::Watched;
@@ -50,7 +50,7 @@ impl ResolvesServerCert for Current {
 impl ServerTls {
     /// # Errors
     /// When the files cannot be used.
-    pub(super) fn load(files: ServerTlsFiles) -> Result<Self, Failure> {
+    pub(super) fn load(files: ServerTlsFiles) -> Result<Self, ExitError> {
         let provider = Arc::new(ring::default_provider());
         let current = Arc::new(Current(RwLock::new(read(&files, &provider)?)));
         let mut config = ServerConfig::builder_with_provider(provider.clone())
@@ -82,7 +82,7 @@ impl ServerTls {
     ///
     /// # Errors
     /// What is wrong with them.
-    pub(super) fn read_again(&self) -> Result<(), Failure> {
+    pub(super) fn read_again(&self) -> Result<(), ExitError> {
         let new = read(&self.files, &self.provider)?;
         let mut current = self.current.0.write().unwrap_or_else(PoisonError::into_inner);
         if current.cert != new.cert {
@@ -93,7 +93,7 @@ impl ServerTls {
     }
 }
 
-fn read(files: &ServerTlsFiles, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, Failure> {
+fn read(files: &ServerTlsFiles, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, ExitError> {
     let cert = files::read_bounded(&files.cert, PEM_BYTES_MAX)?;
     let key = files::read_private(&files.key, PEM_BYTES_MAX)?;
     let chain: Vec<_> = CertificateDer::pem_slice_iter(&cert)
@@ -114,8 +114,8 @@ fn read(files: &ServerTlsFiles, provider: &CryptoProvider) -> Result<Arc<Certifi
     Ok(Arc::new(certified))
 }
 
-fn unusable(why: &str) -> Failure {
-    Failure::usage("HTTP_TLS_FILES_INVALID", format!("TLS cannot be served: {why}")).with_fix(
+fn unusable(why: &str) -> ExitError {
+    ExitError::usage("HTTP_TLS_FILES_INVALID", format!("TLS cannot be served: {why}")).with_fix(
         "give --tls-server-cert as PEM, leaf first, and --tls-server-key as its key in PEM with mode 0600",
     )
 }

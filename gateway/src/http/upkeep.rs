@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -39,7 +39,7 @@ impl Kept {
         }
     }
 
-    fn refresh(&mut self, what: &'static str, read: impl FnOnce() -> Result<(), Failure>) {
+    fn refresh(&mut self, what: &'static str, read: impl FnOnce() -> Result<(), ExitError>) {
         if !self.files.may_have_changed() {
             return;
         }
@@ -90,7 +90,7 @@ impl Upkeep {
         }
     }
 
-    fn read_tokens(&self, tokens: &StaticTokens) -> Result<(), Failure> {
+    fn read_tokens(&self, tokens: &StaticTokens) -> Result<(), ExitError> {
         for caller in tokens.read_again()? {
             tracing::info!(caller = caller.key(), "a token is no more; its sessions end");
             self.sessions.close_of(caller.key());

@@ -29,7 +29,7 @@ impl Watched {
             return false;
         }
         let now_ms = SystemClock.now_ms();
-        let have_settled = stamps.iter().all(|stamp| stamp.has_settled(now_ms));
+        let have_settled = stamps.iter().all(|stamp| stamp.is_stable(now_ms));
         self.seen = have_settled.then_some(stamps);
         true
     }

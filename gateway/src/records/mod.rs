@@ -8,10 +8,10 @@ mod tickets;
 
 use std::sync::Arc;
 
-use synapsor_chassis::grpc_channel::{self, CALL_TIMEOUT, Target};
+use synapsor_chassis::grpc_channel::{self, CALL_TIMEOUT, Endpoint};
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
 use synapsor_chassis::random;
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_chassis::tls::TlsMaterial;
 use synapsor_domain::refusal::Refusal;
 use synapsor_proto::ledger::v1::agent_record_service_client::AgentRecordServiceClient;
@@ -43,7 +43,11 @@ const REQUEST_DIGITS: usize = 20;
 
 impl Records {
     /// Nothing is dialled yet.
-    pub(crate) fn connect(tls: &TlsMaterial, ledger: &Target, reader: Arc<Reader>) -> Result<Self, Failure> {
+    pub(crate) fn connect(
+        tls: &TlsMaterial,
+        ledger: &Endpoint,
+        reader: Arc<Reader>,
+    ) -> Result<Self, ExitError> {
         let channel = grpc_channel::connect(tls, ledger)?;
         let client = AgentRecordServiceClient::new(channel)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, Url, redirect};
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::access_token::KEY_SET_BYTES_MAX;
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::trust::Environment;
@@ -27,10 +27,10 @@ impl Fetcher {
     ///
     /// # Errors
     /// `TOKEN_KEYS_ORIGIN` for an address that must not be asked from here.
-    pub(super) fn new(url: &str, environment: Environment) -> Result<Self, Failure> {
+    pub(super) fn new(url: &str, environment: Environment) -> Result<Self, ExitError> {
         let refuse = |why: &str| {
             let text = format!("`jwks_url` of the contract cannot be used: {why}");
-            Failure::usage("TOKEN_KEYS_ORIGIN", text)
+            ExitError::usage("TOKEN_KEYS_ORIGIN", text)
                 .with_fix("give a public https address, or the keys themselves with --jwks-file")
         };
         let url: Url = url.parse().map_err(|_| refuse("it is not a URL"))?;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use synapsor_chassis::clock::Clock;
 use synapsor_chassis::files::{self, FileStamp};
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::access_token::{KEY_SET_BYTES_MAX, KeySet};
 use synapsor_domain::refusal::Refusal;
 use synapsor_domain::trust::Environment;
@@ -31,7 +31,7 @@ pub enum KeyOrigin {
 impl KeyOrigin {
     /// # Errors
     /// `TOKEN_KEYS_ORIGIN` for an address that must not be asked from here.
-    pub fn url(url: &str, environment: Environment) -> Result<Self, Failure> {
+    pub fn url(url: &str, environment: Environment) -> Result<Self, ExitError> {
         Fetcher::new(url, environment).map(Self::Url)
     }
 }
@@ -63,7 +63,7 @@ struct Held {
 
 impl Keys {
     /// A file is read now, so that a wrong one is told at start.
-    pub(super) fn new(origin: KeyOrigin, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
+    pub(super) fn new(origin: KeyOrigin, clock: Arc<dyn Clock>) -> Result<Self, ExitError> {
         let keys = Self {
             origin,
             clock,
@@ -72,7 +72,7 @@ impl Keys {
         };
         if let KeyOrigin::File(path) = &keys.origin {
             keys.read_file(path).map_err(|refusal| {
-                Failure::usage(refusal.code, refusal.public)
+                ExitError::usage(refusal.code, refusal.public)
                     .with_fix("give the issuer's JSON Web Key Set in a file that only this user can write")
             })?;
         }
@@ -145,7 +145,7 @@ impl Keys {
                 format!("the key set cannot be used: {error}; {}", error.fix()),
             )
         };
-        files::check_guarded(path).map_err(|e| unusable(&e))?;
+        files::check_not_writable_by_others(path).map_err(|e| unusable(&e))?;
         let stamp = FileStamp::of(path).map_err(|e| unusable(&e))?;
         let mut held = self.held();
         if let Some(published) = &held.published
@@ -155,7 +155,7 @@ impl Keys {
         }
         let document = files::read_bounded(path, KEY_SET_BYTES_MAX as u64).map_err(|e| unusable(&e))?;
         let published = Arc::new(read(document)?);
-        held.stamp = Some(stamp).filter(|stamp| stamp.has_settled(self.clock.now_ms()));
+        held.stamp = Some(stamp).filter(|stamp| stamp.is_stable(self.clock.now_ms()));
         held.published = Some(published.clone());
         Ok(published)
     }

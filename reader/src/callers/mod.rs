@@ -7,7 +7,7 @@ mod keys;
 use std::sync::Arc;
 
 use synapsor_chassis::clock::Clock;
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 pub use synapsor_domain::access_token::Scope;
 use synapsor_domain::access_token::{TokenError, TokenPolicy, VerifiedToken, Verifier};
 use synapsor_domain::contract::Contract;
@@ -62,7 +62,7 @@ impl Callers {
         file: Option<std::path::PathBuf>,
         environment: Environment,
         clock: Arc<dyn Clock>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, ExitError> {
         let Some(source) = contract.tokens() else {
             return match file {
                 None => Ok(Self { tokens: None }),
@@ -153,6 +153,6 @@ impl Callers {
     }
 }
 
-fn origin(text: &str) -> Failure {
-    Failure::usage("TOKEN_KEYS_ORIGIN", text)
+fn origin(text: &str) -> ExitError {
+    ExitError::usage("TOKEN_KEYS_ORIGIN", text)
 }

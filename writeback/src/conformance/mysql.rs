@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
-use synapsor_chassis::settings::Environment;
+use synapsor_chassis::settings::EnvVars;
 use synapsor_domain::contract::Engine as EngineKind;
 use synapsor_domain::value::{Value, ValueKind};
 use synapsor_domain::writeback::{GrantPlan, GrantTarget, RECEIPT_TABLE, grants, receipt_table_ddl};
@@ -106,7 +106,7 @@ impl MysqlDatabase {
     }
 
     pub(crate) fn engine_at(&self, url: &str, access: Access, timeout: Option<Duration>) -> Account {
-        let env = Environment::fixed([(URL, url)]);
+        let env = EnvVars::fixed([(URL, url)]);
         let receipts = ReceiptTable {
             schema: None,
             table: RECEIPT_TABLE.to_owned(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Row as _};
 use synapsor_chassis::random;
-use synapsor_chassis::settings::Environment;
+use synapsor_chassis::settings::EnvVars;
 use synapsor_domain::contract::Engine as EngineKind;
 use synapsor_domain::value::{Value, ValueKind};
 use synapsor_domain::writeback::{GrantPlan, GrantTarget, RECEIPT_TABLE, grants, receipt_table_ddl};
@@ -71,7 +71,7 @@ impl PostgresDatabase {
         self.make("");
         let (role, name) = (self.role(access), self.name());
         let url = format!("postgres://{role}:{}@{place}/{name}", self.mark);
-        let env = Environment::fixed([("URL", url)]);
+        let env = EnvVars::fixed([("URL", url)]);
         let credential = Credential::of_variable("URL", &env);
         let receipts = ReceiptTable {
             schema: None,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Connection;
-use synapsor_chassis::settings::Environment;
+use synapsor_chassis::settings::EnvVars;
 use synapsor_domain::contract::Engine as EngineKind;
 use synapsor_domain::value::{Value, ValueKind};
 use synapsor_domain::writeback::{RECEIPT_TABLE, receipt_table_ddl};
@@ -401,7 +401,7 @@ fn open(url: &str, access: Access, timeout: Option<Duration>) -> Account {
     let opening = Opening {
         name: "source `test`".to_owned(),
         kind: EngineKind::Sqlite,
-        credential: Credential::of_variable("URL", &Environment::fixed([("URL", url)])),
+        credential: Credential::of_variable("URL", &EnvVars::fixed([("URL", url)])),
         receipts: ReceiptTable {
             schema: None,
             table: RECEIPT_TABLE.to_owned(),

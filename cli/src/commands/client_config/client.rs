@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use synapsor_chassis::run::Failure;
-use synapsor_chassis::settings::Environment;
+use synapsor_chassis::run::ExitError;
+use synapsor_chassis::settings::EnvVars;
 
 use crate::commands::mcp::Transport;
 
@@ -111,7 +111,7 @@ impl Client {
     ///
     /// # Errors
     /// `CLIENT_TRANSPORT_UNSUPPORTED` when the client's file cannot say so.
-    pub(super) fn transport(self, asked: Option<Transport>) -> Result<Transport, Failure> {
+    pub(super) fn transport(self, asked: Option<Transport>) -> Result<Transport, ExitError> {
         let only_http = matches!(self, Self::GenericHttp | Self::OpenaiAgents);
         let transport = asked.unwrap_or(if only_http {
             Transport::StreamableHttp
@@ -127,11 +127,11 @@ impl Client {
             (_, Transport::Stdio | Transport::StreamableHttp) => return Ok(transport),
         };
         let text = format!("{} is not set up this way", self.as_str());
-        Err(Failure::usage("CLIENT_TRANSPORT_UNSUPPORTED", text).with_fix(fix))
+        Err(ExitError::usage("CLIENT_TRANSPORT_UNSUPPORTED", text).with_fix(fix))
     }
 
     /// Where the client's file is: in the current folder for clients that have one per project, else the user's.
-    pub(super) fn destination(self, env: &Environment) -> Result<Option<PathBuf>, Failure> {
+    pub(super) fn destination(self, env: &EnvVars) -> Result<Option<PathBuf>, ExitError> {
         Ok(match self {
             Self::Generic | Self::GenericHttp | Self::OpenaiAgents => None,
             Self::ClaudeCode => Some(PathBuf::from(".mcp.json")),
@@ -153,7 +153,7 @@ impl Client {
 }
 
 /// The folder that the variable names, if it is absolute, else `usual` in the user's home.
-fn named_folder(env: &Environment, name: &str, usual: &str) -> Result<Option<PathBuf>, Failure> {
+fn named_folder(env: &EnvVars, name: &str, usual: &str) -> Result<Option<PathBuf>, ExitError> {
     let named = env.get(name)?.map(PathBuf::from);
     match named.filter(|path| path.is_absolute()) {
         Some(path) => Ok(Some(path)),
@@ -161,7 +161,7 @@ fn named_folder(env: &Environment, name: &str, usual: &str) -> Result<Option<Pat
     }
 }
 
-fn in_home(env: &Environment, folder: &str) -> Result<Option<PathBuf>, Failure> {
+fn in_home(env: &EnvVars, folder: &str) -> Result<Option<PathBuf>, ExitError> {
     let home = env.get("HOME")?;
     Ok(home.map(|home| Path::new(&home).join(folder)))
 }
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn files_are_where_the_clients_look_for_them() {
         let place = |client: Client, env: &[(&str, &str)]| {
-            let env = Environment::fixed(env.iter().copied());
+            let env = EnvVars::fixed(env.iter().copied());
             client
                 .destination(&env)
                 .unwrap()

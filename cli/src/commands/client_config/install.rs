@@ -9,7 +9,7 @@ use serde_json::json;
 use similar::TextDiff;
 use synapsor_chassis::clock::{Clock as _, SystemClock};
 use synapsor_chassis::files;
-use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, Failure};
+use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, ExitError};
 use synapsor_chassis::telemetry::redact;
 use synapsor_domain::limits::FILE_BYTES_MAX;
 use synapsor_domain::timestamp::Timestamp;
@@ -61,7 +61,11 @@ impl Act {
 }
 
 /// Where the client's file is, as the command line says or the client has it.
-pub(super) fn destination(args: &Args, setup: &Setup, context: &Context) -> Result<Option<PathBuf>, Failure> {
+pub(super) fn destination(
+    args: &Args,
+    setup: &Setup,
+    context: &Context,
+) -> Result<Option<PathBuf>, ExitError> {
     match &args.install.destination {
         Some(path) => Ok(Some(path.clone())),
         None => setup.client.destination(&context.env),
@@ -69,13 +73,13 @@ pub(super) fn destination(args: &Args, setup: &Setup, context: &Context) -> Resu
 }
 
 /// Does what the options say to the client's file; `None` if they say nothing.
-pub(super) fn run(args: &Args, setup: &Setup, context: &Context) -> Result<Option<Exit>, Failure> {
+pub(super) fn run(args: &Args, setup: &Setup, context: &Context) -> Result<Option<Exit>, ExitError> {
     let options = &args.install;
     if !(options.write || options.uninstall || options.status) {
         return Ok(None);
     }
     if setup.client == Client::OpenaiAgents {
-        return Err(Failure::usage(
+        return Err(ExitError::usage(
             "CLIENT_HAS_NO_FILE",
             "openai-agents is set up in a program, not in a file",
         )
@@ -83,7 +87,9 @@ pub(super) fn run(args: &Args, setup: &Setup, context: &Context) -> Result<Optio
     }
     let Some(path) = destination(args, setup, context)? else {
         let text = format!("where {} has its file is not known here", setup.client.as_str());
-        return Err(Failure::usage("CLIENT_DESTINATION_NEEDED", text).with_fix("name it: --destination PATH"));
+        return Err(
+            ExitError::usage("CLIENT_DESTINATION_NEEDED", text).with_fix("name it: --destination PATH")
+        );
     };
     let before = read(&path)?;
     let exit = if options.status {
@@ -96,19 +102,19 @@ pub(super) fn run(args: &Args, setup: &Setup, context: &Context) -> Result<Optio
 }
 
 /// The text of the file; `None` if there is none. What is behind a link is not ours to replace.
-fn read(path: &Path) -> Result<Option<String>, Failure> {
+fn read(path: &Path) -> Result<Option<String>, ExitError> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Ok(metadata) if metadata.is_symlink() => {
             let text = format!("{} is a symbolic link", path.display());
-            return Err(Failure::new("CLIENT_FILE_IS_LINK", text)
+            return Err(ExitError::new("CLIENT_FILE_IS_LINK", text)
                 .with_fix("name the file that it leads to with --destination"));
         }
         Ok(_) | Err(_) => {}
     }
     let bytes = files::read_bounded(path, FILE_BYTES_MAX as u64)?;
     String::from_utf8(bytes).map(Some).map_err(|_| {
-        Failure::new(
+        ExitError::new(
             "CLIENT_FILE_UNPARSABLE",
             format!("{} is not UTF-8 text", path.display()),
         )
@@ -116,7 +122,7 @@ fn read(path: &Path) -> Result<Option<String>, Failure> {
     })
 }
 
-fn status(path: &Path, text: Option<&str>, setup: &Setup, context: &Context) -> Result<Exit, Failure> {
+fn status(path: &Path, text: Option<&str>, setup: &Setup, context: &Context) -> Result<Exit, ExitError> {
     let entry = match text {
         Some(text) => file::entry(text, &setup.snippet)?,
         None => None,
@@ -162,7 +168,7 @@ fn status(path: &Path, text: Option<&str>, setup: &Setup, context: &Context) -> 
 }
 
 /// Whether a program of this name can be started here.
-fn is_found(command: &str, context: &Context) -> Result<bool, Failure> {
+fn is_found(command: &str, context: &Context) -> Result<bool, ExitError> {
     let can_run = |path: &Path| {
         fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
     };
@@ -179,7 +185,7 @@ fn change(
     before: Option<&str>,
     (args, setup): (&Args, &Setup),
     context: &Context,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, ExitError> {
     let text = before.unwrap_or_default();
     let after = match act {
         Act::Write => file::merged(text, &setup.snippet)?,
@@ -234,13 +240,13 @@ fn change(
     Ok(Exit(EXIT_OK))
 }
 
-fn confirm(is_agreed: bool, path: &Path) -> Result<(), Failure> {
+fn confirm(is_agreed: bool, path: &Path) -> Result<(), ExitError> {
     if is_agreed {
         return Ok(());
     }
     if !output::is_interactive() {
         return Err(
-            Failure::usage("CONFIRMATION_REQUIRED", "nobody is at a terminal to confirm this")
+            ExitError::usage("CONFIRMATION_REQUIRED", "nobody is at a terminal to confirm this")
                 .with_fix("look at it with --dry-run, then pass --yes"),
         );
     }
@@ -251,11 +257,11 @@ fn confirm(is_agreed: bool, path: &Path) -> Result<(), Failure> {
     if answer == "yes" {
         return Ok(());
     }
-    Err(Failure::new("NOT_CONFIRMED", "nothing was changed").with_exit(EXIT_FAILURE))
+    Err(ExitError::new("NOT_CONFIRMED", "nothing was changed").with_exit(EXIT_FAILURE))
 }
 
 /// Puts the new text in place, with the old file's rights, and gives the path of the copy of the old one.
-fn replace(path: &Path, before: Option<&str>, after: &str) -> Result<Option<PathBuf>, Failure> {
+fn replace(path: &Path, before: Option<&str>, after: &str) -> Result<Option<PathBuf>, ExitError> {
     let Some(before) = before else {
         make_folder(path)?;
         files::create_exclusive(path, after.as_bytes())?;
@@ -267,14 +273,14 @@ fn replace(path: &Path, before: Option<&str>, after: &str) -> Result<Option<Path
         // What was copied is not what stands there.
         let _ = fs::remove_file(&backup);
         let text = format!("{} was changed by somebody else just now", path.display());
-        return Err(Failure::new("CLIENT_FILE_CHANGED", text).with_fix("close the client and try again"));
+        return Err(ExitError::new("CLIENT_FILE_CHANGED", text).with_fix("close the client and try again"));
     }
     files::replace(path, after.as_bytes())?;
     Ok(Some(backup))
 }
 
 /// A copy beside the file, named for the moment, closed to others: it may hold secrets of other servers.
-fn keep(path: &Path, text: &str) -> Result<PathBuf, Failure> {
+fn keep(path: &Path, text: &str) -> Result<PathBuf, ExitError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let now = Timestamp::from_unix_millis(SystemClock.now_ms()).to_string();
     let stamp: String = now.chars().filter(char::is_ascii_alphanumeric).collect();
@@ -284,7 +290,7 @@ fn keep(path: &Path, text: &str) -> Result<PathBuf, Failure> {
 }
 
 /// The folder of a file that is new, if only that is missing.
-fn make_folder(path: &Path) -> Result<(), Failure> {
+fn make_folder(path: &Path) -> Result<(), ExitError> {
     let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else {
         return Ok(());
     };
@@ -293,7 +299,7 @@ fn make_folder(path: &Path) -> Result<(), Failure> {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => {
             let text = format!("the folder {} cannot be made: {}", folder.display(), error.kind());
-            Err(Failure::new("CLIENT_FOLDER_MISSING", text)
+            Err(ExitError::new("CLIENT_FOLDER_MISSING", text)
                 .with_fix("start the client once, or make the folder, or name another with --destination"))
         }
     }
@@ -310,7 +316,7 @@ fn diff(path: &Path, before: &str, after: &str) -> String {
         .to_string();
     let lines = shown
         .lines()
-        .map(|line| output::statement(&redact::scrub(line)) + "\n");
+        .map(|line| output::statement(&redact::redact(line)) + "\n");
     lines.collect()
 }
 

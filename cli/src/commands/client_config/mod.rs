@@ -12,7 +12,7 @@ mod snippet;
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use synapsor_chassis::run::{Exit, Failure};
+use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_domain::contract::is_identifier;
 use synapsor_domain::tool::{AliasMode, Catalog};
 
@@ -117,7 +117,7 @@ impl Args {
         }
     }
 
-    fn setup(&self, context: &Context) -> Result<Setup, Failure> {
+    fn setup(&self, context: &Context) -> Result<Setup, ExitError> {
         self.check_names()?;
         let asked = self.client();
         let client = match (asked, self.transport) {
@@ -142,18 +142,18 @@ impl Args {
     }
 
     /// They stand in files, code and shells. A token that was given instead of a name is not repeated.
-    fn check_names(&self) -> Result<(), Failure> {
+    fn check_names(&self) -> Result<(), ExitError> {
         let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         let starts_well = self.name.starts_with(|c: char| c.is_ascii_alphabetic());
         if !starts_well || self.name.len() > NAME_CHARS_MAX || !self.name.chars().all(is_name) {
             return Err(
-                Failure::usage("CLIENT_NAME_INVALID", "--name is no name of a server")
+                ExitError::usage("CLIENT_NAME_INVALID", "--name is no name of a server")
                     .with_fix("use a letter, then letters, digits, - and _; at most 64"),
             );
         }
         if !is_identifier(&self.auth_token_env) {
             return Err(
-                Failure::usage("TOKEN_ENV_INVALID", "--auth-token-env is no name of a variable")
+                ExitError::usage("TOKEN_ENV_INVALID", "--auth-token-env is no name of a variable")
                     .with_fix("give the variable's name, not the token"),
             );
         }
@@ -168,7 +168,7 @@ impl Setup {
     }
 }
 
-pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, ExitError> {
     let setup = args.setup(context)?;
     if let Some(exit) = install::run(args, &setup, context)? {
         return Ok(exit);

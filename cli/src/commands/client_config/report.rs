@@ -1,7 +1,7 @@
 //! What is printed of a set-up: the snippet, and beside it what belongs to it. Names of variables, no values.
 
 use serde_json::{Value as Json, json};
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::tool::{CHECKLIST, SYSTEM_PROMPT};
 
 use super::client::{Client, Format};
@@ -12,7 +12,7 @@ use crate::supervisor::{Process, requirements};
 use crate::{Context, output};
 
 /// The snippet as it goes into the client's file, or the program that uses the server.
-pub(super) fn text(args: &Args, setup: &Setup) -> Result<String, Failure> {
+pub(super) fn text(args: &Args, setup: &Setup) -> Result<String, ExitError> {
     match (&setup.server.way, setup.client) {
         (Way::Http { url, token_env, .. }, Client::OpenaiAgents) => {
             Ok(openai_agents::python(url, token_env, &args.name))
@@ -31,7 +31,7 @@ fn snippet_json(args: &Args, setup: &Setup) -> Json {
 }
 
 /// One document with everything.
-pub(super) fn json(args: &Args, setup: &Setup, context: &Context) -> Result<Json, Failure> {
+pub(super) fn json(args: &Args, setup: &Setup, context: &Context) -> Result<Json, ExitError> {
     let destination = install::destination(args, setup, context)?;
     let format = match (setup.client, setup.client.format()) {
         (Client::OpenaiAgents, _) => "python",
@@ -59,7 +59,7 @@ pub(super) fn json(args: &Args, setup: &Setup, context: &Context) -> Result<Json
 }
 
 /// What a person has to know besides the snippet.
-pub(super) fn notes(args: &Args, setup: &Setup, context: &Context) -> Result<(), Failure> {
+pub(super) fn notes(args: &Args, setup: &Setup, context: &Context) -> Result<(), ExitError> {
     output::note("");
     match install::destination(args, setup, context)? {
         Some(path) => output::note(format!(

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 
 use super::Args;
 use super::client::Client;
@@ -62,14 +62,14 @@ impl Server {
         client: Client,
         transport: Transport,
         context: &Context,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, ExitError> {
         let contract = contract_file::load(&context.global).ok();
         let tokens = contract.as_ref().and_then(|loaded| loaded.contract.tokens());
         if tokens.is_some() && transport == Transport::Stdio {
             let text =
                 "the contract takes tenant and principal from access tokens, which come over HTTP only";
             return Err(
-                Failure::usage("CONTRACT_NEEDS_HTTP", text).with_fix("add --transport streamable-http")
+                ExitError::usage("CONTRACT_NEEDS_HTTP", text).with_fix("add --transport streamable-http")
             );
         }
         if let Some(url) = args
@@ -87,7 +87,7 @@ impl Server {
             });
         }
         if args.url.is_some() {
-            return Err(Failure::usage("CLIENT_URL_UNUSED", "--url goes with HTTP only")
+            return Err(ExitError::usage("CLIENT_URL_UNUSED", "--url goes with HTTP only")
                 .with_fix("add --transport streamable-http, or drop --url"));
         }
         let is_absolute = args.absolute_paths || client.needs_absolute_paths();
@@ -126,9 +126,9 @@ struct Paths {
 }
 
 impl Paths {
-    fn write(&self, path: &Path) -> Result<String, Failure> {
+    fn write(&self, path: &Path) -> Result<String, ExitError> {
         let unusable = || {
-            Failure::usage(
+            ExitError::usage(
                 "CLIENT_PATH_INVALID",
                 format!("the path {} cannot be used", path.display()),
             )
@@ -152,7 +152,7 @@ impl Paths {
     }
 }
 
-fn launch(args: &Args, transport: Transport, context: &Context, paths: &Paths) -> Result<Launch, Failure> {
+fn launch(args: &Args, transport: Transport, context: &Context, paths: &Paths) -> Result<Launch, ExitError> {
     let verb = match transport {
         Transport::Stdio => "serve",
         Transport::StreamableHttp => "serve-streamable-http",
@@ -197,7 +197,7 @@ fn launch(args: &Args, transport: Transport, context: &Context, paths: &Paths) -
 }
 
 /// The store as the command line or the contract names it, else where it would be.
-fn store(context: &Context) -> Result<PathBuf, Failure> {
+fn store(context: &Context) -> Result<PathBuf, ExitError> {
     if let Some(store) = &context.global.store {
         return Ok(store.clone());
     }
@@ -206,14 +206,14 @@ fn store(context: &Context) -> Result<PathBuf, Failure> {
     Ok(place.strip_prefix(&current).map_or(place.clone(), Path::to_owned))
 }
 
-fn own_url(args: &Args) -> Result<String, Failure> {
+fn own_url(args: &Args) -> Result<String, ExitError> {
     if !args.host.is_loopback() {
         let text = format!("how clients reach a server on {} is not known here", args.host);
-        return Err(Failure::usage("CLIENT_URL_NEEDED", text).with_fix("say it: --url https://NAME/mcp"));
+        return Err(ExitError::usage("CLIENT_URL_NEEDED", text).with_fix("say it: --url https://NAME/mcp"));
     }
     if args.port == 0 {
         return Err(
-            Failure::usage("CLIENT_URL_NEEDED", "port 0 is another one at every start")
+            ExitError::usage("CLIENT_URL_NEEDED", "port 0 is another one at every start")
                 .with_fix("give --port with a number of its own"),
         );
     }
@@ -224,9 +224,9 @@ fn own_url(args: &Args) -> Result<String, Failure> {
 }
 
 /// A URL that holds no secret and sends none in the clear. The URL itself is never part of an error.
-fn checked_url(text: &str) -> Result<String, Failure> {
+fn checked_url(text: &str) -> Result<String, ExitError> {
     let invalid = |why: &str| {
-        Failure::usage("CLIENT_URL_INVALID", format!("--url {why}")).with_fix("give https://NAME/mcp")
+        ExitError::usage("CLIENT_URL_INVALID", format!("--url {why}")).with_fix("give https://NAME/mcp")
     };
     if text.len() > URL_CHARS_MAX {
         return Err(invalid("is too long"));

@@ -1,7 +1,7 @@
 //! What stands in a client's file for one server, and the text of it. Pure.
 
 use serde_json::{Map, Value as Json, json};
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 
 use super::client::{Client, Format};
 use super::file;
@@ -98,7 +98,7 @@ impl Snippet {
     }
 
     /// The snippet in the language of the client's file.
-    pub(super) fn text(&self) -> Result<String, Failure> {
+    pub(super) fn text(&self) -> Result<String, ExitError> {
         match self.format {
             Format::Json => Ok(format!("{:#}\n", self.json())),
             Format::Toml => file::merged("", self),

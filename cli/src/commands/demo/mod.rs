@@ -7,7 +7,7 @@ mod teller;
 use std::time::Instant;
 
 use serde_json::{Map, Value as Json, json};
-use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, Failure};
+use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, ExitError};
 
 use super::tools::NEVER_EXPOSED;
 use crate::agent::{Agent, Answer, shown};
@@ -47,7 +47,7 @@ struct Cast {
 /// What `--json` prints, collected on the way.
 type Facts = Map<String, Json>;
 
-pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
+pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError> {
     let begin = Instant::now();
     let stage = Stage::build(context, args.keep).await?;
     let teller = Teller::new(args.quick, context.global.json);
@@ -81,7 +81,7 @@ fn went_as_shown(facts: &Facts) -> bool {
         && is("ledger_verified", json!(true))
 }
 
-async fn play(stage: &Stage, teller: &Teller) -> Result<Facts, Failure> {
+async fn play(stage: &Stage, teller: &Teller) -> Result<Facts, ExitError> {
     let context = stage.context();
     let contract = contract_file::load_runnable(&context.global)?;
     let state = state::find_or_create(context)?;
@@ -113,7 +113,7 @@ async fn play(stage: &Stage, teller: &Teller) -> Result<Facts, Failure> {
     told
 }
 
-async fn tell(cast: &Cast, context: &Context, teller: &Teller) -> Result<Facts, Failure> {
+async fn tell(cast: &Cast, context: &Context, teller: &Teller) -> Result<Facts, ExitError> {
     let mut facts = Facts::new();
     tell_tools(cast, teller).await?;
     let before = tell_read(cast, teller).await?;
@@ -138,7 +138,7 @@ async fn tell(cast: &Cast, context: &Context, teller: &Teller) -> Result<Facts, 
     Ok(facts)
 }
 
-async fn tell_tools(cast: &Cast, teller: &Teller) -> Result<(), Failure> {
+async fn tell_tools(cast: &Cast, teller: &Teller) -> Result<(), ExitError> {
     teller.step("The agent connects over MCP and lists its tools")?;
     for tool in cast.agent.tools().await? {
         let summary = tool
@@ -152,7 +152,7 @@ async fn tell_tools(cast: &Cast, teller: &Teller) -> Result<(), Failure> {
     teller.explain("The tools come from a reviewed contract. There is no tool that approves or writes, so no prompt can.")
 }
 
-async fn tell_read(cast: &Cast, teller: &Teller) -> Result<Answer, Failure> {
+async fn tell_read(cast: &Cast, teller: &Teller) -> Result<Answer, ExitError> {
     teller.step("The agent reads one invoice")?;
     let answer = answered(cast.agent.call(READ_TOOL, invoice()).await?)?;
     for (column, value) in answer.data().into_iter().flatten() {
@@ -169,7 +169,7 @@ async fn tell_proposals(
     teller: &Teller,
     before: &Answer,
     facts: &mut Facts,
-) -> Result<(String, String), Failure> {
+) -> Result<(String, String), ExitError> {
     teller.step("The agent proposes to waive the late fee")?;
     let first = answered(
         cast.agent
@@ -213,7 +213,7 @@ async fn tell_proposals(
     Ok((first_id, second_id))
 }
 
-fn tell_processes(cast: &Cast, teller: &Teller, facts: &mut Facts) -> Result<(), Failure> {
+fn tell_processes(cast: &Cast, teller: &Teller, facts: &mut Facts) -> Result<(), ExitError> {
     let gateway = cast.agent.gateway();
     let rows = [
         ("gateway", gateway.pid(), gateway.environment()),
@@ -252,20 +252,20 @@ fn waiver(cents: u32, reason: &str) -> Map<String, Json> {
     arguments
 }
 
-fn answered(answer: Answer) -> Result<Answer, Failure> {
+fn answered(answer: Answer) -> Result<Answer, ExitError> {
     if !answer.is_error {
         return Ok(answer);
     }
     let (code, message) = answer
         .refusal()
         .unwrap_or_else(|| ("INTERNAL".to_owned(), answer.envelope.to_string()));
-    Err(Failure::new(
+    Err(ExitError::new(
         "DEMO_CALL_REFUSED",
         format!("a tool call was refused: {code}: {message}"),
     ))
 }
 
-fn id_of(answer: &Answer) -> Result<String, Failure> {
+fn id_of(answer: &Answer) -> Result<String, ExitError> {
     let id = answer.proposal_id().map(str::to_owned);
-    id.ok_or_else(|| Failure::new("DEMO_CALL_REFUSED", "the call made no proposal"))
+    id.ok_or_else(|| ExitError::new("DEMO_CALL_REFUSED", "the call made no proposal"))
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::review;
 
 use super::teller::Teller;
@@ -28,7 +28,7 @@ impl Person<'_> {
         session: &Session,
         ids: [&str; 2],
         facts: &mut Facts,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), ExitError> {
         self.teller
             .step("A person reads the proposal and signs exactly these bytes")?;
         for id in ids {
@@ -57,7 +57,7 @@ impl Person<'_> {
             .explain(&format!("posture: {} (environment dev)", self.signer.posture()))
     }
 
-    fn tell_approval(&self, approved: &Approved, code: &str) -> Result<(), Failure> {
+    fn tell_approval(&self, approved: &Approved, code: &str) -> Result<(), ExitError> {
         self.teller.fact("approved by", &approved.person)?;
         self.teller.fact("key", approved.key_id.as_str())?;
         self.teller.fact("short code", code)?;
@@ -71,7 +71,7 @@ impl Person<'_> {
         session: &mut Session,
         id: &str,
         facts: &mut Facts,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), ExitError> {
         self.teller.step(
             "The person orders it applied; the writer checks every signature itself and changes one row",
         )?;
@@ -97,7 +97,7 @@ impl Person<'_> {
         id: &str,
         cast: &Cast,
         facts: &mut Facts,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), ExitError> {
         self.teller
             .step("The second proposal was approved too, but its row has changed since")?;
         let before = answered(cast.agent.call(READ_TOOL, invoice()).await?)?;
@@ -123,7 +123,7 @@ impl Person<'_> {
         session: &Session,
         id: &str,
         facts: &mut Facts,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), ExitError> {
         self.teller
             .step("The replay tells the story, and the ledger proves that it is the whole one")?;
         let replayed = operations::replay(session, id).await?;
@@ -152,12 +152,12 @@ impl Person<'_> {
         )
     }
 
-    async fn apply(&self, session: &mut Session, id: &str) -> Result<Applied, Failure> {
+    async fn apply(&self, session: &mut Session, id: &str) -> Result<Applied, ExitError> {
         let looked = operations::look(session, id).await?;
         operations::apply(session, self.context, &looked, self.signer, APPLY_WAIT).await
     }
 
-    fn tell_outcome(&self, what: &str, applied: &Applied) -> Result<(), Failure> {
+    fn tell_outcome(&self, what: &str, applied: &Applied) -> Result<(), ExitError> {
         self.teller.fact(what, applied.status.as_str())?;
         if applied.status != Status::Applied {
             return self.teller.fact("because", &applied.message);

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use synapsor_chassis::run::Failure;
-use synapsor_chassis::settings::Environment;
+use synapsor_chassis::run::ExitError;
+use synapsor_chassis::settings::EnvVars;
 use synapsor_chassis::{files, random};
 use tokio::process::Command;
 
@@ -25,7 +25,7 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    pub(super) async fn build(context: &Context, keep: bool) -> Result<Self, Failure> {
+    pub(super) async fn build(context: &Context, keep: bool) -> Result<Self, ExitError> {
         let dir = std::env::temp_dir().join(format!("synapsor-demo-{}", random::hex_id(12)));
         files::create_private_dir(&dir)?;
         let database = dir.join("billing.db");
@@ -47,7 +47,7 @@ impl Stage {
             no_color: context.global.no_color,
             ..Global::default()
         };
-        let env = Environment::fixed(variables);
+        let env = EnvVars::fixed(variables);
         // From here on the folder is removed whatever happens.
         let stage = Self {
             dir,
@@ -92,7 +92,7 @@ impl Drop for Stage {
 }
 
 /// This program opens no database; the executor makes the sample.
-async fn make_sample(path: &Path) -> Result<(), Failure> {
+async fn make_sample(path: &Path) -> Result<(), ExitError> {
     let mut command = Command::new(supervisor::binary_path("synapsor-executor")?);
     command
         .args(["sample", "--path"])
@@ -101,7 +101,7 @@ async fn make_sample(path: &Path) -> Result<(), Failure> {
         .stdin(Stdio::null())
         .stdout(Stdio::null());
     let failed = |why: String| {
-        Failure::new(
+        ExitError::new(
             "SAMPLE_NOT_MADE",
             format!("the sample database was not made: {why}"),
         )

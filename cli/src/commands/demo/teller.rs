@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 
 use crate::output;
 
@@ -29,7 +29,7 @@ impl Teller {
         }
     }
 
-    pub(super) fn step(&self, title: &str) -> Result<(), Failure> {
+    pub(super) fn step(&self, title: &str) -> Result<(), ExitError> {
         if self.is_silent {
             return Ok(());
         }
@@ -44,7 +44,7 @@ impl Teller {
     }
 
     /// A label and foreign text, which is made safe for the terminal.
-    pub(super) fn fact(&self, label: &str, text: &str) -> Result<(), Failure> {
+    pub(super) fn fact(&self, label: &str, text: &str) -> Result<(), ExitError> {
         if self.is_silent {
             return Ok(());
         }
@@ -55,7 +55,7 @@ impl Teller {
         ))
     }
 
-    pub(super) fn explain(&self, text: &str) -> Result<(), Failure> {
+    pub(super) fn explain(&self, text: &str) -> Result<(), ExitError> {
         if self.has_guide {
             output::line(format!("   > {text}"))
         } else {
@@ -64,7 +64,7 @@ impl Teller {
     }
 
     /// A line of the document that is signed, which is printable ASCII.
-    pub(super) fn quote(&self, line: &str) -> Result<(), Failure> {
+    pub(super) fn quote(&self, line: &str) -> Result<(), ExitError> {
         if self.has_guide {
             output::line(format!("   | {line}"))
         } else {
@@ -72,7 +72,7 @@ impl Teller {
         }
     }
 
-    pub(super) fn end(&self, ok: bool, took: Duration, kept: Option<String>) -> Result<(), Failure> {
+    pub(super) fn end(&self, ok: bool, took: Duration, kept: Option<String>) -> Result<(), ExitError> {
         if self.has_guide {
             output::line("")?;
         }

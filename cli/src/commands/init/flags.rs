@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::contract::{Advance, Mode};
 use synapsor_domain::draft::{Choices, DraftError, read_bounds, read_patch, read_states};
 
@@ -209,11 +209,11 @@ impl Elsewhere {
 
 impl Args {
     /// Handlers, recipes and the wizard are not in this version.
-    pub(super) fn refuse_what_is_not_here(&self) -> Result<(), Failure> {
+    pub(super) fn refuse_what_is_not_here(&self) -> Result<(), ExitError> {
         let Some(flag) = self.elsewhere.first() else {
             return Ok(());
         };
-        Err(Failure::usage(
+        Err(ExitError::usage(
             "NOT_AVAILABLE",
             format!("{flag}: this version writes contracts without wizard, recipes and handlers only"),
         )

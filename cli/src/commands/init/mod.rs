@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use synapsor_chassis::files::{self, MODE_PUBLIC};
-use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
+use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
 use synapsor_domain::contract::{Mode, is_env_name};
 use synapsor_domain::draft::{Choices, Draft, DraftError, draft, read_answers};
 use synapsor_domain::inspection::{INSPECTION_BYTES_MAX, Inspection};
@@ -20,7 +20,7 @@ use crate::{Context, contract_file};
 
 const ENV_EXAMPLE: &str = ".env.example";
 
-pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
+pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError> {
     args.refuse_what_is_not_here()?;
     args.database.check()?;
     let place = Place::of(&args, context)?;
@@ -41,16 +41,16 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, Failure> 
     Ok(Exit(EXIT_OK))
 }
 
-fn refused(error: DraftError) -> Failure {
+fn refused(error: DraftError) -> ExitError {
     let text = safe_lines(&error.text);
-    Failure::usage(error.code, text).with_fix(safe(&error.fix))
+    ExitError::usage(error.code, text).with_fix(safe(&error.fix))
 }
 
 fn safe_lines(text: &str) -> String {
     text.lines().map(safe).collect::<Vec<_>>().join("\n")
 }
 
-fn choices(args: &Args) -> Result<Choices, Failure> {
+fn choices(args: &Args) -> Result<Choices, ExitError> {
     let mut choices = args.choices().map_err(refused)?;
     if let Some(path) = &args.answers {
         let bytes = files::read_bounded(path, FILE_BYTES_MAX as u64)?;
@@ -68,7 +68,7 @@ fn choices(args: &Args) -> Result<Choices, Failure> {
     if names.into_iter().flatten().any(|name| !is_env_name(name)) {
         // The value is not shown: it could be the URL itself.
         let text = "the name of a variable has other characters than upper-case letters, digits and `_`";
-        return Err(Failure::usage("ENV_NAME_INVALID", text)
+        return Err(ExitError::usage("ENV_NAME_INVALID", text)
             .with_fix("give names of variables, such as SYNAPSOR_DATABASE_READ_URL; their values stay in the environment"));
     }
     Ok(choices)
@@ -79,7 +79,7 @@ async fn inspection(
     args: &Args,
     choices: &Choices,
     context: &Context,
-) -> Result<Option<Inspection>, Failure> {
+) -> Result<Option<Inspection>, ExitError> {
     if let Some(path) = &args.inspection_json {
         let bytes = files::read_bounded(path, INSPECTION_BYTES_MAX as u64)?;
         let found: Inspection = serde_json::from_slice(&bytes).map_err(|error| {
@@ -89,7 +89,7 @@ async fn inspection(
                 error.line(),
                 error.column()
             );
-            Failure::usage("INSPECTION_INVALID", text)
+            ExitError::usage("INSPECTION_INVALID", text)
                 .with_fix("make it with `synapsor-runner inspect --json`")
         })?;
         return Ok(Some(found.with_suggestions()));
@@ -110,13 +110,13 @@ struct Place {
 }
 
 impl Place {
-    fn of(args: &Args, context: &Context) -> Result<Self, Failure> {
+    fn of(args: &Args, context: &Context) -> Result<Self, ExitError> {
         let contract = args
             .output
             .clone()
             .unwrap_or_else(|| contract_file::path(&context.global));
         if contract.file_name().is_none() {
-            return Err(Failure::usage("OUTPUT_INVALID", "--output names no file")
+            return Err(ExitError::usage("OUTPUT_INVALID", "--output names no file")
                 .with_fix("give --output synapsor.runner.json"));
         }
         Ok(Self {
@@ -125,13 +125,13 @@ impl Place {
         })
     }
 
-    fn refuse_existing(&self) -> Result<(), Failure> {
+    fn refuse_existing(&self) -> Result<(), ExitError> {
         let existing = [&self.contract, &self.env_example]
             .into_iter()
             .find(|path| path.symlink_metadata().is_ok());
         match existing {
             None => Ok(()),
-            Some(path) => Err(Failure::new(
+            Some(path) => Err(ExitError::new(
                 "FILE_EXISTS",
                 format!("{} exists already", safe(&path.to_string_lossy())),
             )
@@ -139,7 +139,7 @@ impl Place {
         }
     }
 
-    fn write(&self, drafted: &Draft) -> Result<(), Failure> {
+    fn write(&self, drafted: &Draft) -> Result<(), ExitError> {
         let write = |path: &Path, text: &str| files::write_atomic(path, text.as_bytes(), MODE_PUBLIC);
         write(&self.contract, &drafted.contract)?;
         write(&self.env_example, &drafted.env_example)?;
@@ -147,9 +147,9 @@ impl Place {
     }
 }
 
-fn print_json(drafted: &Draft, place: &Place, is_dry: bool) -> Result<(), Failure> {
+fn print_json(drafted: &Draft, place: &Place, is_dry: bool) -> Result<(), ExitError> {
     let contract: serde_json::Value = serde_json::from_str(&drafted.contract)
-        .map_err(|_| Failure::new("OUTPUT_FAILED", "the contract has no JSON form"))?;
+        .map_err(|_| ExitError::new("OUTPUT_FAILED", "the contract has no JSON form"))?;
     output::json(&json!({
         "ok": true,
         "written": !is_dry,
@@ -162,7 +162,7 @@ fn print_json(drafted: &Draft, place: &Place, is_dry: bool) -> Result<(), Failur
     }))
 }
 
-fn show(drafted: &Draft, place: &Place, is_dry: bool) -> Result<(), Failure> {
+fn show(drafted: &Draft, place: &Place, is_dry: bool) -> Result<(), ExitError> {
     for warning in &drafted.warnings {
         output::note(format!("warning: {}", safe(warning)));
     }

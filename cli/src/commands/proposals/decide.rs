@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde_json::{Value as Json, json};
-use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
+use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
 use synapsor_domain::limits::REASON_CHARS_MAX;
 
 use super::own_contract::OwnContract;
@@ -51,7 +51,7 @@ pub(super) async fn approve(
     args: &Approve,
     session: &mut Session,
     context: &Context,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, ExitError> {
     let looked = operations::look(session, &args.proposal).await?;
     page::show(&looked, context.global.json)?;
     operations::still_open(&looked, "PROPOSAL_NOT_PENDING_REVIEW")?;
@@ -93,7 +93,11 @@ pub(super) async fn approve(
     Ok(Exit(applied.status.exit()))
 }
 
-pub(super) async fn reject(args: &Reject, session: &mut Session, context: &Context) -> Result<Exit, Failure> {
+pub(super) async fn reject(
+    args: &Reject,
+    session: &mut Session,
+    context: &Context,
+) -> Result<Exit, ExitError> {
     let looked = operations::look(session, &args.proposal).await?;
     page::show(&looked, context.global.json)?;
     operations::still_open(&looked, "PROPOSAL_NOT_REJECTABLE")?;
@@ -174,7 +178,7 @@ fn approved_json(looked: &Looked, approved: &Approved, signer: &Signer) -> Json 
     Json::Object(object)
 }
 
-fn say_approved(looked: &Looked, approved: &Approved) -> Result<(), Failure> {
+fn say_approved(looked: &Looked, approved: &Approved) -> Result<(), ExitError> {
     let id = &looked.attested.proposal().id;
     output::line(format!(
         "Approved by {} as {} ({})",

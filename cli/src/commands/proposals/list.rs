@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde_json::{Value as Json, json};
-use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
+use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
 use synapsor_domain::timestamp::Timestamp;
 
 use crate::Context;
@@ -56,7 +56,7 @@ pub(crate) struct List {
     limit: u32,
 }
 
-pub(super) async fn list(args: &List, session: &Session, context: &Context) -> Result<Exit, Failure> {
+pub(super) async fn list(args: &List, session: &Session, context: &Context) -> Result<Exit, ExitError> {
     let (kind, filter) = filter(args)?;
     let mut rows = operations::list_proposals(session, &filter, args.limit).await?;
     if let Some(kind) = kind {
@@ -72,12 +72,12 @@ pub(super) async fn list(args: &List, session: &Session, context: &Context) -> R
 }
 
 /// The ledger's filter, and the type of object that is compared here.
-fn filter(args: &List) -> Result<(Option<String>, ProposalFilter), Failure> {
+fn filter(args: &List) -> Result<(Option<String>, ProposalFilter), ExitError> {
     let own = |text: &Option<String>| text.clone().unwrap_or_default();
     let (kind, id) = match args.object.as_deref() {
         Some(object) => {
             let (kind, id) = object.split_once(':').ok_or_else(|| {
-                Failure::usage(
+                ExitError::usage(
                     "OBJECT_INVALID",
                     "--object is TYPE:ID, as in --object invoice:INV-3001",
                 )

@@ -7,7 +7,7 @@ pub(super) mod page;
 mod show;
 
 use clap::Subcommand;
-use synapsor_chassis::run::{Exit, Failure};
+use synapsor_chassis::run::{Exit, ExitError};
 
 use crate::Context;
 use crate::session::Session;
@@ -42,7 +42,7 @@ pub(crate) enum Command {
     Reject(decide::Reject),
 }
 
-pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
+pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, ExitError> {
     let mut session = Session::open(context).await?;
     let done = match command {
         Command::List(args) => list::list(&args, &session, context).await,

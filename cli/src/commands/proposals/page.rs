@@ -1,6 +1,6 @@
 //! What a reviewer sees: the document that is signed, and beside it what is true now.
 
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::approval::Verdict;
 use synapsor_domain::review;
 
@@ -9,7 +9,7 @@ use crate::output::shape::time_left;
 use crate::output::{self, safe};
 
 /// Shows it before a question: on stdout for people, on stderr when stdout is for a program.
-pub(crate) fn show(looked: &Looked, is_json: bool) -> Result<(), Failure> {
+pub(crate) fn show(looked: &Looked, is_json: bool) -> Result<(), ExitError> {
     let page = document(looked) + &beside(looked, false);
     if is_json {
         output::note(page.trim_end());

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde_json::{Value as Json, json};
-use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
+use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
 
 use super::page::{beside, document};
 use crate::Context;
@@ -21,7 +21,7 @@ pub(crate) struct Show {
     details: bool,
 }
 
-pub(super) async fn show(args: &Show, session: &Session, context: &Context) -> Result<Exit, Failure> {
+pub(super) async fn show(args: &Show, session: &Session, context: &Context) -> Result<Exit, ExitError> {
     let looked = operations::look(session, &args.proposal).await?;
     if context.global.json {
         output::json(&shown(&looked))?;

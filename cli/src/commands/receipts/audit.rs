@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde_json::{Value as Json, json};
-use synapsor_chassis::run::{Exit, Failure};
+use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_domain::writeback::ReceiptRef;
 
 use crate::Context;
@@ -21,7 +21,7 @@ pub(crate) struct Audit {
     all: bool,
 }
 
-pub(super) async fn run(args: &Audit, session: &mut Session, context: &Context) -> Result<Exit, Failure> {
+pub(super) async fn run(args: &Audit, session: &mut Session, context: &Context) -> Result<Exit, ExitError> {
     let sources = sources(args.source.as_deref(), context)?;
     let audited = context
         .unless_stopped(operations::audit(session, context, &sources, args.all))
@@ -41,7 +41,7 @@ pub(super) async fn run(args: &Audit, session: &mut Session, context: &Context) 
     Ok(Exit(exit))
 }
 
-fn sources(named: Option<&str>, context: &Context) -> Result<Vec<String>, Failure> {
+fn sources(named: Option<&str>, context: &Context) -> Result<Vec<String>, ExitError> {
     if let Some(named) = named {
         return Ok(vec![named.to_owned()]);
     }
@@ -53,14 +53,14 @@ fn sources(named: Option<&str>, context: &Context) -> Result<Vec<String>, Failur
         .collect();
     if names.is_empty() {
         return Err(
-            Failure::usage("SOURCE_REQUIRED", "the contract has no source that is written to")
+            ExitError::usage("SOURCE_REQUIRED", "the contract has no source that is written to")
                 .with_fix("give --source with the name of one"),
         );
     }
     Ok(names)
 }
 
-fn show(source: &AuditedSource) -> Result<(), Failure> {
+fn show(source: &AuditedSource) -> Result<(), ExitError> {
     let name = safe(&source.source);
     if let Some(reason) = &source.unavailable {
         output::line(format!(

@@ -6,7 +6,7 @@ mod order;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value as Json, json};
-use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
+use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
 
 use crate::Context;
 use crate::operations::{self, SignedReceipt};
@@ -88,7 +88,7 @@ pub(crate) struct Show {
     proposal: String,
 }
 
-pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
+pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, ExitError> {
     let mut session = Session::open(context).await?;
     let done = match &command {
         Command::List(args) => list(args, &session, context).await,
@@ -102,7 +102,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Fai
     done
 }
 
-async fn list(args: &List, session: &Session, context: &Context) -> Result<Exit, Failure> {
+async fn list(args: &List, session: &Session, context: &Context) -> Result<Exit, ExitError> {
     let outcome = match args.status {
         None => "",
         Some(Outcome::Applied) => "applied",
@@ -139,7 +139,7 @@ async fn list(args: &List, session: &Session, context: &Context) -> Result<Exit,
     Ok(Exit(EXIT_OK))
 }
 
-async fn show(args: &Show, session: &Session, context: &Context) -> Result<Exit, Failure> {
+async fn show(args: &Show, session: &Session, context: &Context) -> Result<Exit, ExitError> {
     let looked = operations::look(session, &args.proposal).await?;
     let Some(signed) = &looked.receipt else {
         let text = format!(
@@ -147,7 +147,7 @@ async fn show(args: &Show, session: &Session, context: &Context) -> Result<Exit,
             looked.attested.proposal().id,
             looked.state
         );
-        return Err(Failure::new("RECEIPT_NOT_FOUND", text));
+        return Err(ExitError::new("RECEIPT_NOT_FOUND", text));
     };
     if context.global.json {
         output::json(&shape::receipt(signed))?;
@@ -157,7 +157,7 @@ async fn show(args: &Show, session: &Session, context: &Context) -> Result<Exit,
     Ok(Exit(EXIT_OK))
 }
 
-fn print(signed: &SignedReceipt) -> Result<(), Failure> {
+fn print(signed: &SignedReceipt) -> Result<(), ExitError> {
     let r = &signed.receipt;
     let version = |v: &Option<synapsor_domain::value::Value>| {
         v.as_ref()

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 use serde_json::{Value as Json, json};
-use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, EXIT_USAGE, Exit, Failure};
+use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, EXIT_USAGE, Exit, ExitError};
 use synapsor_domain::approval::ReceiptAction;
 use synapsor_domain::contract::Engine;
 use synapsor_domain::digest::Digest;
@@ -77,7 +77,7 @@ pub(super) async fn give_up(
     args: &GiveUp,
     session: &mut Session,
     context: &Context,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, ExitError> {
     let receipts = if args.all_lost {
         all_lost(&args.source, session, context).await?
     } else {
@@ -105,7 +105,7 @@ pub(super) async fn give_up(
     )
 }
 
-pub(super) async fn adopt(args: &Adopt, session: &Session, context: &Context) -> Result<Exit, Failure> {
+pub(super) async fn adopt(args: &Adopt, session: &Session, context: &Context) -> Result<Exit, ExitError> {
     let (source, named, kinds) = operations::adoptable(session, &args.proposal, args.receipt).await?;
     if !context.global.json {
         output::line(format!(
@@ -132,9 +132,9 @@ pub(super) async fn archive(
     args: &Archive,
     session: &mut Session,
     context: &Context,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, ExitError> {
     if args.before > now() {
-        return Err(Failure::usage("BEFORE_INVALID", "--before is a time to come")
+        return Err(ExitError::usage("BEFORE_INVALID", "--before is a time to come")
             .with_fix("give a time that has passed"));
     }
     check_source(&args.source, session, context).await?;
@@ -181,7 +181,7 @@ async fn named_lost(
     args: &GiveUp,
     session: &mut Session,
     context: &Context,
-) -> Result<BTreeSet<ReceiptRef>, Failure> {
+) -> Result<BTreeSet<ReceiptRef>, ExitError> {
     let named = operations::held_receipts(session, &args.source, &args.proposals).await?;
     let lost = find_lost(&args.source, session, context).await?;
     let Some(present) = named.difference(&lost).next() else {
@@ -192,7 +192,7 @@ async fn named_lost(
         safe(&args.source),
         present.proposal_id
     );
-    Err(Failure::new("RECEIPT_NOT_LOST", text)
+    Err(ExitError::new("RECEIPT_NOT_LOST", text)
         .with_fix("see what is missing with `synapsor-runner receipts audit --all`; nothing was signed")
         .with_exit(EXIT_REFUSED))
 }
@@ -201,11 +201,11 @@ async fn all_lost(
     source: &str,
     session: &mut Session,
     context: &Context,
-) -> Result<BTreeSet<ReceiptRef>, Failure> {
+) -> Result<BTreeSet<ReceiptRef>, ExitError> {
     let lost = find_lost(source, session, context).await?;
     if lost.is_empty() {
         let text = format!("the source `{}` misses no receipt", safe(source));
-        return Err(Failure::new("NOTHING_LOST", text));
+        return Err(ExitError::new("NOTHING_LOST", text));
     }
     Ok(lost)
 }
@@ -215,7 +215,7 @@ async fn find_lost(
     source: &str,
     session: &mut Session,
     context: &Context,
-) -> Result<BTreeSet<ReceiptRef>, Failure> {
+) -> Result<BTreeSet<ReceiptRef>, ExitError> {
     let sources = [source.to_owned()];
     let audited = context
         .unless_stopped(operations::audit(session, context, &sources, true))
@@ -227,14 +227,14 @@ async fn find_lost(
             safe(source),
             safe(reason)
         );
-        return Err(Failure::unreachable("RECEIPTS_UNCHECKED", text)
+        return Err(ExitError::unreachable("RECEIPTS_UNCHECKED", text)
             .with_fix("make the database reachable for the writer, then run the command again"));
     }
     Ok(found.lost)
 }
 
 /// Refuses a source that nothing is written to: here by the contract, elsewhere by asking a writer.
-async fn check_source(source: &str, session: &mut Session, context: &Context) -> Result<(), Failure> {
+async fn check_source(source: &str, session: &mut Session, context: &Context) -> Result<(), ExitError> {
     if session.is_remote() {
         let sources = [source.to_owned()];
         let asked = context.unless_stopped(operations::audit(session, context, &sources, false));
@@ -251,10 +251,10 @@ async fn check_source(source: &str, session: &mut Session, context: &Context) ->
         return Ok(());
     }
     let text = format!("the contract has no source `{}` that is written to", safe(source));
-    Err(Failure::usage("SOURCE_UNKNOWN", text).with_fix(format!("it has: {}", names.join(", "))))
+    Err(ExitError::usage("SOURCE_UNKNOWN", text).with_fix(format!("it has: {}", names.join(", "))))
 }
 
-fn list(source: &str, receipts: &BTreeSet<ReceiptRef>) -> Result<(), Failure> {
+fn list(source: &str, receipts: &BTreeSet<ReceiptRef>) -> Result<(), ExitError> {
     output::line(format!("source {}: {} receipt(s)", safe(source), receipts.len()))?;
     for named in receipts {
         output::line(format!(
@@ -271,7 +271,7 @@ async fn sign(
     act: &str,
     session: &Session,
     context: &Context,
-) -> Result<Vec<OrderedReceipts>, Failure> {
+) -> Result<Vec<OrderedReceipts>, ExitError> {
     let signer = Signer::load(context, session.trust())?;
     signer.check_actor(signing.actor.as_deref())?;
     if !context.global.json {
@@ -281,12 +281,12 @@ async fn sign(
     operations::order_receipts(session, &signer, ordering).await
 }
 
-fn confirm(yes: bool, act: &str) -> Result<(), Failure> {
+fn confirm(yes: bool, act: &str) -> Result<(), ExitError> {
     if yes {
         return Ok(());
     }
     if !output::is_interactive() {
-        return Err(Failure::new(
+        return Err(ExitError::new(
             "CONFIRMATION_REQUIRED",
             "no operator is at a terminal to confirm this",
         )
@@ -299,7 +299,7 @@ fn confirm(yes: bool, act: &str) -> Result<(), Failure> {
     {
         return Ok(());
     }
-    Err(Failure::new("NOT_CONFIRMED", "nothing was signed").with_exit(EXIT_FAILURE))
+    Err(ExitError::new("NOT_CONFIRMED", "nothing was signed").with_exit(EXIT_FAILURE))
 }
 
 fn report(
@@ -308,7 +308,7 @@ fn report(
     more: Json,
     lines: &[&str],
     context: &Context,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, ExitError> {
     let word = match ordering.action {
         ReceiptAction::GiveUp => "given up",
         ReceiptAction::Adopt => "adopted",

@@ -5,7 +5,7 @@ mod cost;
 
 use clap::Subcommand;
 use serde_json::{Value as Json, json};
-use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, Failure};
+use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, ExitError};
 use synapsor_domain::tool::{AliasMode, Catalog, ExposedName, Tool, ToolNames, tokens_estimated};
 
 use super::tool_names::NameOptions;
@@ -59,7 +59,7 @@ struct Shown {
     has_schemas: bool,
 }
 
-pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
+pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, ExitError> {
     let loaded = contract_file::load(&context.global)?;
     let catalog = Catalog::from_contract(&loaded.contract, false);
     let (Command::List(options) | Command::Preview(options)) = command;
@@ -142,7 +142,7 @@ fn ascii_json(line: &str) -> String {
     out
 }
 
-fn show(shown: &Shown) -> Result<(), Failure> {
+fn show(shown: &Shown) -> Result<(), ExitError> {
     output::line("A model is offered:")?;
     for ((tool, name), cost) in shown
         .tools
@@ -176,7 +176,7 @@ fn other_name<'a>(all: &'a ToolNames, shown: &ExposedName) -> Option<&'a str> {
         .map(|e| e.exposed.as_str())
 }
 
-fn show_tool(tool: &Tool, bytes: usize, has_schemas: bool) -> Result<(), Failure> {
+fn show_tool(tool: &Tool, bytes: usize, has_schemas: bool) -> Result<(), ExitError> {
     let kind = tool
         .meta
         .get("synapsor.kind")

@@ -3,7 +3,7 @@
 use clap::ValueEnum as _;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::contract::{Capability, Contract, ExecutorRef, Mode, ProposalSpec};
 use synapsor_domain::tool::Catalog;
 
@@ -46,7 +46,7 @@ impl Checklist {
         read_only: bool,
         loaded: &LoadedContract,
         context: &Context,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, ExitError> {
         let contract = &loaded.contract;
         let place = state::place(context)?;
         let mut needed = requirements(Process::Reader, contract);
@@ -110,7 +110,7 @@ impl Checklist {
         })
     }
 
-    pub(super) fn show(&self) -> Result<(), Failure> {
+    pub(super) fn show(&self) -> Result<(), ExitError> {
         let safe = output::safe;
         output::line(format!("config    {}", safe(&self.config)))?;
         let new = if self.is_new { " (new)" } else { "" };
@@ -168,7 +168,7 @@ fn transport_name(transport: Transport) -> String {
 }
 
 /// For each proposal: who carries it out, and whether the variable for that is set.
-fn writeback(contract: &Contract, context: &Context) -> Result<Vec<WritePath>, Failure> {
+fn writeback(contract: &Contract, context: &Context) -> Result<Vec<WritePath>, ExitError> {
     let proposals = contract
         .capabilities()
         .iter()
@@ -183,7 +183,7 @@ fn write_path(
     capability: &Capability,
     proposal: &ProposalSpec,
     context: &Context,
-) -> Result<WritePath, Failure> {
+) -> Result<WritePath, ExitError> {
     let (path, env) = match (&proposal.executor, contract.mode()) {
         (_, Mode::ReadOnly) => ("not offered in read_only".to_owned(), None),
         (_, Mode::Shadow) => ("never written in shadow".to_owned(), None),

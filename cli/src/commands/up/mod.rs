@@ -3,7 +3,7 @@
 mod checklist;
 
 use serde_json::{Value as Json, json};
-use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, Failure};
+use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, ExitError};
 use synapsor_domain::contract::{Contract, Mode};
 
 use super::mcp::{HttpOptions, Transport};
@@ -40,10 +40,10 @@ pub(crate) struct Args {
     http: HttpOptions,
 }
 
-pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, Failure> {
+pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError> {
     if args.serve && args.transport == Some(Transport::Stdio) {
         return Err(
-            Failure::usage("UP_SERVES_HTTP", "--serve does not go with --transport stdio")
+            ExitError::usage("UP_SERVES_HTTP", "--serve does not go with --transport stdio")
                 .with_fix("drop one of them; an MCP client launches `synapsor-runner mcp serve` itself"),
         );
     }
@@ -67,7 +67,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, Failure> 
             .map(|m| format!("{} ({})", m.name, m.purpose))
             .collect();
         return Err(
-            Failure::usage("ENV_MISSING", format!("not set: {}", names.join(", ")))
+            ExitError::usage("ENV_MISSING", format!("not set: {}", names.join(", ")))
                 .with_fix(format!("export {}={}", first.name, first.example)),
         );
     }
@@ -108,7 +108,7 @@ impl<'a> Services<'a> {
         ledger: &RunningLedger,
         read_only: bool,
         http: Option<&Http>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, ExitError> {
         let reader = Kept::executor(supervisor, Executor::reader(ledger, read_only)).await?;
         let writer = if writes(&supervisor.contract.contract) {
             Some(Kept::executor(supervisor, Executor::writer(ledger)).await?)
@@ -137,7 +137,7 @@ impl<'a> Services<'a> {
     }
 
     /// Until Ctrl-C, or until a child cannot be kept alive; then everything drains and ends.
-    async fn run(mut self, supervisor: &Supervisor<'_>, ledger: &RunningLedger) -> Result<Exit, Failure> {
+    async fn run(mut self, supervisor: &Supervisor<'_>, ledger: &RunningLedger) -> Result<Exit, ExitError> {
         let keeper = Keeper::new(supervisor, ledger)?;
         let ended = tokio::select! {
             failure = self.reader.keep() => Err(failure),
@@ -158,7 +158,7 @@ impl<'a> Services<'a> {
     }
 }
 
-async fn kept(child: Option<&mut Kept<'_>>) -> Failure {
+async fn kept(child: Option<&mut Kept<'_>>) -> ExitError {
     match child {
         Some(child) => child.keep().await,
         None => std::future::pending().await,
@@ -170,7 +170,7 @@ fn writes(contract: &Contract) -> bool {
     contract.mode() == Mode::Review && !requirements(Process::Writer, contract).is_empty()
 }
 
-fn dry_run(checklist: &Checklist, context: &Context) -> Result<Exit, Failure> {
+fn dry_run(checklist: &Checklist, context: &Context) -> Result<Exit, ExitError> {
     if context.global.json {
         let mut value = checklist.json();
         value["dry_run"] = json!(true);
@@ -198,7 +198,7 @@ fn report(
     ledger: &RunningLedger,
     services: &Services<'_>,
     context: &Context,
-) -> Result<(), Failure> {
+) -> Result<(), ExitError> {
     let mut processes = vec![json!({
         "name": "ledger", "pid": ledger.pid, "environment": ledger.environment,
         "address": ledger.address.to_string(),

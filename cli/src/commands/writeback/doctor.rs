@@ -7,8 +7,8 @@ use std::ffi::OsString;
 
 use serde_json::json;
 use synapsor_chassis::identity::Role;
-use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, EXIT_UNREACHABLE, Exit, Failure};
-use synapsor_chassis::settings::Environment;
+use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, EXIT_UNREACHABLE, Exit, ExitError};
+use synapsor_chassis::settings::EnvVars;
 use synapsor_domain::contract::{Contract, Engine};
 use synapsor_domain::writeback::{ProbeFinding, Severity, SourceProbe, table_targets};
 
@@ -32,7 +32,7 @@ struct Part {
     sources: Vec<SourceProbe>,
 }
 
-pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, ExitError> {
     let loaded = contract_file::load_runnable(&context.global)?;
     let mut parts = Vec::new();
     for role in [Process::Reader, Process::Writer] {
@@ -75,7 +75,7 @@ fn exit(parts: &[Part], ledger: &[ProbeFinding]) -> Exit {
 }
 
 /// What is set and what is not. A service that runs elsewhere has an environment of its own.
-fn variables(role: Process, contract: &Contract, context: &Context) -> Result<Vec<ProbeFinding>, Failure> {
+fn variables(role: Process, contract: &Contract, context: &Context) -> Result<Vec<ProbeFinding>, ExitError> {
     let remote = &context.global.remote;
     let is_elsewhere = match role {
         Process::Reader => remote.reader.is_some(),
@@ -133,7 +133,7 @@ fn no_write_url(contract: &Contract) -> Vec<ProbeFinding> {
 }
 
 /// Reader and writer should not hold the same credential; a file has only one.
-fn shared(contract: &Contract, env: &Environment) -> Result<Vec<ProbeFinding>, Failure> {
+fn shared(contract: &Contract, env: &EnvVars) -> Result<Vec<ProbeFinding>, ExitError> {
     let mut findings = Vec::new();
     for source in contract.sources().iter().filter(|s| s.engine != Engine::Sqlite) {
         let Some(write) = &source.write_url_env else {
@@ -167,7 +167,7 @@ async fn writer_side(
     loaded: &LoadedContract,
     variables: &mut Vec<ProbeFinding>,
     context: &Context,
-) -> Result<Vec<SourceProbe>, Failure> {
+) -> Result<Vec<SourceProbe>, ExitError> {
     let mut links = Vec::new();
     for address in context.global.remote.named_writers()? {
         links.push(session::remote(context, Role::Writer, address).await?);
@@ -200,7 +200,7 @@ async fn writer_side(
 }
 
 /// What keeps a running writer from its work, and clocks that differ.
-async fn state_of(writer: &mut Writer, context: &Context) -> Result<Vec<ProbeFinding>, Failure> {
+async fn state_of(writer: &mut Writer, context: &Context) -> Result<Vec<ProbeFinding>, ExitError> {
     let state = context.unless_stopped(writer.state()).await?;
     let mut findings = super::clocks::findings(&state.times);
     if let Some(code) = &state.problem {
@@ -237,7 +237,7 @@ async fn reader_side(
     loaded: &LoadedContract,
     variables: &mut Vec<ProbeFinding>,
     context: &Context,
-) -> Result<Vec<SourceProbe>, Failure> {
+) -> Result<Vec<SourceProbe>, ExitError> {
     let Some(address) = &context.global.remote.reader else {
         return match args.check_db {
             true => probed("reader", Process::Reader, loaded, context).await,
@@ -259,7 +259,7 @@ async fn probed(
     process: Process,
     loaded: &LoadedContract,
     context: &Context,
-) -> Result<Vec<SourceProbe>, Failure> {
+) -> Result<Vec<SourceProbe>, ExitError> {
     let mut arguments: Vec<OsString> = ["probe", "--as", role, "--config"].map(OsString::from).to_vec();
     arguments.push(loaded.path.clone().into_os_string());
     let names: BTreeSet<String> = allowed(process, Some(&loaded.contract), None);
@@ -268,7 +268,7 @@ async fn probed(
         .map_err(|_| not_believed("PROBE_ANSWER_MALFORMED", "it holds no findings"))
 }
 
-fn print_json(parts: &[Part], ledger: Option<&[ProbeFinding]>, exit: Exit) -> Result<(), Failure> {
+fn print_json(parts: &[Part], ledger: Option<&[ProbeFinding]>, exit: Exit) -> Result<(), ExitError> {
     let parts: Vec<_> = parts
         .iter()
         .map(|part| {
@@ -278,7 +278,7 @@ fn print_json(parts: &[Part], ledger: Option<&[ProbeFinding]>, exit: Exit) -> Re
     output::json(&json!({ "ok": exit == Exit(EXIT_OK), "roles": parts, "ledger": ledger }))
 }
 
-fn show(parts: &[Part], is_checked: bool) -> Result<(), Failure> {
+fn show(parts: &[Part], is_checked: bool) -> Result<(), ExitError> {
     for part in parts {
         output::line(part.role.as_str())?;
         for finding in &part.variables {
@@ -310,7 +310,7 @@ fn show(parts: &[Part], is_checked: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-fn show_ledger(findings: &[ProbeFinding]) -> Result<(), Failure> {
+fn show_ledger(findings: &[ProbeFinding]) -> Result<(), ExitError> {
     output::line("ledger")?;
     if findings.is_empty() {
         output::line("  fine     no incident is open, and no freeze is in force")?;
@@ -318,7 +318,7 @@ fn show_ledger(findings: &[ProbeFinding]) -> Result<(), Failure> {
     findings.iter().try_for_each(show_finding)
 }
 
-fn show_finding(finding: &ProbeFinding) -> Result<(), Failure> {
+fn show_finding(finding: &ProbeFinding) -> Result<(), ExitError> {
     let ProbeFinding {
         severity,
         code,

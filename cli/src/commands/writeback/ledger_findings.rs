@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::writeback::{ProbeFinding, ReceiptDiscrepancy, Severity};
 
 use crate::operations::{self, LedgerState};
@@ -17,7 +17,7 @@ const SAME_MS: i64 = 2_000;
 const NAMED_MAX: usize = 5;
 
 /// The findings, or `None` where this command line has no ledger.
-pub(super) async fn findings(context: &Context) -> Result<Option<Vec<ProbeFinding>>, Failure> {
+pub(super) async fn findings(context: &Context) -> Result<Option<Vec<ProbeFinding>>, ExitError> {
     if context.global.remote.ledger.is_none() && state::find(context).is_err() {
         return Ok(None);
     }

@@ -8,7 +8,7 @@ mod statements;
 mod switch;
 
 use clap::Subcommand;
-use synapsor_chassis::run::{Exit, Failure};
+use synapsor_chassis::run::{Exit, ExitError};
 
 use crate::Context;
 
@@ -63,7 +63,7 @@ pub(crate) enum Command {
     Unfreeze(switch::UnfreezeArgs),
 }
 
-pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
+pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, ExitError> {
     match command {
         Command::Migration(args) => statements::migration(&args, context),
         Command::Grants(args) => statements::grants(args, context),

@@ -3,7 +3,7 @@
 
 use clap::Args;
 use serde_json::json;
-use synapsor_chassis::run::{EXIT_OK, Exit, Failure};
+use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
 use synapsor_domain::contract::{Contract, Engine, Source};
 use synapsor_domain::writeback::{GrantPlan, GrantTarget, RECEIPT_TABLE, table_targets};
 
@@ -60,13 +60,13 @@ struct Resolved {
     targets: Vec<GrantTarget>,
 }
 
-pub(super) fn migration(args: &Migration, context: &Context) -> Result<Exit, Failure> {
+pub(super) fn migration(args: &Migration, context: &Context) -> Result<Exit, ExitError> {
     let of = args.place.resolve(context)?;
     let text = synapsor_domain::writeback::receipt_table_ddl(of.engine.as_str(), &of.schema, &of.table);
     print(of.engine, &text.map_err(refused)?, context)
 }
 
-pub(super) fn grants(args: Grants, context: &Context) -> Result<Exit, Failure> {
+pub(super) fn grants(args: Grants, context: &Context) -> Result<Exit, ExitError> {
     let of = args.place.resolve(context)?;
     let plan = GrantPlan {
         engine: of.engine,
@@ -80,7 +80,7 @@ pub(super) fn grants(args: Grants, context: &Context) -> Result<Exit, Failure> {
     print(plan.engine, &text, context)
 }
 
-fn print(engine: Engine, text: &str, context: &Context) -> Result<Exit, Failure> {
+fn print(engine: Engine, text: &str, context: &Context) -> Result<Exit, ExitError> {
     if context.global.json {
         output::json(&json!({ "engine": engine.as_str(), "statements": text }))?;
     } else {
@@ -90,7 +90,7 @@ fn print(engine: Engine, text: &str, context: &Context) -> Result<Exit, Failure>
 }
 
 impl Place {
-    fn resolve(&self, context: &Context) -> Result<Resolved, Failure> {
+    fn resolve(&self, context: &Context) -> Result<Resolved, ExitError> {
         let engine = self.engine.as_deref().and_then(Engine::of_name);
         match engine {
             Some(engine) if context.global.config.is_none() => {
@@ -111,7 +111,7 @@ impl Place {
         }
     }
 
-    fn of_contract(&self, engine: Option<Engine>, contract: &Contract) -> Result<Resolved, Failure> {
+    fn of_contract(&self, engine: Option<Engine>, contract: &Contract) -> Result<Resolved, ExitError> {
         let source = self.pick(engine, contract)?;
         let targets = table_targets(contract, &source.name);
         let own = targets.iter().find(|target| !target.writes.is_empty());
@@ -132,7 +132,7 @@ impl Place {
         })
     }
 
-    fn pick<'a>(&self, engine: Option<Engine>, contract: &'a Contract) -> Result<&'a Source, Failure> {
+    fn pick<'a>(&self, engine: Option<Engine>, contract: &'a Contract) -> Result<&'a Source, ExitError> {
         let fits = |source: &&Source| {
             self.source.as_ref().is_none_or(|name| source.name == *name)
                 && engine.is_none_or(|engine| source.engine == engine)
@@ -142,7 +142,7 @@ impl Place {
             return Ok(only);
         }
         let names: Vec<&str> = contract.sources().iter().map(|s| s.name.as_str()).collect();
-        Err(Failure::usage(
+        Err(ExitError::usage(
             "SOURCE_REQUIRED",
             "there is not exactly one source in the contract that this can be about",
         )
@@ -150,8 +150,8 @@ impl Place {
     }
 }
 
-fn no_schema() -> Failure {
-    Failure::usage(
+fn no_schema() -> ExitError {
+    ExitError::usage(
         "SCHEMA_REQUIRED",
         "a MySQL receipt table belongs to a database, and none is named",
     )

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde_json::{Value as Json, json};
-use synapsor_chassis::run::{EXIT_OK, EXIT_UNREACHABLE, Exit, Failure};
+use synapsor_chassis::run::{EXIT_OK, EXIT_UNREACHABLE, Exit, ExitError};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::limits::REASON_CHARS_MAX;
 
@@ -28,7 +28,7 @@ pub(crate) struct UnfreezeArgs {
     freeze: Option<Digest>,
 }
 
-pub(super) async fn freeze(args: &FreezeArgs, context: &Context) -> Result<Exit, Failure> {
+pub(super) async fn freeze(args: &FreezeArgs, context: &Context) -> Result<Exit, ExitError> {
     let mut session = Session::open_to_stop(context).await?;
     let switched = if args.unsigned {
         operations::freeze_unsigned(&mut session, context).await
@@ -39,14 +39,14 @@ pub(super) async fn freeze(args: &FreezeArgs, context: &Context) -> Result<Exit,
     say(&[switched?], context)
 }
 
-pub(super) async fn unfreeze(args: &UnfreezeArgs, context: &Context) -> Result<Exit, Failure> {
+pub(super) async fn unfreeze(args: &UnfreezeArgs, context: &Context) -> Result<Exit, ExitError> {
     let mut session = Session::open_to_stop(context).await?;
     let switched = operations::unfreeze(&mut session, context, args.freeze).await;
     session.close().await;
     say(&switched?, context)
 }
 
-fn say(all: &[Switched], context: &Context) -> Result<Exit, Failure> {
+fn say(all: &[Switched], context: &Context) -> Result<Exit, ExitError> {
     if context.global.json {
         output::json(&as_json(all))?;
     } else {

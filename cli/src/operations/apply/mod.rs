@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use synapsor_chassis::random;
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::approval::{Judge, VerifiedDecision, verify_order};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::proposal::State;
@@ -97,7 +97,7 @@ pub(crate) async fn apply(
     looked: &Looked,
     signer: &Signer,
     wait: Duration,
-) -> Result<Applied, Failure> {
+) -> Result<Applied, ExitError> {
     if let Some(ended) = ended_before(looked)? {
         return Ok(ended);
     }
@@ -136,16 +136,16 @@ pub(crate) async fn preview(
     session: &mut Session,
     context: &Context,
     looked: &Looked,
-) -> Result<Preview, Failure> {
+) -> Result<Preview, ExitError> {
     let link = session.writer(context).await?;
     Writer::at(&link).preview(looked.attested.envelope()).await
 }
 
-fn ended_before(looked: &Looked) -> Result<Option<Applied>, Failure> {
+fn ended_before(looked: &Looked) -> Result<Option<Applied>, ExitError> {
     if let Some(receipt) = &looked.receipt {
         return Ok(Some(by_receipt(receipt.clone(), true)));
     }
-    let text = |text: String| Failure::new("PROPOSAL_NOT_APPROVED", text).with_exit(EXIT_REFUSED);
+    let text = |text: String| ExitError::new("PROPOSAL_NOT_APPROVED", text).with_exit(EXIT_REFUSED);
     if looked.state.is_terminal() {
         let fix = "make a new proposal if the change is still wanted";
         return Err(text(format!("the proposal has ended as `{}`", looked.state)).with_fix(fix));
@@ -162,7 +162,7 @@ fn ended_before(looked: &Looked) -> Result<Option<Applied>, Failure> {
     Ok(None)
 }
 
-fn ordered(session: &Session, looked: &Looked, signer: &Signer) -> Result<(Envelope, Timestamp), Failure> {
+fn ordered(session: &Session, looked: &Looked, signer: &Signer) -> Result<(Envelope, Timestamp), ExitError> {
     let trust = session.trust();
     let attested = &looked.attested;
     let terms = Terms {
@@ -177,7 +177,7 @@ fn ordered(session: &Session, looked: &Looked, signer: &Signer) -> Result<(Envel
     };
     let order = sign::order(attested, &looked.decisions, &terms)?;
     let envelope = Envelope::seal(Kind::ApplyOrder, &order, &signer.key)
-        .map_err(|e| Failure::new("ORDER_UNSIGNABLE", e.to_string()).with_exit(EXIT_REFUSED))?;
+        .map_err(|e| ExitError::new("ORDER_UNSIGNABLE", e.to_string()).with_exit(EXIT_REFUSED))?;
     let judge = Judge {
         trust,
         now: terms.now,
@@ -214,7 +214,7 @@ impl Follow<'_> {
         context: &Context,
         from_seq: u64,
         wait: Duration,
-    ) -> Result<Applied, Failure> {
+    ) -> Result<Applied, ExitError> {
         let filter = TailFilter {
             from_seq,
             proposal_id: self.looked.attested.proposal().id.to_string(),
@@ -229,7 +229,7 @@ impl Follow<'_> {
         }
     }
 
-    async fn watch(&mut self, tail: &mut Tail) -> Result<Applied, Failure> {
+    async fn watch(&mut self, tail: &mut Tail) -> Result<Applied, ExitError> {
         while let Some(shown) = tail.next().await? {
             let entry = Entry::read(&shown.event, &shown.body).map_err(|e| not_believed(e.code(), e))?;
             if let Some(outcome) = self.taken_back(&entry)? {
@@ -243,7 +243,7 @@ impl Follow<'_> {
         Ok(self.unfinished())
     }
 
-    fn taken_back(&self, entry: &Entry) -> Result<Option<Applied>, Failure> {
+    fn taken_back(&self, entry: &Entry) -> Result<Option<Applied>, ExitError> {
         let Body::Withdrawn(ticket) = &entry.body else {
             return Ok(None);
         };
@@ -251,7 +251,7 @@ impl Follow<'_> {
         Ok(Some(withdrawn(&withdrawal)))
     }
 
-    fn outcome_of(&mut self, body: &Body) -> Result<Option<Applied>, Failure> {
+    fn outcome_of(&mut self, body: &Body) -> Result<Option<Applied>, ExitError> {
         match body {
             Body::Started(start) if start.order_digest == Some(self.order_digest) => self.started = true,
             Body::Attempt(envelope) => {
@@ -296,7 +296,7 @@ impl Follow<'_> {
         Ok(None)
     }
 
-    fn own(&self, report: AttemptReport) -> Result<AttemptReport, Failure> {
+    fn own(&self, report: AttemptReport) -> Result<AttemptReport, ExitError> {
         if report.proposal_digest == self.looked.attested.digest() {
             Ok(report)
         } else {

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use synapsor_chassis::run::Failure;
-use synapsor_chassis::settings::Environment;
+use synapsor_chassis::run::ExitError;
+use synapsor_chassis::settings::EnvVars;
 use synapsor_domain::context::{PRINCIPAL_ENV, TENANT_ENV};
 use synapsor_domain::contract::{Contract, Engine, Mode, Provider, Source};
 
@@ -109,7 +109,7 @@ pub(crate) fn allowed(
 }
 
 /// The values of those names that are set.
-pub(super) fn take(env: &Environment, names: &BTreeSet<String>) -> Result<BTreeMap<String, String>, Failure> {
+pub(super) fn take(env: &EnvVars, names: &BTreeSet<String>) -> Result<BTreeMap<String, String>, ExitError> {
     let mut taken = BTreeMap::new();
     for name in names {
         if let Some(value) = env.get(name)? {
@@ -120,10 +120,7 @@ pub(super) fn take(env: &Environment, names: &BTreeSet<String>) -> Result<BTreeM
 }
 
 /// The requirements that the environment does not meet.
-pub(crate) fn missing(
-    env: &Environment,
-    requirements: Vec<Requirement>,
-) -> Result<Vec<Requirement>, Failure> {
+pub(crate) fn missing(env: &EnvVars, requirements: Vec<Requirement>) -> Result<Vec<Requirement>, ExitError> {
     let mut missing = Vec::new();
     for requirement in requirements {
         let file = format!("{}_FILE", requirement.name);
@@ -137,7 +134,7 @@ pub(crate) fn missing(
 }
 
 /// Refuses to start `process` while something that it needs is not set.
-pub(super) fn require(process: Process, env: &Environment, contract: &Contract) -> Result<(), Failure> {
+pub(super) fn require(process: Process, env: &EnvVars, contract: &Contract) -> Result<(), ExitError> {
     let missing = missing(env, requirements(process, contract))?;
     let Some(first) = missing.first() else {
         return Ok(());
@@ -146,7 +143,7 @@ pub(super) fn require(process: Process, env: &Environment, contract: &Contract) 
         .iter()
         .map(|m| format!("{} ({})", m.name, m.purpose))
         .collect();
-    Err(Failure::usage(
+    Err(ExitError::usage(
         "ENV_MISSING",
         format!("the {} needs {}", process.as_str(), list.join(" and ")),
     )

@@ -8,7 +8,7 @@ fn contract() -> Contract {
         .contract
 }
 
-fn everything() -> Environment {
+fn everything() -> EnvVars {
     let names = [
         "BILLING_READ_URL",
         "BILLING_READ_URL_FILE",
@@ -25,7 +25,7 @@ fn everything() -> Environment {
         "SYNAPSOR_KEY",
         "PGPASSWORD",
     ];
-    Environment::fixed(names.map(|name| (name, "value")))
+    EnvVars::fixed(names.map(|name| (name, "value")))
 }
 
 fn names(process: Process, token: Option<&str>) -> Vec<String> {
@@ -73,7 +73,7 @@ fn variables_of_an_env_file_go_to_the_role_that_may_hold_them_and_to_no_other() 
         .names()
         .into_iter()
         .map(|name| (name, "of the file".to_owned()));
-    let env = Environment::fixed([("BILLING_TENANT", "of the shell")]).with_defaults(file.collect());
+    let env = EnvVars::fixed([("BILLING_TENANT", "of the shell")]).with_defaults(file.collect());
     let contract = contract();
     let taken = |process, token| take(&env, &allowed(process, Some(&contract), token)).unwrap();
     let reader = taken(Process::Reader, None);
@@ -102,7 +102,7 @@ fn gateway_gets_the_token_only_when_it_serves_http() {
 
 #[test]
 fn what_is_missing_is_named_with_its_purpose_and_an_example() {
-    let env = Environment::fixed([("BILLING_TENANT", "acme"), ("BILLING_PRINCIPAL", "bot")]);
+    let env = EnvVars::fixed([("BILLING_TENANT", "acme"), ("BILLING_PRINCIPAL", "bot")]);
     let failure = require(Process::Reader, &env, &contract()).unwrap_err();
     assert_eq!((failure.code(), failure.exit()), ("ENV_MISSING", 2));
     assert!(
@@ -119,7 +119,7 @@ fn what_is_missing_is_named_with_its_purpose_and_an_example() {
 
 #[test]
 fn a_url_in_a_file_counts_as_set_and_a_tenant_in_a_file_does_not() {
-    let set = |names: [&str; 3]| Environment::fixed(names.map(|name| (name, "x")));
+    let set = |names: [&str; 3]| EnvVars::fixed(names.map(|name| (name, "x")));
     let good = set(["BILLING_READ_URL_FILE", "BILLING_TENANT", "BILLING_PRINCIPAL"]);
     assert!(require(Process::Reader, &good, &contract()).is_ok());
     let bad = set([

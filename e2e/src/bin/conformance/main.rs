@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use synapsor_chassis::run::{self, Failure};
-use synapsor_chassis::settings::Environment;
+use synapsor_chassis::run::{self, ExitError};
+use synapsor_chassis::settings::EnvVars;
 use synapsor_chassis::telemetry::Level;
 use synapsor_gateway::http::{self, About, HttpFlags};
 use tokio_util::sync::CancellationToken;
@@ -33,8 +33,8 @@ fn main() -> ExitCode {
     run::run(Level::INFO, Flags::parse, serve)
 }
 
-async fn serve(flags: Flags, stop: CancellationToken) -> Result<(), Failure> {
-    let settings = flags.http.resolve(&Environment::of_process(), false)?;
+async fn serve(flags: Flags, stop: CancellationToken) -> Result<(), ExitError> {
+    let settings = flags.http.resolve(&EnvVars::of_process(), false)?;
     let about = About::new(catalog::tools().len(), "fixtures", || async { true });
     let fixtures = Fixtures::default();
     http::serve(fixtures, about, &settings, flags.run_file.as_deref(), stop).await

@@ -2,7 +2,7 @@
 
 use prost::Message as _;
 use prost::bytes::{Buf as _, BufMut as _};
-use synapsor_chassis::grpc_channel::{Target, connect};
+use synapsor_chassis::grpc_channel::{Endpoint, connect};
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::tls::dev_ca::{DevCa, LEAF_TTL};
 use synapsor_proto::common::v1::DsseEnvelope;
@@ -34,7 +34,7 @@ pub(super) async fn all(scene: &mut Scene, proposal: &str) -> anyhow::Result<()>
             };
             let time = now().as_unix_millis();
             let material = authority.issue(caller, name, LEAF_TTL, time)?.material(time)?;
-            let channel = connect(&material, &Target::new(served, address.as_str()))?;
+            let channel = connect(&material, &Endpoint::new(served, address.as_str()))?;
             for rpc in all_rpcs().iter().filter(|rpc| served_by(&rpc.service) == served) {
                 let (path, allowed) = (rpc.path(), is_allowed(caller, &rpc.service, served));
                 let from = format!("{path} by the {caller}");

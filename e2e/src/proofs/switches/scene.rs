@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use synapsor_chassis::grpc_channel::{self, Target as Endpoint};
+use synapsor_chassis::grpc_channel::{self, Endpoint};
 use synapsor_chassis::identity::Role;
 use synapsor_domain::approval::Verdict;
 use synapsor_proto::executor::v1::writer_service_client::WriterServiceClient;

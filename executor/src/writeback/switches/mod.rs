@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use synapsor_chassis::files::FileError;
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::approval::{VerifiedFreeze, VerifiedLift};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::ids::ProposalId;
@@ -81,7 +81,7 @@ impl Switches {
     ///
     /// # Errors
     /// `STATE_DIR_IN_USE` while another writer has it; `SWITCHES_UNREADABLE` when anything there is not understood.
-    pub fn open(state_dir: PathBuf) -> Result<Self, Failure> {
+    pub fn open(state_dir: PathBuf) -> Result<Self, ExitError> {
         let (files, loaded) = SwitchFiles::open(state_dir)?;
         let state = State::of(loaded)?;
         Ok(Self {

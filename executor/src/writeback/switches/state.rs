@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::approval::Unfreeze;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::ids::ProposalId;
@@ -44,9 +44,9 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn of(loaded: Loaded) -> Result<Self, Failure> {
+    pub(super) fn of(loaded: Loaded) -> Result<Self, ExitError> {
         let unreadable = |what: &str| {
-            Failure::new(
+            ExitError::new(
                 "SWITCHES_UNREADABLE",
                 format!("the writer's switches cannot be read: {what}"),
             )

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use synapsor_chassis::files::{self, FileError, FileLock, MODE_PRIVATE};
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::limits::ENVELOPE_BYTES_MAX;
 use synapsor_domain::signing::Envelope;
@@ -65,10 +65,10 @@ impl SwitchFiles {
     ///
     /// # Errors
     /// `STATE_DIR_IN_USE` while another writer has it; `SWITCHES_UNREADABLE` for any file that is not understood.
-    pub(super) fn open(state_dir: PathBuf) -> Result<(Self, Loaded), Failure> {
+    pub(super) fn open(state_dir: PathBuf) -> Result<(Self, Loaded), ExitError> {
         let lock = FileLock::try_exclusive(&state_dir.join(LOCK))?.ok_or_else(|| {
             let text = format!("another writer uses the state directory {}", state_dir.display());
-            Failure::usage("STATE_DIR_IN_USE", text)
+            ExitError::usage("STATE_DIR_IN_USE", text)
                 .with_fix("give each writer a --state-dir of its own, or end the other writer first")
         })?;
         files::create_private_dir(&state_dir.join(DIRECTORY))?;
@@ -80,7 +80,7 @@ impl SwitchFiles {
         Ok((this, loaded))
     }
 
-    fn load(&self) -> Result<Loaded, Failure> {
+    fn load(&self) -> Result<Loaded, ExitError> {
         let mut loaded = Loaded {
             is_frozen_locally: self.optional(LOCAL_FREEZE, FILE_BYTES_MAX)?.is_some(),
             ..Loaded::default()
@@ -112,7 +112,7 @@ impl SwitchFiles {
         Ok(loaded)
     }
 
-    fn optional(&self, name: &str, bytes_max: u64) -> Result<Option<String>, Failure> {
+    fn optional(&self, name: &str, bytes_max: u64) -> Result<Option<String>, ExitError> {
         let path = self.state_dir.join(name);
         match files::read_bounded(&path, bytes_max) {
             Ok(bytes) => String::from_utf8(bytes)
@@ -155,7 +155,7 @@ impl SwitchFiles {
     }
 }
 
-fn load_one(path: &Path, loaded: &mut Loaded) -> Result<(), Failure> {
+fn load_one(path: &Path, loaded: &mut Loaded) -> Result<(), ExitError> {
     let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
     if name.ends_with(TEMPORARY) {
         // Nothing was answered on it: what it was to become is asked for again.
@@ -180,12 +180,12 @@ fn load_one(path: &Path, loaded: &mut Loaded) -> Result<(), Failure> {
     Ok(())
 }
 
-fn unreadable(path: &Path, problem: &str) -> Failure {
+fn unreadable(path: &Path, problem: &str) -> ExitError {
     let text = format!(
         "the writer's switches cannot be read: {}: {problem}",
         path.display()
     );
-    Failure::new("SWITCHES_UNREADABLE", text).with_fix(
+    ExitError::new("SWITCHES_UNREADABLE", text).with_fix(
         "restore the file from a backup; a writer that forgets a freeze or a rejection must not start",
     )
 }

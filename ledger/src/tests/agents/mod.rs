@@ -8,7 +8,7 @@ mod watch;
 mod withdraw;
 
 use synapsor_chassis::clock::{Clock as _, SystemClock};
-use synapsor_chassis::grpc_channel::{Target, connect};
+use synapsor_chassis::grpc_channel::{Endpoint, connect};
 use synapsor_chassis::grpc_server::{GrpcServer, ServerLimits};
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::random;
@@ -74,7 +74,7 @@ impl Scene {
     pub(super) fn channel(&self, role: Role, instance: Option<&str>) -> Channel {
         let now = SystemClock.now_ms();
         let leaf = self.ca.issue(role, instance, LEAF_TTL, now).unwrap();
-        let target = Target::new(Role::Ledger, self.address.as_str());
+        let target = Endpoint::new(Role::Ledger, self.address.as_str());
         connect(&leaf.material(now).unwrap(), &target).unwrap()
     }
 

@@ -3,7 +3,7 @@
 use jsonc_parser::ParseOptions;
 use jsonc_parser::cst::{CstInputValue, CstObject, CstRootNode};
 use serde_json::{Map, Value as Json};
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 
 use super::super::snippet::Snippet;
 use super::{ambiguous, changes, is_input, shape, unparsable};
@@ -22,7 +22,7 @@ const OPTIONS: ParseOptions = ParseOptions {
     allow_extended_string_escapes: false,
 };
 
-pub(super) fn value(text: &str) -> Result<Json, Failure> {
+pub(super) fn value(text: &str) -> Result<Json, ExitError> {
     let root = parse(text)?;
     match root.value() {
         None => Ok(Json::Object(Map::new())),
@@ -32,7 +32,7 @@ pub(super) fn value(text: &str) -> Result<Json, Failure> {
     }
 }
 
-pub(super) fn merged(before: &str, snippet: &Snippet) -> Result<String, Failure> {
+pub(super) fn merged(before: &str, snippet: &Snippet) -> Result<String, ExitError> {
     let root = parse(before)?;
     let whole = root
         .object_value_or_create()
@@ -61,7 +61,7 @@ pub(super) fn merged(before: &str, snippet: &Snippet) -> Result<String, Failure>
     Ok(ended(before, root.to_string()))
 }
 
-pub(super) fn without(before: &str, snippet: &Snippet) -> Result<String, Failure> {
+pub(super) fn without(before: &str, snippet: &Snippet) -> Result<String, ExitError> {
     let root = parse(before)?;
     let Some(whole) = root.object_value() else {
         return match root.value() {
@@ -81,7 +81,7 @@ pub(super) fn without(before: &str, snippet: &Snippet) -> Result<String, Failure
     Ok(root.to_string())
 }
 
-fn parse(text: &str) -> Result<CstRootNode, Failure> {
+fn parse(text: &str) -> Result<CstRootNode, ExitError> {
     // The message has a place and a kind, and no text of the file.
     CstRootNode::parse(text, &OPTIONS).map_err(|error| unparsable(&error.to_string()))
 }
@@ -101,7 +101,7 @@ fn change(entry: &CstObject, wanted: &Map<String, Json>) {
     }
 }
 
-fn add_input(whole: &CstObject, input: &Json) -> Result<(), Failure> {
+fn add_input(whole: &CstObject, input: &Json) -> Result<(), ExitError> {
     check_once(whole, "inputs")?;
     let id = input.get("id").and_then(Json::as_str).unwrap_or_default();
     let inputs = whole
@@ -117,7 +117,7 @@ fn add_input(whole: &CstObject, input: &Json) -> Result<(), Failure> {
 }
 
 /// Takes our question out where nothing asks it any more.
-fn drop_input(root: &CstRootNode, whole: &CstObject, snippet: &Snippet) -> Result<(), Failure> {
+fn drop_input(root: &CstRootNode, whole: &CstObject, snippet: &Snippet) -> Result<(), ExitError> {
     let Some(id) = &snippet.input_id else {
         return Ok(());
     };
@@ -136,7 +136,7 @@ fn drop_input(root: &CstRootNode, whole: &CstObject, snippet: &Snippet) -> Resul
     Ok(())
 }
 
-fn only_object(whole: &CstObject, key: &str) -> Result<Option<CstObject>, Failure> {
+fn only_object(whole: &CstObject, key: &str) -> Result<Option<CstObject>, ExitError> {
     check_once(whole, key)?;
     match whole.get(key) {
         None => Ok(None),
@@ -148,7 +148,7 @@ fn only_object(whole: &CstObject, key: &str) -> Result<Option<CstObject>, Failur
 }
 
 /// Readers of JSON disagree on which of two equal keys counts.
-fn check_once(object: &CstObject, key: &str) -> Result<(), Failure> {
+fn check_once(object: &CstObject, key: &str) -> Result<(), ExitError> {
     let found = object
         .properties()
         .into_iter()

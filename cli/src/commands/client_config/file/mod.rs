@@ -5,7 +5,7 @@ mod json;
 mod toml;
 
 use serde_json::{Map, Value as Json};
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 
 use super::client::Format;
 use super::snippet::{OWN_MEMBERS, Snippet};
@@ -15,7 +15,7 @@ use super::snippet::{OWN_MEMBERS, Snippet};
 /// # Errors
 /// `CLIENT_FILE_UNPARSABLE`, `CLIENT_FILE_SHAPE`, `CLIENT_FILE_AMBIGUOUS`; `CLIENT_FILE_NOT_KEPT` if anything else
 /// would change.
-pub(super) fn merged(before: &str, snippet: &Snippet) -> Result<String, Failure> {
+pub(super) fn merged(before: &str, snippet: &Snippet) -> Result<String, ExitError> {
     let after = match snippet.format {
         Format::Json => json::merged(before, snippet)?,
         Format::Toml => toml::merged(before, snippet)?,
@@ -28,7 +28,7 @@ pub(super) fn merged(before: &str, snippet: &Snippet) -> Result<String, Failure>
 ///
 /// # Errors
 /// As [`merged`].
-pub(super) fn without(before: &str, snippet: &Snippet) -> Result<String, Failure> {
+pub(super) fn without(before: &str, snippet: &Snippet) -> Result<String, ExitError> {
     let after = match snippet.format {
         Format::Json => json::without(before, snippet)?,
         Format::Toml => toml::without(before, snippet)?,
@@ -41,7 +41,7 @@ pub(super) fn without(before: &str, snippet: &Snippet) -> Result<String, Failure
 ///
 /// # Errors
 /// As [`merged`].
-pub(super) fn entry(text: &str, snippet: &Snippet) -> Result<Option<Json>, Failure> {
+pub(super) fn entry(text: &str, snippet: &Snippet) -> Result<Option<Json>, ExitError> {
     let whole = value(text, snippet.format)?;
     let servers = whole.get(snippet.servers_key);
     Ok(servers.and_then(|servers| servers.get(&snippet.name)).cloned())
@@ -57,7 +57,7 @@ pub(super) fn is_same(entry: &Json, snippet: &Snippet) -> bool {
 }
 
 /// The text as a value, an empty one as an empty object.
-fn value(text: &str, format: Format) -> Result<Json, Failure> {
+fn value(text: &str, format: Format) -> Result<Json, ExitError> {
     match format {
         Format::Json => json::value(text),
         Format::Toml => toml::value(text),
@@ -65,12 +65,12 @@ fn value(text: &str, format: Format) -> Result<Json, Failure> {
 }
 
 /// Invariant: but for our entry, and the question that goes with it, both texts mean the same.
-fn check_kept(before: &str, after: &str, snippet: &Snippet) -> Result<(), Failure> {
+fn check_kept(before: &str, after: &str, snippet: &Snippet) -> Result<(), ExitError> {
     let rest = |text| value(text, snippet.format).map(|whole| rest(whole, snippet));
     if rest(before)? == rest(after)? {
         return Ok(());
     }
-    Err(Failure::new(
+    Err(ExitError::new(
         "CLIENT_FILE_NOT_KEPT",
         "the file is written in a way that cannot be edited without changing more than this entry; nothing was changed",
     )
@@ -105,24 +105,24 @@ fn is_input(input: &Json, id: &str) -> bool {
     input.get("id").and_then(Json::as_str) == Some(id)
 }
 
-fn unparsable(why: &str) -> Failure {
-    Failure::new(
+fn unparsable(why: &str) -> ExitError {
+    ExitError::new(
         "CLIENT_FILE_UNPARSABLE",
         format!("the client's file cannot be read: {why}"),
     )
     .with_fix("correct the file, or move it away and begin a new one")
 }
 
-fn shape(place: &str, wanted: &str) -> Failure {
-    Failure::new(
+fn shape(place: &str, wanted: &str) -> ExitError {
+    ExitError::new(
         "CLIENT_FILE_SHAPE",
         format!("{place} of the client's file is not {wanted}"),
     )
     .with_fix("correct the file by hand")
 }
 
-fn ambiguous(key: &str) -> Failure {
-    Failure::new(
+fn ambiguous(key: &str) -> ExitError {
+    ExitError::new(
         "CLIENT_FILE_AMBIGUOUS",
         format!("{key} stands in the client's file more than once"),
     )

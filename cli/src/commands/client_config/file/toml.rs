@@ -1,17 +1,17 @@
 //! TOML, edited on a document that keeps every blank and comment.
 
 use serde_json::{Map, Value as Json, json};
-use synapsor_chassis::run::Failure;
+use synapsor_chassis::run::ExitError;
 use toml_edit::{Array, DocumentMut, InlineTable, Item, RawString, Table, TableLike, Value};
 
 use super::super::snippet::Snippet;
 use super::{changes, shape, unparsable};
 
-pub(super) fn value(text: &str) -> Result<Json, Failure> {
+pub(super) fn value(text: &str) -> Result<Json, ExitError> {
     Ok(table_json(parse(text)?.as_table()))
 }
 
-pub(super) fn merged(before: &str, snippet: &Snippet) -> Result<String, Failure> {
+pub(super) fn merged(before: &str, snippet: &Snippet) -> Result<String, ExitError> {
     let mut document = parse(before)?;
     let servers = document.entry(snippet.servers_key).or_insert_with(|| {
         let mut table = Table::new();
@@ -39,7 +39,7 @@ pub(super) fn merged(before: &str, snippet: &Snippet) -> Result<String, Failure>
     Ok(document.to_string())
 }
 
-pub(super) fn without(before: &str, snippet: &Snippet) -> Result<String, Failure> {
+pub(super) fn without(before: &str, snippet: &Snippet) -> Result<String, ExitError> {
     let mut document = parse(before)?;
     let Some(servers) = document.get_mut(snippet.servers_key) else {
         return Ok(before.to_owned());
@@ -106,7 +106,7 @@ fn tables_after<'a>(table: &'a mut Table, place: Option<isize>, first: &mut Opti
     }
 }
 
-fn parse(text: &str) -> Result<DocumentMut, Failure> {
+fn parse(text: &str) -> Result<DocumentMut, ExitError> {
     text.parse::<DocumentMut>().map_err(|error| {
         // Shown whole, the error would repeat the line.
         let before = error
