@@ -5,9 +5,9 @@ pub mod trust;
 pub mod witness;
 
 use synapsor_chassis::run::ExitError;
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
 
 /// A refusal at start, which only the operator reads.
-pub fn failure(refusal: &Refusal) -> ExitError {
+pub fn failure(refusal: &PublicError) -> ExitError {
     ExitError::new(refusal.code.clone(), &refusal.public)
 }

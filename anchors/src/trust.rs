@@ -9,8 +9,8 @@ use synapsor_chassis::files::{self, FileError, FileStamp};
 use synapsor_chassis::run::ExitError;
 use synapsor_domain::contract::Contract;
 use synapsor_domain::digest::Digest;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::limits::FILE_BYTES_MAX;
-use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::SigningKey;
 use synapsor_domain::trust::TrustFile;
 
@@ -60,7 +60,7 @@ impl TrustStore {
     ///
     /// # Errors
     /// `TRUST_FILE_UNREADABLE`, `TRUST_FILE_OPEN` if others could have written it, and what parsing says.
-    pub fn read(&self) -> Result<Read, Refusal> {
+    pub fn read(&self) -> Result<Read, PublicError> {
         files::check_not_writable_by_others(&self.path).map_err(|e| unreadable(&e))?;
         let stamp = FileStamp::of(&self.path).map_err(|e| unreadable(&e))?;
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -92,13 +92,13 @@ impl TrustStore {
     }
 }
 
-fn unreadable(error: &FileError) -> Refusal {
+fn unreadable(error: &FileError) -> PublicError {
     let code = if matches!(error, FileError::WritableByOthers { .. }) {
         "TRUST_FILE_OPEN"
     } else {
         "TRUST_FILE_UNREADABLE"
     };
-    Refusal::new(
+    PublicError::new(
         code,
         format!("the trust file cannot be used: {error}; {}", error.fix()),
     )

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use synapsor_chassis::files::{self, FileError, MODE_PRIVATE};
+use synapsor_domain::error::PublicError;
 use synapsor_domain::log::{
-    Checkpoint, ConsistencyProof, LogError, TreeHash, TreeHead, Witness, WitnessError,
+    Checkpoint, ConsistencyProof, ContinuityError, LogError, PinnedCheckpoint, TreeHash, TreeHead,
 };
-use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::PublicKey;
 use synapsor_domain::trust::{ServiceKey, TrustFile};
 use synapsor_proto::common::v1 as wire;
@@ -33,7 +33,7 @@ pub struct WitnessFile {
 
 #[derive(Debug)]
 struct Memory {
-    witness: Witness,
+    witness: PinnedCheckpoint,
     /// The note of the newest head with the key that it was verified under.
     note: Option<(String, PublicKey)>,
     /// Heads that were believed lately, newest last.
@@ -58,12 +58,12 @@ pub enum Followed {
 
 impl WitnessFile {
     /// Reads the witness of one log, or begins one.
-    pub fn load(path: PathBuf, origin: &str) -> Result<Self, Refusal> {
+    pub fn load(path: PathBuf, origin: &str) -> Result<Self, PublicError> {
         let witness = match files::read_bounded(&path, FILE_BYTES_MAX) {
-            Ok(bytes) => Witness::from_bytes(&bytes)
+            Ok(bytes) => PinnedCheckpoint::from_bytes(&bytes)
                 .filter(|w| w.origin == origin)
                 .ok_or_else(|| {
-                    Refusal::new(
+                    PublicError::new(
                         "WITNESS_OTHER_LOG",
                         format!(
                             "{} remembers another log; move it away if the deployment was made anew",
@@ -71,8 +71,8 @@ impl WitnessFile {
                         ),
                     )
                 })?,
-            Err(FileError::Missing(_)) => Witness::new(origin),
-            Err(error) => return Err(Refusal::new("WITNESS_UNREADABLE", error.to_string())),
+            Err(FileError::Missing(_)) => PinnedCheckpoint::new(origin),
+            Err(error) => return Err(PublicError::new("WITNESS_UNREADABLE", error.to_string())),
         };
         let memory = Memory {
             kept: witness.size,
@@ -96,7 +96,7 @@ impl WitnessFile {
     }
 
     /// How far the log has been seen to grow.
-    pub fn seen(&self) -> Witness {
+    pub fn seen(&self) -> PinnedCheckpoint {
         self.memory().witness.clone()
     }
 
@@ -125,11 +125,11 @@ impl WitnessFile {
     /// As [`Self::judge`].
     pub fn follow_from(
         &self,
-        before: &Witness,
+        before: &PinnedCheckpoint,
         answer: &GetCheckpointResponse,
         heads: &BTreeSet<TreeHead>,
         trust: &TrustFile,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), PublicError> {
         let checkpoint = self.judge(before, &answer.checkpoint, answer.consistency.as_slice(), trust)?;
         let proofs = answer
             .continued
@@ -161,7 +161,7 @@ impl WitnessFile {
         note: &str,
         proofs: &[ConsistencyProof],
         trust: &TrustFile,
-    ) -> Result<Checkpoint, Refusal> {
+    ) -> Result<Checkpoint, PublicError> {
         let (checkpoint, key) = verified(note, trust)?;
         self.memory().advance(&checkpoint, proofs, (note, key))?;
         Ok(checkpoint)
@@ -171,7 +171,7 @@ impl WitnessFile {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub async fn keep_durably(&self) -> Result<(), Refusal> {
+    pub async fn keep_durably(&self) -> Result<(), PublicError> {
         let this = self.clone();
         let written = tokio::task::spawn_blocking(move || this.keep_now()).await;
         written.map_err(|_| refused("the witness was not written".to_owned()))?
@@ -181,11 +181,11 @@ impl WitnessFile {
     /// answers of one batch carry one note, and it is verified once.
     pub fn follow(
         &self,
-        before: &Witness,
+        before: &PinnedCheckpoint,
         note: &str,
         proofs: &[wire::ConsistencyProof],
         trust: &TrustFile,
-    ) -> Result<Followed, Refusal> {
+    ) -> Result<Followed, PublicError> {
         if self.memory().has_note(note, trust) {
             return Ok(Followed::Believed);
         }
@@ -221,11 +221,11 @@ impl WitnessFile {
     /// When it is not signed by the ledger, or does not continue `before`.
     pub fn judge(
         &self,
-        before: &Witness,
+        before: &PinnedCheckpoint,
         note: &str,
         proofs: &[wire::ConsistencyProof],
         trust: &TrustFile,
-    ) -> Result<Checkpoint, Refusal> {
+    ) -> Result<Checkpoint, PublicError> {
         let (checkpoint, _) = verified(note, trust)?;
         let proofs = proofs
             .iter()
@@ -241,7 +241,7 @@ impl WitnessFile {
     ///
     /// # Errors
     /// When the last writing failed; nothing is answered on a memory that cannot be kept.
-    pub async fn keep(&self) -> Result<(), Refusal> {
+    pub async fn keep(&self) -> Result<(), PublicError> {
         let wait = {
             let mut memory = self.memory();
             if let Some(failure) = memory.failure.take() {
@@ -273,7 +273,7 @@ impl WitnessFile {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn keep_now(&self) -> Result<(), Refusal> {
+    pub fn keep_now(&self) -> Result<(), PublicError> {
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let (witness, kept) = {
             let mut memory = self.memory();
@@ -294,9 +294,9 @@ impl WitnessFile {
     }
 
     /// Whether another process of the same role has remembered more: what is on file must never shrink.
-    fn is_behind_file(&self, witness: &Witness) -> bool {
+    fn is_behind_file(&self, witness: &PinnedCheckpoint) -> bool {
         let on_file = files::read_bounded(&self.path, FILE_BYTES_MAX).ok();
-        let on_file = on_file.and_then(|bytes| Witness::from_bytes(&bytes));
+        let on_file = on_file.and_then(|bytes| PinnedCheckpoint::from_bytes(&bytes));
         on_file.is_some_and(|w| w.origin == witness.origin && w.size > witness.size)
     }
 }
@@ -315,7 +315,7 @@ impl Memory {
         checkpoint: &Checkpoint,
         proofs: &[ConsistencyProof],
         (note, key): (&str, PublicKey),
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), PublicError> {
         let proof = proofs
             .iter()
             .find(|p| p.old_size() == self.witness.size && p.new_size() == checkpoint.size);
@@ -331,16 +331,16 @@ impl Memory {
     /// Whether a checkpoint is one that was believed already, or continues at least what was seen before a request.
     fn continues(
         &self,
-        before: &Witness,
+        before: &PinnedCheckpoint,
         checkpoint: &Checkpoint,
         proofs: &[ConsistencyProof],
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), PublicError> {
         if let Some((_, root)) = self.heads.iter().find(|(size, _)| *size == checkpoint.size) {
             let (witnessed, now) = (checkpoint.size, checkpoint.size);
             return if *root == checkpoint.root {
                 Ok(())
             } else {
-                Err(not_continued(WitnessError::Forked { witnessed, now }))
+                Err(not_continued(ContinuityError::Forked { witnessed, now }))
             };
         }
         let proof = proofs
@@ -352,7 +352,7 @@ impl Memory {
 }
 
 /// The checkpoint of a note, and the ledger key of the trust file that signed it.
-fn verified(note: &str, trust: &TrustFile) -> Result<(Checkpoint, PublicKey), Refusal> {
+fn verified(note: &str, trust: &TrustFile) -> Result<(Checkpoint, PublicKey), PublicError> {
     match trust.verify_checkpoint(note) {
         Ok((checkpoint, key)) => Ok((checkpoint, key.clone())),
         Err(LogError::NoteRetired) => Err(refused(LogError::NoteRetired.to_string())),
@@ -362,7 +362,7 @@ fn verified(note: &str, trust: &TrustFile) -> Result<(Checkpoint, PublicKey), Re
     }
 }
 
-fn not_continued(error: WitnessError) -> Refusal {
+fn not_continued(error: ContinuityError) -> PublicError {
     tracing::error!(
         code = error.code(),
         "the ledger does not continue what this process has seen of it"
@@ -370,8 +370,8 @@ fn not_continued(error: WitnessError) -> Refusal {
     refused(format!("{}: {error}", error.code()))
 }
 
-fn refused(text: String) -> Refusal {
-    Refusal::new("refused:ledger_proof", text)
+fn refused(text: String) -> PublicError {
+    PublicError::new("refused:ledger_proof", text)
 }
 
 #[cfg(test)]
@@ -386,12 +386,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("reader.witness");
         let file = WitnessFile::load(path.clone(), "synapsor/x").unwrap();
-        let more = Witness {
+        let more = PinnedCheckpoint {
             origin: "synapsor/x".to_owned(),
             size: 9,
             root: [1; 32],
         };
-        let less = Witness {
+        let less = PinnedCheckpoint {
             size: 4,
             ..more.clone()
         };
@@ -479,7 +479,11 @@ mod tests {
     async fn what_was_seen_is_on_file_after_a_while_and_at_the_end() {
         let (folder, file) = seen_one();
         let path = folder.path().join("reader.witness");
-        let on_file = || Witness::from_bytes(&std::fs::read(&path).unwrap()).unwrap().size;
+        let on_file = || {
+            PinnedCheckpoint::from_bytes(&std::fs::read(&path).unwrap())
+                .unwrap()
+                .size
+        };
         file.follow(
             &file.seen(),
             &note(2, &root(TWO)),

@@ -3,7 +3,6 @@
 
 pub mod background;
 pub mod clock;
-pub mod confine;
 pub mod exposure;
 pub mod files;
 pub mod grpc_channel;
@@ -16,6 +15,7 @@ pub mod propagate;
 pub mod random;
 pub mod retry;
 pub mod run;
+pub mod sandbox;
 pub mod secret;
 pub mod settings;
 pub mod shutdown;

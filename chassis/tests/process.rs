@@ -6,8 +6,8 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, ExitCode, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
-use synapsor_chassis::confine::{SandboxPolicy, enter_sandbox};
 use synapsor_chassis::run::{ExitError, run, run_confined};
+use synapsor_chassis::sandbox::{SandboxPolicy, enter_sandbox};
 use synapsor_chassis::settings::EnvVars;
 use synapsor_chassis::shutdown::wait_for_stdin_close;
 use synapsor_chassis::telemetry::Level;

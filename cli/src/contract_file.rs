@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use synapsor_chassis::files::{self, FileError};
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::telemetry::redact;
-use synapsor_domain::contract::{Contract, Problem, Report};
+use synapsor_domain::contract::{Contract, ValidationIssue, ValidationReport};
 use synapsor_domain::limits::FILE_BYTES_MAX;
 
 use crate::{Global, output};
@@ -18,7 +18,7 @@ pub(crate) struct LoadedContract {
     /// As given, or the default in the current folder.
     pub(crate) path: PathBuf,
     pub(crate) contract: Contract,
-    pub(crate) warnings: Vec<Problem>,
+    pub(crate) warnings: Vec<ValidationIssue>,
 }
 
 pub(crate) fn path(global: &Global) -> PathBuf {
@@ -72,7 +72,7 @@ pub(crate) fn load_runnable(global: &Global) -> Result<LoadedContract, ExitError
 }
 
 /// Every problem on a line of its own, before the sentence that ends the command.
-fn invalid(path: &Path, report: &Report) -> ExitError {
+fn invalid(path: &Path, report: &ValidationReport) -> ExitError {
     for problem in &report.errors {
         let text = format!("{} {}: {}", problem.path, problem.code.as_str(), problem.message);
         output::note(format!("  {}", output::safe(&redact::redact(&text))));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use synapsor_chassis::files;
 use synapsor_chassis::run::{EXIT_USAGE, ExitError};
 use synapsor_domain::signing::{KeyError, SigningKey};
-use synapsor_domain::trust::{Environment, TrustFile};
+use synapsor_domain::trust::{DeploymentEnvironment, TrustFile};
 use zeroize::Zeroizing;
 
 use crate::clients::EXIT_REFUSED;
@@ -45,7 +45,7 @@ impl Signer {
     fn read(path: &Path, trust: &TrustFile) -> Result<Self, ExitError> {
         let pem = read_pem(path)?;
         let protected = SigningKey::is_protected(&pem);
-        if !protected && trust.environment != Environment::Dev {
+        if !protected && trust.environment != DeploymentEnvironment::Dev {
             return Err(unprotected(path, trust.environment));
         }
         let key = open_pem(path, &pem)?;
@@ -187,7 +187,7 @@ fn public_id(path: &Path) -> Option<synapsor_domain::signing::KeyId> {
     SigningKey::from_pem(&pem).ok().map(|key| key.key_id())
 }
 
-fn unprotected(path: &Path, environment: Environment) -> ExitError {
+fn unprotected(path: &Path, environment: DeploymentEnvironment) -> ExitError {
     ExitError::new(
         "KEY_UNPROTECTED",
         format!("{} has no passphrase, and this is {environment}", path.display()),

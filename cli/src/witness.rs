@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use synapsor_chassis::files::{self, FileError, FileLock, MODE_PRIVATE};
 use synapsor_chassis::run::ExitError;
-use synapsor_domain::log::{Advance, Checkpoint, ConsistencyProof, TreeHead, Witness, WitnessError};
-use synapsor_domain::trust::{Environment, TrustFile};
+use synapsor_domain::log::{
+    Checkpoint, ConsistencyProof, ContinuityError, PinUpdate, PinnedCheckpoint, TreeHead,
+};
+use synapsor_domain::trust::{DeploymentEnvironment, TrustFile};
 
 use crate::clients::EXIT_TAMPERED;
 
@@ -27,7 +29,7 @@ const EXIT_FORKED: u8 = 12;
 /// used, which [`Keeper::hold`] reports.
 pub(crate) fn pinned(path: &Path, trust: &TrustFile) -> Option<TreeHead> {
     let bytes = files::read_bounded(path, FILE_BYTES_MAX).ok()?;
-    let witness = Witness::from_bytes(&bytes)?;
+    let witness = PinnedCheckpoint::from_bytes(&bytes)?;
     (witness.origin == trust.ledger_origin() && witness.size > 0).then(|| witness.head())
 }
 
@@ -36,7 +38,7 @@ pub(crate) fn pinned(path: &Path, trust: &TrustFile) -> Option<TreeHead> {
 pub(crate) struct Keeper<'a> {
     trust: &'a TrustFile,
     path: PathBuf,
-    witness: Witness,
+    witness: PinnedCheckpoint,
     _lock: FileLock,
 }
 
@@ -46,8 +48,8 @@ impl<'a> Keeper<'a> {
         let lock = lock(&path.with_extension("lock")).await?;
         let origin = trust.ledger_origin();
         let witness = match files::read_bounded(path, FILE_BYTES_MAX) {
-            Ok(bytes) => Witness::from_bytes(&bytes).ok_or_else(|| damaged(path))?,
-            Err(FileError::Missing { .. }) => Witness::new(&origin),
+            Ok(bytes) => PinnedCheckpoint::from_bytes(&bytes).ok_or_else(|| damaged(path))?,
+            Err(FileError::Missing { .. }) => PinnedCheckpoint::new(&origin),
             Err(error) => return Err(error.into()),
         };
         Ok(Self {
@@ -59,7 +61,7 @@ impl<'a> Keeper<'a> {
     }
 
     /// What to tell the ledger.
-    pub(crate) const fn known(&self) -> &Witness {
+    pub(crate) const fn known(&self) -> &PinnedCheckpoint {
         &self.witness
     }
 
@@ -71,8 +73,8 @@ impl<'a> Keeper<'a> {
     ) -> Result<Checkpoint, ExitError> {
         let checkpoint = verified(note, self.trust)?;
         match self.witness.advance(&checkpoint, proof) {
-            Ok(Advance::Unchanged) => {}
-            Ok(Advance::Grew) => files::write_atomic(&self.path, &self.witness.to_bytes(), MODE_PRIVATE)?,
+            Ok(PinUpdate::Unchanged) => {}
+            Ok(PinUpdate::Grew) => files::write_atomic(&self.path, &self.witness.to_bytes(), MODE_PRIVATE)?,
             Err(error) => return Err(not_continued(error, self.trust.environment)),
         }
         Ok(checkpoint)
@@ -90,17 +92,19 @@ fn verified(note: &str, trust: &TrustFile) -> Result<Checkpoint, ExitError> {
         })
 }
 
-fn not_continued(error: WitnessError, environment: Environment) -> ExitError {
+fn not_continued(error: ContinuityError, environment: DeploymentEnvironment) -> ExitError {
     let exit = match error {
-        WitnessError::RolledBack { .. } => EXIT_ROLLED_BACK,
-        WitnessError::Forked { .. } => EXIT_FORKED,
-        WitnessError::OtherLog | WitnessError::ProofMissing { .. } => EXIT_TAMPERED,
+        ContinuityError::RolledBack { .. } => EXIT_ROLLED_BACK,
+        ContinuityError::Forked { .. } => EXIT_FORKED,
+        ContinuityError::OtherLog | ContinuityError::ProofMissing { .. } => EXIT_TAMPERED,
     };
     let fix = match environment {
-        Environment::Dev => {
+        DeploymentEnvironment::Dev => {
             "put the newest store back, or give this history up with `synapsor-runner store reset --yes`"
         }
-        Environment::Staging | Environment::Production => "put the newest copy of the ledger's store back",
+        DeploymentEnvironment::Staging | DeploymentEnvironment::Production => {
+            "put the newest copy of the ledger's store back"
+        }
     };
     ExitError::new(error.code(), error.to_string())
         .with_fix(fix)

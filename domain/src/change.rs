@@ -5,22 +5,22 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-use crate::contract::{Advance, Capability, ConflictGuard, ExecutorRef, ProposalSpec};
+use crate::contract::{Capability, ConflictGuard, ExecutorRef, ProposalSpec, VersionAdvance};
+use crate::error::PublicError;
 use crate::foreign_code::{Acknowledged, Unacknowledged};
 use crate::guard;
-use crate::proposal::{GuardKind, RowGuard, Target};
-use crate::refusal::Refusal;
-use crate::schema::{Column, TableShape};
+use crate::proposal::{GuardKind, RowGuard, RowTarget};
+use crate::schema::{TableColumn, TableSchema};
 use crate::tool::{CheckedArguments, check_arguments};
 use crate::value::{ColumnValue, Value, ValueKind, find};
 
 /// The engine's rule of what a column holds exactly; gives the value as the column would hold it.
-pub type Fit<'a> = dyn Fn(&Column, &Value) -> Result<Value, Refusal> + Sync + 'a;
+pub type Fit<'a> = dyn Fn(&TableColumn, &Value) -> Result<Value, PublicError> + Sync + 'a;
 
 /// A change of one row, before anybody signed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
-    pub target: Target,
+pub struct ChangePlan {
+    pub target: RowTarget,
     pub set: Vec<ColumnValue>,
     pub guard: RowGuard,
     pub side_effects: Vec<String>,
@@ -34,16 +34,16 @@ pub fn plan(
     capability: &Capability,
     args: &BTreeMap<String, Value>,
     row: &[ColumnValue],
-    shape: &TableShape,
+    shape: &TableSchema,
     fit: &Fit<'_>,
     tenant: &str,
-) -> Result<Plan, Refusal> {
+) -> Result<ChangePlan, PublicError> {
     let Some(spec) = capability.proposal() else {
-        return Err(Refusal::new("PATCH_REQUIRED", "This capability only reads."));
+        return Err(PublicError::new("PATCH_REQUIRED", "This capability only reads."));
     };
     check_table(capability, spec, shape)?;
-    let acknowledged = acknowledged(spec, shape).map_err(Refusal::from)?;
-    let arguments = recheck(capability, args)?;
+    let acknowledged = acknowledged(spec, shape).map_err(PublicError::from)?;
+    let arguments = revalidate_arguments(capability, args)?;
     let patch = guard::build_patch(spec, &arguments)?;
     guard::check_proposed(capability, &patch, row)?;
     let target = target(capability, &arguments, row, shape, fit, tenant)?;
@@ -51,7 +51,7 @@ pub fn plan(
     let guard = row_guard(spec, row, shape)?;
     guard::check_exact_before(&guard, row)?;
     set.extend(advance(&guard, shape, fit)?);
-    Ok(Plan {
+    Ok(ChangePlan {
         target,
         set,
         guard,
@@ -67,7 +67,7 @@ pub fn plan(
 /// which answers for it.
 ///
 /// Fails as [`Acknowledged::judge`] does.
-pub fn acknowledged(spec: &ProposalSpec, shape: &TableShape) -> Result<Acknowledged, Unacknowledged> {
+pub fn acknowledged(spec: &ProposalSpec, shape: &TableSchema) -> Result<Acknowledged, Unacknowledged> {
     match spec.executor {
         ExecutorRef::Direct => Acknowledged::judge(&shape.foreign_code, &spec.side_effects_ack),
         ExecutorRef::Handler(_) => Ok(Acknowledged::default()),
@@ -75,26 +75,29 @@ pub fn acknowledged(spec: &ProposalSpec, shape: &TableShape) -> Result<Acknowled
 }
 
 /// Typed arguments enter by the same door as a model's: they must be exactly what the check makes of them.
-fn recheck(capability: &Capability, args: &BTreeMap<String, Value>) -> Result<CheckedArguments, Refusal> {
+fn revalidate_arguments(
+    capability: &Capability,
+    args: &BTreeMap<String, Value>,
+) -> Result<CheckedArguments, PublicError> {
     let object: serde_json::Map<String, Json> = args
         .iter()
         .map(|(name, value)| Ok((name.clone(), to_json(value)?)))
-        .collect::<Result<_, Refusal>>()?;
+        .collect::<Result<_, PublicError>>()?;
     let checked = check_arguments(capability, Json::Object(object).to_string().as_bytes())?;
     let same = checked.iter().all(|(name, value)| args.get(name) == Some(value));
     if same && checked.iter().count() == args.len() {
         Ok(checked)
     } else {
-        Err(Refusal::new(
+        Err(PublicError::new(
             "ARGUMENT_TYPE_INVALID",
             "An argument is not in the form that its check gives.",
         ))
     }
 }
 
-fn to_json(value: &Value) -> Result<Json, Refusal> {
+fn to_json(value: &Value) -> Result<Json, PublicError> {
     let wrong = || {
-        Refusal::new(
+        PublicError::new(
             "ARGUMENT_TYPE_INVALID",
             "Arguments are texts, numbers and booleans.",
         )
@@ -125,23 +128,23 @@ const UNWRITABLE: [&str; 11] = [
     "storage",
 ];
 
-fn check_table(capability: &Capability, spec: &ProposalSpec, shape: &TableShape) -> Result<(), Refusal> {
+fn check_table(capability: &Capability, spec: &ProposalSpec, shape: &TableSchema) -> Result<(), PublicError> {
     let patched = spec.patch.iter().map(|(column, _)| column.as_str());
     match unplannable(shape, &capability.target.primary_key, patched) {
-        Some(text) => Err(Refusal::new("PLAN_IMPOSSIBLE", text)),
+        Some(text) => Err(PublicError::new("PLAN_IMPOSSIBLE", text)),
         None => Ok(()),
     }
 }
 
 /// The trait for which rows of the table are not written, if it is no ordinary table.
-pub fn unwritable_trait(shape: &TableShape) -> Option<&str> {
+pub fn unwritable_trait(shape: &TableSchema) -> Option<&str> {
     let is_unwritable = |word: &&str| UNWRITABLE.contains(word) || word.starts_with("engine:");
     shape.traits.iter().map(String::as_str).find(is_unwritable)
 }
 
 /// Why no change of the table can be planned, as a sentence: what it is, its key, or a column that is changed.
 pub fn unplannable<'a>(
-    shape: &TableShape,
+    shape: &TableSchema,
     primary_key: &str,
     patched: impl IntoIterator<Item = &'a str>,
 ) -> Option<String> {
@@ -169,20 +172,20 @@ fn target(
     capability: &Capability,
     arguments: &CheckedArguments,
     row: &[ColumnValue],
-    shape: &TableShape,
+    shape: &TableSchema,
     fit: &Fit<'_>,
     tenant: &str,
-) -> Result<Target, Refusal> {
+) -> Result<RowTarget, PublicError> {
     let from = &capability.target;
-    let exact = |column: &str, value: &Value| -> Result<ColumnValue, Refusal> {
+    let exact = |column: &str, value: &Value| -> Result<ColumnValue, PublicError> {
         let shape = shape.column(column).ok_or_else(|| missing(column))?;
         let value = fit(shape, value)?;
         if find(row, column) != Some(&value) {
-            return Err(Refusal::new("ROW_NOT_FOUND", "No such row for this tenant."));
+            return Err(PublicError::new("ROW_NOT_FOUND", "No such row for this tenant."));
         }
         Ok(ColumnValue::new(column, value))
     };
-    Ok(Target {
+    Ok(RowTarget {
         schema: from.schema.clone(),
         table: from.table.clone(),
         primary_key: exact(&from.primary_key, arguments.lookup())?,
@@ -194,7 +197,11 @@ fn target(
     })
 }
 
-fn fit_all(patch: Vec<ColumnValue>, shape: &TableShape, fit: &Fit<'_>) -> Result<Vec<ColumnValue>, Refusal> {
+fn fit_all(
+    patch: Vec<ColumnValue>,
+    shape: &TableSchema,
+    fit: &Fit<'_>,
+) -> Result<Vec<ColumnValue>, PublicError> {
     let fitted = |new: ColumnValue| {
         let column = shape.column(&new.column).ok_or_else(|| missing(&new.column))?;
         let value = fit(column, &new.value)?;
@@ -205,7 +212,7 @@ fn fit_all(patch: Vec<ColumnValue>, shape: &TableShape, fit: &Fit<'_>) -> Result
         );
         if new.value.kind() == ValueKind::Text && is_number {
             let text = format!("column `{}` holds numbers; the argument is a text.", new.column);
-            return Err(Refusal::new("VALUE_DOES_NOT_FIT", text));
+            return Err(PublicError::new("VALUE_DOES_NOT_FIT", text));
         }
         if value.kind() == ValueKind::Json && !guard::is_readable_json(&value) {
             let text = format!(
@@ -213,14 +220,14 @@ fn fit_all(patch: Vec<ColumnValue>, shape: &TableShape, fit: &Fit<'_>) -> Result
                 new.column,
                 guard::JSON_DEPTH_MAX
             );
-            return Err(Refusal::new("VALUE_DOES_NOT_FIT", text));
+            return Err(PublicError::new("VALUE_DOES_NOT_FIT", text));
         }
         Ok(ColumnValue::new(new.column, value))
     };
     patch.into_iter().map(fitted).collect()
 }
 
-fn row_guard(spec: &ProposalSpec, row: &[ColumnValue], shape: &TableShape) -> Result<RowGuard, Refusal> {
+fn row_guard(spec: &ProposalSpec, row: &[ColumnValue], shape: &TableSchema) -> Result<RowGuard, PublicError> {
     let ConflictGuard::Column { column, advance } = &spec.conflict_guard else {
         return Ok(RowGuard::weak());
     };
@@ -228,13 +235,13 @@ fn row_guard(spec: &ProposalSpec, row: &[ColumnValue], shape: &TableShape) -> Re
         Some(value) if !value.is_null() => value,
         // A guard that compares with nothing would let every concurrent change through.
         Some(_) => {
-            return Err(Refusal::new(
+            return Err(PublicError::new(
                 "CONFLICT_GUARD_NULL",
                 format!("The row's version column `{column}` is null."),
             ));
         }
         None => {
-            return Err(Refusal::new(
+            return Err(PublicError::new(
                 "CONFLICT_GUARD_MISSING",
                 format!("The version column `{column}` was not read."),
             ));
@@ -251,7 +258,7 @@ fn row_guard(spec: &ProposalSpec, row: &[ColumnValue], shape: &TableShape) -> Re
 }
 
 /// The new version, if the writer counts it; whether the writer can move the column at all, if by the clock.
-fn advance(guard: &RowGuard, shape: &TableShape, fit: &Fit<'_>) -> Result<Option<ColumnValue>, Refusal> {
+fn advance(guard: &RowGuard, shape: &TableSchema, fit: &Fit<'_>) -> Result<Option<ColumnValue>, PublicError> {
     let Some(version) = guard.version.as_ref().filter(|_| !guard.advance.is_none()) else {
         return Ok(None);
     };
@@ -262,7 +269,7 @@ fn advance(guard: &RowGuard, shape: &TableShape, fit: &Fit<'_>) -> Result<Option
             "`{name}` ({}) cannot be advanced by the writer: {why}.",
             column.declared_type
         );
-        Refusal::new("CONFLICT_GUARD_UNFIT", text)
+        PublicError::new("CONFLICT_GUARD_UNFIT", text)
     };
     if column.generated {
         return Err(unfit("it is generated by the database"));
@@ -270,7 +277,7 @@ fn advance(guard: &RowGuard, shape: &TableShape, fit: &Fit<'_>) -> Result<Option
     if column.primary_key {
         return Err(unfit("it is part of the primary key"));
     }
-    if guard.advance == Advance::Now {
+    if guard.advance == VersionAdvance::Now {
         let is_time = match version.value.kind() {
             ValueKind::Ts | ValueKind::Tstz => true,
             // SQLite has no type for times and keeps them as texts.
@@ -287,7 +294,7 @@ fn advance(guard: &RowGuard, shape: &TableShape, fit: &Fit<'_>) -> Result<Option
     match fit(column, &next) {
         Ok(fitted) if fitted == next => Ok(Some(ColumnValue::new(name, next))),
         Ok(_) => Err(unfit("the database would alter the next number")),
-        Err(refusal) => Err(Refusal::new(
+        Err(refusal) => Err(PublicError::new(
             "CONFLICT_GUARD_OVERFLOW",
             format!("The version column `{name}` has no room for the next number."),
         )
@@ -295,6 +302,6 @@ fn advance(guard: &RowGuard, shape: &TableShape, fit: &Fit<'_>) -> Result<Option
     }
 }
 
-fn missing(column: &str) -> Refusal {
-    Refusal::new("PLAN_IMPOSSIBLE", format!("the table has no column `{column}`."))
+fn missing(column: &str) -> PublicError {
+    PublicError::new("PLAN_IMPOSSIBLE", format!("the table has no column `{column}`."))
 }

@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::access_token::VerifiedToken;
-use crate::contract::{ContextSpec, Provider};
-use crate::refusal::Refusal;
+use crate::contract::{ContextProvider, ContextSpec};
+use crate::error::PublicError;
 
 /// Variable that holds the tenant when the contract names none.
 pub const TENANT_ENV: &str = "SYNAPSOR_TENANT_ID";
@@ -51,16 +51,16 @@ pub struct TrustedContext {
 pub fn resolve(
     spec: &ContextSpec,
     lookup: impl Fn(&str) -> Option<String>,
-) -> Result<TrustedContext, Refusal> {
+) -> Result<TrustedContext, PublicError> {
     let (provenance, tenant, principal) = match spec.provider {
-        Provider::Environment => {
+        ContextProvider::Environment => {
             let tenant_env = spec.tenant_id_env.as_deref().unwrap_or(TENANT_ENV);
             let principal_env = spec.principal_env.as_deref().unwrap_or(PRINCIPAL_ENV);
             let tenant = (lookup(tenant_env), format!("set {tenant_env}"));
             let principal = (lookup(principal_env), format!("set {principal_env}"));
             (Provenance::Environment, tenant, principal)
         }
-        Provider::StaticDev => {
+        ContextProvider::StaticDev => {
             let tenant = literal_or_env(spec.tenant_id_env.as_deref(), spec.tenant_id.as_ref(), &lookup);
             let principal = literal_or_env(spec.principal_env.as_deref(), spec.principal.as_ref(), &lookup);
             let fix = |name: &str| format!("give `{name}` under `values` of the context");
@@ -70,16 +70,16 @@ pub fn resolve(
                 (principal, fix("principal")),
             )
         }
-        Provider::HttpClaims => {
+        ContextProvider::HttpClaims => {
             let message = "Tenant and principal come from the caller's access token, and there is none.";
-            return Err(Refusal::new("ACCESS_TOKEN_REQUIRED", message));
+            return Err(PublicError::new("ACCESS_TOKEN_REQUIRED", message));
         }
-        Provider::CloudSession => {
+        ContextProvider::CloudSession => {
             let message = format!(
                 "The operator chose context provider `{}`, which is not available here.",
                 { spec.provider.as_str() }
             );
-            return Err(Refusal::new("TRUSTED_CONTEXT_UNSUPPORTED", message));
+            return Err(PublicError::new("TRUSTED_CONTEXT_UNSUPPORTED", message));
         }
     };
     Ok(TrustedContext {
@@ -94,10 +94,10 @@ pub fn resolve(
 /// # Errors
 /// `TENANT_CLAIM_MISSING` and `PRINCIPAL_CLAIM_MISSING`, and `ACCESS_TOKEN_UNBOUND` if a claim that the contract names is absent, no text, empty, too long or has control
 /// characters.
-pub fn of_token(spec: &ContextSpec, token: &VerifiedToken) -> Result<TrustedContext, Refusal> {
+pub fn of_token(spec: &ContextSpec, token: &VerifiedToken) -> Result<TrustedContext, PublicError> {
     let Some(source) = spec.tokens() else {
         let message = "The operator chose another context provider than access tokens.";
-        return Err(Refusal::new("TRUSTED_CONTEXT_UNSUPPORTED", message));
+        return Err(PublicError::new("TRUSTED_CONTEXT_UNSUPPORTED", message));
     };
     let claim = |what: &str, claim: &str, missing: &'static str| {
         let fix = format!("have the issuer put it into the claim `{claim}`");
@@ -107,7 +107,7 @@ pub fn of_token(spec: &ContextSpec, token: &VerifiedToken) -> Result<TrustedCont
         } else {
             "ACCESS_TOKEN_UNBOUND"
         };
-        bound(what, (found, fix)).map_err(|refusal| Refusal {
+        bound(what, (found, fix)).map_err(|refusal| PublicError {
             code: code.into(),
             ..refusal
         })
@@ -133,11 +133,11 @@ fn literal_or_env(
         .or_else(|| literal.cloned())
 }
 
-fn bound(what: &str, (value, fix): (Option<String>, String)) -> Result<String, Refusal> {
+fn bound(what: &str, (value, fix): (Option<String>, String)) -> Result<String, PublicError> {
     let refuse = |reason: &str| {
         let message =
             format!("The trusted {what} {reason}. This is the operator's setting, no argument: {fix}.");
-        Err(Refusal::new("TRUSTED_BINDING_MISSING", message))
+        Err(PublicError::new("TRUSTED_BINDING_MISSING", message))
     };
     match value {
         None => refuse("is not set"),
@@ -152,7 +152,7 @@ fn bound(what: &str, (value, fix): (Option<String>, String)) -> Result<String, R
 mod tests {
     use super::*;
 
-    fn spec(provider: Provider) -> ContextSpec {
+    fn spec(provider: ContextProvider) -> ContextSpec {
         let json = format!(
             r#"{{"version":1,"mode":"read_only","sources":{{"db":{{"engine":"sqlite","read_url_env":"R"}}}},
             "trusted_context":{{"provider":"{}","values":{{"tenant_id_env":"T","tenant_id":"lit","principal":"p"}}}},
@@ -177,22 +177,22 @@ mod tests {
             PRINCIPAL_ENV => Some("ann".to_owned()),
             _ => None,
         };
-        let context = resolve(&spec(Provider::Environment), values).unwrap();
+        let context = resolve(&spec(ContextProvider::Environment), values).unwrap();
         assert_eq!(
             (context.tenant.as_str(), context.principal.as_str()),
             ("acme", "ann")
         );
         assert_eq!(context.provenance, Provenance::Environment);
-        let refusal = resolve(&spec(Provider::Environment), |_| None).unwrap_err();
+        let refusal = resolve(&spec(ContextProvider::Environment), |_| None).unwrap_err();
         assert_eq!(refusal.code, "TRUSTED_BINDING_MISSING");
         assert!(refusal.public.contains("set T"), "{refusal}");
     }
 
     #[test]
     fn static_dev_prefers_the_variable_and_falls_back_to_the_literal() {
-        let context = resolve(&spec(Provider::StaticDev), |_| None).unwrap();
+        let context = resolve(&spec(ContextProvider::StaticDev), |_| None).unwrap();
         assert_eq!(context.tenant, "lit");
-        let context = resolve(&spec(Provider::StaticDev), |name| {
+        let context = resolve(&spec(ContextProvider::StaticDev), |name| {
             (name == "T").then(|| "env".to_owned())
         })
         .unwrap();
@@ -202,12 +202,13 @@ mod tests {
     #[test]
     fn unusable_bindings_are_refused() {
         for value in ["", "  ", "a\nb", "a\u{0}", &"x".repeat(BINDING_BYTES_MAX + 1)] {
-            let refusal = resolve(&spec(Provider::Environment), |_| Some(value.to_owned())).unwrap_err();
+            let refusal =
+                resolve(&spec(ContextProvider::Environment), |_| Some(value.to_owned())).unwrap_err();
             assert_eq!(refusal.code, "TRUSTED_BINDING_MISSING", "{value:?}");
         }
         for (provider, code) in [
-            (Provider::HttpClaims, "ACCESS_TOKEN_REQUIRED"),
-            (Provider::CloudSession, "TRUSTED_CONTEXT_UNSUPPORTED"),
+            (ContextProvider::HttpClaims, "ACCESS_TOKEN_REQUIRED"),
+            (ContextProvider::CloudSession, "TRUSTED_CONTEXT_UNSUPPORTED"),
         ] {
             let refusal = resolve(&spec(provider), |_| Some("x".to_owned())).unwrap_err();
             assert_eq!(refusal.code, code);

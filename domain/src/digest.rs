@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
-use crate::signing::Kind;
+use crate::signing::ObjectKind;
 
 /// A SHA-256 digest; printed and stored as `sha256:` and 64 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,11 +16,11 @@ pub struct Digest([u8; 32]);
 /// Text that is not a digest in its one spelling.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a digest: expected `sha256:` and 64 lower-case hex digits")]
-pub struct NotADigest;
+pub struct InvalidDigest;
 
 impl Digest {
     /// The digest of a signed or sealed object of this kind.
-    pub fn of(kind: Kind, bytes: &[u8]) -> Self {
+    pub fn of(kind: ObjectKind, bytes: &[u8]) -> Self {
         Self::of_typed(kind.payload_type(), bytes)
     }
 
@@ -86,15 +86,15 @@ impl fmt::Debug for Digest {
 }
 
 impl FromStr for Digest {
-    type Err = NotADigest;
+    type Err = InvalidDigest;
 
-    fn from_str(text: &str) -> Result<Self, NotADigest> {
-        let digits = text.strip_prefix("sha256:").ok_or(NotADigest)?;
+    fn from_str(text: &str) -> Result<Self, InvalidDigest> {
+        let digits = text.strip_prefix("sha256:").ok_or(InvalidDigest)?;
         if digits.bytes().any(|b| b.is_ascii_uppercase()) {
-            return Err(NotADigest);
+            return Err(InvalidDigest);
         }
         let mut bytes = [0; 32];
-        hex::decode_to_slice(digits, &mut bytes).map_err(|_| NotADigest)?;
+        hex::decode_to_slice(digits, &mut bytes).map_err(|_| InvalidDigest)?;
         Ok(Self(bytes))
     }
 }
@@ -127,10 +127,10 @@ mod tests {
 
     #[test]
     fn a_digest_has_one_spelling() {
-        let digest = Digest::of(Kind::Proposal, b"{}");
+        let digest = Digest::of(ObjectKind::Proposal, b"{}");
         assert_eq!(digest.to_string().parse(), Ok(digest));
         assert!(digest.to_string().to_uppercase().parse::<Digest>().is_err());
-        assert_ne!(digest, Digest::of(Kind::Decision, b"{}"));
+        assert_ne!(digest, Digest::of(ObjectKind::Decision, b"{}"));
     }
 
     #[test]

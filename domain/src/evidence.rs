@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::canonical;
 use crate::digest::Digest;
 use crate::ids::{AuditId, EvidenceId, ProposalId};
-use crate::proposal::{Requester, SourceRef, Target};
+use crate::proposal::{Requester, RowTarget, SourceRef};
 use crate::timestamp::Timestamp;
 use crate::value::ColumnValue;
 
@@ -24,7 +24,7 @@ pub struct Evidence {
     /// Every column that was read, in the order of the capability.
     pub row: Vec<ColumnValue>,
     pub source: SourceRef,
-    pub target: Target,
+    pub target: RowTarget,
     pub v: u32,
 }
 
@@ -66,7 +66,7 @@ struct Query<'a> {
 
 /// The digest of a scoped read: source, table, columns and tenant binding, but no key and no tenant; the same
 /// for every row.
-pub fn query_fingerprint(source_id: &str, target: &Target, columns: &[&str]) -> Digest {
+pub fn query_fingerprint(source_id: &str, target: &RowTarget, columns: &[&str]) -> Digest {
     let query = Query {
         source: source_id,
         schema: &target.schema,

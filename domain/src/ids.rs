@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub const ID_BYTES: usize = 10;
 
 /// What an id names; gives its prefix.
-pub trait Named {
+pub trait IdKind {
     const PREFIX: &'static str;
 }
 
@@ -30,13 +30,13 @@ pub enum EvidenceName {}
 #[derive(Debug)]
 pub enum AuditName {}
 
-impl Named for ProposalName {
+impl IdKind for ProposalName {
     const PREFIX: &'static str = "wrp_";
 }
-impl Named for EvidenceName {
+impl IdKind for EvidenceName {
     const PREFIX: &'static str = "ev_";
 }
-impl Named for AuditName {
+impl IdKind for AuditName {
     const PREFIX: &'static str = "qa_";
 }
 
@@ -48,9 +48,9 @@ pub type AuditId = Id<AuditName>;
 /// Text that is not an id of the expected kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not an id: expected `{0}` and 20 lower-case hex digits")]
-pub struct NotAnId(pub &'static str);
+pub struct InvalidId(pub &'static str);
 
-impl<N: Named> Id<N> {
+impl<N: IdKind> Id<N> {
     pub fn from_random(bytes: [u8; ID_BYTES]) -> Self {
         Self {
             text: format!("{}{}", N::PREFIX, hex::encode(bytes)),
@@ -63,14 +63,14 @@ impl<N: Named> Id<N> {
     }
 }
 
-impl<N: Named> FromStr for Id<N> {
-    type Err = NotAnId;
+impl<N: IdKind> FromStr for Id<N> {
+    type Err = InvalidId;
 
-    fn from_str(text: &str) -> Result<Self, NotAnId> {
-        let digits = text.strip_prefix(N::PREFIX).ok_or(NotAnId(N::PREFIX))?;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let digits = text.strip_prefix(N::PREFIX).ok_or(InvalidId(N::PREFIX))?;
         let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         if digits.len() != 2 * ID_BYTES || !digits.bytes().all(is_hex) {
-            return Err(NotAnId(N::PREFIX));
+            return Err(InvalidId(N::PREFIX));
         }
         Ok(Self {
             text: text.to_owned(),
@@ -123,7 +123,7 @@ impl<N> Serialize for Id<N> {
         serializer.serialize_str(&self.text)
     }
 }
-impl<'de, N: Named> Deserialize<'de> for Id<N> {
+impl<'de, N: IdKind> Deserialize<'de> for Id<N> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?
             .parse()

@@ -9,25 +9,25 @@ use serde_json::value::RawValue;
 
 /// One JSON value. Numbers keep the text in which they were written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Node {
+pub enum JsonNode {
     Null,
     Bool(bool),
     Number(String),
     Text(String),
-    List(Vec<Node>),
-    Map(Vec<(String, Node)>),
+    List(Vec<JsonNode>),
+    Map(Vec<(String, JsonNode)>),
 }
 
-impl Node {
+impl JsonNode {
     /// The English name of the value's type, for messages.
     pub fn type_name(&self) -> &'static str {
         match self {
-            Node::Null => "null",
-            Node::Bool(_) => "a boolean",
-            Node::Number(_) => "a number",
-            Node::Text(_) => "a text",
-            Node::List(_) => "a list",
-            Node::Map(_) => "an object",
+            JsonNode::Null => "null",
+            JsonNode::Bool(_) => "a boolean",
+            JsonNode::Number(_) => "a number",
+            JsonNode::Text(_) => "a text",
+            JsonNode::List(_) => "a list",
+            JsonNode::Map(_) => "an object",
         }
     }
 }
@@ -45,7 +45,7 @@ pub struct JsonError {
 ///
 /// # Errors
 /// On text that is not UTF-8, on a syntax error, on a key that stands twice in one object, on deeper nesting.
-pub fn read(bytes: &[u8], depth_max: usize) -> Result<Node, JsonError> {
+pub fn read(bytes: &[u8], depth_max: usize) -> Result<JsonNode, JsonError> {
     let whole = std::str::from_utf8(bytes).map_err(|error| {
         let (line, column) = position(bytes, error.valid_up_to());
         JsonError {
@@ -64,7 +64,7 @@ struct Document<'a> {
 }
 
 impl Document<'_> {
-    fn node(&self, raw: &str, depth_left: usize) -> Result<Node, JsonError> {
+    fn node(&self, raw: &str, depth_left: usize) -> Result<JsonNode, JsonError> {
         let first = raw.as_bytes().first().copied().unwrap_or(b' ');
         match first {
             b'{' | b'[' if depth_left == 0 => Err(self.at(raw, "the nesting is too deep".to_owned())),
@@ -80,17 +80,17 @@ impl Document<'_> {
                     }
                     map.push((key.clone(), self.node(value.get(), depth_left - 1)?));
                 }
-                Ok(Node::Map(map))
+                Ok(JsonNode::Map(map))
             }
             b'[' => {
                 let items: Vec<&RawValue> = self.part(raw)?;
                 let nodes = items.iter().map(|item| self.node(item.get(), depth_left - 1));
-                nodes.collect::<Result<_, _>>().map(Node::List)
+                nodes.collect::<Result<_, _>>().map(JsonNode::List)
             }
-            b'"' => self.part(raw).map(Node::Text),
-            b't' | b'f' => self.part(raw).map(Node::Bool),
-            b'n' => Ok(Node::Null),
-            _ => Ok(Node::Number(raw.to_owned())),
+            b'"' => self.part(raw).map(JsonNode::Text),
+            b't' | b'f' => self.part(raw).map(JsonNode::Bool),
+            b'n' => Ok(JsonNode::Null),
+            _ => Ok(JsonNode::Number(raw.to_owned())),
         }
     }
 
@@ -184,16 +184,16 @@ mod tests {
     fn numbers_keep_their_text() {
         let node = read(br#"{"n": 1e400, "m": -0.10}"#, 8).unwrap();
         let expected = vec![
-            ("n".to_owned(), Node::Number("1e400".to_owned())),
-            ("m".to_owned(), Node::Number("-0.10".to_owned())),
+            ("n".to_owned(), JsonNode::Number("1e400".to_owned())),
+            ("m".to_owned(), JsonNode::Number("-0.10".to_owned())),
         ];
-        assert_eq!(node, Node::Map(expected));
+        assert_eq!(node, JsonNode::Map(expected));
     }
 
     #[test]
     fn the_private_number_key_of_the_parser_is_an_ordinary_key() {
         let node = read(br#"{"$serde_json::private::Number": "7"}"#, 8).unwrap();
-        assert!(matches!(node, Node::Map(entries) if entries.len() == 1));
+        assert!(matches!(node, JsonNode::Map(entries) if entries.len() == 1));
     }
 
     #[test]

@@ -8,10 +8,10 @@
 
 pub mod canonical;
 pub mod digest;
+pub mod error;
 pub mod ids;
 pub mod json;
 pub mod limits;
-pub mod refusal;
 pub mod signing;
 pub mod timestamp;
 
@@ -21,17 +21,17 @@ pub mod value;
 pub mod access_token;
 pub mod context;
 pub mod contract;
-pub mod draft;
 pub mod foreign_code;
 pub mod inspection;
+pub mod scaffold;
 pub mod schema;
 pub mod tool;
 
 pub mod change;
-pub mod envelope;
 pub mod evidence;
 pub mod guard;
 pub mod proposal;
+pub mod result_envelope;
 
 pub mod approval;
 pub mod review;
@@ -44,4 +44,4 @@ pub mod log;
 pub mod replay;
 
 pub mod agent_view;
-pub mod ticket;
+pub mod context_ticket;

@@ -7,17 +7,17 @@ use serde::{Deserialize, Serialize};
 use crate::canonical;
 use crate::digest::Digest;
 use crate::foreign_code::{ForeignCode, ForeignCodeKind};
-use crate::signing::Kind;
+use crate::signing::ObjectKind;
 
 /// One table as its catalogue describes it. Lists are in catalogue order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TableShape {
+pub struct TableSchema {
     /// `postgres`, `mysql` or `sqlite`.
     pub engine: String,
     pub schema: String,
     pub table: String,
-    pub columns: Vec<Column>,
+    pub columns: Vec<TableColumn>,
     pub triggers: Vec<Definition>,
     /// Rewrite rules besides the one that makes a view.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -26,7 +26,7 @@ pub struct TableShape {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<Definition>,
     /// Foreign keys of other tables that point here, with the action that a change of this row would set off.
-    pub referenced_by: Vec<Reference>,
+    pub referenced_by: Vec<InboundForeignKey>,
     /// Engine words that change what a write means: `strict`, `without_rowid`, `view`, `virtual`,
     /// `partitioned`, `partition`, `foreign`, `unlogged`, `row_security`, `engine:InnoDB`.
     pub traits: Vec<String>,
@@ -38,7 +38,7 @@ pub struct TableShape {
 /// A column as declared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Column {
+pub struct TableColumn {
     pub name: String,
     pub declared_type: String,
     pub nullable: bool,
@@ -69,7 +69,7 @@ pub struct Definition {
 /// A foreign key of another table that references this one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Reference {
+pub struct InboundForeignKey {
     pub table: String,
     pub columns: Vec<String>,
     /// Columns of this table that the key points at.
@@ -78,14 +78,14 @@ pub struct Reference {
     pub on_delete: String,
 }
 
-impl TableShape {
+impl TableSchema {
     pub fn fingerprint(&self) -> Digest {
         let bytes =
             canonical::encode_within(self, usize::MAX).expect("a table shape is flat and has no numbers");
-        Digest::of(Kind::Schema, &bytes)
+        Digest::of(ObjectKind::Schema, &bytes)
     }
 
-    pub fn column(&self, name: &str) -> Option<&Column> {
+    pub fn column(&self, name: &str) -> Option<&TableColumn> {
         self.columns.iter().find(|c| c.name == name)
     }
 

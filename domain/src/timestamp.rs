@@ -19,7 +19,7 @@ pub struct Timestamp(i64);
 /// Text or number that is not a moment between 1970 and 9999.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a time: expected the form 2026-01-02T03:04:05.678Z")]
-pub struct NotATimestamp;
+pub struct InvalidTimestamp;
 
 /// A span of time in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,16 +88,16 @@ impl fmt::Debug for Timestamp {
 }
 
 impl FromStr for Timestamp {
-    type Err = NotATimestamp;
+    type Err = InvalidTimestamp;
 
-    fn from_str(text: &str) -> Result<Self, NotATimestamp> {
+    fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
         let at = PrimitiveDateTime::parse(text, FORM)
-            .map_err(|_| NotATimestamp)?
+            .map_err(|_| InvalidTimestamp)?
             .assume_utc();
-        let millis = i64::try_from(at.unix_timestamp_nanos() / 1_000_000).map_err(|_| NotATimestamp)?;
+        let millis = i64::try_from(at.unix_timestamp_nanos() / 1_000_000).map_err(|_| InvalidTimestamp)?;
         let this = Self(millis);
         if !(0..=Self::MAX).contains(&millis) || this.to_string() != text {
-            return Err(NotATimestamp);
+            return Err(InvalidTimestamp);
         }
         Ok(this)
     }

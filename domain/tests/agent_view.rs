@@ -3,20 +3,21 @@
 #![allow(clippy::unwrap_used, reason = "a broken fixture ends the test")]
 
 use synapsor_domain::agent_view::{
-    EventFact, EvidenceFacts, ProposalFacts, ReplayFacts, Visible, evidence_view, proposal_view, replay_view,
+    EventSummary, EvidenceFacts, ProposalSnapshot, ReplayFacts, Visible, evidence_view, proposal_view,
+    replay_view,
 };
 use synapsor_domain::digest::Digest;
 use synapsor_domain::event::EventKind;
 use synapsor_domain::evidence::{AuditRecord, Evidence};
 use synapsor_domain::ids::{AuditId, EvidenceId, ProposalId};
 use synapsor_domain::proposal::{
-    ApprovalTerms, EvidenceRef, GuardKind, Operation, Proposal, ProposalMode, Requester, RowGuard, SourceRef,
-    State, Target,
+    ApprovalTerms, EvidenceRef, GuardKind, Operation, Proposal, ProposalMode, ProposalState, Requester,
+    RowGuard, RowTarget, SourceRef,
 };
 use synapsor_domain::timestamp::{Span, Timestamp};
-use synapsor_domain::trust::Environment;
+use synapsor_domain::trust::DeploymentEnvironment;
 use synapsor_domain::value::{ColumnValue, Value, ValueKind};
-use synapsor_domain::writeback::{Outcome, Receipt};
+use synapsor_domain::writeback::{Receipt, ReceiptOutcome};
 
 fn at(minute: i64) -> Timestamp {
     "2026-03-01T00:00:00.000Z".parse::<Timestamp>().unwrap() + Span::minutes(minute)
@@ -35,8 +36,8 @@ fn requester() -> Requester {
     }
 }
 
-fn target() -> Target {
-    Target {
+fn target() -> RowTarget {
+    RowTarget {
         schema: "main".to_owned(),
         table: "loans".to_owned(),
         primary_key: ColumnValue::new("loan_no", Value::text("L-1")),
@@ -86,7 +87,7 @@ fn proposal() -> Proposal {
         v: 1,
         id: ProposalId::from_random([2; 10]),
         ledger_origin: "synapsor/d1".to_owned(),
-        environment: Environment::Dev,
+        environment: DeploymentEnvironment::Dev,
         source: source(),
         capability: "loans.propose_fee".to_owned(),
         contract_digest: digest("contract"),
@@ -126,19 +127,19 @@ fn proposal() -> Proposal {
     }
 }
 
-fn receipt(outcome: Outcome) -> Receipt {
+fn receipt(outcome: ReceiptOutcome) -> Receipt {
     Receipt {
         v: 1,
         proposal_id: ProposalId::from_random([2; 10]),
         proposal_digest: digest("proposal"),
         outcome,
-        reason: if outcome == Outcome::Applied {
+        reason: if outcome == ReceiptOutcome::Applied {
             ""
         } else {
             "row_changed"
         }
         .to_owned(),
-        rows_affected: u32::from(outcome == Outcome::Applied),
+        rows_affected: u32::from(outcome == ReceiptOutcome::Applied),
         previous_version: Some(Value::int(77_777)),
         new_version: Some(Value::int(77_778)),
         order_digest: None,
@@ -175,10 +176,10 @@ fn audit() -> AuditRecord {
     }
 }
 
-const EVENTS: [EventFact; 0] = [];
+const EVENTS: [EventSummary; 0] = [];
 
-fn events() -> Vec<EventFact> {
-    let event = |kind, minute| EventFact { kind, at: at(minute) };
+fn events() -> Vec<EventSummary> {
+    let event = |kind, minute| EventSummary { kind, at: at(minute) };
     vec![
         event(EventKind::ProposalCreated, 0),
         event(EventKind::ProposalApproved, 1),
@@ -190,11 +191,11 @@ fn events() -> Vec<EventFact> {
 
 fn facts<'a>(
     proposal: &'a Proposal,
-    state: State,
-    events: &'a [EventFact],
+    state: ProposalState,
+    events: &'a [EventSummary],
     receipt: Option<&'a Receipt>,
-) -> ProposalFacts<'a> {
-    ProposalFacts {
+) -> ProposalSnapshot<'a> {
+    ProposalSnapshot {
         proposal,
         digest: digest("proposal"),
         state,
@@ -217,9 +218,9 @@ fn render(json: &serde_json::Value) -> String {
 
 /// Every view of an applied proposal.
 fn all(visible: Visible<'_>) -> [String; 3] {
-    let (proposal, events, receipt) = (proposal(), events(), receipt(Outcome::Applied));
+    let (proposal, events, receipt) = (proposal(), events(), receipt(ReceiptOutcome::Applied));
     let (evidence, audit, ids) = (evidence(), audit(), [proposal.id.clone()]);
-    let told = facts(&proposal, State::Applied, &events, Some(&receipt));
+    let told = facts(&proposal, ProposalState::Applied, &events, Some(&receipt));
     let bundle = EvidenceFacts {
         evidence: &evidence,
         audit: Some(&audit),
@@ -284,14 +285,18 @@ fn of_a_capability_that_is_gone_no_value_is_shown() {
 #[test]
 fn the_source_counts_as_changed_only_with_an_applied_receipt() {
     let (proposal, visible) = (proposal(), visible());
-    for state in State::ALL {
-        for outcome in [None, Some(Outcome::Applied), Some(Outcome::Conflict)] {
+    for state in ProposalState::ALL {
+        for outcome in [
+            None,
+            Some(ReceiptOutcome::Applied),
+            Some(ReceiptOutcome::Conflict),
+        ] {
             let receipt = outcome.map(receipt);
             let view = proposal_view(
                 &facts(&proposal, state, &EVENTS, receipt.as_ref()),
                 Some(&visible),
             );
-            let changed = outcome == Some(Outcome::Applied);
+            let changed = outcome == Some(ReceiptOutcome::Applied);
             assert_eq!(view["proposal"]["source_database_changed"], changed, "{state}");
             assert_eq!(view["proposal"]["writeback"]["applied"], changed, "{state}");
         }
@@ -303,7 +308,7 @@ fn a_shadow_proposal_asks_for_no_approval() {
     let (mut proposal, visible) = (proposal(), visible());
     proposal.mode = ProposalMode::Shadow;
     let view = proposal_view(
-        &facts(&proposal, State::PendingReview, &EVENTS, None),
+        &facts(&proposal, ProposalState::PendingReview, &EVENTS, None),
         Some(&visible),
     );
     assert_eq!(view["proposal"]["state"], "shadow_proposal_created");

@@ -4,19 +4,19 @@
 
 use std::collections::BTreeMap;
 
-use synapsor_domain::change::{Plan, plan};
+use synapsor_domain::change::{ChangePlan, plan};
 use synapsor_domain::contract::{Capability, Contract};
 use synapsor_domain::digest::Digest;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::foreign_code::{CodeForm, ForeignCode, ForeignCodeKind};
 use synapsor_domain::ids::{EvidenceId, ProposalId};
 use synapsor_domain::proposal::{
-    ApprovalTerms, EvidenceRef, Operation, PROPOSAL_VERSION, Proposal, ProposalMode, Requester, SourceRef,
-    State, change_set_schema, change_set_view,
+    ApprovalTerms, EvidenceRef, Operation, PROPOSAL_VERSION, Proposal, ProposalMode, ProposalState,
+    Requester, SourceRef, change_set_schema, change_set_view,
 };
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::schema::{Column, TableShape};
+use synapsor_domain::schema::{TableColumn, TableSchema};
 use synapsor_domain::timestamp::Timestamp;
-use synapsor_domain::trust::Environment;
+use synapsor_domain::trust::DeploymentEnvironment;
 use synapsor_domain::value::{ColumnValue, Value};
 
 const CONTRACT: &str = r#"{
@@ -42,8 +42,8 @@ fn capability() -> Capability {
     contract.capabilities()[0].clone()
 }
 
-fn column(name: &str, declared: &str) -> Column {
-    Column {
+fn column(name: &str, declared: &str) -> TableColumn {
+    TableColumn {
         name: name.to_owned(),
         declared_type: declared.to_owned(),
         nullable: true,
@@ -56,8 +56,8 @@ fn column(name: &str, declared: &str) -> Column {
     }
 }
 
-fn shape() -> TableShape {
-    TableShape {
+fn shape() -> TableSchema {
+    TableSchema {
         engine: "sqlite".to_owned(),
         schema: "main".to_owned(),
         table: "invoices".to_owned(),
@@ -97,7 +97,7 @@ fn args() -> BTreeMap<String, Value> {
 }
 
 /// Holds every value as it is, and digits in an integer column as that integer.
-fn fit(column: &Column, value: &Value) -> Result<Value, Refusal> {
+fn fit(column: &TableColumn, value: &Value) -> Result<Value, PublicError> {
     match value.as_text().and_then(|t| t.parse::<i64>().ok()) {
         Some(number) if column.declared_type == "INTEGER" => Ok(Value::int(number.into())),
         _ => Ok(value.clone()),
@@ -107,9 +107,9 @@ fn fit(column: &Column, value: &Value) -> Result<Value, Refusal> {
 fn planned(
     args: &BTreeMap<String, Value>,
     row: &[ColumnValue],
-    shape: &TableShape,
+    shape: &TableSchema,
     tenant: &str,
-) -> Result<Plan, String> {
+) -> Result<ChangePlan, String> {
     plan(&capability(), args, row, shape, &fit, tenant).map_err(|refusal| refusal.code.into_owned())
 }
 
@@ -244,7 +244,7 @@ fn foreign_code_is_planned_only_as_acknowledged() {
     assert_eq!(refused.code, "SIDE_EFFECT_NOT_ACKNOWLEDGED");
     assert!(refused.public.contains("trigger `audit`") && refused.public.contains("doctor --check-db"));
 
-    let plan = |table: &TableShape| plan(&acknowledging(&code), &args(), &row(), table, &fit, "acme");
+    let plan = |table: &TableSchema| plan(&acknowledging(&code), &args(), &row(), table, &fit, "acme");
     let line = format!(
         "acknowledged trigger audit ({}): may write 1 row of main.audit_log",
         code.digest
@@ -269,7 +269,7 @@ fn proposal() -> Proposal {
         v: PROPOSAL_VERSION,
         id: ProposalId::from_random([1; 10]),
         ledger_origin: "synapsor/d1".to_owned(),
-        environment: Environment::Dev,
+        environment: DeploymentEnvironment::Dev,
         source: SourceRef {
             id: "db".to_owned(),
             engine: "sqlite".to_owned(),
@@ -311,7 +311,7 @@ fn proposal() -> Proposal {
 #[test]
 fn the_change_set_shows_before_patch_and_after_and_follows_the_state() {
     let digest = Digest::of_typed("test", b"proposal");
-    let view = change_set_view(&proposal(), &digest, State::PendingReview);
+    let view = change_set_view(&proposal(), &digest, ProposalState::PendingReview);
     let at = |pointer: &str| view.pointer(pointer).unwrap().clone();
     assert_eq!(at("/before/fee"), 5500);
     assert_eq!(at("/patch/fee"), 0);
@@ -327,20 +327,33 @@ fn the_change_set_shows_before_patch_and_after_and_follows_the_state() {
             view["writeback"]["status"].clone(),
         )
     };
-    assert_eq!(words(State::Rejected), ("rejected".into(), "not_applied".into()));
-    assert_eq!(words(State::Applied), ("approved".into(), "applied".into()));
-    assert_eq!(words(State::Expired), ("canceled".into(), "canceled".into()));
+    assert_eq!(
+        words(ProposalState::Rejected),
+        ("rejected".into(), "not_applied".into())
+    );
+    assert_eq!(
+        words(ProposalState::Applied),
+        ("approved".into(), "applied".into())
+    );
+    assert_eq!(
+        words(ProposalState::Expired),
+        ("canceled".into(), "canceled".into())
+    );
     let mut shadow = proposal();
     shadow.mode = ProposalMode::Shadow;
     assert_eq!(
-        change_set_view(&shadow, &digest, State::PendingReview)["mode"],
+        change_set_view(&shadow, &digest, ProposalState::PendingReview)["mode"],
         "shadow"
     );
 }
 
 #[test]
 fn the_change_set_has_exactly_the_keys_of_its_schema() {
-    let view = change_set_view(&proposal(), &Digest::of_typed("test", b""), State::Approved);
+    let view = change_set_view(
+        &proposal(),
+        &Digest::of_typed("test", b""),
+        ProposalState::Approved,
+    );
     let schema = change_set_schema();
     let known: Vec<_> = schema["properties"]
         .as_object()

@@ -6,7 +6,9 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
-use synapsor_domain::contract::{Code, Contract, ExecutorRef, Problem, Report};
+use synapsor_domain::contract::{
+    Contract, ContractErrorCode, ExecutorRef, ValidationIssue, ValidationReport,
+};
 use synapsor_domain::limits::FILE_BYTES_MAX;
 
 mod broken;
@@ -41,13 +43,13 @@ fn library(edits: &[(&str, &str)]) -> Contract {
         .contract
 }
 
-fn has(problems: &[Problem], code: &str, path: &str) -> bool {
+fn has(problems: &[ValidationIssue], code: &str, path: &str) -> bool {
     problems
         .iter()
         .any(|problem| problem.code.as_str() == code && problem.path == path)
 }
 
-fn all(report: &Report) -> Vec<Problem> {
+fn all(report: &ValidationReport) -> Vec<ValidationIssue> {
     report.errors.iter().chain(&report.warnings).cloned().collect()
 }
 
@@ -129,7 +131,7 @@ fn every_code_has_a_broken_file() {
         .map(|(code, _, _)| *code)
         .chain(elsewhere)
         .collect();
-    let existing: BTreeSet<&str> = Code::ALL.iter().map(|(_, name)| *name).collect();
+    let existing: BTreeSet<&str> = ContractErrorCode::ALL.iter().map(|(_, name)| *name).collect();
     assert_eq!(covered, existing);
 }
 
@@ -154,7 +156,9 @@ fn warnings_do_not_refuse_a_file() {
 /// The warnings of the guard of `loans.propose_fee`.
 fn weaknesses(edits: &[(&str, &str)]) -> Vec<(String, String)> {
     let warnings = Contract::check(&edited(edits)).warnings;
-    let is_ours = |p: &Problem| p.code == Code::ConflictGuardWeak && p.path.starts_with("$.capabilities[1]");
+    let is_ours = |p: &ValidationIssue| {
+        p.code == ContractErrorCode::ConflictGuardWeak && p.path.starts_with("$.capabilities[1]")
+    };
     let ours = warnings.into_iter().filter(is_ours);
     ours.map(|problem| (problem.path, problem.message)).collect()
 }
@@ -261,7 +265,7 @@ fn unknown_keys_pass_only_when_the_file_is_not_strict() {
             report
                 .errors
                 .iter()
-                .any(|problem| problem.code == Code::UnknownField),
+                .any(|problem| problem.code == ContractErrorCode::UnknownField),
             "{place}"
         );
         let report = Contract::check(&edited(&[(&pointer, "1"), ("/strict", "false")]));
@@ -298,17 +302,20 @@ fn processes_refuse_modes_and_providers_that_they_cannot_run() {
     let problem = library(&[("", &only_cloud)]).runnable().unwrap_err();
     assert_eq!(
         (problem.code, problem.path.as_str()),
-        (Code::CloudModeNotAvailable, "$.mode")
+        (ContractErrorCode::CloudModeNotAvailable, "$.mode")
     );
     for (provider, expected) in [
         (
             "\"http_claims\"",
-            (Code::HttpClaimsIncomplete, "$.contexts[\"desk.main\"].values"),
+            (
+                ContractErrorCode::HttpClaimsIncomplete,
+                "$.contexts[\"desk.main\"].values",
+            ),
         ),
         (
             "\"cloud_session\"",
             (
-                Code::TrustedContextUnsupported,
+                ContractErrorCode::TrustedContextUnsupported,
                 "$.contexts[\"desk.main\"].provider",
             ),
         ),
@@ -352,7 +359,10 @@ fn a_contract_of_access_tokens_says_whose_tokens_count() {
             .unwrap_err();
         assert_eq!(
             (problem.code, problem.path.as_str()),
-            (Code::HttpClaimsIncomplete, "$.trusted_context.values")
+            (
+                ContractErrorCode::HttpClaimsIncomplete,
+                "$.trusted_context.values"
+            )
         );
     }
     for (key, wrong) in [
@@ -396,7 +406,7 @@ fn callers_show_the_same_kind_of_token_to_all_capabilities() {
         let problem = with_tokens(&[edit]).runnable().unwrap_err();
         assert_eq!(
             (problem.code, problem.path.as_str()),
-            (Code::ContextsMixed, "$.capabilities[1].context"),
+            (ContractErrorCode::ContextsMixed, "$.capabilities[1].context"),
             "{edit:?}"
         );
     }
@@ -406,7 +416,7 @@ fn callers_show_the_same_kind_of_token_to_all_capabilities() {
 fn the_seal_covers_which_tokens_bind_the_tenant() {
     let seal = |edits: &[(&str, &str)]| {
         let contract = with_tokens(edits);
-        contract.capabilities()[0].seal(&contract)
+        contract.capabilities()[0].contract_digest(&contract)
     };
     let reviewed = seal(&[]);
     assert_eq!(
@@ -436,7 +446,7 @@ fn the_seal_covers_which_tokens_bind_the_tenant() {
 fn the_seal_moves_with_what_was_reviewed() {
     let seal = |edits: &[(&str, &str)]| {
         let contract = library(edits);
-        contract.capabilities()[1].seal(&contract)
+        contract.capabilities()[1].contract_digest(&contract)
     };
     let original = seal(&[]);
     for edit in broken::UNSEALED {
@@ -452,7 +462,7 @@ fn the_seal_moves_with_what_was_reviewed() {
 fn the_seal_covers_the_handler() {
     let seal = |edits: &[(&str, &str)]| {
         let contract = library(edits);
-        contract.capabilities()[2].seal(&contract)
+        contract.capabilities()[2].contract_digest(&contract)
     };
     let original = seal(&[]);
     assert_ne!(original, seal(&[("/executors/loan-service/method", "\"POST\"")]));
@@ -474,7 +484,7 @@ fn the_seal_of_a_known_file_never_changes() {
     let seals: Vec<_> = contract
         .capabilities()
         .iter()
-        .map(|capability| capability.seal(&contract).to_string())
+        .map(|capability| capability.contract_digest(&contract).to_string())
         .collect();
     let golden: Vec<&str> = include_str!("golden/contract/library.seals").lines().collect();
     assert_eq!(

@@ -5,10 +5,11 @@
 use serde_json::Value as Json;
 use synapsor_domain::context::{Provenance, TrustedContext};
 use synapsor_domain::contract::{Mode, ResultFormat};
-use synapsor_domain::envelope::{
-    Change, Failure, Outcome, ProposalResult, PublicState, ReadResult, SafeCode, value_to_json,
+use synapsor_domain::error::PublicError;
+use synapsor_domain::result_envelope::{
+    CallOutcome, ColumnDiff, EnvelopeState, FailureResult, ProposalResult, ReadResult, SafeCode,
+    value_to_json,
 };
-use synapsor_domain::refusal::Refusal;
 use synapsor_domain::value::{ColumnValue, Value, ValueKind};
 
 fn context() -> TrustedContext {
@@ -30,12 +31,12 @@ fn row() -> Vec<ColumnValue> {
     ]
 }
 
-fn render(outcome: &Outcome<'_>, format: ResultFormat) -> String {
+fn render(outcome: &CallOutcome<'_>, format: ResultFormat) -> String {
     serde_json::to_string_pretty(&outcome.to_json(format)).unwrap() + "\n"
 }
 
-fn read_outcome<'a>(context: &'a TrustedContext, row: &'a [ColumnValue]) -> Outcome<'a> {
-    Outcome::Read(ReadResult {
+fn read_outcome<'a>(context: &'a TrustedContext, row: &'a [ColumnValue]) -> CallOutcome<'a> {
+    CallOutcome::Read(ReadResult {
         capability: "loans.inspect_loan",
         mode: Mode::Review,
         object: ("loans", "L-1"),
@@ -45,8 +46,12 @@ fn read_outcome<'a>(context: &'a TrustedContext, row: &'a [ColumnValue]) -> Outc
     })
 }
 
-fn proposal_outcome<'a>(context: &'a TrustedContext, diff: &'a [Change], state: PublicState) -> Outcome<'a> {
-    Outcome::Proposal(ProposalResult {
+fn proposal_outcome<'a>(
+    context: &'a TrustedContext,
+    diff: &'a [ColumnDiff],
+    state: EnvelopeState,
+) -> CallOutcome<'a> {
+    CallOutcome::Proposal(ProposalResult {
         capability: "loans.propose_fee",
         object: ("loans", "L-1"),
         context,
@@ -78,18 +83,18 @@ fn a_read_is_the_golden_one_in_both_formats() {
 fn a_proposal_is_the_golden_one_in_both_formats() {
     let context = context();
     let diff = [
-        Change {
+        ColumnDiff {
             column: "fee_cents".to_owned(),
             before: Some(Value::int(250)),
             proposed: Value::int(0),
         },
-        Change {
+        ColumnDiff {
             column: "note".to_owned(),
             before: None,
             proposed: Value::text("waived"),
         },
     ];
-    let outcome = proposal_outcome(&context, &diff, PublicState::ReviewRequired);
+    let outcome = proposal_outcome(&context, &diff, EnvelopeState::ReviewRequired);
     assert_eq!(
         render(&outcome, ResultFormat::V2),
         include_str!("golden/envelope/proposal.v2.json")
@@ -102,19 +107,19 @@ fn a_proposal_is_the_golden_one_in_both_formats() {
 
 #[test]
 fn a_failure_is_the_golden_one_in_both_formats() {
-    let refusal = Refusal::new(
+    let refusal = PublicError::new(
         "ARGUMENT_TOO_LONG",
         "Argument `note` may have at most 200 characters.",
     );
     let context = context();
-    let failure = Failure {
+    let failure = FailureResult {
         capability: "loans.propose_fee",
         kind: Some("proposal"),
         context: Some(&context),
         refusal: &refusal,
         correlation_id: "qa_0123456789abcdef0123",
     };
-    let outcome = Outcome::Failure(failure);
+    let outcome = CallOutcome::Failure(failure);
     assert!(outcome.is_error());
     assert_eq!(
         render(&outcome, ResultFormat::V2),
@@ -129,8 +134,8 @@ fn a_failure_is_the_golden_one_in_both_formats() {
 #[test]
 fn every_result_of_format_2_has_every_key() {
     let (context, row) = (context(), row());
-    let refusal = Refusal::new("MCP_TOOL_NOT_FOUND", "");
-    let failure = Failure {
+    let refusal = PublicError::new("MCP_TOOL_NOT_FOUND", "");
+    let failure = FailureResult {
         capability: "x.y",
         kind: None,
         context: None,
@@ -139,8 +144,8 @@ fn every_result_of_format_2_has_every_key() {
     };
     for outcome in [
         read_outcome(&context, &row),
-        proposal_outcome(&context, &[], PublicState::ShadowProposalCreated),
-        Outcome::Failure(failure),
+        proposal_outcome(&context, &[], EnvelopeState::ShadowProposalCreated),
+        CallOutcome::Failure(failure),
     ] {
         let json = outcome.to_json(ResultFormat::V2);
         let keys: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
@@ -208,8 +213,8 @@ fn each_internal_code_has_one_safe_code() {
 #[test]
 fn what_an_internal_failure_says_stays_inside() {
     let refusal =
-        Refusal::new("SOMETHING_BROKE", "connect to db.internal:5432 as root").with_detail("driver text");
-    let failure = Failure {
+        PublicError::new("SOMETHING_BROKE", "connect to db.internal:5432 as root").with_detail("driver text");
+    let failure = FailureResult {
         capability: "loans.inspect_loan",
         kind: Some("read"),
         context: None,
@@ -217,7 +222,7 @@ fn what_an_internal_failure_says_stays_inside() {
         correlation_id: "qa_0123456789abcdef0123",
     };
     for format in [ResultFormat::V1, ResultFormat::V2] {
-        let text = Outcome::Failure(failure).to_json(format).to_string();
+        let text = CallOutcome::Failure(failure).to_json(format).to_string();
         assert!(
             !text.contains("db.internal") && !text.contains("driver") && !text.contains("BROKE"),
             "{text}"
@@ -228,15 +233,15 @@ fn what_an_internal_failure_says_stays_inside() {
 #[test]
 fn a_row_of_another_tenant_and_a_missing_row_look_the_same() {
     let text = |public: &str| {
-        let refusal = Refusal::new("ROW_NOT_FOUND", public);
-        let failure = Failure {
+        let refusal = PublicError::new("ROW_NOT_FOUND", public);
+        let failure = FailureResult {
             capability: "a.b",
             kind: Some("read"),
             context: None,
             refusal: &refusal,
             correlation_id: "q",
         };
-        Outcome::Failure(failure).to_json(ResultFormat::V2)
+        CallOutcome::Failure(failure).to_json(ResultFormat::V2)
     };
     assert_eq!(text("no such key"), text("the row belongs to south"));
 }

@@ -3,17 +3,19 @@
 #![allow(clippy::unwrap_used, reason = "a broken fixture ends the test")]
 
 use synapsor_domain::approval::{
-    Approver, ReceiptAction, ReceiptOrder, verify_receipt_order, verify_receipt_order_at,
+    ReceiptAction, ReceiptOrder, SignerInfo, verify_receipt_order, verify_receipt_order_at,
 };
 use synapsor_domain::digest::Digest;
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::limits::{REASON_CHARS_MAX, RECEIPT_REFS_MAX};
 use synapsor_domain::log::TreeHead;
-use synapsor_domain::signing::{Envelope, Kind, SigningKey};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind, SigningKey};
 use synapsor_domain::timestamp::{Span, Timestamp};
-use synapsor_domain::trust::{Ceilings, Environment, Operator, Position, ServiceKey, TrustFile};
+use synapsor_domain::trust::{
+    DeploymentEnvironment, OperatorKey, Position, ServiceKey, TrustFile, TrustLimits,
+};
 use synapsor_domain::writeback::{
-    Outcome, Receipt, ReceiptDiscrepancy, ReceiptFinding, ReceiptRef, verify_receipt_finding,
+    Receipt, ReceiptDiscrepancy, ReceiptFinding, ReceiptOutcome, ReceiptRef, verify_receipt_finding,
 };
 use zeroize::Zeroizing;
 
@@ -31,7 +33,7 @@ fn now() -> Timestamp {
 }
 
 fn trust() -> TrustFile {
-    let operator = |person: &str, seed, role: &str| Operator {
+    let operator = |person: &str, seed, role: &str| OperatorKey {
         person: person.to_owned(),
         key_id: key(seed).key_id(),
         public_key: key(seed).public_key(),
@@ -57,7 +59,7 @@ fn trust() -> TrustFile {
     TrustFile {
         version: 1,
         deployment_id: "d1".to_owned(),
-        environment: Environment::Staging,
+        environment: DeploymentEnvironment::Staging,
         readers: Vec::new(),
         writers: vec![writer],
         ledgers: Vec::new(),
@@ -67,7 +69,7 @@ fn trust() -> TrustFile {
         ],
         aliases: [].into(),
         separation_of_duties: None,
-        ceilings: Ceilings::default(),
+        ceilings: TrustLimits::default(),
     }
 }
 
@@ -88,12 +90,12 @@ fn order() -> ReceiptOrder {
     ReceiptOrder {
         v: 1,
         deployment_id: "d1".to_owned(),
-        environment: Environment::Staging,
+        environment: DeploymentEnvironment::Staging,
         source: "main".to_owned(),
         action: ReceiptAction::GiveUp,
         receipts: refs(2),
         before: None,
-        approver: Approver {
+        approver: SignerInfo {
             key_id: key(APPLIER).key_id(),
             person: "ann".to_owned(),
             role: "applier".to_owned(),
@@ -104,8 +106,8 @@ fn order() -> ReceiptOrder {
     }
 }
 
-fn seal(order: &ReceiptOrder, seed: u8) -> Envelope {
-    Envelope::seal(Kind::ReceiptOrder, order, &key(seed)).unwrap()
+fn seal(order: &ReceiptOrder, seed: u8) -> DsseEnvelope {
+    DsseEnvelope::sign(ObjectKind::ReceiptOrder, order, &key(seed)).unwrap()
 }
 
 fn refused(change: impl FnOnce(&mut ReceiptOrder)) -> String {
@@ -121,13 +123,13 @@ fn applier_signs_receipt_orders() {
     assert_eq!((verified.person(), verified.order()), ("ann", &order()));
     assert_eq!(
         verified.digest(),
-        seal(&order(), APPLIER).digest(Kind::ReceiptOrder).unwrap()
+        seal(&order(), APPLIER).digest(ObjectKind::ReceiptOrder).unwrap()
     );
 }
 
 #[test]
 fn rejects_an_order_of_another_key_person_or_role() {
-    let code = |envelope: &Envelope, trust: &TrustFile| {
+    let code = |envelope: &DsseEnvelope, trust: &TrustFile| {
         verify_receipt_order(envelope, trust, now())
             .unwrap_err()
             .code
@@ -154,7 +156,7 @@ fn rejects_an_order_of_another_key_person_or_role() {
     let mut ended = trust();
     ended.operators[0].not_after = now() + Span::days(-1);
     assert_eq!(code(&seal(&order(), APPLIER), &ended), "refused:key");
-    let kind = Envelope::seal(Kind::Unfreeze, &order(), &key(APPLIER)).unwrap();
+    let kind = DsseEnvelope::sign(ObjectKind::Unfreeze, &order(), &key(APPLIER)).unwrap();
     assert_eq!(code(&kind, &trust()), "refused:malformed");
 }
 
@@ -197,7 +199,7 @@ fn rejects_content_that_does_not_fit_the_action() {
     }
     assert_eq!(refused(|o| o.deployment_id = "d2".to_owned()), "refused:audience");
     assert_eq!(
-        refused(|o| o.environment = Environment::Production),
+        refused(|o| o.environment = DeploymentEnvironment::Production),
         "refused:audience"
     );
 }
@@ -274,7 +276,7 @@ fn receipt(proposal_id: ProposalId, created_at: Timestamp) -> Receipt {
         v: 1,
         proposal_id,
         proposal_digest: Digest::from_bytes([5; 32]),
-        outcome: Outcome::Applied,
+        outcome: ReceiptOutcome::Applied,
         reason: String::new(),
         rows_affected: 1,
         previous_version: None,
@@ -356,7 +358,7 @@ fn finding() -> ReceiptFinding {
     ReceiptFinding {
         v: 1,
         deployment_id: "d1".to_owned(),
-        environment: Environment::Staging,
+        environment: DeploymentEnvironment::Staging,
         writer: "w1".to_owned(),
         source: "main".to_owned(),
         discrepancy: ReceiptDiscrepancy::EffectLost,
@@ -366,15 +368,15 @@ fn finding() -> ReceiptFinding {
     }
 }
 
-fn seal_finding(finding: &ReceiptFinding, seed: u8) -> Envelope {
-    Envelope::seal(Kind::ReceiptFinding, finding, &key(seed)).unwrap()
+fn seal_finding(finding: &ReceiptFinding, seed: u8) -> DsseEnvelope {
+    DsseEnvelope::sign(ObjectKind::ReceiptFinding, finding, &key(seed)).unwrap()
 }
 
 #[test]
 fn finding_counts_under_a_writer_key_in_use() {
     let signed = seal_finding(&finding(), WRITER);
     assert_eq!(verify_receipt_finding(&signed, &trust()).unwrap(), finding());
-    let code = |envelope: &Envelope, trust: &TrustFile| {
+    let code = |envelope: &DsseEnvelope, trust: &TrustFile| {
         verify_receipt_finding(envelope, trust)
             .unwrap_err()
             .code
@@ -404,5 +406,8 @@ fn rejects_a_finding_of_another_form_or_deployment() {
     assert_eq!(code(|f| f.receipts.clear()), "refused:malformed");
     assert_eq!(code(|f| f.receipts.reverse()), "refused:malformed");
     assert_eq!(code(|f| f.deployment_id = "d2".to_owned()), "refused:audience");
-    assert_eq!(code(|f| f.environment = Environment::Dev), "refused:audience");
+    assert_eq!(
+        code(|f| f.environment = DeploymentEnvironment::Dev),
+        "refused:audience"
+    );
 }

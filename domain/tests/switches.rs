@@ -3,12 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a broken fixture ends the test")]
 
 use synapsor_domain::approval::{
-    Approver, Freeze, LiftClock, Unfreeze, verify_freeze, verify_lift, verify_unfreeze,
+    Freeze, LiftClock, SignerInfo, Unfreeze, verify_freeze, verify_lift, verify_unfreeze,
 };
 use synapsor_domain::digest::Digest;
-use synapsor_domain::signing::{Envelope, Kind, SigningKey};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind, SigningKey};
 use synapsor_domain::timestamp::{Span, Timestamp};
-use synapsor_domain::trust::{Ceilings, Environment, Operator, TrustFile};
+use synapsor_domain::trust::{DeploymentEnvironment, OperatorKey, TrustFile, TrustLimits};
 use zeroize::Zeroizing;
 
 const APPLIER: u8 = 1;
@@ -24,7 +24,7 @@ fn now() -> Timestamp {
 }
 
 fn trust() -> TrustFile {
-    let operator = |person: &str, seed, role: &str| Operator {
+    let operator = |person: &str, seed, role: &str| OperatorKey {
         person: person.to_owned(),
         key_id: key(seed).key_id(),
         public_key: key(seed).public_key(),
@@ -42,7 +42,7 @@ fn trust() -> TrustFile {
     TrustFile {
         version: 1,
         deployment_id: "d1".to_owned(),
-        environment: Environment::Staging,
+        environment: DeploymentEnvironment::Staging,
         readers: Vec::new(),
         writers: Vec::new(),
         ledgers: Vec::new(),
@@ -52,12 +52,12 @@ fn trust() -> TrustFile {
         ],
         aliases: [].into(),
         separation_of_duties: None,
-        ceilings: Ceilings::default(),
+        ceilings: TrustLimits::default(),
     }
 }
 
-fn approver(person: &str, seed: u8, role: &str) -> Approver {
-    Approver {
+fn approver(person: &str, seed: u8, role: &str) -> SignerInfo {
+    SignerInfo {
         key_id: key(seed).key_id(),
         person: person.to_owned(),
         role: role.to_owned(),
@@ -68,7 +68,7 @@ fn freeze() -> Freeze {
     Freeze {
         v: 1,
         deployment_id: "d1".to_owned(),
-        environment: Environment::Staging,
+        environment: DeploymentEnvironment::Staging,
         approver: approver("vic", VIEWER, "viewer"),
         issued_at: now(),
         nonce: "a".repeat(32),
@@ -76,15 +76,15 @@ fn freeze() -> Freeze {
     }
 }
 
-fn sealed(freeze: &Freeze, seed: u8) -> Envelope {
-    Envelope::seal(Kind::Freeze, freeze, &key(seed)).unwrap()
+fn sealed(freeze: &Freeze, seed: u8) -> DsseEnvelope {
+    DsseEnvelope::sign(ObjectKind::Freeze, freeze, &key(seed)).unwrap()
 }
 
 fn lift(digest: Option<Digest>) -> Unfreeze {
     Unfreeze {
         v: 1,
         deployment_id: "d1".to_owned(),
-        environment: Environment::Staging,
+        environment: DeploymentEnvironment::Staging,
         writer: if digest.is_some() { "" } else { "w1" }.to_owned(),
         approver: approver("ann", APPLIER, "applier"),
         issued_at: now(),
@@ -94,8 +94,8 @@ fn lift(digest: Option<Digest>) -> Unfreeze {
     }
 }
 
-fn seal_lift(lift: &Unfreeze, seed: u8) -> Envelope {
-    Envelope::seal(Kind::Unfreeze, lift, &key(seed)).unwrap()
+fn seal_lift(lift: &Unfreeze, seed: u8) -> DsseEnvelope {
+    DsseEnvelope::sign(ObjectKind::Unfreeze, lift, &key(seed)).unwrap()
 }
 
 fn digest() -> Digest {
@@ -106,7 +106,7 @@ fn digest() -> Digest {
 fn freeze_counts_from_every_key_that_is_not_revoked() {
     let signed = sealed(&freeze(), VIEWER);
     assert_eq!(verify_freeze(&signed, &trust()).unwrap().person(), "vic");
-    let code = |trust: &TrustFile, signed: &Envelope| verify_freeze(signed, trust).unwrap_err().code;
+    let code = |trust: &TrustFile, signed: &DsseEnvelope| verify_freeze(signed, trust).unwrap_err().code;
     let mut revoked = trust();
     revoked.operators[1].revoked = true;
     assert_eq!(code(&revoked, &signed), "refused:key");
@@ -136,7 +136,7 @@ fn rejects_a_freeze_of_another_deployment_or_environment() {
     let code = |freeze| verify_freeze(&sealed(freeze, VIEWER), &trust()).unwrap_err().code;
     assert_eq!(code(&other), "refused:audience");
     let mut other = freeze();
-    other.environment = Environment::Production;
+    other.environment = DeploymentEnvironment::Production;
     assert_eq!(code(&other), "refused:audience");
 }
 

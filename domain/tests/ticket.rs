@@ -3,13 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a broken fixture ends the test")]
 
 use synapsor_domain::context::BINDING_BYTES_MAX;
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::{Envelope, Kind, SigningKey};
-use synapsor_domain::ticket::{
-    Audience, CONTEXTS_MAX, ContextTicket, RecordKind, TicketContext, VerifiedTicket,
+use synapsor_domain::context_ticket::{
+    CONTEXTS_MAX, ContextTicket, RecordKind, TicketAudience, TicketContext, VerifiedTicket,
 };
+use synapsor_domain::error::PublicError;
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind, SigningKey};
 use synapsor_domain::timestamp::{Span, Timestamp};
-use synapsor_domain::trust::{Ceilings, Environment, ServiceKey, TrustFile};
+use synapsor_domain::trust::{DeploymentEnvironment, ServiceKey, TrustFile, TrustLimits};
 use zeroize::Zeroizing;
 
 const GATEWAY: &str = "spiffe://d1/gateway/g1";
@@ -39,14 +39,14 @@ fn trust() -> TrustFile {
     TrustFile {
         version: 1,
         deployment_id: "d1".to_owned(),
-        environment: Environment::Staging,
+        environment: DeploymentEnvironment::Staging,
         readers: service(READER),
         writers: service(WRITER),
         ledgers: Vec::new(),
         operators: Vec::new(),
         aliases: [].into(),
         separation_of_duties: None,
-        ceilings: Ceilings::default(),
+        ceilings: TrustLimits::default(),
     }
 }
 
@@ -59,10 +59,10 @@ fn context(tenant: &str, principal: &str) -> TicketContext {
 
 fn ticket() -> ContextTicket {
     ContextTicket {
-        audience: Audience::Ledger,
+        audience: TicketAudience::Ledger,
         contexts: vec![context("acme", "agent-1"), context("north", "agent-2")],
         deployment_id: "d1".to_owned(),
-        environment: Environment::Staging,
+        environment: DeploymentEnvironment::Staging,
         expires_at: now() + Span::minutes(5),
         gateway: GATEWAY.to_owned(),
         issued_at: now(),
@@ -74,12 +74,12 @@ fn ticket() -> ContextTicket {
     }
 }
 
-fn verify(ticket: &ContextTicket) -> Result<VerifiedTicket, Refusal> {
-    let signed = Envelope::seal(Kind::ContextTicket, ticket, &key(READER)).unwrap();
+fn verify(ticket: &ContextTicket) -> Result<VerifiedTicket, PublicError> {
+    let signed = DsseEnvelope::sign(ObjectKind::ContextTicket, ticket, &key(READER)).unwrap();
     VerifiedTicket::verify(signed, &trust(), GATEWAY, now())
 }
 
-fn why(result: Result<VerifiedTicket, Refusal>) -> String {
+fn why(result: Result<VerifiedTicket, PublicError>) -> String {
     let refusal = result.unwrap_err();
     assert_eq!(refusal.code, "TICKET_REFUSED");
     // One text for all of it.
@@ -99,9 +99,12 @@ fn bent(change: impl FnOnce(&mut ContextTicket)) -> String {
 #[test]
 fn a_genuine_ticket_says_for_whom_and_how_much() {
     let verified = verify(&ticket()).unwrap();
-    assert!(verified.speaks_for("acme", "agent-1"));
-    assert!(!verified.speaks_for("acme", "agent-2"), "pairs are not mixed");
-    assert!(!verified.speaks_for("south", "agent-1"));
+    assert!(verified.covers_principal("acme", "agent-1"));
+    assert!(
+        !verified.covers_principal("acme", "agent-2"),
+        "pairs are not mixed"
+    );
+    assert!(!verified.covers_principal("south", "agent-1"));
     assert_eq!(verified.visible("billing.inspect").unwrap(), ["id"]);
     assert_eq!(verified.visible("billing.other"), None);
     assert!(RecordKind::ALL.iter().all(|kind| verified.allows(*kind)));
@@ -119,7 +122,10 @@ fn a_genuine_ticket_says_for_whom_and_how_much() {
 fn every_field_that_names_another_place_is_refused() {
     let elsewhere = "made for another deployment, environment or ledger";
     assert_eq!(bent(|t| t.deployment_id = "d2".to_owned()), elsewhere);
-    assert_eq!(bent(|t| t.environment = Environment::Production), elsewhere);
+    assert_eq!(
+        bent(|t| t.environment = DeploymentEnvironment::Production),
+        elsewhere
+    );
     assert_eq!(bent(|t| t.ledger_origin = "synapsor/d2".to_owned()), elsewhere);
     assert_eq!(
         bent(|t| t.gateway = "spiffe://d1/gateway/g2".to_owned()),
@@ -187,7 +193,7 @@ fn a_ticket_lasts_five_minutes_at_most_and_ends_when_it_says() {
 
 #[test]
 fn only_a_reader_key_in_use_makes_a_ticket() {
-    let sealed = |seed| Envelope::seal(Kind::ContextTicket, &ticket(), &key(seed)).unwrap();
+    let sealed = |seed| DsseEnvelope::sign(ObjectKind::ContextTicket, &ticket(), &key(seed)).unwrap();
     let open = |envelope, trust: &TrustFile| VerifiedTicket::verify(envelope, trust, GATEWAY, now());
     for seed in [WRITER, STRANGER] {
         assert_eq!(
@@ -215,7 +221,7 @@ fn only_a_reader_key_in_use_makes_a_ticket() {
 
 #[test]
 fn any_changed_byte_is_refused() {
-    let sealed = Envelope::seal(Kind::ContextTicket, &ticket(), &key(READER)).unwrap();
+    let sealed = DsseEnvelope::sign(ObjectKind::ContextTicket, &ticket(), &key(READER)).unwrap();
     for position in 0..sealed.payload.len() {
         let mut changed = sealed.clone();
         changed.payload[position] ^= 1;
@@ -225,7 +231,7 @@ fn any_changed_byte_is_refused() {
 
 #[test]
 fn signed_bytes_that_are_no_ticket_in_canonical_form_are_refused() {
-    let canonical = Envelope::seal(Kind::ContextTicket, &ticket(), &key(READER)).unwrap();
+    let canonical = DsseEnvelope::sign(ObjectKind::ContextTicket, &ticket(), &key(READER)).unwrap();
     let text = String::from_utf8(canonical.payload).unwrap();
     for payload in [
         text.replacen("\"v\":1", "\"v\":1,\"v\":1", 1),
@@ -236,11 +242,15 @@ fn signed_bytes_that_are_no_ticket_in_canonical_form_are_refused() {
         text.replacen(',', ", ", 1),
         text.replacen(",\"v\":1", "", 1),
     ] {
-        let signed = Envelope::seal_bytes(Kind::ContextTicket, payload.clone().into_bytes(), &key(READER));
+        let signed = DsseEnvelope::seal_bytes(
+            ObjectKind::ContextTicket,
+            payload.clone().into_bytes(),
+            &key(READER),
+        );
         let detail = why(VerifiedTicket::verify(signed, &trust(), GATEWAY, now()));
         assert!(detail.starts_with("malformed"), "{payload}: {detail}");
     }
     // Another object of the same reader is no ticket.
-    let other = Envelope::seal(Kind::Evidence, &ticket(), &key(READER)).unwrap();
+    let other = DsseEnvelope::sign(ObjectKind::Evidence, &ticket(), &key(READER)).unwrap();
     why(VerifiedTicket::verify(other, &trust(), GATEWAY, now()));
 }

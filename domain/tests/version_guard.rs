@@ -4,14 +4,14 @@
 
 use std::collections::BTreeMap;
 
-use synapsor_domain::change::{Plan, plan};
-use synapsor_domain::contract::{Advance, Capability, Contract};
+use synapsor_domain::change::{ChangePlan, plan};
+use synapsor_domain::contract::{Capability, Contract, VersionAdvance};
 use synapsor_domain::digest::Digest;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::guard::{NotAdvanced, check_advanced, guard_strength, reads_back};
 use synapsor_domain::proposal::{GuardStrength, Proposal};
-use synapsor_domain::refusal::Refusal;
 use synapsor_domain::review;
-use synapsor_domain::schema::{Column, TableShape};
+use synapsor_domain::schema::{TableColumn, TableSchema};
 use synapsor_domain::value::{ColumnValue, Value, ValueKind, find};
 
 const CONTRACT: &str = r#"{
@@ -44,7 +44,7 @@ impl Case {
         Contract::parse(text.as_bytes()).unwrap().contract.capabilities()[0].clone()
     }
 
-    fn shape(&self) -> TableShape {
+    fn shape(&self) -> TableSchema {
         let engine = self.engine;
         let name = if self.guard.contains("xmin") {
             "xmin"
@@ -53,7 +53,7 @@ impl Case {
         };
         let mut version = column(name, self.declared);
         version.generated = name == "xmin";
-        TableShape {
+        TableSchema {
             engine: engine.to_owned(),
             schema: "app".to_owned(),
             table: "invoices".to_owned(),
@@ -87,7 +87,7 @@ impl Case {
             .collect()
     }
 
-    fn plan(&self) -> Result<Plan, Refusal> {
+    fn plan(&self) -> Result<ChangePlan, PublicError> {
         let args: BTreeMap<String, Value> = [
             ("invoice_id".to_owned(), Value::text("INV-1")),
             ("note".to_owned(), Value::text("paid")),
@@ -148,8 +148,8 @@ const NOW: &str = r#"{"column": "version", "advance": "now"}"#;
 const XMIN: &str = r#"{"column": "xmin"}"#;
 const WEAK: &str = r#"{"weak_guard_ack": true}"#;
 
-fn column(name: &str, declared: &str) -> Column {
-    Column {
+fn column(name: &str, declared: &str) -> TableColumn {
+    TableColumn {
         name: name.to_owned(),
         declared_type: declared.to_owned(),
         nullable: true,
@@ -163,11 +163,11 @@ fn column(name: &str, declared: &str) -> Column {
 }
 
 /// Holds what 16 bits hold and alters nothing; `numeric(9,2)` writes its zeros.
-fn fit(column: &Column, value: &Value) -> Result<Value, Refusal> {
+fn fit(column: &TableColumn, value: &Value) -> Result<Value, PublicError> {
     let number = value.as_text().and_then(|text| text.parse::<i128>().ok());
     match (column.declared_type.as_str(), number) {
         ("smallint", Some(number)) if i16::try_from(number).is_err() => {
-            Err(Refusal::new("VALUE_DOES_NOT_FIT", "too large"))
+            Err(PublicError::new("VALUE_DOES_NOT_FIT", "too large"))
         }
         ("numeric(9,2)", Some(number)) => Ok(Value::exact(ValueKind::Dec, format!("{number}.00"))),
         ("json", _) => Ok(Value::exact(ValueKind::Json, value.as_text().unwrap_or_default())),
@@ -261,7 +261,7 @@ fn the_row_version_of_postgresql_guards_and_only_there() {
 #[test]
 fn a_counted_version_becomes_part_of_the_change() {
     let plan = case(INCREMENT, "bigint", Value::int(7)).plan().unwrap();
-    assert_eq!(plan.guard.advance, Advance::Increment);
+    assert_eq!(plan.guard.advance, VersionAdvance::Increment);
     assert_eq!(plan.guard.version.unwrap().value, Value::int(7));
     assert_eq!(find(&plan.set, "version"), Some(&Value::int(8)));
     let plan = case(PLAIN, "bigint", Value::int(7)).plan().unwrap();
@@ -298,7 +298,7 @@ fn only_a_date_with_a_time_is_advanced_by_the_clock() {
         Value::exact(ValueKind::Tstz, "x"),
     );
     let plan = timed.plan().unwrap();
-    assert_eq!(plan.guard.advance, Advance::Now);
+    assert_eq!(plan.guard.advance, VersionAdvance::Now);
     assert_eq!(
         find(&plan.set, "version"),
         None,
@@ -324,9 +324,10 @@ fn only_a_date_with_a_time_is_advanced_by_the_clock() {
 
 #[test]
 fn generated_and_key_columns_are_not_advanced() {
-    for spoil in [(|c: &mut Column| c.generated = true) as fn(&mut Column), |c| {
-        c.primary_key = true
-    }] {
+    for spoil in [
+        (|c: &mut TableColumn| c.generated = true) as fn(&mut TableColumn),
+        |c| c.primary_key = true,
+    ] {
         let case = case(INCREMENT, "bigint", Value::int(7));
         let mut shape = case.shape();
         spoil(&mut shape.columns[3]);
@@ -380,7 +381,7 @@ fn a_counted_version_must_read_back_one_higher() {
         Some(Value::text("8")),
         None,
     ] {
-        assert_eq!(counted.after(false, wrong), Err(NotAdvanced::AsPromised));
+        assert_eq!(counted.after(false, wrong), Err(NotAdvanced::NotMaintained));
     }
 }
 
@@ -390,9 +391,12 @@ fn a_version_set_by_the_clock_must_differ_or_waits_for_the_next_tick() {
     assert_eq!(timed.after(false, Some(ts("2026-01-02 03:04:06"))), Ok(()));
     assert_eq!(
         timed.after(false, Some(ts("2026-01-02 03:04:05"))),
-        Err(NotAdvanced::Yet)
+        Err(NotAdvanced::ClockNotTicked)
     );
-    assert_eq!(timed.after(false, Some(Value::null())), Err(NotAdvanced::Yet));
+    assert_eq!(
+        timed.after(false, Some(Value::null())),
+        Err(NotAdvanced::ClockNotTicked)
+    );
 }
 
 #[test]
@@ -404,11 +408,11 @@ fn a_version_that_the_database_maintains_must_have_moved() {
         let same = guarded.version.clone();
         assert_eq!(
             guarded.after(true, Some(same.clone())),
-            Err(NotAdvanced::AsPromised)
+            Err(NotAdvanced::NotMaintained)
         );
         assert_eq!(
             guarded.after(true, Some(Value::null())),
-            Err(NotAdvanced::AsPromised)
+            Err(NotAdvanced::NotMaintained)
         );
         assert_eq!(guarded.after(true, Some(Value::text("8"))), Ok(()));
         assert_eq!(
@@ -420,7 +424,7 @@ fn a_version_that_the_database_maintains_must_have_moved() {
     let coarse = case(PLAIN, "timestamp(0)", ts("2026-01-02 03:04:05"));
     assert_eq!(
         coarse.after(true, Some(coarse.version.clone())),
-        Err(NotAdvanced::Yet)
+        Err(NotAdvanced::ClockNotTicked)
     );
 }
 

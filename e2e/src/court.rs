@@ -1,10 +1,10 @@
 //! A court for one writer: a real proposal, a real writer process, and a ledger in the test's own hands that
 //! presents whatever papers the test wants judged.
 
-use synapsor_domain::approval::{Decision, Verdict};
+use synapsor_domain::approval::{Decision, DecisionKind};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::proposal::Proposal;
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::trust::TrustFile;
 use synapsor_domain::writeback::{AttemptReport, AttemptResult};
 
@@ -66,13 +66,13 @@ impl Court {
         let alice = self.person("alice");
         let approval = seal_decision(
             alice,
-            &decision(self.deployment(), alice, &self.subject, Verdict::Approve),
+            &decision(self.deployment(), alice, &self.subject, DecisionKind::Approve),
         );
         self.papers(approval)
     }
 
     /// Alice's order on the strength of one decision, whatever that is.
-    pub fn papers(&self, approval: Envelope) -> Papers {
+    pub fn papers(&self, approval: DsseEnvelope) -> Papers {
         let alice = self.person("alice");
         let order = seal_order(
             alice,
@@ -88,7 +88,7 @@ impl Court {
     /// An approval of alice's that is bent in one place and signed by her all the same.
     pub fn bent(&self, bend: impl FnOnce(&mut Decision)) -> Papers {
         let alice = self.person("alice");
-        let mut approval = decision(self.deployment(), alice, &self.subject, Verdict::Approve);
+        let mut approval = decision(self.deployment(), alice, &self.subject, DecisionKind::Approve);
         bend(&mut approval);
         self.papers(seal_decision(alice, &approval))
     }
@@ -134,9 +134,9 @@ impl Court {
     pub fn rewritten(&self, bend: impl FnOnce(&mut Proposal)) -> Papers {
         let mut proposal = self.subject.proposal.clone();
         bend(&mut proposal);
-        let envelope =
-            Envelope::seal(Kind::Proposal, &proposal, &self.deployment().reader_key).expect("canonical");
-        let digest = Digest::of(Kind::Proposal, &envelope.payload);
+        let envelope = DsseEnvelope::sign(ObjectKind::Proposal, &proposal, &self.deployment().reader_key)
+            .expect("canonical");
+        let digest = Digest::of(ObjectKind::Proposal, &envelope.payload);
         let subject = Subject {
             proposal,
             digest,
@@ -145,7 +145,7 @@ impl Court {
         let alice = self.person("alice");
         let approval = seal_decision(
             alice,
-            &decision(self.deployment(), alice, &subject, Verdict::Approve),
+            &decision(self.deployment(), alice, &subject, DecisionKind::Approve),
         );
         let order = seal_order(
             alice,

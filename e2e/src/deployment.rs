@@ -11,7 +11,9 @@ use synapsor_chassis::tls::dev_ca::{DevCa, LEAF_TTL};
 use synapsor_chassis::tls::{TlsFiles, TlsMaterial};
 use synapsor_domain::signing::SigningKey;
 use synapsor_domain::timestamp::Span;
-use synapsor_domain::trust::{Ceilings, Duties, Environment, Operator, ServiceKey, TrustFile};
+use synapsor_domain::trust::{
+    DeploymentEnvironment, OperatorKey, SeparationOfDuties, ServiceKey, TrustFile, TrustLimits,
+};
 
 use crate::account::Account;
 use crate::binaries::Build;
@@ -36,7 +38,7 @@ pub struct Deployment {
     pub folder: tempfile::TempDir,
     pub ca: DevCa,
     pub id: String,
-    pub environment: Environment,
+    pub environment: DeploymentEnvironment,
     pub reader_key: SigningKey,
     pub writer_key: SigningKey,
     pub ledger_key: SigningKey,
@@ -56,19 +58,19 @@ fn new_key() -> SigningKey {
 impl Deployment {
     /// A fresh deployment in `dev` with a sample database.
     pub fn new(build: Build) -> anyhow::Result<Self> {
-        Self::in_environment(build, Environment::Dev)
+        Self::in_environment(build, DeploymentEnvironment::Dev)
     }
 
-    pub fn in_environment(build: Build, environment: Environment) -> anyhow::Result<Self> {
+    pub fn in_environment(build: Build, environment: DeploymentEnvironment) -> anyhow::Result<Self> {
         Self::sample(build, environment, CONTRACT)
     }
 
     /// A fresh deployment in `dev` with a sample database and another contract.
     pub fn with_contract(build: Build, contract: &str) -> anyhow::Result<Self> {
-        Self::sample(build, Environment::Dev, contract)
+        Self::sample(build, DeploymentEnvironment::Dev, contract)
     }
 
-    fn sample(build: Build, environment: Environment, contract: &str) -> anyhow::Result<Self> {
+    fn sample(build: Build, environment: DeploymentEnvironment, contract: &str) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let target = Target::File(folder.path().join("billing.db"));
         let this = Self::made((folder, target), build, environment, contract)?;
@@ -86,13 +88,18 @@ impl Deployment {
         let contract = fixture.contract_for(&database);
         let roles = fixture.fill(&database)?;
         let target = Target::Server { database, roles };
-        Self::made((tempfile::tempdir()?, target), build, Environment::Dev, &contract)
+        Self::made(
+            (tempfile::tempdir()?, target),
+            build,
+            DeploymentEnvironment::Dev,
+            &contract,
+        )
     }
 
     fn made(
         (folder, target): (tempfile::TempDir, Target),
         build: Build,
-        environment: Environment,
+        environment: DeploymentEnvironment,
         contract: &str,
     ) -> anyhow::Result<Self> {
         let id = format!("test-{}", random::hex_id(8));
@@ -177,7 +184,7 @@ impl Deployment {
         ];
         let operators = roles
             .iter()
-            .map(|(name, roles)| Operator {
+            .map(|(name, roles)| OperatorKey {
                 person: (*name).to_owned(),
                 key_id: self.person(name).key.key_id(),
                 public_key: self.person(name).key.public_key(),
@@ -202,8 +209,8 @@ impl Deployment {
             ledgers: service(&self.ledger_key),
             operators,
             aliases: [("support-agent".to_owned(), "dave".to_owned())].into(),
-            separation_of_duties: None::<Duties>,
-            ceilings: Ceilings::default(),
+            separation_of_duties: None::<SeparationOfDuties>,
+            ceilings: TrustLimits::default(),
         }
     }
 

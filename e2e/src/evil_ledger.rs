@@ -12,10 +12,8 @@ use synapsor_chassis::random;
 use synapsor_domain::canonical;
 use synapsor_domain::event::{EventKind, EventRecord};
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::log::{
-    ConsistencyProof, InclusionProof, LoggedRecord, body_commitment, sign_checkpoint,
-};
-use synapsor_domain::signing::{Envelope, Kind, SigningKey};
+use synapsor_domain::log::{ConsistencyProof, InclusionProof, ProvenEntry, body_commitment, sign_checkpoint};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind, SigningKey};
 use synapsor_domain::writeback::AttemptReport;
 use synapsor_proto::convert::required;
 use synapsor_proto::ledger::v1 as wire;
@@ -85,12 +83,12 @@ impl Forge {
         sign_checkpoint(origin, self.size(), &self.root(), key).expect("a small log")
     }
 
-    pub fn record(&self, seq: u64) -> LoggedRecord {
+    pub fn record(&self, seq: u64) -> ProvenEntry {
         let (event_bytes, body_salt, body) = self.events[usize::try_from(seq).expect("small")].clone();
         let proof = tlog::prove_record(self.size(), seq, &Hashes(&self.hashes)).expect("a record of the log");
         let hashes = proof.into_iter().map(|h| h.0).collect();
         let proof = InclusionProof::new(seq, self.size(), hashes).expect("a proof of the log");
-        LoggedRecord {
+        ProvenEntry {
             event_bytes,
             body_salt,
             body,
@@ -110,9 +108,9 @@ impl Forge {
 /// What a forged job consists of; everything may be wrong.
 #[derive(Debug, Clone)]
 pub struct Papers {
-    pub proposal: Envelope,
-    pub decisions: Vec<Envelope>,
-    pub order: Option<Envelope>,
+    pub proposal: DsseEnvelope,
+    pub decisions: Vec<DsseEnvelope>,
+    pub order: Option<DsseEnvelope>,
 }
 
 /// The running ledger.
@@ -128,11 +126,11 @@ pub struct EvilLedger {
     /// What it says and hears of receipts.
     pub receipts: Arc<Receipts>,
     /// The newest receipt that the next jobs come with.
-    pub newest_receipt: Option<Envelope>,
+    pub newest_receipt: Option<DsseEnvelope>,
     /// How long the next job's lease lasts; heartbeats come three times as often.
     pub lease_ms: u32,
     /// What heartbeats answer with.
-    pub deny: Arc<Mutex<Option<Envelope>>>,
+    pub deny: Arc<Mutex<Option<DsseEnvelope>>>,
     /// Counts heartbeats.
     pub heartbeats: watch::Receiver<u32>,
     /// Counts announced attempts.
@@ -149,13 +147,13 @@ pub struct EvilLedger {
 #[derive(Debug, Default)]
 pub struct Receipts {
     /// Receipts that came with reports.
-    pub settled: Mutex<Vec<Envelope>>,
+    pub settled: Mutex<Vec<DsseEnvelope>>,
     /// What it claims to hold of every source.
-    pub held: Mutex<Vec<Envelope>>,
+    pub held: Mutex<Vec<DsseEnvelope>>,
     /// Findings of the writer.
-    pub findings: Mutex<Vec<Envelope>>,
+    pub findings: Mutex<Vec<DsseEnvelope>>,
     /// Orders of operators, which its log holds from the next question on.
-    pub orders: Mutex<Vec<(ProposalId, Envelope)>>,
+    pub orders: Mutex<Vec<(ProposalId, DsseEnvelope)>>,
 }
 
 /// Calls that the ledger pretends not to be there for, by their kind.
@@ -246,7 +244,7 @@ impl EvilLedger {
         let id = proposal_id(&papers.proposal);
         let job = {
             let mut forge = self.forge.lock().expect("no panic in the forge");
-            let body = |e: &Envelope| e.to_bytes().expect("an envelope has a byte form");
+            let body = |e: &DsseEnvelope| e.to_bytes().expect("an envelope has a byte form");
             let proposal = forge.append(EventKind::ProposalCreated, &id, body(&papers.proposal));
             let decisions: Vec<u64> = papers
                 .decisions
@@ -300,8 +298,10 @@ impl Drop for EvilLedger {
     }
 }
 
-fn proposal_id(envelope: &Envelope) -> ProposalId {
-    let named = envelope.peek::<serde_json::Value>(Kind::Proposal).ok();
+fn proposal_id(envelope: &DsseEnvelope) -> ProposalId {
+    let named = envelope
+        .decode_unverified::<serde_json::Value>(ObjectKind::Proposal)
+        .ok();
     let id = named.and_then(|p| p.get("id")?.as_str()?.parse().ok());
     id.unwrap_or_else(|| ProposalId::from_random(random::bytes()))
 }
@@ -309,7 +309,7 @@ fn proposal_id(envelope: &Envelope) -> ProposalId {
 struct Service {
     queue: Arc<Mutex<Option<mpsc::Receiver<wire::Job>>>>,
     report: mpsc::Sender<AttemptReport>,
-    deny: Arc<Mutex<Option<Envelope>>>,
+    deny: Arc<Mutex<Option<DsseEnvelope>>>,
     beat: watch::Sender<u32>,
     start: watch::Sender<u32>,
     doubted: watch::Sender<u32>,
@@ -331,7 +331,10 @@ struct Log {
 
 impl Log {
     /// Every order there is, proven under the newest checkpoint.
-    fn orders(&self, new: Vec<(ProposalId, Envelope)>) -> Result<wire::FindReceiptOrdersResponse, Status> {
+    fn orders(
+        &self,
+        new: Vec<(ProposalId, DsseEnvelope)>,
+    ) -> Result<wire::FindReceiptOrdersResponse, Status> {
         let poisoned = || Status::internal("poisoned");
         let mut forge = self.forge.lock().map_err(|_| poisoned())?;
         let mut orders = self.orders.lock().map_err(|_| poisoned())?;
@@ -408,15 +411,15 @@ impl WritebackService for Service {
     ) -> Result<Response<wire::FinishAttemptResponse>, Status> {
         Deaf::refuses(&self.deaf.settles)?;
         let request = request.into_inner();
-        let envelope: Envelope = required("attempt", request.attempt)
-            .and_then(Envelope::try_from)
+        let envelope: DsseEnvelope = required("attempt", request.attempt)
+            .and_then(DsseEnvelope::try_from)
             .map_err(|r| Status::invalid_argument(r.public))?;
         if let Some(receipt) = request.receipt.and_then(|receipt| receipt.try_into().ok()) {
             let settled = self.receipts.settled.lock();
             settled.map_err(|_| Status::internal("poisoned"))?.push(receipt);
         }
         let report = envelope
-            .peek(Kind::Attempt)
+            .decode_unverified(ObjectKind::Attempt)
             .map_err(|e| Status::invalid_argument(e.to_string()))?;
         self.report
             .send(report)
@@ -478,7 +481,7 @@ impl WritebackService for Service {
         request: Request<wire::ReportReceiptFindingRequest>,
     ) -> Result<Response<wire::ReportReceiptFindingResponse>, Status> {
         let finding = required("finding", request.into_inner().finding)
-            .and_then(Envelope::try_from)
+            .and_then(DsseEnvelope::try_from)
             .map_err(|r| Status::invalid_argument(r.public))?;
         let findings = self.receipts.findings.lock();
         findings.map_err(|_| Status::internal("poisoned"))?.push(finding);

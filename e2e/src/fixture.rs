@@ -52,8 +52,8 @@ impl Fixture {
     /// What the server or the product refuses.
     pub fn fill(&self, database: &Database) -> anyhow::Result<Roles> {
         database.execute(match database.engine().in_contract() {
-            contract::Engine::Mysql => &self.mysql,
-            contract::Engine::Postgres | contract::Engine::Sqlite => &self.postgres,
+            contract::EngineKind::Mysql => &self.mysql,
+            contract::EngineKind::Postgres | contract::EngineKind::Sqlite => &self.postgres,
         })?;
         database.prepare_writeback(self.targets(database.schema()))
     }

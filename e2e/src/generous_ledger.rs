@@ -12,7 +12,7 @@ use synapsor_chassis::identity::Role;
 use synapsor_chassis::random;
 use synapsor_domain::event::EventKind;
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::writeback::AttemptReport;
 use synapsor_proto::convert::required;
 use synapsor_proto::ledger::v1 as wire;
@@ -57,7 +57,7 @@ struct Heard {
 
 impl Heard {
     /// False if a report with these bytes was heard before.
-    fn is_new(&self, report: &Envelope) -> bool {
+    fn is_new(&self, report: &DsseEnvelope) -> bool {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         counted.insert(report.payload.clone())
     }
@@ -126,12 +126,12 @@ impl Drop for GenerousLedger {
 /// One job for each of the papers, all proven under the same checkpoint.
 fn jobs(deployment: &Deployment, papers: &[(ProposalId, Papers)]) -> Vec<wire::Job> {
     let mut forge = Forge::default();
-    let body = |e: &Envelope| e.to_bytes().expect("an envelope has a byte form");
+    let body = |e: &DsseEnvelope| e.to_bytes().expect("an envelope has a byte form");
     let places: Vec<_> = papers
         .iter()
         .map(|(id, papers)| {
             let proposal = forge.append(EventKind::ProposalCreated, id, body(&papers.proposal));
-            let mut decided = |d: &Envelope| forge.append(EventKind::ProposalApproved, id, body(d));
+            let mut decided = |d: &DsseEnvelope| forge.append(EventKind::ProposalApproved, id, body(d));
             let decisions: Vec<u64> = papers.decisions.iter().map(&mut decided).collect();
             let order = papers.order.as_ref();
             let order = order.map(|o| forge.append(EventKind::ApplyRequested, id, body(o)));
@@ -248,19 +248,19 @@ impl WritebackService for Service {
         request: Request<wire::FinishAttemptRequest>,
     ) -> Result<Response<wire::FinishAttemptResponse>, Status> {
         let request = request.into_inner();
-        let refused = |r: synapsor_domain::refusal::Refusal| Status::invalid_argument(r.public);
-        let attempt: Envelope = required("attempt", request.attempt)
-            .and_then(Envelope::try_from)
+        let refused = |r: synapsor_domain::error::PublicError| Status::invalid_argument(r.public);
+        let attempt: DsseEnvelope = required("attempt", request.attempt)
+            .and_then(DsseEnvelope::try_from)
             .map_err(refused)?;
         let report: AttemptReport = attempt
-            .peek(Kind::Attempt)
+            .decode_unverified(ObjectKind::Attempt)
             .map_err(|e| Status::invalid_argument(e.to_string()))?;
         if !self.heard.is_new(&attempt) {
             return Ok(applied());
         }
         let receipt = request
             .receipt
-            .map(Envelope::try_from)
+            .map(DsseEnvelope::try_from)
             .transpose()
             .map_err(refused)?;
         // A reconciler tells of receipts without a lease; only an attempt answers a job.

@@ -5,14 +5,14 @@ use anyhow::Context as _;
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::random;
 use synapsor_domain::approval::{
-    ApplyOrder, Approver, Audience, Decision, Freeze, RENDERER, ReceiptAction, ReceiptOrder, Render,
-    Unfreeze, Verdict,
+    ApplyOrder, Decision, DecisionKind, Freeze, RENDERER, ReceiptAction, ReceiptOrder, ReviewedDocument,
+    SignatureAudience, SignerInfo, Unfreeze,
 };
 use synapsor_domain::digest::Digest;
-use synapsor_domain::proposal::{Attested, Proposal};
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
+use synapsor_domain::proposal::{Proposal, VerifiedProposal};
 use synapsor_domain::review;
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Span;
 use synapsor_domain::trust::APPLIER;
 use synapsor_domain::writeback::{AttemptReport, ReceiptRef};
@@ -31,19 +31,19 @@ use crate::stack::Stack;
 pub struct Subject {
     pub proposal: Proposal,
     pub digest: Digest,
-    pub envelope: Envelope,
+    pub envelope: DsseEnvelope,
 }
 
 impl Subject {
     /// The proposal of a record, verified under the deployment's trust file.
     pub fn of(record: wire::ProposalRecord, deployment: &Deployment) -> anyhow::Result<Self> {
-        let envelope: Envelope = required("proposal", record.proposal)?.try_into()?;
-        Ok((&Attested::verify_past(envelope, &deployment.trust()?)?).into())
+        let envelope: DsseEnvelope = required("proposal", record.proposal)?.try_into()?;
+        Ok((&VerifiedProposal::verify_historical(envelope, &deployment.trust()?)?).into())
     }
 }
 
-impl From<&Attested> for Subject {
-    fn from(attested: &Attested) -> Self {
+impl From<&VerifiedProposal> for Subject {
+    fn from(attested: &VerifiedProposal) -> Self {
         Self {
             proposal: attested.proposal().clone(),
             digest: attested.digest(),
@@ -52,8 +52,8 @@ impl From<&Attested> for Subject {
     }
 }
 
-fn audience(deployment: &Deployment, subject: &Subject) -> Audience {
-    Audience {
+fn audience(deployment: &Deployment, subject: &Subject) -> SignatureAudience {
+    SignatureAudience {
         deployment_id: deployment.id.clone(),
         environment: deployment.environment,
         source_id: subject.proposal.source.id.clone(),
@@ -61,7 +61,12 @@ fn audience(deployment: &Deployment, subject: &Subject) -> Audience {
 }
 
 /// The decision that an honest person would sign.
-pub fn decision(deployment: &Deployment, person: &Person, subject: &Subject, verdict: Verdict) -> Decision {
+pub fn decision(
+    deployment: &Deployment,
+    person: &Person,
+    subject: &Subject,
+    verdict: DecisionKind,
+) -> Decision {
     Decision {
         v: 1,
         decision: verdict,
@@ -69,12 +74,12 @@ pub fn decision(deployment: &Deployment, person: &Person, subject: &Subject, ver
         proposal_digest: subject.digest,
         contract_digest: subject.proposal.contract_digest,
         audience: audience(deployment, subject),
-        approver: Approver {
+        approver: SignerInfo {
             key_id: person.key.key_id(),
             person: person.name.clone(),
             role: subject.proposal.approval.required_role.clone(),
         },
-        render: Render {
+        render: ReviewedDocument {
             renderer: RENDERER.to_owned(),
             digest: review::digest(&subject.proposal, subject.digest),
         },
@@ -93,11 +98,11 @@ pub fn order(
     deployment: &Deployment,
     person: &Person,
     subject: &Subject,
-    decisions: &[&Envelope],
+    decisions: &[&DsseEnvelope],
 ) -> ApplyOrder {
     let mut decision_digests: Vec<Digest> = decisions
         .iter()
-        .map(|d| Digest::of(Kind::Decision, &d.payload))
+        .map(|d| Digest::of(ObjectKind::Decision, &d.payload))
         .collect();
     decision_digests.sort_unstable();
     ApplyOrder {
@@ -107,7 +112,7 @@ pub fn order(
         contract_digest: subject.proposal.contract_digest,
         decision_digests,
         audience: audience(deployment, subject),
-        approver: Approver {
+        approver: SignerInfo {
             key_id: person.key.key_id(),
             person: person.name.clone(),
             role: APPLIER.to_owned(),
@@ -127,7 +132,7 @@ pub fn freeze(deployment: &Deployment, person: &Person) -> Freeze {
         v: 1,
         deployment_id: deployment.id.clone(),
         environment: deployment.environment,
-        approver: Approver {
+        approver: SignerInfo {
             key_id: person.key.key_id(),
             person: person.name.clone(),
             role: "operator".to_owned(),
@@ -145,7 +150,7 @@ pub fn lift(deployment: &Deployment, person: &Person, freeze: Digest) -> Unfreez
         deployment_id: deployment.id.clone(),
         environment: deployment.environment,
         writer: String::new(),
-        approver: Approver {
+        approver: SignerInfo {
             key_id: person.key.key_id(),
             person: person.name.clone(),
             role: APPLIER.to_owned(),
@@ -163,7 +168,7 @@ pub fn receipt_order(
     person: &Person,
     (source, action): (&str, ReceiptAction),
     receipts: Vec<ReceiptRef>,
-) -> Envelope {
+) -> DsseEnvelope {
     let order = ReceiptOrder {
         v: 1,
         deployment_id: deployment.id.clone(),
@@ -172,7 +177,7 @@ pub fn receipt_order(
         action,
         receipts,
         before: None,
-        approver: Approver {
+        approver: SignerInfo {
             key_id: person.key.key_id(),
             person: person.name.clone(),
             role: APPLIER.to_owned(),
@@ -181,25 +186,26 @@ pub fn receipt_order(
         nonce: random::hex_id(32),
         reason: None,
     };
-    Envelope::seal(Kind::ReceiptOrder, &order, &person.key).expect("an order has a canonical form")
+    DsseEnvelope::sign(ObjectKind::ReceiptOrder, &order, &person.key).expect("an order has a canonical form")
 }
 
-pub fn seal_freeze(person: &Person, freeze: &Freeze) -> (Envelope, Digest) {
-    let envelope = Envelope::seal(Kind::Freeze, freeze, &person.key).expect("a freeze has a canonical form");
-    let digest = Digest::of(Kind::Freeze, &envelope.payload);
+pub fn seal_freeze(person: &Person, freeze: &Freeze) -> (DsseEnvelope, Digest) {
+    let envelope =
+        DsseEnvelope::sign(ObjectKind::Freeze, freeze, &person.key).expect("a freeze has a canonical form");
+    let digest = Digest::of(ObjectKind::Freeze, &envelope.payload);
     (envelope, digest)
 }
 
-pub fn seal_lift(person: &Person, lift: &Unfreeze) -> Envelope {
-    Envelope::seal(Kind::Unfreeze, lift, &person.key).expect("a lift has a canonical form")
+pub fn seal_lift(person: &Person, lift: &Unfreeze) -> DsseEnvelope {
+    DsseEnvelope::sign(ObjectKind::Unfreeze, lift, &person.key).expect("a lift has a canonical form")
 }
 
-pub fn seal_decision(person: &Person, decision: &Decision) -> Envelope {
-    Envelope::seal(Kind::Decision, decision, &person.key).expect("a decision has a canonical form")
+pub fn seal_decision(person: &Person, decision: &Decision) -> DsseEnvelope {
+    DsseEnvelope::sign(ObjectKind::Decision, decision, &person.key).expect("a decision has a canonical form")
 }
 
-pub fn seal_order(person: &Person, order: &ApplyOrder) -> Envelope {
-    Envelope::seal(Kind::ApplyOrder, order, &person.key).expect("an order has a canonical form")
+pub fn seal_order(person: &Person, order: &ApplyOrder) -> DsseEnvelope {
+    DsseEnvelope::sign(ObjectKind::ApplyOrder, order, &person.key).expect("an order has a canonical form")
 }
 
 /// A person at the ledger's review service.
@@ -223,10 +229,10 @@ impl Desk {
     /// The same without a look at signatures, for harnesses that sign by the thousand.
     pub async fn unverified(&mut self, proposal: &str) -> anyhow::Result<Subject> {
         let record = self.record(proposal).await?;
-        let envelope: Envelope = required("proposal", record.proposal)?.try_into()?;
+        let envelope: DsseEnvelope = required("proposal", record.proposal)?.try_into()?;
         Ok(Subject {
-            proposal: envelope.peek(Kind::Proposal)?,
-            digest: Digest::of(Kind::Proposal, &envelope.payload),
+            proposal: envelope.decode_unverified(ObjectKind::Proposal)?,
+            digest: Digest::of(ObjectKind::Proposal, &envelope.payload),
             envelope,
         })
     }
@@ -248,12 +254,16 @@ impl Desk {
         Ok(self.record(proposal).await?.state)
     }
 
-    pub async fn decide(&mut self, decision: &Envelope) -> Result<String, Refusal> {
+    pub async fn decide(&mut self, decision: &DsseEnvelope) -> Result<String, PublicError> {
         self.decide_as(&random::hex_id(32), decision).await
     }
 
     /// The same under a request id of the caller's, who may have to ask again.
-    pub async fn decide_as(&mut self, request_id: &str, decision: &Envelope) -> Result<String, Refusal> {
+    pub async fn decide_as(
+        &mut self,
+        request_id: &str,
+        decision: &DsseEnvelope,
+    ) -> Result<String, PublicError> {
         let request = wire::SubmitDecisionRequest {
             request_id: request_id.to_owned(),
             decision: Some(decision.into()),
@@ -267,12 +277,16 @@ impl Desk {
             .state)
     }
 
-    pub async fn request_apply(&mut self, order: &Envelope) -> Result<u64, Refusal> {
+    pub async fn request_apply(&mut self, order: &DsseEnvelope) -> Result<u64, PublicError> {
         self.request_apply_as(&random::hex_id(32), order).await
     }
 
     /// The same under a request id of the caller's, who may have to ask again.
-    pub async fn request_apply_as(&mut self, request_id: &str, order: &Envelope) -> Result<u64, Refusal> {
+    pub async fn request_apply_as(
+        &mut self,
+        request_id: &str,
+        order: &DsseEnvelope,
+    ) -> Result<u64, PublicError> {
         let request = wire::SubmitApplyOrderRequest {
             request_id: request_id.to_owned(),
             apply_order: Some(order.into()),
@@ -293,7 +307,10 @@ impl Desk {
         subject: &Subject,
     ) -> anyhow::Result<()> {
         let alice = deployment.person("alice");
-        let approval = seal_decision(alice, &decision(deployment, alice, subject, Verdict::Approve));
+        let approval = seal_decision(
+            alice,
+            &decision(deployment, alice, subject, DecisionKind::Approve),
+        );
         self.decide(&approval).await?;
         self.request_apply(&seal_order(
             alice,
@@ -338,7 +355,7 @@ impl Desk {
     pub async fn outcome(&mut self, stack: &Stack, proposal: &str) -> anyhow::Result<String> {
         let ended = |r: &wire::ProposalRecord| {
             r.state
-                .parse::<synapsor_domain::proposal::State>()
+                .parse::<synapsor_domain::proposal::ProposalState>()
                 .is_ok_and(|s| s.is_terminal())
         };
         Ok(self.until(stack, proposal, ended).await?.state)
@@ -349,13 +366,13 @@ impl Desk {
         &mut self,
         stack: &Stack,
         proposal: &str,
-        order: &Envelope,
+        order: &DsseEnvelope,
     ) -> anyhow::Result<AttemptReport> {
-        let digest = Some(Digest::of(Kind::ApplyOrder, &order.payload));
+        let digest = Some(Digest::of(ObjectKind::ApplyOrder, &order.payload));
         let report = |r: &wire::ProposalRecord| {
-            let envelope: Envelope = r.attempt.clone()?.try_into().ok()?;
+            let envelope: DsseEnvelope = r.attempt.clone()?.try_into().ok()?;
             envelope
-                .peek::<AttemptReport>(Kind::Attempt)
+                .decode_unverified::<AttemptReport>(ObjectKind::Attempt)
                 .ok()
                 .filter(|a| a.order_digest == digest)
         };

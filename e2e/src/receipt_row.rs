@@ -3,8 +3,8 @@
 use anyhow::Context as _;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::signing::{Envelope, Kind, SigningKey};
-use synapsor_domain::writeback::{Outcome, Receipt};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind, SigningKey};
+use synapsor_domain::writeback::{Receipt, ReceiptOutcome};
 use synapsor_source::StoredReceipt;
 
 use crate::now;
@@ -20,7 +20,7 @@ pub fn applied(
     proposal_id: ProposalId,
     (proposal_digest, order_digest): (Digest, Option<Digest>),
     key: &SigningKey,
-) -> anyhow::Result<Envelope> {
+) -> anyhow::Result<DsseEnvelope> {
     let rows = target.query_text("SELECT db_identity FROM synapsor_writeback_receipts")?;
     let identity = rows.into_iter().flatten().flatten().next();
     let database_identity = identity.context("no receipt")?;
@@ -28,7 +28,7 @@ pub fn applied(
         v: 1,
         proposal_id,
         proposal_digest,
-        outcome: Outcome::Applied,
+        outcome: ReceiptOutcome::Applied,
         reason: String::new(),
         rows_affected: 1,
         previous_version: None,
@@ -42,14 +42,14 @@ pub fn applied(
         database_identity,
         created_at: now(),
     };
-    Ok(Envelope::seal(Kind::Receipt, &receipt, key)?)
+    Ok(DsseEnvelope::sign(ObjectKind::Receipt, &receipt, key)?)
 }
 
 /// Inserts the row of a receipt as the database's owner.
 ///
 /// # Errors
 /// What the engine says.
-pub fn insert(target: &Target, signed: &Envelope) -> anyhow::Result<()> {
+pub fn insert(target: &Target, signed: &DsseEnvelope) -> anyhow::Result<()> {
     let row = StoredReceipt::from_envelope(signed)?;
     let text = |text: &str| format!("'{}'", text.replace('\'', "''"));
     let optional = |value: &Option<String>| value.as_deref().map_or_else(|| "NULL".to_owned(), text);

@@ -3,7 +3,7 @@
 
 use anyhow::Context as _;
 use serde_json::{Value as Json, json};
-use synapsor_domain::approval::Verdict;
+use synapsor_domain::approval::DecisionKind;
 use synapsor_domain::writeback::AttemptResult;
 use synapsor_e2e::agent::Agent;
 use synapsor_e2e::binaries::Build;
@@ -36,7 +36,10 @@ async fn attempt(stack: &Stack, id: &str) -> anyhow::Result<AttemptResult> {
     let (deployment, alice) = (&stack.deployment, stack.deployment.person("alice"));
     let mut desk = Desk::open(stack, "alice")?;
     let subject = desk.subject(deployment, id).await?;
-    let approval = seal_decision(alice, &decision(deployment, alice, &subject, Verdict::Approve));
+    let approval = seal_decision(
+        alice,
+        &decision(deployment, alice, &subject, DecisionKind::Approve),
+    );
     desk.decide(&approval).await?;
     let order = seal_order(alice, &order(deployment, alice, &subject, &[&approval]));
     desk.request_apply(&order).await?;

@@ -8,10 +8,10 @@ use synapsor_chassis::random;
 use synapsor_domain::approval::ReceiptAction;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::signing::{Envelope, Kind, SigningKey};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind, SigningKey};
 use synapsor_domain::trust::ServiceKey;
 use synapsor_domain::writeback::{
-    AttemptReport, AttemptResult, Outcome, Receipt, ReceiptDiscrepancy, ReceiptFinding, ReceiptRef,
+    AttemptReport, AttemptResult, Receipt, ReceiptDiscrepancy, ReceiptFinding, ReceiptOutcome, ReceiptRef,
     verify_receipt_finding,
 };
 use synapsor_e2e::agent::Agent;
@@ -39,7 +39,7 @@ async fn judged(court: &mut Court) -> anyhow::Result<AttemptReport> {
 }
 
 /// Applies the first proposal, and lays a second one before the court; gives the receipt of the first.
-async fn applied(court: &mut Court) -> anyhow::Result<Envelope> {
+async fn applied(court: &mut Court) -> anyhow::Result<DsseEnvelope> {
     let report = judged(court).await?;
     assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
     let settled = court.ledger.receipts.settled.lock().expect("no panic").clone();
@@ -52,11 +52,11 @@ async fn applied(court: &mut Court) -> anyhow::Result<Envelope> {
     settled.into_iter().next_back().context("no receipt")
 }
 
-fn named(receipt: &Envelope) -> anyhow::Result<ReceiptRef> {
-    let opened: Receipt = receipt.peek(Kind::Receipt)?;
+fn named(receipt: &DsseEnvelope) -> anyhow::Result<ReceiptRef> {
+    let opened: Receipt = receipt.decode_unverified(ObjectKind::Receipt)?;
     Ok(ReceiptRef {
         proposal_id: opened.proposal_id,
-        receipt_digest: Digest::of(Kind::Receipt, &receipt.payload),
+        receipt_digest: Digest::of(ObjectKind::Receipt, &receipt.payload),
     })
 }
 
@@ -67,7 +67,7 @@ fn lose(court: &mut Court) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn sign(court: &Court, action: ReceiptAction, receipt: &Envelope) -> anyhow::Result<()> {
+fn sign(court: &Court, action: ReceiptAction, receipt: &DsseEnvelope) -> anyhow::Result<()> {
     let named = named(receipt)?;
     let source = court.subject.proposal.source.id.as_str();
     let alice = court.person("alice");
@@ -133,9 +133,11 @@ async fn newest_receipt_of_the_job_must_be_in_the_source() -> anyhow::Result<()>
 #[tokio::test(flavor = "multi_thread")]
 async fn newest_receipt_that_no_writer_signed_says_nothing() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
-    let mut receipt: Receipt = applied(&mut court).await?.peek(Kind::Receipt)?;
+    let mut receipt: Receipt = applied(&mut court)
+        .await?
+        .decode_unverified(ObjectKind::Receipt)?;
     receipt.proposal_id = court.subject.proposal.id.clone();
-    let forged = Envelope::seal(Kind::Receipt, &receipt, &court.deployment().ledger_key)?;
+    let forged = DsseEnvelope::sign(ObjectKind::Receipt, &receipt, &court.deployment().ledger_key)?;
     court.ledger.newest_receipt = Some(forged);
     let report = judged(&mut court).await?;
     assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
@@ -146,12 +148,12 @@ async fn newest_receipt_that_no_writer_signed_says_nothing() -> anyhow::Result<(
 async fn comparison_reports_lost_receipts_that_a_writer_signed() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let receipt = applied(&mut court).await?;
-    let mut other: Receipt = receipt.peek(Kind::Receipt)?;
+    let mut other: Receipt = receipt.decode_unverified(ObjectKind::Receipt)?;
     other.proposal_id = court.subject.proposal.id.clone();
-    let forged = Envelope::seal(Kind::Receipt, &other, &court.deployment().ledger_key)?;
+    let forged = DsseEnvelope::sign(ObjectKind::Receipt, &other, &court.deployment().ledger_key)?;
     // A dump that was read into a new database lost this one too.
     other.database_identity = "sqlite:an-earlier-one".to_owned();
-    let earlier = Envelope::seal(Kind::Receipt, &other, &court.deployment().writer_key)?;
+    let earlier = DsseEnvelope::sign(ObjectKind::Receipt, &other, &court.deployment().writer_key)?;
     lose(&mut court)?;
     let held = vec![receipt.clone(), forged, earlier.clone()];
     *court.ledger.receipts.held.lock().expect("no panic") = held;
@@ -176,18 +178,18 @@ async fn comparison_reports_lost_receipts_that_a_writer_signed() -> anyhow::Resu
 }
 
 /// A receipt of the proposal before the court, put into the database by somebody else.
-fn planted(court: &Court, key: &SigningKey, identity: &str) -> anyhow::Result<Envelope> {
+fn planted(court: &Court, key: &SigningKey, identity: &str) -> anyhow::Result<DsseEnvelope> {
     let envelope = claimed(court, court.subject.proposal.id.clone(), key, identity)?;
     plant(court, &envelope)?;
     Ok(envelope)
 }
 
-fn claimed(court: &Court, id: ProposalId, key: &SigningKey, identity: &str) -> anyhow::Result<Envelope> {
+fn claimed(court: &Court, id: ProposalId, key: &SigningKey, identity: &str) -> anyhow::Result<DsseEnvelope> {
     let receipt = Receipt {
         v: 1,
         proposal_id: id,
         proposal_digest: court.subject.digest,
-        outcome: Outcome::Applied,
+        outcome: ReceiptOutcome::Applied,
         reason: String::new(),
         rows_affected: 1,
         previous_version: None,
@@ -201,10 +203,10 @@ fn claimed(court: &Court, id: ProposalId, key: &SigningKey, identity: &str) -> a
         database_identity: identity.to_owned(),
         created_at: now(),
     };
-    Ok(Envelope::seal(Kind::Receipt, &receipt, key)?)
+    Ok(DsseEnvelope::sign(ObjectKind::Receipt, &receipt, key)?)
 }
 
-fn plant(court: &Court, envelope: &Envelope) -> anyhow::Result<()> {
+fn plant(court: &Court, envelope: &DsseEnvelope) -> anyhow::Result<()> {
     let row = StoredReceipt::from_envelope(envelope)?;
     court.deployment().open_database()?.execute(
         "INSERT INTO synapsor_writeback_receipts (proposal_id, proposal_digest, outcome, reason, rows_affected, fence, \

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use synapsor_chassis::files;
 use synapsor_chassis::identity::Role;
 use synapsor_domain::digest::Digest;
-use synapsor_domain::signing::Envelope;
+use synapsor_domain::signing::DsseEnvelope;
 use synapsor_domain::timestamp::Span;
 use synapsor_domain::writeback::AttemptResult;
 use synapsor_e2e::agent::Agent;
@@ -68,8 +68,8 @@ fn address(writer: Option<&Process>) -> anyhow::Result<String> {
 async fn ask(
     stack: &Stack,
     address: &str,
-    freeze: Option<&Envelope>,
-    unfreeze: Option<&Envelope>,
+    freeze: Option<&DsseEnvelope>,
+    unfreeze: Option<&DsseEnvelope>,
 ) -> Result<bool, String> {
     let channel = stack::channel(
         &stack.deployment,
@@ -103,11 +103,11 @@ async fn proposals(stack: &Stack, invoices: &[&str]) -> anyhow::Result<Vec<Subje
 }
 
 /// Approves and orders; gives the order.
-async fn ordered(stack: &Stack, subject: &Subject) -> anyhow::Result<Envelope> {
-    use synapsor_domain::approval::Verdict;
+async fn ordered(stack: &Stack, subject: &Subject) -> anyhow::Result<DsseEnvelope> {
+    use synapsor_domain::approval::DecisionKind;
     let (deployment, alice) = (&stack.deployment, stack.deployment.person("alice"));
     let mut desk = Desk::open(stack, "alice")?;
-    let approval = synapsor_e2e::operator::decision(deployment, alice, subject, Verdict::Approve);
+    let approval = synapsor_e2e::operator::decision(deployment, alice, subject, DecisionKind::Approve);
     let approval = seal_decision(alice, &approval);
     desk.decide(&approval).await?;
     let order = synapsor_e2e::operator::order(deployment, alice, subject, &[&approval]);
@@ -296,7 +296,7 @@ async fn lift_is_not_replayed_and_needs_an_applier_and_the_clock() -> anyhow::Re
     assert_eq!(ask(&stack, &address, Some(&second), None).await, Ok(true));
     assert_eq!(ask(&stack, &address, None, Some(&lifted)).await, Ok(true));
     assert_eq!(ask(&stack, &address, Some(&first), None).await, Ok(true));
-    let other = Digest::of(synapsor_domain::signing::Kind::Freeze, b"{}");
+    let other = Digest::of(synapsor_domain::signing::ObjectKind::Freeze, b"{}");
     let foreign = seal_lift(alice, &lift(deployment, alice, other));
     assert_eq!(ask(&stack, &address, None, Some(&foreign)).await, Ok(true));
     Ok(())
@@ -335,7 +335,7 @@ async fn freeze_whose_signer_left_holds_until_a_lift_names_it() -> anyhow::Resul
 
     // A lift of another freeze ends nothing; the one that names its digest does, for later writers as well.
     let alice = stack.deployment.person("alice");
-    let other = Digest::of(synapsor_domain::signing::Kind::Freeze, b"{}");
+    let other = Digest::of(synapsor_domain::signing::ObjectKind::Freeze, b"{}");
     let at = address(stack.writer.as_ref())?;
     let foreign = seal_lift(alice, &lift(&stack.deployment, alice, other));
     let _ = ask(&stack, &at, None, Some(&foreign)).await;
@@ -369,7 +369,7 @@ async fn stops_count_whatever_the_clocks_say() -> anyhow::Result<()> {
     let lifted = seal_lift(alice, &lift(deployment, alice, digest));
     assert_eq!(ask(&stack, &address, None, Some(&lifted)).await, Ok(false));
     let subjects = proposals(&stack, &INVOICES[..1]).await?;
-    let verdict = synapsor_domain::approval::Verdict::Deny;
+    let verdict = synapsor_domain::approval::DecisionKind::Reject;
     let mut rejection = synapsor_e2e::operator::decision(deployment, carol, &subjects[0], verdict);
     rejection.issued_at = synapsor_e2e::now() + Span::minutes(120);
     rejection.not_before = rejection.issued_at;

@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use synapsor_chassis::files;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::proposal::Proposal;
-use synapsor_domain::signing::{Kind, SigningKey};
+use synapsor_domain::signing::{ObjectKind, SigningKey};
 use synapsor_e2e::cli::Workplace;
 use synapsor_e2e::receipt_row;
 
@@ -76,8 +76,8 @@ fn receipt_of_a_retired_key_is_unproven_until_adopted() -> anyhow::Result<()> {
     place.ok(&["writeback", "unfreeze"])?;
 
     let signed = proposal(&place, &id)?;
-    let digest = Digest::of(Kind::Proposal, &signed.payload);
-    let proposal: Proposal = signed.peek(Kind::Proposal)?;
+    let digest = Digest::of(ObjectKind::Proposal, &signed.payload);
+    let proposal: Proposal = signed.decode_unverified(ObjectKind::Proposal)?;
     let claimed = receipt_row::applied(&place.target, proposal.id, (digest, Some(order)), &old)?;
     receipt_row::insert(&place.target, &claimed)?;
     let before = place.target.dump()?;
@@ -116,13 +116,13 @@ fn receipt_of_a_retired_key_is_unproven_until_adopted() -> anyhow::Result<()> {
 }
 
 /// The signed proposal, by a bundle of its records.
-fn proposal(place: &Workplace, id: &str) -> anyhow::Result<synapsor_domain::signing::Envelope> {
-    use synapsor_domain::replay::{Body, Bundle, Entry};
+fn proposal(place: &Workplace, id: &str) -> anyhow::Result<synapsor_domain::signing::DsseEnvelope> {
+    use synapsor_domain::replay::{Entry, EventBody, ProofBundle};
     place.ok(&["ledger", "prove", id, "--output", "open.json"])?;
-    let bundle = Bundle::from_bytes(&std::fs::read(place.path("open.json"))?)?;
+    let bundle = ProofBundle::from_bytes(&std::fs::read(place.path("open.json"))?)?;
     for record in bundle.records()? {
         let event = synapsor_domain::canonical::decode(&record.event_bytes)?;
-        if let Body::Proposal(envelope) = Entry::of(event, &record.body)?.body {
+        if let EventBody::Proposal(envelope) = Entry::of(event, &record.body)?.body {
             return Ok(envelope);
         }
     }

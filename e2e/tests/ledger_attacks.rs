@@ -3,8 +3,8 @@
 
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::random;
-use synapsor_domain::approval::Verdict;
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::approval::DecisionKind;
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::writeback::{AttemptReport, AttemptResult};
 use synapsor_e2e::agent::Agent;
 use synapsor_e2e::binaries::Build;
@@ -87,20 +87,20 @@ async fn an_unattested_proposal_and_altered_evidence_are_not_filed() -> anyhow::
     let mut intake = IntakeServiceClient::new(stack.ledger_as(Role::Reader, Some("client-1"))?);
     let mut forged = subject.proposal.clone();
     forged.id = synapsor_domain::ids::ProposalId::from_random(random::bytes());
-    let unattested = Envelope::seal(Kind::Proposal, &forged, &stack.deployment.writer_key)?;
-    let evidence = Envelope::seal(
-        Kind::Evidence,
+    let unattested = DsseEnvelope::sign(ObjectKind::Proposal, &forged, &stack.deployment.writer_key)?;
+    let evidence = DsseEnvelope::sign(
+        ObjectKind::Evidence,
         &serde_json::json!({ "v": 1 }),
         &stack.deployment.writer_key,
     )?;
-    let record = |proposal: &Envelope| wire::ProposalCall {
+    let record = |proposal: &DsseEnvelope| wire::ProposalCall {
         proposal: Some(proposal.into()),
         evidence: Some((&evidence).into()),
         audit: b"{}".to_vec(),
     };
     // A genuine proposal cannot rest on evidence that its reader did not sign.
-    let genuine = Envelope::seal(Kind::Proposal, &forged, &stack.deployment.reader_key)?;
-    let filing = |proposal: &Envelope| wire::CallRecord {
+    let genuine = DsseEnvelope::sign(ObjectKind::Proposal, &forged, &stack.deployment.reader_key)?;
+    let filing = |proposal: &DsseEnvelope| wire::CallRecord {
         request_id: random::hex_id(32),
         traceparent: String::new(),
         record: Some(wire::call_record::Record::Proposal(record(proposal))),
@@ -126,10 +126,10 @@ async fn decisions_and_orders_that_do_not_verify_are_not_filed() -> anyhow::Resu
     let (mut desk, subject) = proposed(&stack).await?;
     let deployment = &stack.deployment;
     let (alice, carol) = (deployment.person("alice"), deployment.person("carol"));
-    let honest = decision(deployment, alice, &subject, Verdict::Approve);
-    let forged = Envelope::seal(Kind::Decision, &honest, &deployment.ledger_key)?;
+    let honest = decision(deployment, alice, &subject, DecisionKind::Approve);
+    let forged = DsseEnvelope::sign(ObjectKind::Decision, &honest, &deployment.ledger_key)?;
     assert_eq!(desk.decide(&forged).await.unwrap_err().code, "refused:key");
-    let by_carol = decision(deployment, carol, &subject, Verdict::Approve);
+    let by_carol = decision(deployment, carol, &subject, DecisionKind::Approve);
     assert_eq!(
         desk.decide(&seal_decision(carol, &by_carol))
             .await
@@ -174,7 +174,7 @@ async fn a_writer_s_word_counts_only_under_its_key() -> anyhow::Result<()> {
         receipt_digest: None,
         at: synapsor_e2e::now(),
     };
-    let forged = Envelope::seal(Kind::Attempt, &report, &stack.deployment.reader_key)?;
+    let forged = DsseEnvelope::sign(ObjectKind::Attempt, &report, &stack.deployment.reader_key)?;
     let request = wire::FinishAttemptRequest {
         proposal_id: subject.proposal.id.to_string(),
         lease_token: job.lease_token,

@@ -10,15 +10,15 @@ use synapsor_chassis::grpc_channel::{Endpoint, connect};
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::random;
 use synapsor_chassis::tls::dev_ca::{DevCa, LEAF_TTL};
-use synapsor_domain::replay::{Bundle, verify_bundle};
-use synapsor_domain::signing::{Envelope, Kind};
-use synapsor_domain::ticket::ContextTicket;
+use synapsor_domain::context_ticket::ContextTicket;
+use synapsor_domain::replay::{ProofBundle, verify_bundle};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_e2e::binaries::Build;
 use synapsor_e2e::cli::{Workplace, until};
 use synapsor_e2e::deployment::Deployment;
 use synapsor_e2e::operator::Desk;
 use synapsor_e2e::stack::{INSTANCE, Stack, reader};
-use synapsor_proto::common::v1::DsseEnvelope;
+use synapsor_proto::common::v1 as common;
 use synapsor_proto::convert::required;
 use synapsor_proto::executor::v1::agent_service_client::AgentServiceClient;
 use synapsor_proto::executor::v1::{CallCapabilityRequest, IssueContextTicketRequest};
@@ -70,7 +70,7 @@ impl Gateway {
         ))
     }
 
-    async fn ticket(&mut self) -> anyhow::Result<DsseEnvelope> {
+    async fn ticket(&mut self) -> anyhow::Result<common::DsseEnvelope> {
         let answer = self
             .agents
             .issue_context_ticket(IssueContextTicketRequest::default())
@@ -80,7 +80,7 @@ impl Gateway {
 
     async fn proposal(
         &mut self,
-        ticket: &DsseEnvelope,
+        ticket: &common::DsseEnvelope,
         id: &str,
     ) -> Result<wire::AgentRecordServiceGetProposalResponse, Status> {
         let request = wire::AgentRecordServiceGetProposalRequest {
@@ -90,7 +90,7 @@ impl Gateway {
         Ok(self.records.get_proposal(request).await?.into_inner())
     }
 
-    async fn evidence(&mut self, ticket: &DsseEnvelope, id: &str) -> Result<Vec<u8>, Status> {
+    async fn evidence(&mut self, ticket: &common::DsseEnvelope, id: &str) -> Result<Vec<u8>, Status> {
         let request = wire::AgentRecordServiceGetEvidenceRequest {
             ticket: Some(ticket.clone()),
             evidence_id: id.to_owned(),
@@ -98,7 +98,7 @@ impl Gateway {
         Ok(self.records.get_evidence(request).await?.into_inner().record_json)
     }
 
-    async fn replay(&mut self, ticket: &DsseEnvelope, id: &str) -> Result<Vec<u8>, Status> {
+    async fn replay(&mut self, ticket: &common::DsseEnvelope, id: &str) -> Result<Vec<u8>, Status> {
         let request = wire::AgentRecordServiceGetReplayRequest {
             ticket: Some(ticket.clone()),
             replay_id: id.to_owned(),
@@ -106,7 +106,11 @@ impl Gateway {
         Ok(self.records.get_replay(request).await?.into_inner().record_json)
     }
 
-    async fn withdraw(&mut self, ticket: &DsseEnvelope, id: &str) -> Result<wire::WithdrawResponse, Status> {
+    async fn withdraw(
+        &mut self,
+        ticket: &common::DsseEnvelope,
+        id: &str,
+    ) -> Result<wire::WithdrawResponse, Status> {
         let request = wire::WithdrawRequest {
             ticket: Some(ticket.clone()),
             proposal_id: id.to_owned(),
@@ -115,7 +119,10 @@ impl Gateway {
         Ok(self.records.withdraw(request).await?.into_inner())
     }
 
-    async fn watch(&mut self, ticket: &DsseEnvelope) -> anyhow::Result<Streaming<wire::WatchResponse>> {
+    async fn watch(
+        &mut self,
+        ticket: &common::DsseEnvelope,
+    ) -> anyhow::Result<Streaming<wire::WatchResponse>> {
         let request = wire::WatchRequest {
             ticket: Some(ticket.clone()),
             after_seq: None,
@@ -252,7 +259,7 @@ async fn what_an_agent_takes_back_is_never_applied_and_the_log_proves_who_did() 
         .map(TryInto::try_into)
         .collect::<Result<Vec<_>, _>>()?;
     let trust = stack.deployment.trust()?;
-    let bundle = Bundle::new(&trust.ledger_origin(), &shown.checkpoint, &records);
+    let bundle = ProofBundle::new(&trust.ledger_origin(), &shown.checkpoint, &records);
     let story = verify_bundle(&bundle, &trust)?.story;
     assert_eq!(story.state.as_str(), "canceled");
     let gateway = format!("spiffe://{}/gateway/{INSTANCE}", stack.deployment.id);
@@ -284,11 +291,11 @@ async fn a_gateway_of_one_tenant_finds_nothing_of_another() -> anyhow::Result<()
     assert!(gateway.proposal(&acme, &theirs).await.is_ok());
 
     // It cannot name the other tenant: what it signs itself is no ticket, and the reader's word cannot be bent.
-    let signed: Envelope = globex.clone().try_into()?;
-    let mut forged: ContextTicket = signed.peek(Kind::ContextTicket)?;
+    let signed: DsseEnvelope = globex.clone().try_into()?;
+    let mut forged: ContextTicket = signed.decode_unverified(ObjectKind::ContextTicket)?;
     forged.contexts[0].tenant = "acme".to_owned();
     for key in [&stack.deployment.writer_key, &stack.deployment.ledger_key] {
-        let forged = Envelope::seal(Kind::ContextTicket, &forged, key)?;
+        let forged = DsseEnvelope::sign(ObjectKind::ContextTicket, &forged, key)?;
         let refused = gateway.proposal(&forged.into(), &theirs).await.unwrap_err();
         assert_eq!(from_status(&refused).code, "TICKET_REFUSED");
     }

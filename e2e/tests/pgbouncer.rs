@@ -140,7 +140,7 @@ impl Scene {
     fn opening(url: String) -> Opening {
         Opening {
             name: "through the pooler".to_owned(),
-            kind: contract::Engine::Postgres,
+            kind: contract::EngineKind::Postgres,
             credential: Credential::of_variable("URL", &EnvVars::fixed([("URL", url)])),
             receipts: ReceiptTable {
                 schema: None,

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value as Json, json};
 use synapsor_chassis::identity::Role;
 use synapsor_domain::evidence::Evidence;
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_e2e::binaries::Build;
 use synapsor_e2e::deployment::Deployment;
 use synapsor_e2e::stack::{Stack, gateway_flags, http_gateway};
@@ -127,8 +127,8 @@ async fn records_name_only(stack: &Stack, tenant: &str) -> anyhow::Result<usize>
     };
     let evidence = events.list_evidence(request).await?.into_inner().evidence;
     for signed in &evidence {
-        let envelope: Envelope = signed.clone().try_into()?;
-        let evidence: Evidence = envelope.peek(Kind::Evidence)?;
+        let envelope: DsseEnvelope = signed.clone().try_into()?;
+        let evidence: Evidence = envelope.decode_unverified(ObjectKind::Evidence)?;
         assert_eq!(evidence.requested_by.tenant, tenant);
         assert_eq!(evidence.requested_by.principal, "support-agent");
     }

@@ -2,8 +2,8 @@
 
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::random;
-use synapsor_domain::approval::{Approver, Unfreeze, Verdict};
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::approval::{DecisionKind, SignerInfo, Unfreeze};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Span;
 use synapsor_domain::trust::APPLIER;
 use synapsor_domain::writeback::AttemptResult;
@@ -49,20 +49,25 @@ impl Scene {
         self.stack.deployment.person("alice")
     }
 
-    fn deny(&self) -> Envelope {
+    fn deny(&self) -> DsseEnvelope {
         seal_decision(
             self.alice(),
-            &decision(&self.stack.deployment, self.alice(), &self.subject, Verdict::Deny),
+            &decision(
+                &self.stack.deployment,
+                self.alice(),
+                &self.subject,
+                DecisionKind::Reject,
+            ),
         )
     }
 
     /// Approves and orders, and gives the order.
-    async fn order(&mut self) -> anyhow::Result<Envelope> {
+    async fn order(&mut self) -> anyhow::Result<DsseEnvelope> {
         let deployment = &self.stack.deployment;
         let alice = deployment.person("alice");
         let approval = seal_decision(
             alice,
-            &decision(deployment, alice, &self.subject, Verdict::Approve),
+            &decision(deployment, alice, &self.subject, DecisionKind::Approve),
         );
         self.desk.decide(&approval).await?;
         let order = seal_order(alice, &order(deployment, alice, &self.subject, &[&approval]));
@@ -70,7 +75,7 @@ impl Scene {
         Ok(order)
     }
 
-    async fn denied(&mut self) -> Result<RejectEffect, synapsor_domain::refusal::Refusal> {
+    async fn denied(&mut self) -> Result<RejectEffect, synapsor_domain::error::PublicError> {
         let request = wire::RejectRequest {
             proposal: Some((&self.subject.envelope).into()),
             decision: Some((&self.deny()).into()),
@@ -84,7 +89,7 @@ impl Scene {
         Ok(answer.effect())
     }
 
-    async fn freeze(&mut self, frozen: bool, unfreeze: Option<Envelope>) -> Result<bool, String> {
+    async fn freeze(&mut self, frozen: bool, unfreeze: Option<DsseEnvelope>) -> Result<bool, String> {
         let request = wire::SetFrozenRequest {
             frozen,
             unfreeze: unfreeze.map(Into::into),
@@ -98,14 +103,14 @@ impl Scene {
         Ok(answer.into_inner().frozen)
     }
 
-    fn unfreeze_by(&self, person: &str, writer: &str) -> Envelope {
+    fn unfreeze_by(&self, person: &str, writer: &str) -> DsseEnvelope {
         let person = self.stack.deployment.person(person);
         let unfreeze = Unfreeze {
             v: 1,
             deployment_id: self.stack.deployment.id.clone(),
             environment: self.stack.deployment.environment,
             writer: writer.to_owned(),
-            approver: Approver {
+            approver: SignerInfo {
                 key_id: person.key.key_id(),
                 person: person.name.clone(),
                 role: APPLIER.to_owned(),
@@ -115,7 +120,7 @@ impl Scene {
             nonce: random::hex_id(32),
             freeze_digest: None,
         };
-        Envelope::seal(Kind::Unfreeze, &unfreeze, &person.key).expect("canonical")
+        DsseEnvelope::sign(ObjectKind::Unfreeze, &unfreeze, &person.key).expect("canonical")
     }
 }
 
@@ -185,9 +190,9 @@ async fn a_deny_nobody_signed_stops_nothing() -> anyhow::Result<()> {
         &scene.stack.deployment,
         scene.alice(),
         &scene.subject,
-        Verdict::Deny,
+        DecisionKind::Reject,
     );
-    let forged = Envelope::seal(Kind::Decision, &deny, &scene.stack.deployment.reader_key)?;
+    let forged = DsseEnvelope::sign(ObjectKind::Decision, &deny, &scene.stack.deployment.reader_key)?;
     let request = wire::RejectRequest {
         proposal: Some((&scene.subject.envelope).into()),
         decision: Some((&forged).into()),

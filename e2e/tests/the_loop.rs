@@ -1,7 +1,7 @@
 //! The main job through the real processes: an agent asks, a person signs, one row changes once.
 
 use serde_json::json;
-use synapsor_domain::approval::Verdict;
+use synapsor_domain::approval::DecisionKind;
 use synapsor_e2e::agent::Agent;
 use synapsor_e2e::binaries::Build;
 use synapsor_e2e::deployment::Deployment;
@@ -172,7 +172,12 @@ async fn a_proposal_needs_as_many_persons_as_its_quorum() -> anyhow::Result<()> 
     let mut desk = Desk::open(&stack, "alice")?;
     let subject = desk.subject(deployment, &id).await?;
     let (alice, bob) = (deployment.person("alice"), deployment.person("bob"));
-    let sign = |person| seal_decision(person, &decision(deployment, person, &subject, Verdict::Approve));
+    let sign = |person| {
+        seal_decision(
+            person,
+            &decision(deployment, person, &subject, DecisionKind::Approve),
+        )
+    };
     let (first, again, second) = (sign(alice), sign(alice), sign(bob));
     assert_eq!(desk.decide(&first).await?, "pending_review");
     assert_eq!(
@@ -204,9 +209,15 @@ async fn a_rejected_proposal_is_never_applied_and_may_be_proposed_anew() -> anyh
     let mut desk = Desk::open(&stack, "alice")?;
     let subject = desk.subject(deployment, &id).await?;
     let alice = deployment.person("alice");
-    let deny = seal_decision(alice, &decision(deployment, alice, &subject, Verdict::Deny));
+    let deny = seal_decision(
+        alice,
+        &decision(deployment, alice, &subject, DecisionKind::Reject),
+    );
     assert_eq!(desk.decide(&deny).await?, "rejected");
-    let approval = seal_decision(alice, &decision(deployment, alice, &subject, Verdict::Approve));
+    let approval = seal_decision(
+        alice,
+        &decision(deployment, alice, &subject, DecisionKind::Approve),
+    );
     assert!(desk.decide(&approval).await.is_err());
     assert_ne!(agent.propose(INVOICE, "goodwill").await?, id);
     assert_eq!(deployment.receipts()?, []);

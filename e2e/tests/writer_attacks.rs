@@ -1,11 +1,11 @@
 //! A ledger in the hands of an attacker presents papers to a real writer. Whatever is wrong with them, the
 //! writer names it and no byte of the target database changes; the same papers in order are applied.
 
-use synapsor_domain::approval::Verdict;
+use synapsor_domain::approval::DecisionKind;
 use synapsor_domain::digest::Digest;
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Span;
-use synapsor_domain::trust::{Duties, Environment};
+use synapsor_domain::trust::{DeploymentEnvironment, SeparationOfDuties};
 use synapsor_domain::value::Value;
 use synapsor_domain::writeback::{AttemptReport, AttemptResult};
 use synapsor_e2e::agent::Agent;
@@ -25,9 +25,9 @@ async fn a_forged_approval_changes_nothing() -> anyhow::Result<()> {
         court.deployment(),
         court.person("alice"),
         &court.subject,
-        Verdict::Approve,
+        DecisionKind::Approve,
     );
-    let forged = Envelope::seal(Kind::Decision, &body, &court.deployment().ledger_key)?;
+    let forged = DsseEnvelope::sign(ObjectKind::Decision, &body, &court.deployment().ledger_key)?;
     court.refuses(&court.papers(forged.clone()), "key").await?;
     let mut renamed = forged;
     renamed.signatures[0].keyid = alice;
@@ -50,7 +50,7 @@ async fn an_unsigned_or_doubly_signed_approval_changes_nothing() -> anyhow::Resu
 #[tokio::test(flavor = "multi_thread")]
 async fn an_approval_for_another_digest_or_contract_changes_nothing() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
-    let other = Digest::of(Kind::Proposal, b"{}");
+    let other = Digest::of(ObjectKind::Proposal, b"{}");
     court
         .refuses(&court.bent(|d| d.proposal_digest = other), "digest")
         .await?;
@@ -104,13 +104,21 @@ async fn a_decision_with_duplicate_keys_changes_nothing() -> anyhow::Result<()> 
         "\"decision\":\"deny\",\"decision\":\"approve\"",
         1,
     );
-    let forged = Envelope::seal_bytes(Kind::Decision, doubled.into_bytes(), &alice.key);
+    let forged = DsseEnvelope::seal_bytes(ObjectKind::Decision, doubled.into_bytes(), &alice.key);
     court.refuses(&court.papers(forged), "malformed").await?;
     let spaced = text.replacen("{", "{ ", 1);
-    let forged = Envelope::seal_bytes(Kind::Decision, spaced.into_bytes(), &court.person("alice").key);
+    let forged = DsseEnvelope::seal_bytes(
+        ObjectKind::Decision,
+        spaced.into_bytes(),
+        &court.person("alice").key,
+    );
     court.refuses(&court.papers(forged), "malformed").await?;
     let unknown = text.replacen("{", "{\"also\":1,", 1);
-    let forged = Envelope::seal_bytes(Kind::Decision, unknown.into_bytes(), &court.person("alice").key);
+    let forged = DsseEnvelope::seal_bytes(
+        ObjectKind::Decision,
+        unknown.into_bytes(),
+        &court.person("alice").key,
+    );
     court.refuses(&court.papers(forged), "malformed").await
 }
 
@@ -136,7 +144,7 @@ async fn an_approval_for_another_audience_changes_nothing() -> anyhow::Result<()
     let mut court = Court::open().await?;
     court
         .refuses(
-            &court.bent(|d| d.audience.environment = Environment::Production),
+            &court.bent(|d| d.audience.environment = DeploymentEnvironment::Production),
             "audience",
         )
         .await?;
@@ -182,7 +190,7 @@ async fn an_operator_revoked_after_signing_counts_no_more() -> anyhow::Result<()
 async fn an_operator_without_the_role_cannot_approve_and_none_can_claim_one() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let carol = court.person("carol");
-    let claimed = decision(court.deployment(), carol, &court.subject, Verdict::Approve);
+    let claimed = decision(court.deployment(), carol, &court.subject, DecisionKind::Approve);
     let papers = court.papers(seal_decision(carol, &claimed));
     court.refuses(&papers, "role").await?;
     court
@@ -221,7 +229,7 @@ async fn an_order_counts_on_exactly_the_decisions_it_lists() -> anyhow::Result<(
     let bob = court.person("bob");
     let more = seal_decision(
         bob,
-        &decision(court.deployment(), bob, &court.subject, Verdict::Approve),
+        &decision(court.deployment(), bob, &court.subject, DecisionKind::Approve),
     );
     let mut papers = court.honest();
     papers.decisions.push(more);
@@ -239,7 +247,7 @@ async fn an_order_counts_on_exactly_the_decisions_it_lists() -> anyhow::Result<(
 async fn a_deny_wins_over_every_approval() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let bob = court.person("bob");
-    let mut deny = decision(court.deployment(), bob, &court.subject, Verdict::Deny);
+    let mut deny = decision(court.deployment(), bob, &court.subject, DecisionKind::Reject);
     deny.issued_at = synapsor_e2e::now() + Span::days(-3);
     deny.not_before = deny.issued_at;
     deny.expires_at = synapsor_e2e::now() + Span::days(-2);
@@ -252,16 +260,16 @@ async fn a_deny_wins_over_every_approval() -> anyhow::Result<()> {
 async fn nobody_approves_their_own_request_when_duties_are_separated() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     court.change_trust(|t| {
-        t.separation_of_duties = Some(Duties::Required);
+        t.separation_of_duties = Some(SeparationOfDuties::Required);
         t.aliases.insert("support-agent".to_owned(), "alice".to_owned());
     })?;
     court.refuses(&court.honest(), "sod").await?;
     court.change_trust(|t| {
-        t.separation_of_duties = Some(Duties::Required);
+        t.separation_of_duties = Some(SeparationOfDuties::Required);
         t.aliases.clear();
     })?;
     court.refuses(&court.honest(), "sod").await?;
-    court.change_trust(|t| t.separation_of_duties = Some(Duties::Required))?;
+    court.change_trust(|t| t.separation_of_duties = Some(SeparationOfDuties::Required))?;
     court.applies_honest_papers().await
 }
 
@@ -269,8 +277,8 @@ async fn nobody_approves_their_own_request_when_duties_are_separated() -> anyhow
 async fn an_unattested_or_altered_proposal_changes_nothing() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let mut unattested = court.honest();
-    unattested.proposal = Envelope::seal(
-        Kind::Proposal,
+    unattested.proposal = DsseEnvelope::sign(
+        ObjectKind::Proposal,
         &court.subject.proposal,
         &court.deployment().ledger_key,
     )?;
@@ -298,7 +306,7 @@ async fn a_proposal_that_the_contract_does_not_make_of_its_arguments_changes_not
     court.refuses(&other_tenant, "plan_mismatch").await?;
     let less_approval = court.rewritten(|p| p.approval.required_role = "viewer".to_owned());
     court.refuses(&less_approval, "plan_mismatch").await?;
-    let other_shape = court.rewritten(|p| p.schema_fingerprint = Digest::of(Kind::Schema, b"{}"));
+    let other_shape = court.rewritten(|p| p.schema_fingerprint = Digest::of(ObjectKind::Schema, b"{}"));
     court.refuses(&other_shape, "schema_drift").await?;
     let other_effects = court.rewritten(|p| p.side_effects.clear());
     court.refuses(&other_effects, "plan_mismatch").await?;
@@ -372,7 +380,7 @@ async fn a_log_with_another_history_is_refused_whatever_it_holds() -> anyhow::Re
 #[tokio::test(flavor = "multi_thread")]
 async fn a_writer_that_was_killed_remembers_the_log_that_it_judged_by() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
-    let bent = court.bent(|d| d.proposal_digest = Digest::of(Kind::Proposal, b"{}"));
+    let bent = court.bent(|d| d.proposal_digest = Digest::of(ObjectKind::Proposal, b"{}"));
     court.refuses(&bent, "digest").await?;
     court.writer.kill();
     // A new log again, for a new process with the memory of the old one.
@@ -383,7 +391,7 @@ async fn a_writer_that_was_killed_remembers_the_log_that_it_judged_by() -> anyho
 }
 
 /// Presents honest papers while the database is locked, lets a deny arrive by heartbeat, and unlocks.
-async fn denied_under_way(court: &mut Court, deny: Envelope) -> anyhow::Result<AttemptReport> {
+async fn denied_under_way(court: &mut Court, deny: DsseEnvelope) -> anyhow::Result<AttemptReport> {
     let lock = court.deployment().open_database()?;
     lock.execute_batch("BEGIN IMMEDIATE")?;
     court.ledger.lease_ms = 300;
@@ -406,7 +414,7 @@ async fn a_signed_deny_stops_an_attempt_that_is_under_way() -> anyhow::Result<()
     let bob = court.person("bob");
     let deny = seal_decision(
         bob,
-        &decision(court.deployment(), bob, &court.subject, Verdict::Deny),
+        &decision(court.deployment(), bob, &court.subject, DecisionKind::Reject),
     );
     let report = denied_under_way(&mut court, deny).await?;
     // The attempt meets the rejection, or the tombstone that the writer commits for it once the lock is free.
@@ -431,8 +439,8 @@ async fn a_signed_deny_stops_an_attempt_that_is_under_way() -> anyhow::Result<()
 async fn a_deny_that_nobody_signed_does_not_stop_an_attempt() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let bob = court.person("bob");
-    let body = decision(court.deployment(), bob, &court.subject, Verdict::Deny);
-    let forged = Envelope::seal(Kind::Decision, &body, &court.deployment().ledger_key)?;
+    let body = decision(court.deployment(), bob, &court.subject, DecisionKind::Reject);
+    let forged = DsseEnvelope::sign(ObjectKind::Decision, &body, &court.deployment().ledger_key)?;
     let report = denied_under_way(&mut court, forged).await?;
     assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
     Ok(())

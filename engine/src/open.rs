@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::secret::{Secret, SecretError};
-use synapsor_domain::contract::{Engine as EngineKind, Source};
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::contract::{EngineKind, Source};
+use synapsor_domain::error::PublicError;
 
 use super::credential::Credential;
 use super::mysql::MysqlEngine;
@@ -74,7 +74,7 @@ impl Opening {
             return Err(SecretError::Missing { name }.into());
         }
         let (name, timeout) = (self.name.clone(), self.statement_timeout);
-        let named = |refusal: Refusal| named(&name, &refusal);
+        let named = |refusal: PublicError| named(&name, &refusal);
         Ok(match self.kind {
             EngineKind::Sqlite => {
                 let url = self.url()?;
@@ -101,7 +101,7 @@ impl Opening {
     }
 }
 
-fn named(name: &str, refusal: &Refusal) -> ExitError {
+fn named(name: &str, refusal: &PublicError) -> ExitError {
     ExitError::usage(refusal.code.clone(), format!("{name}: {}", refusal.public))
         .with_fix("correct the URL, or the file that it names")
 }

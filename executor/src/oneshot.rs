@@ -9,9 +9,9 @@ use synapsor_chassis::clock::{Clock as _, SystemClock};
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::secret::Secret;
 use synapsor_chassis::settings::EnvVars;
-use synapsor_domain::contract::{Contract, Engine as EngineKind};
+use synapsor_domain::contract::{Contract, EngineKind};
 use synapsor_domain::timestamp::Timestamp;
-use synapsor_domain::writeback::{RECEIPT_TABLE, SourceProbe, table_targets};
+use synapsor_domain::writeback::{PreflightReport, RECEIPT_TABLE, table_targets};
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::{InspectFlags, ProbeFlags, RoleName, refuse_foreign_credentials};
@@ -108,7 +108,11 @@ pub async fn probe(flags: &ProbeFlags, stop: CancellationToken) -> Result<(), Ex
     print(&found)
 }
 
-async fn probed(role: RoleName, contract: &Contract, env: &EnvVars) -> Result<Vec<SourceProbe>, ExitError> {
+async fn probed(
+    role: RoleName,
+    contract: &Contract,
+    env: &EnvVars,
+) -> Result<Vec<PreflightReport>, ExitError> {
     let mut found = Vec::new();
     for source in contract.sources() {
         let targets = table_targets(contract, &source.name);
@@ -138,7 +142,7 @@ async fn probed(role: RoleName, contract: &Contract, env: &EnvVars) -> Result<Ve
 }
 
 /// Proves the write path of one source for the direct proposals of the contract.
-pub async fn probe_writer(database: &Database, source: &str, contract: &Contract) -> SourceProbe {
+pub async fn probe_writer(database: &Database, source: &str, contract: &Contract) -> PreflightReport {
     let found = database.check(&probe::write_targets(contract, source)).await;
     probe::of_writer(database.reading(), source, contract, found).await
 }

@@ -13,8 +13,8 @@ use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::json;
 use synapsor_chassis::clock::ManualClock;
 use synapsor_domain::contract::Contract;
-use synapsor_domain::trust::Environment;
-use synapsor_reader::callers::{Caller, Callers, Scope};
+use synapsor_domain::trust::DeploymentEnvironment;
+use synapsor_reader::callers::{Caller, Callers, TokenScope};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -122,7 +122,13 @@ impl Issuer {
 
     fn callers(&self, clock: &Arc<ManualClock>) -> Callers {
         synapsor_chassis::harden::choose_tls_provider();
-        Callers::of_contract(&contract(Some(&self.url)), None, Environment::Dev, clock.clone()).unwrap()
+        Callers::of_contract(
+            &contract(Some(&self.url)),
+            None,
+            DeploymentEnvironment::Dev,
+            clock.clone(),
+        )
+        .unwrap()
     }
 }
 
@@ -151,7 +157,7 @@ async fn keys_of_a_file_are_read_again_when_it_changes() {
     let callers = Callers::of_contract(
         &contract(None),
         Some(path.clone()),
-        Environment::Production,
+        DeploymentEnvironment::Production,
         clock,
     )
     .unwrap();
@@ -178,7 +184,7 @@ async fn a_process_that_cannot_check_tokens_does_not_start() {
     let clock = Arc::new(ManualClock::at(NOW_MS));
     let folder = tempfile::tempdir().unwrap();
     let start = |contract: &Contract, file| {
-        Callers::of_contract(contract, file, Environment::Production, clock.clone()).map(|_| ())
+        Callers::of_contract(contract, file, DeploymentEnvironment::Production, clock.clone()).map(|_| ())
     };
     let code = |result: Result<(), synapsor_chassis::run::ExitError>| result.unwrap_err().code().to_owned();
     assert_eq!(code(start(&contract(None), None)), "TOKEN_KEYS_ORIGIN");
@@ -256,7 +262,8 @@ async fn scopes_open_reads_and_proposals_apart() {
     write(&path, &Key::set(&[&key]));
     let contract = contract(None);
     let clock = Arc::new(ManualClock::at(NOW_MS));
-    let callers = Callers::of_contract(&contract, Some(path), Environment::Production, clock).unwrap();
+    let callers =
+        Callers::of_contract(&contract, Some(path), DeploymentEnvironment::Production, clock).unwrap();
     for (scope, opens) in [
         ("", [false, false]),
         ("synapsor:read", [true, false]),
@@ -264,7 +271,7 @@ async fn scopes_open_reads_and_proposals_apart() {
         ("synapsor:approve synapsor", [false, false]),
     ] {
         let caller = callers.identify(&key.token(scope)).await.unwrap();
-        let open = [Scope::Read, Scope::Propose].map(|scope| callers.admit(&caller, scope).is_ok());
+        let open = [TokenScope::Read, TokenScope::Propose].map(|scope| callers.admit(&caller, scope).is_ok());
         assert_eq!(open, opens, "{scope}");
     }
 }

@@ -16,13 +16,13 @@ use synapsor_chassis::grpc_channel::{Endpoint, connect};
 use synapsor_chassis::identity::{PeerIdentity, Role};
 use synapsor_chassis::settings::EnvVars;
 use synapsor_chassis::tls::dev_ca::{DevCa, LEAF_TTL};
+use synapsor_domain::context_ticket::{ContextTicket, RecordKind, VerifiedTicket};
 use synapsor_domain::contract::Contract;
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::{Envelope, Kind, SigningKey};
-use synapsor_domain::ticket::{ContextTicket, RecordKind, VerifiedTicket};
+use synapsor_domain::error::PublicError;
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind, SigningKey};
 use synapsor_domain::timestamp::{Span, Timestamp};
 use synapsor_domain::tool::Catalog;
-use synapsor_domain::trust::{Ceilings, Environment as Stage, ServiceKey, TrustFile};
+use synapsor_domain::trust::{DeploymentEnvironment as Stage, ServiceKey, TrustFile, TrustLimits};
 use synapsor_domain::writeback::RECEIPT_TABLE;
 use synapsor_engine::sqlite::SqliteEngine;
 use synapsor_executor::settings::{RoleName, refuse_foreign_credentials};
@@ -83,7 +83,7 @@ fn write_trust(path: &Path) {
         operators: Vec::new(),
         aliases: BTreeMap::new(),
         separation_of_duties: None,
-        ceilings: Ceilings::default(),
+        ceilings: TrustLimits::default(),
     };
     std::fs::write(path, serde_json::to_vec(&trust).unwrap()).unwrap();
     std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)).unwrap();
@@ -209,7 +209,7 @@ async fn a_caller_without_an_identity_gets_no_answer() {
     assert!(fixture.rpc.call_capability(request).await.is_err());
 }
 
-async fn ticket(fixture: &Fixture, gateway: &str) -> Result<(Envelope, i64), Refusal> {
+async fn ticket(fixture: &Fixture, gateway: &str) -> Result<(DsseEnvelope, i64), PublicError> {
     let mut request = Request::new(IssueContextTicketRequest::default());
     let gateway = PeerIdentity::new(DEPLOYMENT, Role::Gateway, Some(gateway)).unwrap();
     request.extensions_mut().insert(gateway);
@@ -238,7 +238,7 @@ async fn a_ticket_speaks_for_the_readers_own_context_and_for_the_gateway_that_as
     };
     let verified = verify("g-1").unwrap();
     assert_eq!(verified.contexts().len(), 1);
-    assert!(verified.speaks_for("acme", "agent"));
+    assert!(verified.covers_principal("acme", "agent"));
     assert_eq!(
         verified.visible("billing.inspect").unwrap(),
         ["id", "customer_name", "late_fee_cents"]
@@ -278,7 +278,7 @@ async fn contexts_that_are_not_bound_are_left_out_and_equal_ones_count_once() {
     ] {
         let fixture = bound(false, contract(), variables);
         let (signed, _) = ticket(&fixture, "g-1").await.unwrap();
-        let ticket: ContextTicket = signed.peek(Kind::ContextTicket).unwrap();
+        let ticket: ContextTicket = signed.decode_unverified(ObjectKind::ContextTicket).unwrap();
         let tenants: Vec<_> = ticket.contexts.iter().map(|c| c.tenant.as_str()).collect();
         assert_eq!(tenants, expected);
     }
@@ -296,7 +296,7 @@ async fn a_caller_without_an_identity_gets_no_ticket() {
 #[tokio::test]
 async fn a_read_only_reader_lets_nothing_be_taken_back() {
     let (signed, _) = ticket(&reader(true), "g-1").await.unwrap();
-    let ticket: ContextTicket = signed.peek(Kind::ContextTicket).unwrap();
+    let ticket: ContextTicket = signed.decode_unverified(ObjectKind::ContextTicket).unwrap();
     assert!(!ticket.may_withdraw && ticket.kinds == RecordKind::ALL);
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use synapsor_chassis::clock::{Clock as _, SystemClock};
 use synapsor_chassis::run::ExitError;
 use synapsor_domain::access_token::{
-    Algorithm, KeySet, Scope, TokenError, TokenPolicy, VerifiedToken, Verifier,
+    Algorithm, CachingTokenVerifier, Jwks, TokenError, TokenPolicy, TokenScope, VerifiedToken,
 };
 use synapsor_domain::digest::Digest;
 use synapsor_domain::timestamp::Timestamp;
@@ -29,7 +29,7 @@ pub(crate) const METADATA_PATH: &str = "/.well-known/oauth-protected-resource";
 /// Which tokens are let in, and with which keys that is seen.
 #[derive(Debug)]
 pub(crate) struct AccessTokens {
-    verifier: Verifier,
+    verifier: CachingTokenVerifier,
     reader: Arc<Reader>,
     keys: Mutex<Held>,
     asking: tokio::sync::Mutex<()>,
@@ -38,7 +38,7 @@ pub(crate) struct AccessTokens {
 
 #[derive(Debug, Default)]
 struct Held {
-    set: Option<Arc<KeySet>>,
+    set: Option<Arc<Jwks>>,
     asked: Option<Instant>,
 }
 
@@ -80,7 +80,7 @@ impl AccessTokens {
             propose_scope: policy.propose_scope.clone(),
         };
         Ok(Self {
-            verifier: Verifier::new(policy),
+            verifier: CachingTokenVerifier::new(policy),
             reader,
             keys: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
@@ -114,25 +114,25 @@ impl AccessTokens {
         BearerCaller::new(
             &format!("bearer:{digest}"),
             text,
-            token.scopes().open(Scope::Read, policy),
-            token.scopes().open(Scope::Propose, policy),
+            token.scopes().permits(TokenScope::Read, policy),
+            token.scopes().permits(TokenScope::Propose, policy),
         )
     }
 
     /// What a message needs; `None` if any token that is good will do.
-    pub(crate) fn needed(&self, method: &str, name: Option<&str>) -> Option<Scope> {
+    pub(crate) fn needed(&self, method: &str, name: Option<&str>) -> Option<TokenScope> {
         match method {
             "tools/call" if name.and_then(|name| self.listing.kind(name)) == Some("proposal") => {
-                Some(Scope::Propose)
+                Some(TokenScope::Propose)
             }
-            "tasks/cancel" => Some(Scope::Propose),
+            "tasks/cancel" => Some(TokenScope::Propose),
             "tools/call"
             | "resources/read"
             | "resources/subscribe"
             | "resources/unsubscribe"
             | "tasks/get"
             | "tasks/update"
-            | "subscriptions/listen" => Some(Scope::Read),
+            | "subscriptions/listen" => Some(TokenScope::Read),
             _ => None,
         }
     }
@@ -142,7 +142,7 @@ impl AccessTokens {
     }
 
     /// The challenge of a 401 or 403 (RFC 6750, 3; RFC 9728, 5.1), with the error if there is one.
-    pub(crate) fn challenge(&self, error: Option<(&str, &str)>, scope: Option<Scope>) -> String {
+    pub(crate) fn challenge(&self, error: Option<(&str, &str)>, scope: Option<TokenScope>) -> String {
         let mut challenge = format!("Bearer resource_metadata=\"{}\"", self.metadata_url());
         let policy = self.policy();
         let scope = scope.map_or_else(
@@ -182,7 +182,7 @@ impl AccessTokens {
     }
 
     /// The keys as the reader had them a minute ago, or anew when a token names one that is not among them.
-    async fn keys(&self, anew: bool) -> Result<Arc<KeySet>, Rejection> {
+    async fn keys(&self, anew: bool) -> Result<Arc<Jwks>, Rejection> {
         let wait = if anew { COOLDOWN } else { KEYS_FRESH };
         if let Some(set) = self.held_for(wait) {
             return Ok(set);
@@ -195,7 +195,7 @@ impl AccessTokens {
             tracing::warn!(code = %refusal.code, "the reader gave no keys for access tokens");
             Rejection::Unavailable
         })?;
-        let set = KeySet::parse(&document).map(Arc::new).map_err(|refusal| {
+        let set = Jwks::parse(&document).map(Arc::new).map_err(|refusal| {
             tracing::warn!(code = %refusal.code, "the reader's keys for access tokens cannot be used");
             Rejection::Unavailable
         })?;
@@ -207,7 +207,7 @@ impl AccessTokens {
         Ok(set)
     }
 
-    fn held_for(&self, wait: Duration) -> Option<Arc<KeySet>> {
+    fn held_for(&self, wait: Duration) -> Option<Arc<Jwks>> {
         let held = self.held();
         held.set
             .clone()

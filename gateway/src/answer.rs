@@ -4,8 +4,8 @@ use rmcp::model::{CallToolResult, ContentBlock, ErrorData};
 use serde_json::Value as Json;
 use synapsor_chassis::random;
 use synapsor_domain::contract::ResultFormat;
-use synapsor_domain::envelope::{Failure, Outcome};
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
+use synapsor_domain::result_envelope::{CallOutcome, FailureResult};
 use synapsor_proto::executor::v1::CallCapabilityResponse;
 
 use crate::catalog::Listing;
@@ -13,11 +13,14 @@ use crate::catalog::Listing;
 const CORRELATION_DIGITS: usize = 20;
 
 /// The result of a call that the reader answered.
-pub(crate) fn of_reader(answer: &CallCapabilityResponse) -> Result<CallToolResult, Refusal> {
+pub(crate) fn of_reader(answer: &CallCapabilityResponse) -> Result<CallToolResult, PublicError> {
     let envelope: Json = serde_json::from_slice(&answer.envelope_json)
-        .map_err(|_| Refusal::new("INTERNAL", "the reader's answer is not an envelope"))?;
+        .map_err(|_| PublicError::new("INTERNAL", "the reader's answer is not an envelope"))?;
     if !envelope.is_object() {
-        return Err(Refusal::new("INTERNAL", "the reader's answer is not an envelope"));
+        return Err(PublicError::new(
+            "INTERNAL",
+            "the reader's answer is not an envelope",
+        ));
     }
     Ok(result(envelope, answer.is_error))
 }
@@ -27,11 +30,11 @@ pub(crate) fn of_refusal(
     listing: &Listing,
     capability: &str,
     format: ResultFormat,
-    refusal: &Refusal,
+    refusal: &PublicError,
 ) -> CallToolResult {
     let correlation_id = random::hex_id(CORRELATION_DIGITS);
     tracing::warn!(code = %refusal.code, detail = refusal.detail, correlation_id, "a call failed");
-    let failure = Outcome::Failure(Failure {
+    let failure = CallOutcome::Failure(FailureResult {
         capability,
         kind: listing.kind(capability),
         context: None,
@@ -47,7 +50,7 @@ pub(crate) fn no_such_record() -> ErrorData {
 }
 
 /// What a client is told of a record that could not be read.
-pub(crate) fn error_of(refusal: &Refusal) -> ErrorData {
+pub(crate) fn error_of(refusal: &PublicError) -> ErrorData {
     match refusal.code.as_ref() {
         "RECORD_NOT_FOUND" => no_such_record(),
         "LEDGER_UNAVAILABLE" | "EXECUTOR_UNAVAILABLE" | "TOKEN_KEYS_UNAVAILABLE" => {

@@ -3,8 +3,8 @@
 
 use std::sync::OnceLock;
 
-use synapsor_chassis::confine::{self, SandboxLevel};
 use synapsor_chassis::run::ExitError;
+use synapsor_chassis::sandbox::{self, SandboxLevel};
 use synapsor_chassis::settings::EnvVars;
 
 use crate::settings::{self, Flags};
@@ -17,7 +17,7 @@ static HELD: OnceLock<SandboxLevel> = OnceLock::new();
 /// When a setting is missing, a file of the settings is not there, or the kernel refuses.
 pub fn confine(flags: &Flags) -> Result<(), ExitError> {
     let needs = settings::needs(flags, &EnvVars::of_process())?;
-    let held = confine::enter_sandbox(&needs)?;
+    let held = sandbox::enter_sandbox(&needs)?;
     match held {
         SandboxLevel::Fully => tracing::info!("{}", held.posture()),
         SandboxLevel::FilesOnly | SandboxLevel::Not => tracing::warn!("{}", held.posture()),
@@ -34,7 +34,7 @@ pub(crate) fn posture() -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use synapsor_chassis::confine::SandboxPolicy;
+    use synapsor_chassis::sandbox::SandboxPolicy;
 
     use super::*;
 

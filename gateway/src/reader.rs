@@ -11,7 +11,7 @@ use synapsor_chassis::retry::{RetryPolicy, retry};
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::tls::TlsMaterial;
 use synapsor_domain::contract::ResultFormat;
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
 use synapsor_proto::common::v1::DsseEnvelope;
 use synapsor_proto::executor::v1::agent_service_client::AgentServiceClient;
 use synapsor_proto::executor::v1::{
@@ -113,7 +113,7 @@ impl Reader {
     }
 
     /// The token issuer's key set; `refresh` lets the reader ask the issuer anew.
-    pub(crate) async fn token_keys(&self, refresh: bool) -> Result<Vec<u8>, Refusal> {
+    pub(crate) async fn token_keys(&self, refresh: bool) -> Result<Vec<u8>, PublicError> {
         let request = grpc_channel::with_deadline(GetJwksRequest { refresh }, CALL_TIMEOUT);
         let answer = self.client.clone().get_jwks(request).await;
         answer
@@ -122,7 +122,7 @@ impl Reader {
     }
 
     /// A context ticket for the caller, with the moment at which it ends in milliseconds since 1970.
-    pub(crate) async fn ticket(&self, caller: &Caller) -> Result<(DsseEnvelope, i64), Refusal> {
+    pub(crate) async fn ticket(&self, caller: &Caller) -> Result<(DsseEnvelope, i64), PublicError> {
         let message = IssueContextTicketRequest {
             access_token: caller.access_token().to_owned(),
         };
@@ -131,7 +131,7 @@ impl Reader {
         let answer = answer.map_err(|status| refusal(&status))?.into_inner();
         let ticket = answer
             .ticket
-            .ok_or_else(|| Refusal::new("INTERNAL", "the reader issued no ticket"))?;
+            .ok_or_else(|| PublicError::new("INTERNAL", "the reader issued no ticket"))?;
         Ok((ticket, answer.expires_at_ms))
     }
 
@@ -151,7 +151,7 @@ impl Reader {
     }
 
     /// One call. Dropping the future cancels it at the reader.
-    pub(crate) async fn call(&self, call: Call) -> Result<CallCapabilityResponse, Refusal> {
+    pub(crate) async fn call(&self, call: Call) -> Result<CallCapabilityResponse, PublicError> {
         let _permit = self
             .calls
             .try_acquire()
@@ -178,7 +178,7 @@ impl Reader {
 }
 
 /// The caller may try again after what passes by itself, and not after anything else.
-fn refusal(status: &Status) -> Refusal {
+fn refusal(status: &Status) -> PublicError {
     let passes = grpc_channel::is_unreachable(status)
         || grpc_channel::is_timeout(status)
         || matches!(status.code(), Code::Unavailable | Code::ResourceExhausted);
@@ -187,6 +187,6 @@ fn refusal(status: &Status) -> Refusal {
     if passes { unavailable(&cause.code) } else { cause }
 }
 
-fn unavailable(why: &str) -> Refusal {
-    Refusal::new("EXECUTOR_UNAVAILABLE", "the reader cannot be reached now").with_detail(why)
+fn unavailable(why: &str) -> PublicError {
+    PublicError::new("EXECUTOR_UNAVAILABLE", "the reader cannot be reached now").with_detail(why)
 }

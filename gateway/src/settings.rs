@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
-use synapsor_chassis::confine::SandboxPolicy;
 use synapsor_chassis::grpc_channel::Endpoint;
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::run::ExitError;
+use synapsor_chassis::sandbox::SandboxPolicy;
 use synapsor_chassis::settings::EnvVars;
 use synapsor_chassis::tls::{TlsFiles, TlsMaterial};
 use synapsor_domain::contract::ResultFormat;

@@ -2,17 +2,17 @@
 //! domain within the ticket's columns.
 
 use synapsor_domain::agent_view::{
-    EventFact, EvidenceFacts, ProposalFacts, RecordState, ReplayFacts, evidence_view, proposal_view,
-    replay_view,
+    AgentProposalState, EventSummary, EvidenceFacts, ProposalSnapshot, ReplayFacts, evidence_view,
+    proposal_view, replay_view,
 };
 use synapsor_domain::canonical;
+use synapsor_domain::context_ticket::{RecordKind, VerifiedTicket};
 use synapsor_domain::digest::Digest;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::evidence::{AuditRecord, Evidence};
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::proposal::{Proposal, State};
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::{Envelope, Kind};
-use synapsor_domain::ticket::{RecordKind, VerifiedTicket};
+use synapsor_domain::proposal::{Proposal, ProposalState};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::Receipt;
 
@@ -29,7 +29,7 @@ const EVIDENCE_MAX: usize = 8;
 pub(crate) struct ToldProposal {
     pub(crate) json: serde_json::Value,
     pub(crate) proposal: Proposal,
-    pub(crate) state: RecordState,
+    pub(crate) state: AgentProposalState,
     pub(crate) updated_at: Timestamp,
     pub(crate) principal_matches: bool,
 }
@@ -39,7 +39,7 @@ impl Ledger {
     ///
     /// # Errors
     /// `TICKET_REFUSED`, and what is wrong with the ledger's own trust file.
-    pub(crate) fn admit(&self, caller: &Caller, ticket: Envelope) -> Result<VerifiedTicket, Refusal> {
+    pub(crate) fn admit(&self, caller: &Caller, ticket: DsseEnvelope) -> Result<VerifiedTicket, PublicError> {
         let trust = self.trust.current()?;
         VerifiedTicket::verify(ticket, &trust.file, &caller.identity, self.now())
     }
@@ -60,9 +60,9 @@ impl Ledger {
                 let by = &held.proposal.requested_by;
                 Ok(ToldProposal {
                     json,
-                    state: RecordState::of(held.state, held.proposal.mode),
+                    state: AgentProposalState::of(held.state, held.proposal.mode),
                     updated_at: held.updated_at,
-                    principal_matches: ticket.speaks_for(&by.tenant, &by.principal),
+                    principal_matches: ticket.covers_principal(&by.tenant, &by.principal),
                     proposal: held.proposal,
                 })
             })
@@ -119,12 +119,16 @@ impl Ledger {
 }
 
 /// Said alike of what is not there, of another tenant's, of what is no id, and of a kind that the ticket leaves out.
-pub(crate) fn not_found() -> Refusal {
-    Refusal::new("RECORD_NOT_FOUND", "no such record")
+pub(crate) fn not_found() -> PublicError {
+    PublicError::new("RECORD_NOT_FOUND", "no such record")
 }
 
 /// What was found, if the ticket lets this kind be read; the look itself is the same either way.
-pub(crate) fn allowed<T>(found: Option<T>, ticket: &VerifiedTicket, kind: RecordKind) -> Result<T, Refusal> {
+pub(crate) fn allowed<T>(
+    found: Option<T>,
+    ticket: &VerifiedTicket,
+    kind: RecordKind,
+) -> Result<T, PublicError> {
     found.filter(|_| ticket.allows(kind)).ok_or_else(not_found)
 }
 
@@ -132,9 +136,9 @@ pub(crate) fn allowed<T>(found: Option<T>, ticket: &VerifiedTicket, kind: Record
 struct Held {
     proposal: Proposal,
     digest: Digest,
-    state: State,
+    state: ProposalState,
     updated_at: Timestamp,
-    events: Vec<EventFact>,
+    events: Vec<EventSummary>,
     events_omitted: bool,
     receipt: Option<Receipt>,
 }
@@ -147,7 +151,9 @@ impl Held {
         let receipt = records::receipt(conn, &row.id)?
             .map(|(_, seq)| {
                 let body = records::settle_body(conn, seq)?;
-                body.receipt.peek(Kind::Receipt).map_err(|_| damaged(seq))
+                body.receipt
+                    .decode_unverified(ObjectKind::Receipt)
+                    .map_err(|_| damaged(seq))
             })
             .transpose()?;
         Ok(Self {
@@ -161,8 +167,8 @@ impl Held {
         })
     }
 
-    fn facts(&self) -> ProposalFacts<'_> {
-        ProposalFacts {
+    fn facts(&self) -> ProposalSnapshot<'_> {
+        ProposalSnapshot {
             proposal: &self.proposal,
             digest: self.digest,
             state: self.state,
@@ -185,7 +191,7 @@ impl Seen {
     fn read(reader: &Reader<'_>, seq: u64) -> Result<Self, StepError> {
         let conn = reader.conn();
         let evidence: Evidence = events::envelope(conn, seq)?
-            .peek(Kind::Evidence)
+            .decode_unverified(ObjectKind::Evidence)
             .map_err(|_| damaged(seq))?;
         let audit = agents::audit_of(conn, seq, evidence.id.as_str())?
             .map(|seq| canonical::decode(&events::body(conn, seq)?).map_err(|_| damaged(seq)))

@@ -5,16 +5,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use synapsor_domain::approval::{
-    ApplyOrder, ApprovalRefusal, Decision, Judge, VerifiedDecision, VerifiedOrder, check_approval,
-    check_reason,
+    ApplyOrder, ApprovalRefusal, Decision, VerificationContext, VerifiedDecision, VerifiedOrder,
+    check_reason, verify_quorum,
 };
 use synapsor_domain::canonical;
 use synapsor_domain::digest::Digest;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::event::{EventKind, RefusedDecisionBody};
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::proposal::{Proposal, State, Step as ProposalStep, transition};
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::{Envelope, EnvelopeError, Kind};
+use synapsor_domain::proposal::{Proposal, ProposalState, ProposalTransition as ProposalStep, transition};
+use synapsor_domain::signing::{DsseEnvelope, EnvelopeError, ObjectKind};
 use synapsor_domain::timestamp::Timestamp;
 
 use crate::store::proposals::{self, ProposalRow};
@@ -28,7 +28,7 @@ use crate::{Caller, Ledger, expire};
 /// Where a proposal stands after a decision.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Decided {
-    pub(crate) state: State,
+    pub(crate) state: ProposalState,
     /// Distinct persons whose approvals are valid now.
     pub(crate) approvals: u32,
     pub(crate) quorum: u32,
@@ -43,7 +43,7 @@ pub(crate) struct Ordered {
 }
 
 /// An answer that is durable either way: what was refused has been recorded as refused.
-pub(crate) type Judged<T> = Result<T, Refusal>;
+pub(crate) type Judged<T> = Result<T, PublicError>;
 
 impl Ledger {
     /// Files a decision, yes or no.
@@ -51,9 +51,11 @@ impl Ledger {
         &self,
         caller: Caller,
         request_id: &str,
-        signed: Envelope,
+        signed: DsseEnvelope,
     ) -> Result<Committed<Judged<Decided>>, StepError> {
-        let filing = self.filing(caller, request_id, Kind::Decision, signed).await?;
+        let filing = self
+            .filing(caller, request_id, ObjectKind::Decision, signed)
+            .await?;
         self.write(move |step| {
             if let Some(answer) = requests::recall(step.conn(), &filing.key)? {
                 return Ok(Ok(filing.standing(step, &proposal_of(&answer)?)?));
@@ -73,9 +75,11 @@ impl Ledger {
         &self,
         caller: Caller,
         request_id: &str,
-        signed: Envelope,
+        signed: DsseEnvelope,
     ) -> Result<Committed<Judged<Ordered>>, StepError> {
-        let filing = self.filing(caller, request_id, Kind::ApplyOrder, signed).await?;
+        let filing = self
+            .filing(caller, request_id, ObjectKind::ApplyOrder, signed)
+            .await?;
         self.write(move |step| {
             if requests::recall(step.conn(), &filing.key)?.is_some() {
                 return filing.filed_before(step).map(Ok);
@@ -95,12 +99,12 @@ impl Ledger {
         &self,
         caller: Caller,
         request_id: &str,
-        kind: Kind,
-        signed: Envelope,
+        kind: ObjectKind,
+        signed: DsseEnvelope,
     ) -> Result<Filing, StepError> {
         let bytes = signed
             .to_bytes()
-            .map_err(|e| Refusal::new("MALFORMED", format!("signed object: {e}")))?;
+            .map_err(|e| PublicError::new("MALFORMED", format!("signed object: {e}")))?;
         let key = caller.request(request_id, &[&bytes])?;
         let (trust, now) = (self.trust.current()?, self.now());
         let (presented, judged_by) = (signed.clone(), trust.clone());
@@ -129,15 +133,18 @@ struct Filing {
     trust: Arc<Trust>,
     now: Timestamp,
     expiry_time: Option<Timestamp>,
-    kind: Kind,
-    signed: Envelope,
+    kind: ObjectKind,
+    signed: DsseEnvelope,
     bytes: Vec<u8>,
     verdicts: Verdicts,
 }
 
 impl Filing {
     fn decide(&self, step: &mut Step<'_>) -> Result<Decided, StepError> {
-        let claimed: Decision = self.signed.peek(Kind::Decision).map_err(malformed)?;
+        let claimed: Decision = self
+            .signed
+            .decode_unverified(ObjectKind::Decision)
+            .map_err(malformed)?;
         check_reason(claimed.reason.as_deref())?;
         let (row, proposal) = self.proposal(step, &claimed.proposal_id)?;
         let verified = self
@@ -158,14 +165,17 @@ impl Filing {
     }
 
     fn order(&self, step: &mut Step<'_>) -> Result<Ordered, StepError> {
-        let claimed: ApplyOrder = self.signed.peek(Kind::ApplyOrder).map_err(malformed)?;
+        let claimed: ApplyOrder = self
+            .signed
+            .decode_unverified(ObjectKind::ApplyOrder)
+            .map_err(malformed)?;
         let (row, proposal) = self.proposal(step, &claimed.proposal_id)?;
         let judge = self.judge(&row, &proposal);
         let next = transition(row.state, row.started, ProposalStep::OrderApply)?;
         let order = self.verdicts.order(&self.signed, &judge)?;
         let (digest, person) = (order.digest(), order.person().to_owned());
         let decisions = self.counted(step, &row, &judge, &order)?;
-        check_approval(&judge, row.quorum, &decisions, order)?;
+        verify_quorum(&judge, row.quorum, &decisions, order)?;
         // Filed and not yet answered by an attempt: the same order again is the same order.
         let waiting = (next == row.state)
             .then(|| records::order(step.conn(), &digest))
@@ -183,8 +193,11 @@ impl Filing {
     }
 
     fn filed_before(&self, step: &Step<'_>) -> Result<Ordered, StepError> {
-        let digest = Digest::of(Kind::ApplyOrder, &self.signed.payload);
-        let claimed: ApplyOrder = self.signed.peek(Kind::ApplyOrder).map_err(malformed)?;
+        let digest = Digest::of(ObjectKind::ApplyOrder, &self.signed.payload);
+        let claimed: ApplyOrder = self
+            .signed
+            .decode_unverified(ObjectKind::ApplyOrder)
+            .map_err(malformed)?;
         let row = proposals::get(step.conn(), &claimed.proposal_id)?;
         let seq = records::order(step.conn(), &digest)?.ok_or_else(proposals::not_found)?;
         Ok(Ordered {
@@ -197,7 +210,7 @@ impl Filing {
         let row = proposals::get(step.conn(), id)?;
         if row.shadow {
             let text = "a shadow proposal is kept for comparison and is never approved or applied";
-            return Err(Refusal::new("SHADOW_WRITEBACK_DISABLED", text).into());
+            return Err(PublicError::new("SHADOW_WRITEBACK_DISABLED", text).into());
         }
         let proposal = self.read_proposal(step, &row)?;
         Ok((row, proposal))
@@ -211,8 +224,8 @@ impl Filing {
         }
     }
 
-    fn judge<'a>(&'a self, row: &ProposalRow, proposal: &'a Proposal) -> Judge<'a> {
-        Judge {
+    fn judge<'a>(&'a self, row: &ProposalRow, proposal: &'a Proposal) -> VerificationContext<'a> {
+        VerificationContext {
             trust: &self.trust.file,
             now: self.now,
             proposal,
@@ -243,7 +256,7 @@ impl Filing {
         &self,
         step: &Step<'_>,
         row: &ProposalRow,
-        judge: &Judge<'_>,
+        judge: &VerificationContext<'_>,
         order: &VerifiedOrder,
     ) -> Result<Vec<VerifiedDecision>, StepError> {
         let on_file = records::decisions(step.conn(), &row.id)?;
@@ -252,7 +265,7 @@ impl Filing {
             .iter()
             .find(|digest| !on_file.iter().any(|d| d.digest == **digest))
         {
-            return Err(Refusal::new(
+            return Err(PublicError::new(
                 "refused:order",
                 format!("the order counts on {missing}, which is not on file"),
             )
@@ -267,7 +280,7 @@ impl Filing {
         &self,
         step: &Step<'_>,
         decision: &DecisionRow,
-        judge: &Judge<'_>,
+        judge: &VerificationContext<'_>,
     ) -> Result<Result<VerifiedDecision, ApprovalRefusal>, StepError> {
         let read = || Ok(events::envelope(step.conn(), decision.seq)?);
         self.verdicts.on_file(decision.digest, read, judge)
@@ -292,7 +305,7 @@ impl Filing {
     }
 
     /// Records that something was presented and refused; of the object itself only its digest is kept.
-    fn refuse(&self, step: &mut Step<'_>, refusal: Refusal) -> Result<Refusal, StepError> {
+    fn refuse(&self, step: &mut Step<'_>, refusal: PublicError) -> Result<PublicError, StepError> {
         let body = RefusedDecisionBody {
             presented_digest: Digest::of(self.kind, &self.signed.payload),
             code: refusal.code.to_string(),
@@ -301,14 +314,14 @@ impl Filing {
         let body = canonical::encode(&body)
             .map_err(|e| StoreError::Failed(format!("an event without a canonical form: {e}")))?;
         let claimed = match self.kind {
-            Kind::Decision => self
+            ObjectKind::Decision => self
                 .signed
-                .peek::<Decision>(Kind::Decision)
+                .decode_unverified::<Decision>(ObjectKind::Decision)
                 .ok()
                 .map(|d| d.proposal_id),
             _ => self
                 .signed
-                .peek::<ApplyOrder>(Kind::ApplyOrder)
+                .decode_unverified::<ApplyOrder>(ObjectKind::ApplyOrder)
                 .ok()
                 .map(|o| o.proposal_id),
         };
@@ -331,7 +344,7 @@ impl Filing {
 
 /// How a rejection is recorded: once a writer has started, only a receipt can end the proposal, and the rejection is on
 /// file for every writer to find.
-fn rejection_kind(row: &ProposalRow) -> Result<EventKind, Refusal> {
+fn rejection_kind(row: &ProposalRow) -> Result<EventKind, PublicError> {
     match transition(row.state, row.started, ProposalStep::Reject) {
         Ok(_) => Ok(EventKind::ProposalRejected),
         Err(refusal) if refusal.code == "WRITEBACK_STARTED" => Ok(EventKind::RejectionRecorded),
@@ -349,10 +362,10 @@ pub(crate) fn relevant<'a>(
         .filter(move |d| d.deny || named.is_none_or(|named| named.contains(&d.digest)))
 }
 
-fn proposal_of(answer: &str) -> Result<ProposalId, Refusal> {
+fn proposal_of(answer: &str) -> Result<ProposalId, PublicError> {
     answer.parse().map_err(|_| proposals::not_found())
 }
 
-fn malformed(error: EnvelopeError) -> Refusal {
-    Refusal::new("refused:malformed", error.to_string())
+fn malformed(error: EnvelopeError) -> PublicError {
+    PublicError::new("refused:malformed", error.to_string())
 }

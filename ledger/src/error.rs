@@ -1,13 +1,13 @@
 //! How a failed step is told to its caller: a refusal with a stable code, never driver text.
 
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
 use synapsor_proto::status::to_status;
 use tonic::Status;
 
 use crate::store::{StepError, StoreError};
 
 /// The refusal that a caller gets for a store that cannot do its work.
-pub fn refusal_of_store(error: &StoreError) -> Refusal {
+pub fn refusal_of_store(error: &StoreError) -> PublicError {
     let what = match error {
         StoreError::Tampered(found) => format!("the ledger's store is damaged or was edited: {found}"),
         StoreError::Vanished => "the ledger's store vanished or was replaced".to_owned(),
@@ -23,11 +23,11 @@ pub fn refusal_of_store(error: &StoreError) -> Refusal {
         | StoreError::Closed
         | StoreError::Failed(_) => "the ledger's store does not work".to_owned(),
     };
-    Refusal::new(error.code(), format!("{what}; {}", error.fix())).with_detail(error.to_string())
+    PublicError::new(error.code(), format!("{what}; {}", error.fix())).with_detail(error.to_string())
 }
 
 /// The refusal that a caller gets.
-pub fn refusal_of(error: StepError) -> Refusal {
+pub fn refusal_of(error: StepError) -> PublicError {
     match error {
         StepError::Refused(refusal) => refusal,
         StepError::Store(error) => refusal_of_store(&error),
@@ -35,7 +35,7 @@ pub fn refusal_of(error: StepError) -> Refusal {
 }
 
 /// The same, with its detail in the log, where it stays.
-pub(crate) fn told(error: StepError) -> Refusal {
+pub(crate) fn told(error: StepError) -> PublicError {
     let refusal = refusal_of(error);
     if let Some(detail) = &refusal.detail {
         tracing::warn!(code = %refusal.code, detail, "a request failed");

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use synapsor_domain::canonical;
 use synapsor_domain::digest::Digest;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::event::{EventKind, RepeatBody};
 use synapsor_domain::evidence::{AuditRecord, Evidence};
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::limits::{CLOCK_SKEW_SECONDS, PROPOSAL_LIFETIME_DAYS};
-use synapsor_domain::proposal::{PROPOSAL_VERSION, Proposal, State};
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::proposal::{PROPOSAL_VERSION, Proposal, ProposalState};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::{Span, Timestamp};
 
 use crate::store::requests::{self, RequestKey};
@@ -37,7 +37,7 @@ impl CheckedEvidence {
 #[derive(Debug)]
 struct CheckedProposal {
     read: ReadProposal,
-    envelope: Envelope,
+    envelope: DsseEnvelope,
     bytes: Vec<u8>,
 }
 
@@ -68,14 +68,14 @@ pub(crate) struct Filing {
 #[derive(Debug, Clone)]
 pub(crate) enum Record {
     /// A read that returned a row: its evidence and its audit record.
-    Read { evidence: Envelope, audit: Vec<u8> },
+    Read { evidence: DsseEnvelope, audit: Vec<u8> },
     /// A call that was refused.
     Refusal { audit: Vec<u8> },
     /// A proposal with its evidence and audit record, all or nothing. While an identical one is open, that one is
     /// returned, and the fresh evidence is linked to it.
     Proposal {
-        proposal: Envelope,
-        evidence: Envelope,
+        proposal: DsseEnvelope,
+        evidence: DsseEnvelope,
         audit: Vec<u8>,
     },
 }
@@ -84,10 +84,10 @@ pub(crate) enum Record {
 #[derive(Debug, Clone)]
 pub(crate) struct Filed {
     /// The proposal that is open now.
-    pub(crate) envelope: Envelope,
+    pub(crate) envelope: DsseEnvelope,
     /// Whether an identical one was open already.
     pub(crate) repeated: bool,
-    pub(crate) state: State,
+    pub(crate) state: ProposalState,
 }
 
 impl Ledger {
@@ -98,7 +98,7 @@ impl Ledger {
     pub(crate) async fn file(
         &self,
         caller: &Caller,
-        filings: Vec<Result<Filing, Refusal>>,
+        filings: Vec<Result<Filing, PublicError>>,
     ) -> Vec<Result<Committed<Option<Filed>>, StepError>> {
         let trust = self.trust.current();
         let times = Times {
@@ -157,9 +157,9 @@ impl Job {
     fn check(
         filing: Filing,
         caller: &Caller,
-        trust: &Result<Arc<Trust>, Refusal>,
+        trust: &Result<Arc<Trust>, PublicError>,
         times: Times,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, PublicError> {
         let caller = Caller {
             trace_id: filing.trace_id,
             ..caller.clone()
@@ -291,7 +291,7 @@ impl ProposalFiling<'_> {
     fn create(&self, step: &mut Step<'_>) -> Result<(), StepError> {
         let proposal = &self.proposal.read.proposal;
         if proposals::find(step.conn(), &proposal.id)?.is_some() {
-            return Err(Refusal::new(
+            return Err(PublicError::new(
                 "PROPOSAL_IMMUTABILITY_VIOLATION",
                 "a proposal with this id exists already and cannot be replaced",
             )
@@ -303,7 +303,7 @@ impl ProposalFiling<'_> {
             let text = format!(
                 "{open} proposals of this tenant and principal are open; wait until people have decided some"
             );
-            return Err(Refusal::new("OPEN_PROPOSALS_EXCEEDED", text).into());
+            return Err(PublicError::new("OPEN_PROPOSALS_EXCEEDED", text).into());
         }
         let (evidence, read) = (self.evidence, ReadBody::Proposal(&self.proposal.read));
         let Job {
@@ -381,8 +381,8 @@ impl<'s, 'c> Pen<'s, 'c> {
     }
 }
 
-fn check_evidence(envelope: &Envelope, trust: &Trust) -> Result<CheckedEvidence, Refusal> {
-    let evidence: Evidence = open_of_reader(envelope, Kind::Evidence, "evidence", trust)?;
+fn check_evidence(envelope: &DsseEnvelope, trust: &Trust) -> Result<CheckedEvidence, PublicError> {
+    let evidence: Evidence = open_of_reader(envelope, ObjectKind::Evidence, "evidence", trust)?;
     if evidence.v != 1 {
         return Err(malformed("evidence.v", "must be 1"));
     }
@@ -395,18 +395,18 @@ fn check_evidence(envelope: &Envelope, trust: &Trust) -> Result<CheckedEvidence,
         .map_err(|e| malformed("evidence", &e.to_string()))?;
     Ok(CheckedEvidence {
         evidence,
-        digest: Digest::of(Kind::Evidence, &envelope.payload),
+        digest: Digest::of(ObjectKind::Evidence, &envelope.payload),
         bytes,
     })
 }
 
 fn check_proposal(
-    envelope: Envelope,
+    envelope: DsseEnvelope,
     evidence: &CheckedEvidence,
     trust: &Trust,
     now: Timestamp,
-) -> Result<CheckedProposal, Refusal> {
-    let proposal: Proposal = open_of_reader(&envelope, Kind::Proposal, "proposal", trust)?;
+) -> Result<CheckedProposal, PublicError> {
+    let proposal: Proposal = open_of_reader(&envelope, ObjectKind::Proposal, "proposal", trust)?;
     if proposal.v != PROPOSAL_VERSION {
         return Err(malformed(
             "proposal.v",
@@ -454,20 +454,22 @@ fn check_proposal(
 }
 
 fn open_of_reader<T: serde::de::DeserializeOwned>(
-    envelope: &Envelope,
-    kind: Kind,
+    envelope: &DsseEnvelope,
+    kind: ObjectKind,
     what: &'static str,
     trust: &Trust,
-) -> Result<T, Refusal> {
-    let attestation = |problem: String| Refusal::new("refused:attestation", format!("{what}: {problem}"));
+) -> Result<T, PublicError> {
+    let attestation = |problem: String| PublicError::new("refused:attestation", format!("{what}: {problem}"));
     let signer = envelope.signer().map_err(|e| attestation(e.to_string()))?;
     let key = trust
         .reader(signer)
         .ok_or_else(|| attestation(format!("{signer} is no reader key of the ledger's trust file")))?;
-    envelope.open(kind, key).map_err(|e| attestation(e.to_string()))
+    envelope
+        .verify_and_decode(kind, key)
+        .map_err(|e| attestation(e.to_string()))
 }
 
-fn check_audit(bytes: Vec<u8>) -> Result<CheckedAudit, Refusal> {
+fn check_audit(bytes: Vec<u8>) -> Result<CheckedAudit, PublicError> {
     let record: AuditRecord = canonical::decode(&bytes).map_err(|e| malformed("audit", &e.to_string()))?;
     if record.v != 1 {
         return Err(malformed("audit.v", "must be 1"));
@@ -476,6 +478,6 @@ fn check_audit(bytes: Vec<u8>) -> Result<CheckedAudit, Refusal> {
     Ok(CheckedAudit { record, bytes })
 }
 
-fn malformed(field: &str, problem: &str) -> Refusal {
-    Refusal::new("MALFORMED", format!("{field}: {problem}"))
+fn malformed(field: &str, problem: &str) -> PublicError {
+    PublicError::new("MALFORMED", format!("{field}: {problem}"))
 }

@@ -10,12 +10,12 @@ use synapsor_chassis::random;
 use synapsor_domain::approval::{ApplyOrder, Decision};
 use synapsor_domain::canonical;
 use synapsor_domain::digest::Digest;
-use synapsor_domain::event::{EventKind, StartBody};
+use synapsor_domain::error::PublicError;
+use synapsor_domain::event::{AttemptStartedBody, EventKind};
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::log::{ConsistencyProof, LoggedRecord};
-use synapsor_domain::proposal::{State, Step as ProposalStep, transition};
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::log::{ConsistencyProof, ProvenEntry};
+use synapsor_domain::proposal::{ProposalState, ProposalTransition as ProposalStep, transition};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::{Span, Timestamp};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -71,9 +71,9 @@ pub(crate) struct LeaseTerms {
 /// One leased proposal with everything that its writer judges it by.
 #[derive(Debug)]
 pub(crate) struct Job {
-    pub(crate) proposal: LoggedRecord,
-    pub(crate) decisions: Vec<LoggedRecord>,
-    pub(crate) order: Option<LoggedRecord>,
+    pub(crate) proposal: ProvenEntry,
+    pub(crate) decisions: Vec<ProvenEntry>,
+    pub(crate) order: Option<ProvenEntry>,
     pub(crate) checkpoint: String,
     pub(crate) consistency: Vec<ConsistencyProof>,
     pub(crate) token: [u8; TOKEN_BYTES],
@@ -81,9 +81,9 @@ pub(crate) struct Job {
     pub(crate) attempt: u32,
     pub(crate) unfinished: bool,
     /// Freezes in force and the newest lifts.
-    pub(crate) switches: Vec<Envelope>,
+    pub(crate) switches: Vec<DsseEnvelope>,
     /// The receipt that the source must hold before anything is written to it.
-    pub(crate) newest_receipt: Option<Envelope>,
+    pub(crate) newest_receipt: Option<DsseEnvelope>,
 }
 
 /// One message of a lease stream.
@@ -187,7 +187,7 @@ impl Ledger {
     pub(crate) async fn serve_leases(
         &self,
         terms: LeaseTerms,
-        jobs: mpsc::Sender<Result<Leased, Refusal>>,
+        jobs: mpsc::Sender<Result<Leased, PublicError>>,
         stop: CancellationToken,
     ) {
         let place = self.streams.enter(&terms);
@@ -211,7 +211,7 @@ impl Ledger {
         &self,
         terms: &LeaseTerms,
         place: &Place<'_>,
-        jobs: mpsc::Sender<Result<Leased, Refusal>>,
+        jobs: mpsc::Sender<Result<Leased, PublicError>>,
         stop: &CancellationToken,
     ) {
         let topics = terms.sources.iter().cloned().map(Topic::Source).collect();
@@ -255,7 +255,7 @@ impl Ledger {
             tokio::select! {
                 () = place.superseded.cancelled() => {
                     let text = "a newer stream of the same certificate took over";
-                    let _ = jobs.send(Err(Refusal::new("LEASE_SUPERSEDED", text))).await;
+                    let _ = jobs.send(Err(PublicError::new("LEASE_SUPERSEDED", text))).await;
                     return;
                 }
                 () = stop.cancelled() => return,
@@ -272,7 +272,7 @@ impl Ledger {
         &self,
         terms: &LeaseTerms,
         told: &mut ToldStops,
-        out: &mpsc::Sender<Result<Leased, Refusal>>,
+        out: &mpsc::Sender<Result<Leased, PublicError>>,
     ) -> bool {
         let (sources, before) = (terms.sources.clone(), *told);
         let found = self
@@ -355,7 +355,7 @@ impl Ledger {
         caller: Caller,
         id: ProposalId,
         token: Vec<u8>,
-    ) -> Result<Option<Envelope>, StepError> {
+    ) -> Result<Option<DsseEnvelope>, StepError> {
         let until = self.now() + Span::seconds(i64::from(LEASE_MS / 1000));
         let held = self
             .write(move |step| {
@@ -422,8 +422,8 @@ pub(crate) fn held_lease(
     }
 }
 
-fn not_held() -> Refusal {
-    Refusal::new(
+fn not_held() -> PublicError {
+    PublicError::new(
         "LEASE_NOT_HELD",
         "this writer does not hold the lease of this proposal (any more)",
     )
@@ -433,13 +433,17 @@ fn token_hash(token: &[u8]) -> [u8; 32] {
     *Digest::of_typed("lease-token.v1", token).as_bytes()
 }
 
-fn start_body(step: &Step<'_>, row: &ProposalRow, lease: &LeaseRow) -> Result<StartBody, StoreError> {
+fn start_body(
+    step: &Step<'_>,
+    row: &ProposalRow,
+    lease: &LeaseRow,
+) -> Result<AttemptStartedBody, StoreError> {
     let order = proposals::newest_order(step.conn(), &row.id)?;
     let order = order.map(|seq| events::envelope(step.conn(), seq)).transpose()?;
-    Ok(StartBody {
+    Ok(AttemptStartedBody {
         proposal_id: row.id.clone(),
         proposal_digest: row.digest,
-        order_digest: order.map(|order| Digest::of(Kind::ApplyOrder, &order.payload)),
+        order_digest: order.map(|order| Digest::of(ObjectKind::ApplyOrder, &order.payload)),
         writer: lease.writer.clone(),
         fence: lease.fence,
         attempt: row.attempts + 1,
@@ -516,7 +520,7 @@ fn grant_one(
 ) -> Result<Option<Grant>, StepError> {
     let row = proposals::get(step.conn(), id)?;
     let taken = leases::find(step.conn(), id)?.is_some_and(|lease| lease.expires_at > now)
-        || row.state == State::PendingWorker && queue::is_row_held(step.conn(), id, now)?;
+        || row.state == ProposalState::PendingWorker && queue::is_row_held(step.conn(), id, now)?;
     if taken || transition(row.state, row.started, ProposalStep::Start).is_err() {
         return Ok(None);
     }
@@ -539,7 +543,7 @@ fn job(reader: &Reader<'_>, grant: Grant, known_size: u64) -> Result<Job, StepEr
     let order: Option<ApplyOrder> = order_seq
         .map(|seq| events::envelope(conn, seq))
         .transpose()?
-        .and_then(|o| o.peek(Kind::ApplyOrder).ok());
+        .and_then(|o| o.decode_unverified(ObjectKind::ApplyOrder).ok());
     let on_file = records::decisions(conn, &row.id)?;
     let decisions: Vec<u64> = relevant(&on_file, order.as_ref().map(|o| &o.decision_digests))
         .map(|d| d.seq)
@@ -552,7 +556,9 @@ fn job(reader: &Reader<'_>, grant: Grant, known_size: u64) -> Result<Job, StepEr
             .map(|seen| seen.size),
     );
     for seq in &decisions {
-        let decision: Option<Decision> = events::envelope(conn, *seq)?.peek(Kind::Decision).ok();
+        let decision: Option<Decision> = events::envelope(conn, *seq)?
+            .decode_unverified(ObjectKind::Decision)
+            .ok();
         sizes.extend(decision.and_then(|d| d.seen_checkpoint).map(|seen| seen.size));
     }
     let consistency = sizes

@@ -32,7 +32,7 @@ use std::sync::Arc;
 
 use synapsor_chassis::clock::Clock;
 use synapsor_domain::digest::Digest;
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::timestamp::Timestamp;
 
 pub use access::{SERVICES, STREAMING_METHODS, access_table};
@@ -106,10 +106,10 @@ impl Ledger {
 
 impl Caller {
     /// The key under which the answer to this request is kept; `parts` is everything that was asked.
-    pub(crate) fn request(&self, id: &str, parts: &[&[u8]]) -> Result<RequestKey, Refusal> {
+    pub(crate) fn request(&self, id: &str, parts: &[&[u8]]) -> Result<RequestKey, PublicError> {
         if id.is_empty() || id.len() > REQUEST_ID_BYTES_MAX || !id.bytes().all(|b| b.is_ascii_graphic()) {
             let text = format!("request_id: must be 1 to {REQUEST_ID_BYTES_MAX} printable ASCII characters");
-            return Err(Refusal::new("MALFORMED", text));
+            return Err(PublicError::new("MALFORMED", text));
         }
         let mut all = Vec::new();
         for part in parts {

@@ -1,8 +1,8 @@
 //! The comparison of receipts between log and sources: what a source must hold, and what writers found to be otherwise.
 
+use synapsor_domain::error::PublicError;
 use synapsor_domain::event::EventKind;
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::Envelope;
+use synapsor_domain::signing::DsseEnvelope;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::{ReceiptFinding, verify_receipt_finding};
 
@@ -25,7 +25,7 @@ pub(crate) struct SourceReceipts {
 #[derive(Debug)]
 pub(crate) struct SourceReceipt {
     pub(crate) seq: u64,
-    pub(crate) signed: Envelope,
+    pub(crate) signed: DsseEnvelope,
     pub(crate) is_lost: bool,
 }
 
@@ -46,12 +46,16 @@ impl Ledger {
     ///
     /// # Errors
     /// What verification refuses; `refused:key` for a finding in the name of another writer.
-    pub(crate) async fn record_finding(&self, caller: Caller, signed: Envelope) -> Result<u32, StepError> {
+    pub(crate) async fn record_finding(
+        &self,
+        caller: Caller,
+        signed: DsseEnvelope,
+    ) -> Result<u32, StepError> {
         let trust = self.trust.current()?;
         let finding = verify_receipt_finding(&signed, &trust.file)?;
         let name = caller.identity.rsplit('/').next().unwrap_or_default();
         if finding.writer != name && finding.writer != caller.identity {
-            return Err(Refusal::new(
+            return Err(PublicError::new(
                 "refused:key",
                 "the finding names another writer than the certificate of the caller",
             )
@@ -59,7 +63,7 @@ impl Ledger {
         }
         let body = signed
             .to_bytes()
-            .map_err(|e| Refusal::new("MALFORMED", format!("finding: {e}")))?;
+            .map_err(|e| PublicError::new("MALFORMED", format!("finding: {e}")))?;
         let now = self.now();
         let recorded = self
             .write(move |step| record(step, &finding, &body, (&caller, now)))

@@ -5,11 +5,11 @@ use synapsor_domain::approval::{
     ReceiptAction, VerifiedReceiptOrder, check_reason, check_text, verify_receipt_order,
     verify_receipt_order_at,
 };
+use synapsor_domain::error::PublicError;
 use synapsor_domain::event::EventKind;
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::log::{ConsistencyProof, LoggedRecord, TreeHead};
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::Envelope;
+use synapsor_domain::log::{ConsistencyProof, ProvenEntry, TreeHead};
+use synapsor_domain::signing::DsseEnvelope;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::Position;
 use synapsor_domain::writeback::{ReceiptDiscrepancy, ReceiptRef};
@@ -22,7 +22,7 @@ use crate::{Caller, Ledger};
 #[derive(Debug)]
 pub(crate) struct FoundOrders {
     /// Oldest first.
-    pub(crate) orders: Vec<LoggedRecord>,
+    pub(crate) orders: Vec<ProvenEntry>,
     pub(crate) checkpoint: String,
     pub(crate) consistency: Option<ConsistencyProof>,
 }
@@ -43,7 +43,7 @@ impl Ledger {
     pub(crate) async fn submit_receipt_order(
         &self,
         caller: Caller,
-        signed: Envelope,
+        signed: DsseEnvelope,
     ) -> Result<Committed<RecordedOrder>, StepError> {
         let trust = self.trust.current()?;
         let now = self.now();
@@ -52,7 +52,7 @@ impl Ledger {
         check_text("the name of the source", &verified.order().source)?;
         let body = signed
             .to_bytes()
-            .map_err(|e| Refusal::new("MALFORMED", format!("signed: {e}")))?;
+            .map_err(|e| PublicError::new("MALFORMED", format!("signed: {e}")))?;
         let order = verified.order().clone();
         let concerned = match order.before {
             // Counted outside of the writing thread: it only goes into the answer.
@@ -86,7 +86,7 @@ impl Ledger {
                 let head = log::head(conn)?;
                 let seqs = receipts::orders_about(conn, &source, &proposals)?;
                 let orders = events::logged_all(conn, &seqs, head.size).map_err(|error| match error {
-                    StepError::Refused(_) => StepError::Refused(Refusal::new(
+                    StepError::Refused(_) => StepError::Refused(PublicError::new(
                         "ORDERS_TOO_LARGE",
                         "the orders about these receipts do not fit one answer; ask for fewer proposals",
                     )),
@@ -149,7 +149,7 @@ fn check_fits(conn: &Connection, verified: &VerifiedReceiptOrder) -> Result<(), 
         ReceiptAction::Archive => {
             let cut = receipts::archived_before(conn, &order.source)?;
             if cut.is_some_and(|cut| order.before < Some(cut)) {
-                return Err(Refusal::new(
+                return Err(PublicError::new(
                     "refused:archive_cut",
                     "a later time was ordered before, and an archive order never moves back; sign a later time",
                 )
@@ -174,8 +174,8 @@ fn is_adoptable(conn: &Connection, source: &str, named: &ReceiptRef) -> Result<b
     Ok(false)
 }
 
-fn unknown(named: &ReceiptRef, problem: &str) -> Refusal {
-    Refusal::new(
+fn unknown(named: &ReceiptRef, problem: &str) -> PublicError {
+    PublicError::new(
         "refused:receipt_unknown",
         format!(
             "{} {}: {problem}; see `synapsor-runner receipts audit`",

@@ -4,14 +4,14 @@ use std::fmt;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use synapsor_domain::contract::{holds_connection_url, holds_secret, is_secret_like};
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
 
 /// Keys under which our records keep names of columns, which are judged like keys.
 const NAME_KEYS: [&str; 2] = ["column", "columns"];
 
 /// Refuses canonical bytes that hold a secret-like key or column name, a connection URL, a token or a private key.
 /// The bytes are read as they stand; nothing is built of them.
-pub(crate) fn refuse(what: &'static str, bytes: &[u8]) -> Result<(), Refusal> {
+pub(crate) fn refuse(what: &'static str, bytes: &[u8]) -> Result<(), PublicError> {
     let mut found = None;
     let look = Look {
         is_name: false,
@@ -22,7 +22,7 @@ pub(crate) fn refuse(what: &'static str, bytes: &[u8]) -> Result<(), Refusal> {
     match (found, read) {
         (Some(why), _) => Err(rejected(what, why)),
         (None, Ok(())) => Ok(()),
-        (None, Err(_)) => Err(Refusal::new("MALFORMED", format!("{what}: is not JSON"))),
+        (None, Err(_)) => Err(PublicError::new("MALFORMED", format!("{what}: is not JSON"))),
     }
 }
 
@@ -143,8 +143,8 @@ impl<'de> Deserialize<'de> for Key {
         json.deserialize_str(Reads)
     }
 }
-fn rejected(what: &'static str, why: &str) -> Refusal {
-    Refusal::new(
+fn rejected(what: &'static str, why: &str) -> PublicError {
+    PublicError::new(
         "SECRET_MATERIAL_REJECTED",
         format!("{what}: {why}; remove it from the capability's visible columns or from the text"),
     )

@@ -11,7 +11,7 @@ use synapsor_chassis::grpc_server::{GrpcServer, ServerLimits};
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::tls::TlsFiles;
 use synapsor_domain::digest::Digest;
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::SigningKey;
 use synapsor_domain::trust::TrustFile;
 use tokio_util::sync::CancellationToken;
@@ -188,7 +188,7 @@ async fn sweep(ledger: Ledger, end: CancellationToken) {
 }
 
 /// A refusal's text names the problem, and after a semicolon the way out.
-fn from_refusal(refusal: &Refusal) -> ExitError {
+fn from_refusal(refusal: &PublicError) -> ExitError {
     let (problem, fix) = refusal
         .public
         .split_once("; ")

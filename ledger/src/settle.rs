@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use synapsor_domain::canonical;
 use synapsor_domain::digest::Digest;
-use synapsor_domain::event::{EventKind, ReceiptAlarmBody, SettleBody};
+use synapsor_domain::error::PublicError;
+use synapsor_domain::event::{AttemptFinishedBody, EventKind, ReceiptAlarmBody};
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::limits::ENVELOPE_BYTES_MAX;
-use synapsor_domain::proposal::{State, Step as ProposalStep, transition};
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::proposal::{ProposalState, ProposalTransition as ProposalStep, transition};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::{Position, ServiceKey};
 use synapsor_domain::writeback::{AttemptReport, AttemptResult, Receipt, ReceiptDiscrepancy, ReceiptRef};
@@ -37,7 +37,7 @@ pub(crate) const UNFINISHED_MAX: usize = 200;
 /// An attempt that was announced and whose end is not on file.
 #[derive(Debug, Clone)]
 pub(crate) struct Unfinished {
-    pub(crate) proposal: Envelope,
+    pub(crate) proposal: DsseEnvelope,
     pub(crate) fence: u64,
     pub(crate) attempt: u32,
     /// Whether somebody holds the lease.
@@ -52,8 +52,8 @@ pub(crate) struct Settlement {
     pub(crate) id: ProposalId,
     /// Empty when a reconciler settles without a lease.
     pub(crate) token: Vec<u8>,
-    pub(crate) attempt: Envelope,
-    pub(crate) receipt: Option<Envelope>,
+    pub(crate) attempt: DsseEnvelope,
+    pub(crate) receipt: Option<DsseEnvelope>,
 }
 
 impl Ledger {
@@ -62,7 +62,7 @@ impl Ledger {
         &self,
         caller: Caller,
         settlement: Settlement,
-    ) -> Result<Committed<Judged<State>>, StepError> {
+    ) -> Result<Committed<Judged<ProposalState>>, StepError> {
         let trust = self.trust.current()?;
         let report = open_report(&settlement, &trust)?;
         // Signatures are verified here, where they hold up nobody else.
@@ -118,7 +118,7 @@ impl Ledger {
                 trust,
             };
             closing.check_lease(step)?;
-            transition(closing.row.state, closing.row.started, ProposalStep::Doubt)?;
+            transition(closing.row.state, closing.row.started, ProposalStep::MarkInDoubt)?;
             closing.append_report(step, EventKind::WritebackInDoubt)
         })
         .await
@@ -170,12 +170,12 @@ struct Closing {
 struct OpenedReceipt {
     receipt: Receipt,
     /// Its key is retired; the log does not hold it from before.
-    unproven: Option<Refusal>,
+    unproven: Option<PublicError>,
 }
 
 impl OpenedReceipt {
-    fn of(signed: &Envelope, trust: &Trust) -> Result<Self, Refusal> {
-        let (receipt, key) = open_under::<Receipt>(signed, Kind::Receipt, "receipt", trust)?;
+    fn of(signed: &DsseEnvelope, trust: &Trust) -> Result<Self, PublicError> {
+        let (receipt, key) = open_under::<Receipt>(signed, ObjectKind::Receipt, "receipt", trust)?;
         let unproven = check_in_use(signed, key, "receipt").err();
         Ok(Self { receipt, unproven })
     }
@@ -189,10 +189,10 @@ impl Closing {
     fn with_receipt(
         &self,
         step: &mut Step<'_>,
-        signed: &Envelope,
-        opened: Result<OpenedReceipt, Refusal>,
-    ) -> Result<Judged<State>, StepError> {
-        let presented = Digest::of(Kind::Receipt, &signed.payload);
+        signed: &DsseEnvelope,
+        opened: Result<OpenedReceipt, PublicError>,
+    ) -> Result<Judged<ProposalState>, StepError> {
+        let presented = Digest::of(ObjectKind::Receipt, &signed.payload);
         let known = records::receipt(step.conn(), &self.row.id)?.map(|(digest, _)| digest);
         if known == Some(presented) {
             return Ok(Ok(self.row.state));
@@ -209,7 +209,7 @@ impl Closing {
         }
         let refusal = match (checked, known) {
             (Err(refusal), _) => refusal,
-            (Ok(_), Some(known)) => Refusal::new(
+            (Ok(_), Some(known)) => PublicError::new(
                 "RECEIPT_DIFFERS",
                 format!(
                     "a receipt with the digest {known} is on file for this proposal; an operator must look at both"
@@ -245,7 +245,7 @@ impl Closing {
         step: &Step<'_>,
         opened: OpenedReceipt,
         digest: Digest,
-    ) -> Result<Result<Receipt, Refusal>, StepError> {
+    ) -> Result<Result<Receipt, PublicError>, StepError> {
         let Some(unproven) = opened.unproven else {
             return Ok(Ok(opened.receipt));
         };
@@ -264,7 +264,7 @@ impl Closing {
         }
     }
 
-    fn check_receipt(&self, receipt: Receipt, digest: Digest) -> Result<Receipt, Refusal> {
+    fn check_receipt(&self, receipt: Receipt, digest: Digest) -> Result<Receipt, PublicError> {
         if receipt.v != 1 || receipt.proposal_id != self.row.id || receipt.proposal_digest != self.row.digest
         {
             return Err(integrity("receipt", "speaks of another proposal"));
@@ -278,13 +278,13 @@ impl Closing {
         Ok(receipt)
     }
 
-    fn without_receipt(&self, step: &mut Step<'_>) -> Result<State, StepError> {
+    fn without_receipt(&self, step: &mut Step<'_>) -> Result<ProposalState, StepError> {
         // Without a receipt only the holder of the lease may say that nothing was written.
         self.check_lease(step)?;
         if self.report.result.is_terminal() || self.report.result == AttemptResult::InDoubt {
             return Err(malformed("receipt", "is missing for a result that ends the proposal").into());
         }
-        let state = transition(self.row.state, self.row.started, ProposalStep::Release)?;
+        let state = transition(self.row.state, self.row.started, ProposalStep::ReturnToApproved)?;
         self.append_report(step, EventKind::WritebackReleased)?;
         leases::release(step.conn(), &self.row.id)?;
         Ok(state)
@@ -302,10 +302,10 @@ impl Closing {
     fn append_settlement(
         &self,
         step: &mut Step<'_>,
-        signed: &Envelope,
+        signed: &DsseEnvelope,
         kind: EventKind,
     ) -> Result<(), StepError> {
-        let body = SettleBody {
+        let body = AttemptFinishedBody {
             attempt: self.settlement.attempt.clone(),
             receipt: signed.clone(),
         };
@@ -319,7 +319,7 @@ impl Closing {
         step: &mut Step<'_>,
         known: Option<Digest>,
         presented: Digest,
-        refusal: &Refusal,
+        refusal: &PublicError,
     ) -> Result<(), StepError> {
         tracing::error!(proposal = %self.row.id, code = %refusal.code, "a receipt contradicts the record");
         let reason = refusal.to_string();
@@ -347,8 +347,8 @@ impl Closing {
     }
 }
 
-fn open_report(settlement: &Settlement, trust: &Trust) -> Result<AttemptReport, Refusal> {
-    let report: AttemptReport = open_of_writer(&settlement.attempt, Kind::Attempt, "attempt", trust)?;
+fn open_report(settlement: &Settlement, trust: &Trust) -> Result<AttemptReport, PublicError> {
+    let report: AttemptReport = open_of_writer(&settlement.attempt, ObjectKind::Attempt, "attempt", trust)?;
     if report.v != 1 || report.proposal_id != settlement.id {
         return Err(malformed("attempt", "speaks of another proposal"));
     }
@@ -356,11 +356,11 @@ fn open_report(settlement: &Settlement, trust: &Trust) -> Result<AttemptReport, 
 }
 
 fn open_of_writer<T: serde::de::DeserializeOwned>(
-    envelope: &Envelope,
-    kind: Kind,
+    envelope: &DsseEnvelope,
+    kind: ObjectKind,
     what: &'static str,
     trust: &Trust,
-) -> Result<T, Refusal> {
+) -> Result<T, PublicError> {
     let (object, key) = open_under(envelope, kind, what, trust)?;
     check_in_use(envelope, key, what)?;
     Ok(object)
@@ -368,11 +368,11 @@ fn open_of_writer<T: serde::de::DeserializeOwned>(
 
 /// Opens what a writer key of the trust file signed, whether or not the key is retired.
 fn open_under<'t, T: serde::de::DeserializeOwned>(
-    envelope: &Envelope,
-    kind: Kind,
+    envelope: &DsseEnvelope,
+    kind: ObjectKind,
     what: &'static str,
     trust: &'t Trust,
-) -> Result<(T, &'t ServiceKey), Refusal> {
+) -> Result<(T, &'t ServiceKey), PublicError> {
     let signer = envelope.signer().map_err(|e| integrity(what, &e.to_string()))?;
     let key = trust.file.writer(signer).ok_or_else(|| {
         integrity(
@@ -381,15 +381,15 @@ fn open_under<'t, T: serde::de::DeserializeOwned>(
         )
     })?;
     let object = envelope
-        .open(kind, &key.public_key)
+        .verify_and_decode(kind, &key.public_key)
         .map_err(|e| integrity(what, &e.to_string()))?;
     Ok((object, key))
 }
 
 /// What was signed before the retirement is on file; nothing proves that this was.
-fn check_in_use(envelope: &Envelope, key: &ServiceKey, what: &str) -> Result<(), Refusal> {
+fn check_in_use(envelope: &DsseEnvelope, key: &ServiceKey, what: &str) -> Result<(), PublicError> {
     key.for_object_at(&Position::Unproven).map_err(|retired| {
-        let (code, fix) = if envelope.payload_type == Kind::Receipt.payload_type() {
+        let (code, fix) = if envelope.payload_type == ObjectKind::Receipt.payload_type() {
             (
                 RECEIPT_UNPROVEN,
                 "; look at the row, then `synapsor-runner receipts adopt PROPOSAL`",
@@ -397,23 +397,23 @@ fn check_in_use(envelope: &Envelope, key: &ServiceKey, what: &str) -> Result<(),
         } else {
             ("refused:receipt_integrity", "")
         };
-        Refusal::new(code, format!("{what}: signed by {}: {retired}{fix}", key.key_id))
+        PublicError::new(code, format!("{what}: signed by {}: {retired}{fix}", key.key_id))
     })?;
     Ok(())
 }
 
-fn row_changed() -> Refusal {
-    Refusal::new(
+fn row_changed() -> PublicError {
+    PublicError::new(
         ROW_CHANGED_CODE,
         "the COMMIT of this receipt left another version of the row than the one checked; look at the row, then \
          `synapsor-runner receipts adopt PROPOSAL`",
     )
 }
 
-fn integrity(what: &str, problem: &str) -> Refusal {
-    Refusal::new("refused:receipt_integrity", format!("{what}: {problem}"))
+fn integrity(what: &str, problem: &str) -> PublicError {
+    PublicError::new("refused:receipt_integrity", format!("{what}: {problem}"))
 }
 
-fn malformed(field: &str, problem: &str) -> Refusal {
-    Refusal::new("MALFORMED", format!("{field}: {problem}"))
+fn malformed(field: &str, problem: &str) -> PublicError {
+    PublicError::new("MALFORMED", format!("{field}: {problem}"))
 }

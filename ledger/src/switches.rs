@@ -3,9 +3,9 @@
 
 use synapsor_domain::approval::{LiftClock, check_reason, verify_freeze, verify_lift};
 use synapsor_domain::digest::Digest;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::event::EventKind;
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::verify_confirmation;
 
@@ -16,11 +16,11 @@ use crate::{Caller, Ledger};
 #[derive(Debug, Clone)]
 pub(crate) struct Switches {
     /// The freezes that no lift ended, and the newest lifts, oldest first, as they were signed.
-    pub(crate) signed: Vec<Envelope>,
+    pub(crate) signed: Vec<DsseEnvelope>,
     /// Digest of the newest freeze or lift.
     pub(crate) newest: Option<Digest>,
     /// What writers confirmed of the switch that was asked about.
-    pub(crate) confirmations: Vec<Envelope>,
+    pub(crate) confirmations: Vec<DsseEnvelope>,
     /// Until when an order that is on file can still be carried out.
     pub(crate) ordered_until: Option<Timestamp>,
 }
@@ -41,11 +41,11 @@ impl Ledger {
     pub(crate) async fn submit_switch(
         &self,
         caller: Caller,
-        signed: Envelope,
+        signed: DsseEnvelope,
     ) -> Result<Committed<u64>, StepError> {
         let trust = self.trust.current()?;
         let now = self.now();
-        let verified = if signed.payload_type == Kind::Freeze.payload_type() {
+        let verified = if signed.payload_type == ObjectKind::Freeze.payload_type() {
             let freeze = verify_freeze(&signed, &trust.file)?;
             check_reason(freeze.freeze().reason.as_deref())?;
             Verified {
@@ -90,7 +90,7 @@ impl Ledger {
     }
 
     /// Files what a writer confirms of a freeze or lift.
-    pub(crate) async fn confirm_switch(&self, caller: Caller, signed: Envelope) -> Result<(), StepError> {
+    pub(crate) async fn confirm_switch(&self, caller: Caller, signed: DsseEnvelope) -> Result<(), StepError> {
         let trust = self.trust.current()?;
         verify_confirmation(&signed, &trust.file)?;
         let now = self.now();
@@ -139,7 +139,7 @@ fn submit(
 }
 
 /// Freezes in force and the newest lifts, as they were signed.
-pub(crate) fn to_tell(reader: &Reader<'_>) -> Result<Vec<Envelope>, StepError> {
+pub(crate) fn to_tell(reader: &Reader<'_>) -> Result<Vec<DsseEnvelope>, StepError> {
     let conn = reader.conn();
     let told = switches::to_tell(conn)?.into_iter();
     Ok(told
@@ -150,9 +150,9 @@ pub(crate) fn to_tell(reader: &Reader<'_>) -> Result<Vec<Envelope>, StepError> {
 /// What a lease stream tells besides jobs.
 #[derive(Debug, Default)]
 pub(crate) struct Stops {
-    pub(crate) switches: Vec<Envelope>,
+    pub(crate) switches: Vec<DsseEnvelope>,
     /// Proposals with the rejections that came after a writer had started on them.
-    pub(crate) rejections: Vec<(Envelope, Envelope)>,
+    pub(crate) rejections: Vec<(DsseEnvelope, DsseEnvelope)>,
 }
 
 /// How far a lease stream has told of stops.
@@ -202,16 +202,16 @@ fn newest(reader: &Reader<'_>) -> Result<Option<Digest>, StepError> {
         return Ok(None);
     };
     let envelope = events::envelope(conn, seq)?;
-    let kind = if envelope.payload_type == Kind::Freeze.payload_type() {
-        Kind::Freeze
+    let kind = if envelope.payload_type == ObjectKind::Freeze.payload_type() {
+        ObjectKind::Freeze
     } else {
-        Kind::Unfreeze
+        ObjectKind::Unfreeze
     };
     Ok(Some(Digest::of(kind, &envelope.payload)))
 }
 
-fn bytes_of(signed: &Envelope) -> Result<Vec<u8>, Refusal> {
+fn bytes_of(signed: &DsseEnvelope) -> Result<Vec<u8>, PublicError> {
     signed
         .to_bytes()
-        .map_err(|e| Refusal::new("MALFORMED", format!("signed object: {e}")))
+        .map_err(|e| PublicError::new("MALFORMED", format!("signed object: {e}")))
 }

@@ -7,20 +7,22 @@ use std::sync::Arc;
 
 use synapsor_chassis::clock::ManualClock;
 use synapsor_chassis::random;
-use synapsor_domain::approval::{ApplyOrder, Approver, Audience, Decision, RENDERER, Render, Verdict};
+use synapsor_domain::approval::{
+    ApplyOrder, Decision, DecisionKind, RENDERER, ReviewedDocument, SignatureAudience, SignerInfo,
+};
 use synapsor_domain::canonical;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::evidence::{AuditRecord, Evidence};
 use synapsor_domain::ids::{AuditId, EvidenceId, ProposalId};
 use synapsor_domain::proposal::{
-    ApprovalTerms, EvidenceRef, Operation, Proposal, ProposalMode, Requester, RowGuard, SourceRef, Target,
+    ApprovalTerms, EvidenceRef, Operation, Proposal, ProposalMode, Requester, RowGuard, RowTarget, SourceRef,
 };
 use synapsor_domain::review;
-use synapsor_domain::signing::{Envelope, Kind, SigningKey};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind, SigningKey};
 use synapsor_domain::timestamp::{Span, Timestamp};
-use synapsor_domain::trust::Environment;
+use synapsor_domain::trust::DeploymentEnvironment;
 use synapsor_domain::value::{ColumnValue, Value};
-use synapsor_domain::writeback::{AttemptReport, AttemptResult, Outcome, Receipt};
+use synapsor_domain::writeback::{AttemptReport, AttemptResult, Receipt, ReceiptOutcome};
 use zeroize::Zeroizing;
 
 use crate::intake::{Filed, Filing, Record};
@@ -102,7 +104,11 @@ impl World {
             audit,
         };
         let filed = self.submit(&id, record).await.unwrap().value.unwrap();
-        filed.envelope.peek::<Proposal>(Kind::Proposal).unwrap().id
+        filed
+            .envelope
+            .decode_unverified::<Proposal>(ObjectKind::Proposal)
+            .unwrap()
+            .id
     }
 
     /// Files one thing as the reader.
@@ -120,9 +126,9 @@ impl World {
         outcomes.pop().unwrap()
     }
 
-    pub(crate) fn decision(&self, draft: &Draft, verdict: Verdict) -> Decision {
+    pub(crate) fn decision(&self, draft: &Draft, verdict: DecisionKind) -> Decision {
         let (proposal, _, _) = draft.signed();
-        let digest = proposal.digest(Kind::Proposal).unwrap();
+        let digest = proposal.digest(ObjectKind::Proposal).unwrap();
         let now = self.now();
         Decision {
             v: 1,
@@ -131,12 +137,12 @@ impl World {
             proposal_digest: digest,
             contract_digest: draft.proposal.contract_digest,
             audience: audience(),
-            approver: Approver {
+            approver: SignerInfo {
                 key_id: key(ANN_KEY).key_id(),
                 person: "ann".into(),
                 role: "approver".into(),
             },
-            render: Render {
+            render: ReviewedDocument {
                 renderer: RENDERER.into(),
                 digest: review::digest(&draft.proposal, digest),
             },
@@ -158,11 +164,11 @@ impl World {
         ApplyOrder {
             v: 1,
             proposal_id: draft.proposal.id.clone(),
-            proposal_digest: proposal.digest(Kind::Proposal).unwrap(),
+            proposal_digest: proposal.digest(ObjectKind::Proposal).unwrap(),
             contract_digest: draft.proposal.contract_digest,
             decision_digests,
             audience: audience(),
-            approver: Approver {
+            approver: SignerInfo {
                 key_id: key(ANN_KEY).key_id(),
                 person: "ann".into(),
                 role: "applier".into(),
@@ -184,10 +190,10 @@ impl World {
     /// As [`Self::ordered`], for another source.
     pub(crate) async fn ordered_at(&self, draft: &Draft, source: &str) -> ProposalId {
         let id = self.file(draft).await;
-        let mut decision = self.decision(draft, Verdict::Approve);
+        let mut decision = self.decision(draft, DecisionKind::Approve);
         source.clone_into(&mut decision.audience.source_id);
-        let decision = seal(Kind::Decision, &decision, ANN_KEY);
-        let digest = decision.digest(Kind::Decision).unwrap();
+        let decision = seal(ObjectKind::Decision, &decision, ANN_KEY);
+        let digest = decision.digest(ObjectKind::Decision).unwrap();
         self.ledger
             .decide(caller(OPERATOR), &random::hex_id(16), decision)
             .await
@@ -196,7 +202,7 @@ impl World {
             .unwrap();
         let mut order = self.order(draft, &[digest]);
         source.clone_into(&mut order.audience.source_id);
-        let order = seal(Kind::ApplyOrder, &order, ANN_KEY);
+        let order = seal(ObjectKind::ApplyOrder, &order, ANN_KEY);
         self.ledger
             .request_apply(caller(OPERATOR), &random::hex_id(16), order)
             .await
@@ -206,19 +212,19 @@ impl World {
         id
     }
 
-    pub(crate) fn receipt(&self, draft: &Draft, outcome: Outcome) -> Receipt {
+    pub(crate) fn receipt(&self, draft: &Draft, outcome: ReceiptOutcome) -> Receipt {
         let (proposal, _, _) = draft.signed();
         Receipt {
             v: 1,
             proposal_id: draft.proposal.id.clone(),
-            proposal_digest: proposal.digest(Kind::Proposal).unwrap(),
+            proposal_digest: proposal.digest(ObjectKind::Proposal).unwrap(),
             outcome,
-            reason: if outcome == Outcome::Applied {
+            reason: if outcome == ReceiptOutcome::Applied {
                 String::new()
             } else {
                 "guard".into()
             },
-            rows_affected: u32::from(outcome == Outcome::Applied),
+            rows_affected: u32::from(outcome == ReceiptOutcome::Applied),
             previous_version: None,
             new_version: None,
             order_digest: None,
@@ -236,38 +242,38 @@ impl World {
         &self,
         draft: &Draft,
         result: AttemptResult,
-        receipt: Option<&Envelope>,
-    ) -> Envelope {
+        receipt: Option<&DsseEnvelope>,
+    ) -> DsseEnvelope {
         let (proposal, _, _) = draft.signed();
         let report = AttemptReport {
             v: 1,
             proposal_id: draft.proposal.id.clone(),
-            proposal_digest: proposal.digest(Kind::Proposal).unwrap(),
+            proposal_digest: proposal.digest(ObjectKind::Proposal).unwrap(),
             order_digest: None,
             writer: WRITER.into(),
             fence: 1,
             attempt: 1,
             result,
             message: "done".into(),
-            receipt_digest: receipt.map(|r| r.digest(Kind::Receipt).unwrap()),
+            receipt_digest: receipt.map(|r| r.digest(ObjectKind::Receipt).unwrap()),
             at: self.now(),
         };
-        seal(Kind::Attempt, &report, WRITER_KEY)
+        seal(ObjectKind::Attempt, &report, WRITER_KEY)
     }
 }
 
 impl Draft {
     /// Proposal and evidence as the reader signs them, and the audit record.
-    pub(crate) fn signed(&self) -> (Envelope, Envelope, Vec<u8>) {
-        let proposal = seal(Kind::Proposal, &self.proposal, READER_KEY);
-        let evidence = seal(Kind::Evidence, &self.evidence, READER_KEY);
+    pub(crate) fn signed(&self) -> (DsseEnvelope, DsseEnvelope, Vec<u8>) {
+        let proposal = seal(ObjectKind::Proposal, &self.proposal, READER_KEY);
+        let evidence = seal(ObjectKind::Evidence, &self.evidence, READER_KEY);
         let audit = audit(&self.evidence, Some(&self.proposal));
         (proposal, evidence, audit)
     }
 }
 
-pub(crate) fn seal<T: serde::Serialize>(kind: Kind, object: &T, seed: u8) -> Envelope {
-    Envelope::seal(kind, object, &key(seed)).unwrap()
+pub(crate) fn seal<T: serde::Serialize>(kind: ObjectKind, object: &T, seed: u8) -> DsseEnvelope {
+    DsseEnvelope::sign(kind, object, &key(seed)).unwrap()
 }
 
 pub(crate) fn caller(identity: &str) -> Caller {
@@ -278,10 +284,10 @@ pub(crate) fn caller(identity: &str) -> Caller {
     }
 }
 
-pub(crate) fn audience() -> Audience {
-    Audience {
+pub(crate) fn audience() -> SignatureAudience {
+    SignatureAudience {
         deployment_id: "dep-test".into(),
-        environment: Environment::Dev,
+        environment: DeploymentEnvironment::Dev,
         source_id: "main".into(),
     }
 }
@@ -298,7 +304,7 @@ pub(crate) fn draft(now: Timestamp, new_value: &str) -> Draft {
         provenance: "environment".into(),
         client: "spiffe://dep-test/gateway/g1".into(),
     };
-    let target = Target {
+    let target = RowTarget {
         schema: "main".into(),
         table: "invoices".into(),
         primary_key: ColumnValue::new("id", Value::int(1)),
@@ -308,7 +314,7 @@ pub(crate) fn draft(now: Timestamp, new_value: &str) -> Draft {
         ColumnValue::new("id", Value::int(1)),
         ColumnValue::new("fee", Value::text("10")),
     ];
-    let contract_digest = Digest::of(Kind::Contract, b"{}");
+    let contract_digest = Digest::of(ObjectKind::Contract, b"{}");
     let evidence = Evidence {
         v: 1,
         id: EvidenceId::from_random(random::bytes()),
@@ -319,14 +325,14 @@ pub(crate) fn draft(now: Timestamp, new_value: &str) -> Draft {
         requested_by: requested_by.clone(),
         target: target.clone(),
         row: row.clone(),
-        query_fingerprint: Digest::of(Kind::Schema, b"q"),
+        query_fingerprint: Digest::of(ObjectKind::Schema, b"q"),
         read_at: now,
     };
     let proposal = Proposal {
         v: 1,
         id: ProposalId::from_random(random::bytes()),
         ledger_origin: ORIGIN.into(),
-        environment: Environment::Dev,
+        environment: DeploymentEnvironment::Dev,
         source,
         capability: "billing.waive_fee".into(),
         contract_digest,
@@ -338,7 +344,7 @@ pub(crate) fn draft(now: Timestamp, new_value: &str) -> Draft {
         set: vec![ColumnValue::new("fee", Value::text(new_value))],
         before: row,
         guard: RowGuard::weak(),
-        schema_fingerprint: Digest::of(Kind::Schema, b"s"),
+        schema_fingerprint: Digest::of(ObjectKind::Schema, b"s"),
         side_effects: Vec::new(),
         approval: ApprovalTerms {
             required_role: "approver".into(),
@@ -346,7 +352,7 @@ pub(crate) fn draft(now: Timestamp, new_value: &str) -> Draft {
         },
         requested_by,
         on_behalf_of: None,
-        context_binding: Digest::of(Kind::Schema, b"c"),
+        context_binding: Digest::of(ObjectKind::Schema, b"c"),
         evidence: Vec::new(),
         created_at: now,
         not_after: now + Span::days(7),
@@ -356,8 +362,8 @@ pub(crate) fn draft(now: Timestamp, new_value: &str) -> Draft {
 
 /// Makes the proposal name its evidence again after either was changed.
 pub(crate) fn with_evidence(mut draft: Draft) -> Draft {
-    let digest = seal(Kind::Evidence, &draft.evidence, READER_KEY)
-        .digest(Kind::Evidence)
+    let digest = seal(ObjectKind::Evidence, &draft.evidence, READER_KEY)
+        .digest(ObjectKind::Evidence)
         .unwrap();
     draft.proposal.evidence = vec![EvidenceRef {
         id: draft.evidence.id.clone(),
@@ -382,7 +388,7 @@ pub(crate) fn audit(evidence: &Evidence, proposal: Option<&Proposal>) -> Vec<u8>
         result: "row".into(),
         query_fingerprint: Some(evidence.query_fingerprint),
         primary_key: None,
-        arguments_digest: Digest::of(Kind::Schema, b"a"),
+        arguments_digest: Digest::of(ObjectKind::Schema, b"a"),
         evidence_id: Some(evidence.id.clone()),
         proposal_id: proposal.map(|p| p.id.clone()),
         at: evidence.read_at,

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use synapsor_chassis::clock::{Clock as _, SystemClock};
 use synapsor_chassis::files::{self, FileError, FileStamp};
 use synapsor_domain::digest::Digest;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::limits::FILE_BYTES_MAX;
 use synapsor_domain::log::TreeHead;
-use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::{KeyId, PublicKey};
 use synapsor_domain::trust::TrustFile;
 use tokio::sync::watch;
@@ -38,7 +38,7 @@ type Last = (Option<FileStamp>, Arc<Trust>);
 
 impl TrustStore {
     /// Reads the file for the first time.
-    pub fn open(path: &Path) -> Result<Self, Refusal> {
+    pub fn open(path: &Path) -> Result<Self, PublicError> {
         let last = Mutex::new(read(path, None, None)?);
         Ok(Self {
             path: path.to_owned(),
@@ -55,7 +55,7 @@ impl TrustStore {
     }
 
     /// What the file says now. A file that no longer reads is refused: the old one may name a revoked key.
-    pub fn current(&self) -> Result<Arc<Trust>, Refusal> {
+    pub fn current(&self) -> Result<Arc<Trust>, PublicError> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let stamp = FileStamp::of(&self.path).map_err(|_| unreadable())?;
         if last.0 != Some(stamp) {
@@ -83,7 +83,7 @@ impl Trust {
     }
 }
 
-fn read(path: &Path, pinned: Option<TreeHead>, earlier: Option<&TrustFile>) -> Result<Last, Refusal> {
+fn read(path: &Path, pinned: Option<TreeHead>, earlier: Option<&TrustFile>) -> Result<Last, PublicError> {
     // The stamp comes first: a change in between is seen by the next look.
     let stamp = FileStamp::of(path).map_err(|_| unreadable())?;
     let stamp = Some(stamp).filter(|stamp| stamp.is_stable(SystemClock.now_ms()));
@@ -101,9 +101,9 @@ fn read(path: &Path, pinned: Option<TreeHead>, earlier: Option<&TrustFile>) -> R
     ))
 }
 
-fn unusable(error: &FileError) -> Refusal {
+fn unusable(error: &FileError) -> PublicError {
     match error {
-        FileError::WritableByOthers { .. } => Refusal::new(
+        FileError::WritableByOthers { .. } => PublicError::new(
             "TRUST_FILE_OPEN",
             format!("the trust file cannot be used: {error}; {}", error.fix()),
         ),
@@ -111,8 +111,8 @@ fn unusable(error: &FileError) -> Refusal {
     }
 }
 
-fn unreadable() -> Refusal {
-    Refusal::new(
+fn unreadable() -> PublicError {
+    PublicError::new(
         "TRUST_FILE_UNREADABLE",
         "the ledger cannot read its trust file; put it back and make it readable",
     )

@@ -4,14 +4,14 @@
 use std::collections::HashMap;
 
 use synapsor_domain::approval::{
-    ApplyOrder, ApprovalRefusal, Decision, Judge, VerifiedDecision, VerifiedOrder, verify_decision,
-    verify_decision_at, verify_order,
+    ApplyOrder, ApprovalRefusal, Decision, VerificationContext, VerifiedDecision, VerifiedOrder,
+    verify_decision, verify_decision_at, verify_order,
 };
 use synapsor_domain::digest::Digest;
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::log::TreeHead;
 use synapsor_domain::proposal::Proposal;
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::Position;
 
@@ -34,7 +34,7 @@ impl Verdicts {
     /// Verifies a decision or an order, and the decisions on file that count with it.
     pub(crate) fn of(
         reader: &Reader<'_>,
-        (kind, signed): (Kind, &Envelope),
+        (kind, signed): (ObjectKind, &DsseEnvelope),
         trust: &Trust,
         now: Timestamp,
     ) -> Result<Self, StepError> {
@@ -46,7 +46,7 @@ impl Verdicts {
             return Ok(Self::default());
         };
         let (_, proposal) = proposals::signed(conn, &row)?;
-        let judge = Judge {
+        let judge = VerificationContext {
             trust: &trust.file,
             now,
             proposal: &proposal,
@@ -54,7 +54,7 @@ impl Verdicts {
         };
         let mut verdicts = Self::default();
         match kind {
-            Kind::ApplyOrder => verdicts.order = Some(verify_order(signed, &judge)),
+            ObjectKind::ApplyOrder => verdicts.order = Some(verify_order(signed, &judge)),
             _ => verdicts.decision = Some(verify_decision(signed, &judge)),
         }
         let on_file = records::decisions(conn, &row.id)?;
@@ -76,8 +76,8 @@ impl Verdicts {
     /// The verdict on the presented decision.
     pub(crate) fn decision(
         &self,
-        signed: &Envelope,
-        judge: &Judge<'_>,
+        signed: &DsseEnvelope,
+        judge: &VerificationContext<'_>,
     ) -> Result<VerifiedDecision, ApprovalRefusal> {
         match &self.decision {
             Some(verdict) => verdict.clone(),
@@ -88,8 +88,8 @@ impl Verdicts {
     /// The verdict on the presented order.
     pub(crate) fn order(
         &self,
-        signed: &Envelope,
-        judge: &Judge<'_>,
+        signed: &DsseEnvelope,
+        judge: &VerificationContext<'_>,
     ) -> Result<VerifiedOrder, ApprovalRefusal> {
         match &self.order {
             Some(verdict) => verdict.clone(),
@@ -102,8 +102,8 @@ impl Verdicts {
     pub(crate) fn on_file(
         &self,
         digest: Digest,
-        read: impl FnOnce() -> Result<Envelope, StepError>,
-        judge: &Judge<'_>,
+        read: impl FnOnce() -> Result<DsseEnvelope, StepError>,
+        judge: &VerificationContext<'_>,
     ) -> Result<Result<VerifiedDecision, ApprovalRefusal>, StepError> {
         if let Some(verdict) = self.on_file.get(&digest) {
             return Ok(verdict.clone());
@@ -125,15 +125,15 @@ struct Claim {
 }
 
 impl Claim {
-    fn of(kind: Kind, signed: &Envelope) -> Option<Self> {
-        if kind == Kind::ApplyOrder {
-            let order: ApplyOrder = signed.peek(kind).ok()?;
+    fn of(kind: ObjectKind, signed: &DsseEnvelope) -> Option<Self> {
+        if kind == ObjectKind::ApplyOrder {
+            let order: ApplyOrder = signed.decode_unverified(kind).ok()?;
             return Some(Self {
                 proposal: order.proposal_id,
                 counts_on: Some(order.decision_digests),
             });
         }
-        let decision: Decision = signed.peek(kind).ok()?;
+        let decision: Decision = signed.decode_unverified(kind).ok()?;
         Some(Self {
             proposal: decision.proposal_id,
             counts_on: None,

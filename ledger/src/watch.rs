@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::ticket::{RecordKind, VerifiedTicket};
+use synapsor_domain::context_ticket::{RecordKind, VerifiedTicket};
+use synapsor_domain::error::PublicError;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -61,15 +61,15 @@ pub(crate) struct Watch {
     _place: Place,
 }
 
-pub(crate) type Out = mpsc::Sender<Result<Told, Refusal>>;
+pub(crate) type Out = mpsc::Sender<Result<Told, PublicError>>;
 
 impl Watches {
-    fn enter(self: &Arc<Self>, gateway: &str) -> Result<Place, Refusal> {
+    fn enter(self: &Arc<Self>, gateway: &str) -> Result<Place, PublicError> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(gateway.to_owned()).or_default();
         if *count >= WATCHES_MAX {
             let text = format!("this gateway has {WATCHES_MAX} watches open; end some before it opens more");
-            return Err(Refusal::new("WATCHES_EXCEEDED", text));
+            return Err(PublicError::new("WATCHES_EXCEEDED", text));
         }
         *count += 1;
         Ok(Place {
@@ -101,7 +101,7 @@ impl Ledger {
         caller: &Caller,
         ticket: VerifiedTicket,
         after: Option<u64>,
-    ) -> Result<Watch, Refusal> {
+    ) -> Result<Watch, PublicError> {
         if !ticket.allows(RecordKind::Proposal) {
             return Err(crate::agent_record::not_found());
         }
@@ -119,7 +119,7 @@ impl Ledger {
                     "after_seq is not one of the last {BACK_MAX} records; watch from now on and read the proposals \
                      again"
                 );
-                return Err(Refusal::new("WATCH_OUT_OF_RANGE", text));
+                return Err(PublicError::new("WATCH_OUT_OF_RANGE", text));
             }
         };
         Ok(Watch {
@@ -183,7 +183,7 @@ impl Watch {
                 Err(error) => return self.fail(error, out),
             };
             for change in changes {
-                let principal_matches = self.ticket.speaks_for(&change.tenant, &change.principal);
+                let principal_matches = self.ticket.covers_principal(&change.tenant, &change.principal);
                 let message = Told::Change {
                     change,
                     principal_matches,
@@ -218,7 +218,7 @@ impl Watch {
     }
 
     fn is_over(&self) -> bool {
-        self.ticket.still(self.ledger.now()).is_err()
+        self.ticket.check_not_expired(self.ledger.now()).is_err()
     }
 
     fn left(&self) -> Duration {

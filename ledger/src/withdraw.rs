@@ -1,11 +1,11 @@
 //! Taking a proposal back: the agent's own act, before any writer has started on it.
 
-use synapsor_domain::agent_view::RecordState;
+use synapsor_domain::agent_view::AgentProposalState;
+use synapsor_domain::context_ticket::{RecordKind, VerifiedTicket};
+use synapsor_domain::error::PublicError;
 use synapsor_domain::event::EventKind;
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::proposal::{ProposalMode, Step as ProposalStep, transition};
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::ticket::{RecordKind, VerifiedTicket};
+use synapsor_domain::proposal::{ProposalMode, ProposalTransition as ProposalStep, transition};
 
 use crate::agent_record::allowed;
 use crate::store::agents::{self, Scope};
@@ -16,9 +16,9 @@ use crate::{Caller, Ledger, expire};
 /// Where a proposal stands after somebody wanted it back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Withdrawal {
-    pub(crate) state: RecordState,
+    pub(crate) state: AgentProposalState,
     /// Why it was not withdrawn; `None` when it is, now or since an earlier request.
-    pub(crate) refusal: Option<Refusal>,
+    pub(crate) refusal: Option<PublicError>,
 }
 
 impl Ledger {
@@ -43,15 +43,15 @@ impl Ledger {
         let id = allowed(found, &ticket, RecordKind::Proposal)?.id;
         if !ticket.may_withdraw() {
             let message = "Whoever is behind this ticket may read proposals and not take them back.";
-            return Err(Refusal::new("WITHDRAWAL_NOT_ALLOWED", message).into());
+            return Err(PublicError::new("WITHDRAWAL_NOT_ALLOWED", message).into());
         }
         let proof = ticket
             .envelope()
             .to_bytes()
-            .map_err(|e| Refusal::new("MALFORMED", format!("ticket: {e}")))?;
+            .map_err(|e| PublicError::new("MALFORMED", format!("ticket: {e}")))?;
         let (now, expiry_time) = (self.now(), self.expiry_time());
         // The event's own time must lie within the ticket's: whoever reads the log later checks that.
-        ticket.still(now)?;
+        ticket.check_not_expired(now)?;
         let done = self
             .write(move |step| {
                 if requests::recall(step.conn(), &key)?.is_some() {
@@ -80,14 +80,14 @@ impl Ledger {
 }
 
 /// What is withdrawn already is so, whoever asked.
-fn standing(step: &Step<'_>, id: &ProposalId, refusal: Option<Refusal>) -> Result<Withdrawal, StepError> {
+fn standing(step: &Step<'_>, id: &ProposalId, refusal: Option<PublicError>) -> Result<Withdrawal, StepError> {
     let row = proposals::get(step.conn(), id)?;
     let refusal = match agents::withdrawal(step.conn(), id)? {
         Some(_) => None,
         None => refusal,
     };
     Ok(Withdrawal {
-        state: RecordState::of(row.state, mode(&row)),
+        state: AgentProposalState::of(row.state, mode(&row)),
         refusal,
     })
 }

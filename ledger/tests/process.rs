@@ -15,7 +15,7 @@ use synapsor_domain::digest::Digest;
 use synapsor_domain::evidence::AuditRecord;
 use synapsor_domain::ids::AuditId;
 use synapsor_domain::log::verify_checkpoint;
-use synapsor_domain::signing::{Kind, SigningKey};
+use synapsor_domain::signing::{ObjectKind, SigningKey};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_ledger::SERVICES;
 use synapsor_ledger::store::verify_file;
@@ -161,7 +161,7 @@ fn refusal(request_id: &str) -> SubmitRequest {
         result: "UNKNOWN_TOOL".into(),
         query_fingerprint: None,
         primary_key: None,
-        arguments_digest: Digest::of(Kind::Schema, b"a"),
+        arguments_digest: Digest::of(ObjectKind::Schema, b"a"),
         evidence_id: None,
         proposal_id: None,
         at: Timestamp::from_unix_millis(SystemClock.now_ms()),

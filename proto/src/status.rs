@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -11,17 +11,17 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 pub const ERROR_DOMAIN: &str = "synapsor.runner";
 
 /// A refusal as it crosses.
-pub fn to_status(refusal: &Refusal) -> Status {
+pub fn to_status(refusal: &PublicError) -> Status {
     let details = ErrorDetails::with_error_info(refusal.code.to_string(), ERROR_DOMAIN, HashMap::new());
     Status::with_error_details(grpc_code(&refusal.code), refusal.public.clone(), details)
 }
 
 /// A status as a refusal. One that carries no reason of ours is named by what went wrong with the call.
-pub fn from_status(status: &Status) -> Refusal {
+pub fn from_status(status: &Status) -> PublicError {
     let details = status.get_error_details();
     match details.error_info() {
         Some(info) if info.domain == ERROR_DOMAIN => {
-            Refusal::received(info.reason.clone(), status.message().to_owned())
+            PublicError::from_peer(info.reason.clone(), status.message().to_owned())
         }
         Some(_) | None => from_transport(status),
     }
@@ -29,7 +29,7 @@ pub fn from_status(status: &Status) -> Refusal {
 
 const LATE: (&str, &str) = ("DEADLINE_EXCEEDED", "the service did not answer in time");
 
-fn from_transport(status: &Status) -> Refusal {
+fn from_transport(status: &Status) -> PublicError {
     let (code, public) = match status.code() {
         Code::DeadlineExceeded => LATE,
         // tonic's own time limit surfaces as a cancelled call, and so does a connection that broke under one.
@@ -61,7 +61,7 @@ fn from_transport(status: &Status) -> Refusal {
         | Code::Internal
         | Code::DataLoss => ("INTERNAL", "the service failed; its log has the cause"),
     };
-    Refusal::new(code, public).with_detail(format!("{:?}: {}", status.code(), status.message()))
+    PublicError::new(code, public).with_detail(format!("{:?}: {}", status.code(), status.message()))
 }
 
 fn grpc_code(code: &str) -> Code {
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_refusal_crosses_with_code_and_public_text_and_without_its_detail() {
-        let refusal = Refusal::new("PROPOSAL_NOT_FOUND", "no such proposal").with_detail("disk text");
+        let refusal = PublicError::new("PROPOSAL_NOT_FOUND", "no such proposal").with_detail("disk text");
         let status = to_status(&refusal);
         assert_eq!(status.code(), Code::NotFound);
         assert!(!format!("{status:?}").contains("disk text"));

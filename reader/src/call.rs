@@ -7,17 +7,19 @@ use synapsor_domain::canonical;
 use synapsor_domain::context::TrustedContext;
 use synapsor_domain::contract::{Capability, CapabilityKind, ExecutorRef, ProposalSpec, ResultFormat};
 use synapsor_domain::digest::Digest;
-use synapsor_domain::envelope::{Change, Failure, Outcome, ProposalResult, PublicState, ReadResult};
+use synapsor_domain::error::PublicError;
 use synapsor_domain::evidence::AuditRecord;
 use synapsor_domain::ids::AuditId;
-use synapsor_domain::proposal::{Attested, EvidenceRef, Proposal, Requester, State};
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::proposal::{EvidenceRef, Proposal, ProposalState, Requester, VerifiedProposal};
+use synapsor_domain::result_envelope::{
+    CallOutcome, ColumnDiff, EnvelopeState, FailureResult, ProposalResult, ReadResult,
+};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::tool::{CheckedArguments, check_arguments};
 use synapsor_domain::trust::TrustFile;
 use synapsor_domain::value::{ColumnValue, find};
 
-use crate::callers::{Caller, Scope};
+use crate::callers::{Caller, TokenScope};
 use crate::clients::intake::Filing;
 use crate::propose::{self, Material};
 use crate::read::{self, Found};
@@ -114,9 +116,10 @@ impl Draft {
         self.record.principal = Some(context.principal.clone());
     }
 
-    fn encode(&self) -> Result<Vec<u8>, Refusal> {
+    fn encode(&self) -> Result<Vec<u8>, PublicError> {
         canonical::encode(&self.record).map_err(|e| {
-            Refusal::new("INTERNAL", "The record of this call cannot be written.").with_detail(e.to_string())
+            PublicError::new("INTERNAL", "The record of this call cannot be written.")
+                .with_detail(e.to_string())
         })
     }
 }
@@ -130,7 +133,7 @@ enum Done {
     Proposed {
         proposal: Box<Proposal>,
         digest: Digest,
-        state: State,
+        state: ProposalState,
     },
 }
 
@@ -156,7 +159,7 @@ pub(crate) async fn answer(reader: &Reader, call: &Call) -> Answer {
                 code: String::new(),
             };
         }
-        (Ok(_), _, _) => Refusal::new("INTERNAL", "The call failed."),
+        (Ok(_), _, _) => PublicError::new("INTERNAL", "The call failed."),
         (Err(refusal), _, _) => refusal.clone(),
     };
     let refusal = file_refusal(reader, call, &mut draft, refusal).await;
@@ -166,14 +169,14 @@ pub(crate) async fn answer(reader: &Reader, call: &Call) -> Answer {
         detail = refusal.detail.as_deref().unwrap_or_default(),
         "a call was refused"
     );
-    let failure = Failure {
+    let failure = FailureResult {
         capability: &draft.record.capability,
         kind: capability.map(kind_of),
         context: context.as_ref(),
         refusal: &refusal,
         correlation_id: draft.record.id.as_str(),
     };
-    let json = Outcome::Failure(failure).to_json(format);
+    let json = CallOutcome::Failure(failure).to_json(format);
     Answer {
         envelope_json: json.to_string().into_bytes(),
         code: refusal.code.to_string(),
@@ -186,11 +189,11 @@ async fn attempt(
     caller: &Caller,
     capability: Option<&Capability>,
     draft: &mut Draft,
-) -> Result<Done, Refusal> {
+) -> Result<Done, PublicError> {
     let (trust, _) = reader.trust.read()?;
     draft.ledger_origin = trust.ledger_origin();
     let (Some(capability), Some(sealed)) = (capability, reader.seals.get(&call.capability)) else {
-        return Err(Refusal::new("MCP_TOOL_NOT_FOUND", "No such tool exists."));
+        return Err(PublicError::new("MCP_TOOL_NOT_FOUND", "No such tool exists."));
     };
     draft.of_capability(capability, sealed);
     let context = reader.contexts.get(&capability.context, caller);
@@ -198,16 +201,19 @@ async fn attempt(
         draft.of_context(context);
     }
     let scope = match capability.kind {
-        CapabilityKind::Read => Scope::Read,
-        CapabilityKind::Proposal(_) => Scope::Propose,
+        CapabilityKind::Read => TokenScope::Read,
+        CapabilityKind::Proposal(_) => TokenScope::Propose,
     };
     reader.callers.admit(caller, scope)?;
     let arguments = check_arguments(capability, &call.arguments_json)?;
     if capability.proposal().is_some() && reader.refuses_proposals() {
-        return Err(Refusal::new("PROPOSALS_DISABLED", "Proposals are disabled here."));
+        return Err(PublicError::new(
+            "PROPOSALS_DISABLED",
+            "Proposals are disabled here.",
+        ));
     }
     let engine = reader.engines.get(&capability.source).ok_or_else(|| {
-        Refusal::new(
+        PublicError::new(
             "SOURCE_CREDENTIAL_MISSING",
             "This reader has no credential for the source.",
         )
@@ -248,7 +254,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    async fn run(&self, draft: &mut Draft) -> Result<Done, Refusal> {
+    async fn run(&self, draft: &mut Draft) -> Result<Done, PublicError> {
         let found = read::find(self.engine, self.capability, self.arguments, self.context, draft).await?;
         let (evidence_id, evidence) = read::attest(
             self.reader,
@@ -273,7 +279,7 @@ impl Work<'_> {
                 })
             }
             Some(spec) => {
-                let digest = Digest::of(Kind::Evidence, &evidence.payload);
+                let digest = Digest::of(ObjectKind::Evidence, &evidence.payload);
                 let reference = EvidenceRef {
                     id: evidence_id,
                     digest,
@@ -288,9 +294,9 @@ impl Work<'_> {
         spec: &ProposalSpec,
         found: &Found,
         reference: EvidenceRef,
-        evidence: &Envelope,
+        evidence: &DsseEnvelope,
         draft: &mut Draft,
-    ) -> Result<Done, Refusal> {
+    ) -> Result<Done, PublicError> {
         let material = Material {
             capability: self.capability,
             spec,
@@ -321,12 +327,12 @@ impl Work<'_> {
                 ));
             }
             return Ok(Done::Proposed {
-                digest: Digest::of(Kind::Proposal, &envelope.payload),
+                digest: Digest::of(ObjectKind::Proposal, &envelope.payload),
                 proposal: Box::new(minted),
                 state,
             });
         }
-        let attested = Attested::verify_past(filed.proposal, self.trust)
+        let attested = VerifiedProposal::verify_historical(filed.proposal, self.trust)
             .map_err(|e| unfit("the open proposal is not attested").with_detail(e.to_string()))?;
         let proposal = attested.proposal().clone();
         if proposal.content_digest() != minted.content_digest() {
@@ -348,7 +354,7 @@ impl Work<'_> {
 }
 
 /// Files the refusal. If that fails, the call is refused because it cannot be recorded.
-async fn file_refusal(reader: &Reader, call: &Call, draft: &mut Draft, refusal: Refusal) -> Refusal {
+async fn file_refusal(reader: &Reader, call: &Call, draft: &mut Draft, refusal: PublicError) -> PublicError {
     let Ok((trust, _)) = reader.trust.read() else {
         return refusal;
     };
@@ -376,7 +382,7 @@ async fn file_refusal(reader: &Reader, call: &Call, draft: &mut Draft, refusal: 
     }
 }
 
-async fn file_once(reader: &Reader, draft: &Draft, filing: Filing<'_>) -> Result<(), Refusal> {
+async fn file_once(reader: &Reader, draft: &Draft, filing: Filing<'_>) -> Result<(), PublicError> {
     reader.intake.record_refusal(draft.encode()?, filing).await
 }
 
@@ -391,7 +397,7 @@ fn success(
     let table = capability.target.table.as_str();
     let evidence_id = draft.record.evidence_id.as_ref().map_or("", |id| id.as_str());
     match done {
-        Done::Read { row, key } => Outcome::Read(ReadResult {
+        Done::Read { row, key } => CallOutcome::Read(ReadResult {
             capability: &capability.name,
             mode: reader.contract.mode(),
             object: (table, key),
@@ -405,7 +411,7 @@ fn success(
             digest,
             state,
         } => {
-            let change = |new: &ColumnValue| Change {
+            let change = |new: &ColumnValue| ColumnDiff {
                 column: new.column.clone(),
                 before: find(&proposal.before, &new.column).cloned(),
                 proposed: new.value.clone(),
@@ -415,15 +421,15 @@ fn success(
             let asked = |new: &&ColumnValue| {
                 spec.is_some_and(|spec| spec.patch.iter().any(|(column, _)| *column == new.column))
             };
-            let diff: Vec<Change> = proposal.set.iter().filter(asked).map(change).collect();
+            let diff: Vec<ColumnDiff> = proposal.set.iter().filter(asked).map(change).collect();
             let is_direct = spec.is_some_and(|spec| spec.executor == ExecutorRef::Direct);
-            Outcome::Proposal(ProposalResult {
+            CallOutcome::Proposal(ProposalResult {
                 capability: &capability.name,
                 object: (table, &text_of(&proposal.target.primary_key)),
                 context,
                 proposal_id: proposal.id.as_str(),
                 proposal_digest: &digest.to_string(),
-                state: PublicState::of(*state, proposal.mode),
+                state: EnvelopeState::of(*state, proposal.mode),
                 diff: &diff,
                 evidence_id,
                 executor: &proposal.executor,
@@ -446,9 +452,9 @@ fn text_of(key: &ColumnValue) -> String {
     key.value.as_text().unwrap_or_default().to_owned()
 }
 
-fn unfit(why: &str) -> Refusal {
+fn unfit(why: &str) -> PublicError {
     tracing::error!(why, "the ledger's answer is not believed");
-    Refusal::new(
+    PublicError::new(
         "LEDGER_UNAVAILABLE",
         "The ledger cannot take the record of this call.",
     )

@@ -10,7 +10,7 @@ use synapsor_domain::canonical;
 use synapsor_domain::context::{self, TrustedContext};
 use synapsor_domain::contract::{ContextName, ContextSpec, Contract};
 use synapsor_domain::digest::Digest;
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
 
 use crate::callers::Caller;
 
@@ -24,7 +24,7 @@ pub struct Contexts {
 
 #[derive(Debug, Clone)]
 enum Binding {
-    Own(Result<TrustedContext, Refusal>),
+    Own(Result<TrustedContext, PublicError>),
     OfToken(Box<ContextSpec>),
 }
 
@@ -68,7 +68,7 @@ impl Contexts {
                     }
                     context::resolve(spec, |name| values.get(name).cloned())
                 }
-                None => Err(Refusal::new(
+                None => Err(PublicError::new(
                     "TRUSTED_CONTEXT_MISSING",
                     "The contract has no such trusted context.",
                 )),
@@ -82,15 +82,15 @@ impl Contexts {
     }
 
     /// Tenant and principal for calls of this caller under this context.
-    pub(crate) fn get(&self, name: &ContextName, caller: &Caller) -> Result<TrustedContext, Refusal> {
+    pub(crate) fn get(&self, name: &ContextName, caller: &Caller) -> Result<TrustedContext, PublicError> {
         match (self.by_name.get(name), caller) {
             (Some(Binding::Own(resolved)), _) => resolved.clone(),
             (Some(Binding::OfToken(spec)), Caller::Bearer(token)) => context::of_token(spec, token),
-            (Some(Binding::OfToken(_)), Caller::Own) => Err(Refusal::new(
+            (Some(Binding::OfToken(_)), Caller::Own) => Err(PublicError::new(
                 "ACCESS_TOKEN_REQUIRED",
                 "Tenant and principal come from the caller's access token, and there is none.",
             )),
-            (None, _) => Err(Refusal::new(
+            (None, _) => Err(PublicError::new(
                 "TRUSTED_CONTEXT_MISSING",
                 "The contract has no such trusted context.",
             )),

@@ -1,7 +1,7 @@
 //! A database as a person is shown it, from the catalogue of its engine. Metadata only, never a row.
 
 use synapsor_domain::inspection::{
-    ADVISORY, Column, ForeignKey, Index, Inspection, Table, TableKind, Unique,
+    ADVISORY, ColumnInfo, ForeignKey, Index, Inspection, TableInfo, TableKind, Unique,
 };
 use synapsor_domain::timestamp::Timestamp;
 
@@ -65,7 +65,7 @@ fn inspection(engine: &str, catalogue: Catalogue, now: Timestamp) -> Inspection 
     }
 }
 
-fn table(found: catalogue::Table) -> Table {
+fn table(found: catalogue::Table) -> TableInfo {
     let shape = found.shape;
     let is_view = shape.traits.iter().any(|t| t == "view");
     let default_of = |name: &str| {
@@ -80,7 +80,7 @@ fn table(found: catalogue::Table) -> Table {
         // Row marks of the engine itself, such as xmin, are no columns to choose from.
         .filter(|column| !(column.generated && column.declared_type == "xid"))
         .zip(1..)
-        .map(|(column, ordinal_position)| Column {
+        .map(|(column, ordinal_position)| ColumnInfo {
             name: column.name.clone(),
             data_type: column.declared_type.clone(),
             base_type: column.base_type.clone(),
@@ -92,7 +92,7 @@ fn table(found: catalogue::Table) -> Table {
             suggestions: Default::default(),
         })
         .collect();
-    Table {
+    TableInfo {
         schema: shape.schema,
         name: shape.table,
         kind: if is_view {

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use synapsor_domain::change;
 use synapsor_domain::context::TrustedContext;
 use synapsor_domain::contract::{Capability, ExecutorRef, Mode, ProposalSpec};
+use synapsor_domain::error::PublicError;
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::limits::PROPOSAL_LIFETIME_DAYS;
 use synapsor_domain::proposal::{
     ApprovalTerms, EvidenceRef, Operation, PROPOSAL_VERSION, Proposal, ProposalMode, Requester,
 };
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Span;
 use synapsor_domain::tool::CheckedArguments;
 use synapsor_domain::trust::{APPROVER, TrustFile};
@@ -45,7 +45,7 @@ pub(crate) fn mint(
     reader: &Reader,
     engine: &dyn Engine,
     material: Material<'_>,
-) -> Result<(Proposal, Envelope), Refusal> {
+) -> Result<(Proposal, DsseEnvelope), PublicError> {
     let Material {
         capability,
         spec,
@@ -107,8 +107,8 @@ pub(crate) fn mint(
         created_at: now,
         not_after: now + Span::days(PROPOSAL_LIFETIME_DAYS),
     };
-    let envelope = Envelope::seal(Kind::Proposal, &proposal, &reader.key).map_err(|e| {
-        Refusal::new(
+    let envelope = DsseEnvelope::sign(ObjectKind::Proposal, &proposal, &reader.key).map_err(|e| {
+        PublicError::new(
             "PROPOSAL_TOO_LARGE",
             "The change is larger than what can be reviewed.",
         )

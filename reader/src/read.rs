@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use synapsor_domain::context::TrustedContext;
 use synapsor_domain::contract::Capability;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::evidence::Evidence;
 use synapsor_domain::ids::EvidenceId;
-use synapsor_domain::proposal::{Requester, SourceRef, Target};
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::schema::TableShape;
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::proposal::{Requester, RowTarget, SourceRef};
+use synapsor_domain::schema::TableSchema;
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::tool::CheckedArguments;
 use synapsor_domain::value::{ColumnValue, Value};
 
@@ -21,10 +21,10 @@ use synapsor_source::{Engine, Reading, RowPlan};
 /// A row as it was read, and what it was read from.
 #[derive(Debug)]
 pub(crate) struct Found {
-    pub(crate) target: Target,
+    pub(crate) target: RowTarget,
     /// Every column that was read, in the order of the capability.
     pub(crate) row: Vec<ColumnValue>,
-    pub(crate) shape: Arc<TableShape>,
+    pub(crate) shape: Arc<TableSchema>,
     pub(crate) source: SourceRef,
 }
 
@@ -35,7 +35,7 @@ pub(crate) async fn find(
     arguments: &CheckedArguments,
     context: &TrustedContext,
     draft: &mut Draft,
-) -> Result<Found, Refusal> {
+) -> Result<Found, PublicError> {
     let target = &capability.target;
     let shape = engine
         .known_shape(&target.schema, &target.table)
@@ -62,7 +62,7 @@ pub(crate) async fn find(
         (Some(row), true) => row,
         (None, _) => return Err(not_found()),
         (Some(_), false) => {
-            return Err(Refusal::new(
+            return Err(PublicError::new(
                 "MULTI_ROW_BLOCKED",
                 "The key names more than one row.",
             ));
@@ -70,7 +70,7 @@ pub(crate) async fn find(
     };
     draft.found_one();
     Ok(Found {
-        target: Target {
+        target: RowTarget {
             schema: plan.schema,
             table: plan.table,
             primary_key,
@@ -87,9 +87,14 @@ pub(crate) async fn find(
 }
 
 /// A key in the form of its column. A value that the column cannot hold names no row.
-fn key(engine: &dyn Engine, shape: &TableShape, column: &str, value: &Value) -> Result<ColumnValue, Refusal> {
+fn key(
+    engine: &dyn Engine,
+    shape: &TableSchema,
+    column: &str,
+    value: &Value,
+) -> Result<ColumnValue, PublicError> {
     let declared = shape.column(column).ok_or_else(|| {
-        Refusal::new(
+        PublicError::new(
             "SOURCE_OBJECT_NOT_FOUND",
             "The source database has no such column as the contract names.",
         )
@@ -100,8 +105,8 @@ fn key(engine: &dyn Engine, shape: &TableShape, column: &str, value: &Value) -> 
     Ok(ColumnValue::new(column, value))
 }
 
-fn not_found() -> Refusal {
-    Refusal::new("ROW_NOT_FOUND", "No such row for this tenant.")
+fn not_found() -> PublicError {
+    PublicError::new("ROW_NOT_FOUND", "No such row for this tenant.")
 }
 
 /// The evidence of a row, signed by this reader.
@@ -112,7 +117,7 @@ pub(crate) fn attest(
     sealed: &Sealed,
     draft: &Draft,
     requester: &Requester,
-) -> Result<(EvidenceId, Envelope), Refusal> {
+) -> Result<(EvidenceId, DsseEnvelope), PublicError> {
     let evidence = Evidence {
         v: 1,
         id: EvidenceId::from_random(synapsor_chassis::random::bytes()),
@@ -126,8 +131,8 @@ pub(crate) fn attest(
         query_fingerprint: sealed.query_fingerprint,
         read_at: reader.now(),
     };
-    let envelope = Envelope::seal(Kind::Evidence, &evidence, &reader.key).map_err(|e| {
-        Refusal::new("ROW_TOO_LARGE", "The row is larger than what is served.").with_detail(e.to_string())
+    let envelope = DsseEnvelope::sign(ObjectKind::Evidence, &evidence, &reader.key).map_err(|e| {
+        PublicError::new("ROW_TOO_LARGE", "The row is larger than what is served.").with_detail(e.to_string())
     })?;
     Ok((evidence.id, envelope))
 }

@@ -9,7 +9,7 @@ use synapsor_chassis::clock::Clock;
 use synapsor_domain::contract::{Capability, CapabilityKind, Contract, Mode};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::evidence::query_fingerprint;
-use synapsor_domain::proposal::Target;
+use synapsor_domain::proposal::RowTarget;
 use synapsor_domain::signing::SigningKey;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::tool::Catalog;
@@ -56,14 +56,14 @@ impl Sealed {
             .map(|capability| {
                 let from = &capability.target;
                 let any = |column: &String| ColumnValue::new(column.as_str(), Value::null());
-                let target = Target {
+                let target = RowTarget {
                     schema: from.schema.clone(),
                     table: from.table.clone(),
                     primary_key: any(&from.primary_key),
                     tenant: from.tenant_key.as_ref().map(any),
                 };
                 let sealed = Self {
-                    contract_digest: capability.seal(contract),
+                    contract_digest: capability.contract_digest(contract),
                     query_fingerprint: query_fingerprint(
                         &capability.source,
                         &target,

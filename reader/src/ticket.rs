@@ -1,20 +1,20 @@
 //! The reader's word to the ledger: for which tenants and principals one gateway may read records back, and which
 //! columns of them agents may see now.
 
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::{Envelope, Kind};
-use synapsor_domain::ticket::{
-    Audience, ContextTicket, RecordKind, TICKET_MINUTES_MAX, TICKET_VERSION, TicketContext,
+use synapsor_domain::context_ticket::{
+    ContextTicket, RecordKind, TICKET_MINUTES_MAX, TICKET_VERSION, TicketAudience, TicketContext,
 };
+use synapsor_domain::error::PublicError;
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::{Span, Timestamp};
 
-use crate::callers::{Caller, Scope};
+use crate::callers::{Caller, TokenScope};
 use crate::role::Reader;
 
 /// A ticket with its end, so that whoever carries it need not read it.
 #[derive(Debug)]
 pub(crate) struct Issued {
-    pub(crate) ticket: Envelope,
+    pub(crate) ticket: DsseEnvelope,
     pub(crate) expires_at: Timestamp,
 }
 
@@ -24,8 +24,8 @@ pub(crate) struct Issued {
 /// `SCOPE_INSUFFICIENT` if the caller's token does not open reads, `TRUSTED_BINDING_MISSING` if no context of the
 /// contract is resolved, `TICKET_UNFIT` if the contract has more contexts or columns than a ticket holds, and what is
 /// wrong with the trust file.
-pub(crate) fn issue(reader: &Reader, caller: &Caller, gateway: &str) -> Result<Issued, Refusal> {
-    reader.callers.admit(caller, Scope::Read)?;
+pub(crate) fn issue(reader: &Reader, caller: &Caller, gateway: &str) -> Result<Issued, PublicError> {
+    reader.callers.admit(caller, TokenScope::Read)?;
     let (trust, _) = reader.trust.read()?;
     let mut contexts: Vec<TicketContext> = reader
         .contexts
@@ -38,7 +38,7 @@ pub(crate) fn issue(reader: &Reader, caller: &Caller, gateway: &str) -> Result<I
     contexts.sort();
     contexts.dedup();
     if contexts.is_empty() {
-        return Err(Refusal::new(
+        return Err(PublicError::new(
             "TRUSTED_BINDING_MISSING",
             "The operator has bound no tenant and principal here.",
         ));
@@ -53,7 +53,7 @@ pub(crate) fn issue(reader: &Reader, caller: &Caller, gateway: &str) -> Result<I
     let longest = issued_at + Span::minutes(TICKET_MINUTES_MAX);
     let expires_at = caller.ends_at().map_or(longest, |end| end.min(longest));
     let ticket = ContextTicket {
-        audience: Audience::Ledger,
+        audience: TicketAudience::Ledger,
         contexts,
         deployment_id: trust.deployment_id.clone(),
         environment: trust.environment,
@@ -62,20 +62,20 @@ pub(crate) fn issue(reader: &Reader, caller: &Caller, gateway: &str) -> Result<I
         issued_at,
         kinds: RecordKind::ALL.to_vec(),
         ledger_origin: trust.ledger_origin(),
-        may_withdraw: !reader.read_only && reader.callers.admit(caller, Scope::Propose).is_ok(),
+        may_withdraw: !reader.read_only && reader.callers.admit(caller, TokenScope::Propose).is_ok(),
         v: TICKET_VERSION,
         visible,
     };
     if let Some(problem) = ticket.problem() {
         return Err(unfit(problem));
     }
-    let ticket =
-        Envelope::seal(Kind::ContextTicket, &ticket, &reader.key).map_err(|e| unfit(&e.to_string()))?;
+    let ticket = DsseEnvelope::sign(ObjectKind::ContextTicket, &ticket, &reader.key)
+        .map_err(|e| unfit(&e.to_string()))?;
     Ok(Issued { ticket, expires_at })
 }
 
-fn unfit(why: &str) -> Refusal {
-    Refusal::new(
+fn unfit(why: &str) -> PublicError {
+    PublicError::new(
         "TICKET_UNFIT",
         "The contract has more contexts or columns than a context ticket holds; divide it between readers.",
     )

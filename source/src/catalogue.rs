@@ -1,7 +1,7 @@
 //! What a person is shown of a database: its tables with what a contract needs to know of them, and what a check
 //! of the write path found. Metadata only, never a row.
 
-use synapsor_domain::schema::TableShape;
+use synapsor_domain::schema::TableSchema;
 
 /// Everything that one credential sees.
 #[derive(Debug, Clone)]
@@ -24,7 +24,7 @@ pub const TABLES_MAX: usize = 500;
 /// One table or view.
 #[derive(Debug, Clone)]
 pub struct Table {
-    pub shape: TableShape,
+    pub shape: TableSchema,
     /// In key order; empty without a primary key.
     pub primary_key: Vec<String>,
     /// By column, in the database's own words.

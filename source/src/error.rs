@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
 
 /// An error of an engine.
 #[derive(Clone, PartialEq, Eq)]
@@ -88,7 +88,7 @@ impl fmt::Display for EngineError {
 impl std::error::Error for EngineError {}
 
 /// What a failed read of the source means to a call. The engine's detail stays in the refusal's own.
-pub fn source_refusal(error: &EngineError) -> Refusal {
+pub fn source_refusal(error: &EngineError) -> PublicError {
     let (code, public) = match error.kind {
         EngineErrorKind::Busy | EngineErrorKind::Unavailable => {
             ("SOURCE_UNAVAILABLE", "The source database cannot be reached now.")
@@ -105,5 +105,5 @@ pub fn source_refusal(error: &EngineError) -> Refusal {
             ("SOURCE_FAILED", "The source database failed.")
         }
     };
-    Refusal::new(code, public).with_detail(error.detail.clone())
+    PublicError::new(code, public).with_detail(error.detail.clone())
 }

@@ -14,9 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::schema::{Column, TableShape};
+use synapsor_domain::schema::{TableColumn, TableSchema};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::value::{ColumnValue, Value};
 
@@ -74,15 +74,15 @@ pub trait Engine: Send + Sync + fmt::Debug {
     async fn identity(&self) -> Result<String, EngineError>;
 
     /// The table as its catalogue describes it now; `EngineError::NotFound` if there is none.
-    async fn shape(&self, schema: &str, table: &str) -> Result<TableShape, EngineError>;
+    async fn shape(&self, schema: &str, table: &str) -> Result<TableSchema, EngineError>;
 
     /// As [`Engine::shape`], but up to [`SHAPE_AGE_MAX`] old: enough to plan with, since a writer compares the
     /// fingerprint with a fresh one under the lock. Costs no round trip while it is kept.
-    async fn known_shape(&self, schema: &str, table: &str) -> Result<Arc<TableShape>, EngineError>;
+    async fn known_shape(&self, schema: &str, table: &str) -> Result<Arc<TableSchema>, EngineError>;
 
     /// The value exactly as the column would hold it, or why the database would round, clip, cast or pad it.
     /// The plain digits of an integer fit an integer column as that integer: keys and tenants come as text.
-    fn fit(&self, column: &Column, value: &Value) -> Result<Value, Refusal>;
+    fn fit(&self, column: &TableColumn, value: &Value) -> Result<Value, PublicError>;
 
     /// One round trip on a connection that is open and has the statement prepared; at most two rows, so that
     /// "more than one" can be told. Key and tenant are compared byte for byte whatever the collation. The

@@ -3,8 +3,10 @@
 
 use synapsor_domain::contract::{Contract, ExecutorRef, ProposalSpec};
 use synapsor_domain::foreign_code::{self, ForeignCode, Unacknowledged};
-use synapsor_domain::schema::TableShape;
-use synapsor_domain::writeback::{ProbeFinding, Severity, SourceProbe, TableTarget, table_targets};
+use synapsor_domain::schema::TableSchema;
+use synapsor_domain::writeback::{
+    FindingSeverity, PreflightReport, ProbeFinding, TableRequirements, table_targets,
+};
 
 use crate::catalogue;
 use crate::error::{EngineError, EngineErrorKind};
@@ -26,7 +28,7 @@ pub async fn of_writer(
     source: &str,
     contract: &Contract,
     found: Result<Vec<Finding>, EngineError>,
-) -> SourceProbe {
+) -> PreflightReport {
     let found = match found {
         Ok(found) => write_side(engine, source, contract, found).await,
         Err(error) => Err(error),
@@ -35,7 +37,7 @@ pub async fn of_writer(
 }
 
 /// Looks at whether the read credential may read what the contract names, and whether it could change it.
-pub async fn reader(engine: &dyn Engine, source: &str, contract: &Contract) -> SourceProbe {
+pub async fn reader(engine: &dyn Engine, source: &str, contract: &Contract) -> PreflightReport {
     let found = read_side(engine, source, contract).await;
     finished(engine, source, found).await
 }
@@ -65,7 +67,7 @@ async fn write_side(
 
 /// Code of a table that runs with a writeback and that a capability of the contract does not acknowledge as it is,
 /// each with the entry to paste.
-fn side_effects(contract: &Contract, source: &str, shape: &TableShape) -> Vec<ProbeFinding> {
+fn side_effects(contract: &Contract, source: &str, shape: &TableSchema) -> Vec<ProbeFinding> {
     let is_here = |spec: &&ProposalSpec| spec.executor == ExecutorRef::Direct;
     let capabilities = contract.capabilities().iter().filter(|capability| {
         capability.source == source
@@ -73,7 +75,7 @@ fn side_effects(contract: &Contract, source: &str, shape: &TableShape) -> Vec<Pr
             && capability.target.table == shape.table
     });
     let named = |capability: &str, (code, problem): (Option<&ForeignCode>, Unacknowledged)| ProbeFinding {
-        severity: Severity::Problem,
+        severity: FindingSeverity::Problem,
         code: problem.code().to_owned(),
         text: format!("capability `{capability}`: {}", problem.text()),
         fix: match problem {
@@ -96,12 +98,12 @@ async fn finished(
     engine: &dyn Engine,
     source: &str,
     found: Result<Vec<ProbeFinding>, EngineError>,
-) -> SourceProbe {
+) -> PreflightReport {
     let product = engine.product().await;
     match (found, product) {
         (Ok(mut findings), Ok(product)) => {
             findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-            SourceProbe {
+            PreflightReport {
                 source_id: source.to_owned(),
                 engine: engine.kind().to_owned(),
                 product,
@@ -111,7 +113,7 @@ async fn finished(
         }
         (Err(error), product) => {
             let explained = explain(&error);
-            let mut probe = SourceProbe::unavailable(source, engine.kind(), error.reason());
+            let mut probe = PreflightReport::unavailable(source, engine.kind(), error.reason());
             probe.product = product.unwrap_or_default();
             if !explained.is_away {
                 // The database answered, and its answer is the finding.
@@ -124,20 +126,20 @@ async fn finished(
             }
             probe
         }
-        (Ok(_), Err(error)) => SourceProbe::unavailable(source, engine.kind(), error.reason()),
+        (Ok(_), Err(error)) => PreflightReport::unavailable(source, engine.kind(), error.reason()),
     }
 }
 
 fn problem(code: &str, text: String) -> ProbeFinding {
     ProbeFinding {
-        severity: Severity::Problem,
+        severity: FindingSeverity::Problem,
         code: code.to_owned(),
         text,
         fix: None,
     }
 }
 
-fn check_target(target: TableTarget) -> CheckTarget {
+fn check_target(target: TableRequirements) -> CheckTarget {
     CheckTarget {
         schema: target.schema,
         table: target.table,
@@ -150,9 +152,9 @@ fn check_target(target: TableTarget) -> CheckTarget {
 
 fn finding(found: Finding) -> ProbeFinding {
     let severity = match found.severity {
-        catalogue::Severity::Fine => Severity::Fine,
-        catalogue::Severity::Warning => Severity::Warning,
-        catalogue::Severity::Problem => Severity::Problem,
+        catalogue::Severity::Fine => FindingSeverity::Fine,
+        catalogue::Severity::Warning => FindingSeverity::Warning,
+        catalogue::Severity::Problem => FindingSeverity::Problem,
     };
     ProbeFinding {
         severity,
@@ -198,7 +200,7 @@ async fn too_much(engine: &dyn Engine, target: &CheckTarget) -> Result<Option<Pr
         table.shape.schema == target.schema && table.shape.table == target.table && table.can_change
     });
     Ok(can_change.then(|| ProbeFinding {
-        severity: Severity::Warning,
+        severity: FindingSeverity::Warning,
         code: "READ_ROLE_CAN_WRITE".to_owned(),
         text: format!(
             "the read credential may change rows of `{}`.`{}`: give the reader a role of its own, with the statements \

@@ -1,7 +1,7 @@
 //! A receipt as the target database holds it: the exact signed bytes, and columns that are views of them.
 
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::{Envelope, Kind, Signature};
+use synapsor_domain::error::PublicError;
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind, Signature};
 use synapsor_domain::trust::{Position, TrustFile};
 use synapsor_domain::writeback::Receipt;
 
@@ -97,9 +97,9 @@ impl FoundReceipts {
 
 impl StoredReceipt {
     /// The row for a sealed receipt.
-    pub fn from_envelope(envelope: &Envelope) -> Result<Self, Refusal> {
+    pub fn from_envelope(envelope: &DsseEnvelope) -> Result<Self, PublicError> {
         let receipt: Receipt = envelope
-            .peek(Kind::Receipt)
+            .decode_unverified(ObjectKind::Receipt)
             .map_err(|e| integrity(&e.to_string()))?;
         let signature = envelope.signatures.first().ok_or_else(|| integrity("unsigned"))?;
         let text = String::from_utf8(envelope.payload.clone()).map_err(|_| integrity("not UTF-8"))?;
@@ -112,7 +112,7 @@ impl StoredReceipt {
     ///
     /// # Errors
     /// `refused:receipt_integrity`; `refused:receipt_unproven` when only the standing of the key is missing.
-    pub fn verify(&self, trust: &TrustFile) -> Result<(Receipt, Envelope), Refusal> {
+    pub fn verify(&self, trust: &TrustFile) -> Result<(Receipt, DsseEnvelope), PublicError> {
         let (receipt, envelope) = self.verify_past(trust)?;
         check_key_in_use(&envelope, trust)?;
         Ok((receipt, envelope))
@@ -122,14 +122,14 @@ impl StoredReceipt {
     ///
     /// # Errors
     /// `refused:receipt_integrity`.
-    pub fn verify_past(&self, trust: &TrustFile) -> Result<(Receipt, Envelope), Refusal> {
+    pub fn verify_past(&self, trust: &TrustFile) -> Result<(Receipt, DsseEnvelope), PublicError> {
         let envelope = self.envelope()?;
         let signer = envelope.signer().map_err(|e| integrity(&e.to_string()))?;
         let key = trust
             .writer(signer)
             .ok_or_else(|| integrity("signed by no writer of the trust file"))?;
         let receipt: Receipt = envelope
-            .open(Kind::Receipt, &key.public_key)
+            .verify_and_decode(ObjectKind::Receipt, &key.public_key)
             .map_err(|e| integrity(&e.to_string()))?;
         if Self::view(&receipt, self.receipt.clone(), &envelope.signatures[0]) != *self {
             return Err(integrity("a column differs from the signed bytes"));
@@ -137,15 +137,15 @@ impl StoredReceipt {
         Ok((receipt, envelope))
     }
 
-    fn envelope(&self) -> Result<Envelope, Refusal> {
+    fn envelope(&self) -> Result<DsseEnvelope, PublicError> {
         let keyid = self
             .executor_key
             .parse()
             .map_err(|_| integrity("malformed key id"))?;
         let sig = hex::decode(&self.executor_sig).map_err(|_| integrity("malformed signature"))?;
-        let envelope = Envelope {
+        let envelope = DsseEnvelope {
             payload: self.receipt.clone().into_bytes(),
-            payload_type: Kind::Receipt.payload_type().to_owned(),
+            payload_type: ObjectKind::Receipt.payload_type().to_owned(),
             signatures: vec![Signature { keyid, sig }],
         };
         envelope.check_sizes().map_err(|e| integrity(&e.to_string()))?;
@@ -181,10 +181,10 @@ impl StoredReceipt {
 ///
 /// # Errors
 /// `refused:receipt_unproven` for a retired key.
-pub fn check_key_in_use(envelope: &Envelope, trust: &TrustFile) -> Result<(), Refusal> {
+pub fn check_key_in_use(envelope: &DsseEnvelope, trust: &TrustFile) -> Result<(), PublicError> {
     let key = envelope.signer().ok().and_then(|signer| trust.writer(signer));
     match key.map(|key| key.standing().check(&Position::Unproven)) {
-        Some(Err(retired)) => Err(Refusal::new(
+        Some(Err(retired)) => Err(PublicError::new(
             "refused:receipt_unproven",
             format!("the receipt in the target database is of a retired writer key: {retired}"),
         )),
@@ -192,8 +192,8 @@ pub fn check_key_in_use(envelope: &Envelope, trust: &TrustFile) -> Result<(), Re
     }
 }
 
-fn integrity(problem: &str) -> Refusal {
-    Refusal::new(
+fn integrity(problem: &str) -> PublicError {
+    PublicError::new(
         "refused:receipt_integrity",
         format!(
             "the receipt in the target database is not genuine: {problem}; look at who wrote it, then the owner of the \

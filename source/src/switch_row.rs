@@ -5,7 +5,7 @@
 
 use synapsor_domain::approval::{LiftClock, VerifiedFreeze, VerifiedLift, verify_freeze, verify_lift};
 use synapsor_domain::digest::Digest;
-use synapsor_domain::signing::{Envelope, Kind, Signature};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind, Signature};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::TrustFile;
 
@@ -53,7 +53,7 @@ impl StoredReceipt {
     }
 
     fn of_switch(
-        envelope: &Envelope,
+        envelope: &DsseEnvelope,
         (key, outcome): (String, &str),
         digest: Digest,
         written: &Written<'_>,
@@ -83,7 +83,11 @@ impl StoredReceipt {
     /// writer that inserted it. A lift that cannot be verified ends nothing, and stops nothing by itself.
     pub fn verify_switch(&self, trust: &TrustFile) -> SwitchRow {
         let is_lift = self.proposal_id.ends_with(LIFT_ENDING);
-        let kind = if is_lift { Kind::Unfreeze } else { Kind::Freeze };
+        let kind = if is_lift {
+            ObjectKind::Unfreeze
+        } else {
+            ObjectKind::Freeze
+        };
         let Some(envelope) = self.switch_envelope(kind) else {
             return if is_lift {
                 SwitchRow::Void
@@ -115,18 +119,18 @@ impl StoredReceipt {
             Err(refusal) if refusal.code == "refused:audience" => SwitchRow::Void,
             Ok(None) | Err(_) if is_lift => SwitchRow::Void,
             Ok(None) | Err(_) => {
-                let digest = Digest::of(Kind::Freeze, &envelope.payload);
+                let digest = Digest::of(ObjectKind::Freeze, &envelope.payload);
                 SwitchRow::Unverified((self.proposal_id == key_of(digest)).then_some(digest))
             }
         }
     }
 
-    fn switch_envelope(&self, kind: Kind) -> Option<Envelope> {
+    fn switch_envelope(&self, kind: ObjectKind) -> Option<DsseEnvelope> {
         let signature = Signature {
             keyid: self.executor_key.parse().ok()?,
             sig: hex::decode(&self.executor_sig).ok()?,
         };
-        let envelope = Envelope {
+        let envelope = DsseEnvelope {
             payload: self.receipt.clone().into_bytes(),
             payload_type: kind.payload_type().to_owned(),
             signatures: vec![signature],

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use synapsor_domain::guard::{self, Conflict, RowCount};
-use synapsor_domain::writeback::Outcome;
+use synapsor_domain::writeback::ReceiptOutcome;
 
 use crate::commit::Decided;
 use crate::crash_point::{CrashPoint, hit};
@@ -47,15 +47,17 @@ impl<'a, P: MayUpdate> Locked<'a, P> {
                 } else {
                     "target_missing"
                 };
-                Decided::of_row(open, Outcome::Conflict, reason)
+                Decided::of_row(open, ReceiptOutcome::Conflict, reason)
             }
-            RowCount::More => Decided::of_row(open, Outcome::Failed, FailedReason::NotUnique.as_str()),
+            RowCount::More => Decided::of_row(open, ReceiptOutcome::Failed, FailedReason::NotUnique.as_str()),
             RowCount::One(row) => match guard::check_locked(open.permit.proposal(), row) {
                 Ok(()) => {
                     crash(hit(CrashPoint::AfterCheck).await)?;
                     return ControlFlow::Continue(Checked::Matching(Matching { open }));
                 }
-                Err(Conflict(reason)) => Decided::of_row(open, Outcome::Conflict, reason).with_versions(row),
+                Err(Conflict(reason)) => {
+                    Decided::of_row(open, ReceiptOutcome::Conflict, reason).with_versions(row)
+                }
             },
         };
         ControlFlow::Continue(Checked::Decided(decided))

@@ -1,6 +1,6 @@
 //! The clocks of one transaction: the writer's, the database's and, as a hint, the ledger's.
 
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::timestamp::{Span, Timestamp};
 use synapsor_domain::writeback::ClockReading;
 
@@ -53,7 +53,7 @@ impl WriteCore {
     }
 
     /// Accepts the time of a transaction that just began.
-    pub(crate) fn check_clocks(&self, database: DatabaseTime) -> Result<(), Refusal> {
+    pub(crate) fn check_clocks(&self, database: DatabaseTime) -> Result<(), PublicError> {
         self.read_clocks(database).check(self.clocks.mark())
     }
 

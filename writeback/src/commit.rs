@@ -2,10 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::error::PublicError;
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::value::{ColumnValue, Value, find};
-use synapsor_domain::writeback::{Outcome, Receipt};
+use synapsor_domain::writeback::{Receipt, ReceiptOutcome};
 use synapsor_source::{EngineError, EngineErrorKind, StoredReceipt};
 
 use crate::crash_point::{CrashPoint, hit};
@@ -21,7 +21,7 @@ use crate::violation::{Violation, ViolationKind};
 #[derive(Debug)]
 pub struct Decided<'a, P: Permit> {
     open: Open<'a, P>,
-    outcome: Outcome,
+    outcome: ReceiptOutcome,
     reason: &'static str,
     previous_version: Option<Value>,
     new_version: Option<Value>,
@@ -38,7 +38,7 @@ pub struct Recorded<'a, P: Permit> {
     has_target: bool,
     after: Option<Vec<ColumnValue>>,
     receipt: Receipt,
-    envelope: Envelope,
+    envelope: DsseEnvelope,
     stored: StoredReceipt,
 }
 
@@ -47,13 +47,13 @@ pub struct Recorded<'a, P: Permit> {
 pub struct Looked<'a, P: Permit> {
     open: Open<'a, P>,
     receipt: Receipt,
-    envelope: Envelope,
+    envelope: DsseEnvelope,
     stored: StoredReceipt,
 }
 
 impl<'a, P: Permit> Decided<'a, P> {
     /// An end without effect that the locked row decides.
-    pub(crate) fn of_row(open: Open<'a, P>, outcome: Outcome, reason: &'static str) -> Self {
+    pub(crate) fn of_row(open: Open<'a, P>, outcome: ReceiptOutcome, reason: &'static str) -> Self {
         Self {
             has_target: true,
             ..Self::without_effect(open, outcome, reason)
@@ -61,7 +61,11 @@ impl<'a, P: Permit> Decided<'a, P> {
     }
 
     /// An end without effect in a transaction that does not touch the target.
-    pub(crate) const fn without_effect(open: Open<'a, P>, outcome: Outcome, reason: &'static str) -> Self {
+    pub(crate) const fn without_effect(
+        open: Open<'a, P>,
+        outcome: ReceiptOutcome,
+        reason: &'static str,
+    ) -> Self {
         Self {
             open,
             outcome,
@@ -82,7 +86,7 @@ impl<'a, P: Permit> Decided<'a, P> {
     }
 
     /// The outcome and its reason, with the transaction rolled back.
-    pub(crate) async fn roll_back(self) -> (Outcome, &'static str) {
+    pub(crate) async fn roll_back(self) -> (ReceiptOutcome, &'static str) {
         self.open.transaction.roll_back().await;
         (self.outcome, self.reason)
     }
@@ -91,7 +95,7 @@ impl<'a, P: Permit> Decided<'a, P> {
 impl<'a> Decided<'a, WritePermit> {
     /// The change as it was read after the UPDATE.
     pub(crate) fn applied(open: Open<'a, WritePermit>, after: Vec<ColumnValue>) -> Self {
-        let mut decided = Self::of_row(open, Outcome::Applied, "").with_versions(&after);
+        let mut decided = Self::of_row(open, ReceiptOutcome::Applied, "").with_versions(&after);
         decided.after = Some(after);
         decided
     }
@@ -134,7 +138,7 @@ impl<'a, P: MayCommit> Decided<'a, P> {
         })
     }
 
-    fn seal(&self) -> Result<(Receipt, Envelope, StoredReceipt), Refusal> {
+    fn seal(&self) -> Result<(Receipt, DsseEnvelope, StoredReceipt), PublicError> {
         let (core, permit, terms) = (self.open.core, &self.open.permit, self.open.permit.terms());
         let receipt = Receipt {
             v: 1,
@@ -142,7 +146,7 @@ impl<'a, P: MayCommit> Decided<'a, P> {
             proposal_digest: permit.proposal_digest(),
             outcome: self.outcome,
             reason: self.reason.to_owned(),
-            rows_affected: u32::from(self.outcome == Outcome::Applied),
+            rows_affected: u32::from(self.outcome == ReceiptOutcome::Applied),
             previous_version: self.previous_version.clone(),
             new_version: self.new_version.clone(),
             order_digest: terms.order_digest,
@@ -154,8 +158,8 @@ impl<'a, P: MayCommit> Decided<'a, P> {
             database_identity: self.open.identity.clone(),
             created_at: core.now(),
         };
-        let envelope = Envelope::seal(Kind::Receipt, &receipt, &core.key)
-            .map_err(|e| Refusal::new("refused:malformed", e.to_string()))?;
+        let envelope = DsseEnvelope::sign(ObjectKind::Receipt, &receipt, &core.key)
+            .map_err(|e| PublicError::new("refused:malformed", e.to_string()))?;
         let stored = StoredReceipt::from_envelope(&envelope)?;
         Ok((receipt, envelope, stored))
     }

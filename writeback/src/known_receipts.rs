@@ -9,9 +9,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use synapsor_domain::approval::VerifiedReceiptOrder;
 use synapsor_domain::digest::Digest;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::trust::TrustFile;
 use synapsor_domain::writeback::{Receipt, ReceiptRef};
 use synapsor_source::{FoundReceipts, KNOWN_RECEIPTS_MAX, StoredReceipt};
@@ -32,16 +32,16 @@ impl KnownReceipt {
     ///
     /// # Errors
     /// `refused:receipt_integrity`.
-    pub fn verify(envelope: &Envelope, trust: &TrustFile) -> Result<Self, Refusal> {
+    pub fn verify(envelope: &DsseEnvelope, trust: &TrustFile) -> Result<Self, PublicError> {
         let stored = StoredReceipt::from_envelope(envelope)?;
         let (receipt, envelope) = stored.verify_past(trust)?;
         Ok(Self::of(receipt, &envelope, stored))
     }
 
-    pub(crate) fn of(receipt: Receipt, envelope: &Envelope, stored: StoredReceipt) -> Self {
+    pub(crate) fn of(receipt: Receipt, envelope: &DsseEnvelope, stored: StoredReceipt) -> Self {
         Self {
             receipt,
-            digest: Digest::of(Kind::Receipt, &envelope.payload),
+            digest: Digest::of(ObjectKind::Receipt, &envelope.payload),
             stored,
         }
     }
@@ -86,13 +86,13 @@ impl LostReceipts {
     }
 
     /// The refusal of a write to the source.
-    pub fn refusal(&self) -> Refusal {
+    pub fn refusal(&self) -> PublicError {
         let proposals: Vec<_> = self
             .receipts
             .iter()
             .map(|lost| lost.stored.proposal_id.as_str())
             .collect();
-        Refusal::new(
+        PublicError::new(
             "refused:effect_lost",
             format!(
                 "the source `{}` lacks the receipt of {}, which was committed there: a backup was restored, another \

@@ -42,7 +42,7 @@ use std::sync::Arc;
 
 use synapsor_chassis::clock::Clock;
 use synapsor_domain::digest::Digest;
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::SigningKey;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::TrustFile;
@@ -65,7 +65,7 @@ use lock::Step;
 use write::Wrote;
 
 /// Reads the trust file as it is on disk now, with its digest.
-pub type ReadTrust = dyn Fn() -> Result<(Arc<TrustFile>, Digest), Refusal> + Send + Sync;
+pub type ReadTrust = dyn Fn() -> Result<(Arc<TrustFile>, Digest), PublicError> + Send + Sync;
 
 /// What can still stop an attempt under the row lock.
 pub trait Controls: Sync {
@@ -124,7 +124,11 @@ impl WriteCore {
         self
     }
 
-    pub(crate) async fn check_place(&self, identity: &str, place: Option<&FilePlace>) -> Result<(), Refusal> {
+    pub(crate) async fn check_place(
+        &self,
+        identity: &str,
+        place: Option<&FilePlace>,
+    ) -> Result<(), PublicError> {
         match (&self.seen_files, place) {
             (Some(seen), Some(place)) => seen.check(identity, place).await,
             _ => Ok(()),
@@ -135,7 +139,7 @@ impl WriteCore {
     ///
     /// # Errors
     /// As [`SeenFiles::check`]; a database that does not answer is not judged.
-    pub async fn check_source(&self, source: &str) -> Result<(), Refusal> {
+    pub async fn check_source(&self, source: &str) -> Result<(), PublicError> {
         let is_file = |database: &&Database| database.reading().kind() == "sqlite";
         let Some(database) = self.database(source).filter(is_file) else {
             return Ok(());

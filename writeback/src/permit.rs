@@ -4,7 +4,7 @@
 use synapsor_domain::digest::Digest;
 use synapsor_domain::foreign_code::Acknowledged;
 use synapsor_domain::proposal::Proposal;
-use synapsor_domain::writeback::{Authorization, Ending, Outcome, Rehearsal};
+use synapsor_domain::writeback::{Ending, ReceiptOutcome, ValidatedProposal, WriteAuthorization};
 
 /// The lease under which a proposal is worked on; recorded in the receipt, trusted for nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,13 +17,13 @@ pub struct LeaseTerms {
 /// The permit to lock, update and commit one authorized change, with any outcome.
 #[derive(Debug)]
 pub struct WritePermit {
-    pub(crate) authorization: Authorization,
+    pub(crate) authorization: WriteAuthorization,
     lease: LeaseTerms,
 }
 
 impl WritePermit {
     /// Turns an authorization into the permit for one transaction.
-    pub const fn new(authorization: Authorization, lease: LeaseTerms) -> Self {
+    pub const fn new(authorization: WriteAuthorization, lease: LeaseTerms) -> Self {
         Self { authorization, lease }
     }
 
@@ -61,10 +61,10 @@ impl EndPermit {
         }
     }
 
-    pub(crate) const fn outcome(&self) -> (Outcome, &'static str) {
+    pub(crate) const fn outcome(&self) -> (ReceiptOutcome, &'static str) {
         match &self.cause {
             EndCause::Ending { ending, .. } => (ending.by().outcome(), ""),
-            EndCause::Failed { reason, .. } => (Outcome::Failed, reason.as_str()),
+            EndCause::Failed { reason, .. } => (ReceiptOutcome::Failed, reason.as_str()),
         }
     }
 }
@@ -72,12 +72,12 @@ impl EndPermit {
 /// The permit to lock and update without ever committing.
 #[derive(Debug)]
 pub struct DryRunPermit {
-    pub(crate) rehearsal: Rehearsal,
+    pub(crate) rehearsal: ValidatedProposal,
 }
 
 impl DryRunPermit {
     /// Turns a plan that the writer's own files agree with into the permit for one rolled-back transaction.
-    pub const fn new(rehearsal: Rehearsal) -> Self {
+    pub const fn new(rehearsal: ValidatedProposal) -> Self {
         Self { rehearsal }
     }
 }
@@ -125,9 +125,9 @@ pub trait Permit: sealed::Sealed + Send {
 /// A permit that may lock the row and update it.
 pub trait MayUpdate: Permit {
     /// What the writer's own contract and table add to the proposal.
-    fn rehearsal(&self) -> &Rehearsal;
+    fn rehearsal(&self) -> &ValidatedProposal;
     /// The authorization, if the transaction may be committed.
-    fn authorization(&self) -> Option<&Authorization>;
+    fn authorization(&self) -> Option<&WriteAuthorization>;
 }
 
 /// A permit whose transaction may record a receipt and commit.
@@ -157,10 +157,10 @@ impl Permit for WritePermit {
 }
 
 impl MayUpdate for WritePermit {
-    fn rehearsal(&self) -> &Rehearsal {
+    fn rehearsal(&self) -> &ValidatedProposal {
         self.authorization.rehearsal()
     }
-    fn authorization(&self) -> Option<&Authorization> {
+    fn authorization(&self) -> Option<&WriteAuthorization> {
         Some(&self.authorization)
     }
 }
@@ -193,7 +193,7 @@ impl Permit for EndPermit {
         }
     }
     fn needs_agreed_clocks(&self) -> bool {
-        self.outcome().0 != Outcome::Denied
+        self.outcome().0 != ReceiptOutcome::Rejected
     }
 }
 
@@ -224,10 +224,10 @@ impl Permit for DryRunPermit {
 }
 
 impl MayUpdate for DryRunPermit {
-    fn rehearsal(&self) -> &Rehearsal {
+    fn rehearsal(&self) -> &ValidatedProposal {
         &self.rehearsal
     }
-    fn authorization(&self) -> Option<&Authorization> {
+    fn authorization(&self) -> Option<&WriteAuthorization> {
         None
     }
 }

@@ -1,8 +1,8 @@
 //! Whether a stored receipt is genuine, about one proposal, and of one database.
 
 use synapsor_domain::digest::Digest;
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::Envelope;
+use synapsor_domain::error::PublicError;
+use synapsor_domain::signing::DsseEnvelope;
 use synapsor_domain::trust::TrustFile;
 use synapsor_domain::writeback::Receipt;
 use synapsor_source::receipt::check_key_in_use;
@@ -12,9 +12,9 @@ use synapsor_source::{StoredReceipt, is_same_database};
 #[derive(Debug, Clone)]
 pub enum Unusable {
     /// No writer of this deployment signed it for this proposal.
-    NotGenuine(Refusal),
+    NotGenuine(PublicError),
     /// It was signed for another database and copied into this one.
-    OtherDatabase(Refusal),
+    OtherDatabase(PublicError),
     /// A retired writer key signed it, and nothing in the database proves when.
     Unproven(Box<UnprovenReceipt>),
 }
@@ -23,13 +23,13 @@ pub enum Unusable {
 #[derive(Debug, Clone)]
 pub struct UnprovenReceipt {
     pub receipt: Receipt,
-    pub envelope: Envelope,
-    pub refusal: Refusal,
+    pub envelope: DsseEnvelope,
+    pub refusal: PublicError,
 }
 
 impl Unusable {
     /// The refusal as it is reported.
-    pub const fn refusal(&self) -> &Refusal {
+    pub const fn refusal(&self) -> &PublicError {
         match self {
             Self::NotGenuine(refusal) | Self::OtherDatabase(refusal) => refusal,
             Self::Unproven(unproven) => &unproven.refusal,
@@ -46,7 +46,7 @@ pub fn verify(
     trust: &TrustFile,
     digest: Digest,
     identity: &str,
-) -> Result<(Receipt, Envelope), Unusable> {
+) -> Result<(Receipt, DsseEnvelope), Unusable> {
     let verified = verify_all(stored, trust, digest, identity);
     verified.inspect_err(|unusable| {
         let refusal = unusable.refusal();
@@ -59,16 +59,16 @@ fn verify_all(
     trust: &TrustFile,
     digest: Digest,
     identity: &str,
-) -> Result<(Receipt, Envelope), Unusable> {
+) -> Result<(Receipt, DsseEnvelope), Unusable> {
     let (receipt, envelope) = stored.verify_past(trust).map_err(Unusable::NotGenuine)?;
     if receipt.proposal_digest != digest {
-        return Err(Unusable::NotGenuine(Refusal::new(
+        return Err(Unusable::NotGenuine(PublicError::new(
             "refused:receipt_integrity",
             "the receipt in the target database is for another digest",
         )));
     }
     if !is_same_database(&receipt.database_identity, identity) {
-        return Err(Unusable::OtherDatabase(Refusal::new(
+        return Err(Unusable::OtherDatabase(PublicError::new(
             "refused:receipt_identity",
             "the receipt in the target database was signed for another database; look at who copied it there",
         )));

@@ -1,7 +1,7 @@
 //! How a transaction of the core ends.
 
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::Envelope;
+use synapsor_domain::error::PublicError;
+use synapsor_domain::signing::DsseEnvelope;
 use synapsor_domain::value::ColumnValue;
 use synapsor_domain::writeback::Receipt;
 use synapsor_source::{EngineError, EngineErrorKind, SwitchRow};
@@ -20,7 +20,7 @@ pub enum ApplyResult {
     /// A receipt is committed. `is_new` when this transaction wrote it.
     Receipt {
         receipt: Receipt,
-        envelope: Envelope,
+        envelope: DsseEnvelope,
         is_new: bool,
     },
     /// Nothing was written; a new transaction may succeed.
@@ -36,7 +36,7 @@ pub enum ApplyResult {
     /// COMMIT took effect, and left another version of the row than the one that was checked.
     RowChanged {
         receipt: Receipt,
-        envelope: Envelope,
+        envelope: DsseEnvelope,
         violation: Violation,
     },
 }
@@ -47,7 +47,7 @@ pub enum RefusedBy {
     /// The database is another one than the proposal was read from.
     Source,
     /// The clocks of writer and database are too far apart, or the writer's own files refuse.
-    Own(Refusal),
+    Own(PublicError),
     /// The stored receipt does not count.
     Receipt(Unusable),
     /// The source lacks receipts that were committed there.
@@ -91,27 +91,27 @@ impl FrozenBy {
 
 impl RefusedBy {
     /// The refusal as it is reported: code, place and fix.
-    pub fn refusal(&self) -> Refusal {
+    pub fn refusal(&self) -> PublicError {
         match self {
-            Self::Source => Refusal::new(
+            Self::Source => PublicError::new(
                 "refused:source",
                 "the database is not the one that the proposal was read from",
             ),
-            Self::Frozen(by) => Refusal::new("refused:frozen", by.as_str()),
+            Self::Frozen(by) => PublicError::new("refused:frozen", by.as_str()),
             Self::Own(refusal) => refusal.clone(),
             Self::Receipt(unusable) => unusable.refusal().clone(),
             Self::EffectLost(lost) => lost.refusal(),
             Self::Violation(violation) => violation.refusal(),
-            Self::Database(error) if error.kind == EngineErrorKind::Denied => Refusal::new(
+            Self::Database(error) if error.kind == EngineErrorKind::Denied => PublicError::new(
                 "refused:table_not_writable",
                 "the writer cannot write this table with its account; `writeback doctor --check-db` names what is missing",
             ),
-            Self::Database(error) if error.kind == EngineErrorKind::Constraint => Refusal::new(
+            Self::Database(error) if error.kind == EngineErrorKind::Constraint => PublicError::new(
                 "refused:constraint",
                 "a check, a key or another constraint of the table refuses the new values; reject the proposal and \
                  propose values that the table takes",
             ),
-            Self::Database(error) => Refusal::new(
+            Self::Database(error) => PublicError::new(
                 "refused:database",
                 format!("the database refused: {}", error.reason()),
             ),

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use synapsor_chassis::files::{self, FileError, MODE_PRIVATE};
 use synapsor_chassis::run::ExitError;
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
 use synapsor_engine::sqlite::connect::{DatabaseFile, FilePlace};
 use synapsor_engine::sqlite::read;
 
@@ -51,7 +51,7 @@ impl SeenFiles {
     ///
     /// # Errors
     /// `refused:source_copied`; `refused:state_not_writable` when a new place cannot be remembered.
-    pub(crate) async fn check(&self, identity: &str, place: &FilePlace) -> Result<(), Refusal> {
+    pub(crate) async fn check(&self, identity: &str, place: &FilePlace) -> Result<(), PublicError> {
         if self.lock().get(identity) == Some(place) {
             return Ok(());
         }
@@ -62,7 +62,7 @@ impl SeenFiles {
             .map_err(|_| not_writable("the thread ended".to_owned()))?
     }
 
-    fn check_now(&self, identity: String, place: FilePlace) -> Result<(), Refusal> {
+    fn check_now(&self, identity: String, place: FilePlace) -> Result<(), PublicError> {
         // Held while the files are looked at, so that two sources do not both take the place of one.
         let mut files = self.lock();
         if let Some(known) = files.get(&identity)
@@ -71,7 +71,7 @@ impl SeenFiles {
             && may_be_alive(known, &identity)
         {
             tracing::error!(known = %known.path.display(), found = %place.path.display(), "copy of a source beside it");
-            return Err(Refusal::new(
+            return Err(PublicError::new(
                 "refused:source_copied",
                 "the file is a copy of a database that is still in its place; remove one of the two, or give the copy \
                  an identity of its own in its table `synapsor_database_identity`",
@@ -104,8 +104,8 @@ fn may_be_alive(known: &FilePlace, identity: &str) -> bool {
     found.map_or(true, |found| found == identity)
 }
 
-fn not_writable(detail: String) -> Refusal {
-    Refusal::new(
+fn not_writable(detail: String) -> PublicError {
+    PublicError::new(
         "refused:state_not_writable",
         "the places of the source files cannot be written; make the state directory writable",
     )

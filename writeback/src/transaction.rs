@@ -5,7 +5,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use synapsor_domain::foreign_code::Acknowledged;
-use synapsor_domain::schema::TableShape;
+use synapsor_domain::schema::TableSchema;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::value::ColumnValue;
 use synapsor_engine::sqlite::connect::FilePlace;
@@ -106,7 +106,7 @@ pub(crate) trait Transaction: Send {
     }
 
     /// The table's shape as this transaction reads it.
-    async fn shape(&mut self, schema: &str, table: &str) -> Result<TableShape, EngineError>;
+    async fn shape(&mut self, schema: &str, table: &str) -> Result<TableSchema, EngineError>;
 
     /// The look before the first write: the receipt table has exactly the required form and the target runs no code
     /// that is neither of the closed form nor acknowledged. Without a target only the receipt table matters.

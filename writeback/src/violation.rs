@@ -1,6 +1,6 @@
 //! What a transaction found that the protocol does not permit: a precondition of the write that does not hold.
 
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
 use synapsor_source::{EngineError, EngineErrorKind};
 
 /// A precondition that does not hold. The transaction is rolled back.
@@ -66,8 +66,8 @@ impl Violation {
     }
 
     /// The refusal as it is reported.
-    pub fn refusal(&self) -> Refusal {
-        Refusal::new(self.kind.code(), self.detail.clone())
+    pub fn refusal(&self) -> PublicError {
+        PublicError::new(self.kind.code(), self.detail.clone())
     }
 }
 

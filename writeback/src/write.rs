@@ -2,11 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use synapsor_domain::contract::Advance;
+use synapsor_domain::contract::VersionAdvance;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::guard::{self, NotAdvanced, RowCount};
 use synapsor_domain::proposal::Proposal;
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::trust::Environment;
+use synapsor_domain::trust::DeploymentEnvironment;
 use synapsor_domain::value::ColumnValue;
 use synapsor_source::RowPlan;
 
@@ -92,11 +92,11 @@ impl<'a, P: MayUpdate> Matching<'a, P> {
             let valid_until = authorization.standing().valid_until;
             if now >= valid_until {
                 let text = format!("a deadline passed at {valid_until}; sign again");
-                let refusal = Refusal::new("refused:expired", text);
+                let refusal = PublicError::new("refused:expired", text);
                 let refused = ApplyResult::Refused(RefusedBy::Own(refusal));
                 return self.open.roll_back(refused).await;
             }
-            if !guard::is_fresh(authorization, now, trust_digest, shape.fingerprint()) {
+            if !guard::is_authorization_current(authorization, now, trust_digest, shape.fingerprint()) {
                 return self.open.roll_back(ApplyResult::Stale).await;
             }
         }
@@ -137,7 +137,7 @@ fn check_account<P: MayUpdate>(open: &Open<'_, P>) -> Result<(), RefusedBy> {
         return Ok(());
     };
     let (trust, _) = (open.core.trust)().map_err(RefusedBy::Own)?;
-    if trust.environment == Environment::Dev {
+    if trust.environment == DeploymentEnvironment::Dev {
         return Ok(());
     }
     let detail = format!(
@@ -187,10 +187,10 @@ fn check_after<P: MayUpdate>(permit: &P, after: &[ColumnValue]) -> Written {
     let (proposal, rehearsal) = (permit.proposal(), permit.rehearsal());
     match guard::check_advanced(proposal, rehearsal.is_version_maintained(), after) {
         Ok(()) => {}
-        Err(NotAdvanced::Yet) => return Written::NotYet,
-        Err(NotAdvanced::AsPromised) => return Written::Failed(FailedReason::VersionNotAdvanced),
+        Err(NotAdvanced::ClockNotTicked) => return Written::NotYet,
+        Err(NotAdvanced::NotMaintained) => return Written::Failed(FailedReason::VersionNotAdvanced),
     }
-    if let Some(column) = guard::find_surprise(rehearsal, after) {
+    if let Some(column) = guard::first_unexpected_column(rehearsal, after) {
         tracing::warn!(proposal = %proposal.id, column, "row after the update is not as requested");
         return Written::Failed(FailedReason::PostImage);
     }
@@ -214,5 +214,5 @@ async fn has_side_effects<P: MayUpdate>(
 /// The version column that is set to the database's own time.
 fn moved_by_clock(proposal: &Proposal) -> Option<&str> {
     let version = proposal.guard.version.as_ref()?;
-    (proposal.guard.advance == Advance::Now).then_some(version.column.as_str())
+    (proposal.guard.advance == VersionAdvance::Now).then_some(version.column.as_str())
 }

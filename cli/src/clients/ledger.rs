@@ -7,14 +7,14 @@ use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
 use synapsor_chassis::random::hex_id;
 use synapsor_chassis::run::ExitError;
 use synapsor_domain::digest::Digest;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::event::EventKind;
-use synapsor_domain::log::{ConsistencyProof, LoggedRecord, TreeHead, Witness};
-use synapsor_domain::proposal::State;
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::Envelope;
+use synapsor_domain::log::{ConsistencyProof, PinnedCheckpoint, ProvenEntry, TreeHead};
+use synapsor_domain::proposal::ProposalState;
+use synapsor_domain::signing::DsseEnvelope;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::ReceiptRef;
-use synapsor_proto::common::v1::{self as common, DsseEnvelope, PageRequest};
+use synapsor_proto::common::v1::{self as common, PageRequest};
 use synapsor_proto::convert::required;
 use synapsor_proto::ledger::v1::{
     self as wire, event_service_client::EventServiceClient, review_service_client::ReviewServiceClient,
@@ -40,12 +40,12 @@ pub(crate) struct Ledger {
 /// A proposal as the ledger shows it.
 #[derive(Debug)]
 pub(crate) struct ProposalRecord {
-    pub(crate) proposal: Envelope,
-    pub(crate) state: State,
+    pub(crate) proposal: DsseEnvelope,
+    pub(crate) state: ProposalState,
     pub(crate) started: bool,
-    pub(crate) decisions: Vec<Envelope>,
-    pub(crate) attempt: Option<Envelope>,
-    pub(crate) receipt: Option<Envelope>,
+    pub(crate) decisions: Vec<DsseEnvelope>,
+    pub(crate) attempt: Option<DsseEnvelope>,
+    pub(crate) receipt: Option<DsseEnvelope>,
     pub(crate) updated_at: Timestamp,
 }
 
@@ -53,7 +53,7 @@ pub(crate) struct ProposalRecord {
 #[derive(Debug)]
 pub(crate) struct Shown {
     pub(crate) record: ProposalRecord,
-    pub(crate) records: Vec<LoggedRecord>,
+    pub(crate) records: Vec<ProvenEntry>,
     pub(crate) checkpoint: String,
     pub(crate) consistency: Option<ConsistencyProof>,
 }
@@ -82,7 +82,7 @@ pub(crate) struct ProposalPage {
 /// What a filed decision led to.
 #[derive(Debug)]
 pub(crate) struct Decided {
-    pub(crate) state: State,
+    pub(crate) state: ProposalState,
     pub(crate) approvals: u32,
     pub(crate) quorum: u32,
 }
@@ -98,8 +98,8 @@ pub(crate) struct OrderFiled {
 #[derive(Debug, Default)]
 pub(crate) struct LedgerSwitches {
     /// Freezes in force and the newest lifts, oldest first.
-    pub(crate) signed: Vec<Envelope>,
-    pub(crate) confirmations: Vec<Envelope>,
+    pub(crate) signed: Vec<DsseEnvelope>,
+    pub(crate) confirmations: Vec<DsseEnvelope>,
     /// Until when an order on file can still be carried out.
     pub(crate) ordered_until: Option<Timestamp>,
     /// Certificate identities of the writers with a lease stream.
@@ -136,7 +136,7 @@ pub(crate) struct RecordedOrder {
 pub(crate) struct Replay {
     /// Between the checkpoint and other heads.
     pub(crate) continued: Vec<ConsistencyProof>,
-    pub(crate) records: Vec<LoggedRecord>,
+    pub(crate) records: Vec<ProvenEntry>,
     pub(crate) checkpoint: String,
     pub(crate) consistency: Option<ConsistencyProof>,
 }
@@ -154,14 +154,14 @@ pub(crate) struct EvidenceFilter {
 /// Signed objects of a list: evidence or receipts.
 #[derive(Debug)]
 pub(crate) struct EvidencePage {
-    pub(crate) signed: Vec<Envelope>,
+    pub(crate) signed: Vec<DsseEnvelope>,
     pub(crate) next_page_token: String,
 }
 
 /// One evidence record.
 #[derive(Debug)]
 pub(crate) struct FoundEvidence {
-    pub(crate) evidence: Envelope,
+    pub(crate) evidence: DsseEnvelope,
     pub(crate) proposal_ids: Vec<String>,
 }
 
@@ -240,7 +240,11 @@ impl Ledger {
         })
     }
 
-    pub(crate) async fn proposal(&mut self, reference: &str, known: &Witness) -> Result<Shown, ExitError> {
+    pub(crate) async fn proposal(
+        &mut self,
+        reference: &str,
+        known: &PinnedCheckpoint,
+    ) -> Result<Shown, ExitError> {
         let message = wire::GetProposalRequest {
             proposal_ref: reference.to_owned(),
             known: Some(common::TreeHead::from(known)),
@@ -251,7 +255,7 @@ impl Ledger {
         shown(answer).map_err(odd)
     }
 
-    pub(crate) async fn decide(&mut self, decision: &Envelope) -> Result<Decided, ExitError> {
+    pub(crate) async fn decide(&mut self, decision: &DsseEnvelope) -> Result<Decided, ExitError> {
         let message = wire::SubmitDecisionRequest {
             request_id: request_id(),
             decision: Some(decision.into()),
@@ -269,7 +273,7 @@ impl Ledger {
     }
 
     /// Files a freeze or lift.
-    pub(crate) async fn submit_switch(&mut self, signed: &Envelope) -> Result<(), ExitError> {
+    pub(crate) async fn submit_switch(&mut self, signed: &DsseEnvelope) -> Result<(), ExitError> {
         let message = wire::SubmitSwitchRequest {
             signed: Some(signed.into()),
         };
@@ -298,7 +302,7 @@ impl Ledger {
     /// Submits an order about receipts.
     pub(crate) async fn submit_receipt_order(
         &mut self,
-        signed: &Envelope,
+        signed: &DsseEnvelope,
     ) -> Result<RecordedOrder, ExitError> {
         let message = wire::SubmitReceiptOrderRequest {
             signed: Some(signed.into()),
@@ -338,13 +342,13 @@ impl Ledger {
             })
         });
         Ok(IncidentPage {
-            incidents: incidents.collect::<Result<_, Refusal>>().map_err(odd)?,
+            incidents: incidents.collect::<Result<_, PublicError>>().map_err(odd)?,
             next_page_token: answer.next_page_token,
             open: answer.open,
         })
     }
 
-    pub(crate) async fn request_apply(&mut self, order: &Envelope) -> Result<OrderFiled, ExitError> {
+    pub(crate) async fn request_apply(&mut self, order: &DsseEnvelope) -> Result<OrderFiled, ExitError> {
         let message = wire::SubmitApplyOrderRequest {
             request_id: request_id(),
             apply_order: Some(order.into()),
@@ -362,7 +366,7 @@ impl Ledger {
     pub(crate) async fn replay(
         &mut self,
         reference: &str,
-        known: &Witness,
+        known: &PinnedCheckpoint,
         heads: &BTreeSet<TreeHead>,
     ) -> Result<Replay, ExitError> {
         let message = wire::GetReplayRequest {
@@ -435,7 +439,7 @@ impl Ledger {
             .await
             .map_err(|failure| not_found(failure, evidence_id))?;
         let evidence = required("evidence", answer.evidence)
-            .and_then(Envelope::try_from)
+            .and_then(DsseEnvelope::try_from)
             .map_err(odd)?;
         Ok(FoundEvidence {
             evidence,
@@ -468,7 +472,7 @@ impl Ledger {
     /// The newest checkpoint with its proof, and the proofs between it and other heads.
     pub(crate) async fn checkpoint_from(
         &mut self,
-        known: &Witness,
+        known: &PinnedCheckpoint,
         heads: &BTreeSet<TreeHead>,
     ) -> Result<CheckpointFrom, ExitError> {
         let message = wire::GetCheckpointRequest {
@@ -492,7 +496,7 @@ impl Ledger {
     /// The newest checkpoint with its proof.
     pub(crate) async fn checkpoint(
         &mut self,
-        known: &Witness,
+        known: &PinnedCheckpoint,
     ) -> Result<(String, Option<ConsistencyProof>), ExitError> {
         let message = wire::GetCheckpointRequest {
             known: Some(known.into()),
@@ -508,7 +512,7 @@ impl Ledger {
     /// Lets the ledger recompute its whole store, within `limit`.
     pub(crate) async fn verify(
         &mut self,
-        known: &Witness,
+        known: &PinnedCheckpoint,
         limit: std::time::Duration,
     ) -> Result<LogCheck, ExitError> {
         let message = wire::VerifyStoreRequest {
@@ -538,23 +542,23 @@ fn page(size: u32, token: &str) -> PageRequest {
     }
 }
 
-fn odd(refusal: Refusal) -> ExitError {
+fn odd(refusal: PublicError) -> ExitError {
     not_believed("LEDGER_ANSWER_MALFORMED", refusal)
 }
 
-fn record(record: wire::ProposalRecord) -> Result<ProposalRecord, Refusal> {
+fn record(record: wire::ProposalRecord) -> Result<ProposalRecord, PublicError> {
     Ok(ProposalRecord {
         proposal: required("proposal", record.proposal)?.try_into()?,
         state: record.state.parse()?,
         started: record.attempt_started,
         decisions: envelopes(record.decisions)?,
-        attempt: record.attempt.map(Envelope::try_from).transpose()?,
-        receipt: record.receipt.map(Envelope::try_from).transpose()?,
+        attempt: record.attempt.map(DsseEnvelope::try_from).transpose()?,
+        receipt: record.receipt.map(DsseEnvelope::try_from).transpose()?,
         updated_at: Timestamp::from_unix_millis(record.updated_at_ms),
     })
 }
 
-fn shown(answer: wire::GetProposalResponse) -> Result<Shown, Refusal> {
+fn shown(answer: wire::GetProposalResponse) -> Result<Shown, PublicError> {
     Ok(Shown {
         record: record(required("record", answer.record)?)?,
         records: logged(answer.records)?,
@@ -563,14 +567,14 @@ fn shown(answer: wire::GetProposalResponse) -> Result<Shown, Refusal> {
     })
 }
 
-fn envelopes(signed: Vec<DsseEnvelope>) -> Result<Vec<Envelope>, Refusal> {
-    signed.into_iter().map(Envelope::try_from).collect()
+fn envelopes(signed: Vec<common::DsseEnvelope>) -> Result<Vec<DsseEnvelope>, PublicError> {
+    signed.into_iter().map(DsseEnvelope::try_from).collect()
 }
 
-fn logged(records: Vec<common::ProvenEntry>) -> Result<Vec<LoggedRecord>, Refusal> {
-    records.into_iter().map(LoggedRecord::try_from).collect()
+fn logged(records: Vec<common::ProvenEntry>) -> Result<Vec<ProvenEntry>, PublicError> {
+    records.into_iter().map(ProvenEntry::try_from).collect()
 }
 
-fn consistency(proof: Option<common::ConsistencyProof>) -> Result<Option<ConsistencyProof>, Refusal> {
+fn consistency(proof: Option<common::ConsistencyProof>) -> Result<Option<ConsistencyProof>, PublicError> {
     proof.map(ConsistencyProof::try_from).transpose()
 }

@@ -11,8 +11,8 @@ use std::time::Duration;
 use synapsor_chassis::grpc_channel::{CALL_TIMEOUT, Endpoint, status_to_error, with_deadline, with_timeout};
 use synapsor_chassis::run::{EXIT_FAILURE, ExitError};
 use synapsor_domain::digest::Digest;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::refusal::Refusal;
 use synapsor_domain::writeback::ReceiptRef;
 use synapsor_proto::status::from_status;
 use tonic::{Request, Response, Status};
@@ -51,8 +51,9 @@ async fn call_within<M, T>(
 }
 
 /// A receipt that an answer names.
-fn receipt_ref(proposal: &str, digest: &str) -> Result<ReceiptRef, Refusal> {
-    let malformed = |field: &str, problem: String| Refusal::new("MALFORMED", format!("{field}: {problem}"));
+fn receipt_ref(proposal: &str, digest: &str) -> Result<ReceiptRef, PublicError> {
+    let malformed =
+        |field: &str, problem: String| PublicError::new("MALFORMED", format!("{field}: {problem}"));
     Ok(ReceiptRef {
         proposal_id: ProposalId::from_str(proposal).map_err(|e| malformed("proposal_id", e.to_string()))?,
         receipt_digest: Digest::from_str(digest).map_err(|e| malformed("receipt_digest", e.to_string()))?,
@@ -71,7 +72,7 @@ fn failure(status: &Status, target: &Endpoint) -> ExitError {
 }
 
 /// A refusal with the exit code that its kind has.
-pub(crate) fn refused(refusal: Refusal) -> ExitError {
+pub(crate) fn refused(refusal: PublicError) -> ExitError {
     let exit = exit_of(&refusal.code);
     let fix = fix_of(&refusal.code);
     let failure = ExitError::new(refusal.code, refusal.public).with_exit(exit);
@@ -159,7 +160,7 @@ mod tests {
 
     #[test]
     fn each_kind_of_refusal_has_its_exit_code() {
-        let exit = |code| refused(Refusal::new(code, "x")).exit();
+        let exit = |code| refused(PublicError::new(code, "x")).exit();
         assert_eq!(exit("refused:quorum"), 4);
         assert_eq!(exit("PROPOSAL_NOT_APPROVED"), 4);
         assert_eq!(exit("STORE_TAMPERED"), 10);

@@ -5,9 +5,9 @@ use std::time::Duration;
 use synapsor_chassis::grpc_channel::Endpoint;
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
 use synapsor_chassis::run::ExitError;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::inspection::Inspection;
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::writeback::SourceProbe;
+use synapsor_domain::writeback::PreflightReport;
 use synapsor_proto::executor::v1::{self as wire, schema_service_client::SchemaServiceClient};
 use tonic::transport::Channel;
 
@@ -58,13 +58,13 @@ impl Reader {
     }
 
     /// Whether its credentials may read what its contract names, on every source that it serves.
-    pub(crate) async fn probe(&mut self) -> Result<Vec<SourceProbe>, ExitError> {
+    pub(crate) async fn probe(&mut self) -> Result<Vec<PreflightReport>, ExitError> {
         let message = wire::PreflightReadRequest::default();
         let answer = call_within(&self.target, PROBE_TIMEOUT, message, async |m| {
             self.client.preflight_read(m).await
         })
         .await?;
-        let probes: Result<_, Refusal> = answer.sources.into_iter().map(TryInto::try_into).collect();
+        let probes: Result<_, PublicError> = answer.sources.into_iter().map(TryInto::try_into).collect();
         probes.map_err(|_| not_believed("READER_ANSWER_MALFORMED", "it holds no findings"))
     }
 }

@@ -6,10 +6,10 @@ use synapsor_chassis::grpc_channel::Endpoint;
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
 use synapsor_chassis::run::ExitError;
 use synapsor_domain::digest::Digest;
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::{Envelope, KeyId};
+use synapsor_domain::error::PublicError;
+use synapsor_domain::signing::{DsseEnvelope, KeyId};
 use synapsor_domain::timestamp::Timestamp;
-use synapsor_domain::writeback::{ReceiptRef, SourceProbe};
+use synapsor_domain::writeback::{PreflightReport, ReceiptRef};
 use synapsor_proto::executor::v1::{self as wire, writer_service_client::WriterServiceClient};
 use tonic::transport::Channel;
 
@@ -72,7 +72,7 @@ pub(crate) enum DenyEffect {
 #[derive(Debug)]
 pub(crate) struct Denied {
     pub(crate) effect: DenyEffect,
-    pub(crate) receipt: Option<Envelope>,
+    pub(crate) receipt: Option<DsseEnvelope>,
 }
 
 /// What a writer reports of its switches.
@@ -91,7 +91,7 @@ pub(crate) struct WriterSwitches {
 pub(crate) struct SwitchAnswer {
     pub(crate) is_frozen: bool,
     /// Signed; still to be verified. Absent for a freeze without a signature.
-    pub(crate) confirmation: Option<Envelope>,
+    pub(crate) confirmation: Option<DsseEnvelope>,
 }
 
 /// One page of a comparison of receipts.
@@ -131,7 +131,7 @@ impl Writer {
         }
     }
 
-    pub(crate) async fn preview(&mut self, proposal: &Envelope) -> Result<Preview, ExitError> {
+    pub(crate) async fn preview(&mut self, proposal: &DsseEnvelope) -> Result<Preview, ExitError> {
         let message = wire::DryRunRequest {
             proposal: Some(proposal.into()),
         };
@@ -189,20 +189,20 @@ impl Writer {
     }
 
     /// Proves the write path of every source that it serves; nothing is changed.
-    pub(crate) async fn probe(&mut self) -> Result<Vec<SourceProbe>, ExitError> {
+    pub(crate) async fn probe(&mut self) -> Result<Vec<PreflightReport>, ExitError> {
         let message = wire::PreflightWriteRequest::default();
         let answer = call_within(&self.target, PROBE_TIMEOUT, message, async |m| {
             self.client.preflight_write(m).await
         })
         .await?;
-        let probes: Result<_, Refusal> = answer.sources.into_iter().map(TryInto::try_into).collect();
+        let probes: Result<_, PublicError> = answer.sources.into_iter().map(TryInto::try_into).collect();
         probes.map_err(odd)
     }
 
     pub(crate) async fn deny(
         &mut self,
-        proposal: &Envelope,
-        decision: &Envelope,
+        proposal: &DsseEnvelope,
+        decision: &DsseEnvelope,
     ) -> Result<Denied, ExitError> {
         let message = wire::RejectRequest {
             proposal: Some(proposal.into()),
@@ -221,7 +221,11 @@ impl Writer {
                 ));
             }
         };
-        let receipt = answer.receipt.map(Envelope::try_from).transpose().map_err(odd)?;
+        let receipt = answer
+            .receipt
+            .map(DsseEnvelope::try_from)
+            .transpose()
+            .map_err(odd)?;
         Ok(Denied { effect, receipt })
     }
 
@@ -258,7 +262,7 @@ impl Writer {
     }
 
     /// Stops the deployment by a signed freeze, or without one this writer alone.
-    pub(crate) async fn freeze(&mut self, freeze: Option<&Envelope>) -> Result<SwitchAnswer, ExitError> {
+    pub(crate) async fn freeze(&mut self, freeze: Option<&DsseEnvelope>) -> Result<SwitchAnswer, ExitError> {
         self.switch(wire::SetFrozenRequest {
             frozen: true,
             unfreeze: None,
@@ -268,7 +272,7 @@ impl Writer {
     }
 
     /// Ends a freeze by a signed lift, or this writer's own by an unfreeze that names it.
-    pub(crate) async fn unfreeze(&mut self, unfreeze: &Envelope) -> Result<SwitchAnswer, ExitError> {
+    pub(crate) async fn unfreeze(&mut self, unfreeze: &DsseEnvelope) -> Result<SwitchAnswer, ExitError> {
         self.switch(wire::SetFrozenRequest {
             frozen: false,
             unfreeze: Some(unfreeze.into()),
@@ -279,7 +283,7 @@ impl Writer {
 
     async fn switch(&mut self, message: wire::SetFrozenRequest) -> Result<SwitchAnswer, ExitError> {
         let answer = call(&self.target, message, async |m| self.client.set_frozen(m).await).await?;
-        let confirmation = answer.confirmation.map(Envelope::try_from).transpose();
+        let confirmation = answer.confirmation.map(DsseEnvelope::try_from).transpose();
         Ok(SwitchAnswer {
             is_frozen: answer.frozen,
             confirmation: confirmation.map_err(odd)?,
@@ -310,6 +314,6 @@ fn audited(receipts: Vec<wire::AuditedReceipt>) -> Result<Vec<ReceiptRef>, ExitE
         .collect()
 }
 
-fn odd(refusal: Refusal) -> ExitError {
+fn odd(refusal: PublicError) -> ExitError {
     not_believed("WRITER_ANSWER_MALFORMED", refusal)
 }

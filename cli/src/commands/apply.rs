@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, ExitError};
 use synapsor_domain::proposal::GuardKind;
 use synapsor_domain::review::shown;
-use synapsor_domain::trust::Environment;
+use synapsor_domain::trust::DeploymentEnvironment;
 
 use super::confirm::Confirm;
 use super::proposals::page;
@@ -60,7 +60,7 @@ async fn work(args: &Args, session: &mut Session, context: &Context) -> Result<E
         return rehearsed(&looked, &preview, context);
     }
     // In dev the approval was the act of review; elsewhere the second act is confirmed like the first.
-    if looked.receipt.is_none() && session.trust().environment != Environment::Dev {
+    if looked.receipt.is_none() && session.trust().environment != DeploymentEnvironment::Dev {
         page::show(&looked, context.global.json)?;
         args.confirm
             .obtain(reference, &looked, session.trust(), "have exactly this applied")?;

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::json;
 use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, ExitError};
-use synapsor_domain::contract::{Contract, Problem};
+use synapsor_domain::contract::{Contract, ValidationIssue};
 
 use crate::{Context, contract_file, output};
 
@@ -48,7 +48,7 @@ fn validate(context: &Context) -> Result<Exit, ExitError> {
     Ok(Exit(if report.is_ok() { EXIT_OK } else { EXIT_FAILURE }))
 }
 
-fn shown(word: &str, problem: &Problem) -> String {
+fn shown(word: &str, problem: &ValidationIssue) -> String {
     let (path, message) = (output::safe(&problem.path), output::safe(&problem.message));
     format!("{word} {} at {path}\n  {message}", problem.code.as_str())
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use synapsor_chassis::run::{EXIT_FAILURE, ExitError};
-use synapsor_domain::trust::{Duties, TrustFile};
+use synapsor_domain::trust::{SeparationOfDuties, TrustFile};
 
 use crate::operations::Looked;
 use crate::operator_key::Signer;
@@ -61,8 +61,8 @@ impl Confirm {
 pub(crate) fn posture(signer: &Signer, trust: &TrustFile) {
     output::note(format!("posture: {}", signer.posture()));
     let duties = match trust.separation_of_duties() {
-        Duties::Off => "off",
-        Duties::Required => "required",
+        SeparationOfDuties::Off => "off",
+        SeparationOfDuties::Required => "required",
     };
     output::note(format!("separation of duties: {duties}"));
 }

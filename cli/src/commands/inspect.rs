@@ -8,7 +8,7 @@ use clap::Args as ClapArgs;
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
 use synapsor_domain::contract::is_env_name;
-use synapsor_domain::inspection::{Inspection, Table};
+use synapsor_domain::inspection::{Inspection, TableInfo};
 
 use crate::Context;
 use crate::clients::{Reader, not_believed};
@@ -149,7 +149,7 @@ fn show(inspection: &Inspection, variable: &str) -> Result<(), ExitError> {
         output::line(format!("note: {}", safe(warning)))?;
     }
     let is_likely =
-        |table: &&Table| !table.primary_key.is_empty() && !table.suggestions.tenant_columns.is_empty();
+        |table: &&TableInfo| !table.primary_key.is_empty() && !table.suggestions.tenant_columns.is_empty();
     let mut tables = inspection.tables.iter();
     let Some(table) = tables.find(is_likely).or(inspection.tables.first()) else {
         return Ok(());
@@ -162,7 +162,7 @@ fn show(inspection: &Inspection, variable: &str) -> Result<(), ExitError> {
     ))
 }
 
-fn show_table(table: &Table, list: &impl Fn(&[String]) -> String) -> Result<(), ExitError> {
+fn show_table(table: &TableInfo, list: &impl Fn(&[String]) -> String) -> Result<(), ExitError> {
     let right = if table.writable {
         ", may be changed by this credential"
     } else {

@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde_json::json;
 use synapsor_chassis::files::FileLock;
 use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
-use synapsor_domain::trust::Environment;
+use synapsor_domain::trust::DeploymentEnvironment;
 
 use crate::{Context, output, state};
 
@@ -32,7 +32,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, ExitErro
 fn reset(yes: bool, context: &Context) -> Result<Exit, ExitError> {
     let state = state::find(context)?;
     let environment = state::load_trust(state.trust_path())?.environment;
-    if environment != Environment::Dev {
+    if environment != DeploymentEnvironment::Dev {
         let text = format!("the deployment of {} is {environment}", state.dir().display());
         return Err(ExitError::new("STORE_RESET_REFUSED", text)
             .with_fix("only a dev deployment can forget its record"));

@@ -2,10 +2,10 @@
 
 use synapsor_chassis::random;
 use synapsor_chassis::run::ExitError;
-use synapsor_domain::approval::{Decision, Judge, Verdict, verify_decision};
+use synapsor_domain::approval::{Decision, DecisionKind, VerificationContext, verify_decision};
 use synapsor_domain::digest::Digest;
-use synapsor_domain::proposal::State;
-use synapsor_domain::signing::{Envelope, KeyId, Kind};
+use synapsor_domain::proposal::ProposalState;
+use synapsor_domain::signing::{DsseEnvelope, KeyId, ObjectKind};
 use synapsor_domain::timestamp::Timestamp;
 
 use super::look::{Looked, SignedReceipt, open_receipt};
@@ -25,7 +25,7 @@ pub(crate) struct Approved {
     pub(crate) role: String,
     pub(crate) expires_at: Timestamp,
     /// The state after it, and the approvals that count, as the ledger has them.
-    pub(crate) state: State,
+    pub(crate) state: ProposalState,
     pub(crate) approvals: u32,
     pub(crate) quorum: u32,
 }
@@ -37,7 +37,7 @@ pub(crate) struct Rejected {
     pub(crate) person: String,
     pub(crate) key_id: KeyId,
     /// The state after it; absent when only a writer could still stop it.
-    pub(crate) state: Option<State>,
+    pub(crate) state: Option<ProposalState>,
     /// What the writer did; absent when it was not needed.
     pub(crate) writer: Option<DenyEffect>,
     /// Why the writer could not be told.
@@ -54,10 +54,10 @@ pub(crate) async fn approve(
     minutes: Option<u32>,
 ) -> Result<Approved, ExitError> {
     still_open(looked, "PROPOSAL_NOT_PENDING_REVIEW")?;
-    let (decision, envelope) = sealed(session, looked, signer, Verdict::Approve, (reason, minutes))?;
+    let (decision, envelope) = sealed(session, looked, signer, DecisionKind::Approve, (reason, minutes))?;
     let filed = Ledger::of(session).decide(&envelope).await?;
     Ok(Approved {
-        decision_digest: Digest::of(Kind::Decision, &envelope.payload),
+        decision_digest: Digest::of(ObjectKind::Decision, &envelope.payload),
         person: signer.person.clone(),
         key_id: signer.key.key_id(),
         role: decision.approver.role,
@@ -77,9 +77,15 @@ pub(crate) async fn reject(
     reason: &str,
 ) -> Result<Rejected, ExitError> {
     still_open(looked, "PROPOSAL_NOT_REJECTABLE")?;
-    let (_, envelope) = sealed(session, looked, signer, Verdict::Deny, (Some(reason), None))?;
+    let (_, envelope) = sealed(
+        session,
+        looked,
+        signer,
+        DecisionKind::Reject,
+        (Some(reason), None),
+    )?;
     let mut rejected = Rejected {
-        decision_digest: Digest::of(Kind::Decision, &envelope.payload),
+        decision_digest: Digest::of(ObjectKind::Decision, &envelope.payload),
         person: signer.person.clone(),
         key_id: signer.key.key_id(),
         state: None,
@@ -92,7 +98,11 @@ pub(crate) async fn reject(
         Err(failure) if failure.code() == "WRITEBACK_STARTED" => {}
         Err(failure) => return Err(failure),
     }
-    let may_have_started = looked.started || matches!(looked.state, State::PendingWorker | State::InDoubt);
+    let may_have_started = looked.started
+        || matches!(
+            looked.state,
+            ProposalState::PendingWorker | ProposalState::InDoubt
+        );
     if rejected.state.is_some() && !may_have_started {
         return Ok(rejected);
     }
@@ -111,7 +121,7 @@ async fn denied(
     session: &mut Session,
     context: &Context,
     looked: &Looked,
-    decision: &Envelope,
+    decision: &DsseEnvelope,
 ) -> Result<(DenyEffect, Option<SignedReceipt>), ExitError> {
     let link = session.writer(context).await?;
     let answer = Writer::at(&link)
@@ -150,9 +160,9 @@ fn sealed(
     session: &Session,
     looked: &Looked,
     signer: &Signer,
-    verdict: Verdict,
+    verdict: DecisionKind,
     (reason, minutes): (Option<&str>, Option<u32>),
-) -> Result<(Decision, Envelope), ExitError> {
+) -> Result<(Decision, DsseEnvelope), ExitError> {
     check_reason(reason)?;
     let trust = session.trust();
     let terms = Terms {
@@ -166,10 +176,10 @@ fn sealed(
         known_switch: looked.known_switch,
     };
     let decision = sign::decision(&looked.attested, verdict, reason, &terms)?;
-    let envelope = Envelope::seal(Kind::Decision, &decision, &signer.key)
+    let envelope = DsseEnvelope::sign(ObjectKind::Decision, &decision, &signer.key)
         .map_err(|e| ExitError::new("DECISION_UNSIGNABLE", e.to_string()).with_exit(EXIT_REFUSED))?;
     // The same judge as ledger and writer, so that a refusal comes before anything is filed.
-    let judge = Judge {
+    let judge = VerificationContext {
         trust,
         now: terms.now,
         proposal: looked.attested.proposal(),

@@ -3,16 +3,16 @@
 use serde::Serialize;
 use synapsor_chassis::run::{EXIT_USAGE, ExitError};
 use synapsor_domain::approval::{
-    Decision, Judge, VerifiedDecision, verify_decision_at, verify_receipt_order_at,
+    Decision, VerificationContext, VerifiedDecision, verify_decision_at, verify_receipt_order_at,
 };
+use synapsor_domain::context_ticket::verify_withdrawal;
 use synapsor_domain::digest::Digest;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::event::{EventKind, EventRecord};
-use synapsor_domain::log::{Checkpoint, LoggedRecord, TreeHead};
-use synapsor_domain::proposal::{Attested, State};
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::replay::{Body, Entry};
-use synapsor_domain::signing::{Envelope, KeyId, Kind};
-use synapsor_domain::ticket::verify_withdrawal;
+use synapsor_domain::log::{Checkpoint, ProvenEntry, TreeHead};
+use synapsor_domain::proposal::{ProposalState, VerifiedProposal};
+use synapsor_domain::replay::{Entry, EventBody};
+use synapsor_domain::signing::{DsseEnvelope, KeyId, ObjectKind};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::{Position, TrustFile};
 use synapsor_domain::writeback::{AttemptReport, Receipt};
@@ -28,8 +28,8 @@ use crate::witness::Keeper;
 /// A proposal as far as its signatures and proofs carry it. State and times are the ledger's word.
 #[derive(Debug)]
 pub(crate) struct Looked {
-    pub(crate) attested: Attested,
-    pub(crate) state: State,
+    pub(crate) attested: VerifiedProposal,
+    pub(crate) state: ProposalState,
     pub(crate) started: bool,
     pub(crate) updated_at: Timestamp,
     /// Decisions that count now.
@@ -53,7 +53,7 @@ pub(crate) struct Looked {
 #[derive(Debug)]
 pub(crate) struct Lapsed {
     pub(crate) decision: Decision,
-    pub(crate) refusal: Refusal,
+    pub(crate) refusal: PublicError,
 }
 
 /// The agent's own end of a proposal, vouched for by a reader.
@@ -116,7 +116,7 @@ struct Log<'a> {
 
 impl Log<'_> {
     /// The position of the entry that `holds` accepts.
-    fn position(&self, entries: &[Entry], holds: impl Fn(&Body) -> bool) -> Position<'_> {
+    fn position(&self, entries: &[Entry], holds: impl Fn(&EventBody) -> bool) -> Position<'_> {
         entries
             .iter()
             .find(|entry| holds(&entry.body))
@@ -136,9 +136,9 @@ fn believe(shown: Shown, reference: &str, trust: &TrustFile, log: Log<'_>) -> Re
     let entries = logged(&records, &log.checkpoint)?;
     let filed = log.position(
         &entries,
-        |body| matches!(body, Body::Proposal(p) if *p == record.proposal),
+        |body| matches!(body, EventBody::Proposal(p) if *p == record.proposal),
     );
-    let attested = Attested::verify_at(record.proposal.clone(), trust, &filed)
+    let attested = VerifiedProposal::verify_at(record.proposal.clone(), trust, &filed)
         .map_err(|e| not_believed("PROPOSAL_NOT_ATTESTED", e))?;
     check_named(&attested, reference)?;
     check_logged(&attested, &record, &entries)?;
@@ -147,7 +147,7 @@ fn believe(shown: Shown, reference: &str, trust: &TrustFile, log: Log<'_>) -> Re
         .receipt
         .as_ref()
         .map(|receipt| {
-            let holds = |body: &Body| matches!(body, Body::Settled(s) if s.receipt == *receipt);
+            let holds = |body: &EventBody| matches!(body, EventBody::Settled(s) if s.receipt == *receipt);
             if is_adopted(receipt, &attested, &entries, trust, &log) {
                 return open_receipt(receipt, trust);
             }
@@ -160,9 +160,9 @@ fn believe(shown: Shown, reference: &str, trust: &TrustFile, log: Log<'_>) -> Re
         .attempt
         .as_ref()
         .map(|attempt| {
-            let holds = |body: &Body| match body {
-                Body::Attempt(reported) => reported == attempt,
-                Body::Settled(settled) => settled.attempt == *attempt,
+            let holds = |body: &EventBody| match body {
+                EventBody::Attempt(reported) => reported == attempt,
+                EventBody::Settled(settled) => settled.attempt == *attempt,
                 _ => false,
             };
             open_attempt_at(attempt, trust, &log.position(&entries, holds))
@@ -190,23 +190,23 @@ fn believe(shown: Shown, reference: &str, trust: &TrustFile, log: Log<'_>) -> Re
 
 /// Whether an order in the log has a receipt count although its key is retired.
 fn is_adopted(
-    receipt: &Envelope,
-    attested: &Attested,
+    receipt: &DsseEnvelope,
+    attested: &VerifiedProposal,
     entries: &[Entry],
     trust: &TrustFile,
     log: &Log<'_>,
 ) -> bool {
     let proposal = attested.proposal();
-    let digest = Digest::of(Kind::Receipt, &receipt.payload);
+    let digest = Digest::of(ObjectKind::Receipt, &receipt.payload);
     entries.iter().any(|entry| match &entry.body {
-        Body::ReceiptOrder(order) => verify_receipt_order_at(order, trust, &log.at(entry.event.seq))
+        EventBody::ReceiptOrder(order) => verify_receipt_order_at(order, trust, &log.at(entry.event.seq))
             .is_ok_and(|order| order.adopts(&proposal.source.id, &proposal.id, digest)),
         _ => false,
     })
 }
 
-fn logged(records: &[LoggedRecord], checkpoint: &Checkpoint) -> Result<Vec<Entry>, ExitError> {
-    let read = |logged: &LoggedRecord| {
+fn logged(records: &[ProvenEntry], checkpoint: &Checkpoint) -> Result<Vec<Entry>, ExitError> {
+    let read = |logged: &ProvenEntry| {
         let event = logged.verify(checkpoint).map_err(|e| not_believed(e.code(), e))?;
         Entry::of(event, &logged.body).map_err(|e| not_believed(e.code(), e))
     };
@@ -216,11 +216,11 @@ fn logged(records: &[LoggedRecord], checkpoint: &Checkpoint) -> Result<Vec<Entry
 /// Decisions that count now, and those that do not.
 fn judged(
     entries: &[Entry],
-    attested: &Attested,
+    attested: &VerifiedProposal,
     trust: &TrustFile,
     log: &Log<'_>,
 ) -> Result<(Vec<VerifiedDecision>, Vec<Lapsed>), ExitError> {
-    let judge = Judge {
+    let judge = VerificationContext {
         trust,
         now: now(),
         proposal: attested.proposal(),
@@ -235,7 +235,7 @@ fn judged(
             Ok(verified) => decisions.push(verified),
             Err(refusal) => {
                 let decision = envelope
-                    .peek(Kind::Decision)
+                    .decode_unverified(ObjectKind::Decision)
                     .map_err(|e| not_believed("DECISION_MALFORMED", e))?;
                 lapsed.push(Lapsed {
                     decision,
@@ -249,12 +249,12 @@ fn judged(
 
 fn withdrawn(
     entries: &[Entry],
-    attested: &Attested,
+    attested: &VerifiedProposal,
     trust: &TrustFile,
     log: &Log<'_>,
 ) -> Result<Option<Withdrawal>, ExitError> {
     let found = entries.iter().find_map(|entry| match &entry.body {
-        Body::Withdrawn(ticket) => Some((&entry.event, ticket)),
+        EventBody::Withdrawn(ticket) => Some((&entry.event, ticket)),
         _ => None,
     });
     found
@@ -265,8 +265,8 @@ fn withdrawn(
 /// Checks that a reader of the trust file vouched for whoever took the proposal back, just now.
 pub(super) fn open_withdrawal(
     event: &EventRecord,
-    ticket: &Envelope,
-    attested: &Attested,
+    ticket: &DsseEnvelope,
+    attested: &VerifiedProposal,
     trust: &TrustFile,
 ) -> Result<Withdrawal, ExitError> {
     open_withdrawal_at(event, ticket, (attested, trust), &Position::Unproven)
@@ -274,8 +274,8 @@ pub(super) fn open_withdrawal(
 
 fn open_withdrawal_at(
     event: &EventRecord,
-    ticket: &Envelope,
-    (attested, trust): (&Attested, &TrustFile),
+    ticket: &DsseEnvelope,
+    (attested, trust): (&VerifiedProposal, &TrustFile),
     position: &Position<'_>,
 ) -> Result<Withdrawal, ExitError> {
     verify_withdrawal(ticket, event, attested.proposal(), trust, position).map_err(|refusal| {
@@ -289,20 +289,20 @@ fn open_withdrawal_at(
 
 /// A state that only a receipt or a withdrawal brings about comes with one, and a receipt ends its own proposal.
 fn check_end(
-    attested: &Attested,
-    state: State,
+    attested: &VerifiedProposal,
+    state: ProposalState,
     receipt: Option<&SignedReceipt>,
     withdrawal: Option<&Withdrawal>,
 ) -> Result<(), ExitError> {
     let by_receipt = match state {
-        State::Applied | State::Conflict | State::Failed => true,
-        State::Canceled => withdrawal.is_none(),
-        State::PendingReview
-        | State::Approved
-        | State::Rejected
-        | State::PendingWorker
-        | State::Expired
-        | State::InDoubt => false,
+        ProposalState::Applied | ProposalState::Conflict | ProposalState::Failed => true,
+        ProposalState::Canceled => withdrawal.is_none(),
+        ProposalState::PendingReview
+        | ProposalState::Approved
+        | ProposalState::Rejected
+        | ProposalState::PendingWorker
+        | ProposalState::Expired
+        | ProposalState::InDoubt => false,
     };
     match receipt {
         None if by_receipt => {
@@ -323,15 +323,15 @@ fn check_end(
     }
 }
 
-fn decision_of(entry: &Entry) -> Option<&Envelope> {
+fn decision_of(entry: &Entry) -> Option<&DsseEnvelope> {
     match &entry.body {
-        Body::Decision(envelope) => Some(envelope),
+        EventBody::Decision(envelope) => Some(envelope),
         _ => None,
     }
 }
 
 /// The ledger chooses what to show; what it shows must at least be what was asked for.
-pub(super) fn check_named(attested: &Attested, reference: &str) -> Result<(), ExitError> {
+pub(super) fn check_named(attested: &VerifiedProposal, reference: &str) -> Result<(), ExitError> {
     let id = attested.proposal().id.as_str();
     let plain = |text: &str| text.replace('-', "").to_ascii_uppercase();
     let named = reference == "latest"
@@ -348,10 +348,14 @@ pub(super) fn check_named(attested: &Attested, reference: &str) -> Result<(), Ex
     }
 }
 
-fn check_logged(attested: &Attested, record: &ProposalRecord, entries: &[Entry]) -> Result<(), ExitError> {
+fn check_logged(
+    attested: &VerifiedProposal,
+    record: &ProposalRecord,
+    entries: &[Entry],
+) -> Result<(), ExitError> {
     let logged = entries
         .iter()
-        .any(|e| matches!(&e.body, Body::Proposal(p) if p == attested.envelope()));
+        .any(|e| matches!(&e.body, EventBody::Proposal(p) if p == attested.envelope()));
     if !logged {
         return Err(not_believed(
             "PROPOSAL_NOT_IN_LOG",
@@ -368,7 +372,7 @@ fn check_logged(attested: &Attested, record: &ProposalRecord, entries: &[Entry])
             "a record of another proposal was shown",
         ));
     }
-    let in_log: Vec<&Envelope> = entries.iter().filter_map(decision_of).collect();
+    let in_log: Vec<&DsseEnvelope> = entries.iter().filter_map(decision_of).collect();
     if record.decisions.iter().any(|d| !in_log.contains(&d)) {
         return Err(not_believed(
             "DECISION_NOT_IN_LOG",
@@ -379,27 +383,27 @@ fn check_logged(attested: &Attested, record: &ProposalRecord, entries: &[Entry])
 }
 
 /// Opens a receipt under a writer key of the trust file, retired ones included: for history in lists.
-pub(crate) fn open_receipt(envelope: &Envelope, trust: &TrustFile) -> Result<SignedReceipt, ExitError> {
-    let receipt = open_of_writer(envelope, Kind::Receipt, trust, None)?;
+pub(crate) fn open_receipt(envelope: &DsseEnvelope, trust: &TrustFile) -> Result<SignedReceipt, ExitError> {
+    let receipt = open_of_writer(envelope, ObjectKind::Receipt, trust, None)?;
     signed_receipt(envelope, receipt)
 }
 
 /// Opens a receipt that the log holds at `position`.
 pub(crate) fn open_receipt_at(
-    envelope: &Envelope,
+    envelope: &DsseEnvelope,
     trust: &TrustFile,
     position: &Position<'_>,
 ) -> Result<SignedReceipt, ExitError> {
-    let receipt = open_of_writer(envelope, Kind::Receipt, trust, Some(position))?;
+    let receipt = open_of_writer(envelope, ObjectKind::Receipt, trust, Some(position))?;
     signed_receipt(envelope, receipt)
 }
 
-fn signed_receipt(envelope: &Envelope, receipt: Receipt) -> Result<SignedReceipt, ExitError> {
+fn signed_receipt(envelope: &DsseEnvelope, receipt: Receipt) -> Result<SignedReceipt, ExitError> {
     let signer = envelope
         .signer()
         .map_err(|e| not_believed("RECEIPT_NOT_GENUINE", e))?;
     Ok(SignedReceipt {
-        digest: Digest::of(Kind::Receipt, &envelope.payload),
+        digest: Digest::of(ObjectKind::Receipt, &envelope.payload),
         writer_key: signer.clone(),
         receipt,
     })
@@ -407,21 +411,21 @@ fn signed_receipt(envelope: &Envelope, receipt: Receipt) -> Result<SignedReceipt
 
 /// Opens a report of an attempt that the log holds at `position`.
 pub(super) fn open_attempt_at(
-    envelope: &Envelope,
+    envelope: &DsseEnvelope,
     trust: &TrustFile,
     position: &Position<'_>,
 ) -> Result<AttemptReport, ExitError> {
-    open_of_writer(envelope, Kind::Attempt, trust, Some(position))
+    open_of_writer(envelope, ObjectKind::Attempt, trust, Some(position))
 }
 
 /// Opens what a writer signed; with a position the standing of its key is checked.
 fn open_of_writer<T: serde::de::DeserializeOwned>(
-    envelope: &Envelope,
-    kind: Kind,
+    envelope: &DsseEnvelope,
+    kind: ObjectKind,
     trust: &TrustFile,
     position: Option<&Position<'_>>,
 ) -> Result<T, ExitError> {
-    let code = if kind == Kind::Receipt {
+    let code = if kind == ObjectKind::Receipt {
         "RECEIPT_NOT_GENUINE"
     } else {
         "ATTEMPT_NOT_GENUINE"
@@ -435,7 +439,7 @@ fn open_of_writer<T: serde::de::DeserializeOwned>(
         return Err(wrong(format!("signed by {signer}: {retired}")));
     }
     envelope
-        .open(kind, &key.public_key)
+        .verify_and_decode(kind, &key.public_key)
         .map_err(|e| wrong(e.to_string()))
 }
 
@@ -466,10 +470,17 @@ mod tests {
         let end = |state, withdrawal| {
             check_end(&attested, state, None, withdrawal).map_err(|failure| failure.code().to_owned())
         };
-        assert_eq!(end(State::Canceled, Some(&withdrawal)), Ok(()));
-        assert_eq!(end(State::Canceled, None), Err("RECEIPT_MISSING".to_owned()));
+        assert_eq!(end(ProposalState::Canceled, Some(&withdrawal)), Ok(()));
+        assert_eq!(
+            end(ProposalState::Canceled, None),
+            Err("RECEIPT_MISSING".to_owned())
+        );
         // It stands for nothing else that only a receipt brings about.
-        for state in [State::Applied, State::Conflict, State::Failed] {
+        for state in [
+            ProposalState::Applied,
+            ProposalState::Conflict,
+            ProposalState::Failed,
+        ] {
             assert_eq!(end(state, Some(&withdrawal)), Err("RECEIPT_MISSING".to_owned()));
         }
     }

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use synapsor_chassis::random;
 use synapsor_chassis::run::ExitError;
-use synapsor_domain::approval::{Approver, ReceiptAction, ReceiptOrder, verify_receipt_order};
+use synapsor_domain::approval::{ReceiptAction, ReceiptOrder, SignerInfo, verify_receipt_order};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::limits::RECEIPT_REFS_MAX;
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::APPLIER;
 use synapsor_domain::writeback::{ReceiptDiscrepancy, ReceiptRef};
@@ -163,7 +163,7 @@ async fn order_chunk(
         action: ordering.action,
         receipts: receipts.to_vec(),
         before: ordering.before,
-        approver: Approver {
+        approver: SignerInfo {
             key_id: signer.key.key_id(),
             person: signer.person.clone(),
             role: APPLIER.to_owned(),
@@ -172,7 +172,7 @@ async fn order_chunk(
         nonce: hex::encode(random::bytes::<16>()),
         reason: ordering.reason.clone(),
     };
-    let envelope = Envelope::seal(Kind::ReceiptOrder, &order, &signer.key)
+    let envelope = DsseEnvelope::sign(ObjectKind::ReceiptOrder, &order, &signer.key)
         .map_err(|e| ExitError::new("ORDER_UNSIGNABLE", e.to_string()).with_exit(EXIT_REFUSED))?;
     let verified = verify_receipt_order(&envelope, trust, now()).map_err(refused)?;
     let recorded = Ledger::of(session).submit_receipt_order(&envelope).await?;

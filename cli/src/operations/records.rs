@@ -3,8 +3,8 @@
 use synapsor_chassis::run::ExitError;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::evidence::Evidence;
-use synapsor_domain::proposal::{Attested, State};
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::proposal::{ProposalState, VerifiedProposal};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::TrustFile;
 
@@ -19,8 +19,8 @@ const PAGE_ROWS_MAX: u32 = 200;
 /// A row of a list of proposals.
 #[derive(Debug)]
 pub(crate) struct ListedProposal {
-    pub(crate) attested: Attested,
-    pub(crate) state: State,
+    pub(crate) attested: VerifiedProposal,
+    pub(crate) state: ProposalState,
     pub(crate) updated_at: Timestamp,
 }
 
@@ -43,7 +43,7 @@ pub(crate) async fn list_proposals(
         let room = limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
         let page = ledger.list(filter, room.clamp(1, PAGE_ROWS_MAX), &token).await?;
         for record in page.proposals {
-            let attested = Attested::verify_past(record.proposal, session.trust())
+            let attested = VerifiedProposal::verify_historical(record.proposal, session.trust())
                 .map_err(|e| not_believed("PROPOSAL_NOT_ATTESTED", e))?;
             rows.push(ListedProposal {
                 attested,
@@ -125,17 +125,17 @@ pub(crate) async fn list_receipts(
     }
 }
 
-fn open_evidence(envelope: &Envelope, trust: &TrustFile) -> Result<ListedEvidence, ExitError> {
+fn open_evidence(envelope: &DsseEnvelope, trust: &TrustFile) -> Result<ListedEvidence, ExitError> {
     let wrong = |problem: String| not_believed("EVIDENCE_NOT_GENUINE", problem);
     let signer = envelope.signer().map_err(|e| wrong(e.to_string()))?;
     let key = trust
         .reader(signer)
         .ok_or_else(|| wrong("signed by no reader of the trust file".to_owned()))?;
     let evidence = envelope
-        .open(Kind::Evidence, &key.public_key)
+        .verify_and_decode(ObjectKind::Evidence, &key.public_key)
         .map_err(|e| wrong(e.to_string()))?;
     Ok(ListedEvidence {
-        digest: Digest::of(Kind::Evidence, &envelope.payload),
+        digest: Digest::of(ObjectKind::Evidence, &envelope.payload),
         evidence,
     })
 }

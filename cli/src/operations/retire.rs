@@ -125,7 +125,9 @@ async fn open_attempts(session: &Session) -> Result<Vec<String>, ExitError> {
             for record in started {
                 let id = record
                     .proposal
-                    .peek::<synapsor_domain::proposal::Proposal>(synapsor_domain::signing::Kind::Proposal)
+                    .decode_unverified::<synapsor_domain::proposal::Proposal>(
+                        synapsor_domain::signing::ObjectKind::Proposal,
+                    )
                     .map_or_else(|_| "?".to_owned(), |proposal| proposal.id.to_string());
                 open.push(id);
             }

@@ -1,7 +1,7 @@
 //! The story of one proposal with its proofs, verified like a bundle from a stranger.
 
 use synapsor_chassis::run::ExitError;
-use synapsor_domain::replay::{Bundle, BundleError, Verified, verify_bundle};
+use synapsor_domain::replay::{BundleError, ProofBundle, VerifiedBundle, verify_bundle};
 
 use crate::clients::{EXIT_TAMPERED, Ledger};
 use crate::session::Session;
@@ -10,8 +10,8 @@ use crate::witness::Keeper;
 /// A story and the bundle that proves it.
 #[derive(Debug)]
 pub(crate) struct Replayed {
-    pub(crate) bundle: Bundle,
-    pub(crate) verified: Verified,
+    pub(crate) bundle: ProofBundle,
+    pub(crate) verified: VerifiedBundle,
 }
 
 /// Fetches and verifies everything about one proposal, named as in [`super::look`].
@@ -23,7 +23,7 @@ pub(crate) async fn replay(session: &Session, reference: &str) -> Result<Replaye
         .await?;
     keeper.accept(&shown.checkpoint, shown.consistency.as_ref())?;
     drop(keeper);
-    let bundle = Bundle::new(&trust.ledger_origin(), &shown.checkpoint, &shown.records)
+    let bundle = ProofBundle::new(&trust.ledger_origin(), &shown.checkpoint, &shown.records)
         .with_consistency(&shown.continued);
     let verified = verify_bundle(&bundle, trust).map_err(|e| refuted(&e))?;
     super::look::check_named(&verified.proposal, reference)?;

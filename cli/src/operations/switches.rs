@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use synapsor_chassis::random;
 use synapsor_chassis::run::ExitError;
 use synapsor_domain::approval::{
-    Approver, Freeze, LiftClock, Unfreeze, VerifiedFreeze, verify_freeze, verify_lift, verify_unfreeze,
+    Freeze, LiftClock, SignerInfo, Unfreeze, VerifiedFreeze, verify_freeze, verify_lift, verify_unfreeze,
 };
 use synapsor_domain::digest::Digest;
-use synapsor_domain::signing::{Envelope, KeyId, Kind};
+use synapsor_domain::signing::{DsseEnvelope, KeyId, ObjectKind};
 use synapsor_domain::timestamp::{Span, Timestamp};
 use synapsor_domain::trust::{APPLIER, TrustFile};
 use synapsor_domain::writeback::{SwitchConfirmation, verify_confirmation};
@@ -107,7 +107,7 @@ pub(crate) async fn freeze(
         nonce: hex::encode(random::bytes::<16>()),
         reason: reason.map(str::to_owned),
     };
-    let envelope = sealed(Kind::Freeze, &freeze, &signer)?;
+    let envelope = sealed(ObjectKind::Freeze, &freeze, &signer)?;
     let verified = verify_freeze(&envelope, &trust).map_err(refused)?;
     let mut switched = Switched::new(true, Some(verified.digest()), None);
     switched.person = Some(signer.person.clone());
@@ -184,7 +184,7 @@ pub(crate) async fn unfreeze(
     let mut all = Vec::new();
     for freeze in frozen {
         let lift = lift(&signer, &trust, "", Some(freeze));
-        let envelope = sealed(Kind::Unfreeze, &lift, &signer)?;
+        let envelope = sealed(ObjectKind::Unfreeze, &lift, &signer)?;
         let verified = verify_lift(&envelope, &trust, LiftClock::Now(now())).map_err(refused)?;
         let mut switched = Switched::new(false, Some(verified.digest()), Some(freeze));
         switched.person = Some(signer.person.clone());
@@ -223,7 +223,7 @@ async fn resume(
     signer: &Signer,
     trust: &TrustFile,
 ) -> Result<Switched, ExitError> {
-    let envelope = sealed(Kind::Unfreeze, &lift(signer, trust, &name, None), signer)?;
+    let envelope = sealed(ObjectKind::Unfreeze, &lift(signer, trust, &name, None), signer)?;
     verify_unfreeze(&envelope, trust, &name, now()).map_err(refused)?;
     let mut switched = Switched::new(false, None, None);
     switched.person = Some(signer.person.clone());
@@ -259,7 +259,7 @@ pub(crate) async fn newest_switch(session: &Session) -> Option<Digest> {
 async fn send(
     session: &mut Session,
     context: &Context,
-    envelope: &Envelope,
+    envelope: &DsseEnvelope,
     digest: Digest,
     switched: &mut Switched,
 ) {
@@ -374,7 +374,7 @@ fn confirmed(answer: &SwitchAnswer, digest: Digest, trust: &TrustFile) -> Result
     confirmation(envelope, digest, trust)
 }
 
-fn confirmation(envelope: &Envelope, digest: Digest, trust: &TrustFile) -> Result<Confirmed, ExitError> {
+fn confirmation(envelope: &DsseEnvelope, digest: Digest, trust: &TrustFile) -> Result<Confirmed, ExitError> {
     let signed = verify_confirmation(envelope, trust).map_err(refused)?;
     if signed.switch_digest != digest {
         return Err(ExitError::new(
@@ -428,8 +428,8 @@ fn lift(signer: &Signer, trust: &TrustFile, writer: &str, freeze: Option<Digest>
     }
 }
 
-fn approver(signer: &Signer, role: String) -> Approver {
-    Approver {
+fn approver(signer: &Signer, role: String) -> SignerInfo {
+    SignerInfo {
         key_id: signer.key.key_id(),
         person: signer.person.clone(),
         role,
@@ -444,8 +444,12 @@ fn role_of(signer: &Signer, trust: &TrustFile) -> String {
         .unwrap_or_else(|| "operator".to_owned())
 }
 
-fn sealed<T: serde::Serialize>(kind: Kind, object: &T, signer: &Signer) -> Result<Envelope, ExitError> {
-    Envelope::seal(kind, object, &signer.key)
+fn sealed<T: serde::Serialize>(
+    kind: ObjectKind,
+    object: &T,
+    signer: &Signer,
+) -> Result<DsseEnvelope, ExitError> {
+    DsseEnvelope::sign(kind, object, &signer.key)
         .map_err(|e| ExitError::new("SWITCH_UNSIGNABLE", e.to_string()).with_exit(EXIT_REFUSED))
 }
 

@@ -1,13 +1,13 @@
 //! Signed records as JSON for programs, and the short phrases that people read beside them.
 
 use serde_json::{Value as Json, json};
-use synapsor_domain::proposal::Attested;
+use synapsor_domain::proposal::VerifiedProposal;
 use synapsor_domain::timestamp::Timestamp;
 
 use crate::operations::{Applied, Looked, SignedReceipt};
 
 /// The head of every answer about one proposal.
-pub(crate) fn proposal_head(attested: &Attested) -> serde_json::Map<String, Json> {
+pub(crate) fn proposal_head(attested: &VerifiedProposal) -> serde_json::Map<String, Json> {
     let proposal = attested.proposal();
     let mut head = serde_json::Map::new();
     head.insert("proposal_id".to_owned(), json!(proposal.id));

@@ -2,8 +2,8 @@
 
 use synapsor_domain::digest::Digest;
 use synapsor_domain::log::{Checkpoint, EMPTY_ROOT};
-use synapsor_domain::proposal::Attested;
-use synapsor_domain::signing::{Envelope, Kind, SigningKey};
+use synapsor_domain::proposal::VerifiedProposal;
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind, SigningKey};
 use synapsor_domain::timestamp::{Span, Timestamp};
 use synapsor_domain::trust::TrustFile;
 use synapsor_domain::value::Value;
@@ -36,7 +36,7 @@ pub(crate) fn trust(environment: &str) -> TrustFile {
     TrustFile::parse(file.to_string().as_bytes()).unwrap()
 }
 
-pub(crate) fn attested(text: &str, trust: &TrustFile) -> Attested {
+pub(crate) fn attested(text: &str, trust: &TrustFile) -> VerifiedProposal {
     let digest = Digest::of_typed("text/plain", b"x");
     let value = |text: &str| serde_json::json!(Value::text(text));
     let column = |name: &str, v: serde_json::Value| serde_json::json!({ "column": name, "value": v });
@@ -58,7 +58,11 @@ pub(crate) fn attested(text: &str, trust: &TrustFile) -> Attested {
         "on_behalf_of": null, "context_binding": digest, "evidence": [],
         "created_at": now(), "not_after": now() + Span::days(7),
     });
-    Attested::verify(Envelope::seal(Kind::Proposal, &proposal, &key(1)).unwrap(), trust).unwrap()
+    VerifiedProposal::verify(
+        DsseEnvelope::sign(ObjectKind::Proposal, &proposal, &key(1)).unwrap(),
+        trust,
+    )
+    .unwrap()
 }
 
 pub(crate) fn checkpoint() -> Checkpoint {

@@ -2,15 +2,16 @@
 
 use synapsor_chassis::run::{EXIT_USAGE, ExitError};
 use synapsor_domain::approval::{
-    ApplyOrder, Approver, Audience, Decision, RENDERER, Render, SeenCheckpoint, Verdict, VerifiedDecision,
+    ApplyOrder, Decision, DecisionKind, RENDERER, ReviewedDocument, SignatureAudience, SignerInfo,
+    SignerTreeHead, VerifiedDecision,
 };
 use synapsor_domain::digest::Digest;
 use synapsor_domain::limits::{DECISION_MINUTES, DECISION_MINUTES_DEV, ORDER_MINUTES};
 use synapsor_domain::log::Checkpoint;
-use synapsor_domain::proposal::Attested;
+use synapsor_domain::proposal::VerifiedProposal;
 use synapsor_domain::review;
 use synapsor_domain::timestamp::{Span, Timestamp};
-use synapsor_domain::trust::{APPLIER, Environment, TrustFile};
+use synapsor_domain::trust::{APPLIER, DeploymentEnvironment, TrustFile};
 
 use crate::clients::EXIT_REFUSED;
 
@@ -33,15 +34,15 @@ pub(crate) struct Terms<'a> {
 
 /// A person's yes or no.
 pub(crate) fn decision(
-    attested: &Attested,
-    verdict: Verdict,
+    attested: &VerifiedProposal,
+    verdict: DecisionKind,
     reason: Option<&str>,
     terms: &Terms<'_>,
 ) -> Result<Decision, ExitError> {
     let proposal = attested.proposal();
     let default = match terms.trust.environment {
-        Environment::Dev => DECISION_MINUTES_DEV,
-        Environment::Staging | Environment::Production => DECISION_MINUTES,
+        DeploymentEnvironment::Dev => DECISION_MINUTES_DEV,
+        DeploymentEnvironment::Staging | DeploymentEnvironment::Production => DECISION_MINUTES,
     };
     let span = lifetime(
         terms.minutes,
@@ -56,7 +57,7 @@ pub(crate) fn decision(
         contract_digest: proposal.contract_digest,
         audience: audience(attested, terms.trust),
         approver: approver(terms, &proposal.approval.required_role),
-        render: Render {
+        render: ReviewedDocument {
             renderer: RENDERER.to_owned(),
             digest: review::digest(proposal, attested.digest()),
         },
@@ -72,7 +73,7 @@ pub(crate) fn decision(
 
 /// An order to apply on the strength of exactly the given approvals.
 pub(crate) fn order(
-    attested: &Attested,
+    attested: &VerifiedProposal,
     approvals: &[VerifiedDecision],
     terms: &Terms<'_>,
 ) -> Result<ApplyOrder, ExitError> {
@@ -111,24 +112,24 @@ fn counted(decisions: &[VerifiedDecision]) -> Vec<Digest> {
     digests
 }
 
-fn audience(attested: &Attested, trust: &TrustFile) -> Audience {
-    Audience {
+fn audience(attested: &VerifiedProposal, trust: &TrustFile) -> SignatureAudience {
+    SignatureAudience {
         deployment_id: trust.deployment_id.clone(),
         environment: trust.environment,
         source_id: attested.proposal().source.id.clone(),
     }
 }
 
-fn approver(terms: &Terms<'_>, role: &str) -> Approver {
-    Approver {
+fn approver(terms: &Terms<'_>, role: &str) -> SignerInfo {
+    SignerInfo {
         key_id: terms.key_id.clone(),
         person: terms.person.to_owned(),
         role: role.to_owned(),
     }
 }
 
-fn seen(checkpoint: &Checkpoint) -> Option<SeenCheckpoint> {
-    (checkpoint.size > 0).then(|| SeenCheckpoint {
+fn seen(checkpoint: &Checkpoint) -> Option<SignerTreeHead> {
+    (checkpoint.size > 0).then(|| SignerTreeHead {
         origin: checkpoint.origin.clone(),
         size: checkpoint.size,
         root: hex::encode(checkpoint.root),
@@ -183,8 +184,8 @@ impl Consent<'_> {
     /// `--yes` goes with the code of the digest and never with `latest`.
     pub(crate) fn question(
         &self,
-        attested: &Attested,
-        environment: Environment,
+        attested: &VerifiedProposal,
+        environment: DeploymentEnvironment,
     ) -> Result<Question, ExitError> {
         let abbreviated = review::is_abbreviated(attested.proposal());
         let code = attested.digest().short_code();
@@ -203,14 +204,14 @@ impl Consent<'_> {
                 Err(no_terminal())
             };
         }
-        if environment != Environment::Dev && self.reference == "latest" {
+        if environment != DeploymentEnvironment::Dev && self.reference == "latest" {
             return Err(ExitError::usage(
                 "LATEST_REFUSED",
                 "outside dev, --yes takes no `latest`: a newer proposal may have arrived",
             )
             .with_fix("name the proposal by its id"));
         }
-        if (environment != Environment::Dev || abbreviated) && self.code.is_none() {
+        if (environment != DeploymentEnvironment::Dev || abbreviated) && self.code.is_none() {
             return Err(ExitError::usage(
                 "CODE_REQUIRED",
                 "--yes needs --code here: the short code of the digest that you have reviewed",

@@ -1,7 +1,7 @@
 //! Orders, deadlines and the rules of `--yes` and `--code`, on a proposal that tries to mislead.
 
-use synapsor_domain::approval::{Judge, verify_decision, verify_order};
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::approval::{VerificationContext, verify_decision, verify_order};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 
 use super::fixture::{attested, checkpoint, key, now, trust};
 use super::*;
@@ -22,17 +22,23 @@ fn terms<'a>(trust: &'a TrustFile, seen: &'a Checkpoint, seed: u8, minutes: Opti
     }
 }
 
-fn approvals(attested: &Attested, trust: &TrustFile) -> Vec<VerifiedDecision> {
+fn approvals(attested: &VerifiedProposal, trust: &TrustFile) -> Vec<VerifiedDecision> {
     let seen = checkpoint();
-    let judge = Judge {
+    let judge = VerificationContext {
         trust,
         now: now(),
         proposal: attested.proposal(),
         proposal_digest: attested.digest(),
     };
     let approved = |seed| {
-        let decision = decision(attested, Verdict::Approve, None, &terms(trust, &seen, seed, None)).unwrap();
-        let envelope = Envelope::seal(Kind::Decision, &decision, &key(seed)).unwrap();
+        let decision = decision(
+            attested,
+            DecisionKind::Approve,
+            None,
+            &terms(trust, &seen, seed, None),
+        )
+        .unwrap();
+        let envelope = DsseEnvelope::sign(ObjectKind::Decision, &decision, &key(seed)).unwrap();
         verify_decision(&envelope, &judge).unwrap()
     };
     vec![approved(5), approved(4), approved(4)]
@@ -48,13 +54,13 @@ fn an_order_names_every_valid_approval_sorted_and_once() {
     expected.sort_unstable();
     assert_eq!(order.decision_digests, expected);
     assert_eq!(order.expires_at - order.issued_at, Span::minutes(15));
-    let judge = Judge {
+    let judge = VerificationContext {
         trust: &trust,
         now: now(),
         proposal: attested.proposal(),
         proposal_digest: attested.digest(),
     };
-    let envelope = Envelope::seal(Kind::ApplyOrder, &order, &key(4)).unwrap();
+    let envelope = DsseEnvelope::sign(ObjectKind::ApplyOrder, &order, &key(4)).unwrap();
     assert!(verify_order(&envelope, &judge).is_ok());
 }
 
@@ -66,7 +72,7 @@ fn a_decision_lasts_as_long_as_its_environment_allows_and_never_past_the_proposa
         let attested = attested("plain", &trust);
         let made = decision(
             &attested,
-            Verdict::Approve,
+            DecisionKind::Approve,
             None,
             &terms(&trust, &seen, 4, minutes),
         );
@@ -85,7 +91,7 @@ fn a_decision_lasts_as_long_as_its_environment_allows_and_never_past_the_proposa
     let attested = attested("plain", &trust);
     let long = decision(
         &attested,
-        Verdict::Approve,
+        DecisionKind::Approve,
         None,
         &terms(&trust, &seen, 4, Some(60 * 24 * 20)),
     )

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use synapsor_chassis::settings::EnvVars;
 use synapsor_domain::signing::SigningKey;
-use synapsor_domain::trust::Environment as Seriousness;
+use synapsor_domain::trust::DeploymentEnvironment as Seriousness;
 use tokio_util::sync::CancellationToken;
 
 use super::*;

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{DEPTH_MAX, Scope, TokenError, TokenPolicy};
+use super::{DEPTH_MAX, TokenError, TokenPolicy, TokenScope};
 use crate::context::BINDING_BYTES_MAX;
 use crate::digest::Digest;
-use crate::json::{self, Node};
+use crate::json::{self, JsonNode};
 use crate::limits::CLOCK_SKEW_SECONDS;
 use crate::timestamp::{Span, Timestamp};
 
@@ -19,9 +19,9 @@ pub struct Scopes(BTreeSet<String>);
 
 impl Scopes {
     /// Whether the token opens this. What opens proposals opens reads as well.
-    pub fn open(&self, scope: Scope, policy: &TokenPolicy) -> bool {
+    pub fn permits(&self, scope: TokenScope, policy: &TokenPolicy) -> bool {
         let has = |scope| self.0.contains(policy.word(scope));
-        has(scope) || has(Scope::Propose)
+        has(scope) || has(TokenScope::Propose)
     }
 }
 
@@ -88,12 +88,12 @@ impl fmt::Debug for VerifiedToken {
 }
 
 /// Claims as they stand in the token.
-pub(super) struct Claims(Vec<(String, Node)>);
+pub(super) struct Claims(Vec<(String, JsonNode)>);
 
 impl Claims {
     pub(super) fn read(bytes: &[u8]) -> Result<Self, TokenError> {
         match json::read(bytes, DEPTH_MAX).map_err(|e| TokenError::json("payload", &e))? {
-            Node::Map(entries) => Ok(Self(entries)),
+            JsonNode::Map(entries) => Ok(Self(entries)),
             _ => Err(TokenError::Json {
                 part: "payload",
                 reason: "it is not an object".to_owned(),
@@ -120,26 +120,26 @@ impl Claims {
         };
         token.check_time(now)?;
         if expires.saturating_sub(issued) > i64::from(policy.lifetime_seconds_max) {
-            return Err(TokenError::LivesTooLong);
+            return Err(TokenError::LifetimeTooLong);
         }
         self.required_text("sub")?;
         Ok(token)
     }
 
-    fn get(&self, name: &str) -> Option<&Node> {
+    fn get(&self, name: &str) -> Option<&JsonNode> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, node)| node)
     }
 
     fn text(&self, name: &str) -> Option<&str> {
         match self.get(name)? {
-            Node::Text(text) => Some(text),
+            JsonNode::Text(text) => Some(text),
             _ => None,
         }
     }
 
     fn texts(&self) -> Vec<(String, String)> {
-        let text = |(name, node): &(String, Node)| match node {
-            Node::Text(text) => Some((name.clone(), text.clone())),
+        let text = |(name, node): &(String, JsonNode)| match node {
+            JsonNode::Text(text) => Some((name.clone(), text.clone())),
             _ => None,
         };
         self.0.iter().filter_map(text).collect()
@@ -153,9 +153,9 @@ impl Claims {
 
     /// Exactly this audience. A token that is good elsewhere too could have been taken from there.
     fn check_audience(&self, audience: &str) -> Result<(), TokenError> {
-        let is_ours = |node: &Node| matches!(node, Node::Text(text) if text == audience);
+        let is_ours = |node: &JsonNode| matches!(node, JsonNode::Text(text) if text == audience);
         match self.get("aud").ok_or(TokenError::Claim("aud"))? {
-            Node::List(items) if items.len() == 1 && items.iter().all(is_ours) => Ok(()),
+            JsonNode::List(items) if items.len() == 1 && items.iter().all(is_ours) => Ok(()),
             node if is_ours(node) => Ok(()),
             _ => Err(TokenError::Audience),
         }
@@ -163,7 +163,7 @@ impl Claims {
 
     /// A time in whole seconds; fractions, which the standard allows, are cut off.
     fn seconds(&self, name: &'static str) -> Result<i64, TokenError> {
-        let Some(Node::Number(text)) = self.get(name) else {
+        let Some(JsonNode::Number(text)) = self.get(name) else {
             return Err(TokenError::Claim(name));
         };
         let whole = match text.split_once('.') {
@@ -183,7 +183,7 @@ impl Claims {
     fn scopes(&self) -> Result<Scopes, TokenError> {
         match self.get("scope") {
             None => Ok(Scopes::default()),
-            Some(Node::Text(text)) => Ok(Scopes(
+            Some(JsonNode::Text(text)) => Ok(Scopes(
                 text.split(' ')
                     .filter(|s| !s.is_empty())
                     .map(str::to_owned)

@@ -1,7 +1,7 @@
 //! The protected header: three members that count, and none that brings a key or an address along.
 
 use super::{Algorithm, DEPTH_MAX, TokenError};
-use crate::json::{self, Node};
+use crate::json::{self, JsonNode};
 
 /// `typ` of an access token, with and without the prefix that JWS lets writers leave out (RFC 9068, 2.1).
 const TYPES: [&str; 2] = ["at+jwt", "application/at+jwt"];
@@ -19,7 +19,7 @@ pub(super) struct Header {
 impl Header {
     pub(super) fn read(bytes: &[u8]) -> Result<Self, TokenError> {
         let node = json::read(bytes, DEPTH_MAX).map_err(|e| TokenError::json("header", &e))?;
-        let Node::Map(entries) = node else {
+        let JsonNode::Map(entries) = node else {
             return Err(TokenError::Header("it is not an object"));
         };
         if entries.iter().any(|(name, _)| REFUSED.contains(&name.as_str())) {
@@ -27,7 +27,7 @@ impl Header {
         }
         let text = |wanted: &str| {
             entries.iter().find_map(|(name, node)| match node {
-                Node::Text(text) if name == wanted => Some(text.as_str()),
+                JsonNode::Text(text) if name == wanted => Some(text.as_str()),
                 _ => None,
             })
         };

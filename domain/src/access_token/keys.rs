@@ -8,8 +8,8 @@ use ring::signature::{
 };
 
 use super::{Algorithm, TokenError};
-use crate::json::{self, Node};
-use crate::refusal::Refusal;
+use crate::error::PublicError;
+use crate::json::{self, JsonNode};
 
 /// Bytes of a key set document.
 pub const KEY_SET_BYTES_MAX: usize = 256 * 1024;
@@ -23,23 +23,23 @@ const UNCOMPRESSED: u8 = 4;
 
 /// Public keys by their `kid`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct KeySet(Vec<(String, PublicKey)>);
+pub struct Jwks(Vec<(String, JwkPublicKey)>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum PublicKey {
+pub(super) enum JwkPublicKey {
     Ed25519(Vec<u8>),
     P256(Vec<u8>),
     Rsa { n: Vec<u8>, e: Vec<u8> },
 }
 
-impl KeySet {
+impl Jwks {
     /// Reads a JSON Web Key Set.
     ///
     /// # Errors
     /// `TOKEN_KEYS_UNREADABLE` if it is no such document, has too many keys, one `kid` twice, or no usable key.
-    pub fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
+    pub fn parse(bytes: &[u8]) -> Result<Self, PublicError> {
         let unreadable = |why: String| {
-            Refusal::new(
+            PublicError::new(
                 "TOKEN_KEYS_UNREADABLE",
                 format!("the key set cannot be used: {why}"),
             )
@@ -49,13 +49,13 @@ impl KeySet {
         }
         let node = json::read(bytes, DEPTH_MAX).map_err(|error| unreadable(error.to_string()))?;
         let listed = member(&node, "keys");
-        let Some(Node::List(items)) = listed else {
+        let Some(JsonNode::List(items)) = listed else {
             return Err(unreadable("it has no list `keys`".to_owned()));
         };
         if items.len() > KEYS_MAX {
             return Err(unreadable(format!("it has more than {KEYS_MAX} keys")));
         }
-        let mut keys: Vec<(String, PublicKey)> = Vec::with_capacity(items.len());
+        let mut keys: Vec<(String, JwkPublicKey)> = Vec::with_capacity(items.len());
         for (kid, key) in items.iter().filter_map(usable) {
             if keys.iter().any(|(known, _)| *known == kid) {
                 return Err(unreadable("a `kid` stands twice".to_owned()));
@@ -68,17 +68,17 @@ impl KeySet {
         Ok(Self(keys))
     }
 
-    pub(super) fn find(&self, kid: &str) -> Option<&PublicKey> {
+    pub(super) fn find(&self, kid: &str) -> Option<&JwkPublicKey> {
         self.0.iter().find(|(known, _)| known == kid).map(|(_, key)| key)
     }
 }
 
-impl PublicKey {
+impl JwkPublicKey {
     const fn algorithm(&self) -> Algorithm {
         match self {
-            PublicKey::Ed25519(_) => Algorithm::EdDSA,
-            PublicKey::P256(_) => Algorithm::ES256,
-            PublicKey::Rsa { .. } => Algorithm::RS256,
+            JwkPublicKey::Ed25519(_) => Algorithm::EdDSA,
+            JwkPublicKey::P256(_) => Algorithm::ES256,
+            JwkPublicKey::Rsa { .. } => Algorithm::RS256,
         }
     }
 
@@ -92,11 +92,11 @@ impl PublicKey {
             return Err(TokenError::KeyMismatch);
         }
         let verified = match self {
-            PublicKey::Ed25519(key) => UnparsedPublicKey::new(&ED25519, key).verify(signed, signature),
-            PublicKey::P256(key) => {
+            JwkPublicKey::Ed25519(key) => UnparsedPublicKey::new(&ED25519, key).verify(signed, signature),
+            JwkPublicKey::P256(key) => {
                 UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key).verify(signed, signature)
             }
-            PublicKey::Rsa { n, e } => {
+            JwkPublicKey::Rsa { n, e } => {
                 RsaPublicKeyComponents { n, e }.verify(&RSA_PKCS1_2048_8192_SHA256, signed, signature)
             }
         };
@@ -104,34 +104,34 @@ impl PublicKey {
     }
 }
 
-fn member<'a>(node: &'a Node, name: &str) -> Option<&'a Node> {
+fn member<'a>(node: &'a JsonNode, name: &str) -> Option<&'a JsonNode> {
     match node {
-        Node::Map(entries) => entries.iter().find(|(key, _)| key == name).map(|(_, node)| node),
+        JsonNode::Map(entries) => entries.iter().find(|(key, _)| key == name).map(|(_, node)| node),
         _ => None,
     }
 }
 
-fn text<'a>(node: &'a Node, name: &str) -> Option<&'a str> {
+fn text<'a>(node: &'a JsonNode, name: &str) -> Option<&'a str> {
     match member(node, name) {
-        Some(Node::Text(text)) => Some(text),
+        Some(JsonNode::Text(text)) => Some(text),
         _ => None,
     }
 }
 
 /// A key that signs tokens, with its name.
-fn usable(node: &Node) -> Option<(String, PublicKey)> {
+fn usable(node: &JsonNode) -> Option<(String, JwkPublicKey)> {
     let kid = text(node, "kid")?.to_owned();
     if text(node, "use").is_some_and(|purpose| purpose != "sig") {
         return None;
     }
     let bytes = |name: &str| text(node, name).and_then(|value| URL_SAFE_NO_PAD.decode(value).ok());
     let key = match (text(node, "kty")?, text(node, "crv")) {
-        ("OKP", Some("Ed25519")) => PublicKey::Ed25519(bytes("x").filter(|x| x.len() == ED25519_BYTES)?),
+        ("OKP", Some("Ed25519")) => JwkPublicKey::Ed25519(bytes("x").filter(|x| x.len() == ED25519_BYTES)?),
         ("EC", Some("P-256")) => {
             let coordinate = |name| bytes(name).filter(|part| part.len() == P256_COORDINATE_BYTES);
-            PublicKey::P256([vec![UNCOMPRESSED], coordinate("x")?, coordinate("y")?].concat())
+            JwkPublicKey::P256([vec![UNCOMPRESSED], coordinate("x")?, coordinate("y")?].concat())
         }
-        ("RSA", _) => PublicKey::Rsa {
+        ("RSA", _) => JwkPublicKey::Rsa {
             n: without_leading_zeros(bytes("n")?),
             e: without_leading_zeros(bytes("e")?),
         },

@@ -15,11 +15,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 pub use claims::{Scopes, VerifiedToken};
-pub use keys::{KEY_SET_BYTES_MAX, KeySet};
+pub use keys::{Jwks, KEY_SET_BYTES_MAX};
 pub use policy::{
-    Algorithm, LIFETIME_SECONDS_DEFAULT, LIFETIME_SECONDS_MAX, LIFETIME_SECONDS_MIN, Scope, TokenPolicy,
+    Algorithm, LIFETIME_SECONDS_DEFAULT, LIFETIME_SECONDS_MAX, LIFETIME_SECONDS_MIN, TokenPolicy, TokenScope,
 };
-pub use verifier::Verifier;
+pub use verifier::CachingTokenVerifier;
 
 use claims::Claims;
 use header::Header;
@@ -44,7 +44,7 @@ pub enum TokenError {
     #[error("the header is refused: {0}")]
     Header(&'static str),
     #[error("no key of the issuer has this `kid`")]
-    KeyUnknown,
+    UnknownKeyId,
     #[error("the key of this `kid` is of another algorithm")]
     KeyMismatch,
     #[error("the signature is not of the issuer's key")]
@@ -60,7 +60,7 @@ pub enum TokenError {
     #[error("the token is not valid yet")]
     NotYetValid,
     #[error("the token is valid for longer than is accepted")]
-    LivesTooLong,
+    LifetimeTooLong,
 }
 
 impl TokenError {
@@ -74,7 +74,7 @@ impl TokenError {
 
     /// Whether the issuer may have a newer key set in which this token's key stands.
     pub const fn may_be_a_new_key(&self) -> bool {
-        matches!(self, TokenError::KeyUnknown)
+        matches!(self, TokenError::UnknownKeyId)
     }
 
     fn json(part: &'static str, error: &JsonError) -> Self {
@@ -92,7 +92,7 @@ impl TokenError {
 fn verify(
     token: &str,
     policy: &TokenPolicy,
-    keys: &KeySet,
+    keys: &Jwks,
     now: Timestamp,
 ) -> Result<VerifiedToken, TokenError> {
     if token.len() > TOKEN_BYTES_MAX {
@@ -109,7 +109,7 @@ fn verify(
     if !policy.algorithms.contains(&header.algorithm) {
         return Err(TokenError::Header("the algorithm is not on the list"));
     }
-    let key = keys.find(&header.kid).ok_or(TokenError::KeyUnknown)?;
+    let key = keys.find(&header.kid).ok_or(TokenError::UnknownKeyId)?;
     key.verify(header.algorithm, signed.as_bytes(), &decode(signature)?)?;
     Claims::read(&decode(payload)?)?.check(policy, now)
 }

@@ -44,7 +44,7 @@ impl Algorithm {
 
 /// What a token may open. None opens approval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
+pub enum TokenScope {
     Read,
     Propose,
 }
@@ -74,10 +74,10 @@ pub struct TokenPolicy {
 
 impl TokenPolicy {
     /// The word for a scope, as tokens carry it.
-    pub fn word(&self, scope: Scope) -> &str {
+    pub fn word(&self, scope: TokenScope) -> &str {
         match scope {
-            Scope::Read => &self.read_scope,
-            Scope::Propose => &self.propose_scope,
+            TokenScope::Read => &self.read_scope,
+            TokenScope::Propose => &self.propose_scope,
         }
     }
 }

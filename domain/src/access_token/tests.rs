@@ -84,9 +84,9 @@ impl Key {
     }
 }
 
-fn keys(keys: &[(&str, &Key)]) -> KeySet {
+fn keys(keys: &[(&str, &Key)]) -> Jwks {
     let keys: Vec<Json> = keys.iter().map(|(kid, key)| key.jwk(kid)).collect();
-    KeySet::parse(json!({ "keys": keys }).to_string().as_bytes()).unwrap()
+    Jwks::parse(json!({ "keys": keys }).to_string().as_bytes()).unwrap()
 }
 
 fn policy() -> TokenPolicy {
@@ -121,7 +121,7 @@ fn token(key: &Key, header: &str, claims: &str) -> String {
     format!("{signed}.{signature}")
 }
 
-fn verified(token: &str, keys: &KeySet) -> Result<VerifiedToken, TokenError> {
+fn verified(token: &str, keys: &Jwks) -> Result<VerifiedToken, TokenError> {
     verify(token, &policy(), keys, Timestamp::from_unix_millis(NOW_S * 1_000))
 }
 
@@ -158,8 +158,8 @@ fn a_token_of_each_algorithm_is_accepted_with_what_it_says() {
         );
         assert_eq!(verified.client_id(), "desk");
         assert!(
-            verified.scopes().open(Scope::Read, &policy())
-                && !verified.scopes().open(Scope::Propose, &policy())
+            verified.scopes().permits(TokenScope::Read, &policy())
+                && !verified.scopes().permits(TokenScope::Propose, &policy())
         );
         assert!(
             !format!("{verified:?}").contains("ann"),
@@ -172,11 +172,12 @@ fn a_token_of_each_algorithm_is_accepted_with_what_it_says() {
 fn the_scope_for_proposals_opens_reads_and_no_scope_opens_nothing() {
     let proposes = with_claims(|c| c["scope"] = json!("p")).unwrap();
     assert!(
-        proposes.scopes().open(Scope::Read, &policy()) && proposes.scopes().open(Scope::Propose, &policy())
+        proposes.scopes().permits(TokenScope::Read, &policy())
+            && proposes.scopes().permits(TokenScope::Propose, &policy())
     );
     for none in [json!(""), json!("rp"), json!("R")] {
         let token = with_claims(|c| c["scope"] = none.clone()).unwrap();
-        assert!(!token.scopes().open(Scope::Read, &policy()), "{none}");
+        assert!(!token.scopes().permits(TokenScope::Read, &policy()), "{none}");
     }
 }
 
@@ -211,10 +212,7 @@ fn a_public_key_used_as_a_secret_is_refused() {
         assert_eq!(error, TokenError::Header("no algorithm that is known"));
     }
     let symmetric = br#"{"keys":[{"kty":"oct","kid":"k","k":"c2VjcmV0"}]}"#;
-    assert_eq!(
-        KeySet::parse(symmetric).unwrap_err().code,
-        "TOKEN_KEYS_UNREADABLE"
-    );
+    assert_eq!(Jwks::parse(symmetric).unwrap_err().code, "TOKEN_KEYS_UNREADABLE");
 }
 
 #[test]
@@ -250,7 +248,7 @@ fn a_kid_is_only_ever_a_name_in_the_set() {
         json!("k "),
     ] {
         let error = with_header(|h| h["kid"] = kid.clone()).unwrap_err();
-        assert_eq!(error, TokenError::KeyUnknown, "{kid}");
+        assert_eq!(error, TokenError::UnknownKeyId, "{kid}");
         assert!(error.may_be_a_new_key());
     }
     for kid in [json!(""), json!(7), json!(null), json!("k".repeat(300))] {
@@ -372,7 +370,7 @@ fn a_token_counts_only_in_its_time_and_not_for_longer_than_the_ceiling() {
     assert!(at(NOW_S - 300, NOW_S + 300).is_ok());
     assert_eq!(
         at(NOW_S - 300, NOW_S + 301).unwrap_err(),
-        TokenError::LivesTooLong
+        TokenError::LifetimeTooLong
     );
     let early = with_claims(|c| c["nbf"] = json!(NOW_S + skew + 1)).unwrap_err();
     assert_eq!(early, TokenError::NotYetValid);
@@ -449,7 +447,7 @@ fn key_sets_keep_only_what_verifies_tokens() {
     let mut other = two.jwk("other");
     other["alg"] = json!("ES384");
     let set = json!({"keys": [encrypts, other, two.jwk("k"), {"kty": "future", "kid": "f"}]}).to_string();
-    let set = KeySet::parse(set.as_bytes()).unwrap();
+    let set = Jwks::parse(set.as_bytes()).unwrap();
     assert!(set.find("k").is_some());
     assert!(set.find("enc").is_none() && set.find("other").is_none() && set.find("f").is_none());
     for broken in [
@@ -461,7 +459,7 @@ fn key_sets_keep_only_what_verifies_tokens() {
         format!("{{\"keys\":[]}}{}", " ".repeat(KEY_SET_BYTES_MAX)),
     ] {
         assert_eq!(
-            KeySet::parse(broken.as_bytes()).unwrap_err().code,
+            Jwks::parse(broken.as_bytes()).unwrap_err().code,
             "TOKEN_KEYS_UNREADABLE"
         );
     }
@@ -482,7 +480,7 @@ mod remembered {
 
     #[test]
     fn a_good_token_is_looked_into_once_under_the_same_keys() {
-        let (key, verifier) = (Key::ed(), Verifier::new(policy()));
+        let (key, verifier) = (Key::ed(), CachingTokenVerifier::new(policy()));
         let (token, set) = (usual(&key), Arc::new(keys(&[("k", &key)])));
         let first = verifier.verify(&token, &set, at(0)).unwrap();
         let again = Arc::new(keys(&[("k", &key)]));
@@ -495,7 +493,7 @@ mod remembered {
 
     #[test]
     fn what_is_remembered_ends_with_its_time_and_does_not_begin_before_it() {
-        let (key, verifier) = (Key::ed(), Verifier::new(policy()));
+        let (key, verifier) = (Key::ed(), CachingTokenVerifier::new(policy()));
         let (token, set) = (usual(&key), Arc::new(keys(&[("k", &key)])));
         verifier.verify(&token, &set, at(0)).unwrap();
         assert!(verifier.verify(&token, &set, at(359)).is_ok());
@@ -507,13 +505,13 @@ mod remembered {
 
     #[test]
     fn what_is_remembered_ends_with_its_key() {
-        let (key, other, verifier) = (Key::ed(), Key::ed(), Verifier::new(policy()));
+        let (key, other, verifier) = (Key::ed(), Key::ed(), CachingTokenVerifier::new(policy()));
         let token = usual(&key);
         let error = |set| verifier.verify(&token, &Arc::new(set), at(0)).unwrap_err();
         verifier
             .verify(&token, &Arc::new(keys(&[("k", &key)])), at(0))
             .unwrap();
-        assert_eq!(error(keys(&[("other", &other)])), TokenError::KeyUnknown);
+        assert_eq!(error(keys(&[("other", &other)])), TokenError::UnknownKeyId);
         assert_eq!(error(keys(&[("k", &other)])), TokenError::Signature);
         // Nor does it come back when a token of the newer set is remembered.
         let newer = Arc::new(keys(&[("k", &other)]));
@@ -523,7 +521,7 @@ mod remembered {
 
     #[test]
     fn a_token_is_remembered_by_all_of_its_bytes() {
-        let (key, verifier) = (Key::ec(), Verifier::new(policy()));
+        let (key, verifier) = (Key::ec(), CachingTokenVerifier::new(policy()));
         let (token, set) = (usual(&key), Arc::new(keys(&[("k", &key)])));
         verifier.verify(&token, &set, at(0)).unwrap();
         for end in 0..token.len() {
@@ -540,7 +538,7 @@ mod remembered {
 
     #[test]
     fn more_tokens_than_are_remembered_all_count() {
-        let (key, verifier) = (Key::ed(), Verifier::new(policy()));
+        let (key, verifier) = (Key::ed(), CachingTokenVerifier::new(policy()));
         let set = Arc::new(keys(&[("k", &key)]));
         let tokens = (0..1_100).map(|n| {
             let mut claims = claims();

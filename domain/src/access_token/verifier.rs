@@ -4,28 +4,28 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{KeySet, TOKEN_BYTES_MAX, TokenError, TokenPolicy, VerifiedToken, verify};
+use super::{Jwks, TOKEN_BYTES_MAX, TokenError, TokenPolicy, VerifiedToken, verify};
 use crate::digest::Digest;
 use crate::timestamp::Timestamp;
 
 /// Good tokens that are remembered at once. Each takes at most a few times its own bytes.
-const REMEMBERED_MAX: usize = 1_024;
+const CACHE_ENTRIES_MAX: usize = 1_024;
 
 /// Verifies tokens under one policy.
 #[derive(Debug)]
-pub struct Verifier {
+pub struct CachingTokenVerifier {
     policy: TokenPolicy,
-    good: Mutex<Good>,
+    good: Mutex<VerifiedTokenCache>,
 }
 
 /// What was found good with these keys; by a digest, so that no token is held here.
 #[derive(Debug, Default)]
-struct Good {
-    keys: Option<Arc<KeySet>>,
+struct VerifiedTokenCache {
+    keys: Option<Arc<Jwks>>,
     tokens: HashMap<Digest, Arc<VerifiedToken>>,
 }
 
-impl Verifier {
+impl CachingTokenVerifier {
     pub fn new(policy: TokenPolicy) -> Self {
         Self {
             policy,
@@ -44,7 +44,7 @@ impl Verifier {
     pub fn verify(
         &self,
         token: &str,
-        keys: &Arc<KeySet>,
+        keys: &Arc<Jwks>,
         now: Timestamp,
     ) -> Result<Arc<VerifiedToken>, TokenError> {
         if token.len() > TOKEN_BYTES_MAX {
@@ -60,7 +60,7 @@ impl Verifier {
         Ok(verified)
     }
 
-    fn known(&self, digest: &Digest, keys: &Arc<KeySet>) -> Option<Arc<VerifiedToken>> {
+    fn known(&self, digest: &Digest, keys: &Arc<Jwks>) -> Option<Arc<VerifiedToken>> {
         let good = self.good();
         let held = good.keys.as_ref().filter(|held| is_same(held, keys));
         held.and_then(|_| good.tokens.get(digest).cloned())
@@ -68,23 +68,23 @@ impl Verifier {
 
     /// Forgets all when the keys are others, and when there is no more room: what is still in use comes back with
     /// one more look each.
-    fn remember(&self, digest: Digest, keys: &Arc<KeySet>, token: Arc<VerifiedToken>) {
+    fn remember(&self, digest: Digest, keys: &Arc<Jwks>, token: Arc<VerifiedToken>) {
         let mut good = self.good();
         if !good.keys.as_ref().is_some_and(|held| is_same(held, keys)) {
             good.tokens.clear();
             good.keys = Some(keys.clone());
-        } else if good.tokens.len() >= REMEMBERED_MAX {
+        } else if good.tokens.len() >= CACHE_ENTRIES_MAX {
             good.tokens.clear();
         }
         good.tokens.insert(digest, token);
     }
 
-    fn good(&self) -> MutexGuard<'_, Good> {
+    fn good(&self) -> MutexGuard<'_, VerifiedTokenCache> {
         self.good.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Sets are compared in full only when they were read at different times.
-fn is_same(one: &Arc<KeySet>, other: &Arc<KeySet>) -> bool {
+fn is_same(one: &Arc<Jwks>, other: &Arc<Jwks>) -> bool {
     Arc::ptr_eq(one, other) || one == other
 }

@@ -3,9 +3,9 @@
 use serde_json::{Value as Json, json};
 
 use super::{Visible, cut, is_visible, object_id};
-use crate::envelope::value_to_json;
 use crate::evidence::{AuditRecord, Evidence};
 use crate::ids::ProposalId;
+use crate::result_envelope::value_to_json;
 
 /// What the ledger holds about one evidence bundle.
 #[derive(Clone, Copy, Debug)]

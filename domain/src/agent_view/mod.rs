@@ -3,20 +3,20 @@
 //! through.
 
 mod evidence;
+mod final_result;
 mod proposal;
 mod replay;
-mod settled;
 mod state;
 
 pub use evidence::{EvidenceFacts, evidence_view};
-pub use proposal::{EVENTS_SHOWN_MAX, EventFact, ProposalFacts, SHOWN_EVENTS, proposal_view};
+pub use final_result::settled_envelope;
+pub use proposal::{EVENTS_SHOWN_MAX, EventSummary, ProposalSnapshot, SHOWN_EVENTS, proposal_view};
 pub use replay::{ReplayFacts, replay_view};
-pub use settled::settled_envelope;
-pub use state::{RecordState, STATE_EVENTS, Standing};
+pub use state::{AgentProposalState, EventStateContext, STATE_EVENTS};
 
 use serde_json::{Map, Value as Json};
 
-use crate::envelope::value_to_json;
+use crate::result_envelope::value_to_json;
 use crate::value::ColumnValue;
 
 /// Columns of one capability that may be shown; `None` if nothing of it may.

@@ -2,14 +2,14 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::{RecordState, Visible, is_visible, object_id};
+use super::{AgentProposalState, Visible, is_visible, object_id};
 use crate::digest::Digest;
-use crate::envelope::value_to_json;
 use crate::event::EventKind;
-use crate::proposal::{Proposal, ProposalMode, State};
+use crate::proposal::{Proposal, ProposalMode, ProposalState};
+use crate::result_envelope::value_to_json;
 use crate::timestamp::Timestamp;
 use crate::value::{ColumnValue, find};
-use crate::writeback::{Outcome, Receipt};
+use crate::writeback::{Receipt, ReceiptOutcome};
 
 /// Events that one answer shows, the newest of them.
 pub const EVENTS_SHOWN_MAX: usize = 100;
@@ -33,38 +33,38 @@ pub const SHOWN_EVENTS: [EventKind; 13] = [
 
 /// An event, of one of [`SHOWN_EVENTS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EventFact {
+pub struct EventSummary {
     pub kind: EventKind,
     pub at: Timestamp,
 }
 
 /// What the ledger holds about one proposal.
 #[derive(Clone, Copy, Debug)]
-pub struct ProposalFacts<'a> {
+pub struct ProposalSnapshot<'a> {
     pub proposal: &'a Proposal,
     /// Of the signed proposal.
     pub digest: Digest,
-    pub state: State,
+    pub state: ProposalState,
     pub updated_at: Timestamp,
     /// Oldest first, at most [`EVENTS_SHOWN_MAX`].
-    pub events: &'a [EventFact],
+    pub events: &'a [EventSummary],
     /// Whether older events were left out.
     pub events_omitted: bool,
     pub receipt: Option<&'a Receipt>,
 }
 
-impl ProposalFacts<'_> {
-    pub(super) const fn record_state(&self) -> RecordState {
-        RecordState::of(self.state, self.proposal.mode)
+impl ProposalSnapshot<'_> {
+    pub(super) const fn record_state(&self) -> AgentProposalState {
+        AgentProposalState::of(self.state, self.proposal.mode)
     }
 
     fn is_applied(&self) -> bool {
-        self.receipt.is_some_and(|r| r.outcome == Outcome::Applied)
+        self.receipt.is_some_and(|r| r.outcome == ReceiptOutcome::Applied)
     }
 }
 
 /// The resource `synapsor://proposals/{proposal_id}`.
-pub fn proposal_view(facts: &ProposalFacts<'_>, visible: Visible<'_>) -> Json {
+pub fn proposal_view(facts: &ProposalSnapshot<'_>, visible: Visible<'_>) -> Json {
     json!({
         "proposal": body(facts, visible),
         "events": events(facts),
@@ -73,7 +73,7 @@ pub fn proposal_view(facts: &ProposalFacts<'_>, visible: Visible<'_>) -> Json {
     })
 }
 
-pub(super) fn body(facts: &ProposalFacts<'_>, visible: Visible<'_>) -> Json {
+pub(super) fn body(facts: &ProposalSnapshot<'_>, visible: Visible<'_>) -> Json {
     let proposal = facts.proposal;
     let by = &proposal.requested_by;
     let target = &proposal.target;
@@ -130,18 +130,18 @@ fn diff(proposal: &Proposal, visible: Visible<'_>) -> Json {
     Json::Object(entries)
 }
 
-pub(super) fn events(facts: &ProposalFacts<'_>) -> Json {
-    let event = |event: &EventFact| json!({"kind": event.kind, "at": event.at});
+pub(super) fn events(facts: &ProposalSnapshot<'_>) -> Json {
+    let event = |event: &EventSummary| json!({"kind": event.kind, "at": event.at});
     facts.events.iter().map(event).collect()
 }
 
-pub(super) fn receipts(facts: &ProposalFacts<'_>) -> Json {
+pub(super) fn receipts(facts: &ProposalSnapshot<'_>) -> Json {
     let receipt = |receipt: &Receipt| {
         json!({
-            "status": RecordState::settled(receipt.outcome).as_str(),
+            "status": AgentProposalState::settled(receipt.outcome).as_str(),
             "reason": receipt.reason,
             "rows_affected": receipt.rows_affected,
-            "source_database_changed": receipt.outcome == Outcome::Applied,
+            "source_database_changed": receipt.outcome == ReceiptOutcome::Applied,
             "created_at": receipt.created_at,
         })
     };

@@ -4,13 +4,13 @@ use serde_json::{Value as Json, json};
 
 use super::Visible;
 use super::evidence::{self, EvidenceFacts};
-use super::proposal::{self, ProposalFacts};
+use super::proposal::{self, ProposalSnapshot};
 use crate::timestamp::Timestamp;
 
 /// What the ledger holds about one proposal and the evidence that it names.
 #[derive(Clone, Copy, Debug)]
 pub struct ReplayFacts<'a> {
-    pub proposal: ProposalFacts<'a>,
+    pub proposal: ProposalSnapshot<'a>,
     pub evidence: &'a [EvidenceFacts<'a>],
     pub now: Timestamp,
 }

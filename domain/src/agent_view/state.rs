@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use crate::envelope::PublicState;
 use crate::event::EventKind;
-use crate::proposal::{ProposalMode, State};
-use crate::writeback::Outcome;
+use crate::proposal::{ProposalMode, ProposalState};
+use crate::result_envelope::EnvelopeState;
+use crate::writeback::ReceiptOutcome;
 
 /// Where a proposal stands, as its agent is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RecordState {
+pub enum AgentProposalState {
     ReviewRequired,
     ShadowProposalCreated,
     Approved,
@@ -41,17 +41,17 @@ pub const STATE_EVENTS: [EventKind; 12] = [
 
 /// What an event does not say itself about where it leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct EventStateContext {
     pub mode: ProposalMode,
     /// Enough persons had approved up to and with this event.
     pub is_approved: bool,
     /// An attempt's outcome was unknown at this event or before it.
     pub is_in_doubt: bool,
     /// What the proposal's receipt says, if there is one.
-    pub outcome: Option<Outcome>,
+    pub outcome: Option<ReceiptOutcome>,
 }
 
-impl RecordState {
+impl AgentProposalState {
     /// Every state.
     pub const ALL: [Self; 10] = [
         Self::ReviewRequired,
@@ -67,30 +67,30 @@ impl RecordState {
     ];
 
     /// The word for a state of the ledger.
-    pub const fn of(state: State, mode: ProposalMode) -> Self {
+    pub const fn of(state: ProposalState, mode: ProposalMode) -> Self {
         match (state, mode) {
-            (State::PendingReview, ProposalMode::Review) => Self::ReviewRequired,
-            (State::PendingReview, ProposalMode::Shadow) => Self::ShadowProposalCreated,
-            (State::Approved | State::PendingWorker, _) => Self::Approved,
-            (State::InDoubt, _) => Self::InDoubt,
-            (State::Applied, _) => Self::Applied,
-            (State::Conflict, _) => Self::Conflict,
-            (State::Failed, _) => Self::Failed,
-            (State::Rejected, _) => Self::Rejected,
-            (State::Canceled, _) => Self::Canceled,
-            (State::Expired, _) => Self::Expired,
+            (ProposalState::PendingReview, ProposalMode::Review) => Self::ReviewRequired,
+            (ProposalState::PendingReview, ProposalMode::Shadow) => Self::ShadowProposalCreated,
+            (ProposalState::Approved | ProposalState::PendingWorker, _) => Self::Approved,
+            (ProposalState::InDoubt, _) => Self::InDoubt,
+            (ProposalState::Applied, _) => Self::Applied,
+            (ProposalState::Conflict, _) => Self::Conflict,
+            (ProposalState::Failed, _) => Self::Failed,
+            (ProposalState::Rejected, _) => Self::Rejected,
+            (ProposalState::Canceled, _) => Self::Canceled,
+            (ProposalState::Expired, _) => Self::Expired,
         }
     }
 
     /// Where the proposal stood after an event of this kind; `None` if such an event moves nothing.
-    pub const fn after(kind: EventKind, standing: Standing) -> Option<Self> {
+    pub const fn after(kind: EventKind, standing: EventStateContext) -> Option<Self> {
         let open = match (standing.is_in_doubt, standing.is_approved) {
             (true, _) => Self::InDoubt,
             (false, true) => Self::Approved,
-            (false, false) => Self::of(State::PendingReview, standing.mode),
+            (false, false) => Self::of(ProposalState::PendingReview, standing.mode),
         };
         match kind {
-            EventKind::ProposalCreated => Some(Self::of(State::PendingReview, standing.mode)),
+            EventKind::ProposalCreated => Some(Self::of(ProposalState::PendingReview, standing.mode)),
             EventKind::ProposalApproved | EventKind::ApplyRequested | EventKind::WritebackReleased => {
                 Some(open)
             }
@@ -125,13 +125,13 @@ impl RecordState {
     }
 
     /// How a receipt with this outcome ends a proposal.
-    pub const fn settled(outcome: Outcome) -> Self {
+    pub const fn settled(outcome: ReceiptOutcome) -> Self {
         match outcome {
-            Outcome::Applied => Self::Applied,
-            Outcome::Conflict => Self::Conflict,
-            Outcome::Failed | Outcome::Abandoned => Self::Failed,
-            Outcome::Denied | Outcome::Cancelled => Self::Canceled,
-            Outcome::Expired => Self::Expired,
+            ReceiptOutcome::Applied => Self::Applied,
+            ReceiptOutcome::Conflict => Self::Conflict,
+            ReceiptOutcome::Failed | ReceiptOutcome::Abandoned => Self::Failed,
+            ReceiptOutcome::Rejected | ReceiptOutcome::Cancelled => Self::Canceled,
+            ReceiptOutcome::Expired => Self::Expired,
         }
     }
 
@@ -151,14 +151,14 @@ impl RecordState {
     /// The word.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::ReviewRequired => PublicState::ReviewRequired.as_str(),
-            Self::ShadowProposalCreated => PublicState::ShadowProposalCreated.as_str(),
-            Self::Approved => PublicState::Approved.as_str(),
+            Self::ReviewRequired => EnvelopeState::ReviewRequired.as_str(),
+            Self::ShadowProposalCreated => EnvelopeState::ShadowProposalCreated.as_str(),
+            Self::Approved => EnvelopeState::Approved.as_str(),
             Self::InDoubt => "in_doubt",
-            Self::Applied => PublicState::Applied.as_str(),
-            Self::Conflict => PublicState::Conflict.as_str(),
+            Self::Applied => EnvelopeState::Applied.as_str(),
+            Self::Conflict => EnvelopeState::Conflict.as_str(),
             Self::Failed => "failed",
-            Self::Rejected => PublicState::Rejected.as_str(),
+            Self::Rejected => EnvelopeState::Rejected.as_str(),
             Self::Canceled => "canceled",
             Self::Expired => "expired",
         }
@@ -181,7 +181,7 @@ impl RecordState {
     }
 }
 
-impl fmt::Display for RecordState {
+impl fmt::Display for AgentProposalState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -191,7 +191,7 @@ impl fmt::Display for RecordState {
 mod tests {
     use super::*;
 
-    const OPEN: Standing = Standing {
+    const OPEN: EventStateContext = EventStateContext {
         mode: ProposalMode::Review,
         is_approved: false,
         is_in_doubt: false,
@@ -200,38 +200,38 @@ mod tests {
 
     #[test]
     fn exactly_the_state_events_move_a_proposal() {
-        let standing = Standing {
-            outcome: Some(Outcome::Denied),
+        let standing = EventStateContext {
+            outcome: Some(ReceiptOutcome::Rejected),
             ..OPEN
         };
         for kind in EventKind::ALL {
-            let moves = RecordState::after(kind, standing).is_some();
+            let moves = AgentProposalState::after(kind, standing).is_some();
             assert_eq!(moves, STATE_EVENTS.contains(&kind), "{kind}");
         }
     }
 
     #[test]
     fn an_approval_short_of_the_quorum_leaves_it_in_review() {
-        let after = |standing| RecordState::after(EventKind::ProposalApproved, standing);
-        assert_eq!(after(OPEN), Some(RecordState::ReviewRequired));
-        let approved = Standing {
+        let after = |standing| AgentProposalState::after(EventKind::ProposalApproved, standing);
+        assert_eq!(after(OPEN), Some(AgentProposalState::ReviewRequired));
+        let approved = EventStateContext {
             is_approved: true,
             ..OPEN
         };
-        assert_eq!(after(approved), Some(RecordState::Approved));
-        let in_doubt = Standing {
+        assert_eq!(after(approved), Some(AgentProposalState::Approved));
+        let in_doubt = EventStateContext {
             is_in_doubt: true,
             ..approved
         };
-        assert_eq!(after(in_doubt), Some(RecordState::InDoubt));
+        assert_eq!(after(in_doubt), Some(AgentProposalState::InDoubt));
     }
 
     #[test]
     fn a_state_is_final_exactly_when_the_ledgers_is() {
-        for state in State::ALL {
+        for state in ProposalState::ALL {
             for mode in [ProposalMode::Review, ProposalMode::Shadow] {
                 assert_eq!(
-                    RecordState::of(state, mode).is_final(),
+                    AgentProposalState::of(state, mode).is_final(),
                     state.is_terminal(),
                     "{state}"
                 );
@@ -241,7 +241,8 @@ mod tests {
 
     #[test]
     fn every_word_is_another_one() {
-        let words: std::collections::BTreeSet<_> = RecordState::ALL.iter().map(|s| s.as_str()).collect();
-        assert_eq!(words.len(), RecordState::ALL.len());
+        let words: std::collections::BTreeSet<_> =
+            AgentProposalState::ALL.iter().map(|s| s.as_str()).collect();
+        assert_eq!(words.len(), AgentProposalState::ALL.len());
     }
 }

@@ -5,13 +5,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Approver;
+use super::SignerInfo;
 use super::reason::check_length;
 use crate::digest::Digest;
-use crate::refusal::Refusal;
-use crate::signing::{Envelope, Kind};
+use crate::error::PublicError;
+use crate::signing::{DsseEnvelope, ObjectKind};
 use crate::timestamp::Timestamp;
-use crate::trust::{Environment, Operator, TrustFile};
+use crate::trust::{DeploymentEnvironment, OperatorKey, TrustFile};
 
 /// An operator's order that no writer of the deployment sends an UPDATE (`Kind::Freeze`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,9 +19,9 @@ use crate::trust::{Environment, Operator, TrustFile};
 pub struct Freeze {
     pub v: u32,
     pub deployment_id: String,
-    pub environment: Environment,
+    pub environment: DeploymentEnvironment,
     /// Recorded only: the key decides, and no role is needed.
-    pub approver: Approver,
+    pub approver: SignerInfo,
     /// The signer's clock; recorded only.
     pub issued_at: Timestamp,
     /// 32 hex digits, so that two freezes of one moment are two.
@@ -36,12 +36,12 @@ pub struct VerifiedFreeze {
     digest: Digest,
     freeze: Freeze,
     person: String,
-    envelope: Envelope,
+    envelope: DsseEnvelope,
 }
 
 impl VerifiedFreeze {
     /// The freeze as it was signed.
-    pub const fn envelope(&self) -> &Envelope {
+    pub const fn envelope(&self) -> &DsseEnvelope {
         &self.envelope
     }
     /// What a lift must name to end it.
@@ -61,23 +61,23 @@ impl VerifiedFreeze {
 ///
 /// # Errors
 /// `refused:malformed`, `refused:key`, `refused:signature` or `refused:audience`.
-pub fn verify_freeze(envelope: &Envelope, trust: &TrustFile) -> Result<VerifiedFreeze, Refusal> {
+pub fn verify_freeze(envelope: &DsseEnvelope, trust: &TrustFile) -> Result<VerifiedFreeze, PublicError> {
     let freeze: Freeze = envelope
-        .peek(Kind::Freeze)
-        .map_err(|e| Refusal::new("refused:malformed", e.to_string()))?;
+        .decode_unverified(ObjectKind::Freeze)
+        .map_err(|e| PublicError::new("refused:malformed", e.to_string()))?;
     if freeze.v != 1 {
-        return Err(Refusal::new("refused:malformed", "v must be 1"));
+        return Err(PublicError::new("refused:malformed", "v must be 1"));
     }
     check_length(freeze.reason.as_deref())?;
     let operator = stopping_key(envelope, trust)?;
     envelope
-        .open::<serde::de::IgnoredAny>(Kind::Freeze, &operator.public_key)
-        .map_err(|e| Refusal::new("refused:signature", e.to_string()))?;
+        .verify_and_decode::<serde::de::IgnoredAny>(ObjectKind::Freeze, &operator.public_key)
+        .map_err(|e| PublicError::new("refused:signature", e.to_string()))?;
     if freeze.deployment_id != trust.deployment_id || freeze.environment != trust.environment {
         return Err(foreign());
     }
     Ok(VerifiedFreeze {
-        digest: Digest::of(Kind::Freeze, &envelope.payload),
+        digest: Digest::of(ObjectKind::Freeze, &envelope.payload),
         person: operator.person.clone(),
         freeze,
         envelope: envelope.clone(),
@@ -85,16 +85,19 @@ pub fn verify_freeze(envelope: &Envelope, trust: &TrustFile) -> Result<VerifiedF
 }
 
 /// The operator key that signed a stop: any of the trust file that is not revoked, whatever its roles and times.
-pub(super) fn stopping_key<'a>(envelope: &Envelope, trust: &'a TrustFile) -> Result<&'a Operator, Refusal> {
+pub(super) fn stopping_key<'a>(
+    envelope: &DsseEnvelope,
+    trust: &'a TrustFile,
+) -> Result<&'a OperatorKey, PublicError> {
     let signer = envelope
         .signer()
-        .map_err(|e| Refusal::new("refused:key", e.to_string()))?;
+        .map_err(|e| PublicError::new("refused:key", e.to_string()))?;
     let operator = trust.operator(signer).ok_or_else(|| {
         let text = format!("{signer} is not an operator key of this deployment's trust file");
-        Refusal::new("refused:key", text)
+        PublicError::new("refused:key", text)
     })?;
     if operator.revoked {
-        return Err(Refusal::new(
+        return Err(PublicError::new(
             "refused:key",
             format!("the key {signer} is revoked"),
         ));
@@ -102,8 +105,8 @@ pub(super) fn stopping_key<'a>(envelope: &Envelope, trust: &'a TrustFile) -> Res
     Ok(operator)
 }
 
-pub(super) fn foreign() -> Refusal {
-    Refusal::new(
+pub(super) fn foreign() -> PublicError {
+    PublicError::new(
         "refused:audience",
         "signed for another deployment, environment or writer",
     )

@@ -5,14 +5,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Approver;
+use super::SignerInfo;
 use super::freeze::foreign;
 use crate::digest::Digest;
+use crate::error::PublicError;
 use crate::limits::CLOCK_SKEW_SECONDS;
-use crate::refusal::Refusal;
-use crate::signing::{Envelope, Kind};
+use crate::signing::{DsseEnvelope, ObjectKind};
 use crate::timestamp::{Span, Timestamp};
-use crate::trust::{APPLIER, Environment, TrustFile};
+use crate::trust::{APPLIER, DeploymentEnvironment, TrustFile};
 
 /// A person's word that writing may go on (`Kind::Unfreeze`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,10 +20,10 @@ use crate::trust::{APPLIER, Environment, TrustFile};
 pub struct Unfreeze {
     pub v: u32,
     pub deployment_id: String,
-    pub environment: Environment,
+    pub environment: DeploymentEnvironment,
     /// The writer's name: without `freeze_digest` it resumes no other. Empty beside a digest.
     pub writer: String,
-    pub approver: Approver,
+    pub approver: SignerInfo,
     pub issued_at: Timestamp,
     pub expires_at: Timestamp,
     /// 32 hex digits.
@@ -48,12 +48,12 @@ pub struct VerifiedLift {
     digest: Digest,
     freeze_digest: Digest,
     person: String,
-    envelope: Envelope,
+    envelope: DsseEnvelope,
 }
 
 impl VerifiedLift {
     /// The lift as it was signed.
-    pub const fn envelope(&self) -> &Envelope {
+    pub const fn envelope(&self) -> &DsseEnvelope {
         &self.envelope
     }
     pub const fn digest(&self) -> Digest {
@@ -73,26 +73,26 @@ impl VerifiedLift {
 /// # Errors
 /// `refused:malformed` without a digest, and what [`verify_unfreeze`] refuses.
 pub fn verify_lift(
-    envelope: &Envelope,
+    envelope: &DsseEnvelope,
     trust: &TrustFile,
     clock: LiftClock,
-) -> Result<VerifiedLift, Refusal> {
+) -> Result<VerifiedLift, PublicError> {
     let unfreeze = decoded(envelope)?;
     let Some(freeze_digest) = unfreeze.freeze_digest else {
-        return Err(Refusal::new(
+        return Err(PublicError::new(
             "refused:malformed",
             "it names no freeze; sign a lift that names the digest of the freeze",
         ));
     };
     if !unfreeze.writer.is_empty() {
-        return Err(Refusal::new(
+        return Err(PublicError::new(
             "refused:malformed",
             "a lift that names a freeze names no writer",
         ));
     }
     let person = verified(envelope, &unfreeze, trust, clock)?;
     Ok(VerifiedLift {
-        digest: Digest::of(Kind::Unfreeze, &envelope.payload),
+        digest: Digest::of(ObjectKind::Unfreeze, &envelope.payload),
         freeze_digest,
         person,
         envelope: envelope.clone(),
@@ -106,14 +106,14 @@ pub fn verify_lift(
 /// `refused:malformed`, `refused:key`, `refused:signature`, `refused:audience`, `refused:role`, `refused:future`
 /// or `refused:expired`.
 pub fn verify_unfreeze(
-    envelope: &Envelope,
+    envelope: &DsseEnvelope,
     trust: &TrustFile,
     writer: &str,
     now: Timestamp,
-) -> Result<String, Refusal> {
+) -> Result<String, PublicError> {
     let unfreeze = decoded(envelope)?;
     if unfreeze.freeze_digest.is_some() {
-        return Err(Refusal::new(
+        return Err(PublicError::new(
             "refused:malformed",
             "it names a freeze and ends no other",
         ));
@@ -125,22 +125,22 @@ pub fn verify_unfreeze(
     Ok(person)
 }
 
-fn decoded(envelope: &Envelope) -> Result<Unfreeze, Refusal> {
+fn decoded(envelope: &DsseEnvelope) -> Result<Unfreeze, PublicError> {
     envelope
-        .peek(Kind::Unfreeze)
-        .map_err(|e| Refusal::new("refused:malformed", e.to_string()))
+        .decode_unverified(ObjectKind::Unfreeze)
+        .map_err(|e| PublicError::new("refused:malformed", e.to_string()))
 }
 
 fn verified(
-    envelope: &Envelope,
+    envelope: &DsseEnvelope,
     unfreeze: &Unfreeze,
     trust: &TrustFile,
     clock: LiftClock,
-) -> Result<String, Refusal> {
-    let refused = |code, text: &str| Refusal::new(code, text);
+) -> Result<String, PublicError> {
+    let refused = |code, text: &str| PublicError::new(code, text);
     let signer = envelope
         .signer()
-        .map_err(|e| Refusal::new("refused:key", e.to_string()))?;
+        .map_err(|e| PublicError::new("refused:key", e.to_string()))?;
     let valid_at = match clock {
         LiftClock::Now(now) => now,
         LiftClock::Recorded => unfreeze.issued_at,
@@ -155,8 +155,8 @@ fn verified(
             )
         })?;
     envelope
-        .open::<serde::de::IgnoredAny>(Kind::Unfreeze, &operator.public_key)
-        .map_err(|e| Refusal::new("refused:signature", e.to_string()))?;
+        .verify_and_decode::<serde::de::IgnoredAny>(ObjectKind::Unfreeze, &operator.public_key)
+        .map_err(|e| PublicError::new("refused:signature", e.to_string()))?;
     if unfreeze.deployment_id != trust.deployment_id || unfreeze.environment != trust.environment {
         return Err(foreign());
     }

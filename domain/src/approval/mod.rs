@@ -15,14 +15,14 @@ use serde::{Deserialize, Serialize};
 
 pub use freeze::{Freeze, VerifiedFreeze, verify_freeze};
 pub use lift::{LiftClock, Unfreeze, VerifiedLift, verify_lift, verify_unfreeze};
-pub use quorum::{VerifiedApproval, check_approval};
+pub use quorum::{VerifiedApproval, verify_quorum};
 pub use reason::{check_reason, check_text};
 pub use receipt_order::{
     ReceiptAction, ReceiptOrder, VerifiedReceiptOrder, verify_receipt_order, verify_receipt_order_at,
 };
 pub use refusal::{ApprovalRefusal, ApprovalRule};
 pub use verify::{
-    Judge, VerifiedDecision, VerifiedOrder, verify_decision, verify_decision_at, verify_order,
+    VerificationContext, VerifiedDecision, VerifiedOrder, verify_decision, verify_decision_at, verify_order,
     verify_order_at,
 };
 
@@ -30,7 +30,7 @@ use crate::digest::Digest;
 use crate::ids::ProposalId;
 use crate::signing::KeyId;
 use crate::timestamp::Timestamp;
-use crate::trust::Environment;
+use crate::trust::DeploymentEnvironment;
 
 /// The name and version of the document that a person reviews.
 pub const RENDERER: &str = "cli/1";
@@ -40,15 +40,15 @@ pub const RENDERER: &str = "cli/1";
 #[serde(deny_unknown_fields)]
 pub struct Decision {
     pub v: u32,
-    pub decision: Verdict,
+    pub decision: DecisionKind,
     pub proposal_id: ProposalId,
     pub proposal_digest: Digest,
     pub contract_digest: Digest,
-    pub audience: Audience,
-    pub approver: Approver,
-    pub render: Render,
+    pub audience: SignatureAudience,
+    pub approver: SignerInfo,
+    pub render: ReviewedDocument,
     /// The newest state of the log that the person's machine had verified.
-    pub seen_checkpoint: Option<SeenCheckpoint>,
+    pub seen_checkpoint: Option<SignerTreeHead>,
     pub issued_at: Timestamp,
     pub not_before: Timestamp,
     pub expires_at: Timestamp,
@@ -63,9 +63,10 @@ pub struct Decision {
 /// Yes or no.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
+pub enum DecisionKind {
     Approve,
-    Deny,
+    #[serde(rename = "deny")]
+    Reject,
 }
 
 /// A person's order to apply a proposal on the strength of exactly these decisions (`Kind::ApplyOrder`).
@@ -78,9 +79,9 @@ pub struct ApplyOrder {
     pub contract_digest: Digest,
     /// Digests of the decisions that it counts on, sorted, each once.
     pub decision_digests: Vec<Digest>,
-    pub audience: Audience,
-    pub approver: Approver,
-    pub seen_checkpoint: Option<SeenCheckpoint>,
+    pub audience: SignatureAudience,
+    pub approver: SignerInfo,
+    pub seen_checkpoint: Option<SignerTreeHead>,
     pub issued_at: Timestamp,
     pub not_before: Timestamp,
     pub expires_at: Timestamp,
@@ -93,16 +94,16 @@ pub struct ApplyOrder {
 /// Where a signature means something; nowhere else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Audience {
+pub struct SignatureAudience {
     pub deployment_id: String,
-    pub environment: Environment,
+    pub environment: DeploymentEnvironment,
     pub source_id: String,
 }
 
 /// Who signs, in which role. Person and role are believed only as far as the verifier's trust file says so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Approver {
+pub struct SignerInfo {
     pub key_id: KeyId,
     pub person: String,
     pub role: String,
@@ -111,7 +112,7 @@ pub struct Approver {
 /// The document that the person saw.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Render {
+pub struct ReviewedDocument {
     pub renderer: String,
     pub digest: Digest,
 }
@@ -119,7 +120,7 @@ pub struct Render {
 /// A state of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SeenCheckpoint {
+pub struct SignerTreeHead {
     pub origin: String,
     pub size: u64,
     /// 64 hex digits.

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::refusal::{ApprovalRefusal, ApprovalRule};
-use super::verify::{Judge, VerifiedDecision, VerifiedOrder, refused};
-use crate::trust::Duties;
+use super::verify::{VerificationContext, VerifiedDecision, VerifiedOrder, refused};
+use crate::trust::SeparationOfDuties;
 
 /// Proof that enough persons approved this exact proposal and one ordered it applied. Only
 /// [`check_approval`] makes one.
@@ -25,8 +25,8 @@ impl VerifiedApproval {
 }
 
 /// Judges decisions and order together. `quorum` is the contract's; a trust file can only add to it.
-pub fn check_approval(
-    judge: &Judge<'_>,
+pub fn verify_quorum(
+    judge: &VerificationContext<'_>,
     quorum: u32,
     decisions: &[VerifiedDecision],
     order: VerifiedOrder,
@@ -86,8 +86,8 @@ fn check_nonces(decisions: &[VerifiedDecision], order: &VerifiedOrder) -> Result
     Ok(())
 }
 
-fn check_duties(judge: &Judge<'_>, persons: &BTreeSet<String>) -> Result<(), ApprovalRefusal> {
-    if judge.trust.separation_of_duties() == Duties::Off {
+fn check_duties(judge: &VerificationContext<'_>, persons: &BTreeSet<String>) -> Result<(), ApprovalRefusal> {
+    if judge.trust.separation_of_duties() == SeparationOfDuties::Off {
         return Ok(());
     }
     let requester = &judge.proposal.requested_by.principal;

@@ -1,8 +1,8 @@
 //! The reason that an operator signs with a decision, a freeze or a receipt order.
 
 use crate::contract::{holds_connection_url, holds_secret};
+use crate::error::PublicError;
 use crate::limits::REASON_CHARS_MAX;
-use crate::refusal::Refusal;
 
 /// Checks a reason as the ledger does before it records one. Operators' tools check it before anything is signed; writers
 /// check its length only, for a freeze counts whatever its reason says.
@@ -10,7 +10,7 @@ use crate::refusal::Refusal;
 /// # Errors
 /// `refused:malformed` for one that is too long; `SECRET_MATERIAL_REJECTED` for one that holds a connection URL, a URL
 /// with a user name or password, a token or a private key.
-pub fn check_reason(reason: Option<&str>) -> Result<(), Refusal> {
+pub fn check_reason(reason: Option<&str>) -> Result<(), PublicError> {
     check_length(reason)?;
     reason.map_or(Ok(()), |reason| check_text("the reason", reason))
 }
@@ -19,21 +19,21 @@ pub fn check_reason(reason: Option<&str>) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// `SECRET_MATERIAL_REJECTED`, as [`check_reason`].
-pub fn check_text(what: &str, text: &str) -> Result<(), Refusal> {
+pub fn check_text(what: &str, text: &str) -> Result<(), PublicError> {
     if holds_connection_url(text) || holds_secret(text) {
         let text =
             format!("{what} holds a connection URL, a token or a private key, which the log must not hold");
-        return Err(Refusal::new("SECRET_MATERIAL_REJECTED", text));
+        return Err(PublicError::new("SECRET_MATERIAL_REJECTED", text));
     }
     Ok(())
 }
 
 /// # Errors
 /// `refused:malformed` for a reason that is too long.
-pub(super) fn check_length(reason: Option<&str>) -> Result<(), Refusal> {
+pub(super) fn check_length(reason: Option<&str>) -> Result<(), PublicError> {
     if reason.is_some_and(|text| text.chars().count() > REASON_CHARS_MAX) {
         let text = format!("the reason is longer than {REASON_CHARS_MAX} characters");
-        return Err(Refusal::new("refused:malformed", text));
+        return Err(PublicError::new("refused:malformed", text));
     }
     Ok(())
 }

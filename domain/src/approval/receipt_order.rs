@@ -5,16 +5,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Approver;
+use super::SignerInfo;
 use super::freeze::foreign;
 use super::reason::check_length;
 use crate::digest::Digest;
+use crate::error::PublicError;
 use crate::ids::ProposalId;
 use crate::limits::{CLOCK_SKEW_SECONDS, RECEIPT_REFS_MAX};
-use crate::refusal::Refusal;
-use crate::signing::{Envelope, Kind};
+use crate::signing::{DsseEnvelope, ObjectKind};
 use crate::timestamp::{Span, Timestamp};
-use crate::trust::{APPLIER, Environment, Operator, Position, TrustFile};
+use crate::trust::{APPLIER, DeploymentEnvironment, OperatorKey, Position, TrustFile};
 use crate::writeback::{Receipt, ReceiptRef};
 
 /// How long after its signature a receipt order can be submitted, in minutes.
@@ -38,7 +38,7 @@ pub enum ReceiptAction {
 pub struct ReceiptOrder {
     pub v: u32,
     pub deployment_id: String,
-    pub environment: Environment,
+    pub environment: DeploymentEnvironment,
     pub source: String,
     pub action: ReceiptAction,
     /// Sorted by proposal, each once; empty for `archive`.
@@ -46,7 +46,7 @@ pub struct ReceiptOrder {
     /// For `archive` only: receipts whose signed `created_at` is before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Timestamp>,
-    pub approver: Approver,
+    pub approver: SignerInfo,
     pub issued_at: Timestamp,
     /// 32 hex digits.
     pub nonce: String,
@@ -108,20 +108,20 @@ impl VerifiedReceiptOrder {
 /// `refused:malformed`, `refused:key`, `refused:signature`, `refused:audience`, `refused:role`, `refused:future` or
 /// `refused:expired`.
 pub fn verify_receipt_order(
-    envelope: &Envelope,
+    envelope: &DsseEnvelope,
     trust: &TrustFile,
     now: Timestamp,
-) -> Result<VerifiedReceiptOrder, Refusal> {
+) -> Result<VerifiedReceiptOrder, PublicError> {
     let verified = verify_receipt_order_at(envelope, trust, &Position::Unproven)?;
     let issued_at = verified.order.issued_at;
     if issued_at > now + Span::seconds(CLOCK_SKEW_SECONDS) {
-        return Err(Refusal::new(
+        return Err(PublicError::new(
             "refused:future",
             "signed for a later time than now; check the clocks",
         ));
     }
     if now >= issued_at + Span::minutes(SUBMIT_WITHIN_MINUTES) {
-        return Err(Refusal::new(
+        return Err(PublicError::new(
             "refused:expired",
             "the receipt order expired; sign it again",
         ));
@@ -135,43 +135,43 @@ pub fn verify_receipt_order(
 /// # Errors
 /// As [`verify_receipt_order`], without the two about time.
 pub fn verify_receipt_order_at(
-    envelope: &Envelope,
+    envelope: &DsseEnvelope,
     trust: &TrustFile,
     position: &Position<'_>,
-) -> Result<VerifiedReceiptOrder, Refusal> {
+) -> Result<VerifiedReceiptOrder, PublicError> {
     let order: ReceiptOrder = envelope
-        .peek(Kind::ReceiptOrder)
+        .decode_unverified(ObjectKind::ReceiptOrder)
         .map_err(|e| malformed(&e.to_string()))?;
     check_content(&order)?;
     let operator = signing_operator(envelope, trust, &order, position)?;
     envelope
-        .open::<serde::de::IgnoredAny>(Kind::ReceiptOrder, &operator.public_key)
-        .map_err(|e| Refusal::new("refused:signature", e.to_string()))?;
+        .verify_and_decode::<serde::de::IgnoredAny>(ObjectKind::ReceiptOrder, &operator.public_key)
+        .map_err(|e| PublicError::new("refused:signature", e.to_string()))?;
     if order.deployment_id != trust.deployment_id || order.environment != trust.environment {
         return Err(foreign());
     }
     if order.approver.role != APPLIER || !operator.has_role(APPLIER) {
-        return Err(Refusal::new(
+        return Err(PublicError::new(
             "refused:role",
             "a receipt order needs the role `applier`",
         ));
     }
     Ok(VerifiedReceiptOrder {
-        digest: Digest::of(Kind::ReceiptOrder, &envelope.payload),
+        digest: Digest::of(ObjectKind::ReceiptOrder, &envelope.payload),
         person: operator.person.clone(),
         order,
     })
 }
 
 fn signing_operator<'a>(
-    envelope: &Envelope,
+    envelope: &DsseEnvelope,
     trust: &'a TrustFile,
     order: &ReceiptOrder,
     position: &Position<'_>,
-) -> Result<&'a Operator, Refusal> {
+) -> Result<&'a OperatorKey, PublicError> {
     let signer = envelope
         .signer()
-        .map_err(|e| Refusal::new("refused:key", e.to_string()))?;
+        .map_err(|e| PublicError::new("refused:key", e.to_string()))?;
     let operator = trust
         .operator(signer)
         .filter(|operator| {
@@ -180,7 +180,7 @@ fn signing_operator<'a>(
                 && *signer == order.approver.key_id
         })
         .ok_or_else(|| {
-            Refusal::new(
+            PublicError::new(
                 "refused:key",
                 "not signed by a valid operator key of the trust file",
             )
@@ -188,11 +188,11 @@ fn signing_operator<'a>(
     operator
         .standing()
         .check(position)
-        .map_err(|retired| Refusal::new("refused:key", format!("signed by {signer}: {retired}")))?;
+        .map_err(|retired| PublicError::new("refused:key", format!("signed by {signer}: {retired}")))?;
     Ok(operator)
 }
 
-fn check_content(order: &ReceiptOrder) -> Result<(), Refusal> {
+fn check_content(order: &ReceiptOrder) -> Result<(), PublicError> {
     if order.v != 1 {
         return Err(malformed("v must be 1"));
     }
@@ -216,6 +216,6 @@ fn check_content(order: &ReceiptOrder) -> Result<(), Refusal> {
     check_length(order.reason.as_deref())
 }
 
-fn malformed(problem: &str) -> Refusal {
-    Refusal::new("refused:malformed", problem.to_owned())
+fn malformed(problem: &str) -> PublicError {
+    PublicError::new("refused:malformed", problem.to_owned())
 }

@@ -1,6 +1,6 @@
 //! Why a signed decision or apply order does not count, as a type: what a writer does next depends on it.
 
-use crate::refusal::Refusal;
+use crate::error::PublicError;
 
 /// Which rule a decision, an apply order or an approval breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub struct ApprovalRefusal {
     pub public: String,
 }
 
-impl From<ApprovalRefusal> for Refusal {
+impl From<ApprovalRefusal> for PublicError {
     fn from(refusal: ApprovalRefusal) -> Self {
         Self::new(refusal.rule.code(), refusal.public)
     }

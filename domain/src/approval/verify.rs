@@ -1,18 +1,18 @@
 //! The checks of one signed decision or apply order, in a fixed order; the first that fails names itself.
 
 use super::refusal::{ApprovalRefusal, ApprovalRule};
-use super::{ApplyOrder, Approver, Audience, Decision, RENDERER, Verdict};
+use super::{ApplyOrder, Decision, DecisionKind, RENDERER, SignatureAudience, SignerInfo};
 use crate::digest::Digest;
 use crate::limits::{CLOCK_SKEW_SECONDS, REASON_CHARS_MAX};
 use crate::proposal::Proposal;
 use crate::review;
-use crate::signing::{Envelope, EnvelopeError, Kind};
+use crate::signing::{DsseEnvelope, EnvelopeError, ObjectKind};
 use crate::timestamp::{Span, Timestamp};
 use crate::trust::{APPLIER, Position, TrustFile};
 
 /// What a verifier knows by itself: its trust file, its clock and the proposal at hand.
 #[derive(Debug, Clone, Copy)]
-pub struct Judge<'a> {
+pub struct VerificationContext<'a> {
     pub trust: &'a TrustFile,
     pub now: Timestamp,
     pub proposal: &'a Proposal,
@@ -47,7 +47,7 @@ impl VerifiedDecision {
         &self.person
     }
     pub fn is_deny(&self) -> bool {
-        self.decision.decision == Verdict::Deny
+        self.decision.decision == DecisionKind::Reject
     }
 }
 
@@ -65,21 +65,26 @@ impl VerifiedOrder {
 
 /// Verifies one decision. A rejection counts from every operator key of this deployment that is not revoked,
 /// whatever its roles and the clocks, and needs no render digest: stopping is always the safe direction.
-pub fn verify_decision(envelope: &Envelope, judge: &Judge<'_>) -> Result<VerifiedDecision, ApprovalRefusal> {
+pub fn verify_decision(
+    envelope: &DsseEnvelope,
+    judge: &VerificationContext<'_>,
+) -> Result<VerifiedDecision, ApprovalRefusal> {
     verify_decision_at(envelope, judge, &Position::Unproven)
 }
 
 /// Verifies one decision that the log holds at `position`: an approval under a retired key counts if it was logged
 /// before the retirement. A rejection counts from a retired key too.
 pub fn verify_decision_at(
-    envelope: &Envelope,
-    judge: &Judge<'_>,
+    envelope: &DsseEnvelope,
+    judge: &VerificationContext<'_>,
     position: &Position<'_>,
 ) -> Result<VerifiedDecision, ApprovalRefusal> {
-    let decision: Decision = envelope.peek(Kind::Decision).map_err(malformed)?;
-    let digest = envelope.digest(Kind::Decision).map_err(malformed)?;
-    let deny = decision.decision == Verdict::Deny;
-    let claim = Claim {
+    let decision: Decision = envelope
+        .decode_unverified(ObjectKind::Decision)
+        .map_err(malformed)?;
+    let digest = envelope.digest(ObjectKind::Decision).map_err(malformed)?;
+    let deny = decision.decision == DecisionKind::Reject;
+    let claim = SignedClaim {
         subject: (
             decision.v,
             &decision.proposal_id,
@@ -98,7 +103,7 @@ pub fn verify_decision_at(
         ceiling: judge.trust.decision_ceiling(),
         position,
     };
-    let person = claim.verify(envelope, Kind::Decision, judge)?;
+    let person = claim.verify(envelope, ObjectKind::Decision, judge)?;
     if decision
         .reason
         .as_ref()
@@ -126,19 +131,24 @@ pub fn verify_decision_at(
 }
 
 /// Verifies one apply order; role `applier`.
-pub fn verify_order(envelope: &Envelope, judge: &Judge<'_>) -> Result<VerifiedOrder, ApprovalRefusal> {
+pub fn verify_order(
+    envelope: &DsseEnvelope,
+    judge: &VerificationContext<'_>,
+) -> Result<VerifiedOrder, ApprovalRefusal> {
     verify_order_at(envelope, judge, &Position::Unproven)
 }
 
 /// Verifies one apply order that the log holds at `position`.
 pub fn verify_order_at(
-    envelope: &Envelope,
-    judge: &Judge<'_>,
+    envelope: &DsseEnvelope,
+    judge: &VerificationContext<'_>,
     position: &Position<'_>,
 ) -> Result<VerifiedOrder, ApprovalRefusal> {
-    let order: ApplyOrder = envelope.peek(Kind::ApplyOrder).map_err(malformed)?;
-    let digest = envelope.digest(Kind::ApplyOrder).map_err(malformed)?;
-    let claim = Claim {
+    let order: ApplyOrder = envelope
+        .decode_unverified(ObjectKind::ApplyOrder)
+        .map_err(malformed)?;
+    let digest = envelope.digest(ObjectKind::ApplyOrder).map_err(malformed)?;
+    let claim = SignedClaim {
         subject: (
             order.v,
             &order.proposal_id,
@@ -153,7 +163,7 @@ pub fn verify_order_at(
         ceiling: judge.trust.order_ceiling(),
         position,
     };
-    let person = claim.verify(envelope, Kind::ApplyOrder, judge)?;
+    let person = claim.verify(envelope, ObjectKind::ApplyOrder, judge)?;
     if order.decision_digests.windows(2).any(|pair| pair[0] >= pair[1]) {
         return Err(refused(
             ApprovalRule::Malformed,
@@ -168,10 +178,10 @@ pub fn verify_order_at(
 }
 
 /// The common part of everything that an operator signs.
-struct Claim<'a> {
+struct SignedClaim<'a> {
     subject: (u32, &'a crate::ids::ProposalId, Digest, Digest),
-    approver: &'a Approver,
-    audience: &'a Audience,
+    approver: &'a SignerInfo,
+    audience: &'a SignatureAudience,
     times: (Timestamp, Timestamp, Timestamp),
     nonce: &'a str,
     /// The role that the signature must carry; `None`: any.
@@ -181,9 +191,14 @@ struct Claim<'a> {
     position: &'a Position<'a>,
 }
 
-impl Claim<'_> {
+impl SignedClaim<'_> {
     /// Returns the person of the key.
-    fn verify(&self, envelope: &Envelope, kind: Kind, judge: &Judge<'_>) -> Result<String, ApprovalRefusal> {
+    fn verify(
+        &self,
+        envelope: &DsseEnvelope,
+        kind: ObjectKind,
+        judge: &VerificationContext<'_>,
+    ) -> Result<String, ApprovalRefusal> {
         self.check_subject(judge)?;
         let signer = envelope
             .signer()
@@ -221,7 +236,7 @@ impl Claim<'_> {
             ));
         }
         envelope
-            .open::<serde::de::IgnoredAny>(kind, &operator.public_key)
+            .verify_and_decode::<serde::de::IgnoredAny>(kind, &operator.public_key)
             .map_err(|e| refused(ApprovalRule::Signature, e.to_string()))?;
         self.check_audience(judge)?;
         self.check_role(operator, judge)?;
@@ -237,7 +252,7 @@ impl Claim<'_> {
         self.role.is_none()
     }
 
-    fn check_subject(&self, judge: &Judge<'_>) -> Result<(), ApprovalRefusal> {
+    fn check_subject(&self, judge: &VerificationContext<'_>) -> Result<(), ApprovalRefusal> {
         let (version, id, digest, contract) = self.subject;
         if version != 1 {
             return Err(refused(ApprovalRule::Malformed, "v must be 1"));
@@ -257,7 +272,7 @@ impl Claim<'_> {
         Ok(())
     }
 
-    fn check_audience(&self, judge: &Judge<'_>) -> Result<(), ApprovalRefusal> {
+    fn check_audience(&self, judge: &VerificationContext<'_>) -> Result<(), ApprovalRefusal> {
         let trust = judge.trust;
         if self.audience.deployment_id != trust.deployment_id
             || self.audience.environment != trust.environment
@@ -273,8 +288,8 @@ impl Claim<'_> {
 
     fn check_role(
         &self,
-        operator: &crate::trust::Operator,
-        judge: &Judge<'_>,
+        operator: &crate::trust::OperatorKey,
+        judge: &VerificationContext<'_>,
     ) -> Result<(), ApprovalRefusal> {
         if let Some(role) = self.role
             && (self.approver.role != role || !operator.has_role(role))

@@ -1,10 +1,10 @@
 //! What a proposal's contract demands of the people who decide.
 
-use super::code::Code;
+use super::code::ContractErrorCode;
 use super::fields;
-use super::object::{Object, integer};
-use super::report::Report;
-use crate::json::Node;
+use super::object::{ObjectReader, integer};
+use super::report::ValidationReport;
+use crate::json::JsonNode;
 
 /// Persons that a quorum may demand.
 pub const QUORUM_MAX: u8 = 5;
@@ -20,25 +20,34 @@ pub struct ApprovalSpec {
     pub quorum: u8,
 }
 
-pub(super) fn read(capability: &Object<'_>, report: &mut Report) -> ApprovalSpec {
+pub(super) fn read(capability: &ObjectReader<'_>, report: &mut ValidationReport) -> ApprovalSpec {
     let mut spec = ApprovalSpec {
         required_role: None,
         quorum: 1,
     };
-    let Some(approval) = capability.object("approval", Code::ApprovalNotObject, report) else {
+    let Some(approval) = capability.object("approval", ContractErrorCode::ApprovalNotObject, report) else {
         return spec;
     };
     approval.only(fields::APPROVAL, report);
-    approval.choice("mode", &[("human", ())], Code::InvalidApprovalMode, report);
+    approval.choice(
+        "mode",
+        &[("human", ())],
+        ContractErrorCode::InvalidApprovalMode,
+        report,
+    );
     spec.required_role = match approval.get("required_role") {
         None => None,
-        Some(Node::Text(role)) if is_role(role) => Some(role.clone()),
+        Some(JsonNode::Text(role)) if is_role(role) => Some(role.clone()),
         Some(_) => {
             let message = format!(
                 "Make `required_role` the name of one role: 1 to {ROLE_CHARS_MAX} characters, not `*`, \
                  no control characters, no spaces at its ends."
             );
-            report.error(approval.at("required_role"), Code::InvalidRequiredRole, message);
+            report.error(
+                approval.at("required_role"),
+                ContractErrorCode::InvalidRequiredRole,
+                message,
+            );
             None
         }
     };
@@ -48,7 +57,11 @@ pub(super) fn read(capability: &Object<'_>, report: &mut Report) -> ApprovalSpec
             Some(quorum) => spec.quorum = quorum,
             None => {
                 let message = format!("Make `quorum` an integer from 1 to {QUORUM_MAX}.");
-                report.error(approval.at("quorum"), Code::InvalidApprovalQuorum, message);
+                report.error(
+                    approval.at("quorum"),
+                    ContractErrorCode::InvalidApprovalQuorum,
+                    message,
+                );
             }
         }
     }

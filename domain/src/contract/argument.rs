@@ -1,13 +1,13 @@
 //! Arguments that a model may give: their form in the file, and whether a value fits.
 
-use super::code::Code;
+use super::code::ContractErrorCode;
 use super::fields;
 use super::names::{is_reserved_argument, is_safe_name, is_secret_like};
-use super::object::{Object, member};
-use super::report::Report;
+use super::object::{ObjectReader, member};
+use super::report::ValidationReport;
 use super::source::is_empty;
 use crate::decimal::{Decimal, DecimalError};
-use crate::json::Node;
+use crate::json::JsonNode;
 use crate::value::{Value, ValueKind};
 
 /// Characters of an argument's name; what the strictest clients take.
@@ -35,13 +35,13 @@ impl Scalar {
     }
 
     /// None for lists, objects and numbers that are too long.
-    pub(super) fn of(node: &Node) -> Option<Self> {
+    pub(super) fn of(node: &JsonNode) -> Option<Self> {
         match node {
-            Node::Null => Some(Scalar::Null),
-            Node::Bool(value) => Some(Scalar::Bool(*value)),
-            Node::Number(text) => Decimal::parse(text).ok().map(Scalar::Number),
-            Node::Text(text) => Some(Scalar::Text(text.clone())),
-            Node::List(_) | Node::Map(_) => None,
+            JsonNode::Null => Some(Scalar::Null),
+            JsonNode::Bool(value) => Some(Scalar::Bool(*value)),
+            JsonNode::Number(text) => Decimal::parse(text).ok().map(Scalar::Number),
+            JsonNode::Text(text) => Some(Scalar::Text(text.clone())),
+            JsonNode::List(_) | JsonNode::Map(_) => None,
         }
     }
 }
@@ -89,7 +89,7 @@ pub struct Arg {
 
 /// Why a value does not fit an argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Misfit {
+pub enum ArgumentError {
     Type,
     Number(DecimalError),
     TooLong(u32),
@@ -103,40 +103,40 @@ impl Arg {
     ///
     /// # Errors
     /// The first rule that does not.
-    pub fn fit(&self, node: &Node) -> Result<Scalar, Misfit> {
+    pub fn fit(&self, node: &JsonNode) -> Result<Scalar, ArgumentError> {
         let scalar = match (self.arg_type, node) {
-            (ArgType::Text, Node::Text(text)) => Scalar::Text(text.clone()),
-            (ArgType::Boolean, Node::Bool(value)) => Scalar::Bool(*value),
-            (ArgType::Number, Node::Number(text)) => {
-                Scalar::Number(Decimal::parse(text).map_err(Misfit::Number)?)
+            (ArgType::Text, JsonNode::Text(text)) => Scalar::Text(text.clone()),
+            (ArgType::Boolean, JsonNode::Bool(value)) => Scalar::Bool(*value),
+            (ArgType::Number, JsonNode::Number(text)) => {
+                Scalar::Number(Decimal::parse(text).map_err(ArgumentError::Number)?)
             }
-            (ArgType::Text | ArgType::Boolean | ArgType::Number, _) => return Err(Misfit::Type),
+            (ArgType::Text | ArgType::Boolean | ArgType::Number, _) => return Err(ArgumentError::Type),
         };
         if let (Scalar::Text(text), Some(limit)) = (&scalar, self.max_length) {
             let is_longer = text.chars().nth(limit as usize).is_some();
             if is_longer {
-                return Err(Misfit::TooLong(limit));
+                return Err(ArgumentError::TooLong(limit));
             }
         }
         if let Scalar::Number(number) = &scalar {
             if let Some(minimum) = self.minimum.as_ref().filter(|minimum| number < minimum) {
-                return Err(Misfit::Below(minimum.clone()));
+                return Err(ArgumentError::Below(minimum.clone()));
             }
             if let Some(maximum) = self.maximum.as_ref().filter(|maximum| number > maximum) {
-                return Err(Misfit::Above(maximum.clone()));
+                return Err(ArgumentError::Above(maximum.clone()));
             }
         }
         match &self.allowed {
-            Some(allowed) if !allowed.contains(&scalar) => Err(Misfit::NotAllowed),
+            Some(allowed) if !allowed.contains(&scalar) => Err(ArgumentError::NotAllowed),
             _ => Ok(scalar),
         }
     }
 }
 
-pub(super) fn read_all(capability: &Object<'_>, report: &mut Report) -> Vec<Arg> {
-    let Some(Node::Map(entries)) = capability.get("args").filter(|node| !is_empty(node)) else {
+pub(super) fn read_all(capability: &ObjectReader<'_>, report: &mut ValidationReport) -> Vec<Arg> {
+    let Some(JsonNode::Map(entries)) = capability.get("args").filter(|node| !is_empty(node)) else {
         let message = "Add `args`, an object with at least the argument that finds the row.";
-        report.error(capability.at("args"), Code::ArgsRequired, message);
+        report.error(capability.at("args"), ContractErrorCode::ArgsRequired, message);
         return Vec::new();
     };
     let path = capability.at("args");
@@ -146,43 +146,47 @@ pub(super) fn read_all(capability: &Object<'_>, report: &mut Report) -> Vec<Arg>
         .collect()
 }
 
-fn read(name: &str, node: &Node, path: &str, report: &mut Report) -> Option<Arg> {
+fn read(name: &str, node: &JsonNode, path: &str, report: &mut ValidationReport) -> Option<Arg> {
     if is_reserved_argument(name) {
         let message = "Rename or remove the argument: a model may not choose tenant, principal, source, version, \
                        table or column; they come from the trusted context and from this file.";
-        report.error(path, Code::ModelControlledReservedArg, message);
+        report.error(path, ContractErrorCode::ModelControlledReservedArg, message);
     } else if !is_safe_name(name) || name.len() > ARG_NAME_CHARS_MAX {
         let message = format!(
             "Rename the argument: a letter or `_` first, then letters, digits, `_`, `.` and `-`, \
              at most {ARG_NAME_CHARS_MAX} characters."
         );
-        report.error(path, Code::InvalidArgName, message);
+        report.error(path, ContractErrorCode::InvalidArgName, message);
     }
     if is_secret_like(name) {
         let message = "Rename or remove the argument: by its name it carries a secret, which may not be recorded \
                        with the call.";
-        report.error(path, Code::SecretArgForbidden, message);
+        report.error(path, ContractErrorCode::SecretArgForbidden, message);
     }
-    let Some(arg) = Object::of(node, path) else {
+    let Some(arg) = ObjectReader::of(node, path) else {
         report.error(
             path,
-            Code::ArgNotObject,
+            ContractErrorCode::ArgNotObject,
             "Make the argument an object with `type`.",
         );
         return None;
     };
     arg.only(fields::ARG, report);
-    let arg_type = arg.required_choice("type", ArgType::WORDS, Code::InvalidArgType, report);
-    let description = arg.text("description", Code::InvalidArgDescription, report);
+    let arg_type = arg.required_choice("type", ArgType::WORDS, ContractErrorCode::InvalidArgType, report);
+    let description = arg.text("description", ContractErrorCode::InvalidArgDescription, report);
     let is_required = arg
-        .flag("required", Code::InvalidArgRequired, report)
+        .flag("required", ContractErrorCode::InvalidArgRequired, report)
         .unwrap_or(true);
-    let max_length = arg.positive("max_length", Code::InvalidMaxLength, report);
+    let max_length = arg.positive("max_length", ContractErrorCode::InvalidMaxLength, report);
     let (minimum, maximum) = read_range(&arg, report);
     for key in ["minimum", "maximum"] {
         if arg.has(key) && arg_type.is_some_and(|arg_type| arg_type != ArgType::Number) {
             let message = format!("Remove `{key}`, or make the argument a number.");
-            report.error(arg.at(key), Code::NumericBoundsRequireNumber, message);
+            report.error(
+                arg.at(key),
+                ContractErrorCode::NumericBoundsRequireNumber,
+                message,
+            );
         }
     }
     let arg_type = arg_type?;
@@ -202,28 +206,31 @@ fn read(name: &str, node: &Node, path: &str, report: &mut Report) -> Option<Arg>
 }
 
 /// `minimum` and `maximum` of an argument or of a bound.
-pub(super) fn read_range(object: &Object<'_>, report: &mut Report) -> (Option<Decimal>, Option<Decimal>) {
-    let minimum = object.number("minimum", Code::InvalidMinimum, report);
-    let maximum = object.number("maximum", Code::InvalidMaximum, report);
+pub(super) fn read_range(
+    object: &ObjectReader<'_>,
+    report: &mut ValidationReport,
+) -> (Option<Decimal>, Option<Decimal>) {
+    let minimum = object.number("minimum", ContractErrorCode::InvalidMinimum, report);
+    let maximum = object.number("maximum", ContractErrorCode::InvalidMaximum, report);
     if minimum
         .as_ref()
         .zip(maximum.as_ref())
         .is_some_and(|(minimum, maximum)| minimum > maximum)
     {
         let message = "Make `minimum` at most `maximum`.";
-        report.error(&object.path, Code::InvalidNumericRange, message);
+        report.error(&object.path, ContractErrorCode::InvalidNumericRange, message);
     }
     (minimum, maximum)
 }
 
-fn read_enum(object: &Object<'_>, arg: &Arg, report: &mut Report) -> Option<Vec<Scalar>> {
+fn read_enum(object: &ObjectReader<'_>, arg: &Arg, report: &mut ValidationReport) -> Option<Vec<Scalar>> {
     let path = object.at("enum");
     let items = match object.get("enum")? {
-        Node::List(items) if !items.is_empty() => items,
+        JsonNode::List(items) if !items.is_empty() => items,
         _ => {
             report.error(
                 path,
-                Code::InvalidArgEnum,
+                ContractErrorCode::InvalidArgEnum,
                 "Make `enum` a list with at least one value, or remove it.",
             );
             return None;
@@ -236,20 +243,24 @@ fn read_enum(object: &Object<'_>, arg: &Arg, report: &mut Report) -> Option<Vec<
             (Ok(scalar), _) if allowed.contains(&scalar) => {
                 report.error(
                     path,
-                    Code::InvalidArgEnum,
+                    ContractErrorCode::InvalidArgEnum,
                     "Remove the value that stands twice in the list.",
                 );
             }
             (Ok(scalar), _) => allowed.push(scalar),
             (Err(_), None) => {
-                report.error(path, Code::InvalidArgEnum, "Use a text, a number or a boolean.");
+                report.error(
+                    path,
+                    ContractErrorCode::InvalidArgEnum,
+                    "Use a text, a number or a boolean.",
+                );
             }
             (Err(_), Some(_)) => {
                 let message = format!(
                     "Use a {} that the argument's own length and bounds admit, or remove the value.",
                     arg.arg_type.as_str()
                 );
-                report.error(path, Code::ArgEnumTypeMismatch, message);
+                report.error(path, ContractErrorCode::ArgEnumTypeMismatch, message);
             }
         }
     }

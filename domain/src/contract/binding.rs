@@ -1,17 +1,17 @@
 //! Trusted contexts of the file: where tenant and principal come from. Resolving them is `crate::context`.
 
-use super::code::Code;
+use super::code::ContractErrorCode;
 use super::fields;
 use super::names::is_safe_name;
-use super::object::{Object, member};
-use super::report::Report;
+use super::object::{ObjectReader, member};
+use super::report::ValidationReport;
 use super::source::is_empty;
 use super::token::{self, TokenSource};
-use crate::json::Node;
+use crate::json::JsonNode;
 
 /// Where a context takes tenant and principal from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Provider {
+pub enum ContextProvider {
     /// Literals in the file or variables; for development.
     StaticDev,
     /// The reader's own environment.
@@ -22,20 +22,20 @@ pub enum Provider {
     CloudSession,
 }
 
-impl Provider {
-    pub(super) const WORDS: &[(&str, Provider)] = &[
-        ("static_dev", Provider::StaticDev),
-        ("environment", Provider::Environment),
-        ("http_claims", Provider::HttpClaims),
-        ("cloud_session", Provider::CloudSession),
+impl ContextProvider {
+    pub(super) const WORDS: &[(&str, ContextProvider)] = &[
+        ("static_dev", ContextProvider::StaticDev),
+        ("environment", ContextProvider::Environment),
+        ("http_claims", ContextProvider::HttpClaims),
+        ("cloud_session", ContextProvider::CloudSession),
     ];
 
     pub const fn as_str(self) -> &'static str {
         match self {
-            Provider::StaticDev => "static_dev",
-            Provider::Environment => "environment",
-            Provider::HttpClaims => "http_claims",
-            Provider::CloudSession => "cloud_session",
+            ContextProvider::StaticDev => "static_dev",
+            ContextProvider::Environment => "environment",
+            ContextProvider::HttpClaims => "http_claims",
+            ContextProvider::CloudSession => "cloud_session",
         }
     }
 }
@@ -44,7 +44,7 @@ impl Provider {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ContextSpec {
-    pub provider: Provider,
+    pub provider: ContextProvider,
     /// Variable that holds the tenant, if the file names one.
     pub tenant_id_env: Option<String>,
     /// Variable that holds the principal, if the file names one.
@@ -66,19 +66,22 @@ pub enum ContextName {
     Named(String),
 }
 
-pub(super) fn read_global(root: &Object<'_>, report: &mut Report) -> Option<ContextSpec> {
+pub(super) fn read_global(root: &ObjectReader<'_>, report: &mut ValidationReport) -> Option<ContextSpec> {
     read(root.get("trusted_context")?, &root.at("trusted_context"), report)
 }
 
-pub(super) fn read_named(root: &Object<'_>, report: &mut Report) -> Vec<(String, ContextSpec)> {
+pub(super) fn read_named(
+    root: &ObjectReader<'_>,
+    report: &mut ValidationReport,
+) -> Vec<(String, ContextSpec)> {
     let Some(node) = root.get("contexts") else {
         return Vec::new();
     };
     let path = root.at("contexts");
-    let Node::Map(entries) = node else {
+    let JsonNode::Map(entries) = node else {
         report.error(
             path,
-            Code::ContextsNotObject,
+            ContractErrorCode::ContextsNotObject,
             "Make `contexts` an object with at least one named context.",
         );
         return Vec::new();
@@ -86,7 +89,7 @@ pub(super) fn read_named(root: &Object<'_>, report: &mut Report) -> Vec<(String,
     if is_empty(node) {
         report.error(
             &path,
-            Code::ContextsNotObject,
+            ContractErrorCode::ContextsNotObject,
             "Add a named context, or remove `contexts`.",
         );
     }
@@ -96,31 +99,40 @@ pub(super) fn read_named(root: &Object<'_>, report: &mut Report) -> Vec<(String,
         if !is_safe_name(name) {
             let message =
                 "Rename the context: a letter or `_` first, then letters, digits, `_`, `.` and `-`.";
-            report.error(&path, Code::InvalidContextName, message);
+            report.error(&path, ContractErrorCode::InvalidContextName, message);
         }
         contexts.extend(read(node, &path, report).map(|spec| (name.clone(), spec)));
     }
     contexts
 }
 
-fn read(node: &Node, path: &str, report: &mut Report) -> Option<ContextSpec> {
-    let Some(context) = Object::of(node, path) else {
+fn read(node: &JsonNode, path: &str, report: &mut ValidationReport) -> Option<ContextSpec> {
+    let Some(context) = ObjectReader::of(node, path) else {
         report.error(
             path,
-            Code::TrustedContextNotObject,
+            ContractErrorCode::TrustedContextNotObject,
             "Make the context an object with `provider`.",
         );
         return None;
     };
     context.only(fields::CONTEXT, report);
-    let provider = context.required_choice("provider", Provider::WORDS, Code::InvalidContextProvider, report);
-    if provider == Some(Provider::StaticDev) {
+    let provider = context.required_choice(
+        "provider",
+        ContextProvider::WORDS,
+        ContractErrorCode::InvalidContextProvider,
+        report,
+    );
+    if provider == Some(ContextProvider::StaticDev) {
         let message = "Everybody gets the same tenant and principal; use `environment` outside development.";
-        report.warn(context.at("provider"), Code::StaticDevContext, message);
+        report.warn(
+            context.at("provider"),
+            ContractErrorCode::StaticDevContext,
+            message,
+        );
     }
-    let values = context.object("values", Code::ContextValuesNotObject, report);
+    let values = context.object("values", ContractErrorCode::ContextValuesNotObject, report);
     let mut spec = ContextSpec {
-        provider: provider.unwrap_or(Provider::Environment),
+        provider: provider.unwrap_or(ContextProvider::Environment),
         tenant_id_env: None,
         principal_env: None,
         tenant_id: None,
@@ -134,19 +146,19 @@ fn read(node: &Node, path: &str, report: &mut Report) -> Option<ContextSpec> {
                     "Nothing reads this; known are {}.",
                     fields::CONTEXT_VALUES.join(", ")
                 );
-                report.warn(values.at(key), Code::UnknownContextValue, message);
+                report.warn(values.at(key), ContractErrorCode::UnknownContextValue, message);
             }
         }
-        spec.tenant_id_env = values.env_name("tenant_id_env", Code::InvalidContextValue, report);
-        spec.principal_env = values.env_name("principal_env", Code::InvalidContextValue, report);
-        spec.tenant_id = values.text("tenant_id", Code::InvalidContextValue, report);
-        spec.principal = values.text("principal", Code::InvalidContextValue, report);
+        spec.tenant_id_env = values.env_name("tenant_id_env", ContractErrorCode::InvalidContextValue, report);
+        spec.principal_env = values.env_name("principal_env", ContractErrorCode::InvalidContextValue, report);
+        spec.tenant_id = values.text("tenant_id", ContractErrorCode::InvalidContextValue, report);
+        spec.principal = values.text("principal", ContractErrorCode::InvalidContextValue, report);
         spec.token = token::read(&values, report);
     }
-    if spec.provider == Provider::HttpClaims && spec.token.is_none() {
+    if spec.provider == ContextProvider::HttpClaims && spec.token.is_none() {
         report.warn(
             context.at("values"),
-            Code::HttpClaimsIncomplete,
+            ContractErrorCode::HttpClaimsIncomplete,
             token::INCOMPLETE,
         );
     }

@@ -2,16 +2,16 @@
 
 use super::argument::{self, Arg};
 use super::binding::ContextName;
-use super::code::Code;
-use super::executor::{Executor, ExecutorKind};
+use super::code::ContractErrorCode;
+use super::executor::{ExecutorKind, ExecutorSpec};
 use super::fields;
 use super::names::{is_identifier, is_qualified_name, is_secret_like};
-use super::object::Object;
+use super::object::ObjectReader;
 use super::proposal::{self, ProposalSpec};
-use super::report::Report;
-use super::source::{Engine, Source, is_empty};
+use super::report::ValidationReport;
+use super::source::{EngineKind, Source, is_empty};
 use super::{Mode, conflict_guard};
-use crate::json::Node;
+use crate::json::JsonNode;
 
 /// What a capability does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl CapabilityKind {
 /// The table whose one row a call is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Target {
+pub struct CapabilityTarget {
     pub schema: String,
     pub table: String,
     pub primary_key: String,
@@ -52,7 +52,7 @@ pub struct Capability {
     pub returns_hint: Option<String>,
     pub source: String,
     pub context: ContextName,
-    pub target: Target,
+    pub target: CapabilityTarget,
     /// In the order of the file.
     pub args: Vec<Arg>,
     /// The argument whose value is compared with the primary key; always required.
@@ -103,28 +103,28 @@ impl Capability {
 /// What capabilities refer to. Names are those of the file, so that a broken source is reported once.
 pub(super) struct References<'a> {
     pub(super) mode: Option<Mode>,
-    pub(super) root: &'a Object<'a>,
+    pub(super) root: &'a ObjectReader<'a>,
     pub(super) sources: &'a [Source],
-    pub(super) executors: &'a [Executor],
+    pub(super) executors: &'a [ExecutorSpec],
 }
 
 impl References<'_> {
     pub(super) fn names(&self, map: &str, name: &str) -> bool {
-        matches!(self.root.get(map), Some(Node::Map(entries)) if entries.iter().any(|(key, _)| key == name))
+        matches!(self.root.get(map), Some(JsonNode::Map(entries)) if entries.iter().any(|(key, _)| key == name))
     }
 }
 
 pub(super) fn read_all(
     references: &References<'_>,
     is_required: bool,
-    report: &mut Report,
+    report: &mut ValidationReport,
 ) -> Vec<Capability> {
     let root = references.root;
     let path = root.at("capabilities");
-    let Some(Node::List(items)) = root.get("capabilities").filter(|node| !is_empty(node)) else {
+    let Some(JsonNode::List(items)) = root.get("capabilities").filter(|node| !is_empty(node)) else {
         if is_required || root.has("capabilities") {
             let message = "Add `capabilities`, a list with at least one capability.";
-            report.error(path, Code::CapabilitiesRequired, message);
+            report.error(path, ContractErrorCode::CapabilitiesRequired, message);
         }
         return Vec::new();
     };
@@ -132,18 +132,22 @@ pub(super) fn read_all(
     let mut names: Vec<&str> = Vec::new();
     for (index, node) in items.iter().enumerate() {
         let path = format!("{path}[{index}]");
-        let Some(object) = Object::of(node, &path) else {
+        let Some(object) = ObjectReader::of(node, &path) else {
             report.error(
                 path,
-                Code::CapabilityNotObject,
+                ContractErrorCode::CapabilityNotObject,
                 "Make the capability an object with `name` and `kind`.",
             );
             continue;
         };
-        if let Some(Node::Text(name)) = object.get("name") {
+        if let Some(JsonNode::Text(name)) = object.get("name") {
             if names.contains(&name.as_str()) {
                 let message = "Rename one of the two capabilities: a name is a tool's name.";
-                report.error(object.at("name"), Code::DuplicateCapabilityName, message);
+                report.error(
+                    object.at("name"),
+                    ContractErrorCode::DuplicateCapabilityName,
+                    message,
+                );
             }
             names.push(name);
         }
@@ -152,17 +156,25 @@ pub(super) fn read_all(
     capabilities
 }
 
-fn read(capability: &Object<'_>, references: &References<'_>, report: &mut Report) -> Option<Capability> {
+fn read(
+    capability: &ObjectReader<'_>,
+    references: &References<'_>,
+    report: &mut ValidationReport,
+) -> Option<Capability> {
     capability.only(fields::CAPABILITY, report);
     let name = read_name(capability, report);
     let kind = capability.required_choice(
         "kind",
         &[("read", false), ("proposal", true)],
-        Code::InvalidCapabilityKind,
+        ContractErrorCode::InvalidCapabilityKind,
         report,
     );
-    let description = capability.text("description", Code::InvalidCapabilityDescription, report);
-    let returns_hint = capability.text("returns_hint", Code::InvalidReturnsHint, report);
+    let description = capability.text(
+        "description",
+        ContractErrorCode::InvalidCapabilityDescription,
+        report,
+    );
+    let returns_hint = capability.text("returns_hint", ContractErrorCode::InvalidReturnsHint, report);
     let source = read_source(capability, references, report);
     let context = read_context(capability, references, report);
     let engine = source
@@ -171,16 +183,28 @@ fn read(capability: &Object<'_>, references: &References<'_>, report: &mut Repor
     let target = read_target(capability, engine.map(|source| source.engine), report);
     let args = argument::read_all(capability, report);
     let lookup_arg = read_lookup(capability, report);
-    let codes = (Code::VisibleColumnsRequired, Code::InvalidVisibleColumn);
+    let codes = (
+        ContractErrorCode::VisibleColumnsRequired,
+        ContractErrorCode::InvalidVisibleColumn,
+    );
     let visible_columns = capability.identifiers("visible_columns", codes, report);
     refuse_secrets(capability, report);
     conflict_guard::check_xmin(capability, references, report);
     let evidence_words = &[("required", ()), ("optional", ())];
-    capability.choice("evidence", evidence_words, Code::InvalidEvidence, report);
+    capability.choice(
+        "evidence",
+        evidence_words,
+        ContractErrorCode::InvalidEvidence,
+        report,
+    );
     let max_rows = capability
-        .positive("max_rows", Code::InvalidMaxRows, report)
+        .positive("max_rows", ContractErrorCode::InvalidMaxRows, report)
         .unwrap_or(1);
-    capability.flag("single_tenant_dev_ack", Code::InvalidSingleTenantDevAck, report);
+    capability.flag(
+        "single_tenant_dev_ack",
+        ContractErrorCode::InvalidSingleTenantDevAck,
+        report,
+    );
     let kind = match kind {
         Some(true) => proposal::read(capability, references, report).map(CapabilityKind::Proposal),
         Some(false) => {
@@ -204,86 +228,118 @@ fn read(capability: &Object<'_>, references: &References<'_>, report: &mut Repor
     })
 }
 
-fn read_name(capability: &Object<'_>, report: &mut Report) -> Option<String> {
+fn read_name(capability: &ObjectReader<'_>, report: &mut ValidationReport) -> Option<String> {
     match capability.get("name") {
-        Some(Node::Text(name)) if is_qualified_name(name) => Some(name.clone()),
+        Some(JsonNode::Text(name)) if is_qualified_name(name) => Some(name.clone()),
         _ => {
             let message = "Make `name` two identifiers joined by one dot, such as `orders.inspect_order`.";
-            report.error(capability.at("name"), Code::InvalidCapabilityName, message);
+            report.error(
+                capability.at("name"),
+                ContractErrorCode::InvalidCapabilityName,
+                message,
+            );
             None
         }
     }
 }
 
-fn read_source(capability: &Object<'_>, references: &References<'_>, report: &mut Report) -> Option<String> {
+fn read_source(
+    capability: &ObjectReader<'_>,
+    references: &References<'_>,
+    report: &mut ValidationReport,
+) -> Option<String> {
     match capability.get("source") {
-        Some(Node::Text(name)) if references.names("sources", name) => Some(name.clone()),
+        Some(JsonNode::Text(name)) if references.names("sources", name) => Some(name.clone()),
         _ => {
             let message = "Make `source` the name of a member of `sources`.";
-            report.error(capability.at("source"), Code::UnknownSource, message);
+            report.error(capability.at("source"), ContractErrorCode::UnknownSource, message);
             None
         }
     }
 }
 
 fn read_context(
-    capability: &Object<'_>,
+    capability: &ObjectReader<'_>,
     references: &References<'_>,
-    report: &mut Report,
+    report: &mut ValidationReport,
 ) -> Option<ContextName> {
     match capability.get("context") {
         None => Some(ContextName::Global),
-        Some(Node::Text(name)) if references.names("contexts", name) => {
+        Some(JsonNode::Text(name)) if references.names("contexts", name) => {
             Some(ContextName::Named(name.clone()))
         }
         Some(_) => {
             let message =
                 "Make `context` the name of a member of `contexts`, or remove it to use `trusted_context`.";
-            report.error(capability.at("context"), Code::UnknownContext, message);
+            report.error(
+                capability.at("context"),
+                ContractErrorCode::UnknownContext,
+                message,
+            );
             None
         }
     }
 }
 
-fn read_target(capability: &Object<'_>, engine: Option<Engine>, report: &mut Report) -> Option<Target> {
+fn read_target(
+    capability: &ObjectReader<'_>,
+    engine: Option<EngineKind>,
+    report: &mut ValidationReport,
+) -> Option<CapabilityTarget> {
     let Some(target) = capability
         .get("target")
-        .and_then(|node| Object::of(node, capability.at("target")))
+        .and_then(|node| ObjectReader::of(node, capability.at("target")))
     else {
         let message = "Add `target`, an object with `schema`, `table`, `primary_key` and `tenant_key`.";
-        report.error(capability.at("target"), Code::TargetRequired, message);
+        report.error(
+            capability.at("target"),
+            ContractErrorCode::TargetRequired,
+            message,
+        );
         return None;
     };
     target.only(fields::TARGET, report);
-    let schema = target.identifier("schema", Code::InvalidTargetIdentifier, report);
-    let table = target.identifier("table", Code::InvalidTargetIdentifier, report);
-    let primary_key = target.identifier("primary_key", Code::InvalidTargetIdentifier, report);
-    if engine == Some(Engine::Sqlite) && schema.as_deref().is_some_and(|schema| schema != "main") {
+    let schema = target.identifier("schema", ContractErrorCode::InvalidTargetIdentifier, report);
+    let table = target.identifier("table", ContractErrorCode::InvalidTargetIdentifier, report);
+    let primary_key = target.identifier("primary_key", ContractErrorCode::InvalidTargetIdentifier, report);
+    if engine == Some(EngineKind::Sqlite) && schema.as_deref().is_some_and(|schema| schema != "main") {
         let message = "Make `schema` the word `main`: an SQLite file has no other.";
-        report.error(target.at("schema"), Code::InvalidTargetSchema, message);
+        report.error(
+            target.at("schema"),
+            ContractErrorCode::InvalidTargetSchema,
+            message,
+        );
     }
     let single = target
-        .flag("single_tenant_dev", Code::InvalidSingleTenantDev, report)
+        .flag(
+            "single_tenant_dev",
+            ContractErrorCode::InvalidSingleTenantDev,
+            report,
+        )
         .unwrap_or(false);
     if single {
         let message = "Rows of this target are not bound to a tenant; only for development.";
         report.warn(
             target.at("single_tenant_dev"),
-            Code::SingleTenantDevException,
+            ContractErrorCode::SingleTenantDevException,
             message,
         );
     }
     let tenant_key = match target.get("tenant_key") {
-        Some(Node::Text(column)) if is_identifier(column) => Some(column.clone()),
+        Some(JsonNode::Text(column)) if is_identifier(column) => Some(column.clone()),
         None if single => None,
         _ => {
             let message = "Make `tenant_key` the column that holds the tenant; without one no row can be bound to \
                            a tenant (`single_tenant_dev: true` waives that in development).";
-            report.error(target.at("tenant_key"), Code::TenantGuardRequired, message);
+            report.error(
+                target.at("tenant_key"),
+                ContractErrorCode::TenantGuardRequired,
+                message,
+            );
             None
         }
     };
-    Some(Target {
+    Some(CapabilityTarget {
         schema: schema?,
         table: table?,
         primary_key: primary_key?,
@@ -292,41 +348,49 @@ fn read_target(capability: &Object<'_>, engine: Option<Engine>, report: &mut Rep
     })
 }
 
-fn read_lookup(capability: &Object<'_>, report: &mut Report) -> Option<String> {
+fn read_lookup(capability: &ObjectReader<'_>, report: &mut ValidationReport) -> Option<String> {
     let Some(lookup) = capability
         .get("lookup")
-        .and_then(|node| Object::of(node, capability.at("lookup")))
+        .and_then(|node| ObjectReader::of(node, capability.at("lookup")))
     else {
         let message = "Add `lookup`, an object whose `id_from_arg` names the argument that finds the row.";
-        report.error(capability.at("lookup"), Code::LookupRequired, message);
+        report.error(
+            capability.at("lookup"),
+            ContractErrorCode::LookupRequired,
+            message,
+        );
         return None;
     };
     lookup.only(fields::LOOKUP, report);
-    let name = lookup.required_text("id_from_arg", Code::LookupArgRequired, report)?;
+    let name = lookup.required_text("id_from_arg", ContractErrorCode::LookupArgRequired, report)?;
     if !names_argument(capability, &name) {
         let message = format!("Make `id_from_arg` one of the names in `args`; `{name}` is none of them.");
-        report.error(lookup.at("id_from_arg"), Code::UnknownLookupArg, message);
+        report.error(
+            lookup.at("id_from_arg"),
+            ContractErrorCode::UnknownLookupArg,
+            message,
+        );
     }
     Some(name)
 }
 
 /// True if `args` of the file has this name, whether or not that argument is well formed.
-pub(super) fn names_argument(capability: &Object<'_>, name: &str) -> bool {
-    matches!(capability.get("args"), Some(Node::Map(entries)) if entries.iter().any(|(key, _)| key == name))
+pub(super) fn names_argument(capability: &ObjectReader<'_>, name: &str) -> bool {
+    matches!(capability.get("args"), Some(JsonNode::Map(entries)) if entries.iter().any(|(key, _)| key == name))
 }
 
 /// Columns that are read or written end up in evidence and proposals, where no secret may stand.
-fn refuse_secrets(capability: &Object<'_>, report: &mut Report) {
+fn refuse_secrets(capability: &ObjectReader<'_>, report: &mut ValidationReport) {
     let mut refuse = |path: String, name: &str| {
         if is_secret_like(name) {
             let message = "Remove the column, or give it another name in a view: by its name it holds a secret, \
                            which may stand neither in evidence nor in a proposal.";
-            report.error(path, Code::SecretColumnForbidden, message);
+            report.error(path, ContractErrorCode::SecretColumnForbidden, message);
         }
     };
-    if let Some(Node::List(items)) = capability.get("visible_columns") {
+    if let Some(JsonNode::List(items)) = capability.get("visible_columns") {
         for (index, item) in items.iter().enumerate() {
-            if let Node::Text(name) = item {
+            if let JsonNode::Text(name) = item {
                 refuse(format!("{}[{index}]", capability.at("visible_columns")), name);
             }
         }
@@ -337,19 +401,19 @@ fn refuse_secrets(capability: &Object<'_>, report: &mut Report) {
     ] {
         let Some(object) = capability
             .get(object)
-            .and_then(|node| Object::of(node, capability.at(object)))
+            .and_then(|node| ObjectReader::of(node, capability.at(object)))
         else {
             continue;
         };
         for key in keys {
-            if let Some(Node::Text(name)) = object.get(key) {
+            if let Some(JsonNode::Text(name)) = object.get(key) {
                 refuse(object.at(key), name);
             }
         }
     }
     if let Some(patch) = capability
         .get("patch")
-        .and_then(|node| Object::of(node, capability.at("patch")))
+        .and_then(|node| ObjectReader::of(node, capability.at("patch")))
     {
         for (name, _) in patch.entries() {
             refuse(patch.at(name), name);
@@ -357,18 +421,22 @@ fn refuse_secrets(capability: &Object<'_>, report: &mut Report) {
     }
 }
 
-fn warn_of_proposal_members(capability: &Object<'_>, report: &mut Report) {
+fn warn_of_proposal_members(capability: &ObjectReader<'_>, report: &mut ValidationReport) {
     for key in fields::PROPOSAL_ONLY {
         if capability.has(key) {
             let message =
                 format!("Remove `{key}`, or make the capability a proposal; a read does not use it.");
-            report.warn(capability.at(key), Code::ProposalFieldOnRead, message);
+            report.warn(
+                capability.at(key),
+                ContractErrorCode::ProposalFieldOnRead,
+                message,
+            );
         }
     }
 }
 
 /// True if the named executor is direct writeback under another name.
-pub(super) fn is_direct(executors: &[Executor], name: &str) -> bool {
+pub(super) fn is_direct(executors: &[ExecutorSpec], name: &str) -> bool {
     executors
         .iter()
         .any(|executor| executor.name == name && executor.kind == ExecutorKind::Direct)

@@ -1,41 +1,61 @@
 //! The block of mode `cloud`: validated for 0.1.x files, used by no process.
 
-use super::code::Code;
+use super::code::ContractErrorCode;
 use super::fields;
-use super::object::Object;
-use super::report::Report;
-use super::source::Engine;
-use crate::json::Node;
+use super::object::ObjectReader;
+use super::report::ValidationReport;
+use super::source::EngineKind;
+use crate::json::JsonNode;
 
-pub(super) fn check(cloud: &Object<'_>, report: &mut Report) {
+pub(super) fn check(cloud: &ObjectReader<'_>, report: &mut ValidationReport) {
     cloud.only(fields::CLOUD, report);
-    cloud.required_env_name("base_url_env", Code::CloudBaseUrlEnvRequired, report);
-    cloud.required_env_name("runner_token_env", Code::CloudRunnerTokenEnvRequired, report);
-    cloud.required_text("adapter_id", Code::CloudAdapterIdRequired, report);
-    cloud.text("source_id", Code::InvalidCloudSourceId, report);
-    cloud.text("runner_id", Code::InvalidCloudRunnerId, report);
-    cloud.text("runner_version", Code::InvalidCloudRunnerVersion, report);
-    cloud.text("project_id", Code::InvalidCloudProjectId, report);
-    cloud.object("session", Code::InvalidCloudSession, report);
-    let is_engine = |text: &str| Engine::WORDS.iter().any(|(word, _)| *word == text);
-    texts(cloud, "engines", is_engine, Code::InvalidCloudEngines, report);
+    cloud.required_env_name("base_url_env", ContractErrorCode::CloudBaseUrlEnvRequired, report);
+    cloud.required_env_name(
+        "runner_token_env",
+        ContractErrorCode::CloudRunnerTokenEnvRequired,
+        report,
+    );
+    cloud.required_text("adapter_id", ContractErrorCode::CloudAdapterIdRequired, report);
+    cloud.text("source_id", ContractErrorCode::InvalidCloudSourceId, report);
+    cloud.text("runner_id", ContractErrorCode::InvalidCloudRunnerId, report);
+    cloud.text(
+        "runner_version",
+        ContractErrorCode::InvalidCloudRunnerVersion,
+        report,
+    );
+    cloud.text("project_id", ContractErrorCode::InvalidCloudProjectId, report);
+    cloud.object("session", ContractErrorCode::InvalidCloudSession, report);
+    let is_engine = |text: &str| EngineKind::WORDS.iter().any(|(word, _)| *word == text);
+    texts(
+        cloud,
+        "engines",
+        is_engine,
+        ContractErrorCode::InvalidCloudEngines,
+        report,
+    );
     texts(
         cloud,
         "capabilities",
         |text| !text.trim().is_empty(),
-        Code::InvalidCloudCapabilities,
+        ContractErrorCode::InvalidCloudCapabilities,
         report,
     );
 }
 
-fn texts(cloud: &Object<'_>, key: &str, fits: impl Fn(&str) -> bool, code: Code, report: &mut Report) {
+fn texts(
+    cloud: &ObjectReader<'_>,
+    key: &str,
+    fits: impl Fn(&str) -> bool,
+    code: ContractErrorCode,
+    report: &mut ValidationReport,
+) {
     let Some(node) = cloud.get(key) else { return };
     let is_good = match node {
-        Node::List(items) => {
+        JsonNode::List(items) => {
             !items.is_empty()
                 && items
                     .iter()
-                    .all(|item| matches!(item, Node::Text(text) if fits(text)))
+                    .all(|item| matches!(item, JsonNode::Text(text) if fits(text)))
         }
         _ => false,
     };

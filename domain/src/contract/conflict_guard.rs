@@ -3,15 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 use super::capability::{References, is_direct};
-use super::code::Code;
+use super::code::ContractErrorCode;
 use super::executor::DIRECT;
 use super::fields;
 use super::names::is_identifier;
-use super::object::Object;
+use super::object::ObjectReader;
 use super::proposal::{lists, names, names_source, patches};
-use super::report::Report;
-use super::source::Engine;
-use crate::json::Node;
+use super::report::ValidationReport;
+use super::source::EngineKind;
+use crate::json::JsonNode;
 
 /// PostgreSQL's own row version: moved by every update of the row, in no catalogue of the owner's columns.
 pub const XMIN: &str = "xmin";
@@ -20,7 +20,7 @@ pub const XMIN: &str = "xmin";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConflictGuard {
     /// A column that changes with every change of the row.
-    Column { column: String, advance: Advance },
+    Column { column: String, advance: VersionAdvance },
     /// No such column exists; every column that was read is compared instead.
     Weak,
 }
@@ -35,10 +35,10 @@ impl ConflictGuard {
     }
 
     /// What the writer itself does to the version column.
-    pub const fn advance(&self) -> Advance {
+    pub const fn advance(&self) -> VersionAdvance {
         match self {
             Self::Column { advance, .. } => *advance,
-            Self::Weak => Advance::None,
+            Self::Weak => VersionAdvance::None,
         }
     }
 }
@@ -46,7 +46,7 @@ impl ConflictGuard {
 /// What the writer does to the version column in the same UPDATE.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Advance {
+pub enum VersionAdvance {
     /// Nothing: the application or the database moves it.
     #[default]
     None,
@@ -56,11 +56,11 @@ pub enum Advance {
     Now,
 }
 
-impl Advance {
-    pub(super) const WORDS: &[(&str, Advance)] = &[
-        ("none", Advance::None),
-        ("increment", Advance::Increment),
-        ("now", Advance::Now),
+impl VersionAdvance {
+    pub(super) const WORDS: &[(&str, VersionAdvance)] = &[
+        ("none", VersionAdvance::None),
+        ("increment", VersionAdvance::Increment),
+        ("now", VersionAdvance::Now),
     ];
 
     pub const fn is_none(&self) -> bool {
@@ -69,33 +69,38 @@ impl Advance {
 }
 
 pub(super) fn read(
-    capability: &Object<'_>,
+    capability: &ObjectReader<'_>,
     references: &References<'_>,
-    report: &mut Report,
+    report: &mut ValidationReport,
 ) -> Option<ConflictGuard> {
     let guard = capability
         .get("conflict_guard")
-        .and_then(|node| Object::of(node, capability.at("conflict_guard")));
+        .and_then(|node| ObjectReader::of(node, capability.at("conflict_guard")));
     let Some(guard) = guard else {
         let message =
             "Add `conflict_guard`: `column` names a column that changes with every change of the row.";
         report.error(
             capability.at("conflict_guard"),
-            Code::ConflictGuardRequired,
+            ContractErrorCode::ConflictGuardRequired,
             message,
         );
         return None;
     };
     guard.only(fields::CONFLICT_GUARD, report);
     let is_weak = guard
-        .flag("weak_guard_ack", Code::InvalidWeakGuardAck, report)
+        .flag("weak_guard_ack", ContractErrorCode::InvalidWeakGuardAck, report)
         .unwrap_or(false);
     let advance = guard
-        .choice("advance", Advance::WORDS, Code::InvalidGuardAdvance, report)
+        .choice(
+            "advance",
+            VersionAdvance::WORDS,
+            ContractErrorCode::InvalidGuardAdvance,
+            report,
+        )
         .unwrap_or_default();
     match guard.get("column") {
-        Some(Node::Text(column)) if is_identifier(column) => {
-            if advance != Advance::None {
+        Some(JsonNode::Text(column)) if is_identifier(column) => {
+            if advance != VersionAdvance::None {
                 check_advance(capability, references, (&guard, column), report);
             } else {
                 warn_of_column(capability, (&guard, column), report);
@@ -104,9 +109,13 @@ pub(super) fn read(
             Some(ConflictGuard::Column { column, advance })
         }
         None if is_weak => {
-            if advance != Advance::None {
+            if advance != VersionAdvance::None {
                 let message = "Add `column`, the version column that shall advance, or remove `advance`.";
-                report.error(guard.at("advance"), Code::GuardAdvanceColumnRequired, message);
+                report.error(
+                    guard.at("advance"),
+                    ContractErrorCode::GuardAdvanceColumnRequired,
+                    message,
+                );
             }
             warn_of_no_column(capability, &guard, engine(capability, references), report);
             Some(ConflictGuard::Weak)
@@ -114,7 +123,11 @@ pub(super) fn read(
         _ => {
             let message = "Make `column` the name of a version column, or, if the table has none, give \
                            `weak_guard_ack: true` instead.";
-            report.error(guard.at("column"), Code::ConflictGuardColumnRequired, message);
+            report.error(
+                guard.at("column"),
+                ContractErrorCode::ConflictGuardColumnRequired,
+                message,
+            );
             None
         }
     }
@@ -122,12 +135,12 @@ pub(super) fn read(
 
 /// Without a version column only what is read can tell that the row changed.
 fn warn_of_no_column(
-    capability: &Object<'_>,
-    guard: &Object<'_>,
-    engine: Option<Engine>,
-    report: &mut Report,
+    capability: &ObjectReader<'_>,
+    guard: &ObjectReader<'_>,
+    engine: Option<EngineKind>,
+    report: &mut ValidationReport,
 ) {
-    let instead = if engine == Some(Engine::Postgres) {
+    let instead = if engine == Some(EngineKind::Postgres) {
         "or `xmin`, which every table of PostgreSQL has"
     } else {
         "with `advance` if nobody else moves it"
@@ -137,11 +150,15 @@ fn warn_of_no_column(
          read goes unnoticed, and so does one that was undone. Add `column`, the name of a version column, {instead}.",
         name(capability)
     );
-    report.warn(&guard.path, Code::ConflictGuardWeak, message);
+    report.warn(&guard.path, ContractErrorCode::ConflictGuardWeak, message);
 }
 
 /// A version column that the contract itself shows to be none. What its type makes of it only the database knows.
-fn warn_of_column(capability: &Object<'_>, (guard, column): (&Object<'_>, &str), report: &mut Report) {
+fn warn_of_column(
+    capability: &ObjectReader<'_>,
+    (guard, column): (&ObjectReader<'_>, &str),
+    report: &mut ValidationReport,
+) {
     let keys = ["primary_key", "tenant_key"];
     let why = match keys.iter().find(|key| names(capability, "target", key, column)) {
         Some(key) => format!("`{column}` is the target's `{key}`, which stays when the row changes"),
@@ -156,71 +173,75 @@ fn warn_of_column(capability: &Object<'_>, (guard, column): (&Object<'_>, &str),
         "The guard of `{}` is weak: {why}. Make `column` a version column that every change of the row moves.",
         name(capability)
     );
-    report.warn(guard.at("column"), Code::ConflictGuardWeak, message);
+    report.warn(guard.at("column"), ContractErrorCode::ConflictGuardWeak, message);
 }
 
-fn name(capability: &Object<'_>) -> String {
+fn name(capability: &ObjectReader<'_>) -> String {
     match capability.get("name") {
-        Some(Node::Text(name)) => name.clone(),
+        Some(JsonNode::Text(name)) => name.clone(),
         _ => capability.path.clone(),
     }
 }
 
 /// The writer moves the column only if nobody else does, and only where it writes itself.
 fn check_advance(
-    capability: &Object<'_>,
+    capability: &ObjectReader<'_>,
     references: &References<'_>,
-    (guard, column): (&Object<'_>, &str),
-    report: &mut Report,
+    (guard, column): (&ObjectReader<'_>, &str),
+    report: &mut ValidationReport,
 ) {
     let path = guard.at("advance");
-    if column == XMIN && engine(capability, references) == Some(Engine::Postgres) {
+    if column == XMIN && engine(capability, references) == Some(EngineKind::Postgres) {
         let message = "Remove `advance`: PostgreSQL moves `xmin` itself, and nobody else can.";
-        report.error(&path, Code::GuardAdvanceXmin, message);
+        report.error(&path, ContractErrorCode::GuardAdvanceXmin, message);
     }
     for key in ["primary_key", "tenant_key"] {
         if names(capability, "target", key, column) {
             let message =
                 format!("Guard by another column: `{column}` is the target's `{key}`, which never changes.");
-            report.error(&path, Code::GuardAdvanceKey, message);
+            report.error(&path, ContractErrorCode::GuardAdvanceKey, message);
         }
     }
     if patches(capability, column) || lists(capability, "allowed_columns", column) {
         let message =
             format!("Remove `{column}` from `patch` and `allowed_columns`: the writer itself advances it.");
-        report.error(&path, Code::GuardAdvanceColumnPatched, message);
+        report.error(&path, ContractErrorCode::GuardAdvanceColumnPatched, message);
     }
     if lists(capability, "db_managed", column) {
         let message =
             format!("Remove `{column}` from `db_managed`, or `advance`: only one of the two moves it.");
-        report.error(&path, Code::GuardAdvanceDbManaged, message);
+        report.error(&path, ContractErrorCode::GuardAdvanceDbManaged, message);
     }
-    let is_handler = matches!(capability.get("executor"), Some(Node::Text(name))
+    let is_handler = matches!(capability.get("executor"), Some(JsonNode::Text(name))
         if name != DIRECT && !is_direct(references.executors, name));
     if is_handler {
         let message =
             "Remove `advance`: a handler changes the row, so the handler is who moves the version column.";
-        report.error(path, Code::GuardAdvanceHandler, message);
+        report.error(path, ContractErrorCode::GuardAdvanceHandler, message);
     }
 }
 
 /// `xmin` is PostgreSQL's; there it guards and is nothing else, elsewhere it is no version.
-pub(super) fn check_xmin(capability: &Object<'_>, references: &References<'_>, report: &mut Report) {
+pub(super) fn check_xmin(
+    capability: &ObjectReader<'_>,
+    references: &References<'_>,
+    report: &mut ValidationReport,
+) {
     let Some(engine) = engine(capability, references) else {
         return;
     };
-    if engine != Engine::Postgres {
+    if engine != EngineKind::Postgres {
         if names(capability, "conflict_guard", "column", XMIN) {
             let path = format!("{}.column", capability.at("conflict_guard"));
             let message = "Guard by a version column of the table: only PostgreSQL has `xmin`.";
-            report.error(path, Code::XminGuardEngine, message);
+            report.error(path, ContractErrorCode::XminGuardEngine, message);
         }
         return;
     }
     let mut refuse = |path: String| {
         let message =
             "Remove `xmin`: it is PostgreSQL's own row version, and serves as a guard's column only.";
-        report.error(path, Code::XminNotGuard, message);
+        report.error(path, ContractErrorCode::XminNotGuard, message);
     };
     for key in ["visible_columns", "allowed_columns", "db_managed"] {
         if lists(capability, key, XMIN) {
@@ -237,7 +258,7 @@ pub(super) fn check_xmin(capability: &Object<'_>, references: &References<'_>, r
     }
 }
 
-fn engine(capability: &Object<'_>, references: &References<'_>) -> Option<Engine> {
+fn engine(capability: &ObjectReader<'_>, references: &References<'_>) -> Option<EngineKind> {
     let mut sources = references.sources.iter();
     sources
         .find(|source| names_source(capability, &source.name))

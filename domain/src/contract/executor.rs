@@ -1,13 +1,13 @@
 //! Executors: who carries out a proposal, this program's writer or a handler of the application.
 
 use super::Mode;
-use super::code::Code;
+use super::code::ContractErrorCode;
 use super::fields;
 use super::names::is_safe_name;
-use super::object::{Object, member};
-use super::report::Report;
+use super::object::{ObjectReader, member};
+use super::report::ValidationReport;
 use super::source::is_empty;
-use crate::json::Node;
+use crate::json::JsonNode;
 
 /// The word for the writer's own guarded update.
 pub(super) const DIRECT: &str = "sql_update";
@@ -65,7 +65,7 @@ impl ExecutorKind {
 /// A named executor of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Executor {
+pub struct ExecutorSpec {
     pub name: String,
     pub kind: ExecutorKind,
     /// Ceiling of one call of a handler.
@@ -88,15 +88,19 @@ const WORDS: &[(&str, Word)] = &[
     ("command_handler", Word::Command),
 ];
 
-pub(super) fn read_all(root: &Object<'_>, mode: Option<Mode>, report: &mut Report) -> Vec<Executor> {
+pub(super) fn read_all(
+    root: &ObjectReader<'_>,
+    mode: Option<Mode>,
+    report: &mut ValidationReport,
+) -> Vec<ExecutorSpec> {
     let Some(node) = root.get("executors") else {
         return Vec::new();
     };
     let path = root.at("executors");
-    let Node::Map(entries) = node else {
+    let JsonNode::Map(entries) = node else {
         report.error(
             path,
-            Code::ExecutorsNotObject,
+            ContractErrorCode::ExecutorsNotObject,
             "Make `executors` an object with at least one executor.",
         );
         return Vec::new();
@@ -104,7 +108,7 @@ pub(super) fn read_all(root: &Object<'_>, mode: Option<Mode>, report: &mut Repor
     if is_empty(node) {
         report.error(
             &path,
-            Code::ExecutorsNotObject,
+            ContractErrorCode::ExecutorsNotObject,
             "Add a named executor, or remove `executors`.",
         );
     }
@@ -114,55 +118,78 @@ pub(super) fn read_all(root: &Object<'_>, mode: Option<Mode>, report: &mut Repor
         if !is_safe_name(name) || name == DIRECT {
             let message = "Rename the executor: a letter or `_` first, then letters, digits, `_`, `.` and `-`; \
                            `sql_update` is taken by direct writeback.";
-            report.error(&path, Code::InvalidExecutorName, message);
+            report.error(&path, ContractErrorCode::InvalidExecutorName, message);
         }
         executors.extend(read(name, node, &path, mode, report));
     }
     executors
 }
 
-fn read(name: &str, node: &Node, path: &str, mode: Option<Mode>, report: &mut Report) -> Option<Executor> {
-    let Some(executor) = Object::of(node, path) else {
+fn read(
+    name: &str,
+    node: &JsonNode,
+    path: &str,
+    mode: Option<Mode>,
+    report: &mut ValidationReport,
+) -> Option<ExecutorSpec> {
+    let Some(executor) = ObjectReader::of(node, path) else {
         report.error(
             path,
-            Code::ExecutorNotObject,
+            ContractErrorCode::ExecutorNotObject,
             "Make the executor an object with `type`.",
         );
         return None;
     };
     executor.only(fields::EXECUTOR, report);
-    let word = executor.required_choice("type", WORDS, Code::InvalidExecutorType, report);
+    let word = executor.required_choice("type", WORDS, ContractErrorCode::InvalidExecutorType, report);
     if mode == Some(Mode::ReadOnly) && word.is_some_and(|word| word != Word::Direct) {
         let message =
             "Remove the handler, or choose mode `review`: mode `read_only` never carries out anything.";
-        report.error(path, Code::ExecutorInvalidInReadOnly, message);
+        report.error(path, ContractErrorCode::ExecutorInvalidInReadOnly, message);
     }
-    let timeout_ms = executor.positive("timeout_ms", Code::InvalidHandlerTimeout, report);
+    let timeout_ms = executor.positive("timeout_ms", ContractErrorCode::InvalidHandlerTimeout, report);
     let kind = match word? {
         Word::Direct => ExecutorKind::Direct,
         Word::Http => read_http(&executor, report)?,
         Word::Command => ExecutorKind::Command {
-            command_env: executor.required_env_name("command_env", Code::CommandEnvRequired, report)?,
+            command_env: executor.required_env_name(
+                "command_env",
+                ContractErrorCode::CommandEnvRequired,
+                report,
+            )?,
         },
     };
-    Some(Executor {
+    Some(ExecutorSpec {
         name: name.to_owned(),
         kind,
         timeout_ms: timeout_ms.unwrap_or(HANDLER_TIMEOUT_MS),
     })
 }
 
-fn read_http(executor: &Object<'_>, report: &mut Report) -> Option<ExecutorKind> {
-    let url_env = executor.required_env_name("url_env", Code::HandlerUrlEnvRequired, report);
-    let method = executor.choice("method", Method::WORDS, Code::InvalidHandlerMethod, report);
-    let signing_secret_env =
-        executor.env_name("signing_secret_env", Code::HandlerSigningSecretEnvInvalid, report);
+fn read_http(executor: &ObjectReader<'_>, report: &mut ValidationReport) -> Option<ExecutorKind> {
+    let url_env = executor.required_env_name("url_env", ContractErrorCode::HandlerUrlEnvRequired, report);
+    let method = executor.choice(
+        "method",
+        Method::WORDS,
+        ContractErrorCode::InvalidHandlerMethod,
+        report,
+    );
+    let signing_secret_env = executor.env_name(
+        "signing_secret_env",
+        ContractErrorCode::HandlerSigningSecretEnvInvalid,
+        report,
+    );
     let token_env = executor
-        .object("auth", Code::ExecutorAuthNotObject, report)
+        .object("auth", ContractErrorCode::ExecutorAuthNotObject, report)
         .and_then(|auth| {
             auth.only(fields::EXECUTOR_AUTH, report);
-            auth.required_choice("type", &[("bearer_env", ())], Code::InvalidExecutorAuth, report);
-            auth.required_env_name("token_env", Code::ExecutorTokenEnvRequired, report)
+            auth.required_choice(
+                "type",
+                &[("bearer_env", ())],
+                ContractErrorCode::InvalidExecutorAuth,
+                report,
+            );
+            auth.required_env_name("token_env", ContractErrorCode::ExecutorTokenEnvRequired, report)
         });
     let method = method.unwrap_or(Method::Post);
     Some(ExecutorKind::Http {

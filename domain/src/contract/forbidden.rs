@@ -1,10 +1,10 @@
 //! What may stand nowhere in the file: connection URLs, secrets, SQL. Keys and values are scanned at any
 //! depth, whether or not unknown keys are allowed.
 
-use super::code::Code;
+use super::code::ContractErrorCode;
 use super::object::member;
-use super::report::Report;
-use crate::json::Node;
+use super::report::ValidationReport;
+use crate::json::JsonNode;
 
 const URL_KEYS: &[&str] = &[
     "url",
@@ -37,18 +37,18 @@ const DATABASE_SCHEMES: &[&str] = &[
 ];
 
 /// The code that forbids this key, if one does.
-pub(super) fn key_code(key: &str) -> Option<Code> {
+pub(super) fn key_code(key: &str) -> Option<ContractErrorCode> {
     if URL_KEYS.contains(&key) {
-        Some(Code::InlineDatabaseUrlForbidden)
+        Some(ContractErrorCode::InlineDatabaseUrlForbidden)
     } else if SQL_KEYS.contains(&key) {
-        Some(Code::ArbitrarySqlForbidden)
+        Some(ContractErrorCode::ArbitrarySqlForbidden)
     } else {
         None
     }
 }
 
 /// Scans the whole file.
-pub(super) fn scan(root: &Node, report: &mut Report) {
+pub(super) fn scan(root: &JsonNode, report: &mut ValidationReport) {
     Scan {
         report,
         trail: Vec::new(),
@@ -57,15 +57,15 @@ pub(super) fn scan(root: &Node, report: &mut Report) {
 }
 
 struct Scan<'a> {
-    report: &'a mut Report,
+    report: &'a mut ValidationReport,
     /// Keys from the root; list positions are left out.
     trail: Vec<String>,
 }
 
 impl Scan<'_> {
-    fn node(&mut self, node: &Node, path: &str) {
+    fn node(&mut self, node: &JsonNode, path: &str) {
         match node {
-            Node::Map(entries) => {
+            JsonNode::Map(entries) => {
                 let keys_are_names = self.keys_are_names();
                 for (key, value) in entries {
                     // A key with a secret in it is reported at its parent, so that the path does not repeat it.
@@ -79,13 +79,13 @@ impl Scan<'_> {
                     self.trail.pop();
                 }
             }
-            Node::List(items) => {
+            JsonNode::List(items) => {
                 for (index, item) in items.iter().enumerate() {
                     self.node(item, &format!("{path}[{index}]"));
                 }
             }
-            Node::Text(text) => self.value(text, path),
-            Node::Null | Node::Bool(_) | Node::Number(_) => {}
+            JsonNode::Text(text) => self.value(text, path),
+            JsonNode::Null | JsonNode::Bool(_) | JsonNode::Number(_) => {}
         }
     }
 
@@ -105,7 +105,7 @@ impl Scan<'_> {
 
     fn key(&mut self, key: &str, path: &str) {
         let message = match key_code(key) {
-            Some(Code::ArbitrarySqlForbidden) => {
+            Some(ContractErrorCode::ArbitrarySqlForbidden) => {
                 "Remove this key: a contract never holds SQL; describe target, columns and arguments instead."
             }
             Some(_) => {
@@ -123,11 +123,13 @@ impl Scan<'_> {
         if holds_connection_url(text) {
             let message = "Remove the connection URL and change its password, which has now been in a file; \
                            name the environment variable that holds it.";
-            self.report.error(path, Code::InlineDatabaseUrlForbidden, message);
+            self.report
+                .error(path, ContractErrorCode::InlineDatabaseUrlForbidden, message);
         } else if holds_secret(text) {
             let message = "Remove the secret and replace it where it came from; name the environment variable \
                            that holds it.";
-            self.report.error(path, Code::InlineSecretForbidden, message);
+            self.report
+                .error(path, ContractErrorCode::InlineSecretForbidden, message);
         }
     }
 }

@@ -4,11 +4,11 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::approval::{QUORUM_MAX, ROLE_CHARS_MAX};
-use super::binding::Provider;
+use super::binding::ContextProvider;
 use super::executor::Method;
-use super::source::{Engine, SslMode};
+use super::source::{EngineKind, SslMode};
 use super::{
-    Advance, HANDLER_TIMEOUT_MS, Mode, SIDE_EFFECT_ROWS_MAX, SIDE_EFFECT_TABLES_MAX, SIDE_EFFECTS_MAX,
+    HANDLER_TIMEOUT_MS, Mode, SIDE_EFFECT_ROWS_MAX, SIDE_EFFECT_TABLES_MAX, SIDE_EFFECTS_MAX, VersionAdvance,
 };
 use crate::access_token::{Algorithm, LIFETIME_SECONDS_DEFAULT, LIFETIME_SECONDS_MAX, LIFETIME_SECONDS_MIN};
 use crate::tool::SCHEMA_DIALECT;
@@ -66,7 +66,7 @@ pub fn json_schema() -> Json {
 fn source() -> Json {
     closed(
         json!({
-            "engine": words(Engine::WORDS, "sqlite has only the schema `main`."),
+            "engine": words(EngineKind::WORDS, "sqlite has only the schema `main`."),
             "read_url_env": env("Variable that holds the reader's URL."),
             "write_url_env": env("Variable that holds the writer's URL; needed for direct writeback."),
             "read_only": flag("This program itself never writes here."),
@@ -123,7 +123,7 @@ fn context() -> Json {
         },
     });
     closed(
-        json!({"provider": words(Provider::WORDS, "Where tenant and principal come from."), "values": values}),
+        json!({"provider": words(ContextProvider::WORDS, "Where tenant and principal come from."), "values": values}),
         &["provider"],
     )
 }
@@ -167,7 +167,7 @@ fn capability() -> Json {
         json!({
             "column": identifier("Column that changes with every change of the row."),
             "weak_guard_ack": flag("true if no such column exists; every visible column is compared instead."),
-            "advance": words(Advance::WORDS, "What the writer does to the column in the same update. \
+            "advance": words(VersionAdvance::WORDS, "What the writer does to the column in the same update. \
                 Default none: the application or the database moves it. increment adds one; now sets it to the \
                 database's time."),
         }),
@@ -333,7 +333,7 @@ fn cloud() -> Json {
             "runner_id": text("Name of this runner."),
             "runner_version": text("Version of this runner."),
             "project_id": text("Project; token_scope means as the token says."),
-            "engines": {"type": "array", "minItems": 1, "items": words(Engine::WORDS, "An engine.")},
+            "engines": {"type": "array", "minItems": 1, "items": words(EngineKind::WORDS, "An engine.")},
             "capabilities": {"type": "array", "minItems": 1, "items": {"type": "string", "pattern": "\\S"}},
             "session": {"type": "object"},
         }),

@@ -25,27 +25,27 @@ mod token;
 mod transition;
 
 pub use approval::{ApprovalSpec, QUORUM_MAX};
-pub use argument::{Arg, ArgType, Misfit, Scalar};
-pub use binding::{ContextName, ContextSpec, Provider};
-pub use capability::{Capability, CapabilityKind, Target};
-pub use code::Code;
-pub use conflict_guard::{Advance, ConflictGuard, XMIN};
-pub use executor::{Executor, ExecutorKind, HANDLER_TIMEOUT_MS, Method};
+pub use argument::{Arg, ArgType, ArgumentError, Scalar};
+pub use binding::{ContextName, ContextProvider, ContextSpec};
+pub use capability::{Capability, CapabilityKind, CapabilityTarget};
+pub use code::ContractErrorCode;
+pub use conflict_guard::{ConflictGuard, VersionAdvance, XMIN};
+pub use executor::{ExecutorKind, ExecutorSpec, HANDLER_TIMEOUT_MS, Method};
 pub use forbidden::{holds_connection_url, holds_secret};
 pub use json_schema::json_schema;
 pub use names::{is_env_name, is_identifier, is_qualified_name, is_secret_like, is_trust_scope_name};
-pub use proposal::{Binding, Bound, ExecutorRef, ProposalSpec};
-pub use report::{Problem, Report};
+pub use proposal::{ExecutorRef, NumericBound, PatchBinding, ProposalSpec};
+pub use report::{ValidationIssue, ValidationReport};
 pub use side_effects_ack::{
     SIDE_EFFECT_ROWS_MAX, SIDE_EFFECT_TABLES_MAX, SIDE_EFFECTS_MAX, SideEffectAck, SideEffectWrite,
 };
-pub use source::{Engine, Source, Ssl, SslMode};
+pub use source::{EngineKind, Source, Ssl, SslMode};
 pub use token::TokenSource;
 pub use transition::Transition;
 
-use crate::json::{self, Node};
+use crate::json::{self, JsonNode};
 use crate::limits::FILE_BYTES_MAX;
-use object::Object;
+use object::ObjectReader;
 
 /// Nested lists and objects of a contract file.
 const DEPTH_MAX: usize = 16;
@@ -97,15 +97,15 @@ pub struct Contract {
     sources: Vec<Source>,
     trusted_context: Option<ContextSpec>,
     contexts: Vec<(String, ContextSpec)>,
-    executors: Vec<Executor>,
+    executors: Vec<ExecutorSpec>,
     capabilities: Vec<Capability>,
 }
 
 /// A contract and what its author should know about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Checked {
+pub struct ValidContract {
     pub contract: Contract,
-    pub warnings: Vec<Problem>,
+    pub warnings: Vec<ValidationIssue>,
 }
 
 impl Contract {
@@ -113,10 +113,10 @@ impl Contract {
     ///
     /// # Errors
     /// The report with all errors and warnings, if there is any error.
-    pub fn parse(bytes: &[u8]) -> Result<Checked, Report> {
-        let mut report = Report::default();
+    pub fn parse(bytes: &[u8]) -> Result<ValidContract, ValidationReport> {
+        let mut report = ValidationReport::default();
         match read(bytes, &mut report) {
-            Some(contract) if report.is_ok() => Ok(Checked {
+            Some(contract) if report.is_ok() => Ok(ValidContract {
                 contract,
                 warnings: report.warnings,
             }),
@@ -125,8 +125,8 @@ impl Contract {
     }
 
     /// All errors and warnings of a contract file.
-    pub fn check(bytes: &[u8]) -> Report {
-        let mut report = Report::default();
+    pub fn check(bytes: &[u8]) -> ValidationReport {
+        let mut report = ValidationReport::default();
         read(bytes, &mut report);
         report
     }
@@ -153,11 +153,11 @@ impl Contract {
         self.sources.iter().find(|source| source.name == name)
     }
 
-    pub fn executors(&self) -> &[Executor] {
+    pub fn executors(&self) -> &[ExecutorSpec] {
         &self.executors
     }
 
-    pub fn executor(&self, name: &str) -> Option<&Executor> {
+    pub fn executor(&self, name: &str) -> Option<&ExecutorSpec> {
         self.executors.iter().find(|executor| executor.name == name)
     }
 
@@ -195,11 +195,15 @@ impl Contract {
     /// # Errors
     /// Mode `cloud`, contexts whose provider no process resolves or that say too little about it, and capabilities
     /// whose callers would have to show different things.
-    pub fn runnable(&self) -> Result<(), Problem> {
+    pub fn runnable(&self) -> Result<(), ValidationIssue> {
         if self.mode == Mode::Cloud {
             let message =
                 "Choose mode `read_only`, `shadow` or `review`: mode `cloud` is not available here.";
-            return Err(problem("$.mode", Code::CloudModeNotAvailable, message));
+            return Err(problem(
+                "$.mode",
+                ContractErrorCode::CloudModeNotAvailable,
+                message,
+            ));
         }
         let global = self
             .trusted_context
@@ -211,20 +215,24 @@ impl Contract {
             .map(|(name, spec)| (object::member("$.contexts", name), spec));
         for (path, spec) in global.chain(named) {
             match spec.provider {
-                Provider::Environment | Provider::StaticDev => {}
-                Provider::HttpClaims if spec.token.is_some() => {}
-                Provider::HttpClaims => {
+                ContextProvider::Environment | ContextProvider::StaticDev => {}
+                ContextProvider::HttpClaims if spec.token.is_some() => {}
+                ContextProvider::HttpClaims => {
                     return Err(problem(
                         &format!("{path}.values"),
-                        Code::HttpClaimsIncomplete,
+                        ContractErrorCode::HttpClaimsIncomplete,
                         token::INCOMPLETE,
                     ));
                 }
-                Provider::CloudSession => {
+                ContextProvider::CloudSession => {
                     let message =
                         "Choose provider `environment` or `http_claims`; this one is not available here.";
                     let path = format!("{path}.provider");
-                    return Err(problem(&path, Code::TrustedContextUnsupported, message));
+                    return Err(problem(
+                        &path,
+                        ContractErrorCode::TrustedContextUnsupported,
+                        message,
+                    ));
                 }
             }
         }
@@ -232,7 +240,7 @@ impl Contract {
     }
 
     /// One server has one way to say who calls it.
-    fn one_kind_of_caller(&self) -> Result<(), Problem> {
+    fn one_kind_of_caller(&self) -> Result<(), ValidationIssue> {
         let expected = self.tokens();
         let differs = |capability: &Capability| {
             let own = self.context(&capability.context).and_then(ContextSpec::tokens);
@@ -260,7 +268,7 @@ impl Contract {
                     tokens, or none; only the claims for tenant and principal may differ.";
                 Err(problem(
                     &format!("$.capabilities[{index}].context"),
-                    Code::ContextsMixed,
+                    ContractErrorCode::ContextsMixed,
                     message,
                 ))
             }
@@ -268,8 +276,8 @@ impl Contract {
     }
 }
 
-fn problem(path: &str, code: Code, message: &str) -> Problem {
-    Problem {
+fn problem(path: &str, code: ContractErrorCode, message: &str) -> ValidationIssue {
+    ValidationIssue {
         path: path.to_owned(),
         code,
         message: message.to_owned(),
@@ -277,51 +285,61 @@ fn problem(path: &str, code: Code, message: &str) -> Problem {
 }
 
 /// `Some` whenever enough was readable to build a contract; it counts only if the report has no error.
-fn read(bytes: &[u8], report: &mut Report) -> Option<Contract> {
+fn read(bytes: &[u8], report: &mut ValidationReport) -> Option<Contract> {
     if bytes.len() > FILE_BYTES_MAX {
         let message = format!(
             "Make the file smaller: it has {} bytes, at most {FILE_BYTES_MAX} are read.",
             bytes.len()
         );
-        report.error("$", Code::ConfigTooLarge, message);
+        report.error("$", ContractErrorCode::ConfigTooLarge, message);
         return None;
     }
     let node = match json::read(bytes, DEPTH_MAX) {
         Ok(node) => node,
         Err(error) => {
-            report.error("$", Code::ConfigNotJson, format!("Correct the JSON: {error}."));
+            report.error(
+                "$",
+                ContractErrorCode::ConfigNotJson,
+                format!("Correct the JSON: {error}."),
+            );
             return None;
         }
     };
-    let Some(root) = Object::of(&node, "$") else {
+    let Some(root) = ObjectReader::of(&node, "$") else {
         let message = format!("Make the file a JSON object; it is {}.", node.type_name());
-        report.error("$", Code::ConfigNotObject, message);
+        report.error("$", ContractErrorCode::ConfigNotObject, message);
         return None;
     };
     let contract = read_root(&root, report);
     forbidden::scan(&node, report);
-    if root.get("strict") == Some(&Node::Bool(false)) {
-        report.errors.retain(|problem| problem.code != Code::UnknownField);
+    if root.get("strict") == Some(&JsonNode::Bool(false)) {
+        report
+            .errors
+            .retain(|problem| problem.code != ContractErrorCode::UnknownField);
     }
     contract
 }
 
-fn read_root(root: &Object<'_>, report: &mut Report) -> Option<Contract> {
+fn read_root(root: &ObjectReader<'_>, report: &mut ValidationReport) -> Option<Contract> {
     root.only(fields::TOP_LEVEL, report);
-    root.text("$schema", Code::InvalidSchemaReference, report);
-    root.flag("strict", Code::InvalidStrict, report);
+    root.text("$schema", ContractErrorCode::InvalidSchemaReference, report);
+    root.flag("strict", ContractErrorCode::InvalidStrict, report);
     if root.get("version").and_then(object::integer) != Some(1) {
         let message = "Make `version` the number 1; no other version exists.";
-        report.error(root.at("version"), Code::UnsupportedConfigVersion, message);
+        report.error(
+            root.at("version"),
+            ContractErrorCode::UnsupportedConfigVersion,
+            message,
+        );
     }
-    let mode = root.required_choice("mode", Mode::WORDS, Code::InvalidMode, report);
+    let mode = root.required_choice("mode", Mode::WORDS, ContractErrorCode::InvalidMode, report);
     let is_local = mode != Some(Mode::Cloud);
     let result_format = read_result_format(root, is_local, report);
     let sqlite_path = root
-        .object("storage", Code::StorageNotObject, report)
+        .object("storage", ContractErrorCode::StorageNotObject, report)
         .and_then(|storage| {
             storage.only(fields::STORAGE, report);
-            storage.text("sqlite_path", Code::InvalidSqlitePath, report)
+            storage.text("sqlite_path", ContractErrorCode::InvalidSqlitePath, report)
         });
     let sources = source::read_all(root, is_local, report);
     let trusted_context = binding::read_global(root, report);
@@ -348,12 +366,20 @@ fn read_root(root: &Object<'_>, report: &mut Report) -> Option<Contract> {
     })
 }
 
-fn read_result_format(root: &Object<'_>, is_local: bool, report: &mut Report) -> Option<ResultFormat> {
+fn read_result_format(
+    root: &ObjectReader<'_>,
+    is_local: bool,
+    report: &mut ValidationReport,
+) -> Option<ResultFormat> {
     let Some(node) = root.get("result_format") else {
         if is_local {
             let message =
                 "Results have format 1, as in old files; add `result_format: 2` for the current one.";
-            report.warn(root.at("result_format"), Code::ResultFormatDefault, message);
+            report.warn(
+                root.at("result_format"),
+                ContractErrorCode::ResultFormatDefault,
+                message,
+            );
         }
         return None;
     };
@@ -363,7 +389,7 @@ fn read_result_format(root: &Object<'_>, is_local: bool, report: &mut Report) ->
         Some(_) | None => {
             report.error(
                 root.at("result_format"),
-                Code::InvalidResultFormat,
+                ContractErrorCode::InvalidResultFormat,
                 "Make `result_format` 1 or 2.",
             );
             None
@@ -372,34 +398,42 @@ fn read_result_format(root: &Object<'_>, is_local: bool, report: &mut Report) ->
 }
 
 /// A global context may be absent only if every capability names one of its own.
-fn require_context(root: &Object<'_>, is_local: bool, report: &mut Report) {
+fn require_context(root: &ObjectReader<'_>, is_local: bool, report: &mut ValidationReport) {
     let every_capability_names_one = match root.get("capabilities") {
-        Some(Node::List(items)) => items
+        Some(JsonNode::List(items)) => items
             .iter()
-            .all(|item| Object::of(item, "").is_some_and(|item| item.has("context"))),
+            .all(|item| ObjectReader::of(item, "").is_some_and(|item| item.has("context"))),
         _ => false,
     };
     let is_covered = root.has("contexts") && every_capability_names_one;
     if is_local && !root.has("trusted_context") && !is_covered {
         let message =
             "Add `trusted_context` with a `provider`, or let every capability name one of `contexts`.";
-        report.error(root.at("trusted_context"), Code::TrustedContextRequired, message);
+        report.error(
+            root.at("trusted_context"),
+            ContractErrorCode::TrustedContextRequired,
+            message,
+        );
     }
 }
 
-fn check_cloud(root: &Object<'_>, mode: Option<Mode>, report: &mut Report) {
+fn check_cloud(root: &ObjectReader<'_>, mode: Option<Mode>, report: &mut ValidationReport) {
     let cloud = root
         .get("cloud")
-        .and_then(|node| Object::of(node, root.at("cloud")));
+        .and_then(|node| ObjectReader::of(node, root.at("cloud")));
     match (mode, cloud) {
         (Some(Mode::Cloud), Some(cloud)) => cloud::check(&cloud, report),
         (Some(Mode::Cloud), None) => {
             let message = "Add `cloud`, an object with `base_url_env`, `runner_token_env` and `adapter_id`.";
-            report.error(root.at("cloud"), Code::CloudConfigRequired, message);
+            report.error(root.at("cloud"), ContractErrorCode::CloudConfigRequired, message);
         }
         (Some(_), _) if root.has("cloud") => {
             let message = "Remove `cloud`, or choose mode `cloud`.";
-            report.error(root.at("cloud"), Code::CloudConfigOnlyForCloudMode, message);
+            report.error(
+                root.at("cloud"),
+                ContractErrorCode::CloudConfigOnlyForCloudMode,
+                message,
+            );
         }
         (Some(_) | None, _) => {}
     }

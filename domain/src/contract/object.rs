@@ -1,15 +1,15 @@
 //! A cursor over one JSON object of the file: reads members by their form and reports what does not fit.
 
-use super::code::Code;
+use super::code::ContractErrorCode;
 use super::names::{is_env_name, is_identifier};
-use super::report::Report;
+use super::report::ValidationReport;
 use crate::decimal::Decimal;
-use crate::json::Node;
+use crate::json::JsonNode;
 
 /// One object of the file and its path.
 #[derive(Debug)]
-pub(super) struct Object<'a> {
-    entries: &'a [(String, Node)],
+pub(super) struct ObjectReader<'a> {
+    entries: &'a [(String, JsonNode)],
     pub(super) path: String,
 }
 
@@ -26,10 +26,10 @@ pub(super) fn member(path: &str, key: &str) -> String {
     }
 }
 
-impl<'a> Object<'a> {
-    pub(super) fn of(node: &'a Node, path: impl Into<String>) -> Option<Self> {
+impl<'a> ObjectReader<'a> {
+    pub(super) fn of(node: &'a JsonNode, path: impl Into<String>) -> Option<Self> {
         match node {
-            Node::Map(entries) => Some(Self {
+            JsonNode::Map(entries) => Some(Self {
                 entries,
                 path: path.into(),
             }),
@@ -37,11 +37,11 @@ impl<'a> Object<'a> {
         }
     }
 
-    pub(super) fn entries(&self) -> &'a [(String, Node)] {
+    pub(super) fn entries(&self) -> &'a [(String, JsonNode)] {
         self.entries
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<&'a Node> {
+    pub(super) fn get(&self, key: &str) -> Option<&'a JsonNode> {
         self.entries
             .iter()
             .find(|(name, _)| name == key)
@@ -57,20 +57,25 @@ impl<'a> Object<'a> {
     }
 
     /// Reports keys outside `known`. Keys that are forbidden anyway have their own code.
-    pub(super) fn only(&self, known: &[&str], report: &mut Report) {
+    pub(super) fn only(&self, known: &[&str], report: &mut ValidationReport) {
         for (key, _) in self.entries {
             if !known.contains(&key.as_str()) && super::forbidden::key_code(key).is_none() {
                 let list = known.join(", ");
                 let message = format!("Remove `{key}`, or correct its spelling; this object has: {list}.");
-                report.error(self.at(key), Code::UnknownField, message);
+                report.error(self.at(key), ContractErrorCode::UnknownField, message);
             }
         }
     }
 
     /// A member that is an object; absent is fine.
-    pub(super) fn object(&self, key: &str, code: Code, report: &mut Report) -> Option<Object<'a>> {
+    pub(super) fn object(
+        &self,
+        key: &str,
+        code: ContractErrorCode,
+        report: &mut ValidationReport,
+    ) -> Option<ObjectReader<'a>> {
         let node = self.get(key)?;
-        let object = Object::of(node, self.at(key));
+        let object = ObjectReader::of(node, self.at(key));
         if object.is_none() {
             report.error(
                 self.at(key),
@@ -82,9 +87,14 @@ impl<'a> Object<'a> {
     }
 
     /// A non-empty text; absent is fine.
-    pub(super) fn text(&self, key: &str, code: Code, report: &mut Report) -> Option<String> {
+    pub(super) fn text(
+        &self,
+        key: &str,
+        code: ContractErrorCode,
+        report: &mut ValidationReport,
+    ) -> Option<String> {
         match self.get(key)? {
-            Node::Text(text) if !text.trim().is_empty() => Some(text.clone()),
+            JsonNode::Text(text) if !text.trim().is_empty() => Some(text.clone()),
             _ => {
                 report.error(
                     self.at(key),
@@ -97,7 +107,12 @@ impl<'a> Object<'a> {
     }
 
     /// A non-empty text that must be there.
-    pub(super) fn required_text(&self, key: &str, code: Code, report: &mut Report) -> Option<String> {
+    pub(super) fn required_text(
+        &self,
+        key: &str,
+        code: ContractErrorCode,
+        report: &mut ValidationReport,
+    ) -> Option<String> {
         if !self.has(key) {
             report.error(
                 self.at(key),
@@ -109,9 +124,14 @@ impl<'a> Object<'a> {
     }
 
     /// A safe identifier that must be there.
-    pub(super) fn identifier(&self, key: &str, code: Code, report: &mut Report) -> Option<String> {
+    pub(super) fn identifier(
+        &self,
+        key: &str,
+        code: ContractErrorCode,
+        report: &mut ValidationReport,
+    ) -> Option<String> {
         match self.get(key) {
-            Some(Node::Text(text)) if is_identifier(text) => Some(text.clone()),
+            Some(JsonNode::Text(text)) if is_identifier(text) => Some(text.clone()),
             _ => {
                 let rule = "a letter or `_` first, then letters, digits and `_`";
                 report.error(self.at(key), code, format!("Make `{key}` an identifier: {rule}."));
@@ -121,9 +141,14 @@ impl<'a> Object<'a> {
     }
 
     /// The name of an environment variable; absent is fine.
-    pub(super) fn env_name(&self, key: &str, code: Code, report: &mut Report) -> Option<String> {
+    pub(super) fn env_name(
+        &self,
+        key: &str,
+        code: ContractErrorCode,
+        report: &mut ValidationReport,
+    ) -> Option<String> {
         match self.get(key)? {
-            Node::Text(text) if is_env_name(text) => Some(text.clone()),
+            JsonNode::Text(text) if is_env_name(text) => Some(text.clone()),
             _ => {
                 let rule = "an upper-case letter or `_` first, then upper-case letters, digits and `_`";
                 let message =
@@ -135,7 +160,12 @@ impl<'a> Object<'a> {
     }
 
     /// The name of an environment variable that must be there.
-    pub(super) fn required_env_name(&self, key: &str, code: Code, report: &mut Report) -> Option<String> {
+    pub(super) fn required_env_name(
+        &self,
+        key: &str,
+        code: ContractErrorCode,
+        report: &mut ValidationReport,
+    ) -> Option<String> {
         if !self.has(key) {
             let message = format!(
                 "Add `{key}`, the name of an environment variable such as `APP_{}`.",
@@ -147,9 +177,14 @@ impl<'a> Object<'a> {
     }
 
     /// A boolean; absent is fine.
-    pub(super) fn flag(&self, key: &str, code: Code, report: &mut Report) -> Option<bool> {
+    pub(super) fn flag(
+        &self,
+        key: &str,
+        code: ContractErrorCode,
+        report: &mut ValidationReport,
+    ) -> Option<bool> {
         match self.get(key)? {
-            Node::Bool(value) => Some(*value),
+            JsonNode::Bool(value) => Some(*value),
             _ => {
                 report.error(self.at(key), code, format!("Make `{key}` true or false."));
                 None
@@ -158,7 +193,12 @@ impl<'a> Object<'a> {
     }
 
     /// An integer from 1 to 2147483647; absent is fine.
-    pub(super) fn positive(&self, key: &str, code: Code, report: &mut Report) -> Option<u32> {
+    pub(super) fn positive(
+        &self,
+        key: &str,
+        code: ContractErrorCode,
+        report: &mut ValidationReport,
+    ) -> Option<u32> {
         let number = integer(self.get(key)?).and_then(|number| i32::try_from(number).ok());
         match number
             .and_then(|number| u32::try_from(number).ok())
@@ -181,13 +221,13 @@ impl<'a> Object<'a> {
         &self,
         key: &str,
         words: &[(&str, T)],
-        code: Code,
-        report: &mut Report,
+        code: ContractErrorCode,
+        report: &mut ValidationReport,
     ) -> Option<T> {
         let node = self.get(key)?;
         let chosen = words
             .iter()
-            .find(|(word, _)| matches!(node, Node::Text(text) if text == word));
+            .find(|(word, _)| matches!(node, JsonNode::Text(text) if text == word));
         if chosen.is_none() {
             let list: Vec<_> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
             report.error(
@@ -204,8 +244,8 @@ impl<'a> Object<'a> {
         &self,
         key: &str,
         words: &[(&str, T)],
-        code: Code,
-        report: &mut Report,
+        code: ContractErrorCode,
+        report: &mut ValidationReport,
     ) -> Option<T> {
         if !self.has(key) {
             let list: Vec<_> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
@@ -219,9 +259,14 @@ impl<'a> Object<'a> {
     }
 
     /// A number of any size; absent is fine.
-    pub(super) fn number(&self, key: &str, code: Code, report: &mut Report) -> Option<Decimal> {
+    pub(super) fn number(
+        &self,
+        key: &str,
+        code: ContractErrorCode,
+        report: &mut ValidationReport,
+    ) -> Option<Decimal> {
         let read = match self.get(key)? {
-            Node::Number(text) => Decimal::parse(text).map_err(|error| error.to_string()),
+            JsonNode::Number(text) => Decimal::parse(text).map_err(|error| error.to_string()),
             other => Err(format!("it is {}", other.type_name())),
         };
         read.map_err(|reason| report.error(self.at(key), code, format!("Make `{key}` a number; {reason}.")))
@@ -229,10 +274,15 @@ impl<'a> Object<'a> {
     }
 
     /// A list of identifiers in which `list_code` tells of a wrong list and `item_code` of a wrong member.
-    pub(super) fn identifiers(&self, key: &str, codes: (Code, Code), report: &mut Report) -> Vec<String> {
+    pub(super) fn identifiers(
+        &self,
+        key: &str,
+        codes: (ContractErrorCode, ContractErrorCode),
+        report: &mut ValidationReport,
+    ) -> Vec<String> {
         let (list_code, item_code) = codes;
         let items = match self.get(key) {
-            Some(Node::List(items)) if !items.is_empty() => items,
+            Some(JsonNode::List(items)) if !items.is_empty() => items,
             _ => {
                 report.error(
                     self.at(key),
@@ -245,7 +295,7 @@ impl<'a> Object<'a> {
         let mut names = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
             match item {
-                Node::Text(text) if is_identifier(text) => names.push(text.clone()),
+                JsonNode::Text(text) if is_identifier(text) => names.push(text.clone()),
                 _ => {
                     let message = "Name a column: a letter or `_` first, then letters, digits and `_`.";
                     report.error(format!("{}[{index}]", self.at(key)), item_code, message);
@@ -257,9 +307,9 @@ impl<'a> Object<'a> {
 }
 
 /// The node as an integer from 0, whatever its notation.
-pub(super) fn integer(node: &Node) -> Option<u64> {
+pub(super) fn integer(node: &JsonNode) -> Option<u64> {
     match node {
-        Node::Number(text) => Decimal::parse(text).ok()?.to_u64(),
+        JsonNode::Number(text) => Decimal::parse(text).ok()?.to_u64(),
         _ => None,
     }
 }

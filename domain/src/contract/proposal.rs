@@ -3,22 +3,22 @@
 use super::approval::ApprovalSpec;
 use super::argument::{Scalar, read_range};
 use super::capability::{References, is_direct, names_argument};
-use super::code::Code;
+use super::code::ContractErrorCode;
 use super::executor::DIRECT;
 use super::fields;
 use super::names::is_identifier;
-use super::object::Object;
-use super::report::Report;
+use super::object::ObjectReader;
+use super::report::ValidationReport;
 use super::side_effects_ack::{self, SideEffectAck};
 use super::source::is_empty;
 use super::transition::Transition;
 use super::{ConflictGuard, Mode, approval, conflict_guard, transition};
 use crate::decimal::Decimal;
-use crate::json::Node;
+use crate::json::JsonNode;
 
 /// Where the new value of a column comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Binding {
+pub enum PatchBinding {
     /// Always this value.
     Fixed(Scalar),
     /// The value of this argument; null if an optional argument is absent.
@@ -27,7 +27,7 @@ pub enum Binding {
 
 /// Inclusive bounds of a patched column; at least one is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bound {
+pub struct NumericBound {
     pub column: String,
     pub minimum: Option<Decimal>,
     pub maximum: Option<Decimal>,
@@ -46,9 +46,9 @@ pub enum ExecutorRef {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProposalSpec {
-    pub patch: Vec<(String, Binding)>,
+    pub patch: Vec<(String, PatchBinding)>,
     pub allowed_columns: Vec<String>,
-    pub bounds: Vec<Bound>,
+    pub bounds: Vec<NumericBound>,
     pub transitions: Vec<Transition>,
     pub conflict_guard: ConflictGuard,
     pub approval: ApprovalSpec,
@@ -60,12 +60,15 @@ pub struct ProposalSpec {
 }
 
 pub(super) fn read(
-    capability: &Object<'_>,
+    capability: &ObjectReader<'_>,
     references: &References<'_>,
-    report: &mut Report,
+    report: &mut ValidationReport,
 ) -> Option<ProposalSpec> {
     let patch = read_patch(capability, report);
-    let codes = (Code::AllowedColumnsRequired, Code::InvalidAllowedColumn);
+    let codes = (
+        ContractErrorCode::AllowedColumnsRequired,
+        ContractErrorCode::InvalidAllowedColumn,
+    );
     let allowed_columns = capability.identifiers("allowed_columns", codes, report);
     check_columns(capability, &allowed_columns, report);
     let bounds = read_bounds(capability, &patch, report);
@@ -89,11 +92,11 @@ pub(super) fn read(
     })
 }
 
-fn read_patch(capability: &Object<'_>, report: &mut Report) -> Vec<(String, Binding)> {
+fn read_patch(capability: &ObjectReader<'_>, report: &mut ValidationReport) -> Vec<(String, PatchBinding)> {
     let patch = capability.get("patch").filter(|node| !is_empty(node));
-    let Some(patch) = patch.and_then(|node| Object::of(node, capability.at("patch"))) else {
+    let Some(patch) = patch.and_then(|node| ObjectReader::of(node, capability.at("patch"))) else {
         let message = "Add `patch`, an object that binds at least one column to `fixed` or `from_arg`.";
-        report.error(capability.at("patch"), Code::PatchRequired, message);
+        report.error(capability.at("patch"), ContractErrorCode::PatchRequired, message);
         return Vec::new();
     };
     let mut bindings = Vec::new();
@@ -101,11 +104,11 @@ fn read_patch(capability: &Object<'_>, report: &mut Report) -> Vec<(String, Bind
         let path = patch.at(column);
         if !is_identifier(column) {
             let message = "Name a column: a letter or `_` first, then letters, digits and `_`.";
-            report.error(&path, Code::InvalidPatchColumn, message);
+            report.error(&path, ContractErrorCode::InvalidPatchColumn, message);
         }
-        let Some(binding) = Object::of(node, &path) else {
+        let Some(binding) = ObjectReader::of(node, &path) else {
             let message = "Make this an object with `fixed` or `from_arg`.";
-            report.error(path, Code::PatchBindingNotObject, message);
+            report.error(path, ContractErrorCode::PatchBindingNotObject, message);
             continue;
         };
         bindings.extend(read_binding(capability, &binding, report).map(|binding| (column.clone(), binding)));
@@ -113,75 +116,95 @@ fn read_patch(capability: &Object<'_>, report: &mut Report) -> Vec<(String, Bind
     bindings
 }
 
-fn read_binding(capability: &Object<'_>, binding: &Object<'_>, report: &mut Report) -> Option<Binding> {
+fn read_binding(
+    capability: &ObjectReader<'_>,
+    binding: &ObjectReader<'_>,
+    report: &mut ValidationReport,
+) -> Option<PatchBinding> {
     binding.only(fields::BINDING, report);
     match (binding.get("fixed"), binding.get("from_arg")) {
         (Some(node), None) => match Scalar::of(node) {
-            Some(scalar) => Some(Binding::Fixed(scalar)),
+            Some(scalar) => Some(PatchBinding::Fixed(scalar)),
             None => {
                 let message = "Make `fixed` a text, a boolean, null, or a number of at most 128 digits.";
-                report.error(binding.at("fixed"), Code::InvalidPatchBinding, message);
+                report.error(
+                    binding.at("fixed"),
+                    ContractErrorCode::InvalidPatchBinding,
+                    message,
+                );
                 None
             }
         },
         (None, Some(_)) => {
-            let name = binding.text("from_arg", Code::InvalidPatchArg, report)?;
+            let name = binding.text("from_arg", ContractErrorCode::InvalidPatchArg, report)?;
             if !names_argument(capability, &name) {
                 let message =
                     format!("Make `from_arg` one of the names in `args`; `{name}` is none of them.");
-                report.error(binding.at("from_arg"), Code::UnknownPatchArg, message);
+                report.error(
+                    binding.at("from_arg"),
+                    ContractErrorCode::UnknownPatchArg,
+                    message,
+                );
             }
-            Some(Binding::Arg(name))
+            Some(PatchBinding::Arg(name))
         }
         (None, None) | (Some(_), Some(_)) => {
             let message = "Give exactly one of `fixed` and `from_arg`.";
-            report.error(&binding.path, Code::InvalidPatchBinding, message);
+            report.error(&binding.path, ContractErrorCode::InvalidPatchBinding, message);
             None
         }
     }
 }
 
 /// Columns of the file's patch, whether or not their bindings are well formed.
-pub(super) fn patches(capability: &Object<'_>, column: &str) -> bool {
-    matches!(capability.get("patch"), Some(Node::Map(entries)) if entries.iter().any(|(key, _)| key == column))
+pub(super) fn patches(capability: &ObjectReader<'_>, column: &str) -> bool {
+    matches!(capability.get("patch"), Some(JsonNode::Map(entries)) if entries.iter().any(|(key, _)| key == column))
 }
 
 /// True if the list under `key` has the column.
-pub(super) fn lists(capability: &Object<'_>, key: &str, column: &str) -> bool {
-    matches!(capability.get(key), Some(Node::List(items))
-        if items.iter().any(|item| matches!(item, Node::Text(text) if text == column)))
+pub(super) fn lists(capability: &ObjectReader<'_>, key: &str, column: &str) -> bool {
+    matches!(capability.get(key), Some(JsonNode::List(items))
+        if items.iter().any(|item| matches!(item, JsonNode::Text(text) if text == column)))
 }
 
 /// True if `object.key` is this column.
-pub(super) fn names(capability: &Object<'_>, object: &str, key: &str, column: &str) -> bool {
-    let object = capability.get(object).and_then(|node| Object::of(node, ""));
-    object.is_some_and(|object| matches!(object.get(key), Some(Node::Text(text)) if text == column))
+pub(super) fn names(capability: &ObjectReader<'_>, object: &str, key: &str, column: &str) -> bool {
+    let object = capability.get(object).and_then(|node| ObjectReader::of(node, ""));
+    object.is_some_and(|object| matches!(object.get(key), Some(JsonNode::Text(text)) if text == column))
 }
 
 /// True if the column is visible, a key or the guard: what every read brings along.
-pub(super) fn is_read(capability: &Object<'_>, column: &str) -> bool {
+pub(super) fn is_read(capability: &ObjectReader<'_>, column: &str) -> bool {
     lists(capability, "visible_columns", column)
         || names(capability, "target", "primary_key", column)
         || names(capability, "target", "tenant_key", column)
         || names(capability, "conflict_guard", "column", column)
 }
 
-fn check_columns(capability: &Object<'_>, allowed: &[String], report: &mut Report) {
+fn check_columns(capability: &ObjectReader<'_>, allowed: &[String], report: &mut ValidationReport) {
     let Some(patch) = capability
         .get("patch")
-        .and_then(|node| Object::of(node, capability.at("patch")))
+        .and_then(|node| ObjectReader::of(node, capability.at("patch")))
     else {
         return;
     };
     for (column, _) in patch.entries() {
         if !allowed.is_empty() && !allowed.contains(column) {
             let message = format!("Add `{column}` to `allowed_columns`, or remove it from `patch`.");
-            report.error(patch.at(column), Code::PatchColumnNotAllowed, message);
+            report.error(
+                patch.at(column),
+                ContractErrorCode::PatchColumnNotAllowed,
+                message,
+            );
         }
         if is_identifier(column) && !is_read(capability, column) {
             let message =
                 format!("Add `{column}` to `visible_columns`, so that approvers see its old value.");
-            report.warn(patch.at(column), Code::PatchColumnNotVisible, message);
+            report.warn(
+                patch.at(column),
+                ContractErrorCode::PatchColumnNotVisible,
+                message,
+            );
         }
     }
     for (index, column) in allowed.iter().enumerate() {
@@ -190,14 +213,22 @@ fn check_columns(capability: &Object<'_>, allowed: &[String], report: &mut Repor
                 let path = format!("{}[{index}]", capability.at("allowed_columns"));
                 let message =
                     format!("Remove `{column}`: it is the target's `{key}`, which no proposal may change.");
-                report.error(path, Code::KeyColumnAllowed, message);
+                report.error(path, ContractErrorCode::KeyColumnAllowed, message);
             }
         }
     }
 }
 
-fn read_bounds(capability: &Object<'_>, patch: &[(String, Binding)], report: &mut Report) -> Vec<Bound> {
-    let Some(map) = capability.object("numeric_bounds", Code::NumericBoundsNotObject, report) else {
+fn read_bounds(
+    capability: &ObjectReader<'_>,
+    patch: &[(String, PatchBinding)],
+    report: &mut ValidationReport,
+) -> Vec<NumericBound> {
+    let Some(map) = capability.object(
+        "numeric_bounds",
+        ContractErrorCode::NumericBoundsNotObject,
+        report,
+    ) else {
         return Vec::new();
     };
     let mut bounds = Vec::new();
@@ -205,27 +236,27 @@ fn read_bounds(capability: &Object<'_>, patch: &[(String, Binding)], report: &mu
         let path = map.at(column);
         if !is_identifier(column) {
             let message = "Name a column: a letter or `_` first, then letters, digits and `_`.";
-            report.error(&path, Code::InvalidNumericBoundColumn, message);
+            report.error(&path, ContractErrorCode::InvalidNumericBoundColumn, message);
         } else if !patches(capability, column) {
             let message = format!("Add `{column}` to `patch`, or remove its bound.");
-            report.error(&path, Code::NumericBoundPatchColumnRequired, message);
+            report.error(&path, ContractErrorCode::NumericBoundPatchColumnRequired, message);
         }
-        let Some(object) = Object::of(node, &path) else {
+        let Some(object) = ObjectReader::of(node, &path) else {
             let message = "Make the bound an object with `minimum`, `maximum` or both.";
-            report.error(path, Code::NumericBoundNotObject, message);
+            report.error(path, ContractErrorCode::NumericBoundNotObject, message);
             continue;
         };
         object.only(fields::BOUND, report);
         if !object.has("minimum") && !object.has("maximum") {
             report.error(
                 path,
-                Code::NumericBoundEmpty,
+                ContractErrorCode::NumericBoundEmpty,
                 "Add `minimum`, `maximum` or both, or remove the bound.",
             );
             continue;
         }
         let (minimum, maximum) = read_range(&object, report);
-        let bound = Bound {
+        let bound = NumericBound {
             column: column.clone(),
             minimum,
             maximum,
@@ -237,16 +268,16 @@ fn read_bounds(capability: &Object<'_>, patch: &[(String, Binding)], report: &mu
 }
 
 fn check_fixed_bound(
-    capability: &Object<'_>,
-    patch: &[(String, Binding)],
-    bound: &Bound,
-    report: &mut Report,
+    capability: &ObjectReader<'_>,
+    patch: &[(String, PatchBinding)],
+    bound: &NumericBound,
+    report: &mut ValidationReport,
 ) {
     let binding = patch
         .iter()
         .find(|(column, _)| *column == bound.column)
         .map(|(_, binding)| binding);
-    let Some(Binding::Fixed(fixed)) = binding else {
+    let Some(PatchBinding::Fixed(fixed)) = binding else {
         return;
     };
     let is_within = match fixed {
@@ -259,48 +290,65 @@ fn check_fixed_bound(
     if !is_within {
         let path = format!("{}.{}.fixed", capability.at("patch"), bound.column);
         let message = "Make the fixed value a number within `numeric_bounds` of its column: every call would be refused.";
-        report.error(path, Code::FixedValueOutOfBounds, message);
+        report.error(path, ContractErrorCode::FixedValueOutOfBounds, message);
     }
 }
 
-fn read_db_managed(capability: &Object<'_>, allowed: &[String], report: &mut Report) -> Vec<String> {
+fn read_db_managed(
+    capability: &ObjectReader<'_>,
+    allowed: &[String],
+    report: &mut ValidationReport,
+) -> Vec<String> {
     if !capability.has("db_managed") {
         return Vec::new();
     }
     let columns = capability.identifiers(
         "db_managed",
-        (Code::InvalidDbManaged, Code::InvalidDbManaged),
+        (
+            ContractErrorCode::InvalidDbManaged,
+            ContractErrorCode::InvalidDbManaged,
+        ),
         report,
     );
     for (index, column) in columns.iter().enumerate() {
         if patches(capability, column) || allowed.contains(column) {
             let path = format!("{}[{index}]", capability.at("db_managed"));
             let message = format!("Remove `{column}` here, or from `patch` and `allowed_columns`.");
-            report.error(path, Code::DbManagedColumnPatched, message);
+            report.error(path, ContractErrorCode::DbManagedColumnPatched, message);
         }
     }
     columns
 }
 
 fn read_executor(
-    capability: &Object<'_>,
+    capability: &ObjectReader<'_>,
     references: &References<'_>,
-    report: &mut Report,
+    report: &mut ValidationReport,
 ) -> Option<ExecutorRef> {
     let executor = match capability.get("executor") {
         None => ExecutorRef::Direct,
-        Some(Node::Text(name)) if name == DIRECT || is_direct(references.executors, name) => {
+        Some(JsonNode::Text(name)) if name == DIRECT || is_direct(references.executors, name) => {
             ExecutorRef::Direct
         }
-        Some(Node::Text(name)) if references.names("executors", name) => ExecutorRef::Handler(name.clone()),
-        Some(Node::Text(_)) => {
+        Some(JsonNode::Text(name)) if references.names("executors", name) => {
+            ExecutorRef::Handler(name.clone())
+        }
+        Some(JsonNode::Text(_)) => {
             let message = "Make `executor` the name of a member of `executors`, or `sql_update`.";
-            report.error(capability.at("executor"), Code::UnknownExecutor, message);
+            report.error(
+                capability.at("executor"),
+                ContractErrorCode::UnknownExecutor,
+                message,
+            );
             return None;
         }
         Some(_) => {
             let message = "Make `executor` a text: the name of a member of `executors`, or `sql_update`.";
-            report.error(capability.at("executor"), Code::InvalidExecutorReference, message);
+            report.error(
+                capability.at("executor"),
+                ContractErrorCode::InvalidExecutorReference,
+                message,
+            );
             return None;
         }
     };
@@ -311,16 +359,18 @@ fn read_executor(
 }
 
 /// Direct writeback needs a source that may be written and a row that is bound to a tenant.
-fn check_direct(capability: &Object<'_>, references: &References<'_>, report: &mut Report) {
+fn check_direct(capability: &ObjectReader<'_>, references: &References<'_>, report: &mut ValidationReport) {
     let target = capability
         .get("target")
-        .and_then(|node| Object::of(node, capability.at("target")));
-    if let Some(target) = target.filter(|target| target.get("single_tenant_dev") == Some(&Node::Bool(true))) {
+        .and_then(|node| ObjectReader::of(node, capability.at("target")));
+    if let Some(target) =
+        target.filter(|target| target.get("single_tenant_dev") == Some(&JsonNode::Bool(true)))
+    {
         let message = "Give the target a `tenant_key`, or let a handler carry the proposal out: direct writeback \
                        never changes a row that is not bound to a tenant.";
         report.error(
             target.at("single_tenant_dev"),
-            Code::SingleTenantDevDirectWriteback,
+            ContractErrorCode::SingleTenantDevDirectWriteback,
             message,
         );
     }
@@ -333,17 +383,17 @@ fn check_direct(capability: &Object<'_>, references: &References<'_>, report: &m
         let message = "Name a handler as `executor`, or remove `read_only` from the source.";
         report.error(
             capability.at("executor"),
-            Code::ReadOnlySourceDirectWriteback,
+            ContractErrorCode::ReadOnlySourceDirectWriteback,
             message,
         );
     }
     let path = format!("$.sources.{}.write_url_env", source.name);
     if source.write_url_env.is_none() && !report.warnings.iter().any(|warning| warning.path == path) {
         let message = "Add `write_url_env`: until then proposals can be approved but not applied.";
-        report.warn(path, Code::WritebackDisabled, message);
+        report.warn(path, ContractErrorCode::WritebackDisabled, message);
     }
 }
 
-pub(super) fn names_source(capability: &Object<'_>, name: &str) -> bool {
-    matches!(capability.get("source"), Some(Node::Text(source)) if source == name)
+pub(super) fn names_source(capability: &ObjectReader<'_>, name: &str) -> bool {
+    matches!(capability.get("source"), Some(JsonNode::Text(source)) if source == name)
 }

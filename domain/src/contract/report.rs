@@ -2,27 +2,27 @@
 
 use serde::Serialize;
 
-use super::code::Code;
+use super::code::ContractErrorCode;
 use super::forbidden::connection_url_at;
 
 /// One thing to fix. `path` is rooted at `$`, as in `$.capabilities[0].args.order_id`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct ValidationIssue {
     pub path: String,
-    pub code: Code,
+    pub code: ContractErrorCode,
     pub message: String,
 }
 
 /// All problems of one file, in the order of the file's parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    pub errors: Vec<Problem>,
-    pub warnings: Vec<Problem>,
+pub struct ValidationReport {
+    pub errors: Vec<ValidationIssue>,
+    pub warnings: Vec<ValidationIssue>,
 }
 
-impl Problem {
+impl ValidationIssue {
     /// A URL that stands where a name belongs is not repeated: it may hold a password.
-    fn new(path: String, code: Code, message: String) -> Self {
+    fn new(path: String, code: ContractErrorCode, message: String) -> Self {
         Self {
             path: without_url(path, "[URL]"),
             code,
@@ -39,23 +39,34 @@ fn without_url(text: String, instead: &str) -> String {
     }
 }
 
-impl Report {
+impl ValidationReport {
     /// True if there is no error; warnings do not count.
     pub fn is_ok(&self) -> bool {
         self.errors.is_empty()
     }
 
-    pub(super) fn error(&mut self, path: impl Into<String>, code: Code, message: impl Into<String>) {
-        self.errors.push(Problem::new(path.into(), code, message.into()));
+    pub(super) fn error(
+        &mut self,
+        path: impl Into<String>,
+        code: ContractErrorCode,
+        message: impl Into<String>,
+    ) {
+        self.errors
+            .push(ValidationIssue::new(path.into(), code, message.into()));
     }
 
-    pub(super) fn warn(&mut self, path: impl Into<String>, code: Code, message: impl Into<String>) {
+    pub(super) fn warn(
+        &mut self,
+        path: impl Into<String>,
+        code: ContractErrorCode,
+        message: impl Into<String>,
+    ) {
         self.warnings
-            .push(Problem::new(path.into(), code, message.into()));
+            .push(ValidationIssue::new(path.into(), code, message.into()));
     }
 }
 
-impl Serialize for Problem {
+impl Serialize for ValidationIssue {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct as _;
         let mut problem = serializer.serialize_struct("Problem", 3)?;
@@ -67,7 +78,7 @@ impl Serialize for Problem {
 }
 
 /// The public form `{ok, errors, warnings}`.
-impl Serialize for Report {
+impl Serialize for ValidationReport {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct as _;
         let mut report = serializer.serialize_struct("Report", 3)?;

@@ -9,15 +9,15 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    Advance, Arg, Binding, Bound, Capability, CapabilityKind, Contract, Executor, ExecutorKind, ExecutorRef,
-    ProposalSpec, Scalar, SideEffectAck,
+    Arg, Capability, CapabilityKind, Contract, ExecutorKind, ExecutorRef, ExecutorSpec, NumericBound,
+    PatchBinding, ProposalSpec, Scalar, SideEffectAck, VersionAdvance,
 };
 use crate::access_token::TokenPolicy;
 use crate::canonical;
 use crate::decimal::Decimal;
 use crate::digest::Digest;
 use crate::limits::FILE_BYTES_MAX;
-use crate::signing::Kind;
+use crate::signing::ObjectKind;
 use crate::value::Value;
 
 /// A file's scalars become tagged values, which are longer than the scalars, but never by this factor.
@@ -25,15 +25,15 @@ const SEAL_BYTES_MAX: usize = 64 * FILE_BYTES_MAX;
 
 impl Capability {
     /// The contract digest of this capability of `contract`.
-    pub fn seal(&self, contract: &Contract) -> Digest {
-        let bytes = canonical::encode_within(&Sealed::of(self, contract), SEAL_BYTES_MAX)
+    pub fn contract_digest(&self, contract: &Contract) -> Digest {
+        let bytes = canonical::encode_within(&DigestInput::of(self, contract), SEAL_BYTES_MAX)
             .expect("a seal has fixed depth, small integers and a bounded size");
-        Digest::of(Kind::Contract, &bytes)
+        Digest::of(ObjectKind::Contract, &bytes)
     }
 }
 
 #[derive(Serialize)]
-struct Sealed<'a> {
+struct DigestInput<'a> {
     v: u8,
     mode: &'static str,
     source: SealedSource<'a>,
@@ -125,7 +125,7 @@ struct SealedExecutor<'a> {
     is_signed: bool,
 }
 
-impl<'a> Sealed<'a> {
+impl<'a> DigestInput<'a> {
     fn of(capability: &'a Capability, contract: &'a Contract) -> Self {
         let source = contract
             .source(&capability.source)
@@ -188,11 +188,11 @@ impl<'a> SealedProposal<'a> {
     fn of(spec: &'a ProposalSpec, contract: &'a Contract) -> Self {
         let patch = spec.patch.iter().map(|(column, binding)| {
             let sealed = match binding {
-                Binding::Fixed(scalar) => SealedBinding {
+                PatchBinding::Fixed(scalar) => SealedBinding {
                     fixed: Some(scalar.to_value()),
                     from_arg: None,
                 },
-                Binding::Arg(name) => SealedBinding {
+                PatchBinding::Arg(name) => SealedBinding {
                     fixed: None,
                     from_arg: Some(name),
                 },
@@ -222,9 +222,9 @@ impl<'a> SealedProposal<'a> {
             transitions: transitions.collect(),
             guard_column: spec.conflict_guard.column(),
             guard_advance: match spec.conflict_guard.advance() {
-                Advance::None => None,
-                Advance::Increment => Some("increment"),
-                Advance::Now => Some("now"),
+                VersionAdvance::None => None,
+                VersionAdvance::Increment => Some("increment"),
+                VersionAdvance::Now => Some("now"),
             },
             required_role: spec.approval.required_role.as_deref(),
             quorum: spec.approval.quorum,
@@ -236,7 +236,7 @@ impl<'a> SealedProposal<'a> {
 }
 
 impl SealedBound {
-    fn of(bound: &Bound) -> Self {
+    fn of(bound: &NumericBound) -> Self {
         Self {
             minimum: bound.minimum.as_ref().map(tagged),
             maximum: bound.maximum.as_ref().map(tagged),
@@ -256,7 +256,7 @@ impl<'a> SealedExecutor<'a> {
         let ExecutorRef::Handler(name) = executor else {
             return direct;
         };
-        let Executor { name, kind, .. } = contract
+        let ExecutorSpec { name, kind, .. } = contract
             .executor(name)
             .expect("a checked contract has its executors");
         let (method, has_bearer_token, is_signed) = match kind {

@@ -5,13 +5,13 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::code::Code;
+use super::code::ContractErrorCode;
 use super::fields;
 use super::names::is_qualified_name;
-use super::object::{Object, integer};
-use super::report::Report;
+use super::object::{ObjectReader, integer};
+use super::report::ValidationReport;
 use crate::digest::Digest;
-use crate::json::Node;
+use crate::json::JsonNode;
 
 /// Entries of one capability.
 pub const SIDE_EFFECTS_MAX: usize = 16;
@@ -54,27 +54,31 @@ impl fmt::Display for SideEffectWrite {
 }
 
 /// The entries in the order of the file; `is_direct` if the writer itself carries the proposal out.
-pub(super) fn read_all(capability: &Object<'_>, is_direct: bool, report: &mut Report) -> Vec<SideEffectAck> {
+pub(super) fn read_all(
+    capability: &ObjectReader<'_>,
+    is_direct: bool,
+    report: &mut ValidationReport,
+) -> Vec<SideEffectAck> {
     let path = capability.at("side_effects_ack");
     let items = match capability.get("side_effects_ack") {
         None => return Vec::new(),
-        Some(Node::List(items)) if (1..=SIDE_EFFECTS_MAX).contains(&items.len()) => items,
+        Some(JsonNode::List(items)) if (1..=SIDE_EFFECTS_MAX).contains(&items.len()) => items,
         Some(_) => {
             let message = format!("Make `side_effects_ack` a list of 1 to {SIDE_EFFECTS_MAX} entries.");
-            report.error(path, Code::InvalidSideEffectsAck, message);
+            report.error(path, ContractErrorCode::InvalidSideEffectsAck, message);
             return Vec::new();
         }
     };
     if !is_direct {
         let message = "Remove `side_effects_ack`: a handler of the application carries the proposal out.";
-        report.error(&path, Code::SideEffectsAckHandler, message);
+        report.error(&path, ContractErrorCode::SideEffectsAckHandler, message);
     }
     let mut entries: Vec<SideEffectAck> = Vec::new();
     for (index, item) in items.iter().enumerate() {
         let path = format!("{path}[{index}]");
-        let Some(object) = Object::of(item, &path) else {
+        let Some(object) = ObjectReader::of(item, &path) else {
             let message = "Make the entry an object with `name`, `digest`, `functions` and `writes`.";
-            report.error(path, Code::InvalidSideEffectsAck, message);
+            report.error(path, ContractErrorCode::InvalidSideEffectsAck, message);
             continue;
         };
         let Some(entry) = read(&object, report) else {
@@ -85,31 +89,39 @@ pub(super) fn read_all(capability: &Object<'_>, is_direct: bool, report: &mut Re
             .any(|e| e.name == entry.name && e.digest == entry.digest)
         {
             let message = format!("Remove this entry: `{}` is acknowledged above.", entry.name);
-            report.error(path, Code::DuplicateSideEffect, message);
+            report.error(path, ContractErrorCode::DuplicateSideEffect, message);
         }
         entries.push(entry);
     }
     entries
 }
 
-fn read(object: &Object<'_>, report: &mut Report) -> Option<SideEffectAck> {
+fn read(object: &ObjectReader<'_>, report: &mut ValidationReport) -> Option<SideEffectAck> {
     object.only(fields::SIDE_EFFECT_ACK, report);
     let name = match object.get("name") {
-        Some(Node::Text(name)) if is_name(name) => Some(name.clone()),
+        Some(JsonNode::Text(name)) if is_name(name) => Some(name.clone()),
         _ => {
             let message = format!("Make `name` a string of 1 to {NAME_CHARS_MAX} printable characters.");
-            report.error(object.at("name"), Code::InvalidSideEffectName, message);
+            report.error(
+                object.at("name"),
+                ContractErrorCode::InvalidSideEffectName,
+                message,
+            );
             None
         }
     };
     let digest = match object.get("digest") {
-        Some(Node::Text(text)) => text.parse().ok(),
+        Some(JsonNode::Text(text)) => text.parse().ok(),
         _ => None,
     };
     if digest.is_none() {
         let message =
             "Make `digest` the one that `writeback doctor --check-db` prints: `sha256:` and 64 hex digits.";
-        report.error(object.at("digest"), Code::InvalidSideEffectDigest, message);
+        report.error(
+            object.at("digest"),
+            ContractErrorCode::InvalidSideEffectDigest,
+            message,
+        );
     }
     let functions = read_functions(object, report);
     let writes = read_writes(object, report);
@@ -121,12 +133,12 @@ fn read(object: &Object<'_>, report: &mut Report) -> Option<SideEffectAck> {
     })
 }
 
-fn read_functions(object: &Object<'_>, report: &mut Report) -> Option<Vec<String>> {
+fn read_functions(object: &ObjectReader<'_>, report: &mut ValidationReport) -> Option<Vec<String>> {
     let mut functions = Vec::new();
-    if let Some(Node::List(items)) = object.get("functions") {
+    if let Some(JsonNode::List(items)) = object.get("functions") {
         for item in items {
             match item {
-                Node::Text(name) if is_name(name) && !functions.contains(name) => {
+                JsonNode::Text(name) if is_name(name) && !functions.contains(name) => {
                     functions.push(name.clone())
                 }
                 _ => {}
@@ -140,37 +152,45 @@ fn read_functions(object: &Object<'_>, report: &mut Report) -> Option<Vec<String
     let message = format!(
         "Make `functions` a list of at most {FUNCTIONS_MAX} different names, `[]` if the code calls none."
     );
-    report.error(object.at("functions"), Code::InvalidSideEffectFunctions, message);
+    report.error(
+        object.at("functions"),
+        ContractErrorCode::InvalidSideEffectFunctions,
+        message,
+    );
     None
 }
 
-fn read_writes(object: &Object<'_>, report: &mut Report) -> Option<Vec<SideEffectWrite>> {
+fn read_writes(object: &ObjectReader<'_>, report: &mut ValidationReport) -> Option<Vec<SideEffectWrite>> {
     let path = object.at("writes");
     let items = match object.get("writes") {
-        Some(Node::List(items)) if items.len() <= SIDE_EFFECT_TABLES_MAX => items,
+        Some(JsonNode::List(items)) if items.len() <= SIDE_EFFECT_TABLES_MAX => items,
         _ => {
             let message = format!(
                 "Make `writes` a list of at most {SIDE_EFFECT_TABLES_MAX} objects with `table` and `rows`, `[]` if \
                  the code writes no other row."
             );
-            report.error(path, Code::InvalidSideEffectWrites, message);
+            report.error(path, ContractErrorCode::InvalidSideEffectWrites, message);
             return None;
         }
     };
     let mut writes: Vec<SideEffectWrite> = Vec::new();
     for (index, item) in items.iter().enumerate() {
         let path = format!("{path}[{index}]");
-        let Some(object) = Object::of(item, &path) else {
+        let Some(object) = ObjectReader::of(item, &path) else {
             let message = "Make this an object with `table` and `rows`.";
-            report.error(path, Code::InvalidSideEffectWrites, message);
+            report.error(path, ContractErrorCode::InvalidSideEffectWrites, message);
             continue;
         };
         object.only(fields::SIDE_EFFECT_WRITE, report);
         let table = match object.get("table") {
-            Some(Node::Text(table)) if is_qualified_name(table) => Some(table.clone()),
+            Some(JsonNode::Text(table)) if is_qualified_name(table) => Some(table.clone()),
             _ => {
                 let message = "Make `table` a schema and a table: two identifiers joined by a dot.";
-                report.error(object.at("table"), Code::InvalidSideEffectWrites, message);
+                report.error(
+                    object.at("table"),
+                    ContractErrorCode::InvalidSideEffectWrites,
+                    message,
+                );
                 None
             }
         };
@@ -179,14 +199,22 @@ fn read_writes(object: &Object<'_>, report: &mut Report) -> Option<Vec<SideEffec
         let rows = rows.filter(|rows| (1..=SIDE_EFFECT_ROWS_MAX).contains(rows));
         if rows.is_none() {
             let message = format!("Make `rows` an integer from 1 to {SIDE_EFFECT_ROWS_MAX}.");
-            report.error(object.at("rows"), Code::InvalidSideEffectWrites, message);
+            report.error(
+                object.at("rows"),
+                ContractErrorCode::InvalidSideEffectWrites,
+                message,
+            );
         }
         let Some((table, rows)) = table.zip(rows) else {
             continue;
         };
         if writes.iter().any(|write| write.table == table) {
             let message = format!("Name `{table}` once, with all rows that may be written there.");
-            report.error(object.at("table"), Code::InvalidSideEffectWrites, message);
+            report.error(
+                object.at("table"),
+                ContractErrorCode::InvalidSideEffectWrites,
+                message,
+            );
         }
         writes.push(SideEffectWrite { table, rows });
     }

@@ -1,25 +1,25 @@
 //! Sources: which engine, and the names of the variables that hold the URLs. Never a URL.
 
-use super::code::Code;
+use super::code::ContractErrorCode;
 use super::fields;
 use super::names::is_identifier;
-use super::object::{Object, member};
-use super::report::Report;
-use crate::json::Node;
+use super::object::{ObjectReader, member};
+use super::report::ValidationReport;
+use crate::json::JsonNode;
 
 /// A database engine that a contract can name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Engine {
+pub enum EngineKind {
     Postgres,
     Mysql,
     Sqlite,
 }
 
-impl Engine {
-    pub(super) const WORDS: &[(&str, Engine)] = &[
-        ("postgres", Engine::Postgres),
-        ("mysql", Engine::Mysql),
-        ("sqlite", Engine::Sqlite),
+impl EngineKind {
+    pub(super) const WORDS: &[(&str, EngineKind)] = &[
+        ("postgres", EngineKind::Postgres),
+        ("mysql", EngineKind::Mysql),
+        ("sqlite", EngineKind::Sqlite),
     ];
 
     /// The engine of this name.
@@ -32,9 +32,9 @@ impl Engine {
 
     pub const fn as_str(self) -> &'static str {
         match self {
-            Engine::Postgres => "postgres",
-            Engine::Mysql => "mysql",
-            Engine::Sqlite => "sqlite",
+            EngineKind::Postgres => "postgres",
+            EngineKind::Mysql => "mysql",
+            EngineKind::Sqlite => "sqlite",
         }
     }
 }
@@ -44,7 +44,7 @@ impl Engine {
 #[non_exhaustive]
 pub struct Source {
     pub name: String,
-    pub engine: Engine,
+    pub engine: EngineKind,
     /// Variable that holds the reader's URL.
     pub read_url_env: String,
     /// Variable that holds the writer's URL; without it no direct writeback is possible.
@@ -102,11 +102,15 @@ impl SslMode {
     }
 }
 
-pub(super) fn read_all(root: &Object<'_>, is_required: bool, report: &mut Report) -> Vec<Source> {
-    let Some(Node::Map(entries)) = root.get("sources").filter(|node| !is_empty(node)) else {
+pub(super) fn read_all(
+    root: &ObjectReader<'_>,
+    is_required: bool,
+    report: &mut ValidationReport,
+) -> Vec<Source> {
+    let Some(JsonNode::Map(entries)) = root.get("sources").filter(|node| !is_empty(node)) else {
         if is_required || root.has("sources") {
             let message = "Add `sources`, an object with at least one named source.";
-            report.error(root.at("sources"), Code::SourcesRequired, message);
+            report.error(root.at("sources"), ContractErrorCode::SourcesRequired, message);
         }
         return Vec::new();
     };
@@ -117,46 +121,57 @@ pub(super) fn read_all(root: &Object<'_>, is_required: bool, report: &mut Report
         .collect()
 }
 
-pub(super) fn is_empty(node: &Node) -> bool {
-    matches!(node, Node::Map(entries) if entries.is_empty())
-        || matches!(node, Node::List(items) if items.is_empty())
+pub(super) fn is_empty(node: &JsonNode) -> bool {
+    matches!(node, JsonNode::Map(entries) if entries.is_empty())
+        || matches!(node, JsonNode::List(items) if items.is_empty())
 }
 
-fn read(name: &str, node: &Node, path: &str, report: &mut Report) -> Option<Source> {
+fn read(name: &str, node: &JsonNode, path: &str, report: &mut ValidationReport) -> Option<Source> {
     if !is_identifier(name) {
         let message = "Rename the source: a letter or `_` first, then letters, digits and `_`.";
-        report.error(path, Code::UnsafeSourceName, message);
+        report.error(path, ContractErrorCode::UnsafeSourceName, message);
     }
-    let Some(source) = Object::of(node, path) else {
+    let Some(source) = ObjectReader::of(node, path) else {
         report.error(
             path,
-            Code::SourceNotObject,
+            ContractErrorCode::SourceNotObject,
             "Make the source an object with `engine` and `read_url_env`.",
         );
         return None;
     };
     source.only(fields::SOURCE, report);
     let ssl = source
-        .object("ssl", Code::InvalidSsl, report)
+        .object("ssl", ContractErrorCode::InvalidSsl, report)
         .and_then(|ssl| read_ssl(&ssl, report));
-    let engine = source.required_choice("engine", Engine::WORDS, Code::InvalidSourceEngine, report);
-    let read_url_env = source.required_env_name("read_url_env", Code::ReadUrlEnvRequired, report);
-    let write_url_env = source.env_name("write_url_env", Code::InvalidWriteUrlEnv, report);
+    let engine = source.required_choice(
+        "engine",
+        EngineKind::WORDS,
+        ContractErrorCode::InvalidSourceEngine,
+        report,
+    );
+    let read_url_env =
+        source.required_env_name("read_url_env", ContractErrorCode::ReadUrlEnvRequired, report);
+    let write_url_env = source.env_name("write_url_env", ContractErrorCode::InvalidWriteUrlEnv, report);
     let is_read_only = source
-        .flag("read_only", Code::InvalidSourceReadOnly, report)
+        .flag("read_only", ContractErrorCode::InvalidSourceReadOnly, report)
         .unwrap_or(false);
     let is_galera_single_writer = source
-        .flag("galera_single_writer_ack", Code::InvalidGaleraAck, report)
+        .flag(
+            "galera_single_writer_ack",
+            ContractErrorCode::InvalidGaleraAck,
+            report,
+        )
         .unwrap_or(false);
-    if is_galera_single_writer && engine.is_some_and(|engine| engine != Engine::Mysql) {
+    if is_galera_single_writer && engine.is_some_and(|engine| engine != EngineKind::Mysql) {
         let message = "Remove it: only MySQL and MariaDB servers are nodes of a Galera cluster.";
         report.error(
             source.at("galera_single_writer_ack"),
-            Code::InvalidGaleraAck,
+            ContractErrorCode::InvalidGaleraAck,
             message,
         );
     }
-    let statement_timeout_ms = source.positive("statement_timeout_ms", Code::InvalidTimeout, report);
+    let statement_timeout_ms =
+        source.positive("statement_timeout_ms", ContractErrorCode::InvalidTimeout, report);
     Some(Source {
         name: name.to_owned(),
         engine: engine?,
@@ -171,19 +186,23 @@ fn read(name: &str, node: &Node, path: &str, report: &mut Report) -> Option<Sour
     })
 }
 
-fn optional_identifier(source: &Object<'_>, key: &str, report: &mut Report) -> Option<String> {
+fn optional_identifier(
+    source: &ObjectReader<'_>,
+    key: &str,
+    report: &mut ValidationReport,
+) -> Option<String> {
     source.get(key)?;
-    source.identifier(key, Code::InvalidReceiptTable, report)
+    source.identifier(key, ContractErrorCode::InvalidReceiptTable, report)
 }
 
-fn read_ssl(ssl: &Object<'_>, report: &mut Report) -> Option<Ssl> {
+fn read_ssl(ssl: &ObjectReader<'_>, report: &mut ValidationReport) -> Option<Ssl> {
     ssl.only(fields::SSL, report);
-    let mode = ssl.required_choice("mode", SslMode::WORDS, Code::InvalidSsl, report);
-    let mut name = |key| ssl.env_name(key, Code::InvalidSsl, report);
+    let mode = ssl.required_choice("mode", SslMode::WORDS, ContractErrorCode::InvalidSsl, report);
+    let mut name = |key| ssl.env_name(key, ContractErrorCode::InvalidSsl, report);
     let (ca_env, cert_env, key_env) = (name("ca_env"), name("cert_env"), name("key_env"));
     if cert_env.is_some() != key_env.is_some() {
         let message = "Give `cert_env` and `key_env` together, or neither.";
-        report.error(&ssl.path, Code::InvalidSsl, message);
+        report.error(&ssl.path, ContractErrorCode::InvalidSsl, message);
     }
     Some(Ssl {
         mode: mode?,

@@ -1,14 +1,14 @@
 //! Which access tokens a context of provider `http_claims` accepts, and which claims hold tenant and principal.
 //! Verifying a token is `crate::access_token`.
 
-use super::binding::{ContextSpec, Provider};
-use super::code::Code;
-use super::object::Object;
-use super::report::Report;
+use super::binding::{ContextProvider, ContextSpec};
+use super::code::ContractErrorCode;
+use super::object::ObjectReader;
+use super::report::ValidationReport;
 use crate::access_token::{
     Algorithm, LIFETIME_SECONDS_DEFAULT, LIFETIME_SECONDS_MAX, LIFETIME_SECONDS_MIN, TokenPolicy,
 };
-use crate::json::Node;
+use crate::json::JsonNode;
 
 const TENANT_CLAIM: &str = "tenant_id";
 const PRINCIPAL_CLAIM: &str = "sub";
@@ -34,21 +34,21 @@ impl ContextSpec {
     pub fn tokens(&self) -> Option<&TokenSource> {
         self.token
             .as_ref()
-            .filter(|_| self.provider == Provider::HttpClaims)
+            .filter(|_| self.provider == ContextProvider::HttpClaims)
     }
 }
 
 /// `None` if the values name no issuer or no audience; that is told when the contract is to be run.
-pub(super) fn read(values: &Object<'_>, report: &mut Report) -> Option<TokenSource> {
-    let url = |key: &str, report: &mut Report| {
-        let text = values.text(key, Code::InvalidContextValue, report)?;
+pub(super) fn read(values: &ObjectReader<'_>, report: &mut ValidationReport) -> Option<TokenSource> {
+    let url = |key: &str, report: &mut ValidationReport| {
+        let text = values.text(key, ContractErrorCode::InvalidContextValue, report)?;
         if is_https_or_loopback(&text) {
             return Some(text);
         }
         let message = format!(
             "Make `{key}` an absolute https URL without user, query and fragment; plain http is for loopback addresses."
         );
-        report.error(values.at(key), Code::InvalidContextValue, message);
+        report.error(values.at(key), ContractErrorCode::InvalidContextValue, message);
         None
     };
     let (issuer, audience, jwks_url) = (
@@ -58,13 +58,13 @@ pub(super) fn read(values: &Object<'_>, report: &mut Report) -> Option<TokenSour
     );
     let algorithms = algorithms(values, report);
     let mut word = |key: &str, default: &str, is_fit: fn(char) -> bool| {
-        let Some(text) = values.text(key, Code::InvalidContextValue, report) else {
+        let Some(text) = values.text(key, ContractErrorCode::InvalidContextValue, report) else {
             return default.to_owned();
         };
         if text.len() > CLAIM_BYTES_MAX || !text.chars().all(is_fit) {
             let message =
                 format!("Make `{key}` one word of at most {CLAIM_BYTES_MAX} printable ASCII characters.");
-            report.error(values.at(key), Code::InvalidContextValue, message);
+            report.error(values.at(key), ContractErrorCode::InvalidContextValue, message);
         }
         text
     };
@@ -91,16 +91,16 @@ pub(super) fn read(values: &Object<'_>, report: &mut Report) -> Option<TokenSour
     })
 }
 
-fn algorithms(values: &Object<'_>, report: &mut Report) -> Vec<Algorithm> {
+fn algorithms(values: &ObjectReader<'_>, report: &mut ValidationReport) -> Vec<Algorithm> {
     let all = || Algorithm::WORDS.iter().map(|(_, algorithm)| *algorithm).collect();
     let Some(node) = values.get("algorithms") else {
         return all();
     };
     let named = match node {
-        Node::List(items) => items
+        JsonNode::List(items) => items
             .iter()
             .map(|item| match item {
-                Node::Text(text) => Algorithm::of(text),
+                JsonNode::Text(text) => Algorithm::of(text),
                 _ => None,
             })
             .collect::<Option<Vec<_>>>()
@@ -109,18 +109,22 @@ fn algorithms(values: &Object<'_>, report: &mut Report) -> Vec<Algorithm> {
     };
     named.unwrap_or_else(|| {
         let message = "Make `algorithms` a list of EdDSA, ES256 and RS256, or remove it.";
-        report.error(values.at("algorithms"), Code::InvalidContextValue, message);
+        report.error(
+            values.at("algorithms"),
+            ContractErrorCode::InvalidContextValue,
+            message,
+        );
         all()
     })
 }
 
-fn lifetime(values: &Object<'_>, report: &mut Report) -> u32 {
+fn lifetime(values: &ObjectReader<'_>, report: &mut ValidationReport) -> u32 {
     let key = "token_lifetime_seconds";
     let Some(node) = values.get(key) else {
         return LIFETIME_SECONDS_DEFAULT;
     };
     let seconds = match node {
-        Node::Number(text) => text.parse().ok(),
+        JsonNode::Number(text) => text.parse().ok(),
         _ => None,
     };
     let accepted = LIFETIME_SECONDS_MIN..=LIFETIME_SECONDS_MAX;
@@ -129,7 +133,7 @@ fn lifetime(values: &Object<'_>, report: &mut Report) -> u32 {
         .unwrap_or_else(|| {
             let message =
                 format!("Make `{key}` a whole number from {LIFETIME_SECONDS_MIN} to {LIFETIME_SECONDS_MAX}.");
-            report.error(values.at(key), Code::InvalidContextValue, message);
+            report.error(values.at(key), ContractErrorCode::InvalidContextValue, message);
             LIFETIME_SECONDS_DEFAULT
         })
 }

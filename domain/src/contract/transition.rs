@@ -1,14 +1,14 @@
 //! Transition guards: from which current state a column may go to which states.
 
 use super::argument::Scalar;
-use super::code::Code;
+use super::code::ContractErrorCode;
 use super::fields;
 use super::names::is_identifier;
-use super::object::Object;
-use super::proposal::{Binding, is_read, patches};
-use super::report::Report;
+use super::object::ObjectReader;
+use super::proposal::{PatchBinding, is_read, patches};
+use super::report::ValidationReport;
 use super::source::is_empty;
-use crate::json::Node;
+use crate::json::JsonNode;
 
 /// Allowed transitions of one patched column.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,11 +28,15 @@ impl Transition {
 }
 
 pub(super) fn read_all(
-    capability: &Object<'_>,
-    patch: &[(String, Binding)],
-    report: &mut Report,
+    capability: &ObjectReader<'_>,
+    patch: &[(String, PatchBinding)],
+    report: &mut ValidationReport,
 ) -> Vec<Transition> {
-    let Some(map) = capability.object("transition_guards", Code::TransitionGuardsNotObject, report) else {
+    let Some(map) = capability.object(
+        "transition_guards",
+        ContractErrorCode::TransitionGuardsNotObject,
+        report,
+    ) else {
         return Vec::new();
     };
     let mut transitions = Vec::new();
@@ -40,15 +44,15 @@ pub(super) fn read_all(
         let path = map.at(column);
         if !is_identifier(column) {
             let message = "Name a column: a letter or `_` first, then letters, digits and `_`.";
-            report.error(&path, Code::InvalidTransitionGuardColumn, message);
+            report.error(&path, ContractErrorCode::InvalidTransitionGuardColumn, message);
         } else if !patches(capability, column) {
             let message = format!("Add `{column}` to `patch`, or remove its guard.");
-            report.error(&path, Code::TransitionPatchColumnRequired, message);
+            report.error(&path, ContractErrorCode::TransitionPatchColumnRequired, message);
         }
-        let Some(guard) = Object::of(node, &path) else {
+        let Some(guard) = ObjectReader::of(node, &path) else {
             report.error(
                 path,
-                Code::TransitionGuardNotObject,
+                ContractErrorCode::TransitionGuardNotObject,
                 "Make the guard an object with `allowed`.",
             );
             continue;
@@ -67,19 +71,19 @@ pub(super) fn read_all(
 }
 
 fn read_from_column(
-    capability: &Object<'_>,
+    capability: &ObjectReader<'_>,
     column: &str,
-    guard: &Object<'_>,
-    report: &mut Report,
+    guard: &ObjectReader<'_>,
+    report: &mut ValidationReport,
 ) -> Option<String> {
     let (state_column, path) = match guard.get("from_column") {
         None => (column, guard.path.clone()),
-        Some(Node::Text(name)) if is_identifier(name) => (name.as_str(), guard.at("from_column")),
+        Some(JsonNode::Text(name)) if is_identifier(name) => (name.as_str(), guard.at("from_column")),
         Some(_) => {
             let message = "Name a column: a letter or `_` first, then letters, digits and `_`.";
             report.error(
                 guard.at("from_column"),
-                Code::InvalidTransitionFromColumn,
+                ContractErrorCode::InvalidTransitionFromColumn,
                 message,
             );
             return None;
@@ -88,16 +92,20 @@ fn read_from_column(
     if is_identifier(state_column) && !is_read(capability, state_column) {
         let message =
             format!("Add `{state_column}` to `visible_columns`: the guard compares its current value.");
-        report.error(path, Code::TransitionFromColumnNotVisible, message);
+        report.error(path, ContractErrorCode::TransitionFromColumnNotVisible, message);
     }
     guard.has("from_column").then(|| state_column.to_owned())
 }
 
-fn read_allowed(guard: &Object<'_>, report: &mut Report) -> Vec<(String, Vec<String>)> {
+fn read_allowed(guard: &ObjectReader<'_>, report: &mut ValidationReport) -> Vec<(String, Vec<String>)> {
     let map = guard.get("allowed").filter(|node| !is_empty(node));
-    let Some(map) = map.and_then(|node| Object::of(node, guard.at("allowed"))) else {
+    let Some(map) = map.and_then(|node| ObjectReader::of(node, guard.at("allowed"))) else {
         let message = "Add `allowed`, an object from current states to lists of target states.";
-        report.error(guard.at("allowed"), Code::TransitionAllowedRequired, message);
+        report.error(
+            guard.at("allowed"),
+            ContractErrorCode::TransitionAllowedRequired,
+            message,
+        );
         return Vec::new();
     };
     let mut allowed = Vec::new();
@@ -105,20 +113,24 @@ fn read_allowed(guard: &Object<'_>, report: &mut Report) -> Vec<(String, Vec<Str
         if from.trim().is_empty() {
             report.error(
                 map.at(from),
-                Code::TransitionFromRequired,
+                ContractErrorCode::TransitionFromRequired,
                 "Name the current state.",
             );
         }
         let mut targets = Vec::new();
-        if let Node::List(items) = node {
+        if let JsonNode::List(items) = node {
             targets.extend(items.iter().filter_map(|item| match item {
-                Node::Text(text) if !text.trim().is_empty() => Some(text.clone()),
+                JsonNode::Text(text) if !text.trim().is_empty() => Some(text.clone()),
                 _ => None,
             }));
         }
-        if targets.is_empty() || !matches!(node, Node::List(items) if items.len() == targets.len()) {
+        if targets.is_empty() || !matches!(node, JsonNode::List(items) if items.len() == targets.len()) {
             let message = "Make this a list with at least one target state, each a text that is not empty.";
-            report.error(map.at(from), Code::TransitionToValuesRequired, message);
+            report.error(
+                map.at(from),
+                ContractErrorCode::TransitionToValuesRequired,
+                message,
+            );
         }
         allowed.push((from.clone(), targets));
     }
@@ -127,16 +139,16 @@ fn read_allowed(guard: &Object<'_>, report: &mut Report) -> Vec<(String, Vec<Str
 
 /// A fixed value that no state leads to would be refused on every call.
 fn check_fixed(
-    capability: &Object<'_>,
-    patch: &[(String, Binding)],
+    capability: &ObjectReader<'_>,
+    patch: &[(String, PatchBinding)],
     transition: &Transition,
-    report: &mut Report,
+    report: &mut ValidationReport,
 ) {
     let binding = patch
         .iter()
         .find(|(column, _)| *column == transition.column)
         .map(|(_, binding)| binding);
-    let Some(Binding::Fixed(fixed)) = binding else {
+    let Some(PatchBinding::Fixed(fixed)) = binding else {
         return;
     };
     let is_target = matches!(fixed, Scalar::Text(text)
@@ -145,6 +157,6 @@ fn check_fixed(
         let path = format!("{}.{}.fixed", capability.at("patch"), transition.column);
         let message =
             "Make the fixed value a state that `transition_guards` leads to: every call would be refused.";
-        report.error(path, Code::FixedValueNotAllowed, message);
+        report.error(path, ContractErrorCode::FixedValueNotAllowed, message);
     }
 }

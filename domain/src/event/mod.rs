@@ -177,7 +177,7 @@ impl FromStr for EventKind {
 /// Body of [`EventKind::WritebackStarted`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct StartBody {
+pub struct AttemptStartedBody {
     pub proposal_id: ProposalId,
     pub proposal_digest: Digest,
     pub order_digest: Option<Digest>,
@@ -189,9 +189,9 @@ pub struct StartBody {
 /// Body of the four settling kinds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SettleBody {
-    pub attempt: crate::signing::Envelope,
-    pub receipt: crate::signing::Envelope,
+pub struct AttemptFinishedBody {
+    pub attempt: crate::signing::DsseEnvelope,
+    pub receipt: crate::signing::DsseEnvelope,
 }
 
 /// Body of [`EventKind::ProposalRepeated`].

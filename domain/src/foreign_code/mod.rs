@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::canonical;
 use crate::contract::SideEffectAck;
 use crate::digest::Digest;
-use crate::refusal::Refusal;
+use crate::error::PublicError;
 
 /// The type under which definitions are digested.
 const PAYLOAD_TYPE: &str = "application/vnd.synapsor.foreign-code.v1+json";
@@ -178,7 +178,7 @@ impl Unacknowledged {
     }
 }
 
-impl From<Unacknowledged> for Refusal {
+impl From<Unacknowledged> for PublicError {
     fn from(problem: Unacknowledged) -> Self {
         Self::new(problem.code(), problem.text())
     }

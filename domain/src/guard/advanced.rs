@@ -1,7 +1,7 @@
 //! Guard: after the update the version column has moved, wherever the contract or the catalogue says that it
 //! does. A version that stays would let the next stale change through.
 
-use crate::contract::Advance;
+use crate::contract::VersionAdvance;
 use crate::proposal::{GuardStrength, Proposal};
 use crate::value::{ColumnValue, Value, ValueKind, find};
 
@@ -9,9 +9,9 @@ use crate::value::{ColumnValue, Value, ValueKind, find};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotAdvanced {
     /// A clock's next tick will tell the two states apart: roll back and try again.
-    Yet,
+    ClockNotTicked,
     /// Nobody moves it as was promised.
-    AsPromised,
+    NotMaintained,
 }
 
 /// `is_maintained` says that the database itself moves the version column: it is declared so, or generated.
@@ -30,13 +30,13 @@ pub fn check_advanced(
     let has_moved = after.is_some_and(|after| !after.is_null() && after != before);
     let is_coarse = proposal.guard.strength == Some(GuardStrength::Weak);
     match proposal.guard.advance {
-        Advance::Increment if after.is_some() && after == incremented(before).as_ref() => Ok(()),
-        Advance::Increment => Err(NotAdvanced::AsPromised),
-        Advance::Now if has_moved => Ok(()),
-        Advance::Now => Err(NotAdvanced::Yet),
-        Advance::None if !is_maintained || has_moved || changes_nothing(proposal) => Ok(()),
-        Advance::None if is_coarse => Err(NotAdvanced::Yet),
-        Advance::None => Err(NotAdvanced::AsPromised),
+        VersionAdvance::Increment if after.is_some() && after == incremented(before).as_ref() => Ok(()),
+        VersionAdvance::Increment => Err(NotAdvanced::NotMaintained),
+        VersionAdvance::Now if has_moved => Ok(()),
+        VersionAdvance::Now => Err(NotAdvanced::ClockNotTicked),
+        VersionAdvance::None if !is_maintained || has_moved || changes_nothing(proposal) => Ok(()),
+        VersionAdvance::None if is_coarse => Err(NotAdvanced::ClockNotTicked),
+        VersionAdvance::None => Err(NotAdvanced::NotMaintained),
     }
 }
 

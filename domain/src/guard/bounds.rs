@@ -1,42 +1,42 @@
 //! Guard: bounded columns get exact numbers within their inclusive bounds, fixed values included.
 
-use crate::contract::{Bound, ProposalSpec};
+use crate::contract::{NumericBound, ProposalSpec};
 use crate::decimal::Decimal;
-use crate::refusal::Refusal;
+use crate::error::PublicError;
 use crate::value::{ColumnValue, Value, ValueKind, find};
 
 /// # Errors
 /// `PATCH_NUMERIC_BOUND_TYPE_INVALID`, `PATCH_BELOW_MINIMUM`, `PATCH_ABOVE_MAXIMUM`; each names column and bound.
-pub fn check_bounds(spec: &ProposalSpec, set: &[ColumnValue]) -> Result<(), Refusal> {
+pub fn check_bounds(spec: &ProposalSpec, set: &[ColumnValue]) -> Result<(), PublicError> {
     spec.bounds
         .iter()
         .try_for_each(|bound| find(set, &bound.column).map_or(Ok(()), |value| within(bound, value)))
 }
 
-fn within(bound: &Bound, value: &Value) -> Result<(), Refusal> {
+fn within(bound: &NumericBound, value: &Value) -> Result<(), PublicError> {
     let column = &bound.column;
     let Some(number) = exact_number(value) else {
         let message = format!("Column `{column}` takes only numbers{}.", range(bound));
-        return Err(Refusal::new("PATCH_NUMERIC_BOUND_TYPE_INVALID", message));
+        return Err(PublicError::new("PATCH_NUMERIC_BOUND_TYPE_INVALID", message));
     };
     if bound.minimum.as_ref().is_some_and(|minimum| number < *minimum) {
         let message = format!(
             "The new value of `{column}` is too small: it takes numbers{}.",
             range(bound)
         );
-        return Err(Refusal::new("PATCH_BELOW_MINIMUM", message));
+        return Err(PublicError::new("PATCH_BELOW_MINIMUM", message));
     }
     if bound.maximum.as_ref().is_some_and(|maximum| number > *maximum) {
         let message = format!(
             "The new value of `{column}` is too large: it takes numbers{}.",
             range(bound)
         );
-        return Err(Refusal::new("PATCH_ABOVE_MAXIMUM", message));
+        return Err(PublicError::new("PATCH_ABOVE_MAXIMUM", message));
     }
     Ok(())
 }
 
-fn range(bound: &Bound) -> String {
+fn range(bound: &NumericBound) -> String {
     let minimum = bound
         .minimum
         .as_ref()

@@ -1,13 +1,13 @@
 //! Guard: where only the before-image notices a concurrent change, every column of it must be one that is
 //! compared exactly.
 
+use crate::error::PublicError;
 use crate::proposal::RowGuard;
-use crate::refusal::Refusal;
 use crate::value::{ColumnValue, ValueKind};
 
 /// # Errors
 /// `WEAK_GUARD_INEXACT_COLUMN` names the first column that is a binary float or JSON.
-pub fn check_exact_before(guard: &RowGuard, before: &[ColumnValue]) -> Result<(), Refusal> {
+pub fn check_exact_before(guard: &RowGuard, before: &[ColumnValue]) -> Result<(), PublicError> {
     if guard.version.is_some() {
         return Ok(());
     }
@@ -24,7 +24,7 @@ pub fn check_exact_before(guard: &RowGuard, before: &[ColumnValue]) -> Result<()
                 "Without a version column every column is compared, and `{column}` is {kind}, which is not \
                  compared exactly; guard by a version column, or do not read `{column}`."
             );
-            Err(Refusal::new("WEAK_GUARD_INEXACT_COLUMN", text))
+            Err(PublicError::new("WEAK_GUARD_INEXACT_COLUMN", text))
         }
     }
 }

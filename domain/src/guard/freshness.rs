@@ -3,11 +3,11 @@
 
 use crate::digest::Digest;
 use crate::timestamp::Timestamp;
-use crate::writeback::Authorization;
+use crate::writeback::WriteAuthorization;
 
 /// Whether to go on; if not, everything is judged anew.
-pub fn is_fresh(
-    authorization: &Authorization,
+pub fn is_authorization_current(
+    authorization: &WriteAuthorization,
     now: Timestamp,
     trust_digest: Digest,
     schema_fingerprint: Digest,

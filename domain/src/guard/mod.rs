@@ -21,9 +21,9 @@ pub use before_image::check_before_image;
 pub use bounds::check_bounds;
 pub use columns::check_columns;
 pub use exact_before::check_exact_before;
-pub use freshness::is_fresh;
+pub use freshness::is_authorization_current;
 pub use patch::build_patch;
-pub use post_image::{find_surprise, reads_back};
+pub use post_image::{first_unexpected_column, reads_back};
 pub use scope::check_scope;
 pub use single_row::{RowCount, single_row};
 pub use strength::guard_strength;
@@ -35,8 +35,8 @@ pub(crate) use post_image::{JSON_DEPTH_MAX, is_readable_json};
 pub(crate) use strength::text_fraction;
 
 use crate::contract::Capability;
+use crate::error::PublicError;
 use crate::proposal::Proposal;
-use crate::refusal::Refusal;
 use crate::value::ColumnValue;
 
 /// Every rule about the proposed values and the row as it was read, in order.
@@ -47,9 +47,9 @@ pub fn check_proposed(
     capability: &Capability,
     set: &[ColumnValue],
     before: &[ColumnValue],
-) -> Result<(), Refusal> {
+) -> Result<(), PublicError> {
     let Some(spec) = capability.proposal() else {
-        return Err(Refusal::new("PATCH_REQUIRED", "This capability only reads."));
+        return Err(PublicError::new("PATCH_REQUIRED", "This capability only reads."));
     };
     check_columns(capability, set)?;
     check_bounds(spec, set)?;

@@ -1,7 +1,7 @@
 //! From checked arguments to the new values of the patched columns.
 
-use crate::contract::{Binding, ProposalSpec};
-use crate::refusal::Refusal;
+use crate::contract::{PatchBinding, ProposalSpec};
+use crate::error::PublicError;
 use crate::tool::CheckedArguments;
 use crate::value::{ColumnValue, Value};
 
@@ -10,10 +10,13 @@ use crate::value::{ColumnValue, Value};
 ///
 /// # Errors
 /// `PATCH_REQUIRED` if nothing would be changed.
-pub fn build_patch(spec: &ProposalSpec, arguments: &CheckedArguments) -> Result<Vec<ColumnValue>, Refusal> {
-    let value = |binding: &Binding| match binding {
-        Binding::Fixed(scalar) => scalar.to_value(),
-        Binding::Arg(name) => arguments.get(name).cloned().unwrap_or_else(Value::null),
+pub fn build_patch(
+    spec: &ProposalSpec,
+    arguments: &CheckedArguments,
+) -> Result<Vec<ColumnValue>, PublicError> {
+    let value = |binding: &PatchBinding| match binding {
+        PatchBinding::Fixed(scalar) => scalar.to_value(),
+        PatchBinding::Arg(name) => arguments.get(name).cloned().unwrap_or_else(Value::null),
     };
     let set: Vec<_> = spec
         .patch
@@ -21,7 +24,7 @@ pub fn build_patch(spec: &ProposalSpec, arguments: &CheckedArguments) -> Result<
         .map(|(column, binding)| ColumnValue::new(column.clone(), value(binding)))
         .collect();
     if set.is_empty() {
-        return Err(Refusal::new(
+        return Err(PublicError::new(
             "PATCH_REQUIRED",
             "The capability changes no column.",
         ));

@@ -2,20 +2,20 @@
 //! the database manages itself.
 
 use crate::decimal::Decimal;
-use crate::json::{self, Node};
+use crate::json::{self, JsonNode};
 use crate::value::{ColumnValue, Value, ValueKind, find};
-use crate::writeback::Rehearsal;
+use crate::writeback::ValidatedProposal;
 
 /// Levels of nesting of a JSON value that is compared.
 pub(crate) const JSON_DEPTH_MAX: usize = 64;
 
 /// The first column that is not as the change should have left it.
-pub fn find_surprise<'a>(rehearsal: &Rehearsal, row: &'a [ColumnValue]) -> Option<&'a str> {
+pub fn first_unexpected_column<'a>(rehearsal: &ValidatedProposal, row: &'a [ColumnValue]) -> Option<&'a str> {
     let surprises = row.iter().filter(|now| !is_expected(rehearsal, now));
     surprises.map(|column| column.column.as_str()).next()
 }
 
-fn is_expected(rehearsal: &Rehearsal, now: &ColumnValue) -> bool {
+fn is_expected(rehearsal: &ValidatedProposal, now: &ColumnValue) -> bool {
     let proposal = rehearsal.proposal();
     if let Some(wanted) = find(&proposal.set, &now.column) {
         return reads_back(wanted, &now.value);
@@ -42,22 +42,24 @@ pub(crate) fn is_readable_json(value: &Value) -> bool {
     document(value).is_some()
 }
 
-fn document(value: &Value) -> Option<Node> {
+fn document(value: &Value) -> Option<JsonNode> {
     json::read(value.as_text()?.as_bytes(), JSON_DEPTH_MAX).ok()
 }
 
 /// Objects in any order of their keys; numbers by their exact value, however they are written.
-fn same(one: &Node, other: &Node) -> bool {
+fn same(one: &JsonNode, other: &JsonNode) -> bool {
     match (one, other) {
-        (Node::Number(one), Node::Number(other)) => match (Decimal::parse(one), Decimal::parse(other)) {
-            (Ok(one), Ok(other)) => one == other,
-            (Err(_), _) | (_, Err(_)) => one == other,
-        },
-        (Node::List(one), Node::List(other)) => {
+        (JsonNode::Number(one), JsonNode::Number(other)) => {
+            match (Decimal::parse(one), Decimal::parse(other)) {
+                (Ok(one), Ok(other)) => one == other,
+                (Err(_), _) | (_, Err(_)) => one == other,
+            }
+        }
+        (JsonNode::List(one), JsonNode::List(other)) => {
             one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
         }
         // No key stands twice, so as many keys of which each has its equal are the same keys.
-        (Node::Map(one), Node::Map(other)) => {
+        (JsonNode::Map(one), JsonNode::Map(other)) => {
             let by_key: std::collections::HashMap<_, _> = other.iter().map(|(k, node)| (k, node)).collect();
             one.len() == other.len()
                 && one

@@ -1,9 +1,9 @@
 //! Guard: the version column can tell two states of the row apart, and how well it does.
 
 use crate::contract::XMIN;
+use crate::error::PublicError;
 use crate::proposal::GuardStrength;
-use crate::refusal::Refusal;
-use crate::schema::Column;
+use crate::schema::TableColumn;
 use crate::value::{Value, ValueKind};
 
 /// Digits after the second from which on a time is fine enough to be more than a weak guard.
@@ -13,7 +13,11 @@ const FRACTION_DIGITS: usize = 6;
 ///
 /// # Errors
 /// `CONFLICT_GUARD_UNFIT` for a type whose values are not compared exactly, or that has too few of them.
-pub fn guard_strength(engine: &str, column: &Column, value: &Value) -> Result<GuardStrength, Refusal> {
+pub fn guard_strength(
+    engine: &str,
+    column: &TableColumn,
+    value: &Value,
+) -> Result<GuardStrength, PublicError> {
     if engine == "postgres" && column.name == XMIN {
         return Ok(GuardStrength::Strong);
     }
@@ -34,12 +38,12 @@ pub fn guard_strength(engine: &str, column: &Column, value: &Value) -> Result<Gu
     }
 }
 
-fn unfit(column: &Column, why: &str) -> Refusal {
+fn unfit(column: &TableColumn, why: &str) -> PublicError {
     let text = format!(
         "`{}` ({}) cannot guard a row: {why}; name an integer or a timestamp column that every change moves.",
         column.name, column.declared_type
     );
-    Refusal::new("CONFLICT_GUARD_UNFIT", text)
+    PublicError::new("CONFLICT_GUARD_UNFIT", text)
 }
 
 const fn of_fraction(digits: usize) -> GuardStrength {

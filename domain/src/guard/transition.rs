@@ -1,7 +1,7 @@
 //! Guard: a guarded column goes only from its current state to a state that the contract lists for it.
 
 use crate::contract::{ProposalSpec, Transition};
-use crate::refusal::Refusal;
+use crate::error::PublicError;
 use crate::value::{ColumnValue, Value, ValueKind, find};
 
 /// `before` is the row as it was read.
@@ -12,7 +12,7 @@ pub fn check_transitions(
     spec: &ProposalSpec,
     set: &[ColumnValue],
     before: &[ColumnValue],
-) -> Result<(), Refusal> {
+) -> Result<(), PublicError> {
     spec.transitions
         .iter()
         .try_for_each(|transition| match find(set, &transition.column) {
@@ -21,12 +21,12 @@ pub fn check_transitions(
         })
 }
 
-fn check(transition: &Transition, current: Option<&Value>, proposed: &Value) -> Result<(), Refusal> {
+fn check(transition: &Transition, current: Option<&Value>, proposed: &Value) -> Result<(), PublicError> {
     let column = &transition.column;
     let (Some(current), Some(proposed)) = (current.and_then(state), state(proposed)) else {
         let state_column = transition.state_column();
         let message = format!("`{state_column}` as it is and `{column}` as proposed must both be texts.");
-        return Err(Refusal::new("PATCH_TRANSITION_TYPE_INVALID", message));
+        return Err(PublicError::new("PATCH_TRANSITION_TYPE_INVALID", message));
     };
     let targets = transition
         .allowed
@@ -38,12 +38,12 @@ fn check(transition: &Transition, current: Option<&Value>, proposed: &Value) -> 
         Some(targets) => {
             let list = targets.join("`, `");
             let message = format!("From its current state `{column}` may only become `{list}`.");
-            Err(Refusal::new("PATCH_TRANSITION_NOT_ALLOWED", message))
+            Err(PublicError::new("PATCH_TRANSITION_NOT_ALLOWED", message))
         }
         None => {
             let message =
                 format!("In the row's current state `{column}` may not be changed by this capability.");
-            Err(Refusal::new("PATCH_TRANSITION_NOT_ALLOWED", message))
+            Err(PublicError::new("PATCH_TRANSITION_NOT_ALLOWED", message))
         }
     }
 }

@@ -33,21 +33,21 @@ pub struct Inspection {
     pub inspected_at: String,
     /// Every schema that is no system schema, whether or not its tables are listed.
     pub schemas: Vec<String>,
-    pub tables: Vec<Table>,
+    pub tables: Vec<TableInfo>,
     #[serde(default)]
     pub warnings: Vec<String>,
 }
 
 /// One table or view.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Table {
+pub struct TableInfo {
     pub schema: String,
     pub name: String,
     #[serde(rename = "type")]
     pub kind: TableKind,
     /// Whether this credential may change rows here.
     pub writable: bool,
-    pub columns: Vec<Column>,
+    pub columns: Vec<ColumnInfo>,
     /// In key order; empty without a primary key.
     pub primary_key: Vec<String>,
     #[serde(default)]
@@ -69,7 +69,7 @@ pub enum TableKind {
 
 /// A column as declared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Column {
+pub struct ColumnInfo {
     pub name: String,
     pub data_type: String,
     /// For a domain type, the type that it rests on.
@@ -130,7 +130,7 @@ impl Inspection {
         &'a self,
         schema: Option<&'b str>,
         name: &'b str,
-    ) -> impl Iterator<Item = &'a Table> {
+    ) -> impl Iterator<Item = &'a TableInfo> {
         self.tables
             .iter()
             .filter(move |table| table.name == name && schema.is_none_or(|schema| table.schema == schema))
@@ -150,8 +150,8 @@ impl Inspection {
     }
 }
 
-impl Table {
-    pub fn column(&self, name: &str) -> Option<&Column> {
+impl TableInfo {
+    pub fn column(&self, name: &str) -> Option<&ColumnInfo> {
         self.columns.iter().find(|column| column.name == name)
     }
 
@@ -170,7 +170,7 @@ impl Table {
     }
 }
 
-impl Column {
+impl ColumnInfo {
     /// What a model can say about it; `None` for types of which this program knows nothing.
     pub fn kind(&self) -> Option<ColumnKind> {
         kind::of(self.base_type.as_deref().unwrap_or(&self.data_type))

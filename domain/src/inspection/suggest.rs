@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Column, kind};
+use super::{ColumnInfo, kind};
 use crate::contract::is_secret_like;
 
 const TENANT: &[&str] = &[
@@ -99,8 +99,8 @@ fn is_large(data_type: &str) -> bool {
 }
 
 /// What the columns of a table suggest, each list in the table's order.
-pub fn of_table(columns: &[Column]) -> TableSuggestions {
-    let names = |wanted: fn(&Column) -> bool| -> Vec<String> {
+pub fn of_table(columns: &[ColumnInfo]) -> TableSuggestions {
+    let names = |wanted: fn(&ColumnInfo) -> bool| -> Vec<String> {
         columns
             .iter()
             .filter(|column| wanted(column))

@@ -4,8 +4,8 @@ fn of(name: &str) -> ColumnSuggestions {
     of_column(name, "text", false)
 }
 
-fn column(name: &str, data_type: &str) -> Column {
-    Column {
+fn column(name: &str, data_type: &str) -> ColumnInfo {
+    ColumnInfo {
         name: name.to_owned(),
         data_type: data_type.to_owned(),
         base_type: None,
@@ -18,8 +18,8 @@ fn column(name: &str, data_type: &str) -> Column {
     }
 }
 
-fn table(name: &str, primary_key: &[&str], columns: &[&str]) -> Table {
-    Table {
+fn table(name: &str, primary_key: &[&str], columns: &[&str]) -> TableInfo {
+    TableInfo {
         schema: "public".to_owned(),
         name: name.to_owned(),
         kind: TableKind::Table,

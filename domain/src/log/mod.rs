@@ -10,12 +10,12 @@ mod witness;
 mod tests;
 
 pub use checkpoint::{Checkpoint, NOTE_BYTES_MAX, sign_checkpoint, verify_checkpoint};
-pub use record::{BODY_SALT_BYTES, LoggedRecord, body_commitment};
+pub use record::{BODY_SALT_BYTES, ProvenEntry, body_commitment};
 pub use tree::{
     ConsistencyProof, EMPTY_ROOT, InclusionProof, PROOF_HASHES_MAX, TREE_SIZE_MAX, TreeHash, TreeHead,
     leaf_hash,
 };
-pub use witness::{Advance, Witness, WitnessError};
+pub use witness::{ContinuityError, PinUpdate, PinnedCheckpoint};
 
 /// Why something that the ledger said about its log is not believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -23,7 +23,7 @@ pub fn body_commitment(salt: &[u8; BODY_SALT_BYTES], bytes: &[u8]) -> Digest {
 
 /// An event with everything that shows it to be part of the log. All fields are hostile until [`Self::verify`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LoggedRecord {
+pub struct ProvenEntry {
     /// The canonical envelope, exactly as its leaf was hashed.
     pub event_bytes: Vec<u8>,
     /// The salt of the body's commitment.
@@ -34,7 +34,7 @@ pub struct LoggedRecord {
     pub proof: InclusionProof,
 }
 
-impl LoggedRecord {
+impl ProvenEntry {
     /// Checks envelope, position, body and inclusion under a verified checkpoint, and gives the envelope.
     pub fn verify(&self, checkpoint: &Checkpoint) -> Result<EventRecord, LogError> {
         let event: EventRecord =

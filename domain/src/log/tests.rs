@@ -302,7 +302,7 @@ mod records {
     use crate::event::{EventKind, EventRecord};
     use crate::timestamp::Timestamp;
 
-    fn record(seq: u64, index: u64, body: &[u8]) -> (LoggedRecord, Checkpoint) {
+    fn record(seq: u64, index: u64, body: &[u8]) -> (ProvenEntry, Checkpoint) {
         let event = EventRecord {
             seq,
             kind: EventKind::QueryAudited,
@@ -317,7 +317,7 @@ mod records {
         leaves[usize::try_from(index).unwrap()] = bytes.clone();
         let nodes = tree_of(&leaves);
         let proof = inclusion(&nodes, index, 8);
-        let logged = LoggedRecord {
+        let logged = ProvenEntry {
             event_bytes: bytes,
             body_salt: [7; 32],
             body: body.to_vec(),
@@ -379,8 +379,8 @@ mod witnesses {
         }
     }
 
-    fn seen(nodes: &Nodes, size: u64) -> Witness {
-        let mut witness = Witness::new("synapsor/d");
+    fn seen(nodes: &Nodes, size: u64) -> PinnedCheckpoint {
+        let mut witness = PinnedCheckpoint::new("synapsor/d");
         witness.advance(&head(nodes, size), None).unwrap();
         witness
     }
@@ -392,24 +392,24 @@ mod witnesses {
         let (old, new) = (3, 8);
         assert_eq!(
             witness.advance(&head(&nodes, new), None),
-            Err(WitnessError::ProofMissing {
+            Err(ContinuityError::ProofMissing {
                 witnessed: old,
                 now: new
             })
         );
         assert_eq!(
             witness.advance(&head(&nodes, new), Some(&consistency(&nodes, 2, 8))),
-            Err(WitnessError::ProofMissing {
+            Err(ContinuityError::ProofMissing {
                 witnessed: old,
                 now: new
             })
         );
         assert_eq!(
             witness.advance(&head(&nodes, new), Some(&consistency(&nodes, 3, 8))),
-            Ok(Advance::Grew)
+            Ok(PinUpdate::Grew)
         );
         assert_eq!(witness, seen(&nodes, 8));
-        assert_eq!(witness.advance(&head(&nodes, 8), None), Ok(Advance::Unchanged));
+        assert_eq!(witness.advance(&head(&nodes, 8), None), Ok(PinUpdate::Unchanged));
     }
 
     #[test]
@@ -422,19 +422,19 @@ mod witnesses {
         let before = witness.clone();
         assert_eq!(
             witness.advance(&head(&nodes, 4), None),
-            Err(WitnessError::RolledBack { witnessed: 5, now: 4 })
+            Err(ContinuityError::RolledBack { witnessed: 5, now: 4 })
         );
         assert_eq!(
             witness.advance(&head(&other, 5), None),
-            Err(WitnessError::Forked { witnessed: 5, now: 5 })
+            Err(ContinuityError::Forked { witnessed: 5, now: 5 })
         );
         assert_eq!(
             witness.advance(&head(&other, 8), Some(&consistency(&other, 5, 8))),
-            Err(WitnessError::Forked { witnessed: 5, now: 8 })
+            Err(ContinuityError::Forked { witnessed: 5, now: 8 })
         );
         assert_eq!(
             witness.advance(&Checkpoint::empty("synapsor/e"), None),
-            Err(WitnessError::OtherLog)
+            Err(ContinuityError::OtherLog)
         );
         assert_eq!(witness, before);
     }
@@ -443,10 +443,10 @@ mod witnesses {
     fn a_witness_is_remembered_in_canonical_form_only() {
         let witness = seen(&tree_of(&published_leaves()), 8);
         let bytes = witness.to_bytes();
-        assert_eq!(Witness::from_bytes(&bytes), Some(witness));
-        assert_eq!(Witness::from_bytes(b"{}"), None);
+        assert_eq!(PinnedCheckpoint::from_bytes(&bytes), Some(witness));
+        assert_eq!(PinnedCheckpoint::from_bytes(b"{}"), None);
         let spaced = String::from_utf8(bytes).unwrap().replace(':', ": ");
-        assert_eq!(Witness::from_bytes(spaced.as_bytes()), None);
+        assert_eq!(PinnedCheckpoint::from_bytes(spaced.as_bytes()), None);
     }
 }
 

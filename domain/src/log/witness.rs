@@ -9,7 +9,7 @@ use crate::canonical;
 
 /// The last head of the log that its owner believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Witness {
+pub struct PinnedCheckpoint {
     /// Name of the log.
     pub origin: String,
     /// Number of events then.
@@ -20,7 +20,7 @@ pub struct Witness {
 
 /// What a new head meant to the witness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Advance {
+pub enum PinUpdate {
     /// The same head as before; nothing to store.
     Unchanged,
     /// The log grew, and the old head is a prefix of the new one; store the witness before trusting the new head.
@@ -29,7 +29,7 @@ pub enum Advance {
 
 /// Why a new head is not believed. The witness keeps its old state in every case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum WitnessError {
+pub enum ContinuityError {
     /// The head belongs to another log.
     #[error("the ledger speaks for another log than the one witnessed here")]
     OtherLog,
@@ -67,7 +67,7 @@ struct Stored {
     size: u64,
 }
 
-impl WitnessError {
+impl ContinuityError {
     /// The stable code for people and programs.
     pub fn code(self) -> &'static str {
         match self {
@@ -79,7 +79,7 @@ impl WitnessError {
     }
 }
 
-impl Witness {
+impl PinnedCheckpoint {
     /// Size and root, without the name.
     pub const fn head(&self) -> TreeHead {
         TreeHead {
@@ -130,30 +130,30 @@ impl Witness {
         &mut self,
         new: &Checkpoint,
         proof: Option<&ConsistencyProof>,
-    ) -> Result<Advance, WitnessError> {
+    ) -> Result<PinUpdate, ContinuityError> {
         let (witnessed, now) = (self.size, new.size);
         if new.origin != self.origin {
-            return Err(WitnessError::OtherLog);
+            return Err(ContinuityError::OtherLog);
         }
         if now < witnessed {
-            return Err(WitnessError::RolledBack { witnessed, now });
+            return Err(ContinuityError::RolledBack { witnessed, now });
         }
         if now == witnessed {
             if new.root != self.root {
-                return Err(WitnessError::Forked { witnessed, now });
+                return Err(ContinuityError::Forked { witnessed, now });
             }
-            return Ok(Advance::Unchanged);
+            return Ok(PinUpdate::Unchanged);
         }
         if witnessed > 0 {
             let proof = proof
                 .filter(|p| p.old_size() == witnessed && p.new_size() == now)
-                .ok_or(WitnessError::ProofMissing { witnessed, now })?;
+                .ok_or(ContinuityError::ProofMissing { witnessed, now })?;
             proof
                 .verify(&self.root, &new.root)
-                .map_err(|_| WitnessError::Forked { witnessed, now })?;
+                .map_err(|_| ContinuityError::Forked { witnessed, now })?;
         }
         self.size = now;
         self.root = new.root;
-        Ok(Advance::Grew)
+        Ok(PinUpdate::Grew)
     }
 }

@@ -2,69 +2,69 @@
 
 use super::{PROPOSAL_VERSION, Proposal};
 use crate::digest::Digest;
-use crate::refusal::Refusal;
-use crate::signing::{Envelope, EnvelopeError, Kind};
+use crate::error::PublicError;
+use crate::signing::{DsseEnvelope, EnvelopeError, ObjectKind};
 use crate::trust::{Position, TrustFile};
 
 /// Proof that a reader of this deployment signed exactly these bytes. Made only by verifying them.
 #[derive(Debug, Clone)]
-pub struct Attested {
+pub struct VerifiedProposal {
     proposal: Proposal,
     digest: Digest,
-    envelope: Envelope,
+    envelope: DsseEnvelope,
 }
 
-impl Attested {
+impl VerifiedProposal {
     /// For what was just presented: the reader's key must not be retired.
-    pub fn verify(envelope: Envelope, trust: &TrustFile) -> Result<Self, Refusal> {
+    pub fn verify(envelope: DsseEnvelope, trust: &TrustFile) -> Result<Self, PublicError> {
         Self::verify_at(envelope, trust, &Position::Unproven)
     }
 
     /// For anything that could still have an effect: what a retired reader key signed counts if `position` proves
     /// that the log held it before.
     pub fn verify_at(
-        envelope: Envelope,
+        envelope: DsseEnvelope,
         trust: &TrustFile,
         position: &Position<'_>,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, PublicError> {
         let key = envelope.signer().ok().and_then(|id| trust.reader(id));
         if let Some(Err(retired)) = key.map(|key| key.standing().check(position)) {
-            return Err(Refusal::new(
+            return Err(PublicError::new(
                 "refused:attestation",
                 format!("signed by a retired reader key: {retired}; propose the change again"),
             ));
         }
-        Self::verify_past(envelope, trust)
+        Self::verify_historical(envelope, trust)
     }
 
     /// For looking back, where nothing can take effect: the standing of the key is not checked.
-    pub fn verify_past(envelope: Envelope, trust: &TrustFile) -> Result<Self, Refusal> {
+    pub fn verify_historical(envelope: DsseEnvelope, trust: &TrustFile) -> Result<Self, PublicError> {
         envelope
             .check_sizes()
-            .map_err(|e| Refusal::new("refused:malformed", e.to_string()))?;
+            .map_err(|e| PublicError::new("refused:malformed", e.to_string()))?;
         let signer = envelope.signer().map_err(|e| refusal(&e))?;
         let key = trust.reader(signer).ok_or_else(|| {
-            Refusal::new(
+            PublicError::new(
                 "refused:attestation",
                 "signed by no reader of this deployment's trust file",
             )
         })?;
         let proposal: Proposal = envelope
-            .open(Kind::Proposal, &key.public_key)
+            .verify_and_decode(ObjectKind::Proposal, &key.public_key)
             .map_err(|e| refusal(&e))?;
         if proposal.v != PROPOSAL_VERSION {
-            return Err(Refusal::new(
+            return Err(PublicError::new(
                 "refused:malformed",
                 format!("v must be {PROPOSAL_VERSION}"),
             ));
         }
         if proposal.ledger_origin != trust.ledger_origin() || proposal.environment != trust.environment {
-            return Err(Refusal::new(
+            return Err(PublicError::new(
                 "refused:attestation",
                 "made for another deployment or environment",
             ));
         }
-        let digest = Digest::of(Kind::Proposal, &envelope.payload);
+        let digest = Digest::of(ObjectKind::Proposal, &envelope.payload);
         Ok(Self {
             proposal,
             digest,
@@ -80,17 +80,17 @@ impl Attested {
         self.digest
     }
 
-    pub const fn envelope(&self) -> &Envelope {
+    pub const fn envelope(&self) -> &DsseEnvelope {
         &self.envelope
     }
 }
 
-fn refusal(error: &EnvelopeError) -> Refusal {
+fn refusal(error: &EnvelopeError) -> PublicError {
     let code = match error {
         EnvelopeError::Malformed(_) | EnvelopeError::WrongType => "refused:malformed",
         EnvelopeError::SignatureCount | EnvelopeError::WrongKey | EnvelopeError::BadSignature => {
             "refused:attestation"
         }
     };
-    Refusal::new(code, format!("the proposal is not what a reader signed: {error}"))
+    PublicError::new(code, format!("the proposal is not what a reader signed: {error}"))
 }

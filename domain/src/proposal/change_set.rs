@@ -3,11 +3,11 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::{GuardKind, Proposal, ProposalMode, State};
+use super::{GuardKind, Proposal, ProposalMode, ProposalState};
 use crate::canonical;
 use crate::digest::Digest;
-use crate::envelope::value_to_json;
 use crate::evidence::query_fingerprint;
+use crate::result_envelope::value_to_json;
 use crate::value::ColumnValue;
 
 /// Stands for the tenant column of a single-tenant development target.
@@ -16,7 +16,7 @@ const NO_TENANT_COLUMN: &str = "__single_tenant_dev";
 const NO_VERSION_COLUMN: &str = "__row_hash";
 
 /// The change set of a proposal that stands in `state`; `digest` is that of its signed bytes.
-pub fn change_set_view(proposal: &Proposal, digest: &Digest, state: State) -> Json {
+pub fn change_set_view(proposal: &Proposal, digest: &Digest, state: ProposalState) -> Json {
     let target = &proposal.target;
     let is_shadow = proposal.mode == ProposalMode::Shadow;
     let (approval, writeback) = statuses(state);
@@ -82,16 +82,16 @@ const fn mode(is_shadow: bool, approval: &str) -> &'static str {
 }
 
 /// Approval and writeback in the words of the change set, which knows fewer states.
-const fn statuses(state: State) -> (&'static str, &'static str) {
+const fn statuses(state: ProposalState) -> (&'static str, &'static str) {
     match state {
-        State::PendingReview => ("pending", "not_applied"),
-        State::Approved => ("approved", "not_applied"),
-        State::Rejected => ("rejected", "not_applied"),
-        State::Canceled | State::Expired => ("canceled", "canceled"),
-        State::PendingWorker | State::InDoubt => ("approved", "pending_worker"),
-        State::Applied => ("approved", "applied"),
-        State::Conflict => ("approved", "conflict"),
-        State::Failed => ("approved", "failed"),
+        ProposalState::PendingReview => ("pending", "not_applied"),
+        ProposalState::Approved => ("approved", "not_applied"),
+        ProposalState::Rejected => ("rejected", "not_applied"),
+        ProposalState::Canceled | ProposalState::Expired => ("canceled", "canceled"),
+        ProposalState::PendingWorker | ProposalState::InDoubt => ("approved", "pending_worker"),
+        ProposalState::Applied => ("approved", "applied"),
+        ProposalState::Conflict => ("approved", "conflict"),
+        ProposalState::Failed => ("approved", "failed"),
     }
 }
 

@@ -9,16 +9,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use attested::Attested;
+pub use attested::VerifiedProposal;
 pub use change_set::{change_set_schema, change_set_view};
 pub use row_guard::{GuardKind, GuardStrength, RowGuard};
-pub use state::{State, Step, transition};
+pub use state::{ProposalState, ProposalTransition, transition};
 
 use crate::canonical;
 use crate::digest::Digest;
 use crate::ids::{EvidenceId, ProposalId};
 use crate::timestamp::Timestamp;
-use crate::trust::Environment;
+use crate::trust::DeploymentEnvironment;
 use crate::value::{ColumnValue, Value};
 
 /// The version that `Proposal::v` must have.
@@ -38,7 +38,7 @@ pub struct Proposal {
     /// The seal of the capability in the reader's contract.
     pub contract_digest: Digest,
     pub created_at: Timestamp,
-    pub environment: Environment,
+    pub environment: DeploymentEnvironment,
     pub evidence: Vec<EvidenceRef>,
     /// `sql_update`, or the name of a handler.
     pub executor: String,
@@ -57,7 +57,7 @@ pub struct Proposal {
     pub set: Vec<ColumnValue>,
     pub side_effects: Vec<String>,
     pub source: SourceRef,
-    pub target: Target,
+    pub target: RowTarget,
     pub v: u32,
 }
 
@@ -90,7 +90,7 @@ pub enum Operation {
 /// The one row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Target {
+pub struct RowTarget {
     pub primary_key: ColumnValue,
     pub schema: String,
     pub table: String,

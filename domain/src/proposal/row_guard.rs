@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::contract::Advance;
+use crate::contract::VersionAdvance;
 use crate::value::ColumnValue;
 
 /// What must still be true of the row, besides the before-image.
@@ -10,8 +10,8 @@ use crate::value::ColumnValue;
 #[serde(deny_unknown_fields)]
 pub struct RowGuard {
     /// What the writer does to the version column in the same UPDATE.
-    #[serde(default, skip_serializing_if = "Advance::is_none")]
-    pub advance: Advance,
+    #[serde(default, skip_serializing_if = "VersionAdvance::is_none")]
+    pub advance: VersionAdvance,
     /// The version column's type as the database declares it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub declared_type: Option<String>,
@@ -31,7 +31,7 @@ impl RowGuard {
             version: None,
             declared_type: None,
             strength: None,
-            advance: Advance::None,
+            advance: VersionAdvance::None,
         }
     }
 

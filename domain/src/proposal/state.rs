@@ -5,13 +5,13 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::refusal::Refusal;
-use crate::writeback::Outcome;
+use crate::error::PublicError;
+use crate::writeback::ReceiptOutcome;
 
 /// Where a proposal stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum ProposalState {
     PendingReview,
     Approved,
     Rejected,
@@ -28,7 +28,7 @@ pub enum State {
 
 /// What happened to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum ProposalTransition {
     /// Enough valid approvals are on file.
     Approve,
     Reject,
@@ -36,16 +36,16 @@ pub enum Step {
     /// The writer durably announced an attempt.
     Start,
     /// The attempt ended without an outcome: refused or retryable.
-    Release,
-    Doubt,
+    ReturnToApproved,
+    MarkInDoubt,
     /// A receipt says how it ended.
-    Settle(Outcome),
+    Settle(ReceiptOutcome),
     Expire,
     /// The agent that asked takes it back.
     Withdraw,
 }
 
-impl State {
+impl ProposalState {
     pub const ALL: [Self; 10] = [
         Self::PendingReview,
         Self::Approved,
@@ -88,19 +88,19 @@ impl State {
     }
 }
 
-impl fmt::Display for State {
+impl fmt::Display for ProposalState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }
 
-impl FromStr for State {
-    type Err = Refusal;
+impl FromStr for ProposalState {
+    type Err = PublicError;
 
-    fn from_str(text: &str) -> Result<Self, Refusal> {
+    fn from_str(text: &str) -> Result<Self, PublicError> {
         Self::ALL.into_iter().find(|s| s.as_str() == text).ok_or_else(|| {
             let all: Vec<_> = Self::ALL.iter().map(|s| s.as_str()).collect();
-            Refusal::new(
+            PublicError::new(
                 "UNKNOWN_STATE",
                 format!("no such proposal state; one of: {}", all.join(", ")),
             )
@@ -112,8 +112,12 @@ impl FromStr for State {
 ///
 /// `started` says that a writer has ever announced an attempt: from then on only the target database knows
 /// the outcome, so neither a rejection nor a deadline nor the agent may end the proposal without a receipt.
-pub fn transition(state: State, started: bool, step: Step) -> Result<State, Refusal> {
-    use State::{
+pub fn transition(
+    state: ProposalState,
+    started: bool,
+    step: ProposalTransition,
+) -> Result<ProposalState, PublicError> {
+    use ProposalState::{
         Applied, Approved, Canceled, Conflict, Expired, Failed, InDoubt, PendingReview, PendingWorker,
         Rejected,
     };
@@ -121,57 +125,65 @@ pub fn transition(state: State, started: bool, step: Step) -> Result<State, Refu
         return Err(terminal(state, step));
     }
     match (step, state) {
-        (Step::Approve, PendingReview | Approved) => Ok(Approved),
-        (Step::Approve, PendingWorker | InDoubt) => Ok(state),
-        (Step::Reject, PendingReview | Approved | PendingWorker) if !started => Ok(Rejected),
-        (Step::Reject, _) => Err(Refusal::new(
+        (ProposalTransition::Approve, PendingReview | Approved) => Ok(Approved),
+        (ProposalTransition::Approve, PendingWorker | InDoubt) => Ok(state),
+        (ProposalTransition::Reject, PendingReview | Approved | PendingWorker) if !started => Ok(Rejected),
+        (ProposalTransition::Reject, _) => Err(PublicError::new(
             "WRITEBACK_STARTED",
             "a writer has started on it, so only the writer can still stop it; reject with a reachable writer",
         )),
-        (Step::OrderApply, Approved | PendingWorker) => Ok(PendingWorker),
-        (Step::OrderApply, InDoubt) => Ok(InDoubt),
-        (Step::OrderApply, _) => Err(Refusal::new(
+        (ProposalTransition::OrderApply, Approved | PendingWorker) => Ok(PendingWorker),
+        (ProposalTransition::OrderApply, InDoubt) => Ok(InDoubt),
+        (ProposalTransition::OrderApply, _) => Err(PublicError::new(
             "PROPOSAL_NOT_APPROVED",
             "the proposal has not enough valid approvals; approve it first",
         )),
-        (Step::Start, PendingWorker | InDoubt) => Ok(state),
-        (Step::Release, PendingWorker) => Ok(Approved),
-        (Step::Release, InDoubt) => Ok(InDoubt),
-        (Step::Doubt, PendingWorker | InDoubt) => Ok(InDoubt),
-        (Step::Start | Step::Release | Step::Doubt, _) => Err(Refusal::new(
+        (ProposalTransition::Start, PendingWorker | InDoubt) => Ok(state),
+        (ProposalTransition::ReturnToApproved, PendingWorker) => Ok(Approved),
+        (ProposalTransition::ReturnToApproved, InDoubt) => Ok(InDoubt),
+        (ProposalTransition::MarkInDoubt, PendingWorker | InDoubt) => Ok(InDoubt),
+        (
+            ProposalTransition::Start
+            | ProposalTransition::ReturnToApproved
+            | ProposalTransition::MarkInDoubt,
+            _,
+        ) => Err(PublicError::new(
             "PROPOSAL_NOT_LEASED",
             "no writer holds this proposal",
         )),
-        (Step::Settle(outcome), PendingReview | Approved | PendingWorker | InDoubt) => Ok(match outcome {
-            Outcome::Applied => Applied,
-            Outcome::Conflict => Conflict,
-            Outcome::Failed | Outcome::Abandoned => Failed,
-            Outcome::Denied | Outcome::Cancelled => Canceled,
-            Outcome::Expired => Expired,
-        }),
-        (Step::Expire, PendingReview | Approved | PendingWorker) if !started => Ok(Expired),
-        (Step::Withdraw, PendingReview | Approved | PendingWorker) if !started => Ok(Canceled),
-        (Step::Expire | Step::Withdraw, _) => {
-            Err(Refusal::new("WRITEBACK_STARTED", "a writer has started on it"))
+        (ProposalTransition::Settle(outcome), PendingReview | Approved | PendingWorker | InDoubt) => {
+            Ok(match outcome {
+                ReceiptOutcome::Applied => Applied,
+                ReceiptOutcome::Conflict => Conflict,
+                ReceiptOutcome::Failed | ReceiptOutcome::Abandoned => Failed,
+                ReceiptOutcome::Rejected | ReceiptOutcome::Cancelled => Canceled,
+                ReceiptOutcome::Expired => Expired,
+            })
         }
+        (ProposalTransition::Expire, PendingReview | Approved | PendingWorker) if !started => Ok(Expired),
+        (ProposalTransition::Withdraw, PendingReview | Approved | PendingWorker) if !started => Ok(Canceled),
+        (ProposalTransition::Expire | ProposalTransition::Withdraw, _) => Err(PublicError::new(
+            "WRITEBACK_STARTED",
+            "a writer has started on it",
+        )),
         (_, Rejected | Canceled | Applied | Conflict | Failed | Expired) => Err(terminal(state, step)),
     }
 }
 
-fn terminal(state: State, step: Step) -> Refusal {
+fn terminal(state: ProposalState, step: ProposalTransition) -> PublicError {
     let code = match step {
-        Step::Approve => "PROPOSAL_NOT_PENDING_REVIEW",
-        Step::Reject => "PROPOSAL_NOT_REJECTABLE",
-        Step::OrderApply if state != State::Applied => "PROPOSAL_NOT_APPROVED",
-        Step::OrderApply
-        | Step::Start
-        | Step::Release
-        | Step::Doubt
-        | Step::Settle(_)
-        | Step::Expire
-        | Step::Withdraw => "PROPOSAL_ENDED",
+        ProposalTransition::Approve => "PROPOSAL_NOT_PENDING_REVIEW",
+        ProposalTransition::Reject => "PROPOSAL_NOT_REJECTABLE",
+        ProposalTransition::OrderApply if state != ProposalState::Applied => "PROPOSAL_NOT_APPROVED",
+        ProposalTransition::OrderApply
+        | ProposalTransition::Start
+        | ProposalTransition::ReturnToApproved
+        | ProposalTransition::MarkInDoubt
+        | ProposalTransition::Settle(_)
+        | ProposalTransition::Expire
+        | ProposalTransition::Withdraw => "PROPOSAL_ENDED",
     };
-    Refusal::new(
+    PublicError::new(
         code,
         format!("the proposal has ended as `{state}`; make a new one if the change is still wanted"),
     )
@@ -181,27 +193,27 @@ fn terminal(state: State, step: Step) -> Refusal {
 mod tests {
     use super::*;
 
-    const STEPS: [Step; 15] = [
-        Step::Approve,
-        Step::Reject,
-        Step::OrderApply,
-        Step::Start,
-        Step::Release,
-        Step::Doubt,
-        Step::Settle(Outcome::Applied),
-        Step::Settle(Outcome::Conflict),
-        Step::Settle(Outcome::Failed),
-        Step::Settle(Outcome::Denied),
-        Step::Settle(Outcome::Cancelled),
-        Step::Settle(Outcome::Expired),
-        Step::Settle(Outcome::Abandoned),
-        Step::Expire,
-        Step::Withdraw,
+    const STEPS: [ProposalTransition; 15] = [
+        ProposalTransition::Approve,
+        ProposalTransition::Reject,
+        ProposalTransition::OrderApply,
+        ProposalTransition::Start,
+        ProposalTransition::ReturnToApproved,
+        ProposalTransition::MarkInDoubt,
+        ProposalTransition::Settle(ReceiptOutcome::Applied),
+        ProposalTransition::Settle(ReceiptOutcome::Conflict),
+        ProposalTransition::Settle(ReceiptOutcome::Failed),
+        ProposalTransition::Settle(ReceiptOutcome::Rejected),
+        ProposalTransition::Settle(ReceiptOutcome::Cancelled),
+        ProposalTransition::Settle(ReceiptOutcome::Expired),
+        ProposalTransition::Settle(ReceiptOutcome::Abandoned),
+        ProposalTransition::Expire,
+        ProposalTransition::Withdraw,
     ];
 
     #[test]
     fn no_step_leads_out_of_a_terminal_state() {
-        for state in State::ALL.into_iter().filter(|s| s.is_terminal()) {
+        for state in ProposalState::ALL.into_iter().filter(|s| s.is_terminal()) {
             for step in STEPS {
                 for started in [false, true] {
                     assert!(transition(state, started, step).is_err(), "{state} {step:?}");
@@ -212,13 +224,13 @@ mod tests {
 
     #[test]
     fn once_started_only_a_receipt_ends_a_proposal() {
-        for state in State::ALL.into_iter().filter(|s| !s.is_terminal()) {
+        for state in ProposalState::ALL.into_iter().filter(|s| !s.is_terminal()) {
             for step in STEPS {
                 let Ok(next) = transition(state, true, step) else {
                     continue;
                 };
                 assert!(
-                    !next.is_terminal() || matches!(step, Step::Settle(_)),
+                    !next.is_terminal() || matches!(step, ProposalTransition::Settle(_)),
                     "{state} {step:?} {next}"
                 );
             }
@@ -227,11 +239,11 @@ mod tests {
 
     #[test]
     fn applied_is_reached_by_an_applied_receipt_only() {
-        for state in State::ALL {
+        for state in ProposalState::ALL {
             for step in STEPS {
                 for started in [false, true] {
-                    if transition(state, started, step) == Ok(State::Applied) {
-                        assert_eq!(step, Step::Settle(Outcome::Applied));
+                    if transition(state, started, step) == Ok(ProposalState::Applied) {
+                        assert_eq!(step, ProposalTransition::Settle(ReceiptOutcome::Applied));
                     }
                 }
             }
@@ -241,21 +253,25 @@ mod tests {
     #[test]
     fn an_apply_order_needs_an_approval() {
         assert_eq!(
-            transition(State::PendingReview, false, Step::OrderApply)
-                .unwrap_err()
-                .code,
+            transition(
+                ProposalState::PendingReview,
+                false,
+                ProposalTransition::OrderApply
+            )
+            .unwrap_err()
+            .code,
             "PROPOSAL_NOT_APPROVED"
         );
         assert_eq!(
-            transition(State::Approved, false, Step::OrderApply),
-            Ok(State::PendingWorker)
+            transition(ProposalState::Approved, false, ProposalTransition::OrderApply),
+            Ok(ProposalState::PendingWorker)
         );
     }
 
     #[test]
     fn a_state_reads_back_from_its_text() {
-        for state in State::ALL {
-            assert_eq!(state.as_str().parse::<State>().unwrap(), state);
+        for state in ProposalState::ALL {
+            assert_eq!(state.as_str().parse::<ProposalState>().unwrap(), state);
         }
     }
 }

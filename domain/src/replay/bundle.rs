@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::BundleError;
 use crate::canonical;
-use crate::log::{BODY_SALT_BYTES, ConsistencyProof, InclusionProof, LoggedRecord, TreeHash};
+use crate::log::{BODY_SALT_BYTES, ConsistencyProof, InclusionProof, ProvenEntry, TreeHash};
 
 /// Bytes of a bundle that is read at all.
 pub const BUNDLE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -17,13 +17,13 @@ const BUNDLE_VERSION: u32 = 1;
 /// [`super::verify`] has looked at it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Bundle {
+pub struct ProofBundle {
     v: u32,
     /// Name of the log.
     pub origin: String,
     /// The checkpoint's signed note.
     pub checkpoint: String,
-    records: Vec<Record>,
+    records: Vec<BundleEntry>,
     /// Between the checkpoint and the states of the log at which keys were retired.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     consistency: Vec<Consistency>,
@@ -40,7 +40,7 @@ struct Consistency {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Record {
+struct BundleEntry {
     #[serde(serialize_with = "to_base64", deserialize_with = "from_base64")]
     event: Vec<u8>,
     /// Hex.
@@ -59,10 +59,10 @@ struct Proof {
     hashes: Vec<String>,
 }
 
-impl Bundle {
+impl ProofBundle {
     /// Packs records as a ledger showed them, oldest first.
-    pub fn new(origin: &str, checkpoint: &str, records: &[LoggedRecord]) -> Self {
-        let records = records.iter().map(Record::of).collect();
+    pub fn new(origin: &str, checkpoint: &str, records: &[ProvenEntry]) -> Self {
+        let records = records.iter().map(BundleEntry::of).collect();
         Self {
             v: BUNDLE_VERSION,
             origin: origin.to_owned(),
@@ -100,7 +100,7 @@ impl Bundle {
     }
 
     /// The records as the log has them.
-    pub fn records(&self) -> Result<Vec<LoggedRecord>, BundleError> {
+    pub fn records(&self) -> Result<Vec<ProvenEntry>, BundleError> {
         self.records
             .iter()
             .enumerate()
@@ -127,8 +127,8 @@ impl Consistency {
     }
 }
 
-impl Record {
-    fn of(record: &LoggedRecord) -> Self {
+impl BundleEntry {
+    fn of(record: &ProvenEntry) -> Self {
         let proof = &record.proof;
         Self {
             event: record.event_bytes.clone(),
@@ -142,7 +142,7 @@ impl Record {
         }
     }
 
-    fn logged(&self, position: usize) -> Result<LoggedRecord, BundleError> {
+    fn logged(&self, position: usize) -> Result<ProvenEntry, BundleError> {
         let wrong = |what: &str| {
             malformed(format!(
                 "record {position}: {what} is not lower-case hex of 32 bytes"
@@ -156,7 +156,7 @@ impl Record {
         let body_salt: [u8; BODY_SALT_BYTES] = fixed(&self.body_salt).ok_or_else(|| wrong("body_salt"))?;
         let proof = InclusionProof::new(self.proof.index, self.proof.size, hashes)
             .map_err(|error| BundleError::Record { position, error })?;
-        Ok(LoggedRecord {
+        Ok(ProvenEntry {
             event_bytes: self.event.clone(),
             body_salt,
             body: self.body.clone(),

@@ -1,39 +1,39 @@
 //! From the decisions to the receipt: every signature, and that each object names the ones before it.
 
 use super::verify::BundleLog;
-use super::{Body, BundleError, Entry};
+use super::{BundleError, Entry, EventBody};
 use crate::approval::{
-    ApplyOrder, Decision, Judge, SeenCheckpoint, VerifiedDecision, VerifiedOrder, VerifiedReceiptOrder,
-    check_approval, verify_decision_at, verify_order_at, verify_receipt_order_at,
+    ApplyOrder, Decision, SignerTreeHead, VerificationContext, VerifiedDecision, VerifiedOrder,
+    VerifiedReceiptOrder, verify_decision_at, verify_order_at, verify_quorum, verify_receipt_order_at,
 };
+use crate::context_ticket::verify_withdrawal;
 use crate::digest::Digest;
-use crate::event::{EventKind, EventRecord, SettleBody, StartBody};
-use crate::proposal::Attested;
-use crate::refusal::Refusal;
-use crate::signing::{Envelope, KeyId, Kind};
-use crate::ticket::verify_withdrawal;
+use crate::error::PublicError;
+use crate::event::{AttemptFinishedBody, AttemptStartedBody, EventKind, EventRecord};
+use crate::proposal::VerifiedProposal;
+use crate::signing::{DsseEnvelope, KeyId, ObjectKind};
 use crate::timestamp::Timestamp;
 use crate::trust::{KeyStanding, TrustFile};
-use crate::writeback::{AttemptReport, Outcome, Receipt};
+use crate::writeback::{AttemptReport, Receipt, ReceiptOutcome};
 
 /// The check, with what it has found so far.
-pub(super) struct Chain<'a> {
+pub(super) struct ChainVerifier<'a> {
     /// The trust file as given.
     trust: &'a TrustFile,
     /// The same with no key revoked: what a key signed before stays what it was, and is reported.
     unrevoked: TrustFile,
-    proposal: &'a Attested,
+    proposal: &'a VerifiedProposal,
     log: &'a BundleLog<'a>,
-    decisions: Vec<(u64, Envelope, VerifiedDecision)>,
-    orders: Vec<(u64, Timestamp, Envelope, VerifiedOrder)>,
+    decisions: Vec<(u64, DsseEnvelope, VerifiedDecision)>,
+    orders: Vec<(u64, Timestamp, DsseEnvelope, VerifiedOrder)>,
     /// Orders about receipts that came before.
     receipt_orders: Vec<VerifiedReceiptOrder>,
     receipt: Option<(Digest, Receipt)>,
     findings: Vec<String>,
 }
 
-impl<'a> Chain<'a> {
-    pub(super) fn new(trust: &'a TrustFile, proposal: &'a Attested, log: &'a BundleLog<'a>) -> Self {
+impl<'a> ChainVerifier<'a> {
+    pub(super) fn new(trust: &'a TrustFile, proposal: &'a VerifiedProposal, log: &'a BundleLog<'a>) -> Self {
         let mut unrevoked = trust.clone();
         for operator in &mut unrevoked.operators {
             operator.revoked = false;
@@ -59,38 +59,38 @@ impl<'a> Chain<'a> {
         for entry in entries {
             let event = &entry.event;
             match &entry.body {
-                Body::Decision(envelope) => self.decision(event, envelope)?,
-                Body::Order(envelope) => self.order(event, envelope)?,
-                Body::Withdrawn(ticket) => self.withdrawn(event, ticket)?,
-                Body::Started(start) => self.start(event.seq, start)?,
-                Body::Attempt(envelope) => {
+                EventBody::Decision(envelope) => self.decision(event, envelope)?,
+                EventBody::Order(envelope) => self.order(event, envelope)?,
+                EventBody::Withdrawn(ticket) => self.withdrawn(event, ticket)?,
+                EventBody::Started(start) => self.start(event.seq, start)?,
+                EventBody::Attempt(envelope) => {
                     self.attempt(event.seq, envelope)?;
                 }
-                Body::Settled(settled) => self.settled(event, settled)?,
-                Body::ReceiptOrder(envelope) => self.receipt_order(event.seq, envelope)?,
-                Body::DecisionRefused(body) => self.findings.push(format!(
+                EventBody::Settled(settled) => self.settled(event, settled)?,
+                EventBody::ReceiptOrder(envelope) => self.receipt_order(event.seq, envelope)?,
+                EventBody::DecisionRefused(body) => self.findings.push(format!(
                     "event {}: a decision or order was presented and refused with {}",
                     event.seq, body.code
                 )),
-                Body::Alarm(body) => self
+                EventBody::Alarm(body) => self
                     .findings
                     .push(format!("event {}: receipt alarm: {}", event.seq, body.reason)),
-                Body::LedgerStarted(_)
-                | Body::Evidence(_)
-                | Body::Audit(_)
-                | Body::Proposal(_)
-                | Body::Repeated(_)
-                | Body::Switch(_)
-                | Body::Confirmation(_)
-                | Body::Finding(_)
-                | Body::Expired => {}
+                EventBody::LedgerStarted(_)
+                | EventBody::Evidence(_)
+                | EventBody::Audit(_)
+                | EventBody::Proposal(_)
+                | EventBody::Repeated(_)
+                | EventBody::Switch(_)
+                | EventBody::Confirmation(_)
+                | EventBody::Finding(_)
+                | EventBody::Expired => {}
             }
         }
         Ok(self.findings)
     }
 
-    fn judge(&self, now: Timestamp) -> Judge<'_> {
-        Judge {
+    fn judge(&self, now: Timestamp) -> VerificationContext<'_> {
+        VerificationContext {
             trust: &self.unrevoked,
             now,
             proposal: self.proposal.proposal(),
@@ -98,7 +98,7 @@ impl<'a> Chain<'a> {
         }
     }
 
-    fn decision(&mut self, event: &EventRecord, envelope: &Envelope) -> Result<(), BundleError> {
+    fn decision(&mut self, event: &EventRecord, envelope: &DsseEnvelope) -> Result<(), BundleError> {
         let wrong = |refusal| BundleError::Decision {
             seq: event.seq,
             refusal,
@@ -111,7 +111,7 @@ impl<'a> Chain<'a> {
             EventKind::ProposalRejected | EventKind::RejectionRecorded
         );
         if verified.is_deny() != is_rejection {
-            return Err(wrong(Refusal::new(
+            return Err(wrong(PublicError::new(
                 "refused:malformed",
                 "the event's kind is not the decision's verdict",
             )));
@@ -129,7 +129,7 @@ impl<'a> Chain<'a> {
         Ok(())
     }
 
-    fn order(&mut self, event: &EventRecord, envelope: &Envelope) -> Result<(), BundleError> {
+    fn order(&mut self, event: &EventRecord, envelope: &DsseEnvelope) -> Result<(), BundleError> {
         let wrong = |refusal| BundleError::Order {
             seq: event.seq,
             refusal,
@@ -152,7 +152,7 @@ impl<'a> Chain<'a> {
         };
         if !decision_digests.iter().all(known) {
             let text = "it counts on a decision that is not among the records";
-            return Err(wrong(Refusal::new("refused:order", text)));
+            return Err(wrong(PublicError::new("refused:order", text)));
         }
         let key = approver.key_id.clone();
         self.note_revoked(event.seq, &key);
@@ -161,7 +161,7 @@ impl<'a> Chain<'a> {
         Ok(())
     }
 
-    fn withdrawn(&self, event: &EventRecord, ticket: &Envelope) -> Result<(), BundleError> {
+    fn withdrawn(&self, event: &EventRecord, ticket: &DsseEnvelope) -> Result<(), BundleError> {
         let position = self.log.position(event.seq);
         verify_withdrawal(ticket, event, self.proposal.proposal(), self.trust, &position).map_err(|refusal| {
             BundleError::Withdrawal {
@@ -171,7 +171,7 @@ impl<'a> Chain<'a> {
         })
     }
 
-    fn start(&self, seq: u64, start: &StartBody) -> Result<(), BundleError> {
+    fn start(&self, seq: u64, start: &AttemptStartedBody) -> Result<(), BundleError> {
         self.check_subject(
             start.proposal_id.as_str(),
             start.proposal_digest,
@@ -180,9 +180,9 @@ impl<'a> Chain<'a> {
         .map_err(|problem| BundleError::Attempt { seq, problem })
     }
 
-    fn attempt(&self, seq: u64, envelope: &Envelope) -> Result<AttemptReport, BundleError> {
+    fn attempt(&self, seq: u64, envelope: &DsseEnvelope) -> Result<AttemptReport, BundleError> {
         let wrong = |problem| BundleError::Attempt { seq, problem };
-        let report: AttemptReport = self.open(seq, envelope, Kind::Attempt).map_err(wrong)?;
+        let report: AttemptReport = self.open(seq, envelope, ObjectKind::Attempt).map_err(wrong)?;
         if report.v != 1 {
             return Err(wrong("v must be 1".to_owned()));
         }
@@ -195,7 +195,7 @@ impl<'a> Chain<'a> {
         Ok(report)
     }
 
-    fn receipt_order(&mut self, seq: u64, envelope: &Envelope) -> Result<(), BundleError> {
+    fn receipt_order(&mut self, seq: u64, envelope: &DsseEnvelope) -> Result<(), BundleError> {
         let verified = verify_receipt_order_at(envelope, &self.unrevoked, &self.log.position(seq))
             .map_err(|refusal| BundleError::Order { seq, refusal })?;
         self.findings.push(format!(
@@ -206,17 +206,17 @@ impl<'a> Chain<'a> {
         Ok(())
     }
 
-    fn settled(&mut self, event: &EventRecord, settled: &SettleBody) -> Result<(), BundleError> {
+    fn settled(&mut self, event: &EventRecord, settled: &AttemptFinishedBody) -> Result<(), BundleError> {
         let wrong = |problem: String| BundleError::Receipt {
             seq: event.seq,
             problem,
         };
         let report = self.attempt(event.seq, &settled.attempt)?;
-        let digest = Digest::of(Kind::Receipt, &settled.receipt.payload);
+        let digest = Digest::of(ObjectKind::Receipt, &settled.receipt.payload);
         let receipt: Receipt = if self.is_adopted(digest) {
-            self.open_past(&settled.receipt, Kind::Receipt)
+            self.open_past(&settled.receipt, ObjectKind::Receipt)
         } else {
-            self.open(event.seq, &settled.receipt, Kind::Receipt)
+            self.open(event.seq, &settled.receipt, ObjectKind::Receipt)
         }
         .map_err(wrong)?;
         if receipt.v != 1 || kind_of(receipt.outcome) != event.kind {
@@ -246,7 +246,7 @@ impl<'a> Chain<'a> {
     /// A receipt of an effect, or of an attempt at one, stands on an order and on the decisions that it names.
     fn check_authority(&self, seq: u64, receipt: &Receipt) -> Result<(), BundleError> {
         let Some(named) = receipt.order_digest else {
-            if receipt.outcome == Outcome::Applied {
+            if receipt.outcome == ReceiptOutcome::Applied {
                 return Err(BundleError::Receipt {
                     seq,
                     problem: "applied without an order".to_owned(),
@@ -255,7 +255,7 @@ impl<'a> Chain<'a> {
             return Ok(());
         };
         let wrong = |refusal| BundleError::Order { seq, refusal };
-        let mut last = Refusal::new(
+        let mut last = PublicError::new(
             "refused:order",
             "the order that the receipt names is not among the records",
         );
@@ -272,9 +272,9 @@ impl<'a> Chain<'a> {
     fn approved_by(
         &self,
         (seq, at): (u64, Timestamp),
-        envelope: &Envelope,
+        envelope: &DsseEnvelope,
         order: &VerifiedOrder,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), PublicError> {
         let judge = self.judge(at);
         let counted = |d: &VerifiedDecision| order.order().decision_digests.contains(&d.digest());
         let named = self.decisions.iter().filter(|(.., d)| d.is_deny() || counted(d));
@@ -282,7 +282,7 @@ impl<'a> Chain<'a> {
             .map(|(seq, e, _)| verify_decision_at(e, &judge, &self.log.position(*seq)))
             .collect::<Result<Vec<_>, _>>()?;
         let order = verify_order_at(envelope, &judge, &self.log.position(seq))?;
-        check_approval(
+        verify_quorum(
             &judge,
             self.proposal.proposal().approval.quorum,
             &decisions,
@@ -300,22 +300,24 @@ impl<'a> Chain<'a> {
 
     fn open_past<T: serde::de::DeserializeOwned>(
         &self,
-        envelope: &Envelope,
-        kind: Kind,
+        envelope: &DsseEnvelope,
+        kind: ObjectKind,
     ) -> Result<T, String> {
         let signer = envelope.signer().map_err(|e| e.to_string())?;
         let key = self
             .trust
             .writer(signer)
             .ok_or("signed by no writer of the trust file")?;
-        envelope.open(kind, &key.public_key).map_err(|e| e.to_string())
+        envelope
+            .verify_and_decode(kind, &key.public_key)
+            .map_err(|e| e.to_string())
     }
 
     fn open<T: serde::de::DeserializeOwned>(
         &self,
         seq: u64,
-        envelope: &Envelope,
-        kind: Kind,
+        envelope: &DsseEnvelope,
+        kind: ObjectKind,
     ) -> Result<T, String> {
         let signer = envelope.signer().map_err(|e| e.to_string())?;
         let key = self
@@ -326,7 +328,9 @@ impl<'a> Chain<'a> {
         standing
             .check_past(&self.log.position(seq))
             .map_err(|retired| format!("signed by {signer}: {retired}"))?;
-        envelope.open(kind, &key.public_key).map_err(|e| e.to_string())
+        envelope
+            .verify_and_decode(kind, &key.public_key)
+            .map_err(|e| e.to_string())
     }
 
     fn check_subject(&self, id: &str, digest: Digest, order: Option<Digest>) -> Result<(), String> {
@@ -341,9 +345,9 @@ impl<'a> Chain<'a> {
         }
     }
 
-    fn check_seen(&self, seq: u64, seen: Option<&SeenCheckpoint>) -> Result<(), Refusal> {
+    fn check_seen(&self, seq: u64, seen: Option<&SignerTreeHead>) -> Result<(), PublicError> {
         let Some(seen) = seen else { return Ok(()) };
-        let wrong = |text: String| Refusal::new("refused:ledger_proof", text);
+        let wrong = |text: String| PublicError::new("refused:ledger_proof", text);
         if seen.origin != self.log.checkpoint.origin {
             return Err(wrong("the signer had seen another log".to_owned()));
         }
@@ -368,13 +372,14 @@ impl<'a> Chain<'a> {
 }
 
 /// The kind of event that a receipt with this outcome becomes.
-const fn kind_of(outcome: Outcome) -> EventKind {
+const fn kind_of(outcome: ReceiptOutcome) -> EventKind {
     match outcome {
-        Outcome::Applied => EventKind::WritebackApplied,
-        Outcome::Conflict => EventKind::WritebackConflict,
-        Outcome::Failed => EventKind::WritebackFailed,
-        Outcome::Denied | Outcome::Cancelled | Outcome::Expired | Outcome::Abandoned => {
-            EventKind::WritebackCanceled
-        }
+        ReceiptOutcome::Applied => EventKind::WritebackApplied,
+        ReceiptOutcome::Conflict => EventKind::WritebackConflict,
+        ReceiptOutcome::Failed => EventKind::WritebackFailed,
+        ReceiptOutcome::Rejected
+        | ReceiptOutcome::Cancelled
+        | ReceiptOutcome::Expired
+        | ReceiptOutcome::Abandoned => EventKind::WritebackCanceled,
     }
 }

@@ -5,12 +5,12 @@ use serde::de::DeserializeOwned;
 use super::BundleError;
 use crate::canonical;
 use crate::event::{
-    EventKind, EventRecord, LedgerStartedBody, ReceiptAlarmBody, RefusedDecisionBody, RepeatBody, SettleBody,
-    StartBody,
+    AttemptFinishedBody, AttemptStartedBody, EventKind, EventRecord, LedgerStartedBody, ReceiptAlarmBody,
+    RefusedDecisionBody, RepeatBody,
 };
 use crate::evidence::AuditRecord;
 use crate::limits::ENVELOPE_BYTES_MAX;
-use crate::signing::Envelope;
+use crate::signing::DsseEnvelope;
 
 /// Bytes of the largest body: the one that holds two envelopes.
 const BODY_BYTES_MAX: usize = 2 * ENVELOPE_BYTES_MAX;
@@ -19,38 +19,38 @@ const BODY_BYTES_MAX: usize = 2 * ENVELOPE_BYTES_MAX;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     pub event: EventRecord,
-    pub body: Body,
+    pub body: EventBody,
 }
 
 /// The body of an event, by its kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Body {
+pub enum EventBody {
     LedgerStarted(LedgerStartedBody),
-    Evidence(Envelope),
+    Evidence(DsseEnvelope),
     /// Of a call that returned a row, or of one that was refused.
     Audit(Box<AuditRecord>),
-    Proposal(Envelope),
+    Proposal(DsseEnvelope),
     Repeated(RepeatBody),
     /// Yes or no.
-    Decision(Envelope),
+    Decision(DsseEnvelope),
     DecisionRefused(RefusedDecisionBody),
-    Order(Envelope),
+    Order(DsseEnvelope),
     Expired,
     /// The context ticket of the gateway that withdrew it.
-    Withdrawn(Envelope),
-    Started(StartBody),
+    Withdrawn(DsseEnvelope),
+    Started(AttemptStartedBody),
     /// The report of an attempt that did not end the proposal.
-    Attempt(Envelope),
-    Settled(Box<SettleBody>),
+    Attempt(DsseEnvelope),
+    Settled(Box<AttemptFinishedBody>),
     Alarm(ReceiptAlarmBody),
     /// A freeze or a lift, as the operator signed it.
-    Switch(Envelope),
+    Switch(DsseEnvelope),
     /// A writer's confirmation of a freeze or lift.
-    Confirmation(Envelope),
+    Confirmation(DsseEnvelope),
     /// A writer's finding about receipts.
-    Finding(Envelope),
+    Finding(DsseEnvelope),
     /// An operator's order about receipts.
-    ReceiptOrder(Envelope),
+    ReceiptOrder(DsseEnvelope),
 }
 
 impl Entry {
@@ -65,37 +65,39 @@ impl Entry {
     pub fn of(event: EventRecord, body: &[u8]) -> Result<Self, BundleError> {
         let seq = event.seq;
         let envelope = || {
-            Envelope::from_bytes(body).map_err(|e| BundleError::Body {
+            DsseEnvelope::from_bytes(body).map_err(|e| BundleError::Body {
                 seq,
                 problem: e.to_string(),
             })
         };
         let body = match event.kind {
-            EventKind::LedgerStarted => Body::LedgerStarted(object(seq, body)?),
-            EventKind::EvidenceRecorded => Body::Evidence(envelope()?),
-            EventKind::QueryAudited | EventKind::CallRefused => Body::Audit(Box::new(object(seq, body)?)),
-            EventKind::ProposalCreated => Body::Proposal(envelope()?),
-            EventKind::ProposalRepeated => Body::Repeated(object(seq, body)?),
-            EventKind::ProposalApproved | EventKind::ProposalRejected | EventKind::RejectionRecorded => {
-                Body::Decision(envelope()?)
+            EventKind::LedgerStarted => EventBody::LedgerStarted(object(seq, body)?),
+            EventKind::EvidenceRecorded => EventBody::Evidence(envelope()?),
+            EventKind::QueryAudited | EventKind::CallRefused => {
+                EventBody::Audit(Box::new(object(seq, body)?))
             }
-            EventKind::DecisionRefused => Body::DecisionRefused(object(seq, body)?),
-            EventKind::ApplyRequested => Body::Order(envelope()?),
-            EventKind::ProposalExpired => Body::Expired,
-            EventKind::ProposalWithdrawn => Body::Withdrawn(envelope()?),
-            EventKind::WritebackStarted => Body::Started(object(seq, body)?),
-            EventKind::WritebackReleased | EventKind::WritebackInDoubt => Body::Attempt(envelope()?),
+            EventKind::ProposalCreated => EventBody::Proposal(envelope()?),
+            EventKind::ProposalRepeated => EventBody::Repeated(object(seq, body)?),
+            EventKind::ProposalApproved | EventKind::ProposalRejected | EventKind::RejectionRecorded => {
+                EventBody::Decision(envelope()?)
+            }
+            EventKind::DecisionRefused => EventBody::DecisionRefused(object(seq, body)?),
+            EventKind::ApplyRequested => EventBody::Order(envelope()?),
+            EventKind::ProposalExpired => EventBody::Expired,
+            EventKind::ProposalWithdrawn => EventBody::Withdrawn(envelope()?),
+            EventKind::WritebackStarted => EventBody::Started(object(seq, body)?),
+            EventKind::WritebackReleased | EventKind::WritebackInDoubt => EventBody::Attempt(envelope()?),
             EventKind::WritebackApplied
             | EventKind::WritebackConflict
             | EventKind::WritebackFailed
-            | EventKind::WritebackCanceled => Body::Settled(Box::new(object(seq, body)?)),
-            EventKind::ReceiptAlarm => Body::Alarm(object(seq, body)?),
-            EventKind::WritebackFrozen | EventKind::FreezeLifted => Body::Switch(envelope()?),
-            EventKind::SwitchConfirmed => Body::Confirmation(envelope()?),
+            | EventKind::WritebackCanceled => EventBody::Settled(Box::new(object(seq, body)?)),
+            EventKind::ReceiptAlarm => EventBody::Alarm(object(seq, body)?),
+            EventKind::WritebackFrozen | EventKind::FreezeLifted => EventBody::Switch(envelope()?),
+            EventKind::SwitchConfirmed => EventBody::Confirmation(envelope()?),
             EventKind::EffectLost | EventKind::OrphanReceipt | EventKind::RowChangedInCommit => {
-                Body::Finding(envelope()?)
+                EventBody::Finding(envelope()?)
             }
-            EventKind::ReceiptsOrdered => Body::ReceiptOrder(envelope()?),
+            EventKind::ReceiptsOrdered => EventBody::ReceiptOrder(envelope()?),
         };
         Ok(Self { event, body })
     }

@@ -3,15 +3,15 @@
 
 use std::fmt::Write as _;
 
-use super::Story;
-use crate::approval::{Approver, Verdict};
+use super::ReplayReport;
+use crate::approval::{DecisionKind, SignerInfo};
 use crate::proposal::GuardKind;
 use crate::review::{escape, shown};
 use crate::value::ColumnValue;
 
 /// The page, lines ended by `\n`.
-pub fn markdown(story: &Story) -> String {
-    let mut page = Page::default();
+pub fn markdown(story: &ReplayReport) -> String {
+    let mut page = MarkdownWriter::default();
     page.line(&format!("# Replay of {}", story.proposal_id));
     page.blank();
     page.item("state", story.state.as_str());
@@ -37,7 +37,7 @@ pub fn markdown(story: &Story) -> String {
     page.text
 }
 
-fn request(page: &mut Page, story: &Story) {
+fn request(page: &mut MarkdownWriter, story: &ReplayReport) {
     page.section("Request");
     page.item("action", &code(&story.request.capability));
     page.item("proposed at", &story.request.created_at.to_string());
@@ -75,7 +75,7 @@ fn request(page: &mut Page, story: &Story) {
     );
 }
 
-fn evidence(page: &mut Page, story: &Story) {
+fn evidence(page: &mut MarkdownWriter, story: &ReplayReport) {
     page.section("Evidence");
     for line in &story.evidence {
         let role = if line.cited {
@@ -93,7 +93,7 @@ fn evidence(page: &mut Page, story: &Story) {
     }
 }
 
-fn diff(page: &mut Page, story: &Story) {
+fn diff(page: &mut MarkdownWriter, story: &ReplayReport) {
     page.section("Diff");
     for change in &story.diff {
         let before = change
@@ -117,15 +117,15 @@ fn diff(page: &mut Page, story: &Story) {
     }
 }
 
-fn decisions(page: &mut Page, story: &Story) {
+fn decisions(page: &mut MarkdownWriter, story: &ReplayReport) {
     page.section("Decisions");
     if story.decisions.is_empty() {
         page.line("- none");
     }
     for line in &story.decisions {
         let verdict = match line.decision {
-            Verdict::Approve => "approved",
-            Verdict::Deny => "rejected",
+            DecisionKind::Approve => "approved",
+            DecisionKind::Reject => "rejected",
         };
         page.line(&format!(
             "- {verdict} by {} at {}, valid until {}",
@@ -155,7 +155,7 @@ fn decisions(page: &mut Page, story: &Story) {
     }
 }
 
-fn writeback(page: &mut Page, story: &Story) {
+fn writeback(page: &mut MarkdownWriter, story: &ReplayReport) {
     page.section("Guarded writeback");
     if story.attempts.is_empty() {
         page.line("- no attempt");
@@ -186,7 +186,7 @@ fn writeback(page: &mut Page, story: &Story) {
     ));
 }
 
-fn person(approver: &Approver) -> String {
+fn person(approver: &SignerInfo) -> String {
     format!(
         "{} as {} ({})",
         code(&approver.person),
@@ -213,11 +213,11 @@ fn code_raw(text: &str) -> String {
 }
 
 #[derive(Default)]
-struct Page {
+struct MarkdownWriter {
     text: String,
 }
 
-impl Page {
+impl MarkdownWriter {
     fn line(&mut self, line: &str) {
         self.text.push_str(line);
         self.text.push('\n');

@@ -5,23 +5,23 @@ mod bundle;
 mod chain;
 mod entry;
 mod markdown;
-mod story;
+mod report;
 mod verify;
 
 #[cfg(test)]
 mod tests;
 
-pub use bundle::{BUNDLE_BYTES_MAX, Bundle};
-pub use entry::{Body, Entry};
+pub use bundle::{BUNDLE_BYTES_MAX, ProofBundle};
+pub use entry::{Entry, EventBody};
 pub use markdown::markdown;
-pub use story::{
-    AttemptLine, Change, DecisionLine, EventLine, EvidenceLine, OrderLine, ReceiptLine, Request, Story,
-    TrustedContext, WithdrawalLine,
+pub use report::{
+    AttemptLine, DecisionSummary, EventLine, EvidenceSummary, OrderLine, ReceiptLine, ReplayColumnChange,
+    ReplayContext, ReplayReport, Request, WithdrawalLine,
 };
-pub use verify::{Verified, verify, verify_bundle};
+pub use verify::{VerifiedBundle, verify, verify_bundle};
 
+use crate::error::PublicError;
 use crate::log::LogError;
-use crate::refusal::Refusal;
 
 /// Why a bundle is not believed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,9 +45,9 @@ pub enum BundleError {
     #[error("the evidence: {0}")]
     Evidence(String),
     #[error("the decision of event {seq}: {refusal}")]
-    Decision { seq: u64, refusal: Refusal },
+    Decision { seq: u64, refusal: PublicError },
     #[error("the apply order of event {seq}: {refusal}")]
-    Order { seq: u64, refusal: Refusal },
+    Order { seq: u64, refusal: PublicError },
     #[error("the withdrawal of event {seq}: {problem}")]
     Withdrawal { seq: u64, problem: String },
     #[error("the writer's report of event {seq}: {problem}")]

@@ -1,19 +1,19 @@
 //! The check of a bundle against a trust file alone: no network, no state, no clock.
 
-use super::chain::Chain;
-use super::{Body, Bundle, BundleError, Entry, Story};
+use super::chain::ChainVerifier;
+use super::{BundleError, Entry, EventBody, ProofBundle, ReplayReport};
 use crate::digest::Digest;
 use crate::evidence::Evidence;
 use crate::log::{Checkpoint, ConsistencyProof, LogError, TreeHead, verify_checkpoint};
-use crate::proposal::{Attested, Proposal};
-use crate::signing::{Envelope, Kind};
+use crate::proposal::{Proposal, VerifiedProposal};
+use crate::signing::{DsseEnvelope, ObjectKind};
 use crate::trust::{KeyStanding, Position, ServiceKey, TrustFile};
 
 /// A bundle in which everything fits.
 #[derive(Debug, Clone)]
-pub struct Verified {
-    pub story: Story,
-    pub proposal: Attested,
+pub struct VerifiedBundle {
+    pub story: ReplayReport,
+    pub proposal: VerifiedProposal,
     /// The state of the log that the records are proven under.
     pub checkpoint: Checkpoint,
     /// What is genuine and still worth knowing, as a key that was revoked since.
@@ -21,12 +21,12 @@ pub struct Verified {
 }
 
 /// Reads and verifies a bundle. Any mismatch is an error that names it.
-pub fn verify(bytes: &[u8], trust: &TrustFile) -> Result<Verified, BundleError> {
-    verify_bundle(&Bundle::from_bytes(bytes)?, trust)
+pub fn verify(bytes: &[u8], trust: &TrustFile) -> Result<VerifiedBundle, BundleError> {
+    verify_bundle(&ProofBundle::from_bytes(bytes)?, trust)
 }
 
 /// Verifies a bundle that was read or packed already.
-pub fn verify_bundle(bundle: &Bundle, trust: &TrustFile) -> Result<Verified, BundleError> {
+pub fn verify_bundle(bundle: &ProofBundle, trust: &TrustFile) -> Result<VerifiedBundle, BundleError> {
     let proofs = bundle.consistency()?;
     let checkpoint = checkpoint(bundle, &proofs, trust)?;
     let entries = entries(bundle, &checkpoint)?;
@@ -38,9 +38,9 @@ pub fn verify_bundle(bundle: &Bundle, trust: &TrustFile) -> Result<Verified, Bun
     let proposal = proposal(&entries, trust, &log)?;
     own_records_only(&entries, proposal.proposal())?;
     check_evidence(&entries, proposal.proposal(), trust, &log)?;
-    let findings = Chain::new(trust, &proposal, &log).check(&entries)?;
-    let story = Story::tell(&entries)?;
-    Ok(Verified {
+    let findings = ChainVerifier::new(trust, &proposal, &log).check(&entries)?;
+    let story = ReplayReport::build(&entries)?;
+    Ok(VerifiedBundle {
         story,
         proposal,
         checkpoint,
@@ -67,7 +67,7 @@ impl BundleLog<'_> {
 /// The checkpoint, under a ledger key that signs or that was retired at a state of the log which the bundle proves to
 /// be the same or a later one.
 fn checkpoint(
-    bundle: &Bundle,
+    bundle: &ProofBundle,
     proofs: &[ConsistencyProof],
     trust: &TrustFile,
 ) -> Result<Checkpoint, BundleError> {
@@ -96,7 +96,7 @@ fn signed_in_time(ledger: &ServiceKey, checkpoint: &Checkpoint, proofs: &[Consis
     }
 }
 
-fn entries(bundle: &Bundle, checkpoint: &Checkpoint) -> Result<Vec<Entry>, BundleError> {
+fn entries(bundle: &ProofBundle, checkpoint: &Checkpoint) -> Result<Vec<Entry>, BundleError> {
     let mut entries: Vec<Entry> = Vec::new();
     for (position, record) in bundle.records()?.into_iter().enumerate() {
         let event = record
@@ -110,16 +110,20 @@ fn entries(bundle: &Bundle, checkpoint: &Checkpoint) -> Result<Vec<Entry>, Bundl
     Ok(entries)
 }
 
-fn proposal(entries: &[Entry], trust: &TrustFile, log: &BundleLog<'_>) -> Result<Attested, BundleError> {
+fn proposal(
+    entries: &[Entry],
+    trust: &TrustFile,
+    log: &BundleLog<'_>,
+) -> Result<VerifiedProposal, BundleError> {
     let mut all = entries.iter().filter_map(|entry| match &entry.body {
-        Body::Proposal(envelope) => Some((envelope, &entry.event)),
+        EventBody::Proposal(envelope) => Some((envelope, &entry.event)),
         _ => None,
     });
     let (Some((envelope, event)), None) = (all.next(), all.next()) else {
         return Err(BundleError::Proposal("there must be exactly one".to_owned()));
     };
-    let attested =
-        Attested::verify_past(envelope.clone(), trust).map_err(|e| BundleError::Proposal(e.to_string()))?;
+    let attested = VerifiedProposal::verify_historical(envelope.clone(), trust)
+        .map_err(|e| BundleError::Proposal(e.to_string()))?;
     let key = envelope.signer().ok().and_then(|id| trust.reader(id));
     if let Some(Err(retired)) = key.map(|key| key.standing().check_past(&log.position(event.seq))) {
         return Err(BundleError::Proposal(format!(
@@ -154,12 +158,12 @@ fn check_evidence(
 ) -> Result<(), BundleError> {
     let mut seen = Vec::new();
     for entry in entries {
-        let Body::Evidence(envelope) = &entry.body else {
+        let EventBody::Evidence(envelope) = &entry.body else {
             continue;
         };
         let evidence = open_evidence(envelope, trust, &log.position(entry.event.seq))
             .map_err(|problem| BundleError::Evidence(format!("event {}: {problem}", entry.event.seq)))?;
-        seen.push((evidence, Digest::of(Kind::Evidence, &envelope.payload)));
+        seen.push((evidence, Digest::of(ObjectKind::Evidence, &envelope.payload)));
     }
     for cited in &proposal.evidence {
         let Some((evidence, _)) = seen
@@ -185,7 +189,7 @@ fn check_evidence(
 }
 
 fn open_evidence(
-    envelope: &Envelope,
+    envelope: &DsseEnvelope,
     trust: &TrustFile,
     position: &Position<'_>,
 ) -> Result<Evidence, String> {
@@ -198,7 +202,7 @@ fn open_evidence(
         .check_past(position)
         .map_err(|retired| format!("signed by {signer}: {retired}"))?;
     let evidence: Evidence = envelope
-        .open(Kind::Evidence, &key.public_key)
+        .verify_and_decode(ObjectKind::Evidence, &key.public_key)
         .map_err(|e| e.to_string())?;
     if evidence.v != 1 || evidence.ledger_origin != trust.ledger_origin() {
         return Err("made for another deployment or version".to_owned());

@@ -4,10 +4,10 @@
 //! `\u{..}`, and so do leading and trailing spaces. Approvals so far, posture and relative times are shown
 //! beside the document by the CLI and are not part of it.
 
-use crate::contract::Advance;
+use crate::contract::VersionAdvance;
 use crate::digest::Digest;
 use crate::proposal::{GuardKind, GuardStrength, Proposal, RowGuard};
-use crate::signing::Kind;
+use crate::signing::ObjectKind;
 use crate::value::{ColumnValue, Value, ValueKind, find};
 
 const WIDTH: usize = 80;
@@ -19,7 +19,7 @@ const TAIL_CHARS: usize = 200;
 /// The digest that an approval covers.
 pub fn digest(proposal: &Proposal, proposal_digest: Digest) -> Digest {
     Digest::of(
-        Kind::ReviewDocument,
+        ObjectKind::ReviewDocument,
         document(proposal, proposal_digest).as_bytes(),
     )
 }
@@ -32,7 +32,7 @@ pub fn is_abbreviated(proposal: &Proposal) -> bool {
 
 /// The document, lines ended by `\n`.
 pub fn document(proposal: &Proposal, proposal_digest: Digest) -> String {
-    let mut page = Page::default();
+    let mut page = ReviewWriter::default();
     page.line("SYNAPSOR CHANGE REVIEW  renderer cli/1");
     page.rule();
     head(&mut page, proposal, proposal_digest);
@@ -48,7 +48,7 @@ pub fn document(proposal: &Proposal, proposal_digest: Digest) -> String {
     page.text
 }
 
-fn head(page: &mut Page, proposal: &Proposal, digest: Digest) {
+fn head(page: &mut ReviewWriter, proposal: &Proposal, digest: Digest) {
     page.field("proposal", proposal.id.as_str());
     page.field("digest", &digest.to_string());
     page.field("code", &digest.short_code());
@@ -91,8 +91,8 @@ fn head(page: &mut Page, proposal: &Proposal, digest: Digest) {
     }
 }
 
-fn changes(page: &mut Page, proposal: &Proposal) {
-    let count = proposal.set.len() + usize::from(proposal.guard.advance == Advance::Now);
+fn changes(page: &mut ReviewWriter, proposal: &Proposal) {
+    let count = proposal.set.len() + usize::from(proposal.guard.advance == VersionAdvance::Now);
     page.line(&format!("changes to {count} column(s) of 1 row:"));
     for new in &proposal.set {
         page.line(&format!("  {}", escape(&new.column)));
@@ -110,7 +110,7 @@ fn changes(page: &mut Page, proposal: &Proposal) {
         .guard
         .version
         .as_ref()
-        .filter(|_| proposal.guard.advance == Advance::Now)
+        .filter(|_| proposal.guard.advance == VersionAdvance::Now)
     {
         page.line(&format!("  {}", escape(&version.column)));
         page.field("    before", &abbreviate(&shown(&version.value)));
@@ -125,18 +125,18 @@ fn changes(page: &mut Page, proposal: &Proposal) {
     }
 }
 
-fn terms(page: &mut Page, proposal: &Proposal) {
+fn terms(page: &mut ReviewWriter, proposal: &Proposal) {
     page.field("guard", &guard(&proposal.guard));
     match (proposal.guard.advance, &proposal.guard.version) {
-        (Advance::None, _) | (_, None) => {}
-        (Advance::Increment, Some(version)) => {
+        (VersionAdvance::None, _) | (_, None) => {}
+        (VersionAdvance::Increment, Some(version)) => {
             let text = format!(
                 "the writer adds 1 to {} in the same update",
                 escape(&version.column)
             );
             page.field("advance", &text);
         }
-        (Advance::Now, Some(version)) => {
+        (VersionAdvance::Now, Some(version)) => {
             let name = escape(&version.column);
             page.field(
                 "advance",
@@ -239,11 +239,11 @@ fn abbreviate(text: &str) -> String {
 }
 
 #[derive(Default)]
-struct Page {
+struct ReviewWriter {
     text: String,
 }
 
-impl Page {
+impl ReviewWriter {
     fn rule(&mut self) {
         self.line(&"-".repeat(WIDTH));
     }

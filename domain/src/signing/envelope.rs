@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{KeyId, Kind, PublicKey, SigningKey};
+use super::{KeyId, ObjectKind, PublicKey, SigningKey};
 use crate::canonical::{self, CanonicalError};
 use crate::digest::{Digest, pae};
 use crate::limits::{CANONICAL_BYTES_MAX, ENVELOPE_BYTES_MAX, SIGNATURES_MAX};
@@ -13,7 +13,7 @@ use crate::limits::{CANONICAL_BYTES_MAX, ENVELOPE_BYTES_MAX, SIGNATURES_MAX};
 /// A signed object as it travels and is stored. Holding one says nothing about who signed it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Envelope {
+pub struct DsseEnvelope {
     #[serde(serialize_with = "to_base64", deserialize_with = "from_base64")]
     pub payload: Vec<u8>,
     #[serde(rename = "payloadType")]
@@ -45,14 +45,18 @@ pub enum EnvelopeError {
     BadSignature,
 }
 
-impl Envelope {
+impl DsseEnvelope {
     /// Encodes `object` canonically and signs it.
-    pub fn seal<T: Serialize>(kind: Kind, object: &T, key: &SigningKey) -> Result<Self, CanonicalError> {
+    pub fn sign<T: Serialize>(
+        kind: ObjectKind,
+        object: &T,
+        key: &SigningKey,
+    ) -> Result<Self, CanonicalError> {
         Ok(Self::seal_bytes(kind, canonical::encode(object)?, key))
     }
 
     /// Signs bytes that are the canonical form already.
-    pub fn seal_bytes(kind: Kind, payload: Vec<u8>, key: &SigningKey) -> Self {
+    pub fn seal_bytes(kind: ObjectKind, payload: Vec<u8>, key: &SigningKey) -> Self {
         let sig = key.sign(&pae(kind.payload_type(), &payload)).to_vec();
         let signatures = vec![Signature {
             keyid: key.key_id(),
@@ -66,13 +70,13 @@ impl Envelope {
     }
 
     /// The digest of the signed object, if it is of this kind.
-    pub fn digest(&self, kind: Kind) -> Result<Digest, EnvelopeError> {
+    pub fn digest(&self, kind: ObjectKind) -> Result<Digest, EnvelopeError> {
         self.expect_kind(kind)?;
         Ok(Digest::of(kind, &self.payload))
     }
 
     /// Reads the object without looking at signatures.
-    pub fn peek<T: DeserializeOwned>(&self, kind: Kind) -> Result<T, EnvelopeError> {
+    pub fn decode_unverified<T: DeserializeOwned>(&self, kind: ObjectKind) -> Result<T, EnvelopeError> {
         self.expect_kind(kind)?;
         Ok(canonical::decode(&self.payload)?)
     }
@@ -86,8 +90,12 @@ impl Envelope {
     }
 
     /// Verifies exactly one signature by exactly this key over exactly these bytes, then reads the object.
-    pub fn open<T: DeserializeOwned>(&self, kind: Kind, key: &PublicKey) -> Result<T, EnvelopeError> {
-        let object = self.peek(kind)?;
+    pub fn verify_and_decode<T: DeserializeOwned>(
+        &self,
+        kind: ObjectKind,
+        key: &PublicKey,
+    ) -> Result<T, EnvelopeError> {
+        let object = self.decode_unverified(kind)?;
         if *self.signer()? != key.key_id() {
             return Err(EnvelopeError::WrongKey);
         }
@@ -121,7 +129,7 @@ impl Envelope {
         Ok(())
     }
 
-    fn expect_kind(&self, kind: Kind) -> Result<(), EnvelopeError> {
+    fn expect_kind(&self, kind: ObjectKind) -> Result<(), EnvelopeError> {
         if self.payload_type == kind.payload_type() {
             Ok(())
         } else {
@@ -151,21 +159,23 @@ mod tests {
 
     #[test]
     fn an_object_of_one_kind_is_not_valid_as_another() {
-        let sealed = Envelope::seal(Kind::Decision, &serde_json::json!({"a": 1}), &key(1)).unwrap();
-        let open = |kind| sealed.open::<serde_json::Value>(kind, &key(1).public_key());
-        assert!(open(Kind::Decision).is_ok());
-        assert_eq!(open(Kind::ApplyOrder), Err(EnvelopeError::WrongType));
+        let sealed = DsseEnvelope::sign(ObjectKind::Decision, &serde_json::json!({"a": 1}), &key(1)).unwrap();
+        let open = |kind| sealed.verify_and_decode::<serde_json::Value>(kind, &key(1).public_key());
+        assert!(open(ObjectKind::Decision).is_ok());
+        assert_eq!(open(ObjectKind::ApplyOrder), Err(EnvelopeError::WrongType));
         let mut renamed = sealed.clone();
-        renamed.payload_type = Kind::ApplyOrder.payload_type().to_owned();
-        let opened = renamed.open::<serde_json::Value>(Kind::ApplyOrder, &key(1).public_key());
+        renamed.payload_type = ObjectKind::ApplyOrder.payload_type().to_owned();
+        let opened =
+            renamed.verify_and_decode::<serde_json::Value>(ObjectKind::ApplyOrder, &key(1).public_key());
         assert_eq!(opened, Err(EnvelopeError::BadSignature));
     }
 
     #[test]
     fn one_changed_byte_or_another_key_or_a_second_signature_is_refused() {
-        let sealed = Envelope::seal(Kind::Decision, &serde_json::json!({"a": 1}), &key(1)).unwrap();
-        let open =
-            |e: &Envelope, k: &SigningKey| e.open::<serde_json::Value>(Kind::Decision, &k.public_key());
+        let sealed = DsseEnvelope::sign(ObjectKind::Decision, &serde_json::json!({"a": 1}), &key(1)).unwrap();
+        let open = |e: &DsseEnvelope, k: &SigningKey| {
+            e.verify_and_decode::<serde_json::Value>(ObjectKind::Decision, &k.public_key())
+        };
         let mut changed = sealed.clone();
         changed.payload = br#"{"a":2}"#.to_vec();
         assert_eq!(open(&changed, &key(1)), Err(EnvelopeError::BadSignature));
@@ -173,6 +183,9 @@ mod tests {
         let mut doubled = sealed.clone();
         doubled.signatures.push(sealed.signatures[0].clone());
         assert_eq!(open(&doubled, &key(1)), Err(EnvelopeError::SignatureCount));
-        assert_eq!(Envelope::from_bytes(&sealed.to_bytes().unwrap()).unwrap(), sealed);
+        assert_eq!(
+            DsseEnvelope::from_bytes(&sealed.to_bytes().unwrap()).unwrap(),
+            sealed
+        );
     }
 }

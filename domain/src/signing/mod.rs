@@ -3,12 +3,12 @@
 mod envelope;
 mod key;
 
-pub use envelope::{Envelope, EnvelopeError, Signature};
+pub use envelope::{DsseEnvelope, EnvelopeError, Signature};
 pub use key::{KeyError, KeyId, PublicKey, SigningKey};
 
 /// What a signed or sealed object is. The verifier fixes the kind; it is never read from the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum ObjectKind {
     Proposal,
     Contract,
     Catalog,
@@ -27,7 +27,7 @@ pub enum Kind {
     ReceiptFinding,
 }
 
-impl Kind {
+impl ObjectKind {
     /// The payload type that the signature covers.
     pub const fn payload_type(self) -> &'static str {
         match self {

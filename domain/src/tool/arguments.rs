@@ -1,9 +1,9 @@
 //! Arguments of one call, checked against the capability. Everything that is not declared is refused.
 
-use crate::contract::{Arg, Capability, Misfit, Scalar, is_trust_scope_name};
-use crate::json::{self, Node};
+use crate::contract::{Arg, ArgumentError, Capability, Scalar, is_trust_scope_name};
+use crate::error::PublicError;
+use crate::json::{self, JsonNode};
 use crate::limits::{ARGUMENTS_BYTES_MAX, VALUE_BYTES_MAX};
-use crate::refusal::Refusal;
 use crate::value::Value;
 
 /// Nesting that is read at all; only scalars are accepted, but a precise refusal wants to see more.
@@ -46,14 +46,17 @@ impl CheckedArguments {
 /// `ARGUMENTS_TOO_LARGE`, `ARGUMENTS_NOT_JSON`, `ARGUMENT_UNKNOWN`, `ARGUMENT_REQUIRED`,
 /// `ARGUMENT_TYPE_INVALID`, `ARGUMENT_TOO_LONG`, `ARGUMENT_BELOW_MINIMUM`, `ARGUMENT_ABOVE_MAXIMUM`,
 /// `ARGUMENT_NOT_ALLOWED`, `LOOKUP_ARG_MISSING`. Messages name the argument and the bound.
-pub fn check_arguments(capability: &Capability, arguments_json: &[u8]) -> Result<CheckedArguments, Refusal> {
+pub fn check_arguments(
+    capability: &Capability,
+    arguments_json: &[u8],
+) -> Result<CheckedArguments, PublicError> {
     let entries = read(arguments_json)?;
     if let Some((name, _)) = entries.iter().find(|(name, _)| is_trust_scope_name(name)) {
         let message = format!(
             "Argument {} is bound by the trusted context and cannot be given; leave it out.",
             echo(name)
         );
-        return Err(Refusal::new("MODEL_CANNOT_OVERRIDE_BINDING", message));
+        return Err(PublicError::new("MODEL_CANNOT_OVERRIDE_BINDING", message));
     }
     if let Some((name, _)) = entries.iter().find(|(name, _)| capability.arg(name).is_none()) {
         let known: Vec<&str> = capability.args.iter().map(|arg| arg.name.as_str()).collect();
@@ -62,7 +65,7 @@ pub fn check_arguments(capability: &Capability, arguments_json: &[u8]) -> Result
             echo(name),
             known.join(", ")
         );
-        return Err(Refusal::new("ARGUMENT_UNKNOWN", message));
+        return Err(PublicError::new("ARGUMENT_UNKNOWN", message));
     }
     let mut values = Vec::with_capacity(entries.len());
     for arg in &capability.args {
@@ -78,7 +81,7 @@ pub fn check_arguments(capability: &Capability, arguments_json: &[u8]) -> Result
                     arg.name,
                     arg.arg_type.as_str()
                 );
-                return Err(Refusal::new("ARGUMENT_REQUIRED", message));
+                return Err(PublicError::new("ARGUMENT_REQUIRED", message));
             }
             None => {}
         }
@@ -92,33 +95,33 @@ pub fn check_arguments(capability: &Capability, arguments_json: &[u8]) -> Result
             "Argument `{}` is required: it finds the row.",
             capability.lookup_arg
         );
-        return Err(Refusal::new("LOOKUP_ARG_MISSING", message));
+        return Err(PublicError::new("LOOKUP_ARG_MISSING", message));
     };
     Ok(CheckedArguments { values, lookup })
 }
 
-fn read(arguments_json: &[u8]) -> Result<Vec<(String, Node)>, Refusal> {
+fn read(arguments_json: &[u8]) -> Result<Vec<(String, JsonNode)>, PublicError> {
     if arguments_json.len() > ARGUMENTS_BYTES_MAX {
         let message = format!("The arguments have more than {ARGUMENTS_BYTES_MAX} bytes; send less.");
-        return Err(Refusal::new("ARGUMENTS_TOO_LARGE", message));
+        return Err(PublicError::new("ARGUMENTS_TOO_LARGE", message));
     }
     match json::read(arguments_json, DEPTH_MAX) {
-        Ok(Node::Map(entries)) => Ok(entries),
+        Ok(JsonNode::Map(entries)) => Ok(entries),
         Ok(other) => {
             let message = format!("Arguments must be a JSON object, not {}.", other.type_name());
-            Err(Refusal::new("ARGUMENTS_NOT_JSON", message))
+            Err(PublicError::new("ARGUMENTS_NOT_JSON", message))
         }
         Err(error) => {
             let message = format!(
                 "Arguments must be a JSON object in which each name stands once ({}).",
                 { error.reason.chars().take(2 * ECHO_CHARS_MAX).collect::<String>() }
             );
-            Err(Refusal::new("ARGUMENTS_NOT_JSON", message))
+            Err(PublicError::new("ARGUMENTS_NOT_JSON", message))
         }
     }
 }
 
-fn fit(arg: &Arg, node: &Node) -> Result<Value, Refusal> {
+fn fit(arg: &Arg, node: &JsonNode) -> Result<Value, PublicError> {
     let name = &arg.name;
     let wanted = arg.arg_type.as_str();
     let (code, reason) = match arg.fit(node) {
@@ -131,23 +134,27 @@ fn fit(arg: &Arg, node: &Node) -> Result<Value, Refusal> {
             format!("may have at most {VALUE_BYTES_MAX} bytes"),
         ),
         Ok(scalar) => return Ok(scalar.to_value()),
-        Err(Misfit::Type) => (
+        Err(ArgumentError::Type) => (
             "ARGUMENT_TYPE_INVALID",
             format!("must be a {wanted}, not {}", node.type_name()),
         ),
-        Err(Misfit::Number(error)) => ("ARGUMENT_TYPE_INVALID", format!("is not usable: {error}")),
-        Err(Misfit::TooLong(limit)) => (
+        Err(ArgumentError::Number(error)) => ("ARGUMENT_TYPE_INVALID", format!("is not usable: {error}")),
+        Err(ArgumentError::TooLong(limit)) => (
             "ARGUMENT_TOO_LONG",
             format!("may have at most {limit} characters"),
         ),
-        Err(Misfit::Below(minimum)) => ("ARGUMENT_BELOW_MINIMUM", format!("must be at least {minimum}")),
-        Err(Misfit::Above(maximum)) => ("ARGUMENT_ABOVE_MAXIMUM", format!("must be at most {maximum}")),
-        Err(Misfit::NotAllowed) => (
+        Err(ArgumentError::Below(minimum)) => {
+            ("ARGUMENT_BELOW_MINIMUM", format!("must be at least {minimum}"))
+        }
+        Err(ArgumentError::Above(maximum)) => {
+            ("ARGUMENT_ABOVE_MAXIMUM", format!("must be at most {maximum}"))
+        }
+        Err(ArgumentError::NotAllowed) => (
             "ARGUMENT_NOT_ALLOWED",
             format!("must be one of {}", list_allowed(arg)),
         ),
     };
-    Err(Refusal::new(code, format!("Argument `{name}` {reason}.")))
+    Err(PublicError::new(code, format!("Argument `{name}` {reason}.")))
 }
 
 fn list_allowed(arg: &Arg) -> String {

@@ -9,7 +9,7 @@ use crate::canonical;
 use crate::contract::{Capability, CapabilityKind, Contract, Mode};
 use crate::digest::Digest;
 use crate::limits::FILE_BYTES_MAX;
-use crate::signing::Kind;
+use crate::signing::ObjectKind;
 
 /// Schemas repeat what the contract says in more words, but never by this factor.
 const CATALOG_BYTES_MAX: usize = 64 * FILE_BYTES_MAX;
@@ -71,7 +71,7 @@ impl Catalog {
         // Schemas may hold numbers that canonical JSON does not have, so each tool goes in as its text.
         let texts: Vec<String> = self.tools.iter().map(|tool| json!(tool).to_string()).collect();
         let bytes = canonical::encode_within(&texts, CATALOG_BYTES_MAX).expect("a list of bounded texts");
-        Digest::of(Kind::Catalog, &bytes)
+        Digest::of(ObjectKind::Catalog, &bytes)
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::input_schema::SCHEMA_DIALECT;
 use crate::contract::{Capability, CapabilityKind};
-use crate::envelope::SafeCode;
+use crate::result_envelope::SafeCode;
 
 /// The envelope of any capability, as it is published.
 pub fn envelope_schema() -> Json {
@@ -57,7 +57,7 @@ fn data(columns: &Json) -> Json {
 }
 
 fn proposal(diff: &Json) -> Json {
-    let states = crate::envelope::PublicState::ALL.map(|state| state.as_str());
+    let states = crate::result_envelope::EnvelopeState::ALL.map(|state| state.as_str());
     let object = exact_object(
         [
             ("id", json!({"type": "string"})),

@@ -30,7 +30,7 @@ pub const APPROVER: &str = "approver";
 /// How serious a deployment is. A signature for one environment means nothing in another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Environment {
+pub enum DeploymentEnvironment {
     Dev,
     Staging,
     Production,
@@ -42,18 +42,18 @@ pub enum Environment {
 pub struct TrustFile {
     pub version: u32,
     pub deployment_id: String,
-    pub environment: Environment,
+    pub environment: DeploymentEnvironment,
     pub readers: Vec<ServiceKey>,
     pub writers: Vec<ServiceKey>,
     pub ledgers: Vec<ServiceKey>,
-    pub operators: Vec<Operator>,
+    pub operators: Vec<OperatorKey>,
     /// Principals that belong to a person, for separation of duties: principal → person.
     #[serde(default)]
     pub aliases: BTreeMap<String, String>,
     #[serde(default)]
-    pub separation_of_duties: Option<Duties>,
+    pub separation_of_duties: Option<SeparationOfDuties>,
     #[serde(default)]
-    pub ceilings: Ceilings,
+    pub ceilings: TrustLimits,
 }
 
 /// The key of one of our processes. A retired key verifies what it signed before its retirement and nothing after; see
@@ -79,7 +79,7 @@ pub struct ServiceKey {
 /// A key of a person. One person may have several.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Operator {
+pub struct OperatorKey {
     pub person: String,
     pub key_id: KeyId,
     pub public_key: PublicKey,
@@ -112,7 +112,7 @@ pub struct Operator {
 /// Whether the person who asked may also decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Duties {
+pub enum SeparationOfDuties {
     Off,
     Required,
 }
@@ -120,7 +120,7 @@ pub enum Duties {
 /// Longest lifetimes that a signature may claim, in minutes, and how much may wait for people at once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Ceilings {
+pub struct TrustLimits {
     #[serde(default)]
     pub decision_minutes: Option<u32>,
     #[serde(default)]
@@ -141,7 +141,7 @@ impl TrustFile {
         format!("synapsor/{}", self.deployment_id)
     }
 
-    pub fn operator(&self, key: &KeyId) -> Option<&Operator> {
+    pub fn operator(&self, key: &KeyId) -> Option<&OperatorKey> {
         self.operators.iter().find(|o| o.key_id == *key)
     }
 
@@ -183,7 +183,7 @@ impl TrustFile {
     pub fn retirements(&self) -> BTreeSet<TreeHead> {
         let services = [&self.readers, &self.writers, &self.ledgers];
         let services = services.into_iter().flatten().map(ServiceKey::standing);
-        let operators = self.operators.iter().map(Operator::standing);
+        let operators = self.operators.iter().map(OperatorKey::standing);
         services
             .chain(operators)
             .filter_map(|standing| match standing {
@@ -213,10 +213,12 @@ impl TrustFile {
         }
     }
 
-    pub fn separation_of_duties(&self) -> Duties {
+    pub fn separation_of_duties(&self) -> SeparationOfDuties {
         self.separation_of_duties.unwrap_or(match self.environment {
-            Environment::Dev => Duties::Off,
-            Environment::Staging | Environment::Production => Duties::Required,
+            DeploymentEnvironment::Dev => SeparationOfDuties::Off,
+            DeploymentEnvironment::Staging | DeploymentEnvironment::Production => {
+                SeparationOfDuties::Required
+            }
         })
     }
 
@@ -282,7 +284,7 @@ impl TrustFile {
     }
 }
 
-impl Operator {
+impl OperatorKey {
     /// Whether the key's roles cover `role`.
     pub fn has_role(&self, role: &str) -> bool {
         self.roles.iter().any(|r| r == role || r == ANY_ROLE)
@@ -315,7 +317,7 @@ impl Operator {
         }
     }
 
-    fn problems(&self, environment: Environment) -> Vec<String> {
+    fn problems(&self, environment: DeploymentEnvironment) -> Vec<String> {
         let mut out = Vec::new();
         if !is_name(&self.person) {
             out.push("person: 1 to 64 characters of a-z, 0-9, -, _ and .".to_owned());
@@ -323,7 +325,7 @@ impl Operator {
         if self.public_key.key_id() != self.key_id {
             out.push("key_id: is not the id of its public_key".to_owned());
         }
-        if self.roles.iter().any(|r| r == ANY_ROLE) && environment != Environment::Dev {
+        if self.roles.iter().any(|r| r == ANY_ROLE) && environment != DeploymentEnvironment::Dev {
             out.push("roles: `*` is allowed in dev only; name the roles".to_owned());
         }
         if self.not_after <= self.not_before {
@@ -334,7 +336,7 @@ impl Operator {
     }
 }
 
-impl Environment {
+impl DeploymentEnvironment {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Dev => "dev",
@@ -351,7 +353,7 @@ impl Environment {
     }
 }
 
-impl fmt::Display for Environment {
+impl fmt::Display for DeploymentEnvironment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }

@@ -2,22 +2,22 @@
 
 use serde_json::Value as Json;
 
-use super::{Operator, ServiceKey, TrustFile, is_name};
+use super::{OperatorKey, ServiceKey, TrustFile, is_name};
+use crate::error::PublicError;
 use crate::limits::FILE_BYTES_MAX;
-use crate::refusal::Refusal;
 
 impl TrustFile {
     /// Reads and checks a trust file. All problems come as one refusal, each with its place.
-    pub fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
+    pub fn parse(bytes: &[u8]) -> Result<Self, PublicError> {
         if bytes.len() > FILE_BYTES_MAX {
-            return Err(Refusal::new(
+            return Err(PublicError::new(
                 "TRUST_FILE_TOO_LARGE",
                 format!("the trust file is over {FILE_BYTES_MAX} bytes"),
             ));
         }
         let file: Self = serde_json::from_slice(bytes).map_err(|error| {
             let place = entry_problem(bytes).unwrap_or_else(|| error.to_string());
-            Refusal::new(
+            PublicError::new(
                 "TRUST_FILE_INVALID",
                 format!("the trust file does not read: {place}"),
             )
@@ -26,7 +26,7 @@ impl TrustFile {
         if problems.is_empty() {
             Ok(file)
         } else {
-            Err(Refusal::new("TRUST_FILE_INVALID", problems.join("; ")))
+            Err(PublicError::new("TRUST_FILE_INVALID", problems.join("; ")))
         }
     }
 }
@@ -38,7 +38,7 @@ fn entry_problem(bytes: &[u8]) -> Option<String> {
     let mut service = services.filter_map(|list| problem_in::<ServiceKey>(&file, list));
     service
         .next()
-        .or_else(|| problem_in::<Operator>(&file, "operators"))
+        .or_else(|| problem_in::<OperatorKey>(&file, "operators"))
 }
 
 fn problem_in<T: serde::de::DeserializeOwned>(file: &Json, list: &str) -> Option<String> {

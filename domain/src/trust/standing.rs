@@ -5,7 +5,7 @@
 //! made, but everybody can check where the log holds it: a position below the size at which the key was retired, in a
 //! log that continues that state. The size alone would let a forked log fill the positions below it.
 
-use super::{Operator, ServiceKey};
+use super::{OperatorKey, ServiceKey};
 use crate::log::{TREE_SIZE_MAX, TreeHead};
 use crate::signing::PublicKey;
 
@@ -172,7 +172,7 @@ macro_rules! with_retirement {
 }
 
 with_retirement!(ServiceKey);
-with_retirement!(Operator);
+with_retirement!(OperatorKey);
 
 impl ServiceKey {
     /// The public key, for an object at `position`.

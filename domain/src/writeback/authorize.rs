@@ -3,24 +3,24 @@
 
 use super::ending::{EndedBy, NotAuthorized, Unauthorized};
 use super::proof::{LedgerProof, refused as proof_refused};
-use crate::approval::{self, ApprovalRefusal, Judge, VerifiedDecision};
+use crate::approval::{self, ApprovalRefusal, VerificationContext, VerifiedDecision};
 use crate::change;
 use crate::contract::{Capability, Contract, ExecutorRef, Mode, ProposalSpec};
 use crate::digest::Digest;
+use crate::error::PublicError;
 use crate::event::EventKind;
 use crate::foreign_code::Acknowledged;
 use crate::limits::DECISIONS_MAX;
-use crate::log::{LoggedRecord, TreeHead};
-use crate::proposal::{Attested, Proposal, ProposalMode};
-use crate::refusal::Refusal;
-use crate::schema::{Column, TableShape};
-use crate::signing::Envelope;
+use crate::log::{ProvenEntry, TreeHead};
+use crate::proposal::{Proposal, ProposalMode, VerifiedProposal};
+use crate::schema::{TableColumn, TableSchema};
+use crate::signing::DsseEnvelope;
 use crate::timestamp::Timestamp;
 use crate::trust::{APPROVER, Position, TrustFile};
 use crate::value::Value;
 
 /// What the writer knows by itself: its files, its clock, its own view of the database, its switches.
-pub struct Facts<'a> {
+pub struct WriterFacts<'a> {
     pub trust: &'a TrustFile,
     pub trust_digest: Digest,
     pub contract: &'a Contract,
@@ -28,9 +28,9 @@ pub struct Facts<'a> {
     /// What the writer's database says of itself.
     pub database_identity: &'a str,
     /// The target table as the writer's own connection sees it.
-    pub shape: &'a TableShape,
+    pub shape: &'a TableSchema,
     /// The engine's rule of what a column holds exactly.
-    pub fit: &'a (dyn Fn(&Column, &Value) -> Result<Value, Refusal> + Sync),
+    pub fit: &'a (dyn Fn(&TableColumn, &Value) -> Result<Value, PublicError> + Sync),
     /// Whether the log that this writer verifies provably continues a state at which a key was retired.
     pub continues: &'a (dyn Fn(&TreeHead) -> bool + Sync),
     /// Everything is stopped here.
@@ -44,8 +44,8 @@ pub struct Facts<'a> {
 /// A proposal that the writer's own contract and database agree with: enough to rehearse the change in a
 /// transaction that is rolled back, and never enough to commit it. Only [`rehearsal`] makes one.
 #[derive(Debug)]
-pub struct Rehearsal {
-    attested: Attested,
+pub struct ValidatedProposal {
+    attested: VerifiedProposal,
     db_managed: Vec<String>,
     is_version_maintained: bool,
     acknowledged: Acknowledged,
@@ -54,24 +54,24 @@ pub struct Rehearsal {
 /// The right to make one exact change once. Only [`authorize`] makes one; it cannot be copied or read from
 /// bytes, and applying consumes it.
 #[derive(Debug)]
-pub struct Authorization {
-    rehearsal: Rehearsal,
+pub struct WriteAuthorization {
+    rehearsal: ValidatedProposal,
     order_digest: Digest,
-    standing: Standing,
+    standing: AuthorizationBasis,
     ledger_size: u64,
     ledger_root: [u8; 32],
 }
 
 /// What an authorization rests on that can change before the write: checked again under the row lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct AuthorizationBasis {
     /// The earliest end of proposal, decisions and order.
     pub valid_until: Timestamp,
     /// The trust file that everything was judged by.
     pub trust_digest: Digest,
 }
 
-impl Rehearsal {
+impl ValidatedProposal {
     pub const fn proposal(&self) -> &Proposal {
         self.attested.proposal()
     }
@@ -92,8 +92,8 @@ impl Rehearsal {
     }
 }
 
-impl Authorization {
-    pub const fn rehearsal(&self) -> &Rehearsal {
+impl WriteAuthorization {
+    pub const fn rehearsal(&self) -> &ValidatedProposal {
         &self.rehearsal
     }
     pub const fn proposal(&self) -> &Proposal {
@@ -105,7 +105,7 @@ impl Authorization {
     pub const fn order_digest(&self) -> Digest {
         self.order_digest
     }
-    pub const fn standing(&self) -> &Standing {
+    pub const fn standing(&self) -> &AuthorizationBasis {
         &self.standing
     }
     pub const fn ledger_size(&self) -> u64 {
@@ -121,12 +121,12 @@ impl Authorization {
 /// # Errors
 /// [`Unauthorized`], with the first check that failed.
 pub fn authorize(
-    attested: Attested,
+    attested: VerifiedProposal,
     ledger: &LedgerProof<'_>,
-    facts: &Facts<'_>,
-) -> Result<Authorization, Box<Unauthorized>> {
+    facts: &WriterFacts<'_>,
+) -> Result<WriteAuthorization, Box<Unauthorized>> {
     match check_all(&attested, ledger, facts) {
-        Ok(checked) => Ok(Authorization {
+        Ok(checked) => Ok(WriteAuthorization {
             rehearsal: checked.planned.of(attested),
             order_digest: checked.order_digest,
             standing: checked.standing,
@@ -141,23 +141,23 @@ pub fn authorize(
 struct CheckedApproval {
     planned: Planned,
     order_digest: Digest,
-    standing: Standing,
+    standing: AuthorizationBasis,
 }
 
 fn check_all(
-    attested: &Attested,
+    attested: &VerifiedProposal,
     ledger: &LedgerProof<'_>,
-    facts: &Facts<'_>,
+    facts: &WriterFacts<'_>,
 ) -> Result<CheckedApproval, NotAuthorized> {
     let Some(order) = ledger.order else {
-        let refusal = Refusal::new("refused:expired", "no apply order is in force");
+        let refusal = PublicError::new("refused:expired", "no apply order is in force");
         return Err(NotAuthorized::ending(refusal, EndedBy::Expiry));
     };
     let envelopes = check_ledger(attested, ledger, order, facts)?;
     let planned = plan_again(attested, facts)?;
     let proposal = attested.proposal();
 
-    let judge = Judge {
+    let judge = VerificationContext {
         trust: facts.trust,
         now: facts.now,
         proposal,
@@ -184,14 +184,14 @@ fn check_all(
         .map(|d| d.decision().expires_at)
         .chain([order.order().expires_at, proposal.not_after]);
     let valid_until = ends.min().unwrap_or(proposal.not_after);
-    let approval = approval::check_approval(&judge, proposal.approval.quorum, &decisions, order)?;
+    let approval = approval::verify_quorum(&judge, proposal.approval.quorum, &decisions, order)?;
 
     if facts.denied_here {
-        let refusal = Refusal::new("refused:denied", "denied to this writer directly");
+        let refusal = PublicError::new("refused:denied", "denied to this writer directly");
         return Err(NotAuthorized::ending(refusal, EndedBy::Rejection));
     }
     if facts.frozen {
-        return Err(Refusal::new(
+        return Err(PublicError::new(
             "refused:frozen",
             "writeback is frozen; resume it with `synapsor-runner writeback unfreeze`",
         )
@@ -200,7 +200,7 @@ fn check_all(
     Ok(CheckedApproval {
         planned,
         order_digest: approval.order().digest(),
-        standing: Standing {
+        standing: AuthorizationBasis {
             valid_until,
             trust_digest: facts.trust_digest,
         },
@@ -212,8 +212,8 @@ fn check_all(
 fn check_known_switches(
     decisions: &[VerifiedDecision],
     order: &approval::VerifiedOrder,
-    facts: &Facts<'_>,
-) -> Result<(), Refusal> {
+    facts: &WriterFacts<'_>,
+) -> Result<(), PublicError> {
     let named = decisions
         .iter()
         .map(|d| d.decision().known_switch)
@@ -221,7 +221,7 @@ fn check_known_switches(
     if named.flatten().all(|digest| (facts.knows_switch)(digest)) {
         return Ok(());
     }
-    Err(Refusal::new(
+    Err(PublicError::new(
         "refused:switches_behind",
         "signed with knowledge of a freeze or lift that this writer was not told of; check its connection to the ledger",
     ))
@@ -231,10 +231,13 @@ fn check_known_switches(
 /// an operator ordered it.
 ///
 /// Refuses tables with acknowledged code: what such code does outside of the transaction no rollback takes back.
-pub fn rehearsal(attested: Attested, facts: &Facts<'_>) -> Result<Rehearsal, Refusal> {
+pub fn rehearsal(
+    attested: VerifiedProposal,
+    facts: &WriterFacts<'_>,
+) -> Result<ValidatedProposal, PublicError> {
     let planned = plan_again(&attested, facts)?;
     if !planned.acknowledged.is_empty() {
-        return Err(Refusal::new(
+        return Err(PublicError::new(
             "refused:dry_run_side_effects",
             "acknowledged code of the table would run without an approval; only an approved proposal may run it",
         ));
@@ -250,8 +253,8 @@ struct Planned {
 }
 
 impl Planned {
-    fn of(self, attested: Attested) -> Rehearsal {
-        Rehearsal {
+    fn of(self, attested: VerifiedProposal) -> ValidatedProposal {
+        ValidatedProposal {
             attested,
             db_managed: self.db_managed,
             is_version_maintained: self.is_version_maintained,
@@ -260,7 +263,7 @@ impl Planned {
     }
 }
 
-fn plan_again(attested: &Attested, facts: &Facts<'_>) -> Result<Planned, Refusal> {
+fn plan_again(attested: &VerifiedProposal, facts: &WriterFacts<'_>) -> Result<Planned, PublicError> {
     let proposal = attested.proposal();
     let (capability, spec) = check_contract(proposal, facts)?;
     let acknowledged = check_plan(proposal, capability, spec, facts)?;
@@ -274,21 +277,21 @@ fn plan_again(attested: &Attested, facts: &Facts<'_>) -> Result<Planned, Refusal
 
 /// Envelopes with their positions in the log.
 struct Envelopes {
-    decisions: Vec<(u64, Envelope)>,
-    order: (u64, Envelope),
+    decisions: Vec<(u64, DsseEnvelope)>,
+    order: (u64, DsseEnvelope),
 }
 
 fn check_ledger(
-    attested: &Attested,
+    attested: &VerifiedProposal,
     ledger: &LedgerProof<'_>,
-    order: &LoggedRecord,
-    facts: &Facts<'_>,
-) -> Result<Envelopes, Refusal> {
+    order: &ProvenEntry,
+    facts: &WriterFacts<'_>,
+) -> Result<Envelopes, PublicError> {
     if ledger.checkpoint.origin != facts.trust.ledger_origin() {
         return Err(proof_refused("the checkpoint belongs to another log"));
     }
     if ledger.decisions.len() > DECISIONS_MAX {
-        return Err(Refusal::new(
+        return Err(PublicError::new(
             "refused:malformed",
             format!("more than {DECISIONS_MAX} decisions"),
         ));
@@ -304,7 +307,7 @@ fn check_ledger(
         .decisions
         .iter()
         .map(|r| Ok((r.proof.index(), ledger.envelope(r, &kinds)?)))
-        .collect::<Result<_, Refusal>>()?;
+        .collect::<Result<_, PublicError>>()?;
     let order = (
         order.proof.index(),
         ledger.envelope(order, &[EventKind::ApplyRequested])?,
@@ -314,9 +317,9 @@ fn check_ledger(
 
 fn check_contract<'a>(
     proposal: &Proposal,
-    facts: &Facts<'a>,
-) -> Result<(&'a Capability, &'a ProposalSpec), Refusal> {
-    let refused = |public: String| Refusal::new("refused:contract", public);
+    facts: &WriterFacts<'a>,
+) -> Result<(&'a Capability, &'a ProposalSpec), PublicError> {
+    let refused = |public: String| PublicError::new("refused:contract", public);
     if facts.contract.mode() != Mode::Review || proposal.mode != ProposalMode::Review {
         return Err(refused(
             "only proposals of mode review can be applied, and only by a writer in that mode".to_owned(),
@@ -333,7 +336,7 @@ fn check_contract<'a>(
                 proposal.capability
             ))
         })?;
-    if capability.seal(facts.contract) != proposal.contract_digest {
+    if capability.contract_digest(facts.contract) != proposal.contract_digest {
         return Err(refused(format!(
             "the writer's contract says something else about `{}` than the proposal was made under; propose again",
             proposal.capability
@@ -344,7 +347,7 @@ fn check_contract<'a>(
         .ok_or_else(|| refused("not a proposal capability".to_owned()))?;
     match &spec.executor {
         ExecutorRef::Direct => Ok((capability, spec)),
-        ExecutorRef::Handler(name) => Err(Refusal::new(
+        ExecutorRef::Handler(name) => Err(PublicError::new(
             "refused:executor_unavailable",
             format!("this writer cannot run the handler `{name}`"),
         )),
@@ -355,23 +358,23 @@ fn check_plan(
     proposal: &Proposal,
     capability: &Capability,
     spec: &ProposalSpec,
-    facts: &Facts<'_>,
-) -> Result<Acknowledged, Refusal> {
+    facts: &WriterFacts<'_>,
+) -> Result<Acknowledged, PublicError> {
     let refused = |what: &str| {
-        Refusal::new(
+        PublicError::new(
             "refused:plan_mismatch",
             format!("the proposal's {what} is not what the contract makes of its arguments"),
         )
     };
     if proposal.schema_fingerprint != facts.shape.fingerprint() {
-        return Err(Refusal::new(
+        return Err(PublicError::new(
             "refused:schema_drift",
             "the table was altered after the proposal was made; propose again",
         ));
     }
     // Refused by its own name, not as a plan that differs.
     let acknowledged = change::acknowledged(spec, facts.shape)
-        .map_err(|problem| Refusal::new(problem.attempt_code(), problem.text()))?;
+        .map_err(|problem| PublicError::new(problem.attempt_code(), problem.text()))?;
     let columns: Vec<&str> = proposal.before.iter().map(|c| c.column.as_str()).collect();
     if columns != capability.read_columns() {
         return Err(refused("before-image"));
@@ -406,15 +409,15 @@ fn check_plan(
     Ok(acknowledged)
 }
 
-fn check_source(proposal: &Proposal, facts: &Facts<'_>) -> Result<(), Refusal> {
+fn check_source(proposal: &Proposal, facts: &WriterFacts<'_>) -> Result<(), PublicError> {
     if proposal.source.fingerprint != facts.database_identity {
-        return Err(Refusal::new(
+        return Err(PublicError::new(
             "refused:source",
             "the writer's database is not the one that the proposal was read from",
         ));
     }
     if proposal.source.engine != facts.shape.engine {
-        return Err(Refusal::new(
+        return Err(PublicError::new(
             "refused:source",
             "the writer's source has another engine",
         ));
@@ -423,8 +426,8 @@ fn check_source(proposal: &Proposal, facts: &Facts<'_>) -> Result<(), Refusal> {
 }
 
 fn verify_decisions(
-    envelopes: &[(u64, Envelope)],
-    judge: &Judge<'_>,
+    envelopes: &[(u64, DsseEnvelope)],
+    judge: &VerificationContext<'_>,
     continues: &(dyn Fn(&TreeHead) -> bool + Sync),
 ) -> Result<Vec<VerifiedDecision>, ApprovalRefusal> {
     envelopes
@@ -439,7 +442,7 @@ fn verify_decisions(
         .collect()
 }
 
-fn db_managed(spec: &ProposalSpec, proposal: &Proposal, shape: &TableShape) -> Vec<String> {
+fn db_managed(spec: &ProposalSpec, proposal: &Proposal, shape: &TableSchema) -> Vec<String> {
     let guard = proposal.guard.version.iter().map(|v| v.column.clone());
     let generated = shape
         .columns
@@ -454,14 +457,14 @@ fn db_managed(spec: &ProposalSpec, proposal: &Proposal, shape: &TableShape) -> V
         .collect()
 }
 
-fn is_version_maintained(spec: &ProposalSpec, proposal: &Proposal, shape: &TableShape) -> bool {
+fn is_version_maintained(spec: &ProposalSpec, proposal: &Proposal, shape: &TableSchema) -> bool {
     proposal.guard.version.as_ref().is_some_and(|version| {
         spec.db_managed.contains(&version.column)
             || shape.column(&version.column).is_some_and(|c| c.generated)
     })
 }
 
-impl std::fmt::Debug for Facts<'_> {
+impl std::fmt::Debug for WriterFacts<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Facts")
             .field("now", &self.now)

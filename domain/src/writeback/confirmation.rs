@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::writer_signed::open_writer_signed;
 use crate::digest::Digest;
+use crate::error::PublicError;
 use crate::ids::ProposalId;
-use crate::refusal::Refusal;
-use crate::signing::{Envelope, Kind};
+use crate::signing::{DsseEnvelope, ObjectKind};
 use crate::timestamp::Timestamp;
-use crate::trust::{Environment, TrustFile};
+use crate::trust::{DeploymentEnvironment, TrustFile};
 
 /// Attempts that one confirmation names at most; a writer has fewer at once.
 pub const COMMITTING_MAX: usize = 128;
@@ -19,7 +19,7 @@ pub const COMMITTING_MAX: usize = 128;
 pub struct SwitchConfirmation {
     pub v: u32,
     pub deployment_id: String,
-    pub environment: Environment,
+    pub environment: DeploymentEnvironment,
     /// The freeze or lift that is confirmed.
     pub switch_digest: Digest,
     /// The name in the writer's certificate.
@@ -39,16 +39,20 @@ pub struct SwitchConfirmation {
 ///
 /// # Errors
 /// `refused:malformed`, `refused:key`, `refused:signature` or `refused:audience`.
-pub fn verify_confirmation(envelope: &Envelope, trust: &TrustFile) -> Result<SwitchConfirmation, Refusal> {
-    let confirmation: SwitchConfirmation = open_writer_signed(envelope, Kind::SwitchConfirmation, trust)?;
+pub fn verify_confirmation(
+    envelope: &DsseEnvelope,
+    trust: &TrustFile,
+) -> Result<SwitchConfirmation, PublicError> {
+    let confirmation: SwitchConfirmation =
+        open_writer_signed(envelope, ObjectKind::SwitchConfirmation, trust)?;
     if confirmation.v != 1 || confirmation.committing.len() > COMMITTING_MAX {
-        return Err(Refusal::new(
+        return Err(PublicError::new(
             "refused:malformed",
             "not a confirmation of version 1",
         ));
     }
     if confirmation.deployment_id != trust.deployment_id || confirmation.environment != trust.environment {
-        return Err(Refusal::new(
+        return Err(PublicError::new(
             "refused:audience",
             "confirmed for another deployment or environment",
         ));

@@ -1,10 +1,10 @@
 //! The end of a proposal without effect: what a writer may commit instead of a write, and what proves that it may.
 
-use super::Outcome;
+use super::ReceiptOutcome;
 use crate::approval::{ApprovalRefusal, ApprovalRule, VerifiedDecision};
+use crate::error::PublicError;
 use crate::log::Checkpoint;
-use crate::proposal::{Attested, Proposal};
-use crate::refusal::Refusal;
+use crate::proposal::{Proposal, VerifiedProposal};
 
 /// How a proposal can end without a write, besides a conflict or a failure that was seen under the row lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,11 +19,11 @@ pub enum EndedBy {
 
 impl EndedBy {
     /// The outcome of the tombstone.
-    pub const fn outcome(self) -> Outcome {
+    pub const fn outcome(self) -> ReceiptOutcome {
         match self {
-            Self::Rejection => Outcome::Denied,
-            Self::Expiry => Outcome::Expired,
-            Self::Abandonment => Outcome::Abandoned,
+            Self::Rejection => ReceiptOutcome::Rejected,
+            Self::Expiry => ReceiptOutcome::Expired,
+            Self::Abandonment => ReceiptOutcome::Abandoned,
         }
     }
 }
@@ -32,7 +32,7 @@ impl EndedBy {
 /// [`super::authorize`]; it cannot be copied or read from bytes.
 #[derive(Debug)]
 pub struct Ending {
-    attested: Attested,
+    attested: VerifiedProposal,
     by: EndedBy,
     ledger_size: u64,
     ledger_root: [u8; 32],
@@ -43,12 +43,15 @@ impl Ending {
     ///
     /// # Errors
     /// `refused:digest` when the decision is about another proposal, `refused:malformed` when it is an approval.
-    pub fn rejected(attested: Attested, decision: &VerifiedDecision) -> Result<Self, Refusal> {
+    pub fn rejected(attested: VerifiedProposal, decision: &VerifiedDecision) -> Result<Self, PublicError> {
         if !decision.is_deny() {
-            return Err(Refusal::new("refused:malformed", "the decision is not a deny"));
+            return Err(PublicError::new(
+                "refused:malformed",
+                "the decision is not a deny",
+            ));
         }
         if decision.decision().proposal_digest != attested.digest() {
-            return Err(Refusal::new(
+            return Err(PublicError::new(
                 "refused:digest",
                 "the decision is about another proposal",
             ));
@@ -65,7 +68,7 @@ impl Ending {
         self.attested.proposal()
     }
 
-    pub const fn attested(&self) -> &Attested {
+    pub const fn attested(&self) -> &VerifiedProposal {
         &self.attested
     }
 
@@ -86,13 +89,13 @@ impl Ending {
 /// Why a write was not authorized.
 #[derive(Debug)]
 pub(super) struct NotAuthorized {
-    refusal: Refusal,
+    refusal: PublicError,
     /// How the proposal can end, when it is the operators' word that no longer permits a write.
     ends_by: Option<EndedBy>,
 }
 
 impl NotAuthorized {
-    pub(super) fn ending(refusal: Refusal, by: EndedBy) -> Self {
+    pub(super) fn ending(refusal: PublicError, by: EndedBy) -> Self {
         Self {
             refusal,
             ends_by: Some(by),
@@ -101,8 +104,8 @@ impl NotAuthorized {
 }
 
 /// A refusal about anything else than the operators' word: the proposal waits.
-impl From<Refusal> for NotAuthorized {
-    fn from(refusal: Refusal) -> Self {
+impl From<PublicError> for NotAuthorized {
+    fn from(refusal: PublicError) -> Self {
         Self {
             refusal,
             ends_by: None,
@@ -138,14 +141,18 @@ impl From<ApprovalRefusal> for NotAuthorized {
 /// A write that was not authorized, with the proposal that it was about.
 #[derive(Debug)]
 pub struct Unauthorized {
-    attested: Attested,
+    attested: VerifiedProposal,
     reason: NotAuthorized,
     ledger_size: u64,
     ledger_root: [u8; 32],
 }
 
 impl Unauthorized {
-    pub(super) const fn new(attested: Attested, reason: NotAuthorized, checkpoint: &Checkpoint) -> Self {
+    pub(super) const fn new(
+        attested: VerifiedProposal,
+        reason: NotAuthorized,
+        checkpoint: &Checkpoint,
+    ) -> Self {
         Self {
             attested,
             reason,
@@ -154,17 +161,17 @@ impl Unauthorized {
         }
     }
 
-    pub const fn attested(&self) -> &Attested {
+    pub const fn attested(&self) -> &VerifiedProposal {
         &self.attested
     }
 
-    pub const fn refusal(&self) -> &Refusal {
+    pub const fn refusal(&self) -> &PublicError {
         &self.reason.refusal
     }
 
     /// The right to end the proposal, when what operators signed no longer permits a write. Refusals about
     /// anything else than their word end nothing: they wait.
-    pub fn into_ending(self) -> Result<Ending, Refusal> {
+    pub fn into_ending(self) -> Result<Ending, PublicError> {
         match self.reason.ends_by {
             Some(by) => Ok(Ending {
                 attested: self.attested,

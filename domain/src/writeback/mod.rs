@@ -13,7 +13,9 @@ mod receipt_finding;
 mod targets;
 mod writer_signed;
 
-pub use authorize::{Authorization, Facts, Rehearsal, Standing, authorize, rehearsal};
+pub use authorize::{
+    AuthorizationBasis, ValidatedProposal, WriteAuthorization, WriterFacts, authorize, rehearsal,
+};
 pub use clock::ClockReading;
 pub use confirmation::{COMMITTING_MAX, SwitchConfirmation, verify_confirmation};
 pub use ending::{EndedBy, Ending, Unauthorized};
@@ -21,9 +23,9 @@ pub use migration::{
     GrantPlan, GrantTarget, MYSQL_ROUTINES, MYSQL_ROWS_MODIFIED, MYSQL_TABLE_CATALOGUE, grants,
     mysql_procedure_grants, mysql_procedures_ddl, receipt_table_ddl,
 };
-pub use outcome::{AttemptReport, AttemptResult, Outcome};
-pub use probe::{ProbeFinding, Severity, SourceProbe};
+pub use outcome::{AttemptReport, AttemptResult, ReceiptOutcome};
+pub use probe::{FindingSeverity, PreflightReport, ProbeFinding};
 pub use proof::LedgerProof;
 pub use receipt::{RECEIPT_TABLE, Receipt};
 pub use receipt_finding::{ReceiptDiscrepancy, ReceiptFinding, ReceiptRef, verify_receipt_finding};
-pub use targets::{TableTarget, table_targets};
+pub use targets::{TableRequirements, table_targets};

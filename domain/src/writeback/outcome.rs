@@ -12,25 +12,26 @@ use crate::timestamp::Timestamp;
 /// The terminal outcome that a receipt records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum ReceiptOutcome {
     Applied,
     Conflict,
     Failed,
-    /// A person denied it after a writer could have started.
-    Denied,
+    /// An operator rejected it after a writer could have started.
+    #[serde(rename = "denied")]
+    Rejected,
     Cancelled,
     Expired,
     /// Resolved from doubt: no earlier attempt can commit any more.
     Abandoned,
 }
 
-impl Outcome {
+impl ReceiptOutcome {
     /// Every outcome.
     pub const ALL: [Self; 7] = [
         Self::Applied,
         Self::Conflict,
         Self::Failed,
-        Self::Denied,
+        Self::Rejected,
         Self::Cancelled,
         Self::Expired,
         Self::Abandoned,
@@ -41,7 +42,7 @@ impl Outcome {
             Self::Applied => "applied",
             Self::Conflict => "conflict",
             Self::Failed => "failed",
-            Self::Denied => "tombstoned:denied",
+            Self::Rejected => "tombstoned:denied",
             Self::Cancelled => "tombstoned:cancelled",
             Self::Expired => "tombstoned:expired",
             Self::Abandoned => "tombstoned:abandoned",
@@ -54,7 +55,7 @@ impl Outcome {
 #[error("no such outcome")]
 pub struct UnknownOutcome;
 
-impl FromStr for Outcome {
+impl FromStr for ReceiptOutcome {
     type Err = UnknownOutcome;
 
     /// Reads what [`Outcome::as_str`] gives.
@@ -66,7 +67,7 @@ impl FromStr for Outcome {
     }
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for ReceiptOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -90,15 +91,15 @@ pub enum AttemptResult {
 
 impl AttemptResult {
     /// The result that a receipt stands for when it was written just now.
-    pub fn from_outcome(outcome: Outcome, reason: &str) -> Self {
+    pub fn from_outcome(outcome: ReceiptOutcome, reason: &str) -> Self {
         match outcome {
-            Outcome::Applied => Self::Applied,
-            Outcome::Conflict => Self::Conflict(reason.to_owned()),
-            Outcome::Failed => Self::Failed(reason.to_owned()),
-            Outcome::Denied => Self::Tombstoned("denied".to_owned()),
-            Outcome::Cancelled => Self::Tombstoned("cancelled".to_owned()),
-            Outcome::Expired => Self::Tombstoned("expired".to_owned()),
-            Outcome::Abandoned => Self::Tombstoned("abandoned".to_owned()),
+            ReceiptOutcome::Applied => Self::Applied,
+            ReceiptOutcome::Conflict => Self::Conflict(reason.to_owned()),
+            ReceiptOutcome::Failed => Self::Failed(reason.to_owned()),
+            ReceiptOutcome::Rejected => Self::Tombstoned("denied".to_owned()),
+            ReceiptOutcome::Cancelled => Self::Tombstoned("cancelled".to_owned()),
+            ReceiptOutcome::Expired => Self::Tombstoned("expired".to_owned()),
+            ReceiptOutcome::Abandoned => Self::Tombstoned("abandoned".to_owned()),
         }
     }
 

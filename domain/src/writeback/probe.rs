@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Severity {
+pub enum FindingSeverity {
     /// As it should be.
     Fine,
     /// Writebacks work, but a promise is weaker or a right is broader than it should be.
@@ -17,7 +17,7 @@ pub enum Severity {
 /// One thing that a probe found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeFinding {
-    pub severity: Severity,
+    pub severity: FindingSeverity,
     /// Stable, upper snake case.
     pub code: String,
     /// One sentence; names objects and rights, never a value or a URL.
@@ -29,7 +29,7 @@ pub struct ProbeFinding {
 
 /// The findings of one source under one credential.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SourceProbe {
+pub struct PreflightReport {
     pub source_id: String,
     pub engine: String,
     /// What is really there, with its version; empty when the database is away.
@@ -41,7 +41,7 @@ pub struct SourceProbe {
     pub findings: Vec<ProbeFinding>,
 }
 
-impl Severity {
+impl FindingSeverity {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Fine => "fine",
@@ -51,7 +51,7 @@ impl Severity {
     }
 }
 
-impl SourceProbe {
+impl PreflightReport {
     /// A source whose database did not answer.
     pub fn unavailable(source_id: &str, engine: &str, reason: &str) -> Self {
         Self {
@@ -67,6 +67,6 @@ impl SourceProbe {
     pub fn has_problem(&self) -> bool {
         self.findings
             .iter()
-            .any(|finding| finding.severity == Severity::Problem)
+            .any(|finding| finding.severity == FindingSeverity::Problem)
     }
 }

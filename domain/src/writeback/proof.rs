@@ -1,29 +1,29 @@
 //! What the ledger must show before its word about a proposal is worked with: that everything stands in the
 //! one log that the writer and the signers have seen.
 
-use crate::approval::SeenCheckpoint;
+use crate::approval::SignerTreeHead;
+use crate::error::PublicError;
 use crate::event::{EventKind, EventRecord};
-use crate::log::{Checkpoint, ConsistencyProof, LoggedRecord, TreeHead};
-use crate::refusal::Refusal;
-use crate::signing::Envelope;
+use crate::log::{Checkpoint, ConsistencyProof, ProvenEntry, TreeHead};
+use crate::signing::DsseEnvelope;
 
 /// The records of one job and the proofs about them. `checkpoint` must come from a verified note that the
 /// writer's own witness has accepted.
 #[derive(Debug)]
 pub struct LedgerProof<'a> {
     pub checkpoint: &'a Checkpoint,
-    pub proposal: &'a LoggedRecord,
+    pub proposal: &'a ProvenEntry,
     /// Approvals and denies.
-    pub decisions: &'a [LoggedRecord],
+    pub decisions: &'a [ProvenEntry],
     /// Absent when no apply order is in force.
-    pub order: Option<&'a LoggedRecord>,
+    pub order: Option<&'a ProvenEntry>,
     /// To `checkpoint`, from every state that a signer had seen.
     pub consistency: &'a [ConsistencyProof],
 }
 
 impl LedgerProof<'_> {
     /// The record's envelope, if the record stands in the log as one of `kinds`.
-    pub fn envelope(&self, record: &LoggedRecord, kinds: &[EventKind]) -> Result<Envelope, Refusal> {
+    pub fn envelope(&self, record: &ProvenEntry, kinds: &[EventKind]) -> Result<DsseEnvelope, PublicError> {
         let event: EventRecord = record
             .verify(self.checkpoint)
             .map_err(|e| refused(e.to_string()))?;
@@ -33,7 +33,7 @@ impl LedgerProof<'_> {
                 event.kind
             )));
         }
-        Envelope::from_bytes(&record.body).map_err(|e| refused(e.to_string()))
+        DsseEnvelope::from_bytes(&record.body).map_err(|e| refused(e.to_string()))
     }
 
     /// Whether one of the proofs shows that this log continues a state at which a key was retired.
@@ -42,7 +42,7 @@ impl LedgerProof<'_> {
     }
 
     /// Whether the log that a signer had seen is a prefix of this one.
-    pub fn continues(&self, seen: &SeenCheckpoint) -> Result<(), Refusal> {
+    pub fn continues(&self, seen: &SignerTreeHead) -> Result<(), PublicError> {
         if seen.origin != self.checkpoint.origin {
             return Err(refused("a signer had seen another log"));
         }
@@ -70,6 +70,6 @@ impl LedgerProof<'_> {
     }
 }
 
-pub(super) fn refused(public: impl Into<String>) -> Refusal {
-    Refusal::new("refused:ledger_proof", public)
+pub(super) fn refused(public: impl Into<String>) -> PublicError {
+    PublicError::new("refused:ledger_proof", public)
 }

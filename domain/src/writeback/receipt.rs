@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Outcome;
+use super::ReceiptOutcome;
 use crate::digest::Digest;
 use crate::ids::ProposalId;
 use crate::timestamp::Timestamp;
@@ -18,7 +18,7 @@ pub struct Receipt {
     pub v: u32,
     pub proposal_id: ProposalId,
     pub proposal_digest: Digest,
-    pub outcome: Outcome,
+    pub outcome: ReceiptOutcome,
     /// One word; empty for `applied`.
     pub reason: String,
     /// 1 for `applied`, else 0.

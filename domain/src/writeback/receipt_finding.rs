@@ -4,12 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use super::writer_signed::open_writer_signed;
 use crate::digest::Digest;
+use crate::error::PublicError;
 use crate::ids::ProposalId;
 use crate::limits::RECEIPT_REFS_MAX;
-use crate::refusal::Refusal;
-use crate::signing::{Envelope, Kind};
+use crate::signing::{DsseEnvelope, ObjectKind};
 use crate::timestamp::Timestamp;
-use crate::trust::{Environment, TrustFile};
+use crate::trust::{DeploymentEnvironment, TrustFile};
 
 /// One receipt, without its content.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -49,7 +49,7 @@ impl ReceiptDiscrepancy {
 pub struct ReceiptFinding {
     pub v: u32,
     pub deployment_id: String,
-    pub environment: Environment,
+    pub environment: DeploymentEnvironment,
     /// The name in the writer's certificate.
     pub writer: String,
     pub source: String,
@@ -65,8 +65,11 @@ pub struct ReceiptFinding {
 ///
 /// # Errors
 /// `refused:malformed`, `refused:key`, `refused:signature` or `refused:audience`.
-pub fn verify_receipt_finding(envelope: &Envelope, trust: &TrustFile) -> Result<ReceiptFinding, Refusal> {
-    let finding: ReceiptFinding = open_writer_signed(envelope, Kind::ReceiptFinding, trust)?;
+pub fn verify_receipt_finding(
+    envelope: &DsseEnvelope,
+    trust: &TrustFile,
+) -> Result<ReceiptFinding, PublicError> {
+    let finding: ReceiptFinding = open_writer_signed(envelope, ObjectKind::ReceiptFinding, trust)?;
     let is_sorted = finding
         .receipts
         .is_sorted_by(|a, b| a.proposal_id < b.proposal_id);
@@ -75,10 +78,13 @@ pub fn verify_receipt_finding(envelope: &Envelope, trust: &TrustFile) -> Result<
         || finding.receipts.is_empty()
         || finding.receipts.len() > RECEIPT_REFS_MAX
     {
-        return Err(Refusal::new("refused:malformed", "not a finding of version 1"));
+        return Err(PublicError::new(
+            "refused:malformed",
+            "not a finding of version 1",
+        ));
     }
     if finding.deployment_id != trust.deployment_id || finding.environment != trust.environment {
-        return Err(Refusal::new(
+        return Err(PublicError::new(
             "refused:audience",
             "signed for another deployment or environment",
         ));

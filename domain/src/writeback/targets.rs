@@ -6,7 +6,7 @@ use crate::contract::{Capability, Contract, ExecutorRef, Mode};
 
 /// One table of one source, with everything that its capabilities need of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TableTarget {
+pub struct TableRequirements {
     pub schema: String,
     pub table: String,
     pub primary_key: String,
@@ -19,8 +19,8 @@ pub struct TableTarget {
 
 /// The tables of a source in the order in which the contract first names them. Capabilities with the same table,
 /// key and tenant come together.
-pub fn table_targets(contract: &Contract, source: &str) -> Vec<TableTarget> {
-    let mut targets: Vec<TableTarget> = Vec::new();
+pub fn table_targets(contract: &Contract, source: &str) -> Vec<TableRequirements> {
+    let mut targets: Vec<TableRequirements> = Vec::new();
     for capability in contract.capabilities().iter().filter(|c| c.source == source) {
         let of = &capability.target;
         let at = targets.iter().position(|t| {
@@ -30,7 +30,7 @@ pub fn table_targets(contract: &Contract, source: &str) -> Vec<TableTarget> {
                 && t.tenant == of.tenant_key
         });
         let at = at.unwrap_or_else(|| {
-            targets.push(TableTarget {
+            targets.push(TableRequirements {
                 schema: of.schema.clone(),
                 table: of.table.clone(),
                 primary_key: of.primary_key.clone(),
@@ -71,8 +71,8 @@ fn add(columns: &mut Vec<String>, more: Vec<&str>) {
     }
 }
 
-impl From<TableTarget> for GrantTarget {
-    fn from(target: TableTarget) -> Self {
+impl From<TableRequirements> for GrantTarget {
+    fn from(target: TableRequirements) -> Self {
         Self {
             schema: target.schema,
             table: target.table,
@@ -102,7 +102,7 @@ mod tests {
         capability
     }
 
-    fn targets(mode: &str) -> Vec<TableTarget> {
+    fn targets(mode: &str) -> Vec<TableRequirements> {
         let proposal = json!({
             "kind": "proposal", "visible_columns": ["id", "note"],
             "patch": { "status": { "fixed": "closed" } }, "allowed_columns": ["status"],

@@ -2,8 +2,8 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::refusal::Refusal;
-use crate::signing::{Envelope, Kind};
+use crate::error::PublicError;
+use crate::signing::{DsseEnvelope, ObjectKind};
 use crate::trust::{Position, TrustFile};
 
 /// Opens an object that a writer of the trust file signed with a key that is not retired.
@@ -11,23 +11,23 @@ use crate::trust::{Position, TrustFile};
 /// # Errors
 /// `refused:key` or `refused:signature`.
 pub(super) fn open_writer_signed<T: DeserializeOwned>(
-    envelope: &Envelope,
-    kind: Kind,
+    envelope: &DsseEnvelope,
+    kind: ObjectKind,
     trust: &TrustFile,
-) -> Result<T, Refusal> {
+) -> Result<T, PublicError> {
     let signer = envelope
         .signer()
-        .map_err(|e| Refusal::new("refused:key", e.to_string()))?;
+        .map_err(|e| PublicError::new("refused:key", e.to_string()))?;
     let key = trust.writer(signer).ok_or_else(|| {
-        Refusal::new(
+        PublicError::new(
             "refused:key",
             format!("{signer} is not a writer key of the trust file"),
         )
     })?;
     let key = key
         .for_object_at(&Position::Unproven)
-        .map_err(|retired| Refusal::new("refused:key", format!("signed by {signer}: {retired}")))?;
+        .map_err(|retired| PublicError::new("refused:key", format!("signed by {signer}: {retired}")))?;
     envelope
-        .open(kind, key)
-        .map_err(|e| Refusal::new("refused:signature", e.to_string()))
+        .verify_and_decode(kind, key)
+        .map_err(|e| PublicError::new("refused:signature", e.to_string()))
 }

@@ -96,14 +96,14 @@ impl Session {
 
     async fn connect(&self) -> anyhow::Result<Connection> {
         Ok(match self.engine.in_contract() {
-            contract::Engine::Mysql => {
+            contract::EngineKind::Mysql => {
                 // The server's character set and mode stay as they are.
                 let options = MySqlConnectOptions::from_str(&self.url)?
                     .pipes_as_concat(false)
                     .no_engine_substitution(false);
                 Connection::Mysql(Box::new(options.connect().await?))
             }
-            contract::Engine::Postgres | contract::Engine::Sqlite => {
+            contract::EngineKind::Postgres | contract::EngineKind::Sqlite => {
                 let options = PgConnectOptions::from_str(&self.url)?;
                 Connection::Postgres(Box::new(options.connect().await?))
             }

@@ -29,8 +29,10 @@ impl Database {
     pub(super) fn create(server: &Server) -> anyhow::Result<Self> {
         let name = format!("e2e_{}", random::hex_id(10));
         let sql = match server.engine.in_contract() {
-            contract::Engine::Mysql => format!("CREATE DATABASE {name} CHARACTER SET utf8mb4"),
-            contract::Engine::Postgres | contract::Engine::Sqlite => format!("CREATE DATABASE {name}"),
+            contract::EngineKind::Mysql => format!("CREATE DATABASE {name} CHARACTER SET utf8mb4"),
+            contract::EngineKind::Postgres | contract::EngineKind::Sqlite => {
+                format!("CREATE DATABASE {name}")
+            }
         };
         let session = server.session();
         session.execute(&sql)?;
@@ -55,8 +57,8 @@ impl Database {
     /// The schema that a contract names for tables made here.
     pub fn schema(&self) -> &str {
         match self.engine().in_contract() {
-            contract::Engine::Mysql => &self.name,
-            contract::Engine::Postgres | contract::Engine::Sqlite => "public",
+            contract::EngineKind::Mysql => &self.name,
+            contract::EngineKind::Postgres | contract::EngineKind::Sqlite => "public",
         }
     }
 
@@ -131,8 +133,8 @@ impl Database {
     pub fn role(&self, suffix: &str) -> anyhow::Result<(String, String)> {
         let (name, password) = (format!("{}_{suffix}", self.name), random::hex_id(24));
         self.execute(&match self.engine().in_contract() {
-            contract::Engine::Mysql => format!("CREATE USER '{name}'@'%' IDENTIFIED BY '{password}'"),
-            contract::Engine::Postgres | contract::Engine::Sqlite => {
+            contract::EngineKind::Mysql => format!("CREATE USER '{name}'@'%' IDENTIFIED BY '{password}'"),
+            contract::EngineKind::Postgres | contract::EngineKind::Sqlite => {
                 format!("CREATE ROLE {name} LOGIN PASSWORD '{password}'")
             }
         })?;
@@ -145,7 +147,7 @@ impl Database {
         let session = self.server.session();
         let prefix = format!("{}_", self.name);
         match self.engine().in_contract() {
-            contract::Engine::Mysql => {
+            contract::EngineKind::Mysql => {
                 session.execute(&format!("DROP DATABASE IF EXISTS {}", self.name))?;
                 let roles = format!(
                     "SELECT user FROM mysql.user WHERE LEFT(user, {}) = '{prefix}'",
@@ -155,7 +157,7 @@ impl Database {
                     session.execute(&format!("DROP USER '{role}'@'%'"))?;
                 }
             }
-            contract::Engine::Postgres | contract::Engine::Sqlite => {
+            contract::EngineKind::Postgres | contract::EngineKind::Sqlite => {
                 session.execute(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name))?;
                 let roles = format!("SELECT rolname FROM pg_roles WHERE starts_with(rolname, '{prefix}')");
                 for role in session.query_text(&roles)?.into_iter().flatten().flatten() {

@@ -48,19 +48,19 @@ impl Engine {
     }
 
     /// What a contract calls it.
-    pub const fn in_contract(self) -> contract::Engine {
+    pub const fn in_contract(self) -> contract::EngineKind {
         match self {
-            Self::Sqlite => contract::Engine::Sqlite,
-            Self::Postgres | Self::Postgres18 => contract::Engine::Postgres,
-            Self::Mysql | Self::Mariadb => contract::Engine::Mysql,
+            Self::Sqlite => contract::EngineKind::Sqlite,
+            Self::Postgres | Self::Postgres18 => contract::EngineKind::Postgres,
+            Self::Mysql | Self::Mariadb => contract::EngineKind::Mysql,
         }
     }
 
     /// A name in the engine's quotes.
     pub fn quote(self, name: &str) -> String {
         match self.in_contract() {
-            contract::Engine::Mysql => format!("`{}`", name.replace('`', "``")),
-            contract::Engine::Postgres | contract::Engine::Sqlite => {
+            contract::EngineKind::Mysql => format!("`{}`", name.replace('`', "``")),
+            contract::EngineKind::Postgres | contract::EngineKind::Sqlite => {
                 format!("\"{}\"", name.replace('"', "\"\""))
             }
         }
@@ -126,8 +126,8 @@ impl Server {
     /// The owner's URL with another user and another database.
     pub fn url_for(&self, user: Option<(&str, &str)>, database: &str) -> String {
         let scheme = match self.engine.in_contract() {
-            contract::Engine::Mysql => "mysql",
-            contract::Engine::Postgres | contract::Engine::Sqlite => "postgres",
+            contract::EngineKind::Mysql => "mysql",
+            contract::EngineKind::Postgres | contract::EngineKind::Sqlite => "postgres",
         };
         let rest = self
             .url

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use serde_json::{Value as Json, json};
 use synapsor_chassis::identity::Role;
-use synapsor_domain::approval::Verdict;
+use synapsor_domain::approval::DecisionKind;
 use synapsor_domain::canonical;
 use synapsor_domain::event::{EventKind, EventRecord};
 use synapsor_domain::ids::ProposalId;
@@ -69,7 +69,10 @@ async fn prepare(scene: &Scene, rows: &Rows, count: u64) -> anyhow::Result<()> {
         let (mut desk, subjects) = proposed?.context("proposing what is applied")?;
         let alice = deployment.person("alice");
         let signed = subjects.iter().map(|subject| {
-            let approval = seal_decision(alice, &decision(deployment, alice, subject, Verdict::Approve));
+            let approval = seal_decision(
+                alice,
+                &decision(deployment, alice, subject, DecisionKind::Approve),
+            );
             let order = seal_order(alice, &order(deployment, alice, subject, &[&approval]));
             (approval, order)
         });

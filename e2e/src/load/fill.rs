@@ -12,7 +12,7 @@ use synapsor_domain::evidence::{AuditRecord, Evidence};
 use synapsor_domain::ids::{AuditId, EvidenceId, ProposalId};
 use synapsor_domain::limits::PROPOSAL_LIFETIME_DAYS;
 use synapsor_domain::proposal::{EvidenceRef, Proposal};
-use synapsor_domain::signing::{Envelope, Kind, SigningKey};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind, SigningKey};
 use synapsor_domain::timestamp::Span;
 use synapsor_domain::value::Value;
 use synapsor_proto::ledger::v1::intake_service_client::IntakeServiceClient;
@@ -85,12 +85,12 @@ impl Minter {
         proposal.created_at = now();
         proposal.not_after = proposal.created_at + Span::days(PROPOSAL_LIFETIME_DAYS);
         let evidence = evidence_of(&proposal);
-        let signed_evidence = Envelope::seal(Kind::Evidence, &evidence, &self.key)?;
+        let signed_evidence = DsseEnvelope::sign(ObjectKind::Evidence, &evidence, &self.key)?;
         proposal.evidence = vec![EvidenceRef {
             id: evidence.id.clone(),
-            digest: Digest::of(Kind::Evidence, &signed_evidence.payload),
+            digest: Digest::of(ObjectKind::Evidence, &signed_evidence.payload),
         }];
-        let signed_proposal = Envelope::seal(Kind::Proposal, &proposal, &self.key)?;
+        let signed_proposal = DsseEnvelope::sign(ObjectKind::Proposal, &proposal, &self.key)?;
         let record = ProposalCall {
             proposal: Some((&signed_proposal).into()),
             evidence: Some((&signed_evidence).into()),

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use synapsor_domain::approval::Verdict;
-use synapsor_domain::proposal::State;
-use synapsor_domain::signing::Envelope;
+use synapsor_domain::approval::DecisionKind;
+use synapsor_domain::proposal::ProposalState;
+use synapsor_domain::signing::DsseEnvelope;
 use synapsor_proto::ledger::v1::ProposalRecord;
 
 use super::checker::Checker;
@@ -44,7 +44,7 @@ pub(super) struct Case {
     pub(super) invoice: String,
     pub(super) proposal: String,
     pub(super) subject: Subject,
-    pub(super) approval: Envelope,
+    pub(super) approval: DsseEnvelope,
 }
 
 /// What can be seen of a case.
@@ -108,7 +108,10 @@ impl Bench {
         let deployment = &self.stack.deployment;
         let subject = Subject::of(record, deployment)?;
         let alice = deployment.person("alice");
-        let approval = seal_decision(alice, &decision(deployment, alice, &subject, Verdict::Approve));
+        let approval = seal_decision(
+            alice,
+            &decision(deployment, alice, &subject, DecisionKind::Approve),
+        );
         Ok(Case {
             name: name.to_owned(),
             invoice: invoice.to_owned(),
@@ -127,7 +130,7 @@ impl Bench {
     }
 
     /// A fresh apply order by alice.
-    pub(super) fn order(&self, case: &Case) -> Envelope {
+    pub(super) fn order(&self, case: &Case) -> DsseEnvelope {
         let deployment = &self.stack.deployment;
         let alice = deployment.person("alice");
         seal_order(alice, &order(deployment, alice, &case.subject, &[&case.approval]))
@@ -138,11 +141,11 @@ impl Bench {
         let until = Instant::now() + SETTLED;
         let mut orders = 0;
         loop {
-            let state: State = self.state(case).await?.parse()?;
+            let state: ProposalState = self.state(case).await?.parse()?;
             if state.is_terminal() {
                 return Ok(());
             }
-            if state == State::Approved {
+            if state == ProposalState::Approved {
                 orders += 1;
                 if orders > ORDERS_MAX {
                     bail!("{}: given back after every order", case.name);
@@ -176,7 +179,7 @@ impl Bench {
     pub(super) async fn look(&mut self, case: &Case) -> anyhow::Result<Seen> {
         let target = self.look_at_target(case)?;
         let record = self.record(&case.proposal).await?;
-        let receipt = record.receipt.map(Envelope::try_from).transpose()?;
+        let receipt = record.receipt.map(DsseEnvelope::try_from).transpose()?;
         let ledger_receipt = receipt.map(|e| String::from_utf8(e.payload)).transpose()?;
         Ok(Seen {
             target,

@@ -1,11 +1,11 @@
 //! Tickets that no reader gave to this gateway for this caller: forged, edited, of somebody else, of yesterday.
 
 use serde_json::{Value as Json, json};
-use synapsor_domain::signing::{Envelope, Kind, SigningKey};
-use synapsor_domain::ticket::ContextTicket;
+use synapsor_domain::context_ticket::ContextTicket;
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind, SigningKey};
 use synapsor_domain::timestamp::Span;
 use synapsor_e2e::now;
-use synapsor_proto::common::v1::DsseEnvelope;
+use synapsor_proto::common::v1 as common;
 use synapsor_proto::status::from_status;
 
 use crate::Scene;
@@ -42,7 +42,7 @@ pub(crate) async fn run(scene: &Scene, hands: &mut Hands, attempts: &mut Attempt
 }
 
 /// The reader's own ticket with one field changed, under the reader's signature.
-fn edited(good: &DsseEnvelope) -> anyhow::Result<Vec<(String, DsseEnvelope)>> {
+fn edited(good: &common::DsseEnvelope) -> anyhow::Result<Vec<(String, common::DsseEnvelope)>> {
     let payload: Json = serde_json::from_slice(&good.payload)?;
     let later = json!((now() + Span::days(1)).to_string());
     let changes = [
@@ -73,11 +73,12 @@ fn edited(good: &DsseEnvelope) -> anyhow::Result<Vec<(String, DsseEnvelope)>> {
 }
 
 /// Signatures that are missing, doubled, bent or of a key that nobody trusts.
-fn unsigned(good: &DsseEnvelope) -> anyhow::Result<Vec<(String, DsseEnvelope)>> {
+fn unsigned(good: &common::DsseEnvelope) -> anyhow::Result<Vec<(String, common::DsseEnvelope)>> {
     let own = SigningKey::from_seed(&zeroize::Zeroizing::new([7; 32]));
-    let ticket: ContextTicket = Envelope::try_from(good.clone())?.peek(Kind::ContextTicket)?;
-    let forged: DsseEnvelope = Envelope::seal(Kind::ContextTicket, &ticket, &own)?.into();
-    let with = |change: &dyn Fn(&mut DsseEnvelope)| {
+    let ticket: ContextTicket =
+        DsseEnvelope::try_from(good.clone())?.decode_unverified(ObjectKind::ContextTicket)?;
+    let forged: common::DsseEnvelope = DsseEnvelope::sign(ObjectKind::ContextTicket, &ticket, &own)?.into();
+    let with = |change: &dyn Fn(&mut common::DsseEnvelope)| {
         let mut ticket = good.clone();
         change(&mut ticket);
         ticket
@@ -118,9 +119,10 @@ fn unsigned(good: &DsseEnvelope) -> anyhow::Result<Vec<(String, DsseEnvelope)>> 
 }
 
 /// Tickets that a reader really could have signed: for another gateway, earlier, or elsewhere.
-fn signed(scene: &Scene, good: &DsseEnvelope) -> anyhow::Result<Vec<(String, DsseEnvelope)>> {
+fn signed(scene: &Scene, good: &common::DsseEnvelope) -> anyhow::Result<Vec<(String, common::DsseEnvelope)>> {
     let deployment = &scene.tenants.stack.deployment;
-    let ticket: ContextTicket = Envelope::try_from(good.clone())?.peek(Kind::ContextTicket)?;
+    let ticket: ContextTicket =
+        DsseEnvelope::try_from(good.clone())?.decode_unverified(ObjectKind::ContextTicket)?;
     let mut others = ticket.clone();
     others.gateway = format!("spiffe://{}/gateway/client-2", deployment.id);
     let mut of_globex = others.clone();
@@ -145,7 +147,7 @@ fn signed(scene: &Scene, good: &DsseEnvelope) -> anyhow::Result<Vec<(String, Dss
         ("of another deployment", elsewhere),
     ];
     let seal = |(name, ticket): (&str, ContextTicket)| {
-        let sealed = Envelope::seal(Kind::ContextTicket, &ticket, &deployment.reader_key)?;
+        let sealed = DsseEnvelope::sign(ObjectKind::ContextTicket, &ticket, &deployment.reader_key)?;
         Ok((name.to_owned(), sealed.into()))
     };
     cases.into_iter().map(seal).collect()

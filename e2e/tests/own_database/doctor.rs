@@ -40,7 +40,7 @@ fn a_right_that_is_missing_is_named_with_the_statement_that_gives_it() -> anyhow
     for engine in ENGINES.into_iter().filter(|engine| *engine != Engine::Sqlite) {
         let Some(shop) = shop::open(engine)? else { continue };
         let receipts = match engine.in_contract() {
-            contract::Engine::Postgres => "synapsor.synapsor_writeback_receipts",
+            contract::EngineKind::Postgres => "synapsor.synapsor_writeback_receipts",
             _ => "synapsor_writeback_receipts",
         };
         for what in [
@@ -81,7 +81,7 @@ fn a_column_that_the_reader_may_not_read_is_named_with_the_statement_that_lets_i
             let found = findings(&checked, 0);
             assert_eq!(found.len(), 1, "{engine}, without {column}: {checked}");
             let quoted = match engine.in_contract() {
-                contract::Engine::Postgres => format!("\"{column}\""),
+                contract::EngineKind::Postgres => format!("\"{column}\""),
                 _ => format!("`{column}`"),
             };
             let text = format!("the account may not SELECT `{column}` of `orders`");
@@ -166,7 +166,7 @@ fn a_missing_receipt_table_is_a_problem_with_its_migration() -> anyhow::Result<(
     for engine in ENGINES {
         let Some(shop) = shop::open(engine)? else { continue };
         let receipts = match engine.in_contract() {
-            contract::Engine::Postgres => "synapsor.synapsor_writeback_receipts",
+            contract::EngineKind::Postgres => "synapsor.synapsor_writeback_receipts",
             _ => "synapsor_writeback_receipts",
         };
         shop.execute(&format!("DROP TABLE {receipts}"))?;
@@ -187,12 +187,12 @@ fn table_that_no_proposal_can_be_about_is_named_by_doctor_and_refusal() -> anyho
     for engine in ENGINES {
         let Some(shop) = shop::open(engine)? else { continue };
         let (statements, word): (&[&str], &str) = match engine.in_contract() {
-            contract::Engine::Postgres => (&["ALTER TABLE shop.orders SET UNLOGGED"], "unlogged"),
-            contract::Engine::Mysql => (
+            contract::EngineKind::Postgres => (&["ALTER TABLE shop.orders SET UNLOGGED"], "unlogged"),
+            contract::EngineKind::Mysql => (
                 &["ALTER TABLE orders PARTITION BY KEY (order_number) PARTITIONS 2"],
                 "partitioned",
             ),
-            contract::Engine::Sqlite => (
+            contract::EngineKind::Sqlite => (
                 &[
                     "ALTER TABLE orders RENAME TO orders_1",
                     "CREATE VIEW orders AS SELECT * FROM orders_1",
@@ -237,7 +237,7 @@ fn triggers_that_no_update_sets_off_are_no_side_effect() -> anyhow::Result<()> {
     for engine in ENGINES.into_iter().filter(|engine| *engine != Engine::Sqlite) {
         let Some(shop) = shop::open(engine)? else { continue };
         let (make, update): (&[&str], &str) = match engine.in_contract() {
-            contract::Engine::Postgres => (
+            contract::EngineKind::Postgres => (
                 &[
                     "CREATE FUNCTION shop.nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
                     "CREATE TRIGGER on_insert AFTER INSERT OR DELETE ON shop.orders \

@@ -67,7 +67,7 @@ fn a_drafted_contract_validates_and_its_proposal_is_applied() -> anyhow::Result<
             .ok(&["writeback", "doctor", "--check-db"])
             .or_else(|error| {
                 // The example keeps its receipts in a schema of its own; a drafted contract keeps them in the default one.
-                anyhow::ensure!(engine.in_contract() == contract::Engine::Postgres, error);
+                anyhow::ensure!(engine.in_contract() == contract::EngineKind::Postgres, error);
                 let database = shop.database.as_ref().context("a server's database")?;
                 let role = shop::renamed("orders_writer", database);
                 shop.execute(&place.ok(&["writeback", "migration"])?.stdout)?;

@@ -28,7 +28,7 @@ fn names(list: &Json) -> Vec<&str> {
 /// Tables whose catalogue is easily misread.
 fn tricky(engine: Engine) -> &'static str {
     match engine.in_contract() {
-        contract::Engine::Postgres => {
+        contract::EngineKind::Postgres => {
             "CREATE TABLE shop.parcels (
                depot integer NOT NULL, number integer NOT NULL, made_at timestamptz NOT NULL DEFAULT now(),
                weight_g integer NOT NULL, weight_kg numeric GENERATED ALWAYS AS (weight_g / 1000.0) STORED,
@@ -37,7 +37,7 @@ fn tricky(engine: Engine) -> &'static str {
                FOREIGN KEY (depot, number) REFERENCES shop.parcels (depot, number));
              GRANT SELECT ON shop.parcels, shop.scans TO orders_reader"
         }
-        contract::Engine::Mysql => {
+        contract::EngineKind::Mysql => {
             "CREATE TABLE parcels (
                depot INT NOT NULL, number INT NOT NULL, made_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
                weight_g INT NOT NULL, weight_kg DECIMAL(10,3) GENERATED ALWAYS AS (weight_g / 1000) STORED,
@@ -46,7 +46,7 @@ fn tricky(engine: Engine) -> &'static str {
                FOREIGN KEY (depot, number) REFERENCES parcels (depot, number)) ENGINE=InnoDB;
              GRANT SELECT ON parcels TO orders_reader; GRANT SELECT ON scans TO orders_reader"
         }
-        contract::Engine::Sqlite => {
+        contract::EngineKind::Sqlite => {
             "CREATE TABLE parcels (
                depot INTEGER NOT NULL, number INTEGER NOT NULL, made_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP,
                weight_g INTEGER NOT NULL, weight_kg NUMERIC GENERATED ALWAYS AS (weight_g / 1000.0) STORED,

@@ -29,15 +29,15 @@ pub struct Shop {
 /// SQL and contract of an engine, as published.
 pub fn published(engine: Engine) -> (&'static str, &'static str) {
     match engine.in_contract() {
-        contract::Engine::Postgres => (
+        contract::EngineKind::Postgres => (
             include_str!("../../../examples/orders/postgres.sql"),
             include_str!("../../../examples/orders/postgres.runner.json"),
         ),
-        contract::Engine::Mysql => (
+        contract::EngineKind::Mysql => (
             include_str!("../../../examples/orders/mysql.sql"),
             include_str!("../../../examples/orders/mysql.runner.json"),
         ),
-        contract::Engine::Sqlite => (
+        contract::EngineKind::Sqlite => (
             include_str!("../../../examples/orders/sqlite.sql"),
             include_str!("../../../examples/orders/sqlite.runner.json"),
         ),
@@ -71,10 +71,10 @@ pub fn open(engine: Engine) -> anyhow::Result<Option<Shop>> {
         ] {
             let role = renamed(role);
             database.execute(&match engine.in_contract() {
-                contract::Engine::Mysql => {
+                contract::EngineKind::Mysql => {
                     format!("ALTER USER {role} IDENTIFIED BY '{PASSWORD}' ACCOUNT UNLOCK")
                 }
-                contract::Engine::Postgres | contract::Engine::Sqlite => {
+                contract::EngineKind::Postgres | contract::EngineKind::Sqlite => {
                     format!("ALTER ROLE {role} PASSWORD '{PASSWORD}'")
                 }
             })?;
@@ -92,8 +92,8 @@ pub fn open(engine: Engine) -> anyhow::Result<Option<Shop>> {
 /// The URL of an account in the test's database.
 pub fn url(database: &Database, role: &str) -> String {
     let scheme = match database.engine().in_contract() {
-        contract::Engine::Mysql => "mysql",
-        contract::Engine::Postgres | contract::Engine::Sqlite => "postgres",
+        contract::EngineKind::Mysql => "mysql",
+        contract::EngineKind::Postgres | contract::EngineKind::Sqlite => "postgres",
     };
     let (address, name) = (database.server().address(), database.name());
     format!("{scheme}://{role}:{PASSWORD}@{address}/{name}")
@@ -111,7 +111,7 @@ pub fn renamed(text: &str, database: &Database) -> String {
     ] {
         text = text.replace(from, &format!("{name}_{to}"));
     }
-    if database.engine().in_contract() == contract::Engine::Mysql {
+    if database.engine().in_contract() == contract::EngineKind::Mysql {
         for (from, to) in [
             ("CREATE DATABASE shop CHARACTER SET utf8mb4;", String::new()),
             ("USE shop;", String::new()),
@@ -130,16 +130,16 @@ impl Shop {
     /// Where the orders are, as statements name it.
     pub fn table(&self) -> &'static str {
         match self.engine.in_contract() {
-            contract::Engine::Postgres => "shop.orders",
-            contract::Engine::Mysql | contract::Engine::Sqlite => "orders",
+            contract::EngineKind::Postgres => "shop.orders",
+            contract::EngineKind::Mysql | contract::EngineKind::Sqlite => "orders",
         }
     }
 
     /// The schema of the contract.
     pub fn schema(&self) -> &str {
         match (&self.database, self.engine.in_contract()) {
-            (Some(database), contract::Engine::Mysql) => database.name(),
-            (_, contract::Engine::Postgres) => "shop",
+            (Some(database), contract::EngineKind::Mysql) => database.name(),
+            (_, contract::EngineKind::Postgres) => "shop",
             _ => "main",
         }
     }

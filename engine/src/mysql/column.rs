@@ -1,6 +1,6 @@
 //! What a column is, from its declared type and collation; and which texts its character set holds.
 
-use synapsor_domain::schema::Column;
+use synapsor_domain::schema::TableColumn;
 
 /// The collation that is not named in a shape: equal bytes are equal texts, but for blanks at the end.
 pub const BINARY_COLLATION: &str = "utf8mb4_bin";
@@ -76,12 +76,12 @@ pub struct Charset {
 }
 
 /// Whether the server sets the column at every UPDATE that does not.
-pub fn moves_by_itself(column: &Column) -> bool {
+pub fn moves_by_itself(column: &TableColumn) -> bool {
     column.declared_type.contains(" on update CURRENT_TIMESTAMP")
 }
 
 impl ColumnType {
-    pub fn of(column: &Column) -> Self {
+    pub fn of(column: &TableColumn) -> Self {
         let declared = column.declared_type.as_str();
         let base: String = declared.chars().take_while(char::is_ascii_alphanumeric).collect();
         let (inner, rest) = arguments(&declared[base.len()..]);
@@ -147,7 +147,7 @@ impl ColumnType {
 }
 
 impl Charset {
-    fn of(column: &Column) -> Self {
+    fn of(column: &TableColumn) -> Self {
         let collation = column.collation.as_deref().unwrap_or(BINARY_COLLATION);
         let name = collation.split('_').next().unwrap_or(collation);
         Self {
@@ -241,8 +241,8 @@ fn integer(bits: u32, is_unsigned: bool) -> ColumnType {
 mod tests {
     use super::*;
 
-    fn column(declared: &str, collation: Option<&str>) -> Column {
-        Column {
+    fn column(declared: &str, collation: Option<&str>) -> TableColumn {
+        TableColumn {
             name: "c".to_owned(),
             declared_type: declared.to_owned(),
             nullable: true,

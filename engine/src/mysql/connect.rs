@@ -9,7 +9,7 @@ use sqlx::ConnectOptions as _;
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 use synapsor_domain::contract::SslMode;
 use synapsor_domain::digest::Digest;
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
 
 use super::scrub::{needs_tls, scrub};
 use super::session::Session;
@@ -78,10 +78,10 @@ impl Connector {
         access: Access,
         receipts: ReceiptTable,
         statement_timeout: Duration,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, PublicError> {
         let material = credential.read().map_err(|error| {
             let text = format!("{} cannot be read", credential.url_name());
-            Refusal::new("SOURCE_URL_INVALID", text).with_detail(error.detail)
+            PublicError::new("SOURCE_URL_INVALID", text).with_detail(error.detail)
         })?;
         way(&material)?;
         Ok(Self {
@@ -251,7 +251,7 @@ fn product(version: &str) -> Result<(Flavor, String), EngineError> {
     Ok((flavor, format!("{word} {number}")))
 }
 
-fn way(material: &Material) -> Result<Way, Refusal> {
+fn way(material: &Material) -> Result<Way, PublicError> {
     let url = material.url.expose();
     let asked = parameters(url)?;
     let options: MySqlConnectOptions = url
@@ -302,7 +302,7 @@ fn way(material: &Material) -> Result<Way, Refusal> {
 }
 
 /// What the URL asks of TLS. Other parameters would change what a session is, and are refused.
-fn parameters(url: &str) -> Result<Option<SslMode>, Refusal> {
+fn parameters(url: &str) -> Result<Option<SslMode>, PublicError> {
     if !url.starts_with("mysql://") && !url.starts_with("mariadb://") {
         return Err(bad_url("it must begin with `mysql://`"));
     }
@@ -340,15 +340,15 @@ fn is_loopback(host: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
-fn bad_url(why: &str) -> Refusal {
-    Refusal::new(
+fn bad_url(why: &str) -> PublicError {
+    PublicError::new(
         "SOURCE_URL_INVALID",
         format!("the URL of the source cannot be used: {why}"),
     )
 }
 
-fn tls_required(why: &str) -> Refusal {
-    Refusal::new(
+fn tls_required(why: &str) -> PublicError {
+    PublicError::new(
         "SOURCE_TLS_REQUIRED",
         format!(
             "the connection must be encrypted to a server that is known: {why}; use ssl mode `verify-full`"

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use synapsor_domain::digest::Digest;
 use synapsor_domain::foreign_code::{CodeForm, ForeignCode, ForeignCodeKind};
-use synapsor_domain::schema::{Column, Definition, Reference, TableShape};
+use synapsor_domain::schema::{Definition, InboundForeignKey, TableColumn, TableSchema};
 use synapsor_domain::writeback::{MYSQL_ROUTINES, MYSQL_TABLE_CATALOGUE};
 
 use super::closed_form;
@@ -53,7 +53,7 @@ const DIRECT_PAIRS: usize = 6;
 /// A table with what the statements and checks of this engine need beyond its shape.
 #[derive(Debug)]
 pub struct Described {
-    pub shape: Arc<TableShape>,
+    pub shape: Arc<TableSchema>,
     types: HashMap<String, ColumnType>,
     pub indexes: Vec<Index>,
     pub unique: Vec<Unique>,
@@ -291,7 +291,7 @@ fn describe(
         .flat_map(|index| index.columns.clone())
         .collect();
     let described = of("column");
-    let columns: Vec<Column> = described
+    let columns: Vec<TableColumn> = described
         .iter()
         .map(|line| column_of(line, &indexes, &primary_key))
         .collect();
@@ -320,7 +320,7 @@ fn describe(
             .filter_map(|line| Some((line.text(0), line.cells[5].clone()?)))
             .collect(),
         foreign_keys: foreign_keys(&of("foreign")),
-        shape: Arc::new(TableShape {
+        shape: Arc::new(TableSchema {
             engine: "mysql".to_owned(),
             schema: schema.to_owned(),
             table: table.to_owned(),
@@ -393,7 +393,7 @@ fn traits(listed: &Line) -> Vec<String> {
     traits
 }
 
-fn column_of(line: &Line, indexes: &[IndexLines], primary_key: &[String]) -> Column {
+fn column_of(line: &Line, indexes: &[IndexLines], primary_key: &[String]) -> TableColumn {
     let (name, mut declared_type) = (line.text(0), line.text(1));
     let labels = column::labels(&declared_type);
     if line.holds(3, "on update current_timestamp") {
@@ -403,7 +403,7 @@ fn column_of(line: &Line, indexes: &[IndexLines], primary_key: &[String]) -> Col
             .to_owned();
         declared_type.push_str(&format!(" on update CURRENT_TIMESTAMP{digits}"));
     }
-    Column {
+    TableColumn {
         nullable: line.text(2) == "YES",
         generated: line.holds(3, "virtual generated") || line.holds(3, "stored generated"),
         primary_key: primary_key.contains(&name),
@@ -476,8 +476,8 @@ fn definition(line: &Line) -> Definition {
     }
 }
 
-fn references(schema: &str, lines: &[Line]) -> Vec<Reference> {
-    let mut references: Vec<(String, Reference)> = Vec::new();
+fn references(schema: &str, lines: &[Line]) -> Vec<InboundForeignKey> {
+    let mut references: Vec<(String, InboundForeignKey)> = Vec::new();
     for line in lines {
         let id = line.text(0);
         if references.last().is_none_or(|(last, _)| *last != id) {
@@ -488,7 +488,7 @@ fn references(schema: &str, lines: &[Line]) -> Vec<Reference> {
                 Some((home, table)) => format!("{home}.{table}"),
                 None => place,
             };
-            let reference = Reference {
+            let reference = InboundForeignKey {
                 table,
                 columns: Vec::new(),
                 referenced_columns: Vec::new(),

@@ -27,9 +27,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::schema::{Column, TableShape};
+use synapsor_domain::schema::{TableColumn, TableSchema};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::value::Value;
 
@@ -67,7 +67,7 @@ impl MysqlEngine {
         access: Access,
         receipts: ReceiptTable,
         statement_timeout: Option<Duration>,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, PublicError> {
         let statement_timeout = statement_timeout.unwrap_or(STATEMENT_TIMEOUT);
         let connector = Connector::new(credential, access, receipts, statement_timeout)?;
         Ok(Self {
@@ -167,7 +167,7 @@ impl Engine for MysqlEngine {
         self.finish(held, identity)
     }
 
-    async fn shape(&self, schema: &str, table: &str) -> Result<TableShape, EngineError> {
+    async fn shape(&self, schema: &str, table: &str) -> Result<TableSchema, EngineError> {
         let mut held = self.take().await?;
         let found = self.shapes.fresh(held.session(), schema, table).await;
         if found.is_err() {
@@ -177,14 +177,14 @@ impl Engine for MysqlEngine {
         Ok(described.shape.as_ref().clone())
     }
 
-    async fn known_shape(&self, schema: &str, table: &str) -> Result<Arc<TableShape>, EngineError> {
+    async fn known_shape(&self, schema: &str, table: &str) -> Result<Arc<TableSchema>, EngineError> {
         if let Some(described) = self.shapes.kept(schema, table) {
             return Ok(described.shape.clone());
         }
         self.shape(schema, table).await.map(Arc::new)
     }
 
-    fn fit(&self, column: &Column, value: &Value) -> Result<Value, Refusal> {
+    fn fit(&self, column: &TableColumn, value: &Value) -> Result<Value, PublicError> {
         fit::fit(column, value)
     }
 

@@ -1,7 +1,7 @@
 //! Whether the account can do what a writeback does, and whether it can do more: the rights as the catalogue
 //! tells them, and every statement once with a condition that no row meets, rolled back.
 
-use synapsor_domain::schema::TableShape;
+use synapsor_domain::schema::TableSchema;
 
 use super::connect::Lease;
 use super::dialect::{Statement, qualified, quote};
@@ -120,7 +120,7 @@ pub async fn check_columns(
     lease: &mut Lease,
     report: &mut Report,
     target: &CheckTarget,
-) -> Result<Option<TableShape>, EngineError> {
+) -> Result<Option<TableSchema>, EngineError> {
     let shape = match inspect::shape(lease, &target.schema, &target.table).await {
         Ok(shape) => shape,
         Err(error) if error.kind == EngineErrorKind::NotFound => {
@@ -139,7 +139,7 @@ pub async fn check_columns(
 }
 
 /// Rights that the target needs on columns that are there.
-pub fn missing_rights(report: &mut Report, target: &CheckTarget, shape: &TableShape, rights: &Rights) {
+pub fn missing_rights(report: &mut Report, target: &CheckTarget, shape: &TableSchema, rights: &Rights) {
     let name = qualified(&target.schema, &target.table);
     for (right, columns) in [("SELECT", &target.reads), ("UPDATE", &target.writes)] {
         let missing: Vec<&String> = columns

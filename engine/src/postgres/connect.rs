@@ -11,7 +11,7 @@ use sqlx::{
     ValueRef as _,
 };
 use synapsor_domain::digest::Digest;
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::error::Elapsed;
 
@@ -306,7 +306,7 @@ impl Connections {
     async fn connect(&self) -> Result<Session, EngineError> {
         let material = self.credential.read()?;
         let refused =
-            |refusal: Refusal| EngineError::new(EngineErrorKind::Unavailable, refusal.code.to_string());
+            |refusal: PublicError| EngineError::new(EngineErrorKind::Unavailable, refusal.code.to_string());
         let url = ServerUrl::parse(material.url.expose()).map_err(refused)?;
         let mut options = options(&url, &material).map_err(refused)?;
         if !url.is_pooled {
@@ -594,7 +594,7 @@ fn texts(rows: &[PgRow]) -> Result<Vec<Vec<Option<String>>>, EngineError> {
         .map_err(|error| scrub(&error))
 }
 
-fn options(url: &ServerUrl, material: &Material) -> Result<PgConnectOptions, Refusal> {
+fn options(url: &ServerUrl, material: &Material) -> Result<PgConnectOptions, PublicError> {
     let mut options = PgConnectOptions::new_without_pgpass()
         .port(url.port)
         .username(&url.user)
@@ -626,7 +626,7 @@ fn options(url: &ServerUrl, material: &Material) -> Result<PgConnectOptions, Ref
 }
 
 /// Whether the URL can be used at all.
-pub fn check_url(material: &Material) -> Result<(), Refusal> {
+pub fn check_url(material: &Material) -> Result<(), PublicError> {
     options(&ServerUrl::parse(material.url.expose())?, material).map(|_| ())
 }
 

@@ -1,7 +1,7 @@
 //! How PostgreSQL spells names and statements: the one function that quotes, and the statements for one row.
 //! Values are bound as text and cast by the server to the column's own type.
 
-use synapsor_domain::schema::{Column, TableShape};
+use synapsor_domain::schema::{TableColumn, TableSchema};
 use synapsor_domain::value::{ColumnValue, Value};
 
 use super::types::{Family, cast_name};
@@ -28,7 +28,7 @@ pub struct Statement {
 /// Columns of the plan come first, then key and tenant, all as text.
 pub fn select_row(
     plan: &RowPlan,
-    shape: &TableShape,
+    shape: &TableSchema,
     scope: Scope,
 ) -> Result<Option<Statement>, EngineError> {
     let names = plan
@@ -44,7 +44,7 @@ pub fn select_row(
 /// As [`select_row`], with these expressions of the row `t`.
 pub fn select_columns(
     plan: &RowPlan,
-    shape: &TableShape,
+    shape: &TableSchema,
     columns: &str,
     scope: Scope,
 ) -> Result<Option<Statement>, EngineError> {
@@ -78,7 +78,7 @@ pub enum Scope {
 }
 
 /// A column of the shape.
-pub fn column<'a>(shape: &'a TableShape, name: &str) -> Result<&'a Column, EngineError> {
+pub fn column<'a>(shape: &'a TableSchema, name: &str) -> Result<&'a TableColumn, EngineError> {
     shape
         .column(name)
         .ok_or_else(|| EngineError::new(EngineErrorKind::NotFound, "no such column"))
@@ -86,7 +86,7 @@ pub fn column<'a>(shape: &'a TableShape, name: &str) -> Result<&'a Column, Engin
 
 pub fn matching(
     plan: &RowPlan,
-    shape: &TableShape,
+    shape: &TableSchema,
     parameters: &mut Vec<Option<String>>,
 ) -> Result<Option<String>, EngineError> {
     let mut terms = Vec::new();
@@ -101,7 +101,11 @@ pub fn matching(
 
 /// Equal in the type's own comparison, which an index serves, and equal byte for byte in the server's own text.
 /// `None` if no row can hold the value.
-pub fn equals(wanted: &ColumnValue, column: &Column, parameters: &mut Vec<Option<String>>) -> Option<String> {
+pub fn equals(
+    wanted: &ColumnValue,
+    column: &TableColumn,
+    parameters: &mut Vec<Option<String>>,
+) -> Option<String> {
     let family = Family::of(column);
     if !family.can_hold(column, &wanted.value) {
         return None;
@@ -120,7 +124,7 @@ pub fn equals(wanted: &ColumnValue, column: &Column, parameters: &mut Vec<Option
 }
 
 /// The next parameter, which holds the value, as the column's type.
-pub fn cast(column: &Column, value: &Value, parameters: &mut Vec<Option<String>>) -> String {
+pub fn cast(column: &TableColumn, value: &Value, parameters: &mut Vec<Option<String>>) -> String {
     parameters.push(value.as_text().map(ToOwned::to_owned));
     let parameter = format!("${}::pg_catalog.text", parameters.len());
     match Family::of(column) {
@@ -133,7 +137,7 @@ pub fn own(column: &str) -> String {
     format!("t.{}", quote(column))
 }
 
-pub fn now_for(column: &Column) -> Result<&'static str, EngineError> {
+pub fn now_for(column: &TableColumn) -> Result<&'static str, EngineError> {
     match Family::of(column) {
         Family::Timestamptz(_) => Ok("pg_catalog.clock_timestamp()"),
         Family::Timestamp(_) => {

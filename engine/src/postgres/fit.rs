@@ -3,16 +3,16 @@
 
 use serde_json::Value as Json;
 use synapsor_domain::decimal::Decimal;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::limits::VALUE_BYTES_MAX;
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::schema::Column;
+use synapsor_domain::schema::TableColumn;
 use synapsor_domain::value::{Value, ValueKind};
 
 use super::moment;
 use super::types::{Family, is_plain_number, is_uuid, underlying};
 
 /// The value exactly as the column would hold it.
-pub fn fit(column: &Column, value: &Value) -> Result<Value, Refusal> {
+pub fn fit(column: &TableColumn, value: &Value) -> Result<Value, PublicError> {
     if value.len_bytes() > VALUE_BYTES_MAX {
         return Err(misfit(column, "the value is too large"));
     }
@@ -44,7 +44,12 @@ pub fn fit(column: &Column, value: &Value) -> Result<Value, Refusal> {
     Ok(fitted)
 }
 
-fn of_scalar(column: &Column, family: Family, kind: ValueKind, text: &str) -> Result<Value, Refusal> {
+fn of_scalar(
+    column: &TableColumn,
+    family: Family,
+    kind: ValueKind,
+    text: &str,
+) -> Result<Value, PublicError> {
     match (kind, family) {
         (ValueKind::Int | ValueKind::Dec, Family::Int(bits)) => integer(column, bits, text),
         (ValueKind::Int | ValueKind::Dec, Family::Numeric(limits)) => numeric(column, limits, text),
@@ -69,7 +74,7 @@ fn of_scalar(column: &Column, family: Family, kind: ValueKind, text: &str) -> Re
     }
 }
 
-fn of_text(column: &Column, family: Family, text: &str) -> Result<Value, Refusal> {
+fn of_text(column: &TableColumn, family: Family, text: &str) -> Result<Value, PublicError> {
     if text.contains('\0') {
         return Err(misfit(column, "a text must not hold a NUL character"));
     }
@@ -126,7 +131,7 @@ fn of_text(column: &Column, family: Family, text: &str) -> Result<Value, Refusal
     }
 }
 
-fn integer(column: &Column, bits: u32, text: &str) -> Result<Value, Refusal> {
+fn integer(column: &TableColumn, bits: u32, text: &str) -> Result<Value, PublicError> {
     let number = Decimal::parse(text).ok().filter(Decimal::is_integer);
     let Some(number) = number else {
         return Err(misfit(column, "it holds whole numbers"));
@@ -139,7 +144,7 @@ fn integer(column: &Column, bits: u32, text: &str) -> Result<Value, Refusal> {
 }
 
 /// Digits before and after the point must have room without rounding; the server fills up with zeros.
-fn numeric(column: &Column, limits: Option<(u32, i32)>, text: &str) -> Result<Value, Refusal> {
+fn numeric(column: &TableColumn, limits: Option<(u32, i32)>, text: &str) -> Result<Value, PublicError> {
     let number = Decimal::parse(text).map_err(|_| misfit(column, "the number has too many digits"))?;
     let Some((precision, scale)) = limits else {
         // Zeros at the end are part of the value here.
@@ -181,7 +186,7 @@ fn numeric(column: &Column, limits: Option<(u32, i32)>, text: &str) -> Result<Va
 }
 
 /// A binary float holds few decimals exactly; one is accepted if it reads back as the same decimal.
-fn float(column: &Column, text: &str, held: Option<String>) -> Result<Value, Refusal> {
+fn float(column: &TableColumn, text: &str, held: Option<String>) -> Result<Value, PublicError> {
     match held {
         Some(held) if held == text => Ok(Value::exact(ValueKind::Float, held)),
         Some(held) if Decimal::parse(&held).is_ok_and(|h| Decimal::parse(text).as_ref() == Ok(&h)) => {
@@ -191,7 +196,7 @@ fn float(column: &Column, text: &str, held: Option<String>) -> Result<Value, Ref
     }
 }
 
-fn characters(column: &Column, text: &str, limit: Option<usize>) -> Result<Value, Refusal> {
+fn characters(column: &TableColumn, text: &str, limit: Option<usize>) -> Result<Value, PublicError> {
     match limit {
         Some(limit) if text.chars().count() > limit => {
             Err(misfit(column, &format!("it holds at most {limit} characters")))
@@ -201,7 +206,7 @@ fn characters(column: &Column, text: &str, limit: Option<usize>) -> Result<Value
 }
 
 /// The server keeps no order, no spaces and no repeated keys; the value is written as it will read.
-fn jsonb(column: &Column, text: &str) -> Result<Value, Refusal> {
+fn jsonb(column: &TableColumn, text: &str) -> Result<Value, PublicError> {
     let json: Json =
         serde_json::from_str(text).map_err(|_| misfit(column, "it takes JSON, and this is none"))?;
     let mut written = String::new();
@@ -255,7 +260,7 @@ fn write_string(text: &str, out: &mut String) -> Option<()> {
     Some(())
 }
 
-fn no_way(column: &Column, kind: ValueKind) -> Refusal {
+fn no_way(column: &TableColumn, kind: ValueKind) -> PublicError {
     misfit(
         column,
         &format!(
@@ -266,8 +271,8 @@ fn no_way(column: &Column, kind: ValueKind) -> Refusal {
     )
 }
 
-fn misfit(column: &Column, why: &str) -> Refusal {
-    Refusal::new(
+fn misfit(column: &TableColumn, why: &str) -> PublicError {
+    PublicError::new(
         "VALUE_DOES_NOT_FIT",
         format!("column `{}` does not take the value: {why}", column.name),
     )

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 use synapsor_domain::digest::Digest;
-use synapsor_domain::schema::{Column, Definition, Reference, TableShape};
+use synapsor_domain::schema::{Definition, InboundForeignKey, TableColumn, TableSchema};
 
 use super::connect::Lease;
 use super::dialect::Statement;
@@ -173,7 +173,7 @@ pub async fn describe(lease: &mut Lease, schema: &str, table: &str) -> Result<De
 }
 
 /// The table's shape with the code that a change of one of its rows runs.
-pub async fn shape(lease: &mut Lease, schema: &str, table: &str) -> Result<TableShape, EngineError> {
+pub async fn shape(lease: &mut Lease, schema: &str, table: &str) -> Result<TableSchema, EngineError> {
     let described = describe(lease, schema, table).await?;
     let mut shape = described.shape();
     shape.foreign_code = foreign_code::read(lease, described.oid, NO_TABLE).await?.code;
@@ -200,12 +200,12 @@ impl Described {
     }
 
     /// The table's shape without the code that its changes run.
-    pub fn shape(&self) -> TableShape {
-        let mut columns: Vec<Column> = self.columns.iter().flatten().map(|c| self.column(c)).collect();
+    pub fn shape(&self) -> TableSchema {
+        let mut columns: Vec<TableColumn> = self.columns.iter().flatten().map(|c| self.column(c)).collect();
         if self.kind == "r" {
             columns.push(row_version());
         }
-        TableShape {
+        TableSchema {
             engine: "postgres".to_owned(),
             schema: self.schema.clone(),
             table: self.table.clone(),
@@ -227,10 +227,10 @@ impl Described {
         }
     }
 
-    fn column(&self, column: &DescribedColumn) -> Column {
+    fn column(&self, column: &DescribedColumn) -> TableColumn {
         let keys = || self.indexes.iter().flatten();
         let is_in = |index: &DescribedIndex| index.columns.iter().flatten().any(|name| *name == column.name);
-        Column {
+        TableColumn {
             name: column.name.clone(),
             declared_type: column.declared_type.clone(),
             nullable: !column.not_null,
@@ -248,8 +248,8 @@ impl Described {
         }
     }
 
-    fn reference(&self, reference: &DescribedReference) -> Reference {
-        Reference {
+    fn reference(&self, reference: &DescribedReference) -> InboundForeignKey {
+        InboundForeignKey {
             table: if reference.schema == self.schema {
                 reference.table.clone()
             } else {
@@ -335,8 +335,8 @@ impl Described {
 }
 
 /// The transaction that last wrote a row: no column of the table, but a version of the row.
-fn row_version() -> Column {
-    Column {
+fn row_version() -> TableColumn {
+    TableColumn {
         name: "xmin".to_owned(),
         declared_type: "xid".to_owned(),
         nullable: false,

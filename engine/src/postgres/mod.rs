@@ -22,9 +22,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::schema::{Column, TableShape};
+use synapsor_domain::schema::{TableColumn, TableSchema};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::value::Value;
 
@@ -62,10 +62,10 @@ impl PostgresEngine {
         access: Access,
         receipts: ReceiptTable,
         statement_timeout: Option<Duration>,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, PublicError> {
         let material = credential.read().map_err(|error| {
             let text = format!("`{}` cannot be read", credential.url_name());
-            Refusal::new("SOURCE_URL_INVALID", text).with_detail(error.detail)
+            PublicError::new("SOURCE_URL_INVALID", text).with_detail(error.detail)
         })?;
         connect::check_url(&material)?;
         let timeout = statement_timeout.unwrap_or(STATEMENT_TIMEOUT);
@@ -146,15 +146,15 @@ impl Engine for PostgresEngine {
         .await
     }
 
-    async fn shape(&self, schema: &str, table: &str) -> Result<TableShape, EngineError> {
+    async fn shape(&self, schema: &str, table: &str) -> Result<TableSchema, EngineError> {
         self.read_only(|mut lease| async move {
             let shape = self.shapes.read(&mut lease, schema, table).await?;
-            Ok((lease, TableShape::clone(&shape)))
+            Ok((lease, TableSchema::clone(&shape)))
         })
         .await
     }
 
-    async fn known_shape(&self, schema: &str, table: &str) -> Result<Arc<TableShape>, EngineError> {
+    async fn known_shape(&self, schema: &str, table: &str) -> Result<Arc<TableSchema>, EngineError> {
         if let Some(shape) = self.shapes.kept(schema, table) {
             return Ok(shape);
         }
@@ -165,7 +165,7 @@ impl Engine for PostgresEngine {
         .await
     }
 
-    fn fit(&self, column: &Column, value: &Value) -> Result<Value, Refusal> {
+    fn fit(&self, column: &TableColumn, value: &Value) -> Result<Value, PublicError> {
         fit::fit(column, value)
     }
 

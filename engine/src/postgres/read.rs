@@ -2,7 +2,7 @@
 
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::limits::ROW_BYTES_MAX;
-use synapsor_domain::schema::TableShape;
+use synapsor_domain::schema::TableSchema;
 use synapsor_domain::value::{ColumnValue, Value};
 
 use super::connect::{FACTS, Facts, Lease};
@@ -29,7 +29,7 @@ const RECEIPT_TEXTS: &str = "proposal_id, proposal_digest, outcome, reason, rows
 pub async fn rows(
     lease: &mut Lease,
     plan: &RowPlan,
-    shape: &TableShape,
+    shape: &TableSchema,
 ) -> Result<Vec<Vec<ColumnValue>>, EngineError> {
     let Some(statement) = dialect::select_row(plan, shape, Scope::Whole)? else {
         return Ok(Vec::new());
@@ -41,7 +41,7 @@ pub async fn rows(
 pub fn exact_rows(
     found: &[Vec<Option<String>>],
     plan: &RowPlan,
-    shape: &TableShape,
+    shape: &TableSchema,
 ) -> Result<Vec<Vec<ColumnValue>>, EngineError> {
     let mut rows = Vec::new();
     for found in found {
@@ -54,7 +54,7 @@ pub fn exact_rows(
 pub fn exact_row(
     found: &[Option<String>],
     plan: &RowPlan,
-    shape: &TableShape,
+    shape: &TableSchema,
 ) -> Result<Option<Vec<ColumnValue>>, EngineError> {
     let values = exact_values(found, plan, shape)?;
     // SQL compared already; a difference here is one that SQL's comparison does not see.
@@ -73,7 +73,7 @@ pub fn exact_row(
 fn exact_values(
     found: &[Option<String>],
     plan: &RowPlan,
-    shape: &TableShape,
+    shape: &TableSchema,
 ) -> Result<Vec<Value>, EngineError> {
     let names = plan
         .columns

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use synapsor_domain::schema::TableShape;
+use synapsor_domain::schema::TableSchema;
 
 use super::connect::Lease;
 use super::inspect;
@@ -19,12 +19,12 @@ type Name = (String, String);
 /// See above.
 #[derive(Debug, Default)]
 pub struct Shapes {
-    kept: Mutex<BTreeMap<Name, (Instant, Arc<TableShape>)>>,
+    kept: Mutex<BTreeMap<Name, (Instant, Arc<TableSchema>)>>,
 }
 
 impl Shapes {
     /// A shape that is young enough.
-    pub fn kept(&self, schema: &str, table: &str) -> Option<Arc<TableShape>> {
+    pub fn kept(&self, schema: &str, table: &str) -> Option<Arc<TableSchema>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, shape) = kept.get(&(schema.to_owned(), table.to_owned()))?;
         (at.elapsed() < SHAPE_AGE_MAX).then(|| shape.clone())
@@ -36,7 +36,7 @@ impl Shapes {
         lease: &mut Lease,
         schema: &str,
         table: &str,
-    ) -> Result<Arc<TableShape>, EngineError> {
+    ) -> Result<Arc<TableSchema>, EngineError> {
         match self.kept(schema, table) {
             Some(shape) => Ok(shape),
             None => self.read(lease, schema, table).await,
@@ -49,7 +49,7 @@ impl Shapes {
         lease: &mut Lease,
         schema: &str,
         table: &str,
-    ) -> Result<Arc<TableShape>, EngineError> {
+    ) -> Result<Arc<TableSchema>, EngineError> {
         let asked_at = Instant::now();
         let shape = Arc::new(inspect::shape(lease, schema, table).await?);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);

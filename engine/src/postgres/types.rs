@@ -2,7 +2,7 @@
 //! parameter is cast to it. A type that is not known here is read as the server writes it, and never written.
 
 use synapsor_domain::limits::VALUE_BYTES_MAX;
-use synapsor_domain::schema::Column;
+use synapsor_domain::schema::TableColumn;
 use synapsor_domain::value::{Value, ValueKind};
 
 use synapsor_source::error::{EngineError, EngineErrorKind};
@@ -46,12 +46,12 @@ pub enum Family {
 }
 
 /// The type that values have: of a domain, the type that it rests on.
-pub fn underlying(column: &Column) -> &str {
+pub fn underlying(column: &TableColumn) -> &str {
     column.base_type.as_deref().unwrap_or(&column.declared_type)
 }
 
 impl Family {
-    pub fn of(column: &Column) -> Self {
+    pub fn of(column: &TableColumn) -> Self {
         if !column.labels.is_empty() {
             return Family::Enum;
         }
@@ -204,7 +204,7 @@ impl Family {
 
     /// Whether the column could hold the value at all: of its kind, and in a form that the server takes. What
     /// it cannot hold equals nothing in it.
-    pub fn can_hold(self, column: &Column, value: &Value) -> bool {
+    pub fn can_hold(self, column: &TableColumn, value: &Value) -> bool {
         let Some(text) = value.as_text() else { return false };
         if text.contains('\0') {
             return false;
@@ -245,7 +245,7 @@ impl Family {
 
 /// The type's name for a cast, without length, precision or scale: those would cut and round. Names of the server's
 /// own types that its grammar does not know are qualified, so that no search path decides what they mean.
-pub fn cast_name(column: &Column) -> String {
+pub fn cast_name(column: &TableColumn) -> String {
     let declared = underlying(column);
     let name = split_modifiers(declared).0;
     match name.as_str() {
@@ -302,8 +302,8 @@ fn split_modifiers(declared: &str) -> (String, Vec<i32>) {
 mod tests {
     use super::*;
 
-    fn column(declared: &str) -> Column {
-        Column {
+    fn column(declared: &str) -> TableColumn {
+        TableColumn {
             name: "c".to_owned(),
             declared_type: declared.to_owned(),
             nullable: true,

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use synapsor_domain::contract::SslMode;
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
 use zeroize::Zeroizing;
 
 const PORT: u16 = 5432;
@@ -34,7 +34,7 @@ pub enum UrlSslMode {
 }
 
 impl ServerUrl {
-    pub fn parse(url: &str) -> Result<Self, Refusal> {
+    pub fn parse(url: &str) -> Result<Self, PublicError> {
         let rest = url
             .strip_prefix("postgres://")
             .or_else(|| url.strip_prefix("postgresql://"))
@@ -71,7 +71,7 @@ impl ServerUrl {
         Ok(parsed)
     }
 
-    fn parameter(&mut self, name: &str, value: &str) -> Result<(), Refusal> {
+    fn parameter(&mut self, name: &str, value: &str) -> Result<(), PublicError> {
         match (name, value) {
             ("pgbouncer", "true") => self.is_pooled = true,
             ("pgbouncer", "false") => self.is_pooled = false,
@@ -101,7 +101,7 @@ impl ServerUrl {
     }
 
     /// How to connect: the contract's word, else the URL's, else plain on this machine and all checks elsewhere.
-    pub fn tls(&self, contract: Option<SslMode>) -> Result<UrlSslMode, Refusal> {
+    pub fn tls(&self, contract: Option<SslMode>) -> Result<UrlSslMode, PublicError> {
         let is_loopback = self.is_loopback();
         let mode = match (contract, self.ssl_mode) {
             (Some(SslMode::Disable), _) => UrlSslMode::Disable,
@@ -119,7 +119,7 @@ impl ServerUrl {
     }
 }
 
-fn split_place(place: &str) -> Result<(&str, u16), Refusal> {
+fn split_place(place: &str) -> Result<(&str, u16), PublicError> {
     let (host, port) = match place.rsplit_once(':') {
         // The colons of an address in brackets are its own.
         Some((host, port)) if !port.contains(']') => (host, port),
@@ -144,7 +144,7 @@ fn ssl_mode(word: &str) -> Option<UrlSslMode> {
     })
 }
 
-fn decode(text: &str) -> Result<String, Refusal> {
+fn decode(text: &str) -> Result<String, PublicError> {
     let wrong = || bad_url("a percent sign is not followed by two hex digits, or what it encodes is no text");
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -166,8 +166,8 @@ fn decode(text: &str) -> Result<String, Refusal> {
     }
 }
 
-fn bad_url(why: &str) -> Refusal {
-    Refusal::new(
+fn bad_url(why: &str) -> PublicError {
+    PublicError::new(
         "SOURCE_URL_INVALID",
         format!(
             "the URL of the source cannot be used: {why}; give postgres://role:password@host:port/database"
@@ -175,8 +175,8 @@ fn bad_url(why: &str) -> Refusal {
     )
 }
 
-fn tls_required() -> Refusal {
-    Refusal::new(
+fn tls_required() -> PublicError {
+    PublicError::new(
         "SOURCE_TLS_REQUIRED",
         "the server is not on this machine, so the connection must be encrypted and the server's certificate \
          checked; use sslmode=verify-full, or `ssl` of the source with its authority",
@@ -191,7 +191,7 @@ mod tests {
         ServerUrl::parse(text).unwrap()
     }
 
-    fn code(result: Result<impl Sized, Refusal>) -> String {
+    fn code(result: Result<impl Sized, PublicError>) -> String {
         let refusal = result.err().unwrap();
         assert!(!refusal.to_string().contains("secret"), "{refusal}");
         refusal.code.to_string()

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use serde::{Deserialize, Serialize};
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
 
 use super::scrub::scrub;
 use synapsor_source::error::{EngineError, EngineErrorKind};
@@ -40,7 +40,7 @@ pub struct DatabaseFile(PathBuf);
 impl DatabaseFile {
     /// The file that a URL names. Links in folders above it are followed once, here; the file itself must not
     /// be a link.
-    pub fn of_url(url: &str) -> Result<Self, Refusal> {
+    pub fn of_url(url: &str) -> Result<Self, PublicError> {
         let path = url
             .strip_prefix(URL_PREFIX)
             .ok_or_else(|| bad_url("it must begin with `sqlite:///`"))?;
@@ -302,15 +302,15 @@ fn refuse_ledger(connection: &Connection) -> Result<(), EngineError> {
     Ok(())
 }
 
-fn bad_url(why: &str) -> Refusal {
-    Refusal::new(
+fn bad_url(why: &str) -> PublicError {
+    PublicError::new(
         "SOURCE_URL_INVALID",
         format!("the URL of the source cannot be used: {why}; give sqlite:///absolute/path"),
     )
 }
 
-fn absent() -> Refusal {
-    Refusal::new(
+fn absent() -> PublicError {
+    PublicError::new(
         "SOURCE_FILE_MISSING",
         "the URL of the source names no regular file (a link does not count); it is never created here",
     )

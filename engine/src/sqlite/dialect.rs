@@ -3,9 +3,9 @@
 
 use rusqlite::types::{ToSqlOutput, Value as Sql, ValueRef};
 use synapsor_domain::decimal::Decimal;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::limits::VALUE_BYTES_MAX;
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::schema::Column;
+use synapsor_domain::schema::TableColumn;
 use synapsor_domain::value::{ColumnValue, Value, ValueKind};
 
 use synapsor_source::RowPlan;
@@ -134,7 +134,7 @@ pub fn bound(value: &Sql) -> ToSqlOutput<'_> {
 }
 
 /// The value exactly as the column would hold it.
-pub fn fit(column: &Column, value: &Value) -> Result<Value, Refusal> {
+pub fn fit(column: &TableColumn, value: &Value) -> Result<Value, PublicError> {
     let misfit = |why: &str| Err(misfit(column, why));
     if value.len_bytes() > VALUE_BYTES_MAX {
         return misfit("the value is too large");
@@ -174,7 +174,7 @@ pub fn fit(column: &Column, value: &Value) -> Result<Value, Refusal> {
     }
 }
 
-fn fit_integer(column: &Column, text: &str) -> Result<Value, Refusal> {
+fn fit_integer(column: &TableColumn, text: &str) -> Result<Value, PublicError> {
     match text.parse::<i64>() {
         Ok(number) => Ok(Value::int(i128::from(number))),
         Err(_) => Err(misfit(column, "the number is beyond 64 bits")),
@@ -182,7 +182,7 @@ fn fit_integer(column: &Column, text: &str) -> Result<Value, Refusal> {
 }
 
 /// A binary float holds few decimals exactly; one is accepted if it reads back as the same decimal.
-fn fit_float(column: &Column, text: &str) -> Result<Value, Refusal> {
+fn fit_float(column: &TableColumn, text: &str) -> Result<Value, PublicError> {
     let wanted = Decimal::parse(text);
     // Adding zero takes the sign from a negative zero, which the database does not keep.
     let held = text
@@ -203,8 +203,8 @@ fn float(value: f64) -> Value {
     Value::exact(ValueKind::Float, format!("{value:?}"))
 }
 
-fn misfit(column: &Column, why: &str) -> Refusal {
-    Refusal::new(
+fn misfit(column: &TableColumn, why: &str) -> PublicError {
+    PublicError::new(
         "VALUE_DOES_NOT_FIT",
         format!("column `{}` does not take the value: {why}", column.name),
     )

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use rusqlite::Connection;
 use synapsor_domain::foreign_code::{CodeForm, ForeignCode, ForeignCodeKind};
-use synapsor_domain::schema::TableShape;
+use synapsor_domain::schema::TableSchema;
 
 use super::scrub::scrub;
 use super::sql::{self, Token};
@@ -31,7 +31,7 @@ struct Stored {
 /// The code of a table that an UPDATE of one of its rows can run, by kind and name.
 pub(super) fn foreign_code(
     connection: &Connection,
-    shape: &TableShape,
+    shape: &TableSchema,
 ) -> Result<Vec<ForeignCode>, EngineError> {
     let stored = stored(connection, &shape.table)?;
     if stored.is_empty() {
@@ -81,7 +81,7 @@ fn known_functions(connection: &Connection) -> Result<&'static BTreeSet<String>,
     Ok(KNOWN.get_or_init(|| found))
 }
 
-fn of_trigger(stored: &Stored, shape: &TableShape, known: &BTreeSet<String>) -> Vec<ForeignCode> {
+fn of_trigger(stored: &Stored, shape: &TableSchema, known: &BTreeSet<String>) -> Vec<ForeignCode> {
     let Some(tokens) = sql::tokens(&stored.sql) else {
         return vec![code(
             ForeignCodeKind::Trigger,

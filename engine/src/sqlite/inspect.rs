@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension as _};
 use synapsor_domain::digest::Digest;
-use synapsor_domain::schema::{Column, Definition, Reference, TableShape};
+use synapsor_domain::schema::{Definition, InboundForeignKey, TableColumn, TableSchema};
 
 use super::dialect::{self, SCHEMA};
 use super::foreign;
@@ -22,7 +22,7 @@ struct Listed {
 }
 
 /// The table as the catalogue describes it now.
-pub fn shape(connection: &Connection, schema: &str, table: &str) -> Result<TableShape, EngineError> {
+pub fn shape(connection: &Connection, schema: &str, table: &str) -> Result<TableSchema, EngineError> {
     require_schema(schema)?;
     let listed = listed(connection, table)?
         .ok_or_else(|| EngineError::new(EngineErrorKind::NotFound, "no such table"))?;
@@ -37,7 +37,7 @@ pub fn shape(connection: &Connection, schema: &str, table: &str) -> Result<Table
     if listed.is_without_rowid {
         traits.push("without_rowid".to_owned());
     }
-    let mut shape = TableShape {
+    let mut shape = TableSchema {
         engine: "sqlite".to_owned(),
         schema: SCHEMA.to_owned(),
         table: table.to_owned(),
@@ -87,7 +87,7 @@ fn listed(connection: &Connection, table: &str) -> Result<Option<Listed>, Engine
         .map_err(scrub)
 }
 
-fn columns(connection: &Connection, table: &str, listed: &Listed) -> Result<Vec<Column>, EngineError> {
+fn columns(connection: &Connection, table: &str, listed: &Listed) -> Result<Vec<TableColumn>, EngineError> {
     let unique = unique_columns(connection, table)?;
     let collations = collations(connection, table)?;
     let mut statement = connection
@@ -111,7 +111,7 @@ fn columns(connection: &Connection, table: &str, listed: &Listed) -> Result<Vec<
             .map(|(name, declared, not_null, key, hidden)| {
                 // An INTEGER PRIMARY KEY is the row's own number, which is never NULL.
                 let is_row_number = key && keys == 1 && declared.eq_ignore_ascii_case("INTEGER");
-                Column {
+                TableColumn {
                     nullable: !(not_null || is_row_number || (key && listed.is_without_rowid)),
                     generated: matches!(hidden, 2 | 3),
                     primary_key: key,
@@ -206,7 +206,7 @@ fn triggers(connection: &Connection, table: &str) -> Result<Vec<Definition>, Eng
 }
 
 /// Foreign keys of all tables that point at this one.
-fn references(connection: &Connection, table: &str) -> Result<Vec<Reference>, EngineError> {
+fn references(connection: &Connection, table: &str) -> Result<Vec<InboundForeignKey>, EngineError> {
     let mut statement = connection
         .prepare_cached(
             "SELECT s.name, f.id, f.\"from\", f.\"to\", f.on_update, f.on_delete \
@@ -215,7 +215,7 @@ fn references(connection: &Connection, table: &str) -> Result<Vec<Reference>, En
         )
         .map_err(scrub)?;
     let mut found = statement.query([table]).map_err(scrub)?;
-    let mut references: Vec<(i64, Reference)> = Vec::new();
+    let mut references: Vec<(i64, InboundForeignKey)> = Vec::new();
     while let Some(row) = found.next().map_err(scrub)? {
         let (name, id): (String, i64) = (row.get(0).map_err(scrub)?, row.get(1).map_err(scrub)?);
         let column: String = row.get(2).map_err(scrub)?;
@@ -225,7 +225,7 @@ fn references(connection: &Connection, table: &str) -> Result<Vec<Reference>, En
             .last()
             .is_none_or(|(last, reference)| *last != id || reference.table != name)
         {
-            let reference = Reference {
+            let reference = InboundForeignKey {
                 table: name,
                 columns: Vec::new(),
                 referenced_columns: Vec::new(),
@@ -243,7 +243,7 @@ fn references(connection: &Connection, table: &str) -> Result<Vec<Reference>, En
 }
 
 /// A name of the row number that no column hides; none in a table without row numbers.
-pub fn row_number_name(shape: &TableShape) -> Option<&'static str> {
+pub fn row_number_name(shape: &TableSchema) -> Option<&'static str> {
     if shape.traits.iter().any(|t| t != "strict") {
         return None;
     }

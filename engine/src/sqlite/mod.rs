@@ -18,9 +18,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::schema::{Column, TableShape};
+use synapsor_domain::schema::{TableColumn, TableSchema};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::value::Value;
 use tokio::sync::Semaphore;
@@ -50,7 +50,11 @@ impl SqliteEngine {
     ///
     /// # Errors
     /// `SOURCE_URL_INVALID` and `SOURCE_FILE_MISSING`; neither shows the URL.
-    pub fn new(url: &str, receipt_table: &str, statement_timeout: Option<Duration>) -> Result<Self, Refusal> {
+    pub fn new(
+        url: &str,
+        receipt_table: &str,
+        statement_timeout: Option<Duration>,
+    ) -> Result<Self, PublicError> {
         let file = DatabaseFile::of_url(url)?;
         Ok(Self {
             readers: Arc::new(Readers::new(file.clone())),
@@ -113,18 +117,18 @@ impl Engine for SqliteEngine {
             .await
     }
 
-    async fn shape(&self, schema: &str, table: &str) -> Result<TableShape, EngineError> {
+    async fn shape(&self, schema: &str, table: &str) -> Result<TableSchema, EngineError> {
         let (schema, table) = (schema.to_owned(), table.to_owned());
         self.read_only(move |opened| inspect::shape(&opened.connection, &schema, &table))
             .await
     }
 
-    async fn known_shape(&self, schema: &str, table: &str) -> Result<Arc<TableShape>, EngineError> {
+    async fn known_shape(&self, schema: &str, table: &str) -> Result<Arc<TableSchema>, EngineError> {
         // An embedded file has no round trip to save.
         self.shape(schema, table).await.map(Arc::new)
     }
 
-    fn fit(&self, column: &Column, value: &Value) -> Result<Value, Refusal> {
+    fn fit(&self, column: &TableColumn, value: &Value) -> Result<Value, PublicError> {
         dialect::fit(column, value)
     }
 

@@ -3,7 +3,7 @@
 //! SQLite cannot assign to `NEW`, so a trigger sets a column by an update of the same row afterwards. Functions need no
 //! judgement: on the writer's connection there are SQLite's own only.
 
-use synapsor_domain::schema::TableShape;
+use synapsor_domain::schema::TableSchema;
 
 use super::sql::Token;
 
@@ -62,7 +62,7 @@ impl<'a> Trigger<'a> {
     }
 
     /// Whether it does nothing but set columns of the updated row and raise errors.
-    pub(super) fn is_closed(&self, shape: &TableShape) -> bool {
+    pub(super) fn is_closed(&self, shape: &TableSchema) -> bool {
         let reads_nothing = |tokens: &[Token]| !has_word(tokens, &["select", "from"]);
         reads_nothing(self.when)
             && self
@@ -80,7 +80,7 @@ impl<'a> Trigger<'a> {
 }
 
 /// `table SET ... WHERE key = NEW.key [AND ...]`.
-fn sets_own_row(tokens: &[Token], shape: &TableShape) -> bool {
+fn sets_own_row(tokens: &[Token], shape: &TableSchema) -> bool {
     let Some((table, rest)) = name(tokens) else {
         return false;
     };

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 use synapsor_chassis::join::join_all;
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::{Envelope, KeyId};
+use synapsor_domain::error::PublicError;
+use synapsor_domain::signing::{DsseEnvelope, KeyId};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::ReceiptRef;
 use synapsor_proto::convert::required;
@@ -34,9 +34,9 @@ impl WriterRpc {
         }
     }
 
-    async fn denied(&self, request: wire::RejectRequest) -> Result<wire::RejectResponse, Refusal> {
-        let proposal: Envelope = required("proposal", request.proposal)?.try_into()?;
-        let decision: Envelope = required("decision", request.decision)?.try_into()?;
+    async fn denied(&self, request: wire::RejectRequest) -> Result<wire::RejectResponse, PublicError> {
+        let proposal: DsseEnvelope = required("proposal", request.proposal)?.try_into()?;
+        let decision: DsseEnvelope = required("decision", request.decision)?.try_into()?;
         let (effect, receipt) = match writeback::reject(&self.writer, proposal, &decision).await? {
             Rejected::Tombstoned(receipt) => (wire::RejectEffect::Tombstoned, Some(receipt)),
             Rejected::AlreadyFinal(receipt) => (wire::RejectEffect::AlreadyFinal, Some(receipt)),
@@ -49,7 +49,7 @@ impl WriterRpc {
         })
     }
 
-    async fn probed(&self, wanted: &str) -> Result<wire::PreflightWriteResponse, Refusal> {
+    async fn probed(&self, wanted: &str) -> Result<wire::PreflightWriteResponse, PublicError> {
         if !wanted.is_empty() {
             self.writer.engine(wanted)?;
         }
@@ -62,7 +62,7 @@ impl WriterRpc {
         })
     }
 
-    async fn frozen(&self, request: wire::SetFrozenRequest) -> Result<wire::SetFrozenResponse, Refusal> {
+    async fn frozen(&self, request: wire::SetFrozenRequest) -> Result<wire::SetFrozenResponse, PublicError> {
         let writer = &self.writer;
         let confirmed = match (request.frozen, request.freeze, request.unfreeze) {
             (true, Some(freeze), _) => {
@@ -75,7 +75,7 @@ impl WriterRpc {
                 None
             }
             (false, _, unfreeze) => {
-                let envelope: Envelope = required("unfreeze", unfreeze)?.try_into()?;
+                let envelope: DsseEnvelope = required("unfreeze", unfreeze)?.try_into()?;
                 writeback::take_unfreeze(writer, &envelope).await?
             }
         };
@@ -89,10 +89,10 @@ impl WriterRpc {
         })
     }
 
-    async fn reported(&self, key_id: &str) -> Result<wire::ReportReceiptsResponse, Refusal> {
+    async fn reported(&self, key_id: &str) -> Result<wire::ReportReceiptsResponse, PublicError> {
         let key: KeyId = key_id
             .parse()
-            .map_err(|_| Refusal::new("MALFORMED", "key_id: must be a key id"))?;
+            .map_err(|_| PublicError::new("MALFORMED", "key_id: must be a key id"))?;
         let writer = &self.writer;
         let mut sources = Vec::new();
         for (source_id, database) in writer.core.databases() {
@@ -114,7 +114,7 @@ impl WriterRpc {
     async fn audited(
         &self,
         request: wire::AuditReceiptsRequest,
-    ) -> Result<wire::AuditReceiptsResponse, Refusal> {
+    ) -> Result<wire::AuditReceiptsResponse, PublicError> {
         let page = AuditPage {
             source: request.source_id,
             before_seq: Some(request.before_seq).filter(|seq| *seq > 0),
@@ -140,7 +140,7 @@ impl WriterRpc {
         })
     }
 
-    async fn status(&self) -> Result<wire::GetStatusResponse, Refusal> {
+    async fn status(&self) -> Result<wire::GetStatusResponse, PublicError> {
         let (_, digest) = (self.writer.trust)()?;
         let databases = self.writer.core.databases();
         let mut sources = join_all(databases.map(|(source, database)| source_status(source, database))).await;
@@ -196,7 +196,7 @@ impl WriterService for WriterRpc {
         request: Request<wire::DryRunRequest>,
     ) -> Result<Response<wire::DryRunResponse>, Status> {
         let run = async {
-            let proposal: Envelope = required("proposal", request.into_inner().proposal)?.try_into()?;
+            let proposal: DsseEnvelope = required("proposal", request.into_inner().proposal)?.try_into()?;
             writeback::preview(&self.writer, &self.dry_runs, proposal).await
         };
         let preview = run.await.map_err(|r| to_status(&r))?;

@@ -4,17 +4,18 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use synapsor_domain::approval::{Decision, Verdict};
+use synapsor_domain::approval::{Decision, DecisionKind};
 use synapsor_domain::contract::Contract;
 use synapsor_domain::digest::Digest;
-use synapsor_domain::log::{Checkpoint, LoggedRecord, TreeHead};
-use synapsor_domain::proposal::{Attested, Proposal};
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::schema::TableShape;
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::error::PublicError;
+use synapsor_domain::log::{Checkpoint, ProvenEntry, TreeHead};
+use synapsor_domain::proposal::{Proposal, VerifiedProposal};
+use synapsor_domain::schema::TableSchema;
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::trust::{Position, TrustFile};
 use synapsor_domain::writeback::{
-    AttemptResult, Authorization, Facts, LedgerProof, Receipt, ReceiptDiscrepancy, Unauthorized, authorize,
+    AttemptResult, LedgerProof, Receipt, ReceiptDiscrepancy, Unauthorized, WriteAuthorization, WriterFacts,
+    authorize,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -62,8 +63,8 @@ enum Round {
 /// A committed receipt that does not count before an operator adopts it.
 struct ChangedRow {
     receipt: Receipt,
-    envelope: Envelope,
-    refusal: Refusal,
+    envelope: DsseEnvelope,
+    refusal: PublicError,
     /// Found by this attempt's own COMMIT, and not reported yet.
     is_new: bool,
 }
@@ -88,7 +89,7 @@ struct Work<'a> {
 pub(super) async fn run(
     writer: &Writer,
     job: Job,
-    checkpoint: Result<Checkpoint, Refusal>,
+    checkpoint: Result<Checkpoint, PublicError>,
     at: Option<&AtSource>,
     stop: &CancellationToken,
 ) {
@@ -138,7 +139,7 @@ impl Work<'_> {
         Instant::now() < *self.leased_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn run(&self, checkpoint: Result<Checkpoint, Refusal>) {
+    async fn run(&self, checkpoint: Result<Checkpoint, PublicError>) {
         let (writer, job) = (self.writer, self.job);
         let checkpoint = match checkpoint {
             Ok(checkpoint) => checkpoint,
@@ -351,23 +352,23 @@ async fn keep_changed(writer: &Writer, source: &str, changed: &ChangedRow) {
 }
 
 /// Keeps a rejection that came with a job or its lease.
-async fn keep_rejection(writer: &Writer, job: &Job, rejection: &Envelope) {
-    match Envelope::from_bytes(&job.proposal.body) {
+async fn keep_rejection(writer: &Writer, job: &Job, rejection: &DsseEnvelope) {
+    match DsseEnvelope::from_bytes(&job.proposal.body) {
         Ok(proposal) => reject::take_told(writer, proposal, rejection).await,
         Err(_) => tracing::warn!(proposal = %job.lease.proposal_id, "rejection of a malformed proposal"),
     }
 }
 
 /// The decision of a record that claims to reject.
-fn rejection_of(record: &LoggedRecord) -> Option<Envelope> {
-    let envelope = Envelope::from_bytes(&record.body).ok()?;
-    let decision: Decision = envelope.peek(Kind::Decision).ok()?;
-    (decision.decision == Verdict::Deny).then_some(envelope)
+fn rejection_of(record: &ProvenEntry) -> Option<DsseEnvelope> {
+    let envelope = DsseEnvelope::from_bytes(&record.body).ok()?;
+    let decision: Decision = envelope.decode_unverified(ObjectKind::Decision).ok()?;
+    (decision.decision == DecisionKind::Reject).then_some(envelope)
 }
 
 /// Whether the writer may write, before the attempt is started.
 enum AuthorizeResult {
-    Authorized(Box<Authorization>),
+    Authorized(Box<WriteAuthorization>),
     Unauthorized(Box<Unauthorized>),
 }
 
@@ -387,12 +388,12 @@ async fn authorize_job(
     in_doubt: bool,
     view: View,
 ) -> Result<AuthorizeResult, Round> {
-    let report = |refusal: Refusal| Round::Report(refused(&refusal));
+    let report = |refusal: PublicError| Round::Report(refused(&refusal));
     let injected = |_| Round::Again("injected", Pace::Contention);
     hit(CrashPoint::LeaseReceived).await.map_err(injected)?;
     let (trust, trust_digest) = (writer.trust)().map_err(|refusal| report(unusable_trust(&refusal)))?;
-    let envelope = Envelope::from_bytes(&job.proposal.body)
-        .map_err(|e| report(Refusal::new("refused:malformed", e.to_string())))?;
+    let envelope = DsseEnvelope::from_bytes(&job.proposal.body)
+        .map_err(|e| report(PublicError::new("refused:malformed", e.to_string())))?;
     writer.ledger.prove_retirements(&trust).await;
     let continues = |head: &TreeHead| writer.ledger.continues(head);
     // That the proposal is at this index is verified with the other papers before anything rests on it.
@@ -400,7 +401,7 @@ async fn authorize_job(
         index: job.proposal.proof.index(),
         continues: &continues,
     };
-    let attested = Attested::verify_at(envelope, &trust, &position).map_err(report)?;
+    let attested = VerifiedProposal::verify_at(envelope, &trust, &position).map_err(report)?;
     let engine = writer.engine(&attested.proposal().source.id).map_err(report)?;
     if in_doubt {
         known_outcome(writer, engine, &attested, &trust).await?;
@@ -439,12 +440,12 @@ async fn authorize_job(
 }
 
 /// The store of switches cannot be written, which is no fault of the proposal: it can be applied later.
-fn unwritable(refusal: Refusal) -> Refusal {
-    Refusal::new("refused:state_not_writable", refusal.public)
+fn unwritable(refusal: PublicError) -> PublicError {
+    PublicError::new("refused:state_not_writable", refusal.public)
 }
 
 /// The target table. A kept view is good enough when it is what the proposal was made from.
-async fn own_shape(engine: &dyn Engine, proposal: &Proposal, view: View) -> Result<Arc<TableShape>, Round> {
+async fn own_shape(engine: &dyn Engine, proposal: &Proposal, view: View) -> Result<Arc<TableSchema>, Round> {
     let (schema, table) = (&proposal.target.schema, &proposal.target.table);
     if view == View::Kept {
         let kept = engine.known_shape(schema, table).await;
@@ -473,7 +474,7 @@ async fn own_identity(writer: &Writer, engine: &dyn Engine, proposal: &Proposal)
 pub(super) struct Own<'a> {
     pub(super) trust: &'a TrustFile,
     pub(super) trust_digest: Digest,
-    pub(super) shape: &'a TableShape,
+    pub(super) shape: &'a TableSchema,
     pub(super) identity: &'a str,
 }
 
@@ -481,15 +482,15 @@ pub(super) struct Own<'a> {
 pub(super) fn with_facts<T>(
     writer: &Writer,
     engine: &dyn Engine,
-    attested: &Attested,
+    attested: &VerifiedProposal,
     own: &Own<'_>,
-    judgement: impl FnOnce(&Facts<'_>) -> T,
+    judgement: impl FnOnce(&WriterFacts<'_>) -> T,
 ) -> T {
     let now = writer.now();
     let fit = |column: &_, value: &_| engine.fit(column, value);
     let continues = |head: &TreeHead| writer.ledger.continues(head);
     let contract: &Contract = &writer.contract;
-    judgement(&Facts {
+    judgement(&WriterFacts {
         trust: own.trust,
         trust_digest: own.trust_digest,
         contract,
@@ -508,7 +509,7 @@ pub(super) fn with_facts<T>(
 async fn known_outcome(
     writer: &Writer,
     engine: &dyn Engine,
-    attested: &Attested,
+    attested: &VerifiedProposal,
     trust: &TrustFile,
 ) -> Result<(), Round> {
     let found = engine
@@ -526,7 +527,7 @@ async fn known_outcome(
 }
 
 /// A committed receipt that was found is the result, unless its COMMIT is known to have left another row.
-fn found_round(writer: &Writer, receipt: Receipt, envelope: Envelope) -> Round {
+fn found_round(writer: &Writer, receipt: Receipt, envelope: DsseEnvelope) -> Round {
     if writer
         .changed_rows
         .has(&receipt.proposal_id, digest_of(&envelope))
@@ -549,8 +550,8 @@ fn unusable_round(unusable: Unusable) -> Round {
 }
 
 /// The refusal of a receipt whose COMMIT left another row than the one that was checked.
-pub(super) fn row_changed() -> Refusal {
-    Refusal::new(
+pub(super) fn row_changed() -> PublicError {
+    PublicError::new(
         "refused:row_changed_in_commit",
         "COMMIT made another version of the row than the one that was checked; look at the row, then sign \
          `synapsor-runner receipts adopt`",
@@ -624,7 +625,7 @@ fn unidentified(error: &EngineError) -> Round {
         return unusable(error);
     }
     tracing::warn!(detail = %error.detail, "the database does not say which one it is");
-    Round::Report(refused(&Refusal::new(
+    Round::Report(refused(&PublicError::new(
         "refused:source",
         "the database does not say which one it is; `writeback doctor --check-db` names what stands in the way",
     )))

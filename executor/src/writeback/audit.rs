@@ -1,7 +1,7 @@
 //! Compares receipts in both directions when an operator asks: one page of the ledger's with the source, and one page of
 //! the source's with the ledger. Reports what it finds, and changes nothing in the source.
 
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::ReceiptRef;
 use synapsor_source::RowMark;
@@ -39,7 +39,7 @@ pub struct AuditedReceipts {
 ///
 /// # Errors
 /// What the ledger refuses; a source page that is none of an earlier answer.
-pub async fn audit_receipts(writer: &Writer, page: AuditPage) -> Result<AuditedReceipts, Refusal> {
+pub async fn audit_receipts(writer: &Writer, page: AuditPage) -> Result<AuditedReceipts, PublicError> {
     let is_first = page.before_seq.is_none() && page.source_page.is_none();
     let mark = page.source_page.as_deref().map(parse_mark).transpose()?;
     writer.engine(&page.source)?;
@@ -66,7 +66,7 @@ pub async fn audit_receipts(writer: &Writer, page: AuditPage) -> Result<AuditedR
     if is_first || mark.is_some() {
         match settle_page(writer, &page.source, mark.as_ref()).await {
             Ok((settled, _)) if settled.is_cut_short => {
-                return Err(Refusal::new(
+                return Err(PublicError::new(
                     "UNREACHABLE",
                     "the ledger did not answer; ask again",
                 ));
@@ -87,9 +87,9 @@ fn page_of(mark: &RowMark) -> String {
     serde_json::json!([mark.created_at, mark.proposal_id]).to_string()
 }
 
-fn parse_mark(page: &str) -> Result<RowMark, Refusal> {
+fn parse_mark(page: &str) -> Result<RowMark, PublicError> {
     let (created_at, proposal_id) = serde_json::from_str(page)
-        .map_err(|_| Refusal::new("MALFORMED", "source_page: must be of an earlier answer"))?;
+        .map_err(|_| PublicError::new("MALFORMED", "source_page: must be of an earlier answer"))?;
     Ok(RowMark {
         created_at,
         proposal_id,

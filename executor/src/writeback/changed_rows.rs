@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use synapsor_chassis::files::{self, FileError, MODE_PRIVATE};
 use synapsor_chassis::run::ExitError;
 use synapsor_domain::digest::Digest;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::refusal::Refusal;
 use synapsor_domain::writeback::ReceiptRef;
 
 const FILE: &str = "changed-rows.json";
@@ -53,7 +53,7 @@ impl ChangedRows {
     }
 
     /// Keeps a receipt from being reported, at once in memory and durably when this returns `Ok`.
-    pub(super) async fn add(&self, receipt: ReceiptRef) -> Result<(), Refusal> {
+    pub(super) async fn add(&self, receipt: ReceiptRef) -> Result<(), PublicError> {
         {
             let mut known = self.lock();
             if !known.contains(&receipt) {
@@ -64,12 +64,12 @@ impl ChangedRows {
     }
 
     /// An operator adopted the receipt.
-    pub(super) async fn remove(&self, proposal: &ProposalId) -> Result<(), Refusal> {
+    pub(super) async fn remove(&self, proposal: &ProposalId) -> Result<(), PublicError> {
         self.lock().retain(|known| known.proposal_id != *proposal);
         self.save().await
     }
 
-    async fn save(&self) -> Result<(), Refusal> {
+    async fn save(&self) -> Result<(), PublicError> {
         let this = self.clone();
         let saved = tokio::task::spawn_blocking(move || {
             // Under the lock, so that an older list never comes last.
@@ -87,8 +87,8 @@ impl ChangedRows {
     }
 }
 
-fn not_written(detail: String) -> Refusal {
-    Refusal::new(
+fn not_written(detail: String) -> PublicError {
+    PublicError::new(
         "STATE_NOT_WRITABLE",
         "the list of changed rows cannot be written; make the state directory writable",
     )

@@ -8,8 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use synapsor_domain::error::PublicError;
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::refusal::Refusal;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::ReceiptDiscrepancy;
 use synapsor_source::EngineError;
@@ -31,7 +31,7 @@ const PASS_EVERY: Duration = Duration::from_secs(3_600);
 /// Why a page could not be compared.
 #[derive(Debug)]
 pub(super) enum NotCompared {
-    Ledger(Refusal),
+    Ledger(PublicError),
     Source(EngineError),
 }
 
@@ -133,7 +133,7 @@ pub(super) async fn report_lost(
     writer: &Writer,
     place: ComparedSource<'_>,
     lost: &[(KnownReceipt, bool)],
-) -> Result<(), Refusal> {
+) -> Result<(), PublicError> {
     let new = lost.iter().filter(|(_, is_reported)| !is_reported);
     let refs = new.map(|(known, _)| known.to_ref()).collect();
     report_finding(writer, place, ReceiptDiscrepancy::EffectLost, refs).await

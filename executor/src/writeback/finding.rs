@@ -1,8 +1,8 @@
 //! Signs what the writer found when it compared receipts, and submits it to the ledger.
 
+use synapsor_domain::error::PublicError;
 use synapsor_domain::limits::RECEIPT_REFS_MAX;
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::writeback::{ReceiptDiscrepancy, ReceiptFinding, ReceiptRef};
 
 use super::Writer;
@@ -22,7 +22,7 @@ pub(super) async fn report_finding(
     place: ComparedSource<'_>,
     discrepancy: ReceiptDiscrepancy,
     mut receipts: Vec<ReceiptRef>,
-) -> Result<(), Refusal> {
+) -> Result<(), PublicError> {
     receipts.sort();
     receipts.dedup_by(|a, b| a.proposal_id == b.proposal_id);
     let (trust, _) = (writer.trust)()?;
@@ -44,8 +44,8 @@ pub(super) async fn report_finding(
             database_identity: place.identity.to_owned(),
             at: writer.now(),
         };
-        let envelope = Envelope::seal(Kind::ReceiptFinding, &finding, &writer.key)
-            .map_err(|e| Refusal::new("refused:malformed", e.to_string()))?;
+        let envelope = DsseEnvelope::sign(ObjectKind::ReceiptFinding, &finding, &writer.key)
+            .map_err(|e| PublicError::new("refused:malformed", e.to_string()))?;
         writer.ledger.report_finding(&envelope).await?;
     }
     Ok(())

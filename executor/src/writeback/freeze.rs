@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use synapsor_domain::approval::{LiftClock, Unfreeze, verify_freeze, verify_lift, verify_unfreeze};
 use synapsor_domain::digest::Digest;
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::error::PublicError;
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::writeback::{COMMITTING_MAX, SwitchConfirmation};
 
 use super::{Writer, switch_rows};
@@ -14,7 +14,7 @@ use super::{Writer, switch_rows};
 ///
 /// # Errors
 /// What verification refuses; `STATE_NOT_WRITABLE`: frozen in memory, and not durable.
-pub async fn take_freeze(writer: &Writer, envelope: &Envelope) -> Result<Digest, Refusal> {
+pub async fn take_freeze(writer: &Writer, envelope: &DsseEnvelope) -> Result<Digest, PublicError> {
     let (trust, _) = (writer.trust)()?;
     let freeze = verify_freeze(envelope, &trust)?;
     if !writer.switches.knows(freeze.digest()) {
@@ -28,11 +28,11 @@ pub async fn take_freeze(writer: &Writer, envelope: &Envelope) -> Result<Digest,
 ///
 /// # Errors
 /// What verification refuses; `STATE_NOT_WRITABLE`, when the writer stays frozen.
-pub async fn take_unfreeze(writer: &Writer, envelope: &Envelope) -> Result<Option<Digest>, Refusal> {
+pub async fn take_unfreeze(writer: &Writer, envelope: &DsseEnvelope) -> Result<Option<Digest>, PublicError> {
     let (trust, _) = (writer.trust)()?;
     let unfreeze: Unfreeze = envelope
-        .peek(Kind::Unfreeze)
-        .map_err(|e| Refusal::new("refused:malformed", e.to_string()))?;
+        .decode_unverified(ObjectKind::Unfreeze)
+        .map_err(|e| PublicError::new("refused:malformed", e.to_string()))?;
     if unfreeze.freeze_digest.is_none() {
         let person = verify_unfreeze(envelope, &trust, &writer.name, writer.now())?;
         writer.switches.lift_locally(&unfreeze.nonce).await?;
@@ -47,9 +47,9 @@ pub async fn take_unfreeze(writer: &Writer, envelope: &Envelope) -> Result<Optio
 /// Takes a lift of a signed freeze, held against `clock`; gives its digest.
 pub(super) async fn take_lift(
     writer: &Writer,
-    envelope: &Envelope,
+    envelope: &DsseEnvelope,
     clock: LiftClock,
-) -> Result<Digest, Refusal> {
+) -> Result<Digest, PublicError> {
     let (trust, _) = (writer.trust)()?;
     let lift = verify_lift(envelope, &trust, clock)?;
     if !writer.switches.knows(lift.digest()) {
@@ -60,7 +60,7 @@ pub(super) async fn take_lift(
 }
 
 /// Takes freezes and lifts that the ledger told of, and confirms each once. What does not verify changes nothing.
-pub(super) async fn take_told(writer: &Arc<Writer>, told: Vec<Envelope>) {
+pub(super) async fn take_told(writer: &Arc<Writer>, told: Vec<DsseEnvelope>) {
     for envelope in told {
         match take_one(writer, &envelope).await {
             Ok(digest) if writer.switches.begin_confirmation(digest) => {
@@ -75,11 +75,11 @@ pub(super) async fn take_told(writer: &Arc<Writer>, told: Vec<Envelope>) {
     }
 }
 
-async fn take_one(writer: &Writer, envelope: &Envelope) -> Result<Digest, Refusal> {
-    if envelope.payload_type == Kind::Freeze.payload_type() {
+async fn take_one(writer: &Writer, envelope: &DsseEnvelope) -> Result<Digest, PublicError> {
+    if envelope.payload_type == ObjectKind::Freeze.payload_type() {
         return take_freeze(writer, envelope).await;
     }
-    let digest = Digest::of(Kind::Unfreeze, &envelope.payload);
+    let digest = Digest::of(ObjectKind::Unfreeze, &envelope.payload);
     if writer.switches.knows(digest) {
         return Ok(digest);
     }
@@ -110,7 +110,7 @@ async fn confirm_to_ledger(writer: &Arc<Writer>, digest: Digest) {
 ///
 /// # Errors
 /// `refused:malformed` if it has no canonical form, and what is wrong with the trust file.
-pub async fn confirm(writer: &Arc<Writer>, switch_digest: Digest) -> Result<Envelope, Refusal> {
+pub async fn confirm(writer: &Arc<Writer>, switch_digest: Digest) -> Result<DsseEnvelope, PublicError> {
     let (trust, _) = (writer.trust)()?;
     switch_rows::sync_now(writer).await;
     let mut committing = writer.switches.committing();
@@ -131,6 +131,6 @@ pub async fn confirm(writer: &Arc<Writer>, switch_digest: Digest) -> Result<Enve
         unrecorded,
         at: writer.now(),
     };
-    Envelope::seal(Kind::SwitchConfirmation, &confirmation, &writer.key)
-        .map_err(|e| Refusal::new("refused:malformed", e.to_string()))
+    DsseEnvelope::sign(ObjectKind::SwitchConfirmation, &confirmation, &writer.key)
+        .map_err(|e| PublicError::new("refused:malformed", e.to_string()))
 }

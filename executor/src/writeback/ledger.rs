@@ -6,11 +6,11 @@ use std::time::Duration;
 use synapsor_chassis::clock::Clock;
 use synapsor_chassis::grpc_channel::with_deadline;
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::log::{Checkpoint, ConsistencyProof, LoggedRecord, TreeHead};
+use synapsor_domain::log::{Checkpoint, ConsistencyProof, ProvenEntry, TreeHead};
 use synapsor_domain::proposal::Proposal;
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::TrustFile;
 use synapsor_proto::common::v1 as common;
@@ -47,9 +47,9 @@ pub struct LedgerClient {
 /// A leased proposal, still as hostile as the ledger that sent it.
 #[derive(Debug, Clone)]
 pub(super) struct Job {
-    pub(super) proposal: LoggedRecord,
-    pub(super) decisions: Vec<LoggedRecord>,
-    pub(super) order: Option<LoggedRecord>,
+    pub(super) proposal: ProvenEntry,
+    pub(super) decisions: Vec<ProvenEntry>,
+    pub(super) order: Option<ProvenEntry>,
     pub(super) checkpoint: String,
     pub(super) consistency: Vec<ConsistencyProof>,
     pub(super) lease: Lease,
@@ -59,18 +59,18 @@ pub(super) struct Job {
     /// An earlier attempt was announced and has not ended on file.
     pub(super) unfinished: bool,
     /// Freezes and lifts that the ledger sent with it.
-    pub(super) switches: Vec<Envelope>,
+    pub(super) switches: Vec<DsseEnvelope>,
     /// The newest receipt of its source.
-    pub(super) newest_receipt: Option<Envelope>,
+    pub(super) newest_receipt: Option<DsseEnvelope>,
 }
 
 /// Stops of a lease stream, still as hostile as the ledger that sent them.
 #[derive(Debug, Clone)]
 pub(super) struct ToldStops {
     /// Freezes and lifts.
-    pub(super) switches: Vec<Envelope>,
+    pub(super) switches: Vec<DsseEnvelope>,
     /// Proposals with the decisions that reject them.
-    pub(super) rejections: Vec<(Envelope, Envelope)>,
+    pub(super) rejections: Vec<(DsseEnvelope, DsseEnvelope)>,
 }
 
 /// One message of a lease stream.
@@ -144,7 +144,7 @@ impl LedgerClient {
         capacity: Capacity,
         trust_digest: String,
         contract_digests: Vec<String>,
-    ) -> Result<tonic::Streaming<wire::LeaseJobsResponse>, Refusal> {
+    ) -> Result<tonic::Streaming<wire::LeaseJobsResponse>, PublicError> {
         let known = Some(self.witness.known());
         let request = wire::LeaseJobsRequest {
             source_ids,
@@ -166,7 +166,7 @@ impl LedgerClient {
 
     /// Believes a checkpoint if it is signed by the pinned ledger key and continues what was seen before. Nothing may
     /// rest on it before [`Self::remember`].
-    pub(super) fn accept(&self, job: &Job, trust: &TrustFile) -> Result<Checkpoint, Refusal> {
+    pub(super) fn accept(&self, job: &Job, trust: &TrustFile) -> Result<Checkpoint, PublicError> {
         self.witness.accept(&job.checkpoint, &job.consistency, trust)
     }
 
@@ -203,12 +203,12 @@ impl LedgerClient {
     }
 
     /// Returns when every checkpoint that was believed until now is remembered durably.
-    pub(super) async fn remember(&self) -> Result<(), Refusal> {
+    pub(super) async fn remember(&self) -> Result<(), PublicError> {
         self.witness.keep_durably().await
     }
 
     /// Freezes in force and the newest lifts, as the ledger shows them.
-    pub(super) async fn switches(&self) -> Result<Vec<Envelope>, Refusal> {
+    pub(super) async fn switches(&self) -> Result<Vec<DsseEnvelope>, PublicError> {
         let request = wire::ListSwitchesRequest {};
         let answer = self
             .client
@@ -219,7 +219,7 @@ impl LedgerClient {
     }
 
     /// Files what this writer confirms of a freeze or lift.
-    pub(super) async fn confirm_switch(&self, confirmation: &Envelope) -> Result<(), Refusal> {
+    pub(super) async fn confirm_switch(&self, confirmation: &DsseEnvelope) -> Result<(), PublicError> {
         let request = wire::ConfirmSwitchRequest {
             confirmation: Some(confirmation.into()),
         };
@@ -232,7 +232,7 @@ impl LedgerClient {
     }
 
     /// Keeps a lease; gives a deny that arrived meanwhile.
-    pub(super) async fn heartbeat(&self, lease: &Lease) -> Result<Option<Envelope>, Refusal> {
+    pub(super) async fn heartbeat(&self, lease: &Lease) -> Result<Option<DsseEnvelope>, PublicError> {
         let request = wire::RenewLeaseRequest {
             proposal_id: lease.proposal_id.to_string(),
             lease_token: lease.token.clone(),
@@ -245,11 +245,11 @@ impl LedgerClient {
             .await;
         let answer = answer.map_err(|s| from_status(&s))?.into_inner();
         self.time.learn(answer.ledger_now_ms);
-        answer.rejection.map(Envelope::try_from).transpose()
+        answer.rejection.map(DsseEnvelope::try_from).transpose()
     }
 
     /// Announces an attempt; its number comes back once the announcement is durable.
-    pub(super) async fn start(&self, lease: &Lease) -> Result<u32, Refusal> {
+    pub(super) async fn start(&self, lease: &Lease) -> Result<u32, PublicError> {
         let request = wire::StartAttemptRequest {
             proposal_id: lease.proposal_id.to_string(),
             lease_token: lease.token.clone(),
@@ -270,9 +270,9 @@ impl LedgerClient {
         &self,
         id: &ProposalId,
         token: &[u8],
-        attempt: &Envelope,
-        receipt: Option<&Envelope>,
-    ) -> Result<(), Refusal> {
+        attempt: &DsseEnvelope,
+        receipt: Option<&DsseEnvelope>,
+    ) -> Result<(), PublicError> {
         let request = wire::FinishAttemptRequest {
             proposal_id: id.to_string(),
             lease_token: token.to_vec(),
@@ -292,7 +292,11 @@ impl LedgerClient {
         Ok(())
     }
 
-    pub(super) async fn report_in_doubt(&self, lease: &Lease, attempt: &Envelope) -> Result<(), Refusal> {
+    pub(super) async fn report_in_doubt(
+        &self,
+        lease: &Lease,
+        attempt: &DsseEnvelope,
+    ) -> Result<(), PublicError> {
         let request = wire::ReportInDoubtRequest {
             proposal_id: lease.proposal_id.to_string(),
             lease_token: lease.token.clone(),
@@ -313,7 +317,7 @@ impl LedgerClient {
         &self,
         source_ids: Vec<String>,
         before: Option<u64>,
-    ) -> Result<(Vec<Unfinished>, Option<u64>), Refusal> {
+    ) -> Result<(Vec<Unfinished>, Option<u64>), PublicError> {
         let request = wire::ListOpenAttemptsRequest {
             source_ids,
             writer_now_ms: self.time.own_ms(),
@@ -337,15 +341,15 @@ impl LedgerClient {
 /// An attempt of which the ledger knows the beginning only.
 #[derive(Debug, Clone)]
 pub(super) struct Unfinished {
-    pub(super) proposal: Envelope,
+    pub(super) proposal: DsseEnvelope,
     pub(super) fence: u64,
     pub(super) attempt: u32,
 }
 
 impl TryFrom<wire::OpenAttempt> for Unfinished {
-    type Error = Refusal;
+    type Error = PublicError;
 
-    fn try_from(attempt: wire::OpenAttempt) -> Result<Self, Refusal> {
+    fn try_from(attempt: wire::OpenAttempt) -> Result<Self, PublicError> {
         let proposal = required("proposal", attempt.proposal)?.try_into()?;
         Ok(Self {
             proposal,
@@ -356,9 +360,9 @@ impl TryFrom<wire::OpenAttempt> for Unfinished {
 }
 
 impl TryFrom<wire::LeaseJobsResponse> for Told {
-    type Error = Refusal;
+    type Error = PublicError;
 
-    fn try_from(answer: wire::LeaseJobsResponse) -> Result<Self, Refusal> {
+    fn try_from(answer: wire::LeaseJobsResponse) -> Result<Self, PublicError> {
         let rejections = answer.rejections.into_iter().map(|rejection| {
             Ok((
                 required("proposal", rejection.proposal)?.try_into()?,
@@ -368,22 +372,22 @@ impl TryFrom<wire::LeaseJobsResponse> for Told {
         Ok(Self {
             stops: ToldStops {
                 switches: envelopes(answer.switches)?,
-                rejections: rejections.collect::<Result<_, Refusal>>()?,
+                rejections: rejections.collect::<Result<_, PublicError>>()?,
             },
             job: answer.job.map(Job::try_from).transpose()?,
         })
     }
 }
 
-fn envelopes(signed: Vec<common::DsseEnvelope>) -> Result<Vec<Envelope>, Refusal> {
-    signed.into_iter().map(Envelope::try_from).collect()
+fn envelopes(signed: Vec<common::DsseEnvelope>) -> Result<Vec<DsseEnvelope>, PublicError> {
+    signed.into_iter().map(DsseEnvelope::try_from).collect()
 }
 
 impl TryFrom<wire::Job> for Job {
-    type Error = Refusal;
+    type Error = PublicError;
 
-    fn try_from(job: wire::Job) -> Result<Self, Refusal> {
-        let proposal: LoggedRecord = required("proposal", job.proposal)?.try_into()?;
+    fn try_from(job: wire::Job) -> Result<Self, PublicError> {
+        let proposal: ProvenEntry = required("proposal", job.proposal)?.try_into()?;
         let id = proposal_id(&proposal)?;
         let lease = Lease {
             proposal_id: id,
@@ -398,7 +402,7 @@ impl TryFrom<wire::Job> for Job {
             source,
             tenant,
             decisions: records(job.decisions)?,
-            order: job.apply_order.map(LoggedRecord::try_from).transpose()?,
+            order: job.apply_order.map(ProvenEntry::try_from).transpose()?,
             checkpoint: job.checkpoint,
             consistency: job
                 .consistency
@@ -408,26 +412,26 @@ impl TryFrom<wire::Job> for Job {
             lease,
             unfinished: job.has_open_attempt,
             switches: envelopes(job.switches)?,
-            newest_receipt: job.newest_receipt.map(Envelope::try_from).transpose()?,
+            newest_receipt: job.newest_receipt.map(DsseEnvelope::try_from).transpose()?,
         })
     }
 }
 
-fn records(records: Vec<common::ProvenEntry>) -> Result<Vec<LoggedRecord>, Refusal> {
-    records.into_iter().map(LoggedRecord::try_from).collect()
+fn records(records: Vec<common::ProvenEntry>) -> Result<Vec<ProvenEntry>, PublicError> {
+    records.into_iter().map(ProvenEntry::try_from).collect()
 }
 
-fn turn_of(record: &LoggedRecord) -> (String, String) {
-    let proposal: Option<Proposal> = Envelope::from_bytes(&record.body)
+fn turn_of(record: &ProvenEntry) -> (String, String) {
+    let proposal: Option<Proposal> = DsseEnvelope::from_bytes(&record.body)
         .ok()
-        .and_then(|envelope| envelope.peek(Kind::Proposal).ok());
+        .and_then(|envelope| envelope.decode_unverified(ObjectKind::Proposal).ok());
     // What is not a proposal is refused when it is verified, without a database.
     proposal.map_or_else(Default::default, |p| (p.source.id, p.requested_by.tenant))
 }
 
 /// Only a name for the lease; what the proposal is comes from verifying it.
-fn proposal_id(record: &LoggedRecord) -> Result<ProposalId, Refusal> {
-    let malformed = || Refusal::new("refused:malformed", "a job without a proposal id");
+fn proposal_id(record: &ProvenEntry) -> Result<ProposalId, PublicError> {
+    let malformed = || PublicError::new("refused:malformed", "a job without a proposal id");
     let event: synapsor_domain::event::EventRecord =
         synapsor_domain::canonical::decode(&record.event_bytes).map_err(|_| malformed())?;
     event.proposal_id.ok_or_else(malformed)

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use synapsor_chassis::grpc_channel::with_deadline;
 use synapsor_domain::approval::{VerifiedReceiptOrder, verify_receipt_order_at};
+use synapsor_domain::error::PublicError;
 use synapsor_domain::event::EventKind;
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::log::{Checkpoint, LoggedRecord, TreeHead};
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::Envelope;
+use synapsor_domain::log::{Checkpoint, ProvenEntry, TreeHead};
+use synapsor_domain::signing::DsseEnvelope;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::{Position, TrustFile};
 use synapsor_proto::convert::required;
@@ -35,7 +35,7 @@ pub(super) struct ReceiptPage {
 /// A receipt that the ledger claims to hold.
 #[derive(Debug, Clone)]
 pub(super) struct LedgerReceipt {
-    pub(super) envelope: Envelope,
+    pub(super) envelope: DsseEnvelope,
     /// Whether the ledger has recorded it as lost.
     pub(super) is_reported_lost: bool,
 }
@@ -46,7 +46,7 @@ impl LedgerClient {
         &self,
         source: &str,
         before_seq: Option<u64>,
-    ) -> Result<ReceiptPage, Refusal> {
+    ) -> Result<ReceiptPage, PublicError> {
         let request = wire::ListSourceReceiptsRequest {
             source_id: source.to_owned(),
             before_seq: before_seq.unwrap_or(0),
@@ -66,7 +66,7 @@ impl LedgerClient {
         let next = Some(answer.next_before_seq).filter(|seq| *seq > 0);
         let archived_before = Some(answer.archived_before_ms).filter(|ms| *ms > 0);
         Ok(ReceiptPage {
-            receipts: receipts.collect::<Result<_, Refusal>>()?,
+            receipts: receipts.collect::<Result<_, PublicError>>()?,
             // A ledger that goes round in circles is not followed.
             next_before_seq: next.filter(|next| before_seq.is_none_or(|before| *next < before)),
             archived_before: archived_before.map(Timestamp::from_unix_millis),
@@ -74,7 +74,7 @@ impl LedgerClient {
     }
 
     /// Submits a signed finding; returns how many of its receipts were not on file as found.
-    pub(super) async fn report_finding(&self, finding: &Envelope) -> Result<u32, Refusal> {
+    pub(super) async fn report_finding(&self, finding: &DsseEnvelope) -> Result<u32, PublicError> {
         let request = wire::ReportReceiptFindingRequest {
             finding: Some(finding.into()),
         };
@@ -91,7 +91,7 @@ impl LedgerClient {
         source: &str,
         proposals: &[ProposalId],
         trust: &TrustFile,
-    ) -> Result<Vec<VerifiedReceiptOrder>, Refusal> {
+    ) -> Result<Vec<VerifiedReceiptOrder>, PublicError> {
         self.prove_retirements(trust).await;
         self.ask_receipt_orders(source, proposals, trust).await
     }
@@ -101,7 +101,7 @@ impl LedgerClient {
         source: &str,
         proposals: &[ProposalId],
         trust: &TrustFile,
-    ) -> Result<Vec<VerifiedReceiptOrder>, Refusal> {
+    ) -> Result<Vec<VerifiedReceiptOrder>, PublicError> {
         let witness = self.witness();
         let before = witness.seen();
         let request = wire::FindReceiptOrdersRequest {
@@ -133,11 +133,11 @@ impl LedgerClient {
 
     fn order_of(
         &self,
-        record: LoggedRecord,
+        record: ProvenEntry,
         checkpoint: &Checkpoint,
         trust: &TrustFile,
-    ) -> Result<VerifiedReceiptOrder, Refusal> {
-        let unproven = |text: String| Refusal::new("refused:ledger_proof", text);
+    ) -> Result<VerifiedReceiptOrder, PublicError> {
+        let unproven = |text: String| PublicError::new("refused:ledger_proof", text);
         let event = record.verify(checkpoint).map_err(|e| unproven(e.to_string()))?;
         if event.kind != EventKind::ReceiptsOrdered {
             return Err(unproven(format!(
@@ -145,7 +145,7 @@ impl LedgerClient {
                 event.kind
             )));
         }
-        let envelope = Envelope::from_bytes(&record.body).map_err(|e| unproven(e.to_string()))?;
+        let envelope = DsseEnvelope::from_bytes(&record.body).map_err(|e| unproven(e.to_string()))?;
         let continues = |head: &TreeHead| self.continues(head);
         let position = Position::Logged {
             index: record.proof.index(),

@@ -37,7 +37,7 @@ use synapsor_chassis::background::Background;
 use synapsor_chassis::clock::Clock;
 use synapsor_chassis::run::ExitError;
 use synapsor_domain::contract::Contract;
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::SigningKey;
 use synapsor_domain::timestamp::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -76,8 +76,8 @@ pub struct Writer {
 
 /// A trust file that cannot be used, as the result of an attempt: the file is being edited, or its owner has to look at
 /// it; the attempt can be made again.
-pub fn unusable_trust(refusal: &Refusal) -> Refusal {
-    Refusal::new(
+pub fn unusable_trust(refusal: &PublicError) -> PublicError {
+    PublicError::new(
         "retryable:trust_file",
         format!("{}: {}", refusal.code, refusal.public),
     )
@@ -89,9 +89,9 @@ impl Writer {
     }
 
     /// The database of a source, for reading.
-    pub(crate) fn engine(&self, source: &str) -> Result<&dyn Engine, Refusal> {
+    pub(crate) fn engine(&self, source: &str) -> Result<&dyn Engine, PublicError> {
         self.core.database(source).map(Database::reading).ok_or_else(|| {
-            Refusal::new(
+            PublicError::new(
                 "refused:source",
                 format!("this writer has no write access to the source `{source}`"),
             )

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use synapsor_domain::proposal::Attested;
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::Envelope;
+use synapsor_domain::error::PublicError;
+use synapsor_domain::proposal::VerifiedProposal;
+use synapsor_domain::signing::DsseEnvelope;
 use synapsor_domain::value::ColumnValue;
 use synapsor_domain::writeback::rehearsal;
 
@@ -43,13 +43,13 @@ impl DryRuns {
         Self(writer.source_ids().into_iter().map(permits).collect())
     }
 
-    async fn permit(&self, source: &str) -> Result<Option<SemaphorePermit<'_>>, Refusal> {
+    async fn permit(&self, source: &str) -> Result<Option<SemaphorePermit<'_>>, PublicError> {
         let Some(permits) = self.0.get(source) else {
             return Ok(None);
         };
         match tokio::time::timeout(WAIT, permits.acquire()).await {
             Ok(permit) => Ok(permit.ok()),
-            Err(_) => Err(Refusal::new(
+            Err(_) => Err(PublicError::new(
                 "DATABASE_UNAVAILABLE",
                 "other dry runs of this source are still running; try again",
             )),
@@ -58,7 +58,11 @@ impl DryRuns {
 }
 
 /// Rehearses a proposal as the reader signed it.
-pub async fn preview(writer: &Writer, dry_runs: &DryRuns, proposal: Envelope) -> Result<Preview, Refusal> {
+pub async fn preview(
+    writer: &Writer,
+    dry_runs: &DryRuns,
+    proposal: DsseEnvelope,
+) -> Result<Preview, PublicError> {
     match rehearse(writer, dry_runs, proposal.clone()).await? {
         Rehearsed::Preview(preview) => Ok(preview),
         // What was given up since is not looked for again.
@@ -98,9 +102,13 @@ impl Preview {
     }
 }
 
-async fn rehearse(writer: &Writer, dry_runs: &DryRuns, proposal: Envelope) -> Result<Rehearsed, Refusal> {
+async fn rehearse(
+    writer: &Writer,
+    dry_runs: &DryRuns,
+    proposal: DsseEnvelope,
+) -> Result<Rehearsed, PublicError> {
     let (trust, trust_digest) = (writer.trust)()?;
-    let attested = Attested::verify(proposal, &trust)?;
+    let attested = VerifiedProposal::verify(proposal, &trust)?;
     if writer.switches.is_frozen() {
         let message = "writeback is frozen: no UPDATE is sent, not even one that is rolled back";
         let frozen = Preview::without_row("refused:frozen".to_owned(), message.to_owned());
@@ -110,7 +118,7 @@ async fn rehearse(writer: &Writer, dry_runs: &DryRuns, proposal: Envelope) -> Re
     let _permit = dry_runs.permit(&attested.proposal().source.id).await?;
     let target = &attested.proposal().target;
     let database = |e: synapsor_source::EngineError| {
-        Refusal::new(
+        PublicError::new(
             "DATABASE_UNAVAILABLE",
             format!("the writer's database cannot be used: {}", e.reason()),
         )

@@ -3,9 +3,9 @@
 
 use synapsor_domain::approval::VerifiedReceiptOrder;
 use synapsor_domain::digest::Digest;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::writeback::{Receipt, ReceiptRef};
 use synapsor_writeback::{KnownReceipt, LostReceipts};
 
@@ -38,7 +38,7 @@ async fn ask(
     writer: &Writer,
     source: &str,
     proposals: &[ProposalId],
-) -> Result<Vec<VerifiedReceiptOrder>, Refusal> {
+) -> Result<Vec<VerifiedReceiptOrder>, PublicError> {
     let (trust, _) = (writer.trust)()?;
     writer.ledger.receipt_orders(source, proposals, &trust).await
 }
@@ -59,7 +59,7 @@ pub(super) async fn is_adopted(
     writer: &Writer,
     source: &str,
     receipt: &Receipt,
-    envelope: &Envelope,
+    envelope: &DsseEnvelope,
 ) -> bool {
     let id = &receipt.proposal_id;
     let digest = digest_of(envelope);
@@ -76,13 +76,13 @@ pub(super) async fn is_adopted(
 }
 
 /// A receipt without its content.
-pub(super) fn ref_of(receipt: &Receipt, envelope: &Envelope) -> ReceiptRef {
+pub(super) fn ref_of(receipt: &Receipt, envelope: &DsseEnvelope) -> ReceiptRef {
     ReceiptRef {
         proposal_id: receipt.proposal_id.clone(),
         receipt_digest: digest_of(envelope),
     }
 }
 
-pub(super) fn digest_of(envelope: &Envelope) -> Digest {
-    Digest::of(Kind::Receipt, &envelope.payload)
+pub(super) fn digest_of(envelope: &DsseEnvelope) -> Digest {
+    Digest::of(ObjectKind::Receipt, &envelope.payload)
 }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use synapsor_chassis::join::join_all;
-use synapsor_domain::proposal::Attested;
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::Envelope;
+use synapsor_domain::error::PublicError;
+use synapsor_domain::proposal::VerifiedProposal;
+use synapsor_domain::signing::DsseEnvelope;
 use synapsor_domain::writeback::Receipt;
 use synapsor_writeback::{Unusable, receipt};
 use tokio_util::sync::CancellationToken;
@@ -84,7 +84,7 @@ impl Source {
 
 /// Resolves the attempts of one source that the ledger knows the beginning of only, newest first; one that cannot be
 /// resolved keeps no other from it.
-async fn unfinished(writer: &Writer, source: &str) -> Result<(), Refusal> {
+async fn unfinished(writer: &Writer, source: &str) -> Result<(), PublicError> {
     let engine = writer.engine(source)?;
     let mut before = None;
     loop {
@@ -95,7 +95,7 @@ async fn unfinished(writer: &Writer, source: &str) -> Result<(), Refusal> {
             return Ok(());
         };
         for attempt in page {
-            let Ok(attested) = Attested::verify_past(attempt.proposal, &trust) else {
+            let Ok(attested) = VerifiedProposal::verify_historical(attempt.proposal, &trust) else {
                 continue;
             };
             let id = &attested.proposal().id;
@@ -128,8 +128,8 @@ async fn unfinished(writer: &Writer, source: &str) -> Result<(), Refusal> {
 async fn countable(
     writer: &Writer,
     source: &str,
-    found: Result<(Receipt, Envelope), Unusable>,
-) -> Result<(Receipt, Envelope), Refusal> {
+    found: Result<(Receipt, DsseEnvelope), Unusable>,
+) -> Result<(Receipt, DsseEnvelope), PublicError> {
     let (receipt, envelope, refusal) = match found {
         Ok((receipt, envelope)) => {
             if !writer
@@ -154,10 +154,10 @@ async fn countable(
 pub(super) async fn tell(
     writer: &Writer,
     receipt: &Receipt,
-    envelope: Envelope,
+    envelope: DsseEnvelope,
     fence: u64,
     attempt: u32,
-) -> Result<(), Refusal> {
+) -> Result<(), PublicError> {
     let subject = Subject {
         fence,
         attempt,

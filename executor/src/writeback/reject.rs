@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use synapsor_domain::approval::{Judge, verify_decision};
+use synapsor_domain::approval::{VerificationContext, verify_decision};
+use synapsor_domain::error::PublicError;
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::proposal::Attested;
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::Envelope;
+use synapsor_domain::proposal::VerifiedProposal;
+use synapsor_domain::signing::DsseEnvelope;
 use synapsor_domain::writeback::Ending;
 use synapsor_writeback::{ApplyResult, EndPermit, LeaseTerms};
 use tokio_util::sync::CancellationToken;
@@ -28,9 +28,9 @@ const PAGE: usize = 64;
 #[derive(Debug, Clone)]
 pub enum Rejected {
     /// A tombstone is committed.
-    Tombstoned(Envelope),
+    Tombstoned(DsseEnvelope),
     /// The proposal had ended before.
-    AlreadyFinal(Envelope),
+    AlreadyFinal(DsseEnvelope),
     /// An attempt is past the point of no return.
     CommitInProgress,
     /// The database does not take the tombstone now; this writer will not apply the proposal, and tries again.
@@ -41,7 +41,11 @@ pub enum Rejected {
 ///
 /// # Errors
 /// What verification refuses; `STATE_NOT_WRITABLE` when neither the state directory nor the database could take it.
-pub async fn reject(writer: &Writer, proposal: Envelope, decision: &Envelope) -> Result<Rejected, Refusal> {
+pub async fn reject(
+    writer: &Writer,
+    proposal: DsseEnvelope,
+    decision: &DsseEnvelope,
+) -> Result<Rejected, PublicError> {
     let ending = verified(writer, proposal, decision)?;
     let id = &ending.proposal().id;
     let kept = writer
@@ -59,10 +63,10 @@ pub async fn reject(writer: &Writer, proposal: Envelope, decision: &Envelope) ->
     }
 }
 
-fn verified(writer: &Writer, proposal: Envelope, decision: &Envelope) -> Result<Ending, Refusal> {
+fn verified(writer: &Writer, proposal: DsseEnvelope, decision: &DsseEnvelope) -> Result<Ending, PublicError> {
     let (trust, _) = (writer.trust)()?;
-    let attested = Attested::verify_past(proposal, &trust)?;
-    let judge = Judge {
+    let attested = VerifiedProposal::verify_historical(proposal, &trust)?;
+    let judge = VerificationContext {
         trust: &trust,
         now: writer.now(),
         proposal: attested.proposal(),
@@ -74,7 +78,7 @@ fn verified(writer: &Writer, proposal: Envelope, decision: &Envelope) -> Result<
 
 /// Takes a rejection that the ledger told of. What merely claims to be one stops nothing; the tombstone of a genuine
 /// one follows.
-pub(super) async fn take_told(writer: &Writer, proposal: Envelope, decision: &Envelope) {
+pub(super) async fn take_told(writer: &Writer, proposal: DsseEnvelope, decision: &DsseEnvelope) {
     let ending = match verified(writer, proposal, decision) {
         Ok(ending) => ending,
         Err(refusal) => {
@@ -94,7 +98,7 @@ pub(super) async fn take_told(writer: &Writer, proposal: Envelope, decision: &En
 
 /// Ends the proposal in its database: the receipt that is there afterwards, and whether it is this tombstone. `None`
 /// while the database does not take it.
-async fn tombstone(writer: &Writer, ending: Ending) -> Result<Option<(Envelope, bool)>, Refusal> {
+async fn tombstone(writer: &Writer, ending: Ending) -> Result<Option<(DsseEnvelope, bool)>, PublicError> {
     let (id, digest) = (ending.proposal().id.clone(), ending.attested().digest());
     writer.engine(&ending.proposal().source.id)?;
     let permit = EndPermit::new(ending, LeaseTerms { fence: 0, attempt: 0 });

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use synapsor_domain::digest::Digest;
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::{Envelope, Kind};
-use synapsor_domain::writeback::{AttemptReport, AttemptResult, Outcome, Receipt};
+use synapsor_domain::error::PublicError;
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
+use synapsor_domain::writeback::{AttemptReport, AttemptResult, Receipt, ReceiptOutcome};
 
 use super::Writer;
 use super::ledger::{Job, Lease};
@@ -19,22 +19,25 @@ const TELL_FOR: Duration = Duration::from_secs(60);
 pub(super) struct Report {
     pub(super) result: AttemptResult,
     pub(super) message: String,
-    pub(super) receipt: Option<Envelope>,
+    pub(super) receipt: Option<DsseEnvelope>,
 }
 
 /// The report for a receipt that is committed.
-pub(super) fn settled(receipt: &Receipt, envelope: Envelope, fresh: bool) -> Report {
+pub(super) fn settled(receipt: &Receipt, envelope: DsseEnvelope, fresh: bool) -> Report {
     let result = match (receipt.outcome, fresh) {
-        (Outcome::Applied, false) => AttemptResult::AlreadyApplied,
+        (ReceiptOutcome::Applied, false) => AttemptResult::AlreadyApplied,
         (outcome, _) => AttemptResult::from_outcome(outcome, &receipt.reason),
     };
     let message = match receipt.outcome {
-        Outcome::Applied => "1 row changed, receipt committed with it".to_owned(),
-        Outcome::Conflict => "the row is no longer the one that was reviewed; nothing was written".to_owned(),
-        Outcome::Failed => "the write was rolled back; nothing was written".to_owned(),
-        Outcome::Denied | Outcome::Cancelled | Outcome::Expired | Outcome::Abandoned => {
-            "ended without a write; no writer can apply it any more".to_owned()
+        ReceiptOutcome::Applied => "1 row changed, receipt committed with it".to_owned(),
+        ReceiptOutcome::Conflict => {
+            "the row is no longer the one that was reviewed; nothing was written".to_owned()
         }
+        ReceiptOutcome::Failed => "the write was rolled back; nothing was written".to_owned(),
+        ReceiptOutcome::Rejected
+        | ReceiptOutcome::Cancelled
+        | ReceiptOutcome::Expired
+        | ReceiptOutcome::Abandoned => "ended without a write; no writer can apply it any more".to_owned(),
     };
     Report {
         result,
@@ -43,7 +46,7 @@ pub(super) fn settled(receipt: &Receipt, envelope: Envelope, fresh: bool) -> Rep
     }
 }
 
-pub(super) fn refused(refusal: &Refusal) -> Report {
+pub(super) fn refused(refusal: &PublicError) -> Report {
     let result = match refusal.code.split_once(':') {
         Some(("refused", reason)) => AttemptResult::Refused(reason.to_owned()),
         Some(("retryable", reason)) => AttemptResult::Retryable(reason.to_owned()),
@@ -72,7 +75,7 @@ pub(super) async fn report(writer: &Writer, job: &Job, number: u32, end: Report)
 
 /// Tells the ledger, as long as telling can help: the same words again change nothing. What is lost here the
 /// reconciler tells later.
-async fn settle(writer: &Writer, lease: &Lease, attempt: &Envelope, receipt: Option<&Envelope>) {
+async fn settle(writer: &Writer, lease: &Lease, attempt: &DsseEnvelope, receipt: Option<&DsseEnvelope>) {
     let mut token = lease.token.as_slice();
     let until = Instant::now() + TELL_FOR;
     for round in 0.. {
@@ -81,7 +84,7 @@ async fn settle(writer: &Writer, lease: &Lease, attempt: &Envelope, receipt: Opt
                 let id = &lease.proposal_id;
                 writer.ledger.settle(id, token, attempt, receipt).await
             }
-            Err(_) => Err(Refusal::new("UNREACHABLE", "injected")),
+            Err(_) => Err(PublicError::new("UNREACHABLE", "injected")),
         };
         let Err(refusal) = told else { return };
         tracing::warn!(proposal = %lease.proposal_id, code = %refusal.code, "{}", refusal.public);
@@ -128,20 +131,20 @@ pub(super) async fn report_doubt(writer: &Writer, job: &Job, number: u32) {
     }
 }
 
-fn sealed(writer: &Writer, job: &Job, number: u32, end: &Report) -> Option<Envelope> {
-    let proposal = Envelope::from_bytes(&job.proposal.body)
+fn sealed(writer: &Writer, job: &Job, number: u32, end: &Report) -> Option<DsseEnvelope> {
+    let proposal = DsseEnvelope::from_bytes(&job.proposal.body)
         .ok()?
-        .digest(Kind::Proposal)
+        .digest(ObjectKind::Proposal)
         .ok()?;
     let order = job
         .order
         .as_ref()
-        .and_then(|o| Envelope::from_bytes(&o.body).ok());
+        .and_then(|o| DsseEnvelope::from_bytes(&o.body).ok());
     let lease = &job.lease;
     let subject = Subject {
         proposal_id: lease.proposal_id.clone(),
         proposal_digest: proposal,
-        order_digest: order.and_then(|o| o.digest(Kind::ApplyOrder).ok()),
+        order_digest: order.and_then(|o| o.digest(ObjectKind::ApplyOrder).ok()),
         fence: lease.fence,
         attempt: number,
     };
@@ -157,8 +160,11 @@ pub(super) struct Subject {
     pub(super) attempt: u32,
 }
 
-pub(super) fn seal_report(writer: &Writer, subject: Subject, end: &Report) -> Option<Envelope> {
-    let receipt_digest = end.receipt.as_ref().and_then(|r| r.digest(Kind::Receipt).ok());
+pub(super) fn seal_report(writer: &Writer, subject: Subject, end: &Report) -> Option<DsseEnvelope> {
+    let receipt_digest = end
+        .receipt
+        .as_ref()
+        .and_then(|r| r.digest(ObjectKind::Receipt).ok());
     let report = AttemptReport {
         v: 1,
         proposal_id: subject.proposal_id,
@@ -172,7 +178,7 @@ pub(super) fn seal_report(writer: &Writer, subject: Subject, end: &Report) -> Op
         receipt_digest,
         at: writer.now(),
     };
-    Envelope::seal(Kind::Attempt, &report, &writer.key)
+    DsseEnvelope::sign(ObjectKind::Attempt, &report, &writer.key)
         .inspect_err(|error| tracing::error!(%error, "an attempt report could not be sealed"))
         .ok()
 }

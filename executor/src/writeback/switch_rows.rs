@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use synapsor_domain::approval::{LiftClock, verify_freeze, verify_lift};
 use synapsor_domain::digest::Digest;
-use synapsor_domain::signing::Kind;
+use synapsor_domain::signing::ObjectKind;
 use synapsor_source::{EngineError, SwitchRow};
 use synapsor_writeback::SwitchPermit;
 use tokio::task::JoinSet;
@@ -110,7 +110,7 @@ fn permit(
     if switch.is_lift {
         let lift = verify_lift(&switch.envelope, trust, LiftClock::Recorded).ok()?;
         return Some((
-            Digest::of(Kind::Unfreeze, &switch.envelope.payload),
+            Digest::of(ObjectKind::Unfreeze, &switch.envelope.payload),
             SwitchPermit::Lift(lift),
         ));
     }

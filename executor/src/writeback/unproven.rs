@@ -1,8 +1,8 @@
 //! Receipts of retired writer keys: what the database holds and the log does not is presented to the ledger, which
 //! records an alarm; before a key is retired, every receipt of it is reported again.
 
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::{Envelope, KeyId};
+use synapsor_domain::error::PublicError;
+use synapsor_domain::signing::{DsseEnvelope, KeyId};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::TrustFile;
 use synapsor_domain::writeback::{AttemptResult, Receipt};
@@ -28,8 +28,8 @@ pub(super) async fn present(
     writer: &Writer,
     token: &[u8],
     receipt: &Receipt,
-    envelope: Envelope,
-) -> Result<(), Refusal> {
+    envelope: DsseEnvelope,
+) -> Result<(), PublicError> {
     let id = &receipt.proposal_id;
     let subject = subject_of(receipt);
     let end = Report {
@@ -55,7 +55,7 @@ async fn report(
     source: &str,
     stored: &StoredReceipt,
     trust: &TrustFile,
-) -> Result<(), Refusal> {
+) -> Result<(), PublicError> {
     let (receipt, envelope) = stored.verify_past(trust)?;
     if check_key_in_use(&envelope, trust).is_err() && !is_adopted(writer, source, &receipt, &envelope).await {
         // The ledger takes one that it holds.
@@ -81,7 +81,7 @@ pub async fn report_receipts(
     writer: &Writer,
     (source, engine): (&str, &dyn Engine),
     key: &KeyId,
-) -> Result<ReportedReceipts, Refusal> {
+) -> Result<ReportedReceipts, PublicError> {
     let (trust, _) = (writer.trust)()?;
     let mut done = ReportedReceipts::default();
     let mut from = Timestamp::from_unix_millis(0);

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use synapsor_chassis::random;
 use synapsor_chassis::retry::RetryPolicy;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::log::Checkpoint;
-use synapsor_domain::refusal::Refusal;
 use synapsor_writeback::KnownReceipt;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -76,7 +76,7 @@ async fn stream(
     hall: &Hall,
     attempts: &mut JoinSet<()>,
     stop: &CancellationToken,
-) -> Result<(), Refusal> {
+) -> Result<(), PublicError> {
     let (_, trust_digest) = (writer.trust)()?;
     // Before the first job: what is in force.
     let in_force = writer.ledger.switches().await?;
@@ -85,7 +85,7 @@ async fn stream(
         .contract
         .capabilities()
         .iter()
-        .map(|c| c.seal(&writer.contract).to_string())
+        .map(|c| c.contract_digest(&writer.contract).to_string())
         .collect();
     let sources = writer.source_ids();
     let capacity = (JOBS_PER_SOURCE * sources.len()).clamp(1, JOBS_MAX);
@@ -159,7 +159,7 @@ fn take_newest_receipt(writer: &Writer, job: &Job) {
     }
 }
 
-fn believe(writer: &Writer, job: &Job) -> Result<Checkpoint, Refusal> {
+fn believe(writer: &Writer, job: &Job) -> Result<Checkpoint, PublicError> {
     let (trust, _) = (writer.trust)().map_err(|refusal| unusable_trust(&refusal))?;
     writer.ledger.accept(job, &trust)
 }

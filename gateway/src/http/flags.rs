@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::{Authority, Uri};
-use synapsor_chassis::confine::SandboxPolicy;
 use synapsor_chassis::exposure::ListenPolicy;
 use synapsor_chassis::run::ExitError;
+use synapsor_chassis::sandbox::SandboxPolicy;
 use synapsor_chassis::secret::{Secret, SecretError};
 use synapsor_chassis::settings::EnvVars;
 

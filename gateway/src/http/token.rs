@@ -7,7 +7,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use synapsor_domain::access_token::Scope;
+use synapsor_domain::access_token::TokenScope;
 
 use super::static_tokens::StaticTokens;
 use super::{refused, refused_for_now};
@@ -63,8 +63,8 @@ impl Gate {
         };
         let needed = tokens.needed(message.method.as_deref()?, message.name.as_deref())?;
         let is_open = match needed {
-            Scope::Read => bearer.may_read,
-            Scope::Propose => bearer.may_propose,
+            TokenScope::Read => bearer.may_read,
+            TokenScope::Propose => bearer.may_propose,
         };
         if is_open {
             return None;

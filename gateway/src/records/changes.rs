@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
 use synapsor_proto::ledger::v1::watch_response::Message;
 use synapsor_proto::ledger::v1::{WatchChange, WatchRequest, WatchResponse};
 use tokio::time::Instant;
@@ -35,7 +35,7 @@ pub(crate) enum Next {
 
 impl Changes {
     /// Begins to listen; what changes after this returned is told.
-    pub(crate) async fn listen(records: Arc<Records>, caller: Caller) -> Result<Self, Refusal> {
+    pub(crate) async fn listen(records: Arc<Records>, caller: Caller) -> Result<Self, PublicError> {
         let mut stream = records.watch(&caller, None).await?;
         let seen = position(&mut stream).await?;
         Ok(Self {
@@ -50,7 +50,7 @@ impl Changes {
     ///
     /// # Errors
     /// When the caller may not listen any more, or the ledger stays away.
-    pub(crate) async fn next(&mut self) -> Result<Next, Refusal> {
+    pub(crate) async fn next(&mut self) -> Result<Next, PublicError> {
         let (records, caller) = (&self.records, &self.caller);
         self.feed.next(|after| records.watch(caller, after)).await
     }
@@ -103,9 +103,9 @@ impl<S: Messages> Feed<S> {
         }
     }
 
-    async fn next<F>(&mut self, open: impl Fn(Option<u64>) -> F) -> Result<Next, Refusal>
+    async fn next<F>(&mut self, open: impl Fn(Option<u64>) -> F) -> Result<Next, PublicError>
     where
-        F: Future<Output = Result<S, Refusal>>,
+        F: Future<Output = Result<S, PublicError>>,
     {
         loop {
             match &mut self.state {
@@ -143,9 +143,13 @@ impl<S: Messages> Feed<S> {
         }
     }
 
-    async fn reopen<F>(&mut self, after: Option<u64>, open: impl Fn(Option<u64>) -> F) -> Result<(), Refusal>
+    async fn reopen<F>(
+        &mut self,
+        after: Option<u64>,
+        open: impl Fn(Option<u64>) -> F,
+    ) -> Result<(), PublicError>
     where
-        F: Future<Output = Result<S, Refusal>>,
+        F: Future<Output = Result<S, PublicError>>,
     {
         if let Some(at) = self.again_at {
             tokio::time::sleep_until(at).await;
@@ -169,7 +173,7 @@ impl<S: Messages> Feed<S> {
     }
 
     /// Counts a failure that passes; gives any other one, and the last of too many, back.
-    fn failed(&mut self, failure: Refusal) -> Result<(), Refusal> {
+    fn failed(&mut self, failure: PublicError) -> Result<(), PublicError> {
         self.failures += 1;
         self.again_at = Some(Instant::now() + self.pause);
         let passes = matches!(
@@ -185,12 +189,12 @@ impl<S: Messages> Feed<S> {
 }
 
 /// Where a stream that begins now begins.
-async fn position(stream: &mut impl Messages) -> Result<u64, Refusal> {
+async fn position(stream: &mut impl Messages) -> Result<u64, PublicError> {
     match stream.message().await {
         Ok(Some(WatchResponse {
             message: Some(Message::Position(position)),
         })) => Ok(position.seq),
-        Ok(_) => Err(Refusal::new(
+        Ok(_) => Err(PublicError::new(
             "LEDGER_UNAVAILABLE",
             "The ledger does not say where it stands.",
         )),
@@ -204,7 +208,7 @@ impl Records {
         &self,
         caller: &Caller,
         after_seq: Option<u64>,
-    ) -> Result<Streaming<WatchResponse>, Refusal> {
+    ) -> Result<Streaming<WatchResponse>, PublicError> {
         let message = WatchRequest {
             ticket: Some(self.tickets.of(caller).await?),
             after_seq,
@@ -259,7 +263,7 @@ mod tests {
     }
 
     /// Polls a wait once and drops it.
-    fn glance<S: Messages, F: Future<Output = Result<S, Refusal>>>(
+    fn glance<S: Messages, F: Future<Output = Result<S, PublicError>>>(
         feed: &mut Feed<S>,
         open: impl Fn(Option<u64>) -> F,
     ) -> Option<Next> {
@@ -287,7 +291,7 @@ mod tests {
                     std::future::pending::<()>().await;
                 }
                 match after {
-                    Some(_) => Err(Refusal::new("WATCH_OUT_OF_RANGE", "too far back")),
+                    Some(_) => Err(PublicError::new("WATCH_OUT_OF_RANGE", "too far back")),
                     None => Ok(script([None, at(90)])),
                 }
             }
@@ -305,7 +309,7 @@ mod tests {
     #[tokio::test]
     async fn failures_count_on_over_waits_that_are_given_up() {
         let away = |_: Option<u64>| async {
-            Err::<Script, _>(Refusal::new("LEDGER_UNAVAILABLE", "The ledger is away."))
+            Err::<Script, _>(PublicError::new("LEDGER_UNAVAILABLE", "The ledger is away."))
         };
         let mut feed = lost();
         let mut ended = None;

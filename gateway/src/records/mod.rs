@@ -13,7 +13,7 @@ use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
 use synapsor_chassis::random;
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::tls::TlsMaterial;
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
 use synapsor_proto::ledger::v1::agent_record_service_client::AgentRecordServiceClient;
 use synapsor_proto::ledger::v1::{
     AgentRecordServiceGetEvidenceRequest, AgentRecordServiceGetProposalRequest,
@@ -62,7 +62,7 @@ impl Records {
     ///
     /// # Errors
     /// `RECORD_NOT_FOUND` for what is not there or not this caller's, and what passes by itself.
-    pub(crate) async fn read(&self, caller: &Caller, address: &Address) -> Result<Vec<u8>, Refusal> {
+    pub(crate) async fn read(&self, caller: &Caller, address: &Address) -> Result<Vec<u8>, PublicError> {
         match address {
             Address::Proposal(id) => Ok(self.proposal(caller, id).await?.record_json),
             Address::Evidence(id) => {
@@ -93,7 +93,7 @@ impl Records {
         &self,
         caller: &Caller,
         id: &str,
-    ) -> Result<AgentRecordServiceGetProposalResponse, Refusal> {
+    ) -> Result<AgentRecordServiceGetProposalResponse, PublicError> {
         let message = AgentRecordServiceGetProposalRequest {
             ticket: Some(self.tickets.of(caller).await?),
             proposal_id: id.to_owned(),
@@ -103,7 +103,7 @@ impl Records {
     }
 
     /// Takes the caller's own proposal back, if nobody has started to apply it.
-    pub(crate) async fn withdraw(&self, caller: &Caller, id: &str) -> Result<WithdrawResponse, Refusal> {
+    pub(crate) async fn withdraw(&self, caller: &Caller, id: &str) -> Result<WithdrawResponse, PublicError> {
         let message = WithdrawRequest {
             ticket: Some(self.tickets.of(caller).await?),
             proposal_id: id.to_owned(),
@@ -113,7 +113,7 @@ impl Records {
         self.said(self.client.clone().withdraw(request).await)
     }
 
-    fn said<T>(&self, answer: Result<Response<T>, Status>) -> Result<T, Refusal> {
+    fn said<T>(&self, answer: Result<Response<T>, Status>) -> Result<T, PublicError> {
         answer
             .map(Response::into_inner)
             .map_err(|status| refusal(&status))
@@ -121,12 +121,12 @@ impl Records {
 }
 
 /// What cannot be reached may be asked again; everything else is as the ledger says.
-fn refusal(status: &Status) -> Refusal {
+fn refusal(status: &Status) -> PublicError {
     let passes = grpc_channel::is_unreachable(status) || grpc_channel::is_timeout(status);
     let cause = status::from_status(status);
     if passes {
         tracing::warn!(code = %cause.code, "the ledger did not answer");
-        return Refusal::new(
+        return PublicError::new(
             "LEDGER_UNAVAILABLE",
             "The records cannot be reached now; try again later.",
         );

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use synapsor_chassis::clock::{Clock as _, SystemClock};
 use synapsor_domain::digest::Digest;
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
 use synapsor_proto::common::v1::DsseEnvelope;
 
 use crate::caller::Caller;
@@ -37,7 +37,7 @@ impl Tickets {
     }
 
     /// A ticket for this caller.
-    pub(super) async fn of(&self, caller: &Caller) -> Result<DsseEnvelope, Refusal> {
+    pub(super) async fn of(&self, caller: &Caller) -> Result<DsseEnvelope, PublicError> {
         let key = Digest::of_typed(
             "application/vnd.synapsor.ticket-holder.v1",
             caller.access_token().as_bytes(),

@@ -1,8 +1,8 @@
 //! `AgentRecordService`: what gateways read back for their agents. Every request brings its own ticket.
 
-use synapsor_domain::signing::Envelope;
-use synapsor_domain::ticket::VerifiedTicket;
-use synapsor_proto::common::v1::DsseEnvelope;
+use synapsor_domain::context_ticket::VerifiedTicket;
+use synapsor_domain::signing::DsseEnvelope;
+use synapsor_proto::common::v1 as common;
 use synapsor_proto::convert::required;
 use synapsor_proto::ledger::v1::agent_record_service_server::AgentRecordService;
 use synapsor_proto::ledger::v1::watch_response::Message;
@@ -123,9 +123,13 @@ impl AgentRecordService for Service {
 
 impl Service {
     /// The ticket of a request; one that is missing or does not even read is refused like any other.
-    fn ticket(&self, caller: &Caller, signed: Option<DsseEnvelope>) -> Result<VerifiedTicket, Status> {
+    fn ticket(
+        &self,
+        caller: &Caller,
+        signed: Option<common::DsseEnvelope>,
+    ) -> Result<VerifiedTicket, Status> {
         required("ticket", signed)
-            .and_then(Envelope::try_from)
+            .and_then(DsseEnvelope::try_from)
             .map_err(|refusal| VerifiedTicket::unreadable(&refusal.public))
             .and_then(|envelope| self.ledger.admit(caller, envelope))
             .map_err(|refusal| status_of(StepError::Refused(refusal)))

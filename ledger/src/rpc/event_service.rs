@@ -1,6 +1,6 @@
 //! `EventService`: what operators read back.
 
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
 use synapsor_proto::common::v1::DsseEnvelope;
 use synapsor_proto::ledger::v1::event_service_server::EventService;
 use synapsor_proto::ledger::v1::{
@@ -235,5 +235,5 @@ fn sized(signed: DsseEnvelope) -> (DsseEnvelope, usize) {
 }
 
 fn malformed(field: &str, problem: impl std::fmt::Display) -> Status {
-    refuse(Refusal::new("MALFORMED", format!("{field}: {problem}")))
+    refuse(PublicError::new("MALFORMED", format!("{field}: {problem}")))
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use synapsor_chassis::propagate::TraceParent;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::log::ConsistencyProof;
-use synapsor_domain::refusal::Refusal;
 use synapsor_proto::common::v1 as common;
 use synapsor_proto::convert::required;
 use synapsor_proto::ledger::v1 as wire;
@@ -27,7 +27,7 @@ impl IntakeService for Service {
         let message = request.into_inner();
         if !(1..=FILINGS_MAX).contains(&message.records.len()) {
             let text = format!("filings: must be 1 to {FILINGS_MAX}");
-            return Err(refuse(Refusal::new("MALFORMED", text)));
+            return Err(refuse(PublicError::new("MALFORMED", text)));
         }
         caller.known = message.known.map_or(0, |known| known.size);
         let filings = message.records.into_iter().map(filing).collect();
@@ -35,7 +35,7 @@ impl IntakeService for Service {
     }
 }
 
-fn filing(message: wire::CallRecord) -> Result<Filing, Refusal> {
+fn filing(message: wire::CallRecord) -> Result<Filing, PublicError> {
     use wire::call_record::Record as Sent;
     let record = match message.record {
         Some(Sent::Read(read)) => Record::Read {
@@ -48,7 +48,7 @@ fn filing(message: wire::CallRecord) -> Result<Filing, Refusal> {
             evidence: required("evidence", filed.evidence)?.try_into()?,
             audit: filed.audit,
         },
-        None => return Err(Refusal::new("MALFORMED", "filings.record: is missing")),
+        None => return Err(PublicError::new("MALFORMED", "filings.record: is missing")),
     };
     let trace: Option<TraceParent> = message.traceparent.parse().ok();
     Ok(Filing {

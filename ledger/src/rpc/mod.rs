@@ -11,8 +11,8 @@ mod writeback_service;
 use synapsor_chassis::grpc_channel;
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
 use synapsor_chassis::propagate::TraceParent;
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::Envelope;
+use synapsor_domain::error::PublicError;
+use synapsor_domain::signing::DsseEnvelope;
 use synapsor_proto::common::v1;
 use synapsor_proto::convert::required;
 use synapsor_proto::ledger::v1::agent_record_service_server::AgentRecordServiceServer;
@@ -93,13 +93,13 @@ fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
     })
 }
 
-fn envelope(field: &'static str, signed: Option<v1::DsseEnvelope>) -> Result<Envelope, Status> {
+fn envelope(field: &'static str, signed: Option<v1::DsseEnvelope>) -> Result<DsseEnvelope, Status> {
     required(field, signed)
-        .and_then(Envelope::try_from)
+        .and_then(DsseEnvelope::try_from)
         .map_err(|e| to_status(&e))
 }
 
-fn refuse(refusal: Refusal) -> Status {
+fn refuse(refusal: PublicError) -> Status {
     to_status(&refusal)
 }
 

@@ -1,6 +1,6 @@
 //! Paging of lists: the token is the place in the log where the page before ended.
 
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
 use synapsor_proto::common::v1::PageRequest;
 
 use crate::store::events::ANSWER_BYTES_MAX;
@@ -17,7 +17,7 @@ pub(super) struct Page {
 }
 
 impl Page {
-    pub(super) fn from_wire(page: Option<PageRequest>) -> Result<Self, Refusal> {
+    pub(super) fn from_wire(page: Option<PageRequest>) -> Result<Self, PublicError> {
         let Some(page) = page else {
             return Ok(Self {
                 size: SIZE_DEFAULT,
@@ -29,16 +29,15 @@ impl Page {
         } else {
             page.size.min(SIZE_MAX)
         };
-        let before =
-            match page.token.as_str() {
-                "" => None,
-                token => {
-                    let before = token.parse().ok().filter(|n: &u64| *n < 1 << 53);
-                    Some(before.ok_or_else(|| {
-                        Refusal::new("MALFORMED", "page.token: is not a token of this list")
-                    })?)
-                }
-            };
+        let before = match page.token.as_str() {
+            "" => None,
+            token => {
+                let before = token.parse().ok().filter(|n: &u64| *n < 1 << 53);
+                Some(before.ok_or_else(|| {
+                    PublicError::new("MALFORMED", "page.token: is not a token of this list")
+                })?)
+            }
+        };
         Ok(Self { size, before })
     }
 
@@ -87,7 +86,7 @@ mod tests {
             token: String::new(),
         }))
         .unwrap();
-        let show = |n: &u64| Ok::<_, Refusal>((*n, 10));
+        let show = |n: &u64| Ok::<_, PublicError>((*n, 10));
         assert_eq!(
             page.fill(vec![9, 7, 5], |n| *n, show).unwrap(),
             (vec![9, 7], "7".to_owned())
@@ -96,7 +95,7 @@ mod tests {
             page.fill(vec![9, 7], |n| *n, show).unwrap(),
             (vec![9, 7], String::new())
         );
-        let large = |n: &u64| Ok::<_, Refusal>((*n, ANSWER_BYTES_MAX));
+        let large = |n: &u64| Ok::<_, PublicError>((*n, ANSWER_BYTES_MAX));
         assert_eq!(
             page.fill(vec![9, 7], |n| *n, large).unwrap(),
             (vec![9], "9".to_owned())

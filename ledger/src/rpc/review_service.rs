@@ -1,8 +1,8 @@
 //! `ReviewService`: what operators read and decide.
 
 use synapsor_domain::digest::Digest;
-use synapsor_domain::proposal::State;
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
+use synapsor_domain::proposal::ProposalState;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::ReceiptRef;
 use synapsor_proto::ledger::v1 as wire;
@@ -64,7 +64,7 @@ impl ReviewService for Service {
                 // A receipt of a retired key counts by its position, or by the order that adopted it.
                 seqs.extend(proposals::newest_report_seq(conn, &row.id)?);
                 seqs.extend(adopted(reader, &row)?);
-                if row.state == State::Canceled {
+                if row.state == ProposalState::Canceled {
                     seqs.extend(agents::withdrawal(conn, &row.id)?);
                 }
                 seqs.sort_unstable();
@@ -143,7 +143,7 @@ impl ReviewService for Service {
     ) -> Result<Response<GetSwitchesResponse>, Status> {
         let about = said(request.into_inner().about);
         let about = about.map(|text| text.parse::<Digest>()).transpose();
-        let about = about.map_err(|e| refuse(Refusal::new("MALFORMED", format!("about: {e}"))))?;
+        let about = about.map_err(|e| refuse(PublicError::new("MALFORMED", format!("about: {e}"))))?;
         let found = self.ledger.switches(about).await.map_err(status_of)?;
         Ok(Response::new(GetSwitchesResponse {
             signed: found.signed.into_iter().map(Into::into).collect(),
@@ -223,7 +223,7 @@ fn incident(row: &Incident) -> wire::ReceiptIncident {
     }
 }
 
-fn filter(message: ListProposalsRequest) -> Result<ProposalFilter, Refusal> {
+fn filter(message: ListProposalsRequest) -> Result<ProposalFilter, PublicError> {
     let state = said(message.state).map(|state| state.parse()).transpose()?;
     let moment = |ms: i64| (ms != 0).then_some(ms);
     Ok(ProposalFilter {

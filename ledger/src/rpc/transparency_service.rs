@@ -1,7 +1,7 @@
 //! `TransparencyService`: proofs about the log itself.
 
 use rusqlite::Connection;
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
 use synapsor_proto::common::v1::ConsistencyProof;
 use synapsor_proto::ledger::v1::transparency_service_server::TransparencyService;
 use synapsor_proto::ledger::v1::{
@@ -90,7 +90,7 @@ impl TransparencyService for Service {
 pub(super) fn retired_at(sizes: Vec<u64>) -> Result<Vec<u64>, Status> {
     if sizes.len() > RETIRED_AT_MAX {
         let text = format!("retired_at: at most {RETIRED_AT_MAX} sizes");
-        return Err(refuse(Refusal::new("MALFORMED", text)));
+        return Err(refuse(PublicError::new("MALFORMED", text)));
     }
     Ok(sizes)
 }

@@ -1,7 +1,7 @@
 //! `WritebackService`: what writers pull and report.
 
+use synapsor_domain::error::PublicError;
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::refusal::Refusal;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::writeback_service_server::WritebackService;
@@ -38,13 +38,13 @@ impl WritebackService for Service {
         let (caller, message) = (caller(&request)?, request.into_inner());
         self.ledger.clock.compare_with_writer(message.writer_now_ms);
         if message.capacity == 0 || message.capacity > CAPACITY_MAX {
-            return Err(refuse(Refusal::new(
+            return Err(refuse(PublicError::new(
                 "MALFORMED",
                 format!("capacity: must be 1 to {CAPACITY_MAX}"),
             )));
         }
         if message.capacity_per_source > CAPACITY_PER_SOURCE_MAX {
-            return Err(refuse(Refusal::new(
+            return Err(refuse(PublicError::new(
                 "MALFORMED",
                 format!("capacity_per_source: must be at most {CAPACITY_PER_SOURCE_MAX}"),
             )));
@@ -252,7 +252,7 @@ impl WritebackService for Service {
     ) -> Result<Response<wire::FindReceiptOrdersResponse>, Status> {
         let message = request.into_inner();
         if message.proposal_ids.len() > ORDERS_OF_MAX {
-            return Err(refuse(Refusal::new(
+            return Err(refuse(PublicError::new(
                 "MALFORMED",
                 format!("proposal_ids: at most {ORDERS_OF_MAX}"),
             )));
@@ -328,12 +328,12 @@ fn to_wire(job: Job) -> WireJob {
 
 fn proposal_id(text: &str) -> Result<ProposalId, Status> {
     text.parse()
-        .map_err(|e| refuse(Refusal::new("MALFORMED", format!("proposal_id: {e}"))))
+        .map_err(|e| refuse(PublicError::new("MALFORMED", format!("proposal_id: {e}"))))
 }
 
 fn sources(ids: Vec<String>) -> Result<Vec<String>, Status> {
     if ids.is_empty() || ids.len() > SOURCES_MAX {
-        return Err(refuse(Refusal::new(
+        return Err(refuse(PublicError::new(
             "MALFORMED",
             format!("source_ids: 1 to {SOURCES_MAX} names"),
         )));

@@ -4,12 +4,12 @@
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 use synapsor_domain::agent_view::{
-    EVENTS_SHOWN_MAX, EventFact, RecordState, SHOWN_EVENTS, STATE_EVENTS, Standing,
+    AgentProposalState, EVENTS_SHOWN_MAX, EventStateContext, EventSummary, SHOWN_EVENTS, STATE_EVENTS,
 };
+use synapsor_domain::context_ticket::{CONTEXTS_MAX, VerifiedTicket};
 use synapsor_domain::event::EventKind;
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::proposal::ProposalMode;
-use synapsor_domain::ticket::{CONTEXTS_MAX, VerifiedTicket};
 use synapsor_domain::timestamp::Timestamp;
 
 use super::error::StoreError;
@@ -42,7 +42,7 @@ pub(crate) struct Change {
     pub(crate) proposal: ProposalId,
     pub(crate) tenant: String,
     pub(crate) principal: String,
-    pub(crate) state: RecordState,
+    pub(crate) state: AgentProposalState,
 }
 
 impl Scope {
@@ -139,7 +139,7 @@ pub(crate) fn audit_of(conn: &Connection, seq: u64, evidence_id: &str) -> Result
 
 /// The newest events about a proposal that agents are shown, oldest first, and whether older ones were left out.
 /// The index is named because the planner could look through the whole log for the kinds.
-pub(crate) fn events_of(conn: &Connection, id: &ProposalId) -> Result<(Vec<EventFact>, bool), StoreError> {
+pub(crate) fn events_of(conn: &Connection, id: &ProposalId) -> Result<(Vec<EventSummary>, bool), StoreError> {
     let mut query = conn.prepare_cached(&format!(
         "SELECT kind, at FROM event_index INDEXED BY event_index_by_proposal \
          WHERE proposal_id = ?1 AND kind IN ({}) ORDER BY seq DESC LIMIT ?2",
@@ -152,7 +152,7 @@ pub(crate) fn events_of(conn: &Connection, id: &ProposalId) -> Result<(Vec<Event
     let mut events = Vec::new();
     for row in rows {
         let (kind, at) = row?;
-        events.push(EventFact {
+        events.push(EventSummary {
             kind: kind.parse().map_err(|_| damaged())?,
             at: Timestamp::from_unix_millis(at),
         });
@@ -224,7 +224,7 @@ fn change(row: &Row<'_>) -> Result<Change, StoreError> {
         "shadow" => ProposalMode::Shadow,
         _ => ProposalMode::Review,
     };
-    let standing = Standing {
+    let standing = EventStateContext {
         mode,
         is_approved: row.get(7)?,
         is_in_doubt: row.get(8)?,
@@ -235,7 +235,7 @@ fn change(row: &Row<'_>) -> Result<Change, StoreError> {
         proposal: text(2)?.parse().map_err(|_| damaged())?,
         tenant: text(3)?,
         principal: text(4)?,
-        state: RecordState::after(kind, standing).ok_or_else(damaged)?,
+        state: AgentProposalState::after(kind, standing).ok_or_else(damaged)?,
     })
 }
 

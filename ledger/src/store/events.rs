@@ -2,11 +2,11 @@
 
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
+use synapsor_domain::error::PublicError;
 use synapsor_domain::event::EventKind;
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::log::LoggedRecord;
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::Envelope;
+use synapsor_domain::log::ProvenEntry;
+use synapsor_domain::signing::DsseEnvelope;
 
 use super::error::StoreError;
 use super::nodes::Nodes;
@@ -77,8 +77,8 @@ pub(crate) fn body(conn: &Connection, seq: u64) -> Result<Vec<u8>, StoreError> {
 }
 
 /// The signed object that is the body of one event.
-pub(crate) fn envelope(conn: &Connection, seq: u64) -> Result<Envelope, StoreError> {
-    Envelope::from_bytes(&body(conn, seq)?)
+pub(crate) fn envelope(conn: &Connection, seq: u64) -> Result<DsseEnvelope, StoreError> {
+    DsseEnvelope::from_bytes(&body(conn, seq)?)
         .map_err(|_| StoreError::Tampered(format!("the body of event {seq} is no signed object")))
 }
 
@@ -90,7 +90,7 @@ pub(crate) fn at_ms(conn: &Connection, seq: u64) -> Result<i64, StoreError> {
 }
 
 /// One event with its body and the proof that it stands in the tree of `size` events.
-pub(crate) fn logged(conn: &Connection, seq: u64, size: u64) -> Result<LoggedRecord, StoreError> {
+pub(crate) fn logged(conn: &Connection, seq: u64, size: u64) -> Result<ProvenEntry, StoreError> {
     let row = conn
         .prepare_cached(
             "SELECT e.bytes, b.salt, b.bytes FROM events e JOIN bodies b ON b.event_seq = e.seq WHERE e.seq = ?1",
@@ -100,7 +100,7 @@ pub(crate) fn logged(conn: &Connection, seq: u64, size: u64) -> Result<LoggedRec
     let (event_bytes, body_salt, body) =
         row.ok_or_else(|| StoreError::Tampered(format!("event {seq} is missing")))?;
     let proof = Nodes::new(conn, size).inclusion(seq, size)?;
-    Ok(LoggedRecord {
+    Ok(ProvenEntry {
         event_bytes,
         body_salt,
         body,
@@ -109,14 +109,14 @@ pub(crate) fn logged(conn: &Connection, seq: u64, size: u64) -> Result<LoggedRec
 }
 
 /// Several of them, refused when they do not fit one answer.
-pub(crate) fn logged_all(conn: &Connection, seqs: &[u64], size: u64) -> Result<Vec<LoggedRecord>, StepError> {
+pub(crate) fn logged_all(conn: &Connection, seqs: &[u64], size: u64) -> Result<Vec<ProvenEntry>, StepError> {
     let (mut records, mut bytes) = (Vec::with_capacity(seqs.len()), 0);
     for seq in seqs {
         let record = logged(conn, *seq, size)?;
         bytes += record.body.len() + record.event_bytes.len() + 40 * record.proof.hashes().len();
         if bytes > ANSWER_BYTES_MAX {
             let text = "the proposal has more records than fit one answer; read them with `events tail`";
-            return Err(Refusal::new("REPLAY_TOO_LARGE", text).into());
+            return Err(PublicError::new("REPLAY_TOO_LARGE", text).into());
         }
         records.push(record);
     }

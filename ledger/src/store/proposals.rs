@@ -3,11 +3,11 @@
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 use synapsor_domain::digest::Digest;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::event::EventKind;
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::proposal::{Proposal, State};
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::proposal::{Proposal, ProposalState};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Timestamp;
 
 use super::error::StoreError;
@@ -22,7 +22,7 @@ pub(crate) struct ProposalRow {
     pub(crate) created_seq: u64,
     pub(crate) changed_seq: u64,
     pub(crate) digest: Digest,
-    pub(crate) state: State,
+    pub(crate) state: ProposalState,
     pub(crate) started: bool,
     /// Attempts announced so far.
     pub(crate) attempts: u32,
@@ -37,7 +37,7 @@ pub(crate) struct ProposalFilter {
     pub(crate) tenant: Option<String>,
     pub(crate) principal: Option<String>,
     pub(crate) capability: Option<String>,
-    pub(crate) state: Option<State>,
+    pub(crate) state: Option<ProposalState>,
     pub(crate) source_id: Option<String>,
     pub(crate) table: Option<String>,
     pub(crate) object_id: Option<String>,
@@ -119,7 +119,7 @@ pub(crate) fn resolve(conn: &Connection, text: &str) -> Result<ProposalRow, Step
     let mut found = found.into_iter();
     match (found.next(), found.next()) {
         (Some(only), None) => Ok(only),
-        (Some(_), Some(_)) => Err(Refusal::new(
+        (Some(_), Some(_)) => Err(PublicError::new(
             "AMBIGUOUS_PROPOSAL",
             "more than one proposal begins like this; give more of the id",
         )
@@ -203,9 +203,11 @@ pub(crate) fn unfinished(
 }
 
 /// The signed proposal and what it says.
-pub(crate) fn signed(conn: &Connection, row: &ProposalRow) -> Result<(Envelope, Proposal), StoreError> {
+pub(crate) fn signed(conn: &Connection, row: &ProposalRow) -> Result<(DsseEnvelope, Proposal), StoreError> {
     let envelope = events::envelope(conn, row.created_seq)?;
-    let proposal = envelope.peek(Kind::Proposal).map_err(|_| damaged())?;
+    let proposal = envelope
+        .decode_unverified(ObjectKind::Proposal)
+        .map_err(|_| damaged())?;
     Ok((envelope, proposal))
 }
 
@@ -223,7 +225,7 @@ const UNSETTLED: [EventKind; 2] = [EventKind::WritebackReleased, EventKind::Writ
 pub(crate) fn newest_report(
     conn: &Connection,
     id: &ProposalId,
-) -> Result<(Option<Envelope>, Option<Envelope>), StoreError> {
+) -> Result<(Option<DsseEnvelope>, Option<DsseEnvelope>), StoreError> {
     if let Some(seq) = events::newest_of(conn, id.as_str(), &SETTLING)? {
         let body = super::records::settle_body(conn, seq)?;
         return Ok((Some(body.attempt), Some(body.receipt)));
@@ -241,8 +243,8 @@ pub(crate) fn newest_report_seq(conn: &Connection, id: &ProposalId) -> Result<Op
 }
 
 /// Said of what is not there and of what may not be seen alike.
-pub(crate) fn not_found() -> Refusal {
-    Refusal::new(
+pub(crate) fn not_found() -> PublicError {
+    PublicError::new(
         "PROPOSAL_NOT_FOUND",
         "no such proposal; `proposals list` shows what there is",
     )

@@ -4,10 +4,10 @@ use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 use synapsor_domain::canonical;
 use synapsor_domain::digest::Digest;
-use synapsor_domain::event::SettleBody;
+use synapsor_domain::error::PublicError;
+use synapsor_domain::event::AttemptFinishedBody;
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::limits::ENVELOPE_BYTES_MAX;
-use synapsor_domain::refusal::Refusal;
 
 use super::error::StoreError;
 use super::events;
@@ -61,7 +61,7 @@ pub(crate) fn receipt(conn: &Connection, id: &ProposalId) -> Result<Option<(Dige
 }
 
 /// Attempt report and receipt of one settling event.
-pub(crate) fn settle_body(conn: &Connection, seq: u64) -> Result<SettleBody, StoreError> {
+pub(crate) fn settle_body(conn: &Connection, seq: u64) -> Result<AttemptFinishedBody, StoreError> {
     canonical::decode_within(&events::body(conn, seq)?, 2 * ENVELOPE_BYTES_MAX)
         .map_err(|_| StoreError::Tampered(format!("the body of event {seq} holds no receipt")))
 }
@@ -179,7 +179,7 @@ fn places(
 /// Place of the evidence whose id is or begins with `text`, and the proposals that rest on it.
 pub(crate) fn resolve_evidence(conn: &Connection, text: &str) -> Result<(u64, Vec<String>), StepError> {
     let missing = || {
-        Refusal::new(
+        PublicError::new(
             "EVIDENCE_NOT_FOUND",
             "no such evidence; `evidence list` shows what there is",
         )
@@ -201,7 +201,7 @@ pub(crate) fn resolve_evidence(conn: &Connection, text: &str) -> Result<(u64, Ve
         [] => return Err(missing().into()),
         _ => {
             return Err(
-                Refusal::new("AMBIGUOUS_EVIDENCE", "more than one evidence id begins like this").into(),
+                PublicError::new("AMBIGUOUS_EVIDENCE", "more than one evidence id begins like this").into(),
             );
         }
     };

@@ -1,7 +1,7 @@
 //! Answers to requests that carry an id, so that a repeated request changes nothing.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::timestamp::{Span, Timestamp};
 
 use super::error::StoreError;
@@ -29,7 +29,7 @@ pub(crate) fn recall(conn: &Connection, key: &RequestKey) -> Result<Option<Strin
         .optional()?;
     match found {
         Some((fingerprint, answer)) if fingerprint == key.fingerprint => Ok(Some(answer)),
-        Some(_) => Err(Refusal::new(
+        Some(_) => Err(PublicError::new(
             "REQUEST_ID_REUSED",
             "this request_id was used for another request; choose a new one",
         )

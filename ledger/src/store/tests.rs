@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use rusqlite::Connection;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::event::EventKind;
-use synapsor_domain::log::Witness;
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::log::PinnedCheckpoint;
 use synapsor_domain::timestamp::Timestamp;
 
 use super::{NewEvent, ReadBody, Step, StepError, Store, StoreError, events, log, verify_file};
@@ -64,7 +64,7 @@ fn edit(path: &Path, sql: &str) {
 async fn every_answer_is_in_the_log_that_its_checkpoint_signs() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("s.db"));
-    let mut witness = Witness::new(ORIGIN);
+    let mut witness = PinnedCheckpoint::new(ORIGIN);
     for n in 0..9 {
         let done = store.write(|step| append(step, b"{}")).await.unwrap();
         assert_eq!((done.value, done.head.size), (n, n + 1));
@@ -102,7 +102,7 @@ async fn a_batch_keeps_the_order_of_its_requests_and_a_bad_one_does_not_sink_it(
                     .write(move |step| {
                         let seq = append(step, b"{}")?;
                         if n % 3 == 0 {
-                            return Err(Refusal::new("NO", "on purpose").into());
+                            return Err(PublicError::new("NO", "on purpose").into());
                         }
                         Ok(seq)
                     })
@@ -271,8 +271,8 @@ async fn two_hundred_clean_restarts_raise_no_alarm() {
 
 /// A store with every kind of record in it.
 async fn rich() -> (tempfile::TempDir, std::path::PathBuf) {
-    use synapsor_domain::signing::Kind;
-    use synapsor_domain::writeback::{AttemptResult, Outcome};
+    use synapsor_domain::signing::ObjectKind;
+    use synapsor_domain::writeback::{AttemptResult, ReceiptOutcome};
 
     use crate::test_kit::{WRITER, WRITER_KEY, caller, seal};
     let world = World::new();
@@ -280,8 +280,8 @@ async fn rich() -> (tempfile::TempDir, std::path::PathBuf) {
     let id = world.ordered(&draft).await;
     world.file(&world.draft("5")).await;
     let receipt = seal(
-        Kind::Receipt,
-        &world.receipt(&draft, Outcome::Applied),
+        ObjectKind::Receipt,
+        &world.receipt(&draft, ReceiptOutcome::Applied),
         WRITER_KEY,
     );
     let attempt = world.report(&draft, AttemptResult::Applied, Some(&receipt));
@@ -372,7 +372,7 @@ async fn an_older_but_whole_log_is_found_by_its_witness() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s.db");
     let store = open(&path);
-    let mut witness = Witness::new(ORIGIN);
+    let mut witness = PinnedCheckpoint::new(ORIGIN);
     add(&store, b"{}").await.unwrap();
     let old = dir.path().join("old.db");
     Connection::open(&path)

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use synapsor_chassis::files::FileLock;
 use synapsor_domain::approval::ApprovalRefusal;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::log::ConsistencyProof;
-use synapsor_domain::refusal::Refusal;
 use synapsor_domain::signing::SigningKey;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -27,7 +27,7 @@ pub(crate) const BATCH_MAX: usize = 256;
 pub enum StepError {
     /// The request itself was refused.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] PublicError),
     /// The store could not do its work.
     #[error(transparent)]
     Store(#[from] StoreError),

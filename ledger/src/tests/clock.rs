@@ -1,7 +1,7 @@
 //! A wall clock that is stepped ends no proposal for good.
 
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::proposal::State;
+use synapsor_domain::proposal::ProposalState;
 use synapsor_domain::timestamp::Span;
 
 use crate::store::proposals;
@@ -11,7 +11,7 @@ const HOURS_2: i64 = 2 * 3_600_000;
 /// Past every deadline, and a second past the end of 32-bit time.
 const YEAR_2038: i64 = 2_147_483_648_000;
 
-async fn state(world: &World, id: &ProposalId) -> State {
+async fn state(world: &World, id: &ProposalId) -> ProposalState {
     let id = id.clone();
     let row = world.ledger.store.read(move |r| proposals::get(r.conn(), &id));
     row.await.unwrap().state
@@ -33,13 +33,13 @@ async fn stepped_wall_clock_expires_nothing_until_set_back() {
         world.ledger.sweep().await.unwrap();
         // Filing looks at deadlines too.
         world.file(&world.draft("1")).await;
-        assert_eq!(state(&world, &id).await, State::PendingReview);
+        assert_eq!(state(&world, &id).await, ProposalState::PendingReview);
         world.clock.set_ms(NOW_MS);
         world.ledger.sweep().await.unwrap();
-        assert_eq!(state(&world, &id).await, State::PendingReview);
+        assert_eq!(state(&world, &id).await, ProposalState::PendingReview);
         world.clock.advance_ms(Span::minutes(61).as_millis());
         world.ledger.sweep().await.unwrap();
-        assert_eq!(state(&world, &id).await, State::Expired);
+        assert_eq!(state(&world, &id).await, ProposalState::Expired);
     }
 }
 
@@ -58,9 +58,9 @@ async fn stepped_wall_clock_is_trusted_again_when_a_writer_agrees() {
         assert_eq!(world.ledger.expiry_time(), Some(world.now()));
         world.ledger.sweep().await.unwrap();
         let expected = if step > 0 {
-            State::Expired
+            ProposalState::Expired
         } else {
-            State::PendingReview
+            ProposalState::PendingReview
         };
         assert_eq!(state(&world, &id).await, expected);
     }

@@ -1,10 +1,10 @@
 //! What operators file.
 
 use synapsor_chassis::random;
-use synapsor_domain::approval::{ApprovalRule, Judge, Verdict};
+use synapsor_domain::approval::{ApprovalRule, DecisionKind, VerificationContext};
 use synapsor_domain::event::EventKind;
-use synapsor_domain::proposal::{ProposalMode, State};
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::proposal::{ProposalMode, ProposalState};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Span;
 
 use crate::store::StepError;
@@ -12,7 +12,7 @@ use crate::store::events::{self, TailFilter};
 use crate::test_kit::{ANN_KEY, BOB_KEY, Draft, NOBODY_KEY, OPERATOR, World, caller, seal};
 use crate::verdicts::Verdicts;
 
-async fn decide(world: &World, signed: Envelope) -> Result<State, String> {
+async fn decide(world: &World, signed: DsseEnvelope) -> Result<ProposalState, String> {
     let done = world
         .ledger
         .decide(caller(OPERATOR), &random::hex_id(16), signed)
@@ -23,7 +23,7 @@ async fn decide(world: &World, signed: Envelope) -> Result<State, String> {
     }
 }
 
-async fn order(world: &World, signed: Envelope) -> Result<u64, String> {
+async fn order(world: &World, signed: DsseEnvelope) -> Result<u64, String> {
     let done = world
         .ledger
         .request_apply(caller(OPERATOR), &random::hex_id(16), signed)
@@ -45,8 +45,12 @@ async fn refused_events(world: &World) -> usize {
         .unwrap()
 }
 
-fn approval(world: &World, draft: &Draft) -> Envelope {
-    seal(Kind::Decision, &world.decision(draft, Verdict::Approve), ANN_KEY)
+fn approval(world: &World, draft: &Draft) -> DsseEnvelope {
+    seal(
+        ObjectKind::Decision,
+        &world.decision(draft, DecisionKind::Approve),
+        ANN_KEY,
+    )
 }
 
 #[tokio::test]
@@ -55,13 +59,19 @@ async fn an_approval_then_an_order_make_a_proposal_wait_for_its_writer() {
     let draft = world.draft("0");
     world.file(&draft).await;
     let approval = approval(&world, &draft);
-    let early = seal(Kind::ApplyOrder, &world.order(&draft, &[]), ANN_KEY);
+    let early = seal(ObjectKind::ApplyOrder, &world.order(&draft, &[]), ANN_KEY);
     assert_eq!(order(&world, early).await, Err("PROPOSAL_NOT_APPROVED".into()));
-    assert_eq!(decide(&world, approval.clone()).await, Ok(State::Approved));
+    assert_eq!(
+        decide(&world, approval.clone()).await,
+        Ok(ProposalState::Approved)
+    );
     // The same decision again is the same decision.
-    assert_eq!(decide(&world, approval.clone()).await, Ok(State::Approved));
-    let digest = approval.digest(Kind::Decision).unwrap();
-    let signed = seal(Kind::ApplyOrder, &world.order(&draft, &[digest]), ANN_KEY);
+    assert_eq!(
+        decide(&world, approval.clone()).await,
+        Ok(ProposalState::Approved)
+    );
+    let digest = approval.digest(ObjectKind::Decision).unwrap();
+    let signed = seal(ObjectKind::ApplyOrder, &world.order(&draft, &[digest]), ANN_KEY);
     let seq = order(&world, signed.clone()).await.unwrap();
     assert_eq!(order(&world, signed).await, Ok(seq));
     assert_eq!(refused_events(&world).await, 1);
@@ -73,44 +83,44 @@ async fn decisions_that_do_not_verify_are_refused_and_recorded() {
     let world = World::new();
     let draft = world.draft("0");
     world.file(&draft).await;
-    let good = world.decision(&draft, Verdict::Approve);
-    let forged = seal(Kind::Decision, &good, NOBODY_KEY);
+    let good = world.decision(&draft, DecisionKind::Approve);
+    let forged = seal(ObjectKind::Decision, &good, NOBODY_KEY);
     assert_eq!(decide(&world, forged).await, Err("refused:key".into()));
-    let mut broken = seal(Kind::Decision, &good, ANN_KEY);
+    let mut broken = seal(ObjectKind::Decision, &good, ANN_KEY);
     broken.signatures[0].sig[5] ^= 1;
     assert_eq!(decide(&world, broken).await, Err("refused:signature".into()));
     let mut elsewhere = good.clone();
     elsewhere.audience.deployment_id = "other".into();
     assert_eq!(
-        decide(&world, seal(Kind::Decision, &elsewhere, ANN_KEY)).await,
+        decide(&world, seal(ObjectKind::Decision, &elsewhere, ANN_KEY)).await,
         Err("refused:audience".into())
     );
     let mut late = good.clone();
     late.expires_at = world.now();
     assert_eq!(
-        decide(&world, seal(Kind::Decision, &late, ANN_KEY)).await,
+        decide(&world, seal(ObjectKind::Decision, &late, ANN_KEY)).await,
         Err("refused:expired".into())
     );
     let mut unseen = good.clone();
     unseen.render.digest = unseen.proposal_digest;
     assert_eq!(
-        decide(&world, seal(Kind::Decision, &unseen, ANN_KEY)).await,
+        decide(&world, seal(ObjectKind::Decision, &unseen, ANN_KEY)).await,
         Err("refused:render".into())
     );
     let mut other = good.clone();
     other.proposal_digest = other.contract_digest;
     assert_eq!(
-        decide(&world, seal(Kind::Decision, &other, ANN_KEY)).await,
+        decide(&world, seal(ObjectKind::Decision, &other, ANN_KEY)).await,
         Err("refused:digest".into())
     );
     let mut by_bob = good.clone();
     by_bob.approver.key_id = crate::test_kit::key(BOB_KEY).key_id();
     by_bob.approver.person = "bob".into();
     assert_eq!(
-        decide(&world, seal(Kind::Decision, &by_bob, BOB_KEY)).await,
+        decide(&world, seal(ObjectKind::Decision, &by_bob, BOB_KEY)).await,
         Err("refused:role".into())
     );
-    let mut payload = seal(Kind::Decision, &good, ANN_KEY);
+    let mut payload = seal(ObjectKind::Decision, &good, ANN_KEY);
     payload.payload = String::from_utf8(payload.payload)
         .unwrap()
         .replacen("\"v\":1", "\"v\":1,\"v\":1", 1)
@@ -126,10 +136,13 @@ async fn a_revoked_key_stops_counting_as_soon_as_the_trust_file_says_so() {
     let draft = world.draft("0");
     world.file(&draft).await;
     let approval = approval(&world, &draft);
-    assert_eq!(decide(&world, approval.clone()).await, Ok(State::Approved));
+    assert_eq!(
+        decide(&world, approval.clone()).await,
+        Ok(ProposalState::Approved)
+    );
     world.revoke_ann();
-    let digest = approval.digest(Kind::Decision).unwrap();
-    let signed = seal(Kind::ApplyOrder, &world.order(&draft, &[digest]), ANN_KEY);
+    let digest = approval.digest(ObjectKind::Decision).unwrap();
+    let signed = seal(ObjectKind::ApplyOrder, &world.order(&draft, &[digest]), ANN_KEY);
     assert_eq!(order(&world, signed).await, Err("refused:key".into()));
 }
 
@@ -141,11 +154,11 @@ async fn an_order_on_an_expired_approval_is_refused() {
     let approval = approval(&world, &draft);
     decide(&world, approval.clone()).await.unwrap();
     world.clock.advance_ms(Span::minutes(61).as_millis());
-    let digest = approval.digest(Kind::Decision).unwrap();
-    let signed = seal(Kind::ApplyOrder, &world.order(&draft, &[digest]), ANN_KEY);
+    let digest = approval.digest(ObjectKind::Decision).unwrap();
+    let signed = seal(ObjectKind::ApplyOrder, &world.order(&draft, &[digest]), ANN_KEY);
     assert_eq!(order(&world, signed).await, Err("refused:expired".into()));
     let unknown = seal(
-        Kind::ApplyOrder,
+        ObjectKind::ApplyOrder,
         &world.order(&draft, &[draft.proposal.contract_digest]),
         ANN_KEY,
     );
@@ -157,8 +170,12 @@ async fn a_rejected_proposal_is_final_and_may_be_proposed_anew() {
     let world = World::new();
     let draft = world.draft("0");
     world.file(&draft).await;
-    let deny = seal(Kind::Decision, &world.decision(&draft, Verdict::Deny), ANN_KEY);
-    assert_eq!(decide(&world, deny).await, Ok(State::Rejected));
+    let deny = seal(
+        ObjectKind::Decision,
+        &world.decision(&draft, DecisionKind::Reject),
+        ANN_KEY,
+    );
+    assert_eq!(decide(&world, deny).await, Ok(ProposalState::Rejected));
     assert_eq!(
         decide(&world, approval(&world, &draft)).await,
         Err("PROPOSAL_NOT_PENDING_REVIEW".into())
@@ -175,11 +192,11 @@ async fn quorum_counts_distinct_persons() {
     world.file(&draft).await;
     assert_eq!(
         decide(&world, approval(&world, &draft)).await,
-        Ok(State::PendingReview)
+        Ok(ProposalState::PendingReview)
     );
     assert_eq!(
         decide(&world, approval(&world, &draft)).await,
-        Ok(State::PendingReview)
+        Ok(ProposalState::PendingReview)
     );
     world.ledger.store.verify_full().await.unwrap();
 }
@@ -201,9 +218,9 @@ async fn a_reason_that_holds_a_secret_is_refused_without_being_kept() {
     let world = World::new();
     let draft = world.draft("0");
     world.file(&draft).await;
-    let mut decision = world.decision(&draft, Verdict::Approve);
+    let mut decision = world.decision(&draft, DecisionKind::Approve);
     decision.reason = Some("see postgres://u:hunter2@h/db".into());
-    let signed = seal(Kind::Decision, &decision, ANN_KEY);
+    let signed = seal(ObjectKind::Decision, &decision, ANN_KEY);
     assert_eq!(
         decide(&world, signed).await,
         Err("SECRET_MATERIAL_REJECTED".into())
@@ -236,7 +253,12 @@ async fn a_proposal_is_found_by_id_prefix_code_and_latest() {
     let world = World::new();
     let draft = world.draft("0");
     let id = world.file(&draft).await;
-    let code = draft.signed().0.digest(Kind::Proposal).unwrap().short_code();
+    let code = draft
+        .signed()
+        .0
+        .digest(ObjectKind::Proposal)
+        .unwrap()
+        .short_code();
     for name in [
         id.to_string(),
         id.as_str()[..12].to_owned(),
@@ -275,30 +297,30 @@ async fn the_writing_thread_looks_verdicts_up_instead_of_verifying() {
     let verdicts = world
         .ledger
         .store
-        .read(move |r| Verdicts::of(r, (Kind::Decision, &presented), &judged_by, now))
+        .read(move |r| Verdicts::of(r, (ObjectKind::Decision, &presented), &judged_by, now))
         .await
         .unwrap();
     let (proposal, _, _) = draft.signed();
-    let judge = Judge {
+    let judge = VerificationContext {
         trust: &trust.file,
         now,
         proposal: verdicts.proposal.as_ref().unwrap(),
-        proposal_digest: proposal.digest(Kind::Proposal).unwrap(),
+        proposal_digest: proposal.digest(ObjectKind::Proposal).unwrap(),
     };
     assert_eq!(judge.proposal.id, id);
     for known in [&first, &second] {
-        let digest = known.digest(Kind::Decision).unwrap();
-        let unread = || -> Result<Envelope, StepError> { panic!("read again") };
+        let digest = known.digest(ObjectKind::Decision).unwrap();
+        let unread = || -> Result<DsseEnvelope, StepError> { panic!("read again") };
         let verdict = verdicts.on_file(digest, unread, &judge).unwrap().unwrap();
         assert_eq!(verdict.person(), "ann");
     }
     // One that was filed in between is verified where it is met, and a forged one counts nowhere.
     let third = seal(
-        Kind::Decision,
-        &world.decision(&draft, Verdict::Approve),
+        ObjectKind::Decision,
+        &world.decision(&draft, DecisionKind::Approve),
         NOBODY_KEY,
     );
-    let digest = third.digest(Kind::Decision).unwrap();
+    let digest = third.digest(ObjectKind::Decision).unwrap();
     let verdict = verdicts.on_file(digest, || Ok(third.clone()), &judge).unwrap();
     assert_eq!(verdict.unwrap_err().rule, ApprovalRule::Key);
     // A copy of a good payload with another signature has the same digest and not the same verdict.

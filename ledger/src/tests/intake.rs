@@ -1,10 +1,10 @@
 //! What readers file.
 
+use synapsor_domain::error::PublicError;
 use synapsor_domain::event::EventKind;
 use synapsor_domain::limits::OPEN_PROPOSALS_MAX;
-use synapsor_domain::proposal::State;
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::Kind;
+use synapsor_domain::proposal::ProposalState;
+use synapsor_domain::signing::ObjectKind;
 use synapsor_domain::timestamp::Span;
 use synapsor_domain::value::{ColumnValue, Value};
 
@@ -21,7 +21,7 @@ async fn file(world: &World, request: &str, draft: &Draft) -> Result<(String, bo
     let filed = filed.map_err(code)?.value.unwrap();
     let id = filed
         .envelope
-        .peek::<synapsor_domain::proposal::Proposal>(Kind::Proposal)
+        .decode_unverified::<synapsor_domain::proposal::Proposal>(ObjectKind::Proposal)
         .unwrap()
         .id;
     Ok((id.to_string(), filed.repeated))
@@ -145,13 +145,13 @@ async fn an_object_that_no_trusted_reader_signed_is_refused() {
     let draft = world.draft("0");
     let (proposal, evidence, audit) = draft.signed();
     let forged_proposal = Record::Proposal {
-        proposal: seal(Kind::Proposal, &draft.proposal, NOBODY_KEY),
+        proposal: seal(ObjectKind::Proposal, &draft.proposal, NOBODY_KEY),
         evidence,
         audit: audit.clone(),
     };
     let forged_evidence = Record::Proposal {
         proposal,
-        evidence: seal(Kind::Evidence, &draft.evidence, NOBODY_KEY),
+        evidence: seal(ObjectKind::Evidence, &draft.evidence, NOBODY_KEY),
         audit,
     };
     for forged in [forged_proposal, forged_evidence] {
@@ -232,14 +232,14 @@ async fn an_expired_proposal_may_be_proposed_anew() {
         .read(move |r| Ok(crate::store::proposals::get(r.conn(), &first.proposal.id)?.state))
         .await
         .unwrap();
-    assert_eq!(state, State::Expired);
+    assert_eq!(state, ProposalState::Expired);
 }
 
 #[tokio::test]
 async fn reads_and_refused_calls_are_recorded() {
     let world = World::new();
     let evidence = world.draft("0").evidence;
-    let signed = seal(Kind::Evidence, &evidence, crate::test_kit::READER_KEY);
+    let signed = seal(ObjectKind::Evidence, &evidence, crate::test_kit::READER_KEY);
     let read = |audit| Record::Read {
         evidence: signed.clone(),
         audit,
@@ -273,7 +273,7 @@ async fn filings_of_one_request_stand_or_fall_by_themselves() {
     let other = world.draft("1");
     let (_, signed, record) = other.signed();
     let forged = Record::Proposal {
-        proposal: seal(Kind::Proposal, &other.proposal, NOBODY_KEY),
+        proposal: seal(ObjectKind::Proposal, &other.proposal, NOBODY_KEY),
         evidence: signed,
         audit: record,
     };
@@ -282,7 +282,7 @@ async fn filings_of_one_request_stand_or_fall_by_themselves() {
     let filings = vec![
         Ok(filing("a", proposal(&first))),
         Ok(filing("b", forged)),
-        Err(Refusal::new("MALFORMED", "unreadable")),
+        Err(PublicError::new("MALFORMED", "unreadable")),
         Ok(filing("c", proposal(&same))),
         Ok(filing(
             "d",

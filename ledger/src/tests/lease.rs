@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use synapsor_chassis::random;
-use synapsor_domain::approval::Verdict;
+use synapsor_domain::approval::DecisionKind;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::log::verify_checkpoint;
-use synapsor_domain::proposal::{Proposal, State};
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::proposal::{Proposal, ProposalState};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::value::{ColumnValue, Value};
 use synapsor_domain::writeback::AttemptResult;
 use tokio::sync::mpsc;
@@ -23,7 +23,7 @@ use crate::test_kit::{
 
 pub(super) const OTHER_WRITER: &str = "spiffe://dep-test/writer/w2";
 
-pub(super) type Jobs = mpsc::Receiver<Result<Leased, Refusal>>;
+pub(super) type Jobs = mpsc::Receiver<Result<Leased, PublicError>>;
 
 pub(super) fn open(world: &World, writer: &str, capacity: u32) -> Jobs {
     let (sender, receiver) = mpsc::channel(4);
@@ -39,7 +39,7 @@ pub(super) fn open(world: &World, writer: &str, capacity: u32) -> Jobs {
     receiver
 }
 
-pub(super) async fn next(jobs: &mut Jobs) -> Result<Job, Refusal> {
+pub(super) async fn next(jobs: &mut Jobs) -> Result<Job, PublicError> {
     loop {
         match next_message(jobs).await? {
             Leased::Job(job) => return Ok(*job),
@@ -55,7 +55,7 @@ fn job_of(leased: Leased) -> Job {
     }
 }
 
-pub(super) async fn next_message(jobs: &mut Jobs) -> Result<Leased, Refusal> {
+pub(super) async fn next_message(jobs: &mut Jobs) -> Result<Leased, PublicError> {
     tokio::time::timeout(Duration::from_secs(20), jobs.recv())
         .await
         .expect("a message in time")
@@ -186,11 +186,15 @@ async fn a_start_is_durable_idempotent_and_ends_the_time_of_rejection() {
             .unwrap();
         assert_eq!(started.value, 1);
     }
-    let deny = seal(Kind::Decision, &world.decision(&draft, Verdict::Deny), ANN_KEY);
+    let deny = seal(
+        ObjectKind::Decision,
+        &world.decision(&draft, DecisionKind::Reject),
+        ANN_KEY,
+    );
     // A rejection is on file from now on, and only a receipt ends the proposal.
     let decided = world.ledger.decide(caller(OPERATOR), "deny", deny).await;
     let decided = decided.unwrap().value.unwrap();
-    assert_eq!(decided.state, State::PendingWorker);
+    assert_eq!(decided.state, ProposalState::PendingWorker);
     // The writer goes away; a stream that is still open would be given the lapsed lease again.
     drop(jobs);
     while world.ledger.streams.serves("main") {
@@ -218,7 +222,11 @@ async fn a_deny_before_the_start_reaches_the_holder_of_the_lease() {
     let mut jobs = open(&world, WRITER, 1);
     let id = world.ordered(&draft).await;
     let job = next(&mut jobs).await.unwrap();
-    let deny = seal(Kind::Decision, &world.decision(&draft, Verdict::Deny), ANN_KEY);
+    let deny = seal(
+        ObjectKind::Decision,
+        &world.decision(&draft, DecisionKind::Reject),
+        ANN_KEY,
+    );
     world
         .ledger
         .decide(caller(OPERATOR), "deny", deny.clone())
@@ -322,9 +330,9 @@ async fn row(world: &World, source: &str, tenant: &str, id: i128) -> Draft {
 }
 
 fn about(job: &Job) -> (String, String, String) {
-    let proposal: Proposal = Envelope::from_bytes(&job.proposal.body)
+    let proposal: Proposal = DsseEnvelope::from_bytes(&job.proposal.body)
         .unwrap()
-        .peek(Kind::Proposal)
+        .decode_unverified(ObjectKind::Proposal)
         .unwrap();
     let key = proposal.target.primary_key.value.as_text().unwrap_or_default();
     (proposal.source.id, proposal.requested_by.tenant, key.to_owned())
@@ -487,10 +495,14 @@ async fn what_moves_nothing_of_a_source_wakes_nobody_who_waits_for_it() {
     world.file(&world.draft("5")).await;
     assert_eq!(main.peek(), None);
     // What is refused leaves nothing behind, and wakes nobody.
-    let forged = world.decision(&world.draft("6"), Verdict::Approve);
+    let forged = world.decision(&world.draft("6"), DecisionKind::Approve);
     let _ = world
         .ledger
-        .decide(caller(OPERATOR), "forged", seal(Kind::Decision, &forged, ANN_KEY))
+        .decide(
+            caller(OPERATOR),
+            "forged",
+            seal(ObjectKind::Decision, &forged, ANN_KEY),
+        )
         .await;
     assert_eq!((crm.peek(), globex.peek(), main.peek()), (None, None, None));
 }
@@ -511,7 +523,10 @@ async fn unfinished_attempts_come_newest_first_and_in_pages() {
     let sources = vec!["main".to_owned(), "crm".to_owned()];
     let all = world.ledger.list_unfinished(sources.clone(), None).await.unwrap();
     let key = |unfinished: &crate::settle::Unfinished| {
-        let proposal: Proposal = unfinished.proposal.peek(Kind::Proposal).unwrap();
+        let proposal: Proposal = unfinished
+            .proposal
+            .decode_unverified(ObjectKind::Proposal)
+            .unwrap();
         proposal
             .target
             .primary_key

@@ -1,10 +1,10 @@
 //! What a retired key signed counts where the log holds it from before, and nothing of it after.
 
 use serde_json::{Value as Json, json};
-use synapsor_domain::approval::Verdict;
+use synapsor_domain::approval::DecisionKind;
 use synapsor_domain::event::EventKind;
-use synapsor_domain::signing::{Envelope, Kind};
-use synapsor_domain::writeback::{AttemptResult, Outcome};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
+use synapsor_domain::writeback::{AttemptResult, ReceiptOutcome};
 
 use crate::settle::Settlement;
 use crate::store::Store;
@@ -42,7 +42,7 @@ fn retire(world: &World, list: &str, at: &At) {
     std::fs::write(world.dir.path().join("trust.json"), trust.to_string()).unwrap();
 }
 
-async fn decide(world: &World, signed: Envelope) -> Result<u32, String> {
+async fn decide(world: &World, signed: DsseEnvelope) -> Result<u32, String> {
     let id = synapsor_chassis::random::hex_id(16);
     let done = world.ledger.decide(caller(OPERATOR), &id, signed).await.unwrap();
     done.value
@@ -50,7 +50,7 @@ async fn decide(world: &World, signed: Envelope) -> Result<u32, String> {
         .map_err(|refusal| refusal.code.to_string())
 }
 
-async fn order(world: &World, signed: Envelope) -> Result<(), String> {
+async fn order(world: &World, signed: DsseEnvelope) -> Result<(), String> {
     let id = synapsor_chassis::random::hex_id(16);
     let done = world
         .ledger
@@ -70,14 +70,18 @@ async fn approval_of_retired_key_counts_from_before_and_not_after() {
         let world = World::new();
         let draft = world.draft("0");
         world.file(&draft).await;
-        let approval = seal(Kind::Decision, &world.decision(&draft, Verdict::Approve), ANN_KEY);
+        let approval = seal(
+            ObjectKind::Decision,
+            &world.decision(&draft, DecisionKind::Approve),
+            ANN_KEY,
+        );
         assert_eq!(decide(&world, approval.clone()).await, Ok(1));
         retire(&world, "operators", &at);
-        let mut signed = world.order(&draft, &[approval.digest(Kind::Decision).unwrap()]);
+        let mut signed = world.order(&draft, &[approval.digest(ObjectKind::Decision).unwrap()]);
         signed.approver.key_id = key(BOB_KEY).key_id();
         signed.approver.person = "bob".to_owned();
         assert_eq!(
-            order(&world, seal(Kind::ApplyOrder, &signed, BOB_KEY)).await,
+            order(&world, seal(ObjectKind::ApplyOrder, &signed, BOB_KEY)).await,
             expected
         );
     }
@@ -90,9 +94,17 @@ async fn retired_operator_key_signs_nothing_new_but_rejections() {
     world.file(&first).await;
     world.file(&second).await;
     retire(&world, "operators", &At::Now);
-    let approval = seal(Kind::Decision, &world.decision(&first, Verdict::Approve), ANN_KEY);
+    let approval = seal(
+        ObjectKind::Decision,
+        &world.decision(&first, DecisionKind::Approve),
+        ANN_KEY,
+    );
     assert_eq!(decide(&world, approval).await, Err("refused:key".to_owned()));
-    let rejection = seal(Kind::Decision, &world.decision(&second, Verdict::Deny), ANN_KEY);
+    let rejection = seal(
+        ObjectKind::Decision,
+        &world.decision(&second, DecisionKind::Reject),
+        ANN_KEY,
+    );
     assert!(decide(&world, rejection).await.is_ok());
 }
 
@@ -119,8 +131,8 @@ async fn receipt_of_retired_writer_key_that_log_lacks_raises_an_alarm() {
         let draft = world.draft("0");
         let id = world.ordered(&draft).await;
         let receipt = seal(
-            Kind::Receipt,
-            &world.receipt(&draft, Outcome::Applied),
+            ObjectKind::Receipt,
+            &world.receipt(&draft, ReceiptOutcome::Applied),
             NOBODY_KEY,
         );
         // The receipt is of the old key, and a writer with a new one presents it.

@@ -2,9 +2,9 @@
 
 use synapsor_domain::event::EventKind;
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::proposal::State;
-use synapsor_domain::signing::{Envelope, Kind};
-use synapsor_domain::writeback::{AttemptResult, Outcome};
+use synapsor_domain::proposal::ProposalState;
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
+use synapsor_domain::writeback::{AttemptResult, ReceiptOutcome};
 
 use super::lease::{code, next, open};
 use crate::settle::Settlement;
@@ -41,9 +41,9 @@ async fn running() -> Running {
 }
 
 impl Running {
-    fn receipt(&self, outcome: Outcome) -> Envelope {
+    fn receipt(&self, outcome: ReceiptOutcome) -> DsseEnvelope {
         seal(
-            Kind::Receipt,
+            ObjectKind::Receipt,
             &self.world.receipt(&self.draft, outcome),
             WRITER_KEY,
         )
@@ -53,8 +53,8 @@ impl Running {
         &self,
         token: &[u8],
         result: AttemptResult,
-        receipt: Option<Envelope>,
-    ) -> Result<State, String> {
+        receipt: Option<DsseEnvelope>,
+    ) -> Result<ProposalState, String> {
         let attempt = self.world.report(&self.draft, result, receipt.as_ref());
         let settlement = Settlement {
             id: self.id.clone(),
@@ -68,7 +68,7 @@ impl Running {
         }
     }
 
-    async fn state(&self) -> State {
+    async fn state(&self) -> ProposalState {
         let id = self.id.clone();
         self.world
             .ledger
@@ -95,16 +95,16 @@ impl Running {
 #[tokio::test]
 async fn settling_twice_is_settling_once() {
     let run = running().await;
-    let receipt = run.receipt(Outcome::Applied);
+    let receipt = run.receipt(ReceiptOutcome::Applied);
     assert_eq!(
         run.settle(&run.token, AttemptResult::Applied, Some(receipt.clone()))
             .await,
-        Ok(State::Applied)
+        Ok(ProposalState::Applied)
     );
     assert_eq!(
         run.settle(&[], AttemptResult::AlreadyApplied, Some(receipt))
             .await,
-        Ok(State::Applied)
+        Ok(ProposalState::Applied)
     );
     assert_eq!(run.count(EventKind::WritebackApplied).await, 1);
     assert_eq!(run.count(EventKind::ReceiptAlarm).await, 0);
@@ -117,18 +117,18 @@ async fn a_second_different_receipt_raises_an_alarm_and_changes_nothing() {
     run.settle(
         &run.token,
         AttemptResult::Applied,
-        Some(run.receipt(Outcome::Applied)),
+        Some(run.receipt(ReceiptOutcome::Applied)),
     )
     .await
     .unwrap();
-    let conflict = run.receipt(Outcome::Conflict);
+    let conflict = run.receipt(ReceiptOutcome::Conflict);
     let refused = run
         .settle(&[], AttemptResult::Conflict("guard".into()), Some(conflict))
         .await;
     assert_eq!(refused, Err("RECEIPT_DIFFERS".into()));
     assert_eq!(
         (run.state().await, run.count(EventKind::ReceiptAlarm).await),
-        (State::Applied, 1)
+        (ProposalState::Applied, 1)
     );
     run.world.ledger.store.verify_full().await.unwrap();
 }
@@ -137,24 +137,24 @@ async fn a_second_different_receipt_raises_an_alarm_and_changes_nothing() {
 async fn a_receipt_that_no_trusted_writer_signed_ends_nothing() {
     let run = running().await;
     let forged = seal(
-        Kind::Receipt,
-        &run.world.receipt(&run.draft, Outcome::Applied),
+        ObjectKind::Receipt,
+        &run.world.receipt(&run.draft, ReceiptOutcome::Applied),
         NOBODY_KEY,
     );
     let refused = run.settle(&run.token, AttemptResult::Applied, Some(forged)).await;
     assert_eq!(refused, Err("refused:receipt_integrity".into()));
     assert_eq!(
         (run.state().await, run.count(EventKind::ReceiptAlarm).await),
-        (State::PendingWorker, 1)
+        (ProposalState::PendingWorker, 1)
     );
 }
 
 #[tokio::test]
 async fn a_report_must_name_the_receipt_that_comes_with_it() {
     let run = running().await;
-    let other = run.receipt(Outcome::Conflict);
+    let other = run.receipt(ReceiptOutcome::Conflict);
     let attempt = run.world.report(&run.draft, AttemptResult::Applied, Some(&other));
-    let receipt = Some(run.receipt(Outcome::Applied));
+    let receipt = Some(run.receipt(ReceiptOutcome::Applied));
     let settlement = Settlement {
         id: run.id.clone(),
         token: run.token.clone(),
@@ -163,7 +163,7 @@ async fn a_report_must_name_the_receipt_that_comes_with_it() {
     };
     let done = run.world.ledger.settle(caller(WRITER), settlement).await.unwrap();
     assert_eq!(done.value.unwrap_err().code, "refused:receipt_integrity");
-    assert_eq!(run.state().await, State::PendingWorker);
+    assert_eq!(run.state().await, ProposalState::PendingWorker);
 }
 
 #[tokio::test]
@@ -180,7 +180,7 @@ async fn a_refused_attempt_goes_back_to_approved_and_its_order_may_be_filed_agai
     );
     assert_eq!(
         run.settle(&run.token, refused.clone(), None).await,
-        Ok(State::Approved)
+        Ok(ProposalState::Approved)
     );
     // The lease went with it.
     assert_eq!(
@@ -225,7 +225,7 @@ async fn without_a_receipt_nothing_that_ends_a_proposal_is_believed() {
             Err("MALFORMED".into())
         );
     }
-    assert_eq!(run.state().await, State::PendingWorker);
+    assert_eq!(run.state().await, ProposalState::PendingWorker);
 }
 
 #[tokio::test]
@@ -249,7 +249,7 @@ async fn an_attempt_in_doubt_stays_open_until_a_receipt_resolves_it() {
         .report_in_doubt(caller(WRITER), settlement(run.token.clone()))
         .await
         .unwrap();
-    assert_eq!(run.state().await, State::InDoubt);
+    assert_eq!(run.state().await, ProposalState::InDoubt);
     assert_eq!(
         run.world
             .ledger
@@ -259,9 +259,12 @@ async fn an_attempt_in_doubt_stays_open_until_a_receipt_resolves_it() {
             .len(),
         1
     );
-    let abandoned = run.receipt(Outcome::Abandoned);
+    let abandoned = run.receipt(ReceiptOutcome::Abandoned);
     let result = AttemptResult::Tombstoned("abandoned".into());
-    assert_eq!(run.settle(&[], result, Some(abandoned)).await, Ok(State::Failed));
+    assert_eq!(
+        run.settle(&[], result, Some(abandoned)).await,
+        Ok(ProposalState::Failed)
+    );
     assert!(
         run.world
             .ledger

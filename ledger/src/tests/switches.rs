@@ -1,11 +1,11 @@
 //! Freezes, lifts and late rejections: on file, in force, and told to writers.
 
 use synapsor_chassis::random;
-use synapsor_domain::approval::{Approver, Freeze, Unfreeze, Verdict};
+use synapsor_domain::approval::{DecisionKind, Freeze, SignerInfo, Unfreeze};
 use synapsor_domain::digest::Digest;
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Span;
-use synapsor_domain::trust::Environment;
+use synapsor_domain::trust::DeploymentEnvironment;
 use synapsor_domain::writeback::SwitchConfirmation;
 
 use super::lease::{Jobs, next, next_message, open};
@@ -13,8 +13,8 @@ use crate::lease::Leased;
 use crate::switches::Stops;
 use crate::test_kit::{ANN_KEY, BOB_KEY, OPERATOR, WRITER, WRITER_KEY, World, caller, key, seal};
 
-fn approver(person: &str, seed: u8, role: &str) -> Approver {
-    Approver {
+fn approver(person: &str, seed: u8, role: &str) -> SignerInfo {
+    SignerInfo {
         key_id: key(seed).key_id(),
         person: person.into(),
         role: role.into(),
@@ -22,26 +22,26 @@ fn approver(person: &str, seed: u8, role: &str) -> Approver {
 }
 
 /// A freeze by bob, who may only view.
-fn freeze(world: &World) -> (Envelope, Digest) {
+fn freeze(world: &World) -> (DsseEnvelope, Digest) {
     let freeze = Freeze {
         v: 1,
         deployment_id: "dep-test".into(),
-        environment: Environment::Dev,
+        environment: DeploymentEnvironment::Dev,
         approver: approver("bob", BOB_KEY, "viewer"),
         issued_at: world.now(),
         nonce: random::hex_id(32),
         reason: None,
     };
-    let envelope = seal(Kind::Freeze, &freeze, BOB_KEY);
-    let digest = envelope.digest(Kind::Freeze).unwrap();
+    let envelope = seal(ObjectKind::Freeze, &freeze, BOB_KEY);
+    let digest = envelope.digest(ObjectKind::Freeze).unwrap();
     (envelope, digest)
 }
 
-fn lift(world: &World, freeze: Digest) -> Envelope {
+fn lift(world: &World, freeze: Digest) -> DsseEnvelope {
     let lift = Unfreeze {
         v: 1,
         deployment_id: "dep-test".into(),
-        environment: Environment::Dev,
+        environment: DeploymentEnvironment::Dev,
         writer: String::new(),
         approver: approver("ann", ANN_KEY, "applier"),
         issued_at: world.now(),
@@ -49,10 +49,10 @@ fn lift(world: &World, freeze: Digest) -> Envelope {
         nonce: random::hex_id(32),
         freeze_digest: Some(freeze),
     };
-    seal(Kind::Unfreeze, &lift, ANN_KEY)
+    seal(ObjectKind::Unfreeze, &lift, ANN_KEY)
 }
 
-async fn submit(world: &World, signed: &Envelope) -> Result<u64, String> {
+async fn submit(world: &World, signed: &DsseEnvelope) -> Result<u64, String> {
     let done = world.ledger.submit_switch(caller(OPERATOR), signed.clone()).await;
     done.map(|done| done.value)
         .map_err(|e| crate::refusal_of(e).code.to_string())
@@ -98,12 +98,12 @@ async fn freeze_is_in_force_until_the_lift_that_names_it() {
 async fn refuses_what_no_operator_signed() {
     let world = World::new();
     let (frozen, _) = freeze(&world);
-    let forged = Envelope {
-        signatures: seal(Kind::Freeze, &serde_json::json!({}), BOB_KEY).signatures,
+    let forged = DsseEnvelope {
+        signatures: seal(ObjectKind::Freeze, &serde_json::json!({}), BOB_KEY).signatures,
         ..frozen.clone()
     };
     assert_eq!(submit(&world, &forged).await, Err("refused:signature".to_owned()));
-    let expired = lift(&world, frozen.digest(Kind::Freeze).unwrap());
+    let expired = lift(&world, frozen.digest(ObjectKind::Freeze).unwrap());
     world.clock.advance_ms(6 * 60_000);
     assert_eq!(submit(&world, &expired).await, Err("refused:expired".to_owned()));
 }
@@ -135,14 +135,22 @@ async fn late_rejection_is_told_to_every_writer_of_the_source() {
         .start(caller(WRITER), id, job.token.to_vec())
         .await
         .unwrap();
-    let rejection = seal(Kind::Decision, &world.decision(&draft, Verdict::Deny), BOB_KEY);
+    let rejection = seal(
+        ObjectKind::Decision,
+        &world.decision(&draft, DecisionKind::Reject),
+        BOB_KEY,
+    );
     // By ann's own name it would be refused: bob signed it.
     let decided = world
         .ledger
         .decide(caller(OPERATOR), "no", rejection.clone())
         .await;
     assert!(decided.unwrap().value.is_err());
-    let rejection = seal(Kind::Decision, &world.decision(&draft, Verdict::Deny), ANN_KEY);
+    let rejection = seal(
+        ObjectKind::Decision,
+        &world.decision(&draft, DecisionKind::Reject),
+        ANN_KEY,
+    );
     let decided = world
         .ledger
         .decide(caller(OPERATOR), "yes", rejection.clone())
@@ -166,7 +174,7 @@ async fn confirmations_are_kept_one_for_each_writer() {
     let confirmation = |writer: &str| SwitchConfirmation {
         v: 1,
         deployment_id: "dep-test".into(),
-        environment: Environment::Dev,
+        environment: DeploymentEnvironment::Dev,
         switch_digest: digest,
         writer: writer.into(),
         frozen: true,
@@ -176,10 +184,10 @@ async fn confirmations_are_kept_one_for_each_writer() {
         at: world.now(),
     };
     for writer in ["w1", "w2", "w1"] {
-        let signed = seal(Kind::SwitchConfirmation, &confirmation(writer), WRITER_KEY);
+        let signed = seal(ObjectKind::SwitchConfirmation, &confirmation(writer), WRITER_KEY);
         world.ledger.confirm_switch(caller(WRITER), signed).await.unwrap();
     }
-    let forged = seal(Kind::SwitchConfirmation, &confirmation("w3"), ANN_KEY);
+    let forged = seal(ObjectKind::SwitchConfirmation, &confirmation("w3"), ANN_KEY);
     assert!(world.ledger.confirm_switch(caller(WRITER), forged).await.is_err());
     let found = world.ledger.switches(Some(digest)).await.unwrap();
     assert_eq!(found.confirmations.len(), 2);

@@ -1,12 +1,12 @@
 //! Proofs and logged records.
 
-use synapsor_domain::log::{ConsistencyProof, InclusionProof, LogError, LoggedRecord, Witness};
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
+use synapsor_domain::log::{ConsistencyProof, InclusionProof, LogError, PinnedCheckpoint, ProvenEntry};
 
 use super::{malformed, required};
 use crate::common::v1;
 
-fn log_error(field: &'static str) -> impl Fn(LogError) -> Refusal {
+fn log_error(field: &'static str) -> impl Fn(LogError) -> PublicError {
     move |error| malformed(field, error)
 }
 
@@ -22,9 +22,9 @@ impl From<&InclusionProof> for v1::InclusionProof {
 }
 
 impl TryFrom<v1::InclusionProof> for InclusionProof {
-    type Error = Refusal;
+    type Error = PublicError;
 
-    fn try_from(proof: v1::InclusionProof) -> Result<Self, Refusal> {
+    fn try_from(proof: v1::InclusionProof) -> Result<Self, PublicError> {
         Self::from_wire(proof.index, proof.size, &proof.hashes).map_err(log_error("proof"))
     }
 }
@@ -41,15 +41,15 @@ impl From<&ConsistencyProof> for v1::ConsistencyProof {
 }
 
 impl TryFrom<v1::ConsistencyProof> for ConsistencyProof {
-    type Error = Refusal;
+    type Error = PublicError;
 
-    fn try_from(proof: v1::ConsistencyProof) -> Result<Self, Refusal> {
+    fn try_from(proof: v1::ConsistencyProof) -> Result<Self, PublicError> {
         Self::from_wire(proof.old_size, proof.new_size, &proof.hashes).map_err(log_error("consistency"))
     }
 }
 
-impl From<&LoggedRecord> for v1::ProvenEntry {
-    fn from(record: &LoggedRecord) -> Self {
+impl From<&ProvenEntry> for v1::ProvenEntry {
+    fn from(record: &ProvenEntry) -> Self {
         Self {
             event: record.event_bytes.clone(),
             body_salt: record.body_salt.to_vec(),
@@ -59,10 +59,10 @@ impl From<&LoggedRecord> for v1::ProvenEntry {
     }
 }
 
-impl TryFrom<v1::ProvenEntry> for LoggedRecord {
-    type Error = Refusal;
+impl TryFrom<v1::ProvenEntry> for ProvenEntry {
+    type Error = PublicError;
 
-    fn try_from(record: v1::ProvenEntry) -> Result<Self, Refusal> {
+    fn try_from(record: v1::ProvenEntry) -> Result<Self, PublicError> {
         let body_salt = record
             .body_salt
             .try_into()
@@ -77,8 +77,8 @@ impl TryFrom<v1::ProvenEntry> for LoggedRecord {
     }
 }
 
-impl From<&Witness> for v1::TreeHead {
-    fn from(witness: &Witness) -> Self {
+impl From<&PinnedCheckpoint> for v1::TreeHead {
+    fn from(witness: &PinnedCheckpoint) -> Self {
         let root = if witness.size == 0 {
             Vec::new()
         } else {

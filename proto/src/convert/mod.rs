@@ -4,14 +4,14 @@ mod log;
 mod probe;
 mod signed;
 
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
 
 /// A message field that is absent or not what it must be.
-pub(crate) fn malformed(field: &'static str, problem: impl std::fmt::Display) -> Refusal {
-    Refusal::new("MALFORMED", format!("{field}: {problem}"))
+pub(crate) fn malformed(field: &'static str, problem: impl std::fmt::Display) -> PublicError {
+    PublicError::new("MALFORMED", format!("{field}: {problem}"))
 }
 
 /// A field that must be there.
-pub fn required<T>(field: &'static str, value: Option<T>) -> Result<T, Refusal> {
+pub fn required<T>(field: &'static str, value: Option<T>) -> Result<T, PublicError> {
     value.ok_or_else(|| malformed(field, "is missing"))
 }

@@ -1,13 +1,13 @@
 //! What a probe of a source found.
 
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::writeback::{ProbeFinding, Severity, SourceProbe};
+use synapsor_domain::error::PublicError;
+use synapsor_domain::writeback::{FindingSeverity, PreflightReport, ProbeFinding};
 
 use super::malformed;
 use crate::executor::v1;
 
-impl From<SourceProbe> for v1::PreflightReport {
-    fn from(probe: SourceProbe) -> Self {
+impl From<PreflightReport> for v1::PreflightReport {
+    fn from(probe: PreflightReport) -> Self {
         Self {
             source_id: probe.source_id,
             engine: probe.engine,
@@ -18,11 +18,11 @@ impl From<SourceProbe> for v1::PreflightReport {
     }
 }
 
-impl TryFrom<v1::PreflightReport> for SourceProbe {
-    type Error = Refusal;
+impl TryFrom<v1::PreflightReport> for PreflightReport {
+    type Error = PublicError;
 
-    fn try_from(probe: v1::PreflightReport) -> Result<Self, Refusal> {
-        let findings: Result<_, Refusal> = probe.findings.into_iter().map(TryInto::try_into).collect();
+    fn try_from(probe: v1::PreflightReport) -> Result<Self, PublicError> {
+        let findings: Result<_, PublicError> = probe.findings.into_iter().map(TryInto::try_into).collect();
         Ok(Self {
             source_id: probe.source_id,
             engine: probe.engine,
@@ -36,9 +36,9 @@ impl TryFrom<v1::PreflightReport> for SourceProbe {
 impl From<ProbeFinding> for v1::PreflightFinding {
     fn from(finding: ProbeFinding) -> Self {
         let severity = match finding.severity {
-            Severity::Fine => v1::FindingSeverity::Ok,
-            Severity::Warning => v1::FindingSeverity::Warning,
-            Severity::Problem => v1::FindingSeverity::Error,
+            FindingSeverity::Fine => v1::FindingSeverity::Ok,
+            FindingSeverity::Warning => v1::FindingSeverity::Warning,
+            FindingSeverity::Problem => v1::FindingSeverity::Error,
         };
         Self {
             severity: severity.into(),
@@ -50,13 +50,13 @@ impl From<ProbeFinding> for v1::PreflightFinding {
 }
 
 impl TryFrom<v1::PreflightFinding> for ProbeFinding {
-    type Error = Refusal;
+    type Error = PublicError;
 
-    fn try_from(finding: v1::PreflightFinding) -> Result<Self, Refusal> {
+    fn try_from(finding: v1::PreflightFinding) -> Result<Self, PublicError> {
         let severity = match finding.severity() {
-            v1::FindingSeverity::Ok => Severity::Fine,
-            v1::FindingSeverity::Warning => Severity::Warning,
-            v1::FindingSeverity::Error => Severity::Problem,
+            v1::FindingSeverity::Ok => FindingSeverity::Fine,
+            v1::FindingSeverity::Warning => FindingSeverity::Warning,
+            v1::FindingSeverity::Error => FindingSeverity::Problem,
             v1::FindingSeverity::Unspecified => return Err(malformed("severity", "is missing")),
         };
         if finding.code.is_empty() {
@@ -83,16 +83,20 @@ mod tests {
             text: "the role may not".to_owned(),
             fix: Some("GRANT".to_owned()),
         };
-        let probe = SourceProbe {
-            findings: [Severity::Problem, Severity::Warning, Severity::Fine]
-                .map(finding)
-                .to_vec(),
-            ..SourceProbe::unavailable("app", "sqlite", "timeout")
+        let probe = PreflightReport {
+            findings: [
+                FindingSeverity::Problem,
+                FindingSeverity::Warning,
+                FindingSeverity::Fine,
+            ]
+            .map(finding)
+            .to_vec(),
+            ..PreflightReport::unavailable("app", "sqlite", "timeout")
         };
         let wire = v1::PreflightReport::from(probe.clone());
-        assert_eq!(SourceProbe::try_from(wire.clone()).unwrap(), probe);
+        assert_eq!(PreflightReport::try_from(wire.clone()).unwrap(), probe);
         let mut bad = wire;
         bad.findings[0].severity = 0;
-        assert_eq!(SourceProbe::try_from(bad).unwrap_err().code, "MALFORMED");
+        assert_eq!(PreflightReport::try_from(bad).unwrap_err().code, "MALFORMED");
     }
 }

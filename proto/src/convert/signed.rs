@@ -1,13 +1,13 @@
 //! Signed objects.
 
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::{Envelope, Signature};
+use synapsor_domain::error::PublicError;
+use synapsor_domain::signing::{DsseEnvelope, Signature};
 
 use super::malformed;
 use crate::common::v1;
 
-impl From<&Envelope> for v1::DsseEnvelope {
-    fn from(envelope: &Envelope) -> Self {
+impl From<&DsseEnvelope> for v1::DsseEnvelope {
+    fn from(envelope: &DsseEnvelope) -> Self {
         let signatures = envelope
             .signatures
             .iter()
@@ -24,16 +24,16 @@ impl From<&Envelope> for v1::DsseEnvelope {
     }
 }
 
-impl From<Envelope> for v1::DsseEnvelope {
-    fn from(envelope: Envelope) -> Self {
+impl From<DsseEnvelope> for v1::DsseEnvelope {
+    fn from(envelope: DsseEnvelope) -> Self {
         Self::from(&envelope)
     }
 }
 
-impl TryFrom<v1::DsseEnvelope> for Envelope {
-    type Error = Refusal;
+impl TryFrom<v1::DsseEnvelope> for DsseEnvelope {
+    type Error = PublicError;
 
-    fn try_from(signed: v1::DsseEnvelope) -> Result<Self, Refusal> {
+    fn try_from(signed: v1::DsseEnvelope) -> Result<Self, PublicError> {
         let signatures = signed
             .signatures
             .into_iter()
@@ -41,7 +41,7 @@ impl TryFrom<v1::DsseEnvelope> for Envelope {
                 let keyid = s.key_id.parse().map_err(|e| malformed("key_id", e))?;
                 Ok(Signature { keyid, sig: s.sig })
             })
-            .collect::<Result<_, Refusal>>()?;
+            .collect::<Result<_, PublicError>>()?;
         let envelope = Self {
             payload: signed.payload,
             payload_type: signed.payload_type,

@@ -9,8 +9,8 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, Url, redirect};
 use synapsor_chassis::run::ExitError;
 use synapsor_domain::access_token::KEY_SET_BYTES_MAX;
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::trust::Environment;
+use synapsor_domain::error::PublicError;
+use synapsor_domain::trust::DeploymentEnvironment;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,7 +27,7 @@ impl Fetcher {
     ///
     /// # Errors
     /// `TOKEN_KEYS_ORIGIN` for an address that must not be asked from here.
-    pub(super) fn new(url: &str, environment: Environment) -> Result<Self, ExitError> {
+    pub(super) fn new(url: &str, environment: DeploymentEnvironment) -> Result<Self, ExitError> {
         let refuse = |why: &str| {
             let text = format!("`jwks_url` of the contract cannot be used: {why}");
             ExitError::usage("TOKEN_KEYS_ORIGIN", text)
@@ -35,7 +35,7 @@ impl Fetcher {
         };
         let url: Url = url.parse().map_err(|_| refuse("it is not a URL"))?;
         let reach = Reach {
-            loopback: environment == Environment::Dev,
+            loopback: environment == DeploymentEnvironment::Dev,
         };
         if url.scheme() != "https" && !reach.loopback {
             return Err(refuse("plain http is for environment `dev`"));
@@ -59,9 +59,10 @@ impl Fetcher {
     }
 
     /// The document at the address. The error's detail names no more than the step that failed.
-    pub(super) async fn fetch(&self) -> Result<Vec<u8>, Refusal> {
+    pub(super) async fn fetch(&self) -> Result<Vec<u8>, PublicError> {
         let failed = |why: String| {
-            Refusal::new("TOKEN_KEYS_UNAVAILABLE", "Access tokens cannot be checked now.").with_detail(why)
+            PublicError::new("TOKEN_KEYS_UNAVAILABLE", "Access tokens cannot be checked now.")
+                .with_detail(why)
         };
         let request = self
             .client
@@ -231,18 +232,18 @@ mod tests {
             "https://[::ffff:10.0.0.1]/keys",
             "https://127.0.0.1/keys",
         ] {
-            let error = Fetcher::new(url, Environment::Production).unwrap_err();
+            let error = Fetcher::new(url, DeploymentEnvironment::Production).unwrap_err();
             assert_eq!(error.code(), "TOKEN_KEYS_ORIGIN", "{url}");
         }
-        assert!(Fetcher::new("https://id.example.com/keys", Environment::Production).is_ok());
-        assert!(Fetcher::new("http://127.0.0.1:9/keys", Environment::Dev).is_ok());
-        assert!(Fetcher::new("http://10.0.0.1/keys", Environment::Dev).is_err());
+        assert!(Fetcher::new("https://id.example.com/keys", DeploymentEnvironment::Production).is_ok());
+        assert!(Fetcher::new("http://127.0.0.1:9/keys", DeploymentEnvironment::Dev).is_ok());
+        assert!(Fetcher::new("http://10.0.0.1/keys", DeploymentEnvironment::Dev).is_err());
     }
 
     #[tokio::test]
     async fn a_name_that_leads_to_this_machine_is_not_asked() {
         synapsor_chassis::harden::choose_tls_provider();
-        let fetcher = Fetcher::new("https://localhost/keys", Environment::Production).unwrap();
+        let fetcher = Fetcher::new("https://localhost/keys", DeploymentEnvironment::Production).unwrap();
         let refusal = fetcher.fetch().await.unwrap_err();
         assert_eq!(refusal.code, "TOKEN_KEYS_UNAVAILABLE");
         assert_eq!(refusal.detail.as_deref(), Some("no connection"));

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use synapsor_chassis::clock::Clock;
 use synapsor_chassis::files::{self, FileStamp};
 use synapsor_chassis::run::ExitError;
-use synapsor_domain::access_token::{KEY_SET_BYTES_MAX, KeySet};
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::trust::Environment;
+use synapsor_domain::access_token::{Jwks, KEY_SET_BYTES_MAX};
+use synapsor_domain::error::PublicError;
+use synapsor_domain::trust::DeploymentEnvironment;
 
 use super::fetch::Fetcher;
 
@@ -31,7 +31,7 @@ pub enum KeyOrigin {
 impl KeyOrigin {
     /// # Errors
     /// `TOKEN_KEYS_ORIGIN` for an address that must not be asked from here.
-    pub fn url(url: &str, environment: Environment) -> Result<Self, ExitError> {
+    pub fn url(url: &str, environment: DeploymentEnvironment) -> Result<Self, ExitError> {
         Fetcher::new(url, environment).map(Self::Url)
     }
 }
@@ -39,7 +39,7 @@ impl KeyOrigin {
 /// A key set with the document that it was read from.
 #[derive(Debug)]
 pub(super) struct Published {
-    pub(super) set: Arc<KeySet>,
+    pub(super) set: Arc<Jwks>,
     pub(super) document: Vec<u8>,
 }
 
@@ -80,7 +80,7 @@ impl Keys {
     }
 
     /// The keys as they count now.
-    pub(super) async fn current(&self) -> Result<Arc<Published>, Refusal> {
+    pub(super) async fn current(&self) -> Result<Arc<Published>, PublicError> {
         let fetcher = match &self.origin {
             KeyOrigin::File(path) => return self.read_file(path),
             KeyOrigin::Url(fetcher) => fetcher,
@@ -96,7 +96,7 @@ impl Keys {
     }
 
     /// The keys after another look at the origin, if it is not too early for one.
-    pub(super) async fn refresh(&self) -> Result<Arc<Published>, Refusal> {
+    pub(super) async fn refresh(&self) -> Result<Arc<Published>, PublicError> {
         let fetcher = match &self.origin {
             KeyOrigin::File(path) => return self.read_file(path),
             KeyOrigin::Url(fetcher) => fetcher,
@@ -106,7 +106,7 @@ impl Keys {
     }
 
     /// Asks the issuer, unless it was asked just now; falls back on what is held and not too old.
-    async fn look(&self, fetcher: &Fetcher) -> Result<Arc<Published>, Refusal> {
+    async fn look(&self, fetcher: &Fetcher) -> Result<Arc<Published>, PublicError> {
         let now_ms = self.clock.now_ms();
         let is_early = self
             .held()
@@ -135,12 +135,12 @@ impl Keys {
             }
         }
         self.held_for(STALE_MS)
-            .ok_or_else(|| Refusal::new("TOKEN_KEYS_UNAVAILABLE", "Access tokens cannot be checked now."))
+            .ok_or_else(|| PublicError::new("TOKEN_KEYS_UNAVAILABLE", "Access tokens cannot be checked now."))
     }
 
-    fn read_file(&self, path: &std::path::Path) -> Result<Arc<Published>, Refusal> {
+    fn read_file(&self, path: &std::path::Path) -> Result<Arc<Published>, PublicError> {
         let unusable = |error: &files::FileError| {
-            Refusal::new(
+            PublicError::new(
                 "TOKEN_KEYS_UNREADABLE",
                 format!("the key set cannot be used: {error}; {}", error.fix()),
             )
@@ -172,9 +172,9 @@ impl Keys {
     }
 }
 
-fn read(document: Vec<u8>) -> Result<Published, Refusal> {
+fn read(document: Vec<u8>) -> Result<Published, PublicError> {
     Ok(Published {
-        set: Arc::new(KeySet::parse(&document)?),
+        set: Arc::new(Jwks::parse(&document)?),
         document,
     })
 }

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use synapsor_chassis::clock::Clock;
 use synapsor_chassis::run::ExitError;
-pub use synapsor_domain::access_token::Scope;
-use synapsor_domain::access_token::{TokenError, TokenPolicy, VerifiedToken, Verifier};
+pub use synapsor_domain::access_token::TokenScope;
+use synapsor_domain::access_token::{CachingTokenVerifier, TokenError, TokenPolicy, VerifiedToken};
 use synapsor_domain::contract::Contract;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::limits::CLOCK_SKEW_SECONDS;
-use synapsor_domain::refusal::Refusal;
 use synapsor_domain::timestamp::{Span, Timestamp};
-use synapsor_domain::trust::Environment;
+use synapsor_domain::trust::DeploymentEnvironment;
 
 pub use keys::KeyOrigin;
 use keys::Keys;
@@ -27,7 +27,7 @@ pub struct Callers {
 
 #[derive(Debug)]
 struct Tokens {
-    verifier: Verifier,
+    verifier: CachingTokenVerifier,
     keys: Keys,
     clock: Arc<dyn Clock>,
 }
@@ -60,7 +60,7 @@ impl Callers {
     pub fn of_contract(
         contract: &Contract,
         file: Option<std::path::PathBuf>,
-        environment: Environment,
+        environment: DeploymentEnvironment,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ExitError> {
         let Some(source) = contract.tokens() else {
@@ -80,7 +80,7 @@ impl Callers {
         };
         Ok(Self {
             tokens: Some(Tokens {
-                verifier: Verifier::new(source.policy.clone()),
+                verifier: CachingTokenVerifier::new(source.policy.clone()),
                 keys: Keys::new(from, clock.clone())?,
                 clock,
             }),
@@ -96,13 +96,13 @@ impl Callers {
     ///
     /// # Errors
     /// `ACCESS_TOKEN_REQUIRED`, `ACCESS_TOKEN_REFUSED`, and `TOKEN_KEYS_UNAVAILABLE` if that cannot be known now.
-    pub async fn identify(&self, token: &str) -> Result<Caller, Refusal> {
+    pub async fn identify(&self, token: &str) -> Result<Caller, PublicError> {
         let Some(tokens) = &self.tokens else {
             return Ok(Caller::Own);
         };
         if token.is_empty() {
             let message = "Tenant and principal come from the caller's access token, and there is none.";
-            return Err(Refusal::new("ACCESS_TOKEN_REQUIRED", message));
+            return Err(PublicError::new("ACCESS_TOKEN_REQUIRED", message));
         }
         let now = Timestamp::from_unix_millis(tokens.clock.now_ms());
         let keys = tokens.keys.current().await?;
@@ -115,7 +115,7 @@ impl Callers {
         }
         verified.map(Caller::Bearer).map_err(|error| {
             let message = format!("The call is refused: {}.", error.description());
-            Refusal::new("ACCESS_TOKEN_REFUSED", message).with_detail(error.to_string())
+            PublicError::new("ACCESS_TOKEN_REFUSED", message).with_detail(error.to_string())
         })
     }
 
@@ -123,11 +123,11 @@ impl Callers {
     ///
     /// # Errors
     /// `TOKENS_NOT_USED`, or as [`Callers::identify`].
-    pub async fn published_keys(&self, refresh: bool) -> Result<Vec<u8>, Refusal> {
+    pub async fn published_keys(&self, refresh: bool) -> Result<Vec<u8>, PublicError> {
         let tokens = self
             .tokens
             .as_ref()
-            .ok_or_else(|| Refusal::new("TOKENS_NOT_USED", "callers of this reader show no tokens"))?;
+            .ok_or_else(|| PublicError::new("TOKENS_NOT_USED", "callers of this reader show no tokens"))?;
         let keys = if refresh {
             tokens.keys.refresh().await?
         } else {
@@ -140,16 +140,16 @@ impl Callers {
     ///
     /// # Errors
     /// `SCOPE_INSUFFICIENT` with the scope that would.
-    pub fn admit(&self, caller: &Caller, scope: Scope) -> Result<(), Refusal> {
+    pub fn admit(&self, caller: &Caller, scope: TokenScope) -> Result<(), PublicError> {
         let (Caller::Bearer(token), Some(policy)) = (caller, self.policy()) else {
             return Ok(());
         };
-        if token.scopes().open(scope, policy) {
+        if token.scopes().permits(scope, policy) {
             return Ok(());
         }
         let word = policy.word(scope);
         let message = format!("The access token does not open this; it needs the scope `{word}`.");
-        Err(Refusal::new("SCOPE_INSUFFICIENT", message))
+        Err(PublicError::new("SCOPE_INSUFFICIENT", message))
     }
 }
 

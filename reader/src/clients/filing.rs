@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use synapsor_chassis::grpc_channel::with_deadline;
-use synapsor_domain::log::Witness;
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
+use synapsor_domain::log::PinnedCheckpoint;
 use synapsor_proto::common::v1::ConsistencyProof;
 use synapsor_proto::ledger::v1::intake_service_client::IntakeServiceClient;
 use synapsor_proto::ledger::v1::{CallRecord, SubmitAccepted, SubmitRequest, call_record, submit_outcome};
@@ -32,14 +32,14 @@ pub(super) struct FilingQueue(mpsc::Sender<Waiting>);
 #[derive(Debug)]
 struct Waiting {
     filing: CallRecord,
-    answer: oneshot::Sender<Result<Answer, Refusal>>,
+    answer: oneshot::Sender<Result<Answer, PublicError>>,
 }
 
 /// What the ledger says of one filing, and of its log after all filings of the request.
 #[derive(Debug)]
 pub(super) struct Answer {
     /// What had been seen of the log when the request was sent.
-    pub(super) before: Witness,
+    pub(super) before: PinnedCheckpoint,
     pub(super) filed: SubmitAccepted,
     pub(super) checkpoint: Arc<str>,
     pub(super) consistency: Arc<[ConsistencyProof]>,
@@ -62,7 +62,7 @@ impl FilingQueue {
     ///
     /// # Errors
     /// The ledger's refusal, or that it cannot be reached.
-    pub(super) async fn file(&self, filing: CallRecord) -> Result<Answer, Refusal> {
+    pub(super) async fn file(&self, filing: CallRecord) -> Result<Answer, PublicError> {
         let ended = || unavailable("the road to the ledger is closed".to_owned());
         let (answer, answered) = oneshot::channel();
         let waiting = Waiting { filing, answer };
@@ -106,7 +106,7 @@ async fn serve(
     }
 }
 
-async fn send(intake: &mut IntakeServiceClient<Channel>, before: &Witness, batch: Vec<Waiting>) {
+async fn send(intake: &mut IntakeServiceClient<Channel>, before: &PinnedCheckpoint, batch: Vec<Waiting>) {
     let (filings, callers): (Vec<_>, Vec<_>) = batch.into_iter().map(|w| (w.filing, w.answer)).unzip();
     let request = SubmitRequest {
         records: filings,
@@ -142,7 +142,7 @@ async fn send(intake: &mut IntakeServiceClient<Channel>, before: &Witness, batch
                 consistency: consistency.clone(),
             }),
             Some(submit_outcome::Outcome::Error(no)) => {
-                Err(super::intake::judged(Refusal::received(no.code, no.message)))
+                Err(super::intake::judged(PublicError::from_peer(no.code, no.message)))
             }
             None => Err(unavailable("the ledger gave no outcome".to_owned())),
         };

@@ -9,8 +9,8 @@ use synapsor_chassis::grpc_channel::with_deadline;
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
 use synapsor_chassis::propagate::TraceParent;
 use synapsor_chassis::random;
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::Envelope;
+use synapsor_domain::error::PublicError;
+use synapsor_domain::signing::DsseEnvelope;
 use synapsor_domain::trust::TrustFile;
 use synapsor_proto::convert::required;
 use synapsor_proto::ledger::v1 as wire;
@@ -46,7 +46,7 @@ pub struct IntakeClient {
 #[derive(Debug, Clone)]
 pub(crate) struct Filed {
     /// The proposal that is open now, as the ledger gave it.
-    pub(crate) proposal: Envelope,
+    pub(crate) proposal: DsseEnvelope,
     pub(crate) repeated: bool,
     pub(crate) state: String,
 }
@@ -105,10 +105,10 @@ impl IntakeClient {
     /// Files a read that found its row.
     pub(crate) async fn record_read(
         &self,
-        evidence: &Envelope,
+        evidence: &DsseEnvelope,
         audit: Vec<u8>,
         filing: Filing<'_>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), PublicError> {
         let record = wire::ReadCall {
             evidence: Some(evidence.into()),
             audit,
@@ -117,7 +117,7 @@ impl IntakeClient {
     }
 
     /// Files a call that was refused.
-    pub(crate) async fn record_refusal(&self, audit: Vec<u8>, filing: Filing<'_>) -> Result<(), Refusal> {
+    pub(crate) async fn record_refusal(&self, audit: Vec<u8>, filing: Filing<'_>) -> Result<(), PublicError> {
         let record = Record::Failed(wire::FailedCall { audit });
         self.file(record, filing).await.map(drop)
     }
@@ -125,11 +125,11 @@ impl IntakeClient {
     /// Files a proposal with its evidence, all or nothing.
     pub(crate) async fn file_proposal(
         &self,
-        proposal: &Envelope,
-        evidence: &Envelope,
+        proposal: &DsseEnvelope,
+        evidence: &DsseEnvelope,
         audit: Vec<u8>,
         filing: Filing<'_>,
-    ) -> Result<Filed, Refusal> {
+    ) -> Result<Filed, PublicError> {
         let record = wire::ProposalCall {
             proposal: Some(proposal.into()),
             evidence: Some(evidence.into()),
@@ -144,7 +144,7 @@ impl IntakeClient {
         })
     }
 
-    async fn file(&self, record: Record, filing: Filing<'_>) -> Result<wire::SubmitAccepted, Refusal> {
+    async fn file(&self, record: Record, filing: Filing<'_>) -> Result<wire::SubmitAccepted, PublicError> {
         let answer = self
             .queue
             .file(wire::CallRecord {
@@ -161,12 +161,12 @@ impl IntakeClient {
     ///
     /// # Errors
     /// `LEDGER_UNAVAILABLE` if it does not answer or is not to be believed.
-    pub async fn look(&self, trust: &TrustFile) -> Result<(), Refusal> {
+    pub async fn look(&self, trust: &TrustFile) -> Result<(), PublicError> {
         let _turn = self.looking.lock().await;
         self.look_once(trust).await
     }
 
-    async fn look_once(&self, trust: &TrustFile) -> Result<(), Refusal> {
+    async fn look_once(&self, trust: &TrustFile) -> Result<(), PublicError> {
         for _ in 0..LOOKS_MAX {
             let before = self.witness.seen();
             let request = wire::GetCheckpointRequest {
@@ -194,7 +194,7 @@ impl IntakeClient {
     /// sent. A log that did not grow was rolled back: the request itself made it grow. The answer brings the proof
     /// along, except when other processes filed so much in between that none of its proofs fits; then it is
     /// asked for.
-    async fn believe(&self, answer: &Answer, trust: &TrustFile) -> Result<(), Refusal> {
+    async fn believe(&self, answer: &Answer, trust: &TrustFile) -> Result<(), PublicError> {
         let (before, note) = (&answer.before, &answer.checkpoint);
         let size = size_of(note).ok_or_else(|| disbelieved("the checkpoint does not read"))?;
         if size <= before.size {
@@ -222,12 +222,12 @@ fn size_of(note: &str) -> Option<u64> {
 }
 
 /// Why nothing was filed at all.
-pub(super) fn refused(status: &Status) -> Refusal {
+pub(super) fn refused(status: &Status) -> PublicError {
     judged(from_status(status))
 }
 
 /// The ledger's own word where it is about the call; else that it is not available.
-pub(super) fn judged(refusal: Refusal) -> Refusal {
+pub(super) fn judged(refusal: PublicError) -> PublicError {
     match refusal.code.as_ref() {
         "OPEN_PROPOSALS_EXCEEDED" | "SECRET_MATERIAL_REJECTED" => refusal,
         code => {
@@ -241,13 +241,13 @@ pub(super) fn judged(refusal: Refusal) -> Refusal {
     }
 }
 
-fn disbelieved(why: &str) -> Refusal {
+fn disbelieved(why: &str) -> PublicError {
     tracing::error!(why, "the ledger is not believed; nothing is answered until it is");
     unavailable(why.to_owned())
 }
 
-pub(super) fn unavailable(detail: String) -> Refusal {
-    Refusal::new(
+pub(super) fn unavailable(detail: String) -> PublicError {
+    PublicError::new(
         "LEDGER_UNAVAILABLE",
         "The ledger cannot take the record of this call.",
     )

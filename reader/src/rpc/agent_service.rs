@@ -7,7 +7,7 @@ use synapsor_chassis::propagate::TraceParent;
 use synapsor_chassis::secret::Secret;
 use synapsor_domain::access_token::TokenPolicy;
 use synapsor_domain::contract::ResultFormat;
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
 use synapsor_proto::executor::v1 as wire;
 use synapsor_proto::executor::v1::agent_service_server::AgentService;
 use synapsor_proto::status::to_status;
@@ -29,12 +29,12 @@ impl AgentRpc {
     }
 }
 
-fn format(number: u32) -> Result<Option<ResultFormat>, Refusal> {
+fn format(number: u32) -> Result<Option<ResultFormat>, PublicError> {
     match number {
         0 => Ok(None),
         1 => Ok(Some(ResultFormat::V1)),
         2 => Ok(Some(ResultFormat::V2)),
-        _ => Err(Refusal::new(
+        _ => Err(PublicError::new(
             "MALFORMED",
             "result_format: must be 1 or 2, or 0 for the contract's own",
         )),
@@ -63,7 +63,7 @@ impl AgentService for AgentRpc {
     ) -> Result<Response<wire::GetCatalogResponse>, Status> {
         let catalog = &self.reader.catalog;
         let catalog_json = serde_json::to_vec(catalog)
-            .map_err(|_| to_status(&Refusal::new("INTERNAL", "the catalog cannot be written")))?;
+            .map_err(|_| to_status(&PublicError::new("INTERNAL", "the catalog cannot be written")))?;
         let result_format = match self.reader.contract.result_format() {
             ResultFormat::V1 => 1,
             ResultFormat::V2 => 2,
@@ -132,7 +132,7 @@ impl AgentService for AgentRpc {
 /// The certificate identity of the gateway that asks.
 fn client<T>(request: &Request<T>) -> Result<String, Status> {
     caller(request).map(ToString::to_string).ok_or_else(|| {
-        to_status(&Refusal::new(
+        to_status(&PublicError::new(
             "IDENTITY_NOT_ALLOWED",
             "the caller has no identity",
         ))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
 use synapsor_proto::executor::v1 as wire;
 use synapsor_proto::executor::v1::schema_service_server::SchemaService;
 use synapsor_proto::status::to_status;
@@ -29,7 +29,7 @@ impl SchemaRpc {
         Self { reader }
     }
 
-    fn engine(&self, source: &str) -> Result<&dyn Engine, Refusal> {
+    fn engine(&self, source: &str) -> Result<&dyn Engine, PublicError> {
         let engines = &self.reader.engines;
         let found = match engines.len() {
             1 if source.is_empty() => engines.values().next(),
@@ -38,11 +38,11 @@ impl SchemaRpc {
         found.map(AsRef::as_ref).ok_or_else(|| {
             let names: Vec<&str> = engines.keys().map(String::as_str).collect();
             let text = format!("name a source of this reader: {}", names.join(", "));
-            Refusal::new("UNKNOWN_SOURCE", text)
+            PublicError::new("UNKNOWN_SOURCE", text)
         })
     }
 
-    async fn inspected(&self, request: wire::InspectRequest) -> Result<wire::InspectResponse, Refusal> {
+    async fn inspected(&self, request: wire::InspectRequest) -> Result<wire::InspectResponse, PublicError> {
         let engine = self.engine(&request.source_id)?;
         let scope = Scope {
             schema: request.schema.as_deref(),
@@ -52,15 +52,15 @@ impl SchemaRpc {
             .await
             .map_err(|error| source_refusal(&error))?;
         let inspection_json = serde_json::to_vec(&inspection)
-            .map_err(|_| Refusal::new("INTERNAL", "the inspection cannot be written"))?;
+            .map_err(|_| PublicError::new("INTERNAL", "the inspection cannot be written"))?;
         if inspection_json.len() + FRAME_BYTES > MESSAGE_BYTES_MAX {
             let text = "the catalogue is larger than one message: name a schema or a table";
-            return Err(Refusal::new("INSPECTION_TOO_LARGE", text));
+            return Err(PublicError::new("INSPECTION_TOO_LARGE", text));
         }
         Ok(wire::InspectResponse { inspection_json })
     }
 
-    async fn probed(&self, wanted: &str) -> Result<wire::PreflightReadResponse, Refusal> {
+    async fn probed(&self, wanted: &str) -> Result<wire::PreflightReadResponse, PublicError> {
         if !wanted.is_empty() {
             self.engine(wanted)?;
         }

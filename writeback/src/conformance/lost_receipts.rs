@@ -1,11 +1,11 @@
 //! Behaviours of the look for the newest known receipts: a database that lost one is not written.
 
 use synapsor_domain::approval::{
-    Approver, ReceiptAction, ReceiptOrder, VerifiedReceiptOrder, verify_receipt_order_at,
+    ReceiptAction, ReceiptOrder, SignerInfo, VerifiedReceiptOrder, verify_receipt_order_at,
 };
-use synapsor_domain::signing::{Envelope, Kind, SigningKey};
-use synapsor_domain::trust::{Environment, Position, TrustFile};
-use synapsor_domain::writeback::{Outcome, Receipt, ReceiptRef};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind, SigningKey};
+use synapsor_domain::trust::{DeploymentEnvironment, Position, TrustFile};
+use synapsor_domain::writeback::{Receipt, ReceiptOutcome, ReceiptRef};
 use synapsor_source::StoredReceipt;
 
 use super::behaviours::{AT, Db, Fixture, begin, commit, proposal_id};
@@ -32,7 +32,7 @@ fn known_of(n: u8, identity: &str) -> KnownReceipt {
         proposal_digest: format!("sha256:{}", format!("{n:02x}").repeat(32))
             .parse()
             .unwrap(),
-        outcome: Outcome::Applied,
+        outcome: ReceiptOutcome::Applied,
         reason: String::new(),
         rows_affected: 1,
         previous_version: None,
@@ -46,7 +46,7 @@ fn known_of(n: u8, identity: &str) -> KnownReceipt {
         database_identity: identity.to_owned(),
         created_at: AT.parse().unwrap(),
     };
-    let envelope = Envelope::seal(Kind::Receipt, &receipt, &key()).unwrap();
+    let envelope = DsseEnvelope::sign(ObjectKind::Receipt, &receipt, &key()).unwrap();
     let stored = StoredReceipt::from_envelope(&envelope).unwrap();
     KnownReceipt::of(receipt, &envelope, stored)
 }
@@ -182,12 +182,12 @@ fn unsigned(source: &str, action: ReceiptAction, receipts: Vec<ReceiptRef>) -> R
     ReceiptOrder {
         v: 1,
         deployment_id: "shop".to_owned(),
-        environment: Environment::Dev,
+        environment: DeploymentEnvironment::Dev,
         source: source.to_owned(),
         action,
         receipts,
         before: None,
-        approver: Approver {
+        approver: SignerInfo {
             key_id: key().key_id(),
             person: "alice".to_owned(),
             role: "applier".to_owned(),
@@ -208,6 +208,6 @@ fn signed(order: ReceiptOrder) -> VerifiedReceiptOrder {
         }]
     });
     let trust = TrustFile::parse(trust.to_string().as_bytes()).unwrap();
-    let envelope = Envelope::seal(Kind::ReceiptOrder, &order, &key).unwrap();
+    let envelope = DsseEnvelope::sign(ObjectKind::ReceiptOrder, &order, &key).unwrap();
     verify_receipt_order_at(&envelope, &trust, &Position::Unproven).unwrap()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 use synapsor_chassis::settings::EnvVars;
-use synapsor_domain::contract::Engine as EngineKind;
+use synapsor_domain::contract::EngineKind;
 use synapsor_domain::value::{Value, ValueKind};
 use synapsor_domain::writeback::{GrantPlan, GrantTarget, RECEIPT_TABLE, grants, receipt_table_ddl};
 use synapsor_engine::{Access, Credential, Opening};

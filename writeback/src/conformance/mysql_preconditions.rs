@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sqlx::AssertSqlSafe;
 use synapsor_domain::contract::{SideEffectAck, SideEffectWrite};
 use synapsor_domain::foreign_code::{Acknowledged, CodeForm};
-use synapsor_domain::schema::TableShape;
+use synapsor_domain::schema::TableSchema;
 use synapsor_domain::writeback::{RECEIPT_TABLE, mysql_procedures_ddl, receipt_table_ddl};
 use synapsor_engine::Access;
 use synapsor_source::catalogue::WRITER_ACCOUNT_TOO_POWERFUL;
@@ -195,14 +195,14 @@ impl Owned {
         Ok(())
     }
 
-    async fn shape(&self) -> TableShape {
+    async fn shape(&self) -> TableSchema {
         let schema = self.database.schema();
         self.writer.shape(&schema, "invoices").await.unwrap()
     }
 }
 
 /// Every definition of the table, with what it may write.
-fn acknowledged(shape: &TableShape, writes: &[(&str, u32)]) -> Acknowledged {
+fn acknowledged(shape: &TableSchema, writes: &[(&str, u32)]) -> Acknowledged {
     let writes = writes.iter().map(|(table, rows)| SideEffectWrite {
         table: (*table).to_owned(),
         rows: *rows,

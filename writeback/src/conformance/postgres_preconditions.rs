@@ -147,7 +147,7 @@ impl Owned {
 
     pub(super) fn acknowledge(
         &self,
-        shape: &synapsor_domain::schema::TableShape,
+        shape: &synapsor_domain::schema::TableSchema,
         writes: &[(&str, u32)],
     ) -> Acknowledged {
         let entries: Vec<SideEffectAck> = shape

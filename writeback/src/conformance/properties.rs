@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, TestRunner};
-use synapsor_domain::schema::TableShape;
+use synapsor_domain::schema::TableSchema;
 use synapsor_domain::value::{ColumnValue, Value, ValueKind};
 
 use super::behaviours::Account;
@@ -115,7 +115,7 @@ async fn what_fits_reads_back(db: Db) {
     assert!(fitted > cases() as usize / 2, "{fitted}");
 }
 
-async fn written(db: &Db, engine: &Account, shape: &TableShape, group: &[Value]) -> usize {
+async fn written(db: &Db, engine: &Account, shape: &TableSchema, group: &[Value]) -> usize {
     let mut transaction = engine.begin().await.unwrap().transaction;
     let mut fitted = 0;
     for value in group {

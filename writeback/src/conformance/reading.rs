@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use synapsor_domain::schema::Column;
+use synapsor_domain::schema::TableColumn;
 use synapsor_domain::value::{ColumnValue, Value};
 use synapsor_source::RowPlan;
 use synapsor_source::error::EngineErrorKind;
@@ -468,7 +468,7 @@ pub(crate) async fn values_that_would_change_do_not_fit(db: Db) {
     let engine = db.reader();
     let shape = engine.shape(&db.schema(), "kinds").await.unwrap();
     let fit = |column: &str, value: Value| {
-        let column: &Column = shape.column(column).unwrap();
+        let column: &TableColumn = shape.column(column).unwrap();
         engine.fit(column, &value)
     };
     for (column, value, held) in db.fits() {

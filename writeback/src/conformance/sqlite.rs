@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use synapsor_chassis::settings::EnvVars;
-use synapsor_domain::contract::Engine as EngineKind;
+use synapsor_domain::contract::EngineKind;
 use synapsor_domain::value::{Value, ValueKind};
 use synapsor_domain::writeback::{RECEIPT_TABLE, receipt_table_ddl};
 use synapsor_engine::sqlite::SqliteEngine;

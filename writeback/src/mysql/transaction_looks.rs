@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use synapsor_domain::foreign_code::{Acknowledged, ForeignCode};
-use synapsor_domain::schema::Column;
+use synapsor_domain::schema::TableColumn;
 use synapsor_engine::mysql::account_powers::account_powers;
 use synapsor_engine::mysql::column;
 use synapsor_engine::mysql::inspect::Described;
@@ -201,7 +201,7 @@ impl MysqlTransaction {
             lines.push("which triggers and foreign keys the table has cannot be seen".to_owned());
         }
         let changes = |name: &String| {
-            let by_itself = |column: &Column| column.generated || column::moves_by_itself(column);
+            let by_itself = |column: &TableColumn| column.generated || column::moves_by_itself(column);
             self.touched.contains(name) || shape.column(name).is_none_or(by_itself)
         };
         let follows = shape.referenced_by.iter().filter(|reference| {

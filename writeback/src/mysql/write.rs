@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use synapsor_domain::schema::TableShape;
+use synapsor_domain::schema::TableSchema;
 use synapsor_domain::timestamp::Timestamp;
 
 use crate::transaction::{
@@ -250,7 +250,7 @@ impl Transaction for MysqlTransaction {
         found.map_err(|failed| self.fail(failed.error))
     }
 
-    async fn shape(&mut self, schema: &str, table: &str) -> Result<TableShape, EngineError> {
+    async fn shape(&mut self, schema: &str, table: &str) -> Result<TableSchema, EngineError> {
         let looked = self.first.as_ref().and_then(|first| first.described.as_ref());
         if let Some(described) = looked
             && (described.shape.schema.as_str(), described.shape.table.as_str()) == (schema, table)

@@ -1,7 +1,7 @@
 //! Whether the account can do what a writeback does, and whether it can do more: the rights as the catalogue
 //! tells them, and every statement once with a condition that no row meets, rolled back.
 
-use synapsor_domain::schema::TableShape;
+use synapsor_domain::schema::TableSchema;
 use synapsor_engine::postgres::PostgresEngine;
 use synapsor_engine::postgres::check::{
     Report, Rights, check_account, check_columns, missing_rights, one, rights, text,
@@ -236,7 +236,7 @@ fn owner(report: &mut Report, rights: &Rights, name: &str) {
     }
 }
 
-fn table_notes(report: &mut Report, target: &CheckTarget, shape: &TableShape) {
+fn table_notes(report: &mut Report, target: &CheckTarget, shape: &TableSchema) {
     if let Some(found) = misfit(target, shape) {
         report.add(found.severity, found.code, found.text, found.fix);
     }

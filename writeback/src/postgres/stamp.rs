@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use synapsor_domain::foreign_code::ForeignCode;
-use synapsor_domain::schema::TableShape;
+use synapsor_domain::schema::TableSchema;
 
 use synapsor_engine::postgres::connect::{Facts, Lease};
 use synapsor_engine::postgres::dialect::Statement;
@@ -168,7 +168,7 @@ pub(super) struct Judged {
     pub(super) stamp: Stamp,
     pub(super) receipt_differences: Vec<Difference>,
     /// Absent if only the receipt table is concerned.
-    pub(super) shape: Option<Arc<TableShape>>,
+    pub(super) shape: Option<Arc<TableSchema>>,
     pub(super) code: Vec<ForeignCode>,
 }
 

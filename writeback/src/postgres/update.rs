@@ -1,6 +1,6 @@
 //! The UPDATE of one row on PostgreSQL.
 
-use synapsor_domain::schema::TableShape;
+use synapsor_domain::schema::TableSchema;
 use synapsor_engine::postgres::dialect::{
     Statement, cast, column, equals, matching, now_for, qualified, quote,
 };
@@ -12,7 +12,7 @@ use crate::transaction::RowChange;
 pub(super) fn update_row(
     plan: &RowPlan,
     change: RowChange<'_>,
-    shape: &TableShape,
+    shape: &TableSchema,
     process_id: i32,
 ) -> Result<Option<Statement>, EngineError> {
     let mut parameters = Vec::new();

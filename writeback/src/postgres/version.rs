@@ -1,6 +1,6 @@
 //! The version of a row: the transaction that wrote it, and its place.
 
-use synapsor_domain::schema::TableShape;
+use synapsor_domain::schema::TableSchema;
 use synapsor_domain::value::ColumnValue;
 use synapsor_engine::postgres::connect::Lease;
 use synapsor_engine::postgres::dialect::{self, Scope};
@@ -45,7 +45,7 @@ impl RowVersion {
 pub(super) async fn rows_with_version(
     lease: &mut Lease,
     plan: &RowPlan,
-    shape: &TableShape,
+    shape: &TableSchema,
     is_versioned: bool,
 ) -> Result<Vec<(Vec<ColumnValue>, Option<RowVersion>)>, EngineError> {
     let Some(mut statement) = dialect::select_row(plan, shape, Scope::Only)? else {
@@ -69,7 +69,7 @@ pub(super) async fn rows_with_version(
 /// The statement that reads the version of a row without parameters, for the message of the COMMIT; nothing if no row
 /// can have these keys. Values are given as hexadecimal digits, which mean the same under every setting; from a
 /// subquery, whose collation gives way to the column's, so that the key's index serves.
-pub(super) fn version_statement(plan: &RowPlan, shape: &TableShape) -> Result<Option<String>, EngineError> {
+pub(super) fn version_statement(plan: &RowPlan, shape: &TableSchema) -> Result<Option<String>, EngineError> {
     let Some(statement) = dialect::select_columns(plan, shape, COLUMNS, Scope::Only)? else {
         return Ok(None);
     };

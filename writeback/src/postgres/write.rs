@@ -10,7 +10,7 @@ use crate::transaction::{
 use crate::violation::{LookError, Violation, ViolationKind};
 use async_trait::async_trait;
 use synapsor_domain::foreign_code::Acknowledged;
-use synapsor_domain::schema::TableShape;
+use synapsor_domain::schema::TableSchema;
 use synapsor_engine::postgres::connect::{
     Connections, EXACT_SETTINGS, Facts, Failed, Lease, StatementCounts, local_settings, timeouts,
 };
@@ -188,7 +188,7 @@ impl PostgresTransaction {
         Ok(lease)
     }
 
-    async fn kept_shape(&self, lease: &mut Lease, plan: &RowPlan) -> Result<Arc<TableShape>, EngineError> {
+    async fn kept_shape(&self, lease: &mut Lease, plan: &RowPlan) -> Result<Arc<TableSchema>, EngineError> {
         self.shapes.kept_or_read(lease, &plan.schema, &plan.table).await
     }
 
@@ -259,18 +259,18 @@ impl Transaction for PostgresTransaction {
         Ok(found)
     }
 
-    async fn shape(&mut self, schema: &str, table: &str) -> Result<TableShape, EngineError> {
+    async fn shape(&mut self, schema: &str, table: &str) -> Result<TableSchema, EngineError> {
         if let Some(shape) = self
             .first
             .as_ref()
             .and_then(|first| first.shape_of(schema, table))
         {
-            return Ok(TableShape::clone(shape));
+            return Ok(TableSchema::clone(shape));
         }
         let mut lease = self.take()?;
         let shape = self.shapes.read(&mut lease, schema, table).await?;
         self.lease = Some(lease);
-        Ok(TableShape::clone(&shape))
+        Ok(TableSchema::clone(&shape))
     }
 
     async fn update(&mut self, plan: &RowPlan, change: RowChange<'_>) -> Result<u64, EngineError> {
@@ -476,7 +476,7 @@ async fn commit(mut lease: Lease, confirmed: &Confirmed, is_clean: bool) -> Resu
 async fn select(
     lease: &mut Lease,
     plan: &RowPlan,
-    shape: &TableShape,
+    shape: &TableSchema,
     is_locking: bool,
 ) -> Result<Rows, EngineError> {
     let Some(mut statement) = dialect::select_row(plan, shape, Scope::Only)? else {

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use rusqlite::hooks::Action;
 use rusqlite::{Connection, params_from_iter};
 use synapsor_domain::foreign_code::Acknowledged;
-use synapsor_domain::schema::TableShape;
+use synapsor_domain::schema::TableSchema;
 use synapsor_domain::timestamp::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
@@ -312,7 +312,7 @@ impl Transaction for SqliteTransaction {
             .await
     }
 
-    async fn shape(&mut self, schema: &str, table: &str) -> Result<TableShape, EngineError> {
+    async fn shape(&mut self, schema: &str, table: &str) -> Result<TableSchema, EngineError> {
         let (schema, table) = (schema.to_owned(), table.to_owned());
         self.held
             .run(move |s| inspect::shape(&s.connection, &schema, &table))

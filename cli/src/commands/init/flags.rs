@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 use synapsor_chassis::run::ExitError;
-use synapsor_domain::contract::{Advance, Mode};
-use synapsor_domain::draft::{Choices, DraftError, read_bounds, read_patch, read_states};
+use synapsor_domain::contract::{Mode, VersionAdvance};
+use synapsor_domain::scaffold::{DraftError, InitOptions, read_bounds, read_patch, read_states};
 
 use crate::commands::inspect::Database;
 
@@ -221,7 +221,7 @@ impl Args {
     }
 
     /// The flags as choices.
-    pub(super) fn choices(&self) -> Result<Choices, DraftError> {
+    pub(super) fn choices(&self) -> Result<InitOptions, DraftError> {
         let mut patch = Vec::new();
         for rule in &self.patch {
             patch.extend(read_patch(rule)?);
@@ -232,7 +232,7 @@ impl Args {
             }
         }
         let (names, variables) = (&self.names, &self.variables);
-        Ok(Choices {
+        Ok(InitOptions {
             engine: Some(self.database.engine.clone()).filter(|engine| engine != "auto"),
             mode: self.mode.as_deref().map(mode),
             schema: self.schema.clone(),
@@ -280,10 +280,10 @@ fn mode(word: &str) -> Mode {
     }
 }
 
-fn advance(word: &str) -> Advance {
+fn advance(word: &str) -> VersionAdvance {
     match word {
-        "increment" => Advance::Increment,
-        "now" => Advance::Now,
-        _ => Advance::None,
+        "increment" => VersionAdvance::Increment,
+        "now" => VersionAdvance::Now,
+        _ => VersionAdvance::None,
     }
 }

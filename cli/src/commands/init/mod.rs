@@ -9,9 +9,9 @@ use serde_json::json;
 use synapsor_chassis::files::{self, MODE_PUBLIC};
 use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
 use synapsor_domain::contract::{Mode, is_env_name};
-use synapsor_domain::draft::{Choices, Draft, DraftError, draft, read_answers};
 use synapsor_domain::inspection::{INSPECTION_BYTES_MAX, Inspection};
 use synapsor_domain::limits::FILE_BYTES_MAX;
+use synapsor_domain::scaffold::{DraftError, GeneratedContract, InitOptions, draft, read_answers};
 
 pub(crate) use flags::Args;
 
@@ -50,7 +50,7 @@ fn safe_lines(text: &str) -> String {
     text.lines().map(safe).collect::<Vec<_>>().join("\n")
 }
 
-fn choices(args: &Args) -> Result<Choices, ExitError> {
+fn choices(args: &Args) -> Result<InitOptions, ExitError> {
     let mut choices = args.choices().map_err(refused)?;
     if let Some(path) = &args.answers {
         let bytes = files::read_bounded(path, FILE_BYTES_MAX as u64)?;
@@ -77,7 +77,7 @@ fn choices(args: &Args) -> Result<Choices, ExitError> {
 /// The catalogue, from a file or from the database; an answers file can do without.
 async fn inspection(
     args: &Args,
-    choices: &Choices,
+    choices: &InitOptions,
     context: &Context,
 ) -> Result<Option<Inspection>, ExitError> {
     if let Some(path) = &args.inspection_json {
@@ -139,7 +139,7 @@ impl Place {
         }
     }
 
-    fn write(&self, drafted: &Draft) -> Result<(), ExitError> {
+    fn write(&self, drafted: &GeneratedContract) -> Result<(), ExitError> {
         let write = |path: &Path, text: &str| files::write_atomic(path, text.as_bytes(), MODE_PUBLIC);
         write(&self.contract, &drafted.contract)?;
         write(&self.env_example, &drafted.env_example)?;
@@ -147,7 +147,7 @@ impl Place {
     }
 }
 
-fn print_json(drafted: &Draft, place: &Place, is_dry: bool) -> Result<(), ExitError> {
+fn print_json(drafted: &GeneratedContract, place: &Place, is_dry: bool) -> Result<(), ExitError> {
     let contract: serde_json::Value = serde_json::from_str(&drafted.contract)
         .map_err(|_| ExitError::new("OUTPUT_FAILED", "the contract has no JSON form"))?;
     output::json(&json!({
@@ -162,7 +162,7 @@ fn print_json(drafted: &Draft, place: &Place, is_dry: bool) -> Result<(), ExitEr
     }))
 }
 
-fn show(drafted: &Draft, place: &Place, is_dry: bool) -> Result<(), ExitError> {
+fn show(drafted: &GeneratedContract, place: &Place, is_dry: bool) -> Result<(), ExitError> {
     for warning in &drafted.warnings {
         output::note(format!("warning: {}", safe(warning)));
     }

@@ -32,7 +32,7 @@ impl OwnContract {
             .iter()
             .find(|c| c.name == proposal.capability);
         match own {
-            Some(own) if own.seal(contract) == proposal.contract_digest => Self::Same,
+            Some(own) if own.contract_digest(contract) == proposal.contract_digest => Self::Same,
             Some(_) | None => Self::Differs,
         }
     }

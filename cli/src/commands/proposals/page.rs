@@ -1,7 +1,7 @@
 //! What a reviewer sees: the document that is signed, and beside it what is true now.
 
 use synapsor_chassis::run::ExitError;
-use synapsor_domain::approval::Verdict;
+use synapsor_domain::approval::DecisionKind;
 use synapsor_domain::review;
 
 use crate::operations::{self, Looked};
@@ -70,8 +70,8 @@ fn opinions(looked: &Looked) -> Vec<(&'static str, String)> {
         let d = decision.decision();
         let left = time_left(now, d.expires_at);
         let text = match d.decision {
-            Verdict::Approve => format!("{} approved, counts for {left}", decision.person()),
-            Verdict::Deny => format!("{} rejected", decision.person()),
+            DecisionKind::Approve => format!("{} approved, counts for {left}", decision.person()),
+            DecisionKind::Reject => format!("{} rejected", decision.person()),
         };
         fields.push(("", text));
         if let Some(reason) = &d.reason {

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Value as Json, json};
 use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, EXIT_USAGE, Exit, ExitError};
 use synapsor_domain::approval::ReceiptAction;
-use synapsor_domain::contract::Engine;
+use synapsor_domain::contract::EngineKind;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::limits::REASON_CHARS_MAX;
 use synapsor_domain::timestamp::{Span, Timestamp};
@@ -354,7 +354,7 @@ fn statement(source: &str, before: Timestamp, trust: &TrustFile, context: &Conte
         sources.find(|found| found.name == source)
     });
     let quote = match found.map(|source| source.engine) {
-        Some(Engine::Mysql) => '`',
+        Some(EngineKind::Mysql) => '`',
         _ => '"',
     };
     let name = |text: &str| {

@@ -2,7 +2,7 @@
 
 use synapsor_domain::limits::DATABASE_SKEW_SECONDS;
 use synapsor_domain::timestamp::Timestamp;
-use synapsor_domain::writeback::{ProbeFinding, Severity};
+use synapsor_domain::writeback::{FindingSeverity, ProbeFinding};
 
 use crate::clients::Times;
 use crate::operations::now;
@@ -37,9 +37,9 @@ fn compare(times: &Times, own: Timestamp) -> Vec<ProbeFinding> {
         .any(|(_, at)| apart(at) > DATABASE_SKEW_SECONDS);
     vec![ProbeFinding {
         severity: if is_refused {
-            Severity::Problem
+            FindingSeverity::Problem
         } else {
-            Severity::Warning
+            FindingSeverity::Warning
         },
         code: "CLOCKS_DIFFER".to_owned(),
         text: format!("the clocks differ: {}; set the wrong ones", shown.join(", ")),
@@ -66,10 +66,10 @@ mod tests {
         };
         assert!(compare(&times(500, -500), at(1_000)).is_empty());
         for (times, own, severity) in [
-            (times(121_000, 0), at(0), Severity::Problem),
-            (times(3_000, 0), at(0), Severity::Warning),
-            (times(0, 7_200_000), at(0), Severity::Warning),
-            (times(0, 0), at(-7_200_000), Severity::Warning),
+            (times(121_000, 0), at(0), FindingSeverity::Problem),
+            (times(3_000, 0), at(0), FindingSeverity::Warning),
+            (times(0, 7_200_000), at(0), FindingSeverity::Warning),
+            (times(0, 0), at(-7_200_000), FindingSeverity::Warning),
         ] {
             let found = compare(&times, own);
             assert_eq!(

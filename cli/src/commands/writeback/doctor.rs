@@ -9,8 +9,8 @@ use serde_json::json;
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, EXIT_UNREACHABLE, Exit, ExitError};
 use synapsor_chassis::settings::EnvVars;
-use synapsor_domain::contract::{Contract, Engine};
-use synapsor_domain::writeback::{ProbeFinding, Severity, SourceProbe, table_targets};
+use synapsor_domain::contract::{Contract, EngineKind};
+use synapsor_domain::writeback::{FindingSeverity, PreflightReport, ProbeFinding, table_targets};
 
 use crate::clients::{Reader, Writer, not_believed};
 use crate::contract_file::LoadedContract;
@@ -29,7 +29,7 @@ pub(crate) struct Args {
 struct Part {
     role: Process,
     variables: Vec<ProbeFinding>,
-    sources: Vec<SourceProbe>,
+    sources: Vec<PreflightReport>,
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, ExitError> {
@@ -63,8 +63,8 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, ExitErro
 fn exit(parts: &[Part], ledger: &[ProbeFinding]) -> Exit {
     let mut findings = parts.iter().flat_map(|part| &part.variables).chain(ledger);
     let mut sources = parts.iter().flat_map(|part| &part.sources);
-    let is_problem = findings.any(|finding| finding.severity == Severity::Problem)
-        || sources.clone().any(SourceProbe::has_problem);
+    let is_problem = findings.any(|finding| finding.severity == FindingSeverity::Problem)
+        || sources.clone().any(PreflightReport::has_problem);
     Exit(if is_problem {
         EXIT_FAILURE
     } else if sources.any(|source| source.unavailable.is_some()) {
@@ -91,10 +91,10 @@ fn variables(role: Process, contract: &Contract, context: &Context) -> Result<Ve
         let (severity, code, text, fix) = if missing.contains(&variable) {
             let text = format!("{} ({}) is not set", variable.name, variable.purpose);
             let fix = format!("export {}={}", variable.name, variable.example);
-            (Severity::Problem, "VARIABLE_MISSING", text, Some(fix))
+            (FindingSeverity::Problem, "VARIABLE_MISSING", text, Some(fix))
         } else {
             let text = format!("{} ({}) is set", variable.name, variable.purpose);
-            (Severity::Fine, "VARIABLE_SET", text, None)
+            (FindingSeverity::Fine, "VARIABLE_SET", text, None)
         };
         findings.push(finding(severity, code, text, fix));
     }
@@ -106,7 +106,7 @@ fn variables(role: Process, contract: &Contract, context: &Context) -> Result<Ve
     Ok(findings)
 }
 
-fn finding(severity: Severity, code: &str, text: String, fix: Option<String>) -> ProbeFinding {
+fn finding(severity: FindingSeverity, code: &str, text: String, fix: Option<String>) -> ProbeFinding {
     ProbeFinding {
         severity,
         code: code.to_owned(),
@@ -127,7 +127,7 @@ fn no_write_url(contract: &Contract) -> Vec<ProbeFinding> {
                 "the source `{}` has no `write_url_env`: nothing is applied there",
                 source.name
             );
-            finding(Severity::Problem, "WRITEBACK_DISABLED", text, None)
+            finding(FindingSeverity::Problem, "WRITEBACK_DISABLED", text, None)
         })
         .collect()
 }
@@ -135,7 +135,11 @@ fn no_write_url(contract: &Contract) -> Vec<ProbeFinding> {
 /// Reader and writer should not hold the same credential; a file has only one.
 fn shared(contract: &Contract, env: &EnvVars) -> Result<Vec<ProbeFinding>, ExitError> {
     let mut findings = Vec::new();
-    for source in contract.sources().iter().filter(|s| s.engine != Engine::Sqlite) {
+    for source in contract
+        .sources()
+        .iter()
+        .filter(|s| s.engine != EngineKind::Sqlite)
+    {
         let Some(write) = &source.write_url_env else {
             continue;
         };
@@ -154,7 +158,12 @@ fn shared(contract: &Contract, env: &EnvVars) -> Result<Vec<ProbeFinding>, ExitE
                 source.name
             );
             let fix = "give each a role of its own: synapsor-runner writeback grants".to_owned();
-            findings.push(finding(Severity::Warning, "CREDENTIAL_SHARED", text, Some(fix)));
+            findings.push(finding(
+                FindingSeverity::Warning,
+                "CREDENTIAL_SHARED",
+                text,
+                Some(fix),
+            ));
         }
     }
     Ok(findings)
@@ -167,7 +176,7 @@ async fn writer_side(
     loaded: &LoadedContract,
     variables: &mut Vec<ProbeFinding>,
     context: &Context,
-) -> Result<Vec<SourceProbe>, ExitError> {
+) -> Result<Vec<PreflightReport>, ExitError> {
     let mut links = Vec::new();
     for address in context.global.remote.named_writers()? {
         links.push(session::remote(context, Role::Writer, address).await?);
@@ -209,19 +218,24 @@ async fn state_of(writer: &mut Writer, context: &Context) -> Result<Vec<ProbeFin
             writer.address()
         );
         let fix = "make its state directory writable and free space there; it goes on by itself".to_owned();
-        findings.push(finding(Severity::Problem, &safe(code), text, Some(fix)));
+        findings.push(finding(FindingSeverity::Problem, &safe(code), text, Some(fix)));
     }
     if state.is_frozen {
         let text = format!("the {} is frozen: nothing is applied", writer.address());
         let fix = "synapsor-runner writeback unfreeze".to_owned();
-        findings.push(finding(Severity::Warning, "WRITEBACK_FROZEN", text, Some(fix)));
+        findings.push(finding(
+            FindingSeverity::Warning,
+            "WRITEBACK_FROZEN",
+            text,
+            Some(fix),
+        ));
     }
     Ok(findings)
 }
 
 fn answered(service: String) -> ProbeFinding {
     finding(
-        Severity::Fine,
+        FindingSeverity::Fine,
         "SERVICE_ANSWERS",
         format!("the {service} answers"),
         None,
@@ -237,7 +251,7 @@ async fn reader_side(
     loaded: &LoadedContract,
     variables: &mut Vec<ProbeFinding>,
     context: &Context,
-) -> Result<Vec<SourceProbe>, ExitError> {
+) -> Result<Vec<PreflightReport>, ExitError> {
     let Some(address) = &context.global.remote.reader else {
         return match args.check_db {
             true => probed("reader", Process::Reader, loaded, context).await,
@@ -259,7 +273,7 @@ async fn probed(
     process: Process,
     loaded: &LoadedContract,
     context: &Context,
-) -> Result<Vec<SourceProbe>, ExitError> {
+) -> Result<Vec<PreflightReport>, ExitError> {
     let mut arguments: Vec<OsString> = ["probe", "--as", role, "--config"].map(OsString::from).to_vec();
     arguments.push(loaded.path.clone().into_os_string());
     let names: BTreeSet<String> = allowed(process, Some(&loaded.contract), None);

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use synapsor_chassis::run::ExitError;
-use synapsor_domain::writeback::{ProbeFinding, ReceiptDiscrepancy, Severity};
+use synapsor_domain::writeback::{FindingSeverity, ProbeFinding, ReceiptDiscrepancy};
 
 use crate::operations::{self, LedgerState};
 use crate::output::safe;
@@ -31,7 +31,7 @@ pub(super) async fn findings(context: &Context) -> Result<Option<Vec<ProbeFindin
         Ok(found) => of(&found),
         Err(failure) if failure.code() == "INTERRUPTED" => return Err(failure),
         Err(failure) => vec![ProbeFinding {
-            severity: Severity::Problem,
+            severity: FindingSeverity::Problem,
             code: failure.code().to_owned(),
             text: format!("the ledger cannot be asked: {}", failure.message()),
             fix: failure.fix().map(str::to_owned),
@@ -47,7 +47,7 @@ fn of(found: &LedgerState) -> Vec<ProbeFinding> {
         .collect();
     for freeze in &found.freezes {
         findings.push(ProbeFinding {
-            severity: Severity::Warning,
+            severity: FindingSeverity::Warning,
             code: "WRITEBACK_FROZEN".to_owned(),
             text: format!(
                 "writeback is frozen by {} since {}: {}",
@@ -60,7 +60,7 @@ fn of(found: &LedgerState) -> Vec<ProbeFinding> {
     }
     if (found.ledger_now - found.own_now).as_millis().abs() > SAME_MS {
         findings.push(ProbeFinding {
-            severity: Severity::Warning,
+            severity: FindingSeverity::Warning,
             code: "CLOCKS_DIFFER".to_owned(),
             text: format!(
                 "the clocks differ: ledger {}, this command {}; set the wrong one",
@@ -71,7 +71,7 @@ fn of(found: &LedgerState) -> Vec<ProbeFinding> {
     }
     if found.is_expiry_paused {
         findings.push(ProbeFinding {
-            severity: Severity::Warning,
+            severity: FindingSeverity::Warning,
             code: "EXPIRY_PAUSED".to_owned(),
             text: "the ledger's clock was stepped; no proposal expires until a writer confirms it".to_owned(),
             fix: None,
@@ -105,7 +105,7 @@ fn incident(source: &str, kind: &str, proposals: &BTreeSet<String>) -> ProbeFind
     let named: Vec<_> = proposals.iter().take(NAMED_MAX).map(|id| safe(id)).collect();
     let more = if proposals.len() > NAMED_MAX { ", ..." } else { "" };
     ProbeFinding {
-        severity: Severity::Problem,
+        severity: FindingSeverity::Problem,
         code: kind.to_ascii_uppercase(),
         text: format!(
             "source `{}`: {what}: {} ({}{more})",
@@ -138,7 +138,7 @@ mod tests {
             let found = incident("app", kind, &proposals);
             assert_eq!(
                 (found.severity, found.code),
-                (Severity::Problem, kind.to_uppercase())
+                (FindingSeverity::Problem, kind.to_uppercase())
             );
             assert!(found.fix.is_some_and(|fix| fix.contains(command)), "{kind}");
             assert!(found.text.contains("2 (wrp_a, wrp_b)"), "{}", found.text);

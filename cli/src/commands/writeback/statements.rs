@@ -4,7 +4,7 @@
 use clap::Args;
 use serde_json::json;
 use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
-use synapsor_domain::contract::{Contract, Engine, Source};
+use synapsor_domain::contract::{Contract, EngineKind, Source};
 use synapsor_domain::writeback::{GrantPlan, GrantTarget, RECEIPT_TABLE, table_targets};
 
 use crate::clients::refused;
@@ -54,7 +54,7 @@ pub(crate) struct Grants {
 
 /// What both commands print for.
 struct Resolved {
-    engine: Engine,
+    engine: EngineKind,
     schema: String,
     table: String,
     targets: Vec<GrantTarget>,
@@ -80,7 +80,7 @@ pub(super) fn grants(args: Grants, context: &Context) -> Result<Exit, ExitError>
     print(plan.engine, &text, context)
 }
 
-fn print(engine: Engine, text: &str, context: &Context) -> Result<Exit, ExitError> {
+fn print(engine: EngineKind, text: &str, context: &Context) -> Result<Exit, ExitError> {
     if context.global.json {
         output::json(&json!({ "engine": engine.as_str(), "statements": text }))?;
     } else {
@@ -91,14 +91,14 @@ fn print(engine: Engine, text: &str, context: &Context) -> Result<Exit, ExitErro
 
 impl Place {
     fn resolve(&self, context: &Context) -> Result<Resolved, ExitError> {
-        let engine = self.engine.as_deref().and_then(Engine::of_name);
+        let engine = self.engine.as_deref().and_then(EngineKind::of_name);
         match engine {
             Some(engine) if context.global.config.is_none() => {
                 let schema = match (&self.schema, engine) {
                     (Some(schema), _) => schema.clone(),
-                    (None, Engine::Postgres) => "public".to_owned(),
-                    (None, Engine::Sqlite) => "main".to_owned(),
-                    (None, Engine::Mysql) => return Err(no_schema()),
+                    (None, EngineKind::Postgres) => "public".to_owned(),
+                    (None, EngineKind::Sqlite) => "main".to_owned(),
+                    (None, EngineKind::Mysql) => return Err(no_schema()),
                 };
                 Ok(Resolved {
                     engine,
@@ -111,15 +111,15 @@ impl Place {
         }
     }
 
-    fn of_contract(&self, engine: Option<Engine>, contract: &Contract) -> Result<Resolved, ExitError> {
+    fn of_contract(&self, engine: Option<EngineKind>, contract: &Contract) -> Result<Resolved, ExitError> {
         let source = self.pick(engine, contract)?;
         let targets = table_targets(contract, &source.name);
         let own = targets.iter().find(|target| !target.writes.is_empty());
         let default = match source.engine {
-            Engine::Postgres => Some("public"),
-            Engine::Sqlite => Some("main"),
+            EngineKind::Postgres => Some("public"),
+            EngineKind::Sqlite => Some("main"),
             // The database that the URL names, which is that of the tables.
-            Engine::Mysql => own.or(targets.first()).map(|target| target.schema.as_str()),
+            EngineKind::Mysql => own.or(targets.first()).map(|target| target.schema.as_str()),
         };
         let schema = self.schema.as_ref().or(source.receipt_schema.as_ref());
         let schema = schema.map(String::as_str).or(default).ok_or_else(no_schema)?;
@@ -132,7 +132,7 @@ impl Place {
         })
     }
 
-    fn pick<'a>(&self, engine: Option<Engine>, contract: &'a Contract) -> Result<&'a Source, ExitError> {
+    fn pick<'a>(&self, engine: Option<EngineKind>, contract: &'a Contract) -> Result<&'a Source, ExitError> {
         let fits = |source: &&Source| {
             self.source.as_ref().is_none_or(|name| source.name == *name)
                 && engine.is_none_or(|engine| source.engine == engine)

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use synapsor_chassis::random;
 use synapsor_chassis::run::ExitError;
-use synapsor_domain::approval::{Judge, VerifiedDecision, verify_order};
+use synapsor_domain::approval::{VerificationContext, VerifiedDecision, verify_order};
 use synapsor_domain::digest::Digest;
-use synapsor_domain::proposal::State;
-use synapsor_domain::replay::{Body, Entry};
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::proposal::ProposalState;
+use synapsor_domain::replay::{Entry, EventBody};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::{Position, TrustFile};
-use synapsor_domain::writeback::{AttemptReport, AttemptResult, Outcome};
+use synapsor_domain::writeback::{AttemptReport, AttemptResult, ReceiptOutcome};
 
 use super::look::{
     Looked, SignedReceipt, Withdrawal, open_attempt_at, open_receipt, open_receipt_at, open_withdrawal,
@@ -102,7 +102,7 @@ pub(crate) async fn apply(
         return Ok(ended);
     }
     let (envelope, valid_until) = ordered(session, looked, signer)?;
-    let order_digest = Digest::of(Kind::ApplyOrder, &envelope.payload);
+    let order_digest = Digest::of(ObjectKind::ApplyOrder, &envelope.payload);
     // Without a writer the order is filed all the same: one may come before its deadline.
     let writer = session.ensure_writer(context).await;
     let filed = Ledger::of(session).request_apply(&envelope).await?;
@@ -162,7 +162,11 @@ fn ended_before(looked: &Looked) -> Result<Option<Applied>, ExitError> {
     Ok(None)
 }
 
-fn ordered(session: &Session, looked: &Looked, signer: &Signer) -> Result<(Envelope, Timestamp), ExitError> {
+fn ordered(
+    session: &Session,
+    looked: &Looked,
+    signer: &Signer,
+) -> Result<(DsseEnvelope, Timestamp), ExitError> {
     let trust = session.trust();
     let attested = &looked.attested;
     let terms = Terms {
@@ -176,9 +180,9 @@ fn ordered(session: &Session, looked: &Looked, signer: &Signer) -> Result<(Envel
         known_switch: looked.known_switch,
     };
     let order = sign::order(attested, &looked.decisions, &terms)?;
-    let envelope = Envelope::seal(Kind::ApplyOrder, &order, &signer.key)
+    let envelope = DsseEnvelope::sign(ObjectKind::ApplyOrder, &order, &signer.key)
         .map_err(|e| ExitError::new("ORDER_UNSIGNABLE", e.to_string()).with_exit(EXIT_REFUSED))?;
-    let judge = Judge {
+    let judge = VerificationContext {
         trust,
         now: terms.now,
         proposal: attested.proposal(),
@@ -244,17 +248,17 @@ impl Follow<'_> {
     }
 
     fn taken_back(&self, entry: &Entry) -> Result<Option<Applied>, ExitError> {
-        let Body::Withdrawn(ticket) = &entry.body else {
+        let EventBody::Withdrawn(ticket) = &entry.body else {
             return Ok(None);
         };
         let withdrawal = open_withdrawal(&entry.event, ticket, &self.looked.attested, self.trust)?;
         Ok(Some(withdrawn(&withdrawal)))
     }
 
-    fn outcome_of(&mut self, body: &Body) -> Result<Option<Applied>, ExitError> {
+    fn outcome_of(&mut self, body: &EventBody) -> Result<Option<Applied>, ExitError> {
         match body {
-            Body::Started(start) if start.order_digest == Some(self.order_digest) => self.started = true,
-            Body::Attempt(envelope) => {
+            EventBody::Started(start) if start.order_digest == Some(self.order_digest) => self.started = true,
+            EventBody::Attempt(envelope) => {
                 let report = self.own(open_attempt_at(envelope, self.trust, &Position::Unproven)?)?;
                 if report.order_digest == Some(self.order_digest) {
                     if report.result != AttemptResult::InDoubt {
@@ -264,14 +268,14 @@ impl Follow<'_> {
                     self.doubt = Some(report);
                 }
             }
-            Body::Settled(settled) => {
+            EventBody::Settled(settled) => {
                 let report = self.own(open_attempt_at(
                     &settled.attempt,
                     self.trust,
                     &Position::Unproven,
                 )?)?;
                 // A writer whose key is in use names it: a retired key's receipt was adopted, as far as it verified.
-                let digest = Digest::of(Kind::Receipt, &settled.receipt.payload);
+                let digest = Digest::of(ObjectKind::Receipt, &settled.receipt.payload);
                 let receipt = if report.receipt_digest == Some(digest) {
                     open_receipt(&settled.receipt, self.trust)?
                 } else {
@@ -310,7 +314,7 @@ impl Follow<'_> {
     fn unfinished(&self) -> Applied {
         let (status, message) = match &self.doubt {
             Some(report) => (Status::InDoubt, report.message.clone()),
-            None if self.started || self.looked.state == State::InDoubt => (
+            None if self.started || self.looked.state == ProposalState::InDoubt => (
                 Status::InDoubt,
                 "a writer has begun and has not reported how it ended".to_owned(),
             ),
@@ -332,7 +336,7 @@ impl Follow<'_> {
 fn withdrawn(withdrawal: &Withdrawal) -> Applied {
     Applied {
         status: Status::Canceled,
-        result: AttemptResult::from_outcome(Outcome::Cancelled, "").to_string(),
+        result: AttemptResult::from_outcome(ReceiptOutcome::Cancelled, "").to_string(),
         message: format!("its agent took the proposal back at {}", withdrawal.at),
         fix: None,
         order_digest: None,
@@ -369,11 +373,14 @@ fn by_report(report: &AttemptReport, receipt: Option<SignedReceipt>) -> Applied 
 fn by_receipt(signed: SignedReceipt, before: bool) -> Applied {
     let receipt = &signed.receipt;
     let status = match receipt.outcome {
-        Outcome::Applied if before => Status::AlreadyApplied,
-        Outcome::Applied => Status::Applied,
-        Outcome::Conflict => Status::Conflict,
-        Outcome::Failed => Status::Failed,
-        Outcome::Denied | Outcome::Cancelled | Outcome::Expired | Outcome::Abandoned => Status::Canceled,
+        ReceiptOutcome::Applied if before => Status::AlreadyApplied,
+        ReceiptOutcome::Applied => Status::Applied,
+        ReceiptOutcome::Conflict => Status::Conflict,
+        ReceiptOutcome::Failed => Status::Failed,
+        ReceiptOutcome::Rejected
+        | ReceiptOutcome::Cancelled
+        | ReceiptOutcome::Expired
+        | ReceiptOutcome::Abandoned => Status::Canceled,
     };
     let result = match status {
         Status::AlreadyApplied => status.as_str().to_owned(),

@@ -1,7 +1,7 @@
 //! What the person is told: only what a writer of the trust file signed, about this order.
 
-use synapsor_domain::event::{EventKind, EventRecord, SettleBody};
-use synapsor_domain::ticket::{self, ContextTicket, RecordKind, TicketContext};
+use synapsor_domain::context_ticket::{self, ContextTicket, RecordKind, TicketContext};
+use synapsor_domain::event::{AttemptFinishedBody, EventKind, EventRecord};
 use synapsor_domain::timestamp::Span;
 use synapsor_domain::writeback::Receipt;
 
@@ -14,7 +14,7 @@ const STRANGER: u8 = 9;
 fn looked(trust: &TrustFile) -> Looked {
     Looked {
         attested: attested("plain", trust),
-        state: State::PendingWorker,
+        state: ProposalState::PendingWorker,
         started: false,
         updated_at: then(),
         decisions: Vec::new(),
@@ -48,7 +48,7 @@ fn report(looked: &Looked, answers: Digest, result: AttemptResult) -> AttemptRep
     }
 }
 
-fn receipt(looked: &Looked, outcome: Outcome) -> Receipt {
+fn receipt(looked: &Looked, outcome: ReceiptOutcome) -> Receipt {
     Receipt {
         v: 1,
         proposal_id: looked.attested.proposal().id.clone(),
@@ -69,18 +69,18 @@ fn receipt(looked: &Looked, outcome: Outcome) -> Receipt {
     }
 }
 
-fn released(report: &AttemptReport, seed: u8) -> Body {
-    Body::Attempt(Envelope::seal(Kind::Attempt, report, &key(seed)).unwrap())
+fn released(report: &AttemptReport, seed: u8) -> EventBody {
+    EventBody::Attempt(DsseEnvelope::sign(ObjectKind::Attempt, report, &key(seed)).unwrap())
 }
 
-fn settled(report: &AttemptReport, receipt: &Receipt, seed: u8) -> Body {
-    Body::Settled(Box::new(SettleBody {
-        attempt: Envelope::seal(Kind::Attempt, report, &key(seed)).unwrap(),
-        receipt: Envelope::seal(Kind::Receipt, receipt, &key(seed)).unwrap(),
+fn settled(report: &AttemptReport, receipt: &Receipt, seed: u8) -> EventBody {
+    EventBody::Settled(Box::new(AttemptFinishedBody {
+        attempt: DsseEnvelope::sign(ObjectKind::Attempt, report, &key(seed)).unwrap(),
+        receipt: DsseEnvelope::sign(ObjectKind::Receipt, receipt, &key(seed)).unwrap(),
     }))
 }
 
-fn outcome(body: &Body) -> Result<Option<Status>, u8> {
+fn outcome(body: &EventBody) -> Result<Option<Status>, u8> {
     let trust = trust("dev");
     let looked = looked(&trust);
     let mut follow = Follow {
@@ -121,7 +121,7 @@ fn a_report_on_this_order_ends_the_wait_and_one_on_another_order_does_not() {
 fn what_no_writer_of_the_trust_file_signed_is_not_told() {
     let looked = looked(&trust("dev"));
     let applied = report(&looked, order(1), AttemptResult::Applied);
-    let receipt = receipt(&looked, Outcome::Applied);
+    let receipt = receipt(&looked, ReceiptOutcome::Applied);
     assert_eq!(
         outcome(&settled(&applied, &receipt, WRITER)),
         Ok(Some(Status::Applied))
@@ -135,13 +135,17 @@ fn a_receipt_of_another_proposal_or_another_report_is_not_told() {
     let looked = looked(&trust("dev"));
     let (mut applied, mut foreign) = (
         report(&looked, order(1), AttemptResult::Applied),
-        receipt(&looked, Outcome::Applied),
+        receipt(&looked, ReceiptOutcome::Applied),
     );
     foreign.proposal_digest = order(7);
     assert_eq!(outcome(&settled(&applied, &foreign, WRITER)), Err(10));
     applied.receipt_digest = Some(order(8));
     assert_eq!(
-        outcome(&settled(&applied, &receipt(&looked, Outcome::Applied), WRITER)),
+        outcome(&settled(
+            &applied,
+            &receipt(&looked, ReceiptOutcome::Applied),
+            WRITER
+        )),
         Err(10)
     );
     applied.proposal_digest = order(9);
@@ -153,7 +157,11 @@ fn the_work_of_an_earlier_order_is_applied_already() {
     let looked = looked(&trust("dev"));
     let other = report(&looked, order(2), AttemptResult::Applied);
     assert_eq!(
-        outcome(&settled(&other, &receipt(&looked, Outcome::Applied), WRITER)),
+        outcome(&settled(
+            &other,
+            &receipt(&looked, ReceiptOutcome::Applied),
+            WRITER
+        )),
         Ok(Some(Status::AlreadyApplied))
     );
 }
@@ -162,7 +170,7 @@ fn taken_back(principal: &str, seed: u8) -> Result<Option<(Status, String)>, u8>
     let trust = trust("dev");
     let looked = looked(&trust);
     let ticket = ContextTicket {
-        audience: ticket::Audience::Ledger,
+        audience: context_ticket::TicketAudience::Ledger,
         contexts: vec![TicketContext {
             principal: principal.to_owned(),
             tenant: "acme".to_owned(),
@@ -188,7 +196,9 @@ fn taken_back(principal: &str, seed: u8) -> Result<Option<(Status, String)>, u8>
             seq: 9,
             trace_id: None,
         },
-        body: Body::Withdrawn(Envelope::seal(Kind::ContextTicket, &ticket, &key(seed)).unwrap()),
+        body: EventBody::Withdrawn(
+            DsseEnvelope::sign(ObjectKind::ContextTicket, &ticket, &key(seed)).unwrap(),
+        ),
     };
     let follow = Follow {
         trust: &trust,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::settings::EnvVars;
 use synapsor_domain::context::{PRINCIPAL_ENV, TENANT_ENV};
-use synapsor_domain::contract::{Contract, Engine, Mode, Provider, Source};
+use synapsor_domain::contract::{ContextProvider, Contract, EngineKind, Mode, Source};
 
 /// Shape and amount of logs; every process may have them.
 const LOG_VARIABLES: [&str; 2] = ["SYNAPSOR_LOG_LEVEL", "SYNAPSOR_LOG_FORMAT"];
@@ -182,7 +182,7 @@ fn bindings(contract: &Contract) -> Vec<Requirement> {
         .iter()
         .filter_map(|c| contract.context(&c.context));
     contexts
-        .filter(|spec| spec.provider == Provider::Environment)
+        .filter(|spec| spec.provider == ContextProvider::Environment)
         .flat_map(|spec| {
             let tenant = spec.tenant_id_env.as_deref().unwrap_or(TENANT_ENV);
             let principal = spec.principal_env.as_deref().unwrap_or(PRINCIPAL_ENV);
@@ -206,11 +206,11 @@ fn optional_bindings(contract: &Contract) -> Vec<String> {
 }
 
 impl Requirement {
-    fn url(name: &str, purpose: String, engine: Engine) -> Self {
+    fn url(name: &str, purpose: String, engine: EngineKind) -> Self {
         let example = match engine {
-            Engine::Sqlite => "sqlite:///absolute/path/app.db",
-            Engine::Postgres => "'postgres://USER:PASSWORD@127.0.0.1:5432/DATABASE'",
-            Engine::Mysql => "'mysql://USER:PASSWORD@127.0.0.1:3306/DATABASE'",
+            EngineKind::Sqlite => "sqlite:///absolute/path/app.db",
+            EngineKind::Postgres => "'postgres://USER:PASSWORD@127.0.0.1:5432/DATABASE'",
+            EngineKind::Mysql => "'mysql://USER:PASSWORD@127.0.0.1:3306/DATABASE'",
         };
         Self {
             name: name.to_owned(),

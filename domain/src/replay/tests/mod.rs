@@ -1,39 +1,42 @@
 //! A small log made by hand, and every way to bend it.
 
+mod fixture;
 mod retired;
-mod tale;
 
 use serde_json::Value as Json;
 
-use self::tale::{READER, STRANGER, Tale, WRITER, at, digest, ticket, trust};
+use self::fixture::{READER, ReplayFixture, STRANGER, WRITER, at, digest, ticket, trust};
 use super::*;
-use crate::approval::Verdict;
+use crate::approval::DecisionKind;
 use crate::canonical;
+use crate::context_ticket::ContextTicket;
 use crate::ids::ProposalId;
-use crate::log::LoggedRecord;
-use crate::proposal::State;
-use crate::ticket::ContextTicket;
+use crate::log::ProvenEntry;
+use crate::proposal::ProposalState;
 use crate::timestamp::Span;
-use crate::trust::Environment;
+use crate::trust::DeploymentEnvironment;
 use crate::value::Value;
-use crate::writeback::{AttemptResult, Outcome};
+use crate::writeback::{AttemptResult, ReceiptOutcome};
 
-fn code(tale: Tale) -> &'static str {
+fn code(tale: ReplayFixture) -> &'static str {
     verify_bundle(&tale.bundle(), &trust()).map_or_else(|e| e.code(), |_| "genuine")
 }
 
 #[test]
 fn a_clean_bundle_verifies_and_tells_the_whole_story() {
-    let bytes = Tale::new().bundle().to_bytes().unwrap();
+    let bytes = ReplayFixture::new().bundle().to_bytes().unwrap();
     let verified = verify(&bytes, &trust()).unwrap();
     assert_eq!(verified.findings, Vec::<String>::new());
     let story = &verified.story;
-    assert_eq!(story.state, State::Applied);
+    assert_eq!(story.state, ProposalState::Applied);
     assert!(story.evidence[0].cited);
     assert_eq!(story.diff[0].before, Some(Value::int(5500)));
     assert_eq!(story.decisions[0].approver.person, "ann");
     assert_eq!(story.orders[0].decision_digests, [story.decisions[0].digest]);
-    assert_eq!(story.receipt.as_ref().unwrap().receipt.outcome, Outcome::Applied);
+    assert_eq!(
+        story.receipt.as_ref().unwrap().receipt.outcome,
+        ReceiptOutcome::Applied
+    );
     assert_eq!(story.events.len(), 6);
     let page = markdown(story);
     for part in [
@@ -60,7 +63,7 @@ fn an_expired_decision_and_a_retired_key_do_not_spoil_what_was_done_in_time() {
     trust.writers[0].retired = true;
     // The decision ended an hour after it was made; verification has no clock at all.
     assert!(
-        verify_bundle(&Tale::new().bundle(), &trust)
+        verify_bundle(&ReplayFixture::new().bundle(), &trust)
             .unwrap()
             .findings
             .is_empty()
@@ -71,15 +74,17 @@ fn an_expired_decision_and_a_retired_key_do_not_spoil_what_was_done_in_time() {
 fn a_key_revoked_since_is_a_finding() {
     let mut trust = trust();
     trust.operators[0].revoked = true;
-    let findings = verify_bundle(&Tale::new().bundle(), &trust).unwrap().findings;
+    let findings = verify_bundle(&ReplayFixture::new().bundle(), &trust)
+        .unwrap()
+        .findings;
     assert_eq!(findings.len(), 2);
     assert!(findings.iter().all(|f| f.contains("revoked")), "{findings:?}");
 }
 
 #[test]
 fn every_object_must_be_signed_by_whom_the_trust_file_knows() {
-    let with = |change: fn(&mut Tale)| {
-        let mut tale = Tale::new();
+    let with = |change: fn(&mut ReplayFixture)| {
+        let mut tale = ReplayFixture::new();
         change(&mut tale);
         code(tale)
     };
@@ -97,8 +102,8 @@ fn every_object_must_be_signed_by_whom_the_trust_file_knows() {
 
 #[test]
 fn every_object_must_name_the_ones_before_it() {
-    let with = |change: fn(&mut Tale)| {
-        let mut tale = Tale::new();
+    let with = |change: fn(&mut ReplayFixture)| {
+        let mut tale = ReplayFixture::new();
         change(&mut tale);
         code(tale)
     };
@@ -121,7 +126,10 @@ fn every_object_must_name_the_ones_before_it() {
     );
     assert_eq!(with(|t| t.fixed.report = true), "BUNDLE_ATTEMPT");
     assert_eq!(with(|t| t.fixed.receipt = true), "BUNDLE_RECEIPT");
-    assert_eq!(with(|t| t.receipt.outcome = Outcome::Conflict), "BUNDLE_RECEIPT");
+    assert_eq!(
+        with(|t| t.receipt.outcome = ReceiptOutcome::Conflict),
+        "BUNDLE_RECEIPT"
+    );
     assert_eq!(
         with(|t| t.report.result = AttemptResult::InDoubt),
         "BUNDLE_RECEIPT"
@@ -131,8 +139,8 @@ fn every_object_must_name_the_ones_before_it() {
 
 #[test]
 fn authority_is_judged_at_the_time_of_the_order() {
-    let with = |change: fn(&mut Tale)| {
-        let mut tale = Tale::new();
+    let with = |change: fn(&mut ReplayFixture)| {
+        let mut tale = ReplayFixture::new();
         change(&mut tale);
         code(tale)
     };
@@ -148,20 +156,23 @@ fn authority_is_judged_at_the_time_of_the_order() {
         "BUNDLE_DECISION"
     );
     assert_eq!(with(|t| t.order.nonce = "a".repeat(32)), "BUNDLE_ORDER");
-    assert_eq!(with(|t| t.decision.decision = Verdict::Deny), "BUNDLE_ORDER");
+    assert_eq!(
+        with(|t| t.decision.decision = DecisionKind::Reject),
+        "BUNDLE_ORDER"
+    );
     assert_eq!(
         with(|t| t.decision.seen_checkpoint.as_mut().unwrap().size = 6),
         "BUNDLE_DECISION"
     );
-    let mut tale = Tale::new();
+    let mut tale = ReplayFixture::new();
     tale.order.approver.person = "bob".to_owned();
     assert_eq!(code(tale), "BUNDLE_ORDER");
 }
 
 #[test]
 fn a_withdrawn_proposal_ends_canceled_and_the_bundle_proves_who_took_it_back() {
-    let verified = verify_bundle(&Tale::new().withdrawn(&ticket(), READER), &trust()).unwrap();
-    assert_eq!(verified.story.state, State::Canceled);
+    let verified = verify_bundle(&ReplayFixture::new().withdrawn(&ticket(), READER), &trust()).unwrap();
+    assert_eq!(verified.story.state, ProposalState::Canceled);
     let line = verified.story.withdrawal.as_ref().unwrap();
     assert_eq!((line.seq, line.gateway.as_str()), (4, "spiffe://d1/x"));
     let page = markdown(&verified.story);
@@ -172,7 +183,7 @@ fn a_withdrawn_proposal_ends_canceled_and_the_bundle_proves_who_took_it_back() {
     let with = |signer, change: fn(&mut ContextTicket)| {
         let mut ticket = ticket();
         change(&mut ticket);
-        verify_bundle(&Tale::new().withdrawn(&ticket, signer), &trust())
+        verify_bundle(&ReplayFixture::new().withdrawn(&ticket, signer), &trust())
             .map_or_else(|e| e.code(), |_| "genuine")
     };
     assert_eq!(with(READER, |_| ()), "genuine");
@@ -199,13 +210,13 @@ fn a_withdrawn_proposal_ends_canceled_and_the_bundle_proves_who_took_it_back() {
 fn a_bundle_of_another_deployment_or_environment_is_refused() {
     let mut other = trust();
     other.deployment_id = "d2".to_owned();
-    let bundle = Tale::new().bundle();
+    let bundle = ReplayFixture::new().bundle();
     assert_eq!(
         verify_bundle(&bundle, &other).unwrap_err().code(),
         "BUNDLE_OTHER_LOG"
     );
     let mut staging = trust();
-    staging.environment = Environment::Staging;
+    staging.environment = DeploymentEnvironment::Staging;
     assert_eq!(
         verify_bundle(&bundle, &staging).unwrap_err().code(),
         "BUNDLE_PROPOSAL"
@@ -214,7 +225,7 @@ fn a_bundle_of_another_deployment_or_environment_is_refused() {
 
 #[test]
 fn a_changed_leaf_of_the_file_is_reported_wherever_it_is() {
-    let clean: Json = serde_json::from_slice(&Tale::new().bundle().to_bytes().unwrap()).unwrap();
+    let clean: Json = serde_json::from_slice(&ReplayFixture::new().bundle().to_bytes().unwrap()).unwrap();
     let trust = trust();
     let mut changed = 0;
     for place in leaves(&clean, String::new()) {
@@ -231,11 +242,14 @@ fn a_changed_leaf_of_the_file_is_reported_wherever_it_is() {
 
 #[test]
 fn records_left_out_doubled_or_swapped_are_reported() {
-    let bundle = Tale::new().bundle();
+    let bundle = ReplayFixture::new().bundle();
     let records = bundle.records().unwrap();
     let trust = trust();
-    let verdict = |records: &[LoggedRecord]| {
-        verify_bundle(&Bundle::new(&bundle.origin, &bundle.checkpoint, records), &trust)
+    let verdict = |records: &[ProvenEntry]| {
+        verify_bundle(
+            &ProofBundle::new(&bundle.origin, &bundle.checkpoint, records),
+            &trust,
+        )
     };
     for left_out in 0..4 {
         let mut fewer = records.clone();
@@ -252,7 +266,7 @@ fn records_left_out_doubled_or_swapped_are_reported() {
 
 #[test]
 fn any_changed_byte_of_the_file_is_reported() {
-    let clean = Tale::new().bundle().to_bytes().unwrap();
+    let clean = ReplayFixture::new().bundle().to_bytes().unwrap();
     let trust = trust();
     for position in (0..clean.len()).step_by(101) {
         let mut bytes = clean.clone();

@@ -1,6 +1,6 @@
 //! Bundles whose signers were retired before, after, or in another log.
 
-use super::tale::{Tale, heads, trust};
+use super::fixture::{ReplayFixture, heads, trust};
 use crate::log::TreeHead;
 use crate::replay::verify_bundle;
 use crate::trust::TrustFile;
@@ -38,7 +38,7 @@ fn operator(trust: &mut TrustFile, at: TreeHead) {
 
 /// The code of the bundle when a key was retired at `at`; with the proof that the bundle's log continues that state.
 fn code(retire: Retire, at: TreeHead, is_proven: bool) -> &'static str {
-    let mut bundle = Tale::new().bundle();
+    let mut bundle = ReplayFixture::new().bundle();
     if is_proven {
         let proofs: Vec<_> = heads(&bundle).into_iter().map(|(_, proof)| proof).collect();
         bundle = bundle.with_consistency(&proofs);
@@ -49,7 +49,7 @@ fn code(retire: Retire, at: TreeHead, is_proven: bool) -> &'static str {
 }
 
 fn head(size: u64) -> TreeHead {
-    let heads = heads(&Tale::new().bundle());
+    let heads = heads(&ReplayFixture::new().bundle());
     heads[usize::try_from(size).unwrap() - 1].0
 }
 
@@ -93,11 +93,11 @@ fn size_alone_without_proof_of_continuity_verifies_nothing() {
 
 #[test]
 fn proofs_of_bundle_survive_its_file_form() {
-    let bundle = Tale::new().bundle();
+    let bundle = ReplayFixture::new().bundle();
     let proofs: Vec<_> = heads(&bundle).into_iter().map(|(_, proof)| proof).collect();
     let before = bundle.to_bytes().unwrap();
     assert!(!String::from_utf8(before).unwrap().contains("consistency"));
     let bytes = bundle.with_consistency(&proofs).to_bytes().unwrap();
-    let read = crate::replay::Bundle::from_bytes(&bytes).unwrap();
+    let read = crate::replay::ProofBundle::from_bytes(&bytes).unwrap();
     assert_eq!(read.consistency().unwrap(), proofs);
 }

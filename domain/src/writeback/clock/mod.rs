@@ -4,8 +4,8 @@
 //! One clock that was set wrong must move nothing, and a step of all of them must end when they are set right again.
 //! The ledger's time may be a lie: it can only confirm what writer and database both say already.
 
+use crate::error::PublicError;
 use crate::limits::{CLOCK_SKEW_SECONDS, DATABASE_SKEW_SECONDS};
-use crate::refusal::Refusal;
 use crate::timestamp::{Span, Timestamp};
 
 /// The three clocks as they were at one instant.
@@ -29,7 +29,7 @@ impl ClockReading {
     /// # Errors
     /// `refused:clock` when writer and database differ by more than [`DATABASE_SKEW_SECONDS`], or when both are more
     /// than [`CLOCK_SKEW_SECONDS`] before the mark and the ledger does not confirm them.
-    pub fn check(&self, mark: Option<Timestamp>) -> Result<(), Refusal> {
+    pub fn check(&self, mark: Option<Timestamp>) -> Result<(), PublicError> {
         let apart = seconds_apart(self.writer, self.database);
         if differ(self.writer, self.database) {
             return Err(refused(format!(
@@ -77,8 +77,8 @@ fn seconds_apart(one: Timestamp, other: Timestamp) -> i64 {
     (one - other).as_seconds().abs()
 }
 
-fn refused(public: String) -> Refusal {
-    Refusal::new("refused:clock", public)
+fn refused(public: String) -> PublicError {
+    PublicError::new("refused:clock", public)
 }
 
 #[cfg(test)]

@@ -14,13 +14,13 @@ pub use mysql::{
 
 use std::fmt::Write as _;
 
-use crate::contract::{Engine, is_identifier};
-use crate::refusal::Refusal;
+use crate::contract::{EngineKind, is_identifier};
+use crate::error::PublicError;
 
 /// What the roles of one database need, and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantPlan {
-    pub engine: Engine,
+    pub engine: EngineKind,
     /// The account of the reader; no statements for it if absent. As its engine spells accounts.
     pub read_role: Option<String>,
     /// The account of the writer; no statements for it if absent.
@@ -46,13 +46,13 @@ pub struct GrantTarget {
 /// # Errors
 /// `ENGINE_NOT_AVAILABLE` for engines that this build cannot write to, `UNSAFE_IDENTIFIER` for names that are
 /// no identifiers.
-pub fn receipt_table_ddl(engine: &str, schema: &str, table: &str) -> Result<String, Refusal> {
-    let known = Engine::of_name(engine).ok_or_else(|| unavailable(engine))?;
+pub fn receipt_table_ddl(engine: &str, schema: &str, table: &str) -> Result<String, PublicError> {
+    let known = EngineKind::of_name(engine).ok_or_else(|| unavailable(engine))?;
     require_names([schema, table])?;
     match known {
-        Engine::Postgres => Ok(postgres::receipt_table_ddl(schema, table)),
-        Engine::Mysql => Ok(mysql::receipt_table_ddl(schema, table)),
-        Engine::Sqlite => Ok(sqlite::receipt_table_ddl(schema, table)),
+        EngineKind::Postgres => Ok(postgres::receipt_table_ddl(schema, table)),
+        EngineKind::Mysql => Ok(mysql::receipt_table_ddl(schema, table)),
+        EngineKind::Sqlite => Ok(sqlite::receipt_table_ddl(schema, table)),
     }
 }
 
@@ -60,16 +60,16 @@ pub fn receipt_table_ddl(engine: &str, schema: &str, table: &str) -> Result<Stri
 ///
 /// # Errors
 /// As [`receipt_table_ddl`].
-pub fn grants(plan: &GrantPlan) -> Result<String, Refusal> {
+pub fn grants(plan: &GrantPlan) -> Result<String, PublicError> {
     require_names([plan.receipt_schema.as_str(), plan.receipt_table.as_str()])?;
     for target in &plan.targets {
         let columns = target.reads.iter().chain(&target.writes);
         require_names([&target.schema, &target.table].into_iter().chain(columns))?;
     }
     match plan.engine {
-        Engine::Postgres => postgres::grants(plan),
-        Engine::Mysql => mysql::grants(plan),
-        Engine::Sqlite => Ok(sqlite::grants().to_owned()),
+        EngineKind::Postgres => postgres::grants(plan),
+        EngineKind::Mysql => mysql::grants(plan),
+        EngineKind::Sqlite => Ok(sqlite::grants().to_owned()),
     }
 }
 
@@ -124,14 +124,14 @@ fn once<'a>(names: impl IntoIterator<Item = &'a String>) -> Vec<&'a str> {
     found
 }
 
-fn unavailable(engine: &str) -> Refusal {
-    Refusal::new(
+fn unavailable(engine: &str) -> PublicError {
+    PublicError::new(
         "ENGINE_NOT_AVAILABLE",
         format!("this build has no statements for `{engine}`; it knows postgres, mysql and sqlite"),
     )
 }
 
-fn require_names<'a, N: AsRef<str> + 'a>(names: impl IntoIterator<Item = N>) -> Result<(), Refusal> {
+fn require_names<'a, N: AsRef<str> + 'a>(names: impl IntoIterator<Item = N>) -> Result<(), PublicError> {
     if names.into_iter().all(|name| is_identifier(name.as_ref())) {
         return Ok(());
     }
@@ -140,15 +140,15 @@ fn require_names<'a, N: AsRef<str> + 'a>(names: impl IntoIterator<Item = N>) -> 
     ))
 }
 
-fn unsafe_name(how: &str) -> Refusal {
-    Refusal::new("UNSAFE_IDENTIFIER", how)
+fn unsafe_name(how: &str) -> PublicError {
+    PublicError::new("UNSAFE_IDENTIFIER", how)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn plan(engine: Engine) -> GrantPlan {
+    fn plan(engine: EngineKind) -> GrantPlan {
         GrantPlan {
             engine,
             read_role: Some("reader".to_owned()),
@@ -175,14 +175,14 @@ mod tests {
         }
         let unknown = receipt_table_ddl("oracle", "main", "t").unwrap_err();
         assert_eq!(unknown.code, "ENGINE_NOT_AVAILABLE");
-        let mut bad = plan(Engine::Postgres);
+        let mut bad = plan(EngineKind::Postgres);
         bad.targets[0].writes.push("fee\") ON x".to_owned());
         assert_eq!(grants(&bad).unwrap_err().code, "UNSAFE_IDENTIFIER");
     }
 
     #[test]
     fn postgres_roles_get_columns_and_nothing_else() {
-        let text = grants(&plan(Engine::Postgres)).unwrap();
+        let text = grants(&plan(EngineKind::Postgres)).unwrap();
         let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("--")).collect();
         assert_eq!(
             lines,
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_table_that_is_only_read_gives_the_writer_nothing() {
-        let mut reading = plan(Engine::Postgres);
+        let mut reading = plan(EngineKind::Postgres);
         reading.targets[0].writes.clear();
         reading.read_role = None;
         let text = grants(&reading).unwrap();
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn a_role_that_no_server_can_have_is_refused() {
         for role in ["", "line\nbreak", "nul\0", &"x".repeat(64)] {
-            let mut bad = plan(Engine::Postgres);
+            let mut bad = plan(EngineKind::Postgres);
             bad.write_role = Some(role.to_owned());
             assert_eq!(grants(&bad).unwrap_err().code, "UNSAFE_IDENTIFIER", "{role:?}");
         }

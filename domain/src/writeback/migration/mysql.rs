@@ -2,7 +2,7 @@
 //! what its tables are like, and rights by column. The statements are the same for both servers.
 
 use super::{GrantPlan, grant_columns, line, schemas, unsafe_name};
-use crate::refusal::Refusal;
+use crate::error::PublicError;
 
 /// The procedure that describes one table of its own database.
 pub const TABLE_CATALOGUE: &str = "synapsor_table_catalogue";
@@ -344,7 +344,7 @@ fn row(what: &str, cells: [&str; 6], number: &str) -> String {
     )
 }
 
-pub(super) fn grants(plan: &GrantPlan) -> Result<String, Refusal> {
+pub(super) fn grants(plan: &GrantPlan) -> Result<String, PublicError> {
     let mut text = String::new();
     let elsewhere = schemas(plan, false)
         .into_iter()
@@ -398,7 +398,7 @@ fn grant_role(text: &mut String, plan: &GrantPlan, role: &str, for_writing: bool
 }
 
 /// An account: `name`, which means from every host, or `name@host`.
-fn account(role: &str) -> Result<String, Refusal> {
+fn account(role: &str) -> Result<String, PublicError> {
     let (user, host) = role.rsplit_once('@').unwrap_or((role, "%"));
     let is_fine = |text: &str, chars_max: usize| {
         !text.is_empty() && text.chars().count() <= chars_max && !text.chars().any(char::is_control)
@@ -423,12 +423,12 @@ fn quote(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::Engine;
+    use crate::contract::EngineKind;
     use crate::writeback::migration::GrantTarget;
 
     fn plan(receipt_schema: &str) -> GrantPlan {
         GrantPlan {
-            engine: Engine::Mysql,
+            engine: EngineKind::Mysql,
             read_role: Some("reader".to_owned()),
             write_role: Some("wri`ter@10.0.0.%".to_owned()),
             receipt_schema: receipt_schema.to_owned(),

@@ -2,7 +2,7 @@
 //! which database it is, so there is no identity table.
 
 use super::{GrantPlan, grant_columns, line, schemas, targets, unsafe_name};
-use crate::refusal::Refusal;
+use crate::error::PublicError;
 
 /// Bytes of a name; the server cuts longer ones off.
 const NAME_BYTES_MAX: usize = 63;
@@ -37,7 +37,7 @@ CREATE INDEX ON {name} (created_at, proposal_id);
     )
 }
 
-pub(super) fn grants(plan: &GrantPlan) -> Result<String, Refusal> {
+pub(super) fn grants(plan: &GrantPlan) -> Result<String, PublicError> {
     let mut text = String::new();
     if let Some(role) = &plan.read_role {
         text.push_str("-- The reader: the columns that capabilities read.\n");
@@ -76,7 +76,7 @@ fn grant_targets(text: &mut String, plan: &GrantPlan, role: &str, for_writing: b
     grant_columns(text, plan, role, for_writing, quote);
 }
 
-fn role_name(role: &str) -> Result<String, Refusal> {
+fn role_name(role: &str) -> Result<String, PublicError> {
     if role.is_empty() || role.len() > NAME_BYTES_MAX || role.chars().any(char::is_control) {
         return Err(unsafe_name("a role has 1 to 63 bytes and no control characters"));
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
-use synapsor_domain::approval::Verdict;
+use synapsor_domain::approval::DecisionKind;
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::writeback::AttemptResult;
 
@@ -132,7 +132,10 @@ async fn work(bench: &mut Bench, size: Size) -> anyhow::Result<Work> {
 async fn signed(bench: &mut Bench, case: &Case) -> anyhow::Result<(ProposalId, Papers)> {
     let deployment = &bench.stack.deployment;
     let alice = deployment.person("alice");
-    let deny = seal_decision(alice, &decision(deployment, alice, &case.subject, Verdict::Deny));
+    let deny = seal_decision(
+        alice,
+        &decision(deployment, alice, &case.subject, DecisionKind::Reject),
+    );
     let papers = Papers {
         proposal: case.subject.envelope.clone(),
         decisions: vec![case.approval.clone()],

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use synapsor_chassis::random;
-use synapsor_domain::refusal::Refusal;
+use synapsor_domain::error::PublicError;
 
 use super::Ran;
 use crate::proofs::bench::{Action, Bench, Case, logged, reached};
@@ -116,7 +116,7 @@ async fn crash(bench: &mut Bench, findings: &mut Findings, case: &Case, cell: Ce
     asking.await?
 }
 
-async fn give_up(tries: &mut u32, refusal: Refusal) -> anyhow::Result<()> {
+async fn give_up(tries: &mut u32, refusal: PublicError) -> anyhow::Result<()> {
     *tries += 1;
     if *tries > TRIES_MAX {
         return Err(refusal.into());

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use synapsor_domain::proposal::State;
+use synapsor_domain::proposal::ProposalState;
 
 use super::Ran;
 use crate::proofs::Dice;
@@ -79,12 +79,12 @@ async fn still_open(
 ) -> anyhow::Result<Vec<Case>> {
     let mut open = Vec::new();
     for case in cases {
-        let state: State = bench.state(&case).await?.parse()?;
+        let state: ProposalState = bench.state(&case).await?.parse()?;
         if state.is_terminal() {
             findings.ended(bench, case, "applied", "applied").await?;
             continue;
         }
-        if state == State::Approved {
+        if state == ProposalState::Approved {
             bench.desk.request_apply(&bench.order(&case)).await?;
         }
         open.push(case);

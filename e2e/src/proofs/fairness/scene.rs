@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value as Json, json};
-use synapsor_domain::approval::Verdict;
-use synapsor_domain::proposal::State;
-use synapsor_domain::signing::Envelope;
+use synapsor_domain::approval::DecisionKind;
+use synapsor_domain::proposal::ProposalState;
+use synapsor_domain::signing::DsseEnvelope;
 
 use super::gate::Gate;
 use super::{LOOK, WAITS};
@@ -41,7 +41,7 @@ pub(super) struct Approved {
     pub(super) source: usize,
     id: String,
     subject: Subject,
-    approval: Envelope,
+    approval: DsseEnvelope,
 }
 
 impl Scene {
@@ -133,7 +133,10 @@ impl Scene {
         let deployment = &self.stack.deployment;
         let subject = self.desk.subject(deployment, &id).await?;
         let alice = deployment.person("alice");
-        let approval = seal_decision(alice, &decision(deployment, alice, &subject, Verdict::Approve));
+        let approval = seal_decision(
+            alice,
+            &decision(deployment, alice, &subject, DecisionKind::Approve),
+        );
         self.desk.decide(&approval).await?;
         Ok(Approved {
             source,
@@ -166,10 +169,10 @@ impl Scene {
     async fn applied(&mut self, one: &Approved) -> anyhow::Result<()> {
         let until = Instant::now() + APPLIED;
         loop {
-            let state: State = self.desk.state(&one.id).await?.parse()?;
+            let state: ProposalState = self.desk.state(&one.id).await?.parse()?;
             match state {
-                State::Applied => return Ok(()),
-                State::PendingWorker | State::InDoubt if Instant::now() < until => {}
+                ProposalState::Applied => return Ok(()),
+                ProposalState::PendingWorker | ProposalState::InDoubt if Instant::now() < until => {}
                 other => bail!("{} ended `{other}`", one.id),
             }
             tokio::time::sleep(LOOK).await;
@@ -181,7 +184,7 @@ impl Scene {
         let until = Instant::now() + WAITS;
         loop {
             for one in any {
-                if self.desk.state(&one.id).await? == State::Applied.as_str() {
+                if self.desk.state(&one.id).await? == ProposalState::Applied.as_str() {
                     return Ok(());
                 }
             }

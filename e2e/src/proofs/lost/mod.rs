@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
-use synapsor_domain::proposal::State;
+use synapsor_domain::proposal::ProposalState;
 
 use super::Plan;
 use super::bench::{Bench, Case};
@@ -146,8 +146,8 @@ async fn batch(
 
 /// Orders again what was given back.
 async fn has_ended(bench: &mut Bench, case: &Case) -> anyhow::Result<bool> {
-    let state: State = bench.state(case).await?.parse()?;
-    if state == State::Approved {
+    let state: ProposalState = bench.state(case).await?.parse()?;
+    if state == ProposalState::Approved {
         bench.desk.request_apply(&bench.order(case)).await?;
     }
     Ok(state.is_terminal())

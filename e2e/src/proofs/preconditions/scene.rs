@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value as Json, json};
-use synapsor_domain::approval::Verdict;
+use synapsor_domain::approval::DecisionKind;
 use synapsor_domain::digest::Digest;
-use synapsor_domain::proposal::State as ProposalState;
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::proposal::ProposalState;
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::writeback::AttemptReport;
 
 use super::state::State;
@@ -44,7 +44,7 @@ pub(super) struct Approved {
     /// The value that the agent chose.
     pub(super) reason: String,
     subject: Subject,
-    approval: Envelope,
+    approval: DsseEnvelope,
 }
 
 /// How the answer to an order came out.
@@ -95,7 +95,10 @@ impl Scene {
         let deployment = &self.stack.deployment;
         let subject = self.desk.subject(deployment, id).await?;
         let alice = deployment.person("alice");
-        let approval = seal_decision(alice, &decision(deployment, alice, &subject, Verdict::Approve));
+        let approval = seal_decision(
+            alice,
+            &decision(deployment, alice, &subject, DecisionKind::Approve),
+        );
         self.desk.decide(&approval).await?;
         Ok(Ok(Approved {
             id: id.to_owned(),
@@ -113,7 +116,7 @@ impl Scene {
     }
 
     /// Sends a fresh apply order.
-    pub(super) async fn order(&mut self, approved: &Approved) -> anyhow::Result<Envelope> {
+    pub(super) async fn order(&mut self, approved: &Approved) -> anyhow::Result<DsseEnvelope> {
         let deployment = &self.stack.deployment;
         let alice = deployment.person("alice");
         let order = seal_order(
@@ -125,13 +128,14 @@ impl Scene {
     }
 
     /// Waits for the report of the attempt that answers an order.
-    pub(super) async fn ended(&mut self, approved: &Approved, order: &Envelope) -> anyhow::Result<Ended> {
-        let digest = Some(Digest::of(Kind::ApplyOrder, &order.payload));
+    pub(super) async fn ended(&mut self, approved: &Approved, order: &DsseEnvelope) -> anyhow::Result<Ended> {
+        let digest = Some(Digest::of(ObjectKind::ApplyOrder, &order.payload));
         let until = Instant::now() + ENDED;
         loop {
             let record = self.desk.record(&approved.id).await?;
-            let report = record.attempt.map(Envelope::try_from).transpose()?;
-            let report: Option<AttemptReport> = report.and_then(|report| report.peek(Kind::Attempt).ok());
+            let report = record.attempt.map(DsseEnvelope::try_from).transpose()?;
+            let report: Option<AttemptReport> =
+                report.and_then(|report| report.decode_unverified(ObjectKind::Attempt).ok());
             let state: ProposalState = record.state.parse()?;
             if let Some(report) = report
                 && report.order_digest == digest
@@ -162,7 +166,7 @@ impl Scene {
     pub(super) async fn reject(&mut self, approved: &Approved) -> anyhow::Result<()> {
         let deployment = &self.stack.deployment;
         let alice = deployment.person("alice");
-        let rejection = decision(deployment, alice, &approved.subject, Verdict::Deny);
+        let rejection = decision(deployment, alice, &approved.subject, DecisionKind::Reject);
         self.desk.decide(&seal_decision(alice, &rejection)).await?;
         let until = Instant::now() + REACHED;
         while self.state()?.outcome(&approved.id).is_none() && Instant::now() < until {

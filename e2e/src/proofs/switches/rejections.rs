@@ -6,10 +6,10 @@ use anyhow::Context as _;
 use serde_json::{Value as Json, json};
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::random;
-use synapsor_domain::approval::Verdict;
+use synapsor_domain::approval::DecisionKind;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::proposal::Proposal;
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_proto::executor::v1::RejectRequest;
 use synapsor_proto::executor::v1::writer_service_client::WriterServiceClient;
 use tokio::task::JoinSet;
@@ -102,14 +102,14 @@ fn rejection(scene: &Scene, like: &Proposal) -> anyhow::Result<RejectRequest> {
     let deployment = &scene.bench.stack.deployment;
     let mut proposal = like.clone();
     proposal.id = format!("wrp_ffff{}", random::hex_id(16)).parse()?;
-    let envelope = Envelope::seal(Kind::Proposal, &proposal, &deployment.reader_key)?;
+    let envelope = DsseEnvelope::sign(ObjectKind::Proposal, &proposal, &deployment.reader_key)?;
     let subject = Subject {
-        digest: Digest::of(Kind::Proposal, &envelope.payload),
+        digest: Digest::of(ObjectKind::Proposal, &envelope.payload),
         proposal,
         envelope,
     };
     let alice = deployment.person("alice");
-    let decision = decision(deployment, alice, &subject, Verdict::Deny);
+    let decision = decision(deployment, alice, &subject, DecisionKind::Reject);
     Ok(RejectRequest {
         proposal: Some((&subject.envelope).into()),
         decision: Some((&seal_decision(alice, &decision)).into()),

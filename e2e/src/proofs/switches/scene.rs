@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use synapsor_chassis::grpc_channel::{self, Endpoint};
 use synapsor_chassis::identity::Role;
-use synapsor_domain::approval::Verdict;
+use synapsor_domain::approval::DecisionKind;
 use synapsor_proto::executor::v1::writer_service_client::WriterServiceClient;
 use synapsor_proto::executor::v1::{RejectEffect, RejectRequest};
 
@@ -92,7 +92,7 @@ impl Scene {
     pub(super) async fn reject_at(&self, writer: &Process, case: &Case) -> Result<RejectEffect, String> {
         let deployment = &self.bench.stack.deployment;
         let alice = deployment.person("alice");
-        let rejection = decision(deployment, alice, &case.subject, Verdict::Deny);
+        let rejection = decision(deployment, alice, &case.subject, DecisionKind::Reject);
         let request = RejectRequest {
             proposal: Some((&case.subject.envelope).into()),
             decision: Some((&seal_decision(alice, &rejection)).into()),

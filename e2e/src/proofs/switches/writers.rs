@@ -3,7 +3,7 @@
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
-use synapsor_domain::writeback::Outcome;
+use synapsor_domain::writeback::ReceiptOutcome;
 
 use super::locks::ReceiptLock;
 use super::scene::Scene;
@@ -93,7 +93,7 @@ async fn blocked_rejection(ground: &Ground, findings: &mut Findings) -> anyhow::
     if answer.is_err() {
         findings.violated(&case.name, &format!("not taken: {answer:?}"));
     }
-    let tombstone = Outcome::Denied.to_string();
+    let tombstone = ReceiptOutcome::Rejected.to_string();
     let is_tombstoned = scene
         .within(TOMBSTONED, &case, |target| {
             target.outcome.as_deref() == Some(&tombstone)

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
-use synapsor_domain::log::{Witness, verify_checkpoint};
+use synapsor_domain::log::{PinnedCheckpoint, verify_checkpoint};
 use synapsor_domain::signing::{PublicKey, SigningKey};
 use synapsor_ledger::store::{Store, StoreError, verify_file};
 
@@ -32,7 +32,7 @@ pub(super) struct Judge {
     origin: String,
     key_pem: String,
     public: PublicKey,
-    witnesses: Vec<Witness>,
+    witnesses: Vec<PinnedCheckpoint>,
 }
 
 /// Who noticed, and what they said.
@@ -93,7 +93,7 @@ impl Judge {
     }
 
     /// What one witness says to the newest checkpoint, given the best proof that the store can offer.
-    fn witnessed(&self, witness: &Witness, path: &Path, note: &str) -> Result<(), String> {
+    fn witnessed(&self, witness: &PinnedCheckpoint, path: &Path, note: &str) -> Result<(), String> {
         let new = verify_checkpoint(note, &self.origin, &self.public).map_err(|e| e.code().to_owned())?;
         let proof = if witness.needs_proof(new.size) {
             let nodes = open_reader(path)

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, ensure};
 use rusqlite::Connection;
 use synapsor_chassis::identity::Role;
-use synapsor_domain::approval::Verdict;
-use synapsor_domain::log::{Witness, verify_checkpoint};
+use synapsor_domain::approval::DecisionKind;
+use synapsor_domain::log::{PinnedCheckpoint, verify_checkpoint};
 use synapsor_proto::ledger::v1::GetCheckpointRequest;
 use synapsor_proto::ledger::v1::transparency_service_client::TransparencyServiceClient;
 
@@ -25,7 +25,7 @@ pub(super) struct Original {
     /// The same store at earlier times, each whole and genuine, oldest first.
     pub(super) older: Vec<PathBuf>,
     /// What the command line and the writer remember.
-    pub(super) witnesses: Vec<Witness>,
+    pub(super) witnesses: Vec<PinnedCheckpoint>,
     pub(super) events: u64,
 }
 
@@ -57,7 +57,7 @@ impl Original {
         ledger.kill();
         let origin = deployment.trust()?.ledger_origin();
         let remembered = std::fs::read(deployment.path("writer-state/writer.witness"))?;
-        let of_writer = Witness::from_bytes(&remembered).context("the writer's witness")?;
+        let of_writer = PinnedCheckpoint::from_bytes(&remembered).context("the writer's witness")?;
         ensure!(
             of_writer.origin == origin && of_writer.size > 0,
             "the writer has seen nothing"
@@ -107,7 +107,7 @@ async fn one_proposal(stack: &Stack, agent: &Agent, desk: &mut Desk, number: usi
             let bob = deployment.person("bob");
             desk.decide(&seal_decision(
                 bob,
-                &decision(deployment, bob, &subject, Verdict::Deny),
+                &decision(deployment, bob, &subject, DecisionKind::Reject),
             ))
             .await?;
         }
@@ -129,7 +129,7 @@ async fn one_proposal(stack: &Stack, agent: &Agent, desk: &mut Desk, number: usi
 }
 
 /// What a command of the operator would keep as its witness now.
-async fn last_seen(stack: &Stack) -> anyhow::Result<Witness> {
+async fn last_seen(stack: &Stack) -> anyhow::Result<PinnedCheckpoint> {
     let trust = stack.deployment.trust()?;
     let mut client = TransparencyServiceClient::new(stack.ledger_as(Role::Operator, Some("alice"))?);
     let answer = client
@@ -138,7 +138,7 @@ async fn last_seen(stack: &Stack) -> anyhow::Result<Witness> {
         .into_inner();
     let key = stack.deployment.ledger_key.public_key();
     let checkpoint = verify_checkpoint(&answer.checkpoint, &trust.ledger_origin(), &key)?;
-    let mut witness = Witness::new(&trust.ledger_origin());
+    let mut witness = PinnedCheckpoint::new(&trust.ledger_origin());
     witness.advance(&checkpoint, None)?;
     Ok(witness)
 }

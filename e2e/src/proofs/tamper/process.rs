@@ -1,7 +1,7 @@
 //! The same questions put to the real ledger process: does it start, and what does its verification answer?
 
 use synapsor_chassis::identity::Role;
-use synapsor_domain::log::{ConsistencyProof, Witness, verify_checkpoint};
+use synapsor_domain::log::{ConsistencyProof, PinnedCheckpoint, verify_checkpoint};
 use synapsor_proto::ledger::v1::transparency_service_client::TransparencyServiceClient;
 use synapsor_proto::ledger::v1::{VerifyStoreRequest, VerifyStoreResponse};
 
@@ -79,7 +79,7 @@ async fn alarm(scene: &Scene) -> anyhow::Result<Option<String>> {
 /// What a command line makes of the answer: findings, or a checkpoint that its witness does not accept.
 fn judged(
     scene: &Scene,
-    mut witness: Witness,
+    mut witness: PinnedCheckpoint,
     answer: VerifyStoreResponse,
 ) -> anyhow::Result<Option<String>> {
     if let Some(finding) = answer.findings.into_iter().next() {

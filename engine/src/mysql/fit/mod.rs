@@ -1,9 +1,9 @@
 //! Which values a column holds without changing them: nothing is rounded, clipped, cast or padded on the way.
 
 use synapsor_domain::decimal::Decimal;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::limits::VALUE_BYTES_MAX;
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::schema::Column;
+use synapsor_domain::schema::TableColumn;
 use synapsor_domain::value::{Value, ValueKind};
 
 use super::column::{Charset, ColumnType, TextSize};
@@ -13,7 +13,7 @@ use super::moment;
 const YEARS: std::ops::RangeInclusive<i128> = 1901..=2155;
 
 /// The value exactly as the column would hold it.
-pub fn fit(column: &Column, value: &Value) -> Result<Value, Refusal> {
+pub fn fit(column: &TableColumn, value: &Value) -> Result<Value, PublicError> {
     let misfit = |why: &str| misfit(column, why);
     if value.len_bytes() > VALUE_BYTES_MAX {
         return Err(misfit("the value is too large"));
@@ -311,8 +311,8 @@ fn uuid(text: &str) -> Fitted {
     }
 }
 
-fn misfit(column: &Column, why: &str) -> Refusal {
-    Refusal::new(
+fn misfit(column: &TableColumn, why: &str) -> PublicError {
+    PublicError::new(
         "VALUE_DOES_NOT_FIT",
         format!("column `{}` does not take the value: {why}", column.name),
     )

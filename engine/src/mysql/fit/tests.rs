@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn column(declared: &str, collation: Option<&str>) -> Column {
-    Column {
+fn column(declared: &str, collation: Option<&str>) -> TableColumn {
+    TableColumn {
         name: "c".to_owned(),
         declared_type: declared.to_owned(),
         nullable: false,

@@ -20,9 +20,9 @@ use synapsor_chassis::files::FileError;
 use synapsor_chassis::run::ExitError;
 use synapsor_domain::approval::{VerifiedFreeze, VerifiedLift};
 use synapsor_domain::digest::Digest;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::refusal::Refusal;
-use synapsor_domain::signing::Envelope;
+use synapsor_domain::signing::DsseEnvelope;
 use synapsor_source::SwitchRow;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -56,8 +56,8 @@ struct Shared {
 /// What is written for a rejection: enough to end its proposal in the target database later.
 #[derive(Debug, Serialize, Deserialize)]
 struct RejectionFile {
-    proposal: Envelope,
-    decision: Envelope,
+    proposal: DsseEnvelope,
+    decision: DsseEnvelope,
 }
 
 /// A switch in force at this writer, for confirmations and status.
@@ -73,7 +73,7 @@ pub struct SignedSwitch {
     /// The freeze, or the freeze that the lift ends.
     pub freeze: Digest,
     pub is_lift: bool,
-    pub envelope: Envelope,
+    pub envelope: DsseEnvelope,
 }
 
 impl Switches {
@@ -120,7 +120,7 @@ impl Switches {
     }
 
     /// Refuses while a switch or the time mark is not durable.
-    pub fn check_durable(&self) -> Result<(), Refusal> {
+    pub fn check_durable(&self) -> Result<(), PublicError> {
         if self.lock().is_durable() {
             Ok(())
         } else {
@@ -132,7 +132,7 @@ impl Switches {
     ///
     /// # Errors
     /// `STATE_NOT_WRITABLE`: frozen in memory, and not durable.
-    pub async fn freeze_locally(&self) -> Result<(), Refusal> {
+    pub async fn freeze_locally(&self) -> Result<(), PublicError> {
         let unsaved = {
             let mut state = self.lock();
             let is_new = state.freeze_locally();
@@ -146,17 +146,17 @@ impl Switches {
     /// # Errors
     /// `refused:nonce` for one that was used before, `refused:freeze` when there is no unsigned freeze to end, and
     /// `STATE_NOT_WRITABLE`, when the writer stays frozen.
-    pub async fn lift_locally(&self, nonce: &str) -> Result<(), Refusal> {
+    pub async fn lift_locally(&self, nonce: &str) -> Result<(), PublicError> {
         {
             let state = self.lock();
             if state.is_used(nonce) {
                 let text = "this unfreeze was used before; sign a new one";
-                return Err(Refusal::new("refused:nonce", text));
+                return Err(PublicError::new("refused:nonce", text));
             }
             if !state.is_frozen_locally() {
                 let text =
                     "this writer has no unsigned freeze; a signed freeze is ended by a lift that names it";
-                return Err(Refusal::new("refused:freeze", text));
+                return Err(PublicError::new("refused:freeze", text));
             }
         }
         let this = self.clone();
@@ -178,7 +178,7 @@ impl Switches {
     ///
     /// # Errors
     /// `STATE_NOT_WRITABLE`: frozen in memory, and not durable.
-    pub async fn freeze(&self, freeze: &VerifiedFreeze, envelope: &Envelope) -> Result<(), Refusal> {
+    pub async fn freeze(&self, freeze: &VerifiedFreeze, envelope: &DsseEnvelope) -> Result<(), PublicError> {
         let unsaved = {
             let mut state = self.lock();
             let is_new = state.freeze(freeze.digest(), envelope);
@@ -192,7 +192,7 @@ impl Switches {
     ///
     /// # Errors
     /// `STATE_NOT_WRITABLE`, when the freeze stays in force.
-    pub async fn lift(&self, lift: &VerifiedLift, envelope: &Envelope) -> Result<(), Refusal> {
+    pub async fn lift(&self, lift: &VerifiedLift, envelope: &DsseEnvelope) -> Result<(), PublicError> {
         let (this, lift, envelope) = (self.clone(), lift.clone(), envelope.clone());
         on_disk(move || {
             if this.lock().is_lifted(lift.freeze_digest()) {
@@ -275,9 +275,9 @@ impl Switches {
     pub async fn reject(
         &self,
         id: &ProposalId,
-        proposal: &Envelope,
-        decision: &Envelope,
-    ) -> Result<Option<Flight>, Refusal> {
+        proposal: &DsseEnvelope,
+        decision: &DsseEnvelope,
+    ) -> Result<Option<Flight>, PublicError> {
         let (flight, unsaved) = {
             let mut state = self.lock();
             let body = || {
@@ -318,7 +318,7 @@ impl Switches {
     }
 
     /// The proposal of a rejection, for its tombstone; `None` if it was not kept or cannot be read.
-    pub fn rejection(&self, id: &ProposalId) -> Option<(Envelope, Envelope)> {
+    pub fn rejection(&self, id: &ProposalId) -> Option<(DsseEnvelope, DsseEnvelope)> {
         let bytes = self.shared.files.read(&FileName::Rejection(id.clone()))?;
         let file: RejectionFile = serde_json::from_slice(&bytes).ok()?;
         Some((file.proposal, file.decision))
@@ -348,7 +348,7 @@ impl Switches {
         }
     }
 
-    async fn save(&self, name: Option<FileName>) -> Result<(), Refusal> {
+    async fn save(&self, name: Option<FileName>) -> Result<(), PublicError> {
         let Some(name) = name else { return Ok(()) };
         let this = self.clone();
         on_disk(move || this.save_one(&name)).await
@@ -400,11 +400,11 @@ fn freeze_file(digest: Digest) -> FileName {
     FileName::Freeze(hex::encode(digest.as_bytes()))
 }
 
-fn bytes_of(envelope: &Envelope) -> Vec<u8> {
+fn bytes_of(envelope: &DsseEnvelope) -> Vec<u8> {
     envelope.to_bytes().unwrap_or_default()
 }
 
-async fn on_disk(work: impl FnOnce() -> Result<(), FileError> + Send + 'static) -> Result<(), Refusal> {
+async fn on_disk(work: impl FnOnce() -> Result<(), FileError> + Send + 'static) -> Result<(), PublicError> {
     let done = tokio::task::spawn_blocking(work).await;
     match done {
         Ok(Ok(())) => Ok(()),
@@ -419,8 +419,8 @@ async fn on_disk(work: impl FnOnce() -> Result<(), FileError> + Send + 'static) 
     }
 }
 
-fn not_writable() -> Refusal {
-    Refusal::new(
+fn not_writable() -> PublicError {
+    PublicError::new(
         "STATE_NOT_WRITABLE",
         "the writer cannot write its state directory: the stop holds in its memory only, and it takes no work; \
          make the directory writable, or end the process",

@@ -6,7 +6,7 @@ use synapsor_chassis::run::ExitError;
 use synapsor_domain::approval::Unfreeze;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 
 use super::flights::Flights;
 use super::mark::Mark;
@@ -21,9 +21,9 @@ const UNSAVED_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub(super) struct State {
     frozen_locally: bool,
     /// Signed freezes by digest, ended ones included.
-    freezes: BTreeMap<Digest, Envelope>,
+    freezes: BTreeMap<Digest, DsseEnvelope>,
     /// Lifts by the freeze that they end.
-    lifts: BTreeMap<Digest, (Digest, Envelope)>,
+    lifts: BTreeMap<Digest, (Digest, DsseEnvelope)>,
     /// Nonces of unfreezes that were used.
     nonces: BTreeSet<String>,
     /// Switches that exist and have no effect here.
@@ -62,17 +62,18 @@ impl State {
         };
         for envelope in loaded.freezes {
             let digest = envelope
-                .digest(Kind::Freeze)
+                .digest(ObjectKind::Freeze)
                 .map_err(|_| unreadable("a file of a freeze holds something else"))?;
             state.freezes.insert(digest, envelope);
         }
         for envelope in loaded.lifts {
-            let lift: Option<Unfreeze> = envelope.peek(Kind::Unfreeze).ok();
+            let lift: Option<Unfreeze> = envelope.decode_unverified(ObjectKind::Unfreeze).ok();
             let ended = lift.and_then(|lift| lift.freeze_digest);
             let ended = ended.ok_or_else(|| unreadable("a file of a lift holds something else"))?;
-            state
-                .lifts
-                .insert(ended, (Digest::of(Kind::Unfreeze, &envelope.payload), envelope));
+            state.lifts.insert(
+                ended,
+                (Digest::of(ObjectKind::Unfreeze, &envelope.payload), envelope),
+            );
         }
         Ok(state)
     }
@@ -109,7 +110,7 @@ impl State {
     }
 
     /// Whether it is new.
-    pub(super) fn freeze(&mut self, digest: Digest, envelope: &Envelope) -> bool {
+    pub(super) fn freeze(&mut self, digest: Digest, envelope: &DsseEnvelope) -> bool {
         self.freezes.insert(digest, envelope.clone()).is_none()
     }
 
@@ -117,12 +118,12 @@ impl State {
         self.lifts.contains_key(&freeze)
     }
 
-    pub(super) fn lift(&mut self, freeze: Digest, lift: Digest, envelope: &Envelope) {
+    pub(super) fn lift(&mut self, freeze: Digest, lift: Digest, envelope: &DsseEnvelope) {
         self.lifts.insert(freeze, (lift, envelope.clone()));
     }
 
     pub(super) fn signed(&self) -> Vec<SignedSwitch> {
-        let signed = |freeze: &Digest, is_lift, envelope: &Envelope| SignedSwitch {
+        let signed = |freeze: &Digest, is_lift, envelope: &DsseEnvelope| SignedSwitch {
             freeze: *freeze,
             is_lift,
             envelope: envelope.clone(),

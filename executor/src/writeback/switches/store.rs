@@ -9,7 +9,7 @@ use synapsor_chassis::files::{self, FileError, FileLock, MODE_PRIVATE};
 use synapsor_chassis::run::ExitError;
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::limits::ENVELOPE_BYTES_MAX;
-use synapsor_domain::signing::Envelope;
+use synapsor_domain::signing::DsseEnvelope;
 use synapsor_domain::timestamp::Timestamp;
 
 /// Maximum size of a switch file, in bytes: a proposal and a decision, each in its envelope.
@@ -52,8 +52,8 @@ pub(super) enum FileName {
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
     pub(super) is_frozen_locally: bool,
-    pub(super) freezes: Vec<Envelope>,
-    pub(super) lifts: Vec<Envelope>,
+    pub(super) freezes: Vec<DsseEnvelope>,
+    pub(super) lifts: Vec<DsseEnvelope>,
     pub(super) nonces: Vec<String>,
     pub(super) rejections: Vec<ProposalId>,
     pub(super) legacy_rejections: Vec<ProposalId>,
@@ -165,7 +165,7 @@ fn load_one(path: &Path, loaded: &mut Loaded) -> Result<(), ExitError> {
     let envelope = || {
         let bytes =
             files::read_bounded(path, FILE_BYTES_MAX).map_err(|e| unreadable(path, &e.to_string()))?;
-        Envelope::from_bytes(&bytes).map_err(|_| unreadable(path, "not a signed object"))
+        DsseEnvelope::from_bytes(&bytes).map_err(|_| unreadable(path, "not a signed object"))
     };
     match name.split_once('-') {
         Some(("freeze", _)) => loaded.freezes.push(envelope()?),

@@ -1,10 +1,10 @@
 use std::path::Path;
 use std::time::Instant;
 
-use synapsor_domain::approval::{Approver, Freeze, LiftClock, Unfreeze, verify_freeze, verify_lift};
-use synapsor_domain::signing::{Kind, SigningKey};
+use synapsor_domain::approval::{Freeze, LiftClock, SignerInfo, Unfreeze, verify_freeze, verify_lift};
+use synapsor_domain::signing::{ObjectKind, SigningKey};
 use synapsor_domain::timestamp::{Span, Timestamp};
-use synapsor_domain::trust::{APPLIER, Ceilings, Environment, Operator, TrustFile};
+use synapsor_domain::trust::{APPLIER, DeploymentEnvironment, OperatorKey, TrustFile, TrustLimits};
 use zeroize::Zeroizing;
 
 use synapsor_writeback::Controls as _;
@@ -33,8 +33,8 @@ fn now() -> Timestamp {
     "2026-03-01T00:00:00.000Z".parse().unwrap()
 }
 
-fn approver() -> Approver {
-    Approver {
+fn approver() -> SignerInfo {
+    SignerInfo {
         key_id: key().key_id(),
         person: "ann".to_owned(),
         role: APPLIER.to_owned(),
@@ -42,7 +42,7 @@ fn approver() -> Approver {
 }
 
 fn trust() -> TrustFile {
-    let operator = Operator {
+    let operator = OperatorKey {
         person: "ann".to_owned(),
         key_id: key().key_id(),
         public_key: key().public_key(),
@@ -60,36 +60,36 @@ fn trust() -> TrustFile {
     TrustFile {
         version: 1,
         deployment_id: "d1".to_owned(),
-        environment: Environment::Dev,
+        environment: DeploymentEnvironment::Dev,
         readers: Vec::new(),
         writers: Vec::new(),
         ledgers: Vec::new(),
         operators: vec![operator],
         aliases: [].into(),
         separation_of_duties: None,
-        ceilings: Ceilings::default(),
+        ceilings: TrustLimits::default(),
     }
 }
 
-fn freeze(nonce: &str) -> (VerifiedFreeze, Envelope) {
+fn freeze(nonce: &str) -> (VerifiedFreeze, DsseEnvelope) {
     let freeze = Freeze {
         v: 1,
         deployment_id: "d1".to_owned(),
-        environment: Environment::Dev,
+        environment: DeploymentEnvironment::Dev,
         approver: approver(),
         issued_at: now(),
         nonce: nonce.repeat(32),
         reason: None,
     };
-    let envelope = Envelope::seal(Kind::Freeze, &freeze, &key()).unwrap();
+    let envelope = DsseEnvelope::sign(ObjectKind::Freeze, &freeze, &key()).unwrap();
     (verify_freeze(&envelope, &trust()).unwrap(), envelope)
 }
 
-fn lift(freeze: Digest) -> (VerifiedLift, Envelope) {
+fn lift(freeze: Digest) -> (VerifiedLift, DsseEnvelope) {
     let lift = Unfreeze {
         v: 1,
         deployment_id: "d1".to_owned(),
-        environment: Environment::Dev,
+        environment: DeploymentEnvironment::Dev,
         writer: String::new(),
         approver: approver(),
         issued_at: now(),
@@ -97,19 +97,20 @@ fn lift(freeze: Digest) -> (VerifiedLift, Envelope) {
         nonce: "c".repeat(32),
         freeze_digest: Some(freeze),
     };
-    let envelope = Envelope::seal(Kind::Unfreeze, &lift, &key()).unwrap();
+    let envelope = DsseEnvelope::sign(ObjectKind::Unfreeze, &lift, &key()).unwrap();
     (
         verify_lift(&envelope, &trust(), LiftClock::Now(now())).unwrap(),
         envelope,
     )
 }
 
-fn papers() -> (Envelope, Envelope) {
-    let some = |n: u8| Envelope::seal(Kind::Proposal, &serde_json::json!({ "n": n }), &key()).unwrap();
+fn papers() -> (DsseEnvelope, DsseEnvelope) {
+    let some =
+        |n: u8| DsseEnvelope::sign(ObjectKind::Proposal, &serde_json::json!({ "n": n }), &key()).unwrap();
     (some(1), some(2))
 }
 
-async fn reject(switches: &Switches, id: &ProposalId) -> Result<Option<Flight>, Refusal> {
+async fn reject(switches: &Switches, id: &ProposalId) -> Result<Option<Flight>, PublicError> {
     let (proposal, decision) = papers();
     switches.reject(id, &proposal, &decision).await
 }

@@ -14,14 +14,14 @@ pub(crate) use writebacks::kind_of;
 use rusqlite::{Connection, params};
 use serde::de::DeserializeOwned;
 use synapsor_domain::canonical;
+use synapsor_domain::context_ticket::ContextTicket;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::event::{EventKind, EventRecord};
 use synapsor_domain::evidence::{AuditRecord, Evidence};
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::limits::ENVELOPE_BYTES_MAX;
-use synapsor_domain::proposal::{Proposal, Step as ProposalStep};
-use synapsor_domain::signing::{Envelope, Kind};
-use synapsor_domain::ticket::ContextTicket;
+use synapsor_domain::proposal::{Proposal, ProposalTransition as ProposalStep};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 
 use super::error::StoreError;
 use super::row::to_sql;
@@ -74,7 +74,7 @@ pub(crate) struct ReadProposal {
 impl ReadProposal {
     pub(crate) fn new(proposal: Proposal, payload: &[u8]) -> Self {
         Self {
-            digest: Digest::of(Kind::Proposal, payload),
+            digest: Digest::of(ObjectKind::Proposal, payload),
             content_digest: proposal.content_digest(),
             proposal,
         }
@@ -106,12 +106,14 @@ pub(crate) fn apply(
             ReadBody::Evidence(evidence, digest) => records::evidence(conn, event, evidence, digest),
             ReadBody::No | ReadBody::Audit(_) | ReadBody::Proposal(_) => {
                 let envelope = envelope(event, body)?;
-                let evidence = envelope.peek(Kind::Evidence).map_err(|_| wrong_body(event))?;
+                let evidence = envelope
+                    .decode_unverified(ObjectKind::Evidence)
+                    .map_err(|_| wrong_body(event))?;
                 records::evidence(
                     conn,
                     event,
                     &evidence,
-                    Digest::of(Kind::Evidence, &envelope.payload),
+                    Digest::of(ObjectKind::Evidence, &envelope.payload),
                 )
             }
         },
@@ -125,7 +127,9 @@ pub(crate) fn apply(
             ReadBody::Proposal(read) => proposals::created(conn, event, read),
             ReadBody::No | ReadBody::Evidence(..) | ReadBody::Audit(_) => {
                 let envelope = envelope(event, body)?;
-                let proposal = envelope.peek(Kind::Proposal).map_err(|_| wrong_body(event))?;
+                let proposal = envelope
+                    .decode_unverified(ObjectKind::Proposal)
+                    .map_err(|_| wrong_body(event))?;
                 proposals::created(conn, event, &ReadProposal::new(proposal, &envelope.payload))
             }
         },
@@ -141,16 +145,19 @@ pub(crate) fn apply(
         EventKind::ProposalExpired => proposals::step(conn, event, ProposalStep::Expire).map(|_| ()),
         EventKind::ProposalWithdrawn => {
             let _: ContextTicket = envelope(event, body)?
-                .peek(Kind::ContextTicket)
+                .decode_unverified(ObjectKind::ContextTicket)
                 .map_err(|_| wrong_body(event))?;
             proposals::step(conn, event, ProposalStep::Withdraw).map(|_| ())
         }
         EventKind::WritebackStarted => writebacks::started(conn, event, &object(event, body)?),
-        EventKind::WritebackReleased => {
-            writebacks::reported(conn, event, &envelope(event, body)?, ProposalStep::Release)
-        }
+        EventKind::WritebackReleased => writebacks::reported(
+            conn,
+            event,
+            &envelope(event, body)?,
+            ProposalStep::ReturnToApproved,
+        ),
         EventKind::WritebackInDoubt => {
-            writebacks::reported(conn, event, &envelope(event, body)?, ProposalStep::Doubt)
+            writebacks::reported(conn, event, &envelope(event, body)?, ProposalStep::MarkInDoubt)
         }
         EventKind::WritebackApplied
         | EventKind::WritebackConflict
@@ -163,8 +170,8 @@ fn object<T: DeserializeOwned>(event: &EventRecord, body: &[u8]) -> Result<T, St
     canonical::decode_within(body, 2 * ENVELOPE_BYTES_MAX).map_err(|_| wrong_body(event))
 }
 
-fn envelope(event: &EventRecord, body: &[u8]) -> Result<Envelope, StoreError> {
-    Envelope::from_bytes(body).map_err(|_| wrong_body(event))
+fn envelope(event: &EventRecord, body: &[u8]) -> Result<DsseEnvelope, StoreError> {
+    DsseEnvelope::from_bytes(body).map_err(|_| wrong_body(event))
 }
 
 fn wrong_body(event: &EventRecord) -> StoreError {

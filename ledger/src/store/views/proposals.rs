@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use synapsor_domain::event::{EventRecord, RepeatBody};
-use synapsor_domain::proposal::{ProposalMode, State, Step, transition};
+use synapsor_domain::proposal::{ProposalMode, ProposalState, ProposalTransition, transition};
 
 use super::super::error::StoreError;
 use super::super::row::to_sql;
@@ -31,7 +31,7 @@ pub(super) fn created(conn: &Connection, event: &EventRecord, read: &ReadProposa
         to_sql(event.seq),
         digest.as_bytes(),
         content_digest.as_bytes(),
-        State::PendingReview.as_str(),
+        ProposalState::PendingReview.as_str(),
         proposal.requested_by.tenant,
         proposal.requested_by.principal,
         proposal.capability,
@@ -65,14 +65,18 @@ pub(super) fn repeated(conn: &Connection, event: &EventRecord, body: &RepeatBody
 }
 
 /// Moves the proposal as the transition table says, and gives the new state.
-pub(super) fn step(conn: &Connection, event: &EventRecord, step: Step) -> Result<State, StoreError> {
+pub(super) fn step(
+    conn: &Connection,
+    event: &EventRecord,
+    step: ProposalTransition,
+) -> Result<ProposalState, StoreError> {
     let id = proposal_id(event)?;
     let found: Option<(String, bool)> = conn
         .prepare_cached("SELECT state, started FROM proposals WHERE proposal_id = ?1")?
         .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let (state, started) = found.ok_or_else(|| out_of_place(event))?;
-    let state: State = state.parse().map_err(|_| out_of_place(event))?;
+    let state: ProposalState = state.parse().map_err(|_| out_of_place(event))?;
     let next = transition(state, started, step).map_err(|_| out_of_place(event))?;
     conn.prepare_cached("UPDATE proposals SET state = ?2, changed_seq = ?3 WHERE proposal_id = ?1")?
         .execute(params![id, next.as_str(), to_sql(event.seq)])?;

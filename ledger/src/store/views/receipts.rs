@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use synapsor_domain::approval::{ReceiptAction, ReceiptOrder};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::event::{EventKind, EventRecord, ReceiptAlarmBody};
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::writeback::{ReceiptDiscrepancy, ReceiptFinding, ReceiptRef};
 
 use super::super::error::StoreError;
@@ -52,9 +52,13 @@ pub(super) fn alarm(
     receipts::insert_incident(conn, place, UNPROVEN, &source, (&named, None))
 }
 
-pub(super) fn found(conn: &Connection, event: &EventRecord, envelope: &Envelope) -> Result<(), StoreError> {
+pub(super) fn found(
+    conn: &Connection,
+    event: &EventRecord,
+    envelope: &DsseEnvelope,
+) -> Result<(), StoreError> {
     let finding: ReceiptFinding = envelope
-        .peek(Kind::ReceiptFinding)
+        .decode_unverified(ObjectKind::ReceiptFinding)
         .map_err(|_| wrong_body(event))?;
     if event.kind != kind_of_finding(finding.discrepancy) {
         return Err(wrong_body(event));
@@ -68,15 +72,21 @@ pub(super) fn found(conn: &Connection, event: &EventRecord, envelope: &Envelope)
     Ok(())
 }
 
-pub(super) fn ordered(conn: &Connection, event: &EventRecord, envelope: &Envelope) -> Result<(), StoreError> {
-    let order: ReceiptOrder = envelope.peek(Kind::ReceiptOrder).map_err(|_| wrong_body(event))?;
+pub(super) fn ordered(
+    conn: &Connection,
+    event: &EventRecord,
+    envelope: &DsseEnvelope,
+) -> Result<(), StoreError> {
+    let order: ReceiptOrder = envelope
+        .decode_unverified(ObjectKind::ReceiptOrder)
+        .map_err(|_| wrong_body(event))?;
     let action = action_name(order.action);
     let before = order.before.map(|before| before.as_unix_millis());
     conn.prepare_cached(
         "INSERT INTO receipt_orders (digest, seq, source_id, action, before, person) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?
     .execute(params![
-        Digest::of(Kind::ReceiptOrder, &envelope.payload).as_bytes(),
+        Digest::of(ObjectKind::ReceiptOrder, &envelope.payload).as_bytes(),
         to_sql(event.seq),
         order.source,
         action,

@@ -1,21 +1,27 @@
 //! Decisions and apply orders.
 
 use rusqlite::{Connection, params};
-use synapsor_domain::approval::{ApplyOrder, Decision, Verdict};
+use synapsor_domain::approval::{ApplyOrder, Decision, DecisionKind};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::event::{EventKind, EventRecord};
-use synapsor_domain::proposal::Step;
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::proposal::ProposalTransition;
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 
 use super::super::error::StoreError;
 use super::super::row::to_sql;
 use super::{proposal_id, proposals, wrong_body};
 
-pub(super) fn decided(conn: &Connection, event: &EventRecord, envelope: &Envelope) -> Result<(), StoreError> {
-    let decision: Decision = envelope.peek(Kind::Decision).map_err(|_| wrong_body(event))?;
+pub(super) fn decided(
+    conn: &Connection,
+    event: &EventRecord,
+    envelope: &DsseEnvelope,
+) -> Result<(), StoreError> {
+    let decision: Decision = envelope
+        .decode_unverified(ObjectKind::Decision)
+        .map_err(|_| wrong_body(event))?;
     let (verdict, kind) = match decision.decision {
-        Verdict::Approve => ("approve", EventKind::ProposalApproved),
-        Verdict::Deny => ("deny", EventKind::ProposalRejected),
+        DecisionKind::Approve => ("approve", EventKind::ProposalApproved),
+        DecisionKind::Reject => ("deny", EventKind::ProposalRejected),
     };
     let id = proposal_id(event)?;
     if event.kind != kind || decision.proposal_id.as_str() != id {
@@ -25,7 +31,7 @@ pub(super) fn decided(conn: &Connection, event: &EventRecord, envelope: &Envelop
         "INSERT INTO decisions (digest, proposal_id, seq, verdict, person, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?
     .execute(params![
-        Digest::of(Kind::Decision, &envelope.payload).as_bytes(),
+        Digest::of(ObjectKind::Decision, &envelope.payload).as_bytes(),
         id,
         to_sql(event.seq),
         verdict,
@@ -33,16 +39,22 @@ pub(super) fn decided(conn: &Connection, event: &EventRecord, envelope: &Envelop
         decision.expires_at.as_unix_millis(),
     ])?;
     match decision.decision {
-        Verdict::Deny => proposals::step(conn, event, Step::Reject).map(|_| ()),
-        Verdict::Approve if quorum_reached(conn, id)? => {
-            proposals::step(conn, event, Step::Approve).map(|_| ())
+        DecisionKind::Reject => proposals::step(conn, event, ProposalTransition::Reject).map(|_| ()),
+        DecisionKind::Approve if quorum_reached(conn, id)? => {
+            proposals::step(conn, event, ProposalTransition::Approve).map(|_| ())
         }
-        Verdict::Approve => proposals::touch(conn, event),
+        DecisionKind::Approve => proposals::touch(conn, event),
     }
 }
 
-pub(super) fn ordered(conn: &Connection, event: &EventRecord, envelope: &Envelope) -> Result<(), StoreError> {
-    let order: ApplyOrder = envelope.peek(Kind::ApplyOrder).map_err(|_| wrong_body(event))?;
+pub(super) fn ordered(
+    conn: &Connection,
+    event: &EventRecord,
+    envelope: &DsseEnvelope,
+) -> Result<(), StoreError> {
+    let order: ApplyOrder = envelope
+        .decode_unverified(ObjectKind::ApplyOrder)
+        .map_err(|_| wrong_body(event))?;
     let id = proposal_id(event)?;
     if order.proposal_id.as_str() != id {
         return Err(wrong_body(event));
@@ -53,13 +65,13 @@ pub(super) fn ordered(conn: &Connection, event: &EventRecord, envelope: &Envelop
          ON CONFLICT (digest) DO UPDATE SET seq = excluded.seq",
     )?
     .execute(params![
-        Digest::of(Kind::ApplyOrder, &envelope.payload).as_bytes(),
+        Digest::of(ObjectKind::ApplyOrder, &envelope.payload).as_bytes(),
         id,
         to_sql(event.seq),
         order.approver.person,
         order.expires_at.as_unix_millis(),
     ])?;
-    proposals::step(conn, event, Step::OrderApply).map(|_| ())
+    proposals::step(conn, event, ProposalTransition::OrderApply).map(|_| ())
 }
 
 /// Whether enough distinct persons have approved. Deadlines are judged when an order is filed, not here.

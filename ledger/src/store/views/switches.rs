@@ -1,10 +1,10 @@
 //! Freezes, lifts, confirmations, and rejections that came after a writer had started.
 
 use rusqlite::{Connection, params};
-use synapsor_domain::approval::{Decision, Freeze, Unfreeze, Verdict};
+use synapsor_domain::approval::{Decision, DecisionKind, Freeze, Unfreeze};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::event::EventRecord;
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::writeback::SwitchConfirmation;
 
 use super::super::error::StoreError;
@@ -12,9 +12,15 @@ use super::super::row::to_sql;
 use super::super::switches;
 use super::{proposal_id, proposals, wrong_body};
 
-pub(super) fn frozen(conn: &Connection, event: &EventRecord, envelope: &Envelope) -> Result<(), StoreError> {
-    let freeze: Freeze = envelope.peek(Kind::Freeze).map_err(|_| wrong_body(event))?;
-    let digest = Digest::of(Kind::Freeze, &envelope.payload);
+pub(super) fn frozen(
+    conn: &Connection,
+    event: &EventRecord,
+    envelope: &DsseEnvelope,
+) -> Result<(), StoreError> {
+    let freeze: Freeze = envelope
+        .decode_unverified(ObjectKind::Freeze)
+        .map_err(|_| wrong_body(event))?;
+    let digest = Digest::of(ObjectKind::Freeze, &envelope.payload);
     switches::insert(
         conn,
         event.seq,
@@ -24,20 +30,26 @@ pub(super) fn frozen(conn: &Connection, event: &EventRecord, envelope: &Envelope
     )
 }
 
-pub(super) fn lifted(conn: &Connection, event: &EventRecord, envelope: &Envelope) -> Result<(), StoreError> {
-    let lift: Unfreeze = envelope.peek(Kind::Unfreeze).map_err(|_| wrong_body(event))?;
+pub(super) fn lifted(
+    conn: &Connection,
+    event: &EventRecord,
+    envelope: &DsseEnvelope,
+) -> Result<(), StoreError> {
+    let lift: Unfreeze = envelope
+        .decode_unverified(ObjectKind::Unfreeze)
+        .map_err(|_| wrong_body(event))?;
     let ended = lift.freeze_digest.ok_or_else(|| wrong_body(event))?;
-    let digest = Digest::of(Kind::Unfreeze, &envelope.payload);
+    let digest = Digest::of(ObjectKind::Unfreeze, &envelope.payload);
     switches::insert(conn, event.seq, &digest, (true, &ended), &lift.approver.person)
 }
 
 pub(super) fn confirmed(
     conn: &Connection,
     event: &EventRecord,
-    envelope: &Envelope,
+    envelope: &DsseEnvelope,
 ) -> Result<(), StoreError> {
     let confirmation: SwitchConfirmation = envelope
-        .peek(Kind::SwitchConfirmation)
+        .decode_unverified(ObjectKind::SwitchConfirmation)
         .map_err(|_| wrong_body(event))?;
     switches::confirm(conn, event.seq, &confirmation.switch_digest, &confirmation.writer)
 }
@@ -46,18 +58,20 @@ pub(super) fn confirmed(
 pub(super) fn rejected(
     conn: &Connection,
     event: &EventRecord,
-    envelope: &Envelope,
+    envelope: &DsseEnvelope,
 ) -> Result<(), StoreError> {
-    let decision: Decision = envelope.peek(Kind::Decision).map_err(|_| wrong_body(event))?;
+    let decision: Decision = envelope
+        .decode_unverified(ObjectKind::Decision)
+        .map_err(|_| wrong_body(event))?;
     let id = proposal_id(event)?;
-    if decision.decision != Verdict::Deny || decision.proposal_id.as_str() != id {
+    if decision.decision != DecisionKind::Reject || decision.proposal_id.as_str() != id {
         return Err(wrong_body(event));
     }
     conn.prepare_cached(
         "INSERT INTO decisions (digest, proposal_id, seq, verdict, person, expires_at) VALUES (?1, ?2, ?3, 'deny', ?4, ?5)",
     )?
     .execute(params![
-        Digest::of(Kind::Decision, &envelope.payload).as_bytes(),
+        Digest::of(ObjectKind::Decision, &envelope.payload).as_bytes(),
         id,
         to_sql(event.seq),
         decision.approver.person,

@@ -2,21 +2,25 @@
 
 use rusqlite::{Connection, params};
 use synapsor_domain::digest::Digest;
-use synapsor_domain::event::{EventKind, EventRecord, SettleBody, StartBody};
-use synapsor_domain::proposal::Step;
-use synapsor_domain::signing::{Envelope, Kind};
-use synapsor_domain::writeback::{AttemptReport, Outcome, Receipt};
+use synapsor_domain::event::{AttemptFinishedBody, AttemptStartedBody, EventKind, EventRecord};
+use synapsor_domain::proposal::ProposalTransition;
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
+use synapsor_domain::writeback::{AttemptReport, Receipt, ReceiptOutcome};
 
 use super::super::error::StoreError;
 use super::super::row::to_sql;
 use super::{proposal_id, proposals, receipts, wrong_body};
 
-pub(super) fn started(conn: &Connection, event: &EventRecord, body: &StartBody) -> Result<(), StoreError> {
+pub(super) fn started(
+    conn: &Connection,
+    event: &EventRecord,
+    body: &AttemptStartedBody,
+) -> Result<(), StoreError> {
     let id = proposal_id(event)?;
     if body.proposal_id.as_str() != id {
         return Err(wrong_body(event));
     }
-    proposals::step(conn, event, Step::Start)?;
+    proposals::step(conn, event, ProposalTransition::Start)?;
     conn.prepare_cached("UPDATE proposals SET started = 1, attempts = ?2 WHERE proposal_id = ?1")?
         .execute(params![id, body.attempt])?;
     conn.prepare_cached(
@@ -36,23 +40,35 @@ pub(super) fn started(conn: &Connection, event: &EventRecord, body: &StartBody) 
 pub(super) fn reported(
     conn: &Connection,
     event: &EventRecord,
-    envelope: &Envelope,
-    step: Step,
+    envelope: &DsseEnvelope,
+    step: ProposalTransition,
 ) -> Result<(), StoreError> {
-    let report: AttemptReport = envelope.peek(Kind::Attempt).map_err(|_| wrong_body(event))?;
+    let report: AttemptReport = envelope
+        .decode_unverified(ObjectKind::Attempt)
+        .map_err(|_| wrong_body(event))?;
     result(conn, event, &report)?;
     proposals::step(conn, event, step).map(|_| ())
 }
 
-pub(super) fn settled(conn: &Connection, event: &EventRecord, body: &SettleBody) -> Result<(), StoreError> {
-    let report: AttemptReport = body.attempt.peek(Kind::Attempt).map_err(|_| wrong_body(event))?;
-    let receipt: Receipt = body.receipt.peek(Kind::Receipt).map_err(|_| wrong_body(event))?;
+pub(super) fn settled(
+    conn: &Connection,
+    event: &EventRecord,
+    body: &AttemptFinishedBody,
+) -> Result<(), StoreError> {
+    let report: AttemptReport = body
+        .attempt
+        .decode_unverified(ObjectKind::Attempt)
+        .map_err(|_| wrong_body(event))?;
+    let receipt: Receipt = body
+        .receipt
+        .decode_unverified(ObjectKind::Receipt)
+        .map_err(|_| wrong_body(event))?;
     let id = proposal_id(event)?;
     if receipt.proposal_id.as_str() != id || event.kind != kind_of(receipt.outcome) {
         return Err(wrong_body(event));
     }
     result(conn, event, &report)?;
-    let digest = Digest::of(Kind::Receipt, &body.receipt.payload);
+    let digest = Digest::of(ObjectKind::Receipt, &body.receipt.payload);
     conn.prepare_cached(
         "INSERT INTO receipts (proposal_id, seq, digest, outcome, reason, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?
@@ -65,18 +81,19 @@ pub(super) fn settled(conn: &Connection, event: &EventRecord, body: &SettleBody)
         receipt.created_at.as_unix_millis(),
     ])?;
     receipts::settled(conn, event, digest, receipt.created_at.as_unix_millis())?;
-    proposals::step(conn, event, Step::Settle(receipt.outcome)).map(|_| ())
+    proposals::step(conn, event, ProposalTransition::Settle(receipt.outcome)).map(|_| ())
 }
 
 /// The kind of event that a receipt with this outcome becomes.
-pub(crate) fn kind_of(outcome: Outcome) -> EventKind {
+pub(crate) fn kind_of(outcome: ReceiptOutcome) -> EventKind {
     match outcome {
-        Outcome::Applied => EventKind::WritebackApplied,
-        Outcome::Conflict => EventKind::WritebackConflict,
-        Outcome::Failed => EventKind::WritebackFailed,
-        Outcome::Denied | Outcome::Cancelled | Outcome::Expired | Outcome::Abandoned => {
-            EventKind::WritebackCanceled
-        }
+        ReceiptOutcome::Applied => EventKind::WritebackApplied,
+        ReceiptOutcome::Conflict => EventKind::WritebackConflict,
+        ReceiptOutcome::Failed => EventKind::WritebackFailed,
+        ReceiptOutcome::Rejected
+        | ReceiptOutcome::Cancelled
+        | ReceiptOutcome::Expired
+        | ReceiptOutcome::Abandoned => EventKind::WritebackCanceled,
     }
 }
 

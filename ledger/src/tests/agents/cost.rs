@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::Connection;
+use synapsor_domain::context_ticket::VerifiedTicket;
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::ticket::VerifiedTicket;
 
 use super::{ANN, NORA, Scene, envelope, unknown};
 use crate::store::agents::{self, Scope};

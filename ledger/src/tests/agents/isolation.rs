@@ -1,6 +1,6 @@
 //! Two tenants, every kind of record, every kind of id: what is not one's own is not there.
 
-use synapsor_domain::ticket::RecordKind;
+use synapsor_domain::context_ticket::RecordKind;
 
 use super::{ANN, BEN, NORA, Scene, code, sign, told, unknown};
 

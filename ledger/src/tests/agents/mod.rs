@@ -13,12 +13,12 @@ use synapsor_chassis::grpc_server::{GrpcServer, ServerLimits};
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::random;
 use synapsor_chassis::tls::dev_ca::{DevCa, LEAF_TTL};
+use synapsor_domain::context_ticket::{ContextTicket, RecordKind, TicketAudience, TicketContext};
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::signing::{Envelope, Kind};
-use synapsor_domain::ticket::{Audience, ContextTicket, RecordKind, TicketContext};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Span;
-use synapsor_domain::trust::Environment;
-use synapsor_proto::common::v1::DsseEnvelope;
+use synapsor_domain::trust::DeploymentEnvironment;
+use synapsor_proto::common::v1 as common;
 use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::agent_record_service_client::AgentRecordServiceClient;
 use synapsor_proto::status::from_status;
@@ -98,10 +98,10 @@ impl Scene {
         let now = self.world.now();
         let columns = vec!["id".to_owned(), "fee".to_owned()];
         ContextTicket {
-            audience: Audience::Ledger,
+            audience: TicketAudience::Ledger,
             contexts,
             deployment_id: DEPLOYMENT.to_owned(),
-            environment: Environment::Dev,
+            environment: DeploymentEnvironment::Dev,
             expires_at: now + Span::minutes(5),
             gateway: GATEWAY.to_owned(),
             issued_at: now,
@@ -113,7 +113,7 @@ impl Scene {
         }
     }
 
-    pub(super) fn signed(&self, contexts: &[(&str, &str)]) -> DsseEnvelope {
+    pub(super) fn signed(&self, contexts: &[(&str, &str)]) -> common::DsseEnvelope {
         sign(&self.ticket(contexts))
     }
 
@@ -128,11 +128,11 @@ impl Scene {
     }
 }
 
-pub(super) fn sign(ticket: &ContextTicket) -> DsseEnvelope {
-    (&seal(Kind::ContextTicket, ticket, READER_KEY)).into()
+pub(super) fn sign(ticket: &ContextTicket) -> common::DsseEnvelope {
+    (&seal(ObjectKind::ContextTicket, ticket, READER_KEY)).into()
 }
 
-pub(super) fn envelope(signed: DsseEnvelope) -> Envelope {
+pub(super) fn envelope(signed: common::DsseEnvelope) -> DsseEnvelope {
     signed.try_into().unwrap()
 }
 
@@ -144,7 +144,7 @@ pub(super) struct Gateway {
 impl Gateway {
     pub(super) async fn proposal(
         &mut self,
-        ticket: &DsseEnvelope,
+        ticket: &common::DsseEnvelope,
         id: &str,
     ) -> Result<wire::AgentRecordServiceGetProposalResponse, Status> {
         let request = wire::AgentRecordServiceGetProposalRequest {
@@ -157,7 +157,11 @@ impl Gateway {
             .map(tonic::Response::into_inner)
     }
 
-    pub(super) async fn evidence(&mut self, ticket: &DsseEnvelope, id: &str) -> Result<Vec<u8>, Status> {
+    pub(super) async fn evidence(
+        &mut self,
+        ticket: &common::DsseEnvelope,
+        id: &str,
+    ) -> Result<Vec<u8>, Status> {
         let request = wire::AgentRecordServiceGetEvidenceRequest {
             ticket: Some(ticket.clone()),
             evidence_id: id.to_owned(),
@@ -166,7 +170,11 @@ impl Gateway {
         Ok(answer.into_inner().record_json)
     }
 
-    pub(super) async fn replay(&mut self, ticket: &DsseEnvelope, id: &str) -> Result<Vec<u8>, Status> {
+    pub(super) async fn replay(
+        &mut self,
+        ticket: &common::DsseEnvelope,
+        id: &str,
+    ) -> Result<Vec<u8>, Status> {
         let request = wire::AgentRecordServiceGetReplayRequest {
             ticket: Some(ticket.clone()),
             replay_id: id.to_owned(),
@@ -177,7 +185,7 @@ impl Gateway {
 
     pub(super) async fn withdraw(
         &mut self,
-        ticket: &DsseEnvelope,
+        ticket: &common::DsseEnvelope,
         id: &str,
     ) -> Result<wire::WithdrawResponse, Status> {
         self.withdraw_as(ticket, id, &random::hex_id(16)).await
@@ -185,7 +193,7 @@ impl Gateway {
 
     pub(super) async fn withdraw_as(
         &mut self,
-        ticket: &DsseEnvelope,
+        ticket: &common::DsseEnvelope,
         id: &str,
         request_id: &str,
     ) -> Result<wire::WithdrawResponse, Status> {
@@ -202,7 +210,7 @@ impl Gateway {
 
     pub(super) async fn watch(
         &mut self,
-        ticket: &DsseEnvelope,
+        ticket: &common::DsseEnvelope,
         after_seq: Option<u64>,
     ) -> Result<tonic::Streaming<wire::WatchResponse>, Status> {
         let request = wire::WatchRequest {

@@ -1,9 +1,9 @@
 //! Who gets in, and what a ticket must be.
 
 use synapsor_chassis::identity::Role;
-use synapsor_domain::signing::Kind;
+use synapsor_domain::signing::ObjectKind;
 use synapsor_domain::timestamp::Span;
-use synapsor_domain::trust::Environment;
+use synapsor_domain::trust::DeploymentEnvironment;
 use synapsor_proto::common::v1::DsseEnvelope;
 use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::agent_record_service_client::AgentRecordServiceClient;
@@ -84,18 +84,18 @@ async fn every_bad_ticket_gets_the_same_refusal_from_every_method() {
     let id = scene.world.file(&scene.draft(ANN, "0")).await;
     let id = id.as_str();
     let good = scene.ticket(&[ANN]);
-    let bent = |change: fn(&mut synapsor_domain::ticket::ContextTicket)| {
+    let bent = |change: fn(&mut synapsor_domain::context_ticket::ContextTicket)| {
         let mut ticket = good.clone();
         change(&mut ticket);
         sign(&ticket)
     };
-    let by = |seed| DsseEnvelope::from(&seal(Kind::ContextTicket, &good, seed));
+    let by = |seed| DsseEnvelope::from(&seal(ObjectKind::ContextTicket, &good, seed));
     let mut flipped = sign(&good);
     flipped.payload[20] ^= 1;
     let mut unsigned = sign(&good);
     unsigned.signatures.clear();
     let mut other_kind = sign(&good);
-    other_kind.payload_type = Kind::Evidence.payload_type().to_owned();
+    other_kind.payload_type = ObjectKind::Evidence.payload_type().to_owned();
     let mut oversized = sign(&good);
     oversized.payload = vec![b' '; 300 * 1024];
     let mut no_key = sign(&good);
@@ -103,7 +103,7 @@ async fn every_bad_ticket_gets_the_same_refusal_from_every_method() {
     let bad = [
         bent(|t| t.gateway = "spiffe://dep-test/gateway/g2".to_owned()),
         bent(|t| t.deployment_id = "other".to_owned()),
-        bent(|t| t.environment = Environment::Production),
+        bent(|t| t.environment = DeploymentEnvironment::Production),
         bent(|t| t.ledger_origin = "synapsor/other".to_owned()),
         bent(|t| t.v = 2),
         bent(|t| t.contexts.clear()),

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use synapsor_chassis::random;
-use synapsor_domain::approval::Verdict;
-use synapsor_domain::signing::Kind;
+use synapsor_domain::approval::DecisionKind;
+use synapsor_domain::signing::ObjectKind;
 use synapsor_domain::timestamp::Span;
-use synapsor_domain::writeback::{AttemptResult, Outcome};
+use synapsor_domain::writeback::{AttemptResult, ReceiptOutcome};
 use synapsor_proto::ledger::v1::watch_response::Message;
 use synapsor_proto::ledger::v1::{WatchChange, WatchResponse};
 use tonic::Streaming;
@@ -48,8 +48,8 @@ async fn states(stream: &mut Stream, count: usize) -> Vec<String> {
     states
 }
 
-async fn decide(world: &World, draft: &Draft, verdict: Verdict) {
-    let signed = seal(Kind::Decision, &world.decision(draft, verdict), ANN_KEY);
+async fn decide(world: &World, draft: &Draft, verdict: DecisionKind) {
+    let signed = seal(ObjectKind::Decision, &world.decision(draft, verdict), ANN_KEY);
     let done = world
         .ledger
         .decide(caller(OPERATOR), &random::hex_id(16), signed)
@@ -75,7 +75,11 @@ async fn apply(world: &World, draft: &Draft, result: AttemptResult) {
         receipt: None,
     };
     world.ledger.report_in_doubt(caller(WRITER), doubt).await.unwrap();
-    let receipt = seal(Kind::Receipt, &world.receipt(draft, Outcome::Applied), WRITER_KEY);
+    let receipt = seal(
+        ObjectKind::Receipt,
+        &world.receipt(draft, ReceiptOutcome::Applied),
+        WRITER_KEY,
+    );
     let settlement = Settlement {
         id,
         token,
@@ -104,7 +108,7 @@ async fn every_change_after_the_first_message_arrives_once_and_in_order() {
     apply(world, &scene.draft(ANN, "0"), AttemptResult::Applied).await;
     let rejected = scene.draft(ANN, "1");
     world.file(&rejected).await;
-    decide(world, &rejected, Verdict::Deny).await;
+    decide(world, &rejected, DecisionKind::Reject).await;
     let withdrawn = world.file(&scene.draft(ANN, "2")).await;
     gateway.withdraw(&ticket, withdrawn.as_str()).await.unwrap();
     let mut expiring = scene.draft(ANN, "3");
@@ -147,8 +151,8 @@ async fn a_first_approval_of_two_is_no_approval() {
     let mut draft = scene.draft(ANN, "0");
     draft.proposal.approval.quorum = 2;
     world.file(&draft).await;
-    decide(world, &draft, Verdict::Approve).await;
-    decide(world, &draft, Verdict::Deny).await;
+    decide(world, &draft, DecisionKind::Approve).await;
+    decide(world, &draft, DecisionKind::Reject).await;
     assert_eq!(
         states(&mut stream, 3).await,
         ["review_required", "review_required", "rejected"]

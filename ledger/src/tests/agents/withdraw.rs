@@ -1,14 +1,14 @@
 //! Taking back: before a start it ends the proposal, afterwards it does not, and it is decided in one place.
 
 use synapsor_chassis::random;
-use synapsor_domain::approval::Verdict;
+use synapsor_domain::approval::DecisionKind;
+use synapsor_domain::context_ticket::ContextTicket;
 use synapsor_domain::event::EventKind;
-use synapsor_domain::proposal::{ProposalMode, State};
-use synapsor_domain::signing::Kind;
-use synapsor_domain::ticket::ContextTicket;
+use synapsor_domain::proposal::{ProposalMode, ProposalState};
+use synapsor_domain::signing::ObjectKind;
 use synapsor_domain::timestamp::Span;
 use synapsor_domain::value::{ColumnValue, Value};
-use synapsor_domain::writeback::{AttemptResult, Outcome};
+use synapsor_domain::writeback::{AttemptResult, ReceiptOutcome};
 use synapsor_proto::ledger::v1::WithdrawResponse;
 
 use super::{ANN, BEN, GATEWAY, Scene, code, envelope, json, sign};
@@ -34,8 +34,12 @@ fn refused(state: &str, code: &str) -> WithdrawResponse {
     }
 }
 
-async fn approve(world: &World, draft: &Draft) -> Result<State, String> {
-    let signed = seal(Kind::Decision, &world.decision(draft, Verdict::Approve), ANN_KEY);
+async fn approve(world: &World, draft: &Draft) -> Result<ProposalState, String> {
+    let signed = seal(
+        ObjectKind::Decision,
+        &world.decision(draft, DecisionKind::Approve),
+        ANN_KEY,
+    );
     let done = world
         .ledger
         .decide(caller(OPERATOR), &random::hex_id(16), signed)
@@ -88,8 +92,11 @@ async fn a_withdrawal_is_an_event_with_the_ticket_as_its_proof_and_counts_once()
         .unwrap();
     assert_eq!(json(&shown.bytes)["actor"], GATEWAY);
     assert_eq!(shown.body, envelope(ticket).to_bytes().unwrap());
-    let body = synapsor_domain::signing::Envelope::from_bytes(&shown.body).unwrap();
-    assert!(body.peek::<ContextTicket>(Kind::ContextTicket).is_ok());
+    let body = synapsor_domain::signing::DsseEnvelope::from_bytes(&shown.body).unwrap();
+    assert!(
+        body.decode_unverified::<ContextTicket>(ObjectKind::ContextTicket)
+            .is_ok()
+    );
     let fresh = scene.signed(&[ANN]);
     let record = gateway.proposal(&fresh, id.as_str()).await.unwrap();
     assert_eq!((record.state.as_str(), record.is_final), ("canceled", true));
@@ -131,7 +138,11 @@ async fn what_is_withdrawn_is_neither_approved_nor_ordered_nor_rejected_any_more
         approve(world, &draft).await,
         Err("PROPOSAL_NOT_PENDING_REVIEW".into())
     );
-    let deny = seal(Kind::Decision, &world.decision(&draft, Verdict::Deny), ANN_KEY);
+    let deny = seal(
+        ObjectKind::Decision,
+        &world.decision(&draft, DecisionKind::Reject),
+        ANN_KEY,
+    );
     let denied = world
         .ledger
         .decide(caller(OPERATOR), &random::hex_id(16), deny)
@@ -140,16 +151,16 @@ async fn what_is_withdrawn_is_neither_approved_nor_ordered_nor_rejected_any_more
     // The other order: approved first, then withdrawn, then ordered.
     let draft = scene.draft(ANN, "1");
     let id = world.file(&draft).await;
-    let decision = world.decision(&draft, Verdict::Approve);
-    let signed = seal(Kind::Decision, &decision, ANN_KEY);
-    let digest = signed.digest(Kind::Decision).unwrap();
+    let decision = world.decision(&draft, DecisionKind::Approve);
+    let signed = seal(ObjectKind::Decision, &decision, ANN_KEY);
+    let digest = signed.digest(ObjectKind::Decision).unwrap();
     let decided = world
         .ledger
         .decide(caller(OPERATOR), &random::hex_id(16), signed)
         .await;
-    assert_eq!(decided.unwrap().value.unwrap().state, State::Approved);
+    assert_eq!(decided.unwrap().value.unwrap().state, ProposalState::Approved);
     assert_eq!(gateway.withdraw(&ticket, id.as_str()).await.unwrap(), withdrawn());
-    let order = seal(Kind::ApplyOrder, &world.order(&draft, &[digest]), ANN_KEY);
+    let order = seal(ObjectKind::ApplyOrder, &world.order(&draft, &[digest]), ANN_KEY);
     let ordered = world
         .ledger
         .request_apply(caller(OPERATOR), &random::hex_id(16), order)
@@ -172,7 +183,7 @@ async fn an_approval_at_the_same_moment_never_outlives_a_withdrawal() {
         let (taken, approved) = tokio::join!(gateway.withdraw(&ticket, id.as_str()), approve(world, &draft));
         assert_eq!(taken.unwrap(), withdrawn());
         assert!(
-            approved == Ok(State::Approved) || approved == Err("PROPOSAL_NOT_PENDING_REVIEW".into()),
+            approved == Ok(ProposalState::Approved) || approved == Err("PROPOSAL_NOT_PENDING_REVIEW".into()),
             "{approved:?}"
         );
         let row = world
@@ -180,7 +191,7 @@ async fn an_approval_at_the_same_moment_never_outlives_a_withdrawal() {
             .store
             .read(move |r| proposals::get(r.conn(), &id))
             .await;
-        assert_eq!(row.unwrap().state, State::Canceled);
+        assert_eq!(row.unwrap().state, ProposalState::Canceled);
     }
     world.ledger.store.verify_full().await.unwrap();
 }
@@ -199,8 +210,9 @@ async fn a_withdrawn_proposal_is_granted_to_no_writer_and_a_lease_on_it_starts_n
     );
     let mut jobs = lease::open(world, WRITER, 2);
     let job = lease::next(&mut jobs).await.unwrap();
-    let proposal = synapsor_domain::signing::Envelope::from_bytes(&job.proposal.body).unwrap();
-    let proposal: synapsor_domain::proposal::Proposal = proposal.peek(Kind::Proposal).unwrap();
+    let proposal = synapsor_domain::signing::DsseEnvelope::from_bytes(&job.proposal.body).unwrap();
+    let proposal: synapsor_domain::proposal::Proposal =
+        proposal.decode_unverified(ObjectKind::Proposal).unwrap();
     assert_eq!(proposal.id, second);
     // Leased and not started: the withdrawal still counts, and the start does not.
     assert_eq!(
@@ -235,8 +247,8 @@ async fn after_a_start_only_the_state_is_told() {
         refused("approved", "WRITEBACK_STARTED")
     );
     let receipt = seal(
-        Kind::Receipt,
-        &world.receipt(&draft, Outcome::Applied),
+        ObjectKind::Receipt,
+        &world.receipt(&draft, ReceiptOutcome::Applied),
         WRITER_KEY,
     );
     let settlement = Settlement {
@@ -301,7 +313,11 @@ async fn what_a_person_ended_or_time_did_stays_so() {
     let (world, mut gateway) = (&scene.world, scene.gateway("g1"));
     let draft = scene.draft(ANN, "0");
     let id = world.file(&draft).await;
-    let deny = seal(Kind::Decision, &world.decision(&draft, Verdict::Deny), ANN_KEY);
+    let deny = seal(
+        ObjectKind::Decision,
+        &world.decision(&draft, DecisionKind::Reject),
+        ANN_KEY,
+    );
     let denied = world
         .ledger
         .decide(caller(OPERATOR), &random::hex_id(16), deny)

@@ -3,13 +3,15 @@
 mod orders;
 
 use synapsor_chassis::random;
-use synapsor_domain::approval::{Approver, ReceiptAction, ReceiptOrder};
+use synapsor_domain::approval::{ReceiptAction, ReceiptOrder, SignerInfo};
 use synapsor_domain::event::EventKind;
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::{Span, Timestamp};
-use synapsor_domain::trust::Environment;
-use synapsor_domain::writeback::{AttemptResult, Outcome, ReceiptDiscrepancy, ReceiptFinding, ReceiptRef};
+use synapsor_domain::trust::DeploymentEnvironment;
+use synapsor_domain::writeback::{
+    AttemptResult, ReceiptDiscrepancy, ReceiptFinding, ReceiptOutcome, ReceiptRef,
+};
 
 use super::lease::{Jobs, next, open};
 use crate::settle::Settlement;
@@ -26,7 +28,7 @@ struct Scene {
 #[derive(Debug, Clone)]
 struct Settled {
     named: ReceiptRef,
-    signed: Envelope,
+    signed: DsseEnvelope,
 }
 
 impl Scene {
@@ -57,8 +59,12 @@ impl Scene {
     }
 
     fn receipt(&self, draft: &Draft, proposal_id: ProposalId, seed: u8) -> Settled {
-        let signed = seal(Kind::Receipt, &self.world.receipt(draft, Outcome::Applied), seed);
-        let receipt_digest = signed.digest(Kind::Receipt).unwrap();
+        let signed = seal(
+            ObjectKind::Receipt,
+            &self.world.receipt(draft, ReceiptOutcome::Applied),
+            seed,
+        );
+        let receipt_digest = signed.digest(ObjectKind::Receipt).unwrap();
         Settled {
             named: ReceiptRef {
                 proposal_id,
@@ -121,7 +127,7 @@ impl Scene {
         let finding = ReceiptFinding {
             v: 1,
             deployment_id: "dep-test".into(),
-            environment: Environment::Dev,
+            environment: DeploymentEnvironment::Dev,
             writer: writer.into(),
             source: "main".into(),
             discrepancy,
@@ -129,7 +135,7 @@ impl Scene {
             database_identity: "sqlite:test".into(),
             at: self.world.now(),
         };
-        let signed = seal(Kind::ReceiptFinding, &finding, WRITER_KEY);
+        let signed = seal(ObjectKind::ReceiptFinding, &finding, WRITER_KEY);
         let recorded = self.world.ledger.record_finding(caller(WRITER), signed).await;
         recorded.map_err(|error| crate::refusal_of(error).code.to_string())
     }
@@ -148,18 +154,18 @@ impl Scene {
         action: ReceiptAction,
         named: &[&ReceiptRef],
         before: Option<Timestamp>,
-    ) -> Envelope {
+    ) -> DsseEnvelope {
         let mut receipts: Vec<ReceiptRef> = named.iter().map(|named| (*named).clone()).collect();
         receipts.sort();
         let order = ReceiptOrder {
             v: 1,
             deployment_id: "dep-test".into(),
-            environment: Environment::Dev,
+            environment: DeploymentEnvironment::Dev,
             source: "main".into(),
             action,
             receipts,
             before,
-            approver: Approver {
+            approver: SignerInfo {
                 key_id: key(ANN_KEY).key_id(),
                 person: "ann".into(),
                 role: "applier".into(),
@@ -168,10 +174,10 @@ impl Scene {
             nonce: random::hex_id(32),
             reason: None,
         };
-        seal(Kind::ReceiptOrder, &order, ANN_KEY)
+        seal(ObjectKind::ReceiptOrder, &order, ANN_KEY)
     }
 
-    async fn submit(&self, signed: &Envelope) -> Result<(u64, u64), String> {
+    async fn submit(&self, signed: &DsseEnvelope) -> Result<(u64, u64), String> {
         let done = self
             .world
             .ledger
@@ -303,7 +309,7 @@ async fn finding_counts_from_the_writer_of_the_certificate_only() {
         assert_eq!(refused, Err("refused:key".to_owned()), "{name}");
     }
     assert_eq!(scene.find_as(WRITER, found, &[&held.named]).await, Ok(1));
-    let forged = seal(Kind::ReceiptFinding, &serde_json::json!({}), NOBODY_KEY);
+    let forged = seal(ObjectKind::ReceiptFinding, &serde_json::json!({}), NOBODY_KEY);
     let refused = scene.world.ledger.record_finding(caller(WRITER), forged).await;
     assert_eq!(super::lease::code(refused), "refused:key");
 }

@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 use synapsor_domain::approval::{ReceiptAction, verify_receipt_order_at};
 use synapsor_domain::event::EventKind;
 use synapsor_domain::log::verify_checkpoint;
-use synapsor_domain::signing::{Envelope, Kind};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Span;
 use synapsor_domain::trust::{Position, TrustFile};
 use synapsor_domain::writeback::{ReceiptDiscrepancy, ReceiptRef};
@@ -110,9 +110,11 @@ async fn same_order_again_is_on_file() {
     assert_eq!(scene.submit(&signed).await, Ok(first));
     assert_eq!(scene.count(EventKind::ReceiptsOrdered).await, 1);
     // Anybody else's word is none.
-    let viewer = Envelope::seal(
-        Kind::ReceiptOrder,
-        &signed.peek::<Json>(Kind::ReceiptOrder).unwrap(),
+    let viewer = DsseEnvelope::sign(
+        ObjectKind::ReceiptOrder,
+        &signed
+            .decode_unverified::<Json>(ObjectKind::ReceiptOrder)
+            .unwrap(),
         &key(BOB_KEY),
     );
     assert_eq!(
@@ -200,7 +202,7 @@ async fn found_orders_verify_under_the_checkpoint() {
     for logged in &found.orders {
         let event = logged.verify(&head).unwrap();
         assert_eq!(event.kind, EventKind::ReceiptsOrdered);
-        let envelope = Envelope::from_bytes(&logged.body).unwrap();
+        let envelope = DsseEnvelope::from_bytes(&logged.body).unwrap();
         let verified = verify_receipt_order_at(&envelope, &trust, &Position::Unproven).unwrap();
         actions.push((verified.order().action, verified.order().before));
     }

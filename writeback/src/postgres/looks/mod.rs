@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use synapsor_domain::foreign_code::{Acknowledged, CodeForm, ForeignCode};
-use synapsor_domain::schema::TableShape;
+use synapsor_domain::schema::TableSchema;
 
 use synapsor_engine::postgres::connect::{Facts, Lease};
 use synapsor_engine::postgres::dialect::Statement;
@@ -48,12 +48,12 @@ impl FirstLook {
     }
 
     /// The target as it was judged.
-    pub(super) fn shape(&self) -> Option<&Arc<TableShape>> {
+    pub(super) fn shape(&self) -> Option<&Arc<TableSchema>> {
         self.judged.shape.as_ref()
     }
 
     /// As [`Self::shape`], if the target has this name.
-    pub(super) fn shape_of(&self, schema: &str, table: &str) -> Option<&Arc<TableShape>> {
+    pub(super) fn shape_of(&self, schema: &str, table: &str) -> Option<&Arc<TableSchema>> {
         self.shape()
             .filter(|shape| shape.schema == schema && shape.table == table)
     }

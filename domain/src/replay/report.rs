@@ -5,22 +5,24 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Body, BundleError, Entry};
-use crate::approval::{ApplyOrder, Approver, Decision, Verdict};
+use super::{BundleError, Entry, EventBody};
+use crate::approval::{ApplyOrder, Decision, DecisionKind, SignerInfo};
 use crate::digest::Digest;
 use crate::event::EventKind;
 use crate::evidence::Evidence;
 use crate::ids::{EvidenceId, ProposalId};
-use crate::proposal::{Proposal, RowGuard, SourceRef, State, Step, Target, transition};
-use crate::signing::{Envelope, KeyId, Kind};
+use crate::proposal::{
+    Proposal, ProposalState, ProposalTransition, RowGuard, RowTarget, SourceRef, transition,
+};
+use crate::signing::{DsseEnvelope, KeyId, ObjectKind};
 use crate::timestamp::Timestamp;
-use crate::trust::Environment;
+use crate::trust::DeploymentEnvironment;
 use crate::value::{ColumnValue, Value, find};
 use crate::writeback::{AttemptReport, AttemptResult, Receipt};
 
 /// Everything that the log says about one proposal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Story {
+pub struct ReplayReport {
     pub v: u32,
     pub replay_id: String,
     pub proposal_id: ProposalId,
@@ -28,16 +30,16 @@ pub struct Story {
     /// For people to compare across devices.
     pub short_code: String,
     /// Where the events lead by the transition table.
-    pub state: State,
-    pub environment: Environment,
+    pub state: ProposalState,
+    pub environment: DeploymentEnvironment,
     pub source: SourceRef,
     pub request: Request,
-    pub trusted_context: TrustedContext,
-    pub target: Target,
+    pub trusted_context: ReplayContext,
+    pub target: RowTarget,
     pub guard: RowGuard,
-    pub evidence: Vec<EvidenceLine>,
-    pub diff: Vec<Change>,
-    pub decisions: Vec<DecisionLine>,
+    pub evidence: Vec<EvidenceSummary>,
+    pub diff: Vec<ReplayColumnChange>,
+    pub decisions: Vec<DecisionSummary>,
     pub orders: Vec<OrderLine>,
     /// There only if its agent took it back.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,7 +61,7 @@ pub struct Request {
 
 /// For whom it was asked, as the reader knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct TrustedContext {
+pub struct ReplayContext {
     pub tenant: String,
     pub principal: String,
     pub provenance: String,
@@ -69,7 +71,7 @@ pub struct TrustedContext {
 
 /// What a read of the row saw.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct EvidenceLine {
+pub struct EvidenceSummary {
     pub seq: u64,
     pub id: EvidenceId,
     pub digest: Digest,
@@ -82,7 +84,7 @@ pub struct EvidenceLine {
 
 /// One column that the proposal sets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Change {
+pub struct ReplayColumnChange {
     pub column: String,
     pub before: Option<Value>,
     pub after: Value,
@@ -90,11 +92,11 @@ pub struct Change {
 
 /// One person's yes or no.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct DecisionLine {
+pub struct DecisionSummary {
     pub seq: u64,
     pub digest: Digest,
-    pub decision: Verdict,
-    pub approver: Approver,
+    pub decision: DecisionKind,
+    pub approver: SignerInfo,
     pub reason: Option<String>,
     pub issued_at: Timestamp,
     pub expires_at: Timestamp,
@@ -105,7 +107,7 @@ pub struct DecisionLine {
 pub struct OrderLine {
     pub seq: u64,
     pub digest: Digest,
-    pub approver: Approver,
+    pub approver: SignerInfo,
     pub decision_digests: Vec<Digest>,
     pub issued_at: Timestamp,
     pub expires_at: Timestamp,
@@ -151,19 +153,19 @@ pub struct EventLine {
     pub actor: String,
 }
 
-impl Story {
+impl ReplayReport {
     /// Tells the story of these records, oldest first; exactly one of them must be the proposal. Believes
     /// everything: verification is [`super::verify`].
-    pub fn tell(entries: &[Entry]) -> Result<Self, BundleError> {
+    pub fn build(entries: &[Entry]) -> Result<Self, BundleError> {
         let mut proposals = entries.iter().filter_map(|e| match &e.body {
-            Body::Proposal(envelope) => Some((e.event.seq, envelope)),
+            EventBody::Proposal(envelope) => Some((e.event.seq, envelope)),
             _ => None,
         });
         let (Some((seq, envelope)), None) = (proposals.next(), proposals.next()) else {
             return Err(BundleError::Proposal("there must be exactly one".to_owned()));
         };
-        let proposal: Proposal = peek(seq, envelope, Kind::Proposal)?;
-        let mut story = Self::opening(&proposal, Digest::of(Kind::Proposal, &envelope.payload));
+        let proposal: Proposal = peek(seq, envelope, ObjectKind::Proposal)?;
+        let mut story = Self::opening(&proposal, Digest::of(ObjectKind::Proposal, &envelope.payload));
         for entry in entries {
             story.add(entry, &proposal)?;
         }
@@ -173,7 +175,7 @@ impl Story {
 
     fn opening(proposal: &Proposal, digest: Digest) -> Self {
         let by = &proposal.requested_by;
-        let change = |new: &ColumnValue| Change {
+        let change = |new: &ColumnValue| ReplayColumnChange {
             column: new.column.clone(),
             before: find(&proposal.before, &new.column).cloned(),
             after: new.value.clone(),
@@ -184,7 +186,7 @@ impl Story {
             proposal_id: proposal.id.clone(),
             proposal_digest: digest,
             short_code: digest.short_code(),
-            state: State::PendingReview,
+            state: ProposalState::PendingReview,
             environment: proposal.environment,
             source: proposal.source.clone(),
             request: Request {
@@ -198,7 +200,7 @@ impl Story {
                 created_at: proposal.created_at,
                 not_after: proposal.not_after,
             },
-            trusted_context: TrustedContext {
+            trusted_context: ReplayContext {
                 tenant: by.tenant.clone(),
                 principal: by.principal.clone(),
                 provenance: by.provenance.clone(),
@@ -228,12 +230,12 @@ impl Story {
             actor: event.actor.clone(),
         });
         match &entry.body {
-            Body::Evidence(envelope) => self.evidence.push(evidence_line(seq, envelope, proposal)?),
-            Body::Decision(envelope) => {
-                let d: Decision = peek(seq, envelope, Kind::Decision)?;
-                self.decisions.push(DecisionLine {
+            EventBody::Evidence(envelope) => self.evidence.push(evidence_line(seq, envelope, proposal)?),
+            EventBody::Decision(envelope) => {
+                let d: Decision = peek(seq, envelope, ObjectKind::Decision)?;
+                self.decisions.push(DecisionSummary {
                     seq,
-                    digest: Digest::of(Kind::Decision, &envelope.payload),
+                    digest: Digest::of(ObjectKind::Decision, &envelope.payload),
                     decision: d.decision,
                     approver: d.approver,
                     reason: d.reason,
@@ -241,18 +243,18 @@ impl Story {
                     expires_at: d.expires_at,
                 });
             }
-            Body::Order(envelope) => {
-                let o: ApplyOrder = peek(seq, envelope, Kind::ApplyOrder)?;
+            EventBody::Order(envelope) => {
+                let o: ApplyOrder = peek(seq, envelope, ObjectKind::ApplyOrder)?;
                 self.orders.push(OrderLine {
                     seq,
-                    digest: Digest::of(Kind::ApplyOrder, &envelope.payload),
+                    digest: Digest::of(ObjectKind::ApplyOrder, &envelope.payload),
                     approver: o.approver,
                     decision_digests: o.decision_digests,
                     issued_at: o.issued_at,
                     expires_at: o.expires_at,
                 });
             }
-            Body::Withdrawn(ticket) => {
+            EventBody::Withdrawn(ticket) => {
                 self.withdrawal = Some(WithdrawalLine {
                     seq,
                     at: event.at,
@@ -260,37 +262,41 @@ impl Story {
                     reader: signer(seq, ticket)?,
                 });
             }
-            Body::Attempt(envelope) => self.attempts.push(attempt_line(seq, envelope)?),
-            Body::Settled(settled) => {
+            EventBody::Attempt(envelope) => self.attempts.push(attempt_line(seq, envelope)?),
+            EventBody::Settled(settled) => {
                 self.attempts.push(attempt_line(seq, &settled.attempt)?);
                 self.receipt = Some(receipt_line(seq, &settled.receipt)?);
             }
-            Body::Proposal(_)
-            | Body::LedgerStarted(_)
-            | Body::Audit(_)
-            | Body::Repeated(_)
-            | Body::DecisionRefused(_)
-            | Body::Expired
-            | Body::Started(_)
-            | Body::Alarm(_)
-            | Body::Switch(_)
-            | Body::Confirmation(_)
-            | Body::Finding(_)
-            | Body::ReceiptOrder(_) => {}
+            EventBody::Proposal(_)
+            | EventBody::LedgerStarted(_)
+            | EventBody::Audit(_)
+            | EventBody::Repeated(_)
+            | EventBody::DecisionRefused(_)
+            | EventBody::Expired
+            | EventBody::Started(_)
+            | EventBody::Alarm(_)
+            | EventBody::Switch(_)
+            | EventBody::Confirmation(_)
+            | EventBody::Finding(_)
+            | EventBody::ReceiptOrder(_) => {}
         }
         Ok(())
     }
 }
 
-fn evidence_line(seq: u64, envelope: &Envelope, proposal: &Proposal) -> Result<EvidenceLine, BundleError> {
-    let evidence: Evidence = peek(seq, envelope, Kind::Evidence)?;
-    let digest = Digest::of(Kind::Evidence, &envelope.payload);
+fn evidence_line(
+    seq: u64,
+    envelope: &DsseEnvelope,
+    proposal: &Proposal,
+) -> Result<EvidenceSummary, BundleError> {
+    let evidence: Evidence = peek(seq, envelope, ObjectKind::Evidence)?;
+    let digest = Digest::of(ObjectKind::Evidence, &envelope.payload);
     let cited = proposal
         .evidence
         .iter()
         .any(|e| e.id == evidence.id && e.digest == digest);
     let reader = signer(seq, envelope)?;
-    Ok(EvidenceLine {
+    Ok(EvidenceSummary {
         seq,
         id: evidence.id,
         digest,
@@ -301,8 +307,8 @@ fn evidence_line(seq: u64, envelope: &Envelope, proposal: &Proposal) -> Result<E
     })
 }
 
-fn attempt_line(seq: u64, envelope: &Envelope) -> Result<AttemptLine, BundleError> {
-    let report: AttemptReport = peek(seq, envelope, Kind::Attempt)?;
+fn attempt_line(seq: u64, envelope: &DsseEnvelope) -> Result<AttemptLine, BundleError> {
+    let report: AttemptReport = peek(seq, envelope, ObjectKind::Attempt)?;
     Ok(AttemptLine {
         seq,
         attempt: report.attempt,
@@ -315,9 +321,9 @@ fn attempt_line(seq: u64, envelope: &Envelope) -> Result<AttemptLine, BundleErro
     })
 }
 
-fn receipt_line(seq: u64, envelope: &Envelope) -> Result<ReceiptLine, BundleError> {
-    let receipt = peek(seq, envelope, Kind::Receipt)?;
-    let digest = Digest::of(Kind::Receipt, &envelope.payload);
+fn receipt_line(seq: u64, envelope: &DsseEnvelope) -> Result<ReceiptLine, BundleError> {
+    let receipt = peek(seq, envelope, ObjectKind::Receipt)?;
+    let digest = Digest::of(ObjectKind::Receipt, &envelope.payload);
     Ok(ReceiptLine {
         seq,
         digest,
@@ -327,8 +333,8 @@ fn receipt_line(seq: u64, envelope: &Envelope) -> Result<ReceiptLine, BundleErro
 }
 
 /// The state that the events lead to; an event that the transition table has no place for moves nothing.
-fn fold(story: &Story, quorum: u32, entries: &[Entry]) -> State {
-    let (mut state, mut started, mut persons) = (State::PendingReview, false, BTreeSet::new());
+fn fold(story: &ReplayReport, quorum: u32, entries: &[Entry]) -> ProposalState {
+    let (mut state, mut started, mut persons) = (ProposalState::PendingReview, false, BTreeSet::new());
     let needed = usize::try_from(quorum.max(1)).unwrap_or(usize::MAX);
     for entry in entries {
         let seq = entry.event.seq;
@@ -341,22 +347,25 @@ fn fold(story: &Story, quorum: u32, entries: &[Entry]) -> State {
                         .filter(|d| d.seq == seq)
                         .map(|d| &d.approver.person),
                 );
-                (persons.len() >= needed).then_some(Step::Approve)
+                (persons.len() >= needed).then_some(ProposalTransition::Approve)
             }
-            EventKind::ProposalRejected => Some(Step::Reject),
-            EventKind::ApplyRequested => Some(Step::OrderApply),
-            EventKind::ProposalExpired => Some(Step::Expire),
-            EventKind::ProposalWithdrawn => Some(Step::Withdraw),
+            EventKind::ProposalRejected => Some(ProposalTransition::Reject),
+            EventKind::ApplyRequested => Some(ProposalTransition::OrderApply),
+            EventKind::ProposalExpired => Some(ProposalTransition::Expire),
+            EventKind::ProposalWithdrawn => Some(ProposalTransition::Withdraw),
             EventKind::WritebackStarted => {
                 started = true;
-                Some(Step::Start)
+                Some(ProposalTransition::Start)
             }
-            EventKind::WritebackReleased => Some(Step::Release),
-            EventKind::WritebackInDoubt => Some(Step::Doubt),
+            EventKind::WritebackReleased => Some(ProposalTransition::ReturnToApproved),
+            EventKind::WritebackInDoubt => Some(ProposalTransition::MarkInDoubt),
             EventKind::WritebackApplied
             | EventKind::WritebackConflict
             | EventKind::WritebackFailed
-            | EventKind::WritebackCanceled => story.receipt.as_ref().map(|r| Step::Settle(r.receipt.outcome)),
+            | EventKind::WritebackCanceled => story
+                .receipt
+                .as_ref()
+                .map(|r| ProposalTransition::Settle(r.receipt.outcome)),
             EventKind::LedgerStarted
             | EventKind::EvidenceRecorded
             | EventKind::QueryAudited
@@ -381,14 +390,14 @@ fn fold(story: &Story, quorum: u32, entries: &[Entry]) -> State {
     state
 }
 
-fn peek<T: DeserializeOwned>(seq: u64, envelope: &Envelope, kind: Kind) -> Result<T, BundleError> {
-    envelope.peek(kind).map_err(|e| BundleError::Body {
+fn peek<T: DeserializeOwned>(seq: u64, envelope: &DsseEnvelope, kind: ObjectKind) -> Result<T, BundleError> {
+    envelope.decode_unverified(kind).map_err(|e| BundleError::Body {
         seq,
         problem: e.to_string(),
     })
 }
 
-fn signer(seq: u64, envelope: &Envelope) -> Result<KeyId, BundleError> {
+fn signer(seq: u64, envelope: &DsseEnvelope) -> Result<KeyId, BundleError> {
     envelope.signer().cloned().map_err(|e| BundleError::Body {
         seq,
         problem: e.to_string(),

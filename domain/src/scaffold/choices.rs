@@ -1,11 +1,11 @@
 //! What a person may choose; everything that is absent is derived.
 
 use super::language::{Assigned, Bounds, States};
-use crate::contract::{Advance, Mode};
+use crate::contract::{Mode, VersionAdvance};
 
 /// Choices from flags or from an answers file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Choices {
+pub struct InitOptions {
     pub engine: Option<String>,
     pub mode: Option<Mode>,
     pub schema: Option<String>,
@@ -16,7 +16,7 @@ pub struct Choices {
     /// The table has no tenants; for development.
     pub single_tenant_dev: bool,
     pub conflict_column: Option<String>,
-    pub conflict_advance: Option<Advance>,
+    pub conflict_advance: Option<VersionAdvance>,
     pub visible_columns: Vec<String>,
     pub allowed_columns: Vec<String>,
     pub patch: Vec<(String, Assigned)>,
@@ -41,7 +41,7 @@ pub struct Choices {
     pub approval_role: Option<String>,
 }
 
-impl Choices {
+impl InitOptions {
     /// These choices, and those of `base` where these say nothing.
     #[must_use]
     pub fn over(self, base: Self) -> Self {

@@ -4,9 +4,9 @@ use serde_json::{Map, Value as Json, json};
 
 use super::language::{Assigned, is_number, number};
 use super::names::spoken;
-use super::resolve::{Change, Plan};
+use super::resolve::{ContractPlan, ProposalPlan};
 use super::{DraftError, args};
-use crate::contract::{Engine, Mode};
+use crate::contract::{EngineKind, Mode};
 use crate::inspection::ColumnKind;
 
 const CONTEXT: &str = "local_operator";
@@ -14,7 +14,7 @@ const ROLE: &str = "local_reviewer";
 const STORE: &str = "./.synapsor/local.db";
 const STATEMENT_TIMEOUT_MS: u32 = 3000;
 
-pub(super) fn contract(plan: &Plan<'_>) -> Result<String, DraftError> {
+pub(super) fn contract(plan: &ContractPlan<'_>) -> Result<String, DraftError> {
     let context = json!({
         "provider": "environment",
         "values": { "tenant_id_env": plan.tenant_env, "principal_env": plan.principal_env },
@@ -37,7 +37,7 @@ pub(super) fn contract(plan: &Plan<'_>) -> Result<String, DraftError> {
     Ok(text + "\n")
 }
 
-fn source(plan: &Plan<'_>) -> Json {
+fn source(plan: &ContractPlan<'_>) -> Json {
     let mut source = json!({ "engine": plan.engine.as_str(), "read_url_env": plan.read_url_env });
     if let Some(name) = &plan.write_url_env {
         source["write_url_env"] = json!(name);
@@ -46,7 +46,7 @@ fn source(plan: &Plan<'_>) -> Json {
     source
 }
 
-fn target(plan: &Plan<'_>) -> Json {
+fn target(plan: &ContractPlan<'_>) -> Json {
     let mut target = json!({
         "schema": plan.schema, "table": plan.table, "primary_key": plan.primary_key,
     });
@@ -57,7 +57,7 @@ fn target(plan: &Plan<'_>) -> Json {
     target
 }
 
-fn lookup_arg(plan: &Plan<'_>) -> Json {
+fn lookup_arg(plan: &ContractPlan<'_>) -> Json {
     json!({
         "type": "string",
         "description": format!("The {} of the {}.", spoken(&plan.primary_key), spoken(&plan.object)),
@@ -66,7 +66,7 @@ fn lookup_arg(plan: &Plan<'_>) -> Json {
     })
 }
 
-fn read(plan: &Plan<'_>) -> Json {
+fn read(plan: &ContractPlan<'_>) -> Json {
     let (choices, object) = (plan.choices, spoken(&plan.object));
     let description = choices
         .read_description
@@ -92,7 +92,7 @@ fn read(plan: &Plan<'_>) -> Json {
     })
 }
 
-fn proposal(plan: &Plan<'_>, change: &Change) -> Result<Json, DraftError> {
+fn proposal(plan: &ContractPlan<'_>, change: &ProposalPlan) -> Result<Json, DraftError> {
     let (choices, object) = (plan.choices, spoken(&plan.object));
     let columns: Vec<String> = change.patch.iter().map(|(column, _)| spoken(column)).collect();
     let description = choices.proposal_description.clone().unwrap_or_else(|| {
@@ -140,7 +140,7 @@ fn proposal(plan: &Plan<'_>, change: &Change) -> Result<Json, DraftError> {
     Ok(proposal)
 }
 
-fn patch(plan: &Plan<'_>, change: &Change) -> Json {
+fn patch(plan: &ContractPlan<'_>, change: &ProposalPlan) -> Json {
     let mut patch = Map::new();
     for (column, assigned) in &change.patch {
         let binding = match assigned {
@@ -168,7 +168,7 @@ fn fixed(text: &str, is_text: bool) -> Json {
     }
 }
 
-fn bounds(change: &Change) -> Json {
+fn bounds(change: &ProposalPlan) -> Json {
     let mut all = Map::new();
     for (column, bounds) in &change.bounds {
         let mut bound = Map::new();
@@ -182,7 +182,7 @@ fn bounds(change: &Change) -> Json {
     Json::Object(all)
 }
 
-fn states(change: &Change) -> Json {
+fn states(change: &ProposalPlan) -> Json {
     let mut all = Map::new();
     for (column, states) in &change.states {
         let allowed: Map<String, Json> = states
@@ -194,11 +194,11 @@ fn states(change: &Change) -> Json {
     Json::Object(all)
 }
 
-pub(super) fn env_example(plan: &Plan<'_>) -> String {
+pub(super) fn env_example(plan: &ContractPlan<'_>) -> String {
     let url = |role: &str| match plan.engine {
-        Engine::Postgres => format!("postgres://{role}:PASSWORD@127.0.0.1:5432/DATABASE"),
-        Engine::Mysql => format!("mysql://{role}:PASSWORD@127.0.0.1:3306/{}", plan.schema),
-        Engine::Sqlite => "sqlite:///ABSOLUTE/PATH/app.db".to_owned(),
+        EngineKind::Postgres => format!("postgres://{role}:PASSWORD@127.0.0.1:5432/DATABASE"),
+        EngineKind::Mysql => format!("mysql://{role}:PASSWORD@127.0.0.1:3306/{}", plan.schema),
+        EngineKind::Sqlite => "sqlite:///ABSOLUTE/PATH/app.db".to_owned(),
     };
     let mut text = format!(
         "# Variables of the contract, with placeholders. Fill in a copy that only you can read; a value may also come\n\

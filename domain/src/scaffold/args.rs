@@ -4,8 +4,8 @@ use serde_json::{Map, Value as Json, json};
 
 use super::DraftError;
 use super::language::{Assigned, number};
-use super::resolve::Change;
-use crate::inspection::{Column, ColumnKind, Table};
+use super::resolve::ProposalPlan;
+use crate::inspection::{ColumnInfo, ColumnKind, TableInfo};
 
 /// Characters of a text argument at most.
 const TEXT_CHARS_MAX: u32 = 500;
@@ -14,9 +14,9 @@ pub(super) const KEY_CHARS_MAX: u32 = 128;
 
 /// The arguments that a patch binds, in its order.
 pub(super) fn of_change(
-    change: &Change,
+    change: &ProposalPlan,
     lookup: &str,
-    table: Option<&Table>,
+    table: Option<&TableInfo>,
 ) -> Result<Map<String, Json>, DraftError> {
     let mut args = Map::new();
     for (column, assigned) in &change.patch {
@@ -61,7 +61,7 @@ fn differs(one: &Json, other: &Json) -> bool {
     bare(one) != bare(other)
 }
 
-fn of_column(name: &str, change: &Change, column: Option<&Column>) -> Json {
+fn of_column(name: &str, change: &ProposalPlan, column: Option<&ColumnInfo>) -> Json {
     let description = format!("The new value of {}.", super::names::spoken(name));
     if let Some((_, bounds)) = change.bounds.iter().find(|(column, _)| column == name) {
         let mut arg = json!({ "type": "number", "description": description, "required": true });
@@ -88,13 +88,13 @@ fn of_column(name: &str, change: &Change, column: Option<&Column>) -> Json {
     if !labels.is_empty() {
         return words(&description, &labels);
     }
-    match column.and_then(Column::kind) {
+    match column.and_then(ColumnInfo::kind) {
         Some(ColumnKind::Number) => json!({ "type": "number", "description": description, "required": true }),
         Some(ColumnKind::Boolean) => {
             json!({ "type": "boolean", "description": description, "required": true })
         }
         Some(ColumnKind::Text) | None => {
-            let held = column.and_then(Column::length).unwrap_or(TEXT_CHARS_MAX);
+            let held = column.and_then(ColumnInfo::length).unwrap_or(TEXT_CHARS_MAX);
             json!({
                 "type": "string", "description": description, "required": true,
                 "max_length": held.clamp(1, TEXT_CHARS_MAX),

@@ -4,9 +4,9 @@
 use serde_json::{Map, Value as Json};
 
 use super::DraftError;
-use super::choices::Choices;
+use super::choices::InitOptions;
 use super::language::{read_bounds, read_patch, read_states};
-use crate::contract::{Advance, Mode};
+use crate::contract::{Mode, VersionAdvance};
 
 const READ_URL_ENV_OF_ANSWERS: &str = "DATABASE_URL";
 
@@ -14,7 +14,7 @@ const READ_URL_ENV_OF_ANSWERS: &str = "DATABASE_URL";
 ///
 /// # Errors
 /// What is no JSON object, keys that are not known, and values that are not what their key takes.
-pub fn read_answers(bytes: &[u8]) -> Result<Choices, DraftError> {
+pub fn read_answers(bytes: &[u8]) -> Result<InitOptions, DraftError> {
     let object: Map<String, Json> = serde_json::from_slice(bytes).map_err(|error| {
         let text = format!(
             "the answers are not one JSON object (line {}, column {})",
@@ -27,20 +27,20 @@ pub fn read_answers(bytes: &[u8]) -> Result<Choices, DraftError> {
             "give an object such as {\"table\": \"orders\"}",
         )
     })?;
-    let mut choices = Choices::default();
+    let mut choices = InitOptions::default();
     for (key, value) in &object {
         if !value.is_null() {
             set(&mut choices, key, value)?;
         }
     }
-    Ok(choices.over(Choices {
+    Ok(choices.over(InitOptions {
         mode: Some(Mode::Review),
         read_url_env: Some(READ_URL_ENV_OF_ANSWERS.to_owned()),
-        ..Choices::default()
+        ..InitOptions::default()
     }))
 }
 
-fn set(choices: &mut Choices, key: &str, value: &Json) -> Result<(), DraftError> {
+fn set(choices: &mut InitOptions, key: &str, value: &Json) -> Result<(), DraftError> {
     let word = || text(key, value).map(Some);
     match key {
         "engine" => choices.engine = word()?,
@@ -69,7 +69,7 @@ fn set(choices: &mut Choices, key: &str, value: &Json) -> Result<(), DraftError>
     Ok(())
 }
 
-fn set_other(choices: &mut Choices, key: &str, value: &Json) -> Result<(), DraftError> {
+fn set_other(choices: &mut InitOptions, key: &str, value: &Json) -> Result<(), DraftError> {
     match key {
         "mode" => choices.mode = Some(mode(&text(key, value)?)?),
         "conflict_advance" => choices.conflict_advance = Some(advance(&text(key, value)?)?),
@@ -152,11 +152,11 @@ fn mode(word: &str) -> Result<Mode, DraftError> {
         .ok_or_else(|| wrong("mode", "read_only, shadow or review"))
 }
 
-fn advance(word: &str) -> Result<Advance, DraftError> {
+fn advance(word: &str) -> Result<VersionAdvance, DraftError> {
     match word {
-        "none" => Ok(Advance::None),
-        "increment" => Ok(Advance::Increment),
-        "now" => Ok(Advance::Now),
+        "none" => Ok(VersionAdvance::None),
+        "increment" => Ok(VersionAdvance::Increment),
+        "now" => Ok(VersionAdvance::Now),
         _ => Err(wrong("conflict_advance", "none, increment or now")),
     }
 }

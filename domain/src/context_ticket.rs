@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::context::BINDING_BYTES_MAX;
+use crate::error::PublicError;
 use crate::event::EventRecord;
 use crate::limits::CLOCK_SKEW_SECONDS;
 use crate::proposal::Proposal;
-use crate::refusal::Refusal;
-use crate::signing::{Envelope, Kind};
+use crate::signing::{DsseEnvelope, ObjectKind};
 use crate::timestamp::{Span, Timestamp};
-use crate::trust::{Environment, Position, ServiceKey, TrustFile};
+use crate::trust::{DeploymentEnvironment, Position, ServiceKey, TrustFile};
 
 /// The version that `ContextTicket::v` must have.
 pub const TICKET_VERSION: u32 = 1;
@@ -25,11 +25,11 @@ pub const TICKET_MINUTES_MAX: i64 = 5;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ContextTicket {
-    pub audience: Audience,
+    pub audience: TicketAudience,
     /// 1 to [`CONTEXTS_MAX`], in ascending order, each once.
     pub contexts: Vec<TicketContext>,
     pub deployment_id: String,
-    pub environment: Environment,
+    pub environment: DeploymentEnvironment,
     pub expires_at: Timestamp,
     /// The certificate identity of the one gateway that may present it.
     pub gateway: String,
@@ -48,7 +48,7 @@ pub struct ContextTicket {
 /// Who is to look at a ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Audience {
+pub enum TicketAudience {
     Ledger,
 }
 
@@ -110,7 +110,7 @@ impl ContextTicket {
 #[derive(Debug, Clone)]
 pub struct VerifiedTicket {
     ticket: ContextTicket,
-    envelope: Envelope,
+    envelope: DsseEnvelope,
 }
 
 impl VerifiedTicket {
@@ -119,11 +119,11 @@ impl VerifiedTicket {
     /// # Errors
     /// `TICKET_REFUSED`, the same for everything that can be wrong; only the detail tells more.
     pub fn verify(
-        envelope: Envelope,
+        envelope: DsseEnvelope,
         trust: &TrustFile,
         peer: &str,
         now: Timestamp,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, PublicError> {
         let key = envelope.signer().ok().and_then(|id| trust.reader(id));
         if key.is_some_and(ServiceKey::is_retired) {
             return Err(refused("signed by a reader key that is retired"));
@@ -136,23 +136,23 @@ impl VerifiedTicket {
     /// # Errors
     /// As [`Self::verify`].
     pub fn verify_past(
-        envelope: Envelope,
+        envelope: DsseEnvelope,
         trust: &TrustFile,
         peer: &str,
         then: Timestamp,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, PublicError> {
         envelope.check_sizes().map_err(|e| refused(&e.to_string()))?;
         let signer = envelope.signer().map_err(|e| refused(&e.to_string()))?;
         let key = trust
             .reader(signer)
             .ok_or_else(|| refused("signed by no reader of the trust file"))?;
         let ticket: ContextTicket = envelope
-            .open(Kind::ContextTicket, &key.public_key)
+            .verify_and_decode(ObjectKind::ContextTicket, &key.public_key)
             .map_err(|e| refused(&e.to_string()))?;
         if let Some(problem) = ticket.problem() {
             return Err(refused(problem));
         }
-        let Audience::Ledger = ticket.audience;
+        let TicketAudience::Ledger = ticket.audience;
         if ticket.deployment_id != trust.deployment_id
             || ticket.environment != trust.environment
             || ticket.ledger_origin != trust.ledger_origin()
@@ -166,7 +166,7 @@ impl VerifiedTicket {
             return Err(refused("issued in the future; check the clocks"));
         }
         let this = Self { ticket, envelope };
-        this.still(then)?;
+        this.check_not_expired(then)?;
         Ok(this)
     }
 
@@ -174,7 +174,7 @@ impl VerifiedTicket {
     ///
     /// # Errors
     /// `TICKET_REFUSED`.
-    pub fn still(&self, now: Timestamp) -> Result<(), Refusal> {
+    pub fn check_not_expired(&self, now: Timestamp) -> Result<(), PublicError> {
         if now < self.ticket.expires_at {
             Ok(())
         } else {
@@ -183,7 +183,7 @@ impl VerifiedTicket {
     }
 
     /// The refusal of what does not even read as a signed object; `why` goes into its detail.
-    pub fn unreadable(why: &str) -> Refusal {
+    pub fn unreadable(why: &str) -> PublicError {
         refused(why)
     }
 
@@ -203,7 +203,7 @@ impl VerifiedTicket {
     }
 
     /// Whether the ticket speaks for this principal in this tenant.
-    pub fn speaks_for(&self, tenant: &str, principal: &str) -> bool {
+    pub fn covers_principal(&self, tenant: &str, principal: &str) -> bool {
         self.ticket
             .contexts
             .iter()
@@ -221,7 +221,7 @@ impl VerifiedTicket {
     }
 
     /// The bytes that were signed, with their signature.
-    pub const fn envelope(&self) -> &Envelope {
+    pub const fn envelope(&self) -> &DsseEnvelope {
         &self.envelope
     }
 }
@@ -232,19 +232,20 @@ impl VerifiedTicket {
 /// # Errors
 /// `TICKET_REFUSED`.
 pub fn verify_withdrawal(
-    ticket: &Envelope,
+    ticket: &DsseEnvelope,
     event: &EventRecord,
     proposal: &Proposal,
     trust: &TrustFile,
     position: &Position<'_>,
-) -> Result<(), Refusal> {
+) -> Result<(), PublicError> {
     let key = ticket.signer().ok().and_then(|id| trust.reader(id));
     if let Some(Err(retired)) = key.map(|key| key.standing().check_past(position)) {
         return Err(refused(&retired.to_string()));
     }
     let ticket = VerifiedTicket::verify_past(ticket.clone(), trust, &event.actor, event.at)?;
     let by = &proposal.requested_by;
-    if event.proposal_id.as_ref() != Some(&proposal.id) || !ticket.speaks_for(&by.tenant, &by.principal) {
+    if event.proposal_id.as_ref() != Some(&proposal.id) || !ticket.covers_principal(&by.tenant, &by.principal)
+    {
         return Err(refused("does not speak for whoever asked"));
     }
     if !ticket.may_withdraw() {
@@ -257,8 +258,8 @@ fn ascends<T: Ord>(items: &[T]) -> bool {
     items.windows(2).all(|pair| pair[0] < pair[1])
 }
 
-fn refused(why: &str) -> Refusal {
-    Refusal::new(
+fn refused(why: &str) -> PublicError {
+    PublicError::new(
         "TICKET_REFUSED",
         "the context ticket is not valid here and now; ask the reader for a fresh one",
     )

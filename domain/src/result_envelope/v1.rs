@@ -2,7 +2,9 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{Failure, ProposalResult, PublicState, ReadResult, SafeCode, diff_to_json, row_to_json, v2};
+use super::{
+    EnvelopeState, FailureResult, ProposalResult, ReadResult, SafeCode, diff_to_json, row_to_json, v2,
+};
 
 pub(super) fn read(read: &ReadResult<'_>) -> Json {
     let (kind, id) = read.object;
@@ -26,7 +28,7 @@ pub(super) fn read(read: &ReadResult<'_>) -> Json {
 
 pub(super) fn proposal(proposal: &ProposalResult<'_>) -> Json {
     let (kind, id) = proposal.object;
-    let is_shadow = proposal.state == PublicState::ShadowProposalCreated;
+    let is_shadow = proposal.state == EnvelopeState::ShadowProposalCreated;
     json!({
         "status": proposal.state.as_str(),
         "action": proposal.capability,
@@ -51,7 +53,7 @@ pub(super) fn proposal(proposal: &ProposalResult<'_>) -> Json {
 }
 
 /// The code is the internal one, except where it would tell too much.
-pub(super) fn failure(failure: &Failure<'_>) -> Json {
+pub(super) fn failure(failure: &FailureResult<'_>) -> Json {
     let safe = SafeCode::of(&failure.refusal.code);
     let code = match safe {
         SafeCode::Internal => "MCP_TOOL_FAILED",

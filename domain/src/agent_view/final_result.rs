@@ -4,7 +4,7 @@
 use serde_json::{Value as Json, json};
 
 use crate::contract::ResultFormat;
-use crate::envelope::{EVIDENCE_NOTE, PublicState};
+use crate::result_envelope::{EVIDENCE_NOTE, EnvelopeState};
 
 /// The envelope in the given format; `None` if `record` is not the resource of a proposal.
 pub fn settled_envelope(record: &Json, format: ResultFormat) -> Option<Json> {
@@ -63,9 +63,9 @@ pub fn settled_envelope(record: &Json, format: ResultFormat) -> Option<Json> {
 /// Envelopes have fewer words than records: what ended without a change and without a person's no is a conflict.
 fn envelope_word(state: &str) -> &str {
     match state {
-        "failed" => PublicState::Conflict.as_str(),
-        "canceled" | "expired" => PublicState::Rejected.as_str(),
-        "in_doubt" => PublicState::Approved.as_str(),
+        "failed" => EnvelopeState::Conflict.as_str(),
+        "canceled" | "expired" => EnvelopeState::Rejected.as_str(),
+        "in_doubt" => EnvelopeState::Approved.as_str(),
         word => word,
     }
 }

@@ -3,25 +3,26 @@
 use tlog_tiles::tlog;
 use zeroize::Zeroizing;
 
-use super::super::Bundle;
-use crate::approval::{ApplyOrder, Approver, Audience, Decision, RENDERER, Render, SeenCheckpoint, Verdict};
+use super::super::ProofBundle;
+use crate::approval::{
+    ApplyOrder, Decision, DecisionKind, RENDERER, ReviewedDocument, SignatureAudience, SignerInfo,
+    SignerTreeHead,
+};
+use crate::context_ticket::{self, ContextTicket, RecordKind, TicketContext};
 use crate::digest::Digest;
-use crate::event::{EventKind, EventRecord, SettleBody, StartBody};
+use crate::event::{AttemptFinishedBody, AttemptStartedBody, EventKind, EventRecord};
 use crate::evidence::Evidence;
 use crate::ids::{EvidenceId, ProposalId};
-use crate::log::{
-    ConsistencyProof, InclusionProof, LoggedRecord, TreeHead, body_commitment, sign_checkpoint,
-};
+use crate::log::{ConsistencyProof, InclusionProof, ProvenEntry, TreeHead, body_commitment, sign_checkpoint};
 use crate::proposal::{
-    ApprovalTerms, EvidenceRef, GuardKind, Operation, Proposal, ProposalMode, Requester, RowGuard, SourceRef,
-    Target,
+    ApprovalTerms, EvidenceRef, GuardKind, Operation, Proposal, ProposalMode, Requester, RowGuard, RowTarget,
+    SourceRef,
 };
-use crate::signing::{Envelope, Kind, SigningKey};
-use crate::ticket::{self, ContextTicket, RecordKind, TicketContext};
+use crate::signing::{DsseEnvelope, ObjectKind, SigningKey};
 use crate::timestamp::{Span, Timestamp};
-use crate::trust::{Environment, Operator, ServiceKey, TrustFile};
+use crate::trust::{DeploymentEnvironment, OperatorKey, ServiceKey, TrustFile};
 use crate::value::{ColumnValue, Value};
-use crate::writeback::{AttemptReport, AttemptResult, Outcome, Receipt};
+use crate::writeback::{AttemptReport, AttemptResult, Receipt, ReceiptOutcome};
 use crate::{canonical, review};
 
 pub(super) const READER: u8 = 1;
@@ -56,11 +57,11 @@ pub(super) fn trust() -> TrustFile {
     TrustFile {
         version: 1,
         deployment_id: "d1".to_owned(),
-        environment: Environment::Dev,
+        environment: DeploymentEnvironment::Dev,
         readers: service(READER),
         writers: service(WRITER),
         ledgers: service(LEDGER),
-        operators: vec![Operator {
+        operators: vec![OperatorKey {
             person: "ann".to_owned(),
             key_id: key(ANN).key_id(),
             public_key: key(ANN).public_key(),
@@ -77,18 +78,18 @@ pub(super) fn trust() -> TrustFile {
         }],
         aliases: std::collections::BTreeMap::new(),
         separation_of_duties: None,
-        ceilings: crate::trust::Ceilings::default(),
+        ceilings: crate::trust::TrustLimits::default(),
     }
 }
 
 /// Every object of the story before it is signed, and who signs it.
 #[derive(Clone)]
-pub(super) struct Tale {
+pub(super) struct ReplayFixture {
     pub(super) evidence: Evidence,
     pub(super) proposal: Proposal,
     pub(super) decision: Decision,
     pub(super) order: ApplyOrder,
-    pub(super) start: StartBody,
+    pub(super) start: AttemptStartedBody,
     pub(super) report: AttemptReport,
     pub(super) receipt: Receipt,
     /// Set to keep a changed reference from being filled in.
@@ -126,8 +127,8 @@ fn requester() -> Requester {
     }
 }
 
-fn target() -> Target {
-    Target {
+fn target() -> RowTarget {
+    RowTarget {
         schema: "main".to_owned(),
         table: "invoices".to_owned(),
         primary_key: ColumnValue::new("id", Value::text("INV-1")),
@@ -173,7 +174,7 @@ fn proposal() -> Proposal {
         v: 1,
         id: ProposalId::from_random([2; 10]),
         ledger_origin: "synapsor/d1".to_owned(),
-        environment: Environment::Dev,
+        environment: DeploymentEnvironment::Dev,
         source: source(),
         capability: "billing.waive".to_owned(),
         contract_digest: digest("contract"),
@@ -207,24 +208,24 @@ fn proposal() -> Proposal {
     }
 }
 
-fn approver(role: &str) -> Approver {
-    Approver {
+fn approver(role: &str) -> SignerInfo {
+    SignerInfo {
         key_id: key(ANN).key_id(),
         person: "ann".to_owned(),
         role: role.to_owned(),
     }
 }
 
-fn audience() -> Audience {
-    Audience {
+fn audience() -> SignatureAudience {
+    SignatureAudience {
         deployment_id: "d1".to_owned(),
-        environment: Environment::Dev,
+        environment: DeploymentEnvironment::Dev,
         source_id: "db".to_owned(),
     }
 }
 
-fn seen() -> SeenCheckpoint {
-    SeenCheckpoint {
+fn seen() -> SignerTreeHead {
+    SignerTreeHead {
         origin: "synapsor/d1".to_owned(),
         size: 2,
         root: "0".repeat(64),
@@ -238,13 +239,13 @@ fn proposal_id() -> ProposalId {
 fn decision() -> Decision {
     Decision {
         v: 1,
-        decision: Verdict::Approve,
+        decision: DecisionKind::Approve,
         proposal_id: proposal_id(),
         proposal_digest: digest("filled in"),
         contract_digest: digest("contract"),
         audience: audience(),
         approver: approver("billing_lead"),
-        render: Render {
+        render: ReviewedDocument {
             renderer: RENDERER.to_owned(),
             digest: digest("filled in"),
         },
@@ -276,8 +277,8 @@ fn order() -> ApplyOrder {
     }
 }
 
-fn start() -> StartBody {
-    StartBody {
+fn start() -> AttemptStartedBody {
+    AttemptStartedBody {
         proposal_id: proposal_id(),
         proposal_digest: digest("filled in"),
         order_digest: None,
@@ -308,7 +309,7 @@ fn receipt() -> Receipt {
         v: 1,
         proposal_id: proposal_id(),
         proposal_digest: digest("filled in"),
-        outcome: Outcome::Applied,
+        outcome: ReceiptOutcome::Applied,
         reason: String::new(),
         rows_affected: 1,
         previous_version: Some(Value::int(7)),
@@ -335,7 +336,7 @@ fn signers() -> Signers {
     }
 }
 
-impl Tale {
+impl ReplayFixture {
     pub(super) fn new() -> Self {
         Self {
             evidence: evidence(),
@@ -353,38 +354,44 @@ impl Tale {
     }
 
     /// Signs everything in turn, each object naming the ones before it unless its reference is fixed.
-    pub(super) fn bundle(mut self) -> Bundle {
-        let evidence = Envelope::seal(Kind::Evidence, &self.evidence, &key(self.signers.evidence)).unwrap();
+    pub(super) fn bundle(mut self) -> ProofBundle {
+        let evidence =
+            DsseEnvelope::sign(ObjectKind::Evidence, &self.evidence, &key(self.signers.evidence)).unwrap();
         if !self.fixed.evidence_ref {
-            self.proposal.evidence[0].digest = evidence.digest(Kind::Evidence).unwrap();
+            self.proposal.evidence[0].digest = evidence.digest(ObjectKind::Evidence).unwrap();
         }
-        let proposal = Envelope::seal(Kind::Proposal, &self.proposal, &key(self.signers.proposal)).unwrap();
-        let subject = proposal.digest(Kind::Proposal).unwrap();
+        let proposal =
+            DsseEnvelope::sign(ObjectKind::Proposal, &self.proposal, &key(self.signers.proposal)).unwrap();
+        let subject = proposal.digest(ObjectKind::Proposal).unwrap();
         if !self.fixed.decision {
             self.decision.proposal_digest = subject;
             self.decision.render.digest = review::digest(&self.proposal, subject);
         }
-        let decision = Envelope::seal(Kind::Decision, &self.decision, &key(self.signers.decision)).unwrap();
+        let decision =
+            DsseEnvelope::sign(ObjectKind::Decision, &self.decision, &key(self.signers.decision)).unwrap();
         if !self.fixed.order {
             self.order.proposal_digest = subject;
-            self.order.decision_digests = vec![decision.digest(Kind::Decision).unwrap()];
+            self.order.decision_digests = vec![decision.digest(ObjectKind::Decision).unwrap()];
         }
-        let order = Envelope::seal(Kind::ApplyOrder, &self.order, &key(self.signers.order)).unwrap();
-        let ordered = Some(order.digest(Kind::ApplyOrder).unwrap());
+        let order =
+            DsseEnvelope::sign(ObjectKind::ApplyOrder, &self.order, &key(self.signers.order)).unwrap();
+        let ordered = Some(order.digest(ObjectKind::ApplyOrder).unwrap());
         (self.start.proposal_digest, self.start.order_digest) = (subject, ordered);
         if !self.fixed.receipt {
             (self.receipt.proposal_digest, self.receipt.order_digest) = (subject, ordered);
         }
-        let receipt = Envelope::seal(Kind::Receipt, &self.receipt, &key(self.signers.receipt)).unwrap();
+        let receipt =
+            DsseEnvelope::sign(ObjectKind::Receipt, &self.receipt, &key(self.signers.receipt)).unwrap();
         if !self.fixed.report {
             (self.report.proposal_digest, self.report.order_digest) = (subject, ordered);
-            self.report.receipt_digest = Some(receipt.digest(Kind::Receipt).unwrap());
+            self.report.receipt_digest = Some(receipt.digest(ObjectKind::Receipt).unwrap());
         }
-        let attempt = Envelope::seal(Kind::Attempt, &self.report, &key(self.signers.report)).unwrap();
-        let settled = SettleBody { attempt, receipt };
+        let attempt =
+            DsseEnvelope::sign(ObjectKind::Attempt, &self.report, &key(self.signers.report)).unwrap();
+        let settled = AttemptFinishedBody { attempt, receipt };
         let decided = match self.decision.decision {
-            Verdict::Approve => EventKind::ProposalApproved,
-            Verdict::Deny => EventKind::ProposalRejected,
+            DecisionKind::Approve => EventKind::ProposalApproved,
+            DecisionKind::Reject => EventKind::ProposalRejected,
         };
         let bodies = [
             (EventKind::EvidenceRecorded, evidence.to_bytes().unwrap()),
@@ -404,15 +411,15 @@ impl Tale {
     }
 
     /// Another end: approved, and then taken back.
-    pub(super) fn withdrawn(mut self, ticket: &ContextTicket, signer: u8) -> Bundle {
-        let evidence = Envelope::seal(Kind::Evidence, &self.evidence, &key(READER)).unwrap();
-        self.proposal.evidence[0].digest = evidence.digest(Kind::Evidence).unwrap();
-        let proposal = Envelope::seal(Kind::Proposal, &self.proposal, &key(READER)).unwrap();
-        let subject = proposal.digest(Kind::Proposal).unwrap();
+    pub(super) fn withdrawn(mut self, ticket: &ContextTicket, signer: u8) -> ProofBundle {
+        let evidence = DsseEnvelope::sign(ObjectKind::Evidence, &self.evidence, &key(READER)).unwrap();
+        self.proposal.evidence[0].digest = evidence.digest(ObjectKind::Evidence).unwrap();
+        let proposal = DsseEnvelope::sign(ObjectKind::Proposal, &self.proposal, &key(READER)).unwrap();
+        let subject = proposal.digest(ObjectKind::Proposal).unwrap();
         self.decision.proposal_digest = subject;
         self.decision.render.digest = review::digest(&self.proposal, subject);
-        let decision = Envelope::seal(Kind::Decision, &self.decision, &key(ANN)).unwrap();
-        let ticket = Envelope::seal(Kind::ContextTicket, ticket, &key(signer)).unwrap();
+        let decision = DsseEnvelope::sign(ObjectKind::Decision, &self.decision, &key(ANN)).unwrap();
+        let ticket = DsseEnvelope::sign(ObjectKind::ContextTicket, ticket, &key(signer)).unwrap();
         let bodies = [
             (EventKind::EvidenceRecorded, evidence),
             (EventKind::ProposalCreated, proposal),
@@ -427,13 +434,13 @@ impl Tale {
 /// The ticket under which the gateway of the tale takes the proposal back in minute 3.
 pub(super) fn ticket() -> ContextTicket {
     ContextTicket {
-        audience: ticket::Audience::Ledger,
+        audience: context_ticket::TicketAudience::Ledger,
         contexts: vec![TicketContext {
             principal: "agent".to_owned(),
             tenant: "acme".to_owned(),
         }],
         deployment_id: "d1".to_owned(),
-        environment: Environment::Dev,
+        environment: DeploymentEnvironment::Dev,
         expires_at: at(4),
         gateway: "spiffe://d1/x".to_owned(),
         issued_at: at(2),
@@ -446,7 +453,7 @@ pub(super) fn ticket() -> ContextTicket {
 }
 
 /// The head of the bundle's log at every size from 1, and the proof from there to the checkpoint.
-pub(super) fn heads(bundle: &Bundle) -> Vec<(TreeHead, ConsistencyProof)> {
+pub(super) fn heads(bundle: &ProofBundle) -> Vec<(TreeHead, ConsistencyProof)> {
     let records = bundle.records().unwrap();
     let events = records.iter().map(|r| r.event_bytes.as_slice());
     let mut nodes = Nodes(Vec::new());
@@ -478,7 +485,7 @@ impl tlog::HashReader for Nodes {
 }
 
 /// A log whose first event is another's, so that sequence numbers and positions differ.
-fn logged(bodies: &[(EventKind, Vec<u8>)], id: &ProposalId, checkpoint_key: u8) -> Bundle {
+fn logged(bodies: &[(EventKind, Vec<u8>)], id: &ProposalId, checkpoint_key: u8) -> ProofBundle {
     let mut events = vec![b"another's".to_vec()];
     for (n, (kind, body)) in bodies.iter().enumerate() {
         let seq = n as u64 + 1;
@@ -508,7 +515,7 @@ fn logged(bodies: &[(EventKind, Vec<u8>)], id: &ProposalId, checkpoint_key: u8) 
             .into_iter()
             .map(|h| h.0)
             .collect();
-        LoggedRecord {
+        ProvenEntry {
             event_bytes: events[n + 1].clone(),
             body_salt: [5; 32],
             body: bodies[n].1.clone(),
@@ -516,5 +523,5 @@ fn logged(bodies: &[(EventKind, Vec<u8>)], id: &ProposalId, checkpoint_key: u8) 
         }
     };
     let records: Vec<_> = (0..bodies.len()).map(record).collect();
-    Bundle::new("synapsor/d1", &note, &records)
+    ProofBundle::new("synapsor/d1", &note, &records)
 }

@@ -1,24 +1,24 @@
 //! From choices and catalogue to a plan in which nothing is open. Every doubt is a refusal or a warning.
 
-use super::choices::Choices;
+use super::choices::InitOptions;
 use super::language::{Assigned, Bounds, States};
 use super::names::{namespace_of, object_of};
 use super::{DraftError, READ_URL_ENV, WRITE_URL_ENV};
 use crate::context::{PRINCIPAL_ENV, TENANT_ENV};
-use crate::contract::{Advance, Engine, Mode, XMIN};
-use crate::inspection::{Inspection, Table, TableKind};
+use crate::contract::{EngineKind, Mode, VersionAdvance, XMIN};
+use crate::inspection::{Inspection, TableInfo, TableKind};
 
 /// Tables that a refusal names.
 const TABLES_NAMED: usize = 12;
 
 /// Everything that the files say.
-pub(super) struct Plan<'a> {
-    pub(super) choices: &'a Choices,
-    pub(super) engine: Engine,
+pub(super) struct ContractPlan<'a> {
+    pub(super) choices: &'a InitOptions,
+    pub(super) engine: EngineKind,
     pub(super) mode: Mode,
     pub(super) schema: String,
     pub(super) table: String,
-    pub(super) found: Option<&'a Table>,
+    pub(super) found: Option<&'a TableInfo>,
     pub(super) primary_key: String,
     pub(super) tenant: Option<String>,
     pub(super) guard: Option<String>,
@@ -32,24 +32,24 @@ pub(super) struct Plan<'a> {
     pub(super) tenant_env: String,
     pub(super) principal_env: String,
     /// Absent in mode `read_only`.
-    pub(super) change: Option<Change>,
+    pub(super) change: Option<ProposalPlan>,
     pub(super) warnings: Vec<String>,
 }
 
 /// What the proposal does.
-pub(super) struct Change {
+pub(super) struct ProposalPlan {
     pub(super) tool: String,
     pub(super) patch: Vec<(String, Assigned)>,
     pub(super) allowed: Vec<String>,
     pub(super) bounds: Vec<(String, Bounds)>,
     pub(super) states: Vec<(String, States)>,
-    pub(super) advance: Advance,
+    pub(super) advance: VersionAdvance,
 }
 
 pub(super) fn plan<'a>(
-    choices: &'a Choices,
+    choices: &'a InitOptions,
     inspection: Option<&'a Inspection>,
-) -> Result<Plan<'a>, DraftError> {
+) -> Result<ContractPlan<'a>, DraftError> {
     let engine = engine(choices, inspection)?;
     let mode = choices.mode.unwrap_or(Mode::Shadow);
     if mode == Mode::Cloud {
@@ -78,7 +78,7 @@ pub(super) fn plan<'a>(
     )?;
     let or = |chosen: &Option<String>, derived: String| chosen.clone().unwrap_or(derived);
     let write_url_env = or(&choices.write_url_env, WRITE_URL_ENV.to_owned());
-    let plan = Plan {
+    let plan = ContractPlan {
         choices,
         engine,
         mode,
@@ -104,7 +104,7 @@ pub(super) fn plan<'a>(
     Ok(plan)
 }
 
-fn engine(choices: &Choices, inspection: Option<&Inspection>) -> Result<Engine, DraftError> {
+fn engine(choices: &InitOptions, inspection: Option<&Inspection>) -> Result<EngineKind, DraftError> {
     let chosen = choices.engine.as_deref().filter(|word| *word != "auto");
     let word = match (chosen, inspection) {
         (Some(chosen), Some(found)) if chosen != found.engine => {
@@ -119,7 +119,7 @@ fn engine(choices: &Choices, inspection: Option<&Inspection>) -> Result<Engine, 
         (Some(chosen), None) => chosen,
         (None, None) => "postgres",
     };
-    Engine::of_name(word).ok_or_else(|| {
+    EngineKind::of_name(word).ok_or_else(|| {
         DraftError::new(
             "ENGINE_NOT_AVAILABLE",
             "there is no such engine",
@@ -128,9 +128,12 @@ fn engine(choices: &Choices, inspection: Option<&Inspection>) -> Result<Engine, 
     })
 }
 
-type FoundTable<'a> = (String, String, Option<&'a Table>);
+type FoundTable<'a> = (String, String, Option<&'a TableInfo>);
 
-fn table<'a>(choices: &Choices, inspection: Option<&'a Inspection>) -> Result<FoundTable<'a>, DraftError> {
+fn table<'a>(
+    choices: &InitOptions,
+    inspection: Option<&'a Inspection>,
+) -> Result<FoundTable<'a>, DraftError> {
     let text = choices.table.as_deref().unwrap_or_default();
     if text.is_empty() {
         return Err(no_table(inspection));
@@ -150,7 +153,7 @@ fn table<'a>(choices: &Choices, inspection: Option<&'a Inspection>) -> Result<Fo
         })?;
         return Ok((schema, table.to_owned(), None));
     };
-    let found: Vec<&Table> = inspection.tables_called(schema.as_deref(), table).collect();
+    let found: Vec<&TableInfo> = inspection.tables_called(schema.as_deref(), table).collect();
     match found.as_slice() {
         [only] => Ok((only.schema.clone(), only.name.clone(), Some(only))),
         [] => Err(DraftError::new(
@@ -195,8 +198,8 @@ fn listed(inspection: &Inspection) -> String {
 }
 
 fn primary_key(
-    choices: &Choices,
-    found: Option<&Table>,
+    choices: &InitOptions,
+    found: Option<&TableInfo>,
     object: &str,
     warnings: &mut Vec<String>,
 ) -> Result<String, DraftError> {
@@ -226,7 +229,7 @@ fn primary_key(
     Ok(key.to_owned())
 }
 
-fn tenant(choices: &Choices, found: Option<&Table>) -> Result<Option<String>, DraftError> {
+fn tenant(choices: &InitOptions, found: Option<&TableInfo>) -> Result<Option<String>, DraftError> {
     if let Some(chosen) = &choices.tenant_column {
         return Ok(Some(chosen.clone()));
     }
@@ -243,7 +246,12 @@ fn tenant(choices: &Choices, found: Option<&Table>) -> Result<Option<String>, Dr
     })
 }
 
-fn guard(choices: &Choices, found: Option<&Table>, mode: Mode, warnings: &mut Vec<String>) -> Option<String> {
+fn guard(
+    choices: &InitOptions,
+    found: Option<&TableInfo>,
+    mode: Mode,
+    warnings: &mut Vec<String>,
+) -> Option<String> {
     let suggested = found.and_then(|table| table.suggestions.conflict_columns.first());
     let guard = choices.conflict_column.as_ref().or(suggested).cloned();
     match (&guard, mode) {
@@ -263,11 +271,11 @@ fn guard(choices: &Choices, found: Option<&Table>, mode: Mode, warnings: &mut Ve
 }
 
 fn change(
-    choices: &Choices,
-    found: Option<&Table>,
+    choices: &InitOptions,
+    found: Option<&TableInfo>,
     namespace: &str,
     object: &str,
-) -> Result<Change, DraftError> {
+) -> Result<ProposalPlan, DraftError> {
     if found.is_some_and(|table| table.kind == TableKind::View) {
         return Err(DraftError::new(
             "TABLE_IS_VIEW",
@@ -283,7 +291,7 @@ fn change(
         ));
     }
     let patched: Vec<String> = choices.patch.iter().map(|(column, _)| column.clone()).collect();
-    Ok(Change {
+    Ok(ProposalPlan {
         tool: choices
             .proposal_tool
             .clone()
@@ -300,8 +308,8 @@ fn change(
 }
 
 fn visible(
-    choices: &Choices,
-    found: Option<&Table>,
+    choices: &InitOptions,
+    found: Option<&TableInfo>,
     first: [Option<&String>; 3],
 ) -> Result<Vec<String>, DraftError> {
     let suggested = found.map(|table| table.suggestions.default_visible_columns.as_slice());
@@ -327,7 +335,7 @@ fn visible(
 }
 
 /// Every column that the plan names must be there, and what is patched must be settable.
-fn known_columns(plan: &Plan<'_>) -> Result<(), DraftError> {
+fn known_columns(plan: &ContractPlan<'_>) -> Result<(), DraftError> {
     let Some(table) = plan.found else { return Ok(()) };
     let change = plan.change.iter();
     let patched: Vec<&String> = change
@@ -342,7 +350,7 @@ fn known_columns(plan: &Plan<'_>) -> Result<(), DraftError> {
         .chain(patched.iter().copied())
         .chain(allowed);
     let is_missing = |column: &&String| {
-        table.column(column).is_none() && !(plan.engine == Engine::Postgres && *column == XMIN)
+        table.column(column).is_none() && !(plan.engine == EngineKind::Postgres && *column == XMIN)
     };
     if let Some(column) = all.find(is_missing) {
         let names: Vec<&str> = table.columns.iter().map(|c| c.name.as_str()).collect();

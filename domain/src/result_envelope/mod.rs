@@ -12,9 +12,9 @@ use serde_json::Value as Json;
 
 use crate::context::TrustedContext;
 use crate::contract::{Mode, ResultFormat};
+use crate::error::PublicError;
 use crate::limits::INTEGER_MAX;
-use crate::proposal::{ProposalMode, State};
-use crate::refusal::Refusal;
+use crate::proposal::{ProposalMode, ProposalState};
 use crate::value::{ColumnValue, Value, ValueKind};
 
 /// A read that found its row.
@@ -32,7 +32,7 @@ pub struct ReadResult<'a> {
 
 /// A column of a proposal: the value that was read, if the column is read at all, and the proposed one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct ColumnDiff {
     pub column: String,
     pub before: Option<Value>,
     pub proposed: Value,
@@ -47,8 +47,8 @@ pub struct ProposalResult<'a> {
     pub proposal_id: &'a str,
     /// Digest of the signed proposal, as text.
     pub proposal_digest: &'a str,
-    pub state: PublicState,
-    pub diff: &'a [Change],
+    pub state: EnvelopeState,
+    pub diff: &'a [ColumnDiff],
     pub evidence_id: &'a str,
     /// `sql_update` or the name of a handler.
     pub executor: &'a str,
@@ -57,47 +57,47 @@ pub struct ProposalResult<'a> {
 
 /// A call that was refused or failed.
 #[derive(Clone, Copy, Debug)]
-pub struct Failure<'a> {
+pub struct FailureResult<'a> {
     /// The name that was called.
     pub capability: &'a str,
     /// `read` or `proposal`; absent if no such capability exists.
     pub kind: Option<&'a str>,
     pub context: Option<&'a TrustedContext>,
-    pub refusal: &'a Refusal,
+    pub refusal: &'a PublicError,
     /// Leads an operator from the model's transcript to the audit record.
     pub correlation_id: &'a str,
 }
 
 /// The result of one call.
 #[derive(Clone, Copy, Debug)]
-pub enum Outcome<'a> {
+pub enum CallOutcome<'a> {
     Read(ReadResult<'a>),
     Proposal(ProposalResult<'a>),
-    Failure(Failure<'a>),
+    Failure(FailureResult<'a>),
 }
 
-impl Outcome<'_> {
+impl CallOutcome<'_> {
     /// True if the protocol's `isError` has to be set.
     pub const fn is_error(&self) -> bool {
-        matches!(self, Outcome::Failure(_))
+        matches!(self, CallOutcome::Failure(_))
     }
 
     /// The structured content in the given format.
     pub fn to_json(&self, format: ResultFormat) -> Json {
         match (format, self) {
-            (ResultFormat::V1, Outcome::Read(read)) => v1::read(read),
-            (ResultFormat::V1, Outcome::Proposal(proposal)) => v1::proposal(proposal),
-            (ResultFormat::V1, Outcome::Failure(failure)) => v1::failure(failure),
-            (ResultFormat::V2, Outcome::Read(read)) => v2::read(read),
-            (ResultFormat::V2, Outcome::Proposal(proposal)) => v2::proposal(proposal),
-            (ResultFormat::V2, Outcome::Failure(failure)) => v2::failure(failure),
+            (ResultFormat::V1, CallOutcome::Read(read)) => v1::read(read),
+            (ResultFormat::V1, CallOutcome::Proposal(proposal)) => v1::proposal(proposal),
+            (ResultFormat::V1, CallOutcome::Failure(failure)) => v1::failure(failure),
+            (ResultFormat::V2, CallOutcome::Read(read)) => v2::read(read),
+            (ResultFormat::V2, CallOutcome::Proposal(proposal)) => v2::proposal(proposal),
+            (ResultFormat::V2, CallOutcome::Failure(failure)) => v2::failure(failure),
         }
     }
 }
 
 /// The states of a proposal that a model is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum PublicState {
+pub enum EnvelopeState {
     ReviewRequired,
     ShadowProposalCreated,
     Approved,
@@ -106,40 +106,44 @@ pub enum PublicState {
     Rejected,
 }
 
-impl PublicState {
-    pub const ALL: [PublicState; 6] = [
-        PublicState::ReviewRequired,
-        PublicState::ShadowProposalCreated,
-        PublicState::Approved,
-        PublicState::Applied,
-        PublicState::Conflict,
-        PublicState::Rejected,
+impl EnvelopeState {
+    pub const ALL: [EnvelopeState; 6] = [
+        EnvelopeState::ReviewRequired,
+        EnvelopeState::ShadowProposalCreated,
+        EnvelopeState::Approved,
+        EnvelopeState::Applied,
+        EnvelopeState::Conflict,
+        EnvelopeState::Rejected,
     ];
 
     pub const fn as_str(self) -> &'static str {
         match self {
-            PublicState::ReviewRequired => "review_required",
-            PublicState::ShadowProposalCreated => "shadow_proposal_created",
-            PublicState::Approved => "approved",
-            PublicState::Applied => "applied",
-            PublicState::Conflict => "conflict",
-            PublicState::Rejected => "rejected",
+            EnvelopeState::ReviewRequired => "review_required",
+            EnvelopeState::ShadowProposalCreated => "shadow_proposal_created",
+            EnvelopeState::Approved => "approved",
+            EnvelopeState::Applied => "applied",
+            EnvelopeState::Conflict => "conflict",
+            EnvelopeState::Rejected => "rejected",
         }
     }
 
     /// What a model is told of a proposal's state; after approval it does not matter to it who holds the proposal.
-    pub const fn of(state: State, mode: ProposalMode) -> Self {
+    pub const fn of(state: ProposalState, mode: ProposalMode) -> Self {
         match (mode, state) {
-            (ProposalMode::Shadow, _) => PublicState::ShadowProposalCreated,
-            (ProposalMode::Review, State::PendingReview) => PublicState::ReviewRequired,
-            (ProposalMode::Review, State::Approved | State::PendingWorker | State::InDoubt) => {
-                PublicState::Approved
+            (ProposalMode::Shadow, _) => EnvelopeState::ShadowProposalCreated,
+            (ProposalMode::Review, ProposalState::PendingReview) => EnvelopeState::ReviewRequired,
+            (
+                ProposalMode::Review,
+                ProposalState::Approved | ProposalState::PendingWorker | ProposalState::InDoubt,
+            ) => EnvelopeState::Approved,
+            (ProposalMode::Review, ProposalState::Applied) => EnvelopeState::Applied,
+            (ProposalMode::Review, ProposalState::Conflict | ProposalState::Failed) => {
+                EnvelopeState::Conflict
             }
-            (ProposalMode::Review, State::Applied) => PublicState::Applied,
-            (ProposalMode::Review, State::Conflict | State::Failed) => PublicState::Conflict,
-            (ProposalMode::Review, State::Rejected | State::Canceled | State::Expired) => {
-                PublicState::Rejected
-            }
+            (
+                ProposalMode::Review,
+                ProposalState::Rejected | ProposalState::Canceled | ProposalState::Expired,
+            ) => EnvelopeState::Rejected,
         }
     }
 }
@@ -175,8 +179,8 @@ fn row_to_json(row: &[ColumnValue]) -> Json {
         .collect()
 }
 
-fn diff_to_json(diff: &[Change]) -> Json {
-    let change = |change: &Change| {
+fn diff_to_json(diff: &[ColumnDiff]) -> Json {
+    let change = |change: &ColumnDiff| {
         let before = change.before.as_ref().map_or(Json::Null, value_to_json);
         serde_json::json!({"before": before, "proposed": value_to_json(&change.proposed)})
     };

@@ -14,10 +14,10 @@ mod tests;
 use std::fmt;
 
 pub use answers::read_answers;
-pub use choices::Choices;
+pub use choices::InitOptions;
 pub use language::{Assigned, Bounds, States, read_bounds, read_patch, read_states};
 
-use crate::contract::{Code, Contract, Problem};
+use crate::contract::{Contract, ContractErrorCode, ValidationIssue};
 use crate::inspection::Inspection;
 
 /// Variables that a contract names unless the person chooses others.
@@ -26,7 +26,7 @@ pub const WRITE_URL_ENV: &str = "SYNAPSOR_DATABASE_WRITE_URL";
 
 /// The generated files, and what the person should know about them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Draft {
+pub struct GeneratedContract {
     /// synapsor.runner.json
     pub contract: String,
     /// .env.example, with placeholders only.
@@ -70,7 +70,10 @@ impl std::error::Error for DraftError {}
 ///
 /// # Errors
 /// Choices that are missing, that the table does not have, or that make a contract with errors.
-pub fn draft(choices: &Choices, inspection: Option<&Inspection>) -> Result<Draft, DraftError> {
+pub fn draft(
+    choices: &InitOptions,
+    inspection: Option<&Inspection>,
+) -> Result<GeneratedContract, DraftError> {
     let mut plan = resolve::plan(choices, inspection)?;
     let contract = render::contract(&plan)?;
     let checked = Contract::parse(contract.as_bytes()).map_err(|report| {
@@ -89,7 +92,9 @@ pub fn draft(choices: &Choices, inspection: Option<&Inspection>) -> Result<Draft
     })?;
     let mut warnings = std::mem::take(&mut plan.warnings);
     // That there is no version column is said already, in the words of the choices.
-    let is_said = |problem: &Problem| problem.code == Code::ConflictGuardWeak && plan.guard.is_none();
+    let is_said = |problem: &ValidationIssue| {
+        problem.code == ContractErrorCode::ConflictGuardWeak && plan.guard.is_none()
+    };
     warnings.extend(
         checked
             .warnings
@@ -97,7 +102,7 @@ pub fn draft(choices: &Choices, inspection: Option<&Inspection>) -> Result<Draft
             .filter(|problem| !is_said(problem))
             .map(|problem| format!("{} {}: {}", problem.path, problem.code.as_str(), problem.message)),
     );
-    Ok(Draft {
+    Ok(GeneratedContract {
         env_example: render::env_example(&plan),
         contract,
         warnings,

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{Failure, ProposalResult, PublicState, ReadResult, SafeCode, diff_to_json, row_to_json};
+use super::{EnvelopeState, FailureResult, ProposalResult, ReadResult, SafeCode, diff_to_json, row_to_json};
 use crate::context::TrustedContext;
 
 pub(crate) const EVIDENCE_NOTE: &str = "An audit handle for people; not business data.";
@@ -25,7 +25,7 @@ pub(super) fn read(read: &ReadResult<'_>) -> Json {
 
 pub(super) fn proposal(proposal: &ProposalResult<'_>) -> Json {
     let (kind, id) = proposal.object;
-    let is_shadow = proposal.state == PublicState::ShadowProposalCreated;
+    let is_shadow = proposal.state == EnvelopeState::ShadowProposalCreated;
     json!({
         "ok": true,
         "summary": one_line(&format!(
@@ -54,20 +54,20 @@ pub(super) fn proposal(proposal: &ProposalResult<'_>) -> Json {
     })
 }
 
-const fn next(state: PublicState) -> &'static str {
+const fn next(state: EnvelopeState) -> &'static str {
     match state {
-        PublicState::ReviewRequired => {
+        EnvelopeState::ReviewRequired => {
             "A person has to review and approve this outside of this conversation."
         }
-        PublicState::ShadowProposalCreated => "Recorded for comparison only; it will never be applied.",
-        PublicState::Approved => "A person has approved this; it is applied outside of this conversation.",
-        PublicState::Applied => "Nothing; it has been applied.",
-        PublicState::Conflict => "Read the row again and propose anew; it changed in between.",
-        PublicState::Rejected => "Nothing; a person has rejected it.",
+        EnvelopeState::ShadowProposalCreated => "Recorded for comparison only; it will never be applied.",
+        EnvelopeState::Approved => "A person has approved this; it is applied outside of this conversation.",
+        EnvelopeState::Applied => "Nothing; it has been applied.",
+        EnvelopeState::Conflict => "Read the row again and propose anew; it changed in between.",
+        EnvelopeState::Rejected => "Nothing; a person has rejected it.",
     }
 }
 
-pub(super) fn failure(failure: &Failure<'_>) -> Json {
+pub(super) fn failure(failure: &FailureResult<'_>) -> Json {
     let code = SafeCode::of(&failure.refusal.code);
     let message = safe_message(code, failure);
     let mut meta = meta(failure.capability, failure.context);
@@ -87,7 +87,7 @@ pub(super) fn failure(failure: &Failure<'_>) -> Json {
 }
 
 /// The refusal's own text where the caller can act on it; a fixed sentence where it could tell too much.
-pub(super) fn safe_message<'a>(code: SafeCode, failure: &Failure<'a>) -> &'a str {
+pub(super) fn safe_message<'a>(code: SafeCode, failure: &FailureResult<'a>) -> &'a str {
     let own = failure.refusal.public.as_str();
     match code {
         SafeCode::InvalidArgument

@@ -1,7 +1,7 @@
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::contract::{Advance, Mode};
+use crate::contract::{Mode, VersionAdvance};
 
 const INSPECTION: &str = include_str!("fixtures/inspection.json");
 
@@ -10,26 +10,26 @@ fn inspection() -> Inspection {
     found.with_suggestions()
 }
 
-fn orders() -> Choices {
-    Choices {
+fn orders() -> InitOptions {
+    InitOptions {
         mode: Some(Mode::Review),
         table: Some("shop.orders".to_owned()),
         patch: read_patch("status=arg:status, note=arg:reason").unwrap(),
         states: read_states("status=open:packed|canceled;packed:sent").unwrap(),
-        ..Choices::default()
+        ..InitOptions::default()
     }
 }
 
-fn drafted(choices: &Choices) -> Json {
+fn drafted(choices: &InitOptions) -> Json {
     let drafted = draft(choices, Some(&inspection())).unwrap();
     serde_json::from_str(&drafted.contract).unwrap()
 }
 
-fn refused(choices: &Choices) -> DraftError {
+fn refused(choices: &InitOptions) -> DraftError {
     draft(choices, Some(&inspection())).unwrap_err()
 }
 
-fn check(name: &str, expected: (&str, &str), draft: &Draft) {
+fn check(name: &str, expected: (&str, &str), draft: &GeneratedContract) {
     assert_eq!(draft.contract, expected.0, "{name}");
     assert_eq!(draft.env_example, expected.1, "{name}");
 }
@@ -157,14 +157,14 @@ fn the_database_s_own_row_version_guards_without_being_shown() {
             .contains("xmin")
     );
     choices.conflict_column = None;
-    choices.conflict_advance = Some(Advance::Increment);
+    choices.conflict_advance = Some(VersionAdvance::Increment);
     let found = draft(&choices, Some(&inspection())).unwrap();
     assert!(found.contract.contains("\"advance\": \"increment\"") && found.warnings.is_empty());
 }
 
 #[test]
 fn wrong_choices_are_refused_with_a_way_on() {
-    let with = |change: fn(&mut Choices)| {
+    let with = |change: fn(&mut InitOptions)| {
         let mut choices = orders();
         change(&mut choices);
         let error = refused(&choices);

@@ -8,13 +8,13 @@ use std::fmt;
 /// `code` is stable and UPPER_SNAKE or `refused:<reason>`; `public` names the place and the fix and holds no
 /// secret and no driver text; `detail` stays in the process that made it (its log).
 #[derive(Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct PublicError {
     pub code: Cow<'static, str>,
     pub public: String,
     pub detail: Option<String>,
 }
 
-impl Refusal {
+impl PublicError {
     pub fn new(code: &'static str, public: impl Into<String>) -> Self {
         Self {
             code: Cow::Borrowed(code),
@@ -24,7 +24,7 @@ impl Refusal {
     }
 
     /// A refusal whose code came from another process, already checked to be a code.
-    pub fn received(code: String, public: String) -> Self {
+    pub fn from_peer(code: String, public: String) -> Self {
         Self {
             code: Cow::Owned(code),
             public,
@@ -39,13 +39,13 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for PublicError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.code, self.public)
     }
 }
 
-impl fmt::Debug for Refusal {
+impl fmt::Debug for PublicError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The detail may hold driver text; it is logged on purpose only, never by a stray `{:?}`.
         f.debug_struct("Refusal")
@@ -55,4 +55,4 @@ impl fmt::Debug for Refusal {
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for PublicError {}
