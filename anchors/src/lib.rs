@@ -1,8 +1,8 @@
 //! The trust anchors of an executor process: its trust file, its contract, its signing key and the checkpoint of the
 //! log that it pinned.
 
+pub mod pinned_checkpoint;
 pub mod trust;
-pub mod witness;
 
 use synapsor_chassis::run::ExitError;
 use synapsor_domain::error::PublicError;

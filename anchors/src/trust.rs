@@ -14,18 +14,18 @@ use synapsor_domain::limits::FILE_BYTES_MAX;
 use synapsor_domain::signing::SigningKey;
 use synapsor_domain::trust::TrustFile;
 
-use crate::witness::WitnessFile;
+use crate::pinned_checkpoint::CheckpointPinFile;
 
 const FILE_LIMIT: u64 = FILE_BYTES_MAX as u64;
 const KEY_BYTES_MAX: u64 = 16 * 1024;
 
 /// A trust file on disk. Clones share what was read last.
 #[derive(Debug, Clone)]
-pub struct TrustStore {
+pub struct TrustFileCache {
     path: PathBuf,
     last: Arc<Mutex<Option<Last>>>,
     /// Says at which state of the log a key counts as retired whose entry names none.
-    pin: Arc<OnceLock<WitnessFile>>,
+    pin: Arc<OnceLock<CheckpointPinFile>>,
 }
 
 /// A trust file with the digest of its bytes.
@@ -39,7 +39,7 @@ struct Last {
     stamp: Option<FileStamp>,
 }
 
-impl TrustStore {
+impl TrustFileCache {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
@@ -50,7 +50,7 @@ impl TrustStore {
 
     /// From the next reading on, a key whose retirement names no state of the log counts as retired at what `witness`
     /// had pinned when the file was read.
-    pub fn pin_by(&self, witness: WitnessFile) {
+    pub fn pin_by(&self, witness: CheckpointPinFile) {
         let _ = self.pin.set(witness);
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
@@ -77,7 +77,7 @@ impl TrustStore {
             known => {
                 let mut file = TrustFile::parse(&bytes)?;
                 let earlier = known.as_ref().map(|known| known.read.0.as_ref());
-                file.pin_retirements(self.pin.get().and_then(WitnessFile::pin), earlier);
+                file.pin_retirements(self.pin.get().and_then(CheckpointPinFile::pin), earlier);
                 if known.is_some() {
                     tracing::warn!(%digest, "the trust file changed");
                 }

@@ -23,7 +23,7 @@ use synapsor_e2e::deployment::Deployment;
 use synapsor_e2e::operator::Desk;
 use synapsor_e2e::stack::Stack;
 use synapsor_e2e::target::Target;
-use synapsor_engine::{Credential, Opening};
+use synapsor_engine::{Credential, EngineConfig};
 use synapsor_source::{ReceiptTable, RowPlan};
 use tokio::task::JoinSet;
 
@@ -137,8 +137,8 @@ impl Scene {
         Ok(Some(Self { deployment, pooler }))
     }
 
-    fn opening(url: String) -> Opening {
-        Opening {
+    fn opening(url: String) -> EngineConfig {
+        EngineConfig {
             name: "through the pooler".to_owned(),
             kind: contract::EngineKind::Postgres,
             credential: Credential::of_variable("URL", &EnvVars::fixed([("URL", url)])),

@@ -24,7 +24,7 @@ pub struct Credential {
 }
 
 /// The material of one moment.
-pub struct Material {
+pub struct CredentialMaterial {
     pub url: Secret,
     /// What the contract demands; `None` leaves it to the engine: plain on loopback, `verify-full` elsewhere.
     pub mode: Option<SslMode>,
@@ -81,7 +81,7 @@ impl Credential {
     ///
     /// # Errors
     /// `Unavailable` when a variable is unset or its file unreadable; the detail names the variable only.
-    pub fn read(&self) -> Result<Material, EngineError> {
+    pub fn read(&self) -> Result<CredentialMaterial, EngineError> {
         let secret = |name: &str| Secret::read(&self.env, name).map_err(|e| unreadable(&e));
         let public = |name: Option<&String>| name.map(|name| self.public(name)).transpose();
         let ssl = self.ssl.as_ref();
@@ -97,7 +97,7 @@ impl Credential {
             bytes.extend_from_slice(text.as_bytes());
         }
         let bytes = zeroize::Zeroizing::new(bytes);
-        Ok(Material {
+        Ok(CredentialMaterial {
             url,
             mode: ssl.map(|s| s.mode),
             ca,
@@ -134,7 +134,7 @@ impl fmt::Debug for Credential {
     }
 }
 
-impl fmt::Debug for Material {
+impl fmt::Debug for CredentialMaterial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Material")
     }

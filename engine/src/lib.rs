@@ -16,7 +16,7 @@ pub mod postgres;
 pub mod sqlite;
 
 pub use credential::Credential;
-pub use open::Opening;
+pub use open::EngineConfig;
 
 /// What the connections of a credential are opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

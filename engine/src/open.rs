@@ -17,7 +17,7 @@ use synapsor_source::{Engine, ReceiptTable};
 
 /// What an engine is opened with. Nothing is connected before the first use.
 #[derive(Debug, Clone)]
-pub struct Opening {
+pub struct EngineConfig {
     /// What messages call it: a source of the contract, or the variable that holds the URL.
     pub name: String,
     pub kind: EngineKind,
@@ -35,7 +35,7 @@ pub enum AnyEngine {
     Mysql(MysqlEngine),
 }
 
-impl Opening {
+impl EngineConfig {
     /// A source of the contract; `table` is the receipt table unless the source names its own.
     pub fn of_source(source: &Source, credential: Credential, table: &str) -> Self {
         Self {

@@ -33,15 +33,17 @@ use tonic::transport::Channel;
 
 use crate::rpc::writer_service::WriterRpc;
 use crate::settings::{RoleName, Settings, refuse_foreign_credentials};
-use crate::writeback::{self, ChangedRows, LedgerClient, ReceiptProblems, Switches, Writer, unusable_trust};
+use crate::writeback::{
+    self, ChangedRows, ReceiptProblems, WritebackClient, Writer, WriterControls, unusable_trust,
+};
 use synapsor_anchors::failure;
-use synapsor_anchors::trust::{TrustStore, load_contract, load_signing_key};
-use synapsor_anchors::witness::WitnessFile;
-use synapsor_engine::{Credential, Opening};
-use synapsor_reader::callers::Callers;
+use synapsor_anchors::pinned_checkpoint::CheckpointPinFile;
+use synapsor_anchors::trust::{TrustFileCache, load_contract, load_signing_key};
+use synapsor_engine::{Credential, EngineConfig};
+use synapsor_reader::callers::CallerAuthenticator;
 use synapsor_reader::clients::intake::IntakeClient;
-use synapsor_reader::context::Contexts;
-use synapsor_reader::role::{Reader, Sealed};
+use synapsor_reader::context::ContextResolver;
+use synapsor_reader::role::{ReaderRole, Sealed};
 use synapsor_reader::rpc::agent_service::AgentRpc;
 use synapsor_reader::rpc::schema_service::SchemaRpc;
 use synapsor_source::Engine;
@@ -49,14 +51,14 @@ use synapsor_source::error::EngineErrorKind;
 use synapsor_writeback::{Database, SeenFiles, WriteCore};
 
 /// What both roles have.
-struct Base {
+struct ProcessContext {
     settings: Settings,
     env: EnvVars,
     contract: Arc<Contract>,
-    trust: TrustStore,
+    trust: TrustFileCache,
     tls: TlsMaterial,
     key: Arc<SigningKey>,
-    witness: WitnessFile,
+    witness: CheckpointPinFile,
     ledger: Channel,
 }
 
@@ -65,7 +67,7 @@ struct Base {
 /// # Errors
 /// When settings, files or environment are not what the role needs, or the address cannot be listened on.
 pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), ExitError> {
-    let base = Base::load(settings)?;
+    let base = ProcessContext::load(settings)?;
     if base.settings.has_lifeline {
         let stop = stop.clone();
         tokio::spawn(async move {
@@ -79,12 +81,12 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Exit
     }
 }
 
-impl Base {
+impl ProcessContext {
     fn load(settings: Settings) -> Result<Self, ExitError> {
         let env = EnvVars::of_process();
         let contract = Arc::new(load_contract(&settings.contract)?);
         refuse_foreign_credentials(settings.role, &contract, &env)?;
-        let trust = TrustStore::new(&settings.trust);
+        let trust = TrustFileCache::new(&settings.trust);
         let (file, digest) = trust.read().map_err(|r| failure(&r))?;
         tracing::info!(%digest, "the trust file is read");
         let tls = settings.tls.load()?;
@@ -95,7 +97,8 @@ impl Base {
         let witness_path = settings
             .state_dir
             .join(format!("{}.witness", tls.identity().role()));
-        let witness = WitnessFile::load(witness_path, &file.ledger_origin()).map_err(|r| failure(&r))?;
+        let witness =
+            CheckpointPinFile::load(witness_path, &file.ledger_origin()).map_err(|r| failure(&r))?;
         trust.pin_by(witness.clone());
         let ledger = grpc_channel::connect(&tls, &Endpoint::new(Role::Ledger, &settings.ledger))?;
         Ok(Self {
@@ -126,7 +129,7 @@ impl Base {
         let mut engines: BTreeMap<String, Arc<dyn Engine>> = BTreeMap::new();
         for source in sources {
             let credential = Credential::for_reading(source, &self.env);
-            let opening = Opening::of_source(source, credential, &self.settings.receipt_table);
+            let opening = EngineConfig::of_source(source, credential, &self.settings.receipt_table);
             engines.insert(source.name.clone(), opening.open()?);
         }
         Ok(engines)
@@ -176,8 +179,8 @@ fn check_key(role: RoleName, key: &SigningKey, trust: &TrustFile) -> Result<(), 
     Err(ExitError::usage("SIGNING_KEY_NOT_TRUSTED", text).with_fix("add its public key to the trust file"))
 }
 
-async fn serve_reader(base: Base, stop: CancellationToken) -> Result<(), ExitError> {
-    let names = Reader::sources_in_use(&base.contract);
+async fn serve_reader(base: ProcessContext, stop: CancellationToken) -> Result<(), ExitError> {
+    let names = ReaderRole::sources_in_use(&base.contract);
     let sources: Vec<&Source> = base
         .contract
         .sources()
@@ -194,7 +197,7 @@ async fn serve_reader(base: Base, stop: CancellationToken) -> Result<(), ExitErr
     let own = base.tls.identity();
     let intake = IntakeClient::new(base.ledger.clone(), base.witness.clone());
     let (trust, _) = base.trust.read().map_err(|r| failure(&r))?;
-    if let Err(refusal) = intake.look(&trust).await {
+    if let Err(refusal) = intake.refresh_checkpoint(&trust).await {
         let detail = refusal.detail.unwrap_or_default();
         tracing::warn!(code = %refusal.code, detail, "the ledger is not there yet; calls are refused until it is");
     }
@@ -204,16 +207,16 @@ async fn serve_reader(base: Base, stop: CancellationToken) -> Result<(), ExitErr
         .allow(SCHEMA_SERVICE, &[Role::Operator])
         .only(Role::Gateway, gateways);
     let read_only = base.settings.read_only;
-    let callers = Callers::of_contract(
+    let callers = CallerAuthenticator::of_contract(
         &base.contract,
         base.settings.jwks_file.clone(),
         trust.environment,
         Arc::new(SystemClock),
     )?;
     let filing = intake.clone();
-    let reader = Arc::new(Reader {
+    let reader = Arc::new(ReaderRole {
         callers,
-        contexts: Contexts::resolve(&base.contract, own.uri(), &base.env)?,
+        contexts: ContextResolver::resolve(&base.contract, own.uri(), &base.env)?,
         catalog: Catalog::from_contract(&base.contract, read_only),
         seals: Sealed::all(&base.contract),
         contract: base.contract.clone(),
@@ -239,7 +242,7 @@ async fn serve_reader(base: Base, stop: CancellationToken) -> Result<(), ExitErr
     served
 }
 
-async fn serve_writer(base: Base, stop: CancellationToken) -> Result<(), ExitError> {
+async fn serve_writer(base: ProcessContext, stop: CancellationToken) -> Result<(), ExitError> {
     let own = base.tls.identity();
     if base.contract.mode() != Mode::Review {
         tracing::warn!(
@@ -262,8 +265,8 @@ async fn serve_writer(base: Base, stop: CancellationToken) -> Result<(), ExitErr
     let (trust, core_trust) = (base.trust.clone(), base.trust.clone());
     let name = own.instance().unwrap_or_default().to_owned();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let ledger = LedgerClient::new(base.ledger.clone(), base.witness.clone(), clock.clone());
-    let switches = Switches::open(base.settings.state_dir.clone())?;
+    let ledger = WritebackClient::new(base.ledger.clone(), base.witness.clone(), clock.clone());
+    let switches = WriterControls::open(base.settings.state_dir.clone())?;
     let changed_rows = ChangedRows::open(&base.settings.state_dir)?;
     let core = WriteCore::new(
         databases,

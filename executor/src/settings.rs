@@ -15,7 +15,7 @@ use synapsor_domain::writeback::RECEIPT_TABLE;
 /// Holds database credentials: reads for agents, and writes what people have signed.
 #[derive(Debug, Parser)]
 #[command(name = "synapsor-executor", version)]
-pub struct Flags {
+pub struct ExecutorArgs {
     #[command(subcommand)]
     pub command: Option<Command>,
     #[command(flatten)]
@@ -73,7 +73,7 @@ pub enum RoleName {
 
 /// What keeps the process alive besides its being wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Lifeline {
+pub enum ExitTrigger {
     /// The process ends when its stdin is closed.
     Stdin,
 }
@@ -169,7 +169,7 @@ pub struct ServeFlags {
     pub allow_gateway: Vec<String>,
     /// End when the parent closes this
     #[arg(long, value_enum, env = "SYNAPSOR_EXECUTOR_LIFELINE")]
-    pub lifeline: Option<Lifeline>,
+    pub lifeline: Option<ExitTrigger>,
     /// Reader: refuse proposals whatever the contract says
     #[arg(long, env = "SYNAPSOR_EXECUTOR_READ_ONLY")]
     pub read_only: bool,
@@ -228,7 +228,7 @@ impl Settings {
             state_dir: required(flags.state_dir, "STATE_DIR")?,
             run_file: flags.run_file,
             allow_gateway: flags.allow_gateway,
-            has_lifeline: flags.lifeline == Some(Lifeline::Stdin),
+            has_lifeline: flags.lifeline == Some(ExitTrigger::Stdin),
             read_only: flags.read_only,
             jwks_file: flags.jwks_file,
             receipt_table: flags.receipt_table,

@@ -14,7 +14,7 @@ use serde_json::json;
 use synapsor_chassis::clock::ManualClock;
 use synapsor_domain::contract::Contract;
 use synapsor_domain::trust::DeploymentEnvironment;
-use synapsor_reader::callers::{Caller, Callers, TokenScope};
+use synapsor_reader::callers::{CallIdentity, CallerAuthenticator, TokenScope};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -120,9 +120,9 @@ impl Issuer {
         self.asked.load(Ordering::SeqCst)
     }
 
-    fn callers(&self, clock: &Arc<ManualClock>) -> Callers {
+    fn callers(&self, clock: &Arc<ManualClock>) -> CallerAuthenticator {
         synapsor_chassis::harden::choose_tls_provider();
-        Callers::of_contract(
+        CallerAuthenticator::of_contract(
             &contract(Some(&self.url)),
             None,
             DeploymentEnvironment::Dev,
@@ -139,10 +139,10 @@ fn ok(body: &str) -> String {
     )
 }
 
-async fn code(callers: &Callers, token: &str) -> String {
+async fn code(callers: &CallerAuthenticator, token: &str) -> String {
     match callers.identify(token).await {
-        Ok(Caller::Bearer(_)) => "bearer".to_owned(),
-        Ok(Caller::Own) => "own".to_owned(),
+        Ok(CallIdentity::Bearer(_)) => "bearer".to_owned(),
+        Ok(CallIdentity::Own) => "own".to_owned(),
         Err(refusal) => refusal.code.into_owned(),
     }
 }
@@ -154,7 +154,7 @@ async fn keys_of_a_file_are_read_again_when_it_changes() {
     let (old, new) = (Key::new("old"), Key::new("new"));
     write(&path, &Key::set(&[&old]));
     let clock = Arc::new(ManualClock::at(NOW_MS));
-    let callers = Callers::of_contract(
+    let callers = CallerAuthenticator::of_contract(
         &contract(None),
         Some(path.clone()),
         DeploymentEnvironment::Production,
@@ -184,7 +184,8 @@ async fn a_process_that_cannot_check_tokens_does_not_start() {
     let clock = Arc::new(ManualClock::at(NOW_MS));
     let folder = tempfile::tempdir().unwrap();
     let start = |contract: &Contract, file| {
-        Callers::of_contract(contract, file, DeploymentEnvironment::Production, clock.clone()).map(|_| ())
+        CallerAuthenticator::of_contract(contract, file, DeploymentEnvironment::Production, clock.clone())
+            .map(|_| ())
     };
     let code = |result: Result<(), synapsor_chassis::run::ExitError>| result.unwrap_err().code().to_owned();
     assert_eq!(code(start(&contract(None), None)), "TOKEN_KEYS_ORIGIN");
@@ -263,7 +264,8 @@ async fn scopes_open_reads_and_proposals_apart() {
     let contract = contract(None);
     let clock = Arc::new(ManualClock::at(NOW_MS));
     let callers =
-        Callers::of_contract(&contract, Some(path), DeploymentEnvironment::Production, clock).unwrap();
+        CallerAuthenticator::of_contract(&contract, Some(path), DeploymentEnvironment::Production, clock)
+            .unwrap();
     for (scope, opens) in [
         ("", [false, false]),
         ("synapsor:read", [true, false]),
@@ -271,7 +273,8 @@ async fn scopes_open_reads_and_proposals_apart() {
         ("synapsor:approve synapsor", [false, false]),
     ] {
         let caller = callers.identify(&key.token(scope)).await.unwrap();
-        let open = [TokenScope::Read, TokenScope::Propose].map(|scope| callers.admit(&caller, scope).is_ok());
+        let open = [TokenScope::Read, TokenScope::Propose]
+            .map(|scope| callers.require_scope(&caller, scope).is_ok());
         assert_eq!(open, opens, "{scope}");
     }
 }

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value as Json;
-use synapsor_anchors::trust::TrustStore;
-use synapsor_anchors::witness::WitnessFile;
+use synapsor_anchors::pinned_checkpoint::CheckpointPinFile;
+use synapsor_anchors::trust::TrustFileCache;
 use synapsor_chassis::clock::{Clock as _, SystemClock};
 use synapsor_chassis::grpc_channel::{Endpoint, connect};
 use synapsor_chassis::identity::{PeerIdentity, Role};
@@ -29,10 +29,10 @@ use synapsor_executor::settings::{RoleName, refuse_foreign_credentials};
 use synapsor_proto::executor::v1::agent_service_server::AgentService as _;
 use synapsor_proto::executor::v1::{CallCapabilityRequest, GetCatalogRequest, IssueContextTicketRequest};
 use synapsor_proto::status::from_status;
-use synapsor_reader::callers::Callers;
+use synapsor_reader::callers::CallerAuthenticator;
 use synapsor_reader::clients::intake::IntakeClient;
-use synapsor_reader::context::Contexts;
-use synapsor_reader::role::{Reader, Sealed};
+use synapsor_reader::context::ContextResolver;
+use synapsor_reader::role::{ReaderRole, Sealed};
 use synapsor_reader::rpc::agent_service::AgentRpc;
 use synapsor_source::Engine;
 use tonic::Request;
@@ -128,20 +128,20 @@ fn bound(read_only: bool, contract: Contract, variables: &[(&'static str, &'stat
         .material(now)
         .unwrap();
     let channel = connect(&tls, &Endpoint::new(Role::Ledger, "127.0.0.1:1")).unwrap();
-    let witness = WitnessFile::load(folder.path().join("reader.witness"), "synapsor/test-1").unwrap();
+    let witness = CheckpointPinFile::load(folder.path().join("reader.witness"), "synapsor/test-1").unwrap();
     let contract = Arc::new(contract);
     let env = EnvVars::fixed(variables.iter().copied());
     let url = format!("sqlite://{}", database.display());
     let engine: Arc<dyn Engine> = Arc::new(SqliteEngine::new(&url, RECEIPT_TABLE, None).unwrap());
     let clock = Arc::new(SystemClock);
-    let callers = Callers::of_contract(&contract, None, Stage::Dev, clock).unwrap();
-    let reader = Reader {
+    let callers = CallerAuthenticator::of_contract(&contract, None, Stage::Dev, clock).unwrap();
+    let reader = ReaderRole {
         callers,
-        contexts: Contexts::resolve(&contract, tls.identity().uri(), &env).unwrap(),
+        contexts: ContextResolver::resolve(&contract, tls.identity().uri(), &env).unwrap(),
         catalog: Catalog::from_contract(&contract, read_only),
         seals: Sealed::all(&contract),
         contract,
-        trust: TrustStore::new(trust_path),
+        trust: TrustFileCache::new(trust_path),
         engines: [("billing".to_owned(), engine)].into(),
         key: Arc::new(key(1)),
         intake: IntakeClient::new(channel, witness),
@@ -341,7 +341,7 @@ fn each_role_refuses_the_other_roles_credential() {
 fn a_trust_file_that_others_can_write_is_refused_and_a_changed_one_is_read_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trust.json");
-    let store = TrustStore::new(&path);
+    let store = TrustFileCache::new(&path);
     assert_eq!(store.read().unwrap_err().code, "TRUST_FILE_UNREADABLE");
     write_trust(&path);
     let (first, digest) = store.read().unwrap();

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use synapsor_chassis::grpc_channel::{self, CALL_TIMEOUT, Endpoint};
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
-use synapsor_chassis::propagate::TraceParent;
 use synapsor_chassis::random;
 use synapsor_chassis::retry::{RetryPolicy, retry};
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::tls::TlsMaterial;
+use synapsor_chassis::trace_context::TraceParent;
 use synapsor_domain::contract::ResultFormat;
 use synapsor_domain::error::PublicError;
 use synapsor_proto::common::v1::DsseEnvelope;

@@ -17,7 +17,7 @@ use rmcp::model::{
 };
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
-use synapsor_chassis::propagate::{TRACEPARENT, TraceParent};
+use synapsor_chassis::trace_context::{TRACEPARENT, TraceParent};
 use synapsor_domain::contract::ResultFormat;
 use synapsor_domain::tool::SYSTEM_PROMPT;
 use synapsor_proto::ledger::v1::AgentRecordServiceGetProposalResponse as Record;

@@ -12,11 +12,11 @@ use synapsor_domain::contract::{ContextName, ContextSpec, Contract};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 
-use crate::callers::Caller;
+use crate::callers::CallIdentity;
 
 /// The resolved contexts of one reader.
 #[derive(Debug, Clone)]
-pub struct Contexts {
+pub struct ContextResolver {
     /// The reader's certificate identity: the process that the contexts are bound to.
     reader: String,
     by_name: HashMap<ContextName, Binding>,
@@ -25,7 +25,7 @@ pub struct Contexts {
 #[derive(Debug, Clone)]
 enum Binding {
     Own(Result<TrustedContext, PublicError>),
-    OfToken(Box<ContextSpec>),
+    FromToken(Box<ContextSpec>),
 }
 
 #[derive(Serialize)]
@@ -39,7 +39,7 @@ struct Bound<'a> {
     token: Option<Digest>,
 }
 
-impl Contexts {
+impl ContextResolver {
     /// Resolves every context that a capability names. A binding that is missing is told now, and refuses the
     /// calls that need it.
     ///
@@ -54,7 +54,7 @@ impl Contexts {
             }
             let resolved = match contract.context(name) {
                 Some(spec) if spec.tokens().is_some() => {
-                    by_name.insert(name.clone(), Binding::OfToken(Box::new(spec.clone())));
+                    by_name.insert(name.clone(), Binding::FromToken(Box::new(spec.clone())));
                     continue;
                 }
                 Some(spec) => {
@@ -82,11 +82,15 @@ impl Contexts {
     }
 
     /// Tenant and principal for calls of this caller under this context.
-    pub(crate) fn get(&self, name: &ContextName, caller: &Caller) -> Result<TrustedContext, PublicError> {
+    pub(crate) fn get(
+        &self,
+        name: &ContextName,
+        caller: &CallIdentity,
+    ) -> Result<TrustedContext, PublicError> {
         match (self.by_name.get(name), caller) {
             (Some(Binding::Own(resolved)), _) => resolved.clone(),
-            (Some(Binding::OfToken(spec)), Caller::Bearer(token)) => context::of_token(spec, token),
-            (Some(Binding::OfToken(_)), Caller::Own) => Err(PublicError::new(
+            (Some(Binding::FromToken(spec)), CallIdentity::Bearer(token)) => context::of_token(spec, token),
+            (Some(Binding::FromToken(_)), CallIdentity::Own) => Err(PublicError::new(
                 "ACCESS_TOKEN_REQUIRED",
                 "Tenant and principal come from the caller's access token, and there is none.",
             )),
@@ -98,16 +102,16 @@ impl Contexts {
     }
 
     /// Tenant and principal of every context that has both for this caller; several contexts may have the same.
-    pub(crate) fn all(&self, caller: &Caller) -> impl Iterator<Item = TrustedContext> {
+    pub(crate) fn all(&self, caller: &CallIdentity) -> impl Iterator<Item = TrustedContext> {
         self.by_name.keys().filter_map(|name| self.get(name, caller).ok())
     }
 
     /// What a proposal says about where its context came from.
-    pub(crate) fn binding(&self, context: &TrustedContext, caller: &Caller) -> Digest {
+    pub(crate) fn binding(&self, context: &TrustedContext, caller: &CallIdentity) -> Digest {
         let binding = Bound {
             token: match caller {
-                Caller::Own => None,
-                Caller::Bearer(token) => Some(token.fingerprint()),
+                CallIdentity::Own => None,
+                CallIdentity::Bearer(token) => Some(token.fingerprint()),
             },
             reader: &self.reader,
             tenant: &context.tenant,

@@ -5,13 +5,13 @@ use synapsor_domain::inspection::{
 };
 use synapsor_domain::timestamp::Timestamp;
 
-use synapsor_source::catalogue::{self, TABLES_MAX};
 use synapsor_source::error::{EngineError, EngineErrorKind};
-use synapsor_source::{Catalogue, Engine};
+use synapsor_source::schema_catalog::{self, TABLES_MAX};
+use synapsor_source::{Engine, SchemaCatalog};
 
 /// Which tables.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Scope<'a> {
+pub struct InspectFilter<'a> {
     pub schema: Option<&'a str>,
     pub table: Option<&'a str>,
 }
@@ -22,7 +22,7 @@ pub struct Scope<'a> {
 /// `NotFound` for a schema that is not there; else what the database says.
 pub async fn inspect(
     engine: &dyn Engine,
-    scope: Scope<'_>,
+    scope: InspectFilter<'_>,
     now: Timestamp,
 ) -> Result<Inspection, EngineError> {
     let mut catalogue = engine.catalogue(scope.schema).await?;
@@ -42,7 +42,7 @@ pub async fn inspect(
     Ok(inspection(engine.kind(), catalogue, now).with_suggestions())
 }
 
-fn inspection(engine: &str, catalogue: Catalogue, now: Timestamp) -> Inspection {
+fn inspection(engine: &str, catalogue: SchemaCatalog, now: Timestamp) -> Inspection {
     let mut warnings = vec![ADVISORY.to_owned()];
     if catalogue.truncated {
         warnings.push(format!(
@@ -65,7 +65,7 @@ fn inspection(engine: &str, catalogue: Catalogue, now: Timestamp) -> Inspection 
     }
 }
 
-fn table(found: catalogue::Table) -> TableInfo {
+fn table(found: schema_catalog::Table) -> TableInfo {
     let shape = found.shape;
     let is_view = shape.traits.iter().any(|t| t == "view");
     let default_of = |name: &str| {
@@ -110,14 +110,14 @@ fn table(found: catalogue::Table) -> TableInfo {
     }
 }
 
-fn unique(found: catalogue::Unique) -> Unique {
+fn unique(found: schema_catalog::Unique) -> Unique {
     Unique {
         name: found.name,
         columns: found.columns,
     }
 }
 
-fn foreign_key(found: catalogue::ForeignKey) -> ForeignKey {
+fn foreign_key(found: schema_catalog::ForeignKey) -> ForeignKey {
     ForeignKey {
         name: found.name,
         columns: found.columns,
@@ -127,7 +127,7 @@ fn foreign_key(found: catalogue::ForeignKey) -> ForeignKey {
     }
 }
 
-fn index(found: catalogue::Index) -> Index {
+fn index(found: schema_catalog::Index) -> Index {
     Index {
         name: found.name,
         columns: found.columns,

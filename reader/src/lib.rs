@@ -8,7 +8,7 @@ pub mod inspect;
 pub mod role;
 pub mod rpc;
 
-mod call;
+mod call_handler;
 mod propose;
 mod read;
 mod ticket;

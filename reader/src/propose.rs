@@ -18,35 +18,35 @@ use synapsor_domain::tool::CheckedArguments;
 use synapsor_domain::trust::{APPROVER, TrustFile};
 use synapsor_domain::value::Value;
 
-use crate::callers::Caller;
-use crate::read::Found;
-use crate::role::{Reader, Sealed};
+use crate::callers::CallIdentity;
+use crate::read::RowRead;
+use crate::role::{ReaderRole, Sealed};
 use synapsor_source::Engine;
 
 /// The word for the writer's own guarded update.
 const DIRECT: &str = "sql_update";
 
 /// Everything that one proposal is made of.
-pub(crate) struct Material<'a> {
+pub(crate) struct ProposalInput<'a> {
     pub(crate) capability: &'a Capability,
     pub(crate) spec: &'a ProposalSpec,
     pub(crate) sealed: &'a Sealed,
     pub(crate) arguments: &'a CheckedArguments,
     pub(crate) context: &'a TrustedContext,
-    pub(crate) caller: &'a Caller,
+    pub(crate) caller: &'a CallIdentity,
     pub(crate) requester: Requester,
-    pub(crate) found: &'a Found,
+    pub(crate) found: &'a RowRead,
     pub(crate) evidence: EvidenceRef,
     pub(crate) trust: &'a TrustFile,
 }
 
 /// Plans the change and signs it.
-pub(crate) fn mint(
-    reader: &Reader,
+pub(crate) fn create_proposal(
+    reader: &ReaderRole,
     engine: &dyn Engine,
-    material: Material<'_>,
+    material: ProposalInput<'_>,
 ) -> Result<(Proposal, DsseEnvelope), PublicError> {
-    let Material {
+    let ProposalInput {
         capability,
         spec,
         found,

@@ -13,14 +13,14 @@ use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::tool::CheckedArguments;
 use synapsor_domain::value::{ColumnValue, Value};
 
-use crate::call::Draft;
-use crate::role::{Reader, Sealed};
+use crate::call_handler::AuditDraft;
+use crate::role::{ReaderRole, Sealed};
 use synapsor_source::error::source_refusal;
-use synapsor_source::{Engine, Reading, RowPlan};
+use synapsor_source::{Engine, RowPlan, RowSet};
 
 /// A row as it was read, and what it was read from.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct RowRead {
     pub(crate) target: RowTarget,
     /// Every column that was read, in the order of the capability.
     pub(crate) row: Vec<ColumnValue>,
@@ -34,8 +34,8 @@ pub(crate) async fn find(
     capability: &Capability,
     arguments: &CheckedArguments,
     context: &TrustedContext,
-    draft: &mut Draft,
-) -> Result<Found, PublicError> {
+    draft: &mut AuditDraft,
+) -> Result<RowRead, PublicError> {
     let target = &capability.target;
     let shape = engine
         .known_shape(&target.schema, &target.table)
@@ -54,7 +54,7 @@ pub(crate) async fn find(
         tenant: tenant.clone(),
         columns: capability.read_columns().into_iter().map(str::to_owned).collect(),
     };
-    let Reading {
+    let RowSet {
         identity: fingerprint,
         mut rows,
     } = engine.read(&plan).await.map_err(|e| source_refusal(&e))?;
@@ -68,8 +68,8 @@ pub(crate) async fn find(
             ));
         }
     };
-    draft.found_one();
-    Ok(Found {
+    draft.set_row_found();
+    Ok(RowRead {
         target: RowTarget {
             schema: plan.schema,
             table: plan.table,
@@ -110,12 +110,12 @@ fn not_found() -> PublicError {
 }
 
 /// The evidence of a row, signed by this reader.
-pub(crate) fn attest(
-    reader: &Reader,
-    found: &Found,
+pub(crate) fn sign_evidence(
+    reader: &ReaderRole,
+    found: &RowRead,
     capability: &Capability,
     sealed: &Sealed,
-    draft: &Draft,
+    draft: &AuditDraft,
     requester: &Requester,
 ) -> Result<(EvidenceId, DsseEnvelope), PublicError> {
     let evidence = Evidence {

@@ -15,22 +15,22 @@ use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::tool::Catalog;
 use synapsor_domain::value::{ColumnValue, Value};
 
-use crate::callers::Callers;
+use crate::callers::CallerAuthenticator;
 use crate::clients::intake::IntakeClient;
-use crate::context::Contexts;
-use synapsor_anchors::trust::TrustStore;
+use crate::context::ContextResolver;
+use synapsor_anchors::trust::TrustFileCache;
 use synapsor_source::Engine;
 
 /// A reader, ready to be called.
-pub struct Reader {
+pub struct ReaderRole {
     pub contract: Arc<Contract>,
-    pub trust: TrustStore,
+    pub trust: TrustFileCache,
     /// By source name.
     pub engines: BTreeMap<String, Arc<dyn Engine>>,
     pub key: Arc<SigningKey>,
     pub intake: IntakeClient,
-    pub contexts: Contexts,
-    pub callers: Callers,
+    pub contexts: ContextResolver,
+    pub callers: CallerAuthenticator,
     pub clock: Arc<dyn Clock>,
     /// Hides and refuses proposals whatever the contract says.
     pub read_only: bool,
@@ -76,7 +76,7 @@ impl Sealed {
     }
 }
 
-impl Reader {
+impl ReaderRole {
     pub(crate) fn now(&self) -> Timestamp {
         Timestamp::from_unix_millis(self.clock.now_ms())
     }
@@ -116,7 +116,7 @@ pub(crate) const fn kind_of(capability: &Capability) -> &'static str {
     }
 }
 
-impl fmt::Debug for Reader {
+impl fmt::Debug for ReaderRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reader")
             .field("sources", &self.engines.keys())

@@ -8,12 +8,12 @@ use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::{Span, Timestamp};
 
-use crate::callers::{Caller, TokenScope};
-use crate::role::Reader;
+use crate::callers::{CallIdentity, TokenScope};
+use crate::role::ReaderRole;
 
 /// A ticket with its end, so that whoever carries it need not read it.
 #[derive(Debug)]
-pub(crate) struct Issued {
+pub(crate) struct IssuedTicket {
     pub(crate) ticket: DsseEnvelope,
     pub(crate) expires_at: Timestamp,
 }
@@ -24,8 +24,12 @@ pub(crate) struct Issued {
 /// `SCOPE_INSUFFICIENT` if the caller's token does not open reads, `TRUSTED_BINDING_MISSING` if no context of the
 /// contract is resolved, `TICKET_UNFIT` if the contract has more contexts or columns than a ticket holds, and what is
 /// wrong with the trust file.
-pub(crate) fn issue(reader: &Reader, caller: &Caller, gateway: &str) -> Result<Issued, PublicError> {
-    reader.callers.admit(caller, TokenScope::Read)?;
+pub(crate) fn issue(
+    reader: &ReaderRole,
+    caller: &CallIdentity,
+    gateway: &str,
+) -> Result<IssuedTicket, PublicError> {
+    reader.callers.require_scope(caller, TokenScope::Read)?;
     let (trust, _) = reader.trust.read()?;
     let mut contexts: Vec<TicketContext> = reader
         .contexts
@@ -62,7 +66,7 @@ pub(crate) fn issue(reader: &Reader, caller: &Caller, gateway: &str) -> Result<I
         issued_at,
         kinds: RecordKind::ALL.to_vec(),
         ledger_origin: trust.ledger_origin(),
-        may_withdraw: !reader.read_only && reader.callers.admit(caller, TokenScope::Propose).is_ok(),
+        may_withdraw: !reader.read_only && reader.callers.require_scope(caller, TokenScope::Propose).is_ok(),
         v: TICKET_VERSION,
         visible,
     };
@@ -71,7 +75,7 @@ pub(crate) fn issue(reader: &Reader, caller: &Caller, gateway: &str) -> Result<I
     }
     let ticket = DsseEnvelope::sign(ObjectKind::ContextTicket, &ticket, &reader.key)
         .map_err(|e| unfit(&e.to_string()))?;
-    Ok(Issued { ticket, expires_at })
+    Ok(IssuedTicket { ticket, expires_at })
 }
 
 fn unfit(why: &str) -> PublicError {

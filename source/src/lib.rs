@@ -1,12 +1,12 @@
 //! What a source database is to its callers: rows, receipts, errors and the trait for reading. No driver is
 //! reachable from here, so a crate that depends on this one alone cannot send a statement of its own.
 
-pub mod catalogue;
+pub mod db_error_message;
 pub mod error;
-pub mod explain;
 pub mod identity;
 pub mod probe;
 pub mod receipt;
+pub mod schema_catalog;
 pub mod switch_row;
 
 use std::fmt;
@@ -20,12 +20,12 @@ use synapsor_domain::schema::{TableColumn, TableSchema};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::value::{ColumnValue, Value};
 
-pub use catalogue::{Catalogue, CheckTarget, Finding};
 pub use error::{EngineError, EngineErrorKind};
 pub use identity::is_same_database;
 pub use receipt::{
     FoundReceipts, KNOWN_RECEIPTS_MAX, RECEIPTS_PER_STATEMENT_MAX, RowMark, SourceReceipts, StoredReceipt,
 };
+pub use schema_catalog::{Finding, PreflightTarget, SchemaCatalog};
 pub use switch_row::SwitchRow;
 
 /// Where receipts are.
@@ -51,7 +51,7 @@ pub struct RowPlan {
 
 /// Rows, and the database that they are from.
 #[derive(Debug, Clone)]
-pub struct Reading {
+pub struct RowSet {
     pub identity: String,
     pub rows: Vec<Vec<ColumnValue>>,
 }
@@ -87,14 +87,14 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// One round trip on a connection that is open and has the statement prepared; at most two rows, so that
     /// "more than one" can be told. Key and tenant are compared byte for byte whatever the collation. The
     /// statement is stopped on the server when the caller goes away.
-    async fn read(&self, plan: &RowPlan) -> Result<Reading, EngineError>;
+    async fn read(&self, plan: &RowPlan) -> Result<RowSet, EngineError>;
 
     /// Every table and view that this credential sees, of one schema or of all but the system's.
-    async fn catalogue(&self, schema: Option<&str>) -> Result<Catalogue, EngineError>;
+    async fn catalogue(&self, schema: Option<&str>) -> Result<SchemaCatalog, EngineError>;
 
     /// What keeps this credential from reading the columns of a target: every right that it lacks, with the
     /// statement that gives it, and what is not there. No row is read.
-    async fn check_reading(&self, target: &CheckTarget) -> Result<Vec<Finding>, EngineError>;
+    async fn check_reading(&self, target: &PreflightTarget) -> Result<Vec<Finding>, EngineError>;
 
     /// Why this database cannot be written by the protocol now, with the statements that fix it; empty when
     /// it can.

@@ -8,13 +8,13 @@ use synapsor_domain::writeback::{
     FindingSeverity, PreflightReport, ProbeFinding, TableRequirements, table_targets,
 };
 
-use crate::catalogue;
+use crate::db_error_message::explain;
 use crate::error::{EngineError, EngineErrorKind};
-use crate::explain::explain;
-use crate::{CheckTarget, Engine, Finding};
+use crate::schema_catalog;
+use crate::{Engine, Finding, PreflightTarget};
 
 /// The tables that the direct proposals of a contract change in one source.
-pub fn write_targets(contract: &Contract, source: &str) -> Vec<CheckTarget> {
+pub fn write_targets(contract: &Contract, source: &str) -> Vec<PreflightTarget> {
     table_targets(contract, source)
         .into_iter()
         .filter(|target| !target.writes.is_empty())
@@ -139,8 +139,8 @@ fn problem(code: &str, text: String) -> ProbeFinding {
     }
 }
 
-fn check_target(target: TableRequirements) -> CheckTarget {
-    CheckTarget {
+fn check_target(target: TableRequirements) -> PreflightTarget {
+    PreflightTarget {
         schema: target.schema,
         table: target.table,
         primary_key: target.primary_key,
@@ -152,9 +152,9 @@ fn check_target(target: TableRequirements) -> CheckTarget {
 
 fn finding(found: Finding) -> ProbeFinding {
     let severity = match found.severity {
-        catalogue::Severity::Fine => FindingSeverity::Fine,
-        catalogue::Severity::Warning => FindingSeverity::Warning,
-        catalogue::Severity::Problem => FindingSeverity::Problem,
+        schema_catalog::Severity::Fine => FindingSeverity::Fine,
+        schema_catalog::Severity::Warning => FindingSeverity::Warning,
+        schema_catalog::Severity::Problem => FindingSeverity::Problem,
     };
     ProbeFinding {
         severity,
@@ -171,7 +171,7 @@ async fn read_side(
 ) -> Result<Vec<ProbeFinding>, EngineError> {
     let mut findings = Vec::new();
     for target in table_targets(contract, source) {
-        let target = CheckTarget {
+        let target = PreflightTarget {
             writes: Vec::new(),
             ..check_target(target)
         };
@@ -179,7 +179,7 @@ async fn read_side(
         for found in found
             .into_iter()
             .map(finding)
-            .chain(too_much(engine, &target).await?)
+            .chain(check_excess_privileges(engine, &target).await?)
         {
             // Targets with other keys may be of the same table.
             if !findings.contains(&found) {
@@ -191,7 +191,10 @@ async fn read_side(
 }
 
 /// A warning when the read credential could change the table. Who holds a file has no rights to take away.
-async fn too_much(engine: &dyn Engine, target: &CheckTarget) -> Result<Option<ProbeFinding>, EngineError> {
+async fn check_excess_privileges(
+    engine: &dyn Engine,
+    target: &PreflightTarget,
+) -> Result<Option<ProbeFinding>, EngineError> {
     if engine.kind() == "sqlite" {
         return Ok(None);
     }

@@ -7,8 +7,8 @@ use synapsor_chassis::run::ExitError;
 use synapsor_chassis::settings::EnvVars;
 use synapsor_domain::contract::Source;
 use synapsor_engine::open::AnyEngine;
-use synapsor_engine::{Access, Credential, Opening};
-use synapsor_source::{CheckTarget, Engine, EngineError, Finding};
+use synapsor_engine::{Access, Credential, EngineConfig};
+use synapsor_source::{Engine, EngineError, Finding, PreflightTarget};
 
 use crate::transaction::{Begin, OpenTransaction};
 use crate::{mysql, postgres, sqlite};
@@ -25,7 +25,7 @@ pub struct Database {
 pub(crate) trait Write: Begin {
     /// Proves the write path under this credential: every statement of a writeback on `targets` and on the receipt
     /// table, rolled back; and what the role may do that it need not.
-    async fn check(&self, targets: &[CheckTarget]) -> Result<Vec<Finding>, EngineError>;
+    async fn check(&self, targets: &[PreflightTarget]) -> Result<Vec<Finding>, EngineError>;
 }
 
 impl Database {
@@ -43,14 +43,14 @@ impl Database {
             tracing::warn!(source = %source.name, variable, "no write URL; the source is not served");
             return Ok(None);
         }
-        Self::open(Opening::of_source(source, credential, table)).map(Some)
+        Self::open(EngineConfig::of_source(source, credential, table)).map(Some)
     }
 
     /// The database of a write credential. Nothing is connected before the first use.
     ///
     /// # Errors
     /// As [`Opening::open_for`].
-    pub fn open(opening: Opening) -> Result<Self, ExitError> {
+    pub fn open(opening: EngineConfig) -> Result<Self, ExitError> {
         Ok(match opening.open_for(Access::Write)? {
             AnyEngine::Sqlite(engine) => Self::of(Arc::new(engine), sqlite::Writing::new),
             AnyEngine::Postgres(engine) => Self::of(Arc::new(engine), postgres::Writing::new),
@@ -77,7 +77,7 @@ impl Database {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn check(&self, targets: &[CheckTarget]) -> Result<Vec<Finding>, EngineError> {
+    pub async fn check(&self, targets: &[PreflightTarget]) -> Result<Vec<Finding>, EngineError> {
         self.writing.check(targets).await
     }
 

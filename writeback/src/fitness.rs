@@ -3,11 +3,11 @@
 
 use synapsor_domain::change::{unplannable, unwritable_trait};
 use synapsor_domain::schema::TableSchema;
-use synapsor_source::catalogue::Severity;
-use synapsor_source::{CheckTarget, Finding};
+use synapsor_source::schema_catalog::Severity;
+use synapsor_source::{Finding, PreflightTarget};
 
 /// The finding about a table for which no change can be planned. Columns that are missing have findings of their own.
-pub(crate) fn misfit(target: &CheckTarget, shape: &TableSchema) -> Option<Finding> {
+pub(crate) fn misfit(target: &PreflightTarget, shape: &TableSchema) -> Option<Finding> {
     let key = shape.column(&target.primary_key)?;
     let exist = |name: &&str| shape.column(name).is_some();
     let written = target.writes.iter().map(String::as_str).filter(exist);

@@ -18,7 +18,7 @@ use tracing::Instrument as _;
 
 use super::{AccessDenied, AccessTable, ServerLimits};
 use crate::identity::PeerIdentity;
-use crate::propagate::TraceParent;
+use crate::trace_context::TraceParent;
 
 const GRPC_TIMEOUT: &str = "grpc-timeout";
 /// The protocol allows no more digits in a timeout.

@@ -14,8 +14,8 @@ use synapsor_chassis::grpc_server::{
     AccessTable, ConnectionCount, Deadline, GrpcServer, ServerError, ServerLimits,
 };
 use synapsor_chassis::identity::{PeerIdentity, Role};
-use synapsor_chassis::propagate::TraceParent;
 use synapsor_chassis::tls::TlsMaterial;
+use synapsor_chassis::trace_context::TraceParent;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;

@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json};
 
 use super::DraftError;
 use super::choices::InitOptions;
-use super::language::{read_bounds, read_patch, read_states};
+use super::flag_syntax::{read_bounds, read_patch, read_states};
 use crate::contract::{Mode, VersionAdvance};
 
 const READ_URL_ENV_OF_ANSWERS: &str = "DATABASE_URL";

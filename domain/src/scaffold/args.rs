@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::DraftError;
-use super::language::{Assigned, number};
+use super::flag_syntax::{Assigned, number};
 use super::resolve::ProposalPlan;
 use crate::inspection::{ColumnInfo, ColumnKind, TableInfo};
 

@@ -1,6 +1,6 @@
 //! What a person may choose; everything that is absent is derived.
 
-use super::language::{Assigned, Bounds, States};
+use super::flag_syntax::{Assigned, Bounds, States};
 use crate::contract::{Mode, VersionAdvance};
 
 /// Choices from flags or from an answers file.

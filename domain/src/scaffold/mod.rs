@@ -4,7 +4,7 @@
 mod answers;
 mod args;
 mod choices;
-mod language;
+mod flag_syntax;
 mod names;
 mod render;
 mod resolve;
@@ -15,7 +15,7 @@ use std::fmt;
 
 pub use answers::read_answers;
 pub use choices::InitOptions;
-pub use language::{Assigned, Bounds, States, read_bounds, read_patch, read_states};
+pub use flag_syntax::{Assigned, Bounds, States, read_bounds, read_patch, read_states};
 
 use crate::contract::{Contract, ContractErrorCode, ValidationIssue};
 use crate::inspection::Inspection;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::language::{Assigned, is_number, number};
+use super::flag_syntax::{Assigned, is_number, number};
 use super::names::spoken;
 use super::resolve::{ContractPlan, ProposalPlan};
 use super::{DraftError, args};

@@ -1,7 +1,7 @@
 //! From choices and catalogue to a plan in which nothing is open. Every doubt is a refusal or a warning.
 
 use super::choices::InitOptions;
-use super::language::{Assigned, Bounds, States};
+use super::flag_syntax::{Assigned, Bounds, States};
 use super::names::{namespace_of, object_of};
 use super::{DraftError, READ_URL_ENV, WRITE_URL_ENV};
 use crate::context::{PRINCIPAL_ENV, TENANT_ENV};

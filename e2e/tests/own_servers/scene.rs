@@ -13,7 +13,7 @@ use synapsor_domain::value::{ColumnValue, Value};
 use synapsor_domain::writeback::{GrantTarget, RECEIPT_TABLE};
 use synapsor_e2e::databases::{Database, Engine, PrivateServer, Roles, Session};
 use synapsor_e2e::deployment::CONTRACT;
-use synapsor_engine::{Credential, Opening};
+use synapsor_engine::{Credential, EngineConfig};
 use synapsor_source::{EngineError, RowPlan};
 
 use crate::authority::{Age, Authority, Leaf, write_for_owner};
@@ -175,7 +175,7 @@ pub(crate) fn open(
     let (contract, env) = contract(engine, &more, variables)?;
     let source = contract.sources().first().context("a source")?;
     let credential = Credential::for_reading(source, &env);
-    let opened = Opening::of_source(source, credential, RECEIPT_TABLE).open();
+    let opened = EngineConfig::of_source(source, credential, RECEIPT_TABLE).open();
     opened.map_err(|failure| anyhow::anyhow!("{}: {failure}", failure.code()))
 }
 

@@ -1,17 +1,17 @@
 //! Every table that the account sees, as a person is shown them.
 
 use super::inspect::{Described, Shapes};
-use super::session::{Arg, Failed, Session};
-use synapsor_source::Catalogue;
-use synapsor_source::catalogue::{TABLES_MAX, Table};
+use super::session::{BindValue, MysqlConn, MysqlStatementError};
+use synapsor_source::SchemaCatalog;
 use synapsor_source::error::EngineError;
+use synapsor_source::schema_catalog::{TABLES_MAX, Table};
 
 /// Every table and view that the account sees, of one schema or of all but the system's.
 pub async fn catalogue(
-    session: &mut Session,
+    session: &mut MysqlConn,
     shapes: &Shapes,
     schema: Option<&str>,
-) -> Result<Catalogue, Failed> {
+) -> Result<SchemaCatalog, MysqlStatementError> {
     let account = session.rows("SELECT CURRENT_USER()", Vec::new()).await?;
     let listed = session
         .rows(
@@ -30,7 +30,7 @@ pub async fn catalogue(
          ORDER BY TABLE_SCHEMA, TABLE_NAME LIMIT {}",
         TABLES_MAX + 1
     );
-    let wanted = Arg::Text(schema.unwrap_or_default().to_owned());
+    let wanted = BindValue::Text(schema.unwrap_or_default().to_owned());
     let names = session.rows(&sql, vec![wanted.clone(), wanted]).await?;
     let mut tables = Vec::new();
     for row in names.iter().take(TABLES_MAX) {
@@ -39,7 +39,7 @@ pub async fn catalogue(
         let can_change = can_change(session, &schema, &table).await?;
         tables.push(shown(&described, can_change));
     }
-    Ok(Catalogue {
+    Ok(SchemaCatalog {
         product: session.server()?.product.clone(),
         account: account
             .first()
@@ -63,7 +63,7 @@ fn shown(described: &Described, can_change: bool) -> Table {
 }
 
 /// Whether any right of this account, at any level, changes rows of a table.
-async fn can_change(session: &mut Session, schema: &str, table: &str) -> Result<bool, Failed> {
+async fn can_change(session: &mut MysqlConn, schema: &str, table: &str) -> Result<bool, MysqlStatementError> {
     let rights = "PRIVILEGE_TYPE IN ('INSERT', 'UPDATE', 'DELETE', 'DROP', 'ALTER')";
     let sql = format!(
         "SELECT CAST(EXISTS (SELECT 1 FROM information_schema.USER_PRIVILEGES WHERE {rights}) \
@@ -73,7 +73,7 @@ async fn can_change(session: &mut Session, schema: &str, table: &str) -> Result<
            OR EXISTS (SELECT 1 FROM information_schema.COLUMN_PRIVILEGES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? \
              AND {rights}) AS CHAR)"
     );
-    let args = [schema, schema, table, schema, table].map(|text| Arg::Text(text.to_owned()));
+    let args = [schema, schema, table, schema, table].map(|text| BindValue::Text(text.to_owned()));
     let found = session.rows(&sql, args.into()).await?;
     Ok(found
         .first()

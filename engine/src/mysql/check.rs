@@ -3,10 +3,10 @@
 
 use super::dialect::quote;
 use synapsor_source::Finding;
-use synapsor_source::catalogue::Severity;
+use synapsor_source::schema_catalog::Severity;
 
 /// Collects what was found.
-pub struct Report {
+pub struct MysqlPreflight {
     /// As GRANT takes it.
     pub account: String,
     /// As the catalogue spells it.
@@ -14,7 +14,7 @@ pub struct Report {
     pub findings: Vec<Finding>,
 }
 
-impl Report {
+impl MysqlPreflight {
     /// Nothing yet, about an account as `CURRENT_USER()` tells it.
     pub fn of(current: &str) -> Self {
         let (user, host) = current.rsplit_once('@').unwrap_or((current, "%"));

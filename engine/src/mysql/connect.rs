@@ -11,10 +11,10 @@ use synapsor_domain::contract::SslMode;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 
-use super::scrub::{needs_tls, scrub};
-use super::session::Session;
+use super::error_map::{map_driver_error, needs_tls};
+use super::session::MysqlConn;
 use super::settings::{self, Settings};
-use crate::credential::Material;
+use crate::credential::CredentialMaterial;
 use crate::{Access, Credential};
 use synapsor_source::ReceiptTable;
 use synapsor_source::error::{EngineError, EngineErrorKind};
@@ -44,7 +44,7 @@ pub enum Flavor {
 
 /// What a connection knows of its server.
 #[derive(Debug, Clone)]
-pub struct Server {
+pub struct MysqlServerInfo {
     pub flavor: Flavor,
     /// `MySQL 9.7.4`, `MariaDB 10.11.19`.
     pub product: String,
@@ -60,12 +60,12 @@ pub struct Connector {
     pub access: Access,
     receipts: ReceiptTable,
     statement_timeout: Duration,
-    kept: Mutex<Option<(Instant, Way)>>,
+    kept: Mutex<Option<(Instant, MysqlConnectPlan)>>,
 }
 
 /// How the server is reached at present.
 #[derive(Clone)]
-struct Way {
+struct MysqlConnectPlan {
     options: MySqlConnectOptions,
     generation: Digest,
     /// On loopback and without a demand of the contract, TLS without a check of names may help a login.
@@ -124,7 +124,7 @@ impl Connector {
         Ok(self.way()?.generation)
     }
 
-    fn way(&self) -> Result<Way, EngineError> {
+    fn way(&self) -> Result<MysqlConnectPlan, EngineError> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, way)) = kept.as_ref()
             && at.elapsed() < MATERIAL_AGE_MAX
@@ -155,7 +155,7 @@ impl Connector {
             }
         };
         match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
-            Ok(result) => result.map_err(|error| scrub(&error)),
+            Ok(result) => result.map_err(|error| map_driver_error(&error)),
             Err(_) => Err(EngineError::new(
                 EngineErrorKind::Unavailable,
                 "the server does not answer",
@@ -164,10 +164,10 @@ impl Connector {
     }
 
     /// A connection with the settings of its use, which knows its server.
-    pub async fn open(&self) -> Result<Session, EngineError> {
+    pub async fn open(&self) -> Result<MysqlConn, EngineError> {
         let generation = self.generation()?;
         let connection = self.bare().await?;
-        let mut session = Session::new(connection, generation);
+        let mut session = MysqlConn::new(connection, generation);
         session.limit(CONNECT_TIMEOUT);
         let rows = session
             .rows(
@@ -177,11 +177,11 @@ impl Connector {
             .await?;
         let row = rows
             .first()
-            .ok_or_else(|| strange("a connection without a number"))?;
+            .ok_or_else(|| unexpected_response("a connection without a number"))?;
         let id = row
             .text(0)?
             .parse()
-            .map_err(|_| strange("a connection without a number"))?;
+            .map_err(|_| unexpected_response("a connection without a number"))?;
         let (flavor, product) = product(&row.text(1)?)?;
         for statement in self.settings(flavor) {
             session.command(statement).await?;
@@ -195,7 +195,7 @@ impl Connector {
                 .is_some_and(|row| row.text(1).is_ok_and(|on| on == "ON"));
         session.know(
             id,
-            Server {
+            MysqlServerInfo {
                 flavor,
                 product,
                 has_marker: marker.is_some(),
@@ -251,7 +251,7 @@ fn product(version: &str) -> Result<(Flavor, String), EngineError> {
     Ok((flavor, format!("{word} {number}")))
 }
 
-fn way(material: &Material) -> Result<Way, PublicError> {
+fn way(material: &CredentialMaterial) -> Result<MysqlConnectPlan, PublicError> {
     let url = material.url.expose();
     let asked = parameters(url)?;
     let options: MySqlConnectOptions = url
@@ -294,7 +294,7 @@ fn way(material: &Material) -> Result<Way, PublicError> {
             .ssl_client_cert_from_pem(certificate.expose().as_bytes())
             .ssl_client_key_from_pem(key.expose().as_bytes());
     }
-    Ok(Way {
+    Ok(MysqlConnectPlan {
         options,
         generation: material.generation,
         may_upgrade: is_near && mode.is_none(),
@@ -356,7 +356,7 @@ fn tls_required(why: &str) -> PublicError {
     )
 }
 
-fn strange(what: &str) -> EngineError {
+fn unexpected_response(what: &str) -> EngineError {
     EngineError::new(EngineErrorKind::Unavailable, what)
 }
 

@@ -5,9 +5,9 @@ use synapsor_domain::limits::{ROW_BYTES_MAX, VALUE_BYTES_MAX};
 use synapsor_domain::value::{ColumnValue, Value, ValueKind};
 
 use super::column::{Charset, ColumnType, TextSize};
+use super::datetime;
 use super::inspect::Described;
-use super::moment;
-use super::session::Arg;
+use super::session::BindValue;
 use synapsor_source::RowPlan;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
@@ -17,7 +17,7 @@ const SMALL_BYTES_MAX: u64 = 1024;
 /// A statement with the values to bind.
 pub struct Statement {
     pub sql: String,
-    pub args: Vec<Arg>,
+    pub args: Vec<BindValue>,
     /// The types of the columns that come back, after the mark of size.
     pub columns: Vec<ColumnType>,
 }
@@ -80,7 +80,7 @@ pub fn select_row(described: &Described, plan: &RowPlan) -> Result<Statement, En
     Ok(Statement { sql, args, columns })
 }
 
-pub fn matching(described: &Described, plan: &RowPlan) -> Result<(String, Vec<Arg>), EngineError> {
+pub fn matching(described: &Described, plan: &RowPlan) -> Result<(String, Vec<BindValue>), EngineError> {
     let (mut terms, mut args) = (Vec::new(), Vec::new());
     for key in key_columns(plan) {
         let (term, found) = equals(described, key)?;
@@ -92,13 +92,13 @@ pub fn matching(described: &Described, plan: &RowPlan) -> Result<(String, Vec<Ar
 
 /// Equal in the column's own comparison, which an index serves, and equal byte for byte. A value of another kind
 /// than the column's equals nothing; it is never left to the server to convert it.
-pub fn equals(described: &Described, wanted: &ColumnValue) -> Result<(String, Vec<Arg>), EngineError> {
+pub fn equals(described: &Described, wanted: &ColumnValue) -> Result<(String, Vec<BindValue>), EngineError> {
     let column = described.column_type(&wanted.column)?;
     let name = quote(&wanted.column);
     Ok(comparison(&name, column, &wanted.value).unwrap_or_else(|| ("0 = 1".to_owned(), Vec::new())))
 }
 
-fn comparison(name: &str, column: &ColumnType, value: &Value) -> Option<(String, Vec<Arg>)> {
+fn comparison(name: &str, column: &ColumnType, value: &Value) -> Option<(String, Vec<BindValue>)> {
     match column {
         ColumnType::Text { charset, .. }
         | ColumnType::Enum { charset, .. }
@@ -112,7 +112,10 @@ fn comparison(name: &str, column: &ColumnType, value: &Value) -> Option<(String,
                 "{name} = {given} COLLATE {} AND CAST({name} AS BINARY) = CAST({given} AS BINARY)",
                 charset.collation
             );
-            Some((sql, vec![Arg::Text(text.to_owned()), Arg::Text(text.to_owned())]))
+            Some((
+                sql,
+                vec![BindValue::Text(text.to_owned()), BindValue::Text(text.to_owned())],
+            ))
         }
         ColumnType::Bit(_) | ColumnType::Year => {
             let (given, arg) = assigned(column, value)?;
@@ -145,16 +148,16 @@ fn given_text(charset: &Charset) -> String {
 }
 
 /// A value as an expression of the column's own type; `None` for values that no such column holds.
-pub fn assigned(column: &ColumnType, value: &Value) -> Option<(String, Arg)> {
+pub fn assigned(column: &ColumnType, value: &Value) -> Option<(String, BindValue)> {
     use ValueKind as Kind;
     let Some(text) = value.as_text() else {
-        return Some(("?".to_owned(), Arg::Null));
+        return Some(("?".to_owned(), BindValue::Null));
     };
     let plain = |arg| Some(("?".to_owned(), arg));
     // Declared a text first: MySQL gives a bare parameter of a cast a type of its own choice, without fractions.
     let cast = |kind: &str, text: &str| {
         let given = format!("CAST(CONVERT(? USING utf8mb4) AS {kind})");
-        Some((given, Arg::Text(text.to_owned())))
+        Some((given, BindValue::Text(text.to_owned())))
     };
     match (column, value.kind()) {
         (ColumnType::Int { .. } | ColumnType::Year, Kind::Int) => plain(whole(text)?),
@@ -163,9 +166,11 @@ pub fn assigned(column: &ColumnType, value: &Value) -> Option<(String, Arg)> {
             (part <= *scale).then_some(())?;
             cast(&format!("DECIMAL({precision},{scale})"), text)
         }
-        (ColumnType::Float { is_double: true, .. }, Kind::Float) => plain(Arg::Float(text.parse().ok()?)),
+        (ColumnType::Float { is_double: true, .. }, Kind::Float) => {
+            plain(BindValue::Float(text.parse().ok()?))
+        }
         (ColumnType::Float { is_double: false, .. }, Kind::Float) => {
-            plain(Arg::Float(f64::from(text.parse::<f32>().ok()?)))
+            plain(BindValue::Float(f64::from(text.parse::<f32>().ok()?)))
         }
         (
             ColumnType::Text { charset, .. }
@@ -174,29 +179,30 @@ pub fn assigned(column: &ColumnType, value: &Value) -> Option<(String, Arg)> {
             Kind::Text,
         ) => charset
             .holds(text)
-            .then(|| ("?".to_owned(), Arg::Text(text.to_owned()))),
-        (ColumnType::Bytes { .. }, Kind::Bytes) => plain(Arg::Bytes(hex::decode(text).ok()?)),
-        (ColumnType::Date, Kind::Date) => cast("DATE", &moment::date(text)?),
-        (ColumnType::DateTime(digits), Kind::Ts) => {
-            cast(&format!("DATETIME({digits})"), &moment::date_time(text, *digits)?)
-        }
+            .then(|| ("?".to_owned(), BindValue::Text(text.to_owned()))),
+        (ColumnType::Bytes { .. }, Kind::Bytes) => plain(BindValue::Bytes(hex::decode(text).ok()?)),
+        (ColumnType::Date, Kind::Date) => cast("DATE", &datetime::date(text)?),
+        (ColumnType::DateTime(digits), Kind::Ts) => cast(
+            &format!("DATETIME({digits})"),
+            &datetime::date_time(text, *digits)?,
+        ),
         (ColumnType::Timestamp(digits), Kind::Tstz) => {
-            let moment = moment::timestamp(text, *digits)?;
+            let moment = datetime::timestamp(text, *digits)?;
             cast(&format!("DATETIME({digits})"), moment.trim_end_matches("+00"))
         }
         (ColumnType::Time(digits), Kind::Time) => {
-            cast(&format!("TIME({digits})"), &moment::time(text, *digits)?)
+            cast(&format!("TIME({digits})"), &datetime::time(text, *digits)?)
         }
-        (ColumnType::Bit(_), Kind::Text) => plain(Arg::Uint(u64::from_str_radix(text, 2).ok()?)),
-        (ColumnType::Uuid, Kind::Uuid) => plain(Arg::Text(text.to_owned())),
+        (ColumnType::Bit(_), Kind::Text) => plain(BindValue::Uint(u64::from_str_radix(text, 2).ok()?)),
+        (ColumnType::Uuid, Kind::Uuid) => plain(BindValue::Text(text.to_owned())),
         _ => None,
     }
 }
 
-fn whole(text: &str) -> Option<Arg> {
+fn whole(text: &str) -> Option<BindValue> {
     match text.parse::<i64>() {
-        Ok(number) => Some(Arg::Int(number)),
-        Err(_) => text.parse::<u64>().ok().map(Arg::Uint),
+        Ok(number) => Some(BindValue::Int(number)),
+        Err(_) => text.parse::<u64>().ok().map(BindValue::Uint),
     }
 }
 
@@ -282,7 +288,7 @@ pub fn value(column: &ColumnType, cell: Option<&[u8]>) -> Result<Value, EngineEr
 
 /// A zero date is no day of any calendar; it stays the text that it is.
 fn calendar(kind: ValueKind, text: &str) -> Value {
-    if moment::is_real(text) {
+    if datetime::is_real(text) {
         Value::exact(kind, text)
     } else {
         Value::text(text)

@@ -16,10 +16,10 @@ use super::column::{self, BINARY_COLLATION, ColumnType};
 use super::dialect;
 use super::foreign_code::{self, TriggerRow};
 use super::routines::{DEPTH_MAX, Routines};
-use super::session::{Arg, Cells, Failed, Session};
+use super::session::{BindValue, Cells, MysqlConn, MysqlStatementError};
 use synapsor_source::SHAPE_AGE_MAX;
-use synapsor_source::catalogue::{ForeignKey, Index, Unique};
 use synapsor_source::error::{EngineError, EngineErrorKind};
+use synapsor_source::schema_catalog::{ForeignKey, Index, Unique};
 
 /// The word of a table whose triggers or foreign keys nobody could tell the effect of.
 const UNOBSERVABLE: &str = "unobservable_triggers";
@@ -96,14 +96,14 @@ pub struct ReceiptTriggers {
 }
 
 /// Schema and table.
-type Place = (String, String);
+type TableName = (String, String);
 /// A description with the moment that it was read.
-type Kept = (Instant, Arc<Described>);
+type CachedDescription = (Instant, Arc<Described>);
 
 /// What is kept of tables for a short while.
 #[derive(Debug, Default)]
 pub struct Shapes {
-    kept: Mutex<HashMap<Place, Kept>>,
+    kept: Mutex<HashMap<TableName, CachedDescription>>,
     /// Schemas with the procedure of theirs that this account may call.
     told: Mutex<HashSet<(String, &'static str)>>,
 }
@@ -128,17 +128,19 @@ impl Shapes {
     /// The table as its catalogue describes it now.
     pub async fn fresh(
         &self,
-        session: &mut Session,
+        session: &mut MysqlConn,
         schema: &str,
         table: &str,
-    ) -> Result<Arc<Described>, Failed> {
-        let is_told = self.is_told(session, schema, MYSQL_TABLE_CATALOGUE).await?;
-        let name = Arg::Text(table.to_owned());
+    ) -> Result<Arc<Described>, MysqlStatementError> {
+        let is_told = self
+            .has_catalog_procedure(session, schema, MYSQL_TABLE_CATALOGUE)
+            .await?;
+        let name = BindValue::Text(table.to_owned());
         let rows = if is_told {
             let procedure = dialect::qualified(schema, MYSQL_TABLE_CATALOGUE);
             session.rows(&format!("CALL {procedure}(?)"), vec![name]).await?
         } else {
-            let pair = [Arg::Text(schema.to_owned()), name];
+            let pair = [BindValue::Text(schema.to_owned()), name];
             let args = std::iter::repeat_n(pair, DIRECT_PAIRS).flatten().collect();
             session.rows(DIRECT, args).await?
         };
@@ -161,18 +163,21 @@ impl Shapes {
     /// The routines that texts name, and those that these name; nothing if the procedure is not to be called.
     async fn routines(
         &self,
-        session: &mut Session,
+        session: &mut MysqlConn,
         schema: &str,
         texts: String,
-    ) -> Result<Option<Routines>, Failed> {
-        if !self.is_told(session, schema, MYSQL_ROUTINES).await? {
+    ) -> Result<Option<Routines>, MysqlStatementError> {
+        if !self
+            .has_catalog_procedure(session, schema, MYSQL_ROUTINES)
+            .await?
+        {
             return Ok(None);
         }
         let call = format!("CALL {}(?)", dialect::qualified(schema, MYSQL_ROUTINES));
         let mut found = Routines::default();
         for _ in 0..=DEPTH_MAX {
             let text = format!("{texts}\n{}", found.text());
-            let next = Routines::of(schema, &session.rows(&call, vec![Arg::Text(text)]).await?)?;
+            let next = Routines::of(schema, &session.rows(&call, vec![BindValue::Text(text)]).await?)?;
             let is_all = next.count() == found.count();
             found = next;
             if is_all {
@@ -183,12 +188,12 @@ impl Shapes {
         Ok(Some(found))
     }
 
-    async fn is_told(
+    async fn has_catalog_procedure(
         &self,
-        session: &mut Session,
+        session: &mut MysqlConn,
         schema: &str,
         procedure: &'static str,
-    ) -> Result<bool, Failed> {
+    ) -> Result<bool, MysqlStatementError> {
         let key = (schema.to_owned(), procedure);
         if self
             .told
@@ -200,7 +205,7 @@ impl Shapes {
         }
         let sql = "SELECT CAST(COUNT(*) AS CHAR) FROM information_schema.ROUTINES \
                    WHERE ROUTINE_SCHEMA = ? AND ROUTINE_NAME = ? AND ROUTINE_TYPE = 'PROCEDURE'";
-        let args = [schema, procedure].map(|text| Arg::Text(text.to_owned()));
+        let args = [schema, procedure].map(|text| BindValue::Text(text.to_owned()));
         let found = session.rows(sql, args.into()).await?;
         let is_told = found
             .first()

@@ -8,18 +8,18 @@ pub mod check;
 pub mod closed_form;
 pub mod column;
 pub mod connect;
+pub mod datetime;
 pub mod dialect;
+pub mod error_map;
 pub mod fit;
 pub mod foreign_code;
 pub mod inspect;
-pub mod moment;
 pub mod pool;
 pub mod read;
-pub mod reading;
+pub mod read_check;
 pub mod receipt_form;
 pub mod receipts;
 pub mod routines;
-pub mod scrub;
 pub mod session;
 pub mod settings;
 
@@ -35,13 +35,13 @@ use synapsor_domain::value::Value;
 
 use self::connect::Connector;
 use self::inspect::{Described, Shapes};
-use self::pool::{Held, Pool};
-use self::session::{Failed, Session};
+use self::pool::{MysqlPool, PooledConnection};
+use self::session::{MysqlConn, MysqlStatementError};
 use crate::{Access, Credential};
 use synapsor_source::error::EngineError;
 use synapsor_source::switch_row::FIRST_KEY;
 use synapsor_source::{
-    Catalogue, CheckTarget, Engine, Finding, Reading, ReceiptTable, RowMark, RowPlan, SourceReceipts,
+    Engine, Finding, PreflightTarget, ReceiptTable, RowMark, RowPlan, RowSet, SchemaCatalog, SourceReceipts,
     StoredReceipt,
 };
 
@@ -51,7 +51,7 @@ pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// One database behind one credential.
 #[derive(Debug)]
 pub struct MysqlEngine {
-    pub pool: Arc<Pool>,
+    pub pool: Arc<MysqlPool>,
     pub shapes: Arc<Shapes>,
     statement_timeout: Duration,
 }
@@ -71,21 +71,25 @@ impl MysqlEngine {
         let statement_timeout = statement_timeout.unwrap_or(STATEMENT_TIMEOUT);
         let connector = Connector::new(credential, access, receipts, statement_timeout)?;
         Ok(Self {
-            pool: Pool::new(connector),
+            pool: MysqlPool::new(connector),
             shapes: Arc::default(),
             statement_timeout,
         })
     }
 
     /// A connection for reading, with the time that its statements may take.
-    async fn take(&self) -> Result<Held, EngineError> {
+    async fn take(&self) -> Result<PooledConnection, EngineError> {
         let mut held = self.pool.take(self.statement_timeout).await?;
         held.session().limit(self.statement_timeout);
         Ok(held)
     }
 
     /// What a connection answered; one that met no error goes back to the others.
-    fn finish<T>(&self, held: Held, result: Result<T, Failed>) -> Result<T, EngineError> {
+    fn finish<T>(
+        &self,
+        held: PooledConnection,
+        result: Result<T, MysqlStatementError>,
+    ) -> Result<T, EngineError> {
         match result {
             Ok(answer) => {
                 held.release();
@@ -103,7 +107,11 @@ impl MysqlEngine {
 
     /// As [`Self::finish`], after a read of tables that nobody judged: a connection for writing is closed, since code
     /// behind them could have changed it.
-    fn finish_unjudged<T>(&self, held: Held, result: Result<T, Failed>) -> Result<T, EngineError> {
+    fn finish_unjudged<T>(
+        &self,
+        held: PooledConnection,
+        result: Result<T, MysqlStatementError>,
+    ) -> Result<T, EngineError> {
         match result {
             Ok(answer) if self.pool.connector.access == Access::Write => {
                 drop(held);
@@ -113,11 +121,11 @@ impl MysqlEngine {
         }
     }
 
-    async fn read_row(&self, session: &mut Session, plan: &RowPlan) -> Result<Reading, Failed> {
+    async fn read_row(&self, session: &mut MysqlConn, plan: &RowPlan) -> Result<RowSet, MysqlStatementError> {
         let described = self.described(session, &plan.schema, &plan.table).await?;
         let statement = dialect::select_row(&described, plan)?;
         let answer = session.rows(&statement.sql, statement.args.clone()).await?;
-        Ok(Reading {
+        Ok(RowSet {
             identity: session.identity.clone(),
             rows: read::rows_of(plan, &statement, &answer)?,
         })
@@ -125,7 +133,7 @@ impl MysqlEngine {
 
     async fn described(
         &self,
-        session: &mut Session,
+        session: &mut MysqlConn,
         schema: &str,
         table: &str,
     ) -> Result<Arc<Described>, EngineError> {
@@ -154,7 +162,7 @@ impl Engine for MysqlEngine {
     async fn product(&self) -> Result<String, EngineError> {
         let mut held = self.take().await?;
         let product = held.session().server().map(|server| server.product.clone());
-        self.finish(held, product.map_err(Failed::from))
+        self.finish(held, product.map_err(MysqlStatementError::from))
     }
 
     async fn identity(&self) -> Result<String, EngineError> {
@@ -188,7 +196,7 @@ impl Engine for MysqlEngine {
         fit::fit(column, value)
     }
 
-    async fn read(&self, plan: &RowPlan) -> Result<Reading, EngineError> {
+    async fn read(&self, plan: &RowPlan) -> Result<RowSet, EngineError> {
         let mut held = self.take().await?;
         let mut found = self.read_row(held.session(), plan).await;
         if held.is_reused && found.as_ref().is_err_and(|failed| failed.is_lost) {
@@ -210,14 +218,14 @@ impl Engine for MysqlEngine {
         self.finish(held, found)
     }
 
-    async fn catalogue(&self, schema: Option<&str>) -> Result<Catalogue, EngineError> {
+    async fn catalogue(&self, schema: Option<&str>) -> Result<SchemaCatalog, EngineError> {
         let mut held = self.take().await?;
         let found = catalogue::catalogue(held.session(), &self.shapes, schema).await;
         self.finish(held, found)
     }
 
-    async fn check_reading(&self, target: &CheckTarget) -> Result<Vec<Finding>, EngineError> {
-        reading::check(self, target).await
+    async fn check_reading(&self, target: &PreflightTarget) -> Result<Vec<Finding>, EngineError> {
+        read_check::check(self, target).await
     }
 
     async fn receipt_problems(&self) -> Result<Vec<String>, EngineError> {

@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connect::Connector;
-use super::session::Session;
+use super::session::MysqlConn;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
 /// Connections of one engine at one time; further work waits.
@@ -18,13 +18,13 @@ const CONNECTIONS_MAX: usize = 16;
 const IDLE_AGE_MAX: Duration = Duration::from_secs(5);
 
 /// The connections of one credential.
-pub struct Pool {
+pub struct MysqlPool {
     pub connector: Connector,
-    idle: Mutex<Vec<Session>>,
+    idle: Mutex<Vec<MysqlConn>>,
     turns: Arc<Semaphore>,
 }
 
-impl Pool {
+impl MysqlPool {
     pub fn new(connector: Connector) -> Arc<Self> {
         Arc::new(Self {
             connector,
@@ -34,7 +34,7 @@ impl Pool {
     }
 
     /// A connection, idle or new; waits for a turn at most so long.
-    pub async fn take(self: &Arc<Self>, patience: Duration) -> Result<Held, EngineError> {
+    pub async fn take(self: &Arc<Self>, patience: Duration) -> Result<PooledConnection, EngineError> {
         let waited = tokio::time::timeout(patience, self.turns.clone().acquire_owned());
         let Ok(Ok(turn)) = waited.await else {
             return Err(EngineError::new(
@@ -53,7 +53,7 @@ impl Pool {
             Some(session) => session,
             None => self.connector.open().await?,
         };
-        Ok(Held {
+        Ok(PooledConnection {
             session: Some(session),
             is_reused,
             turn: Some(turn),
@@ -67,23 +67,23 @@ impl Pool {
     }
 }
 
-impl fmt::Debug for Pool {
+impl fmt::Debug for MysqlPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.connector.fmt(f)
     }
 }
 
 /// A connection in use. Dropped, it is closed, and a statement that still runs on it is ended on the server.
-pub struct Held {
-    session: Option<Session>,
+pub struct PooledConnection {
+    session: Option<MysqlConn>,
     /// Whether it was open before; the server may have closed it meanwhile.
     pub is_reused: bool,
     turn: Option<OwnedSemaphorePermit>,
-    pool: Arc<Pool>,
+    pool: Arc<MysqlPool>,
 }
 
-impl Held {
-    pub fn session(&mut self) -> &mut Session {
+impl PooledConnection {
+    pub fn session(&mut self) -> &mut MysqlConn {
         self.session
             .as_mut()
             .expect("a held connection has its session until it is released")
@@ -99,7 +99,7 @@ impl Held {
         let Some(mut session) = self.session.take() else {
             return;
         };
-        if session.is_sound() {
+        if session.is_reusable() {
             session.unlimited();
             self.pool
                 .idle
@@ -110,9 +110,9 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for PooledConnection {
     fn drop(&mut self) {
-        let Some(session) = self.session.take().filter(Session::is_busy) else {
+        let Some(session) = self.session.take().filter(MysqlConn::is_busy) else {
             return;
         };
         let Ok(runtime) = Handle::try_current() else {
@@ -129,7 +129,7 @@ impl Drop for Held {
 
 async fn end(connector: &Connector, id: u64) -> Result<(), EngineError> {
     let generation = connector.generation()?;
-    let mut other = Session::new(connector.bare().await?, generation);
+    let mut other = MysqlConn::new(connector.bare().await?, generation);
     other.limit(IDLE_AGE_MAX);
     Ok(other.command(format!("KILL CONNECTION {id}")).await?)
 }

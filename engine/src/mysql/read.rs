@@ -7,7 +7,7 @@ use synapsor_domain::value::ColumnValue;
 
 use super::connect::{BASE_TABLE, Flavor, IDENTITY_TABLE};
 use super::dialect::{self, Statement};
-use super::session::{Arg, Cells, Failed, Session};
+use super::session::{BindValue, Cells, MysqlConn, MysqlStatementError};
 use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::switch_row::{END_KEY, FIRST_KEY};
 use synapsor_source::{
@@ -75,7 +75,7 @@ pub fn rows_of(
 }
 
 /// What the database says of itself: the server, which database of it, and the mark inside.
-pub async fn identity(session: &mut Session, schema: &str) -> Result<String, Failed> {
+pub async fn identity(session: &mut MysqlConn, schema: &str) -> Result<String, MysqlStatementError> {
     let server = session.server()?.clone();
     if server.has_marker && session.table_type(schema, IDENTITY_TABLE).await?.as_deref() != Some(BASE_TABLE) {
         // One damaged source must not keep a process with others from its start.
@@ -131,11 +131,11 @@ pub fn identity_of(schema: &str, server: &str, mark: Option<String>) -> Result<S
 /// The receipt of a proposal as this connection sees it, those of up to [`KNOWN_RECEIPTS_MAX`] others, and every freeze
 /// and lift.
 pub async fn receipts(
-    session: &mut Session,
+    session: &mut MysqlConn,
     table: &str,
     proposal_id: &str,
     known: &[&str],
-) -> Result<FoundReceipts, Failed> {
+) -> Result<FoundReceipts, MysqlStatementError> {
     let sql = format!(
         "SELECT {} FROM {table} WHERE proposal_id = ? OR proposal_id = ? OR proposal_id = ? \
          OR (proposal_id >= ? AND proposal_id < ?)",
@@ -146,7 +146,10 @@ pub async fn receipts(
     let mut keys = vec![proposal_id];
     keys.extend(asked.take(KNOWN_RECEIPTS_MAX));
     let ends = [FIRST_KEY, END_KEY];
-    let arguments = keys.iter().chain(&ends).map(|text| Arg::Text((*text).to_owned()));
+    let arguments = keys
+        .iter()
+        .chain(&ends)
+        .map(|text| BindValue::Text((*text).to_owned()));
     let answer = session.rows(&sql, arguments.collect()).await?;
     let rows = answer.iter().map(receipt_of_row).collect::<Result<Vec<_>, _>>()?;
     // A key that only looks alike is another one.
@@ -159,10 +162,10 @@ pub async fn receipts(
 
 /// The receipts of some proposals, with the identity of a server that takes writes; see `Engine::find_receipts`.
 pub async fn receipts_of(
-    session: &mut Session,
+    session: &mut MysqlConn,
     (schema, table): (&str, &str),
     ids: &[ProposalId],
-) -> Result<SourceReceipts, Failed> {
+) -> Result<SourceReceipts, MysqlStatementError> {
     let server = session.server()?;
     let (own, mark) = (server_words(server.flavor), mark_words(server.has_marker, schema));
     let read_only = read_only_words(server.flavor);
@@ -177,7 +180,10 @@ pub async fn receipts_of(
         receipt_cells(),
         vec!["?"; RECEIPTS_PER_STATEMENT_MAX].join(", ")
     );
-    let arguments = keys.iter().map(|key| Arg::Text((*key).to_owned())).collect();
+    let arguments = keys
+        .iter()
+        .map(|key| BindValue::Text((*key).to_owned()))
+        .collect();
     let answer = session.rows(&sql, arguments).await?;
     let first = answer.first().ok_or_else(missing)?;
     let facts = RECEIPT_COLUMNS.len();
@@ -207,11 +213,11 @@ pub const fn read_only_words(flavor: Flavor) -> &'static str {
 
 /// Receipts before a mark, newest first by their time.
 pub async fn receipts_before(
-    session: &mut Session,
+    session: &mut MysqlConn,
     table: &str,
     before: Option<&RowMark>,
     rows_max: u32,
-) -> Result<Vec<StoredReceipt>, Failed> {
+) -> Result<Vec<StoredReceipt>, MysqlStatementError> {
     let (wanted, arguments) = match before {
         None => ("", Vec::new()),
         Some(RowMark {
@@ -220,7 +226,7 @@ pub async fn receipts_before(
         }) => (
             "WHERE created_at <= ? AND (created_at < ? OR proposal_id < ?) ",
             [created_at, created_at, proposal_id]
-                .map(|text| Arg::Text(text.clone()))
+                .map(|text| BindValue::Text(text.clone()))
                 .to_vec(),
         ),
     };
@@ -234,16 +240,16 @@ pub async fn receipts_before(
 
 /// Receipts by their time, oldest first.
 pub async fn receipts_since(
-    session: &mut Session,
+    session: &mut MysqlConn,
     table: &str,
     from: String,
     rows_max: u32,
-) -> Result<Vec<StoredReceipt>, Failed> {
+) -> Result<Vec<StoredReceipt>, MysqlStatementError> {
     let sql = format!(
         "SELECT {} FROM {table} WHERE created_at >= ? ORDER BY created_at, proposal_id LIMIT {rows_max}",
         receipt_cells()
     );
-    let answer = session.rows(&sql, vec![Arg::Text(from)]).await?;
+    let answer = session.rows(&sql, vec![BindValue::Text(from)]).await?;
     Ok(answer.iter().map(receipt_of_row).collect::<Result<_, _>>()?)
 }
 
@@ -281,7 +287,7 @@ fn missing() -> EngineError {
     EngineError::new(EngineErrorKind::Unreadable, "an answer is not as expected")
 }
 
-impl From<EngineError> for Failed {
+impl From<EngineError> for MysqlStatementError {
     fn from(error: EngineError) -> Self {
         Self {
             error,

@@ -6,16 +6,16 @@ use super::connect::{Connector, Flavor, IDENTITY_TABLE};
 use super::dialect::qualified;
 use super::inspect::{ReceiptTriggers, Shapes};
 use super::receipt_form::{self, Difference};
-use super::session::{Failed, Session};
+use super::session::{MysqlConn, MysqlStatementError};
 use crate::Access;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
 /// Why receipts cannot be kept here now; empty if they can.
 pub async fn problems(
-    session: &mut Session,
+    session: &mut MysqlConn,
     connector: &Connector,
     shapes: &Shapes,
-) -> Result<Vec<String>, Failed> {
+) -> Result<Vec<String>, MysqlStatementError> {
     let (schema, table) = (connector.receipt_schema()?, connector.receipt_table());
     let ddl = receipt_table_ddl("mysql", &schema, table)
         .map_err(|refusal| EngineError::new(EngineErrorKind::Other, refusal.public))?;

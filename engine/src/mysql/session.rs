@@ -10,8 +10,8 @@ use sqlx::{Arguments as _, AssertSqlSafe, Either, MySqlConnection, Row as _, Val
 use synapsor_domain::digest::Digest;
 use tokio_stream::StreamExt as _;
 
-use super::connect::Server;
-use super::scrub::{is_answer, is_duplicate, is_lost, is_right_missing, scrub};
+use super::connect::MysqlServerInfo;
+use super::error_map::{is_answer, is_duplicate, is_lost, is_right_missing, map_driver_error};
 use super::settings::Settings;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
@@ -20,7 +20,7 @@ const GRACE: Duration = Duration::from_millis(250);
 
 /// A value that is bound.
 #[derive(Clone)]
-pub enum Arg {
+pub enum BindValue {
     Null,
     Int(i64),
     Uint(u64),
@@ -29,7 +29,7 @@ pub enum Arg {
     Bytes(Vec<u8>),
 }
 
-impl From<String> for Arg {
+impl From<String> for BindValue {
     fn from(text: String) -> Self {
         Self::Text(text)
     }
@@ -61,7 +61,7 @@ impl Cells {
 }
 
 /// Why a statement failed, and what that means for its connection.
-pub struct Failed {
+pub struct MysqlStatementError {
     pub error: EngineError,
     /// A row with this key is there already.
     pub is_duplicate: bool,
@@ -69,19 +69,19 @@ pub struct Failed {
     pub is_lost: bool,
 }
 
-impl From<Failed> for EngineError {
-    fn from(failed: Failed) -> Self {
+impl From<MysqlStatementError> for EngineError {
+    fn from(failed: MysqlStatementError) -> Self {
         failed.error
     }
 }
 
 /// An open connection. After an error it is used for nothing else.
-pub struct Session {
+pub struct MysqlConn {
     connection: MySqlConnection,
     pub generation: Digest,
     /// The server's number of this connection; 0 until it is known.
     pub id: u64,
-    server: Option<Server>,
+    server: Option<MysqlServerInfo>,
     /// What the database said of itself when the connection was opened.
     pub identity: String,
     /// The settings of a connection for writing as they were when it was opened.
@@ -95,7 +95,7 @@ pub struct Session {
     is_broken: bool,
 }
 
-impl Session {
+impl MysqlConn {
     pub fn new(connection: MySqlConnection, generation: Digest) -> Self {
         Self {
             connection,
@@ -113,13 +113,13 @@ impl Session {
         }
     }
 
-    pub fn know(&mut self, id: u64, server: Server) {
+    pub fn know(&mut self, id: u64, server: MysqlServerInfo) {
         self.id = id;
         self.server = Some(server);
     }
 
     /// What is known of the server, which is everything once the connection is open.
-    pub fn server(&self) -> Result<&Server, EngineError> {
+    pub fn server(&self) -> Result<&MysqlServerInfo, EngineError> {
         self.server
             .as_ref()
             .ok_or_else(|| EngineError::new(EngineErrorKind::Other, "the server is not known yet"))
@@ -145,7 +145,7 @@ impl Session {
     }
 
     /// Whether it can be used for other work.
-    pub fn is_sound(&self) -> bool {
+    pub fn is_reusable(&self) -> bool {
         !self.is_busy && !self.is_broken
     }
 
@@ -155,7 +155,7 @@ impl Session {
     }
 
     /// The rows of a prepared statement. Statements bound the number and the size of their rows themselves.
-    pub async fn rows(&mut self, sql: &str, args: Vec<Arg>) -> Result<Vec<Cells>, Failed> {
+    pub async fn rows(&mut self, sql: &str, args: Vec<BindValue>) -> Result<Vec<Cells>, MysqlStatementError> {
         let allowed = self.begin_statement()?;
         let statement = sqlx::query_with(AssertSqlSafe(sql.to_owned()), arguments(args)?);
         let work = statement.fetch_all(&mut self.connection);
@@ -167,7 +167,7 @@ impl Session {
     /// What `SHOW CREATE TABLE` prints of a table, in its second column; nothing if the account has no right to
     /// it, which leaves connection and transaction as they are. Never prepared: a statement that was prepared for a
     /// view goes on to show one.
-    pub async fn shown(&mut self, place: &str) -> Result<Option<String>, Failed> {
+    pub async fn shown(&mut self, place: &str) -> Result<Option<String>, MysqlStatementError> {
         let allowed = self.begin_statement()?;
         let statement = sqlx::raw_sql(AssertSqlSafe(format!("SHOW CREATE TABLE {place}")));
         let work = statement.fetch_all(&mut self.connection);
@@ -183,17 +183,21 @@ impl Session {
     }
 
     /// What the catalogue calls a table of this name; nothing if there is none that the account sees.
-    pub async fn table_type(&mut self, schema: &str, table: &str) -> Result<Option<String>, Failed> {
+    pub async fn table_type(
+        &mut self,
+        schema: &str,
+        table: &str,
+    ) -> Result<Option<String>, MysqlStatementError> {
         let sql =
             "SELECT TABLE_TYPE FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?";
-        let args = [schema, table].map(|text| Arg::Text(text.to_owned()));
+        let args = [schema, table].map(|text| BindValue::Text(text.to_owned()));
         let found = self.rows(sql, args.into()).await?;
         Ok(found.first().map(|row| row.text(0)).transpose()?)
     }
 
     /// The first row of each of several statements of this program's own making, which are sent as one and never
     /// prepared. An answer of the server that is an error is one of all, except of the last statement.
-    pub async fn script(&mut self, statements: &[String]) -> Result<Script, Failed> {
+    pub async fn script(&mut self, statements: &[String]) -> Result<Script, MysqlStatementError> {
         let allowed = self.begin_statement()?;
         let sql = AssertSqlSafe(statements.join(";\n"));
         let work = first_rows(&mut self.connection, sql, statements.len());
@@ -204,13 +208,13 @@ impl Session {
             rows: rows.collect::<Result<_, _>>()?,
             last_error: last.map(|error| LastError {
                 is_right_missing: is_right_missing(&error),
-                error: scrub(&error),
+                error: map_driver_error(&error),
             }),
         })
     }
 
     /// What `SHOW GRANTS` prints for the account of this connection, asked once. It can hold the hash of a password.
-    pub async fn grants(&mut self) -> Result<Arc<[String]>, Failed> {
+    pub async fn grants(&mut self) -> Result<Arc<[String]>, MysqlStatementError> {
         if let Some(grants) = &self.grants {
             return Ok(grants.clone());
         }
@@ -219,13 +223,13 @@ impl Session {
         let ended = timed(allowed, statement.fetch_all(&mut self.connection)).await;
         let rows = self.end_statement(ended)?;
         let lines = rows.iter().map(|row| Ok(cells(row)?.text(0)?));
-        let grants: Arc<[String]> = lines.collect::<Result<Vec<_>, Failed>>()?.into();
+        let grants: Arc<[String]> = lines.collect::<Result<Vec<_>, MysqlStatementError>>()?.into();
         self.grants = Some(grants.clone());
         Ok(grants)
     }
 
     /// The number of rows that a prepared statement affected.
-    pub async fn execute(&mut self, sql: &str, args: Vec<Arg>) -> Result<u64, Failed> {
+    pub async fn execute(&mut self, sql: &str, args: Vec<BindValue>) -> Result<u64, MysqlStatementError> {
         let allowed = self.begin_statement()?;
         let statement = sqlx::query_with(AssertSqlSafe(sql.to_owned()), arguments(args)?);
         let work = statement.execute(&mut self.connection);
@@ -234,15 +238,15 @@ impl Session {
     }
 
     /// A statement of this program's own making, without values, which servers do not prepare.
-    pub async fn command(&mut self, sql: String) -> Result<(), Failed> {
+    pub async fn command(&mut self, sql: String) -> Result<(), MysqlStatementError> {
         let allowed = self.begin_statement()?;
         let work = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection);
         let ended = timed(allowed, work).await;
         self.end_statement(ended).map(|_| ())
     }
 
-    fn begin_statement(&mut self) -> Result<Option<Duration>, Failed> {
-        if !self.is_sound() {
+    fn begin_statement(&mut self) -> Result<Option<Duration>, MysqlStatementError> {
+        if !self.is_reusable() {
             return Err(failed(EngineErrorKind::Other, "the connection met an error"));
         }
         let left = self
@@ -259,7 +263,7 @@ impl Session {
         Ok(self.limit.into_iter().chain(left).min())
     }
 
-    fn end_statement<T>(&mut self, ended: Ended<T>) -> Result<T, Failed> {
+    fn end_statement<T>(&mut self, ended: Ended<T>) -> Result<T, MysqlStatementError> {
         self.last_used = Instant::now();
         // An error is for this connection the last thing; only success clears the mark.
         self.is_broken = true;
@@ -275,18 +279,18 @@ impl Session {
             }
             Ended::InTime(Err(error)) | Ended::Late(Err(error)) => {
                 self.is_busy = !is_answer(&error) && !is_lost(&error);
-                Err(Failed {
+                Err(MysqlStatementError {
                     is_duplicate: is_duplicate(&error),
                     is_lost: is_lost(&error),
-                    error: scrub(&error),
+                    error: map_driver_error(&error),
                 })
             }
-            Ended::Never => Err(failed(EngineErrorKind::Timeout, "a statement took too long")),
+            Ended::NoResponse => Err(failed(EngineErrorKind::Timeout, "a statement took too long")),
         }
     }
 }
 
-impl fmt::Debug for Session {
+impl fmt::Debug for MysqlConn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
             .field("id", &self.id)
@@ -338,7 +342,7 @@ enum Ended<T> {
     /// After its limit, though it answered.
     Late(Result<T, sqlx::Error>),
     /// Not by itself.
-    Never,
+    NoResponse,
 }
 
 async fn timed<T>(allowed: Option<Duration>, work: impl Future<Output = Result<T, sqlx::Error>>) -> Ended<T> {
@@ -349,27 +353,27 @@ async fn timed<T>(allowed: Option<Duration>, work: impl Future<Output = Result<T
     match tokio::time::timeout(allowed + GRACE, work).await {
         Ok(result) if begun.elapsed() <= allowed => Ended::InTime(result),
         Ok(result) => Ended::Late(result),
-        Err(_) => Ended::Never,
+        Err(_) => Ended::NoResponse,
     }
 }
 
-fn arguments(args: Vec<Arg>) -> Result<MySqlArguments, Failed> {
+fn arguments(args: Vec<BindValue>) -> Result<MySqlArguments, MysqlStatementError> {
     let mut bound = MySqlArguments::default();
     for arg in args {
         let added = match arg {
-            Arg::Null => bound.add(None::<String>),
-            Arg::Int(number) => bound.add(number),
-            Arg::Uint(number) => bound.add(number),
-            Arg::Float(number) => bound.add(number),
-            Arg::Text(text) => bound.add(text),
-            Arg::Bytes(bytes) => bound.add(bytes),
+            BindValue::Null => bound.add(None::<String>),
+            BindValue::Int(number) => bound.add(number),
+            BindValue::Uint(number) => bound.add(number),
+            BindValue::Float(number) => bound.add(number),
+            BindValue::Text(text) => bound.add(text),
+            BindValue::Bytes(bytes) => bound.add(bytes),
         };
         added.map_err(|_| failed(EngineErrorKind::Other, "a value cannot be bound"))?;
     }
     Ok(bound)
 }
 
-fn cells(row: &MySqlRow) -> Result<Cells, Failed> {
+fn cells(row: &MySqlRow) -> Result<Cells, MysqlStatementError> {
     let unreadable = || failed(EngineErrorKind::Unreadable, "a value is not of the expected type");
     let cell = |at| {
         let raw = row.try_get_raw(at).map_err(|_| unreadable())?;
@@ -383,8 +387,8 @@ fn cells(row: &MySqlRow) -> Result<Cells, Failed> {
     (0..row.len()).map(cell).collect::<Result<_, _>>().map(Cells)
 }
 
-fn failed(kind: EngineErrorKind, detail: &str) -> Failed {
-    Failed {
+fn failed(kind: EngineErrorKind, detail: &str) -> MysqlStatementError {
+    MysqlStatementError {
         error: EngineError::new(kind, detail),
         is_duplicate: false,
         is_lost: false,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::connect::Flavor;
-use super::session::{Cells, Failed, Session};
+use super::session::{Cells, MysqlConn, MysqlStatementError};
 use crate::Access;
 use synapsor_source::error::EngineError;
 
@@ -120,7 +120,7 @@ pub struct Settings {
 
 impl Settings {
     /// The settings right after the session's own statements have set them.
-    pub async fn of_new(session: &mut Session) -> Result<Self, Failed> {
+    pub async fn of_new(session: &mut MysqlConn) -> Result<Self, MysqlStatementError> {
         let sql = format!(
             "SHOW SESSION VARIABLES WHERE Variable_name IN ('{}')",
             WATCHED.join("', '")
@@ -139,7 +139,7 @@ impl Settings {
     }
 
     /// The same variables as they are now.
-    pub async fn again(&self, session: &mut Session) -> Result<Self, Failed> {
+    pub async fn again(&self, session: &mut MysqlConn) -> Result<Self, MysqlStatementError> {
         let answer = session.rows(&self.statement(), Vec::new()).await?;
         Ok(self.read(answer.first())?)
     }

@@ -3,12 +3,12 @@
 
 use synapsor_domain::schema::TableSchema;
 
-use super::connect::Lease;
+use super::connect::PgPooledConnection;
 use super::dialect::{Statement, qualified, quote};
 use super::inspect;
-use synapsor_source::catalogue::Severity;
 use synapsor_source::error::{EngineError, EngineErrorKind};
-use synapsor_source::{CheckTarget, Finding};
+use synapsor_source::schema_catalog::Severity;
+use synapsor_source::{Finding, PreflightTarget};
 
 /// Every right of the account on one table, one line each: of the table (empty column) or of a column.
 const RIGHTS: &str = "SELECT v.privilege, ''::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, \
@@ -45,16 +45,16 @@ impl Rights {
 }
 
 /// Collects what was found.
-pub struct Report {
+pub struct PgPreflight {
     pub role: String,
     /// The code of attributes that no right of the database limits.
     pub power_code: &'static str,
     pub findings: Vec<Finding>,
 }
 
-impl Report {
+impl PgPreflight {
     /// Nothing yet, about the account of this connection.
-    pub async fn of(lease: &mut Lease) -> Result<Self, EngineError> {
+    pub async fn of(lease: &mut PgPooledConnection) -> Result<Self, EngineError> {
         Ok(Self {
             role: text(&one(lease, "SELECT current_user::text", &[]).await?, 0),
             power_code: "GRANT_EXCESSIVE",
@@ -85,7 +85,11 @@ impl Report {
     }
 }
 
-pub async fn check_account(lease: &mut Lease, report: &mut Report, schema: &str) -> Result<(), EngineError> {
+pub async fn check_account(
+    lease: &mut PgPooledConnection,
+    report: &mut PgPreflight,
+    schema: &str,
+) -> Result<(), EngineError> {
     let row = one(lease, ACCOUNT, &[schema]).await?;
     if row.is_empty() {
         let what = format!("there is no schema `{schema}`");
@@ -117,9 +121,9 @@ pub async fn check_account(lease: &mut Lease, report: &mut Report, schema: &str)
 
 /// The shape of the table, if there is one; reports what of the target is not there.
 pub async fn check_columns(
-    lease: &mut Lease,
-    report: &mut Report,
-    target: &CheckTarget,
+    lease: &mut PgPooledConnection,
+    report: &mut PgPreflight,
+    target: &PreflightTarget,
 ) -> Result<Option<TableSchema>, EngineError> {
     let shape = match inspect::shape(lease, &target.schema, &target.table).await {
         Ok(shape) => shape,
@@ -139,7 +143,12 @@ pub async fn check_columns(
 }
 
 /// Rights that the target needs on columns that are there.
-pub fn missing_rights(report: &mut Report, target: &CheckTarget, shape: &TableSchema, rights: &Rights) {
+pub fn missing_rights(
+    report: &mut PgPreflight,
+    target: &PreflightTarget,
+    shape: &TableSchema,
+    rights: &Rights,
+) {
     let name = qualified(&target.schema, &target.table);
     for (right, columns) in [("SELECT", &target.reads), ("UPDATE", &target.writes)] {
         let missing: Vec<&String> = columns
@@ -161,7 +170,11 @@ pub fn missing_rights(report: &mut Report, target: &CheckTarget, shape: &TableSc
     }
 }
 
-pub async fn rights(lease: &mut Lease, schema: &str, table: &str) -> Result<Rights, EngineError> {
+pub async fn rights(
+    lease: &mut PgPooledConnection,
+    schema: &str,
+    table: &str,
+) -> Result<Rights, EngineError> {
     let rows = lease.fetch(statement(RIGHTS, &[schema, table])).await?;
     let pairs = rows.iter().map(|row| (text(row, 0), text(row, 1)));
     let (table, columns): (Vec<_>, Vec<_>) = pairs.partition(|(_, column)| column.is_empty());
@@ -172,7 +185,7 @@ pub async fn rights(lease: &mut Lease, schema: &str, table: &str) -> Result<Righ
 }
 
 pub async fn one(
-    lease: &mut Lease,
+    lease: &mut PgPooledConnection,
     sql: &str,
     parameters: &[&str],
 ) -> Result<Vec<Option<String>>, EngineError> {

@@ -16,9 +16,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::error::Elapsed;
 
 use super::dialect::Statement;
-use super::scrub::scrub;
+use super::error_map::scrub;
 use super::url::{ServerUrl, UrlSslMode};
-use crate::credential::{Credential, Material};
+use crate::credential::{Credential, CredentialMaterial};
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
 /// Connections of one kind that are open at the same time.
@@ -100,7 +100,7 @@ pub(super) const FACTS: &str = "'fact', pg_catalog.pg_backend_pid()::text, \
 
 /// What the server says of itself and of the session.
 #[derive(Debug, Clone)]
-pub struct Facts {
+pub struct ServerFacts {
     pub process_id: i32,
     /// Microseconds since the epoch: a process number alone may be another one's by now.
     process_started: i64,
@@ -113,7 +113,7 @@ pub struct Facts {
     pub isolation: String,
 }
 
-impl Facts {
+impl ServerFacts {
     /// The server process that serves the connection, with its start.
     pub const fn process(&self) -> (i32, i64) {
         (self.process_id, self.process_started)
@@ -143,28 +143,28 @@ impl Facts {
 
 /// Which sessions a connector opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub enum ConnectionPurpose {
     Reading,
     Writing,
 }
 
 /// Opens connections of one purpose and keeps the healthy ones.
-pub struct Connections {
+pub struct PgPool {
     credential: Credential,
-    purpose: Purpose,
+    purpose: ConnectionPurpose,
     statement_timeout: Duration,
-    idle: Mutex<Vec<Session>>,
+    idle: Mutex<Vec<PgConn>>,
     turns: Arc<Semaphore>,
     generation: Mutex<Option<(Instant, Digest)>>,
     /// One connection that stops statements of the others.
-    canceller: tokio::sync::Mutex<Option<Session>>,
+    canceller: tokio::sync::Mutex<Option<PgConn>>,
 }
 
 /// One open connection.
-pub struct Session {
+pub struct PgConn {
     connection: PgConnection,
     /// As of its opening.
-    pub facts: Facts,
+    pub facts: ServerFacts,
     /// Whether the session is only lent for a transaction: nothing may be left in it.
     pub is_pooled: bool,
     /// Its settings as of its opening.
@@ -173,7 +173,7 @@ pub struct Session {
     opened_at: Instant,
 }
 
-impl Session {
+impl PgConn {
     /// Whether the session is as it was opened. Code of others that ran with a statement can have changed its settings,
     /// or have put statements of its own in the place of ours.
     async fn is_as_opened(&mut self) -> bool {
@@ -230,8 +230,8 @@ impl StatementCounts {
     }
 }
 
-impl Connections {
-    pub fn new(credential: Credential, purpose: Purpose, statement_timeout: Duration) -> Self {
+impl PgPool {
+    pub fn new(credential: Credential, purpose: ConnectionPurpose, statement_timeout: Duration) -> Self {
         Self {
             credential,
             purpose,
@@ -248,7 +248,7 @@ impl Connections {
     }
 
     /// A connection for one piece of work, and whether it was kept from earlier work.
-    pub async fn lease(self: &Arc<Self>) -> Result<(Lease, bool), EngineError> {
+    pub async fn lease(self: &Arc<Self>) -> Result<(PgPooledConnection, bool), EngineError> {
         let wait = tokio::time::timeout(self.statement_timeout, self.turns.clone().acquire_owned());
         let Ok(Ok(turn)) = wait.await else {
             return Err(EngineError::new(
@@ -263,7 +263,7 @@ impl Connections {
             Some(session) => session,
             None => self.open().await?,
         };
-        let lease = Lease {
+        let lease = PgPooledConnection {
             held: Some((session, turn)),
             home: self.clone(),
             is_running: false,
@@ -271,7 +271,7 @@ impl Connections {
         Ok((lease, is_kept))
     }
 
-    fn take_idle(&self, generation: Digest) -> Option<Session> {
+    fn take_idle(&self, generation: Digest) -> Option<PgConn> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(session) = idle.pop() {
             if session.generation == generation && session.opened_at.elapsed() < CONNECTION_AGE_MAX {
@@ -293,7 +293,7 @@ impl Connections {
         Ok(generation)
     }
 
-    async fn open(&self) -> Result<Session, EngineError> {
+    async fn open(&self) -> Result<PgConn, EngineError> {
         match tokio::time::timeout(CONNECT_TIMEOUT, self.connect()).await {
             Ok(opened) => opened,
             Err(_) => Err(EngineError::new(
@@ -303,7 +303,7 @@ impl Connections {
         }
     }
 
-    async fn connect(&self) -> Result<Session, EngineError> {
+    async fn connect(&self) -> Result<PgConn, EngineError> {
         let material = self.credential.read()?;
         let refused =
             |refusal: PublicError| EngineError::new(EngineErrorKind::Unavailable, refusal.code.to_string());
@@ -313,17 +313,17 @@ impl Connections {
             options = options.options(EXACT_SETTINGS).options(self.session_settings());
         }
         let mut connection = options.connect().await.map_err(|error| scrub(&error))?;
-        let opening = format!("{}; {}", Facts::statement(), settings_statement());
+        let opening = format!("{}; {}", ServerFacts::statement(), settings_statement());
         let rows = batch(&mut connection, opening).await?;
         let settings = rows.last().and_then(|row| row.first().cloned().flatten());
-        let facts = Facts::of_row(rows.first().map_or(&[], Vec::as_slice))?;
-        if self.purpose == Purpose::Reading && !url.is_pooled && !facts.is_read_only {
+        let facts = ServerFacts::of_row(rows.first().map_or(&[], Vec::as_slice))?;
+        if self.purpose == ConnectionPurpose::Reading && !url.is_pooled && !facts.is_read_only {
             return Err(EngineError::new(
                 EngineErrorKind::Denied,
                 "the session for reading is not read only",
             ));
         }
-        Ok(Session {
+        Ok(PgConn {
             connection,
             facts,
             is_pooled: url.is_pooled,
@@ -336,13 +336,13 @@ impl Connections {
     fn session_settings(&self) -> Vec<(&'static str, String)> {
         let mut settings = timeouts(self.statement_timeout);
         settings.push(("default_transaction_isolation", "read committed".to_owned()));
-        if self.purpose == Purpose::Reading {
+        if self.purpose == ConnectionPurpose::Reading {
             settings.push(("default_transaction_read_only", "on".to_owned()));
         }
         settings
     }
 
-    fn give_back(&self, session: Session) {
+    fn give_back(&self, session: PgConn) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < CONNECTIONS_MAX {
             idle.push(session);
@@ -350,7 +350,7 @@ impl Connections {
     }
 
     /// Stops what runs on a connection and closes it. A process that has not begun yet overhears the first call.
-    async fn stop(&self, mut session: Session) {
+    async fn stop(&self, mut session: PgConn) {
         for _ in 0..CANCELS_MAX {
             self.cancel(&session.facts).await;
             if tokio::time::timeout(CANCEL_TIMEOUT, session.connection.ping())
@@ -363,7 +363,7 @@ impl Connections {
     }
 
     /// Stops what another process of the server runs for this role.
-    async fn cancel(&self, facts: &Facts) {
+    async fn cancel(&self, facts: &ServerFacts) {
         let mut canceller = self.canceller.lock().await;
         let kept = canceller
             .take()
@@ -387,7 +387,7 @@ impl Connections {
     }
 }
 
-impl fmt::Debug for Connections {
+impl fmt::Debug for PgPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connections")
             .field("purpose", &self.purpose)
@@ -406,19 +406,19 @@ pub fn timeouts(statement: Duration) -> Vec<(&'static str, String)> {
 }
 
 /// A connection in use. Given back it is kept; dropped it is closed, and what still runs on it is stopped.
-pub struct Lease {
-    held: Option<(Session, OwnedSemaphorePermit)>,
-    home: Arc<Connections>,
+pub struct PgPooledConnection {
+    held: Option<(PgConn, OwnedSemaphorePermit)>,
+    home: Arc<PgPool>,
     is_running: bool,
 }
 
-impl Lease {
-    pub fn facts(&self) -> &Facts {
+impl PgPooledConnection {
+    pub fn facts(&self) -> &ServerFacts {
         &self.held().facts
     }
 
     /// The process that serves now; behind a pooler every transaction may have another one.
-    pub fn set_facts(&mut self, facts: Facts) {
+    pub fn set_facts(&mut self, facts: ServerFacts) {
         if let Some((session, _)) = &mut self.held {
             session.facts = facts;
         }
@@ -428,7 +428,7 @@ impl Lease {
         self.held().is_pooled
     }
 
-    fn held(&self) -> &Session {
+    fn held(&self) -> &PgConn {
         let (session, _) = self
             .held
             .as_ref()
@@ -442,23 +442,26 @@ impl Lease {
     }
 
     /// As [`Lease::fetch`], with the driver's own error.
-    pub async fn fetch_or_fail(&mut self, statement: Statement) -> Result<Vec<Vec<Option<String>>>, Failed> {
+    pub async fn fetch_or_fail(
+        &mut self,
+        statement: Statement,
+    ) -> Result<Vec<Vec<Option<String>>>, PgStatementError> {
         let rows = self.rows(statement).await?;
-        texts(&rows).map_err(|_| Failed::Late)
+        texts(&rows).map_err(|_| PgStatementError::Late)
     }
 
-    async fn rows(&mut self, statement: Statement) -> Result<Vec<PgRow>, Failed> {
+    async fn rows(&mut self, statement: Statement) -> Result<Vec<PgRow>, PgStatementError> {
         let (is_pooled, deadline) = (self.is_pooled(), self.deadline());
-        let arguments = arguments(&statement.parameters).map_err(Failed::Driver)?;
+        let arguments = arguments(&statement.parameters).map_err(PgStatementError::Driver)?;
         let query = sqlx::query_with(AssertSqlSafe(statement.sql), arguments).persistent(!is_pooled);
         let done = tokio::time::timeout(deadline, query.fetch_all(self.start())).await;
         self.settle(done)
     }
 
     /// The number of rows that one statement changed.
-    pub async fn execute(&mut self, statement: Statement) -> Result<u64, Failed> {
+    pub async fn execute(&mut self, statement: Statement) -> Result<u64, PgStatementError> {
         let (is_pooled, deadline) = (self.is_pooled(), self.deadline());
-        let arguments = arguments(&statement.parameters).map_err(Failed::Driver)?;
+        let arguments = arguments(&statement.parameters).map_err(PgStatementError::Driver)?;
         let query = sqlx::query_with(AssertSqlSafe(statement.sql), arguments).persistent(!is_pooled);
         let done = tokio::time::timeout(deadline, query.execute(self.start())).await;
         Ok(self.settle(done)?.rows_affected())
@@ -495,10 +498,10 @@ impl Lease {
         &mut session.connection
     }
 
-    fn settle<T>(&mut self, done: Result<Result<T, sqlx::Error>, Elapsed>) -> Result<T, Failed> {
-        let done = done.map_err(|_| Failed::Late)?;
+    fn settle<T>(&mut self, done: Result<Result<T, sqlx::Error>, Elapsed>) -> Result<T, PgStatementError> {
+        let done = done.map_err(|_| PgStatementError::Late)?;
         self.is_running = false;
-        done.map_err(Failed::Driver)
+        done.map_err(PgStatementError::Driver)
     }
 
     /// Statements that were prepared on the connection; absent where none is.
@@ -513,7 +516,7 @@ impl Lease {
         let Some((mut session, turn)) = self.held.take() else {
             return;
         };
-        if self.home.purpose == Purpose::Writing || session.is_pooled {
+        if self.home.purpose == ConnectionPurpose::Writing || session.is_pooled {
             self.home.give_back(session);
             return;
         }
@@ -527,7 +530,7 @@ impl Lease {
     }
 }
 
-impl Drop for Lease {
+impl Drop for PgPooledConnection {
     fn drop(&mut self) {
         let Some((session, turn)) = self.held.take() else {
             return;
@@ -549,17 +552,19 @@ impl Drop for Lease {
 
 /// Why a statement gave nothing.
 #[derive(Debug)]
-pub enum Failed {
+pub enum PgStatementError {
     /// No answer within the time that the server has and a little more.
     Late,
     Driver(sqlx::Error),
 }
 
-impl Failed {
+impl PgStatementError {
     pub fn scrubbed(&self) -> EngineError {
         match self {
-            Failed::Late => EngineError::new(EngineErrorKind::Timeout, "the server did not answer in time"),
-            Failed::Driver(error) => scrub(error),
+            PgStatementError::Late => {
+                EngineError::new(EngineErrorKind::Timeout, "the server did not answer in time")
+            }
+            PgStatementError::Driver(error) => scrub(error),
         }
     }
 }
@@ -594,7 +599,7 @@ fn texts(rows: &[PgRow]) -> Result<Vec<Vec<Option<String>>>, EngineError> {
         .map_err(|error| scrub(&error))
 }
 
-fn options(url: &ServerUrl, material: &Material) -> Result<PgConnectOptions, PublicError> {
+fn options(url: &ServerUrl, material: &CredentialMaterial) -> Result<PgConnectOptions, PublicError> {
     let mut options = PgConnectOptions::new_without_pgpass()
         .port(url.port)
         .username(&url.user)
@@ -626,7 +631,7 @@ fn options(url: &ServerUrl, material: &Material) -> Result<PgConnectOptions, Pub
 }
 
 /// Whether the URL can be used at all.
-pub fn check_url(material: &Material) -> Result<(), PublicError> {
+pub fn check_url(material: &CredentialMaterial) -> Result<(), PublicError> {
     options(&ServerUrl::parse(material.url.expose())?, material).map(|_| ())
 }
 

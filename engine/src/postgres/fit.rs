@@ -8,7 +8,7 @@ use synapsor_domain::limits::VALUE_BYTES_MAX;
 use synapsor_domain::schema::TableColumn;
 use synapsor_domain::value::{Value, ValueKind};
 
-use super::moment;
+use super::datetime;
 use super::types::{Family, is_plain_number, is_uuid, underlying};
 
 /// The value exactly as the column would hold it.
@@ -98,20 +98,20 @@ fn of_text(column: &TableColumn, family: Family, text: &str) -> Result<Value, Pu
         )),
         Family::Uuid if is_uuid(text) => Ok(Value::exact(ValueKind::Uuid, text)),
         Family::Uuid => Err(misfit(column, "it takes a UUID in lower case with its hyphens")),
-        Family::Date => formed(ValueKind::Date, moment::date(text), "a date as 2026-01-31"),
+        Family::Date => formed(ValueKind::Date, datetime::date(text), "a date as 2026-01-31"),
         Family::Time(digits) => formed(
             ValueKind::Time,
-            moment::time(text, digits),
+            datetime::time(text, digits),
             &format!("a time as 13:05:59 with at most {digits} digits after the point"),
         ),
         Family::Timestamp(digits) => formed(
             ValueKind::Ts,
-            moment::timestamp(text, digits),
+            datetime::timestamp(text, digits),
             &format!("2026-01-31 13:05:59 without a zone, with at most {digits} digits after the point"),
         ),
         Family::Timestamptz(digits) => formed(
             ValueKind::Tstz,
-            moment::timestamp_utc(text, digits),
+            datetime::timestamp_utc(text, digits),
             &format!("2026-01-31 13:05:59Z, in UTC, with at most {digits} digits after the point"),
         ),
         Family::Json => match serde_json::from_str::<Json>(text) {

@@ -5,13 +5,13 @@ use serde::Deserialize;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::schema::{Definition, InboundForeignKey, TableColumn, TableSchema};
 
-use super::connect::Lease;
+use super::connect::PgPooledConnection;
 use super::dialect::Statement;
 use super::foreign_code::{self, NO_TABLE};
 use super::receipt_form::{Difference, receipt_form};
-use synapsor_source::catalogue::{ForeignKey, Index, TABLES_MAX, Table, Unique};
 use synapsor_source::error::{EngineError, EngineErrorKind};
-use synapsor_source::{Catalogue, ReceiptTable};
+use synapsor_source::schema_catalog::{ForeignKey, Index, TABLES_MAX, Table, Unique};
+use synapsor_source::{ReceiptTable, SchemaCatalog};
 
 /// Where receipts are unless the contract says otherwise.
 const RECEIPT_SCHEMA: &str = "public";
@@ -161,7 +161,11 @@ struct DescribedKey {
 }
 
 /// The table as the catalogue describes it now.
-pub async fn describe(lease: &mut Lease, schema: &str, table: &str) -> Result<Described, EngineError> {
+pub async fn describe(
+    lease: &mut PgPooledConnection,
+    schema: &str,
+    table: &str,
+) -> Result<Described, EngineError> {
     let statement = Statement {
         sql: format!("{DESCRIBE} AND n.nspname = $1::text AND c.relname = $2::text"),
         parameters: vec![Some(schema.to_owned()), Some(table.to_owned())],
@@ -173,14 +177,21 @@ pub async fn describe(lease: &mut Lease, schema: &str, table: &str) -> Result<De
 }
 
 /// The table's shape with the code that a change of one of its rows runs.
-pub async fn shape(lease: &mut Lease, schema: &str, table: &str) -> Result<TableSchema, EngineError> {
+pub async fn shape(
+    lease: &mut PgPooledConnection,
+    schema: &str,
+    table: &str,
+) -> Result<TableSchema, EngineError> {
     let described = describe(lease, schema, table).await?;
     let mut shape = described.shape();
     shape.foreign_code = foreign_code::read(lease, described.oid, NO_TABLE).await?.code;
     Ok(shape)
 }
 
-async fn described(lease: &mut Lease, statement: Statement) -> Result<Vec<Described>, EngineError> {
+async fn described(
+    lease: &mut PgPooledConnection,
+    statement: Statement,
+) -> Result<Vec<Described>, EngineError> {
     let rows = lease.fetch(statement).await?;
     let texts = rows
         .into_iter()
@@ -380,7 +391,7 @@ pub fn receipt_schema(receipts: &ReceiptTable) -> &str {
 
 /// Why the receipt table cannot be used, with the statements that make a good one; empty if it can.
 pub async fn receipt_problems(
-    lease: &mut Lease,
+    lease: &mut PgPooledConnection,
     receipts: &ReceiptTable,
 ) -> Result<Vec<String>, EngineError> {
     let form = receipt_form(lease, receipts).await?;
@@ -395,7 +406,10 @@ pub async fn receipt_problems(
 }
 
 /// Every table and view of which this account may read something.
-pub async fn catalogue(lease: &mut Lease, schema: Option<&str>) -> Result<Catalogue, EngineError> {
+pub async fn catalogue(
+    lease: &mut PgPooledConnection,
+    schema: Option<&str>,
+) -> Result<SchemaCatalog, EngineError> {
     const OWN: &str = "n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'";
     let schemas = lease
         .fetch(Statement {
@@ -421,7 +435,7 @@ pub async fn catalogue(lease: &mut Lease, schema: Option<&str>) -> Result<Catalo
     .await?;
     let truncated = tables.len() > TABLES_MAX;
     tables.truncate(TABLES_MAX);
-    Ok(Catalogue {
+    Ok(SchemaCatalog {
         product: format!("PostgreSQL {}", lease.facts().version),
         account: account.unwrap_or_default(),
         schemas: schemas

@@ -4,16 +4,16 @@
 
 pub mod check;
 pub mod connect;
+pub mod datetime;
 pub mod dialect;
+pub mod error_map;
 pub mod fit;
 pub mod foreign_code;
 pub mod inspect;
-pub mod moment;
 pub mod notice;
 pub mod read;
-pub mod reading;
+pub mod read_check;
 pub mod receipt_form;
-pub mod scrub;
 pub mod shapes;
 pub mod types;
 pub mod url;
@@ -28,14 +28,14 @@ use synapsor_domain::schema::{TableColumn, TableSchema};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::value::Value;
 
-use self::connect::{Connections, EXACT_SETTINGS, Facts, Lease, Purpose, timeouts};
-use self::scrub::is_lost;
+use self::connect::{ConnectionPurpose, EXACT_SETTINGS, PgPool, PgPooledConnection, ServerFacts, timeouts};
+use self::error_map::is_lost;
 use self::shapes::Shapes;
 use crate::{Access, Credential};
 use synapsor_source::error::EngineError;
 use synapsor_source::switch_row::FIRST_KEY;
 use synapsor_source::{
-    Catalogue, CheckTarget, Engine, Finding, Reading, ReceiptTable, RowMark, RowPlan, SourceReceipts,
+    Engine, Finding, PreflightTarget, ReceiptTable, RowMark, RowPlan, RowSet, SchemaCatalog, SourceReceipts,
     StoredReceipt,
 };
 
@@ -47,9 +47,9 @@ pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct PostgresEngine {
     pub receipts: ReceiptTable,
     pub shapes: Arc<Shapes>,
-    readers: Arc<Connections>,
+    readers: Arc<PgPool>,
     /// Only with a credential for writing.
-    pub writers: Option<Arc<Connections>>,
+    pub writers: Option<Arc<PgPool>>,
 }
 
 impl PostgresEngine {
@@ -71,21 +71,25 @@ impl PostgresEngine {
         let timeout = statement_timeout.unwrap_or(STATEMENT_TIMEOUT);
         let writers = (access == Access::Write).then(|| {
             let timeout = timeout.min(STATEMENT_TIMEOUT);
-            Arc::new(Connections::new(credential.clone(), Purpose::Writing, timeout))
+            Arc::new(PgPool::new(
+                credential.clone(),
+                ConnectionPurpose::Writing,
+                timeout,
+            ))
         });
         Ok(Self {
             receipts,
             shapes: Arc::default(),
-            readers: Arc::new(Connections::new(credential, Purpose::Reading, timeout)),
+            readers: Arc::new(PgPool::new(credential, ConnectionPurpose::Reading, timeout)),
             writers,
         })
     }
 
     /// Runs `work` on a read-only connection; once more on another if a kept one turned out to be gone. The work
     /// gives the connection back with what it found.
-    async fn read_only<T, F>(&self, work: impl Fn(Lease) -> F) -> Result<T, EngineError>
+    async fn read_only<T, F>(&self, work: impl Fn(PgPooledConnection) -> F) -> Result<T, EngineError>
     where
-        F: Future<Output = Result<(Lease, T), EngineError>>,
+        F: Future<Output = Result<(PgPooledConnection, T), EngineError>>,
     {
         loop {
             let (lease, is_kept) = self.readers.lease().await?;
@@ -96,9 +100,13 @@ impl PostgresEngine {
         }
     }
 
-    async fn read_on<T, F>(&self, mut lease: Lease, work: impl Fn(Lease) -> F) -> Result<T, EngineError>
+    async fn read_on<T, F>(
+        &self,
+        mut lease: PgPooledConnection,
+        work: impl Fn(PgPooledConnection) -> F,
+    ) -> Result<T, EngineError>
     where
-        F: Future<Output = Result<(Lease, T), EngineError>>,
+        F: Future<Output = Result<(PgPooledConnection, T), EngineError>>,
     {
         if !lease.is_pooled() {
             let (lease, found) = work(lease).await?;
@@ -112,10 +120,10 @@ impl PostgresEngine {
         let opening = format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; {}; {}",
             connect::local_settings(&settings),
-            Facts::statement()
+            ServerFacts::statement()
         );
         let rows = lease.batch(opening).await?;
-        lease.set_facts(Facts::of_row(rows.last().map_or(&[], Vec::as_slice))?);
+        lease.set_facts(ServerFacts::of_row(rows.last().map_or(&[], Vec::as_slice))?);
         let (mut lease, found) = work(lease).await?;
         lease.batch("ROLLBACK".to_owned()).await?;
         lease.give_back();
@@ -139,8 +147,8 @@ impl Engine for PostgresEngine {
 
     async fn identity(&self) -> Result<String, EngineError> {
         self.read_only(|mut lease| async move {
-            let rows = lease.batch(Facts::statement()).await?;
-            let facts = Facts::of_row(rows.last().map_or(&[], Vec::as_slice))?;
+            let rows = lease.batch(ServerFacts::statement()).await?;
+            let facts = ServerFacts::of_row(rows.last().map_or(&[], Vec::as_slice))?;
             Ok((lease, facts.identity))
         })
         .await
@@ -169,7 +177,7 @@ impl Engine for PostgresEngine {
         fit::fit(column, value)
     }
 
-    async fn read(&self, plan: &RowPlan) -> Result<Reading, EngineError> {
+    async fn read(&self, plan: &RowPlan) -> Result<RowSet, EngineError> {
         let read = self.read_only(|mut lease| async move {
             let shape = self
                 .shapes
@@ -177,13 +185,13 @@ impl Engine for PostgresEngine {
                 .await?;
             let rows = read::rows(&mut lease, plan, &shape).await?;
             let identity = lease.facts().identity.clone();
-            Ok((lease, Reading { identity, rows }))
+            Ok((lease, RowSet { identity, rows }))
         });
         read.await
             .inspect_err(|_| self.shapes.forget(&plan.schema, &plan.table))
     }
 
-    async fn catalogue(&self, schema: Option<&str>) -> Result<Catalogue, EngineError> {
+    async fn catalogue(&self, schema: Option<&str>) -> Result<SchemaCatalog, EngineError> {
         self.read_only(|mut lease| async move {
             let found = inspect::catalogue(&mut lease, schema).await?;
             Ok((lease, found))
@@ -191,9 +199,9 @@ impl Engine for PostgresEngine {
         .await
     }
 
-    async fn check_reading(&self, target: &CheckTarget) -> Result<Vec<Finding>, EngineError> {
+    async fn check_reading(&self, target: &PreflightTarget) -> Result<Vec<Finding>, EngineError> {
         self.read_only(|mut lease| async move {
-            let found = reading::check(&mut lease, target).await?;
+            let found = read_check::check(&mut lease, target).await?;
             Ok((lease, found))
         })
         .await

@@ -5,7 +5,7 @@ use synapsor_domain::limits::ROW_BYTES_MAX;
 use synapsor_domain::schema::TableSchema;
 use synapsor_domain::value::{ColumnValue, Value};
 
-use super::connect::{FACTS, Facts, Lease};
+use super::connect::{FACTS, PgPooledConnection, ServerFacts};
 use super::dialect::{self, Scope, Statement};
 use super::inspect::receipt_schema;
 use super::types::Family;
@@ -27,7 +27,7 @@ const RECEIPT_TEXTS: &str = "proposal_id, proposal_digest, outcome, reason, rows
 
 /// The rows of a plan, at most two.
 pub async fn rows(
-    lease: &mut Lease,
+    lease: &mut PgPooledConnection,
     plan: &RowPlan,
     shape: &TableSchema,
 ) -> Result<Vec<Vec<ColumnValue>>, EngineError> {
@@ -93,7 +93,7 @@ fn exact_values(
 /// The receipt of a proposal as this connection sees it, those of up to [`KNOWN_RECEIPTS_MAX`] others, and every freeze
 /// and lift.
 pub async fn receipts(
-    lease: &mut Lease,
+    lease: &mut PgPooledConnection,
     receipts: &ReceiptTable,
     proposal_id: &str,
     known: &[&str],
@@ -134,7 +134,7 @@ fn select_receipts(receipts: &ReceiptTable, proposal_id: &str, known: &[&str]) -
 
 /// The receipts of some proposals, with the identity of a primary; see `Engine::find_receipts`.
 pub async fn receipts_of(
-    lease: &mut Lease,
+    lease: &mut PgPooledConnection,
     receipts: &ReceiptTable,
     ids: &[ProposalId],
 ) -> Result<SourceReceipts, EngineError> {
@@ -152,7 +152,7 @@ pub async fn receipts_of(
     let rows = lease.fetch(statement).await?;
     let missing = || EngineError::new(EngineErrorKind::Unavailable, "the server did not answer");
     let facts = rows.first().and_then(|row| row.get(RECEIPT_COLUMNS_COUNT..));
-    let facts = Facts::of_row(facts.ok_or_else(missing)?)?;
+    let facts = ServerFacts::of_row(facts.ok_or_else(missing)?)?;
     if facts.is_standby {
         let text = "the server is a standby; what it lacks can be on its way";
         return Err(EngineError::new(EngineErrorKind::Unavailable, text));
@@ -166,7 +166,7 @@ pub async fn receipts_of(
 
 /// Receipts before a mark, newest first by their time.
 pub async fn receipts_before(
-    lease: &mut Lease,
+    lease: &mut PgPooledConnection,
     receipts: &ReceiptTable,
     before: Option<&RowMark>,
     rows_max: u32,
@@ -195,7 +195,7 @@ pub async fn receipts_before(
 
 /// Receipts by their time, oldest first.
 pub async fn receipts_since(
-    lease: &mut Lease,
+    lease: &mut PgPooledConnection,
     receipts: &ReceiptTable,
     from: String,
     rows_max: u32,

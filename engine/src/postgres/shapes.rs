@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use synapsor_domain::schema::TableSchema;
 
-use super::connect::Lease;
+use super::connect::PgPooledConnection;
 use super::inspect;
 use synapsor_source::SHAPE_AGE_MAX;
 use synapsor_source::error::EngineError;
@@ -33,7 +33,7 @@ impl Shapes {
     /// A shape that is young enough, read anew if there is none.
     pub async fn kept_or_read(
         &self,
-        lease: &mut Lease,
+        lease: &mut PgPooledConnection,
         schema: &str,
         table: &str,
     ) -> Result<Arc<TableSchema>, EngineError> {
@@ -46,7 +46,7 @@ impl Shapes {
     /// The shape as it is now, kept from here on.
     pub async fn read(
         &self,
-        lease: &mut Lease,
+        lease: &mut PgPooledConnection,
         schema: &str,
         table: &str,
     ) -> Result<Arc<TableSchema>, EngineError> {

@@ -15,7 +15,7 @@ use rusqlite::{Connection, OpenFlags};
 use serde::{Deserialize, Serialize};
 use synapsor_domain::error::PublicError;
 
-use super::scrub::scrub;
+use super::error_map::scrub;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
 /// Read-only connections at one time; further reads wait.
@@ -164,7 +164,7 @@ impl DatabaseFile {
                 "the file was replaced while it was opened",
             ));
         }
-        let deadline = Arc::new(Deadline::default());
+        let deadline = Arc::new(StatementDeadline::default());
         let watch = deadline.clone();
         connection
             .progress_handler(STEPS_PER_CHECK, Some(move || watch.has_passed()))
@@ -203,7 +203,7 @@ impl fmt::Debug for DatabaseFile {
 /// An open connection with the deadline that its statements obey.
 pub struct Opened {
     pub connection: Connection,
-    pub deadline: Arc<Deadline>,
+    pub deadline: Arc<StatementDeadline>,
     stamp: (u64, u64),
 }
 
@@ -214,13 +214,13 @@ impl fmt::Debug for Opened {
 }
 
 /// When running statements must stop; far away until it is set.
-pub struct Deadline {
+pub struct StatementDeadline {
     base: Instant,
     /// Milliseconds after `base`.
     at_ms: AtomicU64,
 }
 
-impl Default for Deadline {
+impl Default for StatementDeadline {
     fn default() -> Self {
         Self {
             base: Instant::now(),
@@ -229,7 +229,7 @@ impl Default for Deadline {
     }
 }
 
-impl Deadline {
+impl StatementDeadline {
     pub fn set(&self, from_now: Duration) {
         let at = self.base.elapsed().saturating_add(from_now).as_millis();
         self.at_ms

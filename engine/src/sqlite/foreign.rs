@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use synapsor_domain::foreign_code::{CodeForm, ForeignCode, ForeignCodeKind};
 use synapsor_domain::schema::TableSchema;
 
-use super::scrub::scrub;
+use super::error_map::scrub;
 use super::sql::{self, Token};
 use super::trigger::Trigger;
 use synapsor_source::EngineError;

@@ -7,12 +7,12 @@ use synapsor_domain::digest::Digest;
 use synapsor_domain::schema::{Definition, InboundForeignKey, TableColumn, TableSchema};
 
 use super::dialect::{self, SCHEMA};
+use super::error_map::scrub;
 use super::foreign;
 use super::read::require_schema;
-use super::scrub::scrub;
-use synapsor_source::catalogue::{ForeignKey, Index, TABLES_MAX, Table, Unique};
 use synapsor_source::error::{EngineError, EngineErrorKind};
-use synapsor_source::{Catalogue, RowPlan};
+use synapsor_source::schema_catalog::{ForeignKey, Index, TABLES_MAX, Table, Unique};
+use synapsor_source::{RowPlan, SchemaCatalog};
 
 /// One line of the list of tables.
 struct Listed {
@@ -261,7 +261,7 @@ pub fn select_row_number(plan: &RowPlan, name: &str) -> String {
 }
 
 /// Every table and view of the file.
-pub fn catalogue(connection: &Connection, schema: Option<&str>) -> Result<Catalogue, EngineError> {
+pub fn catalogue(connection: &Connection, schema: Option<&str>) -> Result<SchemaCatalog, EngineError> {
     if let Some(schema) = schema {
         require_schema(schema)?;
     }
@@ -282,7 +282,7 @@ pub fn catalogue(connection: &Connection, schema: Option<&str>) -> Result<Catalo
         .take(TABLES_MAX)
         .map(|name| described(connection, name))
         .collect();
-    Ok(Catalogue {
+    Ok(SchemaCatalog {
         product: format!("SQLite {}", rusqlite::version()),
         account: "the owner of the file".to_owned(),
         schemas: vec![SCHEMA.to_owned()],

@@ -4,13 +4,13 @@
 
 pub mod connect;
 pub mod dialect;
+pub mod error_map;
 mod foreign;
 pub mod inspect;
 pub mod read;
-pub mod reading;
+pub mod read_check;
 pub mod receipts;
 pub mod sample;
-pub mod scrub;
 mod sql;
 mod trigger;
 
@@ -25,11 +25,11 @@ use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::value::Value;
 use tokio::sync::Semaphore;
 
-use self::connect::{DatabaseFile, Deadline, Opened, READERS_MAX, Readers};
+use self::connect::{DatabaseFile, Opened, READERS_MAX, Readers, StatementDeadline};
 use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::switch_row::FIRST_KEY;
 use synapsor_source::{
-    Catalogue, CheckTarget, Engine, Finding, Reading, RowMark, RowPlan, SourceReceipts, StoredReceipt,
+    Engine, Finding, PreflightTarget, RowMark, RowPlan, RowSet, SchemaCatalog, SourceReceipts, StoredReceipt,
 };
 
 /// How long a read may take unless the contract says less.
@@ -81,7 +81,7 @@ impl SqliteEngine {
             }
         };
         let (readers, timeout) = (self.readers.clone(), self.statement_timeout);
-        let (on_thread, interest) = Interest::pair();
+        let (on_thread, interest) = CancelOnDrop::pair();
         let done = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             readers.with(|opened| {
@@ -132,10 +132,10 @@ impl Engine for SqliteEngine {
         dialect::fit(column, value)
     }
 
-    async fn read(&self, plan: &RowPlan) -> Result<Reading, EngineError> {
+    async fn read(&self, plan: &RowPlan) -> Result<RowSet, EngineError> {
         let (plan, file) = (plan.clone(), self.file.clone());
         self.read_only(move |opened| {
-            Ok(Reading {
+            Ok(RowSet {
                 identity: read::identity(&opened.connection, &file)?,
                 rows: read::rows(&opened.connection, &plan)?,
             })
@@ -143,14 +143,14 @@ impl Engine for SqliteEngine {
         .await
     }
 
-    async fn catalogue(&self, schema: Option<&str>) -> Result<Catalogue, EngineError> {
+    async fn catalogue(&self, schema: Option<&str>) -> Result<SchemaCatalog, EngineError> {
         let schema = schema.map(ToOwned::to_owned);
         self.read_only(move |opened| inspect::catalogue(&opened.connection, schema.as_deref()))
             .await
     }
 
-    async fn check_reading(&self, target: &CheckTarget) -> Result<Vec<Finding>, EngineError> {
-        reading::check(self, target).await
+    async fn check_reading(&self, target: &PreflightTarget) -> Result<Vec<Finding>, EngineError> {
+        read_check::check(self, target).await
     }
 
     async fn receipt_problems(&self) -> Result<Vec<String>, EngineError> {
@@ -217,13 +217,13 @@ impl Engine for SqliteEngine {
 }
 
 /// Ties a running statement to the future that waits for it: when the future is dropped, the statement stops.
-struct Interest(Watched);
+struct CancelOnDrop(Watched);
 
 struct OnThread(Watched);
 
-type Watched = Arc<Mutex<Option<Arc<Deadline>>>>;
+type Watched = Arc<Mutex<Option<Arc<StatementDeadline>>>>;
 
-impl Interest {
+impl CancelOnDrop {
     fn pair() -> (OnThread, Self) {
         let watched = Watched::default();
         (OnThread(watched.clone()), Self(watched))
@@ -231,7 +231,7 @@ impl Interest {
 }
 
 impl OnThread {
-    fn watch(&self, deadline: &Arc<Deadline>) {
+    fn watch(&self, deadline: &Arc<StatementDeadline>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(deadline.clone());
     }
 
@@ -240,7 +240,7 @@ impl OnThread {
     }
 }
 
-impl Drop for Interest {
+impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         if let Some(deadline) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
             deadline.set_passed();

@@ -7,7 +7,7 @@ use synapsor_domain::value::{ColumnValue, Value};
 
 use super::connect::DatabaseFile;
 use super::dialect::{self, SCHEMA};
-use super::scrub::scrub;
+use super::error_map::scrub;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::switch_row::{END_KEY, FIRST_KEY};
 use synapsor_source::{FoundReceipts, KNOWN_RECEIPTS_MAX, RowMark, RowPlan, StoredReceipt};

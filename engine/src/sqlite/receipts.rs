@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use synapsor_domain::writeback::receipt_table_ddl;
 
 use super::dialect::SCHEMA;
-use super::scrub::scrub;
+use super::error_map::scrub;
 use super::sql::{self, Token};
 use synapsor_source::{EngineError, EngineErrorKind};
 

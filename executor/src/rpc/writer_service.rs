@@ -16,7 +16,7 @@ use synapsor_proto::status::to_status;
 use synapsor_writeback::Database;
 use tonic::{Request, Response, Status};
 
-use crate::oneshot::probe_writer;
+use crate::commands::probe_writer;
 use crate::writeback::{self, AuditPage, DryRuns, Rejected, Writer};
 
 /// The service of a writer.

@@ -19,14 +19,14 @@ use synapsor_domain::writeback::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::controls::AttemptGuard;
 use super::finding::{ComparedSource, report_finding};
-use super::ledger::{Job, Lease};
-use super::patience::{Pace, Patience};
+use super::ledger_client::{Lease, LeasedJob};
 use super::receipt_orders::{digest_of, is_adopted, may_be_missing, ref_of};
-use super::report::{Report, is_passing, refused, report, report_doubt, settled};
+use super::report::{AttemptEnd, is_transient, refused, report, report_doubt, settled};
+use super::retry::{BackoffClass, RetryBudget};
 use super::slots::{Need, Slot};
 use super::source::AtSource;
-use super::switches::FlightGuard;
 use super::unproven::present;
 use super::{Writer, reject, unusable_trust};
 use synapsor_source::{Engine, EngineError, EngineErrorKind};
@@ -45,10 +45,10 @@ const HEARTBEATS_PER_LEASE: u32 = 3;
 const SOURCE_AWAY: &str = "database_unavailable";
 
 /// What one round came to.
-enum Round {
-    Report(Report),
+enum AttemptStep {
+    Report(AttemptEnd),
     /// Nothing was written, and a later transaction may succeed.
-    Again(&'static str, Pace),
+    Retry(&'static str, BackoffClass),
     /// What was judged has changed in between: judge again, with fresh eyes.
     Outdated,
     Doubt,
@@ -70,10 +70,10 @@ struct ChangedRow {
 }
 
 /// One job while it is worked on.
-struct Work<'a> {
+struct AttemptRun<'a> {
     writer: &'a Writer,
-    job: &'a Job,
-    flight: &'a FlightGuard,
+    job: &'a LeasedJob,
+    flight: &'a AttemptGuard,
     /// Where it is worked on; absent for a source that this writer does not write.
     at: Option<&'a AtSource>,
     /// Whose turn at the source it takes.
@@ -88,14 +88,14 @@ struct Work<'a> {
 /// abandoned half-way.
 pub(super) async fn run(
     writer: &Writer,
-    job: Job,
+    job: LeasedJob,
     checkpoint: Result<Checkpoint, PublicError>,
     at: Option<&AtSource>,
     stop: &CancellationToken,
 ) {
     let leased_until = Mutex::new(Instant::now() + job.lease.ttl);
-    let flight = writer.switches.take_off(&job.lease.proposal_id).await;
-    let work = Work {
+    let flight = writer.switches.register_attempt(&job.lease.proposal_id).await;
+    let work = AttemptRun {
         writer,
         job: &job,
         flight: &flight,
@@ -113,7 +113,7 @@ pub(super) async fn run(
     }
 }
 
-impl Work<'_> {
+impl AttemptRun<'_> {
     /// Renews the lease and applies rejections; never ends by itself.
     async fn keep_lease(&self) {
         let (writer, lease) = (self.writer, &self.job.lease);
@@ -146,54 +146,57 @@ impl Work<'_> {
             Err(refusal) => return report(writer, job, 0, refused(&refusal)).await,
         };
         let mut number = 0;
-        let mut patience = Patience::begin(Instant::now());
-        let mut view = View::Kept;
+        let mut patience = RetryBudget::begin(Instant::now());
+        let mut view = View::Cached;
         loop {
             if !self.source_answers(&patience).await {
-                return self.give_up(&patience, number, SOURCE_AWAY).await;
+                return self.release_job(&patience, number, SOURCE_AWAY).await;
             }
             let in_doubt = job.unfinished || patience.is_in_doubt();
             let round = self.round(&checkpoint, &mut number, in_doubt, view).await;
             let (reason, pace) = match self.with_orders(round).await {
                 // A report would put an end on file to an attempt whose end nobody knows: of a COMMIT without an answer
                 // only the receipt tells, and a refusal of today says nothing of it.
-                Round::Report(end) if patience.is_in_doubt() && end.receipt.is_none() => {
-                    ("in_doubt", Pace::Contention)
+                AttemptStep::Report(end) if patience.is_in_doubt() && end.receipt.is_none() => {
+                    ("in_doubt", BackoffClass::Contention)
                 }
-                Round::Report(end) => {
+                AttemptStep::Report(end) => {
                     if end.receipt.is_some() {
                         writer.switches.end_rejection(&job.lease.proposal_id).await;
                     }
                     return report(writer, job, number, end).await;
                 }
-                Round::Again(reason, pace) => (reason, pace),
-                Round::Outdated => {
+                AttemptStep::Retry(reason, pace) => (reason, pace),
+                AttemptStep::Outdated => {
                     view = View::Fresh;
-                    ("outdated", Pace::Contention)
+                    ("outdated", BackoffClass::Contention)
                 }
-                Round::Doubt | Round::Unproven(_) | Round::RowChanged(_) | Round::EffectLost(_) => {
-                    if patience.doubt(Instant::now()) {
+                AttemptStep::Doubt
+                | AttemptStep::Unproven(_)
+                | AttemptStep::RowChanged(_)
+                | AttemptStep::EffectLost(_) => {
+                    if patience.enter_in_doubt(Instant::now()) {
                         report_doubt(writer, job, number).await;
                     }
-                    ("in_doubt", Pace::Contention)
+                    ("in_doubt", BackoffClass::Contention)
                 }
             };
             // Another writer may have the lease by now; only what this one began in doubt it also ends.
             let goes_on = patience.is_in_doubt() || self.is_leased();
-            if let (Pace::Outage, Some(at)) = (pace, self.at) {
+            if let (BackoffClass::Outage, Some(at)) = (pace, self.at) {
                 at.availability.suspect();
             }
             let goes_on = goes_on && !self.is_stopping_while_away();
             match patience.next(pace, Instant::now()).filter(|_| goes_on) {
                 // No slot and no connection is held meanwhile.
                 Some(pause) => self.pause(pause).await,
-                None => return self.give_up(&patience, number, reason).await,
+                None => return self.release_job(&patience, number, reason).await,
             }
         }
     }
 
     /// Waits while the source is away; false when it stays so for longer than there are tries, or the lease is gone.
-    async fn source_answers(&self, patience: &Patience) -> bool {
+    async fn source_answers(&self, patience: &RetryBudget) -> bool {
         let Some(at) = self.at else { return true };
         let answers = async {
             tokio::select! {
@@ -238,7 +241,7 @@ impl Work<'_> {
     }
 
     /// In doubt stays in doubt: the ledger hands it out again, and the reconciler looks for the receipt.
-    async fn give_up(&self, patience: &Patience, number: u32, reason: &'static str) {
+    async fn release_job(&self, patience: &RetryBudget, number: u32, reason: &'static str) {
         let (writer, job) = (self.writer, self.job);
         if patience.is_in_doubt() {
             tracing::error!(proposal = %job.lease.proposal_id, "the outcome of a COMMIT is still unknown");
@@ -252,7 +255,7 @@ impl Work<'_> {
         } else {
             "the database did not let the change through in time; nothing was written"
         };
-        let end = Report {
+        let end = AttemptEnd {
             result: AttemptResult::Retryable(reason.to_owned()),
             message: message.to_owned(),
             receipt: None,
@@ -260,11 +263,17 @@ impl Work<'_> {
         report(writer, job, number, end).await;
     }
 
-    async fn round(&self, checkpoint: &Checkpoint, number: &mut u32, in_doubt: bool, view: View) -> Round {
+    async fn round(
+        &self,
+        checkpoint: &Checkpoint,
+        number: &mut u32,
+        in_doubt: bool,
+        view: View,
+    ) -> AttemptStep {
         let (writer, job) = (self.writer, self.job);
         let slot = tokio::select! {
             slot = self.slot(in_doubt) => slot,
-            () = self.stopped_while_away() => return Round::Again(SOURCE_AWAY, Pace::Outage),
+            () = self.stopped_while_away() => return AttemptStep::Retry(SOURCE_AWAY, BackoffClass::Outage),
         };
         let judging = authorize_job(writer, job, checkpoint, in_doubt, view);
         let judged = match self.at {
@@ -272,8 +281,8 @@ impl Work<'_> {
             // Nothing was announced yet. What waits for a connection from before waits for nothing.
             Some(at) => tokio::select! {
                 judged = judging => judged,
-                () = at.availability.comes_back() => Err(Round::Again(SOURCE_AWAY, Pace::Contention)),
-                () = self.stopped_while_away() => Err(Round::Again(SOURCE_AWAY, Pace::Outage)),
+                () = at.availability.comes_back() => Err(AttemptStep::Retry(SOURCE_AWAY, BackoffClass::Contention)),
+                () = self.stopped_while_away() => Err(AttemptStep::Retry(SOURCE_AWAY, BackoffClass::Outage)),
             },
         };
         match judged {
@@ -281,7 +290,9 @@ impl Work<'_> {
             Ok(AuthorizeResult::Unauthorized(unauthorized)) if in_doubt => {
                 tombstone_open_attempt(writer, job, *unauthorized).await
             }
-            Ok(AuthorizeResult::Unauthorized(unauthorized)) => Round::Report(refused(unauthorized.refusal())),
+            Ok(AuthorizeResult::Unauthorized(unauthorized)) => {
+                AttemptStep::Report(refused(unauthorized.refusal()))
+            }
             Ok(AuthorizeResult::Authorized(authorization)) => {
                 if let Err(step) = start_attempt(writer, &job.lease, number).await {
                     return step;
@@ -299,36 +310,36 @@ impl Work<'_> {
     }
 
     /// What an operator's order about receipts makes of a round. No slot is held meanwhile.
-    async fn with_orders(&self, round: Round) -> Round {
+    async fn with_orders(&self, round: AttemptStep) -> AttemptStep {
         let (writer, source) = (self.writer, self.job.source.as_str());
         match round {
-            Round::Unproven(unproven) => {
+            AttemptStep::Unproven(unproven) => {
                 let UnprovenReceipt {
                     receipt,
                     envelope,
                     refusal,
                 } = *unproven;
                 if is_adopted(writer, source, &receipt, &envelope).await {
-                    return Round::Report(settled(&receipt, envelope, false));
+                    return AttemptStep::Report(settled(&receipt, envelope, false));
                 }
                 let _ = present(writer, &self.job.lease.token, &receipt, envelope).await;
-                Round::Report(refused(&refusal))
+                AttemptStep::Report(refused(&refusal))
             }
-            Round::RowChanged(changed) => {
+            AttemptStep::RowChanged(changed) => {
                 if changed.is_new {
                     keep_changed(writer, source, &changed).await;
                 } else if is_adopted(writer, source, &changed.receipt, &changed.envelope).await {
-                    return Round::Report(settled(&changed.receipt, changed.envelope, false));
+                    return AttemptStep::Report(settled(&changed.receipt, changed.envelope, false));
                 }
-                Round::Report(refused(&changed.refusal))
+                AttemptStep::Report(refused(&changed.refusal))
             }
-            Round::EffectLost(lost) => {
+            AttemptStep::EffectLost(lost) => {
                 if may_be_missing(writer, &lost).await {
-                    return Round::Again("receipts_given_up", Pace::Contention);
+                    return AttemptStep::Retry("receipts_given_up", BackoffClass::Contention);
                 }
                 writer.receipts.compared(source, &[], &lost.receipts);
                 writer.receipts.compare_now();
-                Round::Report(refused(&lost.refusal()))
+                AttemptStep::Report(refused(&lost.refusal()))
             }
             other => other,
         }
@@ -352,7 +363,7 @@ async fn keep_changed(writer: &Writer, source: &str, changed: &ChangedRow) {
 }
 
 /// Keeps a rejection that came with a job or its lease.
-async fn keep_rejection(writer: &Writer, job: &Job, rejection: &DsseEnvelope) {
+async fn keep_rejection(writer: &Writer, job: &LeasedJob, rejection: &DsseEnvelope) {
     match DsseEnvelope::from_bytes(&job.proposal.body) {
         Ok(proposal) => reject::take_told(writer, proposal, rejection).await,
         Err(_) => tracing::warn!(proposal = %job.lease.proposal_id, "rejection of a malformed proposal"),
@@ -376,20 +387,20 @@ enum AuthorizeResult {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum View {
     /// As the engine kept it: the fresh one under the lock decides.
-    Kept,
+    Cached,
     /// Something was not as it was judged; look again.
     Fresh,
 }
 
 async fn authorize_job(
     writer: &Writer,
-    job: &Job,
+    job: &LeasedJob,
     checkpoint: &Checkpoint,
     in_doubt: bool,
     view: View,
-) -> Result<AuthorizeResult, Round> {
-    let report = |refusal: PublicError| Round::Report(refused(&refusal));
-    let injected = |_| Round::Again("injected", Pace::Contention);
+) -> Result<AuthorizeResult, AttemptStep> {
+    let report = |refusal: PublicError| AttemptStep::Report(refused(&refusal));
+    let injected = |_| AttemptStep::Retry("injected", BackoffClass::Contention);
     hit(CrashPoint::LeaseReceived).await.map_err(injected)?;
     let (trust, trust_digest) = (writer.trust)().map_err(|refusal| report(unusable_trust(&refusal)))?;
     let envelope = DsseEnvelope::from_bytes(&job.proposal.body)
@@ -417,7 +428,7 @@ async fn authorize_job(
     };
     if let Err(refusal) = writer.switches.check_durable() {
         known_outcome(writer, engine, &attested, &trust).await?;
-        return Err(Round::Report(refused(&unwritable(refusal))));
+        return Err(AttemptStep::Report(refused(&unwritable(refusal))));
     }
     let proof = LedgerProof {
         checkpoint,
@@ -445,9 +456,13 @@ fn unwritable(refusal: PublicError) -> PublicError {
 }
 
 /// The target table. A kept view is good enough when it is what the proposal was made from.
-async fn own_shape(engine: &dyn Engine, proposal: &Proposal, view: View) -> Result<Arc<TableSchema>, Round> {
+async fn own_shape(
+    engine: &dyn Engine,
+    proposal: &Proposal,
+    view: View,
+) -> Result<Arc<TableSchema>, AttemptStep> {
     let (schema, table) = (&proposal.target.schema, &proposal.target.table);
-    if view == View::Kept {
+    if view == View::Cached {
         let kept = engine.known_shape(schema, table).await;
         let kept = kept.map_err(|e| unusable(&e))?;
         if kept.fingerprint() == proposal.schema_fingerprint {
@@ -460,7 +475,11 @@ async fn own_shape(engine: &dyn Engine, proposal: &Proposal, view: View) -> Resu
 
 /// What the database says of itself. It is asked again inside the transaction, so what it said before is good
 /// enough when that is what the proposal names.
-async fn own_identity(writer: &Writer, engine: &dyn Engine, proposal: &Proposal) -> Result<String, Round> {
+async fn own_identity(
+    writer: &Writer,
+    engine: &dyn Engine,
+    proposal: &Proposal,
+) -> Result<String, AttemptStep> {
     let source = &proposal.source;
     if writer.core.identities().is_known(&source.id, &source.fingerprint) {
         return Ok(source.fingerprint.clone());
@@ -511,7 +530,7 @@ async fn known_outcome(
     engine: &dyn Engine,
     attested: &VerifiedProposal,
     trust: &TrustFile,
-) -> Result<(), Round> {
+) -> Result<(), AttemptStep> {
     let found = engine
         .find_receipt(&attested.proposal().id)
         .await
@@ -527,25 +546,27 @@ async fn known_outcome(
 }
 
 /// A committed receipt that was found is the result, unless its COMMIT is known to have left another row.
-fn found_round(writer: &Writer, receipt: Receipt, envelope: DsseEnvelope) -> Round {
+fn found_round(writer: &Writer, receipt: Receipt, envelope: DsseEnvelope) -> AttemptStep {
     if writer
         .changed_rows
         .has(&receipt.proposal_id, digest_of(&envelope))
     {
-        return Round::RowChanged(Box::new(ChangedRow {
+        return AttemptStep::RowChanged(Box::new(ChangedRow {
             refusal: row_changed(),
             receipt,
             envelope,
             is_new: false,
         }));
     }
-    Round::Report(settled(&receipt, envelope, false))
+    AttemptStep::Report(settled(&receipt, envelope, false))
 }
 
-fn unusable_round(unusable: Unusable) -> Round {
+fn unusable_round(unusable: Unusable) -> AttemptStep {
     match unusable {
-        Unusable::Unproven(unproven) => Round::Unproven(unproven),
-        Unusable::NotGenuine(refusal) | Unusable::OtherDatabase(refusal) => Round::Report(refused(&refusal)),
+        Unusable::Unproven(unproven) => AttemptStep::Unproven(unproven),
+        Unusable::NotGenuine(refusal) | Unusable::OtherDatabase(refusal) => {
+            AttemptStep::Report(refused(&refusal))
+        }
     }
 }
 
@@ -560,18 +581,18 @@ pub(super) fn row_changed() -> PublicError {
 
 /// Durably tells the ledger before the target is touched; no ledger, no write. Told again under one lease it
 /// is the same attempt.
-async fn start_attempt(writer: &Writer, lease: &Lease, number: &mut u32) -> Result<(), Round> {
+async fn start_attempt(writer: &Writer, lease: &Lease, number: &mut u32) -> Result<(), AttemptStep> {
     if *number > 0 {
         return Ok(());
     }
-    let away = || Round::Again("ledger_unavailable", Pace::Outage);
+    let away = || AttemptStep::Retry("ledger_unavailable", BackoffClass::Outage);
     hit(CrashPoint::BeforeStart).await.map_err(|_| away())?;
     *number = writer.ledger.start(lease).await.map_err(|refusal| {
-        if is_passing(&refusal.code) {
+        if is_transient(&refusal.code) {
             tracing::warn!(proposal = %lease.proposal_id, code = %refusal.code, "{}", refusal.public);
             away()
         } else {
-            Round::Report(refused(&refusal))
+            AttemptStep::Report(refused(&refusal))
         }
     })?;
     hit(CrashPoint::AfterStart).await.map_err(|_| away())
@@ -579,10 +600,10 @@ async fn start_attempt(writer: &Writer, lease: &Lease, number: &mut u32) -> Resu
 
 /// An earlier attempt may still be running, and what operators signed no longer permits another one: only winning the
 /// receipt's key ends it. Refusals about anything else than their word wait.
-async fn tombstone_open_attempt(writer: &Writer, job: &Job, unauthorized: Unauthorized) -> Round {
+async fn tombstone_open_attempt(writer: &Writer, job: &LeasedJob, unauthorized: Unauthorized) -> AttemptStep {
     let ending = match unauthorized.into_ending() {
         Ok(ending) => ending,
-        Err(refusal) => return Round::Report(refused(&refusal)),
+        Err(refusal) => return AttemptStep::Report(refused(&refusal)),
     };
     let lease = LeaseTerms {
         fence: job.lease.fence,
@@ -591,51 +612,51 @@ async fn tombstone_open_attempt(writer: &Writer, job: &Job, unauthorized: Unauth
     round_of(writer, writer.core.end(EndPermit::new(ending, lease)).await)
 }
 
-fn round_of(writer: &Writer, result: ApplyResult) -> Round {
+fn round_of(writer: &Writer, result: ApplyResult) -> AttemptStep {
     match result {
         ApplyResult::Receipt {
             receipt,
             envelope,
             is_new: true,
-        } => Round::Report(settled(&receipt, envelope, true)),
+        } => AttemptStep::Report(settled(&receipt, envelope, true)),
         ApplyResult::Receipt {
             receipt, envelope, ..
         } => found_round(writer, receipt, envelope),
         ApplyResult::RowChanged {
             receipt, envelope, ..
-        } => Round::RowChanged(Box::new(ChangedRow {
+        } => AttemptStep::RowChanged(Box::new(ChangedRow {
             refusal: row_changed(),
             receipt,
             envelope,
             is_new: true,
         })),
         ApplyResult::Refused(RefusedBy::Receipt(unusable)) => unusable_round(unusable),
-        ApplyResult::Refused(RefusedBy::EffectLost(lost)) => Round::EffectLost(lost),
-        ApplyResult::Retryable(error) => Round::Again(error.reason(), Pace::of(&error)),
-        ApplyResult::VersionNotAdvanced => Round::Again(VERSION_NOT_ADVANCED, Pace::Tick),
-        ApplyResult::Stale => Round::Outdated,
-        ApplyResult::Refused(by) => Round::Report(refused(&by.refusal())),
-        ApplyResult::InDoubt => Round::Doubt,
+        ApplyResult::Refused(RefusedBy::EffectLost(lost)) => AttemptStep::EffectLost(lost),
+        ApplyResult::Retryable(error) => AttemptStep::Retry(error.reason(), BackoffClass::of(&error)),
+        ApplyResult::VersionNotAdvanced => AttemptStep::Retry(VERSION_NOT_ADVANCED, BackoffClass::Tick),
+        ApplyResult::Stale => AttemptStep::Outdated,
+        ApplyResult::Refused(by) => AttemptStep::Report(refused(&by.refusal())),
+        ApplyResult::InDoubt => AttemptStep::Doubt,
     }
 }
 
 /// A database that does not say which one it is.
-fn unidentified(error: &EngineError) -> Round {
+fn unidentified(error: &EngineError) -> AttemptStep {
     if error.kind != EngineErrorKind::Unreadable {
         return unusable(error);
     }
     tracing::warn!(detail = %error.detail, "the database does not say which one it is");
-    Round::Report(refused(&PublicError::new(
+    AttemptStep::Report(refused(&PublicError::new(
         "refused:source",
         "the database does not say which one it is; `writeback doctor --check-db` names what stands in the way",
     )))
 }
 
-fn unusable(error: &EngineError) -> Round {
+fn unusable(error: &EngineError) -> AttemptStep {
     tracing::warn!(reason = error.reason(), detail = %error.detail, "the database cannot be used");
     if error.is_retryable() {
-        Round::Again(error.reason(), Pace::of(error))
+        AttemptStep::Retry(error.reason(), BackoffClass::of(error))
     } else {
-        Round::Report(refused(&RefusedBy::Database(error.clone()).refusal()))
+        AttemptStep::Report(refused(&RefusedBy::Database(error.clone()).refusal()))
     }
 }

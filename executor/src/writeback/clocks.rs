@@ -2,18 +2,18 @@
 
 use synapsor_domain::timestamp::Timestamp;
 
-use super::Switches;
+use super::WriterControls;
 use super::ledger_time::LedgerTime;
 
 /// The ledger's time and the durable mark of one writer.
 #[derive(Debug)]
 pub struct WriterClocks {
     ledger: LedgerTime,
-    switches: Switches,
+    switches: WriterControls,
 }
 
 impl WriterClocks {
-    pub(super) const fn new(ledger: LedgerTime, switches: Switches) -> Self {
+    pub(super) const fn new(ledger: LedgerTime, switches: WriterControls) -> Self {
         Self { ledger, switches }
     }
 }

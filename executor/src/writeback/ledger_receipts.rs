@@ -16,7 +16,7 @@ use synapsor_proto::convert::required;
 use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::status::from_status;
 
-use super::ledger::LedgerClient;
+use super::ledger_client::WritebackClient;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Receipts of one page.
@@ -40,7 +40,7 @@ pub(super) struct LedgerReceipt {
     pub(super) is_reported_lost: bool,
 }
 
-impl LedgerClient {
+impl WritebackClient {
     /// The receipts of a source that were settled before an event.
     pub(super) async fn source_receipts(
         &self,

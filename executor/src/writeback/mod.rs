@@ -9,24 +9,24 @@ mod availability;
 mod changed_rows;
 mod clocks;
 mod compare;
+mod controls;
+mod dry_run;
 mod finding;
 mod freeze;
-mod ledger;
+mod ledger_client;
 mod ledger_receipts;
 mod ledger_time;
-mod patience;
-mod preview;
 mod receipt_orders;
 mod receipt_problems;
 mod reconcile;
 mod reject;
 mod report;
+mod retry;
 mod settled;
 mod slots;
 mod source;
 mod source_rows;
 mod switch_rows;
-mod switches;
 mod unproven;
 mod worker;
 
@@ -45,12 +45,12 @@ use tokio_util::sync::CancellationToken;
 pub use audit::{AuditPage, AuditedReceipts, audit_receipts};
 pub use changed_rows::ChangedRows;
 pub use clocks::WriterClocks;
+pub use controls::WriterControls;
+pub use dry_run::{DryRun, DryRuns, preview};
 pub use freeze::{confirm, take_freeze, take_unfreeze};
-pub use ledger::LedgerClient;
-pub use preview::{DryRuns, Preview, preview};
+pub use ledger_client::WritebackClient;
 pub use receipt_problems::ReceiptProblems;
 pub use reject::{Rejected, reject};
-pub use switches::Switches;
 pub use unproven::{ReportedReceipts, report_receipts};
 
 use synapsor_source::Engine;
@@ -65,8 +65,8 @@ pub struct Writer {
     pub key: Arc<SigningKey>,
     /// The name in its certificate.
     pub name: String,
-    pub ledger: LedgerClient,
-    pub switches: Switches,
+    pub ledger: WritebackClient,
+    pub switches: WriterControls,
     /// Receipts whose COMMIT left another row.
     pub changed_rows: ChangedRows,
     /// What is wrong with the receipts of the sources.

@@ -19,7 +19,7 @@ use super::Writer;
 use super::attempt::row_changed;
 use super::compare::{Comparison, NotCompared};
 use super::receipt_orders::{digest_of, is_adopted};
-use super::report::{Subject, is_passing, seal_report, settled};
+use super::report::{Subject, is_transient, seal_report, settled};
 use super::source_rows::SourceRows;
 
 const EVERY: Duration = Duration::from_secs(60);
@@ -106,13 +106,13 @@ async fn unfinished(writer: &Writer, source: &str) -> Result<(), PublicError> {
             };
             let told = match countable(writer, source, found).await {
                 Ok((receipt, envelope)) => {
-                    tell(writer, &receipt, envelope, attempt.fence, attempt.attempt).await
+                    report_receipt(writer, &receipt, envelope, attempt.fence, attempt.attempt).await
                 }
                 Err(refusal) => Err(refusal),
             };
             if let Err(refusal) = told {
                 tracing::warn!(proposal = %id, code = %refusal.code, "an unfinished attempt stays so: {}", refusal.public);
-                if is_passing(&refusal.code) {
+                if is_transient(&refusal.code) {
                     return Ok(());
                 }
             }
@@ -151,7 +151,7 @@ async fn countable(
 }
 
 /// Reports a committed receipt to the ledger, outside of a lease.
-pub(super) async fn tell(
+pub(super) async fn report_receipt(
     writer: &Writer,
     receipt: &Receipt,
     envelope: DsseEnvelope,

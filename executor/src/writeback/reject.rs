@@ -15,9 +15,9 @@ use synapsor_writeback::{ApplyResult, EndPermit, LeaseTerms};
 use tokio_util::sync::CancellationToken;
 
 use super::Writer;
+use super::controls::AttemptPhase;
 use super::receipt_orders::digest_of;
 use super::report::{Subject, seal_report, settled};
-use super::switches::Flight;
 
 /// How often rejections without a tombstone are tried again, at first and at last.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(4));
@@ -52,7 +52,7 @@ pub async fn reject(
         .switches
         .reject(id, ending.attested().envelope(), decision)
         .await;
-    if let Ok(Some(Flight::Committing)) = kept {
+    if let Ok(Some(AttemptPhase::Committing)) = kept {
         return Ok(Rejected::CommitInProgress);
     }
     match tombstone(writer, ending).await? {

@@ -8,22 +8,22 @@ use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::writeback::{AttemptReport, AttemptResult, Receipt, ReceiptOutcome};
 
 use super::Writer;
-use super::ledger::{Job, Lease};
-use super::patience::{Pace, pause};
+use super::ledger_client::{Lease, LeasedJob};
+use super::retry::{BackoffClass, pause};
 use synapsor_writeback::crash_point::{CrashPoint, hit};
 
 /// How long the end of an attempt is told; then it is left to the reconciler.
-const TELL_FOR: Duration = Duration::from_secs(60);
+const REPORT_RETRY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The end of an attempt.
-pub(super) struct Report {
+pub(super) struct AttemptEnd {
     pub(super) result: AttemptResult,
     pub(super) message: String,
     pub(super) receipt: Option<DsseEnvelope>,
 }
 
 /// The report for a receipt that is committed.
-pub(super) fn settled(receipt: &Receipt, envelope: DsseEnvelope, fresh: bool) -> Report {
+pub(super) fn settled(receipt: &Receipt, envelope: DsseEnvelope, fresh: bool) -> AttemptEnd {
     let result = match (receipt.outcome, fresh) {
         (ReceiptOutcome::Applied, false) => AttemptResult::AlreadyApplied,
         (outcome, _) => AttemptResult::from_outcome(outcome, &receipt.reason),
@@ -39,21 +39,21 @@ pub(super) fn settled(receipt: &Receipt, envelope: DsseEnvelope, fresh: bool) ->
         | ReceiptOutcome::Expired
         | ReceiptOutcome::Abandoned => "ended without a write; no writer can apply it any more".to_owned(),
     };
-    Report {
+    AttemptEnd {
         result,
         message,
         receipt: Some(envelope),
     }
 }
 
-pub(super) fn refused(refusal: &PublicError) -> Report {
+pub(super) fn refused(refusal: &PublicError) -> AttemptEnd {
     let result = match refusal.code.split_once(':') {
         Some(("refused", reason)) => AttemptResult::Refused(reason.to_owned()),
         Some(("retryable", reason)) => AttemptResult::Retryable(reason.to_owned()),
         Some(_) | None => AttemptResult::Retryable("ledger_unavailable".to_owned()),
     };
     tracing::warn!(code = %refusal.code, detail = refusal.detail, "{}", refusal.public);
-    Report {
+    AttemptEnd {
         result,
         message: refusal.public.clone(),
         receipt: None,
@@ -61,7 +61,7 @@ pub(super) fn refused(refusal: &PublicError) -> Report {
 }
 
 /// Ends an attempt on file.
-pub(super) async fn report(writer: &Writer, job: &Job, number: u32, end: Report) {
+pub(super) async fn report(writer: &Writer, job: &LeasedJob, number: u32, end: AttemptEnd) {
     let lease = &job.lease;
     let Some(envelope) = sealed(writer, job, number, &end) else {
         return;
@@ -77,7 +77,7 @@ pub(super) async fn report(writer: &Writer, job: &Job, number: u32, end: Report)
 /// reconciler tells later.
 async fn settle(writer: &Writer, lease: &Lease, attempt: &DsseEnvelope, receipt: Option<&DsseEnvelope>) {
     let mut token = lease.token.as_slice();
-    let until = Instant::now() + TELL_FOR;
+    let until = Instant::now() + REPORT_RETRY_TIMEOUT;
     for round in 0.. {
         let told = match hit(CrashPoint::BeforeReport).await {
             Ok(()) => {
@@ -91,8 +91,8 @@ async fn settle(writer: &Writer, lease: &Lease, attempt: &DsseEnvelope, receipt:
         match refusal.code.as_ref() {
             // The lease was granted anew meanwhile; a receipt needs none.
             "LEASE_NOT_HELD" if receipt.is_some() && !token.is_empty() => token = &[],
-            code if is_passing(code) && Instant::now() < until => {
-                tokio::time::sleep(pause(round, Pace::Contention)).await;
+            code if is_transient(code) && Instant::now() < until => {
+                tokio::time::sleep(pause(round, BackoffClass::Contention)).await;
             }
             _ => return,
         }
@@ -100,7 +100,7 @@ async fn settle(writer: &Writer, lease: &Lease, attempt: &DsseEnvelope, receipt:
 }
 
 /// Whether the same call to the ledger can succeed a moment later.
-pub(super) fn is_passing(code: &str) -> bool {
+pub(super) fn is_transient(code: &str) -> bool {
     matches!(
         code,
         "UNREACHABLE"
@@ -116,9 +116,9 @@ pub(super) fn is_passing(code: &str) -> bool {
 
 /// Tells the ledger that the outcome is unknown. Nothing depends on its hearing: the announced attempt has no
 /// end on file either way.
-pub(super) async fn report_doubt(writer: &Writer, job: &Job, number: u32) {
+pub(super) async fn report_doubt(writer: &Writer, job: &LeasedJob, number: u32) {
     let message = "the answer to COMMIT was lost; being resolved".to_owned();
-    let end = Report {
+    let end = AttemptEnd {
         result: AttemptResult::InDoubt,
         message,
         receipt: None,
@@ -131,7 +131,7 @@ pub(super) async fn report_doubt(writer: &Writer, job: &Job, number: u32) {
     }
 }
 
-fn sealed(writer: &Writer, job: &Job, number: u32, end: &Report) -> Option<DsseEnvelope> {
+fn sealed(writer: &Writer, job: &LeasedJob, number: u32, end: &AttemptEnd) -> Option<DsseEnvelope> {
     let proposal = DsseEnvelope::from_bytes(&job.proposal.body)
         .ok()?
         .digest(ObjectKind::Proposal)
@@ -160,7 +160,7 @@ pub(super) struct Subject {
     pub(super) attempt: u32,
 }
 
-pub(super) fn seal_report(writer: &Writer, subject: Subject, end: &Report) -> Option<DsseEnvelope> {
+pub(super) fn seal_report(writer: &Writer, subject: Subject, end: &AttemptEnd) -> Option<DsseEnvelope> {
     let receipt_digest = end
         .receipt
         .as_ref()

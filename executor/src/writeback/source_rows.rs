@@ -13,8 +13,8 @@ use synapsor_source::{EngineError, RowMark, StoredReceipt, is_same_database};
 use super::Writer;
 use super::finding::{ComparedSource, report_finding};
 use super::receipt_orders::{is_adopted, ref_of};
-use super::reconcile::tell;
-use super::report::is_passing;
+use super::reconcile::report_receipt;
+use super::report::is_transient;
 use super::unproven::present;
 
 /// Receipts this much older than the last complete look are looked at again: the clocks of writers differ.
@@ -219,7 +219,7 @@ async fn settle_row(
     let told = if is_unproven {
         present(writer, &[], &receipt, envelope.clone()).await
     } else {
-        tell(writer, &receipt, envelope.clone(), fence, attempt).await
+        report_receipt(writer, &receipt, envelope.clone(), fence, attempt).await
     };
     let refusal = match told {
         Ok(()) => {
@@ -228,7 +228,7 @@ async fn settle_row(
         }
         Err(refusal) => refusal,
     };
-    if is_passing(&refusal.code) {
+    if is_transient(&refusal.code) {
         return Settled::Later;
     }
     if !is_verdict(&refusal.code) {

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Writer;
-use super::switches::SignedSwitch;
+use super::controls::SignedSwitch;
 
 /// How often the sources are asked while nothing is to be done.
 const IDLE: Duration = Duration::from_secs(60);

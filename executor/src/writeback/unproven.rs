@@ -11,8 +11,8 @@ use synapsor_source::{Engine, StoredReceipt};
 
 use super::Writer;
 use super::receipt_orders::is_adopted;
-use super::reconcile::{subject_of, tell};
-use super::report::{Report, seal_report};
+use super::reconcile::{report_receipt, subject_of};
+use super::report::{AttemptEnd, seal_report};
 
 /// Why an attempt is refused that found such a receipt.
 const RECEIPT_UNPROVEN: &str = "receipt_unproven";
@@ -32,7 +32,7 @@ pub(super) async fn present(
 ) -> Result<(), PublicError> {
     let id = &receipt.proposal_id;
     let subject = subject_of(receipt);
-    let end = Report {
+    let end = AttemptEnd {
         result: AttemptResult::Refused(RECEIPT_UNPROVEN.to_owned()),
         message: "the source holds a receipt of a retired writer key that the log does not hold".to_owned(),
         receipt: Some(envelope),
@@ -62,7 +62,7 @@ async fn report(
         return present(writer, &[], &receipt, envelope).await;
     }
     let (fence, attempt) = (receipt.fence, receipt.attempt);
-    tell(writer, &receipt, envelope, fence, attempt).await
+    report_receipt(writer, &receipt, envelope, fence, attempt).await
 }
 
 /// What became of one key's receipts in one source.

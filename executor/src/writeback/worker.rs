@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::ledger::{Capacity, Job, Told};
+use super::ledger_client::{Capacity, LeasedJob, Told};
 use super::receipt_orders::digest_of;
 use super::source::{self, AtSource};
 use super::{Writer, attempt, freeze, reject, unusable_trust};
@@ -27,15 +27,15 @@ const JOBS_PER_SOURCE: usize = 24;
 const JOBS_MAX: usize = 64 * JOBS_PER_SOURCE;
 
 /// The jobs that are here.
-struct Hall {
-    places: Arc<Semaphore>,
+struct WorkerLimits {
+    job_permits: Arc<Semaphore>,
     sources: BTreeMap<String, Arc<AtSource>>,
 }
 
 /// Works until told to stop.
 pub(super) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
-    let hall = Hall {
-        places: Arc::new(Semaphore::new(JOBS_MAX)),
+    let hall = WorkerLimits {
+        job_permits: Arc::new(Semaphore::new(JOBS_MAX)),
         sources: source::all(&writer),
     };
     let mut attempts = JoinSet::new();
@@ -73,7 +73,7 @@ pub(super) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
 /// One stream from opening to its end.
 async fn stream(
     writer: &Arc<Writer>,
-    hall: &Hall,
+    hall: &WorkerLimits,
     attempts: &mut JoinSet<()>,
     stop: &CancellationToken,
 ) -> Result<(), PublicError> {
@@ -125,14 +125,14 @@ async fn stream(
         freeze::take_told(writer, job.switches.clone()).await;
         take_newest_receipt(writer, &job);
         // In the order of arrival, so that the witness only ever moves forward.
-        let checkpoint = believe(writer, &job);
-        let Ok(place) = Arc::clone(&hall.places).acquire_owned().await else {
+        let checkpoint = verify_checkpoint(writer, &job);
+        let Ok(place) = Arc::clone(&hall.job_permits).acquire_owned().await else {
             return Ok(());
         };
         let (writer, at) = (Arc::clone(writer), hall.sources.get(&job.source).cloned());
         let stop = stop.clone();
         attempts.spawn(async move {
-            let remembered = writer.ledger.remember().await;
+            let remembered = writer.ledger.persist_checkpoint().await;
             let checkpoint = checkpoint.and_then(|checkpoint| remembered.map(|()| checkpoint));
             attempt::run(&writer, job, checkpoint, at.as_deref(), &stop).await;
             drop(place);
@@ -142,7 +142,7 @@ async fn stream(
 }
 
 /// Takes the newest receipt of a job's source, which the source must hold. What no writer key signed says nothing.
-fn take_newest_receipt(writer: &Writer, job: &Job) {
+fn take_newest_receipt(writer: &Writer, job: &LeasedJob) {
     let Some(envelope) = &job.newest_receipt else {
         return;
     };
@@ -159,7 +159,7 @@ fn take_newest_receipt(writer: &Writer, job: &Job) {
     }
 }
 
-fn believe(writer: &Writer, job: &Job) -> Result<Checkpoint, PublicError> {
+fn verify_checkpoint(writer: &Writer, job: &LeasedJob) -> Result<Checkpoint, PublicError> {
     let (trust, _) = (writer.trust)().map_err(|refusal| unusable_trust(&refusal))?;
     writer.ledger.accept(job, &trust)
 }

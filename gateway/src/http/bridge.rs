@@ -17,7 +17,7 @@ use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
-use synapsor_chassis::propagate::TRACEPARENT;
+use synapsor_chassis::trace_context::TRACEPARENT;
 use synapsor_domain::limits::MCP_BODY_BYTES_MAX;
 
 use super::refused;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use synapsor_chassis::propagate::TraceParent;
+use synapsor_chassis::trace_context::TraceParent;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::log::ConsistencyProof;
 use synapsor_proto::common::v1 as common;

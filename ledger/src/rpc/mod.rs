@@ -10,7 +10,7 @@ mod writeback_service;
 
 use synapsor_chassis::grpc_channel;
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
-use synapsor_chassis::propagate::TraceParent;
+use synapsor_chassis::trace_context::TraceParent;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::DsseEnvelope;
 use synapsor_proto::common::v1;

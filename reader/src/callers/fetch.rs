@@ -34,7 +34,7 @@ impl Fetcher {
                 .with_fix("give a public https address, or the keys themselves with --jwks-file")
         };
         let url: Url = url.parse().map_err(|_| refuse("it is not a URL"))?;
-        let reach = Reach {
+        let reach = AddressPolicy {
             loopback: environment == DeploymentEnvironment::Dev,
         };
         if url.scheme() != "https" && !reach.loopback {
@@ -107,17 +107,17 @@ fn step(error: &reqwest::Error) -> &'static str {
 
 /// Which machines may be asked.
 #[derive(Clone, Copy, Debug)]
-struct Reach {
+struct AddressPolicy {
     loopback: bool,
 }
 
-impl Reach {
+impl AddressPolicy {
     fn includes(self, address: IpAddr) -> bool {
         (self.loopback && address.is_loopback()) || is_public(address)
     }
 }
 
-impl Resolve for Reach {
+impl Resolve for AddressPolicy {
     fn resolve(&self, name: Name) -> Resolving {
         let reach = *self;
         Box::pin(async move {
@@ -203,7 +203,7 @@ mod tests {
             let address: IpAddr = address.parse().unwrap();
             assert!(!is_public(address), "{address}");
             assert_eq!(
-                Reach { loopback: true }.includes(address),
+                AddressPolicy { loopback: true }.includes(address),
                 address.is_loopback(),
                 "{address}"
             );

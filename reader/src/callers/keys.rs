@@ -38,13 +38,13 @@ impl KeyOrigin {
 
 /// A key set with the document that it was read from.
 #[derive(Debug)]
-pub(super) struct Published {
+pub(super) struct JwksDocument {
     pub(super) set: Arc<Jwks>,
     pub(super) document: Vec<u8>,
 }
 
 #[derive(Debug)]
-pub(super) struct Keys {
+pub(super) struct JwksCache {
     origin: KeyOrigin,
     clock: Arc<dyn Clock>,
     held: Mutex<Held>,
@@ -54,14 +54,14 @@ pub(super) struct Keys {
 
 #[derive(Debug, Default)]
 struct Held {
-    published: Option<Arc<Published>>,
+    published: Option<Arc<JwksDocument>>,
     /// When the origin was asked last with success, and at all.
     succeeded_ms: i64,
     asked_ms: Option<i64>,
     stamp: Option<FileStamp>,
 }
 
-impl Keys {
+impl JwksCache {
     /// A file is read now, so that a wrong one is told at start.
     pub(super) fn new(origin: KeyOrigin, clock: Arc<dyn Clock>) -> Result<Self, ExitError> {
         let keys = Self {
@@ -80,7 +80,7 @@ impl Keys {
     }
 
     /// The keys as they count now.
-    pub(super) async fn current(&self) -> Result<Arc<Published>, PublicError> {
+    pub(super) async fn current(&self) -> Result<Arc<JwksDocument>, PublicError> {
         let fetcher = match &self.origin {
             KeyOrigin::File(path) => return self.read_file(path),
             KeyOrigin::Url(fetcher) => fetcher,
@@ -92,21 +92,21 @@ impl Keys {
         if let Some(published) = self.held_for(FRESH_MS) {
             return Ok(published);
         }
-        self.look(fetcher).await
+        self.fetch(fetcher).await
     }
 
     /// The keys after another look at the origin, if it is not too early for one.
-    pub(super) async fn refresh(&self) -> Result<Arc<Published>, PublicError> {
+    pub(super) async fn refresh(&self) -> Result<Arc<JwksDocument>, PublicError> {
         let fetcher = match &self.origin {
             KeyOrigin::File(path) => return self.read_file(path),
             KeyOrigin::Url(fetcher) => fetcher,
         };
         let _turn = self.looking.lock().await;
-        self.look(fetcher).await
+        self.fetch(fetcher).await
     }
 
     /// Asks the issuer, unless it was asked just now; falls back on what is held and not too old.
-    async fn look(&self, fetcher: &Fetcher) -> Result<Arc<Published>, PublicError> {
+    async fn fetch(&self, fetcher: &Fetcher) -> Result<Arc<JwksDocument>, PublicError> {
         let now_ms = self.clock.now_ms();
         let is_early = self
             .held()
@@ -138,7 +138,7 @@ impl Keys {
             .ok_or_else(|| PublicError::new("TOKEN_KEYS_UNAVAILABLE", "Access tokens cannot be checked now."))
     }
 
-    fn read_file(&self, path: &std::path::Path) -> Result<Arc<Published>, PublicError> {
+    fn read_file(&self, path: &std::path::Path) -> Result<Arc<JwksDocument>, PublicError> {
         let unusable = |error: &files::FileError| {
             PublicError::new(
                 "TOKEN_KEYS_UNREADABLE",
@@ -161,7 +161,7 @@ impl Keys {
     }
 
     /// What is held, if the issuer said it at most `age_ms` ago.
-    fn held_for(&self, age_ms: i64) -> Option<Arc<Published>> {
+    fn held_for(&self, age_ms: i64) -> Option<Arc<JwksDocument>> {
         let held = self.held();
         let age = self.clock.now_ms() - held.succeeded_ms;
         held.published.clone().filter(|_| (0..age_ms).contains(&age))
@@ -172,8 +172,8 @@ impl Keys {
     }
 }
 
-fn read(document: Vec<u8>) -> Result<Published, PublicError> {
-    Ok(Published {
+fn read(document: Vec<u8>) -> Result<JwksDocument, PublicError> {
+    Ok(JwksDocument {
         set: Arc::new(Jwks::parse(&document)?),
         document,
     })

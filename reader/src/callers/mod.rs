@@ -16,42 +16,42 @@ use synapsor_domain::limits::CLOCK_SKEW_SECONDS;
 use synapsor_domain::timestamp::{Span, Timestamp};
 use synapsor_domain::trust::DeploymentEnvironment;
 
+use keys::JwksCache;
 pub use keys::KeyOrigin;
-use keys::Keys;
 
 /// Tells callers apart.
 #[derive(Debug)]
-pub struct Callers {
+pub struct CallerAuthenticator {
     tokens: Option<Tokens>,
 }
 
 #[derive(Debug)]
 struct Tokens {
     verifier: CachingTokenVerifier,
-    keys: Keys,
+    keys: JwksCache,
     clock: Arc<dyn Clock>,
 }
 
 /// One caller.
 #[derive(Debug)]
-pub enum Caller {
+pub enum CallIdentity {
     /// Whoever this reader was started for.
     Own,
     /// The bearer of a token that this process verified.
     Bearer(Arc<VerifiedToken>),
 }
 
-impl Caller {
+impl CallIdentity {
     /// From when on the caller's token opens nothing any more, if it showed one.
     pub(crate) fn ends_at(&self) -> Option<Timestamp> {
         match self {
-            Caller::Own => None,
-            Caller::Bearer(token) => Some(token.expires_at() + Span::seconds(CLOCK_SKEW_SECONDS)),
+            CallIdentity::Own => None,
+            CallIdentity::Bearer(token) => Some(token.expires_at() + Span::seconds(CLOCK_SKEW_SECONDS)),
         }
     }
 }
 
-impl Callers {
+impl CallerAuthenticator {
     /// Callers as the contract wants them. Keys are fetched when they are first needed.
     ///
     /// # Errors
@@ -81,7 +81,7 @@ impl Callers {
         Ok(Self {
             tokens: Some(Tokens {
                 verifier: CachingTokenVerifier::new(source.policy.clone()),
-                keys: Keys::new(from, clock.clone())?,
+                keys: JwksCache::new(from, clock.clone())?,
                 clock,
             }),
         })
@@ -96,9 +96,9 @@ impl Callers {
     ///
     /// # Errors
     /// `ACCESS_TOKEN_REQUIRED`, `ACCESS_TOKEN_REFUSED`, and `TOKEN_KEYS_UNAVAILABLE` if that cannot be known now.
-    pub async fn identify(&self, token: &str) -> Result<Caller, PublicError> {
+    pub async fn identify(&self, token: &str) -> Result<CallIdentity, PublicError> {
         let Some(tokens) = &self.tokens else {
-            return Ok(Caller::Own);
+            return Ok(CallIdentity::Own);
         };
         if token.is_empty() {
             let message = "Tenant and principal come from the caller's access token, and there is none.";
@@ -113,7 +113,7 @@ impl Callers {
                 verified = tokens.verifier.verify(token, &newer.set, now);
             }
         }
-        verified.map(Caller::Bearer).map_err(|error| {
+        verified.map(CallIdentity::Bearer).map_err(|error| {
             let message = format!("The call is refused: {}.", error.description());
             PublicError::new("ACCESS_TOKEN_REFUSED", message).with_detail(error.to_string())
         })
@@ -140,8 +140,8 @@ impl Callers {
     ///
     /// # Errors
     /// `SCOPE_INSUFFICIENT` with the scope that would.
-    pub fn admit(&self, caller: &Caller, scope: TokenScope) -> Result<(), PublicError> {
-        let (Caller::Bearer(token), Some(policy)) = (caller, self.policy()) else {
+    pub fn require_scope(&self, caller: &CallIdentity, scope: TokenScope) -> Result<(), PublicError> {
+        let (CallIdentity::Bearer(token), Some(policy)) = (caller, self.policy()) else {
             return Ok(());
         };
         if token.scopes().permits(scope, policy) {

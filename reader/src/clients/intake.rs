@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use synapsor_chassis::grpc_channel::with_deadline;
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
-use synapsor_chassis::propagate::TraceParent;
 use synapsor_chassis::random;
+use synapsor_chassis::trace_context::TraceParent;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::DsseEnvelope;
 use synapsor_domain::trust::TrustFile;
@@ -22,21 +22,21 @@ use tokio::sync::Mutex;
 use tonic::Status;
 use tonic::transport::Channel;
 
-use super::filing::{Answer, FilingQueue};
-use synapsor_anchors::witness::{Followed, WitnessFile};
+use super::submission_queue::{Answer, SubmissionQueue};
+use synapsor_anchors::pinned_checkpoint::{CheckpointPinFile, Followed};
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Digits of a reader process's part of its request ids.
 const PROCESS_ID_DIGITS: usize = 32;
 /// Answers may overtake each other while the log grows; more often than this they do not in a row.
-const LOOKS_MAX: usize = 8;
+const REFRESH_ATTEMPTS_MAX: usize = 8;
 
 /// The ledger as one reader talks to it.
 #[derive(Debug, Clone)]
 pub struct IntakeClient {
-    queue: FilingQueue,
+    queue: SubmissionQueue,
     transparency: TransparencyServiceClient<Channel>,
-    witness: WitnessFile,
+    witness: CheckpointPinFile,
     ids: RequestIds,
     /// One look at the ledger's newest state at a time; it serves all calls that wait.
     looking: Arc<Mutex<()>>,
@@ -74,7 +74,7 @@ impl RequestIds {
 
 /// What a call brings along to the ledger: the files it is judged by, and its place in a trace.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Filing<'a> {
+pub(crate) struct SubmissionContext<'a> {
     pub(crate) trust: &'a TrustFile,
     pub(crate) trace: Option<&'a TraceParent>,
 }
@@ -86,7 +86,7 @@ impl IntakeClient {
     }
 
     /// Within a runtime, which sends what is filed.
-    pub fn new(channel: Channel, witness: WitnessFile) -> Self {
+    pub fn new(channel: Channel, witness: CheckpointPinFile) -> Self {
         let intake = IntakeServiceClient::new(channel.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
@@ -94,7 +94,7 @@ impl IntakeClient {
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         Self {
-            queue: FilingQueue::start(intake, witness.clone()),
+            queue: SubmissionQueue::start(intake, witness.clone()),
             transparency,
             witness,
             ids: RequestIds::new(),
@@ -107,7 +107,7 @@ impl IntakeClient {
         &self,
         evidence: &DsseEnvelope,
         audit: Vec<u8>,
-        filing: Filing<'_>,
+        filing: SubmissionContext<'_>,
     ) -> Result<(), PublicError> {
         let record = wire::ReadCall {
             evidence: Some(evidence.into()),
@@ -117,7 +117,11 @@ impl IntakeClient {
     }
 
     /// Files a call that was refused.
-    pub(crate) async fn record_refusal(&self, audit: Vec<u8>, filing: Filing<'_>) -> Result<(), PublicError> {
+    pub(crate) async fn record_refusal(
+        &self,
+        audit: Vec<u8>,
+        filing: SubmissionContext<'_>,
+    ) -> Result<(), PublicError> {
         let record = Record::Failed(wire::FailedCall { audit });
         self.file(record, filing).await.map(drop)
     }
@@ -128,7 +132,7 @@ impl IntakeClient {
         proposal: &DsseEnvelope,
         evidence: &DsseEnvelope,
         audit: Vec<u8>,
-        filing: Filing<'_>,
+        filing: SubmissionContext<'_>,
     ) -> Result<Filed, PublicError> {
         let record = wire::ProposalCall {
             proposal: Some(proposal.into()),
@@ -144,7 +148,11 @@ impl IntakeClient {
         })
     }
 
-    async fn file(&self, record: Record, filing: Filing<'_>) -> Result<wire::SubmitAccepted, PublicError> {
+    async fn file(
+        &self,
+        record: Record,
+        filing: SubmissionContext<'_>,
+    ) -> Result<wire::SubmitAccepted, PublicError> {
         let answer = self
             .queue
             .file(wire::CallRecord {
@@ -153,7 +161,7 @@ impl IntakeClient {
                 record: Some(record),
             })
             .await?;
-        self.believe(&answer, filing.trust).await?;
+        self.verify_response(&answer, filing.trust).await?;
         Ok(answer.filed)
     }
 
@@ -161,13 +169,13 @@ impl IntakeClient {
     ///
     /// # Errors
     /// `LEDGER_UNAVAILABLE` if it does not answer or is not to be believed.
-    pub async fn look(&self, trust: &TrustFile) -> Result<(), PublicError> {
+    pub async fn refresh_checkpoint(&self, trust: &TrustFile) -> Result<(), PublicError> {
         let _turn = self.looking.lock().await;
         self.look_once(trust).await
     }
 
     async fn look_once(&self, trust: &TrustFile) -> Result<(), PublicError> {
-        for _ in 0..LOOKS_MAX {
+        for _ in 0..REFRESH_ATTEMPTS_MAX {
             let before = self.witness.seen();
             let request = wire::GetCheckpointRequest {
                 known: Some((&before).into()),
@@ -181,30 +189,30 @@ impl IntakeClient {
             let answer = answer.map_err(|s| refused(&s))?.into_inner();
             let followed = self
                 .witness
-                .follow(&before, &answer.checkpoint, answer.consistency.as_slice(), trust)
-                .map_err(|e| disbelieved(&e.to_string()))?;
-            if followed == Followed::Believed {
+                .verify_response_checkpoint(&before, &answer.checkpoint, answer.consistency.as_slice(), trust)
+                .map_err(|e| verification_failed(&e.to_string()))?;
+            if followed == Followed::Verified {
                 return Ok(());
             }
         }
-        Err(disbelieved("the ledger grows faster than it proves to"))
+        Err(verification_failed("the ledger grows faster than it proves to"))
     }
 
     /// Believes an answer whose checkpoint is signed by the ledger and proven to have grown since the request was
     /// sent. A log that did not grow was rolled back: the request itself made it grow. The answer brings the proof
     /// along, except when other processes filed so much in between that none of its proofs fits; then it is
     /// asked for.
-    async fn believe(&self, answer: &Answer, trust: &TrustFile) -> Result<(), PublicError> {
+    async fn verify_response(&self, answer: &Answer, trust: &TrustFile) -> Result<(), PublicError> {
         let (before, note) = (&answer.before, &answer.checkpoint);
-        let size = size_of(note).ok_or_else(|| disbelieved("the checkpoint does not read"))?;
+        let size = size_of(note).ok_or_else(|| verification_failed("the checkpoint does not read"))?;
         if size <= before.size {
             tracing::error!(seen = before.size, now = size, "the ledger was rolled back");
-            return Err(disbelieved("the ledger is shorter than it was"));
+            return Err(verification_failed("the ledger is shorter than it was"));
         }
         let followed = self
             .witness
-            .follow(before, note, &answer.consistency, trust)
-            .map_err(|e| disbelieved(&e.to_string()))?;
+            .verify_response_checkpoint(before, note, &answer.consistency, trust)
+            .map_err(|e| verification_failed(&e.to_string()))?;
         if let Followed::Unproven { size } = followed {
             let _turn = self.looking.lock().await;
             if self.witness.seen().size < size {
@@ -212,7 +220,7 @@ impl IntakeClient {
             }
         }
         let kept = self.witness.keep().await;
-        kept.map_err(|e| disbelieved(&e.to_string()))
+        kept.map_err(|e| verification_failed(&e.to_string()))
     }
 }
 
@@ -241,7 +249,7 @@ pub(super) fn judged(refusal: PublicError) -> PublicError {
     }
 }
 
-fn disbelieved(why: &str) -> PublicError {
+fn verification_failed(why: &str) -> PublicError {
     tracing::error!(why, "the ledger is not believed; nothing is answered until it is");
     unavailable(why.to_owned())
 }

@@ -1,4 +1,4 @@
 //! What this process asks of others.
 
-mod filing;
 pub mod intake;
+mod submission_queue;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use synapsor_chassis::grpc_channel::caller;
-use synapsor_chassis::propagate::TraceParent;
 use synapsor_chassis::secret::Secret;
+use synapsor_chassis::trace_context::TraceParent;
 use synapsor_domain::access_token::TokenPolicy;
 use synapsor_domain::contract::ResultFormat;
 use synapsor_domain::error::PublicError;
@@ -13,18 +13,18 @@ use synapsor_proto::executor::v1::agent_service_server::AgentService;
 use synapsor_proto::status::to_status;
 use tonic::{Request, Response, Status};
 
-use crate::call::{self, Call};
-use crate::role::Reader;
+use crate::call_handler::{self, CapabilityCall};
+use crate::role::ReaderRole;
 use crate::ticket;
 
 /// The service of a reader.
 #[derive(Debug, Clone)]
 pub struct AgentRpc {
-    reader: Arc<Reader>,
+    reader: Arc<ReaderRole>,
 }
 
 impl AgentRpc {
-    pub const fn new(reader: Arc<Reader>) -> Self {
+    pub const fn new(reader: Arc<ReaderRole>) -> Self {
         Self { reader }
     }
 }
@@ -93,7 +93,7 @@ impl AgentService for AgentRpc {
         let client = client(&request)?;
         let trace = TraceParent::extract(request.metadata());
         let message = request.into_inner();
-        let call = Call {
+        let call = CapabilityCall {
             capability: message.capability,
             arguments_json: message.arguments_json,
             format: format(message.result_format).map_err(|r| to_status(&r))?,
@@ -101,7 +101,7 @@ impl AgentService for AgentRpc {
             client,
             trace,
         };
-        let answer = call::answer(&self.reader, &call).await;
+        let answer = call_handler::answer(&self.reader, &call).await;
         Ok(Response::new(wire::CallCapabilityResponse {
             envelope_json: answer.envelope_json,
             is_error: !answer.code.is_empty(),

@@ -9,8 +9,8 @@ use synapsor_proto::executor::v1::schema_service_server::SchemaService;
 use synapsor_proto::status::to_status;
 use tonic::{Request, Response, Status};
 
-use crate::inspect::{Scope, inspect};
-use crate::role::Reader;
+use crate::inspect::{InspectFilter, inspect};
+use crate::role::ReaderRole;
 use synapsor_source::Engine;
 use synapsor_source::error::source_refusal;
 use synapsor_source::probe;
@@ -21,11 +21,11 @@ const FRAME_BYTES: usize = 1024;
 /// The service of a reader for people.
 #[derive(Debug, Clone)]
 pub struct SchemaRpc {
-    reader: Arc<Reader>,
+    reader: Arc<ReaderRole>,
 }
 
 impl SchemaRpc {
-    pub const fn new(reader: Arc<Reader>) -> Self {
+    pub const fn new(reader: Arc<ReaderRole>) -> Self {
         Self { reader }
     }
 
@@ -44,7 +44,7 @@ impl SchemaRpc {
 
     async fn inspected(&self, request: wire::InspectRequest) -> Result<wire::InspectResponse, PublicError> {
         let engine = self.engine(&request.source_id)?;
-        let scope = Scope {
+        let scope = InspectFilter {
             schema: request.schema.as_deref(),
             table: request.table.as_deref(),
         };

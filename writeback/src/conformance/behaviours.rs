@@ -10,8 +10,10 @@ use synapsor_domain::foreign_code::{Acknowledged, CodeForm};
 use synapsor_domain::value::{ColumnValue, Value, ValueKind};
 
 use crate::transaction::{LookTarget, OpenTransaction, RecordError, RowChange, Transaction};
-use synapsor_engine::{Access, Opening};
-use synapsor_source::{CheckTarget, Engine, EngineError, EngineErrorKind, Finding, RowPlan, StoredReceipt};
+use synapsor_engine::{Access, EngineConfig};
+use synapsor_source::{
+    Engine, EngineError, EngineErrorKind, Finding, PreflightTarget, RowPlan, StoredReceipt,
+};
 
 use super::{looking, lost_receipts, reading, receipts, traps, values, writing};
 
@@ -67,7 +69,7 @@ pub(crate) enum Account {
 
 impl Account {
     /// An engine behind a credential of this kind.
-    pub(crate) fn open(opening: Opening, access: Access) -> Self {
+    pub(crate) fn open(opening: EngineConfig, access: Access) -> Self {
         match access {
             Access::Read => Self::Reader(opening.open().unwrap()),
             Access::Write => Self::Writer(crate::Database::open(opening).unwrap()),
@@ -84,7 +86,7 @@ impl Account {
         }
     }
 
-    pub(crate) async fn check(&self, targets: &[CheckTarget]) -> Result<Vec<Finding>, EngineError> {
+    pub(crate) async fn check(&self, targets: &[PreflightTarget]) -> Result<Vec<Finding>, EngineError> {
         match self {
             Self::Reader(_) => Err(EngineError::new(
                 EngineErrorKind::Denied,

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use synapsor_source::CheckTarget;
-use synapsor_source::catalogue::Severity;
+use synapsor_source::PreflightTarget;
 use synapsor_source::error::EngineErrorKind;
+use synapsor_source::schema_catalog::Severity;
 
 use super::behaviours::{Db, Fixture, begin, change, int, invoice, plan, text};
 
@@ -210,8 +210,8 @@ pub(crate) async fn the_catalogue_tells_foreign_keys(db: Db) {
     assert_eq!(key.referenced_columns, ["status"]);
 }
 
-fn target(db: &Db) -> CheckTarget {
-    CheckTarget {
+fn target(db: &Db) -> PreflightTarget {
+    PreflightTarget {
         schema: db.schema(),
         table: "invoices".to_owned(),
         primary_key: "id".to_owned(),
@@ -223,7 +223,7 @@ fn target(db: &Db) -> CheckTarget {
     }
 }
 
-async fn problems(db: &Db, target: CheckTarget) -> Vec<String> {
+async fn problems(db: &Db, target: PreflightTarget) -> Vec<String> {
     let found = db.writer().check(&[target]).await.unwrap();
     let problems = found.into_iter().filter(|f| f.severity == Severity::Problem);
     problems.map(|f| format!("{}: {}", f.code, f.text)).collect()

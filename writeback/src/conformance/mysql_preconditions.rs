@@ -10,8 +10,8 @@ use synapsor_domain::foreign_code::{Acknowledged, CodeForm};
 use synapsor_domain::schema::TableSchema;
 use synapsor_domain::writeback::{RECEIPT_TABLE, mysql_procedures_ddl, receipt_table_ddl};
 use synapsor_engine::Access;
-use synapsor_source::catalogue::WRITER_ACCOUNT_TOO_POWERFUL;
-use synapsor_source::{CheckTarget, StoredReceipt};
+use synapsor_source::schema_catalog::WRITER_ACCOUNT_TOO_POWERFUL;
+use synapsor_source::{PreflightTarget, StoredReceipt};
 
 use crate::transaction::{LookTarget, RecordError, Transaction};
 use crate::violation::LookError;
@@ -682,7 +682,7 @@ async fn an_account_above_the_checks_is_named() {
             transaction.roll_back().await;
             let is_found = |power: &str| powers.iter().any(|found| found.starts_with(power));
             assert!(power.map_or(powers.is_empty(), is_found), "{right}: {powers:?}");
-            let table = CheckTarget {
+            let table = PreflightTarget {
                 schema: name.clone(),
                 table: "invoices".to_owned(),
                 primary_key: "id".to_owned(),

@@ -9,7 +9,7 @@ use crate::violation::LookError;
 use synapsor_domain::value::{ColumnValue, Value, ValueKind};
 use synapsor_engine::Access;
 use synapsor_source::EngineErrorKind;
-use synapsor_source::{CheckTarget, RowPlan};
+use synapsor_source::{PreflightTarget, RowPlan};
 
 use super::behaviours::{
     AT, Account, Db, Fixture, begin, change, dec, int, invoice, plan, receipt, record, text, update,
@@ -414,7 +414,7 @@ async fn the_check_finds_missing_and_excessive_rights() {
         let database = server.fresh();
         let db = with(&database);
         db.set_up(Fixture::Invoices);
-        let target = CheckTarget {
+        let target = PreflightTarget {
             schema: db.schema(),
             table: "invoices".to_owned(),
             primary_key: "id".to_owned(),

@@ -12,7 +12,7 @@ use synapsor_chassis::settings::EnvVars;
 use synapsor_domain::contract::EngineKind;
 use synapsor_domain::value::{Value, ValueKind};
 use synapsor_domain::writeback::{GrantPlan, GrantTarget, RECEIPT_TABLE, grants, receipt_table_ddl};
-use synapsor_engine::{Access, Credential, Opening};
+use synapsor_engine::{Access, Credential, EngineConfig};
 use synapsor_source::ReceiptTable;
 
 use super::behaviours::{Account, Database, Db, Fixture, Sample, dec, exact, float, handing_over, sample};
@@ -77,7 +77,7 @@ impl PostgresDatabase {
             schema: None,
             table: RECEIPT_TABLE.to_owned(),
         };
-        let opening = Opening {
+        let opening = EngineConfig {
             name: "source `test`".to_owned(),
             kind: EngineKind::Postgres,
             credential,

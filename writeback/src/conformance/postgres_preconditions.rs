@@ -10,7 +10,7 @@ use synapsor_domain::foreign_code::Acknowledged;
 use synapsor_domain::writeback::receipt_table_ddl;
 use synapsor_engine::Access;
 use synapsor_source::StoredReceipt;
-use synapsor_source::catalogue::WRITER_ACCOUNT_TOO_POWERFUL;
+use synapsor_source::schema_catalog::WRITER_ACCOUNT_TOO_POWERFUL;
 
 use crate::transaction::{CommitError, LookTarget, RecordError, Transaction};
 use crate::violation::{LookError, ViolationKind};

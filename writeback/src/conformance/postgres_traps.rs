@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use synapsor_engine::Access;
-use synapsor_source::catalogue::Severity;
 use synapsor_source::error::EngineErrorKind;
-use synapsor_source::{CheckTarget, Finding};
+use synapsor_source::schema_catalog::Severity;
+use synapsor_source::{Finding, PreflightTarget};
 
 use super::behaviours::{
     AT, Account, Database as _, Db, Fixture, acknowledge, all_code, begin, change, int, invoice, is_there,
@@ -30,7 +30,7 @@ fn invoices() -> Option<(Arc<PostgresDatabase>, Db)> {
 }
 
 async fn found(db: &Db) -> Vec<Finding> {
-    let target = CheckTarget {
+    let target = PreflightTarget {
         schema: "public".to_owned(),
         table: "invoices".to_owned(),
         primary_key: "id".to_owned(),

@@ -10,7 +10,7 @@ use synapsor_domain::contract::EngineKind;
 use synapsor_domain::value::{Value, ValueKind};
 use synapsor_domain::writeback::{RECEIPT_TABLE, receipt_table_ddl};
 use synapsor_engine::sqlite::SqliteEngine;
-use synapsor_engine::{Access, Credential, Opening};
+use synapsor_engine::{Access, Credential, EngineConfig};
 use synapsor_source::Engine;
 use synapsor_source::ReceiptTable;
 use synapsor_source::error::EngineErrorKind;
@@ -398,7 +398,7 @@ fn the_sample_is_made_once_and_can_be_written() {
 
 /// The database of a URL behind one credential.
 fn open(url: &str, access: Access, timeout: Option<Duration>) -> Account {
-    let opening = Opening {
+    let opening = EngineConfig {
         name: "source `test`".to_owned(),
         kind: EngineKind::Sqlite,
         credential: Credential::of_variable("URL", &EnvVars::fixed([("URL", url)])),

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use synapsor_engine::mysql::account_powers::account_powers;
-use synapsor_engine::mysql::check::Report;
+use synapsor_engine::mysql::check::MysqlPreflight;
 use synapsor_engine::mysql::dialect::{qualified, quote};
 use synapsor_engine::mysql::inspect::{Described, Shapes};
-use synapsor_engine::mysql::pool::{Held, Pool};
+use synapsor_engine::mysql::pool::{MysqlPool, PooledConnection};
 use synapsor_engine::mysql::receipts;
-use synapsor_engine::mysql::session::{Arg, Cells, Failed};
-use synapsor_source::catalogue::{Severity, WRITER_ACCOUNT_TOO_POWERFUL};
-use synapsor_source::{CheckTarget, EngineError, EngineErrorKind, Finding};
+use synapsor_engine::mysql::session::{BindValue, Cells, MysqlStatementError};
+use synapsor_source::schema_catalog::{Severity, WRITER_ACCOUNT_TOO_POWERFUL};
+use synapsor_source::{EngineError, EngineErrorKind, Finding, PreflightTarget};
 
 use crate::fitness::misfit;
 
@@ -41,9 +41,9 @@ struct Right {
 
 /// The write path, tried under this account and rolled back, and what is weaker than it should be.
 pub(crate) async fn check(
-    pool: &Arc<Pool>,
+    pool: &Arc<MysqlPool>,
     shapes: &Arc<Shapes>,
-    targets: &[CheckTarget],
+    targets: &[PreflightTarget],
 ) -> Result<Vec<Finding>, EngineError> {
     let mut held = take(pool).await?;
     let mut report = server(&mut held).await?;
@@ -59,18 +59,18 @@ pub(crate) async fn check(
     Ok(report.findings)
 }
 
-async fn take(pool: &Arc<Pool>) -> Result<Held, EngineError> {
+async fn take(pool: &Arc<MysqlPool>) -> Result<PooledConnection, EngineError> {
     let mut held = pool.take(STATEMENT_TIMEOUT).await?;
     held.session().limit(STATEMENT_TIMEOUT);
     Ok(held)
 }
 
-async fn server(held: &mut Held) -> Result<Report, EngineError> {
+async fn server(held: &mut PooledConnection) -> Result<MysqlPreflight, EngineError> {
     let answer = held.session().rows(SETTINGS, Vec::new()).await?;
     let cells = answer
         .first()
         .ok_or_else(|| EngineError::new(EngineErrorKind::Unavailable, "no answer"))?;
-    let mut report = Report::of(&cells.text(4)?);
+    let mut report = MysqlPreflight::of(&cells.text(4)?);
     let mut weak = |setting: &str, consequence: &str| {
         report.add(
             Severity::Warning,
@@ -105,10 +105,10 @@ async fn server(held: &mut Held) -> Result<Report, EngineError> {
 }
 
 async fn receipt_table(
-    pool: &Arc<Pool>,
+    pool: &Arc<MysqlPool>,
     shapes: &Shapes,
-    held: &mut Held,
-    report: &mut Report,
+    held: &mut PooledConnection,
+    report: &mut MysqlPreflight,
 ) -> Result<(), EngineError> {
     let (schema, table) = (pool.connector.receipt_schema()?, pool.connector.receipt_table());
     let problems = receipts::problems(held.session(), &pool.connector, shapes).await?;
@@ -158,10 +158,10 @@ async fn receipt_table(
 
 /// Rights with which the account could pass by the checks of its own transaction.
 async fn account(
-    pool: &Arc<Pool>,
-    held: &mut Held,
-    report: &mut Report,
-    targets: &[CheckTarget],
+    pool: &Arc<MysqlPool>,
+    held: &mut PooledConnection,
+    report: &mut MysqlPreflight,
+    targets: &[PreflightTarget],
 ) -> Result<(), EngineError> {
     let receipts = (pool.connector.receipt_schema()?, pool.connector.receipt_table());
     let mut tables = vec![(receipts.0.as_str(), receipts.1)];
@@ -183,11 +183,11 @@ async fn account(
 }
 
 async fn check_target(
-    pool: &Arc<Pool>,
+    pool: &Arc<MysqlPool>,
     shapes: &Shapes,
-    held: &mut Held,
-    report: &mut Report,
-    target: &CheckTarget,
+    held: &mut PooledConnection,
+    report: &mut MysqlPreflight,
+    target: &PreflightTarget,
 ) -> Result<(), EngineError> {
     let described = match shapes.fresh(held.session(), &target.schema, &target.table).await {
         Ok(described) => described,
@@ -217,9 +217,9 @@ async fn check_target(
 }
 
 async fn probe_target(
-    pool: &Arc<Pool>,
-    report: &mut Report,
-    target: &CheckTarget,
+    pool: &Arc<MysqlPool>,
+    report: &mut MysqlPreflight,
+    target: &PreflightTarget,
     held: &[Right],
 ) -> Result<(), EngineError> {
     let place = qualified(&target.schema, &target.table);
@@ -265,8 +265,8 @@ async fn probe_target(
 
 /// A probe that failed for want of a right names it; any other failure is one of its own.
 fn denied(
-    report: &mut Report,
-    failed: Failed,
+    report: &mut MysqlPreflight,
+    failed: MysqlStatementError,
     text: String,
     right: &str,
     on: &str,
@@ -283,7 +283,7 @@ fn denied(
 }
 
 /// Runs a statement that touches no row, in a transaction of its own that is rolled back.
-async fn probe(pool: &Arc<Pool>, sql: &str) -> Result<(), Failed> {
+async fn probe(pool: &Arc<MysqlPool>, sql: &str) -> Result<(), MysqlStatementError> {
     let mut held = take(pool).await?;
     let session = held.session();
     session.command("START TRANSACTION READ WRITE".to_owned()).await?;
@@ -293,7 +293,7 @@ async fn probe(pool: &Arc<Pool>, sql: &str) -> Result<(), Failed> {
     Ok(())
 }
 
-fn notes(report: &mut Report, target: &CheckTarget, described: &Described) {
+fn notes(report: &mut MysqlPreflight, target: &PreflightTarget, described: &Described) {
     let (shape, table) = (&described.shape, &target.table);
     if let Some(found) = misfit(target, shape) {
         report.add(found.severity, found.code, found.text, found.fix);
@@ -311,7 +311,7 @@ fn notes(report: &mut Report, target: &CheckTarget, described: &Described) {
     }
 }
 
-fn excess(report: &mut Report, target: &CheckTarget, held: &[Right]) {
+fn excess(report: &mut MysqlPreflight, target: &PreflightTarget, held: &[Right]) {
     for right in held {
         let is_needed = match (right.word.as_str(), right.column.as_str()) {
             ("SELECT" | "USAGE", _) => right.level != "server" || right.word == "USAGE",
@@ -346,14 +346,14 @@ fn level(right: &Right, schema: &str, table: &str) -> String {
 }
 
 async fn rights(
-    held: &mut Held,
-    report: &Report,
+    held: &mut PooledConnection,
+    report: &MysqlPreflight,
     schema: &str,
     table: &str,
 ) -> Result<Vec<Right>, EngineError> {
     let who = report.grantee.as_str();
     let args = [who, who, schema, who, schema, table, who, schema, table];
-    let args = args.map(|text| Arg::Text(text.to_owned()));
+    let args = args.map(|text| BindValue::Text(text.to_owned()));
     let rows = held.session().rows(RIGHTS, args.into()).await?;
     let right = |row: &Cells| {
         Ok(Right {

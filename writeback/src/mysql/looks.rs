@@ -10,7 +10,7 @@ use synapsor_domain::writeback::MYSQL_ROWS_MODIFIED;
 
 use synapsor_engine::mysql::dialect::qualified;
 use synapsor_engine::mysql::inspect::Described;
-use synapsor_engine::mysql::session::Session;
+use synapsor_engine::mysql::session::MysqlConn;
 use synapsor_source::{EngineError, EngineErrorKind};
 
 use crate::violation::{LookError, Violation, ViolationKind};
@@ -113,7 +113,7 @@ pub(super) fn violation(kind: ViolationKind, detail: impl Into<String>) -> LookE
 
 /// Takes a temporary table of this connection away.
 pub(super) async fn drop_temporary(
-    session: &mut Session,
+    session: &mut MysqlConn,
     schema: &str,
     table: &str,
 ) -> Result<(), EngineError> {
@@ -132,7 +132,7 @@ pub(super) struct RowsMax {
 
 /// Code of others modified no more rows than it may. To be asked when the receipt is inserted.
 pub(super) async fn rows_modified(
-    session: &mut Session,
+    session: &mut MysqlConn,
     schema: &str,
     rows_max: RowsMax,
 ) -> Result<(), LookError> {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use synapsor_engine::mysql::MysqlEngine;
-use synapsor_source::{CheckTarget, EngineError, Finding};
+use synapsor_source::{EngineError, Finding, PreflightTarget};
 
 use crate::database::Write;
 use crate::transaction::{Begin, OpenTransaction};
@@ -34,7 +34,7 @@ impl Begin for Writing {
 
 #[async_trait]
 impl Write for Writing {
-    async fn check(&self, targets: &[CheckTarget]) -> Result<Vec<Finding>, EngineError> {
+    async fn check(&self, targets: &[PreflightTarget]) -> Result<Vec<Finding>, EngineError> {
         check::check(&self.0.pool, &self.0.shapes, targets).await
     }
 }

@@ -5,7 +5,7 @@
 use synapsor_engine::mysql::connect::IDENTITY_TABLE;
 use synapsor_engine::mysql::dialect::qualified;
 use synapsor_engine::mysql::receipt_form;
-use synapsor_engine::mysql::session::{Failed, LastError, Session};
+use synapsor_engine::mysql::session::{LastError, MysqlConn, MysqlStatementError};
 use synapsor_engine::mysql::settings::{SERVERS_CLOCK, Settings};
 use synapsor_source::{EngineError, EngineErrorKind};
 
@@ -27,30 +27,36 @@ pub(super) struct Tables {
 }
 
 /// Begins a transaction by the server's own clock, and shows the tables that it will read.
-pub(super) async fn begin(session: &mut Session, receipts: &Receipts) -> Result<Tables, Failed> {
+pub(super) async fn begin(
+    session: &mut MysqlConn,
+    receipts: &Receipts,
+) -> Result<Tables, MysqlStatementError> {
     show(session, Some(receipts), None, &[SERVERS_CLOCK, BEGIN]).await
 }
 
 /// Shows the tables of the migration, and the target if the transaction read one.
 pub(super) async fn again(
-    session: &mut Session,
+    session: &mut MysqlConn,
     receipts: &Receipts,
     target: Option<(&str, &str)>,
-) -> Result<Tables, Failed> {
+) -> Result<Tables, MysqlStatementError> {
     show(session, Some(receipts), target, &[]).await
 }
 
 /// Shows the target alone.
-pub(super) async fn target_alone(session: &mut Session, target: (&str, &str)) -> Result<Tables, Failed> {
+pub(super) async fn target_alone(
+    session: &mut MysqlConn,
+    target: (&str, &str),
+) -> Result<Tables, MysqlStatementError> {
     show(session, None, Some(target), &[]).await
 }
 
 async fn show(
-    session: &mut Session,
+    session: &mut MysqlConn,
     receipts: Option<&Receipts>,
     target: Option<(&str, &str)>,
     before: &[&str],
-) -> Result<Tables, Failed> {
+) -> Result<Tables, MysqlStatementError> {
     let unknown = "the settings of the connection are not known";
     let ours = session.settings.clone();
     let ours = ours.ok_or_else(|| EngineError::new(EngineErrorKind::Other, unknown))?;

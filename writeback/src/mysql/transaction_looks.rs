@@ -167,7 +167,7 @@ impl MysqlTransaction {
         allowed: &Acknowledged,
         described: &Described,
     ) -> Result<(), LookError> {
-        if let Some(line) = self.collateral(described).into_iter().next() {
+        if let Some(line) = self.possible_side_effects(described).into_iter().next() {
             return Err(Violation::new(ViolationKind::RowsElsewhere, line).into());
         }
         if allowed.is_empty() {
@@ -185,7 +185,7 @@ impl MysqlTransaction {
     /// What the change may have set off besides the row. The servers keep no account of it by table, so what could
     /// have happened counts as done: code that was not acknowledged, and foreign keys that point at a column which
     /// was set, which changes by itself, or which a trigger may have set.
-    pub(super) fn collateral(&self, described: &Described) -> Vec<String> {
+    pub(super) fn possible_side_effects(&self, described: &Described) -> Vec<String> {
         if self.touched.is_empty() {
             return Vec::new();
         }

@@ -4,7 +4,7 @@ use synapsor_domain::value::ColumnValue;
 use synapsor_engine::mysql::column::ColumnType;
 use synapsor_engine::mysql::dialect::{Statement, assigned, equals, matching, qualified, quote, unwritable};
 use synapsor_engine::mysql::inspect::Described;
-use synapsor_engine::mysql::session::Arg;
+use synapsor_engine::mysql::session::BindValue;
 use synapsor_source::{EngineError, EngineErrorKind, RowPlan};
 
 use crate::transaction::RowChange;
@@ -46,7 +46,7 @@ pub(super) fn update_row(
         condition = format!("{condition} AND {equal}");
         args.extend(found);
     }
-    args.push(Arg::Uint(connection));
+    args.push(BindValue::Uint(connection));
     let sql = format!(
         "UPDATE {} SET {} WHERE {condition} AND CONNECTION_ID() = ?",
         qualified(&plan.schema, &plan.table),

@@ -15,9 +15,9 @@ use crate::violation::LookError;
 use synapsor_engine::mysql::connect::BASE_TABLE;
 use synapsor_engine::mysql::dialect;
 use synapsor_engine::mysql::inspect::{Described, Shapes};
-use synapsor_engine::mysql::pool::{Held, Pool};
+use synapsor_engine::mysql::pool::{MysqlPool, PooledConnection};
 use synapsor_engine::mysql::read::{self, RECEIPT_COLUMNS};
-use synapsor_engine::mysql::session::{Arg, Failed, Session};
+use synapsor_engine::mysql::session::{BindValue, MysqlConn, MysqlStatementError};
 
 use super::looks::Receipts;
 use super::tables::{self, Tables};
@@ -35,10 +35,13 @@ const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 const VERSIONED_TABLE: &str = "SYSTEM VERSIONED";
 const WHICH_CONNECTION: &str = "SELECT CAST(CONNECTION_ID() AS CHAR)";
 /// How long to wait for a connection when all are in use.
-const PATIENCE: Duration = Duration::from_secs(2);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Begins a transaction.
-pub(crate) async fn begin(pool: &Arc<Pool>, shapes: &Arc<Shapes>) -> Result<OpenTransaction, EngineError> {
+pub(crate) async fn begin(
+    pool: &Arc<MysqlPool>,
+    shapes: &Arc<Shapes>,
+) -> Result<OpenTransaction, EngineError> {
     let receipts = Receipts {
         schema: pool.connector.receipt_schema()?,
         table: pool.connector.receipt_table().to_owned(),
@@ -71,9 +74,12 @@ pub(crate) async fn begin(pool: &Arc<Pool>, shapes: &Arc<Shapes>) -> Result<Open
 
 /// A connection with an open transaction. One that the server closed meanwhile, or on which something is left of an
 /// earlier transaction, is replaced.
-async fn opened(pool: &Arc<Pool>, receipts: &Receipts) -> Result<(Held, Tables), EngineError> {
+async fn opened(
+    pool: &Arc<MysqlPool>,
+    receipts: &Receipts,
+) -> Result<(PooledConnection, Tables), EngineError> {
     loop {
-        let mut held = pool.take(PATIENCE).await?;
+        let mut held = pool.take(ACQUIRE_TIMEOUT).await?;
         held.session().limit(STATEMENT_TIMEOUT);
         held.session().until(Instant::now() + TRANSACTION_TIMEOUT);
         match tables::begin(held.session(), receipts).await {
@@ -90,7 +96,7 @@ async fn opened(pool: &Arc<Pool>, receipts: &Receipts) -> Result<(Held, Tables),
 }
 
 /// Identity and clock, and whether this is a server that takes writes, all in one statement inside.
-async fn facts(session: &mut Session, schema: &str) -> Result<(String, Timestamp), EngineError> {
+async fn facts(session: &mut MysqlConn, schema: &str) -> Result<(String, Timestamp), EngineError> {
     let unavailable = |why: &str| EngineError::new(EngineErrorKind::Unavailable, why);
     let server = session.server()?;
     if server.is_cluster {
@@ -124,7 +130,7 @@ async fn facts(session: &mut Session, schema: &str) -> Result<(String, Timestamp
 
 /// See [`Transaction`].
 pub(super) struct MysqlTransaction {
-    pub(super) held: Held,
+    pub(super) held: PooledConnection,
     pub(super) shapes: Arc<Shapes>,
     pub(super) receipts: Receipts,
     /// Why nothing may be read through the receipt table.
@@ -300,7 +306,7 @@ impl Transaction for MysqlTransaction {
             }
         };
         match described {
-            Ok(described) => Ok(self.collateral(&described)),
+            Ok(described) => Ok(self.possible_side_effects(&described)),
             Err(error) => Err(self.fail(error)),
         }
     }
@@ -333,13 +339,13 @@ impl Transaction for MysqlTransaction {
 
     async fn commit(mut self: Box<Self>) -> Result<(), CommitError> {
         let session = self.held.session();
-        if !session.is_sound() {
+        if !session.is_reusable() {
             let error = EngineError::new(EngineErrorKind::Timeout, "the transaction is no longer open");
             return Err(CommitError::Doubt(error));
         }
         session.unlimited();
         session.limit(COMMIT_TIMEOUT);
-        let doubt = |failed: Failed| CommitError::Doubt(failed.error);
+        let doubt = |failed: MysqlStatementError| CommitError::Doubt(failed.error);
         session
             .command("COMMIT AND NO CHAIN NO RELEASE".to_owned())
             .await
@@ -357,7 +363,7 @@ impl Transaction for MysqlTransaction {
 
     async fn roll_back(mut self: Box<Self>) {
         let session = self.held.session();
-        if session.is_sound()
+        if session.is_reusable()
             && session
                 .command("ROLLBACK AND NO CHAIN NO RELEASE".to_owned())
                 .await
@@ -369,7 +375,7 @@ impl Transaction for MysqlTransaction {
 }
 
 /// Inserts the receipt on this very connection, as the one row of its statement, and reads it back.
-async fn insert(session: &mut Session, table: &str, receipt: &StoredReceipt) -> Result<(), RecordError> {
+async fn insert(session: &mut MysqlConn, table: &str, receipt: &StoredReceipt) -> Result<(), RecordError> {
     let surprise = |what: &str| RecordError::Engine(EngineError::new(EngineErrorKind::Other, what));
     let places = vec!["?"; RECEIPT_COLUMNS.len()].join(", ");
     // From a table of one row, so that a replaced connection inserts nothing.
@@ -378,7 +384,7 @@ async fn insert(session: &mut Session, table: &str, receipt: &StoredReceipt) -> 
         RECEIPT_COLUMNS.join(", ")
     );
     let mut args = parameters(receipt);
-    args.push(Arg::Uint(session.id));
+    args.push(BindValue::Uint(session.id));
     match session.execute(&sql, args).await {
         Ok(1) => Ok(()),
         Ok(_) => Err(surprise("the receipt was not inserted")),
@@ -387,20 +393,20 @@ async fn insert(session: &mut Session, table: &str, receipt: &StoredReceipt) -> 
     }
 }
 
-fn parameters(receipt: &StoredReceipt) -> Vec<Arg> {
-    let text = |text: &str| Arg::Text(text.to_owned());
-    let optional = |text: &Option<String>| text.clone().map_or(Arg::Null, Arg::Text);
+fn parameters(receipt: &StoredReceipt) -> Vec<BindValue> {
+    let text = |text: &str| BindValue::Text(text.to_owned());
+    let optional = |text: &Option<String>| text.clone().map_or(BindValue::Null, BindValue::Text);
     vec![
         text(&receipt.proposal_id),
         text(&receipt.proposal_digest),
         text(&receipt.outcome),
         text(&receipt.reason),
-        Arg::Uint(receipt.rows_affected.into()),
+        BindValue::Uint(receipt.rows_affected.into()),
         optional(&receipt.previous_version),
         optional(&receipt.new_version),
-        Arg::Uint(receipt.fence),
+        BindValue::Uint(receipt.fence),
         text(&receipt.executor_id),
-        Arg::Uint(receipt.ledger_size),
+        BindValue::Uint(receipt.ledger_size),
         text(&receipt.ledger_root),
         text(&receipt.db_identity),
         text(&receipt.created_at),

@@ -4,14 +4,14 @@
 use synapsor_domain::schema::TableSchema;
 use synapsor_engine::postgres::PostgresEngine;
 use synapsor_engine::postgres::check::{
-    Report, Rights, check_account, check_columns, missing_rights, one, rights, text,
+    PgPreflight, Rights, check_account, check_columns, missing_rights, one, rights, text,
 };
-use synapsor_engine::postgres::connect::{EXACT_SETTINGS, Lease, local_settings};
+use synapsor_engine::postgres::connect::{EXACT_SETTINGS, PgPooledConnection, local_settings};
 use synapsor_engine::postgres::dialect::{qualified, quote};
 use synapsor_engine::postgres::inspect::{self, receipt_schema};
 use synapsor_engine::postgres::read;
-use synapsor_source::catalogue::{Severity, WRITER_ACCOUNT_TOO_POWERFUL};
-use synapsor_source::{CheckTarget, EngineError, EngineErrorKind, Finding};
+use synapsor_source::schema_catalog::{Severity, WRITER_ACCOUNT_TOO_POWERFUL};
+use synapsor_source::{EngineError, EngineErrorKind, Finding, PreflightTarget};
 
 use crate::fitness::misfit;
 
@@ -33,7 +33,7 @@ const DURABILITY: [(&str, &str); 3] = [
 
 pub(crate) async fn check(
     engine: &PostgresEngine,
-    targets: &[CheckTarget],
+    targets: &[PreflightTarget],
 ) -> Result<Vec<Finding>, EngineError> {
     let Some(writers) = &engine.writers else {
         return Err(EngineError::new(
@@ -49,7 +49,7 @@ pub(crate) async fn check(
             local_settings(&settings)
         ))
         .await?;
-    let mut report = Report::of(&mut lease).await?;
+    let mut report = PgPreflight::of(&mut lease).await?;
     report.power_code = WRITER_ACCOUNT_TOO_POWERFUL;
     durability(&mut lease, &mut report).await?;
     receipts(engine, &mut lease, &mut report).await?;
@@ -64,7 +64,7 @@ pub(crate) async fn check(
     Ok(report.findings)
 }
 
-async fn durability(lease: &mut Lease, report: &mut Report) -> Result<(), EngineError> {
+async fn durability(lease: &mut PgPooledConnection, report: &mut PgPreflight) -> Result<(), EngineError> {
     for (setting, consequence) in DURABILITY {
         let row = one(
             lease,
@@ -86,8 +86,8 @@ async fn durability(lease: &mut Lease, report: &mut Report) -> Result<(), Engine
 
 async fn receipts(
     engine: &PostgresEngine,
-    lease: &mut Lease,
-    report: &mut Report,
+    lease: &mut PgPooledConnection,
+    report: &mut PgPreflight,
 ) -> Result<(), EngineError> {
     let (schema, table) = (receipt_schema(&engine.receipts), engine.receipts.table.clone());
     let problems = inspect::receipt_problems(lease, &engine.receipts).await?;
@@ -137,9 +137,9 @@ async fn receipts(
 }
 
 async fn check_target(
-    lease: &mut Lease,
-    report: &mut Report,
-    target: &CheckTarget,
+    lease: &mut PgPooledConnection,
+    report: &mut PgPreflight,
+    target: &PreflightTarget,
 ) -> Result<(), EngineError> {
     check_account(lease, report, &target.schema).await?;
     let Some(shape) = check_columns(lease, report, target).await? else {
@@ -158,7 +158,7 @@ async fn check_target(
 }
 
 /// Whether a change that happens inside COMMIT would be noticed: the version of the row is read again with it.
-fn row_version(report: &mut Report, target: &CheckTarget, rights: &Rights) {
+fn row_version(report: &mut PgPreflight, target: &PreflightTarget, rights: &Rights) {
     if target.writes.is_empty()
         || ["ctid", "xmin"]
             .iter()
@@ -178,7 +178,7 @@ fn row_version(report: &mut Report, target: &CheckTarget, rights: &Rights) {
     report.add(Severity::Warning, "ROW_VERSION_UNREADABLE", what, Some(fix));
 }
 
-fn excessive_rights(report: &mut Report, target: &CheckTarget, rights: &Rights) {
+fn excessive_rights(report: &mut PgPreflight, target: &PreflightTarget, rights: &Rights) {
     let name = qualified(&target.schema, &target.table);
     for right in ["INSERT", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"] {
         if rights.has(right) {
@@ -225,7 +225,7 @@ fn excessive_rights(report: &mut Report, target: &CheckTarget, rights: &Rights) 
     owner(report, rights, &name);
 }
 
-fn owner(report: &mut Report, rights: &Rights, name: &str) {
+fn owner(report: &mut PgPreflight, rights: &Rights, name: &str) {
     if rights.has("OWNER") {
         report.add(
             Severity::Warning,
@@ -236,7 +236,7 @@ fn owner(report: &mut Report, rights: &Rights, name: &str) {
     }
 }
 
-fn table_notes(report: &mut Report, target: &CheckTarget, shape: &TableSchema) {
+fn table_notes(report: &mut PgPreflight, target: &PreflightTarget, shape: &TableSchema) {
     if let Some(found) = misfit(target, shape) {
         report.add(found.severity, found.code, found.text, found.fix);
     }
@@ -254,9 +254,9 @@ fn table_notes(report: &mut Report, target: &CheckTarget, shape: &TableSchema) {
 }
 
 async fn probe_target(
-    lease: &mut Lease,
-    report: &mut Report,
-    target: &CheckTarget,
+    lease: &mut PgPooledConnection,
+    report: &mut PgPreflight,
+    target: &PreflightTarget,
 ) -> Result<(), EngineError> {
     let name = qualified(&target.schema, &target.table);
     let quoted = |columns: &[String]| columns.iter().map(|c| quote(c)).collect::<Vec<_>>().join(", ");
@@ -281,7 +281,12 @@ async fn probe_target(
 }
 
 /// Runs a statement that touches no row; what fails is found and undone.
-async fn probe(lease: &mut Lease, report: &mut Report, sql: &str, what: &str) -> Result<(), EngineError> {
+async fn probe(
+    lease: &mut PgPooledConnection,
+    report: &mut PgPreflight,
+    sql: &str,
+    what: &str,
+) -> Result<(), EngineError> {
     lease.batch("SAVEPOINT probe".to_owned()).await?;
     if let Err(error) = lease.batch(sql.to_owned()).await {
         report.add(

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use synapsor_domain::foreign_code::Acknowledged;
 
-use synapsor_engine::postgres::connect::Lease;
+use synapsor_engine::postgres::connect::PgPooledConnection;
 use synapsor_engine::postgres::dialect::Statement;
 use synapsor_source::EngineError;
 
@@ -37,7 +37,10 @@ pub(super) struct Declared {
 }
 
 /// The declared tables that exist; one that does not is not written either.
-pub(super) async fn read(lease: &mut Lease, allowed: &Acknowledged) -> Result<Vec<Declared>, EngineError> {
+pub(super) async fn read(
+    lease: &mut PgPooledConnection,
+    allowed: &Acknowledged,
+) -> Result<Vec<Declared>, EngineError> {
     let mut found = Vec::new();
     for (name, rows_max) in allowed.writes() {
         let Some((schema, table)) = name.split_once('.') else {

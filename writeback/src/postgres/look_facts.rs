@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use synapsor_engine::postgres::connect::Lease;
+use synapsor_engine::postgres::connect::PgPooledConnection;
 use synapsor_engine::postgres::dialect::Statement;
 use synapsor_source::{EngineError, EngineErrorKind};
 
@@ -144,7 +144,7 @@ pub(super) fn changed<'a>(before: &'a Settings, after: &'a Settings) -> Vec<&'a 
 /// Reads everything about the tables that a stamp covers and about `watched` tables besides them. Locks are asked
 /// for only where they decide something: the server lists those of all its sessions.
 pub(super) async fn read(
-    lease: &mut Lease,
+    lease: &mut PgPooledConnection,
     covered: &Covered,
     watched: &[u32],
     has_locks: bool,

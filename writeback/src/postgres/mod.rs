@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use synapsor_engine::postgres::PostgresEngine;
-use synapsor_source::{CheckTarget, EngineError, EngineErrorKind, Finding};
+use synapsor_source::{EngineError, EngineErrorKind, Finding, PreflightTarget};
 
 use self::stamp::JudgedStamps;
 use crate::database::Write;
@@ -52,7 +52,7 @@ impl Begin for Writing {
 
 #[async_trait]
 impl Write for Writing {
-    async fn check(&self, targets: &[CheckTarget]) -> Result<Vec<Finding>, EngineError> {
+    async fn check(&self, targets: &[PreflightTarget]) -> Result<Vec<Finding>, EngineError> {
         check::check(&self.engine, targets).await
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use synapsor_engine::postgres::connect::Lease;
+use synapsor_engine::postgres::connect::PgPooledConnection;
 use synapsor_source::{EngineError, RowPlan};
 
 /// Lines about other changes that are kept.
@@ -34,13 +34,13 @@ struct Counted {
 }
 
 /// The counts now.
-pub(super) async fn counts(lease: &mut Lease) -> Result<Counts, EngineError> {
+pub(super) async fn counts(lease: &mut PgPooledConnection) -> Result<Counts, EngineError> {
     Ok(counts_of(&lease.batch(COUNTS.to_owned()).await?))
 }
 
 /// One line for each kind of change of each table besides the one row.
 pub(super) async fn read(
-    lease: &mut Lease,
+    lease: &mut PgPooledConnection,
     before: &Counts,
     plan: &RowPlan,
     matched: u64,

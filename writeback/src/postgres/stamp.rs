@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use synapsor_domain::foreign_code::ForeignCode;
 use synapsor_domain::schema::TableSchema;
 
-use synapsor_engine::postgres::connect::{Facts, Lease};
+use synapsor_engine::postgres::connect::{PgPooledConnection, ServerFacts};
 use synapsor_engine::postgres::dialect::Statement;
 use synapsor_engine::postgres::foreign_code::Related;
 use synapsor_engine::postgres::receipt_form::Difference;
@@ -95,7 +95,7 @@ impl Covered {
     }
 
     /// The stamp as it is now.
-    pub(super) async fn read(&self, lease: &mut Lease) -> Result<Stamp, EngineError> {
+    pub(super) async fn read(&self, lease: &mut PgPooledConnection) -> Result<Stamp, EngineError> {
         let statement = Statement {
             sql: self.sql(),
             parameters: self.parameters(),
@@ -187,7 +187,7 @@ pub(super) struct JudgedStamps {
 
 impl JudgedStamps {
     /// What was judged for this server process and is young enough.
-    pub(super) fn get(&self, facts: &Facts, target: Option<(&str, &str)>) -> Option<Arc<Judged>> {
+    pub(super) fn get(&self, facts: &ServerFacts, target: Option<(&str, &str)>) -> Option<Arc<Judged>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, judged) = kept.get(&key(facts, target))?;
         (at.elapsed() < STAMP_AGE_MAX).then(|| judged.clone())
@@ -196,7 +196,7 @@ impl JudgedStamps {
     /// Keeps a judgement that was begun at this instant.
     pub(super) fn keep(
         &self,
-        facts: &Facts,
+        facts: &ServerFacts,
         target: Option<(&str, &str)>,
         begun_at: Instant,
         judged: Arc<Judged>,
@@ -211,13 +211,13 @@ impl JudgedStamps {
         kept.insert(key(facts, target), (begun_at, judged));
     }
 
-    pub(super) fn forget(&self, facts: &Facts, target: Option<(&str, &str)>) {
+    pub(super) fn forget(&self, facts: &ServerFacts, target: Option<(&str, &str)>) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.remove(&key(facts, target));
     }
 }
 
-fn key(facts: &Facts, target: Option<(&str, &str)>) -> Key {
+fn key(facts: &ServerFacts, target: Option<(&str, &str)>) -> Key {
     Key {
         process: facts.process(),
         target: target.map(|(schema, table)| (schema.to_owned(), table.to_owned())),

@@ -2,7 +2,7 @@
 
 use synapsor_domain::schema::TableSchema;
 use synapsor_domain::value::ColumnValue;
-use synapsor_engine::postgres::connect::Lease;
+use synapsor_engine::postgres::connect::PgPooledConnection;
 use synapsor_engine::postgres::dialect::{self, Scope};
 use synapsor_engine::postgres::read;
 use synapsor_source::{EngineError, RowPlan};
@@ -43,7 +43,7 @@ impl RowVersion {
 
 /// The rows of a plan in a writing transaction, at most two, each with its version if that is asked for.
 pub(super) async fn rows_with_version(
-    lease: &mut Lease,
+    lease: &mut PgPooledConnection,
     plan: &RowPlan,
     shape: &TableSchema,
     is_versioned: bool,

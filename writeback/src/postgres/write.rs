@@ -12,12 +12,13 @@ use async_trait::async_trait;
 use synapsor_domain::foreign_code::Acknowledged;
 use synapsor_domain::schema::TableSchema;
 use synapsor_engine::postgres::connect::{
-    Connections, EXACT_SETTINGS, Facts, Failed, Lease, StatementCounts, local_settings, timeouts,
+    EXACT_SETTINGS, PgPool, PgPooledConnection, PgStatementError, ServerFacts, StatementCounts,
+    local_settings, timeouts,
 };
 use synapsor_engine::postgres::dialect::{self, Scope, Statement};
+use synapsor_engine::postgres::error_map::{is_lost, is_unique_violation};
 use synapsor_engine::postgres::notice::with_warnings;
 use synapsor_engine::postgres::read;
-use synapsor_engine::postgres::scrub::{is_lost, is_unique_violation};
 use synapsor_engine::postgres::shapes::Shapes;
 use synapsor_source::{EngineError, EngineErrorKind, FoundReceipts, ReceiptTable, RowPlan, StoredReceipt};
 
@@ -37,7 +38,7 @@ const TRANSACTION_TIMEOUT_SINCE: u32 = 17;
 
 /// Begins a transaction; the server's clock, and its identity come from inside it.
 pub(crate) async fn begin(
-    connections: &Arc<Connections>,
+    connections: &Arc<PgPool>,
     receipts: &ReceiptTable,
     shapes: &Arc<Shapes>,
     stamps: &Arc<JudgedStamps>,
@@ -53,7 +54,7 @@ pub(crate) async fn begin(
 }
 
 async fn begin_on(
-    mut lease: Lease,
+    mut lease: PgPooledConnection,
     statement_timeout: Duration,
     receipts: &ReceiptTable,
     (shapes, stamps): (&Arc<Shapes>, &Arc<JudgedStamps>),
@@ -63,7 +64,7 @@ async fn begin_on(
         .iter()
         .find(|row| tag(row) == "fact")
         .map_or(&[][..], Vec::as_slice);
-    let facts = Facts::of_row(facts)?;
+    let facts = ServerFacts::of_row(facts)?;
     let refuse = |kind, why: &str| Err(EngineError::new(kind, why));
     if facts.is_standby {
         return refuse(EngineErrorKind::Unavailable, "the server is a standby");
@@ -109,7 +110,7 @@ async fn begin_on(
 }
 
 /// BEGIN, every setting for this transaction only, and what the server says then, in one message.
-fn opening(facts: &Facts, statement_timeout: Duration) -> String {
+fn opening(facts: &ServerFacts, statement_timeout: Duration) -> String {
     let mut settings: Vec<(&str, String)> = EXACT_SETTINGS
         .map(|(name, value)| (name, value.to_owned()))
         .into();
@@ -127,7 +128,7 @@ fn opening(facts: &Facts, statement_timeout: Duration) -> String {
          CASE pg_catalog.current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' \
          ELSE 'on' END, true); SET CONSTRAINTS ALL IMMEDIATE; {}; {}",
         local_settings(&settings),
-        Facts::statement(),
+        ServerFacts::statement(),
         look_facts::settings_statement()
     )
 }
@@ -153,7 +154,7 @@ fn tag(row: &[Option<String>]) -> &str {
 /// See [`Transaction`].
 struct PostgresTransaction {
     /// Taken while a statement runs, and put back when it succeeded: an error ends the transaction.
-    lease: Option<Lease>,
+    lease: Option<PgPooledConnection>,
     begun_at: Instant,
     receipts: ReceiptTable,
     shapes: Arc<Shapes>,
@@ -180,7 +181,7 @@ struct Confirmed {
 }
 
 impl PostgresTransaction {
-    fn take(&mut self) -> Result<Lease, EngineError> {
+    fn take(&mut self) -> Result<PgPooledConnection, EngineError> {
         let lease = self.lease.take().ok_or_else(ended)?;
         if self.begun_at.elapsed() > TRANSACTION_TIMEOUT {
             return Err(ended());
@@ -188,7 +189,11 @@ impl PostgresTransaction {
         Ok(lease)
     }
 
-    async fn kept_shape(&self, lease: &mut Lease, plan: &RowPlan) -> Result<Arc<TableSchema>, EngineError> {
+    async fn kept_shape(
+        &self,
+        lease: &mut PgPooledConnection,
+        plan: &RowPlan,
+    ) -> Result<Arc<TableSchema>, EngineError> {
         self.shapes.kept_or_read(lease, &plan.schema, &plan.table).await
     }
 
@@ -317,7 +322,9 @@ impl Transaction for PostgresTransaction {
         let mut lease = self.take().map_err(RecordError::Engine)?;
         let rows = match lease.fetch_or_fail(insert(&self.receipts, receipt)).await {
             Ok(rows) => rows,
-            Err(Failed::Driver(error)) if is_unique_violation(&error) => return Err(RecordError::Exists),
+            Err(PgStatementError::Driver(error)) if is_unique_violation(&error) => {
+                return Err(RecordError::Exists);
+            }
             Err(failed) => return Err(RecordError::Engine(failed.scrubbed())),
         };
         if rows.len() != 1 {
@@ -425,7 +432,7 @@ fn fails_unless_ours(prepared: usize) -> String {
 }
 
 /// Whether the counts among these rows say so. Behind a pooler nothing is prepared by name.
-pub(super) fn has_only_ours(lease: &Lease, rows: &[Vec<Option<String>>]) -> bool {
+pub(super) fn has_only_ours(lease: &PgPooledConnection, rows: &[Vec<Option<String>>]) -> bool {
     let Some(prepared) = lease.prepared_statements() else {
         return true;
     };
@@ -435,7 +442,11 @@ pub(super) fn has_only_ours(lease: &Lease, rows: &[Vec<Option<String>>]) -> bool
         .is_some_and(|counts| counts.are_ours(prepared))
 }
 
-async fn commit(mut lease: Lease, confirmed: &Confirmed, is_clean: bool) -> Result<(), CommitError> {
+async fn commit(
+    mut lease: PgPooledConnection,
+    confirmed: &Confirmed,
+    is_clean: bool,
+) -> Result<(), CommitError> {
     let transaction_id = confirmed.checked.transaction_id;
     // A COMMIT can answer that it rolled back, and the driver does not report it; the state afterwards does.
     let mut sql = format!("COMMIT; SELECT pg_catalog.pg_xact_status('{transaction_id}')");
@@ -474,7 +485,7 @@ async fn commit(mut lease: Lease, confirmed: &Confirmed, is_clean: bool) -> Resu
 
 /// The rows of a plan, with their lock if asked for.
 async fn select(
-    lease: &mut Lease,
+    lease: &mut PgPooledConnection,
     plan: &RowPlan,
     shape: &TableSchema,
     is_locking: bool,

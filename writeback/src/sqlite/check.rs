@@ -1,14 +1,17 @@
 //! The write path of a file.
 
-use synapsor_source::catalogue::Severity;
-use synapsor_source::{CheckTarget, Engine as _, EngineError, Finding};
+use synapsor_source::schema_catalog::Severity;
+use synapsor_source::{Engine as _, EngineError, Finding, PreflightTarget};
 
 use super::Writing;
 use crate::fitness::misfit;
 use crate::transaction::Begin as _;
 
 /// The write path of a file: there are no rights to look at, so the receipt table and the targets are.
-pub(super) async fn check(writing: &Writing, targets: &[CheckTarget]) -> Result<Vec<Finding>, EngineError> {
+pub(super) async fn check(
+    writing: &Writing,
+    targets: &[PreflightTarget],
+) -> Result<Vec<Finding>, EngineError> {
     let mut findings: Vec<Finding> = writing
         .engine
         .receipt_problems()

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use synapsor_engine::sqlite::SqliteEngine;
-use synapsor_source::{CheckTarget, EngineError, Finding};
+use synapsor_source::{EngineError, Finding, PreflightTarget};
 use tokio::sync::Semaphore;
 
 use crate::database::Write;
@@ -40,7 +40,7 @@ impl Begin for Writing {
 
 #[async_trait]
 impl Write for Writing {
-    async fn check(&self, targets: &[CheckTarget]) -> Result<Vec<Finding>, EngineError> {
+    async fn check(&self, targets: &[PreflightTarget]) -> Result<Vec<Finding>, EngineError> {
         check::check(self, targets).await
     }
 }

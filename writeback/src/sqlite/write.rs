@@ -19,8 +19,8 @@ use crate::transaction::{
     CommitError, LookTarget, OpenTransaction, RecordError, RowChange, Rows, Transaction,
 };
 use crate::violation::LookError;
-use synapsor_engine::sqlite::connect::{DatabaseFile, Deadline, LOCK_TIMEOUT, Opened};
-use synapsor_engine::sqlite::scrub::{is_unique_violation, scrub};
+use synapsor_engine::sqlite::connect::{DatabaseFile, LOCK_TIMEOUT, Opened, StatementDeadline};
+use synapsor_engine::sqlite::error_map::{is_unique_violation, scrub};
 use synapsor_engine::sqlite::{dialect, inspect, read};
 use synapsor_source::{EngineError, EngineErrorKind, FoundReceipts};
 use synapsor_source::{RowPlan, StoredReceipt};
@@ -55,7 +55,7 @@ pub(crate) async fn begin(
     let slot = Arc::new(Mutex::new(Some(session)));
     let expiry = tokio::spawn(expire(slot.clone(), deadline)).abort_handle();
     let transaction = Box::new(SqliteTransaction {
-        held: Held { slot, expiry },
+        held: TransactionSlot { slot, expiry },
     });
     Ok(OpenTransaction {
         transaction,
@@ -66,7 +66,7 @@ pub(crate) async fn begin(
 }
 
 /// Ends a transaction that was held too long: what runs is interrupted, and the connection is closed.
-async fn expire(slot: Slot, deadline: Arc<Deadline>) {
+async fn expire(slot: Slot, deadline: Arc<StatementDeadline>) {
     tokio::time::sleep(TRANSACTION_TIMEOUT).await;
     deadline.set_passed();
     let closing = tokio::task::spawn_blocking(move || {
@@ -80,13 +80,13 @@ pub(super) fn open(
     file: &DatabaseFile,
     receipt_table: String,
     turn: OwnedSemaphorePermit,
-) -> Result<(Session, String, Timestamp), EngineError> {
+) -> Result<(SqliteTxConn, String, Timestamp), EngineError> {
     let Opened {
         mut connection,
         deadline,
         ..
     } = file.open_writer()?;
-    let changes = Arc::new(Mutex::new(Changes::default()));
+    let changes = Arc::new(Mutex::new(ChangeCounter::default()));
     let seen = changes.clone();
     connection
         .update_hook(Some(
@@ -110,7 +110,7 @@ pub(super) fn open(
         .map_err(|_| EngineError::new(EngineErrorKind::Unreadable, "the database's clock"))?;
     let total_at_begin = connection.total_changes();
     Ok((
-        Session {
+        SqliteTxConn {
             connection,
             deadline,
             changes,
@@ -125,10 +125,10 @@ pub(super) fn open(
 }
 
 /// The connection of one transaction.
-pub(super) struct Session {
+pub(super) struct SqliteTxConn {
     pub(super) connection: Connection,
-    deadline: Arc<Deadline>,
-    changes: Arc<Mutex<Changes>>,
+    deadline: Arc<StatementDeadline>,
+    changes: Arc<Mutex<ChangeCounter>>,
     total_at_begin: u64,
     pub(super) receipt_table: String,
     /// As the first look found them.
@@ -137,10 +137,10 @@ pub(super) struct Session {
     _turn: OwnedSemaphorePermit,
 }
 
-type Slot = Arc<Mutex<Option<Session>>>;
+type Slot = Arc<Mutex<Option<SqliteTxConn>>>;
 
-impl Session {
-    pub(super) fn changes(&self) -> MutexGuard<'_, Changes> {
+impl SqliteTxConn {
+    pub(super) fn changes(&self) -> MutexGuard<'_, ChangeCounter> {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -162,8 +162,8 @@ impl Session {
 
 /// The changes that SQLite reported since BEGIN. It reports none of tables without row numbers.
 #[derive(Default)]
-pub(super) struct Changes {
-    target: Target,
+pub(super) struct ChangeCounter {
+    target: ExpectedChange,
     /// The receipt table while its one row is inserted.
     receipts: Option<String>,
     /// Declared tables with the rows that may still be written there.
@@ -174,7 +174,7 @@ pub(super) struct Changes {
 
 /// The one row that may change.
 #[derive(Default)]
-enum Target {
+enum ExpectedChange {
     /// None yet, or none at all.
     #[default]
     None,
@@ -184,7 +184,7 @@ enum Target {
     Unreported { expected: u64 },
 }
 
-impl Changes {
+impl ChangeCounter {
     /// Lets the declared tables be written.
     pub(super) fn allow(&mut self, allowed: &Acknowledged) {
         let table = |(name, rows): (&str, u32)| Some((name.split_once('.')?.1.to_owned(), rows));
@@ -195,7 +195,7 @@ impl Changes {
     fn is_expected(&mut self, action: Action, table: &str, row: i64) -> bool {
         // Deletion and insertion of the row, which keep its number too, are never expected.
         if action == Action::SQLITE_UPDATE
-            && matches!(&self.target, Target::Numbered { table: t, row: r } if t == table && *r == row)
+            && matches!(&self.target, ExpectedChange::Numbered { table: t, row: r } if t == table && *r == row)
         {
             return true;
         }
@@ -228,30 +228,30 @@ impl Changes {
 
     fn unreported(&self) -> u64 {
         match self.target {
-            Target::Unreported { expected } => expected,
-            Target::None | Target::Numbered { .. } => 0,
+            ExpectedChange::Unreported { expected } => expected,
+            ExpectedChange::None | ExpectedChange::Numbered { .. } => 0,
         }
     }
 }
 
 /// The slot of a transaction, and the task that empties it when it is held too long.
-struct Held {
+struct TransactionSlot {
     slot: Slot,
     expiry: AbortHandle,
 }
 
-impl Drop for Held {
+impl Drop for TransactionSlot {
     fn drop(&mut self) {
         self.expiry.abort();
     }
 }
 
-impl Held {
+impl TransactionSlot {
     /// Runs `work` on a blocking thread. An error closes the connection there; so does the end of the process
     /// or of the waiting future, because nothing else holds the transaction.
     async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Session) -> Result<T, EngineError> + Send + 'static,
+        work: impl FnOnce(&mut SqliteTxConn) -> Result<T, EngineError> + Send + 'static,
     ) -> Result<T, EngineError> {
         let slot = self.slot.clone();
         let done = tokio::task::spawn_blocking(move || {
@@ -271,11 +271,11 @@ impl Held {
     }
 }
 
-impl Held {
+impl TransactionSlot {
     /// As [`Held::run`] for a look: what it finds leaves the connection open for the rollback.
     async fn look<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Session) -> Result<T, LookError> + Send + 'static,
+        work: impl FnOnce(&mut SqliteTxConn) -> Result<T, LookError> + Send + 'static,
     ) -> Result<T, LookError> {
         let found = self.run(|session| match work(session) {
             Err(LookError::Engine(error)) => Err(error),
@@ -287,7 +287,7 @@ impl Held {
 
 /// See [`Transaction`].
 struct SqliteTransaction {
-    held: Held,
+    held: TransactionSlot,
 }
 
 #[async_trait]
@@ -416,7 +416,11 @@ impl Transaction for SqliteTransaction {
     }
 }
 
-pub(super) fn update(session: &Session, plan: &RowPlan, change: RowChange<'_>) -> Result<u64, EngineError> {
+pub(super) fn update(
+    session: &SqliteTxConn,
+    plan: &RowPlan,
+    change: RowChange<'_>,
+) -> Result<u64, EngineError> {
     let RowChange { set, guard, now } = change;
     let connection = &session.connection;
     read::require_schema(&plan.schema)?;
@@ -444,11 +448,11 @@ pub(super) fn update(session: &Session, plan: &RowPlan, change: RowChange<'_>) -
     Ok(u64::try_from(changed).unwrap_or(u64::MAX))
 }
 
-fn target_row(connection: &Connection, plan: &RowPlan) -> Result<Target, EngineError> {
+fn target_row(connection: &Connection, plan: &RowPlan) -> Result<ExpectedChange, EngineError> {
     let shape = inspect::shape(connection, &plan.schema, &plan.table)?;
     let Some(name) = inspect::row_number_name(&shape) else {
         let rows = read::rows(connection, plan)?;
-        return Ok(Target::Unreported {
+        return Ok(ExpectedChange::Unreported {
             expected: u64::from(rows.len() == 1),
         });
     };
@@ -464,16 +468,16 @@ fn target_row(connection: &Connection, plan: &RowPlan) -> Result<Target, EngineE
     let numbers: Vec<i64> = numbers.collect::<Result<_, _>>().map_err(scrub)?;
     // With none or several rows there is no row that may change.
     Ok(match numbers[..] {
-        [row] => Target::Numbered {
+        [row] => ExpectedChange::Numbered {
             table: plan.table.clone(),
             row,
         },
-        _ => Target::None,
+        _ => ExpectedChange::None,
     })
 }
 
 /// Inserts the receipt, which must be the one change of its statement, and reads it back.
-pub(super) fn insert(session: &Session, receipt: &StoredReceipt) -> Result<(), RecordError> {
+pub(super) fn insert(session: &SqliteTxConn, receipt: &StoredReceipt) -> Result<(), RecordError> {
     let surprise = |what: &str| RecordError::Engine(EngineError::new(EngineErrorKind::Other, what));
     let connection = &session.connection;
     let seen = || session.changes().total;

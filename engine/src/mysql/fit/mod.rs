@@ -7,7 +7,7 @@ use synapsor_domain::schema::TableColumn;
 use synapsor_domain::value::{Value, ValueKind};
 
 use super::column::{Charset, ColumnType, TextSize};
-use super::moment;
+use super::datetime;
 
 /// The years that a YEAR column holds.
 const YEARS: std::ops::RangeInclusive<i128> = 1901..=2155;
@@ -29,8 +29,8 @@ pub fn fit(column: &TableColumn, value: &Value) -> Result<Value, PublicError> {
         };
     };
     held(&ColumnType::of(column), value.kind(), text).map_err(|why| match why {
-        Misfit::Because(why) => misfit(why),
-        Misfit::Kind => misfit(&format!(
+        FitError::Because(why) => misfit(why),
+        FitError::Kind => misfit(&format!(
             "it is declared `{}` and cannot hold {} unchanged",
             column.declared_type,
             a(value.kind())
@@ -38,13 +38,13 @@ pub fn fit(column: &TableColumn, value: &Value) -> Result<Value, PublicError> {
     })
 }
 
-enum Misfit {
+enum FitError {
     Because(&'static str),
     /// A value of this kind does not go into such a column.
     Kind,
 }
 
-type Fitted = Result<Value, Misfit>;
+type Fitted = Result<Value, FitError>;
 
 fn held(column: &ColumnType, kind: ValueKind, text: &str) -> Fitted {
     use ValueKind as Kind;
@@ -61,14 +61,14 @@ fn held(column: &ColumnType, kind: ValueKind, text: &str) -> Fitted {
         ) => {
             let exact = decimal(text, *precision, *scale, *is_unsigned)?;
             if kind == Kind::Text && exact != text {
-                return Err(Misfit::Because(
+                return Err(FitError::Because(
                     "a number as text must be written as the column shows it",
                 ));
             }
             Ok(Value::exact(Kind::Dec, exact))
         }
         (ColumnType::Float { is_scaled: true, .. }, _) => {
-            Err(Misfit::Because("a float that is declared with digits rounds"))
+            Err(FitError::Because("a float that is declared with digits rounds"))
         }
         (
             ColumnType::Float {
@@ -89,13 +89,15 @@ fn held(column: &ColumnType, kind: ValueKind, text: &str) -> Fitted {
             if labels.iter().any(|label| label == text) && charset.holds(text) && !text.is_empty() {
                 Ok(Value::text(text))
             } else {
-                Err(Misfit::Because("it takes only its own labels, letter by letter"))
+                Err(FitError::Because(
+                    "it takes only its own labels, letter by letter",
+                ))
             }
         }
         (ColumnType::Set { charset, labels }, Kind::Text) => set(charset, labels, text),
         (ColumnType::Uuid, Kind::Uuid | Kind::Text) => uuid(text),
         // JSON is stored in a form of the server's own, and what is not known here is not written.
-        (ColumnType::Json | ColumnType::Other, _) => Err(Misfit::Kind),
+        (ColumnType::Json | ColumnType::Other, _) => Err(FitError::Kind),
         (
             ColumnType::Year
             | ColumnType::Decimal { .. }
@@ -110,7 +112,7 @@ fn held(column: &ColumnType, kind: ValueKind, text: &str) -> Fitted {
             | ColumnType::Set { .. }
             | ColumnType::Uuid,
             _,
-        ) => Err(Misfit::Kind),
+        ) => Err(FitError::Kind),
     }
 }
 
@@ -118,25 +120,25 @@ fn held(column: &ColumnType, kind: ValueKind, text: &str) -> Fitted {
 fn moment_of(column: &ColumnType, kind: ValueKind, text: &str) -> Fitted {
     use ValueKind as Kind;
     match (column, kind) {
-        (ColumnType::Date, Kind::Date | Kind::Text) => moment::date(text)
+        (ColumnType::Date, Kind::Date | Kind::Text) => datetime::date(text)
             .map(|date| Value::exact(Kind::Date, date))
-            .ok_or(Misfit::Because("it takes a day as YYYY-MM-DD, from 1000-01-01")),
-        (ColumnType::DateTime(digits), Kind::Ts | Kind::Text) => moment::date_time(text, *digits)
+            .ok_or(FitError::Because("it takes a day as YYYY-MM-DD, from 1000-01-01")),
+        (ColumnType::DateTime(digits), Kind::Ts | Kind::Text) => datetime::date_time(text, *digits)
             .map(|moment| Value::exact(Kind::Ts, moment))
-            .ok_or(Misfit::Because(
+            .ok_or(FitError::Because(
                 "it takes YYYY-MM-DD HH:MM:SS without a zone and with no more digits of a second than it is declared with",
             )),
-        (ColumnType::Timestamp(digits), Kind::Tstz | Kind::Text) => moment::timestamp(text, *digits)
+        (ColumnType::Timestamp(digits), Kind::Tstz | Kind::Text) => datetime::timestamp(text, *digits)
             .map(|moment| Value::exact(Kind::Tstz, moment))
-            .ok_or(Misfit::Because(
+            .ok_or(FitError::Because(
                 "it takes YYYY-MM-DD HH:MM:SSZ between 1970 and 2038 with no more digits of a second than it is declared with",
             )),
-        (ColumnType::Time(digits), Kind::Time | Kind::Text) => moment::time(text, *digits)
+        (ColumnType::Time(digits), Kind::Time | Kind::Text) => datetime::time(text, *digits)
             .map(|time| Value::exact(Kind::Time, time))
-            .ok_or(Misfit::Because(
+            .ok_or(FitError::Because(
                 "it takes HH:MM:SS up to 838:59:59 with no more digits of a second than it is declared with",
             )),
-        _ => Err(Misfit::Kind),
+        _ => Err(FitError::Kind),
     }
 }
 
@@ -147,9 +149,9 @@ fn integer(kind: ValueKind, text: &str, min: i128, max: i128) -> Fitted {
         ValueKind::Text => {
             let number = text.parse::<i128>().ok().filter(|n| n.to_string() == text);
             let why = "it holds whole numbers, written in plain digits";
-            Some(number.ok_or(Misfit::Because(why))?)
+            Some(number.ok_or(FitError::Because(why))?)
         }
-        ValueKind::Dec => return Err(Misfit::Because("it holds whole numbers")),
+        ValueKind::Dec => return Err(FitError::Because("it holds whole numbers")),
         ValueKind::Null
         | ValueKind::Float
         | ValueKind::Bytes
@@ -158,17 +160,17 @@ fn integer(kind: ValueKind, text: &str, min: i128, max: i128) -> Fitted {
         | ValueKind::Date
         | ValueKind::Time
         | ValueKind::Uuid
-        | ValueKind::Json => return Err(Misfit::Kind),
+        | ValueKind::Json => return Err(FitError::Kind),
     };
     match number {
         Some(number) if (min..=max).contains(&number) => Ok(Value::int(number)),
-        Some(_) | None => Err(Misfit::Because("the number is beyond its range")),
+        Some(_) | None => Err(FitError::Because("the number is beyond its range")),
     }
 }
 
 /// The digits as the column would show them.
-fn decimal(text: &str, precision: usize, scale: usize, is_unsigned: bool) -> Result<String, Misfit> {
-    let wrong = Misfit::Because("it holds numbers, written in plain digits");
+fn decimal(text: &str, precision: usize, scale: usize, is_unsigned: bool) -> Result<String, FitError> {
+    let wrong = FitError::Because("it holds numbers, written in plain digits");
     let (sign, digits) = text.strip_prefix('-').map_or(("", text), |digits| ("-", digits));
     let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
     let is_plain = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit());
@@ -177,14 +179,14 @@ fn decimal(text: &str, precision: usize, scale: usize, is_unsigned: bool) -> Res
     }
     let (whole, part) = (whole.trim_start_matches('0'), part.trim_end_matches('0'));
     if part.len() > scale {
-        return Err(Misfit::Because("it would round the number"));
+        return Err(FitError::Because("it would round the number"));
     }
     if whole.len() > precision.saturating_sub(scale) {
-        return Err(Misfit::Because("the number is beyond its range"));
+        return Err(FitError::Because("the number is beyond its range"));
     }
     let is_zero = whole.is_empty() && part.is_empty();
     if is_unsigned && !sign.is_empty() && !is_zero {
-        return Err(Misfit::Because("it holds no negative numbers"));
+        return Err(FitError::Because("it holds no negative numbers"));
     }
     let sign = if is_zero { "" } else { sign };
     let whole = if whole.is_empty() { "0" } else { whole };
@@ -208,17 +210,17 @@ fn float(text: &str, is_double: bool, is_unsigned: bool, kind: ValueKind) -> Fit
             .map(|f| (f < 0.0, format!("{f:?}"), f.to_string()))
     };
     let Some((is_negative, shortest, plain)) = shown else {
-        return Err(Misfit::Because("the number is beyond its range"));
+        return Err(FitError::Because("the number is beyond its range"));
     };
     if shortest == "-0.0" {
         // MariaDB keeps no sign of zero; numbers that are no floats have none.
         return match kind {
-            ValueKind::Float => Err(Misfit::Because("it loses the sign of zero")),
+            ValueKind::Float => Err(FitError::Because("it loses the sign of zero")),
             _ => Ok(Value::exact(ValueKind::Float, "0.0")),
         };
     }
     if is_unsigned && is_negative {
-        return Err(Misfit::Because("it holds no negative numbers"));
+        return Err(FitError::Because("it holds no negative numbers"));
     }
     let is_same = match kind {
         ValueKind::Float => shortest == text,
@@ -227,29 +229,29 @@ fn float(text: &str, is_double: bool, is_unsigned: bool, kind: ValueKind) -> Fit
     if is_same {
         Ok(Value::exact(ValueKind::Float, shortest))
     } else {
-        Err(Misfit::Because("it would round the number"))
+        Err(FitError::Because("it would round the number"))
     }
 }
 
 fn words(charset: &Charset, size: TextSize, text: &str) -> Fitted {
     if text.contains('\0') {
-        return Err(Misfit::Because("a text must not hold a NUL character"));
+        return Err(FitError::Because("a text must not hold a NUL character"));
     }
     if !charset.holds(text) {
-        return Err(Misfit::Because(
+        return Err(FitError::Because(
             "its character set does not have every character of the text",
         ));
     }
     let chars = text.chars().count() as u64;
     match size {
         TextSize::Char(_) if text.ends_with(' ') => {
-            Err(Misfit::Because("it loses blanks at the end of a text"))
+            Err(FitError::Because("it loses blanks at the end of a text"))
         }
         TextSize::Char(max) | TextSize::Varchar(max) if chars > max => {
-            Err(Misfit::Because("the text has more characters than it holds"))
+            Err(FitError::Because("the text has more characters than it holds"))
         }
         TextSize::Text(max) if charset.bytes_of(text) > max => {
-            Err(Misfit::Because("the text has more bytes than it holds"))
+            Err(FitError::Because("the text has more bytes than it holds"))
         }
         TextSize::Char(_) | TextSize::Varchar(_) | TextSize::Text(_) => Ok(Value::text(text)),
     }
@@ -258,10 +260,10 @@ fn words(charset: &Charset, size: TextSize, text: &str) -> Fitted {
 fn bytes(hex: &str, bytes_max: u64, is_fixed: bool) -> Fitted {
     let len = (hex.len() / 2) as u64;
     if len > bytes_max {
-        return Err(Misfit::Because("there are more bytes than it holds"));
+        return Err(FitError::Because("there are more bytes than it holds"));
     }
     if is_fixed && len < bytes_max {
-        return Err(Misfit::Because("it fills shorter values up with zeros"));
+        return Err(FitError::Because("it fills shorter values up with zeros"));
     }
     Ok(Value::exact(ValueKind::Bytes, hex))
 }
@@ -282,7 +284,7 @@ fn bits(kind: ValueKind, text: &str, width: u32) -> Fitted {
     };
     shown
         .map(Value::text)
-        .ok_or(Misfit::Because("it takes as many digits 0 and 1 as it is wide"))
+        .ok_or(FitError::Because("it takes as many digits 0 and 1 as it is wide"))
 }
 
 fn set(charset: &Charset, labels: &[String], text: &str) -> Fitted {
@@ -292,7 +294,7 @@ fn set(charset: &Charset, labels: &[String], text: &str) -> Fitted {
     if is_ordered && charset.holds(text) {
         Ok(Value::text(text))
     } else {
-        Err(Misfit::Because(
+        Err(FitError::Because(
             "it takes its own labels, letter by letter, each once and in its own order",
         ))
     }
@@ -307,7 +309,7 @@ fn uuid(text: &str) -> Fitted {
     if is_shaped {
         Ok(Value::exact(ValueKind::Uuid, text))
     } else {
-        Err(Misfit::Because("it takes a UUID in lower-case hex with dashes"))
+        Err(FitError::Because("it takes a UUID in lower-case hex with dashes"))
     }
 }
 

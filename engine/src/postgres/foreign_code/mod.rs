@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use synapsor_domain::foreign_code::{CodeForm, ForeignCode, ForeignCodeKind};
 
-use super::connect::Lease;
+use super::connect::PgPooledConnection;
 use super::dialect::Statement;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
@@ -103,7 +103,11 @@ struct DescribedTrigger {
 }
 
 /// Reads the code on the table `target` and what a stamp of it and of the table `receipts` covers.
-pub async fn read(lease: &mut Lease, target: u32, receipts: u32) -> Result<TableCode, EngineError> {
+pub async fn read(
+    lease: &mut PgPooledConnection,
+    target: u32,
+    receipts: u32,
+) -> Result<TableCode, EngineError> {
     let statement = Statement {
         sql: DESCRIPTION.to_owned(),
         parameters: vec![Some(target.to_string()), Some(receipts.to_string())],

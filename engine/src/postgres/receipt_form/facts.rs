@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::postgres::connect::Lease;
+use crate::postgres::connect::PgPooledConnection;
 use crate::postgres::dialect::Statement;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
@@ -125,7 +125,7 @@ pub(super) struct IndexFacts {
 
 /// The table of this name, of any kind.
 pub(super) async fn read(
-    lease: &mut Lease,
+    lease: &mut PgPooledConnection,
     schema: &str,
     table: &str,
 ) -> Result<Option<TableFacts>, EngineError> {

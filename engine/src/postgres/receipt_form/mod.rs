@@ -9,7 +9,7 @@ mod facts;
 use synapsor_domain::writeback::receipt_table_ddl;
 
 use self::facts::{ColumnFacts, ConstraintFacts, IndexFacts, TableFacts};
-use super::connect::Lease;
+use super::connect::PgPooledConnection;
 use super::dialect::{qualified, quote};
 use super::inspect::receipt_schema;
 use synapsor_source::ReceiptTable;
@@ -71,7 +71,10 @@ pub struct ReceiptForm {
 ///
 /// # Errors
 /// Those of the connection; a table that is missing or unfit is a difference.
-pub async fn receipt_form(lease: &mut Lease, receipts: &ReceiptTable) -> Result<ReceiptForm, EngineError> {
+pub async fn receipt_form(
+    lease: &mut PgPooledConnection,
+    receipts: &ReceiptTable,
+) -> Result<ReceiptForm, EngineError> {
     let schema = receipt_schema(receipts);
     let ddl = receipt_table_ddl("postgres", schema, &receipts.table)
         .map_err(|refusal| EngineError::new(EngineErrorKind::Other, refusal.public))?;

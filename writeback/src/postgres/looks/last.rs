@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use synapsor_engine::postgres::connect::{Lease, StatementCounts};
+use synapsor_engine::postgres::connect::{PgPooledConnection, StatementCounts};
 use synapsor_engine::postgres::foreign_code::NO_TABLE;
 use synapsor_engine::postgres::read;
 use synapsor_source::{RowPlan, StoredReceipt};
@@ -39,7 +39,7 @@ impl Looks<'_> {
     /// The last check: nothing but its last statement runs between what it finds and COMMIT.
     pub(in crate::postgres) async fn last(
         &self,
-        lease: &mut Lease,
+        lease: &mut PgPooledConnection,
         look: LastLook<'_>,
     ) -> Result<(Rows, Checked), LookError> {
         // A target without code defers and changes nothing, and the stamp proves below that it had none.
@@ -78,7 +78,7 @@ impl Looks<'_> {
 
 impl Looks<'_> {
     /// Constraints first: they may run code. Then settings as found, then the settings again.
-    async fn settle_code(&self, lease: &mut Lease) -> Result<(), LookError> {
+    async fn settle_code(&self, lease: &mut PgPooledConnection) -> Result<(), LookError> {
         let rows = lease
             .batch(format!(
                 "SET CONSTRAINTS ALL IMMEDIATE; {}; {}; {}",
@@ -98,7 +98,10 @@ impl Looks<'_> {
 }
 
 /// Reads the row again as it will be committed, with its version if the account may read that.
-async fn read_again(lease: &mut Lease, look: LastLook<'_>) -> Result<(Rows, Option<RowVersion>), LookError> {
+async fn read_again(
+    lease: &mut PgPooledConnection,
+    look: LastLook<'_>,
+) -> Result<(Rows, Option<RowVersion>), LookError> {
     let (Some(plan), Some(shape)) = (look.plan, look.first.shape()) else {
         return Ok((Rows::new(), None));
     };

@@ -14,7 +14,7 @@ use std::time::Instant;
 use synapsor_domain::foreign_code::{Acknowledged, CodeForm, ForeignCode};
 use synapsor_domain::schema::TableSchema;
 
-use synapsor_engine::postgres::connect::{Facts, Lease};
+use synapsor_engine::postgres::connect::{PgPooledConnection, ServerFacts};
 use synapsor_engine::postgres::dialect::Statement;
 use synapsor_engine::postgres::foreign_code::{self, NO_TABLE};
 use synapsor_engine::postgres::inspect;
@@ -92,7 +92,7 @@ impl Looks<'_> {
     /// The check before the first write. Without a plan only the receipt table is concerned.
     pub(super) async fn first(
         &self,
-        lease: &mut Lease,
+        lease: &mut PgPooledConnection,
         plan: Option<&RowPlan>,
         allowed: &Acknowledged,
     ) -> Result<FirstLook, LookError> {
@@ -147,8 +147,8 @@ impl Looks<'_> {
     /// Describes both tables completely. The stamp is taken first: what changes afterwards shows as another stamp.
     async fn judge(
         &self,
-        lease: &mut Lease,
-        facts: &Facts,
+        lease: &mut PgPooledConnection,
+        facts: &ServerFacts,
         target: Option<(&str, &str)>,
     ) -> Result<Arc<Judged>, LookError> {
         // Reading a row can run code of a policy, and descriptions depend on the search path.
@@ -173,7 +173,7 @@ impl Looks<'_> {
 
     async fn judge_once(
         &self,
-        lease: &mut Lease,
+        lease: &mut PgPooledConnection,
         target: Option<(&str, &str)>,
     ) -> Result<Option<Judged>, LookError> {
         let found = receipt_form(lease, self.receipts).await?;
@@ -281,7 +281,7 @@ fn check_declared(declared: &[Declared]) -> Result<(), LookError> {
 }
 
 /// The number of the table of this name.
-async fn table_number(lease: &mut Lease, schema: &str, table: &str) -> Result<u32, EngineError> {
+async fn table_number(lease: &mut PgPooledConnection, schema: &str, table: &str) -> Result<u32, EngineError> {
     let statement = Statement {
         sql: "SELECT c.oid::pg_catalog.text FROM pg_catalog.pg_class c \
               JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \

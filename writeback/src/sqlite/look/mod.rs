@@ -6,11 +6,11 @@ use rusqlite::config::DbConfig;
 use synapsor_domain::foreign_code::Acknowledged;
 
 use synapsor_engine::sqlite::dialect::SCHEMA;
-use synapsor_engine::sqlite::scrub::scrub;
+use synapsor_engine::sqlite::error_map::scrub;
 use synapsor_engine::sqlite::{inspect, read, receipts};
 use synapsor_source::{EngineError, RowPlan, StoredReceipt};
 
-use super::write::Session;
+use super::write::SqliteTxConn;
 use crate::transaction::Rows;
 use crate::violation::{LookError, Violation, ViolationKind};
 
@@ -48,7 +48,11 @@ pub(super) type Definitions = Vec<(String, String, i64, Option<String>)>;
 /// The look before the first write. Refuses what was not judged: another receipt table than the migration's, other
 /// code on the target, tables that no code may write, other settings. From here on the tables that are declared may
 /// be written.
-pub(super) fn first(session: &mut Session, plan: &RowPlan, allowed: &Acknowledged) -> Result<(), LookError> {
+pub(super) fn first(
+    session: &mut SqliteTxConn,
+    plan: &RowPlan,
+    allowed: &Acknowledged,
+) -> Result<(), LookError> {
     let connection = &session.connection;
     receipt_table(session)?;
     let shape = inspect::shape(connection, &plan.schema, &plan.table)?;
@@ -69,7 +73,7 @@ pub(super) fn first(session: &mut Session, plan: &RowPlan, allowed: &Acknowledge
 }
 
 /// The look at settings and receipt table.
-pub(super) fn receipt_table(session: &Session) -> Result<(), LookError> {
+pub(super) fn receipt_table(session: &SqliteTxConn) -> Result<(), LookError> {
     check_settings(&session.connection)?;
     match receipts::problems(&session.connection, &session.receipt_table)?.first() {
         // The statements that make a good one are the doctor's to print.
@@ -85,7 +89,7 @@ pub(super) fn receipt_table(session: &Session) -> Result<(), LookError> {
 /// The look after the receipt: nothing but the row, the receipt and the declared rows changed, and the receipt reads
 /// back. Gives the rows of the plan as they will be committed; without a plan nothing but the receipt changed.
 pub(super) fn last(
-    session: &Session,
+    session: &SqliteTxConn,
     plan: Option<&RowPlan>,
     receipt: &StoredReceipt,
 ) -> Result<Rows, LookError> {
@@ -119,7 +123,7 @@ fn violation(kind: ViolationKind, detail: impl Into<String>) -> LookError {
 }
 
 /// A declared table is an ordinary one whose changes SQLite reports, and none of the protocol's own.
-fn check_declared(session: &Session, declared: &str) -> Result<(), LookError> {
+fn check_declared(session: &SqliteTxConn, declared: &str) -> Result<(), LookError> {
     let wrong = |why: &str| {
         let text = format!("`{declared}` of `side_effects_ack` {why}");
         Err(violation(ViolationKind::ForeignCode, text))

@@ -80,7 +80,7 @@ impl Case {
         self.owner().execute_batch(sql).unwrap();
     }
 
-    fn session(&self) -> Result<Session, EngineError> {
+    fn session(&self) -> Result<SqliteTxConn, EngineError> {
         let url = format!("sqlite://{}/app.db", self.folder.path().display());
         let turn = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
         let file = DatabaseFile::of_url(&url).unwrap();

@@ -1,10 +1,10 @@
 //! Whether what a target names is there. Whoever may open the file may read all of it.
 
-use synapsor_source::catalogue::Severity;
 use synapsor_source::error::{EngineError, EngineErrorKind};
-use synapsor_source::{CheckTarget, Engine, Finding};
+use synapsor_source::schema_catalog::Severity;
+use synapsor_source::{Engine, Finding, PreflightTarget};
 
-pub async fn check(engine: &dyn Engine, target: &CheckTarget) -> Result<Vec<Finding>, EngineError> {
+pub async fn check(engine: &dyn Engine, target: &PreflightTarget) -> Result<Vec<Finding>, EngineError> {
     let problem = |code, text| Finding {
         severity: Severity::Problem,
         code,

@@ -7,11 +7,11 @@ use synapsor_domain::ids::ProposalId;
 use synapsor_source::SwitchRow;
 use synapsor_writeback::Controls;
 
-use super::Switches;
+use super::WriterControls;
 
 /// How far an attempt has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flight {
+pub enum AttemptPhase {
     /// Can still be stopped.
     Stoppable,
     /// The update may be on its way; the outcome decides.
@@ -19,11 +19,11 @@ pub enum Flight {
 }
 
 /// The attempts of this process by proposal.
-pub(super) type Flights = BTreeMap<ProposalId, Flight>;
+pub(super) type Flights = BTreeMap<ProposalId, AttemptPhase>;
 
-impl Switches {
+impl WriterControls {
     /// Registers an attempt, after any other of the same proposal in this process has ended.
-    pub async fn take_off(&self, id: &ProposalId) -> FlightGuard {
+    pub async fn register_attempt(&self, id: &ProposalId) -> AttemptGuard {
         loop {
             let landed = self.shared.landed.notified();
             tokio::pin!(landed);
@@ -36,13 +36,13 @@ impl Switches {
         }
     }
 
-    pub(super) fn try_take_off(&self, id: &ProposalId) -> Option<FlightGuard> {
+    pub(super) fn try_take_off(&self, id: &ProposalId) -> Option<AttemptGuard> {
         let mut state = self.lock();
         if state.flights.contains_key(id) {
             return None;
         }
-        state.flights.insert(id.clone(), Flight::Stoppable);
-        Some(FlightGuard {
+        state.flights.insert(id.clone(), AttemptPhase::Stoppable);
+        Some(AttemptGuard {
             switches: self.clone(),
             id: id.clone(),
         })
@@ -51,19 +51,22 @@ impl Switches {
     /// Attempts past the point of no return.
     pub fn committing(&self) -> Vec<ProposalId> {
         let state = self.lock();
-        let committing = state.flights.iter().filter(|(_, f)| **f == Flight::Committing);
+        let committing = state
+            .flights
+            .iter()
+            .filter(|(_, f)| **f == AttemptPhase::Committing);
         committing.map(|(id, _)| id.clone()).collect()
     }
 }
 
 /// An attempt in flight; ends when dropped.
 #[derive(Debug)]
-pub struct FlightGuard {
-    switches: Switches,
+pub struct AttemptGuard {
+    switches: WriterControls,
     id: ProposalId,
 }
 
-impl Controls for FlightGuard {
+impl Controls for AttemptGuard {
     fn is_frozen_by(&self, found: &[SwitchRow]) -> bool {
         self.switches.take_found(found)
     }
@@ -75,7 +78,7 @@ impl Controls for FlightGuard {
         if state.is_frozen() || state.is_rejected(&self.id) || !state.is_durable() {
             return false;
         }
-        state.flights.insert(self.id.clone(), Flight::Committing);
+        state.flights.insert(self.id.clone(), AttemptPhase::Committing);
         true
     }
 
@@ -84,11 +87,11 @@ impl Controls for FlightGuard {
         self.switches
             .lock()
             .flights
-            .insert(self.id.clone(), Flight::Stoppable);
+            .insert(self.id.clone(), AttemptPhase::Stoppable);
     }
 }
 
-impl Drop for FlightGuard {
+impl Drop for AttemptGuard {
     fn drop(&mut self) {
         self.switches.lock().flights.remove(&self.id);
         self.switches.shared.landed.notify_waiters();
@@ -98,11 +101,11 @@ impl Drop for FlightGuard {
 /// What can stop a dry run: a frozen writer sends no UPDATE.
 #[derive(Debug)]
 pub(in crate::writeback) struct DryRunControls<'a> {
-    switches: &'a Switches,
+    switches: &'a WriterControls,
 }
 
 impl<'a> DryRunControls<'a> {
-    pub(in crate::writeback) const fn new(switches: &'a Switches) -> Self {
+    pub(in crate::writeback) const fn new(switches: &'a WriterControls) -> Self {
         Self { switches }
     }
 }

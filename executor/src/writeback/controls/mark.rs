@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 use synapsor_chassis::files::FileError;
 use synapsor_domain::timestamp::{Span, Timestamp};
 
-use super::Switches;
+use super::WriterControls;
 
 /// The mark is written when it has moved by this much.
 const STEP: Span = Span::seconds(30);
@@ -41,7 +41,7 @@ impl Mark {
     }
 }
 
-impl Switches {
+impl WriterControls {
     /// The mark of the last COMMIT; `None` before the first.
     pub fn mark(&self) -> Option<Timestamp> {
         self.lock().mark.high

@@ -18,21 +18,21 @@ use synapsor_proto::ledger::v1::GetCheckpointResponse;
 const FILE_BYTES_MAX: u64 = 4096;
 /// What was seen is written down at most this often. A process that is killed forgets at most the growth of this
 /// time, and nothing of what it had seen before; what it files and what it writes rests on other memories.
-const KEPT_EVERY: Duration = Duration::from_millis(100);
+const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 /// Heads that are remembered beside the newest, so that an answer that was overtaken is known again.
 const HEADS_MAX: usize = 64;
 
 /// A witness and the file that it survives in.
 #[derive(Debug, Clone)]
-pub struct WitnessFile {
+pub struct CheckpointPinFile {
     path: PathBuf,
-    inner: Arc<Mutex<Memory>>,
+    inner: Arc<Mutex<PinState>>,
     /// One writing at a time, so that an older one never comes last.
     writing: Arc<Mutex<()>>,
 }
 
 #[derive(Debug)]
-struct Memory {
+struct PinState {
     witness: PinnedCheckpoint,
     /// The note of the newest head with the key that it was verified under.
     note: Option<(String, PublicKey)>,
@@ -51,12 +51,12 @@ struct Memory {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Followed {
     /// The log only grew, from what was seen before the request and from what was seen since.
-    Believed,
+    Verified,
     /// It may continue what was seen, but none of the proofs says so.
     Unproven { size: u64 },
 }
 
-impl WitnessFile {
+impl CheckpointPinFile {
     /// Reads the witness of one log, or begins one.
     pub fn load(path: PathBuf, origin: &str) -> Result<Self, PublicError> {
         let witness = match files::read_bounded(&path, FILE_BYTES_MAX) {
@@ -74,7 +74,7 @@ impl WitnessFile {
             Err(FileError::Missing(_)) => PinnedCheckpoint::new(origin),
             Err(error) => return Err(PublicError::new("WITNESS_UNREADABLE", error.to_string())),
         };
-        let memory = Memory {
+        let memory = PinState {
             kept: witness.size,
             witness,
             note: None,
@@ -91,7 +91,7 @@ impl WitnessFile {
         })
     }
 
-    fn memory(&self) -> MutexGuard<'_, Memory> {
+    fn memory(&self) -> MutexGuard<'_, PinState> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -171,7 +171,7 @@ impl WitnessFile {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub async fn keep_durably(&self) -> Result<(), PublicError> {
+    pub async fn persist(&self) -> Result<(), PublicError> {
         let this = self.clone();
         let written = tokio::task::spawn_blocking(move || this.keep_now()).await;
         written.map_err(|_| refused("the witness was not written".to_owned()))?
@@ -179,7 +179,7 @@ impl WitnessFile {
 
     /// Judges the checkpoint of an answer to a request that was sent when `before` was the newest head seen. The
     /// answers of one batch carry one note, and it is verified once.
-    pub fn follow(
+    pub fn verify_response_checkpoint(
         &self,
         before: &PinnedCheckpoint,
         note: &str,
@@ -187,7 +187,7 @@ impl WitnessFile {
         trust: &TrustFile,
     ) -> Result<Followed, PublicError> {
         if self.memory().has_note(note, trust) {
-            return Ok(Followed::Believed);
+            return Ok(Followed::Verified);
         }
         let (checkpoint, key) = verified(note, trust)?;
         let proofs = proofs
@@ -200,7 +200,7 @@ impl WitnessFile {
         let is_proven = |p: &ConsistencyProof| p.old_size() == seen && p.new_size() == checkpoint.size;
         if checkpoint.size > seen && (seen == 0 || proofs.iter().any(is_proven)) {
             memory.advance(&checkpoint, &proofs, (note, key))?;
-            return Ok(Followed::Believed);
+            return Ok(Followed::Verified);
         }
         // Other answers came first. At least it must continue what was seen before the request.
         memory.continues(before, &checkpoint, &proofs)?;
@@ -209,7 +209,7 @@ impl WitnessFile {
                 size: checkpoint.size,
             }
         } else {
-            Followed::Believed
+            Followed::Verified
         })
     }
 
@@ -252,11 +252,11 @@ impl WitnessFile {
             }
             memory.is_due = true;
             let since = memory.kept_at.map(|at| at.elapsed());
-            since.map_or(Duration::ZERO, |since| KEPT_EVERY.saturating_sub(since))
+            since.map_or(Duration::ZERO, |since| FLUSH_INTERVAL.saturating_sub(since))
         };
         let this = self.clone();
         if wait.is_zero() {
-            return this.keep_durably().await;
+            return this.persist().await;
         }
         tokio::spawn(async move {
             tokio::time::sleep(wait).await;
@@ -301,7 +301,7 @@ impl WitnessFile {
     }
 }
 
-impl Memory {
+impl PinState {
     /// Whether this is the note of the newest head, under a key that is trusted still.
     fn has_note(&self, note: &str, trust: &TrustFile) -> bool {
         let signs = |known: &ServiceKey, key: &PublicKey| known.public_key == *key && !known.is_retired();
@@ -385,7 +385,7 @@ mod tests {
     fn what_another_process_remembered_is_not_forgotten() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("reader.witness");
-        let file = WitnessFile::load(path.clone(), "synapsor/x").unwrap();
+        let file = CheckpointPinFile::load(path.clone(), "synapsor/x").unwrap();
         let more = PinnedCheckpoint {
             origin: "synapsor/x".to_owned(),
             size: 9,
@@ -437,9 +437,9 @@ mod tests {
     }
 
     /// A witness that has seen the event `a`.
-    fn seen_one() -> (tempfile::TempDir, WitnessFile) {
+    fn seen_one() -> (tempfile::TempDir, CheckpointPinFile) {
         let folder = tempfile::tempdir().unwrap();
-        let file = WitnessFile::load(folder.path().join("reader.witness"), ORIGIN).unwrap();
+        let file = CheckpointPinFile::load(folder.path().join("reader.witness"), ORIGIN).unwrap();
         file.accept(&note(1, &leaf_hash(b"a")), &[], &trust()).unwrap();
         (folder, file)
     }
@@ -449,24 +449,24 @@ mod tests {
         let (_folder, file) = seen_one();
         let before = file.seen();
         let follow = |size, root: &TreeHash, proofs: &[wire::ConsistencyProof]| {
-            file.follow(&before, &note(size, root), proofs, &trust())
+            file.verify_response_checkpoint(&before, &note(size, root), proofs, &trust())
         };
         assert!(follow(2, &root(TWO), &[]).is_err(), "no proof");
         assert!(follow(2, &root(OTHER_TWO), &from_one_to_two(b"b")).is_err());
         assert_eq!(file.seen(), before);
         let proven = follow(2, &root(TWO), &from_one_to_two(b"b")).unwrap();
-        assert_eq!((proven, file.seen().size), (Followed::Believed, 2));
+        assert_eq!((proven, file.seen().size), (Followed::Verified, 2));
         // Other answers of the batch carry the same note.
-        assert_eq!(follow(2, &root(TWO), &[]).unwrap(), Followed::Believed);
+        assert_eq!(follow(2, &root(TWO), &[]).unwrap(), Followed::Verified);
     }
 
     #[test]
     fn an_answer_of_a_fork_is_not_believed_because_it_was_overtaken() {
         let (_folder, file) = seen_one();
         let before = file.seen();
-        file.follow(&before, &note(2, &root(TWO)), &from_one_to_two(b"b"), &trust())
+        file.verify_response_checkpoint(&before, &note(2, &root(TWO)), &from_one_to_two(b"b"), &trust())
             .unwrap();
-        let forked = file.follow(
+        let forked = file.verify_response_checkpoint(
             &before,
             &note(2, &root(OTHER_TWO)),
             &from_one_to_two(b"c"),
@@ -484,7 +484,7 @@ mod tests {
                 .unwrap()
                 .size
         };
-        file.follow(
+        file.verify_response_checkpoint(
             &file.seen(),
             &note(2, &root(TWO)),
             &from_one_to_two(b"b"),

@@ -2,21 +2,21 @@
 //! meets. The catalogue hides the columns that an account may not read, and knows nothing of its roles.
 
 use super::MysqlEngine;
-use super::check::Report;
+use super::check::MysqlPreflight;
 use super::dialect::{qualified, quote};
 use super::inspect::Described;
-use synapsor_source::catalogue::Severity;
 use synapsor_source::error::{EngineError, EngineErrorKind};
-use synapsor_source::{CheckTarget, Finding};
+use synapsor_source::schema_catalog::Severity;
+use synapsor_source::{Finding, PreflightTarget};
 
-pub async fn check(engine: &MysqlEngine, target: &CheckTarget) -> Result<Vec<Finding>, EngineError> {
+pub async fn check(engine: &MysqlEngine, target: &PreflightTarget) -> Result<Vec<Finding>, EngineError> {
     let mut held = engine.take().await?;
     let current = held.session().rows("SELECT CURRENT_USER()", Vec::new()).await;
     let current = engine.finish(held, current)?;
     let first = current
         .first()
         .ok_or_else(|| EngineError::new(EngineErrorKind::Unavailable, "no answer"))?;
-    let mut report = Report::of(&first.text(0)?);
+    let mut report = MysqlPreflight::of(&first.text(0)?);
     let mut held = engine.take().await?;
     let found = engine
         .shapes
@@ -28,7 +28,7 @@ pub async fn check(engine: &MysqlEngine, target: &CheckTarget) -> Result<Vec<Fin
         Err(error) => return Err(error),
     };
     let all = tried(engine, target, &target.reads).await?;
-    if all != Answer::Fine {
+    if all != ColumnAccess::Fine {
         one_by_one(engine, &mut report, target, described.as_deref()).await?;
     }
     Ok(report.findings)
@@ -36,7 +36,7 @@ pub async fn check(engine: &MysqlEngine, target: &CheckTarget) -> Result<Vec<Fin
 
 /// What an account is told that names columns in a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Answer {
+enum ColumnAccess {
     Fine,
     Absent,
     Denied,
@@ -44,34 +44,34 @@ enum Answer {
 
 async fn tried(
     engine: &MysqlEngine,
-    target: &CheckTarget,
+    target: &PreflightTarget,
     columns: &[String],
-) -> Result<Answer, EngineError> {
+) -> Result<ColumnAccess, EngineError> {
     let list: Vec<String> = columns.iter().map(|column| quote(column)).collect();
     let place = qualified(&target.schema, &target.table);
     let sql = format!("SELECT {} FROM {place} WHERE FALSE", list.join(", "));
     let mut held = engine.take().await?;
     let answer = held.session().rows(&sql, Vec::new()).await;
     match engine.finish(held, answer) {
-        Ok(_) => Ok(Answer::Fine),
-        Err(error) if error.kind == EngineErrorKind::Denied => Ok(Answer::Denied),
-        Err(error) if error.kind == EngineErrorKind::NotFound => Ok(Answer::Absent),
+        Ok(_) => Ok(ColumnAccess::Fine),
+        Err(error) if error.kind == EngineErrorKind::Denied => Ok(ColumnAccess::Denied),
+        Err(error) if error.kind == EngineErrorKind::NotFound => Ok(ColumnAccess::Absent),
         Err(error) => Err(error),
     }
 }
 
 async fn one_by_one(
     engine: &MysqlEngine,
-    report: &mut Report,
-    target: &CheckTarget,
+    report: &mut MysqlPreflight,
+    target: &PreflightTarget,
     described: Option<&Described>,
 ) -> Result<(), EngineError> {
     let (mut denied, mut absent) = (Vec::new(), Vec::new());
     for column in &target.reads {
         match tried(engine, target, std::slice::from_ref(column)).await? {
-            Answer::Fine => {}
-            Answer::Absent => absent.push(column),
-            Answer::Denied => denied.push(quote(column)),
+            ColumnAccess::Fine => {}
+            ColumnAccess::Absent => absent.push(column),
+            ColumnAccess::Denied => denied.push(quote(column)),
         }
     }
     if described.is_none() && absent.len() == target.reads.len() {

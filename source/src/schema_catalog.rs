@@ -5,7 +5,7 @@ use synapsor_domain::schema::TableSchema;
 
 /// Everything that one credential sees.
 #[derive(Debug, Clone)]
-pub struct Catalogue {
+pub struct SchemaCatalog {
     /// As [`super::Engine::product`].
     pub product: String,
     /// The account, as the database names it.
@@ -64,7 +64,7 @@ pub struct Index {
 
 /// One table that direct writebacks of the contract change.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckTarget {
+pub struct PreflightTarget {
     pub schema: String,
     pub table: String,
     pub primary_key: String,

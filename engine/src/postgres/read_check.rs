@@ -1,12 +1,15 @@
 //! Whether the account of a reader may read the columns of a target, as the catalogue tells its rights.
 
-use super::check::{Report, check_account, check_columns, missing_rights, rights};
-use super::connect::Lease;
+use super::check::{PgPreflight, check_account, check_columns, missing_rights, rights};
+use super::connect::PgPooledConnection;
 use synapsor_source::error::EngineError;
-use synapsor_source::{CheckTarget, Finding};
+use synapsor_source::{Finding, PreflightTarget};
 
-pub async fn check(lease: &mut Lease, target: &CheckTarget) -> Result<Vec<Finding>, EngineError> {
-    let mut report = Report::of(lease).await?;
+pub async fn check(
+    lease: &mut PgPooledConnection,
+    target: &PreflightTarget,
+) -> Result<Vec<Finding>, EngineError> {
+    let mut report = PgPreflight::of(lease).await?;
     check_account(lease, &mut report, &target.schema).await?;
     if let Some(shape) = check_columns(lease, &mut report, target).await? {
         let rights = rights(lease, &target.schema, &target.table).await?;

@@ -11,14 +11,14 @@ use synapsor_writeback::Controls as _;
 
 use super::*;
 
-fn switches() -> (tempfile::TempDir, Switches) {
+fn switches() -> (tempfile::TempDir, WriterControls) {
     let dir = tempfile::tempdir().unwrap();
-    let switches = Switches::open(dir.path().to_owned()).unwrap();
+    let switches = WriterControls::open(dir.path().to_owned()).unwrap();
     (dir, switches)
 }
 
-fn reopened(dir: &Path) -> Switches {
-    Switches::open(dir.to_owned()).unwrap()
+fn reopened(dir: &Path) -> WriterControls {
+    WriterControls::open(dir.to_owned()).unwrap()
 }
 
 fn id(n: u8) -> ProposalId {
@@ -110,7 +110,7 @@ fn papers() -> (DsseEnvelope, DsseEnvelope) {
     (some(1), some(2))
 }
 
-async fn reject(switches: &Switches, id: &ProposalId) -> Result<Option<Flight>, PublicError> {
+async fn reject(switches: &WriterControls, id: &ProposalId) -> Result<Option<AttemptPhase>, PublicError> {
     let (proposal, decision) = papers();
     switches.reject(id, &proposal, &decision).await
 }
@@ -128,12 +128,18 @@ fn make_writable(dir: &Path) {
 async fn rejection_wins_before_the_point_of_no_return_and_reports_it_after() {
     let (_dir, switches) = switches();
     let flight = switches.try_take_off(&id(1)).unwrap();
-    assert_eq!(reject(&switches, &id(1)).await.unwrap(), Some(Flight::Stoppable));
+    assert_eq!(
+        reject(&switches, &id(1)).await.unwrap(),
+        Some(AttemptPhase::Stoppable)
+    );
     assert!(!flight.try_enter_commit());
     let flight = switches.try_take_off(&id(2)).unwrap();
     assert!(flight.try_enter_commit());
     assert_eq!(switches.committing(), [id(2)]);
-    assert_eq!(reject(&switches, &id(2)).await.unwrap(), Some(Flight::Committing));
+    assert_eq!(
+        reject(&switches, &id(2)).await.unwrap(),
+        Some(AttemptPhase::Committing)
+    );
 }
 
 #[tokio::test]
@@ -264,7 +270,7 @@ fn files_that_are_not_understood_end_the_start() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("switches")).unwrap();
         std::fs::write(dir.path().join(name), bytes).unwrap();
-        let failure = Switches::open(dir.path().to_owned()).unwrap_err();
+        let failure = WriterControls::open(dir.path().to_owned()).unwrap_err();
         assert_eq!(failure.code(), "SWITCHES_UNREADABLE", "{name}");
     }
 }
@@ -281,10 +287,10 @@ fn files_of_an_earlier_version_count() {
 #[test]
 fn state_directory_has_one_writer() {
     let (dir, switches) = switches();
-    let failure = Switches::open(dir.path().to_owned()).unwrap_err();
+    let failure = WriterControls::open(dir.path().to_owned()).unwrap_err();
     assert_eq!(failure.code(), "STATE_DIR_IN_USE");
     drop(switches);
-    assert!(Switches::open(dir.path().to_owned()).is_ok());
+    assert!(WriterControls::open(dir.path().to_owned()).is_ok());
 }
 
 #[tokio::test]
@@ -326,10 +332,10 @@ async fn rejections_are_never_evicted_and_leave_no_file_when_they_end() {
 #[tokio::test]
 async fn one_proposal_has_one_attempt_at_a_time_and_the_next_waits() {
     let (_dir, switches) = switches();
-    let first = switches.take_off(&id(1)).await;
+    let first = switches.register_attempt(&id(1)).await;
     assert!(switches.try_take_off(&id(1)).is_none());
     let identity = id(1);
-    let second = switches.take_off(&identity);
+    let second = switches.register_attempt(&identity);
     tokio::pin!(second);
     assert!(
         std::future::Future::poll(

@@ -1,8 +1,8 @@
 //! One call from start to answer: check, read, perhaps propose, and file what happened before anything is
 //! answered. Refused calls are filed as well; what cannot be filed is answered with a refusal.
 
-use synapsor_chassis::propagate::TraceParent;
 use synapsor_chassis::secret::Secret;
+use synapsor_chassis::trace_context::TraceParent;
 use synapsor_domain::canonical;
 use synapsor_domain::context::TrustedContext;
 use synapsor_domain::contract::{Capability, CapabilityKind, ExecutorRef, ProposalSpec, ResultFormat};
@@ -19,11 +19,11 @@ use synapsor_domain::tool::{CheckedArguments, check_arguments};
 use synapsor_domain::trust::TrustFile;
 use synapsor_domain::value::{ColumnValue, find};
 
-use crate::callers::{Caller, TokenScope};
-use crate::clients::intake::Filing;
-use crate::propose::{self, Material};
-use crate::read::{self, Found};
-use crate::role::{Reader, Sealed, kind_of};
+use crate::callers::{CallIdentity, TokenScope};
+use crate::clients::intake::SubmissionContext;
+use crate::propose::{self, ProposalInput};
+use crate::read::{self, RowRead};
+use crate::role::{ReaderRole, Sealed, kind_of};
 use synapsor_source::Engine;
 
 /// Characters of a name that no capability has, as the audit keeps it.
@@ -33,7 +33,7 @@ const NAME_WITHHELD: &str = "[withheld]";
 
 /// What the gateway passed on.
 #[derive(Debug)]
-pub(crate) struct Call {
+pub(crate) struct CapabilityCall {
     pub(crate) capability: String,
     pub(crate) arguments_json: Vec<u8>,
     pub(crate) format: Option<ResultFormat>,
@@ -46,7 +46,7 @@ pub(crate) struct Call {
 
 /// What goes back.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct CallResponse {
     pub(crate) envelope_json: Vec<u8>,
     /// Empty on success.
     pub(crate) code: String,
@@ -54,13 +54,13 @@ pub(crate) struct Answer {
 
 /// The audit record of a call while it is being worked on.
 #[derive(Debug)]
-pub(crate) struct Draft {
+pub(crate) struct AuditDraft {
     record: AuditRecord,
     ledger_origin: String,
 }
 
-impl Draft {
-    fn begin(reader: &Reader, call: &Call) -> Self {
+impl AuditDraft {
+    fn begin(reader: &ReaderRole, call: &CapabilityCall) -> Self {
         let record = AuditRecord {
             v: 1,
             id: AuditId::from_random(synapsor_chassis::random::bytes()),
@@ -98,7 +98,7 @@ impl Draft {
         self.record.primary_key = Some(key.clone());
     }
 
-    pub(crate) const fn found_one(&mut self) {
+    pub(crate) const fn set_row_found(&mut self) {
         self.record.row_count = 1;
     }
 
@@ -125,7 +125,7 @@ impl Draft {
 }
 
 /// A call that went well.
-enum Done {
+enum CallSuccess {
     Read {
         row: Vec<ColumnValue>,
         key: String,
@@ -138,8 +138,8 @@ enum Done {
 }
 
 /// Answers one call.
-pub(crate) async fn answer(reader: &Reader, call: &Call) -> Answer {
-    let mut draft = Draft::begin(reader, call);
+pub(crate) async fn answer(reader: &ReaderRole, call: &CapabilityCall) -> CallResponse {
+    let mut draft = AuditDraft::begin(reader, call);
     let format = call.format.unwrap_or_else(|| reader.contract.result_format());
     let capability = reader.contract.capability(&call.capability);
     let caller = reader.callers.identify(call.access_token.expose()).await;
@@ -154,7 +154,7 @@ pub(crate) async fn answer(reader: &Reader, call: &Call) -> Answer {
     let refusal = match (&result, capability, &context) {
         (Ok(done), Some(capability), Some(context)) => {
             let json = success(reader, capability, context, done, &draft, format);
-            return Answer {
+            return CallResponse {
                 envelope_json: json.to_string().into_bytes(),
                 code: String::new(),
             };
@@ -177,19 +177,19 @@ pub(crate) async fn answer(reader: &Reader, call: &Call) -> Answer {
         correlation_id: draft.record.id.as_str(),
     };
     let json = CallOutcome::Failure(failure).to_json(format);
-    Answer {
+    CallResponse {
         envelope_json: json.to_string().into_bytes(),
         code: refusal.code.to_string(),
     }
 }
 
 async fn attempt(
-    reader: &Reader,
-    call: &Call,
-    caller: &Caller,
+    reader: &ReaderRole,
+    call: &CapabilityCall,
+    caller: &CallIdentity,
     capability: Option<&Capability>,
-    draft: &mut Draft,
-) -> Result<Done, PublicError> {
+    draft: &mut AuditDraft,
+) -> Result<CallSuccess, PublicError> {
     let (trust, _) = reader.trust.read()?;
     draft.ledger_origin = trust.ledger_origin();
     let (Some(capability), Some(sealed)) = (capability, reader.seals.get(&call.capability)) else {
@@ -204,7 +204,7 @@ async fn attempt(
         CapabilityKind::Read => TokenScope::Read,
         CapabilityKind::Proposal(_) => TokenScope::Propose,
     };
-    reader.callers.admit(caller, scope)?;
+    reader.callers.require_scope(caller, scope)?;
     let arguments = check_arguments(capability, &call.arguments_json)?;
     if capability.proposal().is_some() && reader.refuses_proposals() {
         return Err(PublicError::new(
@@ -219,7 +219,7 @@ async fn attempt(
         )
     })?;
     let context = &context?;
-    let work = Work {
+    let work = CallState {
         reader,
         call,
         caller,
@@ -240,10 +240,10 @@ async fn attempt(
 }
 
 /// A call whose every condition is known.
-struct Work<'a> {
-    reader: &'a Reader,
-    call: &'a Call,
-    caller: &'a Caller,
+struct CallState<'a> {
+    reader: &'a ReaderRole,
+    call: &'a CapabilityCall,
+    caller: &'a CallIdentity,
     trust: &'a TrustFile,
     capability: &'a Capability,
     sealed: &'a Sealed,
@@ -253,10 +253,10 @@ struct Work<'a> {
     requester: Requester,
 }
 
-impl Work<'_> {
-    async fn run(&self, draft: &mut Draft) -> Result<Done, PublicError> {
+impl CallState<'_> {
+    async fn run(&self, draft: &mut AuditDraft) -> Result<CallSuccess, PublicError> {
         let found = read::find(self.engine, self.capability, self.arguments, self.context, draft).await?;
-        let (evidence_id, evidence) = read::attest(
+        let (evidence_id, evidence) = read::sign_evidence(
             self.reader,
             &found,
             self.capability,
@@ -273,7 +273,7 @@ impl Work<'_> {
                     .record_read(&evidence, draft.encode()?, self.filing())
                     .await?;
                 let key = text_of(&found.target.primary_key);
-                Ok(Done::Read {
+                Ok(CallSuccess::Read {
                     row: visible(self.capability, &found.row),
                     key,
                 })
@@ -292,12 +292,12 @@ impl Work<'_> {
     async fn propose(
         &self,
         spec: &ProposalSpec,
-        found: &Found,
+        found: &RowRead,
         reference: EvidenceRef,
         evidence: &DsseEnvelope,
-        draft: &mut Draft,
-    ) -> Result<Done, PublicError> {
-        let material = Material {
+        draft: &mut AuditDraft,
+    ) -> Result<CallSuccess, PublicError> {
+        let material = ProposalInput {
             capability: self.capability,
             spec,
             sealed: self.sealed,
@@ -309,7 +309,7 @@ impl Work<'_> {
             evidence: reference.clone(),
             trust: self.trust,
         };
-        let (minted, envelope) = propose::mint(self.reader, self.engine, material)?;
+        let (minted, envelope) = propose::create_proposal(self.reader, self.engine, material)?;
         draft.record.evidence_id = Some(reference.id);
         draft.record.proposal_id = Some(minted.id.clone());
         draft.record.result = "row".to_owned();
@@ -326,7 +326,7 @@ impl Work<'_> {
                     "the ledger returned another proposal than the one that was filed",
                 ));
             }
-            return Ok(Done::Proposed {
+            return Ok(CallSuccess::Proposed {
                 digest: Digest::of(ObjectKind::Proposal, &envelope.payload),
                 proposal: Box::new(minted),
                 state,
@@ -338,15 +338,15 @@ impl Work<'_> {
         if proposal.content_digest() != minted.content_digest() {
             return Err(unfit("the open proposal is about another change"));
         }
-        Ok(Done::Proposed {
+        Ok(CallSuccess::Proposed {
             digest: attested.digest(),
             proposal: Box::new(proposal),
             state,
         })
     }
 
-    const fn filing(&self) -> Filing<'_> {
-        Filing {
+    const fn filing(&self) -> SubmissionContext<'_> {
+        SubmissionContext {
             trust: self.trust,
             trace: self.call.trace.as_ref(),
         }
@@ -354,11 +354,16 @@ impl Work<'_> {
 }
 
 /// Files the refusal. If that fails, the call is refused because it cannot be recorded.
-async fn file_refusal(reader: &Reader, call: &Call, draft: &mut Draft, refusal: PublicError) -> PublicError {
+async fn file_refusal(
+    reader: &ReaderRole,
+    call: &CapabilityCall,
+    draft: &mut AuditDraft,
+    refusal: PublicError,
+) -> PublicError {
     let Ok((trust, _)) = reader.trust.read() else {
         return refusal;
     };
-    let filing = Filing {
+    let filing = SubmissionContext {
         trust: &trust,
         trace: call.trace.as_ref(),
     };
@@ -382,22 +387,26 @@ async fn file_refusal(reader: &Reader, call: &Call, draft: &mut Draft, refusal: 
     }
 }
 
-async fn file_once(reader: &Reader, draft: &Draft, filing: Filing<'_>) -> Result<(), PublicError> {
+async fn file_once(
+    reader: &ReaderRole,
+    draft: &AuditDraft,
+    filing: SubmissionContext<'_>,
+) -> Result<(), PublicError> {
     reader.intake.record_refusal(draft.encode()?, filing).await
 }
 
 fn success(
-    reader: &Reader,
+    reader: &ReaderRole,
     capability: &Capability,
     context: &TrustedContext,
-    done: &Done,
-    draft: &Draft,
+    done: &CallSuccess,
+    draft: &AuditDraft,
     format: ResultFormat,
 ) -> serde_json::Value {
     let table = capability.target.table.as_str();
     let evidence_id = draft.record.evidence_id.as_ref().map_or("", |id| id.as_str());
     match done {
-        Done::Read { row, key } => CallOutcome::Read(ReadResult {
+        CallSuccess::Read { row, key } => CallOutcome::Read(ReadResult {
             capability: &capability.name,
             mode: reader.contract.mode(),
             object: (table, key),
@@ -406,7 +415,7 @@ fn success(
             evidence_id,
         })
         .to_json(format),
-        Done::Proposed {
+        CallSuccess::Proposed {
             proposal,
             digest,
             state,

@@ -17,7 +17,7 @@ const RESOLVE_FOR: Duration = Duration::from_secs(60);
 
 /// What a pause waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pace {
+pub(super) enum BackoffClass {
     /// Another transaction to end.
     Contention,
     /// A server or a network to come back.
@@ -26,7 +26,7 @@ pub(super) enum Pace {
     Tick,
 }
 
-impl Pace {
+impl BackoffClass {
     pub(super) const fn of(error: &EngineError) -> Self {
         match error.kind {
             EngineErrorKind::Unavailable | EngineErrorKind::Timeout => Self::Outage,
@@ -53,13 +53,13 @@ impl Pace {
 
 /// The tries of one lease.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(super) struct RetryBudget {
     began: Instant,
     tries: u32,
     doubt: Option<Instant>,
 }
 
-impl Patience {
+impl RetryBudget {
     pub(super) const fn begin(now: Instant) -> Self {
         Self {
             began: now,
@@ -69,7 +69,7 @@ impl Patience {
     }
 
     /// Notes that the outcome of a COMMIT is unknown; true for the first time.
-    pub(super) fn doubt(&mut self, now: Instant) -> bool {
+    pub(super) fn enter_in_doubt(&mut self, now: Instant) -> bool {
         let is_first = self.doubt.is_none();
         if is_first {
             self.doubt = Some(now);
@@ -92,8 +92,8 @@ impl Patience {
     }
 
     /// Counts a try that failed; the pause before the next, or none if there shall be no other.
-    pub(super) fn next(&mut self, pace: Pace, now: Instant) -> Option<Duration> {
-        let pause = pause(self.tries, self.doubt.map_or(pace, |_| Pace::Contention));
+    pub(super) fn next(&mut self, pace: BackoffClass, now: Instant) -> Option<Duration> {
+        let pause = pause(self.tries, self.doubt.map_or(pace, |_| BackoffClass::Contention));
         self.tries += 1;
         let (since, limit) = match self.doubt {
             Some(doubt) => (doubt, RESOLVE_FOR),
@@ -105,7 +105,7 @@ impl Patience {
 }
 
 /// Half fixed, half random, so that writers that failed together do not try again together.
-pub(super) fn pause(tries: u32, pace: Pace) -> Duration {
+pub(super) fn pause(tries: u32, pace: BackoffClass) -> Duration {
     let (first, longest) = pace.bounds();
     let full = first.saturating_mul(1 << tries.min(16)).min(longest);
     let half = full / 2;
@@ -120,25 +120,25 @@ mod tests {
     #[test]
     fn five_transactions_at_most() {
         let now = Instant::now();
-        let mut patience = Patience::begin(now);
-        let pauses: Vec<_> = std::iter::from_fn(|| patience.next(Pace::Contention, now)).collect();
+        let mut patience = RetryBudget::begin(now);
+        let pauses: Vec<_> = std::iter::from_fn(|| patience.next(BackoffClass::Contention, now)).collect();
         assert_eq!(pauses.len(), 4, "{pauses:?}");
     }
 
     #[test]
     fn nothing_begins_after_half_a_minute() {
         let now = Instant::now();
-        let mut patience = Patience::begin(now);
-        assert!(patience.next(Pace::Outage, now).is_some());
-        assert_eq!(patience.next(Pace::Outage, now + TRY_FOR), None);
+        let mut patience = RetryBudget::begin(now);
+        assert!(patience.next(BackoffClass::Outage, now).is_some());
+        assert_eq!(patience.next(BackoffClass::Outage, now + TRY_FOR), None);
     }
 
     #[test]
     fn an_outage_of_some_seconds_is_outlasted() {
         for _ in 0..50 {
             let now = Instant::now();
-            let mut patience = Patience::begin(now);
-            let waited: Duration = std::iter::from_fn(|| patience.next(Pace::Outage, now)).sum();
+            let mut patience = RetryBudget::begin(now);
+            let waited: Duration = std::iter::from_fn(|| patience.next(BackoffClass::Outage, now)).sum();
             assert!(waited >= Duration::from_secs(7), "{waited:?}");
         }
     }
@@ -146,20 +146,20 @@ mod tests {
     #[test]
     fn a_pause_for_the_clock_lasts_over_a_second() {
         for tries in 0..4 {
-            assert!(pause(tries, Pace::Tick) > Duration::from_secs(1));
+            assert!(pause(tries, BackoffClass::Tick) > Duration::from_secs(1));
         }
     }
 
     #[test]
     fn doubt_is_resolved_for_a_minute_with_a_second_between_tries() {
         let mut now = Instant::now();
-        let mut patience = Patience::begin(now);
+        let mut patience = RetryBudget::begin(now);
         for _ in 0..4 {
-            patience.next(Pace::Outage, now);
+            patience.next(BackoffClass::Outage, now);
         }
-        assert!(patience.doubt(now) && !patience.doubt(now));
+        assert!(patience.enter_in_doubt(now) && !patience.enter_in_doubt(now));
         let mut tries = 0;
-        while let Some(pause) = patience.next(Pace::Outage, now) {
+        while let Some(pause) = patience.next(BackoffClass::Outage, now) {
             assert!(pause <= Duration::from_secs(1));
             now += pause;
             tries += 1;

@@ -17,10 +17,10 @@ use tokio_util::sync::CancellationToken;
 use crate::settings::{InspectFlags, ProbeFlags, RoleName, refuse_foreign_credentials};
 use synapsor_anchors::trust::load_contract;
 use synapsor_engine::open::kind_of_url;
-use synapsor_engine::{Credential, Opening};
-use synapsor_reader::inspect::{self, Scope};
+use synapsor_engine::{Credential, EngineConfig};
+use synapsor_reader::inspect::{self, InspectFilter};
+use synapsor_source::db_error_message::explain;
 use synapsor_source::error::EngineError;
-use synapsor_source::explain::explain;
 use synapsor_source::probe;
 use synapsor_source::{Engine, ReceiptTable};
 use synapsor_writeback::Database;
@@ -33,7 +33,7 @@ pub async fn inspect(flags: &InspectFlags, stop: CancellationToken) -> Result<()
     let env = EnvVars::of_process();
     let name = &flags.from_env;
     let engine = engine_of(name, flags.engine.as_deref(), &env)?;
-    let scope = Scope {
+    let scope = InspectFilter {
         schema: flags.schema.as_deref(),
         table: None,
     };
@@ -64,7 +64,7 @@ fn engine_of(name: &str, kind: Option<&str>, env: &EnvVars) -> Result<Arc<dyn En
             "begin it with postgres://, mysql:// or sqlite:///, and give the --engine of the URL or none",
         ));
     };
-    let opening = Opening {
+    let opening = EngineConfig {
         name: name.to_owned(),
         kind,
         credential: Credential::of_variable(name, env),
@@ -127,7 +127,7 @@ async fn probed(
             RoleName::Reader => {
                 let credential = Credential::for_reading(source, env);
                 if credential.is_present()? {
-                    let engine = Opening::of_source(source, credential, RECEIPT_TABLE).open()?;
+                    let engine = EngineConfig::of_source(source, credential, RECEIPT_TABLE).open()?;
                     found.push(probe::reader(engine.as_ref(), &source.name, contract).await);
                 }
             }

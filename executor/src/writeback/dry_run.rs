@@ -14,13 +14,13 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::Writer;
 use super::attempt::{Own, with_facts};
+use super::controls::DryRunControls;
 use super::receipt_orders::may_be_missing;
-use super::switches::DryRunControls;
 use synapsor_writeback::{DryRunPermit, LostReceipts, RefusedBy};
 
 /// What a rehearsal came to.
 #[derive(Debug, Clone)]
-pub struct Preview {
+pub struct DryRun {
     /// `would_apply`, or what would have happened instead.
     pub result: String,
     pub message: String,
@@ -62,12 +62,12 @@ pub async fn preview(
     writer: &Writer,
     dry_runs: &DryRuns,
     proposal: DsseEnvelope,
-) -> Result<Preview, PublicError> {
-    match rehearse(writer, dry_runs, proposal.clone()).await? {
+) -> Result<DryRun, PublicError> {
+    match dry_run(writer, dry_runs, proposal.clone()).await? {
         Rehearsed::Preview(preview) => Ok(preview),
         // What was given up since is not looked for again.
         Rehearsed::EffectLost(lost) if may_be_missing(writer, &lost).await => {
-            Ok(rehearse(writer, dry_runs, proposal).await?.into_preview())
+            Ok(dry_run(writer, dry_runs, proposal).await?.into_preview())
         }
         lost @ Rehearsed::EffectLost(_) => Ok(lost.into_preview()),
     }
@@ -75,24 +75,24 @@ pub async fn preview(
 
 /// What one rehearsal came to.
 enum Rehearsed {
-    Preview(Preview),
+    Preview(DryRun),
     /// The source lost receipts, and no UPDATE was sent.
     EffectLost(Box<LostReceipts>),
 }
 
 impl Rehearsed {
-    fn into_preview(self) -> Preview {
+    fn into_preview(self) -> DryRun {
         match self {
             Self::Preview(preview) => preview,
             Self::EffectLost(lost) => {
                 let refusal = lost.refusal();
-                Preview::without_row(refusal.code.to_string(), refusal.public)
+                DryRun::without_row(refusal.code.to_string(), refusal.public)
             }
         }
     }
 }
 
-impl Preview {
+impl DryRun {
     const fn without_row(result: String, message: String) -> Self {
         Self {
             result,
@@ -102,7 +102,7 @@ impl Preview {
     }
 }
 
-async fn rehearse(
+async fn dry_run(
     writer: &Writer,
     dry_runs: &DryRuns,
     proposal: DsseEnvelope,
@@ -111,7 +111,7 @@ async fn rehearse(
     let attested = VerifiedProposal::verify(proposal, &trust)?;
     if writer.switches.is_frozen() {
         let message = "writeback is frozen: no UPDATE is sent, not even one that is rolled back";
-        let frozen = Preview::without_row("refused:frozen".to_owned(), message.to_owned());
+        let frozen = DryRun::without_row("refused:frozen".to_owned(), message.to_owned());
         return Ok(Rehearsed::Preview(frozen));
     }
     let engine = writer.engine(&attested.proposal().source.id)?;
@@ -140,7 +140,7 @@ async fn rehearse(
     let planned = match planned {
         Ok(planned) => planned,
         Err(refusal) => {
-            let refused = Preview::without_row(refusal.code.to_string(), refusal.public);
+            let refused = DryRun::without_row(refusal.code.to_string(), refusal.public);
             return Ok(Rehearsed::Preview(refused));
         }
     };
@@ -151,7 +151,7 @@ async fn rehearse(
         Some(_) | None if rehearsed.after.is_none() => "nothing would be written",
         Some(_) | None => "1 row would change; everything was rolled back",
     };
-    Ok(Rehearsed::Preview(Preview {
+    Ok(Rehearsed::Preview(DryRun {
         result: rehearsed.result,
         message: message.to_owned(),
         after: rehearsed.after,

@@ -27,7 +27,7 @@ use synapsor_source::SwitchRow;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-pub(super) use flights::{DryRunControls, Flight, FlightGuard};
+pub(super) use flights::{AttemptGuard, AttemptPhase, DryRunControls};
 
 use state::State;
 use store::{FileName, SwitchFiles};
@@ -37,7 +37,7 @@ const SAVE_AGAIN: Duration = Duration::from_secs(1);
 
 /// The switches of one writer. Clones are the same switches.
 #[derive(Debug, Clone)]
-pub struct Switches {
+pub struct WriterControls {
     shared: Arc<Shared>,
 }
 
@@ -76,7 +76,7 @@ pub struct SignedSwitch {
     pub envelope: DsseEnvelope,
 }
 
-impl Switches {
+impl WriterControls {
     /// Takes the state directory for this writer and reads what an earlier process left there.
     ///
     /// # Errors
@@ -277,7 +277,7 @@ impl Switches {
         id: &ProposalId,
         proposal: &DsseEnvelope,
         decision: &DsseEnvelope,
-    ) -> Result<Option<Flight>, PublicError> {
+    ) -> Result<Option<AttemptPhase>, PublicError> {
         let (flight, unsaved) = {
             let mut state = self.lock();
             let body = || {

@@ -12,7 +12,7 @@ const DUPLICATE_ENTRY: u16 = 1062;
 const TABLE_ACCESS_DENIED: u16 = 1142;
 
 /// The cause behind a driver error; the detail is the server's number and nothing else.
-pub fn scrub(error: &Error) -> EngineError {
+pub fn map_driver_error(error: &Error) -> EngineError {
     use EngineErrorKind as Kind;
     match error {
         Error::Database(_) => match number(error) {
@@ -141,9 +141,9 @@ mod tests {
     #[test]
     fn nothing_of_a_drivers_text_remains() {
         let error = Error::Configuration("mysql://root:secret@host".into());
-        assert!(!scrub(&error).detail.contains("secret"));
+        assert!(!map_driver_error(&error).detail.contains("secret"));
         let error = Error::Io(std::io::Error::other("secret"));
-        assert!(!scrub(&error).detail.contains("secret"));
+        assert!(!map_driver_error(&error).detail.contains("secret"));
         assert!(is_lost(&error) && !is_answer(&error));
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tonic::transport::Channel;
 
 use super::intake::{refused, unavailable};
-use synapsor_anchors::witness::WitnessFile;
+use synapsor_anchors::pinned_checkpoint::CheckpointPinFile;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Filings of one request.
@@ -27,10 +27,10 @@ const QUEUE_MAX: usize = 256;
 
 /// Where calls put what they file.
 #[derive(Debug, Clone)]
-pub(super) struct FilingQueue(mpsc::Sender<Waiting>);
+pub(super) struct SubmissionQueue(mpsc::Sender<PendingSubmission>);
 
 #[derive(Debug)]
-struct Waiting {
+struct PendingSubmission {
     filing: CallRecord,
     answer: oneshot::Sender<Result<Answer, PublicError>>,
 }
@@ -45,9 +45,9 @@ pub(super) struct Answer {
     pub(super) consistency: Arc<[ConsistencyProof]>,
 }
 
-impl FilingQueue {
+impl SubmissionQueue {
     /// Begins to serve; ends when the last clone is dropped.
-    pub(super) fn start(intake: IntakeServiceClient<Channel>, witness: WitnessFile) -> Self {
+    pub(super) fn start(intake: IntakeServiceClient<Channel>, witness: CheckpointPinFile) -> Self {
         let (sender, queue) = mpsc::channel(QUEUE_MAX);
         tokio::spawn(serve(queue, intake, witness));
         Self(sender)
@@ -65,16 +65,16 @@ impl FilingQueue {
     pub(super) async fn file(&self, filing: CallRecord) -> Result<Answer, PublicError> {
         let ended = || unavailable("the road to the ledger is closed".to_owned());
         let (answer, answered) = oneshot::channel();
-        let waiting = Waiting { filing, answer };
+        let waiting = PendingSubmission { filing, answer };
         self.0.send(waiting).await.map_err(|_| ended())?;
         answered.await.map_err(|_| ended())?
     }
 }
 
 async fn serve(
-    mut queue: mpsc::Receiver<Waiting>,
+    mut queue: mpsc::Receiver<PendingSubmission>,
     mut intake: IntakeServiceClient<Channel>,
-    witness: WitnessFile,
+    witness: CheckpointPinFile,
 ) {
     let mut next = None;
     loop {
@@ -106,7 +106,11 @@ async fn serve(
     }
 }
 
-async fn send(intake: &mut IntakeServiceClient<Channel>, before: &PinnedCheckpoint, batch: Vec<Waiting>) {
+async fn send(
+    intake: &mut IntakeServiceClient<Channel>,
+    before: &PinnedCheckpoint,
+    batch: Vec<PendingSubmission>,
+) {
     let (filings, callers): (Vec<_>, Vec<_>) = batch.into_iter().map(|w| (w.filing, w.answer)).unzip();
     let request = SubmitRequest {
         records: filings,

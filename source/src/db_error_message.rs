@@ -5,7 +5,7 @@ use crate::error::{EngineError, EngineErrorKind};
 
 /// An error in words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Explained {
+pub struct DbErrorMessage {
     pub code: &'static str,
     /// Finishes "the database of X …".
     pub text: &'static str,
@@ -27,8 +27,8 @@ const LOGIN: [&str; 6] = [
 const DATABASE: [&str; 2] = ["sqlstate 3D000", "server error 1049"];
 
 /// The error as its cause; the engine's own detail stays for the log.
-pub fn explain(error: &EngineError) -> Explained {
-    let answered = |code, text, fix| Explained {
+pub fn explain(error: &EngineError) -> DbErrorMessage {
+    let answered = |code, text, fix| DbErrorMessage {
         code,
         text,
         fix,
@@ -46,7 +46,7 @@ pub fn explain(error: &EngineError) -> Explained {
             fix,
         );
     }
-    let away = |code, text| Explained {
+    let away = |code, text| DbErrorMessage {
         code,
         text,
         fix: "check host, port and TLS of the URL, and that the server runs",

@@ -21,11 +21,11 @@ use synapsor_proto::ledger::v1::writeback_service_client::WritebackServiceClient
 use synapsor_proto::status::from_status;
 use tonic::transport::Channel;
 
-use synapsor_anchors::witness::WitnessFile;
+use synapsor_anchors::pinned_checkpoint::CheckpointPinFile;
 
 use super::ledger_time::LedgerTime;
 use super::settled::Settled;
-use super::{Switches, WriterClocks};
+use super::{WriterClocks, WriterControls};
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// For calls that change nothing when they are made again: sooner asked anew than waited for.
@@ -35,10 +35,10 @@ const IN_DOUBT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The ledger as one writer talks to it.
 #[derive(Debug, Clone)]
-pub struct LedgerClient {
+pub struct WritebackClient {
     client: WritebackServiceClient<Channel>,
     transparency: TransparencyServiceClient<Channel>,
-    witness: WitnessFile,
+    witness: CheckpointPinFile,
     time: LedgerTime,
     /// Receipts that it has taken.
     pub(super) settled: Settled,
@@ -46,7 +46,7 @@ pub struct LedgerClient {
 
 /// A leased proposal, still as hostile as the ledger that sent it.
 #[derive(Debug, Clone)]
-pub(super) struct Job {
+pub(super) struct LeasedJob {
     pub(super) proposal: ProvenEntry,
     pub(super) decisions: Vec<ProvenEntry>,
     pub(super) order: Option<ProvenEntry>,
@@ -77,7 +77,7 @@ pub(super) struct ToldStops {
 #[derive(Debug, Clone)]
 pub(super) struct Told {
     pub(super) stops: ToldStops,
-    pub(super) job: Option<Job>,
+    pub(super) job: Option<LeasedJob>,
 }
 
 /// Jobs that a writer takes at once.
@@ -97,8 +97,8 @@ pub(super) struct Lease {
     pub(super) ttl: Duration,
 }
 
-impl LedgerClient {
-    pub fn new(channel: Channel, witness: WitnessFile, clock: Arc<dyn Clock>) -> Self {
+impl WritebackClient {
+    pub fn new(channel: Channel, witness: CheckpointPinFile, clock: Arc<dyn Clock>) -> Self {
         let transparency = TransparencyServiceClient::new(channel.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
@@ -120,7 +120,7 @@ impl LedgerClient {
     }
 
     /// The clocks of a writer with this ledger and these switches.
-    pub fn clocks(&self, switches: Switches) -> WriterClocks {
+    pub fn clocks(&self, switches: WriterControls) -> WriterClocks {
         WriterClocks::new(self.time.clone(), switches)
     }
 
@@ -128,7 +128,7 @@ impl LedgerClient {
         self.client.clone()
     }
 
-    pub(super) const fn witness(&self) -> &WitnessFile {
+    pub(super) const fn witness(&self) -> &CheckpointPinFile {
         &self.witness
     }
 
@@ -166,7 +166,7 @@ impl LedgerClient {
 
     /// Believes a checkpoint if it is signed by the pinned ledger key and continues what was seen before. Nothing may
     /// rest on it before [`Self::remember`].
-    pub(super) fn accept(&self, job: &Job, trust: &TrustFile) -> Result<Checkpoint, PublicError> {
+    pub(super) fn accept(&self, job: &LeasedJob, trust: &TrustFile) -> Result<Checkpoint, PublicError> {
         self.witness.accept(&job.checkpoint, &job.consistency, trust)
     }
 
@@ -203,8 +203,8 @@ impl LedgerClient {
     }
 
     /// Returns when every checkpoint that was believed until now is remembered durably.
-    pub(super) async fn remember(&self) -> Result<(), PublicError> {
-        self.witness.keep_durably().await
+    pub(super) async fn persist_checkpoint(&self) -> Result<(), PublicError> {
+        self.witness.persist().await
     }
 
     /// Freezes in force and the newest lifts, as the ledger shows them.
@@ -317,7 +317,7 @@ impl LedgerClient {
         &self,
         source_ids: Vec<String>,
         before: Option<u64>,
-    ) -> Result<(Vec<Unfinished>, Option<u64>), PublicError> {
+    ) -> Result<(Vec<OpenAttempt>, Option<u64>), PublicError> {
         let request = wire::ListOpenAttemptsRequest {
             source_ids,
             writer_now_ms: self.time.own_ms(),
@@ -334,19 +334,19 @@ impl LedgerClient {
         // A ledger that goes round in circles is not followed.
         let next = next.filter(|next| before.is_none_or(|before| *next < before));
         let free = answer.attempts.into_iter().filter(|a| !a.leased);
-        Ok((free.map(Unfinished::try_from).collect::<Result<_, _>>()?, next))
+        Ok((free.map(OpenAttempt::try_from).collect::<Result<_, _>>()?, next))
     }
 }
 
 /// An attempt of which the ledger knows the beginning only.
 #[derive(Debug, Clone)]
-pub(super) struct Unfinished {
+pub(super) struct OpenAttempt {
     pub(super) proposal: DsseEnvelope,
     pub(super) fence: u64,
     pub(super) attempt: u32,
 }
 
-impl TryFrom<wire::OpenAttempt> for Unfinished {
+impl TryFrom<wire::OpenAttempt> for OpenAttempt {
     type Error = PublicError;
 
     fn try_from(attempt: wire::OpenAttempt) -> Result<Self, PublicError> {
@@ -374,7 +374,7 @@ impl TryFrom<wire::LeaseJobsResponse> for Told {
                 switches: envelopes(answer.switches)?,
                 rejections: rejections.collect::<Result<_, PublicError>>()?,
             },
-            job: answer.job.map(Job::try_from).transpose()?,
+            job: answer.job.map(LeasedJob::try_from).transpose()?,
         })
     }
 }
@@ -383,7 +383,7 @@ fn envelopes(signed: Vec<common::DsseEnvelope>) -> Result<Vec<DsseEnvelope>, Pub
     signed.into_iter().map(DsseEnvelope::try_from).collect()
 }
 
-impl TryFrom<wire::Job> for Job {
+impl TryFrom<wire::Job> for LeasedJob {
     type Error = PublicError;
 
     fn try_from(job: wire::Job) -> Result<Self, PublicError> {
