@@ -49,7 +49,7 @@ struct PinState {
 
 /// What an answer's checkpoint turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Followed {
+pub enum CheckpointStatus {
     /// The log only grew, from what was seen before the request and from what was seen since.
     Verified,
     /// It may continue what was seen, but none of the proofs says so.
@@ -185,9 +185,9 @@ impl CheckpointPinFile {
         note: &str,
         proofs: &[wire::ConsistencyProof],
         trust: &TrustFile,
-    ) -> Result<Followed, PublicError> {
+    ) -> Result<CheckpointStatus, PublicError> {
         if self.memory().has_note(note, trust) {
-            return Ok(Followed::Verified);
+            return Ok(CheckpointStatus::Verified);
         }
         let (checkpoint, key) = verified(note, trust)?;
         let proofs = proofs
@@ -200,16 +200,16 @@ impl CheckpointPinFile {
         let is_proven = |p: &ConsistencyProof| p.old_size() == seen && p.new_size() == checkpoint.size;
         if checkpoint.size > seen && (seen == 0 || proofs.iter().any(is_proven)) {
             memory.advance(&checkpoint, &proofs, (note, key))?;
-            return Ok(Followed::Verified);
+            return Ok(CheckpointStatus::Verified);
         }
         // Other answers came first. At least it must continue what was seen before the request.
         memory.continues(before, &checkpoint, &proofs)?;
         Ok(if checkpoint.size > seen {
-            Followed::Unproven {
+            CheckpointStatus::Unproven {
                 size: checkpoint.size,
             }
         } else {
-            Followed::Verified
+            CheckpointStatus::Verified
         })
     }
 
@@ -455,9 +455,9 @@ mod tests {
         assert!(follow(2, &root(OTHER_TWO), &from_one_to_two(b"b")).is_err());
         assert_eq!(file.seen(), before);
         let proven = follow(2, &root(TWO), &from_one_to_two(b"b")).unwrap();
-        assert_eq!((proven, file.seen().size), (Followed::Verified, 2));
+        assert_eq!((proven, file.seen().size), (CheckpointStatus::Verified, 2));
         // Other answers of the batch carry the same note.
-        assert_eq!(follow(2, &root(TWO), &[]).unwrap(), Followed::Verified);
+        assert_eq!(follow(2, &root(TWO), &[]).unwrap(), CheckpointStatus::Verified);
     }
 
     #[test]

@@ -43,7 +43,7 @@ use synapsor_engine::{Credential, EngineConfig};
 use synapsor_reader::callers::CallerAuthenticator;
 use synapsor_reader::clients::intake::IntakeClient;
 use synapsor_reader::context::ContextResolver;
-use synapsor_reader::role::{ReaderRole, Sealed};
+use synapsor_reader::role::{CapabilityDigests, ReaderRole};
 use synapsor_reader::rpc::agent_service::AgentRpc;
 use synapsor_reader::rpc::schema_service::SchemaRpc;
 use synapsor_source::Engine;
@@ -218,7 +218,7 @@ async fn serve_reader(base: ProcessContext, stop: CancellationToken) -> Result<(
         callers,
         contexts: ContextResolver::resolve(&base.contract, own.uri(), &base.env)?,
         catalog: Catalog::from_contract(&base.contract, read_only),
-        seals: Sealed::all(&base.contract),
+        seals: CapabilityDigests::all(&base.contract),
         contract: base.contract.clone(),
         trust: base.trust.clone(),
         engines,

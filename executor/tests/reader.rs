@@ -32,7 +32,7 @@ use synapsor_proto::status::from_status;
 use synapsor_reader::callers::CallerAuthenticator;
 use synapsor_reader::clients::intake::IntakeClient;
 use synapsor_reader::context::ContextResolver;
-use synapsor_reader::role::{ReaderRole, Sealed};
+use synapsor_reader::role::{CapabilityDigests, ReaderRole};
 use synapsor_reader::rpc::agent_service::AgentRpc;
 use synapsor_source::Engine;
 use tonic::Request;
@@ -139,7 +139,7 @@ fn bound(read_only: bool, contract: Contract, variables: &[(&'static str, &'stat
         callers,
         contexts: ContextResolver::resolve(&contract, tls.identity().uri(), &env).unwrap(),
         catalog: Catalog::from_contract(&contract, read_only),
-        seals: Sealed::all(&contract),
+        seals: CapabilityDigests::all(&contract),
         contract,
         trust: TrustFileCache::new(trust_path),
         engines: [("billing".to_owned(), engine)].into(),

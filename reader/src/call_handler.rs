@@ -23,7 +23,7 @@ use crate::callers::{CallIdentity, TokenScope};
 use crate::clients::intake::SubmissionContext;
 use crate::propose::{self, ProposalInput};
 use crate::read::{self, RowRead};
-use crate::role::{ReaderRole, Sealed, kind_of};
+use crate::role::{CapabilityDigests, ReaderRole, kind_of};
 use synapsor_source::Engine;
 
 /// Characters of a name that no capability has, as the audit keeps it.
@@ -102,7 +102,7 @@ impl AuditDraft {
         self.record.row_count = 1;
     }
 
-    fn of_capability(&mut self, capability: &Capability, sealed: &Sealed) {
+    fn of_capability(&mut self, capability: &Capability, sealed: &CapabilityDigests) {
         let target = &capability.target;
         self.record.source_id = Some(capability.source.clone());
         self.record.table = Some(format!("{}.{}", target.schema, target.table));
@@ -246,7 +246,7 @@ struct CallState<'a> {
     caller: &'a CallIdentity,
     trust: &'a TrustFile,
     capability: &'a Capability,
-    sealed: &'a Sealed,
+    sealed: &'a CapabilityDigests,
     arguments: &'a CheckedArguments,
     engine: &'a dyn Engine,
     context: &'a TrustedContext,

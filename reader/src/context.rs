@@ -19,11 +19,11 @@ use crate::callers::CallIdentity;
 pub struct ContextResolver {
     /// The reader's certificate identity: the process that the contexts are bound to.
     reader: String,
-    by_name: HashMap<ContextName, Binding>,
+    by_name: HashMap<ContextName, ContextBinding>,
 }
 
 #[derive(Debug, Clone)]
-enum Binding {
+enum ContextBinding {
     Own(Result<TrustedContext, PublicError>),
     FromToken(Box<ContextSpec>),
 }
@@ -54,7 +54,7 @@ impl ContextResolver {
             }
             let resolved = match contract.context(name) {
                 Some(spec) if spec.tokens().is_some() => {
-                    by_name.insert(name.clone(), Binding::FromToken(Box::new(spec.clone())));
+                    by_name.insert(name.clone(), ContextBinding::FromToken(Box::new(spec.clone())));
                     continue;
                 }
                 Some(spec) => {
@@ -76,7 +76,7 @@ impl ContextResolver {
             if let Err(refusal) = &resolved {
                 tracing::warn!(code = %refusal.code, "{}", refusal.public);
             }
-            by_name.insert(name.clone(), Binding::Own(resolved));
+            by_name.insert(name.clone(), ContextBinding::Own(resolved));
         }
         Ok(Self { reader, by_name })
     }
@@ -88,9 +88,11 @@ impl ContextResolver {
         caller: &CallIdentity,
     ) -> Result<TrustedContext, PublicError> {
         match (self.by_name.get(name), caller) {
-            (Some(Binding::Own(resolved)), _) => resolved.clone(),
-            (Some(Binding::FromToken(spec)), CallIdentity::Bearer(token)) => context::of_token(spec, token),
-            (Some(Binding::FromToken(_)), CallIdentity::Own) => Err(PublicError::new(
+            (Some(ContextBinding::Own(resolved)), _) => resolved.clone(),
+            (Some(ContextBinding::FromToken(spec)), CallIdentity::Bearer(token)) => {
+                context::of_token(spec, token)
+            }
+            (Some(ContextBinding::FromToken(_)), CallIdentity::Own) => Err(PublicError::new(
                 "ACCESS_TOKEN_REQUIRED",
                 "Tenant and principal come from the caller's access token, and there is none.",
             )),

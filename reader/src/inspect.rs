@@ -1,8 +1,6 @@
 //! A database as a person is shown it, from the catalogue of its engine. Metadata only, never a row.
 
-use synapsor_domain::inspection::{
-    ADVISORY, ColumnInfo, ForeignKey, Index, Inspection, TableInfo, TableKind, Unique,
-};
+use synapsor_domain::inspection::{ADVISORY, ColumnInfo, Inspection, TableInfo, TableKind};
 use synapsor_domain::timestamp::Timestamp;
 
 use synapsor_source::error::{EngineError, EngineErrorKind};
@@ -65,7 +63,7 @@ fn inspection(engine: &str, catalogue: SchemaCatalog, now: Timestamp) -> Inspect
     }
 }
 
-fn table(found: schema_catalog::Table) -> TableInfo {
+fn table(found: schema_catalog::CatalogTable) -> TableInfo {
     let shape = found.shape;
     let is_view = shape.traits.iter().any(|t| t == "view");
     let default_of = |name: &str| {
@@ -103,34 +101,9 @@ fn table(found: schema_catalog::Table) -> TableInfo {
         writable: found.can_change,
         columns,
         primary_key: found.primary_key,
-        unique_constraints: found.unique.into_iter().map(unique).collect(),
-        foreign_keys: found.foreign_keys.into_iter().map(foreign_key).collect(),
-        indexes: found.indexes.into_iter().map(index).collect(),
+        unique_constraints: found.unique,
+        foreign_keys: found.foreign_keys,
+        indexes: found.indexes,
         suggestions: Default::default(),
-    }
-}
-
-fn unique(found: schema_catalog::Unique) -> Unique {
-    Unique {
-        name: found.name,
-        columns: found.columns,
-    }
-}
-
-fn foreign_key(found: schema_catalog::ForeignKey) -> ForeignKey {
-    ForeignKey {
-        name: found.name,
-        columns: found.columns,
-        referenced_schema: found.referenced_schema,
-        referenced_table: found.referenced_table,
-        referenced_columns: found.referenced_columns,
-    }
-}
-
-fn index(found: schema_catalog::Index) -> Index {
-    Index {
-        name: found.name,
-        columns: found.columns,
-        unique: found.unique,
     }
 }

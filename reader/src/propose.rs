@@ -20,7 +20,7 @@ use synapsor_domain::value::Value;
 
 use crate::callers::CallIdentity;
 use crate::read::RowRead;
-use crate::role::{ReaderRole, Sealed};
+use crate::role::{CapabilityDigests, ReaderRole};
 use synapsor_source::Engine;
 
 /// The word for the writer's own guarded update.
@@ -30,7 +30,7 @@ const DIRECT: &str = "sql_update";
 pub(crate) struct ProposalInput<'a> {
     pub(crate) capability: &'a Capability,
     pub(crate) spec: &'a ProposalSpec,
-    pub(crate) sealed: &'a Sealed,
+    pub(crate) sealed: &'a CapabilityDigests,
     pub(crate) arguments: &'a CheckedArguments,
     pub(crate) context: &'a TrustedContext,
     pub(crate) caller: &'a CallIdentity,

@@ -14,7 +14,7 @@ use synapsor_domain::tool::CheckedArguments;
 use synapsor_domain::value::{ColumnValue, Value};
 
 use crate::call_handler::AuditDraft;
-use crate::role::{ReaderRole, Sealed};
+use crate::role::{CapabilityDigests, ReaderRole};
 use synapsor_source::error::source_refusal;
 use synapsor_source::{Engine, RowPlan, RowSet};
 
@@ -38,7 +38,7 @@ pub(crate) async fn find(
 ) -> Result<RowRead, PublicError> {
     let target = &capability.target;
     let shape = engine
-        .known_shape(&target.schema, &target.table)
+        .cached_table_schema(&target.schema, &target.table)
         .await
         .map_err(|e| source_refusal(&e))?;
     let primary_key = key(engine, &shape, &target.primary_key, arguments.lookup())?;
@@ -114,7 +114,7 @@ pub(crate) fn sign_evidence(
     reader: &ReaderRole,
     found: &RowRead,
     capability: &Capability,
-    sealed: &Sealed,
+    sealed: &CapabilityDigests,
     draft: &AuditDraft,
     requester: &Requester,
 ) -> Result<(EvidenceId, DsseEnvelope), PublicError> {

@@ -35,19 +35,19 @@ pub struct ReaderRole {
     /// Hides and refuses proposals whatever the contract says.
     pub read_only: bool,
     /// By name, computed once.
-    pub seals: BTreeMap<String, Sealed>,
+    pub seals: BTreeMap<String, CapabilityDigests>,
     pub catalog: Catalog,
 }
 
 /// The digests of one capability.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sealed {
+pub struct CapabilityDigests {
     pub contract_digest: Digest,
     /// Over source, table, columns and tenant binding; the same for every row.
     pub query_fingerprint: Digest,
 }
 
-impl Sealed {
+impl CapabilityDigests {
     /// The digests of every capability of a contract.
     pub fn all(contract: &Contract) -> BTreeMap<String, Self> {
         contract

@@ -74,11 +74,11 @@ pub trait Engine: Send + Sync + fmt::Debug {
     async fn identity(&self) -> Result<String, EngineError>;
 
     /// The table as its catalogue describes it now; `EngineError::NotFound` if there is none.
-    async fn shape(&self, schema: &str, table: &str) -> Result<TableSchema, EngineError>;
+    async fn table_schema(&self, schema: &str, table: &str) -> Result<TableSchema, EngineError>;
 
     /// As [`Engine::shape`], but up to [`SHAPE_AGE_MAX`] old: enough to plan with, since a writer compares the
     /// fingerprint with a fresh one under the lock. Costs no round trip while it is kept.
-    async fn known_shape(&self, schema: &str, table: &str) -> Result<Arc<TableSchema>, EngineError>;
+    async fn cached_table_schema(&self, schema: &str, table: &str) -> Result<Arc<TableSchema>, EngineError>;
 
     /// The value exactly as the column would hold it, or why the database would round, clip, cast or pad it.
     /// The plain digits of an integer fit an integer column as that integer: keys and tenants come as text.

@@ -50,7 +50,7 @@ async fn write_side(
 ) -> Result<Vec<ProbeFinding>, EngineError> {
     let mut findings: Vec<ProbeFinding> = found.into_iter().map(finding).collect();
     for target in write_targets(contract, source) {
-        let shape = match engine.shape(&target.schema, &target.table).await {
+        let shape = match engine.table_schema(&target.schema, &target.table).await {
             Ok(shape) => shape,
             // The check has named a table that is not there.
             Err(error) if error.kind == EngineErrorKind::NotFound => continue,
@@ -152,9 +152,9 @@ fn check_target(target: TableRequirements) -> PreflightTarget {
 
 fn finding(found: Finding) -> ProbeFinding {
     let severity = match found.severity {
-        schema_catalog::Severity::Fine => FindingSeverity::Fine,
-        schema_catalog::Severity::Warning => FindingSeverity::Warning,
-        schema_catalog::Severity::Problem => FindingSeverity::Problem,
+        schema_catalog::FindingSeverity::Fine => FindingSeverity::Fine,
+        schema_catalog::FindingSeverity::Warning => FindingSeverity::Warning,
+        schema_catalog::FindingSeverity::Problem => FindingSeverity::Problem,
     };
     ProbeFinding {
         severity,

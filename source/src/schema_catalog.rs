@@ -1,6 +1,7 @@
 //! What a person is shown of a database: its tables with what a contract needs to know of them, and what a check
 //! of the write path found. Metadata only, never a row.
 
+use synapsor_domain::inspection::{ForeignKey, Index, Unique};
 use synapsor_domain::schema::TableSchema;
 
 /// Everything that one credential sees.
@@ -13,7 +14,7 @@ pub struct SchemaCatalog {
     /// Every schema that is no system schema, whether or not its tables are listed.
     pub schemas: Vec<String>,
     /// By schema, then by name.
-    pub tables: Vec<Table>,
+    pub tables: Vec<CatalogTable>,
     /// Whether tables were left out because there are more than are listed.
     pub truncated: bool,
 }
@@ -23,7 +24,7 @@ pub const TABLES_MAX: usize = 500;
 
 /// One table or view.
 #[derive(Debug, Clone)]
-pub struct Table {
+pub struct CatalogTable {
     pub shape: TableSchema,
     /// In key order; empty without a primary key.
     pub primary_key: Vec<String>,
@@ -35,31 +36,6 @@ pub struct Table {
     /// Whether this credential may change rows here, through any of its roles and in any column; in an engine
     /// without rights whether the object can be changed at all.
     pub can_change: bool,
-}
-
-/// A unique constraint or index over whole columns.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unique {
-    pub name: String,
-    pub columns: Vec<String>,
-}
-
-/// A foreign key of the table itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ForeignKey {
-    pub name: String,
-    pub columns: Vec<String>,
-    pub referenced_schema: String,
-    pub referenced_table: String,
-    pub referenced_columns: Vec<String>,
-}
-
-/// An index; expressions have no column name and are left out of `columns`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Index {
-    pub name: String,
-    pub columns: Vec<String>,
-    pub unique: bool,
 }
 
 /// One table that direct writebacks of the contract change.
@@ -77,7 +53,7 @@ pub struct PreflightTarget {
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
+pub enum FindingSeverity {
     /// As it should be.
     Fine,
     /// Writebacks work, but a promise is weaker or a right is broader than it should be.
@@ -93,7 +69,7 @@ pub const WRITER_ACCOUNT_TOO_POWERFUL: &str = "WRITER_ACCOUNT_TOO_POWERFUL";
 /// One thing that a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    pub severity: Severity,
+    pub severity: FindingSeverity,
     /// Stable, upper snake case: `GRANT_MISSING`, `GRANT_EXCESSIVE`, `RECEIPT_TABLE_MISSING`.
     pub code: &'static str,
     /// One sentence; names objects and rights, never a value or a URL.

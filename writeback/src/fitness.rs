@@ -3,7 +3,7 @@
 
 use synapsor_domain::change::{unplannable, unwritable_trait};
 use synapsor_domain::schema::TableSchema;
-use synapsor_source::schema_catalog::Severity;
+use synapsor_source::schema_catalog::FindingSeverity;
 use synapsor_source::{Finding, PreflightTarget};
 
 /// The finding about a table for which no change can be planned. Columns that are missing have findings of their own.
@@ -30,7 +30,7 @@ pub(crate) fn misfit(target: &PreflightTarget, shape: &TableSchema) -> Option<Fi
         )
     };
     Some(Finding {
-        severity: Severity::Problem,
+        severity: FindingSeverity::Problem,
         code,
         text: format!("every proposal about `{}` is refused: {text}", target.table),
         fix: Some(fix.to_owned()),

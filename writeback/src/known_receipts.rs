@@ -201,7 +201,7 @@ impl KnownReceipts {
 
     /// What a transaction on this source must find besides the proposal's own receipt, whatever database signed receipts
     /// name: a backup that was restored into a new database lacks the newest rows too, and a moved one has them.
-    pub(crate) fn gate(&self, source: &str) -> Gate {
+    pub(crate) fn gate(&self, source: &str) -> ReceiptGate {
         let sources = self.lock();
         let known = sources
             .get(source)
@@ -214,7 +214,7 @@ impl KnownReceipts {
             }
         }
         required.truncate(KNOWN_RECEIPTS_MAX);
-        Gate(required)
+        ReceiptGate(required)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, OfSource>> {
@@ -224,9 +224,9 @@ impl KnownReceipts {
 
 /// Receipts that a database must hold before anything is written to it.
 #[derive(Debug, Default)]
-pub(crate) struct Gate(Vec<KnownReceipt>);
+pub(crate) struct ReceiptGate(Vec<KnownReceipt>);
 
-impl Gate {
+impl ReceiptGate {
     /// The keys to look for.
     pub(crate) fn keys(&self) -> Vec<&str> {
         self.0

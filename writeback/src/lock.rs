@@ -8,7 +8,7 @@ use crate::check::Locked;
 use crate::clocks::DatabaseTime;
 use crate::commit::Decided;
 use crate::crash_point::{CrashPoint, hit};
-use crate::known_receipts::{Gate, KnownReceipt, LostReceipts};
+use crate::known_receipts::{KnownReceipt, LostReceipts, ReceiptGate};
 use crate::permit::{EndPermit, MayUpdate, Permit};
 use crate::result::{ApplyResult, RefusedBy};
 use crate::transaction::{LookTarget, Transaction};
@@ -109,7 +109,7 @@ impl<'a> Open<'a, EndPermit> {
     /// Looks for the receipt; without one, the proposal ends as its permit says. A row without effect may be written to
     /// a source that lost receipts: it changes nothing there, and a rejection must be possible always.
     pub async fn without_effect(self) -> Step<Decided<'a, EndPermit>> {
-        let open = self.without_receipt(Gate::default()).await?;
+        let open = self.without_receipt(ReceiptGate::default()).await?;
         let (outcome, reason) = open.permit.outcome();
         ControlFlow::Continue(Decided::without_effect(open, outcome, reason))
     }
@@ -117,7 +117,7 @@ impl<'a> Open<'a, EndPermit> {
 
 impl<P: Permit> Open<'_, P> {
     /// Goes on without a receipt of the proposal in a source that holds every receipt that `gate` requires.
-    async fn without_receipt(mut self, gate: Gate) -> Step<Self> {
+    async fn without_receipt(mut self, gate: ReceiptGate) -> Step<Self> {
         let id = self.permit.proposal().id.to_string();
         let found = match self.transaction.find_receipts(&id, &gate.keys()).await {
             Ok(found) => found,

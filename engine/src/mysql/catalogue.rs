@@ -4,7 +4,7 @@ use super::inspect::{Described, Shapes};
 use super::session::{BindValue, MysqlConn, MysqlStatementError};
 use synapsor_source::SchemaCatalog;
 use synapsor_source::error::EngineError;
-use synapsor_source::schema_catalog::{TABLES_MAX, Table};
+use synapsor_source::schema_catalog::{CatalogTable, TABLES_MAX};
 
 /// Every table and view that the account sees, of one schema or of all but the system's.
 pub async fn catalogue(
@@ -50,8 +50,8 @@ pub async fn catalogue(
     })
 }
 
-fn shown(described: &Described, can_change: bool) -> Table {
-    Table {
+fn shown(described: &Described, can_change: bool) -> CatalogTable {
+    CatalogTable {
         shape: described.shape.as_ref().clone(),
         primary_key: described.primary_key.clone(),
         defaults: described.defaults.clone(),

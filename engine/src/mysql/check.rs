@@ -3,7 +3,7 @@
 
 use super::dialect::quote;
 use synapsor_source::Finding;
-use synapsor_source::schema_catalog::Severity;
+use synapsor_source::schema_catalog::FindingSeverity;
 
 /// Collects what was found.
 pub struct MysqlPreflight {
@@ -25,7 +25,7 @@ impl MysqlPreflight {
         }
     }
 
-    pub fn add(&mut self, severity: Severity, code: &'static str, text: String, fix: Option<String>) {
+    pub fn add(&mut self, severity: FindingSeverity, code: &'static str, text: String, fix: Option<String>) {
         let finding = Finding {
             severity,
             code,
@@ -39,11 +39,11 @@ impl MysqlPreflight {
 
     pub fn missing(&mut self, text: String, right: &str, on: &str) {
         let fix = format!("GRANT {right} ON {on} TO {};", self.account);
-        self.add(Severity::Problem, "GRANT_MISSING", text, Some(fix));
+        self.add(FindingSeverity::Problem, "GRANT_MISSING", text, Some(fix));
     }
 
     pub fn excessive(&mut self, text: String, right: &str, on: &str) {
         let fix = format!("REVOKE {right} ON {on} FROM {};", self.account);
-        self.add(Severity::Warning, "GRANT_EXCESSIVE", text, Some(fix));
+        self.add(FindingSeverity::Warning, "GRANT_EXCESSIVE", text, Some(fix));
     }
 }

@@ -17,9 +17,9 @@ use super::dialect;
 use super::foreign_code::{self, TriggerRow};
 use super::routines::{DEPTH_MAX, Routines};
 use super::session::{BindValue, Cells, MysqlConn, MysqlStatementError};
+use synapsor_domain::inspection::{ForeignKey, Index, Unique};
 use synapsor_source::SHAPE_AGE_MAX;
 use synapsor_source::error::{EngineError, EngineErrorKind};
-use synapsor_source::schema_catalog::{ForeignKey, Index, Unique};
 
 /// The word of a table whose triggers or foreign keys nobody could tell the effect of.
 const UNOBSERVABLE: &str = "unobservable_triggers";

@@ -175,7 +175,7 @@ impl Engine for MysqlEngine {
         self.finish(held, identity)
     }
 
-    async fn shape(&self, schema: &str, table: &str) -> Result<TableSchema, EngineError> {
+    async fn table_schema(&self, schema: &str, table: &str) -> Result<TableSchema, EngineError> {
         let mut held = self.take().await?;
         let found = self.shapes.fresh(held.session(), schema, table).await;
         if found.is_err() {
@@ -185,11 +185,11 @@ impl Engine for MysqlEngine {
         Ok(described.shape.as_ref().clone())
     }
 
-    async fn known_shape(&self, schema: &str, table: &str) -> Result<Arc<TableSchema>, EngineError> {
+    async fn cached_table_schema(&self, schema: &str, table: &str) -> Result<Arc<TableSchema>, EngineError> {
         if let Some(described) = self.shapes.kept(schema, table) {
             return Ok(described.shape.clone());
         }
-        self.shape(schema, table).await.map(Arc::new)
+        self.table_schema(schema, table).await.map(Arc::new)
     }
 
     fn fit(&self, column: &TableColumn, value: &Value) -> Result<Value, PublicError> {

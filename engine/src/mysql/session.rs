@@ -172,7 +172,9 @@ impl MysqlConn {
         let statement = sqlx::raw_sql(AssertSqlSafe(format!("SHOW CREATE TABLE {place}")));
         let work = statement.fetch_all(&mut self.connection);
         let ended = match timed(allowed, work).await {
-            Ended::InTime(Err(error)) if is_right_missing(&error) => Ended::InTime(Ok(Vec::new())),
+            StatementResult::InTime(Err(error)) if is_right_missing(&error) => {
+                StatementResult::InTime(Ok(Vec::new()))
+            }
             ended => ended,
         };
         let rows = self.end_statement(ended)?;
@@ -263,21 +265,21 @@ impl MysqlConn {
         Ok(self.limit.into_iter().chain(left).min())
     }
 
-    fn end_statement<T>(&mut self, ended: Ended<T>) -> Result<T, MysqlStatementError> {
+    fn end_statement<T>(&mut self, ended: StatementResult<T>) -> Result<T, MysqlStatementError> {
         self.last_used = Instant::now();
         // An error is for this connection the last thing; only success clears the mark.
         self.is_broken = true;
         match ended {
-            Ended::InTime(Ok(answer)) => {
+            StatementResult::InTime(Ok(answer)) => {
                 (self.is_busy, self.is_broken) = (false, false);
                 Ok(answer)
             }
             // Interrupted statements of MariaDB can look like success.
-            Ended::Late(Ok(_)) => {
+            StatementResult::Late(Ok(_)) => {
                 self.is_busy = false;
                 Err(failed(EngineErrorKind::Timeout, "a statement took too long"))
             }
-            Ended::InTime(Err(error)) | Ended::Late(Err(error)) => {
+            StatementResult::InTime(Err(error)) | StatementResult::Late(Err(error)) => {
                 self.is_busy = !is_answer(&error) && !is_lost(&error);
                 Err(MysqlStatementError {
                     is_duplicate: is_duplicate(&error),
@@ -285,7 +287,7 @@ impl MysqlConn {
                     error: map_driver_error(&error),
                 })
             }
-            Ended::NoResponse => Err(failed(EngineErrorKind::Timeout, "a statement took too long")),
+            StatementResult::NoResponse => Err(failed(EngineErrorKind::Timeout, "a statement took too long")),
         }
     }
 }
@@ -337,7 +339,7 @@ async fn first_rows(
 }
 
 /// How a statement came to its end.
-enum Ended<T> {
+enum StatementResult<T> {
     InTime(Result<T, sqlx::Error>),
     /// After its limit, though it answered.
     Late(Result<T, sqlx::Error>),
@@ -345,15 +347,18 @@ enum Ended<T> {
     NoResponse,
 }
 
-async fn timed<T>(allowed: Option<Duration>, work: impl Future<Output = Result<T, sqlx::Error>>) -> Ended<T> {
+async fn timed<T>(
+    allowed: Option<Duration>,
+    work: impl Future<Output = Result<T, sqlx::Error>>,
+) -> StatementResult<T> {
     let Some(allowed) = allowed else {
-        return Ended::InTime(work.await);
+        return StatementResult::InTime(work.await);
     };
     let begun = Instant::now();
     match tokio::time::timeout(allowed + GRACE, work).await {
-        Ok(result) if begun.elapsed() <= allowed => Ended::InTime(result),
-        Ok(result) => Ended::Late(result),
-        Err(_) => Ended::NoResponse,
+        Ok(result) if begun.elapsed() <= allowed => StatementResult::InTime(result),
+        Ok(result) => StatementResult::Late(result),
+        Err(_) => StatementResult::NoResponse,
     }
 }
 

@@ -7,7 +7,7 @@ use super::connect::PgPooledConnection;
 use super::dialect::{Statement, qualified, quote};
 use super::inspect;
 use synapsor_source::error::{EngineError, EngineErrorKind};
-use synapsor_source::schema_catalog::Severity;
+use synapsor_source::schema_catalog::FindingSeverity;
 use synapsor_source::{Finding, PreflightTarget};
 
 /// Every right of the account on one table, one line each: of the table (empty column) or of a column.
@@ -62,7 +62,7 @@ impl PgPreflight {
         })
     }
 
-    pub fn add(&mut self, severity: Severity, code: &'static str, text: String, fix: Option<String>) {
+    pub fn add(&mut self, severity: FindingSeverity, code: &'static str, text: String, fix: Option<String>) {
         let finding = Finding {
             severity,
             code,
@@ -76,12 +76,12 @@ impl PgPreflight {
 
     pub fn missing(&mut self, text: String, right: &str, on: &str) {
         let fix = format!("GRANT {right} ON {on} TO {};", quote(&self.role));
-        self.add(Severity::Problem, "GRANT_MISSING", text, Some(fix));
+        self.add(FindingSeverity::Problem, "GRANT_MISSING", text, Some(fix));
     }
 
     pub fn excessive(&mut self, text: String, right: &str, on: &str) {
         let fix = format!("REVOKE {right} ON {on} FROM {};", quote(&self.role));
-        self.add(Severity::Warning, "GRANT_EXCESSIVE", text, Some(fix));
+        self.add(FindingSeverity::Warning, "GRANT_EXCESSIVE", text, Some(fix));
     }
 }
 
@@ -93,7 +93,7 @@ pub async fn check_account(
     let row = one(lease, ACCOUNT, &[schema]).await?;
     if row.is_empty() {
         let what = format!("there is no schema `{schema}`");
-        report.add(Severity::Problem, "SCHEMA_MISSING", what, None);
+        report.add(FindingSeverity::Problem, "SCHEMA_MISSING", what, None);
         return Ok(());
     }
     let role = quote(&report.role);
@@ -101,7 +101,7 @@ pub async fn check_account(
     for (holds, attribute) in [(is(1), "SUPERUSER"), (is(2), "BYPASSRLS")] {
         if holds {
             report.add(
-                Severity::Warning,
+                FindingSeverity::Warning,
                 report.power_code,
                 format!("the account has {attribute}: no right of the database limits it"),
                 Some(format!("ALTER ROLE {role} NO{attribute};")),
@@ -129,7 +129,7 @@ pub async fn check_columns(
         Ok(shape) => shape,
         Err(error) if error.kind == EngineErrorKind::NotFound => {
             let what = format!("there is no table `{}.{}`", target.schema, target.table);
-            report.add(Severity::Problem, "TABLE_MISSING", what, None);
+            report.add(FindingSeverity::Problem, "TABLE_MISSING", what, None);
             return Ok(None);
         }
         Err(error) => return Err(error),
@@ -137,7 +137,7 @@ pub async fn check_columns(
     let wanted = target.reads.iter().chain(&target.writes);
     for name in wanted.filter(|name| shape.column(name).is_none()) {
         let what = format!("the table `{}` has no column `{name}`", target.table);
-        report.add(Severity::Problem, "COLUMN_MISSING", what, None);
+        report.add(FindingSeverity::Problem, "COLUMN_MISSING", what, None);
     }
     Ok(Some(shape))
 }

@@ -29,7 +29,7 @@ pub struct Statement {
 pub fn select_row(
     plan: &RowPlan,
     shape: &TableSchema,
-    scope: Scope,
+    scope: TableExtent,
 ) -> Result<Option<Statement>, EngineError> {
     let names = plan
         .columns
@@ -46,15 +46,15 @@ pub fn select_columns(
     plan: &RowPlan,
     shape: &TableSchema,
     columns: &str,
-    scope: Scope,
+    scope: TableExtent,
 ) -> Result<Option<Statement>, EngineError> {
     let mut parameters = Vec::new();
     let Some(condition) = matching(plan, shape, &mut parameters)? else {
         return Ok(None);
     };
     let only = match scope {
-        Scope::Whole => "",
-        Scope::Only => "ONLY ",
+        TableExtent::Whole => "",
+        TableExtent::Only => "ONLY ",
     };
     let sql = format!(
         "SELECT {columns} FROM {only}{} AS t WHERE {condition} LIMIT 2",
@@ -70,7 +70,7 @@ pub fn key_columns(plan: &RowPlan) -> impl Iterator<Item = &ColumnValue> {
 
 /// Which rows a statement concerns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
+pub enum TableExtent {
     /// A view, or a table with its partitions and children: what readers read.
     Whole,
     /// The table itself and nothing else: what a writing transaction locks, updates and reads again.

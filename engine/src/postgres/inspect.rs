@@ -9,8 +9,9 @@ use super::connect::PgPooledConnection;
 use super::dialect::Statement;
 use super::foreign_code::{self, NO_TABLE};
 use super::receipt_form::{Difference, receipt_form};
+use synapsor_domain::inspection::{ForeignKey, Index, Unique};
 use synapsor_source::error::{EngineError, EngineErrorKind};
-use synapsor_source::schema_catalog::{ForeignKey, Index, TABLES_MAX, Table, Unique};
+use synapsor_source::schema_catalog::{CatalogTable, TABLES_MAX};
 use synapsor_source::{ReceiptTable, SchemaCatalog};
 
 /// Where receipts are unless the contract says otherwise.
@@ -299,10 +300,10 @@ impl Described {
             .collect()
     }
 
-    fn table(&self) -> Table {
+    fn table(&self) -> CatalogTable {
         let indexes = || self.indexes.iter().flatten();
         let columns = |index: &DescribedIndex| index.columns.clone().unwrap_or_default();
-        Table {
+        CatalogTable {
             shape: self.shape(),
             can_change: self.can_change,
             primary_key: indexes()

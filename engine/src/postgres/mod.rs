@@ -154,7 +154,7 @@ impl Engine for PostgresEngine {
         .await
     }
 
-    async fn shape(&self, schema: &str, table: &str) -> Result<TableSchema, EngineError> {
+    async fn table_schema(&self, schema: &str, table: &str) -> Result<TableSchema, EngineError> {
         self.read_only(|mut lease| async move {
             let shape = self.shapes.read(&mut lease, schema, table).await?;
             Ok((lease, TableSchema::clone(&shape)))
@@ -162,7 +162,7 @@ impl Engine for PostgresEngine {
         .await
     }
 
-    async fn known_shape(&self, schema: &str, table: &str) -> Result<Arc<TableSchema>, EngineError> {
+    async fn cached_table_schema(&self, schema: &str, table: &str) -> Result<Arc<TableSchema>, EngineError> {
         if let Some(shape) = self.shapes.kept(schema, table) {
             return Ok(shape);
         }

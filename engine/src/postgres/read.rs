@@ -6,7 +6,7 @@ use synapsor_domain::schema::TableSchema;
 use synapsor_domain::value::{ColumnValue, Value};
 
 use super::connect::{FACTS, PgPooledConnection, ServerFacts};
-use super::dialect::{self, Scope, Statement};
+use super::dialect::{self, Statement, TableExtent};
 use super::inspect::receipt_schema;
 use super::types::Family;
 use synapsor_source::error::{EngineError, EngineErrorKind};
@@ -31,7 +31,7 @@ pub async fn rows(
     plan: &RowPlan,
     shape: &TableSchema,
 ) -> Result<Vec<Vec<ColumnValue>>, EngineError> {
-    let Some(statement) = dialect::select_row(plan, shape, Scope::Whole)? else {
+    let Some(statement) = dialect::select_row(plan, shape, TableExtent::Whole)? else {
         return Ok(Vec::new());
     };
     exact_rows(&lease.fetch(statement).await?, plan, shape)

@@ -10,8 +10,9 @@ use super::dialect::{self, SCHEMA};
 use super::error_map::scrub;
 use super::foreign;
 use super::read::require_schema;
+use synapsor_domain::inspection::{ForeignKey, Index, Unique};
 use synapsor_source::error::{EngineError, EngineErrorKind};
-use synapsor_source::schema_catalog::{ForeignKey, Index, TABLES_MAX, Table, Unique};
+use synapsor_source::schema_catalog::{CatalogTable, TABLES_MAX};
 use synapsor_source::{RowPlan, SchemaCatalog};
 
 /// One line of the list of tables.
@@ -55,15 +56,15 @@ pub fn shape(connection: &Connection, schema: &str, table: &str) -> Result<Table
 
 /// What is stored under a name, spelled exactly so.
 #[derive(Debug, Clone, Copy)]
-pub struct TableKind {
+pub struct SqliteTableKind {
     /// Whether SQLite reports changes of its rows one by one.
     pub is_reported: bool,
 }
 
 /// What is stored under a name, if anything is.
-pub fn kind(connection: &Connection, table: &str) -> Result<Option<TableKind>, EngineError> {
+pub fn kind(connection: &Connection, table: &str) -> Result<Option<SqliteTableKind>, EngineError> {
     let listed = listed(connection, table)?;
-    Ok(listed.map(|listed| TableKind {
+    Ok(listed.map(|listed| SqliteTableKind {
         is_reported: matches!(listed.kind.as_str(), "table" | "shadow") && !listed.is_without_rowid,
     }))
 }
@@ -291,11 +292,11 @@ pub fn catalogue(connection: &Connection, schema: Option<&str>) -> Result<Schema
     })
 }
 
-fn described(connection: &Connection, table: &str) -> Result<Table, EngineError> {
+fn described(connection: &Connection, table: &str) -> Result<CatalogTable, EngineError> {
     let shape = shape(connection, SCHEMA, table)?;
     let columns = shape.columns.iter();
     let primary_key = columns.filter(|c| c.primary_key).map(|c| c.name.clone());
-    Ok(Table {
+    Ok(CatalogTable {
         primary_key: primary_key.collect(),
         defaults: defaults(connection, table)?,
         unique: indexes(connection, table)?

@@ -117,15 +117,15 @@ impl Engine for SqliteEngine {
             .await
     }
 
-    async fn shape(&self, schema: &str, table: &str) -> Result<TableSchema, EngineError> {
+    async fn table_schema(&self, schema: &str, table: &str) -> Result<TableSchema, EngineError> {
         let (schema, table) = (schema.to_owned(), table.to_owned());
         self.read_only(move |opened| inspect::shape(&opened.connection, &schema, &table))
             .await
     }
 
-    async fn known_shape(&self, schema: &str, table: &str) -> Result<Arc<TableSchema>, EngineError> {
+    async fn cached_table_schema(&self, schema: &str, table: &str) -> Result<Arc<TableSchema>, EngineError> {
         // An embedded file has no round trip to save.
-        self.shape(schema, table).await.map(Arc::new)
+        self.table_schema(schema, table).await.map(Arc::new)
     }
 
     fn fit(&self, column: &TableColumn, value: &Value) -> Result<Value, PublicError> {

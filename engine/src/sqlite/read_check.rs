@@ -1,17 +1,17 @@
 //! Whether what a target names is there. Whoever may open the file may read all of it.
 
 use synapsor_source::error::{EngineError, EngineErrorKind};
-use synapsor_source::schema_catalog::Severity;
+use synapsor_source::schema_catalog::FindingSeverity;
 use synapsor_source::{Engine, Finding, PreflightTarget};
 
 pub async fn check(engine: &dyn Engine, target: &PreflightTarget) -> Result<Vec<Finding>, EngineError> {
     let problem = |code, text| Finding {
-        severity: Severity::Problem,
+        severity: FindingSeverity::Problem,
         code,
         text,
         fix: None,
     };
-    let shape = match engine.shape(&target.schema, &target.table).await {
+    let shape = match engine.table_schema(&target.schema, &target.table).await {
         Ok(shape) => shape,
         Err(error) if error.kind == EngineErrorKind::NotFound => {
             let text = format!("there is no table `{}`", target.table);

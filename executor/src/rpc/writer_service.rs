@@ -17,7 +17,7 @@ use synapsor_writeback::Database;
 use tonic::{Request, Response, Status};
 
 use crate::commands::probe_writer;
-use crate::writeback::{self, AuditPage, DryRuns, Rejected, Writer};
+use crate::writeback::{self, AuditPage, DryRuns, RejectEffect, Writer};
 
 /// The service of a writer.
 #[derive(Debug, Clone)]
@@ -38,10 +38,10 @@ impl WriterRpc {
         let proposal: DsseEnvelope = required("proposal", request.proposal)?.try_into()?;
         let decision: DsseEnvelope = required("decision", request.decision)?.try_into()?;
         let (effect, receipt) = match writeback::reject(&self.writer, proposal, &decision).await? {
-            Rejected::Tombstoned(receipt) => (wire::RejectEffect::Tombstoned, Some(receipt)),
-            Rejected::AlreadyFinal(receipt) => (wire::RejectEffect::AlreadyFinal, Some(receipt)),
-            Rejected::CommitInProgress => (wire::RejectEffect::CommitInProgress, None),
-            Rejected::BlockedLocally => (wire::RejectEffect::BlockedLocally, None),
+            RejectEffect::Tombstoned(receipt) => (wire::RejectEffect::Tombstoned, Some(receipt)),
+            RejectEffect::AlreadyFinal(receipt) => (wire::RejectEffect::AlreadyFinal, Some(receipt)),
+            RejectEffect::CommitInProgress => (wire::RejectEffect::CommitInProgress, None),
+            RejectEffect::BlockedLocally => (wire::RejectEffect::BlockedLocally, None),
         };
         Ok(wire::RejectResponse {
             effect: effect.into(),

@@ -147,7 +147,7 @@ impl AttemptRun<'_> {
         };
         let mut number = 0;
         let mut patience = RetryBudget::begin(Instant::now());
-        let mut view = View::Cached;
+        let mut view = SchemaView::Cached;
         loop {
             if !self.source_answers(&patience).await {
                 return self.release_job(&patience, number, SOURCE_AWAY).await;
@@ -168,7 +168,7 @@ impl AttemptRun<'_> {
                 }
                 AttemptStep::Retry(reason, pace) => (reason, pace),
                 AttemptStep::Outdated => {
-                    view = View::Fresh;
+                    view = SchemaView::Fresh;
                     ("outdated", BackoffClass::Contention)
                 }
                 AttemptStep::Doubt
@@ -268,7 +268,7 @@ impl AttemptRun<'_> {
         checkpoint: &Checkpoint,
         number: &mut u32,
         in_doubt: bool,
-        view: View,
+        view: SchemaView,
     ) -> AttemptStep {
         let (writer, job) = (self.writer, self.job);
         let slot = tokio::select! {
@@ -385,7 +385,7 @@ enum AuthorizeResult {
 
 /// How new the writer's own view of a table must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum View {
+enum SchemaView {
     /// As the engine kept it: the fresh one under the lock decides.
     Cached,
     /// Something was not as it was judged; look again.
@@ -397,7 +397,7 @@ async fn authorize_job(
     job: &LeasedJob,
     checkpoint: &Checkpoint,
     in_doubt: bool,
-    view: View,
+    view: SchemaView,
 ) -> Result<AuthorizeResult, AttemptStep> {
     let report = |refusal: PublicError| AttemptStep::Report(refused(&refusal));
     let injected = |_| AttemptStep::Retry("injected", BackoffClass::Contention);
@@ -459,17 +459,17 @@ fn unwritable(refusal: PublicError) -> PublicError {
 async fn own_shape(
     engine: &dyn Engine,
     proposal: &Proposal,
-    view: View,
+    view: SchemaView,
 ) -> Result<Arc<TableSchema>, AttemptStep> {
     let (schema, table) = (&proposal.target.schema, &proposal.target.table);
-    if view == View::Cached {
-        let kept = engine.known_shape(schema, table).await;
+    if view == SchemaView::Cached {
+        let kept = engine.cached_table_schema(schema, table).await;
         let kept = kept.map_err(|e| unusable(&e))?;
         if kept.fingerprint() == proposal.schema_fingerprint {
             return Ok(kept);
         }
     }
-    let fresh = engine.shape(schema, table).await;
+    let fresh = engine.table_schema(schema, table).await;
     fresh.map(Arc::new).map_err(|e| unusable(&e))
 }
 

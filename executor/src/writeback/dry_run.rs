@@ -64,23 +64,23 @@ pub async fn preview(
     proposal: DsseEnvelope,
 ) -> Result<DryRun, PublicError> {
     match dry_run(writer, dry_runs, proposal.clone()).await? {
-        Rehearsed::Preview(preview) => Ok(preview),
+        DryRunEnd::Preview(preview) => Ok(preview),
         // What was given up since is not looked for again.
-        Rehearsed::EffectLost(lost) if may_be_missing(writer, &lost).await => {
+        DryRunEnd::EffectLost(lost) if may_be_missing(writer, &lost).await => {
             Ok(dry_run(writer, dry_runs, proposal).await?.into_preview())
         }
-        lost @ Rehearsed::EffectLost(_) => Ok(lost.into_preview()),
+        lost @ DryRunEnd::EffectLost(_) => Ok(lost.into_preview()),
     }
 }
 
 /// What one rehearsal came to.
-enum Rehearsed {
+enum DryRunEnd {
     Preview(DryRun),
     /// The source lost receipts, and no UPDATE was sent.
     EffectLost(Box<LostReceipts>),
 }
 
-impl Rehearsed {
+impl DryRunEnd {
     fn into_preview(self) -> DryRun {
         match self {
             Self::Preview(preview) => preview,
@@ -106,13 +106,13 @@ async fn dry_run(
     writer: &Writer,
     dry_runs: &DryRuns,
     proposal: DsseEnvelope,
-) -> Result<Rehearsed, PublicError> {
+) -> Result<DryRunEnd, PublicError> {
     let (trust, trust_digest) = (writer.trust)()?;
     let attested = VerifiedProposal::verify(proposal, &trust)?;
     if writer.switches.is_frozen() {
         let message = "writeback is frozen: no UPDATE is sent, not even one that is rolled back";
         let frozen = DryRun::without_row("refused:frozen".to_owned(), message.to_owned());
-        return Ok(Rehearsed::Preview(frozen));
+        return Ok(DryRunEnd::Preview(frozen));
     }
     let engine = writer.engine(&attested.proposal().source.id)?;
     let _permit = dry_runs.permit(&attested.proposal().source.id).await?;
@@ -124,7 +124,7 @@ async fn dry_run(
         )
     };
     let shape = engine
-        .shape(&target.schema, &target.table)
+        .table_schema(&target.schema, &target.table)
         .await
         .map_err(database)?;
     let identity = engine.identity().await.map_err(database)?;
@@ -141,17 +141,17 @@ async fn dry_run(
         Ok(planned) => planned,
         Err(refusal) => {
             let refused = DryRun::without_row(refusal.code.to_string(), refusal.public);
-            return Ok(Rehearsed::Preview(refused));
+            return Ok(DryRunEnd::Preview(refused));
         }
     };
     let controls = DryRunControls::new(&writer.switches);
     let rehearsed = writer.core.dry_run(DryRunPermit::new(planned), &controls).await;
     let message = match rehearsed.refused {
-        Some(RefusedBy::EffectLost(lost)) => return Ok(Rehearsed::EffectLost(lost)),
+        Some(RefusedBy::EffectLost(lost)) => return Ok(DryRunEnd::EffectLost(lost)),
         Some(_) | None if rehearsed.after.is_none() => "nothing would be written",
         Some(_) | None => "1 row would change; everything was rolled back",
     };
-    Ok(Rehearsed::Preview(DryRun {
+    Ok(DryRunEnd::Preview(DryRun {
         result: rehearsed.result,
         message: message.to_owned(),
         after: rehearsed.after,

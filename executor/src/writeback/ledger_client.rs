@@ -66,7 +66,7 @@ pub(super) struct LeasedJob {
 
 /// Stops of a lease stream, still as hostile as the ledger that sent them.
 #[derive(Debug, Clone)]
-pub(super) struct ToldStops {
+pub(super) struct ReportedSwitches {
     /// Freezes and lifts.
     pub(super) switches: Vec<DsseEnvelope>,
     /// Proposals with the decisions that reject them.
@@ -75,8 +75,8 @@ pub(super) struct ToldStops {
 
 /// One message of a lease stream.
 #[derive(Debug, Clone)]
-pub(super) struct Told {
-    pub(super) stops: ToldStops,
+pub(super) struct LeaseMessage {
+    pub(super) stops: ReportedSwitches,
     pub(super) job: Option<LeasedJob>,
 }
 
@@ -359,7 +359,7 @@ impl TryFrom<wire::OpenAttempt> for OpenAttempt {
     }
 }
 
-impl TryFrom<wire::LeaseJobsResponse> for Told {
+impl TryFrom<wire::LeaseJobsResponse> for LeaseMessage {
     type Error = PublicError;
 
     fn try_from(answer: wire::LeaseJobsResponse) -> Result<Self, PublicError> {
@@ -370,7 +370,7 @@ impl TryFrom<wire::LeaseJobsResponse> for Told {
             ))
         });
         Ok(Self {
-            stops: ToldStops {
+            stops: ReportedSwitches {
                 switches: envelopes(answer.switches)?,
                 rejections: rejections.collect::<Result<_, PublicError>>()?,
             },

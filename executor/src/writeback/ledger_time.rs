@@ -10,12 +10,12 @@ use synapsor_domain::timestamp::{Span, Timestamp};
 #[derive(Debug, Clone)]
 pub(super) struct LedgerTime {
     clock: Arc<dyn Clock>,
-    last: Arc<Mutex<Option<Answer>>>,
+    last: Arc<Mutex<Option<LedgerTimeReading>>>,
 }
 
 /// One answer of the ledger.
 #[derive(Debug, Clone, Copy)]
-struct Answer {
+struct LedgerTimeReading {
     ledger_ms: i64,
     monotonic_ms: i64,
 }
@@ -36,7 +36,7 @@ impl LedgerTime {
     /// Takes note of the time in an answer; 0 names none.
     pub(super) fn learn(&self, ledger_ms: i64) {
         if ledger_ms > 0 {
-            let answer = Answer {
+            let answer = LedgerTimeReading {
                 ledger_ms,
                 monotonic_ms: self.clock.monotonic_ms(),
             };

@@ -26,7 +26,7 @@ const PAGE: usize = 64;
 
 /// How far a rejection got.
 #[derive(Debug, Clone)]
-pub enum Rejected {
+pub enum RejectEffect {
     /// A tombstone is committed.
     Tombstoned(DsseEnvelope),
     /// The proposal had ended before.
@@ -45,7 +45,7 @@ pub async fn reject(
     writer: &Writer,
     proposal: DsseEnvelope,
     decision: &DsseEnvelope,
-) -> Result<Rejected, PublicError> {
+) -> Result<RejectEffect, PublicError> {
     let ending = verified(writer, proposal, decision)?;
     let id = &ending.proposal().id;
     let kept = writer
@@ -53,13 +53,13 @@ pub async fn reject(
         .reject(id, ending.attested().envelope(), decision)
         .await;
     if let Ok(Some(AttemptPhase::Committing)) = kept {
-        return Ok(Rejected::CommitInProgress);
+        return Ok(RejectEffect::CommitInProgress);
     }
     match tombstone(writer, ending).await? {
         // The database keeps it, whatever became of the file.
-        Some((envelope, true)) => Ok(Rejected::Tombstoned(envelope)),
-        Some((envelope, false)) => Ok(Rejected::AlreadyFinal(envelope)),
-        None => kept.map(|_| Rejected::BlockedLocally),
+        Some((envelope, true)) => Ok(RejectEffect::Tombstoned(envelope)),
+        Some((envelope, false)) => Ok(RejectEffect::AlreadyFinal(envelope)),
+        None => kept.map(|_| RejectEffect::BlockedLocally),
     }
 }
 

@@ -25,10 +25,10 @@ pub(super) struct Slots(Arc<Mutex<State>>);
 
 /// One slot, free again when it is dropped.
 #[derive(Debug)]
-pub(super) struct Slot(Option<Held>);
+pub(super) struct Slot(Option<SlotHolder>);
 
 #[derive(Debug)]
-struct Held {
+struct SlotHolder {
     state: Arc<Mutex<State>>,
     /// Whose share it is; none of an attempt in doubt.
     tenant: Option<String>,
@@ -153,7 +153,7 @@ impl State {
 
 impl Slot {
     fn new(state: &Arc<Mutex<State>>, tenant: Option<&str>) -> Self {
-        Self(Some(Held {
+        Self(Some(SlotHolder {
             state: state.clone(),
             tenant: tenant.map(str::to_owned),
         }))
@@ -162,7 +162,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let Some(Held { state, tenant }) = self.0.take() else {
+        let Some(SlotHolder { state, tenant }) = self.0.take() else {
             return;
         };
         lock(&state).give_back(tenant.as_deref());

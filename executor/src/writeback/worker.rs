@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::ledger_client::{Capacity, LeasedJob, Told};
+use super::ledger_client::{Capacity, LeaseMessage, LeasedJob};
 use super::receipt_orders::digest_of;
 use super::source::{self, AtSource};
 use super::{Writer, attempt, freeze, reject, unusable_trust};
@@ -109,7 +109,7 @@ async fn stream(
         };
         let Some(answer) = next else { return Ok(()) };
         writer.ledger.learn_time(answer.ledger_now_ms);
-        let told = match Told::try_from(answer) {
+        let told = match LeaseMessage::try_from(answer) {
             Ok(told) => told,
             Err(refusal) => {
                 tracing::error!(code = %refusal.code, "a malformed job: {}", refusal.public);

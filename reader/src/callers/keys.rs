@@ -47,13 +47,13 @@ pub(super) struct JwksDocument {
 pub(super) struct JwksCache {
     origin: KeyOrigin,
     clock: Arc<dyn Clock>,
-    held: Mutex<Held>,
+    held: Mutex<CachedJwks>,
     /// One look at the origin at a time; who waits takes what it found.
     looking: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct CachedJwks {
     published: Option<Arc<JwksDocument>>,
     /// When the origin was asked last with success, and at all.
     succeeded_ms: i64,
@@ -167,7 +167,7 @@ impl JwksCache {
         held.published.clone().filter(|_| (0..age_ms).contains(&age))
     }
 
-    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
+    fn held(&self) -> std::sync::MutexGuard<'_, CachedJwks> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -22,8 +22,8 @@ use tokio::sync::Mutex;
 use tonic::Status;
 use tonic::transport::Channel;
 
-use super::submission_queue::{Answer, SubmissionQueue};
-use synapsor_anchors::pinned_checkpoint::{CheckpointPinFile, Followed};
+use super::submission_queue::{SubmissionQueue, SubmissionResult};
+use synapsor_anchors::pinned_checkpoint::{CheckpointPinFile, CheckpointStatus};
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Digits of a reader process's part of its request ids.
@@ -44,7 +44,7 @@ pub struct IntakeClient {
 
 /// What became of a filed proposal.
 #[derive(Debug, Clone)]
-pub(crate) struct Filed {
+pub(crate) struct SubmittedCall {
     /// The proposal that is open now, as the ledger gave it.
     pub(crate) proposal: DsseEnvelope,
     pub(crate) repeated: bool,
@@ -133,7 +133,7 @@ impl IntakeClient {
         evidence: &DsseEnvelope,
         audit: Vec<u8>,
         filing: SubmissionContext<'_>,
-    ) -> Result<Filed, PublicError> {
+    ) -> Result<SubmittedCall, PublicError> {
         let record = wire::ProposalCall {
             proposal: Some(proposal.into()),
             evidence: Some(evidence.into()),
@@ -141,7 +141,7 @@ impl IntakeClient {
         };
         let filed = self.file(Record::Proposal(record), filing).await?;
         let proposal = required("proposal", filed.proposal)?.try_into()?;
-        Ok(Filed {
+        Ok(SubmittedCall {
             proposal,
             repeated: filed.already_open,
             state: filed.state,
@@ -191,7 +191,7 @@ impl IntakeClient {
                 .witness
                 .verify_response_checkpoint(&before, &answer.checkpoint, answer.consistency.as_slice(), trust)
                 .map_err(|e| verification_failed(&e.to_string()))?;
-            if followed == Followed::Verified {
+            if followed == CheckpointStatus::Verified {
                 return Ok(());
             }
         }
@@ -202,7 +202,7 @@ impl IntakeClient {
     /// sent. A log that did not grow was rolled back: the request itself made it grow. The answer brings the proof
     /// along, except when other processes filed so much in between that none of its proofs fits; then it is
     /// asked for.
-    async fn verify_response(&self, answer: &Answer, trust: &TrustFile) -> Result<(), PublicError> {
+    async fn verify_response(&self, answer: &SubmissionResult, trust: &TrustFile) -> Result<(), PublicError> {
         let (before, note) = (&answer.before, &answer.checkpoint);
         let size = size_of(note).ok_or_else(|| verification_failed("the checkpoint does not read"))?;
         if size <= before.size {
@@ -213,7 +213,7 @@ impl IntakeClient {
             .witness
             .verify_response_checkpoint(before, note, &answer.consistency, trust)
             .map_err(|e| verification_failed(&e.to_string()))?;
-        if let Followed::Unproven { size } = followed {
+        if let CheckpointStatus::Unproven { size } = followed {
             let _turn = self.looking.lock().await;
             if self.witness.seen().size < size {
                 self.look_once(trust).await?;

@@ -32,12 +32,12 @@ pub(super) struct SubmissionQueue(mpsc::Sender<PendingSubmission>);
 #[derive(Debug)]
 struct PendingSubmission {
     filing: CallRecord,
-    answer: oneshot::Sender<Result<Answer, PublicError>>,
+    answer: oneshot::Sender<Result<SubmissionResult, PublicError>>,
 }
 
 /// What the ledger says of one filing, and of its log after all filings of the request.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct SubmissionResult {
     /// What had been seen of the log when the request was sent.
     pub(super) before: PinnedCheckpoint,
     pub(super) filed: SubmitAccepted,
@@ -62,7 +62,7 @@ impl SubmissionQueue {
     ///
     /// # Errors
     /// The ledger's refusal, or that it cannot be reached.
-    pub(super) async fn file(&self, filing: CallRecord) -> Result<Answer, PublicError> {
+    pub(super) async fn file(&self, filing: CallRecord) -> Result<SubmissionResult, PublicError> {
         let ended = || unavailable("the road to the ledger is closed".to_owned());
         let (answer, answered) = oneshot::channel();
         let waiting = PendingSubmission { filing, answer };
@@ -139,7 +139,7 @@ async fn send(
     let consistency: Arc<[ConsistencyProof]> = answer.consistency.into();
     for (caller, outcome) in callers.into_iter().zip(answer.outcomes) {
         let answer = match outcome.outcome {
-            Some(submit_outcome::Outcome::Accepted(filed)) => Ok(Answer {
+            Some(submit_outcome::Outcome::Accepted(filed)) => Ok(SubmissionResult {
                 before: before.clone(),
                 filed,
                 checkpoint: checkpoint.clone(),

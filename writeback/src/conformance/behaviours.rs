@@ -124,7 +124,7 @@ pub(crate) async fn record(
 }
 
 /// A fresh database behind both kinds of credential. All of its methods wait for the server.
-pub(crate) trait Database: Send + Sync {
+pub(crate) trait TestDatabase: Send + Sync {
     /// Makes a fixture; `false` if the engine cannot have it, which ends the behaviour.
     fn set_up(&self, fixture: Fixture) -> bool;
     /// Runs statements as the owner, and lets both accounts read and change what there is then.
@@ -190,7 +190,7 @@ pub(crate) const fn sample(
     }
 }
 
-pub(crate) type Db = Arc<dyn Database>;
+pub(crate) type Db = Arc<dyn TestDatabase>;
 type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Behaviour = (&'static str, fn(Db) -> Running);
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use synapsor_source::PreflightTarget;
 use synapsor_source::error::EngineErrorKind;
-use synapsor_source::schema_catalog::Severity;
+use synapsor_source::schema_catalog::FindingSeverity;
 
 use super::behaviours::{Db, Fixture, begin, change, int, invoice, plan, text};
 
@@ -97,7 +97,7 @@ pub(crate) async fn a_generated_column_is_told(db: Db) {
          b INTEGER GENERATED ALWAYS AS (a + 1) STORED);",
     );
     db.execute("INSERT INTO made (id, tenant, a) VALUES ('k', 'acme', 1);");
-    let shape = db.reader().shape(&db.schema(), "made").await.unwrap();
+    let shape = db.reader().table_schema(&db.schema(), "made").await.unwrap();
     assert!(shape.column("b").unwrap().generated && !shape.column("a").unwrap().generated);
     let row = plan(&db, "made", "k", "acme", &["a", "b"]);
     let mut transaction = begin(&db).await.transaction;
@@ -117,20 +117,20 @@ pub(crate) async fn a_generated_column_is_told(db: Db) {
 
 pub(crate) async fn parts_of_a_key_are_not_unique_alone(db: Db) {
     db.execute("CREATE TABLE pairs (a VARCHAR(20) NOT NULL, b VARCHAR(20) NOT NULL, PRIMARY KEY (a, b));");
-    let shape = db.reader().shape(&db.schema(), "pairs").await.unwrap();
+    let shape = db.reader().table_schema(&db.schema(), "pairs").await.unwrap();
     for name in ["a", "b"] {
         let column = shape.column(name).unwrap();
         assert!(column.primary_key && !column.unique, "{name}");
     }
     db.execute("CREATE UNIQUE INDEX one_b ON pairs (b);");
-    let shape = db.reader().shape(&db.schema(), "pairs").await.unwrap();
+    let shape = db.reader().table_schema(&db.schema(), "pairs").await.unwrap();
     assert!(shape.column("b").unwrap().unique && !shape.column("a").unwrap().unique);
 }
 
 pub(crate) async fn a_view_is_told(db: Db) {
     db.set_up(Fixture::Invoices);
     db.execute("CREATE VIEW seen AS SELECT * FROM invoices");
-    let shape = db.reader().shape(&db.schema(), "seen").await.unwrap();
+    let shape = db.reader().table_schema(&db.schema(), "seen").await.unwrap();
     assert!(shape.traits.iter().any(|t| t == "view"), "{:?}", shape.traits);
 }
 
@@ -138,13 +138,13 @@ async fn drifts(db: Db, statement: &str) {
     db.set_up(Fixture::Invoices);
     let engine = db.reader();
     let before = engine
-        .shape(&db.schema(), "invoices")
+        .table_schema(&db.schema(), "invoices")
         .await
         .unwrap()
         .fingerprint();
     db.execute(statement);
     let after = engine
-        .shape(&db.schema(), "invoices")
+        .table_schema(&db.schema(), "invoices")
         .await
         .unwrap()
         .fingerprint();
@@ -171,11 +171,14 @@ pub(crate) async fn a_kept_shape_is_young(db: Db) {
     db.set_up(Fixture::Invoices);
     let engine = db.reader();
     let schema = db.schema();
-    let before = engine.shape(&schema, "invoices").await.unwrap();
-    assert_eq!(*engine.known_shape(&schema, "invoices").await.unwrap(), before);
+    let before = engine.table_schema(&schema, "invoices").await.unwrap();
+    assert_eq!(
+        *engine.cached_table_schema(&schema, "invoices").await.unwrap(),
+        before
+    );
     db.execute("ALTER TABLE invoices ADD COLUMN later TEXT");
     let since = Instant::now();
-    while *engine.known_shape(&schema, "invoices").await.unwrap() == before {
+    while *engine.cached_table_schema(&schema, "invoices").await.unwrap() == before {
         assert!(
             since.elapsed() < Duration::from_secs(4),
             "a shape is kept too long"
@@ -191,7 +194,10 @@ pub(crate) async fn the_catalogue_lists_tables_and_keys(db: Db) {
     let found = engine.catalogue(Some(&schema)).await.unwrap();
     let table = found.tables.iter().find(|t| t.shape.table == "invoices").unwrap();
     assert_eq!(table.primary_key, ["id"]);
-    assert_eq!(table.shape, engine.shape(&schema, "invoices").await.unwrap());
+    assert_eq!(
+        table.shape,
+        engine.table_schema(&schema, "invoices").await.unwrap()
+    );
     assert!(found.schemas.contains(&schema) && !found.truncated);
     assert_eq!(found.product, engine.product().await.unwrap());
 }
@@ -225,7 +231,9 @@ fn target(db: &Db) -> PreflightTarget {
 
 async fn problems(db: &Db, target: PreflightTarget) -> Vec<String> {
     let found = db.writer().check(&[target]).await.unwrap();
-    let problems = found.into_iter().filter(|f| f.severity == Severity::Problem);
+    let problems = found
+        .into_iter()
+        .filter(|f| f.severity == FindingSeverity::Problem);
     problems.map(|f| format!("{}: {}", f.code, f.text)).collect()
 }
 

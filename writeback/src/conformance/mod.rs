@@ -31,12 +31,12 @@ mod writing;
 
 use std::sync::Arc;
 
-use behaviours::{ALL, Database, LATER_POSTGRES, is_there};
+use behaviours::{ALL, LATER_POSTGRES, TestDatabase, is_there};
 
 /// Behaviours that run at the same time.
 const PARALLEL: usize = 8;
 
-async fn run_all(fresh: fn() -> Arc<dyn Database>) {
+async fn run_all(fresh: fn() -> Arc<dyn TestDatabase>) {
     let mut failed = Vec::new();
     for group in ALL.chunks(PARALLEL) {
         let running: Vec<_> = group

@@ -12,7 +12,9 @@ use synapsor_domain::writeback::{GrantPlan, GrantTarget, RECEIPT_TABLE, grants, 
 use synapsor_engine::{Access, Credential, EngineConfig};
 use synapsor_source::ReceiptTable;
 
-use super::behaviours::{Account, Database, Db, Fixture, Sample, dec, float, handing_over, is_there, sample};
+use super::behaviours::{
+    Account, Db, Fixture, Sample, TestDatabase, dec, float, handing_over, is_there, sample,
+};
 
 /// The password of every account that is made here.
 pub(crate) const PASSWORD: &str = "Correct-Horse-7";
@@ -203,7 +205,7 @@ impl MysqlDatabase {
     }
 }
 
-impl Database for MysqlDatabase {
+impl TestDatabase for MysqlDatabase {
     fn set_up(&self, fixture: Fixture) -> bool {
         match fixture {
             Fixture::Invoices | Fixture::ReplacesOnConflict => {

@@ -16,7 +16,7 @@ use synapsor_source::{PreflightTarget, StoredReceipt};
 use crate::transaction::{LookTarget, RecordError, Transaction};
 use crate::violation::LookError;
 
-use super::behaviours::{AT, Account, Database as _, Db, change, int, invoice, receipt};
+use super::behaviours::{AT, Account, Db, TestDatabase as _, change, int, invoice, receipt};
 use super::mysql::{MARIADB, MYSQL, MysqlDatabase, MysqlServer, PASSWORD, blocking, connect, owner};
 use super::preconditions::{Case, CaseKind, cases};
 
@@ -197,7 +197,7 @@ impl Owned {
 
     async fn shape(&self) -> TableSchema {
         let schema = self.database.schema();
-        self.writer.shape(&schema, "invoices").await.unwrap()
+        self.writer.table_schema(&schema, "invoices").await.unwrap()
     }
 }
 
@@ -558,14 +558,14 @@ async fn a_changed_connection_is_replaced() {
             ("CREATE TEMPORARY TABLE invoices SELECT * FROM shadow", true),
         ] {
             owned.reset();
-            owned.writer.shape(&schema, "invoices").await.unwrap();
+            owned.writer.table_schema(&schema, "invoices").await.unwrap();
             // The connection of the last read is kept, and runs a procedure that somebody replaced.
             owned.db.execute(&format!(
                 "CREATE TABLE shadow SELECT * FROM invoices; DROP PROCEDURE synapsor_table_catalogue;
                  CREATE PROCEDURE synapsor_table_catalogue (IN wanted VARCHAR(64)) \
                    BEGIN {left}; CALL synapsor_table_catalogue_body(wanted); END;"
             ));
-            owned.writer.shape(&schema, "invoices").await.unwrap();
+            owned.writer.table_schema(&schema, "invoices").await.unwrap();
             let ddl = mysql_procedures_ddl(&schema, (&schema, RECEIPT_TABLE));
             owned.db.execute(&ddl);
             let first = owned.write(1, &nobody, || {}).await;
@@ -634,7 +634,7 @@ async fn acknowledged_code_covers_what_it_calls() {
             owned.reset();
             assert!(owned.as_owner(made));
             owner(&owned.database.url('o'), &hidden);
-            let shape = owned.db.engine(Access::Write, None).shape(&schema, "invoices").await.unwrap();
+            let shape = owned.db.engine(Access::Write, None).table_schema(&schema, "invoices").await.unwrap();
             let [trigger] = &shape.foreign_code[..] else {
                 panic!("{:?}", shape.foreign_code);
             };

@@ -113,7 +113,7 @@ async fn numbers_are_refused_before_the_server_rounds_or_clips_them() {
         );
         let db = with(&database);
         let engine = db.writer();
-        let shape = engine.shape(&db.schema(), "t").await.unwrap();
+        let shape = engine.table_schema(&db.schema(), "t").await.unwrap();
         let fit = |column: &str, value: &Value| engine.fit(shape.column(column).unwrap(), value);
         assert!(fit("price", &dec("1.239")).is_err());
         assert!(fit("price", &dec("99999")).is_err());
@@ -169,7 +169,7 @@ async fn a_moment_of_whole_seconds_does_not_move_within_one() {
              INSERT INTO t (id, tenant, fee) VALUES ('a', 'x', 1);",
         );
         let db = with(&database);
-        let shape = db.reader().shape(&db.schema(), "t").await.unwrap();
+        let shape = db.reader().table_schema(&db.schema(), "t").await.unwrap();
         let declared = |name: &str| shape.column(name).unwrap().declared_type.clone();
         assert_eq!(declared("at"), "datetime on update CURRENT_TIMESTAMP");
         assert_eq!(declared("fine"), "datetime(6) on update CURRENT_TIMESTAMP(6)");
@@ -222,7 +222,7 @@ async fn zero_dates_are_read_as_they_are_and_never_written() {
             .rows;
         assert_eq!(found, [vec![text("d", "2026-00-01")]]);
         let engine = db.writer();
-        let shape = engine.shape(&db.schema(), "t").await.unwrap();
+        let shape = engine.table_schema(&db.schema(), "t").await.unwrap();
         for name in columns {
             let column = shape.column(name).unwrap();
             assert!(engine.fit(column, &Value::text("0000-00-00")).is_err());
@@ -254,7 +254,7 @@ async fn json_is_read_as_what_each_server_keeps() {
             .unwrap()
             .rows
             .remove(0);
-        let shape = engine.shape(&db.schema(), "t").await.unwrap();
+        let shape = engine.table_schema(&db.schema(), "t").await.unwrap();
         let column = shape.column("j").unwrap();
         if engine.product().await.unwrap().starts_with("MySQL") {
             assert_eq!(row[0].value.kind(), ValueKind::Json);
@@ -275,7 +275,7 @@ async fn a_table_without_transactions_is_told() {
             "CREATE TABLE t (id VARCHAR(9) PRIMARY KEY, tenant VARCHAR(9), fee INT) ENGINE = MyISAM;",
         );
         let db = with(&database);
-        let shape = db.reader().shape(&db.schema(), "t").await.unwrap();
+        let shape = db.reader().table_schema(&db.schema(), "t").await.unwrap();
         assert!(
             shape.traits.iter().any(|word| word == "engine:MyISAM"),
             "{:?}",
@@ -374,8 +374,8 @@ async fn accounts_of_few_rights_see_the_same_table() {
             &format!("REVOKE SELECT (status), SELECT (version) ON `{schema}`.invoices FROM `{reader}`@`%`"),
         );
         let (read, written) = (
-            db.reader().shape(&schema, "invoices").await,
-            db.writer().shape(&schema, "invoices").await,
+            db.reader().table_schema(&schema, "invoices").await,
+            db.writer().table_schema(&schema, "invoices").await,
         );
         let (read, written) = (read.unwrap(), written.unwrap());
         assert_eq!(read.fingerprint(), written.fingerprint());
@@ -392,13 +392,13 @@ async fn what_cannot_be_seen_counts_as_unobservable() {
         let database = server.fresh();
         let db = with(&database);
         db.set_up(Fixture::Invoices);
-        let seen = db.writer().shape(&db.schema(), "invoices").await.unwrap();
+        let seen = db.writer().table_schema(&db.schema(), "invoices").await.unwrap();
         assert_eq!(seen.traits, Vec::<String>::new());
         crate::conformance::mysql::owner(
             &database.url('o'),
             &format!("DROP PROCEDURE `{}`.synapsor_table_catalogue", db.schema()),
         );
-        let unseen = db.writer().shape(&db.schema(), "invoices").await.unwrap();
+        let unseen = db.writer().table_schema(&db.schema(), "invoices").await.unwrap();
         assert_eq!(unseen.traits, ["unobservable_triggers"]);
         let mut transaction = begin(&db).await.transaction;
         let looked = transaction.first_look(None).await;

@@ -15,7 +15,9 @@ use synapsor_domain::writeback::{GrantPlan, GrantTarget, RECEIPT_TABLE, grants, 
 use synapsor_engine::{Access, Credential, EngineConfig};
 use synapsor_source::ReceiptTable;
 
-use super::behaviours::{Account, Database, Db, Fixture, Sample, dec, exact, float, handing_over, sample};
+use super::behaviours::{
+    Account, Db, Fixture, Sample, TestDatabase, dec, exact, float, handing_over, sample,
+};
 
 /// A new, empty database of the server whose owner's URL this variable holds.
 pub(crate) fn fresh(variable: &'static str) -> Db {
@@ -116,8 +118,8 @@ impl PostgresDatabase {
     }
 
     /// Runs statements of a transaction and keeps it open until it is dropped, when `end` ends it.
-    pub(crate) fn hold(&self, sql: &'static str, end: &'static str) -> Held {
-        Held::hold(self.owner_options().database(&self.name()), sql, end)
+    pub(crate) fn hold(&self, sql: &'static str, end: &'static str) -> HeldRow {
+        HeldRow::hold(self.owner_options().database(&self.name()), sql, end)
     }
 
     /// Runs statements as the owner and leaves the rights as they are then.
@@ -312,7 +314,7 @@ impl Drop for PostgresDatabase {
     }
 }
 
-impl Database for PostgresDatabase {
+impl TestDatabase for PostgresDatabase {
     fn set_up(&self, fixture: Fixture) -> bool {
         match fixture {
             Fixture::Invoices | Fixture::ClusteredKey => self.invoices("", ""),
@@ -621,12 +623,12 @@ fn others() -> Vec<Sample> {
 }
 
 /// An open transaction of a connection that lives on a thread of its own.
-pub(crate) struct Held {
+pub(crate) struct HeldRow {
     release: Option<mpsc::Sender<()>>,
     holder: Option<JoinHandle<()>>,
 }
 
-impl Held {
+impl HeldRow {
     fn hold(options: PgConnectOptions, sql: &'static str, end: &'static str) -> Self {
         let (release, released) = mpsc::channel::<()>();
         let (locked, is_locked) = mpsc::channel();
@@ -650,7 +652,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldRow {
     fn drop(&mut self) {
         drop(self.release.take());
         if let Some(holder) = self.holder.take() {

@@ -19,7 +19,7 @@ async fn what_acknowledged_code_deferred_is_checked_before_commit() {
     for (line, is_known) in [("known", true), ("unknown", false)] {
         owned.reset();
         assert!(owned.as_owner(&journal.replace("{line}", line)));
-        let shape = owned.engine.shape("public", "invoices").await.unwrap();
+        let shape = owned.engine.table_schema("public", "invoices").await.unwrap();
         let allowed = owned.acknowledge(&shape, &[("public.journal", 1)]);
         let mut transaction = owned.engine.begin().await.unwrap().transaction;
         // The server's own check of the key fails here, and never inside COMMIT, where it would leave doubt.
@@ -91,7 +91,7 @@ async fn refuses_deferrable_checks(variable: &'static str) {
     ] {
         owned.reset();
         assert!(owned.as_owner(&format!("{journal} {}", CHAIN.replace("{first}", first))));
-        let shape = owned.engine.shape("public", "invoices").await.unwrap();
+        let shape = owned.engine.table_schema("public", "invoices").await.unwrap();
         let allowed = owned.acknowledge(&shape, &[("public.journal", 50)]);
         let written = owned.write(1, &allowed, || {}).await;
         let before = ("5500".to_owned(), "0".to_owned());
@@ -109,7 +109,7 @@ async fn expression_of_a_deferrable_constraint_is_never_admitted() {
     for (deferrable, is_admitted) in [("", true), (" DEFERRABLE", false)] {
         owned.reset();
         assert!(owned.as_owner(&format!("{function}{deferrable}")));
-        let shape = owned.engine.shape("public", "invoices").await.unwrap();
+        let shape = owned.engine.table_schema("public", "invoices").await.unwrap();
         let [code] = shape.foreign_code.as_slice() else {
             panic!("{:?}", shape.foreign_code);
         };

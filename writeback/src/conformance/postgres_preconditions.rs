@@ -16,7 +16,7 @@ use crate::transaction::{CommitError, LookTarget, RecordError, Transaction};
 use crate::violation::{LookError, ViolationKind};
 
 use super::behaviours::{
-    AT, Account, Database as _, Db, LATER_POSTGRES, change, int, invoice, is_there, receipt,
+    AT, Account, Db, LATER_POSTGRES, TestDatabase as _, change, int, invoice, is_there, receipt,
 };
 use super::postgres::{PostgresDatabase, database};
 use super::preconditions::{Case, CaseKind, cases};
@@ -258,7 +258,7 @@ async fn stops_acknowledged_code(variable: &'static str) {
         }
         owned.reset();
         assert!(owned.as_owner(&case.sql), "{}", case.name);
-        let shape = owned.engine.shape("public", "invoices").await.unwrap();
+        let shape = owned.engine.table_schema("public", "invoices").await.unwrap();
         let allowed = owned.acknowledge(&shape, &[]);
         let written = owned.write(1, &allowed, || {}).await;
         let is_found = |error: &String| {
@@ -352,7 +352,7 @@ async fn acknowledged_code_writes_declared_rows_and_no_more() {
     for (rows, is_enough) in [(1, false), (2, true)] {
         owned.reset();
         assert!(owned.as_owner(journal));
-        let shape = owned.engine.shape("public", "invoices").await.unwrap();
+        let shape = owned.engine.table_schema("public", "invoices").await.unwrap();
         let allowed = owned.acknowledge(&shape, &[("public.journal", rows)]);
         let written = owned.write(1, &allowed, || {}).await;
         assert_eq!(written.is_ok(), is_enough, "{written:?}");
@@ -490,7 +490,7 @@ async fn a_connection_on_which_foreign_code_ran_is_closed() {
         "CREATE FUNCTION t() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN NEW.status := lower('X'); RETURN NEW; END $f$;
          CREATE TRIGGER t BEFORE UPDATE ON invoices FOR EACH ROW EXECUTE FUNCTION t();"
     ));
-    let shape = owned.engine.shape("public", "invoices").await.unwrap();
+    let shape = owned.engine.table_schema("public", "invoices").await.unwrap();
     let allowed = owned.acknowledge(&shape, &[]);
     owned.write(2, &allowed, || {}).await.unwrap();
     assert_eq!(owned.state(), ("0".to_owned(), "1".to_owned()));

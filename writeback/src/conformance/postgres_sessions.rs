@@ -6,7 +6,7 @@ use std::sync::Arc;
 use synapsor_domain::foreign_code::Acknowledged;
 
 use super::behaviours::{
-    AT, Database as _, Db, Fixture, acknowledge, all_code, begin, change, commit, int, invoice, is_there,
+    AT, Db, Fixture, TestDatabase as _, acknowledge, all_code, begin, change, commit, int, invoice, is_there,
     plan, receipt, text, update,
 };
 use super::postgres::{PostgresDatabase, database};

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use synapsor_engine::Access;
 use synapsor_source::error::EngineErrorKind;
-use synapsor_source::schema_catalog::Severity;
+use synapsor_source::schema_catalog::FindingSeverity;
 use synapsor_source::{Finding, PreflightTarget};
 
 use super::behaviours::{
-    AT, Account, Database as _, Db, Fixture, acknowledge, all_code, begin, change, int, invoice, is_there,
-    receipt, record, text, update,
+    AT, Account, Db, Fixture, TestDatabase as _, acknowledge, all_code, begin, change, int, invoice,
+    is_there, receipt, record, text, update,
 };
 use super::postgres::{PostgresDatabase, database};
 use super::proxy::Rewriting;
@@ -48,7 +48,12 @@ async fn a_missing_right_is_named_with_its_grant() {
     let Some((postgres, db)) = invoices() else { return };
     let role = postgres.writer_role();
     let grant = format!("GRANT UPDATE (\"fee\") ON \"public\".\"invoices\" TO \"{role}\";");
-    assert!(!found(&db).await.iter().any(|f| f.severity == Severity::Problem));
+    assert!(
+        !found(&db)
+            .await
+            .iter()
+            .any(|f| f.severity == FindingSeverity::Problem)
+    );
     postgres.alter(&format!(
         "REVOKE UPDATE ON invoices FROM {role}; REVOKE UPDATE (status, fee, version, id, tenant) ON invoices FROM {role}"
     ));
@@ -57,7 +62,12 @@ async fn a_missing_right_is_named_with_its_grant() {
     assert_eq!(missing.fix.as_deref(), Some(grant.as_str()));
     assert!(findings.iter().any(|f| f.code == "PROBE_FAILED"));
     postgres.alter(&grant);
-    assert!(!found(&db).await.iter().any(|f| f.severity == Severity::Problem));
+    assert!(
+        !found(&db)
+            .await
+            .iter()
+            .any(|f| f.severity == FindingSeverity::Problem)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -107,7 +107,7 @@ async fn what_fits_reads_back(db: Db) {
     ));
     db.execute("INSERT INTO sampled (id, tenant) VALUES ('k', 'acme');");
     let engine = db.writer();
-    let shape = engine.shape(&db.schema(), "sampled").await.unwrap();
+    let shape = engine.table_schema(&db.schema(), "sampled").await.unwrap();
     let mut fitted = 0;
     for group in generated(&any_value()).chunks(CASES_PER_TRANSACTION) {
         fitted += written(&db, &engine, &shape, group).await;

@@ -112,7 +112,7 @@ pub(crate) async fn folded_columns_match_exactly(db: Db) {
             "{id:?} {tenant:?}"
         );
     }
-    let shape = db.reader().shape(&db.schema(), "folded").await.unwrap();
+    let shape = db.reader().table_schema(&db.schema(), "folded").await.unwrap();
     assert!(shape.column("tenant").unwrap().collation.is_some());
     assert!(shape.column("body").unwrap().collation.is_none());
 }
@@ -132,7 +132,7 @@ pub(crate) async fn a_text_key_is_not_a_number(db: Db) {
 pub(crate) async fn an_integer_key_is_found_by_its_digits(db: Db) {
     db.set_up(Fixture::IntegerKeys);
     let engine = db.reader();
-    let shape = engine.shape(&db.schema(), "numbered").await.unwrap();
+    let shape = engine.table_schema(&db.schema(), "numbered").await.unwrap();
     let key = shape.column("id").unwrap();
     assert_eq!(engine.fit(key, &Value::text("12")).unwrap(), Value::int(12));
     for other in [
@@ -241,11 +241,19 @@ pub(crate) async fn unknown_names_are_not_found(db: Db) {
     elsewhere.schema = "elsewhere".to_owned();
     assert_eq!(kind(elsewhere).await, EngineErrorKind::NotFound);
     assert_eq!(
-        engine.shape(&db.schema(), "nowhere").await.unwrap_err().kind,
+        engine
+            .table_schema(&db.schema(), "nowhere")
+            .await
+            .unwrap_err()
+            .kind,
         EngineErrorKind::NotFound
     );
     assert_eq!(
-        engine.shape("elsewhere", "invoices").await.unwrap_err().kind,
+        engine
+            .table_schema("elsewhere", "invoices")
+            .await
+            .unwrap_err()
+            .kind,
         EngineErrorKind::NotFound
     );
 }
@@ -407,7 +415,7 @@ pub(crate) async fn a_changed_identity_is_noticed(db: Db) {
 pub(crate) async fn the_shape_tells_columns_and_keys(db: Db) {
     db.set_up(Fixture::Invoices);
     let engine = db.reader();
-    let shape = engine.shape(&db.schema(), "invoices").await.unwrap();
+    let shape = engine.table_schema(&db.schema(), "invoices").await.unwrap();
     // A version of the row that the engine keeps itself is no column of the table.
     let names: Vec<_> = shape
         .columns
@@ -424,7 +432,7 @@ pub(crate) async fn the_shape_tells_columns_and_keys(db: Db) {
     assert_eq!(
         shape.fingerprint(),
         engine
-            .shape(&db.schema(), "invoices")
+            .table_schema(&db.schema(), "invoices")
             .await
             .unwrap()
             .fingerprint()
@@ -434,16 +442,16 @@ pub(crate) async fn the_shape_tells_columns_and_keys(db: Db) {
 pub(crate) async fn a_new_trigger_changes_the_fingerprint(db: Db) {
     db.set_up(Fixture::RaisesVersion);
     let engine = db.reader();
-    let shape = engine.shape(&db.schema(), "invoices").await.unwrap();
+    let shape = engine.table_schema(&db.schema(), "invoices").await.unwrap();
     assert_eq!(shape.triggers.len(), 1);
     assert_eq!(shape.side_effects().len(), 1);
     db.drop_trigger("raise");
-    let without = engine.shape(&db.schema(), "invoices").await.unwrap();
+    let without = engine.table_schema(&db.schema(), "invoices").await.unwrap();
     assert_ne!(shape.fingerprint(), without.fingerprint());
     db.execute("ALTER TABLE invoices ADD COLUMN later TEXT");
     assert_ne!(
         engine
-            .shape(&db.schema(), "invoices")
+            .table_schema(&db.schema(), "invoices")
             .await
             .unwrap()
             .fingerprint(),
@@ -453,7 +461,7 @@ pub(crate) async fn a_new_trigger_changes_the_fingerprint(db: Db) {
 
 pub(crate) async fn the_shape_tells_references(db: Db) {
     db.set_up(Fixture::Cascades);
-    let shape = db.reader().shape(&db.schema(), "invoices").await.unwrap();
+    let shape = db.reader().table_schema(&db.schema(), "invoices").await.unwrap();
     let reference = &shape.referenced_by[0];
     assert_eq!(
         (reference.table.as_str(), reference.on_update.as_str()),
@@ -466,7 +474,7 @@ pub(crate) async fn the_shape_tells_references(db: Db) {
 pub(crate) async fn values_that_would_change_do_not_fit(db: Db) {
     db.set_up(Fixture::Kinds);
     let engine = db.reader();
-    let shape = engine.shape(&db.schema(), "kinds").await.unwrap();
+    let shape = engine.table_schema(&db.schema(), "kinds").await.unwrap();
     let fit = |column: &str, value: Value| {
         let column: &TableColumn = shape.column(column).unwrap();
         engine.fit(column, &value)

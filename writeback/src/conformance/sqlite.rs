@@ -15,14 +15,14 @@ use synapsor_source::Engine;
 use synapsor_source::ReceiptTable;
 use synapsor_source::error::EngineErrorKind;
 
-use super::behaviours::{Account, Database, Db, Fixture, Sample, dec, float, sample};
+use super::behaviours::{Account, Db, Fixture, Sample, TestDatabase, dec, float, sample};
 
 struct SqliteDatabase {
     folder: tempfile::TempDir,
 }
 
 /// A new, empty file.
-pub(crate) fn fresh() -> Arc<dyn Database> {
+pub(crate) fn fresh() -> Arc<dyn TestDatabase> {
     let database = SqliteDatabase {
         folder: tempfile::tempdir().unwrap(),
     };
@@ -49,7 +49,7 @@ impl SqliteDatabase {
     }
 }
 
-impl Database for SqliteDatabase {
+impl TestDatabase for SqliteDatabase {
     fn set_up(&self, fixture: Fixture) -> bool {
         match fixture {
             Fixture::Invoices => self.invoices(("", "STRICT"), ""),

@@ -45,7 +45,7 @@ pub(crate) async fn every_type_reads_exactly(db: Db) {
 pub(crate) async fn what_was_read_can_be_written(db: Db) {
     let (samples, row) = sampled(&db);
     let engine = db.writer();
-    let shape = engine.shape(&db.schema(), "sampled").await.unwrap();
+    let shape = engine.table_schema(&db.schema(), "sampled").await.unwrap();
     let mut set = Vec::new();
     for (sample, name) in samples.iter().zip(&row.columns) {
         if sample.is_writable {
@@ -65,7 +65,7 @@ pub(crate) async fn what_was_read_can_be_written(db: Db) {
 pub(crate) async fn what_cannot_be_written_is_refused_by_name(db: Db) {
     let (samples, row) = sampled(&db);
     let engine = db.writer();
-    let shape = engine.shape(&db.schema(), "sampled").await.unwrap();
+    let shape = engine.table_schema(&db.schema(), "sampled").await.unwrap();
     for (sample, name) in samples.iter().zip(&row.columns).filter(|(s, _)| !s.is_writable) {
         let refusal = engine
             .fit(shape.column(name).unwrap(), &sample.value)
@@ -148,7 +148,7 @@ pub(crate) async fn an_empty_text_is_not_null(db: Db) {
 pub(crate) async fn a_text_at_the_limit_can_be_written(db: Db) {
     db.set_up(Fixture::Wide);
     let engine = db.writer();
-    let shape = engine.shape(&db.schema(), "wide").await.unwrap();
+    let shape = engine.table_schema(&db.schema(), "wide").await.unwrap();
     let value = Value::text("y".repeat(64 * 1024));
     assert_eq!(
         engine.fit(shape.column("b").unwrap(), &value).as_ref(),

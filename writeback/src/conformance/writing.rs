@@ -28,7 +28,7 @@ async fn waive(db: &Db, transaction: &mut dyn Transaction) -> u64 {
 pub(crate) async fn what_fits_is_what_the_column_holds(db: Db) {
     db.set_up(Fixture::Kinds);
     let row = plan(&db, "kinds", "k", "acme", &[]);
-    let shape = db.reader().shape(&db.schema(), "kinds").await.unwrap();
+    let shape = db.reader().table_schema(&db.schema(), "kinds").await.unwrap();
     let values = [
         Value::null(),
         Value::bool(true),
@@ -422,5 +422,8 @@ pub(crate) async fn facts_come_from_inside(db: Db) {
     let apart = begun.database_now.as_unix_millis() - SystemClock.now_ms();
     assert!(apart.abs() < 60_000, "{apart}");
     let inside = begun.transaction.shape(&db.schema(), "invoices").await.unwrap();
-    assert_eq!(inside, db.reader().shape(&db.schema(), "invoices").await.unwrap());
+    assert_eq!(
+        inside,
+        db.reader().table_schema(&db.schema(), "invoices").await.unwrap()
+    );
 }

@@ -11,7 +11,7 @@ use synapsor_engine::mysql::inspect::{Described, Shapes};
 use synapsor_engine::mysql::pool::{MysqlPool, PooledConnection};
 use synapsor_engine::mysql::receipts;
 use synapsor_engine::mysql::session::{BindValue, Cells, MysqlStatementError};
-use synapsor_source::schema_catalog::{Severity, WRITER_ACCOUNT_TOO_POWERFUL};
+use synapsor_source::schema_catalog::{FindingSeverity, WRITER_ACCOUNT_TOO_POWERFUL};
 use synapsor_source::{EngineError, EngineErrorKind, Finding, PreflightTarget};
 
 use crate::fitness::misfit;
@@ -73,7 +73,7 @@ async fn server(held: &mut PooledConnection) -> Result<MysqlPreflight, EngineErr
     let mut report = MysqlPreflight::of(&cells.text(4)?);
     let mut weak = |setting: &str, consequence: &str| {
         report.add(
-            Severity::Warning,
+            FindingSeverity::Warning,
             "DURABILITY_WEAK",
             format!("the server runs with {setting} other than 1: {consequence}"),
             Some(format!("SET GLOBAL {setting} = 1;")),
@@ -93,7 +93,7 @@ async fn server(held: &mut PooledConnection) -> Result<MysqlPreflight, EngineErr
     }
     if !cells.text(3)?.contains("STRICT_") {
         report.add(
-            Severity::Warning,
+            FindingSeverity::Warning,
             "STRICT_MODE_MISSING",
             "the server is not strict: other sessions may store values cut or rounded; writebacks are strict for \
              themselves"
@@ -123,7 +123,7 @@ async fn receipt_table(
             Some((text, fix)) => (text.to_owned(), Some(fix.to_owned())),
             None => (problem, None),
         };
-        report.add(Severity::Problem, code, text, fix);
+        report.add(FindingSeverity::Problem, code, text, fix);
     }
     if is_missing {
         return Ok(());
@@ -173,7 +173,7 @@ async fn account(
     let grants = held.session().grants().await?;
     for power in account_powers(&grants, &tables) {
         report.add(
-            Severity::Warning,
+            FindingSeverity::Warning,
             WRITER_ACCOUNT_TOO_POWERFUL,
             format!("the account {power}: it is above every check of its own transaction, and refused outside of dev"),
             None,
@@ -196,7 +196,7 @@ async fn check_target(
                 "there is no table `{}.{}`, or no right on it",
                 target.schema, target.table
             );
-            report.add(Severity::Problem, "TABLE_MISSING", text, None);
+            report.add(FindingSeverity::Problem, "TABLE_MISSING", text, None);
             return Ok(());
         }
         Err(failed) => return Err(failed.error),
@@ -205,7 +205,7 @@ async fn check_target(
     let absent: Vec<&String> = target.reads.iter().chain(&target.writes).filter(absent).collect();
     for name in &absent {
         let text = format!("the table `{}` has no column `{name}`", target.table);
-        report.add(Severity::Problem, "COLUMN_MISSING", text, None);
+        report.add(FindingSeverity::Problem, "COLUMN_MISSING", text, None);
     }
     notes(report, target, &described);
     let held_rights = rights(held, report, &target.schema, &target.table).await?;
@@ -276,7 +276,7 @@ fn denied(
         EngineErrorKind::Unavailable | EngineErrorKind::Busy => return Err(failed.error),
         _ => {
             let text = format!("{text}: {} ({})", failed.error.reason(), failed.error.detail);
-            report.add(Severity::Problem, "PROBE_FAILED", text, None);
+            report.add(FindingSeverity::Problem, "PROBE_FAILED", text, None);
         }
     }
     Ok(())
@@ -303,11 +303,11 @@ fn notes(report: &mut MysqlPreflight, target: &PreflightTarget, described: &Desc
             "triggers and foreign keys of `{table}` cannot be seen; have the procedure of the migration made in its \
              database by an owner with the rights TRIGGER and PROCESS"
         );
-        report.add(Severity::Problem, "CATALOGUE_INCOMPLETE", text, None);
+        report.add(FindingSeverity::Problem, "CATALOGUE_INCOMPLETE", text, None);
     }
     for effect in shape.effects_of_update() {
         let text = format!("a change of `{table}` sets off {effect}");
-        report.add(Severity::Warning, "SIDE_EFFECT", text, None);
+        report.add(FindingSeverity::Warning, "SIDE_EFFECT", text, None);
     }
 }
 

@@ -10,7 +10,7 @@ use synapsor_engine::postgres::connect::{EXACT_SETTINGS, PgPooledConnection, loc
 use synapsor_engine::postgres::dialect::{qualified, quote};
 use synapsor_engine::postgres::inspect::{self, receipt_schema};
 use synapsor_engine::postgres::read;
-use synapsor_source::schema_catalog::{Severity, WRITER_ACCOUNT_TOO_POWERFUL};
+use synapsor_source::schema_catalog::{FindingSeverity, WRITER_ACCOUNT_TOO_POWERFUL};
 use synapsor_source::{EngineError, EngineErrorKind, Finding, PreflightTarget};
 
 use crate::fitness::misfit;
@@ -74,7 +74,7 @@ async fn durability(lease: &mut PgPooledConnection, report: &mut PgPreflight) ->
         .await?;
         if text(&row, 0) == "off" {
             report.add(
-                Severity::Warning,
+                FindingSeverity::Warning,
                 "DURABILITY_WEAK",
                 format!("the server runs with {setting} off: {consequence}"),
                 Some(format!("ALTER SYSTEM SET {setting} = on;")),
@@ -102,7 +102,7 @@ async fn receipts(
             Some((text, fix)) => (text.to_owned(), Some(fix.to_owned())),
             None => (problem, None),
         };
-        report.add(Severity::Problem, code, text, fix);
+        report.add(FindingSeverity::Problem, code, text, fix);
     }
     check_account(lease, report, schema).await?;
     if is_missing {
@@ -175,7 +175,12 @@ fn row_version(report: &mut PgPreflight, target: &PreflightTarget, rights: &Righ
         "the account may not read the version of rows of `{}`, so a COMMIT is not compared with it",
         target.table
     );
-    report.add(Severity::Warning, "ROW_VERSION_UNREADABLE", what, Some(fix));
+    report.add(
+        FindingSeverity::Warning,
+        "ROW_VERSION_UNREADABLE",
+        what,
+        Some(fix),
+    );
 }
 
 fn excessive_rights(report: &mut PgPreflight, target: &PreflightTarget, rights: &Rights) {
@@ -210,7 +215,7 @@ fn excessive_rights(report: &mut PgPreflight, target: &PreflightTarget, rights: 
             role = quote(&report.role)
         );
         let what = format!("the account may UPDATE every column of `{}`", target.table);
-        report.add(Severity::Warning, "GRANT_EXCESSIVE", what, Some(fix));
+        report.add(FindingSeverity::Warning, "GRANT_EXCESSIVE", what, Some(fix));
     } else if !more.is_empty() {
         let list = more.join(", ");
         report.excessive(
@@ -228,7 +233,7 @@ fn excessive_rights(report: &mut PgPreflight, target: &PreflightTarget, rights: 
 fn owner(report: &mut PgPreflight, rights: &Rights, name: &str) {
     if rights.has("OWNER") {
         report.add(
-            Severity::Warning,
+            FindingSeverity::Warning,
             report.power_code,
             format!("the account owns {name}, so it can alter it and grant itself every right"),
             Some(format!("ALTER TABLE {name} OWNER TO another_role;")),
@@ -240,7 +245,7 @@ fn table_notes(report: &mut PgPreflight, target: &PreflightTarget, shape: &Table
     if let Some(found) = misfit(target, shape) {
         report.add(found.severity, found.code, found.text, found.fix);
     }
-    let mut note = |code, text: String| report.add(Severity::Warning, code, text, None);
+    let mut note = |code, text: String| report.add(FindingSeverity::Warning, code, text, None);
     let table = &target.table;
     if shape.traits.iter().any(|t| t == "row_security") {
         note(
@@ -290,7 +295,7 @@ async fn probe(
     lease.batch("SAVEPOINT probe".to_owned()).await?;
     if let Err(error) = lease.batch(sql.to_owned()).await {
         report.add(
-            Severity::Problem,
+            FindingSeverity::Problem,
             "PROBE_FAILED",
             format!("the account cannot {what}: {} ({})", error.reason(), error.detail),
             None,

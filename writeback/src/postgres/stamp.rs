@@ -163,7 +163,7 @@ fn of_attributes() -> String {
 
 /// What was found of both tables under one stamp.
 #[derive(Debug)]
-pub(super) struct Judged {
+pub(super) struct JudgedTables {
     pub(super) covered: Covered,
     pub(super) stamp: Stamp,
     pub(super) receipt_differences: Vec<Difference>,
@@ -182,12 +182,12 @@ struct Key {
 /// Judged stamps of one receipt table and the targets beside it, kept in memory.
 #[derive(Debug, Default)]
 pub(super) struct JudgedStamps {
-    kept: Mutex<BTreeMap<Key, (Instant, Arc<Judged>)>>,
+    kept: Mutex<BTreeMap<Key, (Instant, Arc<JudgedTables>)>>,
 }
 
 impl JudgedStamps {
     /// What was judged for this server process and is young enough.
-    pub(super) fn get(&self, facts: &ServerFacts, target: Option<(&str, &str)>) -> Option<Arc<Judged>> {
+    pub(super) fn get(&self, facts: &ServerFacts, target: Option<(&str, &str)>) -> Option<Arc<JudgedTables>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, judged) = kept.get(&key(facts, target))?;
         (at.elapsed() < STAMP_AGE_MAX).then(|| judged.clone())
@@ -199,7 +199,7 @@ impl JudgedStamps {
         facts: &ServerFacts,
         target: Option<(&str, &str)>,
         begun_at: Instant,
-        judged: Arc<Judged>,
+        judged: Arc<JudgedTables>,
     ) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= JUDGED_MAX {

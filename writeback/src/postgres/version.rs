@@ -3,7 +3,7 @@
 use synapsor_domain::schema::TableSchema;
 use synapsor_domain::value::ColumnValue;
 use synapsor_engine::postgres::connect::PgPooledConnection;
-use synapsor_engine::postgres::dialect::{self, Scope};
+use synapsor_engine::postgres::dialect::{self, TableExtent};
 use synapsor_engine::postgres::read;
 use synapsor_source::{EngineError, RowPlan};
 
@@ -48,7 +48,7 @@ pub(super) async fn rows_with_version(
     shape: &TableSchema,
     is_versioned: bool,
 ) -> Result<Vec<(Vec<ColumnValue>, Option<RowVersion>)>, EngineError> {
-    let Some(mut statement) = dialect::select_row(plan, shape, Scope::Only)? else {
+    let Some(mut statement) = dialect::select_row(plan, shape, TableExtent::Only)? else {
         return Ok(Vec::new());
     };
     let mut columns = 0;
@@ -70,7 +70,7 @@ pub(super) async fn rows_with_version(
 /// can have these keys. Values are given as hexadecimal digits, which mean the same under every setting; from a
 /// subquery, whose collation gives way to the column's, so that the key's index serves.
 pub(super) fn version_statement(plan: &RowPlan, shape: &TableSchema) -> Result<Option<String>, EngineError> {
-    let Some(statement) = dialect::select_columns(plan, shape, COLUMNS, Scope::Only)? else {
+    let Some(statement) = dialect::select_columns(plan, shape, COLUMNS, TableExtent::Only)? else {
         return Ok(None);
     };
     let mut sql = statement.sql;

@@ -15,7 +15,7 @@ use synapsor_engine::postgres::connect::{
     EXACT_SETTINGS, PgPool, PgPooledConnection, PgStatementError, ServerFacts, StatementCounts,
     local_settings, timeouts,
 };
-use synapsor_engine::postgres::dialect::{self, Scope, Statement};
+use synapsor_engine::postgres::dialect::{self, Statement, TableExtent};
 use synapsor_engine::postgres::error_map::{is_lost, is_unique_violation};
 use synapsor_engine::postgres::notice::with_warnings;
 use synapsor_engine::postgres::read;
@@ -490,7 +490,7 @@ async fn select(
     shape: &TableSchema,
     is_locking: bool,
 ) -> Result<Rows, EngineError> {
-    let Some(mut statement) = dialect::select_row(plan, shape, Scope::Only)? else {
+    let Some(mut statement) = dialect::select_row(plan, shape, TableExtent::Only)? else {
         return Ok(Vec::new());
     };
     if is_locking {

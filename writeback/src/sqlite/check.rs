@@ -1,6 +1,6 @@
 //! The write path of a file.
 
-use synapsor_source::schema_catalog::Severity;
+use synapsor_source::schema_catalog::FindingSeverity;
 use synapsor_source::{Engine as _, EngineError, Finding, PreflightTarget};
 
 use super::Writing;
@@ -18,21 +18,21 @@ pub(super) async fn check(
         .await?
         .into_iter()
         .map(|text| Finding {
-            severity: Severity::Problem,
+            severity: FindingSeverity::Problem,
             code: "RECEIPT_TABLE_UNFIT",
             text,
             fix: None,
         })
         .collect();
     for target in targets {
-        let shape = writing.engine.shape(&target.schema, &target.table).await?;
+        let shape = writing.engine.table_schema(&target.schema, &target.table).await?;
         findings.extend(misfit(target, &shape));
         let missing = target.reads.iter().chain(&target.writes);
         findings.extend(
             missing
                 .filter(|name| shape.column(name).is_none())
                 .map(|name| Finding {
-                    severity: Severity::Problem,
+                    severity: FindingSeverity::Problem,
                     code: "COLUMN_MISSING",
                     text: format!("the table `{}` has no column `{name}`", target.table),
                     fix: None,

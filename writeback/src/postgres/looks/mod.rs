@@ -23,7 +23,7 @@ use synapsor_source::{EngineError, EngineErrorKind, ReceiptTable, RowPlan};
 
 use super::declared::{self, Declared};
 use super::look_facts::{self, HeldLock, LookFacts, REPLICATION_ROLE, Settings};
-use super::stamp::{Covered, Judged, JudgedStamps};
+use super::stamp::{Covered, JudgedStamps, JudgedTables};
 use crate::violation::{LookError, ViolationKind};
 
 pub(super) use last::{Checked, LastLook};
@@ -34,7 +34,7 @@ const JUDGE_TRIES: u32 = 3;
 /// What the first check found, for the last one to compare with.
 #[derive(Debug)]
 pub(super) struct FirstLook {
-    judged: Arc<Judged>,
+    judged: Arc<JudgedTables>,
     facts: LookFacts,
     declared: Vec<Declared>,
     /// Rows of the target itself that acknowledged code may change besides the one.
@@ -150,7 +150,7 @@ impl Looks<'_> {
         lease: &mut PgPooledConnection,
         facts: &ServerFacts,
         target: Option<(&str, &str)>,
-    ) -> Result<Arc<Judged>, LookError> {
+    ) -> Result<Arc<JudgedTables>, LookError> {
         // Reading a row can run code of a policy, and descriptions depend on the search path.
         let rows = lease
             .batch(format!(
@@ -175,7 +175,7 @@ impl Looks<'_> {
         &self,
         lease: &mut PgPooledConnection,
         target: Option<(&str, &str)>,
-    ) -> Result<Option<Judged>, LookError> {
+    ) -> Result<Option<JudgedTables>, LookError> {
         let found = receipt_form(lease, self.receipts).await?;
         let Some(receipts) = found.oid else {
             return Err(receipt_table(&found.differences));
@@ -208,7 +208,7 @@ impl Looks<'_> {
             shape.foreign_code.clone_from(&code.code);
             Arc::new(shape)
         });
-        Ok(Some(Judged {
+        Ok(Some(JudgedTables {
             covered,
             stamp,
             receipt_differences: form.differences,
