@@ -1,7 +1,9 @@
 # The menu. `make demo` and `make test` share one build profile, so a fresh clone compiles its
 # dependencies once.
 
-.PHONY: help build demo check databases test test-clients conformance prove bench clean
+.PHONY: help build demo tools check proto-baseline audit databases test test-clients conformance prove bench clean
+
+TOOLS := target/tools/bin
 
 help: ## Lists what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -12,11 +14,25 @@ build: ## Builds all binaries into target/debug
 demo: build ## Shows the whole loop on an embedded database
 	@target/debug/synapsor-runner demo
 
-check: ## Format, lints, walls between crates, freshness of schemas
+tools: ## Installs the pinned tools of check and audit into target/tools
+	tools/install.sh
+
+check: tools ## Format, lints, crate boundaries, language, schemas, protocol, licenses and unused dependencies
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo xtask boundaries
 	cargo xtask schemas --check
+	cargo xtask tidy
+	$(TOOLS)/cargo-deny --log-level error check --hide-inclusion-graph licenses bans sources
+	$(TOOLS)/cargo-shear
+	cd proto && ../$(TOOLS)/buf lint
+	cd proto && ../$(TOOLS)/buf breaking --against baseline.json
+
+proto-baseline: tools ## Accepts a deliberate change of the protocol; name it in CHANGELOG.md
+	cd proto && ../$(TOOLS)/buf build --exclude-source-info -o baseline.json
+
+audit: tools ## Checks dependencies against the advisory database in SYNAPSOR_ADVISORY_DB
+	tools/audit.sh
 
 databases: ## Brings up the database servers of the tests and keeps them, until `e2e/databases/servers.sh down`
 	e2e/databases/servers.sh up
