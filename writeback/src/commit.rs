@@ -223,6 +223,7 @@ impl<P: MayCommit> Looked<'_, P> {
                 is_new: true,
             },
             Ok(()) => ApplyResult::InDoubt,
+            Err(CommitError::NotCommitted(error)) => ApplyResult::of_engine(error),
             Err(CommitError::Doubt(error)) => {
                 tracing::warn!(reason = error.reason(), detail = %error.detail, "COMMIT did not answer with success");
                 ApplyResult::InDoubt

@@ -54,6 +54,8 @@ pub(crate) enum RecordError {
 /// Why a COMMIT did not answer with success.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CommitError {
+    /// The database refused COMMIT, and the transaction was rolled back.
+    NotCommitted(EngineError),
     /// Nobody knows whether it took effect.
     Doubt(EngineError),
     /// It took effect, and what it committed is not what was checked.
@@ -64,7 +66,7 @@ impl CommitError {
     /// As an error of the engine, for transactions without a row.
     pub(crate) fn into_engine(self) -> EngineError {
         match self {
-            Self::Doubt(error) => error,
+            Self::NotCommitted(error) | Self::Doubt(error) => error,
             Self::Violation(violation) => LookError::Violation(violation).into_engine(),
         }
     }

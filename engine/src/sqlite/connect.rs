@@ -97,6 +97,33 @@ impl DatabaseFile {
         }
     }
 
+    /// Device and inode of the write-ahead log; none while there is no such file.
+    fn log_stamp(&self) -> Option<(u64, u64)> {
+        let metadata = fs::symlink_metadata(self.companion("-wal")).ok()?;
+        Some((metadata.dev(), metadata.ino()))
+    }
+
+    /// A file that SQLite opens beside the database.
+    fn companion(&self, suffix: &str) -> PathBuf {
+        let mut path = self.0.clone().into_os_string();
+        path.push(suffix);
+        PathBuf::from(path)
+    }
+
+    /// SQLite opens these files by itself, and would wait for ever for the other end of a pipe.
+    fn refuse_odd_companions(&self) -> Result<(), EngineError> {
+        let is_odd = |suffix: &&&str| {
+            fs::symlink_metadata(self.companion(suffix)).is_ok_and(|metadata| !metadata.is_file())
+        };
+        match ["-journal", "-wal", "-shm"].iter().find(is_odd) {
+            Some(suffix) => Err(EngineError::new(
+                EngineErrorKind::Unavailable,
+                format!("the file with the ending `{suffix}` beside the database is not a regular file"),
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// Opens a connection that cannot write.
     pub fn open_reader(&self) -> Result<Opened, EngineError> {
         self.open(OpenFlags::SQLITE_OPEN_READ_ONLY, "PRAGMA query_only = ON;")
@@ -140,6 +167,7 @@ impl DatabaseFile {
 
     fn open(&self, access: OpenFlags, pragmas: &str) -> Result<Opened, EngineError> {
         let stamp = self.stamp()?;
+        self.refuse_odd_companions()?;
         // No flag creates a file, none follows a link, and none lets a path be read as a URI.
         let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
         let mut connection = Connection::open_with_flags(&self.0, flags).map_err(scrub)?;
@@ -159,11 +187,9 @@ impl DatabaseFile {
         connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
         refuse_ledger(&connection)?;
         if self.stamp()? != stamp {
-            return Err(EngineError::new(
-                EngineErrorKind::Unavailable,
-                "the file was replaced while it was opened",
-            ));
+            return Err(replaced());
         }
+        let log_stamp = self.log_stamp();
         let deadline = Arc::new(StatementDeadline::default());
         let watch = deadline.clone();
         connection
@@ -172,7 +198,7 @@ impl DatabaseFile {
         Ok(Opened {
             connection,
             deadline,
-            stamp,
+            files: OpenFiles { stamp, log_stamp },
         })
     }
 }
@@ -204,7 +230,31 @@ impl fmt::Debug for DatabaseFile {
 pub struct Opened {
     pub connection: Connection,
     pub deadline: Arc<StatementDeadline>,
+    pub files: OpenFiles,
+}
+
+/// Which files a connection has open: database and write-ahead log by device and inode.
+#[derive(Debug, Clone, Copy)]
+pub struct OpenFiles {
     stamp: (u64, u64),
+    /// None while there is no log.
+    log_stamp: Option<(u64, u64)>,
+}
+
+impl OpenFiles {
+    /// Fails when the database or its write-ahead log is another file than the one that is open: what is committed there
+    /// would be in no database. The first call that finds a log takes it for the open one.
+    ///
+    /// # Errors
+    /// [`EngineErrorKind::Unavailable`]; the file that is there now can be opened.
+    pub fn check_in_place(&mut self, file: &DatabaseFile) -> Result<(), EngineError> {
+        let log_stamp = file.log_stamp();
+        if file.stamp()? != self.stamp || (self.log_stamp.is_some() && log_stamp != self.log_stamp) {
+            return Err(replaced());
+        }
+        self.log_stamp = log_stamp;
+        Ok(())
+    }
 }
 
 impl fmt::Debug for Opened {
@@ -268,7 +318,7 @@ impl Readers {
     pub fn with<T>(&self, work: impl FnOnce(&Opened) -> Result<T, EngineError>) -> Result<T, EngineError> {
         let stamp = self.file.stamp()?;
         let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let opened = match kept.filter(|opened| opened.stamp == stamp) {
+        let opened = match kept.filter(|opened| opened.files.stamp == stamp) {
             Some(opened) => opened,
             None => self.file.open_reader()?,
         };
@@ -282,18 +332,18 @@ impl Readers {
     }
 }
 
+fn replaced() -> EngineError {
+    EngineError::new(
+        EngineErrorKind::Unavailable,
+        "the database file was replaced while it was open",
+    )
+}
+
 fn refuse_ledger(connection: &Connection) -> Result<(), EngineError> {
     let mark: i64 = connection
         .query_row("PRAGMA application_id", [], |row| row.get(0))
         .map_err(scrub)?;
-    let tables: i64 = connection
-        .query_row(
-            "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('events', 'checkpoints', 'nodes')",
-            [],
-            |row| row.get(0),
-        )
-        .map_err(scrub)?;
-    if mark == LEDGER_APPLICATION_ID || tables == 3 {
+    if mark == LEDGER_APPLICATION_ID {
         return Err(EngineError::new(
             EngineErrorKind::Denied,
             "the file is the store of a ledger",

@@ -52,6 +52,18 @@ pub fn select_row(plan: &RowPlan) -> String {
     )
 }
 
+/// The same rows as [`select_row`] finds, read from the table's own tree. Parameters are the same.
+pub fn select_row_by_number(plan: &RowPlan, number: &str) -> String {
+    let keys = key_columns(plan).map(|key| quote(&key.column));
+    let columns: Vec<String> = plan.columns.iter().map(|c| quote(c)).chain(keys).collect();
+    let (table, matching) = (qualified(&plan.table), matching(plan, 0));
+    format!(
+        "SELECT {} FROM {table} NOT INDEXED WHERE {number} IN \
+         (SELECT {number} FROM {table} WHERE {matching} LIMIT 2) AND {matching} LIMIT 2",
+        columns.join(", "),
+    )
+}
+
 /// Key and tenant of a plan as parameters, in the order of the statements.
 pub fn key_parameters(plan: &RowPlan) -> Result<Vec<Sql>, EngineError> {
     key_columns(plan).map(|key| to_sql(&key.value)).collect()

@@ -69,6 +69,20 @@ pub fn kind(connection: &Connection, table: &str) -> Result<Option<SqliteTableKi
     }))
 }
 
+/// What is stored under a name in any spelling of its letters, as statements find it.
+pub fn kind_of_any_case(
+    connection: &Connection,
+    table: &str,
+) -> Result<Option<SqliteTableKind>, EngineError> {
+    let sql =
+        "SELECT name FROM main.sqlite_schema WHERE name = ?1 COLLATE NOCASE AND type IN ('table', 'view')";
+    let name: Option<String> = connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.query_row([table], |row| row.get(0)).optional())
+        .map_err(scrub)?;
+    name.map_or(Ok(None), |name| kind(connection, &name))
+}
+
 fn listed(connection: &Connection, table: &str) -> Result<Option<Listed>, EngineError> {
     connection
         .prepare_cached(

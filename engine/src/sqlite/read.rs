@@ -17,10 +17,22 @@ pub const IDENTITY_TABLE: &str = "synapsor_database_identity";
 
 /// The rows of a plan, at most two.
 pub fn rows(connection: &Connection, plan: &RowPlan) -> Result<Vec<Vec<ColumnValue>>, EngineError> {
+    rows_of(connection, plan, &dialect::select_row(plan))
+}
+
+/// The rows of a plan with every value read from the table itself, at most two: an index only leads to the row, by the
+/// name of the row's number, and its own copies of values are not used.
+pub fn rows_by_number(
+    connection: &Connection,
+    plan: &RowPlan,
+    number: &str,
+) -> Result<Vec<Vec<ColumnValue>>, EngineError> {
+    rows_of(connection, plan, &dialect::select_row_by_number(plan, number))
+}
+
+fn rows_of(connection: &Connection, plan: &RowPlan, sql: &str) -> Result<Vec<Vec<ColumnValue>>, EngineError> {
     require_schema(&plan.schema)?;
-    let mut statement = connection
-        .prepare_cached(&dialect::select_row(plan))
-        .map_err(scrub)?;
+    let mut statement = connection.prepare_cached(sql).map_err(scrub)?;
     let parameters = dialect::key_parameters(plan)?;
     let mut found = statement
         .query(params_from_iter(parameters.iter().map(dialect::bound)))

@@ -188,6 +188,15 @@ fn shares_pages(connection: &Connection, stored: &[Stored]) -> Result<bool, Engi
     Ok(false)
 }
 
+/// Whether two tables or indexes of the file have the same page, so that a change of one changes the other.
+pub fn has_shared_pages(connection: &Connection) -> Result<bool, EngineError> {
+    let sql = "SELECT count(rootpage) <> count(DISTINCT rootpage) FROM main.sqlite_schema WHERE rootpage > 0";
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+        .map_err(scrub)
+}
+
 /// Whether another object would be found in the table's place, or code of another file could run.
 fn is_hidden(connection: &Connection, table: &str) -> Result<bool, EngineError> {
     let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_temp_schema \

@@ -32,14 +32,17 @@ impl Token {
     }
 }
 
-/// The tokens of a statement; none if a quote, a bracket or a blob has no end.
+/// The tokens of a statement; none if a quote, a bracket or a blob has no end, or if it contains NUL.
 pub(super) fn tokens(sql: &str) -> Option<Vec<Token>> {
     let mut tokens = Vec::new();
     let mut rest = sql;
     while let Some(first) = rest.chars().next() {
         let after = &rest[first.len_utf8()..];
         rest = match first {
-            c if c.is_ascii_whitespace() || c == '\u{c}' => after,
+            // SQLite takes a byte order mark before a token for a blank.
+            c if c.is_ascii_whitespace() || c == '\u{feff}' => after,
+            // SQLite ends the statement here; whatever follows is not what runs.
+            '\0' => return None,
             '-' if after.starts_with('-') => after.find('\n').map_or("", |end| &after[end..]),
             '/' if after.starts_with('*') => after[1..].find("*/").map_or("", |end| &after[end + 3..]),
             '\'' => {
@@ -106,62 +109,116 @@ fn quoted(after: &str, quote: char) -> Option<(String, &str)> {
     }
 }
 
-/// Words before `(` that are no function.
-const NO_FUNCTIONS: [&str; 34] = [
+/// Keywords that can precede `(` or an operand, and are not functions.
+const KEYWORDS: [&str; 61] = [
     "abort",
     "all",
     "and",
     "as",
+    "begin",
     "between",
     "by",
     "case",
     "cast",
     "check",
     "collate",
+    "conflict",
     "default",
     "distinct",
+    "do",
     "else",
+    "end",
+    "escape",
+    "except",
     "exists",
     "filter",
     "foreign",
     "from",
+    "glob",
+    "group",
+    "having",
     "in",
+    "intersect",
     "is",
+    "isnull",
+    "join",
     "key",
     "like",
+    "limit",
+    "match",
+    "materialized",
     "not",
+    "nothing",
+    "notnull",
+    "offset",
     "on",
     "or",
     "over",
     "raise",
     "references",
+    "regexp",
+    "returning",
+    "row",
+    "rows",
     "select",
     "set",
     "then",
+    "union",
     "unique",
+    "update",
     "using",
     "values",
     "when",
+    "where",
+    "window",
+    "without",
 ];
+
+/// Operators that call a function of the same name, which SQLite itself does not define.
+const OPERATOR_FUNCTIONS: [&str; 2] = ["match", "regexp"];
 
 /// Functions that the tokens of expressions and statements call; sorted, each once. Names after `INTO` and the like
 /// have a list of columns, types after `AS` a length.
 pub(super) fn functions(tokens: &[Token]) -> Vec<String> {
+    let before = |at: usize| at.checked_sub(1).map(|before| &tokens[before]);
+    let called = |at: usize, name: &str| {
+        let is_list = before(at)
+            .and_then(Token::name)
+            .is_some_and(|word| matches!(word, "into" | "as" | "with" | "references" | "on"));
+        let is_call = tokens.get(at + 1).is_some_and(|next| next.is_symbol('('));
+        (is_call && !is_list && !KEYWORDS.contains(&name)) || is_operator(tokens, at)
+    };
     let mut found: Vec<String> = tokens
-        .windows(2)
+        .iter()
         .enumerate()
-        .filter(|(_, pair)| pair[1].is_symbol('('))
-        .filter_map(|(at, pair)| Some((at, pair[0].name()?)))
-        .filter(|(_, name)| !NO_FUNCTIONS.contains(name))
-        .filter(|(at, _)| {
-            let before = at.checked_sub(1).and_then(|before| tokens[before].name());
-            !matches!(before, Some("into" | "as" | "with" | "references" | "on"))
-        })
+        .filter_map(|(at, token)| Some((at, token.name()?)))
+        .filter(|(at, name)| called(*at, name))
         .map(|(_, name)| name.to_owned())
         .collect();
     found.sort();
     found.dedup();
     found
+}
+
+/// Whether the word is used as an operator: an operand precedes it, perhaps with NOT. A column can have the same name.
+fn is_operator(tokens: &[Token], at: usize) -> bool {
+    if !OPERATOR_FUNCTIONS.iter().any(|word| tokens[at].is_word(word)) {
+        return false;
+    }
+    let mut before = tokens[..at].iter().rev();
+    let operand = before.next().and_then(|token| {
+        if token.is_word("not") {
+            before.next()
+        } else {
+            Some(token)
+        }
+    });
+    match operand {
+        Some(Token::Word(word)) => !KEYWORDS.contains(&word.as_str()),
+        Some(Token::Symbol(symbol)) => *symbol == ')',
+        Some(Token::Name(_) | Token::Text(_) | Token::Number(_)) => true,
+        None => false,
+    }
 }
 
 /// The tokens inside each bracket that follows one of the words.
@@ -237,5 +294,36 @@ mod tests {
             ["datetime"]
         );
         assert_eq!(called("CAST(abs(a) AS VARCHAR(3))"), ["abs"]);
+        for plain in [
+            "WHERE (status <> 'x' AND fee > 0)",
+            "SELECT 1 UNION SELECT (2) LIMIT (1) OFFSET (2)",
+            "a GLOB ('x*') OR b IN (1)",
+            "(match > 0 AND NOT match)",
+        ] {
+            assert_eq!(called(plain), Vec::<String>::new(), "{plain}");
+        }
+    }
+
+    #[test]
+    fn operators_without_definition_are_functions() {
+        for sql in [
+            "name REGEXP 'a'",
+            "name NOT MATCH 'a'",
+            "lower(name) regexp ('a')",
+            "\"n\" MATCH x",
+        ] {
+            let found = functions(&words(sql));
+            assert!(
+                found.iter().any(|name| name == "regexp" || name == "match"),
+                "{sql}: {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn byte_order_mark_separates_tokens() {
+        assert_eq!(words("AFTER \u{feff}UPDATE"), words("AFTER UPDATE"));
+        assert_eq!(words("a\u{feff}b"), [Token::Word("a\u{feff}b".to_owned())]);
+        assert_eq!(tokens("SELECT 1\0 FROM t"), None);
     }
 }

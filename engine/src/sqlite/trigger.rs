@@ -30,7 +30,11 @@ impl<'a> Trigger<'a> {
             // BEFORE is the default.
             _ => (false, rest),
         };
-        let is_update = rest.first()?.is_word("update");
+        let is_update = match rest.first()?.name()? {
+            "update" => true,
+            "insert" | "delete" => false,
+            _ => return None,
+        };
         let on = rest.iter().position(|token| token.is_word("on"))?;
         let (_, rest) = name(&rest[on + 1..])?;
         let rest = match word(rest, "for") {
@@ -56,6 +60,13 @@ impl<'a> Trigger<'a> {
         })
     }
 
+    /// Tables that its statements write, as they are spelled there.
+    pub(super) fn written_tables(&self) -> impl Iterator<Item = &'a str> {
+        self.statements
+            .iter()
+            .filter_map(|statement| written_table(statement))
+    }
+
     /// Whether an UPDATE of the table runs it.
     pub(super) const fn runs_on_update(&self) -> bool {
         self.is_update
@@ -77,6 +88,28 @@ impl<'a> Trigger<'a> {
                     _ => false,
                 })
     }
+}
+
+/// The table of `INSERT [OR x] INTO table`, `REPLACE INTO table`, `UPDATE [OR x] table` and `DELETE FROM table`.
+fn written_table<'a>(statement: &'a [Token]) -> Option<&'a str> {
+    let (verb, rest) = statement.split_first()?;
+    let is_verb = ["insert", "replace", "update", "delete"]
+        .iter()
+        .any(|word| verb.is_word(word));
+    let skipped = rest
+        .iter()
+        .take_while(|token| {
+            [
+                "or", "rollback", "abort", "fail", "ignore", "replace", "into", "from",
+            ]
+            .iter()
+            .any(|word| token.is_word(word))
+        })
+        .count();
+    is_verb
+        .then(|| name(&rest[skipped..]))
+        .flatten()
+        .map(|(table, _)| table)
 }
 
 /// `table SET ... WHERE key = NEW.key [AND ...]`.

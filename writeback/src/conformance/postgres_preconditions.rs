@@ -102,7 +102,7 @@ impl Owned {
             return Err(error);
         }
         transaction.commit().await.map_err(|error| match error {
-            CommitError::Doubt(error) => error.detail,
+            CommitError::NotCommitted(error) | CommitError::Doubt(error) => error.detail,
             CommitError::Violation(violation) => format!("{violation:?}"),
         })
     }

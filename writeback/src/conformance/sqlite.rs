@@ -1,5 +1,6 @@
 //! The harness of SQLite, and what only a database that is a file must refuse.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,15 +8,18 @@ use std::time::Duration;
 use rusqlite::Connection;
 use synapsor_chassis::settings::EnvVars;
 use synapsor_domain::contract::EngineKind;
-use synapsor_domain::value::{Value, ValueKind};
+use synapsor_domain::value::{ColumnValue, Value, ValueKind};
 use synapsor_domain::writeback::{RECEIPT_TABLE, receipt_table_ddl};
 use synapsor_engine::sqlite::SqliteEngine;
 use synapsor_engine::{Access, Credential, EngineConfig};
 use synapsor_source::Engine;
-use synapsor_source::ReceiptTable;
 use synapsor_source::error::EngineErrorKind;
+use synapsor_source::{ReceiptTable, RowPlan};
 
-use super::behaviours::{Account, Db, Fixture, Sample, TestDatabase, dec, float, sample};
+use super::behaviours::{
+    Account, Db, Fixture, Sample, TestDatabase, begin, change, dec, float, invoice, sample,
+};
+use crate::transaction::CommitError;
 
 struct SqliteDatabase {
     folder: tempfile::TempDir,
@@ -334,18 +338,18 @@ fn urls_that_name_no_plain_existing_file_are_refused_without_showing_them() {
 
 #[tokio::test]
 async fn the_store_of_a_ledger_is_no_source() {
-    for sql in [
-        "PRAGMA application_id = 0x53796e4c; CREATE TABLE t (x);",
-        "CREATE TABLE events (x); CREATE TABLE nodes (x); CREATE TABLE checkpoints (x);",
-    ] {
+    let store = "PRAGMA application_id = 0x53796e4c; CREATE TABLE t (x);";
+    // An application may have tables of these names.
+    let other = "CREATE TABLE events (x); CREATE TABLE nodes (x); CREATE TABLE checkpoints (x);";
+    for (sql, is_refused) in [(store, true), (other, false)] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger.db");
         Connection::open(&path).unwrap().execute_batch(sql).unwrap();
         let url = format!("sqlite://{}", path.display());
         for access in [Access::Read, Access::Write] {
-            let engine = open(&url, access, None);
-            assert_eq!(engine.identity().await.unwrap_err().kind, EngineErrorKind::Denied);
-            assert!(engine.begin().await.is_err());
+            let refused = open(&url, access, None).identity().await.err();
+            let is_denied = refused.is_some_and(|error| error.kind == EngineErrorKind::Denied);
+            assert_eq!(is_denied, is_refused, "{sql}");
         }
     }
 }
@@ -409,4 +413,117 @@ fn open(url: &str, access: Access, timeout: Option<Duration>) -> Account {
         statement_timeout: timeout,
     };
     Account::open(opening, access)
+}
+
+#[tokio::test]
+async fn commit_that_the_database_refuses_is_not_in_doubt() {
+    let db = fresh();
+    db.set_up(Fixture::Invoices);
+    db.execute(
+        "CREATE TABLE parents (id INTEGER PRIMARY KEY);
+         ALTER TABLE invoices ADD COLUMN parent INTEGER REFERENCES parents (id) DEFERRABLE INITIALLY DEFERRED;",
+    );
+    let (plan, set) = (invoice(&db), [ColumnValue::new("parent", Value::int(9))]);
+    let mut transaction = begin(&db).await.transaction;
+    assert_eq!(transaction.update(&plan, change(&set, None)).await.unwrap(), 1);
+    match transaction.commit().await {
+        Err(CommitError::NotCommitted(error)) => assert_eq!(error.kind, EngineErrorKind::Constraint),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(
+        db.text("SELECT count(*) FROM invoices WHERE parent IS NOT NULL"),
+        "0"
+    );
+}
+
+#[tokio::test]
+async fn commit_beside_a_reader_is_busy_and_not_in_doubt() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let owner = Connection::open(&path).unwrap();
+    owner
+        .execute_batch("PRAGMA journal_mode = DELETE; CREATE TABLE t (id TEXT PRIMARY KEY, v INTEGER); INSERT INTO t VALUES ('a', 1);")
+        .unwrap();
+    let engine = open(&format!("sqlite://{}", path.display()), Access::Write, None);
+    let mut transaction = engine.begin().await.unwrap().transaction;
+    let plan = RowPlan {
+        schema: "main".to_owned(),
+        table: "t".to_owned(),
+        primary_key: ColumnValue::new("id", Value::text("a")),
+        tenant: None,
+        columns: vec!["v".to_owned()],
+    };
+    let set = [ColumnValue::new("v", Value::int(2))];
+    assert_eq!(transaction.update(&plan, change(&set, None)).await.unwrap(), 1);
+    owner.execute_batch("BEGIN; SELECT * FROM t;").unwrap();
+    let committed = transaction.commit().await;
+    owner.execute_batch("COMMIT").unwrap();
+    match committed {
+        Err(CommitError::NotCommitted(error)) => assert_eq!(error.kind, EngineErrorKind::Busy),
+        other => panic!("{other:?}"),
+    }
+    let value: i64 = owner.query_row("SELECT v FROM t", [], |row| row.get(0)).unwrap();
+    assert_eq!(value, 1);
+}
+
+#[tokio::test]
+async fn file_that_was_replaced_behind_the_lock_is_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("app.db"), folder.path().join("copy.db"));
+    let owner = Connection::open(&path).unwrap();
+    let sql = format!(
+        "PRAGMA journal_mode = WAL; CREATE TABLE t (id TEXT PRIMARY KEY, v INTEGER); INSERT INTO t VALUES ('a', 1);
+         VACUUM INTO '{}'; BEGIN IMMEDIATE;",
+        copy.display()
+    );
+    owner.execute_batch(&sql).unwrap();
+    let engine = open(&format!("sqlite://{}", path.display()), Access::Write, None);
+    let waiting = tokio::spawn(async move { engine.begin().await.err().map(|error| error.kind) });
+    // The writer waits for the lock when the log appears among the process's descriptors once more.
+    let own = std::fs::metadata(folder.path().join("app.db-wal")).unwrap();
+    let is_same = |entry: &std::fs::DirEntry| {
+        std::fs::metadata(entry.path())
+            .is_ok_and(|other| (other.dev(), other.ino()) == (own.dev(), own.ino()))
+    };
+    let opened = || {
+        std::fs::read_dir("/proc/self/fd")
+            .unwrap()
+            .flatten()
+            .filter(is_same)
+            .count()
+    };
+    while opened() < 2 {
+        tokio::task::yield_now().await;
+    }
+    for suffix in ["", "-wal", "-shm"] {
+        let from = folder.path().join(format!("app.db{suffix}"));
+        std::fs::rename(from, folder.path().join(format!("away.db{suffix}"))).unwrap();
+    }
+    std::fs::rename(&copy, &path).unwrap();
+    owner.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(waiting.await.unwrap(), Some(EngineErrorKind::Unavailable));
+}
+
+#[tokio::test]
+async fn pipe_beside_the_database_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch("CREATE TABLE t (x);")
+        .unwrap();
+    for suffix in ["-journal", "-wal"] {
+        let pipe = folder.path().join(format!("app.db{suffix}"));
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        let refused = open(&format!("sqlite://{}", path.display()), Access::Write, None)
+            .begin()
+            .await;
+        assert_eq!(
+            refused.err().map(|error| error.kind),
+            Some(EngineErrorKind::Unavailable),
+            "{suffix}"
+        );
+        std::fs::remove_file(&pipe).unwrap();
+    }
 }

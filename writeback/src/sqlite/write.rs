@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use rusqlite::hooks::Action;
 use rusqlite::{Connection, params_from_iter};
 use synapsor_domain::foreign_code::Acknowledged;
-use synapsor_domain::schema::TableSchema;
+use synapsor_domain::schema::{TableColumn, TableSchema};
 use synapsor_domain::timestamp::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
@@ -19,7 +19,7 @@ use crate::transaction::{
     CommitError, LookTarget, OpenTransaction, RecordError, RowChange, Rows, Transaction,
 };
 use crate::violation::LookError;
-use synapsor_engine::sqlite::connect::{DatabaseFile, LOCK_TIMEOUT, Opened, StatementDeadline};
+use synapsor_engine::sqlite::connect::{DatabaseFile, LOCK_TIMEOUT, OpenFiles, Opened, StatementDeadline};
 use synapsor_engine::sqlite::error_map::{is_unique_violation, scrub};
 use synapsor_engine::sqlite::{dialect, inspect, read};
 use synapsor_source::{EngineError, EngineErrorKind, FoundReceipts};
@@ -84,7 +84,7 @@ pub(super) fn open(
     let Opened {
         mut connection,
         deadline,
-        ..
+        mut files,
     } = file.open_writer()?;
     let changes = Arc::new(Mutex::new(ChangeCounter::default()));
     let seen = changes.clone();
@@ -99,6 +99,8 @@ pub(super) fn open(
         .map_err(scrub)?;
     deadline.set(TRANSACTION_TIMEOUT);
     connection.execute_batch("BEGIN IMMEDIATE").map_err(scrub)?;
+    // The file may have been replaced while this connection waited for the lock.
+    files.check_in_place(file)?;
     let identity = read::identity(&connection, file)?;
     let now: String = connection
         .query_row("SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now')", [], |row| {
@@ -112,11 +114,14 @@ pub(super) fn open(
     Ok((
         SqliteTxConn {
             connection,
+            file: file.clone(),
+            files,
             deadline,
             changes,
             total_at_begin,
             receipt_table,
             definitions: None,
+            row_number: None,
             _turn: turn,
         },
         identity,
@@ -127,12 +132,16 @@ pub(super) fn open(
 /// The connection of one transaction.
 pub(super) struct SqliteTxConn {
     pub(super) connection: Connection,
+    pub(super) file: DatabaseFile,
+    pub(super) files: OpenFiles,
     deadline: Arc<StatementDeadline>,
     changes: Arc<Mutex<ChangeCounter>>,
     total_at_begin: u64,
     pub(super) receipt_table: String,
     /// As the first look found them.
     pub(super) definitions: Option<Definitions>,
+    /// Name of the target's row number, as the first look found it; none in a table without row numbers.
+    pub(super) row_number: Option<&'static str>,
     /// Given back after the connection is closed: fields are dropped in their order.
     _turn: OwnedSemaphorePermit,
 }
@@ -391,22 +400,25 @@ impl Transaction for SqliteTransaction {
     async fn commit(self: Box<Self>) -> Result<(), CommitError> {
         let slot = self.held.slot.clone();
         let done = tokio::task::spawn_blocking(move || {
-            let session = slot
+            let mut session = slot
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .take()
-                .ok_or_else(ended)?;
+                .ok_or_else(|| CommitError::Doubt(ended()))?;
             session.deadline.clear();
-            session.connection.execute_batch("COMMIT").map_err(scrub)?;
-            if session.connection.is_autocommit() {
-                Ok(())
-            } else {
-                Err(ended())
+            let committed = session.connection.execute_batch("COMMIT").map_err(scrub);
+            match (committed, session.connection.is_autocommit()) {
+                // What was committed to a file that was replaced is looked for in the one that took its place.
+                (Ok(()), true) => session
+                    .files
+                    .check_in_place(&session.file)
+                    .map_err(CommitError::Doubt),
+                // The transaction is still open, so nothing was committed; closing the connection rolls it back.
+                (committed, false) => Err(CommitError::NotCommitted(committed.err().unwrap_or_else(ended))),
+                (Err(error), true) => Err(CommitError::Doubt(error)),
             }
         });
-        done.await
-            .map_err(|_| CommitError::Doubt(died()))?
-            .map_err(CommitError::Doubt)
+        done.await.map_err(|_| CommitError::Doubt(died()))?
     }
 
     async fn roll_back(self: Box<Self>) {
@@ -424,8 +436,14 @@ pub(super) fn update(
     let RowChange { set, guard, now } = change;
     let connection = &session.connection;
     read::require_schema(&plan.schema)?;
-    let target = target_row(connection, plan)?;
-    session.changes().target = target;
+    let shape = inspect::shape(connection, &plan.schema, &plan.table)?;
+    let target = target_row(connection, plan, &shape)?;
+    let follows = following_key(&shape, change);
+    {
+        let mut changes = session.changes();
+        changes.target = target;
+        changes.others.extend(follows);
+    }
     let mut parameters = Vec::with_capacity(set.len() + 3);
     for new in set {
         parameters.push(dialect::to_sql(&new.value)?);
@@ -448,9 +466,40 @@ pub(super) fn update(
     Ok(u64::try_from(changed).unwrap_or(u64::MAX))
 }
 
-fn target_row(connection: &Connection, plan: &RowPlan) -> Result<ExpectedChange, EngineError> {
-    let shape = inspect::shape(connection, &plan.schema, &plan.table)?;
-    let Some(name) = inspect::row_number_name(&shape) else {
+/// A foreign key of the table to itself that carries a change on to another column. SQLite reports that as one more
+/// change of the same row.
+fn following_key(shape: &TableSchema, change: RowChange<'_>) -> Option<String> {
+    let set = change.set.iter().map(|new| new.column.as_str()).chain(change.now);
+    let set: Vec<&str> = set.collect();
+    // A trigger can set any column.
+    let may_change = |column: &String| {
+        !shape.triggers.is_empty() || set.iter().any(|name| name.eq_ignore_ascii_case(column))
+    };
+    let is_key = |column: &&TableColumn| column.primary_key && may_change(&column.name);
+    shape
+        .referenced_by
+        .iter()
+        .filter(|key| key.table.eq_ignore_ascii_case(&shape.table))
+        .filter(|key| !matches!(key.on_update.as_str(), "NO ACTION" | "RESTRICT"))
+        .find(|key| match key.referenced_columns.as_slice() {
+            // Without a list the key points at the primary key.
+            [] => shape.columns.iter().any(|column| is_key(&column)),
+            columns => columns.iter().any(may_change),
+        })
+        .map(|key| {
+            format!(
+                "the foreign key on `{}` follows a changed column",
+                key.columns.join(", ")
+            )
+        })
+}
+
+fn target_row(
+    connection: &Connection,
+    plan: &RowPlan,
+    shape: &TableSchema,
+) -> Result<ExpectedChange, EngineError> {
+    let Some(name) = inspect::row_number_name(shape) else {
         let rows = read::rows(connection, plan)?;
         return Ok(ExpectedChange::Unreported {
             expected: u64::from(rows.len() == 1),

@@ -56,6 +56,16 @@ pub(super) fn first(
     let connection = &session.connection;
     receipt_table(session)?;
     let shape = inspect::shape(connection, &plan.schema, &plan.table)?;
+    let number = inspect::row_number_name(&shape);
+    if let Some(number) = number
+        && read::rows(connection, plan)? != read::rows_by_number(connection, plan, number)?
+    {
+        let text = format!(
+            "an index of the table `{}` does not agree with the table; run `PRAGMA integrity_check`, then REINDEX",
+            plan.table
+        );
+        return Err(violation(ViolationKind::ReadBack, text));
+    }
     if shape.foreign_code != allowed.code() {
         let text = format!(
             "the code of the table `{}` is not what was judged; run `writeback doctor --check-db`",
@@ -68,6 +78,7 @@ pub(super) fn first(
     }
     let definitions = definitions(connection, &plan.table, &session.receipt_table)?;
     session.definitions = Some(definitions);
+    session.row_number = number;
     session.changes().allow(allowed);
     Ok(())
 }
@@ -75,6 +86,10 @@ pub(super) fn first(
 /// The look at settings and receipt table.
 pub(super) fn receipt_table(session: &SqliteTxConn) -> Result<(), LookError> {
     check_settings(&session.connection)?;
+    if receipts::has_shared_pages(&session.connection)? {
+        let text = "two tables or indexes of the file share a page; run `PRAGMA integrity_check` and restore a backup";
+        return Err(violation(ViolationKind::TargetChanged, text));
+    }
     match receipts::problems(&session.connection, &session.receipt_table)?.first() {
         // The statements that make a good one are the doctor's to print.
         Some(problem) => {
@@ -89,7 +104,7 @@ pub(super) fn receipt_table(session: &SqliteTxConn) -> Result<(), LookError> {
 /// The look after the receipt: nothing but the row, the receipt and the declared rows changed, and the receipt reads
 /// back. Gives the rows of the plan as they will be committed; without a plan nothing but the receipt changed.
 pub(super) fn last(
-    session: &SqliteTxConn,
+    session: &mut SqliteTxConn,
     plan: Option<&RowPlan>,
     receipt: &StoredReceipt,
 ) -> Result<Rows, LookError> {
@@ -112,9 +127,11 @@ pub(super) fn last(
         let text = "the receipt does not read back as it was written";
         return Err(violation(ViolationKind::ReadBack, text));
     }
-    Ok(match plan {
-        Some(plan) => read::rows(connection, plan)?,
-        None => Rows::new(),
+    session.files.check_in_place(&session.file)?;
+    Ok(match (plan, session.row_number) {
+        (Some(plan), Some(number)) => read::rows_by_number(connection, plan, number)?,
+        (Some(plan), None) => read::rows(connection, plan)?,
+        (None, _) => Rows::new(),
     })
 }
 
