@@ -23,6 +23,11 @@ const LOGIN: [&str; 6] = [
     "server error 1698",
     "server error 3118",
 ];
+/// Codes of SQLite for a file whose interrupted transaction a connection that only reads cannot roll back.
+const RECOVERY: [&str; 3] = ["sqlite result 264", "sqlite result 520", "sqlite result 776"];
+/// Details of a file that is not written because its locks or logs would not hold, each with text and fix.
+pub const SECOND_NAME: &str = "the database file has a second name (a hard link)";
+pub const NETWORK_FILE_SYSTEM: &str = "the database file is on a network file system";
 /// Codes for a database that is not there.
 const DATABASE: [&str; 2] = ["sqlstate 3D000", "server error 1049"];
 
@@ -46,6 +51,31 @@ pub fn explain(error: &EngineError) -> DbErrorMessage {
             fix,
         );
     }
+    if error.detail == SECOND_NAME {
+        let fix = "remove the other name, or copy the file: journal and log of SQLite go by the name";
+        return answered(
+            "SOURCE_DENIED",
+            "has a second name (a hard link) and is not written",
+            fix,
+        );
+    }
+    if error.detail == NETWORK_FILE_SYSTEM {
+        let fix = "move the file to a local disk: locks of SQLite do not hold on a network file system";
+        return answered(
+            "SOURCE_DENIED",
+            "is on a network file system and is not written",
+            fix,
+        );
+    }
+    if RECOVERY.contains(&error.detail.as_str()) {
+        let fix =
+            "open the file once with the application or the sqlite3 shell, which rolls that transaction back";
+        return answered(
+            "SOURCE_UNAVAILABLE",
+            "holds a transaction that a crash interrupted",
+            fix,
+        );
+    }
     let away = |code, text| DbErrorMessage {
         code,
         text,
@@ -64,6 +94,11 @@ pub fn explain(error: &EngineError) -> DbErrorMessage {
             "SOURCE_OBJECT_NOT_FOUND",
             "has no such schema, table or column",
             "check the database of the URL and the schema; without one all schemas are listed",
+        ),
+        EngineErrorKind::Damaged => answered(
+            "SOURCE_DAMAGED",
+            "is damaged or not a database",
+            "check it with `PRAGMA integrity_check`, and restore a backup",
         ),
         EngineErrorKind::TooLarge
         | EngineErrorKind::Unreadable

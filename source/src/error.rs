@@ -30,6 +30,8 @@ pub enum EngineErrorKind {
     Timeout,
     /// A value that cannot be read exactly.
     Unreadable,
+    /// Not a database, or a damaged one.
+    Damaged,
     /// A check, a key or another constraint of the table refuses the values.
     Constraint,
     /// Anything else; terminal.
@@ -54,6 +56,7 @@ impl EngineError {
             EngineErrorKind::TooLarge => "too_large",
             EngineErrorKind::Timeout => "timeout",
             EngineErrorKind::Unreadable => "unreadable_value",
+            EngineErrorKind::Damaged => "database_damaged",
             EngineErrorKind::Constraint => "constraint_violated",
             EngineErrorKind::Other => "database_error",
         }
@@ -67,6 +70,7 @@ impl EngineError {
             | EngineErrorKind::NotFound
             | EngineErrorKind::TooLarge
             | EngineErrorKind::Unreadable
+            | EngineErrorKind::Damaged
             | EngineErrorKind::Constraint
             | EngineErrorKind::Other => false,
         }
@@ -101,6 +105,7 @@ pub fn source_refusal(error: &EngineError) -> PublicError {
         ),
         EngineErrorKind::TooLarge => ("ROW_TOO_LARGE", "The row is larger than what is served."),
         EngineErrorKind::Unreadable => ("VALUE_UNREADABLE", "A value of the row cannot be read exactly."),
+        EngineErrorKind::Damaged => ("SOURCE_DAMAGED", "The source database is damaged."),
         EngineErrorKind::Constraint | EngineErrorKind::Other => {
             ("SOURCE_FAILED", "The source database failed.")
         }

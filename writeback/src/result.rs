@@ -136,6 +136,7 @@ impl ApplyResult {
         match error.kind {
             EngineErrorKind::NotFound
             | EngineErrorKind::Unreadable
+            | EngineErrorKind::Damaged
             | EngineErrorKind::Constraint
             | EngineErrorKind::Other => {
                 tracing::warn!(reason = error.reason(), detail = %error.detail, "database error at the receipt table");

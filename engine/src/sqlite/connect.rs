@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use synapsor_domain::error::PublicError;
 
 use super::error_map::scrub;
+use synapsor_source::db_error_message::{NETWORK_FILE_SYSTEM, SECOND_NAME};
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
 /// Read-only connections at one time; further reads wait.
@@ -132,12 +133,24 @@ impl DatabaseFile {
     /// Opens a connection that can write, with every setting that the protocol of a writeback needs.
     pub fn open_writer(&self) -> Result<Opened, EngineError> {
         self.refuse_network()?;
+        self.refuse_second_name()?;
         // A trigger that sets a column of its own row runs once, as on every connection that says nothing else.
         self.open(
             OpenFlags::SQLITE_OPEN_READ_WRITE,
             "PRAGMA foreign_keys = ON; PRAGMA recursive_triggers = OFF; PRAGMA synchronous = FULL; \
              PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;",
         )
+    }
+
+    /// Journal and log of SQLite are found by the name of the file: under two names there are two, and what is
+    /// committed under one is lost under the other.
+    fn refuse_second_name(&self) -> Result<(), EngineError> {
+        let metadata = fs::symlink_metadata(&self.0)
+            .map_err(|_| EngineError::new(EngineErrorKind::Unavailable, "the database file is missing"))?;
+        if metadata.nlink() > 1 {
+            return Err(EngineError::new(EngineErrorKind::Denied, SECOND_NAME));
+        }
+        Ok(())
     }
 
     /// Locks are the whole of SQLite's isolation, and network file systems do not keep them.
@@ -147,10 +160,7 @@ impl DatabaseFile {
             .map_err(|_| EngineError::new(EngineErrorKind::Unavailable, "the file system does not answer"))?;
         // Some platforms widen the number with its sign.
         if NETWORK_FILE_SYSTEMS.contains(&(stat.f_type & 0xffff_ffff)) {
-            return Err(EngineError::new(
-                EngineErrorKind::Denied,
-                "the file lies on a network file system",
-            ));
+            return Err(EngineError::new(EngineErrorKind::Denied, NETWORK_FILE_SYSTEM));
         }
         Ok(())
     }

@@ -64,6 +64,7 @@ fn failure(inner: rusqlite::ffi::Error) -> EngineError {
         ErrorCode::OperationInterrupted => Kind::Timeout,
         ErrorCode::TooBig => Kind::TooLarge,
         ErrorCode::ConstraintViolation => Kind::Constraint,
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Kind::Damaged,
         _ => Kind::Other,
     };
     EngineError::new(kind, code(inner))

@@ -35,6 +35,7 @@ impl BackoffClass {
             | EngineErrorKind::NotFound
             | EngineErrorKind::TooLarge
             | EngineErrorKind::Unreadable
+            | EngineErrorKind::Damaged
             | EngineErrorKind::Constraint
             | EngineErrorKind::Other => Self::Contention,
         }

@@ -527,3 +527,34 @@ async fn pipe_beside_the_database_is_refused() {
         std::fs::remove_file(&pipe).unwrap();
     }
 }
+
+#[tokio::test]
+async fn file_with_a_second_name_is_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, link) = (folder.path().join("app.db"), folder.path().join("link.db"));
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch("CREATE TABLE t (x);")
+        .unwrap();
+    std::fs::hard_link(&path, &link).unwrap();
+    for path in [&path, &link] {
+        let url = format!("sqlite://{}", path.display());
+        let refused = open(&url, Access::Write, None).begin().await;
+        assert_eq!(
+            refused.err().map(|error| error.kind),
+            Some(EngineErrorKind::Denied)
+        );
+    }
+}
+
+#[tokio::test]
+async fn damaged_file_has_a_cause_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    std::fs::write(&path, [0x5a; 8192]).unwrap();
+    let engine = open(&format!("sqlite://{}", path.display()), Access::Read, None);
+    assert_eq!(
+        engine.identity().await.unwrap_err().kind,
+        EngineErrorKind::Damaged
+    );
+}
