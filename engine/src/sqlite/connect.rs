@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use serde::{Deserialize, Serialize};
+use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 
 use super::error_map::scrub;
@@ -200,6 +201,7 @@ impl DatabaseFile {
             return Err(replaced());
         }
         let log_stamp = self.log_stamp();
+        let schema = SeenSchema::read(&connection).map_err(scrub)?;
         let deadline = Arc::new(StatementDeadline::default());
         let watch = deadline.clone();
         connection
@@ -209,6 +211,7 @@ impl DatabaseFile {
             connection,
             deadline,
             files: OpenFiles { stamp, log_stamp },
+            schema,
         })
     }
 }
@@ -241,6 +244,54 @@ pub struct Opened {
     pub connection: Connection,
     pub deadline: Arc<StatementDeadline>,
     pub files: OpenFiles,
+    /// What the schema was when the connection read it.
+    schema: SeenSchema,
+}
+
+/// The schema table as one connection saw it. SQLite parses it again when the file's schema number changes, and that
+/// number can be set back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct SeenSchema {
+    /// Changes whenever another connection commits.
+    data_version: i64,
+    digest: Digest,
+}
+
+impl SeenSchema {
+    fn read(connection: &Connection) -> rusqlite::Result<Self> {
+        let data_version = data_version(connection)?;
+        let mut text = String::new();
+        let mut statement = connection.prepare_cached(
+            "SELECT quote(name), quote(tbl_name), rootpage, quote(sql) FROM main.sqlite_schema",
+        )?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (name, table, page, sql): (String, String, Option<i64>, String) =
+                (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+            text.push_str(&format!("{name} {table} {page:?} {sql}\n"));
+        }
+        let digest = Digest::of_typed("application/vnd.synapsor.sqlite-schema.v1", text.as_bytes());
+        Ok(Self { data_version, digest })
+    }
+}
+
+fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection
+        .prepare_cached("PRAGMA data_version")?
+        .query_row([], |row| row.get(0))
+}
+
+impl Opened {
+    /// Whether the connection still knows the schema as it is; a file that nobody changed costs one number.
+    fn has_current_schema(&mut self) -> Result<bool, EngineError> {
+        if data_version(&self.connection).map_err(scrub)? == self.schema.data_version {
+            return Ok(true);
+        }
+        let now = SeenSchema::read(&self.connection).map_err(scrub)?;
+        let is_current = now.digest == self.schema.digest;
+        self.schema = now;
+        Ok(is_current)
+    }
 }
 
 /// Which files a connection has open: database and write-ahead log by device and inode.
@@ -328,12 +379,20 @@ impl Readers {
     pub fn with<T>(&self, work: impl FnOnce(&Opened) -> Result<T, EngineError>) -> Result<T, EngineError> {
         let stamp = self.file.stamp()?;
         let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let opened = match kept.filter(|opened| opened.files.stamp == stamp) {
+        let kept = match kept.filter(|opened| opened.files.stamp == stamp) {
+            Some(mut opened) => opened.has_current_schema()?.then_some(opened),
+            None => None,
+        };
+        let mut opened = match kept {
             Some(opened) => opened,
             None => self.file.open_reader()?,
         };
         let result = work(&opened)?;
         opened.deadline.clear();
+        if !opened.has_current_schema()? {
+            let text = "the schema changed during the read";
+            return Err(EngineError::new(EngineErrorKind::Busy, text));
+        }
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < READERS_MAX {
             idle.push(opened);

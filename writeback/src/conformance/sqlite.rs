@@ -558,3 +558,32 @@ async fn damaged_file_has_a_cause_of_its_own() {
         EngineErrorKind::Damaged
     );
 }
+
+#[tokio::test]
+async fn schema_number_that_is_set_back_hides_no_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let owner = Connection::open(&path).unwrap();
+    owner
+        .execute_batch("CREATE TABLE t (id TEXT PRIMARY KEY, v TEXT); INSERT INTO t VALUES ('a', 'first');")
+        .unwrap();
+    let engine = open(&format!("sqlite://{}", path.display()), Access::Read, None);
+    let plan = RowPlan {
+        schema: "main".to_owned(),
+        table: "t".to_owned(),
+        primary_key: ColumnValue::new("id", Value::text("a")),
+        tenant: None,
+        columns: vec!["v".to_owned()],
+    };
+    let value = async || engine.read(&plan).await.unwrap().rows[0][0].value.clone();
+    assert_eq!(value().await, Value::text("first"));
+    let number: i64 = owner
+        .query_row("PRAGMA schema_version", [], |row| row.get(0))
+        .unwrap();
+    let change = format!(
+        "ALTER TABLE t RENAME TO old; CREATE TABLE t (id TEXT PRIMARY KEY, v TEXT);
+         INSERT INTO t VALUES ('a', 'second'); PRAGMA schema_version = {number};"
+    );
+    owner.execute_batch(&change).unwrap();
+    assert_eq!(value().await, Value::text("second"));
+}

@@ -85,6 +85,7 @@ pub(super) fn open(
         mut connection,
         deadline,
         mut files,
+        ..
     } = file.open_writer()?;
     let changes = Arc::new(Mutex::new(ChangeCounter::default()));
     let seen = changes.clone();
