@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use synapsor_chassis::grpc_server::{AccessTable, GrpcServer, ServerLimits};
-use synapsor_chassis::identity::Role;
+use synapsor_chassis::identity::{PeerIdentity, Role};
 use synapsor_chassis::random;
 use synapsor_domain::event::EventKind;
 use synapsor_domain::ids::ProposalId;
@@ -49,9 +49,13 @@ pub struct GenerousLedger {
 
 #[derive(Debug)]
 struct Heard {
+    /// Ids of the jobs' proposals, in the order of the jobs.
+    proposals: Vec<String>,
     said: Mutex<BTreeMap<String, Vec<Said>>>,
     /// Signed bytes of every report that was counted.
     counted: Mutex<HashSet<Vec<u8>>>,
+    /// Jobs that were answered, by writer: proposal and fence.
+    answered: Mutex<HashSet<(String, String, u64)>>,
     count: watch::Sender<usize>,
 }
 
@@ -60,6 +64,24 @@ impl Heard {
     fn is_new(&self, report: &DsseEnvelope) -> bool {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         counted.insert(report.payload.clone())
+    }
+
+    fn has_answered(&self, writer: &str, proposal: String, fence: u64) -> bool {
+        let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        answered.contains(&(writer.to_owned(), proposal, fence))
+    }
+
+    /// False if the writer answered the job before.
+    fn is_first_answer(&self, report: &AttemptReport) -> bool {
+        let job = (
+            report.writer.clone(),
+            report.proposal_id.to_string(),
+            report.fence,
+        );
+        self.answered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(job)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Vec<Said>>> {
@@ -83,15 +105,15 @@ impl GenerousLedger {
         let server = GrpcServer::bind("127.0.0.1:0".parse()?, &tls, access, limits).await?;
         let address = server.local_addr().to_string();
         let heard = Arc::new(Heard {
+            proposals: papers.iter().map(|(id, _)| id.to_string()).collect(),
             said: Mutex::default(),
             counted: Mutex::default(),
+            answered: Mutex::default(),
             count: watch::Sender::new(0),
         });
         let service = Service {
             jobs: Arc::new(jobs(deployment, papers)),
             times,
-            streams: Mutex::default(),
-            writers,
             heard: Arc::clone(&heard),
         };
         let stop = CancellationToken::new();
@@ -161,34 +183,28 @@ fn jobs(deployment: &Deployment, papers: &[(ProposalId, Papers)]) -> Vec<wire::J
 struct Service {
     jobs: Arc<Vec<wire::Job>>,
     times: usize,
-    /// Streams opened so far; each belongs to a writer of its own.
-    streams: Mutex<usize>,
-    writers: usize,
     heard: Arc<Heard>,
 }
 
 type Jobs =
     std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<wire::LeaseJobsResponse, Status>> + Send>>;
 
-/// All jobs so many times. The first time all writers get them in the same order, so that they meet; later ones are
-/// in an order of each writer's own.
-async fn hand_out(jobs: Arc<Vec<wire::Job>>, times: usize, seed: u64, queue: mpsc::Sender<wire::Job>) {
+/// The jobs of one writer, each so many times, in the order in which it gets them. The first time all writers get them
+/// in the same order, so that they compete; later ones are in an order of each writer's own.
+fn sequence(jobs: &[wire::Job], times: usize, writer: &str) -> Vec<(usize, u64)> {
+    let seed = writer
+        .bytes()
+        .fold(0, |seed: u64, byte| seed.wrapping_mul(31) ^ u64::from(byte));
     let mut dice = Dice::new(seed);
     let mut order: Vec<usize> = (0..jobs.len()).collect();
+    let mut sequence = Vec::with_capacity(times * jobs.len());
     for time in 0..times {
         for place in (1..order.len()).rev().filter(|_| time > 0) {
             order.swap(place, dice.below(place + 1));
         }
-        for index in &order {
-            let mut job = jobs[*index].clone();
-            job.fence = time as u64 + 1;
-            if queue.send(job).await.is_err() {
-                return;
-            }
-        }
+        sequence.extend(order.iter().map(|index| (*index, time as u64 + 1)));
     }
-    // The stream stays open, as that of a ledger without work does.
-    queue.closed().await;
+    sequence
 }
 
 fn applied() -> Response<wire::FinishAttemptResponse> {
@@ -202,17 +218,31 @@ fn applied() -> Response<wire::FinishAttemptResponse> {
 impl WritebackService for Service {
     type LeaseJobsStream = Jobs;
 
-    async fn lease_jobs(&self, _: Request<wire::LeaseJobsRequest>) -> Result<Response<Jobs>, Status> {
-        let stream = {
-            let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-            *streams += 1;
-            *streams
-        };
-        if stream > self.writers {
-            return Err(Status::unavailable("every writer has had its jobs"));
-        }
-        let (queue, jobs) = mpsc::channel(1);
-        tokio::spawn(hand_out(Arc::clone(&self.jobs), self.times, stream as u64, queue));
+    async fn lease_jobs(&self, request: Request<wire::LeaseJobsRequest>) -> Result<Response<Jobs>, Status> {
+        let peer = request.extensions().get::<PeerIdentity>();
+        let writer = peer
+            .and_then(PeerIdentity::instance)
+            .ok_or_else(|| Status::unauthenticated("no writer"))?
+            .to_owned();
+        let (queue, receiver) = mpsc::channel(1);
+        let (jobs, times, heard) = (Arc::clone(&self.jobs), self.times, Arc::clone(&self.heard));
+        tokio::spawn(async move {
+            // A stream can break under load: on the next one come the jobs that this writer has not answered.
+            for (index, fence) in sequence(&jobs, times, &writer) {
+                let mut job = jobs[index].clone();
+                let proposal = heard.proposals[index].clone();
+                if heard.has_answered(&writer, proposal, fence) {
+                    continue;
+                }
+                job.fence = fence;
+                if queue.send(job).await.is_err() {
+                    return;
+                }
+            }
+            // The stream stays open, as that of a ledger without work does.
+            queue.closed().await;
+        });
+        let jobs = receiver;
         let jobs = ReceiverStream::new(jobs).map(|job| {
             Ok(wire::LeaseJobsResponse {
                 job: Some(job),
@@ -264,7 +294,7 @@ impl WritebackService for Service {
             .transpose()
             .map_err(refused)?;
         // A reconciler tells of receipts without a lease; only an attempt answers a job.
-        let answers_a_job = !request.lease_token.is_empty();
+        let answers_a_job = !request.lease_token.is_empty() && self.heard.is_first_answer(&report);
         let said = Said {
             report,
             receipt: receipt.map(|r| String::from_utf8_lossy(&r.payload).into_owned()),
