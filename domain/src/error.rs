@@ -1,12 +1,12 @@
-//! A refusal is a value: a stable code, a text that may cross every boundary, and a detail that may not.
+//! Errors as values: a stable code, a public message that may cross every boundary, and a private detail.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// Why something was not done.
+/// Reports why an operation was refused or failed.
 ///
-/// `code` is stable and UPPER_SNAKE or `refused:<reason>`; `public` names the place and the fix and holds no
-/// secret and no driver text; `detail` stays in the process that made it (its log).
+/// `code` is stable: UPPER_SNAKE or `refused:<reason>`. `public` names the object and the fix; it never holds a
+/// secret or driver text. `detail` stays in the process that created it (its log).
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicError {
     pub code: Cow<'static, str>,
@@ -23,7 +23,7 @@ impl PublicError {
         }
     }
 
-    /// A refusal whose code came from another process, already checked to be a code.
+    /// Creates an error whose code came from another process and was already validated as a code.
     pub fn from_peer(code: String, public: String) -> Self {
         Self {
             code: Cow::Owned(code),
@@ -47,7 +47,7 @@ impl fmt::Display for PublicError {
 
 impl fmt::Debug for PublicError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The detail may hold driver text; it is logged on purpose only, never by a stray `{:?}`.
+        // The detail may hold driver text; it is logged only on purpose, never by a stray `{:?}`.
         f.debug_struct("Refusal")
             .field("code", &self.code)
             .field("public", &self.public)

@@ -1,4 +1,4 @@
-//! What a scoped read saw, attested by the reader's signature, and the audit record of every call.
+//! Signed evidence of scoped reads, and the audit record of every call.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use crate::proposal::{Requester, RowTarget, SourceRef};
 use crate::timestamp::Timestamp;
 use crate::value::ColumnValue;
 
-/// One row as one read saw it. Signed by the reader (`Kind::Evidence`).
+/// Row returned by one read. Signed by the reader (`Kind::Evidence`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evidence {
@@ -28,13 +28,13 @@ pub struct Evidence {
     pub v: u32,
 }
 
-/// The trace of one call, whatever became of it. Holds no argument values except the key that was looked up.
+/// Record of one call, whatever its result. Holds no argument values except the lookup key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuditRecord {
     pub arguments_digest: Digest,
     pub at: Timestamp,
-    /// As the caller named it, cut to 128 characters; perhaps no capability at all.
+    /// Name as the caller sent it, cut to 128 characters; possibly not a capability.
     pub capability: String,
     pub client: String,
     pub columns: Vec<String>,
@@ -44,7 +44,7 @@ pub struct AuditRecord {
     pub principal: Option<String>,
     pub proposal_id: Option<ProposalId>,
     pub query_fingerprint: Option<Digest>,
-    /// `row` when a row was returned, else the internal code of the refusal.
+    /// `row` when a row was returned, otherwise the internal code of the refusal.
     pub result: String,
     pub row_count: u32,
     pub source_id: Option<String>,
@@ -64,8 +64,8 @@ struct Query<'a> {
     tenant_key: Option<&'a str>,
 }
 
-/// The digest of a scoped read: source, table, columns and tenant binding, but no key and no tenant; the same
-/// for every row.
+/// Computes the digest of a scoped read: source, table, columns and tenant binding, but no key and no tenant
+/// value. The digest is the same for every row.
 pub fn query_fingerprint(source_id: &str, target: &RowTarget, columns: &[&str]) -> Digest {
     let query = Query {
         source: source_id,

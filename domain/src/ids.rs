@@ -1,4 +1,4 @@
-//! Names of records: a fixed prefix and twenty random hex digits.
+//! Record ids: a fixed prefix and twenty random hex digits.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -6,15 +6,15 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Random bytes behind an id.
+/// Number of random bytes in an id.
 pub const ID_BYTES: usize = 10;
 
-/// What an id names; gives its prefix.
+/// Kind of record that an id names; defines its prefix.
 pub trait IdKind {
     const PREFIX: &'static str;
 }
 
-/// An id of one kind of record.
+/// Id of one kind of record.
 pub struct Id<N> {
     text: String,
     named: PhantomData<fn() -> N>,
@@ -42,10 +42,10 @@ impl IdKind for AuditName {
 
 pub type ProposalId = Id<ProposalName>;
 pub type EvidenceId = Id<EvidenceName>;
-/// Also the correlation id of a call that failed.
+/// Also the correlation id of a failed call.
 pub type AuditId = Id<AuditName>;
 
-/// Text that is not an id of the expected kind.
+/// String that is not an id of the expected kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not an id: expected `{0}` and 20 lower-case hex digits")]
 pub struct InvalidId(pub &'static str);

@@ -1,5 +1,5 @@
-//! JSON as people and models write it: keys in their order, numbers as their text, duplicate keys refused.
-//! Our own signed bytes are not read here; they have the stricter canonical form.
+//! Strict JSON reader for files and requests: keeps key order and the text of numbers, rejects duplicate keys.
+//! Signed bytes are not read here; they have the stricter canonical form.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// One JSON value. Numbers keep the text in which they were written.
+/// JSON value. Numbers keep their original text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JsonNode {
     Null,
@@ -19,20 +19,20 @@ pub enum JsonNode {
 }
 
 impl JsonNode {
-    /// The English name of the value's type, for messages.
+    /// Returns the English name of the value's type, for messages.
     pub fn type_name(&self) -> &'static str {
         match self {
             JsonNode::Null => "null",
             JsonNode::Bool(_) => "a boolean",
             JsonNode::Number(_) => "a number",
-            JsonNode::Text(_) => "a text",
+            JsonNode::Text(_) => "a string",
             JsonNode::List(_) => "a list",
             JsonNode::Map(_) => "an object",
         }
     }
 }
 
-/// Why a text is not acceptable JSON, and where. Lines and columns count from 1.
+/// Error for unacceptable JSON, with its position. Lines and columns count from 1.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason} at line {line} column {column}")]
 pub struct JsonError {
@@ -41,17 +41,16 @@ pub struct JsonError {
     pub reason: String,
 }
 
-/// Reads one JSON document of at most `depth_max` nested lists and objects.
+/// Reads one JSON document with at most `depth_max` nested lists and objects.
 ///
-/// # Errors
-/// On text that is not UTF-8, on a syntax error, on a key that stands twice in one object, on deeper nesting.
+/// # Errors Invalid UTF-8, a syntax error, a duplicate key in an object, or nesting that is too deep.
 pub fn read(bytes: &[u8], depth_max: usize) -> Result<JsonNode, JsonError> {
     let whole = std::str::from_utf8(bytes).map_err(|error| {
         let (line, column) = position(bytes, error.valid_up_to());
         JsonError {
             line,
             column,
-            reason: "the text is not UTF-8".to_owned(),
+            reason: "invalid UTF-8".to_owned(),
         }
     })?;
     let document = Document { whole };
@@ -67,7 +66,7 @@ impl Document<'_> {
     fn node(&self, raw: &str, depth_left: usize) -> Result<JsonNode, JsonError> {
         let first = raw.as_bytes().first().copied().unwrap_or(b' ');
         match first {
-            b'{' | b'[' if depth_left == 0 => Err(self.at(raw, "the nesting is too deep".to_owned())),
+            b'{' | b'[' if depth_left == 0 => Err(self.at(raw, "nesting is too deep".to_owned())),
             b'{' => {
                 let Entries(entries) = self.part(raw)?;
                 let mut seen = std::collections::HashSet::with_capacity(entries.len());
@@ -75,7 +74,7 @@ impl Document<'_> {
                 for (key, value) in &entries {
                     if !seen.insert(key.as_str()) {
                         return Err(
-                            self.at(value.get(), format!("the key {key:?} stands twice in one object"))
+                            self.at(value.get(), format!("duplicate key {key:?}"))
                         );
                     }
                     map.push((key.clone(), self.node(value.get(), depth_left - 1)?));
@@ -98,7 +97,7 @@ impl Document<'_> {
         serde_json::from_str(raw).map_err(|error| self.syntax(raw, &error))
     }
 
-    /// A syntax error inside `raw`, placed in the whole document.
+    /// Converts a syntax error inside `raw` to a position in the whole document.
     fn syntax(&self, raw: &str, error: &serde_json::Error) -> JsonError {
         let text = error.to_string();
         let reason = text
@@ -125,7 +124,7 @@ impl Document<'_> {
         JsonError { line, column, reason }
     }
 
-    /// Every part borrows from the document, so the distance of the addresses is its offset.
+    /// Every part borrows from the document, so the distance between the addresses is its offset.
     fn place(&self, raw: &str) -> (usize, usize) {
         let offset = (raw.as_ptr() as usize).saturating_sub(self.whole.as_ptr() as usize);
         position(self.whole.as_bytes(), offset)
@@ -139,7 +138,7 @@ fn position(bytes: &[u8], offset: usize) -> (usize, usize) {
     (line, column)
 }
 
-/// The members of one object in order, duplicates included, with unread values.
+/// Members of one object in order, duplicates included, values not yet parsed.
 struct Entries<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Entries<'de> {
@@ -169,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn duplicate_keys_are_refused_with_their_place() {
+    fn rejects_duplicate_keys_with_position() {
         let error = read(b"{\n  \"a\": {\"b\": 1,\n    \"b\": 2}}", 8).unwrap_err();
         assert_eq!((error.line, error.column), (3, 10));
         assert!(error.reason.contains("\"b\""), "{}", error.reason);
@@ -181,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_keep_their_text() {
+    fn json_numbers_keep_their_text() {
         let node = read(br#"{"n": 1e400, "m": -0.10}"#, 8).unwrap();
         let expected = vec![
             ("n".to_owned(), JsonNode::Number("1e400".to_owned())),
@@ -191,13 +190,13 @@ mod tests {
     }
 
     #[test]
-    fn the_private_number_key_of_the_parser_is_an_ordinary_key() {
+    fn private_number_key_of_parser_is_ordinary_key() {
         let node = read(br#"{"$serde_json::private::Number": "7"}"#, 8).unwrap();
         assert!(matches!(node, JsonNode::Map(entries) if entries.len() == 1));
     }
 
     #[test]
-    fn syntax_errors_and_deep_nesting_have_a_place() {
+    fn syntax_errors_and_deep_nesting_have_a_position() {
         let error = read(b"{\n  \"a\": 1,\n}", 8).unwrap_err();
         assert_eq!(error.line, 3, "{error}");
         let error = read(b"{\"a\":\n [\"\\ud800\"]}", 8).unwrap_err();

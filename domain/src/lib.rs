@@ -1,10 +1,9 @@
-//! The pure middle: what the words mean and what is allowed.
+//! Domain types and rules without I/O.
 //!
-//! Modules stand in the order in which a change travels: the contract says what may be asked, the context
-//! says for whom, a tool call becomes a read, a read becomes evidence and a proposal, people decide, the
-//! writer authorizes and applies, the log remembers, replay tells.
-//! Nothing here reads a clock, a file, the environment or the network; `now` and random bytes come in as
-//! arguments.
+//! Modules follow the path of a change. The contract lists the allowed calls, and the context supplies tenant
+//! and principal. A tool call becomes a read; the read yields evidence and a proposal. Operators decide, the
+//! writer authorizes and applies, the log records, and replay reports. This crate never reads a clock, a file,
+//! the environment or the network; `now` and random bytes are arguments.
 
 pub mod canonical;
 pub mod digest;

@@ -1,50 +1,49 @@
-//! Every ceiling of the product, with its unit last in the name. Ceilings that matter to one file only
-//! stand beside their use.
+//! Limits of the product, with the unit last in the name. Limits of a single file are declared in that file.
 
-/// Bytes of one signed object in canonical form.
+/// Maximum size of a signed object in canonical form, in bytes.
 pub const CANONICAL_BYTES_MAX: usize = 256 * 1024;
-/// Bytes of a signed object in its envelope (base64 plus signatures).
+/// Maximum size of a signed object in its envelope (base64 plus signatures), in bytes.
 pub const ENVELOPE_BYTES_MAX: usize = 512 * 1024;
-/// Levels of nesting in a signed object.
+/// Maximum nesting depth of a signed object.
 pub const CANONICAL_DEPTH_MAX: usize = 16;
-/// The largest integer that every JSON reader keeps exactly.
+/// Largest integer that every JSON parser represents exactly.
 pub const INTEGER_MAX: u64 = (1 << 53) - 1;
 
-/// Bytes of one gRPC message.
+/// Maximum size of a gRPC message, in bytes.
 pub const GRPC_MESSAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
-/// Bytes of one MCP request.
+/// Maximum size of an MCP request, in bytes.
 pub const MCP_BODY_BYTES_MAX: usize = 1024 * 1024;
-/// Bytes of the arguments of one tool call.
+/// Maximum size of the arguments of a tool call, in bytes.
 pub const ARGUMENTS_BYTES_MAX: usize = 64 * 1024;
-/// Bytes of a configuration or trust file.
+/// Maximum size of a configuration or trust file, in bytes.
 pub const FILE_BYTES_MAX: usize = 1024 * 1024;
 
-/// Bytes of one column value, as text.
+/// Maximum size of a column value as text, in bytes.
 pub const VALUE_BYTES_MAX: usize = 64 * 1024;
-/// Bytes of one row, as text.
+/// Maximum size of a row as text, in bytes.
 pub const ROW_BYTES_MAX: usize = 192 * 1024;
 
-/// Signatures on one envelope.
+/// Maximum number of signatures on one envelope.
 pub const SIGNATURES_MAX: usize = 8;
-/// Decisions that one job may carry.
+/// Maximum number of decisions in one job.
 pub const DECISIONS_MAX: usize = 32;
-/// Receipts that one receipt order or finding names.
+/// Maximum number of receipts that one receipt order or finding names.
 pub const RECEIPT_REFS_MAX: usize = 1_000;
-/// Characters of a reason that a person gives.
+/// Maximum length of an operator's reason, in characters.
 pub const REASON_CHARS_MAX: usize = 1_000;
-/// Proposals that one tenant and principal may have open at once, unless the trust file says otherwise.
+/// Maximum number of open proposals of one tenant and principal; the trust file may set another.
 pub const OPEN_PROPOSALS_MAX: usize = 50;
 
-/// Seconds by which clocks of two machines may differ.
+/// Maximum difference between the clocks of two machines, in seconds.
 pub const CLOCK_SKEW_SECONDS: i64 = 60;
-/// Seconds by which the writer's clock and the database's clock may differ.
+/// Maximum difference between the writer's clock and the database's clock, in seconds.
 pub const DATABASE_SKEW_SECONDS: i64 = 120;
 
-/// Days after which an undecided proposal expires.
+/// Lifetime of an undecided proposal, in days.
 pub const PROPOSAL_LIFETIME_DAYS: i64 = 7;
-/// Minutes that an approval lasts in `dev`, unless the trust file or the signer says less.
+/// Lifetime of an approval in `dev`, in minutes, unless the trust file or the signer sets less.
 pub const DECISION_MINUTES_DEV: i64 = 24 * 60;
-/// Minutes that an approval lasts outside `dev`.
+/// Lifetime of an approval outside `dev`, in minutes.
 pub const DECISION_MINUTES: i64 = 60;
-/// Minutes that an apply order lasts.
+/// Lifetime of an apply order, in minutes.
 pub const ORDER_MINUTES: i64 = 15;

@@ -1,4 +1,4 @@
-//! What the log remembers: the kinds of events and the envelope that becomes a leaf.
+//! Event kinds of the transparency log and the envelope that becomes a leaf.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,11 +9,11 @@ use crate::digest::Digest;
 use crate::ids::ProposalId;
 use crate::timestamp::Timestamp;
 
-/// The leaf of the log, in canonical form. The body stands apart and is committed by `body_digest`.
+/// Leaf of the log, in canonical form. The body is stored separately and committed by `body_digest`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventRecord {
-    /// The certificate identity that sent it, or the person who signed it.
+    /// Certificate identity of the sender, or the operator who signed.
     pub actor: String,
     pub at: Timestamp,
     /// Salted commitment to the body.
@@ -22,12 +22,12 @@ pub struct EventRecord {
     pub proposal_id: Option<ProposalId>,
     /// Position in the log, from 0.
     pub seq: u64,
-    /// A hint for finding the call in traces; vouched for by nobody.
+    /// Hint for finding the call in traces; not verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
 }
 
-/// What an event says happened; the comment names the body.
+/// Kind of an event; each comment names the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
@@ -37,22 +37,22 @@ pub enum EventKind {
     EvidenceRecorded,
     /// Audit record of a call that returned a row.
     QueryAudited,
-    /// Audit record of a call that was refused.
+    /// Audit record of a refused call.
     CallRefused,
     /// Envelope of the proposal, signed by a reader.
     ProposalCreated,
-    /// Ids of fresh evidence and audit for a proposal that was open already.
+    /// Ids of new evidence and audit for a proposal that was already open.
     ProposalRepeated,
     /// Envelope of an approving decision, signed by an operator.
     ProposalApproved,
-    /// Envelope of a denying decision, signed by an operator.
+    /// Envelope of a rejecting decision, signed by an operator.
     ProposalRejected,
-    /// What was presented as a decision or order, and why it was refused.
+    /// The presented decision or order, and the reason for its refusal.
     DecisionRefused,
     /// Envelope of the apply order, signed by an operator.
     ApplyRequested,
     ProposalExpired,
-    /// Envelope of the context ticket under which its agent took it back, signed by a reader.
+    /// Envelope of the context ticket under which the agent withdrew the proposal, signed by a reader.
     ProposalWithdrawn,
     /// Proposal, fence and attempt that a writer announced.
     WritebackStarted,
@@ -60,15 +60,15 @@ pub enum EventKind {
     WritebackReleased,
     /// Envelope of the attempt report, signed by the writer.
     WritebackInDoubt,
-    /// Envelopes of attempt report and receipt, signed by the writer; so are the next three.
+    /// Envelopes of attempt report and receipt, signed by the writer; the next three kinds have the same body.
     WritebackApplied,
     WritebackConflict,
     WritebackFailed,
     WritebackCanceled,
     /// Two different receipts for one proposal, or one that does not verify.
     ReceiptAlarm,
-    /// Envelope of a rejecting decision that came after a writer had started, signed by an operator: it reaches the
-    /// writers, and the proposal ends by their receipt.
+    /// Envelope of a rejecting decision that arrived after a writer had started, signed by an operator. The
+    /// ledger forwards it to the writers; the proposal ends with their receipt.
     RejectionRecorded,
     /// Envelope of a freeze of the whole deployment, signed by an operator.
     WritebackFrozen,
@@ -76,9 +76,10 @@ pub enum EventKind {
     FreezeLifted,
     /// Envelope of a writer's confirmation of a freeze or lift, signed by the writer.
     SwitchConfirmed,
-    /// Envelope of a finding, signed by the writer: a source misses receipts that the ledger holds.
+    /// Envelope of a finding, signed by the writer: a source lacks receipts that the ledger holds.
     EffectLost,
-    /// Envelope of a finding, signed by the writer: a source holds receipts by which the ledger refused to settle.
+    /// Envelope of a finding, signed by the writer: a source holds receipts that the ledger refused to settle
+    /// with.
     OrphanReceipt,
     /// Envelope of a finding, signed by the writer: a COMMIT left another version of the row than the one checked.
     RowChangedInCommit,
@@ -158,9 +159,9 @@ impl fmt::Display for EventKind {
     }
 }
 
-/// Text that names no kind of event.
+/// String that is not an event kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no such kind of event")]
+#[error("unknown event kind")]
 pub struct UnknownEventKind;
 
 impl FromStr for EventKind {
@@ -206,7 +207,7 @@ pub struct RepeatBody {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RefusedDecisionBody {
-    /// Digest of what was presented, whatever it was.
+    /// Digest of the presented object, whether valid or not.
     pub presented_digest: Digest,
     pub code: String,
     pub reason: String,

@@ -1,8 +1,8 @@
-//! Code of the table's owner that the database runs when the protocol writes one row: triggers, rules, policies,
-//! checks, computed columns and the like. It is refused unless an engine recognizes one closed, harmless form, or
-//! the contract acknowledges exactly this definition in `side_effects_ack`.
+//! Code of the table owner that the database runs when the protocol writes one row: triggers, rules, policies,
+//! checks, computed columns and the like. It is refused unless an engine recognizes one closed, harmless form,
+//! or the contract acknowledges exactly this definition in `side_effects_ack`.
 //!
-//! Not part of a table's fingerprint: the stored fingerprints of 0.1.x tables stay what they are.
+//! Not part of a table's schema fingerprint: the stored fingerprints of 0.1.x tables stay unchanged.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,10 +14,10 @@ use crate::contract::SideEffectAck;
 use crate::digest::Digest;
 use crate::error::PublicError;
 
-/// The type under which definitions are digested.
+/// Payload type under which definitions are digested.
 const PAYLOAD_TYPE: &str = "application/vnd.synapsor.foreign-code.v1+json";
 
-/// Where foreign code is attached.
+/// Attachment point of foreign code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ForeignCodeKind {
     Trigger,
@@ -32,13 +32,13 @@ pub enum ForeignCodeKind {
     IndexExpression,
     Default,
     ForeignKeyAction,
-    /// A data type whose input, output or comparison is not the server's own.
+    /// A data type whose input, output or comparison is not built into the server.
     DataType,
     Collation,
 }
 
 impl ForeignCodeKind {
-    /// The kind in words, for example `check constraint`.
+    /// Returns the kind in words, for example `check constraint`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Trigger => "trigger",
@@ -63,14 +63,14 @@ impl fmt::Display for ForeignCodeKind {
     }
 }
 
-/// What may be done about a piece of foreign code.
+/// How a piece of foreign code can be admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CodeForm {
     /// Has the one closed form that the engine proves harmless; admitted without an acknowledgement.
     Closed,
     /// Admitted when the contract acknowledges it.
     Acknowledgeable,
-    /// Never admitted; the reason completes the sentence "it cannot be acknowledged because it ...".
+    /// Never admitted; the reason completes the sentence "cannot be acknowledged because it ...".
     Never(&'static str),
 }
 
@@ -81,14 +81,14 @@ pub struct ForeignCode {
     pub name: String,
     /// Covers kind, name and the whole definition with everything that changes its meaning.
     pub digest: Digest,
-    /// Functions that it calls directly, as the engine names them; sorted, each once.
+    /// Functions that it calls directly, as the engine names them; sorted, without duplicates.
     pub functions: Vec<String>,
     pub form: CodeForm,
 }
 
 impl ForeignCode {
-    /// A piece of code with its digest. `definition` names each part that decides what runs: the text of the
-    /// definition, the bodies of functions, their owners, settings, the saved SQL mode.
+    /// Creates a piece of code with its digest. `definition` names each part that decides what runs: the text of
+    /// the definition, function bodies, their owners, settings, the saved SQL mode.
     pub fn new(
         kind: ForeignCodeKind,
         name: impl Into<String>,
@@ -115,13 +115,13 @@ impl ForeignCode {
         }
     }
 
-    /// Whether the entry acknowledges exactly this definition.
+    /// Returns whether the entry acknowledges exactly this definition.
     pub fn is_acknowledged_by(&self, ack: &SideEffectAck) -> bool {
         ack.name == self.name && ack.digest == self.digest && ack.functions == self.functions
     }
 
-    /// The entry of `side_effects_ack` that acknowledges this definition, as indented JSON; the tables that it may
-    /// write are for the owner to add.
+    /// Returns the `side_effects_ack` entry that acknowledges this definition, as indented JSON. The owner adds
+    /// the tables that it may write.
     pub fn ack_entry(&self) -> String {
         let entry = SideEffectAck {
             name: self.name.clone(),
@@ -140,8 +140,8 @@ struct Digested<'a> {
     definition: &'a BTreeMap<&'a str, String>,
 }
 
-/// Why code of a table and acknowledgements of a contract do not fit each other; each with one sentence that names
-/// the kind, the name and the fix.
+/// Mismatch between the code of a table and the acknowledgements of a contract. Each holds one sentence that
+/// names the kind, the name and the fix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unacknowledged {
     /// The contract has no entry for the code, or one for another definition.
@@ -153,7 +153,7 @@ pub enum Unacknowledged {
 }
 
 impl Unacknowledged {
-    /// The code for the reader and for findings.
+    /// Returns the code for the reader and for findings.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Missing(_) => "SIDE_EFFECT_NOT_ACKNOWLEDGED",
@@ -162,7 +162,7 @@ impl Unacknowledged {
         }
     }
 
-    /// The code for an attempt of the writer.
+    /// Returns the code for a writer attempt.
     pub const fn attempt_code(&self) -> &'static str {
         match self {
             Self::Missing(_) => "refused:side_effect_not_acknowledged",
@@ -184,7 +184,7 @@ impl From<Unacknowledged> for PublicError {
     }
 }
 
-/// What acknowledged code may do to other rows: the limits that the writer enforces inside its transaction.
+/// Limits on what acknowledged code may do to other rows; the writer enforces them inside its transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Acknowledged {
     code: Vec<ForeignCode>,
@@ -193,8 +193,7 @@ pub struct Acknowledged {
 }
 
 impl Acknowledged {
-    /// Matches the code of a table with the entries of a contract.
-    /// The first of [`problems`] is the error.
+    /// Matches the code of a table with the entries of a contract. The error is the first of [`problems`].
     pub fn judge(code: &[ForeignCode], entries: &[SideEffectAck]) -> Result<Self, Unacknowledged> {
         if let Some((_, problem)) = problems(code, entries).into_iter().next() {
             return Err(problem);
@@ -210,33 +209,34 @@ impl Acknowledged {
         })
     }
 
-    /// Whether no code outside the closed form runs: nothing besides the one row may change.
+    /// Returns whether no code outside the closed form runs: only the target row may change.
     pub const fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// The code that was judged, closed forms included; what the transaction finds must be equal to it.
+    /// Returns the checked code, closed forms included; the code found in the transaction must equal it.
     pub fn code(&self) -> &[ForeignCode] {
         &self.code
     }
 
-    /// Tables, each as `schema.table`, with the number of rows that may be written there besides the target row.
+    /// Returns tables, each as `schema.table`, with the number of rows that may be written there besides the
+    /// target row.
     pub fn writes(&self) -> impl Iterator<Item = (&str, u32)> {
         self.rows.iter().map(|(table, rows)| (table.as_str(), *rows))
     }
 
-    /// Rows that may be written in one table besides the target row.
+    /// Returns the number of rows that may be written in one table besides the target row.
     pub fn rows(&self, schema: &str, table: &str) -> u32 {
         let name = format!("{schema}.{table}");
         self.rows.get(&name).copied().unwrap_or_default()
     }
 
-    /// Rows that may be written in all tables together besides the target row.
+    /// Returns the number of rows that may be written in all tables together besides the target row.
     pub fn rows_total(&self) -> u64 {
         self.rows.values().map(|rows| u64::from(*rows)).sum()
     }
 
-    /// One line for each entry, for the approver.
+    /// Returns one line per entry, for the approver.
     pub fn side_effects(&self) -> Vec<String> {
         let line = |entry: &SideEffectAck| {
             let kind = self.code.iter().find(|one| one.is_acknowledged_by(entry));
@@ -256,7 +256,7 @@ impl Acknowledged {
     }
 }
 
-/// Everything about which the code of a table and the entries of a contract differ, with the code that it is about.
+/// Returns every mismatch between the code of a table and the entries of a contract, with the code concerned.
 pub fn problems<'a>(
     code: &'a [ForeignCode],
     entries: &[SideEffectAck],

@@ -1,9 +1,9 @@
-//! Code is admitted in its closed form or by an entry that equals it in everything.
+//! Tests: code is admitted in its closed form, or by an entry that matches it exactly.
 
 use super::*;
 use crate::contract::SideEffectWrite;
 
-/// One piece of code or one entry, as the list that the judgement takes.
+/// Wraps one piece of code or one entry as a slice.
 fn one<T>(item: &T) -> &[T] {
     std::slice::from_ref(item)
 }
@@ -32,7 +32,7 @@ fn refusal(code: &[ForeignCode], entries: &[SideEffectAck]) -> &'static str {
 }
 
 #[test]
-fn closed_form_needs_no_entry_and_takes_none() {
+fn closed_form_needs_no_entry_and_rejects_one() {
     let closed = code("touch", "x", CodeForm::Closed);
     let admitted = Acknowledged::judge(one(&closed), &[]).unwrap();
     assert!(admitted.is_empty() && admitted.side_effects().is_empty());
@@ -44,7 +44,7 @@ fn closed_form_needs_no_entry_and_takes_none() {
 }
 
 #[test]
-fn entry_that_differs_in_anything_admits_nothing() {
+fn rejects_entry_that_differs_in_any_part() {
     let audit = code("audit", "insert", CodeForm::Acknowledgeable);
     let good = entry(&audit, &[]);
     assert!(Acknowledged::judge(one(&audit), one(&good)).is_ok());
@@ -65,7 +65,7 @@ fn entry_that_differs_in_anything_admits_nothing() {
 }
 
 #[test]
-fn code_that_can_never_be_acknowledged_is_refused_by_name() {
+fn rejects_unacknowledgeable_code_by_name() {
     let deferred = code("late", "x", CodeForm::Never("runs inside COMMIT"));
     let refused = Acknowledged::judge(one(&deferred), &[entry(&deferred, &[])]).unwrap_err();
     assert_eq!(refused.code(), "SIDE_EFFECT_NOT_ACKNOWLEDGEABLE");
@@ -73,7 +73,7 @@ fn code_that_can_never_be_acknowledged_is_refused_by_name() {
 }
 
 #[test]
-fn limits_add_up_over_the_entries() {
+fn limits_of_all_entries_are_added() {
     let (a, b) = (
         code("a", "x", CodeForm::Acknowledgeable),
         code("b", "y", CodeForm::Acknowledgeable),

@@ -1,6 +1,6 @@
-//! Declared types, as far as an argument of a tool needs to know them.
+//! Classifies declared column types, as far as a tool argument needs.
 
-/// What a model says about a column's value.
+/// Argument type of a column's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ColumnKind {
     Text,
@@ -67,7 +67,7 @@ pub(super) fn of(declared: &str) -> Option<ColumnKind> {
     }
 }
 
-/// The name without length, sign and the like; an array keeps its brackets and is no scalar.
+/// Returns the type name without length, sign and the like. An array keeps its brackets and is not a scalar.
 pub(super) fn bare(declared: &str) -> String {
     let lower = declared.to_ascii_lowercase();
     let (head, tail) = lower.split_once('(').unwrap_or((&lower, ""));

@@ -1,5 +1,5 @@
-//! What a person is shown of a database before a contract exists: its tables as facts, and what they suggest.
-//! A suggestion is never authority: whoever writes the contract decides. Metadata only, never a row.
+//! Inspection of a database before a contract exists: its tables as facts, and suggestions derived from them. A
+//! suggestion has no authority: the contract's author decides. Metadata only, never a row.
 
 mod kind;
 mod suggest;
@@ -13,25 +13,25 @@ pub use suggest::{ColumnSuggestions, TableSuggestions, of_column, of_table};
 
 use crate::contract::is_identifier;
 
-/// The sentence that goes with every inspection.
+/// Sentence printed with every inspection.
 pub const ADVISORY: &str = "Suggestions go by names and types only: confirm tenant, version and visible columns before you use them.";
 
-/// Bytes of an inspection as JSON.
+/// Maximum size of an inspection as JSON, in bytes.
 pub const INSPECTION_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// One database behind one credential. The public form of `inspect --json`.
+/// One database as one credential sees it. Public form of `inspect --json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inspection {
     /// `postgres`, `mysql` or `sqlite`.
     pub engine: String,
-    /// What is really there, with its version: `MariaDB 10.11.19`. Empty in files of 0.1.x.
+    /// Actual product with its version: `MariaDB 10.11.19`. Empty in files of 0.1.x.
     #[serde(default)]
     pub product: String,
     pub server_version: String,
     pub current_user: String,
     /// RFC 3339, UTC.
     pub inspected_at: String,
-    /// Every schema that is no system schema, whether or not its tables are listed.
+    /// Every non-system schema, whether or not its tables are listed.
     pub schemas: Vec<String>,
     pub tables: Vec<TableInfo>,
     #[serde(default)]
@@ -45,10 +45,10 @@ pub struct TableInfo {
     pub name: String,
     #[serde(rename = "type")]
     pub kind: TableKind,
-    /// Whether this credential may change rows here.
+    /// Whether this credential may change rows of the table.
     pub writable: bool,
     pub columns: Vec<ColumnInfo>,
-    /// In key order; empty without a primary key.
+    /// Columns in key order; empty without a primary key.
     pub primary_key: Vec<String>,
     #[serde(default)]
     pub unique_constraints: Vec<Unique>,
@@ -72,14 +72,14 @@ pub enum TableKind {
 pub struct ColumnInfo {
     pub name: String,
     pub data_type: String,
-    /// For a domain type, the type that it rests on.
+    /// For a domain type, its underlying type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_type: Option<String>,
     /// For an enumeration, every label in its order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
     pub nullable: bool,
-    /// In the database's own words.
+    /// As the database spells it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<String>,
     /// Computed by the database from other columns; a default is not.
@@ -125,7 +125,7 @@ impl TableKind {
 }
 
 impl Inspection {
-    /// The tables of this name, in this schema if one is given.
+    /// Returns the tables with this name, in this schema if one is given.
     pub fn tables_called<'a, 'b>(
         &'a self,
         schema: Option<&'b str>,
@@ -136,7 +136,7 @@ impl Inspection {
             .filter(move |table| table.name == name && schema.is_none_or(|schema| table.schema == schema))
     }
 
-    /// Fills in what the facts suggest.
+    /// Fills in the suggestions derived from the facts.
     #[must_use]
     pub fn with_suggestions(mut self) -> Self {
         for table in &mut self.tables {
@@ -155,7 +155,8 @@ impl TableInfo {
         self.columns.iter().find(|column| column.name == name)
     }
 
-    /// The only column of the primary key, else a column that looks like one: `id`, `<object>_id`, `<table>_id`.
+    /// Returns the only column of the primary key, otherwise a column named like a key: `id`, `<object>_id`,
+    /// `<table>_id`.
     pub fn key_candidate(&self, object: &str) -> Option<&str> {
         if let [only] = self.primary_key.as_slice() {
             return Some(only);
@@ -171,17 +172,17 @@ impl TableInfo {
 }
 
 impl ColumnInfo {
-    /// What a model can say about it; `None` for types of which this program knows nothing.
+    /// Returns the argument type for the column; `None` for unknown types.
     pub fn kind(&self) -> Option<ColumnKind> {
         kind::of(self.base_type.as_deref().unwrap_or(&self.data_type))
     }
 
-    /// Characters that the type holds, if it says so.
+    /// Returns the declared length in characters, if any.
     pub fn length(&self) -> Option<u32> {
         kind::length(self.base_type.as_deref().unwrap_or(&self.data_type))
     }
 
-    /// Whether a contract can name it.
+    /// Returns whether a contract can name the column.
     pub fn is_nameable(&self) -> bool {
         is_identifier(&self.name)
     }

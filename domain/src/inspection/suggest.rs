@@ -1,4 +1,4 @@
-//! What names and types suggest: which column may bind a tenant, tell a version, hold a secret.
+//! Suggestions from names and types: possible tenant, version and secret columns.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +22,7 @@ const CONFLICT: &[&str] = &[
     "etag",
 ];
 const IMMUTABLE: &[&str] = &["id", "uuid", "created_at", "created_by"];
-/// Anywhere in the name.
+/// Matched anywhere in the name.
 const SENSITIVE: &[&str] = &[
     "password",
     "secret",
@@ -39,12 +39,12 @@ const SENSITIVE: &[&str] = &[
     "card_number",
     "oauth",
 ];
-/// Only as whole words: within others these letters mean nothing.
+/// Matched only as whole words: inside other words these letters mean nothing.
 const SENSITIVE_WORDS: &[&str] = &["ssn", "cvv"];
 const LARGE: &[&str] = &["json", "jsonb"];
 const LARGE_PARTS: &[&str] = &["blob", "binary", "bytea", "vector"];
 
-/// What one column looks like.
+/// Suggested roles of one column.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -58,7 +58,7 @@ pub struct ColumnSuggestions {
     pub large_or_binary: bool,
 }
 
-/// The same by table.
+/// Suggestions for one table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableSuggestions {
     #[serde(default)]
@@ -67,12 +67,12 @@ pub struct TableSuggestions {
     pub conflict_columns: Vec<String>,
     #[serde(default)]
     pub sensitive_columns: Vec<String>,
-    /// Every column that is neither sensitive nor large nor impossible to name in a contract.
+    /// Every column that is not sensitive, not large, and can be named in a contract.
     #[serde(default)]
     pub default_visible_columns: Vec<String>,
 }
 
-/// What the name and the type of a column suggest.
+/// Returns the suggestions for a column's name and type.
 pub fn of_column(name: &str, data_type: &str, is_key: bool) -> ColumnSuggestions {
     let name = name.to_lowercase();
     let tenant = TENANT.contains(&name.as_str());
@@ -87,7 +87,7 @@ pub fn of_column(name: &str, data_type: &str, is_key: bool) -> ColumnSuggestions
 
 fn is_sensitive(name: &str) -> bool {
     let mut words = name.split(|letter: char| !letter.is_alphanumeric());
-    // What a contract refuses to show is never suggested either.
+    // A column that a contract refuses to show must not be suggested either.
     is_secret_like(name)
         || SENSITIVE.iter().any(|part| name.contains(part))
         || words.any(|word| SENSITIVE_WORDS.contains(&word))
@@ -98,7 +98,7 @@ fn is_large(data_type: &str) -> bool {
     LARGE.contains(&bare.trim_end_matches("[]")) || LARGE_PARTS.iter().any(|part| bare.contains(part))
 }
 
-/// What the columns of a table suggest, each list in the table's order.
+/// Returns the suggestions for a table's columns, each list in table order.
 pub fn of_table(columns: &[ColumnInfo]) -> TableSuggestions {
     let names = |wanted: fn(&ColumnInfo) -> bool| -> Vec<String> {
         columns

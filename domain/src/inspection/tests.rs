@@ -34,7 +34,7 @@ fn table(name: &str, primary_key: &[&str], columns: &[&str]) -> TableInfo {
 }
 
 #[test]
-fn tenant_and_version_columns_are_known_by_their_exact_names() {
+fn tenant_and_version_columns_match_exact_names() {
     for name in ["tenant_id", "ORG_ID", "customer_id", "workspace_id"] {
         assert!(of(name).tenant && of(name).immutable, "{name}");
     }
@@ -48,7 +48,7 @@ fn tenant_and_version_columns_are_known_by_their_exact_names() {
 }
 
 #[test]
-fn an_underscore_ends_a_word_when_sensitive_words_are_looked_for() {
+fn sensitive_words_are_delimited_by_underscores() {
     for name in ["ssn", "user_ssn", "SSN_last4", "card-cvv"] {
         assert!(of(name).sensitive, "{name}");
     }
@@ -58,7 +58,7 @@ fn an_underscore_ends_a_word_when_sensitive_words_are_looked_for() {
 }
 
 #[test]
-fn names_of_secret_material_are_sensitive_and_contact_data_is_for_people_to_judge() {
+fn secret_names_are_sensitive_contact_data_is_not() {
     for name in [
         "password_hash",
         "reset_token",
@@ -78,7 +78,7 @@ fn names_of_secret_material_are_sensitive_and_contact_data_is_for_people_to_judg
 }
 
 #[test]
-fn large_and_binary_columns_are_known_by_their_types() {
+fn large_and_binary_columns_are_detected_by_type() {
     for declared in [
         "bytea",
         "JSONB",
@@ -104,7 +104,7 @@ fn keys_and_creation_marks_are_immutable() {
 }
 
 #[test]
-fn only_what_a_contract_can_show_is_suggested_to_be_shown() {
+fn suggests_only_columns_that_a_contract_can_show() {
     let mut table = table(
         "users",
         &["id"],
@@ -128,7 +128,7 @@ fn only_what_a_contract_can_show_is_suggested_to_be_shown() {
 }
 
 #[test]
-fn the_key_is_the_primary_key_or_a_column_that_looks_like_one() {
+fn key_candidate_is_primary_key_or_named_like_a_key() {
     assert_eq!(
         table("orders", &["number"], &["number", "id"]).key_candidate("order"),
         Some("number")
@@ -149,7 +149,7 @@ fn the_key_is_the_primary_key_or_a_column_that_looks_like_one() {
 }
 
 #[test]
-fn declared_types_of_every_engine_have_a_kind_or_none() {
+fn declared_types_of_each_engine_map_to_kind_or_none() {
     let kind = |declared: &str| column("x", declared).kind();
     for declared in [
         "bigint unsigned",

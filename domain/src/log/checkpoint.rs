@@ -1,4 +1,4 @@
-//! Checkpoints: the signed head of the log, as a C2SP checkpoint inside a C2SP signed note with one signature.
+//! Checkpoints: signed tree heads, as C2SP checkpoints inside C2SP signed notes with one signature.
 
 use signed_note::{Note, VerificationError, Verifier, Verifiers, key_id};
 use tlog_tiles::checkpoint as tlog_checkpoint;
@@ -8,12 +8,12 @@ use super::tree::{EMPTY_ROOT, TREE_SIZE_MAX, TreeHash, TreeHead};
 use super::{InclusionProof, LogError};
 use crate::signing::{PublicKey, SigningKey};
 
-/// Longest note that is read: origin, size, root and one signature fit several times over.
+/// Maximum size of a note, in bytes: several times what origin, size, root and one signature need.
 pub const NOTE_BYTES_MAX: usize = 4096;
 
 const ED25519_ALGORITHM: u8 = 1;
 
-/// A verified tree head. Values of this type come from [`verify_checkpoint`], or from whoever owns the log.
+/// Verified tree head. Values come from [`verify_checkpoint`], or from the process that owns the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
     /// Name of the log: `synapsor/<deployment id>`.
@@ -25,7 +25,7 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Size and root, without the name.
+    /// Returns size and root, without the name.
     pub const fn head(&self) -> TreeHead {
         TreeHead {
             size: self.size,
@@ -33,7 +33,7 @@ impl Checkpoint {
         }
     }
 
-    /// The head of the log that has no event yet.
+    /// Returns the head of an empty log.
     pub fn empty(origin: &str) -> Self {
         Self {
             origin: origin.to_owned(),
@@ -42,7 +42,7 @@ impl Checkpoint {
         }
     }
 
-    /// Checks that the event bytes stand in this tree where the proof says.
+    /// Verifies that the tree includes the event bytes at the position of the proof.
     pub fn includes(&self, event_bytes: &[u8], proof: &InclusionProof) -> Result<(), LogError> {
         if proof.size() != self.size {
             return Err(LogError::OtherTree);
@@ -72,13 +72,14 @@ pub fn sign_checkpoint(
     String::from_utf8(note.to_bytes()).map_err(|_| LogError::NoteMalformed)
 }
 
-/// Reads and verifies a note: the only spelling, no extension lines, this origin, exactly one signature, by `key`.
+/// Reads and verifies a note: canonical spelling, no extension lines, this origin, exactly one signature, by
+/// `key`.
 pub fn verify_checkpoint(note: &str, origin: &str, key: &PublicKey) -> Result<Checkpoint, LogError> {
     if note.len() > NOTE_BYTES_MAX {
         return Err(LogError::NoteMalformed);
     }
     let parsed = Note::from_bytes(note.as_bytes()).map_err(|_| LogError::NoteMalformed)?;
-    // Base64 has several spellings of one value; only the one that we would write is accepted.
+    // Base64 has several spellings of one value; only the spelling that this crate writes is accepted.
     if parsed.to_bytes() != note.as_bytes() {
         return Err(LogError::NoteMalformed);
     }
@@ -94,7 +95,7 @@ pub fn verify_checkpoint(note: &str, origin: &str, key: &PublicKey) -> Result<Ch
     if verified.len() != 1 || !others.is_empty() {
         return Err(LogError::NoteSignature);
     }
-    // The library counts a line that stands twice once.
+    // The library counts a duplicate line once.
     let once = Note::new(parsed.text(), &verified).map_err(|_| LogError::NoteMalformed)?;
     if once.to_bytes() != note.as_bytes() {
         return Err(LogError::NoteMalformed);
@@ -136,7 +137,7 @@ impl signed_note::Signer for NoteSigner<'_> {
     }
 }
 
-/// The library's own verifier accepts what strict verification refuses, hence this one.
+/// The library's own verifier accepts signatures that strict verification rejects, so this one replaces it.
 struct NoteVerifier<'a> {
     origin: &'a str,
     key: &'a PublicKey,

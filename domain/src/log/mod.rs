@@ -1,5 +1,5 @@
-//! Checking the ledger's log: proofs, signed checkpoints, committed bodies, and the memory of a witness.
-//! Pure: where nodes, notes and witnesses are kept belongs to the processes.
+//! Verification of the ledger's log: proofs, signed checkpoints, committed bodies, and pinned checkpoints.
+//! Without I/O: the processes store nodes, notes and pinned checkpoints.
 
 mod checkpoint;
 mod record;
@@ -17,52 +17,52 @@ pub use tree::{
 };
 pub use witness::{ContinuityError, PinUpdate, PinnedCheckpoint};
 
-/// Why something that the ledger said about its log is not believed.
+/// Reason why a statement of the ledger about its log failed verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LogError {
-    /// An index or size lies outside its tree, or the tree is larger than any log may be.
-    #[error("an index or a tree size is out of range")]
+    /// An index or size is outside its tree, or the tree exceeds the maximum size.
+    #[error("index or tree size out of range")]
     SizeOutOfRange,
-    /// More hashes than a tree of any permitted size can need.
-    #[error("the proof carries too many hashes")]
+    /// The proof has more hashes than a tree of any permitted size can need.
+    #[error("too many hashes in the proof")]
     ProofTooLong,
-    /// A hash is not 32 bytes long.
-    #[error("a hash of the proof is not 32 bytes long")]
+    /// A hash does not have 32 bytes.
+    #[error("proof hash is not 32 bytes long")]
     HashLength,
-    /// The hashes do not lead to the expected root.
-    #[error("the proof does not lead to the checkpoint's root")]
+    /// The computed root differs from the expected one.
+    #[error("proof does not match the checkpoint root")]
     ProofRefused,
-    /// The proof speaks of another tree than the checkpoint.
-    #[error("the proof and the checkpoint speak of different tree sizes")]
+    /// The proof is for another tree size than the checkpoint.
+    #[error("proof and checkpoint have different tree sizes")]
     OtherTree,
-    /// The note is not exactly one signed checkpoint in its only permitted spelling.
-    #[error("the checkpoint is not a well-formed signed note")]
+    /// The note is not exactly one signed checkpoint in canonical spelling.
+    #[error("checkpoint is not a well-formed signed note")]
     NoteMalformed,
-    /// The checkpoint belongs to another log.
-    #[error("the checkpoint names another log")]
+    /// The checkpoint is of another log.
+    #[error("checkpoint names another log")]
     OtherOrigin,
-    /// The ledger key of the signature is retired, and this is not the head of the log that it was retired at.
-    #[error("the checkpoint is signed by a ledger key that is retired")]
+    /// The ledger key of the signature is retired, and this is not the tree head at which it was retired.
+    #[error("checkpoint is signed by a retired ledger key")]
     NoteRetired,
-    /// The signature is not the pinned ledger key's.
-    #[error("the checkpoint is not signed by the ledger key of the trust file")]
+    /// The signature is not by a ledger key of the trust file.
+    #[error("checkpoint is not signed by the ledger key of the trust file")]
     NoteSignature,
-    /// The origin cannot name a log: empty, or with white space, plus signs or control characters.
-    #[error("the log's origin is not usable as a name")]
+    /// The origin is not a valid log name: empty, or with white space, plus signs or control characters.
+    #[error("invalid log origin")]
     OriginMalformed,
     /// The event bytes are not an event envelope in canonical form.
-    #[error("the event is not a canonical envelope")]
+    #[error("event is not a canonical envelope")]
     EventMalformed,
     /// The event's `seq` is not the index of its leaf.
-    #[error("the event's sequence number is not the index of its leaf")]
+    #[error("event sequence number differs from its leaf index")]
     SeqMismatch,
-    /// The body is not the one that the event commits to.
-    #[error("the body is not the one that the event commits to")]
+    /// The body does not match the event's commitment.
+    #[error("body does not match the event's commitment")]
     BodyMismatch,
 }
 
 impl LogError {
-    /// The stable code for people and programs.
+    /// Returns the stable error code.
     pub fn code(self) -> &'static str {
         match self {
             Self::SizeOutOfRange => "LOG_SIZE_OUT_OF_RANGE",

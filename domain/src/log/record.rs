@@ -1,5 +1,5 @@
-//! One event as the ledger shows it to somebody who does not trust it: the envelope that the log holds, the
-//! body that the envelope commits to, and the proof that the envelope is in the log.
+//! Log entry as the ledger returns it to a verifier: the event, the body that the event commits to, and the
+//! proof that the event is in the log.
 
 use super::LogError;
 use super::checkpoint::Checkpoint;
@@ -8,12 +8,12 @@ use crate::canonical;
 use crate::digest::Digest;
 use crate::event::EventRecord;
 
-/// Length of the random salt that keeps a committed body from being guessed.
+/// Length of the random salt that makes a committed body impossible to guess, in bytes.
 pub const BODY_SALT_BYTES: usize = 32;
 
 const BODY_TYPE: &str = "body.v1";
 
-/// What an envelope says of its body: a digest over salt and bytes. Without the salt it tells nothing.
+/// Computes the commitment to a body: a digest over salt and bytes. Without the salt it reveals nothing.
 pub fn body_commitment(salt: &[u8; BODY_SALT_BYTES], bytes: &[u8]) -> Digest {
     let mut salted = Vec::with_capacity(BODY_SALT_BYTES + bytes.len());
     salted.extend_from_slice(salt);
@@ -21,21 +21,21 @@ pub fn body_commitment(salt: &[u8; BODY_SALT_BYTES], bytes: &[u8]) -> Digest {
     Digest::of_typed(BODY_TYPE, &salted)
 }
 
-/// An event with everything that shows it to be part of the log. All fields are hostile until [`Self::verify`].
+/// Event with everything that proves its inclusion in the log. All fields are untrusted until [`Self::verify`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProvenEntry {
-    /// The canonical envelope, exactly as its leaf was hashed.
+    /// Canonical event, exactly as its leaf was hashed.
     pub event_bytes: Vec<u8>,
-    /// The salt of the body's commitment.
+    /// Salt of the commitment to the body.
     pub body_salt: [u8; BODY_SALT_BYTES],
-    /// The body, exactly as it was committed.
+    /// Body, exactly as it was committed.
     pub body: Vec<u8>,
-    /// Where the envelope stands in the tree.
+    /// Proof that the tree includes the event.
     pub proof: InclusionProof,
 }
 
 impl ProvenEntry {
-    /// Checks envelope, position, body and inclusion under a verified checkpoint, and gives the envelope.
+    /// Verifies event, position, body and inclusion under a verified checkpoint, and returns the event.
     pub fn verify(&self, checkpoint: &Checkpoint) -> Result<EventRecord, LogError> {
         let event: EventRecord =
             canonical::decode(&self.event_bytes).map_err(|_| LogError::EventMalformed)?;

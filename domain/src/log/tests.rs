@@ -1,4 +1,4 @@
-//! Published vectors of RFC 6962 logs and of signed notes, and the properties that every proof must have.
+//! Published vectors of RFC 6962 logs and of signed notes, and properties of all proofs.
 
 use proptest::prelude::*;
 use tlog_tiles::tlog;
@@ -167,7 +167,7 @@ fn published_consistency_proofs_verify_and_are_reproduced() {
 }
 
 #[test]
-fn proofs_are_bounded_before_they_are_copied() {
+fn proof_sizes_are_checked_before_copying() {
     let hashes = vec![vec![0_u8; 32]; PROOF_HASHES_MAX + 1];
     assert_eq!(
         InclusionProof::from_wire(0, 2, &hashes),
@@ -191,7 +191,7 @@ fn proofs_are_bounded_before_they_are_copied() {
 }
 
 #[test]
-fn equal_sizes_with_unequal_roots_are_no_proof() {
+fn rejects_equal_sizes_with_different_roots() {
     let proof = ConsistencyProof::new(4, 4, vec![]).unwrap();
     assert_eq!(proof.verify(&[1; 32], &[2; 32]), Err(LogError::ProofRefused));
     assert_eq!(proof.verify(&[1; 32], &[1; 32]), Ok(()));
@@ -208,8 +208,8 @@ mod notes {
     }
 
     #[test]
-    fn a_published_signed_note_has_the_key_id_and_signature_that_we_compute() {
-        // The example note of the signed-note library of the Go project: name, key and signature are public.
+    fn published_note_key_id_and_signature_are_reproduced() {
+        // Example note of the Go project's signed-note library: name, key and signature are public.
         let text = "If you think cryptography is the answer to your problem,\n\
                     then you don't know what your problem is.\n";
         let line =
@@ -231,7 +231,7 @@ mod notes {
     }
 
     #[test]
-    fn a_checkpoint_reads_back_under_its_key_and_origin_only() {
+    fn checkpoint_verifies_only_under_its_key_and_origin() {
         let note = sign_checkpoint(ORIGIN, 8, &hash(ROOTS[7]), &key(1)).unwrap();
         assert!(note.starts_with(
             "synapsor/dep_test\n8\nXcnaeacGWamtVZy3Ad7ZoqudgjqtL0lgz+Nw7/RgQyg=\n\n— synapsor/dep_test "
@@ -256,7 +256,7 @@ mod notes {
     }
 
     #[test]
-    fn a_checkpoint_has_one_spelling() {
+    fn rejects_checkpoint_in_other_spelling() {
         let note = sign_checkpoint(ORIGIN, 8, &hash(ROOTS[7]), &key(1)).unwrap();
         let public = key(1).public_key();
         let line = note.lines().last().unwrap();
@@ -276,7 +276,7 @@ mod notes {
     }
 
     #[test]
-    fn a_second_signature_by_somebody_else_is_refused() {
+    fn rejects_second_signature_by_another_key() {
         let note = sign_checkpoint(ORIGIN, 8, &hash(ROOTS[7]), &key(1)).unwrap();
         let other = sign_checkpoint(ORIGIN, 8, &hash(ROOTS[7]), &key(2)).unwrap();
         let both = format!("{note}{}\n", other.lines().last().unwrap());
@@ -287,7 +287,7 @@ mod notes {
     }
 
     #[test]
-    fn an_origin_that_is_no_name_is_not_signed_for() {
+    fn rejects_signing_for_invalid_origin() {
         for origin in ["", "a b", "a+b", "a\nb"] {
             assert_eq!(
                 sign_checkpoint(origin, 0, &EMPTY_ROOT, &key(1)),
@@ -334,7 +334,7 @@ mod records {
     }
 
     #[test]
-    fn a_record_is_believed_with_its_place_its_body_and_its_proof_only() {
+    fn record_verifies_only_with_its_position_body_and_proof() {
         let (good, head) = record(3, 3, b"{}");
         assert_eq!(good.verify(&head).unwrap().seq, 3);
         let (elsewhere, other_head) = record(2, 3, b"{}");
@@ -357,7 +357,7 @@ mod records {
     }
 
     #[test]
-    fn a_commitment_is_the_published_construction() {
+    fn commitment_matches_published_construction() {
         // DSSE pre-authentication encoding of type `body.v1` over salt and body, under SHA-256.
         let salted = [vec![7; 32], b"{}".to_vec()].concat();
         assert_eq!(
@@ -386,7 +386,7 @@ mod witnesses {
     }
 
     #[test]
-    fn growth_needs_a_proof_and_moves_the_witness() {
+    fn growth_needs_proof_and_advances_pinned_checkpoint() {
         let nodes = tree_of(&published_leaves());
         let mut witness = seen(&nodes, 3);
         let (old, new) = (3, 8);
@@ -413,7 +413,7 @@ mod witnesses {
     }
 
     #[test]
-    fn a_shorter_log_is_rolled_back_and_another_history_is_forked() {
+    fn shorter_log_is_rollback_and_other_history_is_fork() {
         let nodes = tree_of(&published_leaves());
         let mut other_leaves = published_leaves();
         other_leaves[1] = b"rewritten".to_vec();
@@ -440,7 +440,7 @@ mod witnesses {
     }
 
     #[test]
-    fn a_witness_is_remembered_in_canonical_form_only() {
+    fn pinned_checkpoint_reads_only_in_canonical_form() {
         let witness = seen(&tree_of(&published_leaves()), 8);
         let bytes = witness.to_bytes();
         assert_eq!(PinnedCheckpoint::from_bytes(&bytes), Some(witness));
@@ -454,7 +454,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn every_prefix_is_consistent_and_no_proof_serves_another_size(
+    fn prefix_proof_verifies_for_its_size_only(
         leaves in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..8), 2..40),
         other in any::<prop::sample::Index>(),
     ) {
@@ -473,7 +473,7 @@ proptest! {
     }
 
     #[test]
-    fn every_leaf_is_included_at_its_place_and_nowhere_else(
+    fn leaf_proof_verifies_at_its_index_only(
         count in 2_u64..40,
         other in any::<prop::sample::Index>(),
     ) {

@@ -1,5 +1,5 @@
-//! The memory of a witness: the last head of the log that one process believed, and the rule by which it moves.
-//! Reader, writer and CLI each keep one in a file; reading and writing that file is theirs.
+//! Pinned checkpoint: the last tree head that one process verified, and the rule that advances it. Reader,
+//! writer and CLI each persist one in a file; file access is outside this module.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,54 +7,55 @@ use super::checkpoint::Checkpoint;
 use super::tree::{ConsistencyProof, EMPTY_ROOT, TREE_SIZE_MAX, TreeHash, TreeHead};
 use crate::canonical;
 
-/// The last head of the log that its owner believed.
+/// Last tree head that its owner verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PinnedCheckpoint {
     /// Name of the log.
     pub origin: String,
-    /// Number of events then.
+    /// Number of events at that time.
     pub size: u64,
-    /// Root of the tree then.
+    /// Root of the tree at that time.
     pub root: TreeHash,
 }
 
-/// What a new head meant to the witness.
+/// Result of advancing a pinned checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PinUpdate {
-    /// The same head as before; nothing to store.
+    /// The head did not change; nothing to persist.
     Unchanged,
-    /// The log grew, and the old head is a prefix of the new one; store the witness before trusting the new head.
+    /// The log grew, and the old head is a prefix of the new one. Persist the pinned checkpoint before trusting
+    /// the new head.
     Grew,
 }
 
-/// Why a new head is not believed. The witness keeps its old state in every case.
+/// Reason why a new head failed verification. The pinned checkpoint never changes in that case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ContinuityError {
-    /// The head belongs to another log.
-    #[error("the ledger speaks for another log than the one witnessed here")]
+    /// The head is of another log.
+    #[error("checkpoint origin differs from the pinned log")]
     OtherLog,
-    /// The log is shorter than it was.
-    #[error("the ledger was rolled back: it has {now} events, {witnessed} were witnessed here")]
+    /// The log is shorter than before.
+    #[error("ledger rollback: tree size {now} is below the pinned size {witnessed}")]
     RolledBack {
-        /// Events witnessed before.
+        /// Pinned number of events.
         witnessed: u64,
-        /// Events that the ledger has now.
+        /// Current number of events of the ledger.
         now: u64,
     },
-    /// The log is not a continuation of what it was.
-    #[error("the ledger was forked: its {now} events do not continue the {witnessed} witnessed here")]
+    /// The log does not continue the pinned one.
+    #[error("ledger fork: tree of size {now} does not continue the pinned tree of size {witnessed}")]
     Forked {
-        /// Events witnessed before.
+        /// Pinned number of events.
         witnessed: u64,
-        /// Events that the ledger has now.
+        /// Current number of events of the ledger.
         now: u64,
     },
-    /// The log grew and no proof came with it, or a proof about other sizes.
-    #[error("the ledger gave no proof from {witnessed} to {now} events")]
+    /// The log grew without a proof, or with a proof for other sizes.
+    #[error("no consistency proof from size {witnessed} to size {now}")]
     ProofMissing {
-        /// Events witnessed before.
+        /// Pinned number of events.
         witnessed: u64,
-        /// Events that the ledger has now.
+        /// Current number of events of the ledger.
         now: u64,
     },
 }
@@ -68,7 +69,7 @@ struct Stored {
 }
 
 impl ContinuityError {
-    /// The stable code for people and programs.
+    /// Returns the stable error code.
     pub fn code(self) -> &'static str {
         match self {
             Self::OtherLog => "WITNESS_OTHER_LOG",
@@ -80,7 +81,7 @@ impl ContinuityError {
 }
 
 impl PinnedCheckpoint {
-    /// Size and root, without the name.
+    /// Returns size and root, without the name.
     pub const fn head(&self) -> TreeHead {
         TreeHead {
             size: self.size,
@@ -88,7 +89,7 @@ impl PinnedCheckpoint {
         }
     }
 
-    /// A witness that has seen nothing of this log yet.
+    /// Creates an empty pinned checkpoint for this log.
     pub fn new(origin: &str) -> Self {
         Self {
             origin: origin.to_owned(),
@@ -97,7 +98,7 @@ impl PinnedCheckpoint {
         }
     }
 
-    /// The canonical bytes to remember this witness by.
+    /// Encodes the pinned checkpoint in canonical form.
     pub fn to_bytes(&self) -> Vec<u8> {
         let form = Stored {
             origin: self.origin.clone(),
@@ -107,7 +108,7 @@ impl PinnedCheckpoint {
         canonical::encode(&form).expect("an origin, a hash and a size have a canonical form")
     }
 
-    /// Reads a remembered witness; `None` for anything but the bytes that [`Self::to_bytes`] gives.
+    /// Reads a stored pinned checkpoint; `None` unless the bytes are exactly what [`Self::to_bytes`] writes.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let form: Stored = canonical::decode(bytes).ok()?;
         let mut root = EMPTY_ROOT;
@@ -120,12 +121,12 @@ impl PinnedCheckpoint {
         (witness.size <= TREE_SIZE_MAX && witness.to_bytes() == bytes).then_some(witness)
     }
 
-    /// Whether moving to a log of `size` events needs a consistency proof.
+    /// Returns whether advancing to a log of `size` events needs a consistency proof.
     pub fn needs_proof(&self, size: u64) -> bool {
         self.size > 0 && size > self.size
     }
 
-    /// Believes `new` if it continues what was witnessed. `new` must come from a verified note.
+    /// Advances to `new` if it continues the pinned checkpoint. `new` must come from a verified note.
     pub fn advance(
         &mut self,
         new: &Checkpoint,

@@ -1,4 +1,4 @@
-//! A proposal whose bytes, digest and reader signature have been verified.
+//! Proposal whose bytes, digest and reader signature are verified.
 
 use super::{PROPOSAL_VERSION, Proposal};
 use crate::digest::Digest;
@@ -6,7 +6,7 @@ use crate::error::PublicError;
 use crate::signing::{DsseEnvelope, EnvelopeError, ObjectKind};
 use crate::trust::{Position, TrustFile};
 
-/// Proof that a reader of this deployment signed exactly these bytes. Made only by verifying them.
+/// Proof that a reader of this deployment signed exactly these bytes. Only verification creates it.
 #[derive(Debug, Clone)]
 pub struct VerifiedProposal {
     proposal: Proposal,
@@ -15,13 +15,13 @@ pub struct VerifiedProposal {
 }
 
 impl VerifiedProposal {
-    /// For what was just presented: the reader's key must not be retired.
+    /// Verifies a newly presented proposal: the reader's key must not be retired.
     pub fn verify(envelope: DsseEnvelope, trust: &TrustFile) -> Result<Self, PublicError> {
         Self::verify_at(envelope, trust, &Position::Unproven)
     }
 
-    /// For anything that could still have an effect: what a retired reader key signed counts if `position` proves
-    /// that the log held it before.
+    /// Verifies a proposal that can still have an effect. A signature of a retired reader key counts if
+    /// `position` proves that the log held the proposal before the retirement.
     pub fn verify_at(
         envelope: DsseEnvelope,
         trust: &TrustFile,
@@ -37,7 +37,7 @@ impl VerifiedProposal {
         Self::verify_historical(envelope, trust)
     }
 
-    /// For looking back, where nothing can take effect: the standing of the key is not checked.
+    /// Verifies a historical proposal, which can have no effect: the standing of the key is not checked.
     pub fn verify_historical(envelope: DsseEnvelope, trust: &TrustFile) -> Result<Self, PublicError> {
         envelope
             .check_sizes()
@@ -46,7 +46,7 @@ impl VerifiedProposal {
         let key = trust.reader(signer).ok_or_else(|| {
             PublicError::new(
                 "refused:attestation",
-                "signed by no reader of this deployment's trust file",
+                "not signed by a reader of this deployment's trust file",
             )
         })?;
         let proposal: Proposal = envelope
@@ -92,5 +92,5 @@ fn refusal(error: &EnvelopeError) -> PublicError {
             "refused:attestation"
         }
     };
-    PublicError::new(code, format!("the proposal is not what a reader signed: {error}"))
+    PublicError::new(code, format!("proposal failed verification: {error}"))
 }

@@ -1,5 +1,5 @@
-//! The public view of a proposal, `synapsor.change-set.v1`: for tools that read records of 0.1.x. Derived from
-//! the signed bytes and the state; nothing is decided by it.
+//! Public view of a proposal, `synapsor.change-set.v1`, for tools that read records of 0.1.x. Derived from the
+//! signed bytes and the state; no decision depends on it.
 
 use serde_json::{Map, Value as Json, json};
 
@@ -10,12 +10,12 @@ use crate::evidence::query_fingerprint;
 use crate::result_envelope::value_to_json;
 use crate::value::ColumnValue;
 
-/// Stands for the tenant column of a single-tenant development target.
+/// Placeholder for the tenant column of a single-tenant development target.
 const NO_TENANT_COLUMN: &str = "__single_tenant_dev";
-/// Stands for the version column of a weak guard.
+/// Placeholder for the version column of a weak guard.
 const NO_VERSION_COLUMN: &str = "__row_hash";
 
-/// The change set of a proposal that stands in `state`; `digest` is that of its signed bytes.
+/// Returns the change set of a proposal in `state`; `digest` is the digest of its signed bytes.
 pub fn change_set_view(proposal: &Proposal, digest: &Digest, state: ProposalState) -> Json {
     let target = &proposal.target;
     let is_shadow = proposal.mode == ProposalMode::Shadow;
@@ -81,7 +81,7 @@ const fn mode(is_shadow: bool, approval: &str) -> &'static str {
     }
 }
 
-/// Approval and writeback in the words of the change set, which knows fewer states.
+/// Returns approval and writeback status of the change set, which has fewer states.
 const fn statuses(state: ProposalState) -> (&'static str, &'static str) {
     match state {
         ProposalState::PendingReview => ("pending", "not_applied"),
@@ -119,7 +119,7 @@ fn map(columns: &[ColumnValue]) -> Json {
     Json::Object(entries)
 }
 
-/// The JSON Schema of [`change_set_view`], as it is published.
+/// Returns the published JSON Schema of [`change_set_view`].
 pub fn change_set_schema() -> Json {
     let text = json!({"type": "string"});
     let scalars = json!({
@@ -180,7 +180,7 @@ pub fn change_set_schema() -> Json {
     schema
 }
 
-/// An object with exactly these properties.
+/// Returns the schema of an object with exactly these properties.
 fn object(properties: &Json) -> Json {
     let names: Vec<&String> = properties
         .as_object()

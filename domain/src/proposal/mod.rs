@@ -1,4 +1,5 @@
-//! The record that a person decides on. Minted and signed by the reader, which alone can see the row.
+//! Proposal record that operators decide on. The reader creates and signs it, because only the reader sees the
+//! row.
 
 mod attested;
 mod change_set;
@@ -21,10 +22,10 @@ use crate::timestamp::Timestamp;
 use crate::trust::DeploymentEnvironment;
 use crate::value::{ColumnValue, Value};
 
-/// The version that `Proposal::v` must have.
+/// Required value of `Proposal::v`.
 pub const PROPOSAL_VERSION: u32 = 1;
 
-/// An exact change of one row, proposed by an agent and attested by the reader (`Kind::Proposal`).
+/// Exact change of one row, proposed by an agent and attested by the reader (`Kind::Proposal`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Proposal {
@@ -33,9 +34,9 @@ pub struct Proposal {
     /// Every column that was read, before the change.
     pub before: Vec<ColumnValue>,
     pub capability: String,
-    /// Digest of the credential or process that the context came from.
+    /// Digest of the credential or process that supplied the context.
     pub context_binding: Digest,
-    /// The seal of the capability in the reader's contract.
+    /// Digest of the capability in the reader's contract.
     pub contract_digest: Digest,
     pub created_at: Timestamp,
     pub environment: DeploymentEnvironment,
@@ -44,16 +45,16 @@ pub struct Proposal {
     pub executor: String,
     pub guard: RowGuard,
     pub id: ProposalId,
-    /// `synapsor/<deployment id>`: the log that may hold it.
+    /// `synapsor/<deployment id>`: the only log that may hold it.
     pub ledger_origin: String,
     pub mode: ProposalMode,
     pub not_after: Timestamp,
     pub on_behalf_of: Option<String>,
     pub operation: Operation,
     pub requested_by: Requester,
-    /// Digest of the table's shape when the proposal was made.
+    /// Schema fingerprint of the table when the proposal was made.
     pub schema_fingerprint: Digest,
-    /// New values, fitted to the column types.
+    /// New values, converted to the column types.
     pub set: Vec<ColumnValue>,
     pub side_effects: Vec<String>,
     pub source: SourceRef,
@@ -61,33 +62,33 @@ pub struct Proposal {
     pub v: u32,
 }
 
-/// Which database, as the reader is configured and as the database itself answers.
+/// Source database, as the reader is configured and as the database identifies itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceRef {
     pub engine: String,
-    /// The identity that the database reports of itself.
+    /// Identity that the database reports.
     pub fingerprint: String,
     pub id: String,
 }
 
-/// Whether the proposal may ever be applied.
+/// Whether the proposal can ever be applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProposalMode {
     Review,
-    /// Recorded to be compared with what people did; never approved, never applied.
+    /// Recorded for comparison with manual changes; never approved, never applied.
     Shadow,
 }
 
-/// What is done to the row.
+/// Operation on the row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
     Update,
 }
 
-/// The one row.
+/// The single target row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RowTarget {
@@ -98,8 +99,8 @@ pub struct RowTarget {
     pub tenant: Option<ColumnValue>,
 }
 
-/// What the contract demands of the people who decide. The writer takes it from its own contract; here it
-/// tells the ledger and the reviewer.
+/// Approval requirements of the contract. The writer takes them from its own contract; here they inform the
+/// ledger and the approver.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApprovalTerms {
@@ -107,19 +108,19 @@ pub struct ApprovalTerms {
     pub required_role: String,
 }
 
-/// For whom the agent asked.
+/// Identity on whose behalf the agent asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Requester {
-    /// The identity of the gateway that asked.
+    /// Identity of the gateway that sent the call.
     pub client: String,
     pub principal: String,
-    /// Where tenant and principal came from: `environment`, `static_dev`.
+    /// Provenance of tenant and principal: `environment`, `static_dev`.
     pub provenance: String,
     pub tenant: String,
 }
 
-/// Evidence that the proposal rests on.
+/// Evidence that the proposal cites.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvidenceRef {
@@ -128,8 +129,8 @@ pub struct EvidenceRef {
 }
 
 impl Proposal {
-    /// Two open proposals with the same content are one: everything that identifies the change, but neither
-    /// id nor time nor evidence.
+    /// Computes a digest of everything that identifies the change, without id, time and evidence. Two open
+    /// proposals with the same content are one proposal.
     pub fn content_digest(&self) -> Digest {
         let content = serde_json::json!({
             "ledger_origin": self.ledger_origin,
@@ -147,7 +148,7 @@ impl Proposal {
         Digest::of_typed("application/vnd.synapsor.proposal-content.v1+json", &bytes)
     }
 
-    /// The row as it would be: before overlaid with the new values.
+    /// Returns the after-image: the before-image overlaid with the new values.
     pub fn after(&self) -> Vec<ColumnValue> {
         let mut after = self.before.clone();
         for new in &self.set {

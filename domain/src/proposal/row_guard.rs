@@ -1,30 +1,30 @@
-//! The conflict guard of one proposal: what must still be true of the row, besides its before-image.
+//! Conflict guard of a proposal: conditions on the row besides its before-image.
 
 use serde::{Deserialize, Serialize};
 
 use crate::contract::VersionAdvance;
 use crate::value::ColumnValue;
 
-/// What must still be true of the row, besides the before-image.
+/// Condition on the row at apply time, besides the before-image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RowGuard {
-    /// What the writer does to the version column in the same UPDATE.
+    /// Writer's change of the version column in the same UPDATE.
     #[serde(default, skip_serializing_if = "VersionAdvance::is_none")]
     pub advance: VersionAdvance,
-    /// The version column's type as the database declares it.
+    /// Declared database type of the version column.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub declared_type: Option<String>,
     pub kind: GuardKind,
-    /// How well the version column tells two states of the row apart.
+    /// How reliably the version column distinguishes two states of the row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strength: Option<GuardStrength>,
-    /// The version column with the value that was read; absent for a weak guard.
+    /// Version column with the value that was read; absent for a weak guard.
     pub version: Option<ColumnValue>,
 }
 
 impl RowGuard {
-    /// A guard without a version column.
+    /// Creates a guard without a version column.
     pub const fn weak() -> Self {
         Self {
             kind: GuardKind::Weak,
@@ -35,28 +35,28 @@ impl RowGuard {
         }
     }
 
-    /// Whether two changes of the row could look like none: there is no version column, or a coarse one.
+    /// Returns whether a change of the row can go undetected: no version column, or a coarse one.
     pub fn is_weak(&self) -> bool {
         self.version.is_none() || self.strength == Some(GuardStrength::Weak)
     }
 }
 
-/// How a concurrent change would be noticed.
+/// How a concurrent change is detected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GuardKind {
     VersionColumn,
-    /// Only the before-image of the columns that were read.
+    /// By the before-image of the read columns only.
     Weak,
 }
 
-/// How well a version column tells two states of the row apart.
+/// How reliably a version column distinguishes two states of the row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GuardStrength {
-    /// A number that counts, or PostgreSQL's own row version.
+    /// A counter, or PostgreSQL's own row version.
     Strong,
-    /// A time of at least microseconds, or a text: as good as whoever writes it.
+    /// A time with at least microsecond precision, or a string: as reliable as the application that writes it.
     Medium,
     /// A coarser time: two changes within one tick leave the same version.
     Weak,

@@ -1,4 +1,5 @@
-//! The only transition table. Stores save what it returns; nothing else moves a proposal.
+//! State machine of proposals, with the only transition table. Stores persist its results; no other code changes
+//! a state.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::PublicError;
 use crate::writeback::ReceiptOutcome;
 
-/// Where a proposal stands.
+/// State of a proposal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProposalState {
@@ -16,20 +17,20 @@ pub enum ProposalState {
     Approved,
     Rejected,
     Canceled,
-    /// An apply order is filed; a writer may hold it.
+    /// An apply order is recorded; a writer may hold the proposal.
     PendingWorker,
     Applied,
     Conflict,
     Failed,
     Expired,
-    /// A COMMIT was sent and its answer was lost; being resolved.
+    /// A COMMIT was sent and its response was lost; being resolved.
     InDoubt,
 }
 
-/// What happened to it.
+/// Event that can change the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProposalTransition {
-    /// Enough valid approvals are on file.
+    /// Enough valid approvals are recorded.
     Approve,
     Reject,
     OrderApply,
@@ -38,10 +39,10 @@ pub enum ProposalTransition {
     /// The attempt ended without an outcome: refused or retryable.
     ReturnToApproved,
     MarkInDoubt,
-    /// A receipt says how it ended.
+    /// A receipt states the outcome.
     Settle(ReceiptOutcome),
     Expire,
-    /// The agent that asked takes it back.
+    /// The agent that asked withdraws it.
     Withdraw,
 }
 
@@ -59,7 +60,7 @@ impl ProposalState {
         Self::InDoubt,
     ];
 
-    /// Nothing moves it any more.
+    /// Returns whether no transition leaves this state.
     pub const fn is_terminal(self) -> bool {
         match self {
             Self::PendingReview | Self::Approved | Self::PendingWorker | Self::InDoubt => false,
@@ -102,16 +103,16 @@ impl FromStr for ProposalState {
             let all: Vec<_> = Self::ALL.iter().map(|s| s.as_str()).collect();
             PublicError::new(
                 "UNKNOWN_STATE",
-                format!("no such proposal state; one of: {}", all.join(", ")),
+                format!("unknown proposal state; use one of: {}", all.join(", ")),
             )
         })
     }
 }
 
-/// The next state, or why there is none.
+/// Returns the next state, or an error if the transition is not allowed.
 ///
-/// `started` says that a writer has ever announced an attempt: from then on only the target database knows
-/// the outcome, so neither a rejection nor a deadline nor the agent may end the proposal without a receipt.
+/// `started` means that a writer has announced an attempt at some time. From then on only the source database
+/// knows the outcome. A rejection, a deadline or the agent therefore cannot end the proposal without a receipt.
 pub fn transition(
     state: ProposalState,
     started: bool,
@@ -130,7 +131,7 @@ pub fn transition(
         (ProposalTransition::Reject, PendingReview | Approved | PendingWorker) if !started => Ok(Rejected),
         (ProposalTransition::Reject, _) => Err(PublicError::new(
             "WRITEBACK_STARTED",
-            "a writer has started on it, so only the writer can still stop it; reject with a reachable writer",
+            "a writer has started an attempt, so only the writer can stop it; reject with a reachable writer",
         )),
         (ProposalTransition::OrderApply, Approved | PendingWorker) => Ok(PendingWorker),
         (ProposalTransition::OrderApply, InDoubt) => Ok(InDoubt),
@@ -185,7 +186,7 @@ fn terminal(state: ProposalState, step: ProposalTransition) -> PublicError {
     };
     PublicError::new(
         code,
-        format!("the proposal has ended as `{state}`; make a new one if the change is still wanted"),
+        format!("the proposal has ended as `{state}`; submit a new one if the change is still needed"),
     )
 }
 
@@ -212,7 +213,7 @@ mod tests {
     ];
 
     #[test]
-    fn no_step_leads_out_of_a_terminal_state() {
+    fn terminal_states_have_no_transition() {
         for state in ProposalState::ALL.into_iter().filter(|s| s.is_terminal()) {
             for step in STEPS {
                 for started in [false, true] {
@@ -223,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn once_started_only_a_receipt_ends_a_proposal() {
+    fn started_proposal_ends_only_by_receipt() {
         for state in ProposalState::ALL.into_iter().filter(|s| !s.is_terminal()) {
             for step in STEPS {
                 let Ok(next) = transition(state, true, step) else {
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn applied_is_reached_by_an_applied_receipt_only() {
+    fn applied_state_requires_applied_receipt() {
         for state in ProposalState::ALL {
             for step in STEPS {
                 for started in [false, true] {
@@ -251,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn an_apply_order_needs_an_approval() {
+    fn apply_order_requires_approval() {
         assert_eq!(
             transition(
                 ProposalState::PendingReview,
@@ -269,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_reads_back_from_its_text() {
+    fn state_string_parses_to_same_state() {
         for state in ProposalState::ALL {
             assert_eq!(state.as_str().parse::<ProposalState>().unwrap(), state);
         }

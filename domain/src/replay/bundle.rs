@@ -1,4 +1,4 @@
-//! The file form of a story with its proofs: every record byte for byte, in one canonical JSON object.
+//! File form of a replay with its proofs: every record byte for byte, in one canonical JSON object.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -8,23 +8,23 @@ use super::BundleError;
 use crate::canonical;
 use crate::log::{BODY_SALT_BYTES, ConsistencyProof, InclusionProof, ProvenEntry, TreeHash};
 
-/// Bytes of a bundle that is read at all.
+/// Maximum size of a bundle file, in bytes.
 pub const BUNDLE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 const BUNDLE_VERSION: u32 = 1;
 
-/// The records of one proposal, each with its proof under one signed checkpoint. All of it is hostile until
-/// [`super::verify`] has looked at it.
+/// Records of one proposal, each with its proof under one signed checkpoint. All content is untrusted until
+/// [`super::verify`] checks it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProofBundle {
     v: u32,
     /// Name of the log.
     pub origin: String,
-    /// The checkpoint's signed note.
+    /// Signed note of the checkpoint.
     pub checkpoint: String,
     records: Vec<BundleEntry>,
-    /// Between the checkpoint and the states of the log at which keys were retired.
+    /// Proofs between the checkpoint and the tree heads at which keys were retired.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     consistency: Vec<Consistency>,
 }
@@ -34,7 +34,7 @@ pub struct ProofBundle {
 struct Consistency {
     old_size: u64,
     new_size: u64,
-    /// Hex, from the leaf upwards.
+    /// Hex, from the leaf upward.
     hashes: Vec<String>,
 }
 
@@ -55,12 +55,12 @@ struct BundleEntry {
 struct Proof {
     index: u64,
     size: u64,
-    /// Hex, from the leaf upwards.
+    /// Hex, from the leaf upward.
     hashes: Vec<String>,
 }
 
 impl ProofBundle {
-    /// Packs records as a ledger showed them, oldest first.
+    /// Packs records as a ledger returned them, oldest first.
     pub fn new(origin: &str, checkpoint: &str, records: &[ProvenEntry]) -> Self {
         let records = records.iter().map(BundleEntry::of).collect();
         Self {
@@ -72,19 +72,19 @@ impl ProofBundle {
         }
     }
 
-    /// The same with proofs between the checkpoint and the states of the log at which keys were retired.
+    /// Adds proofs between the checkpoint and the tree heads at which keys were retired.
     #[must_use]
     pub fn with_consistency(mut self, proofs: &[ConsistencyProof]) -> Self {
         self.consistency = proofs.iter().map(Consistency::of).collect();
         self
     }
 
-    /// The one byte form.
+    /// Encodes the bundle in canonical form.
     pub fn to_bytes(&self) -> Result<Vec<u8>, BundleError> {
         canonical::encode_within(self, BUNDLE_BYTES_MAX).map_err(malformed)
     }
 
-    /// Reads exactly what [`Self::to_bytes`] gives; one line feed at the end is let pass.
+    /// Reads exactly what [`Self::to_bytes`] writes; one line feed at the end is allowed.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, BundleError> {
         let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
         let bundle: Self = canonical::decode_within(bytes, BUNDLE_BYTES_MAX).map_err(malformed)?;
@@ -94,12 +94,12 @@ impl ProofBundle {
         Ok(bundle)
     }
 
-    /// The proofs between the checkpoint and other states of the log.
+    /// Returns the proofs between the checkpoint and other states of the log.
     pub fn consistency(&self) -> Result<Vec<ConsistencyProof>, BundleError> {
         self.consistency.iter().map(Consistency::proof).collect()
     }
 
-    /// The records as the log has them.
+    /// Returns the records as the log holds them.
     pub fn records(&self) -> Result<Vec<ProvenEntry>, BundleError> {
         self.records
             .iter()
@@ -165,7 +165,7 @@ impl BundleEntry {
     }
 }
 
-/// 32 bytes from their only spelling in hex.
+/// Decodes 32 bytes from their canonical hex spelling.
 fn fixed(text: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     hex::decode_to_slice(text, &mut bytes).ok()?;

@@ -1,4 +1,4 @@
-//! From the decisions to the receipt: every signature, and that each object names the ones before it.
+//! Verifies a bundle from the decisions to the receipt: every signature, and the references to earlier objects.
 
 use super::verify::BundleLog;
 use super::{BundleError, Entry, EventBody};
@@ -16,17 +16,18 @@ use crate::timestamp::Timestamp;
 use crate::trust::{KeyStanding, TrustFile};
 use crate::writeback::{AttemptReport, Receipt, ReceiptOutcome};
 
-/// The check, with what it has found so far.
+/// Chain verification with the findings so far.
 pub(super) struct ChainVerifier<'a> {
-    /// The trust file as given.
+    /// Trust file as given.
     trust: &'a TrustFile,
-    /// The same with no key revoked: what a key signed before stays what it was, and is reported.
+    /// Same file without revocations: earlier signatures of a revoked key still verify, and are reported as
+    /// findings.
     unrevoked: TrustFile,
     proposal: &'a VerifiedProposal,
     log: &'a BundleLog<'a>,
     decisions: Vec<(u64, DsseEnvelope, VerifiedDecision)>,
     orders: Vec<(u64, Timestamp, DsseEnvelope, VerifiedOrder)>,
-    /// Orders about receipts that came before.
+    /// Receipt orders among the earlier records.
     receipt_orders: Vec<VerifiedReceiptOrder>,
     receipt: Option<(Digest, Receipt)>,
     findings: Vec<String>,
@@ -54,7 +55,7 @@ impl<'a> ChainVerifier<'a> {
         }
     }
 
-    /// Goes through the entries, oldest first; gives what is worth knowing.
+    /// Checks the entries, oldest first; returns the findings.
     pub(super) fn check(mut self, entries: &[Entry]) -> Result<Vec<String>, BundleError> {
         for entry in entries {
             let event = &entry.event;
@@ -113,7 +114,7 @@ impl<'a> ChainVerifier<'a> {
         if verified.is_deny() != is_rejection {
             return Err(wrong(PublicError::new(
                 "refused:malformed",
-                "the event's kind is not the decision's verdict",
+                "the event kind does not match the decision",
             )));
         }
         let Decision {
@@ -151,7 +152,7 @@ impl<'a> ChainVerifier<'a> {
                 .any(|(_, _, d)| d.digest() == *digest && !d.is_deny())
         };
         if !decision_digests.iter().all(known) {
-            let text = "it counts on a decision that is not among the records";
+            let text = "it cites a decision that is missing from the records";
             return Err(wrong(PublicError::new("refused:order", text)));
         }
         let key = approver.key_id.clone();
@@ -220,7 +221,7 @@ impl<'a> ChainVerifier<'a> {
         }
         .map_err(wrong)?;
         if receipt.v != 1 || kind_of(receipt.outcome) != event.kind {
-            return Err(wrong("its outcome or version is not the event's".to_owned()));
+            return Err(wrong("its outcome or version differs from the event".to_owned()));
         }
         self.check_subject(
             receipt.proposal_id.as_str(),
@@ -230,7 +231,7 @@ impl<'a> ChainVerifier<'a> {
         .map_err(wrong)?;
         if report.receipt_digest.is_some_and(|named| named != digest) || !report.result.is_terminal() {
             return Err(wrong(
-                "the writer's report beside it speaks of another receipt".to_owned(),
+                "the attempt report in the same event names another receipt".to_owned(),
             ));
         }
         self.check_position(event.seq, receipt.ledger_size, &receipt.ledger_root)
@@ -243,13 +244,14 @@ impl<'a> ChainVerifier<'a> {
         Ok(())
     }
 
-    /// A receipt of an effect, or of an attempt at one, stands on an order and on the decisions that it names.
+    /// A receipt of an effect, or of an attempt at one, requires an order and the decisions that the order
+    /// names.
     fn check_authority(&self, seq: u64, receipt: &Receipt) -> Result<(), BundleError> {
         let Some(named) = receipt.order_digest else {
             if receipt.outcome == ReceiptOutcome::Applied {
                 return Err(BundleError::Receipt {
                     seq,
-                    problem: "applied without an order".to_owned(),
+                    problem: "applied without an apply order".to_owned(),
                 });
             }
             return Ok(());
@@ -257,9 +259,9 @@ impl<'a> ChainVerifier<'a> {
         let wrong = |refusal| BundleError::Order { seq, refusal };
         let mut last = PublicError::new(
             "refused:order",
-            "the order that the receipt names is not among the records",
+            "the apply order of the receipt is missing from the records",
         );
-        // The same order may have been filed again; it must have been good once.
+        // The same order may have been submitted again; it must have been valid at least once.
         for (seq, at, envelope, order) in self.orders.iter().filter(|(.., o)| o.digest() == named) {
             match self.approved_by((*seq, *at), envelope, order) {
                 Ok(()) => return Ok(()),
@@ -291,7 +293,7 @@ impl<'a> ChainVerifier<'a> {
         Ok(())
     }
 
-    /// Whether an operator had the receipt count although its key is retired.
+    /// Returns whether an operator adopted the receipt although its key is retired.
     fn is_adopted(&self, digest: Digest) -> bool {
         let proposal = self.proposal.proposal();
         let mut orders = self.receipt_orders.iter();
@@ -307,7 +309,7 @@ impl<'a> ChainVerifier<'a> {
         let key = self
             .trust
             .writer(signer)
-            .ok_or("signed by no writer of the trust file")?;
+            .ok_or("not signed by a writer of the trust file")?;
         envelope
             .verify_and_decode(kind, &key.public_key)
             .map_err(|e| e.to_string())
@@ -323,7 +325,7 @@ impl<'a> ChainVerifier<'a> {
         let key = self
             .trust
             .writer(signer)
-            .ok_or("signed by no writer of the trust file")?;
+            .ok_or("not signed by a writer of the trust file")?;
         let standing = key.standing();
         standing
             .check_past(&self.log.position(seq))
@@ -335,11 +337,11 @@ impl<'a> ChainVerifier<'a> {
 
     fn check_subject(&self, id: &str, digest: Digest, order: Option<Digest>) -> Result<(), String> {
         if id != self.proposal.proposal().id.as_str() || digest != self.proposal.digest() {
-            return Err("it speaks of another proposal".to_owned());
+            return Err("it is about another proposal".to_owned());
         }
         match order {
             Some(order) if !self.orders.iter().any(|(.., o)| o.digest() == order) => {
-                Err("it names an order that is not among the records before it".to_owned())
+                Err("it names an apply order that is missing from the earlier records".to_owned())
             }
             Some(_) | None => Ok(()),
         }
@@ -349,16 +351,16 @@ impl<'a> ChainVerifier<'a> {
         let Some(seen) = seen else { return Ok(()) };
         let wrong = |text: String| PublicError::new("refused:ledger_proof", text);
         if seen.origin != self.log.checkpoint.origin {
-            return Err(wrong("the signer had seen another log".to_owned()));
+            return Err(wrong("the signer pinned another log".to_owned()));
         }
         self.check_position(seq, seen.size, &seen.root).map_err(wrong)
     }
 
-    /// A state of the log that a signer names must lie before the record that carries the signature.
+    /// A tree head that a signer names must precede the record that carries the signature.
     fn check_position(&self, seq: u64, size: u64, root: &str) -> Result<(), String> {
         let checkpoint = &self.log.checkpoint;
         if size > seq || (size == checkpoint.size && root != hex::encode(checkpoint.root)) {
-            return Err("the signer had seen another history of the log".to_owned());
+            return Err("the signer pinned another history of the log".to_owned());
         }
         Ok(())
     }
@@ -371,7 +373,7 @@ impl<'a> ChainVerifier<'a> {
     }
 }
 
-/// The kind of event that a receipt with this outcome becomes.
+/// Returns the event kind of a receipt with this outcome.
 const fn kind_of(outcome: ReceiptOutcome) -> EventKind {
     match outcome {
         ReceiptOutcome::Applied => EventKind::WritebackApplied,

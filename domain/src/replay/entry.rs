@@ -1,4 +1,4 @@
-//! One event of the log with its body read as its kind demands. Signatures are not looked at here.
+//! Event of the log with its body parsed by kind. Signatures are not checked here.
 
 use serde::de::DeserializeOwned;
 
@@ -12,38 +12,38 @@ use crate::evidence::AuditRecord;
 use crate::limits::ENVELOPE_BYTES_MAX;
 use crate::signing::DsseEnvelope;
 
-/// Bytes of the largest body: the one that holds two envelopes.
+/// Maximum size of a body, in bytes: the largest holds two envelopes.
 const BODY_BYTES_MAX: usize = 2 * ENVELOPE_BYTES_MAX;
 
-/// An event and what it is about.
+/// Event with its parsed body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     pub event: EventRecord,
     pub body: EventBody,
 }
 
-/// The body of an event, by its kind.
+/// Body of an event, by its kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventBody {
     LedgerStarted(LedgerStartedBody),
     Evidence(DsseEnvelope),
-    /// Of a call that returned a row, or of one that was refused.
+    /// Of a call that returned a row, or of a refused call.
     Audit(Box<AuditRecord>),
     Proposal(DsseEnvelope),
     Repeated(RepeatBody),
-    /// Yes or no.
+    /// An approval or a rejection.
     Decision(DsseEnvelope),
     DecisionRefused(RefusedDecisionBody),
     Order(DsseEnvelope),
     Expired,
-    /// The context ticket of the gateway that withdrew it.
+    /// Context ticket of the gateway that withdrew the proposal.
     Withdrawn(DsseEnvelope),
     Started(AttemptStartedBody),
-    /// The report of an attempt that did not end the proposal.
+    /// Report of an attempt that did not end the proposal.
     Attempt(DsseEnvelope),
     Settled(Box<AttemptFinishedBody>),
     Alarm(ReceiptAlarmBody),
-    /// A freeze or a lift, as the operator signed it.
+    /// Freeze or lift, as the operator signed it.
     Switch(DsseEnvelope),
     /// A writer's confirmation of a freeze or lift.
     Confirmation(DsseEnvelope),
@@ -54,14 +54,14 @@ pub enum EventBody {
 }
 
 impl Entry {
-    /// Reads the two byte strings as the log has them.
+    /// Parses the event and the body as the log holds them.
     pub fn read(event_bytes: &[u8], body: &[u8]) -> Result<Self, BundleError> {
         let event: EventRecord =
             canonical::decode(event_bytes).map_err(|e| BundleError::Malformed(format!("an event: {e}")))?;
         Self::of(event, body)
     }
 
-    /// Reads the body of an event that has been read already.
+    /// Parses the body of an already parsed event.
     pub fn of(event: EventRecord, body: &[u8]) -> Result<Self, BundleError> {
         let seq = event.seq;
         let envelope = || {

@@ -1,5 +1,5 @@
-//! The story as Markdown. Values are escaped as in the review document, so that no text of a database or an
-//! agent can pass for the page around it.
+//! Renders a replay as Markdown. Values are escaped as in the review document, so that text from a database or
+//! an agent cannot imitate the surrounding page.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use crate::proposal::GuardKind;
 use crate::review::{escape, shown};
 use crate::value::ColumnValue;
 
-/// The page, lines ended by `\n`.
+/// Renders the page; lines end with `\n`.
 pub fn markdown(story: &ReplayReport) -> String {
     let mut page = MarkdownWriter::default();
     page.line(&format!("# Replay of {}", story.proposal_id));
@@ -79,7 +79,7 @@ fn evidence(page: &mut MarkdownWriter, story: &ReplayReport) {
     page.section("Evidence");
     for line in &story.evidence {
         let role = if line.cited {
-            "the proposal rests on it"
+            "cited by the proposal"
         } else {
             "of a repeated call"
         };
@@ -139,7 +139,7 @@ fn decisions(page: &mut MarkdownWriter, story: &ReplayReport) {
     }
     for line in &story.orders {
         page.line(&format!(
-            "- ordered applied by {} at {}, valid until {}, counting on {} decision(s)",
+            "- apply ordered by {} at {}, valid until {}, based on {} decision(s)",
             person(&line.approver),
             line.issued_at,
             line.expires_at,
@@ -172,7 +172,7 @@ fn writeback(page: &mut MarkdownWriter, story: &ReplayReport) {
     }
     let Some(line) = &story.receipt else { return };
     let receipt = &line.receipt;
-    // An outcome that speaks for itself has no reason.
+    // An `applied` outcome needs no reason.
     let reason = if receipt.reason.is_empty() {
         String::new()
     } else {
@@ -203,7 +203,7 @@ fn code(text: &str) -> String {
     code_raw(&escape(text))
 }
 
-/// A code span; a back-tick inside would end it, so it is spelled like everything else that could mislead.
+/// Returns a code span. A back-tick would end the span, so it is escaped like all other misleading characters.
 fn code_raw(text: &str) -> String {
     if text.is_empty() {
         "(empty)".to_owned()

@@ -1,5 +1,5 @@
-//! What happened to one proposal, told from the log: its story, the bundle that carries the proofs, and the
-//! check of such a bundle with nothing but a trust file.
+//! Replay of one proposal from the log, the bundle that carries its proofs, and offline verification of a bundle
+//! with only a trust file.
 
 mod bundle;
 mod chain;
@@ -23,41 +23,41 @@ pub use verify::{VerifiedBundle, verify, verify_bundle};
 use crate::error::PublicError;
 use crate::log::LogError;
 
-/// Why a bundle is not believed.
+/// Reason why a bundle failed verification.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BundleError {
-    #[error("the file is not a bundle in canonical form: {0}")]
+    #[error("file is not a bundle in canonical form: {0}")]
     Malformed(String),
-    #[error("the bundle is of the log `{0}`, the trust file of another")]
+    #[error("bundle is from the log `{0}`, but the trust file names another log")]
     OtherLog(String),
-    #[error("the checkpoint: {0}")]
+    #[error("checkpoint: {0}")]
     Checkpoint(LogError),
     #[error("record {position} of the bundle: {error}")]
     Record { position: usize, error: LogError },
-    #[error("the records do not stand in the order of the log, each once")]
+    #[error("records are duplicated or not in log order")]
     RecordOrder,
     #[error("event {0} belongs to another proposal")]
     Foreign(u64),
-    #[error("event {seq}: its body is not what its kind demands: {problem}")]
+    #[error("event {seq}: invalid body for its kind: {problem}")]
     Body { seq: u64, problem: String },
-    #[error("the proposal: {0}")]
+    #[error("proposal: {0}")]
     Proposal(String),
-    #[error("the evidence: {0}")]
+    #[error("evidence: {0}")]
     Evidence(String),
-    #[error("the decision of event {seq}: {refusal}")]
+    #[error("decision of event {seq}: {refusal}")]
     Decision { seq: u64, refusal: PublicError },
-    #[error("the apply order of event {seq}: {refusal}")]
+    #[error("apply order of event {seq}: {refusal}")]
     Order { seq: u64, refusal: PublicError },
-    #[error("the withdrawal of event {seq}: {problem}")]
+    #[error("withdrawal of event {seq}: {problem}")]
     Withdrawal { seq: u64, problem: String },
-    #[error("the writer's report of event {seq}: {problem}")]
+    #[error("attempt report of event {seq}: {problem}")]
     Attempt { seq: u64, problem: String },
-    #[error("the receipt of event {seq}: {problem}")]
+    #[error("receipt of event {seq}: {problem}")]
     Receipt { seq: u64, problem: String },
 }
 
 impl BundleError {
-    /// The stable code for people and programs.
+    /// Returns the stable error code.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Malformed(_) => "BUNDLE_MALFORMED",

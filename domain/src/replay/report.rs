@@ -1,4 +1,4 @@
-//! The story of one proposal as data: who asked for what, who decided, and how it ended.
+//! Replay of one proposal as data: request, decisions and outcome.
 
 use std::collections::BTreeSet;
 
@@ -20,16 +20,16 @@ use crate::trust::DeploymentEnvironment;
 use crate::value::{ColumnValue, Value, find};
 use crate::writeback::{AttemptReport, AttemptResult, Receipt};
 
-/// Everything that the log says about one proposal.
+/// Everything that the log holds about one proposal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReplayReport {
     pub v: u32,
     pub replay_id: String,
     pub proposal_id: ProposalId,
     pub proposal_digest: Digest,
-    /// For people to compare across devices.
+    /// For comparison by operators across devices.
     pub short_code: String,
-    /// Where the events lead by the transition table.
+    /// State computed from the events with the transition table.
     pub state: ProposalState,
     pub environment: DeploymentEnvironment,
     pub source: SourceRef,
@@ -41,7 +41,7 @@ pub struct ReplayReport {
     pub diff: Vec<ReplayColumnChange>,
     pub decisions: Vec<DecisionSummary>,
     pub orders: Vec<OrderLine>,
-    /// There only if its agent took it back.
+    /// Present only if the agent withdrew the proposal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub withdrawal: Option<WithdrawalLine>,
     pub attempts: Vec<AttemptLine>,
@@ -49,7 +49,7 @@ pub struct ReplayReport {
     pub events: Vec<EventLine>,
 }
 
-/// What the agent asked for.
+/// Request of the agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Request {
     pub capability: String,
@@ -59,7 +59,7 @@ pub struct Request {
     pub not_after: Timestamp,
 }
 
-/// For whom it was asked, as the reader knows it.
+/// Trusted context of the request, as the reader knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReplayContext {
     pub tenant: String,
@@ -69,13 +69,13 @@ pub struct ReplayContext {
     pub on_behalf_of: Option<String>,
 }
 
-/// What a read of the row saw.
+/// Evidence of one read of the row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EvidenceSummary {
     pub seq: u64,
     pub id: EvidenceId,
     pub digest: Digest,
-    /// Whether the proposal names it; others came with repeated calls.
+    /// Whether the proposal cites it; other evidence comes from repeated calls.
     pub cited: bool,
     pub reader: KeyId,
     pub read_at: Timestamp,
@@ -90,7 +90,7 @@ pub struct ReplayColumnChange {
     pub after: Value,
 }
 
-/// One person's yes or no.
+/// Decision of one operator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DecisionSummary {
     pub seq: u64,
@@ -113,7 +113,7 @@ pub struct OrderLine {
     pub expires_at: Timestamp,
 }
 
-/// The agent's own end of it: which gateway took it back, and the reader that vouched for whom.
+/// Withdrawal: the gateway that sent it, and the reader that attested tenant and principal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct WithdrawalLine {
     pub seq: u64,
@@ -122,7 +122,7 @@ pub struct WithdrawalLine {
     pub reader: KeyId,
 }
 
-/// What a writer said of one attempt.
+/// Writer's report of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AttemptLine {
     pub seq: u64,
@@ -135,7 +135,7 @@ pub struct AttemptLine {
     pub at: Timestamp,
 }
 
-/// The receipt with its digest and the key that signed it.
+/// Receipt with its digest and the key that signed it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReceiptLine {
     pub seq: u64,
@@ -154,15 +154,15 @@ pub struct EventLine {
 }
 
 impl ReplayReport {
-    /// Tells the story of these records, oldest first; exactly one of them must be the proposal. Believes
-    /// everything: verification is [`super::verify`].
+    /// Builds the replay of these records, oldest first; exactly one of them must be the proposal. It verifies
+    /// nothing: verification is [`super::verify`].
     pub fn build(entries: &[Entry]) -> Result<Self, BundleError> {
         let mut proposals = entries.iter().filter_map(|e| match &e.body {
             EventBody::Proposal(envelope) => Some((e.event.seq, envelope)),
             _ => None,
         });
         let (Some((seq, envelope)), None) = (proposals.next(), proposals.next()) else {
-            return Err(BundleError::Proposal("there must be exactly one".to_owned()));
+            return Err(BundleError::Proposal("expected exactly one".to_owned()));
         };
         let proposal: Proposal = peek(seq, envelope, ObjectKind::Proposal)?;
         let mut story = Self::opening(&proposal, Digest::of(ObjectKind::Proposal, &envelope.payload));
@@ -332,7 +332,7 @@ fn receipt_line(seq: u64, envelope: &DsseEnvelope) -> Result<ReceiptLine, Bundle
     })
 }
 
-/// The state that the events lead to; an event that the transition table has no place for moves nothing.
+/// Computes the state from the events; an event without a transition leaves the state unchanged.
 fn fold(story: &ReplayReport, quorum: u32, entries: &[Entry]) -> ProposalState {
     let (mut state, mut started, mut persons) = (ProposalState::PendingReview, false, BTreeSet::new());
     let needed = usize::try_from(quorum.max(1)).unwrap_or(usize::MAX);

@@ -1,4 +1,4 @@
-//! The check of a bundle against a trust file alone: no network, no state, no clock.
+//! Verifies a bundle against a trust file alone: no network, no state, no clock.
 
 use super::chain::ChainVerifier;
 use super::{BundleError, Entry, EventBody, ProofBundle, ReplayReport};
@@ -9,23 +9,23 @@ use crate::proposal::{Proposal, VerifiedProposal};
 use crate::signing::{DsseEnvelope, ObjectKind};
 use crate::trust::{KeyStanding, Position, ServiceKey, TrustFile};
 
-/// A bundle in which everything fits.
+/// Bundle that passed verification.
 #[derive(Debug, Clone)]
 pub struct VerifiedBundle {
     pub story: ReplayReport,
     pub proposal: VerifiedProposal,
-    /// The state of the log that the records are proven under.
+    /// Checkpoint under which the records are proven.
     pub checkpoint: Checkpoint,
-    /// What is genuine and still worth knowing, as a key that was revoked since.
+    /// Genuine but notable facts, for example a key that was revoked later.
     pub findings: Vec<String>,
 }
 
-/// Reads and verifies a bundle. Any mismatch is an error that names it.
+/// Parses and verifies a bundle. The error names the first mismatch.
 pub fn verify(bytes: &[u8], trust: &TrustFile) -> Result<VerifiedBundle, BundleError> {
     verify_bundle(&ProofBundle::from_bytes(bytes)?, trust)
 }
 
-/// Verifies a bundle that was read or packed already.
+/// Verifies a parsed or packed bundle.
 pub fn verify_bundle(bundle: &ProofBundle, trust: &TrustFile) -> Result<VerifiedBundle, BundleError> {
     let proofs = bundle.consistency()?;
     let checkpoint = checkpoint(bundle, &proofs, trust)?;
@@ -48,14 +48,14 @@ pub fn verify_bundle(bundle: &ProofBundle, trust: &TrustFile) -> Result<Verified
     })
 }
 
-/// The log as far as a bundle proves it.
+/// Part of the log that a bundle proves.
 pub(super) struct BundleLog<'a> {
     pub(super) checkpoint: &'a Checkpoint,
     continues: &'a (dyn Fn(&TreeHead) -> bool + Sync),
 }
 
 impl BundleLog<'_> {
-    /// The position of a record that was verified under the checkpoint.
+    /// Returns the position of a record that was verified under the checkpoint.
     pub(super) fn position(&self, index: u64) -> Position<'_> {
         Position::Logged {
             index,
@@ -64,8 +64,8 @@ impl BundleLog<'_> {
     }
 }
 
-/// The checkpoint, under a ledger key that signs or that was retired at a state of the log which the bundle proves to
-/// be the same or a later one.
+/// Verifies the checkpoint under an active ledger key, or under a retired one. For a retired key, the bundle
+/// must prove that the retirement state equals or continues the checkpoint.
 fn checkpoint(
     bundle: &ProofBundle,
     proofs: &[ConsistencyProof],
@@ -120,7 +120,7 @@ fn proposal(
         _ => None,
     });
     let (Some((envelope, event)), None) = (all.next(), all.next()) else {
-        return Err(BundleError::Proposal("there must be exactly one".to_owned()));
+        return Err(BundleError::Proposal("expected exactly one".to_owned()));
     };
     let attested = VerifiedProposal::verify_historical(envelope.clone(), trust)
         .map_err(|e| BundleError::Proposal(e.to_string()))?;
@@ -131,7 +131,7 @@ fn proposal(
         )));
     }
     if event.proposal_id.as_ref() != Some(&attested.proposal().id) {
-        return Err(BundleError::Proposal("its event names another id".to_owned()));
+        return Err(BundleError::Proposal("id differs from the event's id".to_owned()));
     }
     Ok(attested)
 }
@@ -171,7 +171,7 @@ fn check_evidence(
             .find(|(e, digest)| e.id == cited.id && *digest == cited.digest)
         else {
             return Err(BundleError::Evidence(format!(
-                "{} is missing, or not the one that the proposal names",
+                "{} is missing or differs from the one that the proposal cites",
                 cited.id
             )));
         };
@@ -180,7 +180,7 @@ fn check_evidence(
             || evidence.source != proposal.source
         {
             return Err(BundleError::Evidence(format!(
-                "{} shows another row than the proposal's",
+                "{} is about another row than the proposal",
                 cited.id
             )));
         }
@@ -196,7 +196,7 @@ fn open_evidence(
     let signer = envelope.signer().map_err(|e| e.to_string())?;
     let key = trust
         .reader(signer)
-        .ok_or("signed by no reader of the trust file")?;
+        .ok_or("not signed by a reader of the trust file")?;
     let standing = key.standing();
     standing
         .check_past(position)

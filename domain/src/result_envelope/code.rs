@@ -1,11 +1,11 @@
-//! The nine codes that a model can get, and the one mapping from all other codes to them.
+//! Nine error codes for agents, and the only mapping from all other codes to them.
 
-/// What went wrong, in the words that are safe to tell a model.
+/// Error code that is safe to show to an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SafeCode {
-    /// No such row for this tenant; says nothing about other tenants' rows.
+    /// No such row for this tenant; reveals nothing about rows of other tenants.
     NotFoundInTenant,
-    /// Bad input, or a trusted binding that the operator has not set.
+    /// Invalid input, or a trusted binding that the operator has not set.
     InvalidArgument,
     /// Outside bounds, transitions or guards.
     PolicyViolation,
@@ -17,9 +17,9 @@ pub enum SafeCode {
     MultiRowBlocked,
     /// Proposals are disabled in this mode.
     ApprovalRequired,
-    /// Database or ledger cannot be reached now.
+    /// Database or ledger is unreachable.
     TemporarilyUnavailable,
-    /// Anything else; details are in the operator's records only.
+    /// Any other error; only the operator's records hold the details.
     Internal,
 }
 
@@ -50,12 +50,12 @@ impl SafeCode {
         }
     }
 
-    /// True if the same call may succeed later without a change of its arguments.
+    /// Returns true if the same call may succeed later with the same arguments.
     pub const fn retryable(self) -> bool {
         matches!(self, SafeCode::TemporarilyUnavailable)
     }
 
-    /// The safe code for any code of this program; what is not listed is `INTERNAL`.
+    /// Returns the safe code for any code of this program; unlisted codes map to `INTERNAL`.
     pub fn of(code: &str) -> Self {
         if let Some(safe) = Self::ALL.into_iter().find(|safe| safe.as_str() == code) {
             return safe;
@@ -103,18 +103,18 @@ impl SafeCode {
         }
     }
 
-    /// The sentence for codes whose own text stays inside.
+    /// Returns the fixed sentence for codes whose own message must stay inside.
     pub(super) const fn sentence(self) -> &'static str {
         match self {
             SafeCode::NotFoundInTenant => "No row with this key exists for the trusted tenant.",
-            SafeCode::InvalidArgument => "An argument is not acceptable.",
+            SafeCode::InvalidArgument => "An argument is invalid.",
             SafeCode::PolicyViolation => "The proposed change is outside what was reviewed.",
-            SafeCode::CapabilityNotFound => "No such tool exists.",
+            SafeCode::CapabilityNotFound => "The tool does not exist.",
             SafeCode::VersionConflict => "The row has changed; read it again.",
-            SafeCode::MultiRowBlocked => "The call is not about exactly one row.",
+            SafeCode::MultiRowBlocked => "The key does not identify exactly one row.",
             SafeCode::ApprovalRequired => "Proposals are disabled here.",
             SafeCode::TemporarilyUnavailable => {
-                "The database or the ledger cannot be reached now; try again later."
+                "The database or the ledger is unreachable; try again later."
             }
             SafeCode::Internal => "The call failed; the operator finds details under the correlation id.",
         }

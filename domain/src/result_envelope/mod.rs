@@ -1,5 +1,5 @@
-//! Results as models get them: the envelope of format 2, the older format 1, and the nine safe codes.
-//! Everything here is built from values that may be shown; nothing internal passes through.
+//! Result envelopes for agents: format 2, the older format 1, and the nine safe codes. All inputs are values
+//! that may be shown; no internal value passes through.
 
 mod code;
 mod v1;
@@ -30,7 +30,7 @@ pub struct ReadResult<'a> {
     pub evidence_id: &'a str,
 }
 
-/// A column of a proposal: the value that was read, if the column is read at all, and the proposed one.
+/// Column of a proposal: the value that was read, if the column is read, and the proposed value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColumnDiff {
     pub column: String,
@@ -38,14 +38,14 @@ pub struct ColumnDiff {
     pub proposed: Value,
 }
 
-/// A proposal that was filed, or the open one that an identical call found.
+/// Proposal that was recorded, or the open one that an identical call found.
 #[derive(Clone, Copy, Debug)]
 pub struct ProposalResult<'a> {
     pub capability: &'a str,
     pub object: (&'a str, &'a str),
     pub context: &'a TrustedContext,
     pub proposal_id: &'a str,
-    /// Digest of the signed proposal, as text.
+    /// Digest of the signed proposal, as a string.
     pub proposal_digest: &'a str,
     pub state: EnvelopeState,
     pub diff: &'a [ColumnDiff],
@@ -64,11 +64,11 @@ pub struct FailureResult<'a> {
     pub kind: Option<&'a str>,
     pub context: Option<&'a TrustedContext>,
     pub refusal: &'a PublicError,
-    /// Leads an operator from the model's transcript to the audit record.
+    /// Correlates the agent's transcript with the audit record, for the operator.
     pub correlation_id: &'a str,
 }
 
-/// The result of one call.
+/// Result of one call.
 #[derive(Clone, Copy, Debug)]
 pub enum CallOutcome<'a> {
     Read(ReadResult<'a>),
@@ -77,12 +77,12 @@ pub enum CallOutcome<'a> {
 }
 
 impl CallOutcome<'_> {
-    /// True if the protocol's `isError` has to be set.
+    /// Returns true if the protocol's `isError` must be set.
     pub const fn is_error(&self) -> bool {
         matches!(self, CallOutcome::Failure(_))
     }
 
-    /// The structured content in the given format.
+    /// Returns the structured content in the given format.
     pub fn to_json(&self, format: ResultFormat) -> Json {
         match (format, self) {
             (ResultFormat::V1, CallOutcome::Read(read)) => v1::read(read),
@@ -95,7 +95,7 @@ impl CallOutcome<'_> {
     }
 }
 
-/// The states of a proposal that a model is told.
+/// Proposal states that an agent can see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EnvelopeState {
     ReviewRequired,
@@ -127,7 +127,8 @@ impl EnvelopeState {
         }
     }
 
-    /// What a model is told of a proposal's state; after approval it does not matter to it who holds the proposal.
+    /// Maps a proposal's state to the state for agents; after approval, agents do not see which process holds
+    /// it.
     pub const fn of(state: ProposalState, mode: ProposalMode) -> Self {
         match (mode, state) {
             (ProposalMode::Shadow, _) => EnvelopeState::ShadowProposalCreated,
@@ -148,7 +149,7 @@ impl EnvelopeState {
     }
 }
 
-/// A value as JSON: integers within ±(2^53−1) are numbers, every other number is exact text.
+/// Converts a value to JSON: integers within ±(2^53−1) become numbers, every other number an exact string.
 pub fn value_to_json(value: &Value) -> Json {
     let Some(text) = value.as_text() else {
         return Json::Null;

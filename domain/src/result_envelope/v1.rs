@@ -1,4 +1,4 @@
-//! Format 1: the shapes of old clients.
+//! Format 1: envelope shapes for old clients.
 
 use serde_json::{Value as Json, json};
 
@@ -52,7 +52,7 @@ pub(super) fn proposal(proposal: &ProposalResult<'_>) -> Json {
     })
 }
 
-/// The code is the internal one, except where it would tell too much.
+/// Uses the internal code, except where it would disclose too much.
 pub(super) fn failure(failure: &FailureResult<'_>) -> Json {
     let safe = SafeCode::of(&failure.refusal.code);
     let code = match safe {

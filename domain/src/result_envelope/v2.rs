@@ -1,4 +1,4 @@
-//! Format 2: one shape for all results, every key always there.
+//! Format 2: one shape for all results, with every key always present.
 
 use serde_json::{Value as Json, json};
 
@@ -62,7 +62,7 @@ const fn next(state: EnvelopeState) -> &'static str {
         EnvelopeState::ShadowProposalCreated => "Recorded for comparison only; it will never be applied.",
         EnvelopeState::Approved => "A person has approved this; it is applied outside of this conversation.",
         EnvelopeState::Applied => "Nothing; it has been applied.",
-        EnvelopeState::Conflict => "Read the row again and propose anew; it changed in between.",
+        EnvelopeState::Conflict => "The row changed; read it again and submit a new proposal.",
         EnvelopeState::Rejected => "Nothing; a person has rejected it.",
     }
 }
@@ -86,7 +86,8 @@ pub(super) fn failure(failure: &FailureResult<'_>) -> Json {
     })
 }
 
-/// The refusal's own text where the caller can act on it; a fixed sentence where it could tell too much.
+/// Returns the refusal's own message if the caller can act on it; otherwise a fixed sentence that discloses
+/// nothing.
 pub(super) fn safe_message<'a>(code: SafeCode, failure: &FailureResult<'a>) -> &'a str {
     let own = failure.refusal.public.as_str();
     match code {
@@ -108,7 +109,7 @@ pub(super) fn safe_message<'a>(code: SafeCode, failure: &FailureResult<'a>) -> &
     }
 }
 
-/// A key may hold any text; a summary stays one line.
+/// A key may hold any characters; a summary must stay one line.
 fn one_line(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })

@@ -1,4 +1,4 @@
-//! The fixture: one proposal from its evidence to its receipt, signed and put into a small log.
+//! Test fixture: one proposal from its evidence to its receipt, signed and put into a small log.
 
 use tlog_tiles::tlog;
 use zeroize::Zeroizing;
@@ -82,7 +82,7 @@ pub(super) fn trust() -> TrustFile {
     }
 }
 
-/// Every object of the story before it is signed, and who signs it.
+/// Unsigned objects of the fixture, with their signers.
 #[derive(Clone)]
 pub(super) struct ReplayFixture {
     pub(super) evidence: Evidence,
@@ -92,7 +92,7 @@ pub(super) struct ReplayFixture {
     pub(super) start: AttemptStartedBody,
     pub(super) report: AttemptReport,
     pub(super) receipt: Receipt,
-    /// Set to keep a changed reference from being filled in.
+    /// References that are fixed and not filled in.
     pub(super) fixed: Fixed,
     pub(super) signers: Signers,
     pub(super) settled_as: EventKind,
@@ -353,7 +353,7 @@ impl ReplayFixture {
         }
     }
 
-    /// Signs everything in turn, each object naming the ones before it unless its reference is fixed.
+    /// Signs all objects in order; each object references the earlier ones unless its reference is fixed.
     pub(super) fn bundle(mut self) -> ProofBundle {
         let evidence =
             DsseEnvelope::sign(ObjectKind::Evidence, &self.evidence, &key(self.signers.evidence)).unwrap();
@@ -410,7 +410,7 @@ impl ReplayFixture {
         logged(&bodies, &self.proposal.id, self.checkpoint_key)
     }
 
-    /// Another end: approved, and then taken back.
+    /// Replaces the apply with a withdrawal after the approval.
     pub(super) fn withdrawn(mut self, ticket: &ContextTicket, signer: u8) -> ProofBundle {
         let evidence = DsseEnvelope::sign(ObjectKind::Evidence, &self.evidence, &key(READER)).unwrap();
         self.proposal.evidence[0].digest = evidence.digest(ObjectKind::Evidence).unwrap();
@@ -431,7 +431,7 @@ impl ReplayFixture {
     }
 }
 
-/// The ticket under which the gateway of the tale takes the proposal back in minute 3.
+/// Ticket with which the gateway withdraws the proposal in minute 3.
 pub(super) fn ticket() -> ContextTicket {
     ContextTicket {
         audience: context_ticket::TicketAudience::Ledger,
@@ -452,7 +452,7 @@ pub(super) fn ticket() -> ContextTicket {
     }
 }
 
-/// The head of the bundle's log at every size from 1, and the proof from there to the checkpoint.
+/// Returns the head of the bundle's log at every size from 1, with the proof from there to the checkpoint.
 pub(super) fn heads(bundle: &ProofBundle) -> Vec<(TreeHead, ConsistencyProof)> {
     let records = bundle.records().unwrap();
     let events = records.iter().map(|r| r.event_bytes.as_slice());
@@ -484,7 +484,7 @@ impl tlog::HashReader for Nodes {
     }
 }
 
-/// A log whose first event is another's, so that sequence numbers and positions differ.
+/// Builds a log whose first event belongs to another proposal, so that sequence numbers and positions differ.
 fn logged(bodies: &[(EventKind, Vec<u8>)], id: &ProposalId, checkpoint_key: u8) -> ProofBundle {
     let mut events = vec![b"another's".to_vec()];
     for (n, (kind, body)) in bodies.iter().enumerate() {

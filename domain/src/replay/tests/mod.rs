@@ -1,4 +1,4 @@
-//! A small log made by hand, and every way to bend it.
+//! Tests of bundle verification: one valid log and every kind of alteration.
 
 mod fixture;
 mod retired;
@@ -23,7 +23,7 @@ fn code(tale: ReplayFixture) -> &'static str {
 }
 
 #[test]
-fn a_clean_bundle_verifies_and_tells_the_whole_story() {
+fn valid_bundle_verifies_and_renders_full_replay() {
     let bytes = ReplayFixture::new().bundle().to_bytes().unwrap();
     let verified = verify(&bytes, &trust()).unwrap();
     assert_eq!(verified.findings, Vec::<String>::new());
@@ -57,11 +57,11 @@ fn a_clean_bundle_verifies_and_tells_the_whole_story() {
 }
 
 #[test]
-fn an_expired_decision_and_a_retired_key_do_not_spoil_what_was_done_in_time() {
+fn expired_decision_and_retired_key_keep_earlier_writeback() {
     let mut trust = trust();
     trust.readers[0].retired = true;
     trust.writers[0].retired = true;
-    // The decision ended an hour after it was made; verification has no clock at all.
+    // The decision expired an hour after it was made; verification uses no clock.
     assert!(
         verify_bundle(&ReplayFixture::new().bundle(), &trust)
             .unwrap()
@@ -71,7 +71,7 @@ fn an_expired_decision_and_a_retired_key_do_not_spoil_what_was_done_in_time() {
 }
 
 #[test]
-fn a_key_revoked_since_is_a_finding() {
+fn later_revoked_key_is_reported_as_finding() {
     let mut trust = trust();
     trust.operators[0].revoked = true;
     let findings = verify_bundle(&ReplayFixture::new().bundle(), &trust)
@@ -82,7 +82,7 @@ fn a_key_revoked_since_is_a_finding() {
 }
 
 #[test]
-fn every_object_must_be_signed_by_whom_the_trust_file_knows() {
+fn rejects_objects_of_keys_missing_from_trust_file() {
     let with = |change: fn(&mut ReplayFixture)| {
         let mut tale = ReplayFixture::new();
         change(&mut tale);
@@ -95,13 +95,13 @@ fn every_object_must_be_signed_by_whom_the_trust_file_knows() {
     assert_eq!(with(|t| t.signers.report = STRANGER), "BUNDLE_ATTEMPT");
     assert_eq!(with(|t| t.signers.receipt = STRANGER), "BUNDLE_RECEIPT");
     assert_eq!(with(|t| t.checkpoint_key = STRANGER), "BUNDLE_CHECKPOINT");
-    // A key of ours is not good for another's work.
+    // A key of the deployment does not count for another role.
     assert_eq!(with(|t| t.signers.receipt = READER), "BUNDLE_RECEIPT");
     assert_eq!(with(|t| t.signers.evidence = WRITER), "BUNDLE_EVIDENCE");
 }
 
 #[test]
-fn every_object_must_name_the_ones_before_it() {
+fn rejects_objects_with_wrong_references() {
     let with = |change: fn(&mut ReplayFixture)| {
         let mut tale = ReplayFixture::new();
         change(&mut tale);
@@ -138,13 +138,13 @@ fn every_object_must_name_the_ones_before_it() {
 }
 
 #[test]
-fn authority_is_judged_at_the_time_of_the_order() {
+fn approvals_are_checked_at_the_time_of_the_order() {
     let with = |change: fn(&mut ReplayFixture)| {
         let mut tale = ReplayFixture::new();
         change(&mut tale);
         code(tale)
     };
-    // Good when it was filed, over when the order came.
+    // Valid when submitted, expired when the order arrived.
     assert_eq!(
         with(|t| t.decision.expires_at = at(2) + Span::seconds(30)),
         "BUNDLE_ORDER"
@@ -170,7 +170,7 @@ fn authority_is_judged_at_the_time_of_the_order() {
 }
 
 #[test]
-fn a_withdrawn_proposal_ends_canceled_and_the_bundle_proves_who_took_it_back() {
+fn bundle_of_withdrawn_proposal_proves_the_withdrawal() {
     let verified = verify_bundle(&ReplayFixture::new().withdrawn(&ticket(), READER), &trust()).unwrap();
     assert_eq!(verified.story.state, ProposalState::Canceled);
     let line = verified.story.withdrawal.as_ref().unwrap();
@@ -202,12 +202,12 @@ fn a_withdrawn_proposal_ends_canceled_and_the_bundle_proves_who_took_it_back() {
         "BUNDLE_WITHDRAWAL"
     );
     assert_eq!(with(READER, |t| t.may_withdraw = false), "BUNDLE_WITHDRAWAL");
-    // It had run out when it was presented.
+    // The ticket had expired when it was presented.
     assert_eq!(with(READER, |t| t.expires_at = at(3)), "BUNDLE_WITHDRAWAL");
 }
 
 #[test]
-fn a_bundle_of_another_deployment_or_environment_is_refused() {
+fn rejects_bundle_of_other_deployment_or_environment() {
     let mut other = trust();
     other.deployment_id = "d2".to_owned();
     let bundle = ReplayFixture::new().bundle();
@@ -224,7 +224,7 @@ fn a_bundle_of_another_deployment_or_environment_is_refused() {
 }
 
 #[test]
-fn a_changed_leaf_of_the_file_is_reported_wherever_it_is() {
+fn rejects_bundle_with_any_changed_json_value() {
     let clean: Json = serde_json::from_slice(&ReplayFixture::new().bundle().to_bytes().unwrap()).unwrap();
     let trust = trust();
     let mut changed = 0;
@@ -241,7 +241,7 @@ fn a_changed_leaf_of_the_file_is_reported_wherever_it_is() {
 }
 
 #[test]
-fn records_left_out_doubled_or_swapped_are_reported() {
+fn rejects_omitted_duplicated_and_swapped_records() {
     let bundle = ReplayFixture::new().bundle();
     let records = bundle.records().unwrap();
     let trust = trust();
@@ -265,7 +265,7 @@ fn records_left_out_doubled_or_swapped_are_reported() {
 }
 
 #[test]
-fn any_changed_byte_of_the_file_is_reported() {
+fn rejects_bundle_with_any_changed_byte() {
     let clean = ReplayFixture::new().bundle().to_bytes().unwrap();
     let trust = trust();
     for position in (0..clean.len()).step_by(101) {
@@ -290,7 +290,8 @@ fn leaves(json: &Json, place: String) -> Vec<String> {
     }
 }
 
-/// Other values of the same kind: a number beside it, a text with one character changed at start, middle and end.
+/// Returns other values of the same type: an adjacent number, or a string with one character changed at start,
+/// middle or end.
 fn edits(leaf: &Json) -> Vec<Json> {
     match leaf {
         Json::Number(number) => vec![Json::from(number.as_u64().unwrap() + 1)],

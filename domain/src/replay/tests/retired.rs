@@ -7,8 +7,8 @@ use crate::trust::TrustFile;
 
 type Retire = fn(&mut TrustFile, TreeHead);
 
-/// Every kind of key: how to retire it, the size of the log that holds everything it signed, and the code for each
-/// object of it that a smaller size leaves out.
+/// All kinds of keys, each with its retirement, the log size that covers all its signatures, and the error code
+/// per signed object that a smaller size excludes.
 const KEYS: [(Retire, u64, &[&str]); 4] = [
     (reader, 3, &["BUNDLE_PROPOSAL", "BUNDLE_PROPOSAL"]),
     (operator, 5, &["BUNDLE_ORDER", "BUNDLE_DECISION"]),
@@ -36,7 +36,8 @@ fn operator(trust: &mut TrustFile, at: TreeHead) {
     trust.operators[0].retired_at_root = Some(hex::encode(at.root));
 }
 
-/// The code of the bundle when a key was retired at `at`; with the proof that the bundle's log continues that state.
+/// Returns the code of the bundle when a key was retired at `at`. `is_proven` adds the proof that the bundle's
+/// log continues that state.
 fn code(retire: Retire, at: TreeHead, is_proven: bool) -> &'static str {
     let mut bundle = ReplayFixture::new().bundle();
     if is_proven {
@@ -72,7 +73,7 @@ fn retired_key_verifies_nothing_logged_after() {
 }
 
 #[test]
-fn forked_log_that_fills_the_positions_verifies_nothing() {
+fn forked_log_with_filled_positions_verifies_nothing() {
     for (retire, size, codes) in KEYS {
         let forked = TreeHead {
             root: [9; 32],
@@ -92,7 +93,7 @@ fn size_alone_without_proof_of_continuity_verifies_nothing() {
 }
 
 #[test]
-fn proofs_of_bundle_survive_its_file_form() {
+fn bundle_file_preserves_proofs() {
     let bundle = ReplayFixture::new().bundle();
     let proofs: Vec<_> = heads(&bundle).into_iter().map(|(_, proof)| proof).collect();
     let before = bundle.to_bytes().unwrap();
