@@ -1,6 +1,6 @@
-//! What the catalogue of a database says about one table: the columns that values must fit, and everything
-//! that could widen the effect of a one-row update. Its digest goes into the proposal, so that a change of
-//! the table between proposal and writeback is noticed.
+//! Schema catalog of one table: the columns that values must fit, and everything that could widen the effect of
+//! a one-row update. Its digest is part of the proposal, so a change of the table between proposal and writeback
+//! is detected.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use crate::digest::Digest;
 use crate::foreign_code::{ForeignCode, ForeignCodeKind};
 use crate::signing::ObjectKind;
 
-/// One table as its catalogue describes it. Lists are in catalogue order.
+/// One table as the database's catalog describes it. Lists are in catalog order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TableSchema {
@@ -19,15 +19,15 @@ pub struct TableSchema {
     pub table: String,
     pub columns: Vec<TableColumn>,
     pub triggers: Vec<Definition>,
-    /// Rewrite rules besides the one that makes a view.
+    /// Rewrite rules except the rule that defines a view.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<Definition>,
     /// Row security policies.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<Definition>,
-    /// Foreign keys of other tables that point here, with the action that a change of this row would set off.
+    /// Foreign keys of other tables that reference this one, with the action that a change of this row triggers.
     pub referenced_by: Vec<InboundForeignKey>,
-    /// Engine words that change what a write means: `strict`, `without_rowid`, `view`, `virtual`,
+    /// Engine-specific traits that change the meaning of a write: `strict`, `without_rowid`, `view`, `virtual`,
     /// `partitioned`, `partition`, `foreign`, `unlogged`, `row_security`, `engine:InnoDB`.
     pub traits: Vec<String>,
     /// Code that the database runs when a row is updated; not part of the fingerprint.
@@ -45,11 +45,11 @@ pub struct TableColumn {
     pub generated: bool,
     /// Part of the primary key, alone or with others.
     pub primary_key: bool,
-    /// Alone in the primary key or in a unique index over the whole table.
+    /// True for the only column of the primary key or of a unique index over the whole table.
     pub unique: bool,
-    /// The name of the collation, if it is not the engine's binary one.
+    /// Collation name, unless it is the engine's binary collation.
     pub collation: Option<String>,
-    /// For a domain type, the declared type that it rests on.
+    /// For a domain type, its underlying declared type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_type: Option<String>,
     /// For an enumeration, every label in its order.
@@ -57,8 +57,8 @@ pub struct TableColumn {
     pub labels: Vec<String>,
 }
 
-/// A trigger, a rule or a policy of the table; the digest covers its definition and, for a trigger, the
-/// function that it calls.
+/// Trigger, rule or policy of the table. The digest covers its definition and, for a trigger, the function that
+/// it calls.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Definition {
@@ -66,13 +66,13 @@ pub struct Definition {
     pub definition_digest: Digest,
 }
 
-/// A foreign key of another table that references this one.
+/// Foreign key of another table that references this one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InboundForeignKey {
     pub table: String,
     pub columns: Vec<String>,
-    /// Columns of this table that the key points at.
+    /// Columns of this table that the key references.
     pub referenced_columns: Vec<String>,
     pub on_update: String,
     pub on_delete: String,
@@ -89,14 +89,14 @@ impl TableSchema {
         self.columns.iter().find(|c| c.name == name)
     }
 
-    /// What besides the row itself could change, one line each, for the person who reviews.
+    /// Returns one line for each possible change besides the row itself, for the approver.
     pub fn side_effects(&self) -> Vec<String> {
         let triggers = self.triggers.iter().map(|t| format!("trigger {}", t.name));
         triggers.chain(self.other_effects()).collect()
     }
 
-    /// As [`Self::side_effects`], without triggers that an UPDATE never sets off: those of other events, and those that
-    /// are disabled.
+    /// Returns [`Self::side_effects`] without triggers that an UPDATE never fires: triggers of other events, and
+    /// disabled ones.
     pub fn effects_of_update(&self) -> Vec<String> {
         let is_set_off = |trigger: &&Definition| {
             self.foreign_code.iter().any(|code| {

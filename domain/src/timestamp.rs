@@ -1,4 +1,4 @@
-//! Moments in UTC with millisecond precision, in one spelling: `2026-01-02T03:04:05.678Z`.
+//! UTC timestamps with millisecond precision, in one spelling: `2026-01-02T03:04:05.678Z`.
 
 use std::fmt;
 use std::ops::{Add, Sub};
@@ -16,12 +16,12 @@ const FORM: &[FormatItem<'static>] =
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
-/// Text or number that is not a moment between 1970 and 9999.
+/// String or number that is not a time between 1970 and 9999.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a time: expected the form 2026-01-02T03:04:05.678Z")]
 pub struct InvalidTimestamp;
 
-/// A span of time in milliseconds.
+/// Duration in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(i64);
 
@@ -49,7 +49,7 @@ impl Span {
 impl Timestamp {
     const MAX: i64 = 253_402_300_799_999;
 
-    /// From Unix milliseconds, as the clock gives them; clamped to the range.
+    /// Converts Unix milliseconds from the clock; clamps to the range.
     pub fn from_unix_millis(millis: i64) -> Self {
         Self(millis.clamp(0, Self::MAX))
     }
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_has_one_spelling() {
+    fn timestamp_has_one_spelling() {
         let at: Timestamp = "2026-01-02T03:04:05.678Z".parse().unwrap();
         assert_eq!(at.to_string(), "2026-01-02T03:04:05.678Z");
         for other in [

@@ -1,10 +1,10 @@
-//! A value of a database, as exact text with the kind it had there. Never a float, never a lossy date.
+//! Database value, as exact text with its kind. Never a float, never a lossy date.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What the text of a [`Value`] is.
+/// Kind of the text in a [`Value`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ValueKind {
@@ -12,11 +12,11 @@ pub enum ValueKind {
     Null,
     /// `true` or `false`.
     Bool,
-    /// An integer of any size in plain digits.
+    /// Integer of any size in plain digits.
     Int,
-    /// An exact decimal in plain digits; trailing zeros are part of the value.
+    /// Exact decimal in plain digits; trailing zeros are significant.
     Dec,
-    /// A binary float in the shortest text that reads back to the same bits.
+    /// Binary float in the shortest text that parses to the same bits.
     Float,
     Text,
     /// Lower-case hex.
@@ -31,7 +31,7 @@ pub enum ValueKind {
     Json,
 }
 
-/// One exact value: `{"t":"int","v":"9007199254740993"}`.
+/// Exact value: `{"t":"int","v":"9007199254740993"}`.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Value {
@@ -72,7 +72,7 @@ impl Value {
             text: hex::encode(value),
         }
     }
-    /// Exact text of another kind, as the engine or the decimal type wrote it.
+    /// Creates a value of another kind from exact text that the engine or the decimal type wrote.
     pub fn exact(kind: ValueKind, text: impl Into<String>) -> Self {
         Self {
             kind,
@@ -90,11 +90,11 @@ impl Value {
     pub const fn is_null(&self) -> bool {
         matches!(self.kind, ValueKind::Null)
     }
-    /// The exact text; `None` for NULL.
+    /// Returns the exact text; `None` for NULL.
     pub fn as_text(&self) -> Option<&str> {
         (!self.is_null()).then_some(self.text.as_str())
     }
-    /// Bytes of text that this value carries.
+    /// Returns the size of the value's text, in bytes.
     pub const fn len_bytes(&self) -> usize {
         self.text.len()
     }
@@ -102,12 +102,12 @@ impl Value {
 
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Business values do not belong in logs by accident.
+        // Business values must not reach logs by accident.
         write!(f, "Value({:?}, {} bytes)", self.kind, self.text.len())
     }
 }
 
-/// A column with its value.
+/// Column with its value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ColumnValue {
@@ -124,7 +124,7 @@ impl ColumnValue {
     }
 }
 
-/// The value of a column in a list of columns.
+/// Returns the value of a named column in a list of columns.
 pub fn find<'a>(columns: &'a [ColumnValue], name: &str) -> Option<&'a Value> {
     columns.iter().find(|c| c.column == name).map(|c| &c.value)
 }

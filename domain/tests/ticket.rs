@@ -210,7 +210,7 @@ fn only_a_reader_key_in_use_makes_a_ticket() {
     assert!(VerifiedTicket::verify_past(sealed(READER), &retired, GATEWAY, now()).is_ok());
     let mut claimed = sealed(STRANGER);
     claimed.signatures[0].keyid = key(READER).key_id();
-    assert_eq!(why(open(claimed, &trust())), "the signature does not verify");
+    assert_eq!(why(open(claimed, &trust())), "signature verification failed");
     let mut unsigned = sealed(READER);
     unsigned.signatures.clear();
     assert_eq!(why(open(unsigned, &trust())), "expected exactly one signature");

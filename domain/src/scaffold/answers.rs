@@ -1,5 +1,5 @@
-//! Choices from a JSON object, for those who generate contracts without prompts. Lists may be arrays or text with
-//! commas; what is not known is refused.
+//! Reads the choices from a JSON object, for generating contracts without prompts. Lists may be arrays or
+//! comma-separated strings; unknown keys are rejected.
 
 use serde_json::{Map, Value as Json};
 
@@ -12,19 +12,18 @@ const READ_URL_ENV_OF_ANSWERS: &str = "DATABASE_URL";
 
 /// Reads an answers file.
 ///
-/// # Errors
-/// What is no JSON object, keys that are not known, and values that are not what their key takes.
+/// # Errors The file is not a JSON object, has an unknown key, or a value has the wrong type for its key.
 pub fn read_answers(bytes: &[u8]) -> Result<InitOptions, DraftError> {
     let object: Map<String, Json> = serde_json::from_slice(bytes).map_err(|error| {
         let text = format!(
-            "the answers are not one JSON object (line {}, column {})",
+            "answers are not a JSON object (line {}, column {})",
             error.line(),
             error.column()
         );
         DraftError::new(
             "ANSWERS_INVALID",
             text,
-            "give an object such as {\"table\": \"orders\"}",
+            "provide an object such as {\"table\": \"orders\"}",
         )
     })?;
     let mut choices = InitOptions::default();
@@ -90,15 +89,15 @@ fn set_other(choices: &mut InitOptions, key: &str, value: &Json) -> Result<(), D
         | "handler_command_env" => {
             return Err(DraftError::new(
                 "NOT_AVAILABLE",
-                format!("`{key}` is about handlers, which this version does not generate"),
-                "leave it out: the writer changes the row itself (`sql_update`)",
+                format!("`{key}` configures handlers, which this version does not generate"),
+                "omit it: the writer changes the row itself (`sql_update`)",
             ));
         }
         _ => {
             return Err(DraftError::new(
                 "ANSWERS_UNKNOWN_KEY",
-                format!("the answers have a member `{key}` that means nothing here"),
-                "remove it; `synapsor-runner init --help` tells the choices",
+                format!("unknown key `{key}` in the answers"),
+                "remove it; run `synapsor-runner init --help` for the choices",
             ));
         }
     }
@@ -108,7 +107,7 @@ fn set_other(choices: &mut InitOptions, key: &str, value: &Json) -> Result<(), D
 fn wrong(key: &str, wanted: &str) -> DraftError {
     DraftError::new(
         "ANSWERS_INVALID",
-        format!("`{key}` of the answers is not {wanted}"),
+        format!("invalid `{key}` in the answers: expected {wanted}"),
         format!("make `{key}` {wanted}"),
     )
 }
@@ -116,7 +115,7 @@ fn wrong(key: &str, wanted: &str) -> DraftError {
 fn text(key: &str, value: &Json) -> Result<String, DraftError> {
     match value.as_str() {
         Some(text) if !text.is_empty() => Ok(text.to_owned()),
-        _ => Err(wrong(key, "a text")),
+        _ => Err(wrong(key, "a string")),
     }
 }
 
@@ -127,7 +126,7 @@ fn list(key: &str, value: &Json) -> Result<Vec<String>, DraftError> {
             .iter()
             .map(|item| text(key, item))
             .collect::<Result<Vec<_>, _>>()?,
-        _ => return Err(wrong(key, "a list of texts, or one text with commas")),
+        _ => return Err(wrong(key, "a list of strings, or one comma-separated string")),
     };
     Ok(items
         .into_iter()

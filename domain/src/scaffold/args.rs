@@ -1,4 +1,4 @@
-//! Arguments of the proposal, from the columns that they end up in.
+//! Derives the arguments of the proposal from the columns that they set.
 
 use serde_json::{Map, Value as Json, json};
 
@@ -7,12 +7,12 @@ use super::flag_syntax::{Assigned, number};
 use super::resolve::ProposalPlan;
 use crate::inspection::{ColumnInfo, ColumnKind, TableInfo};
 
-/// Characters of a text argument at most.
+/// Maximum length of a string argument, in characters.
 const TEXT_CHARS_MAX: u32 = 500;
-/// Characters of the argument that finds the row, and of a state.
+/// Maximum length of the lookup argument and of a state, in characters.
 pub(super) const KEY_CHARS_MAX: u32 = 128;
 
-/// The arguments that a patch binds, in its order.
+/// Returns the arguments that a patch binds, in patch order.
 pub(super) fn of_change(
     change: &ProposalPlan,
     lookup: &str,
@@ -23,21 +23,21 @@ pub(super) fn of_change(
         let Assigned::Arg(name) = assigned else { continue };
         if name == lookup {
             let text =
-                format!("the argument `{name}` finds the row, and cannot be written into `{column}` as well");
+                format!("argument `{name}` is the lookup key and cannot be written into `{column}` as well");
             return Err(DraftError::new(
                 "ARGUMENT_TWICE",
                 text,
-                "give the patch an argument of its own",
+                "use another argument in the patch",
             ));
         }
         let arg = of_column(column, change, table.and_then(|table| table.column(column)));
         match args.get(name) {
             Some(known) if differs(known, &arg) => {
-                let text = format!("the argument `{name}` is bound to columns that take different values");
+                let text = format!("argument `{name}` is bound to columns with different value types or limits");
                 return Err(DraftError::new(
                     "ARGUMENT_TWICE",
                     text,
-                    "give each of these columns an argument of its own",
+                    "use a separate argument for each of these columns",
                 ));
             }
             Some(_) => {}
@@ -49,7 +49,7 @@ pub(super) fn of_change(
     Ok(args)
 }
 
-/// Whether two arguments differ in more than what is said about them.
+/// Returns whether two arguments differ in more than their description.
 fn differs(one: &Json, other: &Json) -> bool {
     let bare = |arg: &Json| {
         let mut arg = arg.clone();

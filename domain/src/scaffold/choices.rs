@@ -1,4 +1,4 @@
-//! What a person may choose; everything that is absent is derived.
+//! Choices of the operator; absent choices are derived.
 
 use super::flag_syntax::{Assigned, Bounds, States};
 use crate::contract::{Mode, VersionAdvance};
@@ -9,11 +9,11 @@ pub struct InitOptions {
     pub engine: Option<String>,
     pub mode: Option<Mode>,
     pub schema: Option<String>,
-    /// Alone or as `schema.table`.
+    /// Table name alone, or `schema.table`.
     pub table: Option<String>,
     pub primary_key: Option<String>,
     pub tenant_column: Option<String>,
-    /// The table has no tenants; for development.
+    /// The table has no tenant column; for development.
     pub single_tenant_dev: bool,
     pub conflict_column: Option<String>,
     pub conflict_advance: Option<VersionAdvance>,
@@ -42,7 +42,7 @@ pub struct InitOptions {
 }
 
 impl InitOptions {
-    /// These choices, and those of `base` where these say nothing.
+    /// Returns these choices, with missing ones taken from `base`.
     #[must_use]
     pub fn over(self, base: Self) -> Self {
         fn list<T>(own: Vec<T>, base: Vec<T>) -> Vec<T> {

@@ -1,39 +1,38 @@
-//! The three small languages of the flags: what a column is set to, within which bounds, from which state to which.
+//! Parsers of three flags: patched columns, numeric bounds, state transitions.
 
 use serde_json::Value as Json;
 
 use super::DraftError;
 
-/// What a patched column is set to.
+/// New value of a patched column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Assigned {
-    /// As it was typed; what it becomes depends on the column.
+    /// Literal as typed; the column determines its type.
     Fixed(String),
     /// The argument of this name.
     Arg(String),
 }
 
-/// Inclusive bounds as typed; at least one is there.
+/// Inclusive bounds as typed; at least one is present.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bounds {
     pub minimum: Option<String>,
     pub maximum: Option<String>,
 }
 
-/// From each state to those that may follow, in the order in which they were typed.
+/// Each state with its allowed successors, in typed order.
 pub type States = Vec<(String, Vec<String>)>;
 
-/// `column=fixed:VALUE` or `column=arg:NAME`, joined by commas; a comma cannot appear in a value.
+/// Parses `column=fixed:VALUE` or `column=arg:NAME`, joined by commas; a value cannot contain a comma.
 ///
-/// # Errors
-/// The part that is no assignment.
+/// # Errors Names the invalid rule.
 pub fn read_patch(text: &str) -> Result<Vec<(String, Assigned)>, DraftError> {
     parts(text, ',')
         .map(|part| {
             let wrong = || {
                 DraftError::new(
                     "PATCH_INVALID",
-                    format!("`{part}` is no assignment"),
+                    format!("invalid --patch rule `{part}`"),
                     "write COLUMN=fixed:VALUE or COLUMN=arg:NAME, joined by commas",
                 )
             };
@@ -52,18 +51,17 @@ pub fn read_patch(text: &str) -> Result<Vec<(String, Assigned)>, DraftError> {
         .collect()
 }
 
-/// `column=MIN:MAX`, joined by commas; either side may be empty, not both.
+/// Parses `column=MIN:MAX`, joined by commas; either side may be empty, but not both.
 ///
-/// # Errors
-/// The part that is no bound.
+/// # Errors Names the invalid bound.
 pub fn read_bounds(text: &str) -> Result<Vec<(String, Bounds)>, DraftError> {
     parts(text, ',')
         .map(|part| {
             let wrong = || {
                 DraftError::new(
                     "BOUNDS_INVALID",
-                    format!("`{part}` is no bound"),
-                    "write COLUMN=MIN:MAX with plain numbers, one of which may be left out",
+                    format!("invalid bound `{part}`"),
+                    "write COLUMN=MIN:MAX with plain numbers; one of them may be omitted",
                 )
             };
             let (column, range) = part.split_once('=').ok_or_else(wrong)?;
@@ -85,17 +83,16 @@ pub fn read_bounds(text: &str) -> Result<Vec<(String, Bounds)>, DraftError> {
         .collect()
 }
 
-/// `column=from:to|to;from:to`, columns joined by commas.
+/// Parses `column=from:to|to;from:to`, columns joined by commas.
 ///
-/// # Errors
-/// The part that is no list of transitions.
+/// # Errors Names the invalid list of transitions.
 pub fn read_states(text: &str) -> Result<Vec<(String, States)>, DraftError> {
     parts(text, ',')
         .map(|part| {
             let wrong = || {
                 DraftError::new(
                     "STATES_INVALID",
-                    format!("`{part}` is no list of transitions"),
+                    format!("invalid list of transitions `{part}`"),
                     "write COLUMN=FROM:TO|TO;FROM:TO, columns joined by commas",
                 )
             };
@@ -122,13 +119,13 @@ fn parts(text: &str, by: char) -> impl Iterator<Item = &str> {
     text.split(by).map(str::trim).filter(|part| !part.is_empty())
 }
 
-/// Whether JSON has this text as a number.
+/// Returns whether the string is a JSON number.
 pub(super) fn is_number(text: &str) -> bool {
     text.starts_with(|first: char| first == '-' || first.is_ascii_digit())
         && matches!(serde_json::from_str(text), Ok(Json::Number(_)))
 }
 
-/// The number in its own digits.
+/// Converts to a JSON number without changing its digits.
 pub(super) fn number(text: &str) -> Json {
     serde_json::from_str(text).unwrap_or_else(|_| Json::String(text.to_owned()))
 }

@@ -1,5 +1,6 @@
-//! A first contract for one table: one read and one proposal, from what a person chose and what the catalogue says.
-//! Pure: from choices to the text of the files. What is generated is checked like any other contract.
+//! Generates a first contract for one table: one read and one proposal, from the operator's choices and the
+//! schema catalog. No I/O: choices in, file texts out. The generated contract is validated like any other
+//! contract.
 
 mod answers;
 mod args;
@@ -20,11 +21,11 @@ pub use flag_syntax::{Assigned, Bounds, States, read_bounds, read_patch, read_st
 use crate::contract::{Contract, ContractErrorCode, ValidationIssue};
 use crate::inspection::Inspection;
 
-/// Variables that a contract names unless the person chooses others.
+/// Default environment variables of a generated contract.
 pub const READ_URL_ENV: &str = "SYNAPSOR_DATABASE_READ_URL";
 pub const WRITE_URL_ENV: &str = "SYNAPSOR_DATABASE_WRITE_URL";
 
-/// The generated files, and what the person should know about them.
+/// Generated files, and warnings for the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GeneratedContract {
     /// synapsor.runner.json
@@ -35,14 +36,14 @@ pub struct GeneratedContract {
     pub read_tool: String,
     /// Absent in mode `read_only`.
     pub proposal_tool: Option<String>,
-    /// Whether a writer will need the receipt table and rights.
+    /// Whether a writer needs the receipt table and its rights.
     pub is_applied: bool,
 }
 
-/// Why no contract can be drafted.
+/// Error that prevents generating a contract.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DraftError {
-    /// Stable, upper snake case.
+    /// Stable code, upper snake case.
     pub code: &'static str,
     pub text: String,
     pub fix: String,
@@ -66,10 +67,10 @@ impl fmt::Display for DraftError {
 
 impl std::error::Error for DraftError {}
 
-/// Drafts the files. Without an inspection everything that it would have told must be chosen.
+/// Generates the files. Without an inspection, the choices must cover everything that the inspection would
+/// supply.
 ///
-/// # Errors
-/// Choices that are missing, that the table does not have, or that make a contract with errors.
+/// # Errors A choice is missing, names something that the table does not have, or makes an invalid contract.
 pub fn draft(
     choices: &InitOptions,
     inspection: Option<&Inspection>,
@@ -84,14 +85,14 @@ pub fn draft(
         DraftError::new(
             "DRAFT_INVALID",
             format!(
-                "the contract would have errors:\n{}",
+                "the generated contract is invalid:\n{}",
                 lines.collect::<Vec<_>>().join("\n")
             ),
-            "change the choices that these lines are about",
+            "change the choices that these lines name",
         )
     })?;
     let mut warnings = std::mem::take(&mut plan.warnings);
-    // That there is no version column is said already, in the words of the choices.
+    // A missing version column is already reported, in terms of the choices.
     let is_said = |problem: &ValidationIssue| {
         problem.code == ContractErrorCode::ConflictGuardWeak && plan.guard.is_none()
     };

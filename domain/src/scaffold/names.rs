@@ -1,6 +1,6 @@
-//! Names that are derived from a table's.
+//! Names derived from a table name.
 
-/// One thing of a table: lower case, only what an identifier may have, singular.
+/// Returns the singular object name of a table: lower case, valid identifier characters only.
 pub(super) fn object_of(table: &str) -> String {
     let lower = table.to_ascii_lowercase();
     let clean: String = lower
@@ -26,13 +26,13 @@ pub(super) fn object_of(table: &str) -> String {
     }
 }
 
-/// The first word of an object's name.
+/// Returns the first word of an object name.
 pub(super) fn namespace_of(object: &str) -> String {
     let first = object.split('_').find(|word| !word.is_empty());
     first.unwrap_or(object).to_owned()
 }
 
-/// The name for people: words instead of underscores.
+/// Returns the display name: spaces instead of underscores.
 pub(super) fn spoken(name: &str) -> String {
     name.replace('_', " ")
 }

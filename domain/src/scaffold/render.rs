@@ -1,4 +1,4 @@
-//! The text of the files.
+//! Renders the generated files.
 
 use serde_json::{Map, Value as Json, json};
 
@@ -156,7 +156,7 @@ fn patch(plan: &ContractPlan<'_>, change: &ProposalPlan) -> Json {
     Json::Object(patch)
 }
 
-/// `null`, `true`, `false` and numbers mean themselves, unless the column is known to hold text.
+/// `null`, `true`, `false` and numbers become JSON literals, unless the column is known to hold text.
 fn fixed(text: &str, is_text: bool) -> Json {
     match text {
         "null" => Json::Null,

@@ -1,4 +1,4 @@
-//! From choices and catalogue to a plan in which nothing is open. Every doubt is a refusal or a warning.
+//! Resolves choices and schema catalog into a complete plan. Every ambiguity is an error or a warning.
 
 use super::choices::InitOptions;
 use super::flag_syntax::{Assigned, Bounds, States};
@@ -8,10 +8,10 @@ use crate::context::{PRINCIPAL_ENV, TENANT_ENV};
 use crate::contract::{EngineKind, Mode, VersionAdvance, XMIN};
 use crate::inspection::{Inspection, TableInfo, TableKind};
 
-/// Tables that a refusal names.
+/// Maximum number of tables named in an error.
 const TABLES_NAMED: usize = 12;
 
-/// Everything that the files say.
+/// All contents of the generated files.
 pub(super) struct ContractPlan<'a> {
     pub(super) choices: &'a InitOptions,
     pub(super) engine: EngineKind,
@@ -36,7 +36,7 @@ pub(super) struct ContractPlan<'a> {
     pub(super) warnings: Vec<String>,
 }
 
-/// What the proposal does.
+/// Plan of the proposal.
 pub(super) struct ProposalPlan {
     pub(super) tool: String,
     pub(super) patch: Vec<(String, Assigned)>,
@@ -108,11 +108,11 @@ fn engine(choices: &InitOptions, inspection: Option<&Inspection>) -> Result<Engi
     let chosen = choices.engine.as_deref().filter(|word| *word != "auto");
     let word = match (chosen, inspection) {
         (Some(chosen), Some(found)) if chosen != found.engine => {
-            let text = format!("the inspection is of {}, not of {chosen}", found.engine);
+            let text = format!("the inspection is for {}, not for {chosen}", found.engine);
             return Err(DraftError::new(
                 "ENGINE_MISMATCH",
                 text,
-                "leave --engine out, or inspect the other database",
+                "omit --engine, or inspect the other database",
             ));
         }
         (_, Some(found)) => found.engine.as_str(),
@@ -122,7 +122,7 @@ fn engine(choices: &InitOptions, inspection: Option<&Inspection>) -> Result<Engi
     EngineKind::of_name(word).ok_or_else(|| {
         DraftError::new(
             "ENGINE_NOT_AVAILABLE",
-            "there is no such engine",
+            "unknown engine",
             "choose postgres, mysql or sqlite",
         )
     })
@@ -144,11 +144,11 @@ fn table<'a>(
     };
     let Some(inspection) = inspection else {
         let schema = schema.ok_or_else(|| {
-            let text = "without an inspection the schema is not known";
+            let text = "the schema is unknown without an inspection";
             DraftError::new(
                 "SCHEMA_REQUIRED",
                 text,
-                "give `schema`, or the table as SCHEMA.TABLE",
+                "set `schema`, or write the table as SCHEMA.TABLE",
             )
         })?;
         return Ok((schema, table.to_owned(), None));
@@ -158,15 +158,15 @@ fn table<'a>(
         [only] => Ok((only.schema.clone(), only.name.clone(), Some(only))),
         [] => Err(DraftError::new(
             "TABLE_NOT_FOUND",
-            format!("the read credential sees no table `{text}`"),
+            format!("table `{text}` is not visible to the read credential"),
             format!("choose one of: {}", listed(inspection)),
         )),
         several => {
             let schemas: Vec<&str> = several.iter().map(|table| table.schema.as_str()).collect();
             Err(DraftError::new(
                 "TABLE_AMBIGUOUS",
-                format!("more than one schema has a table `{table}`"),
-                format!("give --schema with one of: {}", schemas.join(", ")),
+                format!("table `{table}` exists in more than one schema"),
+                format!("pass --schema with one of: {}", schemas.join(", ")),
             ))
         }
     }
@@ -175,11 +175,11 @@ fn table<'a>(
 fn no_table(inspection: Option<&Inspection>) -> DraftError {
     let fix = inspection.map_or_else(
         || "give --table SCHEMA.TABLE".to_owned(),
-        |inspection| format!("give --table with one of: {}", listed(inspection)),
+        |inspection| format!("pass --table with one of: {}", listed(inspection)),
     );
     DraftError::new(
         "TABLE_REQUIRED",
-        "it is not said which table the contract is about",
+        "no table selected",
         fix,
     )
 }
@@ -208,8 +208,8 @@ fn primary_key(
     let key = key.ok_or_else(|| {
         DraftError::new(
             "PRIMARY_KEY_REQUIRED",
-            "no single column is known that finds one row",
-            "give --primary-key with a column that is unique on its own",
+            "no single-column key found",
+            "pass --primary-key with a column that is unique on its own",
         )
     })?;
     let Some(table) = found else {
@@ -222,7 +222,7 @@ fn primary_key(
             .any(|unique| unique.columns == [key]);
     if !is_unique {
         warnings.push(format!(
-            "`{key}` is not unique on its own by any constraint: a call that finds two rows is refused. Add a unique \
+            "`{key}` has no unique constraint of its own: a call that matches two rows is refused. Add a unique \
              constraint."
         ));
     }
@@ -240,8 +240,8 @@ fn tenant(choices: &InitOptions, found: Option<&TableInfo>) -> Result<Option<Str
     suggested.cloned().map(Some).ok_or_else(|| {
         DraftError::new(
             "TENANT_REQUIRED",
-            "no column is known that says whose a row is",
-            "give --tenant-column; --single-tenant-dev is for development, without writeback",
+            "no tenant column found",
+            "pass --tenant-column; --single-tenant-dev is for development, without writeback",
         )
     })
 }
@@ -257,13 +257,13 @@ fn guard(
     match (&guard, mode) {
         (_, Mode::ReadOnly) => {}
         (None, _) => warnings.push(
-            "The table has no version column that is known: the contract compares every visible column instead \
+            "The table has no known version column: the contract compares every visible column instead \
              (`weak_guard_ack`). A version column with --conflict-column is better."
                 .to_owned(),
         ),
         (Some(column), _) if choices.conflict_advance.is_none() && column != XMIN => warnings.push(format!(
-            "`{column}` must change with every change of the row. If neither the application nor the database sees \
-             to that, give --conflict-advance increment (a number) or now (a time)."
+            "`{column}` must change with every change of the row. If neither the application nor the database ensures \
+             that, pass --conflict-advance increment (a number) or now (a time)."
         )),
         (Some(_), _) => {}
     }
@@ -279,15 +279,15 @@ fn change(
     if found.is_some_and(|table| table.kind == TableKind::View) {
         return Err(DraftError::new(
             "TABLE_IS_VIEW",
-            "proposals change tables, and this is a view",
+            "a proposal cannot change a view",
             "choose its table, or --mode read_only",
         ));
     }
     if choices.patch.is_empty() {
         return Err(DraftError::new(
             "PATCH_REQUIRED",
-            "it is not said what a proposal may change",
-            "give --patch COLUMN=arg:NAME or COLUMN=fixed:VALUE, or --mode read_only",
+            "no patch selected for the proposal",
+            "pass --patch COLUMN=arg:NAME or COLUMN=fixed:VALUE, or --mode read_only",
         ));
     }
     let patched: Vec<String> = choices.patch.iter().map(|(column, _)| column.clone()).collect();
@@ -318,7 +318,7 @@ fn visible(
         chosen => chosen,
     };
     if chosen.is_empty() {
-        let text = "it is not said which columns a model may see";
+        let text = "no visible columns selected";
         return Err(DraftError::new(
             "VISIBLE_COLUMNS_REQUIRED",
             text,
@@ -334,7 +334,7 @@ fn visible(
     Ok(columns)
 }
 
-/// Every column that the plan names must be there, and what is patched must be settable.
+/// Checks that every named column exists and that every patched column can be set.
 fn known_columns(plan: &ContractPlan<'_>) -> Result<(), DraftError> {
     let Some(table) = plan.found else { return Ok(()) };
     let change = plan.change.iter();

@@ -35,7 +35,7 @@ fn check(name: &str, expected: (&str, &str), draft: &GeneratedContract) {
 }
 
 #[test]
-fn one_read_and_one_proposal_are_drafted_as_published() {
+fn generated_read_and_proposal_match_published_files() {
     let review = draft(&orders(), Some(&inspection())).unwrap();
     check(
         "review",
@@ -54,7 +54,7 @@ fn one_read_and_one_proposal_are_drafted_as_published() {
 }
 
 #[test]
-fn answers_need_no_inspection_and_are_drafted_as_published() {
+fn answers_without_inspection_match_published_files() {
     let choices = read_answers(include_bytes!("fixtures/answers.json")).unwrap();
     let found = draft(&choices, None).unwrap();
     check(
@@ -69,7 +69,7 @@ fn answers_need_no_inspection_and_are_drafted_as_published() {
 }
 
 #[test]
-fn a_table_without_version_column_is_guarded_by_all_its_columns_and_says_so() {
+fn table_without_version_column_gets_weak_guard_and_warning() {
     let mut choices = orders();
     choices.table = Some("public.orders".to_owned());
     choices.tenant_column = Some("id".to_owned());
@@ -83,11 +83,11 @@ fn a_table_without_version_column_is_guarded_by_all_its_columns_and_says_so() {
     let found = draft(&orders(), Some(&found.with_suggestions())).unwrap();
     assert!(found.contract.contains("\"weak_guard_ack\": true"));
     let told = found.warnings.iter().filter(|w| w.contains("weak_guard_ack"));
-    assert_eq!(told.count(), 1, "said once: {:?}", found.warnings);
+    assert_eq!(told.count(), 1, "expected one warning: {:?}", found.warnings);
 }
 
 #[test]
-fn arguments_follow_the_columns_that_they_end_up_in() {
+fn argument_types_follow_their_columns() {
     let mut choices = orders();
     choices.patch =
         read_patch("discount=arg:discount,is_gift=arg:gift,note=arg:note,size=arg:size,status=arg:status")
@@ -106,7 +106,7 @@ fn arguments_follow_the_columns_that_they_end_up_in() {
 }
 
 #[test]
-fn fixed_values_mean_themselves_unless_the_column_holds_text() {
+fn fixed_values_are_json_literals_unless_column_is_text() {
     let mut choices = orders();
     choices.states = Vec::new();
     choices.patch =
@@ -120,7 +120,7 @@ fn fixed_values_mean_themselves_unless_the_column_holds_text() {
 }
 
 #[test]
-fn sensitive_large_and_unchosen_columns_are_not_shown() {
+fn hides_sensitive_large_and_unselected_columns() {
     let contract = drafted(&orders());
     let visible = contract["capabilities"][0]["visible_columns"].to_string();
     assert!(!visible.contains("access_token") && !visible.contains("label_pdf"));
@@ -134,7 +134,7 @@ fn sensitive_large_and_unchosen_columns_are_not_shown() {
 }
 
 #[test]
-fn outside_of_review_nothing_names_a_write_url() {
+fn contract_outside_review_mode_has_no_write_url() {
     let mut choices = orders();
     choices.mode = None;
     let found = draft(&choices, Some(&inspection())).unwrap();
@@ -143,7 +143,7 @@ fn outside_of_review_nothing_names_a_write_url() {
 }
 
 #[test]
-fn the_database_s_own_row_version_guards_without_being_shown() {
+fn database_row_version_guards_without_being_visible() {
     let mut choices = orders();
     choices.conflict_column = Some("xmin".to_owned());
     let contract = drafted(&choices);
@@ -163,7 +163,7 @@ fn the_database_s_own_row_version_guards_without_being_shown() {
 }
 
 #[test]
-fn wrong_choices_are_refused_with_a_way_on() {
+fn rejects_invalid_choices_with_a_fix() {
     let with = |change: fn(&mut InitOptions)| {
         let mut choices = orders();
         change(&mut choices);
@@ -230,7 +230,7 @@ fn wrong_choices_are_refused_with_a_way_on() {
 }
 
 #[test]
-fn the_small_languages_take_what_they_say_and_nothing_else() {
+fn flag_parsers_reject_malformed_input() {
     let patch = read_patch("a=fixed:x=y:z, b=arg:n").unwrap();
     assert_eq!(patch[0], ("a".to_owned(), Assigned::Fixed("x=y:z".to_owned())));
     assert_eq!(patch[1], ("b".to_owned(), Assigned::Arg("n".to_owned())));
@@ -254,7 +254,7 @@ fn the_small_languages_take_what_they_say_and_nothing_else() {
 }
 
 #[test]
-fn answers_that_are_wrong_are_refused_by_name() {
+fn rejects_invalid_answers_by_code() {
     let code = |text: &str| read_answers(text.as_bytes()).unwrap_err().code;
     assert_eq!(code("[]"), "ANSWERS_INVALID");
     assert_eq!(code("{\"table\": 7}"), "ANSWERS_INVALID");
@@ -266,7 +266,7 @@ fn answers_that_are_wrong_are_refused_by_name() {
 }
 
 #[test]
-fn names_come_from_the_table() {
+fn object_and_namespace_derive_from_table_name() {
     let object = super::names::object_of;
     for (table, expected) in [
         ("orders", "order"),

@@ -1,4 +1,4 @@
-//! DSSE envelopes: the exact bytes that were signed, their type, and the signatures over both.
+//! DSSE envelopes: the exact signed bytes, their type, and the signatures over both.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -10,7 +10,7 @@ use crate::canonical::{self, CanonicalError};
 use crate::digest::{Digest, pae};
 use crate::limits::{CANONICAL_BYTES_MAX, ENVELOPE_BYTES_MAX, SIGNATURES_MAX};
 
-/// A signed object as it travels and is stored. Holding one says nothing about who signed it.
+/// Signed object as it is sent and stored. An envelope alone does not prove who signed it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DsseEnvelope {
@@ -21,7 +21,7 @@ pub struct DsseEnvelope {
     pub signatures: Vec<Signature>,
 }
 
-/// One signature with the id of the key that claims to have made it.
+/// Signature with the id of the key that it claims.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Signature {
@@ -30,18 +30,18 @@ pub struct Signature {
     pub sig: Vec<u8>,
 }
 
-/// Why an envelope is not what it should be.
+/// Reason why an envelope is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EnvelopeError {
     #[error("malformed: {0}")]
     Malformed(#[from] CanonicalError),
-    #[error("the payload type is not the expected one")]
+    #[error("unexpected payload type")]
     WrongType,
     #[error("expected exactly one signature")]
     SignatureCount,
-    #[error("signed by another key than the expected one")]
+    #[error("not signed by the expected key")]
     WrongKey,
-    #[error("the signature does not verify")]
+    #[error("signature verification failed")]
     BadSignature,
 }
 
@@ -55,7 +55,7 @@ impl DsseEnvelope {
         Ok(Self::seal_bytes(kind, canonical::encode(object)?, key))
     }
 
-    /// Signs bytes that are the canonical form already.
+    /// Signs bytes that are already in canonical form.
     pub fn seal_bytes(kind: ObjectKind, payload: Vec<u8>, key: &SigningKey) -> Self {
         let sig = key.sign(&pae(kind.payload_type(), &payload)).to_vec();
         let signatures = vec![Signature {
@@ -69,19 +69,19 @@ impl DsseEnvelope {
         }
     }
 
-    /// The digest of the signed object, if it is of this kind.
+    /// Returns the digest of the signed object, if it is of this kind.
     pub fn digest(&self, kind: ObjectKind) -> Result<Digest, EnvelopeError> {
         self.expect_kind(kind)?;
         Ok(Digest::of(kind, &self.payload))
     }
 
-    /// Reads the object without looking at signatures.
+    /// Decodes the object without checking signatures.
     pub fn decode_unverified<T: DeserializeOwned>(&self, kind: ObjectKind) -> Result<T, EnvelopeError> {
         self.expect_kind(kind)?;
         Ok(canonical::decode(&self.payload)?)
     }
 
-    /// The key id of the one signature.
+    /// Returns the key id of the only signature.
     pub fn signer(&self) -> Result<&KeyId, EnvelopeError> {
         match self.signatures.as_slice() {
             [one] => Ok(&one.keyid),
@@ -89,7 +89,7 @@ impl DsseEnvelope {
         }
     }
 
-    /// Verifies exactly one signature by exactly this key over exactly these bytes, then reads the object.
+    /// Verifies exactly one signature by exactly this key over exactly these bytes, then decodes the object.
     pub fn verify_and_decode<T: DeserializeOwned>(
         &self,
         kind: ObjectKind,
@@ -105,7 +105,7 @@ impl DsseEnvelope {
         Ok(object)
     }
 
-    /// The one byte form of the envelope, as it is stored.
+    /// Encodes the envelope in canonical form, as it is stored.
     pub fn to_bytes(&self) -> Result<Vec<u8>, CanonicalError> {
         canonical::encode_within(self, ENVELOPE_BYTES_MAX)
     }
@@ -116,7 +116,7 @@ impl DsseEnvelope {
         Ok(envelope)
     }
 
-    /// Bounds of what may be looked at at all.
+    /// Checks the size limits before anything else is processed.
     pub fn check_sizes(&self) -> Result<(), CanonicalError> {
         if self.payload.len() > CANONICAL_BYTES_MAX {
             return Err(CanonicalError::TooLarge(self.payload.len(), CANONICAL_BYTES_MAX));
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_of_one_kind_is_not_valid_as_another() {
+    fn rejects_object_of_another_kind() {
         let sealed = DsseEnvelope::sign(ObjectKind::Decision, &serde_json::json!({"a": 1}), &key(1)).unwrap();
         let open = |kind| sealed.verify_and_decode::<serde_json::Value>(kind, &key(1).public_key());
         assert!(open(ObjectKind::Decision).is_ok());
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn one_changed_byte_or_another_key_or_a_second_signature_is_refused() {
+    fn rejects_changed_byte_other_key_and_second_signature() {
         let sealed = DsseEnvelope::sign(ObjectKind::Decision, &serde_json::json!({"a": 1}), &key(1)).unwrap();
         let open = |e: &DsseEnvelope, k: &SigningKey| {
             e.verify_and_decode::<serde_json::Value>(ObjectKind::Decision, &k.public_key())

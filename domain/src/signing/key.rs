@@ -1,4 +1,4 @@
-//! Ed25519 keys: PKCS#8 PEM at rest, key ids derived from the public half, strict verification.
+//! Ed25519 keys: PKCS#8 PEM storage, key ids derived from the public key, strict verification.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 const ENCRYPTED_LABEL: &str = "ENCRYPTED PRIVATE KEY";
 
-/// Why key material cannot be used.
+/// Reason why key material cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     #[error("not an Ed25519 private key in PKCS#8 PEM form")]
@@ -30,15 +30,15 @@ pub enum KeyError {
     NotAKeyId,
 }
 
-/// `ed25519:` and the first 32 hex digits of SHA-256 over the public key.
+/// Key id: `ed25519:` and the first 32 hex digits of SHA-256 over the public key.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId(String);
 
-/// The half that may be known. Small-order points are refused when it is read.
+/// Public key. Parsing rejects small-order points.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicKey(ed25519_dalek::VerifyingKey);
 
-/// The half that signs. Zeroed when dropped; never printed.
+/// Private key. Zeroed when dropped; never printed.
 pub struct SigningKey(ed25519_dalek::SigningKey);
 
 impl SigningKey {
@@ -46,7 +46,7 @@ impl SigningKey {
         Self(ed25519_dalek::SigningKey::from_bytes(seed))
     }
 
-    /// Reads an unprotected key; a protected one gives [`KeyError::Protected`].
+    /// Reads an unprotected key; a protected key returns [`KeyError::Protected`].
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         if Self::is_protected(pem) {
             return Err(KeyError::Protected);
@@ -78,8 +78,8 @@ impl SigningKey {
             .expect("an Ed25519 key always has a PKCS#8 form")
     }
 
-    /// The key encrypted under a passphrase: PBES2 with scrypt (N 2^15, r 8, p 1) and AES-256-CBC, which
-    /// other tools read too. `salt` and `iv` must be fresh random bytes.
+    /// Encrypts the key under a passphrase: PBES2 with scrypt (N 2^15, r 8, p 1) and AES-256-CBC, which other
+    /// tools also read. `salt` and `iv` must be fresh random bytes.
     pub fn to_protected_pem(&self, passphrase: &[u8], salt: &[u8; 16], iv: &[u8; 16]) -> Zeroizing<String> {
         let der = self
             .0
@@ -105,7 +105,7 @@ impl SigningKey {
         self.public_key().key_id()
     }
 
-    /// Signs the bytes as they are. Objects go through [`super::Envelope::seal`].
+    /// Signs the bytes as they are. Objects are signed with [`super::Envelope::seal`].
     pub fn sign(&self, bytes: &[u8]) -> [u8; 64] {
         self.0.sign(bytes).to_bytes()
     }
@@ -129,7 +129,7 @@ impl PublicKey {
         KeyId(format!("ed25519:{}", hex::encode(&digest[..16])))
     }
 
-    /// Strict: small-order keys and non-canonical signatures do not verify.
+    /// Verifies strictly: rejects small-order keys and non-canonical signatures.
     pub fn verifies(&self, bytes: &[u8], signature: &[u8]) -> bool {
         let Ok(signature) = DalekSignature::from_slice(signature) else {
             return false;
@@ -226,13 +226,13 @@ mod tests {
     }
 
     #[test]
-    fn a_key_survives_its_pem_form() {
+    fn pem_form_preserves_key() {
         let again = SigningKey::from_pem(&key().to_pem()).unwrap();
         assert_eq!(again.key_id(), key().key_id());
     }
 
     #[test]
-    fn a_protected_key_opens_with_its_passphrase_only() {
+    fn protected_key_requires_its_passphrase() {
         let pem = key().to_protected_pem(b"correct horse", &[1; 16], &[2; 16]);
         assert!(matches!(SigningKey::from_pem(&pem), Err(KeyError::Protected)));
         assert!(matches!(
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn small_order_public_keys_are_refused() {
+    fn rejects_small_order_public_keys() {
         let mut identity = [0; 32];
         identity[0] = 1;
         assert_eq!(
@@ -258,8 +258,8 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_with_a_non_canonical_scalar_does_not_verify() {
-        // The group order added to S gives the same point equation, and so a second valid-looking signature.
+    fn rejects_signature_with_non_canonical_scalar() {
+        // Adding the group order to S gives the same point equation, and so a second valid-looking signature.
         const ORDER: [u8; 32] = [
             0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14,
             0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,

@@ -1,4 +1,4 @@
-//! The one way in which objects are signed: Ed25519 over a DSSE envelope, verified strictly.
+//! Signing of objects: Ed25519 over a DSSE envelope, with strict verification.
 
 mod envelope;
 mod key;
@@ -6,7 +6,7 @@ mod key;
 pub use envelope::{DsseEnvelope, EnvelopeError, Signature};
 pub use key::{KeyError, KeyId, PublicKey, SigningKey};
 
-/// What a signed or sealed object is. The verifier fixes the kind; it is never read from the object.
+/// Kind of a signed or sealed object. The verifier chooses the kind and never takes it from the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ObjectKind {
     Proposal,
@@ -28,7 +28,7 @@ pub enum ObjectKind {
 }
 
 impl ObjectKind {
-    /// The payload type that the signature covers.
+    /// Returns the payload type that the signature covers.
     pub const fn payload_type(self) -> &'static str {
         match self {
             Self::Proposal => "application/vnd.synapsor.proposal.v1+json",

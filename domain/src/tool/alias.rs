@@ -1,25 +1,25 @@
-//! Names of tools for clients that allow no dots: how one is made, and which names a list has. Calls are always
-//! dispatched by the canonical name; what a list looks like is the server's.
+//! Tool aliases for clients that reject dots in names. Calls are always dispatched by the canonical name; the
+//! server chooses which names it lists.
 
 use std::collections::{HashMap, HashSet};
 use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
 
-/// Characters of an alias at most: what clients with the tightest limit take.
+/// Maximum length of an alias, in characters: the limit of the strictest clients.
 pub const ALIAS_CHARS_MAX: usize = 64;
-/// Digits of the hash that tells apart names which would look the same.
+/// Number of hash digits that distinguish names with the same plain form.
 const HASH_DIGITS: usize = 8;
 
-/// Which names a list shows.
+/// Names that a tool list shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum AliasMode {
     /// `billing.inspect_invoice`
     #[default]
     Canonical,
-    /// `billing__inspect_invoice`, for clients that allow no dots.
+    /// `billing__inspect_invoice`, for clients that reject dots.
     OpenAi,
-    /// Each canonical name and, right after it, its alias.
+    /// Each canonical name, followed by its alias.
     Both,
 }
 
@@ -33,7 +33,7 @@ impl AliasMode {
     }
 }
 
-/// The text names no mode.
+/// String that is not an alias mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected canonical, openai or both")]
 pub struct UnknownAliasMode;
@@ -49,7 +49,7 @@ impl FromStr for AliasMode {
     }
 }
 
-/// One name of a list.
+/// Name in a tool list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExposedName {
     pub canonical: String,
@@ -61,13 +61,13 @@ impl ExposedName {
         self.exposed != self.canonical
     }
 
-    /// `openai` for an alias, else `canonical`.
+    /// Returns `openai` for an alias, otherwise `canonical`.
     pub fn style(&self) -> &'static str {
         if self.is_alias() { "openai" } else { "canonical" }
     }
 }
 
-/// The names of one list, and what any of them means.
+/// Names of one tool list, with the tool that each name identifies.
 #[derive(Clone, Debug)]
 pub struct ToolNames {
     exposed: Vec<ExposedName>,
@@ -75,7 +75,7 @@ pub struct ToolNames {
 }
 
 impl ToolNames {
-    /// Names for tools whose canonical names are `names`, each once, in their order.
+    /// Assigns names to tools with these unique canonical names, in their order.
     pub fn new(names: &[&str], mode: AliasMode) -> Self {
         let aliases = aliases(names, mode == AliasMode::Both);
         let mut exposed = Vec::new();
@@ -97,7 +97,7 @@ impl ToolNames {
         let listed = exposed.iter().map(|e| (e.exposed.as_str(), e.canonical.as_str()));
         let own = names.iter().map(|name| (*name, *name));
         let other = aliases.iter().map(String::as_str).zip(names.iter().copied());
-        // What a client was shown comes first, should one tool's alias be another's name.
+        // Listed names take precedence, in case one tool's alias equals another tool's name.
         for (called, meant) in listed.chain(own).chain(other) {
             canonical
                 .entry(called.to_owned())
@@ -106,18 +106,19 @@ impl ToolNames {
         Self { exposed, canonical }
     }
 
-    /// In the order of the list.
+    /// Returns the names in list order.
     pub fn exposed(&self) -> &[ExposedName] {
         &self.exposed
     }
 
-    /// The canonical name of the tool that a call names, by its canonical name or its alias, whichever is listed.
+    /// Returns the canonical name of the called tool; accepts its canonical name and its alias, whichever is
+    /// listed.
     pub fn canonical(&self, called: &str) -> Option<&str> {
         self.canonical.get(called).map(String::as_str)
     }
 }
 
-/// The alias of a name that stands alone: at most [`ALIAS_CHARS_MAX`] characters of `A-Z a-z 0-9 _ -`.
+/// Returns the alias of a single name: at most [`ALIAS_CHARS_MAX`] characters of `A-Z a-z 0-9 _ -`.
 pub fn alias(name: &str) -> String {
     let plain = plain(name);
     if plain.is_empty() {
@@ -129,7 +130,7 @@ pub fn alias(name: &str) -> String {
     plain
 }
 
-/// Aliases that differ from each other, and from every canonical name but their own if those are `reserved`.
+/// Returns distinct aliases. If `reserved`, an alias also differs from every canonical name except its own.
 fn aliases(names: &[&str], reserved: bool) -> Vec<String> {
     let mut taken: HashSet<String> = HashSet::new();
     let is_reserved = |candidate: &str, own: &str| reserved && candidate != own && names.contains(&candidate);
@@ -147,7 +148,7 @@ fn aliases(names: &[&str], reserved: bool) -> Vec<String> {
     all
 }
 
-/// Runs of other characters as two underscores, never more than two of them, none at the ends.
+/// Replaces each run of other characters with two underscores, never more than two, none at the ends.
 fn plain(name: &str) -> String {
     let mut spelled = String::with_capacity(name.len());
     let mut is_in_run = false;
@@ -169,13 +170,13 @@ fn plain(name: &str) -> String {
     short.trim_matches('_').to_owned()
 }
 
-/// `plain` is ASCII.
+/// Appends the hash; `plain` is ASCII.
 fn with_hash(plain: &str, hash: &str) -> String {
     let kept = &plain[..plain.len().min(ALIAS_CHARS_MAX - 1 - hash.len())];
     format!("{}_{hash}", kept.trim_end_matches('_'))
 }
 
-/// The first digits of the name's hash; further attempts hash the name with their number.
+/// Returns the first digits of the name's hash; further attempts also hash their number.
 fn hash(name: &str, attempt: u32) -> String {
     let mut hasher = Sha256::new();
     hasher.update(name);
@@ -194,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn modes_are_read_as_they_are_written() {
+    fn alias_modes_parse_from_their_names() {
         for mode in [AliasMode::Canonical, AliasMode::OpenAi, AliasMode::Both] {
             assert_eq!(mode.as_str().parse(), Ok(mode));
         }
@@ -202,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn either_name_means_its_tool_in_every_mode_and_an_unknown_one_means_none() {
+    fn both_names_resolve_in_every_mode_and_unknown_ones_do_not() {
         let names = ["a.b", "a._b"];
         for mode in [AliasMode::Canonical, AliasMode::OpenAi, AliasMode::Both] {
             let made = ToolNames::new(&names, mode);
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listed_name_means_what_it_was_listed_for() {
+    fn listed_name_resolves_to_its_own_tool() {
         let names = ["a.b", "a__b"];
         let open = ToolNames::new(&names, AliasMode::OpenAi);
         assert_eq!(open.canonical("a__b"), Some("a.b"));
@@ -231,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_that_is_taken_gives_way_to_another() {
+    fn colliding_hash_is_replaced() {
         let clash = format!("a__b_{}", hash("a._b", 0));
         let made = ToolNames::new(&["a.b", &clash, "a._b"], AliasMode::OpenAi);
         let shown: Vec<&str> = made.exposed().iter().map(|e| e.exposed.as_str()).collect();
@@ -242,7 +243,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
 
         #[test]
-        fn aliases_are_unique_short_and_of_plain_characters(
+        fn aliases_are_unique_short_and_plain(
             names in proptest::collection::hash_set("[a-c._é-]{0,5}|[a-z_]{1,40}\\.[a-z_]{1,40}", 1..12),
             reserved in any::<bool>(),
         ) {
@@ -258,7 +259,7 @@ mod tests {
         }
 
         #[test]
-        fn each_list_has_unique_names_that_lead_back_to_their_tools(
+        fn listed_names_are_unique_and_resolve_to_their_tools(
             names in proptest::collection::hash_set("[a-c_]{1,3}(\\.[a-c_]{1,3})?", 1..12),
         ) {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();

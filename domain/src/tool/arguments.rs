@@ -1,4 +1,4 @@
-//! Arguments of one call, checked against the capability. Everything that is not declared is refused.
+//! Validates the arguments of one call against the capability. Undeclared arguments are rejected.
 
 use crate::contract::{Arg, ArgumentError, Capability, Scalar, is_trust_scope_name};
 use crate::error::PublicError;
@@ -6,21 +6,22 @@ use crate::json::{self, JsonNode};
 use crate::limits::{ARGUMENTS_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::value::Value;
 
-/// Nesting that is read at all; only scalars are accepted, but a precise refusal wants to see more.
+/// Maximum nesting that is parsed. Only scalars are accepted, but a precise error message needs the nested
+/// value.
 const DEPTH_MAX: usize = 8;
-/// Characters of a model's own words that a message repeats.
+/// Maximum length of agent-supplied text repeated in a message, in characters.
 const ECHO_CHARS_MAX: usize = 64;
 
-/// Arguments that fit their capability; only [`check_arguments`] makes them.
+/// Arguments that fit their capability; only [`check_arguments`] creates them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckedArguments {
-    /// In the order of the contract.
+    /// In contract order.
     values: Vec<(String, Value)>,
     lookup: Value,
 }
 
 impl CheckedArguments {
-    /// The value of an argument; `None` if it is optional and was not given.
+    /// Returns the value of an argument; `None` for an omitted optional argument.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.values
             .iter()
@@ -28,21 +29,20 @@ impl CheckedArguments {
             .map(|(_, value)| value)
     }
 
-    /// The value that is compared with the primary key.
+    /// Returns the value that is compared with the primary key.
     pub const fn lookup(&self) -> &Value {
         &self.lookup
     }
 
-    /// The given arguments in the order of the contract.
+    /// Iterates over the given arguments in contract order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.values.iter().map(|(name, value)| (name.as_str(), value))
     }
 }
 
-/// Checks the JSON object of arguments that a model sent.
+/// Validates the JSON object of arguments that an agent sent.
 ///
-/// # Errors
-/// `MODEL_CANNOT_OVERRIDE_BINDING` for names that only the trusted context may bind, before anything else;
+/// # Errors `MODEL_CANNOT_OVERRIDE_BINDING` for names that only the trusted context may bind, checked first;
 /// `ARGUMENTS_TOO_LARGE`, `ARGUMENTS_NOT_JSON`, `ARGUMENT_UNKNOWN`, `ARGUMENT_REQUIRED`,
 /// `ARGUMENT_TYPE_INVALID`, `ARGUMENT_TOO_LONG`, `ARGUMENT_BELOW_MINIMUM`, `ARGUMENT_ABOVE_MAXIMUM`,
 /// `ARGUMENT_NOT_ALLOWED`, `LOOKUP_ARG_MISSING`. Messages name the argument and the bound.
@@ -53,7 +53,7 @@ pub fn check_arguments(
     let entries = read(arguments_json)?;
     if let Some((name, _)) = entries.iter().find(|(name, _)| is_trust_scope_name(name)) {
         let message = format!(
-            "Argument {} is bound by the trusted context and cannot be given; leave it out.",
+            "Argument {} is bound by the trusted context and cannot be passed; omit it.",
             echo(name)
         );
         return Err(PublicError::new("MODEL_CANNOT_OVERRIDE_BINDING", message));
@@ -61,7 +61,7 @@ pub fn check_arguments(
     if let Some((name, _)) = entries.iter().find(|(name, _)| capability.arg(name).is_none()) {
         let known: Vec<&str> = capability.args.iter().map(|arg| arg.name.as_str()).collect();
         let message = format!(
-            "Argument {} does not exist; known are: {}.",
+            "Argument {} does not exist; valid arguments: {}.",
             echo(name),
             known.join(", ")
         );
@@ -92,7 +92,7 @@ pub fn check_arguments(
         .map(|(_, value)| value.clone());
     let Some(lookup) = lookup else {
         let message = format!(
-            "Argument `{}` is required: it finds the row.",
+            "Argument `{}` is required: it is the lookup key.",
             capability.lookup_arg
         );
         return Err(PublicError::new("LOOKUP_ARG_MISSING", message));
@@ -102,7 +102,7 @@ pub fn check_arguments(
 
 fn read(arguments_json: &[u8]) -> Result<Vec<(String, JsonNode)>, PublicError> {
     if arguments_json.len() > ARGUMENTS_BYTES_MAX {
-        let message = format!("The arguments have more than {ARGUMENTS_BYTES_MAX} bytes; send less.");
+        let message = format!("The arguments exceed {ARGUMENTS_BYTES_MAX} bytes.");
         return Err(PublicError::new("ARGUMENTS_TOO_LARGE", message));
     }
     match json::read(arguments_json, DEPTH_MAX) {
@@ -113,7 +113,7 @@ fn read(arguments_json: &[u8]) -> Result<Vec<(String, JsonNode)>, PublicError> {
         }
         Err(error) => {
             let message = format!(
-                "Arguments must be a JSON object in which each name stands once ({}).",
+                "Arguments must be a JSON object without duplicate names ({}).",
                 { error.reason.chars().take(2 * ECHO_CHARS_MAX).collect::<String>() }
             );
             Err(PublicError::new("ARGUMENTS_NOT_JSON", message))
@@ -138,7 +138,7 @@ fn fit(arg: &Arg, node: &JsonNode) -> Result<Value, PublicError> {
             "ARGUMENT_TYPE_INVALID",
             format!("must be a {wanted}, not {}", node.type_name()),
         ),
-        Err(ArgumentError::Number(error)) => ("ARGUMENT_TYPE_INVALID", format!("is not usable: {error}")),
+        Err(ArgumentError::Number(error)) => ("ARGUMENT_TYPE_INVALID", format!("is invalid: {error}")),
         Err(ArgumentError::TooLong(limit)) => (
             "ARGUMENT_TOO_LONG",
             format!("may have at most {limit} characters"),
@@ -176,7 +176,7 @@ fn list_allowed(arg: &Arg) -> String {
     words.join(", ")
 }
 
-/// A name that the model made up, shortened and escaped.
+/// Returns a name from the agent, shortened and escaped.
 fn echo(name: &str) -> String {
     let short: String = name.chars().take(ECHO_CHARS_MAX).collect();
     format!("{short:?}")

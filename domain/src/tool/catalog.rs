@@ -1,4 +1,4 @@
-//! The catalog: one tool per capability, in the order of the contract, and a digest over what a model sees.
+//! Catalog: one tool per capability, in contract order, and a digest over everything that a model sees.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
@@ -11,10 +11,10 @@ use crate::digest::Digest;
 use crate::limits::FILE_BYTES_MAX;
 use crate::signing::ObjectKind;
 
-/// Schemas repeat what the contract says in more words, but never by this factor.
+/// Schemas repeat the contract in more words, but never by this factor.
 const CATALOG_BYTES_MAX: usize = 64 * FILE_BYTES_MAX;
 
-/// What a client may assume of a tool.
+/// Behavior hints for clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Annotations {
@@ -24,7 +24,7 @@ pub struct Annotations {
     pub open_world_hint: bool,
 }
 
-/// One tool as the Model Context Protocol lists it, under its canonical name.
+/// Tool as the Model Context Protocol lists it, under its canonical name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Tool {
@@ -32,7 +32,7 @@ pub struct Tool {
     pub title: String,
     pub description: String,
     pub input_schema: Json,
-    /// The envelope of format 2; a server that answers in format 1 leaves it out.
+    /// Envelope of format 2; a server that answers in format 1 omits it.
     pub output_schema: Json,
     pub annotations: Annotations,
     #[serde(rename = "_meta")]
@@ -47,7 +47,7 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Proposals are left out in mode `read_only`, or if `read_only` says so.
+    /// Builds the catalog; omits proposals in mode `read_only` or if `read_only` is set.
     pub fn from_contract(contract: &Contract, read_only: bool) -> Self {
         let hides_proposals = read_only || contract.mode() == Mode::ReadOnly;
         let is_listed =
@@ -66,9 +66,9 @@ impl Catalog {
         self.tools.iter().find(|tool| tool.name == name)
     }
 
-    /// A digest over every byte of the catalog.
+    /// Computes a digest over every byte of the catalog.
     pub fn digest(&self) -> Digest {
-        // Schemas may hold numbers that canonical JSON does not have, so each tool goes in as its text.
+        // Schemas may hold numbers that canonical JSON cannot represent, so each tool is encoded as a string.
         let texts: Vec<String> = self.tools.iter().map(|tool| json!(tool).to_string()).collect();
         let bytes = canonical::encode_within(&texts, CATALOG_BYTES_MAX).expect("a list of bounded texts");
         Digest::of(ObjectKind::Catalog, &bytes)
@@ -76,7 +76,7 @@ impl Catalog {
 }
 
 impl Tool {
-    /// The tool of one capability.
+    /// Builds the tool of one capability.
     pub fn of(capability: &Capability) -> Self {
         let is_read = capability.kind == CapabilityKind::Read;
         Self {
@@ -85,7 +85,7 @@ impl Tool {
             description: description(capability),
             input_schema: input_schema(capability),
             output_schema: output_schema(capability),
-            // An identical call finds the same open proposal, so proposals repeat without effect as well.
+            // An identical call finds the same open proposal, so repeating a proposal has no further effect.
             annotations: Annotations {
                 read_only_hint: is_read,
                 destructive_hint: false,
@@ -105,8 +105,8 @@ impl Tool {
     }
 }
 
-/// What a call gives back: in the author's words, else by its columns. A model that does not know what a tool returns
-/// does not call it when it should.
+/// Describes the result of a call: the author's words, otherwise the columns. A model that does not know what a
+/// tool returns omits calls that it needs.
 fn returned(capability: &Capability) -> String {
     if let Some(hint) = &capability.returns_hint {
         return hint.clone();

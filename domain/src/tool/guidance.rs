@@ -1,7 +1,6 @@
-//! What an agent should be told about these tools, wherever it is told: as a server's instructions, as a prompt, or in
-//! a client's settings.
+//! Guidance for agents about these tools: for server instructions, prompts or client settings.
 
-/// For a system prompt.
+/// Guidance for a system prompt.
 pub const SYSTEM_PROMPT: &str = "You work on business records through reviewed tools. Inspect a record before you propose a change of \
 it. A proposal is not a change: a person reviews, approves and applies it outside of this conversation, and you can do \
 neither. Say that something was changed only when a result has source_database_changed true. Branch on `ok` in every \
@@ -9,7 +8,7 @@ result. After VERSION_CONFLICT inspect the record again before you propose anew.
 them and all other ids exactly, and do not read them as business data. A record that is not found may not exist or may \
 not be yours: conclude nothing from it about other tenants.";
 
-/// The same in steps.
+/// Same guidance as steps.
 pub const CHECKLIST: [&str; 8] = [
     "Inspect before proposing.",
     "Do not claim a commit unless `source_database_changed` is true.",

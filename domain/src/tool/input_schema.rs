@@ -1,14 +1,14 @@
-//! The JSON Schema of a tool's arguments. Trusted fields never appear.
+//! JSON Schema of a tool's arguments. Trusted fields never appear.
 
 use serde_json::{Map, Value as Json, json};
 
 use crate::contract::{Arg, ArgType, Capability, Scalar};
 use crate::decimal::Decimal;
 
-/// The dialect that all our schemas name.
+/// JSON Schema dialect of all schemas of this crate.
 pub(crate) const SCHEMA_DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
-/// The schema of the object that [`super::check_arguments`] accepts.
+/// Returns the schema of the object that [`super::check_arguments`] accepts.
 pub(super) fn input_schema(capability: &Capability) -> Json {
     let properties: Map<String, Json> = capability
         .args
@@ -61,7 +61,7 @@ fn scalar(value: &Scalar) -> Json {
     }
 }
 
-/// A number of the contract with all its digits.
+/// Converts a contract number to JSON with all its digits.
 fn number(number: &Decimal) -> Json {
     let parsed: Result<serde_json::Number, _> = number.as_str().parse();
     Json::Number(parsed.expect("a plain decimal is a JSON number"))

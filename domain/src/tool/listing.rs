@@ -1,22 +1,22 @@
-//! Tools as a client lists them: under the names of the list, in the shape of the Model Context Protocol. Which names
-//! a list has is `alias`; sending it is the gateway's.
+//! Lists tools for a client in Model Context Protocol form. `alias` chooses the names; the gateway sends the
+//! list.
 
 use serde_json::{Value as Json, json};
 
 use super::{Catalog, ExposedName, Tool, ToolNames};
 use crate::contract::ResultFormat;
 
-/// Divisor of the estimate: English text and JSON come to about four bytes a token with current tokenizers.
+/// Divisor of the estimate: English text and JSON take about four bytes per token with current tokenizers.
 const BYTES_PER_TOKEN: usize = 4;
 
 impl Catalog {
-    /// The names under which the tools of this catalog are listed, and dispatched.
+    /// Returns the names under which this catalog's tools are listed and dispatched.
     pub fn names(&self, mode: super::AliasMode) -> ToolNames {
         let names: Vec<&str> = self.tools.iter().map(|tool| tool.name.as_str()).collect();
         ToolNames::new(&names, mode)
     }
 
-    /// One tool for each name of `names`, in that order.
+    /// Returns one tool for each name of `names`, in that order.
     pub fn exposed(&self, names: &ToolNames) -> Vec<Tool> {
         let of = |name: &ExposedName| self.tool(&name.canonical).map(|tool| tool.exposed_as(name));
         names.exposed().iter().filter_map(of).collect()
@@ -24,7 +24,7 @@ impl Catalog {
 }
 
 impl Tool {
-    /// The same tool under a name of a list; an alias says first what it is an alias of.
+    /// Returns the tool under a listed name; an alias starts its description with the canonical name.
     fn exposed_as(&self, name: &ExposedName) -> Self {
         let mut tool = self.clone();
         tool.name.clone_from(&name.exposed);
@@ -38,7 +38,7 @@ impl Tool {
         tool
     }
 
-    /// The element of a `tools/list` result. Format 1 has no output schema.
+    /// Returns the element of a `tools/list` result. Format 1 has no output schema.
     pub fn listed(&self, format: ResultFormat) -> Json {
         let hints = self.annotations;
         let mut tool = json!({
@@ -63,7 +63,7 @@ impl Tool {
     }
 }
 
-/// What a text of that many bytes costs a model to read: a quarter, rounded up. An estimate; tokenizers differ.
+/// Estimates the tokens of a text: a quarter of its bytes, rounded up. Tokenizers differ.
 pub const fn tokens_estimated(bytes: usize) -> usize {
     bytes.div_ceil(BYTES_PER_TOKEN)
 }

@@ -1,4 +1,4 @@
-//! Tools: what a model sees of a contract, and the check of what it sends.
+//! Tools: what a model sees of a contract, and validation of its calls.
 
 mod alias;
 mod arguments;

@@ -1,4 +1,4 @@
-//! The JSON Schema of results: the envelope of format 2, narrowed to one capability's columns.
+//! JSON Schema of results: the envelope of format 2, narrowed to one capability's columns.
 
 use serde_json::{Map, Value as Json, json};
 
@@ -6,7 +6,7 @@ use super::input_schema::SCHEMA_DIALECT;
 use crate::contract::{Capability, CapabilityKind};
 use crate::result_envelope::SafeCode;
 
-/// The envelope of any capability, as it is published.
+/// Returns the published schema of any capability's envelope.
 pub fn envelope_schema() -> Json {
     let any_columns = json!({"type": "object", "additionalProperties": column()});
     let any_diff = json!({"type": "object", "additionalProperties": change()});
@@ -22,7 +22,7 @@ pub fn envelope_schema() -> Json {
     schema
 }
 
-/// The envelope as this capability fills it.
+/// Returns the schema of this capability's envelope.
 pub(super) fn output_schema(capability: &Capability) -> Json {
     let action = json!({"const": capability.name});
     let absent = json!({"type": "null"});
@@ -43,7 +43,7 @@ pub(super) fn output_schema(capability: &Capability) -> Json {
     }
 }
 
-/// A column's value: null, boolean, an integer within ±(2^53−1), or exact text.
+/// Returns the schema of a column value: null, boolean, an integer within ±(2^53−1), or an exact string.
 fn column() -> Json {
     json!({"type": ["string", "integer", "boolean", "null"]})
 }
@@ -72,7 +72,7 @@ fn proposal(diff: &Json) -> Json {
                         "mode".to_owned(),
                         json!({"enum": ["direct_update", "app_handler"]}),
                     ),
-                    // True only in the result of a task, which waits for what becomes of the proposal.
+                    // True only in the result of a task, which waits for the outcome of the proposal.
                     ("applied".to_owned(), json!({"type": "boolean"})),
                 ]),
             ),
@@ -83,7 +83,7 @@ fn proposal(diff: &Json) -> Json {
     json!({"anyOf": [object, {"type": "null"}]})
 }
 
-/// A read never changes the source; a proposal has done so only when a task tells of its end.
+/// A read never changes the source; a proposal has changed it only when a task reports its outcome.
 fn envelope(action: &Json, data: &Json, proposal: &Json) -> Json {
     let is_read = *proposal == json!({"type": "null"});
     let changed = if is_read {
@@ -136,7 +136,7 @@ fn meta() -> Json {
     })
 }
 
-/// An object with all these members and no others.
+/// Returns the schema of an object with exactly these members, all required.
 fn exact_object(members: impl IntoIterator<Item = (String, Json)>) -> Json {
     let properties: Map<String, Json> = members.into_iter().collect();
     let required: Vec<String> = properties.keys().cloned().collect();

@@ -1,5 +1,5 @@
-//! The trust file: who may sign what in one deployment. Loaded from disk by writer, ledger and CLI; never
-//! sent over a network. This module reads and judges it; loading and writing the file is the processes' work.
+//! Trust file: the keys of one deployment and what each may sign. Writer, ledger and CLI load it from disk; it
+//! is never sent over a network. This module parses and evaluates it; file access is outside this module.
 
 mod read;
 mod standing;
@@ -20,14 +20,14 @@ use crate::timestamp::{Span, Timestamp};
 
 pub use standing::{KeyStanding, Position, RetiredKey};
 
-/// The role that counts as every other; loads only in `dev`.
+/// Role that counts as every other role; loads only in `dev`.
 pub const ANY_ROLE: &str = "*";
-/// The role that an apply order needs.
+/// Role required for an apply order.
 pub const APPLIER: &str = "applier";
-/// The role of a decision when the contract names none.
+/// Role required for a decision when the contract names none.
 pub const APPROVER: &str = "approver";
 
-/// How serious a deployment is. A signature for one environment means nothing in another.
+/// Environment of a deployment. A signature for one environment is invalid in another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeploymentEnvironment {
@@ -47,7 +47,7 @@ pub struct TrustFile {
     pub writers: Vec<ServiceKey>,
     pub ledgers: Vec<ServiceKey>,
     pub operators: Vec<OperatorKey>,
-    /// Principals that belong to a person, for separation of duties: principal → person.
+    /// Principals that belong to an operator, for separation of duties: principal → person.
     #[serde(default)]
     pub aliases: BTreeMap<String, String>,
     #[serde(default)]
@@ -56,7 +56,7 @@ pub struct TrustFile {
     pub ceilings: TrustLimits,
 }
 
-/// The key of one of our processes. A retired key verifies what it signed before its retirement and nothing after; see
+/// Key of a reader, writer or ledger. A retired key verifies only what it signed before its retirement; see
 /// [`KeyStanding`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -65,18 +65,18 @@ pub struct ServiceKey {
     pub public_key: PublicKey,
     #[serde(default)]
     pub retired: bool,
-    /// Events in the log when the key was retired.
+    /// Number of events in the log when the key was retired.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retired_at_size: Option<u64>,
-    /// Root of the log over them, 64 hex digits.
+    /// Root of the log over those events, 64 hex digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retired_at_root: Option<String>,
-    /// What this process had pinned when it read a `retired` without a state of the log.
+    /// Checkpoint that this process had pinned when it read a `retired` entry without a tree head.
     #[serde(skip)]
     pub pinned_at: Option<TreeHead>,
 }
 
-/// A key of a person. One person may have several.
+/// Key of an operator. One operator may have several.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OperatorKey {
@@ -84,7 +84,7 @@ pub struct OperatorKey {
     pub key_id: KeyId,
     pub public_key: PublicKey,
     pub roles: Vec<String>,
-    /// Capabilities that the key may decide on: names, or a namespace as `billing.*`. Empty: all.
+    /// Capabilities that the key may decide on: names, or a namespace such as `billing.*`. Empty: all.
     #[serde(default)]
     pub capabilities: Vec<String>,
     /// Tenants that the key may decide for. Empty: all.
@@ -92,24 +92,24 @@ pub struct OperatorKey {
     pub tenants: Vec<String>,
     pub not_before: Timestamp,
     pub not_after: Timestamp,
-    /// Refuses every decision of this key that is not applied yet, whatever its date: a thief can backdate.
+    /// Rejects every decision of this key that is not yet applied, regardless of its date: a thief can backdate.
     #[serde(default)]
     pub revoked: bool,
-    /// Retired keys verify what they signed before and sign nothing new; see [`KeyStanding`].
+    /// Retired keys verify earlier signatures and sign nothing new; see [`KeyStanding`].
     #[serde(default, skip_serializing_if = "is_false")]
     pub retired: bool,
-    /// Events in the log when the key was retired.
+    /// Number of events in the log when the key was retired.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retired_at_size: Option<u64>,
-    /// Root of the log over them, 64 hex digits.
+    /// Root of the log over those events, 64 hex digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retired_at_root: Option<String>,
-    /// What this process had pinned when it read a `retired` without a state of the log.
+    /// Checkpoint that this process had pinned when it read a `retired` entry without a tree head.
     #[serde(skip)]
     pub pinned_at: Option<TreeHead>,
 }
 
-/// Whether the person who asked may also decide.
+/// Whether the requesting operator may also decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SeparationOfDuties {
@@ -117,7 +117,7 @@ pub enum SeparationOfDuties {
     Required,
 }
 
-/// Longest lifetimes that a signature may claim, in minutes, and how much may wait for people at once.
+/// Maximum lifetimes that a signature may claim, in minutes, and the maximum number of open proposals.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrustLimits {
@@ -125,18 +125,18 @@ pub struct TrustLimits {
     pub decision_minutes: Option<u32>,
     #[serde(default)]
     pub order_minutes: Option<u32>,
-    /// Proposals that one tenant and principal may have open at once.
+    /// Maximum number of open proposals of one tenant and principal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open_proposals: Option<u32>,
 }
 
 impl TrustFile {
-    /// The digest that is logged and compared when the file may have changed.
+    /// Computes the digest that is logged, and compared to detect a changed file.
     pub fn digest_of(bytes: &[u8]) -> Digest {
         Digest::of_typed("application/vnd.synapsor.trust-file.v1+json", bytes)
     }
 
-    /// The origin of the deployment's log.
+    /// Returns the origin of the deployment's log.
     pub fn ledger_origin(&self) -> String {
         format!("synapsor/{}", self.deployment_id)
     }
@@ -145,22 +145,21 @@ impl TrustFile {
         self.operators.iter().find(|o| o.key_id == *key)
     }
 
-    /// The entry of a reader, retired ones included.
+    /// Returns the entry of a reader, including retired ones.
     pub fn reader(&self, key: &KeyId) -> Option<&ServiceKey> {
         self.readers.iter().find(|k| k.key_id == *key)
     }
 
-    /// The entry of a writer, retired ones included: receipts outlive keys.
+    /// Returns the entry of a writer, including retired ones: receipts outlive keys.
     pub fn writer(&self, key: &KeyId) -> Option<&ServiceKey> {
         self.writers.iter().find(|k| k.key_id == *key)
     }
 
-    /// Reads and verifies the checkpoint of a running ledger, with the key that signed it. A retired ledger key
-    /// verifies the head that it was retired at and no other: what came before it is behind, and what came after it
-    /// is signed by another key.
+    /// Reads and verifies the checkpoint of a running ledger, and returns it with the key that signed it. A
+    /// retired ledger key verifies only the tree head at which it was retired. An earlier head is outdated, and
+    /// a later head is signed by another key.
     ///
-    /// # Errors
-    /// What [`verify_checkpoint`] refuses under every key, or [`LogError::NoteRetired`].
+    /// # Errors The error of [`verify_checkpoint`] if it fails under every key, or [`LogError::NoteRetired`].
     pub fn verify_checkpoint(&self, note: &str) -> Result<(Checkpoint, &PublicKey), LogError> {
         let origin = self.ledger_origin();
         let mut last = LogError::NoteSignature;
@@ -179,7 +178,7 @@ impl TrustFile {
         Err(last)
     }
 
-    /// The states of the log at which keys of this file were retired, each once.
+    /// Returns the distinct tree heads at which keys of this file were retired.
     pub fn retirements(&self) -> BTreeSet<TreeHead> {
         let services = [&self.readers, &self.writers, &self.ledgers];
         let services = services.into_iter().flatten().map(ServiceKey::standing);
@@ -193,8 +192,8 @@ impl TrustFile {
             .collect()
     }
 
-    /// Sets the state at which keys count as retired whose entry names none: what this process has pinned now, or what
-    /// it had pinned when it first read them in `earlier`.
+    /// Sets the retirement head of retired keys whose entry names none: the current pinned checkpoint, or the
+    /// one already set in `earlier`.
     pub fn pin_retirements(&mut self, pinned: Option<TreeHead>, earlier: Option<&Self>) {
         fn pin(keys: &mut [ServiceKey], pinned: Option<TreeHead>, earlier: Option<&[ServiceKey]>) {
             for key in keys {
@@ -222,7 +221,7 @@ impl TrustFile {
         })
     }
 
-    /// The person behind a principal, if the file says so.
+    /// Returns the operator behind a principal, if the file lists it.
     pub fn person_of(&self, principal: &str) -> Option<&str> {
         self.aliases.get(principal).map(String::as_str)
     }
@@ -239,7 +238,7 @@ impl TrustFile {
         Span::minutes(self.ceilings.order_minutes.map_or(ORDER_MINUTES, i64::from))
     }
 
-    /// Proposals that one tenant and principal may have open at once.
+    /// Returns the maximum number of open proposals of one tenant and principal.
     pub fn open_proposals_max(&self) -> u64 {
         self.ceilings
             .open_proposals
@@ -285,12 +284,12 @@ impl TrustFile {
 }
 
 impl OperatorKey {
-    /// Whether the key's roles cover `role`.
+    /// Returns whether the key's roles cover `role`.
     pub fn has_role(&self, role: &str) -> bool {
         self.roles.iter().any(|r| r == role || r == ANY_ROLE)
     }
 
-    /// Whether the key may decide on this capability for this tenant.
+    /// Returns whether the key may decide on this capability for this tenant.
     pub fn covers(&self, capability: &str, tenant: &str) -> bool {
         let namespace = capability.split_once('.').map_or(capability, |(n, _)| n);
         let named = |c: &String| c == capability || c.strip_suffix(".*") == Some(namespace);
@@ -298,17 +297,17 @@ impl OperatorKey {
             && (self.tenants.is_empty() || self.tenants.iter().any(|t| t == tenant))
     }
 
-    /// Whether the key may sign at `now`.
+    /// Returns whether the key may sign at `now`.
     pub fn is_valid_at(&self, now: Timestamp) -> bool {
         !self.is_retired() && self.was_valid_at(now)
     }
 
-    /// Whether what the key signed before its retirement counts at `now`.
+    /// Returns whether signatures that the key made before its retirement count at `now`.
     pub fn was_valid_at(&self, now: Timestamp) -> bool {
         !self.revoked && self.not_before <= now && now < self.not_after
     }
 
-    /// The person, to be appended to a problem of the entry.
+    /// Returns the operator's name, as a suffix for an error about the entry.
     fn named(&self) -> String {
         if is_name(&self.person) {
             format!(" (person `{}`)", self.person)
@@ -359,13 +358,13 @@ impl fmt::Display for DeploymentEnvironment {
     }
 }
 
-/// A name that is safe in certificates, paths and terminals.
+/// Returns whether the string is safe as a name in certificates, paths and terminals.
 pub fn is_name(text: &str) -> bool {
     let safe = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.');
     (1..=64).contains(&text.len()) && text.bytes().all(safe) && !text.starts_with(['.', '-'])
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde requires a reference")]
 const fn is_false(value: &bool) -> bool {
     !*value
 }

@@ -1,4 +1,4 @@
-//! Reading a trust file: whatever is wrong with it is named with its place.
+//! Parses a trust file; every error names its position.
 
 use serde_json::Value as Json;
 
@@ -7,19 +7,19 @@ use crate::error::PublicError;
 use crate::limits::FILE_BYTES_MAX;
 
 impl TrustFile {
-    /// Reads and checks a trust file. All problems come as one refusal, each with its place.
+    /// Parses and validates a trust file. One error lists all problems, each with its position.
     pub fn parse(bytes: &[u8]) -> Result<Self, PublicError> {
         if bytes.len() > FILE_BYTES_MAX {
             return Err(PublicError::new(
                 "TRUST_FILE_TOO_LARGE",
-                format!("the trust file is over {FILE_BYTES_MAX} bytes"),
+                format!("trust file exceeds {FILE_BYTES_MAX} bytes"),
             ));
         }
         let file: Self = serde_json::from_slice(bytes).map_err(|error| {
             let place = entry_problem(bytes).unwrap_or_else(|| error.to_string());
             PublicError::new(
                 "TRUST_FILE_INVALID",
-                format!("the trust file does not read: {place}"),
+                format!("invalid trust file: {place}"),
             )
         })?;
         let problems = file.problems();
@@ -31,7 +31,7 @@ impl TrustFile {
     }
 }
 
-/// The first entry that does not read, with its place and, if it has one, its person.
+/// Returns the first invalid entry, with its position and, if present, its operator.
 fn entry_problem(bytes: &[u8]) -> Option<String> {
     let file: Json = serde_json::from_slice(bytes).ok()?;
     let services = ["readers", "writers", "ledgers"].into_iter();

@@ -1,29 +1,30 @@
-//! Whether a key's signature counts: one rule for the keys of readers, writers, ledgers and operators, in every
-//! process.
+//! Decides whether a key's signature counts: one rule for the keys of readers, writers, ledgers and operators,
+//! in every process.
 //!
-//! A retired key verifies what it signed before its retirement and nothing after. Nobody can tell when a signature was
-//! made, but everybody can check where the log holds it: a position below the size at which the key was retired, in a
-//! log that continues that state. The size alone would let a forked log fill the positions below it.
+//! A retired key verifies what it signed before its retirement and nothing after. The time of a signature cannot
+//! be verified, but its position in the log can. The position must be below the log size at retirement, in a log
+//! that continues the head of the retirement. The size alone is not sufficient: a forked log could fill the
+//! positions below it.
 
 use super::{OperatorKey, ServiceKey};
 use crate::log::{TREE_SIZE_MAX, TreeHead};
 use crate::signing::PublicKey;
 
-/// Whether a key signs, or since when it does not.
+/// Standing of a key: in use, or retired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyStanding {
     InUse,
-    /// Retired at this state of the log. `None`: the trust file names no state, and this process had pinned none when
-    /// it read the file.
+    /// Retired at this tree head. `None`: the trust file names no head, and this process had pinned none when it
+    /// read the file.
     Retired(Option<TreeHead>),
 }
 
-/// Where the log holds a signed object, as far as the verifier proved it.
+/// Proven position of a signed object in the log.
 #[derive(Clone, Copy)]
 pub enum Position<'a> {
-    /// Just presented, or nowhere proven.
+    /// Newly presented, or without a proof.
     Unproven,
-    /// Included at `index` under a head that the verifier trusts; `continues` tells whether that head provably
+    /// Included at `index` under a head that the verifier trusts; `continues` returns whether that head provably
     /// continues an older one.
     Logged {
         index: u64,
@@ -31,22 +32,21 @@ pub enum Position<'a> {
     },
 }
 
-/// Why the signature of a retired key does not count.
+/// Reason why the signature of a retired key does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RetiredKey {
-    #[error("the key is retired, and nothing proves that the log held this before")]
+    #[error("key is retired, and no proof shows that the log held this before")]
     Unproven,
-    #[error("the key was retired at {size} events of the log; this is event {index}")]
+    #[error("key was retired at log size {size}; this is event {index}")]
     SignedAfter { size: u64, index: u64 },
-    #[error("the key is retired, and the log does not provably continue the one at its retirement")]
+    #[error("key is retired, and the log does not provably continue the log at its retirement")]
     OtherHistory,
 }
 
 impl KeyStanding {
     /// Checks whether the key's signature on an object at `position` counts.
     ///
-    /// # Errors
-    /// [`RetiredKey`], which names what is missing.
+    /// # Errors [`RetiredKey`] names the missing proof.
     pub fn check(&self, position: &Position<'_>) -> Result<(), RetiredKey> {
         let Self::Retired(head) = self else {
             return Ok(());
@@ -67,11 +67,10 @@ impl KeyStanding {
         }
     }
 
-    /// The same for reading back a bundle, where nothing can take effect: there is no pinned state, so a key whose
-    /// retirement names none verifies as before.
+    /// Checks like [`Self::check`], for reading a bundle, which can have no effect. There is no pinned
+    /// checkpoint, so a key whose retirement names no head verifies as before.
     ///
-    /// # Errors
-    /// [`RetiredKey`].
+    /// # Errors [`RetiredKey`].
     pub fn check_past(&self, position: &Position<'_>) -> Result<(), RetiredKey> {
         match self {
             Self::Retired(None) => Ok(()),
@@ -92,7 +91,7 @@ impl std::fmt::Debug for Position<'_> {
     }
 }
 
-/// What the trust file says of a retirement, the same for every kind of key.
+/// Retirement fields of an entry, the same for every kind of key.
 struct Entry<'a> {
     retired: bool,
     size: Option<u64>,
@@ -147,7 +146,7 @@ macro_rules! with_retirement {
                 }
             }
 
-            /// Whether the key signs, or since when it does not.
+            /// Returns the standing of the key.
             pub fn standing(&self) -> KeyStanding {
                 self.retirement().standing()
             }
@@ -156,7 +155,7 @@ macro_rules! with_retirement {
                 self.standing() != KeyStanding::InUse
             }
 
-            /// Sets the state at which a key without one counts as retired; one that was set before stays.
+            /// Sets the retirement head of a key that names none; a head that is already set stays.
             pub(super) fn pin(&mut self, pinned: Option<TreeHead>, earlier: Option<&Self>) {
                 if self.retirement().is_bare() {
                     let earlier = earlier.filter(|key| key.retirement().is_bare());
@@ -175,10 +174,9 @@ with_retirement!(ServiceKey);
 with_retirement!(OperatorKey);
 
 impl ServiceKey {
-    /// The public key, for an object at `position`.
+    /// Returns the public key, for an object at `position`.
     ///
-    /// # Errors
-    /// [`RetiredKey`].
+    /// # Errors [`RetiredKey`].
     pub fn for_object_at(&self, position: &Position<'_>) -> Result<&PublicKey, RetiredKey> {
         self.standing().check(position).map(|()| &self.public_key)
     }

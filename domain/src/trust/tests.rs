@@ -1,4 +1,4 @@
-//! The standing of keys, and what is wrong with a trust file.
+//! Tests of key standing and of trust file validation.
 
 use serde_json::{Value as Json, json};
 use zeroize::Zeroizing;
@@ -44,7 +44,7 @@ fn head(size: u64, root: u8) -> TreeHead {
     }
 }
 
-/// Entry `index` of a log that continues exactly the heads of root 1.
+/// Returns the position of entry `index` in a log that continues only heads of root 1.
 fn logged(index: u64) -> Position<'static> {
     Position::Logged {
         index,
@@ -53,13 +53,13 @@ fn logged(index: u64) -> Position<'static> {
 }
 
 #[test]
-fn key_in_use_counts_wherever_it_signed() {
+fn active_key_counts_at_every_position() {
     assert_eq!(KeyStanding::InUse.check(&Position::Unproven), Ok(()));
     assert_eq!(KeyStanding::InUse.check(&logged(7)), Ok(()));
 }
 
 #[test]
-fn retired_key_counts_below_its_size_in_the_log_that_continues_its_root() {
+fn retired_key_counts_below_its_size_in_continuing_log() {
     let standing = KeyStanding::Retired(Some(head(5, 1)));
     assert_eq!(standing.check(&logged(4)), Ok(()));
     let after = RetiredKey::SignedAfter { size: 5, index: 5 };
@@ -70,7 +70,7 @@ fn retired_key_counts_below_its_size_in_the_log_that_continues_its_root() {
 }
 
 #[test]
-fn bare_retirement_counts_as_of_the_first_pinned_head() {
+fn retirement_without_head_uses_first_pinned_head() {
     let mut retired = file();
     retired["readers"][0]["retired"] = true.into();
     let mut first = parsed(&retired);
@@ -82,7 +82,7 @@ fn bare_retirement_counts_as_of_the_first_pinned_head() {
     );
     first.pin_retirements(Some(head(5, 1)), None);
     assert_eq!(first.readers[0].standing().check(&logged(4)), Ok(()));
-    // The file is read again when the log has grown: what was signed in between does not count.
+    // The file is read again after the log has grown: entries signed in between do not count.
     let mut second = parsed(&retired);
     second.pin_retirements(Some(head(9, 1)), Some(&first));
     assert_eq!(
@@ -90,7 +90,7 @@ fn bare_retirement_counts_as_of_the_first_pinned_head() {
         KeyStanding::Retired(Some(head(5, 1)))
     );
     assert_eq!(second.writers[0].standing(), KeyStanding::InUse);
-    // Taken back into use and retired again: a new retirement.
+    // Back in use and retired again: a new retirement.
     let mut third = parsed(&retired);
     third.pin_retirements(Some(head(9, 1)), Some(&parsed(&file())));
     assert_eq!(
@@ -100,7 +100,7 @@ fn bare_retirement_counts_as_of_the_first_pinned_head() {
 }
 
 #[test]
-fn named_head_wins_over_the_pinned_one() {
+fn named_head_overrides_pinned_head() {
     let mut retired = file();
     for list in ["readers", "writers", "ledgers", "operators"] {
         retired[list][0]["retired_at_size"] = 5.into();
@@ -121,7 +121,7 @@ fn named_head_wins_over_the_pinned_one() {
 }
 
 #[test]
-fn half_a_retirement_is_named_with_its_entry() {
+fn incomplete_retirement_error_names_its_entry() {
     for (size, root, expected) in [
         (json!(5), Json::Null, "$.operators[0].retired_at_root: is missing"),
         (
@@ -153,7 +153,7 @@ fn half_a_retirement_is_named_with_its_entry() {
 }
 
 #[test]
-fn entry_that_does_not_read_is_named_with_its_place() {
+fn invalid_entry_error_names_its_position() {
     let mut broken = file();
     broken["operators"][0].as_object_mut().unwrap().remove("roles");
     assert!(problem(&broken).contains("$.operators[0] (person `ann`): missing field `roles`"));
@@ -170,7 +170,7 @@ fn entry_that_does_not_read_is_named_with_its_place() {
 }
 
 #[test]
-fn entries_without_retirement_keep_their_form() {
+fn entries_without_retirement_keep_their_json_form() {
     let again = serde_json::to_value(parsed(&file())).unwrap();
     let names = |entry: &Json| entry.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&again["readers"][0]), ["key_id", "public_key", "retired"]);
@@ -182,7 +182,7 @@ fn entries_without_retirement_keep_their_form() {
 }
 
 #[test]
-fn retired_ledger_key_signs_the_head_of_its_retirement_only() {
+fn retired_ledger_key_verifies_only_its_retirement_head() {
     let mut retired = file();
     retired["ledgers"][0]["retired_at_size"] = 5.into();
     retired["ledgers"][0]["retired_at_root"] = hex::encode([1; 32]).into();
