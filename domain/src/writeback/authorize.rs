@@ -1,5 +1,5 @@
-//! The only way to an [`Authorization`]: every check that stands between an approved proposal and a write,
-//! in a fixed order. The first that fails names itself; all inputs but the writer's own are hostile.
+//! Creates [`Authorization`]s: every check between an approved proposal and a write, in a fixed order. The error
+//! names the first failed check; all inputs except the writer's own are untrusted.
 
 use super::ending::{EndedBy, NotAuthorized, Unauthorized};
 use super::proof::{LedgerProof, refused as proof_refused};
@@ -19,30 +19,31 @@ use crate::timestamp::Timestamp;
 use crate::trust::{APPROVER, Position, TrustFile};
 use crate::value::Value;
 
-/// What the writer knows by itself: its files, its clock, its own view of the database, its switches.
+/// The writer's own facts: its files, its clock, its view of the database, its switches.
 pub struct WriterFacts<'a> {
     pub trust: &'a TrustFile,
     pub trust_digest: Digest,
     pub contract: &'a Contract,
     pub now: Timestamp,
-    /// What the writer's database says of itself.
+    /// Identity that the writer's database reports.
     pub database_identity: &'a str,
-    /// The target table as the writer's own connection sees it.
+    /// Target table as the writer's own connection sees it.
     pub shape: &'a TableSchema,
-    /// The engine's rule of what a column holds exactly.
+    /// The engine's rule for the values that a column stores exactly.
     pub fit: &'a (dyn Fn(&TableColumn, &Value) -> Result<Value, PublicError> + Sync),
-    /// Whether the log that this writer verifies provably continues a state at which a key was retired.
+    /// Returns whether the log that this writer verifies provably continues a tree head at which a key was
+    /// retired.
     pub continues: &'a (dyn Fn(&TreeHead) -> bool + Sync),
-    /// Everything is stopped here.
+    /// All writeback of this writer is frozen.
     pub frozen: bool,
-    /// This proposal was denied to this writer directly.
+    /// This proposal was rejected directly at this writer.
     pub denied_here: bool,
-    /// Whether this writer knows the freeze or lift with this digest.
+    /// Returns whether this writer knows the freeze or lift with this digest.
     pub knows_switch: &'a (dyn Fn(Digest) -> bool + Sync),
 }
 
-/// A proposal that the writer's own contract and database agree with: enough to rehearse the change in a
-/// transaction that is rolled back, and never enough to commit it. Only [`rehearsal`] makes one.
+/// Proposal that matches the writer's own contract and database. It permits a dry run in a transaction that is
+/// rolled back, but never a commit. Only [`rehearsal`] creates one.
 #[derive(Debug)]
 pub struct ValidatedProposal {
     attested: VerifiedProposal,
@@ -51,7 +52,7 @@ pub struct ValidatedProposal {
     acknowledged: Acknowledged,
 }
 
-/// The right to make one exact change once. Only [`authorize`] makes one; it cannot be copied or read from
+/// Right to make one exact change once. Only [`authorize`] creates one; it cannot be copied or decoded from
 /// bytes, and applying consumes it.
 #[derive(Debug)]
 pub struct WriteAuthorization {
@@ -62,12 +63,12 @@ pub struct WriteAuthorization {
     ledger_root: [u8; 32],
 }
 
-/// What an authorization rests on that can change before the write: checked again under the row lock.
+/// Conditions of an authorization that can change before the write; rechecked under the row lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthorizationBasis {
-    /// The earliest end of proposal, decisions and order.
+    /// Earliest expiry of proposal, decisions and order.
     pub valid_until: Timestamp,
-    /// The trust file that everything was judged by.
+    /// Digest of the trust file used by all checks.
     pub trust_digest: Digest,
 }
 
@@ -78,15 +79,16 @@ impl ValidatedProposal {
     pub const fn proposal_digest(&self) -> Digest {
         self.attested.digest()
     }
-    /// Columns that may change without being set: declared ones, the guard column, generated ones.
+    /// Returns whether a column may change without being set: declared columns, the guard column, generated
+    /// columns.
     pub fn is_db_managed(&self, column: &str) -> bool {
         self.db_managed.iter().any(|c| c == column)
     }
-    /// Whether the database itself moves the version column with every change of the row.
+    /// Returns whether the database itself advances the version column on every change of the row.
     pub const fn is_version_maintained(&self) -> bool {
         self.is_version_maintained
     }
-    /// The code on the table as it was judged, with the rows that it may write besides the one.
+    /// Returns the checked code of the table, with the rows that it may write besides the target row.
     pub const fn acknowledged(&self) -> &Acknowledged {
         &self.acknowledged
     }
@@ -116,10 +118,9 @@ impl WriteAuthorization {
     }
 }
 
-/// Authorizes the write of an attested proposal, from everything that came with it.
+/// Authorizes the write of an attested proposal, from its job records and proofs.
 ///
-/// # Errors
-/// [`Unauthorized`], with the first check that failed.
+/// # Errors [`Unauthorized`], with the first failed check.
 pub fn authorize(
     attested: VerifiedProposal,
     ledger: &LedgerProof<'_>,
@@ -137,7 +138,7 @@ pub fn authorize(
     }
 }
 
-/// What the signatures came to.
+/// Result of the signature checks.
 struct CheckedApproval {
     planned: Planned,
     order_digest: Digest,
@@ -187,7 +188,7 @@ fn check_all(
     let approval = approval::verify_quorum(&judge, proposal.approval.quorum, &decisions, order)?;
 
     if facts.denied_here {
-        let refusal = PublicError::new("refused:denied", "denied to this writer directly");
+        let refusal = PublicError::new("refused:denied", "rejected directly at this writer");
         return Err(NotAuthorized::ending(refusal, EndedBy::Rejection));
     }
     if facts.frozen {
@@ -207,8 +208,8 @@ fn check_all(
     })
 }
 
-/// What people signed names the newest freeze or lift that they knew: a writer that was not told of it knows less
-/// than they did, and does not write.
+/// Requires that this writer knows the newest freeze or lift named by the signed objects. A writer that did not
+/// receive it knows less than the signers, and must not write.
 fn check_known_switches(
     decisions: &[VerifiedDecision],
     order: &approval::VerifiedOrder,
@@ -223,14 +224,14 @@ fn check_known_switches(
     }
     Err(PublicError::new(
         "refused:switches_behind",
-        "signed with knowledge of a freeze or lift that this writer was not told of; check its connection to the ledger",
+        "signed with knowledge of a freeze or lift that this writer did not receive; check its connection to the ledger",
     ))
 }
 
-/// Checks an attested proposal against the writer's own contract and database alone: what it would do, not whether
-/// an operator ordered it.
+/// Checks an attested proposal against the writer's own contract and database alone: its effect, not whether an
+/// operator ordered it.
 ///
-/// Refuses tables with acknowledged code: what such code does outside of the transaction no rollback takes back.
+/// Refuses tables with acknowledged code: a rollback cannot undo effects of such code outside the transaction.
 pub fn rehearsal(
     attested: VerifiedProposal,
     facts: &WriterFacts<'_>,
@@ -245,7 +246,7 @@ pub fn rehearsal(
     Ok(planned.of(attested))
 }
 
-/// What the writer's own contract and table add to a proposal.
+/// Additions of the writer's own contract and table to a proposal.
 struct Planned {
     db_managed: Vec<String>,
     is_version_maintained: bool,
@@ -288,7 +289,7 @@ fn check_ledger(
     facts: &WriterFacts<'_>,
 ) -> Result<Envelopes, PublicError> {
     if ledger.checkpoint.origin != facts.trust.ledger_origin() {
-        return Err(proof_refused("the checkpoint belongs to another log"));
+        return Err(proof_refused("checkpoint is from another log"));
     }
     if ledger.decisions.len() > DECISIONS_MAX {
         return Err(PublicError::new(
@@ -299,7 +300,7 @@ fn check_ledger(
     let logged = ledger.envelope(ledger.proposal, &[EventKind::ProposalCreated])?;
     if logged != *attested.envelope() {
         return Err(proof_refused(
-            "the log holds another proposal than the one presented",
+            "the logged proposal differs from the presented one",
         ));
     }
     let kinds = [EventKind::ProposalApproved, EventKind::ProposalRejected];
@@ -322,7 +323,7 @@ fn check_contract<'a>(
     let refused = |public: String| PublicError::new("refused:contract", public);
     if facts.contract.mode() != Mode::Review || proposal.mode != ProposalMode::Review {
         return Err(refused(
-            "only proposals of mode review can be applied, and only by a writer in that mode".to_owned(),
+            "only proposals in review mode can be applied, and only by a writer in review mode".to_owned(),
         ));
     }
     let capability = facts
@@ -338,7 +339,7 @@ fn check_contract<'a>(
         })?;
     if capability.contract_digest(facts.contract) != proposal.contract_digest {
         return Err(refused(format!(
-            "the writer's contract says something else about `{}` than the proposal was made under; propose again",
+            "contract digest mismatch for `{}`; submit a new proposal",
             proposal.capability
         )));
     }
@@ -363,16 +364,16 @@ fn check_plan(
     let refused = |what: &str| {
         PublicError::new(
             "refused:plan_mismatch",
-            format!("the proposal's {what} is not what the contract makes of its arguments"),
+            format!("the proposal's {what} does not match the value computed from the contract"),
         )
     };
     if proposal.schema_fingerprint != facts.shape.fingerprint() {
         return Err(PublicError::new(
             "refused:schema_drift",
-            "the table was altered after the proposal was made; propose again",
+            "the table was altered after the proposal was made; submit a new proposal",
         ));
     }
-    // Refused by its own name, not as a plan that differs.
+    // Checked first, so that the refusal has its own code and not the plan mismatch.
     let acknowledged = change::acknowledged(spec, facts.shape)
         .map_err(|problem| PublicError::new(problem.attempt_code(), problem.text()))?;
     let columns: Vec<&str> = proposal.before.iter().map(|c| c.column.as_str()).collect();
@@ -413,13 +414,13 @@ fn check_source(proposal: &Proposal, facts: &WriterFacts<'_>) -> Result<(), Publ
     if proposal.source.fingerprint != facts.database_identity {
         return Err(PublicError::new(
             "refused:source",
-            "the writer's database is not the one that the proposal was read from",
+            "the writer's database differs from the database that the proposal was read from",
         ));
     }
     if proposal.source.engine != facts.shape.engine {
         return Err(PublicError::new(
             "refused:source",
-            "the writer's source has another engine",
+            "the writer's source has a different engine",
         ));
     }
     Ok(())

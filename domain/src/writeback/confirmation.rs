@@ -1,4 +1,4 @@
-//! What a writer confirms of a freeze or lift, signed by it, so that the operator need not trust the ledger.
+//! Writer's signed confirmation of a freeze or lift, so that the operator need not trust the ledger.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,27 +10,27 @@ use crate::signing::{DsseEnvelope, ObjectKind};
 use crate::timestamp::Timestamp;
 use crate::trust::{DeploymentEnvironment, TrustFile};
 
-/// Attempts that one confirmation names at most; a writer has fewer at once.
+/// Maximum number of attempts in one confirmation; a writer runs fewer at once.
 pub const COMMITTING_MAX: usize = 128;
 
-/// A writer's confirmation of one switch (`Kind::SwitchConfirmation`).
+/// Writer's confirmation of one switch (`Kind::SwitchConfirmation`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SwitchConfirmation {
     pub v: u32,
     pub deployment_id: String,
     pub environment: DeploymentEnvironment,
-    /// The freeze or lift that is confirmed.
+    /// The confirmed freeze or lift.
     pub switch_digest: Digest,
     /// The name in the writer's certificate.
     pub writer: String,
-    /// Whether the writer is frozen now, by this or by another freeze.
+    /// Whether the writer is now frozen, by this or by another freeze.
     pub frozen: bool,
     /// Attempts past the point of no return: their COMMIT may still succeed.
     pub committing: Vec<ProposalId>,
-    /// Sources in whose receipt table the switch is a row.
+    /// Sources whose receipt table holds the switch as a row.
     pub recorded: Vec<String>,
-    /// Sources in which it is not a row yet.
+    /// Sources whose receipt table does not hold it yet.
     pub unrecorded: Vec<String>,
     pub at: Timestamp,
 }

@@ -1,4 +1,5 @@
-//! The end of a proposal without effect: what a writer may commit instead of a write, and what proves that it may.
+//! End of a proposal without effect: what a writer may commit in place of a write, and the proof that permits
+//! it.
 
 use super::ReceiptOutcome;
 use crate::approval::{ApprovalRefusal, ApprovalRule, VerifiedDecision};
@@ -6,19 +7,19 @@ use crate::error::PublicError;
 use crate::log::Checkpoint;
 use crate::proposal::{Proposal, VerifiedProposal};
 
-/// How a proposal can end without a write, besides a conflict or a failure that was seen under the row lock.
+/// Reason to end a proposal without a write, other than a conflict or failure detected under the row lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndedBy {
     /// An operator signed a rejection.
     Rejection,
-    /// Nothing that was signed is in force any more.
+    /// No signed object is in force any more.
     Expiry,
-    /// A key, a role or a quorum that was counted on no longer counts.
+    /// A key, role or quorum that an approval relied on no longer counts.
     Abandonment,
 }
 
 impl EndedBy {
-    /// The outcome of the tombstone.
+    /// Returns the outcome of the tombstone.
     pub const fn outcome(self) -> ReceiptOutcome {
         match self {
             Self::Rejection => ReceiptOutcome::Rejected,
@@ -28,8 +29,8 @@ impl EndedBy {
     }
 }
 
-/// The right to end one proposal without effect. Made only from a verified rejection or from the refusal of
-/// [`super::authorize`]; it cannot be copied or read from bytes.
+/// Right to end one proposal without effect. Created only from a verified rejection or from a refusal of
+/// [`super::authorize`]; it cannot be copied or decoded from bytes.
 #[derive(Debug)]
 pub struct Ending {
     attested: VerifiedProposal,
@@ -41,13 +42,13 @@ pub struct Ending {
 impl Ending {
     /// Ends a proposal by an operator's rejection of exactly this proposal.
     ///
-    /// # Errors
-    /// `refused:digest` when the decision is about another proposal, `refused:malformed` when it is an approval.
+    /// # Errors `refused:digest` when the decision is about another proposal, `refused:malformed` when it is an
+    /// approval.
     pub fn rejected(attested: VerifiedProposal, decision: &VerifiedDecision) -> Result<Self, PublicError> {
         if !decision.is_deny() {
             return Err(PublicError::new(
                 "refused:malformed",
-                "the decision is not a deny",
+                "the decision is not a rejection",
             ));
         }
         if decision.decision().proposal_digest != attested.digest() {
@@ -76,7 +77,7 @@ impl Ending {
         self.by
     }
 
-    /// Size of the log that the writer had verified; 0 for a rejection that reached the writer directly.
+    /// Returns the size of the log that the writer had verified; 0 for a rejection sent directly to the writer.
     pub const fn ledger_size(&self) -> u64 {
         self.ledger_size
     }
@@ -86,11 +87,11 @@ impl Ending {
     }
 }
 
-/// Why a write was not authorized.
+/// Reason why a write was not authorized.
 #[derive(Debug)]
 pub(super) struct NotAuthorized {
     refusal: PublicError,
-    /// How the proposal can end, when it is the operators' word that no longer permits a write.
+    /// How the proposal can end, when the operators' signatures no longer permit a write.
     ends_by: Option<EndedBy>,
 }
 
@@ -103,7 +104,7 @@ impl NotAuthorized {
     }
 }
 
-/// A refusal about anything else than the operators' word: the proposal waits.
+/// Converts a refusal that does not concern the operators' signatures: the proposal waits.
 impl From<PublicError> for NotAuthorized {
     fn from(refusal: PublicError) -> Self {
         Self {
@@ -138,7 +139,7 @@ impl From<ApprovalRefusal> for NotAuthorized {
     }
 }
 
-/// A write that was not authorized, with the proposal that it was about.
+/// Write that was not authorized, with its proposal.
 #[derive(Debug)]
 pub struct Unauthorized {
     attested: VerifiedProposal,
@@ -169,8 +170,8 @@ impl Unauthorized {
         &self.reason.refusal
     }
 
-    /// The right to end the proposal, when what operators signed no longer permits a write. Refusals about
-    /// anything else than their word end nothing: they wait.
+    /// Returns the right to end the proposal, when the operators' signatures no longer permit a write. Any other
+    /// refusal ends nothing: the proposal waits.
     pub fn into_ending(self) -> Result<Ending, PublicError> {
         match self.reason.ends_by {
             Some(by) => Ok(Ending {

@@ -1,4 +1,4 @@
-//! From an approved proposal to one effect: jobs, attempts, receipts, and the only way to an authorization.
+//! Writeback of approved proposals: jobs, attempts, receipts, and the only path to an authorization.
 
 mod authorize;
 mod clock;

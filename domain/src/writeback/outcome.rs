@@ -1,4 +1,4 @@
-//! How an attempt can end: the closed vocabulary of results.
+//! Results of an attempt: a closed set of words.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use crate::digest::Digest;
 use crate::ids::ProposalId;
 use crate::timestamp::Timestamp;
 
-/// The terminal outcome that a receipt records.
+/// Terminal outcome that a receipt records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReceiptOutcome {
@@ -21,7 +21,7 @@ pub enum ReceiptOutcome {
     Rejected,
     Cancelled,
     Expired,
-    /// Resolved from doubt: no earlier attempt can commit any more.
+    /// Resolved from in doubt: no earlier attempt can still commit.
     Abandoned,
 }
 
@@ -50,15 +50,15 @@ impl ReceiptOutcome {
     }
 }
 
-/// Text that names no outcome.
+/// String that is not an outcome.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no such outcome")]
+#[error("unknown outcome")]
 pub struct UnknownOutcome;
 
 impl FromStr for ReceiptOutcome {
     type Err = UnknownOutcome;
 
-    /// Reads what [`Outcome::as_str`] gives.
+    /// Parses the result of [`Outcome::as_str`].
     fn from_str(text: &str) -> Result<Self, UnknownOutcome> {
         Self::ALL
             .into_iter()
@@ -73,24 +73,24 @@ impl fmt::Display for ReceiptOutcome {
     }
 }
 
-/// What one attempt of a writer came to.
+/// Result of one writer attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AttemptResult {
     Applied,
-    /// A receipt was there already; this is what it says.
+    /// A receipt already existed; it has this outcome.
     AlreadyApplied,
     Conflict(String),
     Failed(String),
     Tombstoned(String),
-    /// A check said no; nothing was written and the proposal can be tried again.
+    /// A check refused it; nothing was written and the proposal can be tried again.
     Refused(String),
-    /// The database was busy or away; nothing was written.
+    /// The database was busy or unavailable; nothing was written.
     Retryable(String),
     InDoubt,
 }
 
 impl AttemptResult {
-    /// The result that a receipt stands for when it was written just now.
+    /// Returns the result for a receipt that was just written.
     pub fn from_outcome(outcome: ReceiptOutcome, reason: &str) -> Self {
         match outcome {
             ReceiptOutcome::Applied => Self::Applied,
@@ -103,7 +103,7 @@ impl AttemptResult {
         }
     }
 
-    /// Whether the result ends the proposal.
+    /// Returns whether the result ends the proposal.
     pub const fn is_terminal(&self) -> bool {
         match self {
             Self::Applied
@@ -159,25 +159,25 @@ impl Serialize for AttemptResult {
 impl<'de> Deserialize<'de> for AttemptResult {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("no such attempt result"))
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("unknown attempt result"))
     }
 }
 
-/// What a writer says of one attempt, signed by it (`Kind::Attempt`), so that the person who ordered it need
-/// not believe the ledger.
+/// Writer's report of one attempt, signed by the writer (`Kind::Attempt`), so that the applier need not trust
+/// the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AttemptReport {
     pub v: u32,
     pub proposal_id: ProposalId,
     pub proposal_digest: Digest,
-    /// The order that it answers; absent for the reconciler's own work.
+    /// The apply order of the attempt; absent for the reconciler's own attempts.
     pub order_digest: Option<Digest>,
     pub writer: String,
     pub fence: u64,
     pub attempt: u32,
     pub result: AttemptResult,
-    /// One line for a person: which check, what to do.
+    /// One line for an operator: the failed check, and the fix.
     pub message: String,
     /// Digest of the receipt, for results that end the proposal.
     pub receipt_digest: Option<Digest>,

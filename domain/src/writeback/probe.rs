@@ -1,40 +1,40 @@
-//! What a probe of one source came to: whether writebacks can work there, and what its credential may do besides.
+//! Preflight report of one source: whether writebacks can work there, and excess rights of its credential.
 
 use serde::{Deserialize, Serialize};
 
-/// How much a finding matters.
+/// Severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FindingSeverity {
-    /// As it should be.
+    /// No problem.
     Fine,
-    /// Writebacks work, but a promise is weaker or a right is broader than it should be.
+    /// Writebacks work, but a guarantee is weaker or a right is broader than it should be.
     Warning,
     /// Writebacks cannot work, or are refused.
     Problem,
 }
 
-/// One thing that a probe found.
+/// One preflight finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeFinding {
     pub severity: FindingSeverity,
-    /// Stable, upper snake case.
+    /// Stable code, upper snake case.
     pub code: String,
     /// One sentence; names objects and rights, never a value or a URL.
     pub text: String,
-    /// The exact statements for the database's owner to run, if there are any.
+    /// Exact statements for the database's owner to run, if any.
     #[serde(default)]
     pub fix: Option<String>,
 }
 
-/// The findings of one source under one credential.
+/// Findings of one source under one credential.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PreflightReport {
     pub source_id: String,
     pub engine: String,
-    /// What is really there, with its version; empty when the database is away.
+    /// Actual product with its version; empty when the database is unavailable.
     pub product: String,
-    /// Why the database could not be asked, as one word.
+    /// Why the database could not be queried, as one word.
     #[serde(default)]
     pub unavailable: Option<String>,
     /// Worst first.
@@ -52,7 +52,7 @@ impl FindingSeverity {
 }
 
 impl PreflightReport {
-    /// A source whose database did not answer.
+    /// Creates the report of a source whose database did not answer.
     pub fn unavailable(source_id: &str, engine: &str, reason: &str) -> Self {
         Self {
             source_id: source_id.to_owned(),
@@ -63,7 +63,7 @@ impl PreflightReport {
         }
     }
 
-    /// Whether something keeps writebacks from working.
+    /// Returns whether a finding prevents writebacks.
     pub fn has_problem(&self) -> bool {
         self.findings
             .iter()

@@ -1,4 +1,4 @@
-//! The receipt: one insert-only row beside the effect, in the same transaction, signed by the writer.
+//! Receipt: one insert-only row, committed in the same transaction as the change and signed by the writer.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,10 +8,10 @@ use crate::ids::ProposalId;
 use crate::timestamp::Timestamp;
 use crate::value::Value;
 
-/// The receipt table's name unless the writer is configured otherwise.
+/// Default name of the receipt table.
 pub const RECEIPT_TABLE: &str = "synapsor_writeback_receipts";
 
-/// How one proposal ended (`Kind::Receipt`). At most one exists per proposal, in the target database itself.
+/// Outcome of one proposal (`Kind::Receipt`). The source database holds at most one per proposal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Receipt {
@@ -25,16 +25,16 @@ pub struct Receipt {
     pub rows_affected: u32,
     pub previous_version: Option<Value>,
     pub new_version: Option<Value>,
-    /// The order that was carried out; absent for tombstones.
+    /// The executed apply order; absent for tombstones.
     pub order_digest: Option<Digest>,
     pub fence: u64,
     pub attempt: u32,
     pub writer: String,
-    /// The newest state of the log that the writer had verified.
+    /// Newest tree head that the writer had verified.
     pub ledger_size: u64,
     /// 64 hex digits.
     pub ledger_root: String,
-    /// What the database says of itself.
+    /// Identity that the database reports.
     pub database_identity: String,
     pub created_at: Timestamp,
 }

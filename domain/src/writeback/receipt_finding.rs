@@ -1,4 +1,4 @@
-//! What a writer finds when it compares receipts of the transparency log with those of a source, signed by it.
+//! Writer's signed findings from comparing receipts of the transparency log with those of a source.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use crate::signing::{DsseEnvelope, ObjectKind};
 use crate::timestamp::Timestamp;
 use crate::trust::{DeploymentEnvironment, TrustFile};
 
-/// One receipt, without its content.
+/// Reference to one receipt, without its content.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReceiptRef {
@@ -20,16 +20,17 @@ pub struct ReceiptRef {
     pub receipt_digest: Digest,
 }
 
-/// How log and source disagree about receipts.
+/// Kind of disagreement between log and source about receipts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReceiptDiscrepancy {
-    /// The ledger holds the signed receipts, and the source does not: a restored backup, a deleted row, or another
-    /// timeline.
+    /// The ledger holds the signed receipts, but the source does not: a restored backup, a deleted row, or
+    /// another timeline.
     EffectLost,
-    /// The source holds the receipts, and the ledger refused to settle by them.
+    /// The source holds the receipts, but the ledger refused to settle with them.
     OrphanReceipt,
-    /// The source holds the receipt as `applied`, and its COMMIT left another version of the row than the one checked.
+    /// The source holds the receipt as `applied`, but its COMMIT left another version of the row than the
+    /// checked one.
     RowChangedInCommit,
 }
 
@@ -54,9 +55,9 @@ pub struct ReceiptFinding {
     pub writer: String,
     pub source: String,
     pub discrepancy: ReceiptDiscrepancy,
-    /// 1 to [`RECEIPT_REFS_MAX`], sorted by proposal, each once.
+    /// 1 to [`RECEIPT_REFS_MAX`] receipts, sorted by proposal, without duplicates.
     pub receipts: Vec<ReceiptRef>,
-    /// What the database said of itself when it was compared.
+    /// Identity that the database reported during the comparison.
     pub database_identity: String,
     pub at: Timestamp,
 }

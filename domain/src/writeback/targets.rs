@@ -1,24 +1,24 @@
-//! Which tables the capabilities of a source are about, and with which columns: what roles are given, and what a
-//! check of the write path tries.
+//! Tables and columns that the capabilities of a source use, for granting rights and for checks of the write
+//! path.
 
 use super::migration::GrantTarget;
 use crate::contract::{Capability, Contract, ExecutorRef, Mode};
 
-/// One table of one source, with everything that its capabilities need of it.
+/// One table of one source, with everything that its capabilities need from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableRequirements {
     pub schema: String,
     pub table: String,
     pub primary_key: String,
     pub tenant: Option<String>,
-    /// Every column that a capability reads, keys and guard included, each once.
+    /// Every column that a capability reads, keys and guard included, without duplicates.
     pub reads: Vec<String>,
-    /// Every column that a direct writeback sets; empty when none does.
+    /// Every column that a direct writeback sets; may be empty.
     pub writes: Vec<String>,
 }
 
-/// The tables of a source in the order in which the contract first names them. Capabilities with the same table,
-/// key and tenant come together.
+/// Returns the tables of a source in the order in which the contract first names them. Capabilities with the
+/// same table, key and tenant are merged.
 pub fn table_targets(contract: &Contract, source: &str) -> Vec<TableRequirements> {
     let mut targets: Vec<TableRequirements> = Vec::new();
     for capability in contract.capabilities().iter().filter(|c| c.source == source) {
@@ -49,7 +49,7 @@ pub fn table_targets(contract: &Contract, source: &str) -> Vec<TableRequirements
     targets
 }
 
-/// The columns that a direct writeback of the capability sets.
+/// Returns the columns that a direct writeback of the capability sets.
 fn written(capability: &Capability) -> Vec<&str> {
     let Some(spec) = capability
         .proposal()
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn capabilities_of_one_table_come_together_with_every_column_that_they_touch() {
+    fn capabilities_of_one_table_are_merged() {
         let found = targets("review");
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].reads, ["id", "status", "tenant_id", "note", "version"]);
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_written_outside_of_review() {
+    fn targets_outside_review_mode_have_no_writes() {
         assert!(targets("shadow").iter().all(|target| target.writes.is_empty()));
     }
 }

@@ -1,4 +1,4 @@
-//! What a writer states and signs besides its receipts: opened by one rule, under a key that is in use.
+//! Opens objects other than receipts that a writer signed, under a key that is in use.
 
 use serde::de::DeserializeOwned;
 

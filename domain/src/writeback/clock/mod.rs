@@ -1,40 +1,40 @@
-//! The writer's clock rule: when a time is accepted, what deadlines end by, and how the mark moves.
+//! Clock rule of the writer: when a time is accepted, which time deadlines use, and how the high-water mark
+//! moves.
 //!
-//! Three clocks take part: the writer's, the database's, and the ledger's, which arrives unsigned with its answers.
-//! One clock that was set wrong must move nothing, and a step of all of them must end when they are set right again.
-//! The ledger's time may be a lie: it can only confirm what writer and database both say already.
+//! Three clocks are involved: the writer's, the database's, and the ledger's, whose responses carry an unsigned
+//! time. One wrong clock must change nothing, and a step of all clocks must end when they are corrected. The
+//! ledger's time may be a lie: it can only confirm a time on which writer and database already agree.
 
 use crate::error::PublicError;
 use crate::limits::{CLOCK_SKEW_SECONDS, DATABASE_SKEW_SECONDS};
 use crate::timestamp::{Span, Timestamp};
 
-/// The three clocks as they were at one instant.
+/// Values of the three clocks at one instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockReading {
     pub writer: Timestamp,
     pub database: Timestamp,
-    /// What the ledger last claimed, carried on by the time that passed since; `None` when it claimed nothing.
+    /// Last time that the ledger claimed, advanced by the time elapsed since; `None` without a claim.
     pub ledger: Option<Timestamp>,
 }
 
 impl ClockReading {
-    /// The time that deadlines end by: the later of writer and database.
+    /// Returns the time used for deadlines: the later of writer and database.
     pub fn deadline_time(&self) -> Timestamp {
         self.writer.max(self.database)
     }
 
-    /// Accepts the time, or names what has to be corrected. `mark` is what [`Self::next_mark`] gave at the last
-    /// COMMIT.
+    /// Accepts the time, or returns an error that names the clocks to correct. `mark` is the result of
+    /// [`Self::next_mark`] at the last COMMIT.
     ///
-    /// # Errors
-    /// `refused:clock` when writer and database differ by more than [`DATABASE_SKEW_SECONDS`], or when both are more
-    /// than [`CLOCK_SKEW_SECONDS`] before the mark and the ledger does not confirm them.
+    /// # Errors `refused:clock` when writer and database differ by more than [`DATABASE_SKEW_SECONDS`], or when
+    /// both are more than [`CLOCK_SKEW_SECONDS`] before the mark and the ledger does not confirm them.
     pub fn check(&self, mark: Option<Timestamp>) -> Result<(), PublicError> {
         let apart = seconds_apart(self.writer, self.database);
         if differ(self.writer, self.database) {
             return Err(refused(format!(
-                "the clocks of writer and database differ by {apart} s, {DATABASE_SKEW_SECONDS} s are allowed; \
-                 set the wrong one"
+                "the clocks of writer and database differ by {apart} s, more than the allowed {DATABASE_SKEW_SECONDS} s; \
+                 correct the wrong one"
             )));
         }
         let Some(mark) = mark else { return Ok(()) };
@@ -43,12 +43,12 @@ impl ClockReading {
         }
         let behind = seconds_apart(mark, self.deadline_time());
         Err(refused(format!(
-            "the clocks of writer and database are {behind} s before this writer's last COMMIT, and the ledger's does \
-             not agree with them; set the wrong ones"
+            "the clocks of writer and database are {behind} s behind this writer's last COMMIT, and the ledger's does \
+             not agree with them; correct the wrong ones"
         )))
     }
 
-    /// Whether the ledger agrees with writer and database.
+    /// Returns whether the ledger agrees with writer and database.
     pub fn is_confirmed(&self) -> bool {
         self.ledger.is_some_and(|ledger| {
             !differ(self.writer, self.database)
@@ -57,8 +57,8 @@ impl ClockReading {
         })
     }
 
-    /// The mark after a COMMIT: the least of the clocks. It falls only when all three agree, which is how the step of
-    /// all of them ends; a ledger alone cannot lower it.
+    /// Returns the mark after a COMMIT: the earliest of the clocks. It falls only when all three agree, so a
+    /// step of all three can end; the ledger alone cannot lower it.
     pub fn next_mark(&self, mark: Option<Timestamp>) -> Timestamp {
         let both = self.writer.min(self.database);
         let least = self.ledger.map_or(both, |ledger| both.min(ledger));

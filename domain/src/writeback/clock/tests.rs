@@ -7,7 +7,7 @@ const HOURS_2: i64 = 2 * 3_600_000;
 /// From [`NOW`] to 2038-01-19T03:14:08Z, one second past the end of 32-bit time.
 const TO_2038: i64 = 2_147_483_648_000 - NOW;
 
-/// Which clocks were stepped: writer, database, ledger.
+/// Stepped clocks: writer, database, ledger.
 type Stepped = [bool; 3];
 
 const ALL: [Stepped; 8] = [
@@ -34,14 +34,14 @@ fn reading(now: i64, stepped: Stepped, by: i64) -> ClockReading {
     }
 }
 
-/// Writer and database must agree; both of them back without the ledger is what the mark is for.
+/// Writer and database must agree; the mark rejects a step back of both without the ledger.
 fn is_accepted(stepped: Stepped, by: i64) -> bool {
     let [writer, database, ledger] = stepped;
     writer == database && (!writer || ledger || by > 0)
 }
 
 #[test]
-fn every_combination_of_stepped_clocks_is_judged_by_the_rule() {
+fn each_combination_of_stepped_clocks_follows_the_rule() {
     for by in [HOURS_2, -HOURS_2, TO_2038] {
         for stepped in ALL {
             let checked = reading(NOW + 10_000, stepped, by).check(Some(at(NOW)));
@@ -54,7 +54,7 @@ fn every_combination_of_stepped_clocks_is_judged_by_the_rule() {
 }
 
 #[test]
-fn a_step_ends_when_the_clocks_are_set_right() {
+fn clock_step_ends_when_clocks_are_corrected() {
     for by in [HOURS_2, -HOURS_2, TO_2038] {
         for stepped in ALL {
             let during = reading(NOW + 10_000, stepped, by);
@@ -71,7 +71,7 @@ fn a_step_ends_when_the_clocks_are_set_right() {
 }
 
 #[test]
-fn fewer_than_three_stepped_clocks_do_not_move_the_mark_away() {
+fn fewer_than_three_stepped_clocks_keep_the_mark() {
     for by in [HOURS_2, -HOURS_2, TO_2038] {
         for stepped in ALL.into_iter().filter(|s| *s != [true; 3]) {
             let during = reading(NOW + 10_000, stepped, by);
@@ -83,7 +83,7 @@ fn fewer_than_three_stepped_clocks_do_not_move_the_mark_away() {
                 (at(NOW)..=at(NOW + 10_000)).contains(&mark),
                 "{stepped:?} by {by}: {mark}"
             );
-            // Accepted again even while the ledger claims nothing.
+            // Accepted again even while the ledger claims no time.
             let alone = ClockReading {
                 ledger: None,
                 ..reading(NOW + 20_000, [false; 3], 0)
@@ -94,7 +94,7 @@ fn fewer_than_three_stepped_clocks_do_not_move_the_mark_away() {
 }
 
 #[test]
-fn tolerances_hold_to_the_millisecond() {
+fn clock_tolerances_are_exact_to_the_millisecond() {
     let millis = |seconds: i64| seconds * 1_000;
     let two = |database: i64, ledger: Option<i64>| ClockReading {
         writer: at(NOW),
@@ -115,7 +115,7 @@ fn tolerances_hold_to_the_millisecond() {
 }
 
 #[test]
-fn deadlines_end_by_the_later_of_writer_and_database() {
+fn deadlines_use_later_of_writer_and_database() {
     let late = ClockReading {
         writer: at(NOW),
         database: at(NOW + 90_000),

@@ -1,6 +1,6 @@
-//! The statements that a database's owner runs once: the receipt table, the table that says which database it
-//! is where the server cannot tell, and the rights of reader and writer. Printed on request and never executed
-//! by a reader or a writer. One file per engine.
+//! SQL that a database's owner runs once: the receipt table, the identity table where the server cannot identify
+//! the database, and the rights of reader and writer. Printed on request; a reader or writer never executes it.
+//! One file per engine.
 
 mod mysql;
 mod postgres;
@@ -17,35 +17,34 @@ use std::fmt::Write as _;
 use crate::contract::{EngineKind, is_identifier};
 use crate::error::PublicError;
 
-/// What the roles of one database need, and nothing else.
+/// Minimal rights that the roles of one database need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantPlan {
     pub engine: EngineKind,
-    /// The account of the reader; no statements for it if absent. As its engine spells accounts.
+    /// Account of the reader, as its engine spells accounts; no statements for it if absent.
     pub read_role: Option<String>,
-    /// The account of the writer; no statements for it if absent.
+    /// Account of the writer; no statements for it if absent.
     pub write_role: Option<String>,
     pub receipt_schema: String,
     pub receipt_table: String,
     pub targets: Vec<GrantTarget>,
 }
 
-/// One table that capabilities read, and perhaps write.
+/// Table that capabilities read and possibly write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantTarget {
     pub schema: String,
     pub table: String,
-    /// Every column that is read, with key, tenant and guard. Order and repetition do not matter.
+    /// Every column that is read, with key, tenant and guard. Order and duplicates do not matter.
     pub reads: Vec<String>,
-    /// Every column that a direct writeback sets; without one the writer needs nothing here.
+    /// Every column that a direct writeback sets; if empty, the writer needs no rights on this table.
     pub writes: Vec<String>,
 }
 
-/// The statements that create the receipt table, and the identity table where the engine needs one.
+/// Returns the statements that create the receipt table, and the identity table where the engine needs one.
 ///
-/// # Errors
-/// `ENGINE_NOT_AVAILABLE` for engines that this build cannot write to, `UNSAFE_IDENTIFIER` for names that are
-/// no identifiers.
+/// # Errors `ENGINE_NOT_AVAILABLE` for engines that this build cannot write to, `UNSAFE_IDENTIFIER` for invalid
+/// identifiers.
 pub fn receipt_table_ddl(engine: &str, schema: &str, table: &str) -> Result<String, PublicError> {
     let known = EngineKind::of_name(engine).ok_or_else(|| unavailable(engine))?;
     require_names([schema, table])?;
@@ -56,10 +55,9 @@ pub fn receipt_table_ddl(engine: &str, schema: &str, table: &str) -> Result<Stri
     }
 }
 
-/// The statements that give the roles exactly what they need.
+/// Returns the statements that grant the roles their minimal rights.
 ///
-/// # Errors
-/// As [`receipt_table_ddl`].
+/// # Errors As [`receipt_table_ddl`].
 pub fn grants(plan: &GrantPlan) -> Result<String, PublicError> {
     require_names([plan.receipt_schema.as_str(), plan.receipt_table.as_str()])?;
     for target in &plan.targets {
@@ -73,19 +71,19 @@ pub fn grants(plan: &GrantPlan) -> Result<String, PublicError> {
     }
 }
 
-/// The tables that concern a role: all of them for reading, those with columns to set for writing.
+/// Returns the tables that concern a role: all of them for reading, those with columns to set for writing.
 fn targets(plan: &GrantPlan, for_writing: bool) -> impl Iterator<Item = &GrantTarget> {
     plan.targets
         .iter()
         .filter(move |target| !for_writing || !target.writes.is_empty())
 }
 
-/// The schemas of those tables.
+/// Returns the schemas of those tables.
 fn schemas(plan: &GrantPlan, for_writing: bool) -> Vec<&str> {
     once(targets(plan, for_writing).map(|target| &target.schema))
 }
 
-/// The rights of a role on the columns of each of its tables, with names as `quote` spells them.
+/// Grants a role rights on columns of each of its tables; `quote` quotes the names.
 fn grant_columns(
     text: &mut String,
     plan: &GrantPlan,
@@ -110,10 +108,10 @@ fn grant_columns(
 }
 
 fn line(text: &mut String, statement: &str) {
-    writeln!(text, "{statement}").expect("a string takes every text");
+    writeln!(text, "{statement}").expect("writing to a string cannot fail");
 }
 
-/// Names in the order in which they come first, each once.
+/// Returns distinct names in the order of their first occurrence.
 fn once<'a>(names: impl IntoIterator<Item = &'a String>) -> Vec<&'a str> {
     let mut found: Vec<&str> = Vec::new();
     for name in names {
@@ -127,7 +125,7 @@ fn once<'a>(names: impl IntoIterator<Item = &'a String>) -> Vec<&'a str> {
 fn unavailable(engine: &str) -> PublicError {
     PublicError::new(
         "ENGINE_NOT_AVAILABLE",
-        format!("this build has no statements for `{engine}`; it knows postgres, mysql and sqlite"),
+        format!("this build has no statements for `{engine}`; use postgres, mysql or sqlite"),
     )
 }
 
@@ -136,7 +134,7 @@ fn require_names<'a, N: AsRef<str> + 'a>(names: impl IntoIterator<Item = N>) -> 
         return Ok(());
     }
     Err(unsafe_name(
-        "name schema, table and columns with letters, digits and `_`, not beginning with a digit",
+        "use only letters, digits and `_` in schema, table and column names, not starting with a digit",
     ))
 }
 
@@ -167,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_no_identifiers_and_other_engines_get_no_statements() {
+    fn rejects_invalid_identifiers_and_unknown_engines() {
         for engine in ["sqlite", "postgres"] {
             assert!(receipt_table_ddl(engine, "main", "receipts").is_ok());
             let refused = receipt_table_ddl(engine, "main", "x\"; DROP TABLE y; --").unwrap_err();
@@ -181,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn postgres_roles_get_columns_and_nothing_else() {
+    fn postgres_roles_get_column_rights_only() {
         let text = grants(&plan(EngineKind::Postgres)).unwrap();
         let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("--")).collect();
         assert_eq!(
@@ -200,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_is_only_read_gives_the_writer_nothing() {
+    fn read_only_table_grants_writer_nothing() {
         let mut reading = plan(EngineKind::Postgres);
         reading.targets[0].writes.clear();
         reading.read_role = None;
@@ -209,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_role_that_no_server_can_have_is_refused() {
+    fn rejects_invalid_postgres_role_names() {
         for role in ["", "line\nbreak", "nul\0", &"x".repeat(64)] {
             let mut bad = plan(EngineKind::Postgres);
             bad.write_role = Some(role.to_owned());

@@ -1,17 +1,17 @@
-//! MySQL and MariaDB: the receipt table, the identity table, a procedure that tells an account of few rights
-//! what its tables are like, and rights by column. The statements are the same for both servers.
+//! MySQL and MariaDB: the receipt table, the identity table, a procedure that describes tables to accounts with
+//! few rights, and column rights. The statements are the same for both servers.
 
 use super::{GrantPlan, grant_columns, line, schemas, unsafe_name};
 use crate::error::PublicError;
 
-/// The procedure that describes one table of its own database.
+/// Name of the procedure that describes one table of its own database.
 pub const TABLE_CATALOGUE: &str = "synapsor_table_catalogue";
-/// The procedure that counts the rows that the caller's own transaction modified.
+/// Name of the procedure that counts the rows that the caller's own transaction modified.
 pub const ROWS_MODIFIED: &str = "synapsor_rows_modified";
-/// The procedure that describes stored functions and procedures.
+/// Name of the procedure that describes stored functions and procedures.
 pub const ROUTINES: &str = "synapsor_routines";
 
-/// Characters of a user's name, as the servers limit it.
+/// Maximum length of a user name on these servers, in characters.
 const USER_CHARS_MAX: usize = 32;
 const HOST_CHARS_MAX: usize = 255;
 
@@ -47,14 +47,14 @@ INSERT IGNORE INTO {identity} (id, instance) VALUES (1, LOWER(HEX(RANDOM_BYTES(1
     )
 }
 
-/// The statements that make, or make again, the procedures of one database. The first describes a table of
-/// `schema` and counts the triggers of the receipt table, the second describes the routines that a text names, the
-/// third counts the rows that the caller's own transaction modified.
+/// Returns the statements that create or replace the procedures of one database. The first describes a table of
+/// `schema` and counts the triggers of the receipt table. The second describes the routines that a text names.
+/// The third counts the rows that the caller's own transaction modified.
 pub fn procedures_ddl(schema: &str, receipts: (&str, &str)) -> String {
     table_catalogue_ddl(schema, receipts) + &routines_ddl(schema) + &rows_modified_ddl(schema)
 }
 
-/// The statements that let a writer's account call those procedures.
+/// Returns the statements that let a writer's account call those procedures.
 pub fn procedure_grants(schema: &str, account: &str) -> String {
     let grant = |procedure| procedure_grant(schema, procedure, account);
     [TABLE_CATALOGUE, ROUTINES, ROWS_MODIFIED].map(grant).concat()
@@ -65,12 +65,13 @@ fn procedure_grant(schema: &str, procedure: &str, account: &str) -> String {
     format!("GRANT EXECUTE ON PROCEDURE {procedure} TO {account};\n")
 }
 
-/// Columns, indexes, triggers, checks and foreign keys of one table of `schema`, with the rights of the
-/// procedure's owner: an account that may read some columns of a table sees neither its other columns, nor its
-/// triggers, nor the keys that point at it. The last rows say whether the owner itself may see triggers, and how
-/// many the receipt table has. Parts in `/*!80000 */` are for MySQL and parts in `/*M! */` for MariaDB; the names
-/// of either mean the same. The body is a procedure of its own, called with the owner's rights already: MySQL
-/// looks at InnoDB's tables when it loads a procedure, and with the caller's rights it may not.
+/// Describes columns, indexes, triggers, checks and foreign keys of one table of `schema`, with the rights of
+/// the procedure's owner. An account that may read some columns of a table sees neither its other columns, nor
+/// its triggers, nor the keys that reference it. The last rows report whether the owner itself may see triggers,
+/// and how many the receipt table has. Parts in `/*!80000 */` are for MySQL and parts in `/*M! */` for MariaDB;
+/// the names of both have the same meaning. The body is a separate procedure, which is already called with the
+/// owner's rights: MySQL opens InnoDB's tables when it loads a procedure, and the caller's rights do not allow
+/// that.
 fn table_catalogue_ddl(schema: &str, receipts: (&str, &str)) -> String {
     let parts: Vec<String> = own_parts(schema)
         .into_iter()
@@ -94,9 +95,10 @@ CALL {body}(wanted);
     )
 }
 
-/// Every stored function and procedure of `schema` whose name occurs anywhere in a text, as the server compares such
-/// names, with its parameters; the rows are laid out as those of a table. The last two rows say whether the
-/// procedure's owner sees every routine of `schema`, and whether the text may name one of another database.
+/// Describes every stored function and procedure of `schema` whose name occurs anywhere in a text, by the
+/// server's name comparison, with its parameters. The rows have the layout of a table's rows. The last two rows
+/// report whether the procedure's owner sees every routine of `schema`, and whether the text may name a routine
+/// of another database.
 fn routines_ddl(schema: &str) -> String {
     let named = |name: &str| {
         let plain = format!("CONVERT({name} USING utf8mb4) COLLATE utf8mb4_general_ci");
@@ -164,10 +166,10 @@ CREATE PROCEDURE {procedure} (IN texts LONGTEXT CHARACTER SET utf8mb4)
     )
 }
 
-/// The number of rows that the caller's own transaction modified in InnoDB, rows of triggers and cascades
-/// included, and the text of the call. InnoDB answers from a copy that may be 0.1 s old; the text holds the
-/// caller's nonce exactly when the copy was made for this call. One assignment, since a SELECT of its own would
-/// put its own text in the place of the call's.
+/// Counts the rows that the caller's own transaction modified in InnoDB, rows of triggers and cascades included,
+/// and returns the text of the call. InnoDB answers from a copy that may be 0.1 s old; the text holds the
+/// caller's nonce exactly when the copy was made for this call. It is one assignment, because a separate SELECT
+/// would replace the text of the call with its own.
 fn rows_modified_ddl(schema: &str) -> String {
     let procedure = name(schema, ROWS_MODIFIED);
     format!(
@@ -180,7 +182,7 @@ SET answer = (SELECT CONCAT(trx_rows_modified, ' ', trx_query) FROM information_
     )
 }
 
-/// Table, columns, indexes and triggers.
+/// Describes table, columns, indexes and triggers.
 fn own_parts(schema: &str) -> [String; 4] {
     let here = here(schema);
     [
@@ -230,7 +232,7 @@ fn own_parts(schema: &str) -> [String; 4] {
     ]
 }
 
-/// Expressions that the server computes when a row changes: CHECK constraints and generated columns.
+/// Describes expressions that the server computes when a row changes: CHECK constraints and generated columns.
 fn expression_parts(schema: &str) -> [String; 2] {
     let here = here(schema);
     [
@@ -253,7 +255,7 @@ fn expression_parts(schema: &str) -> [String; 2] {
     ]
 }
 
-/// The receipt table, whether the procedure's owner may see its triggers, and how many it has.
+/// Describes the receipt table, whether the procedure's owner may see its triggers, and how many it has.
 fn receipt_part((schema, table): (&str, &str)) -> String {
     let (home, name) = (format!("'{schema}'"), format!("'{table}'"));
     row(
@@ -266,7 +268,8 @@ fn receipt_part((schema, table): (&str, &str)) -> String {
     )
 }
 
-/// Whether the procedure's owner may see the triggers of a table; `table` is an expression.
+/// Returns an SQL expression for whether the procedure's owner may see the triggers of a table; `table` is an
+/// expression.
 fn sees(schema: &str, table: &str) -> String {
     let has_right = |list, place: &str| has_right("TRIGGER", list, place);
     format!(
@@ -280,7 +283,7 @@ fn sees(schema: &str, table: &str) -> String {
     )
 }
 
-/// Whether the procedure's owner has a right by a list of the catalogue.
+/// Returns an SQL expression for whether the procedure's owner has a right in a privilege list of the catalog.
 fn has_right(right: &str, list: &str, place: &str) -> String {
     format!(
         "EXISTS (SELECT 1 FROM information_schema.{list} WHERE PRIVILEGE_TYPE = '{right}' \
@@ -288,11 +291,11 @@ fn has_right(right: &str, list: &str, place: &str) -> String {
     )
 }
 
-/// Foreign keys in both directions, and whether the owner sees triggers.
+/// Describes foreign keys in both directions, and whether the owner sees triggers.
 fn related_parts(schema: &str) -> [String; 3] {
     let here = here(schema);
     [
-        // Of all databases, whoever may read them; the numbers are InnoDB's own.
+        // From all databases, regardless of read rights; the numbers are InnoDB's own.
         row(
             "reference",
             [
@@ -327,12 +330,12 @@ fn related_parts(schema: &str) -> [String; 3] {
     ]
 }
 
-/// The condition on tables of the catalogue.
+/// Returns the condition that selects the table in the catalog.
 fn here(schema: &str) -> String {
     format!("TABLE_SCHEMA = '{schema}' AND TABLE_NAME = wanted")
 }
 
-/// The beginning of a part: what its rows are of, six texts, and a number that orders them.
+/// Returns the start of a part: the kind of its rows, six strings, and a number that orders them.
 fn row(what: &str, cells: [&str; 6], number: &str) -> String {
     let cells = cells.map(|cell| match cell {
         "" => "NULL".to_owned(),
@@ -352,7 +355,7 @@ pub(super) fn grants(plan: &GrantPlan) -> Result<String, PublicError> {
     for schema in elsewhere {
         line(
             &mut text,
-            &format!("-- What the tables of `{schema}` are like, for accounts that see them in part."),
+            &format!("-- Describes the tables of `{schema}` to accounts that see only some of their columns."),
         );
         text.push_str(&procedures_ddl(
             schema,
@@ -397,7 +400,7 @@ fn grant_role(text: &mut String, plan: &GrantPlan, role: &str, for_writing: bool
     line(text, &format!("GRANT SELECT ON {identity} TO {role};"));
 }
 
-/// An account: `name`, which means from every host, or `name@host`.
+/// Parses an account: `name`, which means any host, or `name@host`.
 fn account(role: &str) -> Result<String, PublicError> {
     let (user, host) = role.rsplit_once('@').unwrap_or((role, "%"));
     let is_fine = |text: &str, chars_max: usize| {
@@ -405,7 +408,7 @@ fn account(role: &str) -> Result<String, PublicError> {
     };
     if !is_fine(user, USER_CHARS_MAX) || !is_fine(host, HOST_CHARS_MAX) {
         return Err(unsafe_name(
-            "an account is `name` or `name@host`, its name of 1 to 32 characters and without control characters",
+            "write the account as `name` or `name@host`, with 1 to 32 characters in the name and no control characters",
         ));
     }
     Ok(format!("{}@{}", quote(user), quote(host)))
@@ -415,7 +418,7 @@ fn name(schema: &str, object: &str) -> String {
     format!("{}.{}", quote(schema), quote(object))
 }
 
-/// A name as an identifier.
+/// Quotes a name as an identifier.
 fn quote(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
@@ -443,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn accounts_get_columns_and_nothing_else() {
+    fn mysql_accounts_get_column_rights_only() {
         let text = grants(&plan("shop")).unwrap();
         let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("--")).collect();
         assert_eq!(
@@ -465,14 +468,14 @@ mod tests {
     }
 
     #[test]
-    fn every_database_with_a_target_gets_its_procedure() {
+    fn each_database_with_a_target_gets_its_procedures() {
         let text = grants(&plan("audit")).unwrap();
         assert!(text.contains("CREATE PROCEDURE `shop`.`synapsor_table_catalogue`"));
         assert!(text.contains("GRANT EXECUTE ON PROCEDURE `audit`.`synapsor_table_catalogue`"));
     }
 
     #[test]
-    fn an_account_that_no_server_can_have_is_refused() {
+    fn rejects_invalid_mysql_account_names() {
         for role in ["", "@host", "name@", "line\nbreak", &"x".repeat(33)] {
             let mut bad = plan("shop");
             bad.write_role = Some((*role).to_owned());

@@ -1,10 +1,10 @@
-//! PostgreSQL: the receipt table, in a schema of its own if wanted, and rights by column. The server says itself
-//! which database it is, so there is no identity table.
+//! PostgreSQL: the receipt table, optionally in a separate schema, and column rights. The server identifies the
+//! database itself, so there is no identity table.
 
 use super::{GrantPlan, grant_columns, line, schemas, targets, unsafe_name};
 use crate::error::PublicError;
 
-/// Bytes of a name; the server cuts longer ones off.
+/// Maximum size of a name, in bytes; the server truncates longer ones.
 const NAME_BYTES_MAX: usize = 63;
 
 pub(super) fn receipt_table_ddl(schema: &str, table: &str) -> String {
@@ -78,12 +78,12 @@ fn grant_targets(text: &mut String, plan: &GrantPlan, role: &str, for_writing: b
 
 fn role_name(role: &str) -> Result<String, PublicError> {
     if role.is_empty() || role.len() > NAME_BYTES_MAX || role.chars().any(char::is_control) {
-        return Err(unsafe_name("a role has 1 to 63 bytes and no control characters"));
+        return Err(unsafe_name("use a role name of 1 to 63 bytes without control characters"));
     }
     Ok(quote(role))
 }
 
-/// A name as an identifier.
+/// Quotes a name as an identifier.
 fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

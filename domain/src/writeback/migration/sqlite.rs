@@ -1,4 +1,4 @@
-//! SQLite: the receipt table and the identity table; there are no roles.
+//! SQLite: the receipt table and the identity table; SQLite has no roles.
 
 pub(super) fn receipt_table_ddl(schema: &str, table: &str) -> String {
     format!(
@@ -32,5 +32,5 @@ INSERT OR IGNORE INTO \"{schema}\".\"synapsor_database_identity\" (id, instance)
 }
 
 pub(super) fn grants() -> &'static str {
-    "-- SQLite has no roles: who may write is decided by the permissions of the database file and its folder.\n"
+    "-- SQLite has no roles: the permissions of the database file and its directory decide who may write.\n"
 }
