@@ -1,4 +1,4 @@
-//! Generates the Rust of the protos with a pure-Rust compiler, so that nobody needs protoc.
+//! Generates Rust from the .proto files with a pure-Rust compiler, so protoc is not needed.
 
 use std::path::PathBuf;
 
@@ -20,14 +20,14 @@ const FILES: &[&str] = &[
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "cargo tells build scripts where to write by this variable only"
+    reason = "cargo passes the output directory only in this variable"
 )]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=synapsor");
     let descriptors = protox::compile(FILES, ["."])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
-    // What carries a caller's token is never shown; see `debug.rs`.
+    // Messages that carry a caller's token have no derived `Debug`; see `debug.rs`.
     tonic_prost_build::configure()
         .skip_debug([
             "synapsor.executor.v1.CallCapabilityRequest",

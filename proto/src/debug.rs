@@ -1,4 +1,4 @@
-//! Messages that carry what must not be shown: printed without it.
+//! `Debug` for messages with secret fields: omits them.
 
 use std::fmt;
 

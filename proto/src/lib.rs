@@ -1,7 +1,7 @@
-//! The wire: generated messages by package, their translation to and from the domain, and the one mapping
-//! between refusals and statuses.
+//! Generated gRPC messages by package, conversions to and from domain types, and the mapping between errors and
+//! statuses.
 
-// Generated code meets the wire's conventions, not ours.
+// Generated code follows protobuf conventions, not the workspace lints.
 #[allow(
     clippy::all,
     clippy::pedantic,
@@ -35,5 +35,5 @@ pub mod status;
 
 pub use generated::{common, executor, ledger};
 
-/// Descriptors of every message and service here, for tables that must cover them all.
+/// Descriptors of all messages and services, for tables that must cover each of them.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

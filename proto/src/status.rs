@@ -1,5 +1,5 @@
-//! Refusals and gRPC statuses: the only mapping between them. The code crosses as `ErrorInfo.reason`; the
-//! public text as the message; the detail stays behind.
+//! The only mapping between errors and gRPC statuses. The code is sent as `ErrorInfo.reason` and the public text
+//! as the message; the detail is not sent.
 
 use std::collections::HashMap;
 
@@ -7,16 +7,17 @@ use synapsor_domain::error::PublicError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-/// The domain of every `ErrorInfo` of ours.
+/// Domain of every `ErrorInfo` that this product sends.
 pub const ERROR_DOMAIN: &str = "synapsor.runner";
 
-/// A refusal as it crosses.
+/// Converts an error to a gRPC status.
 pub fn to_status(refusal: &PublicError) -> Status {
     let details = ErrorDetails::with_error_info(refusal.code.to_string(), ERROR_DOMAIN, HashMap::new());
     Status::with_error_details(grpc_code(&refusal.code), refusal.public.clone(), details)
 }
 
-/// A status as a refusal. One that carries no reason of ours is named by what went wrong with the call.
+/// Converts a status to an error. A status without an `ErrorInfo` of this product is classified by its gRPC
+/// code.
 pub fn from_status(status: &Status) -> PublicError {
     let details = status.get_error_details();
     match details.error_info() {
@@ -27,29 +28,29 @@ pub fn from_status(status: &Status) -> PublicError {
     }
 }
 
-const LATE: (&str, &str) = ("DEADLINE_EXCEEDED", "the service did not answer in time");
+const LATE: (&str, &str) = ("DEADLINE_EXCEEDED", "the server did not respond in time");
 
 fn from_transport(status: &Status) -> PublicError {
     let (code, public) = match status.code() {
         Code::DeadlineExceeded => LATE,
-        // tonic's own time limit surfaces as a cancelled call, and so does a connection that broke under one.
+        // tonic reports its own timeout as a canceled call, and also a connection that breaks during a call.
         Code::Cancelled if status.message().contains("Timeout expired") => LATE,
         Code::Unavailable | Code::Unknown | Code::Cancelled => (
             "UNREACHABLE",
-            "the service cannot be reached, or the connection broke",
+            "the server is unreachable, or the connection broke",
         ),
         Code::PermissionDenied => (
             "IDENTITY_NOT_ALLOWED",
-            "the certificate does not open this service",
+            "permission denied for this certificate's role",
         ),
-        Code::Unauthenticated => ("IDENTITY_MISSING", "the connection carries no usable certificate"),
+        Code::Unauthenticated => ("IDENTITY_MISSING", "missing or invalid client certificate"),
         Code::ResourceExhausted => (
             "TOO_LARGE_OR_BUSY",
-            "the message is too large, or the service is at its limit",
+            "the message is too large, or the server is at its limit",
         ),
         Code::Unimplemented => (
             "SERVICE_NOT_SERVED",
-            "the process at this address does not serve that",
+            "the server at this address does not implement this RPC",
         ),
         Code::Ok
         | Code::InvalidArgument
@@ -59,7 +60,7 @@ fn from_transport(status: &Status) -> PublicError {
         | Code::Aborted
         | Code::OutOfRange
         | Code::Internal
-        | Code::DataLoss => ("INTERNAL", "the service failed; its log has the cause"),
+        | Code::DataLoss => ("INTERNAL", "the server failed; see its log"),
     };
     PublicError::new(code, public).with_detail(format!("{:?}: {}", status.code(), status.message()))
 }
@@ -94,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_that_broke_is_told_from_an_answer_that_came_too_late() {
+    fn broken_connection_differs_from_late_response() {
         for (status, code) in [
             (Status::cancelled("operation was canceled"), "UNREACHABLE"),
             (Status::unavailable("tcp connect error"), "UNREACHABLE"),
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_crosses_with_code_and_public_text_and_without_its_detail() {
+    fn status_carries_code_and_public_text_without_detail() {
         let refusal = PublicError::new("PROPOSAL_NOT_FOUND", "no such proposal").with_detail("disk text");
         let status = to_status(&refusal);
         assert_eq!(status.code(), Code::NotFound);

@@ -1,4 +1,4 @@
-//! Proofs and logged records.
+//! Converts proofs and log entries.
 
 use synapsor_domain::error::PublicError;
 use synapsor_domain::log::{ConsistencyProof, InclusionProof, LogError, PinnedCheckpoint, ProvenEntry};

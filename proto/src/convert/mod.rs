@@ -1,4 +1,5 @@
-//! Between wire and domain: `TryFrom` inward, `From` outward, and no defaults: what is missing is refused.
+//! Converts between wire and domain types: `TryFrom` inward, `From` outward. There are no defaults: a missing
+//! field is an error.
 
 mod log;
 mod probe;
@@ -6,12 +7,12 @@ mod signed;
 
 use synapsor_domain::error::PublicError;
 
-/// A message field that is absent or not what it must be.
+/// Creates the error for an absent or invalid message field.
 pub(crate) fn malformed(field: &'static str, problem: impl std::fmt::Display) -> PublicError {
     PublicError::new("MALFORMED", format!("{field}: {problem}"))
 }
 
-/// A field that must be there.
+/// Returns a required field, or an error if it is absent.
 pub fn required<T>(field: &'static str, value: Option<T>) -> Result<T, PublicError> {
     value.ok_or_else(|| malformed(field, "is missing"))
 }

@@ -1,4 +1,4 @@
-//! What a probe of a source found.
+//! Converts preflight reports.
 
 use synapsor_domain::error::PublicError;
 use synapsor_domain::writeback::{FindingSeverity, PreflightReport, ProbeFinding};
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_probe_crosses_the_wire_unchanged_and_a_finding_without_severity_does_not() {
+    fn report_round_trips_and_missing_severity_is_rejected() {
         let finding = |severity| ProbeFinding {
             severity,
             code: "GRANT_MISSING".to_owned(),

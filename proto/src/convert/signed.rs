@@ -1,4 +1,4 @@
-//! Signed objects.
+//! Converts signed objects.
 
 use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::{DsseEnvelope, Signature};
