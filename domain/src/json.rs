@@ -43,7 +43,8 @@ pub struct JsonError {
 
 /// Reads one JSON document with at most `depth_max` nested lists and objects.
 ///
-/// # Errors Invalid UTF-8, a syntax error, a duplicate key in an object, or nesting that is too deep.
+/// # Errors
+/// Invalid UTF-8, a syntax error, a duplicate key in an object, or nesting that is too deep.
 pub fn read(bytes: &[u8], depth_max: usize) -> Result<JsonNode, JsonError> {
     let whole = std::str::from_utf8(bytes).map_err(|error| {
         let (line, column) = position(bytes, error.valid_up_to());
@@ -73,9 +74,7 @@ impl Document<'_> {
                 let mut map = Vec::with_capacity(entries.len());
                 for (key, value) in &entries {
                     if !seen.insert(key.as_str()) {
-                        return Err(
-                            self.at(value.get(), format!("duplicate key {key:?}"))
-                        );
+                        return Err(self.at(value.get(), format!("duplicate key {key:?}")));
                     }
                     map.push((key.clone(), self.node(value.get(), depth_left - 1)?));
                 }

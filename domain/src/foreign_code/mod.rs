@@ -129,7 +129,7 @@ impl ForeignCode {
             functions: self.functions.clone(),
             writes: Vec::new(),
         };
-        serde_json::to_string_pretty(&entry).expect("an entry has texts and lists only")
+        serde_json::to_string_pretty(&entry).expect("an entry has strings and lists only")
     }
 }
 
@@ -280,15 +280,15 @@ pub fn problems<'a>(
 fn never(code: &ForeignCode, reason: &str) -> Unacknowledged {
     let ForeignCode { kind, name, .. } = code;
     Unacknowledged::Never(format!(
-        "{kind} `{name}` of the table cannot be acknowledged because it {reason}; remove it, or let a handler carry \
-         the proposal out."
+        "{kind} `{name}` of the table cannot be acknowledged because it {reason}; remove it, or use a handler \
+         for the proposal."
     ))
 }
 
 fn missing(code: &ForeignCode, entries: &[SideEffectAck]) -> Unacknowledged {
     let ForeignCode { kind, name, .. } = code;
     let what = if entries.iter().any(|entry| entry.name == *name) {
-        "is not what the contract acknowledges"
+        "differs from the definition that the contract acknowledges"
     } else {
         "is not acknowledged by the contract"
     };

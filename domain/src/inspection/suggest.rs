@@ -48,7 +48,7 @@ const LARGE_PARTS: &[&str] = &["blob", "binary", "bytea", "vector"];
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "five independent marks of the published form"
+    reason = "five independent flags of the published form"
 )]
 pub struct ColumnSuggestions {
     pub tenant: bool,

@@ -1,3 +1,5 @@
+//! Tests of inspection suggestions and column types.
+
 use super::*;
 
 fn of(name: &str) -> ColumnSuggestions {

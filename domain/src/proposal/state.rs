@@ -137,7 +137,7 @@ pub fn transition(
         (ProposalTransition::OrderApply, InDoubt) => Ok(InDoubt),
         (ProposalTransition::OrderApply, _) => Err(PublicError::new(
             "PROPOSAL_NOT_APPROVED",
-            "the proposal has not enough valid approvals; approve it first",
+            "the proposal has too few valid approvals; approve it first",
         )),
         (ProposalTransition::Start, PendingWorker | InDoubt) => Ok(state),
         (ProposalTransition::ReturnToApproved, PendingWorker) => Ok(Approved),
@@ -165,7 +165,7 @@ pub fn transition(
         (ProposalTransition::Withdraw, PendingReview | Approved | PendingWorker) if !started => Ok(Canceled),
         (ProposalTransition::Expire | ProposalTransition::Withdraw, _) => Err(PublicError::new(
             "WRITEBACK_STARTED",
-            "a writer has started on it",
+            "a writer has started an attempt",
         )),
         (_, Rejected | Canceled | Applied | Conflict | Failed | Expired) => Err(terminal(state, step)),
     }

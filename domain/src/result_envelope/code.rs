@@ -114,7 +114,7 @@ impl SafeCode {
             SafeCode::MultiRowBlocked => "The key does not identify exactly one row.",
             SafeCode::ApprovalRequired => "Proposals are disabled here.",
             SafeCode::TemporarilyUnavailable => {
-                "The database or the ledger is unreachable; try again later."
+                "The database or the ledger cannot be reached now; try again later."
             }
             SafeCode::Internal => "The call failed; the operator finds details under the correlation id.",
         }

@@ -12,7 +12,8 @@ const READ_URL_ENV_OF_ANSWERS: &str = "DATABASE_URL";
 
 /// Reads an answers file.
 ///
-/// # Errors The file is not a JSON object, has an unknown key, or a value has the wrong type for its key.
+/// # Errors
+/// The file is not a JSON object, has an unknown key, or a value has the wrong type for its key.
 pub fn read_answers(bytes: &[u8]) -> Result<InitOptions, DraftError> {
     let object: Map<String, Json> = serde_json::from_slice(bytes).map_err(|error| {
         let text = format!(

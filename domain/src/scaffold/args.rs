@@ -33,7 +33,8 @@ pub(super) fn of_change(
         let arg = of_column(column, change, table.and_then(|table| table.column(column)));
         match args.get(name) {
             Some(known) if differs(known, &arg) => {
-                let text = format!("argument `{name}` is bound to columns with different value types or limits");
+                let text =
+                    format!("argument `{name}` is bound to columns with different value types or limits");
                 return Err(DraftError::new(
                     "ARGUMENT_TWICE",
                     text,

@@ -25,7 +25,8 @@ pub type States = Vec<(String, Vec<String>)>;
 
 /// Parses `column=fixed:VALUE` or `column=arg:NAME`, joined by commas; a value cannot contain a comma.
 ///
-/// # Errors Names the invalid rule.
+/// # Errors
+/// Names the invalid rule.
 pub fn read_patch(text: &str) -> Result<Vec<(String, Assigned)>, DraftError> {
     parts(text, ',')
         .map(|part| {
@@ -53,7 +54,8 @@ pub fn read_patch(text: &str) -> Result<Vec<(String, Assigned)>, DraftError> {
 
 /// Parses `column=MIN:MAX`, joined by commas; either side may be empty, but not both.
 ///
-/// # Errors Names the invalid bound.
+/// # Errors
+/// Names the invalid bound.
 pub fn read_bounds(text: &str) -> Result<Vec<(String, Bounds)>, DraftError> {
     parts(text, ',')
         .map(|part| {
@@ -85,7 +87,8 @@ pub fn read_bounds(text: &str) -> Result<Vec<(String, Bounds)>, DraftError> {
 
 /// Parses `column=from:to|to;from:to`, columns joined by commas.
 ///
-/// # Errors Names the invalid list of transitions.
+/// # Errors
+/// Names the invalid list of transitions.
 pub fn read_states(text: &str) -> Result<Vec<(String, States)>, DraftError> {
     parts(text, ',')
         .map(|part| {

@@ -70,7 +70,8 @@ impl std::error::Error for DraftError {}
 /// Generates the files. Without an inspection, the choices must cover everything that the inspection would
 /// supply.
 ///
-/// # Errors A choice is missing, names something that the table does not have, or makes an invalid contract.
+/// # Errors
+/// A choice is missing, names something that the table does not have, or makes an invalid contract.
 pub fn draft(
     choices: &InitOptions,
     inspection: Option<&Inspection>,

@@ -177,11 +177,7 @@ fn no_table(inspection: Option<&Inspection>) -> DraftError {
         || "give --table SCHEMA.TABLE".to_owned(),
         |inspection| format!("pass --table with one of: {}", listed(inspection)),
     );
-    DraftError::new(
-        "TABLE_REQUIRED",
-        "no table selected",
-        fix,
-    )
+    DraftError::new("TABLE_REQUIRED", "no table selected", fix)
 }
 
 fn listed(inspection: &Inspection) -> String {

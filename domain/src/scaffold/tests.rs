@@ -1,3 +1,5 @@
+//! Tests of contract generation, flag parsers and answers files.
+
 use serde_json::{Value as Json, json};
 
 use super::*;

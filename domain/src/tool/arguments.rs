@@ -42,7 +42,8 @@ impl CheckedArguments {
 
 /// Validates the JSON object of arguments that an agent sent.
 ///
-/// # Errors `MODEL_CANNOT_OVERRIDE_BINDING` for names that only the trusted context may bind, checked first;
+/// # Errors
+/// `MODEL_CANNOT_OVERRIDE_BINDING` for names that only the trusted context may bind, checked first;
 /// `ARGUMENTS_TOO_LARGE`, `ARGUMENTS_NOT_JSON`, `ARGUMENT_UNKNOWN`, `ARGUMENT_REQUIRED`,
 /// `ARGUMENT_TYPE_INVALID`, `ARGUMENT_TOO_LONG`, `ARGUMENT_BELOW_MINIMUM`, `ARGUMENT_ABOVE_MAXIMUM`,
 /// `ARGUMENT_NOT_ALLOWED`, `LOOKUP_ARG_MISSING`. Messages name the argument and the bound.
@@ -112,10 +113,9 @@ fn read(arguments_json: &[u8]) -> Result<Vec<(String, JsonNode)>, PublicError> {
             Err(PublicError::new("ARGUMENTS_NOT_JSON", message))
         }
         Err(error) => {
-            let message = format!(
-                "Arguments must be a JSON object without duplicate names ({}).",
-                { error.reason.chars().take(2 * ECHO_CHARS_MAX).collect::<String>() }
-            );
+            let message = format!("Arguments must be a JSON object without duplicate names ({}).", {
+                error.reason.chars().take(2 * ECHO_CHARS_MAX).collect::<String>()
+            });
             Err(PublicError::new("ARGUMENTS_NOT_JSON", message))
         }
     }

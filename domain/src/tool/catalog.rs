@@ -70,7 +70,7 @@ impl Catalog {
     pub fn digest(&self) -> Digest {
         // Schemas may hold numbers that canonical JSON cannot represent, so each tool is encoded as a string.
         let texts: Vec<String> = self.tools.iter().map(|tool| json!(tool).to_string()).collect();
-        let bytes = canonical::encode_within(&texts, CATALOG_BYTES_MAX).expect("a list of bounded texts");
+        let bytes = canonical::encode_within(&texts, CATALOG_BYTES_MAX).expect("a list of bounded strings");
         Digest::of(ObjectKind::Catalog, &bytes)
     }
 }

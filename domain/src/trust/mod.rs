@@ -159,7 +159,8 @@ impl TrustFile {
     /// retired ledger key verifies only the tree head at which it was retired. An earlier head is outdated, and
     /// a later head is signed by another key.
     ///
-    /// # Errors The error of [`verify_checkpoint`] if it fails under every key, or [`LogError::NoteRetired`].
+    /// # Errors
+    /// The error of [`verify_checkpoint`] if it fails under every key, or [`LogError::NoteRetired`].
     pub fn verify_checkpoint(&self, note: &str) -> Result<(Checkpoint, &PublicKey), LogError> {
         let origin = self.ledger_origin();
         let mut last = LogError::NoteSignature;

@@ -17,10 +17,7 @@ impl TrustFile {
         }
         let file: Self = serde_json::from_slice(bytes).map_err(|error| {
             let place = entry_problem(bytes).unwrap_or_else(|| error.to_string());
-            PublicError::new(
-                "TRUST_FILE_INVALID",
-                format!("invalid trust file: {place}"),
-            )
+            PublicError::new("TRUST_FILE_INVALID", format!("invalid trust file: {place}"))
         })?;
         let problems = file.problems();
         if problems.is_empty() {

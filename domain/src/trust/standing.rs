@@ -46,7 +46,8 @@ pub enum RetiredKey {
 impl KeyStanding {
     /// Checks whether the key's signature on an object at `position` counts.
     ///
-    /// # Errors [`RetiredKey`] names the missing proof.
+    /// # Errors
+    /// [`RetiredKey`] names the missing proof.
     pub fn check(&self, position: &Position<'_>) -> Result<(), RetiredKey> {
         let Self::Retired(head) = self else {
             return Ok(());
@@ -70,7 +71,8 @@ impl KeyStanding {
     /// Checks like [`Self::check`], for reading a bundle, which can have no effect. There is no pinned
     /// checkpoint, so a key whose retirement names no head verifies as before.
     ///
-    /// # Errors [`RetiredKey`].
+    /// # Errors
+    /// [`RetiredKey`].
     pub fn check_past(&self, position: &Position<'_>) -> Result<(), RetiredKey> {
         match self {
             Self::Retired(None) => Ok(()),
@@ -176,7 +178,8 @@ with_retirement!(OperatorKey);
 impl ServiceKey {
     /// Returns the public key, for an object at `position`.
     ///
-    /// # Errors [`RetiredKey`].
+    /// # Errors
+    /// [`RetiredKey`].
     pub fn for_object_at(&self, position: &Position<'_>) -> Result<&PublicKey, RetiredKey> {
         self.standing().check(position).map(|()| &self.public_key)
     }

@@ -120,7 +120,8 @@ impl WriteAuthorization {
 
 /// Authorizes the write of an attested proposal, from its job records and proofs.
 ///
-/// # Errors [`Unauthorized`], with the first failed check.
+/// # Errors
+/// [`Unauthorized`], with the first failed check.
 pub fn authorize(
     attested: VerifiedProposal,
     ledger: &LedgerProof<'_>,

@@ -42,8 +42,8 @@ pub struct Ending {
 impl Ending {
     /// Ends a proposal by an operator's rejection of exactly this proposal.
     ///
-    /// # Errors `refused:digest` when the decision is about another proposal, `refused:malformed` when it is an
-    /// approval.
+    /// # Errors
+    /// `refused:digest` when the decision is about another proposal, `refused:malformed` when it is an approval.
     pub fn rejected(attested: VerifiedProposal, decision: &VerifiedDecision) -> Result<Self, PublicError> {
         if !decision.is_deny() {
             return Err(PublicError::new(

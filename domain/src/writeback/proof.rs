@@ -28,10 +28,7 @@ impl LedgerProof<'_> {
             .verify(self.checkpoint)
             .map_err(|e| refused(e.to_string()))?;
         if !kinds.contains(&event.kind) {
-            return Err(refused(format!(
-                "unexpected record kind `{}`",
-                event.kind
-            )));
+            return Err(refused(format!("unexpected record kind `{}`", event.kind)));
         }
         DsseEnvelope::from_bytes(&record.body).map_err(|e| refused(e.to_string()))
     }

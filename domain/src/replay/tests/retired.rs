@@ -7,8 +7,8 @@ use crate::trust::TrustFile;
 
 type Retire = fn(&mut TrustFile, TreeHead);
 
-/// All kinds of keys, each with its retirement, the log size that covers all its signatures, and the error code
-/// per signed object that a smaller size excludes.
+/// All kinds of keys: how to retire the key, the log size that covers all its signatures, and error codes. Each
+/// code is for a signed object that a smaller size excludes.
 const KEYS: [(Retire, u64, &[&str]); 4] = [
     (reader, 3, &["BUNDLE_PROPOSAL", "BUNDLE_PROPOSAL"]),
     (operator, 5, &["BUNDLE_ORDER", "BUNDLE_DECISION"]),

@@ -27,8 +27,9 @@ impl ClockReading {
     /// Accepts the time, or returns an error that names the clocks to correct. `mark` is the result of
     /// [`Self::next_mark`] at the last COMMIT.
     ///
-    /// # Errors `refused:clock` when writer and database differ by more than [`DATABASE_SKEW_SECONDS`], or when
-    /// both are more than [`CLOCK_SKEW_SECONDS`] before the mark and the ledger does not confirm them.
+    /// # Errors
+    /// `refused:clock` when writer and database differ by more than [`DATABASE_SKEW_SECONDS`], or when both are
+    /// more than [`CLOCK_SKEW_SECONDS`] before the mark and the ledger does not confirm them.
     pub fn check(&self, mark: Option<Timestamp>) -> Result<(), PublicError> {
         let apart = seconds_apart(self.writer, self.database);
         if differ(self.writer, self.database) {

@@ -43,7 +43,8 @@ pub struct GrantTarget {
 
 /// Returns the statements that create the receipt table, and the identity table where the engine needs one.
 ///
-/// # Errors `ENGINE_NOT_AVAILABLE` for engines that this build cannot write to, `UNSAFE_IDENTIFIER` for invalid
+/// # Errors
+/// `ENGINE_NOT_AVAILABLE` for engines that this build cannot write to, `UNSAFE_IDENTIFIER` for invalid
 /// identifiers.
 pub fn receipt_table_ddl(engine: &str, schema: &str, table: &str) -> Result<String, PublicError> {
     let known = EngineKind::of_name(engine).ok_or_else(|| unavailable(engine))?;
@@ -57,7 +58,8 @@ pub fn receipt_table_ddl(engine: &str, schema: &str, table: &str) -> Result<Stri
 
 /// Returns the statements that grant the roles their minimal rights.
 ///
-/// # Errors As [`receipt_table_ddl`].
+/// # Errors
+/// As [`receipt_table_ddl`].
 pub fn grants(plan: &GrantPlan) -> Result<String, PublicError> {
     require_names([plan.receipt_schema.as_str(), plan.receipt_table.as_str()])?;
     for target in &plan.targets {

@@ -355,7 +355,9 @@ pub(super) fn grants(plan: &GrantPlan) -> Result<String, PublicError> {
     for schema in elsewhere {
         line(
             &mut text,
-            &format!("-- Describes the tables of `{schema}` to accounts that see only some of their columns."),
+            &format!(
+                "-- Describes the tables of `{schema}` to accounts that see only some of their columns."
+            ),
         );
         text.push_str(&procedures_ddl(
             schema,

@@ -78,7 +78,9 @@ fn grant_targets(text: &mut String, plan: &GrantPlan, role: &str, for_writing: b
 
 fn role_name(role: &str) -> Result<String, PublicError> {
     if role.is_empty() || role.len() > NAME_BYTES_MAX || role.chars().any(char::is_control) {
-        return Err(unsafe_name("use a role name of 1 to 63 bytes without control characters"));
+        return Err(unsafe_name(
+            "use a role name of 1 to 63 bytes without control characters",
+        ));
     }
     Ok(quote(role))
 }
