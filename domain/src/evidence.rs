@@ -9,7 +9,7 @@ use crate::proposal::{Requester, RowTarget, SourceRef};
 use crate::timestamp::Timestamp;
 use crate::value::ColumnValue;
 
-/// Row returned by one read. Signed by the reader (`Kind::Evidence`).
+/// Row returned by one read. Signed by the reader (`ObjectKind::Evidence`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evidence {

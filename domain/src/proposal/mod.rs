@@ -25,7 +25,7 @@ use crate::value::{ColumnValue, Value};
 /// Required value of `Proposal::v`.
 pub const PROPOSAL_VERSION: u32 = 1;
 
-/// Exact change of one row, proposed by an agent and attested by the reader (`Kind::Proposal`).
+/// Exact change of one row, proposed by an agent and attested by the reader (`ObjectKind::Proposal`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Proposal {

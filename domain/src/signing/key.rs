@@ -105,7 +105,7 @@ impl SigningKey {
         self.public_key().key_id()
     }
 
-    /// Signs the bytes as they are. Objects are signed with [`super::Envelope::seal`].
+    /// Signs the bytes as they are. Objects are signed with [`super::DsseEnvelope::sign`].
     pub fn sign(&self, bytes: &[u8]) -> [u8; 64] {
         self.0.sign(bytes).to_bytes()
     }

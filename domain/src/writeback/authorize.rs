@@ -1,5 +1,5 @@
-//! Creates [`Authorization`]s: every check between an approved proposal and a write, in a fixed order. The error
-//! names the first failed check; all inputs except the writer's own are untrusted.
+//! Creates [`WriteAuthorization`]s: every check between an approved proposal and a write, in a fixed order. The
+//! error names the first failed check; all inputs except the writer's own are untrusted.
 
 use super::ending::{EndedBy, NotAuthorized, Unauthorized};
 use super::proof::{LedgerProof, refused as proof_refused};

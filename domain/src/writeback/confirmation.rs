@@ -13,7 +13,7 @@ use crate::trust::{DeploymentEnvironment, TrustFile};
 /// Maximum number of attempts in one confirmation; a writer runs fewer at once.
 pub const COMMITTING_MAX: usize = 128;
 
-/// Writer's confirmation of one switch (`Kind::SwitchConfirmation`).
+/// Writer's confirmation of one switch (`ObjectKind::SwitchConfirmation`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SwitchConfirmation {

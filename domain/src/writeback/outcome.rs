@@ -58,7 +58,7 @@ pub struct UnknownOutcome;
 impl FromStr for ReceiptOutcome {
     type Err = UnknownOutcome;
 
-    /// Parses the result of [`Outcome::as_str`].
+    /// Parses the result of [`ReceiptOutcome::as_str`].
     fn from_str(text: &str) -> Result<Self, UnknownOutcome> {
         Self::ALL
             .into_iter()
@@ -163,8 +163,8 @@ impl<'de> Deserialize<'de> for AttemptResult {
     }
 }
 
-/// Writer's report of one attempt, signed by the writer (`Kind::Attempt`), so that the applier need not trust
-/// the ledger.
+/// Writer's report of one attempt, signed by the writer (`ObjectKind::Attempt`), so that the applier need not
+/// trust the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AttemptReport {

@@ -11,7 +11,7 @@ use crate::value::Value;
 /// Default name of the receipt table.
 pub const RECEIPT_TABLE: &str = "synapsor_writeback_receipts";
 
-/// Outcome of one proposal (`Kind::Receipt`). The source database holds at most one per proposal.
+/// Outcome of one proposal (`ObjectKind::Receipt`). The source database holds at most one per proposal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Receipt {

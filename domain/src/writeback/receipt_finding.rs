@@ -44,7 +44,7 @@ impl ReceiptDiscrepancy {
     }
 }
 
-/// One disagreement between the log and one source (`Kind::ReceiptFinding`). It carries no values.
+/// One disagreement between the log and one source (`ObjectKind::ReceiptFinding`). It carries no values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReceiptFinding {
