@@ -1,6 +1,6 @@
-//! A look at callers' access tokens before anything of theirs is passed on: who is no caller of this deployment gets
-//! no further than here. It decides nothing else: the reader verifies the same token again, and what it finds counts.
-//! The issuer's keys come from the reader, so that this process asks nobody outside.
+//! Verifies callers' access tokens before any of their data is forwarded. This check only rejects early: the
+//! reader verifies the same token again, and the reader's result is authoritative. The reader supplies the
+//! issuer's keys, so this process makes no outbound request.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,14 +19,14 @@ use crate::caller::{BearerCaller, Caller};
 use crate::catalog::Listing;
 use crate::reader::Reader;
 
-/// The reader knows of a rotated key set after so long at the latest, without any token having asked for it.
+/// Maximum age of the cached key set before it is fetched again, even if no token requires it.
 const KEYS_FRESH: Duration = Duration::from_secs(60);
-/// Between two questions to the reader that tokens cause.
+/// Minimum time between two key requests to the reader that tokens trigger.
 const COOLDOWN: Duration = Duration::from_secs(5);
-/// Where clients find the metadata (RFC 9728, 3).
+/// Path of the protected resource metadata (RFC 9728, 3).
 pub(crate) const METADATA_PATH: &str = "/.well-known/oauth-protected-resource";
 
-/// Which tokens are let in, and with which keys that is seen.
+/// Token verifier with a cache of the issuer's keys.
 #[derive(Debug)]
 pub(crate) struct AccessTokens {
     verifier: CachingTokenVerifier,
@@ -42,20 +42,21 @@ struct Held {
     asked: Option<Instant>,
 }
 
-/// Why a caller is not let in.
+/// Reason for rejecting a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Rejection {
-    /// The text is for the caller.
+    /// The description is returned to the caller.
     Refused(&'static str),
-    /// Whether the token is good cannot be known now.
+    /// The token cannot be verified now.
     Unavailable,
 }
 
 impl AccessTokens {
-    /// As the reader says that its contract wants them; the listing tells which tools need the wider scope.
+    /// Builds the verifier from the reader's token policy. The listing determines which tools require the propose
+    /// scope.
     ///
     /// # Errors
-    /// `CATALOG_UNREADABLE` if the reader names an algorithm that this build does not have.
+    /// `CATALOG_UNREADABLE` if the reader names an algorithm that this build does not support.
     pub(crate) fn new(
         policy: &wire::TokenPolicy,
         reader: Arc<Reader>,
@@ -65,7 +66,7 @@ impl AccessTokens {
         let algorithms = named.collect::<Option<Vec<_>>>().ok_or_else(|| {
             ExitError::new(
                 "CATALOG_UNREADABLE",
-                "the reader accepts a signature algorithm that is not known here",
+                "the reader accepts a signature algorithm that this gateway does not support",
             )
             .with_fix("run a gateway and a reader of the same version")
         })?;
@@ -88,7 +89,7 @@ impl AccessTokens {
         })
     }
 
-    /// Who shows this token.
+    /// Returns the caller that the token identifies.
     pub(crate) async fn identify(&self, token: &str) -> Result<Caller, Rejection> {
         let now = Timestamp::from_unix_millis(SystemClock.now_ms());
         let keys = self.keys(false).await?;
@@ -100,7 +101,7 @@ impl AccessTokens {
         match verified {
             Ok(verified) => Ok(Caller::Bearer(self.bearer(&verified, token))),
             Err(error) => {
-                tracing::info!(%error, "an access token was not accepted");
+                tracing::info!(%error, "access token rejected");
                 Err(Rejection::Refused(error.description()))
             }
         }
@@ -119,7 +120,7 @@ impl AccessTokens {
         )
     }
 
-    /// What a message needs; `None` if any token that is good will do.
+    /// Returns the scope that a message requires, or `None` if any valid token suffices.
     pub(crate) fn needed(&self, method: &str, name: Option<&str>) -> Option<TokenScope> {
         match method {
             "tools/call" if name.and_then(|name| self.listing.kind(name)) == Some("proposal") => {
@@ -141,7 +142,7 @@ impl AccessTokens {
         self.verifier.policy()
     }
 
-    /// The challenge of a 401 or 403 (RFC 6750, 3; RFC 9728, 5.1), with the error if there is one.
+    /// Returns the challenge of a 401 or 403 response (RFC 6750, 3; RFC 9728, 5.1), with the error if present.
     pub(crate) fn challenge(&self, error: Option<(&str, &str)>, scope: Option<TokenScope>) -> String {
         let mut challenge = format!("Bearer resource_metadata=\"{}\"", self.metadata_url());
         let policy = self.policy();
@@ -158,7 +159,7 @@ impl AccessTokens {
         challenge
     }
 
-    /// The metadata of this resource. There is no scope for approval, because nothing here approves.
+    /// Returns the metadata of this resource. There is no approval scope, because the gateway cannot approve.
     pub(crate) fn metadata(&self) -> Json {
         let policy = self.policy();
         json!({
@@ -170,7 +171,7 @@ impl AccessTokens {
         })
     }
 
-    /// The well-known path goes between the host and the path of the resource (RFC 9728, 3.1).
+    /// Inserts the well-known path between the host and the path of the resource (RFC 9728, 3.1).
     fn metadata_url(&self) -> String {
         let audience = self.policy().audience.trim_end_matches('/');
         let host_at = audience.find("://").map_or(0, |at| at + 3);
@@ -181,7 +182,8 @@ impl AccessTokens {
         format!("{origin}{METADATA_PATH}{path}")
     }
 
-    /// The keys as the reader had them a minute ago, or anew when a token names one that is not among them.
+    /// Returns the cached keys, or fetches them if they are too old. Pass `anew` when a token names an unknown
+    /// key.
     async fn keys(&self, anew: bool) -> Result<Arc<Jwks>, Rejection> {
         let wait = if anew { COOLDOWN } else { KEYS_FRESH };
         if let Some(set) = self.held_for(wait) {
@@ -192,11 +194,11 @@ impl AccessTokens {
             return Ok(set);
         }
         let document = self.reader.token_keys(anew).await.map_err(|refusal| {
-            tracing::warn!(code = %refusal.code, "the reader gave no keys for access tokens");
+            tracing::warn!(code = %refusal.code, "access token keys not available from the reader");
             Rejection::Unavailable
         })?;
         let set = Jwks::parse(&document).map(Arc::new).map_err(|refusal| {
-            tracing::warn!(code = %refusal.code, "the reader's keys for access tokens cannot be used");
+            tracing::warn!(code = %refusal.code, "access token keys from the reader are invalid");
             Rejection::Unavailable
         })?;
         let mut held = self.held();

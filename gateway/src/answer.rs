@@ -1,4 +1,4 @@
-//! From an envelope to an MCP tool result, and the envelope for calls that no reader answered.
+//! Converts result envelopes to MCP tool results, and builds the envelope of calls that the reader did not answer.
 
 use rmcp::model::{CallToolResult, ContentBlock, ErrorData};
 use serde_json::Value as Json;
@@ -12,20 +12,20 @@ use crate::catalog::Listing;
 
 const CORRELATION_DIGITS: usize = 20;
 
-/// The result of a call that the reader answered.
+/// Converts the reader's response to a tool result.
 pub(crate) fn of_reader(answer: &CallCapabilityResponse) -> Result<CallToolResult, PublicError> {
     let envelope: Json = serde_json::from_slice(&answer.envelope_json)
-        .map_err(|_| PublicError::new("INTERNAL", "the reader's answer is not an envelope"))?;
+        .map_err(|_| PublicError::new("INTERNAL", "the reader's response is not a result envelope"))?;
     if !envelope.is_object() {
         return Err(PublicError::new(
             "INTERNAL",
-            "the reader's answer is not an envelope",
+            "the reader's response is not a result envelope",
         ));
     }
     Ok(result(envelope, answer.is_error))
 }
 
-/// The result of a call that no reader answered.
+/// Builds the tool result of a call that the reader did not answer.
 pub(crate) fn of_refusal(
     listing: &Listing,
     capability: &str,
@@ -33,7 +33,7 @@ pub(crate) fn of_refusal(
     refusal: &PublicError,
 ) -> CallToolResult {
     let correlation_id = random::hex_id(CORRELATION_DIGITS);
-    tracing::warn!(code = %refusal.code, detail = refusal.detail, correlation_id, "a call failed");
+    tracing::warn!(code = %refusal.code, detail = refusal.detail, correlation_id, "call failed");
     let failure = CallOutcome::Failure(FailureResult {
         capability,
         kind: listing.kind(capability),
@@ -44,30 +44,27 @@ pub(crate) fn of_refusal(
     result(failure.to_json(format), true)
 }
 
-/// The same words for a record that is not there, for another tenant's, and for an address that is none.
+/// Same error for missing, foreign-tenant and malformed ids.
 pub(crate) fn no_such_record() -> ErrorData {
     ErrorData::resource_not_found("no such record", None)
 }
 
-/// What a client is told of a record that could not be read.
+/// Converts an error of a record read to an MCP error.
 pub(crate) fn error_of(refusal: &PublicError) -> ErrorData {
     match refusal.code.as_ref() {
         "RECORD_NOT_FOUND" => no_such_record(),
         "LEDGER_UNAVAILABLE" | "EXECUTOR_UNAVAILABLE" | "TOKEN_KEYS_UNAVAILABLE" => {
             ErrorData::internal_error("the records cannot be reached now; try again later", None)
         }
-        "WATCHES_EXCEEDED" => ErrorData::internal_error("too many subscriptions are open; end some", None),
+        "WATCHES_EXCEEDED" => ErrorData::internal_error("too many open subscriptions; close some", None),
         code => {
-            tracing::warn!(code, detail = refusal.detail, "records were refused");
-            ErrorData::internal_error(
-                "the records were refused; the operator finds the reason in the log",
-                None,
-            )
+            tracing::warn!(code, detail = refusal.detail, "ledger request rejected");
+            ErrorData::internal_error("ledger request rejected; see the gateway log", None)
         }
     }
 }
 
-/// The envelope as structured content, and the same as text for clients that read only that.
+/// Returns the envelope as structured content, and as text for clients that read text only.
 pub(crate) fn result(envelope: Json, is_error: bool) -> CallToolResult {
     let text = ContentBlock::text(format!("{envelope:#}"));
     let mut result = if is_error {

@@ -1,30 +1,29 @@
-//! Who is behind a request, once the door has let it in. What they may see is not decided here, nor by the gateway.
+//! Authenticated caller of a request. The reader and the ledger decide what the caller may access.
 
 use std::fmt;
 use std::sync::Arc;
 
 use synapsor_chassis::secret::Secret;
 
-/// The caller of one request; an extension of every HTTP request that was let in.
+/// Caller of one request; an extension of every authenticated HTTP request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Caller {
-    /// Everybody, where the gateway runs without authentication.
+    /// Any caller, if the gateway runs without authentication.
     Anonymous,
-    /// Whoever holds the static bearer token of a name.
+    /// Holder of the static token of this name.
     Token(TokenCaller),
-    /// Whoever holds an access token that was looked at.
+    /// Holder of a verified access token.
     Bearer(BearerCaller),
 }
 
-/// The holder of a static bearer token.
+/// Holder of a static token.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TokenCaller {
-    /// `token:` and the token's name.
+    /// `token:` and the name of the token.
     key: Arc<str>,
 }
 
-/// The holder of an access token: a principal of a tenant, who comes by one client. Equal callers may hold different
-/// tokens.
+/// Holder of an access token: a principal of a tenant, on one client. Equal callers may hold different tokens.
 #[derive(Clone)]
 pub struct BearerCaller {
     key: Arc<str>,
@@ -65,15 +64,15 @@ impl fmt::Debug for BearerCaller {
 }
 
 impl Caller {
-    /// The holder of the static token that is called `name`.
+    /// Returns the holder of the static token `name`.
     pub fn of_token(name: &str) -> Self {
         Self::Token(TokenCaller {
             key: format!("token:{name}").into(),
         })
     }
 
-    /// The same text for the same caller, and another one for everybody else: by it sessions are bound, and requests
-    /// are counted. It holds no secret.
+    /// Returns the key of the caller, unique per caller. Sessions and rate limits are bound to it. It contains no
+    /// secret.
     pub fn key(&self) -> &str {
         match self {
             Self::Anonymous => "anonymous",
@@ -82,7 +81,7 @@ impl Caller {
         }
     }
 
-    /// The access token that the reader has to see; empty for callers without one.
+    /// Returns the access token to forward to the reader; empty for callers without one.
     pub(crate) fn access_token(&self) -> &str {
         match self {
             Self::Anonymous | Self::Token(_) => "",

@@ -1,4 +1,4 @@
-//! The reader's catalog as MCP tools. Made once at start, so that every list is the same to the byte.
+//! Converts the reader's catalog to MCP tools. It is built once at start, so every list is byte-identical.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use crate::reader::FetchedCatalog;
 
 const NAME_CHARS_MAX: usize = 128;
 
-/// What clients are shown.
+/// Tools as MCP clients see them.
 #[derive(Debug)]
 pub(crate) struct Listing {
-    /// One for each name that is shown, in that order.
+    /// One tool for each exposed name, in that order.
     tools: Vec<Tool>,
     names: ToolNames,
     digest: String,
@@ -24,8 +24,8 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
-    /// Reads what the reader sent. Output schemas describe format 2 only and are left out of format 1.
-    /// `aliases` says which names are shown; every tool can be called by either of its names.
+    /// Parses the reader's catalog. Output schemas describe format 2 only and are omitted in format 1. `aliases`
+    /// selects the exposed names; both names of a tool can be called.
     pub(crate) fn read(
         fetched: &FetchedCatalog,
         format: ResultFormat,
@@ -40,7 +40,7 @@ impl Listing {
             .find(|tool| !is_name(&tool.name) || !seen.insert(&tool.name))
         {
             return Err(unreadable(&format!(
-                "the tool name {:?} is not usable or stands twice",
+                "invalid or duplicate tool name {:?}",
                 tool.name
             )));
         }
@@ -62,7 +62,7 @@ impl Listing {
         &self.tools
     }
 
-    /// The tool that a call names, by its canonical name or its alias.
+    /// Returns the tool with this canonical name or alias.
     pub(crate) fn tool(&self, name: &str) -> Option<&Tool> {
         let shown = self.tools.iter().find(|tool| tool.name == name);
         shown.or_else(|| {
@@ -76,7 +76,7 @@ impl Listing {
         })
     }
 
-    /// The canonical name for a name that a call may use; a name that nothing has stays as it is.
+    /// Returns the canonical name of a tool name; an unknown name is returned unchanged.
     pub(crate) fn canonical<'a>(&'a self, name: &'a str) -> &'a str {
         self.names.canonical(name).unwrap_or(name)
     }
@@ -85,14 +85,14 @@ impl Listing {
         &self.mode
     }
 
-    /// The digest over the catalog, in the form in which every result carries it.
+    /// Returns the catalog digest as the metadata that every result carries.
     pub(crate) fn meta(&self) -> MetaObject {
         let mut meta = JsonObject::new();
         meta.insert("synapsor.catalog_digest".to_owned(), self.digest.clone().into());
         meta.into()
     }
 
-    /// `read` or `proposal`, if there is such a tool.
+    /// Returns `read` or `proposal` if the tool exists.
     pub(crate) fn kind(&self, name: &str) -> Option<&'static str> {
         let is_read = self.tool(name)?.annotations.as_ref()?.read_only_hint?;
         Some(if is_read { "read" } else { "proposal" })
@@ -135,7 +135,7 @@ fn is_name(name: &str) -> bool {
 fn unreadable(why: &str) -> ExitError {
     ExitError::new(
         "CATALOG_UNREADABLE",
-        format!("the reader's catalog cannot be used: {why}"),
+        format!("invalid catalog from the reader: {why}"),
     )
     .with_fix("run a gateway and a reader of the same version")
 }
@@ -146,9 +146,9 @@ mod tests {
 
     use super::*;
 
-    /// What the operator is told about the size of the list is computed from the same form.
+    /// The list size that the operator sees is computed from the same form.
     #[test]
-    fn a_tool_is_sent_in_the_form_that_its_size_is_computed_from() {
+    fn sent_tool_matches_the_form_its_size_is_computed_from() {
         let tool = tool::Tool {
             name: "a.b".to_owned(),
             title: "a.b".to_owned(),

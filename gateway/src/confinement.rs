@@ -1,5 +1,5 @@
-//! What a gateway keeps when it locks itself in: its certificate, the file of its token, the folder of its run file,
-//! the ports of its upstreams and of its listener. It executes nothing.
+//! Sandbox of the gateway: certificate, token file, run file directory, ports of its upstreams and its listener.
+//! It executes no program.
 
 use std::sync::OnceLock;
 
@@ -11,10 +11,10 @@ use crate::settings::{self, Flags};
 
 static HELD: OnceLock<SandboxLevel> = OnceLock::new();
 
-/// Locks the process in, before it has read anything that a client sent, and says how well that holds.
+/// Enters the sandbox before the process reads client data, and logs the sandbox level.
 ///
 /// # Errors
-/// When a setting is missing, a file of the settings is not there, or the kernel refuses.
+/// When a setting or a file that the settings name is missing, or the kernel rejects the sandbox.
 pub fn confine(flags: &Flags) -> Result<(), ExitError> {
     let needs = settings::needs(flags, &EnvVars::of_process())?;
     let held = sandbox::enter_sandbox(&needs)?;
@@ -22,12 +22,12 @@ pub fn confine(flags: &Flags) -> Result<(), ExitError> {
         SandboxLevel::Fully => tracing::info!("{}", held.posture()),
         SandboxLevel::FilesOnly | SandboxLevel::Not => tracing::warn!("{}", held.posture()),
     }
-    // Only the first time counts: nothing undoes it.
+    // The first call applies: a sandbox cannot be removed.
     let _ = HELD.set(held);
     Ok(())
 }
 
-/// How well this process is locked in, for whoever started it.
+/// Returns the sandbox level for the run file.
 pub(crate) fn posture() -> &'static str {
     HELD.get().copied().unwrap_or(SandboxLevel::Not).posture()
 }
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gateway_keeps_its_own_files_and_the_ports_that_it_uses() {
+    fn sandbox_allows_only_files_and_ports_in_the_settings() {
         use clap::Parser as _;
         let flags = Flags::parse_from([
             "synapsor-gateway",

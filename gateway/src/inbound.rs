@@ -1,5 +1,5 @@
-//! What every message of a client passes before MCP machinery sees it: limits on its shape, and the lifting of
-//! the arguments' exact text. Values are not looked at.
+//! Checks the shape of every client message before rmcp parses it, and extracts the exact text of the arguments.
+//! It does not check values.
 
 use std::borrow::Cow;
 
@@ -7,59 +7,59 @@ use rmcp::model::{ErrorData, JsonRpcError, RequestId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// Levels of nesting in one message.
+/// Maximum nesting depth of a message.
 const DEPTH_MAX: usize = 32;
-/// Bytes of one text in a message, escapes counted as written.
+/// Maximum size of one string in a message, in bytes, with escapes as written.
 const TEXT_BYTES_MAX: usize = 64 * 1024;
 /// Longer ids are not echoed in an error.
 const ID_BYTES_MAX: usize = 256;
 
-/// Since this revision a stream may begin with an event that has no message in it. Clients of earlier ones take it for
-/// a broken message.
+/// First revision in which a stream may begin with an event without a message. Clients of earlier revisions treat
+/// that event as malformed.
 const PRIMED_SINCE: &str = "2025-11-25";
 
-/// The arguments of a call, as the client wrote them. Parsing them and writing them anew could change a number.
+/// Arguments of a call, as the client wrote them. Parsing and serializing them again could change a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RawArguments(pub(crate) Vec<u8>);
 
-/// What a message is, as far as the way to its handler depends on it.
+/// Message properties that determine routing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// The handshake of the revisions before 2026-07-28.
+    /// Handshake of the revisions before 2026-07-28.
     Initialize {
-        /// What [`takes_priming`] says of the revision that the client wants.
+        /// Result of [`takes_priming`] for the revision that the client requests.
         takes_priming: bool,
     },
-    /// A request whose answer is a stream that lasts.
+    /// Request whose response is a long-lived stream.
     Listen,
-    /// Any message with a method that wants no answer.
+    /// Message with a method and without an id.
     Notification,
     Other,
 }
 
-/// A message that was looked at.
+/// Result of checking a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Inspected {
     pub(crate) arguments: RawArguments,
     pub(crate) kind: Kind,
-    /// Of a request or notification.
+    /// Method of a request or notification.
     pub(crate) method: Option<String>,
-    /// What a request is about: the name of a tool or prompt.
+    /// Name of the tool or prompt that a request names.
     pub(crate) name: Option<String>,
 }
 
-/// Why a message is not taken.
+/// Reason for rejecting a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadMessage {
     #[error("the message is not JSON")]
     NotJson,
     #[error("the message is not one JSON-RPC object")]
     NotOneObject,
-    #[error("the message is no request, notification or answer of MCP")]
+    #[error("not an MCP request, notification or response")]
     NotOfMcp,
     #[error("the message nests more than {DEPTH_MAX} levels")]
     TooDeep,
-    #[error("a text in the message is longer than {TEXT_BYTES_MAX} bytes")]
+    #[error("a string in the message is longer than {TEXT_BYTES_MAX} bytes")]
     TextTooLong,
     #[error(
         "the message is longer than {} bytes",
@@ -88,12 +88,12 @@ struct Params<'a> {
     revision: Option<&'a RawValue>,
 }
 
-/// Whether clients of a revision know that a stream can begin with an event without a message.
+/// Whether clients of a revision support streams that begin with an event without a message.
 pub(crate) fn takes_priming(revision: &str) -> bool {
     revision >= PRIMED_SINCE
 }
 
-/// Checks one message and lifts its arguments out; a message without arguments counts as one with `{}`.
+/// Checks one message and extracts its arguments; missing arguments count as `{}`.
 pub(crate) fn check(message: &[u8]) -> Result<Inspected, BadMessage> {
     check_shape(message)?;
     if first_byte(message) != Some(b'{') {
@@ -131,7 +131,7 @@ pub(crate) fn check(message: &[u8]) -> Result<Inspected, BadMessage> {
     })
 }
 
-/// A member that stands twice is a data error: which of the two counts must not depend on the reader of it.
+/// A duplicate member is a data error: parsers could disagree on which one applies.
 fn not_taken(error: &serde_json::Error) -> BadMessage {
     if error.is_data() {
         BadMessage::NotOneObject
@@ -140,7 +140,7 @@ fn not_taken(error: &serde_json::Error) -> BadMessage {
     }
 }
 
-/// Depth and text lengths in one pass that keeps nothing. Whether the rest is JSON is the parser's business.
+/// Checks depth and string lengths in one pass without allocation. The parser checks the JSON syntax.
 fn check_shape(message: &[u8]) -> Result<(), BadMessage> {
     let mut depth = 0_usize;
     let mut text_from: Option<usize> = None;
@@ -175,7 +175,7 @@ fn first_byte(message: &[u8]) -> Option<u8> {
     message.iter().copied().find(|byte| !byte.is_ascii_whitespace())
 }
 
-/// The JSON-RPC error for a message that is not taken, with the message's id where it can be read.
+/// Builds the JSON-RPC error for a rejected message, with the message's id if it can be parsed.
 pub(crate) fn error_line(message: &[u8], bad: BadMessage) -> Vec<u8> {
     let error = match bad {
         BadMessage::NotJson => ErrorData::parse_error(bad.to_string(), None),
@@ -185,7 +185,7 @@ pub(crate) fn error_line(message: &[u8], bad: BadMessage) -> Vec<u8> {
         | BadMessage::TextTooLong
         | BadMessage::TooLong => ErrorData::invalid_request(bad.to_string(), None),
     };
-    serde_json::to_vec(&JsonRpcError::new(id_of(message), error)).expect("an error of ours is JSON")
+    serde_json::to_vec(&JsonRpcError::new(id_of(message), error)).expect("JSON-RPC errors serialize")
 }
 
 fn id_of(message: &[u8]) -> Option<RequestId> {
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_stands_twice_is_refused() {
+    fn rejects_duplicate_json_members() {
         let twice = r#"{"params":{"arguments":{"a":1},"arguments":{"a":2}}}"#;
         assert_eq!(lifted(twice), Err(BadMessage::NotOneObject));
         assert_eq!(
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn deep_long_and_broken_messages_are_refused() {
+    fn rejects_deep_long_and_malformed_messages() {
         let deep = |levels: usize| format!("{{\"a\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
         assert!(lifted(&deep(DEPTH_MAX - 1)).is_ok());
         assert_eq!(lifted(&deep(DEPTH_MAX)), Err(BadMessage::TooDeep));
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_carry_the_id_where_there_is_one() {
+    fn errors_carry_the_message_id_if_present() {
         let line = String::from_utf8(error_line(br#"{"id":"q7","a":1}"#, BadMessage::TooDeep)).unwrap();
         assert!(line.contains("\"q7\"") && line.contains("-32600"), "{line}");
         assert!(

@@ -1,5 +1,5 @@
-//! The model-facing process: MCP in, calls to a reader out. It is a courier: it holds its own certificate and
-//! nothing else, decides nothing, and passes the text of arguments on as it came.
+//! MCP gateway: the agent-facing process that forwards MCP calls to a reader. It holds only its own certificate,
+//! makes no access decision, and forwards the text of arguments unchanged.
 
 mod access_tokens;
 mod answer;
@@ -36,11 +36,11 @@ use records::Records;
 use server::Gateway;
 use settings::{Settings, Transport};
 
-/// Runs a gateway until its client goes, its lifeline ends, or `stop` is cancelled.
+/// Runs a gateway until its client disconnects, its lifeline ends, or `stop` is canceled.
 ///
 /// # Errors
-/// When settings are wrong, the environment holds a database URL, the reader cannot be reached, or the address
-/// cannot be listened on.
+/// When a setting is invalid, the environment holds a database URL, the reader is unreachable, or the listener
+/// cannot bind to the address.
 pub async fn run(flags: Flags, stop: CancellationToken) -> Result<(), ExitError> {
     let environment = EnvVars::of_process();
     settings::refuse_database_urls(&environment)?;
@@ -71,10 +71,9 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<(), ExitError>
     let gateway = Gateway::new(reader, listing, format, records);
     match settings.transport {
         Transport::Stdio if access_tokens.is_some() => {
-            let text =
-                "the contract takes tenant and principal from access tokens, which come over HTTP only";
+            let text = "the contract takes tenant and principal from access tokens, which require HTTP";
             Err(ExitError::usage("CONTRACT_NEEDS_HTTP", text).with_fix(
-                "serve it with `mcp serve-streamable-http`, or let the context have provider `environment`",
+                "serve it with `mcp serve-streamable-http`, or set the context provider to `environment`",
             ))
         }
         Transport::Stdio => {

@@ -1,4 +1,4 @@
-//! The gateway's entry: hardening, flags and logs first, then everything else in the library.
+//! Entry point of the gateway: hardening, flags and logs first, then the library.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use synapsor_chassis::run;
 use synapsor_chassis::telemetry::Level;
 use synapsor_gateway::Flags;
 
-/// A call is many small pieces of memory; see docs/decisions/0006-allocator.md.
+/// A call makes many small allocations; see docs/decisions/0006-allocator.md.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

@@ -1,4 +1,4 @@
-//! The one prompt: how to work with these tools, for hosts that let people choose prompts.
+//! The one MCP prompt: how to use these tools, for hosts that offer prompts to their users.
 
 use rmcp::model::{
     ErrorData, GetPromptRequestParams, GetPromptResult, Prompt, PromptArgument, PromptMessage, Role,
@@ -7,23 +7,23 @@ use synapsor_domain::tool::{CHECKLIST, SYSTEM_PROMPT};
 
 const NAME: &str = "inspect_then_propose";
 const DESCRIPTION: &str =
-    "Work with these tools: inspect first, then propose, and leave the decision to a person.";
+    "Work with these tools: inspect first, then propose, and leave the decision to an approver.";
 const REQUEST: &str = "request";
 const REQUEST_CHARS_MAX: usize = 4_000;
 
-/// What a list of prompts shows.
+/// Lists the prompts.
 pub(crate) fn list() -> Vec<Prompt> {
     let request = PromptArgument::new(REQUEST)
-        .with_description("What is wanted, in the words of whoever wants it.")
+        .with_description("The requested change, in the user's words.")
         .with_required(false);
     vec![Prompt::new(NAME, Some(DESCRIPTION), Some(vec![request])).with_title("Inspect, then propose")]
 }
 
-/// The prompt, filled in.
+/// Returns the prompt with its argument filled in.
 pub(crate) fn get(wanted: &GetPromptRequestParams) -> Result<GetPromptResult, ErrorData> {
     if wanted.name != NAME {
         return Err(ErrorData::invalid_params(
-            format!("no such prompt; there is `{NAME}`"),
+            format!("unknown prompt; expected `{NAME}`"),
             None,
         ));
     }
@@ -38,7 +38,7 @@ pub(crate) fn get(wanted: &GetPromptRequestParams) -> Result<GetPromptResult, Er
             .filter(|text| text.chars().count() <= REQUEST_CHARS_MAX);
         let (REQUEST, Some(request)) = (name.as_str(), request) else {
             let why = format!(
-                "the prompt takes one argument, `{REQUEST}`, a text of at most {REQUEST_CHARS_MAX} characters"
+                "the prompt takes one argument, `{REQUEST}`, a string of at most {REQUEST_CHARS_MAX} characters"
             );
             return Err(ErrorData::invalid_params(why, None));
         };

@@ -1,5 +1,5 @@
-//! The way to the reader: its catalog once, then one call per tool call, each with a deadline. What comes back
-//! is passed on, never judged.
+//! Client of the reader: fetches the catalog once, then makes one gRPC call with a deadline per tool call.
+//! Forwards results unchanged.
 
 use std::time::Duration;
 
@@ -25,13 +25,13 @@ use tonic::{Code, Status};
 
 use crate::caller::Caller;
 
-/// Calls of one gateway that may be under way at once; more are told to come back. A reader takes as many on one
-/// connection.
+/// Maximum number of concurrent calls per gateway; further calls get a retryable error. A reader accepts the same
+/// number per connection.
 const CALLS_IN_FLIGHT_MAX: usize = 128;
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 const CATALOG_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A reader that is started together with the gateway gets this long to come up.
+/// Backoff while a reader that starts together with the gateway comes up.
 const START: RetryPolicy = RetryPolicy {
     attempts_max: 100,
     pause_first: Duration::from_millis(50),
@@ -39,7 +39,7 @@ const START: RetryPolicy = RetryPolicy {
     total_max: Duration::from_secs(5),
 };
 
-/// A connection to one reader, made when first used and again when it breaks.
+/// Connection to one reader, opened on first use and reopened after a failure.
 #[derive(Debug)]
 pub(crate) struct Reader {
     client: AgentServiceClient<Channel>,
@@ -48,24 +48,24 @@ pub(crate) struct Reader {
     calls: Semaphore,
 }
 
-/// What the reader says about its tools.
+/// Catalog response of the reader.
 #[derive(Debug)]
 pub(crate) struct FetchedCatalog {
     /// UTF-8 JSON.
     pub(crate) json: Vec<u8>,
     pub(crate) digest: String,
     pub(crate) mode: String,
-    /// `None` if the contract does not say.
+    /// `None` if the contract does not set a format.
     pub(crate) result_format: Option<ResultFormat>,
-    /// Which access tokens callers show; `None` if they show none.
+    /// Token policy for callers; `None` if callers present no access token.
     pub(crate) authorization: Option<TokenPolicy>,
 }
 
-/// One tool call on its way to the reader.
+/// One tool call to the reader.
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) capability: String,
-    /// The JSON text of the arguments as the client wrote it.
+    /// Arguments as the JSON text that the client wrote.
     pub(crate) arguments: Vec<u8>,
     pub(crate) format: ResultFormat,
     pub(crate) trace: Option<TraceParent>,
@@ -73,7 +73,7 @@ pub(crate) struct Call {
 }
 
 impl Reader {
-    /// Nothing is dialled yet.
+    /// Creates the client without connecting.
     pub(crate) fn connect(tls: &TlsMaterial, target: &Endpoint) -> Result<Self, ExitError> {
         let channel = grpc_channel::connect(tls, target)?;
         let client = AgentServiceClient::new(channel.clone())
@@ -87,7 +87,7 @@ impl Reader {
         })
     }
 
-    /// The catalog; waits a few seconds for a reader that is still starting.
+    /// Fetches the catalog; waits a few seconds for a reader that is still starting.
     pub(crate) async fn catalog(&self) -> Result<FetchedCatalog, ExitError> {
         let answer = retry(START, random::number, grpc_channel::is_unreachable, || {
             let mut client = self.client.clone();
@@ -112,7 +112,7 @@ impl Reader {
         })
     }
 
-    /// The token issuer's key set; `refresh` lets the reader ask the issuer anew.
+    /// Fetches the token issuer's JWKS; `refresh` makes the reader fetch it from the issuer again.
     pub(crate) async fn token_keys(&self, refresh: bool) -> Result<Vec<u8>, PublicError> {
         let request = grpc_channel::with_deadline(GetJwksRequest { refresh }, CALL_TIMEOUT);
         let answer = self.client.clone().get_jwks(request).await;
@@ -121,7 +121,7 @@ impl Reader {
             .map_err(|status| refusal(&status))
     }
 
-    /// A context ticket for the caller, with the moment at which it ends in milliseconds since 1970.
+    /// Fetches a context ticket for the caller, and its expiry in milliseconds since 1970.
     pub(crate) async fn ticket(&self, caller: &Caller) -> Result<(DsseEnvelope, i64), PublicError> {
         let message = IssueContextTicketRequest {
             access_token: caller.access_token().to_owned(),
@@ -135,7 +135,7 @@ impl Reader {
         Ok((ticket, answer.expires_at_ms))
     }
 
-    /// Whether the reader can be reached and serves.
+    /// Whether the reader is reachable and serving.
     pub(crate) async fn is_answering(&self) -> bool {
         grpc_channel::check_health(&self.channel, &self.target, PROBE_TIMEOUT)
             .await
@@ -146,16 +146,16 @@ impl Reader {
         grpc_channel::status_to_error(status, &self.target).unwrap_or_else(|| {
             let refusal = status::from_status(status);
             ExitError::new(refusal.code.into_owned(), refusal.public)
-                .with_fix("look at the reader's log, then start the gateway again")
+                .with_fix("check the reader's log, then restart the gateway")
         })
     }
 
-    /// One call. Dropping the future cancels it at the reader.
+    /// Makes one call. Dropping the future cancels it at the reader.
     pub(crate) async fn call(&self, call: Call) -> Result<CallCapabilityResponse, PublicError> {
         let _permit = self
             .calls
             .try_acquire()
-            .map_err(|_| unavailable("too many calls under way"))?;
+            .map_err(|_| unavailable("too many calls in progress"))?;
         let message = CallCapabilityRequest {
             capability: call.capability,
             arguments_json: call.arguments,
@@ -177,16 +177,16 @@ impl Reader {
     }
 }
 
-/// The caller may try again after what passes by itself, and not after anything else.
+/// Maps temporary failures to a retryable error, and keeps all others.
 fn refusal(status: &Status) -> PublicError {
     let passes = grpc_channel::is_unreachable(status)
         || grpc_channel::is_timeout(status)
         || matches!(status.code(), Code::Unavailable | Code::ResourceExhausted);
     let cause = status::from_status(status);
-    tracing::warn!(code = %cause.code, "the reader did not answer a call");
+    tracing::warn!(code = %cause.code, "reader call failed");
     if passes { unavailable(&cause.code) } else { cause }
 }
 
 fn unavailable(why: &str) -> PublicError {
-    PublicError::new("EXECUTOR_UNAVAILABLE", "the reader cannot be reached now").with_detail(why)
+    PublicError::new("EXECUTOR_UNAVAILABLE", "the reader is unreachable").with_detail(why)
 }

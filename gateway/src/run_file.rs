@@ -1,5 +1,5 @@
-//! The file by which whoever started a gateway learns where it listens. It appears whole, once the gateway
-//! serves, and goes with the gateway.
+//! Run file: reports the address and pid of a gateway to its parent process. It is written atomically once the
+//! gateway serves, and removed at exit.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,11 @@ use synapsor_chassis::run::ExitError;
 
 use crate::confinement;
 
-/// Removes the file when the gateway ends in order.
+/// Removes the file on orderly exit.
 #[derive(Debug)]
 pub(crate) struct RunFile(PathBuf);
 
-/// Where HTTP is served.
+/// Address of the HTTP server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     pub(crate) transport: &'static str,
@@ -22,7 +22,7 @@ pub(crate) struct Place {
     pub(crate) is_https: bool,
 }
 
-/// Writes the file when one is wanted. Stdio has no place.
+/// Writes the run file if a path is given. Stdio has no address.
 pub(crate) fn write(path: Option<&Path>, place: Option<Place>) -> Result<Option<RunFile>, ExitError> {
     let Some(path) = path else {
         return Ok(None);
@@ -44,7 +44,7 @@ pub(crate) fn write(path: Option<&Path>, place: Option<Place>) -> Result<Option<
 
 impl Drop for RunFile {
     fn drop(&mut self) {
-        // A file that is gone already is what is wanted.
+        // The file may already be removed.
         let _ = std::fs::remove_file(&self.0);
     }
 }

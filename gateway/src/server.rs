@@ -1,5 +1,5 @@
-//! The MCP server behind every transport: lists the reader's tools and carries calls to the reader. Nothing that
-//! a client says about itself goes further than here.
+//! MCP server behind every transport: lists the reader's tools and forwards calls to the reader. It does not
+//! forward identity that a client claims in a message.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -39,12 +39,12 @@ const VERSIONS: &[ProtocolVersion] = &[
     ProtocolVersion::V_2026_07_28,
 ];
 
-/// The list never changes while the gateway lives, and a restart is not announced; so clients look again soon.
+/// The list never changes while the gateway runs, and a restart is not announced, so clients must refresh it soon.
 const LIST_TTL_MS: u64 = 1_000;
 const JSON: &str = "application/json";
-/// Methods that 2026-07-28 has no more.
+/// Methods that revision 2026-07-28 removed.
 const METHODS_OF_SESSIONS: [&str; 2] = ["resources/subscribe", "resources/unsubscribe"];
-/// Methods of which a request without the right params is wrong, and not unknown.
+/// Methods whose requests fail with invalid params, not with unknown method, when the params do not parse.
 const METHODS_WITH_PARAMS: [&str; 13] = [
     "tools/call",
     "tools/list",
@@ -61,13 +61,13 @@ const METHODS_WITH_PARAMS: [&str; 13] = [
     "tasks/cancel",
 ];
 
-/// Cheap to clone: one for each connection or request.
+/// Cheap to clone: each connection or request has its own copy.
 #[derive(Clone, Debug)]
 pub(crate) struct Gateway {
     reader: Arc<Reader>,
     listing: Arc<Listing>,
     format: ResultFormat,
-    /// `None` if this gateway was given no ledger: then there are no resources, subscriptions and tasks.
+    /// `None` without a configured ledger: no resources, subscriptions or tasks are offered.
     records: Option<Arc<Records>>,
     sessions: Arc<Sessions>,
 }
@@ -88,7 +88,7 @@ impl Gateway {
         }
     }
 
-    /// What is told about it to everybody.
+    /// Returns the public server information of the health endpoints.
     pub(crate) fn about(&self) -> About {
         let reader = self.reader.clone();
         About::new(self.listing.tools().len(), self.listing.mode(), move || {
@@ -97,7 +97,7 @@ impl Gateway {
         })
     }
 
-    /// Tools that the listing does not have go to the reader as well, which records and refuses them.
+    /// Calls the reader, also for unknown tools, so that the reader records and rejects them.
     async fn forward(&self, call: Call) -> CallToolResult {
         let capability = call.capability.clone();
         let answered = self
@@ -111,8 +111,8 @@ impl Gateway {
         result
     }
 
-    /// A task for a client that takes one and a proposal that waits for people; else the result itself. A proposal is
-    /// on file by now, so that a record which cannot be read costs the client no more than the task.
+    /// Returns a task if the client supports tasks and the proposal waits for approvers, otherwise the result
+    /// itself. The proposal is already persisted, so an unreadable record costs the client only the task.
     async fn answer(&self, result: CallToolResult, takes_tasks: bool, caller: &Caller) -> CallToolResponse {
         let (Some(records), true) = (&self.records, takes_tasks) else {
             return result.into();
@@ -123,13 +123,13 @@ impl Gateway {
         match records.proposal(caller, &id).await {
             Ok(record) => CallToolResponse::Task(tasks::created(&id, &record, result)),
             Err(refusal) => {
-                tracing::warn!(code = %refusal.code, "a proposal is answered without a task");
+                tracing::warn!(code = %refusal.code, "proposal record unreadable; returning no task");
                 result.into()
             }
         }
     }
 
-    /// The proposal behind a task, which only the principal that asked for it has.
+    /// Returns the proposal of a task, if the calling principal created it.
     async fn own_proposal(
         &self,
         id: &str,
@@ -150,8 +150,8 @@ impl Gateway {
     }
 }
 
-/// The session in which updates are told. Over stdio there is one, which has no id; a request over HTTP that stands
-/// for itself has none, and no caller may share one with another.
+/// Returns the session that receives updates. Stdio has one session without an id. A stateless HTTP request has
+/// none, because callers must not share one.
 fn session_of(context: &RequestContext<RoleServer>) -> Result<String, ErrorData> {
     let Some(parts) = context.extensions.get::<Parts>() else {
         return Ok(String::new());
@@ -161,24 +161,23 @@ fn session_of(context: &RequestContext<RoleServer>) -> Result<String, ErrorData>
         .get("mcp-session-id")
         .and_then(|id| id.to_str().ok());
     id.map(str::to_owned).ok_or_else(|| {
-        let text =
-            "updates are told in sessions only; open one with `initialize`, or use subscriptions/listen";
+        let text = "resource subscriptions require a session: call initialize, or use subscriptions/listen";
         ErrorData::invalid_request(text, None)
     })
 }
 
-/// Every list has one page.
+/// Rejects a cursor: every list has one page.
 fn no_cursor(page: Option<PaginatedRequestParams>) -> Result<(), ErrorData> {
     if page.is_some_and(|page| page.cursor.is_some()) {
         return Err(ErrorData::invalid_params(
-            "the list has one page; no cursor is valid",
+            "invalid cursor: the list has one page",
             None,
         ));
     }
     Ok(())
 }
 
-/// From `_meta`, else from the HTTP header; a malformed value counts as absent.
+/// Returns the trace of `_meta`, or else of the HTTP header; a malformed value counts as absent.
 fn trace_of(context: &RequestContext<RoleServer>) -> Option<TraceParent> {
     if let Some(text) = context.meta.get(TRACEPARENT).and_then(|value| value.as_str()) {
         return text.parse().ok();
@@ -197,7 +196,7 @@ fn trace_of(context: &RequestContext<RoleServer>) -> Option<TraceParent> {
     }
 }
 
-/// Who calls; over stdio it is whoever the reader was started for, as it is where callers show no token.
+/// Returns the caller. Over stdio and without tokens it is anonymous, and the reader uses its own trusted context.
 fn caller_of(context: &RequestContext<RoleServer>) -> Caller {
     let parts = context.extensions.get::<Parts>();
     let caller = parts.and_then(|parts| parts.extensions.get::<Caller>());
@@ -260,7 +259,7 @@ impl ServerHandler for Gateway {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let RawArguments(arguments) = arguments_of(&context)
-            .ok_or_else(|| ErrorData::internal_error("the arguments' text is missing", None))?;
+            .ok_or_else(|| ErrorData::internal_error("the arguments are missing", None))?;
         let caller = caller_of(&context);
         let call = Call {
             capability: self.listing.canonical(&request.name).to_owned(),
@@ -275,8 +274,8 @@ impl ServerHandler for Gateway {
         let mut waiting = Waiting::of(&context);
         tokio::select! {
             result = self.forward(call) => Ok(self.answer(result, takes_tasks, &caller).await),
-            // The client has gone or does not want the answer; dropping the call cancels it at the reader. What the
-            // reader has filed by then stays filed, and the same call finds it.
+            // The client disconnected or canceled. Dropping the call cancels it at the reader. Records that the
+            // reader already submitted remain, and the same call finds them.
             () = context.ct.cancelled() => Err(ErrorData::internal_error("cancelled", None)),
             () = waiting.tell() => Err(ErrorData::internal_error("cancelled", None)),
         }
@@ -289,7 +288,7 @@ impl ServerHandler for Gateway {
     ) -> Result<ListResourcesResult, ErrorData> {
         self.records()?;
         no_cursor(page)?;
-        // Records are found by the ids that results carry; listing them would list the tenant's work.
+        // Clients get record ids from results; a list would disclose the work of the whole tenant.
         Ok(ListResourcesResult::default()
             .with_ttl_ms(LIST_TTL_MS)
             .with_cache_scope(CacheScope::Private))
@@ -327,10 +326,10 @@ impl ServerHandler for Gateway {
             json = read => json.map_err(|refusal| answer::error_of(&refusal))?,
             () = context.ct.cancelled() => return Err(ErrorData::internal_error("cancelled", None)),
         };
-        let text =
-            String::from_utf8(json).map_err(|_| ErrorData::internal_error("the record is no text", None))?;
+        let text = String::from_utf8(json)
+            .map_err(|_| ErrorData::internal_error("the record is not UTF-8", None))?;
         let contents = ResourceContents::text(text, request.uri).with_mime_type(JSON);
-        // A record can change with the next decision of a person.
+        // A record can change with the next decision.
         Ok(ReadResourceResult::new(vec![contents])
             .with_ttl_ms(0)
             .with_cache_scope(CacheScope::Private)
@@ -381,7 +380,7 @@ impl ServerHandler for Gateway {
         )?))
     }
 
-    /// A task asks its client for nothing, so that there is nothing to answer; whether it exists is still checked.
+    /// Checks only that the task exists: tasks request no input, so there is nothing to update.
     async fn update_task(
         &self,
         request: UpdateTaskParams,
@@ -390,7 +389,7 @@ impl ServerHandler for Gateway {
         self.own_proposal(&request.task_id, &context).await.map(|_| ())
     }
 
-    /// Takes the proposal back. Once a writer has started it cannot be, and the task goes on to its end.
+    /// Withdraws the proposal. After an attempt has started this has no effect, and the task continues to its end.
     async fn cancel_task(
         &self,
         request: CancelTaskParams,
@@ -403,7 +402,7 @@ impl ServerHandler for Gateway {
                 tracing::info!(
                     withdrawn = answer.withdrawn,
                     state = answer.state,
-                    "a task was to be cancelled"
+                    "task cancellation requested"
                 );
                 Ok(())
             }
@@ -431,7 +430,7 @@ impl ServerHandler for Gateway {
         prompts::get(&request).map(Into::into)
     }
 
-    /// What the protocol's own methods get here is what they could not be read as.
+    /// Handles requests of unknown methods, and requests of known methods whose params do not parse.
     async fn on_custom_request(
         &self,
         request: CustomRequest,
@@ -441,14 +440,11 @@ impl ServerHandler for Gateway {
         let is_gone = revision.is_some_and(|revision| revision >= ProtocolVersion::V_2026_07_28)
             && METHODS_OF_SESSIONS.contains(&request.method.as_str());
         if METHODS_WITH_PARAMS.contains(&request.method.as_str()) && !is_gone {
-            return Err(ErrorData::invalid_params(
-                "the params are not those of this method",
-                None,
-            ));
+            return Err(ErrorData::invalid_params("invalid params for this method", None));
         }
         Err(ErrorData::new(
             ErrorCode::METHOD_NOT_FOUND,
-            "no such method",
+            "unknown method",
             None,
         ))
     }

@@ -1,4 +1,4 @@
-//! Flags and environment of the gateway, resolved and checked before anything is opened.
+//! Flags and environment variables of the gateway, resolved and validated before anything is opened.
 
 use std::path::PathBuf;
 
@@ -16,85 +16,85 @@ use crate::http::{HttpFlags, HttpSettings, Wire};
 
 const DATABASE_SCHEMES: [&str; 5] = ["postgres", "postgresql", "mysql", "mariadb", "sqlite"];
 
-/// How a client reaches the gateway.
+/// Transport between client and gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum TransportName {
-    /// Lines on stdin and stdout; what an MCP client launches.
+    /// JSON lines on stdin and stdout, launched by an MCP client
     Stdio,
-    /// HTTP at /mcp.
+    /// Streamable HTTP at /mcp
     StreamableHttp,
-    /// Legacy: plain JSON-RPC by HTTP POST at /mcp, as 0.1.x had it.
+    /// Legacy: plain JSON-RPC by HTTP POST at /mcp, as in 0.1.x
     HttpBridge,
 }
 
-/// What keeps a gateway alive besides its being wanted.
+/// Event that stops the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Lifeline {
-    /// The gateway ends when its stdin is closed; for HTTP.
+    /// Exit when stdin closes; for HTTP
     Stdin,
-    /// The gateway ends with the process that started it.
+    /// Exit when the parent process exits
     Parent,
 }
 
-/// Serves the reviewed tools of one reader over MCP. Holds no database credential and can approve nothing.
+/// Serve the reviewed tools of one reader over MCP. Holds no database credential and cannot approve changes
 #[derive(Debug, Parser)]
 #[command(name = "synapsor-gateway", version)]
 pub struct Flags {
-    /// How clients connect [env: SYNAPSOR_GATEWAY_TRANSPORT] [default: stdio]
+    /// Client transport [env: SYNAPSOR_GATEWAY_TRANSPORT] [default: stdio]
     #[arg(long, value_enum)]
     transport: Option<TransportName>,
-    /// The reader, host:port [env: SYNAPSOR_GATEWAY_READER]
+    /// Reader address, host:port [env: SYNAPSOR_GATEWAY_READER]
     #[arg(long, value_name = "ADDR")]
     reader: Option<String>,
-    /// The ledger, host:port; without one no records are read back [env: SYNAPSOR_GATEWAY_LEDGER]
+    /// Ledger address, host:port; required for resources and tasks [env: SYNAPSOR_GATEWAY_LEDGER]
     #[arg(long, value_name = "ADDR")]
     ledger: Option<String>,
-    /// The authority's certificate, PEM [env: SYNAPSOR_GATEWAY_TLS_CA]
+    /// CA certificate, PEM [env: SYNAPSOR_GATEWAY_TLS_CA]
     #[arg(long, value_name = "PATH")]
     tls_ca: Option<PathBuf>,
-    /// The gateway's certificate, PEM [env: SYNAPSOR_GATEWAY_TLS_CERT]
+    /// Gateway certificate, PEM [env: SYNAPSOR_GATEWAY_TLS_CERT]
     #[arg(long, value_name = "PATH")]
     tls_cert: Option<PathBuf>,
-    /// The key of the gateway's certificate, PEM, 0600 [env: SYNAPSOR_GATEWAY_TLS_KEY]
+    /// Key of the gateway certificate, PEM, mode 0600 [env: SYNAPSOR_GATEWAY_TLS_KEY]
     #[arg(long, value_name = "PATH")]
     tls_key: Option<PathBuf>,
-    /// The deployment that certificates must be of [env: SYNAPSOR_GATEWAY_DEPLOYMENT]
+    /// Deployment id that peer certificates must carry [env: SYNAPSOR_GATEWAY_DEPLOYMENT]
     #[arg(long, value_name = "ID")]
     deployment: Option<String>,
-    /// Envelope 1 or 2; 0 means as the contract says [env: SYNAPSOR_GATEWAY_RESULT_FORMAT]
+    /// Result format 1 or 2; 0 uses the contract's setting [env: SYNAPSOR_GATEWAY_RESULT_FORMAT]
     #[arg(long, value_name = "0|1|2", value_parser = clap::value_parser!(u8).range(0..=2))]
     result_format: Option<u8>,
-    /// Names that are listed: canonical, openai (without dots) or both; either is called
+    /// Listed tool names: canonical, openai (without dots) or both; calls accept either
     /// [env: SYNAPSOR_GATEWAY_ALIAS_MODE] [default: canonical]
     #[arg(long, value_name = "MODE")]
     alias_mode: Option<AliasMode>,
-    /// A file that tells where the gateway listens, written once it serves [env: SYNAPSOR_GATEWAY_RUN_FILE]
+    /// Run file with the gateway's address, written once it serves [env: SYNAPSOR_GATEWAY_RUN_FILE]
     #[arg(long, value_name = "PATH")]
     run_file: Option<PathBuf>,
-    /// End when the parent closes stdin (HTTP only), or when the parent itself ends
+    /// Exit when the parent closes stdin (HTTP only), or when the parent exits
     #[arg(long, value_enum)]
     lifeline: Option<Lifeline>,
     #[command(flatten)]
     http: HttpFlags,
 }
 
-/// Checked settings.
+/// Validated settings.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) transport: Transport,
     pub(crate) reader: Endpoint,
-    /// Where records are read back, if anywhere.
+    /// Ledger for record reads, if configured.
     pub(crate) ledger: Option<Endpoint>,
     pub(crate) tls: TlsMaterial,
-    /// `None` means as the contract says.
+    /// `None` uses the contract's setting.
     pub(crate) result_format: Option<ResultFormat>,
-    /// Which names are listed.
+    /// Listed tool names.
     pub(crate) alias_mode: AliasMode,
     pub(crate) run_file: Option<PathBuf>,
     pub(crate) ends_with_parent: bool,
 }
 
-/// How clients connect, with what that needs.
+/// Transport with its settings.
 #[derive(Debug)]
 pub(crate) enum Transport {
     Stdio,
@@ -102,7 +102,7 @@ pub(crate) enum Transport {
 }
 
 impl Settings {
-    /// Flags over environment over defaults.
+    /// Resolves flags, then environment variables, then defaults.
     pub(crate) fn resolve(flags: Flags, env: &EnvVars) -> Result<Self, ExitError> {
         let tls = TlsFiles {
             ca: env.require(flags.tls_ca.clone(), "SYNAPSOR_GATEWAY_TLS_CA")?,
@@ -133,7 +133,7 @@ impl Settings {
     }
 }
 
-/// What these settings make the process read, write, dial and listen on; nothing is opened here.
+/// Returns the sandbox policy that these settings require; opens nothing.
 pub(crate) fn needs(flags: &Flags, env: &EnvVars) -> Result<SandboxPolicy, ExitError> {
     let own = [
         env.require(flags.tls_ca.clone(), "SYNAPSOR_GATEWAY_TLS_CA")?,
@@ -180,7 +180,7 @@ fn transport_name(flags: &Flags, env: &EnvVars) -> Result<TransportName, ExitErr
     match env.get("SYNAPSOR_GATEWAY_TRANSPORT")? {
         None => Ok(TransportName::Stdio),
         Some(text) => TransportName::from_str(&text, false).map_err(|_| {
-            ExitError::usage("SETTING_INVALID", "SYNAPSOR_GATEWAY_TRANSPORT names no transport")
+            ExitError::usage("SETTING_INVALID", "SYNAPSOR_GATEWAY_TRANSPORT: unknown transport")
                 .with_fix("set it to stdio, streamable-http or http-bridge")
         }),
     }
@@ -197,9 +197,9 @@ fn transport(flags: &Flags, env: &EnvVars) -> Result<Transport, ExitError> {
         TransportName::HttpBridge => http(Wire::Bridge),
         TransportName::Stdio if ends_with_stdin || flags.http.opens_without_token() => Err(ExitError::usage(
             "FLAG_NEEDS_HTTP",
-            "--lifeline stdin and --dev-no-auth are for HTTP only",
+            "--lifeline stdin and --dev-no-auth require HTTP",
         )
-        .with_fix("drop them, or add --transport streamable-http")),
+        .with_fix("omit them, or add --transport streamable-http")),
         TransportName::Stdio => Ok(Transport::Stdio),
     }
 }
@@ -210,9 +210,9 @@ fn own_certificate(files: &TlsFiles, deployment: &str) -> Result<TlsMaterial, Ex
     if identity.role() == Role::Gateway && identity.deployment() == deployment {
         return Ok(tls);
     }
-    let message = format!("the certificate is of {identity}, not of a gateway of deployment {deployment}");
+    let message = format!("the certificate identifies {identity}, not a gateway of deployment {deployment}");
     Err(ExitError::usage("TLS_CERTIFICATE_WRONG_ROLE", message)
-        .with_fix("give the gateway's own certificate, and the deployment that issued it"))
+        .with_fix("set the gateway's own certificate and its deployment"))
 }
 
 fn wished_format(number: u8) -> Result<Option<ResultFormat>, ExitError> {
@@ -222,25 +222,25 @@ fn wished_format(number: u8) -> Result<Option<ResultFormat>, ExitError> {
         2 => Ok(Some(ResultFormat::V2)),
         _ => Err(ExitError::usage(
             "SETTING_INVALID",
-            "SYNAPSOR_GATEWAY_RESULT_FORMAT is none of 0, 1, 2",
+            "SYNAPSOR_GATEWAY_RESULT_FORMAT: expected 0, 1 or 2",
         )
         .with_fix("set it to 2")),
     }
 }
 
-/// The format to answer in: as wished, else as the contract says, else 1 as in 0.1.x, with a warning.
+/// Returns the result format: the setting, else the contract's, else 1 as in 0.1.x, with a warning.
 pub(crate) fn result_format(wished: Option<ResultFormat>, of_contract: Option<ResultFormat>) -> ResultFormat {
     let format = wished.or(of_contract).unwrap_or(ResultFormat::V1);
     if wished.is_none() && format == ResultFormat::V1 {
         tracing::warn!(
-            "answering in result format 1; set \"result_format\": 2 in the contract or give --result-format 2"
+            "using result format 1; set \"result_format\": 2 in the contract or pass --result-format 2"
         );
     }
     format
 }
 
-/// Refuses an environment in which some value looks like a database URL: a process that faces a model must not
-/// hold one, whatever it is called.
+/// Rejects environment variables whose value looks like a database URL, whatever their name: a process that serves
+/// agents must not hold one.
 pub(crate) fn refuse_database_urls(env: &EnvVars) -> Result<(), ExitError> {
     let holds_url = |name: &String| matches!(env.get(name), Ok(Some(value)) if has_database_url(&value));
     let names: Vec<String> = env.names().into_iter().filter(holds_url).collect();
@@ -248,7 +248,7 @@ pub(crate) fn refuse_database_urls(env: &EnvVars) -> Result<(), ExitError> {
         return Ok(());
     }
     let message = format!(
-        "the gateway's environment holds database URLs: {}",
+        "the gateway's environment contains database URLs: {}",
         names.join(", ")
     );
     Err(ExitError::usage("GATEWAY_HOLDS_DATABASE_URL", message)
@@ -260,7 +260,7 @@ fn has_database_url(value: &str) -> bool {
     value.match_indices("://").any(|(at, _)| {
         let before = &value[..at];
         let scheme = &before[before.trim_end_matches(is_scheme_char).len()..];
-        // `mysql+driver://` names its database first.
+        // `mysql+driver://` begins with the database name.
         let database = scheme.split('+').next().unwrap_or(scheme).to_ascii_lowercase();
         DATABASE_SCHEMES.contains(&database.as_str())
     })
@@ -271,7 +271,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn database_urls_are_found_under_any_name_and_spelling() {
+    fn finds_database_urls_under_any_name_and_spelling() {
         for value in [
             "postgres://u:p@h/d",
             "PostgreSQL://h/d",
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn wish_wins_over_contract_and_absence_means_the_older_format() {
+    fn result_format_setting_overrides_contract_default_is_1() {
         assert_eq!(
             result_format(Some(ResultFormat::V2), Some(ResultFormat::V1)),
             ResultFormat::V2

@@ -1,5 +1,5 @@
-//! MCP over stdin and stdout: one JSON message per line, bounded, checked before it is parsed. Stdout carries
-//! nothing else, and one task alone writes to it, whole lines at a time.
+//! MCP over stdin and stdout: one JSON message per line, bounded and checked before parsing. Stdout carries
+//! nothing else, and a single task writes whole lines to it.
 
 use std::time::Duration;
 
@@ -20,20 +20,19 @@ use crate::server::Gateway;
 const OUT_LINES_QUEUED_MAX: usize = 64;
 const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Serves until stdin ends or `stop` is cancelled.
+/// Serves until stdin ends or `stop` is canceled.
 pub(crate) async fn serve(gateway: Gateway, stop: CancellationToken) -> Result<(), ExitError> {
     let lines = Lines::new(BufReader::new(tokio::io::stdin()), tokio::io::stdout());
     let running = match gateway.serve_with_ct(lines, stop).await {
         Ok(running) => running,
-        // A client may go before it says hello.
+        // A client may disconnect before the handshake.
         Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => return Ok(()),
-        // The error's own text would repeat the client's message.
+        // The error text would repeat the client's message.
         Err(_) => {
-            return Err(ExitError::new(
-                "MCP_HANDSHAKE_FAILED",
-                "the client did not open with a handshake of MCP",
-            )
-            .with_fix("connect an MCP client of revision 2025-06-18 or later"));
+            return Err(
+                ExitError::new("MCP_HANDSHAKE_FAILED", "the client did not send an MCP handshake")
+                    .with_fix("connect an MCP client of revision 2025-06-18 or later"),
+            );
         }
     };
     match running.waiting().await {
@@ -45,14 +44,14 @@ pub(crate) async fn serve(gateway: Gateway, stop: CancellationToken) -> Result<(
     }
 }
 
-/// The transport over one pair of streams.
+/// MCP transport over one pair of streams.
 struct Lines<R> {
     input: R,
     line: Vec<u8>,
-    /// The line is over its limit, and its rest is being skipped.
+    /// The line is too long, and the rest of it is being skipped.
     is_skipping: bool,
-    /// An error that waits for its place in the queue. It is kept here because `receive` may be dropped at any
-    /// await and called again.
+    /// Error line that waits for a slot in the queue. It is a field because `receive` may be dropped at any await
+    /// and called again.
     refused: Option<Vec<u8>>,
     output: Option<mpsc::Sender<Vec<u8>>>,
     writer: Option<JoinHandle<()>>,
@@ -72,7 +71,8 @@ impl<R: AsyncBufRead + Send + Unpin> Lines<R> {
         }
     }
 
-    /// Adds input to the line until it is whole; false at the end of the input. Nothing is lost if it is dropped.
+    /// Reads input until the line is complete; returns false at the end of the input. Dropping the future loses
+    /// nothing.
     async fn fill_line(&mut self) -> bool {
         loop {
             let available = match self.input.fill_buf().await {
@@ -94,7 +94,8 @@ impl<R: AsyncBufRead + Send + Unpin> Lines<R> {
         }
     }
 
-    /// The message of the line that is whole; `None` if there is none, with an error to send if one is due.
+    /// Returns the message of the complete line. `None` for an empty or rejected line; a rejection queues an
+    /// error.
     fn take_message(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
         let line = std::mem::take(&mut self.line);
         if std::mem::take(&mut self.is_skipping) {
@@ -134,7 +135,7 @@ fn parse(line: &[u8]) -> Result<RxJsonRpcMessage<RoleServer>, BadMessage> {
     Ok(message)
 }
 
-/// Ends when all senders are gone or the reader of stdout is.
+/// Ends when all senders are dropped or stdout is closed.
 async fn write_lines(mut queue: mpsc::Receiver<Vec<u8>>, mut output: impl AsyncWrite + Unpin) {
     while let Some(mut line) = queue.recv().await {
         line.push(b'\n');
@@ -180,7 +181,7 @@ impl<R: AsyncBufRead + Send + Unpin> Transport<RoleServer> for Lines<R> {
             return Ok(());
         };
         let stop = writer.abort_handle();
-        // A client that no longer reads must not keep the process alive.
+        // A client that stopped reading must not keep the process alive.
         let written = tokio::time::timeout(LAST_LINES_TIMEOUT, writer).await;
         stop.abort();
         written.map_err(|_| closed())?.map_err(|_| closed())

@@ -1,5 +1,5 @@
-//! Telling clients that a proposal has moved: on the stream of a `subscriptions/listen`, and in sessions of the
-//! revisions before it. Only a change is told; what it is, the client reads.
+//! Notifies clients that a proposal changed: on the stream of `subscriptions/listen`, and in sessions of earlier
+//! revisions. A notification carries only the URI; the client reads the record.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,21 +13,21 @@ use crate::answer;
 use crate::caller::Caller;
 use crate::records::{Address, Changes, Next, Records};
 
-/// Addresses that one client may listen to.
+/// Maximum number of URIs per client.
 const ADDRESSES_MAX: usize = 100;
-/// Whether the client of a session is still there is seen at every change, and otherwise this often.
+/// Interval between checks that the session's client is still connected; every change checks it too.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
-/// Addresses of one session, shared with the task that listens for it; none when that has ended.
+/// URIs of one session, shared with its notification task; `None` after the task has ended.
 type Wanted = Arc<Mutex<Option<HashSet<String>>>>;
 
-/// Who listens in sessions, by the session's id.
+/// Subscriptions of sessions, by session id.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     listening: Mutex<HashMap<String, Wanted>>,
 }
 
-/// Of what a client wants to listen to, what can change.
+/// Returns the requested URIs whose records can change.
 pub(crate) fn accepted(requested: &SubscriptionFilter) -> SubscriptionFilter {
     let uris = requested.resource_subscriptions.iter().flatten();
     let can_change =
@@ -36,7 +36,7 @@ pub(crate) fn accepted(requested: &SubscriptionFilter) -> SubscriptionFilter {
     SubscriptionFilter::builder().resource_subscriptions(uris).build()
 }
 
-/// Tells of changes until the client goes, its token ends, or the ledger stays away.
+/// Notifies of changes until the client disconnects, its token expires, or the ledger stays unavailable.
 pub(crate) async fn listen(
     context: SubscriptionContext,
     records: Arc<Records>,
@@ -79,7 +79,7 @@ fn is_about(uri: &str, next: &Next) -> bool {
 }
 
 impl Sessions {
-    /// Adds an address to those of a session; the first one makes somebody listen.
+    /// Adds a URI to a session; the first one starts the session's notification task.
     pub(crate) async fn subscribe(
         self: &Arc<Self>,
         session: String,
@@ -100,7 +100,7 @@ impl Sessions {
         let wanted: Wanted = Arc::new(Mutex::new(Some(HashSet::from([uri.clone()]))));
         {
             let mut listening = self.listening();
-            // Another first one may have been quicker.
+            // A concurrent call may already have started the task.
             if added(&listening, &session, &uri)? {
                 return Ok(());
             }
@@ -109,7 +109,7 @@ impl Sessions {
         let sessions = self.clone();
         tokio::spawn(async move {
             tell(changes, &wanted, &peer).await;
-            // From here on an address that is added makes another listener, which is not to be removed.
+            // From here on, a new URI starts another task, whose entry must not be removed.
             wanted.lock().unwrap_or_else(PoisonError::into_inner).take();
             let mut listening = sessions.listening();
             if listening
@@ -122,7 +122,7 @@ impl Sessions {
         Ok(())
     }
 
-    /// Takes an address away; the session's listener stays until the session ends.
+    /// Removes a URI; the notification task runs until the session ends.
     pub(crate) fn unsubscribe(&self, session: &str, uri: &str) {
         if let Some(wanted) = self.listening().get(session)
             && let Some(wanted) = &mut *wanted.lock().unwrap_or_else(PoisonError::into_inner)
@@ -136,7 +136,7 @@ impl Sessions {
     }
 }
 
-/// Adds an address where somebody listens for the session already; false if nobody does.
+/// Adds a URI if the session has a notification task; returns false if it has none.
 fn added(listening: &HashMap<String, Wanted>, session: &str, uri: &str) -> Result<bool, ErrorData> {
     let Some(wanted) = listening.get(session) else {
         return Ok(false);
@@ -146,7 +146,7 @@ fn added(listening: &HashMap<String, Wanted>, session: &str, uri: &str) -> Resul
         return Ok(false);
     };
     if wanted.len() >= ADDRESSES_MAX && !wanted.contains(uri) {
-        let text = format!("at most {ADDRESSES_MAX} subscriptions; end some before more are made");
+        let text = format!("at most {ADDRESSES_MAX} subscriptions; unsubscribe before adding more");
         return Err(ErrorData::invalid_params(text, None));
     }
     wanted.insert(uri.to_owned());
@@ -162,7 +162,7 @@ async fn tell(mut changes: Changes, wanted: &Wanted, peer: &Peer<RoleServer>) {
         let next = match next {
             Ok(next) => next,
             Err(refusal) => {
-                tracing::info!(code = %refusal.code, "a session's subscriptions end");
+                tracing::info!(code = %refusal.code, "session subscriptions ended");
                 return;
             }
         };

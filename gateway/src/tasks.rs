@@ -1,5 +1,5 @@
-//! A proposal that waits for people, as a task of the protocol's tasks extension. The task is the proposal: it has the
-//! proposal's id and the ledger's state, was durable before anybody heard of it, and outlives this process.
+//! MCP tasks for proposals that wait for approvers (tasks extension). The task is the proposal: it has the
+//! proposal's id and the ledger's state, is durable before the client sees it, and survives a gateway restart.
 
 use rmcp::model::{
     CallToolResult, CreateTaskResult, DetailedTask, ErrorData, JsonObject, MetaObject, Task, TaskPayload,
@@ -13,15 +13,15 @@ use synapsor_proto::ledger::v1::AgentRecordServiceGetProposalResponse as Record;
 
 use crate::answer;
 
-/// People decide in minutes, not in seconds; subscriptions tell at once.
+/// Decisions take minutes, not seconds; subscriptions notify at once.
 const POLL_INTERVAL_MS: u64 = 5_000;
-/// In the metadata of a new task: the envelope that the call would have had without tasks.
+/// Metadata key of a new task: the result envelope that the call would return without tasks.
 const ENVELOPE: &str = "synapsor.envelope";
 
-/// The state that a task begins with.
+/// Initial state of a task.
 const REVIEW_REQUIRED: &str = "review_required";
 
-/// The id of the proposal that a call filed and that now waits for people; `None` for every other result.
+/// Returns the id of a new proposal that waits for approvers; `None` for every other result.
 pub(crate) fn waiting_proposal(result: &CallToolResult) -> Option<&str> {
     let envelope = result.structured_content.as_ref()?;
     let (id, state) = match envelope.get("proposal") {
@@ -32,7 +32,7 @@ pub(crate) fn waiting_proposal(result: &CallToolResult) -> Option<&str> {
     id.and_then(Json::as_str).filter(|_| is_waiting)
 }
 
-/// The answer to the call that filed the proposal.
+/// Builds the response to the call that created the proposal.
 pub(crate) fn created(id: &str, record: &Record, result: CallToolResult) -> CreateTaskResult {
     let mut meta = result.meta.unwrap_or_else(|| MetaObject::from(JsonObject::new()));
     if let Some(envelope) = result.structured_content {
@@ -41,7 +41,7 @@ pub(crate) fn created(id: &str, record: &Record, result: CallToolResult) -> Crea
     CreateTaskResult::new(task(id, record)).with_meta(meta)
 }
 
-/// Where the proposal stands.
+/// Builds the current state of a task.
 pub(crate) fn detailed(id: &str, record: &Record, format: ResultFormat) -> Result<DetailedTask, ErrorData> {
     let payload = match (record.is_final, record.state.as_str()) {
         (false, _) => TaskPayload::Working,
@@ -53,7 +53,7 @@ pub(crate) fn detailed(id: &str, record: &Record, format: ResultFormat) -> Resul
     Ok(DetailedTask::new(task(id, record), payload))
 }
 
-/// What the call would say now. A proposal that ended without being applied is no error of the call.
+/// Builds the current result of the call. A proposal that ends without being applied is not an error of the call.
 fn result(record: &Record, format: ResultFormat) -> Option<JsonObject> {
     let json: Json = serde_json::from_slice(&record.record_json).ok()?;
     let envelope = settled_envelope(&json, format)?;
@@ -80,24 +80,24 @@ fn task(id: &str, record: &Record) -> Task {
 fn message(state: &str) -> &'static str {
     match state {
         REVIEW_REQUIRED => "A person has to review and approve this outside of this conversation.",
-        "approved" => "A person has approved this; it has not been applied yet.",
-        "in_doubt" => "Whether it was applied is being found out.",
+        "approved" => "Approved; not applied yet.",
+        "in_doubt" => "The outcome is being resolved.",
         "applied" => "It has been applied.",
         "conflict" => "It was not applied: the row has changed since it was read.",
-        "rejected" => "A person has rejected it.",
-        "canceled" => "It was taken back before anything was changed.",
-        "expired" => "Nobody decided in time.",
+        "rejected" => "An approver has rejected it.",
+        "canceled" => "Withdrawn before any change was made.",
+        "expired" => "Expired without a decision.",
         _ => "It was not applied.",
     }
 }
 
-/// The same words for a task that does not exist and for one of somebody else.
+/// Same error for missing tasks and those of other callers.
 pub(crate) fn unknown() -> ErrorData {
     ErrorData::invalid_params("no such task", None)
 }
 
 fn unreadable() -> ErrorData {
-    ErrorData::internal_error("the record of the task cannot be read", None)
+    ErrorData::internal_error("the record of the task is invalid", None)
 }
 
 #[cfg(test)]
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_proposal_that_waits_for_people_becomes_a_task() {
+    fn only_a_proposal_that_waits_for_approvers_becomes_a_task() {
         let of = |envelope: Json| {
             let result = CallToolResult::structured(envelope);
             waiting_proposal(&result).map(str::to_owned)

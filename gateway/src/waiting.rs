@@ -1,4 +1,4 @@
-//! Signs of life while a call takes long, for clients that asked for them.
+//! Progress notifications during long calls, for clients that request them.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use rmcp::RoleServer;
 use rmcp::model::{ProgressNotificationParam, ProgressToken};
 use rmcp::service::{Peer, RequestContext};
 
-/// A call that is faster needs no sign.
+/// Interval between notifications; faster calls send none.
 const EVERY: Duration = Duration::from_secs(2);
 
-/// Who wants to know, if anybody does.
+/// Progress token and client connection, if the client requested progress.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     asked: Option<(ProgressToken, Peer<RoleServer>)>,
@@ -23,7 +23,7 @@ impl Waiting {
         }
     }
 
-    /// Tells the client every few seconds that the call goes on; returns only when nobody is there to be told.
+    /// Sends progress every few seconds; returns only when the client is disconnected.
     pub(crate) async fn tell(&mut self) {
         let Some((token, peer)) = &self.asked else {
             return std::future::pending().await;

@@ -65,7 +65,7 @@ async fn refusals_say_where_a_token_comes_from_and_what_it_lacks() -> anyhow::Re
         .ask(&narrow, &Message::propose(ACME.invoices[0], "goodwill"))
         .await?;
     assert_eq!(refused.status, 403);
-    let error = "error=\"insufficient_scope\", error_description=\"the access token does not open this\"";
+    let error = "error=\"insufficient_scope\", error_description=\"insufficient scope\"";
     let expected = format!("{start}, scope=\"{PROPOSE}\", {error}");
     assert_eq!(refused.header("www-authenticate"), expected);
     Ok(())

@@ -1,5 +1,5 @@
-//! Limits on what is admitted: requests of one caller and of all, seconds and bytes of a body, the shape of its
-//! JSON, seconds of a whole request.
+//! Request limits: rate and concurrency per caller and overall, body size and timeout, JSON shape, request
+//! timeout.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -23,13 +23,13 @@ use crate::inbound::{self, BadMessage, Inspected, Kind};
 const REQUESTS_IN_FLIGHT_MAX: usize = 256;
 const STREAMS_MAX: usize = 1_000;
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
-/// From the body to the head of the answer. Longer than the reader may take for a call.
+/// From the body to the response head. Longer than the reader's call timeout.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 const JSON: &str = "application/json";
 const EVENT_STREAM: &str = "text/event-stream";
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 
-/// The places for requests that are under way, and for streams.
+/// Permits for requests and streams.
 #[derive(Debug)]
 pub(super) struct Admission {
     requests: Arc<Semaphore>,
@@ -38,7 +38,7 @@ pub(super) struct Admission {
     gate: Arc<Gate>,
 }
 
-/// A place of the caller and a place among all.
+/// Permit of the caller and permit of the whole gateway.
 type Places = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 impl Admission {
@@ -78,8 +78,8 @@ fn busy() -> Response {
     refused_for_now(StatusCode::SERVICE_UNAVAILABLE, "busy", 1)
 }
 
-/// Takes a request in its caller's turn, reads and checks the body of a POST, and gives the whole its time. Other
-/// methods have no body that counts.
+/// Applies the rate limit and permits, reads and checks the body of a POST, and sets the request timeout. Bodies
+/// of other methods are ignored.
 pub(super) async fn admit(
     State(admission): State<Arc<Admission>>,
     mut request: Request,
@@ -125,7 +125,7 @@ pub(super) async fn admit(
         return refused(StatusCode::GATEWAY_TIMEOUT, "request_timeout");
     };
     if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
-        // The media type has been checked; what is not understood is the message.
+        // The media type is checked above, so this status means that rmcp cannot parse the message.
         return bad_message(&body, BadMessage::NotOfMcp);
     }
     if has_type(response.headers(), EVENT_STREAM) {
@@ -134,7 +134,7 @@ pub(super) async fn admit(
     response
 }
 
-/// The same request with its body read, checked and told of in the extensions.
+/// Reads and checks the body. Records the result in the request extensions.
 async fn take_body(request: Request) -> Result<(Request, Bytes, Inspected), Box<Response>> {
     let headers = request.headers();
     if headers.contains_key(header::CONTENT_ENCODING) {
@@ -161,8 +161,8 @@ async fn take_body(request: Request) -> Result<(Request, Bytes, Inspected), Box<
     Ok((request, body, inspected))
 }
 
-/// Only requests have to name their method in a header, and some clients leave it out of notifications. What comes
-/// after this asks for it always; a header that is there still has to agree with the body.
+/// Adds the method header to notifications. Only requests must name their method in a header, and some clients
+/// omit it for notifications. The rmcp service always requires it; an existing header must still match the body.
 fn name_method(headers: &mut HeaderMap, method: Option<&str>) {
     if let Some(Ok(method)) = method.map(HeaderValue::from_str) {
         headers.entry(METHOD).or_insert(method);

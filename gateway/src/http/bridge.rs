@@ -1,5 +1,5 @@
-//! The JSON-RPC bridge of 0.1.x: one POST, one answer, no handshake. It translates to a request that stands for
-//! itself and has that served as every other; nothing is decided here.
+//! JSON-RPC bridge of 0.1.x: one POST, one response, no handshake. Translates each call to a stateless request and
+//! passes it to the same handler; it makes no access decision.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 const VERSION: HeaderValue = HeaderValue::from_static("2025-11-25");
 const VERSION_NAME: HeaderName = HeaderName::from_static("mcp-protocol-version");
 
-/// A handler behind the bridge.
+/// MCP handler behind the bridge.
 pub(super) struct Bridge<H>(StreamableHttpService<H, NeverSessionManager>);
 
 impl<H: ServerHandler + Clone> Bridge<H> {
@@ -45,7 +45,7 @@ impl<H: ServerHandler + Clone> Bridge<H> {
         ))
     }
 
-    /// The result of `method` as the handler gives it.
+    /// Calls `method` of the handler and returns its result.
     async fn ask(
         &self,
         mut parts: Parts,
@@ -114,7 +114,7 @@ struct Reply<'a> {
     error: Option<ErrorData>,
 }
 
-/// Serves one request that was let in.
+/// Serves one authenticated request.
 pub(super) async fn serve<H: ServerHandler + Clone>(
     State(bridge): State<Arc<Bridge<H>>>,
     request: Request,
@@ -138,7 +138,10 @@ pub(super) async fn serve<H: ServerHandler + Clone>(
         .id
         .is_none_or(|id| !id.get().starts_with(['{', '[', 't', 'f']));
     let Some(method) = message.method.filter(|_| has_good_id) else {
-        let error = ErrorData::invalid_request("a request has a method, and a text or a number as id", None);
+        let error = ErrorData::invalid_request(
+            "a request requires a method, and a string or a number as id",
+            None,
+        );
         let id = message.id.filter(|_| has_good_id);
         return reply(StatusCode::BAD_REQUEST, id, Err(error));
     };
@@ -195,7 +198,7 @@ struct Call {
     arguments: Box<RawValue>,
 }
 
-/// What clients of 0.1.x look for in a list of tools, besides what MCP has.
+/// Adds the fields that 0.1.x clients expect in a tool list beyond those of MCP.
 fn as_in_0_1(list: &RawValue) -> Result<Box<RawValue>, ErrorData> {
     let mut list: serde_json::Value = serde_json::from_str(list.get()).map_err(|_| internal())?;
     let tools = list["tools"].as_array_mut().ok_or_else(internal)?;
@@ -217,7 +220,7 @@ fn as_in_0_1(list: &RawValue) -> Result<Box<RawValue>, ErrorData> {
     raw(&json!({ "tools": list["tools"] }))
 }
 
-/// Nothing that a client says in a header goes further, except the trace.
+/// Drops all client headers except the trace.
 fn inner_headers(outer: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -260,5 +263,5 @@ fn raw(value: &impl Serialize) -> Result<Box<RawValue>, ErrorData> {
 }
 
 fn internal() -> ErrorData {
-    ErrorData::internal_error("the bridge could not carry the request", None)
+    ErrorData::internal_error("the bridge could not forward the request", None)
 }

@@ -1,5 +1,5 @@
-//! What one caller may take: requests per second, requests at once, open streams. Kept for callers that were here
-//! lately, and for a bounded number of them.
+//! Per-caller limits: request rate, concurrent requests, open streams. Keeps entries of recently active callers
+//! only, and a bounded number of them.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -13,12 +13,12 @@ use tokio::sync::Semaphore;
 const CALLERS_MAX: usize = 10_000;
 const REQUESTS_IN_FLIGHT_MAX: usize = 64;
 const STREAMS_MAX: usize = 64;
-/// How many seconds' worth of requests may come at once.
+/// Burst size, in seconds of the request rate.
 const BURST_SECONDS: u32 = 4;
-/// After so long without a request the bucket is full again and nothing is lost by forgetting it.
+/// After this idle time the bucket is full again, so evicting the caller loses nothing.
 const FORGET_AFTER: Duration = Duration::from_secs(2 * BURST_SECONDS as u64);
 
-/// All callers of late.
+/// Recently active callers.
 #[derive(Debug)]
 pub(super) struct Callers {
     quota: Quota,
@@ -31,7 +31,7 @@ struct Known {
     used: Instant,
 }
 
-/// What is left to one caller.
+/// Remaining limits of one caller.
 #[derive(Debug)]
 pub(super) struct Standing {
     bucket: DefaultDirectRateLimiter,
@@ -48,7 +48,7 @@ impl Callers {
         }
     }
 
-    /// `None` if there are too many callers at once.
+    /// Returns the caller's limits, or `None` if too many callers are active.
     pub(super) fn standing(&self, key: &str) -> Option<Arc<Standing>> {
         let now = Instant::now();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -75,7 +75,7 @@ impl Callers {
         Some(standing)
     }
 
-    /// Forgets who has not been here for a while.
+    /// Evicts idle callers.
     pub(super) fn sweep(&self) {
         sweep(
             &mut self.known.lock().unwrap_or_else(PoisonError::into_inner),
@@ -93,7 +93,7 @@ fn sweep(known: &mut HashMap<Arc<str>, Known>, now: Instant) {
 }
 
 impl Standing {
-    /// Takes one request, or says in how many whole seconds the next one will be taken.
+    /// Takes one request from the rate limit. The error is the wait time in whole seconds.
     pub(super) fn take(&self) -> Result<(), u64> {
         self.bucket.check().map_err(|not_until| {
             let wait = not_until.wait_time_from(DefaultClock::default().now());
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_caller_has_a_bucket_of_its_own() {
+    fn callers_have_separate_buckets() {
         let callers = Callers::new(NonZeroU32::new(5).unwrap());
         let taken = |key: &str| {
             let standing = callers.standing(key).unwrap();
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn callers_are_bounded_and_those_who_wait_for_nothing_are_forgotten() {
+    fn callers_are_bounded_and_idle_ones_evicted() {
         let callers = Callers::new(NonZeroU32::MIN);
         for number in 0..CALLERS_MAX {
             assert!(callers.standing(&number.to_string()).is_some());

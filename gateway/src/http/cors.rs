@@ -1,5 +1,5 @@
-//! The one origin whose pages may call and read the answers, if one was given. Never `*`, never credentials of the
-//! browser: a page has to hold a bearer token itself.
+//! CORS for one configured origin. Never allows `*` or browser credentials: the page must hold a bearer token
+//! itself.
 
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
@@ -13,7 +13,7 @@ const RESPONSE_HEADERS: HeaderValue =
     HeaderValue::from_static("mcp-session-id, mcp-protocol-version, www-authenticate, retry-after");
 const MAX_AGE_SECONDS: HeaderValue = HeaderValue::from_static("600");
 
-/// What that origin is told.
+/// CORS response headers for the allowed origin.
 #[derive(Clone, Debug)]
 pub(super) struct Cors {
     origin: String,
@@ -21,7 +21,7 @@ pub(super) struct Cors {
 }
 
 impl Cors {
-    /// `None` if the origin cannot stand in a header.
+    /// Returns `None` if the origin is not a valid header value.
     pub(super) fn new(origin: String) -> Option<Self> {
         let value = HeaderValue::from_str(&origin).ok()?;
         Some(Self { origin, value })
@@ -35,7 +35,7 @@ impl Cors {
         self.origin.as_bytes().eq_ignore_ascii_case(origin)
     }
 
-    /// The answer to a browser that asks whether a page may call.
+    /// Returns the response to a CORS preflight request.
     pub(super) fn preflight(&self, request: &Request) -> Option<Response> {
         let asks = request.method() == Method::OPTIONS
             && request
@@ -53,7 +53,7 @@ impl Cors {
         Some(response)
     }
 
-    /// Lets the page read a response.
+    /// Allows the page to read a response.
     pub(super) fn open(&self, headers: &mut HeaderMap) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, self.value.clone());
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, RESPONSE_HEADERS);

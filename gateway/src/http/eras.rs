@@ -1,5 +1,6 @@
-//! Which way a message goes: requests that stand for themselves, as all do since 2026-07-28, are served one by one;
-//! a handshake of the revisions before opens a session, and what names a session goes to it.
+//! Routes MCP messages by protocol revision: stateless or session-based. Requests of revision 2026-07-28 and later
+//! are served one by one. A handshake of an earlier revision opens a session, and requests that name a session go
+//! to it.
 
 use std::sync::Arc;
 
@@ -22,11 +23,11 @@ use crate::inbound::{self, Kind};
 
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
-/// The first revision without sessions.
+/// First revision without sessions.
 const SESSIONLESS_SINCE: &str = "2026-07-28";
 const RETRY_SECONDS: u64 = 5;
 
-/// One handler, reached in both ways.
+/// MCP handler for stateless requests and for sessions.
 pub(super) struct Mcp<H: ServerHandler + Clone> {
     handler: H,
     one_by_one: StreamableHttpService<H, NeverSessionManager>,
@@ -35,7 +36,7 @@ pub(super) struct Mcp<H: ServerHandler + Clone> {
 }
 
 impl<H: ServerHandler + Clone> Mcp<H> {
-    /// When `stop` is cancelled, streams that nobody asked for end; requests under way do not.
+    /// Canceling `stop` ends streams that no request opened; requests in progress continue.
     pub(super) fn new(handler: H, sessions: Arc<Sessions>, stop: CancellationToken) -> Self {
         let each = handler.clone();
         let config = config().with_legacy_session_mode(false);
@@ -48,7 +49,8 @@ impl<H: ServerHandler + Clone> Mcp<H> {
         }
     }
 
-    /// The handler in sessions of `caller`, who knows or does not know streams that begin without a message.
+    /// Serves a request in a session of `caller`. `takes_priming` says whether the client supports streams that
+    /// begin with an event without a message.
     async fn in_sessions(&self, caller: &Caller, takes_priming: bool, request: Request) -> Response {
         let mut config = config();
         if !takes_priming {
@@ -71,7 +73,7 @@ impl<H: ServerHandler + Clone> Mcp<H> {
             );
         }
         if ends && response.status() == StatusCode::ACCEPTED {
-            // The session is gone now and not later; some clients take 202 for a failure.
+            // The session is already closed, and some clients treat 202 as a failure.
             *response.status_mut() = StatusCode::NO_CONTENT;
         }
         response
@@ -96,8 +98,7 @@ impl<H: ServerHandler + Clone> Mcp<H> {
     }
 }
 
-/// The names under which the gateway answers, origins and sizes are checked before; checking them again would only
-/// cost time.
+/// Hosts, origins and sizes are checked before; checking them again would only cost time.
 fn config() -> StreamableHttpServerConfig {
     StreamableHttpServerConfig::default()
         .with_json_response(true)
@@ -112,7 +113,7 @@ async fn served<H: ServerHandler, M: SessionManager>(
     service.handle(request).await.map(Body::new)
 }
 
-/// Serves one request that was let in.
+/// Serves one authenticated request.
 pub(super) async fn serve<H: ServerHandler + Clone>(
     State(mcp): State<Arc<Mcp<H>>>,
     request: Request,
@@ -148,7 +149,7 @@ pub(super) async fn serve<H: ServerHandler + Clone>(
     }
 }
 
-/// Whether a revision is named and is one of those meant.
+/// Whether the request names a revision that satisfies `is_meant`.
 fn is_revision(headers: &HeaderMap, is_meant: impl Fn(&str) -> bool) -> bool {
     let named = headers
         .get(PROTOCOL_VERSION)
@@ -156,7 +157,7 @@ fn is_revision(headers: &HeaderMap, is_meant: impl Fn(&str) -> bool) -> bool {
     named.is_some_and(is_meant)
 }
 
-/// The one session that is named, if one is.
+/// Returns the session id if the request names exactly one; several are an error.
 fn session_of(headers: &HeaderMap) -> Result<Option<String>, ()> {
     let mut named = headers.get_all(SESSION_ID).iter();
     match (named.next(), named.next()) {

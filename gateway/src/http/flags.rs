@@ -1,4 +1,4 @@
-//! Flags and environment of the HTTP front, resolved and checked before anything is opened.
+//! Flags and environment variables of the HTTP server, resolved and validated before anything is opened.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -29,63 +29,63 @@ const SESSION_IDLE_SECONDS_MAX: u64 = 24 * 60 * 60;
 const PER_SECOND_DEFAULT: NonZeroU32 = NonZeroU32::new(50).expect("50 is not zero");
 const PER_SECOND_MAX: u32 = 100_000;
 
-/// How HTTP is served, and for whom.
+/// HTTP server options.
 #[derive(Debug, clap::Args)]
 pub struct HttpFlags {
-    /// Where HTTP is served; port 0 picks a free one
+    /// HTTP listen address; port 0 selects a free port
     /// [env: SYNAPSOR_GATEWAY_LISTEN] [default: 127.0.0.1:8766, the bridge 127.0.0.1:8765]
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
-    /// The variable with the bearer token for HTTP; NAME_FILE names a file instead
+    /// Environment variable with the static bearer token; NAME_FILE names a file instead
     /// [env: SYNAPSOR_GATEWAY_AUTH_TOKEN_ENV] [default: SYNAPSOR_RUNNER_HTTP_TOKEN]
     #[arg(long, value_name = "NAME")]
     auth_token_env: Option<String>,
-    /// More bearer tokens, one `name token` per line, 0600; read again when it changes
+    /// Additional static tokens, one `name token` per line, mode 0600; reloaded on change
     /// [env: SYNAPSOR_GATEWAY_AUTH_TOKENS_FILE]
     #[arg(long, value_name = "PATH")]
     auth_tokens_file: Option<PathBuf>,
-    /// Callers show access tokens of the issuer that the reader's contract names
+    /// Authenticate callers by access tokens of the issuer in the reader's contract
     #[arg(long, conflicts_with_all = ["auth_token_env", "auth_tokens_file", "dev_no_auth"])]
     access_tokens: bool,
-    /// Serve HTTP without a token; for development on a loopback address only
+    /// Serve HTTP without authentication; for development on a loopback address only
     #[arg(long)]
     dev_no_auth: bool,
-    /// Let other machines connect; needs a token, and TLS here or in a proxy
+    /// Accept remote connections; requires a token, and TLS here or in a proxy
     #[arg(long)]
     allow_remote: bool,
-    /// A proxy in front takes TLS off
+    /// TLS is terminated by a reverse proxy
     #[arg(long)]
     tls_terminated: bool,
-    /// The certificate that clients see, PEM, leaf first; read again when it changes
+    /// TLS server certificate, PEM, leaf first; reloaded on change
     /// [env: SYNAPSOR_GATEWAY_TLS_SERVER_CERT]
     #[arg(long, value_name = "PATH")]
     tls_server_cert: Option<PathBuf>,
-    /// The key of that certificate, PEM, 0600 [env: SYNAPSOR_GATEWAY_TLS_SERVER_KEY]
+    /// Key of the TLS server certificate, PEM, mode 0600 [env: SYNAPSOR_GATEWAY_TLS_SERVER_KEY]
     #[arg(long, value_name = "PATH")]
     tls_server_key: Option<PathBuf>,
-    /// One more host that requests may name, as clients write it: HOST or HOST:PORT; may be repeated
+    /// Additional allowed Host header value, HOST or HOST:PORT; repeatable
     #[arg(long = "allowed-host", value_name = "HOST")]
     allowed_hosts: Vec<String>,
-    /// One more origin that requests may come from: SCHEME://HOST[:PORT]; may be repeated
+    /// Additional allowed Origin, SCHEME://HOST[:PORT]; repeatable
     #[arg(long = "allowed-origin", value_name = "ORIGIN")]
     allowed_origins: Vec<String>,
-    /// The one origin whose pages may call and read answers (CORS) [default: none]
+    /// Origin allowed by CORS [default: none]
     #[arg(long, value_name = "ORIGIN")]
     cors_origin: Option<String>,
-    /// Seconds after which an idle session ends [env: SYNAPSOR_GATEWAY_SESSION_IDLE_SECONDS] [default: 1800]
+    /// Idle timeout of sessions in seconds [env: SYNAPSOR_GATEWAY_SESSION_IDLE_SECONDS] [default: 1800]
     #[arg(long, value_name = "SECONDS")]
     session_idle_seconds: Option<u64>,
-    /// Requests per second of one caller, and four times as many at once
+    /// Per-caller rate limit in requests per second (burst: 4x)
     /// [env: SYNAPSOR_GATEWAY_RATE_PER_SECOND] [default: 50]
     #[arg(long, value_name = "COUNT")]
     rate_per_second: Option<NonZeroU32>,
 }
 
-/// In which form MCP crosses HTTP.
+/// MCP over HTTP: streamable HTTP or the JSON-RPC bridge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wire {
     Streamable,
-    /// Plain JSON-RPC, as 0.1.x had it.
+    /// Plain JSON-RPC, as in 0.1.x.
     Bridge,
 }
 
@@ -98,7 +98,7 @@ impl Wire {
     }
 }
 
-/// Checked settings of the HTTP front.
+/// Validated settings of the HTTP server.
 #[derive(Debug)]
 pub struct HttpSettings {
     pub(super) wire: Wire,
@@ -114,12 +114,12 @@ pub struct HttpSettings {
     cors: Option<Cors>,
 }
 
-/// Who is let in.
+/// Authentication method.
 #[derive(Debug)]
 enum Door {
-    /// Everybody, by explicit wish.
+    /// No authentication, by explicit flag.
     Open,
-    /// As the reader says; `None` until it has said so.
+    /// Access tokens; `None` until the reader has sent its token policy.
     Issued(Option<Arc<AccessTokens>>),
     Tokens {
         of_variable: Option<Secret>,
@@ -128,16 +128,16 @@ enum Door {
 }
 
 impl HttpFlags {
-    /// Whether a flag was given that means something for HTTP only.
+    /// Whether the flag that disables authentication is set; it is valid for HTTP only.
     pub(crate) fn opens_without_token(&self) -> bool {
         self.dev_no_auth
     }
 
-    /// Flags over environment over defaults, for MCP as streamable HTTP. With a lifeline the server ends when its
-    /// stdin is closed.
+    /// Resolves flags, then environment variables, then defaults, for streamable HTTP. With a lifeline the server
+    /// ends when its stdin closes.
     ///
     /// # Errors
-    /// When a setting cannot be used, or the settings do not go together.
+    /// When a setting is invalid, or settings conflict.
     pub fn resolve(&self, env: &EnvVars, has_lifeline: bool) -> Result<HttpSettings, ExitError> {
         self.resolve_for(Wire::Streamable, env, has_lifeline)
     }
@@ -178,8 +178,8 @@ impl HttpFlags {
         })
     }
 
-    /// What serving HTTP reads and listens on, as far as the settings say. Files that are read again when they change
-    /// may be replaced by others, so that their folders are needed.
+    /// Adds the files and ports that the HTTP server uses to the sandbox policy. Reloaded files may be replaced by
+    /// new files, so the policy includes their directories.
     pub(crate) fn needs(
         &self,
         wire: Wire,
@@ -236,9 +236,9 @@ impl HttpFlags {
             (Some(cert), Some(key)) => Ok(Some(ServerTlsFiles { cert, key })),
             (Some(_), None) | (None, Some(_)) => Err(ExitError::usage(
                 "HTTP_TLS_INCOMPLETE",
-                "a certificate for TLS needs its key, and a key its certificate",
+                "TLS certificate and key must be set together",
             )
-            .with_fix("give --tls-server-cert and --tls-server-key together")),
+            .with_fix("set both --tls-server-cert and --tls-server-key")),
         }
     }
 
@@ -248,9 +248,9 @@ impl HttpFlags {
         if (1..=SESSION_IDLE_SECONDS_MAX).contains(&seconds) {
             return Ok(Duration::from_secs(seconds));
         }
-        let text = "the idle time of sessions is out of bounds";
+        let text = "session idle timeout out of range";
         Err(ExitError::usage("SETTING_INVALID", text).with_fix(format!(
-            "give --session-idle-seconds a number from 1 to {SESSION_IDLE_SECONDS_MAX}"
+            "set --session-idle-seconds to a number from 1 to {SESSION_IDLE_SECONDS_MAX}"
         )))
     }
 
@@ -260,9 +260,9 @@ impl HttpFlags {
         if rate.get() <= PER_SECOND_MAX {
             return Ok(rate);
         }
-        let text = "the rate of requests is out of bounds";
+        let text = "request rate out of range";
         Err(ExitError::usage("SETTING_INVALID", text).with_fix(format!(
-            "give --rate-per-second a number from 1 to {PER_SECOND_MAX}"
+            "set --rate-per-second to a number from 1 to {PER_SECOND_MAX}"
         )))
     }
 
@@ -285,10 +285,10 @@ impl HttpFlags {
 }
 
 impl HttpSettings {
-    /// Says which access tokens open, as the reader's contract has it, if it has any.
+    /// Sets the access-token verifier, if the reader's contract has a token policy.
     ///
     /// # Errors
-    /// `HTTP_ACCESS_TOKENS_REQUIRED` and `HTTP_ACCESS_TOKENS_UNUSED` when the settings want something else.
+    /// `HTTP_ACCESS_TOKENS_REQUIRED` and `HTTP_ACCESS_TOKENS_UNUSED` if the flags and the contract conflict.
     pub(crate) fn let_in(&mut self, issued: Option<Arc<AccessTokens>>) -> Result<(), ExitError> {
         match (&mut self.door, issued) {
             (Door::Issued(place), Some(tokens)) => {
@@ -298,25 +298,25 @@ impl HttpSettings {
             (Door::Issued(_), None) => {
                 let text = "the reader's contract does not take tenant and principal from access tokens";
                 Err(ExitError::usage("HTTP_ACCESS_TOKENS_UNUSED", text)
-                    .with_fix("drop --access-tokens and set a bearer token"))
+                    .with_fix("omit --access-tokens and set a bearer token"))
             }
             (Door::Open | Door::Tokens { .. }, Some(_)) => {
                 let text = "the reader's contract takes tenant and principal from callers' access tokens";
                 Err(ExitError::usage("HTTP_ACCESS_TOKENS_REQUIRED", text)
-                    .with_fix("give --access-tokens instead of another way to authenticate"))
+                    .with_fix("pass --access-tokens instead of another authentication method"))
             }
             (Door::Open | Door::Tokens { .. }, None) => Ok(()),
         }
     }
 
-    /// Who is let in, and the tokens that are read again when their file changes.
+    /// Returns the authentication gate, and the static tokens to reload when their file changes.
     pub(super) fn gate(&self) -> Result<(Arc<Gate>, Option<Arc<StaticTokens>>), ExitError> {
         match &self.door {
             Door::Open => Ok((Arc::new(Gate::Open), None)),
             Door::Issued(Some(tokens)) => Ok((Arc::new(Gate::Issued(tokens.clone())), None)),
             Door::Issued(None) => Err(ExitError::usage(
                 "HTTP_ACCESS_TOKENS_UNUSED",
-                "nothing says which access tokens open",
+                "no access-token policy received from the reader",
             )),
             Door::Tokens { of_variable, file } => {
                 let tokens = Arc::new(StaticTokens::load(of_variable.as_ref(), file.as_deref())?);
@@ -329,7 +329,7 @@ impl HttpSettings {
         self.tls.clone().map(ServerTls::load).transpose()
     }
 
-    /// The names under which a server at `address` answers.
+    /// Returns the hosts and origins that a server at `address` accepts.
     pub(super) fn names(&self, address: SocketAddr) -> Names {
         Names::of(address, self.is_https_outside).with(&self.hosts, &self.origins, self.cors.clone())
     }
@@ -339,10 +339,10 @@ fn token_failure(error: SecretError) -> ExitError {
     match error {
         SecretError::Missing { name } => ExitError::usage(
             "HTTP_AUTH_TOKEN_MISSING",
-            format!("HTTP needs a bearer token, and {name} is not set"),
+            format!("HTTP requires a bearer token, but {name} is not set"),
         )
         .with_fix(format!(
-            "set {name} to a long random text, or {name}_FILE to the path of a 0600 file"
+            "set {name} to a long random string, or {name}_FILE to the path of a 0600 file"
         )),
         other => other.into(),
     }
@@ -355,22 +355,22 @@ fn checked(
 ) -> Result<Vec<String>, ExitError> {
     let refused = |text: String| {
         ExitError::usage("SETTING_INVALID", text).with_fix(match flag {
-            "--allowed-host" => "give HOST or HOST:PORT in lower case, for example mcp.example.com",
+            "--allowed-host" => "pass HOST or HOST:PORT in lower case, for example mcp.example.com",
             _ => {
-                "give SCHEME://HOST or SCHEME://HOST:PORT in lower case, for example https://app.example.com"
+                "pass SCHEME://HOST or SCHEME://HOST:PORT in lower case, for example https://app.example.com"
             }
         })
     };
     if values.len() > NAMES_MAX {
-        return Err(refused(format!("{flag} is given more than {NAMES_MAX} times")));
+        return Err(refused(format!("{flag} is set more than {NAMES_MAX} times")));
     }
     match values.iter().find(|value| !is_good(value)) {
-        Some(value) => Err(refused(format!("{flag} {value:?} cannot be used"))),
+        Some(value) => Err(refused(format!("invalid {flag} {value:?}"))),
         None => Ok(values.to_vec()),
     }
 }
 
-/// Exact names only: no pattern, no account, nothing that a client would not write.
+/// Accepts exact names only: no pattern, no user info, no form that a client would not send.
 fn is_host(text: &str) -> bool {
     let is_plain = text.bytes().all(|b| {
         b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b':' | b'[' | b']')

@@ -1,5 +1,5 @@
-//! `/healthz`: the process serves. `/readyz`: so does what it depends on. Neither needs a token, so neither says
-//! where anything is.
+//! Health endpoints. `/healthz`: the process serves. `/readyz`: its dependencies serve too. Both need no token, so
+//! neither discloses an address.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use tokio::time::Instant;
 
 use super::sessions::Sessions;
 
-/// However often somebody asks, what is behind the gateway is asked once in so long.
+/// Minimum time between two checks of the dependencies, whatever the request rate.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 type Check = dyn Fn() -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync;
 
-/// What a server tells about itself.
+/// Server information in health responses.
 pub struct About {
     transport: &'static str,
     tools: usize,
@@ -40,7 +40,7 @@ impl std::fmt::Debug for About {
 }
 
 impl About {
-    /// A server with so many tools in a mode; `is_ready` asks cheaply whether what it depends on answers.
+    /// Describes a server with `tools` tools in `mode`; `is_ready` is a cheap check of its dependencies.
     pub fn new<F>(
         tools: usize,
         mode: impl Into<String>,
@@ -63,7 +63,7 @@ impl About {
     }
 }
 
-/// The answers to both questions.
+/// State of both endpoints.
 #[derive(Debug)]
 pub(super) struct Health {
     about: About,
@@ -72,7 +72,7 @@ pub(super) struct Health {
 }
 
 impl Health {
-    /// Sessions are told of where there are any.
+    /// `sessions` is `None` for transports without sessions.
     pub(super) fn new(about: About, sessions: Option<Arc<Sessions>>) -> Self {
         Self {
             about,

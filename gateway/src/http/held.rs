@@ -1,4 +1,4 @@
-//! A response body that holds something until its end: a place, for as long as a stream is open.
+//! Response body that holds a value, such as a permit, until it is dropped.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,7 +12,7 @@ struct Held<T> {
     _kept: T,
 }
 
-/// The same response, which drops `kept` when its body has ended or is given up.
+/// Returns the response with `kept` attached to its body. The value is dropped with the body.
 pub(super) fn hold<T: Send + Unpin + 'static>(response: Response, kept: T) -> Response {
     response.map(|body| Body::new(Held { body, _kept: kept }))
 }

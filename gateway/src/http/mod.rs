@@ -1,5 +1,4 @@
-//! MCP over HTTP: the routes, and what stands in front of them. What is behind them is any handler of MCP, so that a
-//! program of tests can stand on exactly this stack.
+//! MCP over HTTP: routes and middleware. It accepts any MCP handler, so test programs can use exactly this stack.
 
 mod admission;
 mod bridge;
@@ -52,10 +51,10 @@ use sessions::Sessions;
 use token::Gate;
 use upkeep::Upkeep;
 
-/// Serves `handler` until `stop` is cancelled or the lifeline ends.
+/// Serves `handler` until `stop` is canceled or the lifeline ends.
 ///
 /// # Errors
-/// When files that the settings name cannot be used, or the address cannot be listened on.
+/// When files that the settings name are invalid, or the listener cannot bind to the address.
 pub async fn serve<H: ServerHandler + Clone>(
     handler: H,
     about: About,
@@ -86,7 +85,7 @@ pub async fn serve<H: ServerHandler + Clone>(
     let routes = match settings.wire {
         Wire::Streamable => stack.streamable(handler, about, stop.clone()),
         Wire::Bridge => {
-            tracing::warn!("the JSON-RPC bridge is legacy; clients of MCP use --transport streamable-http");
+            tracing::warn!("the JSON-RPC bridge is legacy; use --transport streamable-http for MCP clients");
             stack.bridge(handler, about)
         }
     };
@@ -105,7 +104,7 @@ pub async fn serve<H: ServerHandler + Clone>(
             stop.cancel();
         });
     }
-    background.spawn("upkeep of files and sessions", upkeep.keep(stop.clone()));
+    background.spawn("reload and session cleanup", upkeep.keep(stop.clone()));
     tokio::select! {
         () = wire::serve(listener, tls, routes, stop.clone()) => Ok(()),
         failure = background.failed(&stop) => Err(failure),
@@ -119,7 +118,7 @@ fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> ExitError {
     }
 }
 
-/// What every request passes.
+/// Middleware state of every request.
 struct Stack {
     names: Arc<Names>,
     gate: Arc<Gate>,
@@ -147,7 +146,7 @@ impl Stack {
         self.guarded(inner, health)
     }
 
-    /// From the outside in: the names under which the gateway answers, then the path, then the token, then limits.
+    /// Order from the outside in: host and origin check, path, authentication, limits.
     fn guarded(self, inner: Router, health: Health) -> Router {
         let health = Arc::new(health);
         let metadata = match &*self.gate {
@@ -170,7 +169,7 @@ impl Stack {
     }
 }
 
-/// Where clients learn whose tokens open this resource; nobody needs a token for that.
+/// Serves the resource metadata, which names the token issuer. It requires no token.
 fn metadata(tokens: &AccessTokens) -> Router {
     let document = tokens.metadata();
     let answer = get(move || {
@@ -182,12 +181,12 @@ fn metadata(tokens: &AccessTokens) -> Router {
         .route(&format!("{METADATA_PATH}/{{*resource}}"), answer)
 }
 
-/// A refusal before MCP.
+/// Builds an error response that is not an MCP message.
 fn refused(status: StatusCode, error: &'static str) -> Response {
     (status, Json(json!({"ok": false, "error": error}))).into_response()
 }
 
-/// A refusal that is none after so many seconds.
+/// Builds a temporary error response with `Retry-After` in seconds.
 fn refused_for_now(status: StatusCode, error: &'static str, seconds: u64) -> Response {
     let mut response = refused(status, error);
     response

@@ -1,5 +1,5 @@
-//! Under which names the gateway answers, and which pages may call it. A page in a browser can make a name of its
-//! own point at this machine; the exact list of hosts and origins is what keeps it out.
+//! Host and origin check. A browser page can make a DNS name resolve to this machine (DNS rebinding); the exact
+//! list of hosts and origins rejects such requests.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::refused;
 const HTTP_PORT: u16 = 80;
 const HTTPS_PORT: u16 = 443;
 
-/// The exact hosts and origins that are accepted.
+/// Exact hosts and origins that are accepted.
 #[derive(Debug)]
 pub(super) struct Names {
     hosts: Vec<String>,
@@ -24,7 +24,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// The loopback names and the address itself, with the port.
+    /// Returns the loopback names and the address itself, with the port.
     pub(super) fn of(address: SocketAddr, is_https: bool) -> Self {
         let own = match address {
             SocketAddr::V4(v4) => v4.ip().to_string(),
@@ -54,7 +54,7 @@ impl Names {
         }
     }
 
-    /// The same with more hosts and origins, and with one origin whose pages may read answers.
+    /// Adds hosts, origins and the CORS origin.
     pub(super) fn with(mut self, hosts: &[String], origins: &[String], cors: Option<Cors>) -> Self {
         self.hosts.extend_from_slice(hosts);
         self.origins.extend_from_slice(origins);
@@ -70,7 +70,7 @@ impl Names {
             .uri()
             .authority()
             .map(|authority| authority.as_str().as_bytes());
-        // HTTP/2 names the host in the target and may leave the header away.
+        // HTTP/2 names the host in the target and may omit the header.
         let is_named = match request.version() {
             Version::HTTP_2 => hosts.len() <= 1 && in_target.is_some(),
             _ => hosts.len() == 1,
@@ -83,8 +83,8 @@ impl Names {
     }
 }
 
-/// Lets a request through only with one accepted host and, if it has one, one accepted `Origin`. Answers what a
-/// browser asks before it lets a page call.
+/// Accepts only requests with one allowed host and at most one `Origin`, which must be allowed. Answers CORS
+/// preflight requests.
 pub(super) async fn check(State(names): State<Arc<Names>>, request: Request, next: Next) -> Response {
     if !names.accepts_host(&request) {
         return sealed(refused(StatusCode::FORBIDDEN, "host_not_allowed"));

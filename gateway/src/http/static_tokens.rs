@@ -1,5 +1,5 @@
-//! Static bearer tokens with names: one from a variable, more from a file that may change while the gateway runs.
-//! Only digests are kept.
+//! Named static tokens: one from an environment variable, others from a file that is reloaded. Only digests are
+//! kept in memory.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use synapsor_chassis::secret::Secret;
 use super::watched::Watched;
 use crate::caller::Caller;
 
-/// The name of the token that comes from a variable.
+/// Name of the token from the environment variable.
 const VARIABLE_NAME: &str = "default";
 const FILE_BYTES_MAX: u64 = 256 * 1024;
 const TOKENS_MAX: usize = 1_000;
@@ -22,7 +22,7 @@ const NAME_CHARS_MAX: usize = 64;
 const TOKEN_CHARS_MIN: usize = 16;
 const TOKEN_CHARS_MAX: usize = 4_096;
 
-/// All tokens that are good now.
+/// Currently valid tokens.
 #[derive(Debug)]
 pub(super) struct StaticTokens {
     of_variable: Option<Named>,
@@ -46,8 +46,10 @@ impl Named {
 }
 
 impl StaticTokens {
+    /// Loads the tokens.
+    ///
     /// # Errors
-    /// When the file cannot be used.
+    /// When the file is invalid.
     pub(super) fn load(of_variable: Option<&Secret>, file: Option<&Path>) -> Result<Self, ExitError> {
         let of_variable = of_variable.map(|token| Named::new(VARIABLE_NAME, token.expose()));
         let tokens = Self {
@@ -59,7 +61,7 @@ impl StaticTokens {
         Ok(tokens)
     }
 
-    /// The holder of `given`. All tokens are compared, each in the same time, whatever `given` is.
+    /// Returns the holder of `given`. Compares every token in constant time.
     pub(super) fn holder(&self, given: &[u8]) -> Option<Caller> {
         let given: [u8; 32] = Sha256::digest(given).into();
         let current = self
@@ -76,16 +78,16 @@ impl StaticTokens {
         holder.cloned()
     }
 
-    /// The file's watch, if there is a file.
+    /// Returns the watch of the file, if a file is configured.
     pub(super) fn watch(&self) -> Option<Watched> {
         Some(Watched::new(vec![self.file.clone()?]))
     }
 
-    /// Reads the file again, and gives the callers that are no more. What was good stays good if the file cannot be
-    /// used.
+    /// Reloads the file and returns the callers whose tokens were removed. If the file is invalid, the previous
+    /// tokens stay valid.
     ///
     /// # Errors
-    /// What is wrong with the file.
+    /// When the file is invalid.
     pub(super) fn read_again(&self) -> Result<Vec<Caller>, ExitError> {
         let mut tokens: Vec<Named> = self.of_variable.iter().cloned().collect();
         if let Some(path) = &self.file {
@@ -104,7 +106,7 @@ impl StaticTokens {
     }
 }
 
-/// Lines `name token`; empty lines and lines that begin with `#` are skipped.
+/// Parses lines `name token`; skips empty lines and lines that begin with `#`.
 fn read(path: &Path, is_default_taken: bool) -> Result<Vec<Named>, ExitError> {
     let bytes = files::read_private(path, FILE_BYTES_MAX)?;
     let bad = |line: usize, what: &str| {
@@ -124,16 +126,13 @@ fn read(path: &Path, is_default_taken: bool) -> Result<Vec<Named>, ExitError> {
         }
         let mut words = line.split_ascii_whitespace();
         let (Some(name), Some(token), None) = (words.next(), words.next(), words.next()) else {
-            return Err(bad(at + 1, "not a name and a token"));
+            return Err(bad(at + 1, "expected a name and a token"));
         };
         if !is_name(name) {
-            return Err(bad(at + 1, "the name cannot be used"));
+            return Err(bad(at + 1, "invalid name"));
         }
         if !names.insert(name) {
-            return Err(bad(
-                at + 1,
-                "the name stands twice, or is the one of the variable's token",
-            ));
+            return Err(bad(at + 1, "duplicate token name"));
         }
         let is_visible = token.bytes().all(|byte| byte.is_ascii_graphic());
         if !is_visible || !(TOKEN_CHARS_MIN..=TOKEN_CHARS_MAX).contains(&token.len()) {
@@ -149,7 +148,7 @@ fn read(path: &Path, is_default_taken: bool) -> Result<Vec<Named>, ExitError> {
     }
     let distinct: HashSet<&[u8; 32]> = tokens.iter().map(|named| &named.digest).collect();
     if distinct.len() < tokens.len() {
-        return Err(bad(1, "two names have the same token"));
+        return Err(bad(1, "duplicate token value"));
     }
     Ok(tokens)
 }
@@ -187,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn file_that_leaves_a_doubt_is_refused_without_showing_a_token() {
+    fn rejects_invalid_token_files_without_showing_a_token() {
         for content in [
             "alice",
             "alice CANARY-0123456789 more",
@@ -206,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn name_that_leaves_the_file_is_gone_and_a_broken_file_changes_nothing() {
+    fn removed_name_is_reported_and_invalid_file_is_ignored() {
         let (dir, tokens) = with_file("alice alices-long-token\nbob bobs-longer-token\n");
         let (tokens, path) = (tokens.unwrap(), dir.path().join("tokens"));
         let write = |text: &str| files::write_atomic(&path, text.as_bytes(), 0o600).unwrap();

@@ -1,5 +1,5 @@
-//! The certificate that clients see, which may be replaced while the gateway serves. It is another one than the
-//! certificate with which the gateway goes to the reader.
+//! TLS server certificate, which is reloaded when its files change. It is separate from the client certificate
+//! that the gateway presents to the reader.
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -18,18 +18,18 @@ use super::watched::Watched;
 
 const PEM_BYTES_MAX: u64 = 256 * 1024;
 
-/// The name of HTTP/2 in a handshake.
+/// ALPN name of HTTP/2.
 pub(super) const H2: &[u8] = b"h2";
 const HTTP_1_1: &[u8] = b"http/1.1";
 
-/// Where the certificate and its key are. Both PEM; the key must be closed to other users.
+/// Paths of the certificate and its key. Both are PEM; other users must not be able to read the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ServerTlsFiles {
     pub(super) cert: PathBuf,
     pub(super) key: PathBuf,
 }
 
-/// What takes handshakes.
+/// TLS acceptor with a reloadable certificate.
 pub(super) struct ServerTls {
     files: ServerTlsFiles,
     provider: Arc<CryptoProvider>,
@@ -37,7 +37,7 @@ pub(super) struct ServerTls {
     acceptor: TlsAcceptor,
 }
 
-/// The certificate that the next handshake shows.
+/// Certificate for the next handshake.
 #[derive(Debug)]
 struct Current(RwLock<Arc<CertifiedKey>>);
 
@@ -48,8 +48,10 @@ impl ResolvesServerCert for Current {
 }
 
 impl ServerTls {
+    /// Loads the files.
+    ///
     /// # Errors
-    /// When the files cannot be used.
+    /// When the files are invalid.
     pub(super) fn load(files: ServerTlsFiles) -> Result<Self, ExitError> {
         let provider = Arc::new(ring::default_provider());
         let current = Arc::new(Current(RwLock::new(read(&files, &provider)?)));
@@ -59,7 +61,7 @@ impl ServerTls {
             .with_no_client_auth()
             .with_cert_resolver(current.clone());
         config.alpn_protocols = vec![H2.to_vec(), HTTP_1_1.to_vec()];
-        // A resumed connection would not see a certificate that has been replaced.
+        // A resumed connection would not receive a replaced certificate.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok(Self {
@@ -78,15 +80,15 @@ impl ServerTls {
         Watched::new(vec![self.files.cert.clone(), self.files.key.clone()])
     }
 
-    /// Reads the files again. The certificate that was good stays if they cannot be used.
+    /// Reloads the files. If they are invalid, the previous certificate stays in use.
     ///
     /// # Errors
-    /// What is wrong with them.
+    /// When the files are invalid.
     pub(super) fn read_again(&self) -> Result<(), ExitError> {
         let new = read(&self.files, &self.provider)?;
         let mut current = self.current.0.write().unwrap_or_else(PoisonError::into_inner);
         if current.cert != new.cert {
-            tracing::info!("new connections see a new certificate");
+            tracing::info!("TLS certificate reloaded");
         }
         *current = new;
         Ok(())
@@ -100,22 +102,26 @@ fn read(files: &ServerTlsFiles, provider: &CryptoProvider) -> Result<Arc<Certifi
         .collect::<Result<_, _>>()
         .map_err(|_| unusable("the certificate is not PEM"))?;
     if chain.is_empty() {
-        return Err(unusable("the file of the certificate holds none"));
+        return Err(unusable("the certificate file contains no certificate"));
     }
     let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| unusable("the key is not PEM"))?;
     let key = provider
         .key_provider
         .load_private_key(key)
-        .map_err(|_| unusable("the key is of a kind that cannot be used"))?;
+        .map_err(|_| unusable("the key type is not supported"))?;
     let certified = CertifiedKey::new(chain, key);
     certified
         .keys_match()
-        .map_err(|_| unusable("the key does not belong to the certificate"))?;
+        .map_err(|_| unusable("the key does not match the certificate"))?;
     Ok(Arc::new(certified))
 }
 
 fn unusable(why: &str) -> ExitError {
-    ExitError::usage("HTTP_TLS_FILES_INVALID", format!("TLS cannot be served: {why}")).with_fix(
-        "give --tls-server-cert as PEM, leaf first, and --tls-server-key as its key in PEM with mode 0600",
+    ExitError::usage(
+        "HTTP_TLS_FILES_INVALID",
+        format!("invalid TLS server files: {why}"),
+    )
+    .with_fix(
+        "set --tls-server-cert to a PEM file, leaf first, and --tls-server-key to its PEM key with mode 0600",
     )
 }

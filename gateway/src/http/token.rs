@@ -1,5 +1,4 @@
-//! The bearer token in front of MCP. It opens the door and goes no further: the header is taken off before
-//! anything else sees the request, and what is left of it is who the caller is.
+//! Authenticates the bearer token and strips the `Authorization` header. Later layers see only the [`Caller`].
 
 use std::sync::Arc;
 
@@ -15,19 +14,19 @@ use crate::access_tokens::{AccessTokens, Rejection};
 use crate::caller::Caller;
 use crate::inbound::Inspected;
 
-/// Who gets in.
+/// Authentication of requests.
 #[derive(Debug)]
 pub(super) enum Gate {
-    /// Everybody; that was asked for explicitly.
+    /// No authentication; requires an explicit flag.
     Open,
-    /// Who holds one of a few tokens that the operator gave out.
+    /// Static tokens that the operator configured.
     Static(Arc<StaticTokens>),
-    /// Who was given an access token by the issuer that the contract names.
+    /// Access tokens of the issuer that the contract names.
     Issued(Arc<AccessTokens>),
 }
 
 impl Gate {
-    /// Lets a request in, or answers it.
+    /// Authenticates a request. The error is the response to send.
     async fn admit(&self, headers: &HeaderMap) -> Result<Caller, Box<Response>> {
         let given = match self {
             Self::Open => return Ok(Caller::Anonymous),
@@ -55,8 +54,8 @@ impl Gate {
         }
     }
 
-    /// The answer to a message that the caller's token does not open, if there is one. What counts is the message
-    /// itself, not what a header says of it.
+    /// Returns an error response if the caller's token lacks the scope for this message. The message itself
+    /// decides, not a header that describes it.
     pub(super) fn refusal(&self, caller: &Caller, message: &Inspected) -> Option<Response> {
         let (Self::Issued(tokens), Caller::Bearer(bearer)) = (self, caller) else {
             return None;
@@ -69,7 +68,7 @@ impl Gate {
         if is_open {
             return None;
         }
-        let why = ("insufficient_scope", "the access token does not open this");
+        let why = ("insufficient_scope", "insufficient scope");
         let challenge = tokens.challenge(Some(why), Some(needed));
         Some(challenged(
             StatusCode::FORBIDDEN,
@@ -79,7 +78,7 @@ impl Gate {
     }
 }
 
-/// Two headers could be read differently by whoever stands in front.
+/// Rejects several `Authorization` headers, because a proxy could use another one than the gateway.
 fn the_one_bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     match (given.next().and_then(bearer), given.next()) {
@@ -106,8 +105,8 @@ fn bearer(value: &HeaderValue) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token)
 }
 
-/// Answers 401 without a token, and 400 if the target has a query: nothing here takes one, and tokens in URLs
-/// end in logs.
+/// Rejects requests without a valid token (401) and requests whose target has a query (400). No route takes a
+/// query, and tokens in URLs end up in logs.
 pub(super) async fn authenticate(
     State(gate): State<Arc<Gate>>,
     mut request: Request,
@@ -137,7 +136,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn token_opens_the_door_and_goes_no_further() {
+    async fn bearer_header_is_stripped_after_authentication() {
         let tokens = StaticTokens::load(Some(&Secret::new("t")), None).unwrap();
         let gate = Arc::new(Gate::Static(Arc::new(tokens)));
         let inside = |request: Request| async move {

@@ -1,5 +1,4 @@
-//! What is done while the gateway serves and nobody asks: sessions that are over are closed, callers that are gone
-//! are forgotten, files that changed are read again.
+//! Background tasks: close expired sessions, evict idle callers, reload changed files.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +16,7 @@ use super::watched::Watched;
 const FILES_EVERY: Duration = Duration::from_secs(1);
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
-/// All that needs it.
+/// State that the background tasks maintain.
 pub(super) struct Upkeep {
     pub(super) admission: Arc<Admission>,
     pub(super) sessions: Arc<Sessions>,
@@ -25,7 +24,7 @@ pub(super) struct Upkeep {
     pub(super) tls: Option<Arc<ServerTls>>,
 }
 
-/// Files with what came of reading them last, so that a broken one is told of once.
+/// Watched files and the result of their last reload, so that a broken file is logged once.
 struct Kept {
     files: Watched,
     is_broken: bool,
@@ -49,10 +48,10 @@ impl Kept {
                 tracing::error!(
                     what,
                     code = failure.code(),
-                    "a file that changed cannot be used; what was good stays"
+                    "file reload failed; keeping the previous version"
                 );
             }
-            Ok(()) if self.is_broken => tracing::info!(what, "the file is good again"),
+            Ok(()) if self.is_broken => tracing::info!(what, "file reload succeeded after a failure"),
             Ok(()) | Err(_) => {}
         }
         self.is_broken = outcome.is_err();
@@ -60,7 +59,7 @@ impl Kept {
 }
 
 impl Upkeep {
-    /// Until `stop` is cancelled.
+    /// Runs until `stop` is canceled.
     pub(super) async fn keep(self, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(FILES_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -92,7 +91,10 @@ impl Upkeep {
 
     fn read_tokens(&self, tokens: &StaticTokens) -> Result<(), ExitError> {
         for caller in tokens.read_again()? {
-            tracing::info!(caller = caller.key(), "a token is no more; its sessions end");
+            tracing::info!(
+                caller = caller.key(),
+                "static token removed; closing its sessions"
+            );
             self.sessions.close_of(caller.key());
         }
         Ok(())

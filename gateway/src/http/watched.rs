@@ -1,15 +1,15 @@
-//! Files that are looked at again and again while the gateway runs, and read only when they changed.
+//! Files that are checked periodically and read again only after a change.
 
 use std::path::PathBuf;
 
 use synapsor_chassis::clock::{Clock as _, SystemClock};
 use synapsor_chassis::files::FileStamp;
 
-/// Some files that count as one thing.
+/// Files that are reloaded together.
 #[derive(Debug)]
 pub(super) struct Watched {
     paths: Vec<PathBuf>,
-    /// As they were when they were last read; `None` while they may change without its showing.
+    /// File stamps at the last reload; `None` while a later change could leave the stamps equal.
     seen: Option<Vec<FileStamp>>,
 }
 
@@ -18,7 +18,7 @@ impl Watched {
         Self { paths, seen: None }
     }
 
-    /// Whether they may differ from when this was last asked. Files that are missing count as changed.
+    /// Whether a file may have changed since the last call. A missing file counts as changed.
     pub(super) fn may_have_changed(&mut self) -> bool {
         let stamps: Result<Vec<_>, _> = self.paths.iter().map(|path| FileStamp::of(path)).collect();
         let Ok(stamps) = stamps else {

@@ -1,9 +1,9 @@
-//! Addresses of records: `synapsor://` and nothing that could mean anything else.
+//! Parses the `synapsor://` URIs of records. Each record has exactly one spelling.
 
 const SCHEME: &str = "synapsor://";
 const ID_CHARS_MAX: usize = 64;
 
-/// Name, address and description of each kind of record.
+/// Name, URI and description of each kind of record.
 pub(crate) const TEMPLATES: [(&str, &str, &str); 3] = [
     (
         "proposal",
@@ -13,16 +13,16 @@ pub(crate) const TEMPLATES: [(&str, &str, &str); 3] = [
     (
         "evidence",
         "synapsor://evidence/{evidence_bundle_id}",
-        "What one read saw, as far as its columns are visible.",
+        "Signed record of the rows that one read returned, limited to visible columns.",
     ),
     (
         "replay",
         "synapsor://replay/{replay_id}",
-        "The story of one proposal, from the read that it rests on to its receipt.",
+        "Ordered history of one proposal, from the read it is based on to its receipt.",
     ),
 ];
 
-/// The address of one record.
+/// Parsed URI of one record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Address {
     Proposal(String),
@@ -31,7 +31,7 @@ pub(crate) enum Address {
 }
 
 impl Address {
-    /// `None` for every text that is not exactly an address of ours; what it names may still not exist.
+    /// Parses a URI; returns `None` for any other spelling. The record may still not exist.
     pub(crate) fn parse(uri: &str) -> Option<Self> {
         let (kind, id) = uri.strip_prefix(SCHEME)?.split_once('/')?;
         let is_id = (1..=ID_CHARS_MAX).contains(&id.len())
@@ -49,7 +49,7 @@ impl Address {
         }
     }
 
-    /// The id of the proposal that the record is about, where a change of that one changes the record.
+    /// Returns the id of the proposal that the record depends on, if a change of the proposal changes the record.
     pub(crate) fn proposal_id(&self) -> Option<&str> {
         match self {
             Self::Proposal(id) => Some(id),
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_read_in_one_spelling_only() {
+    fn uris_are_parsed_in_one_spelling_only() {
         assert_eq!(
             Address::parse("synapsor://proposals/wrp_1"),
             Some(Address::Proposal("wrp_1".to_owned()))

@@ -1,5 +1,5 @@
-//! What becomes of a caller's proposals while somebody listens. A ledger that goes away, or a ticket that ends, is
-//! followed by another look from where the last one ended.
+//! Stream of changes to a caller's proposals. After a lost connection or an expired ticket, it resumes behind the
+//! last event seen.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,28 +13,28 @@ use tonic::{Request, Status, Streaming};
 use super::{Records, refusal};
 use crate::caller::Caller;
 
-/// Between two looks when the ledger does not answer.
+/// Pause between two attempts when the ledger is unavailable.
 const PAUSE: Duration = Duration::from_secs(2);
-/// Looks in a row that may fail before whoever listens is told that it is over.
+/// Maximum number of consecutive failures before the stream ends with an error.
 const FAILURES_MAX: u32 = 30;
 
-/// The changes that one caller may see, from the moment it was made.
+/// Changes visible to one caller, starting when the stream was opened.
 pub(crate) struct Changes {
     records: Arc<Records>,
     caller: Caller,
     feed: Feed<Streaming<WatchResponse>>,
 }
 
-/// What comes next.
+/// Next item of the stream.
 #[derive(Debug)]
 pub(crate) enum Next {
     Change(WatchChange),
-    /// Something may have been missed: everything that is listened to has to be looked at again.
+    /// Changes may have been missed: the client must read every subscribed record again.
     Gap,
 }
 
 impl Changes {
-    /// Begins to listen; what changes after this returned is told.
+    /// Opens the stream. Every change after this call returns is delivered.
     pub(crate) async fn listen(records: Arc<Records>, caller: Caller) -> Result<Self, PublicError> {
         let mut stream = records.watch(&caller, None).await?;
         let seen = position(&mut stream).await?;
@@ -45,20 +45,20 @@ impl Changes {
         })
     }
 
-    /// Waits for the next change. Dropping the future loses nothing: whatever it had come to is kept, and the next
-    /// call goes on from there.
+    /// Waits for the next change. Dropping the future loses nothing: the feed keeps its state, and the next call
+    /// resumes from there.
     ///
     /// # Errors
-    /// When the caller may not listen any more, or the ledger stays away.
+    /// When the caller is no longer permitted to watch, or the ledger stays unavailable.
     pub(crate) async fn next(&mut self) -> Result<Next, PublicError> {
         let (records, caller) = (&self.records, &self.caller);
         self.feed.next(|after| records.watch(caller, after)).await
     }
 }
 
-/// Messages of a watch, one after the other.
+/// Source of watch messages.
 trait Messages {
-    /// The next message; the future may be dropped without loss.
+    /// Returns the next message; dropping the future loses none.
     fn message(&mut self) -> impl Future<Output = Result<Option<WatchResponse>, Status>> + Send;
 }
 
@@ -68,26 +68,25 @@ impl Messages for Streaming<WatchResponse> {
     }
 }
 
-/// Where a feed stands. It is changed only where no wait can come between, so that a wait that is given up anywhere
-/// leaves the feed as it was.
+/// State of a feed. It never changes across an await point, so dropping a wait leaves the feed consistent.
 #[derive(Debug)]
 enum State<S> {
     Open(S),
-    /// The stream ended; the next one goes on behind the last record that was seen.
+    /// The stream ended; the next one resumes behind the last event seen.
     Lost,
-    /// The ledger cannot go on from there; the next stream begins anew.
+    /// The ledger cannot resume from that position; the next stream starts from now.
     OutOfRange,
-    /// A stream that began anew and has not said where. What came before it may have been missed.
+    /// A new stream that has not reported its position. Changes before that position may have been missed.
     Anew(S),
 }
 
-/// One watch after the other, as if it were one.
+/// Joins consecutive watch streams into one.
 #[derive(Debug)]
 struct Feed<S> {
     state: State<S>,
     seen: u64,
     failures: u32,
-    /// No earlier than this another stream is asked for.
+    /// Earliest time to open the next stream.
     again_at: Option<Instant>,
     pause: Duration,
 }
@@ -156,7 +155,7 @@ impl<S: Messages> Feed<S> {
         }
         match open(after).await {
             Ok(stream) => {
-                // One that ends again before it says anything is not asked for again at once.
+                // A stream that ends before its first message must not be reopened at once.
                 self.again_at = Some(Instant::now() + self.pause);
                 self.state = match after {
                     Some(_) => State::Open(stream),
@@ -172,7 +171,7 @@ impl<S: Messages> Feed<S> {
         }
     }
 
-    /// Counts a failure that passes; gives any other one, and the last of too many, back.
+    /// Counts a temporary failure; returns any other failure, and the last permitted one.
     fn failed(&mut self, failure: PublicError) -> Result<(), PublicError> {
         self.failures += 1;
         self.again_at = Some(Instant::now() + self.pause);
@@ -188,7 +187,7 @@ impl<S: Messages> Feed<S> {
     }
 }
 
-/// Where a stream that begins now begins.
+/// Returns the start position of a new stream.
 async fn position(stream: &mut impl Messages) -> Result<u64, PublicError> {
     match stream.message().await {
         Ok(Some(WatchResponse {
@@ -196,7 +195,7 @@ async fn position(stream: &mut impl Messages) -> Result<u64, PublicError> {
         })) => Ok(position.seq),
         Ok(_) => Err(PublicError::new(
             "LEDGER_UNAVAILABLE",
-            "The ledger does not say where it stands.",
+            "The ledger did not report its position.",
         )),
         Err(status) => Err(refusal(&status)),
     }
@@ -228,7 +227,7 @@ mod tests {
 
     use super::*;
 
-    /// What a stream says, one after the other; `None` is a moment without anything.
+    /// Scripted messages of a stream; `None` is a pending poll.
     #[derive(Debug)]
     struct Script(VecDeque<Option<Result<Option<WatchResponse>, Status>>>);
 
@@ -236,7 +235,7 @@ mod tests {
         async fn message(&mut self) -> Result<Option<WatchResponse>, Status> {
             match self.0.pop_front() {
                 Some(Some(said)) => said,
-                // Pending once: whoever waits is given the chance to be dropped here.
+                // Pending once, so that the test can drop the wait here.
                 Some(None) => std::future::pending().await,
                 None => Ok(None),
             }
@@ -245,7 +244,7 @@ mod tests {
 
     const SHORT: Duration = Duration::from_millis(4);
 
-    /// A feed whose stream is over, behind record 7.
+    /// Returns a feed whose stream ended behind event 7.
     fn lost() -> Feed<Script> {
         Feed {
             pause: SHORT,
@@ -279,10 +278,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reconnect_that_is_given_up_anywhere_loses_no_gap() {
+    async fn reconnect_dropped_at_any_await_still_reports_the_gap() {
         let asked = RefCell::new(Vec::new());
         let slow = Cell::new(true);
-        // The ledger cannot go on from 7; the stream that begins anew says where only after a while.
+        // The ledger cannot resume from 7; the new stream reports its position only after a while.
         let open = |after: Option<u64>| {
             asked.borrow_mut().push(after);
             let slow = slow.replace(false);
@@ -297,7 +296,7 @@ mod tests {
             }
         };
         let mut feed = lost();
-        // Dropped while it asks, and dropped again while the new stream is silent.
+        // Dropped while opening, and dropped again while the new stream is silent.
         assert!(glance(&mut feed, open).is_none());
         assert!(glance(&mut feed, open).is_none());
         assert_eq!(*asked.borrow(), [Some(7), Some(7), None]);
@@ -307,14 +306,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn failures_count_on_over_waits_that_are_given_up() {
+    async fn failures_are_counted_across_dropped_waits() {
         let away = |_: Option<u64>| async {
-            Err::<Script, _>(PublicError::new("LEDGER_UNAVAILABLE", "The ledger is away."))
+            Err::<Script, _>(PublicError::new(
+                "LEDGER_UNAVAILABLE",
+                "The ledger is unavailable.",
+            ))
         };
         let mut feed = lost();
         let mut ended = None;
         for _ in 0..FAILURES_MAX * 3 {
-            // As a session does that looks after its client now and then.
+            // A session polls like this when it checks its client periodically.
             if let Ok(next) = tokio::time::timeout(SHORT / 2, feed.next(away)).await {
                 ended = Some(next.unwrap_err().code);
                 break;
@@ -324,7 +326,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stream_that_ends_at_once_is_not_asked_for_in_a_circle() {
+    async fn stream_that_ends_at_once_is_not_reopened_in_a_loop() {
         let asked = Cell::new(0);
         let open = |_: Option<u64>| {
             asked.set(asked.get() + 1);

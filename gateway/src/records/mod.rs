@@ -1,6 +1,6 @@
-//! Records that agents read back: proposals, evidence, replays, and what becomes of proposals. They come from the
-//! ledger under a ticket that the reader signs for this gateway and this caller; which records that opens, and how
-//! much of them, the ledger decides. What is here is passed on as it came.
+//! Records that agents read: proposals, evidence, replays, and changes to proposals. The reader signs a context
+//! ticket for this gateway and caller, and the ledger decides which records and fields the ticket gives access to.
+//! The gateway forwards them unchanged.
 
 mod address;
 mod changes;
@@ -31,18 +31,18 @@ use crate::caller::Caller;
 use crate::reader::Reader;
 use tickets::Tickets;
 
-/// The way to the ledger's records of agents.
+/// Client of the ledger's agent record service.
 #[derive(Debug)]
 pub(crate) struct Records {
     client: AgentRecordServiceClient<Channel>,
     tickets: Tickets,
 }
 
-/// Digits of a request id, so that a withdrawal that is sent twice counts once.
+/// Digits of a request id, which makes a repeated withdrawal idempotent.
 const REQUEST_DIGITS: usize = 20;
 
 impl Records {
-    /// Nothing is dialled yet.
+    /// Creates the client without connecting.
     pub(crate) fn connect(
         tls: &TlsMaterial,
         ledger: &Endpoint,
@@ -58,10 +58,10 @@ impl Records {
         })
     }
 
-    /// The JSON of one record, as the ledger cut it for this caller.
+    /// Returns the JSON of one record, as the ledger limits it for this caller.
     ///
     /// # Errors
-    /// `RECORD_NOT_FOUND` for what is not there or not this caller's, and what passes by itself.
+    /// `RECORD_NOT_FOUND` for missing records and those of other callers; retryable errors for temporary failures.
     pub(crate) async fn read(&self, caller: &Caller, address: &Address) -> Result<Vec<u8>, PublicError> {
         match address {
             Address::Proposal(id) => Ok(self.proposal(caller, id).await?.record_json),
@@ -88,7 +88,7 @@ impl Records {
         }
     }
 
-    /// A proposal with its state.
+    /// Returns a proposal with its state.
     pub(crate) async fn proposal(
         &self,
         caller: &Caller,
@@ -102,7 +102,7 @@ impl Records {
         self.said(self.client.clone().get_proposal(request).await)
     }
 
-    /// Takes the caller's own proposal back, if nobody has started to apply it.
+    /// Withdraws the caller's own proposal, unless an attempt has started.
     pub(crate) async fn withdraw(&self, caller: &Caller, id: &str) -> Result<WithdrawResponse, PublicError> {
         let message = WithdrawRequest {
             ticket: Some(self.tickets.of(caller).await?),
@@ -120,15 +120,15 @@ impl Records {
     }
 }
 
-/// What cannot be reached may be asked again; everything else is as the ledger says.
+/// Maps temporary failures to a retryable error, and keeps the ledger's other errors.
 fn refusal(status: &Status) -> PublicError {
     let passes = grpc_channel::is_unreachable(status) || grpc_channel::is_timeout(status);
     let cause = status::from_status(status);
     if passes {
-        tracing::warn!(code = %cause.code, "the ledger did not answer");
+        tracing::warn!(code = %cause.code, "ledger call failed");
         return PublicError::new(
             "LEDGER_UNAVAILABLE",
-            "The records cannot be reached now; try again later.",
+            "The records are unavailable; try again later.",
         );
     }
     cause

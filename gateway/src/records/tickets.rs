@@ -1,5 +1,5 @@
-//! Tickets as the reader issued them, kept for a little less than they last. A ticket belongs to the very token that
-//! it was issued for, so that no caller is ever given another one's.
+//! Cache of context tickets, each kept slightly shorter than its validity. A ticket belongs to the access token
+//! that it was issued for, so no caller can get a ticket of another caller.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ use crate::caller::Caller;
 use crate::reader::Reader;
 
 const TICKETS_MAX: usize = 10_000;
-/// A ticket that ends sooner is not used any more: what it opens takes a moment too.
+/// Minimum remaining validity of a cached ticket; the request that uses it takes time too.
 const LEFT_MIN_MS: i64 = 30_000;
 
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl Tickets {
         }
     }
 
-    /// A ticket for this caller.
+    /// Returns a ticket for this caller.
     pub(super) async fn of(&self, caller: &Caller) -> Result<DsseEnvelope, PublicError> {
         let key = Digest::of_typed(
             "application/vnd.synapsor.ticket-holder.v1",

@@ -15,7 +15,7 @@ async fn ask(served: &Served, message: &Json) -> Reply {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn client_of_the_bridge_lists_and_calls_without_a_handshake() {
+async fn bridge_client_lists_and_calls_without_a_handshake() {
     let world = World::start().await;
     let served = served(&world).await;
     let list = ask(
@@ -54,7 +54,7 @@ async fn client_of_the_bridge_lists_and_calls_without_a_handshake() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn errors_of_the_bridge_have_the_codes_of_json_rpc_and_the_id_of_the_request() {
+async fn bridge_errors_have_json_rpc_codes_and_the_request_id() {
     let world = World::start().await;
     let served = served(&world).await;
     for (message, status, code) in [
@@ -123,7 +123,7 @@ async fn errors_of_the_bridge_have_the_codes_of_json_rpc_and_the_id_of_the_reque
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bridge_takes_posts_of_plain_json_and_nothing_else() {
+async fn bridge_accepts_only_posts_of_plain_json() {
     let world = World::start().await;
     let served = served(&world).await;
     for method in ["GET", "DELETE", "PUT"] {

@@ -1,4 +1,4 @@
-//! Many clients at once that do nothing or do it slowly, and the others beside them.
+//! Load of many idle and slow clients, and its effect on others.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const IDLE: usize = 1_000;
 const SLOW: usize = 200;
 const GROWTH_KIB_MAX: u64 = 16 * 1024;
 
-/// A connection that was used once and is kept open.
+/// Opens a connection, uses it once and keeps it open.
 async fn idle(served: &Served) -> TcpStream {
     let mut stream = served
         .open(&format!("GET /healthz HTTP/1.1\nHost: {}", served.address))
@@ -28,12 +28,12 @@ async fn idle(served: &Served) -> TcpStream {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn idle_and_slow_connections_cost_little_and_disturb_nobody() {
+async fn idle_connections_use_bounded_memory() {
     let world = World::start().await;
     let mut command = world.gateway(&["--rate-per-second", "1000"]);
     command.env("SYNAPSOR_RUNNER_HTTP_TOKEN", TOKEN);
     let served = Served::spawn(&world, command).await;
-    // What is allotted once, for whatever number of clients, is not what grows with them.
+    // Excludes memory that is allocated once, whatever the number of clients.
     for _ in 0..100 {
         assert_eq!(served.post(&call(READ, "{}"), "").await.status, 200);
     }
@@ -44,7 +44,7 @@ async fn idle_and_slow_connections_cost_little_and_disturb_nobody() {
     }
     for number in 0..SLOW {
         let mut stream = TcpStream::connect(&served.address).await.unwrap();
-        // Half of them are slow with their head, half with a body that has begun.
+        // Half of them are slow in the head, half in the body.
         if number % 2 == 0 {
             stream.write_all(b"POST /mcp HTTP/1.1\r\nHost: ").await.unwrap();
         } else {
@@ -63,11 +63,11 @@ async fn idle_and_slow_connections_cost_little_and_disturb_nobody() {
         }
     };
     tokio::time::timeout(PATIENCE, asking).await.unwrap();
-    // What connections held while they were used is given back a moment later, for new ones to use.
+    // Memory that connections used is released a moment later, for new connections to reuse.
     let growth = served.resident_kib().saturating_sub(before);
     println!("{IDLE} idle and {SLOW} slow connections take {growth} KiB");
     assert!(growth < GROWTH_KIB_MAX, "{growth} KiB");
-    // The slow ones are cut off; the idle ones may go on.
+    // The gateway closes the slow connections; the idle ones may stay open.
     let mut rest = Vec::new();
     for stream in open.drain(IDLE..) {
         let mut stream = stream;
@@ -80,7 +80,7 @@ async fn idle_and_slow_connections_cost_little_and_disturb_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connection_that_rested_goes_on_and_rest_of_a_refused_body_is_no_request() {
+async fn parked_connection_resumes_and_rejected_body_is_not_a_request() {
     let world = World::start().await;
     let served = Served::start(&world).await;
     let mut resting = idle(&served).await;
@@ -91,7 +91,7 @@ async fn connection_that_rested_goes_on_and_rest_of_a_refused_body_is_no_request
         .replace("\nConnection: close", "");
     let mut refused = served.open(&head).await;
     tokio::time::sleep(Duration::from_millis(2_500)).await;
-    // The other side may have closed already, which is as good.
+    // The peer may already have closed the connection, which is acceptable.
     let _ = refused.write_all(body.as_bytes()).await;
     let mut seen = String::new();
     let ended = tokio::time::timeout(PATIENCE, refused.read_to_string(&mut seen)).await;

@@ -1,5 +1,5 @@
-//! Who gets in over HTTP, at the endpoint of MCP and at the bridge alike: hosts, origins and tokens, with the answer
-//! that everybody else gets.
+//! HTTP authentication at the MCP endpoint and at the bridge: hosts, origins and tokens, with the same error for
+//! every rejected caller.
 
 use crate::raw_http::{Served, TOKEN};
 use crate::world::World;
@@ -7,7 +7,7 @@ use crate::world::World;
 const DOORS: [&str; 2] = ["streamable-http", "http-bridge"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_exact_hosts_are_answered() {
+async fn accepts_only_exact_hosts() {
     let world = World::start().await;
     for door in DOORS {
         let served = Served::start_over(&world, door).await;
@@ -60,7 +60,10 @@ async fn only_exact_hosts_are_answered() {
         let reply = served
             .post_with_lines(&absolute, &format!("Host: 127.0.0.1:{port}\n{auth}"))
             .await;
-        assert_eq!(reply.status, 403, "the name in the request target counts as well");
+        assert_eq!(
+            reply.status, 403,
+            "the host in the request target is checked as well"
+        );
         let health = served
             .send(
                 "GET /healthz HTTP/1.1\nHost: evil.example\nConnection: close",
@@ -75,7 +78,7 @@ async fn only_exact_hosts_are_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_exact_loopback_origins_are_answered() {
+async fn accepts_only_exact_loopback_origins() {
     let world = World::start().await;
     for door in DOORS {
         let served = Served::start_over(&world, door).await;
@@ -111,7 +114,7 @@ async fn only_exact_loopback_origins_are_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_one_exact_bearer_token_opens() {
+async fn accepts_only_one_exact_bearer_token() {
     let world = World::start().await;
     for door in DOORS {
         let served = Served::start_over(&world, door).await;
@@ -155,7 +158,7 @@ async fn only_one_exact_bearer_token_opens() {
         assert_eq!(
             served.post_with_lines(&query, &host).await.status,
             401,
-            "a token in the target is none"
+            "a token in the target is not accepted"
         );
         let both = served
             .post_with_lines(&query, &format!("{host}\nAuthorization: Bearer {TOKEN}"))

@@ -1,4 +1,4 @@
-//! What each revision asks of HTTP: versions, headers that agree with the body, status codes.
+//! HTTP rules of each protocol revision: versions, headers that match the body, status codes.
 
 use serde_json::{Value as Json, json};
 
@@ -51,7 +51,7 @@ async fn newest_revision_is_served_without_a_handshake() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn headers_that_differ_from_the_body_are_refused_and_nothing_is_called() {
+async fn rejects_headers_that_differ_from_the_body() {
     let world = World::start().await;
     let served = Served::start(&world).await;
     let body = request(
@@ -81,7 +81,7 @@ async fn headers_that_differ_from_the_body_are_refused_and_nothing_is_called() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn notification_need_not_name_its_method_in_a_header_and_may_not_name_another() {
+async fn notification_method_header_is_optional_but_must_match() {
     let world = World::start().await;
     let served = Served::start(&world).await;
     let body = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
@@ -100,7 +100,7 @@ async fn notification_need_not_name_its_method_in_a_header_and_may_not_name_anot
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn versions_and_metadata_that_cannot_be_served_are_named() {
+async fn unsupported_versions_and_metadata_are_reported() {
     let world = World::start().await;
     let served = Served::start(&world).await;
     let listing = "Mcp-Method: tools/list";
@@ -131,7 +131,7 @@ async fn versions_and_metadata_that_cannot_be_served_are_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn methods_statuses_and_media_types_are_those_of_the_revision() {
+async fn methods_statuses_and_media_types_follow_the_revision() {
     let world = World::start().await;
     let served = Served::start(&world).await;
     let params = json!({"_meta": meta("2026-07-28")});
@@ -190,7 +190,7 @@ async fn methods_statuses_and_media_types_are_those_of_the_revision() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn params_that_are_not_those_of_the_method_are_told_from_methods_that_are_none() {
+async fn invalid_params_and_unknown_methods_have_different_errors() {
     let world = World::start().await;
     let served = Served::start(&world).await;
     for (method, params, expected) in [

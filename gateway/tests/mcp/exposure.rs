@@ -1,4 +1,4 @@
-//! Names and addresses that an operator adds, and settings that do not go together.
+//! Hosts and addresses that an operator adds, and conflicting settings.
 
 use crate::raw_http::{Served, TOKEN};
 use crate::start::refused;
@@ -7,7 +7,7 @@ use crate::world::World;
 const TOKEN_ENV: &str = "SYNAPSOR_RUNNER_HTTP_TOKEN";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn added_names_are_exact_too() {
+async fn added_hosts_and_origins_are_exact() {
     let world = World::start().await;
     let mut command = world.gateway(&[
         "--allowed-host",
@@ -52,7 +52,7 @@ async fn added_names_are_exact_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn settings_that_do_not_go_together_stop_the_start() {
+async fn conflicting_settings_prevent_the_start() {
     let world = World::start().await;
     let file = |name: &str, content: &str| {
         let path = world.dir.path().join(name);

@@ -1,4 +1,4 @@
-//! Over HTTP: what clients see, what reaches the reader, and the limits on requests and connections.
+//! HTTP transport: responses to clients, requests to the reader, and limits on requests and connections.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn client_with_the_token_lists_and_calls() {
+async fn client_with_a_token_lists_and_calls() {
     let world = World::start().await;
     let served = Served::start(&world).await;
     let config = StreamableHttpClientTransportConfig::with_uri(format!("http://{}/mcp", served.address))
@@ -41,7 +41,7 @@ async fn client_with_the_token_lists_and_calls() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bytes_cross_unchanged_and_headers_name_no_identity() {
+async fn bytes_pass_unchanged_and_headers_carry_no_identity() {
     let world = World::start().await;
     let served = Served::start(&world).await;
     let arguments = format!(r#"{{ "big":{INTEGER} , "exact": {DECIMAL}, "tenant_id":"EVIL"}}"#);
@@ -88,7 +88,7 @@ async fn bytes_cross_unchanged_and_headers_name_no_identity() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn large_deep_and_broken_bodies_are_refused_before_dispatch() {
+async fn rejects_large_deep_and_malformed_bodies_before_dispatch() {
     let world = World::start().await;
     let served = Served::start(&world).await;
     let padded = |bytes: usize| {
@@ -109,7 +109,7 @@ async fn large_deep_and_broken_bodies_are_refused_before_dispatch() {
     assert_eq!(
         served.send(&chunked, chunk.as_bytes()).await.status,
         413,
-        "also without a stated length"
+        "also without a Content-Length"
     );
     let deep = call(READ, &format!("{{\"a\":{}{}}}", "[".repeat(31), "]".repeat(31)));
     let long_text = call(READ, &format!("{{\"a\":\"{}\"}}", "x".repeat(64 * 1024 + 1)));
@@ -133,7 +133,7 @@ async fn large_deep_and_broken_bodies_are_refused_before_dispatch() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_methods_and_paths_are_refused_and_health_needs_no_token() {
+async fn rejects_other_methods_and_paths_health_needs_no_token() {
     let world = World::start().await;
     let served = Served::start(&world).await;
     let lines = format!(
@@ -167,7 +167,7 @@ async fn other_methods_and_paths_are_refused_and_health_needs_no_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn client_that_hangs_up_cancels_its_call() {
+async fn client_disconnect_cancels_its_call() {
     let world = World::start().await;
     let served = Served::start(&world).await;
     let body = call(HOLD, "{}");
@@ -179,7 +179,7 @@ async fn client_that_hangs_up_cancels_its_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sixty_fifth_request_of_a_caller_at_once_is_told_to_come_back() {
+async fn rejects_the_65th_concurrent_request_of_a_caller() {
     let world = World::start().await;
     let served = Served::start(&world).await;
     let body = call(HOLD, "{}");
@@ -201,7 +201,7 @@ async fn sixty_fifth_request_of_a_caller_at_once_is_told_to_come_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_headers_and_slow_bodies_are_cut_off() {
+async fn slow_headers_and_slow_bodies_time_out() {
     let world = World::start().await;
     let served = Served::start(&world).await;
     let slow_head = async {
@@ -222,7 +222,7 @@ async fn slow_headers_and_slow_bodies_are_cut_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn development_mode_on_loopback_serves_without_a_token_and_still_checks_the_host() {
+async fn dev_mode_on_loopback_needs_no_token_but_checks_the_host() {
     let world = World::start().await;
     let served = Served::spawn(&world, world.gateway(&["--dev-no-auth"])).await;
     let host = format!("Host: {}", served.address);
@@ -234,7 +234,7 @@ async fn development_mode_on_loopback_serves_without_a_token_and_still_checks_th
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn gateway_ends_with_its_lifeline_and_takes_its_run_file_along() {
+async fn gateway_ends_with_its_lifeline_and_removes_its_run_file() {
     let world = World::start().await;
     let mut command = world.gateway(&["--lifeline", "stdin", "--auth-token-env", "OTHER_TOKEN"]);
     let token_file = world.dir.path().join("token");

@@ -1,4 +1,4 @@
-//! Limits of one caller, CORS, and what the gateway says about its health.
+//! Per-caller limits, CORS, and health endpoints.
 
 use serde_json::json;
 
@@ -12,7 +12,7 @@ async fn served(world: &World, flags: &[&str]) -> Served {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn caller_who_asks_too_often_is_told_when_to_come_back_and_others_are_served() {
+async fn rate_limited_caller_gets_retry_after_others_are_served() {
     const OTHER: &str = "another-token-of-the-test";
     let world = World::start().await;
     let tokens = world.dir.path().join("tokens");
@@ -26,7 +26,7 @@ async fn caller_who_asks_too_often_is_told_when_to_come_back_and_others_are_serv
                 return (number, reply);
             }
         }
-        unreachable!("the loop ends with a refusal")
+        unreachable!("the loop ends with a rejection")
     };
     let (taken, refused) = tokio::time::timeout(PATIENCE, asking).await.unwrap();
     assert!(taken >= 4, "{taken}");
@@ -38,7 +38,7 @@ async fn caller_who_asks_too_often_is_told_when_to_come_back_and_others_are_serv
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn packed_bodies_and_other_media_types_are_not_taken() {
+async fn rejects_compressed_bodies_and_other_media_types() {
     let world = World::start().await;
     let served = Served::start(&world).await;
     for encoding in ["gzip", "br", "identity", "deflate, gzip"] {
@@ -61,7 +61,7 @@ async fn packed_bodies_and_other_media_types_are_not_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_origin_may_read_answers_and_no_other() {
+async fn only_the_configured_cors_origin_may_read_responses() {
     const PAGE: &str = "https://app.example.com";
     let world = World::start().await;
     let served = served(&world, &["--cors-origin", PAGE]).await;
@@ -110,7 +110,7 @@ async fn one_origin_may_read_answers_and_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cors_is_off_unless_asked_for() {
+async fn cors_is_off_by_default() {
     let world = World::start().await;
     let served = Served::start(&world).await;
     let own = format!("http://{}", served.address);
@@ -125,7 +125,7 @@ async fn cors_is_off_unless_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn gateway_is_ready_only_while_its_reader_answers() {
+async fn gateway_is_ready_only_while_its_reader_responds() {
     let mut world = World::start().await;
     let served = Served::start(&world).await;
     let ready = served.get("/readyz").await;
@@ -141,5 +141,9 @@ async fn gateway_is_ready_only_while_its_reader_answers() {
     };
     let lost = tokio::time::timeout(PATIENCE, losing).await.unwrap();
     assert_eq!((lost.status, lost.json()), (503, json!({"ok": false})));
-    assert_eq!(served.get("/healthz").await.status, 200, "it serves all the same");
+    assert_eq!(
+        served.get("/healthz").await.status,
+        200,
+        "the gateway still serves"
+    );
 }

@@ -1,5 +1,5 @@
-//! The real gateway binary between real MCP clients and a reader that is one at the wire only: real certificates,
-//! real gRPC, and a record of every byte that arrives.
+//! Runs the real gateway binary between real MCP clients and a stub reader, with real certificates and gRPC. The
+//! stub records every byte that arrives.
 
 #![expect(clippy::unwrap_used, reason = "a failed expectation is what a test reports")]
 

@@ -1,4 +1,5 @@
-//! Names of tools: what each mode lists, and that a call reaches the reader by its canonical name whichever is used.
+//! Tool names: which names each mode lists, and that a call by either name reaches the reader under its canonical
+//! name.
 
 use serde_json::{Value as Json, json};
 
@@ -17,7 +18,7 @@ async fn listed(raw: &mut Raw) -> Vec<Json> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_mode_lists_its_names_and_takes_either() {
+async fn each_mode_lists_its_names_and_accepts_either() {
     let world = World::start().await;
     for (mode, names) in [
         ("canonical", vec![READ, PROPOSE]),
@@ -37,7 +38,7 @@ async fn each_mode_lists_its_names_and_takes_either() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_alias_says_in_its_first_line_and_in_its_metadata_whose_it_is() {
+async fn alias_names_its_canonical_tool_in_text_and_metadata() {
     let world = World::start().await;
     let mut raw = Raw::open(world.gateway(&["--alias-mode", "both"])).await;
     let tools = listed(&mut raw).await;
@@ -53,7 +54,7 @@ async fn an_alias_says_in_its_first_line_and_in_its_metadata_whose_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_nothing_has_goes_to_the_reader_as_it_came() {
+async fn unknown_name_reaches_the_reader_unchanged() {
     let world = World::start().await;
     for mode in ["canonical", "openai", "both"] {
         let mut raw = Raw::open(world.gateway(&["--alias-mode", mode])).await;
@@ -70,7 +71,7 @@ async fn a_name_that_nothing_has_goes_to_the_reader_as_it_came() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_mode_comes_from_the_environment_and_a_wrong_one_stops_the_start() {
+async fn rejects_unknown_alias_mode_in_the_environment() {
     let world = World::start().await;
     let mut command = world.gateway(&[]);
     command.env("SYNAPSOR_GATEWAY_ALIAS_MODE", "openai");

@@ -1,4 +1,4 @@
-//! A gateway on HTTP, and requests written byte by byte, so that a test can send what no client would.
+//! Gateway on HTTP with requests written byte by byte, so that tests can send malformed requests.
 
 use serde_json::{Value as Json, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -16,7 +16,7 @@ pub(crate) struct Served {
     pub(crate) run_file: std::path::PathBuf,
 }
 
-/// What came back.
+/// Response of the gateway.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -31,7 +31,7 @@ impl Reply {
 }
 
 impl Served {
-    /// With a token, on a free port.
+    /// Starts with a token, on a free port.
     pub(crate) async fn start(world: &World) -> Self {
         Self::start_over(world, "streamable-http").await
     }
@@ -42,7 +42,7 @@ impl Served {
         Self::spawn_over(world, command, transport).await
     }
 
-    /// Adds the transport, a free port and a run file; returns once the gateway says that it listens.
+    /// Adds the transport, a free port and a run file; returns once the gateway listens.
     pub(crate) async fn spawn(world: &World, command: Command) -> Self {
         Self::spawn_over(world, command, "streamable-http").await
     }
@@ -77,10 +77,10 @@ impl Served {
         }
     }
 
-    /// Sends the head's lines with a blank line and the body after them; the connection is used once.
+    /// Sends the head, a blank line and the body on a new connection.
     pub(crate) async fn send(&self, head: &str, body: &[u8]) -> Reply {
         let mut stream = self.open(head).await;
-        // A server that refuses early may close before everything is written.
+        // A server that rejects early may close the connection before the request is fully written.
         let _ = stream.write_all(body).await;
         let mut bytes = Vec::new();
         tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes))
@@ -110,7 +110,7 @@ impl Served {
         stream
     }
 
-    /// The head of a good POST, with `extra` lines in it.
+    /// Returns the head of a valid POST with `extra` lines.
     pub(crate) fn head(&self, length: usize, extra: &str) -> String {
         format!(
             "POST /mcp HTTP/1.1\nHost: {}\nAuthorization: Bearer {TOKEN}\nContent-Type: application/json\n\
@@ -124,7 +124,7 @@ impl Served {
         self.send(&self.head(body.len(), extra), body.as_bytes()).await
     }
 
-    /// A good POST with other lines for `Host`, `Authorization` and the rest.
+    /// Sends a valid POST with other lines for `Host`, `Authorization` and the rest.
     pub(crate) async fn post_with_lines(&self, target: &str, lines: &str) -> Reply {
         let body = ping();
         let head = format!(
@@ -137,13 +137,13 @@ impl Served {
 }
 
 impl Served {
-    /// A request without a body to a path that needs no token.
+    /// Sends a request without a body to a path that needs no token.
     pub(crate) async fn get(&self, path: &str) -> Reply {
         let head = format!("GET {path} HTTP/1.1\nHost: {}\nConnection: close", self.address);
         self.send(&head, b"").await
     }
 
-    /// Posts `body` with the token and these lines, and no others that matter to MCP.
+    /// Posts `body` with the token and these lines, and no other lines relevant to MCP.
     pub(crate) async fn post_as(&self, token: &str, lines: &str, body: &str) -> Reply {
         let head = format!(
             "POST /mcp HTTP/1.1\nHost: {}\nAuthorization: Bearer {token}\nContent-Type: application/json\n\
@@ -154,7 +154,7 @@ impl Served {
         self.send(&head, body.as_bytes()).await
     }
 
-    /// Resident memory of the gateway, in KiB.
+    /// Returns the resident memory of the gateway, in KiB.
     pub(crate) fn resident_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
@@ -171,7 +171,7 @@ impl Reply {
             .next()
     }
 
-    /// What a refusal before MCP says.
+    /// Returns the status and error of a response that is not an MCP message.
     pub(crate) fn refusal(&self) -> (u16, String) {
         (
             self.status,
@@ -180,7 +180,7 @@ impl Reply {
     }
 }
 
-/// The handshake of the revisions that have one.
+/// Returns the handshake message of revisions that have one.
 pub(crate) fn initialize() -> String {
     initialize_in("2025-11-25")
 }

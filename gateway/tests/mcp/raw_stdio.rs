@@ -1,4 +1,4 @@
-//! A gateway on stdio, spoken to line by line, so that a test sees every byte of stdout.
+//! Gateway on stdio, driven line by line, so that tests see every byte of stdout.
 
 use serde_json::{Value as Json, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -10,12 +10,12 @@ pub(crate) struct Raw {
     child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
-    /// Every line of stdout so far.
+    /// All lines of stdout so far.
     pub(crate) lines: Vec<String>,
 }
 
 impl Raw {
-    /// Spawned, with no word said.
+    /// Spawns the process and sends nothing.
     pub(crate) fn spawn(mut command: Command) -> Self {
         let mut child = command.spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
@@ -27,7 +27,7 @@ impl Raw {
         }
     }
 
-    /// Past the handshake of 2025-11-25.
+    /// Completes the handshake of 2025-11-25.
     pub(crate) async fn open(command: Command) -> Self {
         let mut raw = Self::spawn(command);
         let hello = raw
@@ -70,7 +70,7 @@ impl Raw {
         &mut self.child
     }
 
-    /// Calls a tool with the arguments' text as it stands.
+    /// Calls a tool with the exact text of the arguments.
     pub(crate) async fn call(&mut self, name: &str, arguments: &str) -> Json {
         self.say(&format!(
             r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{{"name":"{name}","arguments":{arguments}}}}}"#
@@ -79,7 +79,7 @@ impl Raw {
         self.hear().await
     }
 
-    /// Closes stdin; gives the exit code, the rest of stdout, and stderr.
+    /// Closes stdin; returns the exit code, the rest of stdout, and stderr.
     pub(crate) async fn end(mut self) -> (i32, String, String) {
         self.input = None;
         let (mut rest, mut errors) = (String::new(), String::new());

@@ -1,4 +1,4 @@
-//! A reader as the gateway meets it: serves a catalog and answers calls by name. Keeps what it was sent.
+//! Stub reader: serves a catalog, answers calls by name and records every request.
 
 use std::sync::{Arc, Mutex};
 
@@ -15,32 +15,32 @@ use tonic::{Request, Response, Status};
 
 pub(crate) const READ: &str = "billing.inspect_invoice";
 pub(crate) const PROPOSE: &str = "billing.propose_late_fee_waiver";
-/// Answers once it is released.
+/// Tool whose calls wait until they are released.
 pub(crate) const HOLD: &str = "test.hold";
 
-/// Numbers that no double holds.
+/// Numbers that a double cannot represent.
 pub(crate) const INTEGER: &str = "9007199254740993123";
 pub(crate) const DECIMAL: &str = "1234567890123456789012345678901.234";
 
-/// One call as it arrived.
+/// One recorded call.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) capability: String,
     pub(crate) arguments: String,
     pub(crate) result_format: u32,
-    /// `key: value`, as text.
+    /// `key: value` strings.
     pub(crate) metadata: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct StandIn {
     seen: Arc<Mutex<Vec<Seen>>>,
-    /// How many calls of [`HOLD`] are waiting.
+    /// Number of waiting calls of [`HOLD`].
     pub(crate) held: Arc<watch::Sender<usize>>,
-    /// True lets held calls go on.
+    /// Releases the waiting calls when true.
     pub(crate) release: Arc<watch::Sender<bool>>,
     pub(crate) result_format: u32,
-    /// Says that tenant and principal come from access tokens.
+    /// Whether tenant and principal come from access tokens.
     wants_tokens: bool,
 }
 
@@ -55,7 +55,7 @@ impl StandIn {
         }
     }
 
-    /// A reader whose contract takes tenant and principal from access tokens.
+    /// Creates a reader whose contract takes tenant and principal from access tokens.
     pub(crate) fn for_tokens() -> Self {
         Self {
             wants_tokens: true,
@@ -82,7 +82,7 @@ impl StandIn {
     }
 }
 
-/// Counts a held call for as long as its future lives.
+/// Counts a waiting call until its future is dropped.
 struct Held(Arc<watch::Sender<usize>>);
 
 impl Drop for Held {
@@ -159,14 +159,14 @@ impl AgentService for StandIn {
     }
 
     async fn get_jwks(&self, _request: Request<GetJwksRequest>) -> Result<Response<GetJwksResponse>, Status> {
-        Err(Status::unimplemented("callers of this reader show no tokens"))
+        Err(Status::unimplemented("this reader does not use access tokens"))
     }
 
     async fn issue_context_ticket(
         &self,
         _request: Request<IssueContextTicketRequest>,
     ) -> Result<Response<IssueContextTicketResponse>, Status> {
-        Err(Status::unimplemented("there is no ledger behind this reader"))
+        Err(Status::unimplemented("this reader has no ledger"))
     }
 
     async fn call_capability(

@@ -1,4 +1,4 @@
-//! Sessions over HTTP: whose they are, when they end, and how many there may be.
+//! HTTP sessions: ownership, end and limits.
 
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
@@ -42,14 +42,14 @@ async fn other(served: &Served, method: &str, token: &str, session: &str) -> Rep
     served.send(&head, b"").await
 }
 
-/// Everything that came back except the time.
+/// Returns the whole response except the date.
 fn without_date(reply: &Reply) -> (u16, String, &str) {
     let lines = reply.head.lines().filter(|line| !line.starts_with("date:"));
     (reply.status, lines.collect(), &reply.body)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn session_of_somebody_else_looks_to_the_byte_like_none() {
+async fn foreign_session_response_equals_missing_session_response() {
     let world = World::start().await;
     let served = served(&world, &[]).await;
     let session = open(&served, ALICE).await;
@@ -72,7 +72,7 @@ async fn session_of_somebody_else_looks_to_the_byte_like_none() {
     assert_eq!(
         ask(&served, ALICE, &session).await.status,
         200,
-        "nothing of that ended it"
+        "the foreign requests did not close the session"
     );
     let twice = format!("{session}\nMcp-Session-Id: {session}");
     assert_eq!(
@@ -82,7 +82,7 @@ async fn session_of_somebody_else_looks_to_the_byte_like_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deleted_session_is_gone_with_its_stream() {
+async fn deleted_session_closes_its_stream() {
     let world = World::start().await;
     let served = served(&world, &[]).await;
     let session = open(&served, ALICE).await;
@@ -108,7 +108,7 @@ async fn deleted_session_is_gone_with_its_stream() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn streams_begin_without_a_message_only_for_clients_that_know_such_streams() {
+async fn empty_stream_events_are_sent_to_supporting_clients_only() {
     let world = World::start().await;
     let served = served(&world, &[]).await;
     for (revision, is_known) in [("2025-11-25", true), ("2025-06-18", false)] {
@@ -138,7 +138,7 @@ async fn streams_begin_without_a_message_only_for_clients_that_know_such_streams
     }
 }
 
-/// Whether one of the events has no data, which clients of the first revisions cannot parse.
+/// Whether an event has no data, which clients of the first revisions cannot parse.
 fn has_empty_event(stream: &str) -> bool {
     stream.lines().any(|line| line.trim_end() == "data:")
 }
@@ -158,7 +158,7 @@ async fn idle_session_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn caller_has_at_most_32_sessions_and_loses_the_oldest_for_a_new_one() {
+async fn new_session_beyond_32_closes_the_oldest_of_the_caller() {
     let world = World::start().await;
     let served = served(&world, &["--rate-per-second", "1000"]).await;
     let of_bob = open(&served, BOB).await;
@@ -177,7 +177,7 @@ async fn caller_has_at_most_32_sessions_and_loses_the_oldest_for_a_new_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn token_that_leaves_the_file_opens_no_longer_and_takes_its_sessions_along() {
+async fn removed_token_is_rejected_and_its_sessions_close() {
     let world = World::start().await;
     let served = served(&world, &[]).await;
     let (of_alice, of_bob) = (open(&served, ALICE).await, open(&served, BOB).await);
@@ -201,7 +201,7 @@ async fn token_that_leaves_the_file_opens_no_longer_and_takes_its_sessions_along
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn thousand_sessions_are_the_limit_and_their_memory_is_bounded() {
+async fn sessions_are_limited_to_1000_with_bounded_memory() {
     let world = World::start().await;
     let tokens = world.dir.path().join("tokens");
     let lines: String = (0..32)

@@ -1,4 +1,4 @@
-//! Starts that must not happen, with the code, the exit code and no secret in the output; and ends by signal.
+//! Rejected starts, with the error code, the exit code and no secret in the output; and shutdown by signal.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::world::{DEPLOYMENT, PATIENCE, World, bare};
 
 const TOKEN_ENV: &str = "SYNAPSOR_RUNNER_HTTP_TOKEN";
 
-/// Expects a start to be refused; gives what stderr says.
+/// Expects the start to fail; returns stderr.
 pub(crate) async fn refused(mut command: Command, code: &str, exit: i32) -> String {
     let output = tokio::time::timeout(PATIENCE, command.output())
         .await
@@ -32,7 +32,7 @@ pub(crate) async fn refused(mut command: Command, code: &str, exit: i32) -> Stri
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn http_without_a_token_does_not_start() {
+async fn rejects_http_without_a_token() {
     let world = World::start().await;
     let http = ["--transport", "streamable-http"];
     refused(world.gateway(&http), "HTTP_AUTH_TOKEN_MISSING", 2).await;
@@ -50,7 +50,7 @@ async fn http_without_a_token_does_not_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn http_off_loopback_does_not_start_without_tls() {
+async fn rejects_remote_http_without_tls() {
     let world = World::start().await;
     let mut command = world.gateway(&["--transport", "streamable-http", "--listen", "0.0.0.0:0"]);
     command.env(TOKEN_ENV, "CANARY-TOKEN");
@@ -59,7 +59,7 @@ async fn http_off_loopback_does_not_start_without_tls() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn database_url_in_the_environment_stops_the_start() {
+async fn rejects_database_url_in_the_environment() {
     let world = World::start().await;
     let mut command = world.gateway(&[]);
     command.env("HARMLESS_NAME", "postgres://app:CANARY@db/x");
@@ -71,13 +71,13 @@ async fn database_url_in_the_environment_stops_the_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn missing_settings_are_named() {
+async fn missing_settings_are_reported() {
     let errors = refused(bare(), "SETTING_MISSING", 2).await;
     assert!(errors.contains("SYNAPSOR_GATEWAY_TLS_CA"), "{errors}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn settings_come_from_the_environment_as_well() {
+async fn settings_are_read_from_the_environment() {
     let world = World::start().await;
     let mut command = bare();
     command
@@ -95,7 +95,7 @@ async fn settings_come_from_the_environment_as_well() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn contract_of_access_tokens_is_served_over_http_only_and_says_what_it_needs() {
+async fn access_token_contract_is_served_over_http_only() {
     let world = World::of(StandIn::for_tokens()).await;
     refused(world.gateway(&[]), "CONTRACT_NEEDS_HTTP", 2).await;
     for transport in ["streamable-http", "http-bridge"] {
@@ -120,7 +120,7 @@ async fn absent_reader_ends_the_start_as_unreachable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reader_of_another_authority_is_not_talked_to() {
+async fn rejects_reader_of_another_ca() {
     let (world, other) = (World::start().await, World::start().await);
     let mut command = world.gateway(&[]);
     command.args(["--tls-ca"]).arg(&other.tls.ca);
@@ -128,11 +128,7 @@ async fn reader_of_another_authority_is_not_talked_to() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(
-        output.status.code(),
-        Some(2),
-        "a flag given twice is a usage error"
-    );
+    assert_eq!(output.status.code(), Some(2), "a repeated flag is a usage error");
     let mut stranger = bare();
     stranger.args(["--reader", &world.address, "--deployment", DEPLOYMENT]);
     stranger
@@ -146,7 +142,7 @@ async fn reader_of_another_authority_is_not_talked_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn certificate_of_another_deployment_is_refused() {
+async fn rejects_certificate_of_another_deployment() {
     let world = World::start().await;
     let mut command = bare();
     command.args(["--reader", &world.address, "--deployment", "other"]);
@@ -160,7 +156,7 @@ async fn certificate_of_another_deployment_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn taken_port_is_named() {
+async fn port_in_use_is_reported() {
     let world = World::start().await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -171,7 +167,7 @@ async fn taken_port_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn contract_without_a_format_is_answered_in_the_older_one_with_a_warning() {
+async fn contract_without_a_format_uses_format_1_with_a_warning() {
     let world = World::with_format(0).await;
     let mut raw = Raw::open(world.gateway(&[])).await;
     raw.call(READ, "{}").await;
@@ -184,11 +180,11 @@ async fn contract_without_a_format_is_answered_in_the_older_one_with_a_warning()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn termination_signal_ends_either_transport_in_order() {
+async fn termination_signal_ends_both_transports_in_order() {
     let world = World::start().await;
     let mut stdio = Raw::open(world.gateway(&[])).await;
     let mut served = Served::start(&world).await;
-    // A connection that is kept open between requests must not delay the end.
+    // A connection that is kept open between requests must not delay the shutdown.
     let health = format!("GET /healthz HTTP/1.1\nHost: {}", served.address);
     let mut kept = BufReader::new(served.open(&health).await);
     kept.read_until(b'}', &mut Vec::new()).await.unwrap();
@@ -200,7 +196,7 @@ async fn termination_signal_ends_either_transport_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn request_under_way_is_answered_before_the_end() {
+async fn request_in_progress_is_answered_before_shutdown() {
     let world = World::start().await;
     let mut served = Served::start(&world).await;
     let (body, run_file) = (call(HOLD, "{}"), served.run_file.clone());
@@ -212,7 +208,7 @@ async fn request_under_way_is_answered_before_the_end() {
     let ending = async {
         world.reader.wait_for_held(1).await;
         terminate(&served.child);
-        // A refused connection shows that the signal has arrived.
+        // A refused connection shows that the gateway received the signal.
         while tokio::net::TcpStream::connect(&served.address).await.is_ok() {
             tokio::task::yield_now().await;
         }
@@ -231,11 +227,11 @@ fn terminate(child: &Child) {
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
 }
 
-/// A file that the gateway was not told of is out of reach, even for a gateway that runs as root and follows a link
-/// to it from a file that it was told of.
+/// A file outside the settings is unreachable, even for a gateway that runs as root and follows a link to it from
+/// a file in the settings.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_does_not_reach_what_lies_outside_of_its_own_files() {
+async fn gateway_cannot_read_files_outside_its_settings() {
     let world = World::start().await;
     let (inside, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let served = Served::start(&world).await;
@@ -278,7 +274,7 @@ async fn a_gateway_does_not_reach_what_lies_outside_of_its_own_files() {
         .unwrap();
     let errors = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && errors.contains("error["), "{errors}");
-    // The same files where they are named themselves.
+    // The same files are readable when the settings name them directly.
     let mut child = start(&outside)
         .stderr(std::process::Stdio::piped())
         .spawn()

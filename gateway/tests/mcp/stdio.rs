@@ -1,4 +1,4 @@
-//! Over stdio: what clients see, what reaches the reader, and what stdout carries.
+//! Stdio transport: responses to clients, requests to the reader, and the content of stdout.
 
 use rmcp::ServiceExt as _;
 use rmcp::model::CallToolRequestParams;
@@ -13,7 +13,7 @@ use crate::world::{PATIENCE, World};
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn client_lists_and_calls_reviewed_tools_and_finds_no_way_to_approve_apply_or_run_sql() {
+async fn client_sees_only_reviewed_tools() {
     let world = World::start().await;
     let child = TokioChildProcess::new(world.gateway(&[])).unwrap();
     let client = ().serve(child).await.unwrap();
@@ -66,7 +66,7 @@ async fn arguments_and_results_keep_every_digit_and_byte() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stdout_carries_only_protocol_and_bad_lines_are_answered_not_obeyed() {
+async fn stdout_carries_only_protocol_and_bad_lines_get_errors() {
     let world = World::start().await;
     let mut command = world.gateway(&[]);
     command.env("SYNAPSOR_LOG_LEVEL", "trace");
@@ -137,7 +137,7 @@ async fn gateway_ends_promptly_with_its_input() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn identity_in_meta_or_arguments_reaches_the_reader_only_inside_the_arguments() {
+async fn claimed_identity_reaches_the_reader_only_in_arguments() {
     let world = World::start().await;
     let mut raw = Raw::open(world.gateway(&[])).await;
     let arguments = r#"{"tenant_id":"EVIL","principal":"EVIL","approver":"EVIL"}"#;
@@ -203,7 +203,7 @@ async fn malformed_trace_is_dropped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unknown_tool_is_asked_of_the_reader_and_fails_as_a_result() {
+async fn unknown_tool_is_sent_to_the_reader_and_fails_as_a_result() {
     let world = World::start().await;
     let mut raw = Raw::open(world.gateway(&[])).await;
     let answer = raw.call("no.such_tool", "{}").await;
@@ -216,7 +216,7 @@ async fn unknown_tool_is_asked_of_the_reader_and_fails_as_a_result() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cancelled_call_is_cancelled_at_the_reader() {
+async fn canceled_call_is_canceled_at_the_reader() {
     let world = World::start().await;
     let mut raw = Raw::open(world.gateway(&[])).await;
     raw.say(&format!(
@@ -230,7 +230,7 @@ async fn cancelled_call_is_cancelled_at_the_reader() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn call_beyond_the_ceiling_is_told_to_come_back() {
+async fn rejects_calls_above_the_concurrency_limit_as_retryable() {
     let world = World::start().await;
     let mut raw = Raw::open(world.gateway(&[])).await;
     for id in 100..228 {
@@ -251,7 +251,7 @@ async fn call_beyond_the_ceiling_is_told_to_come_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lost_reader_is_a_retryable_failure_in_either_format() {
+async fn lost_reader_is_a_retryable_error_in_both_formats() {
     for format in [1, 2] {
         let mut world = World::with_format(format).await;
         let mut raw = Raw::open(world.gateway(&[])).await;
@@ -277,7 +277,7 @@ async fn lost_reader_is_a_retryable_failure_in_either_format() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn client_without_handshake_is_served_by_the_newest_revision() {
+async fn newest_revision_is_served_without_handshake_over_stdio() {
     let world = World::start().await;
     let mut raw = Raw::spawn(world.gateway(&[]));
     let meta = json!({

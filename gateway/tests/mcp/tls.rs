@@ -1,4 +1,4 @@
-//! TLS and HTTP/2: certificates that change under traffic, and clients that open streams only to reset them.
+//! TLS and HTTP/2: certificate reload under traffic, and clients that open streams only to reset them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,7 +31,7 @@ impl Certificate {
         certificate
     }
 
-    /// Writes a new pair; gives the new certificate.
+    /// Writes a new pair; returns the new certificate.
     fn replace(&self) -> CertificateDer<'static> {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         files::write_atomic(&self.key, made.signing_key.serialize_pem().as_bytes(), 0o600).unwrap();
@@ -68,7 +68,7 @@ async fn connect(
     TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }
 
-/// One request on a connection that stays open.
+/// Sends one request on a connection that stays open.
 async fn ask(stream: &mut TlsStream<TcpStream>, address: &str) -> u16 {
     let body = ping();
     let head = format!(
@@ -85,7 +85,7 @@ async fn ask(stream: &mut TlsStream<TcpStream>, address: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn certificate_is_replaced_under_traffic_and_a_broken_one_is_not_taken() {
+async fn certificate_reloads_under_traffic_and_invalid_one_is_ignored() {
     let world = World::start().await;
     let certificate = Certificate::new(&world);
     let first = certificate.replace();
@@ -99,7 +99,7 @@ async fn certificate_is_replaced_under_traffic_and_a_broken_one_is_not_taken() {
             assert_eq!(
                 ask(&mut old, &address).await,
                 200,
-                "a running connection lives on"
+                "an open connection stays open"
             );
             match connect(&served, &second, b"http/1.1").await {
                 Ok(stream) => return stream,
@@ -111,7 +111,7 @@ async fn certificate_is_replaced_under_traffic_and_a_broken_one_is_not_taken() {
     assert_eq!(ask(&mut new, &address).await, 200);
     assert!(connect(&served, &first, b"http/1.1").await.is_err());
     files::write_atomic(&certificate.cert, b"no PEM", 0o644).unwrap();
-    // The gateway reads a third pair once it has seen the broken file; the second stands until then.
+    // The gateway reads a third pair after it has seen the invalid file; until then the second pair stays in use.
     let mut kept = connect(&served, &second, b"http/1.1").await.unwrap();
     assert_eq!(ask(&mut kept, &address).await, 200);
     let third = certificate.replace();
@@ -131,7 +131,7 @@ async fn certificate_is_replaced_under_traffic_and_a_broken_one_is_not_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn plain_text_and_silence_get_nothing_from_a_tls_port() {
+async fn plaintext_and_idle_clients_get_no_response_on_a_tls_port() {
     let world = World::start().await;
     let certificate = Certificate::new(&world);
     certificate.replace();
@@ -173,7 +173,7 @@ async fn status(client: &SendRequest<axum::body::Bytes>, request: Request<()>) -
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn http2_is_served_behind_the_same_names() {
+async fn http2_checks_the_same_hosts() {
     let world = World::start().await;
     let certificate = Certificate::new(&world);
     let trusted = certificate.replace();
@@ -189,7 +189,7 @@ async fn http2_is_served_behind_the_same_names() {
     assert!(all.iter().all(|status| *status == 200), "{all:?}");
 }
 
-/// All of them at once.
+/// Runs all of them concurrently.
 async fn futures_of<F: Future<Output = u16>>(calls: impl Iterator<Item = F>) -> Vec<u16> {
     let mut statuses = Vec::new();
     let mut calls: Vec<_> = calls.map(Box::pin).collect();
@@ -212,7 +212,7 @@ async fn futures_of<F: Future<Output = u16>>(calls: impl Iterator<Item = F>) -> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn client_that_resets_its_streams_is_cut_off_and_others_are_served() {
+async fn stream_resets_close_the_connection_others_are_served() {
     let world = World::start().await;
     let certificate = Certificate::new(&world);
     let trusted = certificate.replace();

@@ -1,4 +1,4 @@
-//! A deployment in a temporary folder: an authority, a reader that serves, and the command of a gateway for it.
+//! Test deployment in a temporary directory: a CA, a running reader, and the command of a gateway for it.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use tonic::service::Routes;
 use crate::reader::StandIn;
 
 pub(crate) const DEPLOYMENT: &str = "d1";
-/// Nothing here should take longer; a test that waits longer has failed.
+/// Upper bound of every wait; a longer wait is a failure.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct World {
@@ -34,7 +34,7 @@ impl World {
         Self::with_format(2).await
     }
 
-    /// `format` is what the contract says; 0 is nothing.
+    /// `format` is the contract's result format; 0 leaves it unset.
     pub(crate) async fn with_format(format: u32) -> Self {
         Self::of(StandIn::new(format)).await
     }
@@ -72,13 +72,13 @@ impl World {
         }
     }
 
-    /// Ends the reader; its port is free afterwards.
+    /// Stops the reader; its port is free afterwards.
     pub(crate) async fn stop_reader(&mut self) {
         self.stop.cancel();
         self.serving.take().unwrap().await.unwrap();
     }
 
-    /// A gateway of this deployment with an environment that holds nothing.
+    /// Returns the command of a gateway of this deployment, with an empty environment.
     pub(crate) fn gateway(&self, flags: &[&str]) -> Command {
         let mut command = bare();
         command
@@ -94,7 +94,7 @@ impl World {
     }
 }
 
-/// The binary, with pipes and an empty environment.
+/// Returns the command of the binary, with pipes and an empty environment.
 pub(crate) fn bare() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_synapsor-gateway"));
     command.env_clear().kill_on_drop(true);

@@ -1,4 +1,4 @@
-//! The sessions as the MCP machinery sees them: those of one caller, in one request.
+//! rmcp session manager, restricted to the sessions of one caller in one request.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::{Full, Sessions, new_id};
 
-/// Sessions that one caller may use.
+/// Sessions of one caller.
 #[derive(Debug)]
 pub(in crate::http) struct OfCaller {
     sessions: Arc<Sessions>,
@@ -25,7 +25,7 @@ pub(in crate::http) struct OfCaller {
 }
 
 impl OfCaller {
-    /// Streams of sessions that are opened here begin with an event without a message if `takes_priming`.
+    /// With `takes_priming`, streams of sessions opened here begin with an event without a message.
     pub(in crate::http) fn new(sessions: Arc<Sessions>, owner: Arc<str>, takes_priming: bool) -> Self {
         Self {
             sessions,
@@ -35,7 +35,7 @@ impl OfCaller {
         }
     }
 
-    /// Whether a session was wanted and there was no room for it.
+    /// Whether opening a session failed because the limit is reached.
     pub(in crate::http) fn was_full(&self) -> bool {
         self.was_full.load(Ordering::Relaxed)
     }
@@ -47,7 +47,7 @@ impl OfCaller {
     }
 }
 
-/// Idle sessions are ended by [`Sessions`], which also sees streams that are open.
+/// [`Sessions`] closes idle sessions, because it also counts open streams.
 fn config(takes_priming: bool) -> SessionConfig {
     let mut config = SessionConfig::default();
     config.keep_alive = None;

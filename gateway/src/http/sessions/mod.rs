@@ -1,5 +1,6 @@
-//! Sessions of the revisions before 2026-07-28: each belongs to the caller that opened it, ends when it was idle for
-//! too long or lived for too long, and is one of a bounded number. To everybody else it does not exist.
+//! MCP sessions of revisions before 2026-07-28. Each session belongs to the caller that opened it, has an idle
+//! timeout and a maximum age, and counts towards a limit. Other callers get the same error as for a missing
+//! session.
 
 mod manager;
 
@@ -15,7 +16,7 @@ pub(super) use manager::OfCaller;
 
 const SESSIONS_MAX: usize = 1_000;
 const SESSIONS_PER_CALLER_MAX: usize = 32;
-/// Streams of one session that no request asked for.
+/// Maximum number of streams per session that no request opened.
 const LISTENERS_MAX: usize = 4;
 const LIFE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// 160 bits.
@@ -33,34 +34,34 @@ struct Session {
     owner: Arc<str>,
     handle: LocalSessionHandle,
     opened: Instant,
-    /// Since when nothing goes on in it; meaningless while something does.
+    /// Start of the idle time; not used while `uses` is above zero.
     idle_since: Instant,
-    /// Requests and streams that are open.
+    /// Open requests and streams.
     uses: usize,
     listeners: usize,
 }
 
-/// No more sessions can be opened now.
+/// The session limit is reached.
 #[derive(Debug)]
 pub(super) struct Full;
 
-/// What a request does in a session.
+/// Kind of a request in a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
     Message,
-    /// To hear what no request asked for.
+    /// Receives server messages that belong to no request.
     Listen,
 }
 
 /// Why a session is not entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NotEntered {
-    /// There is none of this id, or it belongs to somebody else.
+    /// No session has this id, or it belongs to another caller.
     Unknown,
     TooManyListeners,
 }
 
-/// One request or stream in a session, which is not idle before all of them are gone.
+/// One request or stream in a session. The session is idle only when none is left.
 #[derive(Debug)]
 pub(super) struct Use {
     sessions: Arc<Sessions>,
@@ -86,7 +87,7 @@ impl Sessions {
         }
     }
 
-    /// How many are open.
+    /// Returns the number of open sessions.
     pub(super) fn count(&self) -> usize {
         let now = Instant::now();
         self.lock()
@@ -95,7 +96,7 @@ impl Sessions {
             .count()
     }
 
-    /// Uses the session `id`, if it is `owner`'s.
+    /// Marks the session `id` as in use, if it belongs to `owner`.
     pub(super) fn enter(
         self: &Arc<Self>,
         id: &str,
@@ -134,7 +135,7 @@ impl Sessions {
         })
     }
 
-    /// Opens a session of `owner`. Of a caller that has as many as it may, the one that was idle for longest is closed.
+    /// Opens a session of `owner`. If the caller is at its limit, its longest idle session is closed.
     fn open(&self, id: SessionId, owner: Arc<str>, handle: LocalSessionHandle) -> Result<(), Full> {
         self.open_at(Instant::now(), id, owner, handle)
     }
@@ -179,12 +180,12 @@ impl Sessions {
         end(self.lock().remove(id));
     }
 
-    /// Closes what is idle or has lived for too long.
+    /// Closes sessions that are idle or past the maximum age.
     pub(super) fn sweep(&self) {
         self.end_those_that_are_over(&mut self.lock(), Instant::now());
     }
 
-    /// Closes all sessions of a caller that may no longer come.
+    /// Closes all sessions of a caller whose access was removed.
     pub(super) fn close_of(&self, owner: &str) {
         let mut all = self.lock();
         all.extract_if(|_, session| *session.owner == *owner)
@@ -206,10 +207,10 @@ impl Sessions {
     }
 }
 
-/// Lets the session's worker end, and with it the streams that are open.
+/// Stops the session's worker and its open streams.
 fn end(session: Option<Session>) {
     if let Some(Session { handle, .. }) = session {
-        // A worker that is gone already is what is wanted.
+        // An error means that the worker has already ended.
         tokio::spawn(async move { drop(handle.close().await) });
     }
 }
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn idle_and_old_sessions_end_and_used_ones_do_not_count_as_idle() {
+    async fn idle_and_old_sessions_end_but_active_ones_are_not_idle() {
         let (sessions, begin) = (sessions(), Instant::now());
         let idle = open(&sessions, begin, "a").unwrap();
         let used = open(&sessions, begin, "a").unwrap();
@@ -265,7 +266,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn caller_at_its_cap_loses_the_session_that_was_idle_for_longest() {
+    async fn caller_at_its_limit_loses_the_longest_idle_session() {
         let (sessions, begin) = (sessions(), Instant::now());
         let mut ids = Vec::new();
         for number in 0..SESSIONS_PER_CALLER_MAX {
@@ -282,12 +283,12 @@ mod tests {
                 .iter()
                 .map(|id| sessions.enter(id, "a", Purpose::Message).unwrap()),
         );
-        assert!(open(&sessions, begin, "a").is_err(), "none is idle");
+        assert!(open(&sessions, begin, "a").is_err(), "no session is idle");
         assert!(open(&sessions, begin, "b").is_ok());
     }
 
     #[tokio::test]
-    async fn sessions_of_all_callers_are_capped() {
+    async fn total_number_of_sessions_is_capped() {
         let (sessions, begin) = (sessions(), Instant::now());
         for number in 0..SESSIONS_MAX {
             let owner = (number / SESSIONS_PER_CALLER_MAX).to_string();
@@ -298,7 +299,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn listeners_of_one_session_are_capped() {
+    async fn listeners_per_session_are_capped() {
         let sessions = sessions();
         let id = open(&sessions, Instant::now(), "a").unwrap();
         let mut listening = Vec::new();

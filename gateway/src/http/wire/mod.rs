@@ -1,4 +1,4 @@
-//! Connections: how many, how they are encrypted, how long they may say nothing, and how they end.
+//! HTTP connections: limits, TLS, timeouts and graceful shutdown.
 
 mod pulse;
 
@@ -27,24 +27,24 @@ use super::tls::{H2, ServerTls};
 use pulse::{IDLE_TIMEOUT, Pulse, Watched};
 
 const CONNECTIONS_MAX: usize = 2_000;
-/// For the first byte, and for the handshake of TLS.
+/// Timeout for the first byte, and for the TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 const HEADER_BYTES_MAX: usize = 16 * 1024;
 const H2_HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
 const H2_STREAMS_MAX: u32 = 100;
-/// A peer that opens streams only to reset them is cut off after so many.
+/// Limit against peers that open streams only to reset them; exceeding it closes the connection.
 const H2_RESET_STREAMS_MAX: usize = 32;
 const H2_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const H2_KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const H2_SEND_BUFFER_BYTES_MAX: usize = 256 * 1024;
-/// A peer that does not take what it is sent is given up after this.
+/// A connection closes when the peer does not acknowledge sent data for this time.
 const UNACKNOWLEDGED_MS_MAX: u32 = 30_000;
-/// Requests under way may go on for this long after a stop.
+/// Maximum time for requests in progress to finish after a stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
-/// After a failed accept, as when file descriptors are used up.
+/// Pause after a failed accept, for example when no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until `stop` is cancelled, then lets requests under way finish.
+/// Serves until `stop` is canceled, then lets requests in progress finish.
 pub(super) async fn serve(
     listener: TcpListener,
     tls: Option<Arc<ServerTls>>,
@@ -79,7 +79,7 @@ pub(super) async fn serve(
     }
     drop(listener);
     tasks.close();
-    // Whatever is left is cut when the process ends.
+    // Remaining connections close when the process exits.
     let _ = tokio::time::timeout(DRAIN_TIMEOUT, tasks.wait()).await;
 }
 
@@ -93,7 +93,7 @@ async fn accept(
         .await
         .expect("the semaphore is never closed");
     let (stream, _) = listener.accept().await.ok()?;
-    // Small answers should not wait for more; a socket that cannot do either works as well.
+    // Responses are small and must not be delayed. Both options are optional, so errors are ignored.
     let _ = stream.set_nodelay(true);
     let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, UNACKNOWLEDGED_MS_MAX);
     Some((stream, place))
@@ -117,12 +117,12 @@ impl Connection {
         if stream.get_ref().1.alpn_protocol() == Some(H2) {
             Box::pin(self.http2(stream)).await;
         } else {
-            // What TLS holds for a connection is held anyway, so resting would free little.
+            // TLS keeps its buffers in any case, so parking the connection would free little.
             Box::pin(self.http1(stream, false)).await;
         }
     }
 
-    /// Nothing is allotted to a connection before its first byte, and nothing while it idles between requests.
+    /// Allocates nothing for a connection before its first byte or while it is idle between requests.
     async fn plain(self, mut stream: TcpStream) {
         let mut patience = HANDSHAKE_TIMEOUT;
         loop {
@@ -142,7 +142,7 @@ impl Connection {
         }
     }
 
-    /// Serves until the connection ends, or, if it may rest, gives the stream back when no request is under way and
+    /// Serves until the connection ends. With `may_rest`, returns the stream when no request is in progress and
     /// none begins.
     async fn http1<S>(&self, stream: S, may_rest: bool) -> Option<S>
     where
@@ -150,7 +150,7 @@ impl Connection {
     {
         let pulse = Arc::new(Pulse::of_http1());
         let io = TokioIo::new(Watched::new(stream, pulse.clone()));
-        // The pulse keeps the time for headers, because hyper's would count while nothing is asked as well.
+        // `Pulse` enforces the header timeout, because hyper's timer also runs between requests.
         let serving = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(None)
@@ -162,7 +162,7 @@ impl Connection {
             () = pulse.rests(), if may_rest => {}
         }
         let parts = Pin::into_inner(serving).into_parts();
-        // Bytes of a head would have kept the pulse from resting.
+        // A partly received request head keeps the connection active, so the buffer is empty here.
         parts
             .read_buf
             .is_empty()
@@ -186,7 +186,7 @@ impl Connection {
     }
 }
 
-/// The routes, with each request felt.
+/// Wraps the routes so that every request is counted in `pulse`.
 fn service(
     routes: Router,
     pulse: Arc<Pulse>,
@@ -204,7 +204,7 @@ fn service(
     })
 }
 
-/// Waits for a connection to end: by itself, by a stop after its requests, or because nothing comes.
+/// Waits for the end of a connection: closed by the peer, drained after a stop, or timed out.
 async fn until_over<C>(mut serving: Pin<&mut C>, pulse: &Pulse, stop: &CancellationToken)
 where
     C: GracefulConnection<Error: Display>,
@@ -218,6 +218,6 @@ where
         () = pulse.has_stopped() => Ok(()),
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended early");
+        tracing::debug!(%error, "connection ended early");
     }
 }

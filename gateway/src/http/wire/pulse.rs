@@ -1,5 +1,4 @@
-//! Whether anything still goes on in a connection: the time for the headers of a request, and the time between
-//! requests.
+//! Header and idle timeouts of HTTP connections.
 
 use std::io;
 use std::pin::Pin;
@@ -12,30 +11,30 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// Clients that are at work ask again sooner.
+/// Active clients send the next request sooner.
 const REST_AFTER: Duration = Duration::from_millis(100);
-/// How often a connection with a request is looked at.
+/// Poll interval while a request is in progress.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const NONE: u64 = u64::MAX;
 
-/// Times are milliseconds since the connection began.
+/// Activity of one connection. Times are milliseconds since the connection began.
 #[derive(Debug)]
 pub(super) struct Pulse {
     begin: Instant,
-    /// When a byte last went either way.
+    /// Time of the last byte read or written.
     moved: AtomicU64,
-    /// When a head began whose request has not begun.
+    /// Start of a request head whose request has not begun.
     head_begun: AtomicU64,
-    /// Requests whose answers have not ended.
+    /// Requests whose responses have not ended.
     requests: AtomicUsize,
-    /// Bytes wait for the peer to take them.
+    /// Whether bytes wait for the peer to read them.
     is_blocked: AtomicBool,
-    /// HTTP/2 has frames besides requests, so that a byte says nothing about a head.
+    /// False for HTTP/2: it has frames besides requests, so a byte does not imply a request head.
     sees_heads: bool,
 }
 
 impl Pulse {
-    /// The first head is due from the beginning.
+    /// The first request head is due from the beginning.
     pub(super) fn of_http1() -> Self {
         Self {
             begin: Instant::now(),
@@ -54,21 +53,21 @@ impl Pulse {
         }
     }
 
-    /// A request is under way until the guard is dropped.
+    /// Counts a request as in progress until the guard is dropped.
     pub(super) fn request(self: &Arc<Self>) -> UnderWay {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.head_begun.store(NONE, Ordering::Relaxed);
         UnderWay(self.clone())
     }
 
-    /// Resolves when no more is to be waited for.
+    /// Resolves when a timeout has expired.
     pub(super) async fn has_stopped(&self) {
         while let Some(left) = self.left(self.now()) {
             tokio::time::sleep(left).await;
         }
     }
 
-    /// Resolves when a request has been answered whole, and nothing has moved since for a while.
+    /// Resolves when all requests are answered completely and no byte was transferred for a while.
     pub(super) async fn rests(&self) {
         while !self.is_resting(self.now()) {
             let is_busy = self.requests.load(Ordering::Relaxed) > 0;
@@ -108,7 +107,7 @@ impl Pulse {
     fn has_read(&self, now: u64) {
         self.moved.store(now, Ordering::Relaxed);
         if self.sees_heads && self.requests.load(Ordering::Relaxed) == 0 {
-            // Only the first byte of a head starts its time.
+            // Only the first byte of a head starts the header timeout.
             let _ = self
                 .head_begun
                 .compare_exchange(NONE, now, Ordering::Relaxed, Ordering::Relaxed);
@@ -120,7 +119,7 @@ impl Pulse {
     }
 }
 
-/// A request that is under way.
+/// Guard of a request in progress.
 #[derive(Debug)]
 pub(super) struct UnderWay(Arc<Pulse>);
 
@@ -131,7 +130,7 @@ impl Drop for UnderWay {
     }
 }
 
-/// A stream whose traffic is felt.
+/// Stream that reports its traffic to [`Pulse`].
 #[derive(Debug)]
 pub(super) struct Watched<S> {
     stream: S,
@@ -209,19 +208,19 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 mod tests {
     use super::*;
 
-    /// The connection has begun at most a second ago, so times differ by more than that.
+    /// The connection began at most a second ago, so the tests use differences of more than a second.
     fn has_stopped(pulse: &Pulse, second: u64) -> bool {
         pulse.left(second * 1_000).is_none()
     }
 
     #[test]
-    fn head_has_its_time_and_no_byte_of_it_gives_more() {
+    fn header_timeout_is_not_extended_by_further_bytes() {
         let pulse = Arc::new(Pulse::of_http1());
         pulse.has_read(3_000);
         assert!(!has_stopped(&pulse, 4));
         assert!(has_stopped(&pulse, 5));
         drop(pulse.request());
-        assert!(!has_stopped(&pulse, 30), "between requests there is no head");
+        assert!(!has_stopped(&pulse, 30), "no head is due between requests");
         pulse.has_read(30_000);
         pulse.has_read(34_000);
         assert!(!has_stopped(&pulse, 34));
@@ -239,14 +238,14 @@ mod tests {
         assert!(!pulse.is_resting(100_050));
         assert!(pulse.is_resting(100_100));
         pulse.is_blocked.store(true, Ordering::Relaxed);
-        assert!(!pulse.is_resting(101_000), "the answer is not away");
+        assert!(!pulse.is_resting(101_000), "the response is not sent");
         pulse.is_blocked.store(false, Ordering::Relaxed);
         pulse.has_read(101_000);
         assert!(!pulse.is_resting(103_000), "a head has begun");
     }
 
     #[test]
-    fn idle_connection_ends_and_one_with_a_request_does_not() {
+    fn idle_connection_times_out_but_not_during_a_request() {
         for pulse in [Pulse::of_http1(), Pulse::of_http2()] {
             let pulse = Arc::new(pulse);
             let under_way = pulse.request();
