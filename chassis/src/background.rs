@@ -1,5 +1,5 @@
-//! Tasks that a process cannot do without: one that ends before it is told to is the end of the process, with a
-//! reason, instead of a process that answers and no longer works.
+//! Background tasks that a process requires. If one ends before shutdown, the process exits with an error instead
+//! of serving without the task.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::run::ExitError;
 
-/// The background tasks of one process. Dropped, it aborts those that still run.
+/// Background tasks of one process. Dropping it aborts the running tasks.
 #[derive(Debug, Default)]
 pub struct Background {
     tasks: JoinSet<()>,
@@ -16,7 +16,7 @@ pub struct Background {
 }
 
 impl Background {
-    /// Starts a task. `name` is what the failure calls it: "the NAME ended".
+    /// Starts a task. The error message uses `name`: "the NAME ended".
     pub fn spawn(
         &mut self,
         name: &'static str,
@@ -27,7 +27,7 @@ impl Background {
         handle
     }
 
-    /// Returns when a task has ended, or has panicked, although `stop` was not cancelled; never without one.
+    /// Returns when a task ends before `stop` is canceled, or panics. Never returns if there is no task.
     pub async fn failed(&mut self, stop: &CancellationToken) -> ExitError {
         while let Some(failure) = self.next_end(stop).await {
             if let Err(failure) = failure {
@@ -37,10 +37,10 @@ impl Background {
         std::future::pending().await
     }
 
-    /// Waits until all tasks have ended, which they do when `stop` is cancelled.
+    /// Waits until all tasks have ended; they end when `stop` is canceled.
     ///
     /// # Errors
-    /// When one of them panicked.
+    /// When a task panicked.
     pub async fn join(mut self, stop: &CancellationToken) -> Result<(), ExitError> {
         while let Some(ended) = self.next_end(stop).await {
             ended?;
@@ -63,10 +63,10 @@ impl Background {
     }
 }
 
-/// The failure of a process that has lost a part it cannot work without.
+/// Builds the error of a process that lost a required task.
 pub fn task_ended(name: &str, how: &str) -> ExitError {
     ExitError::new("BACKGROUND_TASK_ENDED", format!("the {name} {how}"))
-        .with_fix("see the log for the cause, then start the process again")
+        .with_fix("check the log for the cause, then restart the process")
 }
 
 #[cfg(test)]
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_task_that_ends_early_or_panics_is_named() {
+    async fn early_end_or_panic_of_a_task_is_reported() {
         let stop = CancellationToken::new();
         let mut background = Background::default();
         let waiting = stop.clone();
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_task_that_ends_when_told_to_is_no_failure() {
+    async fn task_that_ends_after_stop_is_not_a_failure() {
         let stop = CancellationToken::new();
         let mut background = Background::default();
         let waiting = stop.clone();

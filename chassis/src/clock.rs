@@ -1,37 +1,37 @@
-//! The only place that asks the operating system what time it is. Everything else is handed a [`Clock`]
-//! or a number of milliseconds.
+//! System clock. No other module reads the operating system's time; all code takes a [`Clock`] or a number of
+//! milliseconds.
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// A source of wall-clock time.
+/// Source of wall-clock and monotonic time.
 pub trait Clock: Debug + Send + Sync {
     /// Milliseconds since 1970-01-01T00:00:00Z.
     fn now_ms(&self) -> i64;
-    /// Milliseconds since an arbitrary start, time spent suspended included. Setting the machine's clock does not
-    /// move it.
+    /// Milliseconds since an arbitrary start, including suspended time. Setting the machine's clock does not
+    /// change it.
     fn monotonic_ms(&self) -> i64;
 }
 
-/// The clock that runs on while the machine is suspended.
+/// The clock that also counts suspended time.
 #[cfg(target_os = "linux")]
 const SINCE_BOOT: rustix::time::ClockId = rustix::time::ClockId::Boottime;
 #[cfg(not(target_os = "linux"))]
 const SINCE_BOOT: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
 
-/// The clock of the machine.
+/// Clock of the machine.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
 impl Clock for SystemClock {
     #[expect(
         clippy::disallowed_methods,
-        reason = "this is the one place that reads the machine's clock"
+        reason = "only this module reads the machine's clock"
     )]
     fn now_ms(&self) -> i64 {
         let since_epoch = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
-            .expect("the machine's clock stands after 1970");
+            .expect("the machine's clock is after 1970");
         i64::try_from(since_epoch.as_millis()).expect("milliseconds since 1970 fit in 63 bits")
     }
 
@@ -41,7 +41,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that moves only when a test moves it; deadlines are tested with it.
+/// Clock that only tests advance, for example to test deadlines.
 #[derive(Debug, Default)]
 pub struct ManualClock {
     wall_ms: AtomicI64,
@@ -49,7 +49,7 @@ pub struct ManualClock {
 }
 
 impl ManualClock {
-    /// A clock whose wall time is `now_ms`.
+    /// Creates a clock whose wall time is `now_ms`.
     pub fn at(now_ms: i64) -> Self {
         Self {
             wall_ms: AtomicI64::new(now_ms),
@@ -57,12 +57,12 @@ impl ManualClock {
         }
     }
 
-    /// Sets the wall time, forwards or backwards; no time passes.
+    /// Sets the wall time, forwards or backwards; the monotonic time stays.
     pub fn set_ms(&self, now_ms: i64) {
         self.wall_ms.store(now_ms, Ordering::SeqCst);
     }
 
-    /// Lets `by_ms` pass and returns the new wall time.
+    /// Advances both times by `by_ms` and returns the new wall time.
     pub fn advance_ms(&self, by_ms: i64) -> i64 {
         self.monotonic_ms.fetch_add(by_ms, Ordering::SeqCst);
         self.wall_ms.fetch_add(by_ms, Ordering::SeqCst) + by_ms
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn manual_clock_moves_only_when_told() {
+    fn manual_clock_moves_only_on_request() {
         let clock = ManualClock::at(1_000);
         assert_eq!(clock.now_ms(), 1_000);
         assert_eq!(clock.advance_ms(250), 1_250);
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn system_clock_is_past_the_day_this_was_written() {
+    fn system_clock_is_after_2023() {
         assert!(SystemClock.now_ms() > 1_700_000_000_000);
     }
 }

@@ -1,64 +1,63 @@
-//! Where HTTP may be served and with what: the one rule of the process that serves and of the one that starts it.
+//! Rules for the listen address of an HTTP server. The serving process and its parent share them.
 
 use std::net::SocketAddr;
 
 use crate::run::ExitError;
 
-/// How an HTTP server is meant to be reached.
+/// Exposure of an HTTP server.
 #[derive(Debug, Clone, Copy)]
 pub struct ListenPolicy {
-    /// Where it listens.
+    /// Listen address.
     pub listen: SocketAddr,
-    /// False if everybody is let in.
+    /// False if the server requires no authentication.
     pub is_authenticated: bool,
-    /// It was said that other machines may connect.
+    /// Whether remote connections are allowed explicitly.
     pub is_remote_allowed: bool,
-    /// The server has a certificate of its own.
+    /// Whether the server has its own TLS certificate.
     pub has_tls: bool,
-    /// It was said that a proxy in front takes TLS off.
+    /// Whether a reverse proxy terminates TLS.
     pub is_tls_terminated: bool,
-    /// How many names were given under which the server answers, besides its address.
+    /// Number of allowed hosts besides the listen address.
     pub allowed_hosts: usize,
 }
 
 impl ListenPolicy {
-    /// Whether the parts go together. On loopback almost everything does; elsewhere only what is authenticated,
-    /// encrypted and wanted.
+    /// Checks that the settings are consistent. On loopback almost all combinations are valid. Other addresses
+    /// require authentication, encryption and an explicit flag.
     ///
     /// # Errors
-    /// The first thing that is missing, with its fix.
+    /// The first missing setting, with its fix.
     pub fn check(&self) -> Result<(), ExitError> {
         let listen = self.listen;
         if self.has_tls && self.is_tls_terminated {
             return Err(ExitError::usage(
                 "HTTP_TLS_AMBIGUOUS",
-                "TLS cannot be served here and be taken off by a proxy as well",
+                "--tls-server-cert and --tls-terminated are mutually exclusive",
             )
-            .with_fix("give either --tls-server-cert and --tls-server-key, or --tls-terminated"));
+            .with_fix("pass either --tls-server-cert and --tls-server-key, or --tls-terminated"));
         }
         if listen.ip().is_loopback() {
             return Ok(());
         }
         if !self.is_authenticated {
-            let text = format!("{listen} without authentication is open to the network");
+            let text = format!("{listen} is reachable from the network without authentication");
             return Err(ExitError::usage("HTTP_DEV_NO_AUTH_UNSAFE_HOST", text)
-                .with_fix("listen on 127.0.0.1, or drop --dev-no-auth and set a token"));
+                .with_fix("listen on 127.0.0.1, or omit --dev-no-auth and set a token"));
         }
         if !self.has_tls && !self.is_tls_terminated {
-            let text =
-                format!("{listen} is not a loopback address, and tokens must not cross a network in clear");
+            let text = format!("{listen} is not a loopback address, and tokens require TLS on a network");
             return Err(ExitError::usage("HTTP_TLS_REQUIRED", text).with_fix(
-                "listen on 127.0.0.1; or give --allow-remote with --tls-server-cert and --tls-server-key, or with \
-                 --tls-terminated behind a proxy that takes TLS off",
+                "listen on 127.0.0.1; or pass --allow-remote with --tls-server-cert and --tls-server-key, or with \
+                 --tls-terminated behind a reverse proxy that terminates TLS",
             ));
         }
         if !self.is_remote_allowed {
-            let text = format!("{listen} can be reached from other machines, which was not asked for");
+            let text = format!("{listen} accepts remote connections, but --allow-remote is not set");
             return Err(ExitError::usage("HTTP_REMOTE_NOT_ALLOWED", text)
                 .with_fix("listen on 127.0.0.1, or add --allow-remote"));
         }
         if listen.ip().is_unspecified() && self.allowed_hosts == 0 {
-            let text = format!("{listen} is every address of this machine, so it names no host to answer as");
+            let text = format!("{listen} is a wildcard address, so the allowed Host values are unknown");
             return Err(ExitError::usage("HTTP_ALLOWED_HOST_MISSING", text)
                 .with_fix("add --allowed-host HOST or HOST:PORT, as clients write it in the URL"));
         }
@@ -92,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_needs_nothing() {
+    fn loopback_needs_no_further_setting() {
         for listen in ["127.0.0.1:1", "127.0.0.2:1", "[::1]:1"] {
             assert_eq!(code(listen, ""), "");
             assert_eq!(code(listen, "proxy"), "");
@@ -101,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn other_addresses_need_authentication_encryption_and_to_be_asked_for() {
+    fn remote_address_needs_authentication_tls_and_a_flag() {
         for listen in ["10.0.0.1:1", "0.0.0.0:1", "[::]:1", "[::ffff:127.0.0.1]:1"] {
             assert_eq!(code(listen, "remote tls host"), "auth");
             assert_eq!(code(listen, "auth remote host"), "tls");

@@ -1,5 +1,5 @@
-//! The client side of a gRPC connection: mutual TLS to a server of a stated role, opened when first needed, with
-//! deadlines and plain words when nobody answers.
+//! gRPC client connections: mutual TLS to a server of a given role, opened on first use, with deadlines and clear
+//! errors for unreachable servers.
 
 use std::error::Error as _;
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::identity::{PeerIdentity, Role};
 use crate::run::ExitError;
 use crate::tls::{TlsError, TlsMaterial};
 
-/// How long a call may take unless the caller says otherwise.
+/// Default call timeout.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -23,19 +23,19 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const HEADER_LIST_BYTES_MAX: u32 = 64 * 1024;
 
-/// A server to be dialled. Displays as `<role> at <address>`.
+/// Server address and expected identity. Displays as `<role> at <address>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The role that the server's certificate must state.
+    /// Role that the server's certificate must carry.
     pub role: Role,
-    /// `host:port`.
+    /// Address as `host:port`.
     pub address: String,
-    /// The instance that the server's certificate must state; `None` accepts every instance of the role.
+    /// Instance that the server's certificate must carry; `None` accepts every instance of the role.
     pub instance: Option<String>,
 }
 
 impl Endpoint {
-    /// Any server of `role` at `address` (`host:port`).
+    /// Returns an endpoint for any server of `role` at `address` (`host:port`).
     pub fn new(role: Role, address: impl Into<String>) -> Self {
         Self {
             role,
@@ -44,7 +44,7 @@ impl Endpoint {
         }
     }
 
-    /// The same target, of one instance only.
+    /// Restricts the endpoint to one instance.
     #[must_use]
     pub fn of_instance(mut self, instance: impl Into<String>) -> Self {
         self.instance = Some(instance.into());
@@ -58,25 +58,25 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// Why no channel can be made.
+/// Reason why a channel cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum ChannelError {
     /// The address is not `host:port`.
     #[error("the address of the {role} is not host:port")]
     BadAddress { role: Role },
-    /// Nobody serves in this role.
+    /// No server exists in this role.
     #[error("a {0} serves no connections")]
     NoServer(Role),
-    /// The certificates cannot be used.
+    /// The certificates are invalid.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The transport refuses the settings.
-    #[error("the channel cannot be made: {0}")]
+    /// The transport rejects the settings.
+    #[error("cannot create the channel: {0}")]
     Transport(String),
 }
 
 impl ChannelError {
-    /// The stable code.
+    /// Returns the stable error code.
     pub fn code(&self) -> &'static str {
         match self {
             Self::BadAddress { .. } | Self::NoServer(_) => "ADDRESS_INVALID",
@@ -92,19 +92,19 @@ impl From<ChannelError> for ExitError {
             ChannelError::Tls(inner) => inner.into(),
             ChannelError::BadAddress { .. } | ChannelError::NoServer(_) => {
                 ExitError::usage(error.code(), error.to_string())
-                    .with_fix("give host:port, for example 127.0.0.1:7443")
+                    .with_fix("pass host:port, for example 127.0.0.1:7443")
             }
             ChannelError::Transport(_) => ExitError::new(error.code(), error.to_string()),
         }
     }
 }
 
-/// A channel to `target`. Nothing is dialled before the first call, and the connection is made anew when it
-/// breaks. The server must present a certificate of our authority with the role's DNS name and an identity of our
-/// deployment, the target's role and, when given, its instance.
+/// Creates a channel to `target`. It connects on the first call and reconnects after a failure. The server must
+/// present a certificate of the deployment's CA with the role's DNS name. Its identity must match the deployment,
+/// the target's role and, if given, its instance.
 ///
 /// # Errors
-/// When the address has no usable form. An unreachable server shows at the first call; see [`explain`].
+/// When the address is malformed. An unreachable server fails at the first call; see [`status_to_error`].
 pub fn connect(tls: &TlsMaterial, target: &Endpoint) -> Result<Channel, ChannelError> {
     if !target.role.serves() {
         return Err(ChannelError::NoServer(target.role));
@@ -136,16 +136,16 @@ fn checked(target: &Endpoint) -> Result<&str, ChannelError> {
     if usable { Ok(&target.address) } else { Err(bad) }
 }
 
-/// A request with a deadline that the server is told. It counts from the moment at which the connection stands;
-/// put [`within`] around the call to count the dialling as well.
+/// Builds a request with a deadline that is sent to the server. It starts when the connection is established; wrap
+/// the call in [`with_timeout`] to include connecting.
 pub fn with_deadline<T>(message: T, within: Duration) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(within);
     request
 }
 
-/// Gives `call`, with the dialling that it may need, `limit` to answer; afterwards, and when tonic reports a
-/// timeout of its own, the status is `DEADLINE_EXCEEDED`.
+/// Limits `call`, including connecting, to `limit`. On a timeout, also one reported by tonic, the status is
+/// `DEADLINE_EXCEEDED`.
 ///
 /// # Errors
 /// The status of the call.
@@ -154,39 +154,36 @@ pub async fn with_timeout<T>(
     call: impl Future<Output = Result<T, Status>>,
 ) -> Result<T, Status> {
     match tokio::time::timeout(limit, call).await {
-        Ok(Err(status)) if is_timeout(&status) => Err(Status::deadline_exceeded("no answer in time")),
+        Ok(Err(status)) if is_timeout(&status) => Err(Status::deadline_exceeded("no response in time")),
         Ok(outcome) => outcome,
-        Err(_) => Err(Status::deadline_exceeded("no answer in time")),
+        Err(_) => Err(Status::deadline_exceeded("no response in time")),
     }
 }
 
-/// Whether `status` says that no answer came from the server itself: nobody listens, the handshake failed, or
-/// the connection broke. The call may or may not have had an effect.
+/// Whether no response came from the server itself: connection refused, handshake failed, or connection lost. The
+/// call may or may not have had an effect.
 pub fn is_unreachable(status: &Status) -> bool {
-    // What a server sends has no local cause; what the transport makes up has one.
+    // A status that the transport creates has a local cause; a status from the server has none.
     status.source().is_some() && !is_timeout(status)
 }
 
-/// Whether the call ran out of time, in any of the forms in which that is reported.
+/// Whether the call timed out, in any of the forms in which that is reported.
 pub fn is_timeout(status: &Status) -> bool {
     let local = status.code() == Code::Cancelled && status.message().contains("Timeout expired");
     local || status.code() == Code::DeadlineExceeded
 }
 
-/// The failure to show when a call to `target` did not reach it, was too slow or was not admitted; `None` when
-/// the server gave an answer of its own.
+/// Returns the error for a call to `target` that was not delivered, timed out or was denied; `None` if the server
+/// sent its own response.
 pub fn status_to_error(status: &Status, target: &Endpoint) -> Option<ExitError> {
     if is_timeout(status) {
-        let failure = ExitError::unreachable(
-            "DEADLINE_EXCEEDED",
-            format!("the {target} did not answer in time"),
-        );
-        return Some(failure.with_fix("try again; look at its log when it happens again"));
+        let failure = ExitError::unreachable("DEADLINE_EXCEEDED", format!("{target} timed out"));
+        return Some(failure.with_fix("retry; check its log if the timeout repeats"));
     }
     if is_unreachable(status) {
-        let failure = ExitError::unreachable("UNREACHABLE", format!("the {target} cannot be reached"));
+        let failure = ExitError::unreachable("UNREACHABLE", format!("{target} is unreachable"));
         return Some(failure.with_fix(format!(
-            "check that the {} runs there, and that its certificate and yours come from the same authority and \
+            "check that the {} is running, and that its certificate and yours are from the same CA and \
              are not expired",
             target.role
         )));
@@ -198,16 +195,16 @@ pub fn status_to_error(status: &Status, target: &Endpoint) -> Option<ExitError> 
     let (code, why) = refused.filter(|(code, _)| code.starts_with("PEER_") || *code == "SERVICE_UNKNOWN")?;
     let failure = ExitError::new(
         code.to_owned(),
-        format!("the {target} refuses this certificate: {why}"),
+        format!("{target} rejected this certificate: {why}"),
     );
     Some(failure.with_fix("use a certificate of a role that may call this service"))
 }
 
-/// Asks the server's health service for anything; the quickest way to find out whether the server can be reached.
-/// A server that answers is reached, whatever it reports: one that is not healthy can still be stopped.
+/// Calls the server's health service, to check that the server is reachable. An unhealthy server also counts as
+/// reachable: it can still be stopped.
 ///
 /// # Errors
-/// What [`explain`] says.
+/// As [`status_to_error`].
 pub async fn check_health(channel: &Channel, target: &Endpoint, limit: Duration) -> Result<(), ExitError> {
     is_serving(channel, target, limit).await.map(drop)
 }
@@ -215,7 +212,7 @@ pub async fn check_health(channel: &Channel, target: &Endpoint, limit: Duration)
 /// Whether the server reports that it is healthy.
 ///
 /// # Errors
-/// As [`probe`].
+/// As [`check_health`].
 pub async fn is_serving(channel: &Channel, target: &Endpoint, limit: Duration) -> Result<bool, ExitError> {
     let mut health = HealthClient::new(channel.clone());
     let request = with_deadline(
@@ -227,12 +224,13 @@ pub async fn is_serving(channel: &Channel, target: &Endpoint, limit: Duration) -
     match with_timeout(limit, health.check(request)).await {
         Ok(answer) => Ok(answer.into_inner().status() == ServingStatus::Serving),
         Err(status) => Err(status_to_error(&status, target).unwrap_or_else(|| {
-            ExitError::unreachable("NOT_SERVING", format!("the {target} answers but does not serve"))
+            ExitError::unreachable("NOT_SERVING", format!("{target} is reachable but NOT_SERVING"))
         })),
     }
 }
 
-/// The identity of the caller, as the server's gate found it. `None` only outside a server of ours.
+/// Returns the identity of the peer, as the server's access control found it. `None` only outside a
+/// [`GrpcServer`](crate::grpc_server::GrpcServer).
 pub fn caller<T>(request: &Request<T>) -> Option<&PeerIdentity> {
     request.extensions().get::<PeerIdentity>()
 }

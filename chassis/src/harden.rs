@@ -1,32 +1,29 @@
-//! The first thing in every `main`: closes the process to its siblings of the same user, drops the ways to
-//! gain privileges, and makes panics say where but not what.
+//! Process hardening, the first step of every `main`: denies access by other processes of the same user, disables
+//! gaining privileges, and makes panics report their location only.
 
 use std::io::Write as _;
 
 use crate::run::ExitError;
 
-/// Hardens this process. On Linux it can afterwards not be traced or read through `/proc` by other processes of
-/// the same user, cannot gain privileges by executing a file, and leaves no core file; elsewhere only the core
-/// limit applies. Also chooses the TLS provider and the panic report. Calling it twice changes nothing.
+/// Hardens this process. On Linux, other processes of the same user cannot trace it or read it through `/proc`. It
+/// cannot gain privileges by executing a file, and leaves no core file. On other systems only the core limit
+/// applies. Also installs the TLS provider and the panic hook. A second call has no effect.
 ///
 /// # Errors
-/// When the kernel refuses; a process that cannot protect its secrets must not read them.
+/// When the kernel rejects a step; a process that cannot protect its secrets must not read them.
 pub fn harden_process() -> Result<(), ExitError> {
     disable_ptrace().map_err(|errno| {
-        ExitError::new(
-            "HARDENING_REFUSED",
-            format!("the kernel refuses to protect this process: {errno}"),
-        )
-        .with_fix("allow prctl and setrlimit in the sandbox or seccomp profile of this process")
+        ExitError::new("HARDENING_REFUSED", format!("cannot harden the process: {errno}"))
+            .with_fix("allow prctl and setrlimit in the sandbox or seccomp profile of this process")
     })?;
     choose_tls_provider();
     std::panic::set_hook(Box::new(report_panic));
     Ok(())
 }
 
-/// The one provider of cryptography for TLS in this process, for processes that are not ours to harden.
+/// Installs the TLS crypto provider of this process. For processes that do not call [`harden_process`].
 pub fn choose_tls_provider() {
-    // A second call in one process finds the provider installed already, which is just as good.
+    // A second call fails because the provider is already installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
@@ -44,7 +41,7 @@ fn disable_ptrace() -> rustix::io::Result<()> {
     rustix::process::setrlimit(rustix::process::Resource::Core, none)
 }
 
-/// A panic's text can carry whatever a value printed, so that only the place is reported.
+/// Reports only the location: the panic message can contain any value, including secrets.
 fn report_panic(info: &std::panic::PanicHookInfo<'_>) {
     let mut stderr = std::io::stderr().lock();
     let _ = match info.location() {
@@ -74,7 +71,7 @@ mod tests {
             rustix::process::getrlimit(rustix::process::Resource::Core).maximum,
             Some(0)
         );
-        // The flag belongs to a thread and to the threads that it starts afterwards.
+        // The flag applies to this thread and to threads that it starts later.
         assert!(rustix::thread::no_new_privs().unwrap());
         let _ = std::panic::take_hook();
     }

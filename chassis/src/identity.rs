@@ -1,5 +1,5 @@
-//! Who a peer is: one URI in its certificate, `spiffe://<deployment>/<role>[/<instance>]`, read strictly.
-//! What a peer may do is decided elsewhere.
+//! Peer identity: one URI in the certificate, `spiffe://<deployment>/<role>[/<instance>]`, parsed strictly. Access
+//! is decided in `grpc_server`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,23 +7,23 @@ use std::str::FromStr;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 
-/// A deployment id or an instance name has at most this many bytes.
+/// Maximum size of a deployment id or an instance name, in bytes.
 pub const NAME_BYTES_MAX: usize = 63;
 
 const SCHEME: &str = "spiffe://";
 
-/// The kinds of process that hold a certificate of a deployment.
+/// Roles of processes that hold a certificate of a deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
-    /// Faces the model.
+    /// Serves MCP clients.
     Gateway,
-    /// Reads the target database.
+    /// Reads the source database.
     Reader,
-    /// Writes the target database.
+    /// Writes the source database.
     Writer,
-    /// Keeps the records.
+    /// Stores the records.
     Ledger,
-    /// A person at a terminal.
+    /// CLI of an operator.
     Operator,
 }
 
@@ -37,7 +37,7 @@ impl Role {
         Self::Operator,
     ];
 
-    /// The word used in certificates and on command lines.
+    /// Returns the name used in certificates and on command lines.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Gateway => "gateway",
@@ -48,7 +48,7 @@ impl Role {
         }
     }
 
-    /// Whether certificates of this role may serve connections.
+    /// Whether certificates of this role are valid for servers.
     pub fn serves(self) -> bool {
         match self {
             Self::Reader | Self::Writer | Self::Ledger => true,
@@ -56,12 +56,13 @@ impl Role {
         }
     }
 
-    /// Whether the URI of this role carries an instance name. Only the ledger's does not.
+    /// Whether the URI of this role has an instance name. Only the ledger's has none.
     pub fn has_instance(self) -> bool {
         self != Self::Ledger
     }
 
-    /// The DNS name in this role's server certificates, which clients demand whatever address they dial.
+    /// Returns the DNS name in this role's server certificates. Clients require it, whatever address they connect
+    /// to.
     pub fn server_name(self) -> String {
         format!("{}.synapsor.internal", self.as_str())
     }
@@ -84,7 +85,7 @@ impl FromStr for Role {
     }
 }
 
-/// The identity that a certificate states. Displays as its URI.
+/// Identity in a certificate. Displays as its URI.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerIdentity {
     deployment: String,
@@ -92,23 +93,23 @@ pub struct PeerIdentity {
     instance: Option<String>,
 }
 
-/// Why a certificate or a URI states no identity of ours.
+/// Reason why a certificate or a URI has no valid identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
-    /// The certificate's bytes are not a certificate.
-    #[error("the certificate cannot be read")]
+    /// The bytes are not a certificate.
+    #[error("invalid certificate")]
     NotACertificate,
-    /// No URI in the subject alternative names; the common name is never looked at.
-    #[error("the certificate carries no URI name")]
+    /// The subject alternative names contain no URI; the common name is never used.
+    #[error("the certificate has no URI name")]
     NoUri,
     /// More than one URI.
-    #[error("the certificate carries more than one URI name")]
+    #[error("the certificate has more than one URI name")]
     SeveralUris,
-    /// The URI does not have the form of an identity.
+    /// The URI is not a valid identity.
     #[error("the URI name is not spiffe://<deployment>/<role>[/<instance>]")]
     BadForm,
-    /// The role is not one of ours.
-    #[error("the role is none of gateway, reader, writer, ledger, operator")]
+    /// Unknown role.
+    #[error("unknown role: expected gateway, reader, writer, ledger or operator")]
     UnknownRole,
     /// The deployment is not 1 to 63 of `a-z 0-9 . _ -`, starting with a letter or digit.
     #[error("a deployment id is 1 to 63 of a-z, 0-9, '.', '_', '-' and starts with a letter or a digit")]
@@ -121,7 +122,7 @@ pub enum IdentityError {
 }
 
 impl IdentityError {
-    /// The stable code.
+    /// Returns the stable error code.
     pub fn code(self) -> &'static str {
         "PEER_IDENTITY_INVALID"
     }
@@ -134,10 +135,10 @@ impl From<IdentityError> for crate::run::ExitError {
 }
 
 impl PeerIdentity {
-    /// An identity from its parts. The ledger takes no instance, every other role needs one.
+    /// Creates an identity from its parts. The ledger has no instance; every other role requires one.
     ///
     /// # Errors
-    /// When a part has a wrong form or an instance is missing or too many.
+    /// When a part is malformed, or an instance is missing or not allowed.
     pub fn new(deployment: &str, role: Role, instance: Option<&str>) -> Result<Self, IdentityError> {
         if !is_name(deployment) || deployment.bytes().any(|b| b.is_ascii_uppercase()) {
             return Err(IdentityError::BadDeployment);
@@ -155,10 +156,10 @@ impl PeerIdentity {
         })
     }
 
-    /// The identity in a certificate's DER bytes: exactly one URI name, of our form.
+    /// Parses the identity in a DER certificate: exactly one URI name, in the required form.
     ///
     /// # Errors
-    /// When the bytes are no certificate or the names are not exactly one URI of our form.
+    /// When the bytes are not a certificate, or the names do not contain exactly one valid URI.
     pub fn from_certificate(der: &[u8]) -> Result<Self, IdentityError> {
         let (rest, certificate) =
             x509_parser::parse_x509_certificate(der).map_err(|_| IdentityError::NotACertificate)?;
@@ -168,22 +169,22 @@ impl PeerIdentity {
         only_uri(&certificate)?.parse()
     }
 
-    /// The deployment that issued the certificate.
+    /// Returns the deployment that issued the certificate.
     pub fn deployment(&self) -> &str {
         &self.deployment
     }
 
-    /// The role.
+    /// Returns the role.
     pub fn role(&self) -> Role {
         self.role
     }
 
-    /// The instance, the writer's name or the person; `None` for the ledger only.
+    /// Returns the instance: the process's or operator's name; `None` for the ledger only.
     pub fn instance(&self) -> Option<&str> {
         self.instance.as_deref()
     }
 
-    /// The URI.
+    /// Returns the URI.
     pub fn uri(&self) -> String {
         self.to_string()
     }
@@ -206,7 +207,7 @@ fn only_uri<'a>(certificate: &'a X509Certificate<'_>) -> Result<&'a str, Identit
     }
 }
 
-/// Whether `text` can be a part of an identity, and therefore a file name as well.
+/// Whether `text` is valid as a part of an identity, and therefore as a file name.
 pub(crate) fn is_name(text: &str) -> bool {
     text.len() <= NAME_BYTES_MAX
         && text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
@@ -245,7 +246,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_role_survives_the_way_through_its_uri() {
+    fn every_role_round_trips_through_its_uri() {
         for role in Role::ALL {
             let identity = PeerIdentity::new("d-1", role, role.has_instance().then_some("a.B_c-1")).unwrap();
             assert_eq!(identity.uri().parse::<PeerIdentity>(), Ok(identity));
@@ -257,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_uris_are_refused() {
+    fn rejects_malformed_uris() {
         let long = format!("spiffe://d/reader/{}", "a".repeat(64));
         for (uri, error) in [
             ("https://d/reader/a", IdentityError::BadForm),
@@ -282,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_certificate_state_no_identity() {
+    fn rejects_bytes_that_are_not_a_certificate() {
         assert_eq!(
             PeerIdentity::from_certificate(b"junk"),
             Err(IdentityError::NotACertificate)

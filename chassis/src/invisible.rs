@@ -1,7 +1,7 @@
-//! Characters that a person does not see, or that change what they see around them.
+//! Characters that are invisible, or that change how the text around them is displayed.
 
-/// Whether a character has no shape of its own or moves others: controls, direction marks, zero-width and other ignorable
-/// characters, fillers, variation selectors, tags, separators, private use and what is no character.
+/// Whether a character is invisible or moves others: controls, direction marks, zero-width and other ignorable
+/// characters, fillers, variation selectors, tags, separators, private use and noncharacters.
 pub const fn is_invisible(c: char) -> bool {
     matches!(
         c,
@@ -31,12 +31,12 @@ pub const fn is_invisible(c: char) -> bool {
     )
 }
 
-/// JSON text with every such character of its strings written as `\uXXXX`: the same value, and nothing that is not
-/// seen. Line breaks and blanks between the parts stay.
+/// Escapes every invisible character in JSON strings as `\uXXXX`: the value stays the same, and every character is
+/// visible. Line breaks and spaces between tokens stay.
 pub fn escape_json(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
-        // JSON has no raw controls in its strings, and outside of them only these.
+        // JSON strings contain no raw controls, and outside of strings only whitespace occurs.
         if c.is_ascii() && c != '\u{7f}' || !is_invisible(c) {
             out.push(c);
             continue;

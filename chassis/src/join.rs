@@ -1,4 +1,4 @@
-//! Waits for several borrowed pieces of work at once.
+//! Waits for several futures concurrently, including ones that borrow.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -9,8 +9,8 @@ enum Work<F: Future> {
     Done(F::Output),
 }
 
-/// Runs all of these at once in the task that waits; gives the outputs in the order of the futures. For a handful:
-/// whatever wakes one polls all of them.
+/// Runs the futures concurrently in the calling task; returns the outputs in the order of the futures. Use it for
+/// a few futures only: each wake-up polls all of them.
 pub async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output>
 where
     F::Output: Unpin,
@@ -42,11 +42,11 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn slow_work_comes_first_and_delays_no_other() {
+    async fn join_all_runs_concurrently_and_keeps_the_order() {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let mut sender = Some(sender);
         let mut receiver = Some(receiver);
-        // The first waits for the second, which would never run if they came one after the other.
+        // The first future waits for the second, so sequential execution would never finish.
         let work = [0, 1].map(|n| {
             let (sender, receiver) = if n == 0 {
                 (None, receiver.take())

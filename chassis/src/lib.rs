@@ -1,5 +1,5 @@
-//! Plumbing that every process of ours shares, in the order in which a process meets it: hardening, settings,
-//! secrets, certificates, servers, channels, logs, shutdown. Nothing here knows what the processes do for a living.
+//! Shared infrastructure of all processes: hardening, settings, secrets, certificates, servers, channels, logs,
+//! shutdown. It contains no application logic.
 
 pub mod background;
 pub mod clock;

@@ -5,24 +5,24 @@ use std::fmt::Write as _;
 /// Fills `out` with unpredictable bytes.
 ///
 /// # Panics
-/// When the operating system has no randomness to give; no process of ours can work without it.
+/// When the operating system provides no randomness; no process can work without it.
 pub fn fill(out: &mut [u8]) {
     getrandom::fill(out).expect("the operating system provides randomness");
 }
 
-/// `N` unpredictable bytes.
+/// Returns `N` unpredictable bytes.
 pub fn bytes<const N: usize>() -> [u8; N] {
     let mut out = [0; N];
     fill(&mut out);
     out
 }
 
-/// An unpredictable number.
+/// Returns an unpredictable number.
 pub fn number() -> u64 {
     u64::from_le_bytes(bytes())
 }
 
-/// `digits` unpredictable lower-case hex digits.
+/// Returns `digits` unpredictable lower-case hex digits.
 pub fn hex_id(digits: usize) -> String {
     let mut raw = vec![0; digits.div_ceil(2)];
     fill(&mut raw);
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hex_id_has_exactly_the_digits_asked_for() {
+    fn hex_id_has_exactly_the_requested_digits() {
         for digits in [0, 1, 19, 20, 32] {
             let id = hex_id(digits);
             assert_eq!(id.len(), digits);

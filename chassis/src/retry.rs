@@ -1,25 +1,25 @@
-//! Retrying with growing, jittered pauses, bounded in number and in time. Which errors are worth a retry is the
-//! caller's knowledge.
+//! Retries with exponential backoff and jitter, bounded in number and time. The caller decides which errors are
+//! transient.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How often and how long to try.
+/// Limits and backoff of retries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// Attempts in all, the first included; at least one is made.
+    /// Maximum number of attempts, including the first; at least one is made.
     pub attempts_max: u32,
-    /// The pause after the first attempt is drawn from nothing up to this, and the bound doubles each time.
+    /// Upper bound of the random pause after the first attempt; it doubles after each attempt.
     pub pause_first: Duration,
-    /// No pause is longer than this.
+    /// Maximum pause.
     pub pause_max: Duration,
-    /// No attempt begins later than this after the first.
+    /// Maximum time from the first attempt to the start of the last.
     pub total_max: Duration,
 }
 
 impl Default for RetryPolicy {
-    /// Five attempts within ten seconds, pauses of up to 50 ms growing to up to 2 s.
+    /// Five attempts within ten seconds, with pauses of up to 50 ms that grow to up to 2 s.
     fn default() -> Self {
         Self {
             attempts_max: 5,
@@ -31,7 +31,7 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// The pause after attempt number `attempt` (from 1): a random part of the bound of that attempt.
+    /// Returns the pause after attempt number `attempt` (from 1): a random part of the bound of that attempt.
     pub fn pause(&self, attempt: u32, random: u64) -> Duration {
         let doublings = attempt.saturating_sub(1).min(31);
         let bound = self
@@ -43,8 +43,8 @@ impl RetryPolicy {
     }
 }
 
-/// Calls `operation` until it succeeds, fails in a way that `is_transient` denies, or the policy is used up;
-/// then the last error is returned. `random` gives the jitter (`chassis::random::number` outside tests).
+/// Calls `operation` until it succeeds, fails with an error that is not transient, or the policy is exhausted;
+/// then returns the last error. `random` supplies the jitter (`chassis::random::number` outside tests).
 ///
 /// # Errors
 /// The error of the last attempt.
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn attempts_are_bounded_and_permanent_errors_end_at_once() {
+    async fn attempts_are_bounded_and_permanent_errors_stop_retries() {
         let policy = RetryPolicy::default();
         assert_eq!(attempts_made(policy, 0, 3, true).await, (3, true));
         assert_eq!(attempts_made(policy, 0, 99, true).await, (5, false));
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_stay_bounded_and_depend_on_the_random_number() {
+    fn pauses_grow_within_bounds_and_depend_on_the_random_number() {
         let policy = RetryPolicy::default();
         for attempt in 1..200 {
             let bound_us = (50_000_u64 << (attempt - 1).min(10)).min(2_000_000);

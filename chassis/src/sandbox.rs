@@ -1,55 +1,56 @@
-//! A process locks itself in: from here on it opens only the files that it named, executes nothing, connects only to
-//! ports that it named, and signals nobody outside. The kernel holds it to that (Landlock), and nothing can undo it.
-//! What a process needs is its own business.
+//! Landlock sandbox: the process can open only listed files, execute nothing, connect only to listed ports, and
+//! signal only processes in the sandbox. The kernel enforces this, and it cannot be undone. Each process supplies
+//! its own policy.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::run::ExitError;
 
-/// What a process keeps. Everything else of files, TCP and signals is gone.
+/// Access that the process keeps. All other access to files, TCP and signals is denied.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SandboxPolicy {
-    /// Files that are read.
+    /// Readable files.
     pub files: Vec<PathBuf>,
-    /// Folders of which every file is read, also such that come later.
+    /// Directories whose files are readable, including files created later.
     pub folders: Vec<PathBuf>,
-    /// Folders in which files are made, replaced and removed, but not read; nobody else should use them.
+    /// Directories in which files are created, replaced and removed, but not read; no other process should use
+    /// them.
     pub outboxes: Vec<PathBuf>,
-    /// Ports that are dialled, anywhere.
+    /// Ports that the process connects to, on any host.
     pub dialled: Vec<u16>,
-    /// Ports that are listened on; 0 lets the kernel choose one.
+    /// Listen ports; 0 lets the kernel select one.
     pub listened: Vec<u16>,
-    /// Whether names of hosts are looked up, for which the system's own settings and libraries are read.
+    /// Whether host names are resolved, which requires the system's settings and libraries.
     pub names: bool,
 }
 
-/// How much of the confinement this kernel upholds.
+/// Level of the sandbox that this kernel enforces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SandboxLevel {
     /// Files, execution, TCP and signals.
     Fully,
-    /// An older kernel: files and execution, perhaps not the rest.
+    /// Older kernel: files and execution, possibly not the rest.
     FilesOnly,
-    /// Not a kernel with Landlock.
+    /// Kernel without Landlock.
     Not,
 }
 
 impl SandboxLevel {
-    /// One line for people who look at how a process is protected.
+    /// Returns the posture line for operators.
     pub const fn posture(self) -> &'static str {
         match self {
-            SandboxLevel::Fully => "confined by the kernel to its own files, ports and signals",
+            SandboxLevel::Fully => "sandboxed: files, ports and signals restricted by Landlock",
             SandboxLevel::FilesOnly => {
-                "confined by the kernel to its own files; it is too old to confine ports and signals as well"
+                "sandboxed: files restricted by Landlock; the kernel is too old to restrict ports and signals"
             }
-            SandboxLevel::Not => "not confined: this kernel has no Landlock",
+            SandboxLevel::Not => "not sandboxed: this kernel has no Landlock",
         }
     }
 }
 
 impl SandboxPolicy {
-    /// The port of a target such as `reader:50051`, and whether its host is a name that has to be looked up.
+    /// Allows the port of an endpoint such as `reader:50051`; allows name resolution if its host is a name.
     pub fn allow_connect(&mut self, target: &str) {
         if let Some((host, port)) = target.rsplit_once(':') {
             self.dialled.extend(port.parse::<u16>());
@@ -58,12 +59,12 @@ impl SandboxPolicy {
         }
     }
 
-    /// The folder of a file that may be replaced while the process runs.
+    /// Allows reading the directory of a file that may be replaced while the process runs.
     pub fn folder_of(&mut self, file: &Path) {
         self.folders.push(folder(file).to_owned());
     }
 
-    /// The folder of a file that the process itself writes and removes.
+    /// Allows writing in the directory of a file that the process itself creates and removes.
     pub fn allow_write_dir_of(&mut self, file: &Path) {
         self.outboxes.push(folder(file).to_owned());
     }
@@ -75,25 +76,23 @@ fn folder(file: &Path) -> &Path {
         .unwrap_or(Path::new("."))
 }
 
-/// Locks this thread, and all that it starts from now on, in. To be called while the process has one thread.
+/// Restricts this thread and all threads and processes that it starts later. Call it while the process has one
+/// thread.
 ///
 /// # Errors
-/// `CONFINEMENT_FAILED` when the kernel has Landlock and refuses.
+/// `CONFINEMENT_FAILED` when the kernel has Landlock and rejects the sandbox.
 #[cfg(target_os = "linux")]
 pub fn enter_sandbox(needs: &SandboxPolicy) -> Result<SandboxLevel, ExitError> {
     linux::confine(needs).map_err(|why| {
-        ExitError::new(
-            "CONFINEMENT_FAILED",
-            format!("this process cannot lock itself in: {why}"),
-        )
-        .with_fix("allow the Landlock system calls in the sandbox or seccomp profile of this process")
+        ExitError::new("CONFINEMENT_FAILED", format!("cannot enter the sandbox: {why}"))
+            .with_fix("allow the Landlock system calls in the sandbox or seccomp profile of this process")
     })
 }
 
-/// Locks nothing: only Linux has Landlock.
+/// Does nothing: only Linux has Landlock.
 ///
 /// # Errors
-/// None here.
+/// Never fails.
 #[cfg(not(target_os = "linux"))]
 pub fn confine(_: &SandboxPolicy) -> Result<SandboxLevel, ExitError> {
     Ok(SandboxLevel::Not)
@@ -108,11 +107,11 @@ mod linux {
 
     use super::{SandboxLevel, SandboxPolicy};
 
-    /// The newest interface that this code was written for; older kernels uphold what they know of it.
+    /// Newest Landlock ABI that this code supports; older kernels enforce the subset that they support.
     const KNOWN: ABI = ABI::V6;
-    /// DNS, when an answer is too large for a datagram.
+    /// DNS over TCP, for responses that are too large for a datagram.
     const DNS_PORT: u16 = 53;
-    /// What the C library reads to look names up; not all of it exists everywhere.
+    /// Files that the C library reads to resolve names; not all of them exist on every system.
     const NAME_LOOKUP: [&str; 10] = [
         "/etc/hosts",
         "/etc/resolv.conf",
@@ -139,7 +138,7 @@ mod linux {
             .handle_access(AccessNet::from_all(KNOWN))?
             .scope(Scope::from_all(KNOWN))?
             .create()?;
-        // What cannot be opened now is not granted; whoever needs it says better than this what is wrong with it.
+        // Paths that cannot be opened now are not granted; a later access reports a more precise error.
         let files = landlock::path_beneath_rules(&needs.files, AccessFs::ReadFile);
         let folders = landlock::path_beneath_rules(&needs.folders, read);
         let outboxes = landlock::path_beneath_rules(&needs.outboxes, make);

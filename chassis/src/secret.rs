@@ -1,5 +1,5 @@
-//! Secrets: read once by variable name, from the environment or from the file that `NAME_FILE` names, wiped
-//! when dropped, and never shown.
+//! Secrets: read once from an environment variable or from the file that `NAME_FILE` names, wiped on drop, and
+//! never printed.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,38 +10,38 @@ use crate::files::{self, FileError};
 use crate::run::ExitError;
 use crate::settings::{EnvVars, SettingError};
 
-/// A secret file may hold this much.
+/// Maximum size of a secret file, in bytes.
 pub const SECRET_BYTES_MAX: u64 = 64 * 1024;
 
-/// A piece of text that must not be seen. Debug prints `[redacted]`; there is no Display and no serialization.
+/// Secret string. Debug prints `[redacted]`; it implements neither Display nor serialization.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<String>);
 
-/// Why a secret cannot be used. Never holds any part of it.
+/// Reason why a secret is invalid. Never contains any part of it.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// Neither variable is set.
-    #[error("the secret {name} is missing")]
+    #[error("missing secret {name}")]
     Missing { name: String },
     /// Both variables are set.
     #[error("both {name} and {name}_FILE are set")]
     Ambiguous { name: String },
-    /// The file that the variable names cannot be read.
-    #[error("the secret {name} cannot be read from its file: {source}")]
+    /// The file cannot be read.
+    #[error("cannot read the file of secret {name}: {source}")]
     FileUnreadable { name: String, source: FileError },
-    /// The file can be read by group or others.
-    #[error("the file of the secret {name}, {}, is open to other users (mode {mode:04o})", path.display())]
+    /// Group or others have access to the file.
+    #[error("the file of the secret {name}, {}, is accessible by other users (mode {mode:04o})", path.display())]
     InsecurePermissions { name: String, path: PathBuf, mode: u32 },
-    /// The secret is not UTF-8 text, or is empty.
+    /// The secret is not UTF-8, or is empty.
     #[error("the secret {name} is empty or is not UTF-8 text")]
     NotText { name: String },
-    /// The variable itself cannot be read.
+    /// The variable cannot be read.
     #[error(transparent)]
     Setting(#[from] SettingError),
 }
 
 impl SecretError {
-    /// The stable code.
+    /// Returns the stable error code.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Missing { .. } => "SECRET_MISSING",
@@ -60,7 +60,7 @@ impl From<SecretError> for ExitError {
             SecretError::Missing { name } => format!("set {name}, or {name}_FILE to the path of a 0600 file"),
             SecretError::Ambiguous { name } => format!("unset one of {name} and {name}_FILE"),
             SecretError::FileUnreadable { name, .. } => {
-                format!("point {name}_FILE at a readable file of at most {SECRET_BYTES_MAX} bytes")
+                format!("set {name}_FILE to a readable file of at most {SECRET_BYTES_MAX} bytes")
             }
             SecretError::InsecurePermissions { path, .. } => format!("chmod 600 {}", path.display()),
             SecretError::NotText { name } => format!("store {name} as UTF-8 text"),
@@ -71,12 +71,12 @@ impl From<SecretError> for ExitError {
 }
 
 impl Secret {
-    /// Wraps text that is already in memory.
+    /// Wraps a string that is already in memory.
     pub fn new(text: impl Into<String>) -> Self {
         Self(Zeroizing::new(text.into()))
     }
 
-    /// The text. The caller must not log it, print it or put it into an error.
+    /// Returns the string. The caller must not log it, print it or add it to an error.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -84,14 +84,14 @@ impl Secret {
     /// Reads the secret `name` from the variable `name` or from the file that `name_FILE` names.
     ///
     /// # Errors
-    /// When it is missing, given twice, unreadable, too large, open to other users, empty or not text.
+    /// When it is missing, set twice, unreadable, too large, accessible by other users, empty or not UTF-8.
     pub fn read(env: &EnvVars, name: &str) -> Result<Self, SecretError> {
         Self::read_optional(env, name)?.ok_or_else(|| SecretError::Missing {
             name: name.to_owned(),
         })
     }
 
-    /// Like [`Secret::read`]; neither variable set gives `None`.
+    /// Reads like [`Secret::read`]; returns `None` if neither variable is set.
     ///
     /// # Errors
     /// As [`Secret::read`], except for a missing secret.
@@ -110,10 +110,10 @@ impl Secret {
         }
     }
 
-    /// Reads the secret `name` (the word used in errors) from a file. One trailing line end is cut off.
+    /// Reads the secret `name` (used in errors) from a file. Strips one trailing line end.
     ///
     /// # Errors
-    /// When the file is unreadable, too large, open to other users, empty or not text.
+    /// When the file is unreadable, too large, accessible by other users, empty or not UTF-8.
     pub fn from_file(name: &str, path: &Path) -> Result<Self, SecretError> {
         let bytes = files::read_private(path, SECRET_BYTES_MAX).map_err(|error| match error {
             FileError::NotPrivate { path, mode } => SecretError::InsecurePermissions {
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn secret_comes_from_the_variable_or_from_the_named_file() {
+    fn secret_is_read_from_the_variable_or_the_named_file() {
         let (_dir, path) = file(b"from file\r\n", 0o600);
         let read = |pairs: [(&str, &str); 1]| {
             Secret::read(&EnvVars::fixed(pairs), "KEY")
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_double_open_large_and_binary_secrets_are_refused() {
+    fn rejects_missing_double_open_large_and_binary_secrets() {
         assert_eq!(code(&[]), "SECRET_MISSING");
         assert_eq!(
             code(&[("KEY", "a"), ("KEY_FILE", "/nowhere")]),
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn open_secret_file_names_the_fix() {
+    fn open_secret_file_error_names_the_fix() {
         let (_dir, path) = file(b"x", 0o644);
         let error = Secret::from_file("KEY", Path::new(&path)).unwrap_err();
         assert_eq!(

@@ -1,5 +1,5 @@
-//! The only reader of the process environment: typed values by name, flag over environment over default, and
-//! the refusal of variables that a process must not hold. Secrets are read by `secret`, through here.
+//! Process environment: typed values by name, with flags before environment variables before defaults, and
+//! rejection of forbidden variables. Only this module reads the environment; `secret` uses it too.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,12 +7,12 @@ use std::str::FromStr;
 
 use crate::run::ExitError;
 
-/// The environment of this process, or a fixed one in tests and previews, over defaults if there are any. Debug
+/// Environment variables of this process, or a fixed set in tests and dry runs, with optional defaults. Debug
 /// prints names only.
 #[derive(Clone)]
 pub struct EnvVars {
     set: EnvSource,
-    /// Only names that `set` does not have.
+    /// Contains only names that `set` does not contain.
     defaults: BTreeMap<String, String>,
 }
 
@@ -22,25 +22,25 @@ enum EnvSource {
     Fixed(BTreeMap<String, String>),
 }
 
-/// A setting that cannot be used. Never holds the value.
+/// Invalid setting. Never contains the value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingError {
     /// The value is not UTF-8.
     #[error("the environment variable {name} is not valid UTF-8")]
     NotUtf8 { name: String },
     /// The value does not parse.
-    #[error("the environment variable {name} has a value that cannot be read: {why}")]
+    #[error("invalid environment variable {name}: {why}")]
     Invalid { name: String, why: String },
-    /// No flag, no variable, no default.
-    #[error("the setting {name} is missing")]
+    /// Neither flag, variable nor default is set.
+    #[error("missing setting {name}")]
     Missing { name: String },
-    /// The process holds variables that it must not hold.
-    #[error("this process must not hold the environment variables {}", names.join(", "))]
+    /// The environment contains forbidden variables.
+    #[error("forbidden environment variables: {}", names.join(", "))]
     Forbidden { names: Vec<String> },
 }
 
 impl SettingError {
-    /// The stable code.
+    /// Returns the stable error code.
     pub fn code(&self) -> &'static str {
         match self {
             Self::NotUtf8 { .. } | Self::Invalid { .. } => "SETTING_INVALID",
@@ -52,7 +52,7 @@ impl SettingError {
     fn fix(&self) -> String {
         match self {
             Self::NotUtf8 { name } | Self::Invalid { name, .. } => format!("correct or unset {name}"),
-            Self::Missing { name } => format!("set {name} or give the flag"),
+            Self::Missing { name } => format!("set {name} or pass the flag"),
             Self::Forbidden { names } => format!("start it without them: env -u {} …", names.join(" -u ")),
         }
     }
@@ -65,7 +65,7 @@ impl From<SettingError> for ExitError {
 }
 
 impl EnvVars {
-    /// The variables of this process, read when they are asked for.
+    /// Uses the variables of this process; each is read on access.
     pub fn of_process() -> Self {
         Self {
             set: EnvSource::Process,
@@ -73,7 +73,7 @@ impl EnvVars {
         }
     }
 
-    /// A fixed set of variables.
+    /// Uses a fixed set of variables.
     pub fn fixed<K: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (K, V)>) -> Self {
         Self {
             set: EnvSource::Fixed(pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect()),
@@ -81,8 +81,8 @@ impl EnvVars {
         }
     }
 
-    /// The same with values for names that are not set. `NAME` and `NAME_FILE` are one setting: where either is
-    /// set, a default for neither counts.
+    /// Adds defaults for unset names. `NAME` and `NAME_FILE` are one setting: if either is set, defaults of both
+    /// are ignored.
     #[must_use]
     pub fn with_defaults(mut self, defaults: BTreeMap<String, String>) -> Self {
         let is_free = |name: &String| {
@@ -95,7 +95,7 @@ impl EnvVars {
         self
     }
 
-    /// The value of `name`; an empty value counts as absent.
+    /// Returns the value of `name`; an empty value counts as absent.
     ///
     /// # Errors
     /// When the value is not UTF-8.
@@ -113,10 +113,10 @@ impl EnvVars {
         Ok(value.or_else(|| self.defaults.get(name).filter(|v| !v.is_empty()).cloned()))
     }
 
-    /// The value of `name` as a `T`.
+    /// Parses the value of `name` as a `T`.
     ///
     /// # Errors
-    /// When the value is present and does not parse. The value itself is not part of the error.
+    /// When the value is present and does not parse. The error does not contain the value.
     pub fn parse<T: FromStr<Err: fmt::Display>>(&self, name: &str) -> Result<Option<T>, SettingError> {
         let Some(text) = self.get(name)? else {
             return Ok(None);
@@ -129,10 +129,10 @@ impl EnvVars {
             })
     }
 
-    /// `flag`, else the variable `name`, else `default`.
+    /// Returns `flag`, else the variable `name`, else `default`.
     ///
     /// # Errors
-    /// When the variable is needed and does not parse.
+    /// When the variable is used and does not parse.
     pub fn choose<T: FromStr<Err: fmt::Display>>(
         &self,
         flag: Option<T>,
@@ -145,10 +145,10 @@ impl EnvVars {
         }
     }
 
-    /// `flag`, else the variable `name`.
+    /// Returns `flag`, else the variable `name`.
     ///
     /// # Errors
-    /// When neither is there, or the variable does not parse.
+    /// When both are missing, or the variable does not parse.
     pub fn require<T: FromStr<Err: fmt::Display>>(
         &self,
         flag: Option<T>,
@@ -162,7 +162,7 @@ impl EnvVars {
         }
     }
 
-    /// The names of all variables, sorted; values are not read.
+    /// Returns the sorted names of all variables; values are not read.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = match &self.set {
             EnvSource::Fixed(pairs) => pairs.keys().cloned().collect(),
@@ -176,8 +176,8 @@ impl EnvVars {
         names
     }
 
-    /// Refuses to go on when a variable's name matches one of `patterns`. A pattern is a name in which `*`
-    /// stands for any run of characters; upper and lower case are the same.
+    /// Rejects variables whose name matches one of `patterns`. In a pattern, `*` matches any run of characters;
+    /// matching ignores case.
     ///
     /// # Errors
     /// All names that match, never their values.
@@ -196,7 +196,7 @@ impl EnvVars {
 }
 
 impl EnvSource {
-    /// Whether the variable has a value, of whatever kind, that is not empty.
+    /// Whether the variable has a non-empty value of any kind.
     fn has(&self, name: &str) -> bool {
         match self {
             Self::Fixed(pairs) => pairs.get(name).is_some_and(|value| !value.is_empty()),
@@ -235,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flag_wins_over_environment_over_default() {
+    fn flag_overrides_environment_overrides_default() {
         let env = EnvVars::fixed([("PORT", "7")]);
         assert_eq!(env.choose(Some(5), "PORT", 9), Ok(5));
         assert_eq!(env.choose(None, "PORT", 9), Ok(7));
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_does_not_parse_is_named_but_not_shown() {
+    fn unparsable_value_is_reported_by_name_only() {
         let env = EnvVars::fixed([("PORT", "hunter2")]);
         let error = env.parse::<u16>("PORT").unwrap_err();
         assert_eq!(error.code(), "SETTING_INVALID");
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_default_counts_only_where_neither_spelling_of_the_setting_is_set() {
+    fn default_applies_only_if_neither_spelling_is_set() {
         let defaults = [("A", "1"), ("B", "2"), ("C_FILE", "3"), ("D", "4"), ("E", "5")];
         let set = [("A", "a"), ("B_FILE", "b"), ("C", "c"), ("D", "")];
         let env =
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn forbidden_variables_are_refused_by_name_and_pattern() {
+    fn rejects_forbidden_variables_by_name_and_pattern() {
         let env = EnvVars::fixed([
             ("APP_DATABASE_URL", "x"),
             ("PATH", "/bin"),

@@ -1,4 +1,4 @@
-//! How a process learns that it should end: signals, and the end of a pipe that its parent holds open.
+//! Shutdown triggers: signals, and the end of a pipe that the parent holds open.
 
 use std::io::{ErrorKind, Read};
 
@@ -8,11 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::run::ExitError;
 
-/// The exit code after a second signal.
+/// Exit code after a second signal.
 const EXIT_SECOND_SIGNAL: i32 = 130;
 
-/// A token that is cancelled at the first SIGTERM or SIGINT. A second signal ends the process at once, whatever
-/// is still going on. Call it inside a runtime, once.
+/// Returns a token that is canceled at the first SIGTERM or SIGINT. A second signal exits the process at once,
+/// whatever is in progress. Call it once, inside a runtime.
 ///
 /// # Errors
 /// When the signal handlers cannot be installed.
@@ -44,24 +44,24 @@ async fn either(one: &mut Signal, other: &mut Signal) {
     }
 }
 
-/// Resolves when the other end of this process's stdin is closed. A parent that started this process with a pipe
-/// closes it by ending, however it ends. What comes through the pipe is ignored.
+/// Resolves when the other end of this process's stdin closes. A parent that started this process with a pipe
+/// closes it when the parent ends for any reason. Data from the pipe is ignored.
 pub async fn wait_for_stdin_close() {
     end_of(std::io::stdin()).await;
 }
 
-/// From now on this process gets a SIGTERM when its parent ends, however it ends. For a process whose stdin belongs
-/// to somebody else than its parent. Only Linux can do this; elsewhere nothing happens.
+/// Makes the kernel send SIGTERM to this process when its parent ends for any reason. For a process whose stdin
+/// does not belong to its parent. Only Linux supports this; elsewhere it has no effect.
 ///
 /// # Errors
-/// When the kernel refuses.
+/// When the kernel rejects the request.
 pub fn end_with_parent() -> Result<(), ExitError> {
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM)).map_err(
         |errno| {
             ExitError::new(
                 "LIFELINE_REFUSED",
-                format!("the kernel does not watch the parent: {errno}"),
+                format!("cannot watch the parent process: {errno}"),
             )
             .with_fix("allow prctl in the sandbox of this process")
         },
@@ -69,8 +69,8 @@ pub fn end_with_parent() -> Result<(), ExitError> {
     Ok(())
 }
 
-/// Resolves at the end, or the failure, of `pipe`. A thread of its own does the reading, because a blocked read
-/// inside the runtime would keep the process from ending.
+/// Resolves at the end, or an error, of `pipe`. A separate thread reads it, because a blocked read inside the
+/// runtime would prevent the process from exiting.
 pub async fn end_of(mut pipe: impl Read + Send + 'static) {
     let (ended, end) = oneshot::channel::<()>();
     std::thread::spawn(move || {
@@ -84,7 +84,7 @@ pub async fn end_of(mut pipe: impl Read + Send + 'static) {
         }
         drop(ended);
     });
-    // The sender never sends; its end is the message.
+    // The sender sends no value; dropping it is the signal.
     let _ = end.await;
 }
 
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn lifeline_holds_while_the_pipe_is_open_and_ends_with_it() {
+    async fn lifeline_lasts_as_long_as_the_pipe() {
         let (reader, mut writer) = std::io::pipe().unwrap();
         let mut ended = Box::pin(end_of(reader));
         writer.write_all(b"still here").unwrap();

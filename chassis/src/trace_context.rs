@@ -1,15 +1,15 @@
-//! Trace context across processes: the W3C `traceparent` value, checked strictly and carried as gRPC metadata.
-//! It is a hint for correlation and never an input to a decision.
+//! Trace context across processes: the W3C `traceparent` value, validated strictly and sent as gRPC metadata. It
+//! only serves correlation and never affects a decision.
 
 use std::fmt;
 use std::str::FromStr;
 
 use tonic::metadata::MetadataMap;
 
-/// The name of the value in HTTP headers, gRPC metadata and MCP `_meta`.
+/// Name of the value in HTTP headers, gRPC metadata and MCP `_meta`.
 pub const TRACEPARENT: &str = "traceparent";
 
-/// A `traceparent` of version 00.
+/// `traceparent` of version 00.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceParent {
     trace_id: String,
@@ -17,18 +17,18 @@ pub struct TraceParent {
     flags: String,
 }
 
-/// The text is no `traceparent` of version 00.
+/// Error for strings that are not a `traceparent` of version 00.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a traceparent of version 00")]
 pub struct InvalidTraceParent;
 
 impl TraceParent {
-    /// 32 lower-case hex digits, not all zero.
+    /// Returns the trace id: 32 lower-case hex digits, not all zero.
     pub fn trace_id(&self) -> &str {
         &self.trace_id
     }
 
-    /// Puts it into the metadata of a call that goes out.
+    /// Adds the trace to the metadata of an outgoing call.
     pub fn inject(&self, metadata: &mut MetadataMap) {
         let value = self
             .to_string()
@@ -37,7 +37,7 @@ impl TraceParent {
         metadata.insert(TRACEPARENT, value);
     }
 
-    /// Takes it from the metadata of a call that came in; anything malformed or given twice counts as absent.
+    /// Reads the trace from the metadata of an incoming call; a malformed or duplicate value counts as absent.
     pub fn extract(metadata: &MetadataMap) -> Option<Self> {
         let mut values = metadata.get_all(TRACEPARENT).iter();
         let value = values.next()?;
@@ -94,7 +94,7 @@ mod tests {
     const GOOD: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     #[test]
-    fn traceparent_survives_the_way_through_metadata() {
+    fn traceparent_round_trips_through_metadata() {
         let mut metadata = MetadataMap::new();
         let sent: TraceParent = GOOD.parse().unwrap();
         sent.inject(&mut metadata);
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_values_are_refused() {
+    fn rejects_malformed_values() {
         for bad in [
             "",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",

@@ -1,4 +1,4 @@
-//! Whole processes: this test starts itself again as a process of ours and looks at what it leaves on stderr.
+//! Process tests: the test binary starts itself as a process of this workspace and checks the stderr output.
 
 #![expect(clippy::unwrap_used, reason = "a failed expectation is what a test reports")]
 
@@ -14,14 +14,14 @@ use synapsor_chassis::telemetry::Level;
 use tokio_util::sync::CancellationToken;
 
 const SCENE: &str = "CHASSIS_TEST_SCENE";
-/// Only sources with this beginning are heard at level `info`.
+/// Only targets with this prefix log at level `info`.
 const SOURCE: &str = "synapsor_test";
-/// Set for the confined process: its folder, and a server that it should not reach.
+/// Set for the sandboxed process: its directory, and a server that it must not reach.
 const CELL: &str = "CHASSIS_TEST_CELL";
 const OUTSIDE: &str = "CHASSIS_TEST_OUTSIDE";
 const CANARY: &str = "hunter2-canary";
 
-/// The body of the process that is started; as a test of its own it does nothing.
+/// Body of the started process; run as a test, it does nothing.
 #[test]
 fn child() -> ExitCode {
     match EnvVars::of_process().get(SCENE).unwrap() {
@@ -58,7 +58,7 @@ async fn act(scene: String, stop: CancellationToken) -> Result<(), ExitError> {
     }
 }
 
-/// The folder in which the confined process may read one file and write another.
+/// Returns the directory in which the sandboxed process may read one file and write another.
 fn cell() -> std::path::PathBuf {
     EnvVars::of_process().get(CELL).unwrap().unwrap().into()
 }
@@ -73,7 +73,7 @@ fn lock_in(_: &String) -> Result<(), ExitError> {
     Ok(())
 }
 
-/// Says of each deed whether it was possible.
+/// Logs which operations succeeded.
 async fn try_the_door(_: String, _: CancellationToken) -> Result<(), ExitError> {
     let cell = cell();
     let outside: std::net::SocketAddr = EnvVars::of_process()
@@ -83,7 +83,7 @@ async fn try_the_door(_: String, _: CancellationToken) -> Result<(), ExitError> 
         .parse()
         .unwrap();
     let parent = rustix::process::getppid().unwrap();
-    // On another thread than the one that locked itself in.
+    // Runs on another thread than the one that entered the sandbox.
     let tried = tokio::spawn(async move {
         vec![
             ("read", std::fs::read(cell.join("readable")).is_ok()),
@@ -140,7 +140,7 @@ fn wait_until_started(child: &mut Child) {
 }
 
 #[test]
-fn failure_is_told_with_code_and_fix_and_without_secrets() {
+fn error_is_printed_with_code_and_fix_and_without_secrets() {
     let (succeeded, said) = end(start("fails"));
     assert!(!succeeded);
     assert!(
@@ -151,7 +151,7 @@ fn failure_is_told_with_code_and_fix_and_without_secrets() {
 }
 
 #[test]
-fn panic_tells_its_place_and_not_its_text() {
+fn panic_reports_its_location_and_not_its_message() {
     let (succeeded, said) = end(start("panics"));
     assert!(!succeeded);
     assert!(
@@ -170,7 +170,7 @@ fn worker_threads_are_hardened_before_the_body_runs() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_confined_process_keeps_what_it_named_and_nothing_else() {
+fn sandboxed_process_has_only_the_listed_access() {
     let cell = tempfile::tempdir().unwrap();
     for file in ["readable", "other"] {
         std::fs::write(cell.path().join(file), "x").unwrap();
@@ -201,7 +201,7 @@ fn a_confined_process_keeps_what_it_named_and_nothing_else() {
 }
 
 #[test]
-fn terminate_ends_the_body_in_order() {
+fn sigterm_ends_the_body_in_order() {
     let mut child = start("until stopped");
     wait_until_started(&mut child);
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
@@ -210,7 +210,7 @@ fn terminate_ends_the_body_in_order() {
 }
 
 #[test]
-fn process_on_a_lifeline_ends_with_its_parents_pipe() {
+fn process_on_a_lifeline_ends_when_the_parents_pipe_closes() {
     let mut child = start("lifeline");
     wait_until_started(&mut child);
     assert!(child.try_wait().unwrap().is_none());

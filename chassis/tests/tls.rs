@@ -1,4 +1,4 @@
-//! The development authority and the loading of certificates, with real files.
+//! Development CA and certificate loading, with real files.
 
 #![expect(clippy::unwrap_used, reason = "a failed expectation is what a test reports")]
 
@@ -51,7 +51,7 @@ fn every_role_gets_a_leaf_that_loads_with_its_identity() {
 }
 
 #[test]
-fn authority_is_private_made_once_and_loads_again() {
+fn ca_is_private_created_once_and_loads_again() {
     let dir = tempfile::tempdir().unwrap();
     let first = ca(dir.path());
     let folder = dir.path().join("certs");
@@ -76,7 +76,7 @@ fn authority_is_private_made_once_and_loads_again() {
 }
 
 #[test]
-fn authority_with_a_foreign_key_does_not_load() {
+fn rejects_ca_with_a_foreign_key() {
     let dir = tempfile::tempdir().unwrap();
     ca(dir.path());
     DevCa::create(&dir.path().join("other"), "d1", now_ms()).unwrap();
@@ -85,7 +85,7 @@ fn authority_with_a_foreign_key_does_not_load() {
 }
 
 #[test]
-fn bad_certificate_files_are_told_apart() {
+fn invalid_certificate_files_have_distinct_errors() {
     let dir = tempfile::tempdir().unwrap();
     let ca = ca(dir.path());
     let folder = dir.path().join("own");
@@ -137,7 +137,7 @@ fn bad_certificate_files_are_told_apart() {
 }
 
 #[test]
-fn malformed_names_get_no_certificate() {
+fn rejects_malformed_names() {
     let dir = tempfile::tempdir().unwrap();
     let ca = ca(dir.path());
     for (role, instance) in [
@@ -170,7 +170,7 @@ fn debug_of_certificates_shows_no_key() {
 }
 
 #[test]
-fn leaf_never_replaces_the_authority_or_leaves_its_folder() {
+fn leaf_cannot_replace_the_ca_or_leave_its_directory() {
     let dir = tempfile::tempdir().unwrap();
     let ca = ca(dir.path());
     let folder = dir.path().join("certs");

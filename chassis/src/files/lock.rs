@@ -1,4 +1,4 @@
-//! A lock on a file that lives as long as the process that holds it. Advisory: it binds those who ask.
+//! Advisory file lock that ends with the process. It affects only processes that take the same lock.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -9,18 +9,18 @@ use rustix::io::Errno;
 
 use super::{FileError, MODE_PRIVATE};
 
-/// Holds an exclusive lock until it is dropped or the process ends, however it ends.
+/// Holds an exclusive lock until it is dropped or the process ends for any reason.
 #[derive(Debug)]
 pub struct FileLock {
     _file: File,
 }
 
 impl FileLock {
-    /// Takes the lock on `path` (made empty, 0600, when it is missing) without waiting. `None` when another
-    /// process, or another lock in this one, holds it. The file stays when the lock goes.
+    /// Takes the lock on `path` without waiting; creates an empty file with mode 0600 if it is missing. Returns
+    /// `None` if another process, or another lock in this one, holds it. Releasing the lock keeps the file.
     ///
     /// # Errors
-    /// When the file cannot be opened or the file system knows no locks.
+    /// When the file cannot be opened, or the file system does not support locks.
     pub fn try_exclusive(path: &Path) -> Result<Option<Self>, FileError> {
         let nofollow = i32::try_from(OFlags::NOFOLLOW.bits()).expect("open flags are an int");
         let file = OpenOptions::new()

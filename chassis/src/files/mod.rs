@@ -1,5 +1,5 @@
-//! Files that must be private, whole or exclusive: private folders, atomic writes, exclusive creation, bounded
-//! reads, locks. What is in the files is the caller's.
+//! Safe file operations: private directories, atomic writes, exclusive creation, bounded reads, locks. It does not
+//! interpret the content.
 
 mod lock;
 mod stamp;
@@ -18,47 +18,47 @@ pub use stamp::FileStamp;
 use crate::random;
 use crate::run::ExitError;
 
-/// Readable and writable by the owner alone.
+/// Readable and writable by the owner only.
 pub const MODE_PRIVATE: u32 = 0o600;
-/// Readable by everybody.
+/// Readable by all users.
 pub const MODE_PUBLIC: u32 = 0o644;
 
 const MODE_PRIVATE_DIR: u32 = 0o700;
 
-/// What is wrong with a file or a folder.
+/// Error of a file or directory operation.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// It is not there.
+    /// The file is missing.
     #[error("{} does not exist", .0.display())]
     Missing(PathBuf),
-    /// It is there already.
-    #[error("{} exists already", .0.display())]
+    /// The file already exists.
+    #[error("{} already exists", .0.display())]
     Exists(PathBuf),
-    /// The operating system does not let us.
-    #[error("no permission for {}", .0.display())]
+    /// The operating system denied access.
+    #[error("permission denied: {}", .0.display())]
     Denied(PathBuf),
-    /// It is larger than allowed.
+    /// The file is too large.
     #[error("{} is larger than {bytes_max} bytes", path.display())]
     TooLarge { path: PathBuf, bytes_max: u64 },
-    /// A folder, a pipe, a device or a symbolic link where a file or a folder is wanted.
+    /// A directory, a pipe, a device or a symbolic link in place of the expected kind.
     #[error("{} is not {wanted}", path.display())]
     WrongKind { path: PathBuf, wanted: &'static str },
-    /// It belongs to somebody else.
+    /// The file belongs to another user.
     #[error("{} belongs to another user", .0.display())]
     WrongOwner(PathBuf),
-    /// Other users can get at it.
-    #[error("{} is open to other users (mode {mode:04o})", path.display())]
+    /// Other users have access.
+    #[error("{} is accessible by other users (mode {mode:04o})", path.display())]
     NotPrivate { path: PathBuf, mode: u32 },
-    /// Others than this user and root could change it, or put another one in its place.
+    /// Users other than this one and root could modify or replace the file.
     #[error("{} {how}", path.display())]
     WritableByOthers { path: PathBuf, how: &'static str },
-    /// Anything else that the operating system says.
+    /// Any other operating system error.
     #[error("{}: {kind}", path.display())]
     Io { path: PathBuf, kind: io::ErrorKind },
 }
 
 impl FileError {
-    /// The stable code.
+    /// Returns the stable error code.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Missing(_) => "FILE_NOT_FOUND",
@@ -73,18 +73,18 @@ impl FileError {
         }
     }
 
-    /// What to do about it.
+    /// Returns the fix.
     pub fn fix(&self) -> String {
         match self {
             Self::Missing(path) => format!("check the path {}", path.display()),
-            Self::Exists(path) => format!("move {} away or choose another path", path.display()),
-            Self::Denied(path) => format!("give this user access to {} and its folder", path.display()),
+            Self::Exists(path) => format!("move {} or choose another path", path.display()),
+            Self::Denied(path) => format!("give this user access to {} and its directory", path.display()),
             Self::TooLarge { bytes_max, .. } => format!("use a file of at most {bytes_max} bytes"),
-            Self::WrongKind { wanted, .. } => format!("put {wanted} there or choose another path"),
+            Self::WrongKind { wanted, .. } => format!("use {wanted} or choose another path"),
             Self::WrongOwner(path) => format!("run as the owner of {} or change its owner", path.display()),
             Self::NotPrivate { path, .. } => format!("chmod go-rwx {}", path.display()),
             Self::WritableByOthers { path, .. } => {
-                format!("chmod go-w and chown {} and its folder", path.display())
+                format!("chmod go-w and chown {} and its directory", path.display())
             }
             Self::Io { path, .. } => format!("check the file system of {}", path.display()),
         }
@@ -107,10 +107,10 @@ impl From<FileError> for ExitError {
     }
 }
 
-/// Reads a file of at most `bytes_max` bytes. Pipes, devices and folders are refused without waiting for them.
+/// Reads a file of at most `bytes_max` bytes. Rejects pipes, devices and directories without blocking on them.
 ///
 /// # Errors
-/// When it is missing, of another kind, too large or unreadable.
+/// When the file is missing, of another kind, too large or unreadable.
 pub fn read_bounded(path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileError> {
     let (file, _) = open_regular(path)?;
     let mut bytes = Vec::new();
@@ -118,24 +118,24 @@ pub fn read_bounded(path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileError> {
     Ok(bytes)
 }
 
-/// Like [`read_bounded`] for secrets: the file must be closed to group and others, and the bytes are wiped when
-/// they are dropped.
+/// Reads a secret file like [`read_bounded`]. Group and others must have no access; the bytes are wiped on drop.
 ///
 /// # Errors
-/// As [`read_bounded`], and when other users can get at the file.
+/// As [`read_bounded`], and when other users have access to the file.
 pub fn read_private(path: &Path, bytes_max: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
     let (file, metadata) = open_regular(path)?;
     require_closed(path, &metadata, 0o077)?;
-    // Reserved at once, so that growing leaves no copy behind that is not wiped.
+    // Full capacity at once: growing the buffer would leave copies that are not wiped.
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(bytes_max).unwrap_or(0) + 1));
     read_up_to(&file, path, bytes_max, &mut bytes)?;
     Ok(bytes)
 }
 
-/// Like [`read_private`], and the file must belong to this user: for files that a person keeps by hand.
+/// Reads like [`read_private`]; the file must also belong to this user. For files that an operator manages by
+/// hand.
 ///
 /// # Errors
-/// As [`read_private`], and when it belongs to somebody else.
+/// As [`read_private`], and when it belongs to another user.
 pub fn read_own_private(path: &Path, bytes_max: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
     let (file, metadata) = open_regular(path)?;
     if metadata.uid() != rustix::process::geteuid().as_raw() {
@@ -147,11 +147,10 @@ pub fn read_own_private(path: &Path, bytes_max: u64) -> Result<Zeroizing<Vec<u8>
     Ok(bytes)
 }
 
-/// Whether only this user and root can change the file or put another one in its place: for files whose content
-/// is believed.
+/// Checks that only this user and root can modify or replace the file. For files whose content the process trusts.
 ///
 /// # Errors
-/// [`FileError::Unguarded`] with how others could; what the file system says otherwise.
+/// [`FileError::WritableByOthers`] with the reason; otherwise the file system error.
 pub fn check_not_writable_by_others(path: &Path) -> Result<(), FileError> {
     const WRITABLE_BY_OTHERS: u32 = 0o022;
     const STICKY: u32 = 0o1000;
@@ -164,7 +163,7 @@ pub fn check_not_writable_by_others(path: &Path) -> Result<(), FileError> {
     let file = fs::metadata(path).map_err(|e| FileError::of(path, &e))?;
     let own = rustix::process::geteuid().as_raw();
     if file.mode() & WRITABLE_BY_OTHERS != 0 {
-        return unguarded("can be written by other users");
+        return unguarded("is writable by other users");
     }
     if file.uid() != own && file.uid() != 0 {
         return unguarded("belongs to another user");
@@ -175,7 +174,7 @@ pub fn check_not_writable_by_others(path: &Path) -> Result<(), FileError> {
         .unwrap_or(Path::new("."));
     let folder = fs::metadata(folder).map_err(|e| FileError::of(path, &e))?;
     if folder.mode() & WRITABLE_BY_OTHERS != 0 && folder.mode() & STICKY == 0 {
-        return unguarded("lies in a folder that other users can write to");
+        return unguarded("is in a directory that other users can write to");
     }
     Ok(())
 }
@@ -224,11 +223,11 @@ fn require_closed(path: &Path, metadata: &fs::Metadata, forbidden: u32) -> Resul
     }
 }
 
-/// Makes sure that `path` is a folder of this user's that nobody else can write to; makes it (0700) when it is
+/// Ensures that `path` is a directory of this user that no other user can write to; creates it (0700) if it is
 /// missing. Its parent must exist.
 ///
 /// # Errors
-/// When it is a symbolic link or no folder, belongs to somebody else, or is writable by others.
+/// When it is a symbolic link or not a directory, belongs to another user, or is writable by others.
 pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
     match fs::DirBuilder::new().mode(MODE_PRIVATE_DIR).create(path) {
         Ok(()) => {}
@@ -238,7 +237,7 @@ pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
     check_private_dir(path)
 }
 
-/// Checks what [`create_private_dir`] promises, without making anything.
+/// Checks the guarantees of [`create_private_dir`] without creating the directory.
 ///
 /// # Errors
 /// As [`create_private_dir`], and when it is missing.
@@ -247,7 +246,7 @@ pub fn check_private_dir(path: &Path) -> Result<(), FileError> {
     if !metadata.is_dir() {
         return Err(FileError::WrongKind {
             path: path.to_owned(),
-            wanted: "a folder",
+            wanted: "a directory",
         });
     }
     if metadata.uid() != rustix::process::geteuid().as_raw() {
@@ -256,28 +255,27 @@ pub fn check_private_dir(path: &Path) -> Result<(), FileError> {
     require_closed(path, &metadata, 0o022)
 }
 
-/// Makes a new file, 0600, with `bytes` in it, durable when this returns. Never touches an existing file.
+/// Creates a file (0600) with `bytes`; it is durable when this returns. Never modifies an existing file.
 ///
 /// # Errors
-/// [`FileError::Exists`] when it is there already; otherwise what the operating system says.
+/// [`FileError::Exists`] if it already exists; otherwise the operating system error.
 pub fn create_exclusive(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     write_new(path, bytes, MODE_PRIVATE)?;
     sync_parent(path)
 }
 
-/// Replaces the content of `path` by `bytes` in one step: readers see the old file or the new one, also after
-/// a crash.
+/// Replaces the content of `path` atomically: readers see either the old or the new file, also after a crash.
 ///
 /// # Errors
-/// What the operating system says; then the old file is untouched.
+/// The operating system error; the old file is unchanged.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
     rename_into_place(path, |temporary| write_new(temporary, bytes, mode))
 }
 
-/// Removes a file; it stays removed after a crash. A missing one is removed already.
+/// Removes a file durably; it stays removed after a crash. A missing file is not an error.
 ///
 /// # Errors
-/// What the operating system says; then the file may still be there.
+/// The operating system error; the file may still exist.
 pub fn remove_durably(path: &Path) -> Result<(), FileError> {
     match fs::remove_file(path) {
         Ok(()) => sync_parent(path),
@@ -286,10 +284,10 @@ pub fn remove_durably(path: &Path) -> Result<(), FileError> {
     }
 }
 
-/// Like [`write_atomic`] for a file that exists and keeps its mode, whatever the process would give a new one.
+/// Replaces an existing file like [`write_atomic`] and keeps its mode, whatever the umask.
 ///
 /// # Errors
-/// As [`write_atomic`]; when it is missing or no regular file.
+/// As [`write_atomic`]; also when it is missing or not a regular file.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let (_, metadata) = open_regular(path)?;
     let permissions = fs::Permissions::from_mode(metadata.mode() & 0o7777);
@@ -299,7 +297,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     })
 }
 
-/// Renames what `write` has written beside `path` to `path`.
+/// Writes a temporary file beside `path` with `write`, then renames it to `path`.
 fn rename_into_place(
     path: &Path,
     write: impl FnOnce(&Path) -> Result<(), FileError>,
@@ -317,7 +315,7 @@ fn rename_into_place(
         .and_then(|()| fs::rename(&temporary, path).map_err(|e| FileError::of(path, &e)))
         .and_then(|()| sync_parent(path));
     if outcome.is_err() {
-        // The first error is the one that matters; after a rename there is nothing left to remove.
+        // Only the first error is reported; after the rename there is no temporary file to remove.
         let _ = fs::remove_file(&temporary);
     }
     outcome

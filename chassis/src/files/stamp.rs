@@ -1,14 +1,16 @@
-//! Whether a file is still the one that was read, without reading it again.
+//! Detects whether a file changed since it was read, without reading it again.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::FileError;
 
-/// A file system may give two changes within a few milliseconds the same time. After so many it cannot.
+/// Minimum age of a change in milliseconds. File systems may give the same timestamp to two changes within a few
+/// milliseconds.
 const SETTLED_AFTER_MS: i64 = 1_000;
 
-/// Changes whenever a file is written, replaced or given other rights, if it [settled](Self::has_settled) before.
+/// File metadata that differs after every write, replacement or mode change, if the stamp was
+/// [stable](Self::is_stable).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileStamp {
     device: u64,
@@ -21,10 +23,11 @@ pub struct FileStamp {
 }
 
 impl FileStamp {
-    /// The stamp of the file at `path`. Take it before reading, so that a change in between shows the next time.
+    /// Returns the stamp of the file at `path`. Take it before reading, so that the next check detects a
+    /// concurrent change.
     ///
     /// # Errors
-    /// When the file is not there or may not be looked at.
+    /// When the file is missing or its metadata is not accessible.
     pub fn of(path: &Path) -> Result<Self, FileError> {
         let found = std::fs::metadata(path).map_err(|e| FileError::of(path, &e))?;
         Ok(Self {
@@ -38,8 +41,8 @@ impl FileStamp {
         })
     }
 
-    /// Whether the last change is so long ago, at `now_ms` milliseconds since 1970, that another one would give
-    /// another stamp. Before that the file has to be read to be known.
+    /// Whether the last change is old enough, at `now_ms` milliseconds since 1970, that any later change gives
+    /// another stamp. Otherwise the file must be read again.
     pub fn is_stable(&self, now_ms: i64) -> bool {
         let (seconds, nanoseconds) = self.changed;
         let changed_ms = seconds
@@ -54,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_change_of_a_settled_file_changes_its_stamp() {
+    fn every_change_of_a_stable_file_changes_its_stamp() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, "one").unwrap();

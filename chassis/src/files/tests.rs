@@ -7,7 +7,7 @@ fn mode_of(path: &Path) -> u32 {
 }
 
 #[test]
-fn atomic_write_replaces_content_and_leaves_nothing_else() {
+fn atomic_write_replaces_content_and_leaves_no_other_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a");
     write_atomic(&path, b"one", MODE_PUBLIC).unwrap();
@@ -18,7 +18,7 @@ fn atomic_write_replaces_content_and_leaves_nothing_else() {
 }
 
 #[test]
-fn failed_atomic_write_leaves_the_old_file_and_no_temporary_one() {
+fn failed_atomic_write_keeps_old_file_and_no_temporary_file() {
     let dir = tempfile::tempdir().unwrap();
     let target = dir.path().join("folder");
     fs::create_dir(&target).unwrap();
@@ -29,7 +29,7 @@ fn failed_atomic_write_leaves_the_old_file_and_no_temporary_one() {
 }
 
 #[test]
-fn exclusive_creation_never_touches_an_existing_file() {
+fn exclusive_creation_never_modifies_an_existing_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("key");
     create_exclusive(&path, b"first").unwrap();
@@ -46,7 +46,7 @@ fn exclusive_creation_never_touches_an_existing_file() {
 }
 
 #[test]
-fn private_folder_is_made_closed_and_refused_when_open_or_a_link() {
+fn private_dir_is_created_0700_and_rejected_if_open_or_link() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("state");
     create_private_dir(&path).unwrap();
@@ -80,8 +80,8 @@ fn private_folder_is_made_closed_and_refused_when_open_or_a_link() {
 }
 
 #[test]
-fn folder_of_another_user_is_refused() {
-    // Only root can make such a folder; for everybody else the root folder is one.
+fn rejects_directory_of_another_user() {
+    // Only root can create such a directory; for other users the root directory is one.
     let dir = tempfile::tempdir().unwrap();
     let foreign = if rustix::process::geteuid().is_root() {
         let path = dir.path().join("foreign");
@@ -98,7 +98,7 @@ fn folder_of_another_user_is_refused() {
 }
 
 #[test]
-fn bounded_read_stops_at_the_limit_and_refuses_pipes() {
+fn bounded_read_stops_at_the_limit_and_rejects_pipes() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a");
     fs::write(&path, b"12345").unwrap();
@@ -122,7 +122,7 @@ fn bounded_read_stops_at_the_limit_and_refuses_pipes() {
 }
 
 #[test]
-fn only_one_holder_has_the_lock() {
+fn lock_has_only_one_holder() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("lock");
     let held = FileLock::try_exclusive(&path).unwrap();
@@ -136,7 +136,7 @@ fn only_one_holder_has_the_lock() {
 }
 
 #[test]
-fn a_file_that_others_could_change_or_replace_is_not_believed() {
+fn rejects_file_that_others_can_modify_or_replace() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("folder");
     create_private_dir(&folder).unwrap();
@@ -160,13 +160,13 @@ fn a_file_that_others_could_change_or_replace_is_not_believed() {
         check_not_writable_by_others(&path),
         Err(FileError::WritableByOthers { .. })
     ));
-    // As in /tmp, where others can add files and cannot take this one's place.
+    // As in /tmp, where other users can add files but cannot replace this one.
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o1777)).unwrap();
     check_not_writable_by_others(&path).unwrap();
 }
 
 #[test]
-fn a_replaced_file_keeps_its_mode_and_a_missing_one_is_not_made() {
+fn replace_keeps_the_mode_and_creates_no_missing_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a");
     assert!(matches!(replace(&path, b"x"), Err(FileError::Missing(_))));
@@ -183,7 +183,7 @@ fn a_replaced_file_keeps_its_mode_and_a_missing_one_is_not_made() {
 }
 
 #[test]
-fn an_own_private_file_is_closed_and_of_this_user() {
+fn own_private_file_must_be_closed_and_belong_to_this_user() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a");
     create_exclusive(&path, b"x").unwrap();

@@ -1,5 +1,5 @@
-//! Which roles may call which services: a table that is looked up before a message is read. A service that is
-//! not in the table may be called by nobody.
+//! Access table: which roles may call which services. It is checked before a message is read; a service that is
+//! not in the table is denied to all peers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use crate::identity::{PeerIdentity, Role};
 
 const HEALTH: &str = "grpc.health.v1.Health";
 
-/// The whole of what callers may reach on one server.
+/// Services that peers may call on one server.
 #[derive(Debug, Clone)]
 pub struct AccessTable {
     deployment: String,
@@ -15,28 +15,28 @@ pub struct AccessTable {
     only: BTreeMap<Role, BTreeSet<PeerIdentity>>,
 }
 
-/// Why a call is not admitted.
+/// Reason for denying a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AccessDenied {
-    /// The certificate states no identity of ours.
-    #[error("PEER_IDENTITY_INVALID: the client certificate states no identity")]
+    /// The certificate has no valid identity.
+    #[error("PEER_IDENTITY_INVALID: the client certificate has no valid identity")]
     NoIdentity,
     /// The peer belongs to another deployment.
-    #[error("PEER_DEPLOYMENT_REFUSED: the client certificate is of another deployment")]
+    #[error("PEER_DEPLOYMENT_REFUSED: the client certificate belongs to another deployment")]
     OtherDeployment,
-    /// No such service is offered to anybody.
-    #[error("SERVICE_UNKNOWN: this server offers no such service")]
+    /// The table does not contain the service.
+    #[error("SERVICE_UNKNOWN: this server does not offer this service")]
     UnknownService,
     /// The peer's role may not call the service.
-    #[error("PEER_ROLE_REFUSED: this role may not call this service")]
+    #[error("PEER_ROLE_REFUSED: permission denied for this role")]
     Role,
-    /// The role may, but this peer is not on the list.
+    /// The role is allowed, but this peer is not listed.
     #[error("PEER_NOT_LISTED: this server does not accept this peer")]
     NotListed,
 }
 
 impl AccessTable {
-    /// A table for peers of `deployment` that allows nothing but health checks.
+    /// Creates a table for peers of `deployment` that allows health checks only.
     pub fn new(deployment: impl Into<String>) -> Self {
         Self {
             deployment: deployment.into(),
@@ -45,35 +45,35 @@ impl AccessTable {
         }
     }
 
-    /// Lets `roles` call `service` (full name, `package.Service`).
+    /// Allows `roles` to call `service` (full name, `package.Service`).
     #[must_use]
     pub fn allow(mut self, service: &str, roles: &[Role]) -> Self {
         self.services.entry(service.to_owned()).or_default().extend(roles);
         self
     }
 
-    /// Of the peers of `role`, accepts only `peers`. An empty list accepts none.
+    /// Restricts `role` to the listed `peers`. An empty list accepts none.
     #[must_use]
     pub fn only(mut self, role: Role, peers: impl IntoIterator<Item = PeerIdentity>) -> Self {
         self.only.entry(role).or_default().extend(peers);
         self
     }
 
-    /// The deployment whose peers are accepted.
+    /// Returns the deployment whose peers are accepted.
     pub fn deployment(&self) -> &str {
         &self.deployment
     }
 
-    /// The names of the services in the table.
+    /// Returns the names of the services in the table.
     pub fn services(&self) -> impl Iterator<Item = &str> {
         self.services.keys().map(String::as_str)
     }
 
-    /// Whether `peer` may call `path` (`/package.Service/Method`). Health checks are open to every peer of the
-    /// deployment.
+    /// Checks that `peer` may call `path` (`/package.Service/Method`). Every peer of the deployment may call
+    /// health checks.
     ///
     /// # Errors
-    /// The first reason against it.
+    /// The first reason for denying the call.
     pub fn check(&self, path: &str, peer: &PeerIdentity) -> Result<(), AccessDenied> {
         if peer.deployment() != self.deployment {
             return Err(AccessDenied::OtherDeployment);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn table_admits_exactly_what_it_lists() {
+    fn table_allows_exactly_the_listed_calls() {
         for (path, uri, outcome) in [
             ("/a.Agent/Call", "spiffe://d/gateway/mine", Ok(())),
             (
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_paths_are_unknown_services() {
+    fn malformed_paths_are_unknown_services() {
         let ann = peer("spiffe://d/operator/ann");
         for path in [
             "",

@@ -1,5 +1,5 @@
-//! The gate in front of every service: identity from the certificate, access table, deadline. It sees headers
-//! only; a refused call's message is never read.
+//! Access control in front of every service: identity from the certificate, access table, deadline. It sees
+//! headers only; the message of a denied call is never read.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -21,27 +21,27 @@ use crate::identity::PeerIdentity;
 use crate::trace_context::TraceParent;
 
 const GRPC_TIMEOUT: &str = "grpc-timeout";
-/// The protocol allows no more digits in a timeout.
+/// Maximum number of digits in a timeout, as the protocol defines it.
 const TIMEOUT_DIGITS_MAX: usize = 8;
 
-/// When the answer to a call is due. Handlers find it in the request's extensions and pass what is left of it on
-/// to the calls that they make themselves.
+/// Deadline of a call. Handlers find it in the request's extensions and use the remaining time for their own
+/// calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadline(Instant);
 
 impl Deadline {
-    /// The deadline of a request, when it has one.
+    /// Returns the deadline of a request, if it has one.
     pub fn of<T>(request: &tonic::Request<T>) -> Option<Self> {
         request.extensions().get::<Self>().copied()
     }
 
-    /// What is left until then; zero when it has passed.
+    /// Returns the remaining time; zero after the deadline.
     pub fn remaining(self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
     }
 }
 
-/// Certificates whose identity is kept; peers come with few, and again and again.
+/// Maximum number of cached certificates; a server has few peers, and they reconnect often.
 const PEERS_KEPT_MAX: usize = 32;
 
 #[derive(Debug, Clone)]
@@ -61,7 +61,8 @@ impl AdmissionLayer {
     }
 }
 
-/// The identities that certificates state. The handshake has verified the certificate; what it says never changes.
+/// Cache of the identity in each peer certificate. The handshake has verified the certificate, and its content
+/// never changes.
 #[derive(Debug, Default)]
 struct PeerIdentityCache(Mutex<Vec<(CertificateDer<'static>, PeerIdentity)>>);
 
@@ -121,7 +122,7 @@ where
             Ok(peer) => peer,
             Err((denied, peer)) => {
                 let peer = peer.map(|p| p.uri());
-                tracing::warn!(path = request.uri().path(), peer, reason = %denied, "call refused");
+                tracing::warn!(path = request.uri().path(), peer, reason = %denied, "call denied");
                 return Box::pin(std::future::ready(Ok(refusal(denied).into_http())));
             }
         };
@@ -131,8 +132,8 @@ where
         if let Some(due) = deadline {
             request.extensions_mut().insert(Deadline(due));
         }
-        // Tonic reports its own timeout as `CANCELLED`. This timer is made before tonic's and polled before it,
-        // so that the caller learns `DEADLINE_EXCEEDED`.
+        // Tonic reports its own timeout as `CANCELLED`. This timer is created and polled before tonic's, so the
+        // caller gets `DEADLINE_EXCEEDED`.
         let timer = deadline.map(tokio::time::sleep_until);
         let answer = self.inner.call(request);
         Box::pin(within(timer, answer).instrument(span))
@@ -158,7 +159,7 @@ impl<S> AccessControl<S> {
         tracing::info_span!("call", path = request.uri().path(), %peer, trace_id)
     }
 
-    /// The caller's own timeout or ours, whichever is shorter; streams have the caller's only.
+    /// Returns the shorter of the caller's timeout and the server's; streams have only the caller's.
     fn timeout(&self, request: &http::Request<Body>) -> Option<Duration> {
         let wanted = request
             .headers()
@@ -181,7 +182,7 @@ where
     tokio::select! {
         biased;
         answer = answer => answer,
-        () = timer => Ok(Status::deadline_exceeded("the call took longer than its deadline").into_http()),
+        () = timer => Ok(Status::deadline_exceeded("the call exceeded its deadline").into_http()),
     }
 }
 
@@ -201,7 +202,7 @@ fn refusal(denied: AccessDenied) -> Status {
     }
 }
 
-/// `grpc-timeout`: up to eight digits and a unit. Anything else counts as absent.
+/// Parses `grpc-timeout`: up to eight digits and a unit. Any other value counts as absent.
 fn parse_timeout(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.len() > TIMEOUT_DIGITS_MAX || !digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -224,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn timeouts_of_the_protocol_are_read_and_others_ignored() {
+    fn parses_protocol_timeouts_and_ignores_others() {
         assert_eq!(parse_timeout("2000000u"), Some(Duration::from_secs(2)));
         assert_eq!(parse_timeout("5S"), Some(Duration::from_secs(5)));
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Connections as they come in: bounded in number, counted, and able to be cut.
+//! Incoming connections: limited in number, counted, and closed on abort.
 
 use std::io;
 use std::pin::Pin;
@@ -14,10 +14,10 @@ use tokio_stream::Stream;
 use tokio_util::sync::{CancellationToken, PollSemaphore, WaitForCancellationFutureOwned};
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
-/// After the operating system refused to accept (out of descriptors, say) it is asked again after this.
+/// Pause after a failed accept, for example when no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The number of open connections of a server, observable while it runs.
+/// Number of open connections of a running server.
 #[derive(Debug, Clone)]
 pub struct ConnectionCount(Arc<watch::Sender<usize>>);
 
@@ -26,17 +26,16 @@ impl ConnectionCount {
         Self(Arc::new(watch::Sender::new(0)))
     }
 
-    /// How many connections are open now.
+    /// Returns the number of open connections.
     pub fn count(&self) -> usize {
         *self.0.borrow()
     }
 
-    /// Resolves as soon as there has been no connection for `idle`, counted from this call or from the end of
-    /// the last connection.
+    /// Resolves after `idle` without a connection, counted from this call or from the end of the last connection.
     pub async fn idle_shutdown(&self, idle: Duration) {
         let mut count = self.0.subscribe();
         loop {
-            // The sender lives in `self`, so that waiting cannot fail.
+            // `self` owns the sender, so waiting cannot fail.
             let _ = count.wait_for(|open| *open == 0).await;
             tokio::select! {
                 () = tokio::time::sleep(idle) => return,
@@ -51,7 +50,7 @@ impl ConnectionCount {
     }
 }
 
-/// One open connection in the count.
+/// Guard that counts one open connection.
 #[derive(Debug)]
 struct ConnectionGuard(ConnectionCount);
 
@@ -61,7 +60,7 @@ impl Drop for ConnectionGuard {
     }
 }
 
-/// The stream of accepted connections.
+/// Stream of accepted connections.
 #[derive(Debug)]
 pub(super) struct Incoming {
     listener: TcpListener,
@@ -105,8 +104,8 @@ impl Stream for Incoming {
         let accepted = ready!(self.listener.poll_accept(cx));
         match accepted {
             Ok((socket, _)) => {
-                // Small messages must not wait for the acknowledgement of earlier ones; a socket that refuses
-                // this works all the same.
+                // Small messages must not wait for the acknowledgement of earlier ones. The option is not
+                // required, so an error is ignored.
                 let _ = socket.set_nodelay(true);
                 Poll::Ready(Some(Ok(AcceptedConnection {
                     socket,
@@ -186,12 +185,12 @@ mod tests {
     const IDLE: Duration = Duration::from_millis(20);
 
     #[tokio::test]
-    async fn a_server_that_nobody_ever_calls_is_idle() {
+    async fn server_without_connections_becomes_idle() {
         ConnectionCount::new().idle_shutdown(IDLE).await;
     }
 
     #[tokio::test]
-    async fn idleness_begins_with_the_end_of_the_last_connection() {
+    async fn idle_time_begins_at_the_end_of_the_last_connection() {
         let connections = ConnectionCount::new();
         let (first, second) = (connections.open(), connections.open());
         assert_eq!(connections.count(), 2);
@@ -206,10 +205,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_during_the_wait_starts_it_anew() {
+    async fn connection_during_the_wait_restarts_the_idle_time() {
         let connections = ConnectionCount::new();
         let mut idle = Box::pin(connections.idle_shutdown(IDLE));
-        // The first poll starts the wait; the connection comes before it is over.
+        // The first poll starts the wait; the connection opens before the wait ends.
         assert!(std::future::poll_fn(|cx| Poll::Ready(idle.as_mut().poll(cx).is_pending())).await);
         let open = connections.open();
         assert!(tokio::time::timeout(IDLE * 5, &mut idle).await.is_err());

@@ -1,5 +1,5 @@
-//! A gRPC server with everything around the services: mutual TLS, the access table, limits, deadlines, health,
-//! draining. The services themselves are handed in as routes.
+//! gRPC server with mutual TLS, access table, limits, deadlines, health service and graceful shutdown. Callers
+//! pass the services as routes.
 
 mod access;
 mod admission;
@@ -24,33 +24,33 @@ pub use incoming::ConnectionCount;
 use crate::run::ExitError;
 use crate::tls::{TlsError, TlsMaterial};
 
-/// The largest message, in bytes, that servers and clients of ours accept. Generated services and clients set it
+/// Maximum size of a gRPC message, in bytes, for servers and clients. Generated services and clients set it
 /// themselves: `.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX)`.
 pub const MESSAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
-/// A peer that opens streams only to reset them is cut off after so many.
+/// Limit against peers that open streams only to reset them; exceeding it closes the connection.
 const RESET_STREAMS_MAX: usize = 32;
-/// After the drain deadline the remaining connections are cut; that takes no longer than this.
+/// Maximum time to close the remaining connections after the drain timeout.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Bounds of one server.
+/// Limits of one server.
 #[derive(Debug, Clone)]
 pub struct ServerLimits {
-    /// Connections at one time; more wait in the operating system's queue.
+    /// Maximum number of connections; further ones wait in the operating system's queue.
     pub connections_max: usize,
-    /// Calls at one time on one connection.
+    /// Maximum number of concurrent calls per connection.
     pub streams_per_connection_max: u32,
-    /// A call that is not in `streaming_methods` is answered within this, or ends with `DEADLINE_EXCEEDED`. A
-    /// shorter `grpc-timeout` of the caller counts instead.
+    /// Timeout of calls that are not in `streaming_methods`; they end with `DEADLINE_EXCEEDED`. A shorter
+    /// `grpc-timeout` of the caller takes precedence.
     pub request_timeout: Duration,
-    /// Full paths (`/package.Service/Method`) of calls whose answer is a stream that may last.
+    /// Full paths (`/package.Service/Method`) of calls whose response is a long-lived stream.
     pub streaming_methods: BTreeSet<String>,
-    /// How often a silent connection is asked for a sign of life.
+    /// Interval of keepalive pings on a quiet connection.
     pub keepalive_interval: Duration,
-    /// How long the sign may take before the connection is closed.
+    /// Timeout of a keepalive ping; the connection closes afterwards.
     pub keepalive_timeout: Duration,
-    /// After a stop, calls in flight may go on for this long.
+    /// Maximum time for calls in progress to finish after a stop.
     pub drain_timeout: Duration,
 }
 
@@ -69,7 +69,7 @@ impl Default for ServerLimits {
 }
 
 impl ServerLimits {
-    /// The same limits with `paths` as streaming methods.
+    /// Sets `paths` as streaming methods.
     #[must_use]
     pub fn with_streaming<S: Into<String>>(mut self, paths: impl IntoIterator<Item = S>) -> Self {
         self.streaming_methods = paths.into_iter().map(Into::into).collect();
@@ -77,31 +77,31 @@ impl ServerLimits {
     }
 }
 
-/// Why a server cannot start or go on.
+/// Reason why a server cannot start or continue.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// Another process listens there.
+    /// Another process listens on the address.
     #[error("{0} is in use by another process")]
     AddressInUse(SocketAddr),
-    /// The address cannot be listened on.
+    /// The server cannot listen on the address.
     #[error("cannot listen on {address}: {kind}")]
     CannotListen {
         address: SocketAddr,
         kind: std::io::ErrorKind,
     },
-    /// The own certificate is of another role or deployment than the server needs.
-    #[error("the certificate of {0} cannot serve here")]
+    /// The server's own certificate has another role or deployment than required.
+    #[error("certificate of {0} not valid for this server")]
     WrongCertificate(String),
-    /// The certificates cannot be used.
+    /// The certificates are invalid.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The transport broke.
-    #[error("the server ended: {0}")]
+    /// The transport failed.
+    #[error("server failed: {0}")]
     Transport(String),
 }
 
 impl ServerError {
-    /// The stable code.
+    /// Returns the stable error code.
     pub fn code(&self) -> &'static str {
         match self {
             Self::AddressInUse(_) => "ADDRESS_IN_USE",
@@ -118,19 +118,19 @@ impl From<ServerError> for ExitError {
         let fix = match error {
             ServerError::Tls(inner) => return inner.into(),
             ServerError::AddressInUse(_) => {
-                "stop that process, or listen on another port (0 picks a free one)"
+                "stop that process, or listen on another port (0 selects a free one)"
             }
             ServerError::CannotListen { .. } => "listen on an address of this machine and a port above 1023",
             ServerError::WrongCertificate(_) => {
-                "give a reader, writer or ledger certificate of this deployment"
+                "use a reader, writer or ledger certificate of this deployment"
             }
-            ServerError::Transport(_) => "start the process again; its log says more",
+            ServerError::Transport(_) => "check the log, then restart the process",
         };
         ExitError::new(error.code(), error.to_string()).with_fix(fix)
     }
 }
 
-/// A server that listens already but does not answer yet.
+/// Server that is bound to its address but does not serve yet.
 #[derive(Debug)]
 pub struct GrpcServer {
     listener: TcpListener,
@@ -142,10 +142,10 @@ pub struct GrpcServer {
 }
 
 impl GrpcServer {
-    /// Listens on `address` (port 0 picks a free one).
+    /// Listens on `address` (port 0 selects a free one).
     ///
     /// # Errors
-    /// When the address is taken or unusable, or the certificate may not serve this access table.
+    /// When the address is in use or invalid, or the certificate does not match this access table.
     pub async fn bind(
         address: SocketAddr,
         tls: &TlsMaterial,
@@ -172,19 +172,19 @@ impl GrpcServer {
         })
     }
 
-    /// The address that is listened on, with the real port.
+    /// Returns the listen address, with the actual port.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
-    /// The count of open connections, to be watched while the server runs.
+    /// Returns the count of open connections; it can be observed while the server runs.
     pub fn connections(&self) -> ConnectionCount {
         self.connections.clone()
     }
 
-    /// Serves `routes` and `grpc.health.v1` until `stop` is cancelled; then accepts nothing new, lets calls in
-    /// flight finish within the drain timeout, cuts what is left, and returns. Handlers of streams that never
-    /// end by themselves should end them when `stop` is cancelled.
+    /// Serves `routes` and `grpc.health.v1` until `stop` is canceled. Then it accepts no new call, lets calls in
+    /// progress finish within the drain timeout, closes the remaining connections, and returns. Handlers of
+    /// endless streams must end them when `stop` is canceled.
     ///
     /// # Errors
     /// When the transport cannot be set up.
@@ -193,8 +193,8 @@ impl GrpcServer {
         self.serve_while(routes, healthy, stop).await
     }
 
-    /// As [`Self::serve`]; while `healthy` is false the health service reports `NOT_SERVING`, and calls are answered
-    /// all the same.
+    /// Serves like [`Self::serve`]. While `healthy` is false, the health service reports `NOT_SERVING`; calls are
+    /// still served.
     ///
     /// # Errors
     /// When the transport cannot be set up.
@@ -245,7 +245,7 @@ impl GrpcServer {
     }
 }
 
-/// Ends a task with its owner.
+/// Aborts a task when its owner is dropped.
 struct AbortOnDrop(tokio::task::JoinHandle<()>);
 
 impl Drop for AbortOnDrop {
@@ -265,7 +265,7 @@ async fn follow_health(
     }
 }
 
-/// Every service, and the empty name, which is the server as a whole.
+/// Sets the status of every service and of the empty name, which is the whole server.
 async fn report_health(health: &tonic_health::server::HealthReporter, services: &[String], is_healthy: bool) {
     let status = if is_healthy {
         ServingStatus::Serving

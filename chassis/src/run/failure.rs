@@ -1,21 +1,21 @@
-//! What ends a process badly: a stable code, a sentence, a way out and an exit code. Holds no secrets: whatever
-//! it is given is scrubbed before it is kept.
+//! Error that ends a process: stable code, message, fix and exit code. It redacts secrets from every text it
+//! stores.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use crate::telemetry::redact;
 
-/// Everything went well.
+/// Success.
 pub const EXIT_OK: u8 = 0;
-/// Something failed.
+/// Failure.
 pub const EXIT_FAILURE: u8 = 1;
-/// The command line or a setting is wrong.
+/// Invalid command line or setting.
 pub const EXIT_USAGE: u8 = 2;
-/// A service that was needed does not answer.
+/// A required service is unreachable.
 pub const EXIT_UNREACHABLE: u8 = 6;
 
-/// Why a process or a command ends badly, in the form in which a person reads it.
+/// User-facing error of a process or a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExitError {
     code: Cow<'static, str>,
@@ -25,7 +25,8 @@ pub struct ExitError {
 }
 
 impl ExitError {
-    /// A failure with exit code 1. `code` is a stable UPPER_SNAKE word; `message` says what happened and where.
+    /// Creates an error with exit code 1. `code` is a stable UPPER_SNAKE word; `message` states the object and its
+    /// state.
     pub fn new(code: impl Into<Cow<'static, str>>, message: impl AsRef<str>) -> Self {
         Self {
             code: code.into(),
@@ -35,17 +36,17 @@ impl ExitError {
         }
     }
 
-    /// A failure with exit code 2: the command line or a setting is wrong.
+    /// Creates an error with exit code 2: invalid command line or setting.
     pub fn usage(code: impl Into<Cow<'static, str>>, message: impl AsRef<str>) -> Self {
         Self::new(code, message).with_exit(EXIT_USAGE)
     }
 
-    /// A failure with exit code 6: a service that was needed does not answer.
+    /// Creates an error with exit code 6: a required service is unreachable.
     pub fn unreachable(code: impl Into<Cow<'static, str>>, message: impl AsRef<str>) -> Self {
         Self::new(code, message).with_exit(EXIT_UNREACHABLE)
     }
 
-    /// Adds what the reader can do about it.
+    /// Adds the fix: one instruction for the user.
     #[must_use]
     pub fn with_fix(mut self, fix: impl AsRef<str>) -> Self {
         self.fix = Some(redact::redact(fix.as_ref()));
@@ -59,28 +60,28 @@ impl ExitError {
         self
     }
 
-    /// The stable code.
+    /// Returns the stable code.
     pub fn code(&self) -> &str {
         &self.code
     }
 
-    /// What happened, without secrets.
+    /// Returns the message, without secrets.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// What to do about it, when there is something to do.
+    /// Returns the fix, if there is one.
     pub fn fix(&self) -> Option<&str> {
         self.fix.as_deref()
     }
 
-    /// The exit code of the process.
+    /// Returns the exit code of the process.
     pub fn exit(&self) -> u8 {
         self.exit
     }
 }
 
-/// `error[CODE]: message`, and `fix: …` on a second line when there is one.
+/// Formats `error[CODE]: message`, and `fix: …` on a second line if there is one.
 impl fmt::Display for ExitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "error[{}]: {}", self.code, self.message)?;
@@ -98,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_prints_code_message_and_fix_on_two_lines() {
+    fn error_prints_code_message_and_fix_on_two_lines() {
         let failure = ExitError::unreachable("UNREACHABLE", "nothing listens").with_fix("start it");
         assert_eq!(
             failure.to_string(),
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_keeps_no_secret_and_no_control_characters() {
+    fn error_keeps_no_secret_and_no_control_characters() {
         let failure = ExitError::new("X", "cannot use postgres://app:hunter2@db/x\u{1b}[31m\nnext");
         assert!(!format!("{failure:?}").contains("hunter2"));
         assert!(!failure.message().contains(['\u{1b}', '\n']));

@@ -1,5 +1,5 @@
-//! The shared body of every `main`: harden, parse, logs, runtime, and one way to end. What a process does is
-//! handed in; parsing its command line is the caller's.
+//! Shared body of every `main`: hardening, arguments, logs, runtime, exit code. Callers pass the argument parser
+//! and the process body.
 
 mod failure;
 
@@ -15,10 +15,10 @@ use crate::settings::EnvVars;
 use crate::telemetry::{self, LogSettings};
 use crate::{harden, shutdown};
 
-/// Blocking work that is still going on when the body has ended gets this long before the process ends anyway.
+/// Maximum time for blocking work to finish after the body has ended.
 const RUNTIME_END_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How a process ends when nothing went wrong. `()` is [`EXIT_OK`]; a number is itself.
+/// Exit code of a successful process. `()` is [`EXIT_OK`]; a number is the code itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exit(pub u8);
 
@@ -34,9 +34,9 @@ impl From<u8> for Exit {
     }
 }
 
-/// Runs a process: hardens it, calls `parse`, starts logs on stderr (`default_level` unless
-/// `SYNAPSOR_LOG_LEVEL` says otherwise) and a runtime, then drives `body`. The token given to `body` is
-/// cancelled at SIGTERM or SIGINT. A failure is printed to stderr and becomes the exit code.
+/// Runs a process: hardens it, calls `parse`, starts logging on stderr (`default_level` unless
+/// `SYNAPSOR_LOG_LEVEL` is set) and a runtime, then runs `body`. The token passed to `body` is canceled at SIGTERM
+/// or SIGINT. An error is printed to stderr and sets the exit code.
 pub fn run<A, F, Fut, T>(default_level: telemetry::Level, parse: impl FnOnce() -> A, body: F) -> ExitCode
 where
     F: FnOnce(A, CancellationToken) -> Fut,
@@ -46,8 +46,8 @@ where
     run_confined(default_level, parse, |_| Ok(()), body)
 }
 
-/// As [`run`], with a step between logs and runtime, when the process still has one thread: what `confine` takes away
-/// is taken away from every thread that is started later.
+/// Runs like [`run`], with the step `confine` between logging and runtime. The process still has one thread then,
+/// so the restrictions apply to every later thread.
 pub fn run_confined<A, F, Fut, T>(
     default_level: telemetry::Level,
     parse: impl FnOnce() -> A,
@@ -83,7 +83,7 @@ where
         &EnvVars::of_process(),
         default_level,
     )?)?;
-    // Counted first: the limits of a container are read from files.
+    // Read before the sandbox: the limits of a container are stored in files.
     let workers = workers();
     confine(&arguments)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -105,15 +105,15 @@ where
     outcome
 }
 
-/// Half of the processors: a call goes through several of our processes, which share the machine with each other
-/// and often with the database. More threads than processors only wake each other up.
+/// Returns half of the processors: a call passes several processes, which share the machine with each other and
+/// often with the database. More threads than processors only cause extra wake-ups.
 fn workers() -> usize {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     processors.div_ceil(2)
 }
 
 fn end(failure: &ExitError) -> ExitCode {
-    // A closed stderr must not turn a clean error into a panic.
+    // A closed stderr must not turn an error into a panic.
     let _ = writeln!(std::io::stderr().lock(), "{failure}");
     ExitCode::from(failure.exit())
 }

@@ -1,5 +1,5 @@
-//! Logs: lines on stderr, as text or JSON, with secrets scrubbed from every finished line. Nothing is ever
-//! written to stdout, which belongs to protocols and answers.
+//! Logs to stderr, as text or JSON, with secrets redacted from every finished line. It never writes to stdout,
+//! which carries protocols and results.
 
 pub mod redact;
 
@@ -16,15 +16,15 @@ pub use tracing::Level;
 use crate::run::ExitError;
 use crate::settings::{EnvVars, SettingError};
 
-/// Names the form of the lines: `text` (default) or `json`.
+/// Format of log lines: `text` (default) or `json`.
 pub const LOG_FORMAT: &str = "SYNAPSOR_LOG_FORMAT";
-/// Names the least important level that is written: `error`, `warn`, `info`, `debug` or `trace`.
+/// Minimum log level: `error`, `warn`, `info`, `debug` or `trace`.
 pub const LOG_LEVEL: &str = "SYNAPSOR_LOG_LEVEL";
 
-/// The form of log lines.
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogFormat {
-    /// For people.
+    /// Human-readable.
     #[default]
     Text,
     /// One JSON object per line.
@@ -38,25 +38,25 @@ impl FromStr for LogFormat {
         match text {
             "text" => Ok(Self::Text),
             "json" => Ok(Self::Json),
-            _ => Err("it is neither text nor json"),
+            _ => Err("expected text or json"),
         }
     }
 }
 
-/// How a process logs.
+/// Log settings of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogSettings {
-    /// The form of the lines.
+    /// Format of log lines.
     pub format: LogFormat,
-    /// The least important level of our own crates that is written. Libraries are heard from `warn` on.
+    /// Minimum level of the workspace's crates. Libraries log from `warn` up.
     pub level: Level,
 }
 
 impl LogSettings {
-    /// Format and level from [`LOG_FORMAT`] and [`LOG_LEVEL`], else text and `default_level`.
+    /// Reads format and level from [`LOG_FORMAT`] and [`LOG_LEVEL`]; defaults to text and `default_level`.
     ///
     /// # Errors
-    /// When a variable has none of its values.
+    /// When a variable has an invalid value.
     pub fn from_environment(env: &EnvVars, default_level: Level) -> Result<Self, SettingError> {
         Ok(Self {
             format: env.choose(None, LOG_FORMAT, LogFormat::default())?,
@@ -68,7 +68,7 @@ impl LogSettings {
 /// Starts logging for the whole process.
 ///
 /// # Errors
-/// When logging was started before.
+/// When logging is already started.
 pub fn init(settings: LogSettings) -> Result<(), ExitError> {
     let filter = Targets::new()
         .with_default(LevelFilter::WARN.min(settings.level.into()))
@@ -89,7 +89,7 @@ pub fn init(settings: LogSettings) -> Result<(), ExitError> {
     })
 }
 
-/// Hands out writers that scrub each line before it reaches stderr.
+/// Creates writers that redact each line before it reaches stderr.
 #[derive(Debug, Clone, Copy)]
 struct ScrubbedStderr;
 
@@ -101,8 +101,8 @@ impl<'a> MakeWriter<'a> for ScrubbedStderr {
     }
 }
 
-/// Scrubs what it is given. Each call must carry a whole line, as the subscriber's calls do: a secret split over
-/// two calls would not be seen.
+/// Redacts each write. A write must contain a whole line, as the subscriber's writes do: a secret split over two
+/// writes would not be detected.
 struct Scrubbing<W>(W);
 
 impl<W: Write> Write for Scrubbing<W> {

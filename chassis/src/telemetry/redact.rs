@@ -1,11 +1,11 @@
-//! Takes secrets and control characters out of a line of text. It errs on the side of hiding too much; it is a
-//! safety net under code that does not log secrets, not a licence to log them.
+//! Redacts secrets and control characters from log lines and messages. It prefers to redact too much. It is a
+//! safety net and does not permit logging secrets.
 
 use crate::invisible::is_invisible;
 
 const HIDDEN: &str = "[redacted]";
 
-/// Words after which `=` or `:` introduces a secret.
+/// Keys after which `=` or `:` introduces a secret.
 const SECRET_KEYS: [&str; 8] = [
     "password",
     "passwd",
@@ -16,15 +16,15 @@ const SECRET_KEYS: [&str; 8] = [
     "apikey",
     "authorization",
 ];
-/// What may follow the word "bearer" in plain prose.
+/// Words that may follow "bearer" in prose.
 const PROSE_AFTER_BEARER: [&str; 5] = ["token", "tokens", "scheme", "authentication", "auth"];
-/// Our own access tokens begin with this.
+/// Prefix of the product's own access tokens.
 const TOKEN_PREFIX: &str = "syn_wbr_";
 const KEY_BEGIN: &str = "-----BEGIN ";
 const KEY_END: &str = "-----END ";
 
-/// `text` as one line without credentials in URLs, bearer tokens, passwords in `key=value` form, our own access
-/// tokens and PEM private keys; control characters are written as `\u00XX`. Valid JSON stays valid JSON.
+/// Returns `text` as one line. Redacts credentials in URLs, bearer tokens, passwords in `key=value` form, own
+/// access tokens and PEM private keys; writes control characters as `\u00XX`. Valid JSON stays valid JSON.
 pub fn redact(text: &str) -> String {
     let text = hide_private_keys(text);
     let text = hide_url_credentials(&text);
@@ -33,11 +33,11 @@ pub fn redact(text: &str) -> String {
     escape_controls(&hide_own_tokens(&text))
 }
 
-/// `text` without the URLs that these arguments hold, each from its scheme to the end of its argument: a URL that was
-/// given in the wrong place may have a password in any part of it.
+/// Removes from `text` the URLs that these arguments contain, each from its scheme to the end of its argument. A
+/// URL passed in the wrong argument may contain a password in any part.
 pub fn hide_urls_of<'a>(text: &str, arguments: impl IntoIterator<Item = &'a str>) -> String {
     let mut urls: Vec<&str> = arguments.into_iter().filter_map(url_in).collect();
-    // A longer one first: another may be a part of it.
+    // Longer URLs first: a shorter one may be a part of them.
     urls.sort_unstable_by_key(|url| std::cmp::Reverse(url.len()));
     urls.into_iter()
         .fold(text.to_owned(), |text, url| text.replace(url, "[URL]"))
@@ -50,7 +50,7 @@ fn url_in(argument: &str) -> Option<&str> {
     Some(&argument[before..])
 }
 
-/// Where a value ends that stands in prose, in quotes or in JSON.
+/// Whether a character ends a value in prose, in quotes or in JSON.
 fn ends_token(c: char) -> bool {
     c.is_whitespace()
         || matches!(
@@ -75,7 +75,7 @@ fn hide_private_keys(text: &str) -> String {
             continue;
         }
         out.push_str(HIDDEN);
-        // A block that was cut off hides everything up to the closing quote or the end.
+        // A truncated block hides everything up to the closing quote or the end.
         rest = match block.find(KEY_END) {
             Some(end) => {
                 let tail = &block[end + KEY_END.len()..];
@@ -94,7 +94,7 @@ fn hide_url_credentials(text: &str) -> String {
     while let Some(at) = rest.find("://") {
         let (before, after) = rest.split_at(at + 3);
         out.push_str(before);
-        // Passwords are often not percent-encoded, so that everything up to the last `@` may belong to one.
+        // Passwords are often not percent-encoded, so everything up to the last `@` may belong to one.
         let end = after
             .find(|c: char| c.is_whitespace() || matches!(c, '"' | '`' | '<' | '>'))
             .unwrap_or(after.len());
@@ -138,7 +138,7 @@ fn hide_keyed_values(text: &str) -> String {
     out
 }
 
-/// The place where the next secret value begins, at or after `from`.
+/// Returns the position of the next secret value, at or after `from`.
 fn next_keyed_value(lower: &str, from: usize) -> Option<usize> {
     let mut earliest: Option<usize> = None;
     for key in SECRET_KEYS {
@@ -155,7 +155,7 @@ fn next_keyed_value(lower: &str, from: usize) -> Option<usize> {
     earliest
 }
 
-/// Skips a closing quote, `=` or `:`, blanks and an opening quote; `None` when there is no `=` or `:`.
+/// Skips a closing quote, `=` or `:`, spaces and an opening quote; `None` if there is no `=` or `:`.
 fn value_after(lower: &str, after_key: usize) -> Option<usize> {
     let rest = lower[after_key..].trim_start_matches(['\\', '"', '\'']);
     let rest = rest.trim_start_matches(' ');
@@ -212,7 +212,7 @@ fn hide_own_tokens(text: &str) -> String {
 fn escape_controls(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        // What is not seen can make a line look like another one.
+        // Invisible characters can make a line look like another one.
         if is_invisible(c) {
             for unit in c.encode_utf16(&mut [0; 2]) {
                 out.push_str(&format!("\\u{unit:04x}"));
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn control_and_direction_characters_are_written_out() {
+    fn control_and_direction_characters_are_escaped() {
         assert_eq!(
             redact("a\u{1b}[31mb\nc\u{202e}d\u{9b}"),
             "a\\u001b[31mb\\u000ac\\u202ed\\u009b"
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn text_in_any_language_survives() {
+    fn text_in_any_language_is_unchanged() {
         assert_eq!(
             redact("Grüße, 世界: İpassword=ß!"),
             "Grüße, 世界: İpassword=[redacted]"

@@ -33,7 +33,7 @@ fn logged(json: bool, log: impl FnOnce()) -> String {
 }
 
 #[test]
-fn secrets_never_reach_a_log_line_in_either_form() {
+fn secrets_never_reach_a_log_line_in_both_formats() {
     for json in [false, true] {
         let out = logged(json, || {
             let url = "postgres://app:hunter2@db/x";
@@ -48,7 +48,7 @@ fn secrets_never_reach_a_log_line_in_either_form() {
 }
 
 #[test]
-fn one_event_is_one_line_even_with_line_ends_inside() {
+fn one_event_is_one_line_even_with_embedded_line_ends() {
     for json in [false, true] {
         let out = logged(json, || {
             tracing::warn!(field = "a\nerror[FAKE]: b", "first\nsecond\u{1b}[0m")

@@ -1,5 +1,5 @@
-//! A certificate authority in a folder, for one machine or a small deployment: makes itself once and issues
-//! short-lived leaves. Larger deployments bring their own authority and use none of this.
+//! Development CA in a directory, for one machine or a small deployment: created once, issues short-lived leaf
+//! certificates. Larger deployments use their own CA instead.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,17 +21,17 @@ use crate::files::{self, FileError, MODE_PUBLIC};
 use crate::identity::{self, IdentityError, PeerIdentity, Role};
 use crate::random;
 
-/// How long a leaf lasts unless the caller says otherwise.
+/// Default validity of a leaf certificate.
 pub const LEAF_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
 const CA_TTL: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
-/// Clocks of different machines may differ by this much.
+/// Tolerated clock difference between machines.
 const CLOCK_SKEW_ALLOWANCE: Duration = Duration::from_secs(5 * 60);
 const CA_CERT: &str = "ca.pem";
 const CA_KEY: &str = "ca.key";
 const PEM_BYTES_MAX: u64 = 64 * 1024;
 
-/// An authority that lives in a folder: `ca.pem` and `ca.key`.
+/// CA in a directory: `ca.pem` and `ca.key`.
 #[derive(Debug)]
 pub struct DevCa {
     dir: PathBuf,
@@ -40,7 +40,7 @@ pub struct DevCa {
     issuer: Issuer<'static, KeyPair>,
 }
 
-/// A leaf certificate and its key, not yet in a folder. Debug prints the identity only.
+/// Leaf certificate and key, not written to a directory yet. Debug prints the identity only.
 pub struct Leaf {
     identity: PeerIdentity,
     ca_pem: String,
@@ -48,24 +48,24 @@ pub struct Leaf {
     key_pem: Zeroizing<String>,
 }
 
-/// One certificate found in a folder.
+/// Certificate found in a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuedLeaf {
-    /// The file name without `.pem`.
+    /// File name without `.pem`.
     pub name: String,
-    /// The identity that it states.
+    /// Identity in the certificate.
     pub identity: PeerIdentity,
-    /// When it ends, in milliseconds since 1970.
+    /// Expiry, in milliseconds since 1970.
     pub not_after_ms: i64,
 }
 
 impl DevCa {
-    /// Makes a new authority for `deployment` in `dir` (made 0700 when missing).
+    /// Creates a CA for `deployment` in `dir` (created with mode 0700 if missing).
     ///
     /// # Errors
-    /// When there is one already, when the folder is unsafe, or when `deployment` has a wrong form.
+    /// When a CA already exists, the directory is unsafe, or `deployment` is malformed.
     pub fn create(dir: &Path, deployment: &str, now_ms: i64) -> Result<Self, TlsError> {
-        // The ledger's identity is the shortest that checks the deployment's form.
+        // The ledger's identity is the shortest one that checks the form of the deployment.
         PeerIdentity::new(deployment, Role::Ledger, None)?;
         files::create_private_dir(dir).map_err(in_folder)?;
         let key = KeyPair::generate_for(&PKCS_ED25519).map_err(unusable)?;
@@ -82,10 +82,10 @@ impl DevCa {
         })
     }
 
-    /// Loads the authority of `dir`.
+    /// Loads the CA from `dir`.
     ///
     /// # Errors
-    /// When the files are missing, unsafe, no pair, or not made by [`DevCa::create`].
+    /// When the files are missing, unsafe, not a pair, or not created by [`DevCa::create`].
     pub fn load(dir: &Path) -> Result<Self, TlsError> {
         files::check_private_dir(dir).map_err(in_folder)?;
         let cert_pem = text(files::read_bounded(&dir.join(CA_CERT), PEM_BYTES_MAX).map_err(in_folder)?)?;
@@ -94,7 +94,7 @@ impl DevCa {
         let key = KeyPair::from_pem(key_text).map_err(not_pem)?;
         let der = CertificateDer::from_pem_slice(cert_pem.as_bytes()).map_err(not_pem)?;
         let deployment = deployment_of(&der, &key)?;
-        // Only names and key usages of these parameters reach the leaves, so that any time will do.
+        // Leaves use only the names and key usages of these parameters, so the time does not matter.
         let issuer = Issuer::new(ca_params(&deployment, 0)?, key);
         Ok(Self {
             dir: dir.to_owned(),
@@ -104,21 +104,22 @@ impl DevCa {
         })
     }
 
-    /// The deployment that this authority speaks for.
+    /// Returns the deployment of this CA.
     pub fn deployment(&self) -> &str {
         &self.deployment
     }
 
-    /// The file with the authority's own certificate.
+    /// Returns the path of the CA certificate.
     pub fn cert_path(&self) -> PathBuf {
         self.dir.join(CA_CERT)
     }
 
-    /// Issues a leaf that is valid from a few minutes before `now_ms` until `ttl` after it. Readers, writers and
-    /// ledgers may serve and dial; gateways and operators may only dial.
+    /// Issues a leaf certificate, valid from a few minutes before `now_ms` until `ttl` after it. Certificates of
+    /// readers, writers and ledgers are valid for servers and clients; those of gateways and operators for clients
+    /// only.
     ///
     /// # Errors
-    /// When the instance has a wrong form, is missing, or is given for a ledger.
+    /// When the instance is malformed, missing, or given for a ledger.
     pub fn issue(
         &self,
         role: Role,
@@ -150,19 +151,19 @@ impl DevCa {
         })
     }
 
-    /// The leaves in the authority's own folder, by name.
+    /// Lists the leaf certificates in the CA's directory, by name.
     ///
     /// # Errors
-    /// When the folder or a certificate in it cannot be read.
+    /// When the directory or a certificate in it cannot be read.
     pub fn list(&self) -> Result<Vec<IssuedLeaf>, TlsError> {
         list(&self.dir)
     }
 }
 
-/// The leaf certificates (`NAME.pem`) in a folder, by name; the authority's own is not among them.
+/// Lists the leaf certificates (`NAME.pem`) in a directory, by name, without the CA certificate.
 ///
 /// # Errors
-/// When the folder or a certificate in it cannot be read.
+/// When the directory or a certificate in it cannot be read.
 pub fn list(dir: &Path) -> Result<Vec<IssuedLeaf>, TlsError> {
     let unreadable = |e: std::io::Error| {
         in_folder(FileError::Io {
@@ -192,25 +193,25 @@ pub fn list(dir: &Path) -> Result<Vec<IssuedLeaf>, TlsError> {
 }
 
 impl Leaf {
-    /// The identity that the certificate states.
+    /// Returns the identity in the certificate.
     pub fn identity(&self) -> &PeerIdentity {
         &self.identity
     }
 
-    /// The certificate, PEM.
+    /// Returns the certificate, PEM.
     pub fn cert_pem(&self) -> &str {
         &self.cert_pem
     }
 
-    /// The private key, PKCS#8 PEM.
+    /// Returns the private key, PKCS#8 PEM.
     pub fn key_pem(&self) -> &str {
         &self.key_pem
     }
 
-    /// The leaf ready for use, without touching a file.
+    /// Returns TLS material for this leaf without writing a file.
     ///
     /// # Errors
-    /// When it is not valid at `now_ms`.
+    /// When the certificate is not valid at `now_ms`.
     pub fn material(&self, now_ms: i64) -> Result<super::TlsMaterial, TlsError> {
         super::TlsMaterial::from_pem(
             self.ca_pem.clone().into_bytes(),
@@ -220,13 +221,13 @@ impl Leaf {
         )
     }
 
-    /// Writes `NAME.pem`, `NAME.key` (0600) and `ca.pem` into `dir` (made 0700 when missing), replacing an older
-    /// leaf of that name. `name` has the form of an instance name and is not `ca`.
+    /// Writes `NAME.pem`, `NAME.key` (0600) and `ca.pem` into `dir` (created with mode 0700 if missing), replacing
+    /// an older leaf of that name. `name` has the form of an instance name and is not `ca`.
     ///
     /// # Errors
-    /// When the name has a wrong form, or the folder is unsafe or cannot be written.
+    /// When the name is malformed, or the directory is unsafe or not writable.
     pub fn write(&self, dir: &Path, name: &str) -> Result<TlsFiles, TlsError> {
-        // Under the name `ca` a leaf would replace the authority's own key.
+        // The name `ca` would replace the CA's own key.
         if !identity::is_name(name) || name.eq_ignore_ascii_case("ca") {
             return Err(IdentityError::BadInstance.into());
         }
@@ -274,7 +275,7 @@ fn ca_params(deployment: &str, now_ms: i64) -> Result<CertificateParams, TlsErro
     Ok(params)
 }
 
-/// Reads the deployment back from the authority's certificate and checks that `key` is the certificate's own.
+/// Returns the deployment in the CA certificate; checks that `key` matches the certificate.
 fn deployment_of(der: &[u8], key: &KeyPair) -> Result<String, TlsError> {
     let (_, certificate) = x509_parser::parse_x509_certificate(der).map_err(not_pem)?;
     if certificate.public_key().subject_public_key.data.as_ref() != key.public_key_raw() {
@@ -303,14 +304,14 @@ fn text(bytes: Vec<u8>) -> Result<String, TlsError> {
 
 fn in_folder(source: FileError) -> TlsError {
     TlsError::File {
-        what: "the certificate folder",
+        what: "the certificate directory",
         source,
     }
 }
 
 fn not_pem<E>(_: E) -> TlsError {
     TlsError::NotPem {
-        what: "the certificate folder",
+        what: "the certificate directory",
     }
 }
 

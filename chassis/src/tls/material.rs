@@ -1,4 +1,4 @@
-//! A process's own certificate and key with the authority that it trusts, checked as a set when they are loaded.
+//! TLS material of a process: own certificate, key and trusted CA, checked together when loaded.
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,16 +34,16 @@ struct Inner {
 }
 
 impl TlsFiles {
-    /// Loads and checks the three files: readable, the key closed to others, key and certificate a pair, signed
-    /// by the authority, valid now, stating one identity.
+    /// Loads and checks the three files: readable, key closed to other users, key matches the certificate,
+    /// certificate signed by the CA, valid now, exactly one identity.
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// The first problem found.
     pub fn load(&self) -> Result<TlsMaterial, TlsError> {
         let read = |what, path| {
             files::read_bounded(path, PEM_BYTES_MAX).map_err(|source| TlsError::File { what, source })
         };
-        let ca = read("the authority's certificate", &self.ca)?;
+        let ca = read("the CA certificate", &self.ca)?;
         let cert = read("the certificate", &self.cert)?;
         let key = files::read_private(&self.key, PEM_BYTES_MAX).map_err(|source| TlsError::File {
             what: "the private key",
@@ -54,7 +54,7 @@ impl TlsFiles {
 }
 
 impl TlsMaterial {
-    /// Checks PEM that is in memory already, at the time `now_ms`.
+    /// Checks PEM data in memory, at the time `now_ms`.
     ///
     /// # Errors
     /// As [`TlsFiles::load`].
@@ -86,12 +86,12 @@ impl TlsMaterial {
         })))
     }
 
-    /// The identity that the certificate states.
+    /// Returns the identity in the certificate.
     pub fn identity(&self) -> &PeerIdentity {
         &self.0.identity
     }
 
-    /// When the certificate ends, in milliseconds since 1970.
+    /// Returns the certificate's expiry, in milliseconds since 1970.
     pub fn not_after_ms(&self) -> i64 {
         self.0.not_after_ms
     }
@@ -100,7 +100,7 @@ impl TlsMaterial {
         Identity::from_pem(&self.0.cert_pem, &*self.0.key_pem)
     }
 
-    /// Server side: clients must present a certificate of our authority.
+    /// Returns the server configuration: clients must present a certificate of the deployment's CA.
     pub(crate) fn server_config(&self) -> ServerTlsConfig {
         ServerTlsConfig::new()
             .identity(self.own())
@@ -109,7 +109,8 @@ impl TlsMaterial {
             .timeout(HANDSHAKE_TIMEOUT)
     }
 
-    /// Client side: presents the own certificate; the server is judged by [`TlsMaterial::peer_verifier`].
+    /// Returns the client configuration with the own certificate; [`TlsMaterial::peer_verifier`] verifies the
+    /// server.
     pub(crate) fn client_config(&self, role: Role) -> ClientTlsConfig {
         ClientTlsConfig::new()
             .identity(self.own())
@@ -148,7 +149,7 @@ fn certificates(pem: &[u8], what: &'static str) -> Result<Vec<CertificateDer<'st
 }
 
 fn authority(pem: &[u8]) -> Result<RootCertStore, TlsError> {
-    const WHAT: &str = "the authority's certificate";
+    const WHAT: &str = "the CA certificate";
     let mut roots = RootCertStore::empty();
     for certificate in certificates(pem, WHAT)? {
         roots
@@ -171,7 +172,7 @@ fn check_pair(chain: Vec<CertificateDer<'static>>, key_pem: &[u8]) -> Result<(),
     }
 }
 
-/// Every certificate of ours may act as a client, so that the client rules fit all of them.
+/// Uses the client rules, because every certificate of a deployment is valid for clients.
 fn check_issued(
     roots: &Arc<RootCertStore>,
     chain: &[CertificateDer<'static>],
@@ -202,7 +203,7 @@ fn check_issued(
     }
 }
 
-/// When a certificate ends, in milliseconds since 1970.
+/// Returns the certificate's expiry, in milliseconds since 1970.
 pub(super) fn not_after_ms(der: &[u8]) -> Result<i64, TlsError> {
     let (_, certificate) = x509_parser::parse_x509_certificate(der).map_err(|_| TlsError::NotPem {
         what: "the certificate",

@@ -1,5 +1,5 @@
-//! Mutual TLS: certificates from files or from memory, checked before use, and turned into what servers and
-//! channels need. Who may call what is decided in `grpc_server`.
+//! Mutual TLS: loads certificates from files or memory, checks them, and builds server and channel configurations.
+//! Access is decided in `grpc_server`.
 
 pub mod dev_ca;
 mod material;
@@ -14,45 +14,45 @@ use crate::files::FileError;
 use crate::identity::IdentityError;
 use crate::run::ExitError;
 
-/// Where a process finds its certificates. All PEM; the key must be closed to other users.
+/// Paths of a process's certificates. All are PEM; other users must not be able to read the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The authority that signs everybody's certificates.
+    /// CA certificate of the deployment.
     pub ca: PathBuf,
-    /// The own certificate, leaf first.
+    /// Own certificate, leaf first.
     pub cert: PathBuf,
-    /// The private key of the own certificate, PKCS#8.
+    /// Private key of the own certificate, PKCS#8.
     pub key: PathBuf,
 }
 
-/// What is wrong with certificates or keys. Never holds key material.
+/// Certificate or key error. Never contains key material.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file cannot be used.
+    /// A file is invalid.
     #[error("{what}: {source}")]
     File { what: &'static str, source: FileError },
-    /// The content is not PEM of the right kind.
-    #[error("{what} holds no usable PEM")]
+    /// The content is not PEM of the expected kind.
+    #[error("{what} is not valid PEM")]
     NotPem { what: &'static str },
-    /// Key and certificate are no pair.
-    #[error("the private key does not belong to the certificate")]
+    /// The key does not match the certificate.
+    #[error("the private key does not match the certificate")]
     WrongKey,
-    /// The certificate is past its end, or its begin is yet to come.
-    #[error("the certificate of {identity} is outside its validity")]
+    /// The certificate has expired or is not valid yet.
+    #[error("certificate of {identity} is expired or not yet valid")]
     OutsideValidity { identity: String },
-    /// The certificate was not signed by the authority, or not for this use.
-    #[error("the certificate of {identity} was not issued by the given authority for this use")]
+    /// The CA did not sign the certificate, or not for this use.
+    #[error("certificate of {identity} was not issued by the configured CA for this use")]
     UntrustedIssuer { identity: String },
-    /// The certificate states no identity of ours.
-    #[error("the certificate states no identity: {0}")]
+    /// The certificate has no valid identity.
+    #[error("the certificate has no valid identity: {0}")]
     Identity(#[from] IdentityError),
-    /// The TLS library refuses the combination.
-    #[error("the TLS settings cannot be used: {0}")]
+    /// The TLS library rejects the combination.
+    #[error("invalid TLS settings: {0}")]
     Unusable(String),
 }
 
 impl TlsError {
-    /// The stable code.
+    /// Returns the stable error code.
     pub fn code(&self) -> &'static str {
         match self {
             Self::File {
@@ -72,13 +72,13 @@ impl TlsError {
     fn fix(&self) -> String {
         match self {
             Self::File { source, .. } => source.fix(),
-            Self::NotPem { what } => format!("give {what} as PEM (certificate, or PKCS#8 private key)"),
-            Self::WrongKey => "give the key that was made together with the certificate".to_owned(),
+            Self::NotPem { what } => format!("provide {what} as PEM (certificate, or PKCS#8 private key)"),
+            Self::WrongKey => "use the key that was created together with the certificate".to_owned(),
             Self::OutsideValidity { .. } => {
                 "issue a new certificate and check the machine's clock".to_owned()
             }
             Self::UntrustedIssuer { .. } => {
-                "give the authority that signed the certificate, or issue a new certificate".to_owned()
+                "set the CA that signed the certificate, or issue a new certificate".to_owned()
             }
             Self::Identity(_) => {
                 "issue a certificate with the one URI name spiffe://<deployment>/<role>/<name>".to_owned()

@@ -1,5 +1,5 @@
-//! How a client judges a server: our authority, the role's own DNS name, and the identity in the certificate,
-//! whatever address was dialled.
+//! Verifies server certificates on the client: CA signature, DNS name of the role, and identity, whatever address
+//! was dialed.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureSc
 use super::TlsError;
 use crate::identity::{PeerIdentity, Role};
 
-/// Accepts only servers of one deployment, role and, when given, instance.
+/// Accepts only servers of one deployment, role and, if given, instance.
 #[derive(Debug)]
 pub(crate) struct PeerVerifier {
     authority: Arc<WebPkiServerVerifier>,

@@ -1,4 +1,4 @@
-//! Who gets in: roles by services, and every kind of certificate that must not.
+//! Access control: services per role, and rejection of every invalid kind of certificate.
 
 use synapsor_chassis::grpc_channel::{is_unreachable, status_to_error};
 use synapsor_chassis::identity::Role;
@@ -9,7 +9,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 use crate::authority::{Authority, Pair};
 use crate::fixture::{ECHO, REVIEW, Running, UNLISTED, call, call_with};
 
-/// A channel without our own checks, as an attacker would make it.
+/// Opens a channel without the product's client checks, as an attacker would.
 fn raw(server: &Running, authority: &Authority, own: Option<&Pair>) -> Channel {
     let mut tls = ClientTlsConfig::new()
         .ca_certificate(Certificate::from_pem(&authority.pem))
@@ -74,7 +74,7 @@ async fn handlers_see_the_callers_identity_and_trace() {
 }
 
 #[tokio::test]
-async fn gateway_that_is_not_on_the_list_is_refused() {
+async fn rejects_unlisted_gateway() {
     let authority = Authority::new();
     let server = Running::with_default_limits(&authority).await;
     let channel = server.dial(&authority.material("spiffe://d1/gateway/other"));
@@ -88,7 +88,7 @@ async fn gateway_that_is_not_on_the_list_is_refused() {
 }
 
 #[tokio::test]
-async fn peer_of_another_deployment_is_refused_even_for_health() {
+async fn rejects_peer_of_another_deployment_even_for_health() {
     let authority = Authority::new();
     let server = Running::with_default_limits(&authority).await;
     let foreign = authority.pair(&["spiffe://d2/gateway/mine"], &[], false, 3_600);
@@ -105,7 +105,7 @@ async fn peer_of_another_deployment_is_refused_even_for_health() {
 }
 
 #[tokio::test]
-async fn certificates_without_exactly_one_identity_are_refused() {
+async fn rejects_certificates_without_exactly_one_identity() {
     let authority = Authority::new();
     let server = Running::with_default_limits(&authority).await;
     let mine = "spiffe://d1/gateway/mine";
@@ -127,7 +127,7 @@ async fn certificates_without_exactly_one_identity_are_refused() {
 }
 
 #[tokio::test]
-async fn connections_without_a_certificate_of_ours_reach_nothing() {
+async fn rejects_connections_without_a_certificate_of_the_ca() {
     let (authority, foreign) = (Authority::new(), Authority::new());
     let server = Running::with_default_limits(&authority).await;
     let uri = ["spiffe://d1/gateway/mine"];

@@ -1,4 +1,4 @@
-//! An authority that issues whatever a test asks for, also certificates that the product's own refuses to make.
+//! Test CA that also issues certificates that the product's own CA refuses to create.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
 }
 
-/// A certificate and its key, PEM.
+/// Certificate and key, PEM.
 pub(crate) struct Pair {
     pub(crate) cert: String,
     pub(crate) key: String,
@@ -65,7 +65,7 @@ impl Authority {
         }
     }
 
-    /// What a process of ours would hold for the identity `uri`.
+    /// Returns the TLS material of a process with the identity `uri`.
     pub(crate) fn material(&self, uri: &str) -> TlsMaterial {
         let role: Role = uri.split('/').nth(3).unwrap().parse().unwrap();
         let name = role.server_name();

@@ -1,4 +1,4 @@
-//! Deadlines, drains, connection limits and the connection count.
+//! Deadlines, drain timeout, connection limits and the connection count.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ async fn running(authority: &Authority, limits: ServerLimits) -> Running {
 }
 
 #[tokio::test]
-async fn call_without_an_answer_ends_with_deadline_exceeded() {
+async fn call_without_a_response_ends_with_deadline_exceeded() {
     let authority = Authority::new();
     let quick = ServerLimits {
         request_timeout: Duration::from_millis(50),
@@ -36,12 +36,12 @@ async fn call_without_an_answer_ends_with_deadline_exceeded() {
     assert_eq!(
         call(&channel, STREAMING).await.code(),
         Code::Ok,
-        "streaming methods have no deadline of ours"
+        "streaming methods have no server deadline"
     );
 }
 
 #[tokio::test]
-async fn shorter_deadline_of_the_caller_counts() {
+async fn shorter_deadline_of_the_caller_takes_precedence() {
     let authority = Authority::new();
     let server = Running::with_default_limits(&authority).await;
     let channel = server.dial(&authority.material("spiffe://d1/gateway/mine"));
@@ -56,7 +56,7 @@ async fn shorter_deadline_of_the_caller_counts() {
 }
 
 #[tokio::test]
-async fn stop_lets_calls_in_flight_finish_and_accepts_nothing_new() {
+async fn stop_lets_calls_finish_and_accepts_no_new_ones() {
     let authority = Authority::new();
     let server = Running::with_default_limits(&authority).await;
     let own = authority.material("spiffe://d1/gateway/mine");
@@ -64,7 +64,7 @@ async fn stop_lets_calls_in_flight_finish_and_accepts_nothing_new() {
     let in_flight = tokio::spawn(async move { call(&channel, ON_RELEASE).await });
     server.stage.begun.notified().await;
     server.stop.cancel();
-    // The listener closes a moment after the stop; until then a dial may still be let in.
+    // The listener closes shortly after the stop; until then it may still accept a connection.
     while std::net::TcpStream::connect(&server.address).is_ok() {
         tokio::task::yield_now().await;
     }
@@ -76,7 +76,7 @@ async fn stop_lets_calls_in_flight_finish_and_accepts_nothing_new() {
 }
 
 #[tokio::test]
-async fn stream_that_does_not_end_is_cut_at_the_drain_deadline() {
+async fn endless_stream_is_closed_at_the_drain_timeout() {
     let authority = Authority::new();
     let impatient = ServerLimits {
         drain_timeout: Duration::from_millis(50),
@@ -100,7 +100,7 @@ async fn stream_that_does_not_end_is_cut_at_the_drain_deadline() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_limit_wait_for_a_free_place() {
+async fn connections_beyond_the_limit_wait_for_a_permit() {
     let authority = Authority::new();
     let narrow = ServerLimits {
         connections_max: 1,
@@ -123,11 +123,7 @@ async fn server_is_idle_only_after_its_last_connection_ends() {
     let authority = Authority::new();
     let server = Running::with_default_limits(&authority).await;
     let channel = server.dial(&authority.material("spiffe://d1/operator/ann"));
-    assert_eq!(
-        server.connections.count(),
-        0,
-        "a channel dials when it is first used"
-    );
+    assert_eq!(server.connections.count(), 0, "a channel connects on first use");
     assert_eq!(call(&channel, REVIEW).await.code(), Code::Ok);
     assert_eq!(server.connections.count(), 1);
     let mut idle = Box::pin(server.connections.idle_shutdown(Duration::from_millis(20)));

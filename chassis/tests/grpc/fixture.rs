@@ -1,4 +1,4 @@
-//! A running server with two services whose methods answer, hang or wait, and calls to it over real TLS.
+//! Running server with two services whose methods respond, hang or wait, and calls to it over real TLS.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -36,7 +36,7 @@ pub(crate) const ON_RELEASE: &str = "/test.Agent/OnRelease";
 pub(crate) const REVIEW: &str = "/test.Review/Echo";
 pub(crate) const UNLISTED: &str = "/test.Unlisted/Echo";
 
-/// What the services of a server share with its test.
+/// State that the services of a server share with the test.
 #[derive(Clone, Default)]
 pub(crate) struct Stage {
     pub(crate) calls: Arc<AtomicUsize>,
@@ -107,7 +107,7 @@ impl<const N: u8> Service<http::Request<Body>> for Named<N> {
     }
 }
 
-/// A server of the reader of deployment `d1` that runs until it is stopped.
+/// Server with the reader's identity in deployment `d1`; it runs until it is stopped.
 pub(crate) struct Running {
     pub(crate) address: String,
     pub(crate) stage: Stage,
@@ -161,7 +161,7 @@ impl Running {
     }
 }
 
-/// Calls `path` and returns how the server answered.
+/// Calls `path` and returns the response status.
 pub(crate) async fn call(channel: &Channel, path: &str) -> Status {
     call_with(channel, path, &[]).await
 }
@@ -177,7 +177,7 @@ pub(crate) async fn call_with(channel: &Channel, path: &str, headers: &[(&str, &
         .await
     {
         Ok(response) => {
-            Status::from_header_map(response.headers()).expect("a status in the answer's headers")
+            Status::from_header_map(response.headers()).expect("a status in the response headers")
         }
         Err(error) => Status::from_error(Box::new(error)),
     }

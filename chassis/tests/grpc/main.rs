@@ -1,4 +1,4 @@
-//! Server and channel against each other over loopback, with real certificates.
+//! Tests of gRPC server and channel over loopback, with real certificates.
 
 #![expect(clippy::unwrap_used, reason = "a failed expectation is what a test reports")]
 

@@ -1,4 +1,4 @@
-//! Which servers a channel of ours accepts, and what a person reads when there is none.
+//! Servers that a channel accepts, and errors for unreachable servers.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::fixture::{REVIEW, Running, call, limits, start, start_at};
 
 const SOON: Duration = Duration::from_secs(5);
 
-/// A health server with any certificate, as an impostor would run it.
+/// Starts a health server with any certificate, like an impostor.
 async fn impostor(pair: &Pair) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -33,7 +33,7 @@ async fn outcome(own: &TlsMaterial, target: &Endpoint) -> Result<(), ExitError> 
 }
 
 #[tokio::test]
-async fn only_the_expected_role_deployment_and_instance_is_believed() {
+async fn accepts_only_the_expected_role_deployment_and_instance() {
     let (authority, foreign) = (Authority::new(), Authority::new());
     let own = authority.material("spiffe://d1/gateway/mine");
     let name = ["reader.synapsor.internal"];
@@ -97,7 +97,7 @@ async fn only_the_expected_role_deployment_and_instance_is_believed() {
 }
 
 #[tokio::test]
-async fn unreachable_server_is_named_with_its_address_and_a_way_out() {
+async fn unreachable_server_error_has_address_and_fix() {
     let own = Authority::new().material("spiffe://d1/operator/ann");
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = closed.local_addr().unwrap().to_string();
@@ -114,7 +114,7 @@ async fn unreachable_server_is_named_with_its_address_and_a_way_out() {
 }
 
 #[tokio::test]
-async fn silent_listener_ends_the_probe_in_time() {
+async fn silent_listener_fails_the_health_check_in_time() {
     let own = Authority::new().material("spiffe://d1/operator/ann");
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let target = Endpoint::new(Role::Ledger, silent.local_addr().unwrap().to_string());
@@ -129,7 +129,7 @@ async fn silent_listener_ends_the_probe_in_time() {
 }
 
 #[tokio::test]
-async fn malformed_addresses_and_roles_without_servers_are_usage_errors() {
+async fn rejects_malformed_addresses_and_client_only_roles() {
     let own = Authority::new().material("spiffe://d1/operator/ann");
     for address in [
         "",
@@ -150,7 +150,7 @@ async fn malformed_addresses_and_roles_without_servers_are_usage_errors() {
 }
 
 #[tokio::test]
-async fn taken_address_and_wrong_certificate_stop_a_server_before_it_starts() {
+async fn address_in_use_and_wrong_certificate_prevent_the_start() {
     let authority = Authority::new();
     let running = Running::with_default_limits(&authority).await;
     let taken = running.address.parse().unwrap();
@@ -173,7 +173,7 @@ async fn taken_address_and_wrong_certificate_stop_a_server_before_it_starts() {
 }
 
 #[tokio::test]
-async fn channel_reconnects_when_the_server_comes_back() {
+async fn channel_reconnects_when_the_server_restarts() {
     let authority = Authority::new();
     let reader = authority.material("spiffe://d1/reader/r1");
     let first = start(&reader, limits()).await;

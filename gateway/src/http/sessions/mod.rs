@@ -53,7 +53,7 @@ pub(super) enum Purpose {
     Listen,
 }
 
-/// Why a session is not entered.
+/// Reason for rejecting a request that names a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NotEntered {
     /// No session has this id, or it belongs to another caller.
