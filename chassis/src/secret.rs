@@ -27,7 +27,7 @@ pub enum SecretError {
     #[error("both {name} and {name}_FILE are set")]
     Ambiguous { name: String },
     /// The file cannot be read.
-    #[error("cannot read the file of secret {name}: {source}")]
+    #[error("the file of secret {name} is unreadable: {source}")]
     FileUnreadable { name: String, source: FileError },
     /// Group or others have access to the file.
     #[error("the file of the secret {name}, {}, is accessible by other users (mode {mode:04o})", path.display())]

@@ -29,7 +29,7 @@ pub enum SettingError {
     #[error("the environment variable {name} is not valid UTF-8")]
     NotUtf8 { name: String },
     /// The value does not parse.
-    #[error("invalid environment variable {name}: {why}")]
+    #[error("the environment variable {name} is invalid: {why}")]
     Invalid { name: String, why: String },
     /// Neither flag, variable nor default is set.
     #[error("missing setting {name}")]

@@ -182,8 +182,8 @@ impl AccessTokens {
         format!("{origin}{METADATA_PATH}{path}")
     }
 
-    /// Returns the cached keys, or fetches them if they are too old. Pass `anew` when a token names an unknown
-    /// key.
+    /// Returns the cached keys, or fetches them if they are too old. The age limit is shorter for a token that
+    /// names an unknown key.
     async fn keys(&self, anew: bool) -> Result<Arc<Jwks>, Rejection> {
         let wait = if anew { COOLDOWN } else { KEYS_FRESH };
         if let Some(set) = self.held_for(wait) {

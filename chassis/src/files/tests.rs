@@ -140,7 +140,7 @@ fn rejects_file_that_others_can_modify_or_replace() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("folder");
     create_private_dir(&folder).unwrap();
-    let path = folder.join("believed.json");
+    let path = folder.join("trusted.json");
     create_exclusive(&path, b"{}").unwrap();
     check_not_writable_by_others(&path).unwrap();
     for mode in [0o620, 0o602, 0o666] {

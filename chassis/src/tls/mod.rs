@@ -32,7 +32,7 @@ pub enum TlsError {
     #[error("{what}: {source}")]
     File { what: &'static str, source: FileError },
     /// The content is not PEM of the expected kind.
-    #[error("{what} is not valid PEM")]
+    #[error("{what}: invalid PEM")]
     NotPem { what: &'static str },
     /// The key does not match the certificate.
     #[error("the private key does not match the certificate")]

@@ -82,7 +82,7 @@ async fn accepts_only_the_expected_role_deployment_and_instance() {
             authority.pair(&["spiffe://d1/reader/r1"], &name, true, -60),
         ),
         (
-            "foreign authority",
+            "foreign CA",
             foreign.pair(&["spiffe://d1/reader/r1"], &name, true, 3_600),
         ),
     ] {

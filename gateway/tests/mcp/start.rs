@@ -227,8 +227,8 @@ fn terminate(child: &Child) {
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
 }
 
-/// A file outside the settings is unreachable, even for a gateway that runs as root and follows a link to it from
-/// a file in the settings.
+/// A gateway cannot read a file outside its settings. This holds for a gateway that runs as root and for a link to
+/// the file from a file in the settings.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn gateway_cannot_read_files_outside_its_settings() {
