@@ -1,5 +1,5 @@
-//! MCP server behind every transport: lists the reader's tools and forwards calls to the reader. It drops identity that
-//! a client claims outside of tool arguments.
+//! MCP server behind every transport: lists the reader's tools and forwards calls to the reader. It drops identity
+//! that a client claims outside of tool arguments.
 
 use std::borrow::Cow;
 use std::sync::Arc;
