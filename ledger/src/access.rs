@@ -1,4 +1,4 @@
-//! Which roles may call which of the ledger's services. A service that is not here does not exist for anybody.
+//! Roles that may call each service of the ledger. A service that is not listed here is denied to every role.
 
 use synapsor_chassis::grpc_server::AccessTable;
 use synapsor_chassis::identity::Role;
@@ -7,7 +7,7 @@ use synapsor_proto::ledger::v1::{
     transparency_service_server, writeback_service_server,
 };
 
-/// Every service of the ledger with its callers.
+/// Every service of the ledger with the roles that may call it.
 pub const SERVICES: [(&str, &[Role]); 6] = [
     (intake_service_server::SERVICE_NAME, &[Role::Reader]),
     (agent_record_service_server::SERVICE_NAME, &[Role::Gateway]),
@@ -20,7 +20,7 @@ pub const SERVICES: [(&str, &[Role]); 6] = [
     ),
 ];
 
-/// Calls whose answer is a stream that may last, or that look at the whole store.
+/// Methods that stream their response or read the whole store.
 pub const STREAMING_METHODS: [&str; 4] = [
     "/synapsor.ledger.v1.AgentRecordService/Watch",
     "/synapsor.ledger.v1.WritebackService/LeaseJobs",
@@ -28,7 +28,7 @@ pub const STREAMING_METHODS: [&str; 4] = [
     "/synapsor.ledger.v1.TransparencyService/VerifyStore",
 ];
 
-/// The table for one deployment.
+/// Returns the access table of one deployment.
 pub fn access_table(deployment: &str) -> AccessTable {
     SERVICES
         .iter()

@@ -1,5 +1,5 @@
-//! What agents read back, under a verified ticket: found by the store within the ticket's tenants, told by the
-//! domain within the ticket's columns.
+//! Reads records for agents under a verified context ticket. The store filters by the ticket's tenants, the domain
+//! by its columns.
 
 use synapsor_domain::agent_view::{
     AgentProposalState, EventSummary, EvidenceFacts, ProposalSnapshot, ReplayFacts, evidence_view,
@@ -21,10 +21,10 @@ use crate::store::proposals::{self, ProposalRow};
 use crate::store::{Reader, StepError, StoreError, events, records};
 use crate::{Caller, Ledger};
 
-/// Evidence bundles that one replay shows.
+/// Maximum number of evidence bundles in one replay.
 const EVIDENCE_MAX: usize = 8;
 
-/// A proposal as its agent is told, with what a task needs to know of it.
+/// A proposal as its agent sees it, with the state that an MCP task needs.
 #[derive(Debug)]
 pub(crate) struct ToldProposal {
     pub(crate) json: serde_json::Value,
@@ -35,16 +35,16 @@ pub(crate) struct ToldProposal {
 }
 
 impl Ledger {
-    /// The ticket that a gateway presents, if it is good here and now.
+    /// Verifies the context ticket that a gateway presents.
     ///
     /// # Errors
-    /// `TICKET_REFUSED`, and what is wrong with the ledger's own trust file.
+    /// `TICKET_REFUSED`, and any error of the ledger's own trust file.
     pub(crate) fn admit(&self, caller: &Caller, ticket: DsseEnvelope) -> Result<VerifiedTicket, PublicError> {
         let trust = self.trust.current()?;
         VerifiedTicket::verify(ticket, &trust.file, &caller.identity, self.now())
     }
 
-    /// A proposal with its events and receipts.
+    /// Returns a proposal with its events and receipts.
     pub(crate) async fn proposal_for(
         &self,
         ticket: VerifiedTicket,
@@ -69,7 +69,7 @@ impl Ledger {
             .await
     }
 
-    /// What a read saw.
+    /// Returns the evidence of a read.
     pub(crate) async fn evidence_for(
         &self,
         ticket: VerifiedTicket,
@@ -86,7 +86,7 @@ impl Ledger {
             .await
     }
 
-    /// A proposal from the read that it rests on to its receipt.
+    /// Returns the replay of a proposal, from its read to its receipt.
     pub(crate) async fn replay_for(
         &self,
         ticket: VerifiedTicket,
@@ -118,12 +118,12 @@ impl Ledger {
     }
 }
 
-/// Said alike of what is not there, of another tenant's, of what is no id, and of a kind that the ticket leaves out.
+/// Returns the same error for missing, foreign-tenant and malformed ids, and for kinds that the ticket excludes.
 pub(crate) fn not_found() -> PublicError {
     PublicError::new("RECORD_NOT_FOUND", "no such record")
 }
 
-/// What was found, if the ticket lets this kind be read; the look itself is the same either way.
+/// Returns the record if the ticket permits its kind. The lookup runs before this check, so its cost is the same.
 pub(crate) fn allowed<T>(
     found: Option<T>,
     ticket: &VerifiedTicket,
@@ -132,7 +132,7 @@ pub(crate) fn allowed<T>(
     found.filter(|_| ticket.allows(kind)).ok_or_else(not_found)
 }
 
-/// A proposal with everything that is told of it.
+/// A proposal with everything that the agent view needs.
 struct Held {
     proposal: Proposal,
     digest: Digest,
@@ -180,7 +180,7 @@ impl Held {
     }
 }
 
-/// An evidence bundle with everything that is told of it.
+/// An evidence bundle with everything that the agent view needs.
 struct Seen {
     evidence: Evidence,
     audit: Option<AuditRecord>,
@@ -214,5 +214,5 @@ impl Seen {
 }
 
 fn damaged(seq: u64) -> StoreError {
-    StoreError::Tampered(format!("the body of event {seq} is not what its kind prescribes"))
+    StoreError::Tampered(format!("the body of event {seq} does not match its kind"))
 }

@@ -1,5 +1,5 @@
-//! What operators file: decisions and apply orders, each verified with the ledger's own trust file before it is
-//! stored. The writer verifies all of them again. What is refused is recorded as refused.
+//! Accepts decisions and apply orders of operators. The ledger verifies each with its own trust file before it
+//! stores it; the writer verifies all of them again. The ledger records refused objects as refused.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,28 +25,28 @@ use crate::trust::Trust;
 use crate::verdicts::Verdicts;
 use crate::{Caller, Ledger, expire};
 
-/// Where a proposal stands after a decision.
+/// State of a proposal after a decision.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Decided {
     pub(crate) state: ProposalState,
-    /// Distinct persons whose approvals are valid now.
+    /// Number of distinct operators whose approvals are valid now.
     pub(crate) approvals: u32,
     pub(crate) quorum: u32,
 }
 
-/// A filed order.
+/// A recorded apply order.
 #[derive(Debug, Clone)]
 pub(crate) struct Ordered {
-    /// Place of the order in the log.
+    /// Position of the order in the log.
     pub(crate) seq: u64,
     pub(crate) source_id: String,
 }
 
-/// An answer that is durable either way: what was refused has been recorded as refused.
+/// Result that is durable either way: the ledger records a refused object as refused.
 pub(crate) type Judged<T> = Result<T, PublicError>;
 
 impl Ledger {
-    /// Files a decision, yes or no.
+    /// Records a decision, approve or reject.
     pub(crate) async fn decide(
         &self,
         caller: Caller,
@@ -70,7 +70,7 @@ impl Ledger {
         .await
     }
 
-    /// Files an apply order; a writer pulls it.
+    /// Records an apply order; a writer pulls it.
     pub(crate) async fn request_apply(
         &self,
         caller: Caller,
@@ -94,7 +94,7 @@ impl Ledger {
         .await
     }
 
-    /// Everything about a signed object that needs no turn of the writing thread: it is verified here.
+    /// Prepares a signed object outside the writing thread: it is verified here.
     async fn filing(
         &self,
         caller: Caller,
@@ -126,7 +126,7 @@ impl Ledger {
     }
 }
 
-/// Everything that filing a signed object needs inside the batch.
+/// Input for recording a signed object inside the batch.
 struct Filing {
     caller: Caller,
     key: RequestKey,
@@ -176,7 +176,7 @@ impl Filing {
         let (digest, person) = (order.digest(), order.person().to_owned());
         let decisions = self.counted(step, &row, &judge, &order)?;
         verify_quorum(&judge, row.quorum, &decisions, order)?;
-        // Filed and not yet answered by an attempt: the same order again is the same order.
+        // An order without an attempt yet: submitting the same order again returns that order.
         let waiting = (next == row.state)
             .then(|| records::order(step.conn(), &digest))
             .transpose()?
@@ -209,14 +209,14 @@ impl Filing {
     fn proposal(&self, step: &Step<'_>, id: &ProposalId) -> Result<(ProposalRow, Proposal), StepError> {
         let row = proposals::get(step.conn(), id)?;
         if row.shadow {
-            let text = "a shadow proposal is kept for comparison and is never approved or applied";
+            let text = "a shadow proposal is for comparison only and cannot be approved or applied";
             return Err(PublicError::new("SHADOW_WRITEBACK_DISABLED", text).into());
         }
         let proposal = self.read_proposal(step, &row)?;
         Ok((row, proposal))
     }
 
-    /// As it was read before the batch; a proposal never changes.
+    /// Uses the proposal read before the batch; a proposal never changes.
     fn read_proposal(&self, step: &Step<'_>, row: &ProposalRow) -> Result<Proposal, StepError> {
         match &self.verdicts.proposal {
             Some(proposal) if proposal.id == row.id => Ok(proposal.clone()),
@@ -251,7 +251,7 @@ impl Filing {
         })
     }
 
-    /// The decisions that an order counts on, each verified again for it, and every deny.
+    /// Returns the decisions that an order names, each verified again, and every rejection.
     fn counted(
         &self,
         step: &Step<'_>,
@@ -267,7 +267,7 @@ impl Filing {
         {
             return Err(PublicError::new(
                 "refused:order",
-                format!("the order counts on {missing}, which is not on file"),
+                format!("the order names decision {missing}, which is not in the ledger"),
             )
             .into());
         }
@@ -304,7 +304,7 @@ impl Filing {
         })?)
     }
 
-    /// Records that something was presented and refused; of the object itself only its digest is kept.
+    /// Records that a signed object was presented and refused. Only the digest of the object is stored.
     fn refuse(&self, step: &mut Step<'_>, refusal: PublicError) -> Result<PublicError, StepError> {
         let body = RefusedDecisionBody {
             presented_digest: Digest::of(self.kind, &self.signed.payload),
@@ -312,7 +312,7 @@ impl Filing {
             reason: refusal.public.clone(),
         };
         let body = canonical::encode(&body)
-            .map_err(|e| StoreError::Failed(format!("an event without a canonical form: {e}")))?;
+            .map_err(|e| StoreError::Failed(format!("event has no canonical form: {e}")))?;
         let claimed = match self.kind {
             ObjectKind::Decision => self
                 .signed
@@ -342,8 +342,8 @@ impl Filing {
     }
 }
 
-/// How a rejection is recorded: once a writer has started, only a receipt can end the proposal, and the rejection is on
-/// file for every writer to find.
+/// Event kind of a rejection. After an attempt has started, only a receipt can end the proposal; the rejection is
+/// then recorded for every writer to find.
 fn rejection_kind(row: &ProposalRow) -> Result<EventKind, PublicError> {
     match transition(row.state, row.started, ProposalStep::Reject) {
         Ok(_) => Ok(EventKind::ProposalRejected),
@@ -352,7 +352,7 @@ fn rejection_kind(row: &ProposalRow) -> Result<EventKind, PublicError> {
     }
 }
 
-/// Of the decisions on file: those that an order names, and every deny. Without an order, all.
+/// Returns the recorded decisions that an order names, and every rejection. Without an order, returns all.
 pub(crate) fn relevant<'a>(
     on_file: &'a [DecisionRow],
     named: Option<&'a Vec<Digest>>,

@@ -1,4 +1,4 @@
-//! Deadlines of proposals that nobody has started on. They take effect when somebody next looks, and by a sweep.
+//! Expires proposals without an attempt whose deadline has passed: on the next access, and by a periodic sweep.
 
 use synapsor_domain::event::{EventKind, LedgerStartedBody};
 use synapsor_domain::timestamp::Timestamp;
@@ -7,7 +7,7 @@ use synapsor_domain::{canonical, digest::Digest};
 use crate::store::{NewEvent, ReadBody, Step, StepError, StoreError, proposals, requests};
 use crate::{Caller, Ledger};
 
-/// Proposals that one step expires at most.
+/// Maximum number of proposals that one step expires.
 const EXPIRED_MAX: u32 = 64;
 
 const NO_BODY: &[u8] = b"{}";
@@ -30,7 +30,7 @@ pub(crate) fn due(step: &mut Step<'_>, now: Option<Timestamp>) -> Result<(), Ste
 }
 
 impl Ledger {
-    /// One sweep: expired proposals, and answers that need not be remembered any more.
+    /// Expires proposals and removes request answers that are too old.
     pub async fn sweep(&self) -> Result<(), StepError> {
         let Some(now) = self.expiry_time() else {
             return Ok(());
@@ -44,14 +44,14 @@ impl Ledger {
         .map(|_| ())
     }
 
-    /// Records that a ledger process opened the store, and under which trust file.
+    /// Records that a ledger process opened the store, with the digest of its trust file.
     pub async fn record_start(&self, caller: Caller, trust_digest: Digest) -> Result<(), StepError> {
         let body = LedgerStartedBody {
             trust_digest,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         let body = canonical::encode(&body)
-            .map_err(|e| StoreError::Failed(format!("an event without a canonical form: {e}")))?;
+            .map_err(|e| StoreError::Failed(format!("event has no canonical form: {e}")))?;
         let now = self.now();
         self.write(move |step| {
             step.append(&NewEvent {

@@ -1,18 +1,18 @@
 //! Named crash points of the ledger, for the proofs. Without the feature `failpoints` every point is an empty
-//! function, and neither the names nor the variable that selects one are in the binary.
+//! function, and the binary contains neither the names nor the variable that selects one.
 
-/// The points of a batch.
+/// Crash points of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Point {
     /// The batch is complete and not yet committed.
     BeforeCommit,
-    /// The batch is durable and nobody has been told.
+    /// The batch is durable and no caller has its result yet.
     AfterCommit,
 }
 
-/// The error of a point that was told to fail.
+/// Error of a crash point that is set to fail.
 #[derive(Debug, thiserror::Error)]
-#[error("failed on request at a crash point")]
+#[error("crash point returned an error as configured")]
 pub(crate) struct Injected;
 
 #[cfg(not(feature = "failpoints"))]
@@ -21,8 +21,8 @@ pub(crate) fn hit(_point: Point) -> Result<(), Injected> {
     Ok(())
 }
 
-/// Does what `SYNAPSOR_FAILPOINT=NAME:kill|hang|panic|error[:COUNT]` asks for, if this point is the one named and is
-/// reached for the COUNT-th time (the first, unless it says otherwise).
+/// Runs the action of `SYNAPSOR_FAILPOINT=NAME:kill|hang|panic|error[:COUNT]` if it names this point and this is
+/// the COUNT-th time that the point is reached (default: the first).
 #[cfg(feature = "failpoints")]
 pub(crate) fn hit(point: Point) -> Result<(), Injected> {
     use std::sync::atomic::{AtomicU32, Ordering};
@@ -38,11 +38,11 @@ pub(crate) fn hit(point: Point) -> Result<(), Injected> {
     if REACHED.fetch_add(1, Ordering::SeqCst) + 1 != count {
         return Ok(());
     }
-    // The proofs read this line to know that a hanging or failing process has come so far.
+    // The proofs read this line to detect that a hanging or failing process has reached the point.
     tracing::warn!(point = name, "a crash point is reached");
     match action.as_str() {
         "kill" => {
-            // A killed process runs no destructors and flushes nothing, which is the point.
+            // A killed process runs no destructors and flushes nothing; the proofs need exactly that.
             let own = rustix::process::getpid();
             rustix::process::kill_process(own, rustix::process::Signal::KILL).map_err(|_| Injected)?;
             Err(Injected)
@@ -50,7 +50,7 @@ pub(crate) fn hit(point: Point) -> Result<(), Injected> {
         "hang" => loop {
             std::thread::park();
         },
-        "panic" => panic!("a crash point was asked to panic"),
+        "panic" => panic!("crash point panics as configured"),
         _ => Err(Injected),
     }
 }

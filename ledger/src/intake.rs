@@ -1,5 +1,5 @@
-//! What readers file: reads, refused calls and proposals, each checked before it exists and durable before it is
-//! answered.
+//! Accepts records of readers: reads, refused calls and proposals. Each is checked before it is stored and durable
+//! before the ledger responds.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::store::{Committed, NewEvent, ReadBody, ReadProposal, Step, StepError,
 use crate::trust::Trust;
 use crate::{Caller, Ledger, expire, secret_material};
 
-/// Evidence that has been checked, with its stored form.
+/// Checked evidence with its stored form.
 #[derive(Debug)]
 struct CheckedEvidence {
     evidence: Evidence,
@@ -33,7 +33,7 @@ impl CheckedEvidence {
     }
 }
 
-/// A proposal that has been checked, as it came and in its stored form.
+/// Checked proposal, as received and in its stored form.
 #[derive(Debug)]
 struct CheckedProposal {
     read: ReadProposal,
@@ -41,7 +41,7 @@ struct CheckedProposal {
     bytes: Vec<u8>,
 }
 
-/// An audit record that has been checked, with its stored form.
+/// Checked audit record with its stored form.
 #[derive(Debug)]
 struct CheckedAudit {
     record: AuditRecord,
@@ -54,25 +54,25 @@ impl CheckedAudit {
     }
 }
 
-/// What one call of a reader leaves behind, as it came.
+/// Records that one call of a reader submits, as received.
 #[derive(Debug, Clone)]
 pub(crate) struct Filing {
-    /// Chosen by the reader.
+    /// Request id, chosen by the reader.
     pub(crate) request_id: String,
-    /// A hint for finding the call in traces.
+    /// Trace id for finding the call in traces.
     pub(crate) trace_id: Option<String>,
     pub(crate) record: Record,
 }
 
-/// The kinds of filings.
+/// Kinds of call records.
 #[derive(Debug, Clone)]
 pub(crate) enum Record {
     /// A read that returned a row: its evidence and its audit record.
     Read { evidence: DsseEnvelope, audit: Vec<u8> },
-    /// A call that was refused.
+    /// A refused call.
     Refusal { audit: Vec<u8> },
-    /// A proposal with its evidence and audit record, all or nothing. While an identical one is open, that one is
-    /// returned, and the fresh evidence is linked to it.
+    /// A proposal with its evidence and audit record, recorded together or not at all. If an identical proposal is
+    /// open, the ledger returns that one and links the new evidence to it.
     Proposal {
         proposal: DsseEnvelope,
         evidence: DsseEnvelope,
@@ -80,21 +80,20 @@ pub(crate) enum Record {
     },
 }
 
-/// What became of a filed proposal.
+/// Result of a submitted proposal.
 #[derive(Debug, Clone)]
 pub(crate) struct Filed {
     /// The proposal that is open now.
     pub(crate) envelope: DsseEnvelope,
-    /// Whether an identical one was open already.
+    /// Whether an identical proposal was already open.
     pub(crate) repeated: bool,
     pub(crate) state: ProposalState,
 }
 
 impl Ledger {
-    /// Files what several calls left behind; what could not even be read is refused in its place. Each stands or
-    /// falls by itself; what stands is durable when this
-    /// returns, with the proposal for those that filed one. All are checked before the first is queued, so that
-    /// one batch takes them together.
+    /// Records the submissions of several calls. Each succeeds or fails on its own; a record that could not be
+    /// decoded fails in its position. Successful ones are durable when this returns, with the proposal for each
+    /// call that submitted one. All are checked before the first is queued, so that one batch contains them all.
     pub(crate) async fn file(
         &self,
         caller: &Caller,
@@ -125,14 +124,14 @@ impl Ledger {
     }
 }
 
-/// The wall clock, and the time by which proposals expire.
+/// Wall clock, and the time that decides expiry.
 #[derive(Debug, Clone, Copy)]
 struct Times {
     now: Timestamp,
     expiry: Option<Timestamp>,
 }
 
-/// A filing that was checked, with everything that it needs inside the batch.
+/// A checked call record with everything that the batch needs.
 struct Job {
     caller: Caller,
     key: RequestKey,
@@ -148,7 +147,7 @@ enum CheckedRecord {
     Proposal {
         evidence: CheckedEvidence,
         proposal: Box<CheckedProposal>,
-        /// Proposals that one tenant and principal may have open.
+        /// Maximum number of open proposals of one tenant and principal.
         open_max: u64,
     },
 }
@@ -170,7 +169,7 @@ impl Job {
                 let evidence = check_evidence(&evidence, trust.as_ref().map_err(Clone::clone)?)?;
                 let audit = check_audit(audit)?;
                 if audit.record.evidence_id.as_ref() != Some(&evidence.evidence.id) {
-                    return Err(malformed("audit", "does not name the evidence that came with it"));
+                    return Err(malformed("audit", "does not name the submitted evidence"));
                 }
                 let key = caller.request(id, &[&evidence.bytes, &audit.bytes])?;
                 (key, audit, CheckedRecord::Read(evidence))
@@ -192,7 +191,7 @@ impl Job {
                 if audit.record.evidence_id.as_ref() != Some(&evidence.evidence.id)
                     || audit.record.proposal_id.as_ref() != Some(&proposal.read.proposal.id)
                 {
-                    let problem = "does not name the evidence and the proposal that came with it";
+                    let problem = "does not name the submitted evidence and proposal";
                     return Err(malformed("audit", problem));
                 }
                 let key = caller.request(id, &[&proposal.bytes, &evidence.bytes, &audit.bytes])?;
@@ -293,7 +292,7 @@ impl ProposalFiling<'_> {
         if proposals::find(step.conn(), &proposal.id)?.is_some() {
             return Err(PublicError::new(
                 "PROPOSAL_IMMUTABILITY_VIOLATION",
-                "a proposal with this id exists already and cannot be replaced",
+                "a proposal with this id already exists and cannot be replaced",
             )
             .into());
         }
@@ -301,7 +300,7 @@ impl ProposalFiling<'_> {
         let open = proposals::count_open(step.conn(), &by.tenant, &by.principal)?;
         if open >= self.open_max {
             let text = format!(
-                "{open} proposals of this tenant and principal are open; wait until people have decided some"
+                "{open} proposals of this tenant and principal are open; wait for decisions on some of them"
             );
             return Err(PublicError::new("OPEN_PROPOSALS_EXCEEDED", text).into());
         }
@@ -344,7 +343,7 @@ fn filed_before(step: &Step<'_>, answer: &str) -> Result<Filed, StepError> {
     })
 }
 
-/// Appends events that belong together.
+/// Appends related events.
 struct Pen<'s, 'c> {
     step: &'s mut Step<'c>,
     caller: &'s Caller,
@@ -410,7 +409,7 @@ fn check_proposal(
     if proposal.v != PROPOSAL_VERSION {
         return Err(malformed(
             "proposal.v",
-            "is not the version that this build knows",
+            "is not supported by this build",
         ));
     }
     if proposal.ledger_origin != trust.file.ledger_origin() || proposal.environment != trust.file.environment
@@ -425,13 +424,13 @@ fn check_proposal(
     if !rests_on_it || proposal.requested_by != seen.requested_by || proposal.source != seen.source {
         return Err(malformed(
             "proposal.evidence",
-            "does not name the evidence that came with it",
+            "does not name the submitted evidence",
         ));
     }
     if proposal.created_at > now + Span::seconds(CLOCK_SKEW_SECONDS) {
         return Err(malformed(
             "proposal.created_at",
-            "lies in the future; check the clocks",
+            "is in the future; check the clocks",
         ));
     }
     if proposal.not_after <= now
@@ -439,7 +438,7 @@ fn check_proposal(
     {
         return Err(malformed(
             "proposal.not_after",
-            "is past, or later than a proposal may last",
+            "is in the past or exceeds the maximum lifetime of a proposal",
         ));
     }
     secret_material::refuse("proposal", &envelope.payload)?;
@@ -463,7 +462,7 @@ fn open_of_reader<T: serde::de::DeserializeOwned>(
     let signer = envelope.signer().map_err(|e| attestation(e.to_string()))?;
     let key = trust
         .reader(signer)
-        .ok_or_else(|| attestation(format!("{signer} is no reader key of the ledger's trust file")))?;
+        .ok_or_else(|| attestation(format!("unknown reader key {signer}: not in the ledger's trust file")))?;
     envelope
         .verify_and_decode(kind, key)
         .map_err(|e| attestation(e.to_string()))

@@ -1,5 +1,5 @@
-//! Handing out work to writers: one stream per writer, fenced leases, and the durable start of an attempt. Leases
-//! authorize nothing; they keep two writers from doing the same work, and a writer from being told twice.
+//! Hands jobs to writers: one stream per writer, fenced leases, and the durable start of an attempt. A lease
+//! authorizes nothing. It prevents two writers from running the same job and a writer from receiving a job twice.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -31,44 +31,45 @@ use crate::store::{
 use crate::switches::{Stops, ToldStops, to_tell, untold};
 use crate::{Caller, Ledger};
 
-/// A lease lasts so long unless it is renewed.
+/// Duration of a lease without renewal, in milliseconds.
 pub(crate) const LEASE_MS: u32 = 60_000;
 
-/// Sources that one writer may serve.
+/// Maximum number of sources of one writer.
 pub(crate) const SOURCES_MAX: usize = 64;
 
-/// Jobs of one source that one writer may hold.
+/// Maximum number of jobs of one source that one writer holds.
 pub(crate) const CAPACITY_PER_SOURCE_MAX: u32 = 24;
 
-/// Jobs that one writer may hold: what its sources may come to, so that none lives off the others' share.
+/// Maximum number of jobs that one writer holds: the sum over its sources, so that no source uses the share of
+/// another.
 pub(crate) const CAPACITY_MAX: u32 = 64 * CAPACITY_PER_SOURCE_MAX;
 
-/// Jobs that are granted before the first of them is sent.
+/// Maximum number of jobs granted before the first of them is sent.
 const GRANTS_MAX: usize = 32;
 
-/// Random bytes of a lease token.
+/// Size of a lease token, in random bytes.
 const TOKEN_BYTES: usize = 32;
 
-/// Leases of a writer whose stream ended last so long.
+/// Remaining duration of a writer's leases after its stream ended.
 const ABANDONED: Span = Span::seconds(5);
 
-/// How often a stream looks for leases that ran out, which no event tells of.
+/// Interval at which a stream checks for expired leases, because no event reports their expiry.
 const LAPSE_CHECK: Duration = Duration::from_secs(5);
 
-/// What a writer asks for when it opens its stream.
+/// Terms of a writer's lease stream.
 #[derive(Debug, Clone)]
 pub(crate) struct LeaseTerms {
     pub(crate) writer: String,
     pub(crate) sources: Vec<String>,
-    /// Jobs at once, 1 to [`CAPACITY_MAX`].
+    /// Maximum number of jobs at a time, 1 to [`CAPACITY_MAX`].
     pub(crate) capacity: u32,
-    /// Jobs of one source at once, 1 to [`CAPACITY_PER_SOURCE_MAX`].
+    /// Maximum number of jobs of one source at a time, 1 to [`CAPACITY_PER_SOURCE_MAX`].
     pub(crate) capacity_per_source: u32,
-    /// Size of the log that the writer's witness knows.
+    /// Log size of the writer's pinned checkpoint.
     pub(crate) known_size: u64,
 }
 
-/// One leased proposal with everything that its writer judges it by.
+/// One leased proposal with everything that its writer needs to verify it.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) proposal: ProvenEntry,
@@ -82,7 +83,7 @@ pub(crate) struct Job {
     pub(crate) unfinished: bool,
     /// Freezes in force and the newest lifts.
     pub(crate) switches: Vec<DsseEnvelope>,
-    /// The receipt that the source must hold before anything is written to it.
+    /// The receipt that the source must hold before the writer writes to it.
     pub(crate) newest_receipt: Option<DsseEnvelope>,
 }
 
@@ -93,12 +94,12 @@ pub(crate) enum Leased {
     Stops(Stops),
 }
 
-/// Whose turn it is, as one stream goes on.
+/// Round-robin position of one stream.
 #[derive(Debug, Clone, Default)]
 struct Turns {
-    /// The source that had the last turn.
+    /// The last source served.
     source: Option<String>,
-    /// For each source the tenant that had the last turn.
+    /// The last tenant served, for each source.
     tenants: BTreeMap<String, Option<String>>,
 }
 
@@ -115,7 +116,7 @@ struct OpenStream {
     superseded: CancellationToken,
 }
 
-/// One writer's place in [`Streams`], given up when it is dropped.
+/// Entry of one writer in [`Streams`], removed when it is dropped.
 #[derive(Debug)]
 struct Place<'a> {
     streams: &'a Streams,
@@ -125,7 +126,7 @@ struct Place<'a> {
 }
 
 impl Streams {
-    /// Opens the stream of a writer; an older one of the same certificate is superseded.
+    /// Opens the stream of a writer; it supersedes an older stream of the same certificate.
     fn enter(&self, terms: &LeaseTerms) -> Place<'_> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let older = open.remove(&terms.writer);
@@ -154,7 +155,7 @@ impl Streams {
             .is_some_and(|stream| stream.generation == generation)
     }
 
-    /// Names of the writers that are connected.
+    /// Returns the names of the connected writers.
     pub(crate) fn writers(&self) -> Vec<String> {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let mut writers: Vec<String> = open.keys().cloned().collect();
@@ -162,7 +163,7 @@ impl Streams {
         writers
     }
 
-    /// Whether a writer of this source is connected.
+    /// Returns whether a writer of this source is connected.
     pub(crate) fn serves(&self, source: &str) -> bool {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.values()
@@ -183,7 +184,7 @@ impl Drop for Place<'_> {
 }
 
 impl Ledger {
-    /// Serves one lease stream until the writer goes away, a newer stream supersedes it, or `stop`.
+    /// Serves one lease stream until the writer disconnects, a newer stream supersedes it, or `stop`.
     pub(crate) async fn serve_leases(
         &self,
         terms: LeaseTerms,
@@ -195,15 +196,15 @@ impl Ledger {
         if stop.is_cancelled() || !self.streams.is_current(&terms.writer, place.generation) {
             return;
         }
-        // The writer is gone or will come back: either way nobody should wait a whole lease for it. One that
-        // still works renews what it holds, and the receipt's key decides in the end.
+        // The writer has disconnected or will reconnect, so no other writer should wait for a whole lease. A
+        // writer that still works renews its leases, and the receipt's key decides in the end.
         let until = self.now() + ABANDONED;
         let writer = terms.writer.clone();
         let shortened = self
             .write(move |step| Ok(leases::shorten(step.conn(), &writer, until)?))
             .await;
         if let Err(error) = shortened {
-            tracing::warn!(code = %crate::refusal_of(error).code, "leases of a gone writer run their time");
+            tracing::warn!(code = %crate::refusal_of(error).code, "leases of a disconnected writer not shortened");
         }
     }
 
@@ -216,14 +217,14 @@ impl Ledger {
     ) {
         let topics = terms.sources.iter().cloned().map(Topic::Source).collect();
         let listening = self.store.listen(topics);
-        // What this writer held before belongs to a stream that is gone.
+        // Leases from before belong to a stream that has ended.
         let mut begun = self.take_back(terms, place.generation).await;
         let mut turns = Turns::default();
         let mut known = terms.known_size;
         let mut told = ToldStops::default();
         loop {
             listening.take();
-            // Stops before jobs, so that no job is judged without them.
+            // Freezes and rejections go before jobs, so that the writer checks no job without them.
             if !self.tell_stops(terms, &mut told, &jobs).await {
                 return;
             }
@@ -237,7 +238,7 @@ impl Ledger {
                 Ok(granted) => {
                     more = granted.len() >= GRANTS_MAX;
                     for job in granted {
-                        // The next job's checkpoint must prove that it continues this one's.
+                        // The next job's checkpoint must prove that it extends this one.
                         known = job.proposal.proof.size();
                         if jobs.send(Ok(Leased::Job(Box::new(job)))).await.is_err() {
                             return;
@@ -245,7 +246,7 @@ impl Ledger {
                     }
                 }
                 Err(error) => {
-                    // A full queue passes; anything else ends the stream, and the writer opens a new one.
+                    // A full queue is temporary. Any other error ends the stream, and the writer opens a new one.
                     if !matches!(error, StepError::Store(StoreError::Busy)) {
                         let _ = jobs.send(Err(crate::refusal_of(error))).await;
                         return;
@@ -254,7 +255,7 @@ impl Ledger {
             }
             tokio::select! {
                 () = place.superseded.cancelled() => {
-                    let text = "a newer stream of the same certificate took over";
+                    let text = "superseded by a newer stream of the same certificate";
                     let _ = jobs.send(Err(PublicError::new("LEASE_SUPERSEDED", text))).await;
                     return;
                 }
@@ -267,7 +268,7 @@ impl Ledger {
         }
     }
 
-    /// Tells a writer of stops that it was not told of on this stream; false when the stream is to end.
+    /// Sends the freezes and rejections not yet sent on this stream; returns false when the stream must end.
     async fn tell_stops(
         &self,
         terms: &LeaseTerms,
@@ -307,7 +308,7 @@ impl Ledger {
         .map(|_| ())
     }
 
-    /// Grants what waits and fits the writer's capacity, the sources by turns.
+    /// Grants waiting jobs that fit the writer's capacity, one source after the other.
     async fn grant(
         &self,
         terms: &LeaseTerms,
@@ -349,7 +350,7 @@ impl Ledger {
             .await
     }
 
-    /// Keeps a lease, and tells of a deny that arrived meanwhile.
+    /// Renews a lease, and reports a rejection that has arrived.
     pub(crate) async fn heartbeat(
         &self,
         caller: Caller,
@@ -370,7 +371,7 @@ impl Ledger {
         Ok(held.value)
     }
 
-    /// Durably announces an attempt. Asked again under the same lease, it names the same attempt.
+    /// Records the start of an attempt. Repeating it under the same lease returns the same attempt.
     pub(crate) async fn start(
         &self,
         caller: Caller,
@@ -390,7 +391,7 @@ impl Ledger {
             transition(row.state, row.started, ProposalStep::Start)?;
             let body = start_body(step, &row, &lease)?;
             let bytes = canonical::encode(&body)
-                .map_err(|e| StoreError::Failed(format!("an event without a canonical form: {e}")))?;
+                .map_err(|e| StoreError::Failed(format!("event has no canonical form: {e}")))?;
             step.append(&NewEvent {
                 kind: EventKind::WritebackStarted,
                 at: now,
@@ -406,7 +407,7 @@ impl Ledger {
     }
 }
 
-/// The lease of a proposal if this writer holds it under this token.
+/// Returns the lease of a proposal if this writer holds it under this token.
 pub(crate) fn held_lease(
     step: &Step<'_>,
     id: &ProposalId,
@@ -425,7 +426,7 @@ pub(crate) fn held_lease(
 fn not_held() -> PublicError {
     PublicError::new(
         "LEASE_NOT_HELD",
-        "this writer does not hold the lease of this proposal (any more)",
+        "lease not held: expired, superseded or owned by another writer",
     )
 }
 
@@ -450,8 +451,8 @@ fn start_body(
     })
 }
 
-/// Proposals that wait and that nobody holds, as many as the writer still takes: one of each source in turn, and
-/// whose turn it is after them.
+/// Returns waiting proposals without a lease, up to the writer's capacity, one of each source in turn, and the
+/// round-robin position after them.
 fn waiting(
     reader: &Reader<'_>,
     terms: &LeaseTerms,
@@ -492,7 +493,7 @@ fn waiting(
 }
 
 impl LeaseTerms {
-    /// The sources, beginning behind the one that had the last turn.
+    /// Returns the sources, starting after the last one served.
     fn in_turn(&self, last: Option<&str>) -> impl Iterator<Item = &str> {
         let at = self
             .sources
@@ -534,7 +535,7 @@ fn grant_one(
     }))
 }
 
-/// Collects what the writer needs, all of it proven under one checkpoint.
+/// Collects everything that the writer needs, proven under one checkpoint.
 fn job(reader: &Reader<'_>, grant: Grant, known_size: u64) -> Result<Job, StepError> {
     let conn = reader.conn();
     let head = log::head(conn)?;

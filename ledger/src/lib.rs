@@ -1,4 +1,5 @@
-//! The record: append, decide, lease, settle, prove. One process owns one store; everybody else asks it over gRPC.
+//! The ledger: append, decide, lease, finish, prove. One process owns one store; all other processes call it over
+//! gRPC.
 
 mod access;
 mod agent_record;
@@ -48,10 +49,10 @@ use store::{Committed, Step, StepError, Store};
 use wall_clock::WallClock;
 use watch::Watches;
 
-/// Longest request id.
+/// Maximum length of a request id, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 64;
 
-/// Everything that the services share. Clones are the same ledger.
+/// State that all services share. Clones refer to the same ledger.
 #[derive(Debug, Clone)]
 pub struct Ledger {
     pub(crate) store: Store,
@@ -61,19 +62,19 @@ pub struct Ledger {
     pub(crate) watches: Arc<Watches>,
 }
 
-/// Who asks, as the certificate says, and the trace that the call belongs to.
+/// Peer of a call as its certificate names it, and the trace of the call.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// The URI of the certificate.
+    /// URI of the certificate.
     pub identity: String,
-    /// A hint for finding the call in traces.
+    /// Trace id for finding the call in traces.
     pub trace_id: Option<String>,
-    /// Events of the log that it has seen; what is filed is answered with proofs from there.
+    /// Log size that the caller has verified; responses carry consistency proofs from there.
     pub known: u64,
 }
 
 impl Ledger {
-    /// A ledger over an open store.
+    /// Creates a ledger over an open store.
     pub fn new(store: Store, trust: TrustStore, clock: Arc<dyn Clock>) -> Self {
         trust.pin_by(store.head());
         Self {
@@ -89,12 +90,12 @@ impl Ledger {
         self.clock.now()
     }
 
-    /// The time by which proposals expire; `None` while nothing may.
+    /// Returns the time that decides expiry; `None` while nothing may expire.
     pub(crate) fn expiry_time(&self) -> Option<Timestamp> {
         self.clock.expiry_time()
     }
 
-    /// Runs a step in the next batch. It is queued at once; a caller that goes away does not take it back.
+    /// Runs a step in the next batch. The step is queued at once; dropping the future does not withdraw it.
     pub(crate) async fn write<T, F>(&self, work: F) -> Result<Committed<T>, StepError>
     where
         T: Send + 'static,
@@ -105,7 +106,7 @@ impl Ledger {
 }
 
 impl Caller {
-    /// The key under which the answer to this request is kept; `parts` is everything that was asked.
+    /// Returns the key under which the answer to this request is stored; `parts` is the whole request.
     pub(crate) fn request(&self, id: &str, parts: &[&[u8]]) -> Result<RequestKey, PublicError> {
         if id.is_empty() || id.len() > REQUEST_ID_BYTES_MAX || !id.bytes().all(|b| b.is_ascii_graphic()) {
             let text = format!("request_id: must be 1 to {REQUEST_ID_BYTES_MAX} printable ASCII characters");

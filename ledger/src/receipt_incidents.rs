@@ -1,4 +1,5 @@
-//! The comparison of receipts between log and sources: what a source must hold, and what writers found to be otherwise.
+//! Comparison of receipts between log and sources: receipts that a source must hold, and discrepancies that
+//! writers found.
 
 use synapsor_domain::error::PublicError;
 use synapsor_domain::event::EventKind;
@@ -10,7 +11,7 @@ use crate::store::events::ANSWER_BYTES_MAX;
 use crate::store::{NewEvent, ReadBody, Reader, Step, StepError, kind_of_finding, receipts, records};
 use crate::{Caller, Ledger};
 
-/// Receipts in one answer.
+/// Maximum number of receipts in one response.
 pub(crate) const SOURCE_RECEIPTS_MAX: u32 = 500;
 
 /// Receipts that a source must hold, newest first.
@@ -30,7 +31,7 @@ pub(crate) struct SourceReceipt {
 }
 
 impl Ledger {
-    /// A page of the receipts that a source must hold, of those that were settled before an event.
+    /// Returns a page of the receipts that a source must hold, of those settled before an event.
     pub(crate) async fn source_receipts(
         &self,
         source: String,
@@ -42,10 +43,10 @@ impl Ledger {
             .await
     }
 
-    /// Records what a writer found, and gives the number of receipts that were not on file as found.
+    /// Records a writer's finding, and returns the number of receipts not yet recorded with this discrepancy.
     ///
     /// # Errors
-    /// What verification refuses; `refused:key` for a finding in the name of another writer.
+    /// Any verification error; `refused:key` for a finding in the name of another writer.
     pub(crate) async fn record_finding(
         &self,
         caller: Caller,
@@ -57,7 +58,7 @@ impl Ledger {
         if finding.writer != name && finding.writer != caller.identity {
             return Err(PublicError::new(
                 "refused:key",
-                "the finding names another writer than the certificate of the caller",
+                "the finding names a writer other than the caller's certificate",
             )
             .into());
         }
@@ -117,7 +118,7 @@ fn record(
         proposal = %first.named.proposal_id,
         receipts = fresh.len(),
         code = kind.as_str(),
-        "receipts of a source disagree with the log"
+        "receipts of a source differ from the log"
     );
     step.append(&NewEvent {
         kind,

@@ -1,4 +1,4 @@
-//! Orders of operators about receipts: verified, recorded once, and shown to writers with proofs.
+//! Receipt orders of operators: verifies them, records each once, and returns them to writers with proofs.
 
 use rusqlite::Connection;
 use synapsor_domain::approval::{
@@ -21,13 +21,13 @@ use crate::{Caller, Ledger};
 /// Orders with their proofs.
 #[derive(Debug)]
 pub(crate) struct FoundOrders {
-    /// Oldest first.
+    /// Orders, oldest first.
     pub(crate) orders: Vec<ProvenEntry>,
     pub(crate) checkpoint: String,
     pub(crate) consistency: Option<ConsistencyProof>,
 }
 
-/// Where an order is recorded, and how many receipts it concerns.
+/// Position of an order in the log, and the number of receipts that it concerns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RecordedOrder {
     pub(crate) seq: u64,
@@ -35,10 +35,10 @@ pub(crate) struct RecordedOrder {
 }
 
 impl Ledger {
-    /// Records an order about receipts. The same one again is on file already.
+    /// Records a receipt order. Submitting the same order again returns the recorded one.
     ///
     /// # Errors
-    /// What verification refuses; `refused:receipt_unknown` for a receipt that the order's action does not fit;
+    /// Any verification error; `refused:receipt_unknown` for a receipt that the order's action does not fit;
     /// `refused:archive_cut` for a cut before the one in force.
     pub(crate) async fn submit_receipt_order(
         &self,
@@ -55,7 +55,7 @@ impl Ledger {
             .map_err(|e| PublicError::new("MALFORMED", format!("signed: {e}")))?;
         let order = verified.order().clone();
         let concerned = match order.before {
-            // Counted outside of the writing thread: it only goes into the answer.
+            // Counted outside the writing thread, because only the response contains it.
             Some(before) => {
                 let counted = self
                     .store
@@ -73,7 +73,7 @@ impl Ledger {
         .await
     }
 
-    /// Orders about receipts of these proposals in one source, and the order with the latest cut.
+    /// Returns the orders about receipts of these proposals in one source, and the order with the latest cut.
     pub(crate) async fn find_receipt_orders(
         &self,
         source: String,
@@ -88,7 +88,7 @@ impl Ledger {
                 let orders = events::logged_all(conn, &seqs, head.size).map_err(|error| match error {
                     StepError::Refused(_) => StepError::Refused(PublicError::new(
                         "ORDERS_TOO_LARGE",
-                        "the orders about these receipts do not fit one answer; ask for fewer proposals",
+                        "the orders about these receipts exceed one response; request fewer proposals",
                     )),
                     store @ StepError::Store(_) => store,
                 })?;
@@ -112,7 +112,7 @@ fn submit(
         return Ok(seq);
     }
     check_fits(step.conn(), verified)?;
-    // Adopting one receipt belongs to the story of its proposal: what verifies the receipt needs the order.
+    // An adoption belongs to the replay of its proposal: verifying the receipt requires the order.
     let about = match verified.order() {
         order if order.action == ReceiptAction::Adopt && order.receipts.len() == 1 => order.receipts.first(),
         _ => None,
@@ -128,21 +128,21 @@ fn submit(
     })?)
 }
 
-/// Refuses an order about receipts that are not as it says.
+/// Refuses an order whose receipts do not match the log.
 fn check_fits(conn: &Connection, verified: &VerifiedReceiptOrder) -> Result<(), StepError> {
     let order = verified.order();
     match order.action {
         ReceiptAction::GiveUp => {
             for named in &order.receipts {
                 if receipts::settled(conn, &order.source, named)?.is_none() {
-                    return Err(unknown(named, "the log holds no such receipt of this source").into());
+                    return Err(unknown(named, "the log has no such receipt of this source").into());
                 }
             }
         }
         ReceiptAction::Adopt => {
             for named in &order.receipts {
                 if !is_adoptable(conn, &order.source, named)? {
-                    return Err(unknown(named, "no writer has reported it as one to adopt").into());
+                    return Err(unknown(named, "no writer has reported it for adoption").into());
                 }
             }
         }
@@ -151,7 +151,7 @@ fn check_fits(conn: &Connection, verified: &VerifiedReceiptOrder) -> Result<(), 
             if cut.is_some_and(|cut| order.before < Some(cut)) {
                 return Err(PublicError::new(
                     "refused:archive_cut",
-                    "a later time was ordered before, and an archive order never moves back; sign a later time",
+                    "an earlier archive order has a later cut, and a cut never moves back; sign a later time",
                 )
                 .into());
             }
@@ -184,7 +184,7 @@ fn unknown(named: &ReceiptRef, problem: &str) -> PublicError {
     )
 }
 
-/// Whether an order that still verifies has this receipt count.
+/// Returns whether an order that still verifies adopts this receipt.
 pub(crate) fn is_adopted(
     conn: &Connection,
     source: &str,

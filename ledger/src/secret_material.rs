@@ -1,4 +1,4 @@
-//! Refusal of secret material before it is recorded: a log that cannot forget must not learn it.
+//! Rejects secret material before it is recorded, because the log cannot delete it.
 
 use std::fmt;
 
@@ -6,11 +6,11 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess
 use synapsor_domain::contract::{holds_connection_url, holds_secret, is_secret_like};
 use synapsor_domain::error::PublicError;
 
-/// Keys under which our records keep names of columns, which are judged like keys.
+/// Keys of our records whose values are column names; those are checked like keys.
 const NAME_KEYS: [&str; 2] = ["column", "columns"];
 
-/// Refuses canonical bytes that hold a secret-like key or column name, a connection URL, a token or a private key.
-/// The bytes are read as they stand; nothing is built of them.
+/// Rejects canonical bytes that contain a secret-like key or column name, a connection URL, a token or a private
+/// key. Scans the bytes in place, without building a value.
 pub(crate) fn refuse(what: &'static str, bytes: &[u8]) -> Result<(), PublicError> {
     let mut found = None;
     let look = Look {
@@ -31,9 +31,9 @@ fn judge(text: &str) -> Option<&'static str> {
         .then_some("a value looks like a connection URL, a token or a private key")
 }
 
-/// A look at one value and everything in it. What is found ends it.
+/// Scan of one value and everything in it; stops at the first match.
 struct Look<'f> {
-    /// Whether a text here is the name of a column.
+    /// Whether a string here is the name of a column.
     is_name: bool,
     found: &'f mut Option<&'static str>,
 }
@@ -65,7 +65,7 @@ impl<'de> Visitor<'de> for Look<'_> {
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
         let why = if self.is_name && is_secret_like(text) {
-            Some("a column name says that it holds secrets")
+            Some("a column name suggests that it holds secrets")
         } else {
             judge(text)
         };
@@ -112,7 +112,7 @@ impl<'de> Visitor<'de> for Look<'_> {
     }
 }
 
-/// What there is to say of a key.
+/// Result of checking one key.
 struct Key {
     found: Option<&'static str>,
     names_columns: bool,
@@ -130,7 +130,7 @@ impl<'de> Deserialize<'de> for Key {
 
             fn visit_str<E>(self, key: &str) -> Result<Key, E> {
                 let found = if is_secret_like(key) {
-                    Some("a key says that it holds secrets")
+                    Some("a key suggests that it holds secrets")
                 } else {
                     judge(key)
                 };
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_are_refused_as_keys_as_column_names_and_as_values() {
+    fn rejects_secrets_in_keys_column_names_and_values() {
         for text in [
             r#"{"row":[{"column":"user_password","value":{"t":"text","v":"x"}}]}"#,
             r#"{"columns":["id","api_key"]}"#,
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn talk_about_secrets_is_recorded() {
+    fn text_that_mentions_secrets_is_recorded() {
         let text = r#"{"row":[{"column":"secretary","value":{"t":"text","v":"password reset by phone"}}],"tokens":1}"#;
         assert!(refuse("x", text.as_bytes()).is_ok());
         assert!(refuse("x", br#""the api_key column is not visible, fine""#).is_ok());

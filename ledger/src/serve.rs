@@ -1,4 +1,4 @@
-//! The ledger's life: lock, keys, store, services, address published, sweeps, and an orderly end.
+//! Runs the ledger process: lock, keys, store, services, run file, sweeps, and graceful shutdown.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,15 +19,15 @@ use tokio_util::sync::CancellationToken;
 use crate::store::{StepError, Store, StoreError};
 use crate::{Caller, Ledger, STREAMING_METHODS, Settings, TrustStore, access_table, refusal_of, routes};
 
-/// A ledger that was started for others ends so long after the last of them.
+/// Time after the last connection at which a ledger started on demand ends.
 const IDLE: Duration = Duration::from_secs(5);
 
-/// How often deadlines are looked at without anybody asking.
+/// Interval of the sweep that applies deadlines without a request.
 const SWEEP: Duration = Duration::from_secs(60);
-/// How often a start that the disk had no room for is recorded again.
+/// Interval at which recording the start is retried while the disk is full.
 const START_AGAIN: Duration = Duration::from_secs(2);
 
-/// Exit code of evidence that does not verify, as in every command of ours.
+/// Exit code for evidence that fails verification, as in every command.
 const EXIT_TAMPERED: u8 = 10;
 const KEY_BYTES_MAX: u64 = 64 * 1024;
 
@@ -45,7 +45,7 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> Result<(), Ex
     if !known {
         return Err(
             ExitError::new("WRONG_KEY", "the ledger's signing key is not in the trust file")
-                .with_fix("give the key whose id stands under `ledgers` in the trust file"),
+                .with_fix("use the key whose id is listed under `ledgers` in the trust file"),
         );
     }
     let tls = TlsFiles {
@@ -66,9 +66,9 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> Result<(), Ex
     };
     let is_start_recorded = match ledger.record_start(own.clone(), current.digest).await {
         Ok(()) => true,
-        // What is on file can still be read, and nothing is taken until the disk has room.
+        // Existing records stay readable; nothing is accepted until the disk has space.
         Err(StepError::Store(error @ (StoreError::Full | StoreError::FullAtStart))) => {
-            tracing::error!(code = error.code(), "nothing can be recorded; {}", error.fix());
+            tracing::error!(code = error.code(), "no event can be recorded; {}", error.fix());
             false
         }
         Err(error) => return Err(from_refusal(&refusal_of(error))),
@@ -78,7 +78,7 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> Result<(), Ex
         .as_deref()
         .map(|path| Published::write(path, &server))
         .transpose()?;
-    tracing::info!(address = %server.local_addr(), "the ledger answers");
+    tracing::info!(address = %server.local_addr(), "ledger ready");
 
     let end = stop.child_token();
     let mut background = Background::default();
@@ -105,12 +105,12 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> Result<(), Ex
     served
 }
 
-/// The file lock beside the store: one ledger per store.
+/// Takes the file lock beside the store: one ledger per store.
 fn own_store(store: &Path) -> Result<FileLock, ExitError> {
     let beside = beside(store, "lock");
     match FileLock::try_exclusive(&beside)? {
         Some(lock) => {
-            // Only for people: who holds it. The lock itself is the kernel's.
+            // Names the holder for operators only. The kernel holds the lock itself.
             let own = rustix::process::getpid().as_raw_nonzero().to_string();
             let _ = std::fs::write(&beside, own);
             Ok(lock)
@@ -125,7 +125,7 @@ fn own_store(store: &Path) -> Result<FileLock, ExitError> {
                 "STORE_LOCKED",
                 format!("the store {} is held by {holder}", store.display()),
             )
-            .with_fix("use the ledger that is already running, or end it first"))
+            .with_fix("use the running ledger or stop it first"))
         }
     }
 }
@@ -156,11 +156,11 @@ fn signing_key(path: &Path) -> Result<SigningKey, ExitError> {
             "KEY_UNUSABLE",
             format!("the ledger's signing key {}: {e}", path.display()),
         )
-        .with_fix("give an unprotected Ed25519 key in PKCS#8 PEM form")
+        .with_fix("use an Ed25519 key in PKCS#8 PEM without a passphrase")
     })
 }
 
-/// Records the start as soon as the disk has room.
+/// Records the start as soon as the disk has space.
 async fn record_start_later(ledger: &Ledger, own: Caller, trust_digest: Digest, end: &CancellationToken) {
     loop {
         tokio::select! {
@@ -168,7 +168,7 @@ async fn record_start_later(ledger: &Ledger, own: Caller, trust_digest: Digest, 
             () = tokio::time::sleep(START_AGAIN) => {}
         }
         if ledger.record_start(own.clone(), trust_digest).await.is_ok() {
-            // A task that ends counts as dead.
+            // A task that returns counts as failed.
             end.cancelled().await;
             return;
         }
@@ -187,7 +187,7 @@ async fn sweep(ledger: Ledger, end: CancellationToken) {
     }
 }
 
-/// A refusal's text names the problem, and after a semicolon the way out.
+/// Splits the text of a public error into the problem and, after a semicolon, the fix.
 fn from_refusal(refusal: &PublicError) -> ExitError {
     let (problem, fix) = refusal
         .public
@@ -196,7 +196,7 @@ fn from_refusal(refusal: &PublicError) -> ExitError {
     ExitError::new(refusal.code.clone(), problem).with_fix(fix)
 }
 
-/// The run file, there as long as the ledger answers.
+/// Run file, present while the ledger serves.
 #[derive(Debug)]
 struct Published {
     path: PathBuf,
@@ -218,7 +218,7 @@ impl Published {
 
 impl Drop for Published {
     fn drop(&mut self) {
-        // A ledger that took over in between has written its own.
+        // A ledger that took over in between has written its own run file.
         if std::fs::read_to_string(&self.path).is_ok_and(|found| found == self.content) {
             let _ = std::fs::remove_file(&self.path);
         }

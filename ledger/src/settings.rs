@@ -1,15 +1,15 @@
-//! The ledger's command line: flag over environment over default.
+//! Command line of the ledger: flag over environment variable over default.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Parser;
 
-/// Keeps the record: proposals, evidence, decisions, receipts, in a log that can prove itself.
+/// Ledger: stores proposals, evidence, decisions and receipts in a verifiable log.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "synapsor-ledger", version)]
 pub struct Settings {
-    /// The store file; made when it is missing, in a folder that must exist.
+    /// Store file; created when missing, in an existing directory
     #[arg(
         long,
         value_name = "FILE",
@@ -17,7 +17,7 @@ pub struct Settings {
         hide_env_values = true
     )]
     pub store: PathBuf,
-    /// The trust file of the deployment.
+    /// Trust file of the deployment
     #[arg(
         long,
         value_name = "FILE",
@@ -25,7 +25,7 @@ pub struct Settings {
         hide_env_values = true
     )]
     pub trust: PathBuf,
-    /// The ledger's signing key: Ed25519, PKCS#8 PEM, closed to everybody else.
+    /// Ledger signing key: Ed25519, PKCS#8 PEM, readable only by its owner
     #[arg(
         long,
         value_name = "FILE",
@@ -33,7 +33,7 @@ pub struct Settings {
         hide_env_values = true
     )]
     pub signing_key: PathBuf,
-    /// The certificate authority that callers and the ledger share.
+    /// Certificate authority shared by the ledger and its callers
     #[arg(
         long = "tls-ca",
         value_name = "FILE",
@@ -41,7 +41,7 @@ pub struct Settings {
         hide_env_values = true
     )]
     pub ca: PathBuf,
-    /// The ledger's certificate.
+    /// Certificate of the ledger
     #[arg(
         long = "tls-cert",
         value_name = "FILE",
@@ -49,7 +49,7 @@ pub struct Settings {
         hide_env_values = true
     )]
     pub cert: PathBuf,
-    /// The key of that certificate.
+    /// Private key of the certificate
     #[arg(
         long = "tls-key",
         value_name = "FILE",
@@ -57,7 +57,7 @@ pub struct Settings {
         hide_env_values = true
     )]
     pub key: PathBuf,
-    /// Where to listen; port 0 takes a free one.
+    /// Listen address; port 0 selects a free port
     #[arg(
         long,
         value_name = "ADDRESS",
@@ -65,7 +65,7 @@ pub struct Settings {
         env = "SYNAPSOR_LEDGER_LISTEN"
     )]
     pub listen: SocketAddr,
-    /// Where to write address and process id once the ledger answers; removed at the end.
+    /// Run file for address and process id while the ledger is ready; removed on exit
     #[arg(
         long,
         value_name = "FILE",
@@ -73,7 +73,7 @@ pub struct Settings {
         hide_env_values = true
     )]
     pub run_file: Option<PathBuf>,
-    /// End 5 seconds after the last connection.
+    /// Exit 5 seconds after the last connection
     #[arg(long)]
     pub on_demand: bool,
 }

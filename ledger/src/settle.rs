@@ -1,5 +1,6 @@
-//! How attempts end: a receipt ends the proposal, a report without one gives it back, and an unknown outcome stays
-//! open. What a writer says is verified under its key of the trust file; what contradicts itself raises an alarm.
+//! Ends attempts: a receipt ends the proposal, a report without a receipt returns it to the queue, and an unknown
+//! result stays open. The ledger verifies reports under the writer's key of the trust file. Contradictory receipts
+//! raise an alarm.
 
 use std::sync::Arc;
 
@@ -25,39 +26,39 @@ use crate::store::{
 use crate::trust::Trust;
 use crate::{Caller, Ledger};
 
-/// The code under which a receipt of a retired key is refused that the log does not hold.
+/// Error code for a receipt of a retired key that the log does not contain.
 const RECEIPT_UNPROVEN: &str = "refused:receipt_unproven";
-/// The incident that keeps a receipt from ending its proposal, and the code of the refusal.
+/// Incident that prevents a receipt from ending its proposal, and the error code of the refusal.
 const ROW_CHANGED: &str = ReceiptDiscrepancy::RowChangedInCommit.as_str();
 const ROW_CHANGED_CODE: &str = "refused:row_changed_in_commit";
 
-/// Unfinished attempts in one answer.
+/// Maximum number of open attempts in one response.
 pub(crate) const UNFINISHED_MAX: usize = 200;
 
-/// An attempt that was announced and whose end is not on file.
+/// A started attempt whose result is not recorded.
 #[derive(Debug, Clone)]
 pub(crate) struct Unfinished {
     pub(crate) proposal: DsseEnvelope,
     pub(crate) fence: u64,
     pub(crate) attempt: u32,
-    /// Whether somebody holds the lease.
+    /// Whether a writer holds the lease.
     pub(crate) leased: bool,
-    /// Its proposal's last change.
+    /// Position of the last change of its proposal.
     pub(crate) changed_seq: u64,
 }
 
-/// A report of an attempt, as the writer signed it, with the receipt if there is one.
+/// A signed attempt report, with the receipt if there is one.
 #[derive(Debug)]
 pub(crate) struct Settlement {
     pub(crate) id: ProposalId,
-    /// Empty when a reconciler settles without a lease.
+    /// Empty when a reconciler finishes an attempt without a lease.
     pub(crate) token: Vec<u8>,
     pub(crate) attempt: DsseEnvelope,
     pub(crate) receipt: Option<DsseEnvelope>,
 }
 
 impl Ledger {
-    /// Ends an attempt. The same receipt again changes nothing; another one raises an alarm.
+    /// Ends an attempt. Submitting the same receipt again changes nothing; a different one raises an alarm.
     pub(crate) async fn settle(
         &self,
         caller: Caller,
@@ -65,7 +66,7 @@ impl Ledger {
     ) -> Result<Committed<Judged<ProposalState>>, StepError> {
         let trust = self.trust.current()?;
         let report = open_report(&settlement, &trust)?;
-        // Signatures are verified here, where they hold up nobody else.
+        // Verified here, where signatures do not block the writing thread.
         let receipt = settlement
             .receipt
             .as_ref()
@@ -74,7 +75,7 @@ impl Ledger {
         self.write(move |step| {
             let row = proposals::get(step.conn(), &settlement.id)?;
             if report.proposal_digest != row.digest {
-                return Err(malformed("attempt", "speaks of another proposal").into());
+                return Err(malformed("attempt", "names another proposal").into());
             }
             let closing = Closing {
                 caller,
@@ -95,7 +96,7 @@ impl Ledger {
         .await
     }
 
-    /// Records that an answer to COMMIT was lost. The lease stays.
+    /// Records that the response to COMMIT was lost. The lease stays.
     pub(crate) async fn report_in_doubt(
         &self,
         caller: Caller,
@@ -125,8 +126,8 @@ impl Ledger {
         .map(|_| ())
     }
 
-    /// A page of the attempts of these sources that a reconciler has to resolve, newest first, of those whose proposal
-    /// changed before an event.
+    /// Returns a page of the attempts of these sources that a reconciler must resolve, newest first, of those
+    /// whose proposal changed before an event.
     pub(crate) async fn list_unfinished(
         &self,
         sources: Vec<String>,
@@ -156,7 +157,7 @@ impl Ledger {
     }
 }
 
-/// The end of one attempt, inside the batch.
+/// End of one attempt, inside the batch.
 struct Closing {
     caller: Caller,
     now: Timestamp,
@@ -166,10 +167,10 @@ struct Closing {
     trust: Arc<Trust>,
 }
 
-/// A receipt whose signature is a writer's.
+/// A receipt signed by a writer key.
 struct OpenedReceipt {
     receipt: Receipt,
-    /// Its key is retired; the log does not hold it from before.
+    /// Set when its key is retired and the log does not contain the receipt from before the retirement.
     unproven: Option<PublicError>,
 }
 
@@ -212,7 +213,7 @@ impl Closing {
             (Ok(_), Some(known)) => PublicError::new(
                 "RECEIPT_DIFFERS",
                 format!(
-                    "a receipt with the digest {known} is on file for this proposal; an operator must look at both"
+                    "this proposal has a different receipt with the digest {known}; an operator must compare both"
                 ),
             ),
             (Ok(receipt), None) => {
@@ -230,7 +231,7 @@ impl Closing {
                 }
             }
         };
-        // One alarm for each receipt that waits for an operator, however often it is presented.
+        // One alarm for each receipt that waits for an operator, however often a writer presents it.
         if refusal.code != RECEIPT_UNPROVEN
             || !receipts::is_open(step.conn(), source, receipts::UNPROVEN, &named)?
         {
@@ -267,19 +268,19 @@ impl Closing {
     fn check_receipt(&self, receipt: Receipt, digest: Digest) -> Result<Receipt, PublicError> {
         if receipt.v != 1 || receipt.proposal_id != self.row.id || receipt.proposal_digest != self.row.digest
         {
-            return Err(integrity("receipt", "speaks of another proposal"));
+            return Err(integrity("receipt", "names another proposal"));
         }
         if self.report.receipt_digest != Some(digest) || !self.report.result.is_terminal() {
             return Err(integrity(
                 "attempt",
-                "does not name the receipt that came with it",
+                "does not name the submitted receipt",
             ));
         }
         Ok(receipt)
     }
 
     fn without_receipt(&self, step: &mut Step<'_>) -> Result<ProposalState, StepError> {
-        // Without a receipt only the holder of the lease may say that nothing was written.
+        // Without a receipt, only the lease holder may report that nothing was written.
         self.check_lease(step)?;
         if self.report.result.is_terminal() || self.report.result == AttemptResult::InDoubt {
             return Err(malformed("receipt", "is missing for a result that ends the proposal").into());
@@ -321,7 +322,7 @@ impl Closing {
         presented: Digest,
         refusal: &PublicError,
     ) -> Result<(), StepError> {
-        tracing::error!(proposal = %self.row.id, code = %refusal.code, "a receipt contradicts the record");
+        tracing::error!(proposal = %self.row.id, code = %refusal.code, "receipt contradicts the ledger");
         let reason = refusal.to_string();
         let body = ReceiptAlarmBody {
             known_digest: known,
@@ -329,7 +330,7 @@ impl Closing {
             reason,
         };
         let body = canonical::encode(&body)
-            .map_err(|e| StoreError::Failed(format!("an event without a canonical form: {e}")))?;
+            .map_err(|e| StoreError::Failed(format!("event has no canonical form: {e}")))?;
         self.append(step, EventKind::ReceiptAlarm, &body)
     }
 
@@ -350,7 +351,7 @@ impl Closing {
 fn open_report(settlement: &Settlement, trust: &Trust) -> Result<AttemptReport, PublicError> {
     let report: AttemptReport = open_of_writer(&settlement.attempt, ObjectKind::Attempt, "attempt", trust)?;
     if report.v != 1 || report.proposal_id != settlement.id {
-        return Err(malformed("attempt", "speaks of another proposal"));
+        return Err(malformed("attempt", "names another proposal"));
     }
     Ok(report)
 }
@@ -366,7 +367,7 @@ fn open_of_writer<T: serde::de::DeserializeOwned>(
     Ok(object)
 }
 
-/// Opens what a writer key of the trust file signed, whether or not the key is retired.
+/// Verifies and decodes an object signed by a writer key of the trust file, retired or not.
 fn open_under<'t, T: serde::de::DeserializeOwned>(
     envelope: &DsseEnvelope,
     kind: ObjectKind,
@@ -377,7 +378,7 @@ fn open_under<'t, T: serde::de::DeserializeOwned>(
     let key = trust.file.writer(signer).ok_or_else(|| {
         integrity(
             what,
-            &format!("{signer} is no writer key of the ledger's trust file"),
+            &format!("unknown writer key {signer}: not in the ledger's trust file"),
         )
     })?;
     let object = envelope
@@ -386,13 +387,14 @@ fn open_under<'t, T: serde::de::DeserializeOwned>(
     Ok((object, key))
 }
 
-/// What was signed before the retirement is on file; nothing proves that this was.
+/// Refuses a retired key: objects signed before the retirement are in the log, and nothing proves that for this
+/// one.
 fn check_in_use(envelope: &DsseEnvelope, key: &ServiceKey, what: &str) -> Result<(), PublicError> {
     key.for_object_at(&Position::Unproven).map_err(|retired| {
         let (code, fix) = if envelope.payload_type == ObjectKind::Receipt.payload_type() {
             (
                 RECEIPT_UNPROVEN,
-                "; look at the row, then `synapsor-runner receipts adopt PROPOSAL`",
+                "; check the row, then run `synapsor-runner receipts adopt PROPOSAL`",
             )
         } else {
             ("refused:receipt_integrity", "")

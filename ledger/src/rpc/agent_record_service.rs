@@ -1,4 +1,5 @@
-//! `AgentRecordService`: what gateways read back for their agents. Every request brings its own ticket.
+//! `AgentRecordService`: records that gateways read for their agents. Every request carries its own context
+//! ticket.
 
 use synapsor_domain::context_ticket::VerifiedTicket;
 use synapsor_domain::signing::DsseEnvelope;
@@ -23,7 +24,7 @@ use crate::error::status_of;
 use crate::store::StepError;
 use crate::watch::Told;
 
-/// Changes that wait for a slow connection.
+/// Number of changes buffered for a slow connection.
 const CHANGES_BUFFERED: usize = 16;
 
 type Changes = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<WatchResponse, Status>> + Send>>;
@@ -122,7 +123,8 @@ impl AgentRecordService for Service {
 }
 
 impl Service {
-    /// The ticket of a request; one that is missing or does not even read is refused like any other.
+    /// Decodes the ticket of a request; a missing or malformed ticket gets the same error as any other refused
+    /// ticket.
     fn ticket(
         &self,
         caller: &Caller,

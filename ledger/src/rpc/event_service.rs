@@ -1,4 +1,4 @@
-//! `EventService`: what operators read back.
+//! `EventService`: events that operators read.
 
 use synapsor_domain::error::PublicError;
 use synapsor_proto::common::v1::DsseEnvelope;
@@ -21,7 +21,7 @@ use crate::store::events::{ShownEvent, TailFilter};
 use crate::store::records::EvidenceFilter;
 use crate::store::{StepError, events, log, proposals, records};
 
-/// Events that wait for a slow connection.
+/// Number of events buffered for a slow connection.
 const EVENTS_BUFFERED: usize = 16;
 
 #[tonic::async_trait]
@@ -168,7 +168,7 @@ struct Tail {
 }
 
 impl Tail {
-    /// Sends what is there, then, when following, what comes. It sleeps until the log grows.
+    /// Sends existing events, then, when following, new ones. It sleeps until the log grows.
     async fn run(mut self, out: mpsc::Sender<Result<TailResponse, Status>>, stop: CancellationToken) {
         let mut head = self.ledger.store.head();
         loop {
@@ -187,7 +187,7 @@ impl Tail {
         }
     }
 
-    /// False when nobody listens any more, the limit is reached or the store failed.
+    /// Returns false when the receiver is closed, the limit is reached or the store failed.
     async fn send_up_to(&mut self, size: u64, out: &mpsc::Sender<Result<TailResponse, Status>>) -> bool {
         while self.next < size {
             let (from, filter) = (self.next, self.filter.clone());
@@ -203,7 +203,7 @@ impl Tail {
                     return false;
                 }
             };
-            // Nothing that matches is left below the head: the next look starts there.
+            // No matching event is left below the head: the next read starts there.
             self.next = page.last().map_or(size, |event| event.seq + 1);
             for event in page {
                 if out.send(Ok(to_wire(event))).await.is_err() {

@@ -1,4 +1,4 @@
-//! `IntakeService`: what readers file.
+//! `IntakeService`: records that readers submit.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::error::told;
 use crate::intake::{Filed, Filing, Record};
 use crate::store::{Committed, StepError};
 
-/// Filings of one request.
+/// Maximum number of call records in one request.
 const FILINGS_MAX: usize = 64;
 
 #[tonic::async_trait]
@@ -58,7 +58,7 @@ fn filing(message: wire::CallRecord) -> Result<Filing, PublicError> {
     })
 }
 
-/// The newest head of all batches that took part, and its proofs.
+/// Returns the newest head of all batches that took part, with its proofs.
 fn response(outcomes: Vec<Result<Committed<Option<Filed>>, StepError>>) -> SubmitResponse {
     let committed = outcomes.iter().flatten();
     let newest = committed.max_by_key(|committed| committed.head.size);

@@ -1,4 +1,4 @@
-//! The services: each method converts, calls one step, and converts back.
+//! gRPC services: each method converts the request, runs one step, and converts the result.
 
 mod agent_record_service;
 mod event_service;
@@ -28,15 +28,15 @@ use tonic::{Request, Status};
 
 use crate::{Caller, Ledger};
 
-/// What every service holds.
+/// State that every service holds.
 #[derive(Debug, Clone)]
 pub(crate) struct Service {
     ledger: Ledger,
-    /// Streams end when it is cancelled.
+    /// Ends the streams when it is canceled.
     stop: CancellationToken,
 }
 
-/// All services of the ledger, to be served behind [`crate::access_table`].
+/// Returns all services of the ledger, to be served behind [`crate::access_table`].
 pub fn routes(ledger: &Ledger, stop: &CancellationToken) -> Routes {
     let max = MESSAGE_BYTES_MAX;
     let service = || Service {
@@ -81,7 +81,7 @@ pub fn routes(ledger: &Ledger, stop: &CancellationToken) -> Routes {
     )
 }
 
-/// Who asks. A connection without an identity does not get past the access table.
+/// Returns the peer of a request. The access table rejects a connection without an identity.
 fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
     let identity =
         grpc_channel::caller(request).ok_or_else(|| Status::unauthenticated("no client certificate"))?;
@@ -103,7 +103,7 @@ fn refuse(refusal: PublicError) -> Status {
     to_status(&refusal)
 }
 
-/// An empty text of the wire means that nothing was said.
+/// Decodes an empty protobuf string as an absent value.
 fn said(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }

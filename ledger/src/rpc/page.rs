@@ -1,4 +1,4 @@
-//! Paging of lists: the token is the place in the log where the page before ended.
+//! Paging of lists: the token is the log position at which the previous page ended.
 
 use synapsor_domain::error::PublicError;
 use synapsor_proto::common::v1::PageRequest;
@@ -8,11 +8,11 @@ use crate::store::events::ANSWER_BYTES_MAX;
 const SIZE_DEFAULT: u32 = 20;
 const SIZE_MAX: u32 = 200;
 
-/// What part of a list is wanted.
+/// Requested part of a list.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Page {
     pub(super) size: u32,
-    /// Rows older than this event.
+    /// Only rows older than this event.
     pub(super) before: Option<u64>,
 }
 
@@ -41,12 +41,12 @@ impl Page {
         Ok(Self { size, before })
     }
 
-    /// One row more than the page shows, so that the last page is known to be the last.
+    /// Returns one row more than the page size, to detect whether the page is the last one.
     pub(super) fn look(self) -> u32 {
         self.size + 1
     }
 
-    /// Takes rows, newest first, while they fit; gives them with the token of the next page.
+    /// Takes rows, newest first, while they fit; returns them with the token of the next page.
     pub(super) fn fill<R, T, E>(
         self,
         rows: Vec<R>,
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_end_by_size_or_by_bytes_and_say_where_the_next_begins() {
+    fn pages_end_by_size_or_bytes_and_return_the_next_token() {
         let page = Page::from_wire(Some(PageRequest {
             size: 2,
             token: String::new(),
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_of_another_list_is_refused() {
+    fn rejects_token_of_another_list() {
         for token in ["x", "-1", "99999999999999999999"] {
             let wire = PageRequest {
                 size: 0,

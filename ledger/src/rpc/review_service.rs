@@ -1,4 +1,4 @@
-//! `ReviewService`: what operators read and decide.
+//! `ReviewService`: proposals that operators read and decisions that they submit.
 
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
@@ -199,7 +199,7 @@ impl ReviewService for Service {
     }
 }
 
-/// Position of the order by which the receipt of a proposal counts.
+/// Returns the position of the order that adopted the receipt of a proposal.
 fn adopted(reader: &Reader<'_>, row: &ProposalRow) -> Result<Option<u64>, StepError> {
     let conn = reader.conn();
     let Some((receipt_digest, _)) = records::receipt(conn, &row.id)? else {
@@ -256,7 +256,7 @@ fn payload_bytes(record: &ProposalRecord) -> usize {
     all.map(|signed| signed.payload.len() + 256).sum()
 }
 
-/// Everything that the ledger holds about a proposal.
+/// Returns everything that the ledger holds about a proposal.
 fn record(reader: &Reader<'_>, row: &ProposalRow) -> Result<ProposalRecord, StepError> {
     let conn = reader.conn();
     let (proposal, _) = proposals::signed(conn, row)?;

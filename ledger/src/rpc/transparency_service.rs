@@ -1,4 +1,4 @@
-//! `TransparencyService`: proofs about the log itself.
+//! `TransparencyService`: proofs about the log.
 
 use rusqlite::Connection;
 use synapsor_domain::error::PublicError;
@@ -13,7 +13,7 @@ use super::{Service, refuse};
 use crate::error::status_of;
 use crate::store::{Head, StepError, StoreError, log};
 
-/// Sizes that one request may ask proofs from.
+/// Maximum number of tree sizes for which one request may ask proofs.
 const RETIRED_AT_MAX: usize = 64;
 
 #[tonic::async_trait]
@@ -51,7 +51,7 @@ impl TransparencyService for Service {
         request: Request<VerifyStoreRequest>,
     ) -> Result<Response<VerifyStoreResponse>, Status> {
         let known = request.into_inner().known.map_or(0, |known| known.size);
-        // What is found is an answer; a store that cannot be read at all is an error.
+        // A finding is a result; a store that cannot be read at all is an error.
         let (findings, records_checked) = match self.ledger.store.verify_full().await {
             Ok(report) => (Vec::new(), report.events),
             Err(
@@ -67,7 +67,7 @@ impl TransparencyService for Service {
             .store
             .read(move |reader| {
                 let head = log::head(reader.conn())?;
-                // A damaged tree proves nothing; the finding says why.
+                // A damaged tree proves nothing; the finding gives the reason.
                 let proof = log::proof_since(reader.conn(), known, &head).ok().flatten();
                 Ok::<_, StepError>((head.note, proof))
             })
@@ -86,7 +86,7 @@ impl TransparencyService for Service {
     }
 }
 
-/// Refuses more sizes than one request may ask proofs from.
+/// Rejects a request with too many tree sizes.
 pub(super) fn retired_at(sizes: Vec<u64>) -> Result<Vec<u64>, Status> {
     if sizes.len() > RETIRED_AT_MAX {
         let text = format!("retired_at: at most {RETIRED_AT_MAX} sizes");
@@ -95,7 +95,7 @@ pub(super) fn retired_at(sizes: Vec<u64>) -> Result<Vec<u64>, Status> {
     Ok(sizes)
 }
 
-/// The proofs from those of `sizes` that the log has reached to its head.
+/// Returns consistency proofs to the head from those of `sizes` that the log has reached.
 pub(super) fn continued(
     conn: &Connection,
     sizes: &[u64],

@@ -1,4 +1,4 @@
-//! `WritebackService`: what writers pull and report.
+//! `WritebackService`: jobs that writers pull and results that they report.
 
 use synapsor_domain::error::PublicError;
 use synapsor_domain::ids::ProposalId;
@@ -22,10 +22,10 @@ use crate::lease::{CAPACITY_MAX, CAPACITY_PER_SOURCE_MAX, Job, LEASE_MS, LeaseTe
 use crate::receipt_incidents::{SOURCE_RECEIPTS_MAX, SourceReceipt};
 use crate::settle::{Settlement, UNFINISHED_MAX};
 
-/// Proposals whose orders one call may ask for.
+/// Maximum number of proposals in one request for orders.
 const ORDERS_OF_MAX: usize = 500;
 
-/// Jobs that wait for a slow connection.
+/// Number of jobs buffered for a slow connection.
 const JOBS_BUFFERED: usize = 4;
 
 type Jobs = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<LeaseJobsResponse, Status>> + Send>>;
@@ -64,7 +64,7 @@ impl WritebackService for Service {
             writer = terms.writer,
             trust = message.trust_digest,
             contracts = message.contract_digests.len(),
-            "a writer opened its lease stream"
+            "lease stream opened"
         );
         let (sender, receiver) = mpsc::channel(JOBS_BUFFERED);
         let (ledger, stop) = (self.ledger.clone(), self.stop.clone());
@@ -303,7 +303,7 @@ fn leased(leased: Leased) -> LeaseJobsResponse {
     }
 }
 
-/// What each source gets of a capacity that says nothing about sources.
+/// Returns the capacity per source when the writer names only a total capacity.
 fn share(capacity: u32, sources: usize) -> u32 {
     let sources = u32::try_from(sources).unwrap_or(u32::MAX).max(1);
     capacity.div_ceil(sources).clamp(1, CAPACITY_PER_SOURCE_MAX)

@@ -1,5 +1,5 @@
-//! Finding records for agents. Every statement that takes an id from outside has the ticket's tenants in its WHERE
-//! and does the same work whether the record is there, is another tenant's or is no record at all.
+//! Finds records for agents. Every statement that takes an external id filters by the ticket's tenants. It does
+//! the same work for an existing record, for a record of another tenant and for a missing one.
 
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
@@ -16,26 +16,26 @@ use super::error::StoreError;
 use super::proposals::{self, ProposalRow};
 use super::row::{from_sql, to_sql};
 
-/// Bytes of an id that is looked for; nothing longer is an id of ours.
+/// Maximum length of an id in a lookup, in bytes; every id of the ledger is shorter.
 const ID_BYTES_MAX: usize = 64;
 
-/// Changes that one look gives at most.
+/// Maximum number of changes that one query returns.
 const CHANGES_PAGE: usize = 200;
 
-/// Proposals that one evidence bundle names at most.
+/// Maximum number of proposals listed for one evidence bundle.
 const LINKS_MAX: u32 = 20;
 
-/// The audit record of a call stands at most so far behind its evidence: between them is the proposal, if any.
+/// Maximum distance between the evidence and the audit record of a call: only the proposal can be between them.
 const AUDIT_DISTANCE: u64 = 2;
 
-/// Tenants and principals of a ticket, repeated up to the most that there can be, so that one statement fits all.
+/// Tenants and principals of a ticket, repeated up to the maximum number, so that one statement fits all tickets.
 #[derive(Debug, Clone)]
 pub(crate) struct Scope {
     tenants: Vec<String>,
     principals: Vec<String>,
 }
 
-/// A change of state that a watcher is told.
+/// A state change that a watch reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Change {
     pub(crate) seq: u64,
@@ -52,7 +52,7 @@ impl Scope {
         Self { tenants, principals }
     }
 
-    /// The tenants, some of them more than once.
+    /// Returns the tenants, some of them more than once.
     pub(crate) fn tenants(&self) -> impl Iterator<Item = &str> {
         self.tenants.iter().map(String::as_str)
     }
@@ -67,7 +67,7 @@ impl Scope {
     }
 }
 
-/// The proposal with this id, if a tenant of the scope has it.
+/// Returns the proposal with this id, if it belongs to a tenant of the filter.
 pub(crate) fn proposal(
     conn: &Connection,
     id: &str,
@@ -82,7 +82,7 @@ pub(crate) fn proposal(
         .next())
 }
 
-/// The same for a proposal that one of the scope's principals made in its tenant.
+/// Returns the proposal with this id, if a principal of the filter created it in its tenant.
 pub(crate) fn own_proposal(
     conn: &Connection,
     id: &str,
@@ -97,7 +97,7 @@ pub(crate) fn own_proposal(
     Ok(proposals::rows(conn, &clause, &values)?.into_iter().next())
 }
 
-/// Place of the evidence with this id, if a tenant of the scope has it.
+/// Returns the position of the evidence with this id, if it belongs to a tenant of the filter.
 pub(crate) fn evidence(conn: &Connection, id: &str, scope: &Scope) -> Result<Option<u64>, StoreError> {
     let id = bounded(id);
     let values = std::iter::once(&id as &dyn ToSql).chain(scope.tenant_values());
@@ -109,7 +109,7 @@ pub(crate) fn evidence(conn: &Connection, id: &str, scope: &Scope) -> Result<Opt
     seq.map(from_sql).transpose()
 }
 
-/// Some of the proposals that rest on an evidence bundle, of the same tenant.
+/// Returns some of the proposals that use an evidence bundle, of the same tenant.
 pub(crate) fn links(
     conn: &Connection,
     evidence_id: &str,
@@ -125,7 +125,7 @@ pub(crate) fn links(
     ids.map(|id| id?.parse().map_err(|_| damaged())).collect()
 }
 
-/// Place of the audit record of the call that filed the evidence at `seq`.
+/// Returns the position of the audit record of the call that submitted the evidence at `seq`.
 pub(crate) fn audit_of(conn: &Connection, seq: u64, evidence_id: &str) -> Result<Option<u64>, StoreError> {
     let found: Option<i64> = conn
         .prepare_cached("SELECT seq FROM audit WHERE seq > ?1 AND seq <= ?2 AND evidence_id = ?3 LIMIT 1")?
@@ -137,8 +137,8 @@ pub(crate) fn audit_of(conn: &Connection, seq: u64, evidence_id: &str) -> Result
     found.map(from_sql).transpose()
 }
 
-/// The newest events about a proposal that agents are shown, oldest first, and whether older ones were left out.
-/// The index is named because the planner could look through the whole log for the kinds.
+/// Returns the newest events of a proposal that agents may see, oldest first, and whether older ones were omitted.
+/// The statement names the index because the planner could otherwise scan the whole log for the kinds.
 pub(crate) fn events_of(conn: &Connection, id: &ProposalId) -> Result<(Vec<EventSummary>, bool), StoreError> {
     let mut query = conn.prepare_cached(&format!(
         "SELECT kind, at FROM event_index INDEXED BY event_index_by_proposal \
@@ -163,7 +163,7 @@ pub(crate) fn events_of(conn: &Connection, id: &ProposalId) -> Result<(Vec<Event
     Ok((events, omitted))
 }
 
-/// Place of the event by which an agent has taken the proposal back.
+/// Returns the position of the event by which an agent withdrew the proposal.
 pub(crate) fn withdrawal(conn: &Connection, id: &ProposalId) -> Result<Option<u64>, StoreError> {
     let seq: Option<i64> = conn
         .prepare_cached(&format!(
@@ -176,8 +176,8 @@ pub(crate) fn withdrawal(conn: &Connection, id: &ProposalId) -> Result<Option<u6
     seq.map(from_sql).transpose()
 }
 
-/// Changes of state in `from..to` of the log for the scope's tenants, oldest first, and the place up to which that
-/// is all of them. The cost follows the length of the range, not what the ledger holds.
+/// Returns state changes in `from..to` of the log for the filter's tenants, oldest first, and the position up to
+/// which the result is complete. The cost depends on the length of the range, not on the size of the ledger.
 pub(crate) fn changes(
     conn: &Connection,
     (from, to): (u64, u64),
@@ -239,12 +239,12 @@ fn change(row: &Row<'_>) -> Result<Change, StoreError> {
     })
 }
 
-/// The plus keeps the planner from looking through a whole tenant for one id.
+/// The plus keeps the planner from scanning a whole tenant for one id.
 fn of_tenants(id: &str) -> String {
     format!("{id} = ? AND +tenant IN ({})", ["?"; CONTEXTS_MAX].join(", "))
 }
 
-/// What can be no id is looked for all the same, as one that nothing has.
+/// Replaces an oversized id with one that matches no record, so that the lookup still runs.
 fn bounded(id: &str) -> String {
     if id.len() > ID_BYTES_MAX {
         String::new()
@@ -259,5 +259,5 @@ fn quoted(kinds: &[EventKind]) -> String {
 }
 
 fn damaged() -> StoreError {
-    StoreError::Tampered("the rows about a proposal do not read".to_owned())
+    StoreError::Tampered("the rows of a proposal are malformed".to_owned())
 }

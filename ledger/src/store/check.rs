@@ -1,5 +1,5 @@
-//! The check at every start: does the newest checkpoint fit what is stored? It looks at the end of the log only,
-//! so its cost does not grow; `verify` looks at everything.
+//! Checks at every start that the newest checkpoint matches the stored log. It reads only the end of the log, so
+//! its cost is constant; `verify` reads everything.
 
 use rusqlite::Connection;
 use tlog_tiles::tlog;
@@ -10,14 +10,14 @@ use super::nodes::{self, Nodes};
 use super::row::from_sql;
 use super::{migrate, verify};
 
-/// Events at the end of the log whose leaves and bodies are recomputed.
+/// Number of events at the end of the log whose leaves and bodies are recomputed.
 const LAST_EVENTS: u64 = 256;
 
-/// The newest head, after checking it against the stored tree and the last events.
+/// Returns the newest head after checking it against the stored tree and the last events.
 pub(crate) fn newest_head(conn: &Connection, origin: &str, keys: &NoteKeys) -> Result<Head, StoreError> {
     migrate::check_schema(conn)?;
     let newest = head::newest(conn)?
-        .ok_or_else(|| StoreError::Tampered("there is no checkpoint at all".to_owned()))?;
+        .ok_or_else(|| StoreError::Tampered("no checkpoint is stored".to_owned()))?;
     head::check(&newest, origin, keys)?;
     let events = event_count(conn)?;
     if events != newest.size {
@@ -30,13 +30,13 @@ pub(crate) fn newest_head(conn: &Connection, origin: &str, keys: &NoteKeys) -> R
     let stored = nodes::last_index(conn)?.map_or(0, |last| last + 1);
     if stored != tlog::stored_hash_count(newest.size) {
         return Err(StoreError::Tampered(
-            "the stored tree has another size than the checkpoint".to_owned(),
+            "the stored tree and the checkpoint differ in size".to_owned(),
         ));
     }
     let tree = Nodes::new(conn, newest.size);
     if tree.root(newest.size)? != newest.root {
         return Err(StoreError::Tampered(
-            "the stored tree does not lead to the checkpoint's root".to_owned(),
+            "the root of the stored tree differs from the checkpoint".to_owned(),
         ));
     }
     for retired in keys.heads().filter(|head| head.size <= newest.size) {
@@ -53,7 +53,7 @@ pub(crate) fn newest_head(conn: &Connection, origin: &str, keys: &NoteKeys) -> R
     Ok(newest)
 }
 
-/// Number of events by the highest place taken; gaps are refused on insert and found by the full check.
+/// Returns the number of events by the highest position. Inserts reject gaps, and the full check finds them.
 fn event_count(conn: &Connection) -> Result<u64, StoreError> {
     let last: Option<i64> = conn.query_row("SELECT max(seq) FROM events", [], |row| row.get(0))?;
     let extra: bool = conn.query_row(
@@ -63,7 +63,7 @@ fn event_count(conn: &Connection) -> Result<u64, StoreError> {
     )?;
     if extra {
         return Err(StoreError::Tampered(
-            "bodies are stored beyond the last event".to_owned(),
+            "bodies are stored after the last event".to_owned(),
         ));
     }
     Ok(last.map(from_sql).transpose()?.map_or(0, |last| last + 1))

@@ -1,4 +1,5 @@
-//! Opening the database file: settings of every connection, and the proof that it is still the same file.
+//! Opens the database file: settings of every connection, and the check that the path still refers to the same
+//! file.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -10,17 +11,18 @@ use synapsor_chassis::files::{self, FileError};
 
 use super::error::StoreError;
 
-/// "SynL": the ledger's own mark in the file header.
+/// "SynL": the ledger's application id in the file header.
 pub(crate) const APPLICATION_ID: i64 = 0x5379_6e4c;
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pages that the writing connection keeps, in KiB: the inner pages of every index, so that a request costs the
 /// same however many records there are. Not more, because a commit after the split of a page looks at all of them.
 const CACHE_KIB: u32 = 8 * 1024;
-/// Pages in the write-ahead log before they are moved to the file; a page that many batches change is moved once.
+/// Number of pages in the write-ahead log before they move to the file. A page that many batches change moves
+/// once.
 const CHECKPOINT_PAGES: u32 = 4_000;
 
-/// Which file on disk this is.
+/// Device and inode of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FileIdentity {
     path: PathBuf,
@@ -38,7 +40,7 @@ impl FileIdentity {
         })
     }
 
-    /// Fails when the path no longer leads to the file that was opened.
+    /// Fails when the path no longer refers to the file that was opened.
     pub(crate) fn still_there(&self) -> Result<(), StoreError> {
         if Self::of(&self.path)? == *self {
             Ok(())
@@ -64,7 +66,7 @@ pub(crate) fn open_writer(path: &Path, create: bool) -> Result<Connection, Store
     if mode != "wal" {
         return Err(StoreError::ReadOnly(path.to_owned()));
     }
-    // A request's savepoint keeps each page as it was before; on disk that would be a second write of everything.
+    // The savepoint of a request keeps each page as it was before; on disk that would write everything twice.
     conn.execute_batch(&format!(
         "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA cache_size = -{CACHE_KIB}; \
          PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}; PRAGMA temp_store = MEMORY"
@@ -73,8 +75,8 @@ pub(crate) fn open_writer(path: &Path, create: bool) -> Result<Connection, Store
     Ok(conn)
 }
 
-/// Makes an empty file that only its owner can read; the driver's own would follow the umask. Its side files take
-/// over its mode.
+/// Creates an empty file that only its owner can read; the driver would apply the umask instead. SQLite gives the
+/// side files the same mode.
 fn create_private(path: &Path) -> Result<(), StoreError> {
     match files::create_exclusive(path, b"") {
         Ok(()) | Err(FileError::Exists { .. }) => Ok(()),
@@ -82,23 +84,23 @@ fn create_private(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// How a reader takes the file.
+/// How a reader opens the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReadAs {
-    /// One process writes it beside.
+    /// Another connection of this process writes it at the same time.
     Shared,
-    /// Nobody writes it, and it has no write-ahead log: nothing has to be created beside it.
+    /// No process writes it, and it has no write-ahead log, so no side file has to be created.
     Immutable,
 }
 
-/// Whether everything that was committed is in the file itself.
+/// Returns whether the file itself contains everything that was committed.
 pub(crate) fn has_no_log(path: &Path) -> bool {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     std::fs::metadata(Path::new(&log)).map_or(true, |meta| meta.len() == 0)
 }
 
-/// Opens the file for looking only.
+/// Opens the file read-only.
 pub(crate) fn open_reader(path: &Path, read_as: ReadAs) -> Result<Connection, StoreError> {
     if !path.exists() {
         return Err(StoreError::Missing(path.to_owned()));
@@ -118,7 +120,7 @@ pub(crate) fn open_reader(path: &Path, read_as: ReadAs) -> Result<Connection, St
     Ok(conn)
 }
 
-/// A path as a URI takes it.
+/// Encodes a path for a URI.
 fn percent_encoded(path: &Path) -> String {
     let bytes = path.as_os_str().as_encoded_bytes().iter();
     bytes
@@ -134,7 +136,7 @@ fn percent_encoded(path: &Path) -> String {
 fn settings(conn: &Connection) -> Result<(), StoreError> {
     conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-    // REPLACE would delete an old row without asking the triggers if recursive triggers were off.
+    // With recursive triggers off, REPLACE would delete an old row without firing the triggers.
     conn.execute_batch(
         "PRAGMA foreign_keys = ON; PRAGMA recursive_triggers = ON; PRAGMA trusted_schema = OFF; \
          PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0",
@@ -143,7 +145,7 @@ fn settings(conn: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// An empty file may become a store; a file with any content must carry our mark.
+/// Accepts an empty file; a file with content must carry the ledger's application id.
 fn refuse_foreign(conn: &Connection, path: &Path) -> Result<(), StoreError> {
     let number = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, i64>(0));
     let mark = number("PRAGMA application_id").map_err(|e| at_path(e.into(), path))?;

@@ -1,39 +1,39 @@
-//! What can be wrong with the store itself, as opposed to a request that it refuses. Driver text stays in logs.
+//! Errors of the store itself, as opposed to requests that it refuses. Driver text stays in logs.
 
 use std::path::PathBuf;
 
 use rusqlite::ErrorCode;
 
-/// The store cannot do its work. Nothing of the request that met it has been kept.
+/// Error of the store. Nothing of the failed request was stored.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// A stored record is not what was written.
-    #[error("the store is damaged or was edited: {0}")]
+    /// A stored record differs from the record that was written.
+    #[error("the store is damaged or was modified: {0}")]
     Tampered(String),
-    /// The file went away, or another file lies in its place.
-    #[error("the store file vanished or was replaced while the ledger was running")]
+    /// The file was removed, or another file replaced it.
+    #[error("the store file was removed or replaced while the ledger was running")]
     Vanished,
-    /// Somebody else holds the database.
+    /// Another process holds the database lock.
     #[error("the store is locked by another process")]
     Locked,
-    /// The file or its folder cannot be written.
-    #[error("the store or its folder cannot be written: {0}")]
+    /// The file or its directory is not writable.
+    #[error("the store or its directory is not writable: {0}")]
     ReadOnly(PathBuf),
-    /// No room on the disk.
+    /// No space on the disk.
     #[error("the disk that holds the store is full")]
     Full,
-    /// There was no room on the disk when the ledger started: it only reads.
+    /// The disk was full when the ledger started: the store is read-only.
     #[error("the disk that holds the store was full when the ledger started")]
     FullAtStart,
-    /// The file is a database of something else.
+    /// The file is another kind of database.
     #[error("the file is not a ledger store: {0}")]
     Foreign(PathBuf),
     /// A newer build wrote the file.
-    #[error("the store has version {found}, this build knows versions up to {known}")]
+    #[error("the store has version {found}; this build supports versions up to {known}")]
     Newer {
         /// Version in the file.
         found: i64,
-        /// Newest version that this build knows.
+        /// Newest version that this build supports.
         known: i64,
     },
     /// The store belongs to another deployment or was written with another ledger key.
@@ -41,28 +41,28 @@ pub enum StoreError {
     OtherLog {
         /// Origin in the file.
         found: String,
-        /// Origin that was expected.
+        /// Expected origin.
         expected: String,
     },
-    /// Too many requests are waiting.
-    #[error("too many requests are waiting for the store")]
+    /// The request queue is full.
+    #[error("the request queue of the store is full")]
     Busy,
-    /// A record with this id is on file already.
-    #[error("a record with this id is on file already")]
+    /// A record with this id already exists.
+    #[error("a record with this id already exists")]
     Duplicate,
     /// The file does not exist, and this caller may not create it.
-    #[error("there is no store at {0}")]
+    #[error("no store at {0}")]
     Missing(PathBuf),
     /// The writing thread has ended.
-    #[error("the store has been closed")]
+    #[error("the store is closed")]
     Closed,
-    /// Anything else that the driver reports.
+    /// Any other error of the driver.
     #[error("the store failed ({0})")]
     Failed(String),
 }
 
 impl StoreError {
-    /// The stable code.
+    /// Returns the stable error code.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Tampered(_) => "STORE_TAMPERED",
@@ -81,27 +81,27 @@ impl StoreError {
         }
     }
 
-    /// What a person can do about it.
+    /// Returns the fix for the operator.
     pub fn fix(&self) -> &'static str {
         match self {
             Self::Tampered(_) => {
                 "run `synapsor-runner ledger verify`, keep a copy of the file, and restore a good one; \
                  in dev, `synapsor-runner store reset --yes` starts a new ledger"
             }
-            Self::Vanished => "put the file back and start the ledger again",
-            Self::Locked => "end the process that holds the store, or use the ledger that is already running",
-            Self::ReadOnly(_) => "make the store file and its folder writable for this user",
-            Self::Full => "free space on the disk, then repeat",
+            Self::Vanished => "restore the file and restart the ledger",
+            Self::Locked => "stop the process that holds the store, or use the running ledger",
+            Self::ReadOnly(_) => "make the store file and its directory writable for this user",
+            Self::Full => "free disk space, then retry",
             Self::FullAtStart => {
-                "free space on the disk, then start the ledger again; until then it only reads"
+                "free disk space, then restart the ledger; until then it is read-only"
             }
-            Self::Foreign(_) => "name another file with --store",
+            Self::Foreign(_) => "select another file with --store",
             Self::Newer { .. } => "use the newer build that wrote the store",
-            Self::OtherLog { .. } => "use the state folder that this store belongs to",
-            Self::Busy => "repeat the request in a moment",
-            Self::Duplicate => "give the record an id of its own",
-            Self::Missing(_) => "start the ledger once, or name another file with --store",
-            Self::Closed => "start the ledger again",
+            Self::OtherLog { .. } => "use the state directory of this store",
+            Self::Busy => "retry the request",
+            Self::Duplicate => "use a unique record id",
+            Self::Missing(_) => "start the ledger once, or select another file with --store",
+            Self::Closed => "restart the ledger",
             Self::Failed(_) => "see the ledger's log",
         }
     }
@@ -117,22 +117,22 @@ impl From<rusqlite::Error> for StoreError {
                     Self::ReadOnly(PathBuf::new())
                 }
                 ErrorCode::DiskFull => Self::Full,
-                // The shared memory beside the write-ahead log could not be extended.
+                // SQLite could not extend the shared memory of the write-ahead log.
                 ErrorCode::SystemIoFailure if cause.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE => {
                     Self::Full
                 }
                 ErrorCode::ConstraintViolation => Self::Duplicate,
                 ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
-                    Self::Tampered("the database file itself is damaged".to_owned())
+                    Self::Tampered("the database file is damaged".to_owned())
                 }
                 _ => Self::Failed(format!("database code {}", cause.extended_code)),
             },
             Sql::FromSqlConversionFailure(..)
             | Sql::InvalidColumnType(..)
             | Sql::IntegralValueOutOfRange(..) => {
-                Self::Tampered("a column holds a value of another kind than was written".to_owned())
+                Self::Tampered("a column has a value of the wrong type".to_owned())
             }
-            _ => Self::Failed("the driver refused a statement".to_owned()),
+            _ => Self::Failed("the driver rejected a statement".to_owned()),
         }
     }
 }

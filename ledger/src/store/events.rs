@@ -1,4 +1,4 @@
-//! Reading events back: one, a page of them, or one with its proof.
+//! Reads events: one, a page, or one with its proof.
 
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
@@ -13,13 +13,13 @@ use super::nodes::Nodes;
 use super::row::{from_sql, to_sql};
 use super::writer::StepError;
 
-/// Events that one look at the tail reads.
+/// Maximum number of events that one query of the tail reads.
 const TAIL_PAGE: i64 = 200;
 
-/// Bytes of bodies that one answer may carry, so that it stays below the largest message.
+/// Maximum size of the bodies in one response, in bytes; keeps it below the largest gRPC message.
 pub(crate) const ANSWER_BYTES_MAX: usize = 1_500_000;
 
-/// An event as it is shown to an operator.
+/// Event as operators see it.
 #[derive(Debug, Clone)]
 pub(crate) struct ShownEvent {
     pub(crate) seq: u64,
@@ -27,14 +27,15 @@ pub(crate) struct ShownEvent {
     pub(crate) body: Vec<u8>,
 }
 
-/// What part of the log somebody follows.
+/// Filter of a tail.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TailFilter {
     pub(crate) proposal: Option<ProposalId>,
     pub(crate) kind: Option<EventKind>,
 }
 
-/// Events from `from` on that match, oldest first: at most a page, and fewer when the bodies are large.
+/// Returns matching events starting at `from`, oldest first: at most one page, and fewer when the bodies are
+/// large.
 pub(crate) fn tail(conn: &Connection, from: u64, filter: &TailFilter) -> Result<Vec<ShownEvent>, StoreError> {
     let mut sql = "SELECT e.seq, e.bytes, b.bytes FROM event_index i JOIN events e ON e.seq = i.seq \
                    JOIN bodies b ON b.event_seq = i.seq WHERE i.seq >= ?"
@@ -68,7 +69,7 @@ pub(crate) fn tail(conn: &Connection, from: u64, filter: &TailFilter) -> Result<
     Ok(page)
 }
 
-/// The body of one event.
+/// Returns the body of one event.
 pub(crate) fn body(conn: &Connection, seq: u64) -> Result<Vec<u8>, StoreError> {
     conn.prepare_cached("SELECT bytes FROM bodies WHERE event_seq = ?1")?
         .query_row([to_sql(seq)], |row| row.get(0))
@@ -76,20 +77,20 @@ pub(crate) fn body(conn: &Connection, seq: u64) -> Result<Vec<u8>, StoreError> {
         .ok_or_else(|| StoreError::Tampered(format!("the body of event {seq} is missing")))
 }
 
-/// The signed object that is the body of one event.
+/// Returns the signed object in the body of one event.
 pub(crate) fn envelope(conn: &Connection, seq: u64) -> Result<DsseEnvelope, StoreError> {
     DsseEnvelope::from_bytes(&body(conn, seq)?)
-        .map_err(|_| StoreError::Tampered(format!("the body of event {seq} is no signed object")))
+        .map_err(|_| StoreError::Tampered(format!("the body of event {seq} is not a signed object")))
 }
 
-/// When an event was recorded, in milliseconds since 1970.
+/// Returns the time at which an event was recorded, in milliseconds since 1970.
 pub(crate) fn at_ms(conn: &Connection, seq: u64) -> Result<i64, StoreError> {
     Ok(conn
         .prepare_cached("SELECT at FROM event_index WHERE seq = ?1")?
         .query_row([to_sql(seq)], |row| row.get(0))?)
 }
 
-/// One event with its body and the proof that it stands in the tree of `size` events.
+/// Returns one event with its body and its inclusion proof in the tree of `size` events.
 pub(crate) fn logged(conn: &Connection, seq: u64, size: u64) -> Result<ProvenEntry, StoreError> {
     let row = conn
         .prepare_cached(
@@ -108,14 +109,14 @@ pub(crate) fn logged(conn: &Connection, seq: u64, size: u64) -> Result<ProvenEnt
     })
 }
 
-/// Several of them, refused when they do not fit one answer.
+/// Returns several events with proofs; fails when they exceed one response.
 pub(crate) fn logged_all(conn: &Connection, seqs: &[u64], size: u64) -> Result<Vec<ProvenEntry>, StepError> {
     let (mut records, mut bytes) = (Vec::with_capacity(seqs.len()), 0);
     for seq in seqs {
         let record = logged(conn, *seq, size)?;
         bytes += record.body.len() + record.event_bytes.len() + 40 * record.proof.hashes().len();
         if bytes > ANSWER_BYTES_MAX {
-            let text = "the proposal has more records than fit one answer; read them with `events tail`";
+            let text = "the records of the proposal exceed one response; read them with `events tail`";
             return Err(PublicError::new("REPLAY_TOO_LARGE", text).into());
         }
         records.push(record);
@@ -123,7 +124,7 @@ pub(crate) fn logged_all(conn: &Connection, seqs: &[u64], size: u64) -> Result<V
     Ok(records)
 }
 
-/// Places of the newest event of one of these kinds about a proposal.
+/// Returns the positions of the newest event of one of these kinds about a proposal.
 pub(crate) fn newest_of(conn: &Connection, id: &str, kinds: &[EventKind]) -> Result<Option<u64>, StoreError> {
     let names: Vec<_> = kinds.iter().map(|k| format!("'{k}'")).collect();
     let sql = format!(
@@ -137,8 +138,8 @@ pub(crate) fn newest_of(conn: &Connection, id: &str, kinds: &[EventKind]) -> Res
     seq.map(from_sql).transpose()
 }
 
-/// Places of every event about a proposal, with the evidence and the audit records of the calls that filed it,
-/// oldest first.
+/// Returns the positions of every event about a proposal, with the evidence and the audit records of the calls
+/// that submitted it, oldest first.
 pub(crate) fn about_proposal(conn: &Connection, id: &str) -> Result<Vec<u64>, StoreError> {
     let mut query = conn.prepare_cached("SELECT seq FROM event_index WHERE proposal_id = ?1 ORDER BY seq")?;
     let rows = query.query_map([id], |row| row.get::<_, i64>(0))?;

@@ -1,4 +1,4 @@
-//! The head of the log: newest checkpoint with its signed note, stored in the transaction of its batch.
+//! Head of the log: newest checkpoint with its signed note, stored in the transaction of its batch.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use synapsor_domain::log::{Checkpoint, LogError, TreeHash, TreeHead, sign_checkpoint, verify_checkpoint};
@@ -8,12 +8,12 @@ use synapsor_domain::trust::{KeyStanding, TrustFile};
 use super::error::StoreError;
 use super::row::{from_sql, to_sql};
 
-/// The log after a batch.
+/// Size and root of the log after a batch, with the signed checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     /// Number of events.
     pub size: u64,
-    /// Root of the tree over all of them.
+    /// Root of the tree over all events.
     pub root: TreeHash,
     /// The signed checkpoint.
     pub note: String,
@@ -33,7 +33,7 @@ pub(crate) fn store(
     Ok(Head { size, root, note })
 }
 
-/// The newest stored head.
+/// Returns the newest stored head.
 pub(crate) fn newest(conn: &Connection) -> Result<Option<Head>, StoreError> {
     let mut query =
         conn.prepare_cached("SELECT size, root, note FROM checkpoints ORDER BY size DESC LIMIT 1")?;
@@ -57,11 +57,11 @@ pub(crate) fn newest(conn: &Connection) -> Result<Option<Head>, StoreError> {
         .transpose()
 }
 
-/// The ledger keys whose notes a store may hold.
+/// Ledger keys whose notes a store may contain.
 #[derive(Debug, Clone)]
 pub struct NoteKeys {
     current: PublicKey,
-    /// Keys of earlier ledgers, with the state of the log at which each was retired, if the trust file names one.
+    /// Keys of earlier ledgers, each with the tree head at its retirement if the trust file names one.
     others: Vec<(PublicKey, Option<TreeHead>)>,
 }
 
@@ -75,7 +75,7 @@ impl From<&PublicKey> for NoteKeys {
 }
 
 impl NoteKeys {
-    /// The key that signs now, and the other ledger keys of the trust file.
+    /// Collects the current signing key and the other ledger keys of the trust file.
     pub fn of(current: &PublicKey, trust: &TrustFile) -> Self {
         let others = trust.ledgers.iter().filter(|key| key.public_key != *current);
         let others = others.map(|key| match key.standing() {
@@ -88,7 +88,7 @@ impl NoteKeys {
         }
     }
 
-    /// Reads and verifies a note. A retired key verifies no head beyond the one that it was retired at.
+    /// Decodes and verifies a note. A retired key verifies no head after the one at its retirement.
     fn verify(&self, note: &str, origin: &str) -> Result<Checkpoint, LogError> {
         let first = match verify_checkpoint(note, origin, &self.current) {
             Ok(checkpoint) => return Ok(checkpoint),
@@ -108,13 +108,13 @@ impl NoteKeys {
         Err(first)
     }
 
-    /// The states at which keys were retired; the log must be or continue each of them.
+    /// Returns the tree heads at which keys were retired; the log must equal or extend each of them.
     pub(crate) fn heads(&self) -> impl Iterator<Item = TreeHead> {
         self.others.iter().filter_map(|(_, head)| *head)
     }
 }
 
-/// Checks that the note says what the row says, under one of these keys.
+/// Checks that the note matches the row and is signed by one of these keys.
 pub(crate) fn check(head: &Head, origin: &str, keys: &NoteKeys) -> Result<(), StoreError> {
     let found = keys.verify(&head.note, origin).map_err(|e| {
         let theirs = head.note.lines().next().unwrap_or_default();
@@ -135,7 +135,7 @@ pub(crate) fn check(head: &Head, origin: &str, keys: &NoteKeys) -> Result<(), St
         return Ok(());
     }
     Err(StoreError::Tampered(format!(
-        "checkpoint {} says something else than its signed note",
+        "checkpoint {} differs from its signed note",
         head.size
     )))
 }

@@ -1,4 +1,4 @@
-//! Lease rows: who may try a proposal now. Tokens are stored hashed; the fence never falls.
+//! Lease rows: which writer may run a proposal now. Tokens are stored as hashes; the fence never decreases.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use synapsor_domain::ids::ProposalId;
@@ -8,7 +8,7 @@ use super::error::StoreError;
 use super::records;
 use super::row::{from_sql, to_sql};
 
-/// A lease on file.
+/// A stored lease.
 #[derive(Debug, Clone)]
 pub(crate) struct LeaseRow {
     pub(crate) writer: String,
@@ -17,7 +17,7 @@ pub(crate) struct LeaseRow {
     pub(crate) expires_at: Timestamp,
 }
 
-/// The row of a proposal, whether or not the lease still lasts.
+/// Returns the lease row of a proposal, expired or not.
 pub(crate) fn find(conn: &Connection, id: &ProposalId) -> Result<Option<LeaseRow>, StoreError> {
     let found = conn
         .prepare_cached("SELECT writer, token_hash, fence, expires_at FROM leases WHERE proposal_id = ?1")?
@@ -43,7 +43,7 @@ pub(crate) fn find(conn: &Connection, id: &ProposalId) -> Result<Option<LeaseRow
         .transpose()
 }
 
-/// Grants the proposal to `writer` under a higher fence than any before, and gives the fence.
+/// Grants the lease to `writer` with a fence higher than any before, and returns the fence.
 pub(crate) fn grant(
     conn: &Connection,
     id: &ProposalId,
@@ -68,14 +68,14 @@ pub(crate) fn grant(
     Ok(fence)
 }
 
-/// Lets the lease last until `expires_at`.
+/// Sets the expiry of the lease to `expires_at`.
 pub(crate) fn extend(conn: &Connection, id: &ProposalId, expires_at: Timestamp) -> Result<(), StoreError> {
     conn.prepare_cached("UPDATE leases SET expires_at = ?2 WHERE proposal_id = ?1")?
         .execute(params![id.as_str(), expires_at.as_unix_millis()])?;
     Ok(())
 }
 
-/// Lets no lease of this writer last longer than `until`.
+/// Limits the leases of this writer to `until`.
 pub(crate) fn shorten(conn: &Connection, writer: &str, until: Timestamp) -> Result<(), StoreError> {
     conn.prepare_cached(
         "UPDATE leases SET expires_at = ?2 WHERE writer = ?1 AND writer <> '' AND expires_at > ?2",
@@ -93,7 +93,7 @@ pub(crate) fn release_all(conn: &Connection, writer: &str) -> Result<(), StoreEr
     Ok(())
 }
 
-/// Ends the lease. The row stays, because its fence must not be forgotten; no token hashes to zeros.
+/// Ends the lease. The row stays because it holds the fence; no token hashes to zeros.
 pub(crate) fn release(conn: &Connection, id: &ProposalId) -> Result<(), StoreError> {
     conn.prepare_cached(
         "UPDATE leases SET writer = '', token_hash = zeroblob(32), expires_at = 0 WHERE proposal_id = ?1",

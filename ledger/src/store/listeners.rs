@@ -1,38 +1,38 @@
-//! Wakes the streams that a batch concerns: lease streams by source, watches by tenant. Everything else that the log
-//! takes wakes none of them.
+//! Notifies the streams that a batch concerns: lease streams by source, watches by tenant. Other events notify no
+//! stream.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// An event that moved a proposal, with what a listener may wait for.
+/// An event that changed a proposal, with the topics that it concerns.
 #[derive(Debug, Clone)]
 pub(crate) struct Moved {
     pub(crate) seq: u64,
     pub(crate) tenant: String,
     pub(crate) source: String,
-    /// Whether it gives writers work, or takes some away: room for other work.
+    /// Whether it adds work for writers or frees capacity for other work.
     pub(crate) is_for_writers: bool,
-    /// A freeze or lift: it concerns the writers of every source.
+    /// Whether it is a freeze or lift, which concerns the writers of every source.
     pub(crate) is_for_all_sources: bool,
 }
 
-/// What a listener waits for.
+/// Topic of a listener.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Topic {
     Source(String),
     Tenant(String),
 }
 
-/// Events from `first` up to and without `end`; among them every one that concerns the listener.
+/// Range of events from `first` up to but not including `end`; contains every event that concerns the listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Range {
     pub(crate) first: u64,
     pub(crate) end: u64,
 }
 
-/// Everybody who listens.
+/// All listeners.
 #[derive(Debug, Default)]
 pub(crate) struct Listeners {
     by_topic: Mutex<HashMap<Topic, Vec<Arc<Slot>>>>,
@@ -53,7 +53,8 @@ pub(crate) struct Listening {
 }
 
 impl Listeners {
-    /// Begins to listen: every later batch that moves a proposal of these topics is pending until it is taken.
+    /// Registers a listener: every later batch that changes a proposal of these topics is pending until it is
+    /// taken.
     pub(crate) fn listen(self: &Arc<Self>, mut topics: Vec<Topic>) -> Listening {
         topics.sort_by(|a, b| a.key().cmp(&b.key()));
         topics.dedup();
@@ -70,8 +71,8 @@ impl Listeners {
         }
     }
 
-    /// Wakes whom these events concern. Called once the events can be read and before the head shows them, so that a
-    /// listener without anything pending has missed nothing below the head.
+    /// Notifies the listeners of these events. It is called when the events are readable and before the head shows
+    /// them. A listener without a pending range has therefore missed nothing below the head.
     pub(crate) fn wake(&self, moved: &[Moved]) {
         if moved.is_empty() {
             return;
@@ -104,7 +105,7 @@ impl Listeners {
         }
     }
 
-    /// Wakes everybody: of these events nothing is known but that they are there.
+    /// Notifies every listener, when the topics of the events are unknown.
     pub(crate) fn wake_all(&self, range: Range) {
         for slot in self.lock().values().flatten() {
             slot.add(range);
@@ -141,19 +142,19 @@ impl Slot {
 }
 
 impl Listening {
-    /// Returns when something is pending. Dropping the future loses nothing.
+    /// Returns when a range is pending. Dropping the future loses nothing.
     pub(crate) async fn woken(&self) {
         while self.peek().is_none() {
             self.slot.woken.notified().await;
         }
     }
 
-    /// What is pending, and stays so.
+    /// Returns the pending range without taking it.
     pub(crate) fn peek(&self) -> Option<Range> {
         *self.slot.lock()
     }
 
-    /// Takes what is pending.
+    /// Takes the pending range.
     pub(crate) fn take(&self) -> Option<Range> {
         self.slot.lock().take()
     }
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_concerns_a_listener_wakes_it() {
+    fn listener_is_notified_only_of_its_topics() {
         let listeners = Arc::new(Listeners::default());
         let acme = listeners.listen(vec![Topic::Tenant("acme".into())]);
         let billing = listeners.listen(vec![Topic::Source("billing".into()), Topic::Source("x".into())]);
@@ -198,7 +199,7 @@ mod tests {
         listeners.wake(&[moved(9, "acme", "crm")]);
         assert_eq!(billing.peek(), None);
         assert_eq!(acme.take(), Some(Range { first: 9, end: 10 }));
-        // A tenant and a source of one name are two things.
+        // A tenant and a source with the same name are different topics.
         listeners.wake(&[moved(10, "billing", "acme")]);
         assert_eq!((acme.peek(), billing.peek()), (None, None));
         let filed = Moved {
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_wake_before_the_wait_is_not_lost() {
+    async fn notification_before_the_wait_is_kept() {
         let listeners = Arc::new(Listeners::default());
         let acme = listeners.listen(vec![Topic::Tenant("acme".into())]);
         listeners.wake_all(Range { first: 1, end: 3 });
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_listener_leaves_nothing_behind() {
+    fn dropped_listener_is_removed() {
         let listeners = Arc::new(Listeners::default());
         drop(listeners.listen(vec![Topic::Tenant("acme".into()), Topic::Source("s".into())]));
         assert!(listeners.lock().is_empty());

@@ -1,4 +1,4 @@
-//! The log's own answers: its head, and proofs that it only grew.
+//! Log queries: the head, and proofs that the log is append-only.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +9,12 @@ use super::error::StoreError;
 use super::head::{self, Head};
 use super::nodes::Nodes;
 
-/// The newest head in this state of the file.
+/// Returns the newest head in this state of the file.
 pub(crate) fn head(conn: &Connection) -> Result<Head, StoreError> {
-    head::newest(conn)?.ok_or_else(|| StoreError::Tampered("the checkpoints are gone".to_owned()))
+    head::newest(conn)?.ok_or_else(|| StoreError::Tampered("the checkpoints are missing".to_owned()))
 }
 
-/// Those of `heads` that this log is or continues.
+/// Returns those of `heads` that this log equals or extends.
 pub(crate) fn continued(
     conn: &Connection,
     heads: BTreeSet<TreeHead>,
@@ -33,12 +33,12 @@ pub(crate) fn continued(
     Ok(continued)
 }
 
-/// Proof that the log of `old` events is a prefix of the log of `new` events; `1 <= old <= new`.
+/// Returns the proof that the log of `old` events is a prefix of the log of `new` events; `1 <= old <= new`.
 pub(crate) fn consistency(conn: &Connection, old: u64, new: u64) -> Result<ConsistencyProof, StoreError> {
     Nodes::new(conn, new).consistency(old, new)
 }
 
-/// The proof for somebody who knew `known` events, if there is something to prove.
+/// Returns the proof for a caller that has verified `known` events, if there is anything to prove.
 pub(crate) fn proof_since(
     conn: &Connection,
     known: u64,

@@ -1,4 +1,4 @@
-//! Numbered migrations, embedded in the binary, and the check that a file still has exactly their schema.
+//! Numbered migrations, embedded in the binary, and the check that a file has exactly their schema.
 
 use rusqlite::Connection;
 
@@ -15,12 +15,12 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0006_receipts_of_sources.sql"),
 ];
 
-/// Newest version that this build knows.
+/// Returns the newest version that this build supports.
 pub(crate) fn known_version() -> i64 {
-    i64::try_from(MIGRATIONS.len()).expect("a handful of migrations")
+    i64::try_from(MIGRATIONS.len()).expect("the number of migrations fits an i64")
 }
 
-/// Version of the file; 0 for an empty one. A newer file is refused.
+/// Returns the version of the file; 0 for an empty one. Fails for a newer version.
 pub(crate) fn version(conn: &Connection) -> Result<i64, StoreError> {
     let found: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if found > known_version() {
@@ -32,7 +32,7 @@ pub(crate) fn version(conn: &Connection) -> Result<i64, StoreError> {
     Ok(found)
 }
 
-/// Brings an open transaction's database to the newest version.
+/// Migrates the database of an open transaction to the newest version.
 pub(crate) fn migrate(conn: &Connection) -> Result<(), StoreError> {
     let from = usize::try_from(version(conn)?)
         .map_err(|_| StoreError::Tampered("the version of the file is negative".to_owned()))?;
@@ -54,7 +54,7 @@ pub(crate) fn check_schema(conn: &Connection) -> Result<(), StoreError> {
         return Ok(());
     }
     Err(StoreError::Tampered(
-        "tables, indexes or triggers are not those that the ledger made".to_owned(),
+        "tables, indexes or triggers differ from the schema of the ledger".to_owned(),
     ))
 }
 
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_of_the_version_before_keeps_its_records_and_gets_the_new_schema() {
+    fn migration_keeps_records_and_updates_the_schema() {
         let conn = Connection::open_in_memory().unwrap();
         for sql in &MIGRATIONS[..2] {
             conn.execute_batch(sql).unwrap();

@@ -1,5 +1,5 @@
-//! The ledger's store, the only folder that names the database driver: events, bodies, tree nodes and
-//! checkpoints as the truth, and tables derived from the events for finding things.
+//! The ledger's store, the only directory that uses the database driver. Events, bodies, tree nodes and
+//! checkpoints are authoritative; the other tables are derived from the events for lookups.
 
 pub(crate) mod agents;
 mod check;
@@ -53,14 +53,14 @@ use nodes::KeptNodes;
 use pool::Pool;
 use writer::{Job, Task, Writer};
 
-/// Requests that may wait for the writing thread.
+/// Maximum number of requests that wait for the writing thread.
 const QUEUE_MAX: usize = 1024;
 
-/// A step on its way through the next batch. Dropping it does not take the step back.
+/// A step queued for the next batch. Dropping it does not withdraw the step.
 pub(crate) struct Pending<T>(oneshot::Receiver<Result<Committed<T>, StepError>>);
 
 impl<T> Pending<T> {
-    /// Comes when the batch is durable or has failed.
+    /// Completes when the batch is durable or has failed.
     pub(crate) async fn answer(self) -> Result<Committed<T>, StepError> {
         self.0.await.map_err(|_| StepError::Store(StoreError::Closed))?
     }
@@ -76,22 +76,22 @@ pub struct Store {
     readers: Arc<Pool>,
     head: watch::Receiver<Head>,
     listeners: Arc<Listeners>,
-    /// Cancelled when the writing thread is no more.
+    /// Canceled when the writing thread has ended.
     writer_ended: CancellationToken,
     /// Set when the disk was full at the start, with the lock that the writing thread would hold.
     read_only: Option<Arc<Option<FileLock>>>,
 }
 
 impl Store {
-    /// Opens the file, creating it when it is missing, and refuses it when it is foreign, newer, another log's or
-    /// visibly damaged. The cost does not grow with the number of records.
+    /// Opens the file, creating it when it is missing. Fails for a foreign, newer or visibly damaged file and for
+    /// another log. The cost does not grow with the number of records.
     pub fn open(path: &Path, origin: &str, key: SigningKey) -> Result<Self, StoreError> {
         let keys = NoteKeys::from(&key.public_key());
         Self::open_under(path, origin, (key, keys), None)
     }
 
-    /// As [`Self::open`], under a lock that is given up only when nothing can be written any more. The log of `trust`
-    /// may hold checkpoints under ledger keys that are retired there.
+    /// Opens the file like [`Self::open`], under a lock that is released only when nothing can be written any
+    /// more. The log of `trust` may contain checkpoints of ledger keys that are retired there.
     pub fn open_locked(
         path: &Path,
         trust: &TrustFile,
@@ -155,8 +155,8 @@ impl Store {
         })
     }
 
-    /// A store on a full disk: what it holds can be read, and every write is refused by name. Only a file that its
-    /// last process closed, which has nothing in a write-ahead log.
+    /// Opens a store on a full disk: records are readable, and every write fails with an error code. Requires a
+    /// file that its last process closed, with an empty write-ahead log.
     fn open_read_only(
         path: &Path,
         origin: &str,
@@ -172,7 +172,7 @@ impl Store {
         }
         let head = check::newest_head(&conn, origin, &keys)?;
         let readers = Pool::open(path, FileIdentity::of(path)?, ReadAs::Immutable)?;
-        tracing::error!("the disk that holds the store is full: the ledger only reads");
+        tracing::error!("disk of the store is full; the ledger is read-only");
         Ok(Self {
             path: Arc::new(path.to_owned()),
             origin: origin.into(),
@@ -186,13 +186,13 @@ impl Store {
         })
     }
 
-    /// Returns when the writing thread has ended: a panic, as long as this handle is there. Nothing can be written
-    /// from then on.
+    /// Returns when the writing thread has ended. While this handle exists, that means a panic. Nothing can be
+    /// written afterwards.
     pub async fn writer_ended(&self) {
         self.writer_ended.cancelled().await;
     }
 
-    /// Runs a step inside the next batch, and answers when that batch is durable. A refused step leaves nothing.
+    /// Runs a step in the next batch, and returns when that batch is durable. A refused step stores nothing.
     pub(crate) async fn write<T, F>(&self, work: F) -> Result<Committed<T>, StepError>
     where
         T: Send + 'static,
@@ -201,8 +201,8 @@ impl Store {
         self.enqueue(work, None)?.answer().await
     }
 
-    /// Queues `work` for the next batch at once; the answer comes with proofs that the log still continues what
-    /// the caller knew of it, `known` events.
+    /// Queues `work` for the next batch at once. The result carries proofs that the log extends the `known` events
+    /// of the caller.
     pub(crate) fn submit<T, F>(&self, known: u64, work: F) -> Result<Pending<T>, StepError>
     where
         T: Send + 'static,
@@ -236,27 +236,27 @@ impl Store {
         self.readers.clone().read(look).await
     }
 
-    /// Begins to listen for batches that move proposals of these topics.
+    /// Registers a listener for batches that change proposals of these topics.
     pub(crate) fn listen(&self, topics: Vec<Topic>) -> Listening {
         self.listeners.listen(topics)
     }
 
-    /// The head of the log as it moves; every value is durable.
+    /// Returns the head of the log as it changes; every value is durable.
     pub fn head(&self) -> watch::Receiver<Head> {
         self.head.clone()
     }
 
-    /// Name of the log.
+    /// Returns the origin of the log.
     pub fn origin(&self) -> &str {
         &self.origin
     }
 
-    /// Recomputes everything that the file holds, with its own connection.
+    /// Recomputes everything in the file, with its own connection.
     pub async fn verify_full(&self) -> Result<VerifyReport, StoreError> {
         let (path, origin, keys) = (self.path.clone(), self.origin.clone(), self.keys.clone());
         tokio::task::spawn_blocking(move || verify_under(&path, &origin, &keys))
             .await
-            .map_err(|_| StoreError::Failed("the verification ended early".to_owned()))?
+            .map_err(|_| StoreError::Failed("the verification task failed".to_owned()))?
     }
 }
 

@@ -1,4 +1,4 @@
-//! The stored nodes of the tree: complete subtrees only, in the order in which appending makes them.
+//! Stored nodes of the tree: complete subtrees only, in the order in which appending creates them.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use tlog_tiles::tlog::{self, HashReader};
 use super::error::StoreError;
 use super::row::{from_sql, to_sql};
 
-/// Nodes that the writing thread keeps in memory at most. Every batch reads the right edge of the tree anew.
+/// Maximum number of nodes that the writing thread caches. Every batch reads the right edge of the tree again.
 const KEPT_MAX: usize = 8_192;
 
 /// Nodes that the writing thread has read or written; a node never changes.
@@ -18,7 +18,7 @@ const KEPT_MAX: usize = 8_192;
 pub(crate) struct KeptNodes(RefCell<HashMap<u64, tlog::Hash>>);
 
 impl KeptNodes {
-    /// After a batch that may not be durable.
+    /// Clears the cache after a batch that may not be durable.
     pub(crate) fn forget(&self) {
         self.0.borrow_mut().clear();
     }
@@ -32,18 +32,18 @@ impl KeptNodes {
     }
 }
 
-/// Reads stored nodes, and those that the running batch has made but not yet written.
+/// Reads stored nodes, and nodes that the running batch has created but not yet written.
 pub(crate) struct Nodes<'c> {
     conn: &'c Connection,
     kept: Option<&'c KeptNodes>,
     fresh_from: u64,
     fresh: Vec<tlog::Hash>,
-    /// The library's error cannot carry a cause, so the driver's is kept here.
+    /// The library's error cannot carry a cause, so the driver's error is stored here.
     failure: RefCell<Option<StoreError>>,
 }
 
 impl<'c> Nodes<'c> {
-    /// Over a log of `size` events.
+    /// Creates a reader over a log of `size` events.
     pub(crate) fn new(conn: &'c Connection, size: u64) -> Self {
         Self {
             conn,
@@ -54,7 +54,7 @@ impl<'c> Nodes<'c> {
         }
     }
 
-    /// The same, with what the writing thread keeps.
+    /// Creates a reader that uses the cache of the writing thread.
     pub(crate) fn kept(conn: &'c Connection, size: u64, kept: &'c KeptNodes) -> Self {
         Self {
             kept: Some(kept),
@@ -70,7 +70,7 @@ impl<'c> Nodes<'c> {
         Ok(())
     }
 
-    /// Writes what [`Self::append`] made.
+    /// Writes the nodes that [`Self::append`] created.
     pub(crate) fn flush(&mut self) -> Result<(), StoreError> {
         let mut insert = self
             .conn
@@ -86,31 +86,31 @@ impl<'c> Nodes<'c> {
         Ok(())
     }
 
-    /// Root of the tree over the first `size` events.
+    /// Returns the root of the tree over the first `size` events.
     pub(crate) fn root(&self, size: u64) -> Result<TreeHash, StoreError> {
         Ok(self.or_failure(tlog::tree_hash(size, self))?.0)
     }
 
-    /// Proof that event `index` is in the tree of `size` events.
+    /// Returns the proof that event `index` is in the tree of `size` events.
     pub(crate) fn inclusion(&self, index: u64, size: u64) -> Result<InclusionProof, StoreError> {
         let path = self.or_failure(tlog::prove_record(size, index, self))?;
         InclusionProof::new(index, size, path.into_iter().map(|h| h.0).collect())
-            .map_err(|_| StoreError::Failed("a proof out of bounds".to_owned()))
+            .map_err(|_| StoreError::Failed("proof range out of bounds".to_owned()))
     }
 
-    /// Proof that the tree of `old` events is a prefix of the tree of `new` events; `1 <= old <= new`.
+    /// Returns the proof that the tree of `old` events is a prefix of the tree of `new` events; `1 <= old <= new`.
     pub(crate) fn consistency(&self, old: u64, new: u64) -> Result<ConsistencyProof, StoreError> {
         let path = self.or_failure(tlog::prove_tree(new, old, self))?;
         ConsistencyProof::new(old, new, path.into_iter().map(|h| h.0).collect())
-            .map_err(|_| StoreError::Failed("a proof out of bounds".to_owned()))
+            .map_err(|_| StoreError::Failed("proof range out of bounds".to_owned()))
     }
 
-    /// The stored leaf of event `seq`.
+    /// Returns the stored leaf of event `seq`.
     pub(crate) fn leaf(&self, seq: u64) -> Result<TreeHash, StoreError> {
         self.node(tlog::stored_hash_index(0, seq))
     }
 
-    /// The stored node `index`.
+    /// Returns the stored node `index`.
     pub(crate) fn node(&self, index: u64) -> Result<TreeHash, StoreError> {
         Ok(self.read(index)?.0)
     }
@@ -158,7 +158,7 @@ impl HashReader for Nodes<'_> {
     }
 }
 
-/// Highest stored node, or `None` in an empty log.
+/// Returns the highest stored node, or `None` in an empty log.
 pub(crate) fn last_index(conn: &Connection) -> Result<Option<u64>, StoreError> {
     let last: Option<i64> = conn.query_row("SELECT max(idx) FROM nodes", [], |row| row.get(0))?;
     last.map(from_sql).transpose()

@@ -1,4 +1,4 @@
-//! Read-only connections: a handful, each handed to one reader at a time.
+//! Pool of read-only connections; each serves one reader at a time.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +10,7 @@ use super::connection::{self, FileIdentity, ReadAs};
 use super::error::StoreError;
 use super::writer::StepError;
 
-/// Readers at one time.
+/// Maximum number of concurrent readers.
 const READERS_MAX: usize = 4;
 
 /// One consistent state of the file.
@@ -19,7 +19,7 @@ pub(crate) struct Reader<'c> {
 }
 
 impl<'c> Reader<'c> {
-    /// The connection inside a read transaction, for statements of this folder.
+    /// Returns the connection inside a read transaction, for statements of this directory.
     pub(crate) fn conn(&self) -> &'c Connection {
         self.conn
     }
@@ -36,7 +36,7 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// Opens the first connection now, so that a file that cannot be read is found at start.
+    /// Opens the first connection now, so that an unreadable file is detected at start.
     pub(crate) fn open(path: &Path, file: FileIdentity, read_as: ReadAs) -> Result<Self, StoreError> {
         let first = connection::open_reader(path, read_as)?;
         Ok(Self {
@@ -57,7 +57,7 @@ impl Pool {
         let _permit = self.permits.acquire().await.map_err(|_| StoreError::Closed)?;
         tokio::task::spawn_blocking(move || this.read_now(look))
             .await
-            .map_err(|_| StepError::Store(StoreError::Failed("a reader ended early".to_owned())))?
+            .map_err(|_| StepError::Store(StoreError::Failed("a reader task failed".to_owned())))?
     }
 
     fn read_now<T>(&self, look: impl FnOnce(&Reader<'_>) -> Result<T, StepError>) -> Result<T, StepError> {
@@ -69,7 +69,7 @@ impl Pool {
         };
         conn.execute_batch("BEGIN DEFERRED").map_err(StoreError::from)?;
         let result = look(&Reader { conn: &conn });
-        // A connection that cannot end its transaction is dropped instead of being handed on.
+        // A connection that cannot end its transaction is dropped, not returned to the pool.
         if conn.execute_batch("COMMIT").is_ok() {
             self.idle
                 .lock()

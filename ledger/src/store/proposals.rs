@@ -1,4 +1,4 @@
-//! Finding proposals.
+//! Finds proposals.
 
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
@@ -15,7 +15,7 @@ use super::events;
 use super::row::{from_sql, to_sql};
 use super::writer::StepError;
 
-/// A proposal as the views have it.
+/// A proposal as stored in the views.
 #[derive(Debug, Clone)]
 pub(crate) struct ProposalRow {
     pub(crate) id: ProposalId,
@@ -24,7 +24,7 @@ pub(crate) struct ProposalRow {
     pub(crate) digest: Digest,
     pub(crate) state: ProposalState,
     pub(crate) started: bool,
-    /// Attempts announced so far.
+    /// Number of attempts started so far.
     pub(crate) attempts: u32,
     pub(crate) source_id: String,
     pub(crate) shadow: bool,
@@ -48,17 +48,17 @@ pub(crate) struct ProposalFilter {
 const COLUMNS: &str = "proposal_id, created_seq, changed_seq, digest, state, started, attempts, source_id, \
                        mode, quorum";
 
-/// One proposal by its whole id.
+/// Returns one proposal by its full id.
 pub(crate) fn get(conn: &Connection, id: &ProposalId) -> Result<ProposalRow, StepError> {
     find(conn, id)?.ok_or_else(|| not_found().into())
 }
 
-/// As [`get`], with absence as a value.
+/// Returns one proposal like [`get`], or `None` when it is missing.
 pub(crate) fn find(conn: &Connection, id: &ProposalId) -> Result<Option<ProposalRow>, StoreError> {
     one(conn, "proposal_id = ?1", id.as_str())
 }
 
-/// The proposal that is open with exactly this content.
+/// Returns the open proposal with exactly this content.
 pub(crate) fn open_with_content(
     conn: &Connection,
     content: &Digest,
@@ -70,7 +70,7 @@ pub(crate) fn open_with_content(
     )
 }
 
-/// How many proposals one tenant and principal have open.
+/// Returns the number of open proposals of one tenant and principal.
 pub(crate) fn count_open(conn: &Connection, tenant: &str, principal: &str) -> Result<u64, StoreError> {
     let count: Option<i64> = conn
         .prepare_cached("SELECT open FROM open_contexts WHERE tenant = ?1 AND principal = ?2")?
@@ -79,8 +79,8 @@ pub(crate) fn count_open(conn: &Connection, tenant: &str, principal: &str) -> Re
     from_sql(count.unwrap_or(0))
 }
 
-/// Proposals whose deadline has passed before any writer started, oldest deadline first. The index is named because
-/// the planner would rather look at every open proposal, for each one that is filed.
+/// Returns proposals without an attempt whose deadline has passed, oldest deadline first. The statement names the
+/// index because the planner would otherwise scan every open proposal on each submission.
 pub(crate) fn due(conn: &Connection, now: Timestamp, limit: u32) -> Result<Vec<ProposalId>, StoreError> {
     let mut query = conn.prepare_cached(
         "SELECT proposal_id FROM proposals INDEXED BY proposals_deadline \
@@ -93,7 +93,7 @@ pub(crate) fn due(conn: &Connection, now: Timestamp, limit: u32) -> Result<Vec<P
     ids.map(|id| id?.parse().map_err(|_| damaged())).collect()
 }
 
-/// What a person means: `latest`, a whole id, a prefix that fits one, or a short code.
+/// Resolves an operator's input: `latest`, a full id, a unique prefix, or a short code.
 pub(crate) fn resolve(conn: &Connection, text: &str) -> Result<ProposalRow, StepError> {
     if text == "latest" {
         let newest = rows(conn, "1 = 1 ORDER BY created_seq DESC LIMIT 1", &[])?;
@@ -121,21 +121,21 @@ pub(crate) fn resolve(conn: &Connection, text: &str) -> Result<ProposalRow, Step
         (Some(only), None) => Ok(only),
         (Some(_), Some(_)) => Err(PublicError::new(
             "AMBIGUOUS_PROPOSAL",
-            "more than one proposal begins like this; give more of the id",
+            "ambiguous id prefix; use more characters",
         )
         .into()),
         (None, _) => Err(not_found().into()),
     }
 }
 
-/// The form in which short codes are kept, of one that was typed in small letters or without its dashes.
+/// Normalizes a short code typed in lower case or without dashes.
 fn as_short_code(text: &str) -> String {
     let plain: Vec<u8> = text.to_ascii_uppercase().bytes().filter(|b| *b != b'-').collect();
     let groups: Vec<_> = plain.chunks(4).map(String::from_utf8_lossy).collect();
     groups.join("-")
 }
 
-/// A page of proposals, newest first, created before the event `before`.
+/// Returns a page of proposals, newest first, created before the event `before`.
 pub(crate) fn list(
     conn: &Connection,
     filter: &ProposalFilter,
@@ -179,8 +179,8 @@ pub(crate) fn list(
     rows(conn, &clause, &values)
 }
 
-/// Proposals with an announced attempt whose end is not on file: a page of at most `limit` over all sources, the one
-/// that changed last first, of those that changed before the event `before`.
+/// Returns proposals with an open attempt: a page of at most `limit` over all sources, most recently changed
+/// first, of those that changed before the event `before`.
 pub(crate) fn unfinished(
     conn: &Connection,
     sources: &[String],
@@ -202,7 +202,7 @@ pub(crate) fn unfinished(
     Ok(found)
 }
 
-/// The signed proposal and what it says.
+/// Returns the signed proposal and its decoded content.
 pub(crate) fn signed(conn: &Connection, row: &ProposalRow) -> Result<(DsseEnvelope, Proposal), StoreError> {
     let envelope = events::envelope(conn, row.created_seq)?;
     let proposal = envelope
@@ -211,17 +211,17 @@ pub(crate) fn signed(conn: &Connection, row: &ProposalRow) -> Result<(DsseEnvelo
     Ok((envelope, proposal))
 }
 
-/// Events that hold a receipt.
+/// Event kinds that hold a receipt.
 const SETTLING: [EventKind; 4] = [
     EventKind::WritebackApplied,
     EventKind::WritebackConflict,
     EventKind::WritebackFailed,
     EventKind::WritebackCanceled,
 ];
-/// Events that hold a writer's report without one.
+/// Event kinds that hold a writer's report without a receipt.
 const UNSETTLED: [EventKind; 2] = [EventKind::WritebackReleased, EventKind::WritebackInDoubt];
 
-/// The newest report of an attempt, with the receipt if it came with one.
+/// Returns the newest report of an attempt, with its receipt if there is one.
 pub(crate) fn newest_report(
     conn: &Connection,
     id: &ProposalId,
@@ -234,7 +234,7 @@ pub(crate) fn newest_report(
     Ok((open.map(|seq| events::envelope(conn, seq)).transpose()?, None))
 }
 
-/// Position of the same event.
+/// Returns the position of the same event.
 pub(crate) fn newest_report_seq(conn: &Connection, id: &ProposalId) -> Result<Option<u64>, StoreError> {
     match events::newest_of(conn, id.as_str(), &SETTLING)? {
         Some(seq) => Ok(Some(seq)),
@@ -242,11 +242,11 @@ pub(crate) fn newest_report_seq(conn: &Connection, id: &ProposalId) -> Result<Op
     }
 }
 
-/// Said of what is not there and of what may not be seen alike.
+/// Returns the same error for missing and inaccessible proposals.
 pub(crate) fn not_found() -> PublicError {
     PublicError::new(
         "PROPOSAL_NOT_FOUND",
-        "no such proposal; `proposals list` shows what there is",
+        "no such proposal; list proposals with `proposals list`",
     )
 }
 
@@ -284,7 +284,7 @@ fn read(row: &Row<'_>) -> Result<ProposalRow, StoreError> {
     })
 }
 
-/// The newest row about an order, if one was filed.
+/// Returns the newest row about an order, if there is one.
 pub(crate) fn newest_order(conn: &Connection, id: &ProposalId) -> Result<Option<u64>, StoreError> {
     let seq: Option<i64> = conn
         .prepare_cached("SELECT seq FROM apply_orders WHERE proposal_id = ?1 ORDER BY seq DESC LIMIT 1")?
@@ -294,5 +294,5 @@ pub(crate) fn newest_order(conn: &Connection, id: &ProposalId) -> Result<Option<
 }
 
 fn damaged() -> StoreError {
-    StoreError::Tampered("a proposal's row does not read".to_owned())
+    StoreError::Tampered("the row of a proposal is malformed".to_owned())
 }

@@ -1,5 +1,5 @@
-//! What waits for a writer: which proposals it is given next. Sources do not share their bounds, the tenants of a
-//! source take turns, and one row is with one writer at a time.
+//! Selects the waiting proposals that a writer receives next. Sources have separate limits, the tenants of a
+//! source are served round-robin, and only one writer works on a row at a time.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
@@ -9,21 +9,21 @@ use synapsor_domain::timestamp::Timestamp;
 
 use super::error::StoreError;
 
-/// How many proposals of one source a writer may hold.
+/// Limits for the proposals of one source that a writer holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bounds {
-    /// All of them.
+    /// Limit for all proposals.
     pub(crate) all: usize,
-    /// Those that are not in doubt: an attempt in doubt finds a place however much else waits.
+    /// Limit for proposals that are not in doubt; keeps capacity free for an attempt in doubt.
     pub(crate) ordinary: usize,
-    /// Those of one tenant: another one finds a place at once.
+    /// Limit for one tenant; keeps capacity free for the others.
     pub(crate) tenant: usize,
-    /// Those in doubt.
+    /// Limit for proposals in doubt.
     pub(crate) in_doubt: usize,
 }
 
 impl Bounds {
-    /// The bounds of a writer that takes `all` proposals of a source at once.
+    /// Returns the limits of a writer that takes `all` proposals of a source at a time.
     pub(crate) fn of(all: usize) -> Self {
         Self {
             all,
@@ -34,14 +34,14 @@ impl Bounds {
     }
 }
 
-/// What writers hold of one source.
+/// Leased proposals of one source.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
-    /// By the writer that asks, not in doubt, for each tenant.
+    /// Number of proposals that the requesting writer holds and that are not in doubt, per tenant.
     by_tenant: BTreeMap<String, usize>,
-    /// By the writer that asks, in doubt.
+    /// Number of proposals in doubt that the requesting writer holds.
     in_doubt: usize,
-    /// Rows that are with any writer.
+    /// Rows leased to any writer.
     rows: HashSet<Row>,
 }
 
@@ -53,7 +53,7 @@ impl Held {
         self.by_tenant.values().sum()
     }
 
-    /// Proposals of this source that the writer holds.
+    /// Returns the number of proposals of this source that the writer holds.
     pub(crate) fn own(&self) -> usize {
         self.ordinary() + self.in_doubt
     }
@@ -63,7 +63,7 @@ impl Held {
     }
 }
 
-/// What writers hold now, by source.
+/// Returns the leased proposals by source.
 pub(crate) fn held(
     conn: &Connection,
     writer: &str,
@@ -91,7 +91,7 @@ pub(crate) fn held(
     Ok(found)
 }
 
-/// Whether another writer, or the same one, has a proposal about the row of this one.
+/// Returns whether any writer, including this one, holds a proposal about the same row.
 pub(crate) fn is_row_held(conn: &Connection, id: &ProposalId, now: Timestamp) -> Result<bool, StoreError> {
     Ok(conn
         .prepare_cached(
@@ -104,9 +104,9 @@ pub(crate) fn is_row_held(conn: &Connection, id: &ProposalId, now: Timestamp) ->
         .query_row(params![id.as_str(), now.as_unix_millis()], |row| row.get(0))?)
 }
 
-/// Proposals of one source that a writer may be given, in the order in which they are to be given, each with the tenant
-/// whose turn that is: none for one in doubt. `after` is the tenant that had the last turn before. The cost follows what is held and
-/// given, and the tenants that wait for a row, not what waits.
+/// Returns proposals of one source for a writer, in the order of delivery, each with the tenant that it counts
+/// for: none for one in doubt. `after` is the last tenant served. The cost depends on the proposals held and
+/// returned and on the tenants that wait for a row, not on the queue length.
 pub(crate) fn next_of_source(
     conn: &Connection,
     (source, after): (&str, Option<&str>),
@@ -145,10 +145,10 @@ pub(crate) fn next_of_source(
     Ok(found)
 }
 
-/// A proposal, and the tenant whose turn it is.
+/// A proposal, and the tenant that it counts for.
 pub(crate) type Given = (ProposalId, Option<String>);
 
-/// A tenant with what it may still be given, longest waiting first.
+/// A tenant with its available proposals, longest waiting first.
 type Waiting = (String, VecDeque<(ProposalId, Row)>);
 
 struct Turns<'a> {
@@ -157,12 +157,12 @@ struct Turns<'a> {
     now: Timestamp,
     held: &'a Held,
     tenant_max: usize,
-    /// Rows that are held or were given just now.
+    /// Rows that are leased or were just selected.
     rows: HashSet<Row>,
 }
 
 impl Turns<'_> {
-    /// Up to `most` tenants with something to be given, beginning behind `after`, around once.
+    /// Returns up to `most` tenants with available proposals, starting after `after`, one round.
     fn waiting(&self, after: Option<&str>, most: usize) -> Result<VecDeque<Waiting>, StoreError> {
         let mut found = VecDeque::new();
         let (mut seen, mut is_around) = (after.map(str::to_owned), after.is_none());
@@ -186,7 +186,7 @@ impl Turns<'_> {
         Ok(found)
     }
 
-    /// The longest waiting proposals of a tenant, each about another row and none about a row that is held.
+    /// Returns the longest waiting proposals of a tenant, each about a different row that is not leased.
     fn of_tenant(&self, tenant: &str, most: usize) -> Result<VecDeque<(ProposalId, Row)>, StoreError> {
         let mut found = VecDeque::new();
         if most == 0 {
@@ -223,7 +223,7 @@ impl Turns<'_> {
     }
 }
 
-/// The first tenant that has something waiting, or the first behind `after`.
+/// Returns the first tenant with waiting proposals, or the first one after `after`.
 fn next_tenant(conn: &Connection, source: &str, after: Option<&str>) -> Result<Option<String>, StoreError> {
     let behind = if after.is_some() { ">" } else { ">=" };
     Ok(conn
@@ -235,7 +235,7 @@ fn next_tenant(conn: &Connection, source: &str, after: Option<&str>) -> Result<O
         .optional()?)
 }
 
-/// Proposals in doubt that nobody holds, longest waiting first.
+/// Returns proposals in doubt without a lease, longest waiting first.
 fn in_doubt(
     conn: &Connection,
     source: &str,
@@ -257,5 +257,5 @@ fn in_doubt(
 
 fn parsed(id: &str) -> Result<ProposalId, StoreError> {
     id.parse()
-        .map_err(|_| StoreError::Tampered("a proposal's row does not read".to_owned()))
+        .map_err(|_| StoreError::Tampered("the row of a proposal is malformed".to_owned()))
 }

@@ -1,4 +1,4 @@
-//! Finding the receipts of one source, the incidents about receipts, and the orders that concern them.
+//! Finds the receipts of one source, the incidents about receipts, and the orders that concern them.
 
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 use synapsor_domain::digest::Digest;
@@ -9,27 +9,28 @@ use synapsor_domain::writeback::{ReceiptDiscrepancy, ReceiptFinding, ReceiptRef}
 use super::error::StoreError;
 use super::row::{from_sql, to_sql};
 
-/// Kind of an incident that the ledger opens itself: a receipt of a retired writer key that the log does not hold.
+/// Kind of an incident that the ledger opens itself: a receipt of a retired writer key that the log does not
+/// contain.
 pub(crate) const UNPROVEN: &str = "receipt_unproven";
 
-/// Places that one event has: more than the receipts of one finding.
+/// Positions per event: more than the maximum number of receipts in one finding.
 pub(super) const PLACES_PER_EVENT: u64 = 1024;
 
-/// Rows that one page looks at for each receipt that it may hold.
+/// Rows that one page scans for each receipt that it may contain.
 const SCANNED_PER_RECEIPT: u32 = 4;
 
-/// Orders about one receipt that an answer carries, newest first.
+/// Maximum number of orders about one receipt in a response, newest first.
 const ORDERS_PER_RECEIPT: u32 = 4;
 
 /// A settled receipt of one source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SourceReceipt {
     pub(crate) seq: u64,
-    /// Recorded as lost, and no order ended that.
+    /// Whether it is recorded as lost, with no order that ended this.
     pub(crate) is_lost: bool,
 }
 
-/// Time before which the receipts of a source may be missing.
+/// Returns the time before which receipts of a source may be missing.
 pub(crate) fn archived_before(conn: &Connection, source: &str) -> Result<Option<Timestamp>, StoreError> {
     let cut: Option<i64> = conn
         .prepare_cached("SELECT max(before) FROM receipt_orders WHERE source_id = ?1 AND action = 'archive'")?
@@ -37,8 +38,8 @@ pub(crate) fn archived_before(conn: &Connection, source: &str) -> Result<Option<
     Ok(cut.map(Timestamp::from_unix_millis))
 }
 
-/// Position of the receipt that the source must hold before anything is written to it. A receipt that is recorded as
-/// lost comes first, so that no later receipt covers up for it. The cost does not grow with the receipts.
+/// Returns the position of the receipt that the source must hold before a writer writes to it. A receipt recorded
+/// as lost comes first, so that a later receipt does not hide the loss. The cost does not grow with the receipts.
 pub(crate) fn newest_expected(conn: &Connection, source: &str) -> Result<Option<u64>, StoreError> {
     let lost: Option<i64> = conn
         .prepare_cached(
@@ -50,7 +51,7 @@ pub(crate) fn newest_expected(conn: &Connection, source: &str) -> Result<Option<
         return from_sql(lost).map(Some);
     }
     let cut = archived_before(conn, source)?.map_or(i64::MIN, Timestamp::as_unix_millis);
-    // By the log first; where that one is archived, the newest by its own time tells whether any is not.
+    // First by log position. If that receipt is archived, the newest by its own time shows whether any is not.
     for (index, order) in [
         ("source_receipts_expected", "seq"),
         ("source_receipts_by_time", "created_at"),
@@ -71,8 +72,8 @@ pub(crate) fn newest_expected(conn: &Connection, source: &str) -> Result<Option<
     Ok(None)
 }
 
-/// A page of the receipts that a source must hold, newest first, and where the next one begins. What is archived is
-/// passed over without being counted, so a page can be empty and not the last.
+/// Returns a page of the receipts that a source must hold, newest first, and the position of the next page.
+/// Archived receipts are skipped without being counted, so a page can be empty and not the last.
 pub(crate) fn expected(
     conn: &Connection,
     source: &str,
@@ -106,7 +107,7 @@ pub(crate) fn expected(
     Ok((found, None))
 }
 
-/// Receipts of a source that were created before a time and not given up.
+/// Returns the number of receipts of a source that were created before a time and not given up.
 pub(crate) fn count_before(conn: &Connection, source: &str, before: Timestamp) -> Result<u64, StoreError> {
     let count: i64 = conn
         .prepare_cached(
@@ -117,7 +118,7 @@ pub(crate) fn count_before(conn: &Connection, source: &str, before: Timestamp) -
     from_sql(count)
 }
 
-/// Position of the settled receipt of a source, if the log holds exactly this one.
+/// Returns the position of the settled receipt of a source, if the log contains exactly this one.
 pub(crate) fn settled(
     conn: &Connection,
     source: &str,
@@ -140,7 +141,7 @@ pub(crate) fn settled(
     .transpose()
 }
 
-/// Whether an incident about this receipt is open.
+/// Returns whether an incident about this receipt is open.
 pub(crate) fn is_open(
     conn: &Connection,
     source: &str,
@@ -160,7 +161,7 @@ pub(crate) fn is_open(
         ])?)
 }
 
-/// Position of the newest order that has this receipt count.
+/// Returns the position of the newest order that adopts this receipt.
 pub(crate) fn adopted(
     conn: &Connection,
     source: &str,
@@ -182,17 +183,17 @@ pub(crate) fn adopted(
     seq.map(from_sql).transpose()
 }
 
-/// A receipt of a finding that counts and is not on file yet.
+/// A receipt of a finding that counts and is not yet recorded.
 #[derive(Debug)]
 pub(crate) struct Fresh<'f> {
-    /// Its place in the finding.
+    /// Its index in the finding.
     pub(super) index: u64,
     pub(crate) named: &'f ReceiptRef,
-    /// Position at which it was settled; of a lost one only.
+    /// Position at which it was settled; set for a lost receipt only.
     pub(super) receipt_seq: Option<u64>,
 }
 
-/// Receipts of a finding that count and are not on file yet.
+/// Returns the receipts of a finding that count and are not yet recorded.
 pub(crate) fn fresh<'f>(
     conn: &Connection,
     finding: &'f ReceiptFinding,
@@ -205,7 +206,7 @@ pub(crate) fn fresh<'f>(
         }
         let settled = settled(conn, source, named)?;
         let counts = match kind {
-            // Without the signed receipt the word `applied` is no evidence.
+            // Without the signed receipt, the result `applied` is no evidence.
             ReceiptDiscrepancy::EffectLost => match settled {
                 Some(seq) => must_be_there(conn, source, seq)?,
                 None => false,
@@ -228,7 +229,7 @@ pub(crate) fn fresh<'f>(
     Ok(found)
 }
 
-/// Whether no order allows this receipt to be missing.
+/// Returns whether no order allows this receipt to be missing.
 fn must_be_there(conn: &Connection, source: &str, seq: u64) -> Result<bool, StoreError> {
     let cut = archived_before(conn, source)?.map_or(i64::MIN, Timestamp::as_unix_millis);
     Ok(conn
@@ -246,18 +247,18 @@ pub(crate) struct Incident {
     pub(crate) source: String,
     pub(crate) proposal_id: String,
     pub(crate) receipt_digest: String,
-    /// When its event was recorded, in milliseconds since 1970.
+    /// Time at which its event was recorded, in milliseconds since 1970.
     pub(crate) at_ms: i64,
 }
 
 impl Incident {
-    /// The event that recorded it.
+    /// Returns the event that recorded it.
     pub(crate) const fn seq(&self) -> u64 {
         self.place / PLACES_PER_EVENT
     }
 }
 
-/// Open incidents, newest first, before the place `before`; `None` means any source or kind.
+/// Returns open incidents, newest first, before the position `before`; `None` means any source or kind.
 pub(crate) fn open_incidents(
     conn: &Connection,
     (source, kind): (Option<&str>, Option<&str>),
@@ -295,7 +296,7 @@ pub(crate) fn open_incidents(
     .collect()
 }
 
-/// Number of open incidents.
+/// Returns the number of open incidents.
 pub(crate) fn open_count(conn: &Connection) -> Result<u64, StoreError> {
     let count: i64 = conn
         .prepare_cached("SELECT count(*) FROM receipt_incidents WHERE ended_seq IS NULL")?
@@ -303,7 +304,7 @@ pub(crate) fn open_count(conn: &Connection) -> Result<u64, StoreError> {
     from_sql(count)
 }
 
-/// Position of the order with this digest.
+/// Returns the position of the order with this digest.
 pub(crate) fn order(conn: &Connection, digest: &Digest) -> Result<Option<u64>, StoreError> {
     conn.prepare_cached("SELECT seq FROM receipt_orders WHERE digest = ?1")?
         .query_row([digest.as_bytes()], |row| row.get::<_, i64>(0))
@@ -312,8 +313,8 @@ pub(crate) fn order(conn: &Connection, digest: &Digest) -> Result<Option<u64>, S
         .transpose()
 }
 
-/// Positions of the newest orders that name a receipt of these proposals, and of the one with the latest cut, oldest
-/// first.
+/// Returns the positions of the newest orders that name a receipt of these proposals, and of the order with the
+/// latest cut, oldest first.
 pub(crate) fn orders_about(
     conn: &Connection,
     source: &str,
@@ -343,7 +344,7 @@ pub(crate) fn orders_about(
     Ok(seqs.into_iter().collect())
 }
 
-/// Adds an open incident; the same again stays as it is.
+/// Adds an open incident; an existing one stays unchanged.
 pub(super) fn insert_incident(
     conn: &Connection,
     place: u64,

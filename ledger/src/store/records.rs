@@ -1,4 +1,4 @@
-//! Finding decisions, orders, evidence and receipts.
+//! Finds decisions, orders, evidence and receipts.
 
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
@@ -14,7 +14,7 @@ use super::events;
 use super::row::{from_sql, to_sql};
 use super::writer::StepError;
 
-/// A decision on file.
+/// A recorded decision.
 #[derive(Debug, Clone)]
 pub(crate) struct DecisionRow {
     pub(crate) digest: Digest,
@@ -22,7 +22,7 @@ pub(crate) struct DecisionRow {
     pub(crate) deny: bool,
 }
 
-/// Decisions about a proposal, oldest first.
+/// Returns the decisions about a proposal, oldest first.
 pub(crate) fn decisions(conn: &Connection, id: &ProposalId) -> Result<Vec<DecisionRow>, StoreError> {
     let mut query = conn
         .prepare_cached("SELECT digest, seq, verdict FROM decisions WHERE proposal_id = ?1 ORDER BY seq")?;
@@ -38,7 +38,7 @@ pub(crate) fn decisions(conn: &Connection, id: &ProposalId) -> Result<Vec<Decisi
     Ok(found)
 }
 
-/// Place of the order with this digest.
+/// Returns the position of the order with this digest.
 pub(crate) fn order(conn: &Connection, digest: &Digest) -> Result<Option<u64>, StoreError> {
     let seq: Option<i64> = conn
         .prepare_cached("SELECT seq FROM apply_orders WHERE digest = ?1")?
@@ -47,7 +47,7 @@ pub(crate) fn order(conn: &Connection, digest: &Digest) -> Result<Option<u64>, S
     seq.map(from_sql).transpose()
 }
 
-/// Digest and place of the receipt of a proposal.
+/// Returns digest and position of the receipt of a proposal.
 pub(crate) fn receipt(conn: &Connection, id: &ProposalId) -> Result<Option<(Digest, u64)>, StoreError> {
     let found = conn
         .prepare_cached("SELECT digest, seq FROM receipts WHERE proposal_id = ?1")?
@@ -60,13 +60,13 @@ pub(crate) fn receipt(conn: &Connection, id: &ProposalId) -> Result<Option<(Dige
         .transpose()
 }
 
-/// Attempt report and receipt of one settling event.
+/// Returns attempt report and receipt of one settling event.
 pub(crate) fn settle_body(conn: &Connection, seq: u64) -> Result<AttemptFinishedBody, StoreError> {
     canonical::decode_within(&events::body(conn, seq)?, 2 * ENVELOPE_BYTES_MAX)
-        .map_err(|_| StoreError::Tampered(format!("the body of event {seq} holds no receipt")))
+        .map_err(|_| StoreError::Tampered(format!("the body of event {seq} has no receipt")))
 }
 
-/// The attempt that was announced under this fence and has not ended.
+/// Returns the open attempt with this fence.
 pub(crate) fn running_attempt(
     conn: &Connection,
     id: &ProposalId,
@@ -80,7 +80,7 @@ pub(crate) fn running_attempt(
         .optional()?)
 }
 
-/// Whether an attempt was announced whose outcome is not on file.
+/// Returns whether an attempt was started whose result is not recorded.
 pub(crate) fn has_open_attempt(conn: &Connection, id: &ProposalId) -> Result<bool, StoreError> {
     Ok(conn
         .prepare_cached(
@@ -89,7 +89,7 @@ pub(crate) fn has_open_attempt(conn: &Connection, id: &ProposalId) -> Result<boo
         .query_row([id.as_str()], |row| row.get(0))?)
 }
 
-/// Fence of the newest attempt.
+/// Returns the fence of the newest attempt.
 pub(crate) fn newest_fence(conn: &Connection, id: &ProposalId) -> Result<u64, StoreError> {
     let fence: Option<i64> = conn
         .prepare_cached("SELECT max(fence) FROM attempts WHERE proposal_id = ?1")?
@@ -107,7 +107,7 @@ pub(crate) struct EvidenceFilter {
     pub(crate) table: Option<String>,
 }
 
-/// Places of evidence, newest first, before the event `before`.
+/// Returns positions of evidence, newest first, before the event `before`.
 pub(crate) fn list_evidence(
     conn: &Connection,
     filter: &EvidenceFilter,
@@ -127,7 +127,7 @@ pub(crate) fn list_evidence(
     places(conn, "evidence", &clauses, before, limit)
 }
 
-/// Places of settling events, newest first, before the event `before`.
+/// Returns positions of settling events, newest first, before the event `before`.
 pub(crate) fn list_receipts(
     conn: &Connection,
     proposal_id: &Option<String>,
@@ -135,7 +135,7 @@ pub(crate) fn list_receipts(
     before: Option<u64>,
     limit: u32,
 ) -> Result<Vec<u64>, StoreError> {
-    // `tombstoned` stands for all of its reasons.
+    // `tombstoned` matches all of its reasons.
     let tombstoned = outcome.as_deref() == Some("tombstoned");
     let by_outcome = if tombstoned {
         "outcome LIKE ? || ':%'"
@@ -176,12 +176,12 @@ fn places(
     rows.map(|seq| from_sql(seq?)).collect()
 }
 
-/// Place of the evidence whose id is or begins with `text`, and the proposals that rest on it.
+/// Returns the position of the evidence whose id is or starts with `text`, and the proposals that use it.
 pub(crate) fn resolve_evidence(conn: &Connection, text: &str) -> Result<(u64, Vec<String>), StepError> {
     let missing = || {
         PublicError::new(
             "EVIDENCE_NOT_FOUND",
-            "no such evidence; `evidence list` shows what there is",
+            "no such evidence; list evidence with `evidence list`",
         )
     };
     let usable =
@@ -201,7 +201,7 @@ pub(crate) fn resolve_evidence(conn: &Connection, text: &str) -> Result<(u64, Ve
         [] => return Err(missing().into()),
         _ => {
             return Err(
-                PublicError::new("AMBIGUOUS_EVIDENCE", "more than one evidence id begins like this").into(),
+                PublicError::new("AMBIGUOUS_EVIDENCE", "ambiguous evidence id prefix; use more characters").into(),
             );
         }
     };

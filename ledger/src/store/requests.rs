@@ -1,4 +1,4 @@
-//! Answers to requests that carry an id, so that a repeated request changes nothing.
+//! Stored answers to requests that carry an id, so that a repeated request changes nothing.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use synapsor_domain::error::PublicError;
@@ -7,13 +7,13 @@ use synapsor_domain::timestamp::{Span, Timestamp};
 use super::error::StoreError;
 use super::writer::StepError;
 
-/// Answers are kept for this long.
+/// Retention of answers.
 const KEPT: Span = Span::days(1);
 
-/// Rows that one pruning removes at most.
+/// Maximum number of rows that one pruning removes.
 const PRUNED_MAX: u32 = 500;
 
-/// Who asked, and the id that they chose, with the digest of what was asked.
+/// Caller and its request id, with the digest of the request.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestKey {
     pub(crate) caller: String,
@@ -21,7 +21,7 @@ pub(crate) struct RequestKey {
     pub(crate) fingerprint: [u8; 32],
 }
 
-/// The answer that this request got before. The same id with another content is refused.
+/// Returns the earlier answer to this request. Refuses the same id with different content.
 pub(crate) fn recall(conn: &Connection, key: &RequestKey) -> Result<Option<String>, StepError> {
     let found: Option<([u8; 32], String)> = conn
         .prepare_cached("SELECT fingerprint, answer FROM requests WHERE caller = ?1 AND request_id = ?2")?
@@ -31,14 +31,14 @@ pub(crate) fn recall(conn: &Connection, key: &RequestKey) -> Result<Option<Strin
         Some((fingerprint, answer)) if fingerprint == key.fingerprint => Ok(Some(answer)),
         Some(_) => Err(PublicError::new(
             "REQUEST_ID_REUSED",
-            "this request_id was used for another request; choose a new one",
+            "request_id already used for another request; choose a new one",
         )
         .into()),
         None => Ok(None),
     }
 }
 
-/// Keeps the answer.
+/// Stores the answer.
 pub(crate) fn remember(
     conn: &Connection,
     key: &RequestKey,
@@ -58,7 +58,7 @@ pub(crate) fn remember(
     Ok(())
 }
 
-/// Forgets answers that are a day old, a bounded number at a time.
+/// Removes answers that are a day old, a bounded number at a time.
 pub(crate) fn prune(conn: &Connection, now: Timestamp) -> Result<(), StoreError> {
     let oldest = now.as_unix_millis() - KEPT.as_millis();
     conn.prepare_cached(

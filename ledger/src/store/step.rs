@@ -1,4 +1,4 @@
-//! What a request may do inside its batch: read and change the views, and append events.
+//! Access of a request to its batch: it reads and changes the views, and appends events.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use synapsor_domain::agent_view::STATE_EVENTS;
@@ -13,22 +13,22 @@ use super::listeners::Moved;
 use super::row::to_sql;
 use super::views::{self, ReadBody};
 
-/// An event that is about to be appended.
+/// An event to append.
 #[derive(Debug)]
 pub(crate) struct NewEvent<'a> {
     pub(crate) kind: EventKind,
     pub(crate) at: Timestamp,
-    /// The certificate identity that sent it, or the person who signed it.
+    /// Certificate identity of the sender, or the operator who signed it.
     pub(crate) actor: &'a str,
     pub(crate) proposal_id: Option<&'a ProposalId>,
     /// Canonical bytes of the body that the kind prescribes.
     pub(crate) body: &'a [u8],
-    /// The same, if it was read already.
+    /// The decoded body, if it was decoded already.
     pub(crate) read: ReadBody<'a>,
     pub(crate) trace_id: Option<&'a str>,
 }
 
-/// The inside of a running batch.
+/// State of a running batch.
 pub(crate) struct Step<'c> {
     conn: &'c Connection,
     first_seq: u64,
@@ -49,12 +49,12 @@ impl<'c> Step<'c> {
         }
     }
 
-    /// The connection inside the transaction, for statements of this folder.
+    /// Returns the connection inside the transaction, for statements of this directory.
     pub(crate) fn conn(&self) -> &'c Connection {
         self.conn
     }
 
-    /// Appends an event with its body, updates the views that follow from it, and gives its place in the log.
+    /// Appends an event with its body, updates the derived views, and returns its position in the log.
     pub(crate) fn append(&mut self, event: &NewEvent<'_>) -> Result<u64, StoreError> {
         let seq = self.first_seq + u64::try_from(self.leaves.len()).expect("a batch fits in memory");
         let salt: [u8; BODY_SALT_BYTES] = synapsor_chassis::random::bytes();
@@ -68,7 +68,7 @@ impl<'c> Step<'c> {
             trace_id: event.trace_id.map(str::to_owned),
         };
         let bytes = canonical::encode(&record)
-            .map_err(|e| StoreError::Failed(format!("an event without a canonical form: {e}")))?;
+            .map_err(|e| StoreError::Failed(format!("event has no canonical form: {e}")))?;
         let leaf = leaf_hash(&bytes);
         self.conn
             .prepare_cached("INSERT INTO events (seq, bytes, leaf) VALUES (?1, ?2, ?3)")?
@@ -82,7 +82,7 @@ impl<'c> Step<'c> {
         Ok(seq)
     }
 
-    /// Keeps whom a moved proposal concerns, for the streams that wait.
+    /// Records the topics of a changed proposal, for the streams that wait.
     fn note_move(&mut self, seq: u64, event: &NewEvent<'_>) -> Result<(), StoreError> {
         if matches!(event.kind, EventKind::WritebackFrozen | EventKind::FreezeLifted) {
             self.moved.push(Moved {
@@ -134,7 +134,7 @@ impl<'c> Step<'c> {
         Ok(())
     }
 
-    /// The leaves that stay, in order, and the proposals that their events moved.
+    /// Returns the leaves that stay, in order, and the proposals that their events changed.
     pub(crate) fn into_parts(self) -> (Vec<TreeHash>, Vec<Moved>) {
         (self.leaves, self.moved)
     }

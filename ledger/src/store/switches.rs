@@ -1,4 +1,4 @@
-//! Finding freezes, lifts and what writers confirmed of them.
+//! Finds freezes, lifts and their confirmations by writers.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use synapsor_domain::digest::Digest;
@@ -7,14 +7,14 @@ use synapsor_domain::timestamp::Timestamp;
 use super::error::StoreError;
 use super::row::{from_sql, to_sql};
 
-/// Lifts that writers are told of besides the freezes in force, newest first.
+/// Maximum number of lifts sent to writers besides the freezes in force, newest first.
 const LIFTS_MAX: u32 = 16;
-/// Rejections of one source that one message carries.
+/// Maximum number of rejections of one source in a message.
 const REJECTIONS_MAX: u32 = 64;
-/// Confirmations that one answer shows, newest first.
+/// Maximum number of confirmations in a response, newest first.
 const CONFIRMATIONS_MAX: u32 = 256;
 
-/// Position of the freeze or lift with this digest.
+/// Returns the position of the freeze or lift with this digest.
 pub(crate) fn find(conn: &Connection, digest: &Digest) -> Result<Option<u64>, StoreError> {
     conn.prepare_cached("SELECT seq FROM switches WHERE digest = ?1")?
         .query_row([digest.as_bytes()], |row| row.get::<_, i64>(0))
@@ -23,7 +23,7 @@ pub(crate) fn find(conn: &Connection, digest: &Digest) -> Result<Option<u64>, St
         .transpose()
 }
 
-/// Positions of the freezes that no lift ended, and of the newest lifts, oldest first.
+/// Returns the positions of the freezes that no lift ended, and of the newest lifts, oldest first.
 pub(crate) fn to_tell(conn: &Connection) -> Result<Vec<u64>, StoreError> {
     let mut query = conn.prepare_cached(
         "SELECT seq FROM (SELECT seq FROM switches s WHERE is_lift = 0 AND NOT EXISTS \
@@ -34,7 +34,7 @@ pub(crate) fn to_tell(conn: &Connection) -> Result<Vec<u64>, StoreError> {
     seqs.map(|seq| from_sql(seq?)).collect()
 }
 
-/// Position of the newest switch.
+/// Returns the position of the newest freeze or lift.
 pub(crate) fn newest(conn: &Connection) -> Result<Option<u64>, StoreError> {
     conn.prepare_cached("SELECT seq FROM switches ORDER BY seq DESC LIMIT 1")?
         .query_row([], |row| row.get::<_, i64>(0))
@@ -43,7 +43,7 @@ pub(crate) fn newest(conn: &Connection) -> Result<Option<u64>, StoreError> {
         .transpose()
 }
 
-/// Positions of the newest confirmations of a switch, one for each writer.
+/// Returns the positions of the newest confirmations of a freeze or lift, one for each writer.
 pub(crate) fn confirmations(conn: &Connection, switch: &Digest) -> Result<Vec<u64>, StoreError> {
     let mut query = conn.prepare_cached(
         "SELECT seq FROM switch_confirmations WHERE switch_digest = ?1 ORDER BY seq DESC LIMIT ?2",
@@ -54,7 +54,7 @@ pub(crate) fn confirmations(conn: &Connection, switch: &Digest) -> Result<Vec<u6
     seqs.map(|seq| from_sql(seq?)).collect()
 }
 
-/// Until when orders that are on file can still be carried out; `None` when none can.
+/// Returns the latest deadline of recorded orders that can still be executed; `None` when there are none.
 pub(crate) fn ordered_until(conn: &Connection, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
     let newest: Option<i64> = conn
         .prepare_cached(
@@ -65,14 +65,14 @@ pub(crate) fn ordered_until(conn: &Connection, now: Timestamp) -> Result<Option<
     Ok(newest.map(Timestamp::from_unix_millis))
 }
 
-/// A rejection that came after a writer had started on a proposal which has not ended.
+/// A rejection recorded after an attempt has started on a proposal that has not ended.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RejectionRow {
     pub(crate) decision_seq: u64,
     pub(crate) proposal_seq: u64,
 }
 
-/// Rejections of started proposals of these sources, behind the event `after`, oldest first.
+/// Returns rejections of started proposals of these sources after the event `after`, oldest first.
 pub(crate) fn rejections(
     conn: &Connection,
     sources: &[String],
@@ -122,7 +122,7 @@ pub(super) fn insert(
     Ok(())
 }
 
-/// Keeps the newest confirmation of a switch by a writer.
+/// Stores the newest confirmation of a freeze or lift by a writer.
 pub(super) fn confirm(conn: &Connection, seq: u64, switch: &Digest, writer: &str) -> Result<(), StoreError> {
     conn.prepare_cached(
         "INSERT INTO switch_confirmations (switch_digest, writer, seq) VALUES (?1, ?2, ?3) \

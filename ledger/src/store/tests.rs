@@ -1,4 +1,4 @@
-//! The store over real files: durability, order, append-only tables, tampering, and everything that a disk can do.
+//! The store over real files: durability, order, append-only tables, tampering, and disk failures.
 
 use std::path::Path;
 
@@ -38,7 +38,7 @@ fn code(result: Result<impl Sized, StoreError>) -> &'static str {
     result.err().expect("an error").code()
 }
 
-/// Edits the file as somebody who owns it could: triggers dropped and put back.
+/// Edits the file as its owner could: drops the triggers and recreates them.
 fn edit(path: &Path, sql: &str) {
     let conn = Connection::open(path).unwrap();
     let mut query = conn
@@ -61,7 +61,7 @@ fn edit(path: &Path, sql: &str) {
 }
 
 #[tokio::test]
-async fn every_answer_is_in_the_log_that_its_checkpoint_signs() {
+async fn every_answer_is_in_the_log_of_its_checkpoint() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("s.db"));
     let mut witness = PinnedCheckpoint::new(ORIGIN);
@@ -91,7 +91,7 @@ async fn every_answer_is_in_the_log_that_its_checkpoint_signs() {
 }
 
 #[tokio::test]
-async fn a_batch_keeps_the_order_of_its_requests_and_a_bad_one_does_not_sink_it() {
+async fn batch_keeps_request_order_and_isolates_failures() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("s.db"));
     let requests: Vec<_> = (0..300_u64)
@@ -126,7 +126,7 @@ async fn a_batch_keeps_the_order_of_its_requests_and_a_bad_one_does_not_sink_it(
 }
 
 #[tokio::test]
-async fn a_request_that_the_database_refuses_fails_alone() {
+async fn request_that_the_database_rejects_fails_alone() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("s.db"));
     let requests: Vec<_> = (0..50_u64)
@@ -158,7 +158,7 @@ async fn a_request_that_the_database_refuses_fails_alone() {
 }
 
 #[tokio::test]
-async fn what_waits_together_becomes_one_transaction() {
+async fn queued_requests_become_one_transaction() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("s.db"));
     let (enter, entered) = std::sync::mpsc::channel();
@@ -195,7 +195,7 @@ async fn what_waits_together_becomes_one_transaction() {
 }
 
 #[tokio::test]
-async fn a_full_queue_says_busy_instead_of_growing() {
+async fn full_queue_returns_busy() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("s.db"));
     let (leave, left) = std::sync::mpsc::channel::<()>();
@@ -269,7 +269,7 @@ async fn two_hundred_clean_restarts_raise_no_alarm() {
     verify_file(&path, ORIGIN, &key(LEDGER_KEY).public_key()).unwrap();
 }
 
-/// A store with every kind of record in it.
+/// Creates a store with every kind of record in it.
 async fn rich() -> (tempfile::TempDir, std::path::PathBuf) {
     use synapsor_domain::signing::ObjectKind;
     use synapsor_domain::writeback::{AttemptResult, ReceiptOutcome};
@@ -354,7 +354,7 @@ async fn every_edit_of_a_stored_value_is_reported() {
 }
 
 #[tokio::test]
-async fn a_cut_log_does_not_start() {
+async fn truncated_log_does_not_start() {
     let (_dir, path) = rich().await;
     edit(
         &path,
@@ -368,7 +368,7 @@ async fn a_cut_log_does_not_start() {
 }
 
 #[tokio::test]
-async fn an_older_but_whole_log_is_found_by_its_witness() {
+async fn older_complete_log_fails_the_pinned_checkpoint() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s.db");
     let store = open(&path);
@@ -400,7 +400,7 @@ async fn an_older_but_whole_log_is_found_by_its_witness() {
 }
 
 #[tokio::test]
-async fn a_store_that_changes_under_a_running_ledger_takes_nothing_more() {
+async fn store_changed_while_running_accepts_no_more_writes() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s.db");
     let store = open(&path);
@@ -410,7 +410,7 @@ async fn a_store_that_changes_under_a_running_ledger_takes_nothing_more() {
         let refused = add(&store, b"{}").await;
         assert!(matches!(refused, Err(StepError::Store(StoreError::Tampered(_)))));
     }
-    // Two ledgers on one file would be the same; the lock beside the store keeps them apart.
+    // Two ledgers on one file would have the same effect; the lock beside the store keeps them apart.
     let (one, two) = (open(&dir.path().join("t.db")), open(&dir.path().join("t.db")));
     add(&one, b"{}").await.unwrap();
     assert!(matches!(
@@ -421,7 +421,7 @@ async fn a_store_that_changes_under_a_running_ledger_takes_nothing_more() {
 }
 
 #[tokio::test]
-async fn a_store_of_another_log_or_key_is_refused() {
+async fn rejects_store_of_another_log_or_key() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s.db");
     drop(open(&path));
@@ -436,7 +436,7 @@ async fn a_store_of_another_log_or_key_is_refused() {
 }
 
 #[test]
-fn foreign_and_newer_files_are_refused_and_left_alone() {
+fn rejects_foreign_and_newer_files_unchanged() {
     let dir = tempfile::tempdir().unwrap();
     let foreign = dir.path().join("app.db");
     Connection::open(&foreign)
@@ -450,7 +450,7 @@ fn foreign_and_newer_files_are_refused_and_left_alone() {
     );
     assert_eq!(std::fs::read(&foreign).unwrap(), before);
     let text = dir.path().join("notes.txt");
-    std::fs::write(&text, "not a database, but long enough to look at".repeat(20)).unwrap();
+    std::fs::write(&text, "not a database, but long enough to check".repeat(20)).unwrap();
     assert_eq!(
         code(Store::open(&text, ORIGIN, key(LEDGER_KEY))),
         "STORE_TAMPERED"
@@ -465,7 +465,7 @@ fn foreign_and_newer_files_are_refused_and_left_alone() {
 }
 
 #[tokio::test]
-async fn a_store_that_vanishes_or_is_replaced_fails_closed_for_good() {
+async fn removed_or_replaced_store_fails_closed_permanently() {
     let dir = tempfile::tempdir().unwrap();
     let (path, aside) = (dir.path().join("s.db"), dir.path().join("aside.db"));
     let store = open(&path);
@@ -481,7 +481,7 @@ async fn a_store_that_vanishes_or_is_replaced_fails_closed_for_good() {
 }
 
 #[tokio::test]
-async fn a_database_that_somebody_else_writes_is_locked_not_half_written() {
+async fn database_locked_by_another_process_is_not_half_written() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s.db");
     let store = open(&path);
@@ -495,10 +495,10 @@ async fn a_database_that_somebody_else_writes_is_locked_not_half_written() {
 }
 
 #[tokio::test]
-async fn a_full_disk_fails_the_batch_and_later_ones_go_on() {
+async fn full_disk_fails_the_batch_and_later_ones_succeed() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("s.db"));
-    // A page limit is how SQLite itself says that there is no more room.
+    // A page limit makes SQLite report a full disk.
     let limit = |pages: &'static str| {
         store.write(move |step| {
             step.conn().query_row(pages, [], |_| Ok(()))?;
@@ -517,7 +517,7 @@ async fn a_full_disk_fails_the_batch_and_later_ones_go_on() {
 }
 
 #[tokio::test]
-async fn the_files_of_a_store_are_closed_to_others() {
+async fn store_files_are_private_to_their_owner() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("s.db"));
@@ -533,7 +533,7 @@ async fn the_files_of_a_store_are_closed_to_others() {
     }
 }
 
-/// Everything that the log consists of, or nothing when it cannot even be read.
+/// Returns every row of the log, or nothing when it cannot be read.
 fn dump(path: &Path) -> Option<Vec<Vec<rusqlite::types::Value>>> {
     let conn = super::connection::open_reader(path, super::connection::ReadAs::Shared).ok()?;
     let mut all = Vec::new();
@@ -549,7 +549,7 @@ fn dump(path: &Path) -> Option<Vec<Vec<rusqlite::types::Value>>> {
 }
 
 #[tokio::test]
-async fn every_changed_byte_of_the_file_is_reported_or_changes_no_record() {
+async fn every_changed_byte_is_reported_or_changes_no_record() {
     let (dir, path) = rich().await;
     let whole = dir.path().join("whole.db");
     Connection::open(&path)
@@ -560,7 +560,7 @@ async fn every_changed_byte_of_the_file_is_reported_or_changes_no_record() {
     let public = key(LEDGER_KEY).public_key();
     let copy = dir.path().join("changed.db");
     for n in 0..120_usize {
-        // The header and the first pages are where a change does most.
+        // A change in the header and the first pages has the most effects.
         let place = if n < 40 { n * 5 } else { (n * 7_919) % bytes.len() };
         let mut changed = bytes.clone();
         changed[place] ^= 1 << (n % 8);
@@ -575,7 +575,7 @@ async fn every_changed_byte_of_the_file_is_reported_or_changes_no_record() {
 }
 
 #[test]
-fn a_store_in_a_folder_that_does_not_exist_is_refused() {
+fn rejects_store_in_a_missing_directory() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("no/such/s.db");
     assert_eq!(
@@ -586,7 +586,7 @@ fn a_store_in_a_folder_that_does_not_exist_is_refused() {
 }
 
 #[tokio::test]
-async fn a_writing_thread_that_panics_is_noticed_and_takes_nothing_more() {
+async fn panic_of_the_writing_thread_is_detected_and_stops_writes() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("local.db"));
     add(&store, b"1").await.unwrap();
@@ -603,7 +603,7 @@ async fn a_writing_thread_that_panics_is_noticed_and_takes_nothing_more() {
     assert!(matches!(lost, Err(StepError::Store(StoreError::Closed))));
     tokio::time::timeout(std::time::Duration::from_secs(20), ended)
         .await
-        .expect("an end that is noticed");
+        .expect("the end of the thread is detected");
     assert!(matches!(
         add(&store, b"2").await,
         Err(StepError::Store(StoreError::Closed))

@@ -1,4 +1,4 @@
-//! The full check: recomputes every leaf, node, body commitment, root and signature, and derives the views anew.
+//! Full check: recomputes every leaf, node, body commitment, root and signature, and derives the views again.
 
 use std::path::Path;
 
@@ -16,31 +16,31 @@ use super::nodes::Nodes;
 use super::row::{from_sql, to_sql};
 use super::{check, connection, migrate, views};
 
-/// What a full check looked at.
+/// Result of a full check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifyReport {
-    /// Events, with their bodies.
+    /// Number of events, with their bodies.
     pub events: u64,
-    /// Signed checkpoints.
+    /// Number of signed checkpoints.
     pub checkpoints: u64,
     /// Root of the whole log.
     pub root: TreeHash,
-    /// The newest signed checkpoint.
+    /// Newest signed checkpoint.
     pub note: String,
 }
 
-/// Recomputes everything in the file, which is only read. The first thing that is not as it was written is the error.
+/// Recomputes everything in the file, read-only. The error is the first value that differs from the written one.
 pub fn verify_file(path: &Path, origin: &str, key: &PublicKey) -> Result<VerifyReport, StoreError> {
     verify_under(path, origin, &key.into())
 }
 
-/// The same for a store whose older checkpoints may be signed by ledger keys that were retired since.
+/// Verifies a store whose older checkpoints may be signed by ledger keys that are now retired.
 pub fn verify_under(path: &Path, origin: &str, keys: &NoteKeys) -> Result<VerifyReport, StoreError> {
     let conn = connection::open_reader(path, connection::ReadAs::Shared)?;
     if migrate::version(&conn)? == 0 {
-        return Err(StoreError::Tampered("the file holds no store".to_owned()));
+        return Err(StoreError::Tampered("the file contains no store".to_owned()));
     }
-    // One read transaction: the log may grow while this runs.
+    // One read transaction, because the log may grow while this runs.
     conn.execute_batch("BEGIN DEFERRED")?;
     structure(&conn)?;
     let newest = check::newest_head(&conn, origin, keys)?;
@@ -60,19 +60,19 @@ fn structure(conn: &Connection) -> Result<(), StoreError> {
     let found: String = conn.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     if found != "ok" {
         return Err(StoreError::Tampered(
-            "the database file itself is damaged".to_owned(),
+            "the database file is damaged".to_owned(),
         ));
     }
     let dangling = conn.prepare("PRAGMA foreign_key_check")?.exists([])?;
     if dangling {
         return Err(StoreError::Tampered(
-            "a row refers to one that is not there".to_owned(),
+            "a row refers to a missing row".to_owned(),
         ));
     }
     Ok(())
 }
 
-/// Recomputes one event: its leaf, as stored beside it and in the tree, its place, and its body.
+/// Recomputes one event: its leaf, as stored beside it and in the tree, its position, and its body.
 pub(crate) fn event(
     conn: &Connection,
     tree: &Nodes<'_>,
@@ -98,23 +98,23 @@ pub(crate) fn event(
         return Err(tampered("the bytes do not hash to their leaf"));
     }
     if tree.leaf(seq)? != leaf {
-        return Err(tampered("the leaf is not the one in the tree"));
+        return Err(tampered("the leaf differs from the one in the tree"));
     }
-    let record: EventRecord = canonical::decode(&bytes).map_err(|_| tampered("is no event envelope"))?;
+    let record: EventRecord = canonical::decode(&bytes).map_err(|_| tampered("is not an event record"))?;
     if record.seq != seq {
-        return Err(tampered("stands in another place than it says"));
+        return Err(tampered("has a different position than its record states"));
     }
     let (salt, body) = salt.zip(body).ok_or_else(|| tampered("the body is missing"))?;
     if body_commitment(&salt, &body) != record.body_digest {
-        return Err(tampered("the body is not the one that the event commits to"));
+        return Err(tampered("the body differs from the event's commitment"));
     }
     Ok((record, body))
 }
 
-/// Recomputes all events, the whole tree, and the views into a fresh database.
+/// Recomputes all events, the whole tree, and the views into a new database.
 fn derive(conn: &Connection, size: u64) -> Result<Connection, StoreError> {
     let stored = Nodes::new(conn, size);
-    // An unnamed database lives in memory and moves to a temporary file when it grows.
+    // An unnamed database is in memory and moves to a temporary file when it grows.
     let derived = Connection::open("")?;
     migrate::migrate(&derived)?;
     derived.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA synchronous = OFF; BEGIN")?;
@@ -126,7 +126,7 @@ fn derive(conn: &Connection, size: u64) -> Result<Connection, StoreError> {
         for hash in made {
             if stored.node(next_node)? != hash.0 {
                 return Err(StoreError::Tampered(format!(
-                    "node {next_node} of the tree is not the hash of what is below it"
+                    "node {next_node} of the tree is not the hash of its children"
                 )));
             }
             next_node += 1;
@@ -137,7 +137,7 @@ fn derive(conn: &Connection, size: u64) -> Result<Connection, StoreError> {
     let bodies: i64 = conn.query_row("SELECT count(*) FROM bodies", [], |row| row.get(0))?;
     if from_sql(bodies)? != size {
         return Err(StoreError::Tampered(
-            "there are bodies without an event".to_owned(),
+            "bodies without an event are stored".to_owned(),
         ));
     }
     Ok(derived)
@@ -194,7 +194,7 @@ fn compare_views(stored: &Connection, derived: &Connection) -> Result<(), StoreE
     Ok(())
 }
 
-/// A fence below one that an event has named could only have been set back.
+/// A fence below the fence of a recorded event must have been reset.
 fn leases(conn: &Connection) -> Result<(), StoreError> {
     let behind: bool = conn.query_row(
         "SELECT EXISTS (SELECT 1 FROM attempts a LEFT JOIN leases l USING (proposal_id) \
@@ -206,5 +206,5 @@ fn leases(conn: &Connection) -> Result<(), StoreError> {
 }
 
 fn differs(table: &str) -> StoreError {
-    StoreError::Tampered(format!("the table {table} says something else than the events"))
+    StoreError::Tampered(format!("the table {table} differs from the events"))
 }

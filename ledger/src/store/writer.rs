@@ -1,4 +1,4 @@
-//! The one writing thread. It commits whatever is queued as one durable transaction and answers only afterwards.
+//! The one writing thread. It commits the queued requests as one durable transaction and answers only afterwards.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,16 +19,16 @@ use super::nodes::{KeptNodes, Nodes};
 use super::step::Step;
 use crate::failpoint::{self, Point};
 
-/// Requests that one transaction takes at most.
+/// Maximum number of requests in one transaction.
 pub(crate) const BATCH_MAX: usize = 256;
 
-/// Why a request left nothing behind.
+/// Reason why a request stored nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum StepError {
-    /// The request itself was refused.
+    /// The request was refused.
     #[error(transparent)]
     Refused(#[from] PublicError),
-    /// The store could not do its work.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -45,26 +45,26 @@ impl From<ApprovalRefusal> for StepError {
     }
 }
 
-/// An answer, and the head of the log that its batch made.
+/// Result of a step, with the head of the log after its batch.
 #[derive(Debug, Clone)]
 pub struct Committed<T> {
-    /// What the step returned.
+    /// Return value of the step.
     pub value: T,
     /// The log after the batch.
     pub head: Head,
-    /// Proofs that it continues the head that the caller knew, and the one before the batch.
+    /// Proofs that the log extends the head that the caller knew, and the head before the batch.
     pub growth: Vec<Arc<ConsistencyProof>>,
 }
 
-/// A batch that is durable.
+/// A durable batch.
 #[derive(Debug, Clone)]
 pub(crate) struct Batch {
     head: Head,
-    /// From the head before the batch, and from each head that a caller of the batch knew.
+    /// Proofs from the head before the batch, and from each head that a caller of the batch knew.
     growth: Vec<Arc<ConsistencyProof>>,
     /// Size before the batch.
     before: u64,
-    /// Proposals that it moved.
+    /// Proposals that it changed.
     moved: Vec<Moved>,
 }
 
@@ -77,16 +77,16 @@ impl Batch {
 
 /// One queued request.
 pub(crate) trait Job: Send {
-    /// Does the work inside its savepoint. An error means that nothing of it may stay; what it was is kept for the
-    /// answer, and given back in case the whole batch fails with it.
+    /// Does the work inside its savepoint. On an error, nothing of it may stay. The error is kept for the answer,
+    /// and returned in case the whole batch fails with it.
     fn run(&mut self, step: &mut Step<'_>) -> Result<(), Option<StoreError>>;
-    /// Size of the log that the caller wants a proof from; 0 for none.
+    /// Returns the log size from which the caller wants a proof; 0 for none.
     fn known(&self) -> u64;
-    /// Tells the caller, after the batch is durable or has failed.
+    /// Answers the caller after the batch is durable or has failed.
     fn answer(self: Box<Self>, outcome: &Result<Batch, StoreError>);
 }
 
-/// A request as a function with a place for its answer.
+/// A request as a function with a channel for its answer.
 pub(crate) struct Task<T, F> {
     work: Option<F>,
     known: Option<u64>,
@@ -95,7 +95,7 @@ pub(crate) struct Task<T, F> {
 }
 
 impl<T, F> Task<T, F> {
-    /// With the size of the log that the caller wants a proof from, if it wants proofs.
+    /// Creates a task with the log size from which the caller wants a proof, if it wants one.
     pub(crate) fn new(
         work: F,
         known: Option<u64>,
@@ -149,12 +149,12 @@ where
             (Ok(_), None) => Err(StoreError::Closed.into()),
             (Err(error), _) => Err(error.clone().into()),
         };
-        // A caller that went away does not undo what is durable.
+        // A caller that has disconnected does not undo a durable batch.
         let _ = self.reply.send(answer);
     }
 }
 
-/// Everything that the writing thread owns.
+/// State that the writing thread owns.
 pub(crate) struct Writer {
     pub(crate) conn: Connection,
     pub(crate) file: FileIdentity,
@@ -169,7 +169,7 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Serves the queue until every sender is gone.
+    /// Serves the queue until every sender is dropped.
     pub(crate) fn serve(mut self, mut queue: mpsc::Receiver<Box<dyn Job>>) {
         let mut batch: Vec<Box<dyn Job>> = Vec::with_capacity(BATCH_MAX);
         let mut broken: Option<StoreError> = None;
@@ -194,7 +194,7 @@ impl Writer {
         self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let made = self.fill(batch)?;
         let head = &made.head;
-        // A sweep that finds nothing is no batch to crash at; its moment would be nobody's to choose.
+        // A sweep without changes is no crash point, because a proof could not choose its time.
         let has_changes = self.conn.total_changes() != changes;
         crash_point(has_changes, Point::BeforeCommit)?;
         self.file.still_there()?;
@@ -213,7 +213,7 @@ impl Writer {
     fn fill(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Batch, StoreError> {
         let old = self.head.borrow().clone();
         if head::newest(&self.conn)?.as_ref() != Some(&old) {
-            let text = "somebody else changed the store while the ledger was running";
+            let text = "store was modified by another process";
             return Err(StoreError::Tampered(text.to_owned()));
         }
         let mut step = Step::new(&self.conn, old.size);
@@ -221,7 +221,8 @@ impl Writer {
             step.savepoint()?;
             match job.run(&mut step) {
                 Ok(()) => step.release(true)?,
-                // A full disk has undone the whole transaction; then the savepoint is gone, and the cause is this one.
+                // A full disk has rolled back the whole transaction. The savepoint is then gone, and this error is
+                // the cause.
                 Err(cause) => step.release(false).map_err(|lost| cause.unwrap_or(lost))?,
             }
         }
@@ -252,8 +253,8 @@ impl Writer {
         })
     }
 
-    /// After a failed batch: undo it, and look at what the file holds. Gives an error that is to stay when the
-    /// store can no longer be believed.
+    /// Rolls back a failed batch and checks the content of the file. Returns a permanent error when the store can
+    /// no longer be trusted.
     fn recover(&mut self, cause: &StoreError) -> Option<StoreError> {
         self.nodes.forget();
         if !self.conn.is_autocommit() && self.conn.execute_batch("ROLLBACK").is_err() {
@@ -264,7 +265,8 @@ impl Writer {
             _ => {}
         }
         match head::newest(&self.conn) {
-            // The failed batch may be durable after all; then the head has moved, and the next batch goes on from it.
+            // The failed batch may be durable after all. Then the head has changed, and the next batch continues
+            // from it.
             Ok(Some(head)) => {
                 let first = self.head.borrow().size;
                 if head.size > first {
@@ -278,7 +280,7 @@ impl Writer {
                 });
                 None
             }
-            Ok(None) => Some(StoreError::Tampered("the checkpoints are gone".to_owned())),
+            Ok(None) => Some(StoreError::Tampered("the checkpoints are missing".to_owned())),
             Err(error) => Some(error),
         }
     }

@@ -1,5 +1,5 @@
-//! The views: tables that follow from events and bodies alone. This is the only code that writes them, both when
-//! an event is appended and when a verification derives them anew.
+//! The views: tables derived from events and bodies alone. Only this code writes them, both when an event is
+//! appended and when a verification derives them again.
 
 mod proposals;
 mod receipts;
@@ -49,10 +49,10 @@ pub(crate) const TABLES: [(&str, &str); 16] = [
     ),
 ];
 
-/// A body that was read already, so that it need not be read again on the writing thread.
+/// A decoded body, so that the writing thread need not decode it again.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) enum ReadBody<'a> {
-    /// Not read, or of a kind that is read here.
+    /// Not decoded, or of a kind that is decoded here.
     #[default]
     No,
     /// With the digest of the signed payload.
@@ -61,13 +61,13 @@ pub(crate) enum ReadBody<'a> {
     Proposal(&'a ReadProposal),
 }
 
-/// A proposal with what follows from its bytes.
+/// A proposal with the values derived from its bytes.
 #[derive(Debug)]
 pub(crate) struct ReadProposal {
     pub(crate) proposal: Proposal,
-    /// Of the signed payload.
+    /// Digest of the signed payload.
     pub(crate) digest: Digest,
-    /// Of what makes two proposals the same.
+    /// Digest of the content that makes two proposals identical.
     pub(crate) content_digest: Digest,
 }
 
@@ -81,7 +81,7 @@ impl ReadProposal {
     }
 }
 
-/// Brings the views up to date with one more event. `read` must be what `body` says.
+/// Updates the views with one more event. `read` must match `body`.
 pub(crate) fn apply(
     conn: &Connection,
     event: &EventRecord,
@@ -176,7 +176,7 @@ fn envelope(event: &EventRecord, body: &[u8]) -> Result<DsseEnvelope, StoreError
 
 fn wrong_body(event: &EventRecord) -> StoreError {
     StoreError::Tampered(format!(
-        "the body of event {} is not what its kind prescribes",
+        "the body of event {} does not match its kind",
         event.seq
     ))
 }

@@ -1,4 +1,4 @@
-//! Proposals: one row each, moved by nothing but the domain's transition table.
+//! Proposals: one row each, changed only by the domain's transition table.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use synapsor_domain::event::{EventRecord, RepeatBody};
@@ -58,13 +58,14 @@ pub(super) fn created(conn: &Connection, event: &EventRecord, read: &ReadProposa
 
 pub(super) fn repeated(conn: &Connection, event: &EventRecord, body: &RepeatBody) -> Result<(), StoreError> {
     link(conn, proposal_id(event)?, body.evidence_id.as_str())?;
-    // The audit record names the proposal that the call minted; what it is about is the one that was open already.
+    // The audit record names the proposal id that the call created; the call actually concerns the proposal
+    // already open.
     conn.prepare_cached("UPDATE audit SET proposal_id = ?2 WHERE audit_id = ?1")?
         .execute([body.audit_id.as_str(), proposal_id(event)?])?;
     touch(conn, event)
 }
 
-/// Moves the proposal as the transition table says, and gives the new state.
+/// Changes the proposal by the transition table, and returns the new state.
 pub(super) fn step(
     conn: &Connection,
     event: &EventRecord,
@@ -86,7 +87,7 @@ pub(super) fn step(
     Ok(next)
 }
 
-/// One open proposal less of its tenant and principal.
+/// Decrements the number of open proposals of its tenant and principal.
 fn closed(conn: &Connection, id: &str) -> Result<(), StoreError> {
     const CONTEXT: &str =
         "(tenant, principal) = (SELECT tenant, principal FROM proposals WHERE proposal_id = ?1)";
@@ -102,7 +103,7 @@ fn closed(conn: &Connection, id: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Remembers that the event concerns the proposal, without moving it.
+/// Records that the event concerns the proposal, without changing its state.
 pub(super) fn touch(conn: &Connection, event: &EventRecord) -> Result<(), StoreError> {
     conn.prepare_cached("UPDATE proposals SET changed_seq = ?2 WHERE proposal_id = ?1")?
         .execute(params![proposal_id(event)?, to_sql(event.seq)])?;
@@ -117,7 +118,7 @@ fn link(conn: &Connection, proposal: &str, evidence: &str) -> Result<(), StoreEr
 
 fn out_of_place(event: &EventRecord) -> StoreError {
     StoreError::Tampered(format!(
-        "event {} ({}) does not follow from the events before it",
+        "event {} ({}) is not a valid transition after the events before it",
         event.seq, event.kind
     ))
 }

@@ -1,4 +1,4 @@
-//! Receipts by source, what writers found about them, and what operators ordered.
+//! Receipts by source, the findings of writers about them, and the orders of operators.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use synapsor_domain::approval::{ReceiptAction, ReceiptOrder};
@@ -12,14 +12,14 @@ use super::super::receipts::{self, PLACES_PER_EVENT, UNPROVEN};
 use super::super::row::to_sql;
 use super::{proposal_id, wrong_body};
 
-/// Incidents that an order to adopt ends.
+/// Incidents that an adopt order ends.
 const ADOPTABLE: [&str; 3] = [
     ReceiptDiscrepancy::OrphanReceipt.as_str(),
     ReceiptDiscrepancy::RowChangedInCommit.as_str(),
     UNPROVEN,
 ];
 
-/// A receipt that was just settled: its source must hold it from now on.
+/// Records a receipt that was just settled: its source must hold it from now on.
 pub(super) fn settled(
     conn: &Connection,
     event: &EventRecord,
@@ -36,7 +36,7 @@ pub(super) fn settled(
     receipts::end_incidents(conn, event.seq, &source, &named, &ADOPTABLE)
 }
 
-/// An alarm opens an incident when it is about a receipt that an operator can adopt.
+/// Opens an incident for an alarm about a receipt that an operator can adopt.
 pub(super) fn alarm(
     conn: &Connection,
     event: &EventRecord,
@@ -144,7 +144,7 @@ fn archived(
     Ok(())
 }
 
-/// The kind of event that a finding becomes.
+/// Returns the event kind of a finding.
 pub(crate) const fn kind_of_finding(discrepancy: ReceiptDiscrepancy) -> EventKind {
     match discrepancy {
         ReceiptDiscrepancy::EffectLost => EventKind::EffectLost,

@@ -59,7 +59,7 @@ pub(super) fn ordered(
     if order.proposal_id.as_str() != id {
         return Err(wrong_body(event));
     }
-    // The same order may be filed again while it is valid, after an attempt that came to nothing.
+    // The same order may be submitted again while it is valid, after an attempt that applied nothing.
     conn.prepare_cached(
         "INSERT INTO apply_orders (digest, proposal_id, seq, person, expires_at) VALUES (?1, ?2, ?3, ?4, ?5) \
          ON CONFLICT (digest) DO UPDATE SET seq = excluded.seq",
@@ -74,7 +74,8 @@ pub(super) fn ordered(
     proposals::step(conn, event, ProposalTransition::OrderApply).map(|_| ())
 }
 
-/// Whether enough distinct persons have approved. Deadlines are judged when an order is filed, not here.
+/// Returns whether enough distinct operators have approved. Deadlines are checked when an order is submitted, not
+/// here.
 fn quorum_reached(conn: &Connection, id: &str) -> Result<bool, StoreError> {
     Ok(conn
         .prepare_cached(

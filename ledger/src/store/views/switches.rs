@@ -1,4 +1,4 @@
-//! Freezes, lifts, confirmations, and rejections that came after a writer had started.
+//! Freezes, lifts, confirmations, and rejections recorded after an attempt has started.
 
 use rusqlite::{Connection, params};
 use synapsor_domain::approval::{Decision, DecisionKind, Freeze, Unfreeze};
@@ -54,7 +54,7 @@ pub(super) fn confirmed(
     switches::confirm(conn, event.seq, &confirmation.switch_digest, &confirmation.writer)
 }
 
-/// The rejection is on file beside the other decisions; the proposal ends by the writer's receipt.
+/// Records the rejection beside the other decisions; the writer's receipt ends the proposal.
 pub(super) fn rejected(
     conn: &Connection,
     event: &EventRecord,

@@ -36,7 +36,7 @@ pub(super) fn started(
     Ok(())
 }
 
-/// An attempt that came to nothing, or whose outcome is not known yet.
+/// Records an attempt that applied nothing, or whose result is not yet known.
 pub(super) fn reported(
     conn: &Connection,
     event: &EventRecord,
@@ -84,7 +84,7 @@ pub(super) fn settled(
     proposals::step(conn, event, ProposalTransition::Settle(receipt.outcome)).map(|_| ())
 }
 
-/// The kind of event that a receipt with this outcome becomes.
+/// Returns the event kind of a receipt with this outcome.
 pub(crate) fn kind_of(outcome: ReceiptOutcome) -> EventKind {
     match outcome {
         ReceiptOutcome::Applied => EventKind::WritebackApplied,
@@ -102,7 +102,7 @@ fn result(conn: &Connection, event: &EventRecord, report: &AttemptReport) -> Res
     if report.proposal_id.as_str() != id {
         return Err(wrong_body(event));
     }
-    // A report without a start before it is a reconciler's or a refusal's: there is no attempt to close.
+    // A report without a start comes from a reconciler or a refusal: there is no attempt to close.
     conn.prepare_cached(
         "UPDATE attempts SET result_seq = ?3, result = ?4 WHERE proposal_id = ?1 AND attempt = ?2",
     )?
